@@ -1,0 +1,45 @@
+//! The one shape of every machine that owns a socket, and the laws it keeps.
+//!
+//! 1. **Never an error.** A peer's fault becomes [`Transmit::Close`] and one terminal event.
+//! 2. **Any order.** Polls may come in any order, repeated or postponed; `handle_timeout` may come late, early or twice.
+//! 3. **Any cut.** Cutting the byte stream into other `Binary` messages gives the same streams and the same terminal events.
+//! 4. **Input never waits for output**, and output that input causes is bounded.
+//! 5. **`now` comes in, nothing else does.** The same seed, inputs and times give byte-identical output.
+
+use crate::message::{Close, Message, Transmit};
+use crate::time::Instant;
+
+/// A protocol machine at the WebSocket-message seam, to be driven by a runner that owns a socket and a clock.
+///
+/// `handle_*` tell the machine facts, `poll_*` drain what it wants. A driver drains `poll_event` until
+/// `None` after every `handle_*`, and calls `poll_transmit` only while its socket takes more: that is
+/// the back-pressure.
+pub trait Machine {
+    /// What the machine tells its owner.
+    type Event;
+
+    /// A message arrived.
+    fn handle_message(&mut self, message: Message, now: Instant);
+    /// The transport ended: the peer's close, or [`Close::abnormal`].
+    fn handle_close(&mut self, close: Close, now: Instant);
+    /// The clock may have passed [`Machine::poll_timeout`].
+    fn handle_timeout(&mut self, now: Instant);
+    /// The next thing for the socket to do, if any.
+    #[must_use]
+    fn poll_transmit(&mut self) -> Option<Transmit>;
+    /// The next event for the owner, if any.
+    #[must_use]
+    fn poll_event(&mut self) -> Option<Self::Event>;
+    /// When to call [`Machine::handle_timeout`]; `None` is never.
+    #[must_use]
+    fn poll_timeout(&self) -> Option<Instant>;
+}
+
+/// Which end of a link a machine is. Both ends run the same code; the side is a value.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Side {
+    /// Owns local services and dials out. The Yamux client: odd stream ids.
+    Agent,
+    /// Public, accepts links. The Yamux server: even stream ids.
+    Relay,
+}

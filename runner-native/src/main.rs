@@ -1,0 +1,2 @@
+//! The native binary.
+fn main() {}

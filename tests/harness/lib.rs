@@ -1,0 +1,1 @@
+//! The harness: two machines, one seed, no sockets.
