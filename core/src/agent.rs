@@ -1,0 +1,415 @@
+//! The agent: one identity, one relay, at most one link at a time, and the way back when it is lost.
+//!
+//! `Dial -> Link -> Down -> wait -> Dial`, for ever, unless a [`DownReason`] says that dialling again is no use.
+
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::backoff::{Backoff, BackoffConfig};
+use crate::dialect::{Opening, Service, Signal};
+use crate::handshake::{AgentLogin, AuthMode, Endpoint};
+use crate::link::{Link, LinkConfig, LinkEvent, OpenStreamError, StreamEvent, Streams};
+use crate::machine::Machine;
+use crate::message::{Close, Message, Transmit};
+use crate::mux::{ClosedStream, Stream, StreamId};
+use crate::reason::{DownReason, Retry};
+use crate::rng::{Rng, Seed};
+use crate::stellar::{Signature, SigningInput, Token};
+use crate::time::{Instant, Wall};
+
+/// How long a dial may take before the agent counts it as failed: DNS, TCP, TLS and the upgrade together.
+pub const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
+/// Agents that a relay sends away come back within this, each at its own moment.
+const SOON: Duration = Duration::from_secs(1);
+
+/// What an agent is, and what it offers.
+#[derive(Clone, PartialEq, Debug)]
+pub struct AgentConfig {
+    /// Where the relay is; handed to the runner as it is.
+    pub relay: String,
+    /// What to log in with. Its `services` are filled from [`AgentConfig::services`].
+    pub login: AgentLogin,
+    /// What to offer, in order; the first is what the bare address reaches.
+    pub services: Vec<Service>,
+    /// Keepalive and stream limits.
+    pub link: LinkConfig,
+    /// How to wait between dials.
+    pub backoff: BackoffConfig,
+}
+
+/// Where to dial.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Target {
+    /// The relay, as configured.
+    pub relay: String,
+    /// The token for `Authorization: Bearer`, if the agent logs in that way.
+    pub bearer: Option<Token>,
+}
+
+/// What an agent tells, or asks of, its runner.
+#[derive(Clone, PartialEq, Debug)]
+pub enum AgentEvent {
+    /// Open a WebSocket there, then call [`Agent::handle_open`], or `handle_close` if it fails.
+    Dial(Target),
+    /// Have this signed and call [`Agent::handle_signature`].
+    Sign(SigningInput),
+    /// Logged in.
+    Up(Endpoint),
+    /// A service is reachable at this URL.
+    Bound {
+        /// The service.
+        service: String,
+        /// Where it is reachable; an older relay does not say.
+        url: Option<String>,
+    },
+    /// The relay does not take a service.
+    BindRefused {
+        /// The service.
+        service: String,
+        /// Machine-readable.
+        code: String,
+        /// For a person.
+        error: String,
+    },
+    /// Something happened to a stream.
+    Stream(StreamEvent),
+    /// A fresh round trip time to the relay.
+    Latency(Duration),
+    /// The relay will go away; streams of this link may go on for `deadline`.
+    Draining {
+        /// For a person.
+        reason: String,
+        /// How long.
+        deadline: Duration,
+    },
+    /// Something a person should know.
+    Told {
+        /// Machine-readable.
+        code: String,
+        /// For a person.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// The link, or the attempt, ended; every stream of it is closed. `None` is the end of the agent.
+    Down {
+        /// Why.
+        reason: DownReason,
+        /// When the next dial is.
+        retry_at: Option<Instant>,
+    },
+}
+
+enum State {
+    /// The runner signs the bearer token of the next dial.
+    SigningBearer { input: SigningInput, deadline: Instant },
+    /// The runner opens a WebSocket.
+    Dialing { deadline: Instant },
+    /// There is one.
+    Linked { link: alloc::boxed::Box<Link>, up_since: Option<Instant> },
+    /// Until the next dial.
+    Waiting { until: Instant },
+    /// For good.
+    Stopped,
+}
+
+/// The owner of local services: dials, logs in, binds, and comes back.
+pub struct Agent {
+    config: AgentConfig,
+    rng: Rng,
+    wall: Wall,
+    epoch: u32,
+    backoff: Backoff,
+    state: State,
+    /// What the last link still has to say, after it ended.
+    leftover: VecDeque<Transmit>,
+    events: VecDeque<AgentEvent>,
+}
+
+impl Agent {
+    /// An agent that dials at once.
+    pub fn new(mut config: AgentConfig, wall: Wall, seed: Seed, now: Instant) -> Self {
+        config.login.services = config.services.iter().map(|service| service.name.clone()).collect();
+        let mut agent = Self {
+            backoff: Backoff::new(config.backoff),
+            config,
+            rng: Rng::new(seed),
+            wall,
+            epoch: 0,
+            state: State::Stopped,
+            leftover: VecDeque::new(),
+            events: VecDeque::new(),
+        };
+        agent.dial(now);
+        agent
+    }
+
+    /// The WebSocket asked for by [`AgentEvent::Dial`] is open. `wall` is the wall clock now, for the token.
+    pub fn handle_open(&mut self, wall: Wall, now: Instant) {
+        if !matches!(self.state, State::Dialing { .. }) {
+            return;
+        }
+        self.wall = wall;
+        self.epoch = self.epoch.wrapping_add(1);
+        self.leftover.clear();
+        let link = Link::agent(
+            self.config.link.clone(),
+            self.config.login.clone(),
+            wall,
+            self.epoch,
+            self.rng.fork(),
+            now,
+        );
+        self.state = State::Linked { link: alloc::boxed::Box::new(link), up_since: None };
+        self.drain_link(now);
+    }
+
+    /// The signer answered [`AgentEvent::Sign`]; `None` is a no.
+    pub fn handle_signature(&mut self, signature: Option<Signature>, now: Instant) {
+        match &mut self.state {
+            State::SigningBearer { input, .. } => {
+                let input = input.clone();
+                let token = signature
+                    .ok_or(DownReason::SignerRefused)
+                    .and_then(|s| input.into_token(s).map_err(|_| DownReason::SignerMismatch));
+                match token {
+                    Ok(token) => self.dial_with(Some(token), now),
+                    Err(reason) => self.down(reason, Duration::ZERO, now),
+                }
+            }
+            State::Linked { link, .. } => {
+                link.handle_signature(signature, now);
+                self.drain_link(now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Offers a service, now and after every reconnection. One of the same name is replaced.
+    pub fn bind(&mut self, service: Service, now: Instant) {
+        self.with_link(now, |link| link.send(bind_signal(&service), now));
+        self.config.services.retain(|known| known.name != service.name);
+        self.config.services.push(service);
+        self.name_services();
+    }
+
+    /// Withdraws a service. Its streams go on.
+    pub fn unbind(&mut self, name: &str, now: Instant) {
+        self.with_link(now, |link| link.send(Signal::Unbind { service: name.into() }, now));
+        self.config.services.retain(|known| known.name != name);
+        self.name_services();
+    }
+
+    /// Opens a stream to the other side.
+    pub fn open(&mut self, opening: &Opening, now: Instant) -> Result<StreamId, OpenStreamError> {
+        match &mut self.state {
+            State::Linked { link, .. } => link.open(opening, now),
+            _ => Err(OpenStreamError::NotUp),
+        }
+    }
+
+    /// The machine slept, or the network changed: dial now instead of waiting, or ask the relay for a sign of life.
+    pub fn wake(&mut self, now: Instant) {
+        match &mut self.state {
+            State::Waiting { .. } => {
+                self.backoff.reset();
+                self.dial(now);
+            }
+            State::Linked { .. } => self.with_link(now, |link| link.probe(now)),
+            _ => {}
+        }
+    }
+
+    /// Ends the link and never dials again.
+    pub fn close(&mut self, now: Instant) {
+        match &mut self.state {
+            State::Stopped => {}
+            State::Linked { .. } => self.with_link(now, |link| link.end(DownReason::Finished, now)),
+            _ => self.down(DownReason::Finished, Duration::ZERO, now),
+        }
+    }
+
+    /// Whether a link is up.
+    pub fn is_up(&self) -> bool {
+        matches!(&self.state, State::Linked { link, .. } if link.is_up())
+    }
+
+    /// Failures in a row.
+    pub fn failures(&self) -> u32 {
+        self.backoff.failures()
+    }
+
+    fn name_services(&mut self) {
+        self.config.login.services = self.config.services.iter().map(|s| s.name.clone()).collect();
+    }
+
+    fn with_link(&mut self, now: Instant, act: impl FnOnce(&mut Link)) {
+        if let State::Linked { link, .. } = &mut self.state {
+            act(link);
+            self.drain_link(now);
+        }
+    }
+
+    fn dial(&mut self, now: Instant) {
+        match (self.config.login.mode, self.config.login.relay_address) {
+            (AuthMode::Bearer, Some(relay)) => {
+                let input = self.config.login.claims(relay, self.wall, now).signing_input();
+                self.events.push_back(AgentEvent::Sign(input.clone()));
+                self.state = State::SigningBearer { input, deadline: now + DIAL_TIMEOUT };
+            }
+            // A bearer token needs an audience; without one the relay's challenge names it.
+            (AuthMode::Bearer, None) | (AuthMode::Challenge, _) => self.dial_with(None, now),
+        }
+    }
+
+    fn dial_with(&mut self, bearer: Option<Token>, now: Instant) {
+        self.state = State::Dialing { deadline: now + DIAL_TIMEOUT };
+        self.events.push_back(AgentEvent::Dial(Target { relay: self.config.relay.clone(), bearer }));
+    }
+
+    fn down(&mut self, reason: DownReason, lived: Duration, now: Instant) {
+        let retry_at = match reason.retry() {
+            Retry::Never => None,
+            Retry::Soon => Some(now + self.rng.up_to(SOON)),
+            Retry::Backoff => Some(now + self.backoff.next_delay(lived, &mut self.rng)),
+        };
+        self.state = retry_at.map_or(State::Stopped, |until| State::Waiting { until });
+        self.events.push_back(AgentEvent::Down { reason, retry_at });
+    }
+
+    fn drain_link(&mut self, now: Instant) {
+        while let State::Linked { link, .. } = &mut self.state
+            && let Some(event) = link.poll_event()
+        {
+            self.on_link(event, now);
+        }
+    }
+
+    fn on_link(&mut self, event: LinkEvent, now: Instant) {
+        let event = match event {
+            LinkEvent::Sign(input) => AgentEvent::Sign(input),
+            LinkEvent::Up(endpoint) => return self.on_up(endpoint, now),
+            LinkEvent::Stream(event) => AgentEvent::Stream(event),
+            LinkEvent::Latency(rtt) => AgentEvent::Latency(rtt),
+            LinkEvent::Down(reason) => return self.on_down(reason, now),
+            LinkEvent::Signal(Signal::BindOk { service, url }) => AgentEvent::Bound { service, url },
+            LinkEvent::Signal(Signal::BindFailed { service, code, error }) => {
+                AgentEvent::BindRefused { service, code, error }
+            }
+            LinkEvent::Signal(Signal::Drain { reason, deadline_ms }) => {
+                AgentEvent::Draining { reason, deadline: Duration::from_millis(deadline_ms) }
+            }
+            LinkEvent::Signal(Signal::Error { code, message, hint }) => {
+                AgentEvent::Told { code, message, hint }
+            }
+            // What only a relay is told.
+            LinkEvent::Signal(_) | LinkEvent::Admit(_) => return,
+        };
+        self.events.push_back(event);
+    }
+
+    fn on_up(&mut self, endpoint: Endpoint, now: Instant) {
+        self.events.push_back(AgentEvent::Up(endpoint));
+        let State::Linked { link, up_since } = &mut self.state else { return };
+        *up_since = Some(now);
+        for service in &self.config.services {
+            link.send(bind_signal(service), now);
+        }
+    }
+
+    fn on_down(&mut self, reason: DownReason, now: Instant) {
+        let State::Linked { link, up_since } = &mut self.state else { return };
+        while let Some(transmit) = link.poll_transmit() {
+            self.leftover.push_back(transmit);
+        }
+        let lived = up_since.map_or(Duration::ZERO, |since| now - since);
+        self.down(reason, lived, now);
+    }
+}
+
+fn bind_signal(service: &Service) -> Signal {
+    Signal::Bind { service: service.name.clone(), local_port: service.local_port, proto: service.proto }
+}
+
+impl Machine for Agent {
+    type Event = AgentEvent;
+
+    fn handle_message(&mut self, message: Message, now: Instant) {
+        self.with_link(now, |link| link.handle_message(message, now));
+    }
+
+    fn handle_close(&mut self, close: Close, now: Instant) {
+        self.leftover.clear();
+        match &mut self.state {
+            State::Dialing { .. } => {
+                self.down(DownReason::Unreachable(close.reason.into_owned()), Duration::ZERO, now);
+            }
+            State::Linked { .. } => self.with_link(now, |link| link.handle_close(close, now)),
+            _ => {}
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        match &mut self.state {
+            State::SigningBearer { deadline, .. } if now >= *deadline => {
+                let reason = DownReason::TimedOut(String::from("the signer did not answer the login"));
+                self.down(reason, Duration::ZERO, now);
+            }
+            State::Dialing { deadline } if now >= *deadline => {
+                let reason = DownReason::Unreachable(String::from("no answer within 20 s"));
+                self.down(reason, Duration::ZERO, now);
+            }
+            State::Waiting { until } if now >= *until => self.dial(now),
+            State::Linked { .. } => self.with_link(now, |link| link.handle_timeout(now)),
+            _ => {}
+        }
+    }
+
+    fn poll_transmit(&mut self) -> Option<Transmit> {
+        if let Some(transmit) = self.leftover.pop_front() {
+            return Some(transmit);
+        }
+        match &mut self.state {
+            State::Linked { link, .. } => link.poll_transmit(),
+            _ => None,
+        }
+    }
+
+    fn poll_event(&mut self) -> Option<AgentEvent> {
+        if self.events.is_empty()
+            && let State::Linked { link, .. } = &mut self.state
+            && let Some(LinkEvent::Stream(event)) = link.poll_event()
+        {
+            // Between two inputs only streams have news: what writing and sending made of them.
+            return Some(AgentEvent::Stream(event));
+        }
+        self.events.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        match &self.state {
+            State::SigningBearer { deadline, .. } | State::Dialing { deadline } => Some(*deadline),
+            State::Linked { link, .. } => link.poll_timeout(),
+            State::Waiting { until } => Some(*until),
+            State::Stopped => None,
+        }
+    }
+}
+
+impl Streams for Agent {
+    fn stream(&mut self, id: StreamId) -> Result<Stream<'_>, ClosedStream> {
+        match &mut self.state {
+            State::Linked { link, .. } => link.stream(id),
+            _ => Err(ClosedStream),
+        }
+    }
+
+    fn split_event(event: AgentEvent) -> Result<StreamEvent, AgentEvent> {
+        match event {
+            AgentEvent::Stream(event) => Ok(event),
+            other => Err(other),
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Dialects: the wire languages of a link, as values.
+//!
+//! A dialect is a `Copy` tag with two pure functions. It translates between [`Message`]s and [`Frame`]s,
+//! holds no state and decides nothing: what a signal means is the business of the machines above.
+
+mod native;
+mod opening;
+mod signal;
+
+use alloc::string::String;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use crate::message::Message;
+
+pub use opening::{MAX_OPENING_BYTES, Opening, OpeningError};
+pub use signal::{MUX_YAMUX, Proto, Service, ServiceNameError, Signal, VERSION};
+
+/// The wire language of a link.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Dialect {
+    /// Our own: JSON control messages beside one Yamux session.
+    Native,
+}
+
+/// One message, understood.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Frame {
+    /// A control message.
+    Signal(Signal),
+    /// A piece of the Yamux session.
+    Mux(Bytes),
+}
+
+/// Why a message could not be understood.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum DecodeError {
+    /// A control message above [`Dialect::MAX_CONTROL_BYTES`].
+    #[error("a control message of {0} bytes; at most {max} are allowed", max = Dialect::MAX_CONTROL_BYTES)]
+    TooLarge(usize),
+    /// Not one JSON object with a `type`, or one whose fields have the wrong types.
+    #[error("not a control message: {0}")]
+    NotControl(String),
+}
+
+impl Dialect {
+    /// The largest control message. The largest honest one is an `auth_response`: a JWT of at most 8 KiB.
+    pub const MAX_CONTROL_BYTES: usize = 64 * 1024;
+
+    /// What `message` says.
+    pub fn decode(self, message: Message) -> Result<Frame, DecodeError> {
+        match self {
+            Dialect::Native => native::decode(message),
+        }
+    }
+
+    /// `frame` as a message of this dialect.
+    pub fn encode(self, frame: Frame) -> Message {
+        match self {
+            Dialect::Native => native::encode(frame),
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The control vocabulary that all dialects share, and its JSON spelling in the native one.
+
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::stellar::Address;
+
+/// The data plane's name in the `mux` field.
+pub const MUX_YAMUX: &str = "yamux";
+/// The version of the native dialect.
+pub const VERSION: u32 = 1;
+
+/// What a stream of a service carries.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Proto {
+    /// HTTP/1.1, exactly as the local service will see it.
+    #[default]
+    Http,
+    /// Bytes.
+    Tcp,
+}
+
+/// A named local port that an agent offers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Service {
+    /// Its name: a DNS label, since it becomes one.
+    pub name: String,
+    /// What its streams carry.
+    pub proto: Proto,
+    /// The local port, told to the relay for display only.
+    pub local_port: Option<u16>,
+}
+
+/// Why a name cannot be a service's.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Error)]
+pub enum ServiceNameError {
+    /// Not 1 to 63 of `a-z`, `0-9` and `-`, or a `-` at an end.
+    #[error("a service name is 1 to 63 of a-z, 0-9 and '-', with no '-' at either end")]
+    NotALabel,
+    /// It would shadow an identity's own name.
+    #[error("a Stellar address cannot be a service name")]
+    LooksLikeAnAddress,
+}
+
+impl Service {
+    /// An HTTP service of this name.
+    pub fn http(name: impl Into<String>) -> Self {
+        Self { name: name.into(), proto: Proto::Http, local_port: None }
+    }
+
+    /// Whether `name` can be a service's: it must be one lower-case DNS label (RFC 1035 section 2.3.1, digits first allowed).
+    pub fn check_name(name: &str) -> Result<(), ServiceNameError> {
+        let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        let edge = name.starts_with('-') || name.ends_with('-');
+        if name.is_empty() || name.len() > 63 || edge || !name.bytes().all(legal) {
+            return Err(ServiceNameError::NotALabel);
+        }
+        if Address::from_label(name).is_ok() {
+            return Err(ServiceNameError::LooksLikeAnAddress);
+        }
+        Ok(())
+    }
+}
+
+/// One control message. Fields a peer may leave out are optional; fields it adds are ignored.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Signal {
+    /// Relay: prove that you hold your key, now and to me.
+    AuthChallenge {
+        /// Names this challenge.
+        challenge_id: String,
+        /// What the token's `challenge` claim must repeat.
+        challenge: String,
+        /// Who asks: the audience of the token.
+        server_address: String,
+        /// Data planes the relay offers.
+        #[serde(default)]
+        mux: Vec<String>,
+        /// Version of the dialect.
+        #[serde(default)]
+        version: Option<u32>,
+    },
+    /// Agent: the proof.
+    AuthResponse {
+        /// The challenge it answers.
+        #[serde(default)]
+        challenge_id: Option<String>,
+        /// The token.
+        #[serde(default)]
+        jwt: Option<String>,
+        /// The data plane the agent chose; absent on existing HVYM programs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mux: Option<String>,
+        /// Version of the dialect.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<u32>,
+    },
+    /// Relay: you are in.
+    AuthOk {
+        /// The public URL of the first service bound.
+        endpoint: String,
+        /// The relay's address.
+        server_address: String,
+        /// The services the token asked for.
+        #[serde(default)]
+        services: Vec<String>,
+        /// The data plane in use.
+        #[serde(default)]
+        mux: Option<String>,
+        /// Version of the dialect.
+        #[serde(default)]
+        version: Option<u32>,
+    },
+    /// Relay: you are not; a close follows.
+    AuthFailed {
+        /// Machine-readable.
+        #[serde(default)]
+        code: Option<String>,
+        /// For a person.
+        #[serde(default)]
+        error: String,
+    },
+    /// Agent: make a service reachable.
+    Bind {
+        /// Its name.
+        service: String,
+        /// The local port, for display.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        local_port: Option<u16>,
+        /// What it carries.
+        #[serde(default)]
+        proto: Proto,
+    },
+    /// Relay: it is reachable.
+    BindOk {
+        /// Its name.
+        service: String,
+        /// Where.
+        #[serde(default)]
+        url: Option<String>,
+    },
+    /// Relay: it is not.
+    BindFailed {
+        /// Its name.
+        service: String,
+        /// Machine-readable.
+        #[serde(default)]
+        code: String,
+        /// For a person.
+        #[serde(default)]
+        error: String,
+    },
+    /// Agent: make a service unreachable; its streams go on.
+    Unbind {
+        /// Its name.
+        service: String,
+    },
+    /// Relay: done.
+    UnbindOk {
+        /// Its name.
+        service: String,
+    },
+    /// Are you there?
+    Ping {
+        /// To be repeated in the pong.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+    },
+    /// I am.
+    Pong {
+        /// The ping's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+    },
+    /// Relay: this relay will go away; connect again now.
+    Drain {
+        /// For a person.
+        #[serde(default)]
+        reason: String,
+        /// How long streams of this link may go on, milliseconds.
+        #[serde(default)]
+        deadline_ms: u64,
+    },
+    /// Something a person should know; never fatal by itself.
+    Error {
+        /// Machine-readable.
+        #[serde(default)]
+        code: String,
+        /// For a person.
+        #[serde(default)]
+        message: String,
+        /// What to do about it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+    },
+    /// A type this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Signal {
+    /// The message that tells the peer a service cannot be bound.
+    pub fn bind_failed(service: &str, code: &str, error: &str) -> Self {
+        Signal::BindFailed { service: service.to_owned(), code: code.to_owned(), error: error.to_owned() }
+    }
+}
+
+/// Names the kind alone: an `auth_response` carries a token, and no token belongs in a log.
+impl core::fmt::Debug for Signal {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Signal::AuthChallenge { .. } => "auth_challenge",
+            Signal::AuthResponse { .. } => "auth_response",
+            Signal::AuthOk { .. } => "auth_ok",
+            Signal::AuthFailed { .. } => "auth_failed",
+            Signal::Bind { .. } => "bind",
+            Signal::BindOk { .. } => "bind_ok",
+            Signal::BindFailed { .. } => "bind_failed",
+            Signal::Unbind { .. } => "unbind",
+            Signal::UnbindOk { .. } => "unbind_ok",
+            Signal::Ping { .. } => "ping",
+            Signal::Pong { .. } => "pong",
+            Signal::Drain { .. } => "drain",
+            Signal::Error { .. } => "error",
+            Signal::Unknown => "unknown",
+        })
+    }
+}

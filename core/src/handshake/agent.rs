@@ -1,0 +1,191 @@
+//! The agent's half of the login.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::{Endpoint, HANDSHAKE_TIMEOUT, Step};
+use crate::dialect::{MUX_YAMUX, Signal, VERSION};
+use crate::reason::DownReason;
+use crate::stellar::{Address, Claims, Signature, SigningInput};
+use crate::time::{Instant, Wall};
+
+/// How an agent shows who it is.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum AuthMode {
+    /// The relay asks, the agent signs the answer: nothing that travels can be used twice.
+    #[default]
+    Challenge,
+    /// A token in the upgrade request, one round trip sooner. Whoever reads it can log in until it expires.
+    Bearer,
+}
+
+/// What an agent logs in with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AgentLogin {
+    /// Who the agent is.
+    pub identity: Address,
+    /// Who the relay must be; `None` trusts whoever answers at the URL.
+    pub relay_address: Option<Address>,
+    /// The services the token asks for.
+    pub services: Vec<String>,
+    /// How long the token is valid.
+    pub token_lifetime: Duration,
+    /// Whether a token went ahead in the upgrade.
+    pub mode: AuthMode,
+}
+
+impl AgentLogin {
+    /// The claims of a token for `relay`, issued now.
+    pub fn claims(&self, relay: Address, wall: Wall, now: Instant) -> Claims {
+        Claims::new(self.identity, relay.to_string(), wall.unix_at(now))
+            .with_services(self.services.iter().cloned())
+            .with_lifetime(Some(self.token_lifetime))
+    }
+}
+
+#[derive(Debug)]
+enum State {
+    /// For `auth_challenge`; with a bearer token `auth_ok` may come at once.
+    AwaitingRelay,
+    Signing {
+        challenge_id: String,
+        relay: Address,
+        input: SigningInput,
+    },
+    AwaitingOk {
+        relay: Address,
+    },
+    Done,
+}
+
+/// The agent's half of the login, from the open WebSocket to `auth_ok`.
+#[derive(Debug)]
+pub struct AgentHandshake {
+    login: AgentLogin,
+    wall: Wall,
+    state: State,
+    deadline: Instant,
+}
+
+impl AgentHandshake {
+    /// A login over a WebSocket that opened at `now`.
+    pub fn new(login: AgentLogin, wall: Wall, now: Instant) -> Self {
+        Self { login, wall, state: State::AwaitingRelay, deadline: now + HANDSHAKE_TIMEOUT }
+    }
+
+    /// The relay said something.
+    pub fn handle_signal(&mut self, signal: Signal, now: Instant) -> Result<Option<Step>, DownReason> {
+        match (&self.state, signal) {
+            (_, Signal::AuthFailed { code, error }) => {
+                Err(DownReason::from_auth_failed(code.as_deref(), &error))
+            }
+            (_, Signal::Error { .. } | Signal::Unknown) => Ok(None),
+            (State::AwaitingRelay, Signal::AuthChallenge { challenge_id, challenge, server_address, mux, .. }) => {
+                self.on_challenge(challenge_id, &challenge, &server_address, &mux, now).map(Some)
+            }
+            (State::AwaitingOk { relay }, Signal::AuthOk { endpoint, server_address, services, mux, .. }) => {
+                let relay = *relay;
+                self.on_ok(relay, endpoint, &server_address, services, mux.as_deref()).map(Some)
+            }
+            (State::AwaitingRelay, Signal::AuthOk { endpoint, server_address, services, mux, .. })
+                if self.login.mode == AuthMode::Bearer =>
+            {
+                let relay = self.pinned(&server_address)?;
+                self.on_ok(relay, endpoint, &server_address, services, mux.as_deref()).map(Some)
+            }
+            (_, other) => Err(DownReason::OutOfOrder(format!("{other:?} during the login"))),
+        }
+    }
+
+    /// The signer answered; `None` is a no.
+    pub fn handle_signature(
+        &mut self,
+        signature: Option<Signature>,
+        now: Instant,
+    ) -> Result<Option<Step>, DownReason> {
+        let State::Signing { challenge_id, relay, input } = &self.state else {
+            // An answer that nobody waits for any more, for example after a reconnection.
+            return Ok(None);
+        };
+        let signature = signature.ok_or(DownReason::SignerRefused)?;
+        let token = input.clone().into_token(signature).map_err(|_| DownReason::SignerMismatch)?;
+        let answer = Signal::AuthResponse {
+            challenge_id: Some(challenge_id.clone()),
+            jwt: Some(token.as_str().to_string()),
+            mux: Some(MUX_YAMUX.to_string()),
+            version: Some(VERSION),
+        };
+        self.state = State::AwaitingOk { relay: *relay };
+        self.deadline = now + HANDSHAKE_TIMEOUT;
+        Ok(Some(Step::Send(answer)))
+    }
+
+    /// Gives up when the relay, or the signer, takes too long.
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), DownReason> {
+        match self.poll_timeout() {
+            Some(deadline) if now >= deadline => Err(DownReason::TimedOut(String::from(match self.state {
+                State::Signing { .. } => "the signer did not answer the login",
+                _ => "the relay did not answer the login",
+            }))),
+            _ => Ok(()),
+        }
+    }
+
+    /// When [`Self::handle_timeout`] gives up.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        (!matches!(self.state, State::Done)).then_some(self.deadline)
+    }
+
+    fn on_challenge(
+        &mut self,
+        challenge_id: String,
+        challenge: &str,
+        server_address: &str,
+        mux: &[String],
+        now: Instant,
+    ) -> Result<Step, DownReason> {
+        let relay = self.pinned(server_address)?;
+        if !mux.iter().any(|offered| offered == MUX_YAMUX) {
+            return Err(DownReason::NotAllowed(String::from("the relay does not offer the yamux data plane")));
+        }
+        let input = self.login.claims(relay, self.wall, now).with_challenge(challenge).signing_input();
+        self.state = State::Signing { challenge_id, relay, input: input.clone() };
+        self.deadline = now + HANDSHAKE_TIMEOUT;
+        Ok(Step::Sign(input))
+    }
+
+    fn on_ok(
+        &mut self,
+        relay: Address,
+        url: String,
+        server_address: &str,
+        services: Vec<String>,
+        mux: Option<&str>,
+    ) -> Result<Step, DownReason> {
+        if self.address(server_address)? != relay {
+            return Err(DownReason::WrongRelay { pinned: relay.to_string(), found: server_address.to_string() });
+        }
+        if mux != Some(MUX_YAMUX) {
+            return Err(DownReason::Protocol(String::from("the relay did not take the yamux data plane")));
+        }
+        self.state = State::Done;
+        Ok(Step::Done(Endpoint { url, relay, services }))
+    }
+
+    /// Who the relay says it is, if that is who it must be. Nothing is signed for anybody else.
+    fn pinned(&self, server_address: &str) -> Result<Address, DownReason> {
+        let found = self.address(server_address)?;
+        match self.login.relay_address {
+            Some(pinned) if pinned != found => {
+                Err(DownReason::WrongRelay { pinned: pinned.to_string(), found: found.to_string() })
+            }
+            _ => Ok(found),
+        }
+    }
+
+    fn address(&self, text: &str) -> Result<Address, DownReason> {
+        text.parse().map_err(|e| DownReason::Malformed(format!("the relay's address: {e}")))
+    }
+}

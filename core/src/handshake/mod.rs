@@ -1,0 +1,88 @@
+//! The login of a link: every transition of both sides. It knows no JSON, no key and no stream.
+//!
+//! ```text
+//!  agent                                   relay
+//!  AwaitingRelay <---- auth_challenge ---- (start) AwaitingResponse
+//!  Signing  (Sign -> signature)
+//!  AwaitingOk   ----- auth_response -----> AwaitingVerdict (Admit -> admit | refuse)
+//!  Done         <-------- auth_ok -------- Done
+//! ```
+//!
+//! With a bearer token the relay starts in `AwaitingVerdict` and the agent waits for `auth_ok` at once.
+
+mod agent;
+mod relay;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::dialect::Signal;
+use crate::reason::DownReason;
+use crate::stellar::{Address, SigningInput, Verified};
+use crate::time::Instant;
+
+pub use agent::{AgentHandshake, AgentLogin, AuthMode};
+pub use relay::{Credential, RelayHandshake, RelayLogin};
+
+/// How long either side waits for the other's next step. The one system that is replaced waits as long.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a handshake asks of the link it belongs to.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Step {
+    /// Send this.
+    Send(Signal),
+    /// Have this signed by the identity, and hand the signature in.
+    Sign(SigningInput),
+    /// Somebody proved who they are: decide, then admit or refuse.
+    Admit(Verified),
+    /// Both sides agree; streams may flow.
+    Done(Endpoint),
+}
+
+/// What the relay granted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Endpoint {
+    /// The public URL of the first service bound.
+    pub url: String,
+    /// Who the relay is.
+    pub relay: Address,
+    /// The services the token named.
+    pub services: Vec<String>,
+}
+
+/// Either half, for a link that does not care which.
+#[derive(Debug)]
+pub enum Handshake {
+    /// The agent's.
+    Agent(AgentHandshake),
+    /// The relay's.
+    Relay(RelayHandshake),
+}
+
+impl Handshake {
+    /// The other side said something.
+    pub fn handle_signal(&mut self, signal: Signal, now: Instant) -> Result<Option<Step>, DownReason> {
+        match self {
+            Handshake::Agent(half) => half.handle_signal(signal, now),
+            Handshake::Relay(half) => half.handle_signal(signal, now),
+        }
+    }
+
+    /// Gives up when the other side takes too long.
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), DownReason> {
+        match self {
+            Handshake::Agent(half) => half.handle_timeout(now),
+            Handshake::Relay(half) => half.handle_timeout(now),
+        }
+    }
+
+    /// When [`Self::handle_timeout`] gives up.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self {
+            Handshake::Agent(half) => half.poll_timeout(),
+            Handshake::Relay(half) => half.poll_timeout(),
+        }
+    }
+}

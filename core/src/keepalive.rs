@@ -1,0 +1,129 @@
+//! When to ping and when to give up. Any message proves life; a pong also gives the round trip time.
+//!
+//! It knows neither what a ping looks like nor who sends it: the link asks, and tells it what arrived.
+
+use core::time::Duration;
+
+use crate::time::Instant;
+
+/// How often to ask, and how long to wait for an answer.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct KeepaliveConfig {
+    /// Ping after this long without any input. Shorter notices a dead peer sooner and costs a message each time.
+    pub ping_interval: Duration,
+    /// Give the link up when this passes after a ping without any input. Too short, and a slow network kills a live link.
+    pub ping_timeout: Duration,
+}
+
+impl Default for KeepaliveConfig {
+    /// 10 s and 5 s: a dead peer is noticed within 15 s, and carrier NATs that forget after 30 s stay open.
+    fn default() -> Self {
+        Self { ping_interval: Duration::from_secs(10), ping_timeout: Duration::from_secs(5) }
+    }
+}
+
+/// What the clock demands.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Due {
+    /// Send a ping with this id.
+    Ping(u64),
+    /// The peer is gone.
+    Dead,
+}
+
+/// The liveness of one link.
+#[derive(Debug)]
+pub struct Keepalive {
+    config: KeepaliveConfig,
+    last_input: Instant,
+    next_id: u64,
+    /// The outstanding ping: its id and when it was sent.
+    asked: Option<(u64, Instant)>,
+    /// When the outstanding ping counts as unanswered; any input clears it.
+    give_up: Option<Instant>,
+}
+
+impl Keepalive {
+    /// A link that is alive at `now`.
+    pub fn new(config: KeepaliveConfig, now: Instant) -> Self {
+        Self { config, last_input: now, next_id: 1, asked: None, give_up: None }
+    }
+
+    /// Something arrived.
+    pub fn handle_input(&mut self, now: Instant) {
+        self.last_input = self.last_input.max(now);
+        self.give_up = None;
+    }
+
+    /// A pong arrived. The round trip time, if it answers the outstanding ping.
+    pub fn handle_pong(&mut self, id: Option<u64>, now: Instant) -> Option<Duration> {
+        let (asked, at) = self.asked?;
+        if id != Some(asked) {
+            return None;
+        }
+        self.asked = None;
+        Some(now - at)
+    }
+
+    /// What is due at `now`, if anything. Early, late and repeated calls are harmless.
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<Due> {
+        match self.give_up {
+            Some(at) if now >= at => Some(Due::Dead),
+            Some(_) => None,
+            None if now >= self.last_input + self.config.ping_interval => Some(self.probe(now)),
+            None => None,
+        }
+    }
+
+    /// Asks at once, whatever the interval says: after a sleep or a change of network.
+    pub fn probe(&mut self, now: Instant) -> Due {
+        let id = self.next_id;
+        self.next_id = self.next_id.wrapping_add(1);
+        self.asked = Some((id, now));
+        self.give_up = Some(now + self.config.ping_timeout);
+        Due::Ping(id)
+    }
+
+    /// When the next thing is due.
+    pub fn poll_timeout(&self) -> Instant {
+        self.give_up.unwrap_or(self.last_input + self.config.ping_interval)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_millis(seconds * 1000)
+    }
+
+    #[test]
+    fn a_silent_peer_is_given_up_after_interval_plus_timeout() {
+        let mut keepalive = Keepalive::new(KeepaliveConfig::default(), at(0));
+        assert_eq!(keepalive.handle_timeout(at(9)), None);
+        assert_eq!(keepalive.poll_timeout(), at(10));
+        assert_eq!(keepalive.handle_timeout(at(10)), Some(Due::Ping(1)));
+        assert_eq!(keepalive.handle_timeout(at(14)), None);
+        assert_eq!(keepalive.handle_timeout(at(15)), Some(Due::Dead));
+    }
+
+    #[test]
+    fn any_input_proves_life_and_only_the_right_pong_gives_a_round_trip() {
+        let mut keepalive = Keepalive::new(KeepaliveConfig::default(), at(0));
+        assert_eq!(keepalive.handle_timeout(at(10)), Some(Due::Ping(1)));
+        keepalive.handle_input(at(11));
+        assert_eq!(keepalive.handle_pong(Some(9), at(11)), None);
+        assert_eq!(keepalive.handle_pong(Some(1), at(12)), Some(Duration::from_secs(2)));
+        assert_eq!(keepalive.handle_pong(Some(1), at(12)), None);
+        assert_eq!(keepalive.handle_timeout(at(20)), None);
+        assert_eq!(keepalive.handle_timeout(at(21)), Some(Due::Ping(2)));
+    }
+
+    #[test]
+    fn a_timer_that_comes_hours_late_asks_before_it_gives_up() {
+        let mut keepalive = Keepalive::new(KeepaliveConfig::default(), at(0));
+        assert_eq!(keepalive.handle_timeout(at(7200)), Some(Due::Ping(1)));
+        assert_eq!(keepalive.handle_timeout(at(7204)), None);
+    }
+}

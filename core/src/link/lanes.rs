@@ -1,0 +1,224 @@
+//! The lanes of a link: login, control and keepalive, streams.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+
+use super::{Link, LinkEvent, State, StreamEvent};
+use crate::dialect::{DecodeError, Frame, Signal};
+use crate::handshake::{Handshake, Step};
+use crate::keepalive::Due;
+use crate::machine::{Machine, Side};
+use crate::message::{Close, Message, Transmit};
+use crate::mux::{Mux, MuxError, MuxEvent, StreamId};
+use crate::reason::DownReason;
+use crate::time::{Instant, sooner};
+
+/// Given to `reset` when the peer's opening cannot be served; local knowledge only.
+const RESET_BAD_OPENING: u32 = 1;
+/// A fatal mux error leaves at most a `GoAway`, which fits one batch; the second look is for a batch that was begun before.
+const MAX_LAST_BATCHES: usize = 2;
+
+impl Machine for Link {
+    type Event = LinkEvent;
+
+    fn handle_message(&mut self, message: Message, now: Instant) {
+        if self.is_ended() {
+            return;
+        }
+        self.now = now;
+        self.keepalive.handle_input(now);
+        match self.dialect.decode(message) {
+            Ok(Frame::Signal(signal)) => self.on_signal(signal, now),
+            Ok(Frame::Mux(data)) => match self.mux.as_mut() {
+                Some(mux) => {
+                    let outcome = mux.handle_data(data, now);
+                    self.after_mux(outcome, now);
+                }
+                None => self.end(DownReason::Malformed(String::from("Invalid auth response")), now),
+            },
+            Err(e @ DecodeError::TooLarge(_)) => self.end(DownReason::TooLarge(e.to_string()), now),
+            Err(DecodeError::NotControl(_)) if matches!(self.state, State::Login(Handshake::Relay(_))) => {
+                self.end(DownReason::Malformed(String::from("Invalid auth response")), now);
+            }
+            Err(e @ DecodeError::NotControl(_)) => self.end(DownReason::Malformed(e.to_string()), now),
+        }
+    }
+
+    fn handle_close(&mut self, close: Close, _now: Instant) {
+        self.drop_transport(&close);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
+        match &mut self.state {
+            State::Login(handshake) => {
+                let outcome = handshake.handle_timeout(now).map(|()| None);
+                self.on_step(outcome, now);
+            }
+            State::Up => {
+                if let Some(due) = self.keepalive.handle_timeout(now) {
+                    self.on_due(due, now);
+                }
+                self.on_mux_timeout(now);
+            }
+            State::Ended => {}
+        }
+    }
+
+    fn poll_transmit(&mut self) -> Option<Transmit> {
+        if let Some(transmit) = self.control.pop_front() {
+            return Some(transmit);
+        }
+        let batch = self.mux.as_mut()?.poll_transmit()?;
+        Some(Transmit::Send(self.dialect.encode(Frame::Mux(batch))))
+    }
+
+    fn poll_event(&mut self) -> Option<LinkEvent> {
+        // Writing and sending cause events too, and neither is a `handle_*` of the link.
+        if self.events.is_empty() {
+            self.drain_mux(self.now);
+        }
+        self.events.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        match &self.state {
+            State::Login(handshake) => handshake.poll_timeout(),
+            State::Up => {
+                let streams = sooner(self.mux.as_ref().and_then(Mux::poll_timeout), self.openings.poll_timeout());
+                sooner(Some(self.keepalive.poll_timeout()), streams)
+            }
+            State::Ended => None,
+        }
+    }
+}
+
+impl Link {
+    pub(super) fn on_step(&mut self, outcome: Result<Option<Step>, DownReason>, now: Instant) {
+        match outcome {
+            Ok(None) => {}
+            Ok(Some(Step::Send(signal))) => self.send(signal, now),
+            Ok(Some(Step::Sign(input))) => self.events.push_back(LinkEvent::Sign(input)),
+            Ok(Some(Step::Admit(verified))) => self.events.push_back(LinkEvent::Admit(verified)),
+            Ok(Some(Step::Done(endpoint))) => {
+                let seed = self.rng.fork();
+                self.mux = Some(Mux::new(self.side, self.config.mux.clone(), self.epoch, seed, now));
+                self.keepalive.handle_input(now);
+                self.state = State::Up;
+                self.events.push_back(LinkEvent::Up(endpoint));
+            }
+            Err(reason) => self.end(reason, now),
+        }
+    }
+
+    pub(super) fn on_due(&mut self, due: Due, now: Instant) {
+        match due {
+            Due::Ping(id) => self.send(Signal::Ping { id: Some(id) }, now),
+            Due::Dead => self.end(DownReason::Silent, now),
+        }
+    }
+
+    fn on_signal(&mut self, signal: Signal, now: Instant) {
+        match (&mut self.state, signal) {
+            (State::Login(handshake), signal) if !is_ping(&signal, self.side) => {
+                let step = handshake.handle_signal(signal, now);
+                self.on_step(step, now);
+            }
+            (_, Signal::Ping { id }) => self.send(Signal::Pong { id }, now),
+            (_, Signal::Pong { id }) => {
+                if let Some(rtt) = self.keepalive.handle_pong(id, now) {
+                    self.events.push_back(LinkEvent::Latency(rtt));
+                }
+            }
+            (_, Signal::Unknown) => {}
+            (
+                _,
+                signal @ (Signal::AuthChallenge { .. }
+                | Signal::AuthResponse { .. }
+                | Signal::AuthOk { .. }
+                | Signal::AuthFailed { .. }),
+            ) => self.end(DownReason::OutOfOrder(format!("{signal:?} after the login")), now),
+            (_, signal) => self.events.push_back(LinkEvent::Signal(signal)),
+        }
+    }
+
+    fn on_mux_timeout(&mut self, now: Instant) {
+        let Some(mux) = self.mux.as_mut() else { return };
+        while let Some(late) = self.openings.expire(now) {
+            if let Ok(mut stream) = mux.stream(late) {
+                stream.reset(RESET_BAD_OPENING, now);
+            }
+        }
+        let outcome = mux.handle_timeout(now);
+        self.after_mux(outcome, now);
+    }
+
+    fn after_mux(&mut self, outcome: Result<(), MuxError>, now: Instant) {
+        self.drain_mux(now);
+        if let Err(error) = outcome {
+            self.end(down_reason(error), now);
+        }
+    }
+
+    fn drain_mux(&mut self, now: Instant) {
+        while let Some(event) = self.mux.as_mut().and_then(Mux::poll_event) {
+            match event {
+                MuxEvent::Incoming(id) => self.on_incoming(id, now),
+                MuxEvent::Readable(id) if self.openings.contains(id) => self.on_opening(id, now),
+                MuxEvent::Readable(id) => self.on_stream(StreamEvent::Readable(id)),
+                MuxEvent::Writable(id) => self.on_stream(StreamEvent::Writable(id)),
+                MuxEvent::Reset(id, _) if self.openings.contains(id) => self.openings.remove(id),
+                MuxEvent::Reset(id, reason) => self.on_stream(StreamEvent::Reset(id, reason)),
+                MuxEvent::Closed(id) => self.openings.remove(id),
+                _ => {}
+            }
+        }
+    }
+
+    fn on_incoming(&mut self, id: StreamId, now: Instant) {
+        let accepted = self.mux.as_mut().is_some_and(|mux| mux.accept(id, now).is_ok());
+        if accepted {
+            self.openings.begin(id, now);
+            self.on_opening(id, now);
+        }
+    }
+
+    fn on_opening(&mut self, id: StreamId, now: Instant) {
+        let Some(mux) = self.mux.as_mut() else { return };
+        match self.openings.advance(id, mux, now) {
+            None => {}
+            Some(Ok(opening)) => self.on_stream(StreamEvent::Opened { id, opening }),
+            Some(Err(error)) => {
+                tracing::debug!(%error, "refused a stream");
+                if let Ok(mut stream) = mux.stream(id) {
+                    stream.reset(RESET_BAD_OPENING, now);
+                }
+            }
+        }
+    }
+
+    fn on_stream(&mut self, event: StreamEvent) {
+        self.events.push_back(LinkEvent::Stream(event));
+    }
+
+    /// Moves the session's last words, such as a `GoAway`, ahead of the close.
+    pub(super) fn flush_mux(&mut self) {
+        for _ in 0..MAX_LAST_BATCHES {
+            let Some(batch) = self.mux.as_mut().and_then(Mux::poll_transmit) else { return };
+            self.control.push_back(Transmit::Send(self.dialect.encode(Frame::Mux(batch))));
+        }
+    }
+}
+
+/// During the login only an agent answers pings: existing relays may send one, and a relay expects `auth_response` alone.
+fn is_ping(signal: &Signal, side: Side) -> bool {
+    side == Side::Agent && matches!(signal, Signal::Ping { .. } | Signal::Pong { .. })
+}
+
+fn down_reason(error: MuxError) -> DownReason {
+    match error {
+        MuxError::WriteStall => DownReason::Lost(error.to_string()),
+        MuxError::KeepAlive => DownReason::Silent,
+        _ => DownReason::Protocol(error.to_string()),
+    }
+}

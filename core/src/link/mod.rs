@@ -1,0 +1,302 @@
+//! One live connection: joins dialect, login, keepalive and streams, from the open socket to its end.
+//!
+//! The link is the only translator of inner errors: whatever fails inside becomes one close for the peer and
+//! one [`LinkEvent::Down`] for the owner. It does not reconnect (that is the agent's) and admits nobody (the relay's).
+
+mod lanes;
+mod openings;
+
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use core::time::Duration;
+
+use thiserror::Error;
+
+use crate::dialect::{Dialect, Frame, Opening, OpeningError, Signal};
+use crate::handshake::{
+    AgentHandshake, AgentLogin, Credential, Endpoint, Handshake, RelayHandshake, RelayLogin, Step,
+};
+use crate::keepalive::{Keepalive, KeepaliveConfig};
+use crate::machine::{Machine, Side};
+use crate::message::{Close, Transmit};
+use crate::mux::{ClosedStream, Mux, MuxConfig, OpenError, ResetReason, Stream, StreamId};
+use crate::reason::DownReason;
+use crate::rng::{Rng, Seed};
+use crate::stellar::{Signature, SigningInput, Verified};
+use crate::time::{Instant, Wall};
+use openings::Openings;
+
+/// Control messages that may wait for the socket. An honest peer causes a handful; one that makes us answer
+/// without reading is cut off here.
+const MAX_WAITING_CONTROL: usize = 256;
+
+/// What both sides of a link can tune.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LinkConfig {
+    /// When to ping, when to give up.
+    pub keepalive: KeepaliveConfig,
+    /// The limits of the streams.
+    pub mux: MuxConfig,
+}
+
+/// A signal about one stream. Data is pulled through [`Streams::stream`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum StreamEvent {
+    /// The peer opened a stream and said what for. Data may be waiting already.
+    Opened {
+        /// The stream.
+        id: StreamId,
+        /// What for.
+        opening: Opening,
+    },
+    /// Reading gives something again: data, or the end.
+    Readable(StreamId),
+    /// Writing takes something again.
+    Writable(StreamId),
+    /// The stream was torn down; what was not read yet is gone.
+    Reset(StreamId, ResetReason),
+}
+
+impl StreamEvent {
+    /// The stream it is about.
+    pub fn id(&self) -> StreamId {
+        match self {
+            StreamEvent::Opened { id, .. }
+            | StreamEvent::Readable(id)
+            | StreamEvent::Writable(id)
+            | StreamEvent::Reset(id, _) => *id,
+        }
+    }
+}
+
+/// What a link tells its owner.
+#[derive(Clone, PartialEq, Debug)]
+pub enum LinkEvent {
+    /// Have this signed and call [`Link::handle_signature`].
+    Sign(SigningInput),
+    /// Somebody proved who they are: [`Link::admit`] or [`Link::end`].
+    Admit(Verified),
+    /// Streams may flow.
+    Up(Endpoint),
+    /// A control message that is the owner's business.
+    Signal(Signal),
+    /// Something happened to a stream.
+    Stream(StreamEvent),
+    /// A fresh round trip time.
+    Latency(Duration),
+    /// The end; nothing follows.
+    Down(DownReason),
+}
+
+/// Why a stream could not be opened.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum OpenStreamError {
+    /// The link is not up.
+    #[error("the link is not up")]
+    NotUp,
+    /// The session has no room, or takes no new streams.
+    #[error(transparent)]
+    Refused(#[from] OpenError),
+    /// The opening does not fit.
+    #[error(transparent)]
+    Opening(#[from] OpeningError),
+}
+
+/// A [`Machine`] that carries byte streams, so that one driver serves the streams of either side.
+pub trait Streams: Machine {
+    /// The live stream `id`, for one operation.
+    fn stream(&mut self, id: StreamId) -> Result<Stream<'_>, ClosedStream>;
+
+    /// Splits an event: a signal about one stream, or something for the machine's owner.
+    fn split_event(event: Self::Event) -> Result<StreamEvent, Self::Event>;
+}
+
+#[derive(Debug)]
+enum State {
+    Login(Handshake),
+    Up,
+    Ended,
+}
+
+/// One live connection between an agent and a relay.
+pub struct Link {
+    dialect: Dialect,
+    side: Side,
+    config: LinkConfig,
+    epoch: u32,
+    rng: Rng,
+    state: State,
+    keepalive: Keepalive,
+    mux: Option<Mux>,
+    openings: Openings,
+    control: VecDeque<Transmit>,
+    events: VecDeque<LinkEvent>,
+    /// The latest time that came in, for events that a poll finds.
+    now: Instant,
+}
+
+impl Link {
+    /// The agent's end of a WebSocket that just opened. `epoch` tells its streams from those of the agent's other links.
+    pub fn agent(config: LinkConfig, login: AgentLogin, wall: Wall, epoch: u32, seed: Seed, now: Instant) -> Self {
+        let handshake = Handshake::Agent(AgentHandshake::new(login, wall, now));
+        Self::new(Side::Agent, config, handshake, epoch, Rng::new(seed), now)
+    }
+
+    /// The relay's end of a WebSocket that was just accepted.
+    pub fn relay(
+        config: LinkConfig,
+        login: RelayLogin,
+        credential: &Credential,
+        wall: Wall,
+        seed: Seed,
+        now: Instant,
+    ) -> Self {
+        let mut rng = Rng::new(seed);
+        let (handshake, first) = RelayHandshake::new(login, credential, &mut rng, wall, now);
+        let mut link = Self::new(Side::Relay, config, Handshake::Relay(handshake), 0, rng, now);
+        link.on_step(first.map(Some), now);
+        link
+    }
+
+    fn new(
+        side: Side,
+        config: LinkConfig,
+        handshake: Handshake,
+        epoch: u32,
+        rng: Rng,
+        now: Instant,
+    ) -> Self {
+        Self {
+            dialect: Dialect::Native,
+            side,
+            keepalive: Keepalive::new(config.keepalive, now),
+            config,
+            epoch,
+            rng,
+            state: State::Login(handshake),
+            mux: None,
+            openings: Openings::default(),
+            control: VecDeque::new(),
+            events: VecDeque::new(),
+            now,
+        }
+    }
+
+    /// The signer answered [`LinkEvent::Sign`]; `None` is a no.
+    pub fn handle_signature(&mut self, signature: Option<Signature>, now: Instant) {
+        if let State::Login(Handshake::Agent(half)) = &mut self.state {
+            let step = half.handle_signature(signature, now);
+            self.on_step(step, now);
+        }
+    }
+
+    /// Lets in who was announced by [`LinkEvent::Admit`].
+    pub fn admit(&mut self, url: String, now: Instant) {
+        if let State::Login(Handshake::Relay(half)) = &mut self.state
+            && let Some((ok, endpoint)) = half.admit(url)
+        {
+            self.send(ok, now);
+            self.on_step(Ok(Some(Step::Done(endpoint))), now);
+        }
+    }
+
+    /// Sends a control message.
+    pub fn send(&mut self, signal: Signal, now: Instant) {
+        if matches!(self.state, State::Ended) {
+            return;
+        }
+        if self.control.len() >= MAX_WAITING_CONTROL {
+            self.end(DownReason::Overloaded(String::from("too many control messages wait to be read")), now);
+            return;
+        }
+        self.control.push_back(Transmit::Send(self.dialect.encode(Frame::Signal(signal))));
+    }
+
+    /// Opens a stream; `opening` goes ahead of what is written to it.
+    pub fn open(&mut self, opening: &Opening, now: Instant) -> Result<StreamId, OpenStreamError> {
+        let mut head = opening.encode()?;
+        let mux = self.mux.as_mut().ok_or(OpenStreamError::NotUp)?;
+        let id = mux.open(now)?;
+        // A fresh stream's queue is empty and larger than any opening.
+        let written = mux.stream(id).map(|mut stream| stream.write(&mut head, now));
+        debug_assert!(matches!(written, Ok(Ok(_))) && head.is_empty());
+        Ok(id)
+    }
+
+    /// The live stream `id`, for one operation.
+    pub fn stream(&mut self, id: StreamId) -> Result<Stream<'_>, ClosedStream> {
+        match self.mux.as_mut() {
+            Some(mux) if !self.openings.contains(id) => mux.stream(id),
+            _ => Err(ClosedStream),
+        }
+    }
+
+    /// Asks the peer for a sign of life at once.
+    pub fn probe(&mut self, now: Instant) {
+        if matches!(self.state, State::Up) {
+            let due = self.keepalive.probe(now);
+            self.on_due(due, now);
+        }
+    }
+
+    /// Ends the link for `reason`: tells the peer, then the owner.
+    pub fn end(&mut self, reason: DownReason, now: Instant) {
+        if matches!(self.state, State::Ended) {
+            return;
+        }
+        if matches!(self.state, State::Login(Handshake::Relay(_))) && announced(&reason) {
+            let failed = Signal::AuthFailed {
+                code: Some(reason.auth_failed_code().into()),
+                error: match &reason {
+                    DownReason::Authentication(text) | DownReason::NotAllowed(text) => text.clone(),
+                    other => alloc::format!("{other}"),
+                },
+            };
+            self.control.push_back(Transmit::Send(self.dialect.encode(Frame::Signal(failed))));
+        }
+        self.flush_mux();
+        self.control.push_back(Transmit::Close(reason.close()));
+        self.settle(reason);
+    }
+
+    /// Whether streams may flow.
+    pub fn is_up(&self) -> bool {
+        matches!(self.state, State::Up)
+    }
+
+    /// The latest time that came in.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Whether the link has ended.
+    pub fn is_ended(&self) -> bool {
+        matches!(self.state, State::Ended)
+    }
+
+    fn settle(&mut self, reason: DownReason) {
+        self.state = State::Ended;
+        self.mux = None;
+        self.openings.clear();
+        self.events.push_back(LinkEvent::Down(reason));
+    }
+
+    fn drop_transport(&mut self, close: &Close) {
+        if !self.is_ended() {
+            self.control.clear();
+            self.settle(DownReason::from_close(close));
+        }
+    }
+}
+
+/// Whether a relay says why in an `auth_failed` before it closes. What was not even a login gets the close alone.
+fn announced(reason: &DownReason) -> bool {
+    matches!(
+        reason,
+        DownReason::Authentication(_)
+            | DownReason::NotAllowed(_)
+            | DownReason::RateLimited(_)
+            | DownReason::Replaced
+            | DownReason::Overloaded(_)
+    )
+}

@@ -1,0 +1,238 @@
+//! Why a link ended: one vocabulary for both sides, for close codes, for the retry rule and for people.
+//!
+//! The same reason is what a side decides and what the other side is told: [`DownReason::close`] puts it on
+//! the wire, [`DownReason::from_close`] reads it back.
+
+use alloc::borrow::{Cow, ToOwned};
+use alloc::string::{String, ToString};
+
+use thiserror::Error;
+
+use crate::message::Close;
+
+/// Why a link is down. Texts that came from the peer are kept as it sent them.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum DownReason {
+    /// This side asked for it.
+    #[error("closed")]
+    Finished,
+    /// The other side ended the link in good order.
+    #[error("the other side closed the connection")]
+    ClosedByPeer,
+    /// No connection could be made at all; the text is the runner's.
+    #[error("the relay cannot be reached: {0}")]
+    Unreachable(String),
+    /// The transport ended without a close; the text is the runner's.
+    #[error("the connection was lost: {0}")]
+    Lost(String),
+    /// Nothing arrived for the keepalive interval and timeout together.
+    #[error("the other side stopped answering")]
+    Silent,
+    /// 4000: a message that is not of this protocol.
+    #[error("malformed message: {0}")]
+    Malformed(String),
+    /// 4001: a message of this protocol, at the wrong moment.
+    #[error("message out of order: {0}")]
+    OutOfOrder(String),
+    /// 4002: the token, the challenge or the signature was refused.
+    #[error("authentication failed: {0}")]
+    Authentication(String),
+    /// 4003: authenticated, but not allowed what was asked for.
+    #[error("not allowed: {0}")]
+    NotAllowed(String),
+    /// 4008: the other side did not answer in time.
+    #[error("timed out: {0}")]
+    TimedOut(String),
+    /// 4009: a newer session of the same identity took over.
+    #[error("replaced by a newer connection of the same identity")]
+    Replaced,
+    /// 4029: too many attempts.
+    #[error("too many attempts: {0}")]
+    RateLimited(String),
+    /// 1001: the relay is going away.
+    #[error("the relay is going away")]
+    GoingAway,
+    /// 1002: the byte stream broke the rules of Yamux.
+    #[error("protocol error: {0}")]
+    Protocol(String),
+    /// 1009: a message larger than the limit.
+    #[error("message too large: {0}")]
+    TooLarge(String),
+    /// 1013: the other side has no room now.
+    #[error("overloaded: {0}")]
+    Overloaded(String),
+    /// The relay is not the one this agent was told to trust, so nothing was signed for it.
+    #[error("the relay says it is {found}, but {pinned} is expected")]
+    WrongRelay {
+        /// The address this agent was configured with.
+        pinned: String,
+        /// The address the relay named.
+        found: String,
+    },
+    /// The signer said no.
+    #[error("the signer refused to sign the login")]
+    SignerRefused,
+    /// The signature is not of the key that the identity names.
+    #[error("the signer used another key than the identity's")]
+    SignerMismatch,
+    /// A close code this protocol does not know.
+    #[error("closed with code {code}: {reason}")]
+    Unknown {
+        /// The close code.
+        code: u16,
+        /// The reason that came with it.
+        reason: String,
+    },
+}
+
+/// Whether, and how soon, an agent dials again after a [`DownReason`].
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Retry {
+    /// Dialling again would end the same way until a person changes something.
+    Never,
+    /// Within a second: the other side asked for it.
+    Soon,
+    /// After the back-off delay.
+    Backoff,
+}
+
+impl DownReason {
+    /// What goes on the wire when this side ends a link for this reason.
+    pub fn close(&self) -> Close {
+        let text = |text: &String| Cow::Owned(text.clone());
+        let (code, reason) = match self {
+            DownReason::Finished | DownReason::ClosedByPeer => (1000, "".into()),
+            DownReason::Unreachable(t) | DownReason::Lost(t) => (1001, text(t)),
+            DownReason::Silent => (4008, "no answer to pings".into()),
+            DownReason::Malformed(t) => (4000, text(t)),
+            DownReason::OutOfOrder(t) => (4001, text(t)),
+            DownReason::Authentication(t) => (4002, text(t)),
+            DownReason::NotAllowed(t) => (4003, text(t)),
+            DownReason::TimedOut(t) => (4008, text(t)),
+            DownReason::Replaced => (4009, self.to_string().into()),
+            DownReason::RateLimited(t) => (4029, text(t)),
+            DownReason::GoingAway => (1001, self.to_string().into()),
+            DownReason::Protocol(t) => (1002, text(t)),
+            DownReason::TooLarge(t) => (1009, text(t)),
+            DownReason::Overloaded(t) => (1013, text(t)),
+            DownReason::WrongRelay { .. } => (4002, "wrong relay address".into()),
+            DownReason::SignerRefused | DownReason::SignerMismatch => (4002, self.to_string().into()),
+            DownReason::Unknown { code, reason } => (*code, text(reason)),
+        };
+        Close::new(code, reason)
+    }
+
+    /// What a close from the other side means.
+    pub fn from_close(close: &Close) -> Self {
+        let text = || close.reason.clone().into_owned();
+        match close.code {
+            1000 => DownReason::ClosedByPeer,
+            // 1012 is what one existing relay sends at shutdown (RFC 6455 registry: service restart).
+            1001 | 1012 => DownReason::GoingAway,
+            1002 => DownReason::Protocol(text()),
+            1009 => DownReason::TooLarge(text()),
+            1013 => DownReason::Overloaded(text()),
+            Close::ABNORMAL => DownReason::Lost(text()),
+            4000 => DownReason::Malformed(text()),
+            4001 => DownReason::OutOfOrder(text()),
+            4002 => DownReason::Authentication(text()),
+            4003 => DownReason::NotAllowed(text()),
+            4008 => DownReason::TimedOut(text()),
+            4009 => DownReason::Replaced,
+            4029 => DownReason::RateLimited(text()),
+            code => DownReason::Unknown { code, reason: text() },
+        }
+    }
+
+    /// The reason behind an `auth_failed` message, from its machine-readable code.
+    pub fn from_auth_failed(code: Option<&str>, error: &str) -> Self {
+        let error = error.to_owned();
+        match code {
+            Some("malformed") => DownReason::Malformed(error),
+            Some("order") => DownReason::OutOfOrder(error),
+            Some("not_allowed") => DownReason::NotAllowed(error),
+            Some("rate_limited") => DownReason::RateLimited(error),
+            Some("conflict") => DownReason::Replaced,
+            Some("overloaded") => DownReason::Overloaded(error),
+            _ => DownReason::Authentication(error),
+        }
+    }
+
+    /// The machine-readable code of the `auth_failed` that announces this reason.
+    pub fn auth_failed_code(&self) -> &'static str {
+        match self {
+            DownReason::Malformed(_) => "malformed",
+            DownReason::OutOfOrder(_) => "order",
+            DownReason::NotAllowed(_) => "not_allowed",
+            DownReason::RateLimited(_) => "rate_limited",
+            DownReason::Replaced => "conflict",
+            DownReason::Overloaded(_) => "overloaded",
+            _ => "authentication",
+        }
+    }
+
+    /// Whether an agent dials again.
+    pub fn retry(&self) -> Retry {
+        match self {
+            DownReason::Finished
+            | DownReason::Authentication(_)
+            | DownReason::NotAllowed(_)
+            | DownReason::Replaced
+            | DownReason::WrongRelay { .. }
+            | DownReason::SignerRefused
+            | DownReason::SignerMismatch => Retry::Never,
+            DownReason::GoingAway => Retry::Soon,
+            _ => Retry::Backoff,
+        }
+    }
+
+    /// What a person can do about it, where there is something to do.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            DownReason::Unreachable(_) => "check the relay's URL, your network and any proxy",
+            DownReason::Authentication(_) => {
+                "check that this machine's clock is right and that the relay address is the relay's own"
+            }
+            DownReason::NotAllowed(_) => "choose a service that the relay allows, or ask its operator",
+            DownReason::Replaced => {
+                "another agent uses this identity; stop it, or give this one its own with `hvym-tunnel identity new`"
+            }
+            DownReason::WrongRelay { .. } => {
+                "if the relay's key was really changed, pass the new one with --relay-address"
+            }
+            DownReason::RateLimited(_) => "wait a few minutes before trying again",
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_side_closes_with_the_other_side_reads_back() {
+        for reason in [
+            DownReason::Malformed("a".into()),
+            DownReason::OutOfOrder("b".into()),
+            DownReason::Authentication("c".into()),
+            DownReason::NotAllowed("d".into()),
+            DownReason::TimedOut("e".into()),
+            DownReason::Replaced,
+            DownReason::RateLimited("f".into()),
+            DownReason::GoingAway,
+            DownReason::Protocol("g".into()),
+            DownReason::TooLarge("h".into()),
+            DownReason::Overloaded("i".into()),
+        ] {
+            assert_eq!(DownReason::from_close(&reason.close()), reason);
+        }
+    }
+
+    #[test]
+    fn a_replaced_agent_does_not_fight_back() {
+        assert_eq!(DownReason::Replaced.retry(), Retry::Never);
+        assert_eq!(DownReason::from_close(&Close::new(4009, "")).retry(), Retry::Never);
+    }
+}

@@ -1,0 +1,212 @@
+//! A session: a link and its admission, as the relay sees them.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::dialect::{Opening, Service, Signal};
+use crate::handshake::{Credential, RelayLogin};
+use crate::link::{Link, LinkConfig, LinkEvent, OpenStreamError, StreamEvent, Streams};
+use crate::machine::Machine;
+use crate::message::{Close, Message, Transmit};
+use crate::mux::{ClosedStream, Stream, StreamId};
+use crate::reason::DownReason;
+use crate::rng::Seed;
+use crate::stellar::Verified;
+use crate::time::{Instant, Wall};
+
+/// Services one session may bind. A person names a handful; each costs the relay a name.
+const MAX_SERVICES: usize = 64;
+/// Given to `reset` for a stream that an agent opened; local knowledge only.
+const RESET_NOT_OFFERED: u32 = 2;
+
+/// What a relay demands of, and grants to, every session.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SessionConfig {
+    /// What a login needs.
+    pub login: RelayLogin,
+    /// Keepalive and stream limits.
+    pub link: LinkConfig,
+}
+
+/// What a session tells, or asks of, its relay.
+#[derive(Clone, PartialEq, Debug)]
+pub enum SessionEvent {
+    /// Somebody proved who they are: [`Session::admit`] or [`Session::refuse`].
+    Admit(Verified),
+    /// The agent wants this service to be reachable: [`Session::confirm`] or [`Session::decline`].
+    Bind(Service),
+    /// The agent withdrew this service; already answered.
+    Unbound(String),
+    /// Something happened to a stream.
+    Stream(StreamEvent),
+    /// A fresh round trip time to the agent.
+    Latency(Duration),
+    /// The end; every stream is closed, nothing follows.
+    Closed(DownReason),
+}
+
+/// Why a service is not bound, for the agent's owner.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BindRefusal {
+    /// Machine-readable: `bad_name`, `not_allowed`, `too_many`, or the relay's own.
+    pub code: &'static str,
+    /// For a person.
+    pub error: String,
+}
+
+/// One agent's link, as the relay sees it.
+pub struct Session {
+    link: Link,
+    allowed_services: Option<Vec<String>>,
+    services: Vec<Service>,
+}
+
+impl Session {
+    /// A WebSocket that was just accepted. `credential` is what its upgrade request carried.
+    pub fn new(config: SessionConfig, credential: &Credential, wall: Wall, seed: Seed, now: Instant) -> Self {
+        let allowed_services = config.login.allowed_services.clone();
+        let link = Link::relay(config.link, config.login, credential, wall, seed, now);
+        Self { link, allowed_services, services: Vec::new() }
+    }
+
+    /// Lets in who was announced by [`SessionEvent::Admit`]; `url` is where the first service will be reachable.
+    pub fn admit(&mut self, url: String, now: Instant) {
+        self.link.admit(url, now);
+    }
+
+    /// Does not let them in, or puts them out again.
+    pub fn refuse(&mut self, reason: DownReason, now: Instant) {
+        self.link.end(reason, now);
+    }
+
+    /// Answers [`SessionEvent::Bind`]: the service is reachable at `url`.
+    pub fn confirm(&mut self, service: Service, url: String, now: Instant) {
+        let name = service.name.clone();
+        match self.services.iter_mut().find(|known| known.name == name) {
+            Some(known) => *known = service,
+            None => self.services.push(service),
+        }
+        self.link.send(Signal::BindOk { service: name, url: Some(url) }, now);
+    }
+
+    /// Answers [`SessionEvent::Bind`]: it is not.
+    pub fn decline(&mut self, service: &str, refusal: &BindRefusal, now: Instant) {
+        self.link.send(Signal::bind_failed(service, refusal.code, &refusal.error), now);
+    }
+
+    /// Opens a stream for a visitor.
+    pub fn open(&mut self, opening: &Opening, now: Instant) -> Result<StreamId, OpenStreamError> {
+        self.link.open(opening, now)
+    }
+
+    /// The bound service of this name; `None` asks for the first one bound.
+    pub fn service(&self, name: Option<&str>) -> Option<&Service> {
+        match name {
+            Some(name) => self.services.iter().find(|service| service.name == name),
+            None => self.services.first(),
+        }
+    }
+
+    /// Tells the agent to connect again, because this relay will be gone after `deadline`.
+    pub fn drain(&mut self, reason: &str, deadline: Duration, now: Instant) {
+        let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+        self.link.send(Signal::Drain { reason: reason.to_string(), deadline_ms }, now);
+    }
+
+    /// Whether streams may flow.
+    pub fn is_up(&self) -> bool {
+        self.link.is_up()
+    }
+
+    /// Whether a service may be bound at all, before the relay is asked.
+    fn check_bind(&self, service: &str) -> Result<(), BindRefusal> {
+        Service::check_name(service).map_err(|e| BindRefusal { code: "bad_name", error: e.to_string() })?;
+        if self.allowed_services.as_ref().is_some_and(|allowed| !allowed.iter().any(|name| name == service)) {
+            let error = String::from("this relay does not allow a service of this name");
+            return Err(BindRefusal { code: "not_allowed", error });
+        }
+        let known = self.services.iter().any(|bound| bound.name == service);
+        if !known && self.services.len() >= MAX_SERVICES {
+            let error = alloc::format!("at most {MAX_SERVICES} services can be bound at once");
+            return Err(BindRefusal { code: "too_many", error });
+        }
+        Ok(())
+    }
+
+    fn on_link(&mut self, event: LinkEvent) -> Option<SessionEvent> {
+        let now = self.link.now();
+        match event {
+            LinkEvent::Admit(verified) => Some(SessionEvent::Admit(verified)),
+            LinkEvent::Signal(Signal::Bind { service, local_port, proto }) => {
+                match self.check_bind(&service) {
+                    Ok(()) => return Some(SessionEvent::Bind(Service { name: service, proto, local_port })),
+                    Err(refusal) => self.decline(&service, &refusal, now),
+                }
+                None
+            }
+            LinkEvent::Signal(Signal::Unbind { service }) => {
+                self.services.retain(|known| known.name != service);
+                self.link.send(Signal::UnbindOk { service: service.clone() }, now);
+                Some(SessionEvent::Unbound(service))
+            }
+            LinkEvent::Stream(StreamEvent::Opened { id, .. }) => {
+                if let Ok(mut stream) = self.link.stream(id) {
+                    stream.reset(RESET_NOT_OFFERED, now);
+                }
+                None
+            }
+            LinkEvent::Stream(event) => Some(SessionEvent::Stream(event)),
+            LinkEvent::Latency(rtt) => Some(SessionEvent::Latency(rtt)),
+            LinkEvent::Down(reason) => Some(SessionEvent::Closed(reason)),
+            // What only an agent is told, and what the owner knows because it caused it.
+            LinkEvent::Signal(_) | LinkEvent::Sign(_) | LinkEvent::Up(_) => None,
+        }
+    }
+}
+
+impl Machine for Session {
+    type Event = SessionEvent;
+
+    fn handle_message(&mut self, message: Message, now: Instant) {
+        self.link.handle_message(message, now);
+    }
+
+    fn handle_close(&mut self, close: Close, now: Instant) {
+        self.link.handle_close(close, now);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.link.handle_timeout(now);
+    }
+
+    fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.link.poll_transmit()
+    }
+
+    fn poll_event(&mut self) -> Option<SessionEvent> {
+        while let Some(event) = self.link.poll_event() {
+            if let Some(event) = self.on_link(event) {
+                return Some(event);
+            }
+        }
+        None
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.link.poll_timeout()
+    }
+}
+
+impl Streams for Session {
+    fn stream(&mut self, id: StreamId) -> Result<Stream<'_>, ClosedStream> {
+        self.link.stream(id)
+    }
+
+    fn split_event(event: SessionEvent) -> Result<StreamEvent, SessionEvent> {
+        match event {
+            SessionEvent::Stream(event) => Ok(event),
+            other => Err(other),
+        }
+    }
+}
