@@ -7,4 +7,5 @@ extern crate alloc;
 pub mod machine;
 pub mod message;
 pub mod rng;
+pub mod stellar;
 pub mod time;
