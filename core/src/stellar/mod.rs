@@ -1,0 +1,10 @@
+//! Identity: Stellar addresses, and the tokens that their keys sign.
+//!
+//! No secret key is ever here. A machine makes a [`SigningInput`], somebody else signs it, and only
+//! [`Token::verify`] makes a [`Verified`].
+
+pub mod address;
+pub mod jwt;
+
+pub use address::{Address, AddressError};
+pub use jwt::{Claims, Expected, JwtError, Signature, SigningInput, Token, Verified};

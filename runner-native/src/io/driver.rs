@@ -1,0 +1,367 @@
+//! The loop that drives any machine: four lanes, a budget, and nothing of the protocol.
+//!
+//! 1. While the socket is writable, `poll_transmit`.
+//! 2. Read, always, even when (1) is blocked.
+//! 3. When the clock has passed `poll_timeout`, `handle_timeout`.
+//! 4. Commands from elsewhere, through [`Handle::with`], wake the loop.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use futures_util::future::poll_fn;
+use futures_util::{Sink, Stream};
+use hvym_tunnel_core::dialect::Opening;
+use hvym_tunnel_core::link::{StreamEvent, Streams};
+use hvym_tunnel_core::message::{Close, Transmit};
+use hvym_tunnel_core::mux::{Read, StreamError, StreamId};
+use hvym_tunnel_core::time::Instant;
+use smol::Timer;
+
+use super::clock::Clock;
+use super::socket::{self, Socket};
+use super::stream::{Plane, TunnelStream};
+
+/// Rounds of the loop before other tasks get their turn.
+const BUDGET: usize = 32;
+/// Messages handed to the socket in one round, so that reading is never far away.
+const MESSAGES_PER_ROUND: usize = 8;
+
+/// Who waits for a stream.
+#[derive(Default)]
+struct Waiting {
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+struct State<M> {
+    machine: M,
+    driver: Option<Waker>,
+    waiting: HashMap<StreamId, Waiting>,
+}
+
+struct Shared<M> {
+    state: Mutex<State<M>>,
+    clock: Clock,
+}
+
+impl<M> Shared<M> {
+    fn lock(&self) -> MutexGuard<'_, State<M>> {
+        // A machine that panicked is a bug of ours; its peers still deserve an orderly end.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<M> State<M> {
+    fn wake_driver(&mut self) {
+        if let Some(waker) = self.driver.take() {
+            waker.wake();
+        }
+    }
+
+    fn wake_all(&mut self) {
+        for waiting in self.waiting.values_mut() {
+            waiting.reader.take().into_iter().chain(waiting.writer.take()).for_each(Waker::wake);
+        }
+    }
+
+    fn wake(&mut self, event: &StreamEvent) {
+        let Some(waiting) = self.waiting.get_mut(&event.id()) else { return };
+        let reset = matches!(event, StreamEvent::Reset(..));
+        if (reset || matches!(event, StreamEvent::Readable(_)))
+            && let Some(waker) = waiting.reader.take()
+        {
+            waker.wake();
+        }
+        if (reset || matches!(event, StreamEvent::Writable(_)))
+            && let Some(waker) = waiting.writer.take()
+        {
+            waker.wake();
+        }
+    }
+}
+
+/// A machine that a [`Driver`] drives, for everybody else.
+pub(crate) struct Handle<M>(Arc<Shared<M>>);
+
+impl<M> Clone for Handle<M> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<M: Streams + Send + 'static> Handle<M> {
+    /// Takes `machine` in.
+    pub(crate) fn new(machine: M, clock: Clock) -> Self {
+        let state = State { machine, driver: None, waiting: HashMap::new() };
+        Self(Arc::new(Shared { state: Mutex::new(state), clock }))
+    }
+
+    /// One transition, under the lock. `act` must not block.
+    pub(crate) fn with<R>(&self, act: impl FnOnce(&mut M, Instant) -> R) -> R {
+        let now = self.0.clock.now();
+        let mut state = self.0.lock();
+        let result = act(&mut state.machine, now);
+        state.wake_driver();
+        result
+    }
+
+    /// The only handle of a stream that was just opened.
+    pub(crate) fn stream(&self, id: StreamId) -> TunnelStream {
+        TunnelStream::new(Arc::new(self.clone()), id)
+    }
+}
+
+impl<M: Streams + Send + 'static> Plane for Handle<M> {
+    fn poll_read(
+        &self,
+        id: StreamId,
+        max: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<std::io::Result<Option<Bytes>>> {
+        let now = self.0.clock.now();
+        let mut state = self.0.lock();
+        let read = match state.machine.stream(id) {
+            Ok(mut stream) => stream.read(max, now),
+            Err(closed) => Err(StreamError::Closed(closed)),
+        };
+        match read {
+            Ok(Read::Data(data)) => {
+                // Reading may have made credit that the peer waits for.
+                state.wake_driver();
+                Poll::Ready(Ok(Some(data)))
+            }
+            Ok(Read::Finished) => Poll::Ready(Ok(None)),
+            Ok(Read::Empty) => {
+                state.waiting.entry(id).or_default().reader = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(Err(broken(error))),
+        }
+    }
+
+    fn poll_write(
+        &self,
+        id: StreamId,
+        data: &mut Bytes,
+        cx: &mut Context<'_>,
+    ) -> Poll<std::io::Result<usize>> {
+        let now = self.0.clock.now();
+        let mut state = self.0.lock();
+        let written = match state.machine.stream(id) {
+            Ok(mut stream) => stream.write(data, now),
+            Err(closed) => Err(StreamError::Closed(closed)),
+        };
+        match written {
+            Ok(0) if !data.is_empty() => {
+                state.waiting.entry(id).or_default().writer = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            Ok(n) => {
+                state.wake_driver();
+                Poll::Ready(Ok(n))
+            }
+            Err(error) => Poll::Ready(Err(broken(error))),
+        }
+    }
+
+    fn finish(&self, id: StreamId) -> std::io::Result<()> {
+        self.with(|machine, now| match machine.stream(id) {
+            Ok(mut stream) => stream.finish(now).map_err(broken),
+            Err(closed) => Err(broken(StreamError::Closed(closed))),
+        })
+    }
+
+    fn reset(&self, id: StreamId, code: u32) {
+        self.with(|machine, now| {
+            if let Ok(mut stream) = machine.stream(id) {
+                stream.reset(code, now);
+            }
+        });
+    }
+
+    fn forget(&self, id: StreamId) {
+        self.0.lock().waiting.remove(&id);
+    }
+}
+
+/// A torn stream is an error for whoever uses it, never an end.
+fn broken(error: StreamError) -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::ConnectionReset, error)
+}
+
+/// What came out of the machine that its owner must see.
+pub(crate) enum Happened<E> {
+    /// An event that is not about a stream.
+    Event(E),
+    /// The peer opened a stream.
+    Opened {
+        /// The stream; dropping it refuses it.
+        stream: TunnelStream,
+        /// What it is for.
+        opening: Opening,
+    },
+}
+
+/// Drives one machine over the sockets it is given, one after the other.
+pub(crate) struct Driver<M> {
+    handle: Handle<M>,
+    socket: Option<Socket>,
+    timer: Option<(Instant, Timer)>,
+}
+
+impl<M: Streams + Send + 'static> Driver<M> {
+    /// Drives the machine behind `handle`, without a socket yet.
+    pub(crate) fn new(handle: Handle<M>) -> Self {
+        Self { handle, socket: None, timer: None }
+    }
+
+    /// Gives the machine its next socket. One that it still had is dropped.
+    pub(crate) fn attach(&mut self, socket: Socket) {
+        self.socket = Some(socket);
+    }
+
+    /// Drives on until the owner has something to see. Dropping the future loses nothing.
+    pub(crate) async fn next(&mut self) -> Happened<M::Event> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Happened<M::Event>> {
+        for _ in 0..BUDGET {
+            if let Some(happened) = self.poll_events(cx) {
+                return Poll::Ready(happened);
+            }
+            let wrote = self.poll_write(cx);
+            let read = self.poll_read(cx);
+            let fired = self.poll_timer(cx);
+            if !(wrote || read || fired) {
+                return match self.poll_events(cx) {
+                    Some(happened) => Poll::Ready(happened),
+                    None => Poll::Pending,
+                };
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Hands stream events to those who wait for them; `Some` is for the owner.
+    fn poll_events(&mut self, cx: &mut Context<'_>) -> Option<Happened<M::Event>> {
+        let mut state = self.handle.0.lock();
+        state.driver = Some(cx.waker().clone());
+        while let Some(event) = state.machine.poll_event() {
+            match M::split_event(event) {
+                Ok(StreamEvent::Opened { id, opening }) => {
+                    drop(state);
+                    return Some(Happened::Opened { stream: self.handle.stream(id), opening });
+                }
+                Ok(event) => state.wake(&event),
+                Err(event) => {
+                    // It may be the end of the link, which every stream must learn of.
+                    state.wake_all();
+                    return Some(Happened::Event(event));
+                }
+            }
+        }
+        None
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        for _ in 0..MESSAGES_PER_ROUND {
+            let Some(socket) = &mut self.socket else {
+                // What a machine still says after its socket is gone goes nowhere.
+                while self.handle.0.lock().machine.poll_transmit().is_some() {}
+                return progress;
+            };
+            match Pin::new(&mut *socket).poll_ready(cx) {
+                Poll::Pending => return progress,
+                Poll::Ready(Err(error)) => return self.lost(&error),
+                Poll::Ready(Ok(())) => {}
+            }
+            let transmit = self.handle.0.lock().machine.poll_transmit();
+            match transmit {
+                None => break,
+                Some(Transmit::Send(message)) => {
+                    if let Err(error) = Pin::new(socket).start_send(socket::to_wire(message)) {
+                        return self.lost(&error);
+                    }
+                }
+                Some(Transmit::Close(close)) => {
+                    if let Some(socket) = self.socket.take() {
+                        socket::close(socket, close);
+                    }
+                }
+            }
+            progress = true;
+        }
+        match self.socket.as_mut().map(|socket| Pin::new(socket).poll_flush(cx)) {
+            Some(Poll::Ready(Err(error))) => self.lost(&error),
+            _ => progress,
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(socket) = &mut self.socket else { return false };
+        let Poll::Ready(message) = Pin::new(socket).poll_next(cx) else { return false };
+        let now = self.handle.0.clock.now();
+        match message {
+            Some(Ok(message)) => match socket::from_wire(message) {
+                socket::Received::Message(message) => {
+                    self.handle.0.lock().machine.handle_message(message, now);
+                    true
+                }
+                socket::Received::Close(close) => self.ended(close),
+                socket::Received::Nothing => true,
+            },
+            Some(Err(error)) => self.lost(&error),
+            None => self.ended(Close::abnormal("the connection ended without a close")),
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+        let deadline = self.handle.0.lock().machine.poll_timeout();
+        let Some(deadline) = deadline else {
+            self.timer = None;
+            return false;
+        };
+        let now = self.handle.0.clock.now();
+        if now >= deadline {
+            self.timer = None;
+            self.handle.0.lock().machine.handle_timeout(now);
+            return true;
+        }
+        if self.timer.as_ref().is_none_or(|(armed, _)| *armed != deadline) {
+            self.timer = Some((deadline, Timer::after(deadline - now)));
+        }
+        let fired = match &mut self.timer {
+            Some((_, timer)) => Pin::new(timer).poll(cx).is_ready(),
+            None => false,
+        };
+        if fired {
+            // The clock, not the timer, says what has expired: look at it again.
+            self.timer = None;
+        }
+        fired
+    }
+
+    fn lost(&mut self, error: &socket::Error) -> bool {
+        let close = socket::what_happened(error);
+        if close.code != Close::ABNORMAL
+            && let Some(socket) = self.socket.take()
+        {
+            socket::close(socket, close.clone());
+        }
+        self.ended(close)
+    }
+
+    fn ended(&mut self, close: Close) -> bool {
+        self.socket = None;
+        let now = self.handle.0.clock.now();
+        self.handle.0.lock().machine.handle_close(close, now);
+        true
+    }
+}

@@ -1,0 +1,10 @@
+//! The driver of any core machine: sockets, clock and executor. It knows no control message and no frame.
+
+pub(crate) mod clock;
+pub(crate) mod driver;
+pub(crate) mod executor;
+pub(crate) mod hyper;
+pub(crate) mod pipe;
+pub(crate) mod socket;
+pub(crate) mod stream;
+pub(crate) mod tls;

@@ -1,0 +1,226 @@
+//! WebSockets: dialling, accepting, closing, and the translation to the core's messages.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_tungstenite::WebSocketStream;
+use async_tungstenite::tungstenite::Message as Wired;
+use async_tungstenite::tungstenite::client::IntoClientRequest;
+use async_tungstenite::tungstenite::error::CapacityError;
+use async_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
+use async_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use bytes::Bytes;
+use futures_util::io::{AsyncRead, AsyncWrite};
+use hvym_tunnel_core::agent::Target;
+use hvym_tunnel_core::dialect::MUX_YAMUX;
+use hvym_tunnel_core::message::{Close, Message};
+use smol::net::TcpStream;
+
+use super::clock::within;
+use super::executor::spawn;
+use super::tls;
+
+pub(crate) use async_tungstenite::tungstenite::Error;
+
+/// The largest message we read. The mux sends 64 KiB at a time and accepts any cut of its stream; control
+/// messages have their own, smaller limit in the core.
+const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
+/// Each read asks for this much, and the buffer stays allocated for as long as the link lives.
+const READ_BUFFER_BYTES: usize = 64 * 1024;
+/// Collected before a write: two batches of the mux. Larger makes the rest of a partial write costly to move.
+const WRITE_BUFFER_BYTES: usize = 128 * 1024;
+/// How long a close may take to reach a peer that does not read.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Any duplex byte stream a WebSocket can run over.
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// What a WebSocket runs over.
+pub(crate) enum Wire {
+    /// TCP.
+    Plain(TcpStream),
+    /// TLS, or a connection that was upgraded by the HTTP server.
+    Boxed(Box<dyn Duplex>),
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Wire::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Wire::Boxed(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Wire::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Wire::Boxed(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Wire::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Wire::Boxed(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Wire::Plain(stream) => Pin::new(stream).poll_close(cx),
+            Wire::Boxed(stream) => Pin::new(stream).poll_close(cx),
+        }
+    }
+}
+
+/// An open WebSocket.
+pub(crate) type Socket = WebSocketStream<Wire>;
+
+/// How to reach a relay.
+#[derive(Clone, Default)]
+pub(crate) struct DialOptions {
+    /// Allow `ws://` to an address that is not loopback: everything, the login included, is then readable on the way.
+    pub(crate) allow_plaintext: bool,
+}
+
+fn config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(WRITE_BUFFER_BYTES)
+        .max_write_buffer_size(8 * WRITE_BUFFER_BYTES)
+        .max_message_size(Some(MAX_MESSAGE_BYTES))
+        .max_frame_size(Some(MAX_MESSAGE_BYTES))
+}
+
+/// Opens a WebSocket to a relay. What went wrong, if it did, is the close's reason, for a person.
+pub(crate) async fn dial(target: &Target, options: &DialOptions) -> Result<Socket, Close> {
+    let failed = |what: String| Close::abnormal(what);
+    let mut request = target
+        .relay
+        .as_str()
+        .into_client_request()
+        .map_err(|e| failed(format!("{} is not a WebSocket URL: {e}", target.relay)))?;
+    if let Some(token) = &target.bearer {
+        let mut value = HeaderValue::try_from(format!("Bearer {}", token.as_str()))
+            .map_err(|_| failed("the token cannot be sent as a header".into()))?;
+        value.set_sensitive(true);
+        request.headers_mut().insert("authorization", value);
+        request.headers_mut().insert("hvym-tunnel-mux", HeaderValue::from_static(MUX_YAMUX));
+    }
+    let uri = request.uri();
+    let secure = uri.scheme_str() == Some("wss");
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+    let tcp = connect(&host, port).await.map_err(|e| failed(format!("{host}:{port}: {e}")))?;
+    let wire = if secure {
+        let stream = tls::client(tcp, &host, tls::Trust::Verify).await;
+        Wire::Boxed(Box::new(stream.map_err(|e| failed(format!("TLS with {host}: {e}")))?))
+    } else {
+        let loopback = tcp.peer_addr().is_ok_and(|peer| peer.ip().is_loopback());
+        if !loopback && !options.allow_plaintext {
+            return Err(failed(format!(
+                "ws:// to {host} would send everything readable; use wss://, or --insecure if you must"
+            )));
+        }
+        Wire::Plain(tcp)
+    };
+    let (socket, _) = async_tungstenite::client_async_with_config(request, wire, Some(config()))
+        .await
+        .map_err(|error| failed(upgrade_failure(&error)))?;
+    Ok(socket)
+}
+
+/// A TCP connection without delay, to whichever address of `host` answers first in the resolver's order.
+pub(crate) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// The relay's end of a connection whose upgrade was already answered.
+pub(crate) async fn accepted(wire: Wire) -> Socket {
+    WebSocketStream::from_raw_socket(wire, Role::Server, Some(config())).await
+}
+
+fn upgrade_failure(error: &Error) -> String {
+    match error {
+        Error::Http(response) if response.status() == StatusCode::NOT_FOUND => {
+            "there is no relay at this URL (HTTP 404); a relay's path is usually /connect".into()
+        }
+        Error::Http(response) => format!("the server answered HTTP {} instead of a WebSocket", response.status()),
+        other => other.to_string(),
+    }
+}
+
+/// What a socket received, in the core's words.
+pub(crate) enum Received {
+    /// A message for the machine.
+    Message(Message),
+    /// The peer's close.
+    Close(Close),
+    /// Something the socket deals with by itself.
+    Nothing,
+}
+
+pub(crate) fn from_wire(message: Wired) -> Received {
+    match message {
+        Wired::Text(text) => Received::Message(Message::Text(Bytes::from(text))),
+        Wired::Binary(data) => Received::Message(Message::Binary(data)),
+        Wired::Close(Some(frame)) => {
+            Received::Close(Close::new(frame.code.into(), frame.reason.as_str().to_owned()))
+        }
+        Wired::Close(None) => Received::Close(Close::new(1000, "")),
+        Wired::Ping(_) | Wired::Pong(_) | Wired::Frame(_) => Received::Nothing,
+    }
+}
+
+pub(crate) fn to_wire(message: Message) -> Wired {
+    match message {
+        Message::Binary(data) => Wired::Binary(data),
+        Message::Text(text) => match text.try_into() {
+            Ok(text) => Wired::Text(text),
+            // The core writes JSON, which is UTF-8; were it not, an empty message is refused by the peer.
+            Err(_) => Wired::Text("".into()),
+        },
+    }
+}
+
+/// What an error of the socket means. A code other than [`Close::ABNORMAL`] is to be told to the peer.
+pub(crate) fn what_happened(error: &Error) -> Close {
+    match error {
+        Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
+            Close::new(1009, format!("a message of {size} bytes; at most {max_size} are allowed"))
+        }
+        Error::Protocol(e) => Close::new(1002, e.to_string()),
+        Error::Utf8(_) => Close::new(1007, "text that is not UTF-8"),
+        other => Close::abnormal(other.to_string()),
+    }
+}
+
+/// Tells the peer why, in the background: neither it nor the network may hold anybody up.
+pub(crate) fn close(mut socket: Socket, close: Close) {
+    let frame = CloseFrame { code: close.code.into(), reason: close.reason.into_owned().into() };
+    spawn(async move {
+        let goodbye = async {
+            socket.close(Some(frame)).await?;
+            // Reading on until the peer's own close keeps the kernel from turning ours into a reset.
+            while let Some(message) = futures_util::StreamExt::next(&mut socket).await {
+                message?;
+            }
+            Ok::<(), Error>(())
+        };
+        if let Some(Err(error)) = within(CLOSE_TIMEOUT, goodbye).await {
+            tracing::trace!(%error, "closing");
+        }
+    })
+    .detach();
+}

@@ -1,0 +1,202 @@
+//! One stream of a link as an async byte stream, for everybody who does not drive the link.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use futures_util::future::poll_fn;
+use futures_util::io::{AsyncRead, AsyncWrite};
+use hvym_tunnel_core::mux::StreamId;
+
+/// Given to `reset` when a stream is dropped before both halves have ended.
+const RESET_DROPPED: u32 = 0;
+/// The most that one read takes out of a stream at once.
+const READ_BYTES: usize = 64 * 1024;
+
+/// What a stream asks of the link that carries it. Implemented by the driver's handle.
+pub(crate) trait Plane: Send + Sync {
+    /// `None` is the peer's end of the stream.
+    fn poll_read(&self, id: StreamId, max: usize, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>>;
+    /// Takes from the front of `data` what there is room for, at least one byte.
+    fn poll_write(&self, id: StreamId, data: &mut Bytes, cx: &mut Context<'_>) -> Poll<io::Result<usize>>;
+    /// Ends this side's half, after what was written.
+    fn finish(&self, id: StreamId) -> io::Result<()>;
+    /// Tears the stream down.
+    fn reset(&self, id: StreamId, code: u32);
+    /// Nobody holds the stream any more.
+    fn forget(&self, id: StreamId);
+}
+
+/// The two halves share this; the last one to go ends the stream.
+struct Held {
+    plane: Arc<dyn Plane>,
+    id: StreamId,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // A stream whose halves have both ended is already gone, and this is nothing to it.
+        self.plane.reset(self.id, RESET_DROPPED);
+        self.plane.forget(self.id);
+    }
+}
+
+/// The reading half. Reading ends (`Ok(None)`, `Ok(0)`) only when the peer ended its half; a stream that was
+/// reset, or whose link was lost, is an error.
+pub(crate) struct TunnelReader {
+    held: Arc<Held>,
+    /// What `AsyncRead` was too small for.
+    rest: Bytes,
+    finished: bool,
+}
+
+/// The writing half. Dropping it without [`TunnelWriter::finish`] does not tell the peer anything by itself.
+pub(crate) struct TunnelWriter {
+    held: Arc<Held>,
+    finished: bool,
+}
+
+/// Both halves. Dropped before both have ended, the stream is reset.
+pub(crate) struct TunnelStream {
+    reader: TunnelReader,
+    writer: TunnelWriter,
+}
+
+impl TunnelReader {
+    /// The next bytes, as they came, without a copy.
+    pub(crate) async fn read_bytes(&mut self) -> io::Result<Option<Bytes>> {
+        poll_fn(|cx| self.poll_bytes(cx)).await
+    }
+
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        if !self.rest.is_empty() {
+            return Poll::Ready(Ok(Some(std::mem::take(&mut self.rest))));
+        }
+        if self.finished {
+            return Poll::Ready(Ok(None));
+        }
+        let read = ready!(self.held.plane.poll_read(self.held.id, READ_BYTES, cx))?;
+        self.finished = read.is_none();
+        Poll::Ready(Ok(read))
+    }
+}
+
+impl TunnelWriter {
+    /// Writes all of `data`, as fast as the peer reads.
+    pub(crate) async fn write_bytes(&mut self, mut data: Bytes) -> io::Result<()> {
+        while !data.is_empty() {
+            poll_fn(|cx| self.held.plane.poll_write(self.held.id, &mut data, cx)).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends this half, after what was written.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        if self.finished {
+            return Ok(());
+        }
+        self.finished = true;
+        self.held.plane.finish(self.held.id)
+    }
+
+    /// Tears both halves down: the peer sees an error, never an end.
+    pub(crate) fn reset(&mut self, code: u32) {
+        self.held.plane.reset(self.held.id, code);
+    }
+}
+
+impl TunnelStream {
+    pub(crate) fn new(plane: Arc<dyn Plane>, id: StreamId) -> Self {
+        let held = Arc::new(Held { plane, id });
+        Self {
+            reader: TunnelReader { held: Arc::clone(&held), rest: Bytes::new(), finished: false },
+            writer: TunnelWriter { held, finished: false },
+        }
+    }
+
+    /// Its id, for logs.
+    pub(crate) fn id(&self) -> StreamId {
+        self.reader.held.id
+    }
+
+    /// The two halves, to be used at once from two places.
+    pub(crate) fn split(self) -> (TunnelReader, TunnelWriter) {
+        (self.reader, self.writer)
+    }
+
+    /// See [`TunnelReader::read_bytes`].
+    pub(crate) async fn read_bytes(&mut self) -> io::Result<Option<Bytes>> {
+        self.reader.read_bytes().await
+    }
+
+    /// See [`TunnelWriter::write_bytes`].
+    pub(crate) async fn write_bytes(&mut self, data: Bytes) -> io::Result<()> {
+        self.writer.write_bytes(data).await
+    }
+
+    /// See [`TunnelWriter::finish`].
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        self.writer.finish()
+    }
+
+    /// See [`TunnelWriter::reset`].
+    pub(crate) fn reset(mut self, code: u32) {
+        self.writer.reset(code);
+    }
+}
+
+impl AsyncRead for TunnelReader {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let Some(mut data) = ready!(self.poll_bytes(cx))? else { return Poll::Ready(Ok(0)) };
+        let n = data.len().min(buf.len());
+        buf[..n].copy_from_slice(&data[..n]);
+        data.advance(n);
+        self.rest = data;
+        Poll::Ready(Ok(n))
+    }
+}
+
+impl AsyncWrite for TunnelWriter {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let mut data = Bytes::copy_from_slice(buf);
+        self.held.plane.poll_write(self.held.id, &mut data, cx)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The driver sends as soon as the socket takes it.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.finish())
+    }
+}
+
+impl AsyncRead for TunnelStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.reader).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for TunnelStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.writer).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.writer).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.writer).poll_close(cx)
+    }
+}
