@@ -5,19 +5,17 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_rustls::TlsConnector;
 use futures_rustls::client::TlsStream;
-use futures_rustls::rustls::pki_types::ServerName;
 use futures_util::io::{AsyncRead, AsyncWrite};
 use smol::net::TcpStream;
 use thiserror::Error;
 
-use super::trust;
 use crate::io::clock::within;
+use crate::io::tls::{self, Trust};
 use crate::target::{Scheme, Target};
 
 /// How long name, connection and TLS may take together. A service on this machine or its network answers in
@@ -27,7 +25,6 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A local place, and how the last attempt to reach it went.
 pub(crate) struct Upstream {
     target: Target,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
     /// The address that answered last; asking it first spares a name lookup for every stream.
     last_good: Mutex<Option<SocketAddr>>,
     /// What is wrong there, as the last attempt found it.
@@ -73,19 +70,8 @@ impl ConnectError {
 
 impl Upstream {
     /// The place that `target` names; nothing is connected yet.
-    ///
-    /// # Errors
-    /// A host that TLS cannot name.
-    pub(crate) fn new(target: Target) -> Result<Self, ConnectError> {
-        let tls = match target.scheme {
-            Scheme::Http => None,
-            Scheme::Https { verify } => {
-                let name = ServerName::try_from(target.host.clone())
-                    .map_err(|error| ConnectError::Tls(target.authority(), error.to_string()))?;
-                Some((TlsConnector::from(Arc::clone(trust::config(verify))), name))
-            }
-        };
-        Ok(Self { target, tls, last_good: Mutex::new(None), trouble: Mutex::new(None) })
+    pub(crate) fn new(target: Target) -> Self {
+        Self { target, last_good: Mutex::new(None), trouble: Mutex::new(None) }
     }
 
     /// The place itself.
@@ -97,14 +83,14 @@ impl Upstream {
     pub(crate) async fn connect(&self) -> Result<Local, ConnectError> {
         let attempt = async {
             let tcp = self.reach().await?;
-            match &self.tls {
-                None => Ok(Local::Plain(tcp)),
-                Some((connector, name)) => {
-                    let secured = connector.connect(name.clone(), tcp).await;
-                    let secured = secured.map_err(|e| ConnectError::Tls(self.target.authority(), e.to_string()))?;
-                    Ok(Local::Tls(Box::new(secured)))
-                }
-            }
+            let trust = match self.target.scheme {
+                Scheme::Http => return Ok(Local::Plain(tcp)),
+                Scheme::Https { verify: true } => Trust::Verify,
+                Scheme::Https { verify: false } => Trust::Anyone,
+            };
+            let secured = tls::client(tcp, &self.target.host, trust).await;
+            let secured = secured.map_err(|e| ConnectError::Tls(self.target.authority(), e.to_string()))?;
+            Ok(Local::Tls(Box::new(secured)))
         };
         let timed_out = || Err(ConnectError::TimedOut(self.target.authority()));
         within(CONNECT_TIMEOUT, attempt).await.unwrap_or_else(timed_out)
