@@ -4,6 +4,7 @@
 
 extern crate alloc;
 
+pub mod http1;
 pub mod machine;
 pub mod message;
 pub mod rng;
