@@ -4,12 +4,14 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use futures_util::Stream;
+use futures_util::io::{AsyncRead, AsyncWrite};
 use futures_util::task::AtomicWaker;
 use smol::channel::{Receiver, Sender, bounded};
 
@@ -78,6 +80,49 @@ impl Drop for Ticket {
         if self.running.count.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.running.waiting.wake();
         }
+    }
+}
+
+/// A local connection that says goodbye when it is asked to finish and its stream is between two requests: the
+/// tunnel then ends in good order, after everything that was still on the way.
+pub(crate) struct Finishing<L> {
+    local: L,
+    ticket: Ticket,
+    idle: Arc<AtomicBool>,
+}
+
+impl<L> Finishing<L> {
+    /// Lets `local` finish whenever `idle` is set.
+    pub(crate) fn new(local: L, ticket: Ticket, idle: Arc<AtomicBool>) -> Self {
+        Self { local, ticket, idle }
+    }
+}
+
+impl<L: AsyncRead + Unpin> AsyncRead for Finishing<L> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let read = Pin::new(&mut self.local).poll_read(cx, buf);
+        if read.is_pending() && self.ticket.is_asked_to_finish(cx) && self.idle.load(Ordering::Acquire) {
+            return Poll::Ready(Ok(0));
+        }
+        read
+    }
+}
+
+impl<L: AsyncWrite + Unpin> AsyncWrite for Finishing<L> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.local).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.local).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.local).poll_close(cx)
     }
 }
 
