@@ -26,13 +26,11 @@ use crate::cli::report::{Report, Reporter};
 use crate::cli::signals::StopSignals;
 use crate::config::{Auth, ExposeOptions};
 use crate::io::clock::{self, Clock};
-use crate::io::driver::{Driver, Handle};
 use crate::io::socket::DialOptions;
 use crate::key::Identity;
 use exposure::Exposure;
 use serve::Services;
 use standing::Standing;
-use surroundings::Surroundings;
 
 /// How long a token is good for. It is used within seconds, but clocks differ, and the systems this one replaces
 /// give as much.
@@ -58,27 +56,16 @@ pub(crate) async fn run(
     }
     let config = agent_config(identity.address(), &options);
     let agent = Agent::new(config, clock.wall(), clock::seed(), clock.now());
-    let agent = Handle::new(agent, clock);
-    let exposure = Exposure {
-        driver: Driver::new(agent.clone()),
-        agent,
-        services,
-        standing: Standing::new(
-            reporter.clone(),
-            identity.address(),
-            options.relay.to_string(),
-            options.bindings,
-            options.retry,
-            clock.now(),
-        ),
-        identity,
-        reporter: reporter.clone(),
-        clock,
-        dial_options: DialOptions { allow_plaintext: options.plain_relay },
-        surroundings: Surroundings::new(clock),
-        dial: None,
-        drain_until: None,
-    };
+    let standing = Standing::new(
+        reporter.clone(),
+        identity.address(),
+        options.relay.to_string(),
+        options.bindings,
+        options.retry,
+        clock.now(),
+    );
+    let dial_options = DialOptions { allow_plaintext: options.plain_relay };
+    let exposure = Exposure::new(identity, agent, services, standing, reporter.clone(), dial_options);
     exposure.run(signals).await?;
     reporter.tell(&Report::Stopped { reason: "as asked".to_owned() });
     Ok(())
