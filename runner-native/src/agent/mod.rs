@@ -27,6 +27,7 @@ use crate::cli::signals::StopSignals;
 use crate::config::{Auth, ExposeOptions};
 use crate::io::clock::{self, Clock};
 use crate::io::socket::DialOptions;
+use crate::io::tls::Trust;
 use crate::key::Identity;
 use exposure::Exposure;
 use serve::Services;
@@ -54,6 +55,7 @@ pub(crate) async fn run(
                 .with_hint("start it first, or leave out --require-upstream")
         })?;
     }
+    let dial_options = dial_options(&options)?;
     let config = agent_config(identity.address(), &options);
     let agent = Agent::new(config, clock.wall(), clock::seed(), clock.now());
     let standing = Standing::new(
@@ -64,11 +66,21 @@ pub(crate) async fn run(
         options.retry,
         clock.now(),
     );
-    let dial_options = DialOptions { allow_plaintext: options.plain_relay };
     let exposure = Exposure::new(identity, agent, services, standing, reporter.clone(), dial_options);
     exposure.run(signals).await?;
     reporter.tell(&Report::Stopped { reason: "as asked".to_owned() });
     Ok(())
+}
+
+fn dial_options(options: &ExposeOptions) -> Result<DialOptions, Failure> {
+    let trust = match &options.relay_ca {
+        None => Trust::Verify,
+        Some(path) => Trust::with_authorities(path).map_err(|error| {
+            Failure::new(Exit::Config, format!("cannot use {}: {error}", path.display()))
+                .with_hint("--relay-ca names a PEM file with the certificate of an authority")
+        })?,
+    };
+    Ok(DialOptions { allow_plaintext: options.plain_relay, trust })
 }
 
 fn agent_config(identity: Address, options: &ExposeOptions) -> AgentConfig {
