@@ -85,7 +85,8 @@ impl Machine for Link {
         match &self.state {
             State::Login(handshake) => handshake.poll_timeout(),
             State::Up => {
-                let streams = sooner(self.mux.as_ref().and_then(Mux::poll_timeout), self.openings.poll_timeout());
+                let streams =
+                    sooner(self.mux.as_ref().and_then(Mux::poll_timeout), self.openings.poll_timeout());
                 sooner(Some(self.keepalive.poll_timeout()), streams)
             }
             State::Ended => None,
@@ -169,7 +170,6 @@ impl Link {
                 MuxEvent::Writable(id) => self.on_stream(StreamEvent::Writable(id)),
                 MuxEvent::Reset(id, _) if self.openings.contains(id) => self.openings.remove(id),
                 MuxEvent::Reset(id, reason) => self.on_stream(StreamEvent::Reset(id, reason)),
-                MuxEvent::Closed(id) => self.openings.remove(id),
                 _ => {}
             }
         }

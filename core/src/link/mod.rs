@@ -137,7 +137,14 @@ pub struct Link {
 
 impl Link {
     /// The agent's end of a WebSocket that just opened. `epoch` tells its streams from those of the agent's other links.
-    pub fn agent(config: LinkConfig, login: AgentLogin, wall: Wall, epoch: u32, seed: Seed, now: Instant) -> Self {
+    pub fn agent(
+        config: LinkConfig,
+        login: AgentLogin,
+        wall: Wall,
+        epoch: u32,
+        seed: Seed,
+        now: Instant,
+    ) -> Self {
         let handshake = Handshake::Agent(AgentHandshake::new(login, wall, now));
         Self::new(Side::Agent, config, handshake, epoch, Rng::new(seed), now)
     }
@@ -158,14 +165,7 @@ impl Link {
         link
     }
 
-    fn new(
-        side: Side,
-        config: LinkConfig,
-        handshake: Handshake,
-        epoch: u32,
-        rng: Rng,
-        now: Instant,
-    ) -> Self {
+    fn new(side: Side, config: LinkConfig, handshake: Handshake, epoch: u32, rng: Rng, now: Instant) -> Self {
         Self {
             dialect: Dialect::Native,
             side,
@@ -241,6 +241,7 @@ impl Link {
 
     /// Ends the link for `reason`: tells the peer, then the owner.
     pub fn end(&mut self, reason: DownReason, now: Instant) {
+        self.now = now;
         if matches!(self.state, State::Ended) {
             return;
         }
