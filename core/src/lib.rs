@@ -34,6 +34,7 @@ pub mod dialect;
 pub mod handshake;
 pub mod keepalive;
 pub mod link;
+pub mod http1;
 pub mod machine;
 pub mod message;
 pub mod mux;
