@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 
 use super::{Link, LinkEvent, State, StreamEvent};
 use crate::dialect::{DecodeError, Frame, Signal};
-use crate::handshake::{Handshake, Step};
+use crate::handshake::Step;
 use crate::keepalive::Due;
 use crate::machine::{Machine, Side};
 use crate::message::{Close, Message, Transmit};
@@ -37,7 +37,7 @@ impl Machine for Link {
                 None => self.end(DownReason::Malformed(String::from("Invalid auth response")), now),
             },
             Err(e @ DecodeError::TooLarge(_)) => self.end(DownReason::TooLarge(e.to_string()), now),
-            Err(DecodeError::NotControl(_)) if matches!(self.state, State::Login(Handshake::Relay(_))) => {
+            Err(DecodeError::NotControl(_)) if self.is_relay_login() => {
                 self.end(DownReason::Malformed(String::from("Invalid auth response")), now);
             }
             Err(e @ DecodeError::NotControl(_)) => self.end(DownReason::Malformed(e.to_string()), now),
