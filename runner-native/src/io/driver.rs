@@ -175,6 +175,14 @@ impl<M: Streams + Send + 'static> Plane for Handle<M> {
         })
     }
 
+    fn stop(&self, id: StreamId) {
+        self.with(|machine, now| {
+            if let Ok(mut stream) = machine.stream(id) {
+                stream.stop(now);
+            }
+        });
+    }
+
     fn reset(&self, id: StreamId, code: u32) {
         self.with(|machine, now| {
             if let Ok(mut stream) = machine.stream(id) {

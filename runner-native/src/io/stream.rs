@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -23,6 +24,8 @@ pub(crate) trait Plane: Send + Sync {
     fn poll_write(&self, id: StreamId, data: &mut Bytes, cx: &mut Context<'_>) -> Poll<io::Result<usize>>;
     /// Ends this side's half, after what was written.
     fn finish(&self, id: StreamId) -> io::Result<()>;
+    /// Gives up reading: what still comes is discarded.
+    fn stop(&self, id: StreamId);
     /// Tears the stream down.
     fn reset(&self, id: StreamId, code: u32);
     /// Nobody holds the stream any more.
@@ -33,12 +36,18 @@ pub(crate) trait Plane: Send + Sync {
 struct Held {
     plane: Arc<dyn Plane>,
     id: StreamId,
+    read_ended: AtomicBool,
+    write_ended: AtomicBool,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // A stream whose halves have both ended is already gone, and this is nothing to it.
-        self.plane.reset(self.id, RESET_DROPPED);
+        // A reset would also drop what was written and has not left yet, so an ended half is left in peace.
+        match (*self.write_ended.get_mut(), *self.read_ended.get_mut()) {
+            (true, true) => {}
+            (true, false) => self.plane.stop(self.id),
+            (false, _) => self.plane.reset(self.id, RESET_DROPPED),
+        }
         self.plane.forget(self.id);
     }
 }
@@ -49,13 +58,11 @@ pub(crate) struct TunnelReader {
     held: Arc<Held>,
     /// What `AsyncRead` was too small for.
     rest: Bytes,
-    finished: bool,
 }
 
 /// The writing half. Dropping it without [`TunnelWriter::finish`] does not tell the peer anything by itself.
 pub(crate) struct TunnelWriter {
     held: Arc<Held>,
-    finished: bool,
 }
 
 /// Both halves. Dropped before both have ended, the stream is reset.
@@ -74,11 +81,11 @@ impl TunnelReader {
         if !self.rest.is_empty() {
             return Poll::Ready(Ok(Some(std::mem::take(&mut self.rest))));
         }
-        if self.finished {
+        if self.held.read_ended.load(Ordering::Relaxed) {
             return Poll::Ready(Ok(None));
         }
         let read = ready!(self.held.plane.poll_read(self.held.id, READ_BYTES, cx))?;
-        self.finished = read.is_none();
+        self.held.read_ended.store(read.is_none(), Ordering::Relaxed);
         Poll::Ready(Ok(read))
     }
 }
@@ -94,10 +101,9 @@ impl TunnelWriter {
 
     /// Ends this half, after what was written.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
-        if self.finished {
+        if self.held.write_ended.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
-        self.finished = true;
         self.held.plane.finish(self.held.id)
     }
 
@@ -109,10 +115,11 @@ impl TunnelWriter {
 
 impl TunnelStream {
     pub(crate) fn new(plane: Arc<dyn Plane>, id: StreamId) -> Self {
-        let held = Arc::new(Held { plane, id });
+        let (read_ended, write_ended) = (AtomicBool::new(false), AtomicBool::new(false));
+        let held = Arc::new(Held { plane, id, read_ended, write_ended });
         Self {
-            reader: TunnelReader { held: Arc::clone(&held), rest: Bytes::new(), finished: false },
-            writer: TunnelWriter { held, finished: false },
+            reader: TunnelReader { held: Arc::clone(&held), rest: Bytes::new() },
+            writer: TunnelWriter { held },
         }
     }
 
