@@ -32,6 +32,7 @@ pub mod agent;
 pub mod backoff;
 pub mod dialect;
 pub mod handshake;
+pub mod http1;
 pub mod keepalive;
 pub mod link;
 pub mod machine;

@@ -1,0 +1,180 @@
+//! The chunked transfer coding (RFC 9112 section 7.1), read and written.
+//!
+//! The reader holds a few words and no bytes. It is strict: lines end with CR LF, sizes are plain hexadecimal.
+//! Extensions and trailer fields are checked, bounded and dropped, as RFC 9112 sections 7.1.1 and 7.1.2 allow.
+
+use alloc::vec::Vec;
+
+use super::body::{BodyError, Step};
+
+/// The most hexadecimal digits of a chunk's size: what fits 64 bits, so a size cannot overflow.
+pub const MAX_SIZE_DIGITS: u8 = 16;
+
+/// The most bytes of chunk extensions in one body, all chunks together. Extensions are all but unused; without a limit
+/// a megabyte of them could carry a single byte of content.
+pub const MAX_EXTENSION_BYTES: u32 = 16 * 1024;
+
+/// The most bytes of trailer fields after one body. Known trailers (checksums, timings, gRPC status) take a few hundred.
+pub const MAX_TRAILER_BYTES: u32 = 16 * 1024;
+
+/// What ends a chunked body without trailer fields.
+pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum State {
+    SizeStart,
+    Size { digits: u8 },
+    Extension,
+    SizeLf,
+    Data,
+    DataCr,
+    DataLf,
+    TrailerStart,
+    Trailer,
+    TrailerLf,
+    EndLf,
+    Finished,
+    Broken(BodyError),
+}
+
+/// Reads one chunked body, however its bytes are cut.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Chunked {
+    state: State,
+    /// The size being read, then what is left of the chunk.
+    left: u64,
+    extension_bytes: u32,
+    trailer_bytes: u32,
+}
+
+impl Chunked {
+    /// A body of which nothing was read.
+    pub const fn new() -> Self {
+        Chunked { state: State::SizeStart, left: 0, extension_bytes: 0, trailer_bytes: 0 }
+    }
+
+    /// Reads up to and including the next piece of payload, as [`Body::decode`](super::Body::decode).
+    ///
+    /// # Errors
+    /// [`BodyError`] if the coding is malformed; every later call gives the same error.
+    pub fn decode<'a>(&mut self, bytes: &'a [u8]) -> Result<Step<'a>, BodyError> {
+        let mut used = 0;
+        while let Some(byte) = bytes.get(used) {
+            match self.state {
+                State::Finished => break,
+                State::Broken(error) => return Err(error),
+                State::Data => {
+                    let payload = super::body::first(&bytes[used..], &mut self.left);
+                    if self.left == 0 {
+                        self.state = State::DataCr;
+                    }
+                    return Ok(Step { used: used + payload.len(), payload });
+                }
+                _ => self.state = self.after(*byte).unwrap_or_else(State::Broken),
+            }
+            if let State::Broken(error) = self.state {
+                return Err(error);
+            }
+            used += 1;
+        }
+        Ok(Step { used, payload: &[] })
+    }
+
+    /// Whether the last byte of the body was read.
+    pub fn is_finished(&self) -> bool {
+        self.state == State::Finished
+    }
+
+    /// The state after a byte that is not payload.
+    fn after(&mut self, byte: u8) -> Result<State, BodyError> {
+        match (self.state, byte) {
+            (State::SizeStart, byte) => self.on_size_digit(byte, 0),
+            (State::Size { .. } | State::Extension, b'\r') => Ok(State::SizeLf),
+            (State::Size { .. }, b';' | b' ' | b'\t') => self.on_extension(),
+            (State::Size { digits }, byte) => self.on_size_digit(byte, digits),
+            (State::Extension, byte) if is_text(byte) => self.on_extension(),
+            (State::SizeLf, b'\n') if self.left == 0 => Ok(State::TrailerStart),
+            (State::SizeLf, b'\n') => Ok(State::Data),
+            (State::DataCr, b'\r') => Ok(State::DataLf),
+            (State::DataLf, b'\n') => Ok(State::SizeStart),
+            (State::TrailerStart, b'\r') => Ok(State::EndLf),
+            (State::TrailerStart, byte) if byte > b' ' && is_text(byte) => self.on_trailer(),
+            (State::Trailer, b'\r') => Ok(State::TrailerLf),
+            (State::Trailer, byte) if is_text(byte) => self.on_trailer(),
+            (State::TrailerLf, b'\n') => Ok(State::TrailerStart),
+            (State::EndLf, b'\n') => Ok(State::Finished),
+            (State::TrailerStart | State::Trailer | State::TrailerLf | State::EndLf, _) => {
+                Err(BodyError::Trailer)
+            }
+            (State::Extension, _) => Err(BodyError::Extension),
+            (_, _) => Err(BodyError::ChunkSize),
+        }
+    }
+
+    fn on_size_digit(&mut self, byte: u8, digits: u8) -> Result<State, BodyError> {
+        let digit = char::from(byte).to_digit(16).ok_or(BodyError::ChunkSize)?;
+        if digits >= MAX_SIZE_DIGITS {
+            return Err(BodyError::ChunkSize);
+        }
+        let before = if digits == 0 { 0 } else { self.left };
+        self.left = before << 4 | u64::from(digit);
+        Ok(State::Size { digits: digits + 1 })
+    }
+
+    fn on_extension(&mut self) -> Result<State, BodyError> {
+        self.extension_bytes += 1;
+        if self.extension_bytes > MAX_EXTENSION_BYTES {
+            return Err(BodyError::Extension);
+        }
+        Ok(State::Extension)
+    }
+
+    fn on_trailer(&mut self) -> Result<State, BodyError> {
+        self.trailer_bytes += 1;
+        if self.trailer_bytes > MAX_TRAILER_BYTES {
+            return Err(BodyError::Trailer);
+        }
+        Ok(State::Trailer)
+    }
+}
+
+impl Default for Chunked {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn is_text(byte: u8) -> bool {
+    byte == b'\t' || !byte.is_ascii_control()
+}
+
+/// Appends `payload` to `out` as one chunk. An empty payload appends nothing, because an empty chunk ends the body:
+/// that is [`LAST_CHUNK`].
+pub fn encode_chunk(payload: &[u8], out: &mut Vec<u8>) {
+    if payload.is_empty() {
+        return;
+    }
+    let significant = usize::BITS - payload.len().leading_zeros();
+    let digits = significant.div_ceil(4);
+    out.reserve(payload.len() + digits as usize + 4);
+    for place in (0..digits).rev() {
+        let digit = payload.len() >> (4 * place) & 0xf;
+        out.push(b"0123456789abcdef"[digit]);
+    }
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(payload);
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_carries_its_size_in_hexadecimal() {
+        let mut out = Vec::new();
+        encode_chunk(b"", &mut out);
+        encode_chunk(&[b'x'; 26], &mut out);
+        assert_eq!(out, b"1a\r\nxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n");
+    }
+}

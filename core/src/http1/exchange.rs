@@ -1,0 +1,79 @@
+//! What a [`Tap`](super::Tap) tells: one request and what became of it.
+
+use alloc::string::String;
+use core::time::Duration;
+
+use super::head::RequestHead;
+use super::host_check::DevServer;
+use crate::time::Instant;
+
+/// The most bytes of a method that are kept; registered ones have at most 17.
+pub const MAX_SHOWN_METHOD_BYTES: usize = 32;
+
+/// The most bytes of a target that are kept: it is shown to a person, who reads no further.
+pub const MAX_SHOWN_TARGET_BYTES: usize = 1024;
+
+/// One request and what became of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Exchange {
+    /// The method, cut to [`MAX_SHOWN_METHOD_BYTES`].
+    pub method: String,
+    /// The target as sent, cut to [`MAX_SHOWN_TARGET_BYTES`].
+    pub target: String,
+    /// The status of the final response, or `None` if none was seen before the connection ended.
+    pub status: Option<u16>,
+    /// When the request's first byte was seen.
+    pub started: Instant,
+    /// From then to the response's last byte, or to the end of the connection if that never came.
+    pub took: Duration,
+    /// Bytes of the request, head and framing included, that were seen before the response's last byte.
+    pub request_bytes: u64,
+    /// Bytes of the response, interim responses, head and framing included.
+    pub response_bytes: u64,
+    /// The connection became something else (101, or a granted `CONNECT`). Told when it does, because that may go on
+    /// for days; how much passed is in [`Tap::request_bytes`](super::Tap::request_bytes) and
+    /// [`Tap::response_bytes`](super::Tap::response_bytes).
+    pub upgraded: bool,
+    /// Whether the response was seen to its proper end.
+    pub complete: bool,
+    /// The service refused the host name, and this is who it is.
+    pub refused_by: Option<DevServer>,
+}
+
+impl Exchange {
+    /// A request whose head took `request_bytes` and which nothing has answered.
+    pub(super) fn asked(head: &RequestHead, started: Instant, request_bytes: u64) -> Self {
+        Exchange {
+            method: shortened(&head.method, MAX_SHOWN_METHOD_BYTES),
+            target: shortened(&head.target, MAX_SHOWN_TARGET_BYTES),
+            status: None,
+            started,
+            took: Duration::ZERO,
+            request_bytes,
+            response_bytes: 0,
+            upgraded: false,
+            complete: false,
+            refused_by: None,
+        }
+    }
+}
+
+/// The beginning of `text`, at most `limit` bytes, cut at a character border.
+fn shortened(text: &str, limit: usize) -> String {
+    let mut end = text.len().min(limit);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    String::from(&text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_at_a_character_border() {
+        assert_eq!(shortened("/caf\u{e9}", 5), "/caf");
+        assert_eq!(shortened("/caf\u{e9}", 6), "/caf\u{e9}");
+    }
+}

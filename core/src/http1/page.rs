@@ -1,0 +1,342 @@
+//! The pages the tunnel answers itself when the service cannot: what happened, and who has to do what.
+//!
+//! It knows the words and the look. When to show which page is the runner's business.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt::{self, Write};
+
+use bytes::Bytes;
+
+use super::head::ResponseHead;
+
+/// Seconds after which trying again makes sense while an agent reconnects: a little more than its first delays.
+const RECONNECT_SECONDS: u32 = 5;
+
+/// The whole style of a page; nothing is loaded from anywhere, so a page works without a network.
+const STYLE: &str = "\
+:root{color-scheme:light dark;--ink:#1c2024;--soft:#60646c;--paper:#fcfcfd;--line:#e0e1e6}\
+@media(prefers-color-scheme:dark){:root{--ink:#edeef0;--soft:#b0b4ba;--paper:#111113;--line:#363a3f}}\
+body{margin:0;min-height:100vh;display:grid;place-items:center;background:var(--paper);color:var(--ink);\
+font:16px/1.5 system-ui,sans-serif}\
+main{box-sizing:border-box;width:min(100%,38rem);padding:2rem}\
+h1{margin:0 0 .75rem;font-size:1.5rem;line-height:1.25}\
+p{margin:0 0 .75rem;overflow-wrap:anywhere}\
+.hint{color:var(--soft)}\
+footer{margin-top:2rem;padding-top:.75rem;border-top:1px solid var(--line);color:var(--soft);font-size:.875rem}";
+
+/// What a page is written in.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum Format {
+    /// For a person.
+    #[default]
+    Html,
+    /// For a program: an object of `status`, `title`, `text` and `hint`.
+    Json,
+}
+
+impl Format {
+    /// What the `Accept` field of a request prefers (RFC 9110 section 12.5.1); HTML if it is missing or prefers neither.
+    pub fn preferred(accept: Option<&[u8]>) -> Self {
+        let Some(accept) = accept else { return Format::Html };
+        let json = weight(accept, ["application/json", "application/*"]);
+        let html = weight(accept, ["text/html", "text/*"]);
+        if json > html && json.0 > 0 { Format::Json } else { Format::Html }
+    }
+
+    /// The value of `Content-Type`.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Format::Html => "text/html; charset=utf-8",
+            Format::Json => "application/json",
+        }
+    }
+}
+
+/// A page of our own.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Page {
+    /// The status code.
+    pub status: u16,
+    /// What happened, in a few words.
+    pub title: String,
+    /// What happened, in a sentence or two.
+    pub text: String,
+    /// Who has to do what; may be empty.
+    pub hint: String,
+    /// After how many seconds trying again makes sense (`Retry-After`).
+    pub retry_after: Option<u32>,
+}
+
+impl Page {
+    /// The agent is there, and nothing accepts connections at `target` (502).
+    pub fn nothing_listening(target: &str) -> Self {
+        Page {
+            status: 502,
+            title: "Nothing is listening".to_string(),
+            text: format!(
+                "The tunnel works, but no service is running at {target} on the machine behind it."
+            ),
+            hint: format!(
+                "If this is your tunnel, start the service at {target} and reload. The tunnel stays up."
+            ),
+            retry_after: None,
+        }
+    }
+
+    /// The service took the request and did not answer in time (504).
+    pub fn upstream_timeout() -> Self {
+        Page {
+            status: 504,
+            title: "The service did not answer".to_string(),
+            text: "The tunnel works, but the service behind it did not answer in time.".to_string(),
+            hint: "Reload to try again. If this is your tunnel, see what the service is busy with."
+                .to_string(),
+            retry_after: None,
+        }
+    }
+
+    /// No agent is connected for `address` (503).
+    pub fn no_agent(address: &str) -> Self {
+        Page {
+            status: 503,
+            title: "The tunnel is not connected".to_string(),
+            text: format!("No agent is connected for {address}."),
+            hint: "If this is your tunnel, start the agent; if it runs, it is reconnecting. Otherwise ask its owner."
+                .to_string(),
+            retry_after: Some(RECONNECT_SECONDS),
+        }
+    }
+
+    /// The agent went away while the request was open (502).
+    pub fn agent_lost() -> Self {
+        Page {
+            status: 502,
+            title: "The tunnel was interrupted".to_string(),
+            text: "The agent went away before the service had answered. The request may have reached the service."
+                .to_string(),
+            hint: "Reload in a moment: the agent reconnects by itself.".to_string(),
+            retry_after: Some(RECONNECT_SECONDS),
+        }
+    }
+
+    /// The relay knows no service of this `name` (404).
+    pub fn unknown_service(name: &str) -> Self {
+        Page {
+            status: 404,
+            title: "There is no such service".to_string(),
+            text: format!("No service is named {name} here."),
+            hint: "Check the address for a typing error, or ask the person who gave it to you.".to_string(),
+            retry_after: None,
+        }
+    }
+
+    /// The request names no host, several, or one that is not a host name (400).
+    pub fn bad_host() -> Self {
+        Page {
+            status: 400,
+            title: "The request names no valid host".to_string(),
+            text: "This relay tells services apart by the host name, and this request has none that can be read."
+                .to_string(),
+            hint: "Send exactly one Host field with the name of the service.".to_string(),
+            retry_after: None,
+        }
+    }
+
+    /// The whole response to a request of this `method`, ready to be written to a connection that closes after it.
+    /// For `HEAD` it ends with its head.
+    pub fn response(&self, format: Format, method: &str) -> Bytes {
+        let body = self.body(format);
+        let head = self.head(format, body.len());
+        let head = head.encode().expect("a page's head holds only our own words and numbers");
+        if method == "HEAD" {
+            return head;
+        }
+        let mut out = Vec::with_capacity(head.len() + body.len());
+        out.extend_from_slice(&head);
+        out.extend_from_slice(body.as_bytes());
+        Bytes::from(out)
+    }
+
+    /// The head for a body of `body_bytes`, for a runner that writes heads its own way. A status outside 100 to 999
+    /// becomes 500.
+    pub fn head(&self, format: Format, body_bytes: usize) -> ResponseHead {
+        let status = if matches!(self.status, 100..=999) { self.status } else { 500 };
+        let mut head = ResponseHead::new(status, reason(status));
+        head.headers.push("Content-Type", format.content_type());
+        head.headers.push("Content-Length", body_bytes.to_string());
+        head.headers.push("Cache-Control", "no-store");
+        head.headers.push("Connection", "close");
+        // A page repeats words of the request; whatever they are, nothing in it may run.
+        head.headers.push("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
+        head.headers.push("X-Content-Type-Options", "nosniff");
+        if let Some(seconds) = self.retry_after {
+            head.headers.push("Retry-After", seconds.to_string());
+        }
+        head
+    }
+
+    /// The body alone.
+    pub fn body(&self, format: Format) -> String {
+        match format {
+            Format::Html => self.html(),
+            Format::Json => self.json(),
+        }
+    }
+
+    fn html(&self) -> String {
+        let (title, text) = (Html(&self.title), Html(&self.text));
+        let mut out = format!(
+            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n\
+             <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n\
+             <h1>{title}</h1>\n<p>{text}</p>\n"
+        );
+        if !self.hint.is_empty() {
+            write_into(&mut out, format_args!("<p class=\"hint\">{}</p>\n", Html(&self.hint)));
+        }
+        let reason = reason(self.status);
+        write_into(&mut out, format_args!("<footer>{} {reason} · hvym-tunnel</footer>\n", self.status));
+        out.push_str("</main>\n</body>\n</html>\n");
+        out
+    }
+
+    fn json(&self) -> String {
+        let (title, text, hint) = (Json(&self.title), Json(&self.text), Json(&self.hint));
+        let status = self.status;
+        format!("{{\"status\":{status},\"title\":\"{title}\",\"text\":\"{text}\",\"hint\":\"{hint}\"}}\n")
+    }
+}
+
+/// The reason phrase of the statuses pages have (RFC 9110 section 15).
+const fn reason(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        404 => "Not Found",
+        500 => "Internal Server Error",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        _ => "",
+    }
+}
+
+fn write_into(out: &mut String, words: fmt::Arguments<'_>) {
+    out.write_fmt(words).expect("writing to a string does not fail");
+}
+
+/// Text as it may stand in HTML, between tags or in a quoted attribute.
+struct Html<'a>(&'a str);
+
+impl fmt::Display for Html<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| match c {
+            '&' => f.write_str("&amp;"),
+            '<' => f.write_str("&lt;"),
+            '>' => f.write_str("&gt;"),
+            '"' => f.write_str("&quot;"),
+            '\'' => f.write_str("&#39;"),
+            c => f.write_char(c),
+        })
+    }
+}
+
+/// Text as it may stand in a JSON string (RFC 8259 section 7).
+struct Json<'a>(&'a str);
+
+impl fmt::Display for Json<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| match c {
+            '"' => f.write_str("\\\""),
+            '\\' => f.write_str("\\\\"),
+            c if c.is_control() => write!(f, "\\u{:04x}", u32::from(c)),
+            c => f.write_char(c),
+        })
+    }
+}
+
+/// How much a media type is wanted: thousandths of the quality of the most specific range that covers it, then how
+/// specific that range is. `ranges` go from the type itself to its family; `*/*` covers everything.
+fn weight(accept: &[u8], ranges: [&str; 2]) -> (u16, u8) {
+    let mut best = (0, 0);
+    for member in accept.split(|byte| *byte == b',') {
+        let mut parts = member.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        let Some(range) = parts.next() else { continue };
+        let specific = match range {
+            range if range.eq_ignore_ascii_case(ranges[0].as_bytes()) => 3,
+            range if range.eq_ignore_ascii_case(ranges[1].as_bytes()) => 2,
+            b"*/*" => 1,
+            _ => continue,
+        };
+        if specific > best.1 {
+            best = (parts.find_map(quality).unwrap_or(1000), specific);
+        }
+    }
+    best
+}
+
+/// `q=0.8` as thousandths; `None` for another parameter. What is not a quality (RFC 9110 section 12.4.2) counts as 0.
+fn quality(parameter: &[u8]) -> Option<u16> {
+    let (name, value) = (parameter.get(..2)?, parameter.get(2..)?);
+    if !name.eq_ignore_ascii_case(b"q=") {
+        return None;
+    }
+    let (whole, fraction) = match value {
+        [b'1', ..] => return Some(1000),
+        [b'0', b'.', fraction @ ..] => (0, fraction),
+        _ => return Some(0),
+    };
+    let digits = [100, 10, 1].into_iter().zip(fraction);
+    Some(digits.fold(whole, |sum, (place, byte)| match byte {
+        b'0'..=b'9' => sum + place * u16::from(byte - b'0'),
+        _ => sum,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_given_to_whoever_prefers_it() {
+        let json =
+            ["application/json", "application/json, text/plain, */*", "text/html;q=0.5, application/*"];
+        let html = [
+            "*/*",
+            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+            "text/html, application/json",
+            "application/json;q=0.1, */*;q=0.9",
+            "application/json;q=zero",
+            "image/png",
+            "",
+            ";;;,,q=",
+        ];
+        for accept in json {
+            assert_eq!(Format::preferred(Some(accept.as_bytes())), Format::Json, "{accept}");
+        }
+        for accept in html {
+            assert_eq!(Format::preferred(Some(accept.as_bytes())), Format::Html, "{accept}");
+        }
+        assert_eq!(Format::preferred(None), Format::Html);
+    }
+
+    #[test]
+    fn quality_is_read_in_thousandths() {
+        assert_eq!(quality(b"q=0.8"), Some(800));
+        assert_eq!(quality(b"Q=0.123"), Some(123));
+        assert_eq!(quality(b"q=1.000"), Some(1000));
+        assert_eq!(quality(b"q="), Some(0));
+        assert_eq!(quality(b"charset=utf-8"), None);
+    }
+
+    #[test]
+    fn words_of_a_stranger_are_only_words() {
+        let page = Page::unknown_service("<script>\"x\"</script>&'\n\u{7f}\\");
+        let html = page.body(Format::Html);
+        assert!(html.contains("&lt;script&gt;&quot;x&quot;&lt;/script&gt;&amp;&#39;"));
+        assert!(!html.contains("<script"));
+        let json = page.body(Format::Json);
+        assert!(json.contains("<script>\\\"x\\\"</script>&'\\u000a\\u007f\\\\ here."));
+    }
+}

@@ -1,0 +1,132 @@
+//! Where a head ends, found once per byte however the bytes are cut.
+//!
+//! It knows blank lines and the size limit; what the lines say is `head.rs`.
+
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+use core::mem;
+
+use super::head::{HeadError, MAX_HEAD_BYTES};
+
+/// Where in a line the last byte was.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+enum Place {
+    /// Before the start line; RFC 9112 section 2.2 lets blank lines come first.
+    #[default]
+    Before,
+    Inside,
+    LineStart,
+    LineStartCr,
+}
+
+/// Looks for the blank line that ends a head.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct HeadScan {
+    place: Place,
+    seen: usize,
+}
+
+impl HeadScan {
+    /// Looks at the next bytes; `Some(n)` if the head ends after `n` of them.
+    ///
+    /// A control byte fails here and not when the head is whole, so that a stream which is not HTTP is
+    /// recognised as such at once.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<Option<usize>, HeadError> {
+        for (at, byte) in bytes.iter().enumerate() {
+            self.seen = self.seen.saturating_add(1);
+            if self.seen > MAX_HEAD_BYTES {
+                return Err(HeadError::TooLong);
+            }
+            self.place = match (self.place, *byte) {
+                (Place::LineStart | Place::LineStartCr, b'\n') => return Ok(Some(at + 1)),
+                (Place::Before, b'\r' | b'\n') => Place::Before,
+                (Place::LineStart, b'\r') => Place::LineStartCr,
+                (_, b'\n') => Place::LineStart,
+                (_, b'\r' | b'\t') => Place::Inside,
+                (_, byte) if byte.is_ascii_control() => return Err(HeadError::Byte(byte)),
+                (_, _) => Place::Inside,
+            };
+        }
+        Ok(None)
+    }
+}
+
+/// What one call to [`HeadGathering::take`] took.
+#[derive(Debug)]
+pub(super) struct Taken<'a> {
+    /// How many of the bytes belong to the head.
+    pub(super) used: usize,
+    /// The head, once it is whole.
+    pub(super) head: Option<Cow<'a, [u8]>>,
+}
+
+/// Collects one head after the other from pieces; holds at most [`MAX_HEAD_BYTES`], and nothing when heads come whole.
+#[derive(Debug, Default)]
+pub(super) struct HeadGathering {
+    scan: HeadScan,
+    partial: Vec<u8>,
+}
+
+impl HeadGathering {
+    /// Takes bytes up to the end of the head.
+    pub(super) fn take<'a>(&mut self, bytes: &'a [u8]) -> Result<Taken<'a>, HeadError> {
+        let Some(end) = self.scan.feed(bytes)? else {
+            self.keep(bytes);
+            return Ok(Taken { used: bytes.len(), head: None });
+        };
+        self.scan = HeadScan::default();
+        let last = &bytes[..end];
+        if self.partial.is_empty() {
+            return Ok(Taken { used: end, head: Some(Cow::Borrowed(last)) });
+        }
+        self.keep(last);
+        Ok(Taken { used: end, head: Some(Cow::Owned(mem::take(&mut self.partial))) })
+    }
+
+    /// Whether a start line has begun and its head is not whole.
+    pub(super) fn has_begun(&self) -> bool {
+        self.scan.place != Place::Before
+    }
+
+    /// Heap bytes held.
+    pub(super) fn held(&self) -> usize {
+        self.partial.capacity()
+    }
+
+    /// Doubles like a `Vec`, but never past the limit.
+    fn keep(&mut self, bytes: &[u8]) {
+        let needed = self.partial.len().saturating_add(bytes.len());
+        if needed > self.partial.capacity() {
+            let wanted = needed.saturating_mul(2).min(MAX_HEAD_BYTES).max(needed);
+            self.partial.reserve_exact(wanted - self.partial.len());
+        }
+        self.partial.extend_from_slice(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_is_the_first_blank_line_after_the_start_line() {
+        let mut scan = HeadScan::default();
+        assert_eq!(scan.feed(b"\r\n\nGET / HTTP/1.1\r\nA: b\r\n\r\nrest"), Ok(Some(27)));
+        assert_eq!(HeadScan::default().feed(b"A\n\nB"), Ok(Some(3)));
+        assert_eq!(HeadScan::default().feed(b"A\r\n\r"), Ok(None));
+    }
+
+    #[test]
+    fn a_stream_that_is_not_text_fails_at_its_first_control_byte() {
+        assert_eq!(HeadScan::default().feed(b"\x16\x03\x01"), Err(HeadError::Byte(0x16)));
+    }
+
+    #[test]
+    fn a_head_of_exactly_the_limit_is_whole() {
+        let mut head = alloc::vec![b'a'; MAX_HEAD_BYTES - 2];
+        head.extend_from_slice(b"\n\n");
+        assert_eq!(HeadScan::default().feed(&head), Ok(Some(MAX_HEAD_BYTES)));
+        head.insert(0, b'a');
+        assert_eq!(HeadScan::default().feed(&head), Err(HeadError::TooLong));
+    }
+}
