@@ -1,2 +1,56 @@
-//! The native binary.
-fn main() {}
+//! `hvym-tunnel`: both sides of a tunnel in one program.
+//!
+//! Only the way through it: understand the command line, find the identity, run one side, end with one exit code.
+
+mod agent;
+mod cli;
+mod config;
+mod io;
+mod key;
+mod relay;
+mod target;
+
+use std::process::ExitCode;
+
+use cli::exit::{Exit, Failure};
+use cli::report::{Report, Reporter};
+use cli::{Cli, Command};
+use key::{Identity, Source};
+
+fn main() -> ExitCode {
+    let cli = match Cli::understand(std::env::args_os().collect()) {
+        Ok(cli) => cli,
+        Err(exit) => return exit.into(),
+    };
+    let reporter = cli.reporter();
+    let result = run(cli.command, &reporter);
+    if let Err(failure) = &result {
+        reporter.tell(&Report::from(failure));
+    }
+    reporter.finish();
+    result.map_or_else(|failure| failure.exit, |()| Exit::Clean).into()
+}
+
+fn run(command: Command, reporter: &Reporter) -> Result<(), Failure> {
+    match command {
+        Command::Expose(arguments) => {
+            let (source, options) = arguments.options()?;
+            agent::run(identity(&source, reporter)?, options, reporter.clone())
+        }
+        Command::Relay(arguments) => {
+            let (source, options) = arguments.options()?;
+            relay::run(identity(&source, reporter)?, options, reporter.clone())
+        }
+        command => cli::print(command),
+    }
+}
+
+/// The identity to run with, made on first use.
+fn identity(source: &Source, reporter: &Reporter) -> Result<Identity, Failure> {
+    let (identity, created) = Identity::load_or_create(source)?;
+    if let Some(path) = created {
+        let path = path.display().to_string();
+        reporter.tell(&Report::IdentityCreated { address: identity.address(), path });
+    }
+    Ok(identity)
+}

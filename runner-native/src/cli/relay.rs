@@ -1,0 +1,159 @@
+//! `relay`: what a person types to run the public side.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::Output;
+use super::exit::{EXIT_CODES, Failure};
+use super::expose::KeepaliveArgs;
+use super::identity::{Role, SourceArgs};
+use crate::config::{self, Policy, PublicScheme, RelayOptions, TlsFiles};
+use crate::key::Source;
+use crate::target::ServiceName;
+
+const AFTER: &str = "\
+Examples:
+    hvym-tunnel relay                        on this machine alone, localhost:4896
+    hvym-tunnel relay --domain tunnel.example --listen 0.0.0.0:443 \\
+        --tls-cert cert.pem --tls-key key.pem
+    hvym-tunnel relay --domain tunnel.example --public-scheme https
+                                             behind a proxy that speaks TLS
+
+tunnel.example and every name below it must lead to the relay. The first lines
+of standard output are its URL and the command for an agent. Every option
+--so-named can be set by a variable HVYM_TUNNEL_SO_NAMED.";
+
+/// Run a relay, where agents connect and visitors come
+#[derive(Args, Debug)]
+#[command(after_help = format!("{AFTER}\n\n{EXIT_CODES}"))]
+pub(crate) struct RelayArgs {
+    /// Where to listen: IP:port, or a port of this machine alone; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", value_parser = listen, default_value_t = config::default_listen(), env = "HVYM_TUNNEL_LISTEN", hide_env = true)]
+    listen: SocketAddr,
+    /// The domain under which agents get their addresses
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "localhost",
+        env = "HVYM_TUNNEL_DOMAIN",
+        hide_env = true
+    )]
+    domain: String,
+    #[command(flatten)]
+    public: PublicArgs,
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    admission: AdmissionArgs,
+    #[command(flatten)]
+    keepalive: KeepaliveArgs,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "TLS and public URLs")]
+struct PublicArgs {
+    /// Certificate chain (PEM), for TLS without a proxy in front
+    #[arg(long, value_name = "FILE", requires = "tls_key", env = "HVYM_TUNNEL_TLS_CERT", hide_env = true)]
+    tls_cert: Option<PathBuf>,
+    /// Private key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert", env = "HVYM_TUNNEL_TLS_KEY", hide_env = true)]
+    tls_key: Option<PathBuf>,
+    /// http or https in the URLs people are told, if a proxy in front makes it differ
+    #[arg(long, value_enum, value_name = "SCHEME", env = "HVYM_TUNNEL_PUBLIC_SCHEME", hide_env = true)]
+    public_scheme: Option<SchemeArg>,
+    /// Port in the URLs people are told, if a proxy in front makes it differ
+    ///
+    /// Without it: with --public-scheme the usual port of that scheme, else the port listened on.
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), env = "HVYM_TUNNEL_PUBLIC_PORT", hide_env = true)]
+    public_port: Option<u16>,
+}
+
+#[derive(Copy, Clone, Debug, ValueEnum)]
+enum SchemeArg {
+    Http,
+    Https,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Agents")]
+struct AdmissionArgs {
+    /// Let agents bind only this service; repeat for more
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        env = "HVYM_TUNNEL_SERVICE_ALLOW",
+        hide_env = true
+    )]
+    service_allow: Vec<ServiceName>,
+    /// Challenge agents that bring a token too, so that no token can be replayed
+    #[arg(long, env = "HVYM_TUNNEL_REQUIRE_CHALLENGE", hide_env = true)]
+    require_challenge: bool,
+    /// What happens when an identity connects twice
+    #[arg(long, value_enum, default_value = "takeover", env = "HVYM_TUNNEL_POLICY", hide_env = true)]
+    policy: PolicyArg,
+}
+
+#[derive(Copy, Clone, Debug, ValueEnum)]
+enum PolicyArg {
+    /// The newer link replaces the older
+    Takeover,
+    /// The older link stays
+    Reject,
+}
+
+impl RelayArgs {
+    /// Checked options, and where the identity is.
+    ///
+    /// # Errors
+    /// The first contradiction.
+    pub(crate) fn options(self) -> Result<(Source, RelayOptions), Failure> {
+        let source = self.source.source(Role::Relay);
+        let tls = self.public.tls_cert.zip(self.public.tls_key);
+        let named = self.public.public_scheme.map(|scheme| match scheme {
+            SchemeArg::Http => PublicScheme::Http,
+            SchemeArg::Https => PublicScheme::Https,
+        });
+        let own = if tls.is_some() { PublicScheme::Https } else { PublicScheme::Http };
+        let options = RelayOptions {
+            listen: self.listen,
+            domain: self.domain.to_ascii_lowercase(),
+            public_scheme: named.unwrap_or(own),
+            public_port: self.public.public_port.or(named.map(PublicScheme::usual_port)),
+            tls: tls.map(|(certificate, key)| TlsFiles { certificate, key }),
+            services: self.admission.service_allow,
+            require_challenge: self.admission.require_challenge,
+            policy: match self.admission.policy {
+                PolicyArg::Takeover => Policy::Takeover,
+                PolicyArg::Reject => Policy::Reject,
+            },
+            keepalive: self.keepalive.keepalive(),
+        };
+        options.check()?;
+        Ok((source, options))
+    }
+}
+
+/// `IP:port`, `[IPv6]:port`, or a port of this machine alone.
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(port) = text.parse() {
+        return Ok(SocketAddr::new(config::default_listen().ip(), port));
+    }
+    text.parse().map_err(|_| "an IP address and a port are needed, as in 0.0.0.0:443 or [::]:443".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_port_listens_on_this_machine_alone() {
+        assert_eq!(listen("80").map(|addr| addr.to_string()), Ok("127.0.0.1:80".to_owned()));
+        assert_eq!(listen("[::]:443").map(|addr| addr.to_string()), Ok("[::]:443".to_owned()));
+        assert!(listen("localhost:80").is_err() && listen("").is_err() && listen("70000").is_err());
+    }
+}
