@@ -1,5 +1,6 @@
 //! WebSockets: dialling, accepting, closing, and the translation to the core's messages.
 
+use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -16,6 +17,7 @@ use futures_util::io::{AsyncRead, AsyncWrite};
 use hvym_tunnel_core::agent::Target;
 use hvym_tunnel_core::dialect::MUX_YAMUX;
 use hvym_tunnel_core::message::{Close, Message};
+use smol::channel::{Receiver, Sender, bounded};
 use smol::net::TcpStream;
 
 use super::clock::within;
@@ -206,11 +208,16 @@ pub(crate) fn what_happened(error: &Error) -> Close {
     }
 }
 
+/// Resolves with an error when a goodbye is over; nothing is ever sent.
+pub(crate) type Goodbye = Receiver<Infallible>;
+
 /// Tells the peer why, in the background: neither it nor the network may hold anybody up.
-pub(crate) fn close(mut socket: Socket, close: Close) {
+pub(crate) fn close(mut socket: Socket, close: Close) -> Goodbye {
+    let (over, goodbye) = bounded(1);
     let frame = CloseFrame { code: close.code.into(), reason: close.reason.into_owned().into() };
     spawn(async move {
-        let goodbye = async {
+        let _over: Sender<Infallible> = over;
+        let farewell = async {
             socket.close(Some(frame)).await?;
             // Reading on until the peer's own close keeps the kernel from turning ours into a reset.
             while let Some(message) = futures_util::StreamExt::next(&mut socket).await {
@@ -218,9 +225,10 @@ pub(crate) fn close(mut socket: Socket, close: Close) {
             }
             Ok::<(), Error>(())
         };
-        if let Some(Err(error)) = within(CLOSE_TIMEOUT, goodbye).await {
+        if let Some(Err(error)) = within(CLOSE_TIMEOUT, farewell).await {
             tracing::trace!(%error, "closing");
         }
     })
     .detach();
+    goodbye
 }
