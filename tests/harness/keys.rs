@@ -1,0 +1,30 @@
+//! Accounts that sign on the spot. The only place of the harness that has secrets, and they are all made up.
+
+use ed25519_dalek::{Signer, SigningKey};
+use hvym_tunnel_core::stellar::{Address, Signature, SigningInput};
+
+/// A Stellar account whose secret is known. The same seed is the same account.
+#[derive(Clone)]
+pub struct Key(SigningKey);
+
+impl Key {
+    /// The account of this Ed25519 seed.
+    pub fn from_seed(seed: [u8; 32]) -> Self {
+        Key(SigningKey::from_bytes(&seed))
+    }
+
+    /// Its address.
+    pub fn address(&self) -> Address {
+        Address::from_public_key(self.0.verifying_key().to_bytes())
+    }
+
+    /// Signs whatever a machine asks for, even in the name of another account.
+    pub fn sign(&self, input: &SigningInput) -> Signature {
+        self.sign_bytes(input.as_bytes())
+    }
+
+    /// Signs any bytes: for tokens that no honest program makes.
+    pub fn sign_bytes(&self, bytes: &[u8]) -> Signature {
+        Signature(self.0.sign(bytes).to_bytes())
+    }
+}

@@ -1,0 +1,91 @@
+//! Our own pages: well-formed, in the words of the person who has to act.
+
+use hvym_tunnel_core::http1::{Body, Format, Framing, Page, ResponseHead};
+
+fn pages() -> Vec<Page> {
+    vec![
+        Page::nothing_listening("localhost:3000"),
+        Page::upstream_timeout(),
+        Page::no_agent("app.relay.example"),
+        Page::agent_lost(),
+        Page::unknown_service("app"),
+        Page::bad_host(),
+    ]
+}
+
+#[test]
+fn every_page_is_one_whole_response() {
+    for page in pages() {
+        for format in [Format::Html, Format::Json] {
+            let bytes = page.response(format, "GET");
+            let (head, used) = ResponseHead::parse(&bytes).unwrap().unwrap();
+            assert_eq!(head.status, page.status);
+            assert!(!head.reason.is_empty(), "{page:?}");
+            assert_eq!(head.headers.first("content-type"), Some(format.content_type().as_bytes()));
+            assert_eq!(head.headers.first("cache-control"), Some(&b"no-store"[..]));
+            assert!(head.headers.lists("connection", "close"));
+            let mut body = Body::new(Framing::of_response(&head, "GET").unwrap());
+            assert_eq!(body.pass(&bytes[used..]), Ok(bytes.len() - used));
+            assert!(body.is_finished(), "{page:?}");
+        }
+    }
+}
+
+#[test]
+fn the_answer_to_head_is_the_head_of_the_answer_to_get() {
+    for page in pages() {
+        let whole = page.response(Format::Html, "GET");
+        let head = page.response(Format::Html, "HEAD");
+        assert!(whole.starts_with(&head) && head.len() < whole.len());
+        assert!(head.ends_with(b"\r\n\r\n"));
+    }
+}
+
+#[test]
+fn a_program_reads_the_same_words_as_a_person() {
+    for page in pages() {
+        let json: serde_json::Value = serde_json::from_str(&page.body(Format::Json)).unwrap();
+        assert_eq!(json["status"], page.status);
+        for (name, words) in [("title", &page.title), ("text", &page.text), ("hint", &page.hint)] {
+            assert_eq!(json[name].as_str(), Some(words.as_str()));
+            assert!(page.body(Format::Html).contains(words.as_str()), "{words}");
+        }
+    }
+}
+
+#[test]
+fn a_person_is_told_where_nothing_listens() {
+    let page = Page::nothing_listening("localhost:3000");
+    assert_eq!(page.status, 502);
+    assert!(page.text.contains("localhost:3000") && page.hint.contains("start the service"));
+}
+
+#[test]
+fn whoever_comes_too_early_is_told_when_to_come_back() {
+    let bytes = Page::no_agent("app").response(Format::Json, "GET");
+    let (head, _) = ResponseHead::parse(&bytes).unwrap().unwrap();
+    assert_eq!(head.status, 503);
+    assert_eq!(head.headers.first("retry-after"), Some(&b"5"[..]));
+}
+
+#[test]
+fn words_of_a_stranger_cannot_leave_the_page() {
+    let page = Page::unknown_service("\r\nX: y\r\n\r\n<img src=x onerror=alert(1)>\"\\\u{0}\u{2028}");
+    for format in [Format::Html, Format::Json] {
+        let bytes = page.response(format, "GET");
+        let (head, used) = ResponseHead::parse(&bytes).unwrap().unwrap();
+        assert!(!head.headers.contains("x"));
+        let length: usize =
+            std::str::from_utf8(head.headers.first("content-length").unwrap()).unwrap().parse().unwrap();
+        assert_eq!(length, bytes.len() - used);
+    }
+    assert!(!page.body(Format::Html).contains("<img"));
+    let json: serde_json::Value = serde_json::from_str(&page.body(Format::Json)).unwrap();
+    assert_eq!(json["text"].as_str(), Some(page.text.as_str()));
+}
+
+#[test]
+fn a_status_that_cannot_be_sent_becomes_500() {
+    let page = Page { status: 0, ..Page::bad_host() };
+    assert!(page.response(Format::Html, "GET").starts_with(b"HTTP/1.1 500 "));
+}

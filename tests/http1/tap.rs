@@ -1,0 +1,270 @@
+//! What the observer of a connection tells about conversations that a service really has.
+
+use std::time::Duration;
+
+use hvym_tunnel_core::http1::host_check::DevServer;
+use hvym_tunnel_core::http1::{Exchange, LAST_CHUNK, MAX_WAITING, Page, Tap, encode_chunk};
+use hvym_tunnel_core::time::Instant;
+
+const GET: &str = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+
+fn at(millis: u64) -> Instant {
+    Instant::from_millis(millis)
+}
+
+/// A tap that was shown these pieces, one millisecond apart: `>` from the visitor, `<` from the service.
+fn shown(pieces: &[&str]) -> Tap {
+    let mut tap = Tap::new();
+    for (millis, piece) in pieces.iter().enumerate() {
+        let now = at(millis as u64);
+        match piece.split_at(1) {
+            (">", bytes) => tap.handle_request_bytes(bytes.as_bytes(), now),
+            (_, bytes) => tap.handle_response_bytes(bytes.as_bytes(), now),
+        }
+    }
+    tap
+}
+
+fn events(tap: &mut Tap) -> Vec<Exchange> {
+    std::iter::from_fn(|| tap.poll_event()).collect()
+}
+
+/// Method, target and status of every exchange so far.
+fn told(tap: &mut Tap) -> Vec<(String, String, Option<u16>)> {
+    events(tap).into_iter().map(|e| (e.method, e.target, e.status)).collect()
+}
+
+fn line(method: &str, target: &str, status: u16) -> (String, String, Option<u16>) {
+    (method.to_string(), target.to_string(), Some(status))
+}
+
+fn to(sign: &str, bytes: &str) -> String {
+    format!("{sign}{bytes}")
+}
+
+#[test]
+fn an_exchange_is_told_when_its_answer_is_whole() {
+    let mut tap = Tap::new();
+    tap.handle_request_bytes(b"GET /a?b HTTP/1.1\r\n", at(10));
+    tap.handle_request_bytes(b"Host: x\r\n\r\n", at(11));
+    tap.handle_response_bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nh", at(14));
+    assert_eq!((tap.poll_event(), tap.waiting()), (None, 1));
+    tap.handle_response_bytes(b"i", at(15));
+    let expected = Exchange {
+        method: "GET".into(),
+        target: "/a?b".into(),
+        status: Some(200),
+        started: at(10),
+        took: Duration::from_millis(5),
+        request_bytes: 30,
+        response_bytes: 40,
+        upgraded: false,
+        complete: true,
+        refused_by: None,
+    };
+    assert_eq!((events(&mut tap), tap.waiting()), (vec![expected], 0));
+}
+
+#[test]
+fn a_connection_that_is_kept_alive_tells_each_exchange() {
+    let post = "POST /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    let empty = "HTTP/1.1 204 No Content\r\n\r\n";
+    let mut tap =
+        shown(&[&to(">", GET), &to("<", OK), &to(">", post), &to("<", empty), &to(">", GET), &to("<", OK)]);
+    assert_eq!(told(&mut tap), [line("GET", "/a", 200), line("POST", "/b", 204), line("GET", "/a", 200)]);
+    assert!(!tap.is_blind());
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let requests =
+        "GET /1 HTTP/1.1\r\n\r\nHEAD /2 HTTP/1.1\r\n\r\nPOST /3 HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc";
+    let answers = format!(
+        "{OK}HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nHTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n"
+    );
+    let mut tap = shown(&[&to(">", requests), &to("<", &answers)]);
+    assert_eq!(told(&mut tap), [line("GET", "/1", 200), line("HEAD", "/2", 200), line("POST", "/3", 500)]);
+}
+
+#[test]
+fn interim_answers_are_not_the_answer() {
+    let post = "POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+    let interim = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n";
+    let mut tap = shown(&[&to(">", post), &to("<", interim), ">ab", &to("<", OK)]);
+    let exchange = &events(&mut tap)[0];
+    assert_eq!((exchange.status, exchange.took), (Some(200), Duration::from_millis(3)));
+    assert_eq!(exchange.request_bytes, post.len() as u64 + 2);
+    assert_eq!(exchange.response_bytes, (interim.len() + OK.len()) as u64);
+}
+
+#[test]
+fn an_answer_may_come_before_the_question_is_over() {
+    let post = "POST /up HTTP/1.1\r\nContent-Length: 6\r\n\r\nabc";
+    let mut tap = shown(&[&to(">", post), &to("<", OK), &to(">def", GET), &to("<", OK)]);
+    let told = events(&mut tap);
+    assert_eq!(told[0].request_bytes, post.len() as u64);
+    assert_eq!((told[1].target.as_str(), told[1].request_bytes), ("/a", GET.len() as u64));
+}
+
+#[test]
+fn an_answer_nobody_asked_for_is_passed_over() {
+    let timeout = "<HTTP/1.1 408 Request Timeout\r\nContent-Length: 3\r\n\r\nbye";
+    let mut tap = shown(&[timeout, &to(">", GET), &to("<", OK)]);
+    assert_eq!(told(&mut tap), [line("GET", "/a", 200)]);
+}
+
+#[test]
+fn bytes_of_an_answer_nobody_asked_for_count_for_no_request() {
+    let begun = "<HTTP/1.1 408 Request Timeout\r\nContent-Length: 3\r\n\r\nb";
+    let mut tap = shown(&[begun, &to(">", GET), "<ye", &to("<", OK)]);
+    let exchange = &events(&mut tap)[0];
+    assert_eq!((exchange.status, exchange.response_bytes), (Some(200), OK.len() as u64));
+    let broken = "<HTTP/1.1 408 Request Timeout\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nb";
+    let mut tap = shown(&[broken, &to(">", GET), "<yes\r\n", "<more"]);
+    tap.handle_response_end(at(9));
+    let exchange = &events(&mut tap)[0];
+    assert_eq!((exchange.status, exchange.response_bytes), (None, 0));
+}
+
+#[test]
+fn what_follows_an_upgrade_request_is_the_new_protocol_once_it_is_granted() {
+    let eager = ">GET /ws HTTP/1.1\r\nUpgrade: x\r\n\r\nGET /not-http HTTP/1.1\r\n\r\n";
+    let mut tap = shown(&[eager, "<HTTP/1.1 101 Switching Protocols\r\n\r\n"]);
+    tap.handle_response_end(at(3));
+    assert_eq!(told(&mut tap), [line("GET", "/ws", 101)]);
+}
+
+#[test]
+fn a_websocket_is_told_when_it_opens_and_then_only_counted() {
+    let ask = "GET /ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let grant = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
+    let mut tap = shown(&[
+        &to(">", ask),
+        &to("<", &format!("{grant}\u{1}frame")),
+        ">GET / HTTP/1.1\r\n\r\n",
+        "<HTTP/1.1",
+    ]);
+    let told = events(&mut tap);
+    assert_eq!((told.len(), told[0].status, told[0].upgraded, told[0].complete), (1, Some(101), true, true));
+    assert_eq!(told[0].response_bytes, grant.len() as u64);
+    assert!(tap.is_blind());
+    assert_eq!(tap.request_bytes(), ask.len() as u64 + 18);
+    assert_eq!(tap.response_bytes(), grant.len() as u64 + 6 + 8);
+    tap.handle_response_end(at(9));
+    assert_eq!(tap.poll_event(), None);
+}
+
+#[test]
+fn a_granted_connect_is_a_tunnel_and_a_refused_one_is_not() {
+    let ask = ">CONNECT db:5432 HTTP/1.1\r\n\r\nGET /not-http HTTP/1.1\r\n\r\n";
+    let mut granted = shown(&[ask, "<HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"]);
+    let told = events(&mut granted);
+    assert_eq!((told[0].target.as_str(), told[0].upgraded), ("db:5432", true));
+    let mut refused = shown(&[ask, "<HTTP/1.1 407 No\r\nContent-Length: 2\r\n\r\nno"]);
+    refused.handle_response_end(at(2));
+    let told = events(&mut refused);
+    assert_eq!((told.len(), told[0].status, told[0].upgraded, told[0].complete), (1, Some(407), false, true));
+    assert_eq!(told[0].request_bytes, ask.len() as u64 - 1);
+}
+
+#[test]
+fn an_answer_without_a_length_ends_with_the_connection() {
+    let mut tap = shown(&[&to(">", GET), "<HTTP/1.0 200 OK\r\n\r\nand so on"]);
+    tap.handle_request_end(at(2));
+    assert_eq!(tap.poll_event(), None);
+    tap.handle_response_end(at(7));
+    let exchange = &events(&mut tap)[0];
+    assert_eq!((exchange.status, exchange.complete), (Some(200), true));
+    assert_eq!(exchange.took, Duration::from_millis(7));
+}
+
+#[test]
+fn what_is_cut_off_is_told_as_it_stands() {
+    let mut tap = shown(&[&to(">", &GET.repeat(2)), "<HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi"]);
+    tap.handle_response_end(at(3));
+    let told = events(&mut tap);
+    assert_eq!((told[0].status, told[0].complete, told[0].response_bytes), (Some(200), false, 40));
+    assert_eq!((told[1].status, told[1].complete, told[1].response_bytes), (None, false, 0));
+    let mut in_a_head = shown(&[&to(">", GET), "<HTTP/1.1 20"]);
+    in_a_head.handle_response_end(at(3));
+    assert_eq!((events(&mut in_a_head)[0].response_bytes, in_a_head.waiting()), (11, 0));
+}
+
+#[test]
+fn another_protocol_makes_it_blind_and_nothing_else() {
+    for hello in [">PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", ">\u{16}\u{3}\u{1}hello", "<SSH-2.0-x\r\n\r\n"] {
+        let mut tap = shown(&[hello, &to(">", GET), &to("<", OK), "<\u{0}\u{0}"]);
+        tap.handle_response_end(at(9));
+        assert_eq!((tap.poll_event(), tap.waiting()), (None, 0), "{hello:?}");
+        assert!(tap.is_blind());
+        assert!(tap.request_bytes() >= GET.len() as u64 && tap.response_bytes() >= OK.len() as u64);
+    }
+}
+
+#[test]
+fn an_answer_it_cannot_follow_is_told_at_the_end_with_all_its_bytes() {
+    let odd = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nabc";
+    let mut tap = shown(&[&to(">", GET), &to("<", odd), "<more"]);
+    assert_eq!(tap.poll_event(), None);
+    tap.handle_response_end(at(5));
+    let exchange = &events(&mut tap)[0];
+    assert_eq!((exchange.status, exchange.complete), (None, false));
+    assert_eq!(exchange.response_bytes, odd.len() as u64 + 4);
+}
+
+#[test]
+fn requests_before_the_one_it_cannot_follow_are_still_told() {
+    let mut tap = shown(&[&to(">", &format!("{GET}rubbish\r\n\r\n{GET}")), &to("<", OK)]);
+    assert_eq!(told(&mut tap), [line("GET", "/a", 200)]);
+    assert!(tap.is_blind());
+}
+
+#[test]
+fn more_requests_than_may_wait_are_not_looked_at() {
+    let mut tap = shown(&[&to(">", &GET.repeat(MAX_WAITING + 5)), &to("<", &OK.repeat(MAX_WAITING + 5))]);
+    assert_eq!(events(&mut tap).len(), MAX_WAITING);
+    assert!(tap.is_blind());
+}
+
+#[test]
+fn the_clock_of_a_request_starts_with_its_first_line() {
+    let mut tap = Tap::new();
+    tap.handle_request_bytes(b"\r\n", at(1));
+    tap.handle_request_bytes(GET.as_bytes(), at(60_000));
+    tap.handle_response_bytes(OK.as_bytes(), at(60_002));
+    assert_eq!(events(&mut tap)[0].took, Duration::from_millis(2));
+}
+
+#[test]
+fn a_development_server_that_refuses_the_host_is_named() {
+    let mut vite = b"HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    encode_chunk(b"Blocked request. This ho", &mut vite);
+    encode_chunk(b"st (\"a.example\") is not allowed.", &mut vite);
+    vite.extend_from_slice(LAST_CHUNK);
+    let answer = to("<", std::str::from_utf8(&vite).expect("ASCII"));
+    let mut tap = shown(&[&to(">", GET), &answer, &to(">", GET), &to("<", OK)]);
+    let told = events(&mut tap);
+    assert_eq!((told[0].refused_by, told[0].complete), (Some(DevServer::Vite), true));
+    assert_eq!(told[1].refused_by, None);
+    let mut broken = shown(&[&to(">", GET), &answer.replace("\r\n0\r\n\r\n", "\r\nzero")]);
+    broken.handle_response_end(at(3));
+    let told = events(&mut broken);
+    assert_eq!((told[0].refused_by, told[0].complete), (Some(DevServer::Vite), false));
+    let webpack = "<HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\nInvalid Host header";
+    let mut tap = shown(&[&to(">", GET), webpack]);
+    assert_eq!(events(&mut tap)[0].refused_by, Some(DevServer::Webpack));
+    let mut tap = shown(&[
+        &to(">HEAD / HTTP/1.1\r\n\r\n", ""),
+        "<HTTP/1.1 403 Forbidden\r\nContent-Length: 19\r\n\r\n",
+    ]);
+    assert_eq!(events(&mut tap)[0].refused_by, None);
+}
+
+#[test]
+fn our_own_page_is_an_answer_like_any_other() {
+    let mut tap = shown(&[&to(">", GET)]);
+    let page = Page::nothing_listening("localhost:3000").response(Default::default(), "GET");
+    tap.handle_response_bytes(&page, at(4));
+    assert_eq!(told(&mut tap), [line("GET", "/a", 502)]);
+}
