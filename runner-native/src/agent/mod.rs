@@ -4,6 +4,7 @@
 
 mod answer;
 mod drain;
+mod embedded;
 mod exposure;
 mod serve;
 mod standing;
@@ -29,6 +30,7 @@ use crate::io::clock::{self, Clock};
 use crate::io::socket::DialOptions;
 use crate::io::tls::Trust;
 use crate::key::Identity;
+use embedded::Place;
 use exposure::Exposure;
 use serve::Services;
 use standing::Standing;
@@ -56,18 +58,31 @@ pub(crate) async fn run(
         })?;
     }
     let dial_options = dial_options(&options)?;
-    let config = agent_config(identity.address(), &options);
+    let (place, own) = match &options.relay {
+        Some(url) => (Place { url: url.clone(), address: options.relay_address }, None),
+        None => {
+            let own = embedded::start(options.keepalive)?;
+            let place = Place::of(&own);
+            reporter.tell(&Report::OwnRelay { relay: place.url.to_string() });
+            (place, Some(own))
+        }
+    };
+    let config = agent_config(identity.address(), &place, &options);
     let agent = Agent::new(config, clock.wall(), clock::seed(), clock.now());
     let standing = Standing::new(
         reporter.clone(),
         identity.address(),
-        options.relay.to_string(),
+        place.url.to_string(),
         options.bindings,
         options.retry,
         clock.now(),
     );
     let exposure = Exposure::new(identity, agent, services, standing, reporter.clone(), dial_options);
-    exposure.run(signals).await?;
+    let outcome = exposure.run(signals).await;
+    if let Some(own) = own {
+        own.stop().await;
+    }
+    outcome?;
     reporter.tell(&Report::Stopped { reason: "as asked".to_owned() });
     Ok(())
 }
@@ -83,19 +98,19 @@ fn dial_options(options: &ExposeOptions) -> Result<DialOptions, Failure> {
     Ok(DialOptions { allow_plaintext: options.plain_relay, trust })
 }
 
-fn agent_config(identity: Address, options: &ExposeOptions) -> AgentConfig {
+fn agent_config(identity: Address, place: &Place, options: &ExposeOptions) -> AgentConfig {
     let service = |binding: &crate::target::Binding| Service {
         name: binding.service.as_str().to_owned(),
         proto: Proto::Http,
         local_port: Some(binding.target.port),
     };
-    let relay = &options.relay;
+    let relay = &place.url;
     let scheme = if relay.tls { "wss" } else { "ws" };
     AgentConfig {
         relay: format!("{scheme}://{}{}", relay.authority(), relay.path),
         login: AgentLogin {
             identity,
-            relay_address: options.relay_address,
+            relay_address: place.address,
             services: Vec::new(),
             token_lifetime: TOKEN_LIFETIME,
             mode: match options.auth {
