@@ -201,7 +201,9 @@ impl Exposure {
                 let message = "it is going away; I connect again".to_owned();
                 self.reporter.tell(&Report::Told { code: "drain".to_owned(), message, hint: None });
             }
-            AgentEvent::Told { code, message, hint } => self.reporter.tell(&Report::Told { code, message, hint }),
+            AgentEvent::Told { code, message, hint } => {
+                self.reporter.tell(&Report::Told { code, message, hint })
+            }
             AgentEvent::Down { reason, retry_at } => {
                 self.dial = None;
                 if self.drain_until.is_some() {
@@ -218,7 +220,7 @@ impl Exposure {
     /// Tells a person at once, and not only when a visitor comes, that a service is not there.
     fn look_for_services(&self) {
         let services = Arc::clone(&self.services);
-        spawn(async move { drop(services.probe().await) }).detach();
+        spawn(async move { services.probe().await }).detach();
     }
 
     /// The first wish to stop lets running streams finish; the second does not.

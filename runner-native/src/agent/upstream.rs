@@ -15,6 +15,7 @@ use smol::net::TcpStream;
 use thiserror::Error;
 
 use crate::io::clock::within;
+use crate::io::socket::words;
 use crate::io::tls::{self, Trust};
 use crate::target::{Scheme, Target};
 
@@ -93,7 +94,7 @@ impl Upstream {
                 Scheme::Https { verify: false } => Trust::Anyone,
             };
             let secured = tls::client(tcp, &self.target.host, trust).await;
-            let secured = secured.map_err(|e| ConnectError::Tls(self.target.authority(), e.to_string()))?;
+            let secured = secured.map_err(|e| ConnectError::Tls(self.target.authority(), words(&e)))?;
             Ok(Local::Tls(Box::new(secured)))
         };
         let timed_out = || Err(ConnectError::TimedOut(self.target.authority()));
@@ -133,13 +134,14 @@ impl Upstream {
                 None => worst = worse(worst, ConnectError::TimedOut(self.target.authority())),
             }
         }
-        Err(worst.unwrap_or_else(|| ConnectError::Unresolved(self.target.host.clone(), "no address".to_owned())))
+        Err(worst
+            .unwrap_or_else(|| ConnectError::Unresolved(self.target.host.clone(), "no address".to_owned())))
     }
 
     fn explain(&self, error: &io::Error) -> ConnectError {
         match error.kind() {
             io::ErrorKind::ConnectionRefused => ConnectError::Refused(self.target.authority()),
-            _ => ConnectError::Failed(self.target.authority(), error.to_string()),
+            _ => ConnectError::Failed(self.target.authority(), words(error)),
         }
     }
 
@@ -156,7 +158,7 @@ impl Upstream {
         }
         smol::net::resolve((host.as_str(), *port))
             .await
-            .map_err(|error| ConnectError::Unresolved(host.clone(), error.to_string()))
+            .map_err(|error| ConnectError::Unresolved(host.clone(), words(&error)))
     }
 }
 
