@@ -44,7 +44,13 @@ pub(crate) enum ConnectError {
     /// Nobody said yes or no in [`CONNECT_TIMEOUT`].
     #[error("{0} did not answer within {limit} s", limit = CONNECT_TIMEOUT.as_secs())]
     TimedOut(String),
-    /// Connected, but TLS could not be agreed on.
+    /// Connected, but nobody vouches for the certificate.
+    #[error("the certificate of {0} is not trusted")]
+    Untrusted(String),
+    /// Connected, but what came back is not TLS.
+    #[error("{0} does not speak TLS")]
+    NotTls(String),
+    /// Connected, and TLS failed in another way.
     #[error("TLS with {0} failed: {1}")]
     Tls(String, String),
     /// Anything else the system says.
@@ -63,12 +69,13 @@ impl ConnectError {
         match self {
             ConnectError::Refused(_) => target.nothing_listening(),
             ConnectError::Unresolved(..) => format!("{self} (check the name; I keep trying)"),
-            ConnectError::TimedOut(_) | ConnectError::Failed(..) => {
+            ConnectError::Untrusted(place) => {
+                format!("{self} (if it is your own, expose https+insecure://{place})")
+            }
+            ConnectError::NotTls(place) => format!("{self} (expose http://{place})"),
+            ConnectError::TimedOut(_) | ConnectError::Tls(..) | ConnectError::Failed(..) => {
                 format!("{self} (is it running? I keep trying)")
             }
-            ConnectError::Tls(place, _) => format!(
-                "{self} (if its certificate is its own, expose https+insecure://{place}; if it speaks no TLS, http://{place})"
-            ),
         }
     }
 }
@@ -94,7 +101,7 @@ impl Upstream {
                 Scheme::Https { verify: false } => Trust::Anyone,
             };
             let secured = tls::client(tcp, &self.target.host, trust).await;
-            let secured = secured.map_err(|e| ConnectError::Tls(self.target.authority(), words(&e)))?;
+            let secured = secured.map_err(|error| self.explain_tls(&error))?;
             Ok(Local::Tls(Box::new(secured)))
         };
         let timed_out = || Err(ConnectError::TimedOut(self.target.authority()));
@@ -142,6 +149,15 @@ impl Upstream {
         match error.kind() {
             io::ErrorKind::ConnectionRefused => ConnectError::Refused(self.target.authority()),
             _ => ConnectError::Failed(self.target.authority(), words(error)),
+        }
+    }
+
+    fn explain_tls(&self, error: &io::Error) -> ConnectError {
+        let place = self.target.authority();
+        match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(rustls::Error::InvalidCertificate(_)) => ConnectError::Untrusted(place),
+            Some(rustls::Error::InvalidMessage(_)) => ConnectError::NotTls(place),
+            _ => ConnectError::Tls(place, words(error)),
         }
     }
 
