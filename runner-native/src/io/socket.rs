@@ -1,5 +1,6 @@
 //! WebSockets: dialling, accepting, closing, and the translation to the core's messages.
 
+use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -16,11 +17,12 @@ use futures_util::io::{AsyncRead, AsyncWrite};
 use hvym_tunnel_core::agent::Target;
 use hvym_tunnel_core::dialect::MUX_YAMUX;
 use hvym_tunnel_core::message::{Close, Message};
+use smol::channel::{Receiver, Sender, bounded};
 use smol::net::TcpStream;
 
 use super::clock::within;
 use super::executor::spawn;
-use super::tls;
+use super::tls::{self, Trust};
 
 pub(crate) use async_tungstenite::tungstenite::Error;
 
@@ -86,10 +88,12 @@ impl AsyncWrite for Wire {
 pub(crate) type Socket = WebSocketStream<Wire>;
 
 /// How to reach a relay.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct DialOptions {
     /// Allow `ws://` to an address that is not loopback: everything, the login included, is then readable on the way.
     pub(crate) allow_plaintext: bool,
+    /// Whose certificate a relay behind `wss://` may have.
+    pub(crate) trust: Trust,
 }
 
 fn config() -> WebSocketConfig {
@@ -122,7 +126,7 @@ pub(crate) async fn dial(target: &Target, options: &DialOptions) -> Result<Socke
     let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
     let tcp = connect(&host, port).await.map_err(|e| failed(format!("{host}:{port}: {e}")))?;
     let wire = if secure {
-        let stream = tls::client(tcp, &host, tls::Trust::Verify).await;
+        let stream = tls::client(tcp, &host, options.trust.clone()).await;
         Wire::Boxed(Box::new(stream.map_err(|e| failed(format!("TLS with {host}: {e}")))?))
     } else {
         let loopback = tcp.peer_addr().is_ok_and(|peer| peer.ip().is_loopback());
@@ -206,11 +210,16 @@ pub(crate) fn what_happened(error: &Error) -> Close {
     }
 }
 
+/// Resolves with an error when a goodbye is over; nothing is ever sent.
+pub(crate) type Goodbye = Receiver<Infallible>;
+
 /// Tells the peer why, in the background: neither it nor the network may hold anybody up.
-pub(crate) fn close(mut socket: Socket, close: Close) {
+pub(crate) fn close(mut socket: Socket, close: Close) -> Goodbye {
+    let (over, goodbye) = bounded(1);
     let frame = CloseFrame { code: close.code.into(), reason: close.reason.into_owned().into() };
     spawn(async move {
-        let goodbye = async {
+        let _over: Sender<Infallible> = over;
+        let farewell = async {
             socket.close(Some(frame)).await?;
             // Reading on until the peer's own close keeps the kernel from turning ours into a reset.
             while let Some(message) = futures_util::StreamExt::next(&mut socket).await {
@@ -218,9 +227,10 @@ pub(crate) fn close(mut socket: Socket, close: Close) {
             }
             Ok::<(), Error>(())
         };
-        if let Some(Err(error)) = within(CLOSE_TIMEOUT, goodbye).await {
+        if let Some(Err(error)) = within(CLOSE_TIMEOUT, farewell).await {
             tracing::trace!(%error, "closing");
         }
     })
     .detach();
+    goodbye
 }

@@ -1,0 +1,195 @@
+//! A visitor's request through an agent's stream and the service's answer back, both as they arrive.
+//!
+//! One stream for each request: nothing of one visitor can reach another, and a stale connection is never reused.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use async_executor::Task;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, request};
+use hvym_tunnel_core::dialect::Opening;
+use hvym_tunnel_core::http1::{Format, Page};
+use hvym_tunnel_core::link::OpenStreamError;
+use hvym_tunnel_core::relay::{Name, Session};
+use hvym_tunnel_core::time::Instant;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::client::conn::http1;
+
+use super::heads::{self, Origin};
+use super::phases::Pass;
+use super::reply::{self, Answer, Relayed, Reply};
+use super::settings::{MAX_FIELDS, MAX_HEAD_BYTES};
+use super::visitors::Visitor;
+use super::{pages, upgrade};
+use crate::io::clock::{Clock, within};
+use crate::io::driver::Handle;
+use crate::io::executor::spawn;
+use crate::io::hyper::Io;
+use crate::io::stream::TunnelStream;
+
+/// Passes one request on to the agent behind `session`.
+pub(super) async fn forward(
+    visitor: &Visitor,
+    session: Handle<Session>,
+    name: Name,
+    host: String,
+    mut request: Request<Incoming>,
+) -> Answer {
+    let format = reply::format(request.headers());
+    let board = &visitor.board;
+    let Some(pass) = board.requests.enter() else {
+        return reply::page(&pages::draining(), format);
+    };
+    let id = board.request_id();
+    let stream = match open(&session, &name, opening(visitor, &host, id.clone())) {
+        Ok(stream) => stream,
+        Err(page) => return reply::page(&page, format),
+    };
+    tracing::debug!(id, stream = ?stream.id(), method = %request.method(), "request");
+    // Taken before the request is, because it stays with what came in.
+    let visitor_upgrade = hyper::upgrade::on(&mut request);
+    let (mut head, body) = request.into_parts();
+    let origin = Origin { peer: visitor.peer.ip(), scheme: visitor.scheme() };
+    let wanted = heads::toward_service(&mut head, &host, &origin);
+    match send(visitor, stream, head, body).await {
+        Ok((response, connection)) if response.status() != StatusCode::SWITCHING_PROTOCOLS => {
+            relayed(response, connection, pass)
+        }
+        Ok((response, connection)) if wanted.is_some() => {
+            upgrade::join(visitor, visitor_upgrade, response, connection, pass)
+        }
+        Ok(_) => reply::page(&pages::bad_answer(), format),
+        Err(failure) => failed(failure, &id, &session, &name, format),
+    }
+}
+
+fn opening(visitor: &Visitor, host: &str, id: String) -> Opening {
+    Opening {
+        visitor: Some(visitor.peer.to_string()),
+        host: Some(host.to_owned()),
+        id: Some(id),
+        ..Opening::default()
+    }
+}
+
+/// Opens a stream for the service that `name` means; the page says why there is none.
+fn open(session: &Handle<Session>, name: &Name, mut opening: Opening) -> Result<TunnelStream, Page> {
+    let id = session.with(|session, now| {
+        if !session.is_up() {
+            return Err(Page::no_agent(&name.address.to_string()));
+        }
+        let Some(service) = session.service(name.service.as_deref()) else {
+            return Err(name.service.as_ref().map_or_else(pages::nothing_offered, |n| Page::unknown_service(n)));
+        };
+        opening.service.clone_from(&service.name);
+        opening.proto = service.proto;
+        session.open(&opening, now).map_err(|error| match error {
+            OpenStreamError::NotUp => Page::no_agent(&name.address.to_string()),
+            OpenStreamError::Refused(_) => pages::overloaded(),
+            OpenStreamError::Opening(_) => Page::bad_host(),
+        })
+    })?;
+    Ok(session.stream(id))
+}
+
+/// Why no response head came.
+enum Failure {
+    Http(hyper::Error),
+    TooLate,
+}
+
+/// Sends the request, and waits for the head of its response. The task drives the connection; dropped, it
+/// tears the stream down.
+async fn send(
+    visitor: &Visitor,
+    stream: TunnelStream,
+    head: request::Parts,
+    body: Incoming,
+) -> Result<(Response<Incoming>, Task<()>), Failure> {
+    let (mut sender, connection) = http1::Builder::new()
+        .preserve_header_case(true)
+        .max_headers(MAX_FIELDS)
+        .max_header_size(MAX_HEAD_BYTES)
+        .handshake(Io(stream))
+        .await
+        .map_err(Failure::Http)?;
+    let connection = spawn(async move {
+        if let Err(error) = connection.with_upgrades().await {
+            tracing::debug!(%error, "a connection to a service ended");
+        }
+    });
+    let clock = visitor.board.clock;
+    let moved = Arc::new(AtomicU64::new(clock.now().as_micros()));
+    let upload = Upload { body, clock, moved: Arc::clone(&moved) };
+    let answer = sender.send_request(Request::from_parts(head, upload));
+    let limit = visitor.board.settings.limits.response_timeout;
+    let response = unless_idle(limit, clock, &moved, answer).await.ok_or(Failure::TooLate)?;
+    response.map(|response| (response, connection)).map_err(Failure::Http)
+}
+
+fn relayed(response: Response<Incoming>, connection: Task<()>, pass: Pass) -> Answer {
+    let (mut head, body) = response.into_parts();
+    heads::toward_visitor(&mut head);
+    Response::from_parts(head, Reply::Relayed(Relayed::new(body, connection, pass)))
+}
+
+fn failed(failure: Failure, id: &str, session: &Handle<Session>, name: &Name, format: Format) -> Answer {
+    let page = match failure {
+        Failure::TooLate => Page::upstream_timeout(),
+        Failure::Http(error) => {
+            tracing::debug!(id, %error, address = %name.address, "no response");
+            if session.with(|session, _| session.is_up()) { pages::bad_answer() } else { Page::agent_lost() }
+        }
+    };
+    reply::page(&page, format)
+}
+
+/// What `work` came to, unless `limit` passes after the last move of the request's body.
+async fn unless_idle<T>(
+    limit: Duration,
+    clock: Clock,
+    moved: &AtomicU64,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    loop {
+        let idle = clock.now() - Instant::from_micros(moved.load(Ordering::Relaxed));
+        let left = limit.checked_sub(idle).filter(|left| !left.is_zero())?;
+        if let Some(done) = within(left, work.as_mut()).await {
+            return Some(done);
+        }
+    }
+}
+
+/// A request's body that notes when it last moved.
+struct Upload {
+    body: Incoming,
+    clock: Clock,
+    moved: Arc<AtomicU64>,
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        self.moved.store(self.clock.now().as_micros(), Ordering::Relaxed);
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
