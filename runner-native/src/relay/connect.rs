@@ -144,7 +144,7 @@ impl Drop for Seat {
 impl Seat {
     fn on_event(&mut self, event: SessionEvent) {
         match event {
-            SessionEvent::Admit(verified) => self.on_admit(*verified.address()),
+            SessionEvent::Admit(verified) => self.on_admit(verified.address()),
             SessionEvent::Bind(service) => self.on_bind(service),
             SessionEvent::Unbound(service) => {
                 tracing::info!(address = ?self.address, service, "unbound");

@@ -44,7 +44,7 @@ use crate::key::Identity;
 use settings::CLOSE_TIMEOUT;
 use switchboard::Switchboard;
 
-pub(crate) use settings::{Limits, RelaySettings};
+pub(crate) use settings::RelaySettings;
 pub(crate) use switchboard::{Observer, RelayEvent};
 pub(crate) use tls::TlsError;
 

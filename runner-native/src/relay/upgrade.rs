@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
-use futures_util::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use futures_util::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use http::Response;
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
