@@ -65,7 +65,7 @@ pub(crate) struct ExposeArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Relay")]
 struct DialArgs {
-    /// The relay to connect to: a host name, wss://host[:port] or ws://localhost:4896
+    /// The relay to connect to: a host name, wss://host:port or ws://localhost:4896
     #[arg(
         long,
         value_name = "URL",
