@@ -44,11 +44,6 @@ impl Target {
     pub(crate) fn authority(&self) -> String {
         authority(&self.host, self.port)
     }
-
-    /// What a person and a visitor are told while nobody answers there.
-    pub(crate) fn nothing_listening(&self) -> String {
-        format!("nothing is listening on {} (start it; I keep trying)", self.authority())
-    }
 }
 
 impl fmt::Display for Target {
