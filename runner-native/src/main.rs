@@ -16,7 +16,6 @@ use cli::exit::{Exit, Failure};
 use cli::report::{Report, Reporter};
 use cli::signals::StopSignals;
 use cli::{Cli, Command};
-use io::executor;
 use key::{Identity, Source};
 
 fn main() -> ExitCode {
@@ -38,19 +37,21 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), Failure> {
         Command::Expose(arguments) => {
             let (source, options) = arguments.options()?;
             let identity = identity(&source, reporter)?;
-            executor::block_on(agent::run(identity, options, reporter.clone(), signals()?))
+            io::executor::block_on(agent::run(identity, options, reporter.clone(), signals()?))
         }
         Command::Relay(arguments) => {
             let (source, options) = arguments.options()?;
             let identity = identity(&source, reporter)?;
-            executor::block_on(relay::run(identity, options, reporter.clone(), signals()?))
+            io::executor::block_on(relay::run(identity, options, reporter.clone(), signals()?))
         }
         command => cli::print(command),
     }
 }
 
+/// From here on Ctrl-C asks, and no longer kills.
 fn signals() -> Result<StopSignals, Failure> {
-    StopSignals::new().map_err(|error| Failure::new(Exit::Unexpected, format!("cannot listen for signals: {error}")))
+    let refused = |error| Failure::new(Exit::Unexpected, format!("cannot listen for Ctrl-C: {error}"));
+    StopSignals::new().map_err(refused)
 }
 
 /// The identity to run with, made on first use.

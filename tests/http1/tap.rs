@@ -115,6 +115,27 @@ fn an_answer_nobody_asked_for_is_passed_over() {
 }
 
 #[test]
+fn bytes_of_an_answer_nobody_asked_for_count_for_no_request() {
+    let begun = "<HTTP/1.1 408 Request Timeout\r\nContent-Length: 3\r\n\r\nb";
+    let mut tap = shown(&[begun, &to(">", GET), "<ye", &to("<", OK)]);
+    let exchange = &events(&mut tap)[0];
+    assert_eq!((exchange.status, exchange.response_bytes), (Some(200), OK.len() as u64));
+    let broken = "<HTTP/1.1 408 Request Timeout\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nb";
+    let mut tap = shown(&[broken, &to(">", GET), "<yes\r\n", "<more"]);
+    tap.handle_response_end(at(9));
+    let exchange = &events(&mut tap)[0];
+    assert_eq!((exchange.status, exchange.response_bytes), (None, 0));
+}
+
+#[test]
+fn what_follows_an_upgrade_request_is_the_new_protocol_once_it_is_granted() {
+    let eager = ">GET /ws HTTP/1.1\r\nUpgrade: x\r\n\r\nGET /not-http HTTP/1.1\r\n\r\n";
+    let mut tap = shown(&[eager, "<HTTP/1.1 101 Switching Protocols\r\n\r\n"]);
+    tap.handle_response_end(at(3));
+    assert_eq!(told(&mut tap), [line("GET", "/ws", 101)]);
+}
+
+#[test]
 fn a_websocket_is_told_when_it_opens_and_then_only_counted() {
     let ask = "GET /ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     let grant = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
@@ -136,13 +157,15 @@ fn a_websocket_is_told_when_it_opens_and_then_only_counted() {
 
 #[test]
 fn a_granted_connect_is_a_tunnel_and_a_refused_one_is_not() {
-    let ask = ">CONNECT db:5432 HTTP/1.1\r\n\r\n\u{1}\u{2}";
+    let ask = ">CONNECT db:5432 HTTP/1.1\r\n\r\nGET /not-http HTTP/1.1\r\n\r\n";
     let mut granted = shown(&[ask, "<HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"]);
     let told = events(&mut granted);
     assert_eq!((told[0].target.as_str(), told[0].upgraded), ("db:5432", true));
     let mut refused = shown(&[ask, "<HTTP/1.1 407 No\r\nContent-Length: 2\r\n\r\nno"]);
+    refused.handle_response_end(at(2));
     let told = events(&mut refused);
-    assert_eq!((told[0].status, told[0].upgraded, told[0].complete), (Some(407), false, true));
+    assert_eq!((told.len(), told[0].status, told[0].upgraded, told[0].complete), (1, Some(407), false, true));
+    assert_eq!(told[0].request_bytes, ask.len() as u64 - 1);
 }
 
 #[test]
@@ -224,6 +247,10 @@ fn a_development_server_that_refuses_the_host_is_named() {
     let told = events(&mut tap);
     assert_eq!((told[0].refused_by, told[0].complete), (Some(DevServer::Vite), true));
     assert_eq!(told[1].refused_by, None);
+    let mut broken = shown(&[&to(">", GET), &answer.replace("\r\n0\r\n\r\n", "\r\nzero")]);
+    broken.handle_response_end(at(3));
+    let told = events(&mut broken);
+    assert_eq!((told[0].refused_by, told[0].complete), (Some(DevServer::Vite), false));
     let webpack = "<HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\nInvalid Host header";
     let mut tap = shown(&[&to(">", GET), webpack]);
     assert_eq!(events(&mut tap)[0].refused_by, Some(DevServer::Webpack));

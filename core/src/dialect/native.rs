@@ -10,10 +10,12 @@ use crate::message::Message;
 pub(super) fn decode(message: Message) -> Result<Frame, DecodeError> {
     match message {
         Message::Binary(data) => Ok(Frame::Mux(data)),
-        Message::Text(text) if text.len() > Dialect::MAX_CONTROL_BYTES => Err(DecodeError::TooLarge(text.len())),
-        Message::Text(text) => {
-            serde_json::from_slice(&text).map(Frame::Signal).map_err(|e| DecodeError::NotControl(e.to_string()))
+        Message::Text(text) if text.len() > Dialect::MAX_CONTROL_BYTES => {
+            Err(DecodeError::TooLarge(text.len()))
         }
+        Message::Text(text) => serde_json::from_slice(&text)
+            .map(Frame::Signal)
+            .map_err(|e| DecodeError::NotControl(e.to_string())),
     }
 }
 
@@ -21,7 +23,8 @@ pub(super) fn encode(frame: Frame) -> Message {
     match frame {
         Frame::Mux(data) => Message::Binary(data),
         Frame::Signal(signal) => {
-            let text = serde_json::to_vec(&signal).expect("a signal holds only strings, numbers and lists of them");
+            let text =
+                serde_json::to_vec(&signal).expect("a signal holds only strings, numbers and lists of them");
             Message::Text(Bytes::from(text))
         }
     }

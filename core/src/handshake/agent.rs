@@ -82,9 +82,10 @@ impl AgentHandshake {
                 Err(DownReason::from_auth_failed(code.as_deref(), &error))
             }
             (_, Signal::Error { .. } | Signal::Unknown) => Ok(None),
-            (State::AwaitingRelay, Signal::AuthChallenge { challenge_id, challenge, server_address, mux, .. }) => {
-                self.on_challenge(challenge_id, &challenge, &server_address, &mux, now).map(Some)
-            }
+            (
+                State::AwaitingRelay,
+                Signal::AuthChallenge { challenge_id, challenge, server_address, mux, .. },
+            ) => self.on_challenge(challenge_id, &challenge, &server_address, &mux, now).map(Some),
             (State::AwaitingOk { relay }, Signal::AuthOk { endpoint, server_address, services, mux, .. }) => {
                 let relay = *relay;
                 self.on_ok(relay, endpoint, &server_address, services, mux.as_deref()).map(Some)
@@ -148,7 +149,9 @@ impl AgentHandshake {
     ) -> Result<Step, DownReason> {
         let relay = self.pinned(server_address)?;
         if !mux.iter().any(|offered| offered == MUX_YAMUX) {
-            return Err(DownReason::NotAllowed(String::from("the relay does not offer the yamux data plane")));
+            return Err(DownReason::NotAllowed(String::from(
+                "the relay does not offer the yamux data plane",
+            )));
         }
         let input = self.login.claims(relay, self.wall, now).with_challenge(challenge).signing_input();
         self.state = State::Signing { challenge_id, relay, input: input.clone() };
@@ -165,7 +168,10 @@ impl AgentHandshake {
         mux: Option<&str>,
     ) -> Result<Step, DownReason> {
         if self.address(server_address)? != relay {
-            return Err(DownReason::WrongRelay { pinned: relay.to_string(), found: server_address.to_string() });
+            return Err(DownReason::WrongRelay {
+                pinned: relay.to_string(),
+                found: server_address.to_string(),
+            });
         }
         if mux != Some(MUX_YAMUX) {
             return Err(DownReason::Protocol(String::from("the relay did not take the yamux data plane")));

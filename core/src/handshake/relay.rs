@@ -118,7 +118,9 @@ impl RelayHandshake {
     /// Gives up when the agent takes too long. A verdict that the relay itself owes is not timed.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), DownReason> {
         match self.poll_timeout() {
-            Some(deadline) if now >= deadline => Err(DownReason::TimedOut("Authentication timeout".to_owned())),
+            Some(deadline) if now >= deadline => {
+                Err(DownReason::TimedOut("Authentication timeout".to_owned()))
+            }
             _ => Ok(()),
         }
     }

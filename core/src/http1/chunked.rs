@@ -41,7 +41,7 @@ enum State {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Chunked {
     state: State,
-    /// The size being read, then what is left of the chunk.
+    /// The size being read, then what is left of the chunk; zero between chunks.
     left: u64,
     extension_bytes: u32,
     trailer_bytes: u32,
@@ -116,8 +116,7 @@ impl Chunked {
         if digits >= MAX_SIZE_DIGITS {
             return Err(BodyError::ChunkSize);
         }
-        let before = if digits == 0 { 0 } else { self.left };
-        self.left = before << 4 | u64::from(digit);
+        self.left = self.left << 4 | u64::from(digit);
         Ok(State::Size { digits: digits + 1 })
     }
 

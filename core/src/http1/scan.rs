@@ -60,7 +60,7 @@ pub(super) struct Taken<'a> {
     pub(super) head: Option<Cow<'a, [u8]>>,
 }
 
-/// Collects one head after the other from pieces; holds at most [`MAX_HEAD_BYTES`], and nothing when heads come whole.
+/// Collects one head from pieces; holds at most [`MAX_HEAD_BYTES`], and nothing when the head comes in one.
 #[derive(Debug, Default)]
 pub(super) struct HeadGathering {
     scan: HeadScan,
@@ -74,7 +74,6 @@ impl HeadGathering {
             self.keep(bytes);
             return Ok(Taken { used: bytes.len(), head: None });
         };
-        self.scan = HeadScan::default();
         let last = &bytes[..end];
         if self.partial.is_empty() {
             return Ok(Taken { used: end, head: Some(Cow::Borrowed(last)) });

@@ -79,7 +79,7 @@ pub struct Tap {
     waiting: VecDeque<Exchange>,
     /// When the head being gathered began.
     request_started: Instant,
-    /// Whether the request being read is still the last of `waiting`.
+    /// Whether a request was begun and not ended; if it still waits, it is the last of `waiting`.
     is_asking: bool,
     /// Whether the response being read answers `waiting[0]`; a response nobody asked for does not.
     is_answering: bool,
@@ -141,7 +141,6 @@ impl Tap {
     /// The visitor sends no more. Requests still wait for their answers.
     pub fn handle_request_end(&mut self, _now: Instant) {
         self.requests.phase = Phase::Blind;
-        self.is_asking = false;
     }
 
     /// The service sends no more, or the connection broke: whatever still waits is reported as it stands.
@@ -205,7 +204,7 @@ impl Tap {
             self.request_started = now;
         }
         let Some(Taken { used, head }) = gather(&mut self.requests, bytes) else {
-            self.stop_asking();
+            self.requests.phase = Phase::Blind;
             return 0;
         };
         let Some(head) = head else { return used };
@@ -220,7 +219,8 @@ impl Tap {
                 };
                 self.next_request_if_finished();
             }
-            _ => self.stop_asking(),
+            // Requests that were read already wait for their answers; no further one is looked at.
+            _ => self.requests.phase = Phase::Blind,
         }
         used
     }
@@ -246,12 +246,6 @@ impl Tap {
             self.requests.phase = Phase::head();
             self.is_asking = false;
         }
-    }
-
-    /// No request can be read any more; those that were wait for their answers.
-    fn stop_asking(&mut self) {
-        self.requests.phase = Phase::Blind;
-        self.requests.head_bytes = 0;
     }
 
     fn on_response_head(&mut self, bytes: &[u8], now: Instant) -> usize {
@@ -336,10 +330,8 @@ impl Tap {
     }
 
     fn go_blind(&mut self) {
-        self.stop_asking();
+        self.requests.phase = Phase::Blind;
         self.responses.phase = Phase::Blind;
-        self.responses.head_bytes = 0;
-        self.look = None;
     }
 
     /// Reports the oldest request that waits.
@@ -347,9 +339,6 @@ impl Tap {
         let look = self.look.take();
         self.is_answering = false;
         let Some(mut exchange) = self.waiting.pop_front() else { return };
-        if self.waiting.is_empty() {
-            self.is_asking = false;
-        }
         exchange.took = now - exchange.started;
         exchange.complete = complete;
         exchange.refused_by = exchange

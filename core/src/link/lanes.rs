@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 
 use super::{Link, LinkEvent, State, StreamEvent};
 use crate::dialect::{DecodeError, Frame, Signal};
-use crate::handshake::{Handshake, Step};
+use crate::handshake::Step;
 use crate::keepalive::Due;
 use crate::machine::{Machine, Side};
 use crate::message::{Close, Message, Transmit};
@@ -37,7 +37,7 @@ impl Machine for Link {
                 None => self.end(DownReason::Malformed(String::from("Invalid auth response")), now),
             },
             Err(e @ DecodeError::TooLarge(_)) => self.end(DownReason::TooLarge(e.to_string()), now),
-            Err(DecodeError::NotControl(_)) if matches!(self.state, State::Login(Handshake::Relay(_))) => {
+            Err(DecodeError::NotControl(_)) if self.is_relay_login() => {
                 self.end(DownReason::Malformed(String::from("Invalid auth response")), now);
             }
             Err(e @ DecodeError::NotControl(_)) => self.end(DownReason::Malformed(e.to_string()), now),
@@ -85,7 +85,8 @@ impl Machine for Link {
         match &self.state {
             State::Login(handshake) => handshake.poll_timeout(),
             State::Up => {
-                let streams = sooner(self.mux.as_ref().and_then(Mux::poll_timeout), self.openings.poll_timeout());
+                let streams =
+                    sooner(self.mux.as_ref().and_then(Mux::poll_timeout), self.openings.poll_timeout());
                 sooner(Some(self.keepalive.poll_timeout()), streams)
             }
             State::Ended => None,
@@ -169,7 +170,6 @@ impl Link {
                 MuxEvent::Writable(id) => self.on_stream(StreamEvent::Writable(id)),
                 MuxEvent::Reset(id, _) if self.openings.contains(id) => self.openings.remove(id),
                 MuxEvent::Reset(id, reason) => self.on_stream(StreamEvent::Reset(id, reason)),
-                MuxEvent::Closed(id) => self.openings.remove(id),
                 _ => {}
             }
         }

@@ -6,6 +6,7 @@
 mod lanes;
 mod openings;
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use core::time::Duration;
@@ -113,7 +114,8 @@ pub trait Streams: Machine {
 
 #[derive(Debug)]
 enum State {
-    Login(Handshake),
+    /// Boxed: it is large, and over after the first second.
+    Login(Box<Handshake>),
     Up,
     Ended,
 }
@@ -137,7 +139,14 @@ pub struct Link {
 
 impl Link {
     /// The agent's end of a WebSocket that just opened. `epoch` tells its streams from those of the agent's other links.
-    pub fn agent(config: LinkConfig, login: AgentLogin, wall: Wall, epoch: u32, seed: Seed, now: Instant) -> Self {
+    pub fn agent(
+        config: LinkConfig,
+        login: AgentLogin,
+        wall: Wall,
+        epoch: u32,
+        seed: Seed,
+        now: Instant,
+    ) -> Self {
         let handshake = Handshake::Agent(AgentHandshake::new(login, wall, now));
         Self::new(Side::Agent, config, handshake, epoch, Rng::new(seed), now)
     }
@@ -158,14 +167,7 @@ impl Link {
         link
     }
 
-    fn new(
-        side: Side,
-        config: LinkConfig,
-        handshake: Handshake,
-        epoch: u32,
-        rng: Rng,
-        now: Instant,
-    ) -> Self {
+    fn new(side: Side, config: LinkConfig, handshake: Handshake, epoch: u32, rng: Rng, now: Instant) -> Self {
         Self {
             dialect: Dialect::Native,
             side,
@@ -173,7 +175,7 @@ impl Link {
             config,
             epoch,
             rng,
-            state: State::Login(handshake),
+            state: State::Login(Box::new(handshake)),
             mux: None,
             openings: Openings::default(),
             control: VecDeque::new(),
@@ -184,7 +186,9 @@ impl Link {
 
     /// The signer answered [`LinkEvent::Sign`]; `None` is a no.
     pub fn handle_signature(&mut self, signature: Option<Signature>, now: Instant) {
-        if let State::Login(Handshake::Agent(half)) = &mut self.state {
+        if let State::Login(login) = &mut self.state
+            && let Handshake::Agent(half) = &mut **login
+        {
             let step = half.handle_signature(signature, now);
             self.on_step(step, now);
         }
@@ -192,7 +196,8 @@ impl Link {
 
     /// Lets in who was announced by [`LinkEvent::Admit`].
     pub fn admit(&mut self, url: String, now: Instant) {
-        if let State::Login(Handshake::Relay(half)) = &mut self.state
+        if let State::Login(login) = &mut self.state
+            && let Handshake::Relay(half) = &mut **login
             && let Some((ok, endpoint)) = half.admit(url)
         {
             self.send(ok, now);
@@ -241,10 +246,11 @@ impl Link {
 
     /// Ends the link for `reason`: tells the peer, then the owner.
     pub fn end(&mut self, reason: DownReason, now: Instant) {
+        self.now = now;
         if matches!(self.state, State::Ended) {
             return;
         }
-        if matches!(self.state, State::Login(Handshake::Relay(_))) && announced(&reason) {
+        if self.is_relay_login() && announced(&reason) {
             let failed = Signal::AuthFailed {
                 code: Some(reason.auth_failed_code().into()),
                 error: match &reason {
@@ -272,6 +278,11 @@ impl Link {
     /// Whether the link has ended.
     pub fn is_ended(&self) -> bool {
         matches!(self.state, State::Ended)
+    }
+
+    /// Whether this is a relay that has not let its agent in yet.
+    fn is_relay_login(&self) -> bool {
+        self.side == Side::Relay && matches!(self.state, State::Login(_))
     }
 
     fn settle(&mut self, reason: DownReason) {

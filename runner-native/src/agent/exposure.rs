@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::{self, Either, FutureExt};
 use hvym_tunnel_core::agent::{Agent, AgentEvent};
+use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::message::Close;
 use hvym_tunnel_core::time::{Instant, sooner};
 
@@ -30,20 +31,20 @@ const GOODBYE_LIMIT: Duration = Duration::from_secs(1);
 
 type Dial = Pin<Box<dyn Future<Output = Result<Socket, Close>> + Send>>;
 
-/// Everything one run needs.
+/// One run of `expose`.
 pub(crate) struct Exposure {
-    pub(crate) identity: Identity,
-    pub(crate) agent: Handle<Agent>,
-    pub(crate) services: Arc<Services>,
-    pub(crate) standing: Standing,
-    pub(crate) reporter: Reporter,
-    pub(crate) clock: Clock,
-    pub(crate) dial_options: DialOptions,
-    pub(crate) driver: Driver<Agent>,
-    pub(crate) surroundings: Surroundings,
-    pub(crate) dial: Option<Dial>,
+    identity: Identity,
+    agent: Handle<Agent>,
+    driver: Driver<Agent>,
+    services: Arc<Services>,
+    standing: Standing,
+    reporter: Reporter,
+    clock: Clock,
+    surroundings: Surroundings,
+    dial_options: DialOptions,
+    dial: Option<Dial>,
     /// Set while finishing: when to stop waiting.
-    pub(crate) drain_until: Option<Instant>,
+    drain_until: Option<Instant>,
 }
 
 /// Why the loop woke.
@@ -63,6 +64,32 @@ enum Next {
 }
 
 impl Exposure {
+    /// Nothing runs yet; `agent` is about to dial.
+    pub(crate) fn new(
+        identity: Identity,
+        agent: Agent,
+        services: Arc<Services>,
+        standing: Standing,
+        reporter: Reporter,
+        dial_options: DialOptions,
+    ) -> Self {
+        let clock = Clock::new();
+        let agent = Handle::new(agent, clock);
+        Self {
+            identity,
+            driver: Driver::new(agent.clone()),
+            agent,
+            services,
+            standing,
+            reporter,
+            clock,
+            surroundings: Surroundings::new(clock),
+            dial_options,
+            dial: None,
+            drain_until: None,
+        }
+    }
+
     /// Runs until a person or the relay ends it.
     ///
     /// # Errors
@@ -82,8 +109,9 @@ impl Exposure {
 
     async fn wait(&mut self, signals: &mut StopSignals) -> Woke {
         let now = self.clock.now();
+        let alarm = self.alarm(now);
         let alarm = async {
-            match self.alarm(now) {
+            match alarm {
                 Some(at) => drop(smol::Timer::after(at - now).await),
                 None => future::pending().await,
             }
@@ -157,7 +185,13 @@ impl Exposure {
                 self.agent.with(|agent, now| agent.handle_signature(Some(signature), now));
             }
             AgentEvent::Up(endpoint) => self.standing.handle_up(endpoint),
-            AgentEvent::Bound { service, url } => self.standing.handle_bound(service, url, now)?,
+            AgentEvent::Bound { service, url } => {
+                let was_ready = self.standing.was_ready();
+                self.standing.handle_bound(service, url, now)?;
+                if self.standing.was_ready() && !was_ready {
+                    self.look_for_services();
+                }
+            }
             AgentEvent::BindRefused { service, code, error } => {
                 self.standing.handle_refused(service, code, error, now)?;
             }
@@ -181,6 +215,12 @@ impl Exposure {
         Ok(Next::On)
     }
 
+    /// Tells a person at once, and not only when a visitor comes, that a service is not there.
+    fn look_for_services(&self) {
+        let services = Arc::clone(&self.services);
+        spawn(async move { drop(services.probe().await) }).detach();
+    }
+
     /// The first wish to stop lets running streams finish; the second does not.
     fn on_stop(&mut self, stop: Stop) -> Result<Next, Failure> {
         if !self.standing.was_ready() {
@@ -191,8 +231,7 @@ impl Exposure {
         if stop == Stop::Now || drain.running() == 0 || !self.agent.with(|agent, _| agent.is_up()) {
             return Ok(Next::End);
         }
-        let names = self.services.names();
-        self.agent.with(|agent, now| names.for_each(|name| agent.unbind(name, now)));
+        self.agent.with(|agent, now| self.services.names().for_each(|name| agent.unbind(name, now)));
         self.drain_until = Some(self.clock.now() + DRAIN_LIMIT);
         self.reporter.tell(&Report::Draining { reason: "stopping".to_owned(), deadline: DRAIN_LIMIT });
         Ok(Next::On)

@@ -4,6 +4,7 @@
 
 mod answer;
 mod drain;
+mod embedded;
 mod exposure;
 mod serve;
 mod standing;
@@ -26,13 +27,13 @@ use crate::cli::report::{Report, Reporter};
 use crate::cli::signals::StopSignals;
 use crate::config::{Auth, ExposeOptions};
 use crate::io::clock::{self, Clock};
-use crate::io::driver::{Driver, Handle};
 use crate::io::socket::DialOptions;
+use crate::io::tls::Trust;
 use crate::key::Identity;
+use embedded::Place;
 use exposure::Exposure;
 use serve::Services;
 use standing::Standing;
-use surroundings::Surroundings;
 
 /// How long a token is good for. It is used within seconds, but clocks differ, and the systems this one replaces
 /// give as much.
@@ -56,47 +57,60 @@ pub(crate) async fn run(
                 .with_hint("start it first, or leave out --require-upstream")
         })?;
     }
-    let config = agent_config(identity.address(), &options);
-    let agent = Agent::new(config, clock.wall(), clock::seed(), clock.now());
-    let agent = Handle::new(agent, clock);
-    let exposure = Exposure {
-        driver: Driver::new(agent.clone()),
-        agent,
-        services,
-        standing: Standing::new(
-            reporter.clone(),
-            identity.address(),
-            options.relay.to_string(),
-            options.bindings,
-            options.retry,
-            clock.now(),
-        ),
-        identity,
-        reporter: reporter.clone(),
-        clock,
-        dial_options: DialOptions { allow_plaintext: options.plain_relay },
-        surroundings: Surroundings::new(clock),
-        dial: None,
-        drain_until: None,
+    let dial_options = dial_options(&options)?;
+    let (place, own) = match &options.relay {
+        Some(url) => (Place { url: url.clone(), address: options.relay_address }, None),
+        None => {
+            let own = embedded::start(options.keepalive)?;
+            let place = Place::of(&own);
+            reporter.tell(&Report::OwnRelay { relay: place.url.to_string() });
+            (place, Some(own))
+        }
     };
-    exposure.run(signals).await?;
+    let config = agent_config(identity.address(), &place, &options);
+    let agent = Agent::new(config, clock.wall(), clock::seed(), clock.now());
+    let standing = Standing::new(
+        reporter.clone(),
+        identity.address(),
+        place.url.to_string(),
+        options.bindings,
+        options.retry,
+        clock.now(),
+    );
+    let exposure = Exposure::new(identity, agent, services, standing, reporter.clone(), dial_options);
+    let outcome = exposure.run(signals).await;
+    if let Some(own) = own {
+        own.stop().await;
+    }
+    outcome?;
     reporter.tell(&Report::Stopped { reason: "as asked".to_owned() });
     Ok(())
 }
 
-fn agent_config(identity: Address, options: &ExposeOptions) -> AgentConfig {
+fn dial_options(options: &ExposeOptions) -> Result<DialOptions, Failure> {
+    let trust = match &options.relay_ca {
+        None => Trust::Verify,
+        Some(path) => Trust::with_authorities(path).map_err(|error| {
+            Failure::new(Exit::Config, format!("cannot use {}: {error}", path.display()))
+                .with_hint("--relay-ca names a PEM file with the certificate of an authority")
+        })?,
+    };
+    Ok(DialOptions { allow_plaintext: options.plain_relay, trust })
+}
+
+fn agent_config(identity: Address, place: &Place, options: &ExposeOptions) -> AgentConfig {
     let service = |binding: &crate::target::Binding| Service {
         name: binding.service.as_str().to_owned(),
         proto: Proto::Http,
         local_port: Some(binding.target.port),
     };
-    let relay = &options.relay;
+    let relay = &place.url;
     let scheme = if relay.tls { "wss" } else { "ws" };
     AgentConfig {
         relay: format!("{scheme}://{}{}", relay.authority(), relay.path),
         login: AgentLogin {
             identity,
-            relay_address: options.relay_address,
+            relay_address: place.address,
             services: Vec::new(),
             token_lifetime: TOKEN_LIFETIME,
             mode: match options.auth {

@@ -13,7 +13,7 @@ use hvym_tunnel_core::http1::{Exchange, Page, Tap};
 
 use super::answer::{self, Answered};
 use super::drain::{Drain, Finishing};
-use super::upstream::{ConnectError, Local, Upstream};
+use super::upstream::{ConnectError, Upstream};
 use crate::cli::report::{Report, Reporter};
 use crate::io::clock::Clock;
 use crate::io::executor::spawn;
@@ -47,6 +47,11 @@ impl Services {
     /// The streams that run.
     pub(crate) fn drain(&self) -> &Drain {
         &self.drain
+    }
+
+    /// The names of what is exposed.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(String::as_str)
     }
 
     /// Tries every service once, and tells a person which are not there.

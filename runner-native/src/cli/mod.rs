@@ -36,9 +36,9 @@ pub(crate) struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-    hvym-tunnel relay                                a relay on this machine
-    hvym-tunnel expose 3000                          localhost:3000 is public there
-    hvym-tunnel expose 3000 --relay tunnel.example   the same at another relay
+    hvym-tunnel expose 3000                          try it: an address on this machine
+    hvym-tunnel expose 3000 --relay tunnel.example   localhost:3000 is public there
+    hvym-tunnel relay                                run a relay, here for this machine
     hvym-tunnel identity                             your address
 
 Every option --so-named can be set by a variable HVYM_TUNNEL_SO_NAMED; what is
@@ -79,8 +79,8 @@ struct Terminal {
 pub(crate) struct Output {
     /// Write one JSON object per line to standard output instead of text
     ///
-    /// Each has a member "event": ready, bound, request, upstream_unreachable, disconnected, reconnected, told,
-    /// draining, stopped, error, and for a relay listening, agent_joined, agent_left. Without it, the URL and one line
+    /// Each has a member "event": own_relay, ready, bound, request, upstream_unreachable, disconnected, reconnected,
+    /// told, draining, stopped, error, and for a relay listening, agent_joined, agent_left. Without it, the URL and one line
     /// per request go to standard output, everything else to standard error.
     #[arg(long, env = "HVYM_TUNNEL_JSON", hide_env = true)]
     json: bool,

@@ -22,7 +22,7 @@ use smol::net::TcpStream;
 
 use super::clock::within;
 use super::executor::spawn;
-use super::tls;
+use super::tls::{self, Trust};
 
 pub(crate) use async_tungstenite::tungstenite::Error;
 
@@ -88,10 +88,12 @@ impl AsyncWrite for Wire {
 pub(crate) type Socket = WebSocketStream<Wire>;
 
 /// How to reach a relay.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct DialOptions {
     /// Allow `ws://` to an address that is not loopback: everything, the login included, is then readable on the way.
     pub(crate) allow_plaintext: bool,
+    /// Whose certificate a relay behind `wss://` may have.
+    pub(crate) trust: Trust,
 }
 
 fn config() -> WebSocketConfig {
@@ -124,7 +126,7 @@ pub(crate) async fn dial(target: &Target, options: &DialOptions) -> Result<Socke
     let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
     let tcp = connect(&host, port).await.map_err(|e| failed(format!("{host}:{port}: {e}")))?;
     let wire = if secure {
-        let stream = tls::client(tcp, &host, tls::Trust::Verify).await;
+        let stream = tls::client(tcp, &host, options.trust.clone()).await;
         Wire::Boxed(Box::new(stream.map_err(|e| failed(format!("TLS with {host}: {e}")))?))
     } else {
         let loopback = tcp.peer_addr().is_ok_and(|peer| peer.ip().is_loopback());

@@ -1,0 +1,52 @@
+//! A token bucket over time that is told.
+
+use crate::time::Instant;
+
+/// Allows bursts of `capacity` and a steady `per_second`.
+#[derive(Debug)]
+pub(super) struct Bucket {
+    capacity: u64,
+    per_second: u64,
+    /// In millionths of a token.
+    level: u64,
+    at: Instant,
+}
+
+const MICRO: u64 = 1_000_000;
+
+impl Bucket {
+    pub(super) fn new(capacity: u64, per_second: u64, now: Instant) -> Self {
+        Self { capacity, per_second, level: capacity.saturating_mul(MICRO), at: now }
+    }
+
+    /// Takes `n` tokens if they are there.
+    #[must_use]
+    pub(super) fn take(&mut self, n: u64, now: Instant) -> bool {
+        let elapsed = u64::try_from((now - self.at).as_micros()).unwrap_or(u64::MAX);
+        self.at = self.at.max(now);
+        let earned = elapsed.saturating_mul(self.per_second);
+        self.level = self.level.saturating_add(earned).min(self.capacity.saturating_mul(MICRO));
+        match self.level.checked_sub(n.saturating_mul(MICRO)) {
+            Some(rest) => {
+                self.level = rest;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_is_allowed_once_and_comes_back_with_time() {
+        let mut bucket = Bucket::new(2, 1, Instant::ZERO);
+        assert!(bucket.take(2, Instant::ZERO));
+        assert!(!bucket.take(1, Instant::from_millis(999)));
+        assert!(bucket.take(1, Instant::from_millis(1000)));
+        assert!(!bucket.take(3, Instant::from_millis(1_000_000)));
+        assert!(bucket.take(2, Instant::from_millis(1_000_000)));
+    }
+}

@@ -1,0 +1,167 @@
+//! From wire ids to slots, and the memory of ids that closed a moment ago.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// Closed streams that are remembered, so that frames still on their way to them are recognised.
+const MAX_TOMBS: usize = 4096;
+const TOMB: u32 = 1 << 31;
+const MIN_BUCKETS: usize = 16;
+
+/// What is known of an id.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) enum Known {
+    /// The slot of a live stream.
+    Live(usize),
+    /// Closed; the credit its peer may still have used.
+    Tomb(usize),
+}
+
+/// An open-addressing table from ids to slots, and a ring of tombstones found through it.
+///
+/// The hash is keyed, so that a peer that chooses its ids cannot make them collide.
+#[derive(Debug)]
+pub(super) struct Ids {
+    /// `(id, value)`; id 0 is empty, which no stream can have.
+    buckets: Vec<(u32, u32)>,
+    used: usize,
+    key: u64,
+    tombs: Vec<(u32, u32)>,
+    oldest: usize,
+}
+
+impl Ids {
+    pub(super) fn new(key: u64) -> Self {
+        Self { buckets: vec![(0, 0); MIN_BUCKETS], used: 0, key: key | 1, tombs: Vec::new(), oldest: 0 }
+    }
+
+    pub(super) fn find(&self, id: u32) -> Option<Known> {
+        let at = self.position(id)?;
+        let value = self.buckets[at].1;
+        Some(match value & TOMB {
+            0 => Known::Live(value as usize),
+            _ => Known::Tomb((value & !TOMB) as usize),
+        })
+    }
+
+    pub(super) fn insert(&mut self, id: u32, slot: usize) {
+        self.put(id, slot as u32);
+    }
+
+    /// Forgets a live id that never was on the wire.
+    pub(super) fn remove(&mut self, id: u32) {
+        let Some(mut hole) = self.position(id) else { return };
+        self.used -= 1;
+        // Close the gap: move back what was pushed on by it.
+        let mask = self.buckets.len() - 1;
+        let mut at = (hole + 1) & mask;
+        while self.buckets[at].0 != 0 {
+            let home = self.home(self.buckets[at].0);
+            if (at.wrapping_sub(home) & mask) >= (at.wrapping_sub(hole) & mask) {
+                self.buckets[hole] = self.buckets[at];
+                hole = at;
+            }
+            at = (at + 1) & mask;
+        }
+        self.buckets[hole] = (0, 0);
+    }
+
+    /// Turns a live id into a tombstone with what its peer may still send.
+    pub(super) fn bury(&mut self, id: u32, credit: u32) {
+        let index = if self.tombs.len() < MAX_TOMBS {
+            self.tombs.push((id, credit));
+            self.tombs.len() - 1
+        } else {
+            let index = self.oldest;
+            self.oldest = (self.oldest + 1) % MAX_TOMBS;
+            let forgotten = core::mem::replace(&mut self.tombs[index], (id, credit)).0;
+            self.remove(forgotten);
+            index
+        };
+        self.put(id, TOMB | index as u32);
+    }
+
+    /// What the peer may still send to a tombstone.
+    pub(super) fn tomb_credit(&mut self, index: usize) -> &mut u32 {
+        &mut self.tombs[index].1
+    }
+
+    /// Live ids, for the invariant check.
+    pub(super) fn live(&self) -> usize {
+        self.buckets.iter().filter(|(id, value)| *id != 0 && value & TOMB == 0).count()
+    }
+
+    fn home(&self, id: u32) -> usize {
+        let mixed = (u64::from(id) ^ (self.key >> 32)).wrapping_mul(self.key | 0x9E37_79B9_7F4A_7C15);
+        (mixed >> 32) as usize & (self.buckets.len() - 1)
+    }
+
+    fn position(&self, id: u32) -> Option<usize> {
+        let mask = self.buckets.len() - 1;
+        let mut at = self.home(id);
+        while self.buckets[at].0 != 0 {
+            if self.buckets[at].0 == id {
+                return Some(at);
+            }
+            at = (at + 1) & mask;
+        }
+        None
+    }
+
+    fn put(&mut self, id: u32, value: u32) {
+        if let Some(at) = self.position(id) {
+            self.buckets[at].1 = value;
+            return;
+        }
+        if (self.used + 1) * 2 > self.buckets.len() {
+            let old = core::mem::take(&mut self.buckets);
+            self.buckets = vec![(0, 0); old.len() * 2];
+            for (id, value) in old.into_iter().filter(|(id, _)| *id != 0) {
+                self.place(id, value);
+            }
+        }
+        self.used += 1;
+        self.place(id, value);
+    }
+
+    fn place(&mut self, id: u32, value: u32) {
+        let mask = self.buckets.len() - 1;
+        let mut at = self.home(id);
+        while self.buckets[at].0 != 0 {
+            at = (at + 1) & mask;
+        }
+        self.buckets[at] = (id, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_come_and_go_and_the_table_finds_exactly_those_that_are_there() {
+        let mut ids = Ids::new(0x1234_5678_9ABC_DEF0);
+        for id in 1..2000u32 {
+            ids.insert(id, id as usize * 3);
+        }
+        for id in (1..2000).step_by(2) {
+            ids.remove(id);
+        }
+        for id in 1..2000u32 {
+            let expected = (id % 2 == 0).then_some(Known::Live(id as usize * 3));
+            assert_eq!(ids.find(id), expected, "id {id}");
+        }
+    }
+
+    #[test]
+    fn the_oldest_tombstone_is_forgotten_first() {
+        let mut ids = Ids::new(7);
+        for id in 1..=(MAX_TOMBS as u32 + 10) {
+            ids.insert(id, 0);
+            ids.bury(id, id);
+        }
+        assert_eq!(ids.find(10), None);
+        assert!(matches!(ids.find(11), Some(Known::Tomb(_))));
+        assert_eq!(ids.live(), 0);
+    }
+}

@@ -1,0 +1,428 @@
+//! Bytes in: headers, payloads, and what each frame means for its stream.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::error::{FloodKind, MuxError, ResetReason};
+use super::frame::{Flags, HEADER_BYTES, Header, INITIAL_WINDOW, Kind};
+use super::ids::Known;
+use super::slot::{News, Rx, Tx};
+use super::{Mux, MuxEvent, Phase};
+use crate::machine::Side;
+use crate::time::Instant;
+use core::time::Duration;
+
+/// Payloads below this are copied together: a slice that is kept costs a queue entry and pins its whole message.
+const SMALL_PAYLOAD: usize = 1024;
+/// A kept slice may pin at most this many times its own length.
+const MAX_PINNED: usize = 4;
+/// The blocks that small payloads are copied into.
+const TAIL_BYTES: (usize, usize) = (256, 4096);
+/// A stream that its opener resets this soon was opened for nothing.
+const RAPID: Duration = Duration::from_secs(1);
+/// A grant below [`SMALL_GRANT`] while this much is granted already means nothing.
+const PLENTY: u32 = 64 * 1024;
+const SMALL_GRANT: u32 = 1024;
+
+/// A payload that is arriving.
+#[derive(Debug)]
+struct Body {
+    /// Whose it is; `None` is nobody's and is skipped.
+    target: Option<usize>,
+    remaining: u32,
+    /// The stream ends after it.
+    fin: bool,
+}
+
+/// Where in the byte stream we are.
+#[derive(Debug, Default)]
+pub(super) struct Parser {
+    carry: [u8; HEADER_BYTES],
+    have: usize,
+    body: Option<Body>,
+}
+
+impl Parser {
+    /// Payload that is paid for and has not arrived yet.
+    pub(super) fn unarrived(&self, at: usize) -> u32 {
+        match &self.body {
+            Some(body) if body.target == Some(at) => body.remaining,
+            _ => 0,
+        }
+    }
+
+    /// Skips the rest of a payload whose stream is gone.
+    pub(super) fn drop_target(&mut self, at: usize) {
+        if let Some(body) = &mut self.body
+            && body.target == Some(at)
+        {
+            body.target = None;
+        }
+    }
+
+    /// The next header, once its twelve bytes are there.
+    fn header(&mut self, data: &mut Bytes) -> Option<[u8; HEADER_BYTES]> {
+        if self.have == 0
+            && let Some((raw, _)) = data.split_first_chunk::<HEADER_BYTES>()
+        {
+            let raw = *raw;
+            data.advance(HEADER_BYTES);
+            return Some(raw);
+        }
+        let n = data.len().min(HEADER_BYTES - self.have);
+        data.copy_to_slice(&mut self.carry[self.have..self.have + n]);
+        self.have += n;
+        if self.have < HEADER_BYTES {
+            return None;
+        }
+        self.have = 0;
+        Some(self.carry)
+    }
+}
+
+impl Mux {
+    /// Takes bytes in, cut anywhere. Everything is consumed; an error is fatal and its `GoAway`, if any, is the last output.
+    pub fn handle_data(&mut self, data: Bytes, now: Instant) -> Result<(), MuxError> {
+        self.tick(now);
+        if self.is_ended() || data.is_empty() {
+            return Ok(());
+        }
+        self.timers.input(self.now);
+        let outcome = self.parse(data);
+        if let Err(error) = outcome {
+            self.fail(error);
+        }
+        outcome
+    }
+
+    fn parse(&mut self, mut data: Bytes) -> Result<(), MuxError> {
+        let message = data.len();
+        while !data.is_empty() {
+            let Some(body) = &mut self.parser.body else {
+                if let Some(raw) = self.parser.header(&mut data) {
+                    self.on_header(Header::decode(raw)?)?;
+                }
+                continue;
+            };
+            let payload = data.split_to(data.len().min(body.remaining as usize));
+            body.remaining -= payload.len() as u32;
+            let (target, done, fin) = (body.target, body.remaining == 0, body.fin);
+            if done {
+                self.parser.body = None;
+            }
+            if let Some(at) = target {
+                self.deliver(at, payload, message);
+                if done && fin && !self.slots.all[at].is_free() {
+                    self.on_fin(at)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn on_header(&mut self, header: Header) -> Result<(), MuxError> {
+        match header.kind {
+            Kind::GoAway => self.on_go_away(header.length),
+            Kind::Ping => self.on_ping(header),
+            Kind::Data | Kind::WindowUpdate if header.id == 0 => Err(MuxError::BadStreamId(0)),
+            Kind::Data | Kind::WindowUpdate => self.on_stream_frame(header),
+        }
+    }
+
+    fn on_go_away(&mut self, code: u32) -> Result<(), MuxError> {
+        if code != 0 {
+            return Err(MuxError::RemoteGoAway(code));
+        }
+        if self.remote_left {
+            return self.glitch();
+        }
+        self.remote_left = true;
+        self.events.push_back(MuxEvent::RemoteGoAway(0));
+        Ok(())
+    }
+
+    fn on_ping(&mut self, header: Header) -> Result<(), MuxError> {
+        if header.flags.has(Flags::ACK) {
+            return if self.rtt.answered(header.length, self.now) { Ok(()) } else { self.glitch() };
+        }
+        if !header.flags.has(Flags::SYN) {
+            return self.glitch();
+        }
+        if !self.limits.pings.take(1, self.now) {
+            return Err(MuxError::Flood(FloodKind::Pings));
+        }
+        self.replies.pong(header.length);
+        self.timers.output_waits(self.now);
+        if header.id == 0 { Ok(()) } else { self.glitch() }
+    }
+
+    fn on_stream_frame(&mut self, header: Header) -> Result<(), MuxError> {
+        if header.flags.has(Flags::SYN) {
+            return self.on_syn(header);
+        }
+        match self.slots.ids.find(header.id) {
+            Some(Known::Live(at)) => self.on_live(at, header),
+            Some(Known::Tomb(index)) => self.on_tomb(index, header),
+            None => self.on_unknown(header),
+        }
+    }
+
+    fn on_syn(&mut self, header: Header) -> Result<(), MuxError> {
+        let id = header.id;
+        let theirs = match self.side {
+            Side::Agent => id.is_multiple_of(2),
+            Side::Relay => !id.is_multiple_of(2),
+        };
+        if !theirs {
+            return Err(MuxError::BadStreamId(id));
+        }
+        match self.slots.ids.find(id) {
+            Some(Known::Live(_)) => return Err(MuxError::DuplicateSyn(id)),
+            Some(Known::Tomb(_)) => return Err(MuxError::IdReused(id)),
+            None => {}
+        }
+        let data = header.kind == Kind::Data;
+        if data && header.length > INITIAL_WINDOW {
+            return Err(MuxError::WindowExceeded(id));
+        }
+        if !data && !header.flags.has(Flags::RST) && INITIAL_WINDOW.checked_add(header.length).is_none() {
+            return Err(MuxError::WindowOverflow(id));
+        }
+        self.peer_id = self.peer_id.max(id);
+        if header.flags.has(Flags::RST) {
+            self.skip(if data { header.length } else { 0 });
+            return self.glitch();
+        }
+        let full = self.counts.inbound >= self.config.max_inbound_streams
+            || self.counts.unaccepted >= self.config.accept_backlog;
+        if full || self.phase != Phase::Open {
+            return self.refuse(header);
+        }
+        let at = self.begin(id, false);
+        self.counts.inbound += 1;
+        self.counts.unaccepted += 1;
+        self.timers.incoming(at, self.slots.all[at].generation, self.now);
+        self.tell(at, News::INCOMING);
+        self.on_live(at, header)
+    }
+
+    /// A stream there is no room for: reset, and its payload skipped.
+    fn refuse(&mut self, header: Header) -> Result<(), MuxError> {
+        if !self.limits.resets.take(1, self.now) {
+            return Err(MuxError::Flood(FloodKind::Resets));
+        }
+        if !self.replies.refuse(header.id) {
+            return Err(MuxError::Flood(FloodKind::Refusals));
+        }
+        self.timers.output_waits(self.now);
+        let length = if header.kind == Kind::Data { header.length } else { 0 };
+        self.slots.ids.bury(header.id, INITIAL_WINDOW - length);
+        self.skip(length);
+        Ok(())
+    }
+
+    fn on_live(&mut self, at: usize, header: Header) -> Result<(), MuxError> {
+        self.on_any(at, header.flags)?;
+        if header.flags.has(Flags::RST) {
+            let code = if header.kind == Kind::WindowUpdate { header.length } else { 0 };
+            self.skip(if header.kind == Kind::Data { header.length } else { 0 });
+            return self.on_reset(at, code);
+        }
+        if header.kind == Kind::Data {
+            return self.on_data(at, header);
+        }
+        if header.length > 0 {
+            self.on_grant(at, header.length)?;
+        } else if header.flags.is_empty() {
+            self.glitch()?;
+        }
+        if header.flags.has(Flags::FIN) { self.on_fin(at) } else { Ok(()) }
+    }
+
+    /// Any frame of a stream shows that the peer knows it: some peers never send the ACK flag.
+    fn on_any(&mut self, at: usize, flags: Flags) -> Result<(), MuxError> {
+        let slot = &mut self.slots.all[at];
+        if slot.outbound && !slot.acked {
+            slot.acked = true;
+            self.counts.unacked -= 1;
+            self.open_ready();
+        }
+        let slot = &mut self.slots.all[at];
+        if flags.has(Flags::ACK) {
+            if slot.ack_flag_seen || !slot.outbound {
+                return self.glitch();
+            }
+            slot.ack_flag_seen = true;
+        }
+        Ok(())
+    }
+
+    fn on_reset(&mut self, at: usize, code: u32) -> Result<(), MuxError> {
+        let slot = &self.slots.all[at];
+        let rapid = !slot.outbound && (slot.unaccepted || self.now - slot.opened_at < RAPID);
+        if rapid && !self.limits.resets.take(1, self.now) {
+            return Err(MuxError::Flood(FloodKind::Resets));
+        }
+        self.tear(at, ResetReason::Peer(code), false);
+        Ok(())
+    }
+
+    fn on_grant(&mut self, at: usize, delta: u32) -> Result<(), MuxError> {
+        let slot = &mut self.slots.all[at];
+        let id = slot.id;
+        let meaningless = delta < SMALL_GRANT && slot.send_window > PLENTY;
+        slot.send_window = slot.send_window.checked_add(delta).ok_or(MuxError::WindowOverflow(id))?;
+        slot.moved_at = self.now;
+        self.ready_if_sendable(at);
+        if meaningless { self.glitch() } else { Ok(()) }
+    }
+
+    fn on_data(&mut self, at: usize, header: Header) -> Result<(), MuxError> {
+        let slot = &mut self.slots.all[at];
+        let fin = header.flags.has(Flags::FIN);
+        if header.length == 0 {
+            return match (fin, header.flags.is_empty()) {
+                (true, _) => self.on_fin(at),
+                (false, true) => self.glitch(),
+                (false, false) => Ok(()),
+            };
+        }
+        slot.credit = slot.credit.checked_sub(header.length).ok_or(MuxError::WindowExceeded(header.id))?;
+        match (slot.reset, slot.rx) {
+            (None, Rx::Open) => {
+                slot.moved_at = self.now;
+                self.parser.body = Some(Body { target: Some(at), remaining: header.length, fin });
+                Ok(())
+            }
+            (None, Rx::Stopped) => {
+                self.skip(header.length);
+                if fin { self.on_fin(at) } else { self.reset_if_unwanted(at) }
+            }
+            (None, Rx::FinReceived | Rx::Done) => {
+                self.skip(header.length);
+                if !self.limits.resets.take(1, self.now) {
+                    return Err(MuxError::Flood(FloodKind::Resets));
+                }
+                self.tear(at, ResetReason::Unwanted, true);
+                Ok(())
+            }
+            (Some(_), _) => {
+                self.skip(header.length);
+                Ok(())
+            }
+        }
+    }
+
+    /// Nobody reads, the peer has used up what it was granted, and we have nothing more to say.
+    pub(super) fn reset_if_unwanted(&mut self, at: usize) -> Result<(), MuxError> {
+        let slot = &self.slots.all[at];
+        if slot.rx == Rx::Stopped && slot.credit == 0 && slot.tx == Tx::FinSent {
+            self.tear(at, ResetReason::Unwanted, true);
+        }
+        Ok(())
+    }
+
+    fn on_fin(&mut self, at: usize) -> Result<(), MuxError> {
+        let slot = &mut self.slots.all[at];
+        if slot.reset.is_some() {
+            return Ok(());
+        }
+        match slot.rx {
+            Rx::Open => {
+                slot.rx = Rx::FinReceived;
+                slot.todo.clear(super::slot::Todo::WINDOW);
+                if slot.wants_read {
+                    slot.wants_read = false;
+                    self.tell(at, News::READABLE);
+                }
+                self.watch_half_closed(at);
+                Ok(())
+            }
+            Rx::Stopped => {
+                slot.rx = Rx::Done;
+                self.watch_half_closed(at);
+                self.release_if_over(at);
+                Ok(())
+            }
+            Rx::FinReceived | Rx::Done => self.glitch(),
+        }
+    }
+
+    fn deliver(&mut self, at: usize, payload: Bytes, message: usize) {
+        let slot = &mut self.slots.all[at];
+        if slot.is_free() || slot.reset.is_some() || slot.rx != Rx::Open {
+            return;
+        }
+        slot.unread += payload.len() as u32;
+        self.counts.unread += payload.len();
+        let keep = payload.len() >= SMALL_PAYLOAD && payload.len() * MAX_PINNED >= message;
+        if keep && !self.config.always_copy {
+            if !slot.tail.is_empty() {
+                slot.recv_queue.push_back(slot.tail.split().freeze());
+            }
+            slot.recv_queue.push_back(payload);
+        } else {
+            if slot.tail.capacity() - slot.tail.len() < payload.len() {
+                if !slot.tail.is_empty() {
+                    slot.recv_queue.push_back(slot.tail.split().freeze());
+                }
+                let block = (slot.unread as usize).clamp(TAIL_BYTES.0, TAIL_BYTES.1).max(payload.len());
+                slot.tail = BytesMut::with_capacity(block);
+            }
+            slot.tail.extend_from_slice(&payload);
+        }
+        if slot.wants_read {
+            slot.wants_read = false;
+            self.tell(at, News::READABLE);
+        }
+        if self.counts.unread > self.config.max_buffered {
+            self.shed();
+        }
+    }
+
+    /// Over the limit of unread bytes: the stream that holds most of them goes.
+    fn shed(&mut self) {
+        let holds = |(at, slot): (usize, &super::slot::Slot)| (slot.unread, core::cmp::Reverse(at));
+        if let Some((_, core::cmp::Reverse(at))) = self.slots.all.iter().enumerate().map(holds).max() {
+            self.tear(at, ResetReason::Budget, true);
+        }
+    }
+
+    /// Frames that were on their way when their stream closed.
+    fn on_tomb(&mut self, index: usize, header: Header) -> Result<(), MuxError> {
+        if header.kind == Kind::Data {
+            let credit = self.slots.ids.tomb_credit(index);
+            *credit = credit.checked_sub(header.length).ok_or(MuxError::WindowExceeded(header.id))?;
+            self.skip(header.length);
+        }
+        Ok(())
+    }
+
+    fn on_unknown(&mut self, header: Header) -> Result<(), MuxError> {
+        let ours = match self.side {
+            Side::Agent => !header.id.is_multiple_of(2),
+            Side::Relay => header.id.is_multiple_of(2),
+        };
+        let used = if ours { header.id < self.next_id } else { header.id <= self.peer_id };
+        if header.kind == Kind::Data {
+            if !self.limits.discarded.take(u64::from(header.length), self.now) {
+                return Err(MuxError::Flood(FloodKind::Discarded));
+            }
+            self.skip(header.length);
+        }
+        if used { Ok(()) } else { self.glitch() }
+    }
+
+    fn skip(&mut self, length: u32) {
+        if length > 0 {
+            self.parser.body = Some(Body { target: None, remaining: length, fin: false });
+        }
+    }
+
+    /// Something meaningless, which is free until there is too much of it.
+    fn glitch(&mut self) -> Result<(), MuxError> {
+        match self.limits.glitches.take(1, self.now) {
+            true => Ok(()),
+            false => Err(MuxError::Flood(FloodKind::Glitches)),
+        }
+    }
+}

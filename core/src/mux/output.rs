@@ -1,0 +1,243 @@
+//! Bytes out: state turned into frames, many streams in one batch, only when somebody pulls.
+
+use alloc::collections::VecDeque;
+
+use bytes::{Buf, Bytes};
+
+use super::Mux;
+use super::frame::{Flags, HEADER_BYTES, Header, Kind};
+use super::slot::{News, Rx, Todo, Tx};
+
+/// A window below this is not worth a frame while more is queued; the sender waits a little for a larger one.
+pub(super) const SMALL_WINDOW: u32 = 1024;
+/// The most payload in a frame while other streams wait.
+const QUANTUM: usize = 16 * 1024;
+/// The most payload in any frame; existing peers end the session above 256 KiB or 1 MiB.
+const MAX_FRAME: usize = 64 * 1024;
+/// A cut that leaves less than this is left for the next batch.
+const LEAST_ROOM: usize = HEADER_BYTES + 512;
+/// Pongs that wait. When there are more, the oldest is overwritten.
+const MAX_PONGS: usize = 16;
+/// Refusals that wait.
+const MAX_REFUSALS: usize = 256;
+
+/// What output there is beside the streams' own.
+#[derive(Debug, Default)]
+pub(super) struct Replies {
+    pongs: VecDeque<u32>,
+    refusals: VecDeque<u32>,
+    pub(super) ping: Option<u32>,
+    pub(super) go_away: Option<u32>,
+}
+
+impl Replies {
+    /// Nothing but a `GoAway`, if there is a code for one.
+    pub(super) fn last_word(go_away: Option<u32>) -> Self {
+        Self { go_away, ..Self::default() }
+    }
+
+    pub(super) fn pong(&mut self, value: u32) {
+        if self.pongs.len() >= MAX_PONGS {
+            self.pongs.pop_front();
+        }
+        self.pongs.push_back(value);
+    }
+
+    /// Whether there was room.
+    pub(super) fn refuse(&mut self, id: u32) -> bool {
+        let room = self.refusals.len() < MAX_REFUSALS;
+        if room {
+            self.refusals.push_back(id);
+        }
+        room
+    }
+
+    fn len(&self) -> usize {
+        self.pongs.len()
+            + self.refusals.len()
+            + usize::from(self.ping.is_some())
+            + usize::from(self.go_away.is_some())
+    }
+}
+
+impl Mux {
+    /// The next batch of frames, at most [`super::MuxConfig::batch`] bytes: replies first, then what streams have to say
+    /// beside data, then data, each stream in its turn.
+    #[must_use]
+    pub fn poll_transmit(&mut self) -> Option<Bytes> {
+        let frames = self.replies.len() + self.slots.todo.len() + self.slots.ready.len();
+        if frames == 0 {
+            self.timers.output_pulled(false, self.now);
+            return None;
+        }
+        // Room for everything there is, so that small batches share one allocation.
+        let wanted = self.counts.unsent.saturating_add(frames.saturating_mul(3 * HEADER_BYTES));
+        self.batch.reserve(wanted.min(self.config.batch));
+        self.write_replies();
+        if !self.is_ended() {
+            let half = self.config.batch / 2;
+            self.write_todo(if self.slots.ready.is_empty() { self.config.batch } else { half });
+            self.write_data();
+            self.write_todo(self.config.batch);
+        }
+        let more = self.replies.len() + self.slots.todo.len() + self.slots.ready.len() > 0;
+        self.timers.output_pulled(more, self.now);
+        if self.batch.is_empty() { None } else { Some(self.batch.split().freeze()) }
+    }
+
+    fn write(&mut self, header: Header) {
+        self.batch.extend_from_slice(&header.encode());
+    }
+
+    fn write_replies(&mut self) {
+        while let Some(value) = self.replies.pongs.pop_front() {
+            self.write(Header::new(Kind::Ping, Flags::ACK, 0, value));
+        }
+        if let Some(value) = self.replies.ping.take() {
+            self.rtt.asked(value, self.now);
+            self.write(Header::new(Kind::Ping, Flags::SYN, 0, value));
+        }
+        while self.batch.len() + HEADER_BYTES <= self.config.batch
+            && let Some(id) = self.replies.refusals.pop_front()
+        {
+            self.write(Header::new(Kind::WindowUpdate, Flags::RST, id, 0));
+        }
+        if let Some(code) = self.replies.go_away.take() {
+            self.write(Header::new(Kind::GoAway, Flags::NONE, 0, code));
+        }
+    }
+
+    /// Up to `limit` bytes of the batch.
+    fn write_todo(&mut self, limit: usize) {
+        // A stream says at most two things at once: a grant, and its end.
+        while self.batch.len() + 2 * HEADER_BYTES <= limit
+            && let Some(at) = self.slots.todo.pop_front()
+        {
+            self.slots.all[at].in_todo = false;
+            if !self.slots.all[at].is_free() {
+                self.write_stream_todo(at);
+            }
+        }
+    }
+
+    fn write_stream_todo(&mut self, at: usize) {
+        let grant = self.grantable(at);
+        let slot = &mut self.slots.all[at];
+        let id = slot.id;
+        if slot.todo.take(Todo::RST) {
+            slot.todo = Todo::default();
+            self.write(Header::new(Kind::WindowUpdate, Flags::RST, id, 0));
+            self.release_if_over(at);
+            return;
+        }
+        let data_follows = slot.in_ready && slot.send_len > 0 && slot.send_window > 0;
+        let grants = slot.todo.take(Todo::WINDOW) && slot.rx == Rx::Open && grant > 0;
+        let introduces = slot.todo.has(Todo::SYN) || slot.todo.has(Todo::ACK);
+        // An introduction rides on the first data where there is some.
+        if grants || (introduces && !data_follows) {
+            let delta = if grants { grant } else { 0 };
+            slot.credit = slot.credit.saturating_add(delta);
+            let flags = self.introduction(at);
+            self.write(Header::new(Kind::WindowUpdate, flags, id, delta));
+        }
+        let slot = &mut self.slots.all[at];
+        if slot.todo.has(Todo::FIN) && slot.send_len == 0 {
+            slot.todo.clear(Todo::FIN);
+            slot.tx = Tx::FinSent;
+            self.write(Header::new(Kind::WindowUpdate, Flags::FIN, id, 0));
+            self.watch_half_closed(at);
+            let _ = self.reset_if_unwanted(at);
+            self.release_if_over(at);
+        }
+    }
+
+    /// The SYN or ACK that a stream still owes.
+    fn introduction(&mut self, at: usize) -> Flags {
+        let slot = &mut self.slots.all[at];
+        let mut flags = Flags::NONE;
+        if slot.todo.take(Todo::SYN) {
+            flags = flags.with(Flags::SYN);
+            slot.syn_sent = true;
+        }
+        if slot.todo.take(Todo::ACK) {
+            flags = flags.with(Flags::ACK);
+        }
+        flags
+    }
+
+    fn write_data(&mut self) {
+        while self.config.batch.saturating_sub(self.batch.len()) >= LEAST_ROOM
+            && let Some(at) = self.slots.ready.pop_front()
+        {
+            self.slots.all[at].in_ready = false;
+            self.write_stream_data(at);
+        }
+        self.wake_crowded();
+    }
+
+    fn write_stream_data(&mut self, at: usize) {
+        let most = if self.slots.ready.is_empty() { MAX_FRAME } else { QUANTUM };
+        let room = self.config.batch - self.batch.len() - HEADER_BYTES;
+        let slot = &self.slots.all[at];
+        let length = slot.send_len.min(slot.send_window as usize).min(most).min(room);
+        if slot.is_free() || slot.reset.is_some() || length == 0 {
+            return;
+        }
+        let id = slot.id;
+        let flags = self.introduction(at);
+        self.write(Header::new(Kind::Data, flags, id, length as u32));
+        let slot = &mut self.slots.all[at];
+        let mut left = length;
+        while left > 0
+            && let Some(front) = slot.send_queue.front_mut()
+        {
+            let n = front.len().min(left);
+            self.batch.extend_from_slice(&front[..n]);
+            left -= n;
+            if n == front.len() {
+                slot.send_queue.pop_front();
+            } else {
+                front.advance(n);
+            }
+        }
+        slot.send_len -= length;
+        slot.send_window -= length as u32;
+        slot.hold_over = false;
+        slot.moved_at = self.now;
+        self.counts.unsent -= length;
+        self.after_data(at);
+    }
+
+    fn after_data(&mut self, at: usize) {
+        let slot = &mut self.slots.all[at];
+        if slot.wants_write && slot.send_len <= self.config.send_mark / 4 {
+            slot.wants_write = false;
+            self.tell(at, News::WRITABLE);
+        }
+        let slot = &self.slots.all[at];
+        if slot.send_len == 0 {
+            if slot.tx == Tx::FinQueued {
+                self.plan(at, Todo::FIN);
+            }
+        } else if slot.send_window == 0 {
+            self.timers.starved(at, slot.generation, self.now);
+        } else {
+            self.ready_if_sendable(at);
+        }
+    }
+
+    /// Lets writers that the session's limit stopped go on, as many as there is room for.
+    pub(super) fn wake_crowded(&mut self) {
+        let mut room = self.config.max_send.saturating_sub(self.counts.unsent);
+        while room >= self.config.send_mark
+            && let Some((at, generation)) = self.slots.crowded.pop_front()
+        {
+            let slot = &mut self.slots.all[at];
+            if slot.generation == generation && slot.wants_write {
+                slot.wants_write = false;
+                room -= self.config.send_mark;
+                self.tell(at, News::WRITABLE);
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Two sessions, no sockets: what any user of streams relies on.
+
+use bytes::Bytes;
+use hvym_tunnel_core::machine::Side;
+use hvym_tunnel_core::mux::{Mux, MuxConfig, MuxEvent, Read, StreamError, StreamId};
+use hvym_tunnel_core::time::Instant;
+
+const NOW: Instant = Instant::ZERO;
+
+fn pair() -> (Mux, Mux) {
+    let new = |side| Mux::new(side, MuxConfig::default(), 1, [7; 32], NOW);
+    (new(Side::Relay), new(Side::Agent))
+}
+
+/// Moves everything both ways until nothing is left, checking the invariants after every step.
+fn settle(a: &mut Mux, b: &mut Mux) {
+    loop {
+        let (to_b, to_a) = (a.poll_transmit(), b.poll_transmit());
+        if to_b.is_none() && to_a.is_none() {
+            return;
+        }
+        if let Some(batch) = to_b {
+            b.handle_data(batch, NOW).expect("an honest peer breaks no rule");
+        }
+        if let Some(batch) = to_a {
+            a.handle_data(batch, NOW).expect("an honest peer breaks no rule");
+        }
+        a.check_invariants().expect("the counters match the streams");
+        b.check_invariants().expect("the counters match the streams");
+    }
+}
+
+fn accept(mux: &mut Mux) -> StreamId {
+    while let Some(event) = mux.poll_event() {
+        if let MuxEvent::Incoming(id) = event {
+            mux.accept(id, NOW).expect("a stream that was just announced is live");
+            return id;
+        }
+    }
+    panic!("no stream came in");
+}
+
+fn write_all(mux: &mut Mux, id: StreamId, data: &'static [u8]) {
+    let mut data = Bytes::from_static(data);
+    mux.stream(id).unwrap().write(&mut data, NOW).unwrap();
+    assert!(data.is_empty());
+}
+
+fn read_all(mux: &mut Mux, id: StreamId) -> (Vec<u8>, bool) {
+    let mut all = Vec::new();
+    loop {
+        match mux.stream(id).unwrap().read(usize::MAX, NOW).unwrap() {
+            Read::Data(data) => all.extend_from_slice(&data),
+            Read::Empty => return (all, false),
+            Read::Finished => return (all, true),
+        }
+    }
+}
+
+#[test]
+fn what_is_written_is_read_and_each_half_ends_by_itself() {
+    let (mut relay, mut agent) = pair();
+    let ours = relay.open(NOW).unwrap();
+    write_all(&mut relay, ours, b"question");
+    relay.stream(ours).unwrap().finish(NOW).unwrap();
+    settle(&mut relay, &mut agent);
+    let theirs = accept(&mut agent);
+    assert_eq!(read_all(&mut agent, theirs), (b"question".to_vec(), true));
+    write_all(&mut agent, theirs, b"answer");
+    settle(&mut relay, &mut agent);
+    assert_eq!(read_all(&mut relay, ours), (b"answer".to_vec(), false));
+    agent.stream(theirs).unwrap().finish(NOW).unwrap();
+    settle(&mut relay, &mut agent);
+    assert_eq!(read_all(&mut relay, ours), (Vec::new(), true));
+    assert_eq!(relay.stats().outbound, 0);
+    assert_eq!(agent.stats().inbound, 0);
+}
+
+#[test]
+fn a_reader_that_stops_stops_the_writer() {
+    let (mut relay, mut agent) = pair();
+    let ours = relay.open(NOW).unwrap();
+    let mut sent = 0;
+    for _ in 0..100 {
+        let mut data = Bytes::from(vec![1; 16 * 1024]);
+        sent += relay.stream(ours).unwrap().write(&mut data, NOW).unwrap();
+        settle(&mut relay, &mut agent);
+    }
+    // One receive window, and one full send queue behind it.
+    assert_eq!(sent, 256 * 1024 + 64 * 1024);
+    assert_eq!(agent.stats().unread, 256 * 1024);
+    let theirs = accept(&mut agent);
+    let mut read = 0;
+    while read < sent {
+        read += read_all(&mut agent, theirs).0.len();
+        settle(&mut relay, &mut agent);
+    }
+    assert_eq!(read, sent);
+}
+
+#[test]
+fn a_reset_is_never_an_end() {
+    let (mut relay, mut agent) = pair();
+    let ours = relay.open(NOW).unwrap();
+    write_all(&mut relay, ours, b"half a que");
+    settle(&mut relay, &mut agent);
+    let theirs = accept(&mut agent);
+    relay.stream(ours).unwrap().reset(3, NOW);
+    settle(&mut relay, &mut agent);
+    assert!(matches!(agent.stream(theirs).unwrap().read(usize::MAX, NOW), Err(StreamError::Reset(_))));
+    assert!(matches!(agent.poll_event(), Some(MuxEvent::Reset(id, _)) if id == theirs));
+    assert!(agent.stream(theirs).is_err());
+}
+
+#[test]
+fn bytes_that_are_read_lie_inside_the_message_that_was_received() {
+    let (mut relay, mut agent) = pair();
+    let ours = relay.open(NOW).unwrap();
+    let mut data = Bytes::from(vec![9; 32 * 1024]);
+    relay.stream(ours).unwrap().write(&mut data, NOW).unwrap();
+    let message = relay.poll_transmit().unwrap();
+    agent.handle_data(message.clone(), NOW).unwrap();
+    let theirs = accept(&mut agent);
+    let Read::Data(read) = agent.stream(theirs).unwrap().read(usize::MAX, NOW).unwrap() else {
+        panic!("nothing arrived");
+    };
+    assert!(message.as_ptr_range().contains(&read.as_ptr()));
+}
