@@ -67,7 +67,9 @@ impl ConnectError {
     /// What the owner of `target` is told: what is wrong, and the way out.
     pub(crate) fn words(&self, target: &Target) -> String {
         match self {
-            ConnectError::Refused(_) => target.nothing_listening(),
+            ConnectError::Refused(_) => {
+                format!("nothing is listening on {} (start it; I keep trying)", target.authority())
+            }
             ConnectError::Unresolved(..) => format!("{self} (check the name; I keep trying)"),
             ConnectError::Untrusted(place) => {
                 format!("{self} (if it is your own, expose https+insecure://{place})")

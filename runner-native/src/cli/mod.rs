@@ -2,10 +2,11 @@
 //!
 //! Knows no network. A command ends in checked options for a runner, or in a [`Failure`].
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
+use clap::builder::Resettable;
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) mod exit;
@@ -100,7 +101,7 @@ impl Cli {
         // Before there are options, errors already have colours.
         let plain = arguments.iter().any(|argument| argument == "--no-color");
         let colour = if plain { ColorChoice::Never } else { ColorChoice::Auto };
-        let matches = Cli::command().color(colour).try_get_matches_from(arguments);
+        let matches = without_empty_variables(Cli::command()).color(colour).try_get_matches_from(arguments);
         matches.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|error| refuse(&error))
     }
 
@@ -144,6 +145,17 @@ pub(crate) fn print(command: Command) -> Result<(), Failure> {
     }
 }
 
+/// A variable that is set to nothing counts as not set: container files often do that.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|argument| match argument.get_env() {
+            Some(name) if is_empty(name) => argument.env(Resettable::Reset),
+            _ => argument,
+        })
+        .mut_subcommands(without_empty_variables)
+}
+
 /// Shows what clap has to say, without any secret that was typed where none belongs.
 fn refuse(error: &clap::Error) -> Exit {
     let exit = if error.exit_code() == 0 { Exit::Clean } else { Exit::Usage };
@@ -178,7 +190,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
     // A month: longer is a typing error, and Duration would overflow long after.
     const MOST: f64 = 31.0 * 86_400.0;
     match text.parse::<f64>() {
-        Ok(seconds) if seconds >= 0.001 && seconds <= MOST => Ok(Duration::from_secs_f64(seconds)),
+        Ok(seconds) if (0.001..=MOST).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
         _ => Err("a number of seconds is needed, as in 10 or 0.5".to_owned()),
     }
 }

@@ -157,7 +157,9 @@ impl Seat {
 
     fn on_admit(&mut self, address: Address) {
         match self.board.roster.admit(self.key, address) {
-            Admission::Conflict => self.session.with(|session, now| session.refuse(DownReason::Replaced, now)),
+            Admission::Conflict => {
+                self.session.with(|session, now| session.refuse(DownReason::Replaced, now))
+            }
             Admission::Entered(old) => {
                 self.address = Some(address);
                 let url = self.board.url(&address, None);

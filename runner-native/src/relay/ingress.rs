@@ -83,7 +83,10 @@ fn open(session: &Handle<Session>, name: &Name, mut opening: Opening) -> Result<
             return Err(Page::no_agent(&name.address.to_string()));
         }
         let Some(service) = session.service(name.service.as_deref()) else {
-            return Err(name.service.as_ref().map_or_else(pages::nothing_offered, |n| Page::unknown_service(n)));
+            return Err(name
+                .service
+                .as_ref()
+                .map_or_else(pages::nothing_offered, |n| Page::unknown_service(n)));
         };
         opening.service.clone_from(&service.name);
         opening.proto = service.proto;

@@ -93,7 +93,8 @@ impl RelaySettings {
         SessionConfig {
             login: RelayLogin {
                 address,
-                allowed_services: allowed_services.map(|names| names.iter().map(ToString::to_string).collect()),
+                allowed_services: allowed_services
+                    .map(|names| names.iter().map(ToString::to_string).collect()),
                 require_challenge: self.options.require_challenge,
             },
             link: LinkConfig { keepalive, mux: MuxConfig::default() },
