@@ -111,7 +111,7 @@ impl Services {
             self.reporter.tell(&Report::UpstreamUnreachable {
                 service: service.to_owned(),
                 target: upstream.target().to_string(),
-                message: trouble.words(upstream.target()),
+                message: trouble.words(),
             });
         }
     }

@@ -64,12 +64,10 @@ impl ConnectError {
         if matches!(self, ConnectError::TimedOut(_)) { 504 } else { 502 }
     }
 
-    /// What the owner of `target` is told: what is wrong, and the way out.
-    pub(crate) fn words(&self, target: &Target) -> String {
+    /// What the owner of the service is told: what is wrong, and the way out.
+    pub(crate) fn words(&self) -> String {
         match self {
-            ConnectError::Refused(_) => {
-                format!("nothing is listening on {} (start it; I keep trying)", target.authority())
-            }
+            ConnectError::Refused(_) => format!("{self} (start it; I keep trying)"),
             ConnectError::Unresolved(..) => format!("{self} (check the name; I keep trying)"),
             ConnectError::Untrusted(place) => {
                 format!("{self} (if it is your own, expose https+insecure://{place})")
