@@ -92,7 +92,7 @@ fn open(session: &Handle<Session>, name: &Name, mut opening: Opening) -> Result<
         opening.proto = service.proto;
         session.open(&opening, now).map_err(|error| match error {
             OpenStreamError::NotUp => Page::no_agent(&name.address.to_string()),
-            OpenStreamError::Refused(_) => pages::overloaded(),
+            OpenStreamError::Refused(_) | OpenStreamError::NoRoom => pages::overloaded(),
             OpenStreamError::Opening(_) => Page::bad_host(),
         })
     })?;
