@@ -201,7 +201,9 @@ impl Exposure {
                 let message = "it is going away; I connect again".to_owned();
                 self.reporter.tell(&Report::Told { code: "drain".to_owned(), message, hint: None });
             }
-            AgentEvent::Told { code, message, hint } => self.reporter.tell(&Report::Told { code, message, hint }),
+            AgentEvent::Told { code, message, hint } => {
+                self.reporter.tell(&Report::Told { code, message, hint })
+            }
             AgentEvent::Down { reason, retry_at } => {
                 self.dial = None;
                 if self.drain_until.is_some() {

@@ -37,9 +37,8 @@ pub(crate) struct Services {
 impl Services {
     /// Serves `bindings`; nothing is connected yet.
     pub(crate) fn new(bindings: &[Binding], reporter: Reporter, clock: Clock) -> Arc<Self> {
-        let upstream = |binding: &Binding| {
-            (binding.service.as_str().to_owned(), Upstream::new(binding.target.clone()))
-        };
+        let upstream =
+            |binding: &Binding| (binding.service.as_str().to_owned(), Upstream::new(binding.target.clone()));
         let by_name = bindings.iter().map(upstream).collect();
         Arc::new(Self { by_name, reporter, clock, drain: Drain::new() })
     }

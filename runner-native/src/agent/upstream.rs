@@ -63,7 +63,9 @@ impl ConnectError {
             ConnectError::Refused(_) => "start it; I keep trying".to_owned(),
             ConnectError::Unresolved(..) => "check the name; I keep trying".to_owned(),
             ConnectError::TimedOut(_) | ConnectError::Failed(..) => "is it running? I keep trying".to_owned(),
-            ConnectError::Tls(place, _) => format!("if it speaks TLS with a certificate of its own, expose https+insecure://{place}; if it speaks none, http://{place}"),
+            ConnectError::Tls(place, _) => format!(
+                "if it speaks TLS with a certificate of its own, expose https+insecure://{place}; if it speaks none, http://{place}"
+            ),
         }
     }
 }
@@ -129,7 +131,8 @@ impl Upstream {
                 None => worst = worse(worst, ConnectError::TimedOut(self.target.authority())),
             }
         }
-        Err(worst.unwrap_or_else(|| ConnectError::Unresolved(self.target.host.clone(), "no address".to_owned())))
+        Err(worst
+            .unwrap_or_else(|| ConnectError::Unresolved(self.target.host.clone(), "no address".to_owned())))
     }
 
     fn explain(&self, error: &io::Error) -> ConnectError {

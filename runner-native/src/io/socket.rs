@@ -49,11 +49,7 @@ pub(crate) enum Wire {
 }
 
 impl AsyncRead for Wire {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Wire::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Wire::Boxed(stream) => Pin::new(stream).poll_read(cx, buf),
@@ -160,7 +156,9 @@ fn upgrade_failure(error: &Error) -> String {
         Error::Http(response) if response.status() == StatusCode::NOT_FOUND => {
             "there is no relay at this URL (HTTP 404); a relay's path is usually /connect".into()
         }
-        Error::Http(response) => format!("the server answered HTTP {} instead of a WebSocket", response.status()),
+        Error::Http(response) => {
+            format!("the server answered HTTP {} instead of a WebSocket", response.status())
+        }
         other => other.to_string(),
     }
 }

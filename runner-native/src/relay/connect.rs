@@ -53,6 +53,7 @@ pub(super) fn answer(visitor: &Visitor, mut request: Request<Incoming>) -> Answe
     }
     let credential = credential(request.headers());
     let upgrade = hyper::upgrade::on(&mut request);
+    visitor.give_away();
     spawn(welcome(Arc::clone(board), visitor.peer, credential, upgrade, pass)).detach();
     let mut answer = reply::empty(StatusCode::SWITCHING_PROTOCOLS);
     let fields = answer.headers_mut();
@@ -157,7 +158,9 @@ impl Seat {
 
     fn on_admit(&mut self, address: Address) {
         match self.board.roster.admit(self.key, address) {
-            Admission::Conflict => self.session.with(|session, now| session.refuse(DownReason::Replaced, now)),
+            Admission::Conflict => {
+                self.session.with(|session, now| session.refuse(DownReason::Replaced, now))
+            }
             Admission::Entered(old) => {
                 self.address = Some(address);
                 let url = self.board.url(&address, None);

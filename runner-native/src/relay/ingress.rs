@@ -2,6 +2,7 @@
 //!
 //! One stream for each request: nothing of one visitor can reach another, and a stale connection is never reused.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use async_executor::Task;
 use bytes::Bytes;
+use futures_util::io::{AsyncRead, AsyncWrite};
 use http::{Request, Response, StatusCode, request};
 use hvym_tunnel_core::dialect::Opening;
 use hvym_tunnel_core::http1::{Format, Page};
@@ -83,7 +85,10 @@ fn open(session: &Handle<Session>, name: &Name, mut opening: Opening) -> Result<
             return Err(Page::no_agent(&name.address.to_string()));
         }
         let Some(service) = session.service(name.service.as_deref()) else {
-            return Err(name.service.as_ref().map_or_else(pages::nothing_offered, |n| Page::unknown_service(n)));
+            return Err(name
+                .service
+                .as_ref()
+                .map_or_else(pages::nothing_offered, |n| Page::unknown_service(n)));
         };
         opening.service.clone_from(&service.name);
         opening.proto = service.proto;
@@ -114,7 +119,7 @@ async fn send(
         .preserve_header_case(true)
         .max_headers(MAX_FIELDS)
         .max_header_size(MAX_HEAD_BYTES)
-        .handshake(Io(stream))
+        .handshake(Io(ServiceWire(stream)))
         .await
         .map_err(Failure::Http)?;
     let connection = spawn(async move {
@@ -146,6 +151,31 @@ fn failed(failure: Failure, id: &str, session: &Handle<Session>, name: &Name, fo
         }
     };
     reply::page(&page, format)
+}
+
+/// A stream to a service that may answer before it has taken the whole question: what it no longer takes is
+/// dropped, and whether there is an answer is for reading to find out.
+pub(super) struct ServiceWire(pub(super) TunnelStream);
+
+impl AsyncRead for ServiceWire {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for ServiceWire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.0).poll_write(cx, buf));
+        Poll::Ready(Ok(written.unwrap_or(buf.len())))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_close(cx)
+    }
 }
 
 /// What `work` came to, unless `limit` passes after the last move of the request's body.

@@ -18,6 +18,7 @@ mod roster;
 mod settings;
 mod surface;
 mod switchboard;
+mod timer;
 mod tls;
 mod upgrade;
 mod visitors;
@@ -68,12 +69,18 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Failure {
         let hint = match &error {
             StartError::Listen { error, .. } => match error.kind() {
-                io::ErrorKind::AddrInUse => "something listens there already: stop it, or choose another --listen",
+                io::ErrorKind::AddrInUse => {
+                    "something listens there already: stop it, or choose another --listen"
+                }
                 io::ErrorKind::AddrNotAvailable => "no network interface of this machine has this address",
-                io::ErrorKind::PermissionDenied => "ports below 1024 need a right: choose another, or grant it",
+                io::ErrorKind::PermissionDenied => {
+                    "ports below 1024 need a right: choose another, or grant it"
+                }
                 _ => "choose another --listen",
             },
-            StartError::Tls(_) => "both files must be PEM; the certificate's file holds the whole chain, its own first",
+            StartError::Tls(_) => {
+                "both files must be PEM; the certificate's file holds the whole chain, its own first"
+            }
         };
         Failure::new(Exit::Config, error.to_string()).with_hint(hint)
     }
