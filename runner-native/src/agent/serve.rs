@@ -106,7 +106,7 @@ impl Services {
             self.reporter.tell(&Report::UpstreamUnreachable {
                 service: service.to_owned(),
                 target: upstream.target().to_string(),
-                message: format!("{trouble} ({})", trouble.fix()),
+                message: trouble.words(upstream.target()),
             });
         }
     }

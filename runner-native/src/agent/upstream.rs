@@ -57,14 +57,16 @@ impl ConnectError {
         if matches!(self, ConnectError::TimedOut(_)) { 504 } else { 502 }
     }
 
-    /// What the owner of the service can do about it.
-    pub(crate) fn fix(&self) -> String {
+    /// What the owner of `target` is told: what is wrong, and the way out.
+    pub(crate) fn words(&self, target: &Target) -> String {
         match self {
-            ConnectError::Refused(_) => "start it; I keep trying".to_owned(),
-            ConnectError::Unresolved(..) => "check the name; I keep trying".to_owned(),
-            ConnectError::TimedOut(_) | ConnectError::Failed(..) => "is it running? I keep trying".to_owned(),
+            ConnectError::Refused(_) => target.nothing_listening(),
+            ConnectError::Unresolved(..) => format!("{self} (check the name; I keep trying)"),
+            ConnectError::TimedOut(_) | ConnectError::Failed(..) => {
+                format!("{self} (is it running? I keep trying)")
+            }
             ConnectError::Tls(place, _) => format!(
-                "if it speaks TLS with a certificate of its own, expose https+insecure://{place}; if it speaks none, http://{place}"
+                "{self} (if its certificate is its own, expose https+insecure://{place}; if it speaks no TLS, http://{place})"
             ),
         }
     }
@@ -131,8 +133,7 @@ impl Upstream {
                 None => worst = worse(worst, ConnectError::TimedOut(self.target.authority())),
             }
         }
-        Err(worst
-            .unwrap_or_else(|| ConnectError::Unresolved(self.target.host.clone(), "no address".to_owned())))
+        Err(worst.unwrap_or_else(|| ConnectError::Unresolved(self.target.host.clone(), "no address".to_owned())))
     }
 
     fn explain(&self, error: &io::Error) -> ConnectError {
