@@ -60,7 +60,9 @@ impl ConnectError {
     /// What the owner of `target` is told: what is wrong, and the way out.
     pub(crate) fn words(&self, target: &Target) -> String {
         match self {
-            ConnectError::Refused(_) => target.nothing_listening(),
+            ConnectError::Refused(_) => {
+                format!("nothing is listening on {} (start it; I keep trying)", target.authority())
+            }
             ConnectError::Unresolved(..) => format!("{self} (check the name; I keep trying)"),
             ConnectError::TimedOut(_) | ConnectError::Failed(..) => {
                 format!("{self} (is it running? I keep trying)")
@@ -133,7 +135,8 @@ impl Upstream {
                 None => worst = worse(worst, ConnectError::TimedOut(self.target.authority())),
             }
         }
-        Err(worst.unwrap_or_else(|| ConnectError::Unresolved(self.target.host.clone(), "no address".to_owned())))
+        Err(worst
+            .unwrap_or_else(|| ConnectError::Unresolved(self.target.host.clone(), "no address".to_owned())))
     }
 
     fn explain(&self, error: &io::Error) -> ConnectError {

@@ -15,28 +15,27 @@ use futures_util::io::{AsyncRead, AsyncWrite};
 use http::{Request, Response, StatusCode, request};
 use hvym_tunnel_core::dialect::Opening;
 use hvym_tunnel_core::http1::{Format, Page};
-use hvym_tunnel_core::link::OpenStreamError;
-use hvym_tunnel_core::relay::{Name, Session};
+use hvym_tunnel_core::relay::Name;
 use hvym_tunnel_core::time::Instant;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1;
 
 use super::heads::{self, Origin};
+use super::live::Live;
 use super::phases::Pass;
 use super::reply::{self, Answer, Relayed, Reply};
 use super::settings::{MAX_FIELDS, MAX_HEAD_BYTES};
 use super::visitors::Visitor;
 use super::{pages, upgrade};
 use crate::io::clock::{Clock, within};
-use crate::io::driver::Handle;
 use crate::io::executor::spawn;
 use crate::io::hyper::Io;
 use crate::io::stream::TunnelStream;
 
-/// Passes one request on to the agent behind `session`.
+/// Passes one request on to the agent behind `live`.
 pub(super) async fn forward(
     visitor: &Visitor,
-    session: Handle<Session>,
+    live: Live,
     name: Name,
     host: String,
     mut request: Request<Incoming>,
@@ -47,7 +46,7 @@ pub(super) async fn forward(
         return reply::page(&pages::draining(), format);
     };
     let id = board.request_id();
-    let stream = match open(&session, &name, opening(visitor, &host, id.clone())) {
+    let stream = match live.open(&name, opening(visitor, &host, id.clone())).await {
         Ok(stream) => stream,
         Err(page) => return reply::page(&page, format),
     };
@@ -65,7 +64,7 @@ pub(super) async fn forward(
             upgrade::join(visitor, visitor_upgrade, response, connection, pass)
         }
         Ok(_) => reply::page(&pages::bad_answer(), format),
-        Err(failure) => failed(failure, &id, &session, &name, format),
+        Err(failure) => failed(failure, &id, &live, &name, format),
     }
 }
 
@@ -76,29 +75,6 @@ fn opening(visitor: &Visitor, host: &str, id: String) -> Opening {
         id: Some(id),
         ..Opening::default()
     }
-}
-
-/// Opens a stream for the service that `name` means; the page says why there is none.
-fn open(session: &Handle<Session>, name: &Name, mut opening: Opening) -> Result<TunnelStream, Page> {
-    let id = session.with(|session, now| {
-        if !session.is_up() {
-            return Err(Page::no_agent(&name.address.to_string()));
-        }
-        let Some(service) = session.service(name.service.as_deref()) else {
-            return Err(name
-                .service
-                .as_ref()
-                .map_or_else(pages::nothing_offered, |n| Page::unknown_service(n)));
-        };
-        opening.service.clone_from(&service.name);
-        opening.proto = service.proto;
-        session.open(&opening, now).map_err(|error| match error {
-            OpenStreamError::NotUp => Page::no_agent(&name.address.to_string()),
-            OpenStreamError::Refused(_) => pages::overloaded(),
-            OpenStreamError::Opening(_) => Page::bad_host(),
-        })
-    })?;
-    Ok(session.stream(id))
 }
 
 /// Why no response head came.
@@ -142,12 +118,12 @@ fn relayed(response: Response<Incoming>, connection: Task<()>, pass: Pass) -> An
     Response::from_parts(head, Reply::Relayed(Relayed::new(body, connection, pass)))
 }
 
-fn failed(failure: Failure, id: &str, session: &Handle<Session>, name: &Name, format: Format) -> Answer {
+fn failed(failure: Failure, id: &str, live: &Live, name: &Name, format: Format) -> Answer {
     let page = match failure {
         Failure::TooLate => Page::upstream_timeout(),
         Failure::Http(error) => {
             tracing::debug!(id, %error, address = %name.address, "no response");
-            if session.with(|session, _| session.is_up()) { pages::bad_answer() } else { Page::agent_lost() }
+            if live.is_up() { pages::bad_answer() } else { Page::agent_lost() }
         }
     };
     reply::page(&page, format)

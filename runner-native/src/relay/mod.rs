@@ -11,6 +11,7 @@
 mod connect;
 mod heads;
 mod ingress;
+mod live;
 mod pages;
 mod phases;
 mod reply;
@@ -128,8 +129,8 @@ impl Relay {
     /// Agents are told to connect elsewhere. Follow it with [`Relay::stop`].
     pub(crate) async fn drain(&mut self, limit: Duration) {
         self.refuse_new().await;
-        for session in self.board.roster.all() {
-            session.with(|session, now| session.drain("this relay is shutting down", limit, now));
+        for live in self.board.roster.all() {
+            live.session.with(|session, now| session.drain("this relay is shutting down", limit, now));
         }
         let _in_time = within(limit, self.board.requests.empty()).await;
     }
@@ -137,8 +138,8 @@ impl Relay {
     /// Ends everything: agents are told that the relay goes away, visitors are cut off.
     pub(crate) async fn stop(mut self) {
         self.refuse_new().await;
-        for session in self.board.roster.all() {
-            session.with(|session, now| session.refuse(DownReason::GoingAway, now));
+        for live in self.board.roster.all() {
+            live.session.with(|session, now| session.refuse(DownReason::GoingAway, now));
         }
         self.board.closing.set();
         let _in_time = within(CLOSE_TIMEOUT, self.board.links.empty()).await;

@@ -1,5 +1,6 @@
 //! What a relay is told to do, and how much of everything it takes.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use hvym_tunnel_core::handshake::RelayLogin;
@@ -9,7 +10,7 @@ use hvym_tunnel_core::mux::MuxConfig;
 use hvym_tunnel_core::relay::SessionConfig;
 use hvym_tunnel_core::stellar::Address;
 
-use crate::config::RelayOptions;
+use crate::config::{Keepalive, Policy, PublicScheme, RelayOptions};
 
 /// The largest head of a request or response. nginx takes 32 KiB and Node.js 16; cookies and tokens grow.
 pub(super) const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -21,6 +22,9 @@ pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) const TLS_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the 101 that we wrote may take to be flushed.
 pub(super) const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a request waits for room on its agent's link. A burst is over sooner; visitors of a tunnel that stays
+/// full are better told so.
+pub(super) const ROOM_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a visitor who still sends may take to notice that it was answered. nginx waits as long.
 pub(super) const PARTING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long closes may take to reach agents that do not read, at the end.
@@ -68,6 +72,21 @@ impl From<RelayOptions> for RelaySettings {
 }
 
 impl RelaySettings {
+    /// A relay for this machine alone, at a free port, for agents of this process and visitors of this machine.
+    pub(crate) fn loopback() -> Self {
+        Self::from(RelayOptions {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            domain: "localhost".to_owned(),
+            public_scheme: PublicScheme::Http,
+            public_port: None,
+            tls: None,
+            services: Vec::new(),
+            require_challenge: false,
+            policy: Policy::default(),
+            keepalive: Keepalive::default(),
+        })
+    }
+
     /// What every session of the relay `address` is given.
     pub(super) fn session(&self, address: Address) -> SessionConfig {
         let services = &self.options.services;
@@ -83,7 +102,7 @@ impl RelaySettings {
                     .map(|names| names.iter().map(ToString::to_string).collect()),
                 require_challenge: self.options.require_challenge,
             },
-            link: LinkConfig { keepalive, mux: MuxConfig::default() },
+            link: LinkConfig { keepalive, mux: MuxConfig::relay() },
         }
     }
 }
