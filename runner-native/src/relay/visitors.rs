@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_rustls::TlsAcceptor;
 use futures_util::future::{Either, select};
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
-use http::{Method, Request};
+use http::{Method, Request, Version};
 use hvym_tunnel_core::http1::Page;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -44,6 +44,8 @@ pub(super) struct Visitor {
     tls: bool,
     /// Whether the connection is no longer HTTP, and somebody else's.
     given_away: AtomicBool,
+    /// Whether the visitor speaks HTTP/1.0, in which an answer may end where the connection does.
+    knows_no_chunks: AtomicBool,
 }
 
 impl Visitor {
@@ -116,16 +118,14 @@ async fn serve(
         peer,
         tls: tls.is_some(),
         given_away: AtomicBool::new(false),
+        knows_no_chunks: AtomicBool::new(false),
     });
     // hyper keeps the connection to itself, and drops it when it has closed its own half.
     let rest = tcp.clone();
     let wire = match tls {
         None => Wire::Plain(tcp),
-        Some(acceptor) => match within(TLS_TIMEOUT, acceptor.accept(tcp)).await {
-            Some(Ok(mut stream)) => {
-                stream.get_mut().1.set_buffer_limit(Some(tls::BUFFER_BYTES));
-                Wire::Boxed(Box::new(stream))
-            }
+        Some(acceptor) => match within(TLS_TIMEOUT, tls::accept(&acceptor, tcp)).await {
+            Some(Ok(stream)) => Wire::Boxed(Box::new(stream)),
             Some(Err(error)) => return tracing::debug!(%peer, %error, "no TLS"),
             None => return tracing::debug!(%peer, "no TLS in time"),
         },
@@ -156,16 +156,16 @@ async fn serve(
         }
     };
     if !visitor.given_away.load(Ordering::Acquire) {
-        select(pin!(part(rest, ended)), pin!(board.closing.wait())).await;
+        select(pin!(part(&visitor, rest, ended)), pin!(board.closing.wait())).await;
     }
 }
 
 /// Ends a connection so that the visitor sees what happened: a whole answer, or that it is not whole.
-async fn part(mut tcp: TcpStream, ended: hyper::Result<()>) {
+async fn part(visitor: &Visitor, mut tcp: TcpStream, ended: hyper::Result<()>) {
     if let Err(error) = ended {
         tracing::debug!(%error, "a visitor's connection ended");
-        if error.is_user() {
-            // The answer broke off. A plain end would look like the whole to a visitor who was told no length.
+        if error.is_user() && visitor.knows_no_chunks.load(Ordering::Acquire) {
+            // The answer broke off, and a plain end would look like the whole.
             let _reset = SockRef::from(&tcp).set_linger(Some(Duration::ZERO));
             return;
         }
@@ -184,6 +184,9 @@ async fn part(mut tcp: TcpStream, ended: hyper::Result<()>) {
 /// Sends one request where its host name leads.
 async fn answer(visitor: &Visitor, request: Request<Incoming>) -> Answer {
     let format = reply::format(request.headers());
+    if request.version() < Version::HTTP_11 {
+        visitor.knows_no_chunks.store(true, Ordering::Release);
+    }
     if request.method() == Method::CONNECT {
         return reply::page(&pages::no_proxy(), format);
     }
