@@ -9,6 +9,7 @@
 //! It runs by itself, and inside `expose` for somebody who has no relay. What a session may do is the core's.
 
 mod connect;
+mod descriptors;
 mod heads;
 mod ingress;
 mod live;
@@ -23,6 +24,9 @@ mod timer;
 mod tls;
 mod upgrade;
 mod visitors;
+
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::SocketAddr;
@@ -104,6 +108,7 @@ impl Relay {
         settings: RelaySettings,
         observer: Observer,
     ) -> Result<Self, StartError> {
+        descriptors::allow(settings.limits.connections);
         let at = settings.options.listen;
         let tls = settings.options.tls.as_ref().map(tls::acceptor).transpose()?;
         let listener = visitors::listen(at).map_err(|error| StartError::Listen { at, error })?;
