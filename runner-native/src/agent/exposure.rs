@@ -182,7 +182,7 @@ impl Exposure {
             }
             AgentEvent::Sign(input) => {
                 let signature = self.identity.sign(&input);
-                self.agent.with(|agent, now| agent.handle_signature(Some(signature), now));
+                self.agent.with(|agent, now| agent.handle_signature(&input, Some(signature), now));
             }
             AgentEvent::Up(endpoint) => self.standing.handle_up(endpoint),
             AgentEvent::Bound { service, url } => {

@@ -125,7 +125,7 @@ fn agent_config(identity: Address, place: &Place, options: &ExposeOptions) -> Ag
                 ping_interval: options.keepalive.interval,
                 ping_timeout: options.keepalive.timeout,
             },
-            mux: MuxConfig::default(),
+            mux: MuxConfig::agent(),
         },
         backoff: BackoffConfig {
             initial: options.retry.initial,
