@@ -3,13 +3,14 @@
 
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
 
+use hvym_tunnel_tests::Door;
 use hvym_tunnel_tests::http::{Conversation, Origin, ok};
 use hvym_tunnel_tests::program::PATIENCE;
-use hvym_tunnel_tests::tunnel::Tunnel;
+use hvym_tunnel_tests::tunnel::{Tunnel, request};
 
 const MIB: usize = 1024 * 1024;
 const GIB: usize = 1024 * MIB;
@@ -51,22 +52,6 @@ impl Blocks {
             }
         }
         Ok(())
-    }
-}
-
-/// A door that is closed until somebody opens it for all.
-#[derive(Clone, Default)]
-struct Door(Arc<(Mutex<bool>, Condvar)>);
-
-impl Door {
-    fn open(&self) {
-        *self.0.0.lock().expect("nobody panics here") = true;
-        self.0.1.notify_all();
-    }
-
-    fn pass(&self) {
-        let closed = self.0.0.lock().expect("nobody panics here");
-        drop(self.0.1.wait_timeout_while(closed, PATIENCE, |open| !*open).expect("nobody panics here"));
     }
 }
 
@@ -116,10 +101,11 @@ impl Scales {
         [&tunnel.relay.program, &tunnel.agent.program].map(|program| program.memory(which))
     }
 
-    fn check(&self, tunnel: &Tunnel, what: &str) {
+    /// Both processes grew little while they carried this many bytes.
+    fn check(&self, tunnel: &Tunnel, what: &str, bytes: usize) {
         let most = Self::weigh(tunnel, "VmHWM");
         let growth = [0, 1].map(|side| most[side].saturating_sub(self.before[side]));
-        let speed = (GIB / MIB) as f64 / self.begun.elapsed().as_secs_f64();
+        let speed = (bytes / MIB) as f64 / self.begun.elapsed().as_secs_f64();
         let [relay, agent] = growth.map(|bytes| bytes as f64 / MIB as f64);
         println!("{what}: {speed:.0} MiB/s; the relay grew by {relay:.1} MiB, the agent by {agent:.1} MiB");
         assert!(growth.iter().all(|growth| *growth < MOST_GROWTH), "{what}: {growth:?}");
@@ -139,7 +125,7 @@ fn a_large_download_arrives_byte_for_byte_and_is_never_held() {
     visitor.send(tunnel.request("GET", "/", &[])).expect("the relay reads");
     assert_eq!(visitor.head().expect("an answer").field("content-length"), Some(GIB.to_string().as_str()));
     Blocks::new().check(GIB, &mut visitor).expect("the whole download");
-    scales.check(&tunnel, "download");
+    scales.check(&tunnel, "download", GIB);
 }
 
 #[test]
@@ -157,7 +143,7 @@ fn a_large_upload_arrives_byte_for_byte_and_is_never_held() {
     Blocks::new().send(GIB, visitor.writer()).expect("the relay reads");
     let head = visitor.head().expect("an answer");
     assert_eq!(visitor.body(&head).expect("a whole answer"), b"whole");
-    scales.check(&tunnel, "upload");
+    scales.check(&tunnel, "upload", GIB);
 }
 
 /// A service that streams for as long as somebody takes it, and says how much was taken.
@@ -196,7 +182,7 @@ fn a_visitor_who_stops_reading_stops_the_service_and_nobody_else() {
         for _ in 0..100 {
             let mut visitor = tunnel.visit();
             let host = format!("other.{}", tunnel.agent.host());
-            visitor.send(hvym_tunnel_tests::tunnel::request(&host, "GET", "/", &[])).expect("the relay reads");
+            visitor.send(request(&host, "GET", "/", &[])).expect("the relay reads");
             let head = visitor.head().expect("an answer");
             assert_eq!(visitor.body(&head).expect("a whole answer"), b"quick");
         }
@@ -206,7 +192,7 @@ fn a_visitor_who_stops_reading_stops_the_service_and_nobody_else() {
         }
     }
     assert!(taken < 64 * MIB, "{taken} bytes were taken for a visitor who reads nothing");
-    scales.check(&tunnel, "a stuck download");
+    scales.check(&tunnel, "a stuck download", taken);
     let mut room = vec![0; 2 * taken];
     stuck.fill(&mut room).expect("it goes on where it stopped");
     assert!(room.iter().all(|byte| *byte == 7));

@@ -110,7 +110,8 @@ impl Drop for Home {
 
 /// What one stream of a process says, line by line.
 struct Lines {
-    coming: Receiver<String>,
+    /// Locked, so that visitors on many threads may share the tunnel that it belongs to.
+    coming: Mutex<Receiver<String>>,
     all: Arc<Mutex<String>>,
 }
 
@@ -130,7 +131,11 @@ impl Lines {
                 let _unheard = sender.send(line);
             }
         });
-        Lines { coming, all }
+        Lines { coming: Mutex::new(coming), all }
+    }
+
+    fn next(&self, patience: Duration) -> Result<String, RecvTimeoutError> {
+        self.coming.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(patience)
     }
 
     fn all(&self) -> String {
@@ -163,7 +168,7 @@ impl Program {
     /// # Panics
     /// When none comes.
     pub fn line(&mut self) -> String {
-        let line = self.out.coming.recv_timeout(PATIENCE);
+        let line = self.out.next(PATIENCE);
         line.unwrap_or_else(|error| panic!("no line ({error}): {self:?}"))
     }
 
@@ -173,7 +178,7 @@ impl Program {
     /// When none comes.
     pub fn event(&mut self, name: &str) -> Value {
         loop {
-            let line = self.out.coming.recv_timeout(PATIENCE);
+            let line = self.out.next(PATIENCE);
             let line = line.unwrap_or_else(|error| panic!("no event {name} ({error}): {self:?}"));
             let event: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{line:?} is no event: {e}"));
             if event["event"] == name {
@@ -188,7 +193,7 @@ impl Program {
     /// When none comes.
     pub fn says(&mut self, words: &str) -> String {
         loop {
-            let line = self.err.coming.recv_timeout(PATIENCE);
+            let line = self.err.next(PATIENCE);
             let line = line.unwrap_or_else(|error| panic!("not a word of {words:?} ({error}): {self:?}"));
             if line.contains(words) {
                 return line;
@@ -204,11 +209,11 @@ impl Program {
         let deadline = Instant::now() + PATIENCE;
         for which in [&self.out, &self.err] {
             // A stream ends with the process that writes it.
-            while let Err(error) = which.coming.recv_timeout(deadline.saturating_duration_since(Instant::now())).map(drop)
-            {
-                match error {
-                    RecvTimeoutError::Disconnected => break,
-                    RecvTimeoutError::Timeout => panic!("it goes on: {self:?}"),
+            loop {
+                match which.next(deadline.saturating_duration_since(Instant::now())) {
+                    Ok(_) => {}
+                    Err(RecvTimeoutError::Disconnected) => break,
+                    Err(RecvTimeoutError::Timeout) => panic!("it goes on: {self:?}"),
                 }
             }
         }
