@@ -2,15 +2,18 @@
 
 #[cfg(unix)]
 pub mod door;
+pub mod ends;
 pub mod golden;
 #[cfg(unix)]
 pub mod http;
 pub mod keys;
+pub mod pair;
 pub mod peer;
 #[cfg(unix)]
 pub mod program;
 #[cfg(unix)]
 pub mod tunnel;
+pub mod wire;
 
 #[cfg(unix)]
 pub use door::Door;

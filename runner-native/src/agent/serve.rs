@@ -37,9 +37,8 @@ pub(crate) struct Services {
 impl Services {
     /// Serves `bindings`; nothing is connected yet.
     pub(crate) fn new(bindings: &[Binding], reporter: Reporter, clock: Clock) -> Arc<Self> {
-        let upstream = |binding: &Binding| {
-            (binding.service.as_str().to_owned(), Upstream::new(binding.target.clone()))
-        };
+        let upstream =
+            |binding: &Binding| (binding.service.as_str().to_owned(), Upstream::new(binding.target.clone()));
         let by_name = bindings.iter().map(upstream).collect();
         Arc::new(Self { by_name, reporter, clock, drain: Drain::new() })
     }
@@ -54,18 +53,23 @@ impl Services {
         self.by_name.keys().map(String::as_str)
     }
 
-    /// Tries every service once, and tells a person which are not there.
+    /// Tries every service once.
     ///
     /// # Errors
-    /// The first that is not there, in words.
-    pub(crate) async fn probe(&self) -> Result<(), ConnectError> {
-        let mut first = Ok(());
+    /// The first that is not there.
+    pub(crate) async fn require(&self) -> Result<(), ConnectError> {
+        for upstream in self.by_name.values() {
+            drop(upstream.connect().await?);
+        }
+        Ok(())
+    }
+
+    /// Tries every service once, and tells a person which are not there.
+    pub(crate) async fn probe(&self) {
         for (name, upstream) in &self.by_name {
             let outcome = upstream.connect().await.map(drop);
             self.note(name, upstream, outcome.as_ref().err());
-            first = first.and(outcome);
         }
-        first
     }
 
     /// Serves one stream beside everything else.
@@ -107,7 +111,7 @@ impl Services {
             self.reporter.tell(&Report::UpstreamUnreachable {
                 service: service.to_owned(),
                 target: upstream.target().to_string(),
-                message: format!("{trouble} ({})", trouble.fix()),
+                message: trouble.words(),
             });
         }
     }
@@ -214,16 +218,16 @@ impl Seen {
     fn outcome(&self, exchange: &Exchange) -> (u16, Option<String>) {
         let note = match (exchange.status, exchange.refused_by) {
             (Some(_), Some(server)) => {
-                let host = self.host.as_deref().unwrap_or("the public host name");
+                let host = self.host.as_deref().map_or("the public host name", without_port);
                 Some(format!("{server} refused this host: add {host} to its {}", server.setting()))
             }
             (Some(_), None) if exchange.complete || exchange.upgraded => None,
             (Some(_), None) if self.service_ended => Some(format!("{} stopped in the middle", self.place)),
-            (Some(_), None) => Some("the visitor left in the middle".to_owned()),
+            (Some(_), None) => Some("cut off before the end".to_owned()),
             (None, _) if self.service_ended => {
                 Some(format!("{} closed the connection without an answer", self.place))
             }
-            (None, _) => Some("the visitor left before the answer".to_owned()),
+            (None, _) => Some("cut off before the answer".to_owned()),
         };
         let unanswered = if self.service_ended { 502 } else { VISITOR_LEFT };
         (exchange.status.unwrap_or(unanswered), note)
@@ -235,6 +239,14 @@ impl Drop for Seen {
         // A stream that broke: what was asked is still told.
         self.tap.handle_response_end(self.clock.now());
         self.tell();
+    }
+}
+
+/// Development servers list names, not ports.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
     }
 }
 

@@ -80,13 +80,7 @@ struct DialArgs {
     )]
     relay_address: Option<Address>,
     /// Trust this certificate authority (PEM) beside the public ones
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "relay",
-        env = "HVYM_TUNNEL_RELAY_CA",
-        hide_env = true
-    )]
+    #[arg(long, value_name = "FILE", requires = "relay", env = "HVYM_TUNNEL_RELAY_CA", hide_env = true)]
     relay_ca: Option<PathBuf>,
     /// Allow ws:// to another machine, where everything can be read on the way
     #[arg(long, env = "HVYM_TUNNEL_PLAIN_RELAY", hide_env = true)]
