@@ -82,7 +82,10 @@ fn scripts_find_the_url_in_an_event_and_in_a_file() {
     assert_eq!(get(bound, "/").1, "api");
 
     let told = agent.event("request");
-    assert_eq!((&told["method"], &told["status"], &told["service"]), (&"GET".into(), &200.into(), &"web".into()));
+    assert_eq!(
+        (&told["method"], &told["status"], &told["service"]),
+        (&"GET".into(), &200.into(), &"web".into())
+    );
     agent.signal(Signal::TERM);
     agent.event("stopped");
     assert_eq!(agent.code(), 0);

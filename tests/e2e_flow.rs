@@ -80,7 +80,8 @@ fn a_hundred_visitors_do_not_wait_for_each_other() {
         entering.recv_timeout(PATIENCE).expect("every slow visitor reaches the service");
     }
     let fast: Vec<_> = (0..50).map(|number| visit(format!("/fast/{number}"))).collect();
-    fast.into_iter().for_each(|visitor| visitor.join().expect("a fast visitor is served while the slow wait"));
+    fast.into_iter()
+        .for_each(|visitor| visitor.join().expect("a fast visitor is served while the slow wait"));
     assert!(slow.iter().all(|visitor| !visitor.is_finished()), "a slow visitor was not held");
     door.open();
     slow.into_iter().for_each(|visitor| visitor.join().expect("a slow visitor is served in the end"));
@@ -134,7 +135,8 @@ fn a_large_upload_arrives_byte_for_byte_and_is_never_held() {
         let head = connection.head()?;
         assert_eq!(head.field("content-length"), Some(GIB.to_string().as_str()));
         let verdict = Blocks::new().check(GIB, &mut connection);
-        connection.send(ok(verdict.map_or_else(|error| error.to_string(), |()| "whole".to_owned()).as_bytes()))
+        connection
+            .send(ok(verdict.map_or_else(|error| error.to_string(), |()| "whole".to_owned()).as_bytes()))
     });
     let tunnel = Tunnel::to(origin.port);
     let scales = Scales::new(&tunnel);

@@ -74,7 +74,8 @@ fn each_event_arrives_when_it_is_sent_and_not_later() {
     let (_service, port, tunnel) = python_service();
     let publish = |event: &str| {
         let mut direct = Conversation::dial(port);
-        let post = format!("POST /publish HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{event}", event.len());
+        let post =
+            format!("POST /publish HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{event}", event.len());
         direct.send(post).expect("the service reads");
         assert_eq!(direct.head().expect("an answer").status(), 200);
     };
@@ -129,7 +130,10 @@ fn answers_without_a_body_have_none_and_the_connection_goes_on() {
         head
     };
     let head = ask("HEAD", "/");
-    assert_eq!((head.status(), head.field("content-length"), head.field("x-head")), (200, Some("123456"), Some("yes")));
+    assert_eq!(
+        (head.status(), head.field("content-length"), head.field("x-head")),
+        (200, Some("123456"), Some("yes"))
+    );
     assert_eq!(ask("GET", "/").status(), 418);
     let head = ask("GET", "/204");
     assert_eq!((head.status(), head.field("x-kept"), head.field("content-length")), (204, Some("1"), None));
@@ -173,7 +177,8 @@ fn chunks_flow_both_ways_before_either_side_is_done() {
     visitor.send("0\r\n\r\n").expect("the relay reads");
     let (rest, trailers) = visitor.chunks().expect("the end");
     assert!(rest.is_empty());
-    let trailers: Vec<_> = trailers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.as_str())).collect();
+    let trailers: Vec<_> =
+        trailers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.as_str())).collect();
     assert_eq!(trailers, [("x-count".to_owned(), "3")]);
 }
 
@@ -210,7 +215,9 @@ fn after_an_upgrade_bytes_pass_both_ways_unread() {
         let head = connection.head()?;
         assert_eq!(head.field("upgrade"), Some("Example"), "{head:?}");
         // The first bytes of the new protocol travel with the head.
-        connection.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: Example\r\n\r\n\0hi")?;
+        connection.send(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: Example\r\n\r\n\0hi",
+        )?;
         loop {
             let byte = connection.take(1)?;
             connection.send([byte[0] ^ 0xff])?;

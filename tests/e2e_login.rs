@@ -14,8 +14,8 @@ use hvym_tunnel_tests::program::PATIENCE;
 use hvym_tunnel_tests::tunnel::{Agent, Relay, Tunnel, host_of, request};
 use serde_json::{Value, json};
 use tungstenite::client::IntoClientRequest;
-use tungstenite::protocol::frame::coding::{Data, OpCode};
 use tungstenite::protocol::frame::Frame;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
 use tungstenite::{Message, WebSocket};
 
 /// An agent by hand: a WebSocket to a relay, and nothing that helps.
@@ -67,7 +67,9 @@ impl Link {
         let mut failed = None;
         loop {
             match self.0.read() {
-                Ok(Message::Close(Some(frame))) => return (frame.code.into(), frame.reason.to_string(), failed),
+                Ok(Message::Close(Some(frame))) => {
+                    return (frame.code.into(), frame.reason.to_string(), failed);
+                }
                 Ok(Message::Text(text)) => {
                     let signal: Value = serde_json::from_str(&text).expect("JSON");
                     if signal["type"] == "auth_failed" {

@@ -145,7 +145,11 @@ fn a_field_cannot_choose_another_tunnel() {
     let address = tunnel.agent.ready["address"].as_str().expect("an address");
     let host = tunnel.agent.host();
     let relay_host = format!("localhost:{}", tunnel.relay.port);
-    let lies = [format!("X-Stellar-Address: {address}"), format!("X-Forwarded-Host: {host}"), format!("X-Custom-Domain: {host}")];
+    let lies = [
+        format!("X-Stellar-Address: {address}"),
+        format!("X-Forwarded-Host: {host}"),
+        format!("X-Custom-Domain: {host}"),
+    ];
     let lies: Vec<&str> = lies.iter().map(String::as_str).collect();
     let (head, body) = ask(&tunnel.relay, request(&relay_host, "GET", "/", &lies));
     assert_eq!(head.status(), 200);
@@ -172,7 +176,11 @@ fn hosts_that_lead_nowhere_are_told_so() {
         (get(""), 400, "The request names no valid host"),
         ("GET / HTTP/1.1\r\n\r\n".to_owned(), 400, "The request names no valid host"),
         (request(host, "GET", "/", &["Host: other.example"]), 400, "The request names no valid host"),
-        ("CONNECT example.com:443 HTTP/1.1\r\nHost: example.com\r\n\r\n".to_owned(), 405, "This is not a proxy"),
+        (
+            "CONNECT example.com:443 HTTP/1.1\r\nHost: example.com\r\n\r\n".to_owned(),
+            405,
+            "This is not a proxy",
+        ),
     ];
     for (bytes, status, title) in cases {
         let (head, body) = ask(&tunnel.relay, &bytes);
@@ -208,9 +216,16 @@ fn a_head_without_end_is_cut_off() {
 
 #[test]
 fn an_old_visitor_is_served_in_its_own_way() {
-    let tunnel = Tunnel::to(Origin::answering(|_, _| b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nold\r\n0\r\n\r\n".to_vec()).port);
+    let tunnel = Tunnel::to(
+        Origin::answering(|_, _| {
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nold\r\n0\r\n\r\n".to_vec()
+        })
+        .port,
+    );
     let mut visitor = tunnel.visit();
-    visitor.send(format!("GET / HTTP/1.0\r\nHost: {}\r\n\r\n", tunnel.agent.host())).expect("the relay reads");
+    visitor
+        .send(format!("GET / HTTP/1.0\r\nHost: {}\r\n\r\n", tunnel.agent.host()))
+        .expect("the relay reads");
     let head = visitor.head().expect("an answer");
     assert_eq!((head.status(), head.field("transfer-encoding")), (200, None));
     assert_eq!(visitor.rest().expect("an end"), b"old");

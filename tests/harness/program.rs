@@ -76,7 +76,8 @@ impl Home {
         for name in ["identity.key", "relay.key"] {
             let path = home.path("config/hvym-tunnel").join(name);
             fs::write(&path, key.secret()).expect("a folder takes a file");
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("its owner may change a mode");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600))
+                .expect("its owner may change a mode");
         }
         home
     }
@@ -180,7 +181,8 @@ impl Program {
         loop {
             let line = self.out.next(PATIENCE);
             let line = line.unwrap_or_else(|error| panic!("no event {name} ({error}): {self:?}"));
-            let event: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{line:?} is no event: {e}"));
+            let event: Value =
+                serde_json::from_str(&line).unwrap_or_else(|e| panic!("{line:?} is no event: {e}"));
             if event["event"] == name {
                 return event;
             }

@@ -86,8 +86,7 @@ impl Agent {
     /// The same, with the identity of `home`.
     pub fn start_in(home: Home, relay: &Relay, target: u16, arguments: &[&str]) -> Self {
         let (url, target) = (relay.url(), target.to_string());
-        let mut program =
-            home.start(&[&["expose", &target, "--json", "--relay", &url], arguments].concat());
+        let mut program = home.start(&[&["expose", &target, "--json", "--relay", &url], arguments].concat());
         let ready = program.event("ready");
         Agent { program, ready, home }
     }
