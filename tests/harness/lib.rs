@@ -2,6 +2,7 @@
 
 pub mod golden;
 pub mod keys;
+pub mod peer;
 
 pub use golden::golden;
 pub use keys::Key;
