@@ -1,7 +1,12 @@
-//! The harness: two machines, one seed, no sockets.
+//! The harness: two machines, one seed, no sockets; and what a test against a foreign implementation needs.
 
+pub mod apps;
+pub mod frames;
 pub mod golden;
 pub mod keys;
+pub mod meeting;
+pub mod node;
+pub mod pipe;
 
 pub use golden::golden;
 pub use keys::Key;
