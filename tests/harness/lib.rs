@@ -8,6 +8,7 @@ pub mod keys;
 pub mod meeting;
 pub mod node;
 pub mod pair;
+pub mod peer;
 pub mod pipe;
 pub mod wire;
 
