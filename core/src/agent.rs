@@ -317,7 +317,7 @@ impl Agent {
                 AgentEvent::Told { code, message, hint }
             }
             // What only a relay is told.
-            LinkEvent::Signal(_) | LinkEvent::Admit(_) => return,
+            LinkEvent::Signal(_) | LinkEvent::Admit(_) | LinkEvent::Room => return,
         };
         self.events.push_back(event);
     }

@@ -16,6 +16,7 @@ use cli::exit::{Exit, Failure};
 use cli::report::{Report, Reporter};
 use cli::signals::StopSignals;
 use cli::{Cli, Command};
+use io::executor;
 use key::{Identity, Source};
 
 fn main() -> ExitCode {
@@ -37,12 +38,12 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), Failure> {
         Command::Expose(arguments) => {
             let (source, options) = arguments.options()?;
             let identity = identity(&source, reporter)?;
-            io::executor::block_on(agent::run(identity, options, reporter.clone(), signals()?))
+            executor::block_on(agent::run(identity, options, reporter.clone(), signals()?))
         }
         Command::Relay(arguments) => {
             let (source, options) = arguments.options()?;
             let identity = identity(&source, reporter)?;
-            io::executor::block_on(relay::run(identity, options, reporter.clone(), signals()?))
+            executor::block_on(relay::run(identity, options, reporter.clone(), signals()?))
         }
         command => cli::print(command),
     }

@@ -180,6 +180,7 @@ impl Link {
                 MuxEvent::Writable(id) => self.on_stream(StreamEvent::Writable(id)),
                 MuxEvent::Reset(id, _) if self.openings.contains(id) => self.openings.remove(id),
                 MuxEvent::Reset(id, reason) => self.on_stream(StreamEvent::Reset(id, reason)),
+                MuxEvent::OpenReady => self.events.push_back(LinkEvent::Room),
                 _ => {}
             }
         }

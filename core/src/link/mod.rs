@@ -59,6 +59,13 @@ pub enum StreamEvent {
     Reset(StreamId, ResetReason),
 }
 
+impl OpenStreamError {
+    /// Whether waiting helps: the link is up and full, and [`LinkEvent::Room`] follows.
+    pub fn is_for_want_of_room(&self) -> bool {
+        matches!(self, OpenStreamError::Refused(OpenError::TooMany | OpenError::AckBacklog))
+    }
+}
+
 impl StreamEvent {
     /// The stream it is about.
     pub fn id(&self) -> StreamId {
@@ -84,6 +91,8 @@ pub enum LinkEvent {
     Signal(Signal),
     /// Something happened to a stream.
     Stream(StreamEvent),
+    /// Opening a stream, which was refused for want of room, may succeed again.
+    Room,
     /// A fresh round trip time.
     Latency(Duration),
     /// The end; nothing follows.

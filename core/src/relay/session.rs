@@ -41,6 +41,8 @@ pub enum SessionEvent {
     Unbound(String),
     /// Something happened to a stream.
     Stream(StreamEvent),
+    /// Opening a stream, which was refused for want of room, may succeed again.
+    Room,
     /// A fresh round trip time to the agent.
     Latency(Duration),
     /// The end; every stream is closed, nothing follows.
@@ -176,6 +178,7 @@ impl Session {
                 None
             }
             LinkEvent::Stream(event) => Some(SessionEvent::Stream(event)),
+            LinkEvent::Room => Some(SessionEvent::Room),
             LinkEvent::Latency(rtt) => Some(SessionEvent::Latency(rtt)),
             LinkEvent::Down(reason) => Some(SessionEvent::Closed(reason)),
             // What only an agent is told, and what the owner knows because it caused it.

@@ -51,7 +51,9 @@ async fn head(stream: &mut TunnelStream, clock: Clock) -> io::Result<(RequestHea
         match RequestHead::parse(&gathered) {
             Ok(Some((head, _))) => return Ok((head, started)),
             Ok(None) if room > bytes.len() => {}
-            Ok(None) => return Err(io::Error::new(io::ErrorKind::InvalidData, "the head of a request is too long")),
+            Ok(None) => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "the head of a request is too long"));
+            }
             Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
         }
     }

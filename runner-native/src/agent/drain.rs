@@ -99,13 +99,15 @@ impl<L> Finishing<L> {
 }
 
 impl<L: AsyncRead + Unpin> AsyncRead for Finishing<L> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let read = Pin::new(&mut self.local).poll_read(cx, buf);
-        if read.is_pending() && self.ticket.is_asked_to_finish(cx) && self.idle.load(Ordering::Acquire) {
+        let over = match &read {
+            Poll::Pending => self.ticket.is_asked_to_finish(cx),
+            // Closing before the whole question was read is a reset (RFC 9112 section 9.6), and yet a whole answer.
+            Poll::Ready(Err(error)) => error.kind() == io::ErrorKind::ConnectionReset,
+            Poll::Ready(Ok(_)) => false,
+        };
+        if over && self.idle.load(Ordering::Acquire) {
             return Poll::Ready(Ok(0));
         }
         read

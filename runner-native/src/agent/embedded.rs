@@ -2,19 +2,15 @@
 //!
 //! It is the same relay as any other, and the agent trusts it no more than its address deserves.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use hvym_tunnel_core::stellar::Address;
 
 use crate::cli::exit::{Exit, Failure};
-use crate::config::{Keepalive, Policy, PublicScheme, RelayOptions};
+use crate::config::Keepalive;
 use crate::key::Identity;
 use crate::relay::{Relay, RelaySettings};
 use crate::target::RelayUrl;
-
-/// Below it every browser finds this machine without asking anybody (RFC 6761 section 6.3).
-const DOMAIN: &str = "localhost";
 
 /// A relay that lives as long as the agent does.
 pub(crate) struct Embedded {
@@ -36,19 +32,10 @@ pub(crate) struct Place {
 /// No entropy, or no free port.
 pub(crate) fn start(keepalive: Keepalive) -> Result<Embedded, Failure> {
     let identity = Identity::generate().map_err(|error| Failure::new(Exit::Unexpected, error.to_string()))?;
-    let options = RelayOptions {
-        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        domain: DOMAIN.to_owned(),
-        public_scheme: PublicScheme::Http,
-        public_port: None,
-        tls: None,
-        services: Vec::new(),
-        require_challenge: false,
-        policy: Policy::Takeover,
-        keepalive,
-    };
+    let mut settings = RelaySettings::loopback();
+    settings.options.keepalive = keepalive;
     let address = identity.address();
-    let relay = Relay::start(address, RelaySettings::from(options), Arc::new(drop))?;
+    let relay = Relay::start(address, settings, Arc::new(drop))?;
     Ok(Embedded { relay, address })
 }
 

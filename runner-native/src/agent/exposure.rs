@@ -29,7 +29,7 @@ const COUNTDOWN: Duration = Duration::from_secs(1);
 /// How long the last words to the relay may take. They are on the way already; a network that is gone never says so.
 const GOODBYE_LIMIT: Duration = Duration::from_secs(1);
 
-type Dial = Pin<Box<dyn Future<Output = Result<Socket, Close>> + Send>>;
+type Dial = Pin<Box<dyn Future<Output = Result<Box<Socket>, Close>> + Send>>;
 
 /// One run of `expose`.
 pub(crate) struct Exposure {
@@ -50,7 +50,7 @@ pub(crate) struct Exposure {
 /// Why the loop woke.
 enum Woke {
     Stop(Stop),
-    Dialled(Result<Socket, Close>),
+    Dialled(Result<Box<Socket>, Close>),
     Happened(Happened<AgentEvent>),
     Changed(Change),
     Finished,
@@ -150,7 +150,7 @@ impl Exposure {
             Woke::Finished => return Ok(Next::End),
             Woke::Dialled(Ok(socket)) => {
                 self.dial = None;
-                self.driver.attach(socket);
+                self.driver.attach(*socket);
                 let wall = self.clock.wall();
                 self.agent.with(|agent, now| agent.handle_open(wall, now));
             }
@@ -177,7 +177,7 @@ impl Exposure {
             AgentEvent::Dial(target) => {
                 let options = self.dial_options.clone();
                 // On the executor, so that a slow resolver or handshake never holds up the loop.
-                let dial = spawn(async move { socket::dial(&target, &options).await });
+                let dial = spawn(async move { socket::dial(&target, &options).await.map(Box::new) });
                 self.dial = Some(Box::pin(dial));
             }
             AgentEvent::Sign(input) => {
@@ -201,7 +201,9 @@ impl Exposure {
                 let message = "it is going away; I connect again".to_owned();
                 self.reporter.tell(&Report::Told { code: "drain".to_owned(), message, hint: None });
             }
-            AgentEvent::Told { code, message, hint } => self.reporter.tell(&Report::Told { code, message, hint }),
+            AgentEvent::Told { code, message, hint } => {
+                self.reporter.tell(&Report::Told { code, message, hint })
+            }
             AgentEvent::Down { reason, retry_at } => {
                 self.dial = None;
                 if self.drain_until.is_some() {
@@ -218,7 +220,7 @@ impl Exposure {
     /// Tells a person at once, and not only when a visitor comes, that a service is not there.
     fn look_for_services(&self) {
         let services = Arc::clone(&self.services);
-        spawn(async move { drop(services.probe().await) }).detach();
+        spawn(async move { services.probe().await }).detach();
     }
 
     /// The first wish to stop lets running streams finish; the second does not.

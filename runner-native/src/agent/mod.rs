@@ -6,6 +6,7 @@ mod answer;
 mod drain;
 mod embedded;
 mod exposure;
+mod rehost;
 mod serve;
 mod standing;
 mod surroundings;
@@ -50,9 +51,9 @@ pub(crate) async fn run(
     signals: StopSignals,
 ) -> Result<(), Failure> {
     let clock = Clock::new();
-    let services = Services::new(&options.bindings, reporter.clone(), clock);
+    let services = Services::new(&options.bindings, options.host_header.clone(), reporter.clone(), clock);
     if options.require_upstream {
-        services.probe().await.map_err(|error| {
+        services.require().await.map_err(|error| {
             Failure::new(Exit::UpstreamUnreachable, error.to_string())
                 .with_hint("start it first, or leave out --require-upstream")
         })?;
@@ -124,7 +125,7 @@ fn agent_config(identity: Address, place: &Place, options: &ExposeOptions) -> Ag
                 ping_interval: options.keepalive.interval,
                 ping_timeout: options.keepalive.timeout,
             },
-            mux: MuxConfig::default(),
+            mux: MuxConfig::agent(),
         },
         backoff: BackoffConfig {
             initial: options.retry.initial,

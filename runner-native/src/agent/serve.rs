@@ -1,6 +1,6 @@
 //! Serves the streams that the relay opens: finds the service, reaches it, moves bytes, and says what became of it.
 //!
-//! It changes no byte on the way. What it tells of HTTP it sees through a passive tap.
+//! Unless `--host-header` is given it changes no byte on the way. What it tells of HTTP it sees through a passive tap.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,6 +13,7 @@ use hvym_tunnel_core::http1::{Exchange, Page, Tap};
 
 use super::answer::{self, Answered};
 use super::drain::{Drain, Finishing};
+use super::rehost::{Rehost, Rehosted};
 use super::upstream::{ConnectError, Upstream};
 use crate::cli::report::{Report, Reporter};
 use crate::io::clock::Clock;
@@ -29,6 +30,8 @@ const VISITOR_LEFT: u16 = 499;
 /// What is exposed, and everything that serving a stream of it needs.
 pub(crate) struct Services {
     by_name: BTreeMap<String, Upstream>,
+    /// What services see as `Host`, if not what visitors sent.
+    host_header: Option<String>,
     reporter: Reporter,
     clock: Clock,
     drain: Drain,
@@ -36,12 +39,16 @@ pub(crate) struct Services {
 
 impl Services {
     /// Serves `bindings`; nothing is connected yet.
-    pub(crate) fn new(bindings: &[Binding], reporter: Reporter, clock: Clock) -> Arc<Self> {
-        let upstream = |binding: &Binding| {
-            (binding.service.as_str().to_owned(), Upstream::new(binding.target.clone()))
-        };
+    pub(crate) fn new(
+        bindings: &[Binding],
+        host_header: Option<String>,
+        reporter: Reporter,
+        clock: Clock,
+    ) -> Arc<Self> {
+        let upstream =
+            |binding: &Binding| (binding.service.as_str().to_owned(), Upstream::new(binding.target.clone()));
         let by_name = bindings.iter().map(upstream).collect();
-        Arc::new(Self { by_name, reporter, clock, drain: Drain::new() })
+        Arc::new(Self { by_name, host_header, reporter, clock, drain: Drain::new() })
     }
 
     /// The streams that run.
@@ -54,18 +61,23 @@ impl Services {
         self.by_name.keys().map(String::as_str)
     }
 
-    /// Tries every service once, and tells a person which are not there.
+    /// Tries every service once.
     ///
     /// # Errors
-    /// The first that is not there, in words.
-    pub(crate) async fn probe(&self) -> Result<(), ConnectError> {
-        let mut first = Ok(());
+    /// The first that is not there.
+    pub(crate) async fn require(&self) -> Result<(), ConnectError> {
+        for upstream in self.by_name.values() {
+            drop(upstream.connect().await?);
+        }
+        Ok(())
+    }
+
+    /// Tries every service once, and tells a person which are not there.
+    pub(crate) async fn probe(&self) {
         for (name, upstream) in &self.by_name {
             let outcome = upstream.connect().await.map(drop);
             self.note(name, upstream, outcome.as_ref().err());
-            first = first.and(outcome);
         }
-        first
     }
 
     /// Serves one stream beside everything else.
@@ -92,7 +104,8 @@ impl Services {
             (Ok(local), Proto::Http) => {
                 let mut seen = Seen::new(self, name, upstream, opening.host);
                 let idle = Arc::clone(&seen.idle);
-                let local = Finishing::new(local, ticket, idle);
+                let rehost = self.host_header.as_deref().map(Rehost::new);
+                let local = Finishing::new(Rehosted::new(local, rehost), ticket, idle);
                 splice(stream, local, move |way, bytes| seen.pass(way, bytes)).await
             }
             (Ok(local), Proto::Tcp) => splice(stream, local, |_, _| ()).await,
@@ -107,7 +120,7 @@ impl Services {
             self.reporter.tell(&Report::UpstreamUnreachable {
                 service: service.to_owned(),
                 target: upstream.target().to_string(),
-                message: format!("{trouble} ({})", trouble.fix()),
+                message: trouble.words(),
             });
         }
     }
@@ -161,6 +174,8 @@ struct Seen {
     /// For hints: where the service is, and by which name the visitor asked for it.
     place: String,
     host: Option<String>,
+    /// Whether the service saw another host than the visitor asked for.
+    is_rehosted: bool,
     /// Whether the stream is between two requests.
     idle: Arc<AtomicBool>,
     /// Whether the service ended its half.
@@ -176,6 +191,7 @@ impl Seen {
             service: services.name_if_needed(name),
             place: upstream.target().authority(),
             host,
+            is_rehosted: services.host_header.is_some(),
             idle: Arc::default(),
             service_ended: false,
         }
@@ -213,17 +229,20 @@ impl Seen {
 
     fn outcome(&self, exchange: &Exchange) -> (u16, Option<String>) {
         let note = match (exchange.status, exchange.refused_by) {
+            (Some(_), Some(server)) if server.host_header_helps() && !self.is_rehosted => {
+                Some(format!("{server} refused this host: rerun with --host-header {}", self.place))
+            }
             (Some(_), Some(server)) => {
-                let host = self.host.as_deref().unwrap_or("the public host name");
+                let host = self.host.as_deref().map_or("the public host name", without_port);
                 Some(format!("{server} refused this host: add {host} to its {}", server.setting()))
             }
             (Some(_), None) if exchange.complete || exchange.upgraded => None,
             (Some(_), None) if self.service_ended => Some(format!("{} stopped in the middle", self.place)),
-            (Some(_), None) => Some("the visitor left in the middle".to_owned()),
+            (Some(_), None) => Some("cut off before the end".to_owned()),
             (None, _) if self.service_ended => {
                 Some(format!("{} closed the connection without an answer", self.place))
             }
-            (None, _) => Some("the visitor left before the answer".to_owned()),
+            (None, _) => Some("cut off before the answer".to_owned()),
         };
         let unanswered = if self.service_ended { 502 } else { VISITOR_LEFT };
         (exchange.status.unwrap_or(unanswered), note)
@@ -235,6 +254,14 @@ impl Drop for Seen {
         // A stream that broke: what was asked is still told.
         self.tap.handle_response_end(self.clock.now());
         self.tell();
+    }
+}
+
+/// Development servers list names, not ports.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
     }
 }
 

@@ -80,7 +80,12 @@ impl Standing {
     ///
     /// # Errors
     /// See [`Self::handle_refused`].
-    pub(crate) fn handle_bound(&mut self, service: String, url: Option<String>, now: Instant) -> Result<(), Failure> {
+    pub(crate) fn handle_bound(
+        &mut self,
+        service: String,
+        url: Option<String>,
+        now: Instant,
+    ) -> Result<(), Failure> {
         let url = url.or_else(|| self.endpoint.clone()).unwrap_or_default();
         self.answers.insert(service, Some(url));
         self.settle(None, now)
@@ -165,8 +170,11 @@ impl Standing {
         if self.is_ready || self.bindings.iter().any(|b| !self.answers.contains_key(b.service.as_str())) {
             return Ok(());
         }
-        let bound: Vec<(&Binding, &String)> =
-            self.bindings.iter().filter_map(|b| Some((b, self.answers.get(b.service.as_str())?.as_ref()?))).collect();
+        let bound: Vec<(&Binding, &String)> = self
+            .bindings
+            .iter()
+            .filter_map(|b| Some((b, self.answers.get(b.service.as_str())?.as_ref()?)))
+            .collect();
         let [(first, url), others @ ..] = bound.as_slice() else {
             return refusal.map_or(Ok(()), Err);
         };

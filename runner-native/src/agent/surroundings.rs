@@ -15,10 +15,8 @@ const TICK: Duration = Duration::from_secs(2);
 /// machine is late by less.
 const SLACK: Duration = Duration::from_secs(3);
 /// Addresses on the other side of any default route; they are reserved (RFC 5737, RFC 3849) and nothing is sent to them.
-const FAR_AWAY: [IpAddr; 2] = [
-    IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
-    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
-];
+const FAR_AWAY: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))];
 
 /// From which of our addresses the world is reached, by either family.
 type Routes = [Option<IpAddr>; FAR_AWAY.len()];

@@ -15,6 +15,7 @@ use smol::net::TcpStream;
 use thiserror::Error;
 
 use crate::io::clock::within;
+use crate::io::socket::words;
 use crate::io::tls::{self, Trust};
 use crate::target::{Scheme, Target};
 
@@ -43,7 +44,13 @@ pub(crate) enum ConnectError {
     /// Nobody said yes or no in [`CONNECT_TIMEOUT`].
     #[error("{0} did not answer within {limit} s", limit = CONNECT_TIMEOUT.as_secs())]
     TimedOut(String),
-    /// Connected, but TLS could not be agreed on.
+    /// Connected, but nobody vouches for the certificate.
+    #[error("the certificate of {0} is not trusted")]
+    Untrusted(String),
+    /// Connected, but what came back is not TLS.
+    #[error("{0} does not speak TLS")]
+    NotTls(String),
+    /// Connected, and TLS failed in another way.
     #[error("TLS with {0} failed: {1}")]
     Tls(String, String),
     /// Anything else the system says.
@@ -57,13 +64,18 @@ impl ConnectError {
         if matches!(self, ConnectError::TimedOut(_)) { 504 } else { 502 }
     }
 
-    /// What the owner of the service can do about it.
-    pub(crate) fn fix(&self) -> String {
+    /// What the owner of the service is told: what is wrong, and the way out.
+    pub(crate) fn words(&self) -> String {
         match self {
-            ConnectError::Refused(_) => "start it; I keep trying".to_owned(),
-            ConnectError::Unresolved(..) => "check the name; I keep trying".to_owned(),
-            ConnectError::TimedOut(_) | ConnectError::Failed(..) => "is it running? I keep trying".to_owned(),
-            ConnectError::Tls(place, _) => format!("if it speaks TLS with a certificate of its own, expose https+insecure://{place}; if it speaks none, http://{place}"),
+            ConnectError::Refused(_) => format!("{self} (start it; I keep trying)"),
+            ConnectError::Unresolved(..) => format!("{self} (check the name; I keep trying)"),
+            ConnectError::Untrusted(place) => {
+                format!("{self} (if it is your own, expose https+insecure://{place})")
+            }
+            ConnectError::NotTls(place) => format!("{self} (expose http://{place})"),
+            ConnectError::TimedOut(_) | ConnectError::Tls(..) | ConnectError::Failed(..) => {
+                format!("{self} (is it running? I keep trying)")
+            }
         }
     }
 }
@@ -89,7 +101,7 @@ impl Upstream {
                 Scheme::Https { verify: false } => Trust::Anyone,
             };
             let secured = tls::client(tcp, &self.target.host, trust).await;
-            let secured = secured.map_err(|e| ConnectError::Tls(self.target.authority(), e.to_string()))?;
+            let secured = secured.map_err(|error| self.explain_tls(&error))?;
             Ok(Local::Tls(Box::new(secured)))
         };
         let timed_out = || Err(ConnectError::TimedOut(self.target.authority()));
@@ -129,13 +141,23 @@ impl Upstream {
                 None => worst = worse(worst, ConnectError::TimedOut(self.target.authority())),
             }
         }
-        Err(worst.unwrap_or_else(|| ConnectError::Unresolved(self.target.host.clone(), "no address".to_owned())))
+        Err(worst
+            .unwrap_or_else(|| ConnectError::Unresolved(self.target.host.clone(), "no address".to_owned())))
     }
 
     fn explain(&self, error: &io::Error) -> ConnectError {
         match error.kind() {
             io::ErrorKind::ConnectionRefused => ConnectError::Refused(self.target.authority()),
-            _ => ConnectError::Failed(self.target.authority(), error.to_string()),
+            _ => ConnectError::Failed(self.target.authority(), words(error)),
+        }
+    }
+
+    fn explain_tls(&self, error: &io::Error) -> ConnectError {
+        let place = self.target.authority();
+        match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(rustls::Error::InvalidCertificate(_)) => ConnectError::Untrusted(place),
+            Some(rustls::Error::InvalidMessage(_)) => ConnectError::NotTls(place),
+            _ => ConnectError::Tls(place, words(error)),
         }
     }
 
@@ -152,7 +174,7 @@ impl Upstream {
         }
         smol::net::resolve((host.as_str(), *port))
             .await
-            .map_err(|error| ConnectError::Unresolved(host.clone(), error.to_string()))
+            .map_err(|error| ConnectError::Unresolved(host.clone(), words(&error)))
     }
 }
 

@@ -17,6 +17,7 @@ use hvym_tunnel_core::stellar::Address;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
+use super::live::Live;
 use super::phases::Pass;
 use super::reply::{self, Answer};
 use super::roster::{Admission, SessionKey};
@@ -53,6 +54,7 @@ pub(super) fn answer(visitor: &Visitor, mut request: Request<Incoming>) -> Answe
     }
     let credential = credential(request.headers());
     let upgrade = hyper::upgrade::on(&mut request);
+    visitor.give_away();
     spawn(welcome(Arc::clone(board), visitor.peer, credential, upgrade, pass)).detach();
     let mut answer = reply::empty(StatusCode::SWITCHING_PROTOCOLS);
     let fields = answer.headers_mut();
@@ -101,16 +103,16 @@ async fn welcome(
     let socket = socket::accepted(upgrade::reclaim(upgraded)).await;
     let (clock, config) = (board.clock, board.session.clone());
     let session = Session::new(config, &credential, clock.wall(), clock::seed(), clock.now());
-    let session = Handle::new(session, clock);
-    let mut driver = Driver::new(session.clone());
+    let live = Live::new(Handle::new(session, clock));
+    let mut driver = Driver::new(live.session.clone());
     driver.attach(socket);
-    let Some(key) = board.roster.enter(session.clone()) else {
+    let Some(key) = board.roster.enter(live.clone()) else {
         let full = DownReason::Overloaded("this relay has no room for another agent".to_owned());
-        session.with(|session, now| session.refuse(full, now));
+        live.session.with(|session, now| session.refuse(full, now));
         let _flushed = within(CLOSE_TIMEOUT, driver.next()).await;
         return;
     };
-    let mut seat = Seat { board, session, key, peer, address: None, _pass: pass };
+    let mut seat = Seat { board, live, key, peer, address: None, _pass: pass };
     let reason = loop {
         match driver.next().await {
             Happened::Event(SessionEvent::Closed(reason)) => break reason,
@@ -127,7 +129,7 @@ async fn welcome(
 /// The place of one session in its relay; whatever happens to its task, the place is freed.
 struct Seat {
     board: Arc<Switchboard>,
-    session: Handle<Session>,
+    live: Live,
     key: SessionKey,
     peer: SocketAddr,
     /// Known once it was let in.
@@ -150,6 +152,7 @@ impl Seat {
                 tracing::info!(address = ?self.address, service, "unbound");
             }
             SessionEvent::Latency(rtt) => tracing::trace!(address = ?self.address, ?rtt, "latency"),
+            SessionEvent::Room => self.live.wake(),
             // Streams are the driver's, the end is the loop's.
             SessionEvent::Stream(_) | SessionEvent::Closed(_) => {}
         }
@@ -157,13 +160,15 @@ impl Seat {
 
     fn on_admit(&mut self, address: Address) {
         match self.board.roster.admit(self.key, address) {
-            Admission::Conflict => self.session.with(|session, now| session.refuse(DownReason::Replaced, now)),
+            Admission::Conflict => {
+                self.live.session.with(|session, now| session.refuse(DownReason::Replaced, now))
+            }
             Admission::Entered(old) => {
                 self.address = Some(address);
                 let url = self.board.url(&address, None);
-                self.session.with(|session, now| session.admit(url.clone(), now));
+                self.live.session.with(|session, now| session.admit(url.clone(), now));
                 if let Some(old) = old {
-                    old.with(|session, now| session.refuse(DownReason::Replaced, now));
+                    old.session.with(|session, now| session.refuse(DownReason::Replaced, now));
                 }
                 self.board.tell(RelayEvent::AgentJoined { address, url, peer: self.peer });
             }
@@ -175,11 +180,11 @@ impl Seat {
         if service.proto == Proto::Tcp {
             let error = "this relay serves HTTP services only".to_owned();
             let refusal = BindRefusal { code: "not_offered", error };
-            self.session.with(|session, now| session.decline(&service.name, &refusal, now));
+            self.live.session.with(|session, now| session.decline(&service.name, &refusal, now));
             return;
         }
         let name = service.name.clone();
-        let url = self.session.with(|session, now| {
+        let url = self.live.session.with(|session, now| {
             // The first service is at the bare address, which a wildcard certificate covers.
             let first = session.service(None).is_none_or(|first| first.name == name);
             let url = self.board.url(&address, Some(name.as_str()).filter(|_| !first));
@@ -191,6 +196,7 @@ impl Seat {
 
     fn on_closed(&self, reason: DownReason) {
         self.board.roster.leave(self.key, self.address.as_ref());
+        self.live.wake();
         match self.address {
             Some(address) => self.board.tell(RelayEvent::AgentLeft { address, reason }),
             None => tracing::info!(peer = %self.peer, %reason, "an agent was not let in"),

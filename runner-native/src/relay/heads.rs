@@ -257,10 +257,18 @@ mod tests {
     #[test]
     fn an_ipv6_visitor_is_bracketed_and_a_mapped_one_is_ipv4() {
         let mut headers = HeaderMap::new();
-        introduce(&mut headers, "h", &Origin { peer: "2001:db8::1".parse().expect("an address"), scheme: "http" });
+        introduce(
+            &mut headers,
+            "h",
+            &Origin { peer: "2001:db8::1".parse().expect("an address"), scheme: "http" },
+        );
         assert_eq!(headers[FORWARDED], "for=\"[2001:db8::1]\";host=\"h\";proto=http");
         assert_eq!(headers[FORWARDED_FOR], "2001:db8::1");
-        introduce(&mut headers, "h", &Origin { peer: "::ffff:192.0.2.1".parse().expect("an address"), scheme: "http" });
+        introduce(
+            &mut headers,
+            "h",
+            &Origin { peer: "::ffff:192.0.2.1".parse().expect("an address"), scheme: "http" },
+        );
         assert_eq!(headers[FORWARDED_FOR], "192.0.2.1");
     }
 
@@ -290,7 +298,10 @@ mod tests {
     fn an_upgrade_is_passed_on_only_when_the_connection_means_it() {
         let mut meant = head("/", &[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]);
         assert_eq!(toward_service(&mut meant, "h", &origin()), Some(HeaderValue::from_static("websocket")));
-        assert_eq!((&meant.headers[CONNECTION], &meant.headers[UPGRADE]), (&"upgrade".parse().expect("a value"), &"websocket".parse().expect("a value")));
+        assert_eq!(
+            (&meant.headers[CONNECTION], &meant.headers[UPGRADE]),
+            (&"upgrade".parse().expect("a value"), &"websocket".parse().expect("a value"))
+        );
         let mut stray = head("/", &[("upgrade", "h2c")]);
         assert_eq!(toward_service(&mut stray, "h", &origin()), None);
         assert!(!stray.headers.contains_key(UPGRADE));

@@ -2,6 +2,7 @@
 //!
 //! One stream for each request: nothing of one visitor can reach another, and a stale connection is never reused.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,31 +11,31 @@ use std::time::Duration;
 
 use async_executor::Task;
 use bytes::Bytes;
+use futures_util::io::{AsyncRead, AsyncWrite};
 use http::{Request, Response, StatusCode, request};
 use hvym_tunnel_core::dialect::Opening;
 use hvym_tunnel_core::http1::{Format, Page};
-use hvym_tunnel_core::link::OpenStreamError;
-use hvym_tunnel_core::relay::{Name, Session};
+use hvym_tunnel_core::relay::Name;
 use hvym_tunnel_core::time::Instant;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1;
 
 use super::heads::{self, Origin};
+use super::live::Live;
 use super::phases::Pass;
 use super::reply::{self, Answer, Relayed, Reply};
 use super::settings::{MAX_FIELDS, MAX_HEAD_BYTES};
 use super::visitors::Visitor;
 use super::{pages, upgrade};
 use crate::io::clock::{Clock, within};
-use crate::io::driver::Handle;
 use crate::io::executor::spawn;
 use crate::io::hyper::Io;
 use crate::io::stream::TunnelStream;
 
-/// Passes one request on to the agent behind `session`.
+/// Passes one request on to the agent behind `live`.
 pub(super) async fn forward(
     visitor: &Visitor,
-    session: Handle<Session>,
+    live: Live,
     name: Name,
     host: String,
     mut request: Request<Incoming>,
@@ -45,7 +46,7 @@ pub(super) async fn forward(
         return reply::page(&pages::draining(), format);
     };
     let id = board.request_id();
-    let stream = match open(&session, &name, opening(visitor, &host, id.clone())) {
+    let stream = match live.open(&name, opening(visitor, &host, id.clone())).await {
         Ok(stream) => stream,
         Err(page) => return reply::page(&page, format),
     };
@@ -63,7 +64,7 @@ pub(super) async fn forward(
             upgrade::join(visitor, visitor_upgrade, response, connection, pass)
         }
         Ok(_) => reply::page(&pages::bad_answer(), format),
-        Err(failure) => failed(failure, &id, &session, &name, format),
+        Err(failure) => failed(failure, &id, &live, &name, format),
     }
 }
 
@@ -74,26 +75,6 @@ fn opening(visitor: &Visitor, host: &str, id: String) -> Opening {
         id: Some(id),
         ..Opening::default()
     }
-}
-
-/// Opens a stream for the service that `name` means; the page says why there is none.
-fn open(session: &Handle<Session>, name: &Name, mut opening: Opening) -> Result<TunnelStream, Page> {
-    let id = session.with(|session, now| {
-        if !session.is_up() {
-            return Err(Page::no_agent(&name.address.to_string()));
-        }
-        let Some(service) = session.service(name.service.as_deref()) else {
-            return Err(name.service.as_ref().map_or_else(pages::nothing_offered, |n| Page::unknown_service(n)));
-        };
-        opening.service.clone_from(&service.name);
-        opening.proto = service.proto;
-        session.open(&opening, now).map_err(|error| match error {
-            OpenStreamError::NotUp => Page::no_agent(&name.address.to_string()),
-            OpenStreamError::Refused(_) | OpenStreamError::NoRoom => pages::overloaded(),
-            OpenStreamError::Opening(_) => Page::bad_host(),
-        })
-    })?;
-    Ok(session.stream(id))
 }
 
 /// Why no response head came.
@@ -114,7 +95,7 @@ async fn send(
         .preserve_header_case(true)
         .max_headers(MAX_FIELDS)
         .max_header_size(MAX_HEAD_BYTES)
-        .handshake(Io(stream))
+        .handshake(Io(ServiceWire(stream)))
         .await
         .map_err(Failure::Http)?;
     let connection = spawn(async move {
@@ -137,15 +118,40 @@ fn relayed(response: Response<Incoming>, connection: Task<()>, pass: Pass) -> An
     Response::from_parts(head, Reply::Relayed(Relayed::new(body, connection, pass)))
 }
 
-fn failed(failure: Failure, id: &str, session: &Handle<Session>, name: &Name, format: Format) -> Answer {
+fn failed(failure: Failure, id: &str, live: &Live, name: &Name, format: Format) -> Answer {
     let page = match failure {
         Failure::TooLate => Page::upstream_timeout(),
         Failure::Http(error) => {
             tracing::debug!(id, %error, address = %name.address, "no response");
-            if session.with(|session, _| session.is_up()) { pages::bad_answer() } else { Page::agent_lost() }
+            if live.is_up() { pages::bad_answer() } else { Page::agent_lost() }
         }
     };
     reply::page(&page, format)
+}
+
+/// A stream to a service that may answer before it has taken the whole question: what it no longer takes is
+/// dropped, and whether there is an answer is for reading to find out.
+pub(super) struct ServiceWire(pub(super) TunnelStream);
+
+impl AsyncRead for ServiceWire {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for ServiceWire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.0).poll_write(cx, buf));
+        Poll::Ready(Ok(written.unwrap_or(buf.len())))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_close(cx)
+    }
 }
 
 /// What `work` came to, unless `limit` passes after the last move of the request's body.

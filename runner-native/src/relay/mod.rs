@@ -9,8 +9,10 @@
 //! It runs by itself, and inside `expose` for somebody who has no relay. What a session may do is the core's.
 
 mod connect;
+mod descriptors;
 mod heads;
 mod ingress;
+mod live;
 mod pages;
 mod phases;
 mod reply;
@@ -18,9 +20,13 @@ mod roster;
 mod settings;
 mod surface;
 mod switchboard;
+mod timer;
 mod tls;
 mod upgrade;
 mod visitors;
+
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::SocketAddr;
@@ -68,12 +74,18 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Failure {
         let hint = match &error {
             StartError::Listen { error, .. } => match error.kind() {
-                io::ErrorKind::AddrInUse => "something listens there already: stop it, or choose another --listen",
+                io::ErrorKind::AddrInUse => {
+                    "something listens there already: stop it, or choose another --listen"
+                }
                 io::ErrorKind::AddrNotAvailable => "no network interface of this machine has this address",
-                io::ErrorKind::PermissionDenied => "ports below 1024 need a right: choose another, or grant it",
+                io::ErrorKind::PermissionDenied => {
+                    "ports below 1024 need a right: choose another, or grant it"
+                }
                 _ => "choose another --listen",
             },
-            StartError::Tls(_) => "both files must be PEM; the certificate's file holds the whole chain, its own first",
+            StartError::Tls(_) => {
+                "both files must be PEM; the certificate's file holds the whole chain, its own first"
+            }
         };
         Failure::new(Exit::Config, error.to_string()).with_hint(hint)
     }
@@ -96,6 +108,7 @@ impl Relay {
         settings: RelaySettings,
         observer: Observer,
     ) -> Result<Self, StartError> {
+        descriptors::allow(settings.limits.connections);
         let at = settings.options.listen;
         let tls = settings.options.tls.as_ref().map(tls::acceptor).transpose()?;
         let listener = visitors::listen(at).map_err(|error| StartError::Listen { at, error })?;
@@ -121,8 +134,8 @@ impl Relay {
     /// Agents are told to connect elsewhere. Follow it with [`Relay::stop`].
     pub(crate) async fn drain(&mut self, limit: Duration) {
         self.refuse_new().await;
-        for session in self.board.roster.all() {
-            session.with(|session, now| session.drain("this relay is shutting down", limit, now));
+        for live in self.board.roster.all() {
+            live.session.with(|session, now| session.drain("this relay is shutting down", limit, now));
         }
         let _in_time = within(limit, self.board.requests.empty()).await;
     }
@@ -130,8 +143,8 @@ impl Relay {
     /// Ends everything: agents are told that the relay goes away, visitors are cut off.
     pub(crate) async fn stop(mut self) {
         self.refuse_new().await;
-        for session in self.board.roster.all() {
-            session.with(|session, now| session.refuse(DownReason::GoingAway, now));
+        for live in self.board.roster.all() {
+            live.session.with(|session, now| session.refuse(DownReason::GoingAway, now));
         }
         self.board.closing.set();
         let _in_time = within(CLOSE_TIMEOUT, self.board.links.empty()).await;

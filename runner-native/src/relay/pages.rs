@@ -21,7 +21,12 @@ pub(super) fn welcome(domain: &str) -> Page {
 
 /// The relay's own name, but nothing there.
 pub(super) fn not_here(path: &str) -> Page {
-    new(404, "There is nothing here", format!("The relay itself has no page at {path}."), "See /info and /health.")
+    new(
+        404,
+        "There is nothing here",
+        format!("The relay itself has no page at {path}."),
+        "See /info and /health.",
+    )
 }
 
 /// Another domain, or none.
@@ -39,7 +44,9 @@ pub(super) fn not_an_address(label: &str, domain: &str) -> Page {
     new(
         404,
         "This is not the name of a tunnel",
-        format!("{label}.{domain} is not made of a Stellar address: 56 letters and digits that begin with G."),
+        format!(
+            "{label}.{domain} is not made of a Stellar address: 56 letters and digits that begin with G."
+        ),
         "Copy the address again: a character may be missing or mistyped.",
     )
 }
@@ -61,7 +68,8 @@ pub(super) fn bad_answer() -> Page {
     new(
         502,
         "The service gave no proper answer",
-        "The tunnel works, but the service behind it closed the connection or sent what is not HTTP.".to_owned(),
+        "The tunnel works, but the service behind it closed the connection or sent what is not HTTP."
+            .to_owned(),
         "If this is your tunnel, check that the service speaks plain HTTP at the port you exposed.",
     )
 }

@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use hvym_tunnel_core::relay::{Directory, Name, NameError, Session};
+use hvym_tunnel_core::relay::{Directory, Name, NameError};
 use hvym_tunnel_core::stellar::Address;
 
+use super::live::Live;
 use crate::config::Policy;
-use crate::io::driver::Handle;
 
 /// Names one session for as long as the relay runs; never used twice.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -18,7 +18,7 @@ pub(super) struct SessionKey(u64);
 /// What a host name reaches.
 pub(super) enum Reached {
     /// An agent that is connected.
-    Agent(Handle<Session>, Name),
+    Agent(Live, Name),
     /// An agent that is not.
     Absent(Name),
 }
@@ -26,14 +26,14 @@ pub(super) enum Reached {
 /// What came of an admission.
 pub(super) enum Admission {
     /// Let in; the session whose place it took, if any, is to be ended.
-    Entered(Option<Handle<Session>>),
+    Entered(Option<Live>),
     /// Somebody of the same address is there and stays.
     Conflict,
 }
 
 struct Rows {
     directory: Directory<SessionKey>,
-    sessions: BTreeMap<SessionKey, Handle<Session>>,
+    sessions: BTreeMap<SessionKey, Live>,
     next: u64,
 }
 
@@ -52,7 +52,7 @@ impl Roster {
     }
 
     /// Takes in a session that has not logged in yet. `None`: there is no room.
-    pub(super) fn enter(&self, session: Handle<Session>) -> Option<SessionKey> {
+    pub(super) fn enter(&self, session: Live) -> Option<SessionKey> {
         let mut rows = self.lock();
         if rows.sessions.len() >= self.capacity {
             return None;
@@ -109,7 +109,7 @@ impl Roster {
     }
 
     /// Every session.
-    pub(super) fn all(&self) -> Vec<Handle<Session>> {
+    pub(super) fn all(&self) -> Vec<Live> {
         self.lock().sessions.values().cloned().collect()
     }
 

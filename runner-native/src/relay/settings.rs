@@ -22,6 +22,11 @@ pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) const TLS_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the 101 that we wrote may take to be flushed.
 pub(super) const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a request waits for room on its agent's link. A burst is over sooner; visitors of a tunnel that stays
+/// full are better told so.
+pub(super) const ROOM_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a visitor who still sends may take to notice that it was answered. nginx waits as long.
+pub(super) const PARTING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long closes may take to reach agents that do not read, at the end.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Idle time before TCP asks whether the visitor is still there, so that a connection whose visitor lost its
@@ -93,10 +98,11 @@ impl RelaySettings {
         SessionConfig {
             login: RelayLogin {
                 address,
-                allowed_services: allowed_services.map(|names| names.iter().map(ToString::to_string).collect()),
+                allowed_services: allowed_services
+                    .map(|names| names.iter().map(ToString::to_string).collect()),
                 require_challenge: self.options.require_challenge,
             },
-            link: LinkConfig { keepalive, mux: MuxConfig::default() },
+            link: LinkConfig { keepalive, mux: MuxConfig::relay() },
         }
     }
 }

@@ -1,20 +1,28 @@
 //! TLS as a server, from two PEM files.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use futures_rustls::TlsAcceptor;
+use futures_rustls::server::TlsStream;
+use futures_util::io::AsyncWriteExt;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use smol::net::TcpStream;
 use thiserror::Error;
 
 use crate::config::TlsFiles;
 
 /// Unsent ciphertext that may wait: a few batches, so that one write carries much.
-pub(super) const BUFFER_BYTES: usize = 256 * 1024;
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// Said to who speaks plain HTTP. Every method begins with a letter, and no TLS record does (RFC 8446 section 5.1).
+const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 40\r\n\
+    connection: close\r\n\r\nThis port speaks TLS: use https:// here\n";
 
 /// Why TLS cannot be spoken. Names the file, never what is in it.
 #[derive(Clone, PartialEq, Debug, Error)]
@@ -72,6 +80,18 @@ pub(super) fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
         .map_err(|error| TlsError::Unusable(error.to_string()))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Speaks TLS with a visitor. One who speaks plain HTTP is told that this is the wrong door.
+pub(super) async fn accept(acceptor: &TlsAcceptor, mut tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    let mut first = [0];
+    if tcp.peek(&mut first).await? == 1 && first[0].is_ascii_uppercase() {
+        tcp.write_all(PLAIN).await?;
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "plain HTTP where TLS is spoken"));
+    }
+    let mut stream = acceptor.accept(tcp).await?;
+    stream.get_mut().1.set_buffer_limit(Some(BUFFER_BYTES));
+    Ok(stream)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::heads;
+use super::ingress::ServiceWire;
 use super::phases::Pass;
 use super::reply::{self, Answer};
 use super::settings::UPGRADE_TIMEOUT;
@@ -23,7 +24,6 @@ use crate::io::executor::spawn;
 use crate::io::hyper::Io;
 use crate::io::pipe::splice;
 use crate::io::socket::Wire;
-use crate::io::stream::TunnelStream;
 
 /// Joins a visitor to a service that both change their protocol. The answer tells the visitor.
 pub(super) fn join(
@@ -34,6 +34,7 @@ pub(super) fn join(
     pass: Pass,
 ) -> Answer {
     let service_upgrade = hyper::upgrade::on(&mut response);
+    visitor.give_away();
     // It ends by itself as soon as it has handed its stream over.
     connection.detach();
     let board = Arc::clone(&visitor.board);
@@ -56,12 +57,12 @@ pub(super) fn join(
 async fn run(visitor: OnUpgrade, service: OnUpgrade) -> io::Result<()> {
     let service = timely(service).await?;
     let mut visitor = reclaim(timely(visitor).await?);
-    let parts = service.downcast::<Io<TunnelStream>>().map_err(|_| io::ErrorKind::InvalidData)?;
+    let parts = service.downcast::<Io<ServiceWire>>().map_err(|_| io::ErrorKind::InvalidData)?;
     if !parts.read_buf.is_empty() {
         visitor.write_all(&parts.read_buf).await?;
         visitor.flush().await?;
     }
-    splice(parts.io.0, visitor, |_, _| {}).await
+    splice(parts.io.0.0, visitor, |_, _| {}).await
 }
 
 /// The connection of an upgrade, once the 101 has left.

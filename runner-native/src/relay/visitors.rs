@@ -2,19 +2,18 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::net::{Shutdown, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures_rustls::TlsAcceptor;
 use futures_util::future::{Either, select};
-use futures_util::io::AsyncWriteExt;
-use http::{Method, Request};
+use futures_util::io::{AsyncReadExt, AsyncWriteExt};
+use http::{Method, Request, Version};
 use hvym_tunnel_core::http1::Page;
 use hyper::body::Incoming;
-use hyper::rt::{Sleep, Timer};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use smol::net::{TcpListener, TcpStream};
@@ -23,9 +22,11 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use super::reply::{self, Answer};
 use super::roster::Reached;
 use super::settings::{
-    ACCEPT_REST, BACKLOG, HEAD_TIMEOUT, MAX_FIELDS, MAX_HEAD_BYTES, TCP_KEEPALIVE, TLS_TIMEOUT,
+    ACCEPT_REST, BACKLOG, HEAD_TIMEOUT, MAX_FIELDS, MAX_HEAD_BYTES, PARTING_TIMEOUT, TCP_KEEPALIVE,
+    TLS_TIMEOUT,
 };
 use super::switchboard::{Counted, Switchboard};
+use super::timer::Clockwork;
 use super::{heads, ingress, pages, surface, tls};
 use crate::io::clock::within;
 use crate::io::executor::spawn;
@@ -41,9 +42,18 @@ pub(super) struct Visitor {
     pub(super) board: Arc<Switchboard>,
     pub(super) peer: SocketAddr,
     tls: bool,
+    /// Whether the connection is no longer HTTP, and somebody else's.
+    given_away: AtomicBool,
+    /// Whether the visitor speaks HTTP/1.0, in which an answer may end where the connection does.
+    knows_no_chunks: AtomicBool,
 }
 
 impl Visitor {
+    /// The connection is about to be upgraded.
+    pub(super) fn give_away(&self) {
+        self.given_away.store(true, Ordering::Release);
+    }
+
     /// What the visitor used: `https` too when it is a proxy in front of us that speaks TLS.
     pub(super) fn scheme(&self) -> &'static str {
         let public = self.board.settings.options.public_scheme.usual_port();
@@ -103,20 +113,26 @@ async fn serve(
     if tcp.set_nodelay(true).and_then(|()| SockRef::from(&tcp).set_tcp_keepalive(&keepalive)).is_err() {
         return;
     }
-    let visitor = Arc::new(Visitor { board: Arc::clone(&board), peer, tls: tls.is_some() });
+    let visitor = Arc::new(Visitor {
+        board: Arc::clone(&board),
+        peer,
+        tls: tls.is_some(),
+        given_away: AtomicBool::new(false),
+        knows_no_chunks: AtomicBool::new(false),
+    });
+    // hyper keeps the connection to itself, and drops it when it has closed its own half.
+    let rest = tcp.clone();
     let wire = match tls {
         None => Wire::Plain(tcp),
-        Some(acceptor) => match within(TLS_TIMEOUT, acceptor.accept(tcp)).await {
-            Some(Ok(mut stream)) => {
-                stream.get_mut().1.set_buffer_limit(Some(tls::BUFFER_BYTES));
-                Wire::Boxed(Box::new(stream))
-            }
+        Some(acceptor) => match within(TLS_TIMEOUT, tls::accept(&acceptor, tcp)).await {
+            Some(Ok(stream)) => Wire::Boxed(Box::new(stream)),
             Some(Err(error)) => return tracing::debug!(%peer, %error, "no TLS"),
             None => return tracing::debug!(%peer, "no TLS in time"),
         },
     };
+    let asked = Arc::clone(&visitor);
     let service = service_fn(move |request| {
-        let visitor = Arc::clone(&visitor);
+        let visitor = Arc::clone(&asked);
         async move { Ok::<Answer, Infallible>(answer(&visitor, request).await) }
     });
     let mut connection = pin!(
@@ -130,23 +146,47 @@ async fn serve(
             .with_upgrades()
     );
     let ended = match select(connection.as_mut(), pin!(board.draining.wait())).await {
-        Either::Left((ended, _)) => Some(ended),
+        Either::Left((ended, _)) => ended,
         Either::Right(_) => {
             connection.as_mut().graceful_shutdown();
-            match select(connection, pin!(board.closing.wait())).await {
-                Either::Left((ended, _)) => Some(ended),
-                Either::Right(_) => None,
+            match select(connection.as_mut(), pin!(board.closing.wait())).await {
+                Either::Left((ended, _)) => ended,
+                Either::Right(_) => return,
             }
         }
     };
-    if let Some(Err(error)) = ended {
-        tracing::debug!(%peer, %error, "a visitor's connection ended");
+    if !visitor.given_away.load(Ordering::Acquire) {
+        select(pin!(part(&visitor, rest, ended)), pin!(board.closing.wait())).await;
     }
+}
+
+/// Ends a connection so that the visitor sees what happened: a whole answer, or that it is not whole.
+async fn part(visitor: &Visitor, mut tcp: TcpStream, ended: hyper::Result<()>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a visitor's connection ended");
+        if error.is_user() && visitor.knows_no_chunks.load(Ordering::Acquire) {
+            // The answer broke off, and a plain end would look like the whole.
+            let _reset = SockRef::from(&tcp).set_linger(Some(Duration::ZERO));
+            return;
+        }
+        if tcp.shutdown(Shutdown::Write).is_err() {
+            return;
+        }
+    }
+    // Closing while the visitor still sends would be a reset, which can overtake our answer (RFC 9112 section 9.6).
+    let unread = async {
+        let mut sink = [0; 4096];
+        while matches!(tcp.read(&mut sink).await, Ok(1..)) {}
+    };
+    let _in_time = within(PARTING_TIMEOUT, unread).await;
 }
 
 /// Sends one request where its host name leads.
 async fn answer(visitor: &Visitor, request: Request<Incoming>) -> Answer {
     let format = reply::format(request.headers());
+    if request.version() < Version::HTTP_11 {
+        visitor.knows_no_chunks.store(true, Ordering::Release);
+    }
     if request.method() == Method::CONNECT {
         return reply::page(&pages::no_proxy(), format);
     }
@@ -159,30 +199,5 @@ async fn answer(visitor: &Visitor, request: Request<Incoming>) -> Answer {
         Ok(Reached::Agent(session, name)) => ingress::forward(visitor, session, name, host, request).await,
         Ok(Reached::Absent(name)) => reply::page(&Page::no_agent(&name.address.to_string()), format),
         Err(name) => surface::answer(visitor, &name, request),
-    }
-}
-
-/// The timers that hyper asks for.
-struct Clockwork;
-
-struct Alarm(smol::Timer);
-
-impl Future for Alarm {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.0).poll(cx).map(|_| ())
-    }
-}
-
-impl Sleep for Alarm {}
-
-impl Timer for Clockwork {
-    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
-        Box::pin(Alarm(smol::Timer::after(duration)))
-    }
-
-    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
-        Box::pin(Alarm(smol::Timer::at(deadline)))
     }
 }
