@@ -68,7 +68,7 @@ pub(crate) struct ExposeArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Relay")]
 struct DialArgs {
-    /// The relay to connect to: a host name, wss://host[:port] or ws://localhost:4896
+    /// The relay to connect to: a host name, wss://host:port or ws://localhost:4896
     ///
     /// Without it the agent starts a relay of its own, which only this machine can visit.
     #[arg(long, value_name = "URL", env = "HVYM_TUNNEL_RELAY", hide_env = true)]
