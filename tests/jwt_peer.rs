@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use hvym_tunnel_core::stellar::{Address, Claims, Expected, Token};
 use hvym_tunnel_core::time::UnixTime;
 use hvym_tunnel_tests::Key;
-use hvym_tunnel_tests::peer::Peer;
+use hvym_tunnel_tests::python::Peer;
 use serde_json::{Value, json};
 
 const SEED: [u8; 32] = [0x5a; 32];

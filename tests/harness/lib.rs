@@ -11,6 +11,7 @@ pub mod pair;
 pub mod peer;
 #[cfg(unix)]
 pub mod program;
+pub mod python;
 #[cfg(unix)]
 pub mod tunnel;
 pub mod wire;
