@@ -7,13 +7,16 @@ use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 
 use crate::program::PATIENCE;
 
+/// Fields in their order; names as they were written.
+pub type Fields = Vec<(String, String)>;
+
 /// The head of a request or response, as it came.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Head {
     /// The request line or status line.
     pub first: String,
-    /// The fields in their order; names as they were written.
-    pub fields: Vec<(String, String)>,
+    /// The fields.
+    pub fields: Fields,
 }
 
 impl Head {
@@ -111,7 +114,7 @@ impl Conversation {
         Ok(Head { first, fields: self.fields()? })
     }
 
-    fn fields(&mut self) -> io::Result<Vec<(String, String)>> {
+    fn fields(&mut self) -> io::Result<Fields> {
         let mut fields = Vec::new();
         loop {
             let line = self.line()?;
@@ -153,7 +156,7 @@ impl Conversation {
     ///
     /// # Errors
     /// The connection ended, or broke, before the last chunk.
-    pub fn chunks(&mut self) -> io::Result<(Vec<u8>, Vec<(String, String)>)> {
+    pub fn chunks(&mut self) -> io::Result<(Vec<u8>, Fields)> {
         let mut body = Vec::new();
         loop {
             let chunk = self.chunk()?;
