@@ -255,17 +255,23 @@ impl Mux {
         }
     }
 
-    /// Lets writers that the session's limit stopped go on, as many as there is room for.
+    /// Lets writers that the session's limit stopped go on, all of them: one that is told need not write, and nothing
+    /// would ever tell the next. That there is an eighth of the limit to share keeps their number per byte small.
     pub(super) fn wake_crowded(&mut self) {
-        let mut room = self.config.max_send.saturating_sub(self.counts.unsent);
-        while room >= self.config.send_mark / 4
-            && let Some(at) = self.slots.crowded.pop_front()
-        {
+        let room = self.config.max_send.saturating_sub(self.counts.unsent);
+        if room < self.config.send_mark.max(self.config.max_send / 8) {
+            return;
+        }
+        while let Some(at) = self.slots.crowded.pop_front() {
             let slot = &mut self.slots.all[at];
             slot.in_crowded = false;
-            if !slot.is_free() && slot.reset.is_none() && slot.wants_write {
+            // A full queue of its own makes its own news when it has drained.
+            if slot.wants_write
+                && !slot.is_free()
+                && slot.reset.is_none()
+                && slot.send_len < self.config.send_mark
+            {
                 slot.wants_write = false;
-                room = room.saturating_sub(self.config.send_mark);
                 self.tell(at, News::WRITABLE);
             }
         }

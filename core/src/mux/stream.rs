@@ -94,7 +94,7 @@ impl<'a> Stream<'a> {
             slot.queue(taken);
             self.mux.counts.unsent += n;
         }
-        if !data.is_empty() && !slot.wants_write {
+        if !data.is_empty() {
             slot.wants_write = true;
             if shared < own && !slot.in_crowded {
                 slot.in_crowded = true;
