@@ -79,6 +79,16 @@ fn openings_that_are_reset_at_once_take_nobodys_place_and_are_a_flood_in_the_end
 }
 
 #[test]
+fn a_stream_that_is_reset_leaves_the_backlog_before_anybody_looks() {
+    let mut rig = Rig::agent_but(|config| config.accept_backlog = 1);
+    rig.take(&window(SYN, 2, 0));
+    assert_eq!(rig.events().len(), 1);
+    rig.take(&[window(RST, 2, 0), window(SYN, 4, 0)].concat());
+    assert_eq!(rig.sent(), [], "the next one is not refused");
+    assert_eq!(rig.mux.stats().inbound, 2);
+}
+
+#[test]
 fn streams_that_lived_for_a_second_may_be_reset_by_the_thousand() {
     let mut rig = Rig::agent();
     for round in 0..10 {
