@@ -3,10 +3,16 @@
 use alloc::format;
 use alloc::string::String;
 
-use super::Mux;
 use super::frame::INITIAL_WINDOW;
+use super::{Mux, StreamId};
 
 impl Mux {
+    /// The number of a live stream on the wire, so that a test can find its frames.
+    #[doc(hidden)]
+    pub fn wire_id(&self, id: StreamId) -> Option<u32> {
+        self.find(id).map(|at| self.slots.all[at].id)
+    }
+
     /// Compares every counter and every list with the streams themselves.
     #[doc(hidden)]
     pub fn check_invariants(&self) -> Result<(), String> {
@@ -43,6 +49,7 @@ impl Mux {
                 |list: &alloc::collections::VecDeque<usize>| list.iter().filter(|&&i| i == at).count();
             count("todo", listed(&self.slots.todo), usize::from(slot.in_todo))?;
             count("ready", listed(&self.slots.ready), usize::from(slot.in_ready))?;
+            count("crowded", listed(&self.slots.crowded), usize::from(slot.in_crowded))?;
             count("news", listed(&self.slots.news), usize::from(slot.in_news))?;
         }
         Ok(())

@@ -151,8 +151,8 @@ struct Slots {
     ready: VecDeque<usize>,
     /// Places with news for the application, each at most once.
     news: VecDeque<usize>,
-    /// Places whose writers wait for room in the session.
-    crowded: VecDeque<(usize, u32)>,
+    /// Places whose writers wait for room in the session, each at most once.
+    crowded: VecDeque<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -480,6 +480,10 @@ impl Mux {
         let slot = &mut self.slots.all[at];
         let (id, credit, acked) = (slot.id, slot.credit, slot.acked);
         self.counts.grown -= (slot.window - INITIAL_WINDOW) as usize;
+        if slot.unaccepted {
+            slot.unaccepted = false;
+            self.counts.unaccepted -= 1;
+        }
         slot.id = 0;
         slot.generation = slot.generation.wrapping_add(1);
         let (outbound, syn_sent) = (slot.outbound, slot.syn_sent);

@@ -147,8 +147,9 @@ impl Mux {
             self.write(Header::new(Kind::WindowUpdate, Flags::FIN, id, 0));
             self.watch_half_closed(at);
             let _ = self.reset_if_unwanted(at);
-            self.release_if_over(at);
         }
+        // An acknowledgement may be the last thing said of a stream that has ended both ways.
+        self.release_if_over(at);
     }
 
     /// The SYN or ACK that a stream still owes.
@@ -226,16 +227,19 @@ impl Mux {
         }
     }
 
-    /// Lets writers that the session's limit stopped go on, as many as there is room for.
+    /// Lets writers that the session's limit stopped go on, all of them: one that is told need not write, and nothing
+    /// would ever tell the next. That there is an eighth of the limit to share keeps their number per byte small.
     pub(super) fn wake_crowded(&mut self) {
-        let mut room = self.config.max_send.saturating_sub(self.counts.unsent);
-        while room >= self.config.send_mark
-            && let Some((at, generation)) = self.slots.crowded.pop_front()
-        {
+        let room = self.config.max_send.saturating_sub(self.counts.unsent);
+        if room < self.config.send_mark.max(self.config.max_send / 8) {
+            return;
+        }
+        while let Some(at) = self.slots.crowded.pop_front() {
             let slot = &mut self.slots.all[at];
-            if slot.generation == generation && slot.wants_write {
+            slot.in_crowded = false;
+            // A full queue of its own makes its own news when it has drained.
+            if slot.wants_write && slot.reset.is_none() && slot.send_len < self.config.send_mark {
                 slot.wants_write = false;
-                room -= self.config.send_mark;
                 self.tell(at, News::WRITABLE);
             }
         }

@@ -92,7 +92,7 @@ impl News {
     }
 }
 
-/// A stream. The three `in_*` marks belong to the place, not to the stream: a list may still hold the place of
+/// A stream. The `in_*` marks belong to the place, not to the stream: a list may still hold the place of
 /// a stream that is gone, and whoever pops it looks at what is there now.
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -116,6 +116,7 @@ pub(super) struct Slot {
     pub(super) in_todo: bool,
     pub(super) in_ready: bool,
     pub(super) in_news: bool,
+    pub(super) in_crowded: bool,
     /// A read found nothing, so that the next arrival is news.
     pub(super) wants_read: bool,
     /// A write was cut short, so that room is news.
@@ -158,6 +159,7 @@ impl Slot {
             in_todo: false,
             in_ready: false,
             in_news: false,
+            in_crowded: false,
             wants_read: true,
             wants_write: false,
             hold_over: false,

@@ -90,10 +90,11 @@ impl<'a> Stream<'a> {
             slot.send_queue.push_back(taken);
             self.mux.counts.unsent += n;
         }
-        if !data.is_empty() && !slot.wants_write {
+        if !data.is_empty() {
             slot.wants_write = true;
-            if shared < own {
-                self.mux.slots.crowded.push_back((self.at, slot.generation));
+            if shared < own && !slot.in_crowded {
+                slot.in_crowded = true;
+                self.mux.slots.crowded.push_back(self.at);
             }
         }
         let starved = slot.send_window == 0 && n > 0 && slot.send_len == n;
