@@ -1,7 +1,12 @@
 //! The harness: two machines, one seed, no sockets.
 
+pub mod corpus;
+pub mod fuzz;
 pub mod golden;
+pub mod judge;
 pub mod keys;
+pub mod lone;
+pub mod memory;
 pub mod model;
 pub mod ops;
 pub mod raw;

@@ -217,7 +217,7 @@ impl Model {
         ensure!(!(frame.has(FIN) && own.fin), "{frame:?}: a second FIN");
         ensure!(!frame.has(FIN) || (frame.kind == GRANT && frame.length == 0), "{frame:?}: FIN is not alone");
         ensure!(!frame.has(RST) || (frame.kind == GRANT && frame.length == 0), "{frame:?}: RST is not alone");
-        ensure!(!(frame.has(FIN) && !half.finished), "{frame:?}: nobody finished");
+        ensure!(!frame.has(FIN) || half.finished, "{frame:?}: nobody finished");
         // invariant 7
         ensure!(frame.flags != 0 || frame.length != 0, "{frame:?} means nothing");
         if frame.kind == DATA {

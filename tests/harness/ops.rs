@@ -46,6 +46,12 @@ impl Setup {
         }
     }
 
+    /// The first four bytes, and what follows them.
+    pub fn split(raw: &[u8]) -> (Self, &[u8]) {
+        let (setup, rest) = raw.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
+        (Setup::from_bytes(*setup), rest)
+    }
+
     /// The limits of both sessions.
     pub fn config(&self) -> MuxConfig {
         let base = MuxConfig::default();
@@ -112,6 +118,8 @@ pub enum Op {
     Advance(Duration),
     /// Lets a session look at the clock, due or not.
     Timeout(End),
+    /// Lets time pass up to the next deadline, and acts on it.
+    Due,
     /// Lets a session look at a clock that has gone back.
     Back(End, Duration),
     /// Drains the events.
@@ -136,12 +144,23 @@ pub struct Ops {
 impl Ops {
     /// Any bytes are a run.
     pub fn from_bytes(raw: &[u8]) -> Self {
-        let (setup, steps) = raw.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
-        let setup = Setup::from_bytes(*setup);
+        let (setup, steps) = Setup::split(raw);
         let calm = setup.calm;
         let steps = steps.as_chunks::<4>().0;
         let steps = steps.iter().take(MAX_OPS).map(|step| op(*step, calm)).collect();
         Ops { setup, steps }
+    }
+
+    /// The same with every deadline in reach: after each other step, time goes to or past one.
+    pub fn restless(mut self) -> Self {
+        self.setup.calm = false;
+        let between = |(at, step): (usize, Op)| match at % 4 {
+            1 => [step, Op::Due],
+            3 => [step, Op::Advance(Duration::from_micros(1 << (at % 24)))],
+            _ => [step, Op::Timeout(at / 2 % 2)],
+        };
+        self.steps = self.steps.into_iter().enumerate().flat_map(between).collect();
+        self
     }
 }
 
@@ -163,7 +182,9 @@ fn op([kind, a, b, c]: [u8; 4], calm: bool) -> Op {
         50..=52 => Op::Finish(end, pick),
         53 => Op::Reset(end, pick),
         54 => Op::Stop(end, pick),
-        55..=57 => Op::Advance(jump(b, c, calm)),
+        55 | 56 => Op::Advance(jump(b, c, calm)),
+        57 if !calm => Op::Due,
+        57 => Op::Advance(jump(b, c, calm)),
         58 => Op::Timeout(end),
         59 => Op::Back(end, jump(b, c, calm)),
         60..=62 => Op::Events(end),

@@ -45,6 +45,52 @@ pub fn run(ops: &Ops) -> Result<Outcome, String> {
     }
 }
 
+/// Runs `ops` while one byte on the way is changed. What came before is held to the model; after that both sessions
+/// must keep their own house in order and come to rest, whatever they believe of each other.
+pub fn run_with_a_man_in_the_middle(ops: &Ops, place: [u8; 4]) -> Checked {
+    let mut world = World::new(ops.setup.clone(), None);
+    let [end, high, low, change] = place;
+    world.meddler = Some(Meddler {
+        end: usize::from(end & 1),
+        after: usize::from(u16::from_be_bytes([high, low])),
+        change: change.max(1),
+    });
+    for step in &ops.steps {
+        let outcome = world.step(*step).and_then(|()| world.check());
+        if world.meddler.is_some() {
+            outcome?;
+        }
+        for end in &world.ends {
+            end.mux.check_invariants()?;
+        }
+    }
+    for _ in 0..10_000 {
+        let outcome = world.settle_once();
+        if world.meddler.is_some() {
+            outcome.clone()?;
+        }
+        for end in &world.ends {
+            end.mux.check_invariants()?;
+        }
+        if matches!(outcome, Ok(false)) {
+            return Ok(());
+        }
+        if world.meddler.is_none() {
+            // The model is out of step, and so is what is read by its rules: only the bytes still move.
+            return world.rest();
+        }
+    }
+    Err("it never comes to rest".into())
+}
+
+/// Somebody who changes a byte on its way to `end`, once `after` bytes have arrived there.
+#[derive(Copy, Clone, Debug)]
+struct Meddler {
+    end: End,
+    after: usize,
+    change: u8,
+}
+
 /// One session and what has been seen of it.
 #[derive(Debug)]
 pub struct Endpoint {
@@ -72,6 +118,7 @@ pub struct World {
     /// What they did.
     pub outcome: Outcome,
     trace: Option<VecDeque<String>>,
+    meddler: Option<Meddler>,
 }
 
 impl World {
@@ -87,7 +134,7 @@ impl World {
         };
         let ends = [end(Side::Relay, 1), end(Side::Agent, 2)];
         let model = Model::new(setup.config());
-        World { now, ends, model, outcome: Outcome::default(), trace, setup }
+        World { now, ends, model, outcome: Outcome::default(), trace, meddler: None, setup }
     }
 
     fn play(&mut self, steps: &[Op]) -> Checked {
@@ -147,6 +194,7 @@ impl World {
                 Ok(())
             }
             Op::Timeout(end) => self.timeout(end),
+            Op::Due => self.due(),
             Op::Back(end, time) => {
                 let back = Instant::from_micros((self.now - (Instant::ZERO + time)).as_micros() as u64);
                 // A failure shows as an event.
@@ -235,6 +283,7 @@ impl World {
                 self.ends[1 - end].way.pop_front();
             }
             any = true;
+            part = self.meddle(end, part);
             let model = &mut self.model;
             self.ends[end].heard.feed(&part, |piece| {
                 model.heard(end, piece);
@@ -248,6 +297,42 @@ impl World {
             }
         }
         Ok(any)
+    }
+
+    /// Changes the byte that is to be changed, if it is one of these.
+    fn meddle(&mut self, end: End, part: Bytes) -> Bytes {
+        let Some(meddler) = &mut self.meddler else { return part };
+        if meddler.end != end {
+            return part;
+        }
+        let (after, change) = (meddler.after, meddler.change);
+        meddler.after = after.saturating_sub(part.len());
+        if after >= part.len() {
+            return part;
+        }
+        let mut changed = part.to_vec();
+        changed[after] ^= change;
+        self.meddler = None;
+        Bytes::from(changed)
+    }
+
+    /// Moves bytes both ways until nothing moves.
+    fn rest(&mut self) -> Checked {
+        for _ in 0..10_000 {
+            let mut moved = false;
+            for end in 0..2 {
+                while let Some(batch) = self.ends[end].mux.poll_transmit() {
+                    moved = true;
+                    let _ = self.ends[1 - end].mux.handle_data(batch, self.now);
+                }
+                while self.ends[end].mux.poll_event().is_some() {}
+                self.ends[end].mux.check_invariants()?;
+            }
+            if !moved {
+                return Ok(());
+            }
+        }
+        Err("it never comes to rest".into())
     }
 
     fn open(&mut self, end: End) -> Checked {
@@ -435,6 +520,14 @@ impl World {
             self.now
         );
         Ok(())
+    }
+
+    /// Goes to the next deadline of either end.
+    fn due(&mut self) -> Checked {
+        if let Some(at) = self.ends.iter().filter_map(|end| end.mux.poll_timeout()).min() {
+            self.now = capped(self.now.max(at));
+        }
+        (0..2).try_for_each(|end| self.timeout(end))
     }
 
     /// Drains the events.

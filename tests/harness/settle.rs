@@ -29,22 +29,27 @@ impl World {
     /// Honest drivers and applications: accept, read what is readable, move bytes, wait for what is held.
     pub fn settle(&mut self) -> Checked {
         for _ in 0..MAX_ROUNDS {
-            let mut moved = false;
-            for end in 0..2 {
-                moved |= self.pull(end)?;
-                moved |= self.deliver(1 - end, usize::MAX)?;
-                self.events(end)?;
-                moved |= self.read_all(end)?;
-                self.timeout(end)?;
-            }
-            self.check()?;
-            self.lose_together()?;
-            if !moved && !self.wait() {
+            if !self.settle_once()? {
                 return Ok(());
             }
         }
         // invariant 11
         Err("it never settles".into())
+    }
+
+    /// One round of [`World::settle`]; whether anything moved or will.
+    pub fn settle_once(&mut self) -> Result<bool, String> {
+        let mut moved = false;
+        for end in 0..2 {
+            moved |= self.pull(end)?;
+            moved |= self.deliver(1 - end, usize::MAX)?;
+            self.events(end)?;
+            moved |= self.read_all(end)?;
+            self.timeout(end)?;
+        }
+        self.check()?;
+        self.lose_together()?;
+        Ok(moved || self.wait())
     }
 
     fn read_all(&mut self, end: End) -> Result<bool, String> {
