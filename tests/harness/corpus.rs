@@ -1,6 +1,6 @@
 //! The seeds of the fuzz corpus: one for each question that the wire leaves open, and for each attack that is known.
 
-use crate::wire::{ACK, DATA, FIN, Frame, GO_AWAY, GRANT, PING, RST, SYN};
+use crate::frames::{ACK, DATA, FIN, Frame, GO_AWAY, GRANT, PING, RST, SYN};
 
 /// Bytes that set two plain sessions up, calm and eager; the session alone is the agent.
 const PLAIN: [u8; 4] = [0; 4];
@@ -32,7 +32,11 @@ pub fn seeds() -> Vec<Seed> {
         }
     }
     let drips = vec![[0x70, 0, 2, 1]; 60].concat();
-    all.push(("f7_memory", "one_byte_frames_copied".into(), [COPYING.to_vec(), vec![1, 1, 2, 0], drips].concat()));
+    all.push((
+        "f7_memory",
+        "one_byte_frames_copied".into(),
+        [COPYING.to_vec(), vec![1, 1, 2, 0], drips].concat(),
+    ));
     all
 }
 

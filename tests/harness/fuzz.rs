@@ -2,13 +2,13 @@
 //!
 //! Each takes any bytes and panics with a sentence if a rule is broken.
 
+use crate::frames::{DATA, Frame, GO_AWAY, GRANT, PING, WINDOW};
 use crate::judge::Judge;
 use crate::lone::Lone;
 use crate::memory;
 use crate::model::ensure;
 use crate::ops::{Ops, Setup};
 use crate::run::{Checked, run, run_with_a_man_in_the_middle};
-use crate::wire::{DATA, Frame, GO_AWAY, GRANT, PING, WINDOW};
 
 /// A fuzz target.
 pub type Target = fn(&[u8]);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use hvym_tunnel_core::mux::{FloodKind, MuxConfig, MuxError};
 
+use crate::frames::{DATA, FIN, Frame, GO_AWAY, PING, RST, SYN};
 use crate::ops::End;
-use crate::wire::{DATA, FIN, Frame, GO_AWAY, PING, RST, SYN};
 
 const WINDOW: u32 = 262_144;
 /// Bytes for streams that nobody remembers.

@@ -1,6 +1,7 @@
 //! The harness: two machines, one seed, no sockets.
 
 pub mod corpus;
+pub mod frames;
 pub mod fuzz;
 pub mod golden;
 pub mod judge;
@@ -12,7 +13,6 @@ pub mod ops;
 pub mod raw;
 pub mod run;
 pub mod settle;
-pub mod wire;
 
 pub use golden::golden;
 pub use keys::Key;

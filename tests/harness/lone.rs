@@ -7,10 +7,10 @@ use hvym_tunnel_core::machine::Side;
 use hvym_tunnel_core::mux::{Mux, MuxConfig, MuxError, MuxEvent, Read, StreamId};
 use hvym_tunnel_core::time::Instant;
 
+use crate::frames::{ACK, DATA, Frame, GO_AWAY, Lens, PING, Piece, frames};
 use crate::model::ensure;
 use crate::ops::End;
 use crate::run::Checked;
-use crate::wire::{ACK, DATA, Frame, GO_AWAY, Lens, PING, Piece, frames};
 
 /// Payload of zeros for frames that are made up.
 static ZEROS: [u8; 300_000] = [0; 300_000];

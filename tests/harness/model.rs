@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use hvym_tunnel_core::mux::{MuxConfig, MuxEnd, ResetReason, StreamId};
 
+use crate::frames::{ACK, DATA, FIN, Frame, GO_AWAY, GRANT, PING, Piece, RST, SYN, WINDOW};
 use crate::ops::End;
-use crate::wire::{ACK, DATA, FIN, Frame, GO_AWAY, GRANT, PING, Piece, RST, SYN, WINDOW};
 
 /// A prime, so that a shift by any power of two is noticed.
 const PERIOD: usize = 65_521;

@@ -8,9 +8,9 @@ use hvym_tunnel_core::machine::Side;
 use hvym_tunnel_core::mux::{Mux, MuxError, MuxEvent, OpenError, Read, StreamError, StreamId};
 use hvym_tunnel_core::time::Instant;
 
+use crate::frames::Lens;
 use crate::model::{Model, ensure, pattern};
 use crate::ops::{End, Op, Ops, Setup};
-use crate::wire::Lens;
 
 /// Steps of the trace that a failure shows.
 const SHOWN: usize = 60;
@@ -257,7 +257,7 @@ impl World {
         let (model, mut lines) = (&mut self.model, Vec::new());
         let tracing = self.trace.is_some();
         let result = from.out.feed(&batch, |piece| {
-            if tracing && let crate::wire::Piece::Header(frame) = piece {
+            if tracing && let crate::frames::Piece::Header(frame) = piece {
                 lines.push(format!("    {end} sends {frame:?}"));
             }
             model.sent(end, piece)
