@@ -99,6 +99,29 @@ fn a_reader_that_stops_stops_the_writer() {
 }
 
 #[test]
+fn a_reset_after_the_end_leaves_what_was_said_readable() {
+    let (mut relay, mut agent) = pair();
+    let ours = relay.open(NOW).unwrap();
+    write_all(&mut relay, ours, b"a long question");
+    settle(&mut relay, &mut agent);
+    let theirs = accept(&mut agent);
+    write_all(&mut agent, theirs, b"too large");
+    agent.stream(theirs).unwrap().finish(NOW).unwrap();
+    // What is sent here is unwanted there, and fills what was granted.
+    agent.stream(theirs).unwrap().stop(NOW);
+    while relay.stream(ours).is_ok_and(|mut stream| {
+        stream.write(&mut Bytes::from(vec![0; 1 << 16]), NOW).is_ok_and(|taken| taken > 0)
+    }) {
+        settle(&mut relay, &mut agent);
+    }
+    let refused = relay.stream(ours).unwrap().write(&mut Bytes::from_static(b"more"), NOW);
+    assert_eq!(refused, Err(StreamError::Finished));
+    assert_eq!(read_all(&mut relay, ours), (b"too large".to_vec(), true));
+    settle(&mut relay, &mut agent);
+    assert!(relay.stream(ours).is_err(), "both halves are over");
+}
+
+#[test]
 fn a_reset_is_never_an_end() {
     let (mut relay, mut agent) = pair();
     let ours = relay.open(NOW).unwrap();

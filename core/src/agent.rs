@@ -148,8 +148,11 @@ impl Agent {
 
     /// The WebSocket asked for by [`AgentEvent::Dial`] is open. `wall` is the wall clock now, for the token.
     pub fn handle_open(&mut self, wall: Wall, now: Instant) {
-        if !matches!(self.state, State::Dialing { .. }) {
-            return;
+        match self.state {
+            State::Dialing { .. } => {}
+            State::Linked { .. } => return,
+            // Too late, for example after `DIAL_TIMEOUT`: nobody will use this WebSocket.
+            _ => return self.leftover = VecDeque::from([Transmit::Close(DownReason::Finished.close())]),
         }
         self.wall = wall;
         self.epoch = self.epoch.wrapping_add(1);
@@ -166,38 +169,40 @@ impl Agent {
         self.drain_link(now);
     }
 
-    /// The signer answered [`AgentEvent::Sign`]; `None` is a no.
-    pub fn handle_signature(&mut self, signature: Option<Signature>, now: Instant) {
+    /// The signer answered the [`AgentEvent::Sign`] that carried `input`; `None` is a no. An answer that comes when its
+    /// link is gone does nothing, so a slow signer cannot spoil the next login.
+    pub fn handle_signature(&mut self, input: &SigningInput, signature: Option<Signature>, now: Instant) {
         match &mut self.state {
-            State::SigningBearer { input, .. } => {
-                let input = input.clone();
+            State::SigningBearer { input: asked, .. } if asked == input => {
                 let token = signature
                     .ok_or(DownReason::SignerRefused)
-                    .and_then(|s| input.into_token(s).map_err(|_| DownReason::SignerMismatch));
+                    .and_then(|s| input.clone().into_token(s).map_err(|_| DownReason::SignerMismatch));
                 match token {
                     Ok(token) => self.dial_with(Some(token), now),
                     Err(reason) => self.down(reason, Duration::ZERO, now),
                 }
             }
             State::Linked { link, .. } => {
-                link.handle_signature(signature, now);
+                link.handle_signature(input, signature, now);
                 self.drain_link(now);
             }
             _ => {}
         }
     }
 
-    /// Offers a service, now and after every reconnection. One of the same name is replaced.
+    /// Offers a service, now and after every reconnection. One of the same name is replaced, in its place.
     pub fn bind(&mut self, service: Service, now: Instant) {
-        self.with_link(now, |link| link.send(bind_signal(&service), now));
-        self.config.services.retain(|known| known.name != service.name);
-        self.config.services.push(service);
+        self.tell_if_up(bind_signal(&service), now);
+        match self.config.services.iter_mut().find(|known| known.name == service.name) {
+            Some(known) => *known = service,
+            None => self.config.services.push(service),
+        }
         self.name_services();
     }
 
     /// Withdraws a service. Its streams go on.
     pub fn unbind(&mut self, name: &str, now: Instant) {
-        self.with_link(now, |link| link.send(Signal::Unbind { service: name.into() }, now));
+        self.tell_if_up(Signal::Unbind { service: name.into() }, now);
         self.config.services.retain(|known| known.name != name);
         self.name_services();
     }
@@ -245,6 +250,13 @@ impl Agent {
         self.config.login.services = self.config.services.iter().map(|s| s.name.clone()).collect();
     }
 
+    /// During the login the relay takes nothing but the answer; what is bound is said once it is over.
+    fn tell_if_up(&mut self, signal: Signal, now: Instant) {
+        if self.is_up() {
+            self.with_link(now, |link| link.send(signal, now));
+        }
+    }
+
     fn with_link(&mut self, now: Instant, act: impl FnOnce(&mut Link)) {
         if let State::Linked { link, .. } = &mut self.state {
             act(link);
@@ -272,7 +284,7 @@ impl Agent {
     fn down(&mut self, reason: DownReason, lived: Duration, now: Instant) {
         let retry_at = match reason.retry() {
             Retry::Never => None,
-            Retry::Soon => Some(now + self.rng.up_to(SOON)),
+            Retry::Soon => Some(now + self.backoff.soon(SOON, lived, &mut self.rng)),
             Retry::Backoff => Some(now + self.backoff.next_delay(lived, &mut self.rng)),
         };
         self.state = retry_at.map_or(State::Stopped, |until| State::Waiting { until });
@@ -305,7 +317,7 @@ impl Agent {
                 AgentEvent::Told { code, message, hint }
             }
             // What only a relay is told.
-            LinkEvent::Signal(_) | LinkEvent::Admit(_) => return,
+            LinkEvent::Signal(_) | LinkEvent::Admit(_) | LinkEvent::Room => return,
         };
         self.events.push_back(event);
     }
@@ -379,11 +391,11 @@ impl Machine for Agent {
 
     fn poll_event(&mut self) -> Option<AgentEvent> {
         if self.events.is_empty()
-            && let State::Linked { link, .. } = &mut self.state
-            && let Some(LinkEvent::Stream(event)) = link.poll_event()
+            && let State::Linked { link, .. } = &self.state
         {
             // Between two inputs only streams have news: what writing and sending made of them.
-            return Some(AgentEvent::Stream(event));
+            let now = link.now();
+            self.drain_link(now);
         }
         self.events.pop_front()
     }

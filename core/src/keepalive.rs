@@ -75,12 +75,14 @@ impl Keepalive {
         }
     }
 
-    /// Asks at once, whatever the interval says: after a sleep or a change of network.
+    /// Asks at once, whatever the interval says: after a sleep or a change of network. Asking again and again
+    /// does not put off the verdict on an earlier ping, unless that is overdue and nobody could pass it.
     pub fn probe(&mut self, now: Instant) -> Due {
         let id = self.next_id;
         self.next_id = self.next_id.wrapping_add(1);
         self.asked = Some((id, now));
-        self.give_up = Some(now + self.config.ping_timeout);
+        let verdict = self.give_up.filter(|at| *at > now);
+        self.give_up = Some(verdict.unwrap_or(now + self.config.ping_timeout));
         Due::Ping(id)
     }
 
@@ -118,6 +120,17 @@ mod tests {
         assert_eq!(keepalive.handle_pong(Some(1), at(12)), None);
         assert_eq!(keepalive.handle_timeout(at(20)), None);
         assert_eq!(keepalive.handle_timeout(at(21)), Some(Due::Ping(2)));
+    }
+
+    #[test]
+    fn asking_again_and_again_does_not_put_off_the_verdict() {
+        let mut keepalive = Keepalive::new(KeepaliveConfig::default(), at(0));
+        for second in 0..5 {
+            keepalive.probe(at(second));
+        }
+        assert_eq!(keepalive.handle_timeout(at(5)), Some(Due::Dead));
+        assert_eq!(keepalive.probe(at(7200)), Due::Ping(6));
+        assert_eq!(keepalive.poll_timeout(), at(7205));
     }
 
     #[test]

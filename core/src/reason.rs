@@ -118,7 +118,9 @@ impl DownReason {
             DownReason::Overloaded(t) => (1013, text(t)),
             DownReason::WrongRelay { .. } => (4002, "wrong relay address".into()),
             DownReason::SignerRefused | DownReason::SignerMismatch => (4002, self.to_string().into()),
-            DownReason::Unknown { code, reason } => (*code, text(reason)),
+            // RFC 6455 section 7.4: of the codes we do not know ourselves, only these may travel.
+            DownReason::Unknown { code: code @ 3000..=4999, reason } => (*code, text(reason)),
+            DownReason::Unknown { reason, .. } => (1000, text(reason)),
         };
         Close::new(code, reason)
     }
@@ -127,7 +129,8 @@ impl DownReason {
     pub fn from_close(close: &Close) -> Self {
         let text = || close.reason.clone().into_owned();
         match close.code {
-            1000 => DownReason::ClosedByPeer,
+            // 1005 is what a runner sees when the other side gave no code.
+            1000 | 1005 => DownReason::ClosedByPeer,
             // 1012 is what one existing relay sends at shutdown (RFC 6455 registry: service restart).
             1001 | 1012 => DownReason::GoingAway,
             1002 => DownReason::Protocol(text()),

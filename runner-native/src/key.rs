@@ -3,7 +3,8 @@
 //! The secret leaves in two ways only: into its own file, and as a signature. No message, no `Debug` and no
 //! log of this program holds it; the bytes are wiped when an [`Identity`] is dropped.
 
-use std::borrow::Cow;
+mod error;
+
 use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
@@ -12,12 +13,12 @@ use std::path::{Path, PathBuf};
 use ed25519_dalek::{Signer, SigningKey};
 use hvym_tunnel_core::stellar::{Address, Signature, SigningInput};
 use stellar_strkey::ed25519::PrivateKey;
-use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::cli::exit::{Exit, Failure};
 use crate::cli::files::{self, Access};
 use crate::config::ConfigError;
+use error::shown;
+pub(crate) use error::{KeyError, concealed};
 
 /// The environment variable that may hold the secret itself, for places without files.
 pub(crate) const SECRET_VARIABLE: &str = "HVYM_TUNNEL_SECRET";
@@ -203,135 +204,6 @@ impl Source {
     }
 }
 
-/// Why there is no identity. No variant holds anything that was read.
-#[derive(Clone, PartialEq, Eq, Debug, Error)]
-pub(crate) enum KeyError {
-    /// There is no such file.
-    #[error("there is no identity at {path}")]
-    NotFound {
-        /// Where it was looked for.
-        path: String,
-    },
-    /// The system refused to read.
-    #[error("cannot read the identity from {path}: {reason}")]
-    Unreadable {
-        /// Where it was looked for.
-        path: String,
-        /// The system's words.
-        reason: String,
-    },
-    /// Others could have copied the secret.
-    #[error("{path} can be read by others (mode {mode:04o}), so it may not hold a secret")]
-    TooOpen {
-        /// The file.
-        path: String,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// Something else than a secret, or one with a typing error.
-    #[error("{place} does not hold a Stellar secret (one line, S and 55 more characters)")]
-    NotSecret {
-        /// Where it was read.
-        place: String,
-    },
-    /// The public half.
-    #[error("{place} holds an address (G...), and the secret that belongs to it (S...) is needed")]
-    Public {
-        /// Where it was read.
-        place: String,
-    },
-    /// Whoever looks at the screen would see the secret.
-    #[error("standard input is a terminal, where the secret would be shown as it is typed")]
-    Terminal,
-    /// There already is one.
-    #[error("there already is an identity at {path}")]
-    Exists {
-        /// The file.
-        path: String,
-    },
-    /// The system refused to write.
-    #[error("cannot write the identity to {path}: {reason}")]
-    Unwritable {
-        /// The file.
-        path: String,
-        /// The system's words.
-        reason: String,
-    },
-    /// No file was named, and there is no default place.
-    #[error(transparent)]
-    NoPlace(#[from] ConfigError),
-    /// The system has no randomness to give, which no key survives.
-    #[error("the system gave no randomness for a new key")]
-    NoRandomness,
-}
-
-impl KeyError {
-    fn writing(path: &Path, error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::AlreadyExists => KeyError::Exists { path: shown(path) },
-            _ => KeyError::Unwritable { path: shown(path), reason: error.to_string() },
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            KeyError::NotFound { path } => {
-                Some(format!("create one: hvym-tunnel identity new --identity {path}"))
-            }
-            KeyError::TooOpen { path, .. } => Some(format!("close it: chmod 600 {path}")),
-            KeyError::NotSecret { .. } => {
-                Some("a wallet shows the secret as \"secret key\" or \"secret seed\"".to_owned())
-            }
-            KeyError::Terminal => Some("pipe it in, or use a file: ... < secret.txt".to_owned()),
-            KeyError::Exists { .. } => {
-                Some("--force replaces it; its address is then lost unless you kept the secret".to_owned())
-            }
-            _ => None,
-        }
-    }
-}
-
-impl From<KeyError> for Failure {
-    fn from(error: KeyError) -> Failure {
-        if let KeyError::NoPlace(error) = error {
-            return error.into();
-        }
-        let exit = match error {
-            KeyError::Terminal => Exit::Usage,
-            KeyError::Exists { .. } => Exit::Config,
-            KeyError::NoRandomness => Exit::Unexpected,
-            _ => Exit::Refused,
-        };
-        let failure = Failure::new(exit, error.to_string());
-        match error.hint() {
-            Some(hint) => failure.with_hint(hint),
-            None => failure,
-        }
-    }
-}
-
-/// `text` with everything that could be a secret replaced: for messages that repeat what a person typed.
-/// Rather too much than too little, since a mistyped secret is still nearly the whole of it.
-pub(crate) fn concealed(text: &str) -> Cow<'_, str> {
-    let is_secret = |word: &str| matches!(word.len(), 50..=62) && word.starts_with(['S', 's']);
-    let words = |text: &str| text.split(|letter: char| !letter.is_ascii_alphanumeric()).any(is_secret);
-    if !words(text) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len());
-    for part in text.split_inclusive(|letter: char| !letter.is_ascii_alphanumeric()) {
-        let word = part.trim_end_matches(|letter: char| !letter.is_ascii_alphanumeric());
-        out.push_str(if is_secret(word) { "(secret)" } else { word });
-        out.push_str(&part[word.len()..]);
-    }
-    Cow::Owned(out)
-}
-
-/// A path as messages show it: somebody may have given the secret where its file belongs.
-fn shown(path: &Path) -> String {
-    concealed(&path.to_string_lossy()).into_owned()
-}
-
 fn open(path: &Path) -> Result<File, KeyError> {
     File::open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => KeyError::NotFound { path: shown(path) },
@@ -422,20 +294,5 @@ mod tests {
         let left = std::fs::read_dir(folder.join("new")).expect("the folder").count();
         assert_eq!(left, 1, "drafts were left behind");
         std::fs::remove_dir_all(folder).expect("the folder can be removed");
-    }
-
-    #[test]
-    fn whatever_could_be_a_secret_is_concealed_wherever_it_stands() {
-        for (text, concealed_text) in [
-            (SECRET.to_owned(), "(secret)".to_owned()),
-            (
-                format!("unexpected argument '{SECRET}' found"),
-                "unexpected argument '(secret)' found".to_owned(),
-            ),
-            (format!("--identity=/tmp/{}", &SECRET[..51]), "--identity=/tmp/(secret)".to_owned()),
-            ("identity.key é".to_owned(), "identity.key é".to_owned()),
-        ] {
-            assert_eq!(concealed(&text), concealed_text);
-        }
     }
 }

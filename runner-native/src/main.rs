@@ -14,7 +14,9 @@ use std::process::ExitCode;
 
 use cli::exit::{Exit, Failure};
 use cli::report::{Report, Reporter};
+use cli::signals::StopSignals;
 use cli::{Cli, Command};
+use io::executor;
 use key::{Identity, Source};
 
 fn main() -> ExitCode {
@@ -35,14 +37,22 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), Failure> {
     match command {
         Command::Expose(arguments) => {
             let (source, options) = arguments.options()?;
-            agent::run(identity(&source, reporter)?, options, reporter.clone())
+            let identity = identity(&source, reporter)?;
+            executor::block_on(agent::run(identity, options, reporter.clone(), signals()?))
         }
         Command::Relay(arguments) => {
             let (source, options) = arguments.options()?;
-            relay::run(identity(&source, reporter)?, options, reporter.clone())
+            let identity = identity(&source, reporter)?;
+            executor::block_on(relay::run(identity, options, reporter.clone(), signals()?))
         }
         command => cli::print(command),
     }
+}
+
+/// From here on Ctrl-C asks, and no longer kills.
+fn signals() -> Result<StopSignals, Failure> {
+    let refused = |error| Failure::new(Exit::Unexpected, format!("cannot listen for Ctrl-C: {error}"));
+    StopSignals::new().map_err(refused)
 }
 
 /// The identity to run with, made on first use.

@@ -2,12 +2,18 @@
 //!
 //! Only grammar. Nothing here resolves a name, opens a socket, or knows a default address.
 
+mod place;
+mod relay_url;
+mod service;
+
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
-use hvym_tunnel_core::stellar::Address;
 use thiserror::Error;
+
+use place::{PlaceError, authority, host_and_port, port, split_path};
+pub(crate) use relay_url::RelayUrl;
+pub(crate) use service::{ServiceName, ServiceNameError};
 
 /// Where a stream of a service ends: a local HTTP origin.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,11 +43,6 @@ impl Target {
     /// `host:port`, as a dialer and a `Host` header want it; IPv6 in brackets.
     pub(crate) fn authority(&self) -> String {
         authority(&self.host, self.port)
-    }
-
-    /// What a person and a visitor are told while nobody answers there.
-    pub(crate) fn nothing_listening(&self) -> String {
-        format!("nothing is listening on {} (start it; I keep trying)", self.authority())
     }
 }
 
@@ -106,88 +107,6 @@ pub(crate) enum TargetError {
 const ACCEPTED: &str =
     "Accepted: 3000, host:3000, http://host[:port], https://host[:port], https+insecure://host[:port]";
 
-/// Why a text is not `host:port`.
-#[derive(Clone, PartialEq, Eq, Debug, Error)]
-pub(crate) enum PlaceError {
-    /// Nothing, or nothing before the port.
-    #[error("the host is missing")]
-    NoHost,
-    /// `host` alone does not say where.
-    #[error("the port is missing: write {0}:3000, say")]
-    NoPort(String),
-    /// Not a number from 1 to 65535.
-    #[error("{0:?} is not a port: a port is a number from 1 to 65535")]
-    Port(String),
-    /// A character that no host name has.
-    #[error("{0:?} is not a host name or an IP address")]
-    Host(String),
-    /// `::1:3000` can be read in two ways.
-    #[error("an IPv6 address is written in brackets, as in [::1]:3000")]
-    Brackets,
-    /// Paths are the visitor's.
-    #[error("a path, a query or a fragment has no place here: visitors bring their own")]
-    NoPathAllowed,
-    /// `user:password@host`; the text is not repeated, for it holds a password.
-    #[error("a user name or password has no place in an address")]
-    UserInfo,
-}
-
-/// The name under which visitors reach a target: one DNS label of 1 to 63 of `a-z`, `0-9` and `-`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(crate) struct ServiceName(String);
-
-impl ServiceName {
-    /// RFC 1035 section 2.3.4: a label has at most 63 octets.
-    pub(crate) const MAX_CHARACTERS: usize = 63;
-
-    /// The name itself.
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for ServiceName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-impl FromStr for ServiceName {
-    type Err = ServiceNameError;
-
-    fn from_str(text: &str) -> Result<Self, ServiceNameError> {
-        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        match text.len() {
-            0 => Err(ServiceNameError::Empty),
-            length if length > Self::MAX_CHARACTERS => Err(ServiceNameError::Long),
-            _ if !text.bytes().all(allowed) => Err(ServiceNameError::Character),
-            _ if text.starts_with('-') || text.ends_with('-') => Err(ServiceNameError::Hyphen),
-            Address::CHARACTERS if text.starts_with('g') => Err(ServiceNameError::Address),
-            _ => Ok(ServiceName(text.to_owned())),
-        }
-    }
-}
-
-/// Why a text cannot name a service.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, Error)]
-pub(crate) enum ServiceNameError {
-    /// No characters.
-    #[error("a service needs a name")]
-    Empty,
-    /// It would not fit a DNS label.
-    #[error("a service name has at most {} characters", ServiceName::MAX_CHARACTERS)]
-    Long,
-    /// It becomes part of a host name.
-    #[error("a service name has only a to z (lower case), 0 to 9 and -")]
-    Character,
-    /// Host names forbid it.
-    #[error("a service name neither starts nor ends with -")]
-    Hyphen,
-    /// It could be taken for an agent's address in a host name.
-    #[error("a service name must not look like an address (56 characters that start with g)")]
-    Address,
-}
-
 /// One `NAME=TARGET`: the service that visitors ask for, and where it is served.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Binding {
@@ -218,145 +137,6 @@ pub(crate) enum BindingError {
     /// The part after `=`.
     #[error(transparent)]
     Target(#[from] TargetError),
-}
-
-/// Where a relay takes agents: `ws://` or `wss://`, host, port and path.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct RelayUrl {
-    /// `wss://`; without it anybody on the way can read and alter what passes.
-    pub tls: bool,
-    /// A host name or an IP address, IPv6 without its brackets.
-    pub host: String,
-    /// Never 0.
-    pub port: u16,
-    /// Begins with `/`.
-    pub path: String,
-}
-
-impl RelayUrl {
-    /// Where every relay takes agents unless its URL says otherwise.
-    pub(crate) const DEFAULT_PATH: &str = "/connect";
-
-    /// `host:port`, as a dialer wants it.
-    pub(crate) fn authority(&self) -> String {
-        authority(&self.host, self.port)
-    }
-
-    /// Whether the way there never leaves this machine, so that plain `ws://` reveals nothing.
-    pub(crate) fn is_loopback(&self) -> bool {
-        let host = self.host.to_ascii_lowercase();
-        host == "localhost"
-            || host.ends_with(".localhost")
-            || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-    }
-}
-
-impl fmt::Display for RelayUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, usual) = if self.tls { ("wss", 443) } else { ("ws", 80) };
-        match self.port == usual {
-            true if self.host.contains(':') => write!(f, "{scheme}://[{}]", self.host)?,
-            true => write!(f, "{scheme}://{}", self.host)?,
-            false => write!(f, "{scheme}://{}", self.authority())?,
-        }
-        if self.path == Self::DEFAULT_PATH { Ok(()) } else { f.write_str(&self.path) }
-    }
-}
-
-impl FromStr for RelayUrl {
-    type Err = RelayUrlError;
-
-    /// A bare host is `wss://`, and `http(s)://`, as copied from a browser, is taken for `ws(s)://`.
-    fn from_str(text: &str) -> Result<Self, RelayUrlError> {
-        let (tls, rest) = match text.split_once("://") {
-            None => (true, text),
-            Some(("wss" | "https", rest)) => (true, rest),
-            Some(("ws" | "http", rest)) => (false, rest),
-            Some((scheme, _)) => return Err(RelayUrlError::Scheme(scheme.to_owned())),
-        };
-        let (place, path) = split_path(rest);
-        if path.contains('#') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(RelayUrlError::Path);
-        }
-        let path = if matches!(path, "" | "/") { Self::DEFAULT_PATH } else { path };
-        if !path.starts_with('/') {
-            return Err(RelayUrlError::Path);
-        }
-        let (host, port) = host_and_port(place, Some(if tls { 443 } else { 80 }))?;
-        Ok(RelayUrl { tls, host, port, path: path.to_owned() })
-    }
-}
-
-/// Why a text does not name a relay.
-#[derive(Clone, PartialEq, Eq, Debug, Error)]
-pub(crate) enum RelayUrlError {
-    /// Links are WebSockets.
-    #[error("{0}:// does not lead to a relay: write wss://host or ws://localhost:4896")]
-    Scheme(String),
-    /// A fragment, a space, a control character.
-    #[error("the path of a relay has only visible ASCII characters, and no #")]
-    Path,
-    /// The part after the scheme is wrong.
-    #[error("{0}: write wss://host or ws://localhost:4896")]
-    Place(#[from] PlaceError),
-}
-
-fn authority(host: &str, port: u16) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-}
-
-/// Splits before the first `/`, `?` or `#`.
-fn split_path(text: &str) -> (&str, &str) {
-    text.split_at(text.find(['/', '?', '#']).unwrap_or(text.len()))
-}
-
-fn host_and_port(text: &str, default: Option<u16>) -> Result<(String, u16), PlaceError> {
-    if text.contains('@') {
-        return Err(PlaceError::UserInfo);
-    }
-    let (host, after) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (host, after) = rest.split_once(']').ok_or(PlaceError::Brackets)?;
-            if host.parse::<Ipv6Addr>().is_err() {
-                return Err(PlaceError::Host(host.to_owned()));
-            }
-            (host, after)
-        }
-        None if text.matches(':').count() > 1 => return Err(PlaceError::Brackets),
-        None => {
-            let (host, after) = text.split_at(text.find(':').unwrap_or(text.len()));
-            is_host(host)?;
-            (host, after)
-        }
-    };
-    match after.strip_prefix(':') {
-        Some(text) => Ok((host.to_owned(), port(text)?)),
-        None if !after.is_empty() => Err(PlaceError::Brackets),
-        None => {
-            default.map(|port| (host.to_owned(), port)).ok_or_else(|| PlaceError::NoPort(host.to_owned()))
-        }
-    }
-}
-
-fn is_host(host: &str) -> Result<(), PlaceError> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    // RFC 1035 section 2.3.4: names have at most 255 octets, 253 of them visible.
-    match host {
-        "" => Err(PlaceError::NoHost),
-        host if host.len() > 253 || host.starts_with(['-', '.']) || host.contains("..") => {
-            Err(PlaceError::Host(host.to_owned()))
-        }
-        host if host.bytes().all(allowed) => Ok(()),
-        host => Err(PlaceError::Host(host.to_owned())),
-    }
-}
-
-fn port(text: &str) -> Result<u16, PlaceError> {
-    // `parse` alone would take "+80".
-    match text.parse() {
-        Ok(port) if port > 0 && text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(port),
-        _ => Err(PlaceError::Port(text.to_owned())),
-    }
 }
 
 #[cfg(test)]
@@ -416,28 +196,6 @@ mod tests {
     }
 
     #[test]
-    fn a_service_name_is_a_dns_label_that_no_address_can_be_mistaken_for() {
-        let label = format!("g{}", "a".repeat(55));
-        for (name, verdict) in [
-            ("web", Ok(())),
-            ("a", Ok(())),
-            ("7-up", Ok(())),
-            (&"a".repeat(63), Ok(())),
-            (&"a".repeat(56), Ok(())),
-            ("", Err(ServiceNameError::Empty)),
-            (&"a".repeat(64), Err(ServiceNameError::Long)),
-            ("Web", Err(ServiceNameError::Character)),
-            ("a.b", Err(ServiceNameError::Character)),
-            ("a_b", Err(ServiceNameError::Character)),
-            ("-a", Err(ServiceNameError::Hyphen)),
-            ("a-", Err(ServiceNameError::Hyphen)),
-            (&label, Err(ServiceNameError::Address)),
-        ] {
-            assert_eq!(name.parse::<ServiceName>().map(|_| ()), verdict, "{name}");
-        }
-    }
-
-    #[test]
     fn a_binding_is_a_name_and_a_target() {
         let binding: Binding = "api=https://app:8443".parse().expect("a binding");
         assert_eq!(binding.service.as_str(), "api");
@@ -445,37 +203,5 @@ mod tests {
         assert_eq!("3000".parse::<Binding>(), Err(BindingError::NoTarget));
         assert_eq!("A=3000".parse::<Binding>(), Err(ServiceNameError::Character.into()));
         assert!(matches!("api=".parse::<Binding>(), Err(BindingError::Target(_))));
-    }
-
-    #[test]
-    fn a_relay_is_named_by_host_or_by_url_and_shown_as_short_as_it_can_be() {
-        for (typed, shown, path) in [
-            ("relay.example", "wss://relay.example", "/connect"),
-            ("relay.example:8443", "wss://relay.example:8443", "/connect"),
-            ("https://relay.example/", "wss://relay.example", "/connect"),
-            ("wss://relay.example/hvym?x=1", "wss://relay.example/hvym?x=1", "/hvym?x=1"),
-            ("ws://localhost:4896", "ws://localhost:4896", "/connect"),
-            ("http://[::1]", "ws://[::1]", "/connect"),
-        ] {
-            let relay: RelayUrl = typed.parse().unwrap_or_else(|error| panic!("{typed}: {error}"));
-            assert_eq!((relay.to_string().as_str(), relay.path.as_str()), (shown, path), "{typed}");
-        }
-        for typed in ["", "ftp://a", "wss://", "wss://a/\u{1b}[2J", "wss://a#b", "wss://a?b", "wss://u:p@a"] {
-            assert!(typed.parse::<RelayUrl>().is_err(), "{typed}");
-        }
-    }
-
-    #[test]
-    fn only_this_machine_is_loopback() {
-        for (relay, loopback) in [
-            ("ws://localhost", true),
-            ("ws://Relay.localhost:1", true),
-            ("ws://127.9.9.9", true),
-            ("ws://[::1]:1", true),
-            ("ws://localhost.example", false),
-            ("ws://192.168.0.1", false),
-        ] {
-            assert_eq!(relay.parse::<RelayUrl>().map(|relay| relay.is_loopback()), Ok(loopback), "{relay}");
-        }
     }
 }

@@ -5,10 +5,11 @@
 use crate::frames::{DATA, Frame, GO_AWAY, GRANT, PING, WINDOW};
 use crate::judge::Judge;
 use crate::lone::Lone;
+use crate::meddle::run_with_a_man_in_the_middle;
 use crate::memory;
 use crate::model::ensure;
 use crate::ops::{Ops, Setup};
-use crate::run::{Checked, run, run_with_a_man_in_the_middle};
+use crate::run::{Checked, run};
 
 /// A fuzz target.
 pub type Target = fn(&[u8]);

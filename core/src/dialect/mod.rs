@@ -44,6 +44,11 @@ pub enum DecodeError {
     NotControl(String),
 }
 
+/// Whether `json` can only be an object. Left to itself, serde also takes a struct from a list of its fields.
+fn is_object(json: &[u8]) -> bool {
+    json.trim_ascii_start().first() == Some(&b'{')
+}
+
 impl Dialect {
     /// The largest control message. The largest honest one is an `auth_response`: a JWT of at most 8 KiB.
     pub const MAX_CONTROL_BYTES: usize = 64 * 1024;

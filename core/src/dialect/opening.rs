@@ -9,7 +9,7 @@ use bytes::{BufMut, Bytes};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::Proto;
+use super::{Proto, is_object};
 
 /// The largest JSON object of an opening, bytes. A host name, an address and an id fit many times over.
 pub const MAX_OPENING_BYTES: usize = 4096;
@@ -58,6 +58,9 @@ impl Opening {
 
     /// The opening that `json`, the part after the length, spells.
     pub fn decode(json: &[u8]) -> Result<Self, OpeningError> {
+        if !is_object(json) {
+            return Err(OpeningError::Malformed("not an object".to_string()));
+        }
         serde_json::from_slice(json).map_err(|e| OpeningError::Malformed(e.to_string()))
     }
 }

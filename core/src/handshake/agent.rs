@@ -100,16 +100,18 @@ impl AgentHandshake {
         }
     }
 
-    /// The signer answered; `None` is a no.
+    /// The signer answered the [`Step::Sign`] that carried `asked`; `None` is a no.
     pub fn handle_signature(
         &mut self,
+        asked: &SigningInput,
         signature: Option<Signature>,
         now: Instant,
     ) -> Result<Option<Step>, DownReason> {
-        let State::Signing { challenge_id, relay, input } = &self.state else {
-            // An answer that nobody waits for any more, for example after a reconnection.
+        let State::Signing { challenge_id, relay, input } = &self.state else { return Ok(None) };
+        if input != asked {
+            // An answer that nobody waits for any more: a person may take longer than a link lives.
             return Ok(None);
-        };
+        }
         let signature = signature.ok_or(DownReason::SignerRefused)?;
         let token = input.clone().into_token(signature).map_err(|_| DownReason::SignerMismatch)?;
         let answer = Signal::AuthResponse {
@@ -148,6 +150,10 @@ impl AgentHandshake {
         now: Instant,
     ) -> Result<Step, DownReason> {
         let relay = self.pinned(server_address)?;
+        if challenge.is_empty() {
+            // What would be signed could be used again.
+            return Err(DownReason::Malformed(String::from("an empty challenge")));
+        }
         if !mux.iter().any(|offered| offered == MUX_YAMUX) {
             return Err(DownReason::NotAllowed(String::from(
                 "the relay does not offer the yamux data plane",

@@ -132,6 +132,15 @@ impl RelayHandshake {
 
     fn on_bearer(&mut self, jwt: &str, now: Instant) -> Result<Step, DownReason> {
         let verified = self.verify(jwt, now)?;
+        // Whoever saw the answer to a challenge could otherwise come in with it by this door, until it expires.
+        if verified.claim("challenge").is_some() {
+            return Err(DownReason::Authentication(
+                "Token answers a challenge, it is no bearer token".to_owned(),
+            ));
+        }
+        if verified.expires_at().is_none() {
+            return Err(DownReason::Authentication("A bearer token must expire".to_owned()));
+        }
         self.on_verified(verified)
     }
 

@@ -212,8 +212,11 @@ impl Page {
 /// The reason phrase of the statuses pages have (RFC 9110 section 15).
 const fn reason(status: u16) -> &'static str {
     match status {
+        200 => "OK",
         400 => "Bad Request",
         404 => "Not Found",
+        405 => "Method Not Allowed",
+        426 => "Upgrade Required",
         500 => "Internal Server Error",
         502 => "Bad Gateway",
         503 => "Service Unavailable",

@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 
 use super::{Link, LinkEvent, State, StreamEvent};
 use crate::dialect::{DecodeError, Frame, Signal};
-use crate::handshake::{Handshake, Step};
+use crate::handshake::Step;
 use crate::keepalive::Due;
 use crate::machine::{Machine, Side};
 use crate::message::{Close, Message, Transmit};
@@ -34,11 +34,11 @@ impl Machine for Link {
                     let outcome = mux.handle_data(data, now);
                     self.after_mux(outcome, now);
                 }
-                None => self.end(DownReason::Malformed(String::from("Invalid auth response")), now),
+                None => self.end(DownReason::Malformed(String::from(self.not_a_login())), now),
             },
             Err(e @ DecodeError::TooLarge(_)) => self.end(DownReason::TooLarge(e.to_string()), now),
-            Err(DecodeError::NotControl(_)) if matches!(self.state, State::Login(Handshake::Relay(_))) => {
-                self.end(DownReason::Malformed(String::from("Invalid auth response")), now);
+            Err(DecodeError::NotControl(_)) if self.is_relay_login() => {
+                self.end(DownReason::Malformed(String::from(self.not_a_login())), now);
             }
             Err(e @ DecodeError::NotControl(_)) => self.end(DownReason::Malformed(e.to_string()), now),
         }
@@ -66,7 +66,7 @@ impl Machine for Link {
     }
 
     fn poll_transmit(&mut self) -> Option<Transmit> {
-        if let Some(transmit) = self.control.pop_front() {
+        if let Some(transmit) = self.control.pop() {
             return Some(transmit);
         }
         let batch = self.mux.as_mut()?.poll_transmit()?;
@@ -116,6 +116,14 @@ impl Link {
         match due {
             Due::Ping(id) => self.send(Signal::Ping { id: Some(id) }, now),
             Due::Dead => self.end(DownReason::Silent, now),
+        }
+    }
+
+    /// What to say of a message that cannot be part of a login. The relay's text is that of the system it replaces.
+    fn not_a_login(&self) -> &'static str {
+        match self.side {
+            Side::Agent => "stream data before the login",
+            Side::Relay => "Invalid auth response",
         }
     }
 
@@ -170,6 +178,7 @@ impl Link {
                 MuxEvent::Writable(id) => self.on_stream(StreamEvent::Writable(id)),
                 MuxEvent::Reset(id, _) if self.openings.contains(id) => self.openings.remove(id),
                 MuxEvent::Reset(id, reason) => self.on_stream(StreamEvent::Reset(id, reason)),
+                MuxEvent::OpenReady => self.events.push_back(LinkEvent::Room),
                 _ => {}
             }
         }
@@ -205,7 +214,7 @@ impl Link {
     pub(super) fn flush_mux(&mut self) {
         for _ in 0..MAX_LAST_BATCHES {
             let Some(batch) = self.mux.as_mut().and_then(Mux::poll_transmit) else { return };
-            self.control.push_back(Transmit::Send(self.dialect.encode(Frame::Mux(batch))));
+            self.control.push(Transmit::Send(self.dialect.encode(Frame::Mux(batch))));
         }
     }
 }
@@ -217,7 +226,7 @@ fn is_ping(signal: &Signal, side: Side) -> bool {
 
 fn down_reason(error: MuxError) -> DownReason {
     match error {
-        MuxError::WriteStall => DownReason::Lost(error.to_string()),
+        MuxError::WriteStall => DownReason::TimedOut(error.to_string()),
         MuxError::KeepAlive => DownReason::Silent,
         _ => DownReason::Protocol(error.to_string()),
     }

@@ -3,9 +3,11 @@
 //! The link is the only translator of inner errors: whatever fails inside becomes one close for the peer and
 //! one [`LinkEvent::Down`] for the owner. It does not reconnect (that is the agent's) and admits nobody (the relay's).
 
+mod control;
 mod lanes;
 mod openings;
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use core::time::Duration;
@@ -24,11 +26,11 @@ use crate::reason::DownReason;
 use crate::rng::{Rng, Seed};
 use crate::stellar::{Signature, SigningInput, Verified};
 use crate::time::{Instant, Wall};
+use control::Control;
 use openings::Openings;
 
-/// Control messages that may wait for the socket. An honest peer causes a handful; one that makes us answer
-/// without reading is cut off here.
-const MAX_WAITING_CONTROL: usize = 256;
+/// Given to `reset` for a stream that was opened in vain; local knowledge only.
+const RESET_NO_ROOM: u32 = 3;
 
 /// What both sides of a link can tune.
 #[derive(Clone, PartialEq, Debug)]
@@ -57,6 +59,13 @@ pub enum StreamEvent {
     Reset(StreamId, ResetReason),
 }
 
+impl OpenStreamError {
+    /// Whether waiting helps: the link is up and full, and [`LinkEvent::Room`] follows.
+    pub fn is_for_want_of_room(&self) -> bool {
+        matches!(self, OpenStreamError::Refused(OpenError::TooMany | OpenError::AckBacklog))
+    }
+}
+
 impl StreamEvent {
     /// The stream it is about.
     pub fn id(&self) -> StreamId {
@@ -82,6 +91,8 @@ pub enum LinkEvent {
     Signal(Signal),
     /// Something happened to a stream.
     Stream(StreamEvent),
+    /// Opening a stream, which was refused for want of room, may succeed again.
+    Room,
     /// A fresh round trip time.
     Latency(Duration),
     /// The end; nothing follows.
@@ -97,6 +108,9 @@ pub enum OpenStreamError {
     /// The session has no room, or takes no new streams.
     #[error(transparent)]
     Refused(#[from] OpenError),
+    /// The peer reads too slowly: what waits to be sent leaves no room for an opening.
+    #[error("too much waits to be sent on this link")]
+    NoRoom,
     /// The opening does not fit.
     #[error(transparent)]
     Opening(#[from] OpeningError),
@@ -113,7 +127,8 @@ pub trait Streams: Machine {
 
 #[derive(Debug)]
 enum State {
-    Login(Handshake),
+    /// Boxed: it is large, and over after the first second.
+    Login(Box<Handshake>),
     Up,
     Ended,
 }
@@ -129,7 +144,7 @@ pub struct Link {
     keepalive: Keepalive,
     mux: Option<Mux>,
     openings: Openings,
-    control: VecDeque<Transmit>,
+    control: Control,
     events: VecDeque<LinkEvent>,
     /// The latest time that came in, for events that a poll finds.
     now: Instant,
@@ -173,26 +188,29 @@ impl Link {
             config,
             epoch,
             rng,
-            state: State::Login(handshake),
+            state: State::Login(Box::new(handshake)),
             mux: None,
             openings: Openings::default(),
-            control: VecDeque::new(),
+            control: Control::default(),
             events: VecDeque::new(),
             now,
         }
     }
 
-    /// The signer answered [`LinkEvent::Sign`]; `None` is a no.
-    pub fn handle_signature(&mut self, signature: Option<Signature>, now: Instant) {
-        if let State::Login(Handshake::Agent(half)) = &mut self.state {
-            let step = half.handle_signature(signature, now);
+    /// The signer answered the [`LinkEvent::Sign`] that carried `input`; `None` is a no.
+    pub fn handle_signature(&mut self, input: &SigningInput, signature: Option<Signature>, now: Instant) {
+        if let State::Login(login) = &mut self.state
+            && let Handshake::Agent(half) = &mut **login
+        {
+            let step = half.handle_signature(input, signature, now);
             self.on_step(step, now);
         }
     }
 
     /// Lets in who was announced by [`LinkEvent::Admit`].
     pub fn admit(&mut self, url: String, now: Instant) {
-        if let State::Login(Handshake::Relay(half)) = &mut self.state
+        if let State::Login(login) = &mut self.state
+            && let Handshake::Relay(half) = &mut **login
             && let Some((ok, endpoint)) = half.admit(url)
         {
             self.send(ok, now);
@@ -205,11 +223,12 @@ impl Link {
         if matches!(self.state, State::Ended) {
             return;
         }
-        if self.control.len() >= MAX_WAITING_CONTROL {
+        let message = self.dialect.encode(Frame::Signal(signal));
+        if self.control.has_room_for(&message) {
+            self.control.push(Transmit::Send(message));
+        } else {
             self.end(DownReason::Overloaded(String::from("too many control messages wait to be read")), now);
-            return;
         }
-        self.control.push_back(Transmit::Send(self.dialect.encode(Frame::Signal(signal))));
     }
 
     /// Opens a stream; `opening` goes ahead of what is written to it.
@@ -217,9 +236,12 @@ impl Link {
         let mut head = opening.encode()?;
         let mux = self.mux.as_mut().ok_or(OpenStreamError::NotUp)?;
         let id = mux.open(now)?;
-        // A fresh stream's queue is empty and larger than any opening.
-        let written = mux.stream(id).map(|mut stream| stream.write(&mut head, now));
-        debug_assert!(matches!(written, Ok(Ok(_))) && head.is_empty());
+        let Ok(mut stream) = mux.stream(id) else { return Err(OpenStreamError::NotUp) };
+        // Half an opening would make the peer take the stream's first bytes for the rest of it.
+        if stream.writable() < head.len() || stream.write(&mut head, now).is_err() {
+            stream.reset(RESET_NO_ROOM, now);
+            return Err(OpenStreamError::NoRoom);
+        }
         Ok(id)
     }
 
@@ -245,7 +267,7 @@ impl Link {
         if matches!(self.state, State::Ended) {
             return;
         }
-        if matches!(self.state, State::Login(Handshake::Relay(_))) && announced(&reason) {
+        if self.is_relay_login() && announced(&reason) {
             let failed = Signal::AuthFailed {
                 code: Some(reason.auth_failed_code().into()),
                 error: match &reason {
@@ -253,10 +275,10 @@ impl Link {
                     other => alloc::format!("{other}"),
                 },
             };
-            self.control.push_back(Transmit::Send(self.dialect.encode(Frame::Signal(failed))));
+            self.control.push(Transmit::Send(self.dialect.encode(Frame::Signal(failed))));
         }
         self.flush_mux();
-        self.control.push_back(Transmit::Close(reason.close()));
+        self.control.push(Transmit::Close(reason.close()));
         self.settle(reason);
     }
 
@@ -275,6 +297,11 @@ impl Link {
         matches!(self.state, State::Ended)
     }
 
+    /// Whether this is a relay that has not let its agent in yet.
+    fn is_relay_login(&self) -> bool {
+        self.side == Side::Relay && matches!(self.state, State::Login(_))
+    }
+
     fn settle(&mut self, reason: DownReason) {
         self.state = State::Ended;
         self.mux = None;
@@ -283,8 +310,8 @@ impl Link {
     }
 
     fn drop_transport(&mut self, close: &Close) {
+        self.control.clear();
         if !self.is_ended() {
-            self.control.clear();
             self.settle(DownReason::from_close(close));
         }
     }

@@ -1,6 +1,6 @@
 //! Streams whose opening has not arrived in full yet. Their owner does not know of them.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -15,15 +15,20 @@ const OPENING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Openings in progress, at most as many as the mux lets in.
 #[derive(Default)]
 pub(super) struct Openings {
-    waiting: BTreeMap<StreamId, Vec<u8>>,
-    /// All wait equally long, so the oldest is always in front. Entries of streams that are done are skipped.
-    deadlines: VecDeque<(Instant, StreamId)>,
+    waiting: BTreeMap<StreamId, Waiting>,
+    deadlines: BTreeSet<(Instant, StreamId)>,
+}
+
+struct Waiting {
+    deadline: Instant,
+    arrived: Vec<u8>,
 }
 
 impl Openings {
     pub(super) fn begin(&mut self, id: StreamId, now: Instant) {
-        self.waiting.insert(id, Vec::new());
-        self.deadlines.push_back((now + OPENING_TIMEOUT, id));
+        let deadline = now + OPENING_TIMEOUT;
+        self.waiting.insert(id, Waiting { deadline, arrived: Vec::new() });
+        self.deadlines.insert((deadline, id));
     }
 
     pub(super) fn contains(&self, id: StreamId) -> bool {
@@ -31,8 +36,9 @@ impl Openings {
     }
 
     pub(super) fn remove(&mut self, id: StreamId) {
-        self.waiting.remove(&id);
-        self.forget_done();
+        if let Some(Waiting { deadline, .. }) = self.waiting.remove(&id) {
+            self.deadlines.remove(&(deadline, id));
+        }
     }
 
     pub(super) fn clear(&mut self) {
@@ -46,15 +52,15 @@ impl Openings {
         mux: &mut Mux,
         now: Instant,
     ) -> Option<Result<Opening, OpeningError>> {
-        let buffer = self.waiting.get_mut(&id)?;
-        let outcome = read_opening(buffer, id, mux, now)?;
+        let Waiting { arrived, .. } = self.waiting.get_mut(&id)?;
+        let outcome = read_opening(arrived, id, mux, now)?;
         self.remove(id);
         Some(outcome)
     }
 
     /// Takes out one stream that took too long, if there is one.
     pub(super) fn expire(&mut self, now: Instant) -> Option<StreamId> {
-        let (deadline, id) = *self.deadlines.front()?;
+        let (deadline, id) = *self.deadlines.first()?;
         if now < deadline {
             return None;
         }
@@ -63,15 +69,7 @@ impl Openings {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.deadlines.front().map(|(deadline, _)| *deadline)
-    }
-
-    fn forget_done(&mut self) {
-        while let Some((_, id)) = self.deadlines.front()
-            && !self.waiting.contains_key(id)
-        {
-            self.deadlines.pop_front();
-        }
+        self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 }
 

@@ -5,7 +5,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::error::{FloodKind, MuxError, ResetReason};
 use super::frame::{Flags, HEADER_BYTES, Header, INITIAL_WINDOW, Kind};
 use super::ids::Known;
-use super::slot::{News, Rx, Tx};
+use super::slot::{News, Rx, Todo, Tx};
 use super::{Mux, MuxEvent, Phase};
 use crate::machine::Side;
 use crate::time::Instant;
@@ -262,8 +262,28 @@ impl Mux {
         if rapid && !self.limits.resets.take(1, self.now) {
             return Err(MuxError::Flood(FloodKind::Resets));
         }
-        self.tear(at, ResetReason::Peer(code), false);
+        if slot.rx == Rx::FinReceived {
+            self.on_refusal(at);
+        } else {
+            self.tear(at, ResetReason::Peer(code), false);
+        }
         Ok(())
+    }
+
+    /// The peer has said all it had to say, and then that it wants no more of ours. What it said stays readable:
+    /// a service that answers "too large" before it has read the question is still answered for (as in RFC 9113
+    /// section 8.1).
+    fn on_refusal(&mut self, at: usize) {
+        let slot = &mut self.slots.all[at];
+        self.counts.unsent -= slot.send_len;
+        slot.send_queue.clear();
+        slot.send_len = 0;
+        slot.tx = Tx::FinSent;
+        slot.todo = Todo::default();
+        if core::mem::take(&mut slot.wants_write) {
+            self.tell(at, News::WRITABLE);
+        }
+        self.wake_crowded();
     }
 
     fn on_grant(&mut self, at: usize, delta: u32) -> Result<(), MuxError> {

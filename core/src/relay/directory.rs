@@ -74,7 +74,8 @@ impl<K: PartialEq> Directory<K> {
     /// What a `Host` header names: `<address>.<domain>` or `<service>.<address>.<domain>`, in any case, with or
     /// without a port and a final dot.
     pub fn parse(&self, host: &str) -> Result<Name, NameError> {
-        let host = without_port(host).trim_end_matches('.').to_ascii_lowercase();
+        let host = without_port(host);
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
         if host == self.domain {
             return Err(NameError::Bare);
         }

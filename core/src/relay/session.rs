@@ -1,5 +1,6 @@
 //! A session: a link and its admission, as the relay sees them.
 
+use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -40,6 +41,8 @@ pub enum SessionEvent {
     Unbound(String),
     /// Something happened to a stream.
     Stream(StreamEvent),
+    /// Opening a stream, which was refused for want of room, may succeed again.
+    Room,
     /// A fresh round trip time to the agent.
     Latency(Duration),
     /// The end; every stream is closed, nothing follows.
@@ -60,6 +63,7 @@ pub struct Session {
     link: Link,
     allowed_services: Option<Vec<String>>,
     services: Vec<Service>,
+    events: VecDeque<SessionEvent>,
 }
 
 impl Session {
@@ -67,32 +71,40 @@ impl Session {
     pub fn new(config: SessionConfig, credential: &Credential, wall: Wall, seed: Seed, now: Instant) -> Self {
         let allowed_services = config.login.allowed_services.clone();
         let link = Link::relay(config.link, config.login, credential, wall, seed, now);
-        Self { link, allowed_services, services: Vec::new() }
+        let mut session = Self { link, allowed_services, services: Vec::new(), events: VecDeque::new() };
+        session.drain_link();
+        session
     }
 
     /// Lets in who was announced by [`SessionEvent::Admit`]; `url` is where the first service will be reachable.
     pub fn admit(&mut self, url: String, now: Instant) {
         self.link.admit(url, now);
+        self.drain_link();
     }
 
     /// Does not let them in, or puts them out again.
     pub fn refuse(&mut self, reason: DownReason, now: Instant) {
         self.link.end(reason, now);
+        self.drain_link();
     }
 
     /// Answers [`SessionEvent::Bind`]: the service is reachable at `url`.
     pub fn confirm(&mut self, service: Service, url: String, now: Instant) {
         let name = service.name.clone();
-        match self.services.iter_mut().find(|known| known.name == name) {
-            Some(known) => *known = service,
+        match self.services.iter().position(|known| known.name == name) {
+            Some(at) => self.services[at] = service,
+            // Several may have been asked for before the first was answered.
+            None if self.services.len() >= MAX_SERVICES => return self.decline(&name, &too_many(), now),
             None => self.services.push(service),
         }
         self.link.send(Signal::BindOk { service: name, url: Some(url) }, now);
+        self.drain_link();
     }
 
     /// Answers [`SessionEvent::Bind`]: it is not.
     pub fn decline(&mut self, service: &str, refusal: &BindRefusal, now: Instant) {
         self.link.send(Signal::bind_failed(service, refusal.code, &refusal.error), now);
+        self.drain_link();
     }
 
     /// Opens a stream for a visitor.
@@ -112,6 +124,7 @@ impl Session {
     pub fn drain(&mut self, reason: &str, deadline: Duration, now: Instant) {
         let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
         self.link.send(Signal::Drain { reason: reason.to_string(), deadline_ms }, now);
+        self.drain_link();
     }
 
     /// Whether streams may flow.
@@ -128,10 +141,16 @@ impl Session {
         }
         let known = self.services.iter().any(|bound| bound.name == service);
         if !known && self.services.len() >= MAX_SERVICES {
-            let error = alloc::format!("at most {MAX_SERVICES} services can be bound at once");
-            return Err(BindRefusal { code: "too_many", error });
+            return Err(too_many());
         }
         Ok(())
+    }
+
+    fn drain_link(&mut self) {
+        while let Some(event) = self.link.poll_event() {
+            let event = self.on_link(event);
+            self.events.extend(event);
+        }
     }
 
     fn on_link(&mut self, event: LinkEvent) -> Option<SessionEvent> {
@@ -141,7 +160,9 @@ impl Session {
             LinkEvent::Signal(Signal::Bind { service, local_port, proto }) => {
                 match self.check_bind(&service) {
                     Ok(()) => return Some(SessionEvent::Bind(Service { name: service, proto, local_port })),
-                    Err(refusal) => self.decline(&service, &refusal, now),
+                    Err(refusal) => {
+                        self.link.send(Signal::bind_failed(&service, refusal.code, &refusal.error), now);
+                    }
                 }
                 None
             }
@@ -157,6 +178,7 @@ impl Session {
                 None
             }
             LinkEvent::Stream(event) => Some(SessionEvent::Stream(event)),
+            LinkEvent::Room => Some(SessionEvent::Room),
             LinkEvent::Latency(rtt) => Some(SessionEvent::Latency(rtt)),
             LinkEvent::Down(reason) => Some(SessionEvent::Closed(reason)),
             // What only an agent is told, and what the owner knows because it caused it.
@@ -165,19 +187,27 @@ impl Session {
     }
 }
 
+fn too_many() -> BindRefusal {
+    let error = alloc::format!("at most {MAX_SERVICES} services can be bound at once");
+    BindRefusal { code: "too_many", error }
+}
+
 impl Machine for Session {
     type Event = SessionEvent;
 
     fn handle_message(&mut self, message: Message, now: Instant) {
         self.link.handle_message(message, now);
+        self.drain_link();
     }
 
     fn handle_close(&mut self, close: Close, now: Instant) {
         self.link.handle_close(close, now);
+        self.drain_link();
     }
 
     fn handle_timeout(&mut self, now: Instant) {
         self.link.handle_timeout(now);
+        self.drain_link();
     }
 
     fn poll_transmit(&mut self) -> Option<Transmit> {
@@ -185,12 +215,11 @@ impl Machine for Session {
     }
 
     fn poll_event(&mut self) -> Option<SessionEvent> {
-        while let Some(event) = self.link.poll_event() {
-            if let Some(event) = self.on_link(event) {
-                return Some(event);
-            }
+        if self.events.is_empty() {
+            // Between two inputs only streams have news: what writing and sending made of them.
+            self.drain_link();
         }
-        None
+        self.events.pop_front()
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

@@ -66,19 +66,21 @@ pub(crate) struct ExposeArgs {
 #[command(next_help_heading = "Relay")]
 struct DialArgs {
     /// The relay to connect to: a host name, wss://host[:port] or ws://localhost:4896
+    ///
+    /// Without it the agent starts a relay of its own, which only this machine can visit.
+    #[arg(long, value_name = "URL", env = "HVYM_TUNNEL_RELAY", hide_env = true)]
+    relay: Option<RelayUrl>,
+    /// The address of that relay; no other is believed
     #[arg(
         long,
-        value_name = "URL",
-        default_value = "ws://localhost:4896",
-        env = "HVYM_TUNNEL_RELAY",
+        value_name = "ADDRESS",
+        requires = "relay",
+        env = "HVYM_TUNNEL_RELAY_ADDRESS",
         hide_env = true
     )]
-    relay: RelayUrl,
-    /// The address of that relay; no other is believed
-    #[arg(long, value_name = "ADDRESS", env = "HVYM_TUNNEL_RELAY_ADDRESS", hide_env = true)]
     relay_address: Option<Address>,
     /// Trust this certificate authority (PEM) beside the public ones
-    #[arg(long, value_name = "FILE", env = "HVYM_TUNNEL_RELAY_CA", hide_env = true)]
+    #[arg(long, value_name = "FILE", requires = "relay", env = "HVYM_TUNNEL_RELAY_CA", hide_env = true)]
     relay_ca: Option<PathBuf>,
     /// Allow ws:// to another machine, where everything can be read on the way
     #[arg(long, env = "HVYM_TUNNEL_PLAIN_RELAY", hide_env = true)]

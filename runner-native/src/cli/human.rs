@@ -102,6 +102,9 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
             err().with(Plain, format!("new identity {address}")),
             err().with(Dim, format!("{} (0600; whoever has this file is you)", path)),
         ],
+        Report::OwnRelay { .. } => vec![
+            err().with(Dim, "without --relay, only this machine can visit (--relay HOST makes it public)"),
+        ],
         Report::Ready { url, target, service, relay, .. } => vec![
             Line::out().with(Bold, url),
             Line::out().with(Plain, format!("  -> {target}")),

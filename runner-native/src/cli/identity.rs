@@ -39,8 +39,7 @@ struct FileArgs {
 
 impl FileArgs {
     fn source(&self, role: Role) -> Source {
-        // An empty variable counts as none.
-        let file = self.identity.clone().filter(|path| !path.as_os_str().is_empty());
+        let file = self.identity.clone();
         let default = config::folder().map(|folder| folder.join(role.file_name()));
         Source { file, stdin: false, default }
     }

@@ -2,10 +2,11 @@
 //!
 //! Knows no network. A command ends in checked options for a runner, or in a [`Failure`].
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
+use clap::builder::Resettable;
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) mod exit;
@@ -36,9 +37,9 @@ pub(crate) struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-    hvym-tunnel relay                                a relay on this machine
-    hvym-tunnel expose 3000                          localhost:3000 is public there
-    hvym-tunnel expose 3000 --relay tunnel.example   the same at another relay
+    hvym-tunnel expose 3000                          try it: an address on this machine
+    hvym-tunnel expose 3000 --relay tunnel.example   localhost:3000 is public there
+    hvym-tunnel relay                                run a relay, here for this machine
     hvym-tunnel identity                             your address
 
 Every option --so-named can be set by a variable HVYM_TUNNEL_SO_NAMED; what is
@@ -79,8 +80,8 @@ struct Terminal {
 pub(crate) struct Output {
     /// Write one JSON object per line to standard output instead of text
     ///
-    /// Each has a member "event": ready, bound, request, upstream_unreachable, disconnected, reconnected, told,
-    /// draining, stopped, error, and for a relay listening, agent_joined, agent_left. Without it, the URL and one line
+    /// Each has a member "event": own_relay, ready, bound, request, upstream_unreachable, disconnected, reconnected,
+    /// told, draining, stopped, error, and for a relay listening, agent_joined, agent_left. Without it, the URL and one line
     /// per request go to standard output, everything else to standard error.
     #[arg(long, env = "HVYM_TUNNEL_JSON", hide_env = true)]
     json: bool,
@@ -100,7 +101,7 @@ impl Cli {
         // Before there are options, errors already have colours.
         let plain = arguments.iter().any(|argument| argument == "--no-color");
         let colour = if plain { ColorChoice::Never } else { ColorChoice::Auto };
-        let matches = Cli::command().color(colour).try_get_matches_from(arguments);
+        let matches = without_empty_variables(Cli::command()).color(colour).try_get_matches_from(arguments);
         matches.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|error| refuse(&error))
     }
 
@@ -144,6 +145,17 @@ pub(crate) fn print(command: Command) -> Result<(), Failure> {
     }
 }
 
+/// A variable that is set to nothing counts as not set: container files often do that.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|argument| match argument.get_env() {
+            Some(name) if is_empty(name) => argument.env(Resettable::Reset),
+            _ => argument,
+        })
+        .mut_subcommands(without_empty_variables)
+}
+
 /// Shows what clap has to say, without any secret that was typed where none belongs.
 fn refuse(error: &clap::Error) -> Exit {
     let exit = if error.exit_code() == 0 { Exit::Clean } else { Exit::Usage };
@@ -178,7 +190,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
     // A month: longer is a typing error, and Duration would overflow long after.
     const MOST: f64 = 31.0 * 86_400.0;
     match text.parse::<f64>() {
-        Ok(seconds) if seconds >= 0.001 && seconds <= MOST => Ok(Duration::from_secs_f64(seconds)),
+        Ok(seconds) if (0.001..=MOST).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
         _ => Err("a number of seconds is needed, as in 10 or 0.5".to_owned()),
     }
 }

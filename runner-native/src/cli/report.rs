@@ -28,6 +28,11 @@ pub(crate) enum Report {
         /// Its file.
         path: String,
     },
+    /// No relay was named, so there is one that only this machine can visit.
+    OwnRelay {
+        /// What agents would give as `--relay`.
+        relay: String,
+    },
     /// The relay took the agent, and visitors can come. The first one decides what is in the URL file.
     Ready {
         /// Where visitors reach the first service.

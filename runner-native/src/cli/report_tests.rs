@@ -70,10 +70,22 @@ fn json() -> Style {
     Style { json: true, ..Style::default() }
 }
 
-fn folder(name: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("hvym-tunnel-{name}-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("the temporary folder takes a folder");
-    folder
+/// A folder that nobody else uses, removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let name = format!("hvym-tunnel-report-{:016x}", getrandom::u64().expect("randomness"));
+        let folder = Folder(std::env::temp_dir().join(name));
+        std::fs::create_dir(&folder.0).expect("the temporary folder takes a folder");
+        folder
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).expect("the folder can be removed");
+    }
 }
 
 #[test]
@@ -200,7 +212,8 @@ fn colours_come_only_when_asked() {
 
 #[test]
 fn the_url_file_holds_the_url_while_there_is_one() {
-    let path = folder("url").join("url");
+    let folder = Folder::new();
+    let path = folder.0.join("url");
     let style = Style { url_file: Some(path.clone()), ..Style::default() };
     let reporter = Reporter::new(style, io::sink(), io::sink());
     reporter.tell(&lost(1, 1));
@@ -216,7 +229,8 @@ fn the_url_file_holds_the_url_while_there_is_one() {
 
 #[test]
 fn a_url_file_that_another_process_took_over_stays() {
-    let path = folder("taken").join("url");
+    let folder = Folder::new();
+    let path = folder.0.join("url");
     let style = Style { url_file: Some(path.clone()), ..Style::default() };
     let reporter = Reporter::new(style, io::sink(), io::sink());
     reporter.tell(&ready("https://g"));

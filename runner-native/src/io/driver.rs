@@ -22,7 +22,7 @@ use hvym_tunnel_core::time::Instant;
 use smol::Timer;
 
 use super::clock::Clock;
-use super::socket::{self, Socket};
+use super::socket::{self, Goodbye, Socket};
 use super::stream::{Plane, TunnelStream};
 
 /// Rounds of the loop before other tasks get their turn.
@@ -219,12 +219,14 @@ pub(crate) struct Driver<M> {
     handle: Handle<M>,
     socket: Option<Socket>,
     timer: Option<(Instant, Timer)>,
+    /// The last close that was said.
+    goodbye: Option<Goodbye>,
 }
 
 impl<M: Streams + Send + 'static> Driver<M> {
     /// Drives the machine behind `handle`, without a socket yet.
     pub(crate) fn new(handle: Handle<M>) -> Self {
-        Self { handle, socket: None, timer: None }
+        Self { handle, socket: None, timer: None, goodbye: None }
     }
 
     /// Gives the machine its next socket. One that it still had is dropped.
@@ -232,9 +234,31 @@ impl<M: Streams + Send + 'static> Driver<M> {
         self.socket = Some(socket);
     }
 
+    /// Whether it has a socket: after the machine's last event, whether the close still waits to be sent.
+    pub(crate) fn is_attached(&self) -> bool {
+        self.socket.is_some()
+    }
+
     /// Drives on until the owner has something to see. Dropping the future loses nothing.
     pub(crate) async fn next(&mut self) -> Happened<M::Event> {
         poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// Drives on, whatever happens, until the socket is closed and the peer knows why: a process that ends sooner
+    /// takes its last words with it. For ever, if the machine does not close.
+    pub(crate) async fn closed(&mut self) {
+        poll_fn(|cx| {
+            while self.socket.is_some() {
+                if self.poll_next(cx).is_pending() && self.socket.is_some() {
+                    return Poll::Pending;
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+        if let Some(goodbye) = self.goodbye.take() {
+            let _over = goodbye.recv().await;
+        }
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Happened<M::Event>> {
@@ -300,7 +324,7 @@ impl<M: Streams + Send + 'static> Driver<M> {
                 }
                 Some(Transmit::Close(close)) => {
                     if let Some(socket) = self.socket.take() {
-                        socket::close(socket, close);
+                        self.goodbye = Some(socket::close(socket, close));
                     }
                 }
             }
@@ -361,7 +385,7 @@ impl<M: Streams + Send + 'static> Driver<M> {
         if close.code != Close::ABNORMAL
             && let Some(socket) = self.socket.take()
         {
-            socket::close(socket, close.clone());
+            self.goodbye = Some(socket::close(socket, close.clone()));
         }
         self.ended(close)
     }

@@ -21,6 +21,8 @@ pub(crate) enum Way {
 }
 
 /// Moves bytes both ways until both halves have ended, or one has failed; then the other is torn down too.
+/// A local side that takes nothing more may still have something to say: a service that answers "too large"
+/// closes before it has read the question.
 ///
 /// `tap` sees everything that passes; `None` is the end of that half.
 pub(crate) async fn splice<L>(
@@ -51,8 +53,14 @@ async fn to_local(
 ) -> io::Result<()> {
     while let Some(data) = from.read_bytes().await? {
         see(Way::ToLocal, Some(&data));
-        to.write_all(&data).await?;
-        to.flush().await?;
+        let taken = async {
+            to.write_all(&data).await?;
+            to.flush().await
+        };
+        if let Err(error) = taken.await {
+            tracing::debug!(%error, "the local side takes nothing more");
+            return Ok(());
+        }
     }
     see(Way::ToLocal, None);
     // The local side may have closed everything already, which is its right.

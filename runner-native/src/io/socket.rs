@@ -1,5 +1,6 @@
 //! WebSockets: dialling, accepting, closing, and the translation to the core's messages.
 
+use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,7 +9,7 @@ use std::time::Duration;
 use async_tungstenite::WebSocketStream;
 use async_tungstenite::tungstenite::Message as Wired;
 use async_tungstenite::tungstenite::client::IntoClientRequest;
-use async_tungstenite::tungstenite::error::CapacityError;
+use async_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use async_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
 use async_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use bytes::Bytes;
@@ -16,11 +17,12 @@ use futures_util::io::{AsyncRead, AsyncWrite};
 use hvym_tunnel_core::agent::Target;
 use hvym_tunnel_core::dialect::MUX_YAMUX;
 use hvym_tunnel_core::message::{Close, Message};
+use smol::channel::{Receiver, Sender, bounded};
 use smol::net::TcpStream;
 
 use super::clock::within;
 use super::executor::spawn;
-use super::tls;
+use super::tls::{self, Trust};
 
 pub(crate) use async_tungstenite::tungstenite::Error;
 
@@ -47,11 +49,7 @@ pub(crate) enum Wire {
 }
 
 impl AsyncRead for Wire {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Wire::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Wire::Boxed(stream) => Pin::new(stream).poll_read(cx, buf),
@@ -86,10 +84,12 @@ impl AsyncWrite for Wire {
 pub(crate) type Socket = WebSocketStream<Wire>;
 
 /// How to reach a relay.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct DialOptions {
     /// Allow `ws://` to an address that is not loopback: everything, the login included, is then readable on the way.
     pub(crate) allow_plaintext: bool,
+    /// Whose certificate a relay behind `wss://` may have.
+    pub(crate) trust: Trust,
 }
 
 fn config() -> WebSocketConfig {
@@ -120,10 +120,10 @@ pub(crate) async fn dial(target: &Target, options: &DialOptions) -> Result<Socke
     let secure = uri.scheme_str() == Some("wss");
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
     let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-    let tcp = connect(&host, port).await.map_err(|e| failed(format!("{host}:{port}: {e}")))?;
+    let tcp = connect(&host, port).await.map_err(|e| failed(format!("{host}:{port}: {}", words(&e))))?;
     let wire = if secure {
-        let stream = tls::client(tcp, &host, tls::Trust::Verify).await;
-        Wire::Boxed(Box::new(stream.map_err(|e| failed(format!("TLS with {host}: {e}")))?))
+        let stream = tls::client(tcp, &host, options.trust.clone()).await;
+        Wire::Boxed(Box::new(stream.map_err(|e| failed(format!("TLS with {host}: {}", words(&e))))?))
     } else {
         let loopback = tcp.peer_addr().is_ok_and(|peer| peer.ip().is_loopback());
         if !loopback && !options.allow_plaintext {
@@ -156,8 +156,20 @@ fn upgrade_failure(error: &Error) -> String {
         Error::Http(response) if response.status() == StatusCode::NOT_FOUND => {
             "there is no relay at this URL (HTTP 404); a relay's path is usually /connect".into()
         }
-        Error::Http(response) => format!("the server answered HTTP {} instead of a WebSocket", response.status()),
+        Error::Http(response) => {
+            format!("the server answered HTTP {} instead of a WebSocket", response.status())
+        }
+        Error::Io(error) => words(error),
         other => other.to_string(),
+    }
+}
+
+/// An error of the system as a person reads it: without the number, which says no more than the words.
+pub(crate) fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
     }
 }
 
@@ -200,17 +212,26 @@ pub(crate) fn what_happened(error: &Error) -> Close {
         Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
             Close::new(1009, format!("a message of {size} bytes; at most {max_size} are allowed"))
         }
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+            Close::abnormal("it was cut off without a goodbye")
+        }
+        Error::Io(error) => Close::abnormal(words(error)),
         Error::Protocol(e) => Close::new(1002, e.to_string()),
         Error::Utf8(_) => Close::new(1007, "text that is not UTF-8"),
         other => Close::abnormal(other.to_string()),
     }
 }
 
+/// Resolves with an error when a goodbye is over; nothing is ever sent.
+pub(crate) type Goodbye = Receiver<Infallible>;
+
 /// Tells the peer why, in the background: neither it nor the network may hold anybody up.
-pub(crate) fn close(mut socket: Socket, close: Close) {
+pub(crate) fn close(mut socket: Socket, close: Close) -> Goodbye {
+    let (over, goodbye) = bounded(1);
     let frame = CloseFrame { code: close.code.into(), reason: close.reason.into_owned().into() };
     spawn(async move {
-        let goodbye = async {
+        let _over: Sender<Infallible> = over;
+        let farewell = async {
             socket.close(Some(frame)).await?;
             // Reading on until the peer's own close keeps the kernel from turning ours into a reset.
             while let Some(message) = futures_util::StreamExt::next(&mut socket).await {
@@ -218,9 +239,10 @@ pub(crate) fn close(mut socket: Socket, close: Close) {
             }
             Ok::<(), Error>(())
         };
-        if let Some(Err(error)) = within(CLOSE_TIMEOUT, goodbye).await {
+        if let Some(Err(error)) = within(CLOSE_TIMEOUT, farewell).await {
             tracing::trace!(%error, "closing");
         }
     })
     .detach();
+    goodbye
 }

@@ -155,11 +155,7 @@ impl TunnelStream {
 }
 
 impl AsyncRead for TunnelReader {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let Some(mut data) = ready!(self.poll_bytes(cx))? else { return Poll::Ready(Ok(0)) };
         let n = data.len().min(buf.len());
         buf[..n].copy_from_slice(&data[..n]);

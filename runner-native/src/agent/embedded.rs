@@ -1,0 +1,61 @@
+//! A relay of the agent's own, for somebody who named none: on this machine, for this machine.
+//!
+//! It is the same relay as any other, and the agent trusts it no more than its address deserves.
+
+use std::sync::Arc;
+
+use hvym_tunnel_core::stellar::Address;
+
+use crate::cli::exit::{Exit, Failure};
+use crate::config::Keepalive;
+use crate::key::Identity;
+use crate::relay::{Relay, RelaySettings};
+use crate::target::RelayUrl;
+
+/// A relay that lives as long as the agent does.
+pub(crate) struct Embedded {
+    relay: Relay,
+    address: Address,
+}
+
+/// Where a relay is, and who it must be.
+pub(crate) struct Place {
+    /// Where to dial.
+    pub(crate) url: RelayUrl,
+    /// Whom to believe; `None` is whoever answers.
+    pub(crate) address: Option<Address>,
+}
+
+/// Starts a relay on a free port, with an identity that nobody will see again.
+///
+/// # Errors
+/// No entropy, or no free port.
+pub(crate) fn start(keepalive: Keepalive) -> Result<Embedded, Failure> {
+    let identity = Identity::generate().map_err(|error| Failure::new(Exit::Unexpected, error.to_string()))?;
+    let mut settings = RelaySettings::loopback();
+    settings.options.keepalive = keepalive;
+    let address = identity.address();
+    let relay = Relay::start(address, settings, Arc::new(drop))?;
+    Ok(Embedded { relay, address })
+}
+
+impl Embedded {
+    /// Ends it and everything on it.
+    pub(crate) async fn stop(self) {
+        self.relay.stop().await;
+    }
+}
+
+impl Place {
+    /// The place of `own`.
+    pub(crate) fn of(own: &Embedded) -> Self {
+        let at = own.relay.local_addr();
+        let url = RelayUrl {
+            tls: false,
+            host: at.ip().to_string(),
+            port: at.port(),
+            path: RelayUrl::DEFAULT_PATH.to_owned(),
+        };
+        Self { url, address: Some(own.address) }
+    }
+}

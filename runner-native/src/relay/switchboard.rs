@@ -1,0 +1,117 @@
+//! What every task of one relay shares.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use hvym_tunnel_core::reason::DownReason;
+use hvym_tunnel_core::relay::SessionConfig;
+use hvym_tunnel_core::stellar::Address;
+
+use super::phases::{Gate, Latch};
+use super::roster::Roster;
+use super::settings::RelaySettings;
+use crate::io::clock::{self, Clock};
+
+/// What a relay tells whoever runs it.
+#[derive(Clone, Debug)]
+pub(crate) enum RelayEvent {
+    /// An agent logged in.
+    AgentJoined {
+        /// Who.
+        address: Address,
+        /// Where its first service is reachable.
+        url: String,
+        /// From where it dialled.
+        peer: SocketAddr,
+    },
+    /// An agent is gone.
+    AgentLeft {
+        /// Who.
+        address: Address,
+        /// Why.
+        reason: DownReason,
+    },
+}
+
+/// Who is told of [`RelayEvent`]s; called from any task, so it must not block.
+pub(crate) type Observer = Arc<dyn Fn(RelayEvent) + Send + Sync>;
+
+/// What every task of one relay shares.
+pub(super) struct Switchboard {
+    pub(super) address: Address,
+    pub(super) settings: RelaySettings,
+    pub(super) session: SessionConfig,
+    /// Where it really listens.
+    pub(super) port: u16,
+    pub(super) clock: Clock,
+    pub(super) roster: Roster,
+    /// Visitors' requests.
+    pub(super) requests: Gate,
+    /// Agents' links.
+    pub(super) links: Gate,
+    /// Nothing new is taken.
+    pub(super) draining: Latch,
+    /// What is still open is cut.
+    pub(super) closing: Latch,
+    pub(super) observer: Observer,
+    connections: AtomicUsize,
+    next_request: AtomicU64,
+}
+
+/// One connection, counted for as long as it lives.
+pub(super) struct Counted(Arc<Switchboard>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Switchboard {
+    pub(super) fn new(address: Address, settings: RelaySettings, port: u16, observer: Observer) -> Self {
+        let options = &settings.options;
+        let roster = Roster::new(&options.domain, options.policy, settings.limits.sessions);
+        // Ids count up from a random point, so that those of two runs are not mistaken for each other.
+        let [a, b, c, d, e, f, ..] = clock::seed();
+        Self {
+            address,
+            session: settings.session(address),
+            settings,
+            port,
+            clock: Clock::new(),
+            roster,
+            requests: Gate::new(),
+            links: Gate::new(),
+            draining: Latch::new(),
+            closing: Latch::new(),
+            observer,
+            connections: AtomicUsize::new(0),
+            next_request: AtomicU64::new(u64::from_be_bytes([0, 0, a, b, c, d, e, f])),
+        }
+    }
+
+    /// Counts one more connection, if there is room for it.
+    pub(super) fn count(self: &Arc<Self>) -> Option<Counted> {
+        let before = self.connections.fetch_add(1, Ordering::Relaxed);
+        let counted = Counted(Arc::clone(self));
+        (before < self.settings.limits.connections).then_some(counted)
+    }
+
+    /// Names a request in the logs of relay and agent.
+    pub(super) fn request_id(&self) -> String {
+        format!("{:012x}", self.next_request.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Where a service of an agent is reachable; `None` is its first.
+    pub(super) fn url(&self, address: &Address, service: Option<&str>) -> String {
+        let host = self.roster.host(address, service);
+        let mut url = self.settings.options.public_url(&host, self.port);
+        url.push('/');
+        url
+    }
+
+    pub(super) fn tell(&self, event: RelayEvent) {
+        (self.observer)(event);
+    }
+}

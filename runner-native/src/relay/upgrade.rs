@@ -1,0 +1,113 @@
+//! Connections that change their protocol, WebSockets above all: from then on bytes pass both ways, unread.
+
+use bytes::Bytes;
+use futures_util::future::{Either, select};
+use futures_util::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use http::Response;
+use hyper::body::Incoming;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+
+use async_executor::Task;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::heads;
+use super::ingress::ServiceWire;
+use super::phases::Pass;
+use super::reply::{self, Answer};
+use super::settings::UPGRADE_TIMEOUT;
+use super::visitors::Visitor;
+use crate::io::clock::within;
+use crate::io::executor::spawn;
+use crate::io::hyper::Io;
+use crate::io::pipe::splice;
+use crate::io::socket::Wire;
+
+/// Joins a visitor to a service that both change their protocol. The answer tells the visitor.
+pub(super) fn join(
+    visitor: &Visitor,
+    visitor_upgrade: OnUpgrade,
+    mut response: Response<Incoming>,
+    connection: Task<()>,
+    pass: Pass,
+) -> Answer {
+    let service_upgrade = hyper::upgrade::on(&mut response);
+    visitor.give_away();
+    // It ends by itself as soon as it has handed its stream over.
+    connection.detach();
+    let board = Arc::clone(&visitor.board);
+    spawn(async move {
+        let splicing = pin!(run(visitor_upgrade, service_upgrade));
+        if let Either::Left((Err(error), _)) = select(splicing, pin!(board.closing.wait())).await {
+            tracing::debug!(%error, "an upgraded connection ended");
+        }
+        drop(pass);
+    })
+    .detach();
+    let (mut head, _) = response.into_parts();
+    heads::toward_visitor(&mut head);
+    let mut answer = reply::empty(head.status);
+    *answer.headers_mut() = head.headers;
+    *answer.extensions_mut() = head.extensions;
+    answer
+}
+
+async fn run(visitor: OnUpgrade, service: OnUpgrade) -> io::Result<()> {
+    let service = timely(service).await?;
+    let mut visitor = reclaim(timely(visitor).await?);
+    let parts = service.downcast::<Io<ServiceWire>>().map_err(|_| io::ErrorKind::InvalidData)?;
+    if !parts.read_buf.is_empty() {
+        visitor.write_all(&parts.read_buf).await?;
+        visitor.flush().await?;
+    }
+    splice(parts.io.0.0, visitor, |_, _| {}).await
+}
+
+/// The connection of an upgrade, once the 101 has left.
+pub(super) async fn timely(upgrade: OnUpgrade) -> io::Result<Upgraded> {
+    let upgraded = within(UPGRADE_TIMEOUT, upgrade).await.ok_or(io::ErrorKind::TimedOut)?;
+    upgraded.map_err(io::Error::other)
+}
+
+/// The connection of a visitor or agent as it was before HTTP, with what was read too early put back.
+pub(super) fn reclaim(upgraded: Upgraded) -> Wire {
+    match upgraded.downcast::<Io<Wire>>() {
+        Ok(parts) if parts.read_buf.is_empty() => parts.io.0,
+        Ok(parts) => Wire::Boxed(Box::new(Early { ahead: parts.read_buf, wire: parts.io.0 })),
+        Err(upgraded) => Wire::Boxed(Box::new(Io(upgraded))),
+    }
+}
+
+/// A connection with bytes that were read from it already.
+struct Early {
+    ahead: Bytes,
+    wire: Wire,
+}
+
+impl AsyncRead for Early {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.ahead.is_empty() {
+            return Pin::new(&mut this.wire).poll_read(cx, buf);
+        }
+        let n = this.ahead.len().min(buf.len());
+        buf[..n].copy_from_slice(&this.ahead.split_to(n));
+        Poll::Ready(Ok(n))
+    }
+}
+
+impl AsyncWrite for Early {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().wire).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().wire).poll_flush(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().wire).poll_close(cx)
+    }
+}

@@ -1,0 +1,90 @@
+//! The names of services, as they stand in a public address.
+
+use std::fmt;
+use std::str::FromStr;
+
+use hvym_tunnel_core::stellar::Address;
+use thiserror::Error;
+
+/// The name under which visitors reach a target: one DNS label of 1 to 63 of `a-z`, `0-9` and `-`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) struct ServiceName(String);
+
+impl ServiceName {
+    /// RFC 1035 section 2.3.4: a label has at most 63 octets.
+    pub(crate) const MAX_CHARACTERS: usize = 63;
+
+    /// The name itself.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ServiceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl FromStr for ServiceName {
+    type Err = ServiceNameError;
+
+    fn from_str(text: &str) -> Result<Self, ServiceNameError> {
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        match text.len() {
+            0 => Err(ServiceNameError::Empty),
+            length if length > Self::MAX_CHARACTERS => Err(ServiceNameError::Long),
+            _ if !text.bytes().all(allowed) => Err(ServiceNameError::Character),
+            _ if text.starts_with('-') || text.ends_with('-') => Err(ServiceNameError::Hyphen),
+            Address::CHARACTERS if text.starts_with('g') => Err(ServiceNameError::Address),
+            _ => Ok(ServiceName(text.to_owned())),
+        }
+    }
+}
+
+/// Why a text cannot name a service.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Error)]
+pub(crate) enum ServiceNameError {
+    /// No characters.
+    #[error("a service needs a name")]
+    Empty,
+    /// It would not fit a DNS label.
+    #[error("a service name has at most {} characters", ServiceName::MAX_CHARACTERS)]
+    Long,
+    /// It becomes part of a host name.
+    #[error("a service name has only a to z (lower case), 0 to 9 and -")]
+    Character,
+    /// Host names forbid it.
+    #[error("a service name neither starts nor ends with -")]
+    Hyphen,
+    /// It could be taken for an agent's address in a host name.
+    #[error("a service name must not look like an address (56 characters that start with g)")]
+    Address,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_name_is_a_dns_label_that_no_address_can_be_mistaken_for() {
+        let label = format!("g{}", "a".repeat(55));
+        for (name, verdict) in [
+            ("web", Ok(())),
+            ("a", Ok(())),
+            ("7-up", Ok(())),
+            (&"a".repeat(63), Ok(())),
+            (&"a".repeat(56), Ok(())),
+            ("", Err(ServiceNameError::Empty)),
+            (&"a".repeat(64), Err(ServiceNameError::Long)),
+            ("Web", Err(ServiceNameError::Character)),
+            ("a.b", Err(ServiceNameError::Character)),
+            ("a_b", Err(ServiceNameError::Character)),
+            ("-a", Err(ServiceNameError::Hyphen)),
+            ("a-", Err(ServiceNameError::Hyphen)),
+            (&label, Err(ServiceNameError::Address)),
+        ] {
+            assert_eq!(name.parse::<ServiceName>().map(|_| ()), verdict, "{name}");
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! The owners of an agent and of a relay's session, as tests need them: they answer at once, and remember everything.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hvym_tunnel_core::agent::{Agent, AgentConfig, AgentEvent, Target};
+use hvym_tunnel_core::backoff::BackoffConfig;
+use hvym_tunnel_core::dialect::{Opening, Service};
+use hvym_tunnel_core::handshake::{AgentLogin, AuthMode, Credential, RelayLogin};
+use hvym_tunnel_core::keepalive::KeepaliveConfig;
+use hvym_tunnel_core::link::{LinkConfig, StreamEvent, Streams};
+use hvym_tunnel_core::mux::{MuxConfig, Read, StreamError, StreamId};
+use hvym_tunnel_core::reason::DownReason;
+use hvym_tunnel_core::relay::{BindRefusal, Session, SessionConfig, SessionEvent};
+use hvym_tunnel_core::stellar::{SigningInput, Token};
+use hvym_tunnel_core::time::Instant;
+
+use crate::keys::Key;
+use crate::pair::{End, Pair, wall};
+use crate::wire::WireConfig;
+
+/// Whose key the agent of a test has.
+pub const AGENT: [u8; 32] = [1; 32];
+/// Whose key the relay of a test has.
+pub const RELAY: [u8; 32] = [2; 32];
+
+/// Who signs for an agent.
+#[derive(Clone)]
+pub enum Signer {
+    /// A key, at once.
+    Key(Key),
+    /// Somebody who says no.
+    Refuses,
+    /// Somebody who never answers.
+    Silent,
+}
+
+/// An agent and its runner.
+pub struct AgentEnd {
+    /// The machine.
+    pub machine: Agent,
+    /// Who signs.
+    pub signer: Signer,
+    /// Everything the machine told, oldest first.
+    pub events: Vec<AgentEvent>,
+    /// What has been asked to be signed.
+    pub asked: Vec<SigningInput>,
+    /// The dial that has been asked for and is not done.
+    pub dialing: Option<Target>,
+}
+
+/// What every agent of the tests starts from: one identity, the relay pinned, two services.
+pub fn agent_config() -> AgentConfig {
+    AgentConfig {
+        relay: "wss://relay.example".into(),
+        login: AgentLogin {
+            identity: Key::from_seed(AGENT).address(),
+            relay_address: Some(Key::from_seed(RELAY).address()),
+            services: Vec::new(),
+            token_lifetime: Duration::from_secs(3600),
+            mode: AuthMode::Challenge,
+        },
+        services: vec![Service::http("web"), Service::http("api")],
+        link: LinkConfig { keepalive: KeepaliveConfig::default(), mux: MuxConfig::agent() },
+        backoff: BackoffConfig::default(),
+    }
+}
+
+/// What every relay of the tests starts from.
+pub fn session_config() -> SessionConfig {
+    SessionConfig {
+        login: RelayLogin {
+            address: Key::from_seed(RELAY).address(),
+            allowed_services: None,
+            require_challenge: false,
+        },
+        link: LinkConfig { keepalive: KeepaliveConfig::default(), mux: MuxConfig::relay() },
+    }
+}
+
+impl AgentEnd {
+    /// An agent that is about to dial.
+    pub fn new(config: AgentConfig, seed: [u8; 32], now: Instant) -> Self {
+        Self {
+            machine: Agent::new(config, wall(now), seed, now),
+            signer: Signer::Key(Key::from_seed(AGENT)),
+            events: Vec::new(),
+            asked: Vec::new(),
+            dialing: None,
+        }
+    }
+
+    /// Why links and dials ended, oldest first, and when the next dial was to be.
+    pub fn downs(&self) -> Vec<(&DownReason, Option<Instant>)> {
+        let down = |event| match event {
+            &AgentEvent::Down { ref reason, retry_at } => Some((reason, retry_at)),
+            _ => None,
+        };
+        self.events.iter().filter_map(down).collect()
+    }
+
+    /// Streams that the relay opened, oldest first.
+    pub fn opened(&self) -> Vec<(StreamId, Opening)> {
+        let opened = |event: &AgentEvent| match event {
+            AgentEvent::Stream(StreamEvent::Opened { id, opening }) => Some((*id, opening.clone())),
+            _ => None,
+        };
+        self.events.iter().filter_map(opened).collect()
+    }
+
+    /// The services that the relay has confirmed, oldest first.
+    pub fn bound(&self) -> Vec<&str> {
+        let bound = |event| match event {
+            &AgentEvent::Bound { ref service, .. } => Some(service.as_str()),
+            _ => None,
+        };
+        self.events.iter().filter_map(bound).collect()
+    }
+}
+
+impl End for AgentEnd {
+    type Machine = Agent;
+
+    fn machine(&mut self) -> Option<&mut Agent> {
+        Some(&mut self.machine)
+    }
+
+    fn on_event(&mut self, event: AgentEvent, now: Instant) {
+        self.events.push(event.clone());
+        match event {
+            AgentEvent::Dial(target) => self.dialing = Some(target),
+            AgentEvent::Down { .. } => self.dialing = None,
+            AgentEvent::Sign(input) => {
+                self.asked.push(input.clone());
+                match &self.signer {
+                    Signer::Key(key) => {
+                        let signature = key.sign(&input);
+                        self.machine.handle_signature(&input, Some(signature), now);
+                    }
+                    Signer::Refuses => self.machine.handle_signature(&input, None, now),
+                    Signer::Silent => {}
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A relay with room for one session.
+pub struct RelayEnd {
+    /// What the next session demands.
+    pub config: SessionConfig,
+    /// The session of the latest WebSocket.
+    pub machine: Option<Session>,
+    /// Everything that all sessions told, oldest first.
+    pub events: Vec<SessionEvent>,
+    /// Why nobody is let in.
+    pub refusal: Option<DownReason>,
+    /// Whether the owner answers who asks to come in.
+    pub answers: bool,
+    /// Why services are not confirmed.
+    pub declines: Option<BindRefusal>,
+    /// How many WebSockets were accepted.
+    pub accepted: u32,
+    seed: [u8; 32],
+}
+
+impl RelayEnd {
+    /// A relay that nobody has dialled yet.
+    pub fn new(config: SessionConfig, seed: [u8; 32]) -> Self {
+        Self {
+            config,
+            machine: None,
+            events: Vec::new(),
+            refusal: None,
+            answers: true,
+            declines: None,
+            accepted: 0,
+            seed,
+        }
+    }
+
+    /// A WebSocket was accepted, with this token in its upgrade request.
+    pub fn accept(&mut self, bearer: Option<&Token>, now: Instant) {
+        self.accepted += 1;
+        let mut seed = self.seed;
+        seed[..4].copy_from_slice(&self.accepted.to_be_bytes());
+        let credential =
+            bearer.map_or(Credential::None, |token| Credential::Bearer(token.as_str().to_owned()));
+        self.machine = Some(Session::new(self.config.clone(), &credential, wall(now), seed, now));
+    }
+
+    /// The session.
+    ///
+    /// # Panics
+    /// When nobody has dialled.
+    pub fn session(&mut self) -> &mut Session {
+        self.machine.as_mut().expect("somebody has dialled")
+    }
+
+    /// Whether streams may flow.
+    pub fn is_up(&self) -> bool {
+        self.machine.as_ref().is_some_and(Session::is_up)
+    }
+
+    /// Why sessions ended, oldest first.
+    pub fn closings(&self) -> Vec<&DownReason> {
+        let closing = |event| match event {
+            &SessionEvent::Closed(ref reason) => Some(reason),
+            _ => None,
+        };
+        self.events.iter().filter_map(closing).collect()
+    }
+}
+
+impl End for RelayEnd {
+    type Machine = Session;
+
+    fn machine(&mut self) -> Option<&mut Session> {
+        self.machine.as_mut()
+    }
+
+    fn on_event(&mut self, event: SessionEvent, now: Instant) {
+        self.events.push(event.clone());
+        let (refusal, declines, answers) = (self.refusal.clone(), self.declines.clone(), self.answers);
+        let session = self.session();
+        match event {
+            SessionEvent::Admit(_) if !answers => {}
+            SessionEvent::Admit(verified) => match refusal {
+                Some(reason) => session.refuse(reason, now),
+                None => session.admit(format!("https://{}.relay.example", verified.address().label()), now),
+            },
+            SessionEvent::Bind(service) => match declines {
+                Some(refusal) => session.decline(&service.name, &refusal, now),
+                None => {
+                    let url = format!("https://{}.relay.example", service.name);
+                    session.confirm(service, url, now);
+                }
+            },
+            _ => {}
+        }
+    }
+}
+
+/// An agent and a relay that know each other, not connected yet.
+pub fn pair() -> Pair<AgentEnd, RelayEnd> {
+    pair_with(agent_config(), session_config(), WireConfig::default(), [7; 32])
+}
+
+/// The same, of these parts.
+pub fn pair_with(
+    agent: AgentConfig,
+    relay: SessionConfig,
+    wire: WireConfig,
+    seed: [u8; 32],
+) -> Pair<AgentEnd, RelayEnd> {
+    let agent = AgentEnd::new(agent, seed, Instant::ZERO);
+    Pair::of(agent, RelayEnd::new(relay, seed), wire, seed)
+}
+
+/// What reading a stream came to.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// More may come.
+    Open,
+    /// The other side ended its half.
+    Finished,
+    /// Torn, lost or gone.
+    Broken(StreamError),
+}
+
+/// Reads everything that has arrived.
+pub fn read(machine: &mut impl Streams, id: StreamId, now: Instant) -> (Vec<u8>, Outcome) {
+    let mut all = Vec::new();
+    loop {
+        let outcome = match machine.stream(id) {
+            Ok(mut stream) => stream.read(usize::MAX, now),
+            Err(closed) => Err(StreamError::Closed(closed)),
+        };
+        match outcome {
+            Ok(Read::Data(data)) => all.extend_from_slice(&data),
+            Ok(Read::Empty) => return (all, Outcome::Open),
+            Ok(Read::Finished) => return (all, Outcome::Finished),
+            Err(error) => return (all, Outcome::Broken(error)),
+        }
+    }
+}
+
+/// Writes as much of `data` as there is room for, and says how much.
+///
+/// # Panics
+/// When the stream takes nothing any more.
+pub fn write(machine: &mut impl Streams, id: StreamId, data: &[u8], now: Instant) -> usize {
+    let mut data = Bytes::copy_from_slice(data);
+    machine.stream(id).expect("live").write(&mut data, now).expect("open for writing")
+}
+
+/// Ends this side's half.
+///
+/// # Panics
+/// When the stream is gone.
+pub fn finish(machine: &mut impl Streams, id: StreamId, now: Instant) {
+    machine.stream(id).expect("live").finish(now).expect("not torn");
+}
+
+/// What a relay says a stream to `service` is for.
+pub fn opening(service: &str) -> Opening {
+    Opening { service: service.into(), ..Opening::default() }
+}

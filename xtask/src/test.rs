@@ -1,0 +1,82 @@
+//! `cargo xtask test`: everything that must hold, in the order in which it fails soonest.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// Targets that the core must build for by itself: one with no std at all, and the browser's.
+const TARGETS: [&str; 2] = ["thumbv7em-none-eabi", "wasm32-unknown-unknown"];
+/// The package that existing programs make and check their tokens with.
+const PYTHON_PACKAGES: [&str; 1] = ["hvym-stellar==0.23.0"];
+
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    ensure!(arguments.is_empty(), "test takes no arguments; for a part of it, use cargo test");
+    step("format", cargo(["fmt", "--all", "--check"]))?;
+    step("lints", cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    let mut docs = cargo(["doc", "--workspace", "--no-deps", "--document-private-items"]);
+    docs.env("RUSTDOCFLAGS", "-D warnings");
+    step("docs", docs)?;
+    for target in TARGETS {
+        // A toolchain without rustup must bring the target itself; the build says so if it does not.
+        let _ = Command::new("rustup").args(["target", "add", target]).status();
+        // Alone, because a workspace build unifies features and hides a lost `no_std`.
+        step(
+            &format!("core alone for {target}"),
+            cargo(["build", "--package", "hvym-tunnel-core", "--target", target]),
+        )?;
+    }
+    step("the program", cargo(["build", "--release", "--package", "hvym-tunnel"]))?;
+    let mut tests = cargo(["test", "--workspace", "--no-fail-fast"]);
+    tests.env("HVYM_TUNNEL_BIN", root().join("target/release/hvym-tunnel"));
+    match python() {
+        Ok(python) => {
+            tests.env("HVYM_TUNNEL_PYTHON", python);
+        }
+        // The tests that need it say so, and fail in CI.
+        Err(error) => eprintln!("no Python peers: {error:#}"),
+    }
+    step("tests", tests)?;
+    println!("everything holds");
+    Ok(())
+}
+
+/// A Python with the real packages, made once below `target`.
+fn python() -> Result<PathBuf> {
+    let venv = root().join("target/peers/venv");
+    let python = venv.join("bin/python");
+    if !python.exists() {
+        quiet(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+    }
+    quiet(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(PYTHON_PACKAGES))?;
+    Ok(python)
+}
+
+fn quiet(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("{command:?}"))?;
+    ensure!(status.success(), "{command:?} ended with {status}");
+    Ok(())
+}
+
+fn cargo<const N: usize>(arguments: [&str; N]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).current_dir(root());
+    command
+}
+
+fn step(name: &str, mut command: Command) -> Result<()> {
+    println!("== {name}");
+    let start = Instant::now();
+    let status = command.status().with_context(|| format!("{command:?}"))?;
+    if !status.success() {
+        bail!("{name}: {status}");
+    }
+    println!("== {name}: {} s", start.elapsed().as_secs());
+    Ok(())
+}
+
+/// The workspace.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or_else(|| Path::new("."))
+}
