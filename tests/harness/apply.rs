@@ -49,7 +49,7 @@ impl World {
     pub fn write(&mut self, end: End, id: u32, size: usize) -> Checked {
         let Some(key) = self.live(end, id)? else { return Ok(()) };
         let half = self.model.half(end, id);
-        let mut data = pattern(end, id, half.written, size);
+        let mut data = pattern(end, id, half.written, size.min(self.setup.most()));
         let size = data.len();
         let mut stream = self.ends[end].mux.stream(key).map_err(|e| e.to_string())?;
         let writable = stream.writable();
@@ -64,7 +64,7 @@ impl World {
                 Ok(())
             }
             Err(StreamError::Finished) => {
-                ensure!(half.finished, "stream {id}: refuses writes without an end");
+                ensure!(half.finished || half.refused, "stream {id}: refuses writes without an end");
                 Ok(())
             }
             Err(error) => self.failed(end, id, error),

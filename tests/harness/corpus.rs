@@ -31,7 +31,7 @@ pub fn seeds() -> Vec<Seed> {
             }
         }
     }
-    let drips = vec![[0x70, 0, 2, 1]; 60].concat();
+    let drips = [[0x70, 0, 2, 1]; 60].concat();
     all.push((
         "f7_memory",
         "one_byte_frames_copied".into(),
@@ -155,7 +155,7 @@ fn plays() -> Vec<(&'static str, Vec<[u8; 4]>)> {
         ("crossing_resets", vec![OPEN[0], write(0, 9), PUMP, [53, 0, 0, 0], [53, 1, 0, 0], PUMP]),
         ("reset_with_data_underway", vec![OPEN[0], PUMP, write(0, 14), [10, 0, 0, 0], [53, 1, 0, 0], PUMP, PUMP]),
         ("stopped_reader", vec![OPEN[0], PUMP, [54, 1, 0, 0], write(0, 14), PUMP, finish(1), PUMP, write(0, 14), PUMP]),
-        ("many", [vec![OPEN[0], OPEN[1]].repeat(12), vec![PUMP], [write(0, 9), write(1, 9), PUMP].repeat(6)].concat()),
+        ("many", [OPEN.repeat(12), vec![PUMP], [write(0, 9), write(1, 9), PUMP].repeat(6)].concat()),
         ("ended_before_accepted", vec![OPEN[0], finish(0), PUMP, read(1), finish(1), PUMP, accept, PUMP]),
         ("goodbye", vec![OPEN[0], PUMP, accept, [63, 1, 0, 0], OPEN[0], write(0, 9), PUMP, read(1)]),
         ("shutdown", vec![OPEN[0], PUMP, accept, [63, 1, 8, 200], write(0, 9), PUMP, finish(0), read(1), finish(1), PUMP]),

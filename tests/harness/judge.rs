@@ -102,6 +102,7 @@ impl Judge {
 
     fn following(&mut self, frame: Frame) -> Result<(), MuxError> {
         let (id, length, data) = (frame.id, frame.length, frame.kind == DATA);
+        let theirs = self.theirs(id);
         let Some(known) = self.streams.get_mut(&id) else {
             self.discarded += if data { u64::from(length) } else { 0 };
             return match self.discarded > DISCARDED {
@@ -114,7 +115,14 @@ impl Judge {
                 *credit = credit.checked_sub(length).ok_or(MuxError::WindowExceeded(id))?;
             }
             Known::Closed { .. } => {}
-            Known::Live { credit, .. } if frame.has(RST) => *known = Known::Closed { credit: *credit },
+            Known::Live { credit, ended, .. } if frame.has(RST) => {
+                let length = if data { length } else { 0 };
+                *credit = credit.checked_sub(length).ok_or(MuxError::WindowExceeded(id))?;
+                // What the peer of an own stream said before it refused the rest stays readable.
+                if theirs || !*ended {
+                    *known = Known::Closed { credit: *credit };
+                }
+            }
             Known::Live { credit, unread, ended, .. } if data => {
                 *credit = credit.checked_sub(length).ok_or(MuxError::WindowExceeded(id))?;
                 *unread += length;

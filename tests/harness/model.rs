@@ -82,6 +82,8 @@ pub struct Half {
     pub finished: bool,
     /// `reset` was called.
     pub reset: bool,
+    /// The peer ended its half, and then tore the other one down: what it said stays readable.
+    pub refused: bool,
     /// `stop` was called.
     pub stopped: bool,
     /// Bytes that were read.
@@ -257,7 +259,10 @@ impl Model {
                 self.pings[end].push(frame.length);
             }
             Piece::Header(frame) if frame.kind == DATA || frame.kind == GRANT => {
-                self.half(end, frame.id).heard.note(frame);
+                let half = self.half(end, frame.id);
+                half.refused |=
+                    frame.has(RST) && half.heard.fin && (half.accepted || opener(frame.id) == end);
+                half.heard.note(frame);
             }
             Piece::Header(_) => {}
         }
@@ -316,7 +321,7 @@ impl Model {
     /// Whether the name of stream `id` may be stale at `end`.
     pub fn may_be_closed(&mut self, end: End, id: u32) -> bool {
         let half = self.half(end, id);
-        let over = half.sent.fin && half.heard.fin && (half.ended || half.stopped);
+        let over = (half.sent.fin || half.refused) && half.heard.fin && (half.ended || half.stopped);
         half.reset || half.torn.is_some() || over
     }
 }

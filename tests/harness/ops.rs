@@ -85,6 +85,11 @@ impl Setup {
         }
     }
 
+    /// The most bytes of one write: bytes that are handed over one by one take their time.
+    pub fn most(&self) -> usize {
+        self.chunk.saturating_mul(4096)
+    }
+
     /// Whether an honest session may reset a stream because too much is unread.
     pub fn sheds(&self) -> bool {
         self.profile == 4

@@ -46,6 +46,22 @@ pub fn run(ops: &Ops) -> Result<Outcome, String> {
     }
 }
 
+/// Runs `ops` while both sessions are made to look at the clock all the time, before anything is due.
+pub fn run_fidgeting(ops: &Ops) -> Result<Outcome, String> {
+    let mut world = World::new(ops.setup.clone(), None);
+    for step in &ops.steps {
+        for end in &mut world.ends {
+            if end.mux.poll_timeout().is_none_or(|at| at > world.now) {
+                ensure!(end.mux.handle_timeout(Instant::ZERO).is_ok(), "it is too early to fail");
+            }
+        }
+        world.step(*step)?;
+        world.check()?;
+    }
+    world.finish()?;
+    Ok(world.outcome)
+}
+
 /// One session and what has been seen of it.
 #[derive(Debug)]
 pub struct Endpoint {
