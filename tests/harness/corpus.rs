@@ -1,6 +1,6 @@
 //! The seeds of the fuzz corpus: one for each question that the wire leaves open, and for each attack that is known.
 
-use crate::frames::{ACK, DATA, FIN, Frame, GO_AWAY, GRANT, PING, RST, SYN};
+use crate::lens::{ACK, DATA, FIN, Frame, GO_AWAY, GRANT, PING, RST, SYN};
 
 /// Bytes that set two plain sessions up, calm and eager; the session alone is the agent.
 const PLAIN: [u8; 4] = [0; 4];

@@ -2,8 +2,8 @@
 //!
 //! Each takes any bytes and panics with a sentence if a rule is broken.
 
-use crate::frames::{DATA, Frame, GO_AWAY, GRANT, PING, WINDOW};
 use crate::judge::Judge;
+use crate::lens::{DATA, Frame, GO_AWAY, GRANT, PING, WINDOW};
 use crate::lone::Lone;
 use crate::meddle::run_with_a_man_in_the_middle;
 use crate::memory;

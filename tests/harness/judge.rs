@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hvym_tunnel_core::mux::{FloodKind, MuxConfig, MuxError};
 
-use crate::frames::{DATA, FIN, Frame, GO_AWAY, PING, RST, SYN};
+use crate::lens::{DATA, FIN, Frame, GO_AWAY, PING, RST, SYN};
 use crate::ops::End;
 
 const WINDOW: u32 = 262_144;

@@ -3,11 +3,11 @@
 pub mod apply;
 pub mod corpus;
 pub mod ends;
-pub mod frames;
 pub mod fuzz;
 pub mod golden;
 pub mod judge;
 pub mod keys;
+pub mod lens;
 pub mod lone;
 pub mod meddle;
 pub mod memory;

@@ -7,7 +7,7 @@ use hvym_tunnel_core::machine::Side;
 use hvym_tunnel_core::mux::{Mux, MuxConfig, MuxError, MuxEvent, Read, StreamId};
 use hvym_tunnel_core::time::Instant;
 
-use crate::frames::{ACK, DATA, Frame, GO_AWAY, Lens, PING, Piece, frames};
+use crate::lens::{ACK, DATA, Frame, GO_AWAY, Lens, PING, Piece, frames};
 use crate::model::ensure;
 use crate::ops::End;
 use crate::run::Checked;

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use hvym_tunnel_core::mux::{MuxConfig, MuxEnd, ResetReason, StreamId};
 
-use crate::frames::{ACK, DATA, FIN, Frame, GO_AWAY, GRANT, PING, Piece, RST, SYN, WINDOW};
+use crate::lens::{ACK, DATA, FIN, Frame, GO_AWAY, GRANT, PING, Piece, RST, SYN, WINDOW};
 use crate::ops::End;
 
 /// A prime, so that a shift by any power of two is noticed.

@@ -8,7 +8,7 @@ use hvym_tunnel_core::machine::Side;
 use hvym_tunnel_core::mux::{Mux, MuxError};
 use hvym_tunnel_core::time::Instant;
 
-use crate::frames::Lens;
+use crate::lens::Lens;
 use crate::meddle::Meddler;
 use crate::model::{Model, ensure};
 use crate::ops::{End, Op, Ops, Setup};
@@ -229,7 +229,7 @@ impl World {
         let (model, mut lines) = (&mut self.model, Vec::new());
         let tracing = self.trace.is_some();
         let result = from.out.feed(&batch, |piece| {
-            if tracing && let crate::frames::Piece::Header(frame) = piece {
+            if tracing && let crate::lens::Piece::Header(frame) = piece {
                 lines.push(format!("    {end} sends {frame:?}"));
             }
             model.sent(end, piece)

@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use hvym_tunnel_core::mux::{MuxConfig, MuxEnd, MuxError, MuxEvent, Read, StreamError, StreamId};
-use hvym_tunnel_tests::frames::{ACK, DATA, FIN, Frame, GO_AWAY, GRANT, PING, RST, SYN};
 use hvym_tunnel_tests::fuzz;
+use hvym_tunnel_tests::lens::{ACK, DATA, FIN, Frame, GO_AWAY, GRANT, PING, RST, SYN};
 use hvym_tunnel_tests::lone::Lone;
 use hvym_tunnel_tests::raw::{cases, raw};
 use proptest::prelude::*;

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 use hvym_tunnel_core::mux::{FloodKind, MuxConfig, MuxError};
-use hvym_tunnel_tests::frames::{ACK, DATA, FIN, Frame, GRANT, PING, RST, SYN};
+use hvym_tunnel_tests::lens::{ACK, DATA, FIN, Frame, GRANT, PING, RST, SYN};
 use hvym_tunnel_tests::lone::Lone;
 use hvym_tunnel_tests::raw::cases;
 use proptest::prelude::*;

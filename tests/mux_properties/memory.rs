@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hvym_tunnel_core::mux::{MuxConfig, Read};
-use hvym_tunnel_tests::frames::{DATA, FIN, Frame, GRANT, PING, RST, SYN};
+use hvym_tunnel_tests::lens::{DATA, FIN, Frame, GRANT, PING, RST, SYN};
 use hvym_tunnel_tests::lone::Lone;
 use hvym_tunnel_tests::raw::{cases, raw};
 use hvym_tunnel_tests::{fuzz, memory};

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hvym_tunnel_core::mux::{MuxConfig, Read, StreamId};
-use hvym_tunnel_tests::frames::{ACK, DATA, Frame, GRANT, PING, SYN, frames};
+use hvym_tunnel_tests::lens::{ACK, DATA, Frame, GRANT, PING, SYN, frames};
 use hvym_tunnel_tests::lone::Lone;
 use hvym_tunnel_tests::raw::cases;
 use proptest::prelude::*;
