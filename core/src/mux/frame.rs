@@ -55,6 +55,11 @@ impl Header {
         Header { kind, flags, id, length }
     }
 
+    /// Data without data or flags: it says nothing of any stream.
+    pub(super) const fn is_nothing(self) -> bool {
+        matches!(self.kind, Kind::Data) && self.length == 0 && self.flags.is_empty()
+    }
+
     pub(super) const fn encode(self) -> [u8; HEADER_BYTES] {
         let kind = match self.kind {
             Kind::Data => 0,

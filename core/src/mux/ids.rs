@@ -3,10 +3,56 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use crate::machine::Side;
+
 /// Closed streams that are remembered, so that frames still on their way to them are recognised.
 const MAX_TOMBS: usize = 4096;
 const TOMB: u32 = 1 << 31;
 const MIN_BUCKETS: usize = 16;
+
+/// When a session should be replaced by a new one: at 1000 streams a second this is a quarter of an hour.
+const FEW_IDS: u32 = 1 << 20;
+/// Ids go up to 2^32 - 2 in steps of two.
+const LAST_ID: u32 = u32::MAX - 1;
+
+/// The ids this side may still open, each once.
+#[derive(Debug)]
+pub(super) struct OwnIds {
+    next: u32,
+}
+
+impl OwnIds {
+    /// Odd for an agent, even for a relay.
+    pub(super) fn new(side: Side) -> Self {
+        let next = match side {
+            Side::Agent => 1,
+            Side::Relay => 2,
+        };
+        Self { next }
+    }
+
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.next > LAST_ID
+    }
+
+    /// The next one; there must be one.
+    pub(super) fn take(&mut self) -> u32 {
+        let id = self.next;
+        self.next = id.saturating_add(2);
+        id
+    }
+
+    /// Whether exactly [`FEW_IDS`] are left, which is true after one `take` of all.
+    pub(super) fn just_became_few(&self) -> bool {
+        let left = LAST_ID.saturating_sub(self.next) / 2 + 1;
+        left == FEW_IDS
+    }
+
+    /// Whether `id`, of this side's parity, has been taken.
+    pub(super) fn has_taken(&self, id: u32) -> bool {
+        id < self.next
+    }
+}
 
 /// What is known of an id.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -32,7 +78,7 @@ pub(super) struct Ids {
 
 impl Ids {
     pub(super) fn new(key: u64) -> Self {
-        Self { buckets: vec![(0, 0); MIN_BUCKETS], used: 0, key: key | 1, tombs: Vec::new(), oldest: 0 }
+        Self { buckets: vec![(0, 0); MIN_BUCKETS], used: 0, key, tombs: Vec::new(), oldest: 0 }
     }
 
     pub(super) fn find(&self, id: u32) -> Option<Known> {
@@ -92,7 +138,7 @@ impl Ids {
     }
 
     fn home(&self, id: u32) -> usize {
-        let mixed = (u64::from(id) ^ (self.key >> 32)).wrapping_mul(self.key | 0x9E37_79B9_7F4A_7C15);
+        let mixed = (u64::from(id) ^ (self.key >> 32)).wrapping_mul((self.key ^ 0x9E37_79B9_7F4A_7C15) | 1);
         (mixed >> 32) as usize & (self.buckets.len() - 1)
     }
 
@@ -150,6 +196,28 @@ mod tests {
         for id in 1..2000u32 {
             let expected = (id % 2 == 0).then_some(Known::Live(id as usize * 3));
             assert_eq!(ids.find(id), expected, "id {id}");
+        }
+    }
+
+    #[test]
+    fn a_session_is_told_once_that_its_ids_run_low_and_then_uses_each_of_them() {
+        for side in [Side::Agent, Side::Relay] {
+            let mut ids = OwnIds::new(side);
+            ids.next += (LAST_ID / 2 - FEW_IDS - 10) * 2;
+            let mut told_after = Vec::new();
+            let mut taken = 0;
+            let mut last = 0;
+            while !ids.is_exhausted() {
+                let id = ids.take();
+                assert!(id > last && id % 2 == OwnIds::new(side).next % 2);
+                last = id;
+                taken += 1;
+                if ids.just_became_few() {
+                    told_after.push(taken);
+                }
+            }
+            assert_eq!(told_after, [taken - FEW_IDS]);
+            assert!(last >= LAST_ID - 1);
         }
     }
 

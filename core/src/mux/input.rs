@@ -1,22 +1,23 @@
 //! Bytes in: headers, payloads, and what each frame means for its stream.
 
-use bytes::{Buf, Bytes, BytesMut};
+use core::cmp::Reverse;
+use core::time::Duration;
+
+use bytes::{Buf, Bytes};
 
 use super::error::{FloodKind, MuxError, ResetReason};
 use super::frame::{Flags, HEADER_BYTES, Header, INITIAL_WINDOW, Kind};
 use super::ids::Known;
-use super::slot::{News, Rx, Todo, Tx};
-use super::{Mux, MuxEvent, Phase};
+use super::slot::{News, Rx, Slot, Todo, Tx};
+use super::timers::Clock;
+use super::{Mux, Phase};
 use crate::machine::Side;
 use crate::time::Instant;
-use core::time::Duration;
 
 /// Payloads below this are copied together: a slice that is kept costs a queue entry and pins its whole message.
 const SMALL_PAYLOAD: usize = 1024;
 /// A kept slice may pin at most this many times its own length.
 const MAX_PINNED: usize = 4;
-/// The blocks that small payloads are copied into.
-const TAIL_BYTES: (usize, usize) = (256, 4096);
 /// A stream that its opener resets this soon was opened for nothing.
 const RAPID: Duration = Duration::from_secs(1);
 /// A grant below [`SMALL_GRANT`] while this much is granted already means nothing.
@@ -86,7 +87,9 @@ impl Mux {
         if self.is_ended() || data.is_empty() {
             return Ok(());
         }
-        self.timers.input(self.now);
+        if self.parser.body.is_some() {
+            self.timers.input(self.now);
+        }
         let outcome = self.parse(data);
         if let Err(error) = outcome {
             self.fail(error);
@@ -96,7 +99,7 @@ impl Mux {
 
     fn parse(&mut self, mut data: Bytes) -> Result<(), MuxError> {
         let message = data.len();
-        while !data.is_empty() {
+        while !data.is_empty() && !self.is_ended() {
             let Some(body) = &mut self.parser.body else {
                 if let Some(raw) = self.parser.header(&mut data) {
                     self.on_header(Header::decode(raw)?)?;
@@ -120,6 +123,10 @@ impl Mux {
     }
 
     fn on_header(&mut self, header: Header) -> Result<(), MuxError> {
+        // An answer to a ping shows that the peer lives only if it is the right one.
+        if header.kind != Kind::Ping || !header.flags.has(Flags::ACK) {
+            self.timers.input(self.now);
+        }
         match header.kind {
             Kind::GoAway => self.on_go_away(header.length),
             Kind::Ping => self.on_ping(header),
@@ -128,40 +135,15 @@ impl Mux {
         }
     }
 
-    fn on_go_away(&mut self, code: u32) -> Result<(), MuxError> {
-        if code != 0 {
-            return Err(MuxError::RemoteGoAway(code));
-        }
-        if self.remote_left {
-            return self.glitch();
-        }
-        self.remote_left = true;
-        self.events.push_back(MuxEvent::RemoteGoAway(0));
-        Ok(())
-    }
-
-    fn on_ping(&mut self, header: Header) -> Result<(), MuxError> {
-        if header.flags.has(Flags::ACK) {
-            return if self.rtt.answered(header.length, self.now) { Ok(()) } else { self.glitch() };
-        }
-        if !header.flags.has(Flags::SYN) {
-            return self.glitch();
-        }
-        if !self.limits.pings.take(1, self.now) {
-            return Err(MuxError::Flood(FloodKind::Pings));
-        }
-        self.replies.pong(header.length);
-        self.timers.output_waits(self.now);
-        if header.id == 0 { Ok(()) } else { self.glitch() }
-    }
-
     fn on_stream_frame(&mut self, header: Header) -> Result<(), MuxError> {
         if header.flags.has(Flags::SYN) {
             return self.on_syn(header);
         }
         match self.slots.ids.find(header.id) {
-            Some(Known::Live(at)) => self.on_live(at, header),
+            Some(Known::Live(at)) if self.slots.all[at].syn_sent => self.on_live(at, header),
             Some(Known::Tomb(index)) => self.on_tomb(index, header),
+            // The peer cannot know a stream whose opening has not left.
+            Some(Known::Live(_)) => self.on_stray(header, false),
             None => self.on_unknown(header),
         }
     }
@@ -200,27 +182,16 @@ impl Mux {
         let at = self.begin(id, false);
         self.counts.inbound += 1;
         self.counts.unaccepted += 1;
-        self.timers.incoming(at, self.slots.all[at].generation, self.now);
+        self.watch(at, Clock::Accept);
         self.tell(at, News::INCOMING);
         self.on_live(at, header)
     }
 
-    /// A stream there is no room for: reset, and its payload skipped.
-    fn refuse(&mut self, header: Header) -> Result<(), MuxError> {
-        if !self.limits.resets.take(1, self.now) {
-            return Err(MuxError::Flood(FloodKind::Resets));
-        }
-        if !self.replies.refuse(header.id) {
-            return Err(MuxError::Flood(FloodKind::Refusals));
-        }
-        self.timers.output_waits(self.now);
-        let length = if header.kind == Kind::Data { header.length } else { 0 };
-        self.slots.ids.bury(header.id, INITIAL_WINDOW - length);
-        self.skip(length);
-        Ok(())
-    }
-
     fn on_live(&mut self, at: usize, header: Header) -> Result<(), MuxError> {
+        if header.kind == Kind::Data {
+            let credit = &mut self.slots.all[at].credit;
+            *credit = credit.checked_sub(header.length).ok_or(MuxError::WindowExceeded(header.id))?;
+        }
         self.on_any(at, header.flags)?;
         if header.flags.has(Flags::RST) {
             let code = if header.kind == Kind::WindowUpdate { header.length } else { 0 };
@@ -262,7 +233,7 @@ impl Mux {
         if rapid && !self.limits.resets.take(1, self.now) {
             return Err(MuxError::Flood(FloodKind::Resets));
         }
-        if slot.rx == Rx::FinReceived {
+        if slot.rx == Rx::FinReceived && slot.reset.is_none() && !slot.unaccepted {
             self.on_refusal(at);
         } else {
             self.tear(at, ResetReason::Peer(code), false);
@@ -291,7 +262,6 @@ impl Mux {
         let id = slot.id;
         let meaningless = delta < SMALL_GRANT && slot.send_window > PLENTY;
         slot.send_window = slot.send_window.checked_add(delta).ok_or(MuxError::WindowOverflow(id))?;
-        slot.moved_at = self.now;
         self.ready_if_sendable(at);
         if meaningless { self.glitch() } else { Ok(()) }
     }
@@ -306,16 +276,18 @@ impl Mux {
                 (false, false) => Ok(()),
             };
         }
-        slot.credit = slot.credit.checked_sub(header.length).ok_or(MuxError::WindowExceeded(header.id))?;
         match (slot.reset, slot.rx) {
             (None, Rx::Open) => {
-                slot.moved_at = self.now;
                 self.parser.body = Some(Body { target: Some(at), remaining: header.length, fin });
                 Ok(())
             }
             (None, Rx::Stopped) => {
                 self.skip(header.length);
-                if fin { self.on_fin(at) } else { self.reset_if_unwanted(at) }
+                if fin {
+                    return self.on_fin(at);
+                }
+                self.reset_if_unwanted(at);
+                Ok(())
             }
             (None, Rx::FinReceived | Rx::Done) => {
                 self.skip(header.length);
@@ -333,12 +305,11 @@ impl Mux {
     }
 
     /// Nobody reads, the peer has used up what it was granted, and we have nothing more to say.
-    pub(super) fn reset_if_unwanted(&mut self, at: usize) -> Result<(), MuxError> {
+    pub(super) fn reset_if_unwanted(&mut self, at: usize) {
         let slot = &self.slots.all[at];
         if slot.rx == Rx::Stopped && slot.credit == 0 && slot.tx == Tx::FinSent {
             self.tear(at, ResetReason::Unwanted, true);
         }
-        Ok(())
     }
 
     fn on_fin(&mut self, at: usize) -> Result<(), MuxError> {
@@ -373,6 +344,7 @@ impl Mux {
             return;
         }
         slot.unread += payload.len() as u32;
+        slot.moved_at = self.now;
         self.counts.unread += payload.len();
         let keep = payload.len() >= SMALL_PAYLOAD && payload.len() * MAX_PINNED >= message;
         if keep && !self.config.always_copy {
@@ -381,14 +353,7 @@ impl Mux {
             }
             slot.recv_queue.push_back(payload);
         } else {
-            if slot.tail.capacity() - slot.tail.len() < payload.len() {
-                if !slot.tail.is_empty() {
-                    slot.recv_queue.push_back(slot.tail.split().freeze());
-                }
-                let block = (slot.unread as usize).clamp(TAIL_BYTES.0, TAIL_BYTES.1).max(payload.len());
-                slot.tail = BytesMut::with_capacity(block);
-            }
-            slot.tail.extend_from_slice(&payload);
+            slot.gather(&payload);
         }
         if slot.wants_read {
             slot.wants_read = false;
@@ -401,48 +366,15 @@ impl Mux {
 
     /// Over the limit of unread bytes: the stream that holds most of them goes.
     fn shed(&mut self) {
-        let holds = |(at, slot): (usize, &super::slot::Slot)| (slot.unread, core::cmp::Reverse(at));
-        if let Some((_, core::cmp::Reverse(at))) = self.slots.all.iter().enumerate().map(holds).max() {
+        let holds = |(_, slot): &(usize, &Slot)| (slot.unread, Reverse(slot.id));
+        if let Some((at, _)) = self.slots.all.iter().enumerate().max_by_key(holds) {
             self.tear(at, ResetReason::Budget, true);
         }
     }
 
-    /// Frames that were on their way when their stream closed.
-    fn on_tomb(&mut self, index: usize, header: Header) -> Result<(), MuxError> {
-        if header.kind == Kind::Data {
-            let credit = self.slots.ids.tomb_credit(index);
-            *credit = credit.checked_sub(header.length).ok_or(MuxError::WindowExceeded(header.id))?;
-            self.skip(header.length);
-        }
-        Ok(())
-    }
-
-    fn on_unknown(&mut self, header: Header) -> Result<(), MuxError> {
-        let ours = match self.side {
-            Side::Agent => !header.id.is_multiple_of(2),
-            Side::Relay => header.id.is_multiple_of(2),
-        };
-        let used = if ours { header.id < self.next_id } else { header.id <= self.peer_id };
-        if header.kind == Kind::Data {
-            if !self.limits.discarded.take(u64::from(header.length), self.now) {
-                return Err(MuxError::Flood(FloodKind::Discarded));
-            }
-            self.skip(header.length);
-        }
-        if used { Ok(()) } else { self.glitch() }
-    }
-
-    fn skip(&mut self, length: u32) {
+    pub(super) fn skip(&mut self, length: u32) {
         if length > 0 {
             self.parser.body = Some(Body { target: None, remaining: length, fin: false });
-        }
-    }
-
-    /// Something meaningless, which is free until there is too much of it.
-    fn glitch(&mut self) -> Result<(), MuxError> {
-        match self.limits.glitches.take(1, self.now) {
-            true => Ok(()),
-            false => Err(MuxError::Flood(FloodKind::Glitches)),
         }
     }
 }

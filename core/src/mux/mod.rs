@@ -13,8 +13,10 @@ mod frame;
 mod ids;
 mod input;
 mod invariants;
+mod life;
 mod output;
 mod slot;
+mod strays;
 mod stream;
 mod timers;
 mod window;
@@ -27,10 +29,10 @@ use bytes::BytesMut;
 
 use self::bucket::Bucket;
 use self::frame::INITIAL_WINDOW;
-use self::ids::Ids;
+use self::ids::{Ids, OwnIds};
 use self::input::Parser;
 use self::slot::{News, Slot, Todo};
-use self::timers::Timers;
+use self::timers::{Clock, Timers};
 use self::window::Rtt;
 use crate::machine::Side;
 use crate::rng::{Rng, Seed};
@@ -104,14 +106,10 @@ enum Phase {
 const GLITCHES: (u64, u64) = (1000, 100);
 /// Pings: some applications call ping in a loop, so 1000 at once and 200 a second.
 const PINGS: (u64, u64) = (1000, 200);
-/// Streams reset within a second of their opening: 512 at once, 100 a second.
+/// Streams reset within a second of their opening, where 256 may be open: 512 at once, 100 a second.
 const RESETS: (u64, u64) = (512, 100);
 /// Data for streams that nobody remembers: an honest peer may have this much on its way when we reset many.
 const DISCARDED: (u64, u64) = (64 * 1024 * 1024, 4 * 1024 * 1024);
-/// When [`MuxEvent::IdsLow`] is told.
-const LOW_IDS: u32 = 1 << 20;
-/// Ids go up to 2^32 - 1 in steps of two.
-const LAST_ID: u32 = u32::MAX - 1;
 
 /// One Yamux session.
 #[derive(Debug)]
@@ -124,7 +122,7 @@ pub struct Mux {
     phase: Phase,
     rng: Rng,
     slots: Slots,
-    next_id: u32,
+    own_ids: OwnIds,
     /// The highest id the peer has used.
     peer_id: u32,
     counts: Counts,
@@ -185,6 +183,8 @@ impl Mux {
         config.max_send = config.max_send.max(config.send_mark);
         let mut rng = Rng::new(seed);
         let bucket = |(capacity, rate)| Bucket::new(capacity, rate, now);
+        // A peer that may open many streams may also lose its interest in all of them at once.
+        let share = |n: u64| n.max(n.saturating_mul(config.max_inbound_streams as u64) / 256);
         Self {
             side,
             epoch,
@@ -199,16 +199,13 @@ impl Mux {
                 news: VecDeque::new(),
                 crowded: VecDeque::new(),
             },
-            next_id: match side {
-                Side::Agent => 1,
-                Side::Relay => 2,
-            },
+            own_ids: OwnIds::new(side),
             peer_id: 0,
             counts: Counts::default(),
             limits: Limits {
                 glitches: bucket(GLITCHES),
                 pings: bucket(PINGS),
-                resets: bucket(RESETS),
+                resets: bucket((share(RESETS.0), share(RESETS.1))),
                 discarded: bucket(DISCARDED),
             },
             parser: Parser::default(),
@@ -233,7 +230,7 @@ impl Mux {
             Phase::Open if self.remote_left => return Err(OpenError::Draining),
             Phase::Open => {}
         }
-        if self.next_id > LAST_ID {
+        if self.own_ids.is_exhausted() {
             return Err(OpenError::IdsExhausted);
         }
         let refusal = if self.counts.outbound >= self.config.max_outbound_streams {
@@ -247,23 +244,22 @@ impl Mux {
             self.wants_open = true;
             return Err(refusal);
         }
-        let id = self.next_id;
-        self.next_id = id.saturating_add(2);
-        if id == LAST_ID - LOW_IDS * 2 || id + 1 == LAST_ID - LOW_IDS * 2 {
+        let id = self.own_ids.take();
+        if self.own_ids.just_became_few() {
             self.events.push_back(MuxEvent::IdsLow);
         }
         let at = self.begin(id, true);
         self.counts.outbound += 1;
         self.counts.unacked += 1;
         self.plan(at, Todo::SYN);
-        self.timers.opened(at, self.slots.all[at].generation, self.now);
+        self.watch(at, Clock::Open);
         Ok(self.id(at))
     }
 
     /// Takes a stream that the peer opened, and acknowledges it.
     pub fn accept(&mut self, id: StreamId, now: Instant) -> Result<(), ClosedStream> {
         self.tick(now);
-        let at = self.find(id).ok_or(ClosedStream)?;
+        let at = self.find(id).filter(|_| !self.is_ended()).ok_or(ClosedStream)?;
         let slot = &mut self.slots.all[at];
         if slot.unaccepted {
             slot.unaccepted = false;
@@ -286,7 +282,7 @@ impl Mux {
         self.tick(now);
         if self.phase == Phase::Open {
             self.phase = Phase::Leaving;
-            self.replies.go_away = Some(0);
+            self.replies.farewell();
             self.timers.output_waits(self.now);
         }
     }
@@ -382,16 +378,6 @@ impl Mux {
         matches!(self.phase, Phase::Ended(_))
     }
 
-    fn begin(&mut self, id: u32, outbound: bool) -> usize {
-        let at = self.slots.free.pop().unwrap_or_else(|| {
-            self.slots.all.push(Slot::new());
-            self.slots.all.len() - 1
-        });
-        self.slots.all[at].begin(id, outbound, self.now);
-        self.slots.ids.insert(id, at);
-        at
-    }
-
     /// Puts something on a slot's list of things to send.
     fn plan(&mut self, at: usize, todo: Todo) {
         let slot = &mut self.slots.all[at];
@@ -422,123 +408,12 @@ impl Mux {
         if small && !slot.hold_over {
             if !slot.holding {
                 slot.holding = true;
-                self.timers.held(at, slot.generation, self.now);
+                self.watch(at, Clock::Hold);
             }
             return;
         }
         slot.in_ready = true;
         self.slots.ready.push_back(at);
         self.timers.output_waits(self.now);
-    }
-
-    /// Tears a stream down: both queues go at once. `tell_peer` sends an RST if the peer can know the stream.
-    fn tear(&mut self, at: usize, reason: ResetReason, tell_peer: bool) {
-        self.clear_queues(at);
-        let slot = &mut self.slots.all[at];
-        if slot.reset.is_some() {
-            return;
-        }
-        let told = slot.unaccepted && slot.news.has(News::INCOMING);
-        slot.reset = Some(reason);
-        slot.todo = Todo::default();
-        slot.news = News::default();
-        let known = slot.syn_sent;
-        if slot.unaccepted {
-            slot.unaccepted = false;
-            self.counts.unaccepted -= 1;
-        }
-        if tell_peer && known {
-            self.plan(at, Todo::RST);
-        }
-        // An application that has not heard of the stream need not hear of its end, nor one that ended it itself.
-        if !told && !matches!(reason, ResetReason::Local(_)) {
-            self.tell(at, News::RESET);
-        }
-        self.release_if_over(at);
-    }
-
-    fn clear_queues(&mut self, at: usize) {
-        let slot = &mut self.slots.all[at];
-        self.counts.unsent -= slot.send_len;
-        self.counts.unread -= slot.unread as usize;
-        slot.send_queue.clear();
-        slot.recv_queue.clear();
-        slot.tail = BytesMut::new();
-        slot.send_len = 0;
-        slot.unread = 0;
-        self.wake_crowded();
-    }
-
-    /// Gives a slot back once both halves are over and nothing is left to say.
-    fn release_if_over(&mut self, at: usize) {
-        if !self.slots.all[at].is_over() {
-            return;
-        }
-        self.clear_queues(at);
-        // What is still arriving was paid from the credit when its header came.
-        self.parser.drop_target(at);
-        let slot = &mut self.slots.all[at];
-        let (id, credit, acked) = (slot.id, slot.credit, slot.acked);
-        self.counts.grown -= (slot.window - INITIAL_WINDOW) as usize;
-        if slot.unaccepted {
-            slot.unaccepted = false;
-            self.counts.unaccepted -= 1;
-        }
-        slot.id = 0;
-        slot.generation = slot.generation.wrapping_add(1);
-        let (outbound, syn_sent) = (slot.outbound, slot.syn_sent);
-        if syn_sent {
-            self.slots.ids.bury(id, credit);
-        } else {
-            self.slots.ids.remove(id);
-        }
-        self.slots.free.push(at);
-        match outbound {
-            true => {
-                self.counts.outbound -= 1;
-                if !acked {
-                    self.counts.unacked -= 1;
-                }
-                self.open_ready();
-            }
-            false => self.counts.inbound -= 1,
-        }
-        self.settle_shutdown();
-    }
-
-    fn open_ready(&mut self) {
-        let room = self.counts.outbound < self.config.max_outbound_streams
-            && self.counts.unacked < self.config.ack_backlog;
-        if self.wants_open && room {
-            self.wants_open = false;
-            self.events.push_back(MuxEvent::OpenReady);
-        }
-    }
-
-    fn settle_shutdown(&mut self) {
-        if matches!(self.phase, Phase::ShuttingDown(_)) && self.counts.inbound + self.counts.outbound == 0 {
-            self.replies.go_away = Some(0);
-            self.end(MuxEnd::Normal);
-        }
-    }
-
-    fn fail(&mut self, error: MuxError) {
-        if self.is_ended() {
-            return;
-        }
-        self.replies = output::Replies::last_word(error.go_away_code());
-        self.end(MuxEnd::Failed(error));
-    }
-
-    fn end(&mut self, end: MuxEnd) {
-        self.phase = Phase::Ended(end);
-        for at in 0..self.slots.all.len() {
-            self.clear_queues(at);
-        }
-        self.slots.todo.clear();
-        self.slots.ready.clear();
-        self.slots.news.clear();
-        self.slots.crowded.clear();
-        self.events.push_back(MuxEvent::Ended(end));
     }
 }

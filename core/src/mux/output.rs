@@ -11,7 +11,7 @@ use super::slot::{News, Rx, Todo, Tx};
 /// A window below this is not worth a frame while more is queued; the sender waits a little for a larger one.
 pub(super) const SMALL_WINDOW: u32 = 1024;
 /// The most payload in a frame while other streams wait.
-const QUANTUM: usize = 16 * 1024;
+const QUANTUM: u16 = 16 * 1024;
 /// The most payload in any frame; existing peers end the session above 256 KiB or 1 MiB.
 const MAX_FRAME: usize = 64 * 1024;
 /// A cut that leaves less than this is left for the next batch.
@@ -27,13 +27,28 @@ pub(super) struct Replies {
     pongs: VecDeque<u32>,
     refusals: VecDeque<u32>,
     pub(super) ping: Option<u32>,
-    pub(super) go_away: Option<u32>,
+    go_away: Option<u32>,
+    /// A farewell is said once.
+    said: bool,
 }
 
 impl Replies {
     /// Nothing but a `GoAway`, if there is a code for one.
     pub(super) fn last_word(go_away: Option<u32>) -> Self {
-        Self { go_away, ..Self::default() }
+        Self { go_away, said: true, ..Self::default() }
+    }
+
+    /// `GoAway` of code 0, after everything else.
+    pub(super) fn farewell(&mut self) {
+        if !self.said {
+            self.said = true;
+            self.go_away = Some(0);
+        }
+    }
+
+    /// Resets a stream at the end of a shutdown; there are no more of these than streams.
+    pub(super) fn cut(&mut self, id: u32) {
+        self.refusals.push_back(id);
     }
 
     pub(super) fn pong(&mut self, value: u32) {
@@ -102,7 +117,10 @@ impl Mux {
         {
             self.write(Header::new(Kind::WindowUpdate, Flags::RST, id, 0));
         }
-        if let Some(code) = self.replies.go_away.take() {
+        if self.replies.refusals.is_empty()
+            && self.batch.len() + HEADER_BYTES <= self.config.batch
+            && let Some(code) = self.replies.go_away.take()
+        {
             self.write(Header::new(Kind::GoAway, Flags::NONE, 0, code));
         }
     }
@@ -146,7 +164,7 @@ impl Mux {
             slot.tx = Tx::FinSent;
             self.write(Header::new(Kind::WindowUpdate, Flags::FIN, id, 0));
             self.watch_half_closed(at);
-            let _ = self.reset_if_unwanted(at);
+            self.reset_if_unwanted(at);
         }
         // An acknowledgement may be the last thing said of a stream that has ended both ways.
         self.release_if_over(at);
@@ -177,13 +195,20 @@ impl Mux {
     }
 
     fn write_stream_data(&mut self, at: usize) {
-        let most = if self.slots.ready.is_empty() { MAX_FRAME } else { QUANTUM };
+        let alone = self.slots.ready.is_empty();
         let room = self.config.batch - self.batch.len() - HEADER_BYTES;
-        let slot = &self.slots.all[at];
-        let length = slot.send_len.min(slot.send_window as usize).min(most).min(room);
-        if slot.is_free() || slot.reset.is_some() || length == 0 {
+        let slot = &mut self.slots.all[at];
+        let sendable = slot.send_len.min(slot.send_window as usize);
+        if slot.is_free() || slot.reset.is_some() || sendable == 0 {
             return;
         }
+        if slot.turn == 0 {
+            slot.turn = QUANTUM;
+        }
+        let length = sendable.min(if alone { MAX_FRAME } else { usize::from(slot.turn) }).min(room);
+        // A turn that the batch is too short for goes on in the next batch, before anybody else's.
+        let interrupted = !alone && length == room && length < sendable.min(usize::from(slot.turn));
+        slot.turn = if interrupted { slot.turn - length as u16 } else { 0 };
         let id = slot.id;
         let flags = self.introduction(at);
         self.write(Header::new(Kind::Data, flags, id, length as u32));
@@ -206,10 +231,10 @@ impl Mux {
         slot.hold_over = false;
         slot.moved_at = self.now;
         self.counts.unsent -= length;
-        self.after_data(at);
+        self.after_data(at, interrupted);
     }
 
-    fn after_data(&mut self, at: usize) {
+    fn after_data(&mut self, at: usize, interrupted: bool) {
         let slot = &mut self.slots.all[at];
         if slot.wants_write && slot.send_len <= self.config.send_mark / 4 {
             slot.wants_write = false;
@@ -221,7 +246,10 @@ impl Mux {
                 self.plan(at, Todo::FIN);
             }
         } else if slot.send_window == 0 {
-            self.timers.starved(at, slot.generation, self.now);
+            self.watch_starved(at);
+        } else if interrupted {
+            self.slots.all[at].in_ready = true;
+            self.slots.ready.push_front(at);
         } else {
             self.ready_if_sendable(at);
         }
@@ -238,7 +266,7 @@ impl Mux {
             let slot = &mut self.slots.all[at];
             slot.in_crowded = false;
             // A full queue of its own makes its own news when it has drained.
-            if slot.wants_write && slot.reset.is_none() && slot.send_len < self.config.send_mark {
+            if !slot.is_free() && slot.wants_write && slot.reset.is_none() && slot.send_len < self.config.send_mark {
                 slot.wants_write = false;
                 self.tell(at, News::WRITABLE);
             }

@@ -8,6 +8,17 @@ use super::error::ResetReason;
 use super::frame::INITIAL_WINDOW;
 use crate::time::Instant;
 
+/// Places in an empty queue that are kept for the next data; more is given back.
+const KEPT_ENTRIES: usize = 4;
+
+/// A write below this joins the one before it.
+const FEW_BYTES: usize = 1024;
+/// Up to this much is gathered in one place.
+const GATHERED_BYTES: usize = 4096;
+
+/// The blocks that small payloads are copied into.
+const TAIL_BYTES: (usize, usize) = (256, 4096);
+
 /// This side's half.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(super) enum Tx {
@@ -92,7 +103,7 @@ impl News {
     }
 }
 
-/// A stream. The `in_*` marks belong to the place, not to the stream: a list may still hold the place of
+/// A stream. The `in_*` marks and `clocks` belong to the place, not to the stream: a list may still hold the place of
 /// a stream that is gone, and whoever pops it looks at what is there now.
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -117,6 +128,8 @@ pub(super) struct Slot {
     pub(super) in_ready: bool,
     pub(super) in_news: bool,
     pub(super) in_crowded: bool,
+    /// The clocks that have an entry for this place, see `Clock`.
+    pub(super) clocks: u8,
     /// A read found nothing, so that the next arrival is news.
     pub(super) wants_read: bool,
     /// A write was cut short, so that room is news.
@@ -125,6 +138,8 @@ pub(super) struct Slot {
     pub(super) hold_over: bool,
     /// A deadline for `hold_over` is set.
     pub(super) holding: bool,
+    /// What is left of its turn to send.
+    pub(super) turn: u16,
     pub(super) send_window: u32,
     pub(super) send_len: usize,
     pub(super) send_queue: VecDeque<Bytes>,
@@ -137,7 +152,10 @@ pub(super) struct Slot {
     /// Where small payloads are gathered.
     pub(super) tail: BytesMut,
     pub(super) granted_at: Instant,
+    /// When data last came, left or was read.
     pub(super) moved_at: Instant,
+    /// When data began to wait for any window.
+    pub(super) starved_at: Instant,
     pub(super) opened_at: Instant,
 }
 
@@ -160,10 +178,12 @@ impl Slot {
             in_ready: false,
             in_news: false,
             in_crowded: false,
+            clocks: 0,
             wants_read: true,
             wants_write: false,
             hold_over: false,
             holding: false,
+            turn: 0,
             send_window: INITIAL_WINDOW,
             send_len: 0,
             send_queue: VecDeque::new(),
@@ -174,6 +194,7 @@ impl Slot {
             tail: BytesMut::new(),
             granted_at: Instant::ZERO,
             moved_at: Instant::ZERO,
+            starved_at: Instant::ZERO,
             opened_at: Instant::ZERO,
         }
     }
@@ -195,11 +216,13 @@ impl Slot {
         self.wants_write = false;
         self.hold_over = false;
         self.holding = false;
+        self.turn = 0;
         self.send_window = INITIAL_WINDOW;
         self.credit = INITIAL_WINDOW;
         self.window = INITIAL_WINDOW;
         self.granted_at = now;
         self.moved_at = now;
+        self.starved_at = now;
         self.opened_at = now;
     }
 
@@ -207,10 +230,72 @@ impl Slot {
         self.id == 0
     }
 
+    /// Queues what the application wrote. Few bytes that follow few bytes are gathered, so that an application that
+    /// writes byte by byte to a peer that does not read holds neither an entry nor a buffer for each.
+    pub(super) fn queue(&mut self, data: Bytes) {
+        self.send_len += data.len();
+        let gathered = match self.send_queue.back() {
+            Some(last) if data.len() < FEW_BYTES && last.len() + data.len() <= GATHERED_BYTES => {
+                self.send_queue.pop_back()
+            }
+            _ => None,
+        };
+        let Some(last) = gathered else { return self.send_queue.push_back(data) };
+        let mut block = last.try_into_mut().unwrap_or_else(|last| {
+            let mut block = BytesMut::with_capacity((last.len() + data.len()).next_power_of_two());
+            block.extend_from_slice(&last);
+            block
+        });
+        block.extend_from_slice(&data);
+        self.send_queue.push_back(block.freeze());
+    }
+
+    /// Copies few bytes that arrived to where such are gathered; blocks are filled, so that none of them is wasted.
+    pub(super) fn gather(&mut self, mut payload: &[u8]) {
+        while !payload.is_empty() {
+            let room = self.tail.capacity() - self.tail.len();
+            if room == 0 {
+                if !self.tail.is_empty() {
+                    self.recv_queue.push_back(core::mem::take(&mut self.tail).freeze());
+                }
+                let block = (self.unread as usize).clamp(TAIL_BYTES.0, TAIL_BYTES.1).max(payload.len());
+                self.tail = BytesMut::with_capacity(block);
+                continue;
+            }
+            let (now, later) = payload.split_at(room.min(payload.len()));
+            self.tail.extend_from_slice(now);
+            payload = later;
+        }
+    }
+
+    /// Lets go of everything queued, and of the memory that a busy stream needed.
+    pub(super) fn empty_queues(&mut self) {
+        self.send_queue.clear();
+        self.recv_queue.clear();
+        self.tail = BytesMut::new();
+        self.send_len = 0;
+        self.unread = 0;
+        self.shrink_queues();
+    }
+
+    /// Gives back the memory of queues that were long once.
+    pub(super) fn shrink_queues(&mut self) {
+        for queue in [&mut self.send_queue, &mut self.recv_queue] {
+            if queue.is_empty() && queue.capacity() > KEPT_ENTRIES {
+                *queue = VecDeque::new();
+            }
+        }
+    }
+
     pub(super) fn is_half_closed(&self) -> bool {
         let ours = self.tx == Tx::FinSent;
         let theirs = matches!(self.rx, Rx::FinReceived | Rx::Done);
         ours != theirs
+    }
+
+    /// Data waits, and the peer grants nothing.
+    pub(super) fn is_starved(&self) -> bool {
+        self.send_len > 0 && self.send_window == 0
     }
 
     /// Both halves are over, the application knows, and nothing is left to send.

@@ -1,6 +1,8 @@
 //! One operation on one stream.
 
-use bytes::Bytes;
+use alloc::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
 
 use super::error::{ResetReason, StreamError};
 use super::slot::{Rx, Todo, Tx};
@@ -44,10 +46,15 @@ impl<'a> Stream<'a> {
             Some(front) if front.len() > max => Some(front.split_to(max)),
             Some(_) => slot.recv_queue.pop_front(),
             None if slot.tail.is_empty() => None,
-            None => Some(slot.tail.split_to(slot.tail.len().min(max)).freeze()),
+            None if slot.tail.len() > max => Some(slot.tail.split_to(max).freeze()),
+            None => Some(core::mem::take(&mut slot.tail).freeze()),
         };
         let Some(data) = data else { return Ok(self.at_the_end()) };
         slot.unread -= data.len() as u32;
+        if slot.unread == 0 {
+            slot.tail = BytesMut::new();
+            slot.shrink_queues();
+        }
         slot.moved_at = self.mux.now;
         self.mux.counts.unread -= data.len();
         self.mux.grant_if_due(self.at);
@@ -86,8 +93,7 @@ impl<'a> Stream<'a> {
         let taken = data.split_to(data.len().min(own).min(shared));
         let n = taken.len();
         if n > 0 {
-            slot.send_len += n;
-            slot.send_queue.push_back(taken);
+            slot.queue(taken);
             self.mux.counts.unsent += n;
         }
         if !data.is_empty() {
@@ -97,10 +103,8 @@ impl<'a> Stream<'a> {
                 self.mux.slots.crowded.push_back(self.at);
             }
         }
-        let starved = slot.send_window == 0 && n > 0 && slot.send_len == n;
-        let generation = slot.generation;
-        if starved {
-            self.mux.timers.starved(self.at, generation, self.mux.now);
+        if slot.is_starved() && slot.send_len == n {
+            self.mux.watch_starved(self.at);
         }
         self.mux.ready_if_sendable(self.at);
         Ok(n)
@@ -151,10 +155,10 @@ impl<'a> Stream<'a> {
         };
         self.mux.counts.unread -= slot.unread as usize;
         slot.unread = 0;
-        slot.recv_queue.clear();
-        slot.tail = bytes::BytesMut::new();
+        slot.recv_queue = VecDeque::new();
+        slot.tail = BytesMut::new();
         slot.todo.clear(Todo::WINDOW);
-        let _ = self.mux.reset_if_unwanted(self.at);
+        self.mux.reset_if_unwanted(self.at);
         self.mux.release_if_over(self.at);
     }
 

@@ -1,24 +1,45 @@
-//! Deadlines: one queue for each kind, since equal durations keep it sorted. Entries of streams that are gone are skipped.
+//! Deadlines: one heap for all streams, at most one entry for each place and clock.
+//!
+//! Setting a clock that is set already costs nothing and moving a deadline back costs nothing: whoever takes an entry
+//! out looks at what the stream in that place says now, and puts the entry back if its time has not come. So the heap
+//! is bounded by the places, however many streams come and go.
 
-use alloc::collections::VecDeque;
+use alloc::collections::BinaryHeap;
+use core::cmp::Reverse;
 use core::time::Duration;
 
 use super::error::{MuxError, ResetReason};
+use super::slot::Slot;
 use super::{Mux, MuxConfig, Phase};
 use crate::time::{Instant, sooner};
 
 /// How long a sender waits for a window that is too small to be worth a frame.
 const HOLD: Duration = Duration::from_millis(20);
 
-type Queue = VecDeque<(Instant, usize, u32)>;
+/// What a stream may wait for.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Clock {
+    /// A window that is worth a frame.
+    Hold,
+    /// The application, to accept it.
+    Accept,
+    /// The peer, to acknowledge it.
+    Open,
+    /// Anything to move, half-closed.
+    HalfClosed,
+    /// Any window.
+    Stall,
+}
+
+impl Clock {
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Timers {
-    accept: Queue,
-    open: Queue,
-    half_closed: Queue,
-    hold: Queue,
-    stall: Queue,
+    streams: BinaryHeap<Reverse<(Instant, Clock, u32)>>,
     accept_timeout: Duration,
     open_timeout: Option<Duration>,
     half_close_idle_timeout: Duration,
@@ -27,6 +48,8 @@ pub(super) struct Timers {
     keepalive: Option<(Duration, Duration)>,
     /// Since when output has waited without any being pulled.
     waiting_since: Option<Instant>,
+    /// Some was pulled since then, at a time nobody told.
+    pulled: bool,
     last_input: Instant,
     /// When the outstanding keepalive ping counts as unanswered.
     give_up: Option<Instant>,
@@ -35,11 +58,7 @@ pub(super) struct Timers {
 impl Timers {
     pub(super) fn new(config: &MuxConfig, now: Instant) -> Self {
         Self {
-            accept: Queue::new(),
-            open: Queue::new(),
-            half_closed: Queue::new(),
-            hold: Queue::new(),
-            stall: Queue::new(),
+            streams: BinaryHeap::new(),
             accept_timeout: config.accept_timeout,
             open_timeout: config.open_timeout,
             half_close_idle_timeout: config.half_close_idle_timeout,
@@ -47,33 +66,25 @@ impl Timers {
             write_stall_timeout: config.write_stall_timeout,
             keepalive: config.keepalive,
             waiting_since: None,
+            pulled: false,
             last_input: now,
             give_up: None,
         }
     }
 
-    pub(super) fn incoming(&mut self, at: usize, generation: u32, now: Instant) {
-        self.accept.push_back((now + self.accept_timeout, at, generation));
-    }
-
-    pub(super) fn opened(&mut self, at: usize, generation: u32, now: Instant) {
-        if let Some(timeout) = self.open_timeout {
-            self.open.push_back((now + timeout, at, generation));
+    /// When `clock` runs out for this stream; `None` if it waits for no such thing.
+    fn deadline(&self, slot: &Slot, clock: Clock, now: Instant) -> Option<Instant> {
+        if slot.is_free() || slot.reset.is_some() {
+            return None;
         }
-    }
-
-    pub(super) fn half_closed(&mut self, at: usize, generation: u32, now: Instant) {
-        self.half_closed.push_back((now + self.half_close_idle_timeout, at, generation));
-    }
-
-    pub(super) fn held(&mut self, at: usize, generation: u32, now: Instant) {
-        self.hold.push_back((now + HOLD, at, generation));
-    }
-
-    pub(super) fn starved(&mut self, at: usize, generation: u32, now: Instant) {
-        if let Some(timeout) = self.stream_stall_timeout {
-            self.stall.push_back((now + timeout, at, generation));
-        }
+        let (waits, since, timeout) = match clock {
+            Clock::Hold => (slot.holding, now, Some(Duration::ZERO)),
+            Clock::Accept => (slot.unaccepted, slot.opened_at, Some(self.accept_timeout)),
+            Clock::Open => (slot.outbound && !slot.acked, slot.opened_at, self.open_timeout),
+            Clock::HalfClosed => (slot.is_half_closed(), slot.moved_at, Some(self.half_close_idle_timeout)),
+            Clock::Stall => (slot.is_starved(), slot.starved_at, self.stream_stall_timeout),
+        };
+        if waits { timeout.map(|timeout| since + timeout) } else { None }
     }
 
     pub(super) fn output_waits(&mut self, now: Instant) {
@@ -82,7 +93,8 @@ impl Timers {
 
     /// Output was pulled; `more` says whether some is left.
     pub(super) fn output_pulled(&mut self, more: bool, now: Instant) {
-        self.waiting_since = more.then_some(now);
+        self.pulled = more;
+        self.waiting_since = more.then(|| self.waiting_since.unwrap_or(now));
     }
 
     pub(super) fn input(&mut self, now: Instant) {
@@ -96,16 +108,6 @@ impl Timers {
     }
 }
 
-/// Takes the oldest entry if its time has come.
-fn due(queue: &mut Queue, now: Instant) -> Option<(usize, u32)> {
-    let (deadline, at, generation) = *queue.front()?;
-    if now < deadline {
-        return None;
-    }
-    queue.pop_front();
-    Some((at, generation))
-}
-
 impl Mux {
     /// Acts on every deadline that has passed. Early, late and repeated calls are harmless.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), MuxError> {
@@ -117,13 +119,9 @@ impl Mux {
         if let Phase::ShuttingDown(deadline) = self.phase
             && self.now >= deadline
         {
-            for at in 0..self.slots.all.len() {
-                if !self.slots.all[at].is_free() {
-                    self.tear(at, ResetReason::Shutdown, true);
-                }
-            }
-            self.replies.go_away = Some(0);
-            self.end(super::MuxEnd::Normal);
+            self.cut_off();
+        }
+        if self.is_ended() {
             return Ok(());
         }
         self.expire_session()
@@ -136,73 +134,86 @@ impl Mux {
             return None;
         }
         let timers = &self.timers;
-        let front = |queue: &Queue| queue.front().map(|(deadline, ..)| *deadline);
         let mut next = match self.phase {
             Phase::ShuttingDown(deadline) => Some(deadline),
             _ => None,
         };
-        for queue in [&timers.accept, &timers.open, &timers.half_closed, &timers.hold, &timers.stall] {
-            next = sooner(next, front(queue));
-        }
+        next = sooner(next, timers.streams.peek().map(|Reverse((deadline, ..))| *deadline));
         next = sooner(next, timers.waiting_since.map(|since| since + timers.write_stall_timeout));
         sooner(next, timers.keepalive_due())
     }
 
-    fn is_current(&self, at: usize, generation: u32) -> bool {
-        self.slots.all.get(at).is_some_and(|slot| slot.generation == generation && !slot.is_free())
+    /// Starts a clock, unless the place has an entry for it: that one comes earlier, and is put off when it comes.
+    pub(super) fn watch(&mut self, at: usize, clock: Clock) {
+        let slot = &mut self.slots.all[at];
+        let timeout = match clock {
+            Clock::Hold => Some(HOLD),
+            Clock::Accept => Some(self.timers.accept_timeout),
+            Clock::Open => self.timers.open_timeout,
+            Clock::HalfClosed => Some(self.timers.half_close_idle_timeout),
+            Clock::Stall => self.timers.stream_stall_timeout,
+        };
+        if slot.clocks & clock.bit() == 0
+            && let Some(timeout) = timeout
+        {
+            slot.clocks |= clock.bit();
+            self.timers.streams.push(Reverse((self.now + timeout, clock, at as u32)));
+        }
+    }
+
+    /// Starts the clock of a stream that has just become half-closed.
+    pub(super) fn watch_half_closed(&mut self, at: usize) {
+        let slot = &mut self.slots.all[at];
+        if slot.is_half_closed() {
+            slot.moved_at = self.now;
+            self.watch(at, Clock::HalfClosed);
+        }
+    }
+
+    /// Starts the clock of a stream whose data has just begun to wait for any window.
+    pub(super) fn watch_starved(&mut self, at: usize) {
+        self.slots.all[at].starved_at = self.now;
+        self.watch(at, Clock::Stall);
     }
 
     fn expire_streams(&mut self) {
-        while let Some((at, generation)) = due(&mut self.timers.hold, self.now) {
-            if self.is_current(at, generation) {
-                let slot = &mut self.slots.all[at];
-                slot.holding = false;
-                slot.hold_over = true;
-                self.ready_if_sendable(at);
+        while let Some(&Reverse((deadline, clock, place))) = self.timers.streams.peek()
+            && deadline <= self.now
+        {
+            self.timers.streams.pop();
+            let at = place as usize;
+            let slot = &mut self.slots.all[at];
+            slot.clocks &= !clock.bit();
+            match self.timers.deadline(slot, clock, self.now) {
+                None => {}
+                Some(later) if later > self.now => {
+                    slot.clocks |= clock.bit();
+                    self.timers.streams.push(Reverse((later, clock, place)));
+                }
+                Some(_) => self.expire(at, clock),
             }
         }
-        while let Some((at, generation)) = due(&mut self.timers.accept, self.now) {
-            if self.is_current(at, generation) && self.slots.all[at].unaccepted {
-                self.tear(at, ResetReason::AcceptTimeout, true);
-            }
-        }
-        while let Some((at, generation)) = due(&mut self.timers.open, self.now) {
-            if self.is_current(at, generation) && !self.slots.all[at].acked {
-                self.tear(at, ResetReason::OpenTimeout, true);
-            }
-        }
-        self.expire_moving();
     }
 
-    /// Deadlines that every movement of the stream puts off.
-    fn expire_moving(&mut self) {
-        while let Some((at, generation)) = due(&mut self.timers.half_closed, self.now) {
-            if !self.is_current(at, generation) || !self.slots.all[at].is_half_closed() {
-                continue;
+    fn expire(&mut self, at: usize, clock: Clock) {
+        let reason = match clock {
+            Clock::Hold => {
+                self.slots.all[at].holding = false;
+                self.slots.all[at].hold_over = true;
+                return self.ready_if_sendable(at);
             }
-            if self.now - self.slots.all[at].moved_at >= self.timers.half_close_idle_timeout {
-                self.tear(at, ResetReason::Idle, true);
-            } else {
-                let moved = self.slots.all[at].moved_at;
-                self.timers.half_closed(at, generation, moved);
-            }
-        }
-        while let Some((at, generation)) = due(&mut self.timers.stall, self.now) {
-            let Some(timeout) = self.timers.stream_stall_timeout else { continue };
-            let slot = &self.slots.all[at];
-            if !self.is_current(at, generation) || slot.send_len == 0 || slot.send_window > 0 {
-                continue;
-            }
-            if self.now - slot.moved_at >= timeout {
-                self.tear(at, ResetReason::WriteStall, true);
-            } else {
-                let moved = slot.moved_at;
-                self.timers.starved(at, generation, moved);
-            }
-        }
+            Clock::Accept => ResetReason::AcceptTimeout,
+            Clock::Open => ResetReason::OpenTimeout,
+            Clock::HalfClosed => ResetReason::Idle,
+            Clock::Stall => ResetReason::WriteStall,
+        };
+        self.tear(at, reason, true);
     }
 
     fn expire_session(&mut self) -> Result<(), MuxError> {
+        if core::mem::take(&mut self.timers.pulled) {
+            self.timers.waiting_since = Some(self.now);
+        }
         let stalled =
             self.timers.waiting_since.is_some_and(|at| self.now >= at + self.timers.write_stall_timeout);
         let verdict = if stalled {
@@ -226,13 +237,5 @@ impl Mux {
             self.fail(error);
         }
         verdict
-    }
-
-    /// Starts the clock of a stream that has just become half-closed.
-    pub(super) fn watch_half_closed(&mut self, at: usize) {
-        let slot = &self.slots.all[at];
-        if slot.is_half_closed() {
-            self.timers.half_closed(at, slot.generation, self.now);
-        }
     }
 }

@@ -19,8 +19,8 @@ const SAMPLES: usize = 6;
 pub(super) struct Rtt {
     samples: [Option<Duration>; SAMPLES],
     next: usize,
-    /// The outstanding ping, and when it was pulled.
-    asked: Option<(u32, Instant)>,
+    /// The last two pings without an answer, and when they were pulled: a keepalive may follow a measurement.
+    asked: [Option<(u32, Instant)>; 2],
     asked_at: Option<Instant>,
 }
 
@@ -31,25 +31,21 @@ impl Rtt {
 
     /// Whether it is time to measure again.
     fn is_due(&self, now: Instant) -> bool {
-        self.asked.is_none() && self.asked_at.is_none_or(|at| now - at >= PROBE_INTERVAL)
+        self.asked_at.is_none_or(|at| now - at >= PROBE_INTERVAL)
     }
 
     pub(super) fn asked(&mut self, value: u32, now: Instant) {
-        self.asked = Some((value, now));
+        self.asked = [Some((value, now)), self.asked[0]];
         self.asked_at = Some(now);
     }
 
-    /// Whether `value` answers the outstanding ping.
+    /// Whether `value` answers an outstanding ping.
     pub(super) fn answered(&mut self, value: u32, now: Instant) -> bool {
-        match self.asked {
-            Some((asked, at)) if asked == value => {
-                self.asked = None;
-                self.samples[self.next % SAMPLES] = Some(now - at);
-                self.next = self.next.wrapping_add(1);
-                true
-            }
-            _ => false,
-        }
+        let asked = self.asked.iter_mut().find(|asked| asked.is_some_and(|(asked, _)| asked == value));
+        let Some((_, at)) = asked.and_then(Option::take) else { return false };
+        self.samples[self.next % SAMPLES] = Some(now - at);
+        self.next = self.next.wrapping_add(1);
+        true
     }
 }
 
