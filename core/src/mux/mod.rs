@@ -15,6 +15,7 @@ mod input;
 mod invariants;
 mod life;
 mod output;
+mod queue;
 mod slot;
 mod strays;
 mod stream;

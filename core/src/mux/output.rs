@@ -266,7 +266,11 @@ impl Mux {
             let slot = &mut self.slots.all[at];
             slot.in_crowded = false;
             // A full queue of its own makes its own news when it has drained.
-            if !slot.is_free() && slot.wants_write && slot.reset.is_none() && slot.send_len < self.config.send_mark {
+            if slot.wants_write
+                && !slot.is_free()
+                && slot.reset.is_none()
+                && slot.send_len < self.config.send_mark
+            {
                 slot.wants_write = false;
                 self.tell(at, News::WRITABLE);
             }
