@@ -119,10 +119,11 @@ fn no_request_hides_inside_another() {
     for case in cases {
         let mut visitor = tunnel.visit();
         visitor.send(format!("POST /outer HTTP/1.1\r\nHost: {host}\r\n{case}")).expect("the relay reads");
-        visitor.finish().expect("the relay reads");
-        let head = visitor.head();
-        let statuses = head.map(|head| head.status());
-        assert!(matches!(statuses, Ok(200 | 400 | 501 | 502) | Err(_)), "{case:?}: {statuses:?}");
+        let head = visitor.head().expect("an answer");
+        println!("{} for {case:?}", head.status());
+        visitor.body(&head).expect("a whole answer");
+        // What is left of the case, if anything, would be served before this. The relay may have closed already.
+        let _closed = visitor.send(request(host, "GET", "/outer", &["Connection: close"]));
         let _rest = visitor.rest();
         for head in heard.lock().expect("nobody panics here").drain(..) {
             assert_eq!(head.target(), "/outer", "{case:?} was heard as two: {head:?}");
