@@ -38,6 +38,10 @@ fn our_end_waits_for_data_that_waits_for_the_window() {
     }
     rig.finish(id);
     assert_eq!(rig.sent(), []);
+    rig.take(&data(0, wire, &vec![1; WINDOW / 2]));
+    rig.read_all(id);
+    let ends = rig.sent().iter().filter(|frame| frame.flags & FIN != 0).count();
+    assert_eq!(ends, 0, "nor does it overtake its data when something else is said");
     rig.take(&window(0, wire, 1 << 20));
     let frames = rig.sent();
     assert_eq!(lengths(&frames).iter().sum::<u32>() as usize, written - WINDOW);

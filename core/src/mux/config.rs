@@ -8,6 +8,11 @@ use super::frame::INITIAL_WINDOW;
 
 const MIB: usize = 1024 * 1024;
 
+/// What a stream costs beside its data: its place, the lists that may hold it, its clocks and one small block.
+const STREAM_BYTES: usize = 2048;
+/// What a session costs beside its streams: the memory of 4096 closed ids and the table that finds them.
+const SESSION_BYTES: usize = 256 * 1024;
+
 /// What a session grants, and when it defends itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MuxConfig {
@@ -91,14 +96,17 @@ impl MuxConfig {
         Self { max_inbound_streams: 1024, ..Self::default() }
     }
 
-    /// A relay opens streams to an agent it does not trust, and takes few from it.
+    /// A relay opens streams to agents it does not trust, takes few from them, and has many of them to bear: what one
+    /// agent can make it hold is copied, so that no small slice pins a large message, and capped at 32 MiB, which is
+    /// 128 visitors that all read too slowly.
     pub fn relay() -> Self {
         Self {
             max_inbound_streams: 16,
             accept_backlog: 16,
             max_outbound_streams: 1024,
-            window_budget: 8 * MIB,
-            always_copy: false,
+            window_budget: 4 * MIB,
+            max_buffered: 32 * MIB,
+            always_copy: true,
             stream_stall_timeout: Some(Duration::from_secs(300)),
             ..Self::default()
         }
@@ -131,10 +139,21 @@ impl MuxConfig {
         Ok(())
     }
 
-    /// Payload bytes that a peer can make this side hold, whatever it does: unread and unsent together.
+    /// Bytes of memory that a session holds at most, whatever its peer and its applications do, beside the messages that
+    /// are being handed over and the buffers that applications gave to [`super::Stream::write`] or still hold from
+    /// [`super::Stream::read`].
+    ///
+    /// A slice that is kept may pin four times its length; what is copied may waste a quarter.
     pub fn memory_bound(&self) -> usize {
         let streams = self.max_inbound_streams.saturating_add(self.max_outbound_streams);
         let windows = streams.saturating_mul(INITIAL_WINDOW as usize).saturating_add(self.window_budget);
-        windows.min(self.max_buffered).saturating_add(self.max_send)
+        let unread = windows.min(self.max_buffered);
+        let pinned = if self.always_copy { unread } else { unread.saturating_mul(4) };
+        pinned
+            .saturating_add(unread / 4)
+            .saturating_add(self.max_send.saturating_mul(2))
+            .saturating_add(streams.saturating_mul(STREAM_BYTES))
+            .saturating_add(self.batch.saturating_mul(2))
+            .saturating_add(SESSION_BYTES)
     }
 }

@@ -138,8 +138,9 @@ impl Ids {
     }
 
     fn home(&self, id: u32) -> usize {
-        let mixed = (u64::from(id) ^ (self.key >> 32)).wrapping_mul((self.key ^ 0x9E37_79B9_7F4A_7C15) | 1);
-        (mixed >> 32) as usize & (self.buckets.len() - 1)
+        let mixed = (u64::from(id) ^ self.key).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mixed = (mixed ^ (mixed >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+        (mixed >> 40) as usize & (self.buckets.len() - 1)
     }
 
     fn position(&self, id: u32) -> Option<usize> {
@@ -218,6 +219,25 @@ mod tests {
             }
             assert_eq!(told_after, [taken - FEW_IDS]);
             assert!(last >= LAST_ID - 1);
+        }
+    }
+
+    #[test]
+    fn ids_that_a_peer_chose_to_collide_are_spread_all_the_same() {
+        for key in [0, 7, 0x9E37_79B9_7F4A_7C15, u64::MAX] {
+            for stride in [2, 16, 1024, 1 << 16, 1 << 20] {
+                let mut ids = Ids::new(key);
+                for n in 1..=1024 {
+                    ids.insert(n * stride, 0);
+                }
+                let mask = ids.buckets.len() - 1;
+                let away = |n: u32| {
+                    let at = ids.position(n * stride).expect("it was put there");
+                    at.wrapping_sub(ids.home(n * stride)) & mask
+                };
+                let farthest = (1..=1024).map(away).max();
+                assert!(farthest < Some(128), "key {key:x}, stride {stride}: {farthest:?}");
+            }
         }
     }
 

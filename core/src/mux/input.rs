@@ -8,6 +8,7 @@ use bytes::{Buf, Bytes};
 use super::error::{FloodKind, MuxError, ResetReason};
 use super::frame::{Flags, HEADER_BYTES, Header, INITIAL_WINDOW, Kind};
 use super::ids::Known;
+use super::queue::Queue;
 use super::slot::{News, Rx, Slot, Todo, Tx};
 use super::timers::Clock;
 use super::{Mux, Phase};
@@ -247,7 +248,7 @@ impl Mux {
     fn on_refusal(&mut self, at: usize) {
         let slot = &mut self.slots.all[at];
         self.counts.unsent -= slot.send_len;
-        slot.send_queue.clear();
+        slot.send_queue = Queue::default();
         slot.send_len = 0;
         slot.tx = Tx::FinSent;
         slot.todo = Todo::default();

@@ -38,7 +38,8 @@ impl Mux {
             count("send queue", queued, slot.send_len)?;
             let arrived: usize = slot.recv_queue.iter().map(bytes::Bytes::len).sum();
             count("receive queue", arrived + slot.tail.len(), slot.unread as usize)?;
-            if slot.credit.checked_add(slot.unread).is_none_or(|held| held > slot.window) {
+            let held = u64::from(slot.credit) + u64::from(slot.unread) + u64::from(self.parser.unarrived(at));
+            if slot.rx == super::slot::Rx::Open && slot.reset.is_none() && held > u64::from(slot.window) {
                 return Err(format!("stream {}: more granted than its window", slot.id));
             }
             let sendable = slot.reset.is_none() && slot.send_len > 0 && slot.send_window > 0;
@@ -50,6 +51,9 @@ impl Mux {
             count("todo", listed(&self.slots.todo), usize::from(slot.in_todo))?;
             count("ready", listed(&self.slots.ready), usize::from(slot.in_ready))?;
             count("crowded", listed(&self.slots.crowded), usize::from(slot.in_crowded))?;
+            if slot.wants_write && slot.reset.is_none() && slot.send_len == 0 && !slot.in_crowded {
+                return Err(format!("stream {}: blocked, and nothing will wake it", slot.id));
+            }
             count("news", listed(&self.slots.news), usize::from(slot.in_news))?;
         }
         Ok(())

@@ -15,6 +15,7 @@ mod input;
 mod invariants;
 mod life;
 mod output;
+mod queue;
 mod slot;
 mod strays;
 mod stream;
@@ -149,7 +150,7 @@ struct Slots {
     ready: VecDeque<usize>,
     /// Places with news for the application, each at most once.
     news: VecDeque<usize>,
-    /// Places whose writers wait for room in the session.
+    /// Places whose writers wait for room in the session, each at most once.
     crowded: VecDeque<usize>,
 }
 

@@ -266,8 +266,8 @@ impl Mux {
             let slot = &mut self.slots.all[at];
             slot.in_crowded = false;
             // A full queue of its own makes its own news when it has drained.
-            if !slot.is_free()
-                && slot.wants_write
+            if slot.wants_write
+                && !slot.is_free()
                 && slot.reset.is_none()
                 && slot.send_len < self.config.send_mark
             {

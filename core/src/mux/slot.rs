@@ -1,15 +1,11 @@
 //! One stream's state, in its place in the slab.
 
-use alloc::collections::VecDeque;
-
 use bytes::{Bytes, BytesMut};
 
 use super::error::ResetReason;
 use super::frame::INITIAL_WINDOW;
+use super::queue::Queue;
 use crate::time::Instant;
-
-/// Places in an empty queue that are kept for the next data; more is given back.
-const KEPT_ENTRIES: usize = 4;
 
 /// A write below this joins the one before it.
 const FEW_BYTES: usize = 1024;
@@ -142,13 +138,13 @@ pub(super) struct Slot {
     pub(super) turn: u16,
     pub(super) send_window: u32,
     pub(super) send_len: usize,
-    pub(super) send_queue: VecDeque<Bytes>,
+    pub(super) send_queue: Queue,
     /// What the peer may still send.
     pub(super) credit: u32,
     /// The receive window: credit, unread and unarrived bytes together.
     pub(super) window: u32,
     pub(super) unread: u32,
-    pub(super) recv_queue: VecDeque<Bytes>,
+    pub(super) recv_queue: Queue,
     /// Where small payloads are gathered.
     pub(super) tail: BytesMut,
     pub(super) granted_at: Instant,
@@ -186,11 +182,11 @@ impl Slot {
             turn: 0,
             send_window: INITIAL_WINDOW,
             send_len: 0,
-            send_queue: VecDeque::new(),
+            send_queue: Queue::default(),
             credit: INITIAL_WINDOW,
             window: INITIAL_WINDOW,
             unread: 0,
-            recv_queue: VecDeque::new(),
+            recv_queue: Queue::default(),
             tail: BytesMut::new(),
             granted_at: Instant::ZERO,
             moved_at: Instant::ZERO,
@@ -268,23 +264,13 @@ impl Slot {
         }
     }
 
-    /// Lets go of everything queued, and of the memory that a busy stream needed.
+    /// Lets go of everything queued, and of its memory.
     pub(super) fn empty_queues(&mut self) {
-        self.send_queue.clear();
-        self.recv_queue.clear();
+        self.send_queue = Queue::default();
+        self.recv_queue = Queue::default();
         self.tail = BytesMut::new();
         self.send_len = 0;
         self.unread = 0;
-        self.shrink_queues();
-    }
-
-    /// Gives back the memory of queues that were long once.
-    pub(super) fn shrink_queues(&mut self) {
-        for queue in [&mut self.send_queue, &mut self.recv_queue] {
-            if queue.is_empty() && queue.capacity() > KEPT_ENTRIES {
-                *queue = VecDeque::new();
-            }
-        }
     }
 
     pub(super) fn is_half_closed(&self) -> bool {

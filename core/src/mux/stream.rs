@@ -1,10 +1,9 @@
 //! One operation on one stream.
 
-use alloc::collections::VecDeque;
-
 use bytes::{Bytes, BytesMut};
 
 use super::error::{ResetReason, StreamError};
+use super::queue::Queue;
 use super::slot::{Rx, Todo, Tx};
 use super::{Mux, StreamId};
 use crate::time::Instant;
@@ -53,7 +52,6 @@ impl<'a> Stream<'a> {
         slot.unread -= data.len() as u32;
         if slot.unread == 0 {
             slot.tail = BytesMut::new();
-            slot.shrink_queues();
         }
         slot.moved_at = self.mux.now;
         self.mux.counts.unread -= data.len();
@@ -155,7 +153,7 @@ impl<'a> Stream<'a> {
         };
         self.mux.counts.unread -= slot.unread as usize;
         slot.unread = 0;
-        slot.recv_queue = VecDeque::new();
+        slot.recv_queue = Queue::default();
         slot.tail = BytesMut::new();
         slot.todo.clear(Todo::WINDOW);
         self.mux.reset_if_unwanted(self.at);

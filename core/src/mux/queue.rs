@@ -1,0 +1,83 @@
+//! Slices in order, of which most streams hold one at a time: the first needs no memory of its own.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+
+use bytes::Bytes;
+
+/// A queue of slices, none of them empty. An empty queue owns nothing.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// Empty if and only if the queue is.
+    first: Bytes,
+    #[expect(
+        clippy::box_collection,
+        reason = "an idle stream has two of these, and hardly ever needs the rest"
+    )]
+    rest: Option<Box<VecDeque<Bytes>>>,
+}
+
+impl Queue {
+    pub(super) fn push_back(&mut self, data: Bytes) {
+        if self.first.is_empty() {
+            self.first = data;
+        } else {
+            self.rest.get_or_insert_default().push_back(data);
+        }
+    }
+
+    pub(super) fn pop_front(&mut self) -> Option<Bytes> {
+        let next = self.rest.as_mut().and_then(|rest| rest.pop_front());
+        self.forget_empty_rest();
+        Some(core::mem::replace(&mut self.first, next.unwrap_or_default())).filter(|data| !data.is_empty())
+    }
+
+    pub(super) fn front_mut(&mut self) -> Option<&mut Bytes> {
+        Some(&mut self.first).filter(|data| !data.is_empty())
+    }
+
+    pub(super) fn back(&self) -> Option<&Bytes> {
+        let last = self.rest.as_ref().and_then(|rest| rest.back());
+        Some(last.unwrap_or(&self.first)).filter(|data| !data.is_empty())
+    }
+
+    pub(super) fn pop_back(&mut self) -> Option<Bytes> {
+        let last = self.rest.as_mut().and_then(|rest| rest.pop_back());
+        self.forget_empty_rest();
+        last.or_else(|| Some(core::mem::take(&mut self.first)).filter(|data| !data.is_empty()))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Bytes> {
+        let first = (!self.first.is_empty()).then_some(&self.first);
+        first.into_iter().chain(self.rest.iter().flat_map(|rest| rest.iter()))
+    }
+
+    fn forget_empty_rest(&mut self) {
+        if self.rest.as_ref().is_some_and(|rest| rest.is_empty()) {
+            self.rest = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_gives_back_in_order_from_both_ends() {
+        let mut queue = Queue::default();
+        assert_eq!((queue.pop_front(), queue.pop_back()), (None, None));
+        for part in ["a", "b", "c", "d"] {
+            queue.push_back(Bytes::from_static(part.as_bytes()));
+        }
+        assert_eq!(queue.iter().map(|data| data[0]).collect::<alloc::vec::Vec<_>>(), b"abcd");
+        assert_eq!(queue.pop_back().as_deref(), Some(&b"d"[..]));
+        assert_eq!(queue.pop_front().as_deref(), Some(&b"a"[..]));
+        assert_eq!(queue.back().map(|data| data[0]), Some(b'c'));
+        assert_eq!(queue.pop_front().as_deref(), Some(&b"b"[..]));
+        assert_eq!(queue.front_mut().map(|data| data[0]), Some(b'c'));
+        assert_eq!(queue.pop_back().as_deref(), Some(&b"c"[..]));
+        assert_eq!((queue.pop_front(), queue.back()), (None, None));
+        assert!(queue.rest.is_none());
+    }
+}

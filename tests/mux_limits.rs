@@ -1,0 +1,211 @@
+//! What streams share, and how: buffers, windows that grow, and turns to send.
+
+use std::time::Duration;
+
+use hvym_tunnel_core::mux::{MuxConfig, MuxEvent, ResetReason};
+use hvym_tunnel_tests::peer::{ACK, Frame, RST, Rig, WINDOW, data, ping, window};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_reader_that_does_not_read_grants_nothing() {
+    let mut rig = Rig::agent();
+    let id = rig.accepted(2);
+    for _ in 0..4 {
+        rig.take(&data(0, 2, &[1; 65_536]));
+        rig.pass(SECOND).unwrap();
+        assert_eq!(rig.sent(), []);
+    }
+    assert_eq!(rig.mux.stats().unread, WINDOW);
+    assert_eq!(rig.events(), [MuxEvent::Readable(id)]);
+}
+
+#[test]
+fn a_peer_that_grants_nothing_blocks_the_writer_and_nobody_else() {
+    let mut rig = Rig::agent();
+    let (blocked, wire) = rig.opened();
+    let mut taken = 0;
+    for _ in 0..100 {
+        taken += rig.write_some(blocked, &[1; 65_536]);
+        rig.sent();
+    }
+    assert_eq!(taken, WINDOW + 65_536, "a window on the wire and a mark in the queue");
+    let (free, _) = rig.opened();
+    rig.write(free, b"free");
+    assert_eq!(rig.sent().len(), 1);
+    rig.events();
+    rig.take(&window(0, wire, 65_536));
+    rig.sent();
+    assert_eq!(rig.events(), [MuxEvent::Writable(blocked)]);
+}
+
+#[test]
+fn streams_that_nobody_takes_fill_the_session_no_further_than_its_limit_and_wake_in_turn() {
+    let mut rig = Rig::agent_but(|config| config.max_send = 256 * 1024);
+    let streams: Vec<_> = (0..16).map(|_| rig.opened()).collect();
+    for (id, _) in &streams {
+        for _ in 0..8 {
+            rig.write_some(*id, &[1; 65_536]);
+            rig.sent();
+        }
+    }
+    assert_eq!(rig.mux.stats().unsent, 256 * 1024);
+    rig.events();
+    // The four that hold the room get a window; each batch that leaves makes room for one that waits.
+    for (_, wire) in &streams[..4] {
+        rig.take(&window(0, *wire, 65_536));
+    }
+    let mut woken = Vec::new();
+    for _ in 0..8 {
+        rig.batch();
+        woken.extend(rig.events());
+    }
+    for (id, _) in &streams[4..8] {
+        assert!(woken.contains(&MuxEvent::Writable(*id)), "{id:?} waits for ever; woken: {woken:?}");
+    }
+    let mut once = woken.clone();
+    once.dedup();
+    assert_eq!(once.len(), woken.len());
+    assert_eq!(rig.mux.stats().unsent, 0);
+}
+
+#[test]
+fn over_the_limit_of_unread_bytes_the_stream_that_holds_most_is_reset() {
+    let mut rig = Rig::agent_but(|config| config.max_buffered = 400_000);
+    let small = rig.accepted(4);
+    let equal = rig.accepted(6);
+    let largest = rig.accepted(2);
+    rig.take(&data(0, 4, &[1; 1000]));
+    rig.take(&data(0, 6, &vec![1; 199_500]));
+    rig.take(&data(0, 2, &vec![1; 199_500]));
+    assert_eq!(rig.mux.stats().unread, 400_000);
+    rig.take(&data(0, 4, &[1]));
+    assert_eq!(rig.sent(), [Frame::bare(1, RST, 2, 0)], "of equals the one with the lowest id");
+    assert!(rig.events().contains(&MuxEvent::Reset(largest, ResetReason::Budget)));
+    assert_eq!(rig.mux.stats().unread, 200_501);
+    assert_eq!(rig.read_all(equal).0.len(), 199_500);
+    assert_eq!(rig.read_all(small).0.len(), 1001);
+}
+
+/// Sends half a window at a time to a reader that reads at once, `pause` apart.
+fn download(rig: &mut Rig, wire: u32, id: hvym_tunnel_core::mux::StreamId, rounds: usize, pause: Duration) {
+    let mut credit = WINDOW;
+    for _ in 0..rounds {
+        let sent = credit / 2;
+        rig.take(&data(0, wire, &vec![1; sent]));
+        rig.read_all(id);
+        credit -= sent;
+        for frame in rig.sent() {
+            credit += if frame.kind == 1 { frame.length as usize } else { 0 };
+        }
+        rig.pass(pause).unwrap();
+    }
+}
+
+/// An agent that has measured a round trip of 40 ms on a stream that it has accepted.
+fn measured(change: impl FnOnce(&mut MuxConfig)) -> (Rig, hvym_tunnel_core::mux::StreamId) {
+    let mut rig = Rig::agent_but(change);
+    let id = rig.accepted(2);
+    rig.take(&data(0, 2, &vec![1; WINDOW / 2]));
+    rig.read_all(id);
+    let value = rig.sent().iter().find(|frame| frame.kind == 2).expect("a measurement").length;
+    rig.pass(Duration::from_millis(40)).unwrap();
+    rig.take(&ping(ACK, 0, value));
+    (rig, id)
+}
+
+#[test]
+fn a_window_that_limits_its_stream_grows_to_its_limit_and_the_budget_comes_back() {
+    let (mut rig, id) = measured(|_| {});
+    download(&mut rig, 2, id, 10, Duration::from_millis(40));
+    assert_eq!(rig.mux.stats().grown, 4 * 1024 * 1024 - WINDOW);
+    rig.reset(id);
+    rig.sent();
+    assert_eq!(rig.mux.stats().grown, 0);
+}
+
+#[test]
+fn windows_do_not_grow_together_beyond_the_budget() {
+    let (mut rig, id) = measured(|config| config.window_budget = 1_000_000);
+    download(&mut rig, 2, id, 10, Duration::from_millis(40));
+    assert_eq!(rig.mux.stats().grown, 1_000_000);
+    let other = rig.accepted(4);
+    download(&mut rig, 4, other, 5, Duration::from_millis(1));
+    assert_eq!(rig.mux.stats().grown, 1_000_000);
+}
+
+#[test]
+fn a_window_does_not_grow_for_a_slow_stream_or_without_a_measurement() {
+    let (mut rig, id) = measured(|_| {});
+    rig.pass(Duration::from_millis(80)).unwrap();
+    download(&mut rig, 2, id, 10, Duration::from_millis(80));
+    assert_eq!(rig.mux.stats().grown, 0);
+    let mut rig = Rig::agent();
+    let id = rig.accepted(2);
+    download(&mut rig, 2, id, 10, Duration::from_micros(10));
+    assert_eq!(rig.mux.stats().grown, 0);
+}
+
+#[test]
+fn an_answer_held_back_does_not_fake_a_long_round_trip() {
+    let (mut rig, id) = measured(|_| {});
+    for _ in 0..4 {
+        rig.pass(10 * SECOND).unwrap();
+        rig.take(&data(0, 2, &vec![1; WINDOW / 2]));
+        rig.read_all(id);
+        let asked = rig.sent().into_iter().find(|frame| frame.kind == 2);
+        rig.pass(9 * SECOND).unwrap();
+        if let Some(asked) = asked {
+            rig.take(&ping(ACK, 0, asked.length));
+        }
+    }
+    assert_eq!(rig.mux.stats().rtt, Some(Duration::from_millis(40)));
+}
+
+#[test]
+fn streams_that_all_have_data_share_every_batch_fairly_however_it_is_cut() {
+    for batch in [4096, 20_000, 65_536] {
+        let mut rig = Rig::agent_but(|config| {
+            config.batch = batch;
+            config.max_send = 64 << 20;
+        });
+        let streams: Vec<_> = (0..5).map(|_| rig.opened()).collect();
+        let mut sent = [0usize; 5];
+        let mut total = 0;
+        while total < 600_000 {
+            for (id, wire) in &streams {
+                rig.write_some(*id, &[1; 65_536]);
+                rig.take(&window(0, *wire, 65_536));
+            }
+            for frame in rig.batch() {
+                let n = streams.iter().position(|(_, wire)| *wire == frame.id).expect("one of ours");
+                sent[n] += frame.payload.len();
+                total += frame.payload.len();
+            }
+            let (least, most) = (sent.iter().min().unwrap(), sent.iter().max().unwrap());
+            assert!(most - least <= 16_384, "batch of {batch}: {sent:?}");
+        }
+    }
+}
+
+#[test]
+fn what_streams_say_beside_data_takes_at_most_half_of_a_batch_while_data_waits() {
+    let mut rig = Rig::agent_but(|config| {
+        config.batch = 4096;
+        config.max_outbound_streams = 1000;
+        config.ack_backlog = 1000;
+    });
+    let (talking, wire) = rig.opened();
+    rig.write(talking, &[1; 40_000]);
+    for _ in 0..600 {
+        rig.open();
+    }
+    let mut openings = 0;
+    while openings < 600 {
+        let frames = rig.batch();
+        let control = frames.iter().filter(|frame| frame.id != wire).count();
+        openings += control;
+        assert!(control * 12 <= 2048 || frames.iter().all(|frame| frame.id != wire));
+        assert!(rig.mux.stats().unsent == 0 || frames.iter().any(|frame| frame.id == wire));
+    }
+}
