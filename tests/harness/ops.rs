@@ -28,6 +28,8 @@ pub struct Setup {
     pub calm: bool,
     /// Events are drained after every step, as a driver does; otherwise only now and then.
     pub eager: bool,
+    /// Output may wait for ever: how long it has waited is known only to within two looks at the clock.
+    pub patient: bool,
 }
 
 /// Profiles that [`Setup::config`] knows.
@@ -43,6 +45,7 @@ impl Setup {
             chunk: [usize::MAX, 1, 5, 12, 13, 1000, 16_396][usize::from(cut) % 7],
             calm: flags & 1 == 0,
             eager: flags & 2 == 0,
+            patient: false,
         }
     }
 
@@ -79,7 +82,7 @@ impl Setup {
             open_timeout: Some(Duration::from_secs(2)),
             half_close_idle_timeout: Duration::from_secs(3),
             stream_stall_timeout: Some(Duration::from_secs(4)),
-            write_stall_timeout: Duration::from_secs(5),
+            write_stall_timeout: Duration::from_secs(if self.patient { 1 << 40 } else { 5 }),
             keepalive: Some((Duration::from_secs(6), Duration::from_secs(2))),
             ..config
         }
