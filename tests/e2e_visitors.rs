@@ -109,6 +109,7 @@ fn no_request_hides_inside_another() {
         format!("Transfer-Encoding: \x0bchunked\r\nContent-Length: {length}\r\n\r\n{hidden}"),
         format!("Transfer-Encoding: chunked\r\nContent-Length: {}\r\n\r\n{as_chunk}", as_chunk.len()),
         format!("Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n{as_chunk}"),
+        format!("Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n{as_chunk}"),
         format!("X: 1\nTransfer-Encoding: chunked\r\nContent-Length: {length}\r\n\r\n{as_chunk}"),
         format!("X: a\rContent-Length: {length}\r\n\r\n{hidden}"),
         format!("X: a\0b\r\nContent-Length: {length}\r\n\r\n{hidden}"),
@@ -119,11 +120,15 @@ fn no_request_hides_inside_another() {
     for case in cases {
         let mut visitor = tunnel.visit();
         visitor.send(format!("POST /outer HTTP/1.1\r\nHost: {host}\r\n{case}")).expect("the relay reads");
-        visitor.finish().expect("the relay reads");
-        let head = visitor.head();
-        let statuses = head.map(|head| head.status());
-        assert!(matches!(statuses, Ok(200 | 400 | 501 | 502) | Err(_)), "{case:?}: {statuses:?}");
-        let _rest = visitor.rest();
+        let head = visitor.head().expect("an answer");
+        visitor.body(&head).expect("a whole answer");
+        // Chunks beside a length are a request still, but the last of its connection (RFC 9112 section 6.1).
+        let is_both = case.contains("Transfer-Encoding: chunked\r\n") && case.contains("Content-Length: ");
+        assert_eq!(head.status(), if is_both { 200 } else { 400 }, "{case:?}");
+        // What is left of the case, if anything, would be served before this.
+        let _closed = visitor.send(request(host, "GET", "/outer", &["Connection: close"]));
+        let rest = visitor.rest().unwrap_or_default();
+        assert!(rest.is_empty(), "{case:?} was answered twice: {}", String::from_utf8_lossy(&rest));
         for head in heard.lock().expect("nobody panics here").drain(..) {
             assert_eq!(head.target(), "/outer", "{case:?} was heard as two: {head:?}");
             let framings = (head.all("transfer-encoding").len(), head.all("content-length").len());

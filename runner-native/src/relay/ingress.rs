@@ -123,7 +123,12 @@ fn failed(failure: Failure, id: &str, live: &Live, name: &Name, format: Format) 
         Failure::TooLate => Page::upstream_timeout(),
         Failure::Http(error) => {
             tracing::debug!(id, %error, address = %name.address, "no response");
-            if live.is_up() { pages::bad_answer() } else { Page::agent_lost() }
+            match error {
+                // What failed is the body that came from the visitor.
+                error if error.is_user() => pages::broken_request(),
+                _ if live.is_up() => pages::bad_answer(),
+                _ => Page::agent_lost(),
+            }
         }
     };
     reply::page(&page, format)

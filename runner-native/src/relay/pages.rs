@@ -74,6 +74,16 @@ pub(super) fn bad_answer() -> Page {
     )
 }
 
+/// The visitor's own fault, found after the head had passed.
+pub(super) fn broken_request() -> Page {
+    new(
+        400,
+        "The request is broken",
+        "Its body ended too early, or is not what its head announced.".to_owned(),
+        "",
+    )
+}
+
 /// No room for another stream or session.
 pub(super) fn overloaded() -> Page {
     let mut page = new(
