@@ -143,6 +143,60 @@ proptest! {
         prop_assert!(lone.mux.stream(old).is_err());
     }
 
+    // invariant 23
+    #[test]
+    fn the_rest_of_a_payload_whose_stream_is_gone_reaches_no_stream(
+        length in 2u32..5000,
+        arrived in 0.0..1.0f64,
+        always_copy in any::<bool>(),
+    ) {
+        let config = MuxConfig { always_copy, ..MuxConfig::default() };
+        let mut lone = Lone::new(1, config);
+        let payload = Frame::new(DATA, SYN, 2, length).with_payload();
+        let (first, rest) = payload.split_at(12 + (f64::from(length) * arrived) as usize);
+        lone.feed(first, 5000).map_err(TestCaseError::fail)?;
+        lone.listen().map_err(TestCaseError::fail)?;
+        let old = lone.keys[0];
+        lone.mux.stream(old).expect("it came in just now").reset(0, lone.now);
+        prop_assert_eq!(lone.drain(), Ok(vec![Frame::new(GRANT, RST, 2, 0)]));
+        // It takes the place that the old one had.
+        let new = lone.mux.open(lone.now).expect("there is room");
+        lone.drain().map_err(TestCaseError::fail)?;
+        lone.feed(rest, 100).map_err(TestCaseError::fail)?;
+        prop_assert_eq!(unread(&mut lone, new), Ok(0));
+        prop_assert_eq!(lone.mux.stats().unread, 0);
+        lone.feed_frame(Frame::new(DATA, 0, 1, 9), 12).map_err(TestCaseError::fail)?;
+        prop_assert_eq!(unread(&mut lone, new), Ok(9));
+    }
+
+    // invariants 5 and 28
+    #[test]
+    fn a_shutdown_that_runs_out_resets_what_is_open_and_nothing_twice(
+        streams in 1u32..6,
+        reset in prop::collection::vec(any::<bool>(), 6),
+        pulled in any::<bool>(),
+    ) {
+        let config = MuxConfig { write_stall_timeout: Duration::from_secs(3600), ..MuxConfig::default() };
+        let mut lone = busy(config, streams).map_err(TestCaseError::fail)?;
+        for (key, _) in lone.keys.iter().zip(&reset).filter(|(_, reset)| !**reset) {
+            lone.mux.accept(*key, lone.now).expect("it is live");
+        }
+        // Those that nobody accepted are reset after 30 seconds, of which nobody has been told yet.
+        lone.now = lone.now + MuxConfig::default().accept_timeout;
+        prop_assert_eq!(lone.mux.handle_timeout(lone.now), Ok(()));
+        if pulled {
+            lone.drain().map_err(TestCaseError::fail)?;
+        }
+        lone.mux.shutdown(lone.now, lone.now);
+        prop_assert_eq!(lone.mux.handle_timeout(lone.now), Ok(()));
+        lone.drain().map_err(TestCaseError::fail)?;
+        let resets = lone.sent.iter().filter(|frame| frame.flags == RST).map(|frame| frame.id);
+        let mut resets: Vec<u32> = resets.collect();
+        resets.sort_unstable();
+        prop_assert_eq!(resets, (1..=streams).map(|n| 2 * n).collect::<Vec<_>>());
+        prop_assert_eq!(lone.sent.last(), Some(&Frame::new(GO_AWAY, 0, 0, 0)));
+    }
+
     // invariant 19
     #[test]
     fn silence_ends_the_session_after_exactly_the_interval_and_the_timeout(

@@ -108,7 +108,10 @@ impl Mux {
     /// The deadline of a shutdown: what is still open is reset, so that to the peer it does not look like its end.
     pub(super) fn cut_off(&mut self) {
         for slot in self.slots.all.iter().filter(|slot| !slot.is_free() && slot.syn_sent) {
-            self.replies.cut(slot.id);
+            // One that the application has not heard the end of yet may have been reset before.
+            if slot.reset.is_none() || slot.todo.has(Todo::RST) {
+                self.replies.cut(slot.id);
+            }
         }
         self.replies.farewell();
         self.end(MuxEnd::Normal);
