@@ -185,3 +185,20 @@ fn every_writer_that_the_limit_of_the_session_stopped_is_told_of_room() {
     told.sort_unstable();
     assert_eq!(told, streams);
 }
+
+#[test]
+fn a_stream_that_stalls_below_the_limit_of_the_session_keeps_no_other_waiting() {
+    let config = MuxConfig { send_mark: 400_000, max_send: 500_000, ..MuxConfig::default() };
+    let mut relay = Mux::new(Side::Relay, config, 1, [7; 32], NOW);
+    let (_, mut agent) = pair();
+    let streams = [400_000, 100_000, 1].map(|wanted| {
+        let id = relay.open(NOW).unwrap();
+        relay.stream(id).unwrap().write(&mut Bytes::from(vec![0; wanted]), NOW).unwrap();
+        id
+    });
+    assert_eq!(relay.stats().unsent, 500_000);
+    // Nobody reads: the first can send one window, which leaves some of it, and of the second nothing.
+    settle(&mut relay, &mut agent);
+    assert_eq!(relay.stats().unsent, 400_000 - 256 * 1024);
+    assert_eq!(relay.poll_event(), Some(MuxEvent::Writable(streams[2])));
+}

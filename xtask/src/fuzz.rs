@@ -81,7 +81,7 @@ fn build(root: &Path) -> Result<PathBuf> {
         None => root.join("fuzz/target"),
     };
     let status = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--locked", "--manifest-path", "fuzz/Cargo.toml", "--target", &triple])
+        .args(["build", "--release", "--manifest-path", "fuzz/Cargo.toml", "--target", &triple])
         .current_dir(root)
         .env("RUSTFLAGS", FLAGS)
         .env("CARGO_TARGET_DIR", &folder)

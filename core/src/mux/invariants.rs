@@ -1,9 +1,11 @@
 //! What must hold after every step, recomputed the slow way. For tests and fuzzers.
 
-use alloc::format;
+use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::{format, vec};
 
 use super::frame::INITIAL_WINDOW;
+use super::slot::{Rx, Slot};
 use super::{Mux, StreamId};
 
 impl Mux {
@@ -34,28 +36,59 @@ impl Mux {
         count("ids", live().count(), self.slots.ids.live())?;
         count("free", self.slots.free.len() + live().count(), self.slots.all.len())?;
         for (at, slot) in live() {
-            let queued: usize = slot.send_queue.iter().map(bytes::Bytes::len).sum();
-            count("send queue", queued, slot.send_len)?;
-            let arrived: usize = slot.recv_queue.iter().map(bytes::Bytes::len).sum();
-            count("receive queue", arrived + slot.tail.len(), slot.unread as usize)?;
-            let held = u64::from(slot.credit) + u64::from(slot.unread) + u64::from(self.parser.unarrived(at));
-            if slot.rx == super::slot::Rx::Open && slot.reset.is_none() && held > u64::from(slot.window) {
-                return Err(format!("stream {}: more granted than its window", slot.id));
-            }
-            let sendable = slot.reset.is_none() && slot.send_len > 0 && slot.send_window > 0;
-            if sendable && !slot.in_ready && !slot.holding {
-                return Err(format!("stream {}: sendable, but nobody will send it", slot.id));
-            }
-            let listed =
-                |list: &alloc::collections::VecDeque<usize>| list.iter().filter(|&&i| i == at).count();
-            count("todo", listed(&self.slots.todo), usize::from(slot.in_todo))?;
-            count("ready", listed(&self.slots.ready), usize::from(slot.in_ready))?;
-            count("crowded", listed(&self.slots.crowded), usize::from(slot.in_crowded))?;
-            if slot.wants_write && slot.reset.is_none() && slot.send_len == 0 && !slot.in_crowded {
-                return Err(format!("stream {}: blocked, and nothing will wake it", slot.id));
-            }
-            count("news", listed(&self.slots.news), usize::from(slot.in_news))?;
+            self.check_stream(at, slot)?;
+        }
+        self.check_lists()
+    }
+
+    fn check_stream(&self, at: usize, slot: &Slot) -> Result<(), String> {
+        let fails = |why: &str| Err(format!("stream {}: {why}", slot.id));
+        let queued: usize = slot.send_queue.iter().map(bytes::Bytes::len).sum();
+        let arrived: usize = slot.recv_queue.iter().map(bytes::Bytes::len).sum();
+        if queued != slot.send_len || arrived + slot.tail.len() != slot.unread as usize {
+            return fails("its queues hold other than it says");
+        }
+        let held = u64::from(slot.credit) + u64::from(slot.unread) + u64::from(self.parser.unarrived(at));
+        if slot.rx == Rx::Open && slot.reset.is_none() && held > u64::from(slot.window) {
+            return fails("more granted than its window");
+        }
+        let sendable = slot.reset.is_none() && slot.send_len > 0 && slot.send_window > 0;
+        if sendable && !slot.in_ready && !slot.holding {
+            return fails("sendable, but nobody will send it");
+        }
+        if !slot.todo.is_empty() && !slot.in_todo && !slot.in_ready && !slot.holding {
+            return fails("something to say, but nobody will say it");
+        }
+        if !slot.news.is_empty() && !slot.in_news {
+            return fails("news, but nobody will tell it");
+        }
+        if slot.wants_write && slot.reset.is_none() && slot.send_len == 0 && !slot.in_crowded {
+            return fails("blocked, and nothing will wake it");
         }
         Ok(())
+    }
+
+    /// A place is on a list once if its mark says so, and not at all if not; also the place of a stream that is gone.
+    fn check_lists(&self) -> Result<(), String> {
+        let check = |name: &str, list: &VecDeque<usize>, mark: fn(&Slot) -> bool| {
+            let mut listed = vec![0usize; self.slots.all.len()];
+            for at in list {
+                listed[*at] += 1;
+            }
+            match self
+                .slots
+                .all
+                .iter()
+                .zip(&listed)
+                .position(|(slot, times)| usize::from(mark(slot)) != *times)
+            {
+                Some(at) => Err(format!("{name}: place {at} is listed {} times", listed[at])),
+                None => Ok(()),
+            }
+        };
+        check("todo", &self.slots.todo, |slot| slot.in_todo)?;
+        check("ready", &self.slots.ready, |slot| slot.in_ready)?;
+        check("crowded", &self.slots.crowded, |slot| slot.in_crowded)?;
+        check("news", &self.slots.news, |slot| slot.in_news)
     }
 }

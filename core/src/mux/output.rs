@@ -259,7 +259,7 @@ impl Mux {
     /// would ever tell the next. That there is an eighth of the limit to share keeps their number per byte small.
     pub(super) fn wake_crowded(&mut self) {
         let room = self.config.max_send.saturating_sub(self.counts.unsent);
-        if room < self.config.send_mark.max(self.config.max_send / 8) {
+        if room < self.config.max_send / 8 {
             return;
         }
         while let Some(at) = self.slots.crowded.pop_front() {
