@@ -1,5 +1,6 @@
 //! The developer's commands: `cargo xtask <command>`.
 
+mod bench;
 mod test;
 
 use std::process::ExitCode;
@@ -7,7 +8,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask <command>
 
-  test        everything that must hold: format, lints, docs, targets without std, all tests";
+  test        everything that must hold: format, lints, docs, targets without std, all tests
+  bench       mux [RUNS]: the multiplexer beside the crate yamux; instructions [--record]: what it takes, counted";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -17,6 +19,7 @@ fn main() -> ExitCode {
     };
     let outcome = match command {
         "test" => test::run(rest),
+        "bench" => bench::run(rest),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
