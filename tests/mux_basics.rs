@@ -149,3 +149,39 @@ fn bytes_that_are_read_lie_inside_the_message_that_was_received() {
     };
     assert!(message.as_ptr_range().contains(&read.as_ptr()));
 }
+
+#[test]
+fn a_stream_that_ended_both_ways_before_it_was_accepted_is_given_back() {
+    let (mut relay, mut agent) = pair();
+    let ours = relay.open(NOW).unwrap();
+    relay.stream(ours).unwrap().finish(NOW).unwrap();
+    settle(&mut relay, &mut agent);
+    let Some(MuxEvent::Incoming(theirs)) = agent.poll_event() else { panic!("no stream came in") };
+    agent.stream(theirs).unwrap().finish(NOW).unwrap();
+    settle(&mut relay, &mut agent);
+    agent.accept(theirs, NOW).unwrap();
+    assert_eq!(read_all(&mut agent, theirs), (Vec::new(), true));
+    assert_eq!(read_all(&mut relay, ours), (Vec::new(), true));
+    settle(&mut relay, &mut agent);
+    assert_eq!((agent.stats().inbound, relay.stats().outbound), (0, 0));
+}
+
+#[test]
+fn every_writer_that_the_limit_of_the_session_stopped_is_told_of_room() {
+    let config = MuxConfig { send_mark: 4096, max_send: 4096, ..MuxConfig::default() };
+    let mut relay = Mux::new(Side::Relay, config, 1, [7; 32], NOW);
+    let (_, mut agent) = pair();
+    let streams: Vec<StreamId> = (0..4).map(|_| relay.open(NOW).unwrap()).collect();
+    for id in &streams {
+        let mut data = Bytes::from(vec![0; 5000]);
+        relay.stream(*id).unwrap().write(&mut data, NOW).unwrap();
+        assert!(!data.is_empty());
+    }
+    settle(&mut relay, &mut agent);
+    // None of them writes, and still nobody waits for another.
+    let mut told: Vec<StreamId> = std::iter::from_fn(|| relay.poll_event())
+        .filter_map(|event| if let MuxEvent::Writable(id) = event { Some(id) } else { None })
+        .collect();
+    told.sort_unstable();
+    assert_eq!(told, streams);
+}

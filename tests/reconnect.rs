@@ -82,7 +82,7 @@ fn only_a_link_that_lived_ten_seconds_forgives_the_failures_before_it() {
         pair.dials = Dials::Fail;
         while pair.agent.machine.failures() < 5 {
             pair.settle();
-            pair.now = pair.next().expect("a retry");
+            pair.now = pair.next_at().expect("a retry");
         }
         pair.dials = Dials::Succeed;
         let up = pair.now + SECOND;
@@ -186,7 +186,7 @@ fn waking_up_cuts_the_wait_short_and_starts_the_back_off_anew() {
     pair.dials = Dials::Fail;
     while pair.agent.machine.failures() < 8 {
         pair.settle();
-        pair.now = pair.next().expect("a retry");
+        pair.now = pair.next_at().expect("a retry");
     }
     pair.settle();
     pair.dials = Dials::Succeed;

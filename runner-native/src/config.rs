@@ -33,6 +33,8 @@ pub(crate) struct ExposeOptions {
     pub auth: Auth,
     /// What is exposed, never empty. The first is the one reached at the bare address.
     pub bindings: Vec<Binding>,
+    /// What services see as `Host`; `None` is what visitors sent. For services that refuse the public name.
+    pub(crate) host_header: Option<String>,
     /// Whether to stop (exit 7) when nothing listens at a target at the start.
     pub require_upstream: bool,
     /// When to dial again.
@@ -315,6 +317,7 @@ mod tests {
             plain_relay: false,
             auth: Auth::Challenge,
             bindings: bindings.iter().map(|text| text.parse().expect("a binding")).collect(),
+            host_header: None,
             require_upstream: false,
             retry: Retry::default(),
             keepalive: Keepalive::default(),

@@ -333,12 +333,13 @@ fn a_command_line_that_cannot_be_understood_ends_with_2() {
 #[test]
 fn options_that_contradict_each_other_end_with_3_and_a_hint() {
     let home = Home::new();
-    home.run(&["expose", "3000", "--auth", "bearer"]).refused(3, &["error: ", "hint: ", "--relay-address"]);
+    let bearer = ["expose", "3000", "--relay", "relay.example", "--auth", "bearer", "--json"];
+    home.run(&bearer[..6]).refused(3, &["error: ", "hint: ", "--relay-address"]);
     home.run(&["expose", "3000", "--relay", "ws://relay.example"])
         .refused(3, &["not encrypted", "--plain-relay"]);
     home.run(&["expose", "3000", "--bind", "web=3001"]).refused(3, &["web is bound twice"]);
     home.run(&["relay", "--domain", "under_score"]).refused(3, &["cannot be a relay's domain"]);
-    let json = home.run(&["expose", "3000", "--auth", "bearer", "--json"]).refused(3, &["error: ", "hint: "]);
+    let json = home.run(&bearer).refused(3, &["error: ", "hint: "]);
     assert!(json.out.starts_with(r#"{"event":"error","code":"config","exit":3,"#), "{json:?}");
     assert_eq!(json.out.lines().count(), 1);
     assert!(!home.path("config").exists(), "a mistake made an identity");
@@ -347,8 +348,12 @@ fn options_that_contradict_each_other_end_with_3_and_a_hint() {
 #[test]
 fn every_option_can_come_from_a_variable() {
     let home = Home::new();
-    let variables =
-        [("HVYM_TUNNEL_AUTH", "bearer"), ("HVYM_TUNNEL_JSON", "true"), ("HVYM_TUNNEL_VERBOSE", "2")];
+    let variables = [
+        ("HVYM_TUNNEL_RELAY", "relay.example"),
+        ("HVYM_TUNNEL_AUTH", "bearer"),
+        ("HVYM_TUNNEL_JSON", "true"),
+        ("HVYM_TUNNEL_VERBOSE", "2"),
+    ];
     let output = home.command(&["expose", "3000"]).envs(variables).output();
     let run = Run::of(output.expect("the program starts")).refused(3, &["--relay-address"]);
     assert!(run.out.starts_with(r#"{"event":"error""#), "{run:?}");

@@ -28,11 +28,18 @@ pub const RELAY: [u8; 32] = [2; 32];
 #[derive(Clone)]
 pub enum Signer {
     /// A key, at once.
-    Key(Key),
+    Key(Box<Key>),
     /// Somebody who says no.
     Refuses,
     /// Somebody who never answers.
     Silent,
+}
+
+impl Signer {
+    /// Signs with the key of this seed.
+    pub fn key(seed: [u8; 32]) -> Self {
+        Signer::Key(Box::new(Key::from_seed(seed)))
+    }
 }
 
 /// An agent and its runner.
@@ -83,7 +90,7 @@ impl AgentEnd {
     pub fn new(config: AgentConfig, seed: [u8; 32], now: Instant) -> Self {
         Self {
             machine: Agent::new(config, wall(now), seed, now),
-            signer: Signer::Key(Key::from_seed(AGENT)),
+            signer: Signer::key(AGENT),
             events: Vec::new(),
             asked: Vec::new(),
             dialing: None,
@@ -92,10 +99,12 @@ impl AgentEnd {
 
     /// Why links and dials ended, oldest first, and when the next dial was to be.
     pub fn downs(&self) -> Vec<(&DownReason, Option<Instant>)> {
-        let down = |event| match event {
-            &AgentEvent::Down { ref reason, retry_at } => Some((reason, retry_at)),
-            _ => None,
-        };
+        fn down(event: &AgentEvent) -> Option<(&DownReason, Option<Instant>)> {
+            match event {
+                AgentEvent::Down { reason, retry_at } => Some((reason, *retry_at)),
+                _ => None,
+            }
+        }
         self.events.iter().filter_map(down).collect()
     }
 
@@ -110,10 +119,12 @@ impl AgentEnd {
 
     /// The services that the relay has confirmed, oldest first.
     pub fn bound(&self) -> Vec<&str> {
-        let bound = |event| match event {
-            &AgentEvent::Bound { ref service, .. } => Some(service.as_str()),
-            _ => None,
-        };
+        fn bound(event: &AgentEvent) -> Option<&str> {
+            match event {
+                AgentEvent::Bound { service, .. } => Some(service),
+                _ => None,
+            }
+        }
         self.events.iter().filter_map(bound).collect()
     }
 }
@@ -205,10 +216,12 @@ impl RelayEnd {
 
     /// Why sessions ended, oldest first.
     pub fn closings(&self) -> Vec<&DownReason> {
-        let closing = |event| match event {
-            &SessionEvent::Closed(ref reason) => Some(reason),
-            _ => None,
-        };
+        fn closing(event: &SessionEvent) -> Option<&DownReason> {
+            match event {
+                SessionEvent::Closed(reason) => Some(reason),
+                _ => None,
+            }
+        }
         self.events.iter().filter_map(closing).collect()
     }
 }

@@ -2,6 +2,7 @@
 
 use ed25519_dalek::{Signer, SigningKey};
 use hvym_tunnel_core::stellar::{Address, Signature, SigningInput};
+use stellar_strkey::ed25519::PrivateKey;
 
 /// A Stellar account whose secret is known. The same seed is the same account.
 #[derive(Clone)]
@@ -16,6 +17,11 @@ impl Key {
     /// Its address.
     pub fn address(&self) -> Address {
         Address::from_public_key(self.0.verifying_key().to_bytes())
+    }
+
+    /// Its secret, as a key file holds it.
+    pub fn secret(&self) -> String {
+        PrivateKey(self.0.to_bytes()).as_unredacted().to_string().as_str().to_owned()
     }
 
     /// Signs whatever a machine asks for, even in the name of another account.

@@ -1,16 +1,40 @@
-//! The harness: two machines, one seed, no sockets; and what a test against a foreign implementation needs.
+//! The harness: two machines, one seed, no sockets; what a test against another program needs; and the real program.
 
+pub mod apply;
 pub mod apps;
+pub mod corpus;
+#[cfg(unix)]
+pub mod door;
 pub mod ends;
 pub mod frames;
+pub mod fuzz;
 pub mod golden;
+#[cfg(unix)]
+pub mod http;
+pub mod judge;
 pub mod keys;
+pub mod lens;
+pub mod lone;
+pub mod meddle;
 pub mod meeting;
+pub mod memory;
+pub mod model;
 pub mod node;
+pub mod ops;
 pub mod pair;
 pub mod peer;
 pub mod pipe;
+#[cfg(unix)]
+pub mod program;
+pub mod python;
+pub mod raw;
+pub mod run;
+pub mod settle;
+#[cfg(unix)]
+pub mod tunnel;
 pub mod wire;
 
+#[cfg(unix)]
+pub use door::Door;
 pub use golden::golden;
 pub use keys::Key;

@@ -91,7 +91,7 @@ impl<A: End, B: End> Pair<A, B> {
     }
 
     /// When something will happen next, after now.
-    pub fn next(&mut self) -> Option<Instant> {
+    pub fn next_at(&mut self) -> Option<Instant> {
         let mut next = None;
         if self.stopped != Some(Side::Agent) {
             let timer = self.agent.machine().and_then(|machine| machine.poll_timeout());
@@ -198,7 +198,7 @@ impl Pair<AgentEnd, RelayEnd> {
             if done(self) {
                 return true;
             }
-            match self.next() {
+            match self.next_at() {
                 Some(at) if at <= end => self.now = self.now.max(at),
                 _ => return false,
             }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use hvym_tunnel_core::handshake::AuthMode;
 use hvym_tunnel_core::reason::DownReason;
-use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::ends::{Signer, agent_config, pair, pair_with, session_config};
 use hvym_tunnel_tests::wire::WireConfig;
 
@@ -39,7 +38,7 @@ fn both_sides_say_the_same_of_a_login_that_failed() {
         ("full", |pair| pair.relay.refusal = Some(DownReason::Overloaded("full".into())), false),
         ("conflict", |pair| pair.relay.refusal = Some(DownReason::Replaced), true),
         ("limited", |pair| pair.relay.refusal = Some(DownReason::RateLimited("slower".into())), false),
-        ("other key", |pair| pair.agent.signer = Signer::Key(Key::from_seed([9; 32])), true),
+        ("other key", |pair| pair.agent.signer = Signer::key([9; 32]), true),
     ];
     for (what, change, last) in table {
         let mut pair = pair();
@@ -75,7 +74,7 @@ fn a_signer_that_never_answers_is_a_timeout_on_both_sides_and_the_agent_tries_ag
     pair.run(31 * SECOND);
     assert!(matches!(pair.agent.downs()[0].0, DownReason::TimedOut(_)));
     assert!(matches!(pair.relay.closings()[0], DownReason::TimedOut(_)));
-    pair.agent.signer = Signer::Key(Key::from_seed(hvym_tunnel_tests::ends::AGENT));
+    pair.agent.signer = Signer::key(hvym_tunnel_tests::ends::AGENT);
     // The login under way waits for a signature that never comes; the one after it does not.
     pair.up();
 }

@@ -39,11 +39,14 @@ impl Peer {
     /// Opens a stream, as soon as that is possible. Nothing is sent before it is written to.
     pub(crate) async fn open(&self) -> Stream {
         let (sender, receiver) = smol::channel::bounded(1);
+        self.ask(sender);
+        receiver.recv().await.expect("the session lives")
+    }
+
+    fn ask(&self, sender: smol::channel::Sender<Stream>) {
         let mut state = self.0.borrow_mut();
         state.opens.push_back(sender);
         state.driver.take().into_iter().for_each(Waker::wake);
-        drop(state);
-        receiver.recv().await.expect("the session lives")
     }
 
     /// The next stream of the other side, `None` at the end of the session.

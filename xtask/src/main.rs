@@ -1,6 +1,7 @@
 //! The developer's commands: `cargo xtask <command>`.
 
 mod bench;
+mod fuzz;
 mod test;
 
 use std::process::ExitCode;
@@ -9,7 +10,8 @@ const USAGE: &str = "\
 cargo xtask <command>
 
   test        everything that must hold: format, lints, docs, targets without std, all tests
-  bench       mux [RUNS]: the multiplexer beside the crate yamux; instructions [--record]: what it takes, counted";
+  bench       mux [RUNS]: the multiplexer beside the crate yamux; instructions [--record]: what it takes, counted
+  fuzz        [TARGET..] [--seconds N] [--input FILE]: every target for a minute, or those named; FILE is replayed";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -20,6 +22,7 @@ fn main() -> ExitCode {
     let outcome = match command {
         "test" => test::run(rest),
         "bench" => bench::run(rest),
+        "fuzz" => fuzz::run(rest),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

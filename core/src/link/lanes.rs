@@ -174,6 +174,8 @@ impl Link {
             match event {
                 MuxEvent::Incoming(id) => self.on_incoming(id, now),
                 MuxEvent::Readable(id) if self.openings.contains(id) => self.on_opening(id, now),
+                // Who is told of the stream will read it anyway.
+                MuxEvent::Readable(id) if self.just_opened(id) => {}
                 MuxEvent::Readable(id) => self.on_stream(StreamEvent::Readable(id)),
                 MuxEvent::Writable(id) => self.on_stream(StreamEvent::Writable(id)),
                 MuxEvent::Reset(id, _) if self.openings.contains(id) => self.openings.remove(id),
@@ -204,6 +206,10 @@ impl Link {
                 }
             }
         }
+    }
+
+    fn just_opened(&self, id: StreamId) -> bool {
+        matches!(self.events.back(), Some(LinkEvent::Stream(StreamEvent::Opened { id: opened, .. })) if *opened == id)
     }
 
     fn on_stream(&mut self, event: StreamEvent) {

@@ -6,6 +6,7 @@ mod answer;
 mod drain;
 mod embedded;
 mod exposure;
+mod rehost;
 mod serve;
 mod standing;
 mod surroundings;
@@ -50,7 +51,7 @@ pub(crate) async fn run(
     signals: StopSignals,
 ) -> Result<(), Failure> {
     let clock = Clock::new();
-    let services = Services::new(&options.bindings, reporter.clone(), clock);
+    let services = Services::new(&options.bindings, options.host_header.clone(), reporter.clone(), clock);
     if options.require_upstream {
         services.require().await.map_err(|error| {
             Failure::new(Exit::UpstreamUnreachable, error.to_string())

@@ -1,6 +1,6 @@
 //! Serves the streams that the relay opens: finds the service, reaches it, moves bytes, and says what became of it.
 //!
-//! It changes no byte on the way. What it tells of HTTP it sees through a passive tap.
+//! Unless `--host-header` is given it changes no byte on the way. What it tells of HTTP it sees through a passive tap.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,6 +13,7 @@ use hvym_tunnel_core::http1::{Exchange, Page, Tap};
 
 use super::answer::{self, Answered};
 use super::drain::{Drain, Finishing};
+use super::rehost::{Rehost, Rehosted};
 use super::upstream::{ConnectError, Upstream};
 use crate::cli::report::{Report, Reporter};
 use crate::io::clock::Clock;
@@ -29,6 +30,8 @@ const VISITOR_LEFT: u16 = 499;
 /// What is exposed, and everything that serving a stream of it needs.
 pub(crate) struct Services {
     by_name: BTreeMap<String, Upstream>,
+    /// What services see as `Host`, if not what visitors sent.
+    host_header: Option<String>,
     reporter: Reporter,
     clock: Clock,
     drain: Drain,
@@ -36,11 +39,16 @@ pub(crate) struct Services {
 
 impl Services {
     /// Serves `bindings`; nothing is connected yet.
-    pub(crate) fn new(bindings: &[Binding], reporter: Reporter, clock: Clock) -> Arc<Self> {
+    pub(crate) fn new(
+        bindings: &[Binding],
+        host_header: Option<String>,
+        reporter: Reporter,
+        clock: Clock,
+    ) -> Arc<Self> {
         let upstream =
             |binding: &Binding| (binding.service.as_str().to_owned(), Upstream::new(binding.target.clone()));
         let by_name = bindings.iter().map(upstream).collect();
-        Arc::new(Self { by_name, reporter, clock, drain: Drain::new() })
+        Arc::new(Self { by_name, host_header, reporter, clock, drain: Drain::new() })
     }
 
     /// The streams that run.
@@ -96,7 +104,8 @@ impl Services {
             (Ok(local), Proto::Http) => {
                 let mut seen = Seen::new(self, name, upstream, opening.host);
                 let idle = Arc::clone(&seen.idle);
-                let local = Finishing::new(local, ticket, idle);
+                let rehost = self.host_header.as_deref().map(Rehost::new);
+                let local = Finishing::new(Rehosted::new(local, rehost), ticket, idle);
                 splice(stream, local, move |way, bytes| seen.pass(way, bytes)).await
             }
             (Ok(local), Proto::Tcp) => splice(stream, local, |_, _| ()).await,
@@ -165,6 +174,8 @@ struct Seen {
     /// For hints: where the service is, and by which name the visitor asked for it.
     place: String,
     host: Option<String>,
+    /// Whether the service saw another host than the visitor asked for.
+    is_rehosted: bool,
     /// Whether the stream is between two requests.
     idle: Arc<AtomicBool>,
     /// Whether the service ended its half.
@@ -180,6 +191,7 @@ impl Seen {
             service: services.name_if_needed(name),
             place: upstream.target().authority(),
             host,
+            is_rehosted: services.host_header.is_some(),
             idle: Arc::default(),
             service_ended: false,
         }
@@ -217,6 +229,9 @@ impl Seen {
 
     fn outcome(&self, exchange: &Exchange) -> (u16, Option<String>) {
         let note = match (exchange.status, exchange.refused_by) {
+            (Some(_), Some(server)) if server.host_header_helps() && !self.is_rehosted => {
+                Some(format!("{server} refused this host: rerun with --host-header {}", self.place))
+            }
             (Some(_), Some(server)) => {
                 let host = self.host.as_deref().map_or("the public host name", without_port);
                 Some(format!("{server} refused this host: add {host} to its {}", server.setting()))

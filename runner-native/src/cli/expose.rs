@@ -47,6 +47,9 @@ pub(crate) struct ExposeArgs {
         hide_env = true
     )]
     bind: Vec<Binding>,
+    /// Send services this Host, for those that refuse the public name; often localhost:PORT
+    #[arg(long, value_name = "HOST", value_parser = host, env = "HVYM_TUNNEL_HOST_HEADER", hide_env = true)]
+    host_header: Option<String>,
     /// Stop (exit 7) if nothing listens at a target at the start
     #[arg(long, env = "HVYM_TUNNEL_REQUIRE_UPSTREAM", hide_env = true)]
     require_upstream: bool,
@@ -65,7 +68,7 @@ pub(crate) struct ExposeArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Relay")]
 struct DialArgs {
-    /// The relay to connect to: a host name, wss://host[:port] or ws://localhost:4896
+    /// The relay to connect to: a host name, wss://host:port or ws://localhost:4896
     ///
     /// Without it the agent starts a relay of its own, which only this machine can visit.
     #[arg(long, value_name = "URL", env = "HVYM_TUNNEL_RELAY", hide_env = true)]
@@ -151,6 +154,7 @@ impl ExposeArgs {
                 AuthArg::Bearer => Auth::Bearer,
             },
             bindings: std::iter::once(first).chain(self.bind).collect(),
+            host_header: self.host_header,
             require_upstream: self.require_upstream,
             retry: Retry {
                 again: !self.retry.no_retry,
@@ -162,5 +166,15 @@ impl ExposeArgs {
         };
         options.check()?;
         Ok((source, options))
+    }
+}
+
+/// A value of the `Host` field (RFC 9110 section 7.2), no more: what else could be sent with it would be another field.
+fn host(text: &str) -> Result<String, String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    match text {
+        "" => Err("a host is needed, as in localhost:3000".to_owned()),
+        text if text.bytes().all(allowed) => Ok(text.to_owned()),
+        _ => Err("a host has only letters, digits, - . _ : and brackets".to_owned()),
     }
 }

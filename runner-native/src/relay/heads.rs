@@ -23,8 +23,12 @@ const HOP_BY_HOP: [HeaderName; 5] =
     [CONNECTION, HeaderName::from_static("keep-alive"), TE, TRANSFER_ENCODING, UPGRADE];
 
 /// Fields that only we may set, because services and other relays believe them.
-const OURS: [HeaderName; 3] =
-    [FORWARDED, HeaderName::from_static("x-stellar-address"), HeaderName::from_static("x-custom-domain")];
+const OURS: [HeaderName; 4] = [
+    FORWARDED,
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-stellar-address"),
+    HeaderName::from_static("x-custom-domain"),
+];
 
 /// Who asks, as the relay itself saw it.
 #[derive(Clone, Debug)]
@@ -238,6 +242,7 @@ mod tests {
                 ("x-forwarded-for", "10.0.0.2"),
                 ("x-forwarded-prefix", "/admin"),
                 ("forwarded", "for=10.0.0.1"),
+                ("x-real-ip", "10.0.0.1"),
                 ("x-stellar-address", "G"),
                 ("x-custom-domain", "d"),
             ],
