@@ -18,6 +18,9 @@ use crate::work::{CHUNK_BYTES, MESSAGE_BYTES, Transport, Work, cpu_time};
 /// What one read from a socket takes at most.
 const READ_BYTES: usize = 64 * 1024;
 
+/// Batches that are sent before the other end gets its turn. What lies in the sockets beyond that leaves the caches.
+const BATCHES: usize = 2;
+
 /// Does the work, and says how much CPU time that took.
 pub fn measure(work: Work, transport: Transport) -> Duration {
     let clock = std::time::Instant::now();
@@ -224,6 +227,8 @@ impl Opener {
                         self.done += 1;
                         if *left > 0 {
                             self.say(id, now);
+                        } else {
+                            self.left.remove(&id);
                         }
                     }
                 }
@@ -257,13 +262,13 @@ impl Line {
         Line { socket, unsent: Bytes::new(), handed: None, arrived: None, buf: Vec::new() }
     }
 
-    /// Sends until the socket takes no more, or hands one batch over.
+    /// Sends until the socket takes no more or it is the other end's turn, or hands one batch over.
     fn push(&mut self, mux: &mut Mux) {
         let Some(socket) = &mut self.socket else {
             self.handed = mux.poll_transmit();
             return;
         };
-        loop {
+        for _ in 0..BATCHES {
             if self.unsent.is_empty() {
                 match mux.poll_transmit() {
                     Some(batch) => self.unsent = batch,
@@ -290,20 +295,25 @@ impl Line {
             }
             return;
         };
-        self.buf.reserve_exact(READ_BYTES);
-        match rustix::io::read(socket, spare_capacity(&mut self.buf)) {
-            Ok(_) => {}
-            Err(Errno::WOULDBLOCK) => return,
-            Err(error) => panic!("{error}"),
+        for _ in 0..=BATCHES {
+            self.buf.reserve_exact(READ_BYTES);
+            match rustix::io::read(&*socket, spare_capacity(&mut self.buf)) {
+                Ok(_) => {}
+                Err(Errno::WOULDBLOCK) => return,
+                Err(error) => panic!("{error}"),
+            }
+            // Little is copied, so that its buffer serves again.
+            let (data, drained) = if self.buf.len() < READ_BYTES / 4 {
+                let data = Bytes::copy_from_slice(&self.buf);
+                self.buf.clear();
+                (data, true)
+            } else {
+                (Bytes::from(std::mem::take(&mut self.buf)), false)
+            };
+            mux.handle_data(data, now).expect("an honest peer");
+            if drained {
+                return;
+            }
         }
-        // Little is copied, so that its buffer serves again.
-        let data = if self.buf.len() < READ_BYTES / 4 {
-            let data = Bytes::copy_from_slice(&self.buf);
-            self.buf.clear();
-            data
-        } else {
-            Bytes::from(std::mem::take(&mut self.buf))
-        };
-        mux.handle_data(data, now).expect("an honest peer");
     }
 }

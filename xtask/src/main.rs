@@ -1,5 +1,6 @@
 //! The developer's commands: `cargo xtask <command>`.
 
+mod bench;
 mod fuzz;
 mod test;
 
@@ -9,6 +10,7 @@ const USAGE: &str = "\
 cargo xtask <command>
 
   test        everything that must hold: format, lints, docs, targets without std, all tests
+  bench       mux [RUNS]: the multiplexer beside the crate yamux; instructions [--record]: what it takes, counted
   fuzz        [TARGET..] [--seconds N] [--input FILE]: every target for a minute, or those named; FILE is replayed";
 
 fn main() -> ExitCode {
@@ -19,6 +21,7 @@ fn main() -> ExitCode {
     };
     let outcome = match command {
         "test" => test::run(rest),
+        "bench" => bench::run(rest),
         "fuzz" => fuzz::run(rest),
         _ => {
             eprintln!("{USAGE}");

@@ -17,7 +17,7 @@ use crate::time::Instant;
 
 /// Payloads below this are copied together: a slice that is kept costs a queue entry and pins its whole message.
 const SMALL_PAYLOAD: usize = 1024;
-/// A kept slice may pin at most this many times its own length.
+/// A kept slice may pin at most this many times its own frame.
 const MAX_PINNED: usize = 4;
 /// A stream that its opener resets this soon was opened for nothing.
 const RAPID: Duration = Duration::from_secs(1);
@@ -107,17 +107,19 @@ impl Mux {
                 }
                 continue;
             };
-            let payload = data.split_to(data.len().min(body.remaining as usize));
-            body.remaining -= payload.len() as u32;
+            let length = data.len().min(body.remaining as usize);
+            body.remaining -= length as u32;
             let (target, done, fin) = (body.target, body.remaining == 0, body.fin);
             if done {
                 self.parser.body = None;
             }
-            if let Some(at) = target {
-                self.deliver(at, payload, message);
-                if done && fin && !self.slots.all[at].is_free() {
-                    self.on_fin(at)?;
-                }
+            let Some(at) = target else {
+                data.advance(length);
+                continue;
+            };
+            self.deliver(at, &mut data, length, message);
+            if done && fin && !self.slots.all[at].is_free() {
+                self.on_fin(at)?;
             }
         }
         Ok(())
@@ -339,22 +341,27 @@ impl Mux {
         }
     }
 
-    fn deliver(&mut self, at: usize, payload: Bytes, message: usize) {
+    /// Takes `length` bytes of payload from the front of `data`, the rest of a message of `message` bytes.
+    fn deliver(&mut self, at: usize, data: &mut Bytes, length: usize, message: usize) {
         let slot = &mut self.slots.all[at];
         if slot.is_free() || slot.reset.is_some() || slot.rx != Rx::Open {
+            data.advance(length);
             return;
         }
-        slot.unread += payload.len() as u32;
+        slot.unread += length as u32;
         slot.moved_at = self.now;
-        self.counts.unread += payload.len();
-        let keep = payload.len() >= SMALL_PAYLOAD && payload.len() * MAX_PINNED >= message;
+        self.counts.unread += length;
+        let keep = length >= SMALL_PAYLOAD && (length + HEADER_BYTES) * MAX_PINNED >= message;
         if keep && !self.config.always_copy {
             if !slot.tail.is_empty() {
-                slot.recv_queue.push_back(slot.tail.split().freeze());
+                slot.recv_queue.push_back(core::mem::take(&mut slot.tail).freeze());
             }
-            slot.recv_queue.push_back(payload);
+            // The last payload takes the message with it, and shares nothing.
+            let whole = length == data.len();
+            slot.recv_queue.push_back(if whole { core::mem::take(data) } else { data.split_to(length) });
         } else {
-            slot.gather(&payload);
+            slot.gather(&data[..length]);
+            data.advance(length);
         }
         if slot.wants_read {
             slot.wants_read = false;

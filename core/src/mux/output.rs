@@ -16,6 +16,8 @@ const QUANTUM: u16 = 16 * 1024;
 const MAX_FRAME: usize = 64 * 1024;
 /// A cut that leaves less than this is left for the next batch.
 const LEAST_ROOM: usize = HEADER_BYTES + 512;
+/// Small batches share allocations of this size.
+const BLOCK: usize = 4096;
 /// Pongs that wait. When there are more, the oldest is overwritten.
 const MAX_PONGS: usize = 16;
 /// Refusals that wait.
@@ -85,9 +87,12 @@ impl Mux {
             self.timers.output_pulled(false, self.now);
             return None;
         }
-        // Room for everything there is, so that small batches share one allocation.
+        // Room for everything there is, and for the small batches that follow.
         let wanted = self.counts.unsent.saturating_add(frames.saturating_mul(3 * HEADER_BYTES));
-        self.batch.reserve(wanted.min(self.config.batch));
+        let wanted = wanted.min(self.config.batch);
+        if self.batch.capacity() < wanted {
+            self.batch.reserve(wanted.max(BLOCK));
+        }
         self.write_replies();
         if !self.is_ended() {
             let half = self.config.batch / 2;

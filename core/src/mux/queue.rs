@@ -32,6 +32,10 @@ impl Queue {
         Some(core::mem::replace(&mut self.first, next.unwrap_or_default())).filter(|data| !data.is_empty())
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_empty()
+    }
+
     pub(super) fn front_mut(&mut self) -> Option<&mut Bytes> {
         Some(&mut self.first).filter(|data| !data.is_empty())
     }

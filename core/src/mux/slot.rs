@@ -248,6 +248,10 @@ impl Slot {
 
     /// Copies few bytes that arrived to where such are gathered; blocks are filled, so that none of them is wasted.
     pub(super) fn gather(&mut self, mut payload: &[u8]) {
+        // What is read before more comes needs no block, and no counting of who shares it.
+        if self.recv_queue.is_empty() && self.tail.is_empty() {
+            return self.recv_queue.push_back(Bytes::copy_from_slice(payload));
+        }
         while !payload.is_empty() {
             let room = self.tail.capacity() - self.tail.len();
             if room == 0 {
