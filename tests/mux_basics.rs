@@ -202,3 +202,35 @@ fn a_stream_that_stalls_below_the_limit_of_the_session_keeps_no_other_waiting() 
     assert_eq!(relay.stats().unsent, 400_000 - 256 * 1024);
     assert_eq!(relay.poll_event(), Some(MuxEvent::Writable(streams[2])));
 }
+
+#[test]
+fn what_fills_a_queue_leaves_in_one_batch() {
+    let (mut relay, _) = pair();
+    let ours = relay.open(NOW).unwrap();
+    let mut data = Bytes::from(vec![9; MuxConfig::default().send_mark]);
+    relay.stream(ours).unwrap().write(&mut data, NOW).unwrap();
+    assert!(data.is_empty());
+    assert!(relay.poll_transmit().is_some());
+    assert_eq!(relay.poll_transmit(), None);
+}
+
+#[test]
+fn four_streams_that_share_a_message_are_read_without_a_copy() {
+    let (mut relay, mut agent) = pair();
+    for _ in 0..4 {
+        let ours = relay.open(NOW).unwrap();
+        let mut data = Bytes::from(vec![9; 16 * 1024]);
+        relay.stream(ours).unwrap().write(&mut data, NOW).unwrap();
+    }
+    let message = relay.poll_transmit().unwrap();
+    assert_eq!(relay.poll_transmit(), None);
+    agent.handle_data(message.clone(), NOW).unwrap();
+    for _ in 0..4 {
+        let theirs = accept(&mut agent);
+        let Read::Data(read) = agent.stream(theirs).unwrap().read(usize::MAX, NOW).unwrap() else {
+            panic!("nothing arrived");
+        };
+        assert_eq!(read.len(), 16 * 1024);
+        assert!(message.as_ptr_range().contains(&read.as_ptr()));
+    }
+}
