@@ -10,7 +10,7 @@ use hvym_tunnel_core::machine::Side;
 use hvym_tunnel_core::mux::{MuxConfig, MuxEnd, MuxError, OpenError};
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_tests::apps::{exchange, pattern, size};
-use hvym_tunnel_tests::frames::{ACK, DATA, FIN, GO_AWAY, PING, frames};
+use hvym_tunnel_tests::lens::{ACK, DATA, FIN, GO_AWAY, PING, frames_so_far};
 use hvym_tunnel_tests::meeting::{Io, OurEnd, Tasks, meet};
 use hvym_tunnel_tests::pipe::{carry_late, pipe};
 use peer::Peer;
@@ -107,7 +107,7 @@ fn megabytes_written_in_one_call_arrive_over_a_long_line_in_frames_larger_than_a
         assert_eq!(pair.theirs.answer().await, format!("{TOTAL} <nil>"));
         assert!(received.iter().enumerate().all(|(i, b)| *b == (i * 7 + (i >> 8)) as u8));
         assert!(pair.ours.node.stats().grown > WINDOW, "{:?}", pair.ours.node.stats());
-        let inbound = frames(&pair.ours.record.inbound.borrow());
+        let inbound = frames_so_far(&pair.ours.record.inbound.borrow());
         let largest = inbound.iter().filter(|frame| frame.kind == DATA).map(|frame| frame.length).max();
         assert!(largest.is_some_and(|length| length as usize > WINDOW), "{largest:?}");
     });
@@ -120,7 +120,7 @@ fn our_frames_stay_small_in_a_window_of_eight_megabytes() {
         let request = pattern(8, 8 << 20);
         let stream = pair.ours.node.open().await.expect("the session lives");
         assert!(exchange(stream, &request).await.expect("an answer") == request);
-        let outbound = frames(&pair.ours.record.outbound.borrow());
+        let outbound = frames_so_far(&pair.ours.record.outbound.borrow());
         assert!(outbound.iter().filter(|frame| frame.kind == DATA).all(|frame| frame.length <= 64 * 1024));
     });
 }
@@ -204,7 +204,7 @@ fn our_goodbye_stops_their_new_streams_and_no_old_one() {
         assert!(exchange(stream, &request).await.expect("an answer") == request);
         assert_eq!(pair.ours.end.await, MuxEnd::Normal);
         assert_eq!(pair.theirs.tell("ended").await, "ok");
-        let goodbyes = frames(&pair.ours.record.outbound.borrow());
+        let goodbyes = frames_so_far(&pair.ours.record.outbound.borrow());
         assert!(goodbyes.iter().filter(|frame| frame.kind == GO_AWAY).all(|frame| frame.length == 0));
     });
 }
@@ -277,7 +277,7 @@ fn we_end_a_stream_once_and_never_together_with_data() {
         stream.read_to_end(&mut received).await.expect("an end");
         assert_eq!(received, [1; 100_000]);
         assert_eq!(pair.theirs.tell("storm 1").await, "1", "their session lives");
-        let outbound = frames(&pair.ours.record.outbound.borrow());
+        let outbound = frames_so_far(&pair.ours.record.outbound.borrow());
         let ends: Vec<_> = outbound.iter().filter(|frame| frame.flags & FIN != 0 && frame.id != 0).collect();
         assert!(matches!(ends[..], [end] if end.kind != DATA), "{ends:?}");
     });
@@ -289,7 +289,7 @@ fn their_keepalive_is_answered_and_ends_the_session_when_we_hang() {
     in_both_roles(MuxConfig::default(), &flags, async |mut pair| {
         let record = pair.ours.record.clone();
         let answers = move || {
-            let outbound = frames(&record.outbound.borrow());
+            let outbound = frames_so_far(&record.outbound.borrow());
             outbound.iter().filter(|frame| frame.kind == PING && frame.flags & ACK != 0).count()
         };
         pair.ours.node.until(|_| (answers() >= 3).then_some(())).await;
@@ -306,7 +306,7 @@ fn a_peer_that_hangs_is_given_up_by_our_keepalive() {
     in_both_roles(config, &[], async |pair| {
         let record = pair.ours.record.clone();
         let count = move |flag| {
-            let both = [record.inbound.borrow(), record.outbound.borrow()].map(|bytes| frames(&bytes));
+            let both = [record.inbound.borrow(), record.outbound.borrow()].map(|bytes| frames_so_far(&bytes));
             both.concat().iter().filter(|frame| frame.kind == PING && frame.flags & flag != 0).count()
         };
         // Ten minutes in which nobody says anything else.

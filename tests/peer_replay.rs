@@ -16,7 +16,7 @@ use hvym_tunnel_core::machine::Side;
 use hvym_tunnel_core::mux::{Mux, MuxConfig, MuxEvent, Read, StreamId};
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_tests::apps::{echo, exchange, pattern};
-use hvym_tunnel_tests::frames::{DATA, FIN, Frame, RST, SYN, frames};
+use hvym_tunnel_tests::lens::{DATA, FIN, Frame, RST, SYN, frames_so_far};
 use hvym_tunnel_tests::meeting::{OurEnd, Tasks, Transport, connect, meet};
 use hvym_tunnel_tests::pipe::{Record, Tap};
 use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -169,7 +169,7 @@ fn an_application_reads_the_same_and_says_the_same_on_ours_as_on_theirs() {
     for (name, ours, theirs) in
         [("the opener", &ours.outbound, &theirs.outbound), ("the acceptor", &ours.inbound, &theirs.inbound)]
     {
-        let [ours, theirs] = [ours, theirs].map(|bytes| traces(&frames(&bytes.borrow())));
+        let [ours, theirs] = [ours, theirs].map(|bytes| traces(&frames_so_far(&bytes.borrow())));
         assert_eq!(ours, theirs, "what {name} says of each stream");
     }
 }

@@ -12,7 +12,7 @@ use hvym_tunnel_core::machine::Side;
 use hvym_tunnel_core::mux::{MuxConfig, MuxEnd, MuxError, OpenError};
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_tests::apps::{echo, exchange, pattern, size};
-use hvym_tunnel_tests::frames::{ACK, DATA, FIN, frames};
+use hvym_tunnel_tests::lens::{ACK, DATA, FIN, frames_so_far};
 use hvym_tunnel_tests::meeting::{Io, OurEnd, Tasks, Transport, connect, meet};
 use hvym_tunnel_tests::pipe::{carry_late, pipe};
 use peer::Peer;
@@ -80,8 +80,10 @@ fn what_we_send_on_two_hundred_streams_comes_back_whole() {
         for exchange in exchanges {
             exchange.await;
         }
-        let largest =
-            frames(&pair.ours.record.outbound.borrow()).iter().map(|f| (f.kind == DATA, f.length)).max();
+        let largest = frames_so_far(&pair.ours.record.outbound.borrow())
+            .iter()
+            .map(|f| (f.kind == DATA, f.length))
+            .max();
         assert!(largest.is_some_and(|(data, length)| data && length <= 64 * 1024));
         assert_eq!(pair.ours.node.stats().outbound, 0);
     });
@@ -133,10 +135,10 @@ fn our_frames_stay_small_however_large_their_window_has_grown() {
         };
         let ((), received) = zip(send, receive).await;
         assert!(received == data);
-        let inbound = frames(&pair.ours.record.inbound.borrow());
+        let inbound = frames_so_far(&pair.ours.record.inbound.borrow());
         let grant = inbound.iter().filter(|frame| frame.kind != DATA).map(|frame| frame.length).max();
         assert!(grant.is_some_and(|grant| grant as usize > 2 * WINDOW), "their window grew: {grant:?}");
-        let outbound = frames(&pair.ours.record.outbound.borrow());
+        let outbound = frames_so_far(&pair.ours.record.outbound.borrow());
         assert!(outbound.iter().filter(|frame| frame.kind == DATA).all(|frame| frame.length <= 64 * 1024));
     });
 }
@@ -245,7 +247,8 @@ fn streams_they_never_acknowledge_stop_our_opening_until_one_of_them_moves() {
             ours.push(pair.ours.node.open().await.expect("room again"));
         }
         assert!(matches!(pair.ours.node.try_open(), Err(OpenError::AckBacklog)));
-        let acks = frames(&pair.ours.record.inbound.borrow()).iter().filter(|f| f.flags & ACK != 0).count();
+        let acks =
+            frames_so_far(&pair.ours.record.inbound.borrow()).iter().filter(|f| f.flags & ACK != 0).count();
         assert!(acks <= 2, "{acks} acknowledgements");
     });
 }
@@ -346,7 +349,8 @@ fn their_second_end_of_a_stream_is_harmless() {
         let mut answer = Vec::new();
         theirs.read_to_end(&mut answer).await.expect("an end");
         assert_eq!(answer, b"answer");
-        let ends = frames(&pair.ours.record.inbound.borrow()).iter().filter(|f| f.flags & FIN != 0).count();
+        let ends =
+            frames_so_far(&pair.ours.record.inbound.borrow()).iter().filter(|f| f.flags & FIN != 0).count();
         assert_eq!(ends, 2, "they really send it twice");
         assert_eq!(pair.ours.node.end(), None);
     });
@@ -398,7 +402,7 @@ fn a_reader_that_stops_there_stops_our_writer_and_no_other() {
         let other = pair.ours.node.open().await.expect("the session lives");
         assert_eq!(exchange(other, b"meanwhile").await.expect("an answer"), b"meanwhile");
         assert!(pair.ours.node.stats().unsent <= mark);
-        let outbound = frames(&pair.ours.record.outbound.borrow());
+        let outbound = frames_so_far(&pair.ours.record.outbound.borrow());
         let of_first = outbound.iter().filter(|frame| frame.kind == DATA && frame.id == outbound[0].id);
         assert!(of_first.map(|frame| frame.length as usize).sum::<usize>() <= WINDOW);
         let mut received = Vec::new();

@@ -130,8 +130,7 @@ pub struct Agent {
 
 impl Agent {
     /// An agent that dials at once.
-    pub fn new(mut config: AgentConfig, wall: Wall, seed: Seed, now: Instant) -> Self {
-        config.login.services = config.services.iter().map(|service| service.name.clone()).collect();
+    pub fn new(config: AgentConfig, wall: Wall, seed: Seed, now: Instant) -> Self {
         let mut agent = Self {
             backoff: Backoff::new(config.backoff),
             config,
@@ -142,6 +141,7 @@ impl Agent {
             leftover: VecDeque::new(),
             events: VecDeque::new(),
         };
+        agent.name_services();
         agent.dial(now);
         agent
     }

@@ -132,6 +132,17 @@ impl Lens {
 
 /// Every frame in `bytes`, which must be whole.
 pub fn frames(bytes: &[u8]) -> Vec<Frame> {
+    let (all, whole) = collect(bytes);
+    assert!(whole, "the bytes end within a frame");
+    all
+}
+
+/// Every frame in `bytes`, which may end anywhere: a recording of a peer that was cut off.
+pub fn frames_so_far(bytes: &[u8]) -> Vec<Frame> {
+    collect(bytes).0
+}
+
+fn collect(bytes: &[u8]) -> (Vec<Frame>, bool) {
     let mut all = Vec::new();
     let mut lens = Lens::default();
     lens.feed(bytes, |piece| {
@@ -141,6 +152,5 @@ pub fn frames(bytes: &[u8]) -> Vec<Frame> {
         Ok(())
     })
     .expect("collecting never fails");
-    assert!(lens.is_whole(), "the bytes end within a frame");
-    all
+    (all, lens.is_whole())
 }

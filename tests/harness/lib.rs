@@ -6,7 +6,6 @@ pub mod corpus;
 #[cfg(unix)]
 pub mod door;
 pub mod ends;
-pub mod frames;
 pub mod fuzz;
 pub mod golden;
 #[cfg(unix)]

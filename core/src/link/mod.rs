@@ -220,7 +220,7 @@ impl Link {
 
     /// Sends a control message.
     pub fn send(&mut self, signal: Signal, now: Instant) {
-        if matches!(self.state, State::Ended) {
+        if self.is_ended() {
             return;
         }
         let message = self.dialect.encode(Frame::Signal(signal));
@@ -255,7 +255,7 @@ impl Link {
 
     /// Asks the peer for a sign of life at once.
     pub fn probe(&mut self, now: Instant) {
-        if matches!(self.state, State::Up) {
+        if self.is_up() {
             let due = self.keepalive.probe(now);
             self.on_due(due, now);
         }
@@ -264,7 +264,7 @@ impl Link {
     /// Ends the link for `reason`: tells the peer, then the owner.
     pub fn end(&mut self, reason: DownReason, now: Instant) {
         self.now = now;
-        if matches!(self.state, State::Ended) {
+        if self.is_ended() {
             return;
         }
         if self.is_relay_login() && announced(&reason) {

@@ -12,7 +12,6 @@ use super::queue::Queue;
 use super::slot::{News, Rx, Slot, Todo, Tx};
 use super::timers::Clock;
 use super::{Mux, Phase};
-use crate::machine::Side;
 use crate::time::Instant;
 
 /// Payloads below this are copied together: a slice that is kept costs a queue entry and pins its whole message.
@@ -153,11 +152,7 @@ impl Mux {
 
     fn on_syn(&mut self, header: Header) -> Result<(), MuxError> {
         let id = header.id;
-        let theirs = match self.side {
-            Side::Agent => id.is_multiple_of(2),
-            Side::Relay => !id.is_multiple_of(2),
-        };
-        if !theirs {
+        if !self.is_theirs(id) {
             return Err(MuxError::BadStreamId(id));
         }
         match self.slots.ids.find(id) {

@@ -28,10 +28,7 @@ impl Mux {
         slot.todo = Todo::default();
         slot.news = News::default();
         let known = slot.syn_sent;
-        if slot.unaccepted {
-            slot.unaccepted = false;
-            self.counts.unaccepted -= 1;
-        }
+        self.leave_backlog(at);
         if tell_peer && known {
             self.plan(at, Todo::RST);
         }
@@ -40,6 +37,13 @@ impl Mux {
             self.tell(at, News::RESET);
         }
         self.release_if_over(at);
+    }
+
+    /// Takes a stream out of those that wait to be accepted. Whether it was one.
+    pub(super) fn leave_backlog(&mut self, at: usize) -> bool {
+        let waited = core::mem::take(&mut self.slots.all[at].unaccepted);
+        self.counts.unaccepted -= usize::from(waited);
+        waited
     }
 
     fn clear_queues(&mut self, at: usize) {
@@ -56,15 +60,12 @@ impl Mux {
             return;
         }
         self.clear_queues(at);
+        self.leave_backlog(at);
         // What is still arriving was paid from the credit when its header came.
         self.parser.drop_target(at);
         let slot = &mut self.slots.all[at];
         let (id, credit, acked) = (slot.id, slot.credit, slot.acked);
         self.counts.grown -= (slot.window - INITIAL_WINDOW) as usize;
-        if slot.unaccepted {
-            slot.unaccepted = false;
-            self.counts.unaccepted -= 1;
-        }
         slot.id = 0;
         slot.generation = slot.generation.wrapping_add(1);
         let (outbound, syn_sent) = (slot.outbound, slot.syn_sent);

@@ -261,13 +261,8 @@ impl Mux {
     pub fn accept(&mut self, id: StreamId, now: Instant) -> Result<(), ClosedStream> {
         self.tick(now);
         let at = self.find(id).filter(|_| !self.is_ended()).ok_or(ClosedStream)?;
-        let slot = &mut self.slots.all[at];
-        if slot.unaccepted {
-            slot.unaccepted = false;
-            self.counts.unaccepted -= 1;
-            if slot.reset.is_none() {
-                self.plan(at, Todo::ACK);
-            }
+        if self.leave_backlog(at) && self.slots.all[at].reset.is_none() {
+            self.plan(at, Todo::ACK);
         }
         Ok(())
     }
@@ -373,6 +368,11 @@ impl Mux {
         let at = id.slot as usize;
         let slot = self.slots.all.get(at)?;
         (id.epoch == self.epoch && slot.generation == id.generation && !slot.is_free()).then_some(at)
+    }
+
+    /// Whether an id is the peer's to open: odd from an agent, even from a relay.
+    fn is_theirs(&self, id: u32) -> bool {
+        id.is_multiple_of(2) == (self.side == Side::Agent)
     }
 
     fn is_ended(&self) -> bool {

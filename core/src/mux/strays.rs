@@ -3,7 +3,6 @@
 use super::error::{FloodKind, MuxError};
 use super::frame::{Flags, Header, INITIAL_WINDOW, Kind};
 use super::{Mux, MuxEvent};
-use crate::machine::Side;
 
 impl Mux {
     pub(super) fn on_go_away(&mut self, code: u32) -> Result<(), MuxError> {
@@ -63,11 +62,11 @@ impl Mux {
     }
 
     pub(super) fn on_unknown(&mut self, header: Header) -> Result<(), MuxError> {
-        let ours = match self.side {
-            Side::Agent => !header.id.is_multiple_of(2),
-            Side::Relay => header.id.is_multiple_of(2),
+        let used = if self.is_theirs(header.id) {
+            header.id <= self.peer_id
+        } else {
+            self.own_ids.has_taken(header.id)
         };
-        let used = if ours { self.own_ids.has_taken(header.id) } else { header.id <= self.peer_id };
         self.on_stray(header, used)
     }
 
