@@ -48,6 +48,11 @@ pub enum ServiceNameError {
 }
 
 impl Service {
+    /// A service of this name whose streams are bytes.
+    pub fn tcp(name: impl Into<String>) -> Self {
+        Self { name: name.into(), proto: Proto::Tcp, local_port: None }
+    }
+
     /// An HTTP service of this name.
     pub fn http(name: impl Into<String>) -> Self {
         Self { name: name.into(), proto: Proto::Http, local_port: None }
@@ -144,6 +149,9 @@ pub enum Signal {
         /// Where.
         #[serde(default)]
         url: Option<String>,
+        /// The public port that is this service's alone, if it has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<u16>,
     },
     /// Relay: it is not.
     BindFailed {

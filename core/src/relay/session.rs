@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::dialect::{Opening, Service, Signal};
+use crate::dialect::{Opening, Proto, Service, Signal};
 use crate::handshake::{Credential, RelayLogin};
 use crate::link::{Link, LinkConfig, LinkEvent, OpenStreamError, StreamEvent, Streams};
 use crate::machine::Machine;
@@ -90,6 +90,11 @@ impl Session {
 
     /// Answers [`SessionEvent::Bind`]: the service is reachable at `url`.
     pub fn confirm(&mut self, service: Service, url: String, now: Instant) {
+        self.confirm_at(service, url, None, now);
+    }
+
+    /// The same, for a service that has a public port of its own.
+    pub fn confirm_at(&mut self, service: Service, url: String, port: Option<u16>, now: Instant) {
         let name = service.name.clone();
         match self.services.iter().position(|known| known.name == name) {
             Some(at) => self.services[at] = service,
@@ -97,7 +102,7 @@ impl Session {
             None if self.services.len() >= MAX_SERVICES => return self.decline(&name, &too_many(), now),
             None => self.services.push(service),
         }
-        self.link.send(Signal::BindOk { service: name, url: Some(url) }, now);
+        self.link.send(Signal::BindOk { service: name, url: Some(url), port }, now);
         self.drain_link();
     }
 
@@ -112,11 +117,11 @@ impl Session {
         self.link.open(opening, now)
     }
 
-    /// The bound service of this name; `None` asks for the first one bound.
+    /// The bound service of this name; `None` asks for the one at the bare address, the first that speaks HTTP.
     pub fn service(&self, name: Option<&str>) -> Option<&Service> {
         match name {
             Some(name) => self.services.iter().find(|service| service.name == name),
-            None => self.services.first(),
+            None => self.services.iter().find(|service| service.proto == Proto::Http),
         }
     }
 
