@@ -50,7 +50,7 @@ pub enum ServiceNameError {
 impl Service {
     /// A service of this name whose streams are bytes.
     pub fn tcp(name: impl Into<String>) -> Self {
-        Self { name: name.into(), proto: Proto::Tcp, local_port: None }
+        Self { proto: Proto::Tcp, ..Self::http(name) }
     }
 
     /// An HTTP service of this name.

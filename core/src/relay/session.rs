@@ -117,11 +117,12 @@ impl Session {
         self.link.open(opening, now)
     }
 
-    /// The bound service of this name; `None` asks for the one at the bare address, the first that speaks HTTP.
+    /// The bound service of this name; `None` asks for the one at the bare address, the first that
+    /// browsers can visit.
     pub fn service(&self, name: Option<&str>) -> Option<&Service> {
         match name {
             Some(name) => self.services.iter().find(|service| service.name == name),
-            None => self.services.iter().find(|service| service.proto == Proto::Http),
+            None => self.services.iter().find(|service| service.proto != Proto::Tcp),
         }
     }
 
