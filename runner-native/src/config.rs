@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -129,6 +130,8 @@ pub(crate) struct RelayOptions {
     pub public_scheme: PublicScheme,
     /// The port in the URLs that people are told; `None` is the one really listened on.
     pub public_port: Option<u16>,
+    /// The ports that services which carry bytes are given; `None`: such services are refused.
+    pub tcp_ports: Option<RangeInclusive<u16>>,
     /// Certificate and key, to speak TLS without a proxy in front.
     pub tls: Option<TlsFiles>,
     /// The services agents may bind; empty is every service.
@@ -330,6 +333,7 @@ mod tests {
             domain: domain.to_owned(),
             public_scheme: PublicScheme::Http,
             public_port: None,
+            tcp_ports: None,
             tls: None,
             services: Vec::new(),
             require_challenge: false,

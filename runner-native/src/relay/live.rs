@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use hvym_tunnel_core::dialect::Opening;
+use hvym_tunnel_core::dialect::{Opening, Proto};
 use hvym_tunnel_core::http1::Page;
 use hvym_tunnel_core::link::OpenStreamError;
 use hvym_tunnel_core::relay::{Name, Session};
@@ -72,6 +72,9 @@ impl Live {
                     name.service.as_ref().map_or_else(pages::nothing_offered, |n| Page::unknown_service(n));
                 return Err(Some(page));
             };
+            if (service.proto == Proto::Tcp) != (opening.proto == Proto::Tcp) {
+                return Err(Some(pages::other_language(&service.name)));
+            }
             opening.service.clone_from(&service.name);
             opening.proto = service.proto;
             session.open(opening, now).map_err(|error| match error {

@@ -15,6 +15,7 @@ mod ingress;
 mod live;
 mod pages;
 mod phases;
+mod ports;
 mod reply;
 mod roster;
 mod settings;

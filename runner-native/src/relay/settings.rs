@@ -1,6 +1,7 @@
 //! What a relay is told to do, and how much of everything it takes.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use hvym_tunnel_core::handshake::RelayLogin;
@@ -36,6 +37,13 @@ pub(super) const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 pub(super) const BACKLOG: i32 = 1024;
 /// How long accepting rests when the process is out of file descriptors; some are free again by then.
 pub(super) const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// The ports that a relay for this machine alone may give to services: those that nobody registered (RFC 6335
+/// section 6). What other programs listen at is passed over.
+const LOOPBACK_PORTS: RangeInclusive<u16> = 49152..=65535;
+/// Connections of visitors to one port at once, so that one service does not use up its agent's streams, of which a
+/// link has 1024, nor the relay's connections.
+pub(super) const PORT_CONNECTIONS: usize = 512;
 
 /// How much a relay takes.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -79,6 +87,7 @@ impl RelaySettings {
             domain: "localhost".to_owned(),
             public_scheme: PublicScheme::Http,
             public_port: None,
+            tcp_ports: Some(LOOPBACK_PORTS),
             tls: None,
             services: Vec::new(),
             require_challenge: false,
