@@ -19,6 +19,7 @@ use hyper::upgrade::OnUpgrade;
 
 use super::live::Live;
 use super::phases::Pass;
+use super::reach::Caller;
 use super::reply::{self, Answer};
 use super::roster::{Admission, SessionKey};
 use super::settings::CLOSE_TIMEOUT;
@@ -113,12 +114,12 @@ async fn welcome(
         return;
     };
     let mut seat = Seat { board, live, key, peer, address: None, _pass: pass };
+    let mut caller = Caller::new();
     let reason = loop {
         match driver.next().await {
             Happened::Event(SessionEvent::Closed(reason)) => break reason,
             Happened::Event(event) => seat.on_event(event),
-            // An agent has no business opening streams; the session refuses them.
-            Happened::Opened { stream, .. } => drop(stream),
+            Happened::Opened { stream, opening } => caller.reach(&seat.board, stream, opening),
         }
     };
     seat.on_closed(reason);
@@ -181,11 +182,15 @@ impl Seat {
 
     fn on_bind(&mut self, service: Service) {
         let Some(address) = self.address else { return };
-        if service.proto == Proto::Tcp {
+        if service.proto == Proto::Tcp && service.public {
             return self.on_bind_tcp(address, service);
         }
         // It may have carried bytes until now.
         ports::release(&self.board, &address, &service.name, self.key);
+        if !service.public {
+            tracing::info!(%address, service = service.name, "bound, for identities");
+            return self.live.session.with(|session, now| session.confirm(service, String::new(), now));
+        }
         let name = service.name.clone();
         let url = self.live.session.with(|session, now| {
             // The first service is at the bare address, which a wildcard certificate covers.

@@ -16,6 +16,7 @@ mod live;
 mod pages;
 mod phases;
 mod ports;
+mod reach;
 mod reply;
 mod roster;
 mod settings;

@@ -45,6 +45,18 @@ const LOOPBACK_PORTS: RangeInclusive<u16> = 49152..=65535;
 /// link has 1024, nor the relay's connections.
 pub(super) const PORT_CONNECTIONS: usize = 512;
 
+/// Streams to other identities' services that one caller may hold. A pool of a busy application has a hundred; each
+/// holds a window on two links.
+pub(super) const REACHED_STREAMS: usize = 128;
+/// Time between two openings of one caller, once it has used up its burst of [`REACHED_STREAMS`]: 32 a second. An
+/// application opens what it needs and keeps it; more is somebody who guesses names.
+pub(super) const REACH_INTERVAL: Duration = Duration::from_micros(31_250);
+/// How long the owner of a service may take to say yes or no: as long as an opening may take, and its own connection.
+pub(super) const VERDICT_TIMEOUT: Duration = Duration::from_secs(10);
+/// No refusal reaches a caller sooner after its opening. A way to the owner and back is shorter nearly always, so the
+/// time does not tell whether there is an owner.
+pub(super) const REFUSAL_AFTER: Duration = Duration::from_millis(500);
+
 /// How much a relay takes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Limits {
