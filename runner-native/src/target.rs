@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use place::{PlaceError, authority, host_and_port, port, split_path};
 pub(crate) use relay_url::RelayUrl;
-pub(crate) use service::{ServiceName, ServiceNameError};
+pub(crate) use service::{ServiceAddress, ServiceName, ServiceNameError};
 
 /// Where a stream of a service ends.
 #[derive(Clone, PartialEq, Eq, Debug)]

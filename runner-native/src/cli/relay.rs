@@ -8,8 +8,8 @@ use clap::{Args, ValueEnum};
 
 use super::Output;
 use super::exit::{EXIT_CODES, Failure};
-use super::expose::KeepaliveArgs;
 use super::identity::{Role, SourceArgs};
+use super::link::KeepaliveArgs;
 use crate::config::{self, Policy, PublicScheme, RelayOptions, TlsFiles};
 use crate::key::Source;
 use crate::target::ServiceName;
@@ -144,7 +144,7 @@ impl RelayArgs {
 }
 
 /// `IP:port`, `[IPv6]:port`, or a port of this machine alone.
-fn listen(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
     if let Ok(port) = text.parse() {
         return Ok(SocketAddr::new(config::default_listen().ip(), port));
     }

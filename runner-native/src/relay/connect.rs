@@ -119,7 +119,7 @@ async fn welcome(
         match driver.next().await {
             Happened::Event(SessionEvent::Closed(reason)) => break reason,
             Happened::Event(event) => seat.on_event(event),
-            Happened::Opened { stream, opening } => caller.reach(&seat.board, stream, opening),
+            Happened::Opened { stream, opening } => caller.reach(&seat.board, stream, *opening),
         }
     };
     seat.on_closed(reason);
