@@ -1,17 +1,21 @@
-//! What the two long-running commands are told to do, checked: the options of `expose` and of `relay`.
+//! What the long-running commands are told to do, checked: the options of `expose`, `forward` and `relay`.
 //!
 //! Knows no flag, no variable and no secret; it says where settings live and which settings contradict each other.
 
+mod link;
+
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::time::Duration;
 
+use hvym_tunnel_core::access::Access;
 use hvym_tunnel_core::stellar::Address;
 use thiserror::Error;
 
 use crate::cli::exit::{Exit, Failure};
-use crate::target::{Binding, RelayUrl, ServiceName};
+use crate::target::{Binding, RelayUrl, ServiceAddress, ServiceName};
+pub(crate) use link::{Auth, Keepalive, LinkOptions, Retry};
 
 /// The port a relay listens on and an agent dials unless told otherwise: HVYM on a telephone's keys. No tunnel
 /// in the field uses it.
@@ -20,76 +24,16 @@ pub(crate) const DEFAULT_PORT: u16 = 4896;
 /// What `expose` does.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct ExposeOptions {
-    /// Whom to dial; `None` is a relay of its own, for this machine alone.
-    pub relay: Option<RelayUrl>,
-    /// The relay's identity. When known, an agent signs for no other; when not, the first relay that answers is
-    /// believed.
-    pub relay_address: Option<Address>,
-    /// A certificate authority (PEM) to trust beside the public ones, for a relay with a certificate of its own.
-    pub relay_ca: Option<PathBuf>,
-    /// Whether plain `ws://` may leave this machine.
-    pub plain_relay: bool,
-    /// How to prove the identity.
-    pub auth: Auth,
+    /// The link to the relay.
+    pub link: LinkOptions,
     /// What is exposed, never empty. The first is the one reached at the bare address.
     pub bindings: Vec<Binding>,
     /// What services see as `Host`; `None` is what visitors sent. For services that refuse the public name.
     pub(crate) host_header: Option<String>,
     /// Whether to stop (exit 7) when nothing listens at a target at the start.
     pub require_upstream: bool,
-    /// When to dial again.
-    pub retry: Retry,
-    /// When a silent link is dead.
-    pub keepalive: Keepalive,
-}
-
-/// How an agent proves who it is.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) enum Auth {
-    /// It signs what the relay asks: a recording of it is worthless.
-    #[default]
-    Challenge,
-    /// It sends a token with the upgrade: one round trip less, but a token can be replayed until it expires.
-    Bearer,
-}
-
-/// When an agent dials again, and when it gives up.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Retry {
-    /// Whether a relay that cannot be reached is dialled again; if not, the agent stops (exit 6).
-    pub again: bool,
-    /// Give up (exit 6) when the relay has been out of reach for this long, at the start or later.
-    pub give_up_after: Option<Duration>,
-    /// The longest first delay. Too short, and a relay that restarts meets all its agents at once.
-    pub initial: Duration,
-    /// The longest delay. Too long, and agents stay away after the relay is back.
-    pub max: Duration,
-}
-
-impl Default for Retry {
-    fn default() -> Self {
-        Retry {
-            again: true,
-            give_up_after: None,
-            initial: Duration::from_secs(1),
-            max: Duration::from_secs(60),
-        }
-    }
-}
-
-/// When a silent link is dead.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Keepalive {
-    /// Ask after this long without a sign of life. Too long, and proxies on the way drop the link first.
-    pub interval: Duration,
-    /// Give up after this much longer. Too short, and a slow network looks dead.
-    pub timeout: Duration,
-}
-
-impl Default for Keepalive {
-    fn default() -> Self {
-        Keepalive { interval: Duration::from_secs(10), timeout: Duration::from_secs(5) }
-    }
+    /// Who may reach what is exposed; one list for all of it.
+    pub access: Access,
 }
 
 impl ExposeOptions {
@@ -98,16 +42,9 @@ impl ExposeOptions {
     /// # Errors
     /// The first contradiction.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        if let Some(relay) = &self.relay
-            && !(relay.tls || self.plain_relay || relay.is_loopback())
-        {
-            return Err(ConfigError::PlainRelay(relay.clone()));
-        }
-        if self.auth == Auth::Bearer && self.relay.is_some() && self.relay_address.is_none() {
-            return Err(ConfigError::BearerForNobody);
-        }
-        if self.retry.initial > self.retry.max {
-            return Err(ConfigError::Backoff);
+        self.link.check()?;
+        if matches!(&self.access, Access::Private(allowed) if allowed.is_empty()) {
+            return Err(ConfigError::PrivateForNobody);
         }
         for (index, binding) in self.bindings.iter().enumerate() {
             if self.bindings[..index].iter().any(|earlier| earlier.service == binding.service) {
@@ -115,6 +52,30 @@ impl ExposeOptions {
             }
         }
         Ok(())
+    }
+}
+
+/// What `forward` does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct ForwardOptions {
+    /// The link to the relay, which is named.
+    pub link: LinkOptions,
+    /// Whose service it is, and which.
+    pub to: ServiceAddress,
+    /// Where local connections are taken. Port 0 takes a free one.
+    pub listen: SocketAddr,
+}
+
+impl ForwardOptions {
+    /// Whether the options make sense together.
+    ///
+    /// # Errors
+    /// The first contradiction.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        if self.link.relay.is_none() {
+            return Err(ConfigError::NoRelay);
+        }
+        self.link.check()
     }
 }
 
@@ -129,6 +90,8 @@ pub(crate) struct RelayOptions {
     pub public_scheme: PublicScheme,
     /// The port in the URLs that people are told; `None` is the one really listened on.
     pub public_port: Option<u16>,
+    /// The ports that services which carry bytes are given; `None`: such services are refused.
+    pub tcp_ports: Option<RangeInclusive<u16>>,
     /// Certificate and key, to speak TLS without a proxy in front.
     pub tls: Option<TlsFiles>,
     /// The services agents may bind; empty is every service.
@@ -247,6 +210,18 @@ pub(crate) enum ConfigError {
     /// The first delay would be over the limit.
     #[error("--backoff-initial is longer than --backoff-max")]
     Backoff,
+    /// `forward` finds its service at a relay.
+    #[error("forward reaches a service by way of its relay, and none is named")]
+    NoRelay,
+    /// The newer link of an identity ends the older one, which is the one that serves.
+    #[error("this service is your own, and a second link as {0} would end the one that exposes it")]
+    OwnService(Address),
+    /// Somebody took a public service for a private one.
+    #[error("--allow says who may reach a private service, and this one is public")]
+    AllowedButPublic,
+    /// A service that nobody reaches.
+    #[error("nobody may reach a private service unless --allow names them")]
+    PrivateForNobody,
     /// Two targets under one name.
     #[error("the service {0} is bound twice")]
     Twice(ServiceName),
@@ -269,6 +244,12 @@ impl From<ConfigError> for Failure {
             ConfigError::PlainRelay(_) => "use wss://, or --plain-relay on a network you trust",
             ConfigError::BearerForNobody => "add --relay-address G..., or use --auth challenge",
             ConfigError::Backoff => "raise --backoff-max or lower --backoff-initial",
+            ConfigError::NoRelay => "add --relay with the relay of the service's owner",
+            ConfigError::OwnService(_) => {
+                "be somebody else with --identity FILE, or reach the service itself"
+            }
+            ConfigError::AllowedButPublic => "add --private, or leave out --allow",
+            ConfigError::PrivateForNobody => "add --allow G... with the address of somebody who runs forward",
             ConfigError::Twice(_) => "give each service its own name: --service NAME, --bind NAME=TARGET",
             ConfigError::Domain(_) => "for example --domain tunnel.example",
             ConfigError::TlsButHttp => "leave out --public-scheme",
@@ -311,16 +292,11 @@ mod tests {
 
     fn expose(relay: &str, bindings: &[&str]) -> ExposeOptions {
         ExposeOptions {
-            relay: Some(relay.parse().expect("a relay")),
-            relay_address: None,
-            relay_ca: None,
-            plain_relay: false,
-            auth: Auth::Challenge,
+            link: LinkOptions::to(relay.parse().expect("a relay")),
+            access: Access::Public,
             bindings: bindings.iter().map(|text| text.parse().expect("a binding")).collect(),
             host_header: None,
             require_upstream: false,
-            retry: Retry::default(),
-            keepalive: Keepalive::default(),
         }
     }
 
@@ -330,6 +306,7 @@ mod tests {
             domain: domain.to_owned(),
             public_scheme: PublicScheme::Http,
             public_port: None,
+            tcp_ports: None,
             tls: None,
             services: Vec::new(),
             require_challenge: false,
@@ -339,22 +316,13 @@ mod tests {
     }
 
     #[test]
-    fn plain_text_leaves_this_machine_only_when_asked() {
-        assert_eq!(expose("ws://localhost", &["web=1"]).check(), Ok(()));
-        assert_eq!(expose("wss://relay.example", &["web=1"]).check(), Ok(()));
-        let away = expose("ws://relay.example", &["web=1"]);
-        assert!(matches!(away.check(), Err(ConfigError::PlainRelay(relay)) if relay.host == "relay.example"));
-        assert_eq!(ExposeOptions { plain_relay: true, ..away }.check(), Ok(()));
-    }
-
-    #[test]
     fn contradictions_are_named() {
         let good = expose("relay.example", &["web=1", "api=2"]);
         assert_eq!(good.check(), Ok(()));
-        let bearer = ExposeOptions { auth: Auth::Bearer, ..good.clone() };
-        assert_eq!(bearer.check(), Err(ConfigError::BearerForNobody));
-        let retry = Retry { initial: Duration::from_secs(61), ..Retry::default() };
-        assert_eq!(ExposeOptions { retry, ..good }.check(), Err(ConfigError::Backoff));
+        let link = LinkOptions { auth: Auth::Bearer, ..good.link.clone() };
+        assert_eq!(ExposeOptions { link, ..good.clone() }.check(), Err(ConfigError::BearerForNobody));
+        let closed = ExposeOptions { access: Access::Private([].into()), ..good };
+        assert_eq!(closed.check(), Err(ConfigError::PrivateForNobody));
         let twice = expose("relay.example", &["web=1", "api=2", "web=3"]);
         assert!(matches!(twice.check(), Err(ConfigError::Twice(name)) if name.as_str() == "web"));
     }

@@ -8,11 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use hvym_tunnel_core::dialect::{Opening, Proto};
+use hvym_tunnel_core::access::Access;
+use hvym_tunnel_core::dialect::{Opening, Proto, Verdict};
 use hvym_tunnel_core::http1::{Exchange, Page, Tap};
+use hvym_tunnel_core::stellar::Address;
 
 use super::answer::{self, Answered};
 use super::drain::{Drain, Finishing};
+use super::knock::Knocks;
 use super::rehost::{Rehost, Rehosted};
 use super::upstream::{ConnectError, Upstream};
 use crate::cli::report::{Report, Reporter};
@@ -32,6 +35,10 @@ pub(crate) struct Services {
     by_name: BTreeMap<String, Upstream>,
     /// What services see as `Host`, if not what visitors sent.
     host_header: Option<String>,
+    /// Who may come.
+    access: Access,
+    /// Who came by name, and was told of.
+    knocks: Knocks,
     reporter: Reporter,
     clock: Clock,
     drain: Drain,
@@ -42,13 +49,15 @@ impl Services {
     pub(crate) fn new(
         bindings: &[Binding],
         host_header: Option<String>,
+        access: Access,
         reporter: Reporter,
         clock: Clock,
     ) -> Arc<Self> {
         let upstream =
             |binding: &Binding| (binding.service.as_str().to_owned(), Upstream::new(binding.target.clone()));
         let by_name = bindings.iter().map(upstream).collect();
-        Arc::new(Self { by_name, host_header, reporter, clock, drain: Drain::new() })
+        let (knocks, drain) = (Knocks::default(), Drain::new());
+        Arc::new(Self { by_name, host_header, access, knocks, reporter, clock, drain })
     }
 
     /// The streams that run.
@@ -92,14 +101,22 @@ impl Services {
         .detach();
     }
 
-    async fn run(&self, stream: TunnelStream, opening: Opening) -> io::Result<()> {
+    async fn run(&self, mut stream: TunnelStream, opening: Opening) -> io::Result<()> {
         // Held until the end, so that a drain waits for this stream.
         let ticket = self.drain.ticket();
-        let Some((name, upstream)) = self.by_name.get_key_value(&opening.service) else {
-            return self.decline(stream, &opening, &Page::unknown_service(&opening.service)).await;
+        let known = self.by_name.get_key_value(&opening.service);
+        let known = known.filter(|_| self.access.admits(opening.from));
+        if let Some(from) = opening.from {
+            self.tell_knock(from, &opening.service, known.is_some());
+        }
+        let Some((name, upstream)) = known else {
+            return self.turn_away(stream, &opening).await;
         };
         let connected = upstream.connect().await;
         self.note(name, upstream, connected.as_ref().err());
+        if let (Ok(_), Some(_)) = (&connected, opening.from) {
+            stream.write_bytes(Verdict::Welcome.encode()).await?;
+        }
         match (connected, opening.proto) {
             (Ok(local), Proto::Http) => {
                 let mut seen = Seen::new(self, name, upstream, opening.host);
@@ -108,7 +125,7 @@ impl Services {
                 let local = Finishing::new(Rehosted::new(local, rehost), ticket, idle);
                 splice(stream, local, move |way, bytes| seen.pass(way, bytes)).await
             }
-            (Ok(local), Proto::Tcp) => splice(stream, local, |_, _| ()).await,
+            (Ok(local), Proto::Tcp | Proto::H2) => splice(stream, local, |_, _| ()).await,
             (Err(error), _) => self.decline(stream, &opening, &page(&error, upstream)).await,
         }
     }
@@ -125,9 +142,36 @@ impl Services {
         }
     }
 
-    /// Says no in the stream's own language: a page for HTTP, a reset for bytes.
-    async fn decline(&self, stream: TunnelStream, opening: &Opening, page: &Page) -> io::Result<()> {
-        if opening.proto == Proto::Tcp {
+    /// A person is told who comes by name: once in a while, for there may be hundreds of streams.
+    fn tell_knock(&self, from: Address, service: &str, admitted: bool) {
+        if !self.knocks.is_news(from, service, admitted, self.clock.now()) {
+            return;
+        }
+        let service = service.to_owned();
+        self.reporter.tell(&match admitted {
+            true => Report::Reached { service, from },
+            false => Report::Refused { service, from },
+        });
+    }
+
+    /// Nothing is here for whoever opened this stream. A visitor sees the same page, and an identity the same verdict,
+    /// whether there is such a service or not.
+    async fn turn_away(&self, mut stream: TunnelStream, opening: &Opening) -> io::Result<()> {
+        if opening.from.is_some() {
+            stream.write_bytes(Verdict::not_reachable().encode()).await?;
+            return stream.finish();
+        }
+        self.decline(stream, opening, &Page::unknown_service(&opening.service)).await
+    }
+
+    /// Says no in the stream's own language: a verdict for identities, a page for HTTP/1.1, a reset for bytes.
+    async fn decline(&self, mut stream: TunnelStream, opening: &Opening, page: &Page) -> io::Result<()> {
+        if opening.from.is_some() {
+            let verdict = Verdict::refused(Verdict::UNAVAILABLE, "the service does not answer its owner");
+            stream.write_bytes(verdict.encode()).await?;
+            return stream.finish();
+        }
+        if opening.proto != Proto::Http {
             stream.reset(RESET_UNREACHABLE);
             return Ok(());
         }
@@ -151,9 +195,9 @@ impl Services {
 }
 
 fn page(error: &ConnectError, upstream: &Upstream) -> Page {
-    let place = upstream.target().authority();
+    let place = upstream.target().place();
     match error {
-        ConnectError::Refused(_) => Page::nothing_listening(&place),
+        ConnectError::Refused(_) | ConnectError::NoSocket(_) => Page::nothing_listening(&place),
         ConnectError::TimedOut(_) => Page::upstream_timeout(),
         other => Page {
             status: other.status(),
@@ -189,7 +233,7 @@ impl Seen {
             clock: services.clock,
             reporter: services.reporter.clone(),
             service: services.name_if_needed(name),
-            place: upstream.target().authority(),
+            place: upstream.target().place(),
             host,
             is_rehosted: services.host_header.is_some(),
             idle: Arc::default(),

@@ -1,17 +1,16 @@
 //! `expose`: what a person types to give local services an address.
 
-use std::path::PathBuf;
-use std::time::Duration;
-
-use clap::{Args, ValueEnum};
+use clap::Args;
+use hvym_tunnel_core::access::Access;
 use hvym_tunnel_core::stellar::Address;
 
+use super::Output;
 use super::exit::{EXIT_CODES, Failure};
 use super::identity::{Role, SourceArgs};
-use super::{Output, seconds};
-use crate::config::{Auth, ExposeOptions, Keepalive, Retry};
+use super::link::LinkArgs;
+use crate::config::{ConfigError, ExposeOptions};
 use crate::key::Source;
-use crate::target::{Binding, RelayUrl, ServiceName, Target};
+use crate::target::{Binding, ServiceName, Target};
 
 const AFTER: &str = "\
 Examples:
@@ -19,6 +18,7 @@ Examples:
     hvym-tunnel expose 3000 --relay tunnel.example --relay-address GRELAY...
     hvym-tunnel expose https+insecure://localhost:8443 --service api
     hvym-tunnel expose 3000 --bind api=3001 --bind docs=docs.internal:80
+    hvym-tunnel expose tcp://localhost:5432 --service db --private --allow GFRIEND...
     hvym-tunnel expose 3000 --url-file url.txt --json | tee events.jsonl
 
 The URL stands alone on the first line of standard output. Ctrl-C once finishes
@@ -29,9 +29,11 @@ can be set by a variable HVYM_TUNNEL_SO_NAMED.";
 #[derive(Args, Debug)]
 #[command(after_help = format!("{AFTER}\n\n{EXIT_CODES}"))]
 pub(crate) struct ExposeArgs {
-    /// What to expose: 3000, host:3000, http://host, https://host or https+insecure://host
+    /// What to expose: 3000, host:3000, https://host, unix:/path, ./folder, h2c:// or tcp://host:port
     ///
-    /// https+insecure takes any certificate. A bare port is on localhost.
+    /// http:// is what a place without a scheme means, and a bare port is on localhost. https+insecure:// takes any
+    /// certificate. unix: is HTTP over a Unix socket. Of a folder the files are served. h2c:// is HTTP/2 without TLS,
+    /// as gRPC needs it. tcp:// is anything else.
     target: Target,
     /// The name of the service
     ///
@@ -54,85 +56,33 @@ pub(crate) struct ExposeArgs {
     #[arg(long, env = "HVYM_TUNNEL_REQUIRE_UPSTREAM", hide_env = true)]
     require_upstream: bool,
     #[command(flatten)]
-    relay: DialArgs,
+    access: AccessArgs,
+    #[command(flatten)]
+    link: LinkArgs,
     #[command(flatten)]
     source: SourceArgs,
-    #[command(flatten)]
-    retry: RetryArgs,
-    #[command(flatten)]
-    keepalive: KeepaliveArgs,
     #[command(flatten)]
     pub(crate) output: Output,
 }
 
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Relay")]
-struct DialArgs {
-    /// The relay to connect to: a host name, wss://host:port or ws://localhost:4896
-    ///
-    /// Without it the agent starts a relay of its own, which only this machine can visit.
-    #[arg(long, value_name = "URL", env = "HVYM_TUNNEL_RELAY", hide_env = true)]
-    relay: Option<RelayUrl>,
-    /// The address of that relay; no other is believed
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        requires = "relay",
-        env = "HVYM_TUNNEL_RELAY_ADDRESS",
-        hide_env = true
-    )]
-    relay_address: Option<Address>,
-    /// Trust this certificate authority (PEM) beside the public ones
-    #[arg(long, value_name = "FILE", requires = "relay", env = "HVYM_TUNNEL_RELAY_CA", hide_env = true)]
-    relay_ca: Option<PathBuf>,
-    /// Allow ws:// to another machine, where everything can be read on the way
-    #[arg(long, env = "HVYM_TUNNEL_PLAIN_RELAY", hide_env = true)]
-    plain_relay: bool,
-    /// How to prove who you are; bearer needs --relay-address
-    #[arg(long, value_enum, default_value = "challenge", env = "HVYM_TUNNEL_AUTH", hide_env = true)]
-    auth: AuthArg,
+#[command(next_help_heading = "Who may reach it")]
+struct AccessArgs {
+    /// Keep visitors out: only identities named by --allow reach the services, by hvym-tunnel forward
+    #[arg(long, env = "HVYM_TUNNEL_PRIVATE", hide_env = true)]
+    private: bool,
+    /// Let in the identity with this address (G...); repeat for more
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', env = "HVYM_TUNNEL_ALLOW", hide_env = true)]
+    allow: Vec<Address>,
 }
 
-#[derive(Copy, Clone, Debug, ValueEnum)]
-enum AuthArg {
-    /// Sign what the relay asks
-    Challenge,
-    /// Send a token along, which saves a round trip
-    Bearer,
-}
-
-#[derive(Args, Debug)]
-#[command(next_help_heading = "When the relay is away")]
-struct RetryArgs {
-    /// Stop (exit 6) instead of connecting again
-    #[arg(long, env = "HVYM_TUNNEL_NO_RETRY", hide_env = true)]
-    no_retry: bool,
-    /// Stop (exit 6) when the relay has been out of reach for this long
-    #[arg(long, value_name = "SECS", value_parser = seconds, env = "HVYM_TUNNEL_TIMEOUT", hide_env = true)]
-    timeout: Option<Duration>,
-    /// Wait up to this long before the second attempt; it doubles from there
-    #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "1", env = "HVYM_TUNNEL_BACKOFF_INITIAL", hide_env = true)]
-    backoff_initial: Duration,
-    /// Never wait longer than this
-    #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "60", env = "HVYM_TUNNEL_BACKOFF_MAX", hide_env = true)]
-    backoff_max: Duration,
-}
-
-/// When a silent link is dead; for both sides.
-#[derive(Args, Debug)]
-#[command(next_help_heading = "Links")]
-pub(crate) struct KeepaliveArgs {
-    /// Ask for a sign of life after this long without one
-    #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "10", env = "HVYM_TUNNEL_PING_INTERVAL", hide_env = true)]
-    ping_interval: Duration,
-    /// Give the link up after this much longer
-    #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "5", env = "HVYM_TUNNEL_PING_TIMEOUT", hide_env = true)]
-    ping_timeout: Duration,
-}
-
-impl KeepaliveArgs {
-    pub(crate) fn keepalive(&self) -> Keepalive {
-        Keepalive { interval: self.ping_interval, timeout: self.ping_timeout }
+impl AccessArgs {
+    fn access(self) -> Result<Access, ConfigError> {
+        match (self.private, self.allow) {
+            (true, allow) => Ok(Access::Private(allow.into_iter().collect())),
+            (false, allow) if allow.is_empty() => Ok(Access::Public),
+            (false, _) => Err(ConfigError::AllowedButPublic),
+        }
     }
 }
 
@@ -145,24 +95,11 @@ impl ExposeArgs {
         let source = self.source.source(Role::Agent);
         let first = Binding { service: self.service, target: self.target };
         let options = ExposeOptions {
-            relay: self.relay.relay,
-            relay_address: self.relay.relay_address,
-            relay_ca: self.relay.relay_ca,
-            plain_relay: self.relay.plain_relay,
-            auth: match self.relay.auth {
-                AuthArg::Challenge => Auth::Challenge,
-                AuthArg::Bearer => Auth::Bearer,
-            },
+            link: self.link.options(),
+            access: self.access.access()?,
             bindings: std::iter::once(first).chain(self.bind).collect(),
             host_header: self.host_header,
             require_upstream: self.require_upstream,
-            retry: Retry {
-                again: !self.retry.no_retry,
-                give_up_after: self.retry.timeout,
-                initial: self.retry.backoff_initial,
-                max: self.retry.backoff_max,
-            },
-            keepalive: self.keepalive.keepalive(),
         };
         options.check()?;
         Ok((source, options))

@@ -5,6 +5,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use hvym_tunnel_core::stellar::Address;
+
 use super::report::Report;
 
 /// Where a line belongs: scripts read `Out`, only people read `Err`.
@@ -105,11 +107,30 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
         Report::OwnRelay { .. } => vec![
             err().with(Dim, "without --relay, only this machine can visit (--relay HOST makes it public)"),
         ],
-        Report::Ready { url, target, service, relay, .. } => vec![
-            Line::out().with(Bold, url),
-            Line::out().with(Plain, format!("  -> {target}")),
-            err().with(Dim, format!("service {service} by {relay}, ready in {}", span(moment.running))),
+        Report::Ready { url, target, service, relay, private, .. } => {
+            let mut lines =
+                vec![Line::out().with(Bold, url), Line::out().with(Plain, format!("  -> {target}"))];
+            if *private {
+                let command = format!("hvym-tunnel forward {url} --relay {relay}");
+                lines.push(err().with(Plain, format!("private: those you allow reach it by {command}")));
+            }
+            let ready = format!("service {service} by {relay}, ready in {}", span(moment.running));
+            lines.push(err().with(Dim, ready));
+            lines
+        }
+        Report::Forwarding { service, listen, address, relay } => vec![
+            Line::out().with(Bold, listen),
+            Line::out().with(Plain, format!("  -> {service}")),
+            err().with(Dim, format!("as {address} by {relay}, ready in {}", span(moment.running))),
         ],
+        Report::Reached { service, from } => vec![knock(moment.now, from, "reached", Green, service)],
+        Report::Refused { service, from } => vec![knock(moment.now, from, "was refused", Yellow, service)],
+        Report::NotReached { service, code, message, hint } => {
+            let mut lines =
+                vec![err().with(Yellow, format!("{service} was not reached: {message} ({code})"))];
+            lines.extend(hint.as_ref().map(|hint| err().with(Plain, hint)));
+            lines
+        }
         Report::Bound { service, url, target } => vec![
             Line::out().with(Bold, url),
             Line::out().with(Plain, format!("  -> {target}")).with(Dim, format!("  service {service}")),
@@ -159,6 +180,15 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
             lines
         }
     }
+}
+
+/// Who came to a service by name: `12:01:07Z  G... reached db`.
+fn knock(now: Duration, from: &Address, what: &str, ink: Ink, service: &str) -> Line {
+    Line::out()
+        .with(Ink::Dim, clock(now))
+        .with(Ink::Plain, format!("  {from} "))
+        .with(ink, what)
+        .with(Ink::Plain, format!(" {}", shortened(service, MAX_PATH)))
 }
 
 /// The relay's first lines: its URL, and the command that somebody types on another machine.

@@ -15,6 +15,7 @@ fn ready(url: &str) -> Report {
         service: "web".to_owned(),
         address: address(),
         relay: RELAY.to_owned(),
+        private: false,
     }
 }
 

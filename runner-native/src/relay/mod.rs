@@ -15,6 +15,8 @@ mod ingress;
 mod live;
 mod pages;
 mod phases;
+mod ports;
+mod reach;
 mod reply;
 mod roster;
 mod settings;
