@@ -11,9 +11,11 @@ use std::path::PathBuf;
 
 use hvym_tunnel_core::access::Access;
 use hvym_tunnel_core::stellar::Address;
+use ipnet::IpNet;
 use thiserror::Error;
 
 use crate::cli::exit::{Exit, Failure};
+use crate::relay::Limits;
 use crate::target::{Binding, RelayUrl, ServiceAddress, ServiceName};
 pub(crate) use link::{Auth, Keepalive, LinkOptions, Retry};
 
@@ -102,6 +104,10 @@ pub(crate) struct RelayOptions {
     pub policy: Policy,
     /// When a silent link is dead.
     pub keepalive: Keepalive,
+    /// Proxies in front of the relay, which are believed for whom they saw.
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    /// How much it takes.
+    pub(crate) limits: Limits,
 }
 
 impl RelayOptions {
@@ -312,6 +318,8 @@ mod tests {
             require_challenge: false,
             policy: Policy::Takeover,
             keepalive: Keepalive::default(),
+            trusted_proxies: Vec::new(),
+            limits: Limits::default(),
         }
     }
 

@@ -16,6 +16,7 @@ mod forward;
 mod human;
 mod identity;
 mod link;
+mod limits;
 mod logs;
 mod relay;
 pub(crate) mod report;
