@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hvym_tunnel_core::dialect::Proto;
 use hvym_tunnel_core::stellar::Address;
 use thiserror::Error;
 
@@ -36,6 +37,9 @@ pub(crate) struct ExposeOptions {
     pub bindings: Vec<Binding>,
     /// What services see as `Host`; `None` is what visitors sent. For services that refuse the public name.
     pub(crate) host_header: Option<String>,
+    /// Whether TCP services are told first who the visitor is, by the PROXY protocol. A service that does not expect
+    /// it takes it for the visitor's first bytes.
+    pub proxy_protocol: bool,
     /// Whether to stop (exit 7) when nothing listens at a target at the start.
     pub require_upstream: bool,
     /// When to dial again.
@@ -106,6 +110,9 @@ impl ExposeOptions {
         }
         if self.auth == Auth::Bearer && self.relay.is_some() && self.relay_address.is_none() {
             return Err(ConfigError::BearerForNobody);
+        }
+        if self.proxy_protocol && !self.bindings.iter().any(|b| b.target.proto() == Proto::Tcp) {
+            return Err(ConfigError::NobodyToIntroduce);
         }
         if self.retry.initial > self.retry.max {
             return Err(ConfigError::Backoff);
@@ -247,6 +254,9 @@ pub(crate) enum ConfigError {
     /// A token names its reader before the relay says who it is.
     #[error("--auth bearer makes a token for one relay, so it needs to know which")]
     BearerForNobody,
+    /// HTTP services learn of their visitors by fields of the request.
+    #[error("--proxy-protocol is for TCP services, and none is exposed")]
+    NobodyToIntroduce,
     /// The first delay would be over the limit.
     #[error("--backoff-initial is longer than --backoff-max")]
     Backoff,
@@ -271,6 +281,9 @@ impl From<ConfigError> for Failure {
         let hint = match &error {
             ConfigError::PlainRelay(_) => "use wss://, or --plain-relay on a network you trust",
             ConfigError::BearerForNobody => "add --relay-address G..., or use --auth challenge",
+            ConfigError::NobodyToIntroduce => {
+                "expose tcp://host:port, or leave it out: HTTP services see X-Forwarded-For"
+            }
             ConfigError::Backoff => "raise --backoff-max or lower --backoff-initial",
             ConfigError::Twice(_) => "give each service its own name: --service NAME, --bind NAME=TARGET",
             ConfigError::Domain(_) => "for example --domain tunnel.example",
@@ -321,6 +334,7 @@ mod tests {
             auth: Auth::Challenge,
             bindings: bindings.iter().map(|text| text.parse().expect("a binding")).collect(),
             host_header: None,
+            proxy_protocol: false,
             require_upstream: false,
             retry: Retry::default(),
             keepalive: Keepalive::default(),

@@ -68,12 +68,7 @@ impl<K: PartialEq> Ports<K> {
     ///
     /// # Errors
     /// There is none to be had.
-    pub fn take(
-        &mut self,
-        address: Address,
-        service: &str,
-        session: K,
-    ) -> Result<u16, PortError> {
+    pub fn take(&mut self, address: Address, service: &str, session: K) -> Result<u16, PortError> {
         let owner = (address, String::from(service));
         let port = match self.kept(&owner) {
             Some(port) => port,
@@ -89,7 +84,13 @@ impl<K: PartialEq> Ports<K> {
     }
 
     /// A session withdrew a service. Its port waits for it; when the wait ends is returned, if the session held one.
-    pub fn release(&mut self, address: &Address, service: &str, session: &K, now: Instant) -> Option<Instant> {
+    pub fn release(
+        &mut self,
+        address: &Address,
+        service: &str,
+        session: &K,
+        now: Instant,
+    ) -> Option<Instant> {
         self.rest(session, |(who, what)| who == address && what == service, now)
     }
 
@@ -128,9 +129,10 @@ impl<K: PartialEq> Ports<K> {
         let crowded = crowded >= MAX_PORTS_OF_ONE;
         // What waits for another service of the same agent is the agent's to give up.
         let own = || {
-            let resting = self.leases.iter().filter(|(_, lease)| theirs(lease)).filter_map(|(port, lease)| {
-                if let State::Resting(until) = lease.state { Some((until, *port)) } else { None }
-            });
+            let resting =
+                self.leases.iter().filter(|(_, lease)| theirs(lease)).filter_map(|(port, lease)| {
+                    if let State::Resting(until) = lease.state { Some((until, *port)) } else { None }
+                });
             resting.min().map(|(_, port)| port)
         };
         let free = if crowded { None } else { self.free(owner) };

@@ -3,9 +3,11 @@
 //! The link, the login and the way back after a loss are the core's; here are sockets, signals and local services.
 
 mod answer;
+mod carry;
 mod drain;
 mod embedded;
 mod exposure;
+mod proxy_protocol;
 mod rehost;
 mod serve;
 mod standing;
@@ -28,12 +30,13 @@ use crate::cli::report::{Report, Reporter};
 use crate::cli::signals::StopSignals;
 use crate::config::{Auth, ExposeOptions};
 use crate::io::clock::{self, Clock};
+use crate::io::proxy::Proxy;
 use crate::io::socket::DialOptions;
 use crate::io::tls::Trust;
 use crate::key::Identity;
 use embedded::Place;
 use exposure::Exposure;
-use serve::Services;
+use serve::{Asked, Services};
 use standing::Standing;
 
 /// How long a token is good for. It is used within seconds, but clocks differ, and the systems this one replaces
@@ -51,7 +54,8 @@ pub(crate) async fn run(
     signals: StopSignals,
 ) -> Result<(), Failure> {
     let clock = Clock::new();
-    let services = Services::new(&options.bindings, options.host_header.clone(), reporter.clone(), clock);
+    let asked = Asked { host_header: options.host_header.clone(), introduce: options.proxy_protocol };
+    let services = Services::new(&options.bindings, asked, reporter.clone(), clock);
     if options.require_upstream {
         services.require().await.map_err(|error| {
             Failure::new(Exit::UpstreamUnreachable, error.to_string())
@@ -68,6 +72,7 @@ pub(crate) async fn run(
             (place, Some(own))
         }
     };
+    let dial_options = DialOptions { proxy: proxy(&place)?, ..dial_options };
     let config = agent_config(identity.address(), &place, &options);
     let agent = Agent::new(config, clock.wall(), clock::seed(), clock.now());
     let standing = Standing::new(
@@ -96,7 +101,20 @@ fn dial_options(options: &ExposeOptions) -> Result<DialOptions, Failure> {
                 .with_hint("--relay-ca names a PEM file with the certificate of an authority")
         })?,
     };
-    Ok(DialOptions { allow_plaintext: options.plain_relay, trust })
+    Ok(DialOptions { allow_plaintext: options.plain_relay, trust, proxy: None })
+}
+
+/// The proxy that the environment names for the relay at `place`.
+fn proxy(place: &Place) -> Result<Option<Proxy>, Failure> {
+    let proxy = Proxy::from_variables(&place.url, |name| std::env::var(name).ok());
+    let proxy = proxy.map_err(|error| {
+        let hint = "correct it, unset it, or name the relay in NO_PROXY";
+        Failure::new(Exit::Config, error.to_string()).with_hint(hint)
+    })?;
+    if let Some(proxy) = &proxy {
+        tracing::info!(?proxy, relay = %place.url, "dialling through a proxy");
+    }
+    Ok(proxy)
 }
 
 fn agent_config(identity: Address, place: &Place, options: &ExposeOptions) -> AgentConfig {

@@ -117,7 +117,8 @@ fn refusal(error: PortError) -> BindRefusal {
 /// A session withdrew a service: its port waits a while for it.
 pub(super) fn release(board: &Arc<Switchboard>, address: &Address, service: &str, session: SessionKey) {
     let now = board.clock.now();
-    let until = board.ports.shelf().and_then(|mut shelf| shelf.ports.release(address, service, &session, now));
+    let until =
+        board.ports.shelf().and_then(|mut shelf| shelf.ports.release(address, service, &session, now));
     expire_at(board, until);
 }
 
@@ -173,7 +174,8 @@ struct Admitted {
 /// the listener.
 fn admit(board: &Arc<Switchboard>, port: u16, places: &Arc<()>) -> Option<Admitted> {
     let name = board.ports.owner(port)?;
-    let place = Some(Arc::clone(places)).filter(|places| Arc::strong_count(places) <= PORT_CONNECTIONS + 1)?;
+    let place =
+        Some(Arc::clone(places)).filter(|places| Arc::strong_count(places) <= PORT_CONNECTIONS + 1)?;
     Some(Admitted { name, _place: place, _pass: board.requests.enter()?, _counted: board.count()? })
 }
 
