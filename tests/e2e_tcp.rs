@@ -444,6 +444,7 @@ fn a_relay_that_drains_finishes_what_is_open_and_takes_nothing_new() {
     }
     door.open();
     assert_eq!(visitor.rest().expect("a whole answer"), b" and done");
+    drop(visitor);
     assert_eq!(relay.program.code(), 0);
 }
 

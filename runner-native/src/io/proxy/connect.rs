@@ -13,6 +13,8 @@ use crate::target::authority;
 /// The longest answer. It has a few fields, and its end is the only thing of interest.
 const MAX_ANSWER_BYTES: usize = 16 * 1024;
 
+const BEGINNING: &[u8] = b"HTTP/1.";
+
 /// Asks for the way to `host` and `port`; from then on the connection is to there.
 pub(super) async fn open(
     wire: &mut (impl AsyncRead + AsyncWrite + Unpin),
@@ -51,6 +53,10 @@ async fn answer(wire: &mut (impl AsyncRead + Unpin)) -> Result<ResponseHead, Fau
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
         gathered.extend_from_slice(&chunk[..n]);
+        // Others that speak first (SSH, SMTP) never end a head, and would keep us waiting.
+        if !gathered.iter().zip(BEGINNING).all(|(one, other)| one == other) {
+            return Err(Fault::Foreign("its answer is no HTTP"));
+        }
         match ResponseHead::parse(&gathered) {
             // Whoever is behind it waits for us to speak first.
             Ok(Some((head, length))) if (200..300).contains(&head.status) && length < gathered.len() => {
