@@ -214,7 +214,8 @@ fn a_proxy_that_says_no_is_named_with_its_reason() {
         "relay.invalid:4896: the connection was refused (SOCKS reply 5)",
     );
     socks(&Proxy::socks(None, 99, nobody()), "", "it failed (SOCKS reply 99)");
-    socks(&Proxy::http("HTTP/1.1 400 Bad Request\r\n\r\n", nobody()), "", "is no such proxy");
+    let other = Proxy::start(|mut agent, _| agent.send("HTTP/1.1 400 Bad Request\r\n\r\n"));
+    socks(&other, "", "is no such proxy: its answer is no SOCKS 5");
 }
 
 #[test]
