@@ -85,8 +85,13 @@ impl Agent {
 
     /// The same, with the identity of `home`.
     pub fn start_in(home: Home, relay: &Relay, target: u16, arguments: &[&str]) -> Self {
-        let (url, target) = (relay.url(), target.to_string());
-        let mut program = home.start(&[&["expose", &target, "--json", "--relay", &url], arguments].concat());
+        Self::exposing(home, relay, &target.to_string(), arguments)
+    }
+
+    /// The same, for any kind of target.
+    pub fn exposing(home: Home, relay: &Relay, target: &str, arguments: &[&str]) -> Self {
+        let url = relay.url();
+        let mut program = home.start(&[&["expose", target, "--json", "--relay", &url], arguments].concat());
         let ready = program.event("ready");
         Agent { program, ready, home }
     }
@@ -99,10 +104,27 @@ impl Agent {
         self.ready["url"].as_str().expect("a URL")
     }
 
+    /// The public port of its first service.
+    ///
+    /// # Panics
+    /// When it has none.
+    pub fn port(&self) -> u16 {
+        port_of(self.url())
+    }
+
     /// The host name of that URL, with its port.
     pub fn host(&self) -> &str {
         host_of(self.url())
     }
+}
+
+/// The port of a service at `tcp://localhost:port`.
+///
+/// # Panics
+/// When it is no such URL.
+pub fn port_of(url: &str) -> u16 {
+    let port = url.strip_prefix("tcp://localhost:").and_then(|port| port.parse().ok());
+    port.unwrap_or_else(|| panic!("{url} is no public port"))
 }
 
 /// What a visitor of `url` writes into `Host`.

@@ -3,11 +3,13 @@
 //! The link, the login and the way back after a loss are the core's; here are sockets, signals and local services.
 
 mod answer;
+mod carry;
 mod drain;
 mod embedded;
 mod exposure;
 mod forward;
 mod knock;
+mod proxy_protocol;
 mod rehost;
 mod serve;
 mod standing;
@@ -17,7 +19,6 @@ mod upstream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hvym_tunnel_core::access::Access;
 use hvym_tunnel_core::agent::{Agent, AgentConfig};
 use hvym_tunnel_core::backoff::BackoffConfig;
 use hvym_tunnel_core::dialect::Service;
@@ -33,13 +34,14 @@ use crate::cli::signals::StopSignals;
 use crate::config::{Auth, ConfigError, ExposeOptions, ForwardOptions, LinkOptions};
 use crate::io::clock::{self, Clock};
 use crate::io::executor::spawn;
+use crate::io::proxy::Proxy;
 use crate::io::socket::DialOptions;
 use crate::io::tls::Trust;
 use crate::key::Identity;
 use embedded::Place;
 use exposure::Exposure;
 use forward::Forward;
-use serve::Services;
+use serve::{Asked, Services};
 use standing::{Purpose, Standing};
 
 /// How long a token is good for. It is used within seconds, but clocks differ, and the systems this one replaces
@@ -57,9 +59,12 @@ pub(crate) async fn run(
     signals: StopSignals,
 ) -> Result<(), Failure> {
     let clock = Clock::new();
-    let access = options.access.clone();
-    let services =
-        Services::new(&options.bindings, options.host_header.clone(), access, reporter.clone(), clock);
+    let asked = Asked {
+        host_header: options.host_header.clone(),
+        introduce: options.proxy_protocol,
+        access: options.access.clone(),
+    };
+    let services = Services::new(&options.bindings, asked, reporter.clone(), clock);
     if options.require_upstream {
         services.require().await.map_err(|error| {
             Failure::new(Exit::UpstreamUnreachable, error.to_string())
@@ -104,7 +109,7 @@ pub(crate) async fn forward(
     let url = link.relay.clone().ok_or(ConfigError::NoRelay)?;
     let place = Place { url, address: link.relay_address };
     let (listener, listen) = forward::listen(listen).await?;
-    let services = Services::new(&[], None, Access::Public, reporter.clone(), Clock::new());
+    let services = Services::new(&[], Asked::default(), reporter.clone(), Clock::new());
     let purpose = Purpose::Forward { to: to.clone(), listen };
     let exposure = exposure(identity, &link, &place, purpose, Arc::clone(&services), &reporter)?;
     let told = reporter.clone();
@@ -126,7 +131,7 @@ fn exposure(
     services: Arc<Services>,
     reporter: &Reporter,
 ) -> Result<Exposure, Failure> {
-    let dial_options = dial_options(link)?;
+    let dial_options = DialOptions { proxy: proxy(place)?, ..dial_options(link)? };
     let (clock, own, relay) = (Clock::new(), identity.address(), place.url.to_string());
     let config = agent_config(own, place, &purpose, link);
     let agent = Agent::new(config, clock.wall(), clock::seed(), clock.now());
@@ -142,7 +147,20 @@ fn dial_options(options: &LinkOptions) -> Result<DialOptions, Failure> {
                 .with_hint("--relay-ca names a PEM file with the certificate of an authority")
         })?,
     };
-    Ok(DialOptions { allow_plaintext: options.plain_relay, trust })
+    Ok(DialOptions { allow_plaintext: options.plain_relay, trust, proxy: None })
+}
+
+/// The proxy that the environment names for the relay at `place`.
+fn proxy(place: &Place) -> Result<Option<Proxy>, Failure> {
+    let proxy = Proxy::from_variables(&place.url, |name| std::env::var(name).ok());
+    let proxy = proxy.map_err(|error| {
+        let hint = "correct it, unset it, or name the relay in NO_PROXY";
+        Failure::new(Exit::Config, error.to_string()).with_hint(hint)
+    })?;
+    if let Some(proxy) = &proxy {
+        tracing::info!(?proxy, relay = %place.url, "dialling through a proxy");
+    }
+    Ok(proxy)
 }
 
 fn agent_config(identity: Address, place: &Place, purpose: &Purpose, options: &LinkOptions) -> AgentConfig {

@@ -12,8 +12,10 @@ use hvym_tunnel_core::access::Access;
 use hvym_tunnel_core::dialect::{Opening, Proto, Verdict};
 use hvym_tunnel_core::http1::{Exchange, Page, Tap};
 use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_core::time::Instant;
 
 use super::answer::{self, Answered};
+use super::carry::carry;
 use super::drain::{Drain, Finishing};
 use super::knock::Knocks;
 use super::rehost::{Rehost, Rehosted};
@@ -30,13 +32,21 @@ const RESET_UNREACHABLE: u32 = 3;
 /// What a request that its visitor abandoned is shown as. No visitor ever sees it; access logs agree on the number.
 const VISITOR_LEFT: u16 = 499;
 
+/// What the owner wishes for all services.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asked {
+    /// What services see as `Host`, if not what visitors sent.
+    pub(crate) host_header: Option<String>,
+    /// Whether services that carry bytes are told first who the visitor is.
+    pub(crate) introduce: bool,
+    /// Who may come.
+    pub(crate) access: Access,
+}
+
 /// What is exposed, and everything that serving a stream of it needs.
 pub(crate) struct Services {
     by_name: BTreeMap<String, Upstream>,
-    /// What services see as `Host`, if not what visitors sent.
-    host_header: Option<String>,
-    /// Who may come.
-    access: Access,
+    asked: Asked,
     /// Who came by name, and was told of.
     knocks: Knocks,
     reporter: Reporter,
@@ -46,18 +56,11 @@ pub(crate) struct Services {
 
 impl Services {
     /// Serves `bindings`; nothing is connected yet.
-    pub(crate) fn new(
-        bindings: &[Binding],
-        host_header: Option<String>,
-        access: Access,
-        reporter: Reporter,
-        clock: Clock,
-    ) -> Arc<Self> {
+    pub(crate) fn new(bindings: &[Binding], asked: Asked, reporter: Reporter, clock: Clock) -> Arc<Self> {
         let upstream =
             |binding: &Binding| (binding.service.as_str().to_owned(), Upstream::new(binding.target.clone()));
         let by_name = bindings.iter().map(upstream).collect();
-        let (knocks, drain) = (Knocks::default(), Drain::new());
-        Arc::new(Self { by_name, host_header, access, knocks, reporter, clock, drain })
+        Arc::new(Self { by_name, asked, knocks: Knocks::default(), reporter, clock, drain: Drain::new() })
     }
 
     /// The streams that run.
@@ -105,7 +108,7 @@ impl Services {
         // Held until the end, so that a drain waits for this stream.
         let ticket = self.drain.ticket();
         let known = self.by_name.get_key_value(&opening.service);
-        let known = known.filter(|_| self.access.admits(opening.from));
+        let known = known.filter(|_| self.asked.access.admits(opening.from));
         if let Some(from) = opening.from {
             self.tell_knock(from, &opening.service, known.is_some());
         }
@@ -121,13 +124,42 @@ impl Services {
             (Ok(local), Proto::Http) => {
                 let mut seen = Seen::new(self, name, upstream, opening.host);
                 let idle = Arc::clone(&seen.idle);
-                let rehost = self.host_header.as_deref().map(Rehost::new);
+                let rehost = self.asked.host_header.as_deref().map(Rehost::new);
                 let local = Finishing::new(Rehosted::new(local, rehost), ticket, idle);
                 splice(stream, local, move |way, bytes| seen.pass(way, bytes)).await
             }
-            (Ok(local), Proto::Tcp | Proto::H2) => splice(stream, local, |_, _| ()).await,
+            (Ok(local), Proto::Tcp) => {
+                let begun = self.clock.now();
+                let carried = carry(stream, local, &opening, self.asked.introduce).await;
+                let note = carried.outcome.is_err().then(|| "cut off".to_owned());
+                self.tell_connection(&opening, begun, (carried.received, carried.sent), note);
+                carried.outcome
+            }
+            (Err(error), Proto::Tcp) if opening.from.is_none() => {
+                stream.reset(RESET_UNREACHABLE);
+                self.tell_connection(&opening, self.clock.now(), (0, 0), Some(error.to_string()));
+                Ok(())
+            }
+            (Ok(local), Proto::H2) => splice(stream, local, |_, _| ()).await,
             (Err(error), _) => self.decline(stream, &opening, &page(&error, upstream)).await,
         }
+    }
+
+    fn tell_connection(
+        &self,
+        opening: &Opening,
+        begun: Instant,
+        (received, sent): (u64, u64),
+        note: Option<String>,
+    ) {
+        self.reporter.tell(&Report::Connection {
+            visitor: opening.visitor.clone().or_else(|| opening.from.map(|from| from.to_string())),
+            received,
+            sent,
+            lasted: self.clock.now() - begun,
+            service: self.name_if_needed(&opening.service),
+            note,
+        });
     }
 
     /// Takes note of how an upstream is, and tells a person if that is news.
@@ -235,7 +267,7 @@ impl Seen {
             service: services.name_if_needed(name),
             place: upstream.target().place(),
             host,
-            is_rehosted: services.host_header.is_some(),
+            is_rehosted: services.asked.host_header.is_some(),
             idle: Arc::default(),
             service_ended: false,
         }

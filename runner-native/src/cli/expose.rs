@@ -17,13 +17,16 @@ Examples:
     hvym-tunnel expose 3000
     hvym-tunnel expose 3000 --relay tunnel.example --relay-address GRELAY...
     hvym-tunnel expose https+insecure://localhost:8443 --service api
+    hvym-tunnel expose tcp://localhost:5432 --service db
     hvym-tunnel expose 3000 --bind api=3001 --bind docs=docs.internal:80
     hvym-tunnel expose tcp://localhost:5432 --service db --private --allow GFRIEND...
     hvym-tunnel expose 3000 --url-file url.txt --json | tee events.jsonl
 
 The URL stands alone on the first line of standard output. Ctrl-C once finishes
 what is under way (10 s at most), twice stops at once. Every option --so-named
-can be set by a variable HVYM_TUNNEL_SO_NAMED.";
+can be set by a variable HVYM_TUNNEL_SO_NAMED. The way to the relay goes through
+a proxy where HTTPS_PROXY (for ws:// HTTP_PROXY) or ALL_PROXY names one, as
+http://, socks5:// or socks5h://, and NO_PROXY does not except the relay.";
 
 /// Give a service on this machine a public address
 #[derive(Args, Debug)]
@@ -52,6 +55,9 @@ pub(crate) struct ExposeArgs {
     /// Send services this Host, for those that refuse the public name; often localhost:PORT
     #[arg(long, value_name = "HOST", value_parser = host, env = "HVYM_TUNNEL_HOST_HEADER", hide_env = true)]
     host_header: Option<String>,
+    /// Tell TCP services who the visitor is, before the first byte (PROXY protocol, version 2)
+    #[arg(long, env = "HVYM_TUNNEL_PROXY_PROTOCOL", hide_env = true)]
+    proxy_protocol: bool,
     /// Stop (exit 7) if nothing listens at a target at the start
     #[arg(long, env = "HVYM_TUNNEL_REQUIRE_UPSTREAM", hide_env = true)]
     require_upstream: bool,
@@ -99,6 +105,7 @@ impl ExposeArgs {
             access: self.access.access()?,
             bindings: std::iter::once(first).chain(self.bind).collect(),
             host_header: self.host_header,
+            proxy_protocol: self.proxy_protocol,
             require_upstream: self.require_upstream,
         };
         options.check()?;
