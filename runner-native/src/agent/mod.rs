@@ -6,12 +6,17 @@ mod answer;
 mod drain;
 mod embedded;
 mod exposure;
-mod rehost;
+mod folder;
+mod forward;
+mod gate;
+mod http;
 mod serve;
 mod standing;
 mod surroundings;
 mod upstream;
+mod watched;
 
+use std::path::Path;
 use std::time::Duration;
 
 use hvym_tunnel_core::agent::{Agent, AgentConfig};
@@ -51,7 +56,7 @@ pub(crate) async fn run(
     signals: StopSignals,
 ) -> Result<(), Failure> {
     let clock = Clock::new();
-    let services = Services::new(&options.bindings, options.host_header.clone(), reporter.clone(), clock);
+    let services = Services::new(&options, reporter.clone(), clock)?;
     if options.require_upstream {
         services.require().await.map_err(|error| {
             Failure::new(Exit::UpstreamUnreachable, error.to_string())
@@ -89,14 +94,17 @@ pub(crate) async fn run(
 }
 
 fn dial_options(options: &ExposeOptions) -> Result<DialOptions, Failure> {
-    let trust = match &options.relay_ca {
-        None => Trust::Verify,
-        Some(path) => Trust::with_authorities(path).map_err(|error| {
-            Failure::new(Exit::Config, format!("cannot use {}: {error}", path.display()))
-                .with_hint("--relay-ca names a PEM file with the certificate of an authority")
-        })?,
-    };
+    let trust = trust(options.relay_ca.as_deref(), "--relay-ca")?;
     Ok(DialOptions { allow_plaintext: options.plain_relay, trust })
+}
+
+/// The authorities that everybody trusts, and those in a file that `option` names.
+fn trust(file: Option<&Path>, option: &str) -> Result<Trust, Failure> {
+    let Some(path) = file else { return Ok(Trust::Verify) };
+    Trust::with_authorities(path).map_err(|error| {
+        Failure::new(Exit::Config, format!("cannot use {}: {error}", path.display()))
+            .with_hint(format!("{option} names a PEM file with the certificate of an authority"))
+    })
 }
 
 fn agent_config(identity: Address, place: &Place, options: &ExposeOptions) -> AgentConfig {
