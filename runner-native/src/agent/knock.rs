@@ -1,19 +1,38 @@
-//! Who came to a service by name, and whether a person should be told again.
+//! Who comes to a service by name: what they are answered first, and whether a person should be told again.
 //!
-//! Pure but for its lock: it is told times, and tells nobody itself.
+//! Who may come is not decided here.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use hvym_tunnel_core::dialect::{Opening, Verdict};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
+
+use crate::io::stream::TunnelStream;
 
 /// After this long, who still comes is news again.
 const NEWS_AFTER: Duration = Duration::from_secs(60);
 /// So many are remembered. Beyond it everything is old news until the oldest is forgotten: strangers may be many, and a
 /// person reads few lines.
 const MAX_KNOCKS: usize = 256;
+
+/// Says `verdict` if it was an identity that opened the stream; visitors know no verdicts. Whether it was said.
+///
+/// # Errors
+/// The stream's.
+pub(super) async fn answer(
+    stream: &mut TunnelStream,
+    opening: &Opening,
+    verdict: &Verdict,
+) -> io::Result<bool> {
+    if opening.from.is_some() {
+        stream.write_bytes(verdict.encode()).await?;
+    }
+    Ok(opening.from.is_some())
+}
 
 /// Who came lately, to what, and whether they were let in.
 #[derive(Default)]

@@ -7,15 +7,20 @@ mod carry;
 mod drain;
 mod embedded;
 mod exposure;
+mod folder;
 mod forward;
+mod gate;
+mod http;
 mod knock;
 mod proxy_protocol;
-mod rehost;
+mod reach;
 mod serve;
 mod standing;
 mod surroundings;
 mod upstream;
+mod watched;
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -40,8 +45,8 @@ use crate::io::tls::Trust;
 use crate::key::Identity;
 use embedded::Place;
 use exposure::Exposure;
-use forward::Forward;
-use serve::{Asked, Services};
+use reach::Reach;
+use serve::Services;
 use standing::{Purpose, Standing};
 
 /// How long a token is good for. It is used within seconds, but clocks differ, and the systems this one replaces
@@ -59,12 +64,7 @@ pub(crate) async fn run(
     signals: StopSignals,
 ) -> Result<(), Failure> {
     let clock = Clock::new();
-    let asked = Asked {
-        host_header: options.host_header.clone(),
-        introduce: options.proxy_protocol,
-        access: options.access.clone(),
-    };
-    let services = Services::new(&options.bindings, asked, reporter.clone(), clock);
+    let services = Services::new(&options, reporter.clone(), clock)?;
     if options.require_upstream {
         services.require().await.map_err(|error| {
             Failure::new(Exit::UpstreamUnreachable, error.to_string())
@@ -108,13 +108,13 @@ pub(crate) async fn forward(
     }
     let url = link.relay.clone().ok_or(ConfigError::NoRelay)?;
     let place = Place { url, address: link.relay_address };
-    let (listener, listen) = forward::listen(listen).await?;
-    let services = Services::new(&[], Asked::default(), reporter.clone(), Clock::new());
+    let (listener, listen) = reach::listen(listen).await?;
+    let services = Services::none(reporter.clone(), Clock::new());
     let purpose = Purpose::Forward { to: to.clone(), listen };
     let exposure = exposure(identity, &link, &place, purpose, Arc::clone(&services), &reporter)?;
     let told = reporter.clone();
-    let forward = Forward { agent: exposure.agent(), own, to, reporter: told, trouble: Mutex::default() };
-    let accepting = spawn(forward::accept(forward, listener, services));
+    let reach = Reach { agent: exposure.agent(), own, to, reporter: told, trouble: Mutex::default() };
+    let accepting = spawn(reach::accept(reach, listener, services));
     let outcome = exposure.run(signals).await;
     accepting.cancel().await;
     outcome?;
@@ -140,13 +140,7 @@ fn exposure(
 }
 
 fn dial_options(options: &LinkOptions) -> Result<DialOptions, Failure> {
-    let trust = match &options.relay_ca {
-        None => Trust::Verify,
-        Some(path) => Trust::with_authorities(path).map_err(|error| {
-            Failure::new(Exit::Config, format!("cannot use {}: {error}", path.display()))
-                .with_hint("--relay-ca names a PEM file with the certificate of an authority")
-        })?,
-    };
+    let trust = trust(options.relay_ca.as_deref(), "--relay-ca")?;
     Ok(DialOptions { allow_plaintext: options.plain_relay, trust, proxy: None })
 }
 
@@ -161,6 +155,15 @@ fn proxy(place: &Place) -> Result<Option<Proxy>, Failure> {
         tracing::info!(?proxy, relay = %place.url, "dialling through a proxy");
     }
     Ok(proxy)
+}
+
+/// The authorities that everybody trusts, and those in a file that `option` names.
+fn trust(file: Option<&Path>, option: &str) -> Result<Trust, Failure> {
+    let Some(path) = file else { return Ok(Trust::Verify) };
+    Trust::with_authorities(path).map_err(|error| {
+        Failure::new(Exit::Config, format!("cannot use {}: {error}", path.display()))
+            .with_hint(format!("{option} names a PEM file with the certificate of an authority"))
+    })
 }
 
 fn agent_config(identity: Address, place: &Place, purpose: &Purpose, options: &LinkOptions) -> AgentConfig {

@@ -1,14 +1,19 @@
 //! `expose`: what a person types to give local services an address.
 
+use std::net::IpAddr;
+use std::path::PathBuf;
+
 use clap::Args;
 use hvym_tunnel_core::access::Access;
 use hvym_tunnel_core::stellar::Address;
+use ipnet::IpNet;
 
 use super::Output;
 use super::exit::{EXIT_CODES, Failure};
 use super::identity::{Role, SourceArgs};
 use super::link::LinkArgs;
-use crate::config::{ConfigError, ExposeOptions};
+use crate::account::Account;
+use crate::config::{ConfigError, ExposeOptions, GateOptions};
 use crate::key::Source;
 use crate::target::{Binding, ServiceName, Target};
 
@@ -17,8 +22,9 @@ Examples:
     hvym-tunnel expose 3000
     hvym-tunnel expose 3000 --relay tunnel.example --relay-address GRELAY...
     hvym-tunnel expose https+insecure://localhost:8443 --service api
+    hvym-tunnel expose 3000 --bind api=3001 --bind docs=./public
+    hvym-tunnel expose ./site --basic-auth-file accounts.txt
     hvym-tunnel expose tcp://localhost:5432 --service db
-    hvym-tunnel expose 3000 --bind api=3001 --bind docs=docs.internal:80
     hvym-tunnel expose tcp://localhost:5432 --service db --private --allow GFRIEND...
     hvym-tunnel expose 3000 --url-file url.txt --json | tee events.jsonl
 
@@ -52,15 +58,17 @@ pub(crate) struct ExposeArgs {
         hide_env = true
     )]
     bind: Vec<Binding>,
-    /// Send services this Host, for those that refuse the public name; often localhost:PORT
-    #[arg(long, value_name = "HOST", value_parser = host, env = "HVYM_TUNNEL_HOST_HEADER", hide_env = true)]
-    host_header: Option<String>,
+    /// Trust this certificate authority (PEM) beside the public ones, for https services
+    #[arg(long, value_name = "FILE", env = "HVYM_TUNNEL_CA_FILE", hide_env = true)]
+    ca_file: Option<PathBuf>,
     /// Tell TCP services who the visitor is, before the first byte (PROXY protocol, version 2)
     #[arg(long, env = "HVYM_TUNNEL_PROXY_PROTOCOL", hide_env = true)]
     proxy_protocol: bool,
     /// Stop (exit 7) if nothing listens at a target at the start
     #[arg(long, env = "HVYM_TUNNEL_REQUIRE_UPSTREAM", hide_env = true)]
     require_upstream: bool,
+    #[command(flatten)]
+    gate: GateArgs,
     #[command(flatten)]
     access: AccessArgs,
     #[command(flatten)]
@@ -80,6 +88,61 @@ struct AccessArgs {
     /// Let in the identity with this address (G...); repeat for more
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',', env = "HVYM_TUNNEL_ALLOW", hide_env = true)]
     allow: Vec<Address>,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Visitors of HTTP services")]
+struct GateArgs {
+    /// Ask visitors for this name and password; repeat for more
+    ///
+    /// Other users of this machine may see what is typed here: a file, or the variable, keeps it to you. Services do
+    /// not see what visitors gave.
+    #[arg(
+        long,
+        value_name = "USER:PASSWORD",
+        value_delimiter = '\n',
+        hide_env_values = true,
+        env = "HVYM_TUNNEL_BASIC_AUTH",
+        hide_env = true
+    )]
+    basic_auth: Vec<Account>,
+    /// Ask visitors for one of the names and passwords in this file, USER:PASSWORD in each line
+    #[arg(long, value_name = "FILE", env = "HVYM_TUNNEL_BASIC_AUTH_FILE", hide_env = true)]
+    basic_auth_file: Option<PathBuf>,
+    /// Let in visitors with these addresses alone, as in 203.0.113.0/24; repeat for more
+    #[arg(
+        long,
+        value_name = "CIDR",
+        value_delimiter = ',',
+        value_parser = network,
+        env = "HVYM_TUNNEL_ALLOW_CIDR",
+        hide_env = true
+    )]
+    allow_cidr: Vec<IpNet>,
+    /// Tell browsers that every site may use the services (CORS), without asking the services
+    ///
+    /// Only the question beforehand is answered, which services behind a login often cannot. What they answer to the
+    /// request itself passes as it is.
+    #[arg(long, env = "HVYM_TUNNEL_CORS_PREFLIGHT", hide_env = true)]
+    cors_preflight: bool,
+    /// Send services this Host, for those that refuse the public name; often localhost:PORT
+    #[arg(long, value_name = "HOST", value_parser = host, env = "HVYM_TUNNEL_HOST_HEADER", hide_env = true)]
+    host_header: Option<String>,
+}
+
+impl GateArgs {
+    fn options(self) -> Result<GateOptions, ConfigError> {
+        let mut accounts = self.basic_auth;
+        if let Some(path) = &self.basic_auth_file {
+            accounts.extend(Account::all_in(path)?);
+        }
+        Ok(GateOptions {
+            accounts,
+            networks: self.allow_cidr,
+            preflight: self.cors_preflight,
+            host: self.host_header,
+        })
+    }
 }
 
 impl AccessArgs {
@@ -104,13 +167,20 @@ impl ExposeArgs {
             link: self.link.options(),
             access: self.access.access()?,
             bindings: std::iter::once(first).chain(self.bind).collect(),
-            host_header: self.host_header,
+            ca: self.ca_file,
+            gate: self.gate.options()?,
             proxy_protocol: self.proxy_protocol,
             require_upstream: self.require_upstream,
         };
         options.check()?;
         Ok((source, options))
     }
+}
+
+/// A network, or one address.
+fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.map_err(|_| "an address or a network is needed, as in 203.0.113.7 or 2001:db8::/32".to_owned())
 }
 
 /// A value of the `Host` field (RFC 9110 section 7.2), no more: what else could be sent with it would be another field.

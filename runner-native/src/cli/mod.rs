@@ -53,7 +53,7 @@ HVYM_TUNNEL_SECRET may hold the secret itself. Times on the screen are UTC.";
 /// The commands.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
-    Expose(expose::ExposeArgs),
+    Expose(Box<expose::ExposeArgs>),
     Forward(forward::ForwardArgs),
     Relay(relay::RelayArgs),
     Identity(identity::IdentityArgs),
