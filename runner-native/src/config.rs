@@ -85,6 +85,9 @@ impl ExposeOptions {
         if matches!(&self.access, Access::Private(allowed) if allowed.is_empty()) {
             return Err(ConfigError::PrivateForNobody);
         }
+        if !(self.access.is_public() || self.gate.networks.is_empty()) {
+            return Err(ConfigError::PrivateNetwork);
+        }
         for (index, binding) in self.bindings.iter().enumerate() {
             if self.bindings[..index].iter().any(|earlier| earlier.service == binding.service) {
                 return Err(ConfigError::Twice(binding.service.clone()));
@@ -262,6 +265,9 @@ pub(crate) enum ConfigError {
     /// Somebody took a public service for a private one.
     #[error("--allow says who may reach a private service, and this one is public")]
     AllowedButPublic,
+    /// Identities come from no network.
+    #[error("--allow-cidr is about visitors, and a private service has none")]
+    PrivateNetwork,
     /// A service that nobody reaches.
     #[error("nobody may reach a private service unless --allow names them")]
     PrivateForNobody,
@@ -298,6 +304,7 @@ impl From<ConfigError> for Failure {
                 "be somebody else with --identity FILE, or reach the service itself"
             }
             ConfigError::AllowedButPublic => "add --private, or leave out --allow",
+            ConfigError::PrivateNetwork => "leave out --allow-cidr: --allow names who may come",
             ConfigError::PrivateForNobody => "add --allow G... with the address of somebody who runs forward",
             ConfigError::Twice(_) => "give each service its own name: --service NAME, --bind NAME=TARGET",
             ConfigError::NoGate(..) => "leave it out, or expose that service by an agent of its own",
