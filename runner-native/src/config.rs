@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use hvym_tunnel_core::dialect::Proto;
 use hvym_tunnel_core::stellar::Address;
+use ipnet::IpNet;
 use thiserror::Error;
 
+use crate::account::{Account, AccountError};
 use crate::cli::exit::{Exit, Failure};
-use crate::target::{Binding, RelayUrl, ServiceName};
+use crate::target::{Binding, RelayUrl, ServiceName, Target};
 
 /// The port a relay listens on and an agent dials unless told otherwise: HVYM on a telephone's keys. No tunnel
 /// in the field uses it.
@@ -35,8 +37,10 @@ pub(crate) struct ExposeOptions {
     pub auth: Auth,
     /// What is exposed, never empty. The first is the one reached at the bare address.
     pub bindings: Vec<Binding>,
-    /// What services see as `Host`; `None` is what visitors sent. For services that refuse the public name.
-    pub(crate) host_header: Option<String>,
+    /// A certificate authority (PEM) to trust beside the public ones, for services with a certificate of their own.
+    pub ca: Option<PathBuf>,
+    /// What is asked of visitors, and done to requests, before a service sees them.
+    pub gate: GateOptions,
     /// Whether TCP services are told first who the visitor is, by the PROXY protocol. A service that does not expect
     /// it takes it for the visitor's first bytes.
     pub proxy_protocol: bool,
@@ -46,6 +50,40 @@ pub(crate) struct ExposeOptions {
     pub retry: Retry,
     /// When a silent link is dead.
     pub keepalive: Keepalive,
+}
+
+/// What is asked of visitors, and done to requests, before a service sees them. Nothing by default.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct GateOptions {
+    /// Visitors must give one of these names and passwords; empty is whoever comes.
+    pub accounts: Vec<Account>,
+    /// Visitors must have an address in one of these; empty is wherever from.
+    pub networks: Vec<IpNet>,
+    /// Whether browsers that ask if another site may use a service are told yes, without asking the service.
+    pub preflight: bool,
+    /// What services see as `Host`; `None` is what visitors sent. For services that refuse the public name.
+    pub host: Option<String>,
+}
+
+impl GateOptions {
+    /// Whether every request passes as it is.
+    pub(crate) fn is_open(&self) -> bool {
+        self.accounts.is_empty() && self.networks.is_empty() && !self.preflight && self.host.is_none()
+    }
+
+    /// The first option that cannot be kept for streams of this `proto`.
+    fn beyond(&self, proto: Proto) -> Option<&'static str> {
+        let options = [
+            // The relay names the visitor of a byte stream, and nobody else in it is known.
+            ("--allow-cidr", !self.networks.is_empty(), proto == Proto::Tcp),
+            ("--basic-auth", !self.accounts.is_empty(), false),
+            // These promise nothing that bytes could miss.
+            ("--cors-preflight", self.preflight, proto == Proto::Tcp),
+            ("--host-header", self.host.is_some(), proto == Proto::Tcp),
+        ];
+        let broken = options.into_iter().find(|(_, is_set, is_kept)| *is_set && !is_kept);
+        broken.map(|(option, ..)| option).filter(|_| proto != Proto::Http)
+    }
 }
 
 /// How an agent proves who it is.
@@ -121,7 +159,11 @@ impl ExposeOptions {
             if self.bindings[..index].iter().any(|earlier| earlier.service == binding.service) {
                 return Err(ConfigError::Twice(binding.service.clone()));
             }
+            if let Some(option) = self.gate.beyond(binding.target.proto()) {
+                return Err(ConfigError::NoGate(option, binding.target.clone()));
+            }
         }
+        self.gate.accounts.iter().try_for_each(Account::check)?;
         Ok(())
     }
 }
@@ -263,6 +305,12 @@ pub(crate) enum ConfigError {
     /// Two targets under one name.
     #[error("the service {0} is bound twice")]
     Twice(ServiceName),
+    /// An option would be kept for some services only.
+    #[error("{0} is kept for HTTP/1.1 alone, and {1} is not that")]
+    NoGate(&'static str, Target),
+    /// Visitors could not log in.
+    #[error(transparent)]
+    Account(#[from] AccountError),
     /// Agents' addresses could not be put in front of it.
     #[error(
         "{0:?} cannot be a relay's domain: labels of a to z, 0 to 9 and -, {MAX_DOMAIN_CHARACTERS} characters at most"
@@ -286,6 +334,10 @@ impl From<ConfigError> for Failure {
             }
             ConfigError::Backoff => "raise --backoff-max or lower --backoff-initial",
             ConfigError::Twice(_) => "give each service its own name: --service NAME, --bind NAME=TARGET",
+            ConfigError::NoGate(..) => "leave it out, or expose that service by an agent of its own",
+            ConfigError::Account(_) => {
+                "for example --basic-auth-file FILE with lines of USER:PASSWORD, or --basic-auth ann:secret"
+            }
             ConfigError::Domain(_) => "for example --domain tunnel.example",
             ConfigError::TlsButHttp => "leave out --public-scheme",
             ConfigError::NoHome(_) => "name the file with --identity",
@@ -333,7 +385,8 @@ mod tests {
             plain_relay: false,
             auth: Auth::Challenge,
             bindings: bindings.iter().map(|text| text.parse().expect("a binding")).collect(),
-            host_header: None,
+            ca: None,
+            gate: GateOptions::default(),
             proxy_protocol: false,
             require_upstream: false,
             retry: Retry::default(),
@@ -375,6 +428,32 @@ mod tests {
         assert_eq!(ExposeOptions { retry, ..good }.check(), Err(ConfigError::Backoff));
         let twice = expose("relay.example", &["web=1", "api=2", "web=3"]);
         assert!(matches!(twice.check(), Err(ConfigError::Twice(name)) if name.as_str() == "web"));
+    }
+
+    #[test]
+    fn a_gate_that_a_service_could_not_have_is_refused() {
+        let account = GateOptions { accounts: vec!["ann:secret".into()], ..GateOptions::default() };
+        let network = "10.0.0.0/8".parse().expect("a network");
+        let network = GateOptions { networks: vec![network], ..GateOptions::default() };
+        let host = GateOptions { host: Some("app".to_owned()), ..GateOptions::default() };
+        for (gate, target, refused) in [
+            (&account, "tcp://db:5432", true),
+            (&account, "h2c://app:1", true),
+            (&account, "unix:/run/app.sock", false),
+            (&account, "./site", false),
+            (&network, "tcp://db:5432", false),
+            (&network, "h2c://app:1", true),
+            (&host, "tcp://db:5432", false),
+            (&host, "h2c://app:1", true),
+            (&GateOptions::default(), "h2c://app:1", false),
+        ] {
+            let options = expose("relay.example", &["web=1", &format!("other={target}")]);
+            let checked = ExposeOptions { gate: gate.clone(), ..options }.check();
+            assert_eq!(matches!(checked, Err(ConfigError::NoGate(..))), refused, "{target}: {checked:?}");
+        }
+        let nobody = GateOptions { accounts: vec!["secret".into()], ..GateOptions::default() };
+        let checked = ExposeOptions { gate: nobody, ..expose("relay.example", &["web=1"]) }.check();
+        assert_eq!(checked, Err(AccountError::NoColon.into()));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Only the way through it: understand the command line, find the identity, run one side, end with one exit code.
 
+mod account;
 mod agent;
 mod cli;
 mod config;

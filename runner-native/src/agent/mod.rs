@@ -7,13 +7,18 @@ mod carry;
 mod drain;
 mod embedded;
 mod exposure;
+mod folder;
+mod forward;
+mod gate;
+mod http;
 mod proxy_protocol;
-mod rehost;
 mod serve;
 mod standing;
 mod surroundings;
 mod upstream;
+mod watched;
 
+use std::path::Path;
 use std::time::Duration;
 
 use hvym_tunnel_core::agent::{Agent, AgentConfig};
@@ -36,7 +41,7 @@ use crate::io::tls::Trust;
 use crate::key::Identity;
 use embedded::Place;
 use exposure::Exposure;
-use serve::{Asked, Services};
+use serve::Services;
 use standing::Standing;
 
 /// How long a token is good for. It is used within seconds, but clocks differ, and the systems this one replaces
@@ -54,8 +59,7 @@ pub(crate) async fn run(
     signals: StopSignals,
 ) -> Result<(), Failure> {
     let clock = Clock::new();
-    let asked = Asked { host_header: options.host_header.clone(), introduce: options.proxy_protocol };
-    let services = Services::new(&options.bindings, asked, reporter.clone(), clock);
+    let services = Services::new(&options, reporter.clone(), clock)?;
     if options.require_upstream {
         services.require().await.map_err(|error| {
             Failure::new(Exit::UpstreamUnreachable, error.to_string())
@@ -94,13 +98,7 @@ pub(crate) async fn run(
 }
 
 fn dial_options(options: &ExposeOptions) -> Result<DialOptions, Failure> {
-    let trust = match &options.relay_ca {
-        None => Trust::Verify,
-        Some(path) => Trust::with_authorities(path).map_err(|error| {
-            Failure::new(Exit::Config, format!("cannot use {}: {error}", path.display()))
-                .with_hint("--relay-ca names a PEM file with the certificate of an authority")
-        })?,
-    };
+    let trust = trust(options.relay_ca.as_deref(), "--relay-ca")?;
     Ok(DialOptions { allow_plaintext: options.plain_relay, trust, proxy: None })
 }
 
@@ -115,6 +113,15 @@ fn proxy(place: &Place) -> Result<Option<Proxy>, Failure> {
         tracing::info!(?proxy, relay = %place.url, "dialling through a proxy");
     }
     Ok(proxy)
+}
+
+/// The authorities that everybody trusts, and those in a file that `option` names.
+fn trust(file: Option<&Path>, option: &str) -> Result<Trust, Failure> {
+    let Some(path) = file else { return Ok(Trust::Verify) };
+    Trust::with_authorities(path).map_err(|error| {
+        Failure::new(Exit::Config, format!("cannot use {}: {error}", path.display()))
+            .with_hint(format!("{option} names a PEM file with the certificate of an authority"))
+    })
 }
 
 fn agent_config(identity: Address, place: &Place, options: &ExposeOptions) -> AgentConfig {

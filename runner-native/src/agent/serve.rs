@@ -1,11 +1,12 @@
 //! Serves the streams that the relay opens: finds the service, reaches it, moves bytes, and says what became of it.
 //!
-//! Unless `--host-header` is given it changes no byte on the way. What it tells of HTTP it sees through a passive tap.
+//! Unless there is a gate it changes no byte on the way. What it tells of HTTP it sees through a passive tap.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hvym_tunnel_core::dialect::{Opening, Proto};
@@ -14,46 +15,75 @@ use hvym_tunnel_core::time::Instant;
 
 use super::answer::{self, Answered};
 use super::carry::carry;
-use super::drain::{Drain, Finishing};
-use super::rehost::{Rehost, Rehosted};
+use super::drain::{Drain, Finishing, Ticket};
+use super::folder::Folder;
+use super::forward::Forward;
+use super::gate::Gate;
+use super::http::{Counter, Desk};
 use super::upstream::{ConnectError, Upstream};
+use super::watched::Watched;
+use crate::cli::exit::Failure;
 use crate::cli::report::{Report, Reporter};
+use crate::config::ExposeOptions;
 use crate::io::clock::Clock;
 use crate::io::executor::spawn;
 use crate::io::pipe::{Way, splice};
 use crate::io::stream::TunnelStream;
-use crate::target::Binding;
+use crate::target::{Binding, Target};
 
 /// Given to `reset` for a byte stream whose service cannot be reached; local knowledge only.
 const RESET_UNREACHABLE: u32 = 3;
 /// What a request that its visitor abandoned is shown as. No visitor ever sees it; access logs agree on the number.
 const VISITOR_LEFT: u16 = 499;
 
-/// What the owner wishes for all services.
-#[derive(Clone, Debug)]
-pub(crate) struct Asked {
-    /// What services see as `Host`, if not what visitors sent.
-    pub(crate) host_header: Option<String>,
-    /// Whether services that carry bytes are told first who the visitor is.
-    pub(crate) introduce: bool,
-}
+/// Given to `reset` for a byte stream whose visitor may not come.
+const RESET_REFUSED: u32 = 4;
 
 /// What is exposed, and everything that serving a stream of it needs.
 pub(crate) struct Services {
-    by_name: BTreeMap<String, Upstream>,
-    asked: Asked,
+    by_name: BTreeMap<String, Source>,
+    gate: Gate,
+    /// Whether services that carry bytes are told first who the visitor is.
+    introduce: bool,
     reporter: Reporter,
     clock: Clock,
     drain: Drain,
 }
 
+/// Where answers of a service come from.
+enum Source {
+    Upstream(Upstream),
+    Folder(Folder),
+}
+
 impl Services {
-    /// Serves `bindings`; nothing is connected yet.
-    pub(crate) fn new(bindings: &[Binding], asked: Asked, reporter: Reporter, clock: Clock) -> Arc<Self> {
-        let upstream =
-            |binding: &Binding| (binding.service.as_str().to_owned(), Upstream::new(binding.target.clone()));
-        let by_name = bindings.iter().map(upstream).collect();
-        Arc::new(Self { by_name, asked, reporter, clock, drain: Drain::new() })
+    /// Serves what `options` bind; nothing is connected yet.
+    ///
+    /// # Errors
+    /// A folder that is not there, or a file of authorities that cannot be used.
+    pub(crate) fn new(
+        options: &ExposeOptions,
+        reporter: Reporter,
+        clock: Clock,
+    ) -> Result<Arc<Self>, Failure> {
+        let trust = super::trust(options.ca.as_deref(), "--ca-file")?;
+        let source = |binding: &Binding| {
+            let source = match &binding.target {
+                Target::Folder(path) => Source::Folder(Folder::open(path)?),
+                target => Source::Upstream(Upstream::new(target.clone(), trust.clone())),
+            };
+            Ok((binding.service.as_str().to_owned(), source))
+        };
+        let by_name = options.bindings.iter().map(source).collect::<Result<_, Failure>>()?;
+        let gate = Gate::new(options.gate.clone());
+        Ok(Arc::new(Self {
+            by_name,
+            gate,
+            introduce: options.proxy_protocol,
+            reporter,
+            clock,
+            drain: Drain::new(),
+        }))
     }
 
     /// The streams that run.
@@ -66,12 +96,19 @@ impl Services {
         self.by_name.keys().map(String::as_str)
     }
 
+    fn upstreams(&self) -> impl Iterator<Item = (&str, &Upstream)> {
+        self.by_name.iter().filter_map(|(name, source)| match source {
+            Source::Upstream(upstream) => Some((name.as_str(), upstream)),
+            Source::Folder(_) => None,
+        })
+    }
+
     /// Tries every service once.
     ///
     /// # Errors
     /// The first that is not there.
     pub(crate) async fn require(&self) -> Result<(), ConnectError> {
-        for upstream in self.by_name.values() {
+        for (_, upstream) in self.upstreams() {
             drop(upstream.connect().await?);
         }
         Ok(())
@@ -79,7 +116,7 @@ impl Services {
 
     /// Tries every service once, and tells a person which are not there.
     pub(crate) async fn probe(&self) {
-        for (name, upstream) in &self.by_name {
+        for (name, upstream) in self.upstreams() {
             let outcome = upstream.connect().await.map(drop);
             self.note(name, upstream, outcome.as_ref().err());
         }
@@ -100,33 +137,75 @@ impl Services {
     async fn run(&self, stream: TunnelStream, opening: Opening) -> io::Result<()> {
         // Held until the end, so that a drain waits for this stream.
         let ticket = self.drain.ticket();
-        let Some((name, upstream)) = self.by_name.get_key_value(&opening.service) else {
+        let Some((name, source)) = self.by_name.get_key_value(&opening.service) else {
             return self.decline(stream, &opening, &Page::unknown_service(&opening.service)).await;
         };
+        match (source, opening.proto) {
+            (Source::Folder(folder), Proto::Http) => {
+                let seen = Seen::new(self, name, "the folder".to_owned(), String::new(), opening.host);
+                self.answer(stream, seen, Counter::Folder(folder), ticket).await
+            }
+            (Source::Upstream(upstream), Proto::Http) if !self.gate.is_open() => {
+                let seen = self.seen(name, upstream, opening.host);
+                self.answer(stream, seen, Counter::Forward(Forward::new(self, name, upstream)), ticket).await
+            }
+            (Source::Upstream(upstream), _) => self.pass(stream, &opening, name, upstream, ticket).await,
+            (Source::Folder(_), Proto::Tcp | Proto::H2) => {
+                stream.reset(RESET_UNREACHABLE);
+                Ok(())
+            }
+        }
+    }
+
+    /// Answers the requests of a stream here.
+    async fn answer(
+        &self,
+        stream: TunnelStream,
+        seen: Seen,
+        counter: Counter<'_>,
+        ticket: Ticket,
+    ) -> io::Result<()> {
+        let desk = Desk::new(&self.gate, counter, seen.notes.clone());
+        desk.serve(Watched::new(stream, seen), ticket).await
+    }
+
+    /// Passes a stream to its service as it is.
+    async fn pass(
+        &self,
+        stream: TunnelStream,
+        opening: &Opening,
+        name: &str,
+        upstream: &Upstream,
+        ticket: Ticket,
+    ) -> io::Result<()> {
+        let visitor = opening.visitor.as_deref().and_then(|visitor| visitor.parse::<SocketAddr>().ok());
+        if opening.proto != Proto::Http && !self.gate.admits(visitor.map(|visitor| visitor.ip())) {
+            tracing::info!(?visitor, service = name, "a visitor who is not in --allow-cidr");
+            stream.reset(RESET_REFUSED);
+            return Ok(());
+        }
         let connected = upstream.connect().await;
         self.note(name, upstream, connected.as_ref().err());
         match (connected, opening.proto) {
             (Ok(local), Proto::Http) => {
-                let mut seen = Seen::new(self, name, upstream, opening.host);
-                let idle = Arc::clone(&seen.idle);
-                let rehost = self.asked.host_header.as_deref().map(Rehost::new);
-                let local = Finishing::new(Rehosted::new(local, rehost), ticket, idle);
+                let mut seen = self.seen(name, upstream, opening.host.clone());
+                let local = Finishing::new(local, ticket, seen.idle());
                 splice(stream, local, move |way, bytes| seen.pass(way, bytes)).await
             }
             (Ok(local), Proto::Tcp) => {
                 let begun = self.clock.now();
-                let carried = carry(stream, local, &opening, self.asked.introduce).await;
+                let carried = carry(stream, local, opening, self.introduce).await;
                 let note = carried.outcome.is_err().then(|| "cut off".to_owned());
-                self.tell_connection(&opening, begun, (carried.received, carried.sent), note);
+                self.tell_connection(opening, begun, (carried.received, carried.sent), note);
                 carried.outcome
             }
             (Err(error), Proto::Tcp) => {
                 stream.reset(RESET_UNREACHABLE);
-                self.tell_connection(&opening, self.clock.now(), (0, 0), Some(error.to_string()));
+                self.tell_connection(opening, self.clock.now(), (0, 0), Some(error.to_string()));
                 Ok(())
             }
             (Ok(local), Proto::H2) => splice(stream, local, |_, _| ()).await,
-            (Err(error), _) => self.decline(stream, &opening, &page(&error, upstream)).await,
+            (Err(error), _) => self.decline(stream, opening, &page(&error, upstream)).await,
         }
     }
 
@@ -147,8 +226,16 @@ impl Services {
         });
     }
 
+    fn seen(&self, name: &str, upstream: &Upstream, host: Option<String>) -> Seen {
+        let own_host = match upstream.target() {
+            Target::Origin(origin) => origin.authority(),
+            Target::Socket(_) | Target::Folder(_) => "localhost".to_owned(),
+        };
+        Seen::new(self, name, upstream.target().place(), own_host, host)
+    }
+
     /// Takes note of how an upstream is, and tells a person if that is news.
-    fn note(&self, service: &str, upstream: &Upstream, trouble: Option<&ConnectError>) {
+    pub(super) fn note(&self, service: &str, upstream: &Upstream, trouble: Option<&ConnectError>) {
         let is_news = upstream.note(trouble);
         if let (true, Some(trouble)) = (is_news, trouble) {
             self.reporter.tell(&Report::UpstreamUnreachable {
@@ -184,7 +271,8 @@ impl Services {
     }
 }
 
-fn page(error: &ConnectError, upstream: &Upstream) -> Page {
+/// What a visitor gets when a service cannot be reached.
+pub(super) fn page(error: &ConnectError, upstream: &Upstream) -> Page {
     let place = upstream.target().place();
     match error {
         ConnectError::Refused(_) | ConnectError::NoSocket(_) => Page::nothing_listening(&place),
@@ -199,14 +287,30 @@ fn page(error: &ConnectError, upstream: &Upstream) -> Page {
     }
 }
 
+/// What is to be told of each request of a stream that is answered here, in the order of the answers.
+#[derive(Clone, Default)]
+pub(super) struct Notes(Arc<Mutex<VecDeque<Option<String>>>>);
+
+impl Notes {
+    /// What is to be told of the next answer.
+    pub(super) fn push(&self, note: Option<String>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(note);
+    }
+
+    fn pop(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front().flatten()
+    }
+}
+
 /// What passes through one HTTP stream, as a person is told of it.
-struct Seen {
+pub(super) struct Seen {
     tap: Tap,
     clock: Clock,
     reporter: Reporter,
     service: Option<String>,
-    /// For hints: where the service is, and by which name the visitor asked for it.
+    /// For hints: where the service is, as which host it knows itself, and by which name the visitor asked for it.
     place: String,
+    own_host: String,
     host: Option<String>,
     /// Whether the service saw another host than the visitor asked for.
     is_rehosted: bool,
@@ -214,24 +318,39 @@ struct Seen {
     idle: Arc<AtomicBool>,
     /// Whether the service ended its half.
     service_ended: bool,
+    /// What whoever answers here wants told.
+    notes: Notes,
 }
 
 impl Seen {
-    fn new(services: &Services, name: &str, upstream: &Upstream, host: Option<String>) -> Self {
+    fn new(services: &Services, name: &str, place: String, own_host: String, host: Option<String>) -> Self {
         Self {
             tap: Tap::new(),
             clock: services.clock,
             reporter: services.reporter.clone(),
             service: services.name_if_needed(name),
-            place: upstream.target().place(),
+            place,
+            own_host,
             host,
-            is_rehosted: services.asked.host_header.is_some(),
+            is_rehosted: services.gate.sets_host(),
             idle: Arc::default(),
             service_ended: false,
+            notes: Notes::default(),
         }
     }
 
-    fn pass(&mut self, way: Way, bytes: Option<&[u8]>) {
+    /// Whether the stream is between two requests, now and later.
+    pub(super) fn idle(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.idle)
+    }
+
+    /// Whether everything was asked, and something is still to be answered.
+    pub(super) fn is_owed_an_answer(&self) -> bool {
+        self.tap.is_owed_an_answer()
+    }
+
+    /// These bytes are about to pass; `None` is the end of that half.
+    pub(super) fn pass(&mut self, way: Way, bytes: Option<&[u8]>) {
         let now = self.clock.now();
         match (way, bytes) {
             (Way::ToLocal, Some(bytes)) => self.tap.handle_request_bytes(bytes, now),
@@ -249,6 +368,7 @@ impl Seen {
     fn tell(&mut self) {
         while let Some(exchange) = self.tap.poll_event() {
             let (status, note) = self.outcome(&exchange);
+            let note = self.notes.pop().or(note);
             self.reporter.tell(&Report::Request {
                 method: exchange.method,
                 path: exchange.target,
@@ -264,7 +384,7 @@ impl Seen {
     fn outcome(&self, exchange: &Exchange) -> (u16, Option<String>) {
         let note = match (exchange.status, exchange.refused_by) {
             (Some(_), Some(server)) if server.host_header_helps() && !self.is_rehosted => {
-                Some(format!("{server} refused this host: rerun with --host-header {}", self.place))
+                Some(format!("{server} refused this host: rerun with --host-header {}", self.own_host))
             }
             (Some(_), Some(server)) => {
                 let host = self.host.as_deref().map_or("the public host name", without_port);

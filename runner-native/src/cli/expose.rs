@@ -1,15 +1,18 @@
 //! `expose`: what a person types to give local services an address.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use hvym_tunnel_core::stellar::Address;
+use ipnet::IpNet;
 
 use super::exit::{EXIT_CODES, Failure};
 use super::identity::{Role, SourceArgs};
 use super::{Output, seconds};
-use crate::config::{Auth, ExposeOptions, Keepalive, Retry};
+use crate::account::Account;
+use crate::config::{Auth, ConfigError, ExposeOptions, GateOptions, Keepalive, Retry};
 use crate::key::Source;
 use crate::target::{Binding, RelayUrl, ServiceName, Target};
 
@@ -19,7 +22,8 @@ Examples:
     hvym-tunnel expose 3000 --relay tunnel.example --relay-address GRELAY...
     hvym-tunnel expose https+insecure://localhost:8443 --service api
     hvym-tunnel expose tcp://localhost:5432 --service db
-    hvym-tunnel expose 3000 --bind api=3001 --bind docs=docs.internal:80
+    hvym-tunnel expose 3000 --bind api=3001 --bind docs=./public
+    hvym-tunnel expose ./site --basic-auth-file accounts.txt
     hvym-tunnel expose 3000 --url-file url.txt --json | tee events.jsonl
 
 The URL stands alone on the first line of standard output. Ctrl-C once finishes
@@ -52,15 +56,17 @@ pub(crate) struct ExposeArgs {
         hide_env = true
     )]
     bind: Vec<Binding>,
-    /// Send services this Host, for those that refuse the public name; often localhost:PORT
-    #[arg(long, value_name = "HOST", value_parser = host, env = "HVYM_TUNNEL_HOST_HEADER", hide_env = true)]
-    host_header: Option<String>,
     /// Tell TCP services who the visitor is, before the first byte (PROXY protocol, version 2)
     #[arg(long, env = "HVYM_TUNNEL_PROXY_PROTOCOL", hide_env = true)]
     proxy_protocol: bool,
+    /// Trust this certificate authority (PEM) beside the public ones, for https services
+    #[arg(long, value_name = "FILE", env = "HVYM_TUNNEL_CA_FILE", hide_env = true)]
+    ca_file: Option<PathBuf>,
     /// Stop (exit 7) if nothing listens at a target at the start
     #[arg(long, env = "HVYM_TUNNEL_REQUIRE_UPSTREAM", hide_env = true)]
     require_upstream: bool,
+    #[command(flatten)]
+    gate: GateArgs,
     #[command(flatten)]
     relay: DialArgs,
     #[command(flatten)]
@@ -71,6 +77,61 @@ pub(crate) struct ExposeArgs {
     keepalive: KeepaliveArgs,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Visitors of HTTP services")]
+struct GateArgs {
+    /// Ask visitors for this name and password; repeat for more
+    ///
+    /// Other users of this machine may see what is typed here: a file, or the variable, keeps it to you. Services do
+    /// not see what visitors gave.
+    #[arg(
+        long,
+        value_name = "USER:PASSWORD",
+        value_delimiter = '\n',
+        hide_env_values = true,
+        env = "HVYM_TUNNEL_BASIC_AUTH",
+        hide_env = true
+    )]
+    basic_auth: Vec<Account>,
+    /// Ask visitors for one of the names and passwords in this file, USER:PASSWORD in each line
+    #[arg(long, value_name = "FILE", env = "HVYM_TUNNEL_BASIC_AUTH_FILE", hide_env = true)]
+    basic_auth_file: Option<PathBuf>,
+    /// Let in visitors with these addresses alone, as in 203.0.113.0/24; repeat for more
+    #[arg(
+        long,
+        value_name = "CIDR",
+        value_delimiter = ',',
+        value_parser = network,
+        env = "HVYM_TUNNEL_ALLOW_CIDR",
+        hide_env = true
+    )]
+    allow_cidr: Vec<IpNet>,
+    /// Tell browsers that every site may use the services (CORS), without asking the services
+    ///
+    /// Only the question beforehand is answered, which services behind a login often cannot. What they answer to the
+    /// request itself passes as it is.
+    #[arg(long, env = "HVYM_TUNNEL_CORS_PREFLIGHT", hide_env = true)]
+    cors_preflight: bool,
+    /// Send services this Host, for those that refuse the public name; often localhost:PORT
+    #[arg(long, value_name = "HOST", value_parser = host, env = "HVYM_TUNNEL_HOST_HEADER", hide_env = true)]
+    host_header: Option<String>,
+}
+
+impl GateArgs {
+    fn options(self) -> Result<GateOptions, ConfigError> {
+        let mut accounts = self.basic_auth;
+        if let Some(path) = &self.basic_auth_file {
+            accounts.extend(Account::all_in(path)?);
+        }
+        Ok(GateOptions {
+            accounts,
+            networks: self.allow_cidr,
+            preflight: self.cors_preflight,
+            host: self.host_header,
+        })
+    }
 }
 
 #[derive(Args, Debug)]
@@ -162,7 +223,8 @@ impl ExposeArgs {
                 AuthArg::Bearer => Auth::Bearer,
             },
             bindings: std::iter::once(first).chain(self.bind).collect(),
-            host_header: self.host_header,
+            ca: self.ca_file,
+            gate: self.gate.options()?,
             proxy_protocol: self.proxy_protocol,
             require_upstream: self.require_upstream,
             retry: Retry {
@@ -176,6 +238,12 @@ impl ExposeArgs {
         options.check()?;
         Ok((source, options))
     }
+}
+
+/// A network, or one address.
+fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.map_err(|_| "an address or a network is needed, as in 203.0.113.7 or 2001:db8::/32".to_owned())
 }
 
 /// A value of the `Host` field (RFC 9110 section 7.2), no more: what else could be sent with it would be another field.

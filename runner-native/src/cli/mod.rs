@@ -49,7 +49,7 @@ HVYM_TUNNEL_SECRET may hold the secret itself. Times on the screen are UTC.";
 /// The commands.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
-    Expose(expose::ExposeArgs),
+    Expose(Box<expose::ExposeArgs>),
     Relay(relay::RelayArgs),
     Identity(identity::IdentityArgs),
     Token(token::TokenArgs),
