@@ -35,6 +35,9 @@ pub(crate) struct ExposeOptions {
     pub ca: Option<PathBuf>,
     /// What is asked of visitors, and done to requests, before a service sees them.
     pub gate: GateOptions,
+    /// Whether TCP services are told first who the visitor is, by the PROXY protocol. A service that does not expect
+    /// it takes it for the visitor's first bytes.
+    pub proxy_protocol: bool,
     /// Whether to stop (exit 7) when nothing listens at a target at the start.
     pub require_upstream: bool,
     /// Who may reach what is exposed; one list for all of it.
@@ -87,6 +90,9 @@ impl ExposeOptions {
         }
         if !(self.access.is_public() || self.gate.networks.is_empty()) {
             return Err(ConfigError::PrivateNetwork);
+        }
+        if self.proxy_protocol && !self.bindings.iter().any(|b| b.target.proto() == Proto::Tcp) {
+            return Err(ConfigError::NobodyToIntroduce);
         }
         for (index, binding) in self.bindings.iter().enumerate() {
             if self.bindings[..index].iter().any(|earlier| earlier.service == binding.service) {
@@ -253,6 +259,9 @@ pub(crate) enum ConfigError {
     /// A token names its reader before the relay says who it is.
     #[error("--auth bearer makes a token for one relay, so it needs to know which")]
     BearerForNobody,
+    /// HTTP services learn of their visitors by fields of the request.
+    #[error("--proxy-protocol is for TCP services, and none is exposed")]
+    NobodyToIntroduce,
     /// The first delay would be over the limit.
     #[error("--backoff-initial is longer than --backoff-max")]
     Backoff,
@@ -298,6 +307,9 @@ impl From<ConfigError> for Failure {
         let hint = match &error {
             ConfigError::PlainRelay(_) => "use wss://, or --plain-relay on a network you trust",
             ConfigError::BearerForNobody => "add --relay-address G..., or use --auth challenge",
+            ConfigError::NobodyToIntroduce => {
+                "expose tcp://host:port, or leave it out: HTTP services see X-Forwarded-For"
+            }
             ConfigError::Backoff => "raise --backoff-max or lower --backoff-initial",
             ConfigError::NoRelay => "add --relay with the relay of the service's owner",
             ConfigError::OwnService(_) => {
@@ -357,6 +369,7 @@ mod tests {
             bindings: bindings.iter().map(|text| text.parse().expect("a binding")).collect(),
             ca: None,
             gate: GateOptions::default(),
+            proxy_protocol: false,
             require_upstream: false,
         }
     }

@@ -3,6 +3,7 @@
 //! The link, the login and the way back after a loss are the core's; here are sockets, signals and local services.
 
 mod answer;
+mod carry;
 mod drain;
 mod embedded;
 mod exposure;
@@ -11,6 +12,7 @@ mod forward;
 mod gate;
 mod http;
 mod knock;
+mod proxy_protocol;
 mod reach;
 mod serve;
 mod standing;
@@ -37,6 +39,7 @@ use crate::cli::signals::StopSignals;
 use crate::config::{Auth, ConfigError, ExposeOptions, ForwardOptions, LinkOptions};
 use crate::io::clock::{self, Clock};
 use crate::io::executor::spawn;
+use crate::io::proxy::Proxy;
 use crate::io::socket::DialOptions;
 use crate::io::tls::Trust;
 use crate::key::Identity;
@@ -128,7 +131,7 @@ fn exposure(
     services: Arc<Services>,
     reporter: &Reporter,
 ) -> Result<Exposure, Failure> {
-    let dial_options = dial_options(link)?;
+    let dial_options = DialOptions { proxy: proxy(place)?, ..dial_options(link)? };
     let (clock, own, relay) = (Clock::new(), identity.address(), place.url.to_string());
     let config = agent_config(own, place, &purpose, link);
     let agent = Agent::new(config, clock.wall(), clock::seed(), clock.now());
@@ -138,7 +141,20 @@ fn exposure(
 
 fn dial_options(options: &LinkOptions) -> Result<DialOptions, Failure> {
     let trust = trust(options.relay_ca.as_deref(), "--relay-ca")?;
-    Ok(DialOptions { allow_plaintext: options.plain_relay, trust })
+    Ok(DialOptions { allow_plaintext: options.plain_relay, trust, proxy: None })
+}
+
+/// The proxy that the environment names for the relay at `place`.
+fn proxy(place: &Place) -> Result<Option<Proxy>, Failure> {
+    let proxy = Proxy::from_variables(&place.url, |name| std::env::var(name).ok());
+    let proxy = proxy.map_err(|error| {
+        let hint = "correct it, unset it, or name the relay in NO_PROXY";
+        Failure::new(Exit::Config, error.to_string()).with_hint(hint)
+    })?;
+    if let Some(proxy) = &proxy {
+        tracing::info!(?proxy, relay = %place.url, "dialling through a proxy");
+    }
+    Ok(proxy)
 }
 
 /// The authorities that everybody trusts, and those in a file that `option` names.

@@ -12,8 +12,10 @@ use std::time::Duration;
 use hvym_tunnel_core::access::Access;
 use hvym_tunnel_core::dialect::{Opening, Proto, Verdict};
 use hvym_tunnel_core::http1::{Exchange, Page, Tap};
+use hvym_tunnel_core::time::Instant;
 
 use super::answer::{self, Answered};
+use super::carry::carry;
 use super::drain::{Drain, Finishing, Ticket};
 use super::folder::Folder;
 use super::forward::Forward;
@@ -47,6 +49,8 @@ pub(crate) struct Services {
     access: Access,
     /// Who came by name, and was told of.
     knocks: Knocks,
+    /// Whether services that carry bytes are told first who the visitor is.
+    introduce: bool,
     reporter: Reporter,
     clock: Clock,
     drain: Drain,
@@ -78,7 +82,13 @@ impl Services {
         };
         let by_name = options.bindings.iter().map(source).collect::<Result<_, Failure>>()?;
         let gate = Gate::new(options.gate.clone());
-        Ok(Arc::new(Self { by_name, gate, access: options.access.clone(), ..Self::empty(reporter, clock) }))
+        Ok(Arc::new(Self {
+            by_name,
+            gate,
+            access: options.access.clone(),
+            introduce: options.proxy_protocol,
+            ..Self::empty(reporter, clock)
+        }))
     }
 
     /// Nothing at all, for an agent that only reaches others.
@@ -92,6 +102,7 @@ impl Services {
             gate: Gate::new(GateOptions::default()),
             access: Access::Public,
             knocks: Knocks::default(),
+            introduce: false,
             reporter,
             clock,
             drain: Drain::new(),
@@ -220,9 +231,38 @@ impl Services {
                 let local = Finishing::new(local, ticket, seen.idle());
                 splice(stream, local, move |way, bytes| seen.pass(way, bytes)).await
             }
-            (Ok(local), Proto::Tcp | Proto::H2) => splice(stream, local, |_, _| ()).await,
+            (Ok(local), Proto::Tcp) => {
+                let begun = self.clock.now();
+                let carried = carry(stream, local, opening, self.introduce).await;
+                let note = carried.outcome.is_err().then(|| "cut off".to_owned());
+                self.tell_connection(opening, begun, (carried.received, carried.sent), note);
+                carried.outcome
+            }
+            (Err(error), Proto::Tcp) => {
+                stream.reset(RESET_UNREACHABLE);
+                self.tell_connection(opening, self.clock.now(), (0, 0), Some(error.to_string()));
+                Ok(())
+            }
+            (Ok(local), Proto::H2) => splice(stream, local, |_, _| ()).await,
             (Err(error), _) => self.decline(stream, opening, &page(&error, upstream)).await,
         }
+    }
+
+    fn tell_connection(
+        &self,
+        opening: &Opening,
+        begun: Instant,
+        (received, sent): (u64, u64),
+        note: Option<String>,
+    ) {
+        self.reporter.tell(&Report::Connection {
+            visitor: opening.visitor.clone().or_else(|| opening.from.map(|from| from.to_string())),
+            received,
+            sent,
+            lasted: self.clock.now() - begun,
+            service: self.name_if_needed(&opening.service),
+            note,
+        });
     }
 
     fn seen(&self, name: &str, upstream: &Upstream, host: Option<String>) -> Seen {

@@ -22,6 +22,7 @@ Examples:
     hvym-tunnel expose 3000
     hvym-tunnel expose 3000 --relay tunnel.example --relay-address GRELAY...
     hvym-tunnel expose https+insecure://localhost:8443 --service api
+    hvym-tunnel expose tcp://localhost:5432 --service db
     hvym-tunnel expose 3000 --bind api=3001 --bind docs=./public
     hvym-tunnel expose ./site --basic-auth-file accounts.txt
     hvym-tunnel expose tcp://localhost:5432 --service db --private --allow GFRIEND...
@@ -29,7 +30,9 @@ Examples:
 
 The URL stands alone on the first line of standard output. Ctrl-C once finishes
 what is under way (10 s at most), twice stops at once. Every option --so-named
-can be set by a variable HVYM_TUNNEL_SO_NAMED.";
+can be set by a variable HVYM_TUNNEL_SO_NAMED. The way to the relay goes through
+a proxy where HTTPS_PROXY (for ws:// HTTP_PROXY) or ALL_PROXY names one, as
+http://, socks5:// or socks5h://, and NO_PROXY does not except the relay.";
 
 /// Give a service on this machine a public address
 #[derive(Args, Debug)]
@@ -55,6 +58,9 @@ pub(crate) struct ExposeArgs {
         hide_env = true
     )]
     bind: Vec<Binding>,
+    /// Tell TCP services who the visitor is, before the first byte (PROXY protocol, version 2)
+    #[arg(long, env = "HVYM_TUNNEL_PROXY_PROTOCOL", hide_env = true)]
+    proxy_protocol: bool,
     /// Trust this certificate authority (PEM) beside the public ones, for https services
     #[arg(long, value_name = "FILE", env = "HVYM_TUNNEL_CA_FILE", hide_env = true)]
     ca_file: Option<PathBuf>,
@@ -163,6 +169,7 @@ impl ExposeArgs {
             bindings: std::iter::once(first).chain(self.bind).collect(),
             ca: self.ca_file,
             gate: self.gate.options()?,
+            proxy_protocol: self.proxy_protocol,
             require_upstream: self.require_upstream,
         };
         options.check()?;

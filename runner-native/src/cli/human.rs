@@ -139,6 +139,7 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
             vec![err().with(Red, format!("service {service} was not bound: {message} ({code})"))]
         }
         Report::Request { .. } => vec![request(report, moment.now)],
+        Report::Connection { .. } => vec![connection(report, moment.now)],
         Report::UpstreamUnreachable { message, .. } => vec![err().with(Yellow, message)],
         Report::Disconnected { reason, retry_in: Some(wait), attempt } => {
             vec![err().with(Yellow, format!("reconnecting in {} (attempt {attempt}): {reason}", span(*wait)))]
@@ -232,6 +233,25 @@ fn request(report: &Report, now: Duration) -> Line {
     }
     match note {
         Some(note) => line.with(ink, format!("  {note}")),
+        None => line,
+    }
+}
+
+/// One line per connection of bytes: `12:01:07Z  tcp  203.0.113.7:51234  12 B in  1.2 kB out  4 s`.
+fn connection(report: &Report, now: Duration) -> Line {
+    let Report::Connection { visitor, received, sent, lasted, service, note } = report else {
+        return Line::out();
+    };
+    let visitor = visitor.as_deref().unwrap_or("somebody");
+    let mut line = Line::out()
+        .with(Ink::Dim, clock(now))
+        .with(Ink::Plain, format!("  {:<4} {:<24} ", "tcp", shortened(visitor, MAX_PATH)))
+        .with(Ink::Plain, format!("{} in  {} out  {}", size(*received), size(*sent), span(*lasted)));
+    if let Some(service) = service {
+        line = line.with(Ink::Dim, format!("  [{service}]"));
+    }
+    match note {
+        Some(note) => line.with(Ink::Yellow, format!("  {note}")),
         None => line,
     }
 }

@@ -125,6 +125,25 @@ pub(crate) enum Report {
         #[serde(skip_serializing_if = "Option::is_none")]
         hint: Option<String>,
     },
+    /// A visitor's connection to a service that carries bytes is over.
+    Connection {
+        /// Where the visitor came from, as the relay saw it; of an identity, its address.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        visitor: Option<String>,
+        /// Bytes that came from the visitor.
+        received: u64,
+        /// Bytes that went to the visitor.
+        sent: u64,
+        /// How long it was open.
+        #[serde(rename = "lasted_ms", serialize_with = "millis")]
+        lasted: Duration,
+        /// Which service, when that is not obvious.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        service: Option<String>,
+        /// What a person should know about it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
     /// Nobody answers at a target. Told when it begins, not for every visitor.
     UpstreamUnreachable {
         /// The service.

@@ -216,3 +216,59 @@ async fn carry(board: &Switchboard, tcp: TcpStream, peer: SocketAddr, name: &Nam
 fn canonical(at: SocketAddr) -> SocketAddr {
     SocketAddr::new(at.ip().to_canonical(), at.port())
 }
+
+#[cfg(test)]
+mod tests {
+    use hvym_tunnel_core::handshake::Credential;
+    use hvym_tunnel_core::relay::Session;
+
+    use super::super::RelaySettings;
+    use super::super::live::Live;
+    use super::*;
+    use crate::io::driver::Handle;
+
+    fn board(connections: usize) -> Arc<Switchboard> {
+        let mut settings = RelaySettings::loopback();
+        settings.limits.connections = connections;
+        Arc::new(Switchboard::new(Address::from_public_key([7; 32]), settings, 1, Arc::new(drop)))
+    }
+
+    /// A port of `board` that somebody has.
+    fn taken(board: &Arc<Switchboard>) -> u16 {
+        let machine = Session::new(
+            board.session.clone(),
+            &Credential::None,
+            board.clock.wall(),
+            [0; 32],
+            Instant::ZERO,
+        );
+        let session = board
+            .roster
+            .enter(Live::new(Handle::new(machine, board.clock)))
+            .expect("an empty relay has room");
+        let mut shelf = board.ports.shelf().expect("a relay for this machine has ports");
+        shelf.ports.take(Address::from_public_key([9; 32]), "db", session).expect("a free port")
+    }
+
+    #[test]
+    fn a_port_takes_a_bounded_number_of_visitors_and_then_as_many_as_leave() {
+        let board = board(2 * PORT_CONNECTIONS);
+        let (port, places) = (taken(&board), Arc::new(()));
+        let mut visitors: Vec<_> = std::iter::from_fn(|| admit(&board, port, &places)).collect();
+        assert_eq!(visitors.len(), PORT_CONNECTIONS);
+        visitors.pop();
+        assert!(admit(&board, port, &places).is_some());
+        assert!(admit(&board, port - 1, &Arc::new(())).is_none(), "nobody has that port");
+    }
+
+    #[test]
+    fn a_relay_that_is_full_or_drains_takes_no_visitor_at_any_port() {
+        let board = board(1);
+        let (port, places) = (taken(&board), Arc::new(()));
+        let first = admit(&board, port, &places);
+        assert!(first.is_some() && admit(&board, port, &places).is_none());
+        drop(first);
+        board.requests.close();
+        assert!(admit(&board, port, &places).is_none());
+    }
+}
