@@ -2,52 +2,19 @@
 #![cfg(unix)]
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
+use hvym_tunnel_tests::Door;
 use hvym_tunnel_tests::http::{Conversation, Origin, nobody};
 use hvym_tunnel_tests::program::{Home, PATIENCE};
-use hvym_tunnel_tests::tunnel::{Agent, Relay, port_of, request};
-use hvym_tunnel_tests::{Door, Key};
+use hvym_tunnel_tests::tunnel::{Agent, PORTS, Relay, port_of};
 use rustix::process::Signal;
 
-/// Below what systems give to outgoing connections; relays of other tests share it, and pass over what is taken.
-const MANY: &str = "21000-25999";
 const MIB: usize = 1024 * 1024;
-
-/// A port that no other test of this process is given, and nobody else has now.
-fn one_port() -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let n = std::process::id().wrapping_mul(61) + NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 26000 + u16::try_from(n % 4000).expect("below 4000");
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
-    }
-}
-
-fn relay(ports: &str) -> Relay {
-    Relay::start(&["--tcp-ports", ports])
-}
-
-fn expose(relay: &Relay, target: u16, arguments: &[&str]) -> Agent {
-    let target = format!("tcp://localhost:{target}");
-    Agent::exposing(Home::new(), relay, &target, &[&["--service", "db"], arguments].concat())
-}
-
-/// Sends back what comes, until it ends.
-fn echo() -> Origin {
-    Origin::start(|connection| {
-        let (mut from, mut to) = (connection.writer(), connection.writer());
-        io::copy(&mut from, &mut to)?;
-        to.shutdown(Shutdown::Write)
-    })
-}
 
 /// Reads to the end before it says how much came, and what.
 fn listener() -> Origin {
@@ -86,9 +53,9 @@ fn of_visitor(hands: &Receiver<Conversation>, word: &[u8]) -> Conversation {
 
 #[test]
 fn the_first_line_is_where_bytes_go_both_ways() {
-    let relay = relay(MANY);
+    let relay = Relay::with_ports(PORTS);
     let home = Home::new();
-    let target = format!("tcp://localhost:{}", echo().port);
+    let target = format!("tcp://localhost:{}", Origin::echo().port);
     let mut agent = home.start(&["expose", &target, "--relay", &relay.url()]);
     let port = port_of(&agent.line());
     assert_eq!(agent.line(), format!("  -> {target}"));
@@ -105,8 +72,8 @@ fn the_first_line_is_where_bytes_go_both_ways() {
 
 #[test]
 fn each_direction_ends_by_itself() {
-    let relay = relay(MANY);
-    let agent = expose(&relay, listener().port, &[]);
+    let relay = Relay::with_ports(PORTS);
+    let agent = Agent::carrying(&relay, listener().port, &[]);
     let mut visitor = Conversation::dial(agent.port());
     visitor.send("x").expect("the relay reads");
     visitor.finish().expect("still open");
@@ -121,7 +88,7 @@ fn each_direction_ends_by_itself() {
         let _unheard = heard.lock().expect("nobody panics here").send(connection.rest()?);
         Ok(())
     });
-    let agent = expose(&relay, first_to_end.port, &[]);
+    let agent = Agent::carrying(&relay, first_to_end.port, &[]);
     let mut visitor = Conversation::dial(agent.port());
     assert_eq!(visitor.rest().expect("an end"), b"over");
     visitor.send("I go on").expect("the relay reads");
@@ -141,8 +108,8 @@ fn asked(program: &str, arguments: &[&str]) -> Option<String> {
 
 #[test]
 fn other_programs_are_answered_after_the_end_of_their_question() {
-    let relay = relay(MANY);
-    let agent = expose(&relay, listener().port, &[]);
+    let relay = Relay::with_ports(PORTS);
+    let agent = Agent::carrying(&relay, listener().port, &[]);
     let port = agent.port().to_string();
     let script = "import socket, sys\n\
                   s = socket.create_connection(('127.0.0.1', int(sys.argv[1])), 60)\n\
@@ -186,8 +153,8 @@ fn a_mebibyte_each_way_at_once_arrives_byte_for_byte() {
         let _unheard = verdict.lock().expect("nobody panics here").send(all == expected);
         Ok(())
     });
-    let relay = relay(MANY);
-    let agent = expose(&relay, service.port, &[]);
+    let relay = Relay::with_ports(PORTS);
+    let agent = Agent::carrying(&relay, service.port, &[]);
     // The probe of the agent came first, and said nothing.
     let mut visitor = Conversation::dial(agent.port());
     let mut writer = visitor.writer();
@@ -208,8 +175,8 @@ fn a_service_is_told_who_the_visitor_is() {
         let all = connection.rest()?;
         said.lock().expect("nobody panics here").send(all).map_err(io::Error::other)
     });
-    let relay = relay(MANY);
-    let agent = expose(&relay, service.port, &["--proxy-protocol"]);
+    let relay = Relay::with_ports(PORTS);
+    let agent = Agent::carrying(&relay, service.port, &["--proxy-protocol"]);
     let mut visitor = Conversation::dial(agent.port());
     let own = visitor.writer().local_addr().expect("it is connected").port();
     visitor.send("x").expect("the relay reads");
@@ -231,131 +198,10 @@ fn only_byte_services_can_be_told_so() {
 }
 
 #[test]
-fn an_agent_finds_its_port_again_and_nobody_takes_it_meanwhile() {
-    let port = one_port();
-    let mut relay = relay(&port.to_string());
-    let Agent { mut program, home, ready } = expose(&relay, echo().port, &[]);
-    assert_eq!(ready["url"], format!("tcp://localhost:{port}"));
-    program.kill();
-    relay.program.event("agent_left");
-
-    let mut visitor = Conversation::dial(port);
-    assert!(
-        visitor.rest().map_or(true, |rest| rest.is_empty()),
-        "whoever comes meanwhile is sent away at once"
-    );
-    let other = Home::new();
-    let target = format!("tcp://localhost:{}", echo().port);
-    let mut refused = other.start(&["expose", &target, "--service", "db", "--relay", &relay.url()]);
-    refused.says("all ports of this relay are taken");
-    assert_eq!(refused.code(), 4, "{refused:?}");
-
-    let agent = Agent::exposing(home, &relay, &target, &["--service", "db"]);
-    assert_eq!(agent.port(), port);
-    let mut visitor = Conversation::dial(port);
-    visitor.send("hello").expect("the relay reads");
-    assert_eq!(visitor.take(5).expect("an echo"), b"hello");
-}
-
-#[test]
-fn a_relay_that_starts_again_gives_the_same_ports() {
-    let mut relay = relay(MANY);
-    let mut agent = expose(&relay, echo().port, &[]);
-    let port = agent.port();
-    relay = relay.restart(&["--tcp-ports", MANY]);
-    agent.program.event("reconnected");
-    let mut visitor = Conversation::dial(port);
-    visitor.send("hello").expect("the relay reads");
-    assert_eq!(visitor.take(5).expect("an echo"), b"hello");
-    drop(relay);
-}
-
-#[test]
-fn the_newer_of_two_agents_with_one_identity_has_the_port() {
-    let key = Key::from_seed([31; 32]);
-    let relay = relay(MANY);
-    let says = |word: &'static str| {
-        let origin = Origin::start(move |mut connection| connection.send(word));
-        format!("tcp://localhost:{}", origin.port)
-    };
-    let older = Agent::exposing(Home::of(&key), &relay, &says("older"), &[]);
-    assert_eq!(Conversation::dial(older.port()).rest().expect("an end"), b"older");
-    let newer = Agent::exposing(Home::of(&key), &relay, &says("newer"), &[]);
-    assert_eq!(newer.port(), older.port());
-    let Agent { mut program, .. } = older;
-    assert_eq!(program.code(), 5);
-    for _ in 0..5 {
-        assert_eq!(Conversation::dial(newer.port()).rest().expect("an end"), b"newer");
-    }
-}
-
-#[test]
-fn several_services_have_a_port_each_and_a_website_keeps_the_bare_address() {
-    let relay = relay(MANY);
-    let mut agent = {
-        let [one, two] = ["one", "two"].map(|word| Origin::start(move |mut to| to.send(word)).port);
-        let web = Origin::saying(b"a website").port;
-        let [two, web] = [format!("second=tcp://localhost:{two}"), format!("web=http://localhost:{web}")];
-        expose(&relay, one, &["--bind", &two, "--bind", &web])
-    };
-    let first = agent.port();
-    let bound: Vec<_> = (0..2).map(|_| agent.program.event("bound")).collect();
-    let url = |service: &str| {
-        let event = bound.iter().find(|event| event["service"] == service);
-        event.and_then(|event| event["url"].as_str()).expect("it is bound").to_owned()
-    };
-    let second = port_of(&url("second"));
-    assert_ne!(first, second);
-    for _ in 0..3 {
-        assert_eq!(Conversation::dial(first).rest().expect("an end"), b"one");
-        assert_eq!(Conversation::dial(second).rest().expect("an end"), b"two");
-    }
-    let web = url("web");
-    let host = web.strip_prefix("http://").and_then(|rest| rest.strip_suffix('/')).expect("a website");
-    assert!(host.starts_with('g'), "{host} is not the bare address");
-    for (host, status, words) in
-        [(host.to_owned(), 200, "a website"), (format!("db.{host}"), 404, "no website")]
-    {
-        let mut visitor = relay.visit();
-        visitor.send(request(&host, "GET", "/", &[])).expect("the relay reads");
-        let head = visitor.head().expect("an answer");
-        let body = String::from_utf8(visitor.body(&head).expect("a whole answer")).expect("text");
-        assert_eq!(head.status(), status, "{body}");
-        assert!(body.contains(words), "{body}");
-    }
-}
-
-#[test]
-fn a_relay_without_ports_says_how_it_would_have_some() {
-    let relay = Relay::start(&[]);
-    let home = Home::new();
-    let mut agent = home.start(&["expose", "tcp://localhost:1", "--relay", &relay.url()]);
-    let line = agent.says("does not take the service web");
-    assert!(line.contains("--tcp-ports"), "{line}");
-    assert_eq!(agent.code(), 4, "{agent:?}");
-}
-
-#[test]
-fn a_port_that_another_program_has_is_passed_over() {
-    let taken = one_port();
-    let _other = TcpListener::bind((Ipv4Addr::LOCALHOST, taken)).expect("it was free");
-    let relay = relay(&taken.to_string());
-    let home = Home::new();
-    let target = format!("tcp://localhost:{}", echo().port);
-    let mut agent = home.start(&["expose", &target, "--relay", &relay.url()]);
-    agent.says("all ports of this relay are taken");
-    assert_eq!(agent.code(), 4, "{agent:?}");
-    let next = taken + 1;
-    let relay = Relay::start(&["--tcp-ports", &format!("{taken}-{next}")]);
-    let agent = expose(&relay, echo().port, &[]);
-    assert_eq!(agent.port(), next);
-}
-
-#[test]
 fn a_reset_is_passed_on_as_a_reset_both_ways() {
     let (service, hands) = handed();
-    let relay = relay(MANY);
-    let mut agent = expose(&relay, service.port, &[]);
+    let relay = Relay::with_ports(PORTS);
+    let mut agent = Agent::carrying(&relay, service.port, &[]);
 
     let mut visitor = Conversation::dial(agent.port());
     visitor.send("one").expect("the relay reads");
@@ -381,8 +227,8 @@ fn a_reset_is_passed_on_as_a_reset_both_ways() {
 
 #[test]
 fn where_nothing_listens_the_visitor_is_reset() {
-    let relay = relay(MANY);
-    let mut agent = expose(&relay, nobody(), &[]);
+    let relay = Relay::with_ports(PORTS);
+    let mut agent = Agent::carrying(&relay, nobody(), &[]);
     let mut visitor = Conversation::dial(agent.port());
     assert!(is_reset(visitor.take(1)));
     let told = agent.program.event("connection");
@@ -401,9 +247,9 @@ fn a_visitor_who_does_not_read_stops_the_service_and_nobody_else() {
             let _unheard = poured.send(block.len());
         }
     });
-    let relay = relay(MANY);
-    let other = format!("echo=tcp://localhost:{}", echo().port);
-    let mut agent = expose(&relay, fountain.port, &["--bind", &other]);
+    let relay = Relay::with_ports(PORTS);
+    let other = format!("echo=tcp://localhost:{}", Origin::echo().port);
+    let mut agent = Agent::carrying(&relay, fountain.port, &["--bind", &other]);
     let quick = port_of(agent.program.event("bound")["url"].as_str().expect("a URL"));
     let stuck = TcpStream::connect((Ipv4Addr::LOCALHOST, agent.port())).expect("the relay listens");
     stuck.peek(&mut [0]).expect("the fountain runs");
@@ -431,8 +277,8 @@ fn a_relay_that_drains_finishes_what_is_open_and_takes_nothing_new() {
         held.pass();
         connection.send(" and done")
     });
-    let mut relay = relay(MANY);
-    let agent = expose(&relay, service.port, &[]);
+    let mut relay = Relay::with_ports(PORTS);
+    let agent = Agent::carrying(&relay, service.port, &[]);
     let mut visitor = Conversation::dial(agent.port());
     assert_eq!(visitor.take(5).expect("a beginning"), b"begun");
     relay.program.signal(Signal::TERM);
@@ -451,8 +297,8 @@ fn a_relay_that_drains_finishes_what_is_open_and_takes_nothing_new() {
 #[test]
 fn what_is_still_open_when_a_relay_stops_at_once_is_reset() {
     let (service, hands) = handed();
-    let mut relay = relay(MANY);
-    let agent = expose(&relay, service.port, &[]);
+    let mut relay = Relay::with_ports(PORTS);
+    let agent = Agent::carrying(&relay, service.port, &[]);
     let mut visitor = Conversation::dial(agent.port());
     visitor.send("one").expect("the relay reads");
     assert_eq!(visitor.take(5).expect("a greeting"), b"hello");
@@ -463,14 +309,4 @@ fn what_is_still_open_when_a_relay_stops_at_once_is_reset() {
     assert!(is_reset(visitor.take(1)), "half a connection must not look whole");
     assert!(is_reset(inside.take(1)), "on neither side");
     assert_eq!(relay.program.code(), 0);
-}
-
-#[test]
-fn a_relay_of_ones_own_has_ports_too() {
-    let home = Home::new();
-    let mut agent = home.start(&["expose", &format!("tcp://localhost:{}", echo().port), "--json"]);
-    let port = port_of(agent.event("ready")["url"].as_str().expect("a URL"));
-    let mut visitor = Conversation::dial(port);
-    visitor.send("hello").expect("the relay reads");
-    assert_eq!(visitor.take(5).expect("an echo"), b"hello");
 }

@@ -89,6 +89,9 @@ impl ExposeOptions {
         if matches!(&self.access, Access::Private(allowed) if allowed.is_empty()) {
             return Err(ConfigError::PrivateForNobody);
         }
+        if !(self.access.is_public() || self.gate.networks.is_empty()) {
+            return Err(ConfigError::PrivateNetwork);
+        }
         if self.proxy_protocol && !self.bindings.iter().any(|b| b.target.proto() == Proto::Tcp) {
             return Err(ConfigError::NobodyToIntroduce);
         }
@@ -276,6 +279,9 @@ pub(crate) enum ConfigError {
     /// Somebody took a public service for a private one.
     #[error("--allow says who may reach a private service, and this one is public")]
     AllowedButPublic,
+    /// Identities come from no network.
+    #[error("--allow-cidr is about visitors, and a private service has none")]
+    PrivateNetwork,
     /// A service that nobody reaches.
     #[error("nobody may reach a private service unless --allow names them")]
     PrivateForNobody,
@@ -315,6 +321,7 @@ impl From<ConfigError> for Failure {
                 "be somebody else with --identity FILE, or reach the service itself"
             }
             ConfigError::AllowedButPublic => "add --private, or leave out --allow",
+            ConfigError::PrivateNetwork => "leave out --allow-cidr: --allow names who may come",
             ConfigError::PrivateForNobody => "add --allow G... with the address of somebody who runs forward",
             ConfigError::Twice(_) => "give each service its own name: --service NAME, --bind NAME=TARGET",
             ConfigError::NoGate(..) => "leave it out, or expose that service by an agent of its own",

@@ -257,6 +257,15 @@ impl Origin {
         })
     }
 
+    /// Sends back what comes, until it ends.
+    pub fn echo() -> Self {
+        Self::start(|connection| {
+            let (mut from, mut to) = (connection.writer(), connection.writer());
+            io::copy(&mut from, &mut to)?;
+            to.shutdown(Shutdown::Write)
+        })
+    }
+
     /// Answers every request with 200 and these bytes.
     pub fn saying(bytes: &'static [u8]) -> Self {
         Self::answering(|_, _| ok(bytes))

@@ -8,6 +8,10 @@ use serde_json::Value;
 use crate::http::{Conversation, Head};
 use crate::program::{Home, Program};
 
+/// Public ports for relays of tests: below what systems give to outgoing connections. All share them, and each passes
+/// over what the others have.
+pub const PORTS: &str = "21000-25999";
+
 /// `relay`, running.
 #[derive(Debug)]
 pub struct Relay {
@@ -35,6 +39,11 @@ impl Relay {
         let mut program = home.start(&Self::arguments(&port.to_string(), arguments));
         let (port, address) = listening(&mut program);
         Relay { program, port, address, home }
+    }
+
+    /// One with these public ports.
+    pub fn with_ports(ports: &str) -> Self {
+        Self::start(&["--tcp-ports", ports])
     }
 
     /// Ends it as a power cut would, and starts it again: the same identity, the same port.
@@ -94,6 +103,12 @@ impl Agent {
         let mut program = home.start(&[&["expose", target, "--json", "--relay", &url], arguments].concat());
         let ready = program.event("ready");
         Agent { program, ready, home }
+    }
+
+    /// One that carries bytes to this port of this machine, as the service `db`.
+    pub fn carrying(relay: &Relay, target: u16, arguments: &[&str]) -> Self {
+        let target = format!("tcp://localhost:{target}");
+        Self::exposing(Home::new(), relay, &target, &[&["--service", "db"], arguments].concat())
     }
 
     /// Where visitors reach its first service.

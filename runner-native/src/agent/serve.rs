@@ -45,12 +45,12 @@ const RESET_REFUSED: u32 = 4;
 pub(crate) struct Services {
     by_name: BTreeMap<String, Source>,
     gate: Gate,
-    /// Whether services that carry bytes are told first who the visitor is.
-    introduce: bool,
     /// Who may come.
     access: Access,
     /// Who came by name, and was told of.
     knocks: Knocks,
+    /// Whether services that carry bytes are told first who the visitor is.
+    introduce: bool,
     reporter: Reporter,
     clock: Clock,
     drain: Drain,
@@ -85,8 +85,8 @@ impl Services {
         Ok(Arc::new(Self {
             by_name,
             gate,
-            introduce: options.proxy_protocol,
             access: options.access.clone(),
+            introduce: options.proxy_protocol,
             ..Self::empty(reporter, clock)
         }))
     }
@@ -100,9 +100,9 @@ impl Services {
         Self {
             by_name: BTreeMap::new(),
             gate: Gate::new(GateOptions::default()),
-            introduce: false,
             access: Access::Public,
             knocks: Knocks::default(),
+            introduce: false,
             reporter,
             clock,
             drain: Drain::new(),
@@ -231,7 +231,6 @@ impl Services {
                 let local = Finishing::new(local, ticket, seen.idle());
                 splice(stream, local, move |way, bytes| seen.pass(way, bytes)).await
             }
-            (Ok(local), Proto::H2) => splice(stream, local, |_, _| ()).await,
             (Ok(local), Proto::Tcp) => {
                 let begun = self.clock.now();
                 let carried = carry(stream, local, opening, self.introduce).await;
@@ -239,11 +238,12 @@ impl Services {
                 self.tell_connection(opening, begun, (carried.received, carried.sent), note);
                 carried.outcome
             }
-            (Err(error), Proto::Tcp) if is_visitor => {
+            (Err(error), Proto::Tcp) => {
                 stream.reset(RESET_UNREACHABLE);
                 self.tell_connection(opening, self.clock.now(), (0, 0), Some(error.to_string()));
                 Ok(())
             }
+            (Ok(local), Proto::H2) => splice(stream, local, |_, _| ()).await,
             (Err(error), _) => self.decline(stream, opening, &page(&error, upstream)).await,
         }
     }

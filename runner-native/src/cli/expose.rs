@@ -22,9 +22,9 @@ Examples:
     hvym-tunnel expose 3000
     hvym-tunnel expose 3000 --relay tunnel.example --relay-address GRELAY...
     hvym-tunnel expose https+insecure://localhost:8443 --service api
+    hvym-tunnel expose tcp://localhost:5432 --service db
     hvym-tunnel expose 3000 --bind api=3001 --bind docs=./public
     hvym-tunnel expose ./site --basic-auth-file accounts.txt
-    hvym-tunnel expose tcp://localhost:5432 --service db
     hvym-tunnel expose tcp://localhost:5432 --service db --private --allow GFRIEND...
     hvym-tunnel expose 3000 --url-file url.txt --json | tee events.jsonl
 
@@ -58,12 +58,12 @@ pub(crate) struct ExposeArgs {
         hide_env = true
     )]
     bind: Vec<Binding>,
-    /// Trust this certificate authority (PEM) beside the public ones, for https services
-    #[arg(long, value_name = "FILE", env = "HVYM_TUNNEL_CA_FILE", hide_env = true)]
-    ca_file: Option<PathBuf>,
     /// Tell TCP services who the visitor is, before the first byte (PROXY protocol, version 2)
     #[arg(long, env = "HVYM_TUNNEL_PROXY_PROTOCOL", hide_env = true)]
     proxy_protocol: bool,
+    /// Trust this certificate authority (PEM) beside the public ones, for https services
+    #[arg(long, value_name = "FILE", env = "HVYM_TUNNEL_CA_FILE", hide_env = true)]
+    ca_file: Option<PathBuf>,
     /// Stop (exit 7) if nothing listens at a target at the start
     #[arg(long, env = "HVYM_TUNNEL_REQUIRE_UPSTREAM", hide_env = true)]
     require_upstream: bool,

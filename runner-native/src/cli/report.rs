@@ -127,7 +127,7 @@ pub(crate) enum Report {
     },
     /// A visitor's connection to a service that carries bytes is over.
     Connection {
-        /// Where the visitor came from, as the relay saw it.
+        /// Where the visitor came from, as the relay saw it; of an identity, its address.
         #[serde(skip_serializing_if = "Option::is_none")]
         visitor: Option<String>,
         /// Bytes that came from the visitor.

@@ -91,9 +91,12 @@ impl Reach {
             return self.turn_away(to_caller, &Verdict::not_reachable()).await;
         };
         let (from_owner, to_owner) = owner.split();
-        let outward = pass_on(from_caller, to_owner);
-        let inward = self.answer(from_owner, to_caller);
-        future::try_join(outward, inward).await.map(|_| ())
+        match future::try_join(pass_on(from_caller, to_owner), answer(from_owner, to_caller)).await {
+            Ok(_) => Ok(()),
+            Err(Ended::Broken(error)) => Err(error),
+            // The owner's stream is gone by now: strangers that wait take no room on its link.
+            Err(Ended::Refused(verdict, to_caller)) => self.turn_away(to_caller, &verdict).await,
+        }
     }
 
     /// A stream to the owner.
@@ -102,25 +105,6 @@ impl Reach {
         let id = self.board.request_id();
         tracing::debug!(id, from = %self.from, to = %self.to, service = self.service, "reach");
         live.open_for(self.from, &self.service, &id).await
-    }
-
-    /// What the owner says, and then its service. An error ends the way out too.
-    async fn answer(&self, mut owner: TunnelReader, mut caller: TunnelWriter) -> io::Result<()> {
-        let said = within(VERDICT_TIMEOUT, owner.read_verdict()).await;
-        match said {
-            Some(Ok(Verdict::Welcome)) => {
-                caller.write_bytes(Verdict::Welcome.encode()).await?;
-                while let Some(data) = owner.read_bytes().await? {
-                    caller.write_bytes(data).await?;
-                }
-                caller.finish()
-            }
-            Some(Ok(refused)) => self.turn_away(caller, &refused).await.and_then(|()| over()),
-            // An owner that hangs up, or says something else, does not offer this.
-            Some(Err(_)) | None => {
-                self.turn_away(caller, &Verdict::not_reachable()).await.and_then(|()| over())
-            }
-        }
     }
 
     async fn turn_away(&self, caller: TunnelWriter, verdict: &Verdict) -> io::Result<()> {
@@ -137,13 +121,37 @@ async fn refuse(mut caller: TunnelWriter, verdict: &Verdict) -> io::Result<()> {
     caller.finish()
 }
 
-/// There is nothing more to carry out, now that the caller was refused.
-fn over() -> io::Result<()> {
-    Err(io::Error::other("refused"))
+/// Why two streams are not one any more, before both halves have ended.
+enum Ended {
+    /// They never were: the owner said no, or nothing. The caller is still to be told.
+    Refused(Verdict, TunnelWriter),
+    /// One of the two broke.
+    Broken(io::Error),
+}
+
+impl From<io::Error> for Ended {
+    fn from(error: io::Error) -> Self {
+        Ended::Broken(error)
+    }
+}
+
+/// What the owner says, and then its service.
+async fn answer(mut owner: TunnelReader, mut caller: TunnelWriter) -> Result<(), Ended> {
+    match within(VERDICT_TIMEOUT, owner.read_verdict()).await {
+        Some(Ok(Verdict::Welcome)) => {}
+        Some(Ok(refused)) => return Err(Ended::Refused(refused, caller)),
+        // An owner that hangs up, or says something else, does not offer this.
+        Some(Err(_)) | None => return Err(Ended::Refused(Verdict::not_reachable(), caller)),
+    }
+    caller.write_bytes(Verdict::Welcome.encode()).await?;
+    while let Some(data) = owner.read_bytes().await? {
+        caller.write_bytes(data).await?;
+    }
+    Ok(caller.finish()?)
 }
 
 /// From the caller to the owner. An owner that takes nothing more may still have something to say.
-async fn pass_on(mut caller: TunnelReader, mut owner: TunnelWriter) -> io::Result<()> {
+async fn pass_on(mut caller: TunnelReader, mut owner: TunnelWriter) -> Result<(), Ended> {
     while let Some(data) = caller.read_bytes().await? {
         if let Err(error) = owner.write_bytes(data).await {
             tracing::debug!(%error, "the owner takes nothing more");
