@@ -55,7 +55,7 @@ HVYM_TUNNEL_SECRET may hold the secret itself. Times on the screen are UTC.";
 pub(crate) enum Command {
     Expose(Box<expose::ExposeArgs>),
     Forward(forward::ForwardArgs),
-    Relay(relay::RelayArgs),
+    Relay(Box<relay::RelayArgs>),
     Identity(identity::IdentityArgs),
     Token(token::TokenArgs),
     /// Print a completion script for a shell

@@ -39,10 +39,6 @@ pub(super) const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// The ports that a relay for this machine alone may give to services: those that nobody registered (RFC 6335
 /// section 6). What other programs listen at is passed over.
 const LOOPBACK_PORTS: RangeInclusive<u16> = 49152..=65535;
-/// Connections of visitors to one port at once, so that one service does not use up its agent's streams, of which a
-/// link has 1024, nor the relay's connections.
-pub(super) const PORT_CONNECTIONS: usize = 512;
-
 /// Streams to other identities' services that one caller may hold. A pool of a busy application has a hundred; each
 /// holds a window on two links.
 pub(super) const REACHED_STREAMS: usize = 128;

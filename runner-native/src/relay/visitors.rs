@@ -136,7 +136,7 @@ fn per_connection(error: &io::Error) -> bool {
 }
 
 /// A place for one more connection; the page says why there is none.
-fn admit(board: &Arc<Switchboard>, peer: SocketAddr) -> Result<Arc<Place>, Page> {
+pub(super) fn admit(board: &Arc<Switchboard>, peer: SocketAddr) -> Result<Arc<Place>, Page> {
     let counted = board.count().ok_or_else(pages::full)?;
     let ip = peer.ip().to_canonical();
     let settings = &board.settings;
