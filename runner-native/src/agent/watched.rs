@@ -35,11 +35,6 @@ impl Watched {
         Arc::clone(&self.begun)
     }
 
-    /// Whether the stream is between two requests, now and later.
-    pub(super) fn idle(&self) -> Arc<AtomicBool> {
-        self.seen.idle()
-    }
-
     /// The two again, for what follows HTTP.
     pub(super) fn into_parts(self) -> (TunnelStream, Seen) {
         (self.stream, self.seen)
@@ -77,8 +72,8 @@ impl AsyncWrite for Watched {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.seen.pass(Way::ToTunnel, None);
-        Pin::new(&mut self.stream).poll_close(cx)
+    /// Everything was written. Whoever takes the two apart again ends the stream.
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(cx)
     }
 }
