@@ -8,6 +8,7 @@
 //!
 //! It runs by itself, and inside `expose` for somebody who has no relay. What a session may do is the core's.
 
+mod conduit;
 mod connect;
 mod descriptors;
 mod heads;
@@ -15,6 +16,7 @@ mod ingress;
 mod live;
 mod pages;
 mod phases;
+mod pool;
 mod reply;
 mod roster;
 mod settings;
@@ -23,6 +25,7 @@ mod switchboard;
 mod timer;
 mod tls;
 mod upgrade;
+mod upload;
 mod visitors;
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::SessionConfig;
@@ -11,7 +11,7 @@ use hvym_tunnel_core::stellar::Address;
 use super::phases::{Gate, Latch};
 use super::roster::Roster;
 use super::settings::RelaySettings;
-use crate::io::clock::{self, Clock};
+use crate::io::clock::Clock;
 
 /// What a relay tells whoever runs it.
 #[derive(Clone, Debug)]
@@ -56,7 +56,6 @@ pub(super) struct Switchboard {
     pub(super) closing: Latch,
     pub(super) observer: Observer,
     connections: AtomicUsize,
-    next_request: AtomicU64,
 }
 
 /// One connection, counted for as long as it lives.
@@ -72,8 +71,6 @@ impl Switchboard {
     pub(super) fn new(address: Address, settings: RelaySettings, port: u16, observer: Observer) -> Self {
         let options = &settings.options;
         let roster = Roster::new(&options.domain, options.policy, settings.limits.sessions);
-        // Ids count up from a random point, so that those of two runs are not mistaken for each other.
-        let [a, b, c, d, e, f, ..] = clock::seed();
         Self {
             address,
             session: settings.session(address),
@@ -87,7 +84,6 @@ impl Switchboard {
             closing: Latch::new(),
             observer,
             connections: AtomicUsize::new(0),
-            next_request: AtomicU64::new(u64::from_be_bytes([0, 0, a, b, c, d, e, f])),
         }
     }
 
@@ -96,11 +92,6 @@ impl Switchboard {
         let before = self.connections.fetch_add(1, Ordering::Relaxed);
         let counted = Counted(Arc::clone(self));
         (before < self.settings.limits.connections).then_some(counted)
-    }
-
-    /// Names a request in the logs of relay and agent.
-    pub(super) fn request_id(&self) -> String {
-        format!("{:012x}", self.next_request.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Where a service of an agent is reachable; `None` is its first.
