@@ -23,6 +23,9 @@ pub enum Proto {
     Http,
     /// Bytes.
     Tcp,
+    /// HTTP/2 with prior knowledge.
+    #[serde(rename = "h2")]
+    H2,
 }
 
 /// A named local port that an agent offers.

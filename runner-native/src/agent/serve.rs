@@ -106,7 +106,7 @@ impl Services {
                 let local = Finishing::new(Rehosted::new(local, rehost), ticket);
                 splice(stream, local, move |way, bytes| seen.pass(way, bytes)).await
             }
-            (Ok(local), Proto::Tcp) => splice(stream, local, |_, _| ()).await,
+            (Ok(local), Proto::Tcp | Proto::H2) => splice(stream, local, |_, _| ()).await,
             (Err(error), _) => self.decline(stream, &opening, &page(&error, upstream)).await,
         }
     }
@@ -123,9 +123,9 @@ impl Services {
         }
     }
 
-    /// Says no in the stream's own language: a page for HTTP, a reset for bytes.
+    /// Says no in the stream's own language: a page for HTTP/1.1, a reset for bytes.
     async fn decline(&self, stream: TunnelStream, opening: &Opening, page: &Page) -> io::Result<()> {
-        if opening.proto == Proto::Tcp {
+        if opening.proto != Proto::Http {
             stream.reset(RESET_UNREACHABLE);
             return Ok(());
         }
@@ -149,9 +149,9 @@ impl Services {
 }
 
 fn page(error: &ConnectError, upstream: &Upstream) -> Page {
-    let place = upstream.target().authority();
+    let place = upstream.target().place();
     match error {
-        ConnectError::Refused(_) => Page::nothing_listening(&place),
+        ConnectError::Refused(_) | ConnectError::NoSocket(_) => Page::nothing_listening(&place),
         ConnectError::TimedOut(_) => Page::upstream_timeout(),
         other => Page {
             status: other.status(),
@@ -186,7 +186,7 @@ impl Seen {
             clock: services.clock,
             reporter: services.reporter.clone(),
             service: services.name_if_needed(name),
-            place: upstream.target().authority(),
+            place: upstream.target().place(),
             is_rehosted: services.host_header.is_some(),
             activity,
             service_ended: false,
