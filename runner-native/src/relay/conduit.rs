@@ -29,6 +29,8 @@ pub(super) enum Failure {
     Lost(hyper::Error),
     /// The visitor broke off its own request.
     Broken,
+    /// The service's protocol has no way to say the visitor's `Host`.
+    BadHost,
     /// What came is no answer, or was not all of a head.
     Bad(hyper::Error),
     /// Nothing moved for too long.
@@ -50,12 +52,13 @@ type Connection = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 impl Conduit {
     /// Over a stream that was just opened.
     pub(super) async fn new(stream: TunnelStream) -> hyper::Result<Self> {
-        let heard = Arc::new(AtomicBool::new(false));
+        let wire = ServiceWire::new(stream);
+        let heard = Arc::clone(&wire.heard);
         let (sender, connection) = http1::Builder::new()
             .preserve_header_case(true)
             .max_headers(MAX_FIELDS)
             .max_header_size(MAX_HEAD_BYTES)
-            .handshake(ServiceWire { stream, heard: Arc::clone(&heard) })
+            .handshake(wire)
             .await?;
         let connection: Connection = Box::pin(connection.with_upgrades());
         Ok(Self { sender, connection: Some(connection), heard })
@@ -122,6 +125,13 @@ impl Conduit {
 pub(super) struct ServiceWire {
     pub(super) stream: TunnelStream,
     heard: Arc<AtomicBool>,
+}
+
+impl ServiceWire {
+    /// Over a stream that was just opened.
+    pub(super) fn new(stream: TunnelStream) -> Self {
+        Self { stream, heard: Arc::default() }
+    }
 }
 
 impl Read for ServiceWire {

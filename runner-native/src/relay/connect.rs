@@ -149,7 +149,7 @@ impl Seat {
             SessionEvent::Admit(verified) => self.on_admit(verified.address()),
             SessionEvent::Bind(service) => self.on_bind(service),
             SessionEvent::Unbound(service) => {
-                self.live.pool.clear(Some(&service));
+                self.live.pool.clear(&service);
                 tracing::info!(address = ?self.address, service, "unbound");
             }
             SessionEvent::Latency(rtt) => tracing::trace!(address = ?self.address, ?rtt, "latency"),
@@ -193,7 +193,7 @@ impl Seat {
             url
         });
         // What waits for it goes elsewhere from now on, if it was bound anew.
-        self.live.pool.clear(Some(&name));
+        self.live.pool.clear(&name);
         self.live.wake();
         tracing::info!(%address, service = name, url, "bound");
     }

@@ -11,7 +11,8 @@ use hyper::body::Incoming;
 use super::conduit::Failure;
 use super::heads::{self, Origin};
 use super::live::Live;
-use super::pool::{Choice, Lent};
+use super::passage::Passage;
+use super::pool::Choice;
 use super::reply::{self, Answer, Relayed, Reply};
 use super::roster::Reached;
 use super::upload::Upload;
@@ -37,21 +38,21 @@ pub(super) async fn forward(
     let wanted = heads::toward_service(&mut head, &host, &origin);
     let request = Request::from_parts(head, Upload::new(body, visitor.board.clock));
     let upload = request.body().progress();
-    let (response, mut lent) = match send(visitor, live, &name, &host, request).await {
+    let (response, mut passage) = match send(visitor, live, &name, &host, request).await {
         Ok(answered) => answered,
         Err(page) => return reply::page(&page, format),
     };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return match wanted {
-            Some(_) => upgrade::join(visitor, visitor_upgrade, response, lent, pass),
+            Some(_) => upgrade::join(visitor, visitor_upgrade, response, passage, pass),
             None => reply::page(&pages::bad_answer(), format),
         };
     }
     let (mut head, body) = response.into_parts();
-    lent.note(&head);
+    passage.note(&head);
     heads::toward_visitor(&mut head);
     let still_asked = upload.is_some_and(|upload| !upload.is_over());
-    Response::from_parts(head, Reply::Relayed(Relayed::new(body, lent, still_asked, pass)))
+    Response::from_parts(head, Reply::Relayed(Relayed::new(body, passage, still_asked, pass)))
 }
 
 /// Sends the request, again if it was lost and may be, and waits for the head of its response.
@@ -61,29 +62,30 @@ async fn send(
     name: &Name,
     host: &str,
     mut request: Request<Upload>,
-) -> Result<(Response<Incoming>, Lent), Page> {
+) -> Result<(Response<Incoming>, Passage), Page> {
     let board = &visitor.board;
     let limit = board.settings.limits.response_timeout;
     let spare = Spare::of(&request);
     let mut choice = if spare.0.is_some() { Choice::Any } else { Choice::JustUsed };
     let mut is_moved = false;
     loop {
-        let mut lent = live.conduit(name, choice, is_moved).await?;
-        let failure = match lent.conduit.ask(request, limit, board.clock).await {
-            Ok(response) => return Ok((response, lent)),
+        let mut passage = live.passage(name, choice, is_moved).await?;
+        let failure = match passage.ask(request, limit, board.clock).await {
+            Ok(response) => return Ok((response, passage)),
             Err(failure) => failure,
         };
         let (again, error) = match failure {
             Failure::TooLate => return Err(Page::upstream_timeout()),
             Failure::Broken => return Err(pages::broken_request()),
+            Failure::BadHost => return Err(Page::bad_host()),
             Failure::Bad(error) => (None, Some(error)),
             Failure::Unsent(request) => (Some(*request), None),
             Failure::Lost(error) => (spare.again(), Some(error)),
         };
-        tracing::debug!(?error, address = %name.address, used = lent.is_used, "no response");
+        tracing::debug!(?error, address = %name.address, used = passage.is_used(), "no response");
         let is_up = live.is_up();
         request = match again {
-            Some(again) if is_up && lent.is_used => again,
+            Some(again) if is_up && passage.is_used() => again,
             Some(again) if !is_up && !is_moved => {
                 let Some(newer) = successor(visitor, &live, host) else { return Err(Page::agent_lost()) };
                 (live, is_moved) = (newer, true);

@@ -1,19 +1,21 @@
-//! A session as visitors use it: conduits to its services, those that wait and new ones, and to wait while there is no
+//! A session as visitors use it: ways to its services, those that are there and new ones, and to wait while there is no
 //! room for another.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use hvym_tunnel_core::dialect::Opening;
+use hvym_tunnel_core::dialect::{Opening, Proto};
 use hvym_tunnel_core::http1::Page;
 use hvym_tunnel_core::link::OpenStreamError;
 use hvym_tunnel_core::relay::{Name, Session};
 
 use super::conduit::Conduit;
 use super::pages;
-use super::pool::{Choice, Lent, Pool};
+use super::passage::Passage;
+use super::pool::{Choice, Pool};
 use super::settings::{BIND_TIMEOUT, ROOM_TIMEOUT};
+use super::trunk::Trunk;
 use crate::io::clock::{Clock, within};
 use crate::io::driver::Handle;
 use crate::io::stream::TunnelStream;
@@ -60,25 +62,44 @@ impl Live {
         self.session.look(Session::is_up)
     }
 
-    /// A conduit to the service that `name` means: one that waits, or a new one as soon as there is room for it. The
+    /// A way to the service that `name` means: one that is there, or a new one as soon as there is room for it. The
     /// page says why there is none. `is_new` sessions may not have bound their services yet, and are waited for.
-    pub(super) async fn conduit(&self, name: &Name, choice: Choice, is_new: bool) -> Result<Lent, Page> {
-        let service = self
-            .session
-            .look(|session| session.service(name.service.as_deref()).map(|service| service.name.clone()));
-        if let Some(service) = service
-            && let Some(lent) = self.pool.take(&service, choice)
-        {
-            return Ok(lent);
+    pub(super) async fn passage(&self, name: &Name, choice: Choice, is_new: bool) -> Result<Passage, Page> {
+        let service = self.session.look(|session| {
+            let service = session.service(name.service.as_deref())?;
+            Some((service.name.clone(), service.proto))
+        });
+        let known = service.and_then(|(service, proto)| match proto {
+            Proto::H2 => {
+                let trunk = self.pool.trunk(&service, choice)?;
+                Some(Passage::Shared { trunk, is_used: true })
+            }
+            Proto::Http | Proto::Tcp => self.pool.take(&service, choice).map(Passage::Own),
+        });
+        match known {
+            Some(passage) => Ok(passage),
+            None => self.fresh(name, is_new).await,
         }
+    }
+
+    async fn fresh(&self, name: &Name, is_new: bool) -> Result<Passage, Page> {
         let mut opening = Opening::default();
         let stream = self.open(name, &mut opening, is_new).await?;
         tracing::debug!(stream = ?stream.id(), service = opening.service, "opened");
-        let conduit = Conduit::new(stream).await.map_err(|error| {
+        let passage = match opening.proto {
+            Proto::H2 => Trunk::new(stream).await.map(|trunk| {
+                self.pool.share(&opening.service, &trunk);
+                Passage::Shared { trunk, is_used: false }
+            }),
+            Proto::Http | Proto::Tcp => {
+                let conduit = Conduit::new(stream).await;
+                conduit.map(|conduit| Passage::Own(self.pool.lend(&opening.service, conduit)))
+            }
+        };
+        passage.map_err(|error| {
             tracing::debug!(%error, "no connection to a service");
             pages::bad_answer()
-        })?;
-        Ok(self.pool.lend(&opening.service, conduit))
+        })
     }
 
     async fn open(&self, name: &Name, opening: &mut Opening, is_new: bool) -> Result<TunnelStream, Page> {
@@ -106,7 +127,7 @@ impl Live {
                 Err(Wanting::Service(page)) if !is_new => return Poll::Ready(Err(page)),
                 Err(Wanting::Service(page)) => *missing = Some(page),
                 // Those that wait for nothing in particular make room for somebody who is here.
-                Err(Wanting::Room) => self.pool.clear(None),
+                Err(Wanting::Room) => self.pool.make_room(),
             }
             // What was wanted may have come before anybody knew that we wait, so look again.
             if !is_registered {

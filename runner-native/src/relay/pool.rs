@@ -1,4 +1,4 @@
-//! The conduits of one session that wait for their next request, by service.
+//! The conduits of one session that wait for their next request, and its trunks, by service.
 //!
 //! It opens none and sends nothing. A conduit that its service closes is noticed at once, and one that nobody wanted
 //! for a while is closed.
@@ -15,6 +15,7 @@ use hvym_tunnel_core::time::Instant;
 
 use super::conduit::Conduit;
 use super::heads;
+use super::trunk::Trunk;
 use crate::io::clock::Clock;
 use crate::io::executor::spawn;
 
@@ -24,6 +25,9 @@ const MAX_IDLE: usize = 64;
 /// How long a conduit waits. A visitor who reads a page comes back sooner or much later; 30 s is also what we grant
 /// visitors' own connections.
 const IDLE_LIMIT: Duration = Duration::from_secs(30);
+/// Trunks of one service that are shared. Four carry four hundred requests at once; what comes above that gets trunks of
+/// its own, up to what the session has streams for.
+const MAX_TRUNKS: usize = 4;
 /// How often those that waited too long are looked for. Later costs nothing but a connection that waits longer.
 const SWEEP: Duration = Duration::from_secs(5);
 /// What a request may use that cannot be repeated. Services that close idle connections do so after 2 s at the
@@ -55,6 +59,7 @@ pub(super) struct Pool {
 struct Shelves {
     /// Those used last at the end.
     idle: BTreeMap<Arc<str>, Vec<Idle>>,
+    trunks: BTreeMap<Arc<str>, Vec<Shared>>,
     /// Whether a task looks for those that waited too long.
     is_swept: bool,
 }
@@ -64,6 +69,12 @@ struct Idle {
     watch: Arc<Watch>,
     since: Instant,
     until: Instant,
+}
+
+struct Shared {
+    trunk: Trunk,
+    /// When it was last seen in use.
+    used: Instant,
 }
 
 /// Woken when something happens to a conduit that waits, which can only be its end.
@@ -127,13 +138,37 @@ impl Pool {
         None
     }
 
-    /// Lets go of those that wait for `service`, or of all.
-    pub(super) fn clear(&self, service: Option<&str>) {
-        let mut shelves = self.lock();
-        match service {
-            Some(service) => drop(shelves.idle.remove(service)),
-            None => shelves.idle.clear(),
+    /// A trunk with room for one more.
+    pub(super) fn trunk(&self, service: &str, choice: Choice) -> Option<Trunk> {
+        if choice == Choice::Fresh {
+            return None;
         }
+        let shelves = self.lock();
+        let mut trunks = shelves.trunks.get(service)?.iter();
+        trunks.find(|shared| shared.trunk.has_room()).map(|shared| shared.trunk.clone())
+    }
+
+    /// Lets others share a trunk that was just opened.
+    pub(super) fn share(self: &Arc<Self>, service: &str, trunk: &Trunk) {
+        let mut shelves = self.lock();
+        let shelf = shelves.trunks.entry(Arc::from(service)).or_default();
+        shelf.retain(|shared| !shared.trunk.is_closed());
+        if shelf.len() < MAX_TRUNKS {
+            shelf.push(Shared { trunk: trunk.clone(), used: self.clock.now() });
+        }
+        self.keep_swept(&mut shelves);
+    }
+
+    /// Lets go of what waits for `service`.
+    pub(super) fn clear(&self, service: &str) {
+        let mut shelves = self.lock();
+        shelves.idle.remove(service);
+        shelves.trunks.remove(service);
+    }
+
+    /// Lets go of every conduit that waits.
+    pub(super) fn make_room(&self) {
+        self.lock().idle.clear();
     }
 
     /// Puts a conduit back. Not one that is not free.
@@ -151,6 +186,10 @@ impl Pool {
             shelf.remove(0);
         }
         shelf.push(Idle { conduit, watch, since, until: since + keep });
+        self.keep_swept(&mut shelves);
+    }
+
+    fn keep_swept(self: &Arc<Self>, shelves: &mut Shelves) {
         if !std::mem::replace(&mut shelves.is_swept, true) {
             spawn(sweep(Arc::downgrade(self))).detach();
         }
@@ -176,7 +215,16 @@ impl Pool {
             shelf.retain(|idle| now < idle.until);
             !shelf.is_empty()
         });
-        shelves.is_swept = !shelves.idle.is_empty();
+        shelves.trunks.retain(|_, shelf| {
+            shelf.retain_mut(|shared| {
+                if !shared.trunk.is_idle() {
+                    shared.used = now;
+                }
+                !shared.trunk.is_closed() && now - shared.used < IDLE_LIMIT
+            });
+            !shelf.is_empty()
+        });
+        shelves.is_swept = !(shelves.idle.is_empty() && shelves.trunks.is_empty());
         shelves.is_swept
     }
 

@@ -11,8 +11,10 @@ use http_body_util::Full;
 use hvym_tunnel_core::http1::{Format, Page};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
+use super::passage::Passage;
 use super::phases::Pass;
 use super::pool::Lent;
+use super::trunk::Trunk;
 use crate::io::executor::spawn;
 
 /// A response to a visitor.
@@ -42,14 +44,20 @@ enum Driving {
     Here(Lent),
     /// A task of its own: the visitor still asks, and may do so without reading.
     Apart(Task<()>),
+    /// Those who share the trunk.
+    Shared(#[expect(dead_code, reason = "held so that the trunk is known to be in use")] Trunk),
     /// Nobody: the body is at its end.
     Over,
 }
 
 impl Relayed {
     /// A body that has just begun. `still_asked`: its request has not been passed on in full.
-    pub(super) fn new(body: Incoming, lent: Lent, still_asked: bool, pass: Pass) -> Self {
-        let driving = if still_asked { Driving::Apart(spawn(lent.settled())) } else { Driving::Here(lent) };
+    pub(super) fn new(body: Incoming, passage: Passage, still_asked: bool, pass: Pass) -> Self {
+        let driving = match passage {
+            Passage::Own(lent) if still_asked => Driving::Apart(spawn(lent.settled())),
+            Passage::Own(lent) => Driving::Here(lent),
+            Passage::Shared { trunk, .. } => Driving::Shared(trunk),
+        };
         Self { body, driving, broken: None, _pass: pass }
     }
 
@@ -84,7 +92,7 @@ impl Relayed {
                     frame
                 }
             }
-            Driving::Apart(_) | Driving::Over => Pin::new(&mut self.body).poll_frame(cx),
+            Driving::Apart(_) | Driving::Shared(_) | Driving::Over => Pin::new(&mut self.body).poll_frame(cx),
         }
     }
 
@@ -92,7 +100,7 @@ impl Relayed {
         match std::mem::replace(&mut self.driving, Driving::Over) {
             Driving::Here(lent) => lent.give_back(),
             Driving::Apart(task) => task.detach(),
-            Driving::Over => {}
+            Driving::Shared(_) | Driving::Over => {}
         }
     }
 }

@@ -14,8 +14,8 @@ use std::task::{Context, Poll};
 
 use super::conduit::ServiceWire;
 use super::heads;
+use super::passage::Passage;
 use super::phases::Pass;
-use super::pool::Lent;
 use super::reply::{self, Answer};
 use super::settings::UPGRADE_TIMEOUT;
 use super::visitors::Visitor;
@@ -30,13 +30,15 @@ pub(super) fn join(
     visitor: &Visitor,
     visitor_upgrade: OnUpgrade,
     mut response: Response<Incoming>,
-    lent: Lent,
+    passage: Passage,
     pass: Pass,
 ) -> Answer {
     let service_upgrade = hyper::upgrade::on(&mut response);
     visitor.give_away();
-    // It ends as soon as it has handed its stream over.
-    spawn(lent.settled()).detach();
+    if let Passage::Own(lent) = passage {
+        // It ends as soon as it has handed its stream over.
+        spawn(lent.settled()).detach();
+    }
     let board = Arc::clone(&visitor.board);
     spawn(async move {
         let splicing = pin!(run(visitor_upgrade, service_upgrade));
