@@ -27,8 +27,11 @@ pub(super) enum Failure {
     Unsent(Box<Request<Upload>>),
     /// The connection ended without a byte of an answer.
     Lost(hyper::Error),
-    /// The visitor broke off its own request.
-    Broken,
+    /// The body of the request did not come whole.
+    Broken {
+        /// Because nothing of it came for too long.
+        is_late: bool,
+    },
     /// The service's protocol has no way to say the visitor's `Host`.
     BadHost,
     /// What came is no answer, or was not all of a head.
@@ -113,9 +116,11 @@ impl Conduit {
         };
         answered.ok_or(Failure::TooLate)?.map_err(|mut error| match error.take_message() {
             Some(request) => Failure::Unsent(Box::new(request)),
-            None if progress.is_some_and(|progress| progress.is_broken()) => Failure::Broken,
-            None if self.heard.load(Ordering::Relaxed) => Failure::Bad(error.into_error()),
-            None => Failure::Lost(error.into_error()),
+            None => match progress.and_then(|progress| progress.broken()) {
+                Some(broken) => broken,
+                None if self.heard.load(Ordering::Relaxed) => Failure::Bad(error.into_error()),
+                None => Failure::Lost(error.into_error()),
+            },
         })
     }
 }

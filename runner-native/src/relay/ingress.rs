@@ -9,10 +9,11 @@ use hvym_tunnel_core::relay::Name;
 use hyper::body::Incoming;
 
 use super::conduit::Failure;
-use super::heads::{self, Origin};
+use super::heads;
 use super::live::Live;
 use super::passage::Passage;
 use super::pool::Choice;
+use super::question::Question;
 use super::reply::{self, Answer, Relayed, Reply};
 use super::roster::Reached;
 use super::upload::Upload;
@@ -25,19 +26,27 @@ pub(super) async fn forward(
     live: Live,
     name: Name,
     host: String,
-    mut request: Request<Incoming>,
+    mut request: Request<Question>,
 ) -> Answer {
     let format = reply::format(request.headers());
     let Some(pass) = visitor.board.requests.enter() else {
         return reply::page(&pages::draining(), format);
     };
+    let origin = visitor.origin(request.headers());
     // Taken before the request is, because it stays with what came in.
     let visitor_upgrade = hyper::upgrade::on(&mut request);
     let (mut head, body) = request.into_parts();
-    let origin = Origin { peer: visitor.peer.ip(), scheme: visitor.scheme() };
     let wanted = heads::toward_service(&mut head, &host, &origin);
-    let request = Request::from_parts(head, Upload::new(body, visitor.board.clock));
+    let permit = body.permit();
+    let mut request = Request::from_parts(head, Upload::new(body, visitor.board.clock));
     let upload = request.body().progress();
+    if let Some(permit) = permit {
+        hyper::ext::on_informational(&mut request, move |interim| {
+            if interim.status() == StatusCode::CONTINUE {
+                permit.grant();
+            }
+        });
+    }
     let (response, mut passage) = match send(visitor, live, &name, &host, request).await {
         Ok(answered) => answered,
         Err(page) => return reply::page(&page, format),
@@ -76,7 +85,8 @@ async fn send(
         };
         let (again, error) = match failure {
             Failure::TooLate => return Err(Page::upstream_timeout()),
-            Failure::Broken => return Err(pages::broken_request()),
+            Failure::Broken { is_late: true } => return Err(pages::late_body()),
+            Failure::Broken { is_late: false } => return Err(pages::broken_request()),
             Failure::BadHost => return Err(Page::bad_host()),
             Failure::Bad(error) => (None, Some(error)),
             Failure::Unsent(request) => (Some(*request), None),

@@ -8,9 +8,12 @@ use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::SessionConfig;
 use hvym_tunnel_core::stellar::Address;
 
+use super::load::Load;
 use super::phases::{Gate, Latch};
 use super::roster::Roster;
 use super::settings::RelaySettings;
+use super::tls::TlsError;
+use super::turnstile::{Pace, Turnstile};
 use crate::io::clock::Clock;
 
 /// What a relay tells whoever runs it.
@@ -32,6 +35,8 @@ pub(crate) enum RelayEvent {
         /// Why.
         reason: DownReason,
     },
+    /// The certificate's files were read again; on an error those from before stay in use.
+    Certificate(Result<(), TlsError>),
 }
 
 /// Who is told of [`RelayEvent`]s; called from any task, so it must not block.
@@ -46,6 +51,10 @@ pub(super) struct Switchboard {
     pub(super) port: u16,
     pub(super) clock: Clock,
     pub(super) roster: Roster,
+    /// Where connections come in.
+    pub(super) turnstile: Arc<Turnstile>,
+    /// How many requests are under way.
+    pub(super) load: Arc<Load>,
     /// Visitors' requests.
     pub(super) requests: Gate,
     /// Agents' links.
@@ -71,6 +80,13 @@ impl Switchboard {
     pub(super) fn new(address: Address, settings: RelaySettings, port: u16, observer: Observer) -> Self {
         let options = &settings.options;
         let roster = Roster::new(&options.domain, options.policy, settings.limits.sessions);
+        let limits = &settings.limits;
+        let pace = Pace {
+            at_once: limits.visitor_connections,
+            per_second: limits.visitor_rate,
+            burst: u32::try_from(limits.visitor_connections).unwrap_or(u32::MAX),
+        };
+        let load = Load::new(limits.requests, limits.service_requests);
         Self {
             address,
             session: settings.session(address),
@@ -78,6 +94,8 @@ impl Switchboard {
             port,
             clock: Clock::new(),
             roster,
+            turnstile: Arc::new(Turnstile::new(pace)),
+            load: Arc::new(load),
             requests: Gate::new(),
             links: Gate::new(),
             draining: Latch::new(),

@@ -85,8 +85,10 @@ impl Trunk {
         };
         answered.ok_or(Failure::TooLate)?.map_err(|mut error| match error.take_message() {
             Some(request) => Failure::Unsent(Box::new(request)),
-            None if progress.is_some_and(|progress| progress.is_broken()) => Failure::Broken,
-            None => Failure::Lost(error.into_error()),
+            None => {
+                let broken = progress.and_then(|progress| progress.broken());
+                broken.unwrap_or_else(|| Failure::Lost(error.into_error()))
+            }
         })
     }
 }

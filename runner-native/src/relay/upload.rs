@@ -8,15 +8,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hvym_tunnel_core::time::Instant;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 
+use super::conduit::Failure;
+use super::question::{Question, QuestionError};
 use crate::io::clock::{Clock, within};
 
 /// A request's body. One that is empty costs nothing to follow.
 pub(super) struct Upload(Option<Flowing>);
 
 struct Flowing {
-    body: Incoming,
+    body: Question,
     clock: Clock,
     progress: Arc<Progress>,
 }
@@ -27,13 +29,15 @@ pub(super) struct Progress {
     moved: AtomicU64,
     /// Whether nobody carries it any more: all of it was passed on, or nobody wants the rest.
     over: AtomicBool,
-    /// Whether the visitor broke off.
+    /// Whether it did not come whole.
     broken: AtomicBool,
+    /// Whether that is because nothing came for too long.
+    late: AtomicBool,
 }
 
 impl Upload {
     /// What a visitor sends.
-    pub(super) fn new(body: Incoming, clock: Clock) -> Self {
+    pub(super) fn new(body: Question, clock: Clock) -> Self {
         if body.is_end_stream() {
             return Self::empty();
         }
@@ -41,6 +45,7 @@ impl Upload {
             moved: AtomicU64::new(clock.now().as_micros()),
             over: AtomicBool::new(false),
             broken: AtomicBool::new(false),
+            late: AtomicBool::new(false),
         });
         Self(Some(Flowing { body, clock, progress }))
     }
@@ -67,9 +72,10 @@ impl Progress {
         self.over.load(Ordering::Acquire)
     }
 
-    /// Whether the visitor broke off.
-    pub(super) fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Acquire)
+    /// What became of the request if its body did not come whole.
+    pub(super) fn broken(&self) -> Option<Failure> {
+        let is_late = self.late.load(Ordering::Acquire);
+        self.broken.load(Ordering::Acquire).then_some(Failure::Broken { is_late })
     }
 
     /// What `work` came to, unless `limit` passes after the last move of the body.
@@ -98,16 +104,17 @@ impl Drop for Flowing {
 
 impl Body for Upload {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = QuestionError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, QuestionError>>> {
         let Some(flowing) = &mut self.0 else { return Poll::Ready(None) };
         let frame = ready!(Pin::new(&mut flowing.body).poll_frame(cx));
         flowing.progress.moved.store(flowing.clock.now().as_micros(), Ordering::Relaxed);
-        if let Some(Err(_)) = &frame {
+        if let Some(Err(error)) = &frame {
+            flowing.progress.late.store(matches!(error, QuestionError::Late(_)), Ordering::Release);
             flowing.progress.broken.store(true, Ordering::Release);
         }
         Poll::Ready(frame)
