@@ -313,6 +313,20 @@ fn a_service_that_fails_behind_the_gate_is_explained() {
 }
 
 #[test]
+fn a_service_that_closes_after_every_answer_is_asked_over_a_new_connection() {
+    let origin = Origin::start(|mut visitor| {
+        let head = visitor.head()?;
+        visitor.send(ok(head.target().as_bytes()))
+    });
+    let tunnel = Alone::exposing(&origin.port.to_string(), &["--host-header", "localhost"]);
+    for n in 0..20 {
+        let target = format!("/{n}");
+        let (head, body) = tunnel.get(&target).expect("an answer");
+        assert_eq!((head.status(), body), (200, target.into_bytes()));
+    }
+}
+
+#[test]
 fn a_service_that_refuses_the_host_is_recognised_with_and_without_the_gate() {
     let vite = Origin::answering(|head: &Head, _| match head.field("host") {
         Some(host) if host.starts_with("localhost") => ok(b"the page"),

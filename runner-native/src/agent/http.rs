@@ -196,7 +196,7 @@ impl Upgrading {
             seen.pass(Way::ToTunnel, Some(&answered));
         }
         try_join(early, stream.write_bytes(answered)).await?;
-        let local = Finishing::new(local, ticket, seen.idle());
+        let local = Finishing::new(local, ticket);
         splice(stream, local, move |way, bytes| seen.pass(way, bytes)).await
     }
 }

@@ -12,9 +12,6 @@ use super::serve::Seen;
 use crate::io::pipe::Way;
 use crate::io::stream::TunnelStream;
 
-/// The most that one write offers to the stream.
-const WRITE_BYTES: usize = 64 * 1024;
-
 /// A stream, and whoever watches it.
 pub(super) struct Watched {
     stream: TunnelStream,
@@ -61,8 +58,6 @@ impl AsyncRead for Watched {
 
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        // What is offered is copied, even if little of it is taken.
-        let buf = &buf[..buf.len().min(WRITE_BYTES)];
         let n = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
         self.seen.pass(Way::ToTunnel, Some(&buf[..n]));
         Poll::Ready(Ok(n))

@@ -14,6 +14,7 @@ mod expose;
 pub(crate) mod files;
 mod human;
 mod identity;
+mod limits;
 mod logs;
 mod relay;
 pub(crate) mod report;
@@ -50,7 +51,7 @@ HVYM_TUNNEL_SECRET may hold the secret itself. Times on the screen are UTC.";
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
     Expose(Box<expose::ExposeArgs>),
-    Relay(relay::RelayArgs),
+    Relay(Box<relay::RelayArgs>),
     Identity(identity::IdentityArgs),
     Token(token::TokenArgs),
     /// Print a completion script for a shell
