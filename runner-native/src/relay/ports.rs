@@ -193,7 +193,7 @@ async fn serve(board: Arc<Switchboard>, tcp: TcpStream, peer: SocketAddr, admitt
 
 async fn carry(board: &Switchboard, tcp: TcpStream, peer: SocketAddr, name: &Name) -> io::Result<()> {
     visitors::tune(&tcp)?;
-    let id = board.request_id();
+    let id = board.stream_id();
     let opening = Opening {
         proto: Proto::Tcp,
         visitor: Some(canonical(peer).to_string()),
@@ -204,7 +204,7 @@ async fn carry(board: &Switchboard, tcp: TcpStream, peer: SocketAddr, name: &Nam
     let Some(live) = board.roster.agent(&name.address) else {
         return Err(io::Error::new(io::ErrorKind::NotConnected, "its agent is away"));
     };
-    let stream = live.open(name, opening).await.map_err(|page| io::Error::other(page.title))?;
+    let stream = live.carrier(name, opening).await.map_err(|page| io::Error::other(page.title))?;
     tracing::debug!(id, stream = ?stream.id(), %peer, "connection");
     splice(stream, tcp, |_, _| ()).await
 }
@@ -237,7 +237,7 @@ mod tests {
     fn taken(board: &Arc<Switchboard>, service: &str) -> u16 {
         let (clock, config) = (board.clock, board.session.clone());
         let machine = Session::new(config, &Credential::None, clock.wall(), [0; 32], clock.now());
-        let live = Live::new(Handle::new(machine, clock));
+        let live = Live::new(Handle::new(machine, clock), clock);
         let session = board.roster.enter(live).expect("an empty relay has room");
         let mut shelf = board.ports.shelf().expect("a relay for this machine has ports");
         shelf.ports.take(Address::from_public_key([9; 32]), service, session).expect("a free port")

@@ -24,6 +24,9 @@ pub(super) const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a request waits for room on its agent's link. A burst is over sooner; visitors of a tunnel that stays
 /// full are better told so.
 pub(super) const ROOM_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a request that its agent's old session lost waits for the new one to bind its services. They follow the
+/// login at once; a service that is not among them is not coming.
+pub(super) const BIND_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a visitor who still sends may take to notice that it was answered. nginx waits as long.
 pub(super) const PARTING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long closes may take to reach agents that do not read, at the end.
@@ -51,7 +54,6 @@ pub(super) const VERDICT_TIMEOUT: Duration = Duration::from_secs(10);
 /// time does not tell whether there is an owner.
 pub(super) const REFUSAL_AFTER: Duration = Duration::from_millis(500);
 
-/// How much a relay takes.
 /// Streams of one HTTP/2 connection at once. nginx grants 128, browsers use up to 100; with 64 KiB of unsent answer
 /// each, a visitor who reads nothing costs 8 MiB at most.
 pub(super) const H2_STREAMS: u32 = 128;
