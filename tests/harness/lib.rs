@@ -4,12 +4,16 @@ pub mod apply;
 pub mod apps;
 pub mod corpus;
 #[cfg(unix)]
+pub mod curl;
+#[cfg(unix)]
 pub mod door;
 pub mod ends;
 pub mod fuzz;
 pub mod golden;
 #[cfg(unix)]
 pub mod http;
+#[cfg(unix)]
+pub mod installed;
 pub mod judge;
 pub mod keys;
 pub mod lens;
