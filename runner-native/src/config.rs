@@ -8,9 +8,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hvym_tunnel_core::stellar::Address;
+use ipnet::IpNet;
 use thiserror::Error;
 
 use crate::cli::exit::{Exit, Failure};
+use crate::relay::Limits;
 use crate::target::{Binding, RelayUrl, ServiceName};
 
 /// The port a relay listens on and an agent dials unless told otherwise: HVYM on a telephone's keys. No tunnel
@@ -139,6 +141,10 @@ pub(crate) struct RelayOptions {
     pub policy: Policy,
     /// When a silent link is dead.
     pub keepalive: Keepalive,
+    /// Proxies in front of the relay, which are believed for whom they saw.
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    /// How much it takes.
+    pub(crate) limits: Limits,
 }
 
 impl RelayOptions {
@@ -335,6 +341,8 @@ mod tests {
             require_challenge: false,
             policy: Policy::Takeover,
             keepalive: Keepalive::default(),
+            trusted_proxies: Vec::new(),
+            limits: Limits::default(),
         }
     }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use hvym_tunnel_core::agent::{Agent, AgentConfig};
 use hvym_tunnel_core::backoff::BackoffConfig;
-use hvym_tunnel_core::dialect::{Proto, Service};
+use hvym_tunnel_core::dialect::Service;
 use hvym_tunnel_core::handshake::{AgentLogin, AuthMode};
 use hvym_tunnel_core::keepalive::KeepaliveConfig;
 use hvym_tunnel_core::link::LinkConfig;
@@ -102,8 +102,8 @@ fn dial_options(options: &ExposeOptions) -> Result<DialOptions, Failure> {
 fn agent_config(identity: Address, place: &Place, options: &ExposeOptions) -> AgentConfig {
     let service = |binding: &crate::target::Binding| Service {
         name: binding.service.as_str().to_owned(),
-        proto: Proto::Http,
-        local_port: Some(binding.target.port),
+        proto: binding.target.proto(),
+        local_port: binding.target.port(),
     };
     let relay = &place.url;
     let scheme = if relay.tls { "wss" } else { "ws" };

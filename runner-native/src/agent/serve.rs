@@ -5,14 +5,13 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hvym_tunnel_core::dialect::{Opening, Proto};
 use hvym_tunnel_core::http1::{Exchange, Page, Tap};
 
 use super::answer::{self, Answered};
-use super::drain::{Drain, Finishing};
+use super::drain::{Activity, Drain, Finishing};
 use super::rehost::{Rehost, Rehosted};
 use super::upstream::{ConnectError, Upstream};
 use crate::cli::report::{Report, Reporter};
@@ -102,13 +101,12 @@ impl Services {
         self.note(name, upstream, connected.as_ref().err());
         match (connected, opening.proto) {
             (Ok(local), Proto::Http) => {
-                let mut seen = Seen::new(self, name, upstream, opening.host);
-                let idle = Arc::clone(&seen.idle);
+                let mut seen = Seen::new(self, name, upstream, ticket.activity());
                 let rehost = self.host_header.as_deref().map(Rehost::new);
-                let local = Finishing::new(Rehosted::new(local, rehost), ticket, idle);
+                let local = Finishing::new(Rehosted::new(local, rehost), ticket);
                 splice(stream, local, move |way, bytes| seen.pass(way, bytes)).await
             }
-            (Ok(local), Proto::Tcp) => splice(stream, local, |_, _| ()).await,
+            (Ok(local), Proto::Tcp | Proto::H2) => splice(stream, local, |_, _| ()).await,
             (Err(error), _) => self.decline(stream, &opening, &page(&error, upstream)).await,
         }
     }
@@ -125,9 +123,9 @@ impl Services {
         }
     }
 
-    /// Says no in the stream's own language: a page for HTTP, a reset for bytes.
+    /// Says no in the stream's own language: a page for HTTP/1.1, a reset for bytes.
     async fn decline(&self, stream: TunnelStream, opening: &Opening, page: &Page) -> io::Result<()> {
-        if opening.proto == Proto::Tcp {
+        if opening.proto != Proto::Http {
             stream.reset(RESET_UNREACHABLE);
             return Ok(());
         }
@@ -151,9 +149,9 @@ impl Services {
 }
 
 fn page(error: &ConnectError, upstream: &Upstream) -> Page {
-    let place = upstream.target().authority();
+    let place = upstream.target().place();
     match error {
-        ConnectError::Refused(_) => Page::nothing_listening(&place),
+        ConnectError::Refused(_) | ConnectError::NoSocket(_) => Page::nothing_listening(&place),
         ConnectError::TimedOut(_) => Page::upstream_timeout(),
         other => Page {
             status: other.status(),
@@ -171,28 +169,26 @@ struct Seen {
     clock: Clock,
     reporter: Reporter,
     service: Option<String>,
-    /// For hints: where the service is, and by which name the visitor asked for it.
+    /// For hints: where the service is.
     place: String,
-    host: Option<String>,
     /// Whether the service saw another host than the visitor asked for.
     is_rehosted: bool,
-    /// Whether the stream is between two requests.
-    idle: Arc<AtomicBool>,
+    /// Told whether the stream is between two requests.
+    activity: Arc<Activity>,
     /// Whether the service ended its half.
     service_ended: bool,
 }
 
 impl Seen {
-    fn new(services: &Services, name: &str, upstream: &Upstream, host: Option<String>) -> Self {
+    fn new(services: &Services, name: &str, upstream: &Upstream, activity: Arc<Activity>) -> Self {
         Self {
             tap: Tap::new(),
             clock: services.clock,
             reporter: services.reporter.clone(),
             service: services.name_if_needed(name),
-            place: upstream.target().authority(),
-            host,
+            place: upstream.target().place(),
             is_rehosted: services.host_header.is_some(),
-            idle: Arc::default(),
+            activity,
             service_ended: false,
         }
     }
@@ -209,7 +205,7 @@ impl Seen {
             }
         }
         self.tell();
-        self.idle.store(self.tap.waiting() == 0, Ordering::Release);
+        self.activity.set_idle(self.tap.waiting() == 0);
     }
 
     fn tell(&mut self) {
@@ -233,7 +229,7 @@ impl Seen {
                 Some(format!("{server} refused this host: rerun with --host-header {}", self.place))
             }
             (Some(_), Some(server)) => {
-                let host = self.host.as_deref().map_or("the public host name", without_port);
+                let host = exchange.host.as_deref().map_or("the public host name", without_port);
                 Some(format!("{server} refused this host: add {host} to its {}", server.setting()))
             }
             (Some(_), None) if exchange.complete || exchange.upgraded => None,

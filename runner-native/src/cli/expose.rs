@@ -29,9 +29,11 @@ can be set by a variable HVYM_TUNNEL_SO_NAMED.";
 #[derive(Args, Debug)]
 #[command(after_help = format!("{AFTER}\n\n{EXIT_CODES}"))]
 pub(crate) struct ExposeArgs {
-    /// What to expose: 3000, host:3000, http://host, https://host or https+insecure://host
+    /// What to expose: 3000, host:3000, https://host, unix:/path, ./folder, h2c:// or tcp://host:port
     ///
-    /// https+insecure takes any certificate. A bare port is on localhost.
+    /// http:// is what a place without a scheme means, and a bare port is on localhost. https+insecure:// takes any
+    /// certificate. unix: is HTTP over a Unix socket. Of a folder the files are served. h2c:// is HTTP/2 without TLS,
+    /// as gRPC needs it. tcp:// is anything else.
     target: Target,
     /// The name of the service
     ///

@@ -14,6 +14,7 @@ mod expose;
 pub(crate) mod files;
 mod human;
 mod identity;
+mod limits;
 mod logs;
 mod relay;
 pub(crate) mod report;
