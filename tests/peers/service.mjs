@@ -5,8 +5,8 @@
 //   *    /duplex     sends back each piece of the body as it comes, and as trailers: its digest, and the trailers it got
 //   GET  /lines      one JSON object a line, the next one when somebody asks for /next
 //   GET  /events     the same as server-sent events
-//   *    /next       one line more for everybody who listens; /end ends them all
-//   GET  /slow       a whole answer, but only when somebody asks for /end
+//   *    /next       one line more for everybody who listens; says how many these are
+//   *    /end        ends them all
 
 import { createHash } from "node:crypto";
 import { createServer } from "node:http";
@@ -41,9 +41,8 @@ const routes = {
   "/duplex": duplex,
   "/lines": (_, response) => listen(response, "application/x-ndjson", (n) => `{"n":${n}}\n`),
   "/events": (_, response) => listen(response, "text/event-stream", (n) => `id: ${n}\ndata: event ${n}\n\n`),
-  "/slow": (_, response) => listeners.add({ tell: () => {}, end: () => response.end("at last") }),
   "/next": (_, response) => {
-    count += 1;
+    count += listeners.size > 0 ? 1 : 0;
     listeners.forEach((listener) => listener.tell(count));
     response.end(String(listeners.size));
   },
