@@ -52,6 +52,12 @@ impl Curl {
         Some(Curl { program: installed("curl")?, host, port })
     }
 
+    /// The same curl, to the agent's service of this name.
+    #[must_use]
+    pub fn named(&self, service: &str) -> Self {
+        Curl { host: format!("{service}.{}", self.host), ..self.clone() }
+    }
+
     /// The same curl, straight to a service of this machine.
     #[must_use]
     pub fn direct(&self, port: u16) -> Self {
