@@ -6,6 +6,8 @@ pub mod apply;
 pub mod apps;
 pub mod corpus;
 #[cfg(unix)]
+pub mod curl;
+#[cfg(unix)]
 pub mod door;
 pub mod ends;
 #[cfg(unix)]
@@ -14,6 +16,8 @@ pub mod fuzz;
 pub mod golden;
 #[cfg(unix)]
 pub mod http;
+#[cfg(unix)]
+pub mod installed;
 pub mod judge;
 pub mod keys;
 pub mod lens;
