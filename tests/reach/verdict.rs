@@ -89,6 +89,21 @@ proptest! {
     }
 
     #[test]
+    fn who_reads_what_is_wanted_reads_the_verdict_and_not_a_byte_more(message in ".{0,80}", rest: Vec<u8>) {
+        let said = Verdict::refused("c", &message);
+        let mut wire = Bytes::from([&said.encode()[..], &rest].concat());
+        let mut reader = VerdictReader::new();
+        let heard = loop {
+            let mut piece = wire.split_to(reader.wanted().min(wire.len()));
+            prop_assert!(!piece.is_empty());
+            if let Some(heard) = reader.handle_data(&mut piece).expect("a verdict") {
+                break heard;
+            }
+        };
+        prop_assert_eq!((heard, &wire[..]), (said, &rest[..]));
+    }
+
+    #[test]
     fn words_longer_than_allowed_are_cut_and_still_a_verdict(message in "[\u{0}é\"x]{500,600}") {
         let said = Verdict::Refused { code: message.clone(), message: message.clone() };
         let (read, _) = read(&[&said.encode()]);

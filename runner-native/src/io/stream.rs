@@ -60,8 +60,6 @@ impl Drop for Held {
 /// reset, or whose link was lost, is an error.
 pub(crate) struct TunnelReader {
     held: Arc<Held>,
-    /// What came together with a verdict, and is read next.
-    rest: Bytes,
 }
 
 /// The writing half. Dropping it without [`TunnelWriter::finish`] does not tell the peer anything by itself.
@@ -81,28 +79,8 @@ impl TunnelReader {
         poll_fn(|cx| self.poll_some(READ_BYTES, cx)).await
     }
 
-    /// The verdict that begins what comes back on a stream to another identity's service. What follows it is read next.
-    ///
-    /// # Errors
-    /// The stream's, or [`io::ErrorKind::InvalidData`] when what comes is no verdict.
-    pub(crate) async fn read_verdict(&mut self) -> io::Result<Verdict> {
-        let wrong = |error: VerdictError| io::Error::new(io::ErrorKind::InvalidData, error);
-        let mut reader = VerdictReader::new();
-        while let Some(mut data) = self.read_bytes().await? {
-            if let Some(verdict) = reader.handle_data(&mut data).map_err(wrong)? {
-                self.rest = data;
-                return Ok(verdict);
-            }
-        }
-        Err(wrong(VerdictError::Missing))
-    }
-
     /// At most `max` bytes, without a copy.
     fn poll_some(&mut self, max: usize, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
-        if !self.rest.is_empty() {
-            let n = max.min(self.rest.len());
-            return Poll::Ready(Ok(Some(self.rest.split_to(n))));
-        }
         if self.held.read_ended.load(Ordering::Relaxed) {
             return Poll::Ready(Ok(None));
         }
@@ -153,10 +131,7 @@ impl TunnelStream {
     pub(crate) fn new(plane: Arc<dyn Plane>, id: StreamId) -> Self {
         let (read_ended, write_ended) = (AtomicBool::new(false), AtomicBool::new(false));
         let held = Arc::new(Held { plane, id, read_ended, write_ended });
-        Self {
-            reader: TunnelReader { held: Arc::clone(&held), rest: Bytes::new() },
-            writer: TunnelWriter { held },
-        }
+        Self { reader: TunnelReader { held: Arc::clone(&held) }, writer: TunnelWriter { held } }
     }
 
     /// Its id, for logs.
@@ -244,5 +219,22 @@ impl AsyncWrite for TunnelStream {
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.writer).poll_close(cx)
+    }
+}
+
+impl TunnelReader {
+    /// The verdict that begins what comes back on a stream to another identity's service. What follows it is read next.
+    ///
+    /// # Errors
+    /// The stream's, or [`io::ErrorKind::InvalidData`] when what comes is no verdict.
+    pub(crate) async fn read_verdict(&mut self) -> io::Result<Verdict> {
+        let wrong = |error: VerdictError| io::Error::new(io::ErrorKind::InvalidData, error);
+        let mut reader = VerdictReader::new();
+        while let Some(mut data) = poll_fn(|cx| self.poll_some(reader.wanted(), cx)).await? {
+            if let Some(verdict) = reader.handle_data(&mut data).map_err(wrong)? {
+                return Ok(verdict);
+            }
+        }
+        Err(wrong(VerdictError::Missing))
     }
 }
