@@ -34,9 +34,12 @@ fn url(tunnel: &Tunnel, path: &str) -> String {
     format!("http://{}{path}", tunnel.agent.host())
 }
 
+/// What a service was asked, heads and bodies.
+type Heard = Arc<Mutex<Vec<(Head, Vec<u8>)>>>;
+
 /// A service that keeps what it is asked.
-fn listener() -> (Origin, Arc<Mutex<Vec<(Head, Vec<u8>)>>>) {
-    let heard = Arc::<Mutex<Vec<_>>>::default();
+fn listener() -> (Origin, Heard) {
+    let heard = Heard::default();
     let kept = Arc::clone(&heard);
     let origin = Origin::answering(move |head, body| {
         kept.lock().expect("nobody panics here").push((head.clone(), body));

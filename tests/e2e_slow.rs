@@ -6,10 +6,12 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use hvym_tunnel_tests::Door;
-use hvym_tunnel_tests::frames::{self, END_HEADERS, Frames, GOAWAY, HEADERS};
+use hvym_tunnel_tests::frames::{self, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS};
 use hvym_tunnel_tests::http::{Conversation, Head, Origin, ok};
+use hvym_tunnel_tests::program::PATIENCE;
 use hvym_tunnel_tests::tunnel::{Agent, Relay, Tunnel, request};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -160,6 +162,31 @@ fn one_service_has_only_so_many_requests_at_once() {
         assert_eq!(whole(visitor).1, "here");
     }
     assert_eq!(tunnel.get("/").expect("an answer").0.status(), 200);
+}
+
+#[test]
+fn a_visitor_who_never_reads_gives_its_place_back() {
+    let large = vec![7; 64 * 1024 * 1024];
+    let origin =
+        Origin::answering(move |head, _| if head.target() == "/large" { ok(&large) } else { ok(b"small") });
+    let tunnel = Tunnel::with(origin.port, &["--service-requests", "1", "--send-timeout", "0.3"], &[]);
+    let is_full = || tunnel.get("/").expect("an answer").0.status() == 503;
+    let mut slow = tunnel.visit();
+    slow.send(tunnel.request("GET", "/large", &[])).expect("the relay reads");
+    assert_eq!(slow.head().expect("an answer").status(), 200);
+    let begun = Instant::now();
+    while is_full() {
+        assert!(begun.elapsed() < PATIENCE, "it keeps its place");
+    }
+    assert!(slow.rest().map_or(true, |rest| rest.len() < 64 * 1024 * 1024), "the whole answer came");
+    let mut slow = Frames::dial(tunnel.relay.port, 0);
+    let block = frames::get(tunnel.agent.host(), "/large", &[]);
+    slow.send(HEADERS, END_STREAM | END_HEADERS, 1, &block).expect("the relay reads");
+    slow.wait_for(HEADERS).expect("the head of an answer");
+    let begun = Instant::now();
+    while is_full() {
+        assert!(begun.elapsed() < PATIENCE, "it keeps its place");
+    }
 }
 
 #[test]

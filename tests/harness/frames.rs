@@ -66,7 +66,7 @@ impl Frames {
     ///
     /// # Errors
     /// The connection ended.
-    pub fn next(&mut self) -> io::Result<Frame> {
+    pub fn frame(&mut self) -> io::Result<Frame> {
         let head = self.0.take(9)?;
         let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
         let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
@@ -79,7 +79,7 @@ impl Frames {
     /// The connection ended before.
     pub fn wait_for(&mut self, kind: u8) -> io::Result<Frame> {
         loop {
-            let frame = self.next()?;
+            let frame = self.frame()?;
             if frame.kind == kind {
                 return Ok(frame);
             }

@@ -8,6 +8,7 @@
 //!
 //! It runs by itself, and inside `expose` for somebody who has no relay. What a session may do is the core's.
 
+mod answering;
 mod connect;
 mod conversation;
 mod descriptors;
@@ -18,6 +19,7 @@ mod live;
 mod load;
 mod origin;
 mod pages;
+mod patient;
 mod phases;
 mod ports;
 mod question;

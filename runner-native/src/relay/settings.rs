@@ -86,6 +86,9 @@ pub(crate) struct Limits {
     pub(crate) idle_timeout: Duration,
     /// How long nothing of a request's body may come while the service waits for it.
     pub(crate) body_timeout: Duration,
+    /// How long a visitor may read nothing of its answer. A paused film is asked for again when it goes on; whoever
+    /// never reads would hold a place at the service for ever.
+    pub(crate) send_timeout: Duration,
     /// How long a service may take to begin its answer, counted from the last byte of the request that was
     /// passed on. Language models think for minutes; too short, and their visitors get a 504.
     pub(crate) response_timeout: Duration,
@@ -105,6 +108,7 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(60),
+            send_timeout: Duration::from_secs(120),
             response_timeout: Duration::from_secs(300),
         }
     }
