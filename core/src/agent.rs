@@ -342,7 +342,8 @@ impl Agent {
 }
 
 fn bind_signal(service: &Service) -> Signal {
-    Signal::Bind { service: service.name.clone(), local_port: service.local_port, proto: service.proto }
+    let proto = Some(service.proto);
+    Signal::Bind { service: service.name.clone(), local_port: service.local_port, proto }
 }
 
 impl Machine for Agent {

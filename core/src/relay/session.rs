@@ -139,7 +139,7 @@ impl Session {
     }
 
     /// Whether a service may be bound at all, before the relay is asked.
-    fn check_bind(&self, service: &str) -> Result<(), BindRefusal> {
+    fn check_bind(&self, service: &str, proto: Option<Proto>) -> Result<Proto, BindRefusal> {
         Service::check_name(service).map_err(|e| BindRefusal { code: "bad_name", error: e.to_string() })?;
         if self.allowed_services.as_ref().is_some_and(|allowed| !allowed.iter().any(|name| name == service)) {
             let error = String::from("this relay does not allow a service of this name");
@@ -149,7 +149,10 @@ impl Session {
         if !known && self.services.len() >= MAX_SERVICES {
             return Err(too_many());
         }
-        Ok(())
+        proto.ok_or_else(|| {
+            let error = String::from("this relay is too old for what this service carries");
+            BindRefusal { code: "not_offered", error }
+        })
     }
 
     fn drain_link(&mut self) {
@@ -164,8 +167,10 @@ impl Session {
         match event {
             LinkEvent::Admit(verified) => Some(SessionEvent::Admit(verified)),
             LinkEvent::Signal(Signal::Bind { service, local_port, proto }) => {
-                match self.check_bind(&service) {
-                    Ok(()) => return Some(SessionEvent::Bind(Service { name: service, proto, local_port })),
+                match self.check_bind(&service, proto) {
+                    Ok(proto) => {
+                        return Some(SessionEvent::Bind(Service { name: service, proto, local_port }));
+                    }
                     Err(refusal) => {
                         self.link.send(Signal::bind_failed(&service, refusal.code, &refusal.error), now);
                     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::{Bytes, BytesMut};
 use futures_util::future::poll_fn;
 use futures_util::io::{AsyncRead, AsyncWrite};
 use hvym_tunnel_core::mux::StreamId;
@@ -15,6 +15,9 @@ use hvym_tunnel_core::mux::StreamId;
 const RESET_DROPPED: u32 = 0;
 /// The most that one read takes out of a stream at once.
 const READ_BYTES: usize = 64 * 1024;
+
+/// The most that one write copies into a stream at once: more does not fit its queue.
+const WRITE_BYTES: usize = 64 * 1024;
 
 /// What a stream asks of the link that carries it. Implemented by the driver's handle.
 pub(crate) trait Plane: Send + Sync {
@@ -56,8 +59,6 @@ impl Drop for Held {
 /// reset, or whose link was lost, is an error.
 pub(crate) struct TunnelReader {
     held: Arc<Held>,
-    /// What `AsyncRead` was too small for.
-    rest: Bytes,
 }
 
 /// The writing half. Dropping it without [`TunnelWriter::finish`] does not tell the peer anything by itself.
@@ -74,17 +75,15 @@ pub(crate) struct TunnelStream {
 impl TunnelReader {
     /// The next bytes, as they came, without a copy.
     pub(crate) async fn read_bytes(&mut self) -> io::Result<Option<Bytes>> {
-        poll_fn(|cx| self.poll_bytes(cx)).await
+        poll_fn(|cx| self.poll_some(READ_BYTES, cx)).await
     }
 
-    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
-        if !self.rest.is_empty() {
-            return Poll::Ready(Ok(Some(std::mem::take(&mut self.rest))));
-        }
+    /// At most `max` bytes, without a copy.
+    fn poll_some(&mut self, max: usize, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
         if self.held.read_ended.load(Ordering::Relaxed) {
             return Poll::Ready(Ok(None));
         }
-        let read = ready!(self.held.plane.poll_read(self.held.id, READ_BYTES, cx))?;
+        let read = ready!(self.held.plane.poll_read(self.held.id, max.min(READ_BYTES), cx))?;
         self.held.read_ended.store(read.is_none(), Ordering::Relaxed);
         Poll::Ready(Ok(read))
     }
@@ -97,6 +96,20 @@ impl TunnelWriter {
             poll_fn(|cx| self.held.plane.poll_write(self.held.id, &mut data, cx)).await?;
         }
         Ok(())
+    }
+
+    /// Takes what there is room for, in one piece.
+    fn poll_write_slices(&self, slices: &[io::IoSlice<'_>], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let total: usize = slices.iter().map(|slice| slice.len()).sum();
+        let mut data = BytesMut::with_capacity(total.min(WRITE_BYTES));
+        for slice in slices {
+            let room = WRITE_BYTES - data.len();
+            data.extend_from_slice(&slice[..slice.len().min(room)]);
+        }
+        if data.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        self.held.plane.poll_write(self.held.id, &mut data.freeze(), cx)
     }
 
     /// Ends this half, after what was written.
@@ -117,10 +130,7 @@ impl TunnelStream {
     pub(crate) fn new(plane: Arc<dyn Plane>, id: StreamId) -> Self {
         let (read_ended, write_ended) = (AtomicBool::new(false), AtomicBool::new(false));
         let held = Arc::new(Held { plane, id, read_ended, write_ended });
-        Self {
-            reader: TunnelReader { held: Arc::clone(&held), rest: Bytes::new() },
-            writer: TunnelWriter { held },
-        }
+        Self { reader: TunnelReader { held: Arc::clone(&held) }, writer: TunnelWriter { held } }
     }
 
     /// Its id, for logs.
@@ -131,6 +141,20 @@ impl TunnelStream {
     /// The two halves, to be used at once from two places.
     pub(crate) fn split(self) -> (TunnelReader, TunnelWriter) {
         (self.reader, self.writer)
+    }
+
+    /// At most `max` of the next bytes; `None` is the peer's end of the stream.
+    pub(crate) fn poll_some(&mut self, max: usize, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        self.reader.poll_some(max, cx)
+    }
+
+    /// Takes what there is room for, in one piece; how much that was.
+    pub(crate) fn poll_write_slices(
+        &mut self,
+        slices: &[io::IoSlice<'_>],
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        self.writer.poll_write_slices(slices, cx)
     }
 
     /// See [`TunnelReader::read_bytes`].
@@ -156,22 +180,15 @@ impl TunnelStream {
 
 impl AsyncRead for TunnelReader {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let Some(mut data) = ready!(self.poll_bytes(cx))? else { return Poll::Ready(Ok(0)) };
-        let n = data.len().min(buf.len());
-        buf[..n].copy_from_slice(&data[..n]);
-        data.advance(n);
-        self.rest = data;
-        Poll::Ready(Ok(n))
+        let Some(data) = ready!(self.poll_some(buf.len(), cx))? else { return Poll::Ready(Ok(0)) };
+        buf[..data.len()].copy_from_slice(&data);
+        Poll::Ready(Ok(data.len()))
     }
 }
 
 impl AsyncWrite for TunnelWriter {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if buf.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        let mut data = Bytes::copy_from_slice(buf);
-        self.held.plane.poll_write(self.held.id, &mut data, cx)
+        self.poll_write_slices(&[io::IoSlice::new(buf)], cx)
     }
 
     fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -177,7 +177,7 @@ fn admit(board: &Arc<Switchboard>, port: u16, peer: SocketAddr) -> Option<Admitt
 }
 
 async fn serve(board: Arc<Switchboard>, tcp: TcpStream, peer: SocketAddr, admitted: Admitted) {
-    // hyper has no part in this: the kernel's end of the connection is told how it ends.
+    // One handle stays here, to say how the connection ends when everybody else has let go of it.
     let kept = tcp.clone();
     let carried = pin!(carry(&board, tcp, peer, &admitted.name));
     let outcome = match select(carried, pin!(board.closing.wait())).await {
@@ -193,19 +193,17 @@ async fn serve(board: Arc<Switchboard>, tcp: TcpStream, peer: SocketAddr, admitt
 
 async fn carry(board: &Switchboard, tcp: TcpStream, peer: SocketAddr, name: &Name) -> io::Result<()> {
     visitors::tune(&tcp)?;
-    let id = board.request_id();
-    let opening = Opening {
+    let mut opening = Opening {
         proto: Proto::Tcp,
         visitor: Some(canonical(peer).to_string()),
         at: tcp.local_addr().ok().map(|at| canonical(at).to_string()),
-        id: Some(id.clone()),
         ..Opening::default()
     };
     let Some(live) = board.roster.agent(&name.address) else {
         return Err(io::Error::new(io::ErrorKind::NotConnected, "its agent is away"));
     };
-    let stream = live.open(name, opening).await.map_err(|page| io::Error::other(page.title))?;
-    tracing::debug!(id, stream = ?stream.id(), %peer, "connection");
+    let stream = live.open(name, &mut opening, false).await.map_err(|page| io::Error::other(page.title))?;
+    tracing::debug!(stream = ?stream.id(), service = opening.service, %peer, "connection");
     splice(stream, tcp, |_, _| ()).await
 }
 
@@ -237,7 +235,7 @@ mod tests {
     fn taken(board: &Arc<Switchboard>, service: &str) -> u16 {
         let (clock, config) = (board.clock, board.session.clone());
         let machine = Session::new(config, &Credential::None, clock.wall(), [0; 32], clock.now());
-        let live = Live::new(Handle::new(machine, clock));
+        let live = Live::new(Handle::new(machine, clock), clock);
         let session = board.roster.enter(live).expect("an empty relay has room");
         let mut shelf = board.ports.shelf().expect("a relay for this machine has ports");
         shelf.ports.take(Address::from_public_key([9; 32]), service, session).expect("a free port")
