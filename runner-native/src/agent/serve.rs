@@ -239,9 +239,8 @@ impl Services {
                 carried.outcome
             }
             (Err(error), Proto::Tcp) => {
-                stream.reset(RESET_UNREACHABLE);
                 self.tell_connection(opening, self.clock.now(), (0, 0), Some(error.to_string()));
-                Ok(())
+                self.decline(stream, opening, &page(&error, upstream)).await
             }
             (Ok(local), Proto::H2) => splice(stream, local, |_, _| ()).await,
             (Err(error), _) => self.decline(stream, opening, &page(&error, upstream)).await,
