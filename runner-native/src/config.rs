@@ -17,6 +17,7 @@ use thiserror::Error;
 
 use crate::account::{Account, AccountError};
 use crate::cli::exit::{Exit, Failure};
+use crate::relay::Limits;
 use crate::target::{Binding, RelayUrl, ServiceAddress, ServiceName, Target};
 pub(crate) use link::{Auth, Keepalive, LinkOptions, Retry};
 
@@ -154,6 +155,10 @@ pub(crate) struct RelayOptions {
     pub policy: Policy,
     /// When a silent link is dead.
     pub keepalive: Keepalive,
+    /// Proxies in front of the relay, which are believed for whom they saw.
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    /// How much it takes.
+    pub(crate) limits: Limits,
 }
 
 impl RelayOptions {
@@ -386,6 +391,8 @@ mod tests {
             require_challenge: false,
             policy: Policy::Takeover,
             keepalive: Keepalive::default(),
+            trusted_proxies: Vec::new(),
+            limits: Limits::default(),
         }
     }
 

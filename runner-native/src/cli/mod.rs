@@ -15,6 +15,7 @@ pub(crate) mod files;
 mod forward;
 mod human;
 mod identity;
+mod limits;
 mod link;
 mod logs;
 mod relay;
@@ -53,8 +54,8 @@ HVYM_TUNNEL_SECRET may hold the secret itself. Times on the screen are UTC.";
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
     Expose(Box<expose::ExposeArgs>),
-    Forward(forward::ForwardArgs),
-    Relay(relay::RelayArgs),
+    Forward(Box<forward::ForwardArgs>),
+    Relay(Box<relay::RelayArgs>),
     Identity(identity::IdentityArgs),
     Token(token::TokenArgs),
     /// Print a completion script for a shell

@@ -56,7 +56,14 @@ pub(super) fn answer(visitor: &Visitor, mut request: Request<Incoming>) -> Answe
     let credential = credential(request.headers());
     let upgrade = hyper::upgrade::on(&mut request);
     visitor.give_away();
-    spawn(welcome(Arc::clone(board), visitor.peer, credential, upgrade, pass)).detach();
+    let welcomed = welcome(Arc::clone(board), visitor.peer, credential, upgrade, pass);
+    // An agent is a connection like any other, and counts for as long as it stays.
+    let place = visitor.place();
+    spawn(async move {
+        welcomed.await;
+        drop(place);
+    })
+    .detach();
     let mut answer = reply::empty(StatusCode::SWITCHING_PROTOCOLS);
     let fields = answer.headers_mut();
     fields.insert(SEC_WEBSOCKET_ACCEPT, accept);

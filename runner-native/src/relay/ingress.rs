@@ -20,9 +20,11 @@ use hvym_tunnel_core::time::Instant;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1;
 
-use super::heads::{self, Origin};
+use super::heads;
 use super::live::Live;
+use super::origin::Origin;
 use super::phases::Pass;
+use super::question::{Question, QuestionError};
 use super::reply::{self, Answer, Relayed, Reply};
 use super::settings::{MAX_FIELDS, MAX_HEAD_BYTES};
 use super::visitors::Visitor;
@@ -38,7 +40,7 @@ pub(super) async fn forward(
     live: Live,
     name: Name,
     host: String,
-    mut request: Request<Incoming>,
+    mut request: Request<Question>,
 ) -> Answer {
     let format = reply::format(request.headers());
     let board = &visitor.board;
@@ -46,7 +48,8 @@ pub(super) async fn forward(
         return reply::page(&pages::draining(), format);
     };
     let id = board.request_id();
-    let stream = match live.open(&name, opening(visitor, &host, id.clone())).await {
+    let origin = visitor.origin(request.headers());
+    let stream = match live.open(&name, opening(visitor, &origin, &host, id.clone())).await {
         Ok(stream) => stream,
         Err(page) => return reply::page(&page, format),
     };
@@ -54,7 +57,6 @@ pub(super) async fn forward(
     // Taken before the request is, because it stays with what came in.
     let visitor_upgrade = hyper::upgrade::on(&mut request);
     let (mut head, body) = request.into_parts();
-    let origin = Origin { peer: visitor.peer.ip(), scheme: visitor.scheme() };
     let wanted = heads::toward_service(&mut head, &host, &origin);
     match send(visitor, stream, head, body).await {
         Ok((response, connection)) if response.status() != StatusCode::SWITCHING_PROTOCOLS => {
@@ -68,13 +70,10 @@ pub(super) async fn forward(
     }
 }
 
-fn opening(visitor: &Visitor, host: &str, id: String) -> Opening {
-    Opening {
-        visitor: Some(visitor.peer.to_string()),
-        host: Some(host.to_owned()),
-        id: Some(id),
-        ..Opening::default()
-    }
+fn opening(visitor: &Visitor, origin: &Origin, host: &str, id: String) -> Opening {
+    // Which port a visitor has behind its proxy, nobody says.
+    let who = if origin.is_told() { origin.visitor().to_string() } else { visitor.peer.to_string() };
+    Opening { visitor: Some(who), host: Some(host.to_owned()), id: Some(id), ..Opening::default() }
 }
 
 /// Why no response head came.
@@ -89,7 +88,7 @@ async fn send(
     visitor: &Visitor,
     stream: TunnelStream,
     head: request::Parts,
-    body: Incoming,
+    body: Question,
 ) -> Result<(Response<Incoming>, Task<()>), Failure> {
     let (mut sender, connection) = http1::Builder::new()
         .preserve_header_case(true)
@@ -106,7 +105,16 @@ async fn send(
     let clock = visitor.board.clock;
     let moved = Arc::new(AtomicU64::new(clock.now().as_micros()));
     let upload = Upload { body, clock, moved: Arc::clone(&moved) };
-    let answer = sender.send_request(Request::from_parts(head, upload));
+    let permit = upload.body.permit();
+    let mut request = Request::from_parts(head, upload);
+    if let Some(permit) = permit {
+        hyper::ext::on_informational(&mut request, move |interim| {
+            if interim.status() == StatusCode::CONTINUE {
+                permit.grant();
+            }
+        });
+    }
+    let answer = sender.send_request(request);
     let limit = visitor.board.settings.limits.response_timeout;
     let response = unless_idle(limit, clock, &moved, answer).await.ok_or(Failure::TooLate)?;
     response.map(|response| (response, connection)).map_err(Failure::Http)
@@ -125,6 +133,7 @@ fn failed(failure: Failure, id: &str, live: &Live, name: &Name, format: Format) 
             tracing::debug!(id, %error, address = %name.address, "no response");
             match error {
                 // What failed is the body that came from the visitor.
+                error if QuestionError::is_late(&error) => pages::late_body(),
                 error if error.is_user() => pages::broken_request(),
                 _ if live.is_up() => pages::bad_answer(),
                 _ => Page::agent_lost(),
@@ -178,19 +187,19 @@ async fn unless_idle<T>(
 
 /// A request's body that notes when it last moved.
 struct Upload {
-    body: Incoming,
+    body: Question,
     clock: Clock,
     moved: Arc<AtomicU64>,
 }
 
 impl Body for Upload {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = QuestionError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, QuestionError>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         self.moved.store(self.clock.now().as_micros(), Ordering::Relaxed);
         Poll::Ready(frame)

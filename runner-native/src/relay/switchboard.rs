@@ -8,10 +8,13 @@ use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::SessionConfig;
 use hvym_tunnel_core::stellar::Address;
 
+use super::load::Load;
 use super::phases::{Gate, Latch};
 use super::ports::PublicPorts;
 use super::roster::Roster;
 use super::settings::RelaySettings;
+use super::tls::TlsError;
+use super::turnstile::{Pace, Turnstile};
 use crate::io::clock::{self, Clock};
 
 /// What a relay tells whoever runs it.
@@ -33,6 +36,8 @@ pub(crate) enum RelayEvent {
         /// Why.
         reason: DownReason,
     },
+    /// The certificate's files were read again; on an error those from before stay in use.
+    Certificate(Result<(), TlsError>),
 }
 
 /// Who is told of [`RelayEvent`]s; called from any task, so it must not block.
@@ -48,6 +53,10 @@ pub(super) struct Switchboard {
     pub(super) clock: Clock,
     pub(super) roster: Roster,
     pub(super) ports: PublicPorts,
+    /// Where connections come in.
+    pub(super) turnstile: Arc<Turnstile>,
+    /// How many requests are under way.
+    pub(super) load: Arc<Load>,
     /// Visitors' requests.
     pub(super) requests: Gate,
     /// Agents' links.
@@ -75,6 +84,13 @@ impl Switchboard {
         let options = &settings.options;
         let ports = PublicPorts::new(options.listen.ip(), options.tcp_ports.clone());
         let roster = Roster::new(&options.domain, options.policy, settings.limits.sessions);
+        let limits = &settings.limits;
+        let pace = Pace {
+            at_once: limits.visitor_connections,
+            per_second: limits.visitor_rate,
+            burst: u32::try_from(limits.visitor_connections).unwrap_or(u32::MAX),
+        };
+        let load = Load::new(limits.requests, limits.service_requests);
         // Ids count up from a random point, so that those of two runs are not mistaken for each other.
         let [a, b, c, d, e, f, ..] = clock::seed();
         Self {
@@ -85,6 +101,8 @@ impl Switchboard {
             clock: Clock::new(),
             roster,
             ports,
+            turnstile: Arc::new(Turnstile::new(pace)),
+            load: Arc::new(load),
             requests: Gate::new(),
             links: Gate::new(),
             draining: Latch::new(),

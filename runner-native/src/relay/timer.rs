@@ -1,13 +1,29 @@
-//! The timers that hyper asks for.
+//! The timers and tasks that hyper asks for.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use hyper::rt::{Sleep, Timer};
+use hyper::rt::{Executor, Sleep, Timer};
+
+use crate::io::executor::spawn;
 
 /// Makes timers of the executor's clock.
 pub(super) struct Clockwork;
+
+/// Runs tasks beside everything else: hyper has one for each request of HTTP/2.
+#[derive(Copy, Clone)]
+pub(super) struct Tasks;
+
+impl<F> Executor<F> for Tasks
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, task: F) {
+        spawn(task).detach();
+    }
+}
 
 struct Alarm(smol::Timer);
 
