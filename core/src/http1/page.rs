@@ -109,10 +109,10 @@ impl Page {
         }
     }
 
-    /// The agent went away while the request was open (502).
+    /// The agent went away while the request was open (503).
     pub fn agent_lost() -> Self {
         Page {
-            status: 502,
+            status: 503,
             title: "The tunnel was interrupted".to_string(),
             text: "The agent went away before the service had answered. The request may have reached the service."
                 .to_string(),

@@ -148,7 +148,6 @@ impl Upstream {
     }
 
     #[cfg(not(unix))]
-    #[expect(clippy::unused_async, reason = "as where there are sockets")]
     async fn open_socket(&self, _path: &Path) -> Result<Local, ConnectError> {
         Err(ConnectError::NoSocket(self.target.place()))
     }

@@ -109,6 +109,11 @@ impl<M: Streams + Send + 'static> Handle<M> {
         result
     }
 
+    /// A look at the machine, which changes nothing. `see` must not block.
+    pub(crate) fn look<R>(&self, see: impl FnOnce(&M) -> R) -> R {
+        see(&self.0.lock().machine)
+    }
+
     /// The only handle of a stream that was just opened.
     pub(crate) fn stream(&self, id: StreamId) -> TunnelStream {
         TunnelStream::new(Arc::new(self.clone()), id)

@@ -111,7 +111,7 @@ async fn welcome(
     let socket = socket::accepted(upgrade::reclaim(upgraded)).await;
     let (clock, config) = (board.clock, board.session.clone());
     let session = Session::new(config, &credential, clock.wall(), clock::seed(), clock.now());
-    let live = Live::new(Handle::new(session, clock));
+    let live = Live::new(Handle::new(session, clock), clock);
     let mut driver = Driver::new(live.session.clone());
     driver.attach(socket);
     let Some(key) = board.roster.enter(live.clone()) else {
@@ -158,6 +158,7 @@ impl Seat {
             SessionEvent::Admit(verified) => self.on_admit(verified.address()),
             SessionEvent::Bind(service) => self.on_bind(service),
             SessionEvent::Unbound(service) => {
+                self.live.pool.clear(&service);
                 tracing::info!(address = ?self.address, service, "unbound");
                 if let Some(address) = &self.address {
                     ports::release(&self.board, address, &service, self.key);
@@ -206,6 +207,9 @@ impl Seat {
             session.confirm(service, url.clone(), now);
             url
         });
+        // What waits for it goes elsewhere from now on, if it was bound anew.
+        self.live.pool.clear(&name);
+        self.live.wake();
         tracing::info!(%address, service = name, url, "bound");
     }
 

@@ -9,6 +9,7 @@
 //! It runs by itself, and inside `expose` for somebody who has no relay. What a session may do is the core's.
 
 mod answering;
+mod conduit;
 mod connect;
 mod conversation;
 mod descriptors;
@@ -19,8 +20,10 @@ mod live;
 mod load;
 mod origin;
 mod pages;
+mod passage;
 mod patient;
 mod phases;
+mod pool;
 mod ports;
 mod question;
 mod reach;
@@ -32,8 +35,10 @@ mod switchboard;
 mod threshold;
 mod timer;
 mod tls;
+mod trunk;
 mod turnstile;
 mod upgrade;
+mod upload;
 mod visitors;
 
 #[cfg(test)]

@@ -45,16 +45,6 @@ impl Origin {
         Self { chain, scheme: proto(fields).unwrap_or(scheme) }
     }
 
-    /// The visitor's address.
-    pub(super) fn visitor(&self) -> IpAddr {
-        self.chain[0]
-    }
-
-    /// Whether it was a proxy that said who the visitor is.
-    pub(super) fn is_told(&self) -> bool {
-        self.chain.len() > 1
-    }
-
     /// Says who asks, in both spellings that services know.
     pub(super) fn introduce(&self, headers: &mut HeaderMap, host: &str) {
         let scheme = self.scheme;

@@ -28,20 +28,6 @@ pub(super) enum QuestionError {
     Broken(#[from] hyper::Error),
 }
 
-impl QuestionError {
-    /// Whether the cause of a connection's error is a body that came too late.
-    pub(super) fn is_late(error: &(dyn std::error::Error + 'static)) -> bool {
-        let mut cause = Some(error);
-        while let Some(error) = cause {
-            if matches!(error.downcast_ref(), Some(QuestionError::Late(_))) {
-                return true;
-            }
-            cause = error.source();
-        }
-        false
-    }
-}
-
 /// Lets a body that waits for the service's `100 Continue` come.
 #[derive(Clone, Default)]
 pub(super) struct Permit(Arc<Waiting>);

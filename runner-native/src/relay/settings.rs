@@ -24,6 +24,9 @@ pub(super) const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a request waits for room on its agent's link. A burst is over sooner; visitors of a tunnel that stays
 /// full are better told so.
 pub(super) const ROOM_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a request that its agent's old session lost waits for the new one to bind its services. They follow the
+/// login at once; a service that is not among them is not coming.
+pub(super) const BIND_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a visitor who still sends may take to notice that it was answered. nginx waits as long.
 pub(super) const PARTING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long closes may take to reach agents that do not read, at the end.

@@ -67,7 +67,7 @@ pub(super) struct Switchboard {
     pub(super) closing: Latch,
     pub(super) observer: Observer,
     connections: AtomicUsize,
-    next_request: AtomicU64,
+    next_stream: AtomicU64,
 }
 
 /// One connection, counted for as long as it lives.
@@ -90,9 +90,9 @@ impl Switchboard {
             per_second: limits.visitor_rate,
             burst: u32::try_from(limits.visitor_connections).unwrap_or(u32::MAX),
         };
-        let load = Load::new(limits.requests, limits.service_requests);
         // Ids count up from a random point, so that those of two runs are not mistaken for each other.
         let [a, b, c, d, e, f, ..] = clock::seed();
+        let load = Load::new(limits.requests, limits.service_requests);
         Self {
             address,
             session: settings.session(address),
@@ -109,7 +109,7 @@ impl Switchboard {
             closing: Latch::new(),
             observer,
             connections: AtomicUsize::new(0),
-            next_request: AtomicU64::new(u64::from_be_bytes([0, 0, a, b, c, d, e, f])),
+            next_stream: AtomicU64::new(u64::from_be_bytes([0, 0, a, b, c, d, e, f])),
         }
     }
 
@@ -120,9 +120,9 @@ impl Switchboard {
         (before < self.settings.limits.connections).then_some(counted)
     }
 
-    /// Names a request in the logs of relay and agent.
-    pub(super) fn request_id(&self) -> String {
-        format!("{:012x}", self.next_request.fetch_add(1, Ordering::Relaxed))
+    /// Names a stream that is one visitor's alone, in the logs of relay and agent.
+    pub(super) fn stream_id(&self) -> String {
+        format!("{:012x}", self.next_stream.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Where a service of an agent is reachable; `None` is its first.

@@ -7,14 +7,14 @@ use http::Response;
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 
-use async_executor::Task;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::conduit::ServiceWire;
 use super::heads;
-use super::ingress::ServiceWire;
+use super::passage::Passage;
 use super::phases::Pass;
 use super::reply::{self, Answer};
 use super::settings::UPGRADE_TIMEOUT;
@@ -31,13 +31,15 @@ pub(super) fn join(
     visitor: &Visitor,
     visitor_upgrade: OnUpgrade,
     mut response: Response<Incoming>,
-    connection: Task<()>,
+    passage: Passage,
     pass: Pass,
 ) -> Answer {
     let service_upgrade = hyper::upgrade::on(&mut response);
     visitor.give_away();
-    // It ends by itself as soon as it has handed its stream over.
-    connection.detach();
+    if let Passage::Own(lent) = passage {
+        // It ends as soon as it has handed its stream over.
+        spawn(lent.settled()).detach();
+    }
     let board = Arc::clone(&visitor.board);
     let place = visitor.place();
     spawn(async move {
@@ -59,12 +61,12 @@ pub(super) fn join(
 async fn run(visitor: OnUpgrade, service: OnUpgrade) -> io::Result<()> {
     let service = timely(service).await?;
     let mut visitor = reclaim(timely(visitor).await?);
-    let parts = service.downcast::<Io<ServiceWire>>().map_err(|_| io::ErrorKind::InvalidData)?;
+    let parts = service.downcast::<ServiceWire>().map_err(|_| io::ErrorKind::InvalidData)?;
     if !parts.read_buf.is_empty() {
         visitor.write_all(&parts.read_buf).await?;
         visitor.flush().await?;
     }
-    splice(parts.io.0.0, visitor, |_, _| {}).await
+    splice(parts.io.stream, visitor, |_, _| {}).await
 }
 
 /// The connection of an upgrade, once the 101 has left.
