@@ -183,11 +183,13 @@ fn bytes_pass_both_ways_each_half_ends_by_itself_and_no_public_port_is_needed() 
 
 #[test]
 fn an_allowed_caller_learns_that_the_service_is_down() {
-    let relay = Relay::start(&[]);
-    let _owner = expose(&relay, &nobody().to_string());
-    let mut friend = Forward::start(&relay, FRIEND, &format!("{}/db", address(OWNER)));
-    friend.ask("GET", "/", b"").expect_err("nobody listens");
-    assert_eq!(friend.program.event("not_reached")["code"], Verdict::UNAVAILABLE);
+    for scheme in ["http", "tcp"] {
+        let relay = Relay::start(&[]);
+        let _owner = expose(&relay, &format!("{scheme}://127.0.0.1:{}", nobody()));
+        let mut friend = Forward::start(&relay, FRIEND, &format!("{}/db", address(OWNER)));
+        friend.ask("GET", "/", b"").expect_err("nobody listens");
+        assert_eq!(friend.program.event("not_reached")["code"], Verdict::UNAVAILABLE, "{scheme}");
+    }
 }
 
 #[test]

@@ -222,16 +222,6 @@ pub enum Signal {
     Unknown,
 }
 
-fn yes() -> bool {
-    true
-}
-
-/// The default is not written, for relays that know no other.
-#[allow(clippy::trivially_copy_pass_by_ref)]
-fn is_yes(public: &bool) -> bool {
-    *public
-}
-
 fn usual() -> Option<Proto> {
     Some(Proto::default())
 }
@@ -240,6 +230,16 @@ fn usual() -> Option<Proto> {
 fn if_known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Proto>, D::Error> {
     let name = String::deserialize(deserializer)?;
     Ok(Proto::deserialize(IntoDeserializer::<ValueError>::into_deserializer(name)).ok())
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The default is not written, for relays that know no other.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_yes(public: &bool) -> bool {
+    *public
 }
 
 impl Signal {

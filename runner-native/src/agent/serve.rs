@@ -237,10 +237,9 @@ impl Services {
                 self.tell_connection(opening, begun, (carried.received, carried.sent), note);
                 carried.outcome
             }
-            (Err(error), Proto::Tcp) if is_visitor => {
-                stream.reset(RESET_UNREACHABLE);
+            (Err(error), Proto::Tcp) => {
                 self.tell_connection(opening, self.clock.now(), (0, 0), Some(error.to_string()));
-                Ok(())
+                self.decline(stream, opening, &page(&error, upstream)).await
             }
             (Ok(local), Proto::H2) => splice(stream, local, |_, _| ()).await,
             (Err(error), _) => self.decline(stream, opening, &page(&error, upstream)).await,

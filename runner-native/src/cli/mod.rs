@@ -54,7 +54,7 @@ HVYM_TUNNEL_SECRET may hold the secret itself. Times on the screen are UTC.";
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
     Expose(Box<expose::ExposeArgs>),
-    Forward(forward::ForwardArgs),
+    Forward(Box<forward::ForwardArgs>),
     Relay(Box<relay::RelayArgs>),
     Identity(identity::IdentityArgs),
     Token(token::TokenArgs),

@@ -63,6 +63,46 @@ impl Live {
         self.session.look(Session::is_up)
     }
 
+    /// Opens a stream for the identity `from`, as soon as there is room. `None`: not there, not bound, or no room; which
+    /// of them is nobody's business.
+    pub(super) async fn open_for(&self, from: Address, service: &str, id: &str) -> Option<TunnelStream> {
+        let opened = poll_fn(|cx| self.poll_open_for(from, service, id, cx));
+        within(ROOM_TIMEOUT, opened).await.flatten()
+    }
+
+    fn poll_open_for(
+        &self,
+        from: Address,
+        service: &str,
+        id: &str,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<TunnelStream>> {
+        for is_registered in [false, true] {
+            if let Some(outcome) = self.try_open_for(from, service, id) {
+                return Poll::Ready(outcome);
+            }
+            self.pool.make_room();
+            if !is_registered {
+                self.waiting().push(cx.waker().clone());
+            }
+        }
+        Poll::Pending
+    }
+
+    /// `None` is for want of room.
+    fn try_open_for(&self, from: Address, service: &str, id: &str) -> Option<Option<TunnelStream>> {
+        let opened = self.session.with(|session, now| {
+            let service = session.service_for_identities(service)?;
+            let opening = Opening::reached(from, service, Some(id.to_owned()));
+            Some(session.open(&opening, now))
+        });
+        match opened {
+            Some(Ok(id)) => Some(Some(self.session.stream(id))),
+            Some(Err(error)) if error.is_for_want_of_room() => None,
+            Some(Err(_)) | None => Some(None),
+        }
+    }
+
     /// A way to the service that `name` means: one that is there, or a new one as soon as there is room for it. The
     /// page says why there is none. `is_new` sessions may not have bound their services yet, and are waited for.
     pub(super) async fn passage(&self, name: &Name, choice: Choice, is_new: bool) -> Result<Passage, Page> {
@@ -103,45 +143,13 @@ impl Live {
         })
     }
 
-    /// A stream of its own for one connection to the service that `name` means, which carries bytes.
-    pub(super) async fn carrier(&self, name: &Name, mut opening: Opening) -> Result<TunnelStream, Page> {
-        opening.proto = Proto::Tcp;
-        self.open(name, &mut opening, false).await
-    }
-
-    /// Opens a stream for the identity `from`, as soon as there is room. `None`: not there, not bound, or no room; which
-    /// of them is nobody's business.
-    pub(super) async fn open_for(&self, from: Address, service: &str, id: &str) -> Option<TunnelStream> {
-        let opened = poll_fn(|cx| {
-            for is_registered in [false, true] {
-                if let Some(outcome) = self.try_open_for(from, service, id) {
-                    return Poll::Ready(outcome);
-                }
-                self.pool.make_room();
-                if !is_registered {
-                    self.waiting().push(cx.waker().clone());
-                }
-            }
-            Poll::Pending
-        });
-        within(ROOM_TIMEOUT, opened).await.flatten()
-    }
-
-    /// `None` is for want of room.
-    fn try_open_for(&self, from: Address, service: &str, id: &str) -> Option<Option<TunnelStream>> {
-        let opened = self.session.with(|session, now| {
-            let service = session.service_for_identities(service)?;
-            let opening = Opening::reached(from, service, Some(id.to_owned()));
-            Some(session.open(&opening, now))
-        });
-        match opened {
-            Some(Ok(id)) => Some(Some(self.session.stream(id))),
-            Some(Err(error)) if error.is_for_want_of_room() => None,
-            Some(Err(_)) | None => Some(None),
-        }
-    }
-
-    async fn open(&self, name: &Name, opening: &mut Opening, is_new: bool) -> Result<TunnelStream, Page> {
+    /// Opens a stream for the service that `name` means, as soon as there is room; the page says why there is none.
+    pub(super) async fn open(
+        &self,
+        name: &Name,
+        opening: &mut Opening,
+        is_new: bool,
+    ) -> Result<TunnelStream, Page> {
         let mut missing = None;
         let opened = poll_fn(|cx| self.poll_open(name, opening, is_new, &mut missing, cx));
         let limit = if is_new { BIND_TIMEOUT } else { ROOM_TIMEOUT };

@@ -194,7 +194,7 @@ async fn serve(board: Arc<Switchboard>, tcp: TcpStream, peer: SocketAddr, admitt
 async fn carry(board: &Switchboard, tcp: TcpStream, peer: SocketAddr, name: &Name) -> io::Result<()> {
     visitors::tune(&tcp)?;
     let id = board.stream_id();
-    let opening = Opening {
+    let mut opening = Opening {
         proto: Proto::Tcp,
         visitor: Some(canonical(peer).to_string()),
         at: tcp.local_addr().ok().map(|at| canonical(at).to_string()),
@@ -203,7 +203,7 @@ async fn carry(board: &Switchboard, tcp: TcpStream, peer: SocketAddr, name: &Nam
     let Some(live) = board.roster.agent(&name.address) else {
         return Err(io::Error::new(io::ErrorKind::NotConnected, "its agent is away"));
     };
-    let stream = live.carrier(name, opening).await.map_err(|page| io::Error::other(page.title))?;
+    let stream = live.open(name, &mut opening, false).await.map_err(|page| io::Error::other(page.title))?;
     tracing::debug!(id, stream = ?stream.id(), %peer, "connection");
     splice(stream, tcp, |_, _| ()).await
 }

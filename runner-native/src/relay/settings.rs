@@ -42,18 +42,6 @@ pub(super) const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// The ports that a relay for this machine alone may give to services: those that nobody registered (RFC 6335
 /// section 6). What other programs listen at is passed over.
 const LOOPBACK_PORTS: RangeInclusive<u16> = 49152..=65535;
-/// Streams to other identities' services that one caller may hold. A pool of a busy application has a hundred; each
-/// holds a window on two links.
-pub(super) const REACHED_STREAMS: usize = 128;
-/// Time between two openings of one caller, once it has used up its burst of [`REACHED_STREAMS`]: 32 a second. An
-/// application opens what it needs and keeps it; more is somebody who guesses names.
-pub(super) const REACH_INTERVAL: Duration = Duration::from_micros(31_250);
-/// How long the owner of a service may take to say yes or no: as long as an opening may take, and its own connection.
-pub(super) const VERDICT_TIMEOUT: Duration = Duration::from_secs(10);
-/// No refusal reaches a caller sooner after its opening. A way to the owner and back is shorter nearly always, so the
-/// time does not tell whether there is an owner.
-pub(super) const REFUSAL_AFTER: Duration = Duration::from_millis(500);
-
 /// Streams of one HTTP/2 connection at once. nginx grants 128, browsers use up to 100; with 64 KiB of unsent answer
 /// each, a visitor who reads nothing costs 8 MiB at most.
 pub(super) const H2_STREAMS: u32 = 128;

@@ -67,7 +67,7 @@ pub(super) struct Switchboard {
     pub(super) closing: Latch,
     pub(super) observer: Observer,
     connections: AtomicUsize,
-    next_id: AtomicU64,
+    next_stream: AtomicU64,
 }
 
 /// One connection, counted for as long as it lives.
@@ -109,7 +109,7 @@ impl Switchboard {
             closing: Latch::new(),
             observer,
             connections: AtomicUsize::new(0),
-            next_id: AtomicU64::new(u64::from_be_bytes([0, 0, a, b, c, d, e, f])),
+            next_stream: AtomicU64::new(u64::from_be_bytes([0, 0, a, b, c, d, e, f])),
         }
     }
 
@@ -120,9 +120,9 @@ impl Switchboard {
         (before < self.settings.limits.connections).then_some(counted)
     }
 
-    /// Names a stream in the logs of relay and agent.
+    /// Names a stream that is one visitor's alone, in the logs of relay and agent.
     pub(super) fn stream_id(&self) -> String {
-        format!("{:012x}", self.next_id.fetch_add(1, Ordering::Relaxed))
+        format!("{:012x}", self.next_stream.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Where a service of an agent is reachable; `None` is its first.
