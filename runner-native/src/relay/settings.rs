@@ -59,7 +59,7 @@ pub(super) const H2_FAULTS: usize = 256;
 /// After this long we ask an HTTP/2 visitor whether it is there, and this long we wait for a sign of life.
 pub(super) const H2_PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
 /// How often the certificate's files are looked at. Renewals come days before the old one ends.
-pub(super) const CERTIFICATE_POLL: Duration = Duration::from_secs(30);
+const CERTIFICATE_POLL: Duration = Duration::from_secs(30);
 
 /// How much a relay takes. Every number has a bound behind it: raising one costs the memory or time it names.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -124,11 +124,13 @@ pub(crate) struct RelaySettings {
     pub(crate) options: RelayOptions,
     /// How much it takes.
     pub(crate) limits: Limits,
+    /// How often the certificate's files are looked at.
+    pub(crate) certificate_poll: Duration,
 }
 
 impl From<RelayOptions> for RelaySettings {
     fn from(options: RelayOptions) -> Self {
-        Self { limits: options.limits.clone(), options }
+        Self { limits: options.limits.clone(), options, certificate_poll: CERTIFICATE_POLL }
     }
 }
 

@@ -43,12 +43,14 @@ struct Visits {
 }
 
 /// Who is in, and who was lately.
+#[derive(Debug)]
 pub(super) struct Turnstile {
     pace: Pace,
     visits: Mutex<BTreeMap<IpAddr, Visits>>,
 }
 
 /// One connection of a visitor, for as long as it lives.
+#[derive(Debug)]
 pub(super) struct Entered {
     turnstile: Arc<Turnstile>,
     who: IpAddr,
