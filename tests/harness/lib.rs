@@ -6,6 +6,8 @@ pub mod corpus;
 #[cfg(unix)]
 pub mod door;
 pub mod ends;
+#[cfg(unix)]
+pub mod frames;
 pub mod fuzz;
 pub mod golden;
 #[cfg(unix)]

@@ -8,6 +8,7 @@
 //!
 //! It runs by itself, and inside `expose` for somebody who has no relay. What a session may do is the core's.
 
+mod answering;
 mod conduit;
 mod connect;
 mod conversation;
@@ -20,6 +21,7 @@ mod load;
 mod origin;
 mod pages;
 mod passage;
+mod patient;
 mod phases;
 mod pool;
 mod question;
@@ -59,9 +61,9 @@ use crate::config::RelayOptions;
 use crate::io::clock::within;
 use crate::io::executor::spawn;
 use crate::key::Identity;
-use settings::{CERTIFICATE_POLL, CLOSE_TIMEOUT};
+use settings::CLOSE_TIMEOUT;
 use switchboard::Switchboard;
-use tls::Tls;
+use tls::{Stamp, Tls};
 
 pub(crate) use settings::{Limits, RelaySettings};
 pub(crate) use switchboard::{Observer, RelayEvent};
@@ -126,12 +128,15 @@ impl Relay {
     ) -> Result<Self, StartError> {
         descriptors::allow(settings.limits.connections);
         let at = settings.options.listen;
+        // Taken before the files are read, so that no later write goes unnoticed.
+        let stamp = settings.options.tls.as_ref().map(Stamp::of);
         let tls = settings.options.tls.as_ref().map(Tls::load).transpose()?;
         let listener = visitors::listen(at).map_err(|error| StartError::Listen { at, error })?;
         let local = listener.local_addr().map_err(|error| StartError::Listen { at, error })?;
         let board = Arc::new(Switchboard::new(address, settings, local.port(), observer));
         let accepting = spawn(visitors::accept(Arc::clone(&board), listener, tls.clone()));
-        let _renewing = tls.clone().map(|tls| spawn(renew(Arc::clone(&board), tls)));
+        let _renewing =
+            tls.clone().zip(stamp).map(|(tls, stamp)| spawn(renew(Arc::clone(&board), tls, stamp)));
         Ok(Self { board, local, accepting, tls, _renewing })
     }
 
@@ -184,10 +189,9 @@ impl Relay {
 }
 
 /// Reads the certificate again whenever its files were written, until it is dropped.
-async fn renew(board: Arc<Switchboard>, tls: Tls) {
-    let mut stamp = tls.stamp();
+async fn renew(board: Arc<Switchboard>, tls: Tls, mut stamp: Stamp) {
     loop {
-        smol::Timer::after(CERTIFICATE_POLL).await;
+        smol::Timer::after(board.settings.certificate_poll).await;
         let now = tls.stamp();
         if now != stamp {
             stamp = now;

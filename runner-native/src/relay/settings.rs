@@ -55,7 +55,7 @@ pub(super) const H2_FAULTS: usize = 256;
 /// After this long we ask an HTTP/2 visitor whether it is there, and this long we wait for a sign of life.
 pub(super) const H2_PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
 /// How often the certificate's files are looked at. Renewals come days before the old one ends.
-pub(super) const CERTIFICATE_POLL: Duration = Duration::from_secs(30);
+const CERTIFICATE_POLL: Duration = Duration::from_secs(30);
 
 /// How much a relay takes. Every number has a bound behind it: raising one costs the memory or time it names.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -85,6 +85,9 @@ pub(crate) struct Limits {
     pub(crate) idle_timeout: Duration,
     /// How long nothing of a request's body may come while the service waits for it.
     pub(crate) body_timeout: Duration,
+    /// How long a visitor may read nothing of its answer. A paused film is asked for again when it goes on; whoever
+    /// never reads would hold a place at the service for ever.
+    pub(crate) send_timeout: Duration,
     /// How long a service may take to begin its answer, counted from the last byte of the request that was
     /// passed on. Language models think for minutes; too short, and their visitors get a 504.
     pub(crate) response_timeout: Duration,
@@ -104,6 +107,7 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(60),
+            send_timeout: Duration::from_secs(120),
             response_timeout: Duration::from_secs(300),
         }
     }
@@ -116,11 +120,13 @@ pub(crate) struct RelaySettings {
     pub(crate) options: RelayOptions,
     /// How much it takes.
     pub(crate) limits: Limits,
+    /// How often the certificate's files are looked at.
+    pub(crate) certificate_poll: Duration,
 }
 
 impl From<RelayOptions> for RelaySettings {
     fn from(options: RelayOptions) -> Self {
-        Self { limits: options.limits.clone(), options }
+        Self { limits: options.limits.clone(), options, certificate_poll: CERTIFICATE_POLL }
     }
 }
 

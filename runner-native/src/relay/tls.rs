@@ -77,9 +77,9 @@ impl ResolvesServerCert for Chosen {
     }
 }
 
-/// When both files were last written.
+/// When both files were last written, and how long they are: two writes may fall into one tick of the file system.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(super) struct Stamp([Option<SystemTime>; 2]);
+pub(super) struct Stamp([Option<(SystemTime, u64)>; 2]);
 
 impl Tls {
     /// Reads certificate and key.
@@ -110,8 +110,18 @@ impl Tls {
 
     /// When the files were last written; another stamp means that they are to be read again.
     pub(super) fn stamp(&self) -> Stamp {
-        let at = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
-        Stamp([at(&self.files.certificate), at(&self.files.key)])
+        Stamp::of(&self.files)
+    }
+}
+
+impl Stamp {
+    /// That of these files.
+    pub(super) fn of(files: &TlsFiles) -> Self {
+        let at = |path: &Path| {
+            let metadata = fs::metadata(path).ok()?;
+            Some((metadata.modified().ok()?, metadata.len()))
+        };
+        Stamp([at(&files.certificate), at(&files.key)])
     }
 }
 

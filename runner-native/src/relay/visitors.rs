@@ -2,25 +2,22 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use futures_util::io::AsyncWriteExt;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hvym_tunnel_core::http1::{Format, Page};
-use hvym_tunnel_core::time::Instant;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use smol::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
+use super::answering::{Answering, Answers};
 use super::framing::Fault;
 use super::load::Ticket;
 use super::origin::Origin;
 use super::question::Question;
-use super::reply::{self, Answer, Reply};
+use super::reply::{self, Answer};
 use super::roster::Reached;
 use super::settings::{ACCEPT_REST, BACKLOG, MAX_FIELDS, TCP_KEEPALIVE, TLS_TIMEOUT};
 use super::switchboard::{Counted, Switchboard};
@@ -51,10 +48,8 @@ pub(super) struct Visitor {
     given_away: AtomicBool,
     /// Whether the visitor speaks HTTP/1.0, in which an answer may end where the connection does.
     knows_no_chunks: AtomicBool,
-    /// Requests that are not answered to the last byte.
-    under_way: AtomicUsize,
-    /// When the last of them ended, microseconds.
-    idle_since: AtomicU64,
+    /// What it asked, and was not yet answered to the last byte.
+    pub(super) answers: Arc<Answers>,
 }
 
 impl Visitor {
@@ -86,62 +81,6 @@ impl Visitor {
     fn scheme(&self) -> &'static str {
         let public = self.board.settings.options.public_scheme.usual_port();
         if self.tls || public == crate::config::PublicScheme::Https.usual_port() { "https" } else { "http" }
-    }
-
-    /// Waits until no request has been under way for longer than connections may idle.
-    pub(super) async fn idles(&self) {
-        let limit = self.board.settings.limits.idle_timeout;
-        loop {
-            smol::Timer::after(limit).await;
-            let since = Instant::from_micros(self.idle_since.load(Ordering::Acquire));
-            if self.under_way.load(Ordering::Acquire) == 0 && self.board.clock.now() - since >= limit {
-                return;
-            }
-        }
-    }
-}
-
-/// A request that is not answered to the last byte.
-struct UnderWay(Arc<Visitor>);
-
-impl UnderWay {
-    fn new(visitor: &Arc<Visitor>) -> Self {
-        visitor.under_way.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(visitor))
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.idle_since.store(self.0.board.clock.now().as_micros(), Ordering::Release);
-        self.0.under_way.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// The body of an answer, which counts as under way until its end.
-pub(super) struct Counting {
-    reply: Reply,
-    _ticket: Option<Ticket>,
-    _under_way: UnderWay,
-}
-
-impl Body for Counting {
-    type Data = Bytes;
-    type Error = <Reply as Body>::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.reply).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.reply.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.reply.size_hint()
     }
 }
 
@@ -231,8 +170,7 @@ async fn serve(
         tls: tls.is_some(),
         given_away: AtomicBool::new(false),
         knows_no_chunks: AtomicBool::new(false),
-        under_way: AtomicUsize::new(0),
-        idle_since: AtomicU64::new(board.clock.now().as_micros()),
+        answers: Answers::new(board.clock),
         board,
     });
     // hyper keeps the connection to itself, and drops it when it has closed its own half.
@@ -249,8 +187,8 @@ async fn serve(
 }
 
 /// Answers one request.
-pub(super) async fn answer(visitor: &Arc<Visitor>, request: Request<Incoming>) -> Response<Counting> {
-    let under_way = UnderWay::new(visitor);
+pub(super) async fn answer(visitor: &Arc<Visitor>, request: Request<Incoming>) -> Response<Answering> {
+    let under_way = visitor.answers.begin();
     let (answer, mut ticket) = lead(visitor, request).await;
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         let mut tickets = visitor.place.tickets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -258,7 +196,7 @@ pub(super) async fn answer(visitor: &Arc<Visitor>, request: Request<Incoming>) -
     } else {
         visitor.verdicts.stays();
     }
-    answer.map(|reply| Counting { reply, _ticket: ticket, _under_way: under_way })
+    answer.map(|reply| Answering::new(reply, ticket, under_way))
 }
 
 /// Sends one request where its host name leads.
