@@ -372,7 +372,8 @@ impl<M: Streams + Send + 'static> Driver<M> {
             self.handle.0.lock().machine.handle_timeout(now);
             return true;
         }
-        if self.timer.as_ref().is_none_or(|(armed, _)| *armed != deadline) {
+        // A deadline moves on with every message. One that comes too early looks at the clock and is set again.
+        if self.timer.as_ref().is_none_or(|(armed, _)| *armed > deadline) {
             self.timer = Some((deadline, Timer::after(deadline - now)));
         }
         let fired = match &mut self.timer {

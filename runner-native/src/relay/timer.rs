@@ -1,14 +1,14 @@
 //! The timers and tasks that hyper asks for.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use hyper::rt::{Executor, Sleep, Timer};
 
+use crate::io::alarm::Alarm;
 use crate::io::executor::spawn;
 
-/// Makes timers of the executor's clock.
+/// Makes alarms that may ring a little late.
 pub(super) struct Clockwork;
 
 /// Runs tasks beside everything else: hyper has one for each request of HTTP/2.
@@ -25,24 +25,14 @@ where
     }
 }
 
-struct Alarm(smol::Timer);
-
-impl Future for Alarm {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.0).poll(cx).map(|_| ())
-    }
-}
-
 impl Sleep for Alarm {}
 
 impl Timer for Clockwork {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
-        Box::pin(Alarm(smol::Timer::after(duration)))
+        Box::pin(Alarm::after(duration))
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
-        Box::pin(Alarm(smol::Timer::at(deadline)))
+        Box::pin(Alarm::after(deadline.saturating_duration_since(Instant::now())))
     }
 }

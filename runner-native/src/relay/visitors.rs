@@ -187,7 +187,7 @@ async fn serve(
     // hyper keeps the connection to itself, and drops it when it has closed its own half.
     let rest = tcp.clone();
     let wire = match tls {
-        None => Wire::Plain(tcp),
+        None => Wire::Plain(tcp.into()),
         Some(tls) => match within(TLS_TIMEOUT, tls::accept(&tls, tcp)).await {
             Some(Ok(stream)) => Wire::Boxed(Box::new(stream)),
             Some(Err(error)) => return tracing::debug!(%peer, %error, "no TLS"),
