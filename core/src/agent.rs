@@ -207,7 +207,8 @@ impl Agent {
         self.name_services();
     }
 
-    /// Opens a stream to the other side.
+    /// Opens a stream to the service of another identity: see [`Opening::reaching`]. What comes back begins with a
+    /// [`Verdict`](crate::dialect::Verdict); writing need not wait for it.
     pub fn open(&mut self, opening: &Opening, now: Instant) -> Result<StreamId, OpenStreamError> {
         match &mut self.state {
             State::Linked { link, .. } => link.open(opening, now),
@@ -306,7 +307,7 @@ impl Agent {
             LinkEvent::Stream(event) => AgentEvent::Stream(event),
             LinkEvent::Latency(rtt) => AgentEvent::Latency(rtt),
             LinkEvent::Down(reason) => return self.on_down(reason, now),
-            LinkEvent::Signal(Signal::BindOk { service, url }) => AgentEvent::Bound { service, url },
+            LinkEvent::Signal(Signal::BindOk { service, url, .. }) => AgentEvent::Bound { service, url },
             LinkEvent::Signal(Signal::BindFailed { service, code, error }) => {
                 AgentEvent::BindRefused { service, code, error }
             }
@@ -342,8 +343,12 @@ impl Agent {
 }
 
 fn bind_signal(service: &Service) -> Signal {
-    let proto = Some(service.proto);
-    Signal::Bind { service: service.name.clone(), local_port: service.local_port, proto }
+    Signal::Bind {
+        service: service.name.clone(),
+        local_port: service.local_port,
+        proto: Some(service.proto),
+        public: service.public,
+    }
 }
 
 impl Machine for Agent {

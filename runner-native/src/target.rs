@@ -13,9 +13,10 @@ use std::str::FromStr;
 use hvym_tunnel_core::dialect::Proto;
 use thiserror::Error;
 
-use place::{PlaceError, authority, host_and_port, port, split_path};
+use place::{PlaceError, port, split_path};
+pub(crate) use place::{authority, host_and_port};
 pub(crate) use relay_url::RelayUrl;
-pub(crate) use service::{ServiceName, ServiceNameError};
+pub(crate) use service::{ServiceAddress, ServiceName, ServiceNameError};
 
 /// Where a stream of a service ends.
 #[derive(Clone, PartialEq, Eq, Debug)]

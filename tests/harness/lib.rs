@@ -1,5 +1,7 @@
 //! The harness: two machines, one seed, no sockets; what a test against another program needs; and the real program.
 
+#[cfg(unix)]
+pub mod alone;
 pub mod apply;
 pub mod apps;
 pub mod corpus;
@@ -10,6 +12,8 @@ pub mod curl;
 #[cfg(unix)]
 pub mod door;
 pub mod ends;
+#[cfg(unix)]
+pub mod frames;
 pub mod fuzz;
 pub mod golden;
 #[cfg(unix)]

@@ -29,6 +29,8 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A local place, and how the last attempt to reach it went.
 pub(crate) struct Upstream {
     target: Target,
+    /// Whose certificate it may have.
+    trust: Trust,
     /// The address that answered last; asking it first spares a name lookup for every stream.
     last_good: Mutex<Option<SocketAddr>>,
     /// What is wrong there, as the last attempt found it.
@@ -78,7 +80,9 @@ impl ConnectError {
             }
             ConnectError::Unresolved(..) => format!("{self} (check the name; I keep trying)"),
             ConnectError::Untrusted(place) => {
-                format!("{self} (if it is your own, expose https+insecure://{place})")
+                format!(
+                    "{self} (if it is your own, name its authority with --ca-file, or expose https+insecure://{place})"
+                )
             }
             ConnectError::NotTls(place) => format!("{self} (expose http://{place})"),
             ConnectError::TimedOut(_) | ConnectError::Tls(..) | ConnectError::Failed(..) => {
@@ -89,9 +93,9 @@ impl ConnectError {
 }
 
 impl Upstream {
-    /// The place that `target` names; nothing is connected yet.
-    pub(crate) fn new(target: Target) -> Self {
-        Self { target, last_good: Mutex::new(None), trouble: Mutex::new(None) }
+    /// The place that `target` names; nothing is connected yet. `trust` decides about certificates that are checked.
+    pub(crate) fn new(target: Target, trust: Trust) -> Self {
+        Self { target, trust, last_good: Mutex::new(None), trouble: Mutex::new(None) }
     }
 
     /// The place itself.
@@ -113,7 +117,7 @@ impl Upstream {
             let tcp = self.reach(origin).await?;
             let trust = match origin.scheme {
                 Scheme::Http | Scheme::H2c | Scheme::Tcp => return Ok(Local::Plain(tcp)),
-                Scheme::Https { verify: true } => Trust::Verify,
+                Scheme::Https { verify: true } => self.trust.clone(),
                 Scheme::Https { verify: false } => Trust::Anyone,
             };
             let secured = tls::client(tcp, &origin.host, trust).await;
@@ -144,7 +148,6 @@ impl Upstream {
     }
 
     #[cfg(not(unix))]
-    #[expect(clippy::unused_async, reason = "as where there are sockets")]
     async fn open_socket(&self, _path: &Path) -> Result<Local, ConnectError> {
         Err(ConnectError::NoSocket(self.target.place()))
     }

@@ -47,6 +47,9 @@ pub(super) struct LimitArgs {
     /// How long nothing of a request's body may come (408) [default: 60]
     #[arg(long, value_name = "SECS", value_parser = seconds, env = "HVYM_TUNNEL_BODY_TIMEOUT", hide_env = true)]
     body_timeout: Option<Duration>,
+    /// How long a visitor may read nothing of its answer [default: 120]
+    #[arg(long, value_name = "SECS", value_parser = seconds, env = "HVYM_TUNNEL_SEND_TIMEOUT", hide_env = true)]
+    send_timeout: Option<Duration>,
     /// How long a service may take to begin its answer (504) [default: 300]
     #[arg(long, value_name = "SECS", value_parser = seconds, env = "HVYM_TUNNEL_RESPONSE_TIMEOUT", hide_env = true)]
     response_timeout: Option<Duration>,
@@ -70,6 +73,7 @@ impl LimitArgs {
             head_timeout: self.head_timeout.unwrap_or(usual.head_timeout),
             idle_timeout: self.idle_timeout.unwrap_or(usual.idle_timeout),
             body_timeout: self.body_timeout.unwrap_or(usual.body_timeout),
+            send_timeout: self.send_timeout.unwrap_or(usual.send_timeout),
             response_timeout: self.response_timeout.unwrap_or(usual.response_timeout),
         }
     }
@@ -105,11 +109,11 @@ mod tests {
 
         let usual = Limits::default();
         assert_eq!(limits(&[]), usual);
-        let help = Line::command().render_help().to_string();
+        let help = Line::command().term_width(1000).render_help().to_string();
         let counts = [usual.connections, usual.sessions, usual.visitor_connections, usual.requests];
         let counts = [counts.as_slice(), &[usual.service_requests, usual.link_streams]].concat();
         let times = [usual.head_timeout, usual.idle_timeout, usual.body_timeout, usual.response_timeout];
-        let times = times.iter().map(|time| time.as_secs().to_string());
+        let times = times.iter().chain([&usual.send_timeout]).map(|time| time.as_secs().to_string());
         let all = counts.iter().map(ToString::to_string).chain(times);
         for number in all.chain([usual.visitor_rate.to_string()]) {
             assert!(help.contains(&format!("[default: {number}]")), "{number}: {help}");

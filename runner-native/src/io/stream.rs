@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use futures_util::future::poll_fn;
 use futures_util::io::{AsyncRead, AsyncWrite};
+use hvym_tunnel_core::dialect::{Verdict, VerdictError, VerdictReader};
 use hvym_tunnel_core::mux::StreamId;
 
 /// Given to `reset` when a stream is dropped before both halves have ended.
@@ -218,5 +219,22 @@ impl AsyncWrite for TunnelStream {
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.writer).poll_close(cx)
+    }
+}
+
+impl TunnelReader {
+    /// The verdict that begins what comes back on a stream to another identity's service. What follows it is read next.
+    ///
+    /// # Errors
+    /// The stream's, or [`io::ErrorKind::InvalidData`] when what comes is no verdict.
+    pub(crate) async fn read_verdict(&mut self) -> io::Result<Verdict> {
+        let wrong = |error: VerdictError| io::Error::new(io::ErrorKind::InvalidData, error);
+        let mut reader = VerdictReader::new();
+        while let Some(mut data) = poll_fn(|cx| self.poll_some(reader.wanted(), cx)).await? {
+            if let Some(verdict) = reader.handle_data(&mut data).map_err(wrong)? {
+                return Ok(verdict);
+            }
+        }
+        Err(wrong(VerdictError::Missing))
     }
 }

@@ -17,6 +17,7 @@ use hyper::service::service_fn;
 use smol::net::TcpStream;
 use socket2::SockRef;
 
+use super::patient::Patient;
 use super::settings::{
     H2_CONNECTION_WINDOW, H2_FAULTS, H2_PENDING_RESETS, H2_PING, H2_SEND_BYTES, H2_STREAM_WINDOW, H2_STREAMS,
     MAX_FIELDS, MAX_HEAD_BYTES, PARTING_TIMEOUT,
@@ -34,10 +35,10 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Holds a conversation to its end. `rest` is the same connection, for what is to be done after it.
 pub(super) async fn hold(visitor: &Arc<Visitor>, mut wire: Wire, rest: TcpStream) {
-    let limit = visitor.board.settings.limits.head_timeout;
+    let limits = &visitor.board.settings.limits;
     // Nothing was asked yet, so nothing is owed when the relay ends.
     let opened = match select(
-        pin!(within(limit, first_bytes(&mut wire))),
+        pin!(within(limits.head_timeout, first_bytes(&mut wire))),
         pin!(visitor.board.draining.wait()),
     )
     .await
@@ -47,9 +48,9 @@ pub(super) async fn hold(visitor: &Arc<Visitor>, mut wire: Wire, rest: TcpStream
     };
     let Some(Ok(ahead)) = opened else { return };
     let ended = if ahead.starts_with(PREFACE) {
-        http2(visitor, Early::put_back(ahead, wire)).await
+        http2(visitor, Patient::new(Early::put_back(ahead, wire), limits.send_timeout)).await
     } else {
-        http1(visitor, wire, &ahead).await
+        http1(visitor, Patient::new(wire, limits.send_timeout), &ahead).await
     };
     if let Some(ended) = ended
         && !visitor.is_given_away()
@@ -74,7 +75,7 @@ async fn first_bytes(wire: &mut Wire) -> io::Result<Bytes> {
 /// How a conversation ended; `None` if it was cut.
 type Ended = Option<hyper::Result<()>>;
 
-async fn http1(visitor: &Arc<Visitor>, wire: Wire, ahead: &[u8]) -> Ended {
+async fn http1(visitor: &Arc<Visitor>, wire: Patient, ahead: &[u8]) -> Ended {
     let limits = &visitor.board.settings.limits;
     let asked = Arc::clone(visitor);
     let service = service_fn(move |request| {
@@ -100,7 +101,7 @@ async fn http1(visitor: &Arc<Visitor>, wire: Wire, ahead: &[u8]) -> Ended {
     see_off(visitor, connection, |connection| connection.graceful_shutdown(), enough).await
 }
 
-async fn http2(visitor: &Arc<Visitor>, wire: Wire) -> Ended {
+async fn http2(visitor: &Arc<Visitor>, wire: Patient) -> Ended {
     let asked = Arc::clone(visitor);
     let service = service_fn(move |request| {
         let visitor = Arc::clone(&asked);
@@ -121,8 +122,10 @@ async fn http2(visitor: &Arc<Visitor>, wire: Wire) -> Ended {
             .keep_alive_timeout(ping_timeout)
             .serve_connection(Io(wire), service)
     );
+    let limits = &visitor.board.settings.limits;
     let enough = async {
-        match select(pin!(visitor.board.draining.wait()), pin!(visitor.idles())).await {
+        let idle = visitor.answers.idle(limits.idle_timeout, limits.send_timeout);
+        match select(pin!(visitor.board.draining.wait()), pin!(idle)).await {
             Either::Left(_) => None,
             Either::Right(_) => Some(PARTING_TIMEOUT),
         }

@@ -9,6 +9,7 @@ use hvym_tunnel_core::dialect::{Opening, Proto};
 use hvym_tunnel_core::http1::Page;
 use hvym_tunnel_core::link::OpenStreamError;
 use hvym_tunnel_core::relay::{Name, Session};
+use hvym_tunnel_core::stellar::Address;
 
 use super::conduit::Conduit;
 use super::pages;
@@ -102,6 +103,44 @@ impl Live {
         })
     }
 
+    /// A stream of its own for one connection to the service that `name` means, which carries bytes.
+    pub(super) async fn carrier(&self, name: &Name, mut opening: Opening) -> Result<TunnelStream, Page> {
+        opening.proto = Proto::Tcp;
+        self.open(name, &mut opening, false).await
+    }
+
+    /// Opens a stream for the identity `from`, as soon as there is room. `None`: not there, not bound, or no room; which
+    /// of them is nobody's business.
+    pub(super) async fn open_for(&self, from: Address, service: &str, id: &str) -> Option<TunnelStream> {
+        let opened = poll_fn(|cx| {
+            for is_registered in [false, true] {
+                if let Some(outcome) = self.try_open_for(from, service, id) {
+                    return Poll::Ready(outcome);
+                }
+                self.pool.make_room();
+                if !is_registered {
+                    self.waiting().push(cx.waker().clone());
+                }
+            }
+            Poll::Pending
+        });
+        within(ROOM_TIMEOUT, opened).await.flatten()
+    }
+
+    /// `None` is for want of room.
+    fn try_open_for(&self, from: Address, service: &str, id: &str) -> Option<Option<TunnelStream>> {
+        let opened = self.session.with(|session, now| {
+            let service = session.service_for_identities(service)?;
+            let opening = Opening::reached(from, service, Some(id.to_owned()));
+            Some(session.open(&opening, now))
+        });
+        match opened {
+            Some(Ok(id)) => Some(Some(self.session.stream(id))),
+            Some(Err(error)) if error.is_for_want_of_room() => None,
+            Some(Err(_)) | None => Some(None),
+        }
+    }
+
     async fn open(&self, name: &Name, opening: &mut Opening, is_new: bool) -> Result<TunnelStream, Page> {
         let mut missing = None;
         let opened = poll_fn(|cx| self.poll_open(name, opening, is_new, &mut missing, cx));
@@ -149,6 +188,9 @@ impl Live {
                     name.service.as_ref().map_or_else(pages::nothing_offered, unknown),
                 ));
             };
+            if (service.proto == Proto::Tcp) != (opening.proto == Proto::Tcp) {
+                return Err(Wanting::Ever(pages::other_language(&service.name)));
+            }
             opening.service.clone_from(&service.name);
             opening.proto = service.proto;
             session.open(opening, now).map_err(|error| match error {

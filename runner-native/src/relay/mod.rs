@@ -8,6 +8,7 @@
 //!
 //! It runs by itself, and inside `expose` for somebody who has no relay. What a session may do is the core's.
 
+mod answering;
 mod conduit;
 mod connect;
 mod conversation;
@@ -20,9 +21,12 @@ mod load;
 mod origin;
 mod pages;
 mod passage;
+mod patient;
 mod phases;
 mod pool;
+mod ports;
 mod question;
+mod reach;
 mod reply;
 mod roster;
 mod settings;
@@ -47,7 +51,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_executor::Task;
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join, select};
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::stellar::Address;
 use thiserror::Error;
@@ -171,7 +175,9 @@ impl Relay {
             live.session.with(|session, now| session.refuse(DownReason::GoingAway, now));
         }
         self.board.closing.set();
-        let _in_time = within(CLOSE_TIMEOUT, self.board.links.empty()).await;
+        // Visitors too are told, by a reset where a connection breaks off; a process that ends sooner would end them.
+        let all = join(self.board.links.empty(), self.board.requests.empty());
+        let _in_time = within(CLOSE_TIMEOUT, all).await;
     }
 
     async fn refuse_new(&mut self) {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::SessionConfig;
@@ -10,11 +10,12 @@ use hvym_tunnel_core::stellar::Address;
 
 use super::load::Load;
 use super::phases::{Gate, Latch};
+use super::ports::PublicPorts;
 use super::roster::Roster;
 use super::settings::RelaySettings;
 use super::tls::TlsError;
 use super::turnstile::{Pace, Turnstile};
-use crate::io::clock::Clock;
+use crate::io::clock::{self, Clock};
 
 /// What a relay tells whoever runs it.
 #[derive(Clone, Debug)]
@@ -51,6 +52,7 @@ pub(super) struct Switchboard {
     pub(super) port: u16,
     pub(super) clock: Clock,
     pub(super) roster: Roster,
+    pub(super) ports: PublicPorts,
     /// Where connections come in.
     pub(super) turnstile: Arc<Turnstile>,
     /// How many requests are under way.
@@ -65,6 +67,7 @@ pub(super) struct Switchboard {
     pub(super) closing: Latch,
     pub(super) observer: Observer,
     connections: AtomicUsize,
+    next_id: AtomicU64,
 }
 
 /// One connection, counted for as long as it lives.
@@ -79,6 +82,7 @@ impl Drop for Counted {
 impl Switchboard {
     pub(super) fn new(address: Address, settings: RelaySettings, port: u16, observer: Observer) -> Self {
         let options = &settings.options;
+        let ports = PublicPorts::new(options.listen.ip(), options.tcp_ports.clone());
         let roster = Roster::new(&options.domain, options.policy, settings.limits.sessions);
         let limits = &settings.limits;
         let pace = Pace {
@@ -87,6 +91,8 @@ impl Switchboard {
             burst: u32::try_from(limits.visitor_connections).unwrap_or(u32::MAX),
         };
         let load = Load::new(limits.requests, limits.service_requests);
+        // Ids count up from a random point, so that those of two runs are not mistaken for each other.
+        let [a, b, c, d, e, f, ..] = clock::seed();
         Self {
             address,
             session: settings.session(address),
@@ -94,6 +100,7 @@ impl Switchboard {
             port,
             clock: Clock::new(),
             roster,
+            ports,
             turnstile: Arc::new(Turnstile::new(pace)),
             load: Arc::new(load),
             requests: Gate::new(),
@@ -102,6 +109,7 @@ impl Switchboard {
             closing: Latch::new(),
             observer,
             connections: AtomicUsize::new(0),
+            next_id: AtomicU64::new(u64::from_be_bytes([0, 0, a, b, c, d, e, f])),
         }
     }
 
@@ -112,12 +120,22 @@ impl Switchboard {
         (before < self.settings.limits.connections).then_some(counted)
     }
 
+    /// Names a stream in the logs of relay and agent.
+    pub(super) fn stream_id(&self) -> String {
+        format!("{:012x}", self.next_id.fetch_add(1, Ordering::Relaxed))
+    }
+
     /// Where a service of an agent is reachable; `None` is its first.
     pub(super) fn url(&self, address: &Address, service: Option<&str>) -> String {
         let host = self.roster.host(address, service);
         let mut url = self.settings.options.public_url(&host, self.port);
         url.push('/');
         url
+    }
+
+    /// Where the service that has this public port is reachable.
+    pub(super) fn tcp_url(&self, port: u16) -> String {
+        format!("tcp://{}:{port}", self.settings.options.domain)
     }
 
     pub(super) fn tell(&self, event: RelayEvent) {

@@ -16,6 +16,7 @@ use futures_util::io::{AsyncRead, AsyncWrite};
 use hvym_tunnel_core::http1::{Body, Format};
 
 use super::framing::{self, Fault, Scan};
+use super::patient::Patient;
 use crate::io::socket::Wire;
 
 /// Only `OPTIONS` may ask for `*`, so no visitor's request that was let through looks like this.
@@ -60,7 +61,7 @@ enum Phase {
 
 /// A visitor's connection, judged.
 pub(super) struct Threshold {
-    wire: Wire,
+    wire: Patient,
     verdicts: Arc<Verdicts>,
     phase: Phase,
     /// Read, and not judged.
@@ -74,14 +75,14 @@ pub(super) struct Threshold {
 
 impl Threshold {
     /// A connection from which `ahead` was read already.
-    pub(super) fn new(wire: Wire, ahead: &[u8], verdicts: Arc<Verdicts>, head_limit: Duration) -> Self {
+    pub(super) fn new(wire: Patient, ahead: &[u8], verdicts: Arc<Verdicts>, head_limit: Duration) -> Self {
         let (phase, judged) = (Phase::Head(Scan::default()), Bytes::new());
         Self { wire, verdicts, phase, ahead: ahead.into(), judged, head_limit, timer: None }
     }
 
     /// The connection, once it is no longer HTTP, and what was read from it too early.
     pub(super) fn into_parts(self) -> (Wire, Bytes) {
-        (self.wire, self.ahead.freeze())
+        (self.wire.into_wire(), self.ahead.freeze())
     }
 
     /// One step of reading a head. `Break` is what the caller gets.

@@ -2,25 +2,22 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use futures_util::io::AsyncWriteExt;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hvym_tunnel_core::http1::{Format, Page};
-use hvym_tunnel_core::time::Instant;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use smol::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
+use super::answering::{Answering, Answers};
 use super::framing::Fault;
 use super::load::Ticket;
 use super::origin::Origin;
 use super::question::Question;
-use super::reply::{self, Answer, Reply};
+use super::reply::{self, Answer};
 use super::roster::Reached;
 use super::settings::{ACCEPT_REST, BACKLOG, MAX_FIELDS, TCP_KEEPALIVE, TLS_TIMEOUT};
 use super::switchboard::{Counted, Switchboard};
@@ -51,10 +48,8 @@ pub(super) struct Visitor {
     given_away: AtomicBool,
     /// Whether the visitor speaks HTTP/1.0, in which an answer may end where the connection does.
     knows_no_chunks: AtomicBool,
-    /// Requests that are not answered to the last byte.
-    under_way: AtomicUsize,
-    /// When the last of them ended, microseconds.
-    idle_since: AtomicU64,
+    /// What it asked, and was not yet answered to the last byte.
+    pub(super) answers: Arc<Answers>,
 }
 
 impl Visitor {
@@ -87,62 +82,6 @@ impl Visitor {
         let public = self.board.settings.options.public_scheme.usual_port();
         if self.tls || public == crate::config::PublicScheme::Https.usual_port() { "https" } else { "http" }
     }
-
-    /// Waits until no request has been under way for longer than connections may idle.
-    pub(super) async fn idles(&self) {
-        let limit = self.board.settings.limits.idle_timeout;
-        loop {
-            smol::Timer::after(limit).await;
-            let since = Instant::from_micros(self.idle_since.load(Ordering::Acquire));
-            if self.under_way.load(Ordering::Acquire) == 0 && self.board.clock.now() - since >= limit {
-                return;
-            }
-        }
-    }
-}
-
-/// A request that is not answered to the last byte.
-struct UnderWay(Arc<Visitor>);
-
-impl UnderWay {
-    fn new(visitor: &Arc<Visitor>) -> Self {
-        visitor.under_way.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(visitor))
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.idle_since.store(self.0.board.clock.now().as_micros(), Ordering::Release);
-        self.0.under_way.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// The body of an answer, which counts as under way until its end.
-pub(super) struct Counting {
-    reply: Reply,
-    _ticket: Option<Ticket>,
-    _under_way: UnderWay,
-}
-
-impl Body for Counting {
-    type Data = Bytes;
-    type Error = <Reply as Body>::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.reply).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.reply.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.reply.size_hint()
-    }
 }
 
 /// Listens at `at`.
@@ -159,15 +98,7 @@ pub(super) fn listen(at: SocketAddr) -> io::Result<TcpListener> {
 /// Accepts until it is dropped.
 pub(super) async fn accept(board: Arc<Switchboard>, listener: TcpListener, tls: Option<Tls>) {
     loop {
-        let (tcp, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) if per_connection(&error) => continue,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept connections for a moment");
-                smol::Timer::after(ACCEPT_REST).await;
-                continue;
-            }
-        };
+        let (tcp, peer) = next(&listener).await;
         match admit(&board, peer) {
             Ok(place) => spawn(serve(Arc::clone(&board), tcp, peer, tls.clone(), place)).detach(),
             Err(page) => {
@@ -178,6 +109,26 @@ pub(super) async fn accept(board: Arc<Switchboard>, listener: TcpListener, tls: 
     }
 }
 
+/// The next connection; an error of the listener is told and waited out.
+pub(super) async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) if per_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections for a moment");
+                smol::Timer::after(ACCEPT_REST).await;
+            }
+        }
+    }
+}
+
+/// What every visitor's connection is set to: no delay, and an end if its other side is lost.
+pub(super) fn tune(tcp: &TcpStream) -> io::Result<()> {
+    let keepalive = TcpKeepalive::new().with_time(TCP_KEEPALIVE);
+    tcp.set_nodelay(true).and_then(|()| SockRef::from(tcp).set_tcp_keepalive(&keepalive))
+}
+
 /// Errors that are one connection's own, gone before we looked at it.
 fn per_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
@@ -185,7 +136,7 @@ fn per_connection(error: &io::Error) -> bool {
 }
 
 /// A place for one more connection; the page says why there is none.
-fn admit(board: &Arc<Switchboard>, peer: SocketAddr) -> Result<Arc<Place>, Page> {
+pub(super) fn admit(board: &Arc<Switchboard>, peer: SocketAddr) -> Result<Arc<Place>, Page> {
     let counted = board.count().ok_or_else(pages::full)?;
     let ip = peer.ip().to_canonical();
     let settings = &board.settings;
@@ -220,8 +171,7 @@ async fn serve(
     tls: Option<Tls>,
     place: Arc<Place>,
 ) {
-    let keepalive = TcpKeepalive::new().with_time(TCP_KEEPALIVE);
-    if tcp.set_nodelay(true).and_then(|()| SockRef::from(&tcp).set_tcp_keepalive(&keepalive)).is_err() {
+    if tune(&tcp).is_err() {
         return;
     }
     let visitor = Arc::new(Visitor {
@@ -231,8 +181,7 @@ async fn serve(
         tls: tls.is_some(),
         given_away: AtomicBool::new(false),
         knows_no_chunks: AtomicBool::new(false),
-        under_way: AtomicUsize::new(0),
-        idle_since: AtomicU64::new(board.clock.now().as_micros()),
+        answers: Answers::new(board.clock),
         board,
     });
     // hyper keeps the connection to itself, and drops it when it has closed its own half.
@@ -249,8 +198,8 @@ async fn serve(
 }
 
 /// Answers one request.
-pub(super) async fn answer(visitor: &Arc<Visitor>, request: Request<Incoming>) -> Response<Counting> {
-    let under_way = UnderWay::new(visitor);
+pub(super) async fn answer(visitor: &Arc<Visitor>, request: Request<Incoming>) -> Response<Answering> {
+    let under_way = visitor.answers.begin();
     let (answer, mut ticket) = lead(visitor, request).await;
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         let mut tickets = visitor.place.tickets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -258,7 +207,7 @@ pub(super) async fn answer(visitor: &Arc<Visitor>, request: Request<Incoming>) -
     } else {
         visitor.verdicts.stays();
     }
-    answer.map(|reply| Counting { reply, _ticket: ticket, _under_way: under_way })
+    answer.map(|reply| Answering::new(reply, ticket, under_way))
 }
 
 /// Sends one request where its host name leads.
