@@ -1,11 +1,12 @@
-//! HTTP/2 without TLS from the visitor to the service: gRPC as it is really used, and curl with many requests at once.
+//! HTTP/2 without TLS from the visitor to the service: gRPC as it is really used, Node.js with many requests at once,
+//! curl and nginx.
 #![cfg(unix)]
 
 use std::path::Path;
 
 use hvym_tunnel_tests::curl::Curl;
 use hvym_tunnel_tests::http::nobody;
-use hvym_tunnel_tests::installed::{Nginx, packaged_python, peer, peer_command};
+use hvym_tunnel_tests::installed::{Nginx, installed, packaged_python, peer, peer_command};
 use hvym_tunnel_tests::program::Program;
 use hvym_tunnel_tests::tunnel::Tunnel;
 use serde_json::{Value, json};
@@ -88,22 +89,14 @@ fn visitors_who_call_at_once_get_their_own_answers() {
 }
 
 #[test]
-fn a_hundred_requests_at_once_share_one_http_2_connection() {
-    let Some(nginx) = Nginx::start("") else { return };
-    std::fs::write(nginx.file("file"), vec![b'x'; 100_000]).expect("a folder takes a file");
-    let tunnel = Tunnel::to(nginx.port);
-    let Some(curl) = Curl::through(&tunnel) else { return };
-    let arguments = [
-        ["--http2-prior-knowledge", "--parallel", "--parallel-max", "100"].as_slice(),
-        &["-o", "/dev/null", "-w", "%{http_version} %{http_code} %{size_download} %{num_connects}\n"],
-    ];
-    let mut visitor = curl.start("/file?[1-100]", &arguments.concat());
-    assert_eq!(visitor.code(), 0, "{visitor:?}");
-    let said = visitor.transcript();
-    let lines: Vec<_> = said.lines().filter(|line| line.starts_with("2 ")).collect();
-    assert_eq!(lines.len(), 100, "{said}");
-    assert!(lines.iter().all(|line| line.starts_with("2 200 100000 ")), "{said}");
-    assert_eq!(lines.iter().filter(|line| line.ends_with(" 1")).count(), 1, "one connection: {said}");
+fn a_hundred_requests_are_under_way_at_once_on_one_connection_of_node() {
+    let Some(node) = installed("node") else { return };
+    let mut service = peer(&node, &["service.mjs"]);
+    let tunnel = Tunnel::to(service.line().parse().expect("a port"));
+    let port = tunnel.relay.port.to_string();
+    // The service answers none of them before all are there.
+    let mut visitor = peer(&node, &["visitor.mjs", &port, tunnel.agent.host(), "gather", "100"]);
+    assert_eq!(visitor.line(), r#"{"right":100}"#);
 }
 
 #[test]

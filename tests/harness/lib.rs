@@ -6,6 +6,8 @@ pub mod apply;
 pub mod apps;
 pub mod corpus;
 #[cfg(unix)]
+pub mod crowd;
+#[cfg(unix)]
 pub mod curl;
 #[cfg(unix)]
 pub mod door;

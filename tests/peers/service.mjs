@@ -5,6 +5,7 @@
 //   *    /duplex     sends back each piece of the body as it comes, and as trailers: its digest, and the trailers it got
 //   GET  /lines      one JSON object a line, the next one when somebody asks for /next
 //   GET  /events     the same as server-sent events
+//   GET  /gather?COUNT&N   answers N, but only when so many have asked
 //   *    /next       one line more for everybody who listens; says how many these are
 //   *    /end        ends them all
 
@@ -36,7 +37,18 @@ function listen(response, kind, line) {
   listeners.add({ tell: (n) => response.write(line(n)), end: () => response.end() });
 }
 
+const waiting = [];
+
+function gather(request, response) {
+  const [count, n] = request.url.split("?")[1].split("&");
+  waiting.push(() => response.end(n));
+  if (waiting.length >= Number(count)) {
+    waiting.splice(0).forEach((answer) => answer());
+  }
+}
+
 const routes = {
+  "/gather": gather,
   "/continue": (request, response) => request.pipe(response),
   "/duplex": duplex,
   "/lines": (_, response) => listen(response, "application/x-ndjson", (n) => `{"n":${n}}\n`),
@@ -54,7 +66,7 @@ const routes = {
 };
 
 function serve(request, response) {
-  const route = routes[request.url];
+  const route = routes[request.url.split("?")[0]];
   if (route) {
     route(request, response);
   } else {

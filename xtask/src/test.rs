@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 /// Targets that the core must build for by itself: one with no std at all, and the browser's.
 const TARGETS: [&str; 2] = ["thumbv7em-none-eabi", "wasm32-unknown-unknown"];
-/// The package that existing programs make and check their tokens with.
-const PYTHON_PACKAGES: [&str; 1] = ["hvym-stellar==0.23.0"];
+/// The package that existing programs make and check their tokens with, and two whose visitors and services meet.
+const PYTHON_PACKAGES: [&str; 3] = ["hvym-stellar==0.23.0", "grpcio==1.85.1", "websockets==17.4"];
 /// How long each fuzz target runs on fresh inputs. The corpus is replayed by the tests; this finds that a target
 /// still builds, starts and gets on, and now and then a bug.
 const FUZZ_SECONDS: &str = "10";

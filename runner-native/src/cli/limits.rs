@@ -14,6 +14,11 @@ pub(super) struct LimitArgs {
     /// Connections at once, of visitors and agents [default: 10000]
     #[arg(long, value_name = "N", value_parser = number, env = "HVYM_TUNNEL_MAX_CONNECTIONS", hide_env = true)]
     max_connections: Option<u32>,
+    /// Agents at once [default: 1000]
+    ///
+    /// Each is one of the connections above.
+    #[arg(long, value_name = "N", value_parser = number, env = "HVYM_TUNNEL_MAX_AGENTS", hide_env = true)]
+    max_agents: Option<u32>,
     /// Connections at once of one visitor (an IPv4 address, or 64 bits of IPv6) [default: 256]
     ///
     /// Trusted proxies are exempt. So is this machine itself, until this or --visitor-rate is set.
@@ -61,7 +66,7 @@ impl LimitArgs {
             visitor_connections: count(self.visitor_connections, usual.visitor_connections),
             visitor_rate: self.visitor_rate.unwrap_or(usual.visitor_rate),
             limit_loopback: self.visitor_connections.is_some() || self.visitor_rate.is_some(),
-            sessions: usual.sessions,
+            sessions: count(self.max_agents, usual.sessions),
             requests: count(self.max_requests, usual.requests),
             service_requests: count(self.service_requests, usual.service_requests),
             link_streams: count(self.link_streams, usual.link_streams),
@@ -105,11 +110,12 @@ mod tests {
         let usual = Limits::default();
         assert_eq!(limits(&[]), usual);
         let help = Line::command().term_width(1000).render_help().to_string();
-        let counts = [usual.connections, usual.visitor_connections, usual.requests, usual.service_requests];
+        let counts = [usual.connections, usual.sessions, usual.visitor_connections, usual.requests];
+        let counts = [counts.as_slice(), &[usual.service_requests, usual.link_streams]].concat();
         let times = [usual.head_timeout, usual.idle_timeout, usual.body_timeout, usual.response_timeout];
         let times = times.iter().chain([&usual.send_timeout]).map(|time| time.as_secs().to_string());
         let all = counts.iter().map(ToString::to_string).chain(times);
-        for number in all.chain([usual.visitor_rate.to_string(), usual.link_streams.to_string()]) {
+        for number in all.chain([usual.visitor_rate.to_string()]) {
             assert!(help.contains(&format!("[default: {number}]")), "{number}: {help}");
         }
     }
