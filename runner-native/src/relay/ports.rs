@@ -237,7 +237,7 @@ mod tests {
     fn taken(board: &Arc<Switchboard>, service: &str) -> u16 {
         let (clock, config) = (board.clock, board.session.clone());
         let machine = Session::new(config, &Credential::None, clock.wall(), [0; 32], clock.now());
-        let live = Live::new(Handle::new(machine, clock));
+        let live = Live::new(Handle::new(machine, clock), clock);
         let session = board.roster.enter(live).expect("an empty relay has room");
         let mut shelf = board.ports.shelf().expect("a relay for this machine has ports");
         shelf.ports.take(Address::from_public_key([9; 32]), service, session).expect("a free port")
