@@ -177,7 +177,7 @@ fn admit(board: &Arc<Switchboard>, port: u16, peer: SocketAddr) -> Option<Admitt
 }
 
 async fn serve(board: Arc<Switchboard>, tcp: TcpStream, peer: SocketAddr, admitted: Admitted) {
-    // hyper has no part in this: the kernel's end of the connection is told how it ends.
+    // One handle stays here, to say how the connection ends when everybody else has let go of it.
     let kept = tcp.clone();
     let carried = pin!(carry(&board, tcp, peer, &admitted.name));
     let outcome = match select(carried, pin!(board.closing.wait())).await {
@@ -193,19 +193,17 @@ async fn serve(board: Arc<Switchboard>, tcp: TcpStream, peer: SocketAddr, admitt
 
 async fn carry(board: &Switchboard, tcp: TcpStream, peer: SocketAddr, name: &Name) -> io::Result<()> {
     visitors::tune(&tcp)?;
-    let id = board.stream_id();
     let mut opening = Opening {
         proto: Proto::Tcp,
         visitor: Some(canonical(peer).to_string()),
         at: tcp.local_addr().ok().map(|at| canonical(at).to_string()),
-        id: Some(id.clone()),
         ..Opening::default()
     };
     let Some(live) = board.roster.agent(&name.address) else {
         return Err(io::Error::new(io::ErrorKind::NotConnected, "its agent is away"));
     };
     let stream = live.open(name, &mut opening, false).await.map_err(|page| io::Error::other(page.title))?;
-    tracing::debug!(id, stream = ?stream.id(), %peer, "connection");
+    tracing::debug!(stream = ?stream.id(), service = opening.service, %peer, "connection");
     splice(stream, tcp, |_, _| ()).await
 }
 
