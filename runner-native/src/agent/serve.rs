@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ const RESET_UNREACHABLE: u32 = 3;
 /// What a request that its visitor abandoned is shown as. No visitor ever sees it; access logs agree on the number.
 const VISITOR_LEFT: u16 = 499;
 
-/// Given to `reset` for a byte stream whose visitor may not come.
+/// Given to `reset` for a stream that may not pass: its visitor, or what it carries.
 const RESET_REFUSED: u32 = 4;
 
 /// What is exposed, and everything that serving a stream of it needs.
@@ -59,6 +59,15 @@ pub(crate) struct Services {
 enum Source {
     Upstream(Upstream),
     Folder(Folder),
+}
+
+impl Source {
+    fn proto(&self) -> Proto {
+        match self {
+            Source::Upstream(upstream) => upstream.target().proto(),
+            Source::Folder(_) => Proto::Http,
+        }
+    }
 }
 
 impl Services {
@@ -169,8 +178,13 @@ impl Services {
         let Some((name, source)) = known else {
             return self.turn_away(stream, &opening).await;
         };
+        // What is asked for as something else would pass by the gate.
+        if opening.proto != source.proto() {
+            stream.reset(RESET_REFUSED);
+            return Ok(());
+        }
         match (source, opening.proto) {
-            (Source::Folder(folder), Proto::Http) => {
+            (Source::Folder(folder), _) => {
                 knock::answer(&mut stream, &opening, &Verdict::Welcome).await?;
                 let seen = Seen::new(self, name, "the folder".to_owned(), String::new(), &ticket);
                 self.answer(stream, seen, Counter::Folder(folder), ticket).await
@@ -181,10 +195,6 @@ impl Services {
                 self.answer(stream, seen, Counter::Forward(Forward::new(self, name, upstream)), ticket).await
             }
             (Source::Upstream(upstream), _) => self.pass(stream, &opening, name, upstream, ticket).await,
-            (Source::Folder(_), Proto::Tcp | Proto::H2) => {
-                stream.reset(RESET_UNREACHABLE);
-                Ok(())
-            }
         }
     }
 
@@ -209,12 +219,8 @@ impl Services {
         upstream: &Upstream,
         ticket: Ticket,
     ) -> io::Result<()> {
-        let visitor = opening.visitor.as_deref().and_then(|visitor| visitor.parse::<SocketAddr>().ok());
-        let is_visitor = opening.from.is_none();
-        if is_visitor
-            && opening.proto != Proto::Http
-            && !self.gate.admits(visitor.map(|visitor| visitor.ip()))
-        {
+        let visitor = opening.visitor.as_deref().and_then(address);
+        if opening.proto != Proto::Http && !self.gate.admits(visitor) {
             tracing::info!(?visitor, service = name, "a visitor who is not in --allow-cidr");
             stream.reset(RESET_REFUSED);
             return Ok(());
@@ -332,6 +338,11 @@ impl Services {
     fn name_if_needed(&self, service: &str) -> Option<String> {
         (self.by_name.len() != 1 || !self.by_name.contains_key(service)).then(|| service.to_owned())
     }
+}
+
+/// Of a visitor, with or without a port.
+fn address(visitor: &str) -> Option<IpAddr> {
+    visitor.parse::<SocketAddr>().map(|at| at.ip()).or_else(|_| visitor.parse()).ok()
 }
 
 /// What a visitor gets when a service cannot be reached.
