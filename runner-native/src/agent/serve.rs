@@ -220,8 +220,7 @@ impl Services {
         ticket: Ticket,
     ) -> io::Result<()> {
         let visitor = opening.visitor.as_deref().and_then(address);
-        let is_visitor = opening.from.is_none();
-        if is_visitor && opening.proto != Proto::Http && !self.gate.admits(visitor) {
+        if opening.proto != Proto::Http && !self.gate.admits(visitor) {
             tracing::info!(?visitor, service = name, "a visitor who is not in --allow-cidr");
             stream.reset(RESET_REFUSED);
             return Ok(());

@@ -65,8 +65,8 @@ impl Live {
 
     /// Opens a stream for the identity `from`, as soon as there is room. `None`: not there, not bound, or no room; which
     /// of them is nobody's business.
-    pub(super) async fn open_for(&self, from: Address, service: &str, id: &str) -> Option<TunnelStream> {
-        let opened = poll_fn(|cx| self.poll_open_for(from, service, id, cx));
+    pub(super) async fn open_for(&self, from: Address, service: &str) -> Option<TunnelStream> {
+        let opened = poll_fn(|cx| self.poll_open_for(from, service, cx));
         within(ROOM_TIMEOUT, opened).await.flatten()
     }
 
@@ -74,11 +74,10 @@ impl Live {
         &self,
         from: Address,
         service: &str,
-        id: &str,
         cx: &mut Context<'_>,
     ) -> Poll<Option<TunnelStream>> {
         for is_registered in [false, true] {
-            if let Some(outcome) = self.try_open_for(from, service, id) {
+            if let Some(outcome) = self.try_open_for(from, service) {
                 return Poll::Ready(outcome);
             }
             self.pool.make_room();
@@ -90,10 +89,10 @@ impl Live {
     }
 
     /// `None` is for want of room.
-    fn try_open_for(&self, from: Address, service: &str, id: &str) -> Option<Option<TunnelStream>> {
+    fn try_open_for(&self, from: Address, service: &str) -> Option<Option<TunnelStream>> {
         let opened = self.session.with(|session, now| {
             let service = session.service_for_identities(service)?;
-            let opening = Opening::reached(from, service, Some(id.to_owned()));
+            let opening = Opening::reached(from, service, None);
             Some(session.open(&opening, now))
         });
         match opened {
@@ -143,7 +142,7 @@ impl Live {
         })
     }
 
-    /// Opens a stream for the service that `name` means, as soon as there is room; the page says why there is none.
+    /// Opens a stream that nobody else will use, as soon as there is room; `opening` says of which kind, and is completed.
     pub(super) async fn open(
         &self,
         name: &Name,

@@ -193,7 +193,6 @@ async fn serve(board: Arc<Switchboard>, tcp: TcpStream, peer: SocketAddr, admitt
 
 async fn carry(board: &Switchboard, tcp: TcpStream, peer: SocketAddr, name: &Name) -> io::Result<()> {
     visitors::tune(&tcp)?;
-    let id = board.stream_id();
     let mut opening = Opening {
         proto: Proto::Tcp,
         visitor: Some(canonical(peer).to_string()),
@@ -204,7 +203,7 @@ async fn carry(board: &Switchboard, tcp: TcpStream, peer: SocketAddr, name: &Nam
         return Err(io::Error::new(io::ErrorKind::NotConnected, "its agent is away"));
     };
     let stream = live.open(name, &mut opening, false).await.map_err(|page| io::Error::other(page.title))?;
-    tracing::debug!(id, stream = ?stream.id(), %peer, "connection");
+    tracing::debug!(stream = ?stream.id(), service = opening.service, %peer, "connection");
     splice(stream, tcp, |_, _| ()).await
 }
 

@@ -114,9 +114,8 @@ impl Reach {
     /// A stream to the owner.
     async fn open(&self) -> Option<TunnelStream> {
         let live = self.board.roster.agent(&self.to)?;
-        let id = self.board.stream_id();
-        tracing::debug!(id, from = %self.from, to = %self.to, service = self.service, "reach");
-        live.open_for(self.from, &self.service, &id).await
+        tracing::debug!(from = %self.from, to = %self.to, service = self.service, "reach");
+        live.open_for(self.from, &self.service).await
     }
 
     async fn turn_away(&self, caller: TunnelWriter, verdict: &Verdict) -> io::Result<()> {

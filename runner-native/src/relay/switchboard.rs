@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::SessionConfig;
@@ -15,7 +15,7 @@ use super::roster::Roster;
 use super::settings::RelaySettings;
 use super::tls::TlsError;
 use super::turnstile::{Pace, Turnstile};
-use crate::io::clock::{self, Clock};
+use crate::io::clock::Clock;
 
 /// What a relay tells whoever runs it.
 #[derive(Clone, Debug)]
@@ -67,7 +67,6 @@ pub(super) struct Switchboard {
     pub(super) closing: Latch,
     pub(super) observer: Observer,
     connections: AtomicUsize,
-    next_stream: AtomicU64,
 }
 
 /// One connection, counted for as long as it lives.
@@ -91,8 +90,6 @@ impl Switchboard {
             burst: u32::try_from(limits.visitor_connections).unwrap_or(u32::MAX),
         };
         let load = Load::new(limits.requests, limits.service_requests);
-        // Ids count up from a random point, so that those of two runs are not mistaken for each other.
-        let [a, b, c, d, e, f, ..] = clock::seed();
         Self {
             address,
             session: settings.session(address),
@@ -109,7 +106,6 @@ impl Switchboard {
             closing: Latch::new(),
             observer,
             connections: AtomicUsize::new(0),
-            next_stream: AtomicU64::new(u64::from_be_bytes([0, 0, a, b, c, d, e, f])),
         }
     }
 
@@ -118,11 +114,6 @@ impl Switchboard {
         let before = self.connections.fetch_add(1, Ordering::Relaxed);
         let counted = Counted(Arc::clone(self));
         (before < self.settings.limits.connections).then_some(counted)
-    }
-
-    /// Names a stream that is one visitor's alone, in the logs of relay and agent.
-    pub(super) fn stream_id(&self) -> String {
-        format!("{:012x}", self.next_stream.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Where a service of an agent is reachable; `None` is its first.
