@@ -5,7 +5,9 @@
 
 mod native;
 mod opening;
+mod prefixed;
 mod signal;
+mod verdict;
 
 use alloc::string::String;
 
@@ -15,7 +17,9 @@ use thiserror::Error;
 use crate::message::Message;
 
 pub use opening::{MAX_OPENING_BYTES, Opening, OpeningError};
+pub(crate) use prefixed::Prefixed;
 pub use signal::{MUX_YAMUX, Proto, Service, ServiceNameError, Signal, VERSION};
+pub use verdict::{MAX_VERDICT_BYTES, Verdict, VerdictError, VerdictReader};
 
 /// The wire language of a link.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]

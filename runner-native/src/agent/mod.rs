@@ -104,6 +104,7 @@ fn agent_config(identity: Address, place: &Place, options: &ExposeOptions) -> Ag
         name: binding.service.as_str().to_owned(),
         proto: Proto::Http,
         local_port: Some(binding.target.port),
+        public: true,
     };
     let relay = &place.url;
     let scheme = if relay.tls { "wss" } else { "ws" };
