@@ -2,6 +2,8 @@
 
 pub mod apply;
 pub mod apps;
+#[cfg(unix)]
+pub mod chromium;
 pub mod corpus;
 #[cfg(unix)]
 pub mod door;

@@ -1,0 +1,11 @@
+//! The browser package in a real browser: the page's side by scripts, every other side by processes of the real program.
+#![cfg(unix)]
+
+#[path = "browser/life.rs"]
+mod life;
+#[path = "browser/serve.rs"]
+mod serve;
+#[path = "browser/signers.rs"]
+mod signers;
+#[path = "browser/tab.rs"]
+mod tab;
