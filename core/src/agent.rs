@@ -307,7 +307,7 @@ impl Agent {
             LinkEvent::Stream(event) => AgentEvent::Stream(event),
             LinkEvent::Latency(rtt) => AgentEvent::Latency(rtt),
             LinkEvent::Down(reason) => return self.on_down(reason, now),
-            LinkEvent::Signal(Signal::BindOk { service, url }) => AgentEvent::Bound { service, url },
+            LinkEvent::Signal(Signal::BindOk { service, url, .. }) => AgentEvent::Bound { service, url },
             LinkEvent::Signal(Signal::BindFailed { service, code, error }) => {
                 AgentEvent::BindRefused { service, code, error }
             }

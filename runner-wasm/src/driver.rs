@@ -119,7 +119,7 @@ impl Driver {
         id: StreamId,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Bytes>, StreamError>> {
-        match self.stream(id, |stream, now| stream.read(MAX_READ, now)) {
+        match self.at(id, |stream, now| stream.read(MAX_READ, now)) {
             Ok(Read::Data(data)) => {
                 // Reading may have made credit that the other side waits for.
                 self.soon();
@@ -142,7 +142,6 @@ impl Driver {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), StreamError>> {
         let written = self.stream(id, |stream, now| stream.write(data, now));
-        self.soon();
         match written {
             Err(error) => Poll::Ready(Err(error)),
             Ok(_) if data.is_empty() => Poll::Ready(Ok(())),
@@ -164,15 +163,25 @@ impl Driver {
 
     /// Whether a stream is torn down, or its link lost.
     pub(crate) fn is_torn(&self, id: StreamId) -> bool {
-        let alive = self.stream(id, |stream, now| stream.write(&mut Bytes::new(), now));
+        let alive = self.at(id, |stream, now| stream.write(&mut Bytes::new(), now));
         !matches!(alive, Ok(_) | Err(StreamError::Finished))
     }
 
-    /// One operation on a stream.
+    /// One operation on a stream. What it causes leaves when the code that runs now is done.
     ///
     /// # Errors
     /// As the operation, or that the stream is over.
     pub(crate) fn stream<R>(
+        &self,
+        id: StreamId,
+        act: impl FnOnce(&mut Stream<'_>, Instant) -> Result<R, StreamError>,
+    ) -> Result<R, StreamError> {
+        let result = self.at(id, act);
+        self.soon();
+        result
+    }
+
+    fn at<R>(
         &self,
         id: StreamId,
         act: impl FnOnce(&mut Stream<'_>, Instant) -> Result<R, StreamError>,

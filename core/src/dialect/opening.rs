@@ -28,6 +28,9 @@ pub struct Opening {
     /// The visitor's address and port, as the relay saw them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub visitor: Option<String>,
+    /// The relay's address and port at which the visitor arrived, where the visitor cannot name a host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
     /// The host name the visitor asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,

@@ -23,6 +23,9 @@ pub enum Proto {
     Http,
     /// Bytes.
     Tcp,
+    /// HTTP/2 with prior knowledge.
+    #[serde(rename = "h2")]
+    H2,
 }
 
 /// A named local port that an agent offers.
@@ -50,6 +53,11 @@ pub enum ServiceNameError {
 }
 
 impl Service {
+    /// A service of this name whose streams are bytes.
+    pub fn tcp(name: impl Into<String>) -> Self {
+        Self { proto: Proto::Tcp, ..Self::http(name) }
+    }
+
     /// An HTTP service of this name.
     pub fn http(name: impl Into<String>) -> Self {
         Self { name: name.into(), proto: Proto::Http, local_port: None, public: true }
@@ -149,6 +157,9 @@ pub enum Signal {
         /// Where.
         #[serde(default)]
         url: Option<String>,
+        /// The public port that is this service's alone, if it has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<u16>,
     },
     /// Relay: it is not.
     BindFailed {

@@ -127,6 +127,11 @@ impl VerdictReader {
         Self::default()
     }
 
+    /// How many bytes belong to the verdict for certain: who reads no more at once leaves what follows where it is.
+    pub fn wanted(&self) -> usize {
+        self.head.wanted(MAX_VERDICT_BYTES).unwrap_or(0)
+    }
+
     /// Takes what belongs to the verdict from the front of `data`, and leaves what is the service's own. `None`: more
     /// is needed. Of no use any more once it gave a verdict or an error.
     ///

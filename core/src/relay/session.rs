@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::dialect::{Opening, Service, Signal};
+use crate::dialect::{Opening, Proto, Service, Signal};
 use crate::handshake::{Credential, RelayLogin};
 use crate::link::{Link, LinkConfig, LinkEvent, OpenStreamError, StreamEvent, Streams};
 use crate::machine::Machine;
@@ -94,6 +94,11 @@ impl Session {
 
     /// Answers [`SessionEvent::Bind`]: the service is reachable, for visitors at `url`. A private one has none.
     pub fn confirm(&mut self, service: Service, url: String, now: Instant) {
+        self.confirm_at(service, url, None, now);
+    }
+
+    /// The same, for a service that has a public port of its own.
+    pub fn confirm_at(&mut self, service: Service, url: String, port: Option<u16>, now: Instant) {
         let (name, url) = (service.name.clone(), Some(url).filter(|_| service.public));
         match self.services.iter().position(|known| known.name == name) {
             Some(at) => self.services[at] = service,
@@ -101,7 +106,7 @@ impl Session {
             None if self.services.len() >= MAX_SERVICES => return self.decline(&name, &too_many(), now),
             None => self.services.push(service),
         }
-        self.link.send(Signal::BindOk { service: name, url }, now);
+        self.link.send(Signal::BindOk { service: name, url, port }, now);
         self.drain_link();
     }
 
@@ -116,12 +121,13 @@ impl Session {
         self.link.open(opening, now)
     }
 
-    /// The bound service of this name that visitors may reach; `None` asks for the first one bound.
+    /// The bound service of this name that visitors may reach; `None` asks for the one at the bare address, the
+    /// first that browsers can visit.
     pub fn service(&self, name: Option<&str>) -> Option<&Service> {
         let mut public = self.services.iter().filter(|service| service.public);
         match name {
             Some(name) => public.find(|service| service.name == name),
-            None => public.next(),
+            None => public.find(|service| service.proto != Proto::Tcp),
         }
     }
 

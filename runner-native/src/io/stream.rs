@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use futures_util::future::poll_fn;
 use futures_util::io::{AsyncRead, AsyncWrite};
+use hvym_tunnel_core::dialect::{Verdict, VerdictError, VerdictReader};
 use hvym_tunnel_core::mux::StreamId;
 
 /// Given to `reset` when a stream is dropped before both halves have ended.
@@ -56,8 +57,6 @@ impl Drop for Held {
 /// reset, or whose link was lost, is an error.
 pub(crate) struct TunnelReader {
     held: Arc<Held>,
-    /// What `AsyncRead` was too small for.
-    rest: Bytes,
 }
 
 /// The writing half. Dropping it without [`TunnelWriter::finish`] does not tell the peer anything by itself.
@@ -74,17 +73,15 @@ pub(crate) struct TunnelStream {
 impl TunnelReader {
     /// The next bytes, as they came, without a copy.
     pub(crate) async fn read_bytes(&mut self) -> io::Result<Option<Bytes>> {
-        poll_fn(|cx| self.poll_bytes(cx)).await
+        poll_fn(|cx| self.poll_some(READ_BYTES, cx)).await
     }
 
-    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
-        if !self.rest.is_empty() {
-            return Poll::Ready(Ok(Some(std::mem::take(&mut self.rest))));
-        }
+    /// At most `max` bytes, without a copy.
+    fn poll_some(&mut self, max: usize, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
         if self.held.read_ended.load(Ordering::Relaxed) {
             return Poll::Ready(Ok(None));
         }
-        let read = ready!(self.held.plane.poll_read(self.held.id, READ_BYTES, cx))?;
+        let read = ready!(self.held.plane.poll_read(self.held.id, max.min(READ_BYTES), cx))?;
         self.held.read_ended.store(read.is_none(), Ordering::Relaxed);
         Poll::Ready(Ok(read))
     }
@@ -117,10 +114,7 @@ impl TunnelStream {
     pub(crate) fn new(plane: Arc<dyn Plane>, id: StreamId) -> Self {
         let (read_ended, write_ended) = (AtomicBool::new(false), AtomicBool::new(false));
         let held = Arc::new(Held { plane, id, read_ended, write_ended });
-        Self {
-            reader: TunnelReader { held: Arc::clone(&held), rest: Bytes::new() },
-            writer: TunnelWriter { held },
-        }
+        Self { reader: TunnelReader { held: Arc::clone(&held) }, writer: TunnelWriter { held } }
     }
 
     /// Its id, for logs.
@@ -156,12 +150,9 @@ impl TunnelStream {
 
 impl AsyncRead for TunnelReader {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let Some(mut data) = ready!(self.poll_bytes(cx))? else { return Poll::Ready(Ok(0)) };
-        let n = data.len().min(buf.len());
-        buf[..n].copy_from_slice(&data[..n]);
-        data.advance(n);
-        self.rest = data;
-        Poll::Ready(Ok(n))
+        let Some(data) = ready!(self.poll_some(buf.len(), cx))? else { return Poll::Ready(Ok(0)) };
+        buf[..data.len()].copy_from_slice(&data);
+        Poll::Ready(Ok(data.len()))
     }
 }
 
@@ -201,5 +192,22 @@ impl AsyncWrite for TunnelStream {
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.writer).poll_close(cx)
+    }
+}
+
+impl TunnelReader {
+    /// The verdict that begins what comes back on a stream to another identity's service. What follows it is read next.
+    ///
+    /// # Errors
+    /// The stream's, or [`io::ErrorKind::InvalidData`] when what comes is no verdict.
+    pub(crate) async fn read_verdict(&mut self) -> io::Result<Verdict> {
+        let wrong = |error: VerdictError| io::Error::new(io::ErrorKind::InvalidData, error);
+        let mut reader = VerdictReader::new();
+        while let Some(mut data) = poll_fn(|cx| self.poll_some(reader.wanted(), cx)).await? {
+            if let Some(verdict) = reader.handle_data(&mut data).map_err(wrong)? {
+                return Ok(verdict);
+            }
+        }
+        Err(wrong(VerdictError::Missing))
     }
 }
