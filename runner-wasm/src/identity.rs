@@ -1,9 +1,9 @@
 //! A Stellar key pair inside this module's memory, and signers outside it. The secret is wiped when it is dropped.
 
 use ed25519_dalek::{Signer as _, SigningKey};
+use hvym_tunnel_core::stellar::strkey::{self, Kind};
 use hvym_tunnel_core::stellar::{Address, Signature};
 use js_sys::{Function, Promise, Uint8Array};
-use stellar_strkey::ed25519::PrivateKey;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use zeroize::Zeroizing;
@@ -36,10 +36,10 @@ impl Identity {
     #[wasm_bindgen(js_name = fromSecret)]
     pub fn from_secret(secret: String) -> Result<Identity, JsValue> {
         let secret = Zeroizing::new(secret);
-        let key = PrivateKey::from_string(secret.trim()).map_err(|_| {
-            fault("bad_secret", "this is not a Stellar secret: it starts with S and has 56 characters")
-        })?;
-        let seed = Zeroizing::new(key.0);
+        let seed =
+            strkey::decode(Kind::Seed, secret.trim().as_bytes()).map(Zeroizing::new).ok_or_else(|| {
+                fault("bad_secret", "this is not a Stellar secret: it starts with S and has 56 characters")
+            })?;
         Ok(Self { key: SigningKey::from_bytes(&seed) })
     }
 
@@ -52,7 +52,8 @@ impl Identity {
     /// The secret, `S...`: the only way in which it leaves this memory.
     #[wasm_bindgen(js_name = exportSecret)]
     pub fn export_secret(&self) -> String {
-        PrivateKey(self.key.to_bytes()).as_unredacted().to_string().as_str().to_owned()
+        let text = Zeroizing::new(strkey::encode(Kind::Seed, self.key.as_bytes()));
+        text.iter().map(|byte| char::from(*byte)).collect()
     }
 
     /// The Ed25519 signature of `bytes`.

@@ -13,10 +13,13 @@ mod identity;
 mod reach;
 mod serve;
 mod socket;
+#[cfg(feature = "story")]
+mod story;
 mod stream;
 mod task;
 mod tunnel;
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -96,8 +99,11 @@ impl Runner {
             let access = if public {
                 Access::Public
             } else {
-                let addresses = allow.iter().map(|address| parse("bad_address", address));
-                Access::Private(addresses.collect::<Result<_, _>>()?)
+                let mut addresses = BTreeSet::new();
+                for address in &allow {
+                    addresses.insert(parse("bad_address", address)?);
+                }
+                Access::Private(addresses)
             };
             let url = tunnel.bind(name, access, answer).await?;
             Ok(url.map_or(JsValue::UNDEFINED, JsValue::from))
@@ -177,4 +183,11 @@ impl Runner {
 
 fn parse(code: &str, address: &str) -> Result<Address, JsValue> {
     address.parse().map_err(|error| fault(code, &format!("{error}")))
+}
+
+/// What a test compares with its own machine; no part of the package.
+#[cfg(feature = "story")]
+#[wasm_bindgen]
+pub fn story(seed: u8) -> String {
+    story::tell(seed)
 }

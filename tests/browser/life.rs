@@ -1,8 +1,9 @@
 //! A tab's link from its first dial to its end, and the way back when its relay is lost.
 
 use hvym_tunnel_tests::Key;
+use hvym_tunnel_tests::http::Origin;
 use hvym_tunnel_tests::program::Home;
-use hvym_tunnel_tests::tunnel::{Relay, host_of, request};
+use hvym_tunnel_tests::tunnel::{Agent, Relay, host_of, request};
 use serde_json::json;
 
 use super::tab::{Page, place};
@@ -102,6 +103,32 @@ fn a_connection_that_cannot_be_is_said_at_once() {
     assert_eq!(fault(place(&relay))["code"], "relay_unreachable");
     // It gave up: nothing dials any more.
     assert_eq!(page.noise(), Vec::<String>::new());
+}
+
+#[test]
+fn a_relay_that_names_origins_lets_no_other_page_in() {
+    let Some(page) = Page::open() else { return };
+    let own = page.text("location.origin");
+    let knock = |relay: &Relay| {
+        page.run(&format!("Tunnel.connect({{ {}, identity: Identity.generate() }}).then((tunnel) => tunnel.state, (error) => error.code)", place(relay)))
+    };
+    let strict = Relay::start(&["--allow-origin", "https://elsewhere.example"]);
+    assert_eq!(knock(&strict), "relay_unreachable");
+    let open = Relay::start(&["--allow-origin", "https://elsewhere.example", "--allow-origin", &own]);
+    assert_eq!(knock(&open), "connected");
+    // A program is no page.
+    Agent::start(&strict, Origin::saying(b"ok").port, &[]);
+    let mut stranger = strict.visit();
+    let fields = [
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: MDEyMzQ1Njc4OUFCQ0RFRg==",
+        &format!("Origin: {own}"),
+    ];
+    let host = format!("localhost:{}", strict.port);
+    stranger.send(request(&host, "GET", "/connect", &fields)).expect("the relay reads");
+    assert_eq!(stranger.head().expect("an answer").status(), 403);
 }
 
 #[test]

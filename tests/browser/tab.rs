@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::chromium::{Chromium, Tab, files};
 use hvym_tunnel_tests::tunnel::Relay;
 
@@ -60,10 +61,19 @@ impl Page {
         Some(page)
     }
 
-    /// Connects it.
+    /// Connects it, as an identity of its own.
     pub(crate) fn connect(&self, relay: &Relay) {
+        self.connect_by(relay, "Identity.generate()");
+    }
+
+    /// Connects it as `key`.
+    pub(crate) fn connect_as(&self, relay: &Relay, key: &Key) {
+        self.connect_by(relay, &format!("Identity.fromSecret('{}')", key.secret().trim()));
+    }
+
+    fn connect_by(&self, relay: &Relay, identity: &str) {
         self.block(&format!(
-            "window.tunnel = watch(new Tunnel({{ {}, identity: Identity.generate() }}));
+            "window.tunnel = watch(new Tunnel({{ {}, identity: {identity} }}));
              await next(tunnel, 'up');",
             place(relay),
         ));

@@ -253,7 +253,8 @@ pub fn files(folders: &[(&'static str, &Path)]) -> Origin {
         let target = head.target();
         let found = folders.iter().find_map(|(prefix, folder)| {
             let name = target.strip_prefix(prefix).filter(|name| !name.contains(".."))?;
-            std::fs::read(folder.join(name)).ok()
+            // The prefix may also be the whole name of one file.
+            std::fs::read(if name.is_empty() { folder.clone() } else { folder.join(name) }).ok()
         });
         let kind = match target.rsplit('.').next() {
             Some("js" | "mjs") => "text/javascript",

@@ -21,7 +21,12 @@ const TARGET: &str = "wasm32-unknown-unknown";
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => package(&target().join("package")),
-        ["--story"] => bind(&compile(&["--features", "story"])?, &target().join("story")),
+        ["--story"] => {
+            let folder = target().join("story");
+            bind(&compile(&["--features", "story"])?, &folder)?;
+            println!("{}", folder.display());
+            Ok(())
+        }
         _ => bail!("usage: cargo xtask wasm [--story]"),
     }
 }
@@ -80,7 +85,7 @@ fn bind(module: &Path, folder: &Path) -> Result<()> {
         // Without it, loading needs to be told where the module is, and bundlers do not see it.
         .omit_default_module_path(false)
         .typescript(false)
-        .remove_name_section(std::env::var_os("KEEP").is_none())
+        .remove_name_section(true)
         .remove_producers_section(true)
         .generate(folder)
 }

@@ -133,6 +133,16 @@ pub(super) fn wrong_method() -> Page {
     new(405, "The method is not allowed here", "The relay's own pages can be read only.".to_owned(), "")
 }
 
+/// A page of another origin than those that the operator named.
+pub(super) fn foreign_origin() -> Page {
+    new(
+        403,
+        "Pages of this origin may not connect here",
+        "This relay lets only some websites connect as agents.".to_owned(),
+        "If this is your relay, name the website with --allow-origin.",
+    )
+}
+
 /// Somebody looks at the agents' entrance with something that is not an agent.
 pub(super) fn websocket_wanted() -> Page {
     new(

@@ -103,6 +103,7 @@ impl RelaySettings {
             tls: None,
             services: Vec::new(),
             require_challenge: false,
+            origins: Vec::new(),
             policy: Policy::default(),
             keepalive: Keepalive::default(),
         })
