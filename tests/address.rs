@@ -1,9 +1,11 @@
 //! Addresses under every input: which texts are one, and what a person is told about those that are not.
 
+use hvym_tunnel_core::stellar::strkey::{self, Kind};
 use hvym_tunnel_core::stellar::{Address, AddressError};
 use hvym_tunnel_tests::Key;
 use proptest::prelude::*;
 use serde_json::json;
+use stellar_strkey::ed25519::{PrivateKey, PublicKey};
 
 /// A recorded seed that guards nothing.
 const SECRET: &str = "SAMIDYOVEEFRF4GNLGXSH4DRWZKDTM3HZ3PGEHBJHQSJWS4FZLBJGGK4";
@@ -80,5 +82,22 @@ proptest! {
             prop_assert_eq!(address.to_string(), text.clone());
         }
         let _either = Address::from_label(&text);
+    }
+}
+
+proptest! {
+    #[test]
+    fn strkeys_are_spelled_as_the_usual_library_spells_them(key: [u8; 32], at in 0_usize..56, with in "[A-Z2-7a-z0-9=]") {
+        let account = String::from_utf8(strkey::encode(Kind::Account, &key).to_vec()).expect("ASCII");
+        let seed = String::from_utf8(strkey::encode(Kind::Seed, &key).to_vec()).expect("ASCII");
+        prop_assert!(account == PublicKey(key).to_string().as_str());
+        prop_assert!(seed == PrivateKey(key).as_unredacted().to_string().as_str());
+        prop_assert_eq!(strkey::decode(Kind::Account, account.as_bytes()), Some(key));
+        prop_assert_eq!(strkey::decode(Kind::Seed, seed.as_bytes()), Some(key));
+        prop_assert_eq!(strkey::decode(Kind::Seed, account.as_bytes()), None);
+        let mut mistyped = account;
+        mistyped.replace_range(at..=at, &with);
+        let usual = PublicKey::from_string(&mistyped).ok().map(|key| key.0);
+        prop_assert_eq!(strkey::decode(Kind::Account, mistyped.as_bytes()), usual);
     }
 }

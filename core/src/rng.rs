@@ -7,7 +7,7 @@ use alloc::string::String;
 use core::fmt;
 use core::time::Duration;
 
-use data_encoding::BASE64URL_NOPAD;
+use base64ct::{Base64UrlUnpadded, Encoding};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
@@ -39,7 +39,7 @@ impl Rng {
     pub fn token<const N: usize>(&mut self) -> String {
         let mut raw = [0; N];
         self.0.fill_bytes(&mut raw);
-        BASE64URL_NOPAD.encode(&raw)
+        Base64UrlUnpadded::encode_string(&raw)
     }
 
     /// A duration drawn evenly from zero to `most`, both included.

@@ -151,6 +151,9 @@ pub(crate) struct RelayOptions {
     pub services: Vec<ServiceName>,
     /// Whether a bearer token is answered by a challenge, so that none can be replayed.
     pub require_challenge: bool,
+    /// The origins whose pages may connect as agents; empty is every origin. A login needs a signature, and no cookie
+    /// counts for one, so that a foreign page gains nothing by itself: a list keeps strangers from using the relay.
+    pub origins: Vec<String>,
     /// What happens when an identity connects twice.
     pub policy: Policy,
     /// When a silent link is dead.
@@ -389,6 +392,7 @@ mod tests {
             tls: None,
             services: Vec::new(),
             require_challenge: false,
+            origins: Vec::new(),
             policy: Policy::Takeover,
             keepalive: Keepalive::default(),
             trusted_proxies: Vec::new(),

@@ -4,6 +4,8 @@
 pub mod alone;
 pub mod apply;
 pub mod apps;
+#[cfg(unix)]
+pub mod chromium;
 pub mod corpus;
 #[cfg(unix)]
 pub mod crowd;

@@ -3,6 +3,8 @@
 mod bench;
 mod fuzz;
 mod test;
+#[cfg(feature = "wasm")]
+mod wasm;
 
 use std::process::ExitCode;
 
@@ -12,7 +14,8 @@ cargo xtask <command>
   test        everything that must hold: format, lints, docs, targets without std, all tests
   bench       mux [RUNS]: the multiplexer beside the crate yamux; instructions [--record]: what it takes, counted;
               tunnel [RUNS] [--quick]: the program beside two nginx, and beside other tunnels that are installed
-  fuzz        [TARGET..] [--seconds N] [--input FILE]: every target for a minute, or those named; FILE is replayed";
+  fuzz        [TARGET..] [--seconds N] [--input FILE]: every target for a minute, or those named; FILE is replayed
+  wasm        the browser package, made at target/package";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -24,6 +27,7 @@ fn main() -> ExitCode {
         "test" => test::run(rest),
         "bench" => bench::run(rest),
         "fuzz" => fuzz::run(rest),
+        "wasm" => wasm(rest),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -36,4 +40,20 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+#[cfg(feature = "wasm")]
+fn wasm(arguments: &[String]) -> anyhow::Result<()> {
+    wasm::run(arguments)
+}
+
+/// What makes the package takes a minute to build, so only this command has it in.
+#[cfg(not(feature = "wasm"))]
+fn wasm(arguments: &[String]) -> anyhow::Result<()> {
+    let status = std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["run", "--quiet", "--package", "xtask", "--features", "wasm", "--", "wasm"])
+        .args(arguments)
+        .status()?;
+    anyhow::ensure!(status.success(), "cargo xtask wasm: {status}");
+    Ok(())
 }

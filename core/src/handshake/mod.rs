@@ -13,6 +13,7 @@
 mod agent;
 mod relay;
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -52,13 +53,26 @@ pub struct Endpoint {
     pub services: Vec<String>,
 }
 
+/// The relay's half as a link sees it. Behind a pointer, so that a program that only has agents, such as a page in a
+/// browser, need not carry what a relay checks.
+pub trait RelayHalf: core::fmt::Debug + Send {
+    /// As [`Handshake::handle_signal`].
+    fn handle_signal(&mut self, signal: Signal, now: Instant) -> Result<Option<Step>, DownReason>;
+    /// As [`Handshake::handle_timeout`].
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), DownReason>;
+    /// As [`Handshake::poll_timeout`].
+    fn poll_timeout(&self) -> Option<Instant>;
+    /// As [`RelayHandshake::admit`].
+    fn admit(&mut self, url: String) -> Option<(Signal, Endpoint)>;
+}
+
 /// Either half, for a link that does not care which.
 #[derive(Debug)]
 pub enum Handshake {
     /// The agent's.
     Agent(AgentHandshake),
     /// The relay's.
-    Relay(RelayHandshake),
+    Relay(Box<dyn RelayHalf>),
 }
 
 impl Handshake {

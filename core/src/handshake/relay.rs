@@ -6,7 +6,7 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{Endpoint, HANDSHAKE_TIMEOUT, Step};
+use super::{Endpoint, HANDSHAKE_TIMEOUT, RelayHalf, Step};
 use crate::dialect::{MUX_YAMUX, Signal, VERSION};
 use crate::reason::DownReason;
 use crate::rng::Rng;
@@ -57,6 +57,24 @@ pub struct RelayHandshake {
     wall: Wall,
     state: State,
     deadline: Instant,
+}
+
+impl RelayHalf for RelayHandshake {
+    fn handle_signal(&mut self, signal: Signal, now: Instant) -> Result<Option<Step>, DownReason> {
+        RelayHandshake::handle_signal(self, signal, now)
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), DownReason> {
+        RelayHandshake::handle_timeout(self, now)
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        RelayHandshake::poll_timeout(self)
+    }
+
+    fn admit(&mut self, url: String) -> Option<(Signal, Endpoint)> {
+        RelayHandshake::admit(self, url)
+    }
 }
 
 impl RelayHandshake {

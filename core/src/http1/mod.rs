@@ -10,6 +10,8 @@ mod exchange;
 mod head;
 mod headers;
 pub mod host_check;
+mod inbound;
+mod outbound;
 mod page;
 mod scan;
 mod tap;
@@ -21,5 +23,7 @@ pub use chunked::{
 pub use exchange::{Exchange, MAX_SHOWN_HOST_BYTES, MAX_SHOWN_METHOD_BYTES, MAX_SHOWN_TARGET_BYTES};
 pub use head::{HeadError, MAX_HEAD_BYTES, MAX_HEADERS, RequestHead, ResponseHead, Version};
 pub use headers::Headers;
+pub use inbound::{Part, ReadError, RequestReader, ResponseReader};
+pub use outbound::{BodyWriter, Payload, WriteError};
 pub use page::{Format, Page};
 pub use tap::{MAX_WAITING, Tap};

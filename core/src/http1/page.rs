@@ -121,6 +121,17 @@ impl Page {
         }
     }
 
+    /// The service began to answer and failed (500).
+    pub fn service_failed() -> Self {
+        Page {
+            status: 500,
+            title: "The service failed".to_string(),
+            text: "The tunnel works, but the service behind it failed while it answered.".to_string(),
+            hint: "If this is your tunnel, look at the service's own messages.".to_string(),
+            retry_after: None,
+        }
+    }
+
     /// The relay knows no service of this `name` (404).
     pub fn unknown_service(name: &str) -> Self {
         Page {

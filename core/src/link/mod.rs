@@ -175,7 +175,7 @@ impl Link {
     ) -> Self {
         let mut rng = Rng::new(seed);
         let (handshake, first) = RelayHandshake::new(login, credential, &mut rng, wall, now);
-        let mut link = Self::new(Side::Relay, config, Handshake::Relay(handshake), 0, rng, now);
+        let mut link = Self::new(Side::Relay, config, Handshake::Relay(Box::new(handshake)), 0, rng, now);
         link.on_step(first.map(Some), now);
         link
     }

@@ -8,8 +8,9 @@ use core::str::FromStr;
 
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use stellar_strkey::ed25519::PublicKey;
 use thiserror::Error;
+
+use super::strkey::{self, Kind};
 
 /// The identity of an agent or a relay: a raw Ed25519 public key, shown as `G...`.
 ///
@@ -20,7 +21,7 @@ pub struct Address([u8; 32]);
 
 impl Address {
     /// Characters of an address: base32 of version, key and checksum, with no bits to spare.
-    pub const CHARACTERS: usize = PublicKey::ENCODED_LEN;
+    pub const CHARACTERS: usize = strkey::CHARACTERS;
 
     /// The address of this raw Ed25519 public key.
     pub const fn from_public_key(key: [u8; 32]) -> Self {
@@ -124,13 +125,14 @@ impl FromStr for Address {
         if text.len() != Self::CHARACTERS {
             return Err(AddressError::of(text));
         }
-        PublicKey::from_string(text).map(|key| Address(key.0)).map_err(|_| AddressError::of(text))
+        strkey::decode(Kind::Account, text.as_bytes()).map(Address).ok_or_else(|| AddressError::of(text))
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(PublicKey(self.0).to_string().as_str())
+        let text = strkey::encode(Kind::Account, &self.0);
+        f.pad(core::str::from_utf8(&text).expect("base32 is ASCII"))
     }
 }
 

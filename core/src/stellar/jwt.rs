@@ -12,7 +12,7 @@ use alloc::string::String;
 use core::fmt;
 use core::time::Duration;
 
-use data_encoding::BASE64URL_NOPAD;
+use base64ct::{Base64UrlUnpadded, Encoding};
 use ed25519_dalek::VerifyingKey;
 
 use super::address::Address;
@@ -61,7 +61,7 @@ impl SigningInput {
         }
         let mut token = self.text;
         token.push('.');
-        BASE64URL_NOPAD.encode_append(&signature.0, &mut token);
+        token.push_str(&Base64UrlUnpadded::encode_string(&signature.0));
         match token.len() {
             bytes if bytes > MAX_TOKEN_BYTES => Err(JwtError::TooLarge(bytes)),
             _ => Ok(Token(token)),

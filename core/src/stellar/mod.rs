@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod jwt;
+pub mod strkey;
 
 pub use address::{Address, AddressError};
 pub use jwt::{Claims, Expected, JwtError, Signature, SigningInput, Token, Verified};

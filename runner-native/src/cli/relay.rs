@@ -107,6 +107,18 @@ struct AdmissionArgs {
     /// Challenge agents that bring a token too, so that no token can be replayed
     #[arg(long, env = "HVYM_TUNNEL_REQUIRE_CHALLENGE", hide_env = true)]
     require_challenge: bool,
+    /// Let pages of this origin alone connect as agents, as in https://app.example; repeat for more
+    ///
+    /// Without it pages of every origin may. Agents that are no pages are not concerned.
+    #[arg(
+        long,
+        value_name = "ORIGIN",
+        value_delimiter = ',',
+        value_parser = origin,
+        env = "HVYM_TUNNEL_ALLOW_ORIGIN",
+        hide_env = true
+    )]
+    allow_origin: Vec<String>,
     /// What happens when an identity connects twice
     #[arg(long, value_enum, default_value = "takeover", env = "HVYM_TUNNEL_POLICY", hide_env = true)]
     policy: PolicyArg,
@@ -142,6 +154,7 @@ impl RelayArgs {
             tls: tls.map(|(certificate, key)| TlsFiles { certificate, key }),
             services: self.admission.service_allow,
             require_challenge: self.admission.require_challenge,
+            origins: self.admission.allow_origin,
             policy: match self.admission.policy {
                 PolicyArg::Takeover => Policy::Takeover,
                 PolicyArg::Reject => Policy::Reject,
@@ -169,6 +182,16 @@ pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "an IP address and a port are needed, as in 0.0.0.0:443 or [::]:443".to_owned())
 }
 
+/// `scheme://host` or `scheme://host:port`, as browsers write it (RFC 6454 section 6.2).
+fn origin(text: &str) -> Result<String, String> {
+    let text = text.to_ascii_lowercase();
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    match host {
+        Some(host) if !host.is_empty() && !host.contains(['/', '?', '#', '@', '*', ' ']) => Ok(text),
+        _ => Err("an origin has a scheme, a host and nothing else, as in https://app.example".to_owned()),
+    }
+}
+
 /// `FIRST-LAST`, or one port.
 fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
@@ -191,6 +214,15 @@ mod tests {
         assert!(network("10.0.0.0/8").is_ok() && network("proxy").is_err());
         assert!(listen("localhost:80").is_err() && listen("").is_err() && listen("70000").is_err());
     }
+
+    #[test]
+    fn an_origin_has_no_path_and_no_wildcard() {
+        assert_eq!(origin("https://App.example:8443").as_deref(), Ok("https://app.example:8443"));
+        for typed in ["", "app.example", "https://", "https://a/", "https://*.a", "wss://a", "https://u@a"] {
+            assert!(origin(typed).is_err(), "{typed}");
+        }
+    }
+
     #[test]
     fn a_range_of_ports_is_written_as_its_ends() {
         assert_eq!(port_range("20000-20099"), Ok(20000..=20099));

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_tungstenite::tungstenite::handshake::derive_accept_key;
 use http::header::{
-    AUTHORIZATION, CONNECTION, HeaderMap, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
-    UPGRADE,
+    AUTHORIZATION, CONNECTION, HeaderMap, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use hvym_tunnel_core::dialect::{MUX_YAMUX, Proto, Service};
@@ -47,6 +47,9 @@ pub(super) fn answer(visitor: &Visitor, mut request: Request<Incoming>) -> Answe
         return answer;
     };
     let board = &visitor.board;
+    if !is_welcome(request.headers(), &board.settings.options.origins) {
+        return reply::page(&pages::foreign_origin(), format);
+    }
     let Some(pass) = board.links.enter() else {
         return reply::page(&pages::draining(), format);
     };
@@ -82,6 +85,15 @@ fn accept_key(request: &Request<Incoming>) -> Option<HeaderValue> {
         && fields.get(SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13");
     let key = fields.get(SEC_WEBSOCKET_KEY).filter(|key| meant && key.len() == KEY_CHARACTERS)?;
     HeaderValue::try_from(derive_accept_key(key.as_bytes())).ok()
+}
+
+/// Whether the page that connects, if it is a page, is of an origin that may (RFC 6455 section 10.2).
+fn is_welcome(fields: &HeaderMap, origins: &[String]) -> bool {
+    let mut named = fields.get_all(ORIGIN).iter();
+    let is_known = |origin: &HeaderValue| {
+        origins.iter().any(|known| origin.as_bytes().eq_ignore_ascii_case(known.as_bytes()))
+    };
+    origins.is_empty() || named.all(is_known)
 }
 
 /// The token of `Authorization: Bearer`. Only an agent that also names our data plane can use the way in that

@@ -209,6 +209,16 @@ pub(super) fn wrong_method() -> Page {
     new(405, "The method is not allowed here", text, "Ask with GET.")
 }
 
+/// A page of another origin than those that the operator named.
+pub(super) fn foreign_origin() -> Page {
+    new(
+        403,
+        "Pages of this origin may not connect here",
+        "This relay lets only some websites connect as agents.".to_owned(),
+        "If this is your relay, name the website with --allow-origin.",
+    )
+}
+
 /// Somebody looks at the agents' entrance with something that is not an agent.
 pub(super) fn websocket_wanted() -> Page {
     new(

@@ -146,6 +146,7 @@ impl RelaySettings {
             tls: None,
             services: Vec::new(),
             require_challenge: false,
+            origins: Vec::new(),
             policy: Policy::default(),
             keepalive: Keepalive::default(),
             trusted_proxies: Vec::new(),

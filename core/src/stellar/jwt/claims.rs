@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 use core::time::Duration;
 
-use data_encoding::BASE64URL_NOPAD;
+use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::Serializer;
 use serde::ser::Serialize;
 use serde_json::Value;
@@ -81,9 +81,9 @@ impl Claims {
     /// What the key of `subject` must sign. The same claims always give the same bytes.
     pub fn signing_input(&self) -> SigningInput {
         let header = format!(r#"{{"alg":"EdDSA","typ":"JWT","kid":"{}"}}"#, self.subject);
-        let mut text = BASE64URL_NOPAD.encode(header.as_bytes());
+        let mut text = Base64UrlUnpadded::encode_string(header.as_bytes());
         text.push('.');
-        BASE64URL_NOPAD.encode_append(self.payload().as_bytes(), &mut text);
+        text.push_str(&Base64UrlUnpadded::encode_string(self.payload().as_bytes()));
         SigningInput { text, signer: self.subject }
     }
 

@@ -1,0 +1,295 @@
+/**
+ * A tunnel in a browser tab: gives functions of a page a public address, and reaches services of other identities,
+ * through a relay, over one WebSocket.
+ *
+ * ```ts
+ * const tunnel = await Tunnel.connect({ relay: "wss://tunnel.example", identity: Identity.generate() });
+ * const url = await tunnel.serve("app", (request) => new Response("hello from a tab"));
+ * ```
+ */
+
+/** The address of a Stellar account: `G` and 55 more characters. */
+export type Address = string;
+
+/** A service of an identity: `G.../service`. */
+export type Target = string;
+
+/** Bytes, in the kinds that the browser's own functions take. */
+export type Bytes = Uint8Array<ArrayBuffer>;
+
+/** Somebody else who signs logins, such as a wallet. */
+export interface Signer {
+  /** Whose signatures these are. */
+  readonly address: Address;
+  /**
+   * The Ed25519 signature of `bytes` as they are, 64 bytes; `null`, or an error, is a no. It is called for every login,
+   * so again after a connection was lost, and never twice at a time. There are 30 seconds for an answer; a no, a wrong
+   * signature and no answer end the tunnel, and nothing asks again.
+   */
+  sign(bytes: Bytes): Promise<Uint8Array | null> | Uint8Array | null;
+}
+
+/**
+ * A Stellar key pair of this page. Its secret stays in the memory of the WebAssembly module, where no script sees it
+ * unless it asks for it, and is wiped by {@link Identity.forget} or when the object is collected.
+ */
+export class Identity implements Signer {
+  private constructor();
+  /** A new one, from the browser's entropy. */
+  static generate(): Promise<Identity>;
+  /**
+   * The one whose secret is `S...`. The text itself stays in the memory of JavaScript until that is collected.
+   * @throws {TunnelError} `bad_secret`
+   */
+  static fromSecret(secret: string): Promise<Identity>;
+  /** The public half, which is the name: `G...`. */
+  readonly address: Address;
+  /** The Ed25519 signature of `bytes`. */
+  sign(bytes: Uint8Array): Promise<Uint8Array>;
+  /** The secret, `S...`. Whoever has it is this identity; a page keeps it at its own risk. */
+  exportSecret(): string;
+  /** Wipes the secret. Tunnels that use it have a copy of their own, wiped when they are closed. */
+  forget(): void;
+}
+
+export interface TunnelOptions {
+  /** The relay: `wss://tunnel.example`. Plain `ws://` works where the browser allows it: on this machine. */
+  relay: string | URL;
+  /** Who the relay must be. Nothing is signed for another one; left out, whoever answers at the URL is trusted. */
+  relayAddress?: Address;
+  /** Who this page is. */
+  identity: Identity | Signer | Promise<Identity | Signer>;
+  /** Where the module is, if not beside this file: a URL, a response, or the module itself. */
+  module?: string | URL | Request | Response | Promise<Response> | BufferSource | WebAssembly.Module;
+}
+
+/**
+ * - `disconnected`: not yet, or no longer, in use
+ * - `connecting`: a WebSocket is being opened
+ * - `authenticating`: it is open, and the login is under way
+ * - `connected`: services can be reached, here and elsewhere
+ * - `reconnecting`: the connection was lost, and the next attempt has its time
+ * - `error`: it is over, and no further attempt is made
+ */
+export type TunnelState =
+  | "disconnected"
+  | "connecting"
+  | "authenticating"
+  | "connected"
+  | "reconnecting"
+  | "error";
+
+/** What the `up` event says. */
+export interface Up {
+  /** Where the first public service is, or will be. */
+  url: string;
+  /** Who the relay is. */
+  relayAddress: Address;
+  /** The services that the login named. */
+  services: string[];
+}
+
+/** What the `down` event says. */
+export interface Down {
+  /** Why, as what a promise would be rejected with. */
+  error: TunnelError;
+  /** For a program. */
+  code: ErrorCode;
+  /** For a person. */
+  message: string;
+  /** What to do about it. */
+  hint?: string;
+  /** When the next attempt is, in milliseconds; nothing if there is none. */
+  retryIn?: number;
+}
+
+/** What the `stream` event says: somebody came to a service of this page. */
+export interface StreamOpened {
+  service: string;
+  /** The visitor's address and port, as the relay saw them; nothing for an identity. */
+  visitor?: string;
+  /** Which identity it is, as the relay says; nothing for a visitor. */
+  from?: Address;
+}
+
+/** The events of a {@link Tunnel}; what they say is their `detail`. */
+export interface TunnelEventMap {
+  state: CustomEvent<{ state: TunnelState }>;
+  up: CustomEvent<Up>;
+  down: CustomEvent<Down>;
+  stream: CustomEvent<StreamOpened>;
+  /** A {@link TunnelError}, or what a handler of the page threw. */
+  error: CustomEvent<unknown>;
+}
+
+/** Who asks. */
+export interface RequestContext {
+  /** Which service was asked. */
+  service: string;
+  /** The visitor's address and port, as the relay saw them; nothing for an identity. */
+  visitor?: string;
+  /** Which identity asks, as the relay says; nothing for a visitor. */
+  from?: Address;
+}
+
+/** An answer in parts. It may set what a `Response` of a page loses, such as `Set-Cookie`. */
+export interface ResponseParts {
+  /** 200 if left out. */
+  status?: number;
+  statusText?: string;
+  headers?: HeadersInit;
+  body?: BodyInit | null;
+}
+
+/**
+ * Answers a request. `request.headers` has every field that came, also those that pages cannot set (`Host`, `Cookie`);
+ * a clone of the request has not. `request.signal` is aborted when the visitor goes away, and the body of the answer
+ * cancelled. A body of known length (any but a stream, or with a `Content-Length`) is sent as such. What is thrown
+ * becomes a page of status 500 and an `error` event.
+ */
+export type Handler = (
+  request: Request,
+  context: RequestContext,
+) => Response | ResponseParts | Promise<Response | ResponseParts>;
+
+/** Who may come to a service. */
+export interface ServeOptions {
+  /** Whether everybody may, visitors of the relay included. True, unless there is a list. */
+  public?: boolean;
+  /** Which identities may; nobody else knows that the service is there. */
+  allow?: Address[];
+}
+
+export interface FetchInit {
+  /** `GET` if left out. */
+  method?: string;
+  /** Every field but those that end at the next hop. */
+  headers?: HeadersInit;
+  /** A stream is sent as it comes, anything else with its length. */
+  body?: BodyInit | null;
+  /** Aborted, it tears the request down, at the service too. */
+  signal?: AbortSignal;
+}
+
+/** A stream of bytes to a service. Each half ends by itself; `cancel` and `abort` tear both down. */
+export interface ByteStreamPair {
+  readable: ReadableStream<Bytes>;
+  writable: WritableStream<Uint8Array>;
+}
+
+/** An agent in this tab: one identity at one relay. It comes back by itself when the connection is lost. */
+export class Tunnel extends EventTarget {
+  /**
+   * Dials at once, and goes on until it is connected or something has to be changed by a person. Listeners that are
+   * added before the next `await` hear everything.
+   */
+  constructor(options: TunnelOptions);
+  /**
+   * The same, once it is connected. The first attempt counts: if it fails, so does this.
+   * @throws {TunnelError} why it cannot be connected
+   */
+  static connect(options: TunnelOptions & { signal?: AbortSignal }): Promise<Tunnel>;
+  /** What it is doing. */
+  readonly state: TunnelState;
+  /** Who this page is, as soon as that is known. */
+  readonly address: Address | undefined;
+  /** Where its first public service is, once it was connected. */
+  readonly url: string | undefined;
+  /** Who the relay is, once it was connected. */
+  readonly relayAddress: Address | undefined;
+  /**
+   * Offers an HTTP service under a name of 1 to 63 of `a-z`, `0-9` and `-`, now and after every reconnection; one of the
+   * same name is replaced. Resolves to its URL, or, if it is not public, to what others give to {@link Tunnel.fetch}.
+   * @throws {TunnelError} `bad_service`, or the relay's no
+   */
+  serve(service: string, handler: Handler, options?: ServeOptions): Promise<string>;
+  /** Withdraws a service. What is being answered is answered to its end. */
+  unserve(service: string): void;
+  /**
+   * Asks the HTTP service of another identity at the same relay. Redirects are not followed, cookies are not kept, and
+   * `response.headers` has every field that came. Nothing waits for a connection that is down.
+   * @throws {TunnelError} `not_reachable` if there is no such service for this identity, `unavailable`, `too_many`,
+   * `not_connected`, `stream_lost`, `bad_http`; the signal's reason once that is aborted
+   */
+  fetch(target: Target, path?: string, init?: FetchInit): Promise<Response>;
+  /**
+   * Opens a stream of bytes to a service of another identity.
+   * @throws {TunnelError} as for {@link Tunnel.fetch}
+   */
+  connectStream(target: Target, options?: { signal?: AbortSignal }): Promise<ByteStreamPair>;
+  /** Looks whether the connection is still there, or dials at once. The page's own wake-ups do so already. */
+  wake(): void;
+  /** Ends the connection and everything on it, and wipes its copy of the key. */
+  close(): Promise<void>;
+
+  addEventListener<K extends keyof TunnelEventMap>(
+    type: K,
+    listener: (this: Tunnel, event: TunnelEventMap[K]) => void,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  removeEventListener<K extends keyof TunnelEventMap>(
+    type: K,
+    listener: (this: Tunnel, event: TunnelEventMap[K]) => void,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  removeEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | EventListenerOptions,
+  ): void;
+}
+
+/** The codes this package gives; a relay or an owner may send others. */
+export type ErrorCode =
+  | "bad_address"
+  | "bad_http"
+  | "bad_relay"
+  | "bad_relay_address"
+  | "bad_request"
+  | "bad_response"
+  | "bad_secret"
+  | "bad_service"
+  | "bad_target"
+  | "closed"
+  | "closed_by_relay"
+  | "connection_lost"
+  | "forgotten"
+  | "name_conflict"
+  | "not_allowed"
+  | "not_connected"
+  | "not_reachable"
+  | "protocol"
+  | "rate_limited"
+  | "refused"
+  | "relay_going_away"
+  | "relay_overloaded"
+  | "relay_silent"
+  | "relay_unreachable"
+  | "signer_invalid"
+  | "signer_mismatch"
+  | "signer_refused"
+  | "signer_timeout"
+  | "stream_lost"
+  | "timed_out"
+  | "too_many"
+  | "unavailable"
+  | "visitor_gone"
+  | "wrong_relay"
+  | (string & {});
+
+/** Every error of this package. */
+export class TunnelError extends Error {
+  constructor(code: ErrorCode, message: string, hint?: string);
+  /** For a program. */
+  readonly code: ErrorCode;
+  /** What to do about it. */
+  readonly hint?: string;
+}
+
+/** Loads the WebAssembly module, which everything here does by itself. Called early, it saves a moment later. */
+export function load(module?: TunnelOptions["module"]): Promise<unknown>;

@@ -1,0 +1,203 @@
+//! Everything that can happen to a link, as one text: what was sent, when, and what both owners were told.
+//!
+//! It knows the core alone, so that a test runs it on its own machine and in a browser, and compares the two.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ed25519_dalek::{Signer, SigningKey};
+use hvym_tunnel_core::agent::{Agent, AgentConfig, AgentEvent};
+use hvym_tunnel_core::backoff::BackoffConfig;
+use hvym_tunnel_core::dialect::{Opening, Service};
+use hvym_tunnel_core::handshake::{AgentLogin, AuthMode, Credential, RelayLogin};
+use hvym_tunnel_core::keepalive::KeepaliveConfig;
+use hvym_tunnel_core::link::{LinkConfig, StreamEvent, Streams};
+use hvym_tunnel_core::machine::Machine;
+use hvym_tunnel_core::message::{Close, Transmit};
+use hvym_tunnel_core::mux::{MuxConfig, Read, StreamId};
+use hvym_tunnel_core::relay::{Session, SessionConfig, SessionEvent};
+use hvym_tunnel_core::stellar::{Address, Signature};
+use hvym_tunnel_core::time::{Instant, UnixTime, Wall, sooner};
+
+/// The wall clock at the beginning: 2026-01-01T00:00:00Z.
+const EPOCH: u64 = 1_767_225_600;
+/// Streams of one round. More than one batch holds, so that the order in which they take turns is part of the story.
+const STREAMS: usize = 20;
+
+struct World {
+    now: Instant,
+    key: SigningKey,
+    relay: Address,
+    agent: Agent,
+    session: Option<Session>,
+    seed: [u8; 32],
+    text: String,
+}
+
+/// The story of `seed`.
+pub(crate) fn tell(seed: u8) -> String {
+    let mut world = World::new(seed);
+    for round in 0..3_u8 {
+        world.pass(Duration::from_secs(70));
+        world.open(round);
+        world.pass(Duration::from_secs(25));
+        let now = world.now;
+        if let Some(mut session) = world.session.take() {
+            session.handle_close(Close::abnormal("cut"), now);
+        }
+        world.agent.handle_close(Close::abnormal("cut"), now);
+    }
+    world.pass(Duration::from_secs(70));
+    world.agent.close(world.now);
+    world.pass(Duration::from_secs(5));
+    world.text
+}
+
+fn address(key: &SigningKey) -> Address {
+    Address::from_public_key(key.verifying_key().to_bytes())
+}
+
+impl World {
+    fn new(seed: u8) -> Self {
+        let key = SigningKey::from_bytes(&[seed; 32]);
+        let relay = address(&SigningKey::from_bytes(&[seed ^ 0x80; 32]));
+        let config = AgentConfig {
+            relay: "wss://relay.example".to_owned(),
+            login: AgentLogin {
+                identity: address(&key),
+                relay_address: Some(relay),
+                services: Vec::new(),
+                token_lifetime: Duration::from_secs(3600),
+                mode: AuthMode::Challenge,
+            },
+            services: vec![Service::http("web"), Service::http("api")],
+            link: LinkConfig { keepalive: KeepaliveConfig::default(), mux: MuxConfig::browser() },
+            backoff: BackoffConfig::default(),
+        };
+        let now = Instant::ZERO;
+        let agent = Agent::new(config, wall(now), [seed; 32], now);
+        Self { now, key, relay, agent, session: None, seed: [seed; 32], text: String::new() }
+    }
+
+    /// Lets time pass, from one deadline to the next.
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        loop {
+            while self.turn() {}
+            let session = self.session.as_ref().and_then(Machine::poll_timeout);
+            let Some(at) = sooner(self.agent.poll_timeout(), session).filter(|at| *at <= end) else { break };
+            self.now = self.now.max(at);
+            self.agent.handle_timeout(self.now);
+            if let Some(session) = &mut self.session {
+                session.handle_timeout(self.now);
+            }
+        }
+        self.now = end;
+    }
+
+    /// One exchange of everything that both have to say. Whether there was anything.
+    fn turn(&mut self) -> bool {
+        let mut moved = false;
+        while let Some(event) = self.agent.poll_event() {
+            moved = true;
+            self.note("agent", &event);
+            self.on_agent(event);
+        }
+        while let Some(event) = self.session.as_mut().and_then(Machine::poll_event) {
+            moved = true;
+            self.note("relay", &event);
+            self.on_session(event);
+        }
+        while let Some(transmit) = self.agent.poll_transmit() {
+            moved = true;
+            self.note("agent sends", &transmit);
+            let now = self.now;
+            match (transmit, &mut self.session) {
+                (Transmit::Send(message), Some(session)) => session.handle_message(message, now),
+                (Transmit::Close(close), Some(session)) => session.handle_close(close, now),
+                (_, None) => {}
+            }
+        }
+        while let Some(transmit) = self.session.as_mut().and_then(Machine::poll_transmit) {
+            moved = true;
+            self.note("relay sends", &transmit);
+            match transmit {
+                Transmit::Send(message) => self.agent.handle_message(message, self.now),
+                Transmit::Close(close) => self.agent.handle_close(close, self.now),
+            }
+        }
+        moved
+    }
+
+    fn on_agent(&mut self, event: AgentEvent) {
+        let now = self.now;
+        match event {
+            AgentEvent::Dial(_) => {
+                self.seed[0] = self.seed[0].wrapping_add(1);
+                let login =
+                    RelayLogin { address: self.relay, allowed_services: None, require_challenge: false };
+                let link = LinkConfig { keepalive: KeepaliveConfig::default(), mux: MuxConfig::relay() };
+                let config = SessionConfig { login, link };
+                self.session = Some(Session::new(config, &Credential::None, wall(now), self.seed, now));
+                self.agent.handle_open(wall(now), now);
+            }
+            AgentEvent::Sign(input) => {
+                let signature = Signature(self.key.sign(input.as_bytes()).to_bytes());
+                self.agent.handle_signature(&input, Some(signature), now);
+            }
+            AgentEvent::Stream(StreamEvent::Opened { id, .. } | StreamEvent::Readable(id)) => self.echo(id),
+            _ => {}
+        }
+    }
+
+    fn on_session(&mut self, event: SessionEvent) {
+        let now = self.now;
+        let Some(session) = &mut self.session else { return };
+        match event {
+            SessionEvent::Admit(verified) => {
+                session.admit(format!("https://{}", verified.address().label()), now);
+            }
+            SessionEvent::Bind(service) => session.confirm(service, "https://there".to_owned(), now),
+            SessionEvent::Stream(StreamEvent::Readable(id)) => {
+                while let Ok(mut stream) = session.stream(id)
+                    && let Ok(Read::Data(_)) = stream.read(usize::MAX, now)
+                {}
+            }
+            _ => {}
+        }
+    }
+
+    /// Streams of all sizes, as visitors open them.
+    fn open(&mut self, round: u8) {
+        let now = self.now;
+        let Some(session) = &mut self.session else { return };
+        for size in 1..=STREAMS {
+            let opening = Opening { service: "web".to_owned(), ..Opening::default() };
+            let Ok(id) = session.open(&opening, now) else { continue };
+            let Ok(mut stream) = session.stream(id) else { continue };
+            let mut body = Bytes::from(vec![round; 1000 * size]);
+            let written = stream.write(&mut body, now);
+            let finished = stream.finish(now);
+            self.text.push_str(&format!("open {id:?} {written:?} {finished:?}\n"));
+        }
+    }
+
+    fn echo(&mut self, id: StreamId) {
+        while let Ok(mut stream) = self.agent.stream(id) {
+            match stream.read(usize::MAX, self.now) {
+                Ok(Read::Data(mut data)) => drop(stream.write(&mut data, self.now)),
+                Ok(Read::Finished) => drop(stream.finish(self.now)),
+                Ok(Read::Empty) | Err(_) => return,
+            }
+        }
+    }
+
+    fn note(&mut self, who: &str, what: &dyn std::fmt::Debug) {
+        writeln!(self.text, "{} {who} {what:?}", self.now.as_micros()).expect("a string takes every write");
+    }
+}
+
+fn wall(now: Instant) -> Wall {
+    Wall { unix: UnixTime::from_secs(EPOCH + now.as_micros() / 1_000_000), at: now }
+}

@@ -1,0 +1,17 @@
+//! The browser package in a real browser: the page's side by scripts, every other side by processes of the real program.
+#![cfg(unix)]
+
+#[path = "browser/fetch.rs"]
+mod fetch;
+#[path = "browser/life.rs"]
+mod life;
+#[path = "browser/serve.rs"]
+mod serve;
+#[path = "browser/signers.rs"]
+mod signers;
+#[path = "../runner-wasm/src/story.rs"]
+mod story;
+#[path = "browser/story.rs"]
+mod story_in_browser;
+#[path = "browser/tab.rs"]
+mod tab;

@@ -1,0 +1,68 @@
+// What the scripts of the tests find in their page: the package, and a few words around it.
+
+import * as tunnel from "/package/index.js";
+
+const CHUNK = 64 * 1024;
+
+Object.assign(window, tunnel, {
+  /** Notes every event of a tunnel in `tunnel.log`. */
+  watch(tunnel) {
+    tunnel.log = [];
+    for (const kind of ["state", "up", "down", "stream", "error"]) {
+      tunnel.addEventListener(kind, ({ detail }) => tunnel.log.push({ kind, ...detail, code: detail.code, text: String(detail.error ?? detail) }));
+    }
+    return tunnel;
+  },
+
+  /** Waits for the next event of a kind. */
+  next: (tunnel, kind) =>
+    new Promise((resolve) => tunnel.addEventListener(kind, ({ detail }) => resolve(detail), { once: true })),
+
+  /** The byte that stands at `i` of every large body. */
+  byteAt: (i) => (i * 31 + (i >>> 8) * 17 + (i >>> 16) * 7) & 0xff,
+
+  bytesFrom(at, count) {
+    const bytes = new Uint8Array(count);
+    for (let i = 0; i < count; i += 1) bytes[i] = byteAt(at + i);
+    return bytes;
+  },
+
+  /** A large body, made as it is taken. */
+  bodyOf(count) {
+    let at = 0;
+    return new ReadableStream({
+      pull(controller) {
+        const bytes = bytesFrom(at, Math.min(CHUNK, count - at));
+        at += bytes.length;
+        if (bytes.length > 0) controller.enqueue(bytes);
+        if (at === count) controller.close();
+      },
+    });
+  },
+
+  /** How many bytes of a large body come, each of them right. */
+  async check(body) {
+    let at = 0;
+    for await (const chunk of body) {
+      for (const byte of chunk) {
+        if (byte !== byteAt(at)) throw new Error(`the byte at ${at} is wrong`);
+        at += 1;
+      }
+    }
+    return at;
+  },
+
+  /** Bytes of the module's memory: the most it ever used, because it never gives any back. */
+  memory: async () => (await load()).memory.buffer.byteLength,
+
+  /** What went wrong, as a test sees it. */
+  fault: (promise) =>
+    promise.then(
+      (value) => ({ unexpected: String(value) }),
+      (error) => ({ name: error.name, code: error.code, message: error.message, hint: error.hint }),
+    ),
+
+  hex: (bytes) => Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join(""),
+});
+
+window.ready = true;

@@ -1,0 +1,97 @@
+//! A page that has the package, in a browser that all tests share.
+
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use hvym_tunnel_tests::Key;
+use hvym_tunnel_tests::chromium::{Chromium, Tab, files};
+use hvym_tunnel_tests::tunnel::Relay;
+
+/// The package under test: what `HVYM_TUNNEL_PACKAGE` names, or a fresh one.
+pub(crate) fn package() -> &'static Path {
+    static PACKAGE: OnceLock<PathBuf> = OnceLock::new();
+    PACKAGE.get_or_init(|| match std::env::var_os("HVYM_TUNNEL_PACKAGE") {
+        Some(path) => PathBuf::from(path),
+        None => made(&["wasm"]),
+    })
+}
+
+/// What `cargo xtask` makes; its last line names the folder.
+pub(crate) fn made(arguments: &[&str]) -> PathBuf {
+    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .arg("xtask")
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("cargo starts");
+    assert!(output.status.success(), "cargo xtask {arguments:?}: {}", output.status);
+    let text = String::from_utf8(output.stdout).expect("cargo writes text");
+    PathBuf::from(text.lines().last().expect("it names the folder"))
+}
+
+/// A tab with the package loaded, and nothing connected yet.
+pub(crate) struct Page(Tab);
+
+impl Deref for Page {
+    type Target = Tab;
+
+    fn deref(&self) -> &Tab {
+        &self.0
+    }
+}
+
+impl Page {
+    /// `None` when there is no browser.
+    pub(crate) fn open() -> Option<Self> {
+        let chromium = Chromium::shared()?;
+        let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
+        let site = files(&[("/package/", package()), ("/", &own)]);
+        let tab = chromium.open(&format!("http://127.0.0.1:{}/index.html", site.port));
+        assert_eq!(tab.run("window.ready"), true, "{:?}", tab.noise());
+        Some(Page(tab))
+    }
+
+    /// One that is connected to `relay` as `tunnel`.
+    pub(crate) fn connected(relay: &Relay) -> Option<Self> {
+        let page = Self::open()?;
+        page.connect(relay);
+        Some(page)
+    }
+
+    /// Connects it, as an identity of its own.
+    pub(crate) fn connect(&self, relay: &Relay) {
+        self.connect_by(relay, "Identity.generate()");
+    }
+
+    /// Connects it as `key`.
+    pub(crate) fn connect_as(&self, relay: &Relay, key: &Key) {
+        self.connect_by(relay, &format!("Identity.fromSecret('{}')", key.secret().trim()));
+    }
+
+    fn connect_by(&self, relay: &Relay, identity: &str) {
+        self.block(&format!(
+            "window.tunnel = watch(new Tunnel({{ {}, identity: {identity} }}));
+             await next(tunnel, 'up');",
+            place(relay),
+        ));
+    }
+
+    /// What a script gives that ends with the name of the tunnel's state.
+    pub(crate) fn text(&self, script: &str) -> String {
+        let value = self.run(script);
+        value.as_str().unwrap_or_else(|| panic!("{script} gave {value}")).to_owned()
+    }
+}
+
+/// The options that name `relay`.
+pub(crate) fn place(relay: &Relay) -> String {
+    format!("relay: '{}', relayAddress: '{}'", relay.url(), relay.address)
+}
+
+/// The byte that stands at `i` of every large body; the page's `byteAt`.
+pub(crate) fn byte_at(i: usize) -> u8 {
+    (i.wrapping_mul(31) + (i >> 8) * 17 + (i >> 16) * 7) as u8
+}

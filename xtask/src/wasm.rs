@@ -1,0 +1,111 @@
+//! `cargo xtask wasm`: the browser package, from Rust and `runner-wasm/js` to a folder that npm and browsers take.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use wasm_bindgen_cli_support::Bindgen;
+
+/// What a page has to load before it can dial: a second of a slow mobile line. Raw, it is what a browser compiles.
+const MAX_RAW: usize = 350 * 1024;
+/// The same, as servers send it.
+const MAX_GZIPPED: usize = 150 * 1024;
+/// The target of browsers.
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// Makes the package at `target/package`, or makes what the tests compare machines by, at `target/story`.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => package(&target().join("package")),
+        ["--story"] => {
+            let folder = target().join("story");
+            bind(&compile(&["--features", "story"])?, &folder)?;
+            println!("{}", folder.display());
+            Ok(())
+        }
+        _ => bail!("usage: cargo xtask wasm [--story]"),
+    }
+}
+
+fn package(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
+    }
+    bind(&compile(&[])?, folder)?;
+    let source = root().join("runner-wasm/js");
+    for entry in fs::read_dir(&source).with_context(|| format!("{}", source.display()))? {
+        let path = entry?.path();
+        fs::copy(&path, folder.join(path.file_name().unwrap_or_default()))?;
+    }
+    for name in ["LICENSE-MIT", "LICENSE-APACHE"] {
+        fs::copy(root().join(name), folder.join(name))?;
+    }
+    check_size(&folder.join("runner_bg.wasm"))?;
+    println!("{}", folder.display());
+    Ok(())
+}
+
+/// Builds the browser runner; the path of what came out.
+fn compile(more: &[&str]) -> Result<PathBuf> {
+    // A toolchain without rustup must bring the target itself; the build says so if it does not.
+    let _ = Command::new("rustup").args(["target", "add", TARGET]).status();
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["build", "--package", "hvym-tunnel-wasm", "--lib", "--profile", "wasm", "--target", TARGET])
+        .args(more)
+        .env("RUSTFLAGS", flags())
+        .current_dir(root())
+        .status()?;
+    ensure!(status.success(), "cargo build: {status}");
+    Ok(target().join(TARGET).join("wasm/hvym_tunnel_wasm.wasm"))
+}
+
+/// The small implementation of SHA-512, which signs a login no slower than a person notices; and names of source files
+/// in panics without the folders of the machine that built it.
+fn flags() -> String {
+    let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let cargo = cargo.or_else(|| Some(std::env::home_dir()?.join(".cargo"))).unwrap_or_default();
+    let root = root().canonicalize().unwrap_or_default();
+    format!(
+        "--cfg sha2_backend_soft=\"compact\" --remap-path-prefix={}=cargo --remap-path-prefix={}=.",
+        cargo.display(),
+        root.display(),
+    )
+}
+
+/// Writes the module and the JavaScript that loads it.
+fn bind(module: &Path, folder: &Path) -> Result<()> {
+    Bindgen::new()
+        .input_path(module)
+        .out_name("runner")
+        .web(true)?
+        // Without it, loading needs to be told where the module is, and bundlers do not see it.
+        .omit_default_module_path(false)
+        .typescript(false)
+        .remove_name_section(true)
+        .remove_producers_section(true)
+        .generate(folder)
+}
+
+fn check_size(module: &Path) -> Result<()> {
+    let bytes = fs::read(module).with_context(|| format!("{}", module.display()))?;
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(&bytes)?;
+    let gzipped = gzip.finish()?.len();
+    println!("runner_bg.wasm: {} bytes, {gzipped} gzipped", bytes.len());
+    ensure!(bytes.len() <= MAX_RAW, "at most {MAX_RAW} bytes are allowed");
+    ensure!(gzipped <= MAX_GZIPPED, "at most {MAX_GZIPPED} bytes are allowed when gzipped");
+    Ok(())
+}
+
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// The workspace.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or_else(|| Path::new("."))
+}
