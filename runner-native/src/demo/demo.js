@@ -1,15 +1,16 @@
 // The demo's own code: what a dashboard would do with the package, and nothing else.
-import { Identity, Tunnel } from "./hvym-tunnel.js";
+import { Identity, Tunnel } from "./hvym-tunnel/index.js";
 
 const at = (id) => document.getElementById(id);
-// Written by the demo program: where the relay is, and which service to reach first.
-const { relay, relayAddress, service } = await (await fetch("demo.json")).json();
-const identity = Identity.generate();
+// The page is itself a service: its host name begins with the address of the agent that offers it.
+const owner = location.hostname.split(".")[0].toUpperCase();
+const relay = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host.slice(owner.length + 1)}`;
+const identity = await Identity.generate();
 let tunnel = null;
 let asking = null;
 
 at("relay").textContent = relay;
-at("service").value = service;
+at("service").value = `${owner}/demo`;
 at("address").textContent = identity.address;
 
 function clock() {
@@ -35,35 +36,20 @@ function show(state) {
   if (!isUp) at("latency").textContent = "";
 }
 
-at("connect").addEventListener("click", async () => {
-  at("connect").disabled = true;
-  try {
-    tunnel = await Tunnel.connect({
-      relay,
-      relayAddress,
-      identity,
-      onCreated: (created) => listen(created),
-    });
-    at("connect").hidden = true;
-    at("disconnect").hidden = false;
-  } catch (error) {
-    log(error.message, true);
-  } finally {
-    at("connect").disabled = false;
-  }
+at("connect").addEventListener("click", () => {
+  tunnel = new Tunnel({ relay, identity });
+  tunnel.addEventListener("state", ({ detail }) => {
+    show(detail.state);
+    log(detail.state);
+  });
+  tunnel.addEventListener("latency", ({ detail }) => {
+    at("latency").textContent = `${detail.milliseconds.toFixed(1)} ms`;
+  });
+  tunnel.addEventListener("down", ({ detail }) => log(detail.message, true));
+  tunnel.addEventListener("error", ({ detail }) => log(detail.message ?? String(detail), true));
+  at("connect").hidden = true;
+  at("disconnect").hidden = false;
 });
-
-function listen(created) {
-  created.addEventListener("state", (event) => {
-    show(event.detail.state);
-    log(event.detail.state);
-  });
-  created.addEventListener("latency", (event) => {
-    at("latency").textContent = `${event.detail.milliseconds.toFixed(1)} ms`;
-  });
-  created.addEventListener("down", (event) => log(event.detail.reason, true));
-  created.addEventListener("error", (event) => log(event.detail.message, true));
-}
 
 at("disconnect").addEventListener("click", async () => {
   await tunnel.close();
@@ -71,6 +57,7 @@ at("disconnect").addEventListener("click", async () => {
   at("disconnect").hidden = true;
   at("connect").hidden = false;
   at("url").hidden = true;
+  at("offer").hidden = false;
   show("disconnected");
 });
 
@@ -81,6 +68,7 @@ at("offer").addEventListener("click", async () => {
     at("url").href = url;
     at("url").textContent = url;
     at("url").hidden = false;
+    at("offer").hidden = true;
     log(`offered at ${url}`);
   } catch (error) {
     log(error.message, true);
