@@ -1,5 +1,8 @@
 // What requests and responses of both directions share.
 
+/** What is given to the module at once: it copies what it gets, and a chunk may be as large as its stream likes. */
+const PIECE = 64 * 1024;
+
 /** Fields as the module takes them: name, value, name, value. */
 export function flat(headers) {
   const list = [];
@@ -48,7 +51,8 @@ export async function pump(body, write, signal) {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
-      await write(value instanceof Uint8Array ? value : bytesOf(value));
+      const bytes = value instanceof Uint8Array ? value : bytesOf(value);
+      for (let at = 0; at < bytes.length; at += PIECE) await write(bytes.subarray(at, at + PIECE));
     }
   } catch (error) {
     // Whoever produces the rest need not.

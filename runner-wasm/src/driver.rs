@@ -9,7 +9,6 @@
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
-use std::mem;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -52,6 +51,15 @@ struct Waiting {
     writer: Option<Waker>,
     /// Waits for the stream to be torn down.
     watcher: Option<Waker>,
+}
+
+impl Waiting {
+    fn wake_all(&mut self) {
+        [self.reader.take(), self.writer.take(), self.watcher.take()]
+            .into_iter()
+            .flatten()
+            .for_each(Waker::wake);
+    }
 }
 
 struct State {
@@ -193,6 +201,20 @@ impl Driver {
         }
     }
 
+    /// Tears a stream down. Who waits for it learns of it, as of a reset from the other side.
+    pub(crate) fn reset(&self, id: StreamId, code: u32) {
+        // One that is over already needs no end.
+        let _over = self.stream(id, |stream, now| {
+            stream.reset(code, now);
+            Ok(())
+        });
+        if let Some((_, waiting)) =
+            self.0.state.borrow_mut().waiting.iter_mut().find(|(known, _)| *known == id)
+        {
+            waiting.wake_all();
+        }
+    }
+
     /// Nobody waits for this stream any more.
     pub(crate) fn forget(&self, id: StreamId) {
         self.0.state.borrow_mut().waiting.retain(|(waiting, _)| *waiting != id);
@@ -328,22 +350,16 @@ impl State {
     fn wake(&mut self, event: &StreamEvent) {
         let id = event.id();
         let Some((_, waiting)) = self.waiting.iter_mut().find(|(known, _)| *known == id) else { return };
-        let reset = matches!(event, StreamEvent::Reset(..));
-        if reset || matches!(event, StreamEvent::Readable(_)) {
-            waiting.reader.take().into_iter().for_each(Waker::wake);
-        }
-        if reset || matches!(event, StreamEvent::Writable(_)) {
-            waiting.writer.take().into_iter().for_each(Waker::wake);
-        }
-        if reset {
-            waiting.watcher.take().into_iter().for_each(Waker::wake);
+        match event {
+            StreamEvent::Reset(..) => waiting.wake_all(),
+            StreamEvent::Readable(_) => waiting.reader.take().into_iter().for_each(Waker::wake),
+            StreamEvent::Writable(_) => waiting.writer.take().into_iter().for_each(Waker::wake),
+            StreamEvent::Opened { .. } => {}
         }
     }
 
     fn wake_all(&mut self) {
-        for (_, waiting) in mem::take(&mut self.waiting) {
-            [waiting.reader, waiting.writer, waiting.watcher].into_iter().flatten().for_each(Waker::wake);
-        }
+        self.waiting.iter_mut().for_each(|(_, waiting)| waiting.wake_all());
     }
 
     /// Hands over what the browser takes. Whether there was anything.

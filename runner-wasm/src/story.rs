@@ -187,7 +187,7 @@ impl World {
         while let Ok(mut stream) = self.agent.stream(id) {
             match stream.read(usize::MAX, self.now) {
                 Ok(Read::Data(mut data)) => drop(stream.write(&mut data, self.now)),
-                Ok(Read::Finished) => drop(stream.finish(self.now)),
+                Ok(Read::Finished) => return drop(stream.finish(self.now)),
                 Ok(Read::Empty) | Err(_) => return,
             }
         }

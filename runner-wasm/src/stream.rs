@@ -58,7 +58,7 @@ impl TunnelStream {
     pub(crate) fn reset(&self) {
         self.is_read.set(true);
         self.is_written.set(true);
-        self.over(|stream, now| stream.reset(RESET_GIVEN_UP, now));
+        self.driver.reset(self.id, RESET_GIVEN_UP);
     }
 
     /// Waits until the other side, or the link, tears the stream down.
@@ -70,17 +70,6 @@ impl TunnelStream {
     pub(crate) fn is_torn(&self) -> bool {
         self.driver.is_torn(self.id)
     }
-
-    fn over(
-        &self,
-        act: impl FnOnce(&mut hvym_tunnel_core::mux::Stream<'_>, hvym_tunnel_core::time::Instant),
-    ) {
-        // One that is over already needs no end.
-        let _over = self.driver.stream(self.id, |stream, now| {
-            act(stream, now);
-            Ok(())
-        });
-    }
 }
 
 impl Drop for TunnelStream {
@@ -88,8 +77,14 @@ impl Drop for TunnelStream {
         match (self.is_written.get(), self.is_read.get()) {
             (true, true) => {}
             // Everything was said; what still comes is not wanted.
-            (true, false) => self.over(|stream, now| stream.stop(now)),
-            (false, _) => self.over(|stream, now| stream.reset(RESET_GIVEN_UP, now)),
+            (true, false) => {
+                // One that is over already needs no end.
+                let _over = self.driver.stream(self.id, |stream, now| {
+                    stream.stop(now);
+                    Ok(())
+                });
+            }
+            (false, _) => self.driver.reset(self.id, RESET_GIVEN_UP),
         }
         self.driver.forget(self.id);
     }

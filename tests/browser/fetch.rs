@@ -38,7 +38,7 @@ fn a_tab_asks_a_service_behind_a_native_agent() {
     let Some((_agent, page)) = reachable(&relay, port, &[]) else { return };
     let seen = page.block(
         "const response = await tunnel.fetch(service, '/mirror?q=a b', {
-             method: 'PUT', headers: { 'x-tab': 'yes', cookie: 'a=1' },
+             method: 'POST', headers: { 'x-tab': 'yes', cookie: 'a=1' },
          });
          return [response.status, response.headers.get('content-length') !== null, await response.json()];",
     );

@@ -78,9 +78,10 @@ fn a_signer_that_is_none_is_refused_before_anything_is_dialled() {
     let relay = Relay::start(&[]);
     let Some(page) = Page::open() else { return };
     let address = Key::from_seed([33; 32]).address();
-    for (identity, message) in
-        [(format!("{{ address: '{address}' }}"), "sign"), ("{ address: 'GNO', sign() {} }".to_owned(), "G")]
-    {
+    for (identity, message) in [
+        (format!("{{ address: '{address}' }}"), "sign"),
+        ("{ address: 'GNO', sign() {} }".to_owned(), "a Stellar address"),
+    ] {
         let fault =
             page.run(&format!("fault(Tunnel.connect({{ {}, identity: {identity} }}))", place(&relay)));
         assert!(fault["message"].as_str().is_some_and(|said| said.contains(message)), "{fault}");

@@ -1,0 +1,47 @@
+// A page as people write them: every part of the package once, so that the compiler sees that the types are right.
+
+import { Identity, Tunnel, TunnelError, load } from "hvym-tunnel";
+import type { Handler, Signer, TunnelState } from "hvym-tunnel";
+
+const handler: Handler = async (request, { visitor, from }) => {
+  if (request.method === "POST") return new Response(await request.text());
+  return { status: 201, headers: { "set-cookie": "a=1" }, body: `${visitor ?? from ?? "nobody"}` };
+};
+
+async function connect(relay: string, relayAddress: string): Promise<string> {
+  await load();
+  const identity = await Identity.generate();
+  const wallet: Signer = { address: identity.address, sign: async (bytes) => identity.sign(bytes) };
+  const tunnel = await Tunnel.connect({ relay, relayAddress, identity: wallet, signal: AbortSignal.timeout(60_000) });
+  tunnel.addEventListener("state", ({ detail }) => {
+    const state: TunnelState = detail.state;
+    document.title = state;
+  });
+  tunnel.addEventListener("down", ({ detail }) => {
+    document.title = detail.retryIn === undefined ? detail.message : `${detail.code} ${detail.retryIn.toFixed()}`;
+  });
+  tunnel.addEventListener("stream", ({ detail }) => (document.title = detail.service));
+  const url: string = await tunnel.serve("app", handler);
+  await tunnel.serve("friends", () => new Response(null), { allow: [identity.address] });
+  const response: Response = await tunnel.fetch(`${identity.address}/app`, "/", {
+    method: "POST",
+    headers: { accept: "text/plain" },
+    body: "echo",
+  });
+  const text = await response.text();
+  try {
+    const { readable, writable } = await tunnel.connectStream(`${identity.address}/nothing`);
+    await readable.pipeTo(writable);
+  } catch (error) {
+    if (!(error instanceof TunnelError) || error.code !== "not_reachable") throw error;
+  }
+  tunnel.unserve("friends");
+  return `${url} ${tunnel.state} ${text}`;
+}
+
+// @ts-expect-error a relay is needed
+void (() => Tunnel.connect({ identity: Identity.generate() }));
+// @ts-expect-error a handler answers with a response
+void ((tunnel: Tunnel) => tunnel.serve("app", () => 42));
+
+Object.assign(window, { connect });
