@@ -346,7 +346,7 @@ fn bind_signal(service: &Service) -> Signal {
     Signal::Bind {
         service: service.name.clone(),
         local_port: service.local_port,
-        proto: service.proto,
+        proto: Some(service.proto),
         public: service.public,
     }
 }

@@ -17,6 +17,7 @@ use thiserror::Error;
 
 use crate::account::{Account, AccountError};
 use crate::cli::exit::{Exit, Failure};
+use crate::relay::Limits;
 use crate::target::{Binding, RelayUrl, ServiceAddress, ServiceName, Target};
 pub(crate) use link::{Auth, Keepalive, LinkOptions, Retry};
 
@@ -24,11 +25,22 @@ pub(crate) use link::{Auth, Keepalive, LinkOptions, Retry};
 /// in the field uses it.
 pub(crate) const DEFAULT_PORT: u16 = 4896;
 
+/// What `demo` does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct DemoOptions {
+    /// Where its relay listens, on this machine alone; 0 is a free port.
+    pub port: u16,
+    /// The folder of the browser package.
+    pub package: PathBuf,
+}
+
 /// What `expose` does.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct ExposeOptions {
     /// The link to the relay.
     pub link: LinkOptions,
+    /// Where a relay of its own listens, on this machine alone; 0 is a free port.
+    pub own_relay_port: u16,
     /// What is exposed, never empty. The first is the one reached at the bare address.
     pub bindings: Vec<Binding>,
     /// A certificate authority (PEM) to trust beside the public ones, for services with a certificate of their own.
@@ -79,6 +91,20 @@ impl GateOptions {
 }
 
 impl ExposeOptions {
+    /// One service at a relay of its own, and everything else as it is unless told otherwise.
+    pub(crate) fn of(binding: Binding) -> Self {
+        Self {
+            link: LinkOptions::default(),
+            own_relay_port: 0,
+            bindings: vec![binding],
+            ca: None,
+            gate: GateOptions::default(),
+            proxy_protocol: false,
+            require_upstream: false,
+            access: Access::Public,
+        }
+    }
+
     /// Whether the options make sense together.
     ///
     /// # Errors
@@ -157,6 +183,10 @@ pub(crate) struct RelayOptions {
     pub policy: Policy,
     /// When a silent link is dead.
     pub keepalive: Keepalive,
+    /// Proxies in front of the relay, which are believed for whom they saw.
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    /// How much it takes.
+    pub(crate) limits: Limits,
 }
 
 impl RelayOptions {
@@ -366,15 +396,11 @@ mod tests {
     use super::*;
 
     fn expose(relay: &str, bindings: &[&str]) -> ExposeOptions {
-        ExposeOptions {
-            link: LinkOptions::to(relay.parse().expect("a relay")),
-            access: Access::Public,
-            bindings: bindings.iter().map(|text| text.parse().expect("a binding")).collect(),
-            ca: None,
-            gate: GateOptions::default(),
-            proxy_protocol: false,
-            require_upstream: false,
-        }
+        let mut all = bindings.iter().map(|text| text.parse().expect("a binding"));
+        let mut options = ExposeOptions::of(all.next().expect("one binding"));
+        options.bindings.extend(all);
+        options.link.relay = Some(relay.parse().expect("a relay"));
+        options
     }
 
     fn relay(domain: &str) -> RelayOptions {
@@ -390,6 +416,8 @@ mod tests {
             origins: Vec::new(),
             policy: Policy::Takeover,
             keepalive: Keepalive::default(),
+            trusted_proxies: Vec::new(),
+            limits: Limits::default(),
         }
     }
 

@@ -6,6 +6,7 @@ mod account;
 mod agent;
 mod cli;
 mod config;
+mod demo;
 mod io;
 mod key;
 mod relay;
@@ -45,6 +46,11 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), Failure> {
             let (source, options) = arguments.options()?;
             let identity = identity(&source, reporter)?;
             executor::block_on(agent::forward(identity, options, reporter.clone(), signals()?))
+        }
+        Command::Demo(arguments) => {
+            let (source, options) = arguments.options()?;
+            let identity = identity(&source, reporter)?;
+            executor::block_on(demo::run(identity, options, reporter.clone(), signals()?))
         }
         Command::Relay(arguments) => {
             let (source, options) = arguments.options()?;

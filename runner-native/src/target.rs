@@ -98,6 +98,11 @@ impl Origin {
 }
 
 impl Target {
+    /// An HTTP service at a port of this machine.
+    pub(crate) fn local(port: u16) -> Self {
+        Target::Origin(Origin { scheme: Scheme::Http, host: std::net::Ipv4Addr::LOCALHOST.to_string(), port })
+    }
+
     /// What its streams carry.
     pub(crate) fn proto(&self) -> Proto {
         match self {

@@ -321,7 +321,7 @@ fn a_command_line_that_cannot_be_understood_ends_with_2() {
     home.run(&["expose", "3000", "--frobnicate"]).refused(2, &["--frobnicate"]);
     home.run(&["expose"]).refused(2, &["<TARGET>"]);
     home.run(&["expose", "ftp://host"]).refused(2, &["cannot forward to ftp://", "https+insecure://host"]);
-    home.run(&["expose", "localhost"]).refused(2, &["the port is missing"]);
+    home.run(&["expose", "localhost"]).refused(2, &["is not enough"]);
     home.run(&["expose", "3000", "--bind", "api"]).refused(2, &["NAME=TARGET"]);
     home.run(&["expose", "3000", "--service", "Web"]).refused(2, &["lower case"]);
     home.run(&["expose", "3000", "--relay-address", "GABC"]).refused(2, &["56 characters"]);

@@ -3,7 +3,7 @@
 //! Each takes any bytes and panics with a sentence if a rule is broken.
 
 use crate::judge::Judge;
-use crate::lens::{DATA, Frame, GO_AWAY, GRANT, PING, WINDOW};
+use crate::lens::{DATA, Frame, GO_AWAY, GRANT, PING, RST, WINDOW};
 use crate::lone::Lone;
 use crate::meddle::run_with_a_man_in_the_middle;
 use crate::memory;
@@ -178,12 +178,14 @@ fn second_opinion(data: &[u8]) -> Checked {
         let key = lone.mux.open(lone.now).map_err(|error| error.to_string())?;
         judge.opened(lone.mux.wire_id(key).ok_or("a new stream is stale")?);
     }
+    lone.drain()?;
     for word in rest.as_chunks::<4>().0.iter().take(MAX_FRAMES) {
-        lone.drain()?;
         let frame = frame(*word);
         let expected = judge.frame(frame).err();
         lone.feed_frame(frame, setup.chunk.max(64))?;
-        lone.drain()?;
+        for said in lone.drain()?.iter().filter(|said| setup.sheds() && said.has(RST)) {
+            judge.shed(said.id);
+        }
         lone.listen()?;
         ensure!(lone.failed == expected, "{frame:?}: {:?}, expected {expected:?}", lone.failed);
         let swallows = frame.kind == DATA && u64::from(frame.length) > WINDOW;

@@ -37,6 +37,13 @@ impl Judge {
         self.streams.insert(id, Known::Live { credit: WINDOW, window: WINDOW, unread: 0, ended: false });
     }
 
+    /// The session gave this stream up to make room, which is its own choice.
+    pub fn shed(&mut self, id: u32) {
+        if let Some(Known::Live { credit, .. }) = self.streams.get(&id) {
+            self.streams.insert(id, Known::Closed { credit: *credit });
+        }
+    }
+
     /// Bytes that wait to be read.
     pub fn unread(&self) -> usize {
         let unread = |known: &Known| match known {

@@ -1,17 +1,27 @@
 //! The harness: two machines, one seed, no sockets; what a test against another program needs; and the real program.
 
+#[cfg(unix)]
+pub mod alone;
 pub mod apply;
 pub mod apps;
 #[cfg(unix)]
 pub mod chromium;
 pub mod corpus;
 #[cfg(unix)]
+pub mod crowd;
+#[cfg(unix)]
+pub mod curl;
+#[cfg(unix)]
 pub mod door;
 pub mod ends;
+#[cfg(unix)]
+pub mod frames;
 pub mod fuzz;
 pub mod golden;
 #[cfg(unix)]
 pub mod http;
+#[cfg(unix)]
+pub mod installed;
 pub mod judge;
 pub mod keys;
 pub mod lens;

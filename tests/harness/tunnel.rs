@@ -92,8 +92,8 @@ impl Agent {
         Self::start_in(Home::new(), relay, target, arguments)
     }
 
-    /// The same, with the identity of `home`.
-    pub fn start_in(home: Home, relay: &Relay, target: u16, arguments: &[&str]) -> Self {
+    /// The same, with the identity of `home`; `target` is anything that `expose` takes.
+    pub fn start_in(home: Home, relay: &Relay, target: impl ToString, arguments: &[&str]) -> Self {
         Self::exposing(home, relay, &target.to_string(), arguments)
     }
 
@@ -163,6 +163,13 @@ impl Tunnel {
     /// Exposes this port of this machine.
     pub fn to(target: u16) -> Self {
         Self::with(target, &[], &[])
+    }
+
+    /// Exposes anything that `expose` takes.
+    pub fn to_target(target: &str) -> Self {
+        let relay = Relay::start(&[]);
+        let agent = Agent::start_in(Home::new(), &relay, target, &[]);
+        Tunnel { relay, agent }
     }
 
     /// The same, with these arguments for the relay, and these for the agent.

@@ -54,6 +54,7 @@ fn an_exchange_is_told_when_its_answer_is_whole() {
     let expected = Exchange {
         method: "GET".into(),
         target: "/a?b".into(),
+        host: Some("x".into()),
         status: Some(200),
         started: at(10),
         took: Duration::from_millis(5),

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A local service as people write them, on Python's own http.server. Prints its port on the first line of stdout.
+"""A local service as people write them, on Python's own http.server. Prints its port on the first line of stdout;
+with a path as its argument it listens on a Unix socket there, and prints that.
 
   GET  /gzip            a compressed text, its length in X-Length
   GET  /cookies         two Set-Cookie fields
@@ -16,6 +17,8 @@ import hashlib
 import json
 import queue
 import random
+import socketserver
+import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -86,7 +89,15 @@ class Service(BaseHTTPRequestHandler):
         self.close_connection = True
 
 
+class SocketServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+
+
 if __name__ == "__main__":
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
-    print(server.server_port, flush=True)
+    if sys.argv[1:]:
+        server = SocketServer(sys.argv[1], Service)
+        print(sys.argv[1], flush=True)
+    else:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
+        print(server.server_port, flush=True)
     server.serve_forever()

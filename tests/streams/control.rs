@@ -90,6 +90,24 @@ fn a_relay_binds_only_what_it_allows() {
 }
 
 #[test]
+fn a_service_of_a_later_time_is_refused_and_the_link_stays() {
+    let (mut session, now) = raw_session();
+    session.handle_message(text(r#"{"type":"bind","service":"new","proto":"h9"}"#.to_owned()), now);
+    session.handle_message(text(r#"{"type":"bind","service":"old"}"#.to_owned()), now);
+    let asked: Vec<_> = std::iter::from_fn(|| session.poll_event()).collect();
+    assert_eq!(asked, [SessionEvent::Bind(Service::http("old"))]);
+    let said: Vec<_> = std::iter::from_fn(|| session.poll_transmit()).collect();
+    let refusal = said.iter().find_map(|transmit| match transmit {
+        Transmit::Send(message) => {
+            std::str::from_utf8(message.payload()).ok().filter(|text| text.contains("bind_failed"))
+        }
+        Transmit::Close(_) => None,
+    });
+    assert!(refusal.is_some_and(|text| text.contains("not_offered")), "{said:?}");
+    assert!(session.is_up());
+}
+
+#[test]
 fn the_owner_may_decline_a_service_in_its_own_words() {
     let mut pair = pair();
     pair.relay.declines = Some(BindRefusal { code: "not_offered", error: "HTTP only".into() });

@@ -12,7 +12,8 @@ const USAGE: &str = "\
 cargo xtask <command>
 
   test        everything that must hold: format, lints, docs, targets without std, all tests
-  bench       mux [RUNS]: the multiplexer beside the crate yamux; instructions [--record]: what it takes, counted
+  bench       mux [RUNS]: the multiplexer beside the crate yamux; instructions [--record]: what it takes, counted;
+              tunnel [RUNS] [--quick]: the program beside two nginx, and beside other tunnels that are installed
   fuzz        [TARGET..] [--seconds N] [--input FILE]: every target for a minute, or those named; FILE is replayed
   wasm        the browser package, made at target/package";
 

@@ -1,15 +1,18 @@
 //! `cargo xtask test`: everything that must hold, in the order in which it fails soonest.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
 /// Targets that the core must build for by itself: one with no std at all, and the browser's.
 const TARGETS: [&str; 2] = ["thumbv7em-none-eabi", "wasm32-unknown-unknown"];
-/// The package that existing programs make and check their tokens with.
-const PYTHON_PACKAGES: [&str; 1] = ["hvym-stellar==0.23.0"];
+/// The package that existing programs make and check their tokens with, and two whose visitors and services meet.
+const PYTHON_PACKAGES: [&str; 3] = ["hvym-stellar==0.23.0", "grpcio==1.85.1", "websockets==17.4"];
+/// How long each fuzz target runs on fresh inputs. The corpus is replayed by the tests; this finds that a target
+/// still builds, starts and gets on, and now and then a bug.
+const FUZZ_SECONDS: &str = "10";
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     ensure!(arguments.is_empty(), "test takes no arguments; for a part of it, use cargo test");
@@ -38,7 +41,24 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         Err(error) => eprintln!("no Python peers: {error:#}"),
     }
     step("tests", tests)?;
+    needing("valgrind", "instructions", || crate::bench::run(&["instructions".to_owned()]))?;
+    needing("c++", "fuzzing", || crate::fuzz::run(&["--seconds".to_owned(), FUZZ_SECONDS.to_owned()]))?;
     println!("everything holds");
+    Ok(())
+}
+
+/// A step that needs a program which a machine may lack. A test run that must be complete fails without it.
+fn needing(program: &str, name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if found.is_ok_and(|status| status.success()) {
+        println!("== {name}");
+        let start = Instant::now();
+        work().with_context(|| name.to_owned())?;
+        println!("== {name}: {} s", start.elapsed().as_secs());
+        return Ok(());
+    }
+    ensure!(std::env::var_os("CI").is_none(), "{name} needs {program}, which is not installed");
+    eprintln!("== SKIPPED {name}: it needs {program}, which is not installed");
     Ok(())
 }
 

@@ -4,7 +4,9 @@ use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
+use serde::de::IntoDeserializer;
+use serde::de::value::Error as ValueError;
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 use crate::stellar::Address;
@@ -143,9 +145,9 @@ pub enum Signal {
         /// The local port, for display.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         local_port: Option<u16>,
-        /// What it carries.
-        #[serde(default)]
-        proto: Proto,
+        /// What it carries; `None` is something this version does not know.
+        #[serde(default = "usual", deserialize_with = "if_known", skip_serializing_if = "Option::is_none")]
+        proto: Option<Proto>,
         /// Whether visitors may come; a relay of an earlier version lets them.
         #[serde(default = "yes", skip_serializing_if = "is_yes")]
         public: bool,
@@ -218,6 +220,16 @@ pub enum Signal {
     /// A type this version does not know.
     #[serde(other)]
     Unknown,
+}
+
+fn usual() -> Option<Proto> {
+    Some(Proto::default())
+}
+
+/// A newer peer may carry what we do not: that is for the service to be refused, not for the link to end.
+fn if_known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Proto>, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    Ok(Proto::deserialize(IntoDeserializer::<ValueError>::into_deserializer(name)).ok())
 }
 
 fn yes() -> bool {

@@ -13,6 +13,9 @@ pub const MAX_SHOWN_METHOD_BYTES: usize = 32;
 /// The most bytes of a target that are kept: it is shown to a person, who reads no further.
 pub const MAX_SHOWN_TARGET_BYTES: usize = 1024;
 
+/// The most bytes of a host that are kept: a DNS name has at most 253, a port six more.
+pub const MAX_SHOWN_HOST_BYTES: usize = 260;
+
 /// One request and what became of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Exchange {
@@ -20,6 +23,8 @@ pub struct Exchange {
     pub method: String,
     /// The target as sent, cut to [`MAX_SHOWN_TARGET_BYTES`].
     pub target: String,
+    /// What the visitor asked for as `Host`, cut to [`MAX_SHOWN_HOST_BYTES`].
+    pub host: Option<String>,
     /// The status of the final response, or `None` if none was seen before the connection ended.
     pub status: Option<u16>,
     /// When the request's first byte was seen.
@@ -46,6 +51,7 @@ impl Exchange {
         Exchange {
             method: shortened(&head.method, MAX_SHOWN_METHOD_BYTES),
             target: shortened(&head.target, MAX_SHOWN_TARGET_BYTES),
+            host: head.headers.first("host").map(shown_host),
             status: None,
             started,
             took: Duration::ZERO,
@@ -56,6 +62,10 @@ impl Exchange {
             refused_by: None,
         }
     }
+}
+
+fn shown_host(value: &[u8]) -> String {
+    shortened(&String::from_utf8_lossy(value), MAX_SHOWN_HOST_BYTES)
 }
 
 /// The beginning of `text`, at most `limit` bytes, cut at a character border.

@@ -142,7 +142,7 @@ impl RequestHead {
             method: String::from(request.method.ok_or(HeadError::RequestLine)?),
             target: String::from(request.path.ok_or(HeadError::RequestLine)?),
             version: Version::from_minor(request.version)?,
-            headers: copied(request.headers),
+            headers: Headers::sliced(request.headers, bytes),
         })
     }
 
@@ -204,7 +204,7 @@ impl ResponseHead {
             status,
             reason: String::from(response.reason.unwrap_or_default()),
             version: Version::from_minor(response.version)?,
-            headers: copied(response.headers),
+            headers: Headers::sliced(response.headers, bytes),
         })
     }
 
@@ -232,10 +232,6 @@ impl ResponseHead {
 
 const fn is_status(code: u16) -> bool {
     matches!(code, 100..=999)
-}
-
-fn copied(fields: &[httparse::Header<'_>]) -> Headers {
-    fields.iter().map(|field| (String::from(field.name), Bytes::copy_from_slice(field.value))).collect()
 }
 
 /// Ends the start line in `out`, then writes the fields and the blank line.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 ///
 /// Anything can be put in; [`encode`](super::RequestHead::encode) is where an illegal field is refused.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Headers(Vec<(String, Bytes)>);
+pub struct Headers(Vec<(Bytes, Bytes)>);
 
 impl Headers {
     /// No fields.
@@ -22,7 +22,7 @@ impl Headers {
 
     /// Adds a field after all others; fields of the same name stay.
     pub fn push(&mut self, name: impl Into<String>, value: impl Into<Bytes>) {
-        self.0.push((name.into(), value.into()));
+        self.0.push((Bytes::from(name.into()), value.into()));
     }
 
     /// Removes every field of this name, then adds one.
@@ -33,17 +33,19 @@ impl Headers {
 
     /// Removes every field of this name.
     pub fn remove(&mut self, name: &str) {
-        self.0.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        self.0.retain(|(known, _)| !known.eq_ignore_ascii_case(name.as_bytes()));
     }
 
     /// The value of the first field of this name.
     pub fn first(&self, name: &str) -> Option<&[u8]> {
-        self.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        let mut named = self.0.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()));
+        named.next().map(|(_, value)| value.as_ref())
     }
 
     /// The values of every field of this name, in wire order.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.iter().filter(move |(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        let named = self.0.iter().filter(move |(known, _)| known.eq_ignore_ascii_case(name.as_bytes()));
+        named.map(|(_, value)| value.as_ref())
     }
 
     /// Whether a field of this name is there.
@@ -61,7 +63,7 @@ impl Headers {
 
     /// Every field in wire order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_ref()))
+        self.0.iter().map(|(name, value)| (text(name), value.as_ref()))
     }
 
     /// How many fields there are.
@@ -75,15 +77,38 @@ impl Headers {
     }
 }
 
+/// A name is put in as text, or read from a head as a token, which is ASCII.
+fn text(name: &[u8]) -> &str {
+    core::str::from_utf8(name).expect("a name is text")
+}
+
+impl Headers {
+    /// The fields of the head `bytes`, which they were read from.
+    pub(super) fn sliced(fields: &[httparse::Header<'_>], bytes: &[u8]) -> Self {
+        // One copy for all of them: every request brings a dozen.
+        let head = Bytes::copy_from_slice(bytes);
+        let slice = |part: &[u8]| {
+            let start = (part.as_ptr() as usize).wrapping_sub(bytes.as_ptr() as usize);
+            let end = start.saturating_add(part.len());
+            // An empty value need not lie inside.
+            if part.is_empty() || end > head.len() {
+                return Bytes::copy_from_slice(part);
+            }
+            head.slice(start..end)
+        };
+        Headers(fields.iter().map(|field| (slice(field.name.as_bytes()), slice(field.value))).collect())
+    }
+}
+
 impl FromIterator<(String, Bytes)> for Headers {
     fn from_iter<I: IntoIterator<Item = (String, Bytes)>>(fields: I) -> Self {
-        Headers(fields.into_iter().collect())
+        Headers(fields.into_iter().map(|(name, value)| (Bytes::from(name), value)).collect())
     }
 }
 
 impl IntoIterator for Headers {
-    type Item = (String, Bytes);
-    type IntoIter = alloc::vec::IntoIter<(String, Bytes)>;
+    type Item = (Bytes, Bytes);
+    type IntoIter = alloc::vec::IntoIter<(Bytes, Bytes)>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter()

@@ -20,7 +20,7 @@ pub use body::{Body, BodyError, Framing, FramingError, Step};
 pub use chunked::{
     Chunked, LAST_CHUNK, MAX_EXTENSION_BYTES, MAX_SIZE_DIGITS, MAX_TRAILER_BYTES, encode_chunk,
 };
-pub use exchange::{Exchange, MAX_SHOWN_METHOD_BYTES, MAX_SHOWN_TARGET_BYTES};
+pub use exchange::{Exchange, MAX_SHOWN_HOST_BYTES, MAX_SHOWN_METHOD_BYTES, MAX_SHOWN_TARGET_BYTES};
 pub use head::{HeadError, MAX_HEAD_BYTES, MAX_HEADERS, RequestHead, ResponseHead, Version};
 pub use headers::Headers;
 pub use inbound::{Part, ReadError, RequestReader, ResponseReader};

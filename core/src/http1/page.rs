@@ -109,10 +109,10 @@ impl Page {
         }
     }
 
-    /// The agent went away while the request was open (502).
+    /// The agent went away while the request was open (503).
     pub fn agent_lost() -> Self {
         Page {
-            status: 502,
+            status: 503,
             title: "The tunnel was interrupted".to_string(),
             text: "The agent went away before the service had answered. The request may have reached the service."
                 .to_string(),
@@ -229,8 +229,12 @@ const fn reason(status: u16) -> &'static str {
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        408 => "Request Timeout",
         426 => "Upgrade Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
+        501 => "Not Implemented",
         502 => "Bad Gateway",
         503 => "Service Unavailable",
         504 => "Gateway Timeout",

@@ -4,6 +4,7 @@
 //! upgrade) makes it blind: from then on it counts bytes and nothing else. What it holds is bounded whatever it is shown.
 
 use alloc::collections::VecDeque;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem;
 
@@ -194,7 +195,10 @@ impl Tap {
 
     /// Heap bytes held, at most about 270 KiB: two heads being gathered, the fields of a refusal, and the exchanges.
     pub fn held(&self) -> usize {
-        let shown = |exchange: &Exchange| exchange.method.capacity() + exchange.target.capacity();
+        let shown = |exchange: &Exchange| {
+            let host = exchange.host.as_ref().map_or(0, String::capacity);
+            exchange.method.capacity() + exchange.target.capacity() + host
+        };
         let look = self.look.as_ref().map_or(0, |look| {
             let fields: usize = look.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
             fields + look.prefix.capacity()

@@ -149,7 +149,7 @@ impl Session {
     }
 
     /// Whether a service may be bound at all, before the relay is asked.
-    fn check_bind(&self, service: &str) -> Result<(), BindRefusal> {
+    fn check_bind(&self, service: &str, proto: Option<Proto>) -> Result<Proto, BindRefusal> {
         Service::check_name(service).map_err(|e| BindRefusal { code: "bad_name", error: e.to_string() })?;
         if self.allowed_services.as_ref().is_some_and(|allowed| !allowed.iter().any(|name| name == service)) {
             let error = String::from("this relay does not allow a service of this name");
@@ -159,7 +159,10 @@ impl Session {
         if !known && self.services.len() >= MAX_SERVICES {
             return Err(too_many());
         }
-        Ok(())
+        proto.ok_or_else(|| {
+            let error = String::from("this relay is too old for what this service carries");
+            BindRefusal { code: "not_offered", error }
+        })
     }
 
     /// The one place where a relay says who opened a stream.
@@ -189,8 +192,10 @@ impl Session {
                 Some(SessionEvent::Admit(verified))
             }
             LinkEvent::Signal(Signal::Bind { service: name, local_port, proto, public }) => {
-                match self.check_bind(&name) {
-                    Ok(()) => return Some(SessionEvent::Bind(Service { name, proto, local_port, public })),
+                match self.check_bind(&name, proto) {
+                    Ok(proto) => {
+                        return Some(SessionEvent::Bind(Service { name, proto, local_port, public }));
+                    }
                     Err(refusal) => {
                         self.link.send(Signal::bind_failed(&name, refusal.code, &refusal.error), now);
                     }

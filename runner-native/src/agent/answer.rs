@@ -34,10 +34,20 @@ pub(crate) async fn with_page(mut stream: TunnelStream, page: &Page, clock: Cloc
     let (head, started) = read.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))?;
     let format = Format::preferred(head.headers.first("accept"));
     stream.write_bytes(page.response(format, &head.method)).await?;
+    conclude(stream).await?;
+    Ok(Answered { method: head.method, target: head.target, started })
+}
+
+/// Ends a stream after everything that was written. The body is read and thrown away, and the relay's own end says
+/// that it has the answer.
+///
+/// # Errors
+/// If the stream is broken already.
+pub(super) async fn conclude(mut stream: TunnelStream) -> io::Result<()> {
     stream.finish()?;
     let discard = async { while let Ok(Some(_)) = stream.read_bytes().await {} };
     within(DISCARD_TIMEOUT, discard).await;
-    Ok(Answered { method: head.method, target: head.target, started })
+    Ok(())
 }
 
 async fn head(stream: &mut TunnelStream, clock: Clock) -> io::Result<(RequestHead, Instant)> {

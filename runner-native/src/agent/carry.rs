@@ -34,7 +34,7 @@ pub(super) async fn carry(
     introduce: bool,
 ) -> Carried {
     let (mut received, mut sent) = (0, 0);
-    let kept = if let Local::Plain(tcp) = &local { Some(tcp.clone()) } else { None };
+    let kept = if let Local::Plain(tcp) = &local { Some(tcp.handle()) } else { None };
     let outcome = async {
         if introduce {
             let known = |text: &Option<String>| text.as_ref()?.parse::<SocketAddr>().ok();
@@ -50,7 +50,7 @@ pub(super) async fn carry(
     let outcome = outcome.await;
     if let (Err(_), Some(kept)) = (&outcome, kept) {
         // What is not whole must not end like a whole.
-        let _reset = SockRef::from(&kept).set_linger(Some(Duration::ZERO));
+        let _reset = SockRef::from(&*kept).set_linger(Some(Duration::ZERO));
     }
     Carried { received, sent, outcome }
 }

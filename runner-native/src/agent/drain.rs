@@ -26,13 +26,39 @@ pub(crate) struct Drain {
 #[derive(Default)]
 struct Running {
     count: AtomicUsize,
+    /// How many of them are between two requests.
+    idle: AtomicUsize,
     waiting: AtomicWaker,
 }
 
 /// Held by a stream for as long as it runs.
 pub(crate) struct Ticket {
     wished: Pin<Box<Receiver<Infallible>>>,
+    activity: Arc<Activity>,
+}
+
+/// Whether one stream is between two requests, as whoever watches it says.
+pub(crate) struct Activity {
+    idle: AtomicBool,
     running: Arc<Running>,
+}
+
+impl Activity {
+    /// Notes whether the stream is between two requests.
+    pub(crate) fn set_idle(&self, idle: bool) {
+        if self.idle.swap(idle, Ordering::AcqRel) == idle {
+            return;
+        }
+        if idle {
+            self.running.idle.fetch_add(1, Ordering::AcqRel);
+        } else {
+            self.running.idle.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.idle.load(Ordering::Acquire)
+    }
 }
 
 impl Drain {
@@ -45,7 +71,8 @@ impl Drain {
     /// One more stream runs, until the ticket is dropped.
     pub(crate) fn ticket(&self) -> Ticket {
         self.running.count.fetch_add(1, Ordering::Relaxed);
-        Ticket { wished: Box::pin(self.wished.clone()), running: Arc::clone(&self.running) }
+        let activity = Activity { idle: AtomicBool::new(false), running: Arc::clone(&self.running) };
+        Ticket { wished: Box::pin(self.wished.clone()), activity: Arc::new(activity) }
     }
 
     /// Asks all streams, those to come included, to finish.
@@ -63,6 +90,11 @@ impl Drain {
         self.running.count.load(Ordering::Acquire)
     }
 
+    /// How many streams run and are not between two requests.
+    pub(crate) fn busy(&self) -> usize {
+        self.running().saturating_sub(self.running.idle.load(Ordering::Acquire))
+    }
+
     /// Waits until none runs. One task at a time may wait.
     pub(crate) async fn idle(&self) {
         poll_fn(|cx| {
@@ -74,6 +106,11 @@ impl Drain {
 }
 
 impl Ticket {
+    /// What whoever watches the stream tells of it.
+    pub(crate) fn activity(&self) -> Arc<Activity> {
+        Arc::clone(&self.activity)
+    }
+
     /// Whether the stream is asked to finish; if not, the task is woken when it is.
     pub(crate) fn is_asked_to_finish(&mut self, cx: &mut Context<'_>) -> bool {
         self.wished.as_mut().poll_next(cx).is_ready()
@@ -82,8 +119,10 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if self.running.count.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.running.waiting.wake();
+        self.activity.set_idle(false);
+        let running = &self.activity.running;
+        if running.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            running.waiting.wake();
         }
     }
 }
@@ -93,13 +132,12 @@ impl Drop for Ticket {
 pub(crate) struct Finishing<L> {
     local: L,
     ticket: Ticket,
-    idle: Arc<AtomicBool>,
 }
 
 impl<L> Finishing<L> {
-    /// Lets `local` finish whenever `idle` is set.
-    pub(crate) fn new(local: L, ticket: Ticket, idle: Arc<AtomicBool>) -> Self {
-        Self { local, ticket, idle }
+    /// Lets `local` finish whenever its stream is between two requests.
+    pub(crate) fn new(local: L, ticket: Ticket) -> Self {
+        Self { local, ticket }
     }
 }
 
@@ -112,7 +150,7 @@ impl<L: AsyncRead + Unpin> AsyncRead for Finishing<L> {
             Poll::Ready(Err(error)) => error.kind() == io::ErrorKind::ConnectionReset,
             Poll::Ready(Ok(_)) => false,
         };
-        if over && self.idle.load(Ordering::Acquire) {
+        if over && self.ticket.activity.is_idle() {
             return Poll::Ready(Ok(0));
         }
         read
@@ -156,8 +194,11 @@ mod tests {
         let mut idle = std::pin::pin!(drain.idle());
         assert!(idle.as_mut().poll(&mut cx).is_pending());
         drop(one);
-        assert_eq!(drain.running(), 1);
+        assert_eq!((drain.running(), drain.busy()), (1, 1));
+        two.activity().set_idle(true);
+        assert_eq!((drain.running(), drain.busy()), (1, 0));
         drop(two);
         assert!(idle.as_mut().poll(&mut cx).is_ready());
+        assert_eq!((drain.running(), drain.busy()), (0, 0));
     }
 }

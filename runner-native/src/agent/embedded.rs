@@ -26,14 +26,15 @@ pub(crate) struct Place {
     pub(crate) address: Option<Address>,
 }
 
-/// Starts a relay on a free port, with an identity that nobody will see again.
+/// Starts a relay on `port`, or on a free one if that is 0, with an identity that nobody will see again.
 ///
 /// # Errors
-/// No entropy, or no free port.
-pub(crate) fn start(keepalive: Keepalive) -> Result<Embedded, Failure> {
+/// No entropy, or a port that is taken.
+pub(crate) fn start(keepalive: Keepalive, port: u16) -> Result<Embedded, Failure> {
     let identity = Identity::generate().map_err(|error| Failure::new(Exit::Unexpected, error.to_string()))?;
     let mut settings = RelaySettings::loopback();
     settings.options.keepalive = keepalive;
+    settings.options.listen.set_port(port);
     let address = identity.address();
     let relay = Relay::start(address, settings, Arc::new(drop))?;
     Ok(Embedded { relay, address })

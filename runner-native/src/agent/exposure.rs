@@ -234,13 +234,17 @@ impl Exposure {
             return Err(Failure::interrupted());
         }
         let drain = self.services.drain();
+        // Before anything finishes, so that the relay sends nothing more to what is about to end.
+        self.agent.with(|agent, now| self.services.names().for_each(|name| agent.unbind(name, now)));
         drain.begin();
-        if stop == Stop::Now || drain.running() == 0 || !self.agent.with(|agent, _| agent.is_up()) {
+        if stop == Stop::Now || drain.running() == 0 || !self.agent.look(|agent| agent.is_up()) {
             return Ok(Next::End);
         }
-        self.agent.with(|agent, now| self.services.names().for_each(|name| agent.unbind(name, now)));
         self.drain_until = Some(self.clock.now() + DRAIN_LIMIT);
-        self.reporter.tell(&Report::Draining { reason: "stopping".to_owned(), deadline: DRAIN_LIMIT });
+        // What is between two requests ends within a round trip, and is not worth a word.
+        if drain.busy() > 0 {
+            self.reporter.tell(&Report::Draining { reason: "stopping".to_owned(), deadline: DRAIN_LIMIT });
+        }
         Ok(Next::On)
     }
 

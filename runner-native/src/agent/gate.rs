@@ -127,10 +127,9 @@ pub(super) fn format(headers: &HeaderMap) -> Format {
     Format::preferred(headers.get(ACCEPT).map(HeaderValue::as_bytes))
 }
 
-/// The visitor's address, as the relay saw it. Of several, the last is the relay's.
+/// The visitor's address, as the relay says it. What follows are the proxies that the relay believes.
 fn visitor(headers: &HeaderMap) -> Option<IpAddr> {
-    let value = headers.get_all(FORWARDED_FOR).iter().next_back()?;
-    value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()
+    headers.get(FORWARDED_FOR)?.to_str().ok()?.split(',').next()?.trim().parse().ok()
 }
 
 /// The answer to a browser that asks if another site may send a request (Fetch, section "CORS-preflight request"):
@@ -184,8 +183,8 @@ mod tests {
             ("2001:db8::1", 0),
             ("11.1.2.3", 403),
             ("2001:db9::1", 403),
-            ("10.1.2.3, 11.1.2.3", 403),
-            ("11.1.2.3, 10.1.2.3", 0),
+            ("10.1.2.3, 11.1.2.3", 0),
+            ("11.1.2.3, 10.1.2.3", 403),
             ("unknown", 403),
             ("", 403),
         ] {

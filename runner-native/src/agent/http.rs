@@ -5,9 +5,9 @@
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -20,17 +20,19 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::{OnUpgrade, Parts};
 
+use super::answer;
 use super::drain::{Finishing, Ticket};
 use super::folder::Folder;
 use super::forward::{Connection, Forward};
 use super::gate::{self, Gate};
-use super::serve::Notes;
+use super::serve::{Notes, Seen};
 use super::upstream::Local;
 use super::watched::Watched;
 use crate::io::hyper::Io;
 use crate::io::pipe::{Way, splice};
+use crate::io::stream::TunnelStream;
 
 /// The largest head of a request or response, as the relay has it.
 pub(super) const MAX_HEAD_BYTES: usize = hvym_tunnel_core::http1::MAX_HEAD_BYTES;
@@ -45,7 +47,7 @@ pub(super) struct Desk<'a> {
     gate: &'a Gate,
     counter: Counter<'a>,
     notes: Notes,
-    /// Two connections that both change their protocol, once there are such.
+    /// The service's side of a connection that changes its protocol, once it does.
     upgrading: Mutex<Option<Upgrading>>,
 }
 
@@ -57,12 +59,11 @@ pub(super) enum Counter<'a> {
     Folder(&'a Folder),
 }
 
-/// A visitor and a service that agreed to speak something else.
+/// A service that agreed to speak something else.
 struct Upgrading {
-    visitor: OnUpgrade,
     service: OnUpgrade,
     /// Drives the connection to the service until it is handed over.
-    connection: Connection,
+    _connection: Connection,
 }
 
 impl<'a> Desk<'a> {
@@ -77,36 +78,38 @@ impl<'a> Desk<'a> {
     /// If the stream or the service breaks.
     pub(super) async fn serve(&self, stream: Watched, mut ticket: Ticket) -> io::Result<()> {
         let begun = stream.begun();
-        let idle = stream.idle();
-        let service = service_fn(|request| self.answer(request));
-        let connection = http1::Builder::new()
+        let service = service_fn(|request| Box::pin(self.answer(request)));
+        let mut connection = http1::Builder::new()
             .preserve_header_case(true)
             .auto_date_header(false)
             .max_headers(MAX_FIELDS)
             .max_header_size(MAX_HEAD_BYTES)
             .header_read_timeout(None)
-            .serve_connection(Io(stream), service)
-            .with_upgrades();
-        let mut connection = pin!(connection);
+            .serve_connection(Io(stream), service);
         let mut is_told = false;
         poll_fn(|cx| {
-            if connection.as_mut().poll(cx)?.is_ready() {
+            if Pin::new(&mut connection).poll(cx)?.is_ready() {
                 return Poll::Ready(Ok(()));
             }
             // hyper would close a connection on which nothing was asked yet, and the question is on its way.
             if !is_told && ticket.is_asked_to_finish(cx) && begun.load(Ordering::Acquire) {
                 is_told = true;
-                connection.as_mut().graceful_shutdown();
-                return connection.as_mut().poll(cx);
+                Pin::new(&mut connection).graceful_shutdown();
+                return Pin::new(&mut connection).poll(cx);
             }
             Poll::Pending
         })
         .await
         .map_err(io::Error::other)?;
+        let parts = connection.into_parts();
+        let (stream, mut seen) = parts.io.0.into_parts();
         let upgrading = self.upgrading.lock().unwrap_or_else(PoisonError::into_inner).take();
         match upgrading {
-            Some(upgrading) => upgrading.run(ticket, idle).await,
-            None => Ok(()),
+            Some(upgrading) => upgrading.run(stream, seen, parts.read_buf, ticket).await,
+            None => {
+                seen.pass(Way::ToTunnel, None);
+                answer::conclude(stream).await
+            }
         }
     }
 
@@ -125,20 +128,17 @@ impl<'a> Desk<'a> {
                 self.notes.push(None);
                 Ok(closing(answer, is_long))
             }
-            Counter::Forward(forward) => {
-                let visitor = head.extensions.remove::<OnUpgrade>();
-                match forward.send(Request::from_parts(head, body)).await {
-                    Ok((response, connection)) => {
-                        self.notes.push(None);
-                        Ok(self.pass_on(response, connection, visitor, forward))
-                    }
-                    Err(trouble) => {
-                        self.notes.push(trouble.note(forward));
-                        let answer = crate::io::hyper::page(&trouble.page(forward), format);
-                        Ok(closing(answer.map(whole), is_long))
-                    }
+            Counter::Forward(forward) => match forward.send(Request::from_parts(head, body)).await {
+                Ok((response, connection)) => {
+                    self.notes.push(None);
+                    Ok(self.pass_on(response, connection, forward))
                 }
-            }
+                Err(trouble) => {
+                    self.notes.push(trouble.note(forward));
+                    let answer = crate::io::hyper::page(&trouble.page(forward), format);
+                    Ok(closing(answer.map(whole), is_long))
+                }
+            },
         }
     }
 
@@ -146,7 +146,6 @@ impl<'a> Desk<'a> {
         &self,
         mut response: Response<Incoming>,
         connection: Connection,
-        visitor: Option<OnUpgrade>,
         forward: &Forward<'_>,
     ) -> Response<Content> {
         if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
@@ -155,9 +154,9 @@ impl<'a> Desk<'a> {
                 response.headers_mut().remove(name);
             }
             forward.keep(connection);
-        } else if let Some(visitor) = visitor {
+        } else {
             let service = hyper::upgrade::on(&mut response);
-            let upgrading = Upgrading { visitor, service, connection };
+            let upgrading = Upgrading { service, _connection: connection };
             *self.upgrading.lock().unwrap_or_else(PoisonError::into_inner) = Some(upgrading);
         }
         response.map(|body| body.map_err(Into::into).boxed_unsync())
@@ -178,13 +177,17 @@ fn closing(mut answer: Response<Content>, is_long: bool) -> Response<Content> {
 }
 
 impl Upgrading {
-    async fn run(self, ticket: Ticket, idle: Arc<std::sync::atomic::AtomicBool>) -> io::Result<()> {
-        let (visitor, service) = try_join(self.visitor, self.service).await.map_err(io::Error::other)?;
-        drop(self.connection);
-        let (visitor, asked) = parts::<Watched>(visitor)?;
-        let (mut local, answered) = parts::<Local>(service)?;
-        let (mut stream, mut seen) = visitor.into_parts();
-        // What was read together with a head. The other bytes were seen as they came.
+    /// Lets bytes pass from now on; `asked` is what the visitor sent together with its question.
+    async fn run(
+        self,
+        mut stream: TunnelStream,
+        mut seen: Seen,
+        asked: Bytes,
+        ticket: Ticket,
+    ) -> io::Result<()> {
+        let parts = self.service.await.map_err(io::Error::other)?.downcast::<Io<Local>>();
+        let Parts { io: Io(mut local), read_buf: answered, .. } =
+            parts.map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
         let early = async {
             local.write_all(&asked).await?;
             local.flush().await
@@ -193,15 +196,7 @@ impl Upgrading {
             seen.pass(Way::ToTunnel, Some(&answered));
         }
         try_join(early, stream.write_bytes(answered)).await?;
-        let local = Finishing::new(local, ticket, idle);
+        let local = Finishing::new(local, ticket);
         splice(stream, local, move |way, bytes| seen.pass(way, bytes)).await
     }
-}
-
-/// A connection as it was before HTTP, and what was read too early.
-fn parts<T: futures_util::io::AsyncRead + futures_util::io::AsyncWrite + Unpin + Send + 'static>(
-    upgraded: Upgraded,
-) -> io::Result<(T, Bytes)> {
-    let parts = upgraded.downcast::<Io<T>>().map_err(|_| io::ErrorKind::InvalidData)?;
-    Ok((parts.io.0, parts.read_buf))
 }

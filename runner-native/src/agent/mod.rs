@@ -74,7 +74,7 @@ pub(crate) async fn run(
     let (place, own) = match &options.link.relay {
         Some(url) => (Place { url: url.clone(), address: options.link.relay_address }, None),
         None => {
-            let own = embedded::start(options.link.keepalive)?;
+            let own = embedded::start(options.link.keepalive, options.own_relay_port)?;
             let place = Place::of(&own);
             reporter.tell(&Report::OwnRelay { relay: place.url.to_string() });
             (place, Some(own))

@@ -23,7 +23,7 @@ use crate::cli::report::{Report, Reporter};
 use crate::io::clock::within;
 use crate::io::driver::Handle;
 use crate::io::executor::spawn;
-use crate::io::pipe::{CHUNK_BYTES, to_local};
+use crate::io::pipe::to_local;
 use crate::io::stream::{TunnelReader, TunnelWriter};
 use crate::target::ServiceAddress;
 
@@ -31,6 +31,9 @@ use crate::target::ServiceAddress;
 const VERDICT_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long accepting rests when the process is out of file descriptors; some are free again by then.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// Read from a local connection at once. Larger saves little and is held by every open connection.
+const CHUNK_BYTES: usize = 16 * 1024;
 
 /// What every local connection needs.
 pub(super) struct Reach {

@@ -4,8 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use hvym_tunnel_core::time::Instant;
 
 use super::answer::{self, Answered};
 use super::carry::carry;
-use super::drain::{Drain, Finishing, Ticket};
+use super::drain::{Activity, Drain, Finishing, Ticket};
 use super::folder::Folder;
 use super::forward::Forward;
 use super::gate::Gate;
@@ -38,7 +37,7 @@ const RESET_UNREACHABLE: u32 = 3;
 /// What a request that its visitor abandoned is shown as. No visitor ever sees it; access logs agree on the number.
 const VISITOR_LEFT: u16 = 499;
 
-/// Given to `reset` for a byte stream whose visitor may not come.
+/// Given to `reset` for a stream that may not pass: its visitor, or what it carries.
 const RESET_REFUSED: u32 = 4;
 
 /// What is exposed, and everything that serving a stream of it needs.
@@ -60,6 +59,15 @@ pub(crate) struct Services {
 enum Source {
     Upstream(Upstream),
     Folder(Folder),
+}
+
+impl Source {
+    fn proto(&self) -> Proto {
+        match self {
+            Source::Upstream(upstream) => upstream.target().proto(),
+            Source::Folder(_) => Proto::Http,
+        }
+    }
 }
 
 impl Services {
@@ -170,22 +178,23 @@ impl Services {
         let Some((name, source)) = known else {
             return self.turn_away(stream, &opening).await;
         };
+        // What is asked for as something else would pass by the gate.
+        if opening.proto != source.proto() {
+            stream.reset(RESET_REFUSED);
+            return Ok(());
+        }
         match (source, opening.proto) {
-            (Source::Folder(folder), Proto::Http) => {
+            (Source::Folder(folder), _) => {
                 knock::answer(&mut stream, &opening, &Verdict::Welcome).await?;
-                let seen = Seen::new(self, name, "the folder".to_owned(), String::new(), opening.host);
+                let seen = Seen::new(self, name, "the folder".to_owned(), String::new(), &ticket);
                 self.answer(stream, seen, Counter::Folder(folder), ticket).await
             }
             (Source::Upstream(upstream), Proto::Http) if !self.gate.is_open() => {
                 knock::answer(&mut stream, &opening, &Verdict::Welcome).await?;
-                let seen = self.seen(name, upstream, opening.host);
+                let seen = self.seen(name, upstream, &ticket);
                 self.answer(stream, seen, Counter::Forward(Forward::new(self, name, upstream)), ticket).await
             }
             (Source::Upstream(upstream), _) => self.pass(stream, &opening, name, upstream, ticket).await,
-            (Source::Folder(_), Proto::Tcp | Proto::H2) => {
-                stream.reset(RESET_UNREACHABLE);
-                Ok(())
-            }
         }
     }
 
@@ -210,12 +219,8 @@ impl Services {
         upstream: &Upstream,
         ticket: Ticket,
     ) -> io::Result<()> {
-        let visitor = opening.visitor.as_deref().and_then(|visitor| visitor.parse::<SocketAddr>().ok());
-        let is_visitor = opening.from.is_none();
-        if is_visitor
-            && opening.proto != Proto::Http
-            && !self.gate.admits(visitor.map(|visitor| visitor.ip()))
-        {
+        let visitor = opening.visitor.as_deref().and_then(address);
+        if opening.proto != Proto::Http && !self.gate.admits(visitor) {
             tracing::info!(?visitor, service = name, "a visitor who is not in --allow-cidr");
             stream.reset(RESET_REFUSED);
             return Ok(());
@@ -227,8 +232,8 @@ impl Services {
         }
         match (connected, opening.proto) {
             (Ok(local), Proto::Http) => {
-                let mut seen = self.seen(name, upstream, opening.host.clone());
-                let local = Finishing::new(local, ticket, seen.idle());
+                let mut seen = self.seen(name, upstream, &ticket);
+                let local = Finishing::new(local, ticket);
                 splice(stream, local, move |way, bytes| seen.pass(way, bytes)).await
             }
             (Ok(local), Proto::Tcp) => {
@@ -264,12 +269,12 @@ impl Services {
         });
     }
 
-    fn seen(&self, name: &str, upstream: &Upstream, host: Option<String>) -> Seen {
+    fn seen(&self, name: &str, upstream: &Upstream, ticket: &Ticket) -> Seen {
         let own_host = match upstream.target() {
             Target::Origin(origin) => origin.authority(),
             Target::Socket(_) | Target::Folder(_) => "localhost".to_owned(),
         };
-        Seen::new(self, name, upstream.target().place(), own_host, host)
+        Seen::new(self, name, upstream.target().place(), own_host, ticket)
     }
 
     /// Takes note of how an upstream is, and tells a person if that is news.
@@ -335,6 +340,11 @@ impl Services {
     }
 }
 
+/// Of a visitor, with or without a port.
+fn address(visitor: &str) -> Option<IpAddr> {
+    visitor.parse::<SocketAddr>().map(|at| at.ip()).or_else(|_| visitor.parse()).ok()
+}
+
 /// What a visitor gets when a service cannot be reached.
 pub(super) fn page(error: &ConnectError, upstream: &Upstream) -> Page {
     let place = upstream.target().place();
@@ -372,14 +382,13 @@ pub(super) struct Seen {
     clock: Clock,
     reporter: Reporter,
     service: Option<String>,
-    /// For hints: where the service is, as which host it knows itself, and by which name the visitor asked for it.
+    /// For hints: where the service is, and as which host it knows itself.
     place: String,
     own_host: String,
-    host: Option<String>,
     /// Whether the service saw another host than the visitor asked for.
     is_rehosted: bool,
-    /// Whether the stream is between two requests.
-    idle: Arc<AtomicBool>,
+    /// Told whether the stream is between two requests.
+    activity: Arc<Activity>,
     /// Whether the service ended its half.
     service_ended: bool,
     /// What whoever answers here wants told.
@@ -387,7 +396,7 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    fn new(services: &Services, name: &str, place: String, own_host: String, host: Option<String>) -> Self {
+    fn new(services: &Services, name: &str, place: String, own_host: String, ticket: &Ticket) -> Self {
         Self {
             tap: Tap::new(),
             clock: services.clock,
@@ -395,17 +404,11 @@ impl Seen {
             service: services.name_if_needed(name),
             place,
             own_host,
-            host,
             is_rehosted: services.gate.sets_host(),
-            idle: Arc::default(),
+            activity: ticket.activity(),
             service_ended: false,
             notes: Notes::default(),
         }
-    }
-
-    /// Whether the stream is between two requests, now and later.
-    pub(super) fn idle(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.idle)
     }
 
     /// Whether everything was asked, and something is still to be answered.
@@ -426,7 +429,7 @@ impl Seen {
             }
         }
         self.tell();
-        self.idle.store(self.tap.waiting() == 0, Ordering::Release);
+        self.activity.set_idle(self.tap.waiting() == 0);
     }
 
     fn tell(&mut self) {
@@ -451,7 +454,7 @@ impl Seen {
                 Some(format!("{server} refused this host: rerun with --host-header {}", self.own_host))
             }
             (Some(_), Some(server)) => {
-                let host = self.host.as_deref().map_or("the public host name", without_port);
+                let host = exchange.host.as_deref().map_or("the public host name", without_port);
                 Some(format!("{server} refused this host: add {host} to its {}", server.setting()))
             }
             (Some(_), None) if exchange.complete || exchange.upgraded => None,

@@ -19,6 +19,7 @@ use thiserror::Error;
 
 use crate::io::clock::within;
 use crate::io::socket::words;
+use crate::io::tcp::Tcp;
 use crate::io::tls::{self, Trust};
 use crate::target::{Origin, Scheme, Target};
 
@@ -116,7 +117,7 @@ impl Upstream {
             };
             let tcp = self.reach(origin).await?;
             let trust = match origin.scheme {
-                Scheme::Http | Scheme::H2c | Scheme::Tcp => return Ok(Local::Plain(tcp)),
+                Scheme::Http | Scheme::H2c | Scheme::Tcp => return Ok(Local::Plain(tcp.into())),
                 Scheme::Https { verify: true } => self.trust.clone(),
                 Scheme::Https { verify: false } => Trust::Anyone,
             };
@@ -148,7 +149,6 @@ impl Upstream {
     }
 
     #[cfg(not(unix))]
-    #[expect(clippy::unused_async, reason = "as where there are sockets")]
     async fn open_socket(&self, _path: &Path) -> Result<Local, ConnectError> {
         Err(ConnectError::NoSocket(self.target.place()))
     }
@@ -244,7 +244,7 @@ async fn open(address: SocketAddr) -> io::Result<TcpStream> {
 /// A connection to a local place.
 pub(crate) enum Local {
     /// TCP.
-    Plain(TcpStream),
+    Plain(Tcp),
     /// A Unix socket.
     #[cfg(unix)]
     Unix(UnixStream),

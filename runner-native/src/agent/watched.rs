@@ -12,9 +12,6 @@ use super::serve::Seen;
 use crate::io::pipe::Way;
 use crate::io::stream::TunnelStream;
 
-/// The most that one write offers to the stream.
-const WRITE_BYTES: usize = 64 * 1024;
-
 /// A stream, and whoever watches it.
 pub(super) struct Watched {
     stream: TunnelStream,
@@ -33,11 +30,6 @@ impl Watched {
     /// Whether anything came, now and later.
     pub(super) fn begun(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.begun)
-    }
-
-    /// Whether the stream is between two requests, now and later.
-    pub(super) fn idle(&self) -> Arc<AtomicBool> {
-        self.seen.idle()
     }
 
     /// The two again, for what follows HTTP.
@@ -66,8 +58,6 @@ impl AsyncRead for Watched {
 
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        // What is offered is copied, even if little of it is taken.
-        let buf = &buf[..buf.len().min(WRITE_BYTES)];
         let n = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
         self.seen.pass(Way::ToTunnel, Some(&buf[..n]));
         Poll::Ready(Ok(n))
@@ -77,8 +67,8 @@ impl AsyncWrite for Watched {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.seen.pass(Way::ToTunnel, None);
-        Pin::new(&mut self.stream).poll_close(cx)
+    /// Everything was written. Whoever takes the two apart again ends the stream.
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(cx)
     }
 }

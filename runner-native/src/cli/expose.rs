@@ -165,6 +165,7 @@ impl ExposeArgs {
         let first = Binding { service: self.service, target: self.target };
         let options = ExposeOptions {
             link: self.link.options(),
+            own_relay_port: 0,
             access: self.access.access()?,
             bindings: std::iter::once(first).chain(self.bind).collect(),
             ca: self.ca_file,

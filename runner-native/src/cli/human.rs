@@ -170,6 +170,13 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
                 .with(Plain, format!("  left    {address}"))
                 .with(Dim, format!("  {reason}")),
         ],
+        Report::CertificateLoaded => {
+            vec![Line::out().with(Dim, clock(moment.now)).with(Plain, "  the certificate was read again")]
+        }
+        Report::CertificateKept { message } => vec![
+            err().with(Yellow, format!("the new certificate cannot be used: {message}")),
+            err().with(Dim, "the one from before stays in use; correct the file, then send SIGHUP"),
+        ],
         Report::Draining { reason, deadline } => vec![err().with(
             Yellow,
             format!("{reason}: finishing what is under way (at most {}; again to stop now)", span(*deadline)),

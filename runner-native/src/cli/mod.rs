@@ -9,12 +9,14 @@ use std::time::Duration;
 use clap::builder::Resettable;
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+mod demo;
 pub(crate) mod exit;
 mod expose;
 pub(crate) mod files;
 mod forward;
 mod human;
 mod identity;
+mod limits;
 mod link;
 mod logs;
 mod relay;
@@ -43,6 +45,7 @@ Examples:
     hvym-tunnel expose 3000 --relay tunnel.example   localhost:3000 is public there
     hvym-tunnel forward G.../db 5432 --relay ...     reach what somebody lets you reach
     hvym-tunnel relay                                run a relay, here for this machine
+    hvym-tunnel demo                                 see a tunnel in a browser tab
     hvym-tunnel identity                             your address
 
 Every option --so-named can be set by a variable HVYM_TUNNEL_SO_NAMED; what is
@@ -53,8 +56,9 @@ HVYM_TUNNEL_SECRET may hold the secret itself. Times on the screen are UTC.";
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
     Expose(Box<expose::ExposeArgs>),
-    Forward(forward::ForwardArgs),
-    Relay(relay::RelayArgs),
+    Forward(Box<forward::ForwardArgs>),
+    Relay(Box<relay::RelayArgs>),
+    Demo(demo::DemoArgs),
     Identity(identity::IdentityArgs),
     Token(token::TokenArgs),
     /// Print a completion script for a shell
@@ -115,6 +119,7 @@ impl Cli {
             Command::Expose(arguments) => Some(&arguments.output),
             Command::Forward(arguments) => Some(&arguments.output),
             Command::Relay(arguments) => Some(&arguments.output),
+            Command::Demo(arguments) => Some(&arguments.output),
             _ => None,
         };
         // An empty NO_COLOR counts as none (no-color.org).
@@ -146,7 +151,7 @@ pub(crate) fn print(command: Command) -> Result<(), Failure> {
             clap_complete::generate(shell, &mut Cli::command(), "hvym-tunnel", &mut script);
             write_out(&script)
         }
-        Command::Expose(_) | Command::Forward(_) | Command::Relay(_) => Ok(()),
+        Command::Expose(_) | Command::Forward(_) | Command::Relay(_) | Command::Demo(_) => Ok(()),
     }
 }
 

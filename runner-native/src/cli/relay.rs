@@ -1,14 +1,16 @@
 //! `relay`: what a person types to run the public side.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use ipnet::IpNet;
 
 use super::Output;
 use super::exit::{EXIT_CODES, Failure};
 use super::identity::{Role, SourceArgs};
+use super::limits::LimitArgs;
 use super::link::KeepaliveArgs;
 use crate::config::{self, Policy, PublicScheme, RelayOptions, TlsFiles};
 use crate::key::Source;
@@ -54,6 +56,8 @@ pub(crate) struct RelayArgs {
     #[command(flatten)]
     keepalive: KeepaliveArgs,
     #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
     pub(crate) output: Output,
 }
 
@@ -74,6 +78,12 @@ struct PublicArgs {
     /// Without it: with --public-scheme the usual port of that scheme, else the port listened on.
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), env = "HVYM_TUNNEL_PUBLIC_PORT", hide_env = true)]
     public_port: Option<u16>,
+    /// Believe this proxy in front of the relay (IP or CIDR) for its X-Forwarded-For; repeat for more
+    ///
+    /// Everybody else's claims about themselves are dropped. The limits on one visitor do not hold for a
+    /// trusted proxy.
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = network, env = "HVYM_TUNNEL_TRUSTED_PROXY", hide_env = true)]
+    trusted_proxy: Vec<IpNet>,
 }
 
 #[derive(Copy, Clone, Debug, ValueEnum)]
@@ -150,10 +160,18 @@ impl RelayArgs {
                 PolicyArg::Reject => Policy::Reject,
             },
             keepalive: self.keepalive.keepalive(),
+            trusted_proxies: self.public.trusted_proxy,
+            limits: self.limits.limits(),
         };
         options.check()?;
         Ok((source, options))
     }
+}
+
+/// A network, or one address of it.
+fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| IpNet::from(ip)));
+    network.map_err(|_| "an IP address or a network is needed, as in 10.0.0.1 or 10.0.0.0/8".to_owned())
 }
 
 /// `IP:port`, `[IPv6]:port`, or a port of this machine alone.
@@ -192,6 +210,8 @@ mod tests {
     fn a_bare_port_listens_on_this_machine_alone() {
         assert_eq!(listen("80").map(|addr| addr.to_string()), Ok("127.0.0.1:80".to_owned()));
         assert_eq!(listen("[::]:443").map(|addr| addr.to_string()), Ok("[::]:443".to_owned()));
+        assert_eq!(network("10.0.0.1").map(|net| net.to_string()), Ok("10.0.0.1/32".to_owned()));
+        assert!(network("10.0.0.0/8").is_ok() && network("proxy").is_err());
         assert!(listen("localhost:80").is_err() && listen("").is_err() && listen("70000").is_err());
     }
 

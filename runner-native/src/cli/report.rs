@@ -208,6 +208,13 @@ pub(crate) enum Report {
         /// Why, in words.
         reason: String,
     },
+    /// The relay's certificate was read again, and is used from now on.
+    CertificateLoaded,
+    /// The relay's new certificate cannot be used, and the one from before stays.
+    CertificateKept {
+        /// What is wrong with it.
+        message: String,
+    },
     /// Nothing new is taken, what is under way may finish.
     Draining {
         /// Why, in words.

@@ -55,6 +55,31 @@ impl StopSignals {
     }
 }
 
+/// SIGHUP, by which operators ask for files to be read again. From its creation on it no longer ends the process.
+#[derive(Debug)]
+pub(crate) struct ReloadSignals(Signals);
+
+impl ReloadSignals {
+    /// Starts to listen; elsewhere than on Unix nothing will be heard.
+    ///
+    /// # Errors
+    /// What the system says when it refuses a handler or a pipe.
+    pub(crate) fn new() -> io::Result<Self> {
+        #[cfg(unix)]
+        let wanted = [Signal::Hup];
+        #[cfg(not(unix))]
+        let wanted: [Signal; 0] = [];
+        Ok(ReloadSignals(Signals::new(wanted)?))
+    }
+
+    /// Waits for the next one. Dropping the future loses none.
+    pub(crate) async fn next(&mut self) {
+        if !matches!(self.0.next().await, Some(Ok(_))) {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 #[cfg(all(test, unix))]
 mod tests {
     use rustix::process::{Signal, getpid, kill_process};

@@ -28,12 +28,10 @@ pub(crate) struct LinkOptions {
     pub keepalive: Keepalive,
 }
 
-impl LinkOptions {
-    /// A link to `relay`, and everything else as it is unless told otherwise.
-    #[cfg(test)]
-    pub(crate) fn to(relay: RelayUrl) -> Self {
+impl Default for LinkOptions {
+    fn default() -> Self {
         Self {
-            relay: Some(relay),
+            relay: None,
             relay_address: None,
             relay_ca: None,
             plain_relay: false,
@@ -42,7 +40,9 @@ impl LinkOptions {
             keepalive: Keepalive::default(),
         }
     }
+}
 
+impl LinkOptions {
     /// Whether the options make sense together.
     ///
     /// # Errors
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     fn link(relay: &str) -> LinkOptions {
-        LinkOptions::to(relay.parse().expect("a relay"))
+        LinkOptions { relay: Some(relay.parse().expect("a relay")), ..LinkOptions::default() }
     }
 
     #[test]

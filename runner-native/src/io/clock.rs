@@ -7,6 +7,8 @@ use futures_util::future::{self, Either};
 use hvym_tunnel_core::rng::Seed;
 use hvym_tunnel_core::time::{Instant, UnixTime, Wall};
 
+use super::alarm::Alarm;
+
 /// The monotonic clock of this machine. On Linux it goes on while the machine sleeps, so that a link that
 /// died meanwhile is noticed at once.
 #[derive(Copy, Clone, Debug, Default)]
@@ -51,9 +53,9 @@ pub(crate) fn seed() -> Seed {
     seed
 }
 
-/// What `work` came to, if it was done within `limit`.
+/// What `work` came to, if it was done within `limit`, or a quarter of a second more.
 pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
-    match future::select(std::pin::pin!(work), smol::Timer::after(limit)).await {
+    match future::select(std::pin::pin!(work), Alarm::after(limit)).await {
         Either::Left((done, _)) => Some(done),
         Either::Right(_) => None,
     }

@@ -109,6 +109,11 @@ impl<M: Streams + Send + 'static> Handle<M> {
         result
     }
 
+    /// A look at the machine, which changes nothing. `see` must not block.
+    pub(crate) fn look<R>(&self, see: impl FnOnce(&M) -> R) -> R {
+        see(&self.0.lock().machine)
+    }
+
     /// The only handle of a stream that was just opened.
     pub(crate) fn stream(&self, id: StreamId) -> TunnelStream {
         TunnelStream::new(Arc::new(self.clone()), id)
@@ -367,7 +372,8 @@ impl<M: Streams + Send + 'static> Driver<M> {
             self.handle.0.lock().machine.handle_timeout(now);
             return true;
         }
-        if self.timer.as_ref().is_none_or(|(armed, _)| *armed != deadline) {
+        // A deadline moves on with every message. One that comes too early looks at the clock and is set again.
+        if self.timer.as_ref().is_none_or(|(armed, _)| *armed > deadline) {
             self.timer = Some((deadline, Timer::after(deadline - now)));
         }
         let fired = match &mut self.timer {

@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use super::scratch;
 use bytes::Bytes;
 use futures_util::io::{AsyncRead, AsyncWrite};
 use http::header::{CONNECTION, HeaderName, HeaderValue};
@@ -11,9 +12,6 @@ use http::{Response, StatusCode};
 use http_body_util::Full;
 use hvym_tunnel_core::http1::{Format, Page};
 use hyper::rt::{Read, ReadBufCursor, Write};
-
-/// The most that one read copies through the stack.
-const CHUNK_BYTES: usize = 16 * 1024;
 
 /// A futures-io stream, as hyper reads and writes.
 pub(crate) struct Io<T>(pub(crate) T);
@@ -25,11 +23,12 @@ impl<T: AsyncRead + Unpin> Read for Io<T> {
         mut buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         // hyper's buffer is uninitialised memory, which only unsafe code may hand out as bytes.
-        let mut chunk = [0; CHUNK_BYTES];
-        let room = buf.remaining().min(CHUNK_BYTES);
-        let n = ready!(Pin::new(&mut self.0).poll_read(cx, &mut chunk[..room]))?;
-        buf.put_slice(&chunk[..n]);
-        Poll::Ready(Ok(()))
+        scratch::with(|scratch| {
+            let room = buf.remaining().min(scratch.len());
+            let n = ready!(Pin::new(&mut self.0).poll_read(cx, &mut scratch[..room]))?;
+            buf.put_slice(&scratch[..n]);
+            Poll::Ready(Ok(()))
+        })
     }
 }
 

@@ -1,11 +1,14 @@
 //! The driver of any core machine: sockets, clock and executor. It knows no control message and no frame.
 
+pub(crate) mod alarm;
 pub(crate) mod clock;
 pub(crate) mod driver;
 pub(crate) mod executor;
 pub(crate) mod hyper;
 pub(crate) mod pipe;
 pub(crate) mod proxy;
+pub(crate) mod scratch;
 pub(crate) mod socket;
 pub(crate) mod stream;
+pub(crate) mod tcp;
 pub(crate) mod tls;

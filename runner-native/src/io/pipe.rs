@@ -1,15 +1,16 @@
 //! Splices a tunnel stream to a local connection. Each direction ends by itself.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
+use std::task::{Poll, ready};
 
-use bytes::BytesMut;
+use bytes::Bytes;
 use futures_util::future;
 use futures_util::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use super::scratch;
 use super::stream::{TunnelReader, TunnelStream, TunnelWriter};
-
-/// Read from the local side at once. Larger saves little and is held by every open connection.
-pub(crate) const CHUNK_BYTES: usize = 16 * 1024;
 
 /// Which way bytes go.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -76,15 +77,18 @@ async fn to_tunnel(
     mut to: TunnelWriter,
     see: &(impl Fn(Way, Option<&[u8]>) + Sync),
 ) -> io::Result<()> {
-    let mut buffer = BytesMut::new();
     loop {
-        buffer.resize(CHUNK_BYTES, 0);
-        let n = from.read(&mut buffer).await?;
-        if n == 0 {
+        let data = poll_fn(|cx| {
+            scratch::with(|scratch| {
+                let n = ready!(Pin::new(&mut from).poll_read(cx, scratch))?;
+                Poll::Ready(io::Result::Ok(Bytes::copy_from_slice(&scratch[..n])))
+            })
+        });
+        let data = data.await?;
+        if data.is_empty() {
             see(Way::ToTunnel, None);
             return to.finish();
         }
-        let data = buffer.split_to(n).freeze();
         see(Way::ToTunnel, Some(&data));
         to.write_bytes(data).await?;
     }

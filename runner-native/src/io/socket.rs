@@ -23,6 +23,7 @@ use smol::net::TcpStream;
 use super::clock::within;
 use super::executor::spawn;
 use super::proxy::Proxy;
+use super::tcp::Tcp;
 use super::tls::{self, Trust};
 
 pub(crate) use async_tungstenite::tungstenite::Error;
@@ -44,7 +45,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 /// What a WebSocket runs over.
 pub(crate) enum Wire {
     /// TCP.
-    Plain(TcpStream),
+    Plain(Tcp),
     /// TLS, or a connection that was upgraded by the HTTP server.
     Boxed(Box<dyn Duplex>),
 }
@@ -63,6 +64,17 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Wire::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Wire::Boxed(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Wire::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Wire::Boxed(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -138,7 +150,7 @@ pub(crate) async fn dial(target: &Target, options: &DialOptions) -> Result<Socke
                 "ws:// to {host} would send everything readable; use wss://, or --insecure if you must"
             )));
         }
-        Wire::Plain(tcp)
+        Wire::Plain(tcp.into())
     };
     let (socket, _) = async_tungstenite::client_async_with_config(request, wire, Some(config()))
         .await

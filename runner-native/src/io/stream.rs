@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::future::poll_fn;
 use futures_util::io::{AsyncRead, AsyncWrite};
 use hvym_tunnel_core::dialect::{Verdict, VerdictError, VerdictReader};
@@ -16,6 +16,9 @@ use hvym_tunnel_core::mux::StreamId;
 const RESET_DROPPED: u32 = 0;
 /// The most that one read takes out of a stream at once.
 const READ_BYTES: usize = 64 * 1024;
+
+/// The most that one write copies into a stream at once: more does not fit its queue.
+const WRITE_BYTES: usize = 64 * 1024;
 
 /// What a stream asks of the link that carries it. Implemented by the driver's handle.
 pub(crate) trait Plane: Send + Sync {
@@ -96,6 +99,20 @@ impl TunnelWriter {
         Ok(())
     }
 
+    /// Takes what there is room for, in one piece.
+    fn poll_write_slices(&self, slices: &[io::IoSlice<'_>], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let total: usize = slices.iter().map(|slice| slice.len()).sum();
+        let mut data = BytesMut::with_capacity(total.min(WRITE_BYTES));
+        for slice in slices {
+            let room = WRITE_BYTES - data.len();
+            data.extend_from_slice(&slice[..slice.len().min(room)]);
+        }
+        if data.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        self.held.plane.poll_write(self.held.id, &mut data.freeze(), cx)
+    }
+
     /// Ends this half, after what was written.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         if self.held.write_ended.swap(true, Ordering::Relaxed) {
@@ -125,6 +142,20 @@ impl TunnelStream {
     /// The two halves, to be used at once from two places.
     pub(crate) fn split(self) -> (TunnelReader, TunnelWriter) {
         (self.reader, self.writer)
+    }
+
+    /// At most `max` of the next bytes; `None` is the peer's end of the stream.
+    pub(crate) fn poll_some(&mut self, max: usize, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        self.reader.poll_some(max, cx)
+    }
+
+    /// Takes what there is room for, in one piece; how much that was.
+    pub(crate) fn poll_write_slices(
+        &mut self,
+        slices: &[io::IoSlice<'_>],
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        self.writer.poll_write_slices(slices, cx)
     }
 
     /// See [`TunnelReader::read_bytes`].
@@ -158,11 +189,7 @@ impl AsyncRead for TunnelReader {
 
 impl AsyncWrite for TunnelWriter {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if buf.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        let mut data = Bytes::copy_from_slice(buf);
-        self.held.plane.poll_write(self.held.id, &mut data, cx)
+        self.poll_write_slices(&[io::IoSlice::new(buf)], cx)
     }
 
     fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {

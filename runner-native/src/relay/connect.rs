@@ -59,7 +59,14 @@ pub(super) fn answer(visitor: &Visitor, mut request: Request<Incoming>) -> Answe
     let credential = credential(request.headers());
     let upgrade = hyper::upgrade::on(&mut request);
     visitor.give_away();
-    spawn(welcome(Arc::clone(board), visitor.peer, credential, upgrade, pass)).detach();
+    let welcomed = welcome(Arc::clone(board), visitor.peer, credential, upgrade, pass);
+    // An agent is a connection like any other, and counts for as long as it stays.
+    let place = visitor.place();
+    spawn(async move {
+        welcomed.await;
+        drop(place);
+    })
+    .detach();
     let mut answer = reply::empty(StatusCode::SWITCHING_PROTOCOLS);
     let fields = answer.headers_mut();
     fields.insert(SEC_WEBSOCKET_ACCEPT, accept);
@@ -116,7 +123,7 @@ async fn welcome(
     let socket = socket::accepted(upgrade::reclaim(upgraded)).await;
     let (clock, config) = (board.clock, board.session.clone());
     let session = Session::new(config, &credential, clock.wall(), clock::seed(), clock.now());
-    let live = Live::new(Handle::new(session, clock));
+    let live = Live::new(Handle::new(session, clock), clock);
     let mut driver = Driver::new(live.session.clone());
     driver.attach(socket);
     let Some(key) = board.roster.enter(live.clone()) else {
@@ -163,6 +170,7 @@ impl Seat {
             SessionEvent::Admit(verified) => self.on_admit(verified.address()),
             SessionEvent::Bind(service) => self.on_bind(service),
             SessionEvent::Unbound(service) => {
+                self.live.pool.clear(&service);
                 tracing::info!(address = ?self.address, service, "unbound");
                 if let Some(address) = &self.address {
                     ports::release(&self.board, address, &service, self.key);
@@ -211,6 +219,9 @@ impl Seat {
             session.confirm(service, url.clone(), now);
             url
         });
+        // What waits for it goes elsewhere from now on, if it was bound anew.
+        self.live.pool.clear(&name);
+        self.live.wake();
         tracing::info!(%address, service = name, url, "bound");
     }
 

@@ -3,19 +3,15 @@
 //! Path, query, `Host` and every end-to-end field pass as they came. It knows no stream and no session.
 //! No `Via` is added: behind one, popular servers stop compressing, and a tunnel is not meant to be noticed.
 
-use std::net::IpAddr;
-
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
+    CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::{Authority, PathAndQuery};
 use http::{StatusCode, Uri, Version, request, response};
 use thiserror::Error;
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+use super::origin::Origin;
 
 /// Fields that end at the next hop whether or not `Connection` names them (RFC 9110 section 7.6.1).
 /// `Proxy-*` joins them: between a visitor and a service there is no proxy to log in to.
@@ -30,15 +26,6 @@ const OURS: [HeaderName; 4] = [
     HeaderName::from_static("x-custom-domain"),
 ];
 
-/// Who asks, as the relay itself saw it.
-#[derive(Clone, Debug)]
-pub(super) struct Origin {
-    /// The visitor's address.
-    pub(super) peer: IpAddr,
-    /// `http` or `https`: what the visitor used.
-    pub(super) scheme: &'static str,
-}
-
 /// Why a request names no host (RFC 9112 section 3.2).
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Error)]
 pub(super) enum HostError {
@@ -50,7 +37,8 @@ pub(super) enum HostError {
     Several,
 }
 
-/// The host a request is for. An absolute target beats the `Host` field, and replaces it (RFC 9112 section 3.2.2).
+/// The host a request is for. In HTTP/1.1 an absolute target beats the `Host` field, and replaces it (RFC 9112
+/// section 3.2.2); in HTTP/2 it is `:authority`, from which `Host` must not differ (RFC 9113 section 8.3.1).
 pub(super) fn settle_host(head: &mut request::Parts) -> Result<String, HostError> {
     let mut named = head.headers.get_all(HOST).iter();
     let (first, second) = (named.next(), named.next());
@@ -61,6 +49,10 @@ pub(super) fn settle_host(head: &mut request::Parts) -> Result<String, HostError
         let host = first.and_then(|value| value.to_str().ok()).filter(|host| !host.is_empty());
         return host.map(str::to_owned).ok_or(HostError::Missing);
     };
+    let differs = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(authority.as_bytes());
+    if head.version == Version::HTTP_2 && first.is_some_and(differs) {
+        return Err(HostError::Several);
+    }
     let value = HeaderValue::try_from(&authority).map_err(|_| HostError::Missing)?;
     head.headers.insert(HOST, value);
     Ok(authority)
@@ -89,11 +81,32 @@ pub(super) fn toward_service(head: &mut request::Parts, host: &str, origin: &Ori
         head.headers.insert(CONNECTION, HeaderValue::from_static("te"));
         head.headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    introduce(&mut head.headers, host, origin);
+    join_cookies(&mut head.headers);
+    origin.introduce(&mut head.headers, host);
     head.version = Version::HTTP_11;
     let target = head.uri.path_and_query().cloned();
     head.uri = Uri::from(target.unwrap_or_else(|| PathAndQuery::from_static("/")));
     upgrade
+}
+
+/// Turns the fields after a visitor's body into those for the service: what the head may not say, they may not either,
+/// and nothing about the message they end (RFC 9110 section 6.5.1).
+pub(super) fn toward_service_last(trailers: &mut HeaderMap) {
+    strip(trailers);
+    remove_claims(trailers);
+    for name in [CONTENT_LENGTH, HOST, TRAILER, COOKIE, http::header::AUTHORIZATION] {
+        trailers.remove(name);
+    }
+}
+
+/// HTTP/2 may cut cookies into several fields, which HTTP/1.1 must see as one (RFC 9113 section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() > 1
+        && let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
+    {
+        headers.insert(COOKIE, whole);
+    }
 }
 
 /// Turns a service's head into the one for the visitor.
@@ -109,9 +122,10 @@ pub(super) fn toward_visitor(head: &mut response::Parts) {
     head.version = Version::HTTP_11;
 }
 
-/// The `Upgrade` field, if `Connection` says that it is meant (RFC 9110 section 7.8).
+/// The `Upgrade` field, if `Connection` says that it is meant (RFC 9110 section 7.8). A service that changed to
+/// HTTP/2 would be asked by the visitor alone, with nothing of what we say and refuse (RFC 9113 section 3.1).
 fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
-    if !lists(headers, &CONNECTION, "upgrade") {
+    if !lists(headers, &CONNECTION, "upgrade") || lists(headers, &UPGRADE, "h2c") {
         return None;
     }
     headers.get(UPGRADE).cloned()
@@ -155,40 +169,6 @@ fn remove_claims(headers: &mut HeaderMap) {
     }
 }
 
-/// Says who asks, in both spellings that services know: `X-Forwarded-*` and `Forwarded` (RFC 7239).
-fn introduce(headers: &mut HeaderMap, host: &str, origin: &Origin) {
-    let peer = origin.peer.to_canonical();
-    let node = match peer {
-        IpAddr::V4(v4) => v4.to_string(),
-        IpAddr::V6(v6) => format!("\"[{v6}]\""),
-    };
-    let scheme = origin.scheme;
-    let forwarded = format!("for={node};host=\"{}\";proto={scheme}", Quoted(host));
-    let texts =
-        [(FORWARDED_FOR, peer.to_string()), (FORWARDED_HOST, host.to_owned()), (FORWARDED, forwarded)];
-    for (name, text) in texts {
-        if let Ok(value) = HeaderValue::try_from(text) {
-            headers.insert(name, value);
-        }
-    }
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme));
-}
-
-/// Text inside a quoted string (RFC 9110 section 5.6.4).
-struct Quoted<'a>(&'a str);
-
-impl std::fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        use std::fmt::Write;
-        self.0.chars().try_for_each(|c| {
-            if matches!(c, '"' | '\\') {
-                f.write_char('\\')?;
-            }
-            f.write_char(c)
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use http::{Request, Response};
@@ -204,7 +184,7 @@ mod tests {
     }
 
     fn origin() -> Origin {
-        Origin { peer: "203.0.113.7".parse().expect("an address"), scheme: "https" }
+        Origin::new("203.0.113.7".parse().expect("an address"), "https", &HeaderMap::new(), &[])
     }
 
     fn fields(headers: &HeaderMap) -> Vec<(&str, &str)> {
@@ -260,24 +240,6 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_visitor_is_bracketed_and_a_mapped_one_is_ipv4() {
-        let mut headers = HeaderMap::new();
-        introduce(
-            &mut headers,
-            "h",
-            &Origin { peer: "2001:db8::1".parse().expect("an address"), scheme: "http" },
-        );
-        assert_eq!(headers[FORWARDED], "for=\"[2001:db8::1]\";host=\"h\";proto=http");
-        assert_eq!(headers[FORWARDED_FOR], "2001:db8::1");
-        introduce(
-            &mut headers,
-            "h",
-            &Origin { peer: "::ffff:192.0.2.1".parse().expect("an address"), scheme: "http" },
-        );
-        assert_eq!(headers[FORWARDED_FOR], "192.0.2.1");
-    }
-
-    #[test]
     fn path_and_query_stay_byte_for_byte() {
         for target in ["/a%2Fb//c/./..?q=%3F&+=%20", "//x", "/", "/?", "/%zz"] {
             let mut head = head(target, &[("host", "h")]);
@@ -307,9 +269,44 @@ mod tests {
             (&meant.headers[CONNECTION], &meant.headers[UPGRADE]),
             (&"upgrade".parse().expect("a value"), &"websocket".parse().expect("a value"))
         );
-        let mut stray = head("/", &[("upgrade", "h2c")]);
-        assert_eq!(toward_service(&mut stray, "h", &origin()), None);
-        assert!(!stray.headers.contains_key(UPGRADE));
+        for fields in [&[("upgrade", "chat")][..], &[("connection", "Upgrade"), ("upgrade", "chat, h2c")]] {
+            let mut stray = head("/", fields);
+            assert_eq!(toward_service(&mut stray, "h", &origin()), None);
+            assert!(!stray.headers.contains_key(UPGRADE));
+        }
+    }
+
+    #[test]
+    fn an_authority_and_a_host_are_one() {
+        let mut same = head("https://a.example/", &[("host", "A.example")]);
+        same.version = Version::HTTP_2;
+        assert_eq!(settle_host(&mut same).as_deref(), Ok("a.example"));
+        let mut other = head("https://a.example/", &[("host", "b.example")]);
+        other.version = Version::HTTP_2;
+        assert_eq!(settle_host(&mut other), Err(HostError::Several));
+    }
+
+    #[test]
+    fn crumbs_of_a_cookie_become_one() {
+        let mut head = head("/", &[("cookie", "a=1"), ("cookie", "b=2")]);
+        toward_service(&mut head, "h", &origin());
+        assert_eq!(head.headers.get_all(COOKIE).iter().collect::<Vec<_>>(), ["a=1; b=2"]);
+    }
+
+    #[test]
+    fn trailers_cannot_say_what_a_head_may_not() {
+        let mut trailers = HeaderMap::new();
+        for (name, value) in [
+            ("x-forwarded-for", "6.6.6.6"),
+            ("content-length", "3"),
+            ("transfer-encoding", "chunked"),
+            ("host", "b"),
+            ("grpc-status", "0"),
+        ] {
+            trailers.insert(name, HeaderValue::from_static(value));
+        }
+        toward_service_last(&mut trailers);
+        assert_eq!(fields(&trailers), [("grpc-status", "0")]);
     }
 
     #[test]

@@ -8,23 +8,37 @@
 //!
 //! It runs by itself, and inside `expose` for somebody who has no relay. What a session may do is the core's.
 
+mod answering;
+mod conduit;
 mod connect;
+mod conversation;
 mod descriptors;
+mod framing;
 mod heads;
 mod ingress;
 mod live;
+mod load;
+mod origin;
 mod pages;
+mod passage;
+mod patient;
 mod phases;
+mod pool;
 mod ports;
+mod question;
 mod reach;
 mod reply;
 mod roster;
 mod settings;
 mod surface;
 mod switchboard;
+mod threshold;
 mod timer;
 mod tls;
+mod trunk;
+mod turnstile;
 mod upgrade;
+mod upload;
 mod visitors;
 
 #[cfg(test)]
@@ -44,15 +58,16 @@ use thiserror::Error;
 
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::report::{Report, Reporter};
-use crate::cli::signals::{DRAIN_LIMIT, Stop, StopSignals};
+use crate::cli::signals::{DRAIN_LIMIT, ReloadSignals, Stop, StopSignals};
 use crate::config::RelayOptions;
 use crate::io::clock::within;
 use crate::io::executor::spawn;
 use crate::key::Identity;
 use settings::CLOSE_TIMEOUT;
 use switchboard::Switchboard;
+use tls::{Stamp, Tls};
 
-pub(crate) use settings::RelaySettings;
+pub(crate) use settings::{Limits, RelaySettings};
 pub(crate) use switchboard::{Observer, RelayEvent};
 pub(crate) use tls::TlsError;
 
@@ -98,6 +113,9 @@ pub(crate) struct Relay {
     board: Arc<Switchboard>,
     local: SocketAddr,
     accepting: Task<()>,
+    tls: Option<Tls>,
+    /// Looks whether the certificate was renewed.
+    _renewing: Option<Task<()>>,
 }
 
 impl Relay {
@@ -112,12 +130,16 @@ impl Relay {
     ) -> Result<Self, StartError> {
         descriptors::allow(settings.limits.connections);
         let at = settings.options.listen;
-        let tls = settings.options.tls.as_ref().map(tls::acceptor).transpose()?;
+        // Taken before the files are read, so that no later write goes unnoticed.
+        let stamp = settings.options.tls.as_ref().map(Stamp::of);
+        let tls = settings.options.tls.as_ref().map(Tls::load).transpose()?;
         let listener = visitors::listen(at).map_err(|error| StartError::Listen { at, error })?;
         let local = listener.local_addr().map_err(|error| StartError::Listen { at, error })?;
         let board = Arc::new(Switchboard::new(address, settings, local.port(), observer));
-        let accepting = spawn(visitors::accept(Arc::clone(&board), listener, tls));
-        Ok(Self { board, local, accepting })
+        let accepting = spawn(visitors::accept(Arc::clone(&board), listener, tls.clone()));
+        let _renewing =
+            tls.clone().zip(stamp).map(|(tls, stamp)| spawn(renew(Arc::clone(&board), tls, stamp)));
+        Ok(Self { board, local, accepting, tls, _renewing })
     }
 
     /// Where it really listens.
@@ -130,6 +152,13 @@ impl Relay {
         let options = &self.board.settings.options;
         let front = options.public_url(&options.domain, self.local.port());
         (front, options.agent_url(self.local.port()).to_string())
+    }
+
+    /// Reads the certificate's files again, for every handshake from now on.
+    pub(crate) fn reload(&self) {
+        if let Some(tls) = &self.tls {
+            self.board.tell(RelayEvent::Certificate(tls.reload()));
+        }
     }
 
     /// Takes nothing new, and waits until every request that is under way is done, at most for `limit`.
@@ -163,6 +192,18 @@ impl Relay {
     }
 }
 
+/// Reads the certificate again whenever its files were written, until it is dropped.
+async fn renew(board: Arc<Switchboard>, tls: Tls, mut stamp: Stamp) {
+    loop {
+        smol::Timer::after(board.settings.certificate_poll).await;
+        let now = tls.stamp();
+        if now != stamp {
+            stamp = now;
+            board.tell(RelayEvent::Certificate(tls.reload()));
+        }
+    }
+}
+
 /// Runs a relay until a person ends it.
 ///
 /// # Errors
@@ -182,7 +223,7 @@ pub(crate) async fn run(
     let (url, agent_url) = relay.urls();
     let listen = relay.local_addr().to_string();
     reporter.tell(&Report::Listening { url, relay: agent_url, address, listen });
-    if signals.next().await == Stop::Drain {
+    if until_stop(&relay, &mut signals).await == Stop::Drain {
         let reason = "as asked".to_owned();
         reporter.tell(&Report::Draining { reason, deadline: DRAIN_LIMIT });
         let draining = pin!(relay.drain(DRAIN_LIMIT));
@@ -195,6 +236,19 @@ pub(crate) async fn run(
     Ok(())
 }
 
+/// Waits for the end, and reads the certificate again on SIGHUP meanwhile.
+async fn until_stop(relay: &Relay, signals: &mut StopSignals) -> Stop {
+    // Without a certificate the signal means what it always means: the terminal is gone.
+    let mut reloads = relay.tls.as_ref().and_then(|_| ReloadSignals::new().ok());
+    loop {
+        let Some(reloads) = &mut reloads else { return signals.next().await };
+        match select(pin!(signals.next()), pin!(reloads.next())).await {
+            Either::Left((stop, _)) => return stop,
+            Either::Right(_) => relay.reload(),
+        }
+    }
+}
+
 fn report(reporter: &Reporter, event: RelayEvent) {
     match event {
         RelayEvent::AgentJoined { address, url, peer } => {
@@ -202,6 +256,10 @@ fn report(reporter: &Reporter, event: RelayEvent) {
         }
         RelayEvent::AgentLeft { address, reason } => {
             reporter.tell(&Report::AgentLeft { address, reason: reason.to_string() });
+        }
+        RelayEvent::Certificate(Ok(())) => reporter.tell(&Report::CertificateLoaded),
+        RelayEvent::Certificate(Err(error)) => {
+            reporter.tell(&Report::CertificateKept { message: error.to_string() });
         }
     }
 }

@@ -2,11 +2,18 @@
 
 use hvym_tunnel_core::http1::Page;
 
+use super::framing::Fault;
+use super::settings::{MAX_FIELDS, MAX_HEAD_BYTES};
+
 /// Seconds after which a relay that is full, or about to be restarted, is worth another try.
 const RETRY_SECONDS: u32 = 5;
 
 fn new(status: u16, title: &str, text: String, hint: &str) -> Page {
     Page { status, title: title.to_owned(), text, hint: hint.to_owned(), retry_after: None }
+}
+
+fn later(status: u16, title: &str, text: &str, hint: &str) -> Page {
+    Page { retry_after: Some(RETRY_SECONDS), ..new(status, title, text.to_owned(), hint) }
 }
 
 /// The relay's own front page.
@@ -53,14 +60,12 @@ pub(super) fn not_an_address(label: &str, domain: &str) -> Page {
 
 /// The agent is there and has bound nothing yet.
 pub(super) fn nothing_offered() -> Page {
-    let mut page = new(
+    later(
         503,
         "The tunnel offers nothing yet",
-        "The agent is connected, but it has not made a service reachable.".to_owned(),
+        "The agent is connected, but it has not made a service reachable.",
         "Reload in a moment. If this is your tunnel, see whether the agent reports an error.",
-    );
-    page.retry_after = Some(RETRY_SECONDS);
-    page
+    )
 }
 
 /// A browser came to a service that carries bytes, or something else to one that speaks HTTP.
@@ -84,38 +89,108 @@ pub(super) fn bad_answer() -> Page {
     )
 }
 
+/// What was refused before its host was looked at.
+pub(super) fn refused(fault: &Fault) -> Page {
+    match fault {
+        Fault::Proxy => no_proxy(),
+        Fault::Malformed(why) => new(
+            400,
+            "The request is malformed",
+            format!("Two programs could read it differently, so it is not passed on: {why}."),
+            "If you did not write it yourself, tell whoever made the program that sent it.",
+        ),
+        Fault::TooLarge => new(
+            431,
+            "The request's head is too large",
+            format!(
+                "It has more than {MAX_FIELDS} fields or {} KiB, cookies included.",
+                MAX_HEAD_BYTES / 1024
+            ),
+            "Delete the cookies of this site and reload.",
+        ),
+        Fault::Coding => new(
+            501,
+            "The request's coding is not known here",
+            "Its Transfer-Encoding is something else than chunked.".to_owned(),
+            "Whoever wrote the program that sent it can leave the coding out.",
+        ),
+        Fault::Late => new(
+            408,
+            "The request took too long",
+            "Its head did not come whole in time.".to_owned(),
+            "Reload; if it happens again, look at your network.",
+        ),
+    }
+}
+
+/// A body of which nothing came for too long.
+pub(super) fn late_body() -> Page {
+    new(
+        408,
+        "The request took too long",
+        "Nothing more of its body came, and the service could not wait for ever.".to_owned(),
+        "Send it again; if it happens again, look at your network.",
+    )
+}
+
+/// As many connections as the relay takes.
+pub(super) fn full() -> Page {
+    later(
+        503,
+        "The relay is full",
+        "This relay has as many connections as it takes.",
+        "Reload in a moment. If this is your relay, raise --max-connections.",
+    )
+}
+
+/// As many connections as one visitor may have.
+pub(super) fn too_many() -> Page {
+    later(
+        429,
+        "Too many connections",
+        "Your network has as many connections to this relay as one visitor may have.",
+        "Close some of them. If this is your relay, see --visitor-connections and --trusted-proxy.",
+    )
+}
+
+/// New connections faster than one visitor may open them.
+pub(super) fn too_fast() -> Page {
+    later(
+        429,
+        "Too many connections",
+        "Your network opens connections to this relay faster than one visitor may.",
+        "Reload in a moment. If this is your relay, see --visitor-rate and --trusted-proxy.",
+    )
+}
+
 /// The visitor's own fault, found after the head had passed.
 pub(super) fn broken_request() -> Page {
     new(
         400,
         "The request is broken",
         "Its body ended too early, or is not what its head announced.".to_owned(),
-        "",
+        "Send it again. If you did not write it yourself, tell whoever made the program that sent it.",
     )
 }
 
 /// No room for another stream or session.
 pub(super) fn overloaded() -> Page {
-    let mut page = new(
+    later(
         503,
         "Too much at once",
-        "The tunnel has no room for another request right now.".to_owned(),
-        "Reload in a moment.",
-    );
-    page.retry_after = Some(RETRY_SECONDS);
-    page
+        "The tunnel has no room for another request right now.",
+        "Reload in a moment. If this is your relay, see its limits on requests and streams.",
+    )
 }
 
 /// The relay is about to end.
 pub(super) fn draining() -> Page {
-    let mut page = new(
+    later(
         503,
         "The relay is restarting",
-        "This relay finishes what is under way and takes nothing new.".to_owned(),
+        "This relay finishes what is under way and takes nothing new.",
         "Reload in a moment.",
-    );
-    page.retry_after = Some(RETRY_SECONDS);
-    page
+    )
 }
 
 /// `CONNECT` would make an open proxy of the relay.
@@ -124,13 +199,14 @@ pub(super) fn no_proxy() -> Page {
         405,
         "This is not a proxy",
         "A relay leads to the services of its agents and nowhere else.".to_owned(),
-        "",
+        "Ask for the service by its own name.",
     )
 }
 
 /// A method the relay's own pages do not take.
 pub(super) fn wrong_method() -> Page {
-    new(405, "The method is not allowed here", "The relay's own pages can be read only.".to_owned(), "")
+    let text = "The relay's own pages can be read only.".to_owned();
+    new(405, "The method is not allowed here", text, "Ask with GET.")
 }
 
 /// A page of another origin than those that the operator named.

@@ -19,11 +19,11 @@ use hvym_tunnel_core::time::Instant;
 use smol::net::{TcpListener, TcpStream};
 use socket2::SockRef;
 
+use super::load::Ticket;
 use super::phases::Pass;
 use super::roster::SessionKey;
-use super::settings::PORT_CONNECTIONS;
-use super::switchboard::{Counted, Switchboard};
-use super::visitors;
+use super::switchboard::Switchboard;
+use super::visitors::{self, Place};
 use crate::io::executor::spawn;
 use crate::io::pipe::splice;
 
@@ -148,11 +148,10 @@ fn expire_at(board: &Arc<Switchboard>, until: Option<Instant>) {
 
 /// Accepts visitors of whoever has `port`, until it is dropped or the relay takes nothing new.
 async fn accept(board: Arc<Switchboard>, listener: TcpListener, port: u16) {
-    let places = Arc::new(());
     let visitors = async {
         loop {
             let (tcp, peer) = visitors::next(&listener).await;
-            match admit(&board, port, &places) {
+            match admit(&board, port, peer) {
                 Some(admitted) => spawn(serve(Arc::clone(&board), tcp, peer, admitted)).detach(),
                 // Dropping the connection is all there is to say where nobody knows the language.
                 None => tracing::debug!(%peer, port, "turned away"),
@@ -165,22 +164,20 @@ async fn accept(board: Arc<Switchboard>, listener: TcpListener, port: u16) {
 /// One visitor's place, held for as long as the connection lives.
 struct Admitted {
     name: Name,
-    _place: Arc<()>,
+    _place: Arc<Place>,
+    _ticket: Ticket,
     _pass: Pass,
-    _counted: Counted,
 }
 
-/// A place at `port`, unless it is nobody's, full, or the relay is. `places` is held by all who have one, and by
-/// the listener.
-fn admit(board: &Arc<Switchboard>, port: u16, places: &Arc<()>) -> Option<Admitted> {
+/// A place at `port`, unless it is nobody's, or the visitor, the service or the relay has as many connections as it may.
+fn admit(board: &Arc<Switchboard>, port: u16, peer: SocketAddr) -> Option<Admitted> {
     let name = board.ports.owner(port)?;
-    let place =
-        Some(Arc::clone(places)).filter(|places| Arc::strong_count(places) <= PORT_CONNECTIONS + 1)?;
-    Some(Admitted { name, _place: place, _pass: board.requests.enter()?, _counted: board.count()? })
+    let place = visitors::admit(board, peer).ok()?;
+    Some(Admitted { _place: place, _ticket: board.load.enter(&name)?, _pass: board.requests.enter()?, name })
 }
 
 async fn serve(board: Arc<Switchboard>, tcp: TcpStream, peer: SocketAddr, admitted: Admitted) {
-    // hyper has no part in this: the kernel's end of the connection is told how it ends.
+    // One handle stays here, to say how the connection ends when everybody else has let go of it.
     let kept = tcp.clone();
     let carried = pin!(carry(&board, tcp, peer, &admitted.name));
     let outcome = match select(carried, pin!(board.closing.wait())).await {
@@ -196,19 +193,17 @@ async fn serve(board: Arc<Switchboard>, tcp: TcpStream, peer: SocketAddr, admitt
 
 async fn carry(board: &Switchboard, tcp: TcpStream, peer: SocketAddr, name: &Name) -> io::Result<()> {
     visitors::tune(&tcp)?;
-    let id = board.request_id();
-    let opening = Opening {
+    let mut opening = Opening {
         proto: Proto::Tcp,
         visitor: Some(canonical(peer).to_string()),
         at: tcp.local_addr().ok().map(|at| canonical(at).to_string()),
-        id: Some(id.clone()),
         ..Opening::default()
     };
     let Some(live) = board.roster.agent(&name.address) else {
         return Err(io::Error::new(io::ErrorKind::NotConnected, "its agent is away"));
     };
-    let stream = live.open(name, opening).await.map_err(|page| io::Error::other(page.title))?;
-    tracing::debug!(id, stream = ?stream.id(), %peer, "connection");
+    let stream = live.open(name, &mut opening, false).await.map_err(|page| io::Error::other(page.title))?;
+    tracing::debug!(stream = ?stream.id(), service = opening.service, %peer, "connection");
     splice(stream, tcp, |_, _| ()).await
 }
 
@@ -227,48 +222,55 @@ mod tests {
     use super::*;
     use crate::io::driver::Handle;
 
-    fn board(connections: usize) -> Arc<Switchboard> {
+    const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), 9);
+
+    fn board(change: impl FnOnce(&mut RelaySettings)) -> Arc<Switchboard> {
         let mut settings = RelaySettings::loopback();
-        settings.limits.connections = connections;
-        Arc::new(Switchboard::new(Address::from_public_key([7; 32]), settings, 1, Arc::new(drop)))
+        change(&mut settings);
+        let address = Address::from_public_key([7; 32]);
+        Arc::new(Switchboard::new(address, settings, 1, Arc::new(drop)))
     }
 
     /// A port of `board` that somebody has.
-    fn taken(board: &Arc<Switchboard>) -> u16 {
-        let machine = Session::new(
-            board.session.clone(),
-            &Credential::None,
-            board.clock.wall(),
-            [0; 32],
-            Instant::ZERO,
-        );
-        let session = board
-            .roster
-            .enter(Live::new(Handle::new(machine, board.clock)))
-            .expect("an empty relay has room");
+    fn taken(board: &Arc<Switchboard>, service: &str) -> u16 {
+        let (clock, config) = (board.clock, board.session.clone());
+        let machine = Session::new(config, &Credential::None, clock.wall(), [0; 32], clock.now());
+        let live = Live::new(Handle::new(machine, clock), clock);
+        let session = board.roster.enter(live).expect("an empty relay has room");
         let mut shelf = board.ports.shelf().expect("a relay for this machine has ports");
-        shelf.ports.take(Address::from_public_key([9; 32]), "db", session).expect("a free port")
+        shelf.ports.take(Address::from_public_key([9; 32]), service, session).expect("a free port")
     }
 
     #[test]
-    fn a_port_takes_a_bounded_number_of_visitors_and_then_as_many_as_leave() {
-        let board = board(2 * PORT_CONNECTIONS);
-        let (port, places) = (taken(&board), Arc::new(()));
-        let mut visitors: Vec<_> = std::iter::from_fn(|| admit(&board, port, &places)).collect();
-        assert_eq!(visitors.len(), PORT_CONNECTIONS);
-        visitors.pop();
-        assert!(admit(&board, port, &places).is_some());
-        assert!(admit(&board, port - 1, &Arc::new(())).is_none(), "nobody has that port");
+    fn a_service_takes_a_bounded_number_of_visitors_and_then_as_many_as_leave() {
+        let board = board(|settings| settings.limits.service_requests = 3);
+        let (port, other) = (taken(&board, "db"), taken(&board, "cache"));
+        let mut inside: Vec<_> = std::iter::from_fn(|| admit(&board, port, PEER)).collect();
+        assert_eq!(inside.len(), 3);
+        assert!(admit(&board, other, PEER).is_some(), "another service has its own");
+        inside.pop();
+        assert!(admit(&board, port, PEER).is_some());
+        assert!(admit(&board, 1, PEER).is_none(), "nobody has that port");
+    }
+
+    #[test]
+    fn a_visitor_who_has_enough_is_turned_away_at_ports_too() {
+        let board = board(|settings| settings.limits.visitor_connections = 1);
+        let port = taken(&board, "db");
+        let first = admit(&board, port, PEER);
+        assert!(first.is_some() && admit(&board, port, PEER).is_none());
+        let other = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2)), 9);
+        assert!(admit(&board, port, other).is_some());
     }
 
     #[test]
     fn a_relay_that_is_full_or_drains_takes_no_visitor_at_any_port() {
-        let board = board(1);
-        let (port, places) = (taken(&board), Arc::new(()));
-        let first = admit(&board, port, &places);
-        assert!(first.is_some() && admit(&board, port, &places).is_none());
+        let board = board(|settings| settings.limits.connections = 1);
+        let port = taken(&board, "db");
+        let first = admit(&board, port, PEER);
+        assert!(first.is_some() && admit(&board, port, PEER).is_none());
         drop(first);
         board.requests.close();
-        assert!(admit(&board, port, &places).is_none());
+        assert!(admit(&board, port, PEER).is_none());
     }
 }

@@ -4,17 +4,29 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future;
 use hvym_tunnel_core::dialect::{Opening, Verdict};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
 
-use super::settings::{REACH_INTERVAL, REACHED_STREAMS, REFUSAL_AFTER, VERDICT_TIMEOUT};
 use super::switchboard::Switchboard;
 use crate::io::clock::within;
 use crate::io::executor::spawn;
 use crate::io::stream::{TunnelReader, TunnelStream, TunnelWriter};
+
+/// Streams to other identities' services that one caller may hold. A pool of a busy application has a hundred; each
+/// holds a window on two links.
+const REACHED_STREAMS: usize = 128;
+/// Time between two openings of one caller, once it has used up its burst of [`REACHED_STREAMS`]: 32 a second. An
+/// application opens what it needs and keeps it; more is somebody who guesses names.
+const REACH_INTERVAL: Duration = Duration::from_micros(31_250);
+/// How long the owner of a service may take to say yes or no: as long as an opening may take, and its own connection.
+const VERDICT_TIMEOUT: Duration = Duration::from_secs(10);
+/// No refusal reaches a caller sooner after its opening. A way to the owner and back is shorter nearly always, so the
+/// time does not tell whether there is an owner.
+const REFUSAL_AFTER: Duration = Duration::from_millis(500);
 
 /// One agent, as somebody who reaches others.
 pub(super) struct Caller {
@@ -102,9 +114,8 @@ impl Reach {
     /// A stream to the owner.
     async fn open(&self) -> Option<TunnelStream> {
         let live = self.board.roster.agent(&self.to)?;
-        let id = self.board.request_id();
-        tracing::debug!(id, from = %self.from, to = %self.to, service = self.service, "reach");
-        live.open_for(self.from, &self.service, &id).await
+        tracing::debug!(from = %self.from, to = %self.to, service = self.service, "reach");
+        live.open_for(self.from, &self.service).await
     }
 
     async fn turn_away(&self, caller: TunnelWriter, verdict: &Verdict) -> io::Result<()> {
@@ -183,7 +194,7 @@ mod tests {
         let (mut caller, mut now) = (Caller::new(), Instant::ZERO);
         let opened = (0..1000).filter(|_| caller.place(now).is_some()).count();
         assert_eq!(opened, REACHED_STREAMS);
-        now = now + std::time::Duration::from_secs(1);
+        now = now + Duration::from_secs(1);
         assert_eq!((0..1000).filter(|_| caller.place(now).is_some()).count(), 32);
     }
 }

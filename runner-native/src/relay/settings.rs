@@ -17,8 +17,6 @@ use crate::config::{Keepalive, Policy, PublicScheme, RelayOptions};
 pub(super) const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Fields of one head. A browser sends thirty; hyper's parser keeps this many on its stack.
 pub(super) const MAX_FIELDS: usize = 100;
-/// How long a visitor may take to send a head, and how long a connection may idle between two requests.
-pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a TLS handshake may take. It costs us the most before we know anything about the visitor.
 pub(super) const TLS_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the 101 that we wrote may take to be flushed.
@@ -26,6 +24,9 @@ pub(super) const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a request waits for room on its agent's link. A burst is over sooner; visitors of a tunnel that stays
 /// full are better told so.
 pub(super) const ROOM_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a request that its agent's old session lost waits for the new one to bind its services. They follow the
+/// login at once; a service that is not among them is not coming.
+pub(super) const BIND_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a visitor who still sends may take to notice that it was answered. nginx waits as long.
 pub(super) const PARTING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long closes may take to reach agents that do not read, at the end.
@@ -41,30 +42,56 @@ pub(super) const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// The ports that a relay for this machine alone may give to services: those that nobody registered (RFC 6335
 /// section 6). What other programs listen at is passed over.
 const LOOPBACK_PORTS: RangeInclusive<u16> = 49152..=65535;
-/// Connections of visitors to one port at once, so that one service does not use up its agent's streams, of which a
-/// link has 1024, nor the relay's connections.
-pub(super) const PORT_CONNECTIONS: usize = 512;
+/// Streams of one HTTP/2 connection at once. nginx grants 128, browsers use up to 100; with 64 KiB of unsent answer
+/// each, a visitor who reads nothing costs 8 MiB at most.
+pub(super) const H2_STREAMS: u32 = 128;
+/// Unsent bytes of one answer over HTTP/2; beyond it the service waits. As much as a stream of the link holds.
+pub(super) const H2_SEND_BYTES: usize = 64 * 1024;
+/// What a visitor may send ahead of the service on one stream of HTTP/2: 20 MB/s at 50 ms of round trip.
+pub(super) const H2_STREAM_WINDOW: u32 = 1024 * 1024;
+/// The same for all streams of a connection: two that stand still do not stop the third, and no connection makes us
+/// hold more than this.
+pub(super) const H2_CONNECTION_WINDOW: u32 = 3 * 1024 * 1024;
+/// Streams a visitor may open and reset before we looked at them (CVE-2023-44487); more ends the connection.
+pub(super) const H2_PENDING_RESETS: usize = 32;
+/// Streams of one connection we may have to reset for the visitor's faults (CVE-2025-8671); more ends the connection.
+pub(super) const H2_FAULTS: usize = 256;
+/// After this long we ask an HTTP/2 visitor whether it is there, and this long we wait for a sign of life.
+pub(super) const H2_PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
+/// How often the certificate's files are looked at. Renewals come days before the old one ends.
+const CERTIFICATE_POLL: Duration = Duration::from_secs(30);
 
-/// Streams to other identities' services that one caller may hold. A pool of a busy application has a hundred; each
-/// holds a window on two links.
-pub(super) const REACHED_STREAMS: usize = 128;
-/// Time between two openings of one caller, once it has used up its burst of [`REACHED_STREAMS`]: 32 a second. An
-/// application opens what it needs and keeps it; more is somebody who guesses names.
-pub(super) const REACH_INTERVAL: Duration = Duration::from_micros(31_250);
-/// How long the owner of a service may take to say yes or no: as long as an opening may take, and its own connection.
-pub(super) const VERDICT_TIMEOUT: Duration = Duration::from_secs(10);
-/// No refusal reaches a caller sooner after its opening. A way to the owner and back is shorter nearly always, so the
-/// time does not tell whether there is an owner.
-pub(super) const REFUSAL_AFTER: Duration = Duration::from_millis(500);
-
-/// How much a relay takes.
+/// How much a relay takes. Every number has a bound behind it: raising one costs the memory or time it names.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Limits {
     /// Connections of visitors and agents at once. Each holds some 20 KiB and a file descriptor; what comes
     /// above it is turned away at once, so that the relay never dies of too many.
     pub(crate) connections: usize,
+    /// Connections of one visitor at once, and how many it may open in one go. A browser has six to a host, an
+    /// office behind one address some dozens.
+    pub(crate) visitor_connections: usize,
+    /// New connections of one visitor per second, in the long run. A TLS handshake costs us a millisecond.
+    pub(crate) visitor_rate: u32,
+    /// Whether both limits hold for visitors of this machine too. They do once an operator has set them; before, a
+    /// proxy on this machine that nobody told us of must not be taken for one visitor.
+    pub(crate) limit_loopback: bool,
     /// Sessions at once, logged in or not. Each can hold its mux's whole receive window.
     pub(crate) sessions: usize,
+    /// Requests under way at once, those of upgraded connections included. Each holds some 100 KiB at most.
+    pub(crate) requests: usize,
+    /// The same for one service, so that one that hangs does not take the place of all.
+    pub(crate) service_requests: usize,
+    /// Streams at once on the link of one agent. Agents take 1024, and 256 KiB can be under way on each.
+    pub(crate) link_streams: usize,
+    /// How long a head may take from its first byte to its last, however it dribbles.
+    pub(crate) head_timeout: Duration,
+    /// How long a connection may idle between two requests. Browsers keep theirs for a minute or two.
+    pub(crate) idle_timeout: Duration,
+    /// How long nothing of a request's body may come while the service waits for it.
+    pub(crate) body_timeout: Duration,
+    /// How long a visitor may read nothing of its answer. A paused film is asked for again when it goes on; whoever
+    /// never reads would hold a place at the service for ever.
+    pub(crate) send_timeout: Duration,
     /// How long a service may take to begin its answer, counted from the last byte of the request that was
     /// passed on. Language models think for minutes; too short, and their visitors get a 504.
     pub(crate) response_timeout: Duration,
@@ -72,7 +99,21 @@ pub(crate) struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 10_000, sessions: 1_000, response_timeout: Duration::from_secs(300) }
+        Self {
+            connections: 10_000,
+            visitor_connections: 256,
+            visitor_rate: 64,
+            limit_loopback: false,
+            sessions: 1_000,
+            requests: 10_000,
+            service_requests: 512,
+            link_streams: 1024,
+            head_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(75),
+            body_timeout: Duration::from_secs(60),
+            send_timeout: Duration::from_secs(120),
+            response_timeout: Duration::from_secs(300),
+        }
     }
 }
 
@@ -83,11 +124,13 @@ pub(crate) struct RelaySettings {
     pub(crate) options: RelayOptions,
     /// How much it takes.
     pub(crate) limits: Limits,
+    /// How often the certificate's files are looked at.
+    pub(crate) certificate_poll: Duration,
 }
 
 impl From<RelayOptions> for RelaySettings {
     fn from(options: RelayOptions) -> Self {
-        Self { options, limits: Limits::default() }
+        Self { limits: options.limits.clone(), options, certificate_poll: CERTIFICATE_POLL }
     }
 }
 
@@ -106,6 +149,8 @@ impl RelaySettings {
             origins: Vec::new(),
             policy: Policy::default(),
             keepalive: Keepalive::default(),
+            trusted_proxies: Vec::new(),
+            limits: Limits::default(),
         })
     }
 
@@ -117,6 +162,7 @@ impl RelaySettings {
             ping_interval: self.options.keepalive.interval,
             ping_timeout: self.options.keepalive.timeout,
         };
+        let mux = MuxConfig { max_outbound_streams: self.limits.link_streams, ..MuxConfig::relay() };
         SessionConfig {
             login: RelayLogin {
                 address,
@@ -124,7 +170,7 @@ impl RelaySettings {
                     .map(|names| names.iter().map(ToString::to_string).collect()),
                 require_challenge: self.options.require_challenge,
             },
-            link: LinkConfig { keepalive, mux: MuxConfig::relay() },
+            link: LinkConfig { keepalive, mux },
         }
     }
 }

@@ -2,17 +2,20 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::SessionConfig;
 use hvym_tunnel_core::stellar::Address;
 
+use super::load::Load;
 use super::phases::{Gate, Latch};
 use super::ports::PublicPorts;
 use super::roster::Roster;
 use super::settings::RelaySettings;
-use crate::io::clock::{self, Clock};
+use super::tls::TlsError;
+use super::turnstile::{Pace, Turnstile};
+use crate::io::clock::Clock;
 
 /// What a relay tells whoever runs it.
 #[derive(Clone, Debug)]
@@ -33,6 +36,8 @@ pub(crate) enum RelayEvent {
         /// Why.
         reason: DownReason,
     },
+    /// The certificate's files were read again; on an error those from before stay in use.
+    Certificate(Result<(), TlsError>),
 }
 
 /// Who is told of [`RelayEvent`]s; called from any task, so it must not block.
@@ -48,6 +53,10 @@ pub(super) struct Switchboard {
     pub(super) clock: Clock,
     pub(super) roster: Roster,
     pub(super) ports: PublicPorts,
+    /// Where connections come in.
+    pub(super) turnstile: Arc<Turnstile>,
+    /// How many requests are under way.
+    pub(super) load: Arc<Load>,
     /// Visitors' requests.
     pub(super) requests: Gate,
     /// Agents' links.
@@ -58,7 +67,6 @@ pub(super) struct Switchboard {
     pub(super) closing: Latch,
     pub(super) observer: Observer,
     connections: AtomicUsize,
-    next_request: AtomicU64,
 }
 
 /// One connection, counted for as long as it lives.
@@ -75,8 +83,13 @@ impl Switchboard {
         let options = &settings.options;
         let ports = PublicPorts::new(options.listen.ip(), options.tcp_ports.clone());
         let roster = Roster::new(&options.domain, options.policy, settings.limits.sessions);
-        // Ids count up from a random point, so that those of two runs are not mistaken for each other.
-        let [a, b, c, d, e, f, ..] = clock::seed();
+        let limits = &settings.limits;
+        let pace = Pace {
+            at_once: limits.visitor_connections,
+            per_second: limits.visitor_rate,
+            burst: u32::try_from(limits.visitor_connections).unwrap_or(u32::MAX),
+        };
+        let load = Load::new(limits.requests, limits.service_requests);
         Self {
             address,
             session: settings.session(address),
@@ -85,13 +98,14 @@ impl Switchboard {
             clock: Clock::new(),
             roster,
             ports,
+            turnstile: Arc::new(Turnstile::new(pace)),
+            load: Arc::new(load),
             requests: Gate::new(),
             links: Gate::new(),
             draining: Latch::new(),
             closing: Latch::new(),
             observer,
             connections: AtomicUsize::new(0),
-            next_request: AtomicU64::new(u64::from_be_bytes([0, 0, a, b, c, d, e, f])),
         }
     }
 
@@ -100,11 +114,6 @@ impl Switchboard {
         let before = self.connections.fetch_add(1, Ordering::Relaxed);
         let counted = Counted(Arc::clone(self));
         (before < self.settings.limits.connections).then_some(counted)
-    }
-
-    /// Names a request in the logs of relay and agent.
-    pub(super) fn request_id(&self) -> String {
-        format!("{:012x}", self.next_request.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Where a service of an agent is reachable; `None` is its first.

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use super::*;
-use crate::config::Policy;
+use crate::config::{Policy, TlsFiles};
 use crate::io::executor::block_on;
 
 fn start(change: impl FnOnce(&mut RelaySettings)) -> Relay {
@@ -70,6 +70,36 @@ fn an_address_without_an_agent_is_a_503_that_says_when_to_come_back() {
         ask(relay.local_addr(), &format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert!(answer.to_ascii_lowercase().contains("\r\nretry-after: "), "{answer}");
+}
+
+#[test]
+fn a_certificate_that_was_written_anew_is_read_without_being_asked() {
+    let folder = std::env::temp_dir().join(format!("hvym-tunnel-renewal-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let files = TlsFiles { certificate: folder.join("cert.pem"), key: folder.join("key.pem") };
+    let write = || {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        // The key first: a look between the two must find a pair that does not fit, and not a stamp that is final.
+        std::fs::write(&files.key, made.key_pair.serialize_pem()).expect("a file");
+        std::fs::write(&files.certificate, made.cert.pem()).expect("a file");
+    };
+    write();
+    let mut settings = RelaySettings::loopback();
+    settings.options.tls = Some(files.clone());
+    settings.certificate_poll = Duration::from_millis(5);
+    let (told, events) = smol::channel::unbounded();
+    let observer: Observer = Arc::new(move |event| drop(told.try_send(event)));
+    let relay = Relay::start(Address::from_public_key([7; 32]), settings, observer).expect("a free port");
+    let next = move || {
+        let event = block_on(async { events.recv().await.expect("the relay lives") });
+        matches!(event, RelayEvent::Certificate(Ok(())))
+    };
+    std::fs::write(&files.certificate, "broken").expect("a file");
+    assert!(!next(), "a broken certificate was taken");
+    write();
+    while !next() {}
+    drop(relay);
+    std::fs::remove_dir_all(&folder).expect("it was ours");
 }
 
 #[test]

@@ -1,21 +1,27 @@
-//! The timers that hyper asks for.
+//! The timers and tasks that hyper asks for.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use hyper::rt::{Sleep, Timer};
+use hyper::rt::{Executor, Sleep, Timer};
 
-/// Makes timers of the executor's clock.
+use crate::io::alarm::Alarm;
+use crate::io::executor::spawn;
+
+/// Makes alarms that may ring a little late.
 pub(super) struct Clockwork;
 
-struct Alarm(smol::Timer);
+/// Runs tasks beside everything else: hyper has one for each request of HTTP/2.
+#[derive(Copy, Clone)]
+pub(super) struct Tasks;
 
-impl Future for Alarm {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.0).poll(cx).map(|_| ())
+impl<F> Executor<F> for Tasks
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, task: F) {
+        spawn(task).detach();
     }
 }
 
@@ -23,10 +29,10 @@ impl Sleep for Alarm {}
 
 impl Timer for Clockwork {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
-        Box::pin(Alarm(smol::Timer::after(duration)))
+        Box::pin(Alarm::after(duration))
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
-        Box::pin(Alarm(smol::Timer::at(deadline)))
+        Box::pin(Alarm::after(deadline.saturating_duration_since(Instant::now())))
     }
 }

@@ -1,9 +1,10 @@
-//! TLS as a server, from two PEM files.
+//! TLS as a server, from two PEM files that may be renewed while it runs.
 
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use futures_rustls::TlsAcceptor;
 use futures_rustls::server::TlsStream;
@@ -12,6 +13,8 @@ use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use smol::net::TcpStream;
 use thiserror::Error;
 
@@ -56,8 +59,73 @@ pub(crate) enum TlsError {
     Unusable(String),
 }
 
-/// Reads certificate and key, once. A renewed certificate needs a new relay.
-pub(super) fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
+/// TLS with visitors and agents, by the certificate that was read last. Clones share it.
+#[derive(Clone)]
+pub(super) struct Tls {
+    acceptor: TlsAcceptor,
+    chosen: Arc<Chosen>,
+    files: Arc<TlsFiles>,
+}
+
+/// The certificate for new handshakes; connections that are open keep theirs.
+#[derive(Debug)]
+struct Chosen(RwLock<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for Chosen {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+/// When both files were last written, and how long they are: two writes may fall into one tick of the file system.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) struct Stamp([Option<(SystemTime, u64)>; 2]);
+
+impl Tls {
+    /// Reads certificate and key.
+    ///
+    /// # Errors
+    /// They cannot be read, or not be used.
+    pub(super) fn load(files: &TlsFiles) -> Result<Self, TlsError> {
+        let chosen = Arc::new(Chosen(RwLock::new(Arc::new(certified(files)?))));
+        let resolver: Arc<dyn ResolvesServerCert> = Arc::<Chosen>::clone(&chosen);
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| TlsError::Unusable(error.to_string()))?
+            .with_no_client_auth()
+            .with_cert_resolver(resolver);
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), chosen, files: Arc::new(files.clone()) })
+    }
+
+    /// Reads both files again, for every handshake from now on.
+    ///
+    /// # Errors
+    /// They cannot be read or used, and those from before stay in use.
+    pub(super) fn reload(&self) -> Result<(), TlsError> {
+        let new = Arc::new(certified(&self.files)?);
+        *self.chosen.0.write().unwrap_or_else(PoisonError::into_inner) = new;
+        Ok(())
+    }
+
+    /// When the files were last written; another stamp means that they are to be read again.
+    pub(super) fn stamp(&self) -> Stamp {
+        Stamp::of(&self.files)
+    }
+}
+
+impl Stamp {
+    /// That of these files.
+    pub(super) fn of(files: &TlsFiles) -> Self {
+        let at = |path: &Path| {
+            let metadata = fs::metadata(path).ok()?;
+            Some((metadata.modified().ok()?, metadata.len()))
+        };
+        Stamp([at(&files.certificate), at(&files.key)])
+    }
+}
+
+fn certified(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
     let chain = read(&files.certificate)?;
     let key = read(&files.key)?;
     let file = files.certificate.display().to_string();
@@ -74,22 +142,18 @@ pub(super) fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
         }
         error => TlsError::Damaged { file, error: error.to_string() },
     })?;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
-        .map_err(|error| TlsError::Unusable(error.to_string()))?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    CertifiedKey::from_der(chain, key, &ring::default_provider())
+        .map_err(|error| TlsError::Unusable(error.to_string()))
 }
 
 /// Speaks TLS with a visitor. One who speaks plain HTTP is told that this is the wrong door.
-pub(super) async fn accept(acceptor: &TlsAcceptor, mut tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+pub(super) async fn accept(tls: &Tls, mut tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
     let mut first = [0];
     if tcp.peek(&mut first).await? == 1 && first[0].is_ascii_uppercase() {
         tcp.write_all(PLAIN).await?;
         return Err(io::Error::new(io::ErrorKind::InvalidData, "plain HTTP where TLS is spoken"));
     }
-    let mut stream = acceptor.accept(tcp).await?;
+    let mut stream = tls.acceptor.accept(tcp).await?;
     stream.get_mut().1.set_buffer_limit(Some(BUFFER_BYTES));
     Ok(stream)
 }

@@ -7,17 +7,18 @@ use http::Response;
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 
-use async_executor::Task;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::conduit::ServiceWire;
 use super::heads;
-use super::ingress::ServiceWire;
+use super::passage::Passage;
 use super::phases::Pass;
 use super::reply::{self, Answer};
 use super::settings::UPGRADE_TIMEOUT;
+use super::threshold::Threshold;
 use super::visitors::Visitor;
 use crate::io::clock::within;
 use crate::io::executor::spawn;
@@ -30,20 +31,23 @@ pub(super) fn join(
     visitor: &Visitor,
     visitor_upgrade: OnUpgrade,
     mut response: Response<Incoming>,
-    connection: Task<()>,
+    passage: Passage,
     pass: Pass,
 ) -> Answer {
     let service_upgrade = hyper::upgrade::on(&mut response);
     visitor.give_away();
-    // It ends by itself as soon as it has handed its stream over.
-    connection.detach();
+    if let Passage::Own(lent) = passage {
+        // It ends as soon as it has handed its stream over.
+        spawn(lent.settled()).detach();
+    }
     let board = Arc::clone(&visitor.board);
+    let place = visitor.place();
     spawn(async move {
         let splicing = pin!(run(visitor_upgrade, service_upgrade));
         if let Either::Left((Err(error), _)) = select(splicing, pin!(board.closing.wait())).await {
             tracing::debug!(%error, "an upgraded connection ended");
         }
-        drop(pass);
+        drop((pass, place));
     })
     .detach();
     let (mut head, _) = response.into_parts();
@@ -57,12 +61,12 @@ pub(super) fn join(
 async fn run(visitor: OnUpgrade, service: OnUpgrade) -> io::Result<()> {
     let service = timely(service).await?;
     let mut visitor = reclaim(timely(visitor).await?);
-    let parts = service.downcast::<Io<ServiceWire>>().map_err(|_| io::ErrorKind::InvalidData)?;
+    let parts = service.downcast::<ServiceWire>().map_err(|_| io::ErrorKind::InvalidData)?;
     if !parts.read_buf.is_empty() {
         visitor.write_all(&parts.read_buf).await?;
         visitor.flush().await?;
     }
-    splice(parts.io.0.0, visitor, |_, _| {}).await
+    splice(parts.io.stream, visitor, |_, _| {}).await
 }
 
 /// The connection of an upgrade, once the 101 has left.
@@ -73,17 +77,27 @@ pub(super) async fn timely(upgrade: OnUpgrade) -> io::Result<Upgraded> {
 
 /// The connection of a visitor or agent as it was before HTTP, with what was read too early put back.
 pub(super) fn reclaim(upgraded: Upgraded) -> Wire {
-    match upgraded.downcast::<Io<Wire>>() {
-        Ok(parts) if parts.read_buf.is_empty() => parts.io.0,
-        Ok(parts) => Wire::Boxed(Box::new(Early { ahead: parts.read_buf, wire: parts.io.0 })),
+    match upgraded.downcast::<Io<Threshold>>() {
+        Ok(parts) => {
+            let (wire, ahead) = parts.io.0.into_parts();
+            let wire = Early::put_back(ahead, wire);
+            Early::put_back(parts.read_buf, wire)
+        }
         Err(upgraded) => Wire::Boxed(Box::new(Io(upgraded))),
     }
 }
 
 /// A connection with bytes that were read from it already.
-struct Early {
+pub(super) struct Early {
     ahead: Bytes,
     wire: Wire,
+}
+
+impl Early {
+    /// `wire`, with `ahead` to be read before what comes from it.
+    pub(super) fn put_back(ahead: Bytes, wire: Wire) -> Wire {
+        if ahead.is_empty() { wire } else { Wire::Boxed(Box::new(Early { ahead, wire })) }
+    }
 }
 
 impl AsyncRead for Early {

@@ -1,51 +1,55 @@
-//! The public listener: one task per connection, and each request to where its host name leads.
+//! The public listener: who may come in, and where each request leads by its host name.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
-use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_rustls::TlsAcceptor;
-use futures_util::future::{Either, select};
-use futures_util::io::{AsyncReadExt, AsyncWriteExt};
-use http::{Method, Request, Version};
-use hvym_tunnel_core::http1::Page;
+use futures_util::io::AsyncWriteExt;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use hvym_tunnel_core::http1::{Format, Page};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use smol::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
+use super::answering::{Answering, Answers};
+use super::framing::Fault;
+use super::load::Ticket;
+use super::origin::Origin;
+use super::question::Question;
 use super::reply::{self, Answer};
 use super::roster::Reached;
-use super::settings::{
-    ACCEPT_REST, BACKLOG, HEAD_TIMEOUT, MAX_FIELDS, MAX_HEAD_BYTES, PARTING_TIMEOUT, TCP_KEEPALIVE,
-    TLS_TIMEOUT,
-};
+use super::settings::{ACCEPT_REST, BACKLOG, MAX_FIELDS, TCP_KEEPALIVE, TLS_TIMEOUT};
 use super::switchboard::{Counted, Switchboard};
-use super::timer::Clockwork;
-use super::{heads, ingress, pages, surface, tls};
+use super::threshold::Verdicts;
+use super::tls::Tls;
+use super::turnstile::{Entered, Turned};
+use super::{conversation, heads, ingress, pages, surface, tls};
 use crate::io::clock::within;
 use crate::io::executor::spawn;
-use crate::io::hyper::Io;
 use crate::io::socket::Wire;
 
-/// Said to a connection for which there is no room, as soon as it is accepted.
-const FULL: &[u8] =
-    b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 5\r\nconnection: close\r\n\r\n";
+/// What a connection holds for as long as it lives, upgraded or not.
+pub(super) struct Place {
+    _counted: Counted,
+    _entered: Option<Entered>,
+    /// Of the requests that upgraded it.
+    tickets: Mutex<Vec<Ticket>>,
+}
 
 /// Whose connection a request came by.
 pub(super) struct Visitor {
     pub(super) board: Arc<Switchboard>,
     pub(super) peer: SocketAddr,
+    pub(super) verdicts: Arc<Verdicts>,
+    place: Arc<Place>,
     tls: bool,
     /// Whether the connection is no longer HTTP, and somebody else's.
     given_away: AtomicBool,
     /// Whether the visitor speaks HTTP/1.0, in which an answer may end where the connection does.
     knows_no_chunks: AtomicBool,
+    /// What it asked, and was not yet answered to the last byte.
+    pub(super) answers: Arc<Answers>,
 }
 
 impl Visitor {
@@ -54,8 +58,27 @@ impl Visitor {
         self.given_away.store(true, Ordering::Release);
     }
 
+    pub(super) fn is_given_away(&self) -> bool {
+        self.given_away.load(Ordering::Acquire)
+    }
+
+    pub(super) fn knows_no_chunks(&self) -> bool {
+        self.knows_no_chunks.load(Ordering::Acquire)
+    }
+
+    /// What is to be kept until the connection ends, by whoever takes it over.
+    pub(super) fn place(&self) -> Arc<Place> {
+        Arc::clone(&self.place)
+    }
+
+    /// Who is behind a request with these fields.
+    pub(super) fn origin(&self, fields: &HeaderMap) -> Origin {
+        let options = &self.board.settings.options;
+        Origin::new(self.peer.ip(), self.scheme(), fields, &options.trusted_proxies)
+    }
+
     /// What the visitor used: `https` too when it is a proxy in front of us that speaks TLS.
-    pub(super) fn scheme(&self) -> &'static str {
+    fn scheme(&self) -> &'static str {
         let public = self.board.settings.options.public_scheme.usual_port();
         if self.tls || public == crate::config::PublicScheme::Https.usual_port() { "https" } else { "http" }
     }
@@ -73,18 +96,16 @@ pub(super) fn listen(at: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Accepts until it is dropped.
-pub(super) async fn accept(board: Arc<Switchboard>, listener: TcpListener, tls: Option<TlsAcceptor>) {
+pub(super) async fn accept(board: Arc<Switchboard>, listener: TcpListener, tls: Option<Tls>) {
     loop {
-        let (mut tcp, peer) = next(&listener).await;
-        let Some(counted) = board.count() else {
-            tracing::debug!(%peer, "turned away: too many connections");
-            if tls.is_none() {
-                // A fresh socket takes these few bytes at once.
-                let _told = tcp.write(FULL).await;
+        let (tcp, peer) = next(&listener).await;
+        match admit(&board, peer) {
+            Ok(place) => spawn(serve(Arc::clone(&board), tcp, peer, tls.clone(), place)).detach(),
+            Err(page) => {
+                tracing::debug!(%peer, "turned away: {}", page.title);
+                turn_away(tcp, &page, tls.is_some()).await;
             }
-            continue;
-        };
-        spawn(serve(Arc::clone(&board), tcp, peer, tls.clone(), counted)).detach();
+        }
     }
 }
 
@@ -114,101 +135,124 @@ fn per_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
+/// A place for one more connection; the page says why there is none.
+pub(super) fn admit(board: &Arc<Switchboard>, peer: SocketAddr) -> Result<Arc<Place>, Page> {
+    let counted = board.count().ok_or_else(pages::full)?;
+    let ip = peer.ip().to_canonical();
+    let settings = &board.settings;
+    // Behind a proxy are many visitors, who come by one address.
+    let is_many = settings.options.trusted_proxies.iter().any(|net| net.contains(&ip))
+        || (ip.is_loopback() && !settings.limits.limit_loopback);
+    let entered = if is_many {
+        None
+    } else {
+        let entered = board.turnstile.enter(ip, board.clock.now());
+        Some(entered.map_err(|turned| match turned {
+            Turned::TooMany => pages::too_many(),
+            Turned::TooFast => pages::too_fast(),
+        })?)
+    };
+    Ok(Arc::new(Place { _counted: counted, _entered: entered, tickets: Mutex::default() }))
+}
+
+/// Says `page` to a connection as far as that costs nothing.
+async fn turn_away(mut tcp: TcpStream, page: &Page, tls: bool) {
+    if !tls {
+        // A fresh socket takes a page at once.
+        let _told = tcp.write(&page.response(Format::Html, "GET")).await;
+        let _closed = tcp.shutdown(Shutdown::Write);
+    }
+}
+
 async fn serve(
     board: Arc<Switchboard>,
     tcp: TcpStream,
     peer: SocketAddr,
-    tls: Option<TlsAcceptor>,
-    _counted: Counted,
+    tls: Option<Tls>,
+    place: Arc<Place>,
 ) {
     if tune(&tcp).is_err() {
         return;
     }
     let visitor = Arc::new(Visitor {
-        board: Arc::clone(&board),
         peer,
+        verdicts: Arc::default(),
+        place,
         tls: tls.is_some(),
         given_away: AtomicBool::new(false),
         knows_no_chunks: AtomicBool::new(false),
+        answers: Answers::new(board.clock),
+        board,
     });
     // hyper keeps the connection to itself, and drops it when it has closed its own half.
     let rest = tcp.clone();
     let wire = match tls {
-        None => Wire::Plain(tcp),
-        Some(acceptor) => match within(TLS_TIMEOUT, tls::accept(&acceptor, tcp)).await {
+        None => Wire::Plain(tcp.into()),
+        Some(tls) => match within(TLS_TIMEOUT, tls::accept(&tls, tcp)).await {
             Some(Ok(stream)) => Wire::Boxed(Box::new(stream)),
             Some(Err(error)) => return tracing::debug!(%peer, %error, "no TLS"),
             None => return tracing::debug!(%peer, "no TLS in time"),
         },
     };
-    let asked = Arc::clone(&visitor);
-    let service = service_fn(move |request| {
-        let visitor = Arc::clone(&asked);
-        async move { Ok::<Answer, Infallible>(answer(&visitor, request).await) }
-    });
-    let mut connection = pin!(
-        http1::Builder::new()
-            .preserve_header_case(true)
-            .max_headers(MAX_FIELDS)
-            .max_header_size(MAX_HEAD_BYTES)
-            .timer(Clockwork)
-            .header_read_timeout(HEAD_TIMEOUT)
-            .serve_connection(Io(wire), service)
-            .with_upgrades()
-    );
-    let ended = match select(connection.as_mut(), pin!(board.draining.wait())).await {
-        Either::Left((ended, _)) => ended,
-        Either::Right(_) => {
-            connection.as_mut().graceful_shutdown();
-            match select(connection.as_mut(), pin!(board.closing.wait())).await {
-                Either::Left((ended, _)) => ended,
-                Either::Right(_) => return,
-            }
-        }
-    };
-    if !visitor.given_away.load(Ordering::Acquire) {
-        select(pin!(part(&visitor, rest, ended)), pin!(board.closing.wait())).await;
-    }
+    conversation::hold(&visitor, wire, rest).await;
 }
 
-/// Ends a connection so that the visitor sees what happened: a whole answer, or that it is not whole.
-async fn part(visitor: &Visitor, mut tcp: TcpStream, ended: hyper::Result<()>) {
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a visitor's connection ended");
-        if error.is_user() && visitor.knows_no_chunks.load(Ordering::Acquire) {
-            // The answer broke off, and a plain end would look like the whole.
-            let _reset = SockRef::from(&tcp).set_linger(Some(Duration::ZERO));
-            return;
-        }
-        if tcp.shutdown(Shutdown::Write).is_err() {
-            return;
-        }
+/// Answers one request.
+pub(super) async fn answer(visitor: &Arc<Visitor>, request: Request<Incoming>) -> Response<Answering> {
+    let under_way = visitor.answers.begin();
+    let (answer, mut ticket) = lead(visitor, request).await;
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let mut tickets = visitor.place.tickets.lock().unwrap_or_else(PoisonError::into_inner);
+        tickets.extend(ticket.take());
+    } else {
+        visitor.verdicts.stays();
     }
-    // Closing while the visitor still sends would be a reset, which can overtake our answer (RFC 9112 section 9.6).
-    let unread = async {
-        let mut sink = [0; 4096];
-        while matches!(tcp.read(&mut sink).await, Ok(1..)) {}
-    };
-    let _in_time = within(PARTING_TIMEOUT, unread).await;
+    answer.map(|reply| Answering::new(reply, ticket, under_way))
 }
 
 /// Sends one request where its host name leads.
-async fn answer(visitor: &Visitor, request: Request<Incoming>) -> Answer {
+async fn lead(visitor: &Arc<Visitor>, request: Request<Incoming>) -> (Answer, Option<Ticket>) {
     let format = reply::format(request.headers());
     if request.version() < Version::HTTP_11 {
         visitor.knows_no_chunks.store(true, Ordering::Release);
     }
-    if request.method() == Method::CONNECT {
-        return reply::page(&pages::no_proxy(), format);
+    if let Some((fault, format)) = fault(visitor, &request) {
+        return (reply::page(&pages::refused(&fault), format), None);
     }
     let (mut head, body) = request.into_parts();
     let Ok(host) = heads::settle_host(&mut head) else {
-        return reply::page(&Page::bad_host(), format);
+        return (reply::page(&Page::bad_host(), format), None);
     };
     let request = Request::from_parts(head, body);
     match visitor.board.roster.find(&host) {
-        Ok(Reached::Agent(session, name)) => ingress::forward(visitor, session, name, host, request).await,
-        Ok(Reached::Absent(name)) => reply::page(&Page::no_agent(&name.address.to_string()), format),
-        Err(name) => surface::answer(visitor, &name, request),
+        Ok(Reached::Agent(session, name)) => {
+            let Some(ticket) = visitor.board.load.enter(&name) else {
+                return (reply::page(&pages::overloaded(), format), None);
+            };
+            let limit = visitor.board.settings.limits.body_timeout;
+            let (head, body) = request.into_parts();
+            let body = Question::new(body, &head.headers, limit);
+            let request = Request::from_parts(head, body);
+            (ingress::forward(visitor, session, name, host, request).await, Some(ticket))
+        }
+        Ok(Reached::Absent(name)) => (reply::page(&Page::no_agent(&name.address.to_string()), format), None),
+        Err(name) => (surface::answer(visitor, &name, request), None),
     }
+}
+
+/// Why a request leads nowhere, whatever its host.
+fn fault(visitor: &Visitor, request: &Request<Incoming>) -> Option<(Fault, Format)> {
+    let format = reply::format(request.headers());
+    let is_star = request.uri().path() == "*" && request.method() != Method::OPTIONS;
+    if is_star && request.version() == Version::HTTP_11 {
+        // The threshold lets no such request through, so it stands for one that was refused.
+        return visitor.verdicts.refused();
+    }
+    let fault = match request.method() {
+        &Method::CONNECT => Fault::Proxy,
+        _ if is_star => Fault::Malformed("the target is no path and no URL".to_owned()),
+        _ if request.headers().len() > MAX_FIELDS => Fault::TooLarge,
+        _ => return None,
+    };
+    Some((fault, format))
 }

@@ -1,0 +1,199 @@
+//! Whether the head of a visitor's HTTP/1.1 request can be read in one way only; no socket, no time.
+//!
+//! Stricter than the parser behind it on purpose: whatever two parsers could read differently is refused here, before
+//! anything of it is passed on (RFC 9112 section 11.2). What is let through has one meaning, the same for us, for
+//! hyper and for the service.
+
+use http::Uri;
+use hvym_tunnel_core::http1::{
+    Body, Format, Framing, FramingError, HeadError, MAX_HEAD_BYTES, RequestHead, Version,
+};
+
+use super::settings::MAX_FIELDS;
+
+/// Why a request is refused before its host is even looked at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Fault {
+    /// No HTTP, or HTTP that two parsers could read differently; what exactly.
+    Malformed(String),
+    /// More bytes or fields than a head may have.
+    TooLarge,
+    /// A transfer coding other than `chunked`.
+    Coding,
+    /// `CONNECT`.
+    Proxy,
+    /// The head took too long.
+    Late,
+}
+
+impl Fault {
+    fn malformed(why: impl ToString) -> Self {
+        Fault::Malformed(why.to_string())
+    }
+}
+
+impl From<HeadError> for Fault {
+    fn from(error: HeadError) -> Self {
+        match error {
+            HeadError::TooLong | HeadError::TooManyHeaders => Fault::TooLarge,
+            other => Fault::malformed(other),
+        }
+    }
+}
+
+/// Where in a line the last byte was.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+enum Place {
+    /// Before the request line; an empty line may come first (RFC 9112 section 2.2).
+    #[default]
+    Before,
+    BeforeCr,
+    Inside,
+    InsideCr,
+    LineStart,
+    LineStartCr,
+}
+
+/// Looks for the end of a head, each byte once. Lines end with CR LF and nothing else.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    place: Place,
+    seen: usize,
+}
+
+impl Scan {
+    /// Looks at what `bytes`, which begin where the head does, hold beyond what was looked at before. The length of
+    /// the head, once it is whole.
+    ///
+    /// # Errors
+    /// What can never become a head.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<Option<usize>, Fault> {
+        for byte in bytes.get(self.seen..).unwrap_or_default() {
+            self.seen += 1;
+            if self.seen > MAX_HEAD_BYTES {
+                return Err(Fault::TooLarge);
+            }
+            self.place = match (self.place, *byte) {
+                (Place::Before, b'\r') => Place::BeforeCr,
+                (Place::BeforeCr, b'\n') => Place::Before,
+                (Place::Inside, b'\r') => Place::InsideCr,
+                (Place::InsideCr, b'\n') => Place::LineStart,
+                (Place::LineStart, b'\r') => Place::LineStartCr,
+                (Place::LineStartCr, b'\n') => return Ok(Some(self.seen)),
+                (Place::BeforeCr | Place::InsideCr | Place::LineStartCr, _) => {
+                    return Err(Fault::malformed("a carriage return stands alone"));
+                }
+                (_, b'\n') => return Err(Fault::malformed("a line ends without a carriage return")),
+                (Place::Before | Place::LineStart, b' ' | b'\t') => {
+                    return Err(Fault::malformed("a line begins with white space"));
+                }
+                (_, byte) if byte != b'\t' && byte.is_ascii_control() => {
+                    return Err(HeadError::Byte(byte).into());
+                }
+                _ => Place::Inside,
+            };
+        }
+        Ok(None)
+    }
+}
+
+/// What follows a head that was let through.
+#[derive(Debug)]
+pub(super) struct Framed {
+    /// The request's body.
+    pub(super) body: Body,
+    /// Whether what comes after it may be another protocol: that is for the answer to say.
+    pub(super) may_change: bool,
+}
+
+/// Judges a whole head.
+///
+/// # Errors
+/// Why it is refused.
+pub(super) fn judge(bytes: &[u8]) -> Result<Framed, Fault> {
+    let whole = RequestHead::parse(bytes)?.filter(|(_, used)| *used == bytes.len());
+    let Some((head, _)) = whole else { return Err(Fault::malformed("the head ends twice")) };
+    if head.headers.len() > MAX_FIELDS {
+        return Err(Fault::TooLarge);
+    }
+    if head.method == "CONNECT" {
+        return Err(Fault::Proxy);
+    }
+    target(&head)?;
+    // Equal lengths said twice are no danger to us, but a sign that somebody tries.
+    let lengths: Vec<&[u8]> = head.headers.all("content-length").collect();
+    if lengths.len() > 1 || lengths.iter().any(|value| value.contains(&b',')) {
+        return Err(Fault::malformed("the length of the body is said more than once"));
+    }
+    let framing = Framing::of_request(&head).map_err(|error| match error {
+        FramingError::Encoding => Fault::Coding,
+        error => Fault::malformed(error),
+    })?;
+    let may_change = head.version == Version::Http11
+        && head.headers.contains("upgrade")
+        && head.headers.lists("connection", "upgrade");
+    Ok(Framed { body: Body::new(framing), may_change })
+}
+
+/// A path, an `http` URL, or `*` for `OPTIONS` (RFC 9112 section 3.2).
+fn target(head: &RequestHead) -> Result<(), Fault> {
+    if head.target == "*" && head.method == "OPTIONS" {
+        return Ok(());
+    }
+    let uri: Uri = head.target.parse().map_err(|_| Fault::malformed("the target is no path and no URL"))?;
+    let is_url = matches!(uri.scheme_str(), Some("http" | "https"));
+    if is_url || (uri.scheme().is_none() && head.target.starts_with('/')) {
+        return Ok(());
+    }
+    Err(Fault::malformed("the target is no path and no URL"))
+}
+
+/// What a head that may be broken seems to want its answer written in.
+pub(super) fn wanted_format(bytes: &[u8]) -> Format {
+    let name = b"accept:";
+    let accept = bytes.split(|byte| *byte == b'\n').find_map(|line| {
+        let (start, value) = line.split_at_checked(name.len())?;
+        start.eq_ignore_ascii_case(name).then(|| value.trim_ascii())
+    });
+    Format::preferred(accept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_found_however_it_is_cut() {
+        let head = b"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\nrest";
+        let whole = head.len() - b"rest".len();
+        for cut in 0..whole {
+            let mut scan = Scan::default();
+            assert_eq!(scan.feed(&head[..cut]), Ok(None), "{cut}");
+            assert_eq!(scan.feed(head), Ok(Some(whole)), "{cut}");
+        }
+        assert!(judge(&head[..whole]).is_ok());
+    }
+
+    #[test]
+    fn a_head_without_end_is_too_large() {
+        let long = vec![b'a'; MAX_HEAD_BYTES + 1];
+        assert_eq!(Scan::default().feed(&long), Err(Fault::TooLarge));
+    }
+
+    #[test]
+    fn only_a_request_that_means_it_may_change_the_protocol() {
+        let may_change = |fields: &str| {
+            let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+            judge(head.as_bytes()).expect("a good head").may_change
+        };
+        assert!(may_change("Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"));
+        assert!(!may_change("Upgrade: websocket\r\n"));
+        assert!(!may_change("Connection: upgrade\r\n"));
+    }
+
+    #[test]
+    fn a_broken_head_may_still_say_what_it_reads() {
+        assert_eq!(wanted_format(b"GET\r\nACCEPT: application/json\r\n"), Format::Json);
+        assert_eq!(wanted_format(b"\x00\xff"), Format::Html);
+    }
+}

@@ -1,0 +1,122 @@
+//! The body of a visitor's request on its way in: not before the service wants it, and not for ever.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use http::header::{EXPECT, HeaderMap};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use thiserror::Error;
+
+use super::heads;
+
+/// How long a body waits for the service to say `100 Continue`. Many services never do, and curl waits as long.
+const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Why a visitor's body did not come whole.
+#[derive(Debug, Error)]
+pub(super) enum QuestionError {
+    /// Nothing of it came for too long.
+    #[error("nothing of the body came for {0:?}")]
+    Late(Duration),
+    /// It ended too early, or is not what its head announced.
+    #[error(transparent)]
+    Broken(#[from] hyper::Error),
+}
+
+/// Lets a body that waits for the service's `100 Continue` come.
+#[derive(Clone, Default)]
+pub(super) struct Permit(Arc<Waiting>);
+
+#[derive(Default)]
+struct Waiting {
+    granted: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Permit {
+    /// The service wants the body.
+    pub(super) fn grant(&self) {
+        self.0.granted.store(true, Ordering::Release);
+        self.0.waker.wake();
+    }
+
+    fn is_granted(&self) -> bool {
+        self.0.granted.load(Ordering::Acquire)
+    }
+}
+
+/// The body of a visitor's request. Reading it is what makes the visitor send: hyper says `100 Continue` then.
+pub(super) struct Question {
+    body: Incoming,
+    limit: Duration,
+    /// What is still waited for, if the visitor asked before it sends (RFC 9110 section 10.1.1).
+    permit: Option<Permit>,
+    timer: Option<smol::Timer>,
+}
+
+impl Question {
+    /// `body`, of which something must come every `limit`; `fields` are those of its request.
+    pub(super) fn new(body: Incoming, fields: &HeaderMap, limit: Duration) -> Self {
+        let asks = heads::lists(fields, &EXPECT, "100-continue") && !body.is_end_stream();
+        Self { body, limit, permit: asks.then(Permit::default), timer: None }
+    }
+
+    /// What lets the body come, if it waits for that.
+    pub(super) fn permit(&self) -> Option<Permit> {
+        self.permit.clone()
+    }
+
+    fn poll_timer(&mut self, limit: Duration, cx: &mut Context<'_>) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(|| smol::Timer::after(limit));
+        Pin::new(timer).poll(cx).map(|_| ())
+    }
+
+    fn poll_permit(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(permit) = self.permit.clone() else { return Poll::Ready(()) };
+        permit.0.waker.register(cx.waker());
+        if !permit.is_granted() {
+            ready!(self.poll_timer(CONTINUE_PATIENCE, cx));
+        }
+        (self.permit, self.timer) = (None, None);
+        Poll::Ready(())
+    }
+}
+
+impl Body for Question {
+    type Data = Bytes;
+    type Error = QuestionError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, QuestionError>>> {
+        ready!(self.poll_permit(cx));
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+            let limit = self.limit;
+            ready!(self.poll_timer(limit, cx));
+            return Poll::Ready(Some(Err(QuestionError::Late(limit))));
+        };
+        self.timer = None;
+        let frame = frame.map(|frame| {
+            let mut frame = frame?;
+            if let Some(trailers) = frame.trailers_mut() {
+                heads::toward_service_last(trailers);
+            }
+            Ok(frame)
+        });
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

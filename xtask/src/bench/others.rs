@@ -1,0 +1,104 @@
+//! Other tunnels: how each is started, if it is there. None has to be.
+//!
+//! To compare with one more, write a function that starts it, and its line in [`OTHERS`].
+
+use std::fs;
+use std::path::Path as File;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use super::load::Door;
+use super::path::{Path, Services};
+use super::process::{Folder, PATIENCE, Process, find, free_ports};
+
+/// The tunnel that the goals compare with: it copies between one TCP connection of the visitor and one of its agent.
+pub(super) const BORE: &str = "bore";
+/// How often an agent is started that found nobody.
+const GLANCE: Duration = Duration::from_millis(50);
+/// The secret of those that insist on one; their relays listen on this machine alone.
+const SECRET: &str = "bench";
+
+type Start = fn(&Folder, &File, Services) -> Result<Path>;
+
+/// How each is called, and how it is started.
+pub(super) const OTHERS: [(&str, Start); 4] =
+    [(BORE, bore), ("chisel", chisel), ("frpc", frp), ("rathole", rathole)];
+
+/// Its agents carry one service each. Its control port cannot be chosen, so two benches cannot run at once.
+fn bore(_: &Folder, program: &File, [files, sink]: Services) -> Result<Path> {
+    let relay = Process::start(Command::new(program).args(["server", "--bind-addr", "127.0.0.1"]))?;
+    let (files, agent) = bore_agent(program, files)?;
+    let (sink, second) = bore_agent(program, sink)?;
+    Ok(Path::new(BORE, files, sink, vec![agent, relay]).beside(vec![second]))
+}
+
+fn bore_agent(program: &File, service: u16) -> Result<(Door, Process)> {
+    let [port] = free_ports()?;
+    let (service, public) = (service.to_string(), port.to_string());
+    let deadline = Instant::now() + PATIENCE;
+    // One that comes before its relay listens gives up at once.
+    loop {
+        let arguments = ["local", &service, "--to", "127.0.0.1", "--port", &public];
+        let mut agent = Process::start(Command::new(program).args(arguments))?;
+        match agent.hears(|line| line.contains("listening at").then_some(())) {
+            Ok(()) => return Ok((Door::plain(port), agent)),
+            Err(error) => ensure!(Instant::now() < deadline, "{error}"),
+        }
+        thread::sleep(GLANCE);
+    }
+}
+
+/// SSH over a WebSocket.
+fn chisel(_: &Folder, program: &File, services: Services) -> Result<Path> {
+    let [listen, files, sink] = free_ports()?;
+    let port = listen.to_string();
+    let server = ["server", "--host", "127.0.0.1", "--port", &port, "--reverse"];
+    let relay = Process::start(Command::new(program).args(server))?;
+    let mut agent = Command::new(program);
+    agent.args(["client", &format!("http://127.0.0.1:{listen}")]);
+    for (port, service) in [files, sink].iter().zip(services) {
+        agent.arg(format!("R:127.0.0.1:{port}:127.0.0.1:{service}"));
+    }
+    let agent = Process::start(&mut agent)?;
+    Ok(Path::new("chisel", Door::plain(files), Door::plain(sink), vec![agent, relay]))
+}
+
+/// Its relay is a program of its own, `frps`. Yamux over TCP, as it comes.
+fn frp(folder: &Folder, program: &File, services: Services) -> Result<Path> {
+    let server = find("frps").context("there is frpc, but no frps")?;
+    let [listen, files, sink] = free_ports()?;
+    let mut agent = format!("serverAddr = \"127.0.0.1\"\nserverPort = {listen}\n");
+    for (port, service) in [files, sink].iter().zip(services) {
+        agent.push_str(&format!(
+            "[[proxies]]\nname = \"at{port}\"\ntype = \"tcp\"\nlocalPort = {service}\nremotePort = {port}\n"
+        ));
+    }
+    let relay = format!("bindAddr = \"127.0.0.1\"\nbindPort = {listen}\n");
+    let relay = configured(folder, "frps.toml", &relay, Command::new(server).arg("-c"))?;
+    let agent = configured(folder, "frpc.toml", &agent, Command::new(program).arg("-c"))?;
+    Ok(Path::new("frp", Door::plain(files), Door::plain(sink), vec![agent, relay]))
+}
+
+/// One connection of its agent for each visitor's, made ahead.
+fn rathole(folder: &Folder, program: &File, services: Services) -> Result<Path> {
+    let [listen, files, sink] = free_ports()?;
+    let mut relay = format!("[server]\nbind_addr = \"127.0.0.1:{listen}\"\ndefault_token = \"{SECRET}\"\n");
+    let mut agent = format!("[client]\nremote_addr = \"127.0.0.1:{listen}\"\ndefault_token = \"{SECRET}\"\n");
+    for (port, service) in [files, sink].iter().zip(services) {
+        relay.push_str(&format!("[server.services.at{port}]\nbind_addr = \"127.0.0.1:{port}\"\n"));
+        agent.push_str(&format!("[client.services.at{port}]\nlocal_addr = \"127.0.0.1:{service}\"\n"));
+    }
+    let relay = configured(folder, "rathole-relay.toml", &relay, Command::new(program).arg("--server"))?;
+    let agent = configured(folder, "rathole-agent.toml", &agent, Command::new(program).arg("--client"))?;
+    Ok(Path::new("rathole", Door::plain(files), Door::plain(sink), vec![agent, relay]))
+}
+
+/// Starts `command` with one more argument: the file `name` with this text.
+fn configured(folder: &Folder, name: &str, text: &str, command: &mut Command) -> Result<Process> {
+    let file = folder.path(name);
+    fs::write(&file, text).with_context(|| format!("{}", file.display()))?;
+    Process::start(command.arg(file))
+}

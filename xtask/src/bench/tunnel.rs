@@ -1,0 +1,131 @@
+//! The whole tunnel beside other ways to the same service: the same visitors on each path in turn, never two at once.
+//!
+//! nginx is the service, wrk and curl are the visitors, everything runs on this machine. Ratios are made within a run,
+//! and the middle one counts.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::load::{self, Wrk};
+use super::nginx::Origin;
+use super::path::{self, OURS, Path};
+use super::process::Folder;
+use super::table::{Measure, Table};
+use super::{cargo_build, sink, target};
+
+const MIB: u64 = 1024 * 1024;
+/// Kept connections of the measurement under load.
+const CONNECTIONS: u32 = 64;
+/// Downloads at once.
+const PARALLEL: usize = 8;
+
+/// How much is measured.
+struct Plan {
+    runs: usize,
+    /// How long wrk asks, seconds.
+    seconds: u32,
+    /// One large body, bytes.
+    large: u64,
+    /// Each of several large bodies at once, bytes.
+    shared: u64,
+}
+
+impl Plan {
+    const FULL: Plan = Plan { runs: 5, seconds: 5, large: 1024 * MIB, shared: 256 * MIB };
+    const QUICK: Plan = Plan { runs: 1, seconds: 1, large: 128 * MIB, shared: 32 * MIB };
+
+    fn read(arguments: &[&str]) -> Result<Self> {
+        let mut plan = if arguments.contains(&"--quick") { Self::QUICK } else { Self::FULL };
+        for argument in arguments.iter().filter(|argument| **argument != "--quick") {
+            plan.runs = argument.parse().with_context(|| format!("{argument} is no number of runs"))?;
+        }
+        ensure!(plan.runs > 0, "at least one run is needed");
+        Ok(plan)
+    }
+}
+
+/// Measures every path, and prints one table.
+pub(super) fn run(arguments: &[&str]) -> Result<()> {
+    let plan = Plan::read(arguments)?;
+    let program = program()?;
+    let folder = Folder::new()?;
+    let origin = Origin::start(&folder, plan.large)?;
+    let (paths, absent) = path::open(&folder, &program, [origin.port, sink::start()?])?;
+    let mut table = Table::new(paths.iter().map(|path| path.name).collect());
+    for path in &paths {
+        if path.memory() > 0 {
+            table.add(path.name, Measure::Idle, path.memory() as f64);
+        }
+    }
+    for run in 1..=plan.runs {
+        eprintln!("run {run} of {}", plan.runs);
+        measure(&plan, &paths, &origin, &mut table).with_context(|| format!("run {run}"))?;
+    }
+    for path in &paths {
+        if path.memory() > 0 {
+            table.add(path.name, Measure::After, path.memory() as f64);
+        }
+    }
+    let size = program.metadata().with_context(|| format!("{}", program.display()))?.len();
+    table.add(OURS, Measure::Size, size as f64);
+    let (text, missed) = table.show();
+    let runs = if plan.runs == 1 { "One run".to_owned() } else { format!("Medians of {} runs", plan.runs) };
+    println!("{runs}; ratios are made within a run.\n\n{text}");
+    if !absent.is_empty() {
+        println!("Not found: {}.", absent.join(", "));
+    }
+    println!("Goals missed: {missed}.");
+    Ok(())
+}
+
+/// The program that is measured: what `HVYM_TUNNEL_BIN` names, or a release build.
+fn program() -> Result<PathBuf> {
+    if let Some(program) = std::env::var_os("HVYM_TUNNEL_BIN") {
+        return Ok(program.into());
+    }
+    cargo_build(&["--release", "--package", "hvym-tunnel"])?;
+    Ok(target().join("release/hvym-tunnel"))
+}
+
+/// One run: each kind of work on each path in turn, so that what compares is as close in time as it can be.
+fn measure(plan: &Plan, paths: &[Path], origin: &Origin, table: &mut Table) -> Result<()> {
+    for path in paths {
+        let found = wrk(path, CONNECTIONS, false, plan)?;
+        table.add(path.name, Measure::Requests, found.requests);
+    }
+    for path in paths {
+        let found = wrk(path, CONNECTIONS, true, plan)?;
+        table.add(path.name, Measure::Connections, found.requests);
+    }
+    for path in paths {
+        let found = wrk(path, 1, false, plan)?;
+        table.add(path.name, Measure::P50, found.p50);
+        table.add(path.name, Measure::P99, found.p99);
+    }
+    for path in paths {
+        let down = load::download(&path.files, plan.large, 1).with_context(|| path.name)?;
+        table.add(path.name, Measure::Down, down);
+    }
+    for path in paths {
+        let up = load::upload(&path.sink, &origin.large).with_context(|| path.name)?;
+        table.add(path.name, Measure::Up, up);
+    }
+    for path in paths {
+        let down = load::download(&path.files, plan.shared, PARALLEL).with_context(|| path.name)?;
+        table.add(path.name, Measure::Parallel, down);
+    }
+    Ok(())
+}
+
+/// Failures are said: a path that is fast because it refuses would look good.
+fn wrk(path: &Path, connections: u32, fresh: bool, plan: &Plan) -> Result<Wrk> {
+    let found = load::wrk(&path.files, connections, fresh, plan.seconds).with_context(|| path.name)?;
+    if found.requests == 0.0 {
+        bail!("{}: nothing came through", path.name);
+    }
+    if found.failures > 0 {
+        eprintln!("{}: {} failures beside {:.0} requests/s", path.name, found.failures, found.requests);
+    }
+    Ok(found)
+}
