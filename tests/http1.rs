@@ -4,6 +4,8 @@
 mod body;
 #[path = "http1/head.rs"]
 mod head;
+#[path = "http1/message.rs"]
+mod message;
 #[path = "http1/page.rs"]
 mod page;
 #[path = "http1/tap.rs"]

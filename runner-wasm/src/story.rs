@@ -186,8 +186,13 @@ impl World {
     fn echo(&mut self, id: StreamId) {
         while let Ok(mut stream) = self.agent.stream(id) {
             match stream.read(usize::MAX, self.now) {
-                Ok(Read::Data(mut data)) => drop(stream.write(&mut data, self.now)),
-                Ok(Read::Finished) => return drop(stream.finish(self.now)),
+                Ok(Read::Data(mut data)) => {
+                    let _taken = stream.write(&mut data, self.now);
+                }
+                Ok(Read::Finished) => {
+                    let _sent = stream.finish(self.now);
+                    return;
+                }
                 Ok(Read::Empty) | Err(_) => return,
             }
         }

@@ -31,8 +31,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         )?;
     }
     step("the program", cargo(["build", "--release", "--package", "hvym-tunnel"]))?;
+    step("the browser package", cargo(["xtask", "wasm"]))?;
     let mut tests = cargo(["test", "--workspace", "--no-fail-fast"]);
     tests.env("HVYM_TUNNEL_BIN", root().join("target/release/hvym-tunnel"));
+    tests.env("HVYM_TUNNEL_PACKAGE", root().join("target/package"));
     match python() {
         Ok(python) => {
             tests.env("HVYM_TUNNEL_PYTHON", python);

@@ -7,6 +7,7 @@ mod native;
 mod opening;
 mod prefixed;
 mod signal;
+mod tagged;
 mod verdict;
 
 use alloc::string::String;

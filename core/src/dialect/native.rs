@@ -4,7 +4,7 @@ use alloc::string::ToString;
 
 use bytes::Bytes;
 
-use super::{DecodeError, Dialect, Frame, is_object};
+use super::{DecodeError, Dialect, Frame, Signal, is_object};
 use crate::message::Message;
 
 pub(super) fn decode(message: Message) -> Result<Frame, DecodeError> {
@@ -14,9 +14,9 @@ pub(super) fn decode(message: Message) -> Result<Frame, DecodeError> {
             Err(DecodeError::TooLarge(text.len()))
         }
         Message::Text(text) if !is_object(&text) => Err(DecodeError::NotControl("not an object".to_string())),
-        Message::Text(text) => serde_json::from_slice(&text)
-            .map(Frame::Signal)
-            .map_err(|e| DecodeError::NotControl(e.to_string())),
+        Message::Text(text) => {
+            Signal::from_json(&text).map(Frame::Signal).map_err(|e| DecodeError::NotControl(e.to_string()))
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use serde::de::value::Error as ValueError;
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
+use super::tagged;
 use crate::stellar::Address;
 
 /// The data plane's name in the `mux` field.
@@ -79,10 +80,27 @@ impl Service {
     }
 }
 
-/// One control message. Fields a peer may leave out are optional; fields it adds are ignored.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum Signal {
+/// Defines the vocabulary, and once more how it is read: writing puts the `type` inside, and reading has taken it out
+/// already, which serde does not do for one and the same enum.
+macro_rules! vocabulary {
+    ($($variants:tt)*) => {
+        /// One control message. Fields a peer may leave out are optional; fields it adds are ignored.
+        #[derive(Clone, PartialEq, Eq, Serialize)]
+        #[serde(tag = "type", rename_all = "snake_case")]
+        pub enum Signal {
+            $($variants)*
+        }
+
+        #[derive(Deserialize)]
+        #[serde(remote = "Signal", rename_all = "snake_case")]
+        #[allow(dead_code)]
+        enum Reading {
+            $($variants)*
+        }
+    };
+}
+
+vocabulary! {
     /// Relay: prove that you hold your key, now and to me.
     AuthChallenge {
         /// Names this challenge.
@@ -243,6 +261,14 @@ fn is_yes(public: &bool) -> bool {
 }
 
 impl Signal {
+    /// The message that `json` spells.
+    ///
+    /// # Errors
+    /// It is no object with a `type`, or its members have the wrong types.
+    pub fn from_json(json: &[u8]) -> Result<Self, serde_json::Error> {
+        tagged::read(json, |tagged| Reading::deserialize(tagged))
+    }
+
     /// The message that tells the peer a service cannot be bound.
     pub fn bind_failed(service: &str, code: &str, error: &str) -> Self {
         Signal::BindFailed { service: service.to_owned(), code: code.to_owned(), error: error.to_owned() }
