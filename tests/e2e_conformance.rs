@@ -6,9 +6,10 @@ use std::fs;
 
 use hvym_tunnel_tests::apps::pattern;
 use hvym_tunnel_tests::curl::{Curl, Fetched};
+use hvym_tunnel_tests::http::nobody;
 use hvym_tunnel_tests::installed::{Nginx, installed, peer};
 use hvym_tunnel_tests::program::{Home, python};
-use hvym_tunnel_tests::tunnel::Tunnel;
+use hvym_tunnel_tests::tunnel::{Agent, PORTS, Relay, Tunnel};
 use serde_json::Value;
 
 const MIB: usize = 1024 * 1024;
@@ -174,4 +175,20 @@ fn a_service_that_asks_for_the_body_gets_it_and_one_that_refuses_does_not() {
     assert!(found.body == fs::read(&body[1..]).expect("this file"), "the body came back");
     let found = curl.fetch("/refuse", &expecting);
     assert_eq!(found.status(), 417, "{found:?}");
+}
+
+#[test]
+fn nginx_behind_a_byte_service_is_told_who_the_visitor_is() {
+    let second = nobody();
+    let introduced = format!(
+        "listen 127.0.0.1:{second} proxy_protocol;\n\
+         location /who {{ return 200 \"$proxy_protocol_addr $remote_addr\"; }}"
+    );
+    let Some((_nginx, _tunnel, curl)) = files(&introduced) else { return };
+    let relay = Relay::with_ports(PORTS);
+    let agent = Agent::carrying(&relay, second, &["--proxy-protocol"]);
+    let curl = curl.direct(agent.port());
+    let found = curl.fetch("/who", &["--interface", "127.0.0.7"]);
+    assert_eq!(String::from_utf8_lossy(&found.body), "127.0.0.7 127.0.0.1", "{found:?}");
+    assert!(curl.fetch("/file", &[]).body == pattern(1, MIB));
 }

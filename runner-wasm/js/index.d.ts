@@ -103,6 +103,12 @@ export interface Down {
   retryIn?: number;
 }
 
+/** What the `latency` event says. */
+export interface Latency {
+  /** From here to the relay and back, as the last ping found it. */
+  milliseconds: number;
+}
+
 /** What the `stream` event says: somebody came to a service of this page. */
 export interface StreamOpened {
   service: string;
@@ -118,6 +124,7 @@ export interface TunnelEventMap {
   up: CustomEvent<Up>;
   down: CustomEvent<Down>;
   stream: CustomEvent<StreamOpened>;
+  latency: CustomEvent<Latency>;
   /** A {@link TunnelError}, or what a handler of the page threw. */
   error: CustomEvent<unknown>;
 }

@@ -152,7 +152,10 @@ impl Tunnel {
             }
             Happened::Event(AgentEvent::Down { reason, retry_at }) => self.on_down(&reason, retry_at),
             // Streams are the driver's. A relay that drains also closes, and that is when the agent comes back.
-            Happened::Event(AgentEvent::Stream(_) | AgentEvent::Latency(_) | AgentEvent::Draining { .. }) => {
+            Happened::Event(AgentEvent::Stream(_) | AgentEvent::Draining { .. }) => {}
+            Happened::Event(AgentEvent::Latency(round_trip)) => {
+                let milliseconds = round_trip.as_secs_f64() * 1000.0;
+                self.tell("latency", &object(&[("milliseconds", milliseconds.into())]));
             }
         }
     }

@@ -15,7 +15,8 @@ cargo xtask <command>
   bench       mux [RUNS]: the multiplexer beside the crate yamux; instructions [--record]: what it takes, counted;
               tunnel [RUNS] [--quick]: the program beside two nginx, and beside other tunnels that are installed
   fuzz        [TARGET..] [--seconds N] [--input FILE]: every target for a minute, or those named; FILE is replayed
-  wasm        the browser package, made at target/package";
+  wasm        the browser package, made at target/package
+  demo        the browser package in a page, served by the program; what follows is passed on to it";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(rest),
         "fuzz" => fuzz::run(rest),
         "wasm" => wasm(rest),
+        "demo" => demo(rest),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -55,5 +57,16 @@ fn wasm(arguments: &[String]) -> anyhow::Result<()> {
         .args(arguments)
         .status()?;
     anyhow::ensure!(status.success(), "cargo xtask wasm: {status}");
+    Ok(())
+}
+
+/// Makes the package and shows it.
+fn demo(arguments: &[String]) -> anyhow::Result<()> {
+    wasm(&[])?;
+    let status = std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["run", "--release", "--package", "hvym-tunnel", "--", "demo"])
+        .args(arguments)
+        .status()?;
+    anyhow::ensure!(status.success(), "hvym-tunnel demo: {status}");
     Ok(())
 }

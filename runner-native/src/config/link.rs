@@ -9,7 +9,7 @@ use super::ConfigError;
 use crate::target::RelayUrl;
 
 /// The link of an agent to its relay.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct LinkOptions {
     /// Whom to dial; `None` is a relay of its own, for this machine alone.
     pub relay: Option<RelayUrl>,
@@ -26,20 +26,6 @@ pub(crate) struct LinkOptions {
     pub retry: Retry,
     /// When a silent link is dead.
     pub keepalive: Keepalive,
-}
-
-impl Default for LinkOptions {
-    fn default() -> Self {
-        Self {
-            relay: None,
-            relay_address: None,
-            relay_ca: None,
-            plain_relay: false,
-            auth: Auth::default(),
-            retry: Retry::default(),
-            keepalive: Keepalive::default(),
-        }
-    }
 }
 
 impl LinkOptions {
