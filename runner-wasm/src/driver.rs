@@ -73,12 +73,15 @@ struct State {
     happened: VecDeque<Happened>,
 }
 
+/// Whoever is told what happens.
+type Owner = Rc<dyn Fn(Happened)>;
+
 struct Shared {
     state: RefCell<State>,
     /// Whether the loop runs, or will run before control returns to the browser.
     is_running: Cell<bool>,
     is_due: Cell<bool>,
-    owner: RefCell<Option<Rc<dyn Fn(Happened)>>>,
+    owner: RefCell<Option<Owner>>,
 }
 
 /// An agent that is driven.

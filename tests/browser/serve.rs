@@ -1,7 +1,5 @@
 //! Visitors of a service whose owner is a function in a tab.
 
-use std::io::Read;
-
 use hvym_tunnel_tests::http::Conversation;
 use hvym_tunnel_tests::tunnel::{Relay, host_of, request};
 
@@ -96,8 +94,13 @@ fn answers_of_every_kind_are_framed_right() {
     // A body that is not what was announced must not look whole.
     let mut visitor = relay.visit();
     visitor.send(request(&host, "GET", "/long", &[])).expect("the relay reads");
-    let whole = visitor.head().and_then(|head| visitor.body(&head));
-    assert!(whole.is_err(), "{whole:?}");
+    // If the head was still here when the page's fault was found, the relay answers in its place.
+    if let Ok(head) = visitor.head()
+        && head.status() == 200
+    {
+        let body = visitor.body(&head);
+        assert!(body.is_err(), "{body:?}");
+    }
     assert_eq!(status("/"), 200, "the tunnel goes on");
     assert_eq!(page.noise(), Vec::<String>::new());
 }
@@ -211,8 +214,7 @@ fn a_request_that_is_not_http_is_refused_and_the_tunnel_goes_on() {
     let host = serve(&page, "() => new Response('ok')");
     let mut visitor = relay.visit();
     visitor.send(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n").expect("the relay reads");
-    let mut rest = Vec::new();
-    visitor.writer().read_to_end(&mut rest).expect("an answer");
+    assert_eq!(visitor.head().expect("an answer").status(), 400);
     assert_eq!(visit(&relay, &host, "GET", "/").0, 200);
     let refused = page.run("fault(tunnel.serve('Not A Name', () => new Response()))");
     assert_eq!(refused["code"], "bad_service", "{refused}");

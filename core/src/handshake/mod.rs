@@ -66,11 +66,11 @@ pub trait RelayHalf: core::fmt::Debug + Send {
     fn admit(&mut self, url: String) -> Option<(Signal, Endpoint)>;
 }
 
-/// Either half, for a link that does not care which.
+/// Either half, for a link that does not care which. Boxed: it is large, and over after the first second.
 #[derive(Debug)]
 pub enum Handshake {
     /// The agent's.
-    Agent(AgentHandshake),
+    Agent(Box<AgentHandshake>),
     /// The relay's.
     Relay(Box<dyn RelayHalf>),
 }

@@ -127,8 +127,7 @@ pub trait Streams: Machine {
 
 #[derive(Debug)]
 enum State {
-    /// Boxed: it is large, and over after the first second.
-    Login(Box<Handshake>),
+    Login(Handshake),
     Up,
     Ended,
 }
@@ -160,7 +159,7 @@ impl Link {
         seed: Seed,
         now: Instant,
     ) -> Self {
-        let handshake = Handshake::Agent(AgentHandshake::new(login, wall, now));
+        let handshake = Handshake::Agent(Box::new(AgentHandshake::new(login, wall, now)));
         Self::new(Side::Agent, config, handshake, epoch, Rng::new(seed), now)
     }
 
@@ -188,7 +187,7 @@ impl Link {
             config,
             epoch,
             rng,
-            state: State::Login(Box::new(handshake)),
+            state: State::Login(handshake),
             mux: None,
             openings: Openings::default(),
             control: Control::default(),
@@ -200,7 +199,7 @@ impl Link {
     /// The signer answered the [`LinkEvent::Sign`] that carried `input`; `None` is a no.
     pub fn handle_signature(&mut self, input: &SigningInput, signature: Option<Signature>, now: Instant) {
         if let State::Login(login) = &mut self.state
-            && let Handshake::Agent(half) = &mut **login
+            && let Handshake::Agent(half) = login
         {
             let step = half.handle_signature(input, signature, now);
             self.on_step(step, now);
@@ -210,7 +209,7 @@ impl Link {
     /// Lets in who was announced by [`LinkEvent::Admit`].
     pub fn admit(&mut self, url: String, now: Instant) {
         if let State::Login(login) = &mut self.state
-            && let Handshake::Relay(half) = &mut **login
+            && let Handshake::Relay(half) = login
             && let Some((ok, endpoint)) = half.admit(url)
         {
             self.send(ok, now);
