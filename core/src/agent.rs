@@ -10,12 +10,13 @@ use core::time::Duration;
 use crate::backoff::{Backoff, BackoffConfig};
 use crate::dialect::{Opening, Service, Signal};
 use crate::handshake::{AgentLogin, AuthMode, Endpoint};
-use crate::link::{Link, LinkConfig, LinkEvent, OpenStreamError, StreamEvent, Streams};
+use crate::link::{Link, LinkConfig, LinkEvent, OpenStreamError, Stream, StreamEvent, Streams};
 use crate::machine::Machine;
 use crate::message::{Close, Message, Transmit};
-use crate::mux::{ClosedStream, Stream, StreamId};
+use crate::mux::{ClosedStream, StreamId};
 use crate::reason::{DownReason, Retry};
 use crate::rng::{Rng, Seed};
+use crate::stellar::seal::SealKey;
 use crate::stellar::{Signature, SigningInput, Token};
 use crate::time::{Instant, Wall};
 
@@ -190,6 +191,14 @@ impl Agent {
         }
     }
 
+    /// Shares `key` with the relay: messages are sealed from now on, wherever the relay is an existing HVYM program that
+    /// has it too. To be given when the socket is open and before the login is over.
+    pub fn offer_seal(&mut self, key: SealKey) {
+        if let State::Linked { link, .. } = &mut self.state {
+            link.offer_seal(key);
+        }
+    }
+
     /// Offers a service, now and after every reconnection. One of the same name is replaced, in its place.
     pub fn bind(&mut self, service: Service, now: Instant) {
         self.tell_if_up(bind_signal(&service), now);
@@ -306,7 +315,7 @@ impl Agent {
             LinkEvent::Stream(event) => AgentEvent::Stream(event),
             LinkEvent::Latency(rtt) => AgentEvent::Latency(rtt),
             LinkEvent::Down(reason) => return self.on_down(reason, now),
-            LinkEvent::Signal(Signal::BindOk { service, url }) => AgentEvent::Bound { service, url },
+            LinkEvent::Signal(Signal::BindOk { service, url, .. }) => AgentEvent::Bound { service, url },
             LinkEvent::Signal(Signal::BindFailed { service, code, error }) => {
                 AgentEvent::BindRefused { service, code, error }
             }

@@ -31,6 +31,7 @@ extern crate alloc;
 pub mod agent;
 pub mod backoff;
 pub mod dialect;
+pub mod exchange;
 pub mod handshake;
 pub mod http1;
 pub mod keepalive;

@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod apps;
 pub mod corpus;
+pub mod dialects;
 #[cfg(unix)]
 pub mod door;
 pub mod ends;

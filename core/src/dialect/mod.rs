@@ -3,8 +3,11 @@
 //! A dialect is a `Copy` tag with two pure functions. It translates between [`Message`]s and [`Frame`]s,
 //! holds no state and decides nothing: what a signal means is the business of the machines above.
 
+mod hvym;
+mod json;
 mod native;
 mod opening;
+mod part;
 mod signal;
 
 use alloc::string::String;
@@ -15,6 +18,7 @@ use thiserror::Error;
 use crate::message::Message;
 
 pub use opening::{MAX_OPENING_BYTES, Opening, OpeningError};
+pub use part::{CallId, Part, Request, Response, Sealing};
 pub use signal::{MUX_YAMUX, Proto, Service, ServiceNameError, Signal, VERSION};
 
 /// The wire language of a link.
@@ -22,6 +26,8 @@ pub use signal::{MUX_YAMUX, Proto, Service, ServiceNameError, Signal, VERSION};
 pub enum Dialect {
     /// Our own: JSON control messages beside one Yamux session.
     Native,
+    /// The existing HVYM programs': a JSON message for each request and each response.
+    HvymJson,
 }
 
 /// One message, understood.
@@ -31,6 +37,8 @@ pub enum Frame {
     Signal(Signal),
     /// A piece of the Yamux session.
     Mux(Bytes),
+    /// A message about one request or one connection.
+    Part(Part),
 }
 
 /// Why a message could not be understood.
@@ -49,21 +57,45 @@ fn is_object(json: &[u8]) -> bool {
     json.trim_ascii_start().first() == Some(&b'{')
 }
 
+/// `bytes` as text, if they are text.
+fn text_of(bytes: &[u8]) -> Option<String> {
+    core::str::from_utf8(bytes).ok().map(String::from)
+}
+
 impl Dialect {
     /// The largest control message. The largest honest one is an `auth_response`: a JWT of at most 8 KiB.
     pub const MAX_CONTROL_BYTES: usize = 64 * 1024;
+    /// The largest message of a dialect that carries whole requests and responses: what the servers of all of them take.
+    pub const MAX_PART_BYTES: usize = 16 * 1024 * 1024;
 
     /// What `message` says.
     pub fn decode(self, message: Message) -> Result<Frame, DecodeError> {
         match self {
             Dialect::Native => native::decode(message),
+            Dialect::HvymJson => hvym::decode(message),
         }
     }
 
-    /// `frame` as a message of this dialect.
-    pub fn encode(self, frame: Frame) -> Message {
+    /// `frame` as a message of this dialect; `None` if it has no word for it, or no way to carry a body that is not text.
+    pub fn encode(self, frame: Frame) -> Option<Message> {
         match self {
             Dialect::Native => native::encode(frame),
+            Dialect::HvymJson => hvym::encode(frame),
         }
+    }
+
+    /// Whether its requests are numbered; in the others each has a name of its own.
+    pub fn counts_calls(self) -> bool {
+        matches!(self, Dialect::HvymJson)
+    }
+
+    /// Whether an answer can come in pieces.
+    pub fn has_pieces(self) -> bool {
+        false
+    }
+
+    /// Whether a request of this method can be said.
+    pub fn knows_method(self, _method: &str) -> bool {
+        true
     }
 }

@@ -17,7 +17,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::dialect::Signal;
+use crate::dialect::{Dialect, Signal};
 use crate::reason::DownReason;
 use crate::stellar::{Address, SigningInput, Verified};
 use crate::time::Instant;
@@ -27,6 +27,9 @@ pub use relay::{Credential, RelayHandshake, RelayLogin};
 
 /// How long either side waits for the other's next step. The one system that is replaced waits as long.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How the sealing of messages is called; there is one way.
+const SEAL_MODE: &str = "XSalsa20-Poly1305";
 
 /// What a handshake asks of the link it belongs to.
 #[derive(Clone, PartialEq, Debug)]
@@ -75,6 +78,14 @@ impl Handshake {
         match self {
             Handshake::Agent(half) => half.handle_timeout(now),
             Handshake::Relay(half) => half.handle_timeout(now),
+        }
+    }
+
+    /// What is spoken once the login is over.
+    pub fn dialect(&self) -> Dialect {
+        match self {
+            Handshake::Agent(half) => half.dialect(),
+            Handshake::Relay(half) => half.dialect(),
         }
     }
 

@@ -22,4 +22,5 @@ pub use exchange::{Exchange, MAX_SHOWN_METHOD_BYTES, MAX_SHOWN_TARGET_BYTES};
 pub use head::{HeadError, MAX_HEAD_BYTES, MAX_HEADERS, RequestHead, ResponseHead, Version};
 pub use headers::Headers;
 pub use page::{Format, Page};
+pub(crate) use scan::HeadGathering;
 pub use tap::{MAX_WAITING, Tap};

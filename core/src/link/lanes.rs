@@ -3,9 +3,10 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 
+use super::plane::Plane;
 use super::{Link, LinkEvent, State, StreamEvent};
 use crate::dialect::{DecodeError, Frame, Signal};
-use crate::handshake::Step;
+use crate::handshake::{Handshake, Step};
 use crate::keepalive::Due;
 use crate::machine::{Machine, Side};
 use crate::message::{Close, Message, Transmit};
@@ -29,7 +30,8 @@ impl Machine for Link {
         self.keepalive.handle_input(now);
         match self.dialect.decode(message) {
             Ok(Frame::Signal(signal)) => self.on_signal(signal, now),
-            Ok(Frame::Mux(data)) => match self.mux.as_mut() {
+            Ok(Frame::Part(part)) => self.on_part(part, now),
+            Ok(Frame::Mux(data)) => match self.plane.mux() {
                 Some(mux) => {
                     let outcome = mux.handle_data(data, now);
                     self.after_mux(outcome, now);
@@ -59,7 +61,7 @@ impl Machine for Link {
                 if let Some(due) = self.keepalive.handle_timeout(now) {
                     self.on_due(due, now);
                 }
-                self.on_mux_timeout(now);
+                self.on_streams_timeout(now);
             }
             State::Ended => {}
         }
@@ -69,14 +71,18 @@ impl Machine for Link {
         if let Some(transmit) = self.control.pop() {
             return Some(transmit);
         }
-        let batch = self.mux.as_mut()?.poll_transmit()?;
-        Some(Transmit::Send(self.dialect.encode(Frame::Mux(batch))))
+        match &mut self.plane {
+            Plane::Mux(mux) => self.dialect.encode(Frame::Mux(mux.poll_transmit()?)).map(Transmit::Send),
+            Plane::Exchange(exchange) => exchange.poll_transmit().map(Transmit::Send),
+            Plane::None => None,
+        }
     }
 
     fn poll_event(&mut self) -> Option<LinkEvent> {
         // Writing and sending cause events too, and neither is a `handle_*` of the link.
         if self.events.is_empty() {
             self.drain_mux(self.now);
+            self.drain_exchange();
         }
         self.events.pop_front()
     }
@@ -85,8 +91,7 @@ impl Machine for Link {
         match &self.state {
             State::Login(handshake) => handshake.poll_timeout(),
             State::Up => {
-                let streams =
-                    sooner(self.mux.as_ref().and_then(Mux::poll_timeout), self.openings.poll_timeout());
+                let streams = sooner(self.plane.poll_timeout(), self.openings.poll_timeout());
                 sooner(Some(self.keepalive.poll_timeout()), streams)
             }
             State::Ended => None,
@@ -102,8 +107,8 @@ impl Link {
             Ok(Some(Step::Sign(input))) => self.events.push_back(LinkEvent::Sign(input)),
             Ok(Some(Step::Admit(verified))) => self.events.push_back(LinkEvent::Admit(verified)),
             Ok(Some(Step::Done(endpoint))) => {
-                let seed = self.rng.fork();
-                self.mux = Some(Mux::new(self.side, self.config.mux.clone(), self.epoch, seed, now));
+                let seals = self.agreed();
+                self.begin_streams(&endpoint, seals, now);
                 self.keepalive.handle_input(now);
                 self.state = State::Up;
                 self.events.push_back(LinkEvent::Up(endpoint));
@@ -114,13 +119,24 @@ impl Link {
 
     pub(super) fn on_due(&mut self, due: Due, now: Instant) {
         match due {
+            Due::Ping(_) if !self.is_answered() => {}
             Due::Ping(id) => self.send(Signal::Ping { id: Some(id) }, now),
             Due::Dead => self.end(DownReason::Silent, now),
         }
     }
 
+    /// Takes over what the login agreed on; whether messages can be sealed is the answer.
+    fn agreed(&mut self) -> bool {
+        let State::Login(handshake) = &self.state else { return false };
+        self.dialect = handshake.dialect();
+        match &**handshake {
+            Handshake::Agent(half) => half.seals(),
+            Handshake::Relay(_) => self.key.is_some(),
+        }
+    }
+
     /// What to say of a message that cannot be part of a login. The relay's text is that of the system it replaces.
-    fn not_a_login(&self) -> &'static str {
+    pub(super) fn not_a_login(&self) -> &'static str {
         match self.side {
             Side::Agent => "stream data before the login",
             Side::Relay => "Invalid auth response",
@@ -151,8 +167,12 @@ impl Link {
         }
     }
 
-    fn on_mux_timeout(&mut self, now: Instant) {
-        let Some(mux) = self.mux.as_mut() else { return };
+    fn on_streams_timeout(&mut self, now: Instant) {
+        if let Some(exchange) = self.plane.exchange() {
+            exchange.handle_timeout(now);
+            return self.drain_exchange();
+        }
+        let Some(mux) = self.plane.mux() else { return };
         while let Some(late) = self.openings.expire(now) {
             if let Ok(mut stream) = mux.stream(late) {
                 stream.reset(RESET_BAD_OPENING, now);
@@ -170,7 +190,7 @@ impl Link {
     }
 
     fn drain_mux(&mut self, now: Instant) {
-        while let Some(event) = self.mux.as_mut().and_then(Mux::poll_event) {
+        while let Some(event) = self.plane.mux().and_then(Mux::poll_event) {
             match event {
                 MuxEvent::Incoming(id) => self.on_incoming(id, now),
                 MuxEvent::Readable(id) if self.openings.contains(id) => self.on_opening(id, now),
@@ -187,7 +207,7 @@ impl Link {
     }
 
     fn on_incoming(&mut self, id: StreamId, now: Instant) {
-        let accepted = self.mux.as_mut().is_some_and(|mux| mux.accept(id, now).is_ok());
+        let accepted = self.plane.mux().is_some_and(|mux| mux.accept(id, now).is_ok());
         if accepted {
             self.openings.begin(id, now);
             self.on_opening(id, now);
@@ -195,7 +215,7 @@ impl Link {
     }
 
     fn on_opening(&mut self, id: StreamId, now: Instant) {
-        let Some(mux) = self.mux.as_mut() else { return };
+        let Some(mux) = self.plane.mux() else { return };
         match self.openings.advance(id, mux, now) {
             None => {}
             Some(Ok(opening)) => self.on_stream(StreamEvent::Opened { id, opening }),
@@ -219,8 +239,8 @@ impl Link {
     /// Moves the session's last words, such as a `GoAway`, ahead of the close.
     pub(super) fn flush_mux(&mut self) {
         for _ in 0..MAX_LAST_BATCHES {
-            let Some(batch) = self.mux.as_mut().and_then(Mux::poll_transmit) else { return };
-            self.control.push(Transmit::Send(self.dialect.encode(Frame::Mux(batch))));
+            let Some(batch) = self.plane.mux().and_then(Mux::poll_transmit) else { return };
+            self.control.extend(self.dialect.encode(Frame::Mux(batch)));
         }
     }
 }

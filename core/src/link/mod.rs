@@ -6,6 +6,8 @@
 mod control;
 mod lanes;
 mod openings;
+mod parts;
+mod plane;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -21,13 +23,17 @@ use crate::handshake::{
 use crate::keepalive::{Keepalive, KeepaliveConfig};
 use crate::machine::{Machine, Side};
 use crate::message::{Close, Transmit};
-use crate::mux::{ClosedStream, Mux, MuxConfig, OpenError, ResetReason, Stream, StreamId};
+use crate::mux::{ClosedStream, MuxConfig, OpenError, ResetReason, StreamId};
 use crate::reason::DownReason;
 use crate::rng::{Rng, Seed};
+use crate::stellar::seal::SealKey;
 use crate::stellar::{Signature, SigningInput, Verified};
 use crate::time::{Instant, Wall};
 use control::Control;
 use openings::Openings;
+use plane::Plane;
+
+pub use plane::Stream;
 
 /// Given to `reset` for a stream that was opened in vain; local knowledge only.
 const RESET_NO_ROOM: u32 = 3;
@@ -142,7 +148,9 @@ pub struct Link {
     rng: Rng,
     state: State,
     keepalive: Keepalive,
-    mux: Option<Mux>,
+    plane: Plane,
+    /// The key that both sides share, until the streams begin.
+    key: Option<SealKey>,
     openings: Openings,
     control: Control,
     events: VecDeque<LinkEvent>,
@@ -189,7 +197,8 @@ impl Link {
             epoch,
             rng,
             state: State::Login(Box::new(handshake)),
-            mux: None,
+            plane: Plane::None,
+            key: None,
             openings: Openings::default(),
             control: Control::default(),
             events: VecDeque::new(),
@@ -218,12 +227,23 @@ impl Link {
         }
     }
 
-    /// Sends a control message.
+    /// Shares `key` with who is announced, or with the relay, so that an existing HVYM program can have its messages
+    /// sealed. To be given before [`Link::admit`], or before the login.
+    pub fn offer_seal(&mut self, key: SealKey) {
+        if let State::Login(login) = &mut self.state {
+            self.key = Some(key);
+            if let Handshake::Relay(half) = &mut **login {
+                half.offer_seal();
+            }
+        }
+    }
+
+    /// Sends a control message, if the dialect has a word for it.
     pub fn send(&mut self, signal: Signal, now: Instant) {
         if self.is_ended() {
             return;
         }
-        let message = self.dialect.encode(Frame::Signal(signal));
+        let Some(message) = self.dialect.encode(Frame::Signal(signal)) else { return };
         if self.control.has_room_for(&message) {
             self.control.push(Transmit::Send(message));
         } else {
@@ -233,8 +253,11 @@ impl Link {
 
     /// Opens a stream; `opening` goes ahead of what is written to it.
     pub fn open(&mut self, opening: &Opening, now: Instant) -> Result<StreamId, OpenStreamError> {
+        if let Some(exchange) = self.plane.exchange() {
+            return Ok(exchange.open(opening, now)?);
+        }
         let mut head = opening.encode()?;
-        let mux = self.mux.as_mut().ok_or(OpenStreamError::NotUp)?;
+        let mux = self.plane.mux().ok_or(OpenStreamError::NotUp)?;
         let id = mux.open(now)?;
         let Ok(mut stream) = mux.stream(id) else { return Err(OpenStreamError::NotUp) };
         // Half an opening would make the peer take the stream's first bytes for the rest of it.
@@ -247,10 +270,10 @@ impl Link {
 
     /// The live stream `id`, for one operation.
     pub fn stream(&mut self, id: StreamId) -> Result<Stream<'_>, ClosedStream> {
-        match self.mux.as_mut() {
-            Some(mux) if !self.openings.contains(id) => mux.stream(id),
-            _ => Err(ClosedStream),
+        if self.openings.contains(id) {
+            return Err(ClosedStream);
         }
+        self.plane.stream(id)
     }
 
     /// Asks the peer for a sign of life at once.
@@ -275,7 +298,7 @@ impl Link {
                     other => alloc::format!("{other}"),
                 },
             };
-            self.control.push(Transmit::Send(self.dialect.encode(Frame::Signal(failed))));
+            self.control.extend(self.dialect.encode(Frame::Signal(failed)));
         }
         self.flush_mux();
         self.control.push(Transmit::Close(reason.close()));
@@ -304,7 +327,7 @@ impl Link {
 
     fn settle(&mut self, reason: DownReason) {
         self.state = State::Ended;
-        self.mux = None;
+        self.plane = Plane::None;
         self.openings.clear();
         self.events.push_back(LinkEvent::Down(reason));
     }

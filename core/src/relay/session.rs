@@ -7,13 +7,14 @@ use core::time::Duration;
 
 use crate::dialect::{Opening, Service, Signal};
 use crate::handshake::{Credential, RelayLogin};
-use crate::link::{Link, LinkConfig, LinkEvent, OpenStreamError, StreamEvent, Streams};
+use crate::link::{Link, LinkConfig, LinkEvent, OpenStreamError, Stream, StreamEvent, Streams};
 use crate::machine::Machine;
 use crate::message::{Close, Message, Transmit};
-use crate::mux::{ClosedStream, Stream, StreamId};
+use crate::mux::{ClosedStream, StreamId};
 use crate::reason::DownReason;
 use crate::rng::Seed;
 use crate::stellar::Verified;
+use crate::stellar::seal::SealKey;
 use crate::time::{Instant, Wall};
 
 /// Services one session may bind. A person names a handful; each costs the relay a name.
@@ -82,6 +83,12 @@ impl Session {
         self.drain_link();
     }
 
+    /// Shares `key` with who was announced, to be given before [`Self::admit`]: an existing HVYM program can then have its
+    /// messages sealed. A native one has no use for it.
+    pub fn offer_seal(&mut self, key: SealKey) {
+        self.link.offer_seal(key);
+    }
+
     /// Does not let them in, or puts them out again.
     pub fn refuse(&mut self, reason: DownReason, now: Instant) {
         self.link.end(reason, now);
@@ -90,14 +97,14 @@ impl Session {
 
     /// Answers [`SessionEvent::Bind`]: the service is reachable at `url`.
     pub fn confirm(&mut self, service: Service, url: String, now: Instant) {
-        let name = service.name.clone();
+        let (name, local_port) = (service.name.clone(), service.local_port);
         match self.services.iter().position(|known| known.name == name) {
             Some(at) => self.services[at] = service,
             // Several may have been asked for before the first was answered.
             None if self.services.len() >= MAX_SERVICES => return self.decline(&name, &too_many(), now),
             None => self.services.push(service),
         }
-        self.link.send(Signal::BindOk { service: name, url: Some(url) }, now);
+        self.link.send(Signal::BindOk { service: name, local_port, url: Some(url) }, now);
         self.drain_link();
     }
 
