@@ -9,7 +9,7 @@ const LAYERS: [&[&str]; 9] = [
     &["message"],
     &["machine", "reason"],
     &["http1", "stellar"],
-    &["dialect"],
+    &["access", "dialect"],
     &["handshake", "keepalive", "mux"],
     &["exchange"],
     &["link", "backoff"],

@@ -216,7 +216,8 @@ impl Agent {
         self.name_services();
     }
 
-    /// Opens a stream to the other side.
+    /// Opens a stream to the service of another identity: see [`Opening::reaching`]. What comes back begins with a
+    /// [`Verdict`](crate::dialect::Verdict); writing need not wait for it.
     pub fn open(&mut self, opening: &Opening, now: Instant) -> Result<StreamId, OpenStreamError> {
         match &mut self.state {
             State::Linked { link, .. } => link.open(opening, now),
@@ -351,7 +352,12 @@ impl Agent {
 }
 
 fn bind_signal(service: &Service) -> Signal {
-    Signal::Bind { service: service.name.clone(), local_port: service.local_port, proto: service.proto }
+    Signal::Bind {
+        service: service.name.clone(),
+        local_port: service.local_port,
+        proto: service.proto,
+        public: service.public,
+    }
 }
 
 impl Machine for Agent {

@@ -18,6 +18,7 @@
 //! | [`agent`], [`relay`] | a link and reconnection; a link and admission | sockets |
 //! | [`link`] | one connection from open to close | reconnection, admission |
 //! | [`handshake`], [`keepalive`], [`mux`], [`backoff`] | the lanes of a link; when to dial again | JSON, each other |
+//! | [`access`] | who may reach a service | where the address comes from |
 //! | [`dialect`] | wire language to vocabulary and back | state |
 //! | [`http1`], [`stellar`] | HTTP/1.1 heads and bodies; addresses and tokens | links |
 //! | [`machine`], [`message`], [`reason`] | the seam to the runner | everything above |
@@ -28,6 +29,7 @@
 
 extern crate alloc;
 
+pub mod access;
 pub mod agent;
 pub mod backoff;
 pub mod dialect;

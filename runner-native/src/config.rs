@@ -1,17 +1,24 @@
-//! What the two long-running commands are told to do, checked: the options of `expose` and of `relay`.
+//! What the long-running commands are told to do, checked: the options of `expose`, `forward` and `relay`.
 //!
 //! Knows no flag, no variable and no secret; it says where settings live and which settings contradict each other.
 
+mod link;
+
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::time::Duration;
 
+use hvym_tunnel_core::access::Access;
+use hvym_tunnel_core::dialect::Proto;
 use hvym_tunnel_core::stellar::Address;
+use ipnet::IpNet;
 use thiserror::Error;
 
+use crate::account::{Account, AccountError};
 use crate::cli::exit::{Exit, Failure};
-use crate::target::{Binding, RelayUrl, ServiceName};
+use crate::target::{Binding, RelayUrl, ServiceAddress, ServiceName, Target};
+pub(crate) use link::{Auth, Keepalive, LinkOptions, Retry};
 
 /// The port a relay listens on and an agent dials unless told otherwise: HVYM on a telephone's keys. No tunnel
 /// in the field uses it.
@@ -20,75 +27,54 @@ pub(crate) const DEFAULT_PORT: u16 = 4896;
 /// What `expose` does.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct ExposeOptions {
-    /// Whom to dial; `None` is a relay of its own, for this machine alone.
-    pub relay: Option<RelayUrl>,
-    /// The relay's identity. When known, an agent signs for no other; when not, the first relay that answers is
-    /// believed.
-    pub relay_address: Option<Address>,
-    /// A certificate authority (PEM) to trust beside the public ones, for a relay with a certificate of its own.
-    pub relay_ca: Option<PathBuf>,
-    /// Whether plain `ws://` may leave this machine.
-    pub plain_relay: bool,
-    /// How to prove the identity.
-    pub auth: Auth,
+    /// The link to the relay.
+    pub link: LinkOptions,
     /// What is exposed, never empty. The first is the one reached at the bare address.
     pub bindings: Vec<Binding>,
-    /// What services see as `Host`; `None` is what visitors sent. For services that refuse the public name.
-    pub(crate) host_header: Option<String>,
+    /// A certificate authority (PEM) to trust beside the public ones, for services with a certificate of their own.
+    pub ca: Option<PathBuf>,
+    /// What is asked of visitors, and done to requests, before a service sees them.
+    pub gate: GateOptions,
+    /// Whether TCP services are told first who the visitor is, by the PROXY protocol. A service that does not expect
+    /// it takes it for the visitor's first bytes.
+    pub proxy_protocol: bool,
     /// Whether to stop (exit 7) when nothing listens at a target at the start.
     pub require_upstream: bool,
-    /// When to dial again.
-    pub retry: Retry,
-    /// When a silent link is dead.
-    pub keepalive: Keepalive,
+    /// Who may reach what is exposed; one list for all of it.
+    pub access: Access,
 }
 
-/// How an agent proves who it is.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) enum Auth {
-    /// It signs what the relay asks: a recording of it is worthless.
-    #[default]
-    Challenge,
-    /// It sends a token with the upgrade: one round trip less, but a token can be replayed until it expires.
-    Bearer,
+/// What is asked of visitors, and done to requests, before a service sees them. Nothing by default.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct GateOptions {
+    /// Visitors must give one of these names and passwords; empty is whoever comes.
+    pub accounts: Vec<Account>,
+    /// Visitors must have an address in one of these; empty is wherever from.
+    pub networks: Vec<IpNet>,
+    /// Whether browsers that ask if another site may use a service are told yes, without asking the service.
+    pub preflight: bool,
+    /// What services see as `Host`; `None` is what visitors sent. For services that refuse the public name.
+    pub host: Option<String>,
 }
 
-/// When an agent dials again, and when it gives up.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Retry {
-    /// Whether a relay that cannot be reached is dialled again; if not, the agent stops (exit 6).
-    pub again: bool,
-    /// Give up (exit 6) when the relay has been out of reach for this long, at the start or later.
-    pub give_up_after: Option<Duration>,
-    /// The longest first delay. Too short, and a relay that restarts meets all its agents at once.
-    pub initial: Duration,
-    /// The longest delay. Too long, and agents stay away after the relay is back.
-    pub max: Duration,
-}
-
-impl Default for Retry {
-    fn default() -> Self {
-        Retry {
-            again: true,
-            give_up_after: None,
-            initial: Duration::from_secs(1),
-            max: Duration::from_secs(60),
-        }
+impl GateOptions {
+    /// Whether every request passes as it is.
+    pub(crate) fn is_open(&self) -> bool {
+        self.accounts.is_empty() && self.networks.is_empty() && !self.preflight && self.host.is_none()
     }
-}
 
-/// When a silent link is dead.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Keepalive {
-    /// Ask after this long without a sign of life. Too long, and proxies on the way drop the link first.
-    pub interval: Duration,
-    /// Give up after this much longer. Too short, and a slow network looks dead.
-    pub timeout: Duration,
-}
-
-impl Default for Keepalive {
-    fn default() -> Self {
-        Keepalive { interval: Duration::from_secs(10), timeout: Duration::from_secs(5) }
+    /// The first option that cannot be kept for streams of this `proto`.
+    fn beyond(&self, proto: Proto) -> Option<&'static str> {
+        let options = [
+            // The relay names the visitor of a byte stream, and nobody else in it is known.
+            ("--allow-cidr", !self.networks.is_empty(), proto == Proto::Tcp),
+            ("--basic-auth", !self.accounts.is_empty(), false),
+            // These promise nothing that bytes could miss.
+            ("--cors-preflight", self.preflight, proto == Proto::Tcp),
+            ("--host-header", self.host.is_some(), proto == Proto::Tcp),
+        ];
+        let broken = options.into_iter().find(|(_, is_set, is_kept)| *is_set && !is_kept);
+        broken.map(|(option, ..)| option).filter(|_| proto != Proto::Http)
     }
 }
 
@@ -98,23 +84,50 @@ impl ExposeOptions {
     /// # Errors
     /// The first contradiction.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        if let Some(relay) = &self.relay
-            && !(relay.tls || self.plain_relay || relay.is_loopback())
-        {
-            return Err(ConfigError::PlainRelay(relay.clone()));
+        self.link.check()?;
+        if matches!(&self.access, Access::Private(allowed) if allowed.is_empty()) {
+            return Err(ConfigError::PrivateForNobody);
         }
-        if self.auth == Auth::Bearer && self.relay.is_some() && self.relay_address.is_none() {
-            return Err(ConfigError::BearerForNobody);
+        if !(self.access.is_public() || self.gate.networks.is_empty()) {
+            return Err(ConfigError::PrivateNetwork);
         }
-        if self.retry.initial > self.retry.max {
-            return Err(ConfigError::Backoff);
+        if self.proxy_protocol && !self.bindings.iter().any(|b| b.target.proto() == Proto::Tcp) {
+            return Err(ConfigError::NobodyToIntroduce);
         }
         for (index, binding) in self.bindings.iter().enumerate() {
             if self.bindings[..index].iter().any(|earlier| earlier.service == binding.service) {
                 return Err(ConfigError::Twice(binding.service.clone()));
             }
+            if let Some(option) = self.gate.beyond(binding.target.proto()) {
+                return Err(ConfigError::NoGate(option, binding.target.clone()));
+            }
         }
+        self.gate.accounts.iter().try_for_each(Account::check)?;
         Ok(())
+    }
+}
+
+/// What `forward` does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct ForwardOptions {
+    /// The link to the relay, which is named.
+    pub link: LinkOptions,
+    /// Whose service it is, and which.
+    pub to: ServiceAddress,
+    /// Where local connections are taken. Port 0 takes a free one.
+    pub listen: SocketAddr,
+}
+
+impl ForwardOptions {
+    /// Whether the options make sense together.
+    ///
+    /// # Errors
+    /// The first contradiction.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        if self.link.relay.is_none() {
+            return Err(ConfigError::NoRelay);
+        }
+        self.link.check()
     }
 }
 
@@ -129,6 +142,8 @@ pub(crate) struct RelayOptions {
     pub public_scheme: PublicScheme,
     /// The port in the URLs that people are told; `None` is the one really listened on.
     pub public_port: Option<u16>,
+    /// The ports that services which carry bytes are given; `None`: such services are refused.
+    pub tcp_ports: Option<RangeInclusive<u16>>,
     /// Certificate and key, to speak TLS without a proxy in front.
     pub tls: Option<TlsFiles>,
     /// The services agents may bind; empty is every service.
@@ -244,12 +259,36 @@ pub(crate) enum ConfigError {
     /// A token names its reader before the relay says who it is.
     #[error("--auth bearer makes a token for one relay, so it needs to know which")]
     BearerForNobody,
+    /// HTTP services learn of their visitors by fields of the request.
+    #[error("--proxy-protocol is for TCP services, and none is exposed")]
+    NobodyToIntroduce,
     /// The first delay would be over the limit.
     #[error("--backoff-initial is longer than --backoff-max")]
     Backoff,
+    /// `forward` finds its service at a relay.
+    #[error("forward reaches a service by way of its relay, and none is named")]
+    NoRelay,
+    /// The newer link of an identity ends the older one, which is the one that serves.
+    #[error("this service is your own, and a second link as {0} would end the one that exposes it")]
+    OwnService(Address),
+    /// Somebody took a public service for a private one.
+    #[error("--allow says who may reach a private service, and this one is public")]
+    AllowedButPublic,
+    /// Identities come from no network.
+    #[error("--allow-cidr is about visitors, and a private service has none")]
+    PrivateNetwork,
+    /// A service that nobody reaches.
+    #[error("nobody may reach a private service unless --allow names them")]
+    PrivateForNobody,
     /// Two targets under one name.
     #[error("the service {0} is bound twice")]
     Twice(ServiceName),
+    /// An option would be kept for some services only.
+    #[error("{0} is kept for HTTP/1.1 alone, and {1} is not that")]
+    NoGate(&'static str, Target),
+    /// Visitors could not log in.
+    #[error(transparent)]
+    Account(#[from] AccountError),
     /// Agents' addresses could not be put in front of it.
     #[error(
         "{0:?} cannot be a relay's domain: labels of a to z, 0 to 9 and -, {MAX_DOMAIN_CHARACTERS} characters at most"
@@ -268,8 +307,22 @@ impl From<ConfigError> for Failure {
         let hint = match &error {
             ConfigError::PlainRelay(_) => "use wss://, or --plain-relay on a network you trust",
             ConfigError::BearerForNobody => "add --relay-address G..., or use --auth challenge",
+            ConfigError::NobodyToIntroduce => {
+                "expose tcp://host:port, or leave it out: HTTP services see X-Forwarded-For"
+            }
             ConfigError::Backoff => "raise --backoff-max or lower --backoff-initial",
+            ConfigError::NoRelay => "add --relay with the relay of the service's owner",
+            ConfigError::OwnService(_) => {
+                "be somebody else with --identity FILE, or reach the service itself"
+            }
+            ConfigError::AllowedButPublic => "add --private, or leave out --allow",
+            ConfigError::PrivateNetwork => "leave out --allow-cidr: --allow names who may come",
+            ConfigError::PrivateForNobody => "add --allow G... with the address of somebody who runs forward",
             ConfigError::Twice(_) => "give each service its own name: --service NAME, --bind NAME=TARGET",
+            ConfigError::NoGate(..) => "leave it out, or expose that service by an agent of its own",
+            ConfigError::Account(_) => {
+                "for example --basic-auth-file FILE with lines of USER:PASSWORD, or --basic-auth ann:secret"
+            }
             ConfigError::Domain(_) => "for example --domain tunnel.example",
             ConfigError::TlsButHttp => "leave out --public-scheme",
             ConfigError::NoHome(_) => "name the file with --identity",
@@ -311,16 +364,13 @@ mod tests {
 
     fn expose(relay: &str, bindings: &[&str]) -> ExposeOptions {
         ExposeOptions {
-            relay: Some(relay.parse().expect("a relay")),
-            relay_address: None,
-            relay_ca: None,
-            plain_relay: false,
-            auth: Auth::Challenge,
+            link: LinkOptions::to(relay.parse().expect("a relay")),
+            access: Access::Public,
             bindings: bindings.iter().map(|text| text.parse().expect("a binding")).collect(),
-            host_header: None,
+            ca: None,
+            gate: GateOptions::default(),
+            proxy_protocol: false,
             require_upstream: false,
-            retry: Retry::default(),
-            keepalive: Keepalive::default(),
         }
     }
 
@@ -330,6 +380,7 @@ mod tests {
             domain: domain.to_owned(),
             public_scheme: PublicScheme::Http,
             public_port: None,
+            tcp_ports: None,
             tls: None,
             services: Vec::new(),
             require_challenge: false,
@@ -339,24 +390,41 @@ mod tests {
     }
 
     #[test]
-    fn plain_text_leaves_this_machine_only_when_asked() {
-        assert_eq!(expose("ws://localhost", &["web=1"]).check(), Ok(()));
-        assert_eq!(expose("wss://relay.example", &["web=1"]).check(), Ok(()));
-        let away = expose("ws://relay.example", &["web=1"]);
-        assert!(matches!(away.check(), Err(ConfigError::PlainRelay(relay)) if relay.host == "relay.example"));
-        assert_eq!(ExposeOptions { plain_relay: true, ..away }.check(), Ok(()));
-    }
-
-    #[test]
     fn contradictions_are_named() {
         let good = expose("relay.example", &["web=1", "api=2"]);
         assert_eq!(good.check(), Ok(()));
-        let bearer = ExposeOptions { auth: Auth::Bearer, ..good.clone() };
-        assert_eq!(bearer.check(), Err(ConfigError::BearerForNobody));
-        let retry = Retry { initial: Duration::from_secs(61), ..Retry::default() };
-        assert_eq!(ExposeOptions { retry, ..good }.check(), Err(ConfigError::Backoff));
+        let link = LinkOptions { auth: Auth::Bearer, ..good.link.clone() };
+        assert_eq!(ExposeOptions { link, ..good.clone() }.check(), Err(ConfigError::BearerForNobody));
+        let closed = ExposeOptions { access: Access::Private([].into()), ..good };
+        assert_eq!(closed.check(), Err(ConfigError::PrivateForNobody));
         let twice = expose("relay.example", &["web=1", "api=2", "web=3"]);
         assert!(matches!(twice.check(), Err(ConfigError::Twice(name)) if name.as_str() == "web"));
+    }
+
+    #[test]
+    fn a_gate_that_a_service_could_not_have_is_refused() {
+        let account = GateOptions { accounts: vec!["ann:secret".into()], ..GateOptions::default() };
+        let network = "10.0.0.0/8".parse().expect("a network");
+        let network = GateOptions { networks: vec![network], ..GateOptions::default() };
+        let host = GateOptions { host: Some("app".to_owned()), ..GateOptions::default() };
+        for (gate, target, refused) in [
+            (&account, "tcp://db:5432", true),
+            (&account, "h2c://app:1", true),
+            (&account, "unix:/run/app.sock", false),
+            (&account, "./site", false),
+            (&network, "tcp://db:5432", false),
+            (&network, "h2c://app:1", true),
+            (&host, "tcp://db:5432", false),
+            (&host, "h2c://app:1", true),
+            (&GateOptions::default(), "h2c://app:1", false),
+        ] {
+            let options = expose("relay.example", &["web=1", &format!("other={target}")]);
+            let checked = ExposeOptions { gate: gate.clone(), ..options }.check();
+            assert_eq!(matches!(checked, Err(ConfigError::NoGate(..))), refused, "{target}: {checked:?}");
+        }
+        let nobody = GateOptions { accounts: vec!["secret".into()], ..GateOptions::default() };
+        let checked = ExposeOptions { gate: nobody, ..expose("relay.example", &["web=1"]) }.check();
+        assert_eq!(checked, Err(AccountError::NoColon.into()));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Only the way through it: understand the command line, find the identity, run one side, end with one exit code.
 
+mod account;
 mod agent;
 mod cli;
 mod config;
@@ -39,6 +40,11 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), Failure> {
             let (source, options) = arguments.options()?;
             let identity = identity(&source, reporter)?;
             executor::block_on(agent::run(identity, options, reporter.clone(), signals()?))
+        }
+        Command::Forward(arguments) => {
+            let (source, options) = arguments.options()?;
+            let identity = identity(&source, reporter)?;
+            executor::block_on(agent::forward(identity, options, reporter.clone(), signals()?))
         }
         Command::Relay(arguments) => {
             let (source, options) = arguments.options()?;

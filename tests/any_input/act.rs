@@ -103,11 +103,16 @@ fn frames() -> impl Strategy<Value = Vec<u8>> {
             bytes
         },
     );
-    let opened = (1..4_u32, any::<bool>()).prop_map(|(id, whole)| {
-        let json = br#"{"service":"web"}"#;
+    let openings = select(vec![
+        r#"{"service":"web"}"#.to_owned(),
+        format!(r#"{{"service":"web","to":"{}"}}"#, relay_address()),
+        format!(r#"{{"service":"web","from":"{}"}}"#, relay_address()),
+    ]);
+    let opened = (2..8_u32, openings, any::<bool>()).prop_map(|(id, json, whole)| {
+        let json = json.as_bytes();
         let length = if whole { json.len() } else { json.len() - 3 };
         let mut bytes = vec![0, 0, 0, 1];
-        bytes.extend((id * 2).to_be_bytes());
+        bytes.extend(id.to_be_bytes());
         bytes.extend((length as u32 + 2).to_be_bytes());
         bytes.extend((json.len() as u16).to_be_bytes());
         bytes.extend(&json[..length]);

@@ -5,6 +5,8 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 
+use rustix::net::sockopt::set_socket_linger;
+
 use crate::program::PATIENCE;
 
 /// Fields in their order; names as they were written.
@@ -95,6 +97,14 @@ impl Conversation {
     /// The connection is gone.
     pub fn finish(&mut self) -> io::Result<()> {
         self.writer.shutdown(Shutdown::Write)
+    }
+
+    /// Ends both halves at once, as a process does that crashes: the other side sees a reset.
+    ///
+    /// # Panics
+    /// When the system refuses.
+    pub fn reset(self) {
+        set_socket_linger(&self.writer, Some(std::time::Duration::ZERO)).expect("an option of every socket");
     }
 
     /// A second end for writing, for a test that reads meanwhile.
@@ -244,6 +254,15 @@ impl Origin {
                 let body = connection.body(&head)?;
                 connection.send(answer(&head, body))?;
             }
+        })
+    }
+
+    /// Sends back what comes, until it ends.
+    pub fn echo() -> Self {
+        Self::start(|connection| {
+            let (mut from, mut to) = (connection.writer(), connection.writer());
+            io::copy(&mut from, &mut to)?;
+            to.shutdown(Shutdown::Write)
         })
     }
 

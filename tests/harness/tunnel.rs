@@ -8,6 +8,10 @@ use serde_json::Value;
 use crate::http::{Conversation, Head};
 use crate::program::{Home, Program};
 
+/// Public ports for relays of tests: below what systems give to outgoing connections. All share them, and each passes
+/// over what the others have.
+pub const PORTS: &str = "21000-25999";
+
 /// `relay`, running.
 #[derive(Debug)]
 pub struct Relay {
@@ -35,6 +39,11 @@ impl Relay {
         let mut program = home.start(&Self::arguments(&port.to_string(), arguments));
         let (port, address) = listening(&mut program);
         Relay { program, port, address, home }
+    }
+
+    /// One with these public ports.
+    pub fn with_ports(ports: &str) -> Self {
+        Self::start(&["--tcp-ports", ports])
     }
 
     /// Ends it as a power cut would, and starts it again: the same identity, the same port.
@@ -85,10 +94,21 @@ impl Agent {
 
     /// The same, with the identity of `home`.
     pub fn start_in(home: Home, relay: &Relay, target: u16, arguments: &[&str]) -> Self {
-        let (url, target) = (relay.url(), target.to_string());
-        let mut program = home.start(&[&["expose", &target, "--json", "--relay", &url], arguments].concat());
+        Self::exposing(home, relay, &target.to_string(), arguments)
+    }
+
+    /// The same, for any kind of target.
+    pub fn exposing(home: Home, relay: &Relay, target: &str, arguments: &[&str]) -> Self {
+        let url = relay.url();
+        let mut program = home.start(&[&["expose", target, "--json", "--relay", &url], arguments].concat());
         let ready = program.event("ready");
         Agent { program, ready, home }
+    }
+
+    /// One that carries bytes to this port of this machine, as the service `db`.
+    pub fn carrying(relay: &Relay, target: u16, arguments: &[&str]) -> Self {
+        let target = format!("tcp://localhost:{target}");
+        Self::exposing(Home::new(), relay, &target, &[&["--service", "db"], arguments].concat())
     }
 
     /// Where visitors reach its first service.
@@ -99,10 +119,27 @@ impl Agent {
         self.ready["url"].as_str().expect("a URL")
     }
 
+    /// The public port of its first service.
+    ///
+    /// # Panics
+    /// When it has none.
+    pub fn port(&self) -> u16 {
+        port_of(self.url())
+    }
+
     /// The host name of that URL, with its port.
     pub fn host(&self) -> &str {
         host_of(self.url())
     }
+}
+
+/// The port of a service at `tcp://localhost:port`.
+///
+/// # Panics
+/// When it is no such URL.
+pub fn port_of(url: &str) -> u16 {
+    let port = url.strip_prefix("tcp://localhost:").and_then(|port| port.parse().ok());
+    port.unwrap_or_else(|| panic!("{url} is no public port"))
 }
 
 /// What a visitor of `url` writes into `Host`.

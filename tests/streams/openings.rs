@@ -61,6 +61,7 @@ fn what_an_opening_says_reaches_the_owner_and_what_it_does_not_say_is_left_open(
         visitor: Some("203.0.113.7:5".into()),
         host: Some("h".into()),
         id: Some("01J".into()),
+        ..Opening::default()
     };
     assert_eq!(raw.agent.opened()[0].1, said);
     raw.open(&framed(br#"{"service":"web"}"#));

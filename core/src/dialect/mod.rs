@@ -8,7 +8,9 @@ mod json;
 mod native;
 mod opening;
 mod part;
+mod prefixed;
 mod signal;
+mod verdict;
 
 use alloc::string::String;
 
@@ -19,7 +21,9 @@ use crate::message::Message;
 
 pub use opening::{MAX_OPENING_BYTES, Opening, OpeningError};
 pub use part::{CallId, Part, Request, Response, Sealing};
+pub(crate) use prefixed::Prefixed;
 pub use signal::{MUX_YAMUX, Proto, Service, ServiceNameError, Signal, VERSION};
+pub use verdict::{MAX_VERDICT_BYTES, Verdict, VerdictError, VerdictReader};
 
 /// The wire language of a link.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]

@@ -1,15 +1,18 @@
 //! The opening: the first bytes of a stream, naming the service it is for.
 //!
 //! A `u16` length, big endian, then one JSON object, then at once the stream's own bytes: no round trip is spent.
+//! What a side may say in it depends on the side; whether the service exists is not known here.
 
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Proto, is_object};
+use super::prefixed::framed;
+use super::{Proto, Service, is_object};
+use crate::machine::Side;
+use crate::stellar::Address;
 
 /// The largest JSON object of an opening, bytes. A host name, an address and an id fit many times over.
 pub const MAX_OPENING_BYTES: usize = 4096;
@@ -25,12 +28,21 @@ pub struct Opening {
     /// The visitor's address and port, as the relay saw them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub visitor: Option<String>,
+    /// The relay's address and port at which the visitor arrived, where the visitor cannot name a host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
     /// The host name the visitor asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// Names the request in the logs of both sides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// Whose service is meant. Only an agent says so, to its relay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Address>,
+    /// Which identity opened the stream; absent for a visitor. Only the relay says so, to the owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Address>,
 }
 
 /// Why an opening cannot be sent or was not understood.
@@ -42,18 +54,27 @@ pub enum OpeningError {
     /// Not the JSON object it must be.
     #[error("not an opening: {0}")]
     Malformed(String),
+    /// Understood, but not for this side to say.
+    #[error("not an opening of this side: {0}")]
+    OutOfPlace(&'static str),
 }
 
 impl Opening {
+    /// What an agent asks its relay for: the service of another identity.
+    pub fn reaching(to: Address, service: impl Into<String>) -> Self {
+        Self { service: service.into(), to: Some(to), ..Self::default() }
+    }
+
+    /// What a relay says to the owner of a service that the identity `from` asked for. Nothing else that the caller
+    /// said goes with it.
+    pub fn reached(from: Address, service: &Service, id: Option<String>) -> Self {
+        Self { service: service.name.clone(), proto: service.proto, from: Some(from), id, ..Self::default() }
+    }
+
     /// The opening as it starts a stream: length, then JSON.
     pub fn encode(&self) -> Result<Bytes, OpeningError> {
         let json = serde_json::to_vec(self).map_err(|e| OpeningError::Malformed(e.to_string()))?;
-        let length = u16::try_from(json.len()).ok().filter(|n| usize::from(*n) <= MAX_OPENING_BYTES);
-        let length = length.ok_or(OpeningError::TooLong(json.len()))?;
-        let mut wire = Vec::with_capacity(json.len() + 2);
-        wire.put_u16(length);
-        wire.extend_from_slice(&json);
-        Ok(Bytes::from(wire))
+        framed(&json, MAX_OPENING_BYTES).ok_or(OpeningError::TooLong(json.len()))
     }
 
     /// The opening that `json`, the part after the length, spells.
@@ -62,5 +83,21 @@ impl Opening {
             return Err(OpeningError::Malformed("not an object".to_string()));
         }
         serde_json::from_slice(json).map_err(|e| OpeningError::Malformed(e.to_string()))
+    }
+
+    /// Whether `opener` may say this. An agent asks for the service of an identity and never says who it is: the relay
+    /// knows. A relay has been asked already.
+    ///
+    /// # Errors
+    /// [`OpeningError::OutOfPlace`].
+    pub fn check(&self, opener: Side) -> Result<(), OpeningError> {
+        let wrong = match opener {
+            Side::Relay if self.to.is_some() => "a relay names no other owner",
+            Side::Agent if self.from.is_some() => "who an agent is, the relay knows",
+            Side::Agent if self.to.is_none() => "whose service is meant",
+            Side::Agent if Service::check_name(&self.service).is_err() => "no service has this name",
+            Side::Relay | Side::Agent => return Ok(()),
+        };
+        Err(OpeningError::OutOfPlace(wrong))
     }
 }

@@ -23,6 +23,9 @@ pub enum Proto {
     Http,
     /// Bytes.
     Tcp,
+    /// HTTP/2 with prior knowledge.
+    #[serde(rename = "h2")]
+    H2,
 }
 
 /// A named local port that an agent offers.
@@ -34,6 +37,8 @@ pub struct Service {
     pub proto: Proto,
     /// The local port, told to the relay for display only.
     pub local_port: Option<u16>,
+    /// Whether visitors may come. If not, only identities reach it, and its owner says which.
+    pub public: bool,
 }
 
 /// Why a name cannot be a service's.
@@ -48,9 +53,14 @@ pub enum ServiceNameError {
 }
 
 impl Service {
+    /// A service of this name whose streams are bytes.
+    pub fn tcp(name: impl Into<String>) -> Self {
+        Self { proto: Proto::Tcp, ..Self::http(name) }
+    }
+
     /// An HTTP service of this name.
     pub fn http(name: impl Into<String>) -> Self {
-        Self { name: name.into(), proto: Proto::Http, local_port: None }
+        Self { name: name.into(), proto: Proto::Http, local_port: None, public: true }
     }
 
     /// Whether `name` can be a service's: it must be one lower-case DNS label (RFC 1035 section 2.3.1, digits first allowed).
@@ -142,6 +152,9 @@ pub enum Signal {
         /// What it carries.
         #[serde(default)]
         proto: Proto,
+        /// Whether visitors may come; a relay of an earlier version lets them.
+        #[serde(default = "yes", skip_serializing_if = "is_yes")]
+        public: bool,
     },
     /// Relay: it is reachable.
     BindOk {
@@ -153,6 +166,9 @@ pub enum Signal {
         /// Where.
         #[serde(default)]
         url: Option<String>,
+        /// The public port that is this service's alone, if it has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<u16>,
     },
     /// Relay: it is not.
     BindFailed {
@@ -211,6 +227,16 @@ pub enum Signal {
     /// A type this version does not know.
     #[serde(other)]
     Unknown,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The default is not written, for relays that know no other.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_yes(public: &bool) -> bool {
+    *public
 }
 
 impl Signal {

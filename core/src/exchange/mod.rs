@@ -145,7 +145,9 @@ impl Exchange {
     pub fn open(&mut self, opening: &Opening, now: Instant) -> Result<StreamId, OpenError> {
         self.tick(now);
         let pipe = match (self.config.side, self.config.pipes, opening.proto) {
-            (Side::Agent, ..) | (_, Pipes::Never, Proto::Tcp) => return Err(OpenError::Draining),
+            // Whole messages have no word for bytes, and none of these dialects has one for who calls.
+            (Side::Agent, ..) | (_, Pipes::Never, Proto::Tcp | Proto::H2) => return Err(OpenError::Draining),
+            _ if opening.from.is_some() => return Err(OpenError::Draining),
             (_, Pipes::Never, Proto::Http) => false,
             (_, Pipes::Always { .. }, _) => true,
         };

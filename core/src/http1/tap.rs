@@ -176,6 +176,11 @@ impl Tap {
         self.responses.total
     }
 
+    /// Whether every request was seen whole, and the answer to one was not.
+    pub fn is_owed_an_answer(&self) -> bool {
+        !self.waiting.is_empty() && !self.is_asking && !self.requests.has_begun_a_head()
+    }
+
     /// How many requests have begun and have no complete answer.
     pub fn waiting(&self) -> usize {
         self.waiting.len() + usize::from(self.requests.has_begun_a_head())

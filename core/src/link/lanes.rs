@@ -216,7 +216,12 @@ impl Link {
 
     fn on_opening(&mut self, id: StreamId, now: Instant) {
         let Some(mux) = self.plane.mux() else { return };
-        match self.openings.advance(id, mux, now) {
+        let opener = match self.side {
+            Side::Agent => Side::Relay,
+            Side::Relay => Side::Agent,
+        };
+        let opening = self.openings.advance(id, mux, now);
+        match opening.map(|read| read.and_then(|opening| opening.check(opener).map(|()| opening))) {
             None => {}
             Some(Ok(opening)) => self.on_stream(StreamEvent::Opened { id, opening }),
             Some(Err(error)) => {

@@ -1,10 +1,9 @@
 //! Streams whose opening has not arrived in full yet. Their owner does not know of them.
 
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::dialect::{MAX_OPENING_BYTES, Opening, OpeningError};
+use crate::dialect::{MAX_OPENING_BYTES, Opening, OpeningError, Prefixed};
 use crate::mux::{Mux, Read, StreamId};
 use crate::time::Instant;
 
@@ -21,13 +20,13 @@ pub(super) struct Openings {
 
 struct Waiting {
     deadline: Instant,
-    arrived: Vec<u8>,
+    head: Prefixed,
 }
 
 impl Openings {
     pub(super) fn begin(&mut self, id: StreamId, now: Instant) {
         let deadline = now + OPENING_TIMEOUT;
-        self.waiting.insert(id, Waiting { deadline, arrived: Vec::new() });
+        self.waiting.insert(id, Waiting { deadline, head: Prefixed::default() });
         self.deadlines.insert((deadline, id));
     }
 
@@ -52,8 +51,8 @@ impl Openings {
         mux: &mut Mux,
         now: Instant,
     ) -> Option<Result<Opening, OpeningError>> {
-        let Waiting { arrived, .. } = self.waiting.get_mut(&id)?;
-        let outcome = read_opening(arrived, id, mux, now)?;
+        let Waiting { head, .. } = self.waiting.get_mut(&id)?;
+        let outcome = read_opening(head, id, mux, now)?;
         self.remove(id);
         Some(outcome)
     }
@@ -75,29 +74,21 @@ impl Openings {
 
 /// Never reads past the opening: what follows belongs to the stream's owner.
 fn read_opening(
-    buffer: &mut Vec<u8>,
+    head: &mut Prefixed,
     id: StreamId,
     mux: &mut Mux,
     now: Instant,
 ) -> Option<Result<Opening, OpeningError>> {
     let malformed = |what: &str| Some(Err(OpeningError::Malformed(what.into())));
     loop {
-        let wanted = match buffer.as_slice() {
-            [high, low, ..] => usize::from(u16::from_be_bytes([*high, *low])) + 2,
-            _ => 2,
+        let wanted = match head.wanted(MAX_OPENING_BYTES) {
+            Ok(0) => return Some(Opening::decode(head.json())),
+            Ok(wanted) => wanted,
+            Err(announced) => return Some(Err(OpeningError::TooLong(announced))),
         };
-        if wanted > MAX_OPENING_BYTES + 2 {
-            return Some(Err(OpeningError::TooLong(wanted - 2)));
-        }
-        if wanted > 2 && buffer.len() == wanted {
-            return Some(Opening::decode(buffer.get(2..).unwrap_or_default()));
-        }
-        if wanted == 2 && buffer.len() == 2 {
-            return malformed("empty");
-        }
         let Ok(mut stream) = mux.stream(id) else { return malformed("the stream is gone") };
-        match stream.read(wanted - buffer.len(), now) {
-            Ok(Read::Data(data)) => buffer.extend_from_slice(&data),
+        match stream.read(wanted, now) {
+            Ok(Read::Data(data)) => head.push(&data),
             Ok(Read::Empty) => return None,
             Ok(Read::Finished) => return malformed("the stream ended inside it"),
             Err(_) => return malformed("the stream is gone"),

@@ -1,7 +1,10 @@
-//! The relay's side: one [`Session`] for each accepted link, and the [`Directory`] that finds it by name.
+//! The relay's side: one [`Session`] for each accepted link, the [`Directory`] that finds it by name,
+//! and the [`Ports`] by which services that are not HTTP are found.
 
 mod directory;
+mod ports;
 mod session;
 
 pub use directory::{Directory, Name, NameError};
+pub use ports::{MAX_PORTS_OF_ONE, PORT_REST, PortError, Ports};
 pub use session::{BindRefusal, Session, SessionConfig, SessionEvent};

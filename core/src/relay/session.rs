@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::dialect::{Opening, Service, Signal};
+use crate::dialect::{Opening, Proto, Service, Signal};
 use crate::handshake::{Credential, RelayLogin};
 use crate::link::{Link, LinkConfig, LinkEvent, OpenStreamError, Stream, StreamEvent, Streams};
 use crate::machine::Machine;
@@ -13,13 +13,13 @@ use crate::message::{Close, Message, Transmit};
 use crate::mux::{ClosedStream, StreamId};
 use crate::reason::DownReason;
 use crate::rng::Seed;
-use crate::stellar::Verified;
 use crate::stellar::seal::SealKey;
+use crate::stellar::{Address, Verified};
 use crate::time::{Instant, Wall};
 
 /// Services one session may bind. A person names a handful; each costs the relay a name.
 const MAX_SERVICES: usize = 64;
-/// Given to `reset` for a stream that an agent opened; local knowledge only.
+/// Given to `reset` for a stream of somebody who was never announced; local knowledge only.
 const RESET_NOT_OFFERED: u32 = 2;
 
 /// What a relay demands of, and grants to, every session.
@@ -40,7 +40,8 @@ pub enum SessionEvent {
     Bind(Service),
     /// The agent withdrew this service; already answered.
     Unbound(String),
-    /// Something happened to a stream.
+    /// Something happened to a stream. One that the agent opened is for the service of another identity: its opening
+    /// says `to`, and `from`, which is the session's own word, and no longer the agent's.
     Stream(StreamEvent),
     /// Opening a stream, which was refused for want of room, may succeed again.
     Room,
@@ -62,6 +63,8 @@ pub struct BindRefusal {
 /// One agent's link, as the relay sees it.
 pub struct Session {
     link: Link,
+    /// Who proved to be there.
+    address: Option<Address>,
     allowed_services: Option<Vec<String>>,
     services: Vec<Service>,
     events: VecDeque<SessionEvent>,
@@ -72,7 +75,8 @@ impl Session {
     pub fn new(config: SessionConfig, credential: &Credential, wall: Wall, seed: Seed, now: Instant) -> Self {
         let allowed_services = config.login.allowed_services.clone();
         let link = Link::relay(config.link, config.login, credential, wall, seed, now);
-        let mut session = Self { link, allowed_services, services: Vec::new(), events: VecDeque::new() };
+        let mut session =
+            Self { link, address: None, allowed_services, services: Vec::new(), events: VecDeque::new() };
         session.drain_link();
         session
     }
@@ -95,16 +99,22 @@ impl Session {
         self.drain_link();
     }
 
-    /// Answers [`SessionEvent::Bind`]: the service is reachable at `url`.
+    /// Answers [`SessionEvent::Bind`]: the service is reachable, for visitors at `url`. A private one has none.
     pub fn confirm(&mut self, service: Service, url: String, now: Instant) {
-        let (name, local_port) = (service.name.clone(), service.local_port);
+        self.confirm_at(service, url, None, now);
+    }
+
+    /// The same, for a service that has a public port of its own.
+    pub fn confirm_at(&mut self, service: Service, url: String, port: Option<u16>, now: Instant) {
+        let (name, url) = (service.name.clone(), Some(url).filter(|_| service.public));
+        let local_port = service.local_port;
         match self.services.iter().position(|known| known.name == name) {
             Some(at) => self.services[at] = service,
             // Several may have been asked for before the first was answered.
             None if self.services.len() >= MAX_SERVICES => return self.decline(&name, &too_many(), now),
             None => self.services.push(service),
         }
-        self.link.send(Signal::BindOk { service: name, local_port, url: Some(url) }, now);
+        self.link.send(Signal::BindOk { service: name, local_port, url, port }, now);
         self.drain_link();
     }
 
@@ -114,17 +124,24 @@ impl Session {
         self.drain_link();
     }
 
-    /// Opens a stream for a visitor.
+    /// Opens a stream for a visitor, or for another identity: see [`Opening::reached`].
     pub fn open(&mut self, opening: &Opening, now: Instant) -> Result<StreamId, OpenStreamError> {
         self.link.open(opening, now)
     }
 
-    /// The bound service of this name; `None` asks for the first one bound.
+    /// The bound service of this name that visitors may reach; `None` asks for the one at the bare address, the
+    /// first that browsers can visit.
     pub fn service(&self, name: Option<&str>) -> Option<&Service> {
+        let mut public = self.services.iter().filter(|service| service.public);
         match name {
-            Some(name) => self.services.iter().find(|service| service.name == name),
-            None => self.services.first(),
+            Some(name) => public.find(|service| service.name == name),
+            None => public.find(|service| service.proto != Proto::Tcp),
         }
+    }
+
+    /// The bound service of this name, private or not: for identities, of whom the owner decides.
+    pub fn service_for_identities(&self, name: &str) -> Option<&Service> {
+        self.services.iter().find(|service| service.name == name)
     }
 
     /// Tells the agent to connect again, because this relay will be gone after `deadline`.
@@ -153,6 +170,18 @@ impl Session {
         Ok(())
     }
 
+    /// The one place where a relay says who opened a stream.
+    fn on_opened(&mut self, id: StreamId, opening: Opening, now: Instant) -> Option<SessionEvent> {
+        if let Some(from) = self.address {
+            let opening = Opening { from: Some(from), ..opening };
+            return Some(SessionEvent::Stream(StreamEvent::Opened { id, opening }));
+        }
+        if let Ok(mut stream) = self.link.stream(id) {
+            stream.reset(RESET_NOT_OFFERED, now);
+        }
+        None
+    }
+
     fn drain_link(&mut self) {
         while let Some(event) = self.link.poll_event() {
             let event = self.on_link(event);
@@ -163,12 +192,15 @@ impl Session {
     fn on_link(&mut self, event: LinkEvent) -> Option<SessionEvent> {
         let now = self.link.now();
         match event {
-            LinkEvent::Admit(verified) => Some(SessionEvent::Admit(verified)),
-            LinkEvent::Signal(Signal::Bind { service, local_port, proto }) => {
-                match self.check_bind(&service) {
-                    Ok(()) => return Some(SessionEvent::Bind(Service { name: service, proto, local_port })),
+            LinkEvent::Admit(verified) => {
+                self.address = Some(verified.address());
+                Some(SessionEvent::Admit(verified))
+            }
+            LinkEvent::Signal(Signal::Bind { service: name, local_port, proto, public }) => {
+                match self.check_bind(&name) {
+                    Ok(()) => return Some(SessionEvent::Bind(Service { name, proto, local_port, public })),
                     Err(refusal) => {
-                        self.link.send(Signal::bind_failed(&service, refusal.code, &refusal.error), now);
+                        self.link.send(Signal::bind_failed(&name, refusal.code, &refusal.error), now);
                     }
                 }
                 None
@@ -178,12 +210,7 @@ impl Session {
                 self.link.send(Signal::UnbindOk { service: service.clone() }, now);
                 Some(SessionEvent::Unbound(service))
             }
-            LinkEvent::Stream(StreamEvent::Opened { id, .. }) => {
-                if let Ok(mut stream) = self.link.stream(id) {
-                    stream.reset(RESET_NOT_OFFERED, now);
-                }
-                None
-            }
+            LinkEvent::Stream(StreamEvent::Opened { id, opening }) => self.on_opened(id, opening, now),
             LinkEvent::Stream(event) => Some(SessionEvent::Stream(event)),
             LinkEvent::Room => Some(SessionEvent::Room),
             LinkEvent::Latency(rtt) => Some(SessionEvent::Latency(rtt)),

@@ -53,6 +53,11 @@ impl Drain {
         self.wish.close();
     }
 
+    /// Waits until somebody asks to finish.
+    pub(crate) async fn begun(&self) {
+        let _closed = self.wished.recv().await;
+    }
+
     /// How many streams run.
     pub(crate) fn running(&self) -> usize {
         self.running.count.load(Ordering::Acquire)

@@ -1,4 +1,4 @@
-//! One run of `expose`: drives the agent, dials for it, signs for it, and ends it as a person wishes.
+//! One run of `expose` or `forward`: drives the agent, dials for it, signs for it, and ends it as a person wishes.
 //!
 //! Knows nothing of the protocol; what the agent machine asks for is done here, and what it says is passed on.
 
@@ -31,7 +31,7 @@ const GOODBYE_LIMIT: Duration = Duration::from_secs(1);
 
 type Dial = Pin<Box<dyn Future<Output = Result<Box<Socket>, Close>> + Send>>;
 
-/// One run of `expose`.
+/// One run of `expose`, or of `forward`, which exposes nothing.
 pub(crate) struct Exposure {
     identity: Identity,
     agent: Handle<Agent>,
@@ -88,6 +88,11 @@ impl Exposure {
             dial: None,
             drain_until: None,
         }
+    }
+
+    /// The machine, for those who open streams.
+    pub(crate) fn agent(&self) -> Handle<Agent> {
+        self.agent.clone()
     }
 
     /// Runs until a person or the relay ends it.
@@ -164,7 +169,7 @@ impl Exposure {
             }
             Woke::Happened(Happened::Opened { stream, opening }) => {
                 tracing::debug!(stream = ?stream.id(), ?opening, "opened");
-                self.services.serve(stream, opening);
+                self.services.serve(stream, *opening);
             }
             Woke::Happened(Happened::Event(event)) => return self.on_event(event),
         }
@@ -184,7 +189,7 @@ impl Exposure {
                 let signature = self.identity.sign(&input);
                 self.agent.with(|agent, now| agent.handle_signature(&input, Some(signature), now));
             }
-            AgentEvent::Up(endpoint) => self.standing.handle_up(endpoint),
+            AgentEvent::Up(endpoint) => self.standing.handle_up(endpoint, now)?,
             AgentEvent::Bound { service, url } => {
                 let was_ready = self.standing.was_ready();
                 self.standing.handle_bound(service, url, now)?;

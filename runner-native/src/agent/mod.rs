@@ -1,22 +1,32 @@
-//! The agent on this machine: from checked options to a running [`Exposure`], and to its end.
+//! The agent on this machine: from checked options to a running [`Exposure`], and to its end; for `expose` and `forward`.
 //!
 //! The link, the login and the way back after a loss are the core's; here are sockets, signals and local services.
 
 mod answer;
+mod carry;
 mod drain;
 mod embedded;
 mod exposure;
-mod rehost;
+mod folder;
+mod forward;
+mod gate;
+mod http;
+mod knock;
+mod proxy_protocol;
+mod reach;
 mod serve;
 mod standing;
 mod surroundings;
 mod upstream;
+mod watched;
 
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hvym_tunnel_core::agent::{Agent, AgentConfig};
 use hvym_tunnel_core::backoff::BackoffConfig;
-use hvym_tunnel_core::dialect::{Proto, Service};
+use hvym_tunnel_core::dialect::Service;
 use hvym_tunnel_core::handshake::{AgentLogin, AuthMode};
 use hvym_tunnel_core::keepalive::KeepaliveConfig;
 use hvym_tunnel_core::link::LinkConfig;
@@ -26,15 +36,18 @@ use hvym_tunnel_core::stellar::Address;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::report::{Report, Reporter};
 use crate::cli::signals::StopSignals;
-use crate::config::{Auth, ExposeOptions};
+use crate::config::{Auth, ConfigError, ExposeOptions, ForwardOptions, LinkOptions};
 use crate::io::clock::{self, Clock};
+use crate::io::executor::spawn;
+use crate::io::proxy::Proxy;
 use crate::io::socket::DialOptions;
 use crate::io::tls::Trust;
 use crate::key::Identity;
 use embedded::Place;
 use exposure::Exposure;
+use reach::Reach;
 use serve::Services;
-use standing::Standing;
+use standing::{Purpose, Standing};
 
 /// How long a token is good for. It is used within seconds, but clocks differ, and the systems this one replaces
 /// give as much.
@@ -51,34 +64,25 @@ pub(crate) async fn run(
     signals: StopSignals,
 ) -> Result<(), Failure> {
     let clock = Clock::new();
-    let services = Services::new(&options.bindings, options.host_header.clone(), reporter.clone(), clock);
+    let services = Services::new(&options, reporter.clone(), clock)?;
     if options.require_upstream {
         services.require().await.map_err(|error| {
             Failure::new(Exit::UpstreamUnreachable, error.to_string())
                 .with_hint("start it first, or leave out --require-upstream")
         })?;
     }
-    let dial_options = dial_options(&options)?;
-    let (place, own) = match &options.relay {
-        Some(url) => (Place { url: url.clone(), address: options.relay_address }, None),
+    let (place, own) = match &options.link.relay {
+        Some(url) => (Place { url: url.clone(), address: options.link.relay_address }, None),
         None => {
-            let own = embedded::start(options.keepalive)?;
+            let own = embedded::start(options.link.keepalive)?;
             let place = Place::of(&own);
             reporter.tell(&Report::OwnRelay { relay: place.url.to_string() });
             (place, Some(own))
         }
     };
-    let config = agent_config(identity.address(), &place, &options);
-    let agent = Agent::new(config, clock.wall(), clock::seed(), clock.now());
-    let standing = Standing::new(
-        reporter.clone(),
-        identity.address(),
-        place.url.to_string(),
-        options.bindings,
-        options.retry,
-        clock.now(),
-    );
-    let exposure = Exposure::new(identity, agent, services, standing, reporter.clone(), dial_options);
+    let private = !options.access.is_public();
+    let purpose = Purpose::Expose { bindings: options.bindings, private };
+    let exposure = exposure(identity, &options.link, &place, purpose, services, &reporter)?;
     let outcome = exposure.run(signals).await;
     if let Some(own) = own {
         own.stop().await;
@@ -88,22 +92,86 @@ pub(crate) async fn run(
     Ok(())
 }
 
-fn dial_options(options: &ExposeOptions) -> Result<DialOptions, Failure> {
-    let trust = match &options.relay_ca {
-        None => Trust::Verify,
-        Some(path) => Trust::with_authorities(path).map_err(|error| {
-            Failure::new(Exit::Config, format!("cannot use {}: {error}", path.display()))
-                .with_hint("--relay-ca names a PEM file with the certificate of an authority")
-        })?,
-    };
-    Ok(DialOptions { allow_plaintext: options.plain_relay, trust })
+/// Leads local connections to the service of another identity until a person, or the relay, ends it.
+///
+/// # Errors
+/// Why it ended, unless a person asked for it after connections could come.
+pub(crate) async fn forward(
+    identity: Identity,
+    options: ForwardOptions,
+    reporter: Reporter,
+    signals: StopSignals,
+) -> Result<(), Failure> {
+    let (ForwardOptions { link, to, listen }, own) = (options, identity.address());
+    if to.owner == own {
+        return Err(ConfigError::OwnService(own).into());
+    }
+    let url = link.relay.clone().ok_or(ConfigError::NoRelay)?;
+    let place = Place { url, address: link.relay_address };
+    let (listener, listen) = reach::listen(listen).await?;
+    let services = Services::none(reporter.clone(), Clock::new());
+    let purpose = Purpose::Forward { to: to.clone(), listen };
+    let exposure = exposure(identity, &link, &place, purpose, Arc::clone(&services), &reporter)?;
+    let told = reporter.clone();
+    let reach = Reach { agent: exposure.agent(), own, to, reporter: told, trouble: Mutex::default() };
+    let accepting = spawn(reach::accept(reach, listener, services));
+    let outcome = exposure.run(signals).await;
+    accepting.cancel().await;
+    outcome?;
+    reporter.tell(&Report::Stopped { reason: "as asked".to_owned() });
+    Ok(())
 }
 
-fn agent_config(identity: Address, place: &Place, options: &ExposeOptions) -> AgentConfig {
+/// One run, about to dial.
+fn exposure(
+    identity: Identity,
+    link: &LinkOptions,
+    place: &Place,
+    purpose: Purpose,
+    services: Arc<Services>,
+    reporter: &Reporter,
+) -> Result<Exposure, Failure> {
+    let dial_options = DialOptions { proxy: proxy(place)?, ..dial_options(link)? };
+    let (clock, own, relay) = (Clock::new(), identity.address(), place.url.to_string());
+    let config = agent_config(own, place, &purpose, link);
+    let agent = Agent::new(config, clock.wall(), clock::seed(), clock.now());
+    let standing = Standing::new(reporter.clone(), own, relay, purpose, link.retry, clock.now());
+    Ok(Exposure::new(identity, agent, services, standing, reporter.clone(), dial_options))
+}
+
+fn dial_options(options: &LinkOptions) -> Result<DialOptions, Failure> {
+    let trust = trust(options.relay_ca.as_deref(), "--relay-ca")?;
+    Ok(DialOptions { allow_plaintext: options.plain_relay, trust, proxy: None })
+}
+
+/// The proxy that the environment names for the relay at `place`.
+fn proxy(place: &Place) -> Result<Option<Proxy>, Failure> {
+    let proxy = Proxy::from_variables(&place.url, |name| std::env::var(name).ok());
+    let proxy = proxy.map_err(|error| {
+        let hint = "correct it, unset it, or name the relay in NO_PROXY";
+        Failure::new(Exit::Config, error.to_string()).with_hint(hint)
+    })?;
+    if let Some(proxy) = &proxy {
+        tracing::info!(?proxy, relay = %place.url, "dialling through a proxy");
+    }
+    Ok(proxy)
+}
+
+/// The authorities that everybody trusts, and those in a file that `option` names.
+fn trust(file: Option<&Path>, option: &str) -> Result<Trust, Failure> {
+    let Some(path) = file else { return Ok(Trust::Verify) };
+    Trust::with_authorities(path).map_err(|error| {
+        Failure::new(Exit::Config, format!("cannot use {}: {error}", path.display()))
+            .with_hint(format!("{option} names a PEM file with the certificate of an authority"))
+    })
+}
+
+fn agent_config(identity: Address, place: &Place, purpose: &Purpose, options: &LinkOptions) -> AgentConfig {
     let service = |binding: &crate::target::Binding| Service {
         name: binding.service.as_str().to_owned(),
-        proto: Proto::Http,
-        local_port: Some(binding.target.port),
+        proto: binding.target.proto(),
+        local_port: binding.target.port(),
+        public: !purpose.is_private(),
     };
     let relay = &place.url;
     let scheme = if relay.tls { "wss" } else { "ws" };
@@ -119,7 +187,7 @@ fn agent_config(identity: Address, place: &Place, options: &ExposeOptions) -> Ag
                 Auth::Bearer => AuthMode::Bearer,
             },
         },
-        services: options.bindings.iter().map(service).collect(),
+        services: purpose.bindings().iter().map(service).collect(),
         link: LinkConfig {
             keepalive: KeepaliveConfig {
                 ping_interval: options.keepalive.interval,

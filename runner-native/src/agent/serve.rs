@@ -1,54 +1,112 @@
 //! Serves the streams that the relay opens: finds the service, reaches it, moves bytes, and says what became of it.
 //!
-//! Unless `--host-header` is given it changes no byte on the way. What it tells of HTTP it sees through a passive tap.
+//! Unless there is a gate it changes no byte on the way. What it tells of HTTP it sees through a passive tap.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hvym_tunnel_core::dialect::{Opening, Proto};
+use hvym_tunnel_core::access::Access;
+use hvym_tunnel_core::dialect::{Opening, Proto, Verdict};
 use hvym_tunnel_core::http1::{Exchange, Page, Tap};
+use hvym_tunnel_core::time::Instant;
 
 use super::answer::{self, Answered};
-use super::drain::{Drain, Finishing};
-use super::rehost::{Rehost, Rehosted};
+use super::carry::carry;
+use super::drain::{Drain, Finishing, Ticket};
+use super::folder::Folder;
+use super::forward::Forward;
+use super::gate::Gate;
+use super::http::{Counter, Desk};
+use super::knock::{self, Knocks};
 use super::upstream::{ConnectError, Upstream};
+use super::watched::Watched;
+use crate::cli::exit::Failure;
 use crate::cli::report::{Report, Reporter};
+use crate::config::{ExposeOptions, GateOptions};
 use crate::io::clock::Clock;
 use crate::io::executor::spawn;
 use crate::io::pipe::{Way, splice};
 use crate::io::stream::TunnelStream;
-use crate::target::Binding;
+use crate::target::{Binding, Target};
 
 /// Given to `reset` for a byte stream whose service cannot be reached; local knowledge only.
 const RESET_UNREACHABLE: u32 = 3;
 /// What a request that its visitor abandoned is shown as. No visitor ever sees it; access logs agree on the number.
 const VISITOR_LEFT: u16 = 499;
 
+/// Given to `reset` for a byte stream whose visitor may not come.
+const RESET_REFUSED: u32 = 4;
+
 /// What is exposed, and everything that serving a stream of it needs.
 pub(crate) struct Services {
-    by_name: BTreeMap<String, Upstream>,
-    /// What services see as `Host`, if not what visitors sent.
-    host_header: Option<String>,
+    by_name: BTreeMap<String, Source>,
+    gate: Gate,
+    /// Who may come.
+    access: Access,
+    /// Who came by name, and was told of.
+    knocks: Knocks,
+    /// Whether services that carry bytes are told first who the visitor is.
+    introduce: bool,
     reporter: Reporter,
     clock: Clock,
     drain: Drain,
 }
 
+/// Where answers of a service come from.
+enum Source {
+    Upstream(Upstream),
+    Folder(Folder),
+}
+
 impl Services {
-    /// Serves `bindings`; nothing is connected yet.
+    /// Serves what `options` bind; nothing is connected yet.
+    ///
+    /// # Errors
+    /// A folder that is not there, or a file of authorities that cannot be used.
     pub(crate) fn new(
-        bindings: &[Binding],
-        host_header: Option<String>,
+        options: &ExposeOptions,
         reporter: Reporter,
         clock: Clock,
-    ) -> Arc<Self> {
-        let upstream =
-            |binding: &Binding| (binding.service.as_str().to_owned(), Upstream::new(binding.target.clone()));
-        let by_name = bindings.iter().map(upstream).collect();
-        Arc::new(Self { by_name, host_header, reporter, clock, drain: Drain::new() })
+    ) -> Result<Arc<Self>, Failure> {
+        let trust = super::trust(options.ca.as_deref(), "--ca-file")?;
+        let source = |binding: &Binding| {
+            let source = match &binding.target {
+                Target::Folder(path) => Source::Folder(Folder::open(path)?),
+                target => Source::Upstream(Upstream::new(target.clone(), trust.clone())),
+            };
+            Ok((binding.service.as_str().to_owned(), source))
+        };
+        let by_name = options.bindings.iter().map(source).collect::<Result<_, Failure>>()?;
+        let gate = Gate::new(options.gate.clone());
+        Ok(Arc::new(Self {
+            by_name,
+            gate,
+            access: options.access.clone(),
+            introduce: options.proxy_protocol,
+            ..Self::empty(reporter, clock)
+        }))
+    }
+
+    /// Nothing at all, for an agent that only reaches others.
+    pub(crate) fn none(reporter: Reporter, clock: Clock) -> Arc<Self> {
+        Arc::new(Self::empty(reporter, clock))
+    }
+
+    fn empty(reporter: Reporter, clock: Clock) -> Self {
+        Self {
+            by_name: BTreeMap::new(),
+            gate: Gate::new(GateOptions::default()),
+            access: Access::Public,
+            knocks: Knocks::default(),
+            introduce: false,
+            reporter,
+            clock,
+            drain: Drain::new(),
+        }
     }
 
     /// The streams that run.
@@ -61,12 +119,19 @@ impl Services {
         self.by_name.keys().map(String::as_str)
     }
 
+    fn upstreams(&self) -> impl Iterator<Item = (&str, &Upstream)> {
+        self.by_name.iter().filter_map(|(name, source)| match source {
+            Source::Upstream(upstream) => Some((name.as_str(), upstream)),
+            Source::Folder(_) => None,
+        })
+    }
+
     /// Tries every service once.
     ///
     /// # Errors
     /// The first that is not there.
     pub(crate) async fn require(&self) -> Result<(), ConnectError> {
-        for upstream in self.by_name.values() {
+        for (_, upstream) in self.upstreams() {
             drop(upstream.connect().await?);
         }
         Ok(())
@@ -74,7 +139,7 @@ impl Services {
 
     /// Tries every service once, and tells a person which are not there.
     pub(crate) async fn probe(&self) {
-        for (name, upstream) in &self.by_name {
+        for (name, upstream) in self.upstreams() {
             let outcome = upstream.connect().await.map(drop);
             self.note(name, upstream, outcome.as_ref().err());
         }
@@ -92,29 +157,124 @@ impl Services {
         .detach();
     }
 
-    async fn run(&self, stream: TunnelStream, opening: Opening) -> io::Result<()> {
+    /// Whether whoever opened this stream may come. An identity comes from no network that anybody could vouch for.
+    fn admits(&self, opening: &Opening) -> bool {
+        self.access.admits(opening.from) && (opening.from.is_none() || self.gate.admits(None))
+    }
+
+    async fn run(&self, mut stream: TunnelStream, opening: Opening) -> io::Result<()> {
         // Held until the end, so that a drain waits for this stream.
         let ticket = self.drain.ticket();
-        let Some((name, upstream)) = self.by_name.get_key_value(&opening.service) else {
-            return self.decline(stream, &opening, &Page::unknown_service(&opening.service)).await;
+        let known = self.by_name.get_key_value(&opening.service).filter(|_| self.admits(&opening));
+        self.tell_knock(&opening, known.is_some());
+        let Some((name, source)) = known else {
+            return self.turn_away(stream, &opening).await;
         };
-        let connected = upstream.connect().await;
-        self.note(name, upstream, connected.as_ref().err());
-        match (connected, opening.proto) {
-            (Ok(local), Proto::Http) => {
-                let mut seen = Seen::new(self, name, upstream, opening.host);
-                let idle = Arc::clone(&seen.idle);
-                let rehost = self.host_header.as_deref().map(Rehost::new);
-                let local = Finishing::new(Rehosted::new(local, rehost), ticket, idle);
-                splice(stream, local, move |way, bytes| seen.pass(way, bytes)).await
+        match (source, opening.proto) {
+            (Source::Folder(folder), Proto::Http) => {
+                knock::answer(&mut stream, &opening, &Verdict::Welcome).await?;
+                let seen = Seen::new(self, name, "the folder".to_owned(), String::new(), opening.host);
+                self.answer(stream, seen, Counter::Folder(folder), ticket).await
             }
-            (Ok(local), Proto::Tcp) => splice(stream, local, |_, _| ()).await,
-            (Err(error), _) => self.decline(stream, &opening, &page(&error, upstream)).await,
+            (Source::Upstream(upstream), Proto::Http) if !self.gate.is_open() => {
+                knock::answer(&mut stream, &opening, &Verdict::Welcome).await?;
+                let seen = self.seen(name, upstream, opening.host);
+                self.answer(stream, seen, Counter::Forward(Forward::new(self, name, upstream)), ticket).await
+            }
+            (Source::Upstream(upstream), _) => self.pass(stream, &opening, name, upstream, ticket).await,
+            (Source::Folder(_), Proto::Tcp | Proto::H2) => {
+                stream.reset(RESET_UNREACHABLE);
+                Ok(())
+            }
         }
     }
 
+    /// Answers the requests of a stream here.
+    async fn answer(
+        &self,
+        stream: TunnelStream,
+        seen: Seen,
+        counter: Counter<'_>,
+        ticket: Ticket,
+    ) -> io::Result<()> {
+        let desk = Desk::new(&self.gate, counter, seen.notes.clone());
+        desk.serve(Watched::new(stream, seen), ticket).await
+    }
+
+    /// Passes a stream to its service as it is.
+    async fn pass(
+        &self,
+        mut stream: TunnelStream,
+        opening: &Opening,
+        name: &str,
+        upstream: &Upstream,
+        ticket: Ticket,
+    ) -> io::Result<()> {
+        let visitor = opening.visitor.as_deref().and_then(|visitor| visitor.parse::<SocketAddr>().ok());
+        let is_visitor = opening.from.is_none();
+        if is_visitor
+            && opening.proto != Proto::Http
+            && !self.gate.admits(visitor.map(|visitor| visitor.ip()))
+        {
+            tracing::info!(?visitor, service = name, "a visitor who is not in --allow-cidr");
+            stream.reset(RESET_REFUSED);
+            return Ok(());
+        }
+        let connected = upstream.connect().await;
+        self.note(name, upstream, connected.as_ref().err());
+        if connected.is_ok() {
+            knock::answer(&mut stream, opening, &Verdict::Welcome).await?;
+        }
+        match (connected, opening.proto) {
+            (Ok(local), Proto::Http) => {
+                let mut seen = self.seen(name, upstream, opening.host.clone());
+                let local = Finishing::new(local, ticket, seen.idle());
+                splice(stream, local, move |way, bytes| seen.pass(way, bytes)).await
+            }
+            (Ok(local), Proto::Tcp) => {
+                let begun = self.clock.now();
+                let carried = carry(stream, local, opening, self.introduce).await;
+                let note = carried.outcome.is_err().then(|| "cut off".to_owned());
+                self.tell_connection(opening, begun, (carried.received, carried.sent), note);
+                carried.outcome
+            }
+            (Err(error), Proto::Tcp) => {
+                stream.reset(RESET_UNREACHABLE);
+                self.tell_connection(opening, self.clock.now(), (0, 0), Some(error.to_string()));
+                Ok(())
+            }
+            (Ok(local), Proto::H2) => splice(stream, local, |_, _| ()).await,
+            (Err(error), _) => self.decline(stream, opening, &page(&error, upstream)).await,
+        }
+    }
+
+    fn tell_connection(
+        &self,
+        opening: &Opening,
+        begun: Instant,
+        (received, sent): (u64, u64),
+        note: Option<String>,
+    ) {
+        self.reporter.tell(&Report::Connection {
+            visitor: opening.visitor.clone().or_else(|| opening.from.map(|from| from.to_string())),
+            received,
+            sent,
+            lasted: self.clock.now() - begun,
+            service: self.name_if_needed(&opening.service),
+            note,
+        });
+    }
+
+    fn seen(&self, name: &str, upstream: &Upstream, host: Option<String>) -> Seen {
+        let own_host = match upstream.target() {
+            Target::Origin(origin) => origin.authority(),
+            Target::Socket(_) | Target::Folder(_) => "localhost".to_owned(),
+        };
+        Seen::new(self, name, upstream.target().place(), own_host, host)
+    }
+
     /// Takes note of how an upstream is, and tells a person if that is news.
-    fn note(&self, service: &str, upstream: &Upstream, trouble: Option<&ConnectError>) {
+    pub(super) fn note(&self, service: &str, upstream: &Upstream, trouble: Option<&ConnectError>) {
         let is_news = upstream.note(trouble);
         if let (true, Some(trouble)) = (is_news, trouble) {
             self.reporter.tell(&Report::UpstreamUnreachable {
@@ -125,9 +285,35 @@ impl Services {
         }
     }
 
-    /// Says no in the stream's own language: a page for HTTP, a reset for bytes.
-    async fn decline(&self, stream: TunnelStream, opening: &Opening, page: &Page) -> io::Result<()> {
-        if opening.proto == Proto::Tcp {
+    /// A person is told who comes by name: once in a while, for there may be hundreds of streams.
+    fn tell_knock(&self, opening: &Opening, admitted: bool) {
+        let Some(from) = opening.from else { return };
+        if !self.knocks.is_news(from, &opening.service, admitted, self.clock.now()) {
+            return;
+        }
+        let service = opening.service.clone();
+        self.reporter.tell(&match admitted {
+            true => Report::Reached { service, from },
+            false => Report::Refused { service, from },
+        });
+    }
+
+    /// Nothing is here for whoever opened this stream. A visitor sees the same page, and an identity the same verdict,
+    /// whether there is such a service or not.
+    async fn turn_away(&self, mut stream: TunnelStream, opening: &Opening) -> io::Result<()> {
+        if knock::answer(&mut stream, opening, &Verdict::not_reachable()).await? {
+            return stream.finish();
+        }
+        self.decline(stream, opening, &Page::unknown_service(&opening.service)).await
+    }
+
+    /// Says no in the stream's own language: a verdict for identities, a page for HTTP/1.1, a reset for bytes.
+    async fn decline(&self, mut stream: TunnelStream, opening: &Opening, page: &Page) -> io::Result<()> {
+        let verdict = Verdict::refused(Verdict::UNAVAILABLE, "the service does not answer its owner");
+        if knock::answer(&mut stream, opening, &verdict).await? {
+            return stream.finish();
+        }
+        if opening.proto != Proto::Http {
             stream.reset(RESET_UNREACHABLE);
             return Ok(());
         }
@@ -150,10 +336,11 @@ impl Services {
     }
 }
 
-fn page(error: &ConnectError, upstream: &Upstream) -> Page {
-    let place = upstream.target().authority();
+/// What a visitor gets when a service cannot be reached.
+pub(super) fn page(error: &ConnectError, upstream: &Upstream) -> Page {
+    let place = upstream.target().place();
     match error {
-        ConnectError::Refused(_) => Page::nothing_listening(&place),
+        ConnectError::Refused(_) | ConnectError::NoSocket(_) => Page::nothing_listening(&place),
         ConnectError::TimedOut(_) => Page::upstream_timeout(),
         other => Page {
             status: other.status(),
@@ -165,14 +352,30 @@ fn page(error: &ConnectError, upstream: &Upstream) -> Page {
     }
 }
 
+/// What is to be told of each request of a stream that is answered here, in the order of the answers.
+#[derive(Clone, Default)]
+pub(super) struct Notes(Arc<Mutex<VecDeque<Option<String>>>>);
+
+impl Notes {
+    /// What is to be told of the next answer.
+    pub(super) fn push(&self, note: Option<String>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(note);
+    }
+
+    fn pop(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front().flatten()
+    }
+}
+
 /// What passes through one HTTP stream, as a person is told of it.
-struct Seen {
+pub(super) struct Seen {
     tap: Tap,
     clock: Clock,
     reporter: Reporter,
     service: Option<String>,
-    /// For hints: where the service is, and by which name the visitor asked for it.
+    /// For hints: where the service is, as which host it knows itself, and by which name the visitor asked for it.
     place: String,
+    own_host: String,
     host: Option<String>,
     /// Whether the service saw another host than the visitor asked for.
     is_rehosted: bool,
@@ -180,24 +383,39 @@ struct Seen {
     idle: Arc<AtomicBool>,
     /// Whether the service ended its half.
     service_ended: bool,
+    /// What whoever answers here wants told.
+    notes: Notes,
 }
 
 impl Seen {
-    fn new(services: &Services, name: &str, upstream: &Upstream, host: Option<String>) -> Self {
+    fn new(services: &Services, name: &str, place: String, own_host: String, host: Option<String>) -> Self {
         Self {
             tap: Tap::new(),
             clock: services.clock,
             reporter: services.reporter.clone(),
             service: services.name_if_needed(name),
-            place: upstream.target().authority(),
+            place,
+            own_host,
             host,
-            is_rehosted: services.host_header.is_some(),
+            is_rehosted: services.gate.sets_host(),
             idle: Arc::default(),
             service_ended: false,
+            notes: Notes::default(),
         }
     }
 
-    fn pass(&mut self, way: Way, bytes: Option<&[u8]>) {
+    /// Whether the stream is between two requests, now and later.
+    pub(super) fn idle(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.idle)
+    }
+
+    /// Whether everything was asked, and something is still to be answered.
+    pub(super) fn is_owed_an_answer(&self) -> bool {
+        self.tap.is_owed_an_answer()
+    }
+
+    /// These bytes are about to pass; `None` is the end of that half.
+    pub(super) fn pass(&mut self, way: Way, bytes: Option<&[u8]>) {
         let now = self.clock.now();
         match (way, bytes) {
             (Way::ToLocal, Some(bytes)) => self.tap.handle_request_bytes(bytes, now),
@@ -215,6 +433,7 @@ impl Seen {
     fn tell(&mut self) {
         while let Some(exchange) = self.tap.poll_event() {
             let (status, note) = self.outcome(&exchange);
+            let note = self.notes.pop().or(note);
             self.reporter.tell(&Report::Request {
                 method: exchange.method,
                 path: exchange.target,
@@ -230,7 +449,7 @@ impl Seen {
     fn outcome(&self, exchange: &Exchange) -> (u16, Option<String>) {
         let note = match (exchange.status, exchange.refused_by) {
             (Some(_), Some(server)) if server.host_header_helps() && !self.is_rehosted => {
-                Some(format!("{server} refused this host: rerun with --host-header {}", self.place))
+                Some(format!("{server} refused this host: rerun with --host-header {}", self.own_host))
             }
             (Some(_), Some(server)) => {
                 let host = self.host.as_deref().map_or("the public host name", without_port);

@@ -3,6 +3,7 @@
 //! Pure but for the reporter: it is told events and times, opens nothing and waits for nothing.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use hvym_tunnel_core::handshake::Endpoint;
@@ -13,14 +14,47 @@ use hvym_tunnel_core::time::Instant;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::report::{Report, Reporter};
 use crate::config::Retry;
-use crate::target::Binding;
+use crate::target::{Binding, ServiceAddress};
+
+/// What the agent is there for.
+pub(crate) enum Purpose {
+    /// To offer these, all of them public or all of them private.
+    Expose {
+        /// What is offered, in order.
+        bindings: Vec<Binding>,
+        /// Whether only identities that were named reach it.
+        private: bool,
+    },
+    /// To reach what another identity offers.
+    Forward {
+        /// What is reached.
+        to: ServiceAddress,
+        /// Where local connections are taken.
+        listen: SocketAddr,
+    },
+}
+
+impl Purpose {
+    /// What is offered.
+    pub(crate) fn bindings(&self) -> &[Binding] {
+        match self {
+            Purpose::Expose { bindings, .. } => bindings,
+            Purpose::Forward { .. } => &[],
+        }
+    }
+
+    /// Whether only identities that were named reach it.
+    pub(crate) fn is_private(&self) -> bool {
+        matches!(self, Purpose::Expose { private: true, .. })
+    }
+}
 
 /// The relay, the services there, and what was told of them.
 pub(crate) struct Standing {
     reporter: Reporter,
     address: Address,
     relay: String,
-    bindings: Vec<Binding>,
+    purpose: Purpose,
     retry: Retry,
     /// Where visitors reach the bare address, once the relay said so.
     endpoint: Option<String>,
@@ -44,7 +78,7 @@ impl Standing {
         reporter: Reporter,
         address: Address,
         relay: String,
-        bindings: Vec<Binding>,
+        purpose: Purpose,
         retry: Retry,
         now: Instant,
     ) -> Self {
@@ -52,7 +86,7 @@ impl Standing {
             reporter,
             address,
             relay,
-            bindings,
+            purpose,
             retry,
             endpoint: None,
             answers: BTreeMap::new(),
@@ -69,11 +103,15 @@ impl Standing {
         self.was_ready
     }
 
-    /// Logged in; the services are not bound yet.
-    pub(crate) fn handle_up(&mut self, endpoint: Endpoint) {
+    /// Logged in; the services, if there are any, are not bound yet.
+    ///
+    /// # Errors
+    /// See [`Self::handle_refused`].
+    pub(crate) fn handle_up(&mut self, endpoint: Endpoint, now: Instant) -> Result<(), Failure> {
         self.endpoint = Some(endpoint.url);
         self.answers.clear();
         self.waiting = None;
+        self.settle(None, now)
     }
 
     /// The relay took a service.
@@ -86,7 +124,11 @@ impl Standing {
         url: Option<String>,
         now: Instant,
     ) -> Result<(), Failure> {
-        let url = url.or_else(|| self.endpoint.clone()).unwrap_or_default();
+        let url = match url {
+            // Whatever a relay says: visitors are turned away here.
+            _ if self.purpose.is_private() => format!("{}/{service}", self.address),
+            url => url.or_else(|| self.endpoint.clone()).unwrap_or_default(),
+        };
         self.answers.insert(service, Some(url));
         self.settle(None, now)
     }
@@ -104,7 +146,7 @@ impl Standing {
     ) -> Result<(), Failure> {
         let failure = refused(&service, &code, &message);
         self.answers.insert(service.clone(), None);
-        if self.bindings.len() > 1 {
+        if self.purpose.bindings().len() > 1 {
             self.reporter.tell(&Report::BindFailed { service, code, message });
         }
         self.settle(Some(failure), now)
@@ -167,38 +209,54 @@ impl Standing {
 
     /// When every service has its answer, visitors can come, or nobody will.
     fn settle(&mut self, refusal: Option<Failure>, now: Instant) -> Result<(), Failure> {
-        if self.is_ready || self.bindings.iter().any(|b| !self.answers.contains_key(b.service.as_str())) {
+        let bindings = self.purpose.bindings();
+        if self.is_ready || bindings.iter().any(|b| !self.answers.contains_key(b.service.as_str())) {
             return Ok(());
         }
-        let bound: Vec<(&Binding, &String)> = self
-            .bindings
-            .iter()
-            .filter_map(|b| Some((b, self.answers.get(b.service.as_str())?.as_ref()?)))
-            .collect();
-        let [(first, url), others @ ..] = bound.as_slice() else {
-            return refusal.map_or(Ok(()), Err);
+        let (place, news) = match &self.purpose {
+            Purpose::Forward { to, listen } => (listen.to_string(), vec![self.forwarding(to, *listen)]),
+            Purpose::Expose { .. } => match self.bound() {
+                Some(bound) => bound,
+                None => return refusal.map_or(Ok(()), Err),
+            },
         };
         if self.was_ready {
-            let after = now - self.away_since;
-            self.reporter.tell(&Report::Reconnected { url: (*url).clone(), after });
+            self.reporter.tell(&Report::Reconnected { url: place, after: now - self.away_since });
         } else {
-            self.reporter.tell(&Report::Ready {
-                url: (*url).clone(),
-                target: first.target.to_string(),
-                service: first.service.to_string(),
-                address: self.address,
-                relay: self.relay.clone(),
-            });
-            for (binding, url) in others {
-                self.reporter.tell(&Report::Bound {
-                    service: binding.service.to_string(),
-                    url: (*url).clone(),
-                    target: binding.target.to_string(),
-                });
-            }
+            news.iter().for_each(|report| self.reporter.tell(report));
         }
         (self.is_ready, self.was_ready, self.attempt) = (true, true, 0);
         Ok(())
+    }
+
+    fn forwarding(&self, to: &ServiceAddress, listen: SocketAddr) -> Report {
+        Report::Forwarding {
+            service: to.to_string(),
+            listen: listen.to_string(),
+            address: self.address,
+            relay: self.relay.clone(),
+        }
+    }
+
+    /// Where the first service is that the relay took, and what is to be told of all of them. `None`: it took none.
+    fn bound(&self) -> Option<(String, Vec<Report>)> {
+        let answered = |b: &Binding| Some((b.clone(), self.answers.get(b.service.as_str())?.clone()?));
+        let mut bound = self.purpose.bindings().iter().filter_map(answered);
+        let (first, place) = bound.next()?;
+        let ready = Report::Ready {
+            url: place.clone(),
+            target: first.target.to_string(),
+            service: first.service.to_string(),
+            address: self.address,
+            relay: self.relay.clone(),
+            private: self.purpose.is_private(),
+        };
+        let others = bound.map(|(binding, url)| Report::Bound {
+            service: binding.service.to_string(),
+            url,
+            target: binding.target.to_string(),
+        });
+        Some((place, std::iter::once(ready).chain(others).collect()))
     }
 }
 

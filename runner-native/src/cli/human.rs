@@ -5,6 +5,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use hvym_tunnel_core::stellar::Address;
+
 use super::report::Report;
 
 /// Where a line belongs: scripts read `Out`, only people read `Err`.
@@ -105,11 +107,30 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
         Report::OwnRelay { .. } => vec![
             err().with(Dim, "without --relay, only this machine can visit (--relay HOST makes it public)"),
         ],
-        Report::Ready { url, target, service, relay, .. } => vec![
-            Line::out().with(Bold, url),
-            Line::out().with(Plain, format!("  -> {target}")),
-            err().with(Dim, format!("service {service} by {relay}, ready in {}", span(moment.running))),
+        Report::Ready { url, target, service, relay, private, .. } => {
+            let mut lines =
+                vec![Line::out().with(Bold, url), Line::out().with(Plain, format!("  -> {target}"))];
+            if *private {
+                let command = format!("hvym-tunnel forward {url} --relay {relay}");
+                lines.push(err().with(Plain, format!("private: those you allow reach it by {command}")));
+            }
+            let ready = format!("service {service} by {relay}, ready in {}", span(moment.running));
+            lines.push(err().with(Dim, ready));
+            lines
+        }
+        Report::Forwarding { service, listen, address, relay } => vec![
+            Line::out().with(Bold, listen),
+            Line::out().with(Plain, format!("  -> {service}")),
+            err().with(Dim, format!("as {address} by {relay}, ready in {}", span(moment.running))),
         ],
+        Report::Reached { service, from } => vec![knock(moment.now, from, "reached", Green, service)],
+        Report::Refused { service, from } => vec![knock(moment.now, from, "was refused", Yellow, service)],
+        Report::NotReached { service, code, message, hint } => {
+            let mut lines =
+                vec![err().with(Yellow, format!("{service} was not reached: {message} ({code})"))];
+            lines.extend(hint.as_ref().map(|hint| err().with(Plain, hint)));
+            lines
+        }
         Report::Bound { service, url, target } => vec![
             Line::out().with(Bold, url),
             Line::out().with(Plain, format!("  -> {target}")).with(Dim, format!("  service {service}")),
@@ -118,6 +139,7 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
             vec![err().with(Red, format!("service {service} was not bound: {message} ({code})"))]
         }
         Report::Request { .. } => vec![request(report, moment.now)],
+        Report::Connection { .. } => vec![connection(report, moment.now)],
         Report::UpstreamUnreachable { message, .. } => vec![err().with(Yellow, message)],
         Report::Disconnected { reason, retry_in: Some(wait), attempt } => {
             vec![err().with(Yellow, format!("reconnecting in {} (attempt {attempt}): {reason}", span(*wait)))]
@@ -161,6 +183,15 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
     }
 }
 
+/// Who came to a service by name: `12:01:07Z  G... reached db`.
+fn knock(now: Duration, from: &Address, what: &str, ink: Ink, service: &str) -> Line {
+    Line::out()
+        .with(Ink::Dim, clock(now))
+        .with(Ink::Plain, format!("  {from} "))
+        .with(ink, what)
+        .with(Ink::Plain, format!(" {}", shortened(service, MAX_PATH)))
+}
+
 /// The relay's first lines: its URL, and the command that somebody types on another machine.
 fn listening(report: &Report) -> Vec<Line> {
     let Report::Listening { url, relay, address, listen } = report else { return Vec::new() };
@@ -202,6 +233,25 @@ fn request(report: &Report, now: Duration) -> Line {
     }
     match note {
         Some(note) => line.with(ink, format!("  {note}")),
+        None => line,
+    }
+}
+
+/// One line per connection of bytes: `12:01:07Z  tcp  203.0.113.7:51234  12 B in  1.2 kB out  4 s`.
+fn connection(report: &Report, now: Duration) -> Line {
+    let Report::Connection { visitor, received, sent, lasted, service, note } = report else {
+        return Line::out();
+    };
+    let visitor = visitor.as_deref().unwrap_or("somebody");
+    let mut line = Line::out()
+        .with(Ink::Dim, clock(now))
+        .with(Ink::Plain, format!("  {:<4} {:<24} ", "tcp", shortened(visitor, MAX_PATH)))
+        .with(Ink::Plain, format!("{} in  {} out  {}", size(*received), size(*sent), span(*lasted)));
+    if let Some(service) = service {
+        line = line.with(Ink::Dim, format!("  [{service}]"));
+    }
+    match note {
+        Some(note) => line.with(Ink::Yellow, format!("  {note}")),
         None => line,
     }
 }

@@ -12,8 +12,10 @@ use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser,
 pub(crate) mod exit;
 mod expose;
 pub(crate) mod files;
+mod forward;
 mod human;
 mod identity;
+mod link;
 mod logs;
 mod relay;
 pub(crate) mod report;
@@ -39,6 +41,7 @@ const EXAMPLES: &str = "\
 Examples:
     hvym-tunnel expose 3000                          try it: an address on this machine
     hvym-tunnel expose 3000 --relay tunnel.example   localhost:3000 is public there
+    hvym-tunnel forward G.../db 5432 --relay ...     reach what somebody lets you reach
     hvym-tunnel relay                                run a relay, here for this machine
     hvym-tunnel identity                             your address
 
@@ -49,7 +52,8 @@ HVYM_TUNNEL_SECRET may hold the secret itself. Times on the screen are UTC.";
 /// The commands.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
-    Expose(expose::ExposeArgs),
+    Expose(Box<expose::ExposeArgs>),
+    Forward(forward::ForwardArgs),
     Relay(relay::RelayArgs),
     Identity(identity::IdentityArgs),
     Token(token::TokenArgs),
@@ -80,12 +84,12 @@ struct Terminal {
 pub(crate) struct Output {
     /// Write one JSON object per line to standard output instead of text
     ///
-    /// Each has a member "event": own_relay, ready, bound, request, upstream_unreachable, disconnected, reconnected,
-    /// told, draining, stopped, error, and for a relay listening, agent_joined, agent_left. Without it, the URL and one line
-    /// per request go to standard output, everything else to standard error.
+    /// Each has a member "event": own_relay, ready, bound, request, reached, refused, upstream_unreachable, disconnected,
+    /// reconnected, told, draining, stopped, error, for a forward forwarding, not_reached, and for a relay listening,
+    /// agent_joined, agent_left. Without it, the URL and one line per request go to standard output, everything else to standard error.
     #[arg(long, env = "HVYM_TUNNEL_JSON", hide_env = true)]
     json: bool,
-    /// Keep the public URL in this file while there is one
+    /// Keep the public URL, or where forward listens, in this file while there is one
     ///
     /// It appears whole when visitors can come, and is gone after the end.
     #[arg(long, value_name = "PATH", env = "HVYM_TUNNEL_URL_FILE", hide_env = true)]
@@ -109,6 +113,7 @@ impl Cli {
     pub(crate) fn reporter(&self) -> Reporter {
         let output = match &self.command {
             Command::Expose(arguments) => Some(&arguments.output),
+            Command::Forward(arguments) => Some(&arguments.output),
             Command::Relay(arguments) => Some(&arguments.output),
             _ => None,
         };
@@ -141,7 +146,7 @@ pub(crate) fn print(command: Command) -> Result<(), Failure> {
             clap_complete::generate(shell, &mut Cli::command(), "hvym-tunnel", &mut script);
             write_out(&script)
         }
-        Command::Expose(_) | Command::Relay(_) => Ok(()),
+        Command::Expose(_) | Command::Forward(_) | Command::Relay(_) => Ok(()),
     }
 }
 

@@ -1,14 +1,15 @@
 //! `relay`: what a person types to run the public side.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
 use super::Output;
 use super::exit::{EXIT_CODES, Failure};
-use super::expose::KeepaliveArgs;
 use super::identity::{Role, SourceArgs};
+use super::link::KeepaliveArgs;
 use crate::config::{self, Policy, PublicScheme, RelayOptions, TlsFiles};
 use crate::key::Source;
 use crate::target::ServiceName;
@@ -41,6 +42,9 @@ pub(crate) struct RelayArgs {
         hide_env = true
     )]
     domain: String,
+    /// Ports to give to TCP services, one each; without it, only HTTP services are taken
+    #[arg(long, value_name = "FIRST-LAST", value_parser = port_range, env = "HVYM_TUNNEL_TCP_PORTS", hide_env = true)]
+    tcp_ports: Option<RangeInclusive<u16>>,
     #[command(flatten)]
     public: PublicArgs,
     #[command(flatten)]
@@ -124,6 +128,7 @@ impl RelayArgs {
             domain: self.domain.to_ascii_lowercase(),
             public_scheme: named.unwrap_or(own),
             public_port: self.public.public_port.or(named.map(PublicScheme::usual_port)),
+            tcp_ports: self.tcp_ports,
             tls: tls.map(|(certificate, key)| TlsFiles { certificate, key }),
             services: self.admission.service_allow,
             require_challenge: self.admission.require_challenge,
@@ -139,11 +144,21 @@ impl RelayArgs {
 }
 
 /// `IP:port`, `[IPv6]:port`, or a port of this machine alone.
-fn listen(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
     if let Ok(port) = text.parse() {
         return Ok(SocketAddr::new(config::default_listen().ip(), port));
     }
     text.parse().map_err(|_| "an IP address and a port are needed, as in 0.0.0.0:443 or [::]:443".to_owned())
+}
+
+/// `FIRST-LAST`, or one port.
+fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
+    match (port(first), port(last)) {
+        (Some(first), Some(last)) if first <= last => Ok(first..=last),
+        _ => Err("two ports are needed, the smaller first, as in 20000-20099".to_owned()),
+    }
 }
 
 #[cfg(test)]
@@ -155,5 +170,13 @@ mod tests {
         assert_eq!(listen("80").map(|addr| addr.to_string()), Ok("127.0.0.1:80".to_owned()));
         assert_eq!(listen("[::]:443").map(|addr| addr.to_string()), Ok("[::]:443".to_owned()));
         assert!(listen("localhost:80").is_err() && listen("").is_err() && listen("70000").is_err());
+    }
+    #[test]
+    fn a_range_of_ports_is_written_as_its_ends() {
+        assert_eq!(port_range("20000-20099"), Ok(20000..=20099));
+        assert_eq!(port_range("443"), Ok(443..=443));
+        for typed in ["", "-", "0-9", "9-8", "1-", "-1", "1-2-3", "1-65536", "a-b"] {
+            assert!(port_range(typed).is_err(), "{typed}");
+        }
     }
 }

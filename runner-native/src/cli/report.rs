@@ -35,7 +35,7 @@ pub(crate) enum Report {
     },
     /// The relay took the agent, and visitors can come. The first one decides what is in the URL file.
     Ready {
-        /// Where visitors reach the first service.
+        /// Where visitors reach the first service; of a private one, what its friends give to `forward`.
         url: String,
         /// Where that service really is.
         target: String,
@@ -45,6 +45,9 @@ pub(crate) enum Report {
         address: Address,
         /// Whom it dialled.
         relay: String,
+        /// Whether only identities that were named reach it.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        private: bool,
     },
     /// A further service can be visited.
     Bound {
@@ -82,6 +85,62 @@ pub(crate) enum Report {
         #[serde(skip_serializing_if = "Option::is_none")]
         service: Option<String>,
         /// What a person should know about it, with the way out.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
+    /// An identity reached a service. Told now and then, not for every stream.
+    Reached {
+        /// The service.
+        service: String,
+        /// Who.
+        from: Address,
+    },
+    /// An identity that may not reach a service tried to. Told now and then, not for every stream.
+    Refused {
+        /// The service.
+        service: String,
+        /// Who.
+        from: Address,
+    },
+    /// Local connections lead to the service of another identity. The first one decides what is in the URL file.
+    Forwarding {
+        /// Whose service, and which: `<address>/<service>`.
+        service: String,
+        /// Where local connections are taken.
+        listen: String,
+        /// Who the agent is: what the owner must allow.
+        address: Address,
+        /// Whom it dialled.
+        relay: String,
+    },
+    /// A local connection was cut, because the service of the other identity was not reached. Told when it begins.
+    NotReached {
+        /// Whose service, and which.
+        service: String,
+        /// The other side's word for the reason.
+        code: String,
+        /// What is wrong, in words.
+        message: String,
+        /// What to do.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+    },
+    /// A visitor's connection to a service that carries bytes is over.
+    Connection {
+        /// Where the visitor came from, as the relay saw it; of an identity, its address.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        visitor: Option<String>,
+        /// Bytes that came from the visitor.
+        received: u64,
+        /// Bytes that went to the visitor.
+        sent: u64,
+        /// How long it was open.
+        #[serde(rename = "lasted_ms", serialize_with = "millis")]
+        lasted: Duration,
+        /// Which service, when that is not obvious.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        service: Option<String>,
+        /// What a person should know about it.
         #[serde(skip_serializing_if = "Option::is_none")]
         note: Option<String>,
     },
@@ -308,6 +367,11 @@ impl Screen {
             Report::Ready { url, .. } | Report::Reconnected { url, .. } | Report::Listening { url, .. } => {
                 self.attempt = None;
                 self.keep_url(url);
+                false
+            }
+            Report::Forwarding { listen, .. } => {
+                self.attempt = None;
+                self.keep_url(listen);
                 false
             }
             _ => false,

@@ -15,6 +15,7 @@ fn ready(url: &str) -> Report {
         service: "web".to_owned(),
         address: address(),
         relay: RELAY.to_owned(),
+        private: false,
     }
 }
 
@@ -99,6 +100,32 @@ fn the_url_stands_alone_on_the_first_line() {
     assert_eq!(&request[8..], "Z  GET  /                        200    4 ms");
     assert_eq!(lines.next(), None);
     assert!(err.contains(&format!("new identity {}", address())) && err.contains("/id.key"), "{err}");
+}
+
+#[test]
+fn a_connection_of_bytes_is_one_line_when_it_is_over() {
+    let connection = |visitor: Option<&str>, note: Option<&str>| Report::Connection {
+        visitor: visitor.map(str::to_owned),
+        received: 12,
+        sent: 3_400,
+        lasted: Duration::from_millis(4_200),
+        service: None,
+        note: note.map(str::to_owned),
+    };
+    let both = [connection(Some("203.0.113.7:51234"), None), connection(None, Some("cut off"))];
+    let (out, _) = told(Style::default(), &both);
+    let lines: Vec<_> = out.lines().map(|line| &line[8..]).collect();
+    assert_eq!(
+        lines,
+        [
+            "Z  tcp  203.0.113.7:51234        12 B in  3.4 kB out  4.2 s",
+            "Z  tcp  somebody                 12 B in  3.4 kB out  4.2 s  cut off"
+        ]
+    );
+    let (out, _) = told(json(), &both[..1]);
+    let expected =
+        r#"{"event":"connection","visitor":"203.0.113.7:51234","received":12,"sent":3400,"lasted_ms":4200,"#;
+    assert!(out.starts_with(expected), "{out}");
 }
 
 #[test]

@@ -209,8 +209,8 @@ pub(crate) enum Happened<E> {
     Opened {
         /// The stream; dropping it refuses it.
         stream: TunnelStream,
-        /// What it is for.
-        opening: Opening,
+        /// What it is for; boxed, for it is large and other events are many.
+        opening: Box<Opening>,
     },
 }
 
@@ -288,7 +288,8 @@ impl<M: Streams + Send + 'static> Driver<M> {
             match M::split_event(event) {
                 Ok(StreamEvent::Opened { id, opening }) => {
                     drop(state);
-                    return Some(Happened::Opened { stream: self.handle.stream(id), opening });
+                    let (stream, opening) = (self.handle.stream(id), Box::new(opening));
+                    return Some(Happened::Opened { stream, opening });
                 }
                 Ok(event) => state.wake(&event),
                 Err(event) => {

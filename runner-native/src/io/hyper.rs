@@ -1,10 +1,15 @@
-//! What hyper needs of an async byte stream, without zero-filling its buffers twice.
+//! What hyper needs of an async byte stream, without zero-filling its buffers twice; and our pages as it takes them.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use futures_util::io::{AsyncRead, AsyncWrite};
+use http::header::{CONNECTION, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use http_body_util::Full;
+use hvym_tunnel_core::http1::{Format, Page};
 use hyper::rt::{Read, ReadBufCursor, Write};
 
 /// The most that one read copies through the stack.
@@ -71,4 +76,22 @@ impl<T: Write + Unpin> AsyncWrite for Io<T> {
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
     }
+}
+
+/// `page` as an answer.
+pub(crate) fn page(page: &Page, format: Format) -> Response<Full<Bytes>> {
+    let body = page.body(format);
+    let head = page.head(format, body.len());
+    let mut answer = Response::new(Full::from(body));
+    *answer.status_mut() = StatusCode::from_u16(page.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in head.headers.iter() {
+        let field = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value));
+        // Whether the connection stays is decided by whoever writes it.
+        if let (Ok(name), Ok(value)) = field
+            && name != CONNECTION
+        {
+            answer.headers_mut().insert(name, value);
+        }
+    }
+    answer
 }

@@ -5,6 +5,7 @@ pub(crate) mod driver;
 pub(crate) mod executor;
 pub(crate) mod hyper;
 pub(crate) mod pipe;
+pub(crate) mod proxy;
 pub(crate) mod socket;
 pub(crate) mod stream;
 pub(crate) mod tls;

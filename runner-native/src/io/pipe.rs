@@ -9,7 +9,7 @@ use futures_util::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use super::stream::{TunnelReader, TunnelStream, TunnelWriter};
 
 /// Read from the local side at once. Larger saves little and is held by every open connection.
-const CHUNK_BYTES: usize = 16 * 1024;
+pub(crate) const CHUNK_BYTES: usize = 16 * 1024;
 
 /// Which way bytes go.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -46,7 +46,8 @@ where
     future::try_join(inward, outward).await.map(|_| ())
 }
 
-async fn to_local(
+/// One way of [`splice`]: from the tunnel to the local side.
+pub(crate) async fn to_local(
     mut from: TunnelReader,
     mut to: impl AsyncWrite + Unpin,
     see: &(impl Fn(Way, Option<&[u8]>) + Sync),

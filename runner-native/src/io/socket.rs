@@ -22,6 +22,7 @@ use smol::net::TcpStream;
 
 use super::clock::within;
 use super::executor::spawn;
+use super::proxy::Proxy;
 use super::tls::{self, Trust};
 
 pub(crate) use async_tungstenite::tungstenite::Error;
@@ -90,6 +91,8 @@ pub(crate) struct DialOptions {
     pub(crate) allow_plaintext: bool,
     /// Whose certificate a relay behind `wss://` may have.
     pub(crate) trust: Trust,
+    /// The proxy on the way, if there is one.
+    pub(crate) proxy: Option<Proxy>,
 }
 
 fn config() -> WebSocketConfig {
@@ -120,12 +123,16 @@ pub(crate) async fn dial(target: &Target, options: &DialOptions) -> Result<Socke
     let secure = uri.scheme_str() == Some("wss");
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
     let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-    let tcp = connect(&host, port).await.map_err(|e| failed(format!("{host}:{port}: {}", words(&e))))?;
+    let tcp = match &options.proxy {
+        Some(proxy) => proxy.connect(&host, port).await.map_err(|error| failed(error.to_string()))?,
+        None => connect(&host, port).await.map_err(|e| failed(format!("{host}:{port}: {}", words(&e))))?,
+    };
     let wire = if secure {
         let stream = tls::client(tcp, &host, options.trust.clone()).await;
         Wire::Boxed(Box::new(stream.map_err(|e| failed(format!("TLS with {host}: {}", words(&e))))?))
     } else {
-        let loopback = tcp.peer_addr().is_ok_and(|peer| peer.ip().is_loopback());
+        // A proxy on this machine leads away from it.
+        let loopback = options.proxy.is_none() && tcp.peer_addr().is_ok_and(|peer| peer.ip().is_loopback());
         if !loopback && !options.allow_plaintext {
             return Err(failed(format!(
                 "ws:// to {host} would send everything readable; use wss://, or --insecure if you must"

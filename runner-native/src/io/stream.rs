@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use futures_util::future::poll_fn;
 use futures_util::io::{AsyncRead, AsyncWrite};
+use hvym_tunnel_core::dialect::{Verdict, VerdictError, VerdictReader};
 use hvym_tunnel_core::mux::StreamId;
 
 /// Given to `reset` when a stream is dropped before both halves have ended.
@@ -75,6 +76,22 @@ impl TunnelReader {
     /// The next bytes, as they came, without a copy.
     pub(crate) async fn read_bytes(&mut self) -> io::Result<Option<Bytes>> {
         poll_fn(|cx| self.poll_bytes(cx)).await
+    }
+
+    /// The verdict that begins what comes back on a stream to another identity's service. What follows it is read next.
+    ///
+    /// # Errors
+    /// The stream's, or [`io::ErrorKind::InvalidData`] when what comes is no verdict.
+    pub(crate) async fn read_verdict(&mut self) -> io::Result<Verdict> {
+        let wrong = |error: VerdictError| io::Error::new(io::ErrorKind::InvalidData, error);
+        let mut reader = VerdictReader::new();
+        while let Some(mut data) = self.read_bytes().await? {
+            if let Some(verdict) = reader.handle_data(&mut data).map_err(wrong)? {
+                self.rest = data;
+                return Ok(verdict);
+            }
+        }
+        Err(wrong(VerdictError::Missing))
     }
 
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {

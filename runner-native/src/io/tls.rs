@@ -19,7 +19,7 @@ const BUFFER_BYTES: usize = 256 * 1024;
 /// Whose certificate is good enough.
 #[derive(Clone, Debug)]
 pub(crate) enum Trust {
-    /// One that a public authority vouches for.
+    /// One that a public authority vouches for, or one that this machine trusts.
     Verify,
     /// The same, or an authority of one's own.
     Also(Arc<ClientConfig>),
@@ -28,13 +28,13 @@ pub(crate) enum Trust {
 }
 
 impl Trust {
-    /// The public authorities, and those in the PEM file `path`.
+    /// The public authorities, this machine's, and those in the PEM file `path`.
     ///
     /// # Errors
     /// A file that cannot be read, or that holds no certificate of an authority.
     pub(crate) fn with_authorities(path: &Path) -> io::Result<Self> {
         let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
-        let mut roots = public();
+        let mut roots = known();
         let before = roots.len();
         for certificate in CertificateDer::pem_file_iter(path).map_err(|e| invalid(e.to_string()))? {
             let certificate = certificate.map_err(|e| invalid(e.to_string()))?;
@@ -48,15 +48,24 @@ impl Trust {
 }
 
 static VERIFYING: LazyLock<Arc<ClientConfig>> =
-    LazyLock::new(|| Arc::new(builder().with_root_certificates(public()).with_no_client_auth()));
+    LazyLock::new(|| Arc::new(builder().with_root_certificates(known()).with_no_client_auth()));
 
 static TRUSTING: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
     let anyone = Arc::new(Anyone(ring::default_provider()));
     Arc::new(builder().dangerous().with_custom_certificate_verifier(anyone).with_no_client_auth())
 });
 
-fn public() -> RootCertStore {
-    webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()
+/// The public authorities, and those that this machine's owner added. What is wrong with the latter is no reason to
+/// do without the former, as in a container that has none.
+fn known() -> RootCertStore {
+    let mut roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+    let own = rustls_native_certs::load_native_certs();
+    for error in own.errors {
+        tracing::info!(%error, "an authority that this machine trusts cannot be read");
+    }
+    let (taken, ignored) = roots.add_parsable_certificates(own.certs);
+    tracing::debug!(taken, ignored, "authorities that this machine trusts");
+    roots
 }
 
 fn builder() -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
@@ -68,7 +77,8 @@ fn builder() -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
 /// Speaks TLS over `tcp` to the server that is called `host`.
 pub(crate) async fn client(tcp: TcpStream, host: &str, trust: Trust) -> io::Result<TlsStream<TcpStream>> {
     let config = match trust {
-        Trust::Verify => Arc::clone(&VERIFYING),
+        // The first time, this machine's authorities are read from its disk.
+        Trust::Verify => smol::unblock(|| Arc::clone(&VERIFYING)).await,
         Trust::Also(config) => config,
         Trust::Anyone => Arc::clone(&TRUSTING),
     };

@@ -12,19 +12,20 @@ use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use hvym_tunnel_core::dialect::{MUX_YAMUX, Proto, Service};
 use hvym_tunnel_core::handshake::Credential;
 use hvym_tunnel_core::reason::DownReason;
-use hvym_tunnel_core::relay::{BindRefusal, Session, SessionEvent};
+use hvym_tunnel_core::relay::{Session, SessionEvent};
 use hvym_tunnel_core::stellar::Address;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use super::live::Live;
 use super::phases::Pass;
+use super::reach::Caller;
 use super::reply::{self, Answer};
 use super::roster::{Admission, SessionKey};
 use super::settings::CLOSE_TIMEOUT;
 use super::switchboard::{RelayEvent, Switchboard};
 use super::visitors::Visitor;
-use super::{heads, pages, upgrade};
+use super::{heads, pages, ports, upgrade};
 use crate::io::clock::{self, within};
 use crate::io::driver::{Driver, Handle, Happened};
 use crate::io::executor::spawn;
@@ -113,12 +114,12 @@ async fn welcome(
         return;
     };
     let mut seat = Seat { board, live, key, peer, address: None, _pass: pass };
+    let mut caller = Caller::new();
     let reason = loop {
         match driver.next().await {
             Happened::Event(SessionEvent::Closed(reason)) => break reason,
             Happened::Event(event) => seat.on_event(event),
-            // An agent has no business opening streams; the session refuses them.
-            Happened::Opened { stream, .. } => drop(stream),
+            Happened::Opened { stream, opening } => caller.reach(&seat.board, stream, *opening),
         }
     };
     seat.on_closed(reason);
@@ -140,6 +141,7 @@ struct Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.board.roster.leave(self.key, self.address.as_ref());
+        ports::leave(&self.board, self.key);
     }
 }
 
@@ -150,6 +152,9 @@ impl Seat {
             SessionEvent::Bind(service) => self.on_bind(service),
             SessionEvent::Unbound(service) => {
                 tracing::info!(address = ?self.address, service, "unbound");
+                if let Some(address) = &self.address {
+                    ports::release(&self.board, address, &service, self.key);
+                }
             }
             SessionEvent::Latency(rtt) => tracing::trace!(address = ?self.address, ?rtt, "latency"),
             SessionEvent::Room => self.live.wake(),
@@ -177,11 +182,14 @@ impl Seat {
 
     fn on_bind(&mut self, service: Service) {
         let Some(address) = self.address else { return };
-        if service.proto == Proto::Tcp {
-            let error = "this relay serves HTTP services only".to_owned();
-            let refusal = BindRefusal { code: "not_offered", error };
-            self.live.session.with(|session, now| session.decline(&service.name, &refusal, now));
-            return;
+        if service.proto == Proto::Tcp && service.public {
+            return self.on_bind_tcp(address, service);
+        }
+        // It may have carried bytes until now.
+        ports::release(&self.board, &address, &service.name, self.key);
+        if !service.public {
+            tracing::info!(%address, service = service.name, "bound, for identities");
+            return self.live.session.with(|session, now| session.confirm(service, String::new(), now));
         }
         let name = service.name.clone();
         let url = self.live.session.with(|session, now| {
@@ -192,6 +200,22 @@ impl Seat {
             url
         });
         tracing::info!(%address, service = name, url, "bound");
+    }
+
+    fn on_bind_tcp(&mut self, address: Address, service: Service) {
+        if !self.board.roster.is_current(self.key, &address) {
+            return;
+        }
+        match ports::bind(&self.board, address, &service.name, self.key) {
+            Ok(port) => {
+                let url = self.board.tcp_url(port);
+                tracing::info!(%address, service = service.name, url, "bound");
+                self.live.session.with(|session, now| session.confirm_at(service, url, Some(port), now));
+            }
+            Err(refusal) => {
+                self.live.session.with(|session, now| session.decline(&service.name, &refusal, now));
+            }
+        }
     }
 
     fn on_closed(&self, reason: DownReason) {

@@ -4,10 +4,11 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use hvym_tunnel_core::dialect::Opening;
+use hvym_tunnel_core::dialect::{Opening, Proto};
 use hvym_tunnel_core::http1::Page;
 use hvym_tunnel_core::link::OpenStreamError;
 use hvym_tunnel_core::relay::{Name, Session};
+use hvym_tunnel_core::stellar::Address;
 
 use super::pages;
 use super::settings::ROOM_TIMEOUT;
@@ -42,22 +43,38 @@ impl Live {
 
     /// Opens a stream for the service that `name` means, as soon as there is room; the page says why there is none.
     pub(super) async fn open(&self, name: &Name, mut opening: Opening) -> Result<TunnelStream, Page> {
-        let opened = poll_fn(|cx| self.poll_open(name, &mut opening, cx));
+        let opened = poll_fn(|cx| self.poll_room(|| self.try_open(name, &mut opening), cx));
         within(ROOM_TIMEOUT, opened).await.unwrap_or_else(|| Err(pages::overloaded()))
     }
 
-    fn poll_open(
-        &self,
-        name: &Name,
-        opening: &mut Opening,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<TunnelStream, Page>> {
-        if let Some(outcome) = self.try_open(name, opening) {
+    /// Opens a stream for the identity `from`, as soon as there is room. `None`: not there, not bound, or no room; which
+    /// of them is nobody's business.
+    pub(super) async fn open_for(&self, from: Address, service: &str, id: &str) -> Option<TunnelStream> {
+        let opened = poll_fn(|cx| self.poll_room(|| self.try_open_for(from, service, id), cx));
+        within(ROOM_TIMEOUT, opened).await.flatten()
+    }
+
+    /// Tries again whenever there may be room; an attempt gives `None` for want of it.
+    fn poll_room<T>(&self, mut attempt: impl FnMut() -> Option<T>, cx: &mut Context<'_>) -> Poll<T> {
+        if let Some(outcome) = attempt() {
             return Poll::Ready(outcome);
         }
         self.waiting().push(cx.waker().clone());
         // Room may have come before anybody knew that we wait.
-        self.try_open(name, opening).map_or(Poll::Pending, Poll::Ready)
+        attempt().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn try_open_for(&self, from: Address, service: &str, id: &str) -> Option<Option<TunnelStream>> {
+        let opened = self.session.with(|session, now| {
+            let service = session.service_for_identities(service)?;
+            let opening = Opening::reached(from, service, Some(id.to_owned()));
+            Some(session.open(&opening, now))
+        });
+        match opened {
+            Some(Ok(id)) => Some(Some(self.session.stream(id))),
+            Some(Err(error)) if error.is_for_want_of_room() => None,
+            Some(Err(_)) | None => Some(None),
+        }
     }
 
     /// `None` is for want of room.
@@ -72,6 +89,9 @@ impl Live {
                     name.service.as_ref().map_or_else(pages::nothing_offered, |n| Page::unknown_service(n));
                 return Err(Some(page));
             };
+            if (service.proto == Proto::Tcp) != (opening.proto == Proto::Tcp) {
+                return Err(Some(pages::other_language(&service.name)));
+            }
             opening.service.clone_from(&service.name);
             opening.proto = service.proto;
             session.open(opening, now).map_err(|error| match error {

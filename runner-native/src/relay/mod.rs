@@ -15,6 +15,8 @@ mod ingress;
 mod live;
 mod pages;
 mod phases;
+mod ports;
+mod reach;
 mod reply;
 mod roster;
 mod settings;
@@ -35,7 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_executor::Task;
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join, select};
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::stellar::Address;
 use thiserror::Error;
@@ -147,7 +149,9 @@ impl Relay {
             live.session.with(|session, now| session.refuse(DownReason::GoingAway, now));
         }
         self.board.closing.set();
-        let _in_time = within(CLOSE_TIMEOUT, self.board.links.empty()).await;
+        // Visitors too are told, by a reset where a connection breaks off; a process that ends sooner would end them.
+        let all = join(self.board.links.empty(), self.board.requests.empty());
+        let _in_time = within(CLOSE_TIMEOUT, all).await;
     }
 
     async fn refuse_new(&mut self) {

@@ -63,6 +63,16 @@ pub(super) fn nothing_offered() -> Page {
     page
 }
 
+/// A browser came to a service that carries bytes, or something else to one that speaks HTTP.
+pub(super) fn other_language(service: &str) -> Page {
+    new(
+        404,
+        "This service is no website",
+        format!("The service {service} does not speak HTTP: it is reached at a port of its own."),
+        "Its owner's terminal shows its address: tcp://, a host and a port.",
+    )
+}
+
 /// The service's answer was no HTTP, or none.
 pub(super) fn bad_answer() -> Page {
     new(

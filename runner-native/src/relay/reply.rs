@@ -5,8 +5,8 @@ use std::task::{Context, Poll};
 
 use async_executor::Task;
 use bytes::Bytes;
-use http::header::{ACCEPT, CONNECTION, HeaderMap};
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::header::{ACCEPT, HeaderMap};
+use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use hvym_tunnel_core::http1::{Format, Page};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -108,18 +108,5 @@ pub(super) fn format(fields: &HeaderMap) -> Format {
 
 /// `page` as an answer.
 pub(super) fn page(page: &Page, format: Format) -> Answer {
-    let body = page.body(format);
-    let head = page.head(format, body.len());
-    let mut answer = Response::new(Reply::Whole(Full::from(body)));
-    *answer.status_mut() = StatusCode::from_u16(page.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    for (name, value) in head.headers.iter() {
-        let field = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value));
-        // Whether the connection stays is decided by whoever writes it.
-        if let (Ok(name), Ok(value)) = field
-            && name != CONNECTION
-        {
-            answer.headers_mut().insert(name, value);
-        }
-    }
-    answer
+    crate::io::hyper::page(page, format).map(Reply::Whole)
 }

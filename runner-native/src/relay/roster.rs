@@ -99,6 +99,17 @@ impl Roster {
         })
     }
 
+    /// The session that has `address`.
+    pub(super) fn agent(&self, address: &Address) -> Option<Live> {
+        let rows = self.lock();
+        rows.directory.lookup(address).and_then(|key| rows.sessions.get(key)).cloned()
+    }
+
+    /// Whether it is the session of this key that has `address`.
+    pub(super) fn is_current(&self, key: SessionKey, address: &Address) -> bool {
+        self.lock().directory.lookup(address) == Some(&key)
+    }
+
     /// The host name of a service; `None` is the agent's first.
     pub(super) fn host(&self, address: &Address, service: Option<&str>) -> String {
         let rows = self.lock();

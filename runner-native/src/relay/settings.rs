@@ -1,6 +1,7 @@
 //! What a relay is told to do, and how much of everything it takes.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use hvym_tunnel_core::handshake::RelayLogin;
@@ -36,6 +37,25 @@ pub(super) const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 pub(super) const BACKLOG: i32 = 1024;
 /// How long accepting rests when the process is out of file descriptors; some are free again by then.
 pub(super) const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// The ports that a relay for this machine alone may give to services: those that nobody registered (RFC 6335
+/// section 6). What other programs listen at is passed over.
+const LOOPBACK_PORTS: RangeInclusive<u16> = 49152..=65535;
+/// Connections of visitors to one port at once, so that one service does not use up its agent's streams, of which a
+/// link has 1024, nor the relay's connections.
+pub(super) const PORT_CONNECTIONS: usize = 512;
+
+/// Streams to other identities' services that one caller may hold. A pool of a busy application has a hundred; each
+/// holds a window on two links.
+pub(super) const REACHED_STREAMS: usize = 128;
+/// Time between two openings of one caller, once it has used up its burst of [`REACHED_STREAMS`]: 32 a second. An
+/// application opens what it needs and keeps it; more is somebody who guesses names.
+pub(super) const REACH_INTERVAL: Duration = Duration::from_micros(31_250);
+/// How long the owner of a service may take to say yes or no: as long as an opening may take, and its own connection.
+pub(super) const VERDICT_TIMEOUT: Duration = Duration::from_secs(10);
+/// No refusal reaches a caller sooner after its opening. A way to the owner and back is shorter nearly always, so the
+/// time does not tell whether there is an owner.
+pub(super) const REFUSAL_AFTER: Duration = Duration::from_millis(500);
 
 /// How much a relay takes.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -79,6 +99,7 @@ impl RelaySettings {
             domain: "localhost".to_owned(),
             public_scheme: PublicScheme::Http,
             public_port: None,
+            tcp_ports: Some(LOOPBACK_PORTS),
             tls: None,
             services: Vec::new(),
             require_challenge: false,

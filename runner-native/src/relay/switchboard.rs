@@ -9,6 +9,7 @@ use hvym_tunnel_core::relay::SessionConfig;
 use hvym_tunnel_core::stellar::Address;
 
 use super::phases::{Gate, Latch};
+use super::ports::PublicPorts;
 use super::roster::Roster;
 use super::settings::RelaySettings;
 use crate::io::clock::{self, Clock};
@@ -46,6 +47,7 @@ pub(super) struct Switchboard {
     pub(super) port: u16,
     pub(super) clock: Clock,
     pub(super) roster: Roster,
+    pub(super) ports: PublicPorts,
     /// Visitors' requests.
     pub(super) requests: Gate,
     /// Agents' links.
@@ -71,6 +73,7 @@ impl Drop for Counted {
 impl Switchboard {
     pub(super) fn new(address: Address, settings: RelaySettings, port: u16, observer: Observer) -> Self {
         let options = &settings.options;
+        let ports = PublicPorts::new(options.listen.ip(), options.tcp_ports.clone());
         let roster = Roster::new(&options.domain, options.policy, settings.limits.sessions);
         // Ids count up from a random point, so that those of two runs are not mistaken for each other.
         let [a, b, c, d, e, f, ..] = clock::seed();
@@ -81,6 +84,7 @@ impl Switchboard {
             port,
             clock: Clock::new(),
             roster,
+            ports,
             requests: Gate::new(),
             links: Gate::new(),
             draining: Latch::new(),
@@ -109,6 +113,11 @@ impl Switchboard {
         let mut url = self.settings.options.public_url(&host, self.port);
         url.push('/');
         url
+    }
+
+    /// Where the service that has this public port is reachable.
+    pub(super) fn tcp_url(&self, port: u16) -> String {
+        format!("tcp://{}:{port}", self.settings.options.domain)
     }
 
     pub(super) fn tell(&self, event: RelayEvent) {

@@ -75,15 +75,7 @@ pub(super) fn listen(at: SocketAddr) -> io::Result<TcpListener> {
 /// Accepts until it is dropped.
 pub(super) async fn accept(board: Arc<Switchboard>, listener: TcpListener, tls: Option<TlsAcceptor>) {
     loop {
-        let (mut tcp, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) if per_connection(&error) => continue,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept connections for a moment");
-                smol::Timer::after(ACCEPT_REST).await;
-                continue;
-            }
-        };
+        let (mut tcp, peer) = next(&listener).await;
         let Some(counted) = board.count() else {
             tracing::debug!(%peer, "turned away: too many connections");
             if tls.is_none() {
@@ -94,6 +86,26 @@ pub(super) async fn accept(board: Arc<Switchboard>, listener: TcpListener, tls: 
         };
         spawn(serve(Arc::clone(&board), tcp, peer, tls.clone(), counted)).detach();
     }
+}
+
+/// The next connection; an error of the listener is told and waited out.
+pub(super) async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) if per_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections for a moment");
+                smol::Timer::after(ACCEPT_REST).await;
+            }
+        }
+    }
+}
+
+/// What every visitor's connection is set to: no delay, and an end if its other side is lost.
+pub(super) fn tune(tcp: &TcpStream) -> io::Result<()> {
+    let keepalive = TcpKeepalive::new().with_time(TCP_KEEPALIVE);
+    tcp.set_nodelay(true).and_then(|()| SockRef::from(tcp).set_tcp_keepalive(&keepalive))
 }
 
 /// Errors that are one connection's own, gone before we looked at it.
@@ -109,8 +121,7 @@ async fn serve(
     tls: Option<TlsAcceptor>,
     _counted: Counted,
 ) {
-    let keepalive = TcpKeepalive::new().with_time(TCP_KEEPALIVE);
-    if tcp.set_nodelay(true).and_then(|()| SockRef::from(&tcp).set_tcp_keepalive(&keepalive)).is_err() {
+    if tune(&tcp).is_err() {
         return;
     }
     let visitor = Arc::new(Visitor {

@@ -31,7 +31,7 @@ pub(crate) enum PlaceError {
 }
 
 /// `host:port`, IPv6 in brackets.
-pub(super) fn authority(host: &str, port: u16) -> String {
+pub(crate) fn authority(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
@@ -40,7 +40,11 @@ pub(super) fn split_path(text: &str) -> (&str, &str) {
     text.split_at(text.find(['/', '?', '#']).unwrap_or(text.len()))
 }
 
-pub(super) fn host_and_port(text: &str, default: Option<u16>) -> Result<(String, u16), PlaceError> {
+/// Reads `host:port`; without a port, `default` is it.
+///
+/// # Errors
+/// What is wrong; a password is not repeated.
+pub(crate) fn host_and_port(text: &str, default: Option<u16>) -> Result<(String, u16), PlaceError> {
     if text.contains('@') {
         return Err(PlaceError::UserInfo);
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_core::stellar::{Address, AddressError};
 use thiserror::Error;
 
 /// The name under which visitors reach a target: one DNS label of 1 to 63 of `a-z`, `0-9` and `-`.
@@ -62,6 +62,44 @@ pub(crate) enum ServiceNameError {
     Address,
 }
 
+/// A service of somebody: `<address>/<service>`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct ServiceAddress {
+    /// Whose.
+    pub owner: Address,
+    /// Which.
+    pub service: ServiceName,
+}
+
+impl fmt::Display for ServiceAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.owner, self.service)
+    }
+}
+
+impl FromStr for ServiceAddress {
+    type Err = ServiceAddressError;
+
+    fn from_str(text: &str) -> Result<Self, ServiceAddressError> {
+        let (owner, service) = text.split_once('/').ok_or(ServiceAddressError::NoSlash)?;
+        Ok(Self { owner: owner.parse()?, service: service.parse()? })
+    }
+}
+
+/// Why a text names no service of anybody.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Error)]
+pub(crate) enum ServiceAddressError {
+    /// One of the two is missing.
+    #[error("an address, a slash and a service are needed, as in G.../web")]
+    NoSlash,
+    /// Before the slash.
+    #[error(transparent)]
+    Owner(#[from] AddressError),
+    /// After it.
+    #[error(transparent)]
+    Service(#[from] ServiceNameError),
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +123,22 @@ mod tests {
             (&label, Err(ServiceNameError::Address)),
         ] {
             assert_eq!(name.parse::<ServiceName>().map(|_| ()), verdict, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_service_of_somebody_is_an_address_a_slash_and_a_name() {
+        let owner = Address::from_public_key([7; 32]);
+        let text = format!("{owner}/db");
+        let named: ServiceAddress = text.parse().expect("well formed");
+        assert_eq!((named.owner, named.service.as_str(), named.to_string()), (owner, "db", text));
+        assert_eq!(owner.to_string().parse::<ServiceAddress>(), Err(ServiceAddressError::NoSlash));
+        for text in ["/db", "G/db"].map(str::to_owned).into_iter().chain([format!("{}/db", owner.label())]) {
+            assert!(matches!(text.parse::<ServiceAddress>(), Err(ServiceAddressError::Owner(_))), "{text}");
+        }
+        for service in ["", "DB", "a/b", "..", "db/"] {
+            let text = format!("{owner}/{service}");
+            assert!(matches!(text.parse::<ServiceAddress>(), Err(ServiceAddressError::Service(_))), "{text}");
         }
     }
 }

@@ -1,0 +1,50 @@
+//! What stands at the head of a stream: a `u16` length, big endian, then as many bytes of JSON.
+//!
+//! Takes exactly these bytes, in whatever pieces they come; what follows is the stream's own. What the JSON says is
+//! for others.
+
+use alloc::vec::Vec;
+
+use bytes::{BufMut, Bytes};
+
+/// Bytes of the length.
+const LENGTH_BYTES: usize = 2;
+
+/// `json` behind its length; `None` if it is longer than `max`.
+pub(super) fn framed(json: &[u8], max: usize) -> Option<Bytes> {
+    let length = u16::try_from(json.len()).ok().filter(|n| usize::from(*n) <= max)?;
+    let mut wire = Vec::with_capacity(json.len() + LENGTH_BYTES);
+    wire.put_u16(length);
+    wire.extend_from_slice(json);
+    Some(Bytes::from(wire))
+}
+
+/// A head that is still arriving.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Prefixed {
+    arrived: Vec<u8>,
+}
+
+impl Prefixed {
+    /// How many bytes to take next, at most; 0 when it is whole.
+    ///
+    /// # Errors
+    /// The length that it announces, if that is more than `max`.
+    pub(crate) fn wanted(&self, max: usize) -> Result<usize, usize> {
+        let [high, low, body @ ..] = self.arrived.as_slice() else {
+            return Ok(LENGTH_BYTES - self.arrived.len());
+        };
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        if length > max { Err(length) } else { Ok(length.saturating_sub(body.len())) }
+    }
+
+    /// Takes what was [`Self::wanted`], or less.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.arrived.extend_from_slice(bytes);
+    }
+
+    /// The JSON, as far as it has arrived.
+    pub(crate) fn json(&self) -> &[u8] {
+        self.arrived.get(LENGTH_BYTES..).unwrap_or_default()
+    }
+}

@@ -1,0 +1,164 @@
+//! Public ports: who has which, for how long, and how a service is told.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use hvym_tunnel_core::dialect::{Proto, Service};
+use hvym_tunnel_core::machine::Machine;
+use hvym_tunnel_core::message::{Message, Transmit};
+use hvym_tunnel_core::relay::{MAX_PORTS_OF_ONE, PORT_REST, PortError, Ports, SessionEvent};
+use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_core::time::Instant;
+use hvym_tunnel_tests::Key;
+use hvym_tunnel_tests::ends::pair;
+use hvym_tunnel_tests::pair::text;
+
+const NOW: Instant = Instant::from_millis(1000);
+
+fn address(n: u8) -> Address {
+    Key::from_seed([n; 32]).address()
+}
+
+#[test]
+fn a_service_prefers_the_same_port_wherever_it_is_asked() {
+    let preferred = Ports::new(20000..=29999).take(address(1), "db", 1);
+    for session in 2..5 {
+        let mut ports = Ports::new(20000..=29999);
+        assert_eq!(ports.take(address(1), "db", session), preferred);
+        // And has it already, when it asks again.
+        assert_eq!(ports.take(address(1), "db", session), preferred);
+        assert_ne!(ports.take(address(1), "cache", session), preferred);
+        assert_ne!(ports.take(address(2), "db", session), preferred);
+    }
+}
+
+#[test]
+fn every_port_of_the_range_is_given_once() {
+    let mut ports = Ports::new(65530..=65535);
+    let given: BTreeSet<_> = (1..=6).map(|n| ports.take(address(n), "db", n).expect("a port")).collect();
+    assert_eq!(given, (65530..=65535).collect());
+    assert_eq!(ports.take(address(7), "db", 7), Err(PortError::Exhausted));
+    #[allow(clippy::reversed_empty_ranges)]
+    let mut none = Ports::new(2..=1);
+    assert_eq!(none.take(address(1), "db", 1), Err(PortError::Exhausted));
+}
+
+#[test]
+fn a_port_waits_for_its_service_and_then_is_anybodys() {
+    let mut ports = Ports::new(20000..=20000);
+    assert_eq!(ports.take(address(1), "db", 1), Ok(20000));
+    assert_eq!(ports.leave(&1, NOW), Some(NOW + PORT_REST));
+    assert_eq!(ports.owner(20000), Some((address(1), "db")), "while it waits it is still the service's");
+    assert_eq!(ports.take(address(2), "db", 2), Err(PortError::Exhausted));
+    assert_eq!(ports.expire(NOW + PORT_REST / 2), [0; 0]);
+    assert_eq!(ports.take(address(1), "db", 3), Ok(20000), "back in time");
+    assert_eq!(ports.expire(NOW + PORT_REST * 2), [0; 0], "what is bound again waits for nobody");
+
+    assert_eq!(ports.leave(&3, NOW), Some(NOW + PORT_REST));
+    assert_eq!(ports.expire(NOW + PORT_REST), [20000]);
+    assert_eq!(ports.expire(NOW + PORT_REST), [0; 0], "once");
+    assert_eq!(ports.owner(20000), None);
+    assert_eq!(ports.take(address(2), "db", 2), Ok(20000));
+}
+
+#[test]
+fn a_service_that_stayed_away_finds_its_port_again_unless_somebody_needed_it() {
+    let mut ports = Ports::new(20000..=20099);
+    let first = ports.take(address(1), "db", 1).expect("a port");
+    ports.avoid(first, NOW);
+    let second = ports.take(address(1), "db", 1).expect("another port");
+    assert_ne!(first, second, "the one it prefers belongs to another program");
+    ports.leave(&1, NOW);
+    ports.expire(NOW + PORT_REST);
+    for n in 2..=9 {
+        assert_ne!(ports.take(address(n), "db", n), Ok(second), "there are others that nobody ever had");
+    }
+    assert_eq!(ports.take(address(1), "db", 10), Ok(second));
+}
+
+#[test]
+fn the_clean_up_of_an_older_session_leaves_the_newer_one_its_ports() {
+    let mut ports = Ports::new(20000..=20099);
+    let port = ports.take(address(1), "db", 1).expect("a port");
+    assert_eq!(ports.take(address(1), "db", 2), Ok(port));
+    assert_eq!(ports.leave(&1, NOW), None);
+    assert_eq!(ports.release(&address(1), "db", &1, NOW), None);
+    assert_eq!(ports.release(&address(1), "cache", &2, NOW), None);
+    assert_eq!(ports.release(&address(2), "db", &2, NOW), None);
+    assert_eq!(ports.owner(port), Some((address(1), "db")));
+    assert_eq!(ports.release(&address(1), "db", &2, NOW), Some(NOW + PORT_REST));
+}
+
+#[test]
+fn what_waits_for_one_service_of_an_agent_is_given_to_another_before_it_is_refused() {
+    let mut ports = Ports::new(20000..=20000);
+    ports.take(address(1), "db", 1).expect("a port");
+    ports.leave(&1, NOW);
+    assert_eq!(ports.take(address(1), "database", 2), Ok(20000));
+    assert_eq!(ports.owner(20000), Some((address(1), "database")));
+    assert_eq!(ports.take(address(1), "db", 2), Err(PortError::Exhausted));
+}
+
+#[test]
+fn nobody_takes_a_whole_range_alone() {
+    let mut ports = Ports::new(20000..=20999);
+    for n in 0..MAX_PORTS_OF_ONE {
+        ports.take(address(1), &format!("s{n}"), 1).expect("a port");
+    }
+    assert_eq!(ports.take(address(1), "more", 1), Err(PortError::TooMany));
+    assert!(ports.take(address(2), "db", 2).is_ok());
+    // Going and coming back under other names does not help.
+    ports.leave(&1, NOW);
+    for n in 0..MAX_PORTS_OF_ONE {
+        ports.take(address(1), &format!("t{n}"), 3).expect("a port that waited");
+    }
+    assert_eq!(ports.take(address(1), "more", 3), Err(PortError::TooMany));
+}
+
+/// The relay's answers to an agent that says `bind`.
+fn answers(bind: &str, port: Option<u16>) -> (Vec<Service>, Vec<String>) {
+    let mut pair = pair();
+    pair.up();
+    let (mut session, now) = (pair.relay.machine.expect("up"), pair.now);
+    while session.poll_transmit().is_some() {}
+    session.handle_message(text(bind.to_owned()), now);
+    let mut asked = Vec::new();
+    while let Some(event) = session.poll_event() {
+        if let SessionEvent::Bind(service) = event {
+            asked.push(service.clone());
+            session.confirm_at(service, "tcp://relay.example:20000".into(), port, now);
+        }
+    }
+    let said = std::iter::from_fn(|| session.poll_transmit()).filter_map(|transmit| match transmit {
+        Transmit::Send(Message::Text(text)) => Some(String::from_utf8(text.to_vec()).expect("text")),
+        _ => None,
+    });
+    (asked, said.collect())
+}
+
+#[test]
+fn a_service_that_carries_bytes_is_told_its_port() {
+    let (asked, said) =
+        answers(r#"{"type":"bind","service":"db","local_port":5432,"proto":"tcp"}"#, Some(20000));
+    assert_eq!(asked, [Service { local_port: Some(5432), ..Service::tcp("db") }]);
+    assert_eq!(said, [r#"{"type":"bind_ok","service":"db","url":"tcp://relay.example:20000","port":20000}"#]);
+    let (asked, said) = answers(r#"{"type":"bind","service":"db"}"#, None);
+    assert_eq!(asked, [Service::http("db")], "without a word about it, a service speaks HTTP");
+    assert_eq!(said, [r#"{"type":"bind_ok","service":"db","url":"tcp://relay.example:20000"}"#]);
+}
+
+#[test]
+fn the_bare_address_is_not_for_services_that_carry_bytes() {
+    let mut pair = pair();
+    pair.up();
+    for bound in ["web", "api"] {
+        pair.agent.machine.unbind(bound, pair.now);
+    }
+    pair.agent.machine.bind(Service::tcp("db"), pair.now);
+    pair.run(Duration::from_secs(1));
+    assert_eq!(pair.relay.session().service(Some("db")).map(|service| service.proto), Some(Proto::Tcp));
+    assert_eq!(pair.relay.session().service(None), None);
+    pair.agent.machine.bind(Service::http("later"), pair.now);
+    pair.run(Duration::from_secs(1));
+    assert_eq!(pair.relay.session().service(None).map(|service| service.name.as_str()), Some("later"));
+}
