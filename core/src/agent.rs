@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use crate::backoff::{Backoff, BackoffConfig};
 use crate::dialect::{Opening, Service, Signal};
-use crate::handshake::{AgentLogin, AuthMode, Endpoint};
+use crate::handshake::{AgentLogin, AuthMode, Endpoint, TokenLogin};
 use crate::link::{Link, LinkConfig, LinkEvent, OpenStreamError, Stream, StreamEvent, Streams};
 use crate::machine::Machine;
 use crate::message::{Close, Message, Transmit};
@@ -119,6 +119,8 @@ enum State {
 /// The owner of local services: dials, logs in, binds, and comes back.
 pub struct Agent {
     config: AgentConfig,
+    /// What to log in with where the relay knows agents by tokens.
+    token: Option<TokenLogin>,
     rng: Rng,
     wall: Wall,
     epoch: u32,
@@ -132,7 +134,18 @@ pub struct Agent {
 impl Agent {
     /// An agent that dials at once.
     pub fn new(config: AgentConfig, wall: Wall, seed: Seed, now: Instant) -> Self {
+        Self::with(config, None, wall, seed, now)
+    }
+
+    /// An agent of a relay that knows agents by tokens, and speaks another dialect. It offers the first service, and its
+    /// identity is not used.
+    pub fn with_token(config: AgentConfig, token: TokenLogin, wall: Wall, seed: Seed, now: Instant) -> Self {
+        Self::with(config, Some(token), wall, seed, now)
+    }
+
+    fn with(config: AgentConfig, token: Option<TokenLogin>, wall: Wall, seed: Seed, now: Instant) -> Self {
         let mut agent = Self {
+            token,
             backoff: Backoff::new(config.backoff),
             config,
             rng: Rng::new(seed),
@@ -158,14 +171,14 @@ impl Agent {
         self.wall = wall;
         self.epoch = self.epoch.wrapping_add(1);
         self.leftover.clear();
-        let link = Link::agent(
-            self.config.link.clone(),
-            self.config.login.clone(),
-            wall,
-            self.epoch,
-            self.rng.fork(),
-            now,
-        );
+        let (config, seed) = (self.config.link.clone(), self.rng.fork());
+        let link = match &self.token {
+            None => Link::agent(config, self.config.login.clone(), wall, self.epoch, seed, now),
+            Some(token) => {
+                let service = self.config.services.first().map_or("", |service| service.name.as_str());
+                Link::knocking(config, token, service, self.epoch, seed, now)
+            }
+        };
         self.state = State::Linked { link: alloc::boxed::Box::new(link), up_since: None };
         self.drain_link(now);
     }
@@ -276,13 +289,13 @@ impl Agent {
 
     fn dial(&mut self, now: Instant) {
         match (self.config.login.mode, self.config.login.relay_address) {
-            (AuthMode::Bearer, Some(relay)) => {
+            (AuthMode::Bearer, Some(relay)) if self.token.is_none() => {
                 let input = self.config.login.claims(relay, self.wall, now).signing_input();
                 self.events.push_back(AgentEvent::Sign(input.clone()));
                 self.state = State::SigningBearer { input, deadline: now + DIAL_TIMEOUT };
             }
             // A bearer token needs an audience; without one the relay's challenge names it.
-            (AuthMode::Bearer, None) | (AuthMode::Challenge, _) => self.dial_with(None, now),
+            (AuthMode::Bearer | AuthMode::Challenge, _) => self.dial_with(None, now),
         }
     }
 
@@ -327,13 +340,17 @@ impl Agent {
                 AgentEvent::Told { code, message, hint }
             }
             // What only a relay is told.
-            LinkEvent::Signal(_) | LinkEvent::Admit(_) | LinkEvent::Room => return,
+            LinkEvent::Signal(_) | LinkEvent::Admit(_) | LinkEvent::Knock(_) | LinkEvent::Room => return,
         };
         self.events.push_back(event);
     }
 
     fn on_up(&mut self, endpoint: Endpoint, now: Instant) {
+        // Nothing is bound by a message where the token stands for the service.
+        let bound = self.token.as_ref().and(endpoint.services.first().cloned());
+        let url = Some(endpoint.url.clone());
         self.events.push_back(AgentEvent::Up(endpoint));
+        self.events.extend(bound.map(|service| AgentEvent::Bound { service, url }));
         let State::Linked { link, up_since } = &mut self.state else { return };
         *up_since = Some(now);
         for service in &self.config.services {

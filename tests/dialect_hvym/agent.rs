@@ -1,30 +1,10 @@
 //! Our agent in the place of the recorded client.
 
 use hvym_tunnel_core::agent::AgentEvent;
-use hvym_tunnel_tests::dialects::{content, conversation, fields, visits};
+use hvym_tunnel_tests::dialects::{conversation, local_answer, visits};
 use serde_json::{Value, json};
 
 use super::agent_up;
-
-/// The recorded service's answer as bytes.
-fn local_answer(record: &Value) -> Vec<u8> {
-    let body = content(record).expect("short");
-    let mut out = format!("HTTP/1.1 {}\r\n", record["status"].as_str().expect("a status")).into_bytes();
-    let mut chunked = false;
-    for (name, value) in fields(record) {
-        chunked |= name.eq_ignore_ascii_case("transfer-encoding");
-        out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
-    }
-    if chunked {
-        out.extend_from_slice(format!("\r\n{:x}\r\n", body.len()).as_bytes());
-        out.extend_from_slice(&body);
-        out.extend_from_slice(b"\r\n0\r\n\r\n");
-    } else {
-        out.extend_from_slice(format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes());
-        out.extend_from_slice(&body);
-    }
-    out
-}
 
 #[test]
 fn the_real_relay_is_answered_as_it_was_answered_or_better() {

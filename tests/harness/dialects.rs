@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use hvym_tunnel_core::agent::{Agent, AgentEvent};
-use hvym_tunnel_core::dialect::{Opening, Service};
-use hvym_tunnel_core::handshake::Credential;
+use hvym_tunnel_core::agent::{Agent, AgentConfig, AgentEvent};
+use hvym_tunnel_core::dialect::{Dialect, Opening, Service};
+use hvym_tunnel_core::handshake::{Credential, Guest, Knocked, TokenLogin};
 use hvym_tunnel_core::link::{OpenStreamError, StreamEvent, Streams};
 use hvym_tunnel_core::message::{Close, Message, Transmit};
 use hvym_tunnel_core::mux::{Read, StreamId};
@@ -120,6 +120,26 @@ pub fn visits(records: &[Value]) -> Vec<Visit> {
         }
     }
     found
+}
+
+/// The recorded service's answer as bytes.
+pub fn local_answer(record: &Value) -> Vec<u8> {
+    let body = content(record).expect("short");
+    let mut out = format!("HTTP/1.1 {}\r\n", record["status"].as_str().expect("a status")).into_bytes();
+    let mut chunked = false;
+    for (name, value) in fields(record) {
+        chunked |= name.eq_ignore_ascii_case("transfer-encoding");
+        out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+    }
+    if chunked {
+        out.extend_from_slice(format!("\r\n{:x}\r\n", body.len()).as_bytes());
+        out.extend_from_slice(&body);
+        out.extend_from_slice(b"\r\n0\r\n\r\n");
+    } else {
+        out.extend_from_slice(format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes());
+        out.extend_from_slice(&body);
+    }
+    out
 }
 
 /// A response, taken apart by hand.
@@ -349,6 +369,38 @@ impl Owner<Session> {
         self.write(id, request);
         id
     }
+}
+
+/// A session with a program that logs in by token, and has said nothing yet.
+pub fn guest(guest: Guest) -> Owner<Session> {
+    let mut owner = Owner::new(Session::guest(session_config().link, guest, [5; 32], Instant::ZERO));
+    owner.listen();
+    owner
+}
+
+impl Owner<Session> {
+    /// Lets in whoever shows a token, and gives the token.
+    ///
+    /// # Panics
+    /// When nobody does.
+    pub fn welcome(&mut self, service: Service) -> Knocked {
+        let Some(SessionEvent::Knock(knocked)) = self.events.pop() else { panic!("nobody knocked") };
+        self.machine.welcome("agent".into(), service, self.now);
+        self.listen();
+        knocked
+    }
+}
+
+/// An agent with a token, whose socket has just opened.
+pub fn token_agent(dialect: Dialect, token: &str) -> Owner<Agent> {
+    let config = AgentConfig { services: vec![Service::http("web")], ..agent_config() };
+    let login = TokenLogin { dialect, token: token.into(), force: false };
+    let now = Instant::ZERO;
+    let mut owner = Owner::new(Agent::with_token(config, login, wall(now), [6; 32], now));
+    owner.listen();
+    owner.machine.handle_open(wall(now), now);
+    owner.listen();
+    owner
 }
 
 /// An agent whose socket has just opened.

@@ -6,14 +6,13 @@
 use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 
 use bytes::Bytes;
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::json::Fields;
+use super::json::{Fields, line};
 use super::part::{CallId, Part, Request, Response, Sealing};
 use super::{DecodeError, Dialect, Frame, Signal, is_object, text_of};
 use crate::http1::{RequestHead, ResponseHead};
@@ -176,7 +175,7 @@ fn encoded_path(path: &str) -> String {
 
 pub(super) fn encode(frame: Frame) -> Option<Message> {
     match frame {
-        Frame::Mux(_) => None,
+        Frame::Mux(_) | Frame::Knock(_) => None,
         Frame::Signal(signal) => encode_signal(signal),
         Frame::Part(part) => encode_part(part),
     }
@@ -277,11 +276,6 @@ struct SealingRefused<'a> {
     #[serde(rename = "type")]
     kind: &'a str,
     reason: &'a str,
-}
-
-fn line(value: &impl Serialize) -> Option<Message> {
-    let text: Vec<u8> = serde_json::to_vec(value).ok()?;
-    Some(Message::Text(Bytes::from(text)))
 }
 
 #[cfg(test)]

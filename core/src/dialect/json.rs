@@ -11,6 +11,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 
 use crate::http1::Headers;
+use crate::message::Message;
 
 /// The most members that are read; more than any head may have, so that the judgement is left to who reads heads.
 const MAX_FIELDS: usize = 256;
@@ -71,6 +72,11 @@ impl<'de> Visitor<'de> for FieldsVisitor {
 }
 
 impl Fields {
+    /// One field alone.
+    pub(super) fn one(name: &str, value: &str) -> Self {
+        Fields(Vec::from([(name.to_owned(), value.to_owned())]))
+    }
+
     /// These fields as an object. JSON programs read an object as a map, so fields of one name become one, by the
     /// rule for their kind (RFC 9110 section 5.3; RFC 9113 section 8.2.3 for cookies). `Set-Cookie` cannot be joined:
     /// each is spelled in another case, which those programs keep apart and HTTP does not.
@@ -106,6 +112,12 @@ impl Fields {
         }
         Ok(headers)
     }
+}
+
+/// `value` as a text message.
+pub(super) fn line(value: &impl Serialize) -> Option<Message> {
+    let text: Vec<u8> = serde_json::to_vec(value).ok()?;
+    Some(Message::Text(Bytes::from(text)))
 }
 
 /// `name` with its letters in upper case where `variant` has a bit.

@@ -3,13 +3,16 @@
 //! A dialect is a `Copy` tag with two pure functions. It translates between [`Message`]s and [`Frame`]s,
 //! holds no state and decides nothing: what a signal means is the business of the machines above.
 
+mod cloud;
 mod hvym;
 mod json;
+mod knock;
 mod native;
 mod opening;
 mod part;
 mod prefixed;
 mod signal;
+mod tunely;
 mod verdict;
 
 use alloc::string::String;
@@ -19,6 +22,7 @@ use thiserror::Error;
 
 use crate::message::Message;
 
+pub use knock::Knock;
 pub use opening::{MAX_OPENING_BYTES, Opening, OpeningError};
 pub use part::{CallId, Part, Request, Response, Sealing};
 pub(crate) use prefixed::Prefixed;
@@ -32,6 +36,10 @@ pub enum Dialect {
     Native,
     /// The existing HVYM programs': a JSON message for each request and each response.
     HvymJson,
+    /// Tunely's, 1.1 and 2.0: a token, then requests and connections in messages.
+    Tunely,
+    /// CloudToLocalLLM's: a token in the upgrade, then a message for each request and each response.
+    CloudLlm,
 }
 
 /// One message, understood.
@@ -43,6 +51,8 @@ pub enum Frame {
     Mux(Bytes),
     /// A message about one request or one connection.
     Part(Part),
+    /// A message of a login by token.
+    Knock(Knock),
 }
 
 /// Why a message could not be understood.
@@ -77,6 +87,8 @@ impl Dialect {
         match self {
             Dialect::Native => native::decode(message),
             Dialect::HvymJson => hvym::decode(message),
+            Dialect::Tunely => tunely::decode(message),
+            Dialect::CloudLlm => cloud::decode(message),
         }
     }
 
@@ -85,6 +97,8 @@ impl Dialect {
         match self {
             Dialect::Native => native::encode(frame),
             Dialect::HvymJson => hvym::encode(frame),
+            Dialect::Tunely => tunely::encode(frame),
+            Dialect::CloudLlm => cloud::encode(frame),
         }
     }
 
@@ -95,11 +109,11 @@ impl Dialect {
 
     /// Whether an answer can come in pieces.
     pub fn has_pieces(self) -> bool {
-        false
+        matches!(self, Dialect::Tunely)
     }
 
     /// Whether a request of this method can be said.
-    pub fn knows_method(self, _method: &str) -> bool {
-        true
+    pub fn knows_method(self, method: &str) -> bool {
+        self != Dialect::CloudLlm || cloud::knows_method(method)
     }
 }

@@ -28,6 +28,6 @@ pub(super) fn encode(frame: Frame) -> Option<Message> {
                 serde_json::to_vec(&signal).expect("a signal holds only strings, numbers and lists of them");
             Some(Message::Text(Bytes::from(text)))
         }
-        Frame::Part(_) => None,
+        Frame::Part(_) | Frame::Knock(_) => None,
     }
 }

@@ -144,6 +144,6 @@ pub enum Part {
     Sealing(Sealing),
     /// A sign of life that must be repeated: its name.
     Echo(String),
-    /// The repetition, with the second at which it is sent.
-    Echoed(String, u64),
+    /// The repetition.
+    Echoed(String),
 }

@@ -27,6 +27,8 @@ pub(super) struct Answer {
     gathering: HeadGathering,
     state: State,
     method: String,
+    /// The visitor takes events as they come.
+    events: bool,
 }
 
 impl Answer {
@@ -54,12 +56,13 @@ impl Exchange {
         let host =
             head.headers.first("host").and_then(|host| core::str::from_utf8(host).ok()).map(String::from);
         let method = head.method.to_ascii_uppercase();
+        let events = head.headers.lists("accept", "text/event-stream");
         let head = match fields::to_service(head, &body) {
             Ok(head) => head,
             Err(unfit) => return self.decline(name, unfit.0, unfit.1.into()),
         };
         let state = State::Head;
-        let answer = Answer { gathering: HeadGathering::default(), state, method };
+        let answer = Answer { gathering: HeadGathering::default(), state, method, events };
         let id = self.insert(name, Role::Answer(answer.into()));
         self.give(id, head);
         self.give(id, body);
@@ -133,8 +136,10 @@ impl Exchange {
             .headers
             .first("content-type")
             .is_some_and(|kind| kind.to_ascii_lowercase().starts_with(b"text/event-stream"));
+        // The servers pass pieces to those visitors alone, and leave the others without any answer.
+        let in_pieces = is_events && answer.events && !is_whole;
         answer.state = State::Body { head, body, collected: Vec::new(), chunks: None };
-        if is_events && !is_whole && self.config.dialect.has_pieces() {
+        if in_pieces && self.config.dialect.has_pieces() {
             self.start_pieces(id);
         }
         self.after_body(id, 0, is_whole);
@@ -173,13 +178,14 @@ impl Exchange {
         let name = slot.name.clone();
         let Role::Answer(answer) = &mut slot.role else { return };
         let State::Body { collected, chunks: Some(chunks), .. } = &mut answer.state else { return };
-        if collected.is_empty() {
+        let before = collected.len();
+        let data = whole_text(collected);
+        self.held -= before - collected.len();
+        if data.is_empty() {
             return;
         }
-        let data = Bytes::from(core::mem::take(collected));
         let sequence = *chunks;
         *chunks += 1;
-        self.held -= data.len();
         if let Ok(message) = self.spell(Part::Chunk { id: name, data, sequence }, true) {
             self.send(id, message);
         }
@@ -263,5 +269,22 @@ impl Exchange {
     pub(super) fn answer_timed_out(&mut self, id: StreamId) {
         self.fail(id, 504, "the service did not answer in time");
         self.tear(id, ResetReason::Idle);
+    }
+}
+
+/// Takes the text at the front of `bytes`, and leaves a character whose end is still to come. What is no text becomes
+/// U+FFFD, since a piece must be text.
+fn whole_text(bytes: &mut Vec<u8>) -> Bytes {
+    match core::str::from_utf8(bytes) {
+        Ok(_) => core::mem::take(bytes).into(),
+        Err(error) if error.error_len().is_none() => {
+            let rest = bytes.split_off(error.valid_up_to());
+            core::mem::replace(bytes, rest).into()
+        }
+        Err(_) => {
+            let text = String::from_utf8_lossy(bytes).into_owned();
+            bytes.clear();
+            text.into()
+        }
     }
 }

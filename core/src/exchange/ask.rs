@@ -145,7 +145,7 @@ impl Exchange {
             Ok(framing) => framing,
             Err(_) => return self.refuse(id, &pages::malformed()),
         };
-        let head = match fields::to_agent(head) {
+        let head = match fields::to_agent(head, self.config.dialect) {
             Ok(head) => head,
             Err(unfit) => return self.refuse(id, &pages::unfit(unfit)),
         };

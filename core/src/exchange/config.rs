@@ -73,6 +73,21 @@ impl ExchangeConfig {
         Self { peer_limit, answer_timeout, key, ..Self::new(Dialect::HvymJson, side, service.into()) }
     }
 
+    /// For a tunely program at the other end: by connections where both can, else by messages, of which the agents on
+    /// Node take large ones.
+    pub fn tunely(side: Side, service: impl Into<String>, pipes: Pipes) -> Self {
+        let answer_timeout = Duration::from_secs(300);
+        let peer_limit = Dialect::MAX_PART_BYTES;
+        Self { peer_limit, answer_timeout, pipes, ..Self::new(Dialect::Tunely, side, service.into()) }
+    }
+
+    /// For a CloudToLocalLLM program at the other end. Language models take their time.
+    pub fn cloud_llm(side: Side, service: impl Into<String>) -> Self {
+        let answer_timeout = Duration::from_secs(120);
+        let peer_limit = Dialect::MAX_PART_BYTES;
+        Self { peer_limit, answer_timeout, ..Self::new(Dialect::CloudLlm, side, service.into()) }
+    }
+
     fn new(dialect: Dialect, side: Side, service: String) -> Self {
         Self {
             dialect,

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use crate::dialect::Dialect;
 use crate::http1::{Headers, RequestHead, ResponseHead};
 
 /// Fields of one connection, not of the message.
@@ -40,7 +41,7 @@ fn drop_hop(headers: &mut Headers) {
 }
 
 /// A visitor's request as an older agent can take it.
-pub(super) fn to_agent(mut head: RequestHead) -> Result<RequestHead, Unfit> {
+pub(super) fn to_agent(mut head: RequestHead, dialect: Dialect) -> Result<RequestHead, Unfit> {
     if !head.target.starts_with('/') {
         return Err(Unfit(400, "The target of a request must be a path."));
     }
@@ -50,6 +51,10 @@ pub(super) fn to_agent(mut head: RequestHead) -> Result<RequestHead, Unfit> {
     drop_hop(&mut head.headers);
     for name in ["host", "content-length", "expect", "accept-encoding"] {
         head.headers.remove(name);
+    }
+    if dialect == Dialect::CloudLlm {
+        // There it is for the relay, which knows visitors by it.
+        head.headers.remove("authorization");
     }
     // Their HTTP libraries take ASCII alone, and would fail the whole request.
     let ascii: Headers = head.headers.into_iter().filter(|(_, value)| value.is_ascii()).collect();

@@ -31,6 +31,9 @@ use slot::{Role, Slot};
 pub use config::{ExchangeConfig, Pipes};
 pub use stream::Stream;
 
+/// Messages that may wait for the socket, for each call that may live. An honest call causes a few, or many small pieces.
+const MESSAGES_PER_CALL: usize = 64;
+
 /// What an exchange tells its owner. Reading and writing say by themselves when there is nothing more to tell.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ExchangeEvent {
@@ -126,16 +129,15 @@ impl Exchange {
                 }
             }
             Part::Echo(name) => {
-                let second = now.as_micros() / 1_000_000;
-                self.say(None, Part::Echoed(name, second));
+                self.say(None, Part::Echoed(name));
             }
             part => self.on_part(part, false),
         }
-        if self.held > self.config.max_buffered.saturating_mul(2) {
-            Err(ExchangeError::Unread)
-        } else {
-            Ok(())
+        let messages = self.config.max_calls.saturating_mul(MESSAGES_PER_CALL);
+        if self.held > self.config.max_buffered.saturating_mul(2) || self.out.len() > messages {
+            return Err(ExchangeError::Unread);
         }
+        Ok(())
     }
 
     /// Opens a stream for a visitor.

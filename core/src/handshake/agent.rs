@@ -191,7 +191,7 @@ impl AgentHandshake {
         }
         self.seals = encryption_available == Some(true);
         self.state = State::Done;
-        Ok(Step::Done(Endpoint { url: endpoint, relay, services }))
+        Ok(Step::Done(Endpoint { url: endpoint, relay: Some(relay), services }))
     }
 
     /// What is spoken once the login is over.

@@ -11,18 +11,20 @@
 //! With a bearer token the relay starts in `AwaitingVerdict` and the agent waits for `auth_ok` at once.
 
 mod agent;
+mod knock;
 mod relay;
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::dialect::{Dialect, Signal};
+use crate::dialect::{Dialect, Knock, Signal};
 use crate::reason::DownReason;
 use crate::stellar::{Address, SigningInput, Verified};
 use crate::time::Instant;
 
 pub use agent::{AgentHandshake, AgentLogin, AuthMode};
+pub use knock::{Abilities, Guest, KnockHandshake, Knocked, TokenLogin, refused};
 pub use relay::{Credential, RelayHandshake, RelayLogin};
 
 /// How long either side waits for the other's next step. The one system that is replaced waits as long.
@@ -40,6 +42,10 @@ pub enum Step {
     Sign(SigningInput),
     /// Somebody proved who they are: decide, then admit or refuse.
     Admit(Verified),
+    /// Send this, which is part of a login by token.
+    Say(Knock),
+    /// Somebody shows a token: decide, then welcome or refuse.
+    Knock(Knocked),
     /// Both sides agree; streams may flow.
     Done(Endpoint),
 }
@@ -49,8 +55,8 @@ pub enum Step {
 pub struct Endpoint {
     /// The public URL of the first service bound.
     pub url: String,
-    /// Who the relay is.
-    pub relay: Address,
+    /// Who the relay is, if it has an identity.
+    pub relay: Option<Address>,
     /// The services the token named.
     pub services: Vec<String>,
 }
@@ -62,6 +68,8 @@ pub enum Handshake {
     Agent(AgentHandshake),
     /// The relay's.
     Relay(RelayHandshake),
+    /// Either half of a login by token.
+    Knock(KnockHandshake),
 }
 
 impl Handshake {
@@ -70,6 +78,7 @@ impl Handshake {
         match self {
             Handshake::Agent(half) => half.handle_signal(signal, now),
             Handshake::Relay(half) => half.handle_signal(signal, now),
+            Handshake::Knock(half) => half.handle_signal(&signal),
         }
     }
 
@@ -78,6 +87,7 @@ impl Handshake {
         match self {
             Handshake::Agent(half) => half.handle_timeout(now),
             Handshake::Relay(half) => half.handle_timeout(now),
+            Handshake::Knock(half) => half.handle_timeout(now),
         }
     }
 
@@ -86,6 +96,7 @@ impl Handshake {
         match self {
             Handshake::Agent(half) => half.dialect(),
             Handshake::Relay(half) => half.dialect(),
+            Handshake::Knock(half) => half.dialect(),
         }
     }
 
@@ -94,6 +105,7 @@ impl Handshake {
         match self {
             Handshake::Agent(half) => half.poll_timeout(),
             Handshake::Relay(half) => half.poll_timeout(),
+            Handshake::Knock(half) => half.poll_timeout(),
         }
     }
 }

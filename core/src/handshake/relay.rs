@@ -118,7 +118,7 @@ impl RelayHandshake {
     /// Nothing happens unless somebody waits for the verdict.
     pub fn admit(&mut self, url: String) -> Option<(Signal, Endpoint)> {
         let State::AwaitingVerdict { services } = &self.state else { return None };
-        let endpoint = Endpoint { url, relay: self.login.address, services: services.clone() };
+        let endpoint = Endpoint { url, relay: Some(self.login.address), services: services.clone() };
         self.state = State::Done;
         let native = self.dialect == Dialect::Native;
         let ok = Signal::AuthOk {

@@ -4,9 +4,9 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use super::plane::Plane;
-use super::{Link, LinkEvent, State, StreamEvent};
+use super::{Link, LinkEvent, Liveness, State, StreamEvent};
 use crate::dialect::{DecodeError, Frame, Signal};
-use crate::handshake::{Handshake, Step};
+use crate::handshake::Step;
 use crate::keepalive::Due;
 use crate::machine::{Machine, Side};
 use crate::message::{Close, Message, Transmit};
@@ -31,6 +31,7 @@ impl Machine for Link {
         match self.dialect.decode(message) {
             Ok(Frame::Signal(signal)) => self.on_signal(signal, now),
             Ok(Frame::Part(part)) => self.on_part(part, now),
+            Ok(Frame::Knock(knock)) => self.on_knock(knock, now),
             Ok(Frame::Mux(data)) => match self.plane.mux() {
                 Some(mux) => {
                     let outcome = mux.handle_data(data, now);
@@ -104,14 +105,16 @@ impl Link {
         match outcome {
             Ok(None) => {}
             Ok(Some(Step::Send(signal))) => self.send(signal, now),
+            Ok(Some(Step::Say(knock))) => self.say(knock),
+            Ok(Some(Step::Knock(knocked))) => self.events.push_back(LinkEvent::Knock(knocked)),
             Ok(Some(Step::Sign(input))) => self.events.push_back(LinkEvent::Sign(input)),
             Ok(Some(Step::Admit(verified))) => self.events.push_back(LinkEvent::Admit(verified)),
             Ok(Some(Step::Done(endpoint))) => {
-                let seals = self.agreed();
-                self.begin_streams(&endpoint, seals, now);
+                self.begin_streams(&endpoint, now);
                 self.keepalive.handle_input(now);
                 self.state = State::Up;
                 self.events.push_back(LinkEvent::Up(endpoint));
+                self.hear_early(now);
             }
             Err(reason) => self.end(reason, now),
         }
@@ -119,19 +122,10 @@ impl Link {
 
     pub(super) fn on_due(&mut self, due: Due, now: Instant) {
         match due {
-            Due::Ping(_) if !self.is_answered() => {}
+            Due::Ping(_) if self.liveness == Liveness::Listens => {}
             Due::Ping(id) => self.send(Signal::Ping { id: Some(id) }, now),
+            Due::Dead if self.liveness == Liveness::Trusts => self.keepalive.handle_input(now),
             Due::Dead => self.end(DownReason::Silent, now),
-        }
-    }
-
-    /// Takes over what the login agreed on; whether messages can be sealed is the answer.
-    fn agreed(&mut self) -> bool {
-        let State::Login(handshake) = &self.state else { return false };
-        self.dialect = handshake.dialect();
-        match &**handshake {
-            Handshake::Agent(half) => half.seals(),
-            Handshake::Relay(_) => self.key.is_some(),
         }
     }
 

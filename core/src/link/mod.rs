@@ -4,6 +4,7 @@
 //! one [`LinkEvent::Down`] for the owner. It does not reconnect (that is the agent's) and admits nobody (the relay's).
 
 mod control;
+mod guest;
 mod lanes;
 mod openings;
 mod parts;
@@ -12,13 +13,14 @@ mod plane;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use thiserror::Error;
 
-use crate::dialect::{Dialect, Frame, Opening, OpeningError, Signal};
+use crate::dialect::{Dialect, Frame, Opening, OpeningError, Part, Signal};
 use crate::handshake::{
-    AgentHandshake, AgentLogin, Credential, Endpoint, Handshake, RelayHandshake, RelayLogin, Step,
+    AgentHandshake, AgentLogin, Credential, Endpoint, Handshake, Knocked, RelayHandshake, RelayLogin, Step,
 };
 use crate::keepalive::{Keepalive, KeepaliveConfig};
 use crate::machine::{Machine, Side};
@@ -91,6 +93,8 @@ pub enum LinkEvent {
     Sign(SigningInput),
     /// Somebody proved who they are: [`Link::admit`] or [`Link::end`].
     Admit(Verified),
+    /// Somebody shows a token: [`Link::welcome`] or [`Link::end`].
+    Knock(Knocked),
     /// Streams may flow.
     Up(Endpoint),
     /// A control message that is the owner's business.
@@ -131,6 +135,17 @@ pub trait Streams: Machine {
     fn split_event(event: Self::Event) -> Result<StreamEvent, Self::Event>;
 }
 
+/// How a link knows that its peer lives.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum Liveness {
+    /// It asks, and is answered.
+    Asks,
+    /// It is asked; the silence of who used to ask is the end.
+    Listens,
+    /// Neither: what the transport does not notice, nobody does.
+    Trusts,
+}
+
 #[derive(Debug)]
 enum State {
     /// Boxed: it is large, and over after the first second.
@@ -151,6 +166,9 @@ pub struct Link {
     plane: Plane,
     /// The key that both sides share, until the streams begin.
     key: Option<SealKey>,
+    /// What came before the login was over, in dialects whose agents do not wait.
+    early: Vec<Part>,
+    liveness: Liveness,
     openings: Openings,
     control: Control,
     events: VecDeque<LinkEvent>,
@@ -199,6 +217,8 @@ impl Link {
             state: State::Login(Box::new(handshake)),
             plane: Plane::None,
             key: None,
+            early: Vec::new(),
+            liveness: Liveness::Asks,
             openings: Openings::default(),
             control: Control::default(),
             events: VecDeque::new(),
@@ -290,7 +310,9 @@ impl Link {
         if self.is_ended() {
             return;
         }
-        if self.is_relay_login() && announced(&reason) {
+        if self.dialect == Dialect::Tunely {
+            self.say_refused(&reason);
+        } else if self.is_relay_login() && self.dialect == Dialect::Native && announced(&reason) {
             let failed = Signal::AuthFailed {
                 code: Some(reason.auth_failed_code().into()),
                 error: match &reason {

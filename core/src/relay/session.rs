@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::dialect::{Opening, Proto, Service, Signal};
-use crate::handshake::{Credential, RelayLogin};
+use crate::handshake::{Credential, Guest, Knocked, RelayLogin};
 use crate::link::{Link, LinkConfig, LinkEvent, OpenStreamError, Stream, StreamEvent, Streams};
 use crate::machine::Machine;
 use crate::message::{Close, Message, Transmit};
@@ -36,6 +36,8 @@ pub struct SessionConfig {
 pub enum SessionEvent {
     /// Somebody proved who they are: [`Session::admit`] or [`Session::refuse`].
     Admit(Verified),
+    /// An agent without an identity shows a token of this relay's owner: [`Session::welcome`] or [`Session::refuse`].
+    Knock(Knocked),
     /// The agent wants this service to be reachable: [`Session::confirm`] or [`Session::decline`].
     Bind(Service),
     /// The agent withdrew this service; already answered.
@@ -75,10 +77,27 @@ impl Session {
     pub fn new(config: SessionConfig, credential: &Credential, wall: Wall, seed: Seed, now: Instant) -> Self {
         let allowed_services = config.login.allowed_services.clone();
         let link = Link::relay(config.link, config.login, credential, wall, seed, now);
+        Self::over(link, allowed_services)
+    }
+
+    /// A WebSocket that was just accepted from a program that logs in by token.
+    pub fn guest(config: LinkConfig, guest: Guest, seed: Seed, now: Instant) -> Self {
+        Self::over(Link::guest(config, guest, seed, now), Some(Vec::new()))
+    }
+
+    fn over(link: Link, allowed_services: Option<Vec<String>>) -> Self {
         let mut session =
             Self { link, address: None, allowed_services, services: Vec::new(), events: VecDeque::new() };
         session.drain_link();
         session
+    }
+
+    /// Lets in who was announced by [`SessionEvent::Knock`]. Visitors of `service` will be carried to it; its agent is
+    /// told the name `shown`.
+    pub fn welcome(&mut self, shown: String, service: Service, now: Instant) {
+        self.services = Vec::from([service]);
+        self.link.welcome(shown, now);
+        self.drain_link();
     }
 
     /// Lets in who was announced by [`SessionEvent::Admit`]; `url` is where the first service will be reachable.
@@ -196,6 +215,7 @@ impl Session {
                 self.address = Some(verified.address());
                 Some(SessionEvent::Admit(verified))
             }
+            LinkEvent::Knock(knocked) => Some(SessionEvent::Knock(knocked)),
             LinkEvent::Signal(Signal::Bind { service: name, local_port, proto, public }) => {
                 match self.check_bind(&name) {
                     Ok(()) => return Some(SessionEvent::Bind(Service { name, proto, local_port, public })),
