@@ -1,6 +1,6 @@
 //! What neither a visitor, nor a client, nor a relay can do to the others.
 
-use hvym_tunnel_core::dialect::{CallId, Part, Request};
+use hvym_tunnel_core::dialect::{CallId, Dialect, Part, Request};
 use hvym_tunnel_core::exchange::{Exchange, ExchangeConfig};
 use hvym_tunnel_core::http1::RequestHead;
 use hvym_tunnel_core::link::OpenStreamError;
@@ -8,6 +8,7 @@ use hvym_tunnel_core::machine::Side;
 use hvym_tunnel_core::message::Message;
 use hvym_tunnel_core::mux::OpenError;
 use hvym_tunnel_core::time::Instant;
+use hvym_tunnel_tests::talk::{steps, talk};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -268,6 +269,11 @@ fn head_and_body_may_be_written_in_any_pieces() {
 }
 
 proptest! {
+    #[test]
+    fn whatever_is_said_and_done_both_ends_keep_their_rules(input in steps(any_message())) {
+        prop_assert_eq!(talk(Dialect::HvymJson, &input), Ok(()));
+    }
+
     #[test]
     fn any_text_leaves_both_roles_whole(texts in proptest::collection::vec(any_message(), 1..20)) {
         let (mut relay, mut agent) = (relay_up(None), agent_up(None));

@@ -1,7 +1,9 @@
 //! What neither a visitor, nor a client, nor a server can do to the others.
 
 use bytes::Bytes;
+use hvym_tunnel_core::dialect::Dialect;
 use hvym_tunnel_core::message::Message;
+use hvym_tunnel_tests::talk::{steps, talk};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -148,6 +150,13 @@ fn garbage_after_the_login_is_ignored() {
 }
 
 proptest! {
+    #[test]
+    fn whatever_is_said_and_done_both_ends_keep_their_rules(
+        input in steps(any_message().prop_map(|message| String::from_utf8_lossy(message.payload()).into_owned()))
+    ) {
+        prop_assert_eq!(talk(Dialect::Tunely, &input), Ok(()));
+    }
+
     #[test]
     fn any_messages_leave_all_roles_whole(messages in proptest::collection::vec(any_message(), 1..30)) {
         let mut relays = [node_up(), python_up()];

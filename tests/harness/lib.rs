@@ -30,6 +30,7 @@ pub mod python;
 pub mod raw;
 pub mod run;
 pub mod settle;
+pub mod talk;
 #[cfg(unix)]
 pub mod tunnel;
 pub mod wire;
