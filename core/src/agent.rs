@@ -264,6 +264,11 @@ impl Agent {
         matches!(&self.state, State::Linked { link, .. } if link.is_up())
     }
 
+    /// As [`Link::takes_large_messages`].
+    pub fn takes_large_messages(&self) -> bool {
+        matches!(&self.state, State::Linked { link, .. } if link.takes_large_messages())
+    }
+
     /// Failures in a row.
     pub fn failures(&self) -> u32 {
         self.backoff.failures()

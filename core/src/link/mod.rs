@@ -332,6 +332,12 @@ impl Link {
         matches!(self.state, State::Up)
     }
 
+    /// Whether the peer speaks a dialect of large messages, of up to [`Dialect::MAX_PART_BYTES`]. Until this is true, the
+    /// runner's usual limit is right, so that a stranger cannot make it hold more.
+    pub fn takes_large_messages(&self) -> bool {
+        matches!(self.plane, Plane::Exchange(_))
+    }
+
     /// The latest time that came in.
     pub fn now(&self) -> Instant {
         self.now

@@ -175,6 +175,11 @@ impl Session {
         self.link.is_up()
     }
 
+    /// As [`Link::takes_large_messages`].
+    pub fn takes_large_messages(&self) -> bool {
+        self.link.takes_large_messages()
+    }
+
     /// Whether a service may be bound at all, before the relay is asked.
     fn check_bind(&self, service: &str) -> Result<(), BindRefusal> {
         Service::check_name(service).map_err(|e| BindRefusal { code: "bad_name", error: e.to_string() })?;
