@@ -4,13 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers of the core, lowest first. A module imports from its own folder and from below.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 9] = [
     &["time", "rng"],
     &["message"],
     &["machine", "reason"],
     &["http1", "stellar"],
     &["access", "dialect"],
     &["handshake", "keepalive", "mux"],
+    &["exchange"],
     &["link", "backoff"],
     &["agent", "relay"],
 ];

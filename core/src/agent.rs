@@ -9,13 +9,17 @@ use core::time::Duration;
 
 use crate::backoff::{Backoff, BackoffConfig};
 use crate::dialect::{Opening, Service, Signal};
+#[cfg(feature = "foreign")]
+use crate::handshake::TokenLogin;
 use crate::handshake::{AgentLogin, AuthMode, Endpoint};
-use crate::link::{Link, LinkConfig, LinkEvent, OpenStreamError, StreamEvent, Streams};
+use crate::link::{Link, LinkConfig, LinkEvent, OpenStreamError, Stream, StreamEvent, Streams};
 use crate::machine::Machine;
 use crate::message::{Close, Message, Transmit};
-use crate::mux::{ClosedStream, Stream, StreamId};
+use crate::mux::{ClosedStream, StreamId};
 use crate::reason::{DownReason, Retry};
 use crate::rng::{Rng, Seed};
+#[cfg(feature = "foreign")]
+use crate::stellar::seal::SealKey;
 use crate::stellar::{Signature, SigningInput, Token};
 use crate::time::{Instant, Wall};
 
@@ -118,6 +122,9 @@ enum State {
 /// The owner of local services: dials, logs in, binds, and comes back.
 pub struct Agent {
     config: AgentConfig,
+    /// What to log in with where the relay knows agents by tokens.
+    #[cfg(feature = "foreign")]
+    token: Option<TokenLogin>,
     rng: Rng,
     wall: Wall,
     epoch: u32,
@@ -131,7 +138,27 @@ pub struct Agent {
 impl Agent {
     /// An agent that dials at once.
     pub fn new(config: AgentConfig, wall: Wall, seed: Seed, now: Instant) -> Self {
+        let mut agent = Self::idle(config, wall, seed);
+        agent.dial(now);
+        agent
+    }
+
+    /// An agent of a relay that knows agents by tokens, and speaks another dialect. It offers the first service, and its
+    /// identity is not used.
+    #[cfg(feature = "foreign")]
+    pub fn with_token(config: AgentConfig, token: TokenLogin, wall: Wall, seed: Seed, now: Instant) -> Self {
+        let mut agent = Self::idle(config, wall, seed);
+        // The token is all that is shown: nothing is signed, least of all ahead of the dial.
+        agent.config.login.mode = AuthMode::Challenge;
+        agent.token = Some(token);
+        agent.dial(now);
+        agent
+    }
+
+    fn idle(config: AgentConfig, wall: Wall, seed: Seed) -> Self {
         let mut agent = Self {
+            #[cfg(feature = "foreign")]
+            token: None,
             backoff: Backoff::new(config.backoff),
             config,
             rng: Rng::new(seed),
@@ -142,7 +169,6 @@ impl Agent {
             events: VecDeque::new(),
         };
         agent.name_services();
-        agent.dial(now);
         agent
     }
 
@@ -157,14 +183,7 @@ impl Agent {
         self.wall = wall;
         self.epoch = self.epoch.wrapping_add(1);
         self.leftover.clear();
-        let link = Link::agent(
-            self.config.link.clone(),
-            self.config.login.clone(),
-            wall,
-            self.epoch,
-            self.rng.fork(),
-            now,
-        );
+        let link = self.begin(wall, now);
         self.state = State::Linked { link: alloc::boxed::Box::new(link), up_since: None };
         self.drain_link(now);
     }
@@ -187,6 +206,15 @@ impl Agent {
                 self.drain_link(now);
             }
             _ => {}
+        }
+    }
+
+    /// Shares `key` with the relay: messages are sealed from now on, wherever the relay is an existing HVYM program that
+    /// has it too. To be given when the socket is open and before the login is over.
+    #[cfg(feature = "foreign")]
+    pub fn offer_seal(&mut self, key: SealKey) {
+        if let State::Linked { link, .. } = &mut self.state {
+            link.offer_seal(key);
         }
     }
 
@@ -242,6 +270,12 @@ impl Agent {
         matches!(&self.state, State::Linked { link, .. } if link.is_up())
     }
 
+    /// As [`Link::takes_large_messages`].
+    #[cfg(feature = "foreign")]
+    pub fn takes_large_messages(&self) -> bool {
+        matches!(&self.state, State::Linked { link, .. } if link.takes_large_messages())
+    }
+
     /// Failures in a row.
     pub fn failures(&self) -> u32 {
         self.backoff.failures()
@@ -263,6 +297,17 @@ impl Agent {
             act(link);
             self.drain_link(now);
         }
+    }
+
+    /// The link over a WebSocket that just opened.
+    fn begin(&mut self, wall: Wall, now: Instant) -> Link {
+        let (config, seed) = (self.config.link.clone(), self.rng.fork());
+        #[cfg(feature = "foreign")]
+        if let Some(token) = &self.token {
+            let service = self.config.services.first().map_or("", |service| service.name.as_str());
+            return Link::knocking(config, token, service, self.epoch, seed, now);
+        }
+        Link::agent(config, self.config.login.clone(), wall, self.epoch, seed, now)
     }
 
     fn dial(&mut self, now: Instant) {
@@ -319,17 +364,30 @@ impl Agent {
             }
             // What only a relay is told.
             LinkEvent::Signal(_) | LinkEvent::Admit(_) | LinkEvent::Room => return,
+            #[cfg(feature = "foreign")]
+            LinkEvent::Knock(_) => return,
         };
         self.events.push_back(event);
     }
 
     fn on_up(&mut self, endpoint: Endpoint, now: Instant) {
+        #[cfg(feature = "foreign")]
+        let bound = self.bound_by_token(&endpoint);
         self.events.push_back(AgentEvent::Up(endpoint));
+        #[cfg(feature = "foreign")]
+        self.events.extend(bound);
         let State::Linked { link, up_since } = &mut self.state else { return };
         *up_since = Some(now);
         for service in &self.config.services {
             link.send(bind_signal(service), now);
         }
+    }
+
+    /// Nothing is bound by a message where the token stands for the service.
+    #[cfg(feature = "foreign")]
+    fn bound_by_token(&self, endpoint: &Endpoint) -> Option<AgentEvent> {
+        let service = self.token.as_ref().and(endpoint.services.first().cloned())?;
+        Some(AgentEvent::Bound { service, url: Some(endpoint.url.clone()) })
     }
 
     fn on_down(&mut self, reason: DownReason, now: Instant) {

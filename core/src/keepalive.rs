@@ -49,6 +49,12 @@ impl Keepalive {
         Self { config, last_input: now, next_id: 1, asked: None, give_up: None }
     }
 
+    /// Asks no more often, and gives up no sooner, than `least` says, from now on.
+    pub fn slow_down(&mut self, least: KeepaliveConfig) {
+        self.config.ping_interval = self.config.ping_interval.max(least.ping_interval);
+        self.config.ping_timeout = self.config.ping_timeout.max(least.ping_timeout);
+    }
+
     /// Something arrived.
     pub fn handle_input(&mut self, now: Instant) {
         self.last_input = self.last_input.max(now);

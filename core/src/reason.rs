@@ -140,6 +140,8 @@ impl DownReason {
             4000 => DownReason::Malformed(text()),
             4001 => DownReason::OutOfOrder(text()),
             4002 => DownReason::Authentication(text()),
+            // Existing HVYM relays have one code for both.
+            4003 if close.reason == "New connection from same address" => DownReason::Replaced,
             4003 => DownReason::NotAllowed(text()),
             4008 => DownReason::TimedOut(text()),
             4009 => DownReason::Replaced,
@@ -158,6 +160,9 @@ impl DownReason {
             Some("rate_limited") => DownReason::RateLimited(error),
             Some("conflict") => DownReason::Replaced,
             Some("overloaded") => DownReason::Overloaded(error),
+            // Existing HVYM relays have no codes; these are their words.
+            None if error == "Rate limited" => DownReason::RateLimited(error),
+            None if error.starts_with("Service not allowed") => DownReason::NotAllowed(error),
             _ => DownReason::Authentication(error),
         }
     }

@@ -42,6 +42,16 @@ impl Rng {
         Base64UrlUnpadded::encode_string(&raw)
     }
 
+    /// A random UUID (RFC 9562 section 5.4), for programs that expect their ids to be one.
+    #[cfg(feature = "foreign")]
+    pub fn uuid(&mut self) -> String {
+        let mut raw = [0; 16];
+        self.0.fill_bytes(&mut raw);
+        raw[6] = raw[6] & 0x0F | 0x40;
+        raw[8] = raw[8] & 0x3F | 0x80;
+        uuid_text(raw)
+    }
+
     /// A duration drawn evenly from zero to `most`, both included.
     pub fn up_to(&mut self, most: Duration) -> Duration {
         let most = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
@@ -52,6 +62,13 @@ impl Rng {
             None => draw,
         })
     }
+}
+
+/// Sixteen bytes as the text of a UUID.
+#[cfg(feature = "foreign")]
+pub fn uuid_text(raw: [u8; 16]) -> String {
+    let hex = data_encoding::HEXLOWER.encode(&raw);
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
 impl fmt::Debug for Rng {

@@ -183,7 +183,7 @@ impl Tunnel {
     fn on_up(&self, endpoint: &Endpoint) {
         let detail = object(&[
             ("url", endpoint.url.as_str().into()),
-            ("relayAddress", endpoint.relay.to_string().into()),
+            ("relayAddress", endpoint.relay.map(|relay| relay.to_string()).into()),
             (
                 "services",
                 endpoint.services.iter().map(|name| JsValue::from_str(name)).collect::<Array>().into(),

@@ -2,6 +2,8 @@
 //!
 //! Each takes any bytes and panics with a sentence if a rule is broken.
 
+use hvym_tunnel_core::dialect::Dialect;
+
 use crate::judge::Judge;
 use crate::lens::{DATA, Frame, GO_AWAY, GRANT, PING, RST, WINDOW};
 use crate::lone::Lone;
@@ -10,12 +12,13 @@ use crate::memory;
 use crate::model::ensure;
 use crate::ops::{Ops, Setup};
 use crate::run::{Checked, run};
+use crate::talk::talk;
 
 /// A fuzz target.
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its binary and of its corpus.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("f1_raw", f1),
     ("f2_frames", f2),
     ("f3_two_sessions", f3),
@@ -23,6 +26,9 @@ pub const TARGETS: [(&str, Target); 7] = [
     ("f5_timers", f5),
     ("f6_parser", f6),
     ("f7_memory", f7),
+    ("f8_hvym", f8),
+    ("f9_tunely", f9),
+    ("f10_cloud", f10),
 ];
 
 /// Lengths at which something changes.
@@ -234,4 +240,19 @@ fn memory_is_bounded(data: &[u8]) -> Checked {
         ensure!(live <= bound as isize, "{live} bytes live, {bound} allowed: {stats:?}");
     }
     Ok(())
+}
+
+/// Both ends of the JSON dialect of the HVYM programs, and somebody who says anything to them.
+pub fn f8(data: &[u8]) {
+    hold(talk(Dialect::HvymJson, data));
+}
+
+/// The same in tunely's dialect.
+pub fn f9(data: &[u8]) {
+    hold(talk(Dialect::Tunely, data));
+}
+
+/// The same in CloudToLocalLLM's.
+pub fn f10(data: &[u8]) {
+    hold(talk(Dialect::CloudLlm, data));
 }

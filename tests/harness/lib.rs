@@ -11,6 +11,7 @@ pub mod corpus;
 pub mod crowd;
 #[cfg(unix)]
 pub mod curl;
+pub mod dialects;
 #[cfg(unix)]
 pub mod door;
 pub mod ends;
@@ -41,6 +42,7 @@ pub mod python;
 pub mod raw;
 pub mod run;
 pub mod settle;
+pub mod talk;
 #[cfg(unix)]
 pub mod tunnel;
 pub mod wire;

@@ -123,7 +123,6 @@ fn every_wrong_challenge_ends_it_and_nothing_is_signed() {
     let table = [
         ("another relay", changed(ask(), "server_address", other.into()), 4002, "is expected"),
         ("no address", changed(ask(), "server_address", "here".into()), 4000, "address"),
-        ("no data plane", without(ask(), "mux"), 4003, "yamux"),
         ("another data plane", changed(ask(), "mux", json!(["quic"])), 4003, "yamux"),
         ("nothing to prove", changed(ask(), "challenge", "".into()), 4000, "challenge"),
         ("no challenge", without(ask(), "challenge"), 4000, "challenge"),

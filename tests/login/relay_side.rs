@@ -190,7 +190,6 @@ fn every_wrong_answer_gets_its_code() {
         ("empty jwt", Box::new(edit("jwt", "".into())), 4001, None, "Missing auth fields"),
         ("null id", Box::new(edit("challenge_id", Value::Null)), 4001, None, "Missing auth fields"),
         ("id of another type", Box::new(edit("challenge_id", 5.into())), 4000, None, "Invalid auth response"),
-        ("no data plane", Box::new(drop("mux")), 4003, Some("not_allowed"), "yamux"),
         ("another data plane", Box::new(edit("mux", "json".into())), 4003, Some("not_allowed"), "yamux"),
         ("a ping", Box::new(|_, _| json!({"type": "ping", "id": 1})), 4001, None, "Expected auth_response"),
         (

@@ -18,6 +18,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     ensure!(arguments.is_empty(), "test takes no arguments; for a part of it, use cargo test");
     step("format", cargo(["fmt", "--all", "--check"]))?;
     step("lints", cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    // Everything together has every feature; a browser's core has none.
+    let core = ["clippy", "--package", "hvym-tunnel-core", "--all-targets", "--", "-D", "warnings"];
+    step("lints of the core alone", cargo(core))?;
     let mut docs = cargo(["doc", "--workspace", "--no-deps", "--document-private-items"]);
     docs.env("RUSTDOCFLAGS", "-D warnings");
     step("docs", docs)?;
@@ -25,10 +28,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         // A toolchain without rustup must bring the target itself; the build says so if it does not.
         let _ = Command::new("rustup").args(["target", "add", target]).status();
         // Alone, because a workspace build unifies features and hides a lost `no_std`.
-        step(
-            &format!("core alone for {target}"),
-            cargo(["build", "--package", "hvym-tunnel-core", "--target", target]),
-        )?;
+        let alone = ["build", "--package", "hvym-tunnel-core", "--target", target];
+        step(&format!("core alone for {target}"), cargo(alone))?;
+        let mut foreign = cargo(alone);
+        foreign.args(["--features", "foreign"]);
+        step(&format!("core alone for {target}, with the dialects of others"), foreign)?;
     }
     step("the program", cargo(["build", "--release", "--package", "hvym-tunnel"]))?;
     step("the browser package", cargo(["xtask", "wasm"]))?;

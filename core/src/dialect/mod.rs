@@ -3,11 +3,23 @@
 //! A dialect is a `Copy` tag with two pure functions. It translates between [`Message`]s and [`Frame`]s,
 //! holds no state and decides nothing: what a signal means is the business of the machines above.
 
+#[cfg(feature = "foreign")]
+mod cloud;
+#[cfg(feature = "foreign")]
+mod hvym;
+#[cfg(feature = "foreign")]
+mod json;
+#[cfg(feature = "foreign")]
+mod knock;
 mod native;
 mod opening;
+#[cfg(feature = "foreign")]
+mod part;
 mod prefixed;
 mod signal;
 mod tagged;
+#[cfg(feature = "foreign")]
+mod tunely;
 mod verdict;
 
 use alloc::string::String;
@@ -17,7 +29,11 @@ use thiserror::Error;
 
 use crate::message::Message;
 
+#[cfg(feature = "foreign")]
+pub use knock::Knock;
 pub use opening::{MAX_OPENING_BYTES, Opening, OpeningError};
+#[cfg(feature = "foreign")]
+pub use part::{CallId, Part, Request, Response, Sealing};
 pub(crate) use prefixed::Prefixed;
 pub use signal::{MUX_YAMUX, Proto, Service, ServiceNameError, Signal, VERSION};
 pub use verdict::{MAX_VERDICT_BYTES, Verdict, VerdictError, VerdictReader};
@@ -27,6 +43,15 @@ pub use verdict::{MAX_VERDICT_BYTES, Verdict, VerdictError, VerdictReader};
 pub enum Dialect {
     /// Our own: JSON control messages beside one Yamux session.
     Native,
+    /// The existing HVYM programs': a JSON message for each request and each response.
+    #[cfg(feature = "foreign")]
+    HvymJson,
+    /// Tunely's, 1.1 and 2.0: a token, then requests and connections in messages.
+    #[cfg(feature = "foreign")]
+    Tunely,
+    /// CloudToLocalLLM's: a token in the upgrade, then a message for each request and each response.
+    #[cfg(feature = "foreign")]
+    CloudLlm,
 }
 
 /// One message, understood.
@@ -36,6 +61,12 @@ pub enum Frame {
     Signal(Signal),
     /// A piece of the Yamux session.
     Mux(Bytes),
+    /// A message about one request or one connection.
+    #[cfg(feature = "foreign")]
+    Part(Part),
+    /// A message of a login by token.
+    #[cfg(feature = "foreign")]
+    Knock(Knock),
 }
 
 /// Why a message could not be understood.
@@ -54,21 +85,60 @@ fn is_object(json: &[u8]) -> bool {
     json.trim_ascii_start().first() == Some(&b'{')
 }
 
+/// `bytes` as text, if they are text.
+#[cfg(feature = "foreign")]
+fn text_of(bytes: &[u8]) -> Option<String> {
+    core::str::from_utf8(bytes).ok().map(String::from)
+}
+
 impl Dialect {
     /// The largest control message. The largest honest one is an `auth_response`: a JWT of at most 8 KiB.
     pub const MAX_CONTROL_BYTES: usize = 64 * 1024;
+    /// The largest message of a dialect that carries whole requests and responses: what the servers of all of them take.
+    pub const MAX_PART_BYTES: usize = 16 * 1024 * 1024;
 
     /// What `message` says.
     pub fn decode(self, message: Message) -> Result<Frame, DecodeError> {
         match self {
             Dialect::Native => native::decode(message),
+            #[cfg(feature = "foreign")]
+            Dialect::HvymJson => hvym::decode(message),
+            #[cfg(feature = "foreign")]
+            Dialect::Tunely => tunely::decode(message),
+            #[cfg(feature = "foreign")]
+            Dialect::CloudLlm => cloud::decode(message),
         }
     }
 
-    /// `frame` as a message of this dialect.
-    pub fn encode(self, frame: Frame) -> Message {
+    /// `frame` as a message of this dialect; `None` if it has no word for it, or no way to carry a body that is not text.
+    pub fn encode(self, frame: Frame) -> Option<Message> {
         match self {
             Dialect::Native => native::encode(frame),
+            #[cfg(feature = "foreign")]
+            Dialect::HvymJson => hvym::encode(frame),
+            #[cfg(feature = "foreign")]
+            Dialect::Tunely => tunely::encode(frame),
+            #[cfg(feature = "foreign")]
+            Dialect::CloudLlm => cloud::encode(frame),
         }
+    }
+}
+
+/// What tells the dialects of whole requests and responses apart.
+#[cfg(feature = "foreign")]
+impl Dialect {
+    /// Whether its requests are numbered; in the others each has a name of its own.
+    pub fn counts_calls(self) -> bool {
+        matches!(self, Dialect::HvymJson)
+    }
+
+    /// Whether an answer can come in pieces.
+    pub fn has_pieces(self) -> bool {
+        matches!(self, Dialect::Tunely)
+    }
+
+    /// Whether a request of this method can be said.
+    pub fn knows_method(self, method: &str) -> bool {
+        self != Dialect::CloudLlm || cloud::knows_method(method)
     }
 }

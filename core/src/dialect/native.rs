@@ -20,13 +20,15 @@ pub(super) fn decode(message: Message) -> Result<Frame, DecodeError> {
     }
 }
 
-pub(super) fn encode(frame: Frame) -> Message {
+pub(super) fn encode(frame: Frame) -> Option<Message> {
     match frame {
-        Frame::Mux(data) => Message::Binary(data),
+        Frame::Mux(data) => Some(Message::Binary(data)),
         Frame::Signal(signal) => {
             let text =
                 serde_json::to_vec(&signal).expect("a signal holds only strings, numbers and lists of them");
-            Message::Text(Bytes::from(text))
+            Some(Message::Text(Bytes::from(text)))
         }
+        #[cfg(feature = "foreign")]
+        Frame::Part(_) | Frame::Knock(_) => None,
     }
 }

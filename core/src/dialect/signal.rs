@@ -109,7 +109,7 @@ vocabulary! {
         challenge: String,
         /// Who asks: the audience of the token.
         server_address: String,
-        /// Data planes the relay offers.
+        /// Data planes the relay offers; absent on existing HVYM programs.
         #[serde(default)]
         mux: Vec<String>,
         /// Version of the dialect.
@@ -140,12 +140,18 @@ vocabulary! {
         /// The services the token asked for.
         #[serde(default)]
         services: Vec<String>,
-        /// The data plane in use.
-        #[serde(default)]
+        /// The data plane in use; absent on existing HVYM programs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         mux: Option<String>,
         /// Version of the dialect.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         version: Option<u32>,
+        /// Whether messages can be sealed; only existing HVYM programs say it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        encryption_available: Option<bool>,
+        /// How they are sealed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        encryption_mode: Option<String>,
     },
     /// Relay: you are not; a close follows.
     AuthFailed {
@@ -174,6 +180,9 @@ vocabulary! {
     BindOk {
         /// Its name.
         service: String,
+        /// The port that the agent told; only existing HVYM programs repeat it.
+        #[serde(skip)]
+        local_port: Option<u16>,
         /// Where.
         #[serde(default)]
         url: Option<String>,

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{Endpoint, HANDSHAKE_TIMEOUT, Step};
-use crate::dialect::{MUX_YAMUX, Signal, VERSION};
+use crate::dialect::{Dialect, MUX_YAMUX, Signal, VERSION};
 use crate::reason::DownReason;
 use crate::stellar::{Address, Claims, Signature, SigningInput};
 use crate::time::{Instant, Wall};
@@ -67,12 +67,24 @@ pub struct AgentHandshake {
     wall: Wall,
     state: State,
     deadline: Instant,
+    dialect: Dialect,
+    #[cfg(feature = "foreign")]
+    seals: bool,
 }
 
 impl AgentHandshake {
     /// A login over a WebSocket that opened at `now`.
     pub fn new(login: AgentLogin, wall: Wall, now: Instant) -> Self {
-        Self { login, wall, state: State::AwaitingRelay, deadline: now + HANDSHAKE_TIMEOUT }
+        let (state, deadline) = (State::AwaitingRelay, now + HANDSHAKE_TIMEOUT);
+        Self {
+            login,
+            wall,
+            state,
+            deadline,
+            dialect: Dialect::Native,
+            #[cfg(feature = "foreign")]
+            seals: false,
+        }
     }
 
     /// The relay said something.
@@ -86,15 +98,18 @@ impl AgentHandshake {
                 State::AwaitingRelay,
                 Signal::AuthChallenge { challenge_id, challenge, server_address, mux, .. },
             ) => self.on_challenge(challenge_id, &challenge, &server_address, &mux, now).map(Some),
-            (State::AwaitingOk { relay }, Signal::AuthOk { endpoint, server_address, services, mux, .. }) => {
+            (State::AwaitingOk { relay }, ok @ Signal::AuthOk { .. }) => {
                 let relay = *relay;
-                self.on_ok(relay, endpoint, &server_address, services, mux.as_deref()).map(Some)
+                self.on_ok(relay, ok).map(Some)
             }
-            (State::AwaitingRelay, Signal::AuthOk { endpoint, server_address, services, mux, .. })
-                if self.login.mode == AuthMode::Bearer =>
-            {
-                let relay = self.pinned(&server_address)?;
-                self.on_ok(relay, endpoint, &server_address, services, mux.as_deref()).map(Some)
+            (State::AwaitingRelay, ok @ Signal::AuthOk { .. }) if self.login.mode == AuthMode::Bearer => {
+                let Signal::AuthOk { server_address, .. } = &ok else { return Ok(None) };
+                #[cfg(feature = "foreign")]
+                if matches!(&ok, Signal::AuthOk { mux: None, .. }) {
+                    self.dialect = Dialect::HvymJson;
+                }
+                let relay = self.pinned(server_address)?;
+                self.on_ok(relay, ok).map(Some)
             }
             (_, other) => Err(DownReason::OutOfOrder(format!("{other:?} during the login"))),
         }
@@ -114,11 +129,12 @@ impl AgentHandshake {
         }
         let signature = signature.ok_or(DownReason::SignerRefused)?;
         let token = input.clone().into_token(signature).map_err(|_| DownReason::SignerMismatch)?;
+        let native = self.dialect == Dialect::Native;
         let answer = Signal::AuthResponse {
             challenge_id: Some(challenge_id.clone()),
             jwt: Some(token.as_str().to_string()),
-            mux: Some(MUX_YAMUX.to_string()),
-            version: Some(VERSION),
+            mux: native.then(|| MUX_YAMUX.to_string()),
+            version: native.then_some(VERSION),
         };
         self.state = State::AwaitingOk { relay: *relay };
         self.deadline = now + HANDSHAKE_TIMEOUT;
@@ -154,36 +170,57 @@ impl AgentHandshake {
             // What would be signed could be used again.
             return Err(DownReason::Malformed(String::from("an empty challenge")));
         }
-        if !mux.iter().any(|offered| offered == MUX_YAMUX) {
-            return Err(DownReason::NotAllowed(String::from(
-                "the relay does not offer the yamux data plane",
-            )));
-        }
+        self.dialect = match mux {
+            #[cfg(feature = "foreign")]
+            [] => Dialect::HvymJson,
+            planes if planes.iter().any(|offered| offered == MUX_YAMUX) => Dialect::Native,
+            _ => {
+                let text = "the relay does not offer the yamux data plane";
+                return Err(DownReason::NotAllowed(String::from(text)));
+            }
+        };
         let input = self.login.claims(relay, self.wall, now).with_challenge(challenge).signing_input();
         self.state = State::Signing { challenge_id, relay, input: input.clone() };
         self.deadline = now + HANDSHAKE_TIMEOUT;
         Ok(Step::Sign(input))
     }
 
-    fn on_ok(
-        &mut self,
-        relay: Address,
-        url: String,
-        server_address: &str,
-        services: Vec<String>,
-        mux: Option<&str>,
-    ) -> Result<Step, DownReason> {
-        if self.address(server_address)? != relay {
-            return Err(DownReason::WrongRelay {
-                pinned: relay.to_string(),
-                found: server_address.to_string(),
-            });
+    fn on_ok(&mut self, relay: Address, ok: Signal) -> Result<Step, DownReason> {
+        #[cfg(feature = "foreign")]
+        if let Signal::AuthOk { encryption_available, .. } = &ok {
+            self.seals = *encryption_available == Some(true);
         }
-        if mux != Some(MUX_YAMUX) {
-            return Err(DownReason::Protocol(String::from("the relay did not take the yamux data plane")));
+        let Signal::AuthOk { endpoint, server_address, services, mux, .. } = ok else {
+            return Err(DownReason::OutOfOrder(format!("{ok:?} during the login")));
+        };
+        if self.address(&server_address)? != relay {
+            return Err(DownReason::WrongRelay { pinned: relay.to_string(), found: server_address });
+        }
+        let fault = match (self.dialect, mux.as_deref()) {
+            (Dialect::Native, Some(MUX_YAMUX)) => None,
+            #[cfg(feature = "foreign")]
+            (Dialect::HvymJson, None) => None,
+            #[cfg(feature = "foreign")]
+            (Dialect::HvymJson, Some(_)) => Some("the relay took a data plane that it had not offered"),
+            _ => Some("the relay did not take the yamux data plane"),
+        };
+        if let Some(fault) = fault {
+            return Err(DownReason::Protocol(String::from(fault)));
         }
         self.state = State::Done;
-        Ok(Step::Done(Endpoint { url, relay, services }))
+        Ok(Step::Done(Endpoint { url: endpoint, relay: Some(relay), services }))
+    }
+
+    /// What is spoken once the login is over.
+    #[cfg(feature = "foreign")]
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Whether the relay shares a key with this agent, so that messages can be sealed.
+    #[cfg(feature = "foreign")]
+    pub fn seals(&self) -> bool {
+        self.seals
     }
 
     /// Who the relay says it is, if that is who it must be. Nothing is signed for anybody else.

@@ -11,6 +11,8 @@
 //! With a bearer token the relay starts in `AwaitingVerdict` and the agent waits for `auth_ok` at once.
 
 mod agent;
+#[cfg(feature = "foreign")]
+mod knock;
 mod relay;
 
 use alloc::boxed::Box;
@@ -19,15 +21,22 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::dialect::Signal;
+#[cfg(feature = "foreign")]
+use crate::dialect::{Dialect, Knock};
 use crate::reason::DownReason;
 use crate::stellar::{Address, SigningInput, Verified};
 use crate::time::Instant;
 
 pub use agent::{AgentHandshake, AgentLogin, AuthMode};
+#[cfg(feature = "foreign")]
+pub use knock::{Abilities, Guest, KnockHandshake, Knocked, TokenLogin, refused};
 pub use relay::{Credential, RelayHandshake, RelayLogin};
 
 /// How long either side waits for the other's next step. The one system that is replaced waits as long.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How the sealing of messages is called; there is one way.
+const SEAL_MODE: &str = "XSalsa20-Poly1305";
 
 /// What a handshake asks of the link it belongs to.
 #[derive(Clone, PartialEq, Debug)]
@@ -38,6 +47,12 @@ pub enum Step {
     Sign(SigningInput),
     /// Somebody proved who they are: decide, then admit or refuse.
     Admit(Verified),
+    /// Send this, which is part of a login by token.
+    #[cfg(feature = "foreign")]
+    Say(Knock),
+    /// Somebody shows a token: decide, then welcome or refuse.
+    #[cfg(feature = "foreign")]
+    Knock(Knocked),
     /// Both sides agree; streams may flow.
     Done(Endpoint),
 }
@@ -47,8 +62,8 @@ pub enum Step {
 pub struct Endpoint {
     /// The public URL of the first service bound.
     pub url: String,
-    /// Who the relay is.
-    pub relay: Address,
+    /// Who the relay is, if it has an identity.
+    pub relay: Option<Address>,
     /// The services the token named.
     pub services: Vec<String>,
 }
@@ -64,6 +79,12 @@ pub trait RelayHalf: core::fmt::Debug + Send {
     fn poll_timeout(&self) -> Option<Instant>;
     /// As [`RelayHandshake::admit`].
     fn admit(&mut self, url: String) -> Option<(Signal, Endpoint)>;
+    /// As [`RelayHandshake::offer_seal`].
+    #[cfg(feature = "foreign")]
+    fn offer_seal(&mut self);
+    /// As [`Handshake::dialect`].
+    #[cfg(feature = "foreign")]
+    fn dialect(&self) -> Dialect;
 }
 
 /// Either half, for a link that does not care which. Boxed: it is large, and over after the first second.
@@ -73,6 +94,9 @@ pub enum Handshake {
     Agent(Box<AgentHandshake>),
     /// The relay's.
     Relay(Box<dyn RelayHalf>),
+    /// Either half of a login by token.
+    #[cfg(feature = "foreign")]
+    Knock(Box<KnockHandshake>),
 }
 
 impl Handshake {
@@ -81,6 +105,8 @@ impl Handshake {
         match self {
             Handshake::Agent(half) => half.handle_signal(signal, now),
             Handshake::Relay(half) => half.handle_signal(signal, now),
+            #[cfg(feature = "foreign")]
+            Handshake::Knock(half) => half.handle_signal(&signal),
         }
     }
 
@@ -89,6 +115,18 @@ impl Handshake {
         match self {
             Handshake::Agent(half) => half.handle_timeout(now),
             Handshake::Relay(half) => half.handle_timeout(now),
+            #[cfg(feature = "foreign")]
+            Handshake::Knock(half) => half.handle_timeout(now),
+        }
+    }
+
+    /// What is spoken once the login is over.
+    #[cfg(feature = "foreign")]
+    pub fn dialect(&self) -> Dialect {
+        match self {
+            Handshake::Agent(half) => half.dialect(),
+            Handshake::Relay(half) => half.dialect(),
+            Handshake::Knock(half) => half.dialect(),
         }
     }
 
@@ -97,6 +135,8 @@ impl Handshake {
         match self {
             Handshake::Agent(half) => half.poll_timeout(),
             Handshake::Relay(half) => half.poll_timeout(),
+            #[cfg(feature = "foreign")]
+            Handshake::Knock(half) => half.poll_timeout(),
         }
     }
 }

@@ -6,8 +6,8 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{Endpoint, HANDSHAKE_TIMEOUT, RelayHalf, Step};
-use crate::dialect::{MUX_YAMUX, Signal, VERSION};
+use super::{Endpoint, HANDSHAKE_TIMEOUT, RelayHalf, SEAL_MODE, Step};
+use crate::dialect::{Dialect, MUX_YAMUX, Signal, VERSION};
 use crate::reason::DownReason;
 use crate::rng::Rng;
 use crate::stellar::{Address, Expected, Token, Verified};
@@ -30,8 +30,11 @@ pub enum Credential {
     /// Nothing: the agent will be challenged.
     #[default]
     None,
-    /// The token of `Authorization: Bearer`.
+    /// The token of `Authorization: Bearer`, in an upgrade that asks for the Yamux data plane.
     Bearer(String),
+    /// The token of `Authorization: Bearer`, in an upgrade that does not: an existing HVYM program.
+    #[cfg(feature = "foreign")]
+    BearerJson(String),
 }
 
 impl core::fmt::Debug for Credential {
@@ -39,6 +42,8 @@ impl core::fmt::Debug for Credential {
         f.write_str(match self {
             Credential::None => "None",
             Credential::Bearer(_) => "Bearer(..)",
+            #[cfg(feature = "foreign")]
+            Credential::BearerJson(_) => "BearerJson(..)",
         })
     }
 }
@@ -57,6 +62,9 @@ pub struct RelayHandshake {
     wall: Wall,
     state: State,
     deadline: Instant,
+    dialect: Dialect,
+    /// Whether messages can be sealed for who was announced.
+    seals: bool,
 }
 
 impl RelayHalf for RelayHandshake {
@@ -74,6 +82,16 @@ impl RelayHalf for RelayHandshake {
 
     fn admit(&mut self, url: String) -> Option<(Signal, Endpoint)> {
         RelayHandshake::admit(self, url)
+    }
+
+    #[cfg(feature = "foreign")]
+    fn offer_seal(&mut self) {
+        RelayHandshake::offer_seal(self);
+    }
+
+    #[cfg(feature = "foreign")]
+    fn dialect(&self) -> Dialect {
+        RelayHandshake::dialect(self)
     }
 }
 
@@ -95,10 +113,20 @@ impl RelayHandshake {
             version: Some(VERSION),
         };
         let state = State::AwaitingResponse { challenge_id, challenge };
-        let mut this = Self { login, wall, state, deadline: now + HANDSHAKE_TIMEOUT };
-        let first = match credential {
-            Credential::Bearer(jwt) if !this.login.require_challenge => this.on_bearer(jwt, now),
-            Credential::Bearer(_) | Credential::None => Ok(Step::Send(ask)),
+        let deadline = now + HANDSHAKE_TIMEOUT;
+        let mut this = Self { login, wall, state, deadline, dialect: Dialect::Native, seals: false };
+        let (jwt, dialect) = match credential {
+            Credential::None => (None, Dialect::Native),
+            Credential::Bearer(jwt) => (Some(jwt), Dialect::Native),
+            #[cfg(feature = "foreign")]
+            Credential::BearerJson(jwt) => (Some(jwt), Dialect::HvymJson),
+        };
+        let first = match jwt {
+            Some(jwt) if !this.login.require_challenge => {
+                this.dialect = dialect;
+                this.on_bearer(jwt, now)
+            }
+            _ => Ok(Step::Send(ask)),
         };
         (this, first)
     }
@@ -106,8 +134,8 @@ impl RelayHandshake {
     /// The agent said something.
     pub fn handle_signal(&mut self, signal: Signal, now: Instant) -> Result<Option<Step>, DownReason> {
         match (&self.state, signal) {
-            (State::AwaitingResponse { .. }, Signal::AuthResponse { challenge_id, jwt, mux, .. }) => {
-                self.on_response(challenge_id, jwt, mux.as_deref(), now).map(Some)
+            (State::AwaitingResponse { .. }, Signal::AuthResponse { challenge_id, jwt, mux, version }) => {
+                self.on_response(challenge_id, jwt, (mux.as_deref(), version), now).map(Some)
             }
             (State::AwaitingResponse { .. }, _) => {
                 Err(DownReason::OutOfOrder("Expected auth_response".to_owned()))
@@ -121,16 +149,31 @@ impl RelayHandshake {
     /// Nothing happens unless somebody waits for the verdict.
     pub fn admit(&mut self, url: String) -> Option<(Signal, Endpoint)> {
         let State::AwaitingVerdict { services } = &self.state else { return None };
-        let endpoint = Endpoint { url, relay: self.login.address, services: services.clone() };
+        let endpoint = Endpoint { url, relay: Some(self.login.address), services: services.clone() };
         self.state = State::Done;
+        let native = self.dialect == Dialect::Native;
         let ok = Signal::AuthOk {
             endpoint: endpoint.url.clone(),
             server_address: self.login.address.to_string(),
             services: endpoint.services.clone(),
-            mux: Some(MUX_YAMUX.to_owned()),
-            version: Some(VERSION),
+            mux: native.then(|| MUX_YAMUX.to_owned()),
+            version: native.then_some(VERSION),
+            encryption_available: (!native).then_some(self.seals),
+            encryption_mode: (!native && self.seals).then(|| SEAL_MODE.to_owned()),
         };
         Some((ok, endpoint))
+    }
+
+    /// The relay shares a key with who was announced, so that messages can be sealed.
+    #[cfg(feature = "foreign")]
+    pub fn offer_seal(&mut self) {
+        self.seals = true;
+    }
+
+    /// What is spoken once the login is over.
+    #[cfg(feature = "foreign")]
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     /// Gives up when the agent takes too long. A verdict that the relay itself owes is not timed.
@@ -167,7 +210,7 @@ impl RelayHandshake {
         &mut self,
         id: Option<String>,
         jwt: Option<String>,
-        mux: Option<&str>,
+        plane: (Option<&str>, Option<u32>),
         now: Instant,
     ) -> Result<Step, DownReason> {
         let State::AwaitingResponse { challenge_id, challenge } = &self.state else {
@@ -183,9 +226,17 @@ impl RelayHandshake {
         if id != *challenge_id {
             return Err(DownReason::Authentication("Invalid or expired challenge".to_owned()));
         }
-        if mux != Some(MUX_YAMUX) {
-            return Err(DownReason::NotAllowed("this relay speaks the yamux data plane only".to_owned()));
-        }
+        self.dialect = match plane {
+            (Some(MUX_YAMUX), _) => Dialect::Native,
+            // Existing programs know of neither. Who names a version, knows of both.
+            #[cfg(feature = "foreign")]
+            (None, None) => Dialect::HvymJson,
+            _ => {
+                let text =
+                    "this relay speaks the yamux data plane, and the JSON one of programs that name none";
+                return Err(DownReason::NotAllowed(text.to_owned()));
+            }
+        };
         self.on_verified(verified)
     }
 

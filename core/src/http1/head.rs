@@ -132,7 +132,7 @@ impl RequestHead {
     }
 
     /// Reads a head that [`HeadScan`] found to be whole.
-    pub(super) fn from_whole(bytes: &[u8]) -> Result<Self, HeadError> {
+    pub(crate) fn from_whole(bytes: &[u8]) -> Result<Self, HeadError> {
         let mut fields = [EMPTY_HEADER; MAX_HEADERS];
         let mut request = httparse::Request::new(&mut fields);
         if request.parse(bytes)? != Status::Complete(bytes.len()) {
@@ -193,7 +193,7 @@ impl ResponseHead {
     }
 
     /// Reads a head that [`HeadScan`] found to be whole.
-    pub(super) fn from_whole(bytes: &[u8]) -> Result<Self, HeadError> {
+    pub(crate) fn from_whole(bytes: &[u8]) -> Result<Self, HeadError> {
         let mut fields = [EMPTY_HEADER; MAX_HEADERS];
         let mut response = httparse::Response::new(&mut fields);
         if response.parse(bytes)? != Status::Complete(bytes.len()) {

@@ -36,6 +36,16 @@ impl Headers {
         self.0.retain(|(known, _)| !known.eq_ignore_ascii_case(name.as_bytes()));
     }
 
+    /// Keeps the fields of which `keep` says so, by name and value.
+    pub fn retain(&mut self, mut keep: impl FnMut(&str, &[u8]) -> bool) {
+        self.0.retain(|(name, value)| keep(text(name), value));
+    }
+
+    /// Adds the fields of `others` after all of these.
+    pub fn append(&mut self, mut others: Headers) {
+        self.0.append(&mut others.0);
+    }
+
     /// The value of the first field of this name.
     pub fn first(&self, name: &str) -> Option<&[u8]> {
         let mut named = self.0.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()));

@@ -26,4 +26,6 @@ pub use headers::Headers;
 pub use inbound::{Part, ReadError, RequestReader, ResponseReader};
 pub use outbound::{BodyWriter, Payload, WriteError};
 pub use page::{Format, Page};
+#[cfg(feature = "foreign")]
+pub(crate) use scan::HeadGathering;
 pub use tap::{MAX_WAITING, Tap};

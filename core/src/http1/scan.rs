@@ -53,23 +53,23 @@ impl HeadScan {
 
 /// What one call to [`HeadGathering::take`] took.
 #[derive(Debug)]
-pub(super) struct Taken<'a> {
+pub(crate) struct Taken<'a> {
     /// How many of the bytes belong to the head.
-    pub(super) used: usize,
+    pub(crate) used: usize,
     /// The head, once it is whole.
-    pub(super) head: Option<Cow<'a, [u8]>>,
+    pub(crate) head: Option<Cow<'a, [u8]>>,
 }
 
 /// Collects one head from pieces; holds at most [`MAX_HEAD_BYTES`], and nothing when the head comes in one.
 #[derive(Debug, Default)]
-pub(super) struct HeadGathering {
+pub(crate) struct HeadGathering {
     scan: HeadScan,
     partial: Vec<u8>,
 }
 
 impl HeadGathering {
     /// Takes bytes up to the end of the head.
-    pub(super) fn take<'a>(&mut self, bytes: &'a [u8]) -> Result<Taken<'a>, HeadError> {
+    pub(crate) fn take<'a>(&mut self, bytes: &'a [u8]) -> Result<Taken<'a>, HeadError> {
         let Some(end) = self.scan.feed(bytes)? else {
             self.keep(bytes);
             return Ok(Taken { used: bytes.len(), head: None });
@@ -88,7 +88,7 @@ impl HeadGathering {
     }
 
     /// Heap bytes held.
-    pub(super) fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         self.partial.capacity()
     }
 

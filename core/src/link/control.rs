@@ -28,6 +28,13 @@ impl Control {
         self.waiting.push_back(transmit);
     }
 
+    /// Puts a message there that must not be left out.
+    pub(super) fn extend(&mut self, message: Option<Message>) {
+        if let Some(message) = message {
+            self.push(Transmit::Send(message));
+        }
+    }
+
     pub(super) fn pop(&mut self) -> Option<Transmit> {
         let transmit = self.waiting.pop_front()?;
         self.bytes -= bytes_of(&transmit);

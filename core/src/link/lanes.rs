@@ -3,6 +3,9 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 
+#[cfg(feature = "foreign")]
+use super::foreign::Liveness;
+use super::plane::Plane;
 use super::{Link, LinkEvent, State, StreamEvent};
 use crate::dialect::{DecodeError, Frame, Signal};
 use crate::handshake::Step;
@@ -29,7 +32,11 @@ impl Machine for Link {
         self.keepalive.handle_input(now);
         match self.dialect.decode(message) {
             Ok(Frame::Signal(signal)) => self.on_signal(signal, now),
-            Ok(Frame::Mux(data)) => match self.mux.as_mut() {
+            #[cfg(feature = "foreign")]
+            Ok(Frame::Part(part)) => self.on_part(part, now),
+            #[cfg(feature = "foreign")]
+            Ok(Frame::Knock(knock)) => self.on_knock(knock, now),
+            Ok(Frame::Mux(data)) => match self.plane.mux() {
                 Some(mux) => {
                     let outcome = mux.handle_data(data, now);
                     self.after_mux(outcome, now);
@@ -59,7 +66,7 @@ impl Machine for Link {
                 if let Some(due) = self.keepalive.handle_timeout(now) {
                     self.on_due(due, now);
                 }
-                self.on_mux_timeout(now);
+                self.on_streams_timeout(now);
             }
             State::Ended => {}
         }
@@ -69,14 +76,15 @@ impl Machine for Link {
         if let Some(transmit) = self.control.pop() {
             return Some(transmit);
         }
-        let batch = self.mux.as_mut()?.poll_transmit()?;
-        Some(Transmit::Send(self.dialect.encode(Frame::Mux(batch))))
+        self.plane.poll_transmit(self.dialect).map(Transmit::Send)
     }
 
     fn poll_event(&mut self) -> Option<LinkEvent> {
         // Writing and sending cause events too, and neither is a `handle_*` of the link.
         if self.events.is_empty() {
             self.drain_mux(self.now);
+            #[cfg(feature = "foreign")]
+            self.drain_exchange();
         }
         self.events.pop_front()
     }
@@ -85,8 +93,7 @@ impl Machine for Link {
         match &self.state {
             State::Login(handshake) => handshake.poll_timeout(),
             State::Up => {
-                let streams =
-                    sooner(self.mux.as_ref().and_then(Mux::poll_timeout), self.openings.poll_timeout());
+                let streams = sooner(self.plane.poll_timeout(), self.openings.poll_timeout());
                 sooner(Some(self.keepalive.poll_timeout()), streams)
             }
             State::Ended => None,
@@ -99,14 +106,26 @@ impl Link {
         match outcome {
             Ok(None) => {}
             Ok(Some(Step::Send(signal))) => self.send(signal, now),
+            #[cfg(feature = "foreign")]
+            Ok(Some(Step::Say(knock))) => self.say(knock),
+            #[cfg(feature = "foreign")]
+            Ok(Some(Step::Knock(knocked))) => self.events.push_back(LinkEvent::Knock(knocked)),
             Ok(Some(Step::Sign(input))) => self.events.push_back(LinkEvent::Sign(input)),
             Ok(Some(Step::Admit(verified))) => self.events.push_back(LinkEvent::Admit(verified)),
             Ok(Some(Step::Done(endpoint))) => {
-                let seed = self.rng.fork();
-                self.mux = Some(Mux::new(self.side, self.config.mux.clone(), self.epoch, seed, now));
+                #[cfg(feature = "foreign")]
+                let begun = self.begin_exchange(&endpoint, now);
+                #[cfg(not(feature = "foreign"))]
+                let begun = false;
+                if !begun {
+                    let (config, seed) = (self.config.mux.clone(), self.rng.fork());
+                    self.plane = Plane::Mux(Mux::new(self.side, config, self.epoch, seed, now));
+                }
                 self.keepalive.handle_input(now);
                 self.state = State::Up;
                 self.events.push_back(LinkEvent::Up(endpoint));
+                #[cfg(feature = "foreign")]
+                self.hear_early(now);
             }
             Err(reason) => self.end(reason, now),
         }
@@ -114,13 +133,17 @@ impl Link {
 
     pub(super) fn on_due(&mut self, due: Due, now: Instant) {
         match due {
+            #[cfg(feature = "foreign")]
+            Due::Ping(_) if self.foreign.liveness == Liveness::Listens => {}
             Due::Ping(id) => self.send(Signal::Ping { id: Some(id) }, now),
+            #[cfg(feature = "foreign")]
+            Due::Dead if self.foreign.liveness == Liveness::Trusts => self.keepalive.handle_input(now),
             Due::Dead => self.end(DownReason::Silent, now),
         }
     }
 
     /// What to say of a message that cannot be part of a login. The relay's text is that of the system it replaces.
-    fn not_a_login(&self) -> &'static str {
+    pub(super) fn not_a_login(&self) -> &'static str {
         match self.side {
             Side::Agent => "stream data before the login",
             Side::Relay => "Invalid auth response",
@@ -151,8 +174,13 @@ impl Link {
         }
     }
 
-    fn on_mux_timeout(&mut self, now: Instant) {
-        let Some(mux) = self.mux.as_mut() else { return };
+    fn on_streams_timeout(&mut self, now: Instant) {
+        #[cfg(feature = "foreign")]
+        if let Some(exchange) = self.plane.exchange() {
+            exchange.handle_timeout(now);
+            return self.drain_exchange();
+        }
+        let Some(mux) = self.plane.mux() else { return };
         while let Some(late) = self.openings.expire(now) {
             if let Ok(mut stream) = mux.stream(late) {
                 stream.reset(RESET_BAD_OPENING, now);
@@ -170,7 +198,7 @@ impl Link {
     }
 
     fn drain_mux(&mut self, now: Instant) {
-        while let Some(event) = self.mux.as_mut().and_then(Mux::poll_event) {
+        while let Some(event) = self.plane.mux().and_then(Mux::poll_event) {
             match event {
                 MuxEvent::Incoming(id) => self.on_incoming(id, now),
                 MuxEvent::Readable(id) if self.openings.contains(id) => self.on_opening(id, now),
@@ -187,7 +215,7 @@ impl Link {
     }
 
     fn on_incoming(&mut self, id: StreamId, now: Instant) {
-        let accepted = self.mux.as_mut().is_some_and(|mux| mux.accept(id, now).is_ok());
+        let accepted = self.plane.mux().is_some_and(|mux| mux.accept(id, now).is_ok());
         if accepted {
             self.openings.begin(id, now);
             self.on_opening(id, now);
@@ -195,7 +223,7 @@ impl Link {
     }
 
     fn on_opening(&mut self, id: StreamId, now: Instant) {
-        let Some(mux) = self.mux.as_mut() else { return };
+        let Some(mux) = self.plane.mux() else { return };
         let opener = match self.side {
             Side::Agent => Side::Relay,
             Side::Relay => Side::Agent,
@@ -224,8 +252,8 @@ impl Link {
     /// Moves the session's last words, such as a `GoAway`, ahead of the close.
     pub(super) fn flush_mux(&mut self) {
         for _ in 0..MAX_LAST_BATCHES {
-            let Some(batch) = self.mux.as_mut().and_then(Mux::poll_transmit) else { return };
-            self.control.push(Transmit::Send(self.dialect.encode(Frame::Mux(batch))));
+            let Some(batch) = self.plane.mux().and_then(Mux::poll_transmit) else { return };
+            self.control.extend(self.dialect.encode(Frame::Mux(batch)));
         }
     }
 }

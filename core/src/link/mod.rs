@@ -4,8 +4,11 @@
 //! one [`LinkEvent::Down`] for the owner. It does not reconnect (that is the agent's) and admits nobody (the relay's).
 
 mod control;
+#[cfg(feature = "foreign")]
+mod foreign;
 mod lanes;
 mod openings;
+mod plane;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -15,19 +18,27 @@ use core::time::Duration;
 use thiserror::Error;
 
 use crate::dialect::{Dialect, Frame, Opening, OpeningError, Signal};
+#[cfg(feature = "foreign")]
+use crate::handshake::Knocked;
 use crate::handshake::{
     AgentHandshake, AgentLogin, Credential, Endpoint, Handshake, RelayHandshake, RelayLogin, Step,
 };
 use crate::keepalive::{Keepalive, KeepaliveConfig};
 use crate::machine::{Machine, Side};
 use crate::message::{Close, Transmit};
-use crate::mux::{ClosedStream, Mux, MuxConfig, OpenError, ResetReason, Stream, StreamId};
+use crate::mux::{ClosedStream, MuxConfig, OpenError, ResetReason, StreamId};
 use crate::reason::DownReason;
 use crate::rng::{Rng, Seed};
 use crate::stellar::{Signature, SigningInput, Verified};
 use crate::time::{Instant, Wall};
 use control::Control;
 use openings::Openings;
+use plane::Plane;
+
+#[cfg(not(feature = "foreign"))]
+pub use crate::mux::Stream;
+#[cfg(feature = "foreign")]
+pub use foreign::Stream;
 
 /// Given to `reset` for a stream that was opened in vain; local knowledge only.
 const RESET_NO_ROOM: u32 = 3;
@@ -85,6 +96,9 @@ pub enum LinkEvent {
     Sign(SigningInput),
     /// Somebody proved who they are: [`Link::admit`] or [`Link::end`].
     Admit(Verified),
+    /// Somebody shows a token: [`Link::welcome`] or [`Link::end`].
+    #[cfg(feature = "foreign")]
+    Knock(Knocked),
     /// Streams may flow.
     Up(Endpoint),
     /// A control message that is the owner's business.
@@ -141,7 +155,9 @@ pub struct Link {
     rng: Rng,
     state: State,
     keepalive: Keepalive,
-    mux: Option<Mux>,
+    plane: Plane,
+    #[cfg(feature = "foreign")]
+    foreign: foreign::Foreign,
     openings: Openings,
     control: Control,
     events: VecDeque<LinkEvent>,
@@ -188,7 +204,9 @@ impl Link {
             epoch,
             rng,
             state: State::Login(handshake),
-            mux: None,
+            plane: Plane::None,
+            #[cfg(feature = "foreign")]
+            foreign: foreign::Foreign::default(),
             openings: Openings::default(),
             control: Control::default(),
             events: VecDeque::new(),
@@ -198,9 +216,7 @@ impl Link {
 
     /// The signer answered the [`LinkEvent::Sign`] that carried `input`; `None` is a no.
     pub fn handle_signature(&mut self, input: &SigningInput, signature: Option<Signature>, now: Instant) {
-        if let State::Login(login) = &mut self.state
-            && let Handshake::Agent(half) = login
-        {
+        if let State::Login(Handshake::Agent(half)) = &mut self.state {
             let step = half.handle_signature(input, signature, now);
             self.on_step(step, now);
         }
@@ -208,8 +224,7 @@ impl Link {
 
     /// Lets in who was announced by [`LinkEvent::Admit`].
     pub fn admit(&mut self, url: String, now: Instant) {
-        if let State::Login(login) = &mut self.state
-            && let Handshake::Relay(half) = login
+        if let State::Login(Handshake::Relay(half)) = &mut self.state
             && let Some((ok, endpoint)) = half.admit(url)
         {
             self.send(ok, now);
@@ -217,12 +232,12 @@ impl Link {
         }
     }
 
-    /// Sends a control message.
+    /// Sends a control message, if the dialect has a word for it.
     pub fn send(&mut self, signal: Signal, now: Instant) {
         if self.is_ended() {
             return;
         }
-        let message = self.dialect.encode(Frame::Signal(signal));
+        let Some(message) = self.dialect.encode(Frame::Signal(signal)) else { return };
         if self.control.has_room_for(&message) {
             self.control.push(Transmit::Send(message));
         } else {
@@ -232,8 +247,12 @@ impl Link {
 
     /// Opens a stream; `opening` goes ahead of what is written to it.
     pub fn open(&mut self, opening: &Opening, now: Instant) -> Result<StreamId, OpenStreamError> {
+        #[cfg(feature = "foreign")]
+        if let Some(exchange) = self.plane.exchange() {
+            return Ok(exchange.open(opening, now)?);
+        }
         let mut head = opening.encode()?;
-        let mux = self.mux.as_mut().ok_or(OpenStreamError::NotUp)?;
+        let mux = self.plane.mux().ok_or(OpenStreamError::NotUp)?;
         let id = mux.open(now)?;
         let Ok(mut stream) = mux.stream(id) else { return Err(OpenStreamError::NotUp) };
         // Half an opening would make the peer take the stream's first bytes for the rest of it.
@@ -246,10 +265,10 @@ impl Link {
 
     /// The live stream `id`, for one operation.
     pub fn stream(&mut self, id: StreamId) -> Result<Stream<'_>, ClosedStream> {
-        match self.mux.as_mut() {
-            Some(mux) if !self.openings.contains(id) => mux.stream(id),
-            _ => Err(ClosedStream),
+        if self.openings.contains(id) {
+            return Err(ClosedStream);
         }
+        self.plane.stream(id)
     }
 
     /// Asks the peer for a sign of life at once.
@@ -266,7 +285,11 @@ impl Link {
         if self.is_ended() {
             return;
         }
-        if self.is_relay_login() && announced(&reason) {
+        #[cfg(feature = "foreign")]
+        if self.dialect == Dialect::Tunely {
+            self.say_refused(&reason);
+        }
+        if self.is_relay_login() && self.dialect == Dialect::Native && announced(&reason) {
             let failed = Signal::AuthFailed {
                 code: Some(reason.auth_failed_code().into()),
                 error: match &reason {
@@ -274,7 +297,7 @@ impl Link {
                     other => alloc::format!("{other}"),
                 },
             };
-            self.control.push(Transmit::Send(self.dialect.encode(Frame::Signal(failed))));
+            self.control.extend(self.dialect.encode(Frame::Signal(failed)));
         }
         self.flush_mux();
         self.control.push(Transmit::Close(reason.close()));
@@ -303,7 +326,7 @@ impl Link {
 
     fn settle(&mut self, reason: DownReason) {
         self.state = State::Ended;
-        self.mux = None;
+        self.plane = Plane::None;
         self.openings.clear();
         self.events.push_back(LinkEvent::Down(reason));
     }

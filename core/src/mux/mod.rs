@@ -51,6 +51,14 @@ pub struct StreamId {
     generation: u32,
 }
 
+#[cfg(feature = "foreign")]
+impl StreamId {
+    /// The `number`th stream of a link whose streams are no Yamux streams.
+    pub(crate) const fn numbered(epoch: u32, number: u64) -> Self {
+        Self { epoch, slot: number as u32, generation: (number >> 32) as u32 }
+    }
+}
+
 /// What a session tells its owner. At most one of each kind waits for each stream.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum MuxEvent {

@@ -7,12 +7,16 @@ use core::time::Duration;
 
 use crate::dialect::{Opening, Proto, Service, Signal};
 use crate::handshake::{Credential, RelayLogin};
-use crate::link::{Link, LinkConfig, LinkEvent, OpenStreamError, StreamEvent, Streams};
+#[cfg(feature = "foreign")]
+use crate::handshake::{Guest, Knocked};
+use crate::link::{Link, LinkConfig, LinkEvent, OpenStreamError, Stream, StreamEvent, Streams};
 use crate::machine::Machine;
 use crate::message::{Close, Message, Transmit};
-use crate::mux::{ClosedStream, Stream, StreamId};
+use crate::mux::{ClosedStream, StreamId};
 use crate::reason::DownReason;
 use crate::rng::Seed;
+#[cfg(feature = "foreign")]
+use crate::stellar::seal::SealKey;
 use crate::stellar::{Address, Verified};
 use crate::time::{Instant, Wall};
 
@@ -35,6 +39,9 @@ pub struct SessionConfig {
 pub enum SessionEvent {
     /// Somebody proved who they are: [`Session::admit`] or [`Session::refuse`].
     Admit(Verified),
+    /// An agent without an identity shows a token of this relay's owner: [`Session::welcome`] or [`Session::refuse`].
+    #[cfg(feature = "foreign")]
+    Knock(Knocked),
     /// The agent wants this service to be reachable: [`Session::confirm`] or [`Session::decline`].
     Bind(Service),
     /// The agent withdrew this service; already answered.
@@ -74,16 +81,42 @@ impl Session {
     pub fn new(config: SessionConfig, credential: &Credential, wall: Wall, seed: Seed, now: Instant) -> Self {
         let allowed_services = config.login.allowed_services.clone();
         let link = Link::relay(config.link, config.login, credential, wall, seed, now);
+        Self::over(link, allowed_services)
+    }
+
+    /// A WebSocket that was just accepted from a program that logs in by token.
+    #[cfg(feature = "foreign")]
+    pub fn guest(config: LinkConfig, guest: Guest, seed: Seed, now: Instant) -> Self {
+        Self::over(Link::guest(config, guest, seed, now), Some(Vec::new()))
+    }
+
+    fn over(link: Link, allowed_services: Option<Vec<String>>) -> Self {
         let mut session =
             Self { link, address: None, allowed_services, services: Vec::new(), events: VecDeque::new() };
         session.drain_link();
         session
     }
 
+    /// Lets in who was announced by [`SessionEvent::Knock`]. Visitors of `service` will be carried to it; its agent is
+    /// told the name `shown`.
+    #[cfg(feature = "foreign")]
+    pub fn welcome(&mut self, shown: String, service: Service, now: Instant) {
+        self.services = Vec::from([service]);
+        self.link.welcome(shown, now);
+        self.drain_link();
+    }
+
     /// Lets in who was announced by [`SessionEvent::Admit`]; `url` is where the first service will be reachable.
     pub fn admit(&mut self, url: String, now: Instant) {
         self.link.admit(url, now);
         self.drain_link();
+    }
+
+    /// Shares `key` with who was announced, to be given before [`Self::admit`]: an existing HVYM program can then have its
+    /// messages sealed. A native one has no use for it.
+    #[cfg(feature = "foreign")]
+    pub fn offer_seal(&mut self, key: SealKey) {
+        self.link.offer_seal(key);
     }
 
     /// Does not let them in, or puts them out again.
@@ -100,13 +133,14 @@ impl Session {
     /// The same, for a service that has a public port of its own.
     pub fn confirm_at(&mut self, service: Service, url: String, port: Option<u16>, now: Instant) {
         let (name, url) = (service.name.clone(), Some(url).filter(|_| service.public));
+        let local_port = service.local_port;
         match self.services.iter().position(|known| known.name == name) {
             Some(at) => self.services[at] = service,
             // Several may have been asked for before the first was answered.
             None if self.services.len() >= MAX_SERVICES => return self.decline(&name, &too_many(), now),
             None => self.services.push(service),
         }
-        self.link.send(Signal::BindOk { service: name, url, port }, now);
+        self.link.send(Signal::BindOk { service: name, local_port, url, port }, now);
         self.drain_link();
     }
 
@@ -146,6 +180,12 @@ impl Session {
     /// Whether streams may flow.
     pub fn is_up(&self) -> bool {
         self.link.is_up()
+    }
+
+    /// As [`Link::takes_large_messages`].
+    #[cfg(feature = "foreign")]
+    pub fn takes_large_messages(&self) -> bool {
+        self.link.takes_large_messages()
     }
 
     /// Whether a service may be bound at all, before the relay is asked.
@@ -191,6 +231,8 @@ impl Session {
                 self.address = Some(verified.address());
                 Some(SessionEvent::Admit(verified))
             }
+            #[cfg(feature = "foreign")]
+            LinkEvent::Knock(knocked) => Some(SessionEvent::Knock(knocked)),
             LinkEvent::Signal(Signal::Bind { service: name, local_port, proto, public }) => {
                 match self.check_bind(&name, proto) {
                     Ok(proto) => {

@@ -1,10 +1,12 @@
 //! Identity: Stellar addresses, and the tokens that their keys sign.
 //!
-//! No secret key is ever here. A machine makes a [`SigningInput`], somebody else signs it, and only
+//! No secret key is ever kept here. A machine makes a [`SigningInput`], somebody else signs it, and only
 //! [`Token::verify`] makes a [`Verified`].
 
 pub mod address;
 pub mod jwt;
+#[cfg(feature = "foreign")]
+pub mod seal;
 pub mod strkey;
 
 pub use address::{Address, AddressError};

@@ -179,6 +179,8 @@ impl Seat {
             SessionEvent::Latency(rtt) => tracing::trace!(address = ?self.address, ?rtt, "latency"),
             SessionEvent::Room => self.live.wake(),
             // Streams are the driver's, the end is the loop's.
+            // Only programs of other dialects knock, and no endpoint of this relay is theirs.
+            SessionEvent::Knock(_) => {}
             SessionEvent::Stream(_) | SessionEvent::Closed(_) => {}
         }
     }

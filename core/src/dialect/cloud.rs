@@ -1,0 +1,197 @@
+//! The message protocol of CloudToLocalLLM: a token in the upgrade, then requests, answers and pings as text.
+//!
+//! Its programs check the form of times and read none of them, so one is written that has it. An answer to a ping
+//! is known by the ping's name.
+
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::string::{String, ToString};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::json::{Fields, line};
+use super::part::{CallId, Part, Request, Response};
+use super::{DecodeError, Dialect, Frame, Signal, is_object, text_of};
+use crate::http1::{RequestHead, ResponseHead};
+use crate::message::Message;
+
+/// A time as they demand it, to the millisecond and in UTC.
+const SOME_TIME: &str = "1970-01-01T00:00:00.000Z";
+/// The methods that they let pass.
+const METHODS: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"];
+/// How long their relays wait, seconds; for language models the later ones waited four times as long.
+const PATIENCE: u32 = 120;
+/// What the names of our own pings begin with; the rest is the ping's number.
+const OWN_PING: &str = "00000000-0000-4000-8000-";
+
+pub(super) fn knows_method(method: &str) -> bool {
+    METHODS.contains(&method)
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(default)]
+    id: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct WireRequest {
+    method: String,
+    path: String,
+    #[serde(default)]
+    headers: Fields,
+    #[serde(default)]
+    body: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WireResponse {
+    status: u16,
+    #[serde(default)]
+    headers: Fields,
+    body: String,
+}
+
+#[derive(Deserialize)]
+struct WireError {
+    error: String,
+    #[serde(default)]
+    code: Option<Value>,
+}
+
+pub(super) fn decode(message: Message) -> Result<Frame, DecodeError> {
+    let text = match message {
+        Message::Binary(_) => return Ok(Frame::Signal(Signal::Unknown)),
+        Message::Text(text) if text.len() > Dialect::MAX_PART_BYTES => {
+            return Err(DecodeError::TooLarge(text.len()));
+        }
+        Message::Text(text) => text,
+    };
+    let envelope = if is_object(&text) { serde_json::from_slice::<Envelope<'_>>(&text).ok() } else { None };
+    let Some(Envelope { kind, id: Some(Value::String(id)) }) = envelope else {
+        return Ok(Frame::Signal(Signal::Unknown));
+    };
+    if id.is_empty() || id.len() > Dialect::MAX_CONTROL_BYTES {
+        return Ok(Frame::Signal(Signal::Unknown));
+    }
+    let name = CallId::Text(id.clone());
+    let part = match kind.as_ref() {
+        "http_request" => request(name.clone(), &text),
+        "http_response" => response(name.clone(), &text),
+        "error" => failed(name.clone(), &text),
+        "ping" => Ok(Part::Echo(id)),
+        "pong" => return Ok(Frame::Signal(Signal::Pong { id: own_ping(&id) })),
+        _ => return Ok(Frame::Signal(Signal::Unknown)),
+    };
+    Ok(Frame::Part(part.unwrap_or_else(|error| Part::Broken { id: name, error })))
+}
+
+fn request(id: CallId, text: &[u8]) -> Result<Part, String> {
+    let wire: WireRequest = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+    if !knows_method(&wire.method.to_ascii_uppercase()) {
+        return Err("a method that is not known".to_string());
+    }
+    let mut head = RequestHead::new(wire.method, wire.path);
+    head.headers = wire.headers.into_headers()?;
+    let body = wire.body.unwrap_or_default().into();
+    Ok(Part::Request { id, request: Request { head, body }, patience: PATIENCE })
+}
+
+fn response(id: CallId, text: &[u8]) -> Result<Part, String> {
+    let wire: WireResponse = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+    let mut head = ResponseHead::new(wire.status, "");
+    head.headers = wire.headers.into_headers()?;
+    Ok(Part::Response { id, response: Response { head, body: wire.body.into() } })
+}
+
+/// The code is a number in their programs, and a word in what they wrote about them.
+fn failed(id: CallId, text: &[u8]) -> Result<Part, String> {
+    let wire: WireError = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+    let status = match wire.code {
+        Some(Value::Number(code)) => code.as_u64().and_then(|code| u16::try_from(code).ok()),
+        Some(Value::String(word)) => match word.as_str() {
+            "REQUEST_TIMEOUT" | "LLM_REQUEST_TIMEOUT" => Some(504),
+            "DESKTOP_CLIENT_DISCONNECTED" | "WEBSOCKET_SEND_FAILED" => Some(503),
+            _ => None,
+        },
+        _ => None,
+    };
+    Ok(Part::Failed { id, status: status.unwrap_or(502), error: wire.error })
+}
+
+fn own_ping(id: &str) -> Option<u64> {
+    id.strip_prefix(OWN_PING).and_then(|number| u64::from_str_radix(number, 16).ok())
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Wire<'a> {
+    HttpRequest {
+        id: &'a str,
+        method: &'a str,
+        path: &'a str,
+        headers: Fields,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        body: Option<String>,
+    },
+    HttpResponse {
+        id: &'a str,
+        status: u16,
+        headers: Fields,
+        body: String,
+    },
+    Ping {
+        id: &'a str,
+        timestamp: &'a str,
+    },
+    Pong {
+        id: &'a str,
+        timestamp: &'a str,
+    },
+}
+
+pub(super) fn encode(frame: Frame) -> Option<Message> {
+    match frame {
+        Frame::Signal(Signal::Ping { id: Some(number) }) => {
+            // Twelve digits; a link does not live to see more.
+            let id = format!("{OWN_PING}{:012x}", number & 0xFFFF_FFFF_FFFF);
+            line(&Wire::Ping { id: &id, timestamp: SOME_TIME })
+        }
+        Frame::Part(Part::Echoed(id)) => line(&Wire::Pong { id: &id, timestamp: SOME_TIME }),
+        Frame::Part(Part::Request { id: CallId::Text(id), request, .. }) => {
+            let body = text_of(&request.body)?;
+            line(&Wire::HttpRequest {
+                id: &id,
+                method: &request.head.method,
+                path: &request.head.target,
+                headers: Fields::from_headers(&request.head.headers),
+                body: Some(body).filter(|body| !body.is_empty()),
+            })
+        }
+        Frame::Part(Part::Response { id: CallId::Text(id), response }) => {
+            let headers = Fields::from_headers(&response.head.headers);
+            let body = text_of(&response.body)?;
+            line(&Wire::HttpResponse { id: &id, status: response.head.status, headers, body })
+        }
+        // Their own agent answers so, never by an `error`.
+        Frame::Part(Part::Failed { id: CallId::Text(id), status, error }) => {
+            let headers = Fields::one("content-type", "application/json");
+            let body = json!({"error": reason(status), "message": error}).to_string();
+            line(&Wire::HttpResponse { id: &id, status, headers, body })
+        }
+        _ => None,
+    }
+}
+
+/// The words of their agent for its own answers.
+const fn reason(status: u16) -> &'static str {
+    match status {
+        400..=499 => "Bad request",
+        503 => "Service unavailable",
+        504 => "Gateway timeout",
+        _ => "Internal server error",
+    }
+}

@@ -1,0 +1,174 @@
+//! What the JSON dialects share: an object of header fields, and header fields as an object.
+
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use bytes::Bytes;
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::Value;
+
+use crate::http1::Headers;
+use crate::message::Message;
+
+/// The most members that are read; more than any head may have, so that the judgement is left to who reads heads.
+const MAX_FIELDS: usize = 256;
+
+/// A JSON object of texts that keeps its order, and members of the same name.
+#[derive(Debug, Default)]
+pub(super) struct Fields(pub(super) Vec<(String, String)>);
+
+impl Serialize for Fields {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in &self.0 {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of texts")
+    }
+
+    fn visit_unit<E>(self) -> Result<Fields, E> {
+        Ok(Fields::default())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+        let mut fields = Vec::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if fields.len() == MAX_FIELDS {
+                return Err(A::Error::custom("too many header fields"));
+            }
+            match map.next_value::<Value>()? {
+                Value::String(text) => fields.push((name, text)),
+                _ => return Err(A::Error::custom("a header field that is no text")),
+            }
+        }
+        Ok(Fields(fields))
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> Result<Fields, A::Error> {
+        match list.next_element::<IgnoredAny>()? {
+            None => Ok(Fields::default()),
+            Some(_) => Err(A::Error::custom("header fields in a list")),
+        }
+    }
+}
+
+impl Fields {
+    /// One field alone.
+    pub(super) fn one(name: &str, value: &str) -> Self {
+        Fields(Vec::from([(name.to_owned(), value.to_owned())]))
+    }
+
+    /// These fields as an object. JSON programs read an object as a map, so fields of one name become one, by the
+    /// rule for their kind (RFC 9110 section 5.3; RFC 9113 section 8.2.3 for cookies). `Set-Cookie` cannot be joined:
+    /// each is spelled in another case, which those programs keep apart and HTTP does not.
+    pub(super) fn from_headers(headers: &Headers) -> Self {
+        let mut fields: Vec<(String, String)> = Vec::with_capacity(headers.len());
+        let mut cookies = 0u32;
+        for (name, value) in headers.iter() {
+            let mut name = name.to_ascii_lowercase();
+            let value = latin1(value);
+            if name == "set-cookie" {
+                name = respelled(&name, cookies);
+                cookies = cookies.wrapping_add(1);
+            } else if let Some((_, known)) = fields.iter_mut().find(|(known, _)| *known == name) {
+                known.push_str(if name == "cookie" { "; " } else { ", " });
+                known.push_str(&value);
+                continue;
+            }
+            fields.push((name, value));
+        }
+        Fields(fields)
+    }
+
+    /// The object as fields, and the first name or value that no header field can have. Characters are bytes, as
+    /// in the programs that make such objects.
+    pub(super) fn into_headers(self) -> Result<Headers, String> {
+        let mut headers = Headers::new();
+        for (name, text) in self.0 {
+            let value: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
+            match value {
+                Some(value) => headers.push(name, Bytes::from(value)),
+                None => return Err("a header field with characters that HTTP cannot carry".to_owned()),
+            }
+        }
+        Ok(headers)
+    }
+}
+
+/// `value` as a text message.
+pub(super) fn line(value: &impl Serialize) -> Option<Message> {
+    let text: Vec<u8> = serde_json::to_vec(value).ok()?;
+    Some(Message::Text(Bytes::from(text)))
+}
+
+/// `name` with its letters in upper case where `variant` has a bit.
+fn respelled(name: &str, variant: u32) -> String {
+    let mut bit = 0u32;
+    name.chars()
+        .map(|c| {
+            if !c.is_ascii_lowercase() {
+                return c;
+            }
+            bit += 1;
+            if variant >> (bit - 1) & 1 == 1 { c.to_ascii_uppercase() } else { c }
+        })
+        .collect()
+}
+
+/// Every byte as the character of the same number, which loses nothing.
+fn latin1(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| char::from(*byte)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_one_name_become_one_and_cookies_stay_apart() {
+        let mut headers = Headers::new();
+        for (name, value) in [
+            ("A", "1"),
+            ("Cookie", "x=1"),
+            ("a", "2"),
+            ("cookie", "y=2"),
+            ("Set-Cookie", "p"),
+            ("set-cookie", "q"),
+        ] {
+            headers.push(name, value);
+        }
+        let json = serde_json::to_string(&Fields::from_headers(&headers)).expect("texts");
+        assert_eq!(json, r#"{"a":"1, 2","cookie":"x=1; y=2","set-cookie":"p","Set-cookie":"q"}"#);
+    }
+
+    #[test]
+    fn what_is_no_object_of_texts_is_refused() {
+        for bad in [r#"{"a":1}"#, r#"{"a":["b"]}"#, r#"{"a":null}"#, "[1]", "3", "\"x\""] {
+            assert!(serde_json::from_str::<Fields>(bad).is_err(), "{bad}");
+        }
+        for none in ["null", "{}", "[]"] {
+            assert!(serde_json::from_str::<Fields>(none).expect(none).0.is_empty());
+        }
+        let wide: Fields = serde_json::from_str(r#"{"a":"☃"}"#).expect("an object of texts");
+        assert!(wide.into_headers().is_err());
+    }
+}

@@ -1,0 +1,50 @@
+//! The login of dialects in which an agent has a token of its relay's owner, and no key of its own.
+//!
+//! Nothing here can be checked without that owner, who knows the tokens.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// One message of such a login.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Knock {
+    /// Agent: let me in.
+    Ask {
+        /// The token.
+        token: String,
+        /// What the program calls itself.
+        version: String,
+        /// Take the place of whoever is connected with it.
+        force: bool,
+        /// What it can do beyond the first version.
+        capabilities: Vec<String>,
+    },
+    /// Relay: you are in.
+    Granted {
+        /// The agent's public name.
+        name: String,
+        /// Names its entry at the relay.
+        id: String,
+        /// What both can do; `None` is a relay of the first version.
+        capabilities: Option<Vec<String>>,
+    },
+    /// Relay: you are not.
+    Refused {
+        /// Machine-readable.
+        code: String,
+        /// For a person.
+        error: String,
+    },
+}
+
+/// Names the kind alone, because a token is in one of them.
+impl fmt::Debug for Knock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Knock::Ask { .. } => "auth",
+            Knock::Granted { .. } => "auth_ok",
+            Knock::Refused { .. } => "auth_error",
+        })
+    }
+}

@@ -1,0 +1,446 @@
+//! The dialect of tunely, 1.1 and 2.0: a token first, then requests as text, connections as text or binary.
+//!
+//! Its programs fill in times that nobody reads; they are left out. Datagrams have no place in this house, and are
+//! ignored where they come unasked.
+
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::json::{Fields, line};
+use super::knock::Knock;
+use super::part::{CallId, Part, Request, Response};
+use super::{DecodeError, Dialect, Frame, Signal, is_object, text_of};
+use crate::http1::{RequestHead, ResponseHead};
+use crate::message::Message;
+use crate::rng::uuid_text;
+
+/// The first byte of every binary message.
+const BINARY_VERSION: u8 = 2;
+/// The second, for bytes of a connection.
+const BINARY_TCP: u8 = 1;
+/// How long a request may take where it does not say, seconds: what the existing servers say.
+const PATIENCE: u32 = 300;
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(default)]
+    id: Option<Value>,
+    #[serde(default)]
+    conn_id: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Auth {
+    token: String,
+    #[serde(default)]
+    client_version: Option<String>,
+    #[serde(default)]
+    force: Option<Value>,
+    #[serde(default)]
+    capabilities: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct AuthOk {
+    domain: String,
+    tunnel_id: Value,
+    #[serde(default)]
+    capabilities: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct AuthError {
+    error: String,
+    #[serde(default)]
+    code: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WireRequest {
+    method: String,
+    path: String,
+    #[serde(default)]
+    headers: Fields,
+    #[serde(default)]
+    body: Option<String>,
+    #[serde(default)]
+    timeout: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct WireResponse {
+    status: u16,
+    #[serde(default)]
+    headers: Fields,
+    #[serde(default)]
+    body: Option<String>,
+    #[serde(default)]
+    error: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WireChunk {
+    data: String,
+    #[serde(default)]
+    sequence: u64,
+    #[serde(default)]
+    encoding: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WireEnd {
+    #[serde(default)]
+    error: Option<String>,
+    #[serde(default)]
+    total_chunks: u64,
+}
+
+#[derive(Deserialize)]
+struct WireData {
+    data: String,
+    #[serde(default)]
+    sequence: u64,
+}
+
+pub(super) fn decode(message: Message) -> Result<Frame, DecodeError> {
+    match message {
+        Message::Binary(data) => Ok(binary(data)),
+        Message::Text(text) if text.len() > Dialect::MAX_PART_BYTES => Err(DecodeError::TooLarge(text.len())),
+        Message::Text(text) => decode_text(&text),
+    }
+}
+
+/// What is no frame of a connection is ignored, as the existing server does.
+fn binary(mut data: Bytes) -> Frame {
+    match data.first_chunk::<18>() {
+        Some([BINARY_VERSION, BINARY_TCP, raw @ ..]) => {
+            let id = CallId::Text(uuid_text(*raw));
+            let data = data.split_off(18);
+            Frame::Part(Part::Data { id, data, sequence: 0, packed: true })
+        }
+        _ => Frame::Signal(Signal::Unknown),
+    }
+}
+
+fn decode_text(text: &[u8]) -> Result<Frame, DecodeError> {
+    let envelope = if is_object(text) { serde_json::from_slice::<Envelope<'_>>(text).ok() } else { None };
+    let Some(envelope) = envelope else { return Ok(Frame::Signal(Signal::Unknown)) };
+    let name = |value: Option<Value>| match value {
+        Some(Value::String(text)) => Some(CallId::Text(text)),
+        _ => None,
+    };
+    let kind = envelope.kind;
+    if let "auth" | "auth_ok" | "auth_error" = kind.as_ref() {
+        return knock(&kind, text).map(Frame::Knock);
+    }
+    let part = match (kind.as_ref(), name(envelope.id), name(envelope.conn_id)) {
+        ("request", Some(id), _) => or_broken(id, text, request),
+        ("response", Some(id), _) => or_broken(id, text, response),
+        ("stream_start", Some(id), _) => or_broken(id, text, started),
+        ("stream_chunk", Some(id), _) => or_broken(id, text, chunk),
+        ("stream_end", Some(id), _) => or_broken(id, text, ended),
+        ("tcp_connect", _, Some(id)) => Part::Connect { id },
+        ("tcp_data", _, Some(id)) => data(id, text),
+        ("tcp_close", _, Some(id)) => Part::Close { id, error: closing(text) },
+        ("ping", ..) => return Ok(Frame::Signal(Signal::Ping { id: None })),
+        ("pong", ..) => return Ok(Frame::Signal(Signal::Pong { id: None })),
+        _ => return Ok(Frame::Signal(Signal::Unknown)),
+    };
+    Ok(Frame::Part(part))
+}
+
+fn knock(kind: &str, text: &[u8]) -> Result<Knock, DecodeError> {
+    let fault = |e: serde_json::Error| DecodeError::NotControl(e.to_string());
+    if text.len() > Dialect::MAX_CONTROL_BYTES {
+        return Err(DecodeError::TooLarge(text.len()));
+    }
+    match kind {
+        "auth" => serde_json::from_slice(text).map_err(fault).map(|auth: Auth| Knock::Ask {
+            token: auth.token,
+            version: auth.client_version.unwrap_or_default(),
+            force: auth.force.is_some_and(|force| is_yes(&force)),
+            capabilities: auth.capabilities.unwrap_or_default(),
+        }),
+        "auth_ok" => serde_json::from_slice(text).map_err(fault).map(|ok: AuthOk| Knock::Granted {
+            name: ok.domain,
+            id: ok.tunnel_id.as_str().map_or_else(|| ok.tunnel_id.to_string(), String::from),
+            capabilities: ok.capabilities,
+        }),
+        _ => serde_json::from_slice(text).map_err(fault).map(|refused: AuthError| Knock::Refused {
+            code: refused.code.unwrap_or_default(),
+            error: refused.error,
+        }),
+    }
+}
+
+/// What the existing server's parser takes for `true`.
+fn is_yes(value: &Value) -> bool {
+    match value {
+        Value::Bool(yes) => *yes,
+        Value::Number(number) => number.as_i64() == Some(1),
+        Value::String(text) => matches!(text.as_str(), "yes" | "true" | "1" | "on" | "y" | "t"),
+        _ => false,
+    }
+}
+
+fn or_broken(id: CallId, text: &[u8], read: fn(CallId, &[u8]) -> Result<Part, String>) -> Part {
+    read(id.clone(), text).unwrap_or_else(|error| Part::Broken { id, error })
+}
+
+fn parsed<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, String> {
+    serde_json::from_slice(text).map_err(|e| e.to_string())
+}
+
+fn request(id: CallId, text: &[u8]) -> Result<Part, String> {
+    let wire: WireRequest = parsed(text)?;
+    let mut head = RequestHead::new(wire.method, encoded(&wire.path));
+    head.headers = wire.headers.into_headers()?;
+    let body = wire.body.map(unquoted).unwrap_or_default().into();
+    let patience =
+        wire.timeout.filter(|t| *t >= 0.0 && *t < f64::from(u32::MAX)).map_or(PATIENCE, |t| t as u32);
+    Ok(Part::Request { id, request: Request { head, body }, patience })
+}
+
+/// The servers put every body that is no JSON document into a JSON string.
+fn unquoted(body: String) -> String {
+    match body.as_bytes() {
+        [b'"', ..] => serde_json::from_str(&body).unwrap_or(body),
+        _ => body,
+    }
+}
+
+/// What cannot stand in a request line, encoded. The servers have decoded a path already, and what they left of the
+/// escapes cannot be told from what they made.
+fn encoded(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        match byte {
+            b'#' | b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' => {
+                out.push_str(&format!("%{byte:02X}"));
+            }
+            b'!'..=b'~' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+fn response(id: CallId, text: &[u8]) -> Result<Part, String> {
+    let wire: WireResponse = parsed(text)?;
+    if let (Some(error), None) = (&wire.error, &wire.body) {
+        // One of the clients says 500 of a service that it cannot reach.
+        let status = if wire.status == 500 { 502 } else { wire.status };
+        return Ok(Part::Failed { id, status, error: error.clone() });
+    }
+    let mut head = ResponseHead::new(wire.status, "");
+    head.headers = wire.headers.into_headers()?;
+    let body = wire.body.unwrap_or_default().into();
+    Ok(Part::Response { id, response: Response { head, body } })
+}
+
+fn started(id: CallId, text: &[u8]) -> Result<Part, String> {
+    let wire: WireResponse = parsed(text)?;
+    let mut head = ResponseHead::new(wire.status, "");
+    head.headers = wire.headers.into_headers()?;
+    Ok(Part::Started { id, head })
+}
+
+fn chunk(id: CallId, text: &[u8]) -> Result<Part, String> {
+    let wire: WireChunk = parsed(text)?;
+    let data = match wire.encoding.as_deref() {
+        None | Some("plain") => Bytes::from(wire.data),
+        Some("base64") => BASE64.decode(wire.data.as_bytes()).map_err(|e| e.to_string())?.into(),
+        Some(other) => return Err(format!("a piece in the encoding {other:?}")),
+    };
+    Ok(Part::Chunk { id, data, sequence: wire.sequence })
+}
+
+fn ended(id: CallId, text: &[u8]) -> Result<Part, String> {
+    let wire: WireEnd = parsed(text)?;
+    Ok(Part::Ended { id, error: wire.error, chunks: wire.total_chunks })
+}
+
+fn data(id: CallId, text: &[u8]) -> Part {
+    let wire = parsed::<WireData>(text);
+    match wire.map(|wire| (BASE64.decode(wire.data.as_bytes()), wire.sequence)) {
+        Ok((Ok(data), sequence)) => Part::Data { id, data: data.into(), sequence, packed: false },
+        // Bytes that are missing in the middle are worse than an end.
+        _ => Part::Close { id, error: Some("malformed data".to_string()) },
+    }
+}
+
+fn closing(text: &[u8]) -> Option<String> {
+    parsed::<WireEnd>(text).ok().and_then(|wire| wire.error)
+}
+
+pub(super) fn encode(frame: Frame) -> Option<Message> {
+    match frame {
+        Frame::Mux(_) => None,
+        Frame::Signal(Signal::Ping { .. }) => line(&json!({"type": "ping"})),
+        Frame::Signal(Signal::Pong { .. }) => line(&json!({"type": "pong"})),
+        Frame::Signal(_) => None,
+        Frame::Knock(knock) => encode_knock(&knock),
+        Frame::Part(part) => encode_part(part),
+    }
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Wire<'a> {
+    Auth {
+        token: &'a str,
+        client_version: &'a str,
+        force: bool,
+        capabilities: &'a [String],
+    },
+    AuthOk {
+        domain: &'a str,
+        tunnel_id: &'a str,
+        server_version: &'a str,
+        capabilities: &'a [String],
+    },
+    AuthError {
+        error: &'a str,
+        code: &'a str,
+    },
+    Request {
+        id: &'a str,
+        method: &'a str,
+        path: &'a str,
+        headers: Fields,
+        body: Option<&'a str>,
+        timeout: f64,
+        stream_ok: bool,
+    },
+    Response {
+        id: &'a str,
+        status: u16,
+        headers: Fields,
+        body: &'a str,
+        error: Option<&'a str>,
+        duration_ms: u32,
+    },
+    StreamStart {
+        id: &'a str,
+        status: u16,
+        headers: Fields,
+    },
+    StreamChunk {
+        id: &'a str,
+        data: &'a str,
+        sequence: u64,
+        encoding: &'a str,
+    },
+    StreamEnd {
+        id: &'a str,
+        error: Option<&'a str>,
+        duration_ms: u32,
+        total_chunks: u64,
+    },
+    TcpConnect {
+        conn_id: &'a str,
+    },
+    TcpData {
+        conn_id: &'a str,
+        data: String,
+        sequence: u64,
+    },
+    TcpClose {
+        conn_id: &'a str,
+        error: Option<&'a str>,
+    },
+}
+
+fn encode_knock(knock: &Knock) -> Option<Message> {
+    line(&match knock {
+        Knock::Ask { token, version, force, capabilities } => {
+            Wire::Auth { token, client_version: version, force: *force, capabilities }
+        }
+        Knock::Granted { name, id, capabilities } => Wire::AuthOk {
+            domain: name,
+            tunnel_id: id,
+            server_version: "",
+            capabilities: capabilities.as_deref().unwrap_or_default(),
+        },
+        Knock::Refused { code, error } => Wire::AuthError { error, code },
+    })
+}
+
+fn encode_part(part: Part) -> Option<Message> {
+    match &part {
+        Part::Request { id: CallId::Text(id), request, patience } => {
+            let body = text_of(&request.body)?;
+            line(&Wire::Request {
+                id,
+                method: &request.head.method,
+                path: &request.head.target.replace('#', "%23"),
+                headers: Fields::from_headers(&request.head.headers),
+                body: Some(body.as_str()).filter(|body| !body.is_empty()),
+                timeout: f64::from(*patience),
+                stream_ok: false,
+            })
+        }
+        Part::Response { id: CallId::Text(id), response } => {
+            let (status, headers) = (response.head.status, Fields::from_headers(&response.head.headers));
+            // The servers read a body as JSON and show what they read; a JSON string they show as it is.
+            let body = serde_json::to_string(&text_of(&response.body)?).ok()?;
+            line(&Wire::Response { id, status, headers, body: &body, error: None, duration_ms: 0 })
+        }
+        Part::Failed { id: CallId::Text(id), status, error } => {
+            let headers = Fields::one("content-type", "text/plain; charset=utf-8");
+            let (status, body) = (*status, serde_json::to_string(error).ok()?);
+            line(&Wire::Response { id, status, headers, body: &body, error: Some(error), duration_ms: 0 })
+        }
+        Part::Started { id: CallId::Text(id), head } => {
+            let headers = Fields::from_headers(&head.headers);
+            line(&Wire::StreamStart { id, status: head.status, headers })
+        }
+        Part::Chunk { id: CallId::Text(id), data, sequence } => {
+            let data = &text_of(data)?;
+            line(&Wire::StreamChunk { id, data, sequence: *sequence, encoding: "plain" })
+        }
+        Part::Ended { id: CallId::Text(id), error, chunks } => {
+            let error = error.as_deref();
+            line(&Wire::StreamEnd { id, error, duration_ms: 0, total_chunks: *chunks })
+        }
+        Part::Connect { id: CallId::Text(conn_id) } => line(&Wire::TcpConnect { conn_id }),
+        Part::Data { id: CallId::Text(conn_id), data, sequence, packed } => {
+            if let Some(raw) = uuid_bytes(conn_id).filter(|_| *packed) {
+                return Some(Message::Binary(packed_frame(raw, data)));
+            }
+            let data = BASE64.encode(data);
+            line(&Wire::TcpData { conn_id, data, sequence: *sequence })
+        }
+        Part::Close { id: CallId::Text(conn_id), error } => {
+            line(&Wire::TcpClose { conn_id, error: error.as_deref() })
+        }
+        _ => None,
+    }
+}
+
+fn packed_frame(raw: [u8; 16], data: &[u8]) -> Bytes {
+    let mut frame = BytesMut::with_capacity(18 + data.len());
+    frame.put_slice(&[BINARY_VERSION, BINARY_TCP]);
+    frame.put_slice(&raw);
+    frame.put_slice(data);
+    frame.freeze()
+}
+
+/// The bytes of a UUID in its usual form; other names cannot be packed.
+fn uuid_bytes(text: &str) -> Option<[u8; 16]> {
+    let dashes = text.bytes().enumerate().filter(|(_, byte)| *byte == b'-').map(|(at, _)| at);
+    if text.len() != 36 || !dashes.eq([8, 13, 18, 23]) {
+        return None;
+    }
+    let hex: Vec<u8> = text.bytes().filter(|byte| *byte != b'-').collect();
+    HEXLOWER_PERMISSIVE.decode(&hex).ok()?.try_into().ok()
+}

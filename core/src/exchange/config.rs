@@ -1,0 +1,107 @@
+//! What one link of a request/response dialect may hold, and how it treats its peer. Each number says why.
+
+use alloc::string::String;
+use core::time::Duration;
+
+use crate::dialect::Dialect;
+use crate::machine::Side;
+use crate::stellar::seal::SealKey;
+
+/// Requests and connections at once. A browser opens six to a name; beyond this something is wrong.
+const MAX_CALLS: usize = 256;
+/// Bytes of bodies and messages that one link holds, in both directions together: four of the largest messages.
+const MAX_BUFFERED: usize = 64 * 1024 * 1024;
+/// What a connection may hold for a visitor who reads slowly. These dialects cannot tell a peer to wait.
+const MAX_UNREAD: usize = 16 * 1024 * 1024;
+/// What a connection takes from its writer ahead of the socket.
+const SEND_MARK: usize = 256 * 1024;
+/// How long a connection may go on in one direction alone while nothing moves.
+const LINGER: Duration = Duration::from_secs(60);
+/// The largest message that the existing agents in Python take, whose WebSocket library sets it.
+const PYTHON_LIMIT: usize = 1024 * 1024;
+
+/// How connections are carried.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Pipes {
+    /// Not at all: only requests and responses.
+    Never,
+    /// Everything is a connection, HTTP too, because that alone is exact.
+    Always {
+        /// In binary messages, as agreed at the login.
+        packed: bool,
+    },
+}
+
+/// The rules of one link.
+#[derive(Clone, Debug)]
+pub struct ExchangeConfig {
+    /// The language.
+    pub dialect: Dialect,
+    /// Which end this is.
+    pub side: Side,
+    /// The service that requests are for, since no message names one.
+    pub service: String,
+    /// The largest message that the peer takes, bytes. A larger one is never sent: it would cost the whole link.
+    pub peer_limit: usize,
+    /// Requests and connections at once; one more is refused, never queued.
+    pub max_calls: usize,
+    /// Bytes held for all of them.
+    pub max_buffered: usize,
+    /// Bytes held for one connection's reader.
+    pub max_unread: usize,
+    /// Bytes taken from one connection's writer.
+    pub send_mark: usize,
+    /// How long a request may take; then the visitor is told, and what comes later is dropped.
+    pub answer_timeout: Duration,
+    /// How long a half-ended connection, or an answer that comes in pieces, may stand still.
+    pub linger: Duration,
+    /// Whether connections are carried.
+    pub pipes: Pipes,
+    /// The key that both sides share, if messages can be sealed.
+    pub key: Option<SealKey>,
+}
+
+impl ExchangeConfig {
+    /// For an existing HVYM program at the other end.
+    ///
+    /// Their agents take one request after another and give each 30 s, so that one may have to wait for another.
+    pub fn hvym(side: Side, service: impl Into<String>, key: Option<SealKey>) -> Self {
+        let (peer_limit, answer_timeout) = match side {
+            Side::Relay => (PYTHON_LIMIT, Duration::from_secs(60)),
+            Side::Agent => (Dialect::MAX_PART_BYTES, Duration::from_secs(30)),
+        };
+        Self { peer_limit, answer_timeout, key, ..Self::new(Dialect::HvymJson, side, service.into()) }
+    }
+
+    /// For a tunely program at the other end: by connections where both can, else by messages, of which the agents on
+    /// Node take large ones.
+    pub fn tunely(side: Side, service: impl Into<String>, pipes: Pipes) -> Self {
+        let answer_timeout = Duration::from_secs(300);
+        let peer_limit = Dialect::MAX_PART_BYTES;
+        Self { peer_limit, answer_timeout, pipes, ..Self::new(Dialect::Tunely, side, service.into()) }
+    }
+
+    /// For a CloudToLocalLLM program at the other end. Language models take their time.
+    pub fn cloud_llm(side: Side, service: impl Into<String>) -> Self {
+        let answer_timeout = Duration::from_secs(120);
+        let peer_limit = Dialect::MAX_PART_BYTES;
+        Self { peer_limit, answer_timeout, ..Self::new(Dialect::CloudLlm, side, service.into()) }
+    }
+
+    fn new(dialect: Dialect, side: Side, service: String) -> Self {
+        Self {
+            dialect,
+            side,
+            service,
+            peer_limit: PYTHON_LIMIT,
+            max_calls: MAX_CALLS,
+            max_buffered: MAX_BUFFERED,
+            max_unread: MAX_UNREAD,
+            send_mark: SEND_MARK,
+            answer_timeout: Duration::from_secs(60),
+            linger: LINGER,
+            pipes: Pipes::Never,
+            key: None,
+        }
+    }
+}

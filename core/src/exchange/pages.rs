@@ -1,0 +1,66 @@
+//! What a visitor is told when a request or its answer cannot pass.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+
+use super::fields::Unfit;
+use crate::http1::Page;
+
+fn page(status: u16, title: &str, text: String, hint: &str) -> Page {
+    Page { status, title: title.to_string(), text, hint: hint.to_string(), retry_after: None }
+}
+
+/// The head of the request cannot pass.
+pub(super) fn unfit(unfit: Unfit) -> Page {
+    let hint = "The program behind this tunnel is an older one; with hvym-tunnel there, everything passes.";
+    page(unfit.0, "This request cannot pass the tunnel", unfit.1.to_string(), hint)
+}
+
+/// No HTTP.
+pub(super) fn malformed() -> Page {
+    page(400, "The request is malformed", "It cannot be read as HTTP/1.1.".to_string(), "")
+}
+
+/// More than the peer takes in one message.
+pub(super) fn too_large(limit: usize) -> Page {
+    let text = format!(
+        "The program behind this tunnel takes requests of at most {} KiB, everything counted.",
+        limit / 1024
+    );
+    page(413, "The request is too large", text, "With hvym-tunnel behind it there is no such limit.")
+}
+
+/// A body that is no text.
+pub(super) fn not_text() -> Page {
+    let text = "The program behind this tunnel takes text in UTF-8 alone, and this request's body is none.";
+    page(
+        415,
+        "The request's body cannot pass",
+        text.to_string(),
+        "With hvym-tunnel behind it everything passes.",
+    )
+}
+
+/// The bytes of the answer were lost before they came here.
+pub(super) fn lost_bytes() -> Page {
+    let text = "The program behind this tunnel carries text alone. It has changed the bytes of this answer, so they \
+                are not shown.";
+    page(502, "The answer was damaged", text.to_string(), "With hvym-tunnel behind it everything passes.")
+}
+
+/// The peer says why, or what it says makes no sense.
+pub(super) fn failed(status: u16, error: &str) -> Page {
+    let status = if matches!(status, 500..=599) { status } else { 502 };
+    page(status, "The service did not answer", format!("The program behind this tunnel says: {error}"), "")
+}
+
+/// Nothing came in time.
+pub(super) fn late() -> Page {
+    Page::upstream_timeout()
+}
+
+/// There is no room for it.
+pub(super) fn overloaded() -> Page {
+    let text = "Too many large requests are on their way through this tunnel.".to_string();
+    Page { retry_after: Some(5), ..page(503, "The tunnel is busy", text, "Reload in a moment.") }
+}

@@ -1,0 +1,64 @@
+//! Whether messages are sealed, and how both sides come to agree on it.
+
+use alloc::vec::Vec;
+
+use crate::dialect::Sealing;
+use crate::machine::Side;
+use crate::rng::Rng;
+use crate::stellar::seal::{NONCE_BYTES, SealKey};
+
+/// The state of sealing on one link.
+#[derive(Debug)]
+pub(super) struct Seal {
+    side: Side,
+    key: Option<SealKey>,
+    on: bool,
+}
+
+impl Seal {
+    pub(super) fn new(side: Side, key: Option<SealKey>) -> Self {
+        Self { side, key, on: false }
+    }
+
+    /// What an agent with a key says first.
+    pub(super) fn wish(&self) -> Option<Sealing> {
+        (self.side == Side::Agent && self.key.is_some()).then_some(Sealing::Enable)
+    }
+
+    /// What has to be answered.
+    pub(super) fn handle(&mut self, word: Sealing) -> Option<Sealing> {
+        match (self.side, word) {
+            (Side::Relay, Sealing::Enable) => {
+                self.on = self.key.is_some();
+                Some(if self.on { Sealing::Enabled } else { Sealing::Unavailable })
+            }
+            (Side::Relay, Sealing::Disable) => {
+                self.on = false;
+                Some(Sealing::Disabled)
+            }
+            (Side::Agent, Sealing::Enabled) => {
+                self.on = self.key.is_some();
+                None
+            }
+            // An agent never asks for the seal to be taken off, so nobody else can have it taken off.
+            _ => None,
+        }
+    }
+
+    /// Whether messages are sealed.
+    pub(super) fn is_on(&self) -> bool {
+        self.on
+    }
+
+    pub(super) fn sealed(&self, text: &[u8], rng: &mut Rng) -> Option<Vec<u8>> {
+        let mut nonce = [0; NONCE_BYTES];
+        let fresh = rng.fork();
+        nonce.copy_from_slice(fresh.get(..NONCE_BYTES)?);
+        Some(self.key.as_ref()?.seal(text, nonce))
+    }
+
+    pub(super) fn opened(&self, payload: &[u8]) -> Option<Vec<u8>> {
+        let opened = self.key.as_ref()?.open(payload);
+        opened.inspect_err(|error| tracing::debug!(%error, "dropped a sealed message")).ok()
+    }
+}

@@ -1,0 +1,141 @@
+//! The lane of dialects without a mux: parts in, whole messages out. Logins by token are beside it.
+
+mod guest;
+mod stream;
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::plane::Plane;
+use super::{Link, LinkEvent, State, StreamEvent};
+use crate::dialect::{Dialect, Part};
+use crate::exchange::{Exchange, ExchangeConfig, ExchangeEvent, Pipes};
+use crate::handshake::{Abilities, Endpoint, Handshake};
+use crate::keepalive::KeepaliveConfig;
+use crate::machine::Side;
+use crate::reason::DownReason;
+use crate::stellar::seal::SealKey;
+use crate::time::Instant;
+
+pub use stream::Stream;
+
+/// What requests are for when the login named no service: the only one that existing HVYM agents have.
+const HVYM_SERVICE: &str = "pintheon";
+/// Existing agents take one message after another, a request included, which may take them 30 s; and existing relays
+/// ping every 30 s. Whoever is asked more often, or given up sooner, is alive all the same.
+const PATIENCE: KeepaliveConfig =
+    KeepaliveConfig { ping_interval: Duration::from_secs(30), ping_timeout: Duration::from_secs(45) };
+
+/// Messages that may come before the login is over: an agent's first signs of life, or one existing relay's first
+/// requests, which it can send ahead of its answer.
+const MAX_EARLY: usize = 16;
+
+/// How a link knows that its peer lives.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub(super) enum Liveness {
+    /// It asks, and is answered.
+    #[default]
+    Asks,
+    /// It is asked; the silence of who used to ask is the end.
+    Listens,
+    /// Neither: what the transport does not notice, nobody does.
+    Trusts,
+}
+
+/// What a link has for such dialects alone.
+#[derive(Default)]
+pub(super) struct Foreign {
+    /// The key that both sides share, until the streams begin.
+    key: Option<SealKey>,
+    /// What came before the login was over, where agents do not wait.
+    early: Vec<Part>,
+    pub(super) liveness: Liveness,
+}
+
+impl Link {
+    /// Shares `key` with who is announced, or with the relay, so that an existing HVYM program can have its messages
+    /// sealed. To be given before [`Link::admit`], or before the login.
+    pub fn offer_seal(&mut self, key: SealKey) {
+        if let State::Login(login) = &mut self.state {
+            self.foreign.key = Some(key);
+            if let Handshake::Relay(half) = login {
+                half.offer_seal();
+            }
+        }
+    }
+
+    /// Whether the peer speaks a dialect of large messages, of up to [`Dialect::MAX_PART_BYTES`]. Until this is true, the
+    /// runner's usual limit is right, so that a stranger cannot make it hold more.
+    pub fn takes_large_messages(&self) -> bool {
+        matches!(self.plane, Plane::Exchange(_))
+    }
+
+    /// Begins the exchange, if one was agreed on; if not, a mux is to carry the streams.
+    pub(super) fn begin_exchange(&mut self, endpoint: &Endpoint, now: Instant) -> bool {
+        let State::Login(handshake) = &self.state else { return false };
+        self.dialect = handshake.dialect();
+        let (seals, abilities) = match handshake {
+            Handshake::Agent(half) => (half.seals(), Abilities::default()),
+            Handshake::Relay(_) => (true, Abilities::default()),
+            Handshake::Knock(half) => (false, half.abilities()),
+        };
+        let service = endpoint.services.first().map_or(HVYM_SERVICE, String::as_str);
+        let config = match self.dialect {
+            Dialect::Native => return false,
+            Dialect::HvymJson => {
+                ExchangeConfig::hvym(self.side, service, self.foreign.key.take().filter(|_| seals))
+            }
+            Dialect::Tunely if abilities.pipes => {
+                ExchangeConfig::tunely(self.side, service, Pipes::Always { packed: abilities.packed })
+            }
+            Dialect::Tunely => ExchangeConfig::tunely(self.side, service, Pipes::Never),
+            Dialect::CloudLlm => ExchangeConfig::cloud_llm(self.side, service),
+        };
+        self.foreign.liveness = match (self.side, self.dialect) {
+            (Side::Relay, _) => Liveness::Asks,
+            (Side::Agent, Dialect::Tunely) if abilities.pongs => Liveness::Asks,
+            (Side::Agent, Dialect::Tunely) => Liveness::Trusts,
+            (Side::Agent, _) => Liveness::Listens,
+        };
+        self.keepalive.slow_down(PATIENCE);
+        let exchange = Exchange::new(config, self.epoch, self.rng.fork(), now);
+        self.plane = Plane::Exchange(Box::new(exchange));
+        true
+    }
+
+    pub(super) fn on_part(&mut self, part: Part, now: Instant) {
+        let Some(exchange) = self.plane.exchange() else {
+            let waits = matches!(self.dialect, Dialect::CloudLlm | Dialect::Tunely);
+            if waits && !self.is_ended() && self.foreign.early.len() < MAX_EARLY {
+                return self.foreign.early.push(part);
+            }
+            return self.end(DownReason::Malformed(String::from(self.not_a_login())), now);
+        };
+        let outcome = exchange.handle_part(part, now);
+        self.drain_exchange();
+        if let Err(error) = outcome {
+            self.end(DownReason::Overloaded(error.to_string()), now);
+        }
+    }
+
+    /// What came before the login was over.
+    pub(super) fn hear_early(&mut self, now: Instant) {
+        for part in core::mem::take(&mut self.foreign.early) {
+            self.on_part(part, now);
+        }
+    }
+
+    pub(super) fn drain_exchange(&mut self) {
+        while let Some(event) = self.plane.exchange().and_then(Exchange::poll_event) {
+            self.events.push_back(match event {
+                ExchangeEvent::Opened(id, opening) => LinkEvent::Stream(StreamEvent::Opened { id, opening }),
+                ExchangeEvent::Readable(id) => LinkEvent::Stream(StreamEvent::Readable(id)),
+                ExchangeEvent::Writable(id) => LinkEvent::Stream(StreamEvent::Writable(id)),
+                ExchangeEvent::Reset(id, reason) => LinkEvent::Stream(StreamEvent::Reset(id, reason)),
+                ExchangeEvent::OpenReady => LinkEvent::Room,
+            });
+        }
+    }
+}

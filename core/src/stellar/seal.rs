@@ -1,0 +1,93 @@
+//! The sealed messages of the HVYM programs: XSalsa20-Poly1305 (NaCl `secretbox`) under a key that both accounts derive.
+//!
+//! The key is the same for every connection of the two accounts and for both directions, as those programs have
+//! it: it keeps a relay's logs from reading along, and is neither forward secret nor secret from the relay. A secret is
+//! only passed through [`SealKey::agree`], and kept nowhere.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use crypto_secretbox::aead::Aead;
+use crypto_secretbox::{KeyInit, Nonce, XSalsa20Poly1305};
+use ed25519_dalek::{SigningKey, VerifyingKey};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use super::address::Address;
+
+/// What the derived key is for, hashed ahead of the shared secret.
+const DOMAIN: &[u8] = b"hvym_v1:jwt:sign";
+/// Bytes of nonce ahead of every sealed message.
+pub const NONCE_BYTES: usize = 24;
+/// What sealing adds: the nonce and the tag.
+pub const SEAL_BYTES: usize = NONCE_BYTES + 16;
+
+/// Why nothing can be sealed or opened.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Error)]
+pub enum SealError {
+    /// The other account's address is no usable public key.
+    #[error("the other side's address is not a usable public key")]
+    UnusableKey,
+    /// Cut short, changed on the way, or sealed with another key.
+    #[error("the sealed message cannot be opened: another key, or changed on the way")]
+    Unreadable,
+}
+
+/// The key that two accounts share.
+#[derive(Clone)]
+pub struct SealKey(XSalsa20Poly1305);
+
+impl SealKey {
+    /// The key of the account with the Ed25519 seed `secret` and the account `other`. Both sides get the same one.
+    ///
+    /// # Errors
+    /// [`SealError::UnusableKey`] if `other` is no point of the curve, or one of small order.
+    pub fn agree(secret: &[u8; 32], other: &Address) -> Result<Self, SealError> {
+        let point = VerifyingKey::from_bytes(other.public_key()).map_err(|_| SealError::UnusableKey)?;
+        if point.is_weak() {
+            return Err(SealError::UnusableKey);
+        }
+        // Reduced or not, a clamped scalar gives the same point in the subgroup of prime order.
+        let scalar = SigningKey::from_bytes(secret).to_scalar_bytes();
+        let shared = point.to_montgomery().mul_clamped(scalar);
+        let shared =
+            salsa20::hsalsa::<salsa20::cipher::consts::U10>(shared.as_bytes().into(), &[0; 16].into());
+        Ok(Self::derived(&shared.into()))
+    }
+
+    /// The key from what both sides share: what `crypto_box_beforenm` of NaCl gives.
+    pub fn derived(shared: &[u8; 32]) -> Self {
+        let digest: [u8; 32] = Sha256::new().chain_update(DOMAIN).chain_update(shared).finalize().into();
+        Self::from_bytes(&digest)
+    }
+
+    /// This very key.
+    pub fn from_bytes(key: &[u8; 32]) -> Self {
+        SealKey(XSalsa20Poly1305::new(key.into()))
+    }
+
+    /// `message` sealed: nonce, tag, ciphertext. A nonce must never be used twice with one key.
+    pub fn seal(&self, message: &[u8], nonce: [u8; NONCE_BYTES]) -> Vec<u8> {
+        let sealed = self.0.encrypt(Nonce::from_slice(&nonce), message);
+        let sealed = sealed.expect("only a message of 256 GiB is too long to be sealed");
+        let mut out = Vec::with_capacity(NONCE_BYTES + sealed.len());
+        out.extend_from_slice(&nonce);
+        out.extend_from_slice(&sealed);
+        out
+    }
+
+    /// What was sealed.
+    ///
+    /// # Errors
+    /// [`SealError::Unreadable`], which says nothing about why.
+    pub fn open(&self, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
+        let (nonce, rest) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(SealError::Unreadable)?;
+        self.0.decrypt(Nonce::from_slice(nonce), rest).map_err(|_| SealError::Unreadable)
+    }
+}
+
+impl fmt::Debug for SealKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SealKey(..)")
+    }
+}
