@@ -21,6 +21,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     // Everything together has every feature; a browser's core has none.
     let core = ["clippy", "--package", "hvym-tunnel-core", "--all-targets", "--", "-D", "warnings"];
     step("lints of the core alone", cargo(core))?;
+    step("tests of the core alone", cargo(["test", "--package", "hvym-tunnel-core"]))?;
     let mut docs = cargo(["doc", "--workspace", "--no-deps", "--document-private-items"]);
     docs.env("RUSTDOCFLAGS", "-D warnings");
     step("docs", docs)?;

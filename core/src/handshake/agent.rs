@@ -238,3 +238,47 @@ impl AgentHandshake {
         text.parse().map_err(|e| DownReason::Malformed(format!("the relay's address: {e}")))
     }
 }
+
+#[cfg(all(test, not(feature = "foreign")))]
+mod tests {
+    use super::*;
+    use crate::time::UnixTime;
+
+    #[test]
+    fn alone_it_takes_no_relay_that_names_no_data_plane() {
+        let relay = Address::from_public_key([7; 32]);
+        let login = |mode| AgentLogin {
+            identity: Address::from_public_key([8; 32]),
+            relay_address: Some(relay),
+            services: Vec::new(),
+            token_lifetime: Duration::from_secs(60),
+            mode,
+        };
+        let wall = Wall { unix: UnixTime::from_secs(0), at: Instant::ZERO };
+        let half = |mode| AgentHandshake::new(login(mode), wall, Instant::ZERO);
+        let asked = half(AuthMode::Challenge).handle_signal(
+            Signal::AuthChallenge {
+                challenge_id: String::from("id"),
+                challenge: String::from("prove it"),
+                server_address: relay.to_string(),
+                mux: Vec::new(),
+                version: None,
+            },
+            Instant::ZERO,
+        );
+        assert!(matches!(asked, Err(DownReason::NotAllowed(_))), "{asked:?}");
+        let let_in = half(AuthMode::Bearer).handle_signal(
+            Signal::AuthOk {
+                endpoint: String::new(),
+                server_address: relay.to_string(),
+                services: Vec::new(),
+                mux: None,
+                version: None,
+                encryption_available: None,
+                encryption_mode: None,
+            },
+            Instant::ZERO,
+        );
+        assert!(matches!(let_in, Err(DownReason::Protocol(_))), "{let_in:?}");
+    }
+}
