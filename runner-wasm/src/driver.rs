@@ -16,10 +16,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use hvym_tunnel_core::agent::{Agent, AgentEvent};
 use hvym_tunnel_core::dialect::Opening;
-use hvym_tunnel_core::link::{StreamEvent, Streams};
+use hvym_tunnel_core::link::{Stream, StreamEvent, Streams};
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::message::{Close, Transmit};
-use hvym_tunnel_core::mux::{Read, Stream, StreamError, StreamId};
+use hvym_tunnel_core::mux::{Read, StreamError, StreamId};
 use hvym_tunnel_core::time::Instant;
 
 use crate::clock::{self, Timer};
