@@ -107,7 +107,7 @@ struct AdmissionArgs {
     /// Challenge agents that bring a token too, so that no token can be replayed
     #[arg(long, env = "HVYM_TUNNEL_REQUIRE_CHALLENGE", hide_env = true)]
     require_challenge: bool,
-    /// Let pages of this origin alone connect as agents, as in https://app.example; repeat for more
+    /// Let pages of this origin alone connect as agents (its scheme and host, as a browser sends it); repeat for more
     ///
     /// Without it pages of every origin may. Agents that are no pages are not concerned.
     #[arg(
