@@ -3,7 +3,7 @@
 //! A relay's owner opens a stream and writes a request to it, which becomes one message; the answer's messages become
 //! the bytes of a response. On an agent it is the other way round. So whoever splices streams need not know that
 //! there are none on the wire. Requests never wait for each other here. It knows no socket, no login and no JSON; a
-//! [`Dialect`] spells its [`Part`]s.
+//! [`Dialect`](crate::dialect::Dialect) spells its [`Part`]s.
 
 mod answer;
 mod ask;
