@@ -23,7 +23,7 @@ use crate::cli::report::{Report, Reporter};
 use crate::io::clock::within;
 use crate::io::driver::Handle;
 use crate::io::executor::spawn;
-use crate::io::pipe::to_local;
+use crate::io::pipe::{BrokenOff, to_local};
 use crate::io::stream::{TunnelReader, TunnelWriter};
 use crate::target::ServiceAddress;
 
@@ -125,16 +125,22 @@ impl Reach {
         let id = opened.map_err(|error| Broken::Refused(Trouble::new("not_connected", error.to_string())))?;
         let (from_owner, to_owner) = self.agent.stream(id).split();
         let (from_local, into_local) = tcp.split();
-        let inward = self.inward(from_owner, into_local);
-        let outward = async { outward(from_local, to_owner).await.map_err(Broken::Later) };
+        let broken_off = BrokenOff::default();
+        let inward = self.inward(from_owner, into_local, &broken_off);
+        let outward = async { outward(from_local, to_owner, &broken_off).await.map_err(Broken::Later) };
         future::try_join(inward, outward).await.map(|_| ())
     }
 
-    async fn inward(&self, mut from: TunnelReader, to: impl AsyncWrite + Unpin) -> Result<(), Broken> {
+    async fn inward(
+        &self,
+        mut from: TunnelReader,
+        to: impl AsyncWrite + Unpin,
+        broken_off: &BrokenOff,
+    ) -> Result<(), Broken> {
         let trouble = match within(VERDICT_TIMEOUT, from.read_verdict()).await {
             Some(Ok(Verdict::Welcome)) => {
                 self.trouble().take();
-                return to_local(from, to, &|_, _| ()).await.map_err(Broken::Later);
+                return to_local(from, to, broken_off, &|_, _| ()).await.map_err(Broken::Later);
             }
             Some(Ok(Verdict::Refused { code, message })) => Trouble::refused(&code, message, self.own),
             Some(Err(error)) => {
@@ -178,11 +184,18 @@ impl Trouble {
 
 /// From the local side to the owner. An owner that takes nothing more may still have something to say, a verdict
 /// for one; a local side that broke has not.
-async fn outward(mut from: impl AsyncRead + Unpin, mut to: TunnelWriter) -> io::Result<()> {
+async fn outward(
+    mut from: impl AsyncRead + Unpin,
+    mut to: TunnelWriter,
+    broken_off: &BrokenOff,
+) -> io::Result<()> {
     let mut buffer = BytesMut::new();
     loop {
         buffer.resize(CHUNK_BYTES, 0);
         let n = from.read(&mut buffer).await?;
+        if n == 0 {
+            broken_off.check()?;
+        }
         let sent = match n {
             0 => to.finish(),
             n => to.write_bytes(buffer.split_to(n).freeze()).await,

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Poll, ready};
 
 use bytes::Bytes;
@@ -19,6 +20,28 @@ pub(crate) enum Way {
     ToLocal,
     /// From the local side to the tunnel.
     ToTunnel,
+}
+
+/// Whether a local side has broken off. The system says so once, to whoever asks first: a write that was told takes the
+/// error with it, and reading then looks like a clean end.
+#[derive(Default)]
+pub(crate) struct BrokenOff(AtomicBool);
+
+impl BrokenOff {
+    /// Takes note of what a write came to.
+    fn note(&self, error: &io::Error) {
+        if error.kind() == io::ErrorKind::ConnectionReset {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the end that was just read is one.
+    ///
+    /// # Errors
+    /// It is not: the connection was reset.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        if self.0.load(Ordering::Relaxed) { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
+    }
 }
 
 /// Moves bytes both ways until both halves have ended, or one has failed; then the other is torn down too.
@@ -42,8 +65,9 @@ where
     };
     let (tunnel_reader, tunnel_writer) = tunnel.split();
     let (local_reader, local_writer) = local.split();
-    let inward = to_local(tunnel_reader, local_writer, &see);
-    let outward = to_tunnel(local_reader, tunnel_writer, &see);
+    let broken_off = BrokenOff::default();
+    let inward = to_local(tunnel_reader, local_writer, &broken_off, &see);
+    let outward = to_tunnel(local_reader, tunnel_writer, &broken_off, &see);
     future::try_join(inward, outward).await.map(|_| ())
 }
 
@@ -51,6 +75,7 @@ where
 pub(crate) async fn to_local(
     mut from: TunnelReader,
     mut to: impl AsyncWrite + Unpin,
+    broken_off: &BrokenOff,
     see: &(impl Fn(Way, Option<&[u8]>) + Sync),
 ) -> io::Result<()> {
     while let Some(data) = from.read_bytes().await? {
@@ -61,6 +86,7 @@ pub(crate) async fn to_local(
         };
         if let Err(error) = taken.await {
             tracing::debug!(%error, "the local side takes nothing more");
+            broken_off.note(&error);
             return Ok(());
         }
     }
@@ -75,6 +101,7 @@ pub(crate) async fn to_local(
 async fn to_tunnel(
     mut from: impl AsyncRead + Unpin,
     mut to: TunnelWriter,
+    broken_off: &BrokenOff,
     see: &(impl Fn(Way, Option<&[u8]>) + Sync),
 ) -> io::Result<()> {
     loop {
@@ -86,6 +113,7 @@ async fn to_tunnel(
         });
         let data = data.await?;
         if data.is_empty() {
+            broken_off.check()?;
             see(Way::ToTunnel, None);
             return to.finish();
         }

@@ -35,6 +35,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Holds a conversation to its end. `rest` is the same connection, for what is to be done after it.
 pub(super) async fn hold(visitor: &Arc<Visitor>, mut wire: Wire, rest: TcpStream) {
+    let Some(pass) = visitor.board.conversations.enter() else { return };
     let limits = &visitor.board.settings.limits;
     // Nothing was asked yet, so nothing is owed when the relay ends.
     let opened = match select(
@@ -52,6 +53,7 @@ pub(super) async fn hold(visitor: &Arc<Visitor>, mut wire: Wire, rest: TcpStream
     } else {
         http1(visitor, Patient::new(wire, limits.send_timeout), &ahead).await
     };
+    drop(pass);
     if let Some(ended) = ended
         && !visitor.is_given_away()
     {

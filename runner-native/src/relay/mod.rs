@@ -168,7 +168,12 @@ impl Relay {
         for live in self.board.roster.all() {
             live.session.with(|session, now| session.drain("this relay is shutting down", limit, now));
         }
-        let _in_time = within(limit, self.board.requests.empty()).await;
+        let finished = async {
+            self.board.requests.empty().await;
+            // An answer that is complete may still wait to be sent.
+            self.board.conversations.empty().await;
+        };
+        let _in_time = within(limit, finished).await;
     }
 
     /// Ends everything: agents are told that the relay goes away, visitors are cut off.
@@ -187,6 +192,7 @@ impl Relay {
         let accepting = std::mem::replace(&mut self.accepting, spawn(async {}));
         accepting.cancel().await;
         self.board.requests.close();
+        self.board.conversations.close();
         self.board.links.close();
         self.board.draining.set();
     }

@@ -59,6 +59,8 @@ pub(super) struct Switchboard {
     pub(super) load: Arc<Load>,
     /// Visitors' requests.
     pub(super) requests: Gate,
+    /// Visitors' connections, until their last answer has left.
+    pub(super) conversations: Gate,
     /// Agents' links.
     pub(super) links: Gate,
     /// Nothing new is taken.
@@ -101,6 +103,7 @@ impl Switchboard {
             turnstile: Arc::new(Turnstile::new(pace)),
             load: Arc::new(load),
             requests: Gate::new(),
+            conversations: Gate::new(),
             links: Gate::new(),
             draining: Latch::new(),
             closing: Latch::new(),
