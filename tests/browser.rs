@@ -3,6 +3,8 @@
 
 #[path = "browser/bundled.rs"]
 mod bundled;
+#[path = "browser/demo.rs"]
+mod demo;
 #[path = "browser/fetch.rs"]
 mod fetch;
 #[path = "browser/life.rs"]

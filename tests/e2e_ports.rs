@@ -9,21 +9,26 @@ use hvym_tunnel_tests::http::{Conversation, Origin};
 use hvym_tunnel_tests::program::Home;
 use hvym_tunnel_tests::tunnel::{Agent, PORTS, Relay, port_of, request};
 
-/// A port that no other test of this process is given, and nobody else has now.
-fn one_port() -> u16 {
+/// A port that no other test of this process is given, nor the one above it, and nobody else has. It is given as a
+/// listener: a port that was let go is not free until every process that was just started has let it go too.
+fn one_port() -> TcpListener {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
         let n = std::process::id().wrapping_mul(61) + NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 26000 + u16::try_from(n % 4000).expect("below 4000");
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
+        let port = 26000 + 2 * u16::try_from(n % 2000).expect("below 2000");
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            return listener;
         }
     }
 }
 
+fn port_at(listener: &TcpListener) -> u16 {
+    listener.local_addr().expect("it is bound").port()
+}
+
 #[test]
 fn an_agent_finds_its_port_again_and_nobody_takes_it_meanwhile() {
-    let port = one_port();
+    let port = port_at(&one_port());
     let mut relay = Relay::with_ports(&port.to_string());
     let Agent { mut program, home, ready } = Agent::carrying(&relay, Origin::echo().port, &[]);
     assert_eq!(ready["url"], format!("tcp://localhost:{port}"));
@@ -128,8 +133,8 @@ fn a_relay_without_ports_says_how_it_would_have_some() {
 
 #[test]
 fn a_port_that_another_program_has_is_passed_over() {
-    let taken = one_port();
-    let _other = TcpListener::bind((Ipv4Addr::LOCALHOST, taken)).expect("it was free");
+    let other = one_port();
+    let taken = port_at(&other);
     let relay = Relay::with_ports(&taken.to_string());
     let home = Home::new();
     let target = format!("tcp://localhost:{}", Origin::echo().port);

@@ -1,0 +1,62 @@
+//! The demo's page, clicked through as a person would.
+
+use hvym_tunnel_tests::chromium::{Chromium, Tab};
+use hvym_tunnel_tests::http::Conversation;
+use hvym_tunnel_tests::program::Home;
+use hvym_tunnel_tests::tunnel::{host_of, request};
+
+use super::tab::package;
+
+/// Waits until `condition` holds in the page, looking whenever the page changes.
+fn until(tab: &Tab, condition: &str) {
+    let held = tab.run(&format!(
+        "new Promise((resolve) => {{
+           const look = () => {{ if ({condition}) {{ changes.disconnect(); resolve(true); }} }};
+           const changes = new MutationObserver(look);
+           changes.observe(document, {{ subtree: true, childList: true, attributes: true, characterData: true }});
+           look();
+         }})"
+    ));
+    assert_eq!(held, true, "{condition}");
+}
+
+fn click(tab: &Tab, button: &str) {
+    tab.run(&format!("document.getElementById('{button}').click(), 0"));
+}
+
+fn text(tab: &Tab, id: &str) -> String {
+    let text = tab.run(&format!("document.getElementById('{id}').textContent"));
+    text.as_str().expect("text").to_owned()
+}
+
+#[test]
+fn a_person_connects_offers_and_reaches_by_clicking() {
+    let Some(chromium) = Chromium::shared() else { return };
+    let folder = package().display().to_string();
+    let mut demo = Home::new().start(&["demo", "--port", "0", "--package", &folder]);
+    let url = demo.line();
+    let tab = chromium.open(&url);
+    until(&tab, "document.getElementById('address')?.textContent.startsWith('G')");
+
+    click(&tab, "connect");
+    until(&tab, "document.getElementById('state').textContent === 'connected'");
+    click(&tab, "offer");
+    until(&tab, "!document.getElementById('url').hidden");
+    let offered = text(&tab, "url");
+    let host = host_of(&offered);
+    let port = host.rsplit_once(':').expect("a port").1.parse().expect("a number");
+    let mut visitor = Conversation::dial(port);
+    visitor.send(request(host, "GET", "/", &[])).expect("the relay reads");
+    let head = visitor.head().expect("an answer");
+    assert_eq!(visitor.body(&head).expect("a body"), b"Hello from a browser tab!\n");
+    until(&tab, "document.getElementById('requests').textContent.includes('GET /')");
+
+    click(&tab, "reach");
+    until(&tab, "document.getElementById('answer').textContent.includes('Hello from the machine')");
+    tab.run("document.getElementById('path').value = '/ticks'");
+    click(&tab, "reach");
+    until(&tab, "document.getElementById('answer').textContent.includes('tick 2')");
+    click(&tab, "abort");
+    until(&tab, "document.getElementById('answer').textContent.includes('(stopped)')");
+    assert_eq!(tab.noise(), Vec::<String>::new());
+}
