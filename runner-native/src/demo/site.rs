@@ -170,8 +170,8 @@ impl Body for Ticks {
 mod tests {
     use super::*;
 
-    fn site() -> Arc<Site> {
-        let folder = std::env::temp_dir().join(format!("hvym-tunnel-demo-{}", std::process::id()));
+    fn site(of: &str) -> Arc<Site> {
+        let folder = std::env::temp_dir().join(format!("hvym-tunnel-demo-{of}-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a folder");
         fs::write(folder.join("index.js"), "export {};").expect("a file");
         let site = Site::load(&folder).unwrap_or_else(|failure| panic!("{failure:?}"));
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn the_page_and_the_package_are_served_and_nothing_else() {
-        let site = site();
+        let site = site("files");
         let status = |method: Method, path: &str| site.answer(&method, path).status().as_u16();
         for path in ["/", "/index.html", "/demo.js", "/demo.css", "/hvym-tunnel/index.js", "/hello", "/ticks"]
         {
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn modules_have_the_type_that_browsers_demand() {
-        let site = site();
+        let site = site("types");
         let kind = |path: &str| site.answer(&Method::GET, path).headers()[CONTENT_TYPE].clone();
         assert!(kind("/demo.js").to_str().is_ok_and(|kind| kind.ends_with("/javascript")));
         assert_eq!(kind("/"), "text/html");
