@@ -13,6 +13,9 @@ const PYTHON_PACKAGES: [&str; 3] = ["hvym-stellar==0.23.0", "grpcio==1.85.1", "w
 /// How long each fuzz target runs on fresh inputs. The corpus is replayed by the tests; this finds that a target
 /// still builds, starts and gets on, and now and then a bug.
 const FUZZ_SECONDS: &str = "10";
+/// The targets of the mux. Those of the other dialects are replayed by the tests, and fuzzed by hand.
+const FUZZED: [&str; 7] =
+    ["f1_raw", "f2_frames", "f3_two_sessions", "f4_man_in_the_middle", "f5_timers", "f6_parser", "f7_memory"];
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     ensure!(arguments.is_empty(), "test takes no arguments; for a part of it, use cargo test");
@@ -49,7 +52,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     }
     step("tests", tests)?;
     needing("valgrind", "instructions", || crate::bench::run(&["instructions".to_owned()]))?;
-    needing("c++", "fuzzing", || crate::fuzz::run(&["--seconds".to_owned(), FUZZ_SECONDS.to_owned()]))?;
+    let fuzzing: Vec<String> =
+        FUZZED.into_iter().chain(["--seconds", FUZZ_SECONDS]).map(str::to_owned).collect();
+    needing("c++", "fuzzing", || crate::fuzz::run(&fuzzing))?;
     println!("everything holds");
     Ok(())
 }

@@ -108,12 +108,14 @@ impl Exchange {
                 }
                 State::Body { body, collected, .. } => {
                     let before = collected.len();
-                    let Ok(used) = collect(body, rest, collected) else {
+                    let outcome = collect(body, rest, collected);
+                    let (now, is_whole) = (collected.len(), body.is_finished());
+                    // What came before the fault is held too, until the call is over.
+                    self.held += now - before;
+                    let Ok(used) = outcome else {
                         return self.fail(id, 502, "the service's answer is malformed");
                     };
                     rest = &rest[used..];
-                    let (now, is_whole) = (collected.len(), body.is_finished());
-                    self.held += now - before;
                     self.after_body(id, now, is_whole);
                 }
                 State::Over => return,
