@@ -228,7 +228,8 @@ impl Talk {
                 let Ok(Some((head, _))) = RequestHead::parse(so_far) else {
                     return Err(format!("a service is shown {:?}", String::from_utf8_lossy(so_far)));
                 };
-                ensure!(head.target.starts_with('/') && !head.target.contains("/../"), "{:?}", head.target);
+                let path = head.target.split('?').next().unwrap_or_default();
+                ensure!(path.starts_with('/') && !path.contains("/../"), "{:?}", head.target);
                 ensure!(Framing::of_request(&head).is_ok(), "{head:?}");
             }
         }
