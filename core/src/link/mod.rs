@@ -309,6 +309,11 @@ impl Link {
         matches!(self.state, State::Up)
     }
 
+    /// When something arrived from the peer last.
+    pub fn heard(&self) -> Instant {
+        self.keepalive.last_input()
+    }
+
     /// The latest time that came in.
     pub fn now(&self) -> Instant {
         self.now

@@ -177,9 +177,25 @@ impl Session {
         self.drain_link();
     }
 
+    /// Every bound service, in the order in which they were bound; private ones too.
+    pub fn services(&self) -> &[Service] {
+        &self.services
+    }
+
+    /// When something arrived from the agent last.
+    pub fn heard(&self) -> Instant {
+        self.link.heard()
+    }
+
     /// Whether streams may flow.
     pub fn is_up(&self) -> bool {
         self.link.is_up()
+    }
+
+    /// As [`Link::is_sealed`].
+    #[cfg(feature = "foreign")]
+    pub fn is_sealed(&self) -> bool {
+        self.link.is_sealed()
     }
 
     /// As [`Link::takes_large_messages`].

@@ -37,8 +37,18 @@ struct Waiting {
     writer: Option<Waker>,
 }
 
+/// Bytes that streams carried, as their users count: what was read from them, and written to them.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Carried {
+    /// From the peer.
+    pub(crate) read: u64,
+    /// To the peer.
+    pub(crate) written: u64,
+}
+
 struct State<M> {
     machine: M,
+    carried: Carried,
     driver: Option<Waker>,
     waiting: HashMap<StreamId, Waiting>,
 }
@@ -96,7 +106,7 @@ impl<M> Clone for Handle<M> {
 impl<M: Streams + Send + 'static> Handle<M> {
     /// Takes `machine` in.
     pub(crate) fn new(machine: M, clock: Clock) -> Self {
-        let state = State { machine, driver: None, waiting: HashMap::new() };
+        let state = State { machine, carried: Carried::default(), driver: None, waiting: HashMap::new() };
         Self(Arc::new(Shared { state: Mutex::new(state), clock }))
     }
 
@@ -112,6 +122,11 @@ impl<M: Streams + Send + 'static> Handle<M> {
     /// A look at the machine, which changes nothing. `see` must not block.
     pub(crate) fn look<R>(&self, see: impl FnOnce(&M) -> R) -> R {
         see(&self.0.lock().machine)
+    }
+
+    /// What all its streams have carried.
+    pub(crate) fn carried(&self) -> Carried {
+        self.0.lock().carried
     }
 
     /// The only handle of a stream that was just opened.
@@ -135,6 +150,7 @@ impl<M: Streams + Send + 'static> Plane for Handle<M> {
         };
         match read {
             Ok(Read::Data(data)) => {
+                state.carried.read += data.len() as u64;
                 // Reading may have made credit that the peer waits for.
                 state.wake_driver();
                 Poll::Ready(Ok(Some(data)))
@@ -166,6 +182,7 @@ impl<M: Streams + Send + 'static> Plane for Handle<M> {
                 Poll::Pending
             }
             Ok(n) => {
+                state.carried.written += n as u64;
                 state.wake_driver();
                 Poll::Ready(Ok(n))
             }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_tungstenite::tungstenite::handshake::derive_accept_key;
 use http::header::{
@@ -14,6 +15,7 @@ use hvym_tunnel_core::handshake::Credential;
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::{Session, SessionEvent};
 use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_core::time::UnixTime;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
@@ -24,6 +26,7 @@ use super::reply::{self, Answer};
 use super::roster::{Admission, SessionKey};
 use super::settings::CLOSE_TIMEOUT;
 use super::switchboard::{RelayEvent, Switchboard};
+use super::tally::Joined;
 use super::visitors::Visitor;
 use super::{heads, pages, ports, upgrade};
 use crate::io::clock::{self, within};
@@ -167,7 +170,7 @@ impl Drop for Seat {
 impl Seat {
     fn on_event(&mut self, event: SessionEvent) {
         match event {
-            SessionEvent::Admit(verified) => self.on_admit(verified.address()),
+            SessionEvent::Admit(verified) => self.on_admit(verified.address(), verified.expires_at()),
             SessionEvent::Bind(service) => self.on_bind(service),
             SessionEvent::Unbound(service) => {
                 self.live.pool.clear(&service);
@@ -185,13 +188,16 @@ impl Seat {
         }
     }
 
-    fn on_admit(&mut self, address: Address) {
+    fn on_admit(&mut self, address: Address, expires_at: Option<UnixTime>) {
         match self.board.roster.admit(self.key, address) {
             Admission::Conflict => {
                 self.live.session.with(|session, now| session.refuse(DownReason::Replaced, now))
             }
             Admission::Entered(old) => {
                 self.address = Some(address);
+                let joined = Joined { address, at: SystemTime::now(), expires_at };
+                let _first = self.live.record.joined.set(joined);
+                self.board.tally.join();
                 let url = self.board.url(&address, None);
                 self.live.session.with(|session, now| session.admit(url.clone(), now));
                 if let Some(old) = old {

@@ -16,22 +16,33 @@ use super::pool::Choice;
 use super::question::Question;
 use super::reply::{self, Answer, Relayed, Reply};
 use super::roster::Reached;
+use super::tally::Asked;
 use super::upload::Upload;
 use super::visitors::Visitor;
 use super::{pages, upgrade};
 
-/// Passes one request on to the agent behind `live`.
+/// Passes one request on to the agent behind `live`; what goes wrong is answered with a page.
 pub(super) async fn forward(
     visitor: &Visitor,
     live: Live,
     name: Name,
     host: String,
-    mut request: Request<Question>,
+    request: Request<Question>,
 ) -> Answer {
     let format = reply::format(request.headers());
-    let Some(pass) = visitor.board.requests.enter() else {
-        return reply::page(&pages::draining(), format);
-    };
+    ask(visitor, live, name, host, request).await.unwrap_or_else(|page| reply::page(&page, format))
+}
+
+/// The same; the page says what went wrong.
+pub(super) async fn ask(
+    visitor: &Visitor,
+    live: Live,
+    name: Name,
+    host: String,
+    mut request: Request<Question>,
+) -> Result<Answer, Page> {
+    let pass = visitor.board.requests.enter().ok_or_else(pages::draining)?;
+    let asked = Asked::new(&visitor.board.tally, &live.record, visitor.board.clock);
     let origin = visitor.origin(request.headers());
     // Taken before the request is, because it stays with what came in.
     let visitor_upgrade = hyper::upgrade::on(&mut request);
@@ -47,21 +58,18 @@ pub(super) async fn forward(
             }
         });
     }
-    let (response, mut passage) = match send(visitor, live, &name, &host, request).await {
-        Ok(answered) => answered,
-        Err(page) => return reply::page(&page, format),
-    };
+    let (response, mut passage) = asked.with(send(visitor, live, &name, &host, request).await)?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return match wanted {
-            Some(_) => upgrade::join(visitor, visitor_upgrade, response, passage, pass),
-            None => reply::page(&pages::bad_answer(), format),
+            Some(_) => Ok(upgrade::join(visitor, visitor_upgrade, response, passage, pass)),
+            None => Err(pages::bad_answer()),
         };
     }
     let (mut head, body) = response.into_parts();
     passage.note(&head);
     heads::toward_visitor(&mut head);
     let still_asked = upload.is_some_and(|upload| !upload.is_over());
-    Response::from_parts(head, Reply::Relayed(Relayed::new(body, passage, still_asked, pass)))
+    Ok(Response::from_parts(head, Reply::Relayed(Relayed::new(body, passage, still_asked, pass))))
 }
 
 /// Sends the request, again if it was lost and may be, and waits for the head of its response.

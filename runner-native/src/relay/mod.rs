@@ -32,6 +32,7 @@ mod roster;
 mod settings;
 mod surface;
 mod switchboard;
+mod tally;
 mod threshold;
 mod timer;
 mod tls;

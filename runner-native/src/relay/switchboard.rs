@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
 
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::SessionConfig;
@@ -13,6 +14,7 @@ use super::phases::{Gate, Latch};
 use super::ports::PublicPorts;
 use super::roster::Roster;
 use super::settings::RelaySettings;
+use super::tally::Tally;
 use super::tls::TlsError;
 use super::turnstile::{Pace, Turnstile};
 use crate::io::clock::Clock;
@@ -51,12 +53,16 @@ pub(super) struct Switchboard {
     /// Where it really listens.
     pub(super) port: u16,
     pub(super) clock: Clock,
+    /// When the relay began.
+    pub(super) started: SystemTime,
     pub(super) roster: Roster,
     pub(super) ports: PublicPorts,
     /// Where connections come in.
     pub(super) turnstile: Arc<Turnstile>,
     /// How many requests are under way.
     pub(super) load: Arc<Load>,
+    /// What became of all requests.
+    pub(super) tally: Tally,
     /// Visitors' requests.
     pub(super) requests: Gate,
     /// Visitors' connections, until their last answer has left.
@@ -98,10 +104,12 @@ impl Switchboard {
             settings,
             port,
             clock: Clock::new(),
+            started: SystemTime::now(),
             roster,
             ports,
             turnstile: Arc::new(Turnstile::new(pace)),
             load: Arc::new(load),
+            tally: Tally::default(),
             requests: Gate::new(),
             conversations: Gate::new(),
             links: Gate::new(),
@@ -127,9 +135,25 @@ impl Switchboard {
         url
     }
 
+    /// What visitors of `url`, which is the relay's own word, write into `Host`.
+    pub(super) fn authority(url: &str) -> String {
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        rest.split('/').next().unwrap_or_default().to_owned()
+    }
+
     /// Where the service that has this public port is reachable.
     pub(super) fn tcp_url(&self, port: u16) -> String {
         format!("tcp://{}:{port}", self.settings.options.domain)
+    }
+
+    /// Whether this is the operator's key.
+    pub(super) fn is_operator(&self, _key: &[u8]) -> bool {
+        false
+    }
+
+    /// Whether everybody may know who is connected.
+    pub(super) fn is_list_public(&self) -> bool {
+        false
     }
 
     pub(super) fn tell(&self, event: RelayEvent) {

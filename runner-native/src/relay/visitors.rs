@@ -8,12 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::io::AsyncWriteExt;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hvym_tunnel_core::http1::{Format, Page};
+use hvym_tunnel_core::relay::Name;
 use hyper::body::Incoming;
 use smol::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::answering::{Answering, Answers};
 use super::framing::Fault;
+use super::live::Live;
 use super::load::Ticket;
 use super::origin::Origin;
 use super::question::Question;
@@ -225,19 +227,30 @@ async fn lead(visitor: &Arc<Visitor>, request: Request<Incoming>) -> (Answer, Op
     };
     let request = Request::from_parts(head, body);
     match visitor.board.roster.find(&host) {
-        Ok(Reached::Agent(session, name)) => {
-            let Some(ticket) = visitor.board.load.enter(&name) else {
-                return (reply::page(&pages::overloaded(), format), None);
-            };
-            let limit = visitor.board.settings.limits.body_timeout;
-            let (head, body) = request.into_parts();
-            let body = Question::new(body, &head.headers, limit);
-            let request = Request::from_parts(head, body);
-            (ingress::forward(visitor, session, name, host, request).await, Some(ticket))
-        }
+        Ok(Reached::Agent(session, name)) => pass(visitor, session, name, host, request).await,
         Ok(Reached::Absent(name)) => (reply::page(&Page::no_agent(&name.address.to_string()), format), None),
-        Err(name) => (surface::answer(visitor, &name, request), None),
+        // Boxed, so that what few ask costs the others no room.
+        Err(name) => Box::pin(surface::answer(visitor, &name, request)).await,
     }
+}
+
+/// Passes one request on to an agent, if there is room for it.
+pub(super) async fn pass(
+    visitor: &Visitor,
+    session: Live,
+    name: Name,
+    host: String,
+    request: Request<Incoming>,
+) -> (Answer, Option<Ticket>) {
+    let Some(ticket) = visitor.board.load.enter(&name) else {
+        let format = reply::format(request.headers());
+        return (reply::page(&pages::overloaded(), format), None);
+    };
+    let limit = visitor.board.settings.limits.body_timeout;
+    let (head, body) = request.into_parts();
+    let body = Question::new(body, &head.headers, limit);
+    let request = Request::from_parts(head, body);
+    (ingress::forward(visitor, session, name, host, request).await, Some(ticket))
 }
 
 /// Why a request leads nowhere, whatever its host.

@@ -72,6 +72,11 @@ impl Link {
         matches!(self.plane, Plane::Exchange(_))
     }
 
+    /// Whether messages are sealed.
+    pub fn is_sealed(&self) -> bool {
+        matches!(&self.plane, Plane::Exchange(exchange) if exchange.is_sealed())
+    }
+
     /// Begins the exchange, if one was agreed on; if not, a mux is to carry the streams.
     pub(super) fn begin_exchange(&mut self, endpoint: &Endpoint, now: Instant) -> bool {
         let State::Login(handshake) = &self.state else { return false };

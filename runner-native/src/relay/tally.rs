@@ -1,0 +1,167 @@
+//! How many requests passed, and what became of them: for the whole relay, and for each session.
+//!
+//! Plain counters, added to without a lock. Nobody decides anything by them: whoever reads them while a request ends
+//! may see it half counted.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use hvym_tunnel_core::http1::Page;
+use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_core::time::{Instant, UnixTime};
+
+use crate::io::clock::Clock;
+
+/// Requests, by what became of them.
+#[derive(Default)]
+pub(super) struct Tally {
+    asked: AtomicU64,
+    answered: AtomicU64,
+    failed: AtomicU64,
+    late: AtomicU64,
+    /// Agents that were let in.
+    joined: AtomicU64,
+    /// Of those that were answered, microseconds from the question to the answer's head.
+    waited: AtomicU64,
+}
+
+/// What a [`Tally`] said at one moment.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) struct Counts {
+    /// Requests that were passed on, or meant to be.
+    pub(super) total: u64,
+    /// Those whose answer has begun.
+    pub(super) successful: u64,
+    /// Those without an answer of their service: it failed, its agent left, or the visitor did.
+    pub(super) failed: u64,
+    /// Those among the failed whose service took too long.
+    pub(super) timeout: u64,
+    /// Those that wait for their answer.
+    pub(super) pending: u64,
+    /// From question to answer, microseconds, on average.
+    pub(super) average_micros: u64,
+}
+
+impl Tally {
+    /// What it says now.
+    pub(super) fn counts(&self) -> Counts {
+        let [total, successful, failed, timeout, waited] =
+            [&self.asked, &self.answered, &self.failed, &self.late, &self.waited]
+                .map(|counter| counter.load(Ordering::Relaxed));
+        let pending = total.saturating_sub(successful + failed);
+        let average_micros = waited.checked_div(successful).unwrap_or(0);
+        Counts { total, successful, failed, timeout, pending, average_micros }
+    }
+
+    /// Somebody was let in.
+    pub(super) fn join(&self) {
+        Tally::add(&self.joined, 1);
+    }
+
+    /// How many were let in, gone or not.
+    pub(super) fn joined(&self) -> u64 {
+        self.joined.load(Ordering::Relaxed)
+    }
+
+    fn add(counter: &AtomicU64, count: u64) {
+        counter.fetch_add(count, Ordering::Relaxed);
+    }
+}
+
+/// What is known of one session beside its streams.
+#[derive(Default)]
+pub(super) struct Record {
+    /// Its visitors' requests.
+    pub(super) tally: Tally,
+    /// Since it was let in.
+    pub(super) joined: OnceLock<Joined>,
+}
+
+/// How somebody came in.
+#[derive(Clone, Debug)]
+pub(super) struct Joined {
+    /// Who.
+    pub(super) address: Address,
+    /// When.
+    pub(super) at: SystemTime,
+    /// Until when the token was good that let them in.
+    pub(super) expires_at: Option<UnixTime>,
+}
+
+/// One request on its way. Dropped without an answer, it failed.
+pub(super) struct Asked<'a> {
+    all: &'a Tally,
+    own: Arc<Record>,
+    clock: Clock,
+    begun: Instant,
+    outcome: Outcome,
+}
+
+#[derive(Copy, Clone, PartialEq, Eq)]
+enum Outcome {
+    Answered,
+    Failed,
+    Late,
+}
+
+impl<'a> Asked<'a> {
+    /// Begins now, in both counts.
+    pub(super) fn new(all: &'a Tally, own: &Arc<Record>, clock: Clock) -> Self {
+        [all, &own.tally].into_iter().for_each(|tally| Tally::add(&tally.asked, 1));
+        Self { all, own: Arc::clone(own), clock, begun: clock.now(), outcome: Outcome::Failed }
+    }
+
+    /// Ends with `answer`, which is given back.
+    pub(super) fn with<T>(mut self, answer: Result<T, Page>) -> Result<T, Page> {
+        self.outcome = match &answer {
+            Ok(_) => Outcome::Answered,
+            Err(page) if page.status == 504 => Outcome::Late,
+            Err(_) => Outcome::Failed,
+        };
+        answer
+    }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        let waited = self.clock.now() - self.begun;
+        for tally in [self.all, &self.own.tally] {
+            match self.outcome {
+                Outcome::Answered => {
+                    Tally::add(&tally.waited, u64::try_from(waited.as_micros()).unwrap_or(u64::MAX));
+                    Tally::add(&tally.answered, 1);
+                }
+                Outcome::Failed => Tally::add(&tally.failed, 1),
+                Outcome::Late => {
+                    Tally::add(&tally.late, 1);
+                    Tally::add(&tally.failed, 1);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_request_ends_once_however_it_ends() {
+        let (all, own, clock) = (Tally::default(), Arc::new(Record::default()), Clock::new());
+        let begin = || Asked::new(&all, &own, clock);
+        let waiting = begin();
+        assert!(begin().with(Ok(())).is_ok());
+        assert!(begin().with::<()>(Err(Page::upstream_timeout())).is_err());
+        assert!(begin().with::<()>(Err(Page::agent_lost())).is_err());
+        drop(begin());
+        for tally in [&all, &own.tally] {
+            let counts = Counts { average_micros: 0, ..tally.counts() };
+            let expected =
+                Counts { total: 5, successful: 1, failed: 3, timeout: 1, pending: 1, average_micros: 0 };
+            assert_eq!(counts, expected);
+        }
+        drop(waiting);
+        assert_eq!(all.counts().pending, 0);
+    }
+}
