@@ -5,9 +5,11 @@
 //! read; where two of them ask at the same path, the answer is one of both, or depends on what was shown.
 
 mod credential;
+mod forward;
 mod hvym;
 mod json;
 mod stamp;
+mod tunely;
 
 use std::time::SystemTime;
 
@@ -65,10 +67,13 @@ pub(super) async fn answer(visitor: &Visitor, name: &NameError, request: Request
         ("/", NameError::Bare) => pages::welcome(&options.domain),
         (_, NameError::OtherDomain { domain, host }) => pages::other_domain(domain, host),
         _ if hvym::is_proxied(request.uri()) => return hvym::proxy(visitor, request).await,
-        (path, _) => match api(visitor, &request) {
-            Some(answer) => return (answer, None),
-            None => pages::not_here(path),
-        },
+        (path, _) => {
+            let page = pages::not_here(path);
+            match api(visitor, request).await {
+                Some(answer) => return (answer, None),
+                None => page,
+            }
+        }
     };
     (reply::page(&page, format), None)
 }
@@ -88,26 +93,28 @@ fn health(visitor: &Visitor) -> Answer {
 }
 
 /// What programs ask; `None` if there is nothing at this path.
-fn api(visitor: &Visitor, request: &Request<Incoming>) -> Option<Answer> {
+async fn api(visitor: &Visitor, request: Request<Incoming>) -> Option<Answer> {
     let board = &visitor.board;
-    let path = request.uri().path();
-    let asker = || Asker::of(request.headers(), board);
-    if let Some(rest) = path.strip_prefix("/server-identity") {
-        return hvym::identity(board, rest).map(|answer| read_only(request, answer));
+    let path = request.uri().path().to_owned();
+    if let Some(rest) = path.strip_prefix("/api/tunnels")
+        && (rest.starts_with('/')
+            || (rest.is_empty() && (credential::shows_key(request.headers()) || !is_read(request.method()))))
+    {
+        return tunely::answer(visitor, rest, request).await;
     }
-    let tell: fn(&_, &_) -> _ = match path {
-        "/api/tunnels" => hvym::tunnels,
-        "/api/stats" => hvym::stats,
-        _ => {
-            let text = path.strip_prefix("/api/tunnel/").filter(|text| !text.contains('/'))?;
-            let answer = asker().map_or_else(hvym::refused, |asker| hvym::tunnel(board, text, &asker));
-            return Some(read_only(request, answer));
-        }
+    let asker = || Asker::of(request.headers(), board);
+    let told = |tell: &dyn Fn(&Asker) -> Answer| asker().map_or_else(hvym::refused, |asker| tell(&asker));
+    let answer = match path.as_str() {
+        "/api/info" => tunely::info(board),
+        "/api/tunnels" => told(&|asker| hvym::tunnels(board, asker)),
+        "/api/stats" => told(&|asker| hvym::stats(board, asker)),
+        path => match path.strip_prefix("/server-identity") {
+            Some(rest) => hvym::identity(board, rest)?,
+            None => {
+                let text = path.strip_prefix("/api/tunnel/").filter(|text| !text.contains('/'))?;
+                told(&|asker| hvym::tunnel(board, text, asker))
+            }
+        },
     };
-    Some(read_only(request, asker().map_or_else(hvym::refused, |asker| tell(board, &asker))))
-}
-
-/// `answer`, if the request only reads.
-fn read_only(request: &Request<Incoming>, answer: Answer) -> Answer {
-    if is_read(request.method()) { answer } else { json::wrong_method(READ) }
+    Some(if is_read(request.method()) { answer } else { json::wrong_method(READ) })
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use hvym_tunnel_core::reason::DownReason;
-use hvym_tunnel_core::relay::SessionConfig;
+use hvym_tunnel_core::relay::{Name, SessionConfig};
 use hvym_tunnel_core::stellar::Address;
 
 use super::load::Load;
@@ -135,9 +135,10 @@ impl Switchboard {
         url
     }
 
-    /// What visitors of `url`, which is the relay's own word, write into `Host`.
-    pub(super) fn authority(url: &str) -> String {
-        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    /// What visitors of `name` write into `Host`.
+    pub(super) fn authority(&self, name: &Name) -> String {
+        let url = self.url(&name.address, name.service.as_deref());
+        let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
         rest.split('/').next().unwrap_or_default().to_owned()
     }
 

@@ -6,6 +6,7 @@ use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Request, StatusCode, Uri};
 use hvym_tunnel_core::dialect::MUX_YAMUX;
 use hvym_tunnel_core::http1::Page;
+use hvym_tunnel_core::relay::Name;
 use hvym_tunnel_core::stellar::Address;
 use hyper::body::Incoming;
 use serde::Serialize;
@@ -265,7 +266,7 @@ pub(super) async fn proxy(visitor: &Visitor, mut request: Request<Incoming>) -> 
         return (json::detail(StatusCode::BAD_REQUEST, "X-Stellar-Address is not a Stellar address"), None);
     };
     let target = proxied(request.uri()).and_then(|target| target.parse().ok());
-    let host = Switchboard::authority(&board.url(&address, None));
+    let host = board.authority(&Name { address, service: None });
     let (Some(target), Ok(value)) = (target, HeaderValue::try_from(&host)) else {
         return (json::detail(StatusCode::BAD_REQUEST, "the path cannot be passed on"), None);
     };
