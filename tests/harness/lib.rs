@@ -42,6 +42,7 @@ pub mod python;
 pub mod raw;
 pub mod run;
 pub mod settle;
+pub mod shapes;
 pub mod talk;
 #[cfg(unix)]
 pub mod tunnel;
