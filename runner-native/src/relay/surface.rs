@@ -56,6 +56,9 @@ pub(super) async fn answer(visitor: &Visitor, name: &NameError, request: Request
     if path == "/connect" {
         return (connect::answer(visitor, request), None);
     }
+    if path == "/ws/tunnel" && visitor.board.guests.are_expected() {
+        return (connect::answer_guest(visitor, request), None);
+    }
     let page = match (path, name) {
         ("/health" | "/info", _) | ("/", NameError::Bare) if !is_read(request.method()) => {
             let mut answer = reply::page(&pages::wrong_method(), format);

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use hvym_tunnel_core::reason::DownReason;
-use hvym_tunnel_core::relay::{Name, SessionConfig};
+use hvym_tunnel_core::relay::{Name, Owner, SessionConfig};
 use hvym_tunnel_core::stellar::Address;
 
+use super::guests::Guests;
 use super::load::Load;
 use super::phases::{Gate, Latch};
 use super::ports::PublicPorts;
@@ -18,6 +19,7 @@ use super::tally::Tally;
 use super::tls::TlsError;
 use super::turnstile::{Pace, Turnstile};
 use crate::io::clock::Clock;
+use crate::secret::Fingerprint;
 
 /// What a relay tells whoever runs it.
 #[derive(Clone, Debug)]
@@ -25,7 +27,7 @@ pub(crate) enum RelayEvent {
     /// An agent logged in.
     AgentJoined {
         /// Who.
-        address: Address,
+        owner: Owner,
         /// Where its first service is reachable.
         url: String,
         /// From where it dialled.
@@ -34,7 +36,7 @@ pub(crate) enum RelayEvent {
     /// An agent is gone.
     AgentLeft {
         /// Who.
-        address: Address,
+        owner: Owner,
         /// Why.
         reason: DownReason,
     },
@@ -56,6 +58,7 @@ pub(super) struct Switchboard {
     /// When the relay began.
     pub(super) started: SystemTime,
     pub(super) roster: Roster,
+    pub(super) guests: Guests,
     pub(super) ports: PublicPorts,
     /// Where connections come in.
     pub(super) turnstile: Arc<Turnstile>,
@@ -87,10 +90,16 @@ impl Drop for Counted {
 }
 
 impl Switchboard {
-    pub(super) fn new(address: Address, settings: RelaySettings, port: u16, observer: Observer) -> Self {
+    pub(super) fn new(
+        address: Address,
+        settings: RelaySettings,
+        guests: Guests,
+        port: u16,
+        observer: Observer,
+    ) -> Self {
         let options = &settings.options;
         let ports = PublicPorts::new(options.listen.ip(), options.tcp_ports.clone());
-        let roster = Roster::new(&options.domain, options.policy, settings.limits.sessions);
+        let roster = Roster::new(&options.domain, guests.names(), settings.limits.sessions);
         let limits = &settings.limits;
         let pace = Pace {
             at_once: limits.visitor_connections,
@@ -106,6 +115,7 @@ impl Switchboard {
             clock: Clock::new(),
             started: SystemTime::now(),
             roster,
+            guests,
             ports,
             turnstile: Arc::new(Turnstile::new(pace)),
             load: Arc::new(load),
@@ -128,8 +138,8 @@ impl Switchboard {
     }
 
     /// Where a service of an agent is reachable; `None` is its first.
-    pub(super) fn url(&self, address: &Address, service: Option<&str>) -> String {
-        let host = self.roster.host(address, service);
+    pub(super) fn url(&self, owner: &Owner, service: Option<&str>) -> String {
+        let host = self.roster.host(owner, service);
         let mut url = self.settings.options.public_url(&host, self.port);
         url.push('/');
         url
@@ -137,7 +147,7 @@ impl Switchboard {
 
     /// What visitors of `name` write into `Host`.
     pub(super) fn authority(&self, name: &Name) -> String {
-        let url = self.url(&name.address, name.service.as_deref());
+        let url = self.url(&name.owner, name.service.as_deref());
         let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
         rest.split('/').next().unwrap_or_default().to_owned()
     }
@@ -148,13 +158,14 @@ impl Switchboard {
     }
 
     /// Whether this is the operator's key.
-    pub(super) fn is_operator(&self, _key: &[u8]) -> bool {
-        false
+    pub(super) fn is_operator(&self, key: &[u8]) -> bool {
+        let known = self.settings.options.guests.tunely.as_ref().and_then(|tunely| tunely.admin_key.as_ref());
+        known.is_some_and(|known| known.matches(&Fingerprint::of(key)))
     }
 
     /// Whether everybody may know who is connected.
     pub(super) fn is_list_public(&self) -> bool {
-        false
+        self.settings.options.guests.public_tunnels
     }
 
     pub(super) fn tell(&self, event: RelayEvent) {

@@ -8,10 +8,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use hvym_tunnel_core::http1::Page;
-use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_core::relay::Owner;
 use hvym_tunnel_core::time::{Instant, UnixTime};
 
 use crate::io::clock::Clock;
+
+/// What is kept of the version that a program says it is. Real ones have a dozen characters.
+const MAX_VERSION_CHARACTERS: usize = 64;
 
 /// Requests, by what became of them.
 #[derive(Default)]
@@ -82,11 +85,22 @@ pub(super) struct Record {
 #[derive(Clone, Debug)]
 pub(super) struct Joined {
     /// Who.
-    pub(super) address: Address,
+    pub(super) owner: Owner,
     /// When.
     pub(super) at: SystemTime,
-    /// Until when the token was good that let them in.
+    /// Until when the token was good that let them in, if it says so.
     pub(super) expires_at: Option<UnixTime>,
+    /// Which version their program says it is.
+    pub(super) version: Option<String>,
+}
+
+impl Joined {
+    /// Somebody who comes in at this moment.
+    pub(super) fn now(owner: Owner, expires_at: Option<UnixTime>, version: Option<String>) -> Self {
+        let version = version.filter(|version| !version.is_empty());
+        let version = version.map(|version| version.chars().take(MAX_VERSION_CHARACTERS).collect());
+        Self { owner, at: SystemTime::now(), expires_at, version }
+    }
 }
 
 /// One request on its way. Dropped without an answer, it failed.

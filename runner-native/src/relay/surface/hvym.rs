@@ -6,7 +6,7 @@ use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Request, StatusCode, Uri};
 use hvym_tunnel_core::dialect::MUX_YAMUX;
 use hvym_tunnel_core::http1::Page;
-use hvym_tunnel_core::relay::Name;
+use hvym_tunnel_core::relay::{Name, Owner};
 use hvym_tunnel_core::stellar::Address;
 use hyper::body::Incoming;
 use serde::Serialize;
@@ -152,9 +152,10 @@ pub(super) fn tunnels(board: &Switchboard, asker: &Asker) -> Answer {
     let mut tunnels: Vec<Tunnel> = Vec::new();
     for live in board.roster.all() {
         if let Some(joined) = present(&live)
-            && own.is_none_or(|own| own == joined.address)
+            && let Owner::Identity(address) = joined.owner
+            && own.is_none_or(|own| own == address)
         {
-            tunnels.push(Tunnel::of(board, &live, joined));
+            tunnels.push(Tunnel::of(board, address, &live, joined));
         }
     }
     json::answer(&Tunnels { count: tunnels.len(), tunnels })
@@ -163,15 +164,15 @@ pub(super) fn tunnels(board: &Switchboard, asker: &Asker) -> Answer {
 /// `/api/tunnel/{address}`. That an agent is there, visitors see anyhow; since when and with what, only its owner and
 /// the operator are told.
 pub(super) fn tunnel(board: &Switchboard, text: &str, asker: &Asker) -> Answer {
-    let live = Address::from_label(text).ok().and_then(|address| board.roster.agent(&address));
-    let Some(live) = live else { return absent(text) };
+    let Ok(address) = Address::from_label(text) else { return absent(text) };
+    let Some(live) = board.roster.agent(&address.into()) else { return absent(text) };
     let Some(joined) = present(&live) else { return absent(text) };
     let is_told = match asker {
-        Asker::Owner(address) => *address == joined.address,
+        Asker::Owner(owner) => *owner == address,
         Asker::Operator => true,
         Asker::Stranger => board.is_list_public(),
     };
-    let mut tunnel = Tunnel::of(board, &live, joined);
+    let mut tunnel = Tunnel::of(board, address, &live, joined);
     let mut expires_at = joined.expires_at.map(|at| at.as_secs());
     let now = board.clock.wall().unix.as_secs();
     let is_expired = is_told && expires_at.is_some_and(|at| at < now);
@@ -227,14 +228,14 @@ pub(super) fn last_heard(board: &Switchboard, live: &Live) -> SystemTime {
 }
 
 impl Tunnel {
-    fn of(board: &Switchboard, live: &Live, joined: &Joined) -> Self {
+    fn of(board: &Switchboard, address: Address, live: &Live, joined: &Joined) -> Self {
         let services = live.session.look(|session| {
             let public = session.services().iter().filter(|service| service.public);
             public.map(|service| service.name.clone()).collect()
         });
-        let endpoint = board.url(&joined.address, None);
+        let endpoint = board.url(&address.into(), None);
         Self {
-            stellar_address: joined.address.to_string(),
+            stellar_address: address.to_string(),
             endpoint: endpoint.trim_end_matches('/').to_owned(),
             connected_at: Some(stamp::with_zone(joined.at)),
             services,
@@ -266,7 +267,7 @@ pub(super) async fn proxy(visitor: &Visitor, mut request: Request<Incoming>) -> 
         return (json::detail(StatusCode::BAD_REQUEST, "X-Stellar-Address is not a Stellar address"), None);
     };
     let target = proxied(request.uri()).and_then(|target| target.parse().ok());
-    let host = board.authority(&Name { address, service: None });
+    let host = board.authority(&Name { owner: address.into(), service: None });
     let (Some(target), Ok(value)) = (target, HeaderValue::try_from(&host)) else {
         return (json::detail(StatusCode::BAD_REQUEST, "the path cannot be passed on"), None);
     };

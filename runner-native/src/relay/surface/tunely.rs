@@ -2,8 +2,11 @@
 //!
 //! All of it is the operator's, but for `/api/info`. The tools' "domain" is the first label of a public name.
 
+use std::collections::BTreeMap;
+
 use http::{Method, Request, StatusCode};
 use hvym_tunnel_core::dialect::Service;
+use hvym_tunnel_core::relay::{Name, Owner};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
@@ -75,6 +78,7 @@ struct Tunnel {
     connected: bool,
     /// Never told.
     token: Option<String>,
+    /// When it was named here: when the relay began, or when the identity came.
     created_at: String,
     last_connected_at: Option<String>,
     /// When something came from its agent last; Tunely's own relay does not say.
@@ -165,44 +169,80 @@ fn availability(board: &Switchboard, query: Option<&str>) -> Answer {
     json::answer(&Availability { available: reason.is_none(), name: &name, reason })
 }
 
+/// Everybody who is connected, and every tunnel that the operator named.
 fn list(board: &Switchboard) -> Vec<Tunnel> {
-    let mut all = Vec::new();
+    let mut all: BTreeMap<String, Tunnel> = BTreeMap::new();
+    for name in board.guests.names() {
+        all.insert(name.to_string(), Tunnel::absent(board, name.to_string()));
+    }
     for live in board.roster.all() {
         if let Some(joined) = hvym::present(&live) {
-            all.push(Tunnel::live(board, joined.address.label(), &live, joined));
+            let tunnel = Tunnel::live(board, &live, joined);
+            all.insert(tunnel.domain.clone(), tunnel);
         }
     }
-    all.sort_by(|a, b| a.domain.cmp(&b.domain));
-    all
+    all.into_values().collect()
 }
 
 /// The tunnel of this name, if there is one.
 fn tunnel(board: &Switchboard, domain: &str) -> Option<Tunnel> {
-    let Ok(Reached::Agent(live, name)) = board.roster.find(&forward::host(board, domain)) else {
-        return None;
-    };
-    let joined = hvym::present(&live)?;
-    Some(Tunnel::live(board, name.address.label(), &live, joined))
+    let reached = board.roster.find(&forward::host(board, domain)).ok()?;
+    match reached {
+        Reached::Agent(live, _) => hvym::present(&live).map(|joined| Tunnel::live(board, &live, joined)),
+        Reached::Absent(Name { owner: Owner::Guest(name), .. }) => {
+            Some(Tunnel::absent(board, name.to_string()))
+        }
+        // Every address may come some day; that is no tunnel yet.
+        Reached::Absent(_) => None,
+    }
+}
+
+/// The first label of the public name.
+fn label(owner: &Owner) -> String {
+    match owner {
+        Owner::Identity(address) => address.label(),
+        Owner::Guest(name) => name.to_string(),
+    }
 }
 
 impl Tunnel {
-    fn live(board: &Switchboard, domain: String, live: &Live, joined: &Joined) -> Self {
-        let carried = live.session.carried();
+    /// One whose agent is not there.
+    fn absent(board: &Switchboard, domain: String) -> Self {
         Self {
+            enabled: board.guests.is_enabled(&domain),
             domain,
             name: None,
             description: None,
             mode: "http",
+            bytes_in: 0,
+            bytes_out: 0,
+            connected: false,
+            token: None,
+            created_at: stamp::without_zone(board.started),
+            last_connected_at: None,
+            last_seen: None,
+            total_requests: 0,
+            client_version: None,
+        }
+    }
+
+    fn live(board: &Switchboard, live: &Live, joined: &Joined) -> Self {
+        let carried = live.session.carried();
+        let heard = hvym::last_heard(board, live);
+        let mut tunnel = Self {
             enabled: true,
             bytes_in: carried.written,
             bytes_out: carried.read,
             connected: true,
-            token: None,
-            created_at: stamp::without_zone(joined.at),
             last_connected_at: Some(stamp::without_zone(joined.at)),
-            last_seen: Some(stamp::without_zone(hvym::last_heard(board, live))),
+            last_seen: Some(stamp::without_zone(heard)),
             total_requests: live.record.tally.counts().total,
-            client_version: None,
+            client_version: joined.version.clone(),
+            ..Self::absent(board, label(&joined.owner))
+        };
+        if let Owner::Identity(_) = joined.owner {
+            tunnel.created_at = stamp::without_zone(joined.at);
         }
+        tunnel
     }
 }
