@@ -5,3 +5,5 @@
 mod asking;
 #[path = "e2e_surfaces/hvym.rs"]
 mod hvym;
+#[path = "e2e_surfaces/tunely.rs"]
+mod tunely;

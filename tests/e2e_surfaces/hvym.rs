@@ -3,6 +3,7 @@
 use hvym_tunnel_core::stellar::Claims;
 use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::dialects::{Visit, content, conversation, fields, local_answer, visits};
+use hvym_tunnel_tests::guests::relay_with;
 use hvym_tunnel_tests::http::{Conversation, Origin};
 use hvym_tunnel_tests::program::Home;
 use hvym_tunnel_tests::shapes::Shape;
@@ -84,6 +85,28 @@ fn a_stranger_is_told_no_address_and_no_number() {
     for text in [absent.address().to_string(), "nobody".to_owned()] {
         let told = json!({ "detail": format!("Tunnel not found for {text}") });
         assert_eq!(read(&relay, &format!("/api/tunnel/{text}"), &[]), (404, told));
+    }
+}
+
+#[test]
+fn the_operator_is_told_everything_and_everybody_is_if_the_operator_says_so() {
+    let key = "[tunely]\nadmin_key = \"the-operators-own-key\"\n";
+    let own: &[&str] = &["Authorization: Bearer the-operators-own-key"];
+    for (config, lines) in [(key, own), ("[hvym]\npublic_tunnels = true\n", &[])] {
+        let relay = relay_with(config, &[]);
+        let agents = keys().map(|key| agent(&relay, &key, b"here"));
+        let (status, list) = read(&relay, "/api/tunnels", lines);
+        assert_eq!((status, &list["count"]), (200, &json!(2)), "{config}");
+        assert!(recorded(&FILES, "GET /api/tunnels", 200).differences(&list).is_empty(), "{list}");
+        let (_, tunnel) = read(&relay, &format!("/api/tunnel/{}", keys()[0].address()), lines);
+        assert!(recorded(&FILES, "GET /api/tunnel/G", 200).differences(&tunnel).is_empty(), "{tunnel}");
+        let (status, stats) = read(&relay, "/api/stats", lines);
+        assert_eq!((status, recorded(&FILES, "GET /api/stats", 200).differences(&stats)), (200, vec![]));
+        assert_eq!(
+            (&stats["active_connections"], &stats["security"]["used_challenges"]),
+            (&json!(2), &json!(2))
+        );
+        drop(agents);
     }
 }
 
