@@ -45,6 +45,7 @@ pub mod raw;
 pub mod run;
 pub mod settle;
 pub mod talk;
+pub mod tokens;
 #[cfg(unix)]
 pub mod tunnel;
 pub mod wire;
