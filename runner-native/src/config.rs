@@ -20,7 +20,7 @@ use crate::account::{Account, AccountError};
 use crate::cli::exit::{Exit, Failure};
 use crate::relay::Limits;
 use crate::target::{Binding, RelayUrl, ServiceAddress, ServiceName, Target};
-pub(crate) use guests::{GuestOptions, TunelyOptions};
+pub(crate) use guests::{CloudKeys, CloudOptions, GuestOptions, TunelyOptions};
 pub(crate) use link::{Auth, Keepalive, LinkOptions, Retry};
 
 /// The port a relay listens on and an agent dials unless told otherwise: HVYM on a telephone's keys. No tunnel

@@ -46,6 +46,7 @@ pub mod run;
 pub mod settle;
 pub mod shapes;
 pub mod talk;
+pub mod tokens;
 #[cfg(unix)]
 pub mod tunnel;
 pub mod wire;

@@ -246,6 +246,13 @@ pub(crate) enum Report {
         /// What is wrong with it.
         message: String,
     },
+    /// The keys of guests' tokens were read again, and are used from now on.
+    KeysLoaded,
+    /// The new keys of guests' tokens cannot be used, and those from before stay.
+    KeysKept {
+        /// What is wrong with them.
+        message: String,
+    },
     /// Nothing new is taken, what is under way may finish.
     Draining {
         /// Why, in words.

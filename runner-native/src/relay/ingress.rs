@@ -14,25 +14,13 @@ use super::live::Live;
 use super::passage::Passage;
 use super::pool::Choice;
 use super::question::Question;
-use super::reply::{self, Answer, Relayed, Reply};
+use super::reply::{Answer, Relayed, Reply};
 use super::tally::Asked;
 use super::upload::Upload;
 use super::visitors::Visitor;
 use super::{pages, upgrade};
 
-/// Passes one request on to the agent behind `live`; what goes wrong is answered with a page.
-pub(super) async fn forward(
-    visitor: &Visitor,
-    live: Live,
-    name: Name,
-    host: String,
-    request: Request<Question>,
-) -> Answer {
-    let format = reply::format(request.headers());
-    ask(visitor, live, name, host, request).await.unwrap_or_else(|page| reply::page(&page, format))
-}
-
-/// The same; the page says what went wrong.
+/// Passes one request on to the agent behind `live`; the page says what went wrong.
 pub(super) async fn ask(
     visitor: &Visitor,
     live: Live,

@@ -4,6 +4,7 @@
 //! Three older systems have tools that ask their relays such things. Each has a file here with the shapes that its tools
 //! read; where two of them ask at the same path, the answer is one of both, or depends on what was shown.
 
+mod cloud;
 mod credential;
 mod forward;
 mod hvym;
@@ -29,6 +30,8 @@ use credential::Asker;
 const SERVICE: &str = "hvym_tunnler";
 /// What the relay's own routes are read by.
 const READ: &str = "GET, HEAD";
+/// The methods by which HVYM's and CloudToLocalLLM's relays let a service be asked.
+const SERVES: &str = "GET, POST, PUT, DELETE, PATCH, HEAD, OPTIONS";
 
 /// An answer, and the place of a request that was passed on for it.
 type Led = (Answer, Option<Ticket>);
@@ -70,6 +73,9 @@ pub(super) async fn answer(visitor: &Visitor, name: &NameError, request: Request
         ("/", NameError::Bare) => pages::welcome(&options.domain),
         (_, NameError::OtherDomain { domain, host }) => pages::other_domain(domain, host),
         _ if hvym::is_proxied(request.uri()) => return hvym::proxy(visitor, request).await,
+        _ if visitor.board.guests.has_cloud() && cloud::is_led(request.uri()) => {
+            return cloud::lead(visitor, request).await;
+        }
         (path, _) => {
             let page = pages::not_here(path);
             match api(visitor, request).await {
@@ -108,14 +114,20 @@ async fn api(visitor: &Visitor, request: Request<Incoming>) -> Option<Answer> {
     let asker = || Asker::of(request.headers(), board);
     let told = |tell: &dyn Fn(&Asker) -> Answer| asker().map_or_else(hvym::refused, |asker| tell(&asker));
     let answer = match path.as_str() {
+        "/api/health" => cloud::alive(),
         "/api/info" => tunely::info(board),
         "/api/tunnels" => told(&|asker| hvym::tunnels(board, asker)),
         "/api/stats" => told(&|asker| hvym::stats(board, asker)),
         path => match path.strip_prefix("/server-identity") {
             Some(rest) => hvym::identity(board, rest)?,
             None => {
-                let text = path.strip_prefix("/api/tunnel/").filter(|text| !text.contains('/'))?;
-                told(&|asker| hvym::tunnel(board, text, asker))
+                let rest = path.strip_prefix("/api/tunnel/")?;
+                let of_cloud = || cloud::answer(board, rest, request.headers());
+                match board.guests.has_cloud().then(of_cloud).flatten() {
+                    Some(answer) => answer,
+                    None if rest.contains('/') => return None,
+                    None => told(&|asker| hvym::tunnel(board, rest, asker)),
+                }
             }
         },
     };

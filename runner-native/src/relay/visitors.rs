@@ -248,15 +248,27 @@ pub(super) async fn pass(
     host: String,
     request: Request<Incoming>,
 ) -> (Answer, Option<Ticket>) {
-    let Some(ticket) = visitor.board.load.enter(&name) else {
-        let format = reply::format(request.headers());
-        return (reply::page(&pages::overloaded(), format), None);
-    };
+    let format = reply::format(request.headers());
+    match try_pass(visitor, session, name, host, request).await {
+        Ok((answer, ticket)) => (answer, Some(ticket)),
+        Err(page) => (reply::page(&page, format), None),
+    }
+}
+
+/// The same; the page says what went wrong.
+pub(super) async fn try_pass(
+    visitor: &Visitor,
+    session: Live,
+    name: Name,
+    host: String,
+    request: Request<Incoming>,
+) -> Result<(Answer, Ticket), Page> {
+    let ticket = visitor.board.load.enter(&name).ok_or_else(pages::overloaded)?;
     let limit = visitor.board.settings.limits.body_timeout;
     let (head, body) = request.into_parts();
     let body = Question::new(body, &head.headers, limit);
     let request = Request::from_parts(head, body);
-    (ingress::forward(visitor, session, name, host, request).await, Some(ticket))
+    Ok((ingress::ask(visitor, session, name, host, request).await?, ticket))
 }
 
 /// Why a request leads nowhere, whatever its host.

@@ -2,10 +2,11 @@
 //!
 //! It decides nothing; what each may know is the routes' own.
 
-use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
+use http::header::{HeaderMap, HeaderName};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::stellar::jwt::{Expected, Token};
 
+use crate::relay::connect;
 use crate::relay::switchboard::Switchboard;
 
 /// The key of a relay's operator, as Tunely's tools show it.
@@ -33,8 +34,7 @@ pub(super) enum Refused {
 
 /// The token of `Authorization: Bearer`, if there is one.
 pub(super) fn bearer(fields: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = fields.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
+    connect::bearer(fields).filter(|token| !token.is_empty())
 }
 
 /// Whether somebody tries the operator's key.

@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use serde::Serialize;
 
 use super::credential::{Asker, Refused};
-use super::{Led, json, stamp};
+use super::{Led, SERVES, json, stamp};
 use crate::relay::live::Live;
 use crate::relay::reply::Answer;
 use crate::relay::roster::Reached;
@@ -24,7 +24,6 @@ use crate::relay::visitors::{self, Visitor};
 const STELLAR_ADDRESS: HeaderName = HeaderName::from_static("x-stellar-address");
 /// What the paths of visitors begin with who name an agent by [`STELLAR_ADDRESS`].
 const PROXY: &str = "/proxy";
-const PROXIED: &str = "GET, POST, PUT, DELETE, PATCH, HEAD, OPTIONS";
 
 #[derive(Serialize)]
 struct Info<'a> {
@@ -257,8 +256,8 @@ pub(super) fn is_proxied(uri: &Uri) -> bool {
 /// Passes a request for `/proxy/..` on to the agent that it names.
 pub(super) async fn proxy(visitor: &Visitor, mut request: Request<Incoming>) -> Led {
     let board = &visitor.board;
-    if !PROXIED.split(", ").any(|method| method == request.method().as_str()) {
-        return (json::wrong_method(PROXIED), None);
+    if !SERVES.split(", ").any(|method| method == request.method().as_str()) {
+        return (json::wrong_method(SERVES), None);
     }
     let Some(text) = only(request.headers(), &STELLAR_ADDRESS) else {
         return (json::detail(StatusCode::BAD_REQUEST, "Missing X-Stellar-Address header"), None);
