@@ -3,6 +3,8 @@
 
 #[path = "e2e_surfaces/asking.rs"]
 mod asking;
+#[path = "e2e_surfaces/cloud.rs"]
+mod cloud;
 #[path = "e2e_surfaces/hvym.rs"]
 mod hvym;
 #[path = "e2e_surfaces/tunely.rs"]
