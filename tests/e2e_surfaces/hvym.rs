@@ -267,6 +267,27 @@ fn a_visitor_by_path_needs_an_address_that_is_one() {
 }
 
 #[test]
+fn after_a_takeover_the_newer_agent_serves_and_is_listed_once() {
+    let relay = relay_with("[hvym]\npublic_tunnels = true\n", &[]);
+    let [key, _] = keys();
+    let own = format!("X-Stellar-Address: {}", key.address());
+    let mut older = agent(&relay, &key, b"older");
+    assert_eq!(ask(&relay, "GET", "/proxy/hello", &[&own], "").1, b"older");
+    let _newer = agent(&relay, &key, b"newer");
+    // The older one is gone, its clean-up too: this is where HVYM's relay loses the newer one.
+    assert_ne!(older.program.code(), 0);
+    let (head, body) = ask(&relay, "GET", "/proxy/hello", &[&own], "");
+    assert_eq!((head.status(), &*body), (200, &b"newer"[..]));
+    let (_, list) = read(&relay, "/api/tunnels", &[]);
+    assert_eq!(
+        (&list["count"], &list["tunnels"][0]["stellar_address"]),
+        (&json!(1), &json!(key.address().to_string()))
+    );
+    let (_, stats) = read(&relay, "/api/stats", &[]);
+    assert_eq!((&stats["active_connections"], &stats["security"]["used_challenges"]), (&json!(1), &json!(2)));
+}
+
+#[test]
 fn a_visitors_websocket_passes_where_hvyms_relay_refused_it() {
     // It takes the upgrade and sends back what comes.
     let service = Origin::start(|mut connection| {

@@ -1,11 +1,12 @@
 //! Tunely's tools.
 
 use hvym_tunnel_tests::dialects::{conversation, visits};
-use hvym_tunnel_tests::guests::{Guest, relay_with};
+use hvym_tunnel_tests::guests::{Guest, relay_with, write_config};
 use hvym_tunnel_tests::http::{Origin, answer, ok};
-use hvym_tunnel_tests::program::Home;
+use hvym_tunnel_tests::program::{Home, Program};
 use hvym_tunnel_tests::tunnel::{Agent, Relay};
 use hvym_tunnel_tests::{Door, Key};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::asking::{ask, read, recorded};
@@ -310,4 +311,28 @@ fn a_forwarded_request_ends_at_its_timeout_and_an_answer_that_is_no_text_is_refu
 
 fn of_operator(relay: &Relay, target: &str) -> Value {
     told(relay, "GET", target, "").1
+}
+
+#[test]
+fn the_operators_key_and_what_is_forwarded_are_in_no_log() {
+    let home = Home::new();
+    let path = write_config(&home, CONFIG);
+    let mut command = home.command(&["relay", "--json", "-vvv", "--listen", "0", "--config", &path]);
+    command.env("RUST_LOG", "trace");
+    let mut relay = Relay::started(Program::start(command), home);
+    let (_agent, label) = agent(&relay, Origin::saying(b"an answer nobody logs"));
+    let asked =
+        json!({"path": "/p?password=hunter2", "headers": {"Cookie": "crumbs"}, "body": "typed-secret"});
+    assert_eq!(forward(&relay, &label, &asked).0, 200);
+    ask(&relay, "GET", "/api/tunnels", &["X-Api-Key: a-key-that-was-mistyped"], "");
+    relay.program.signal(Signal::INT);
+    assert_eq!(relay.program.code(), 0);
+    let said = relay.program.transcript();
+    assert!(said.contains("TRACE") || said.contains("DEBUG"), "nothing was logged: {said}");
+    for hidden in
+        ["the-operators-own-key", "a-key-that", "hunter2", "crumbs", "typed-secret", "nobody logs", TOKEN]
+    {
+        let shown = said.lines().find(|line| line.contains(hidden));
+        assert_eq!(shown, None, "{hidden} was shown");
+    }
 }

@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use thiserror::Error;
 
 use super::json;
 use crate::io::clock::within;
@@ -94,7 +95,7 @@ pub(super) async fn answer(visitor: &Visitor, domain: &str, request: Request<Inc
     };
     let (request, limit) = match compose(&asked) {
         Ok(composed) => composed,
-        Err(answer) => return answer,
+        Err(refused) => return refused.answer(),
     };
     let begun = board.clock.now();
     let outcome = within(limit, run(visitor, domain, request)).await;
@@ -103,22 +104,43 @@ pub(super) async fn answer(visitor: &Visitor, domain: &str, request: Request<Inc
     json::answer(&outcome)
 }
 
-/// One member of what Tunely's tools read when a request is not understood.
-#[derive(Serialize)]
-struct Misunderstood {
-    r#type: &'static str,
-    loc: [&'static str; 1],
-    msg: String,
+/// Why nothing is asked.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+enum Refused {
+    /// What was sent is not what `forward` takes.
+    #[error("{0}")]
+    Form(String),
+    /// The path could lead elsewhere.
+    #[error("Invalid path: {0}")]
+    Path(&'static str),
+    /// No field of HTTP.
+    #[error("Invalid header: {}", .0.escape_debug())]
+    Field(String),
 }
 
-fn misunderstood(what: impl ToString) -> Answer {
-    let why = Misunderstood { r#type: "value_error", loc: ["body"], msg: what.to_string() };
-    json::detail(StatusCode::UNPROCESSABLE_ENTITY, [why])
+impl Refused {
+    /// As Tunely's tools read it.
+    fn answer(&self) -> Answer {
+        #[derive(Serialize)]
+        struct Misunderstood {
+            r#type: &'static str,
+            loc: [&'static str; 1],
+            msg: String,
+        }
+        match self {
+            Refused::Form(_) => {
+                let why = Misunderstood { r#type: "value_error", loc: ["body"], msg: self.to_string() };
+                json::detail(StatusCode::UNPROCESSABLE_ENTITY, [why])
+            }
+            Refused::Path(_) | Refused::Field(_) => json::detail(StatusCode::BAD_REQUEST, self.to_string()),
+        }
+    }
 }
 
 /// The request to the service, and how long it may take.
-fn compose(asked: &[u8]) -> Result<(Request<Question>, Duration), Answer> {
-    let asked: Asked = serde_json::from_slice(asked).map_err(misunderstood)?;
+fn compose(asked: &[u8]) -> Result<(Request<Question>, Duration), Refused> {
+    let misunderstood = |what: &str| Refused::Form(what.to_owned());
+    let asked: Asked = serde_json::from_slice(asked).map_err(|error| Refused::Form(error.to_string()))?;
     let limit = match asked.timeout.map(Duration::try_from_secs_f64) {
         None => TIMEOUT,
         Some(Ok(limit)) if !limit.is_zero() => limit,
@@ -146,26 +168,24 @@ fn compose(asked: &[u8]) -> Result<(Request<Question>, Duration), Answer> {
 }
 
 /// The path and query: begun by one `/`, so that nothing in it can be taken for a host.
-fn target(path: &str) -> Result<Uri, Answer> {
-    let refused = |text| json::detail(StatusCode::BAD_REQUEST, text);
+fn target(path: &str) -> Result<Uri, Refused> {
     if !path.starts_with('/') {
-        return Err(refused("Invalid path: must start with '/'"));
+        return Err(Refused::Path("must start with '/'"));
     }
     if path.starts_with("//") {
-        return Err(refused("Invalid path: must start with exactly one '/'"));
+        return Err(Refused::Path("must start with exactly one '/'"));
     }
     let is_written = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
     let parsed = path.parse().ok().filter(|_| is_written);
-    parsed.ok_or_else(|| refused("Invalid path: write other characters as %XX"))
+    parsed.ok_or(Refused::Path("write other characters as %XX"))
 }
 
-fn fields(asked: BTreeMap<String, String>) -> Result<HeaderMap, Answer> {
+fn fields(asked: BTreeMap<String, String>) -> Result<HeaderMap, Refused> {
     let mut fields = HeaderMap::new();
     for (name, value) in asked {
-        let refused =
-            || json::detail(StatusCode::BAD_REQUEST, format!("Invalid header: {}", name.escape_debug()));
-        let field = HeaderName::try_from(&name).map_err(|_| refused())?;
-        let value = HeaderValue::try_from(&value).map_err(|_| refused())?;
+        let (Ok(field), Ok(value)) = (HeaderName::try_from(&name), HeaderValue::try_from(&value)) else {
+            return Err(Refused::Field(name));
+        };
         if !OURS.contains(&field) {
             fields.append(field, value);
         }
@@ -240,7 +260,7 @@ mod tests {
             assert!(target(path).is_ok(), "{path}");
         }
         for path in ["", "@evil/", "x", "//evil.example/", "/a b", "/a\r\nX: y", "/ü", "/a#b", "http://x/"] {
-            assert!(target(path).is_err_and(|answer| answer.status() == 400), "{path}");
+            assert!(matches!(target(path), Err(Refused::Path(_))), "{path}");
         }
     }
 
