@@ -169,7 +169,6 @@ fn a_stranger_at_the_door_gets_no_room_and_no_answer_of_use() {
         Message::text("[]"),
         Message::text("{\"type\":\"auth\"}"),
         Message::text("{\"type\":\"auth\",\"token\":7}"),
-        Message::text("{\"type\":\"response\",\"id\":\"1\",\"status\":200}"),
         Message::binary(vec![2, 1, 0]),
         Message::text("\u{0}"),
     ] {
