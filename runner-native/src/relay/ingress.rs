@@ -45,7 +45,8 @@ pub(super) async fn ask(
             }
         });
     }
-    let (response, mut passage) = asked.with(send(visitor, live, &name, request).await)?;
+    let (response, mut passage) =
+        asked.with(send(visitor, live, &name, request).await, |(response, _)| response.status())?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return match wanted {
             Some(_) => Ok(upgrade::join(visitor, visitor_upgrade, response, passage, pass)),

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
+use http::StatusCode;
 use hvym_tunnel_core::http1::Page;
 use hvym_tunnel_core::relay::Owner;
 use hvym_tunnel_core::time::{Instant, UnixTime};
@@ -126,11 +127,17 @@ impl<'a> Asked<'a> {
         Self { all, own: Arc::clone(own), clock, begun: clock.now(), outcome: Outcome::Failed }
     }
 
-    /// Ends with `answer`, which is given back.
-    pub(super) fn with<T>(mut self, answer: Result<T, Page>) -> Result<T, Page> {
-        self.outcome = match &answer {
+    /// Ends with `answer`, which is given back; `status` says which one it has. A 504 tells of lateness, whoever on the
+    /// way to the service says it.
+    pub(super) fn with<T>(
+        mut self,
+        answer: Result<T, Page>,
+        status: impl FnOnce(&T) -> StatusCode,
+    ) -> Result<T, Page> {
+        self.outcome = match answer.as_ref().map(status) {
+            Ok(StatusCode::GATEWAY_TIMEOUT) => Outcome::Late,
             Ok(_) => Outcome::Answered,
-            Err(page) if page.status == 504 => Outcome::Late,
+            Err(page) if page.status == StatusCode::GATEWAY_TIMEOUT => Outcome::Late,
             Err(_) => Outcome::Failed,
         };
         answer
@@ -165,14 +172,14 @@ mod tests {
         let (all, own, clock) = (Tally::default(), Arc::new(Record::default()), Clock::new());
         let begin = || Asked::new(&all, &own, clock);
         let waiting = begin();
-        assert!(begin().with(Ok(())).is_ok());
-        assert!(begin().with::<()>(Err(Page::upstream_timeout())).is_err());
-        assert!(begin().with::<()>(Err(Page::agent_lost())).is_err());
+        let end = |answer: Result<StatusCode, Page>| begin().with(answer, |status| *status).is_ok();
+        assert!(end(Ok(StatusCode::INTERNAL_SERVER_ERROR)) && end(Ok(StatusCode::GATEWAY_TIMEOUT)));
+        assert!(!end(Err(Page::upstream_timeout())) && !end(Err(Page::agent_lost())));
         drop(begin());
         for tally in [&all, &own.tally] {
             let counts = Counts { average_micros: 0, ..tally.counts() };
             let expected =
-                Counts { total: 5, successful: 1, failed: 3, timeout: 1, pending: 1, average_micros: 0 };
+                Counts { total: 6, successful: 1, failed: 4, timeout: 2, pending: 1, average_micros: 0 };
             assert_eq!(counts, expected);
         }
         drop(waiting);

@@ -142,17 +142,16 @@ pub(super) fn identity(board: &Switchboard, rest: &str) -> Option<Answer> {
 
 /// `/api/tunnels`, for those who do not ask with the operator's key: all of them for the operator, and one's own.
 pub(super) fn tunnels(board: &Switchboard, asker: &Asker) -> Answer {
-    let own = match asker {
-        Asker::Owner(address) => Some(*address),
-        Asker::Operator => None,
-        Asker::Stranger if board.is_list_public() => None,
+    let lives = match asker {
+        Asker::Owner(address) => board.roster.agent(&(*address).into()).into_iter().collect(),
+        Asker::Operator => board.roster.all(),
+        Asker::Stranger if board.is_list_public() => board.roster.all(),
         Asker::Stranger => return json::not_authenticated(),
     };
     let mut tunnels: Vec<Tunnel> = Vec::new();
-    for live in board.roster.all() {
+    for live in lives {
         if let Some(joined) = present(&live)
             && let Owner::Identity(address) = joined.owner
-            && own.is_none_or(|own| own == address)
         {
             tunnels.push(Tunnel::of(board, address, &live, joined));
         }
