@@ -270,12 +270,6 @@ impl Agent {
         matches!(&self.state, State::Linked { link, .. } if link.is_up())
     }
 
-    /// As [`Link::takes_large_messages`].
-    #[cfg(feature = "foreign")]
-    pub fn takes_large_messages(&self) -> bool {
-        matches!(&self.state, State::Linked { link, .. } if link.takes_large_messages())
-    }
-
     /// Failures in a row.
     pub fn failures(&self) -> u32 {
         self.backoff.failures()
@@ -487,5 +481,10 @@ impl Streams for Agent {
             AgentEvent::Stream(event) => Ok(event),
             other => Err(other),
         }
+    }
+
+    #[cfg(feature = "foreign")]
+    fn takes_large_messages(&self) -> bool {
+        matches!(&self.state, State::Linked { link, .. } if link.takes_large_messages())
     }
 }

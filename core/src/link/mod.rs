@@ -137,6 +137,10 @@ pub trait Streams: Machine {
 
     /// Splits an event: a signal about one stream, or something for the machine's owner.
     fn split_event(event: Self::Event) -> Result<StreamEvent, Self::Event>;
+
+    /// As [`Link::takes_large_messages`]: to be asked before each message is read.
+    #[cfg(feature = "foreign")]
+    fn takes_large_messages(&self) -> bool;
 }
 
 #[derive(Debug)]

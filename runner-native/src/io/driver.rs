@@ -289,6 +289,10 @@ impl<M: Streams + Send + 'static> Driver<M> {
     fn poll_events(&mut self, cx: &mut Context<'_>) -> Option<Happened<M::Event>> {
         let mut state = self.handle.0.lock();
         state.driver = Some(cx.waker().clone());
+        if let Some(socket) = &mut self.socket {
+            // Before anything more is read, since a login that was just over may have changed it.
+            socket::allow_large(socket, state.machine.takes_large_messages());
+        }
         while let Some(event) = state.machine.poll_event() {
             match M::split_event(event) {
                 Ok(StreamEvent::Opened { id, opening }) => {
@@ -344,17 +348,15 @@ impl<M: Streams + Send + 'static> Driver<M> {
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(socket) = &mut self.socket else { return false };
-        let Poll::Ready(message) = Pin::new(socket).poll_next(cx) else { return false };
+        let Poll::Ready(message) = Pin::new(&mut *socket).poll_next(cx) else { return false };
         let now = self.handle.0.clock.now();
-        match message {
-            Some(Ok(message)) => match socket::from_wire(message) {
-                socket::Received::Message(message) => {
-                    self.handle.0.lock().machine.handle_message(message, now);
-                    true
-                }
-                socket::Received::Close(close) => self.ended(close),
-                socket::Received::Nothing => true,
-            },
+        match message.map(|message| message.and_then(|message| socket::from_wire(socket, message))) {
+            Some(Ok(socket::Received::Message(message))) => {
+                self.handle.0.lock().machine.handle_message(message, now);
+                true
+            }
+            Some(Ok(socket::Received::Close(close))) => self.ended(close),
+            Some(Ok(socket::Received::Nothing)) => true,
             Some(Err(error)) => self.lost(&error),
             None => self.ended(Close::abnormal("the connection ended without a close")),
         }
