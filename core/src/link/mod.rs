@@ -335,10 +335,15 @@ impl Link {
         self.events.push_back(LinkEvent::Down(reason));
     }
 
+    #[cfg(not(feature = "foreign"))]
+    fn reason_of(&self, close: &Close) -> DownReason {
+        DownReason::from_close(close)
+    }
+
     fn drop_transport(&mut self, close: &Close) {
         self.control.clear();
         if !self.is_ended() {
-            self.settle(DownReason::from_close(close));
+            self.settle(self.reason_of(close));
         }
     }
 }
