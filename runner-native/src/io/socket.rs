@@ -17,6 +17,7 @@ use futures_util::io::{AsyncRead, AsyncWrite};
 use hvym_tunnel_core::agent::Target;
 use hvym_tunnel_core::dialect::{Dialect, MUX_YAMUX};
 use hvym_tunnel_core::message::{Close, Message};
+use hvym_tunnel_core::reason::DownReason;
 use smol::channel::{Receiver, Sender, bounded};
 use smol::net::TcpStream;
 
@@ -108,6 +109,8 @@ pub(crate) struct DialOptions {
     pub(crate) trust: Trust,
     /// The proxy on the way, if there is one.
     pub(crate) proxy: Option<Proxy>,
+    /// A token to show in the upgrade, where the relay knows agents by it.
+    pub(crate) token: Option<HeaderValue>,
 }
 
 fn config() -> WebSocketConfig {
@@ -135,11 +138,11 @@ pub(crate) async fn dial(target: &Target, options: &DialOptions) -> Result<Socke
         .into_client_request()
         .map_err(|e| failed(format!("{} is not a WebSocket URL: {e}", target.relay)))?;
     if let Some(token) = &target.bearer {
-        let mut value = HeaderValue::try_from(format!("Bearer {}", token.as_str()))
-            .map_err(|_| failed("the token cannot be sent as a header".into()))?;
-        value.set_sensitive(true);
-        request.headers_mut().insert("authorization", value);
+        request.headers_mut().insert("authorization", bearer(token.as_str())?);
         request.headers_mut().insert("hvym-tunnel-mux", HeaderValue::from_static(MUX_YAMUX));
+    }
+    if let Some(token) = &options.token {
+        request.headers_mut().insert("authorization", token.clone());
     }
     let uri = request.uri();
     let secure = uri.scheme_str() == Some("wss");
@@ -165,8 +168,24 @@ pub(crate) async fn dial(target: &Target, options: &DialOptions) -> Result<Socke
     let wire = Gauge::new(wire, MAX_MESSAGE_BYTES);
     let (socket, _) = async_tungstenite::client_async_with_config(request, wire, Some(config()))
         .await
-        .map_err(|error| failed(upgrade_failure(&error)))?;
+        .map_err(|error| match &error {
+            Error::Http(answer) if options.token.is_some() && answer.status() == StatusCode::UNAUTHORIZED => {
+                DownReason::Authentication("the server answered HTTP 401".to_owned()).close()
+            }
+            error => failed(upgrade_failure(error)),
+        })?;
     Ok(socket)
+}
+
+/// `token` as it is shown in an upgrade, and never in a log.
+///
+/// # Errors
+/// It has a character that no header field can have.
+pub(crate) fn bearer(token: &str) -> Result<HeaderValue, Close> {
+    let value = HeaderValue::try_from(format!("Bearer {token}"));
+    let mut value = value.map_err(|_| Close::abnormal("the token cannot be sent as a header"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// A TCP connection without delay, to whichever address of `host` answers first in the resolver's order.
