@@ -1,6 +1,6 @@
 //! The one file that sees a Stellar secret: where it comes from, how it is kept, and what it signs.
 //!
-//! The secret leaves in three ways only: into its own file, as a signature, and as a key that it shares with one other
+//! The secret leaves in three ways only: into its own file, as a signature, and in a key that is shared with one other
 //! account. No message, no `Debug` and no
 //! log of this program holds it; the bytes are wiped when an [`Identity`] is dropped.
 
@@ -12,7 +12,7 @@ use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::{Signer, SigningKey};
-use hvym_tunnel_core::stellar::seal::{SealError, SealKey};
+use hvym_tunnel_core::stellar::seal::SealKey;
 use hvym_tunnel_core::stellar::{Address, Signature, SigningInput};
 use stellar_strkey::ed25519::PrivateKey;
 use zeroize::Zeroizing;
@@ -149,12 +149,10 @@ impl Identity {
         Signature(self.key.sign(input.as_bytes()).to_bytes())
     }
 
-    /// The key for sealing messages that this account shares with `other`, which some existing programs use.
-    ///
-    /// # Errors
-    /// `other` is no usable key.
-    pub(crate) fn seal_key(&self, other: &Address) -> Result<SealKey, SealError> {
-        SealKey::agree(self.key.as_bytes(), other)
+    /// The key that this account shares with `other`; `None` if `other` is no usable public key.
+    pub(crate) fn seal_key(&self, other: &Address) -> Option<SealKey> {
+        let seed = Zeroizing::new(self.key.to_bytes());
+        SealKey::agree(&seed, other).ok()
     }
 
     fn of(seed: &[u8; 32]) -> Self {
@@ -221,30 +219,11 @@ fn open(path: &Path) -> Result<File, KeyError> {
 }
 
 fn check_access(path: &Path, file: &File) -> Result<(), KeyError> {
-    match too_open(file) {
-        Ok(None) => Ok(()),
-        Ok(Some(mode)) => Err(KeyError::TooOpen { path: shown(path), mode }),
-        Err(error) => Err(KeyError::Unreadable { path: shown(path), reason: error.to_string() }),
+    let unreadable = |error: io::Error| KeyError::Unreadable { path: shown(path), reason: error.to_string() };
+    match files::mode_for_others(file).map_err(unreadable)? {
+        None => Ok(()),
+        Some(mode) => Err(KeyError::TooOpen { path: shown(path), mode }),
     }
-}
-
-/// The permission bits of a file that others than its owner can use.
-///
-/// # Errors
-/// The system does not tell them.
-#[cfg(unix)]
-pub(crate) fn too_open(file: &File) -> io::Result<Option<u32>> {
-    let mode = std::os::unix::fs::MetadataExt::mode(&file.metadata()?) & 0o777;
-    Ok(Some(mode).filter(|mode| mode & 0o077 != 0))
-}
-
-/// Elsewhere a home folder's own access list keeps others out.
-///
-/// # Errors
-/// None.
-#[cfg(not(unix))]
-pub(crate) fn too_open(_file: &File) -> io::Result<Option<u32>> {
-    Ok(None)
 }
 
 #[cfg(unix)]

@@ -12,6 +12,7 @@ mod key;
 mod relay;
 mod secret;
 mod target;
+mod token;
 
 use std::process::ExitCode;
 

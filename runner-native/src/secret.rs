@@ -1,83 +1,93 @@
-//! The token that a server of an older system knows an agent by: where it comes from. It is shown nowhere.
+//! What a relay's operator shares with guests: tokens and keys, read from files that nobody else may read.
 //!
-//! As an identity's secret it comes from a file that its owner alone can read, or from a variable, and is never an
-//! argument, which every user of the machine can see.
+//! No `Debug` and no message shows one. A token is kept as its hash, which is all that a comparison needs.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use ring::digest::{SHA256, digest};
+use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::cli::exit::{Exit, Failure};
-use crate::key;
+use crate::cli::files;
 
-/// The variable that may hold the token itself, for places without files.
-pub(crate) const TOKEN_VARIABLE: &str = "HVYM_TUNNEL_TOKEN";
+/// The largest file of one secret: RSA keys are the longest, and none is.
+const MAX_BYTES: u64 = 16 * 1024;
 
-/// The longest token. Those that are JWTs have 1 to 2 KiB; a server's limit for a whole head is about this.
-const MAX_BYTES: usize = 8 * 1024;
+/// Bytes that nobody else may see; wiped when dropped.
+#[derive(Clone)]
+pub(crate) struct Secret(Zeroizing<Vec<u8>>);
 
-/// A token; wiped when it is dropped.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Secret(Zeroizing<String>);
+/// Why a file's secret cannot be used.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub(crate) enum SecretError {
+    /// The system refused to read.
+    #[error("cannot read {path}: {reason}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// The system's words.
+        reason: String,
+    },
+    /// Others could have copied it.
+    #[error("{path} can be read by others (mode {mode:04o}), so it may not hold a secret: chmod 600 {path}")]
+    TooOpen {
+        /// The file.
+        path: String,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// There is nothing in it.
+    #[error("{path} is empty")]
+    Empty {
+        /// The file.
+        path: String,
+    },
+}
 
 impl Secret {
-    /// The token of the file that a person named, else of the variable [`TOKEN_VARIABLE`]; `None` if there is neither.
+    /// What a file holds, without the white space around it.
     ///
     /// # Errors
-    /// [`SecretError`] says what is wrong with the source, never what was in it.
-    pub(crate) fn load(file: Option<&Path>) -> Result<Option<Self>, SecretError> {
-        if let Some(path) = file {
-            return Self::from_file(path).map(Some);
+    /// [`SecretError`] says what is wrong with the file, never what was in it.
+    pub(crate) fn from_file(path: &Path) -> Result<Self, SecretError> {
+        let shown = || path.display().to_string();
+        let unreadable =
+            |error: io::Error| SecretError::Unreadable { path: shown(), reason: error.to_string() };
+        let file = File::open(path).map_err(unreadable)?;
+        if let Some(mode) = files::mode_for_others(&file).map_err(unreadable)? {
+            return Err(SecretError::TooOpen { path: shown(), mode });
         }
-        match std::env::var_os(TOKEN_VARIABLE).filter(|value| !value.is_empty()) {
-            Some(value) => {
-                let value = Zeroizing::new(value.into_encoded_bytes());
-                Self::decode(&value, TOKEN_VARIABLE).map(Some)
-            }
-            None => Ok(None),
+        let mut bytes = Zeroizing::new(Vec::new());
+        file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(unreadable)?;
+        match bytes.trim_ascii() {
+            [] => Err(SecretError::Empty { path: shown() }),
+            secret => Ok(Self(Zeroizing::new(secret.to_vec()))),
         }
     }
 
-    /// The token itself.
-    pub(crate) fn as_str(&self) -> &str {
+    /// The secret itself.
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
-
-    fn from_file(path: &Path) -> Result<Self, SecretError> {
-        let place = key::shown(path);
-        let unreadable =
-            |error: io::Error| SecretError::Unreadable { place: place.clone(), reason: error.to_string() };
-        let file = std::fs::File::open(path).map_err(unreadable)?;
-        if let Some(mode) = key::too_open(&file).map_err(unreadable)? {
-            return Err(SecretError::TooOpen { place, mode });
-        }
-        // One byte more than allowed tells that there is more.
-        let mut text = Zeroizing::new(Vec::with_capacity(2 * MAX_BYTES));
-        file.take(MAX_BYTES as u64 + 1).read_to_end(&mut text).map_err(unreadable)?;
-        Self::decode(&text, &place)
-    }
-
-    fn decode(text: &[u8], place: &str) -> Result<Self, SecretError> {
-        let text = text.trim_ascii();
-        // What could be another header field, or a second token, is none.
-        match std::str::from_utf8(text) {
-            Ok(text) if matches!(text.len(), 1..=MAX_BYTES) && text.bytes().all(|b| b.is_ascii_graphic()) => {
-                Ok(Secret(Zeroizing::new(text.to_owned())))
-            }
-            _ => Err(SecretError::NotToken { place: place.to_owned() }),
-        }
-    }
 }
 
-#[cfg(test)]
 impl From<&str> for Secret {
     fn from(text: &str) -> Self {
-        Secret(Zeroizing::new(text.to_owned()))
+        Self(Zeroizing::new(text.as_bytes().to_vec()))
     }
 }
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for Secret {}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -85,43 +95,36 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Why there is no token. No variant holds anything that was read.
-#[derive(Clone, PartialEq, Eq, Debug, Error)]
-pub(crate) enum SecretError {
-    /// The system refused to read.
-    #[error("cannot read the token from {place}: {reason}")]
-    Unreadable {
-        /// Where it was looked for.
-        place: String,
-        /// The system's words.
-        reason: String,
-    },
-    /// Others could have copied it.
-    #[error("{place} can be read by others (mode {mode:04o}), so it may not hold a token")]
-    TooOpen {
-        /// The file.
-        place: String,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// Nothing, several lines, or something else.
-    #[error("{place} does not hold a token (one line of visible ASCII characters)")]
-    NotToken {
-        /// Where it was read.
-        place: String,
-    },
+/// The hash of a token, by which it is recognised when it is shown.
+#[derive(Clone)]
+pub(crate) struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// Of this token.
+    pub(crate) fn of(token: &[u8]) -> Self {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, token).as_ref());
+        Self(hash)
+    }
+
+    /// Whether both are of the same token; takes the same time if not.
+    pub(crate) fn matches(&self, other: &Fingerprint) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
 }
 
-impl From<SecretError> for Failure {
-    fn from(error: SecretError) -> Failure {
-        let failure = Failure::new(Exit::Refused, error.to_string());
-        match error {
-            SecretError::TooOpen { place, .. } => failure.with_hint(format!("close it: chmod 600 {place}")),
-            SecretError::NotToken { .. } => {
-                failure.with_hint("copy it as its server's operator gave it to you")
-            }
-            SecretError::Unreadable { .. } => failure,
-        }
+impl PartialEq for Fingerprint {
+    fn eq(&self, other: &Self) -> bool {
+        self.matches(other)
+    }
+}
+
+impl Eq for Fingerprint {}
+
+/// A short token could be guessed from its hash.
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fingerprint(..)")
     }
 }
 
@@ -130,18 +133,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_one_word_and_what_stands_around_it_is_not_part_of_it() {
-        let token =
-            |text: &str| Secret::decode(text.as_bytes(), "here").map(|secret| secret.as_str().to_owned());
-        assert_eq!(token("  tun_abc-DEF\r\n").as_deref(), Ok("tun_abc-DEF"));
-        for text in ["", " \n", "two words", "tun_a\nX-Other: 1", "tun_\u{e9}", &"x".repeat(MAX_BYTES + 1)] {
-            assert_eq!(token(text), Err(SecretError::NotToken { place: "here".to_owned() }));
-        }
+    fn nothing_of_a_secret_is_shown() {
+        let shown = format!("{:?} {:?}", Secret::from("hush"), Fingerprint::of(b"hush"));
+        assert_eq!(shown, "Secret(..) Fingerprint(..)");
     }
 
     #[test]
-    fn debug_shows_nothing_of_it() {
-        let secret = Secret::decode(b"tun_abc", "here").expect("a token");
-        assert_eq!(format!("{secret:?}"), "Secret(..)");
+    fn a_token_is_recognised_by_its_hash_alone() {
+        assert_eq!(Fingerprint::of(b"one"), Fingerprint::of(b"one"));
+        assert_ne!(Fingerprint::of(b"one"), Fingerprint::of(b"on"));
     }
 }

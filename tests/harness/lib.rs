@@ -20,6 +20,8 @@ pub mod frames;
 pub mod fuzz;
 pub mod golden;
 #[cfg(unix)]
+pub mod guests;
+#[cfg(unix)]
 pub mod http;
 #[cfg(unix)]
 pub mod installed;
@@ -43,6 +45,7 @@ pub mod raw;
 pub mod run;
 pub mod settle;
 pub mod talk;
+pub mod tokens;
 #[cfg(unix)]
 pub mod tunely;
 #[cfg(unix)]

@@ -231,9 +231,9 @@ impl Exposure {
     fn offer_seal(&self) {
         let Some(relay) = self.agent.look(Agent::seals_for) else { return };
         match self.identity.seal_key(&relay) {
-            Ok(key) => self.agent.with(|agent, _| agent.offer_seal(key)),
-            // Only an address that is no account's; what such a relay asks for is signed all the same.
-            Err(error) => tracing::warn!(%relay, %error, "messages cannot be sealed"),
+            Some(key) => self.agent.with(|agent, _| agent.offer_seal(key)),
+            // Its address is no usable key; what it asks for is signed all the same.
+            None => tracing::warn!(%relay, "messages cannot be sealed"),
         }
     }
 

@@ -74,10 +74,10 @@ pub(super) fn unkept(option: &str, dialect: Dialect) -> Option<Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::Secret;
+    use crate::token::Token;
 
     fn server(system: System, at: &str, proto: Proto) -> Server {
-        let token = Secret::from("t");
+        let token = Token::of("t");
         Server::new(&ForeignOptions { system, token, force: false }, at.parse().expect("a URL"), proto)
     }
 

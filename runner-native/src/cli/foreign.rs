@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::exit::Failure;
 use crate::config::{ConfigError, ForeignError, ForeignOptions, System};
-use crate::secret::Secret;
+use crate::token::Token;
 
 /// The login at a server of an older system.
 #[derive(Args, Debug)]
@@ -58,7 +58,7 @@ impl ForeignArgs {
                 None => Ok(None),
             };
         };
-        let token = Secret::load(self.token_file.as_deref())?;
+        let token = Token::load(self.token_file.as_deref())?;
         let token = token.ok_or_else(|| refused(ForeignError::NoToken(system)))?;
         Ok(Some(ForeignOptions { system, token, force: self.force }))
     }

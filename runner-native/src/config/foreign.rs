@@ -6,7 +6,7 @@ use hvym_tunnel_core::dialect::{Dialect, Proto};
 use thiserror::Error;
 
 use super::{Auth, ExposeOptions};
-use crate::secret::Secret;
+use crate::token::Token;
 
 /// The older systems whose agents log in with a token, and say so before anything else.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -49,7 +49,7 @@ pub(crate) struct ForeignOptions {
     /// Whose it is.
     pub system: System,
     /// What it knows the agent by.
-    pub token: Secret,
+    pub token: Token,
     /// Whether to take the place of another agent that is connected with it.
     pub force: bool,
 }
