@@ -47,6 +47,8 @@ pub mod settle;
 pub mod talk;
 pub mod tokens;
 #[cfg(unix)]
+pub mod tunely;
+#[cfg(unix)]
 pub mod tunnel;
 pub mod wire;
 
