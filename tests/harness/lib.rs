@@ -48,6 +48,8 @@ pub mod shapes;
 pub mod talk;
 pub mod tokens;
 #[cfg(unix)]
+pub mod tunely;
+#[cfg(unix)]
 pub mod tunnel;
 pub mod wire;
 

@@ -70,8 +70,9 @@ pub(crate) enum Report {
         target: String,
         /// Its name.
         service: String,
-        /// Who the agent is.
-        address: Address,
+        /// Who the agent is; a server that knows it by a token is not told.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        address: Option<Address>,
         /// Whom it dialled.
         relay: String,
         /// Whether only identities that were named reach it.

@@ -167,13 +167,7 @@ async fn welcome(board: Arc<Switchboard>, peer: SocketAddr, login: Login, upgrad
     let reason = loop {
         match driver.next().await {
             Happened::Event(SessionEvent::Closed(reason)) => break reason,
-            Happened::Event(event) => {
-                let was_in = seat.is_in();
-                seat.on_event(event);
-                if seat.is_in() && !was_in {
-                    driver.lift(seat.largest_message());
-                }
-            }
+            Happened::Event(event) => seat.on_event(event),
             Happened::Opened { stream, opening } => caller.reach(&seat.board, stream, *opening),
         }
     };
