@@ -202,3 +202,39 @@ fn requests_are_counted_by_what_became_of_them() {
     });
     assert_eq!(counts(&relay), [2, 1, 1, 0, 0].map(Some));
 }
+
+#[test]
+fn a_page_of_another_origin_may_ask_with_a_token_of_its_own_and_reads_nothing_without() {
+    let relay = cloud_relay(NAMES);
+    let page = "Origin: https://app.example";
+    let (head, _) = ask(
+        &relay,
+        "OPTIONS",
+        "/api/ollama/api/chat",
+        &[page, "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: authorization"],
+        "",
+    );
+    assert_eq!((head.status(), head.field("access-control-allow-origin")), (204, Some("*")));
+    assert!(head.field("access-control-allow-headers").is_some_and(|names| names.contains("authorization")));
+    assert!(head.field("access-control-allow-methods").is_some_and(|names| names.contains("POST")));
+    let own = field("auth0|user1");
+    for (target, status) in [("/api/tunnel/status", 200), ("/api/ollama/x", 503)] {
+        let (head, _) = ask(&relay, "GET", target, &[page, &own], "");
+        assert_eq!(
+            (head.status(), head.field("access-control-allow-origin")),
+            (status, Some("*")),
+            "{target}"
+        );
+        assert_eq!(head.field("access-control-allow-credentials"), None);
+        let (head, _) = ask(&relay, "GET", target, &[page], "");
+        assert_eq!((head.status(), head.field("access-control-allow-origin")), (401, None), "{target}");
+    }
+    let named = Relay::start(&["--allow-origin", "https://app.example"]);
+    for (origin, granted) in
+        [("https://app.example", Some("https://app.example")), ("https://evil.example", None)]
+    {
+        let lines = [&*format!("Origin: {origin}"), "Access-Control-Request-Method: GET"];
+        let (head, _) = ask(&named, "OPTIONS", "/api/tunnels", &lines, "");
+        assert_eq!((head.status(), head.field("access-control-allow-origin")), (204, granted), "{origin}");
+    }
+}

@@ -113,7 +113,7 @@ fn accept_key(request: &Request<Incoming>) -> Option<HeaderValue> {
 }
 
 /// Whether the page that connects, if it is a page, is of an origin that may (RFC 6455 section 10.2).
-fn is_welcome(fields: &HeaderMap, origins: &[String]) -> bool {
+pub(super) fn is_welcome(fields: &HeaderMap, origins: &[String]) -> bool {
     let mut named = fields.get_all(ORIGIN).iter();
     let is_known = |origin: &HeaderValue| {
         origins.iter().any(|known| origin.as_bytes().eq_ignore_ascii_case(known.as_bytes()))

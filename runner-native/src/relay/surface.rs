@@ -5,6 +5,7 @@
 //! read; where two of them ask at the same path, the answer is one of both, or depends on what was shown.
 
 mod cloud;
+mod cors;
 mod credential;
 mod forward;
 mod hvym;
@@ -73,16 +74,17 @@ pub(super) async fn answer(visitor: &Visitor, name: &NameError, request: Request
         ("/", NameError::Bare) => pages::welcome(&options.domain),
         (_, NameError::OtherDomain { domain, host }) => pages::other_domain(domain, host),
         _ if hvym::is_proxied(request.uri()) => return hvym::proxy(visitor, request).await,
-        _ if visitor.board.guests.has_cloud() && cloud::is_led(request.uri()) => {
-            return cloud::lead(visitor, request).await;
-        }
-        (path, _) => {
+        (path, _) if path.starts_with("/api/") => {
             let page = pages::not_here(path);
-            match api(visitor, request).await {
-                Some(answer) => return (answer, None),
+            match asked(visitor, request).await {
+                Some(led) => return led,
                 None => page,
             }
         }
+        (path, _) => match hvym::identity(&visitor.board, path) {
+            Some(answer) => return (read_only(request.method(), answer), None),
+            None => pages::not_here(path),
+        },
     };
     (reply::page(&page, format), None)
 }
@@ -101,7 +103,22 @@ fn health(visitor: &Visitor) -> Answer {
     })
 }
 
-/// What programs ask; `None` if there is nothing at this path.
+/// What programs and pages ask; `None` if there is nothing at this path.
+async fn asked(visitor: &Visitor, request: Request<Incoming>) -> Option<Led> {
+    let board = &visitor.board;
+    let grant = cors::Grant::of(&request, &board.settings.options.origins);
+    if let Some(answer) = grant.preflight() {
+        return Some((answer, None));
+    }
+    let (answer, ticket) = if board.guests.has_cloud() && cloud::is_led(request.uri()) {
+        cloud::lead(visitor, request).await
+    } else {
+        (api(visitor, request).await?, None)
+    };
+    Some((grant.mark(answer), ticket))
+}
+
+/// What is known here; `None` if there is nothing at this path.
 async fn api(visitor: &Visitor, request: Request<Incoming>) -> Option<Answer> {
     let board = &visitor.board;
     let path = request.uri().path().to_owned();
@@ -118,18 +135,20 @@ async fn api(visitor: &Visitor, request: Request<Incoming>) -> Option<Answer> {
         "/api/info" => tunely::info(board),
         "/api/tunnels" => told(&|asker| hvym::tunnels(board, asker)),
         "/api/stats" => told(&|asker| hvym::stats(board, asker)),
-        path => match path.strip_prefix("/server-identity") {
-            Some(rest) => hvym::identity(board, rest)?,
-            None => {
-                let rest = path.strip_prefix("/api/tunnel/")?;
-                let of_cloud = || cloud::answer(board, rest, request.headers());
-                match board.guests.has_cloud().then(of_cloud).flatten() {
-                    Some(answer) => answer,
-                    None if rest.contains('/') => return None,
-                    None => told(&|asker| hvym::tunnel(board, rest, asker)),
-                }
+        path => {
+            let rest = path.strip_prefix("/api/tunnel/")?;
+            let of_cloud = || cloud::answer(board, rest, request.headers());
+            match board.guests.has_cloud().then(of_cloud).flatten() {
+                Some(answer) => answer,
+                None if rest.contains('/') => return None,
+                None => told(&|asker| hvym::tunnel(board, rest, asker)),
             }
-        },
+        }
     };
-    Some(if is_read(request.method()) { answer } else { json::wrong_method(READ) })
+    Some(read_only(request.method(), answer))
+}
+
+/// `answer`, if the request only reads.
+fn read_only(method: &Method, answer: Answer) -> Answer {
+    if is_read(method) { answer } else { json::wrong_method(READ) }
 }

@@ -115,10 +115,10 @@ fn websocket_url(board: &Switchboard) -> String {
     format!("{}/connect", board.settings.options.agent_url(board.port))
 }
 
-/// `/server-identity` and what is below it.
-pub(super) fn identity(board: &Switchboard, rest: &str) -> Option<Answer> {
+/// `/server-identity` and what is below it; `None` is another path.
+pub(super) fn identity(board: &Switchboard, path: &str) -> Option<Answer> {
     let options = &board.settings.options;
-    Some(match rest {
+    Some(match path.strip_prefix("/server-identity")? {
         "" => json::public(&Identity {
             server_address: board.address.to_string(),
             domain: options.domain.clone(),
