@@ -135,6 +135,17 @@ fn an_owner_is_told_of_its_own_tunnel_alone() {
 }
 
 #[test]
+fn an_owner_shows_the_token_that_the_program_prints() {
+    let relay = Relay::start(&[]);
+    let [key, _] = keys();
+    let agent = agent(&relay, &key, b"here");
+    let printed = agent.home.command(&["token", "--audience", &relay.address.to_string()]).output();
+    let token = String::from_utf8(printed.expect("it starts").stdout).expect("text");
+    let (status, list) = read(&relay, "/api/tunnels", &[&format!("Authorization: Bearer {}", token.trim())]);
+    assert_eq!((status, &list["count"]), (200, &json!(1)), "{list}");
+}
+
+#[test]
 fn a_token_that_proves_nothing_is_refused_and_nobody_becomes_a_stranger_by_it() {
     let relay = Relay::start(&[]);
     let [key, other] = keys();
