@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use hvym_tunnel_core::dialect::{Dialect, Proto};
+use hvym_tunnel_core::dialect::Proto;
 use thiserror::Error;
 
 use super::{Auth, ExposeOptions};
@@ -18,14 +18,6 @@ pub(crate) enum System {
 }
 
 impl System {
-    /// What is spoken there.
-    pub(crate) const fn dialect(self) -> Dialect {
-        match self {
-            System::Tunely => Dialect::Tunely,
-            System::CloudLlm => Dialect::CloudLlm,
-        }
-    }
-
     /// Where agents arrive there, unless a URL says otherwise.
     pub(crate) const fn path(self) -> &'static str {
         match self {
