@@ -61,6 +61,11 @@ impl Keepalive {
         self.give_up = None;
     }
 
+    /// When something arrived last.
+    pub fn last_input(&self) -> Instant {
+        self.last_input
+    }
+
     /// A pong arrived. The round trip time, if it answers the outstanding ping.
     pub fn handle_pong(&mut self, id: Option<u64>, now: Instant) -> Option<Duration> {
         let (asked, at) = self.asked?;

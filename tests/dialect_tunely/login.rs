@@ -1,11 +1,14 @@
 //! The first message and its answer.
 
-use hvym_tunnel_core::agent::AgentEvent;
+use hvym_tunnel_core::agent::{Agent, AgentConfig, AgentEvent};
 use hvym_tunnel_core::dialect::{Dialect, Service};
+use hvym_tunnel_core::handshake::TokenLogin;
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::SessionEvent;
 use hvym_tunnel_tests::dialects::{conversation, token_agent};
+use hvym_tunnel_tests::ends::agent_config;
+use hvym_tunnel_tests::pair::wall;
 use serde_json::{Value, json};
 
 use super::{agent_up, door, node_up, python_up};
@@ -71,7 +74,7 @@ fn the_answer_is_the_first_message_and_has_every_field_that_clients_demand() {
 fn who_is_refused_is_told_why_before_the_close() {
     let cases = [
         (DownReason::Authentication("Invalid token".into()), "auth_failed", "Invalid token"),
-        (DownReason::Replaced, "connection_exists", "newer connection"),
+        (DownReason::Replaced, "connection_exists", "--force"),
         (DownReason::RateLimited("slowly".into()), "rate_limited", "slowly"),
     ];
     for (reason, code, text) in cases {
@@ -89,7 +92,9 @@ fn who_is_refused_is_told_why_before_the_close() {
 fn who_is_replaced_is_told_so_because_a_bare_close_makes_some_clients_spin() {
     for mut relay in [node_up(), python_up()] {
         relay.machine.refuse(DownReason::Replaced, relay.now);
-        assert_eq!(relay.said()[0]["code"], "connection_exists");
+        let said = relay.said();
+        assert_eq!(said[0]["code"], "connection_exists");
+        assert!(said[0]["error"].as_str().is_some_and(|error| error.contains("a newer agent")), "{said:?}");
         let close = relay.closed.expect("closed");
         assert!(![1000, 1001].contains(&close.code), "python clients come back at once after {}", close.code);
     }
@@ -135,6 +140,22 @@ fn every_recorded_answer_lets_the_agent_in_or_tells_whether_to_try_again() {
             assert_eq!(retry_at.is_some(), may_pass, "{text}");
         }
     }
+}
+
+#[test]
+fn who_takes_the_place_of_another_waits_longer_because_one_server_needs_31_seconds() {
+    let login = |force| {
+        let mut agent = token_agent(Dialect::Tunely, "t");
+        let config = AgentConfig { services: vec![Service::http("web")], ..agent_config() };
+        let login = TokenLogin { dialect: Dialect::Tunely, token: "t".into(), force };
+        agent.machine = Agent::with_token(config, login, wall(agent.now), [6; 32], agent.now);
+        agent.machine.handle_open(wall(agent.now), agent.now);
+        agent.said();
+        agent.wait(40);
+        agent.hear(&json!({"type": "auth_ok", "domain": "d", "tunnel_id": "1"}));
+        agent.machine.is_up()
+    };
+    assert_eq!((login(true), login(false)), (true, false));
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub mod frames;
 pub mod fuzz;
 pub mod golden;
 #[cfg(unix)]
+pub mod guests;
+#[cfg(unix)]
 pub mod http;
 #[cfg(unix)]
 pub mod installed;
@@ -32,6 +34,8 @@ pub mod meeting;
 pub mod memory;
 pub mod model;
 pub mod node;
+#[cfg(unix)]
+pub mod older;
 pub mod ops;
 pub mod pair;
 pub mod peer;
@@ -42,7 +46,11 @@ pub mod python;
 pub mod raw;
 pub mod run;
 pub mod settle;
+pub mod shapes;
 pub mod talk;
+pub mod tokens;
+#[cfg(unix)]
+pub mod tunely;
 #[cfg(unix)]
 pub mod tunnel;
 pub mod wire;

@@ -36,7 +36,15 @@ impl Relay {
     /// # Panics
     /// When it does not start.
     pub fn start_in(home: Home, port: u16, arguments: &[&str]) -> Self {
-        let mut program = home.start(&Self::arguments(&port.to_string(), arguments));
+        let program = home.start(&Self::arguments(&port.to_string(), arguments));
+        Self::started(program, home)
+    }
+
+    /// One that was started in another way, in `home`.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn started(mut program: Program, home: Home) -> Self {
         let (port, address) = listening(&mut program);
         Relay { program, port, address, home }
     }

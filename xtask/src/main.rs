@@ -2,16 +2,20 @@
 
 mod bench;
 mod fuzz;
+mod matrix;
+mod peers;
 mod test;
 #[cfg(feature = "wasm")]
 mod wasm;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
 cargo xtask <command>
 
   test        everything that must hold: format, lints, docs, targets without std, all tests
+  matrix      older agents on the relay, and the agent on older relays: the real programs, as a table
   bench       mux [RUNS]: the multiplexer beside the crate yamux; instructions [--record]: what it takes, counted;
               tunnel [RUNS] [--quick]: the program beside two nginx, and beside other tunnels that are installed
   fuzz        [TARGET..] [--seconds N] [--input FILE]: every target for a minute, or those named; FILE is replayed
@@ -26,6 +30,7 @@ fn main() -> ExitCode {
     };
     let outcome = match command {
         "test" => test::run(rest),
+        "matrix" => matrix::run(rest),
         "bench" => bench::run(rest),
         "fuzz" => fuzz::run(rest),
         "wasm" => wasm(rest),
@@ -69,4 +74,9 @@ fn demo(arguments: &[String]) -> anyhow::Result<()> {
         .status()?;
     anyhow::ensure!(status.success(), "hvym-tunnel demo: {status}");
     Ok(())
+}
+
+/// The workspace.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or_else(|| Path::new("."))
 }

@@ -1,15 +1,14 @@
 //! `cargo xtask test`: everything that must hold, in the order in which it fails soonest.
 
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::root;
+
 /// Targets that the core must build for by itself: one with no std at all, and the browser's.
 const TARGETS: [&str; 2] = ["thumbv7em-none-eabi", "wasm32-unknown-unknown"];
-/// The package that existing programs make and check their tokens with, and two whose visitors and services meet.
-const PYTHON_PACKAGES: [&str; 3] = ["hvym-stellar==0.23.0", "grpcio==1.85.1", "websockets==17.4"];
 /// How long each fuzz target runs on fresh inputs. The corpus is replayed by the tests; this finds that a target
 /// still builds, starts and gets on, and now and then a bug.
 const FUZZ_SECONDS: &str = "10";
@@ -43,13 +42,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let mut tests = cargo(["test", "--workspace", "--no-fail-fast"]);
     tests.env("HVYM_TUNNEL_BIN", root().join("target/release/hvym-tunnel"));
     tests.env("HVYM_TUNNEL_PACKAGE", root().join("target/package"));
-    match python() {
-        Ok(python) => {
-            tests.env("HVYM_TUNNEL_PYTHON", python);
-        }
-        // The tests that need it say so, and fail in CI.
-        Err(error) => eprintln!("no Python peers: {error:#}"),
-    }
+    crate::peers::lead_to_peers(&mut tests);
     step("tests", tests)?;
     needing("valgrind", "instructions", || crate::bench::run(&["instructions".to_owned()]))?;
     let fuzzing: Vec<String> =
@@ -74,23 +67,6 @@ fn needing(program: &str, name: &str, work: impl FnOnce() -> Result<()>) -> Resu
     Ok(())
 }
 
-/// A Python with the real packages, made once below `target`.
-fn python() -> Result<PathBuf> {
-    let venv = root().join("target/peers/venv");
-    let python = venv.join("bin/python");
-    if !python.exists() {
-        quiet(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-    }
-    quiet(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(PYTHON_PACKAGES))?;
-    Ok(python)
-}
-
-fn quiet(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("{command:?}"))?;
-    ensure!(status.success(), "{command:?} ended with {status}");
-    Ok(())
-}
-
 fn cargo<const N: usize>(arguments: [&str; N]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(root());
@@ -106,9 +82,4 @@ fn step(name: &str, mut command: Command) -> Result<()> {
     }
     println!("== {name}: {} s", start.elapsed().as_secs());
     Ok(())
-}
-
-/// The workspace.
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or_else(|| Path::new("."))
 }

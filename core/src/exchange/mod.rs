@@ -167,6 +167,11 @@ impl Exchange {
         Ok(id)
     }
 
+    /// Whether messages are sealed.
+    pub fn is_sealed(&self) -> bool {
+        self.seal.is_on()
+    }
+
     /// The live stream `id`, for one operation.
     pub fn stream(&mut self, id: StreamId) -> Option<Stream<'_>> {
         self.slots.contains_key(&id).then(|| Stream::new(self, id))

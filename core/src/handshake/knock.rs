@@ -8,6 +8,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
 use super::{Endpoint, HANDSHAKE_TIMEOUT, Step};
 use crate::dialect::{Dialect, Knock, Signal};
@@ -16,6 +17,8 @@ use crate::time::Instant;
 
 /// The capability to carry connections in binary messages.
 const BINARY_FRAMES: &str = "binary_frames";
+/// How long an agent waits that takes the place of another: with its default database, one existing server needs 31 s.
+const FORCE_TIMEOUT: Duration = Duration::from_secs(60);
 /// What an agent of ours calls itself.
 const OWN_VERSION: &str = concat!("hvym-tunnel ", env!("CARGO_PKG_VERSION"));
 /// How the WebSocket library of the existing Python agents begins its name.
@@ -75,6 +78,18 @@ pub struct TokenLogin {
     pub token: String,
     /// Take the place of whoever is connected with it.
     pub force: bool,
+}
+
+impl TokenLogin {
+    /// The login at a tunely server.
+    pub fn tunely(token: impl Into<String>, force: bool) -> Self {
+        Self { dialect: Dialect::Tunely, token: token.into(), force }
+    }
+
+    /// The login at a CloudToLocalLLM relay, where the newest agent of an account wins by itself.
+    pub fn cloud_llm(token: impl Into<String>) -> Self {
+        Self { dialect: Dialect::CloudLlm, token: token.into(), force: false }
+    }
 }
 
 impl fmt::Debug for TokenLogin {
@@ -148,7 +163,8 @@ impl KnockHandshake {
             capabilities: vec![BINARY_FRAMES.to_owned()],
         };
         let half = Self::new(Dialect::Tunely, State::AwaitingGrant, now);
-        (Self { services, ..half }, Step::Say(ask))
+        let deadline = now + if login.force { FORCE_TIMEOUT } else { HANDSHAKE_TIMEOUT };
+        (Self { services, deadline, ..half }, Step::Say(ask))
     }
 
     fn new(dialect: Dialect, state: State, now: Instant) -> Self {
@@ -235,27 +251,26 @@ impl KnockHandshake {
     }
 }
 
-/// Why an agent was refused. One server has the same words for a wrong token and for one that is in use, so that the
-/// agent must try again.
+/// Why an agent was refused. One server has the same words for a wrong token and for one that is in use.
 fn refusal(code: &str, error: String) -> DownReason {
     match (code, error.as_str()) {
-        ("connection_exists", _) => in_use(error),
-        (_, "Authentication failed") => {
-            in_use("the token is wrong or disabled, or another agent is connected with it".to_owned())
-        }
+        ("connection_exists", _) => DownReason::TokenInUse { known: true },
+        (_, "Authentication failed") => DownReason::TokenInUse { known: false },
         _ => DownReason::Authentication(error),
     }
 }
 
-fn in_use(reason: String) -> DownReason {
-    DownReason::Unknown { code: 1008, reason }
-}
-
-/// What a relay says before it closes, where it has words for the reason.
-pub fn refused(reason: &DownReason) -> Knock {
+/// What a relay says before it closes, where it has words for the reason. `is_login` if the agent was not let in yet.
+pub fn refused(reason: &DownReason, is_login: bool) -> Knock {
     let (code, error) = match reason {
         DownReason::Authentication(text) => ("auth_failed", text.clone()),
-        DownReason::Replaced => ("connection_exists", format!("{reason}")),
+        DownReason::Replaced if is_login => (
+            "connection_exists",
+            "another agent is connected with this token; --force takes its place".to_owned(),
+        ),
+        DownReason::Replaced => {
+            ("connection_exists", "replaced by a newer agent with the same token".to_owned())
+        }
         other => (other.auth_failed_code(), format!("{other}")),
     };
     Knock::Refused { code: code.to_owned(), error }

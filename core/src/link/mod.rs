@@ -38,7 +38,7 @@ use plane::Plane;
 #[cfg(not(feature = "foreign"))]
 pub use crate::mux::Stream;
 #[cfg(feature = "foreign")]
-pub use foreign::Stream;
+pub use foreign::{MAX_MESSAGE_BYTES, Stream};
 
 /// Given to `reset` for a stream that was opened in vain; local knowledge only.
 const RESET_NO_ROOM: u32 = 3;
@@ -137,6 +137,10 @@ pub trait Streams: Machine {
 
     /// Splits an event: a signal about one stream, or something for the machine's owner.
     fn split_event(event: Self::Event) -> Result<StreamEvent, Self::Event>;
+
+    /// As [`Link::takes_large_messages`]: to be asked before each message is read.
+    #[cfg(feature = "foreign")]
+    fn takes_large_messages(&self) -> bool;
 }
 
 #[derive(Debug)]
@@ -309,6 +313,11 @@ impl Link {
         matches!(self.state, State::Up)
     }
 
+    /// When something arrived from the peer last.
+    pub fn heard(&self) -> Instant {
+        self.keepalive.last_input()
+    }
+
     /// The latest time that came in.
     pub fn now(&self) -> Instant {
         self.now
@@ -331,10 +340,15 @@ impl Link {
         self.events.push_back(LinkEvent::Down(reason));
     }
 
+    #[cfg(not(feature = "foreign"))]
+    fn reason_of(&self, close: &Close) -> DownReason {
+        DownReason::from_close(close)
+    }
+
     fn drop_transport(&mut self, close: &Close) {
         self.control.clear();
         if !self.is_ended() {
-            self.settle(DownReason::from_close(close));
+            self.settle(self.reason_of(close));
         }
     }
 }

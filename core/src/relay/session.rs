@@ -177,15 +177,25 @@ impl Session {
         self.drain_link();
     }
 
+    /// Every bound service, in the order in which they were bound; private ones too.
+    pub fn services(&self) -> &[Service] {
+        &self.services
+    }
+
+    /// When something arrived from the agent last.
+    pub fn heard(&self) -> Instant {
+        self.link.heard()
+    }
+
     /// Whether streams may flow.
     pub fn is_up(&self) -> bool {
         self.link.is_up()
     }
 
-    /// As [`Link::takes_large_messages`].
+    /// As [`Link::is_sealed`].
     #[cfg(feature = "foreign")]
-    pub fn takes_large_messages(&self) -> bool {
-        self.link.takes_large_messages()
+    pub fn is_sealed(&self) -> bool {
+        self.link.is_sealed()
     }
 
     /// Whether a service may be bound at all, before the relay is asked.
@@ -310,5 +320,10 @@ impl Streams for Session {
             SessionEvent::Stream(event) => Ok(event),
             other => Err(other),
         }
+    }
+
+    #[cfg(feature = "foreign")]
+    fn takes_large_messages(&self) -> bool {
+        self.link.takes_large_messages()
     }
 }

@@ -160,19 +160,26 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
             lines
         }
         Report::Listening { .. } => listening(report),
-        Report::AgentJoined { address, url, peer } => vec![
+        Report::AgentJoined { who, url, peer } => vec![
             Line::out().with(Dim, clock(moment.now)).with(Green, "  joined  ").with(Plain, url),
-            err().with(Dim, format!("agent {address} from {peer}")),
+            err().with(Dim, format!("agent {who} from {peer}")),
         ],
-        Report::AgentLeft { address, reason } => vec![
+        Report::AgentLeft { who, reason } => vec![
             Line::out()
                 .with(Dim, clock(moment.now))
-                .with(Plain, format!("  left    {address}"))
+                .with(Plain, format!("  left    {who}"))
                 .with(Dim, format!("  {reason}")),
         ],
         Report::CertificateLoaded => {
             vec![Line::out().with(Dim, clock(moment.now)).with(Plain, "  the certificate was read again")]
         }
+        Report::KeysLoaded => {
+            vec![Line::out().with(Dim, clock(moment.now)).with(Plain, "  the keys of guests were read again")]
+        }
+        Report::KeysKept { message } => vec![
+            err().with(Yellow, format!("the new keys cannot be used: {message}")),
+            err().with(Dim, "those from before stay in use; correct the file, then send SIGHUP"),
+        ],
         Report::CertificateKept { message } => vec![
             err().with(Yellow, format!("the new certificate cannot be used: {message}")),
             err().with(Dim, "the one from before stays in use; correct the file, then send SIGHUP"),

@@ -37,8 +37,18 @@ struct Waiting {
     writer: Option<Waker>,
 }
 
+/// Bytes that streams carried, as their users count: what was read from them, and written to them.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Carried {
+    /// From the peer.
+    pub(crate) read: u64,
+    /// To the peer.
+    pub(crate) written: u64,
+}
+
 struct State<M> {
     machine: M,
+    carried: Carried,
     driver: Option<Waker>,
     waiting: HashMap<StreamId, Waiting>,
 }
@@ -96,7 +106,7 @@ impl<M> Clone for Handle<M> {
 impl<M: Streams + Send + 'static> Handle<M> {
     /// Takes `machine` in.
     pub(crate) fn new(machine: M, clock: Clock) -> Self {
-        let state = State { machine, driver: None, waiting: HashMap::new() };
+        let state = State { machine, carried: Carried::default(), driver: None, waiting: HashMap::new() };
         Self(Arc::new(Shared { state: Mutex::new(state), clock }))
     }
 
@@ -112,6 +122,11 @@ impl<M: Streams + Send + 'static> Handle<M> {
     /// A look at the machine, which changes nothing. `see` must not block.
     pub(crate) fn look<R>(&self, see: impl FnOnce(&M) -> R) -> R {
         see(&self.0.lock().machine)
+    }
+
+    /// What all its streams have carried.
+    pub(crate) fn carried(&self) -> Carried {
+        self.0.lock().carried
     }
 
     /// The only handle of a stream that was just opened.
@@ -135,6 +150,7 @@ impl<M: Streams + Send + 'static> Plane for Handle<M> {
         };
         match read {
             Ok(Read::Data(data)) => {
+                state.carried.read += data.len() as u64;
                 // Reading may have made credit that the peer waits for.
                 state.wake_driver();
                 Poll::Ready(Ok(Some(data)))
@@ -166,6 +182,7 @@ impl<M: Streams + Send + 'static> Plane for Handle<M> {
                 Poll::Pending
             }
             Ok(n) => {
+                state.carried.written += n as u64;
                 state.wake_driver();
                 Poll::Ready(Ok(n))
             }
@@ -289,6 +306,10 @@ impl<M: Streams + Send + 'static> Driver<M> {
     fn poll_events(&mut self, cx: &mut Context<'_>) -> Option<Happened<M::Event>> {
         let mut state = self.handle.0.lock();
         state.driver = Some(cx.waker().clone());
+        if let Some(socket) = &mut self.socket {
+            // Before anything more is read, since a login that was just over may have changed it.
+            socket::allow_large(socket, state.machine.takes_large_messages());
+        }
         while let Some(event) = state.machine.poll_event() {
             match M::split_event(event) {
                 Ok(StreamEvent::Opened { id, opening }) => {
@@ -344,17 +365,15 @@ impl<M: Streams + Send + 'static> Driver<M> {
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(socket) = &mut self.socket else { return false };
-        let Poll::Ready(message) = Pin::new(socket).poll_next(cx) else { return false };
+        let Poll::Ready(message) = Pin::new(&mut *socket).poll_next(cx) else { return false };
         let now = self.handle.0.clock.now();
-        match message {
-            Some(Ok(message)) => match socket::from_wire(message) {
-                socket::Received::Message(message) => {
-                    self.handle.0.lock().machine.handle_message(message, now);
-                    true
-                }
-                socket::Received::Close(close) => self.ended(close),
-                socket::Received::Nothing => true,
-            },
+        match message.map(|message| message.and_then(|message| socket::from_wire(socket, message))) {
+            Some(Ok(socket::Received::Message(message))) => {
+                self.handle.0.lock().machine.handle_message(message, now);
+                true
+            }
+            Some(Ok(socket::Received::Close(close))) => self.ended(close),
+            Some(Ok(socket::Received::Nothing)) => true,
             Some(Err(error)) => self.lost(&error),
             None => self.ended(Close::abnormal("the connection ended without a close")),
         }

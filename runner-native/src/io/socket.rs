@@ -16,25 +16,30 @@ use bytes::Bytes;
 use futures_util::io::{AsyncRead, AsyncWrite};
 use hvym_tunnel_core::agent::Target;
 use hvym_tunnel_core::dialect::MUX_YAMUX;
+use hvym_tunnel_core::link::MAX_MESSAGE_BYTES as LARGEST_MESSAGE_BYTES;
 use hvym_tunnel_core::message::{Close, Message};
+use hvym_tunnel_core::reason::DownReason;
 use smol::channel::{Receiver, Sender, bounded};
 use smol::net::TcpStream;
 
 use super::clock::within;
 use super::executor::spawn;
+use super::gauge::{Gauge, TooLarge};
 use super::proxy::Proxy;
 use super::tcp::Tcp;
 use super::tls::{self, Trust};
 
 pub(crate) use async_tungstenite::tungstenite::Error;
 
-/// The largest message we read. The mux sends 64 KiB at a time and accepts any cut of its stream; control
-/// messages have their own, smaller limit in the core.
+/// The largest message we read until the machine takes larger ones. The mux sends 64 KiB at a time and accepts any cut
+/// of its stream; control messages have their own, smaller limit in the core.
 const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 /// Each read asks for this much, and the buffer stays allocated for as long as the link lives.
-const READ_BUFFER_BYTES: usize = 64 * 1024;
+pub(super) const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// Collected before a write: two batches of the mux. Larger makes the rest of a partial write costly to move.
 const WRITE_BUFFER_BYTES: usize = 128 * 1024;
+/// A ping or pong adds two bytes to what is in it (RFC 6455 section 5.2), and four where it is masked.
+const PING_OVERHEAD: usize = 2;
 /// How long a close may take to reach a peer that does not read.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -94,7 +99,7 @@ impl AsyncWrite for Wire {
 }
 
 /// An open WebSocket.
-pub(crate) type Socket = WebSocketStream<Wire>;
+pub(crate) type Socket = WebSocketStream<Gauge<Wire>>;
 
 /// How to reach a relay.
 #[derive(Clone)]
@@ -105,15 +110,24 @@ pub(crate) struct DialOptions {
     pub(crate) trust: Trust,
     /// The proxy on the way, if there is one.
     pub(crate) proxy: Option<Proxy>,
+    /// A token to show in the upgrade, where the relay knows agents by it.
+    pub(crate) token: Option<HeaderValue>,
 }
 
 fn config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES)
-        .max_write_buffer_size(8 * WRITE_BUFFER_BYTES)
-        .max_message_size(Some(MAX_MESSAGE_BYTES))
-        .max_frame_size(Some(MAX_MESSAGE_BYTES))
+        .max_write_buffer_size(8 * WRITE_BUFFER_BYTES + LARGEST_MESSAGE_BYTES)
+        // The most that any machine takes: the gauge below is told what this one takes now.
+        .max_message_size(Some(LARGEST_MESSAGE_BYTES))
+        .max_frame_size(Some(LARGEST_MESSAGE_BYTES))
+}
+
+/// Says whether messages of up to [`LARGEST_MESSAGE_BYTES`] may come.
+pub(super) fn allow_large(socket: &mut Socket, large: bool) {
+    let limit = if large { LARGEST_MESSAGE_BYTES } else { MAX_MESSAGE_BYTES };
+    socket.get_mut().set_limit(limit);
 }
 
 /// Opens a WebSocket to a relay. What went wrong, if it did, is the close's reason, for a person.
@@ -125,11 +139,11 @@ pub(crate) async fn dial(target: &Target, options: &DialOptions) -> Result<Socke
         .into_client_request()
         .map_err(|e| failed(format!("{} is not a WebSocket URL: {e}", target.relay)))?;
     if let Some(token) = &target.bearer {
-        let mut value = HeaderValue::try_from(format!("Bearer {}", token.as_str()))
-            .map_err(|_| failed("the token cannot be sent as a header".into()))?;
-        value.set_sensitive(true);
-        request.headers_mut().insert("authorization", value);
+        request.headers_mut().insert("authorization", bearer(token.as_str())?);
         request.headers_mut().insert("hvym-tunnel-mux", HeaderValue::from_static(MUX_YAMUX));
+    }
+    if let Some(token) = &options.token {
+        request.headers_mut().insert("authorization", token.clone());
     }
     let uri = request.uri();
     let secure = uri.scheme_str() == Some("wss");
@@ -152,10 +166,27 @@ pub(crate) async fn dial(target: &Target, options: &DialOptions) -> Result<Socke
         }
         Wire::Plain(tcp.into())
     };
+    let wire = Gauge::new(wire, MAX_MESSAGE_BYTES);
     let (socket, _) = async_tungstenite::client_async_with_config(request, wire, Some(config()))
         .await
-        .map_err(|error| failed(upgrade_failure(&error)))?;
+        .map_err(|error| match &error {
+            Error::Http(answer) if options.token.is_some() && answer.status() == StatusCode::UNAUTHORIZED => {
+                DownReason::Authentication("the server answered HTTP 401".to_owned()).close()
+            }
+            error => failed(upgrade_failure(error)),
+        })?;
     Ok(socket)
+}
+
+/// `token` as it is shown in an upgrade, and never in a log.
+///
+/// # Errors
+/// It has a character that no header field can have.
+pub(crate) fn bearer(token: &str) -> Result<HeaderValue, Close> {
+    let value = HeaderValue::try_from(format!("Bearer {token}"));
+    let mut value = value.map_err(|_| Close::abnormal("the token cannot be sent as a header"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// A TCP connection without delay, to whichever address of `host` answers first in the resolver's order.
@@ -167,6 +198,7 @@ pub(crate) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
 
 /// The relay's end of a connection whose upgrade was already answered.
 pub(crate) async fn accepted(wire: Wire) -> Socket {
+    let wire = Gauge::new(wire, MAX_MESSAGE_BYTES);
     WebSocketStream::from_raw_socket(wire, Role::Server, Some(config())).await
 }
 
@@ -202,15 +234,32 @@ pub(crate) enum Received {
     Nothing,
 }
 
-pub(crate) fn from_wire(message: Wired) -> Received {
-    match message {
-        Wired::Text(text) => Received::Message(Message::Text(Bytes::from(text))),
-        Wired::Binary(data) => Received::Message(Message::Binary(data)),
+/// What came over `socket`.
+///
+/// # Errors
+/// A message above the limit of the moment.
+pub(super) fn from_wire(socket: &mut Socket, message: Wired) -> Result<Received, Error> {
+    let gauge = socket.get_mut();
+    let message = match message {
+        Wired::Text(text) => Message::Text(Bytes::from(text)),
+        Wired::Binary(data) => Message::Binary(data),
         Wired::Close(Some(frame)) => {
-            Received::Close(Close::new(frame.code.into(), frame.reason.as_str().to_owned()))
+            return Ok(Received::Close(Close::new(frame.code.into(), frame.reason.as_str().to_owned())));
         }
-        Wired::Close(None) => Received::Close(Close::new(1000, "")),
-        Wired::Ping(_) | Wired::Pong(_) | Wired::Frame(_) => Received::Nothing,
+        Wired::Close(None) => return Ok(Received::Close(Close::new(1000, ""))),
+        Wired::Ping(data) | Wired::Pong(data) => {
+            gauge.forgive(PING_OVERHEAD + data.len());
+            return Ok(Received::Nothing);
+        }
+        Wired::Frame(_) => return Ok(Received::Nothing),
+    };
+    gauge.forget();
+    let (Message::Text(data) | Message::Binary(data)) = &message;
+    match (data.len(), gauge.limit()) {
+        (size, max_size) if size > max_size => {
+            Err(Error::Capacity(CapacityError::MessageTooLong { size, max_size }))
+        }
+        _ => Ok(Received::Message(message)),
     }
 }
 
@@ -233,6 +282,9 @@ pub(crate) fn what_happened(error: &Error) -> Close {
         }
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
             Close::abnormal("it was cut off without a goodbye")
+        }
+        Error::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<TooLarge>()) => {
+            Close::new(1009, error.to_string())
         }
         Error::Io(error) => Close::abnormal(words(error)),
         Error::Protocol(e) => Close::new(1002, e.to_string()),

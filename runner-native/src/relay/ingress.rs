@@ -14,24 +14,22 @@ use super::live::Live;
 use super::passage::Passage;
 use super::pool::Choice;
 use super::question::Question;
-use super::reply::{self, Answer, Relayed, Reply};
-use super::roster::Reached;
+use super::reply::{Answer, Relayed, Reply};
+use super::tally::Asked;
 use super::upload::Upload;
 use super::visitors::Visitor;
 use super::{pages, upgrade};
 
-/// Passes one request on to the agent behind `live`.
-pub(super) async fn forward(
+/// Passes one request on to the agent behind `live`; the page says what went wrong.
+pub(super) async fn ask(
     visitor: &Visitor,
     live: Live,
     name: Name,
     host: String,
     mut request: Request<Question>,
-) -> Answer {
-    let format = reply::format(request.headers());
-    let Some(pass) = visitor.board.requests.enter() else {
-        return reply::page(&pages::draining(), format);
-    };
+) -> Result<Answer, Page> {
+    let pass = visitor.board.requests.enter().ok_or_else(pages::draining)?;
+    let asked = Asked::new(&visitor.board.tally, &live.record, visitor.board.clock);
     let origin = visitor.origin(request.headers());
     // Taken before the request is, because it stays with what came in.
     let visitor_upgrade = hyper::upgrade::on(&mut request);
@@ -47,21 +45,19 @@ pub(super) async fn forward(
             }
         });
     }
-    let (response, mut passage) = match send(visitor, live, &name, &host, request).await {
-        Ok(answered) => answered,
-        Err(page) => return reply::page(&page, format),
-    };
+    let (response, mut passage) =
+        asked.with(send(visitor, live, &name, request).await, |(response, _)| response.status())?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return match wanted {
-            Some(_) => upgrade::join(visitor, visitor_upgrade, response, passage, pass),
-            None => reply::page(&pages::bad_answer(), format),
+            Some(_) => Ok(upgrade::join(visitor, visitor_upgrade, response, passage, pass)),
+            None => Err(pages::bad_answer()),
         };
     }
     let (mut head, body) = response.into_parts();
     passage.note(&head);
     heads::toward_visitor(&mut head);
     let still_asked = upload.is_some_and(|upload| !upload.is_over());
-    Response::from_parts(head, Reply::Relayed(Relayed::new(body, passage, still_asked, pass)))
+    Ok(Response::from_parts(head, Reply::Relayed(Relayed::new(body, passage, still_asked, pass))))
 }
 
 /// Sends the request, again if it was lost and may be, and waits for the head of its response.
@@ -69,7 +65,6 @@ async fn send(
     visitor: &Visitor,
     mut live: Live,
     name: &Name,
-    host: &str,
     mut request: Request<Upload>,
 ) -> Result<(Response<Incoming>, Passage), Page> {
     let board = &visitor.board;
@@ -92,12 +87,12 @@ async fn send(
             Failure::Unsent(request) => (Some(*request), None),
             Failure::Lost(error) => (spare.again(), Some(error)),
         };
-        tracing::debug!(?error, address = %name.address, used = passage.is_used(), "no response");
+        tracing::debug!(?error, owner = %name.owner, used = passage.is_used(), "no response");
         let is_up = live.is_up();
         request = match again {
             Some(again) if is_up && passage.is_used() => again,
             Some(again) if !is_up && !is_moved => {
-                let Some(newer) = successor(visitor, &live, host) else { return Err(Page::agent_lost()) };
+                let Some(newer) = successor(visitor, &live, name) else { return Err(Page::agent_lost()) };
                 (live, is_moved) = (newer, true);
                 again
             }
@@ -130,9 +125,6 @@ impl Spare {
 }
 
 /// The session that took the place of one that is gone, if there is one.
-fn successor(visitor: &Visitor, gone: &Live, host: &str) -> Option<Live> {
-    match visitor.board.roster.find(host) {
-        Ok(Reached::Agent(session, _)) if !session.is(gone) => Some(session),
-        _ => None,
-    }
+fn successor(visitor: &Visitor, gone: &Live, name: &Name) -> Option<Live> {
+    visitor.board.roster.agent(&name.owner).filter(|session| !session.is(gone))
 }

@@ -16,6 +16,7 @@ use super::pages;
 use super::passage::Passage;
 use super::pool::{Choice, Pool};
 use super::settings::{BIND_TIMEOUT, ROOM_TIMEOUT};
+use super::tally::Record;
 use super::trunk::Trunk;
 use crate::io::clock::{Clock, within};
 use crate::io::driver::Handle;
@@ -28,6 +29,8 @@ pub(super) struct Live {
     pub(super) session: Handle<Session>,
     /// What waits for its next request.
     pub(super) pool: Arc<Pool>,
+    /// What is known of it beside its streams.
+    pub(super) record: Arc<Record>,
     /// Who waits for room, or for a service to be bound.
     waiting: Arc<Mutex<Vec<Waker>>>,
 }
@@ -45,7 +48,7 @@ enum Wanting {
 impl Live {
     /// Nobody waits yet.
     pub(super) fn new(session: Handle<Session>, clock: Clock) -> Self {
-        Self { session, pool: Arc::new(Pool::new(clock)), waiting: Arc::default() }
+        Self { session, pool: Arc::new(Pool::new(clock)), record: Arc::default(), waiting: Arc::default() }
     }
 
     /// Whether both are the same session.
@@ -184,7 +187,7 @@ impl Live {
     }
 
     fn try_open(&self, name: &Name, opening: &mut Opening) -> Result<TunnelStream, Wanting> {
-        let absent = || Wanting::Ever(Page::no_agent(&name.address.to_string()));
+        let absent = || Wanting::Ever(Page::no_agent(&name.owner.to_string()));
         let opened = self.session.with(|session, now| {
             if !session.is_up() {
                 return Err(absent());

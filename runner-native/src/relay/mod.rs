@@ -9,11 +9,13 @@
 //! It runs by itself, and inside `expose` for somebody who has no relay. What a session may do is the core's.
 
 mod answering;
+mod by_path;
 mod conduit;
 mod connect;
 mod conversation;
 mod descriptors;
 mod framing;
+mod guests;
 mod heads;
 mod ingress;
 mod live;
@@ -29,9 +31,11 @@ mod question;
 mod reach;
 mod reply;
 mod roster;
+mod seat;
 mod settings;
 mod surface;
 mod switchboard;
+mod tally;
 mod threshold;
 mod timer;
 mod tls;
@@ -63,6 +67,7 @@ use crate::config::RelayOptions;
 use crate::io::clock::within;
 use crate::io::executor::spawn;
 use crate::key::Identity;
+use guests::{Guests, KeysError};
 use settings::CLOSE_TIMEOUT;
 use switchboard::Switchboard;
 use tls::{Stamp, Tls};
@@ -85,6 +90,9 @@ pub(crate) enum StartError {
     /// Certificate or key.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// What guests' tokens are checked with.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
 }
 
 impl From<StartError> for Failure {
@@ -100,6 +108,7 @@ impl From<StartError> for Failure {
                 }
                 _ => "choose another --listen",
             },
+            StartError::Keys(_) => "save what the login service publishes at /.well-known/jwks.json",
             StartError::Tls(_) => {
                 "both files must be PEM; the certificate's file holds the whole chain, its own first"
             }
@@ -133,9 +142,10 @@ impl Relay {
         // Taken before the files are read, so that no later write goes unnoticed.
         let stamp = settings.options.tls.as_ref().map(Stamp::of);
         let tls = settings.options.tls.as_ref().map(Tls::load).transpose()?;
+        let guests = Guests::new(&settings.options.guests)?;
         let listener = visitors::listen(at).map_err(|error| StartError::Listen { at, error })?;
         let local = listener.local_addr().map_err(|error| StartError::Listen { at, error })?;
-        let board = Arc::new(Switchboard::new(address, settings, local.port(), observer));
+        let board = Arc::new(Switchboard::new(address, settings, guests, local.port(), observer));
         let accepting = spawn(visitors::accept(Arc::clone(&board), listener, tls.clone()));
         let _renewing =
             tls.clone().zip(stamp).map(|(tls, stamp)| spawn(renew(Arc::clone(&board), tls, stamp)));
@@ -154,11 +164,19 @@ impl Relay {
         (front, options.agent_url(self.local.port()).to_string())
     }
 
-    /// Reads the certificate's files again, for every handshake from now on.
+    /// Reads the certificate's files again, for every handshake from now on, and the keys of guests' tokens.
     pub(crate) fn reload(&self) {
         if let Some(tls) = &self.tls {
             self.board.tell(RelayEvent::Certificate(tls.reload()));
         }
+        if let Some(reloaded) = self.board.guests.reload() {
+            self.board.tell(RelayEvent::Keys(reloaded));
+        }
+    }
+
+    /// Whether there is anything to read again.
+    fn has_files(&self) -> bool {
+        self.tls.is_some() || self.board.guests.has_file()
     }
 
     /// Takes nothing new, and waits until every request that is under way is done, at most for `limit`.
@@ -221,15 +239,19 @@ pub(crate) async fn run(
     mut signals: StopSignals,
 ) -> Result<(), Failure> {
     let address = identity.address();
-    // Whoever breaks into a relay finds no key in it.
-    drop(identity);
+    let mut settings = RelaySettings::from(options);
+    // Whoever breaks into a relay finds no key in it, unless it has to seal messages.
+    settings.sealer = Some(Arc::new(identity)).filter(|_| settings.options.guests.seal);
     let told = reporter.clone();
     let observer: Observer = Arc::new(move |event| report(&told, event));
-    let mut relay = Relay::start(address, RelaySettings::from(options), observer)?;
+    let mut relay = Relay::start(address, settings, observer)?;
+    // Without files to read again the signal means what it always means: the terminal is gone. It is heard before anybody
+    // is told that the relay runs, or it would end a relay that has just begun.
+    let mut reloads = relay.has_files().then(ReloadSignals::new).and_then(Result::ok);
     let (url, agent_url) = relay.urls();
     let listen = relay.local_addr().to_string();
     reporter.tell(&Report::Listening { url, relay: agent_url, address, listen });
-    if until_stop(&relay, &mut signals).await == Stop::Drain {
+    if until_stop(&relay, &mut signals, &mut reloads).await == Stop::Drain {
         let reason = "as asked".to_owned();
         reporter.tell(&Report::Draining { reason, deadline: DRAIN_LIMIT });
         let draining = pin!(relay.drain(DRAIN_LIMIT));
@@ -242,12 +264,10 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// Waits for the end, and reads the certificate again on SIGHUP meanwhile.
-async fn until_stop(relay: &Relay, signals: &mut StopSignals) -> Stop {
-    // Without a certificate the signal means what it always means: the terminal is gone.
-    let mut reloads = relay.tls.as_ref().and_then(|_| ReloadSignals::new().ok());
+/// Waits for the end, and reads certificate and keys again on SIGHUP meanwhile.
+async fn until_stop(relay: &Relay, signals: &mut StopSignals, reloads: &mut Option<ReloadSignals>) -> Stop {
     loop {
-        let Some(reloads) = &mut reloads else { return signals.next().await };
+        let Some(reloads) = reloads else { return signals.next().await };
         match select(pin!(signals.next()), pin!(reloads.next())).await {
             Either::Left((stop, _)) => return stop,
             Either::Right(_) => relay.reload(),
@@ -257,12 +277,14 @@ async fn until_stop(relay: &Relay, signals: &mut StopSignals) -> Stop {
 
 fn report(reporter: &Reporter, event: RelayEvent) {
     match event {
-        RelayEvent::AgentJoined { address, url, peer } => {
-            reporter.tell(&Report::AgentJoined { address, url, peer: peer.to_string() });
+        RelayEvent::AgentJoined { owner, url, peer } => {
+            reporter.tell(&Report::AgentJoined { who: owner.into(), url, peer: peer.to_string() });
         }
-        RelayEvent::AgentLeft { address, reason } => {
-            reporter.tell(&Report::AgentLeft { address, reason: reason.to_string() });
+        RelayEvent::AgentLeft { owner, reason } => {
+            reporter.tell(&Report::AgentLeft { who: owner.into(), reason: reason.to_string() });
         }
+        RelayEvent::Keys(Ok(())) => reporter.tell(&Report::KeysLoaded),
+        RelayEvent::Keys(Err(error)) => reporter.tell(&Report::KeysKept { message: error.to_string() }),
         RelayEvent::Certificate(Ok(())) => reporter.tell(&Report::CertificateLoaded),
         RelayEvent::Certificate(Err(error)) => {
             reporter.tell(&Report::CertificateKept { message: error.to_string() });

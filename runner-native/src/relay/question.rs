@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use http::header::{EXPECT, HeaderMap};
+use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use thiserror::Error;
 
@@ -52,18 +53,30 @@ impl Permit {
 
 /// The body of a visitor's request. Reading it is what makes the visitor send: hyper says `100 Continue` then.
 pub(super) struct Question {
-    body: Incoming,
+    body: Asked,
     limit: Duration,
     /// What is still waited for, if the visitor asked before it sends (RFC 9110 section 10.1.1).
     permit: Option<Permit>,
     timer: Option<smol::Timer>,
 }
 
+enum Asked {
+    /// From the visitor, as it is read.
+    Coming(Incoming),
+    /// Known whole.
+    Here(Full<Bytes>),
+}
+
 impl Question {
     /// `body`, of which something must come every `limit`; `fields` are those of its request.
     pub(super) fn new(body: Incoming, fields: &HeaderMap, limit: Duration) -> Self {
         let asks = heads::lists(fields, &EXPECT, "100-continue") && !body.is_end_stream();
-        Self { body, limit, permit: asks.then(Permit::default), timer: None }
+        Self { body: Asked::Coming(body), limit, permit: asks.then(Permit::default), timer: None }
+    }
+
+    /// One that is here already.
+    pub(super) fn whole(body: Bytes) -> Self {
+        Self { body: Asked::Here(Full::from(body)), limit: Duration::MAX, permit: None, timer: None }
     }
 
     /// What lets the body come, if it waits for that.
@@ -96,7 +109,13 @@ impl Body for Question {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, QuestionError>>> {
         ready!(self.poll_permit(cx));
-        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+        let polled = match &mut self.body {
+            Asked::Coming(body) => Pin::new(body).poll_frame(cx),
+            Asked::Here(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
+        };
+        let Poll::Ready(frame) = polled else {
             let limit = self.limit;
             ready!(self.poll_timer(limit, cx));
             return Poll::Ready(Some(Err(QuestionError::Late(limit))));
@@ -113,10 +132,16 @@ impl Body for Question {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match &self.body {
+            Asked::Coming(body) => body.is_end_stream(),
+            Asked::Here(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.body {
+            Asked::Coming(body) => body.size_hint(),
+            Asked::Here(body) => body.size_hint(),
+        }
     }
 }

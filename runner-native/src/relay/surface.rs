@@ -1,93 +1,154 @@
-//! What the relay says under its own name: who it is, whether it lives, and where agents connect.
+//! What the relay says under its own name: who it is, whether it lives, where agents connect, and to those who may know
+//! it, who is connected.
+//!
+//! Three older systems have tools that ask their relays such things. Each has a file here with the shapes that its tools
+//! read; where two of them ask at the same path, the answer is one of both, or depends on what was shown.
 
-use bytes::Bytes;
-use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response};
-use http_body_util::Full;
-use hvym_tunnel_core::dialect::MUX_YAMUX;
+mod cloud;
+mod cors;
+mod credential;
+mod forward;
+mod hvym;
+mod json;
+mod stamp;
+mod tunely;
+
+use std::time::SystemTime;
+
+use http::header::ALLOW;
+use http::{HeaderValue, Method, Request};
 use hvym_tunnel_core::relay::NameError;
 use hyper::body::Incoming;
 use serde::Serialize;
 
-use super::reply::{self, Answer, Reply};
+use super::load::Ticket;
+use super::reply::{self, Answer};
 use super::visitors::Visitor;
 use super::{connect, pages};
+use credential::Asker;
 
 /// The name by which existing programs recognise a relay of this protocol.
 const SERVICE: &str = "hvym_tunnler";
+/// What the relay's own routes are read by.
+const READ: &str = "GET, HEAD";
+/// The methods by which HVYM's and CloudToLocalLLM's relays let a service be asked.
+const SERVES: &str = "GET, POST, PUT, DELETE, PATCH, HEAD, OPTIONS";
 
+/// An answer, and the place of a request that was passed on for it.
+type Led = (Answer, Option<Ticket>);
+
+/// As HVYM's and CloudToLocalLLM's tools read it; Tunely's look at `status`, or at the code alone.
 #[derive(Serialize)]
 struct Health<'a> {
     status: &'a str,
     service: &'a str,
     server_address: String,
-}
-
-#[derive(Serialize)]
-struct Info<'a> {
-    server_address: String,
-    websocket_url: String,
-    /// The services agents may bind; empty is every service.
-    services: Vec<String>,
-    version: &'a str,
-    mux: &'a [&'a str],
+    timestamp: String,
+    #[serde(rename = "tunnelSystem")]
+    tunnel_system: &'a str,
 }
 
 /// Answers a request that names no agent. `name` says what it names instead: the relay itself, another domain
 /// (an IP address, when a load balancer looks whether we live), or nothing that could be an agent.
-pub(super) fn answer(visitor: &Visitor, name: &NameError, request: Request<Incoming>) -> Answer {
+pub(super) async fn answer(visitor: &Visitor, name: &NameError, request: Request<Incoming>) -> Led {
     let format = reply::format(request.headers());
     let options = &visitor.board.settings.options;
     if let NameError::NotAnAddress(label) = name {
-        return reply::page(&pages::not_an_address(label, &options.domain), format);
+        return (reply::page(&pages::not_an_address(label, &options.domain), format), None);
     }
     let path = request.uri().path();
     if path == "/connect" {
-        return connect::answer(visitor, request);
+        return (connect::answer(visitor, request), None);
+    }
+    if path == "/ws/tunnel" && visitor.board.guests.are_expected() {
+        return (connect::answer_guest(visitor, request), None);
     }
     let page = match (path, name) {
-        ("/health" | "/info", _) | ("/", NameError::Bare) if !readable(request.method()) => {
+        ("/health" | "/info", _) | ("/", NameError::Bare) if !is_read(request.method()) => {
             let mut answer = reply::page(&pages::wrong_method(), format);
-            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return answer;
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static(READ));
+            return (answer, None);
         }
-        ("/health", _) => return health(visitor),
-        ("/info", _) => return info(visitor),
+        ("/health", _) => return (health(visitor), None),
+        ("/info", _) => return (hvym::info(&visitor.board), None),
         ("/", NameError::Bare) => pages::welcome(&options.domain),
         (_, NameError::OtherDomain { domain, host }) => pages::other_domain(domain, host),
-        (path, _) => pages::not_here(path),
+        _ if hvym::is_proxied(request.uri()) => return hvym::proxy(visitor, request).await,
+        (path, _) if path.starts_with("/api/") => {
+            let page = pages::not_here(path);
+            match asked(visitor, request).await {
+                Some(led) => return led,
+                None => page,
+            }
+        }
+        (path, _) => match hvym::identity(&visitor.board, path) {
+            Some(answer) => return (read_only(request.method(), answer), None),
+            None => pages::not_here(path),
+        },
     };
-    reply::page(&page, format)
+    (reply::page(&page, format), None)
 }
 
-fn readable(method: &Method) -> bool {
+fn is_read(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
 }
 
 fn health(visitor: &Visitor) -> Answer {
-    let server_address = visitor.board.address.to_string();
-    json(&Health { status: "healthy", service: SERVICE, server_address })
-}
-
-fn info(visitor: &Visitor) -> Answer {
-    let board = &visitor.board;
-    let options = &board.settings.options;
-    json(&Info {
-        server_address: board.address.to_string(),
-        websocket_url: format!("{}{}", options.agent_url(board.port), "/connect"),
-        services: options.services.iter().map(ToString::to_string).collect(),
-        version: env!("CARGO_PKG_VERSION"),
-        mux: &[MUX_YAMUX],
+    json::public(&Health {
+        status: "healthy",
+        service: SERVICE,
+        server_address: visitor.board.address.to_string(),
+        timestamp: stamp::javascript(SystemTime::now()),
+        tunnel_system: "websocket",
     })
 }
 
-fn json(value: &impl Serialize) -> Answer {
-    let body = serde_json::to_vec(value).expect("texts and lists of texts are JSON");
-    let mut answer = Response::new(Reply::Whole(Full::from(Bytes::from(body))));
-    let fields = answer.headers_mut();
-    fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // An agent in a browser tab reads this from a page of another origin; nothing here is secret.
-    fields.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    answer
+/// What programs and pages ask; `None` if there is nothing at this path.
+async fn asked(visitor: &Visitor, request: Request<Incoming>) -> Option<Led> {
+    let board = &visitor.board;
+    let grant = cors::Grant::of(&request, &board.settings.options.origins);
+    if let Some(answer) = grant.preflight() {
+        return Some((answer, None));
+    }
+    let (answer, ticket) = if board.guests.has_cloud() && cloud::is_led(request.uri()) {
+        cloud::lead(visitor, request).await
+    } else {
+        (api(visitor, request).await?, None)
+    };
+    Some((grant.mark(answer), ticket))
+}
+
+/// What is known here; `None` if there is nothing at this path.
+async fn api(visitor: &Visitor, request: Request<Incoming>) -> Option<Answer> {
+    let board = &visitor.board;
+    let path = request.uri().path().to_owned();
+    if let Some(rest) = path.strip_prefix("/api/tunnels")
+        && (rest.starts_with('/')
+            || (rest.is_empty() && (credential::shows_key(request.headers()) || !is_read(request.method()))))
+    {
+        return tunely::answer(visitor, rest, request).await;
+    }
+    let asker = || Asker::of(request.headers(), board);
+    let told = |tell: &dyn Fn(&Asker) -> Answer| asker().map_or_else(hvym::refused, |asker| tell(&asker));
+    let answer = match path.as_str() {
+        "/api/health" => cloud::alive(),
+        "/api/info" => tunely::info(board),
+        "/api/tunnels" => told(&|asker| hvym::tunnels(board, asker)),
+        "/api/stats" => told(&|asker| hvym::stats(board, asker)),
+        path => {
+            let rest = path.strip_prefix("/api/tunnel/")?;
+            let of_cloud = || cloud::answer(board, rest, request.headers());
+            match board.guests.has_cloud().then(of_cloud).flatten() {
+                Some(answer) => answer,
+                None if rest.contains('/') => return None,
+                None => told(&|asker| hvym::tunnel(board, rest, asker)),
+            }
+        }
+    };
+    Some(read_only(request.method(), answer))
+}
+
+/// `answer`, if the request only reads.
+fn read_only(method: &Method, answer: Answer) -> Answer {
+    if is_read(method) { answer } else { json::wrong_method(READ) }
 }

@@ -3,19 +3,23 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
 
 use hvym_tunnel_core::reason::DownReason;
-use hvym_tunnel_core::relay::SessionConfig;
+use hvym_tunnel_core::relay::{Name, Owner, SessionConfig};
 use hvym_tunnel_core::stellar::Address;
 
+use super::guests::{Guests, KeysError};
 use super::load::Load;
 use super::phases::{Gate, Latch};
 use super::ports::PublicPorts;
 use super::roster::Roster;
 use super::settings::RelaySettings;
+use super::tally::Tally;
 use super::tls::TlsError;
 use super::turnstile::{Pace, Turnstile};
 use crate::io::clock::Clock;
+use crate::secret::Fingerprint;
 
 /// What a relay tells whoever runs it.
 #[derive(Clone, Debug)]
@@ -23,7 +27,7 @@ pub(crate) enum RelayEvent {
     /// An agent logged in.
     AgentJoined {
         /// Who.
-        address: Address,
+        owner: Owner,
         /// Where its first service is reachable.
         url: String,
         /// From where it dialled.
@@ -32,10 +36,12 @@ pub(crate) enum RelayEvent {
     /// An agent is gone.
     AgentLeft {
         /// Who.
-        address: Address,
+        owner: Owner,
         /// Why.
         reason: DownReason,
     },
+    /// The keys of guests' tokens were read again; on an error those from before stay in use.
+    Keys(Result<(), KeysError>),
     /// The certificate's files were read again; on an error those from before stay in use.
     Certificate(Result<(), TlsError>),
 }
@@ -51,12 +57,17 @@ pub(super) struct Switchboard {
     /// Where it really listens.
     pub(super) port: u16,
     pub(super) clock: Clock,
+    /// When the relay began.
+    pub(super) started: SystemTime,
     pub(super) roster: Roster,
+    pub(super) guests: Guests,
     pub(super) ports: PublicPorts,
     /// Where connections come in.
     pub(super) turnstile: Arc<Turnstile>,
     /// How many requests are under way.
     pub(super) load: Arc<Load>,
+    /// What became of all requests.
+    pub(super) tally: Tally,
     /// Visitors' requests.
     pub(super) requests: Gate,
     /// Visitors' connections, until their last answer has left.
@@ -81,10 +92,16 @@ impl Drop for Counted {
 }
 
 impl Switchboard {
-    pub(super) fn new(address: Address, settings: RelaySettings, port: u16, observer: Observer) -> Self {
+    pub(super) fn new(
+        address: Address,
+        settings: RelaySettings,
+        guests: Guests,
+        port: u16,
+        observer: Observer,
+    ) -> Self {
         let options = &settings.options;
         let ports = PublicPorts::new(options.listen.ip(), options.tcp_ports.clone());
-        let roster = Roster::new(&options.domain, options.policy, settings.limits.sessions);
+        let roster = Roster::new(&options.domain, guests.names(), settings.limits.sessions);
         let limits = &settings.limits;
         let pace = Pace {
             at_once: limits.visitor_connections,
@@ -98,10 +115,13 @@ impl Switchboard {
             settings,
             port,
             clock: Clock::new(),
+            started: SystemTime::now(),
             roster,
+            guests,
             ports,
             turnstile: Arc::new(Turnstile::new(pace)),
             load: Arc::new(load),
+            tally: Tally::default(),
             requests: Gate::new(),
             conversations: Gate::new(),
             links: Gate::new(),
@@ -120,16 +140,34 @@ impl Switchboard {
     }
 
     /// Where a service of an agent is reachable; `None` is its first.
-    pub(super) fn url(&self, address: &Address, service: Option<&str>) -> String {
-        let host = self.roster.host(address, service);
+    pub(super) fn url(&self, owner: &Owner, service: Option<&str>) -> String {
+        let host = self.roster.host(owner, service);
         let mut url = self.settings.options.public_url(&host, self.port);
         url.push('/');
         url
     }
 
+    /// What visitors of `name` write into `Host`.
+    pub(super) fn authority(&self, name: &Name) -> String {
+        let url = self.url(&name.owner, name.service.as_deref());
+        let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+        rest.split('/').next().unwrap_or_default().to_owned()
+    }
+
     /// Where the service that has this public port is reachable.
     pub(super) fn tcp_url(&self, port: u16) -> String {
         format!("tcp://{}:{port}", self.settings.options.domain)
+    }
+
+    /// Whether this is the operator's key.
+    pub(super) fn is_operator(&self, key: &[u8]) -> bool {
+        let known = self.settings.options.guests.tunely.as_ref().and_then(|tunely| tunely.admin_key.as_ref());
+        known.is_some_and(|known| known.matches(&Fingerprint::of(key)))
+    }
+
+    /// Whether everybody may know who is connected.
+    pub(super) fn is_list_public(&self) -> bool {
+        self.settings.options.guests.public_tunnels
     }
 
     pub(super) fn tell(&self, event: RelayEvent) {

@@ -8,12 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::io::AsyncWriteExt;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hvym_tunnel_core::http1::{Format, Page};
+use hvym_tunnel_core::relay::{Name, NameError};
 use hyper::body::Incoming;
 use smol::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::answering::{Answering, Answers};
 use super::framing::Fault;
+use super::live::Live;
 use super::load::Ticket;
 use super::origin::Origin;
 use super::question::Question;
@@ -24,7 +26,7 @@ use super::switchboard::{Counted, Switchboard};
 use super::threshold::Verdicts;
 use super::tls::Tls;
 use super::turnstile::{Entered, Turned};
-use super::{conversation, heads, ingress, pages, surface, tls};
+use super::{by_path, conversation, heads, ingress, pages, surface, tls};
 use crate::io::clock::within;
 use crate::io::executor::spawn;
 use crate::io::socket::Wire;
@@ -223,21 +225,50 @@ async fn lead(visitor: &Arc<Visitor>, request: Request<Incoming>) -> (Answer, Op
     let Ok(host) = heads::settle_host(&mut head) else {
         return (reply::page(&Page::bad_host(), format), None);
     };
-    let request = Request::from_parts(head, body);
-    match visitor.board.roster.find(&host) {
-        Ok(Reached::Agent(session, name)) => {
-            let Some(ticket) = visitor.board.load.enter(&name) else {
-                return (reply::page(&pages::overloaded(), format), None);
-            };
-            let limit = visitor.board.settings.limits.body_timeout;
-            let (head, body) = request.into_parts();
-            let body = Question::new(body, &head.headers, limit);
-            let request = Request::from_parts(head, body);
-            (ingress::forward(visitor, session, name, host, request).await, Some(ticket))
-        }
-        Ok(Reached::Absent(name)) => (reply::page(&Page::no_agent(&name.address.to_string()), format), None),
-        Err(name) => (surface::answer(visitor, &name, request), None),
+    let mut reached = visitor.board.roster.find(&host);
+    if matches!(reached, Err(NameError::Bare))
+        && let Some(guest) = by_path::find(&visitor.board.roster, &mut head.uri)
+    {
+        reached = Ok(guest);
     }
+    let request = Request::from_parts(head, body);
+    match reached {
+        Ok(Reached::Agent(session, name)) => pass(visitor, session, name, host, request).await,
+        Ok(Reached::Absent(name)) => (reply::page(&Page::no_agent(&name.owner.to_string()), format), None),
+        // Boxed, so that what few ask costs the others no room.
+        Err(name) => Box::pin(surface::answer(visitor, &name, request)).await,
+    }
+}
+
+/// Passes one request on to an agent, if there is room for it.
+pub(super) async fn pass(
+    visitor: &Visitor,
+    session: Live,
+    name: Name,
+    host: String,
+    request: Request<Incoming>,
+) -> (Answer, Option<Ticket>) {
+    let format = reply::format(request.headers());
+    match try_pass(visitor, session, name, host, request).await {
+        Ok((answer, ticket)) => (answer, Some(ticket)),
+        Err(page) => (reply::page(&page, format), None),
+    }
+}
+
+/// The same; the page says what went wrong.
+pub(super) async fn try_pass(
+    visitor: &Visitor,
+    session: Live,
+    name: Name,
+    host: String,
+    request: Request<Incoming>,
+) -> Result<(Answer, Ticket), Page> {
+    let ticket = visitor.board.load.enter(&name).ok_or_else(pages::overloaded)?;
+    let limit = visitor.board.settings.limits.body_timeout;
+    let (head, body) = request.into_parts();
+    let body = Question::new(body, &head.headers, limit);
+    let request = Request::from_parts(head, body);
+    Ok((ingress::ask(visitor, session, name, host, request).await?, ticket))
 }
 
 /// Why a request leads nowhere, whatever its host.

@@ -10,13 +10,14 @@ use core::time::Duration;
 
 use super::plane::Plane;
 use super::{Link, LinkEvent, State, StreamEvent};
-use crate::dialect::{Dialect, Part};
+use crate::dialect::{Dialect, Part, Proto};
 use crate::exchange::{Exchange, ExchangeConfig, ExchangeEvent, Pipes};
 use crate::handshake::{Abilities, Endpoint, Handshake};
 use crate::keepalive::KeepaliveConfig;
 use crate::machine::Side;
+use crate::message::Close;
 use crate::reason::DownReason;
-use crate::stellar::seal::SealKey;
+use crate::stellar::{Address, seal::SealKey};
 use crate::time::Instant;
 
 pub use stream::Stream;
@@ -27,6 +28,9 @@ const HVYM_SERVICE: &str = "pintheon";
 /// ping every 30 s. Whoever is asked more often, or given up sooner, is alive all the same.
 const PATIENCE: KeepaliveConfig =
     KeepaliveConfig { ping_interval: Duration::from_secs(30), ping_timeout: Duration::from_secs(45) };
+
+/// The largest message of any link, bytes: see [`Link::takes_large_messages`].
+pub const MAX_MESSAGE_BYTES: usize = Dialect::MAX_PART_BYTES;
 
 /// Messages that may come before the login is over: an agent's first signs of life, or one existing relay's first
 /// requests, which it can send ahead of its answer.
@@ -51,6 +55,8 @@ pub(super) struct Foreign {
     key: Option<SealKey>,
     /// What came before the login was over, where agents do not wait.
     early: Vec<Part>,
+    /// What the connections carry that a relay opens, which does not say so.
+    proto: Proto,
     pub(super) liveness: Liveness,
 }
 
@@ -66,10 +72,28 @@ impl Link {
         }
     }
 
-    /// Whether the peer speaks a dialect of large messages, of up to [`Dialect::MAX_PART_BYTES`]. Until this is true, the
+    /// Whom [`Self::offer_seal`] is of use for: the relay that asks for the login, if it is an existing HVYM program.
+    pub fn seals_for(&self) -> Option<Address> {
+        match &self.state {
+            State::Login(Handshake::Agent(half)) if half.dialect() == Dialect::HvymJson => half.relay(),
+            _ => None,
+        }
+    }
+
+    /// What is spoken, as far as that is known.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Whether the peer speaks a dialect of large messages, of up to [`MAX_MESSAGE_BYTES`]. Until this is true, the
     /// runner's usual limit is right, so that a stranger cannot make it hold more.
     pub fn takes_large_messages(&self) -> bool {
         matches!(self.plane, Plane::Exchange(_))
+    }
+
+    /// Whether messages are sealed.
+    pub fn is_sealed(&self) -> bool {
+        matches!(&self.plane, Plane::Exchange(exchange) if exchange.is_sealed())
     }
 
     /// Begins the exchange, if one was agreed on; if not, a mux is to carry the streams.
@@ -100,9 +124,21 @@ impl Link {
             (Side::Agent, _) => Liveness::Listens,
         };
         self.keepalive.slow_down(PATIENCE);
+        let config = ExchangeConfig { carries: self.foreign.proto, ..config };
         let exchange = Exchange::new(config, self.epoch, self.rng.fork(), now);
         self.plane = Plane::Exchange(Box::new(exchange));
         true
+    }
+
+    /// What a close from the peer means.
+    pub(super) fn reason_of(&self, close: &Close) -> DownReason {
+        match (self.side, self.dialect, close.code) {
+            // There, a wrong token is found out after the upgrade, and told by this code alone.
+            (Side::Agent, Dialect::CloudLlm, 4001) => {
+                DownReason::Authentication(close.reason.clone().into_owned())
+            }
+            _ => DownReason::from_close(close),
+        }
     }
 
     pub(super) fn on_part(&mut self, part: Part, now: Instant) {

@@ -1,0 +1,66 @@
+//! `cargo xtask matrix`: the real programs of the older systems against ours, as a Markdown table.
+//!
+//! The test program `e2e_matrix` does the work and writes what it saw, one file for each row; here it is only shown.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::{peers, root};
+
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    ensure!(
+        arguments.is_empty(),
+        "matrix takes no arguments; for one row, use cargo test --test e2e_matrix NAME"
+    );
+    let folder = root().join("target/matrix");
+    // Rows of another day would stand beside those of this one.
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    }
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let mut tests = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    tests
+        .args(["test", "--quiet", "--package", "hvym-tunnel-tests", "--test", "e2e_matrix"])
+        .current_dir(root());
+    tests.env("HVYM_TUNNEL_MATRIX", &folder);
+    peers::lead_to_peers(&mut tests);
+    // What it prints is not the table.
+    tests.stdout(std::io::stderr());
+    let status = tests.status().with_context(|| format!("{tests:?}"))?;
+    print!("{}", table(&rows(&folder)?));
+    ensure!(status.success(), "a cell that must pass did not, or one called impossible did: see above");
+    Ok(())
+}
+
+/// What the rows wrote, in the order of their numbers.
+fn rows(folder: &Path) -> Result<Vec<Value>> {
+    let mut rows = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let row: Value =
+            serde_json::from_str(&fs::read_to_string(&path)?).with_context(|| path.display().to_string())?;
+        rows.push(row);
+    }
+    ensure!(!rows.is_empty(), "no row was written: is anything of the older systems installed?");
+    rows.sort_by_key(|row| row["number"].as_u64());
+    Ok(rows)
+}
+
+/// One line for each program, one column for each check.
+fn table(rows: &[Value]) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().replace('|', "\\|").replace('\n', " ");
+    let line = |first: String, cells: Vec<String>| format!("| {first} | {} |\n", cells.join(" | "));
+    let cells = |row: &Value, member: &str| -> Vec<String> {
+        let cells = row["cells"].as_array().map(Vec::as_slice).unwrap_or_default();
+        cells.iter().map(|cell| text(&cell[member])).collect()
+    };
+    let columns = cells(&rows[0], "column");
+    let mut table = line(String::new(), columns.clone());
+    table.push_str(&line("---".to_owned(), vec!["---".to_owned(); columns.len()]));
+    rows.iter().for_each(|row| table.push_str(&line(text(&row["name"]), cells(row, "outcome"))));
+    table
+}

@@ -1,0 +1,73 @@
+//! Programs of others that tests meet, installed once below `target/peers`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::root;
+
+/// The package that existing programs make and check their tokens with, the one their agents ask services with, and
+/// two whose visitors and services meet.
+const PYTHON_PACKAGES: [&str; 4] =
+    ["hvym-stellar==0.23.0", "httpx==0.28.1", "grpcio==1.85.1", "websockets==17.4"];
+/// Versions of tunely, as PyPI has them: the last, and the last that speaks the protocol before.
+const TUNELY_PYTHON: [&str; 2] = ["0.12.0", "0.2.1"];
+/// The version of tunely's agent for Node.
+const TUNELY_NODE: &str = "0.2.1";
+
+/// Lets `tests` know what could be installed. The tests that need what is missing say so, and fail in CI.
+pub(crate) fn lead_to_peers(tests: &mut Command) {
+    for (variable, peer) in [("HVYM_TUNNEL_PYTHON", python()), ("HVYM_TUNNEL_TUNELY", tunely())] {
+        match peer {
+            Ok(peer) => {
+                tests.env(variable, peer);
+            }
+            Err(error) => eprintln!("no {variable}: {error:#}"),
+        }
+    }
+}
+
+/// A Python with the real packages.
+fn python() -> Result<PathBuf> {
+    venv(&peers().join("venv"), &PYTHON_PACKAGES)
+}
+
+/// A folder with the programs of tunely: `python-VERSION/bin/tunely` and `node-VERSION/node_modules/.bin/tunely`.
+fn tunely() -> Result<PathBuf> {
+    let folder = peers().join("tunely");
+    for version in TUNELY_PYTHON {
+        venv(&folder.join(format!("python-{version}")), &[&format!("tunely=={version}")])?;
+    }
+    let node = folder.join(format!("node-{TUNELY_NODE}"));
+    if !node.join("node_modules/.bin/tunely").exists() {
+        let package = format!("tunely@{TUNELY_NODE}");
+        quiet(
+            Command::new("npm")
+                .args(["install", "--silent", "--no-fund", "--no-audit", "--prefix"])
+                .arg(&node)
+                .arg(package),
+        )?;
+    }
+    Ok(folder)
+}
+
+/// The Python of a folder that has these packages.
+fn venv(folder: &Path, packages: &[&str]) -> Result<PathBuf> {
+    let python = folder.join("bin/python");
+    if !python.exists() {
+        quiet(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
+    }
+    quiet(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(packages))?;
+    Ok(python)
+}
+
+fn quiet(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("{command:?}"))?;
+    ensure!(status.success(), "{command:?} ended with {status}");
+    Ok(())
+}
+
+fn peers() -> PathBuf {
+    root().join("target/peers")
+}
