@@ -42,6 +42,19 @@ pub fn packaged_python() -> Option<PathBuf> {
     python
 }
 
+/// The folder of tunely's programs, or `None` after its absence was said.
+///
+/// # Panics
+/// When it is missing and somebody insists.
+pub fn tunely_folder() -> Option<PathBuf> {
+    let folder = env::var_os("HVYM_TUNNEL_TUNELY").map(PathBuf::from);
+    if folder.is_none() {
+        assert!(!insisted(), "under CI=true, HVYM_TUNNEL_TUNELY must name the folder of tunely's programs");
+        skipped("set HVYM_TUNNEL_TUNELY to a folder as xtask/src/peers.rs makes it");
+    }
+    folder
+}
+
 /// A script of `tests/peers`, run by `interpreter`.
 pub fn peer(interpreter: &Path, arguments: &[&str]) -> Program {
     Program::start(peer_command(interpreter, arguments))

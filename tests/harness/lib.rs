@@ -27,6 +27,8 @@ pub mod judge;
 pub mod keys;
 pub mod lens;
 pub mod lone;
+#[cfg(unix)]
+pub mod matrix;
 pub mod meddle;
 pub mod meeting;
 pub mod memory;
