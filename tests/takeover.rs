@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hvym_tunnel_core::reason::DownReason;
-use hvym_tunnel_core::relay::{Directory, Name, NameError};
+use hvym_tunnel_core::relay::{Directory, Name, NameError, Owner};
 use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::ends::{
     AGENT, AgentEnd, Outcome, RelayEnd, agent_config, opening, pair, pair_with, read, session_config, write,
@@ -26,7 +26,7 @@ fn label() -> String {
 fn enter(key: u32, directory: &mut Directory<u32>) -> (Pair<AgentEnd, RelayEnd>, Option<u32>) {
     let mut pair = pair_with(agent_config(), session_config(), WireConfig::default(), [key as u8; 32]);
     pair.up();
-    let replaced = directory.insert(Key::from_seed(AGENT).address(), key);
+    let replaced = directory.insert(Key::from_seed(AGENT).address().into(), key);
     (pair, replaced)
 }
 
@@ -47,7 +47,7 @@ fn the_newer_session_serves_and_the_older_one_is_told_and_stays_away() {
     let close = older.transcript.lines().find(|line| line.contains(" 4009 "));
     assert!(close.is_some_and(|line| line.contains("Relay")), "{}", older.transcript);
     // The clean-up of the older one, late as it may be.
-    let address = Key::from_seed(AGENT).address();
+    let address = Owner::from(Key::from_seed(AGENT).address());
     assert!(!directory.remove(&address, &1));
     assert_eq!(directory.lookup(&address), Some(&2));
     let now = newer.now;
@@ -74,12 +74,12 @@ fn the_relay_may_refuse_the_newer_one_instead() {
 #[test]
 fn only_the_session_that_is_there_can_be_removed() {
     let mut directory = directory();
-    let (one, two) = (Key::from_seed([1; 32]).address(), Key::from_seed([2; 32]).address());
+    let [one, two] = [[1; 32], [2; 32]].map(|seed| Owner::from(Key::from_seed(seed).address()));
     assert!(!directory.remove(&one, &7));
-    assert_eq!(directory.insert(one, 7), None);
-    assert_eq!(directory.insert(two, 8), None);
+    assert_eq!(directory.insert(one.clone(), 7), None);
+    assert_eq!(directory.insert(two.clone(), 8), None);
     assert!(!directory.remove(&two, &7));
-    assert_eq!(directory.insert(one, 9), Some(7));
+    assert_eq!(directory.insert(one.clone(), 9), Some(7));
     assert!(!directory.remove(&one, &7));
     assert_eq!((directory.len(), directory.lookup(&one)), (2, Some(&9)));
     assert!(directory.remove(&one, &9));
@@ -91,19 +91,41 @@ fn only_the_session_that_is_there_can_be_removed() {
 #[test]
 fn a_host_names_an_agent_in_any_case_with_or_without_port_and_dot() {
     let directory = directory();
-    let (address, label) = (Key::from_seed(AGENT).address(), label());
+    let (owner, label) = (Owner::from(Key::from_seed(AGENT).address()), label());
     for (prefix, service) in [("", None), ("web.", Some("web")), ("a-1.", Some("a-1")), ("0.", Some("0"))] {
         for suffix in ["", ".", ":443", ":", ".:8443"] {
             let host = format!("{prefix}{label}.{DOMAIN}{suffix}");
             for host in [host.clone(), host.to_ascii_uppercase()] {
-                let name = Name { address, service: service.map(str::to_owned) };
+                let name = Name { owner: owner.clone(), service: service.map(str::to_owned) };
                 assert_eq!(directory.parse(&host), Ok(name), "{host}");
             }
         }
     }
-    assert_eq!(directory.parse(&directory.host(&address)).map(|name| name.address), Ok(address));
-    let host = directory.service_host(&address, "api");
-    assert_eq!(directory.parse(&host), Ok(Name { address, service: Some("api".into()) }));
+    assert_eq!(directory.parse(&directory.host(&owner)).map(|name| name.owner), Ok(owner.clone()));
+    let host = directory.service_host(&owner, "api");
+    assert_eq!(directory.parse(&host), Ok(Name { owner, service: Some("api".into()) }));
+}
+
+#[test]
+fn a_guest_has_a_name_while_it_is_expected_or_there() {
+    let mut directory = directory();
+    directory.expect("app".into());
+    let guest = |name: &str| Ok(Name { owner: Owner::Guest(name.into()), service: None });
+    for host in ["app.relay.example", "APP.Relay.example.:80"] {
+        assert_eq!(directory.parse(host), guest("app"), "{host}");
+    }
+    for host in ["other.relay.example", "web.app.relay.example", "app.", "app.other.example"] {
+        assert!(directory.parse(host).is_err(), "{host}");
+    }
+    let other = Owner::Guest("other".into());
+    assert_eq!(directory.guest("Other"), None);
+    directory.insert(other.clone(), 1);
+    assert_eq!(
+        (directory.parse("other.relay.example"), directory.guest("Other")),
+        (guest("other"), Some(other.clone()))
+    );
+    assert_eq!(directory.host(&other), "other.relay.example");
+    assert!(directory.remove(&other, &1) && directory.guest("other").is_none());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! Knows no flag, no variable and no secret; it says where settings live and which settings contradict each other.
 
+mod guests;
 mod link;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use crate::account::{Account, AccountError};
 use crate::cli::exit::{Exit, Failure};
 use crate::relay::Limits;
 use crate::target::{Binding, RelayUrl, ServiceAddress, ServiceName, Target};
+pub(crate) use guests::{GuestOptions, TunelyOptions};
 pub(crate) use link::{Auth, Keepalive, LinkOptions, Retry};
 
 /// The port a relay listens on and an agent dials unless told otherwise: HVYM on a telephone's keys. No tunnel
@@ -187,6 +189,8 @@ pub(crate) struct RelayOptions {
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// How much it takes.
     pub(crate) limits: Limits,
+    /// The agents of other systems that it serves.
+    pub(crate) guests: GuestOptions,
 }
 
 impl RelayOptions {
@@ -418,6 +422,7 @@ mod tests {
             keepalive: Keepalive::default(),
             trusted_proxies: Vec::new(),
             limits: Limits::default(),
+            guests: GuestOptions::default(),
         }
     }
 

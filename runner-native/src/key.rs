@@ -1,6 +1,7 @@
 //! The one file that sees a Stellar secret: where it comes from, how it is kept, and what it signs.
 //!
-//! The secret leaves in two ways only: into its own file, and as a signature. No message, no `Debug` and no
+//! The secret leaves in three ways only: into its own file, as a signature, and in a key that is shared with one other
+//! account. No message, no `Debug` and no
 //! log of this program holds it; the bytes are wiped when an [`Identity`] is dropped.
 
 mod error;
@@ -11,6 +12,7 @@ use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::{Signer, SigningKey};
+use hvym_tunnel_core::stellar::seal::SealKey;
 use hvym_tunnel_core::stellar::{Address, Signature, SigningInput};
 use stellar_strkey::ed25519::PrivateKey;
 use zeroize::Zeroizing;
@@ -148,6 +150,12 @@ impl Identity {
         Signature(self.key.sign(input.as_bytes()).to_bytes())
     }
 
+    /// The key that this account shares with `other`; `None` if `other` is no usable public key.
+    pub(crate) fn seal_key(&self, other: &Address) -> Option<SealKey> {
+        let seed = Zeroizing::new(self.key.to_bytes());
+        SealKey::agree(&seed, other).ok()
+    }
+
     fn of(seed: &[u8; 32]) -> Self {
         let key = SigningKey::from_bytes(seed);
         Identity { address: Address::from_public_key(key.verifying_key().to_bytes()), key }
@@ -211,17 +219,12 @@ fn open(path: &Path) -> Result<File, KeyError> {
     })
 }
 
-#[cfg(unix)]
 fn check_access(path: &Path, file: &File) -> Result<(), KeyError> {
     let unreadable = |error: io::Error| KeyError::Unreadable { path: shown(path), reason: error.to_string() };
-    let mode = std::os::unix::fs::MetadataExt::mode(&file.metadata().map_err(unreadable)?) & 0o777;
-    if mode & 0o077 == 0 { Ok(()) } else { Err(KeyError::TooOpen { path: shown(path), mode }) }
-}
-
-/// Elsewhere a home folder's own access list keeps others out.
-#[cfg(not(unix))]
-fn check_access(_path: &Path, _file: &File) -> Result<(), KeyError> {
-    Ok(())
+    match files::mode_for_others(file).map_err(unreadable)? {
+        None => Ok(()),
+        Some(mode) => Err(KeyError::TooOpen { path: shown(path), mode }),
+    }
 }
 
 #[cfg(unix)]

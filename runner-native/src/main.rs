@@ -10,6 +10,7 @@ mod demo;
 mod io;
 mod key;
 mod relay;
+mod secret;
 mod target;
 
 use std::process::ExitCode;

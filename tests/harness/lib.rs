@@ -20,6 +20,8 @@ pub mod frames;
 pub mod fuzz;
 pub mod golden;
 #[cfg(unix)]
+pub mod guests;
+#[cfg(unix)]
 pub mod http;
 #[cfg(unix)]
 pub mod installed;

@@ -1,19 +1,45 @@
 //! Who is where: from a public name to the session that serves it.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use core::fmt;
 
 use thiserror::Error;
 
 use crate::dialect::Service;
 use crate::stellar::Address;
 
+/// Who has a public name.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Owner {
+    /// Whoever proves to be this identity.
+    Identity(Address),
+    /// An agent without an identity, known to the relay's operator by this name: one DNS label, lower case.
+    Guest(Arc<str>),
+}
+
+impl From<Address> for Owner {
+    fn from(address: Address) -> Self {
+        Owner::Identity(address)
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Owner::Identity(address) => address.fmt(f),
+            Owner::Guest(name) => f.write_str(name),
+        }
+    }
+}
+
 /// What a visitor's host name names.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Name {
     /// The agent.
-    pub address: Address,
+    pub owner: Owner,
     /// The service; `None` is the agent's first.
     pub service: Option<String>,
 }
@@ -32,47 +58,64 @@ pub enum NameError {
     /// The relay's own name: no agent is meant.
     #[error("no agent is named")]
     Bare,
-    /// Below the relay's domain, but not `[service.]address`.
+    /// Below the relay's domain, but neither `[service.]address` nor the name of a guest.
     #[error("{0} is not the name of an agent")]
     NotAnAddress(String),
 }
 
-/// The live sessions by address. `K` names a session; the directory never confuses two of the same address.
+/// The live sessions by owner. `K` names a session; the directory never confuses two of the same owner.
 #[derive(Debug)]
 pub struct Directory<K> {
     domain: String,
-    sessions: BTreeMap<Address, K>,
+    sessions: BTreeMap<Owner, K>,
+    /// Guests who are expected, connected or not.
+    guests: BTreeSet<Arc<str>>,
 }
 
 impl<K: PartialEq> Directory<K> {
     /// An empty directory of a relay that serves `domain` and what is below it.
     pub fn new(domain: &str) -> Self {
-        Self { domain: domain.trim_end_matches('.').to_ascii_lowercase(), sessions: BTreeMap::new() }
+        let domain = domain.trim_end_matches('.').to_ascii_lowercase();
+        Self { domain, sessions: BTreeMap::new(), guests: BTreeSet::new() }
+    }
+
+    /// Expects a guest of this name, which [`Service::check_name`] lets pass: it is a name even while nobody has it.
+    pub fn expect(&mut self, guest: Arc<str>) {
+        self.guests.insert(guest);
     }
 
     /// Puts `session` in place; the session it replaces, if any, is the caller's to end.
-    pub fn insert(&mut self, address: Address, session: K) -> Option<K> {
-        self.sessions.insert(address, session)
+    pub fn insert(&mut self, owner: Owner, session: K) -> Option<K> {
+        self.sessions.insert(owner, session)
     }
 
     /// Takes `session` out, unless another one has taken its place meanwhile. Whether it was there.
     ///
     /// Without the comparison, the clean-up of a replaced session would remove the one that replaced it.
-    pub fn remove(&mut self, address: &Address, session: &K) -> bool {
-        let there = self.sessions.get(address) == Some(session);
+    pub fn remove(&mut self, owner: &Owner, session: &K) -> bool {
+        let there = self.sessions.get(owner) == Some(session);
         if there {
-            self.sessions.remove(address);
+            self.sessions.remove(owner);
         }
         there
     }
 
-    /// The session of this address.
-    pub fn lookup(&self, address: &Address) -> Option<&K> {
-        self.sessions.get(address)
+    /// The session of this owner.
+    pub fn lookup(&self, owner: &Owner) -> Option<&K> {
+        self.sessions.get(owner)
     }
 
-    /// What a `Host` header names: `<address>.<domain>` or `<service>.<address>.<domain>`, in any case, with or
-    /// without a port and a final dot.
+    /// The guest of this name, in any case, if one is expected or connected.
+    pub fn guest(&self, name: &str) -> Option<Owner> {
+        let name = name.to_ascii_lowercase();
+        if let Some(expected) = self.guests.get(name.as_str()) {
+            return Some(Owner::Guest(Arc::clone(expected)));
+        }
+        Some(Owner::Guest(name.into())).filter(|owner| self.sessions.contains_key(owner))
+    }
+
+    /// What a `Host` header names: `<address>.<domain>`, `<service>.<address>.<domain>` or `<guest>.<domain>`, in any
+    /// case, with or without a port and a final dot.
     pub fn parse(&self, host: &str) -> Result<Name, NameError> {
         let host = without_port(host);
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
@@ -90,18 +133,24 @@ impl<K: PartialEq> Directory<K> {
         if service.is_some_and(|name| Service::check_name(name).is_err()) {
             return Err(wrong());
         }
-        let address = Address::from_label(address).map_err(|_| wrong())?;
-        Ok(Name { address, service: service.map(ToString::to_string) })
+        let owner = match Address::from_label(address) {
+            Ok(address) => Owner::Identity(address),
+            Err(_) => self.guest(label).ok_or_else(wrong)?,
+        };
+        Ok(Name { owner, service: service.map(ToString::to_string) })
     }
 
     /// The host name of an agent's first service.
-    pub fn host(&self, address: &Address) -> String {
-        format!("{}.{}", address.label(), self.domain)
+    pub fn host(&self, owner: &Owner) -> String {
+        match owner {
+            Owner::Identity(address) => format!("{}.{}", address.label(), self.domain),
+            Owner::Guest(name) => format!("{name}.{}", self.domain),
+        }
     }
 
     /// The host name of a service.
-    pub fn service_host(&self, address: &Address, service: &str) -> String {
-        format!("{service}.{}", self.host(address))
+    pub fn service_host(&self, owner: &Owner, service: &str) -> String {
+        format!("{service}.{}", self.host(owner))
     }
 
     /// How many sessions are live.

@@ -27,6 +27,19 @@ pub(crate) fn create_folder_of(path: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
+/// The permission bits of `file`, if anybody but its owner can read it or write to it.
+#[cfg(unix)]
+pub(crate) fn mode_for_others(file: &File) -> io::Result<Option<u32>> {
+    let mode = std::os::unix::fs::MetadataExt::mode(&file.metadata()?) & 0o777;
+    Ok(Some(mode).filter(|mode| mode & 0o077 != 0))
+}
+
+/// Elsewhere a home folder's own access list keeps others out.
+#[cfg(not(unix))]
+pub(crate) fn mode_for_others(_file: &File) -> io::Result<Option<u32>> {
+    Ok(None)
+}
+
 /// Puts `content` where nothing was.
 ///
 /// # Errors

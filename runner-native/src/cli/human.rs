@@ -160,14 +160,14 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
             lines
         }
         Report::Listening { .. } => listening(report),
-        Report::AgentJoined { address, url, peer } => vec![
+        Report::AgentJoined { who, url, peer } => vec![
             Line::out().with(Dim, clock(moment.now)).with(Green, "  joined  ").with(Plain, url),
-            err().with(Dim, format!("agent {address} from {peer}")),
+            err().with(Dim, format!("agent {who} from {peer}")),
         ],
-        Report::AgentLeft { address, reason } => vec![
+        Report::AgentLeft { who, reason } => vec![
             Line::out()
                 .with(Dim, clock(moment.now))
-                .with(Plain, format!("  left    {address}"))
+                .with(Plain, format!("  left    {who}"))
                 .with(Dim, format!("  {reason}")),
         ],
         Report::CertificateLoaded => {

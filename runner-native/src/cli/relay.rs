@@ -12,7 +12,7 @@ use super::exit::{EXIT_CODES, Failure};
 use super::identity::{Role, SourceArgs};
 use super::limits::LimitArgs;
 use super::link::KeepaliveArgs;
-use crate::config::{self, Policy, PublicScheme, RelayOptions, TlsFiles};
+use crate::config::{self, GuestOptions, Policy, PublicScheme, RelayOptions, TlsFiles};
 use crate::key::Source;
 use crate::target::ServiceName;
 
@@ -104,6 +104,11 @@ struct AdmissionArgs {
         hide_env = true
     )]
     service_allow: Vec<ServiceName>,
+    /// File of the agents of other systems to serve too (TOML): tunely and HVYM
+    ///
+    /// It holds their names and tokens, or says in which files the tokens are; then nobody but you may read it.
+    #[arg(long, value_name = "FILE", env = "HVYM_TUNNEL_CONFIG", hide_env = true)]
+    config: Option<PathBuf>,
     /// Challenge agents that bring a token too, so that no token can be replayed
     #[arg(long, env = "HVYM_TUNNEL_REQUIRE_CHALLENGE", hide_env = true)]
     require_challenge: bool,
@@ -162,6 +167,7 @@ impl RelayArgs {
             keepalive: self.keepalive.keepalive(),
             trusted_proxies: self.public.trusted_proxy,
             limits: self.limits.limits(),
+            guests: self.admission.config.as_deref().map(GuestOptions::load).transpose()?.unwrap_or_default(),
         };
         options.check()?;
         Ok((source, options))

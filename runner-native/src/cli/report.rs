@@ -3,18 +3,47 @@
 //! Decides which stream a report goes to and keeps one line from tearing another. How a report reads is in
 //! `human.rs`; whether it is worth telling is for whoever reports.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use hvym_tunnel_core::relay::Owner;
 use hvym_tunnel_core::stellar::Address;
 use serde::{Serialize, Serializer};
 
 use super::exit::Failure;
 use super::files::{self, Access};
 use super::human::{self, Line, Stream};
+
+/// Whose agent it is. In JSON one member, named like the variant.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Who {
+    /// An identity's.
+    Address(Address),
+    /// A guest's, by the name that the relay's operator gave it.
+    Name(String),
+}
+
+impl From<Owner> for Who {
+    fn from(owner: Owner) -> Self {
+        match owner {
+            Owner::Identity(address) => Who::Address(address),
+            Owner::Guest(name) => Who::Name(name.as_ref().to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Who::Address(address) => address.fmt(f),
+            Who::Name(name) => f.write_str(name),
+        }
+    }
+}
 
 /// One thing that happened. In JSON: the variant is the member `event`, in snake case; times are whole
 /// milliseconds in members that end in `_ms`.
@@ -195,7 +224,8 @@ pub(crate) enum Report {
     /// An agent was admitted.
     AgentJoined {
         /// Who.
-        address: Address,
+        #[serde(flatten)]
+        who: Who,
         /// Where visitors reach it.
         url: String,
         /// From where it dialled.
@@ -204,7 +234,8 @@ pub(crate) enum Report {
     /// An agent's link ended.
     AgentLeft {
         /// Who.
-        address: Address,
+        #[serde(flatten)]
+        who: Who,
         /// Why, in words.
         reason: String,
     },

@@ -224,6 +224,8 @@ pub(crate) struct Driver<M> {
     handle: Handle<M>,
     socket: Option<Socket>,
     timer: Option<(Instant, Timer)>,
+    /// The largest message that is taken, bytes.
+    limit: usize,
     /// The last close that was said.
     goodbye: Option<Goodbye>,
 }
@@ -231,12 +233,20 @@ pub(crate) struct Driver<M> {
 impl<M: Streams + Send + 'static> Driver<M> {
     /// Drives the machine behind `handle`, without a socket yet.
     pub(crate) fn new(handle: Handle<M>) -> Self {
-        Self { handle, socket: None, timer: None, goodbye: None }
+        Self { handle, socket: None, timer: None, limit: socket::MAX_MESSAGE_BYTES, goodbye: None }
     }
 
     /// Gives the machine its next socket. One that it still had is dropped.
     pub(crate) fn attach(&mut self, socket: Socket) {
         self.socket = Some(socket);
+    }
+
+    /// Whoever is at the other end was let in: it may send messages of up to `limit` bytes, as many as it likes.
+    pub(crate) fn lift(&mut self, limit: usize) {
+        self.limit = limit;
+        if let Some(socket) = &mut self.socket {
+            socket::lift(socket);
+        }
     }
 
     /// Whether it has a socket: after the machine's last event, whether the close still waits to be sent.
@@ -346,7 +356,10 @@ impl<M: Streams + Send + 'static> Driver<M> {
         let Some(socket) = &mut self.socket else { return false };
         let Poll::Ready(message) = Pin::new(socket).poll_next(cx) else { return false };
         let now = self.handle.0.clock.now();
-        match message {
+        let checked = message.map(|message| {
+            message.and_then(|message| socket::check_size(&message, self.limit).map(|()| message))
+        });
+        match checked {
             Some(Ok(message)) => match socket::from_wire(message) {
                 socket::Received::Message(message) => {
                     self.handle.0.lock().machine.handle_message(message, now);

@@ -15,7 +15,7 @@ use async_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use bytes::Bytes;
 use futures_util::io::{AsyncRead, AsyncWrite};
 use hvym_tunnel_core::agent::Target;
-use hvym_tunnel_core::dialect::MUX_YAMUX;
+use hvym_tunnel_core::dialect::{Dialect, MUX_YAMUX};
 use hvym_tunnel_core::message::{Close, Message};
 use smol::channel::{Receiver, Sender, bounded};
 use smol::net::TcpStream;
@@ -30,7 +30,10 @@ pub(crate) use async_tungstenite::tungstenite::Error;
 
 /// The largest message we read. The mux sends 64 KiB at a time and accepts any cut of its stream; control
 /// messages have their own, smaller limit in the core.
-const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
+pub(crate) const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
+/// What somebody may send before it is known whether a relay lets it in: a login is a few KiB. It is one of our messages,
+/// so that whoever sends a large one too early is still told that it is too large.
+const MAX_LOGIN_BYTES: usize = MAX_MESSAGE_BYTES;
 /// Each read asks for this much, and the buffer stays allocated for as long as the link lives.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// Collected before a write: two batches of the mux. Larger makes the rest of a partial write costly to move.
@@ -48,13 +51,43 @@ pub(crate) enum Wire {
     Plain(Tcp),
     /// TLS, or a connection that was upgraded by the HTTP server.
     Boxed(Box<dyn Duplex>),
+    /// One that may be read so far and no farther.
+    Metered(Box<Metered>),
 }
+
+/// A connection of somebody who has not logged in yet.
+pub(crate) struct Metered {
+    wire: Wire,
+    /// Bytes that may still come; `None` is as many as there are.
+    left: Option<usize>,
+}
+
+impl Metered {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let Some(left) = &mut self.left else { return Pin::new(&mut self.wire).poll_read(cx, buf) };
+        if *left == 0 {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::FileTooLarge, TooMuch)));
+        }
+        let most = buf.len().min(*left);
+        let read = Pin::new(&mut self.wire).poll_read(cx, &mut buf[..most]);
+        if let Poll::Ready(Ok(n)) = read {
+            *left -= n;
+        }
+        read
+    }
+}
+
+/// Somebody said more than a login takes.
+#[derive(Debug, thiserror::Error)]
+#[error("more than {MAX_LOGIN_BYTES} bytes before the login was over")]
+struct TooMuch;
 
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Wire::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Wire::Boxed(stream) => Pin::new(stream).poll_read(cx, buf),
+            Wire::Metered(metered) => metered.poll_read(cx, buf),
         }
     }
 }
@@ -64,6 +97,7 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Wire::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Wire::Boxed(stream) => Pin::new(stream).poll_write(cx, buf),
+            Wire::Metered(metered) => Pin::new(&mut metered.wire).poll_write(cx, buf),
         }
     }
 
@@ -75,6 +109,7 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Wire::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Wire::Boxed(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Wire::Metered(metered) => Pin::new(&mut metered.wire).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -82,6 +117,7 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Wire::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Wire::Boxed(stream) => Pin::new(stream).poll_flush(cx),
+            Wire::Metered(metered) => Pin::new(&mut metered.wire).poll_flush(cx),
         }
     }
 
@@ -89,6 +125,7 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Wire::Plain(stream) => Pin::new(stream).poll_close(cx),
             Wire::Boxed(stream) => Pin::new(stream).poll_close(cx),
+            Wire::Metered(metered) => Pin::new(&mut metered.wire).poll_close(cx),
         }
     }
 }
@@ -165,9 +202,31 @@ pub(crate) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// The relay's end of a connection whose upgrade was already answered.
+/// The relay's end of a connection whose upgrade was already answered. Until [`lift`] it takes what a login needs, and then
+/// messages of the largest dialect; the owner looks whether a message is too large for its own.
 pub(crate) async fn accepted(wire: Wire) -> Socket {
-    WebSocketStream::from_raw_socket(wire, Role::Server, Some(config())).await
+    let wire = Wire::Metered(Box::new(Metered { wire, left: Some(MAX_LOGIN_BYTES) }));
+    let config = config()
+        .max_message_size(Some(Dialect::MAX_PART_BYTES))
+        .max_frame_size(Some(Dialect::MAX_PART_BYTES))
+        // One of the largest messages, behind what was still waiting.
+        .max_write_buffer_size(Dialect::MAX_PART_BYTES + 8 * WRITE_BUFFER_BYTES);
+    WebSocketStream::from_raw_socket(wire, Role::Server, Some(config)).await
+}
+
+/// Whoever is at the other end was let in.
+pub(crate) fn lift(socket: &mut Socket) {
+    if let Wire::Metered(metered) = socket.get_mut() {
+        metered.left = None;
+    }
+}
+
+/// What a message above `limit` bytes is for its sender.
+pub(crate) fn check_size(message: &Wired, limit: usize) -> Result<(), Error> {
+    match message.len() {
+        size if size > limit => Err(CapacityError::MessageTooLong { size, max_size: limit }.into()),
+        _ => Ok(()),
+    }
 }
 
 fn upgrade_failure(error: &Error) -> String {
@@ -233,6 +292,9 @@ pub(crate) fn what_happened(error: &Error) -> Close {
         }
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
             Close::abnormal("it was cut off without a goodbye")
+        }
+        Error::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<TooMuch>()) => {
+            Close::new(1009, error.to_string())
         }
         Error::Io(error) => Close::abnormal(words(error)),
         Error::Protocol(e) => Close::new(1002, e.to_string()),

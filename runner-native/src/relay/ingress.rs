@@ -15,7 +15,6 @@ use super::passage::Passage;
 use super::pool::Choice;
 use super::question::Question;
 use super::reply::{self, Answer, Relayed, Reply};
-use super::roster::Reached;
 use super::upload::Upload;
 use super::visitors::Visitor;
 use super::{pages, upgrade};
@@ -47,7 +46,7 @@ pub(super) async fn forward(
             }
         });
     }
-    let (response, mut passage) = match send(visitor, live, &name, &host, request).await {
+    let (response, mut passage) = match send(visitor, live, &name, request).await {
         Ok(answered) => answered,
         Err(page) => return reply::page(&page, format),
     };
@@ -69,7 +68,6 @@ async fn send(
     visitor: &Visitor,
     mut live: Live,
     name: &Name,
-    host: &str,
     mut request: Request<Upload>,
 ) -> Result<(Response<Incoming>, Passage), Page> {
     let board = &visitor.board;
@@ -92,12 +90,12 @@ async fn send(
             Failure::Unsent(request) => (Some(*request), None),
             Failure::Lost(error) => (spare.again(), Some(error)),
         };
-        tracing::debug!(?error, address = %name.address, used = passage.is_used(), "no response");
+        tracing::debug!(?error, owner = %name.owner, used = passage.is_used(), "no response");
         let is_up = live.is_up();
         request = match again {
             Some(again) if is_up && passage.is_used() => again,
             Some(again) if !is_up && !is_moved => {
-                let Some(newer) = successor(visitor, &live, host) else { return Err(Page::agent_lost()) };
+                let Some(newer) = successor(visitor, &live, name) else { return Err(Page::agent_lost()) };
                 (live, is_moved) = (newer, true);
                 again
             }
@@ -130,9 +128,6 @@ impl Spare {
 }
 
 /// The session that took the place of one that is gone, if there is one.
-fn successor(visitor: &Visitor, gone: &Live, host: &str) -> Option<Live> {
-    match visitor.board.roster.find(host) {
-        Ok(Reached::Agent(session, _)) if !session.is(gone) => Some(session),
-        _ => None,
-    }
+fn successor(visitor: &Visitor, gone: &Live, name: &Name) -> Option<Live> {
+    visitor.board.roster.agent(&name.owner).filter(|session| !session.is(gone))
 }

@@ -184,7 +184,7 @@ impl Live {
     }
 
     fn try_open(&self, name: &Name, opening: &mut Opening) -> Result<TunnelStream, Wanting> {
-        let absent = || Wanting::Ever(Page::no_agent(&name.address.to_string()));
+        let absent = || Wanting::Ever(Page::no_agent(&name.owner.to_string()));
         let opened = self.session.with(|session, now| {
             if !session.is_up() {
                 return Err(absent());

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hvym_tunnel_core::relay::Name;
-use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_core::relay::{Name, Owner};
 
 /// A service as visitors name it; the first one of an agent is counted apart under its own name.
-type Service = (Address, Option<String>);
+type Service = (Owner, Option<String>);
 
 #[derive(Default)]
 struct Counts {
@@ -54,7 +53,7 @@ impl Load {
         if counts.all >= self.most {
             return None;
         }
-        let service = (name.address, name.service.clone());
+        let service = (name.owner.clone(), name.service.clone());
         let count = counts.each.entry(service.clone()).or_insert(0);
         if *count >= self.most_each {
             return None;
@@ -71,12 +70,15 @@ impl Load {
 
 #[cfg(test)]
 mod tests {
+    use hvym_tunnel_core::stellar::Address;
+
     use super::*;
 
     #[test]
     fn one_service_cannot_take_the_place_of_all() {
         let load = Arc::new(Load::new(3, 2));
-        let name = |byte| Name { address: Address::from_public_key([byte; 32]), service: None };
+        let owner = |byte| Owner::Identity(Address::from_public_key([byte; 32]));
+        let name = |byte| Name { owner: owner(byte), service: None };
         let busy = [load.enter(&name(1)), load.enter(&name(1))];
         assert!(busy.iter().all(Option::is_some) && load.enter(&name(1)).is_none());
         let other = load.enter(&name(2));

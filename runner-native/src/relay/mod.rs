@@ -9,11 +9,13 @@
 //! It runs by itself, and inside `expose` for somebody who has no relay. What a session may do is the core's.
 
 mod answering;
+mod by_path;
 mod conduit;
 mod connect;
 mod conversation;
 mod descriptors;
 mod framing;
+mod guests;
 mod heads;
 mod ingress;
 mod live;
@@ -29,6 +31,7 @@ mod question;
 mod reach;
 mod reply;
 mod roster;
+mod seat;
 mod settings;
 mod surface;
 mod switchboard;
@@ -63,6 +66,7 @@ use crate::config::RelayOptions;
 use crate::io::clock::within;
 use crate::io::executor::spawn;
 use crate::key::Identity;
+use guests::Guests;
 use settings::CLOSE_TIMEOUT;
 use switchboard::Switchboard;
 use tls::{Stamp, Tls};
@@ -133,9 +137,10 @@ impl Relay {
         // Taken before the files are read, so that no later write goes unnoticed.
         let stamp = settings.options.tls.as_ref().map(Stamp::of);
         let tls = settings.options.tls.as_ref().map(Tls::load).transpose()?;
+        let guests = Guests::new(&settings.options.guests);
         let listener = visitors::listen(at).map_err(|error| StartError::Listen { at, error })?;
         let local = listener.local_addr().map_err(|error| StartError::Listen { at, error })?;
-        let board = Arc::new(Switchboard::new(address, settings, local.port(), observer));
+        let board = Arc::new(Switchboard::new(address, settings, guests, local.port(), observer));
         let accepting = spawn(visitors::accept(Arc::clone(&board), listener, tls.clone()));
         let _renewing =
             tls.clone().zip(stamp).map(|(tls, stamp)| spawn(renew(Arc::clone(&board), tls, stamp)));
@@ -221,11 +226,12 @@ pub(crate) async fn run(
     mut signals: StopSignals,
 ) -> Result<(), Failure> {
     let address = identity.address();
-    // Whoever breaks into a relay finds no key in it.
-    drop(identity);
+    let mut settings = RelaySettings::from(options);
+    // Whoever breaks into a relay finds no key in it, unless it has to seal messages.
+    settings.sealer = Some(Arc::new(identity)).filter(|_| settings.options.guests.seal);
     let told = reporter.clone();
     let observer: Observer = Arc::new(move |event| report(&told, event));
-    let mut relay = Relay::start(address, RelaySettings::from(options), observer)?;
+    let mut relay = Relay::start(address, settings, observer)?;
     let (url, agent_url) = relay.urls();
     let listen = relay.local_addr().to_string();
     reporter.tell(&Report::Listening { url, relay: agent_url, address, listen });
@@ -257,11 +263,11 @@ async fn until_stop(relay: &Relay, signals: &mut StopSignals) -> Stop {
 
 fn report(reporter: &Reporter, event: RelayEvent) {
     match event {
-        RelayEvent::AgentJoined { address, url, peer } => {
-            reporter.tell(&Report::AgentJoined { address, url, peer: peer.to_string() });
+        RelayEvent::AgentJoined { owner, url, peer } => {
+            reporter.tell(&Report::AgentJoined { who: owner.into(), url, peer: peer.to_string() });
         }
-        RelayEvent::AgentLeft { address, reason } => {
-            reporter.tell(&Report::AgentLeft { address, reason: reason.to_string() });
+        RelayEvent::AgentLeft { owner, reason } => {
+            reporter.tell(&Report::AgentLeft { who: owner.into(), reason: reason.to_string() });
         }
         RelayEvent::Certificate(Ok(())) => reporter.tell(&Report::CertificateLoaded),
         RelayEvent::Certificate(Err(error)) => {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_executor::Task;
 use futures_util::future::{Either, select};
 use hvym_tunnel_core::dialect::{Opening, Proto};
-use hvym_tunnel_core::relay::{BindRefusal, Name, PortError, Ports};
+use hvym_tunnel_core::relay::{BindRefusal, Name, Owner, PortError, Ports};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
 use smol::net::{TcpListener, TcpStream};
@@ -58,7 +58,7 @@ impl PublicPorts {
     fn owner(&self, port: u16) -> Option<Name> {
         let shelf = self.shelf()?;
         let (address, service) = shelf.ports.owner(port)?;
-        Some(Name { address, service: Some(service.to_owned()) })
+        Some(Name { owner: Owner::Identity(address), service: Some(service.to_owned()) })
     }
 
     /// Forgets whom the ports waited for, if the wait is over; they are listened at no more.
@@ -199,7 +199,7 @@ async fn carry(board: &Switchboard, tcp: TcpStream, peer: SocketAddr, name: &Nam
         at: tcp.local_addr().ok().map(|at| canonical(at).to_string()),
         ..Opening::default()
     };
-    let Some(live) = board.roster.agent(&name.address) else {
+    let Some(live) = board.roster.agent(&name.owner) else {
         return Err(io::Error::new(io::ErrorKind::NotConnected, "its agent is away"));
     };
     let stream = live.open(name, &mut opening, false).await.map_err(|page| io::Error::other(page.title))?;
@@ -218,6 +218,7 @@ mod tests {
     use hvym_tunnel_core::relay::Session;
 
     use super::super::RelaySettings;
+    use super::super::guests::Guests;
     use super::super::live::Live;
     use super::*;
     use crate::io::driver::Handle;
@@ -228,7 +229,10 @@ mod tests {
         let mut settings = RelaySettings::loopback();
         change(&mut settings);
         let address = Address::from_public_key([7; 32]);
-        Arc::new(Switchboard::new(address, settings, 1, Arc::new(drop)))
+        {
+            let guests = Guests::new(&settings.options.guests);
+            Arc::new(Switchboard::new(address, settings, guests, 1, Arc::new(drop)))
+        }
     }
 
     /// A port of `board` that somebody has.

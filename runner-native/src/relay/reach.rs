@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::future;
 use hvym_tunnel_core::dialect::{Opening, Verdict};
+use hvym_tunnel_core::relay::Owner;
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
 
@@ -113,7 +114,7 @@ impl Reach {
 
     /// A stream to the owner.
     async fn open(&self) -> Option<TunnelStream> {
-        let live = self.board.roster.agent(&self.to)?;
+        let live = self.board.roster.agent(&Owner::Identity(self.to))?;
         tracing::debug!(from = %self.from, to = %self.to, service = self.service, "reach");
         live.open_for(self.from, &self.service).await
     }

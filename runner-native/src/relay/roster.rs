@@ -3,10 +3,9 @@
 //! Knows no socket. Its lock is held for a lookup at a time, never while a session is asked something.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hvym_tunnel_core::relay::{Directory, Name, NameError};
-use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_core::relay::{Directory, Name, NameError, Owner};
 
 use super::live::Live;
 use crate::config::Policy;
@@ -27,7 +26,7 @@ pub(super) enum Reached {
 pub(super) enum Admission {
     /// Let in; the session whose place it took, if any, is to be ended.
     Entered(Option<Live>),
-    /// Somebody of the same address is there and stays.
+    /// Somebody of the same name is there and stays.
     Conflict,
 }
 
@@ -37,18 +36,32 @@ struct Rows {
     next: u64,
 }
 
+impl Rows {
+    fn session(&self, owner: &Owner) -> Option<Live> {
+        self.directory.lookup(owner).and_then(|key| self.sessions.get(key)).cloned()
+    }
+
+    fn reach(&self, name: Name) -> Reached {
+        match self.session(&name.owner) {
+            Some(session) => Reached::Agent(session, name),
+            None => Reached::Absent(name),
+        }
+    }
+}
+
 /// Every session of a relay.
 pub(super) struct Roster {
     rows: Mutex<Rows>,
-    policy: Policy,
     capacity: usize,
 }
 
 impl Roster {
-    /// Nobody yet; at most `capacity` at once, logged in or not.
-    pub(super) fn new(domain: &str, policy: Policy, capacity: usize) -> Self {
-        let rows = Rows { directory: Directory::new(domain), sessions: BTreeMap::new(), next: 1 };
-        Self { rows: Mutex::new(rows), policy, capacity }
+    /// Nobody yet; at most `capacity` at once, logged in or not. `guests` are the names of agents without an identity.
+    pub(super) fn new(domain: &str, guests: impl IntoIterator<Item = Arc<str>>, capacity: usize) -> Self {
+        let mut directory = Directory::new(domain);
+        guests.into_iter().for_each(|guest| directory.expect(guest));
+        let rows = Rows { directory, sessions: BTreeMap::new(), next: 1 };
+        Self { rows: Mutex::new(rows), capacity }
     }
 
     /// Takes in a session that has not logged in yet. `None`: there is no room.
@@ -68,23 +81,23 @@ impl Roster {
         self.lock().sessions.len() < self.capacity
     }
 
-    /// Gives `address` to the session of this key, if the policy lets it.
-    pub(super) fn admit(&self, key: SessionKey, address: Address) -> Admission {
+    /// Gives the name of `owner` to the session of this key, if the policy lets it.
+    pub(super) fn admit(&self, key: SessionKey, owner: Owner, policy: Policy) -> Admission {
         let mut rows = self.lock();
-        let live = rows.directory.lookup(&address).is_some_and(|old| rows.sessions.contains_key(old));
-        if live && self.policy == Policy::Reject {
+        let live = rows.directory.lookup(&owner).is_some_and(|old| rows.sessions.contains_key(old));
+        if live && policy == Policy::Reject {
             return Admission::Conflict;
         }
-        let old = rows.directory.insert(address, key).and_then(|old| rows.sessions.get(&old).cloned());
+        let old = rows.directory.insert(owner, key).and_then(|old| rows.sessions.get(&old).cloned());
         Admission::Entered(old)
     }
 
-    /// Takes a session out. Its address is freed only if no other session has taken it meanwhile.
-    pub(super) fn leave(&self, key: SessionKey, address: Option<&Address>) {
+    /// Takes a session out. Its name is freed only if no other session has taken it meanwhile.
+    pub(super) fn leave(&self, key: SessionKey, owner: Option<&Owner>) {
         let mut rows = self.lock();
         rows.sessions.remove(&key);
-        if let Some(address) = address {
-            rows.directory.remove(address, &key);
+        if let Some(owner) = owner {
+            rows.directory.remove(owner, &key);
         }
     }
 
@@ -92,30 +105,32 @@ impl Roster {
     pub(super) fn find(&self, host: &str) -> Result<Reached, NameError> {
         let rows = self.lock();
         let name = rows.directory.parse(host)?;
-        let session = rows.directory.lookup(&name.address).and_then(|key| rows.sessions.get(key)).cloned();
-        Ok(match session {
-            Some(session) => Reached::Agent(session, name),
-            None => Reached::Absent(name),
-        })
+        Ok(rows.reach(name))
     }
 
-    /// The session that has `address`.
-    pub(super) fn agent(&self, address: &Address) -> Option<Live> {
+    /// What the name of a guest reaches, in any case; `None` if nobody can have it.
+    pub(super) fn find_guest(&self, name: &str) -> Option<Reached> {
         let rows = self.lock();
-        rows.directory.lookup(address).and_then(|key| rows.sessions.get(key)).cloned()
+        let owner = rows.directory.guest(name)?;
+        Some(rows.reach(Name { owner, service: None }))
     }
 
-    /// Whether it is the session of this key that has `address`.
-    pub(super) fn is_current(&self, key: SessionKey, address: &Address) -> bool {
-        self.lock().directory.lookup(address) == Some(&key)
+    /// The session of `owner`.
+    pub(super) fn agent(&self, owner: &Owner) -> Option<Live> {
+        self.lock().session(owner)
+    }
+
+    /// Whether it is the session of this key that has the name of `owner`.
+    pub(super) fn is_current(&self, key: SessionKey, owner: &Owner) -> bool {
+        self.lock().directory.lookup(owner) == Some(&key)
     }
 
     /// The host name of a service; `None` is the agent's first.
-    pub(super) fn host(&self, address: &Address, service: Option<&str>) -> String {
+    pub(super) fn host(&self, owner: &Owner, service: Option<&str>) -> String {
         let rows = self.lock();
         match service {
-            Some(service) => rows.directory.service_host(address, service),
-            None => rows.directory.host(address),
+            Some(service) => rows.directory.service_host(owner, service),
+            None => rows.directory.host(owner),
         }
     }
 

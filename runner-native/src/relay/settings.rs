@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hvym_tunnel_core::handshake::RelayLogin;
@@ -11,7 +12,8 @@ use hvym_tunnel_core::mux::MuxConfig;
 use hvym_tunnel_core::relay::SessionConfig;
 use hvym_tunnel_core::stellar::Address;
 
-use crate::config::{Keepalive, Policy, PublicScheme, RelayOptions};
+use crate::config::{GuestOptions, Keepalive, Policy, PublicScheme, RelayOptions};
+use crate::key::Identity;
 
 /// The largest head of a request or response. nginx takes 32 KiB and Node.js 16; cookies and tokens grow.
 pub(super) const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -126,11 +128,13 @@ pub(crate) struct RelaySettings {
     pub(crate) limits: Limits,
     /// How often the certificate's files are looked at.
     pub(crate) certificate_poll: Duration,
+    /// The relay's own key pair, where messages may be sealed; a relay that breaks then gives it away.
+    pub(crate) sealer: Option<Arc<Identity>>,
 }
 
 impl From<RelayOptions> for RelaySettings {
     fn from(options: RelayOptions) -> Self {
-        Self { limits: options.limits.clone(), options, certificate_poll: CERTIFICATE_POLL }
+        Self { limits: options.limits.clone(), options, certificate_poll: CERTIFICATE_POLL, sealer: None }
     }
 }
 
@@ -151,6 +155,7 @@ impl RelaySettings {
             keepalive: Keepalive::default(),
             trusted_proxies: Vec::new(),
             limits: Limits::default(),
+            guests: GuestOptions::default(),
         })
     }
 

@@ -45,6 +45,9 @@ pub(super) fn answer(visitor: &Visitor, name: &NameError, request: Request<Incom
     if path == "/connect" {
         return connect::answer(visitor, request);
     }
+    if path == "/ws/tunnel" && visitor.board.guests.are_expected() {
+        return connect::answer_guest(visitor, request);
+    }
     let page = match (path, name) {
         ("/health" | "/info", _) | ("/", NameError::Bare) if !readable(request.method()) => {
             let mut answer = reply::page(&pages::wrong_method(), format);

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hvym_tunnel_core::reason::DownReason;
-use hvym_tunnel_core::relay::SessionConfig;
+use hvym_tunnel_core::relay::{Owner, SessionConfig};
 use hvym_tunnel_core::stellar::Address;
 
+use super::guests::Guests;
 use super::load::Load;
 use super::phases::{Gate, Latch};
 use super::ports::PublicPorts;
@@ -23,7 +24,7 @@ pub(crate) enum RelayEvent {
     /// An agent logged in.
     AgentJoined {
         /// Who.
-        address: Address,
+        owner: Owner,
         /// Where its first service is reachable.
         url: String,
         /// From where it dialled.
@@ -32,7 +33,7 @@ pub(crate) enum RelayEvent {
     /// An agent is gone.
     AgentLeft {
         /// Who.
-        address: Address,
+        owner: Owner,
         /// Why.
         reason: DownReason,
     },
@@ -52,6 +53,7 @@ pub(super) struct Switchboard {
     pub(super) port: u16,
     pub(super) clock: Clock,
     pub(super) roster: Roster,
+    pub(super) guests: Guests,
     pub(super) ports: PublicPorts,
     /// Where connections come in.
     pub(super) turnstile: Arc<Turnstile>,
@@ -81,10 +83,16 @@ impl Drop for Counted {
 }
 
 impl Switchboard {
-    pub(super) fn new(address: Address, settings: RelaySettings, port: u16, observer: Observer) -> Self {
+    pub(super) fn new(
+        address: Address,
+        settings: RelaySettings,
+        guests: Guests,
+        port: u16,
+        observer: Observer,
+    ) -> Self {
         let options = &settings.options;
         let ports = PublicPorts::new(options.listen.ip(), options.tcp_ports.clone());
-        let roster = Roster::new(&options.domain, options.policy, settings.limits.sessions);
+        let roster = Roster::new(&options.domain, guests.names(), settings.limits.sessions);
         let limits = &settings.limits;
         let pace = Pace {
             at_once: limits.visitor_connections,
@@ -99,6 +107,7 @@ impl Switchboard {
             port,
             clock: Clock::new(),
             roster,
+            guests,
             ports,
             turnstile: Arc::new(Turnstile::new(pace)),
             load: Arc::new(load),
@@ -120,8 +129,8 @@ impl Switchboard {
     }
 
     /// Where a service of an agent is reachable; `None` is its first.
-    pub(super) fn url(&self, address: &Address, service: Option<&str>) -> String {
-        let host = self.roster.host(address, service);
+    pub(super) fn url(&self, owner: &Owner, service: Option<&str>) -> String {
+        let host = self.roster.host(owner, service);
         let mut url = self.settings.options.public_url(&host, self.port);
         url.push('/');
         url

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::io::AsyncWriteExt;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hvym_tunnel_core::http1::{Format, Page};
+use hvym_tunnel_core::relay::NameError;
 use hyper::body::Incoming;
 use smol::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
@@ -24,7 +25,7 @@ use super::switchboard::{Counted, Switchboard};
 use super::threshold::Verdicts;
 use super::tls::Tls;
 use super::turnstile::{Entered, Turned};
-use super::{conversation, heads, ingress, pages, surface, tls};
+use super::{by_path, conversation, heads, ingress, pages, surface, tls};
 use crate::io::clock::within;
 use crate::io::executor::spawn;
 use crate::io::socket::Wire;
@@ -223,8 +224,14 @@ async fn lead(visitor: &Arc<Visitor>, request: Request<Incoming>) -> (Answer, Op
     let Ok(host) = heads::settle_host(&mut head) else {
         return (reply::page(&Page::bad_host(), format), None);
     };
+    let mut reached = visitor.board.roster.find(&host);
+    if matches!(reached, Err(NameError::Bare))
+        && let Some(guest) = by_path::find(&visitor.board.roster, &mut head.uri)
+    {
+        reached = Ok(guest);
+    }
     let request = Request::from_parts(head, body);
-    match visitor.board.roster.find(&host) {
+    match reached {
         Ok(Reached::Agent(session, name)) => {
             let Some(ticket) = visitor.board.load.enter(&name) else {
                 return (reply::page(&pages::overloaded(), format), None);
@@ -235,7 +242,7 @@ async fn lead(visitor: &Arc<Visitor>, request: Request<Incoming>) -> (Answer, Op
             let request = Request::from_parts(head, body);
             (ingress::forward(visitor, session, name, host, request).await, Some(ticket))
         }
-        Ok(Reached::Absent(name)) => (reply::page(&Page::no_agent(&name.address.to_string()), format), None),
+        Ok(Reached::Absent(name)) => (reply::page(&Page::no_agent(&name.owner.to_string()), format), None),
         Err(name) => (surface::answer(visitor, &name, request), None),
     }
 }

@@ -1,0 +1,205 @@
+//! The place of one session among the others: who is let in, under which name, and which of its services are reachable.
+//!
+//! Knows no socket; what a session is told goes by its handle.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hvym_tunnel_core::dialect::{Dialect, Proto, Service};
+use hvym_tunnel_core::handshake::Knocked;
+use hvym_tunnel_core::reason::DownReason;
+use hvym_tunnel_core::relay::{Owner, Session, SessionEvent};
+use hvym_tunnel_core::stellar::Address;
+use zeroize::Zeroizing;
+
+use super::guests::Door;
+use super::live::Live;
+use super::phases::Pass;
+use super::ports;
+use super::roster::{Admission, SessionKey};
+use super::switchboard::{RelayEvent, Switchboard};
+use crate::config::Policy;
+use crate::io::socket::MAX_MESSAGE_BYTES;
+
+/// The place of one session in its relay; whatever happens to its task, the place is freed.
+pub(super) struct Seat {
+    pub(super) board: Arc<Switchboard>,
+    live: Live,
+    key: SessionKey,
+    peer: SocketAddr,
+    /// How a guest came; identities have the other one.
+    door: Option<Door>,
+    /// Known once it was let in.
+    owner: Option<Owner>,
+    _pass: Pass,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.board.roster.leave(self.key, self.owner.as_ref());
+        ports::leave(&self.board, self.key);
+    }
+}
+
+impl Seat {
+    /// The place `key` of a session that has not logged in yet.
+    pub(super) fn new(
+        board: Arc<Switchboard>,
+        live: Live,
+        key: SessionKey,
+        peer: SocketAddr,
+        door: Option<Door>,
+        pass: Pass,
+    ) -> Self {
+        Self { board, live, key, peer, door, owner: None, _pass: pass }
+    }
+
+    /// Whether it was let in.
+    pub(super) fn is_in(&self) -> bool {
+        self.owner.is_some()
+    }
+
+    /// The largest message that is taken from whoever was let in, bytes.
+    pub(super) fn largest_message(&self) -> usize {
+        match self.live.session.look(Session::takes_large_messages) {
+            true => Dialect::MAX_PART_BYTES,
+            false => MAX_MESSAGE_BYTES,
+        }
+    }
+
+    /// The identity that was let in.
+    fn address(&self) -> Option<Address> {
+        match self.owner {
+            Some(Owner::Identity(address)) => Some(address),
+            Some(Owner::Guest(_)) | None => None,
+        }
+    }
+
+    pub(super) fn on_event(&mut self, event: SessionEvent) {
+        match event {
+            SessionEvent::Admit(verified) => self.on_admit(verified.address()),
+            SessionEvent::Bind(service) => self.on_bind(service),
+            SessionEvent::Unbound(service) => {
+                self.live.pool.clear(&service);
+                tracing::info!(owner = ?self.owner, service, "unbound");
+                if let Some(address) = self.address() {
+                    ports::release(&self.board, &address, &service, self.key);
+                }
+            }
+            SessionEvent::Latency(rtt) => tracing::trace!(owner = ?self.owner, ?rtt, "latency"),
+            SessionEvent::Room => self.live.wake(),
+            SessionEvent::Knock(knocked) => self.on_knock(knocked),
+            // Streams are the driver's, the end is the loop's.
+            SessionEvent::Stream(_) | SessionEvent::Closed(_) => {}
+        }
+    }
+
+    fn on_admit(&mut self, address: Address) {
+        let owner = Owner::Identity(address);
+        let policy = self.board.settings.options.policy;
+        if let Some(old) = self.sit_down(owner.clone(), policy) {
+            let url = self.board.url(&owner, None);
+            let seal = self.board.settings.sealer.as_ref().and_then(|sealer| sealer.seal_key(&address));
+            self.live.session.with(|session, now| {
+                if let Some(key) = seal {
+                    session.offer_seal(key);
+                }
+                session.admit(url.clone(), now);
+            });
+            self.announce(old, url);
+        }
+    }
+
+    fn on_knock(&mut self, knocked: Knocked) {
+        let token = Zeroizing::new(knocked.token);
+        let Some(door) = self.door else { return };
+        let name = match self.board.guests.judge(door, &token) {
+            Ok(name) => name,
+            Err(reason) => return self.refuse(reason),
+        };
+        let policy = if knocked.force { Policy::Takeover } else { Policy::Reject };
+        let owner = Owner::Guest(Arc::clone(&name));
+        if let Some(old) = self.sit_down(owner.clone(), policy) {
+            let service = Service::http(&*name);
+            self.live.session.with(|session, now| session.welcome(name.to_string(), service, now));
+            self.announce(old, self.board.url(&owner, None));
+        }
+    }
+
+    /// Takes the name of `owner`, or refuses who wants it. Whoever had it is returned.
+    fn sit_down(&mut self, owner: Owner, policy: Policy) -> Option<Option<Live>> {
+        match self.board.roster.admit(self.key, owner.clone(), policy) {
+            Admission::Conflict => {
+                self.refuse(DownReason::Replaced);
+                None
+            }
+            Admission::Entered(old) => {
+                self.owner = Some(owner);
+                Some(old)
+            }
+        }
+    }
+
+    fn announce(&self, old: Option<Live>, url: String) {
+        if let Some(old) = old {
+            old.session.with(|session, now| session.refuse(DownReason::Replaced, now));
+        }
+        if let Some(owner) = self.owner.clone() {
+            self.board.tell(RelayEvent::AgentJoined { owner, url, peer: self.peer });
+        }
+    }
+
+    fn refuse(&self, reason: DownReason) {
+        self.live.session.with(|session, now| session.refuse(reason, now));
+    }
+
+    fn on_bind(&mut self, service: Service) {
+        let Some(address) = self.address() else { return };
+        if service.proto == Proto::Tcp && service.public {
+            return self.on_bind_tcp(address, service);
+        }
+        // It may have carried bytes until now.
+        ports::release(&self.board, &address, &service.name, self.key);
+        if !service.public {
+            tracing::info!(%address, service = service.name, "bound, for identities");
+            return self.live.session.with(|session, now| session.confirm(service, String::new(), now));
+        }
+        let name = service.name.clone();
+        let url = self.live.session.with(|session, now| {
+            // The first service is at the bare address, which a wildcard certificate covers.
+            let first = session.service(None).is_none_or(|first| first.name == name);
+            let url = self.board.url(&address.into(), Some(name.as_str()).filter(|_| !first));
+            session.confirm(service, url.clone(), now);
+            url
+        });
+        // What waits for it goes elsewhere from now on, if it was bound anew.
+        self.live.pool.clear(&name);
+        self.live.wake();
+        tracing::info!(%address, service = name, url, "bound");
+    }
+
+    fn on_bind_tcp(&mut self, address: Address, service: Service) {
+        if !self.board.roster.is_current(self.key, &address.into()) {
+            return;
+        }
+        match ports::bind(&self.board, address, &service.name, self.key) {
+            Ok(port) => {
+                let url = self.board.tcp_url(port);
+                tracing::info!(%address, service = service.name, url, "bound");
+                self.live.session.with(|session, now| session.confirm_at(service, url, Some(port), now));
+            }
+            Err(refusal) => {
+                self.live.session.with(|session, now| session.decline(&service.name, &refusal, now));
+            }
+        }
+    }
+
+    pub(super) fn on_closed(&self, reason: DownReason) {
+        self.board.roster.leave(self.key, self.owner.as_ref());
+        self.live.wake();
+        match self.owner.clone() {
+            Some(owner) => self.board.tell(RelayEvent::AgentLeft { owner, reason }),
+            None => tracing::info!(peer = %self.peer, %reason, "an agent was not let in"),
+        }
+    }
+}
