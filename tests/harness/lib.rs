@@ -48,6 +48,8 @@ pub mod run;
 pub mod settle;
 pub mod talk;
 #[cfg(unix)]
+pub mod tunely;
+#[cfg(unix)]
 pub mod tunnel;
 pub mod wire;
 
