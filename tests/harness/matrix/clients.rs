@@ -8,7 +8,7 @@ use std::process::Command;
 use hvym_tunnel_core::stellar::Address;
 
 use super::visitor::Visitor;
-use super::{Agent, Column, Joining, Public, Row, Setting};
+use super::{Agent, Column, Impossible, Joining, Public, Row, Setting};
 use crate::Key;
 use crate::installed::{packaged_python, tunely_folder};
 use crate::program::{Home, PATIENCE, Program};
@@ -30,7 +30,7 @@ const SEED: [u8; 32] = [0x5a; 32];
 pub struct TunelyAgent {
     name: &'static str,
     program: PathBuf,
-    impossible: &'static [(Column, &'static str)],
+    impossible: &'static [Impossible],
 }
 
 impl TunelyAgent {
@@ -52,13 +52,22 @@ impl TunelyAgent {
 }
 
 /// See `dist/client.js` of the package.
-const NODE_CANNOT: &[(Column, &str)] = &[
-    (Column::BinaryUp, "a request's body is a JSON string there, sent on as UTF-8"),
-    (Column::BinaryDown, "it reads every answer by `fetch().text()`, which replaces what is no UTF-8"),
-    (
-        Column::Cookies,
-        "it keeps one value for each field name (`Object.fromEntries`), of several cookies the last",
-    ),
+const NODE_CANNOT: &[Impossible] = &[
+    Impossible {
+        column: Column::BinaryUp,
+        reason: "a request's body is a JSON string there, sent on as UTF-8",
+        seen: "415",
+    },
+    Impossible {
+        column: Column::BinaryDown,
+        reason: "it reads every answer by `fetch().text()`, which replaces what is no UTF-8",
+        seen: "502",
+    },
+    Impossible {
+        column: Column::Cookies,
+        reason: "it keeps one value for each field name (`Object.fromEntries`), of several cookies the last",
+        seen: "the cookies are [\"b=2",
+    },
 ];
 
 impl Row for TunelyAgent {
@@ -66,7 +75,7 @@ impl Row for TunelyAgent {
         self.name
     }
 
-    fn impossible(&self) -> &'static [(Column, &'static str)] {
+    fn impossible(&self) -> &'static [Impossible] {
         self.impossible
     }
 
@@ -90,12 +99,32 @@ impl HvymAgent {
 }
 
 /// See `peers/hvym_agent.py`, which does what that program does.
-const HVYM_CANNOT: &[(Column, &str)] = &[
-    (Column::BinaryUp, "a request's body is a JSON string there, sent on as UTF-8"),
-    (Column::BinaryDown, "it decodes every answer as text, and replaces what is none"),
-    (Column::Events, "its dialect has one message for a whole answer, which these never are"),
-    (Column::TenAtOnce, "it takes the next message when it has answered the one before"),
-    (Column::LargeUp, "it takes no message above 1 MiB, and loses its link over one"),
+const HVYM_CANNOT: &[Impossible] = &[
+    Impossible {
+        column: Column::BinaryUp,
+        reason: "a request's body is a JSON string there, sent on as UTF-8",
+        seen: "415",
+    },
+    Impossible {
+        column: Column::BinaryDown,
+        reason: "it decodes every answer as text, and replaces what is none",
+        seen: "502",
+    },
+    Impossible {
+        column: Column::Events,
+        reason: "its dialect has one message for a whole answer, and these have no end",
+        seen: "nothing comes before the end",
+    },
+    Impossible {
+        column: Column::TenAtOnce,
+        reason: "it takes the next message when it has answered the one before",
+        seen: "not past the slow one",
+    },
+    Impossible {
+        column: Column::LargeUp,
+        reason: "it takes no message above 1 MiB, and loses its link over one",
+        seen: "413",
+    },
 ];
 
 impl Row for HvymAgent {
@@ -103,7 +132,7 @@ impl Row for HvymAgent {
         "HVYM's JSON agent on our relay"
     }
 
-    fn impossible(&self) -> &'static [(Column, &'static str)] {
+    fn impossible(&self) -> &'static [Impossible] {
         HVYM_CANNOT
     }
 

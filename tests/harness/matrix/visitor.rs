@@ -28,9 +28,11 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// The body, for a person.
+    /// The body, for a person; of a page what it is about.
     pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).chars().take(300).collect()
+        let text = String::from_utf8_lossy(&self.body);
+        let title = text.split_once("<title>").and_then(|(_, rest)| rest.split_once("</title>"));
+        title.map_or(&*text, |(title, _)| title).chars().take(300).collect()
     }
 }
 
