@@ -1,10 +1,11 @@
 //! CloudToLocalLLM's messages: the recorded verdicts, the recorded requests in both roles, and what is done better.
 
 use bytes::Bytes;
-use hvym_tunnel_core::agent::Agent;
+use hvym_tunnel_core::agent::{Agent, AgentEvent};
 use hvym_tunnel_core::dialect::{Dialect, Frame, Part, Service, Signal};
 use hvym_tunnel_core::handshake::Guest;
-use hvym_tunnel_core::message::Message;
+use hvym_tunnel_core::machine::Machine;
+use hvym_tunnel_core::message::{Close, Message};
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::{Session, SessionEvent};
 use hvym_tunnel_tests::dialects::{Owner, content, conversation, guest, local_answer, token_agent, visits};
@@ -272,6 +273,15 @@ fn a_message_about_a_call_that_cannot_be_understood_ends_its_waiting() {
     let name = relay.said().remove(0)["id"].clone();
     relay.hear(&json!({"type": "http_response", "id": name, "status": 200, "headers": {}}));
     assert_eq!(relay.answer(id).status, 502);
+}
+
+#[test]
+fn a_token_that_the_relay_refuses_behind_the_upgrade_is_not_shown_again() {
+    let mut agent = agent_up();
+    agent.machine.handle_close(Close::new(4001, "Invalid token"), agent.now);
+    agent.listen();
+    let reason = DownReason::Authentication("Invalid token".into());
+    assert_eq!(agent.events.pop(), Some(AgentEvent::Down { reason, retry_at: None }));
 }
 
 proptest! {

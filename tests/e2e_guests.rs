@@ -1,6 +1,9 @@
 //! Agents of other systems at the real relay, by hand: let in by their tokens, reached by visitors, kept apart.
 #![cfg(unix)]
 
+#[path = "e2e_guests/cloud.rs"]
+mod cloud;
+
 use hvym_tunnel_tests::guests::{Guest, relay_with};
 use hvym_tunnel_tests::http::{Conversation, Head};
 use hvym_tunnel_tests::tunnel::{Relay, request};

@@ -8,6 +8,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::backoff::{Backoff, BackoffConfig};
+#[cfg(feature = "foreign")]
+use crate::dialect::Dialect;
 use crate::dialect::{Opening, Service, Signal};
 #[cfg(feature = "foreign")]
 use crate::handshake::TokenLogin;
@@ -19,7 +21,7 @@ use crate::mux::{ClosedStream, StreamId};
 use crate::reason::{DownReason, Retry};
 use crate::rng::{Rng, Seed};
 #[cfg(feature = "foreign")]
-use crate::stellar::seal::SealKey;
+use crate::stellar::{Address, seal::SealKey};
 use crate::stellar::{Signature, SigningInput, Token};
 use crate::time::{Instant, Wall};
 
@@ -218,6 +220,25 @@ impl Agent {
         }
     }
 
+    /// Whom messages could be sealed for: the relay that asks for the login, if it is an existing HVYM program. To be
+    /// asked when there is something to sign.
+    #[cfg(feature = "foreign")]
+    pub fn seals_for(&self) -> Option<Address> {
+        match &self.state {
+            State::Linked { link, .. } => link.seals_for(),
+            _ => None,
+        }
+    }
+
+    /// What the link speaks, once it is up.
+    #[cfg(feature = "foreign")]
+    pub fn dialect(&self) -> Option<Dialect> {
+        match &self.state {
+            State::Linked { link, .. } if link.is_up() => Some(link.dialect()),
+            _ => None,
+        }
+    }
+
     /// Offers a service, now and after every reconnection. One of the same name is replaced, in its place.
     pub fn bind(&mut self, service: Service, now: Instant) {
         self.tell_if_up(bind_signal(&service), now);
@@ -270,12 +291,6 @@ impl Agent {
         matches!(&self.state, State::Linked { link, .. } if link.is_up())
     }
 
-    /// As [`Link::takes_large_messages`].
-    #[cfg(feature = "foreign")]
-    pub fn takes_large_messages(&self) -> bool {
-        matches!(&self.state, State::Linked { link, .. } if link.takes_large_messages())
-    }
-
     /// Failures in a row.
     pub fn failures(&self) -> u32 {
         self.backoff.failures()
@@ -304,8 +319,8 @@ impl Agent {
         let (config, seed) = (self.config.link.clone(), self.rng.fork());
         #[cfg(feature = "foreign")]
         if let Some(token) = &self.token {
-            let service = self.config.services.first().map_or("", |service| service.name.as_str());
-            return Link::knocking(config, token, service, self.epoch, seed, now);
+            let service = self.config.services.first().cloned().unwrap_or_else(|| Service::http(""));
+            return Link::knocking(config, token, &service, self.epoch, seed, now);
         }
         Link::agent(config, self.config.login.clone(), wall, self.epoch, seed, now)
     }
@@ -420,7 +435,12 @@ impl Machine for Agent {
         self.leftover.clear();
         match &mut self.state {
             State::Dialing { .. } => {
-                self.down(DownReason::Unreachable(close.reason.into_owned()), Duration::ZERO, now);
+                let reason = match DownReason::from_close(&close) {
+                    // The upgrade itself was refused for what it brought.
+                    refused @ DownReason::Authentication(_) => refused,
+                    _ => DownReason::Unreachable(close.reason.into_owned()),
+                };
+                self.down(reason, Duration::ZERO, now);
             }
             State::Linked { .. } => self.with_link(now, |link| link.handle_close(close, now)),
             _ => {}
@@ -487,5 +507,10 @@ impl Streams for Agent {
             AgentEvent::Stream(event) => Ok(event),
             other => Err(other),
         }
+    }
+
+    #[cfg(feature = "foreign")]
+    fn takes_large_messages(&self) -> bool {
+        matches!(&self.state, State::Linked { link, .. } if link.takes_large_messages())
     }
 }

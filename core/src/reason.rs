@@ -10,6 +10,9 @@ use thiserror::Error;
 
 use crate::message::Close;
 
+/// What one existing server says of a wrong token, of one that it does not serve, and of one that is in use.
+const UNKNOWN_TOKEN: &str = "the token is wrong or disabled, or another agent is connected with it";
+
 /// Why a link is down. Texts that came from the peer are kept as it sent them.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
@@ -38,6 +41,13 @@ pub enum DownReason {
     /// 4002: the token, the challenge or the signature was refused.
     #[error("authentication failed: {0}")]
     Authentication(String),
+    /// The relay knows agents by tokens and did not take this one, because another agent is connected with it; or it
+    /// does not say whether that is why. It may go away: what is connected may be this agent's own link, not yet missed.
+    #[error("{}", if *known { "another agent is connected with this token" } else { UNKNOWN_TOKEN })]
+    TokenInUse {
+        /// Whether the relay says so.
+        known: bool,
+    },
     /// 4003: authenticated, but not allowed what was asked for.
     #[error("not allowed: {0}")]
     NotAllowed(String),
@@ -118,6 +128,7 @@ impl DownReason {
             DownReason::Overloaded(t) => (1013, text(t)),
             DownReason::WrongRelay { .. } => (4002, "wrong relay address".into()),
             DownReason::SignerRefused | DownReason::SignerMismatch => (4002, self.to_string().into()),
+            DownReason::TokenInUse { .. } => (1000, "".into()),
             // RFC 6455 section 7.4: of the codes we do not know ourselves, only these may travel.
             DownReason::Unknown { code: code @ 3000..=4999, reason } => (*code, text(reason)),
             DownReason::Unknown { reason, .. } => (1000, text(reason)),
@@ -129,6 +140,11 @@ impl DownReason {
     pub fn from_close(close: &Close) -> Self {
         let text = || close.reason.clone().into_owned();
         match close.code {
+            // What an existing server of tunely says to those whom it sends away for good; there is no code for it.
+            1000 if close.reason == "New connection (force)" => DownReason::Replaced,
+            1000 if matches!(&*close.reason, "token rotated" | "tunnel revoked") => {
+                DownReason::Authentication(text())
+            }
             // 1005 is what a runner sees when the other side gave no code.
             1000 | 1005 => DownReason::ClosedByPeer,
             // 1012 is what one existing relay sends at shutdown (RFC 6455 registry: service restart).
@@ -241,6 +257,10 @@ mod tests {
     #[test]
     fn a_replaced_agent_does_not_fight_back() {
         assert_eq!(DownReason::Replaced.retry(), Retry::Never);
+        let forced = DownReason::from_close(&Close::new(1000, "New connection (force)"));
+        assert_eq!(forced, DownReason::Replaced);
+        assert_eq!(DownReason::from_close(&Close::new(1000, "tunnel revoked")).retry(), Retry::Never);
+        assert_eq!(DownReason::from_close(&Close::new(1000, "bye")), DownReason::ClosedByPeer);
         assert_eq!(DownReason::from_close(&Close::new(4009, "")).retry(), Retry::Never);
     }
 }

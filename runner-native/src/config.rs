@@ -2,6 +2,7 @@
 //!
 //! Knows no flag, no variable and no secret; it says where settings live and which settings contradict each other.
 
+mod foreign;
 mod guests;
 mod link;
 
@@ -20,7 +21,8 @@ use crate::account::{Account, AccountError};
 use crate::cli::exit::{Exit, Failure};
 use crate::relay::Limits;
 use crate::target::{Binding, RelayUrl, ServiceAddress, ServiceName, Target};
-pub(crate) use guests::{GuestOptions, TunelyOptions};
+pub(crate) use foreign::{ForeignError, ForeignOptions, System};
+pub(crate) use guests::{CloudKeys, CloudOptions, GuestOptions, TunelyOptions};
 pub(crate) use link::{Auth, Keepalive, LinkOptions, Retry};
 
 /// The port a relay listens on and an agent dials unless told otherwise: HVYM on a telephone's keys. No tunnel
@@ -41,6 +43,8 @@ pub(crate) struct DemoOptions {
 pub(crate) struct ExposeOptions {
     /// The link to the relay.
     pub link: LinkOptions,
+    /// The login at a server of an older system, in place of one by identity.
+    pub foreign: Option<ForeignOptions>,
     /// Where a relay of its own listens, on this machine alone; 0 is a free port.
     pub own_relay_port: u16,
     /// What is exposed, never empty. The first is the one reached at the bare address.
@@ -97,6 +101,7 @@ impl ExposeOptions {
     pub(crate) fn of(binding: Binding) -> Self {
         Self {
             link: LinkOptions::default(),
+            foreign: None,
             own_relay_port: 0,
             bindings: vec![binding],
             ca: None,
@@ -112,6 +117,9 @@ impl ExposeOptions {
     /// # Errors
     /// The first contradiction.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        if let Some(foreign) = &self.foreign {
+            foreign.check(self)?;
+        }
         self.link.check()?;
         if matches!(&self.access, Access::Private(allowed) if allowed.is_empty()) {
             return Err(ConfigError::PrivateForNobody);
@@ -334,6 +342,9 @@ pub(crate) enum ConfigError {
     /// The URLs would lead nowhere.
     #[error("with a certificate the relay speaks TLS, so its public URLs cannot be http")]
     TlsButHttp,
+    /// Something that a server of an older system does not have.
+    #[error(transparent)]
+    Foreign(#[from] ForeignError),
     /// There is no place for settings.
     #[error("there is no home folder ({0} is not set), so no default place for the identity")]
     NoHome(&'static str),
@@ -362,6 +373,7 @@ impl From<ConfigError> for Failure {
             }
             ConfigError::Domain(_) => "for example --domain tunnel.example",
             ConfigError::TlsButHttp => "leave out --public-scheme",
+            ConfigError::Foreign(error) => error.hint(),
             ConfigError::NoHome(_) => "name the file with --identity",
         };
         Failure::new(Exit::Config, error.to_string()).with_hint(hint)

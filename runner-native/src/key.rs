@@ -19,8 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::cli::files::{self, Access};
 use crate::config::ConfigError;
-use error::shown;
-pub(crate) use error::{KeyError, concealed};
+pub(crate) use error::{KeyError, concealed, shown};
 
 /// The environment variable that may hold the secret itself, for places without files.
 pub(crate) const SECRET_VARIABLE: &str = "HVYM_TUNNEL_SECRET";

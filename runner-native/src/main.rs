@@ -12,6 +12,7 @@ mod key;
 mod relay;
 mod secret;
 mod target;
+mod token;
 
 use std::process::ExitCode;
 
@@ -40,7 +41,11 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), Failure> {
     match command {
         Command::Expose(arguments) => {
             let (source, options) = arguments.options()?;
-            let identity = identity(&source, reporter)?;
+            let identity = match &options.foreign {
+                // A token is shown there, and no identity: one for nobody to see need not be kept.
+                Some(_) => Identity::generate()?,
+                None => identity(&source, reporter)?,
+            };
             executor::block_on(agent::run(identity, options, reporter.clone(), signals()?))
         }
         Command::Forward(arguments) => {

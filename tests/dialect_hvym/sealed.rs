@@ -1,10 +1,11 @@
 //! Sealed messages: the recorded keys and boxes byte for byte, the recorded conversation, and who would undo it.
 
 use data_encoding::{BASE64, HEXLOWER};
+use hvym_tunnel_core::dialect::Dialect;
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::stellar::seal::{NONCE_BYTES, SealError, SealKey};
 use hvym_tunnel_tests::Key;
-use hvym_tunnel_tests::dialects::conversation;
+use hvym_tunnel_tests::dialects::{agent, conversation};
 use hvym_tunnel_tests::ends::{AGENT, RELAY};
 use hvym_tunnel_tests::golden::{golden, hex, list, text};
 use serde_json::{Value, json};
@@ -184,4 +185,27 @@ fn a_relay_without_a_key_says_so_and_one_with_another_key_is_not_understood() {
     relay.hear(&json!({"type": "tunnel_response_encrypted", "encrypted": true, "payload": payload}));
     assert_eq!(relay.read(id), (Vec::new(), false));
     assert!(relay.machine.is_up());
+}
+
+#[test]
+fn an_agent_knows_whom_it_could_seal_for_while_it_logs_in_and_never_for_one_of_ours() {
+    let relay = Key::from_seed(RELAY).address();
+    let challenge = json!({"type": "auth_challenge", "challenge_id": "id", "challenge": "prove it",
+                           "server_address": relay.to_string()});
+    let mut older = agent();
+    assert_eq!(older.machine.seals_for(), None);
+    older.hear(&challenge);
+    assert_eq!(older.machine.seals_for(), Some(relay));
+    older.sign();
+    assert_eq!((older.machine.seals_for(), older.machine.dialect()), (Some(relay), None));
+    older.hear(
+        &json!({"type": "auth_ok", "endpoint": "https://g.example", "server_address": relay.to_string(),
+                       "services": ["pintheon"]}),
+    );
+    assert_eq!((older.machine.seals_for(), older.machine.dialect()), (None, Some(Dialect::HvymJson)));
+    let mut of_ours = agent();
+    let mut challenge = challenge;
+    challenge["mux"] = json!(["yamux"]);
+    of_ours.hear(&challenge);
+    assert_eq!(of_ours.machine.seals_for(), None);
 }

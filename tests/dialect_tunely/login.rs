@@ -1,11 +1,14 @@
 //! The first message and its answer.
 
-use hvym_tunnel_core::agent::AgentEvent;
+use hvym_tunnel_core::agent::{Agent, AgentConfig, AgentEvent};
 use hvym_tunnel_core::dialect::{Dialect, Service};
+use hvym_tunnel_core::handshake::TokenLogin;
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::SessionEvent;
 use hvym_tunnel_tests::dialects::{conversation, token_agent};
+use hvym_tunnel_tests::ends::agent_config;
+use hvym_tunnel_tests::pair::wall;
 use serde_json::{Value, json};
 
 use super::{agent_up, door, node_up, python_up};
@@ -135,6 +138,22 @@ fn every_recorded_answer_lets_the_agent_in_or_tells_whether_to_try_again() {
             assert_eq!(retry_at.is_some(), may_pass, "{text}");
         }
     }
+}
+
+#[test]
+fn who_takes_the_place_of_another_waits_longer_because_one_server_needs_31_seconds() {
+    let login = |force| {
+        let mut agent = token_agent(Dialect::Tunely, "t");
+        let config = AgentConfig { services: vec![Service::http("web")], ..agent_config() };
+        let login = TokenLogin { dialect: Dialect::Tunely, token: "t".into(), force };
+        agent.machine = Agent::with_token(config, login, wall(agent.now), [6; 32], agent.now);
+        agent.machine.handle_open(wall(agent.now), agent.now);
+        agent.said();
+        agent.wait(40);
+        agent.hear(&json!({"type": "auth_ok", "domain": "d", "tunnel_id": "1"}));
+        agent.machine.is_up()
+    };
+    assert_eq!((login(true), login(false)), (true, false));
 }
 
 #[test]

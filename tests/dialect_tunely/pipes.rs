@@ -167,7 +167,8 @@ fn an_agent_of_ours_serves_the_connections_of_real_servers() {
         let conn = "00010203-0405-4607-8809-0a0b0c0d0e0f";
         agent.hear(&json!({"type": "tcp_connect", "conn_id": conn}));
         let (id, opening) = agent.opened.pop().expect("opened");
-        assert_eq!((opening.service.as_str(), opening.proto), ("web", Proto::Tcp));
+        // No message says what is carried; the service knows.
+        assert_eq!((opening.service.as_str(), opening.proto), ("web", Proto::Http));
         // Both spellings are taken, whatever was agreed on.
         agent.hear(&json!({"type": "tcp_data", "conn_id": conn, "data": BASE64.encode(b"he")}));
         let mut frame = vec![2, 1, 0, 1, 2, 3, 4, 5, 0x46, 7, 0x88, 9, 10, 11, 12, 13, 14, 15];

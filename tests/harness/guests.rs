@@ -27,6 +27,21 @@ pub fn relay_with(config: &str, arguments: &[&str]) -> Relay {
     Relay::start_in(home, 0, &[&["--config", &path], arguments].concat())
 }
 
+/// A relay that lets in whoever has a token of the login service of [`crate::tokens`], signed with its public keys.
+///
+/// # Panics
+/// When it does not start.
+pub fn cloud_relay(more: &str) -> Relay {
+    let home = Home::new();
+    fs::write(home.path("jwks.json"), include_bytes!("../golden/guests/jwks.json"))
+        .expect("a folder takes a file");
+    let path = write_config(&home, &format!("{CLOUD}\njwks_file = \"jwks.json\"\n{more}"));
+    Relay::start_in(home, 0, &["--config", &path])
+}
+
+/// The beginning of the section about that login service.
+pub const CLOUD: &str = "[cloud]\nissuer = \"https://login.example/\"\naudience = \"https://api.example\"";
+
 /// Writes a config file that nobody else can read, and returns its path.
 ///
 /// # Panics
@@ -93,6 +108,11 @@ impl Guest {
         let answer = guest.hears("auth_ok");
         assert!(answer["tunnel_id"].is_string(), "{answer}");
         guest
+    }
+
+    /// An agent of CloudToLocalLLM, which says nothing until it is asked.
+    pub fn cloud(relay: &Relay, token: &str) -> Self {
+        Self::dial(relay, "/ws/tunnel", &[("authorization", &format!("Bearer {token}"))])
     }
 
     /// Shows a token of tunely.

@@ -47,6 +47,9 @@ pub mod raw;
 pub mod run;
 pub mod settle;
 pub mod talk;
+pub mod tokens;
+#[cfg(unix)]
+pub mod tunely;
 #[cfg(unix)]
 pub mod tunely;
 #[cfg(unix)]

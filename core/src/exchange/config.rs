@@ -3,7 +3,7 @@
 use alloc::string::String;
 use core::time::Duration;
 
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Proto};
 use crate::machine::Side;
 use crate::stellar::seal::SealKey;
 
@@ -57,6 +57,8 @@ pub struct ExchangeConfig {
     pub linger: Duration,
     /// Whether connections are carried.
     pub pipes: Pipes,
+    /// What the connections are that the peer opens: what the service has. No message says so.
+    pub carries: Proto,
     /// The key that both sides share, if messages can be sealed.
     pub key: Option<SealKey>,
 }
@@ -101,6 +103,7 @@ impl ExchangeConfig {
             answer_timeout: Duration::from_secs(60),
             linger: LINGER,
             pipes: Pipes::Never,
+            carries: Proto::Http,
             key: None,
         }
     }

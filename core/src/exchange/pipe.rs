@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::slot::Role;
 use super::{Exchange, ExchangeEvent, Pipes, pages};
-use crate::dialect::{CallId, Frame, Opening, Part, Proto};
+use crate::dialect::{CallId, Frame, Opening, Part};
 use crate::http1::Format;
 use crate::machine::Side;
 use crate::message::Message;
@@ -200,8 +200,8 @@ impl Exchange {
             return;
         }
         let id = self.insert(name, Role::pipe(false));
-        let opening =
-            Opening { service: self.config.service.clone(), proto: Proto::Tcp, ..Opening::default() };
+        let (service, proto) = (self.config.service.clone(), self.config.carries);
+        let opening = Opening { service, proto, ..Opening::default() };
         self.events.push_back(ExchangeEvent::Opened(id, opening));
     }
 

@@ -217,6 +217,15 @@ impl AgentHandshake {
         self.dialect
     }
 
+    /// The relay that asked for a signature, until the login is over.
+    #[cfg(feature = "foreign")]
+    pub fn relay(&self) -> Option<Address> {
+        match &self.state {
+            State::Signing { relay, .. } | State::AwaitingOk { relay } => Some(*relay),
+            State::AwaitingRelay | State::Done => None,
+        }
+    }
+
     /// Whether the relay shares a key with this agent, so that messages can be sealed.
     #[cfg(feature = "foreign")]
     pub fn seals(&self) -> bool {

@@ -8,6 +8,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
 use super::{Endpoint, HANDSHAKE_TIMEOUT, Step};
 use crate::dialect::{Dialect, Knock, Signal};
@@ -16,6 +17,8 @@ use crate::time::Instant;
 
 /// The capability to carry connections in binary messages.
 const BINARY_FRAMES: &str = "binary_frames";
+/// How long an agent waits that takes the place of another: with its default database, one existing server needs 31 s.
+const FORCE_TIMEOUT: Duration = Duration::from_secs(60);
 /// What an agent of ours calls itself.
 const OWN_VERSION: &str = concat!("hvym-tunnel ", env!("CARGO_PKG_VERSION"));
 /// How the WebSocket library of the existing Python agents begins its name.
@@ -148,7 +151,8 @@ impl KnockHandshake {
             capabilities: vec![BINARY_FRAMES.to_owned()],
         };
         let half = Self::new(Dialect::Tunely, State::AwaitingGrant, now);
-        (Self { services, ..half }, Step::Say(ask))
+        let deadline = now + if login.force { FORCE_TIMEOUT } else { HANDSHAKE_TIMEOUT };
+        (Self { services, deadline, ..half }, Step::Say(ask))
     }
 
     fn new(dialect: Dialect, state: State, now: Instant) -> Self {
@@ -235,20 +239,13 @@ impl KnockHandshake {
     }
 }
 
-/// Why an agent was refused. One server has the same words for a wrong token and for one that is in use, so that the
-/// agent must try again.
+/// Why an agent was refused. One server has the same words for a wrong token and for one that is in use.
 fn refusal(code: &str, error: String) -> DownReason {
     match (code, error.as_str()) {
-        ("connection_exists", _) => in_use(error),
-        (_, "Authentication failed") => {
-            in_use("the token is wrong or disabled, or another agent is connected with it".to_owned())
-        }
+        ("connection_exists", _) => DownReason::TokenInUse { known: true },
+        (_, "Authentication failed") => DownReason::TokenInUse { known: false },
         _ => DownReason::Authentication(error),
     }
-}
-
-fn in_use(reason: String) -> DownReason {
-    DownReason::Unknown { code: 1008, reason }
 }
 
 /// What a relay says before it closes, where it has words for the reason.

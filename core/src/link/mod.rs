@@ -137,6 +137,10 @@ pub trait Streams: Machine {
 
     /// Splits an event: a signal about one stream, or something for the machine's owner.
     fn split_event(event: Self::Event) -> Result<StreamEvent, Self::Event>;
+
+    /// As [`Link::takes_large_messages`]: to be asked before each message is read.
+    #[cfg(feature = "foreign")]
+    fn takes_large_messages(&self) -> bool;
 }
 
 #[derive(Debug)]
@@ -331,10 +335,15 @@ impl Link {
         self.events.push_back(LinkEvent::Down(reason));
     }
 
+    #[cfg(not(feature = "foreign"))]
+    fn reason_of(&self, close: &Close) -> DownReason {
+        DownReason::from_close(close)
+    }
+
     fn drop_transport(&mut self, close: &Close) {
         self.control.clear();
         if !self.is_ended() {
-            self.settle(DownReason::from_close(close));
+            self.settle(self.reason_of(close));
         }
     }
 }

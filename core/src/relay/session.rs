@@ -182,12 +182,6 @@ impl Session {
         self.link.is_up()
     }
 
-    /// As [`Link::takes_large_messages`].
-    #[cfg(feature = "foreign")]
-    pub fn takes_large_messages(&self) -> bool {
-        self.link.takes_large_messages()
-    }
-
     /// Whether a service may be bound at all, before the relay is asked.
     fn check_bind(&self, service: &str, proto: Option<Proto>) -> Result<Proto, BindRefusal> {
         Service::check_name(service).map_err(|e| BindRefusal { code: "bad_name", error: e.to_string() })?;
@@ -310,5 +304,10 @@ impl Streams for Session {
             SessionEvent::Stream(event) => Ok(event),
             other => Err(other),
         }
+    }
+
+    #[cfg(feature = "foreign")]
+    fn takes_large_messages(&self) -> bool {
+        self.link.takes_large_messages()
     }
 }

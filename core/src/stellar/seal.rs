@@ -2,7 +2,7 @@
 //!
 //! The key is the same for every connection of the two accounts and for both directions, as those programs have
 //! it: it keeps a relay's logs from reading along, and is neither forward secret nor secret from the relay. A secret is
-//! only passed through [`SealKey::agree`], and kept nowhere.
+//! only passed through [`SealKey::agree`], and kept nowhere; what is derived on the way is wiped.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -12,6 +12,7 @@ use crypto_secretbox::{KeyInit, Nonce, XSalsa20Poly1305};
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use super::address::Address;
 
@@ -48,17 +49,16 @@ impl SealKey {
             return Err(SealError::UnusableKey);
         }
         // Reduced or not, a clamped scalar gives the same point in the subgroup of prime order.
-        let scalar = SigningKey::from_bytes(secret).to_scalar_bytes();
-        let shared = point.to_montgomery().mul_clamped(scalar);
-        let shared =
-            salsa20::hsalsa::<salsa20::cipher::consts::U10>(shared.as_bytes().into(), &[0; 16].into());
-        Ok(Self::derived(&shared.into()))
+        let scalar = Zeroizing::new(SigningKey::from_bytes(secret).to_scalar_bytes());
+        let shared = Zeroizing::new(point.to_montgomery().mul_clamped(*scalar).to_bytes());
+        let shared = salsa20::hsalsa::<salsa20::cipher::consts::U10>((&*shared).into(), &[0; 16].into());
+        Ok(Self::derived(&Zeroizing::new(shared.into())))
     }
 
     /// The key from what both sides share: what `crypto_box_beforenm` of NaCl gives.
     pub fn derived(shared: &[u8; 32]) -> Self {
-        let digest: [u8; 32] = Sha256::new().chain_update(DOMAIN).chain_update(shared).finalize().into();
-        Self::from_bytes(&digest)
+        let digest = Sha256::new().chain_update(DOMAIN).chain_update(shared).finalize();
+        Self::from_bytes(&Zeroizing::new(digest.into()))
     }
 
     /// This very key.

@@ -186,10 +186,15 @@ impl Exposure {
                 self.dial = Some(Box::pin(dial));
             }
             AgentEvent::Sign(input) => {
+                self.offer_seal();
                 let signature = self.identity.sign(&input);
                 self.agent.with(|agent, now| agent.handle_signature(&input, Some(signature), now));
             }
-            AgentEvent::Up(endpoint) => self.standing.handle_up(endpoint, now)?,
+            AgentEvent::Up(endpoint) => {
+                let dialect = self.agent.look(Agent::dialect);
+                tracing::info!(?dialect, "logged in");
+                self.standing.handle_up(endpoint, dialect, now)?;
+            }
             AgentEvent::Bound { service, url } => {
                 let was_ready = self.standing.was_ready();
                 self.standing.handle_bound(service, url, now)?;
@@ -220,6 +225,16 @@ impl Exposure {
             AgentEvent::Stream(_) => {}
         }
         Ok(Next::On)
+    }
+
+    /// Lets messages be sealed, where the relay is an existing HVYM server and shares a key with this account.
+    fn offer_seal(&self) {
+        let Some(relay) = self.agent.look(Agent::seals_for) else { return };
+        match self.identity.seal_key(&relay) {
+            Some(key) => self.agent.with(|agent, _| agent.offer_seal(key)),
+            // Its address is no usable key; what it asks for is signed all the same.
+            None => tracing::warn!(%relay, "messages cannot be sealed"),
+        }
     }
 
     /// Tells a person at once, and not only when a visitor comes, that a service is not there.

@@ -8,6 +8,7 @@ mod drain;
 mod embedded;
 mod exposure;
 mod folder;
+mod foreign;
 mod forward;
 mod gate;
 mod http;
@@ -26,7 +27,7 @@ use std::time::Duration;
 
 use hvym_tunnel_core::agent::{Agent, AgentConfig};
 use hvym_tunnel_core::backoff::BackoffConfig;
-use hvym_tunnel_core::dialect::Service;
+use hvym_tunnel_core::dialect::{Proto, Service};
 use hvym_tunnel_core::handshake::{AgentLogin, AuthMode};
 use hvym_tunnel_core::keepalive::KeepaliveConfig;
 use hvym_tunnel_core::link::LinkConfig;
@@ -36,18 +37,20 @@ use hvym_tunnel_core::stellar::Address;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::report::{Report, Reporter};
 use crate::cli::signals::StopSignals;
-use crate::config::{Auth, ConfigError, ExposeOptions, ForwardOptions, LinkOptions};
+use crate::config::{Auth, ConfigError, ExposeOptions, ForeignOptions, ForwardOptions, LinkOptions, System};
 use crate::io::clock::{self, Clock};
 use crate::io::executor::spawn;
 use crate::io::proxy::Proxy;
-use crate::io::socket::DialOptions;
+use crate::io::socket::{self, DialOptions};
 use crate::io::tls::Trust;
 use crate::key::Identity;
+use crate::target::RelayUrl;
 use embedded::Place;
 use exposure::Exposure;
+use foreign::Server;
 use reach::Reach;
 use serve::Services;
-use standing::{Purpose, Standing};
+use standing::{Purpose, Relay, Standing};
 
 /// How long a token is good for. It is used within seconds, but clocks differ, and the systems this one replaces
 /// give as much.
@@ -80,9 +83,10 @@ pub(crate) async fn run(
             (place, Some(own))
         }
     };
-    let private = !options.access.is_public();
+    let (private, only_ours) = (!options.access.is_public(), options.for_ours_alone());
     let purpose = Purpose::Expose { bindings: options.bindings, private };
-    let exposure = exposure(identity, &options.link, &place, purpose, services, &reporter)?;
+    let link = Link { options: &options.link, foreign: options.foreign.as_ref(), only_ours };
+    let exposure = exposure(identity, link, place, purpose, services, &reporter)?;
     let outcome = exposure.run(signals).await;
     if let Some(own) = own {
         own.stop().await;
@@ -111,7 +115,8 @@ pub(crate) async fn forward(
     let (listener, listen) = reach::listen(listen).await?;
     let services = Services::none(reporter.clone(), Clock::new());
     let purpose = Purpose::Forward { to: to.clone(), listen };
-    let exposure = exposure(identity, &link, &place, purpose, Arc::clone(&services), &reporter)?;
+    let link = Link { options: &link, foreign: None, only_ours: Some("forward") };
+    let exposure = exposure(identity, link, place, purpose, Arc::clone(&services), &reporter)?;
     let told = reporter.clone();
     let reach = Reach { agent: exposure.agent(), own, to, reporter: told, trouble: Mutex::default() };
     let accepting = spawn(reach::accept(reach, listener, services));
@@ -122,26 +127,52 @@ pub(crate) async fn forward(
     Ok(())
 }
 
+/// What a run is told about its link.
+struct Link<'a> {
+    options: &'a LinkOptions,
+    /// The login by token, where there is one.
+    foreign: Option<&'a ForeignOptions>,
+    /// What was asked for and only a relay of ours has.
+    only_ours: Option<&'static str>,
+}
+
 /// One run, about to dial.
 fn exposure(
     identity: Identity,
-    link: &LinkOptions,
-    place: &Place,
+    link: Link<'_>,
+    mut place: Place,
     purpose: Purpose,
     services: Arc<Services>,
     reporter: &Reporter,
 ) -> Result<Exposure, Failure> {
-    let dial_options = DialOptions { proxy: proxy(place)?, ..dial_options(link)? };
-    let (clock, own, relay) = (Clock::new(), identity.address(), place.url.to_string());
-    let config = agent_config(own, place, &purpose, link);
-    let agent = Agent::new(config, clock.wall(), clock::seed(), clock.now());
-    let standing = Standing::new(reporter.clone(), own, relay, purpose, link.retry, clock.now());
+    let (options, clock, own) = (link.options, Clock::new(), identity.address());
+    let mut dial_options = DialOptions { proxy: proxy(&place)?, ..dial_options(options)? };
+    if let Some(foreign) = link.foreign {
+        if place.url.path == RelayUrl::DEFAULT_PATH {
+            foreign.system.path().clone_into(&mut place.url.path);
+        }
+        if foreign.system == System::CloudLlm {
+            let token = socket::bearer(foreign.token.as_str());
+            dial_options.token =
+                Some(token.map_err(|close| Failure::new(Exit::Refused, close.reason.into_owned()))?);
+        }
+    }
+    let config = agent_config(own, &place, &purpose, options);
+    let (wall, seed, now) = (clock.wall(), clock::seed(), clock.now());
+    let agent = match link.foreign {
+        Some(login) => Agent::with_token(config, foreign::login(login), wall, seed, now),
+        None => Agent::new(config, wall, seed, now),
+    };
+    let proto = purpose.bindings().first().map_or(Proto::Http, |binding| binding.target.proto());
+    let server = link.foreign.map(|login| Server::new(login, place.url.clone(), proto));
+    let relay = Relay { shown: place.url.to_string(), server, only_ours: link.only_ours };
+    let standing = Standing::new(reporter.clone(), own, relay, purpose, options.retry, now);
     Ok(Exposure::new(identity, agent, services, standing, reporter.clone(), dial_options))
 }
 
 fn dial_options(options: &LinkOptions) -> Result<DialOptions, Failure> {
     let trust = trust(options.relay_ca.as_deref(), "--relay-ca")?;
-    Ok(DialOptions { allow_plaintext: options.plain_relay, trust, proxy: None })
+    Ok(DialOptions { allow_plaintext: options.plain_relay, trust, proxy: None, token: None })
 }
 
 /// The proxy that the environment names for the relay at `place`.

@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use hvym_tunnel_core::dialect::Dialect;
 use hvym_tunnel_core::handshake::Endpoint;
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
 
+use super::foreign::{self, Server};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::report::{Report, Reporter};
 use crate::config::Retry;
@@ -49,11 +51,21 @@ impl Purpose {
     }
 }
 
+/// Whom the agent dials.
+pub(crate) struct Relay {
+    /// As a person named it.
+    pub(crate) shown: String,
+    /// If it is a server that knows the agent by a token.
+    pub(super) server: Option<Server>,
+    /// What was asked for and only a relay of ours has.
+    pub(super) only_ours: Option<&'static str>,
+}
+
 /// The relay, the services there, and what was told of them.
 pub(crate) struct Standing {
     reporter: Reporter,
     address: Address,
-    relay: String,
+    relay: Relay,
     purpose: Purpose,
     retry: Retry,
     /// Where visitors reach the bare address, once the relay said so.
@@ -77,7 +89,7 @@ impl Standing {
     pub(crate) fn new(
         reporter: Reporter,
         address: Address,
-        relay: String,
+        relay: Relay,
         purpose: Purpose,
         retry: Retry,
         now: Instant,
@@ -103,11 +115,21 @@ impl Standing {
         self.was_ready
     }
 
-    /// Logged in; the services, if there are any, are not bound yet.
+    /// Logged in; the services, if there are any, are not bound yet. `dialect` is what the relay speaks.
     ///
     /// # Errors
-    /// See [`Self::handle_refused`].
-    pub(crate) fn handle_up(&mut self, endpoint: Endpoint, now: Instant) -> Result<(), Failure> {
+    /// See [`Self::handle_refused`], and when the relay does not have what was asked for.
+    pub(crate) fn handle_up(
+        &mut self,
+        endpoint: Endpoint,
+        dialect: Option<Dialect>,
+        now: Instant,
+    ) -> Result<(), Failure> {
+        if let (Some(option), Some(dialect)) = (self.relay.only_ours, dialect)
+            && let Some(failure) = foreign::unkept(option, dialect)
+        {
+            return Err(failure);
+        }
         self.endpoint = Some(endpoint.url);
         self.answers.clear();
         self.waiting = None;
@@ -127,6 +149,7 @@ impl Standing {
         let url = match url {
             // Whatever a relay says: visitors are turned away here.
             _ if self.purpose.is_private() => format!("{}/{service}", self.address),
+            name if let Some(server) = &self.relay.server => server.url(name.as_deref().unwrap_or_default()),
             url => url.or_else(|| self.endpoint.clone()).unwrap_or_default(),
         };
         self.answers.insert(service, Some(url));
@@ -167,7 +190,9 @@ impl Standing {
             self.away_since = now;
             self.attempt = 0;
         }
-        let Some(retry_at) = retry_at else { return Err(ended(reason)) };
+        // One that is new here may well be told the truth: the token is wrong, or somebody else's turn.
+        let is_final = matches!(reason, DownReason::TokenInUse { .. }) && !self.was_ready;
+        let Some(retry_at) = retry_at.filter(|_| !is_final) else { return Err(self.ended(reason)) };
         if !self.retry.again {
             return Err(unreachable(reason.to_string(), reason.hint()));
         }
@@ -229,12 +254,28 @@ impl Standing {
         Ok(())
     }
 
+    /// The end of an agent that must not dial again.
+    fn ended(&self, reason: &DownReason) -> Failure {
+        let exit = match reason {
+            DownReason::Replaced | DownReason::TokenInUse { known: true } => Exit::NameConflict,
+            DownReason::Authentication(_)
+            | DownReason::NotAllowed(_)
+            | DownReason::TokenInUse { .. }
+            | DownReason::WrongRelay { .. }
+            | DownReason::SignerRefused
+            | DownReason::SignerMismatch => Exit::Refused,
+            _ => Exit::Unexpected,
+        };
+        let hint = self.relay.server.as_ref().and_then(|server| server.hint(reason));
+        with_hint(Failure::new(exit, reason.to_string()), hint.or(reason.hint()))
+    }
+
     fn forwarding(&self, to: &ServiceAddress, listen: SocketAddr) -> Report {
         Report::Forwarding {
             service: to.to_string(),
             listen: listen.to_string(),
             address: self.address,
-            relay: self.relay.clone(),
+            relay: self.relay.shown.clone(),
         }
     }
 
@@ -247,8 +288,8 @@ impl Standing {
             url: place.clone(),
             target: first.target.to_string(),
             service: first.service.to_string(),
-            address: self.address,
-            relay: self.relay.clone(),
+            address: self.relay.server.is_none().then_some(self.address),
+            relay: self.relay.shown.clone(),
             private: self.purpose.is_private(),
         };
         let others = bound.map(|(binding, url)| Report::Bound {
@@ -258,20 +299,6 @@ impl Standing {
         });
         Some((place, std::iter::once(ready).chain(others).collect()))
     }
-}
-
-/// The end of an agent that must not dial again.
-fn ended(reason: &DownReason) -> Failure {
-    let exit = match reason {
-        DownReason::Replaced => Exit::NameConflict,
-        DownReason::Authentication(_)
-        | DownReason::NotAllowed(_)
-        | DownReason::WrongRelay { .. }
-        | DownReason::SignerRefused
-        | DownReason::SignerMismatch => Exit::Refused,
-        _ => Exit::Unexpected,
-    };
-    with_hint(Failure::new(exit, reason.to_string()), reason.hint())
 }
 
 fn refused(service: &str, code: &str, message: &str) -> Failure {

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use super::Output;
 use super::exit::{EXIT_CODES, Failure};
+use super::foreign::ForeignArgs;
 use super::identity::{Role, SourceArgs};
 use super::link::LinkArgs;
 use crate::account::Account;
@@ -26,6 +27,7 @@ Examples:
     hvym-tunnel expose 3000 --bind api=3001 --bind docs=./public
     hvym-tunnel expose ./site --basic-auth-file accounts.txt
     hvym-tunnel expose tcp://localhost:5432 --service db --private --allow GFRIEND...
+    hvym-tunnel expose 3000 --relay wss://tunely.example --dialect tunely --token-file token.txt
     hvym-tunnel expose 3000 --url-file url.txt --json | tee events.jsonl
 
 The URL stands alone on the first line of standard output. Ctrl-C once finishes
@@ -73,6 +75,8 @@ pub(crate) struct ExposeArgs {
     access: AccessArgs,
     #[command(flatten)]
     link: LinkArgs,
+    #[command(flatten)]
+    foreign: ForeignArgs,
     #[command(flatten)]
     source: SourceArgs,
     #[command(flatten)]
@@ -165,6 +169,7 @@ impl ExposeArgs {
         let first = Binding { service: self.service, target: self.target };
         let options = ExposeOptions {
             link: self.link.options(),
+            foreign: self.foreign.options()?,
             own_relay_port: 0,
             access: self.access.access()?,
             bindings: std::iter::once(first).chain(self.bind).collect(),

@@ -173,6 +173,13 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
         Report::CertificateLoaded => {
             vec![Line::out().with(Dim, clock(moment.now)).with(Plain, "  the certificate was read again")]
         }
+        Report::KeysLoaded => {
+            vec![Line::out().with(Dim, clock(moment.now)).with(Plain, "  the keys of guests were read again")]
+        }
+        Report::KeysKept { message } => vec![
+            err().with(Yellow, format!("the new keys cannot be used: {message}")),
+            err().with(Dim, "those from before stay in use; correct the file, then send SIGHUP"),
+        ],
         Report::CertificateKept { message } => vec![
             err().with(Yellow, format!("the new certificate cannot be used: {message}")),
             err().with(Dim, "the one from before stays in use; correct the file, then send SIGHUP"),

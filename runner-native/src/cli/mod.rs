@@ -13,6 +13,7 @@ mod demo;
 pub(crate) mod exit;
 mod expose;
 pub(crate) mod files;
+mod foreign;
 mod forward;
 mod human;
 mod identity;

@@ -104,7 +104,7 @@ struct AdmissionArgs {
         hide_env = true
     )]
     service_allow: Vec<ServiceName>,
-    /// File of the agents of other systems to serve too (TOML): tunely and HVYM
+    /// File of the agents of other systems to serve too (TOML): tunely, CloudToLocalLLM, HVYM
     ///
     /// It holds their names and tokens, or says in which files the tokens are; then nobody but you may read it.
     #[arg(long, value_name = "FILE", env = "HVYM_TUNNEL_CONFIG", hide_env = true)]

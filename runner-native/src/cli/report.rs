@@ -70,8 +70,9 @@ pub(crate) enum Report {
         target: String,
         /// Its name.
         service: String,
-        /// Who the agent is.
-        address: Address,
+        /// Who the agent is; a server that knows it by a token is not told.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        address: Option<Address>,
         /// Whom it dialled.
         relay: String,
         /// Whether only identities that were named reach it.
@@ -244,6 +245,13 @@ pub(crate) enum Report {
     /// The relay's new certificate cannot be used, and the one from before stays.
     CertificateKept {
         /// What is wrong with it.
+        message: String,
+    },
+    /// The keys of guests' tokens were read again, and are used from now on.
+    KeysLoaded,
+    /// The new keys of guests' tokens cannot be used, and those from before stay.
+    KeysKept {
+        /// What is wrong with them.
         message: String,
     },
     /// Nothing new is taken, what is under way may finish.

@@ -13,7 +13,7 @@ fn ready(url: &str) -> Report {
         url: url.to_owned(),
         target: "http://localhost:3000".to_owned(),
         service: "web".to_owned(),
-        address: address(),
+        address: Some(address()),
         relay: RELAY.to_owned(),
         private: false,
     }

@@ -21,12 +21,16 @@ use crate::secret::{Fingerprint, Secret, SecretError};
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
 /// Whoever guesses a token of 16 random letters needs longer than anybody has; existing ones have 47.
 const MIN_TOKEN_CHARACTERS: usize = 16;
+/// A key for HS256 has as many bytes as its hash (RFC 7518 section 3.2).
+const MIN_SHARED_BYTES: usize = 32;
 
 /// The guests of a relay. Nobody by default.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct GuestOptions {
     /// Agents of tunely, if any are served.
     pub(crate) tunely: Option<TunelyOptions>,
+    /// Agents of CloudToLocalLLM, if any are served.
+    pub(crate) cloud: Option<CloudOptions>,
     /// Whether an existing HVYM program may have its messages sealed, for which the relay keeps its own key.
     pub(crate) seal: bool,
 }
@@ -47,6 +51,30 @@ pub(crate) struct TunelyTunnel {
     pub(crate) token: Fingerprint,
     /// Whether its agent is let in.
     pub(crate) enabled: bool,
+}
+
+/// Agents of CloudToLocalLLM, which show tokens of a login service.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct CloudOptions {
+    /// Who makes the tokens (`iss`).
+    pub(crate) issuer: String,
+    /// For whom (`aud`).
+    pub(crate) audience: String,
+    /// What they are checked with.
+    pub(crate) keys: CloudKeys,
+    /// The claim that says whose tunnel it is.
+    pub(crate) name_claim: String,
+    /// What the tunnels of accounts are called, by that claim. Who is not here has the claim itself for a name, if it is one.
+    pub(crate) names: BTreeMap<String, Arc<str>>,
+}
+
+/// What tokens are checked with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum CloudKeys {
+    /// A key that the login service has too: HS256.
+    Shared(Secret),
+    /// A file of its public keys (RFC 7517 section 5): RS256.
+    Public(PathBuf),
 }
 
 /// Why a config file cannot be used.
@@ -78,6 +106,7 @@ impl From<GuestsError> for Failure {
 #[serde(deny_unknown_fields, default)]
 struct Sections {
     tunely: Option<TunelySection>,
+    cloud: Option<Spanned<CloudSection>>,
     hvym: HvymSection,
 }
 
@@ -103,6 +132,19 @@ struct TunnelSection {
     token_file: Option<Spanned<PathBuf>>,
     #[serde(default = "yes")]
     enabled: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CloudSection {
+    issuer: Spanned<String>,
+    audience: Spanned<String>,
+    shared_key_file: Option<Spanned<PathBuf>>,
+    jwks_file: Option<Spanned<PathBuf>>,
+    jwks_url: Option<Spanned<String>>,
+    name_claim: Option<Spanned<String>>,
+    #[serde(default)]
+    names: BTreeMap<String, Spanned<String>>,
 }
 
 const fn yes() -> bool {
@@ -146,7 +188,62 @@ impl Text<'_> {
     fn options(&self) -> Result<GuestOptions, GuestsError> {
         let sections: Sections = toml::from_str(self.text).map_err(|error| self.unreadable(&error))?;
         let tunely = sections.tunely.map(|section| self.tunely(section)).transpose()?;
-        Ok(GuestOptions { tunely, seal: sections.hvym.seal })
+        let taken = |name: &str| tunely.as_ref().is_some_and(|tunely| tunely.tunnels.contains_key(name));
+        let cloud = sections.cloud.map(|section| self.cloud(section, taken)).transpose()?;
+        Ok(GuestOptions { tunely, cloud, seal: sections.hvym.seal })
+    }
+
+    fn cloud(
+        &self,
+        section: Spanned<CloudSection>,
+        is_taken: impl Fn(&str) -> bool,
+    ) -> Result<CloudOptions, GuestsError> {
+        let (at, section) = (section.span().start, section.into_inner());
+        let mut names: BTreeMap<String, Arc<str>> = BTreeMap::new();
+        for (account, name) in section.names {
+            let given = self.name(&name)?;
+            if is_taken(&given) || names.values().any(|other| *other == given) {
+                return Err(self.mistake(name.span().start, format!("the name {given} is given twice")));
+            }
+            names.insert(account, given);
+        }
+        if let Some(url) = &section.jwks_url {
+            let what = "the relay fetches no keys: save them to a file, name it with jwks_file, and send SIGHUP when \
+                        the file was written anew";
+            return Err(self.mistake(url.span().start, what.to_owned()));
+        }
+        let keys = match (section.shared_key_file, section.jwks_file) {
+            (Some(path), None) => {
+                let secret = self.secret(&path)?;
+                if secret.bytes().len() < MIN_SHARED_BYTES {
+                    let what = format!("the shared key is too short: {MIN_SHARED_BYTES} bytes at least");
+                    return Err(self.mistake(path.span().start, what));
+                }
+                CloudKeys::Shared(secret)
+            }
+            (None, Some(path)) => CloudKeys::Public(self.beside(path.get_ref())),
+            _ => {
+                let what = "[cloud] needs either jwks_file or shared_key_file, to check tokens with";
+                return Err(self.mistake(at, what.to_owned()));
+            }
+        };
+        let name_claim =
+            section.name_claim.as_ref().map_or(Ok("sub".to_owned()), |claim| self.filled(claim))?;
+        let (issuer, audience) = (self.filled(&section.issuer)?, self.filled(&section.audience)?);
+        Ok(CloudOptions { issuer, audience, keys, name_claim, names })
+    }
+
+    fn filled(&self, text: &Spanned<String>) -> Result<String, GuestsError> {
+        let at = text.span().start;
+        match text.get_ref().as_str() {
+            "" => Err(self.mistake(at, format!("{} may not be empty", self.key_at(at)))),
+            text => Ok(text.to_owned()),
+        }
+    }
+
+    /// A path that counts from this file's folder.
+    fn beside(&self, path: &Path) -> PathBuf {
+        self.path.parent().unwrap_or(Path::new("")).join(path)
     }
 
     fn tunely(&self, section: TunelySection) -> Result<TunelyOptions, GuestsError> {
@@ -220,10 +317,10 @@ impl Text<'_> {
         }
     }
 
-    /// What a file holds that is named here; its path counts from this file's folder.
+    /// What a file holds that is named here.
     fn secret(&self, path: &Spanned<PathBuf>) -> Result<Secret, GuestsError> {
-        let full = self.path.parent().unwrap_or(Path::new("")).join(path.get_ref());
-        Secret::from_file(&full).map_err(|error| self.mistake(path.span().start, error.to_string()))
+        Secret::from_file(&self.beside(path.get_ref()))
+            .map_err(|error| self.mistake(path.span().start, error.to_string()))
     }
 
     fn mistake(&self, at: usize, what: String) -> GuestsError {

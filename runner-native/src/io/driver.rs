@@ -224,8 +224,6 @@ pub(crate) struct Driver<M> {
     handle: Handle<M>,
     socket: Option<Socket>,
     timer: Option<(Instant, Timer)>,
-    /// The largest message that is taken, bytes.
-    limit: usize,
     /// The last close that was said.
     goodbye: Option<Goodbye>,
 }
@@ -233,20 +231,12 @@ pub(crate) struct Driver<M> {
 impl<M: Streams + Send + 'static> Driver<M> {
     /// Drives the machine behind `handle`, without a socket yet.
     pub(crate) fn new(handle: Handle<M>) -> Self {
-        Self { handle, socket: None, timer: None, limit: socket::MAX_MESSAGE_BYTES, goodbye: None }
+        Self { handle, socket: None, timer: None, goodbye: None }
     }
 
     /// Gives the machine its next socket. One that it still had is dropped.
     pub(crate) fn attach(&mut self, socket: Socket) {
         self.socket = Some(socket);
-    }
-
-    /// Whoever is at the other end was let in: it may send messages of up to `limit` bytes, as many as it likes.
-    pub(crate) fn lift(&mut self, limit: usize) {
-        self.limit = limit;
-        if let Some(socket) = &mut self.socket {
-            socket::lift(socket);
-        }
     }
 
     /// Whether it has a socket: after the machine's last event, whether the close still waits to be sent.
@@ -299,6 +289,10 @@ impl<M: Streams + Send + 'static> Driver<M> {
     fn poll_events(&mut self, cx: &mut Context<'_>) -> Option<Happened<M::Event>> {
         let mut state = self.handle.0.lock();
         state.driver = Some(cx.waker().clone());
+        if let Some(socket) = &mut self.socket {
+            // Before anything more is read, since a login that was just over may have changed it.
+            socket::allow_large(socket, state.machine.takes_large_messages());
+        }
         while let Some(event) = state.machine.poll_event() {
             match M::split_event(event) {
                 Ok(StreamEvent::Opened { id, opening }) => {
@@ -354,20 +348,15 @@ impl<M: Streams + Send + 'static> Driver<M> {
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(socket) = &mut self.socket else { return false };
-        let Poll::Ready(message) = Pin::new(socket).poll_next(cx) else { return false };
+        let Poll::Ready(message) = Pin::new(&mut *socket).poll_next(cx) else { return false };
         let now = self.handle.0.clock.now();
-        let checked = message.map(|message| {
-            message.and_then(|message| socket::check_size(&message, self.limit).map(|()| message))
-        });
-        match checked {
-            Some(Ok(message)) => match socket::from_wire(message) {
-                socket::Received::Message(message) => {
-                    self.handle.0.lock().machine.handle_message(message, now);
-                    true
-                }
-                socket::Received::Close(close) => self.ended(close),
-                socket::Received::Nothing => true,
-            },
+        match message.map(|message| message.and_then(|message| socket::from_wire(socket, message))) {
+            Some(Ok(socket::Received::Message(message))) => {
+                self.handle.0.lock().machine.handle_message(message, now);
+                true
+            }
+            Some(Ok(socket::Received::Close(close))) => self.ended(close),
+            Some(Ok(socket::Received::Nothing)) => true,
             Some(Err(error)) => self.lost(&error),
             None => self.ended(Close::abnormal("the connection ended without a close")),
         }

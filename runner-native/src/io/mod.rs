@@ -4,6 +4,7 @@ pub(crate) mod alarm;
 pub(crate) mod clock;
 pub(crate) mod driver;
 pub(crate) mod executor;
+mod gauge;
 pub(crate) mod hyper;
 pub(crate) mod pipe;
 pub(crate) mod proxy;

@@ -17,27 +17,28 @@ use futures_util::io::{AsyncRead, AsyncWrite};
 use hvym_tunnel_core::agent::Target;
 use hvym_tunnel_core::dialect::{Dialect, MUX_YAMUX};
 use hvym_tunnel_core::message::{Close, Message};
+use hvym_tunnel_core::reason::DownReason;
 use smol::channel::{Receiver, Sender, bounded};
 use smol::net::TcpStream;
 
 use super::clock::within;
 use super::executor::spawn;
+use super::gauge::{Gauge, TooLarge};
 use super::proxy::Proxy;
 use super::tcp::Tcp;
 use super::tls::{self, Trust};
 
 pub(crate) use async_tungstenite::tungstenite::Error;
 
-/// The largest message we read. The mux sends 64 KiB at a time and accepts any cut of its stream; control
-/// messages have their own, smaller limit in the core.
-pub(crate) const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
-/// What somebody may send before it is known whether a relay lets it in: a login is a few KiB. It is one of our messages,
-/// so that whoever sends a large one too early is still told that it is too large.
-const MAX_LOGIN_BYTES: usize = MAX_MESSAGE_BYTES;
+/// The largest message we read until the machine takes larger ones. The mux sends 64 KiB at a time and accepts any cut
+/// of its stream; control messages have their own, smaller limit in the core.
+const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 /// Each read asks for this much, and the buffer stays allocated for as long as the link lives.
-const READ_BUFFER_BYTES: usize = 64 * 1024;
+pub(super) const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// Collected before a write: two batches of the mux. Larger makes the rest of a partial write costly to move.
 const WRITE_BUFFER_BYTES: usize = 128 * 1024;
+/// A ping or pong adds two bytes to what is in it (RFC 6455 section 5.2), and four where it is masked.
+const PING_HEADER_BYTES: usize = 2;
 /// How long a close may take to reach a peer that does not read.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -51,43 +52,13 @@ pub(crate) enum Wire {
     Plain(Tcp),
     /// TLS, or a connection that was upgraded by the HTTP server.
     Boxed(Box<dyn Duplex>),
-    /// One that may be read so far and no farther.
-    Metered(Box<Metered>),
 }
-
-/// A connection of somebody who has not logged in yet.
-pub(crate) struct Metered {
-    wire: Wire,
-    /// Bytes that may still come; `None` is as many as there are.
-    left: Option<usize>,
-}
-
-impl Metered {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let Some(left) = &mut self.left else { return Pin::new(&mut self.wire).poll_read(cx, buf) };
-        if *left == 0 {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::FileTooLarge, TooMuch)));
-        }
-        let most = buf.len().min(*left);
-        let read = Pin::new(&mut self.wire).poll_read(cx, &mut buf[..most]);
-        if let Poll::Ready(Ok(n)) = read {
-            *left -= n;
-        }
-        read
-    }
-}
-
-/// Somebody said more than a login takes.
-#[derive(Debug, thiserror::Error)]
-#[error("more than {MAX_LOGIN_BYTES} bytes before the login was over")]
-struct TooMuch;
 
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Wire::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Wire::Boxed(stream) => Pin::new(stream).poll_read(cx, buf),
-            Wire::Metered(metered) => metered.poll_read(cx, buf),
         }
     }
 }
@@ -97,7 +68,6 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Wire::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Wire::Boxed(stream) => Pin::new(stream).poll_write(cx, buf),
-            Wire::Metered(metered) => Pin::new(&mut metered.wire).poll_write(cx, buf),
         }
     }
 
@@ -109,7 +79,6 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Wire::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Wire::Boxed(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Wire::Metered(metered) => Pin::new(&mut metered.wire).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -117,7 +86,6 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Wire::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Wire::Boxed(stream) => Pin::new(stream).poll_flush(cx),
-            Wire::Metered(metered) => Pin::new(&mut metered.wire).poll_flush(cx),
         }
     }
 
@@ -125,13 +93,12 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Wire::Plain(stream) => Pin::new(stream).poll_close(cx),
             Wire::Boxed(stream) => Pin::new(stream).poll_close(cx),
-            Wire::Metered(metered) => Pin::new(&mut metered.wire).poll_close(cx),
         }
     }
 }
 
 /// An open WebSocket.
-pub(crate) type Socket = WebSocketStream<Wire>;
+pub(crate) type Socket = WebSocketStream<Gauge<Wire>>;
 
 /// How to reach a relay.
 #[derive(Clone)]
@@ -142,15 +109,24 @@ pub(crate) struct DialOptions {
     pub(crate) trust: Trust,
     /// The proxy on the way, if there is one.
     pub(crate) proxy: Option<Proxy>,
+    /// A token to show in the upgrade, where the relay knows agents by it.
+    pub(crate) token: Option<HeaderValue>,
 }
 
 fn config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES)
-        .max_write_buffer_size(8 * WRITE_BUFFER_BYTES)
-        .max_message_size(Some(MAX_MESSAGE_BYTES))
-        .max_frame_size(Some(MAX_MESSAGE_BYTES))
+        .max_write_buffer_size(8 * WRITE_BUFFER_BYTES + Dialect::MAX_PART_BYTES)
+        // The most that any machine takes: the gauge below is told what this one takes now.
+        .max_message_size(Some(Dialect::MAX_PART_BYTES))
+        .max_frame_size(Some(Dialect::MAX_PART_BYTES))
+}
+
+/// Says whether messages of up to [`Dialect::MAX_PART_BYTES`] may come.
+pub(super) fn allow_large(socket: &mut Socket, large: bool) {
+    let limit = if large { Dialect::MAX_PART_BYTES } else { MAX_MESSAGE_BYTES };
+    socket.get_mut().set_limit(limit);
 }
 
 /// Opens a WebSocket to a relay. What went wrong, if it did, is the close's reason, for a person.
@@ -162,11 +138,11 @@ pub(crate) async fn dial(target: &Target, options: &DialOptions) -> Result<Socke
         .into_client_request()
         .map_err(|e| failed(format!("{} is not a WebSocket URL: {e}", target.relay)))?;
     if let Some(token) = &target.bearer {
-        let mut value = HeaderValue::try_from(format!("Bearer {}", token.as_str()))
-            .map_err(|_| failed("the token cannot be sent as a header".into()))?;
-        value.set_sensitive(true);
-        request.headers_mut().insert("authorization", value);
+        request.headers_mut().insert("authorization", bearer(token.as_str())?);
         request.headers_mut().insert("hvym-tunnel-mux", HeaderValue::from_static(MUX_YAMUX));
+    }
+    if let Some(token) = &options.token {
+        request.headers_mut().insert("authorization", token.clone());
     }
     let uri = request.uri();
     let secure = uri.scheme_str() == Some("wss");
@@ -189,10 +165,27 @@ pub(crate) async fn dial(target: &Target, options: &DialOptions) -> Result<Socke
         }
         Wire::Plain(tcp.into())
     };
+    let wire = Gauge::new(wire, MAX_MESSAGE_BYTES);
     let (socket, _) = async_tungstenite::client_async_with_config(request, wire, Some(config()))
         .await
-        .map_err(|error| failed(upgrade_failure(&error)))?;
+        .map_err(|error| match &error {
+            Error::Http(answer) if options.token.is_some() && answer.status() == StatusCode::UNAUTHORIZED => {
+                DownReason::Authentication("the server answered HTTP 401".to_owned()).close()
+            }
+            error => failed(upgrade_failure(error)),
+        })?;
     Ok(socket)
+}
+
+/// `token` as it is shown in an upgrade, and never in a log.
+///
+/// # Errors
+/// It has a character that no header field can have.
+pub(crate) fn bearer(token: &str) -> Result<HeaderValue, Close> {
+    let value = HeaderValue::try_from(format!("Bearer {token}"));
+    let mut value = value.map_err(|_| Close::abnormal("the token cannot be sent as a header"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// A TCP connection without delay, to whichever address of `host` answers first in the resolver's order.
@@ -202,31 +195,10 @@ pub(crate) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// The relay's end of a connection whose upgrade was already answered. Until [`lift`] it takes what a login needs, and then
-/// messages of the largest dialect; the owner looks whether a message is too large for its own.
+/// The relay's end of a connection whose upgrade was already answered.
 pub(crate) async fn accepted(wire: Wire) -> Socket {
-    let wire = Wire::Metered(Box::new(Metered { wire, left: Some(MAX_LOGIN_BYTES) }));
-    let config = config()
-        .max_message_size(Some(Dialect::MAX_PART_BYTES))
-        .max_frame_size(Some(Dialect::MAX_PART_BYTES))
-        // One of the largest messages, behind what was still waiting.
-        .max_write_buffer_size(Dialect::MAX_PART_BYTES + 8 * WRITE_BUFFER_BYTES);
-    WebSocketStream::from_raw_socket(wire, Role::Server, Some(config)).await
-}
-
-/// Whoever is at the other end was let in.
-pub(crate) fn lift(socket: &mut Socket) {
-    if let Wire::Metered(metered) = socket.get_mut() {
-        metered.left = None;
-    }
-}
-
-/// What a message above `limit` bytes is for its sender.
-pub(crate) fn check_size(message: &Wired, limit: usize) -> Result<(), Error> {
-    match message.len() {
-        size if size > limit => Err(CapacityError::MessageTooLong { size, max_size: limit }.into()),
-        _ => Ok(()),
-    }
+    let wire = Gauge::new(wire, MAX_MESSAGE_BYTES);
+    WebSocketStream::from_raw_socket(wire, Role::Server, Some(config())).await
 }
 
 fn upgrade_failure(error: &Error) -> String {
@@ -261,15 +233,32 @@ pub(crate) enum Received {
     Nothing,
 }
 
-pub(crate) fn from_wire(message: Wired) -> Received {
-    match message {
-        Wired::Text(text) => Received::Message(Message::Text(Bytes::from(text))),
-        Wired::Binary(data) => Received::Message(Message::Binary(data)),
+/// What came over `socket`.
+///
+/// # Errors
+/// A message above the limit of the moment.
+pub(super) fn from_wire(socket: &mut Socket, message: Wired) -> Result<Received, Error> {
+    let gauge = socket.get_mut();
+    let message = match message {
+        Wired::Text(text) => Message::Text(Bytes::from(text)),
+        Wired::Binary(data) => Message::Binary(data),
         Wired::Close(Some(frame)) => {
-            Received::Close(Close::new(frame.code.into(), frame.reason.as_str().to_owned()))
+            return Ok(Received::Close(Close::new(frame.code.into(), frame.reason.as_str().to_owned())));
         }
-        Wired::Close(None) => Received::Close(Close::new(1000, "")),
-        Wired::Ping(_) | Wired::Pong(_) | Wired::Frame(_) => Received::Nothing,
+        Wired::Close(None) => return Ok(Received::Close(Close::new(1000, ""))),
+        Wired::Ping(data) | Wired::Pong(data) => {
+            gauge.forgive(PING_HEADER_BYTES + data.len());
+            return Ok(Received::Nothing);
+        }
+        Wired::Frame(_) => return Ok(Received::Nothing),
+    };
+    gauge.forget();
+    let (Message::Text(data) | Message::Binary(data)) = &message;
+    match (data.len(), gauge.limit()) {
+        (size, max_size) if size > max_size => {
+            Err(Error::Capacity(CapacityError::MessageTooLong { size, max_size }))
+        }
+        _ => Ok(Received::Message(message)),
     }
 }
 
@@ -293,7 +282,7 @@ pub(crate) fn what_happened(error: &Error) -> Close {
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
             Close::abnormal("it was cut off without a goodbye")
         }
-        Error::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<TooMuch>()) => {
+        Error::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<TooLarge>()) => {
             Close::new(1009, error.to_string())
         }
         Error::Io(error) => Close::abnormal(words(error)),

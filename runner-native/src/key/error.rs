@@ -134,7 +134,7 @@ pub(crate) fn concealed(text: &str) -> Cow<'_, str> {
 }
 
 /// A path as messages show it: somebody may have given the secret where its file belongs.
-pub(super) fn shown(path: &Path) -> String {
+pub(crate) fn shown(path: &Path) -> String {
     concealed(&path.to_string_lossy()).into_owned()
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_tungstenite::tungstenite::handshake::derive_accept_key;
 use http::header::{
     AUTHORIZATION, CONNECTION, HeaderMap, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use hvym_tunnel_core::dialect::MUX_YAMUX;
@@ -53,8 +53,12 @@ pub(super) fn answer(visitor: &Visitor, request: Request<Incoming>) -> Answer {
 
 /// Answers a request for `/ws/tunnel`, where programs of other systems connect.
 pub(super) fn answer_guest(visitor: &Visitor, request: Request<Incoming>) -> Answer {
-    let (guest, door) = visitor.board.guests.at_the_door(&request);
-    accept(visitor, request, Login::Guest(guest, door))
+    let (guest, door, protocol) = visitor.board.guests.at_the_door(&request);
+    let mut answer = accept(visitor, request, Login::Guest(guest, door));
+    if let Some(protocol) = protocol.filter(|_| answer.status() == StatusCode::SWITCHING_PROTOCOLS) {
+        answer.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    answer
 }
 
 /// Answers an upgrade, and serves the agent behind it from then on.
@@ -163,13 +167,7 @@ async fn welcome(board: Arc<Switchboard>, peer: SocketAddr, login: Login, upgrad
     let reason = loop {
         match driver.next().await {
             Happened::Event(SessionEvent::Closed(reason)) => break reason,
-            Happened::Event(event) => {
-                let was_in = seat.is_in();
-                seat.on_event(event);
-                if seat.is_in() && !was_in {
-                    driver.lift(seat.largest_message());
-                }
-            }
+            Happened::Event(event) => seat.on_event(event),
             Happened::Opened { stream, opening } => caller.reach(&seat.board, stream, *opening),
         }
     };

@@ -2,48 +2,88 @@
 //!
 //! Knows no session. What strangers show is compared in constant time, and no answer tells which names exist.
 
+mod cloud;
+mod signatures;
+
 use std::sync::Arc;
 
-use http::Request;
-use http::header::USER_AGENT;
+use http::header::{HeaderMap, SEC_WEBSOCKET_PROTOCOL, USER_AGENT};
+use http::{HeaderValue, Request};
 use hvym_tunnel_core::handshake::Guest;
 use hvym_tunnel_core::reason::DownReason;
+use percent_encoding::percent_decode_str;
 
+use super::connect::bearer;
 use crate::config::{GuestOptions, TunelyOptions};
 use crate::secret::Fingerprint;
+use cloud::Cloud;
+pub(crate) use cloud::{Account, KeysError, TokenError};
+
+/// How a subprotocol that is a token begins.
+const OFFERED: &str = "token-";
 
 /// How a guest came, which says who judges its token.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(super) enum Door {
     /// Tunely: the token comes in the first message.
     Tunely,
+    /// CloudToLocalLLM: the token came in the upgrade.
+    Cloud,
 }
 
 /// The guests of a relay.
+#[derive(Debug, Default)]
 pub(super) struct Guests {
     tunely: Option<TunelyOptions>,
+    cloud: Option<Cloud>,
 }
 
 impl Guests {
     /// Those whom the operator named.
-    pub(super) fn new(options: &GuestOptions) -> Self {
-        Self { tunely: options.tunely.clone() }
+    ///
+    /// # Errors
+    /// The keys for their tokens are missing.
+    pub(super) fn new(options: &GuestOptions) -> Result<Self, KeysError> {
+        let cloud = options.cloud.clone().map(Cloud::new).transpose()?;
+        Ok(Self { tunely: options.tunely.clone(), cloud })
     }
 
     /// Whether there is anybody to let in.
     pub(super) fn are_expected(&self) -> bool {
-        self.tunely.is_some()
+        self.tunely.is_some() || self.cloud.is_some()
     }
 
-    /// Every name that a guest can have.
+    /// Every name that is certain to be a guest's, connected or not.
     pub(super) fn names(&self) -> Vec<Arc<str>> {
-        self.tunely.iter().flat_map(|tunely| tunely.tunnels.keys().cloned()).collect()
+        let tunnels = self.tunely.iter().flat_map(|tunely| tunely.tunnels.keys());
+        tunnels.chain(self.cloud.iter().flat_map(Cloud::names)).cloned().collect()
     }
 
-    /// Who knocks, from what the upgrade brings.
-    pub(super) fn at_the_door<B>(&self, request: &Request<B>) -> (Guest, Door) {
-        let user_agent = request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok());
-        (Guest::Tunely { user_agent: user_agent.map(str::to_owned) }, Door::Tunely)
+    /// Whether there is a file that can be read again.
+    pub(super) fn has_file(&self) -> bool {
+        self.cloud.as_ref().is_some_and(Cloud::has_file)
+    }
+
+    /// Reads the file of keys again; on an error those from before stay. `None`: there is no such file.
+    pub(super) fn reload(&self) -> Option<Result<(), KeysError>> {
+        self.cloud.as_ref().and_then(Cloud::reload)
+    }
+
+    /// Who knocks, from what the upgrade brings; and what is to be said of its subprotocols, since browsers give up when
+    /// none of what they offered is taken.
+    pub(super) fn at_the_door<B>(&self, request: &Request<B>) -> (Guest, Door, Option<HeaderValue>) {
+        let fields = request.headers();
+        let offered = offered(fields);
+        let token = bearer(fields).map(str::to_owned);
+        let token = token.or_else(|| in_query(request.uri().query()?));
+        let token = token.or_else(|| Some(offered?.strip_prefix(OFFERED)?.to_owned()));
+        if self.cloud.is_some() && (token.is_some() || self.tunely.is_none()) {
+            let mut taken = offered.and_then(|offered| HeaderValue::from_str(offered).ok());
+            taken.iter_mut().for_each(|value| value.set_sensitive(true));
+            return (Guest::CloudLlm { token: token.unwrap_or_default() }, Door::Cloud, taken);
+        }
+        let user_agent = fields.get(USER_AGENT).and_then(|value| value.to_str().ok());
+        (Guest::Tunely { user_agent: user_agent.map(str::to_owned) }, Door::Tunely, None)
     }
 
     /// The name of whoever shows `token`.
@@ -53,7 +93,21 @@ impl Guests {
     pub(super) fn judge(&self, door: Door, token: &str) -> Result<Arc<str>, DownReason> {
         match door {
             Door::Tunely => self.tunnel(token),
+            Door::Cloud => self.account(token).map(|account| account.name).map_err(|error| match error {
+                TokenError::Nameless => DownReason::NotAllowed(error.to_string()),
+                TokenError::Missing | TokenError::Invalid(_) => DownReason::Authentication(error.to_string()),
+            }),
         }
+    }
+
+    /// The account at CloudToLocalLLM of whoever shows `token`.
+    ///
+    /// # Errors
+    /// It has none, or no name here.
+    pub(super) fn account(&self, token: &str) -> Result<Account, TokenError> {
+        let is_taken =
+            |name: &str| self.tunely.as_ref().is_some_and(|tunely| tunely.tunnels.contains_key(name));
+        self.cloud.as_ref().ok_or(TokenError::Missing)?.judge(token, is_taken)
     }
 
     fn tunnel(&self, token: &str) -> Result<Arc<str>, DownReason> {
@@ -65,6 +119,19 @@ impl Guests {
                 found = Some(name);
             }
         }
+        // A stranger is not told whether there is such a tunnel. These are the words of the existing server.
         found.cloned().ok_or_else(|| DownReason::Authentication("Authentication failed".to_owned()))
     }
+}
+
+/// The subprotocol that is a token, which is all that a page can send along.
+fn offered(fields: &HeaderMap) -> Option<&str> {
+    let lists = fields.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    lists.flat_map(|list| list.split(',')).map(str::trim).find(|offered| offered.starts_with(OFFERED))
+}
+
+/// The parameter `token` of a query.
+fn in_query(query: &str) -> Option<String> {
+    let value = query.split('&').find_map(|pair| pair.strip_prefix("token="))?;
+    percent_decode_str(value).decode_utf8().ok().map(|token| token.into_owned())
 }

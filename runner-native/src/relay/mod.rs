@@ -66,7 +66,7 @@ use crate::config::RelayOptions;
 use crate::io::clock::within;
 use crate::io::executor::spawn;
 use crate::key::Identity;
-use guests::Guests;
+use guests::{Guests, KeysError};
 use settings::CLOSE_TIMEOUT;
 use switchboard::Switchboard;
 use tls::{Stamp, Tls};
@@ -89,6 +89,9 @@ pub(crate) enum StartError {
     /// Certificate or key.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// What guests' tokens are checked with.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
 }
 
 impl From<StartError> for Failure {
@@ -104,6 +107,7 @@ impl From<StartError> for Failure {
                 }
                 _ => "choose another --listen",
             },
+            StartError::Keys(_) => "save what the login service publishes at /.well-known/jwks.json",
             StartError::Tls(_) => {
                 "both files must be PEM; the certificate's file holds the whole chain, its own first"
             }
@@ -137,7 +141,7 @@ impl Relay {
         // Taken before the files are read, so that no later write goes unnoticed.
         let stamp = settings.options.tls.as_ref().map(Stamp::of);
         let tls = settings.options.tls.as_ref().map(Tls::load).transpose()?;
-        let guests = Guests::new(&settings.options.guests);
+        let guests = Guests::new(&settings.options.guests)?;
         let listener = visitors::listen(at).map_err(|error| StartError::Listen { at, error })?;
         let local = listener.local_addr().map_err(|error| StartError::Listen { at, error })?;
         let board = Arc::new(Switchboard::new(address, settings, guests, local.port(), observer));
@@ -159,11 +163,19 @@ impl Relay {
         (front, options.agent_url(self.local.port()).to_string())
     }
 
-    /// Reads the certificate's files again, for every handshake from now on.
+    /// Reads the certificate's files again, for every handshake from now on, and the keys of guests' tokens.
     pub(crate) fn reload(&self) {
         if let Some(tls) = &self.tls {
             self.board.tell(RelayEvent::Certificate(tls.reload()));
         }
+        if let Some(reloaded) = self.board.guests.reload() {
+            self.board.tell(RelayEvent::Keys(reloaded));
+        }
+    }
+
+    /// Whether there is anything to read again.
+    fn has_files(&self) -> bool {
+        self.tls.is_some() || self.board.guests.has_file()
     }
 
     /// Takes nothing new, and waits until every request that is under way is done, at most for `limit`.
@@ -248,10 +260,10 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// Waits for the end, and reads the certificate again on SIGHUP meanwhile.
+/// Waits for the end, and reads certificate and keys again on SIGHUP meanwhile.
 async fn until_stop(relay: &Relay, signals: &mut StopSignals) -> Stop {
-    // Without a certificate the signal means what it always means: the terminal is gone.
-    let mut reloads = relay.tls.as_ref().and_then(|_| ReloadSignals::new().ok());
+    // Without such files the signal means what it always means: the terminal is gone.
+    let mut reloads = Some(relay).filter(|relay| relay.has_files()).and_then(|_| ReloadSignals::new().ok());
     loop {
         let Some(reloads) = &mut reloads else { return signals.next().await };
         match select(pin!(signals.next()), pin!(reloads.next())).await {
@@ -269,6 +281,8 @@ fn report(reporter: &Reporter, event: RelayEvent) {
         RelayEvent::AgentLeft { owner, reason } => {
             reporter.tell(&Report::AgentLeft { who: owner.into(), reason: reason.to_string() });
         }
+        RelayEvent::Keys(Ok(())) => reporter.tell(&Report::KeysLoaded),
+        RelayEvent::Keys(Err(error)) => reporter.tell(&Report::KeysKept { message: error.to_string() }),
         RelayEvent::Certificate(Ok(())) => reporter.tell(&Report::CertificateLoaded),
         RelayEvent::Certificate(Err(error)) => {
             reporter.tell(&Report::CertificateKept { message: error.to_string() });

@@ -230,7 +230,7 @@ mod tests {
         change(&mut settings);
         let address = Address::from_public_key([7; 32]);
         {
-            let guests = Guests::new(&settings.options.guests);
+            let guests = Guests::default();
             Arc::new(Switchboard::new(address, settings, guests, 1, Arc::new(drop)))
         }
     }

@@ -5,10 +5,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use hvym_tunnel_core::dialect::{Dialect, Proto, Service};
+use hvym_tunnel_core::dialect::{Proto, Service};
 use hvym_tunnel_core::handshake::Knocked;
 use hvym_tunnel_core::reason::DownReason;
-use hvym_tunnel_core::relay::{Owner, Session, SessionEvent};
+use hvym_tunnel_core::relay::{Owner, SessionEvent};
 use hvym_tunnel_core::stellar::Address;
 use zeroize::Zeroizing;
 
@@ -19,7 +19,6 @@ use super::ports;
 use super::roster::{Admission, SessionKey};
 use super::switchboard::{RelayEvent, Switchboard};
 use crate::config::Policy;
-use crate::io::socket::MAX_MESSAGE_BYTES;
 
 /// The place of one session in its relay; whatever happens to its task, the place is freed.
 pub(super) struct Seat {
@@ -52,19 +51,6 @@ impl Seat {
         pass: Pass,
     ) -> Self {
         Self { board, live, key, peer, door, owner: None, _pass: pass }
-    }
-
-    /// Whether it was let in.
-    pub(super) fn is_in(&self) -> bool {
-        self.owner.is_some()
-    }
-
-    /// The largest message that is taken from whoever was let in, bytes.
-    pub(super) fn largest_message(&self) -> usize {
-        match self.live.session.look(Session::takes_large_messages) {
-            true => Dialect::MAX_PART_BYTES,
-            false => MAX_MESSAGE_BYTES,
-        }
     }
 
     /// The identity that was let in.

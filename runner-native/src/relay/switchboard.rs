@@ -8,7 +8,7 @@ use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::{Owner, SessionConfig};
 use hvym_tunnel_core::stellar::Address;
 
-use super::guests::Guests;
+use super::guests::{Guests, KeysError};
 use super::load::Load;
 use super::phases::{Gate, Latch};
 use super::ports::PublicPorts;
@@ -37,6 +37,8 @@ pub(crate) enum RelayEvent {
         /// Why.
         reason: DownReason,
     },
+    /// The keys of guests' tokens were read again; on an error those from before stay in use.
+    Keys(Result<(), KeysError>),
     /// The certificate's files were read again; on an error those from before stay in use.
     Certificate(Result<(), TlsError>),
 }

@@ -30,6 +30,11 @@ impl RelayUrl {
         authority(&self.host, self.port)
     }
 
+    /// Whether it is named by an IP address, so that no name can be put before it.
+    pub(crate) fn is_address(&self) -> bool {
+        self.host.parse::<IpAddr>().is_ok()
+    }
+
     /// Whether the way there never leaves this machine, so that plain `ws://` reveals nothing.
     pub(crate) fn is_loopback(&self) -> bool {
         let host = self.host.to_ascii_lowercase();

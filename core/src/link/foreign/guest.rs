@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 
 use super::super::{Link, LinkConfig, State};
-use crate::dialect::{Frame, Knock};
+use crate::dialect::{Frame, Knock, Service};
 use crate::handshake::{Guest, Handshake, KnockHandshake, Step, TokenLogin, refused};
 use crate::machine::Side;
 use crate::reason::DownReason;
@@ -17,26 +17,30 @@ impl Link {
     pub fn knocking(
         config: LinkConfig,
         login: &TokenLogin,
-        service: &str,
+        service: &Service,
         epoch: u32,
         seed: Seed,
         now: Instant,
     ) -> Self {
-        let (half, first) = KnockHandshake::agent(login, service, now);
-        Self::begin(Side::Agent, config, half, Ok(Some(first)), epoch, seed, now)
+        let (half, first) = KnockHandshake::agent(login, &service.name, now);
+        let mut link = Self::begin(Side::Agent, config, half, epoch, seed, now);
+        link.foreign.proto = service.proto;
+        link.on_step(Ok(Some(first)), now);
+        link
     }
 
     /// The relay's end of a WebSocket that was just accepted from such an agent.
     pub fn guest(config: LinkConfig, guest: Guest, seed: Seed, now: Instant) -> Self {
         let (half, first) = KnockHandshake::relay(guest, now);
-        Self::begin(Side::Relay, config, half, first, 0, seed, now)
+        let mut link = Self::begin(Side::Relay, config, half, 0, seed, now);
+        link.on_step(first, now);
+        link
     }
 
     fn begin(
         side: Side,
         config: LinkConfig,
         half: KnockHandshake,
-        first: Result<Option<Step>, DownReason>,
         epoch: u32,
         seed: Seed,
         now: Instant,
@@ -44,7 +48,6 @@ impl Link {
         let dialect = half.dialect();
         let mut link = Self::new(side, config, Handshake::Knock(Box::new(half)), epoch, Rng::new(seed), now);
         link.dialect = dialect;
-        link.on_step(first, now);
         link
     }
 

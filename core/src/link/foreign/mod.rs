@@ -10,13 +10,14 @@ use core::time::Duration;
 
 use super::plane::Plane;
 use super::{Link, LinkEvent, State, StreamEvent};
-use crate::dialect::{Dialect, Part};
+use crate::dialect::{Dialect, Part, Proto};
 use crate::exchange::{Exchange, ExchangeConfig, ExchangeEvent, Pipes};
 use crate::handshake::{Abilities, Endpoint, Handshake};
 use crate::keepalive::KeepaliveConfig;
 use crate::machine::Side;
+use crate::message::Close;
 use crate::reason::DownReason;
-use crate::stellar::seal::SealKey;
+use crate::stellar::{Address, seal::SealKey};
 use crate::time::Instant;
 
 pub use stream::Stream;
@@ -51,6 +52,8 @@ pub(super) struct Foreign {
     key: Option<SealKey>,
     /// What came before the login was over, where agents do not wait.
     early: Vec<Part>,
+    /// What the connections carry that a relay opens, which does not say so.
+    proto: Proto,
     pub(super) liveness: Liveness,
 }
 
@@ -64,6 +67,19 @@ impl Link {
                 half.offer_seal();
             }
         }
+    }
+
+    /// Whom [`Self::offer_seal`] is of use for: the relay that asks for the login, if it is an existing HVYM program.
+    pub fn seals_for(&self) -> Option<Address> {
+        match &self.state {
+            State::Login(Handshake::Agent(half)) if half.dialect() == Dialect::HvymJson => half.relay(),
+            _ => None,
+        }
+    }
+
+    /// What is spoken, as far as that is known.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     /// Whether the peer speaks a dialect of large messages, of up to [`Dialect::MAX_PART_BYTES`]. Until this is true, the
@@ -100,9 +116,21 @@ impl Link {
             (Side::Agent, _) => Liveness::Listens,
         };
         self.keepalive.slow_down(PATIENCE);
+        let config = ExchangeConfig { carries: self.foreign.proto, ..config };
         let exchange = Exchange::new(config, self.epoch, self.rng.fork(), now);
         self.plane = Plane::Exchange(Box::new(exchange));
         true
+    }
+
+    /// What a close from the peer means.
+    pub(super) fn reason_of(&self, close: &Close) -> DownReason {
+        match (self.side, self.dialect, close.code) {
+            // There, a wrong token is found out after the upgrade, and told by this code alone.
+            (Side::Agent, Dialect::CloudLlm, 4001) => {
+                DownReason::Authentication(close.reason.clone().into_owned())
+            }
+            _ => DownReason::from_close(close),
+        }
     }
 
     pub(super) fn on_part(&mut self, part: Part, now: Instant) {
