@@ -4,6 +4,8 @@
 
 use hvym_tunnel_tests::matrix::clients::{HvymAgent, TunelyAgent};
 use hvym_tunnel_tests::matrix::run;
+use hvym_tunnel_tests::matrix::servers::TunelyServer;
+use hvym_tunnel_tests::tunely::{Mode, NEW, OLD};
 
 #[test]
 fn the_python_client_0_12_is_served() {
@@ -27,4 +29,22 @@ fn the_node_client_0_2_is_served() {
 fn the_json_agent_of_hvym_is_served() {
     let Some(agent) = HvymAgent::installed() else { return };
     run(4, &agent);
+}
+
+#[test]
+fn our_agent_is_served_by_the_server_0_12_with_bytes() {
+    let Some(server) = TunelyServer::installed(NEW, Mode::Tcp) else { return };
+    run(5, &server);
+}
+
+#[test]
+fn our_agent_is_served_by_the_server_0_12_with_messages() {
+    let Some(server) = TunelyServer::installed(NEW, Mode::Http) else { return };
+    run(6, &server);
+}
+
+#[test]
+fn our_agent_is_served_by_the_server_0_2() {
+    let Some(server) = TunelyServer::installed(OLD, Mode::Http) else { return };
+    run(7, &server);
 }

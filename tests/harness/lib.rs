@@ -51,8 +51,6 @@ pub mod tokens;
 #[cfg(unix)]
 pub mod tunely;
 #[cfg(unix)]
-pub mod tunely;
-#[cfg(unix)]
 pub mod tunnel;
 pub mod wire;
 

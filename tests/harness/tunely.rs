@@ -44,7 +44,11 @@ pub struct Server {
     version: &'static str,
     folder: PathBuf,
     home: Home,
+    variables: Variables,
 }
+
+/// Settings that a server finds in its environment.
+pub type Variables = &'static [(&'static str, &'static str)];
 
 impl Server {
     /// One of this version, without a tunnel; `None` after it was said that it is not installed.
@@ -52,22 +56,36 @@ impl Server {
     /// # Panics
     /// When it does not start, or is missing and somebody insists.
     pub fn start(version: &'static str) -> Option<Self> {
-        Some(Self::start_in(tunely_folder()?, Home::new(), version, 0, nobody()))
+        Self::start_with(version, &[])
     }
 
-    fn start_in(folder: PathBuf, home: Home, version: &'static str, port: u16, tcp_port: u16) -> Self {
+    /// The same, with these settings.
+    ///
+    /// # Panics
+    /// When it does not start, or is missing and somebody insists.
+    pub fn start_with(version: &'static str, variables: Variables) -> Option<Self> {
+        Some(Self::start_in(tunely_folder()?, Home::new(), version, [0, nobody()], variables))
+    }
+
+    fn start_in(
+        folder: PathBuf,
+        home: Home,
+        version: &'static str,
+        [port, tcp_port]: [u16; 2],
+        variables: Variables,
+    ) -> Self {
         let mut command = python_tool(&folder, version, "tunely", &home);
         let database = format!("sqlite+aiosqlite:///{}", home.path("tunnels.db").display());
         let port = port.to_string();
         command.args(["serve", "--host", "127.0.0.1", "--port", &port, "--domain", "localhost"]);
         command.args(["--database", &database, "--api-key", API_KEY]);
-        command.env("WS_TUNNEL_TCP_LISTEN", format!("{tcp_port}:{NAME}"));
+        command.env("WS_TUNNEL_TCP_LISTEN", format!("{tcp_port}:{NAME}")).envs(variables.iter().copied());
         let mut program = Program::start(command);
         // "... on http://127.0.0.1:36043 (Press CTRL+C to quit)"
         let line = program.says("Uvicorn running on");
         let port = line.split("127.0.0.1:").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
         let port = port.unwrap_or_else(|| panic!("no port in {line:?}"));
-        Server { program, port, tcp_port, version, folder, home }
+        Server { program, port, tcp_port, version, folder, home, variables }
     }
 
     /// Ends it as a power cut would, and starts it again: the same tunnels, the same ports.
@@ -75,9 +93,9 @@ impl Server {
     /// # Panics
     /// When it does not start.
     pub fn restart(self) -> Self {
-        let Server { mut program, port, tcp_port, version, folder, home } = self;
+        let Server { mut program, port, tcp_port, version, folder, home, variables } = self;
         program.kill();
-        Self::start_in(folder, home, version, port, tcp_port)
+        Self::start_in(folder, home, version, [port, tcp_port], variables)
     }
 
     /// What an agent gives as `--relay`.

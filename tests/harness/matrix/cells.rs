@@ -22,6 +22,7 @@ pub enum Column {
     BinaryUp,
     BinaryDown,
     Gzip,
+    GzipUnasked,
     Cookies,
     Events,
     TenAtOnce,
@@ -36,7 +37,7 @@ pub enum Column {
 
 impl Column {
     /// All of them, in the order of the table.
-    pub const ALL: [Column; 17] = [
+    pub const ALL: [Column; 18] = [
         Column::Login,
         Column::WrongToken,
         Column::Get,
@@ -44,6 +45,7 @@ impl Column {
         Column::BinaryUp,
         Column::BinaryDown,
         Column::Gzip,
+        Column::GzipUnasked,
         Column::Cookies,
         Column::Events,
         Column::TenAtOnce,
@@ -66,6 +68,7 @@ impl Column {
             Column::BinaryUp => "binary up",
             Column::BinaryDown => "binary down",
             Column::Gzip => "gzip",
+            Column::GzipUnasked => "gzip, though not asked for",
             Column::Cookies => "two Set-Cookie",
             Column::Events => "SSE",
             Column::TenAtOnce => "10 at once, one slow",
@@ -106,7 +109,8 @@ impl Column {
             Column::PostJson => post_json(row, stage),
             Column::BinaryUp => up(stage, "application/octet-stream", &binary()),
             Column::BinaryDown => down(stage, "/binary", &binary()),
-            Column::Gzip => gzip(stage),
+            Column::Gzip => gzip(stage, "/gzip"),
+            Column::GzipUnasked => gzip(stage, "/gzip-always"),
             Column::Cookies => cookies(stage),
             Column::Events => events(stage),
             Column::TenAtOnce => ten_at_once(stage),
@@ -157,8 +161,8 @@ fn down(stage: &Stage, path: &str, body: &[u8]) {
     same(&good(stage.visitor.get(path)).body, body);
 }
 
-fn gzip(stage: &Stage) {
-    let reply = good(stage.visitor.ask("GET", "/gzip", &["Accept-Encoding: gzip"], &[]));
+fn gzip(stage: &Stage, path: &str) {
+    let reply = good(stage.visitor.ask("GET", path, &["Accept-Encoding: gzip"], &[]));
     // Both are right: to leave it as it is, and to unpack it and say so.
     match reply.head.field("content-encoding") {
         Some(coding) => {
@@ -218,12 +222,12 @@ fn wrong_token(row: &dyn Row, patience: Duration) {
     let service = Service::start("the first");
     let public = row.open(Setting::Usual);
     let mut agent = public.join(Joining { is_known: false, ..Joining::to(service.port) });
-    agent.await_refused(patience);
+    agent.await_refused();
     let visitor = Visitor { patience, ..public.visitor() };
     let seen = visitor.greeting();
     assert!(!seen.starts_with("hello"), "a stranger is reached: {seen}");
     // Whoever is known is let in all the same.
-    public.join(Joining::to(service.port)).await_joined(patience);
+    public.join(Joining::to(service.port)).await_joined();
 }
 
 /// A port where nobody listens, and nobody else can either.
@@ -239,7 +243,7 @@ fn target_down(row: &dyn Row, patience: Duration) {
     let (_held, port) = held();
     let public = row.open(Setting::Usual);
     let mut agent = public.join(Joining::to(port));
-    agent.await_joined(patience);
+    agent.await_joined();
     let visitor = Visitor { patience, ..public.visitor() };
     fails_with(&visitor, "/hello", &[502, 503]);
 }
@@ -248,7 +252,7 @@ fn target_slow(row: &dyn Row, patience: Duration) {
     let service = Service::start("the first");
     let public = row.open(Setting::Impatient);
     let mut agent = public.join(Joining::to(service.port));
-    agent.await_joined(patience);
+    agent.await_joined();
     fails_with(&Visitor { patience, ..public.visitor() }, "/never", &[504]);
 }
 
@@ -269,7 +273,7 @@ fn restart(row: &dyn Row, patience: Duration) {
     let service = Service::start("the first");
     let mut public = row.open(Setting::Usual);
     let mut agent = public.join(Joining::to(service.port));
-    agent.await_joined(patience);
+    agent.await_joined();
     let visitor = Visitor { patience, ..public.visitor() };
     until(patience, || is("hello from the first", visitor.greeting()));
     public.restart();
@@ -280,11 +284,11 @@ fn duplicate(row: &dyn Row, patience: Duration) {
     let services = [Service::start("the first"), Service::start("the second")];
     let public = row.open(Setting::Loyal);
     let mut first = public.join(Joining::to(services[0].port));
-    first.await_joined(patience);
+    first.await_joined();
     let visitor = Visitor { patience, ..public.visitor() };
     until(patience, || is("hello from the first", visitor.greeting()));
     let mut second = public.join(Joining::to(services[1].port));
-    second.await_refused(patience);
+    second.await_refused();
     now(&visitor, "hello from the first");
 }
 
@@ -292,10 +296,14 @@ fn forced(row: &dyn Row, patience: Duration) {
     let services = [Service::start("the first"), Service::start("the second")];
     let public = row.open(Setting::Usual);
     let mut first = public.join(Joining::to(services[0].port));
-    first.await_joined(patience);
+    first.await_joined();
     let visitor = Visitor { patience, ..public.visitor() };
     until(patience, || is("hello from the first", visitor.greeting()));
     let mut second = public.join(Joining { is_forced: true, ..Joining::to(services[1].port) });
-    second.await_joined(patience);
+    second.await_joined_for(patience);
     until(patience, || is("hello from the second", visitor.greeting()));
+    if row.has_force() {
+        first.await_refused();
+        now(&visitor, "hello from the second");
+    }
 }

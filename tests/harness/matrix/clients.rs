@@ -53,21 +53,17 @@ impl TunelyAgent {
 
 /// See `dist/client.js` of the package.
 const NODE_CANNOT: &[Impossible] = &[
-    Impossible {
-        column: Column::BinaryUp,
-        reason: "a request's body is a JSON string there, sent on as UTF-8",
-        seen: "415",
-    },
-    Impossible {
-        column: Column::BinaryDown,
-        reason: "it reads every answer by `fetch().text()`, which replaces what is no UTF-8",
-        seen: "502",
-    },
-    Impossible {
-        column: Column::Cookies,
-        reason: "it keeps one value for each field name (`Object.fromEntries`), of several cookies the last",
-        seen: "the cookies are [\"b=2",
-    },
+    Impossible::seen(Column::BinaryUp, "a request's body is a JSON string there, sent on as UTF-8", "415"),
+    Impossible::seen(
+        Column::BinaryDown,
+        "it reads every answer by `fetch().text()`, which replaces what is no UTF-8",
+        "502",
+    ),
+    Impossible::seen(
+        Column::Cookies,
+        "it keeps one value for each field name (`Object.fromEntries`), of several cookies the last",
+        "the cookies are [\"b=2",
+    ),
 ];
 
 impl Row for TunelyAgent {
@@ -100,31 +96,19 @@ impl HvymAgent {
 
 /// See `peers/hvym_agent.py`, which does what that program does.
 const HVYM_CANNOT: &[Impossible] = &[
-    Impossible {
-        column: Column::BinaryUp,
-        reason: "a request's body is a JSON string there, sent on as UTF-8",
-        seen: "415",
-    },
-    Impossible {
-        column: Column::BinaryDown,
-        reason: "it decodes every answer as text, and replaces what is none",
-        seen: "502",
-    },
-    Impossible {
-        column: Column::Events,
-        reason: "its dialect has one message for a whole answer, and these have no end",
-        seen: "nothing comes before the end",
-    },
-    Impossible {
-        column: Column::TenAtOnce,
-        reason: "it takes the next message when it has answered the one before",
-        seen: "not past the slow one",
-    },
-    Impossible {
-        column: Column::LargeUp,
-        reason: "it takes no message above 1 MiB, and loses its link over one",
-        seen: "413",
-    },
+    Impossible::seen(Column::BinaryUp, "a request's body is a JSON string there, sent on as UTF-8", "415"),
+    Impossible::seen(Column::BinaryDown, "it decodes every answer as text, and replaces what is none", "502"),
+    Impossible::stalls(
+        Column::Events,
+        "its dialect has one message for a whole answer, and these have no end",
+        "nothing comes before the end",
+    ),
+    Impossible::stalls(
+        Column::TenAtOnce,
+        "it takes the next message when it has answered the one before",
+        "not past the slow one",
+    ),
+    Impossible::seen(Column::LargeUp, "it takes no message above 1 MiB, and loses its link over one", "413"),
 ];
 
 impl Row for HvymAgent {
@@ -134,6 +118,10 @@ impl Row for HvymAgent {
 
     fn impossible(&self) -> &'static [Impossible] {
         HVYM_CANNOT
+    }
+
+    fn has_force(&self) -> bool {
+        false
     }
 
     fn open(&self, setting: Setting) -> Box<dyn Public> {
@@ -168,7 +156,9 @@ impl Ours {
         let more: &[&str] = match setting {
             Setting::Usual => &[],
             Setting::Impatient => &["--response-timeout", "1"],
-            Setting::Loyal => &["--policy", "reject"],
+            Setting::Loyal if matches!(guest, Guest::Hvym(_)) => &["--policy", "reject"],
+            // Its agents say themselves what they want.
+            Setting::Loyal => &[],
         };
         arguments.extend(more.iter().map(|&argument| argument.to_owned()));
         let relay = Relay::start_in(home, 0, &words(&arguments));

@@ -5,6 +5,7 @@
 
 mod cells;
 pub mod clients;
+pub mod servers;
 pub mod service;
 pub mod visitor;
 
@@ -20,7 +21,7 @@ use self::service::Service;
 use self::visitor::Visitor;
 use crate::program::{Home, PATIENCE, Program};
 
-/// How long one step of a cell may take that is expected to fail: it may stand still, and no more is to be learnt.
+/// How long to wait for what never comes.
 const SHORT: Duration = Duration::from_secs(4);
 
 /// One pair of programs.
@@ -33,6 +34,11 @@ pub trait Row {
 
     /// Whether JSON passes byte for byte. Some parse it and write it anew, which is no fault.
     fn keeps_json(&self) -> bool {
+        true
+    }
+
+    /// Whether an agent says that it wants another's place, so that the other does not take it back.
+    fn has_force(&self) -> bool {
         true
     }
 
@@ -49,6 +55,20 @@ pub struct Impossible {
     pub reason: &'static str,
     /// What is seen because of it. Anything else that is seen is a fault like others.
     pub seen: &'static str,
+    /// Whether that is a wait for what never comes.
+    stalls: bool,
+}
+
+impl Impossible {
+    /// A cell that ends in something else, which is seen.
+    pub const fn seen(column: Column, reason: &'static str, seen: &'static str) -> Self {
+        Impossible { column, reason, seen, stalls: false }
+    }
+
+    /// A cell that does not end.
+    pub const fn stalls(column: Column, reason: &'static str, seen: &'static str) -> Self {
+        Impossible { column, reason, seen, stalls: true }
+    }
 }
 
 /// How a public side is set up.
@@ -110,7 +130,15 @@ impl Agent {
     ///
     /// # Panics
     /// When it is not.
-    pub fn await_joined(&mut self, patience: Duration) {
+    pub fn await_joined(&mut self) {
+        self.await_joined_for(PATIENCE);
+    }
+
+    /// The same, for no longer than this.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub fn await_joined_for(&mut self, patience: Duration) {
         let joined = self.program.tells(&self.joined, patience);
         assert!(joined, "it is not let in: {:?}", self.program);
     }
@@ -119,8 +147,8 @@ impl Agent {
     ///
     /// # Panics
     /// When it is not.
-    pub fn await_refused(&mut self, patience: Duration) {
-        let refused = self.program.tells(self.refused, patience);
+    pub fn await_refused(&mut self) {
+        let refused = self.program.tells(self.refused, PATIENCE);
         assert!(refused, "nobody turns it away: {:?}", self.program);
     }
 }
@@ -142,7 +170,7 @@ impl Stage {
         let service = Service::start("the first");
         let public = row.open(Setting::Usual);
         let mut agent = public.join(Joining::to(service.port));
-        agent.await_joined(PATIENCE);
+        agent.await_joined();
         let visitor = Visitor { patience, ..public.visitor() };
         until(PATIENCE, || is("hello from the first", visitor.greeting()));
         Stage { service, visitor, patience, _agent: agent, _public: public }
@@ -160,7 +188,8 @@ pub fn run(number: usize, row: &dyn Row) {
     let mut faults = Vec::new();
     for column in Column::ALL {
         let listed = row.impossible().iter().find(|impossible| impossible.column == column);
-        let patience = if listed.is_some() { SHORT } else { PATIENCE };
+        let stalls = listed.is_some_and(|impossible| impossible.stalls);
+        let patience = if stalls { SHORT } else { PATIENCE };
         let seen = catch_unwind(AssertUnwindSafe(|| column.look(row, &mut stage, patience)));
         let (outcome, is_fault) = judged(seen.map_err(|panic| words(&*panic)), listed);
         // What was left in the middle of something shows nothing more.

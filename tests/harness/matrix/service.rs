@@ -10,7 +10,8 @@ use crate::http::{Conversation, Head, Origin, answer};
 
 /// What `/gzip` says, before it is compressed.
 pub const PLAIN: &[u8] = b"what is compressed here stays compressed\n";
-/// [`PLAIN`] a hundred times, compressed. Nobody is asked whether that is welcome, as with a file that lies so.
+/// [`PLAIN`] a hundred times, compressed. `/gzip` says it so to those who take that, `/gzip-always` to all, as a file
+/// that lies there so.
 pub const COMPRESSED: &[u8] = b"\
     \x1f\x8b\x08\0\0\0\0\0\x02\x03\xed\xca\xb1\t\0\x20\x0c\0\xc1\xde)\xb2\x9ah@\x0bQ\x92\x80\xb8\xbd\xad+\x08\
     \xdf\x1e\xb7[\x0e\xe9.e\x8ee\xea\xaeU\x9a\x9a\x8aG>\xaf\xa6M$\x12\x89D\"\x91H$\x12\x89D\"\xf1\xe7x\x01\xb7\
@@ -122,7 +123,10 @@ impl Inside {
                 answer("200 OK", &[("Content-Type", "application/octet-stream")], &binary())
             }
             ("GET", "/large") => answer("200 OK", &[("Content-Type", "text/plain")], &large()),
-            ("GET", "/gzip") => {
+            ("GET", "/gzip") if !head.all("accept-encoding").iter().any(|coding| coding.contains("gzip")) => {
+                answer("200 OK", &[("Content-Type", "text/plain")], &PLAIN.repeat(100))
+            }
+            ("GET", "/gzip" | "/gzip-always") => {
                 let fields = [("Content-Type", "text/plain"), ("Content-Encoding", "gzip")];
                 answer("200 OK", &fields, COMPRESSED)
             }
