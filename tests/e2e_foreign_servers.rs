@@ -1,16 +1,43 @@
-//! The real program as the agent of real servers of older systems.
+//! The real program as the agent of servers of older systems: real ones of tunely, and small ones that speak as the
+//! others do.
 #![cfg(unix)]
 
-use hvym_tunnel_tests::tunely::{Mode, NEW, OLD, Server};
+#[path = "e2e_foreign_servers/cloud.rs"]
+mod cloud;
+#[path = "e2e_foreign_servers/hvym.rs"]
+mod hvym;
+#[path = "e2e_foreign_servers/tunely.rs"]
+mod tunely;
+#[path = "e2e_foreign_servers/tunely_login.rs"]
+mod tunely_login;
 
-#[test]
-fn a_server_knows_a_tunnel_and_that_nobody_is_there() {
-    for version in [NEW, OLD] {
-        let Some(server) = Server::start(version) else { return };
-        assert!(server.tunnel(Mode::Http).starts_with("tun_"));
-        assert_eq!(server.tunnel_info()["connected"], false);
-        let server = server.restart();
-        let (head, _) = server.ask(Mode::Http, "GET", "/", &[], b"").expect("it answers");
-        assert_eq!(head.status(), 503);
+use std::os::unix::fs::PermissionsExt;
+
+use hvym_tunnel_tests::program::{Home, Program};
+use serde_json::Value;
+
+/// `expose` at a server of an older system.
+#[derive(Debug)]
+struct Exposed {
+    program: Program,
+    _home: Home,
+}
+
+impl Exposed {
+    /// Starts it with `token` in a file that it alone can read.
+    fn start(target: &str, relay: &str, dialect: &str, token: &str, more: &[&str]) -> Self {
+        let home = Home::new();
+        let file = home.path("token");
+        std::fs::write(&file, format!("{token}\n")).expect("a folder takes a file");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("its owner may");
+        let file = file.display().to_string();
+        let login = ["--relay", relay, "--dialect", dialect, "--token-file", &file];
+        let program = home.start(&[&["expose", target, "--json"], &login[..], more].concat());
+        Exposed { program, _home: home }
+    }
+
+    /// What it says when visitors can come.
+    fn ready(&mut self) -> Value {
+        self.program.event("ready")
     }
 }

@@ -3,6 +3,14 @@
 
 #[path = "e2e_guests/cloud.rs"]
 mod cloud;
+#[path = "e2e_guests/config.rs"]
+mod config;
+#[path = "e2e_guests/hostile.rs"]
+mod hostile;
+#[path = "e2e_guests/hvym.rs"]
+mod hvym;
+#[path = "e2e_guests/tunely.rs"]
+mod tunely;
 
 use hvym_tunnel_tests::guests::{Guest, relay_with};
 use hvym_tunnel_tests::http::{Conversation, Head};

@@ -74,7 +74,7 @@ fn the_answer_is_the_first_message_and_has_every_field_that_clients_demand() {
 fn who_is_refused_is_told_why_before_the_close() {
     let cases = [
         (DownReason::Authentication("Invalid token".into()), "auth_failed", "Invalid token"),
-        (DownReason::Replaced, "connection_exists", "newer connection"),
+        (DownReason::Replaced, "connection_exists", "--force"),
         (DownReason::RateLimited("slowly".into()), "rate_limited", "slowly"),
     ];
     for (reason, code, text) in cases {
@@ -92,7 +92,9 @@ fn who_is_refused_is_told_why_before_the_close() {
 fn who_is_replaced_is_told_so_because_a_bare_close_makes_some_clients_spin() {
     for mut relay in [node_up(), python_up()] {
         relay.machine.refuse(DownReason::Replaced, relay.now);
-        assert_eq!(relay.said()[0]["code"], "connection_exists");
+        let said = relay.said();
+        assert_eq!(said[0]["code"], "connection_exists");
+        assert!(said[0]["error"].as_str().is_some_and(|error| error.contains("a newer agent")), "{said:?}");
         let close = relay.closed.expect("closed");
         assert!(![1000, 1001].contains(&close.code), "python clients come back at once after {}", close.code);
     }

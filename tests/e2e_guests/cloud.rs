@@ -15,7 +15,7 @@ fn header() -> Value {
     json!({"alg": "RS256", "typ": "JWT", "kid": "first"})
 }
 
-fn good(subject: &str) -> String {
+pub(crate) fn good(subject: &str) -> String {
     rs256(&header(), &claims(subject))
 }
 
@@ -29,6 +29,13 @@ fn serves(relay: &Relay, agent: &mut Guest, host: &str) {
     );
     let (head, body) = answer(&mut visitor);
     assert_eq!((head.status(), &*body), (200, &b"models"[..]));
+}
+
+/// An agent that was let in. Nobody tells it, so the relay has to.
+fn joined(relay: &mut Relay, token: &str) -> Guest {
+    let agent = Guest::cloud(relay, token);
+    relay.program.event("agent_joined");
+    agent
 }
 
 #[test]
@@ -84,7 +91,7 @@ fn an_account_without_a_name_in_the_list_has_its_own_if_it_is_one() {
 
 #[test]
 fn a_token_that_the_login_service_did_not_make_for_us_lets_nobody_in() {
-    let relay = cloud_relay("");
+    let mut relay = cloud_relay("");
     let with = |name: &str, value: Value| {
         let mut claims = claims("ann");
         claims[name] = value;
@@ -138,7 +145,7 @@ fn a_token_that_the_login_service_did_not_make_for_us_lets_nobody_in() {
     let mut late = claims("ann");
     late["exp"] = json!(late["iat"].as_u64().expect("seconds") - 30);
     // Clocks differ by some seconds.
-    let mut agent = Guest::cloud(&relay, &rs256(&header(), &late));
+    let mut agent = joined(&mut relay, &rs256(&header(), &late));
     serves(&relay, &mut agent, "ann.localhost");
 }
 
@@ -148,7 +155,7 @@ fn a_shared_key_takes_no_other_algorithm() {
     write_private(&home, "shared.key", SHARED);
     let path =
         write_config(&home, &format!("{CLOUD}\nshared_key_file = \"shared.key\"\nname_claim = \"tunnel\"\n"));
-    let relay = Relay::start_in(home, 0, &["--config", &path]);
+    let mut relay = Relay::start_in(home, 0, &["--config", &path]);
     let mut claims = claims("auth0|ann");
     claims["tunnel"] = json!("ann");
     let token = |header: Value, secret: &str| hs256(secret.as_bytes(), &header, &claims);
@@ -161,15 +168,14 @@ fn a_shared_key_takes_no_other_algorithm() {
         let (_, code, reason) = Guest::cloud(&relay, &token).end();
         assert_eq!(code, 4002, "{reason}");
     }
-    let mut agent = Guest::cloud(&relay, &token(json!({"alg": "HS256"}), SHARED));
+    let mut agent = joined(&mut relay, &token(json!({"alg": "HS256"}), SHARED));
     serves(&relay, &mut agent, "ann.localhost");
 }
 
 #[test]
 fn the_newer_agent_of_an_account_replaces_the_older_and_its_socket_is_closed() {
     let mut relay = cloud_relay("");
-    let mut older = Guest::cloud(&relay, &good("ann"));
-    relay.program.event("agent_joined");
+    let mut older = joined(&mut relay, &good("ann"));
     let mut waiting = ask(&relay, "ann.localhost", "POST", "/slow", &["Content-Length: 0"]);
     older.hears("http_request");
     let mut newer = Guest::cloud(&relay, &good("ann"));
@@ -191,7 +197,7 @@ fn keys_that_were_written_anew_are_read_when_the_relay_is_told() {
     let (_, code, _) = Guest::cloud(&relay, &good("ann")).end();
     assert_eq!(code, 4002);
     let second = rs256(&json!({"alg": "RS256", "kid": "second"}), &claims("ann"));
-    let mut agent = Guest::cloud(&relay, &second);
+    let mut agent = joined(&mut relay, &second);
     serves(&relay, &mut agent, "ann.localhost");
     std::fs::write(&jwks, "{\"keys\": []}").expect("it may be written");
     relay.program.signal(Signal::HUP);

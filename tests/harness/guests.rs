@@ -136,6 +136,14 @@ impl Guest {
         self.0.send(Message::text(value.to_string())).expect("the relay reads");
     }
 
+    /// The next message, whatever it is.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub fn read(&mut self) -> Message {
+        self.0.read().expect("the relay says something")
+    }
+
     /// The next message of this type. Pings before it are passed over, and nothing else may be.
     ///
     /// # Panics

@@ -1,6 +1,7 @@
 //! Accounts that sign on the spot. The only place of the harness that has secrets, and they are all made up.
 
 use ed25519_dalek::{Signer, SigningKey};
+use hvym_tunnel_core::stellar::seal::SealKey;
 use hvym_tunnel_core::stellar::{Address, Signature, SigningInput};
 use stellar_strkey::ed25519::PrivateKey;
 
@@ -22,6 +23,14 @@ impl Key {
     /// Its secret, as a key file holds it.
     pub fn secret(&self) -> String {
         PrivateKey(self.0.to_bytes()).as_unredacted().to_string().as_str().to_owned()
+    }
+
+    /// The key for sealed messages that it shares with `other`.
+    ///
+    /// # Panics
+    /// When `other` is no usable key.
+    pub fn seal_key(&self, other: &Address) -> SealKey {
+        SealKey::agree(self.0.as_bytes(), other).expect("a usable account")
     }
 
     /// Signs whatever a machine asks for, even in the name of another account.

@@ -36,6 +36,8 @@ pub mod meeting;
 pub mod memory;
 pub mod model;
 pub mod node;
+#[cfg(unix)]
+pub mod older;
 pub mod ops;
 pub mod pair;
 pub mod peer;

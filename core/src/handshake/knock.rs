@@ -248,11 +248,17 @@ fn refusal(code: &str, error: String) -> DownReason {
     }
 }
 
-/// What a relay says before it closes, where it has words for the reason.
-pub fn refused(reason: &DownReason) -> Knock {
+/// What a relay says before it closes, where it has words for the reason. `is_login` if the agent was not let in yet.
+pub fn refused(reason: &DownReason, is_login: bool) -> Knock {
     let (code, error) = match reason {
         DownReason::Authentication(text) => ("auth_failed", text.clone()),
-        DownReason::Replaced => ("connection_exists", format!("{reason}")),
+        DownReason::Replaced if is_login => (
+            "connection_exists",
+            "another agent is connected with this token; --force takes its place".to_owned(),
+        ),
+        DownReason::Replaced => {
+            ("connection_exists", "replaced by a newer agent with the same token".to_owned())
+        }
         other => (other.auth_failed_code(), format!("{other}")),
     };
     Knock::Refused { code: code.to_owned(), error }

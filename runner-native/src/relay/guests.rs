@@ -119,8 +119,9 @@ impl Guests {
                 found = Some(name);
             }
         }
-        // A stranger is not told whether there is such a tunnel. These are the words of the existing server.
-        found.cloned().ok_or_else(|| DownReason::Authentication("Authentication failed".to_owned()))
+        // A stranger is not told whether there is such a tunnel.
+        let refusal = "the token is wrong, or its tunnel is disabled";
+        found.cloned().ok_or_else(|| DownReason::Authentication(refusal.to_owned()))
     }
 }
 

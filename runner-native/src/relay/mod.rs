@@ -244,10 +244,13 @@ pub(crate) async fn run(
     let told = reporter.clone();
     let observer: Observer = Arc::new(move |event| report(&told, event));
     let mut relay = Relay::start(address, settings, observer)?;
+    // Without files to read again the signal means what it always means: the terminal is gone. It is heard before anybody
+    // is told that the relay runs, or it would end a relay that has just begun.
+    let mut reloads = relay.has_files().then(ReloadSignals::new).and_then(Result::ok);
     let (url, agent_url) = relay.urls();
     let listen = relay.local_addr().to_string();
     reporter.tell(&Report::Listening { url, relay: agent_url, address, listen });
-    if until_stop(&relay, &mut signals).await == Stop::Drain {
+    if until_stop(&relay, &mut signals, &mut reloads).await == Stop::Drain {
         let reason = "as asked".to_owned();
         reporter.tell(&Report::Draining { reason, deadline: DRAIN_LIMIT });
         let draining = pin!(relay.drain(DRAIN_LIMIT));
@@ -261,11 +264,9 @@ pub(crate) async fn run(
 }
 
 /// Waits for the end, and reads certificate and keys again on SIGHUP meanwhile.
-async fn until_stop(relay: &Relay, signals: &mut StopSignals) -> Stop {
-    // Without such files the signal means what it always means: the terminal is gone.
-    let mut reloads = Some(relay).filter(|relay| relay.has_files()).and_then(|_| ReloadSignals::new().ok());
+async fn until_stop(relay: &Relay, signals: &mut StopSignals, reloads: &mut Option<ReloadSignals>) -> Stop {
     loop {
-        let Some(reloads) = &mut reloads else { return signals.next().await };
+        let Some(reloads) = reloads else { return signals.next().await };
         match select(pin!(signals.next()), pin!(reloads.next())).await {
             Either::Left((stop, _)) => return stop,
             Either::Right(_) => relay.reload(),

@@ -82,12 +82,12 @@ impl Link {
 
     /// Says why, in dialects that have words for it: some agents spin when they see a bare close.
     pub(in crate::link) fn say_refused(&mut self, reason: &DownReason) {
-        let ends =
-            matches!(reason, DownReason::Replaced | DownReason::NotAllowed(_)) || self.is_relay_login();
+        let is_login = self.is_relay_login();
+        let ends = matches!(reason, DownReason::Replaced | DownReason::NotAllowed(_)) || is_login;
         let fault =
             matches!(reason, DownReason::Malformed(_) | DownReason::TimedOut(_) | DownReason::Finished);
         if self.side == Side::Relay && ends && !fault {
-            self.say(refused(reason));
+            self.say(refused(reason, is_login));
         }
     }
 }
