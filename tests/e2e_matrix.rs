@@ -9,13 +9,13 @@ use hvym_tunnel_tests::tunely::{Mode, NEW, OLD};
 
 #[test]
 fn the_python_client_0_12_is_served() {
-    let Some(agent) = TunelyAgent::python("0.12.0") else { return };
+    let Some(agent) = TunelyAgent::python(NEW) else { return };
     run(1, &agent);
 }
 
 #[test]
 fn the_python_client_0_2_is_served() {
-    let Some(agent) = TunelyAgent::python("0.2.1") else { return };
+    let Some(agent) = TunelyAgent::python(OLD) else { return };
     run(2, &agent);
 }
 

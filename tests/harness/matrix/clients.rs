@@ -12,6 +12,7 @@ use super::{Agent, Column, Impossible, Joining, Public, Row, Setting};
 use crate::Key;
 use crate::installed::{packaged_python, tunely_folder};
 use crate::program::{Home, PATIENCE, Program};
+use crate::tunely::{OLD, alone};
 use crate::tunnel::Relay;
 
 /// What the relay calls tunely's agent.
@@ -36,12 +37,12 @@ pub struct TunelyAgent {
 impl TunelyAgent {
     /// The one in Python of this version; `None` after it was said that it is not installed.
     pub fn python(version: &str) -> Option<Self> {
-        let (name, impossible) = match version {
-            "0.12.0" => ("tunely 0.12.0 (Python) on our relay", &[][..]),
-            _ => ("tunely 0.2.1 (Python) on our relay", &[][..]),
+        let name = match version {
+            OLD => "tunely 0.2.1 (Python) on our relay",
+            _ => "tunely 0.12.0 (Python) on our relay",
         };
         let program = tunely_folder()?.join(format!("python-{version}/bin/tunely"));
-        Some(TunelyAgent { name, program, impossible })
+        Some(TunelyAgent { name, program, impossible: &[] })
     }
 
     /// The one for Node; `None` after it was said that it is not installed.
@@ -211,12 +212,7 @@ impl Public for Ours {
 }
 
 fn tunely(program: &Path, home: &Home, relay: &Relay, joining: Joining) -> Command {
-    let mut command = Command::new(program);
-    // They read a file called .env where they are started, and proxies from the environment.
-    command.env_clear().current_dir(home.path("")).env("HOME", home.path(""));
-    command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    // What is logged must come whole, one thing in each line.
-    command.env("PYTHONUTF8", "1").env("PYTHONUNBUFFERED", "1").env("COLUMNS", "500");
+    let mut command = alone(program, home);
     let server = format!("{}/ws/tunnel", relay.url());
     let target = format!("http://127.0.0.1:{}", joining.target);
     let token = TOKENS[usize::from(!joining.is_known)];

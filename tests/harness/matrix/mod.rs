@@ -131,15 +131,7 @@ impl Agent {
     /// # Panics
     /// When it is not.
     pub fn await_joined(&mut self) {
-        self.await_joined_for(PATIENCE);
-    }
-
-    /// The same, for no longer than this.
-    ///
-    /// # Panics
-    /// When it is not.
-    pub fn await_joined_for(&mut self, patience: Duration) {
-        let joined = self.program.tells(&self.joined, patience);
+        let joined = self.program.tells(&self.joined, PATIENCE);
         assert!(joined, "it is not let in: {:?}", self.program);
     }
 

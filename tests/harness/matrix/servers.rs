@@ -46,28 +46,27 @@ const GZIP_UNASKED: Impossible = Impossible::seen(
     "the server carries text alone; the agent asks for nothing compressed, and says so if it is all the same",
     "502",
 );
-const COOKIES: Impossible = Impossible::seen(
-    Column::Cookies,
-    "the server's dialect has one value for each field name",
-    "the cookies are",
-);
 const EVENTS: Impossible = Impossible::seen(
     Column::Events,
     "the server wraps what comes in events of its own (`data: data: ..`)",
     "the events are \"event: start",
 );
 
-const NEW_HTTP_CANNOT: &[Impossible] = &[BINARY_UP, BINARY_DOWN, GZIP_UNASKED, COOKIES, EVENTS];
+const NEW_HTTP_CANNOT: &[Impossible] = &[BINARY_UP, BINARY_DOWN, GZIP_UNASKED, EVENTS];
 const OLD_CANNOT: &[Impossible] = &[
     BINARY_UP,
     BINARY_DOWN,
     GZIP_UNASKED,
-    COOKIES,
     EVENTS,
     Impossible::seen(
         Column::Duplicate,
-        "the server forgets the first agent when it has refused the second, until the first connects anew",
-        "Tunnel not connected",
+        "the server forgets the agent that it has when it refuses another, and does not tell it",
+        "503 Service Unavailable",
+    ),
+    Impossible::stalls(
+        Column::Forced,
+        "the server forgets the agent that it has when the one before has ended, and does not tell it",
+        "503 Service Unavailable",
     ),
 ];
 
