@@ -6,6 +6,8 @@
 mod cloud;
 #[path = "e2e_foreign_servers/hvym.rs"]
 mod hvym;
+#[path = "e2e_foreign_servers/options.rs"]
+mod options;
 #[path = "e2e_foreign_servers/tunely.rs"]
 mod tunely;
 #[path = "e2e_foreign_servers/tunely_login.rs"]

@@ -228,6 +228,25 @@ fn a_service_that_is_not_there_is_said_to_visitors_and_to_its_owner() {
 }
 
 #[test]
+fn a_service_that_takes_too_long_is_given_up_and_holds_nobody_up() {
+    for version in [NEW, OLD] {
+        let (service, mode) = (Service::start(), Mode::Http);
+        let Some(server) = Server::start_with(version, &[("TUNELY_REQUEST_TIMEOUT", "2")]) else { return };
+        let token = server.tunnel(mode);
+        let mut exposed = Exposed::start(&service.target(), &server.url(), "tunely", &token, &[]);
+        exposed.ready();
+        let (head, _) = server.ask(mode, "GET", "/slow", &[], b"").expect("an answer");
+        assert_eq!(head.status(), 504, "{version}");
+        // The agent knows how long the visitor waits, and lets the service go too.
+        let told = exposed.program.event("request");
+        assert_eq!((&told["path"], &told["status"]), (&json!("/slow"), &json!(499)), "{version}: {told}");
+        let (head, _) = server.ask(mode, "GET", "/gone", &[], b"").expect("an answer");
+        assert_eq!(head.status(), 410, "{version}");
+        service.slow.open();
+    }
+}
+
+#[test]
 fn bytes_of_a_service_that_is_no_http_pass_by_the_servers_tcp_port() {
     let Some(server) = Server::start(NEW) else { return };
     let token = server.tunnel(Mode::Tcp);

@@ -127,6 +127,11 @@ impl Dialect {
 /// What tells the dialects of whole requests and responses apart.
 #[cfg(feature = "foreign")]
 impl Dialect {
+    /// Whether it is our own, which has everything.
+    pub fn is_ours(self) -> bool {
+        matches!(self, Dialect::Native)
+    }
+
     /// Whether its requests are numbered; in the others each has a name of its own.
     pub fn counts_calls(self) -> bool {
         matches!(self, Dialect::HvymJson)

@@ -80,6 +80,18 @@ pub struct TokenLogin {
     pub force: bool,
 }
 
+impl TokenLogin {
+    /// The login at a tunely server.
+    pub fn tunely(token: impl Into<String>, force: bool) -> Self {
+        Self { dialect: Dialect::Tunely, token: token.into(), force }
+    }
+
+    /// The login at a CloudToLocalLLM relay, where the newest agent of an account wins by itself.
+    pub fn cloud_llm(token: impl Into<String>) -> Self {
+        Self { dialect: Dialect::CloudLlm, token: token.into(), force: false }
+    }
+}
+
 impl fmt::Debug for TokenLogin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenLogin").field("dialect", &self.dialect).finish_non_exhaustive()

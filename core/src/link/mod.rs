@@ -38,7 +38,7 @@ use plane::Plane;
 #[cfg(not(feature = "foreign"))]
 pub use crate::mux::Stream;
 #[cfg(feature = "foreign")]
-pub use foreign::Stream;
+pub use foreign::{MAX_MESSAGE_BYTES, Stream};
 
 /// Given to `reset` for a stream that was opened in vain; local knowledge only.
 const RESET_NO_ROOM: u32 = 3;

@@ -59,13 +59,15 @@ impl Server {
 
 /// `options` as the core wants them.
 pub(super) fn login(options: &ForeignOptions) -> TokenLogin {
-    let (dialect, token) = (options.system.dialect(), options.token.as_str().to_owned());
-    TokenLogin { dialect, token, force: options.force }
+    match options.system {
+        System::Tunely => TokenLogin::tunely(options.token.as_str(), options.force),
+        System::CloudLlm => TokenLogin::cloud_llm(options.token.as_str()),
+    }
 }
 
 /// The end of an agent that was asked for `option`, at a relay that turns out not to have it.
 pub(super) fn unkept(option: &str, dialect: Dialect) -> Option<Failure> {
-    (dialect == Dialect::HvymJson).then(|| {
+    (!dialect.is_ours()).then(|| {
         let message = format!("this relay is an existing HVYM server, and {option} cannot be had from one");
         Failure::new(Exit::Config, message).with_hint("leave it out, or use a relay of hvym-tunnel")
     })

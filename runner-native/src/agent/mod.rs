@@ -83,7 +83,8 @@ pub(crate) async fn run(
             (place, Some(own))
         }
     };
-    let (private, only_ours) = (!options.access.is_public(), options.for_ours_alone());
+    let private = !options.access.is_public();
+    let only_ours = options.for_ours_alone().filter(|_| options.foreign.is_none());
     let purpose = Purpose::Expose { bindings: options.bindings, private };
     let link = Link { options: &options.link, foreign: options.foreign.as_ref(), only_ours };
     let exposure = exposure(identity, link, place, purpose, services, &reporter)?;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use hvym_tunnel_core::dialect::{Dialect, Proto};
+use hvym_tunnel_core::dialect::Proto;
 use thiserror::Error;
 
 use super::{Auth, ExposeOptions};
@@ -18,14 +18,6 @@ pub(crate) enum System {
 }
 
 impl System {
-    /// What is spoken there.
-    pub(crate) const fn dialect(self) -> Dialect {
-        match self {
-            System::Tunely => Dialect::Tunely,
-            System::CloudLlm => Dialect::CloudLlm,
-        }
-    }
-
     /// Where agents arrive there, unless a URL says otherwise.
     pub(crate) const fn path(self) -> &'static str {
         match self {
@@ -138,6 +130,77 @@ impl ForeignError {
             }
             ForeignError::Force | ForeignError::Unkept(_) => "leave it out, or use a relay of hvym-tunnel",
             ForeignError::Several => "start an agent for each, with a token for each",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hvym_tunnel_core::access::Access;
+
+    use super::*;
+    use crate::config::{ConfigError, GateOptions, LinkOptions};
+
+    fn options(system: System, target: &str) -> ExposeOptions {
+        let mut options = ExposeOptions::of(format!("web={target}").parse().expect("a binding"));
+        options.link.relay = Some("wss://server.example".parse().expect("a URL"));
+        options.foreign = Some(ForeignOptions { system, token: Token::of("t"), force: false });
+        options
+    }
+
+    fn refusal(options: &ExposeOptions) -> Option<ForeignError> {
+        match options.check() {
+            Ok(()) => None,
+            Err(ConfigError::Foreign(error)) => Some(error),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn what_such_a_server_has_is_let_pass() {
+        let (tunely, cloud) = (System::Tunely, System::CloudLlm);
+        for (system, target) in
+            [(tunely, "3000"), (tunely, "tcp://db:1"), (tunely, "h2c://app:1"), (cloud, "./site")]
+        {
+            assert_eq!(refusal(&options(system, target)), None, "{system} {target}");
+        }
+        let mut forced = options(tunely, "3000");
+        forced.foreign = forced.foreign.map(|foreign| ForeignOptions { force: true, ..foreign });
+        assert_eq!(refusal(&forced), None);
+    }
+
+    #[test]
+    fn what_such_a_server_does_not_have_is_named() {
+        let good = options(System::Tunely, "3000");
+        let friend = hvym_tunnel_core::stellar::Address::from_public_key([7; 32]);
+        let network = GateOptions {
+            networks: vec!["10.0.0.0/8".parse().expect("a network")],
+            ..GateOptions::default()
+        };
+        let link = |change: fn(&mut LinkOptions)| {
+            let mut options = good.clone();
+            change(&mut options.link);
+            options
+        };
+        let mut forced = options(System::CloudLlm, "3000");
+        forced.foreign = forced.foreign.map(|foreign| ForeignOptions { force: true, ..foreign });
+        let mut several = good.clone();
+        several.bindings.push("api=1".parse().expect("a binding"));
+        let private = Access::Private([friend].into());
+        for (options, refused) in [
+            (link(|link| link.relay = None), ForeignError::NoServer(System::Tunely)),
+            (link(|link| link.auth = Auth::Bearer), ForeignError::Unkept("--auth bearer")),
+            (forced, ForeignError::Force),
+            (several, ForeignError::Several),
+            (ExposeOptions { access: private, ..good.clone() }, ForeignError::Unkept("--private")),
+            (ExposeOptions { gate: network, ..good.clone() }, ForeignError::Unkept("--allow-cidr")),
+            (
+                ExposeOptions { proxy_protocol: true, ..good.clone() },
+                ForeignError::Unkept("--proxy-protocol"),
+            ),
+            (options(System::CloudLlm, "tcp://db:1"), ForeignError::Unkept(BYTES)),
+        ] {
+            assert_eq!(refusal(&options), Some(refused));
         }
     }
 }

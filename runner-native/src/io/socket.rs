@@ -15,7 +15,8 @@ use async_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use bytes::Bytes;
 use futures_util::io::{AsyncRead, AsyncWrite};
 use hvym_tunnel_core::agent::Target;
-use hvym_tunnel_core::dialect::{Dialect, MUX_YAMUX};
+use hvym_tunnel_core::dialect::MUX_YAMUX;
+use hvym_tunnel_core::link::MAX_MESSAGE_BYTES as LARGEST_MESSAGE_BYTES;
 use hvym_tunnel_core::message::{Close, Message};
 use hvym_tunnel_core::reason::DownReason;
 use smol::channel::{Receiver, Sender, bounded};
@@ -38,7 +39,7 @@ pub(super) const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// Collected before a write: two batches of the mux. Larger makes the rest of a partial write costly to move.
 const WRITE_BUFFER_BYTES: usize = 128 * 1024;
 /// A ping or pong adds two bytes to what is in it (RFC 6455 section 5.2), and four where it is masked.
-const PING_HEADER_BYTES: usize = 2;
+const PING_OVERHEAD: usize = 2;
 /// How long a close may take to reach a peer that does not read.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -117,15 +118,15 @@ fn config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES)
-        .max_write_buffer_size(8 * WRITE_BUFFER_BYTES + Dialect::MAX_PART_BYTES)
+        .max_write_buffer_size(8 * WRITE_BUFFER_BYTES + LARGEST_MESSAGE_BYTES)
         // The most that any machine takes: the gauge below is told what this one takes now.
-        .max_message_size(Some(Dialect::MAX_PART_BYTES))
-        .max_frame_size(Some(Dialect::MAX_PART_BYTES))
+        .max_message_size(Some(LARGEST_MESSAGE_BYTES))
+        .max_frame_size(Some(LARGEST_MESSAGE_BYTES))
 }
 
-/// Says whether messages of up to [`Dialect::MAX_PART_BYTES`] may come.
+/// Says whether messages of up to [`LARGEST_MESSAGE_BYTES`] may come.
 pub(super) fn allow_large(socket: &mut Socket, large: bool) {
-    let limit = if large { Dialect::MAX_PART_BYTES } else { MAX_MESSAGE_BYTES };
+    let limit = if large { LARGEST_MESSAGE_BYTES } else { MAX_MESSAGE_BYTES };
     socket.get_mut().set_limit(limit);
 }
 
@@ -247,7 +248,7 @@ pub(super) fn from_wire(socket: &mut Socket, message: Wired) -> Result<Received,
         }
         Wired::Close(None) => return Ok(Received::Close(Close::new(1000, ""))),
         Wired::Ping(data) | Wired::Pong(data) => {
-            gauge.forgive(PING_HEADER_BYTES + data.len());
+            gauge.forgive(PING_OVERHEAD + data.len());
             return Ok(Received::Nothing);
         }
         Wired::Frame(_) => return Ok(Received::Nothing),

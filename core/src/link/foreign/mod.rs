@@ -29,6 +29,9 @@ const HVYM_SERVICE: &str = "pintheon";
 const PATIENCE: KeepaliveConfig =
     KeepaliveConfig { ping_interval: Duration::from_secs(30), ping_timeout: Duration::from_secs(45) };
 
+/// The largest message of any link, bytes: see [`Link::takes_large_messages`].
+pub const MAX_MESSAGE_BYTES: usize = Dialect::MAX_PART_BYTES;
+
 /// Messages that may come before the login is over: an agent's first signs of life, or one existing relay's first
 /// requests, which it can send ahead of its answer.
 const MAX_EARLY: usize = 16;
@@ -82,7 +85,7 @@ impl Link {
         self.dialect
     }
 
-    /// Whether the peer speaks a dialect of large messages, of up to [`Dialect::MAX_PART_BYTES`]. Until this is true, the
+    /// Whether the peer speaks a dialect of large messages, of up to [`MAX_MESSAGE_BYTES`]. Until this is true, the
     /// runner's usual limit is right, so that a stranger cannot make it hold more.
     pub fn takes_large_messages(&self) -> bool {
         matches!(self.plane, Plane::Exchange(_))
