@@ -29,6 +29,8 @@ pub mod judge;
 pub mod keys;
 pub mod lens;
 pub mod lone;
+#[cfg(unix)]
+pub mod matrix;
 pub mod meddle;
 pub mod meeting;
 pub mod memory;

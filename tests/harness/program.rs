@@ -203,6 +203,25 @@ impl Program {
         }
     }
 
+    /// Whether it has said `words` on either stream, or does so within `patience`.
+    pub fn tells(&mut self, words: &str, patience: Duration) -> bool {
+        /// Who waits for one stream looks this often whether the other has said it.
+        const GLANCE: Duration = Duration::from_millis(20);
+        let deadline = Instant::now() + patience;
+        loop {
+            // Looked at last, so that what was said before both ended is not missed.
+            let left = deadline.saturating_duration_since(Instant::now());
+            let ended = [&self.out, &self.err]
+                .map(|stream| stream.next(left.min(GLANCE)) == Err(RecvTimeoutError::Disconnected));
+            if self.transcript().contains(words) {
+                return true;
+            }
+            if left.is_zero() || ended == [true, true] {
+                return false;
+            }
+        }
+    }
+
     /// Waits for the end of the process, and returns its exit code.
     ///
     /// # Panics

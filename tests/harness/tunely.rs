@@ -191,7 +191,13 @@ impl Server {
 
 /// The program `tool` beside a version of tunely, about to start in `home` with nothing else around it.
 pub fn python_tool(folder: &Path, version: &str, tool: &str, home: &Home) -> Command {
-    let mut command = Command::new(folder.join(format!("python-{version}/bin/{tool}")));
+    alone(&folder.join(format!("python-{version}/bin/{tool}")), home)
+}
+
+/// A program of tunely, about to start in `home` with nothing else around it.
+pub fn alone(program: &Path, home: &Home) -> Command {
+    let mut command = Command::new(program);
+    // They read a file called .env where they are started, and proxies from the environment.
     command.env_clear().current_dir(home.path("")).env("HOME", home.path(""));
     command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
     // What is logged must come whole, one thing in each line.
