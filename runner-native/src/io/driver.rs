@@ -136,7 +136,9 @@ impl<M: Streams + Send + 'static> Plane for Handle<M> {
         match read {
             Ok(Read::Data(data)) => {
                 // Reading may have made credit that the peer waits for.
-                state.wake_driver();
+                if state.machine.has_output() {
+                    state.wake_driver();
+                }
                 Poll::Ready(Ok(Some(data)))
             }
             Ok(Read::Finished) => Poll::Ready(Ok(None)),
