@@ -7,6 +7,8 @@ pub(crate) mod executor;
 pub(crate) mod hyper;
 pub(crate) mod pipe;
 pub(crate) mod proxy;
+#[cfg_attr(not(target_os = "linux"), path = "readiness_elsewhere.rs")]
+pub(crate) mod readiness;
 pub(crate) mod scratch;
 pub(crate) mod socket;
 pub(crate) mod stream;
