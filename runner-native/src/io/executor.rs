@@ -102,18 +102,34 @@ mod workers {
                 return;
             }
             let used = used();
-            // Nine tenths of the time it ran; some of the rest it cannot but wait.
-            if (used - self.used) * 10 >= passed * 9 {
-                let _busy_already = HELP.0.try_send(());
+            if is_strain(used.saturating_sub(self.used), passed) {
+                let _called_already = HELP.0.try_send(());
             }
             (self.at, self.used) = (Instant::now(), used);
         }
+    }
+
+    /// Whether a thread that ran for `used` of the time had hardly a pause.
+    fn is_strain(used: Duration, passed: Duration) -> bool {
+        used * 10 >= passed * 9
     }
 
     /// Processor time of this thread.
     fn used() -> Duration {
         let time = clock_gettime(ClockId::ThreadCPUTime);
         Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn a_thread_that_waits_for_a_core_or_for_work_is_not_strained() {
+            let [little, much, all] = [50, 90, 100].map(Duration::from_millis);
+            assert!(is_strain(all, all) && is_strain(much, all));
+            assert!(!is_strain(little, all) && !is_strain(Duration::ZERO, all));
+        }
     }
 }
 
@@ -129,5 +145,19 @@ mod workers {
     /// Does its share.
     pub(super) fn other() {
         first();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_that_panics_ends_alone() {
+        let broken = spawn(async { panic!("a bug in one task") });
+        let whole = run(async { "whole" });
+        assert_eq!(whole, "whole");
+        assert!(std::panic::catch_unwind(AssertUnwindSafe(|| block_on(broken))).is_err());
+        assert_eq!(run(async { "still whole" }), "still whole");
     }
 }
