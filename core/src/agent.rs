@@ -502,6 +502,10 @@ impl Streams for Agent {
         }
     }
 
+    fn has_output(&self) -> bool {
+        matches!(&self.state, State::Linked { link, .. } if link.has_output())
+    }
+
     fn split_event(event: AgentEvent) -> Result<StreamEvent, AgentEvent> {
         match event {
             AgentEvent::Stream(event) => Ok(event),

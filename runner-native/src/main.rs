@@ -46,22 +46,22 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), Failure> {
                 Some(_) => Identity::generate()?,
                 None => identity(&source, reporter)?,
             };
-            executor::block_on(agent::run(identity, options, reporter.clone(), signals()?))
+            executor::run(agent::run(identity, options, reporter.clone(), signals()?))
         }
         Command::Forward(arguments) => {
             let (source, options) = arguments.options()?;
             let identity = identity(&source, reporter)?;
-            executor::block_on(agent::forward(identity, options, reporter.clone(), signals()?))
+            executor::run(agent::forward(identity, options, reporter.clone(), signals()?))
         }
         Command::Demo(arguments) => {
             let (source, options) = arguments.options()?;
             let identity = identity(&source, reporter)?;
-            executor::block_on(demo::run(identity, options, reporter.clone(), signals()?))
+            executor::run(demo::run(identity, options, reporter.clone(), signals()?))
         }
         Command::Relay(arguments) => {
             let (source, options) = arguments.options()?;
             let identity = identity(&source, reporter)?;
-            executor::block_on(relay::run(identity, options, reporter.clone(), signals()?))
+            executor::run(relay::run(identity, options, reporter.clone(), signals()?))
         }
         command => cli::print(command),
     }

@@ -28,4 +28,5 @@ pub use outbound::{BodyWriter, Payload, WriteError};
 pub use page::{Format, Page};
 #[cfg(feature = "foreign")]
 pub(crate) use scan::HeadGathering;
+pub use scan::plain_bytes;
 pub use tap::{MAX_WAITING, Tap};

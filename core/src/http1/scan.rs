@@ -32,13 +32,20 @@ impl HeadScan {
     /// A control byte fails here and not when the head is whole, so that a stream which is not HTTP is
     /// recognised as such at once.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<Option<usize>, HeadError> {
-        for (at, byte) in bytes.iter().enumerate() {
-            self.seen = self.seen.saturating_add(1);
+        let mut at = 0;
+        while let Some(byte) = bytes.get(at) {
+            // Most of a head is the inside of lines.
+            let plain = if self.place == Place::Inside { plain_bytes(&bytes[at..]) } else { 0 };
+            at += plain.max(1);
+            self.seen = self.seen.saturating_add(plain.max(1));
             if self.seen > MAX_HEAD_BYTES {
                 return Err(HeadError::TooLong);
             }
+            if plain > 0 {
+                continue;
+            }
             self.place = match (self.place, *byte) {
-                (Place::LineStart | Place::LineStartCr, b'\n') => return Ok(Some(at + 1)),
+                (Place::LineStart | Place::LineStartCr, b'\n') => return Ok(Some(at)),
                 (Place::Before, b'\r' | b'\n') => Place::Before,
                 (Place::LineStart, b'\r') => Place::LineStartCr,
                 (_, b'\n') => Place::LineStart,
@@ -49,6 +56,25 @@ impl HeadScan {
         }
         Ok(None)
     }
+}
+
+/// How many of these bytes, from the first one on, are no control bytes: neither the end of a line nor an error.
+pub fn plain_bytes(bytes: &[u8]) -> usize {
+    const EACH: u64 = u64::MAX / 255;
+    let mut at = 0;
+    for chunk in bytes.chunks_exact(size_of::<u64>()) {
+        let word = chunk.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        // Eight at once: the top bit of a byte is set where it is below 0x20, or 0x7f; perhaps also in those before it.
+        let low = word.wrapping_sub(EACH * 0x20) & !word;
+        let delete = word ^ (EACH * 0x7f);
+        let delete = delete.wrapping_sub(EACH) & !delete;
+        if (low | delete) & (EACH * 0x80) != 0 {
+            break;
+        }
+        at += chunk.len();
+    }
+    let rest = bytes.get(at..).unwrap_or_default();
+    at + rest.iter().position(u8::is_ascii_control).unwrap_or(rest.len())
 }
 
 /// What one call to [`HeadGathering::take`] took.
@@ -118,6 +144,21 @@ mod tests {
     #[test]
     fn a_stream_that_is_not_text_fails_at_its_first_control_byte() {
         assert_eq!(HeadScan::default().feed(b"\x16\x03\x01"), Err(HeadError::Byte(0x16)));
+    }
+
+    #[test]
+    fn plain_bytes_end_at_the_first_control_byte_wherever_it_is() {
+        for byte in 0..=u8::MAX {
+            for at in 0..20 {
+                let mut bytes = [b'a'; 20];
+                bytes[at] = byte;
+                assert_eq!(
+                    plain_bytes(&bytes),
+                    if byte.is_ascii_control() { at } else { 20 },
+                    "{byte} at {at}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -135,6 +135,9 @@ pub trait Streams: Machine {
     /// The live stream `id`, for one operation.
     fn stream(&mut self, id: StreamId) -> Result<Stream<'_>, ClosedStream>;
 
+    /// Whether its streams have something to send, or may have.
+    fn has_output(&self) -> bool;
+
     /// Splits an event: a signal about one stream, or something for the machine's owner.
     fn split_event(event: Self::Event) -> Result<StreamEvent, Self::Event>;
 
@@ -273,6 +276,11 @@ impl Link {
             return Err(ClosedStream);
         }
         self.plane.stream(id)
+    }
+
+    /// Whether its streams have something to send, or may have.
+    pub fn has_output(&self) -> bool {
+        self.plane.has_output()
     }
 
     /// Asks the peer for a sign of life at once.

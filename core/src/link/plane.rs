@@ -62,6 +62,15 @@ impl Plane {
         }
     }
 
+    pub(super) fn has_output(&self) -> bool {
+        match self {
+            Plane::Mux(mux) => mux.has_output(),
+            #[cfg(feature = "foreign")]
+            Plane::Exchange(_) => true,
+            Plane::None => false,
+        }
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match self {
             Plane::Mux(mux) => mux.poll_timeout(),

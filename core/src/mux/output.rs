@@ -82,7 +82,7 @@ impl Mux {
     /// beside data, then data, each stream in its turn.
     #[must_use]
     pub fn poll_transmit(&mut self) -> Option<Bytes> {
-        let frames = self.replies.len() + self.slots.todo.len() + self.slots.ready.len();
+        let frames = self.planned();
         if frames == 0 {
             self.timers.output_pulled(false, self.now);
             return None;
@@ -100,9 +100,19 @@ impl Mux {
             self.write_data();
             self.write_todo(self.config.batch);
         }
-        let more = self.replies.len() + self.slots.todo.len() + self.slots.ready.len() > 0;
-        self.timers.output_pulled(more, self.now);
+        self.timers.output_pulled(self.has_output(), self.now);
         if self.batch.is_empty() { None } else { Some(self.batch.split().freeze()) }
+    }
+
+    /// Whether [`poll_transmit`](Self::poll_transmit) may give something.
+    #[must_use]
+    pub fn has_output(&self) -> bool {
+        self.planned() > 0
+    }
+
+    /// How much there is to say, in frames; there may be more, or nothing after all.
+    fn planned(&self) -> usize {
+        self.replies.len() + self.slots.todo.len() + self.slots.ready.len()
     }
 
     fn write(&mut self, header: Header) {

@@ -315,6 +315,10 @@ impl Streams for Session {
         self.link.stream(id)
     }
 
+    fn has_output(&self) -> bool {
+        self.link.has_output()
+    }
+
     fn split_event(event: SessionEvent) -> Result<StreamEvent, SessionEvent> {
         match event {
             SessionEvent::Stream(event) => Ok(event),

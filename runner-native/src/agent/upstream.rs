@@ -117,7 +117,9 @@ impl Upstream {
             };
             let tcp = self.reach(origin).await?;
             let trust = match origin.scheme {
-                Scheme::Http | Scheme::H2c | Scheme::Tcp => return Ok(Local::Plain(tcp.into())),
+                Scheme::Http | Scheme::H2c | Scheme::Tcp => {
+                    return Tcp::new(tcp).map(Local::Plain).map_err(|error| self.explain(&error));
+                }
                 Scheme::Https { verify: true } => self.trust.clone(),
                 Scheme::Https { verify: false } => Trust::Anyone,
             };
@@ -249,7 +251,7 @@ pub(crate) enum Local {
     #[cfg(unix)]
     Unix(UnixStream),
     /// TLS over TCP; boxed, for its state is hundreds of bytes that plain streams need not carry.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Tcp>>),
 }
 
 impl AsyncRead for Local {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::builder::Resettable;
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+mod bursts;
 mod demo;
 pub(crate) mod exit;
 mod expose;

@@ -13,6 +13,7 @@ use hvym_tunnel_core::relay::Owner;
 use hvym_tunnel_core::stellar::Address;
 use serde::{Serialize, Serializer};
 
+use super::bursts::Bursts;
 use super::exit::Failure;
 use super::files::{self, Access};
 use super::human::{self, Line, Stream};
@@ -320,7 +321,7 @@ impl Reporter {
     ) -> Self {
         let screen = Screen {
             style,
-            out: Box::new(out),
+            out: Bursts::new(out),
             err: Box::new(err),
             started: Instant::now(),
             attempt: None,
@@ -360,6 +361,7 @@ impl Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut screen = self.0.screen();
         screen.leave_live_line();
+        let _closed = screen.out.flush();
         screen.err.write_all(line)?;
         Ok(line.len())
     }
@@ -371,7 +373,7 @@ impl Write for Log {
 
 struct Screen {
     style: Style,
-    out: Box<dyn Write + Send>,
+    out: Bursts,
     err: Box<dyn Write + Send>,
     started: Instant,
     /// The attempt that was told last, since the link was lost.
@@ -387,7 +389,7 @@ impl Screen {
         let same_attempt = self.remember(report);
         if self.style.json {
             if !same_attempt {
-                let _closed = writeln!(self.out, "{}", json(report, now)).and_then(|()| self.out.flush());
+                let _closed = writeln!(self.out, "{}", json(report, now)).and_then(|()| self.settle(report));
             }
             // A person who looks on must see why it ended.
             if !matches!(report, Report::Error { .. }) {
@@ -401,7 +403,7 @@ impl Screen {
         }
         self.leave_live_line();
         for line in lines {
-            self.write(&line, live);
+            self.write(&line, live, report);
         }
         self.live_line = live;
     }
@@ -424,15 +426,23 @@ impl Screen {
         }
     }
 
-    fn write(&mut self, line: &Line, live: bool) {
+    /// Requests may be many; everything else is told at once.
+    fn settle(&mut self, report: &Report) -> io::Result<()> {
+        if matches!(report, Report::Request { .. }) { self.out.settle() } else { self.out.flush() }
+    }
+
+    fn write(&mut self, line: &Line, live: bool, report: &Report) {
         let text = line.text(self.style.colour);
         // A line that wrapped could not be wiped: switch wrapping off for it (DECAWM).
         let (begin, end) = if live { ("\x1b[?7l", "\x1b[?7h") } else { ("", "\n") };
-        let stream = match line.stream {
-            Stream::Out => &mut self.out,
-            Stream::Err => &mut self.err,
+        let _closed = match line.stream {
+            Stream::Out => write!(self.out, "{begin}{text}{end}").and_then(|()| self.settle(report)),
+            Stream::Err => {
+                // On a terminal both are one, and what was told first stands first.
+                let _closed = self.out.flush();
+                write!(self.err, "{begin}{text}{end}").and_then(|()| self.err.flush())
+            }
         };
-        let _closed = write!(stream, "{begin}{text}{end}").and_then(|()| stream.flush());
     }
 
     /// Wipes the line that is being updated, so that another can take its place.
@@ -459,6 +469,7 @@ impl Screen {
     }
 
     fn finish(&mut self) {
+        let _closed = self.out.flush();
         self.leave_live_line();
         if let (Some(path), Some(url)) = (&self.style.url_file, self.url.take()) {
             // Another process may have taken the file over since.
@@ -479,6 +490,9 @@ fn json(report: &Report, now: Duration) -> String {
     }
     let timed = Timed { report, unix_ms: whole_millis(now) };
     let text = serde_json::to_string(&timed).expect("numbers and texts always have a JSON form");
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text;
+    }
     let mut ascii = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

@@ -152,7 +152,9 @@ impl<M: Streams + Send + 'static> Plane for Handle<M> {
             Ok(Read::Data(data)) => {
                 state.carried.read += data.len() as u64;
                 // Reading may have made credit that the peer waits for.
-                state.wake_driver();
+                if state.machine.has_output() {
+                    state.wake_driver();
+                }
                 Poll::Ready(Ok(Some(data)))
             }
             Ok(Read::Finished) => Poll::Ready(Ok(None)),

@@ -4,10 +4,14 @@ pub(crate) mod alarm;
 pub(crate) mod clock;
 pub(crate) mod driver;
 pub(crate) mod executor;
+#[cfg(target_os = "linux")]
+pub(crate) mod footprint;
 mod gauge;
 pub(crate) mod hyper;
 pub(crate) mod pipe;
 pub(crate) mod proxy;
+#[cfg_attr(not(target_os = "linux"), path = "readiness_elsewhere.rs")]
+pub(crate) mod readiness;
 pub(crate) mod scratch;
 pub(crate) mod socket;
 pub(crate) mod stream;

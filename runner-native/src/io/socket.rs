@@ -34,8 +34,9 @@ pub(crate) use async_tungstenite::tungstenite::Error;
 /// The largest message we read until the machine takes larger ones. The mux sends 64 KiB at a time and accepts any cut
 /// of its stream; control messages have their own, smaller limit in the core.
 const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
-/// Each read asks for this much, and the buffer stays allocated for as long as the link lives.
-pub(super) const READ_BUFFER_BYTES: usize = 64 * 1024;
+/// Each read asks for this much, and the buffer stays allocated for as long as the link lives. It is cleared before each
+/// read, also before those that find nothing, so more would cost more than the system calls it saves.
+pub(super) const READ_BUFFER_BYTES: usize = 16 * 1024;
 /// Collected before a write: two batches of the mux. Larger makes the rest of a partial write costly to move.
 const WRITE_BUFFER_BYTES: usize = 128 * 1024;
 /// A ping or pong adds two bytes to what is in it (RFC 6455 section 5.2), and four where it is masked.
@@ -164,7 +165,7 @@ pub(crate) async fn dial(target: &Target, options: &DialOptions) -> Result<Socke
                 "ws:// to {host} would send everything readable; use wss://, or --insecure if you must"
             )));
         }
-        Wire::Plain(tcp.into())
+        Wire::Plain(Tcp::new(tcp).map_err(|e| failed(words(&e)))?)
     };
     let wire = Gauge::new(wire, MAX_MESSAGE_BYTES);
     let (socket, _) = async_tungstenite::client_async_with_config(request, wire, Some(config()))

@@ -13,6 +13,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use smol::net::TcpStream;
 
+use super::tcp::Tcp;
+
 /// Unsent ciphertext that may wait: a few batches, so that one write carries much.
 const BUFFER_BYTES: usize = 256 * 1024;
 
@@ -75,7 +77,7 @@ fn builder() -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
 }
 
 /// Speaks TLS over `tcp` to the server that is called `host`.
-pub(crate) async fn client(tcp: TcpStream, host: &str, trust: Trust) -> io::Result<TlsStream<TcpStream>> {
+pub(crate) async fn client(tcp: TcpStream, host: &str, trust: Trust) -> io::Result<TlsStream<Tcp>> {
     let config = match trust {
         // The first time, this machine's authorities are read from its disk.
         Trust::Verify => smol::unblock(|| Arc::clone(&VERIFYING)).await,
@@ -84,7 +86,7 @@ pub(crate) async fn client(tcp: TcpStream, host: &str, trust: Trust) -> io::Resu
     };
     let name = ServerName::try_from(host.to_owned())
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not a name that a certificate can have"))?;
-    let mut stream = TlsConnector::from(config).connect(name, tcp).await?;
+    let mut stream = TlsConnector::from(config).connect(name, Tcp::new(tcp)?).await?;
     stream.get_mut().1.set_buffer_limit(Some(BUFFER_BYTES));
     Ok(stream)
 }

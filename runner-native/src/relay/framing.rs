@@ -6,7 +6,7 @@
 
 use http::Uri;
 use hvym_tunnel_core::http1::{
-    Body, Format, Framing, FramingError, HeadError, MAX_HEAD_BYTES, RequestHead, Version,
+    Body, Format, Framing, FramingError, HeadError, MAX_HEAD_BYTES, RequestHead, Version, plain_bytes,
 };
 
 use super::settings::MAX_FIELDS;
@@ -68,10 +68,15 @@ impl Scan {
     /// # Errors
     /// What can never become a head.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<Option<usize>, Fault> {
-        for byte in bytes.get(self.seen..).unwrap_or_default() {
-            self.seen += 1;
+        while let Some(byte) = bytes.get(self.seen) {
+            // Most of a head is the inside of lines.
+            let plain = if self.place == Place::Inside { plain_bytes(&bytes[self.seen..]) } else { 0 };
+            self.seen += plain.max(1);
             if self.seen > MAX_HEAD_BYTES {
                 return Err(Fault::TooLarge);
+            }
+            if plain > 0 {
+                continue;
             }
             self.place = match (self.place, *byte) {
                 (Place::Before, b'\r') => Place::BeforeCr,

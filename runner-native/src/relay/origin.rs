@@ -48,21 +48,25 @@ impl Origin {
     /// Says who asks, in both spellings that services know.
     pub(super) fn introduce(&self, headers: &mut HeaderMap, host: &str) {
         let scheme = self.scheme;
-        let addresses: Vec<String> = self.chain.iter().map(ToString::to_string).collect();
-        let nodes: Vec<String> = self.chain.iter().map(|hop| format!("for={}", node(hop))).collect();
-        // Host and scheme are the visitor's, so they stand beside it.
-        let forwarded = match nodes.split_first() {
-            Some((first, [])) => format!("{first};host=\"{}\";proto={scheme}", Quoted(host)),
-            Some((first, rest)) => {
-                format!("{first};host=\"{}\";proto={scheme}, {}", Quoted(host), rest.join(", "))
+        let mut addresses = String::new();
+        let mut forwarded = String::with_capacity(host.len() + 64);
+        for (at, hop) in self.chain.iter().enumerate() {
+            if at > 0 {
+                addresses.push_str(", ");
+                forwarded.push_str(", ");
             }
-            None => return,
-        };
-        let texts = [
-            (FORWARDED_FOR, addresses.join(", ")),
-            (FORWARDED_HOST, host.to_owned()),
-            (FORWARDED, forwarded),
-        ];
+            let address = hop.to_string();
+            addresses.push_str(&address);
+            let (open, close) = if hop.is_ipv6() { ("for=\"[", "]\"") } else { ("for=", "") };
+            forwarded.extend([open, &address, close]);
+            if at == 0 {
+                // Host and scheme are the visitor's, so they stand beside it.
+                forwarded.push_str(";host=\"");
+                quote(host, &mut forwarded);
+                forwarded.extend(["\";proto=", scheme]);
+            }
+        }
+        let texts = [(FORWARDED_FOR, addresses), (FORWARDED_HOST, host.to_owned()), (FORWARDED, forwarded)];
         for (name, text) in texts {
             if let Ok(value) = HeaderValue::try_from(text) {
                 headers.insert(name, value);
@@ -110,26 +114,17 @@ fn address(text: &str) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-fn node(hop: &IpAddr) -> String {
-    match hop {
-        IpAddr::V4(v4) => v4.to_string(),
-        IpAddr::V6(v6) => format!("\"[{v6}]\""),
+/// Writes text as it stands inside a quoted string (RFC 9110 section 5.6.4).
+fn quote(text: &str, into: &mut String) {
+    let mut rest = text;
+    while let Some(at) = rest.find(['"', '\\']) {
+        let (plain, special) = rest.split_at(at);
+        into.push_str(plain);
+        into.push('\\');
+        into.push_str(&special[..1]);
+        rest = &special[1..];
     }
-}
-
-/// Text inside a quoted string (RFC 9110 section 5.6.4).
-struct Quoted<'a>(&'a str);
-
-impl std::fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        use std::fmt::Write;
-        self.0.chars().try_for_each(|c| {
-            if matches!(c, '"' | '\\') {
-                f.write_char('\\')?;
-            }
-            f.write_char(c)
-        })
-    }
+    into.push_str(rest);
 }
 
 #[cfg(test)]

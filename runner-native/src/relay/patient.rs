@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::io::{AsyncRead, AsyncWrite};
 
+use crate::io::alarm::Alarm;
 use crate::io::socket::Wire;
 
 /// A connection, and how long it may refuse to take more.
@@ -14,7 +15,7 @@ pub(super) struct Patient {
     wire: Wire,
     limit: Duration,
     /// Runs while nothing can be written.
-    timer: Option<smol::Timer>,
+    timer: Option<Alarm>,
 }
 
 impl Patient {
@@ -34,7 +35,7 @@ impl Patient {
             return done;
         }
         let limit = self.limit;
-        let timer = self.timer.get_or_insert_with(|| smol::Timer::after(limit));
+        let timer = self.timer.get_or_insert_with(|| Alarm::after(limit));
         ready!(Pin::new(timer).poll(cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the visitor does not read")))
     }

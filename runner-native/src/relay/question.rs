@@ -14,6 +14,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use thiserror::Error;
 
 use super::heads;
+use crate::io::alarm::Alarm;
 
 /// How long a body waits for the service to say `100 Continue`. Many services never do, and curl waits as long.
 const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
@@ -57,7 +58,7 @@ pub(super) struct Question {
     limit: Duration,
     /// What is still waited for, if the visitor asked before it sends (RFC 9110 section 10.1.1).
     permit: Option<Permit>,
-    timer: Option<smol::Timer>,
+    timer: Option<Alarm>,
 }
 
 enum Asked {
@@ -85,8 +86,8 @@ impl Question {
     }
 
     fn poll_timer(&mut self, limit: Duration, cx: &mut Context<'_>) -> Poll<()> {
-        let timer = self.timer.get_or_insert_with(|| smol::Timer::after(limit));
-        Pin::new(timer).poll(cx).map(|_| ())
+        let timer = self.timer.get_or_insert_with(|| Alarm::after(limit));
+        Pin::new(timer).poll(cx)
     }
 
     fn poll_permit(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -17,6 +17,7 @@ use hvym_tunnel_core::http1::{Body, Format};
 
 use super::framing::{self, Fault, Scan};
 use super::patient::Patient;
+use crate::io::alarm::Alarm;
 use crate::io::socket::Wire;
 
 /// Only `OPTIONS` may ask for `*`, so no visitor's request that was let through looks like this.
@@ -70,7 +71,7 @@ pub(super) struct Threshold {
     judged: Bytes,
     head_limit: Duration,
     /// Runs from the first byte of a head to its last.
-    timer: Option<smol::Timer>,
+    timer: Option<Alarm>,
 }
 
 impl Threshold {
@@ -112,7 +113,7 @@ impl Threshold {
         let read = self.poll_ahead(cx);
         if read.is_pending() && !self.ahead.is_empty() {
             let limit = self.head_limit;
-            let timer = self.timer.get_or_insert_with(|| smol::Timer::after(limit));
+            let timer = self.timer.get_or_insert_with(|| Alarm::after(limit));
             ready!(Pin::new(timer).poll(cx));
             let head = self.ahead.split().freeze();
             self.refuse(Fault::Late, &head);

@@ -30,6 +30,7 @@ use super::{by_path, conversation, heads, ingress, pages, surface, tls};
 use crate::io::clock::within;
 use crate::io::executor::spawn;
 use crate::io::socket::Wire;
+use crate::io::tcp::Tcp;
 
 /// What a connection holds for as long as it lives, upgraded or not.
 pub(super) struct Place {
@@ -189,7 +190,10 @@ async fn serve(
     // hyper keeps the connection to itself, and drops it when it has closed its own half.
     let rest = tcp.clone();
     let wire = match tls {
-        None => Wire::Plain(tcp.into()),
+        None => match Tcp::new(tcp) {
+            Ok(tcp) => Wire::Plain(tcp),
+            Err(error) => return tracing::warn!(%peer, %error, "no room for a connection"),
+        },
         Some(tls) => match within(TLS_TIMEOUT, tls::accept(&tls, tcp)).await {
             Some(Ok(stream)) => Wire::Boxed(Box::new(stream)),
             Some(Err(error)) => return tracing::debug!(%peer, %error, "no TLS"),
