@@ -10,7 +10,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use wasm_bindgen_cli_support::Bindgen;
 
-/// What a browser compiles before a page can dial. A little above what it is, so that growth is noticed.
+/// The most that a browser may have to compile before a page can dial.
 const MAX_RAW: usize = 350 * 1024;
 /// The same, as servers send it: a second of a slow mobile line.
 const MAX_GZIPPED: usize = 150 * 1024;
