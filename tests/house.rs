@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The layers of the core, lowest first. A module imports from its own folder and from below.
 const LAYERS: [&[&str]; 9] = [
-    &["time", "rng"],
+    &["json", "time", "rng"],
     &["message"],
     &["machine", "reason"],
     &["http1", "stellar"],

@@ -145,7 +145,7 @@ fn claims(vector: &Value, subject: Address) -> Claims {
         claims.issuer = issuer.to_owned();
     }
     if let Some(extra) = args["claims"].as_object() {
-        claims.extra = extra.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+        claims.extra = extra.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
     }
     claims
 }

@@ -76,7 +76,7 @@ fn claims(agent: &Key, relay: Address, at: UnixTime, services: &Value, extra: &V
     let services = services.as_array().expect("a list").iter().filter_map(Value::as_str);
     let mut claims = Claims::new(agent.address(), relay.to_string(), at).with_services(services);
     let extra = extra.as_object().expect("an object");
-    claims.extra = extra.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    claims.extra = extra.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
     claims
 }
 

@@ -24,6 +24,7 @@
 //! | [`http1`], [`stellar`] | HTTP/1.1 heads and bodies; addresses and tokens | links |
 //! | [`machine`], [`message`], [`reason`] | the seam to the runner | everything above |
 //! | [`time`], [`rng`] | points in time, one seed | clocks, entropy |
+//! | [`json`] | the members of one object | messages |
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(clippy::unwrap_used)]
@@ -38,6 +39,7 @@ pub mod dialect;
 pub mod exchange;
 pub mod handshake;
 pub mod http1;
+pub mod json;
 pub mod keepalive;
 pub mod link;
 pub mod machine;

@@ -127,7 +127,7 @@ fn every_wrong_challenge_ends_it_and_nothing_is_signed() {
         ("nothing to prove", changed(ask(), "challenge", "".into()), 4000, "challenge"),
         ("no challenge", without(ask(), "challenge"), 4000, "challenge"),
         ("no id", without(ask(), "challenge_id"), 4000, "challenge_id"),
-        ("a number", changed(ask(), "challenge", 5.into()), 4000, "string"),
+        ("a number", changed(ask(), "challenge", 5.into()), 4000, "`challenge` must be a text"),
         ("welcome unasked", welcome(), 4001, "auth_ok during the login"),
         ("bound unasked", json!({"type": "bind_ok", "service": "web"}), 4001, "bind_ok during the login"),
         ("an answer", json!({"type": "auth_response"}), 4001, "auth_response during the login"),

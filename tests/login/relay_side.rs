@@ -117,9 +117,9 @@ fn every_fault_of_a_token_is_named_and_closes_with_4002() {
         ("issuer", with(&|c| c.issuer = "somebody".into()), "Issuer mismatch"),
         ("expired", with(&|c| c.expires_at = Some(later(-61))), "Token expired"),
         ("future", with(&|c| c.issued_at = later(61)), ""),
-        ("not before", with(&|c| c.extra.push(("nbf".into(), json!(EPOCH.as_secs() + 61)))), ""),
-        ("services", with(&|c| c.extra.push(("services".into(), json!("web")))), ""),
-        ("crit-free kid", with(&|c| c.extra.push(("sub".into(), json!(other.clone())))), "Signature"),
+        ("not before", with(&|c| c.extra.push(("nbf".into(), json!(EPOCH.as_secs() + 61).into()))), ""),
+        ("services", with(&|c| c.extra.push(("services".into(), json!("web").into()))), ""),
+        ("crit-free kid", with(&|c| c.extra.push(("sub".into(), json!(other.clone()).into()))), "Signature"),
     ];
     for (what, claims, text) in table {
         let (mut session, ask) = challenged();

@@ -17,7 +17,7 @@ mod opening;
 mod part;
 mod prefixed;
 mod signal;
-mod tagged;
+mod spelling;
 #[cfg(feature = "foreign")]
 mod tunely;
 mod verdict;
@@ -81,6 +81,7 @@ pub enum DecodeError {
 }
 
 /// Whether `json` can only be an object. Left to itself, serde also takes a struct from a list of its fields.
+#[cfg(feature = "foreign")]
 fn is_object(json: &[u8]) -> bool {
     json.trim_ascii_start().first() == Some(&b'{')
 }

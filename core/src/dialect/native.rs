@@ -4,7 +4,7 @@ use alloc::string::ToString;
 
 use bytes::Bytes;
 
-use super::{DecodeError, Dialect, Frame, Signal, is_object};
+use super::{DecodeError, Dialect, Frame, Signal};
 use crate::message::Message;
 
 pub(super) fn decode(message: Message) -> Result<Frame, DecodeError> {
@@ -13,7 +13,6 @@ pub(super) fn decode(message: Message) -> Result<Frame, DecodeError> {
         Message::Text(text) if text.len() > Dialect::MAX_CONTROL_BYTES => {
             Err(DecodeError::TooLarge(text.len()))
         }
-        Message::Text(text) if !is_object(&text) => Err(DecodeError::NotControl("not an object".to_string())),
         Message::Text(text) => {
             Signal::from_json(&text).map(Frame::Signal).map_err(|e| DecodeError::NotControl(e.to_string()))
         }
@@ -23,11 +22,7 @@ pub(super) fn decode(message: Message) -> Result<Frame, DecodeError> {
 pub(super) fn encode(frame: Frame) -> Option<Message> {
     match frame {
         Frame::Mux(data) => Some(Message::Binary(data)),
-        Frame::Signal(signal) => {
-            let text =
-                serde_json::to_vec(&signal).expect("a signal holds only strings, numbers and lists of them");
-            Some(Message::Text(Bytes::from(text)))
-        }
+        Frame::Signal(signal) => Some(Message::Text(Bytes::from(signal.to_json()))),
         #[cfg(feature = "foreign")]
         Frame::Part(_) | Frame::Knock(_) => None,
     }

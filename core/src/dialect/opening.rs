@@ -6,11 +6,11 @@
 use alloc::string::{String, ToString};
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::prefixed::framed;
-use super::{Proto, Service, is_object};
+use super::{Proto, Service};
+use crate::json::{Json, JsonError, Member, Object, members};
 use crate::machine::Side;
 use crate::stellar::Address;
 
@@ -18,30 +18,23 @@ use crate::stellar::Address;
 pub const MAX_OPENING_BYTES: usize = 4096;
 
 /// For whom a stream is, and on whose behalf.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Opening {
     /// The service's name.
     pub service: String,
     /// What the stream carries.
-    #[serde(default)]
     pub proto: Proto,
     /// The visitor's address and port, as the relay saw them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub visitor: Option<String>,
     /// The relay's address and port at which the visitor arrived, where the visitor cannot name a host.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
     /// The host name the visitor asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// Names the request in the logs of both sides.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// Whose service is meant. Only an agent says so, to its relay.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<Address>,
     /// Which identity opened the stream; absent for a visitor. Only the relay says so, to the owner.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Address>,
 }
 
@@ -73,16 +66,37 @@ impl Opening {
 
     /// The opening as it starts a stream: length, then JSON.
     pub fn encode(&self) -> Result<Bytes, OpeningError> {
-        let json = serde_json::to_vec(self).map_err(|e| OpeningError::Malformed(e.to_string()))?;
-        framed(&json, MAX_OPENING_BYTES).ok_or(OpeningError::TooLong(json.len()))
+        let mut object = Object::new();
+        object.put("service", Json::Text(&self.service));
+        object.put("proto", Json::Text(self.proto.name()));
+        object.put_some("visitor", &self.visitor);
+        object.put_some("at", &self.at);
+        object.put_some("host", &self.host);
+        object.put_some("id", &self.id);
+        object.put_some("to", &self.to.map(|owner| owner.to_string()));
+        object.put_some("from", &self.from.map(|caller| caller.to_string()));
+        let json = object.end();
+        framed(json.as_bytes(), MAX_OPENING_BYTES).ok_or(OpeningError::TooLong(json.len()))
     }
 
     /// The opening that `json`, the part after the length, spells.
     pub fn decode(json: &[u8]) -> Result<Self, OpeningError> {
-        if !is_object(json) {
-            return Err(OpeningError::Malformed("not an object".to_string()));
-        }
-        serde_json::from_slice(json).map_err(|e| OpeningError::Malformed(e.to_string()))
+        Self::from_json(json).map_err(|error| OpeningError::Malformed(error.to_string()))
+    }
+
+    fn from_json(json: &[u8]) -> Result<Self, JsonError> {
+        let [service, proto, visitor, at, host, id, to, from] =
+            members(json, ["service", "proto", "visitor", "at", "host", "id", "to", "from"])?;
+        Ok(Self {
+            service: service.text()?,
+            proto: proto.or(Proto::default(), known)?,
+            visitor: visitor.maybe(Member::text)?,
+            at: at.maybe(Member::text)?,
+            host: host.maybe(Member::text)?,
+            id: id.maybe(Member::text)?,
+            to: to.maybe(address)?,
+            from: from.maybe(address)?,
+        })
     }
 
     /// Whether `opener` may say this. An agent asks for the service of an identity and never says who it is: the relay
@@ -100,4 +114,12 @@ impl Opening {
         };
         Err(OpeningError::OutOfPlace(wrong))
     }
+}
+
+fn known(proto: Member<'_>) -> Result<Proto, JsonError> {
+    Proto::named(&proto.text()?).ok_or(proto.must_be("http, tcp or h2"))
+}
+
+fn address(member: Member<'_>) -> Result<Address, JsonError> {
+    member.text()?.parse().map_err(|_| member.must_be("a Stellar address (G...)"))
 }

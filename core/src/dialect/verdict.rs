@@ -8,11 +8,10 @@ use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
 
 use bytes::{Buf, Bytes};
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::is_object;
 use super::prefixed::{Prefixed, framed};
+use crate::json::{Json, JsonError, Member, Object, members};
 
 /// The largest JSON object of a verdict, bytes. A code and a sentence fit many times over.
 pub const MAX_VERDICT_BYTES: usize = 4096;
@@ -50,16 +49,6 @@ pub enum VerdictError {
     Missing,
 }
 
-/// The JSON of a verdict. A later version may add members.
-#[derive(Serialize, Deserialize)]
-struct Wire {
-    ok: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    code: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    message: Option<String>,
-}
-
 impl Verdict {
     /// Code of a stranger's refusal: no such address, no such service, or not for this caller. One code and one text
     /// for all three, so that asking tells a stranger nothing.
@@ -84,31 +73,29 @@ impl Verdict {
 
     /// The verdict as it starts its half of a stream: length, then JSON.
     pub fn encode(&self) -> Bytes {
-        let wire = match self {
-            Verdict::Welcome => Wire { ok: true, code: None, message: None },
-            Verdict::Refused { code, message } => Wire {
-                ok: false,
-                code: Some(cut(code, MAX_CODE_BYTES).to_owned()),
-                message: Some(cut(message, MAX_MESSAGE_BYTES).to_owned()),
-            },
-        };
-        let json = serde_json::to_vec(&wire).expect("a verdict holds only texts and a truth value");
-        framed(&json, MAX_VERDICT_BYTES).expect("code and message were cut to fit")
+        let mut object = Object::new();
+        object.put("ok", Json::Truth(*self == Verdict::Welcome));
+        if let Verdict::Refused { code, message } = self {
+            object.put("code", Json::Text(cut(code, MAX_CODE_BYTES)));
+            object.put("message", Json::Text(cut(message, MAX_MESSAGE_BYTES)));
+        }
+        framed(object.end().as_bytes(), MAX_VERDICT_BYTES).expect("code and message were cut to fit")
     }
 
-    /// The verdict that `json`, the part after the length, spells.
+    /// The verdict that `json`, the part after the length, spells. A later version may add members.
     ///
     /// # Errors
     /// [`VerdictError::Malformed`].
     pub fn decode(json: &[u8]) -> Result<Self, VerdictError> {
-        if !is_object(json) {
-            return Err(VerdictError::Malformed("not an object".to_string()));
-        }
-        let wire: Wire =
-            serde_json::from_slice(json).map_err(|error| VerdictError::Malformed(error.to_string()))?;
-        Ok(match wire {
-            Wire { ok: true, .. } => Verdict::Welcome,
-            Wire { code, message, .. } => {
+        Self::from_json(json).map_err(|error| VerdictError::Malformed(error.to_string()))
+    }
+
+    fn from_json(json: &[u8]) -> Result<Self, JsonError> {
+        let [ok, code, message] = members(json, ["ok", "code", "message"])?;
+        let (ok, code, message) = (ok.truth()?, code.maybe(Member::text)?, message.maybe(Member::text)?);
+        Ok(match ok {
+            true => Verdict::Welcome,
+            false => {
                 Verdict::Refused { code: code.unwrap_or_default(), message: message.unwrap_or_default() }
             }
         })

@@ -1,6 +1,6 @@
 //! Streams whose opening has not arrived in full yet. Their owner does not know of them.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::dialect::{MAX_OPENING_BYTES, Opening, OpeningError, Prefixed};
@@ -11,33 +11,30 @@ use crate::time::Instant;
 /// frame, so only a peer that dribbles needs longer.
 const OPENING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Openings in progress, at most as many as the mux lets in.
+/// Openings in progress, at most as many as the mux lets in. In the order in which they began, which is that of their
+/// deadlines; so few that looking through them costs less than an index would, and a browser need not load one.
 #[derive(Default)]
 pub(super) struct Openings {
-    waiting: BTreeMap<StreamId, Waiting>,
-    deadlines: BTreeSet<(Instant, StreamId)>,
+    waiting: Vec<Waiting>,
 }
 
 struct Waiting {
+    id: StreamId,
     deadline: Instant,
     head: Prefixed,
 }
 
 impl Openings {
     pub(super) fn begin(&mut self, id: StreamId, now: Instant) {
-        let deadline = now + OPENING_TIMEOUT;
-        self.waiting.insert(id, Waiting { deadline, head: Prefixed::default() });
-        self.deadlines.insert((deadline, id));
+        self.waiting.push(Waiting { id, deadline: now + OPENING_TIMEOUT, head: Prefixed::default() });
     }
 
     pub(super) fn contains(&self, id: StreamId) -> bool {
-        self.waiting.contains_key(&id)
+        self.waiting.iter().any(|waiting| waiting.id == id)
     }
 
     pub(super) fn remove(&mut self, id: StreamId) {
-        if let Some(Waiting { deadline, .. }) = self.waiting.remove(&id) {
-            self.deadlines.remove(&(deadline, id));
-        }
+        self.waiting.retain(|waiting| waiting.id != id);
     }
 
     pub(super) fn clear(&mut self) {
@@ -51,15 +48,15 @@ impl Openings {
         mux: &mut Mux,
         now: Instant,
     ) -> Option<Result<Opening, OpeningError>> {
-        let Waiting { head, .. } = self.waiting.get_mut(&id)?;
-        let outcome = read_opening(head, id, mux, now)?;
+        let waiting = self.waiting.iter_mut().find(|waiting| waiting.id == id)?;
+        let outcome = read_opening(&mut waiting.head, id, mux, now)?;
         self.remove(id);
         Some(outcome)
     }
 
     /// Takes out one stream that took too long, if there is one.
     pub(super) fn expire(&mut self, now: Instant) -> Option<StreamId> {
-        let (deadline, id) = *self.deadlines.first()?;
+        let &Waiting { id, deadline, .. } = self.waiting.first()?;
         if now < deadline {
             return None;
         }
@@ -68,7 +65,7 @@ impl Openings {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        self.waiting.first().map(|waiting| waiting.deadline)
     }
 }
 

@@ -16,7 +16,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use ed25519_dalek::VerifyingKey;
 
 use super::address::Address;
-pub use claims::Claims;
+pub use claims::{ClaimValue, Claims};
 pub use error::JwtError;
 pub use verify::{Expected, Verified};
 

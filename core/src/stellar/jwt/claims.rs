@@ -10,11 +10,10 @@ use core::fmt::Write;
 use core::time::Duration;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use serde::Serializer;
-use serde::ser::Serialize;
 use serde_json::Value;
 
 use super::{DEFAULT_SERVICE, ISSUER, LIFETIME, SigningInput};
+use crate::json::{Json, Object, spelled};
 use crate::stellar::address::Address;
 use crate::time::UnixTime;
 
@@ -34,8 +33,24 @@ pub struct Claims {
     /// `exp`: until when the token can be used, give or take [`SKEW`](super::SKEW). `None` is for ever.
     pub expires_at: Option<UnixTime>,
     /// More claims, merged last: one with a key from above, or from earlier in this list, replaces that value in its place.
-    /// A float with an exponent is not written as Python writes it; no claim of the protocol is one.
-    pub extra: Vec<(String, Value)>,
+    pub extra: Vec<(String, ClaimValue)>,
+}
+
+/// What a claim says: one JSON value, compact. A float with an exponent is not written as Python writes it; no claim of the
+/// protocol is one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClaimValue(String);
+
+impl From<&str> for ClaimValue {
+    fn from(text: &str) -> Self {
+        ClaimValue(spelled(Json::Text(text)))
+    }
+}
+
+impl From<Value> for ClaimValue {
+    fn from(value: Value) -> Self {
+        ClaimValue(value.to_string())
+    }
 }
 
 impl Claims {
@@ -88,47 +103,33 @@ impl Claims {
     }
 
     fn payload(&self) -> String {
-        let services = match self.services.as_slice() {
-            [] => Value::from(vec![DEFAULT_SERVICE]),
-            services => Value::from(services),
-        };
-        let mut members = Members(vec![
-            ("iss", self.issuer.as_str().into()),
-            ("sub", self.subject.to_string().into()),
-            ("aud", self.audience.as_str().into()),
-            ("iat", self.issued_at.as_secs().into()),
-            ("services", services),
-        ]);
-        if let Some(at) = self.expires_at {
-            members.put("exp", at.as_secs().into());
+        let usual = [DEFAULT_SERVICE.to_owned()];
+        let services = if self.services.is_empty() { &usual } else { self.services.as_slice() };
+        let subject = self.subject.to_string();
+        let mut claims = vec![
+            ("iss", Json::Text(&self.issuer)),
+            ("sub", Json::Text(&subject)),
+            ("aud", Json::Text(&self.audience)),
+            ("iat", Json::Whole(self.issued_at.as_secs())),
+            ("services", Json::Texts(services)),
+        ];
+        claims.extend(self.expires_at.map(|at| ("exp", Json::Whole(at.as_secs()))));
+        for (name, ClaimValue(json)) in &self.extra {
+            match claims.iter_mut().find(|(known, _)| known == name) {
+                Some((_, value)) => *value = Json::Spelled(json),
+                None => claims.push((name, Json::Spelled(json))),
+            }
         }
-        for (key, value) in &self.extra {
-            members.put(key, value.clone());
+        let mut object = Object::new();
+        for (name, value) in claims {
+            object.put(name, value);
         }
-        ascii(&serde_json::to_string(&members).expect("an object with text keys always has a JSON form"))
-    }
-}
-
-/// A JSON object that keeps its order, whatever map `serde_json` was built with.
-struct Members<'a>(Vec<(&'a str, Value)>);
-
-impl<'a> Members<'a> {
-    fn put(&mut self, key: &'a str, value: Value) {
-        match self.0.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, place)) => *place = value,
-            None => self.0.push((key, value)),
-        }
-    }
-}
-
-impl Serialize for Members<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+        ascii(&object.end())
     }
 }
 
 /// `json` with everything outside printable ASCII escaped. Compact JSON has such characters only inside its
-/// strings, so this needs no parser (and `serde_json` without std has no formatter to hang it on).
+/// strings, so this needs no parser.
 fn ascii(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for character in json.chars() {

@@ -1,0 +1,268 @@
+//! The same messages as `serde` derives them: what ours are compared with.
+
+use hvym_tunnel_core::dialect::{MAX_OPENING_BYTES, MAX_VERDICT_BYTES};
+use hvym_tunnel_core::stellar::Address;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// What a text is read as.
+#[derive(Copy, Clone, Debug)]
+pub(crate) enum Shape {
+    Signal,
+    Opening,
+    Verdict,
+}
+
+/// What a library writes of the message that it reads in `json`; `None` if it reads none.
+pub(crate) fn read(shape: Shape, json: &[u8]) -> Option<String> {
+    // A library takes a list of values as well as an object; the protocol does not.
+    if json.trim_ascii_start().first() != Some(&b'{') {
+        return None;
+    }
+    match shape {
+        Shape::Signal => signal(json),
+        Shape::Opening => {
+            let text = written(&parsed::<Opening>(json)?);
+            Some(if text.len() > MAX_OPENING_BYTES { String::new() } else { text })
+        }
+        Shape::Verdict => {
+            let verdict: Verdict = parsed(json)?;
+            let text = written(&verdict.as_we_send_it());
+            assert!(text.len() <= MAX_VERDICT_BYTES);
+            Some(text)
+        }
+    }
+}
+
+fn parsed<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
+    serde_json::from_slice(json).ok()
+}
+
+fn written(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("these have a JSON form")
+}
+
+#[derive(Deserialize)]
+struct Tag {
+    r#type: String,
+}
+
+fn signal(json: &[u8]) -> Option<String> {
+    let Tag { r#type: tag } = parsed(json)?;
+    let signal = match tag.as_str() {
+        "auth_challenge" => Signal::AuthChallenge(parsed(json)?),
+        "auth_response" => Signal::AuthResponse(parsed(json)?),
+        "auth_ok" => Signal::AuthOk(parsed(json)?),
+        "auth_failed" => Signal::AuthFailed(parsed(json)?),
+        "bind" => Signal::Bind(parsed(json)?),
+        "bind_ok" => Signal::BindOk(parsed(json)?),
+        "bind_failed" => Signal::BindFailed(parsed(json)?),
+        "unbind" => Signal::Unbind(parsed(json)?),
+        "unbind_ok" => Signal::UnbindOk(parsed(json)?),
+        "ping" => Signal::Ping(parsed(json)?),
+        "pong" => Signal::Pong(parsed(json)?),
+        "drain" => Signal::Drain(parsed(json)?),
+        "error" => Signal::Error(parsed(json)?),
+        _ => Signal::Unknown,
+    };
+    Some(written(&signal))
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Signal {
+    AuthChallenge(AuthChallenge),
+    AuthResponse(AuthResponse),
+    AuthOk(AuthOk),
+    AuthFailed(AuthFailed),
+    Bind(Bind),
+    BindOk(BindOk),
+    BindFailed(BindFailed),
+    Unbind(Named),
+    UnbindOk(Named),
+    Ping(Numbered),
+    Pong(Numbered),
+    Drain(Drain),
+    Error(Error),
+    Unknown,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AuthChallenge {
+    challenge_id: String,
+    challenge: String,
+    server_address: String,
+    #[serde(default)]
+    mux: Vec<String>,
+    #[serde(default)]
+    version: Option<u32>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AuthResponse {
+    #[serde(default)]
+    challenge_id: Option<String>,
+    #[serde(default)]
+    jwt: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mux: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<u32>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AuthOk {
+    endpoint: String,
+    server_address: String,
+    #[serde(default)]
+    services: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mux: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    encryption_available: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    encryption_mode: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AuthFailed {
+    #[serde(default)]
+    code: Option<String>,
+    #[serde(default)]
+    error: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Bind {
+    service: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    local_port: Option<u16>,
+    #[serde(default = "http", skip_serializing_if = "is_unknown")]
+    proto: String,
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    public: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct BindOk {
+    service: String,
+    #[serde(default)]
+    url: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct BindFailed {
+    service: String,
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    error: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Named {
+    service: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Numbered {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Drain {
+    #[serde(default)]
+    reason: String,
+    #[serde(default)]
+    deadline_ms: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Error {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Opening {
+    service: String,
+    #[serde(default)]
+    proto: Proto,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    visitor: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    at: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    host: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    to: Option<Address>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from: Option<Address>,
+}
+
+/// By way of a text: a library reads the name of a variant in an object too (`{"http":null}`), and the protocol does not.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(try_from = "String", rename_all = "lowercase")]
+enum Proto {
+    #[default]
+    Http,
+    Tcp,
+    H2,
+}
+
+impl TryFrom<String> for Proto {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, &'static str> {
+        match name.as_str() {
+            "http" => Ok(Proto::Http),
+            "tcp" => Ok(Proto::Tcp),
+            "h2" => Ok(Proto::H2),
+            _ => Err("no protocol"),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Verdict {
+    ok: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+}
+
+impl Verdict {
+    /// A yes has no words, and a no has both, cut to what always fits.
+    fn as_we_send_it(&self) -> Verdict {
+        let cut = |text: &Option<String>, max: usize| {
+            let text = text.as_deref().unwrap_or_default();
+            text[..text.floor_char_boundary(max)].to_owned()
+        };
+        let words = |text, max| (!self.ok).then(|| cut(text, max));
+        Verdict { ok: self.ok, code: words(&self.code, 64), message: words(&self.message, 512) }
+    }
+}
+
+fn http() -> String {
+    "http".to_owned()
+}
+
+fn is_unknown(proto: &str) -> bool {
+    !["http", "tcp", "h2"].contains(&proto)
+}
+
+fn yes() -> bool {
+    true
+}
