@@ -4,7 +4,7 @@ use hvym_tunnel_core::stellar::Claims;
 use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::dialects::{Visit, content, conversation, fields, local_answer, visits};
 use hvym_tunnel_tests::guests::relay_with;
-use hvym_tunnel_tests::http::{Conversation, Origin};
+use hvym_tunnel_tests::http::{Conversation, Origin, ok};
 use hvym_tunnel_tests::program::Home;
 use hvym_tunnel_tests::shapes::Shape;
 use hvym_tunnel_tests::tunnel::{Agent, Relay};
@@ -247,6 +247,25 @@ fn what_visitors_asked_hvyms_relay_by_path_they_get_here_as_the_service_said_it(
         let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = target.strip_prefix("/proxy").expect("its prefix");
         assert_eq!(seen[0], format!("{method} {kept} HTTP/1.1"), "{label}");
+    }
+}
+
+#[test]
+fn what_follows_the_prefix_is_neither_decoded_nor_resolved() {
+    let relay = Relay::start(&[]);
+    let [key, _] = keys();
+    let mirror = Origin::answering(|head, _| ok(format!("{head:?}").as_bytes()));
+    let agent = Agent::start_in(Home::of(&key), &relay, mirror.port, &[]);
+    let own = format!("x-stellar-address: {}", key.address());
+    for target in ["/", "/?", "/a%2Fb/../c/./?d=%2F&e=@x", "//evil.example/x", "/..%2f..%2fetc", "/proxy/x"] {
+        let (head, body) =
+            ask(&relay, "GET", &format!("/proxy{target}"), &[&own, "X-Forwarded-Host: evil"], "");
+        let seen = String::from_utf8(body).expect("text");
+        assert_eq!(head.status(), 200, "{target}");
+        assert!(seen.contains(&format!("\"GET {target} HTTP/1.1\"")), "{target}: {seen}");
+        // As if the visitor had come by the agent's own name; what named the agent goes no further.
+        assert!(seen.contains(&format!("(\"Host\", \"{}\")", agent.host())), "{seen}");
+        assert!(!seen.contains("x-stellar-address") && !seen.contains("\"evil\""), "{seen}");
     }
 }
 

@@ -7,6 +7,7 @@
 mod cloud;
 mod cors;
 mod credential;
+mod desktop;
 mod forward;
 mod hvym;
 mod json;
@@ -110,8 +111,8 @@ async fn asked(visitor: &Visitor, request: Request<Incoming>) -> Option<Led> {
     if let Some(answer) = grant.preflight() {
         return Some((answer, None));
     }
-    let (answer, ticket) = if board.guests.has_cloud() && cloud::is_led(request.uri()) {
-        cloud::lead(visitor, request).await
+    let (answer, ticket) = if board.guests.has_cloud() && desktop::is_led(request.uri()) {
+        desktop::lead(visitor, request).await
     } else {
         (api(visitor, request).await?, None)
     };
