@@ -133,6 +133,7 @@ fn a_token_that_the_login_service_did_not_make_for_us_lets_nobody_in() {
             hs256(public, &json!({"alg": "HS256", "kid": "first"}), &claims("ann")),
         ),
         ("another algorithm of the key", of(json!({"alg": "RS512", "kid": "first"}))),
+        ("a demand", of(json!({"alg": "RS256", "kid": "first", "crit": ["exp"]}))),
         ("too long", format!("{}.{}", good("ann"), "x".repeat(20_000))),
     ] {
         let (said, code, reason) = Guest::cloud(&relay, &token).end();

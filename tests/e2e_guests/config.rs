@@ -111,3 +111,18 @@ fn keys_that_cannot_be_used_are_told_at_the_start() {
     let said = refused(&home, &path);
     assert!(said.contains("line 4: the shared key is too short"), "{said}");
 }
+
+#[test]
+fn the_example_of_the_documentation_is_understood() {
+    let page = include_str!("../../docs/GUESTS.md");
+    let example =
+        page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let home = Home::new();
+    write_private(&home, "app.token", TOKEN);
+    write_private(&home, "admin.key", "an-admin-key-of-many-letters");
+    fs::write(home.path("jwks.json"), include_bytes!("../golden/guests/jwks.json"))
+        .expect("a folder takes a file");
+    let path = write_config(&home, example);
+    let relay = Relay::start_in(home, 0, &["--config", &path]);
+    Guest::tunely(&relay, TOKEN, false);
+}

@@ -283,3 +283,20 @@ fn threads_do_not_tear_each_others_lines() {
         text.lines().all(|line| line.ends_with("200    4 ms") && line.len() == text.find('\n').unwrap_or(0))
     );
 }
+
+#[test]
+fn an_agent_is_told_by_its_address_and_a_guest_by_its_name() {
+    let joined =
+        |who| Report::AgentJoined { who, url: "http://h/".to_owned(), peer: "192.0.2.1:9".to_owned() };
+    let left = |who| Report::AgentLeft { who, reason: "closed".to_owned() };
+    let (guest, agent) = (Who::Name("app".to_owned()), Who::Address(address()));
+    let reports = [joined(guest.clone()), joined(agent.clone()), left(guest), left(agent)];
+    let (out, _) = told(json(), &reports);
+    for (line, member) in out.lines().zip([r#""name":"app""#, r#""address":"G"#].into_iter().cycle()) {
+        assert!(line.contains(member), "{line}");
+        assert_ne!(line.contains("\"name\""), line.contains("\"address\""), "{line}");
+    }
+    let (out, err) = told(Style::default(), &reports);
+    assert!(err.contains("agent app from 192.0.2.1:9"), "{err}");
+    assert!(out.contains("left    app  closed") && out.contains(&format!("left    {}", address())), "{out}");
+}

@@ -14,9 +14,9 @@ const PREFIX: &str = "/t/";
 pub(super) fn find(roster: &Roster, uri: &mut Uri) -> Option<Reached> {
     let (name, rest) = cut(uri.path_and_query()?.as_str())?;
     let reached = roster.find_guest(name)?;
-    let mut parts = std::mem::take(uri).into_parts();
+    let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(rest);
-    *uri = Uri::from_parts(parts).unwrap_or_default();
+    *uri = Uri::from_parts(parts).ok()?;
     Some(reached)
 }
 

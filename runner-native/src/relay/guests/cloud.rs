@@ -148,6 +148,10 @@ impl Cloud {
             return Err(TokenError::Invalid("too long"));
         }
         let header = decode_header(token).map_err(|error| said(&error))?;
+        if header.crit.is_some() {
+            // Something that has to be understood (RFC 7515 section 4.1.11), and is not.
+            return Err(TokenError::Invalid("it demands what is not known here"));
+        }
         let keys = Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner));
         let (key, algorithm) = match &*keys {
             Keys::Shared(key) => (key, Algorithm::HS256),
