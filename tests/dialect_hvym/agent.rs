@@ -132,3 +132,19 @@ fn a_relay_that_pings_is_answered_and_one_that_is_silent_is_left() {
     agent.wait(50);
     assert!(agent.events.iter().any(|event| matches!(event, AgentEvent::Down { .. })));
 }
+
+#[test]
+fn an_answer_that_is_whole_goes_ahead_of_the_agents_own_end() {
+    let mut agent = agent_up(None);
+    agent.said();
+    agent.hear(&json!({"type": "tunnel_request", "stream_id": 7, "request": {"method": "GET", "path": "/"}}));
+    let (id, _) = agent.opened.pop().expect("opened");
+    agent.write(id, b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlast");
+    agent.machine.close(agent.now);
+    let said = agent.said();
+    assert_eq!(
+        (said.len(), &said[0]["stream_id"], &said[0]["response"]["body"]),
+        (1, &json!(7), &json!("last"))
+    );
+    assert_eq!(agent.closed.map(|close| close.code), Some(1000));
+}

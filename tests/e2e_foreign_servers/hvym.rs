@@ -1,10 +1,13 @@
 //! Our agent at a server that speaks as the existing HVYM relay does: it finds that out by itself.
 
-use hvym_tunnel_tests::Key;
+use std::sync::mpsc::channel;
+
 use hvym_tunnel_tests::apps::pattern;
-use hvym_tunnel_tests::http::{Head, Origin, answer, nobody};
+use hvym_tunnel_tests::http::{Head, Origin, answer, nobody, ok};
 use hvym_tunnel_tests::older::{Link, Port, hvym_ask, hvym_login, hvym_seal};
-use hvym_tunnel_tests::program::{Home, Program};
+use hvym_tunnel_tests::program::{Home, PATIENCE, Program};
+use hvym_tunnel_tests::{Door, Key};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 const AGENT: [u8; 32] = [0x21; 32];
@@ -114,6 +117,29 @@ fn an_agent_comes_back_to_a_server_that_restarts_and_not_to_one_that_replaced_it
     assert_eq!(answer["body"], "again");
     link.close(4003, "New connection from same address");
     assert_eq!(program.code(), 5, "{program:?}");
+}
+
+#[test]
+fn what_is_under_way_is_answered_before_an_agent_that_is_stopped_leaves() {
+    let (door, port) = (Door::default(), Port::default());
+    let (held, (tell, asked)) = (door.clone(), channel());
+    let service = Origin::answering(move |_, _| {
+        let _nobody = tell.send(());
+        held.pass();
+        ok(b"at last")
+    });
+    let (mut program, _home) = expose(&port, &service.port.to_string(), &[]);
+    let mut link = let_in(&port, false);
+    program.event("ready");
+    link.say(&json!({"type": "tunnel_request", "stream_id": 1, "request": request("GET", "/", "", "")}));
+    asked.recv_timeout(PATIENCE).expect("the service is asked");
+    program.signal(Signal::INT);
+    program.event("draining");
+    door.open();
+    let answer = link.hear_of("tunnel_response");
+    assert_eq!(answer["response"]["body"], "at last", "{answer}");
+    assert_eq!(link.hear(), Value::Null);
+    assert_eq!(program.code(), 0, "{program:?}");
 }
 
 #[test]

@@ -304,6 +304,10 @@ impl Link {
             self.control.extend(self.dialect.encode(Frame::Signal(failed)));
         }
         self.flush_mux();
+        #[cfg(feature = "foreign")]
+        if reason == DownReason::Finished {
+            self.flush_exchange();
+        }
         self.control.push(Transmit::Close(reason.close()));
         self.settle(reason);
     }

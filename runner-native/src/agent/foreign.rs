@@ -40,6 +40,19 @@ impl Server {
         }
     }
 
+    /// What a person should know about [`Self::url`].
+    pub(super) fn note(&self) -> &'static str {
+        match (self.system, self.proto) {
+            (System::CloudLlm, _) => "visitors log in there, and those of your account are led here",
+            (System::Tunely, Proto::Tcp | Proto::H2) => {
+                "visitors come to the TCP port that the server's operator has given to this tunnel"
+            }
+            (System::Tunely, Proto::Http) => {
+                "of a tunnel in TCP mode, visitors come to a port of the server that its operator knows"
+            }
+        }
+    }
+
     /// What to do when it ends for this reason, where that is not what it would be at a relay of ours.
     pub(super) fn hint(&self, reason: &DownReason) -> Option<&'static str> {
         Some(match reason {

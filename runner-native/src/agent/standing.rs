@@ -291,6 +291,7 @@ impl Standing {
             address: self.relay.server.is_none().then_some(self.address),
             relay: self.relay.shown.clone(),
             private: self.purpose.is_private(),
+            note: self.relay.server.as_ref().map(Server::note),
         };
         let others = bound.map(|(binding, url)| Report::Bound {
             service: binding.service.to_string(),

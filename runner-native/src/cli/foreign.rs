@@ -23,6 +23,8 @@ pub(super) struct ForeignArgs {
     #[arg(long, value_name = "FILE", env = "HVYM_TUNNEL_TOKEN_FILE", hide_env = true)]
     token_file: Option<PathBuf>,
     /// Take the place of another agent that is connected with the same token (tunely)
+    ///
+    /// Servers of tunely before 0.6.1 then forget both, until one connects anew.
     #[arg(long, env = "HVYM_TUNNEL_FORCE", hide_env = true)]
     force: bool,
 }

@@ -107,13 +107,14 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
         Report::OwnRelay { .. } => vec![
             err().with(Dim, "without --relay, only this machine can visit (--relay HOST makes it public)"),
         ],
-        Report::Ready { url, target, service, relay, private, .. } => {
+        Report::Ready { url, target, service, relay, private, note, .. } => {
             let mut lines =
                 vec![Line::out().with(Bold, url), Line::out().with(Plain, format!("  -> {target}"))];
             if *private {
                 let command = format!("hvym-tunnel forward {url} --relay {relay}");
                 lines.push(err().with(Plain, format!("private: those you allow reach it by {command}")));
             }
+            lines.extend(note.map(|note| err().with(Plain, note)));
             let ready = format!("service {service} by {relay}, ready in {}", span(moment.running));
             lines.push(err().with(Dim, ready));
             lines

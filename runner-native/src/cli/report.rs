@@ -78,6 +78,9 @@ pub(crate) enum Report {
         /// Whether only identities that were named reach it.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         private: bool,
+        /// What a person should know about the URL.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        note: Option<&'static str>,
     },
     /// A further service can be visited.
     Bound {

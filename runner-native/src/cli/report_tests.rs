@@ -16,6 +16,7 @@ fn ready(url: &str) -> Report {
         address: Some(address()),
         relay: RELAY.to_owned(),
         private: false,
+        note: None,
     }
 }
 

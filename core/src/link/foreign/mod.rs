@@ -15,7 +15,7 @@ use crate::exchange::{Exchange, ExchangeConfig, ExchangeEvent, Pipes};
 use crate::handshake::{Abilities, Endpoint, Handshake};
 use crate::keepalive::KeepaliveConfig;
 use crate::machine::Side;
-use crate::message::Close;
+use crate::message::{Close, Transmit};
 use crate::reason::DownReason;
 use crate::stellar::{Address, seal::SealKey};
 use crate::time::Instant;
@@ -155,6 +155,13 @@ impl Link {
     pub(super) fn hear_early(&mut self, now: Instant) {
         for part in core::mem::take(&mut self.foreign.early) {
             self.on_part(part, now);
+        }
+    }
+
+    /// Moves answers that are whole ahead of the close: whoever wrote them has nothing more to wait for, and is gone.
+    pub(super) fn flush_exchange(&mut self) {
+        while let Some(message) = self.plane.exchange().and_then(Exchange::poll_transmit) {
+            self.control.push(Transmit::Send(message));
         }
     }
 
