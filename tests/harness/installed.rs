@@ -37,7 +37,7 @@ pub fn packaged_python() -> Option<PathBuf> {
     let python = env::var_os("HVYM_TUNNEL_PYTHON").map(PathBuf::from);
     if python.is_none() {
         assert!(!insisted(), "under CI=true, HVYM_TUNNEL_PYTHON must name a python with the packages");
-        skipped("set HVYM_TUNNEL_PYTHON to a python that has the packages of xtask/src/test.rs");
+        skipped("set HVYM_TUNNEL_PYTHON to a python that has the packages of xtask/src/peers.rs");
     }
     python
 }

@@ -11,6 +11,9 @@ use serde_json::Value;
 
 use crate::{peers, root};
 
+/// More than any reason why a cell cannot pass.
+const CELL_CHARACTERS: usize = 300;
+
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     ensure!(
         arguments.is_empty(),
@@ -52,7 +55,11 @@ fn rows(folder: &Path) -> Result<Vec<Value>> {
 
 /// One line for each program, one column for each check.
 fn table(rows: &[Value]) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or_default().replace('|', "\\|").replace('\n', " ");
+    // What failed is told whole by the test; a table has room for its beginning.
+    let text = |value: &Value| {
+        let text: String = value.as_str().unwrap_or_default().chars().take(CELL_CHARACTERS).collect();
+        text.replace('|', "\\|").replace('\n', " ")
+    };
     let line = |first: String, cells: Vec<String>| format!("| {first} | {} |\n", cells.join(" | "));
     let cells = |row: &Value, member: &str| -> Vec<String> {
         let cells = row["cells"].as_array().map(Vec::as_slice).unwrap_or_default();

@@ -22,7 +22,7 @@ use self::visitor::Visitor;
 use crate::program::{Home, PATIENCE, Program};
 
 /// How long to wait for what never comes.
-const SHORT: Duration = Duration::from_secs(4);
+const SHORT: Duration = Duration::from_secs(8);
 
 /// One pair of programs.
 pub trait Row {
