@@ -211,27 +211,13 @@ struct Opening {
     from: Option<Address>,
 }
 
-/// By way of a text: a library reads the name of a variant in an object too (`{"http":null}`), and the protocol does not.
 #[derive(Default, Serialize, Deserialize)]
-#[serde(try_from = "String", rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
 enum Proto {
     #[default]
     Http,
     Tcp,
     H2,
-}
-
-impl TryFrom<String> for Proto {
-    type Error = &'static str;
-
-    fn try_from(name: String) -> Result<Self, &'static str> {
-        match name.as_str() {
-            "http" => Ok(Proto::Http),
-            "tcp" => Ok(Proto::Tcp),
-            "h2" => Ok(Proto::H2),
-            _ => Err("no protocol"),
-        }
-    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -286,6 +286,23 @@ pub(crate) fn tricky() -> Vec<Vec<u8>> {
         "{\"type\":\"auth_challenge\",\"challenge_id\":\"a\",\"challenge\":\"b\",\"server_address\":\"c\",\"mux\":null}",
     ];
     all.extend(whole.iter().map(|text| text.as_bytes().to_vec()));
+    for proto in [
+        r#"{"http":null}"#,
+        r#" { "\u0068ttp" : null } "#,
+        r#"{"http":{}}"#,
+        r#"{"http":1}"#,
+        r#"{"quic":null}"#,
+        "{}",
+        r#"{"http":null,"h2":null}"#,
+        r#"{"http":null,}"#,
+        r#"{"http"}"#,
+        r#"["http"]"#,
+        "[]",
+        "null",
+    ] {
+        all.push(format!(r#"{{"service":"a","proto":{proto}}}"#).into_bytes());
+        all.push(format!(r#"{{"type":"bind","service":"a","proto":{proto}}}"#).into_bytes());
+    }
     for raw in [&b"\xff"[..], b"\xc3", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xc0\x80", b"\xc3\\u00a9"] {
         all.push([&br#"{"type":"ping","x":""#[..], raw, br#""}"#].concat());
         all.push([&br#"{"type":"ping",""#[..], raw, br#"":1}"#].concat());

@@ -116,8 +116,10 @@ impl Opening {
     }
 }
 
+/// What is named by a text, or by an object (`{"http":null}`), which nobody is known to send and everybody has taken so far.
 fn known(proto: Member<'_>) -> Result<Proto, JsonError> {
-    Proto::named(&proto.text()?).ok_or(proto.must_be("http, tcp or h2"))
+    let name = proto.text().or_else(|_| proto.sole()).ok();
+    name.and_then(|name| Proto::named(&name)).ok_or(proto.must_be("http, tcp or h2"))
 }
 
 fn address(member: Member<'_>) -> Result<Address, JsonError> {

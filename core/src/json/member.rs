@@ -84,6 +84,17 @@ impl<'a> Member<'a> {
         Walk::new(self.json()?).text().ok_or(self.must_be("a text"))
     }
 
+    /// The name of the only member of an object, whose value is `null`.
+    pub(crate) fn sole(self) -> Result<String, JsonError> {
+        let mut found = Vec::new();
+        let whole = Walk::new(self.json()?).object(&mut |name, value| found.push((name.to_vec(), value)));
+        match (whole, found.pop()) {
+            (Some(()), Some((name, b"null"))) if found.is_empty() => String::from_utf8(name).ok(),
+            _ => None,
+        }
+        .ok_or(self.must_be("an object with one name and no value"))
+    }
+
     /// A list of texts.
     pub(crate) fn texts(self) -> Result<Vec<String>, JsonError> {
         Walk::new(self.json()?).texts().ok_or(self.must_be("a list of texts"))
