@@ -340,8 +340,8 @@ impl Reporter {
         self.screen().tell(report, now);
     }
 
-    /// Ends the line that is being updated, and removes the URL file if it is still the one written here. Call it
-    /// last: what is told later is still shown.
+    /// Writes what still waits for more, ends the line that is being updated, and removes the URL file if it is still
+    /// the one written here. Call it last: what is told later is still shown.
     pub(crate) fn finish(&self) {
         self.screen().finish();
     }

@@ -277,6 +277,7 @@ fn threads_do_not_tear_each_others_lines() {
             scope.spawn(move || (0..50).for_each(|_| reporter.tell(&visit(letter, "/"))));
         }
     });
+    reporter.finish();
     let text = out.text();
     assert_eq!(text.lines().count(), 150);
     assert!(
