@@ -12,9 +12,18 @@ const TARGETS: [&str; 2] = ["thumbv7em-none-eabi", "wasm32-unknown-unknown"];
 /// How long each fuzz target runs on fresh inputs. The corpus is replayed by the tests; this finds that a target
 /// still builds, starts and gets on, and now and then a bug.
 const FUZZ_SECONDS: &str = "10";
-/// The targets of the mux. Those of the other dialects are replayed by the tests, and fuzzed by hand.
-const FUZZED: [&str; 7] =
-    ["f1_raw", "f2_frames", "f3_two_sessions", "f4_man_in_the_middle", "f5_timers", "f6_parser", "f7_memory"];
+const FUZZED: [&str; 10] = [
+    "f1_raw",
+    "f2_frames",
+    "f3_two_sessions",
+    "f4_man_in_the_middle",
+    "f5_timers",
+    "f6_parser",
+    "f7_memory",
+    "f8_hvym",
+    "f9_tunely",
+    "f10_cloud",
+];
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     ensure!(arguments.is_empty(), "test takes no arguments; for a part of it, use cargo test");

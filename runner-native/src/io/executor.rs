@@ -28,8 +28,6 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 /// Runs `future` to its end where everything else runs.
 pub(crate) fn run<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
-    #[cfg(target_os = "linux")]
-    spawn(super::footprint::shrink()).detach();
     block_on(spawn(future))
 }
 

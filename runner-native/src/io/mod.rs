@@ -4,8 +4,6 @@ pub(crate) mod alarm;
 pub(crate) mod clock;
 pub(crate) mod driver;
 pub(crate) mod executor;
-#[cfg(target_os = "linux")]
-pub(crate) mod footprint;
 mod gauge;
 pub(crate) mod hyper;
 pub(crate) mod pipe;
