@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::load::{self, Door};
 use super::nginx::Chain;
 use super::others::OTHERS;
-use super::process::{Folder, PATIENCE, Process, find};
+use super::process::{Folder, Memory, PATIENCE, Process, find};
 
 /// What the goals compare with.
 pub(super) const DIRECT: &str = "direct";
@@ -45,9 +45,14 @@ impl Path {
         Path { _unweighed: unweighed, ..self }
     }
 
-    /// The memory that all its processes hold, bytes.
-    pub(super) fn memory(&self) -> u64 {
-        self.weighed.iter().map(Process::memory).sum()
+    /// The memory that all its processes hold, bytes: each by itself, as on a machine of its own, and all on this one,
+    /// where what they share is there once.
+    pub(super) fn memory(&self) -> [u64; 2] {
+        let all: Vec<Memory> = self.weighed.iter().map(Process::memory).collect();
+        let own: u64 = all.iter().map(|memory| memory.own).sum();
+        let apart = all.iter().map(|memory| memory.shared).sum::<u64>();
+        let once = all.iter().map(|memory| memory.shared).max().unwrap_or(0);
+        [own + apart, own + once]
     }
 
     /// Waits until it carries a request.

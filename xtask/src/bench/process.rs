@@ -58,13 +58,26 @@ impl Process {
         }
     }
 
-    /// The memory it holds, bytes; zero where the system does not tell.
-    pub(super) fn memory(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        kib.unwrap_or(0) * 1024
+    /// The memory it holds; nothing where the system does not tell.
+    pub(super) fn memory(&self) -> Memory {
+        let rollup =
+            fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id())).unwrap_or_default();
+        let bytes = |name: &str| {
+            let line = rollup.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok()).unwrap_or(0) * 1024
+        };
+        let own = bytes("Private_Clean") + bytes("Private_Dirty");
+        Memory { own, shared: bytes("Rss").saturating_sub(own) }
     }
+}
+
+/// Resident memory of one process.
+#[derive(Copy, Clone)]
+pub(super) struct Memory {
+    /// What it alone has, bytes.
+    pub(super) own: u64,
+    /// What others have too, as processes of one program have its code, bytes.
+    pub(super) shared: u64,
 }
 
 fn listen(stream: impl Read + Send + 'static, to: Sender<String>) {

@@ -22,16 +22,20 @@ pub(super) enum Measure {
     Up,
     /// Eight downloads at once, bytes per second together.
     Parallel,
-    /// Memory of both sides before the first load, bytes.
+    /// Memory of both sides before the first load, bytes: as if each were alone on its machine.
+    IdleApart,
+    /// The same on one machine, where what they share is there once.
     Idle,
-    /// The same after the last.
+    /// As before the first load, after the last.
+    AfterApart,
+    /// The same on one machine.
     After,
     /// The program on disk, bytes.
     Size,
 }
 
 impl Measure {
-    pub(super) const ALL: [Measure; 10] = [
+    pub(super) const ALL: [Measure; 12] = [
         Measure::Requests,
         Measure::Connections,
         Measure::P50,
@@ -39,7 +43,9 @@ impl Measure {
         Measure::Down,
         Measure::Up,
         Measure::Parallel,
+        Measure::IdleApart,
         Measure::Idle,
+        Measure::AfterApart,
         Measure::After,
         Measure::Size,
     ];
@@ -53,8 +59,10 @@ impl Measure {
             Measure::Down => "download, one connection",
             Measure::Up => "upload, one connection",
             Measure::Parallel => "8 downloads at once",
-            Measure::Idle => "memory of both sides, idle",
-            Measure::After => "memory of both sides, afterwards",
+            Measure::IdleApart => "memory of both sides apart, idle",
+            Measure::Idle => "memory of both sides together, idle",
+            Measure::AfterApart => "memory of both sides apart, afterwards",
+            Measure::After => "memory of both sides together, afterwards",
             Measure::Size => "size of the program",
         }
     }
@@ -64,7 +72,9 @@ impl Measure {
             Measure::Requests | Measure::Connections => format!("{value:.0}"),
             Measure::P50 | Measure::P99 => format!("{:.0} µs", value * 1e6),
             Measure::Down | Measure::Up | Measure::Parallel => format!("{:.0} MiB/s", value / MIB),
-            Measure::Idle | Measure::After | Measure::Size => format!("{:.1} MiB", value / MIB),
+            Measure::IdleApart | Measure::Idle | Measure::AfterApart | Measure::After | Measure::Size => {
+                format!("{:.1} MiB", value / MIB)
+            }
         }
     }
 }

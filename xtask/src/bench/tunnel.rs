@@ -45,6 +45,17 @@ impl Plan {
     }
 }
 
+/// Notes what the processes of each path hold, apart and together.
+fn weigh(paths: &[Path], measures: [Measure; 2], table: &mut Table) {
+    for path in paths {
+        for (measure, bytes) in measures.into_iter().zip(path.memory()) {
+            if bytes > 0 {
+                table.add(path.name, measure, bytes as f64);
+            }
+        }
+    }
+}
+
 /// Measures every path, and prints one table.
 pub(super) fn run(arguments: &[&str]) -> Result<()> {
     let plan = Plan::read(arguments)?;
@@ -53,20 +64,12 @@ pub(super) fn run(arguments: &[&str]) -> Result<()> {
     let origin = Origin::start(&folder, plan.large)?;
     let (paths, absent) = path::open(&folder, &program, [origin.port, sink::start()?])?;
     let mut table = Table::new(paths.iter().map(|path| path.name).collect());
-    for path in &paths {
-        if path.memory() > 0 {
-            table.add(path.name, Measure::Idle, path.memory() as f64);
-        }
-    }
+    weigh(&paths, [Measure::IdleApart, Measure::Idle], &mut table);
     for run in 1..=plan.runs {
         eprintln!("run {run} of {}", plan.runs);
         measure(&plan, &paths, &origin, &mut table).with_context(|| format!("run {run}"))?;
     }
-    for path in &paths {
-        if path.memory() > 0 {
-            table.add(path.name, Measure::After, path.memory() as f64);
-        }
-    }
+    weigh(&paths, [Measure::AfterApart, Measure::After], &mut table);
     let size = program.metadata().with_context(|| format!("{}", program.display()))?.len();
     table.add(OURS, Measure::Size, size as f64);
     let (text, missed) = table.show();
