@@ -17,8 +17,8 @@ const LAYERS: [&[&str]; 9] = [
 ];
 /// Lines of code of a file; beyond it, a file is two.
 const MAX_LINES: usize = 400;
-/// What is not ours, or made by a tool.
-const SKIPPED: [&str; 5] = ["target", ".git", "node_modules", "pkg", "corpus"];
+/// What is not ours, or made by a tool; the last two are what fuzzing leaves.
+const SKIPPED: [&str; 7] = ["target", ".git", "node_modules", "pkg", "corpus", "artifacts", "found"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the tests lie in the workspace")

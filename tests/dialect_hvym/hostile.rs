@@ -234,7 +234,8 @@ fn there_is_an_end_to_requests_at_once_and_room_is_told() {
 
 #[test]
 fn what_a_peer_asks_and_never_reads_has_an_end() {
-    let config = ExchangeConfig { max_buffered: 10_000, ..ExchangeConfig::hvym(Side::Agent, "web", None) };
+    let config =
+        ExchangeConfig { max_buffered: 10_000, ..ExchangeConfig::new(Dialect::HvymJson, Side::Agent, "web") };
     let mut exchange = Exchange::new(config, 1, [3; 32], Instant::ZERO);
     let ask = |n| {
         let request = Request { head: RequestHead::new("GET", "not a path"), body: bytes::Bytes::new() };

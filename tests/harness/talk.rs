@@ -111,10 +111,13 @@ impl Talk {
             1 => Pipes::Always { packed: false },
             _ => Pipes::Always { packed: true },
         };
-        let config = |side| match dialect {
-            Dialect::Tunely => ExchangeConfig::tunely(side, "web", pipes),
-            Dialect::CloudLlm => ExchangeConfig::cloud_llm(side, "web"),
-            Dialect::HvymJson | Dialect::Native => ExchangeConfig::hvym(side, "web", key()),
+        let config = |side| {
+            let plain = ExchangeConfig::new(dialect, side, "web");
+            match dialect {
+                Dialect::Tunely => ExchangeConfig { pipes, ..plain },
+                Dialect::CloudLlm => plain,
+                Dialect::HvymJson | Dialect::Native => ExchangeConfig { key: key(), ..plain },
+            }
         };
         let calls = dialect != Dialect::Tunely || pipes == Pipes::Never;
         let (relay, agent) = (End::new(config(Side::Relay), 1), End::new(config(Side::Agent), 2));

@@ -12,22 +12,25 @@ use serde_json::{Value, json};
 
 use super::json::{Fields, line};
 use super::part::{CallId, Part, Request, Response};
-use super::{DecodeError, Dialect, Frame, Signal, is_object, text_of};
+use super::{DecodeError, Dialect, Frame, Manners, Signal, is_object, text_of};
 use crate::http1::{RequestHead, ResponseHead};
 use crate::message::Message;
 
 /// A time as they demand it, to the millisecond and in UTC.
 const SOME_TIME: &str = "1970-01-01T00:00:00.000Z";
-/// The methods that they let pass.
-const METHODS: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"];
 /// How long their relays wait, seconds; for language models the later ones waited four times as long.
 const PATIENCE: u32 = 120;
 /// What the names of our own pings begin with; the rest is the ping's number.
 const OWN_PING: &str = "00000000-0000-4000-8000-";
 
-pub(super) fn knows_method(method: &str) -> bool {
-    METHODS.contains(&method)
-}
+/// Language models take their time. A wrong token is found out after the upgrade, and told by a close code alone.
+pub(super) const MANNERS: Manners = Manners {
+    methods: Some(&["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]),
+    keeps_authorization: true,
+    is_hasty: true,
+    refusal: Some(4001),
+    ..Manners::patient(PATIENCE)
+};
 
 #[derive(Deserialize)]
 struct Envelope<'a> {
@@ -91,7 +94,7 @@ pub(super) fn decode(message: Message) -> Result<Frame, DecodeError> {
 
 fn request(id: CallId, text: &[u8]) -> Result<Part, String> {
     let wire: WireRequest = serde_json::from_slice(text).map_err(|e| e.to_string())?;
-    if !knows_method(&wire.method.to_ascii_uppercase()) {
+    if !MANNERS.know(&wire.method.to_ascii_uppercase()) {
         return Err("a method that is not known".to_string());
     }
     let mut head = RequestHead::new(wire.method, wire.path);

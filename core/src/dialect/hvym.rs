@@ -6,6 +6,7 @@
 use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};
+use core::time::Duration;
 
 use bytes::Bytes;
 use data_encoding::BASE64;
@@ -14,12 +15,21 @@ use serde_json::{Value, json};
 
 use super::json::{Fields, line};
 use super::part::{CallId, Part, Request, Response, Sealing};
-use super::{DecodeError, Dialect, Frame, Signal, is_object, text_of};
+use super::{DecodeError, Dialect, Frame, Manners, Signal, is_object, text_of};
 use crate::http1::{RequestHead, ResponseHead};
 use crate::message::Message;
 
 /// How sealing is called on the wire.
 const SEAL_MODE: &str = "XSalsa20-Poly1305";
+
+/// Agents take one request after another and give each 30 s, so that one may have to wait for another. They are in
+/// Python, whose WebSocket library takes 1 MiB.
+pub(super) const MANNERS: Manners = Manners {
+    agent_limit: 1024 * 1024,
+    agent_patience: Duration::from_secs(30),
+    counts_calls: true,
+    ..Manners::patient(60)
+};
 
 #[derive(Deserialize)]
 struct Envelope<'a> {

@@ -11,6 +11,8 @@ mod hvym;
 mod json;
 #[cfg(feature = "foreign")]
 mod knock;
+#[cfg(feature = "foreign")]
+mod manners;
 mod native;
 mod opening;
 #[cfg(feature = "foreign")]
@@ -31,6 +33,8 @@ use crate::message::Message;
 
 #[cfg(feature = "foreign")]
 pub use knock::Knock;
+#[cfg(feature = "foreign")]
+pub(crate) use manners::Manners;
 pub use opening::{MAX_OPENING_BYTES, Opening, OpeningError};
 #[cfg(feature = "foreign")]
 pub use part::{CallId, Part, Request, Response, Sealing};
@@ -125,7 +129,6 @@ impl Dialect {
     }
 }
 
-/// What tells the dialects of whole requests and responses apart.
 #[cfg(feature = "foreign")]
 impl Dialect {
     /// Whether it is our own, which has everything.
@@ -133,18 +136,13 @@ impl Dialect {
         matches!(self, Dialect::Native)
     }
 
-    /// Whether its requests are numbered; in the others each has a name of its own.
-    pub fn counts_calls(self) -> bool {
-        matches!(self, Dialect::HvymJson)
-    }
-
-    /// Whether an answer can come in pieces.
-    pub fn has_pieces(self) -> bool {
-        matches!(self, Dialect::Tunely)
-    }
-
-    /// Whether a request of this method can be said.
-    pub fn knows_method(self, method: &str) -> bool {
-        self != Dialect::CloudLlm || cloud::knows_method(method)
+    /// What its existing programs are like.
+    pub(crate) fn manners(self) -> &'static Manners {
+        match self {
+            Dialect::Native => &native::MANNERS,
+            Dialect::HvymJson => &hvym::MANNERS,
+            Dialect::Tunely => &tunely::MANNERS,
+            Dialect::CloudLlm => &cloud::MANNERS,
+        }
     }
 }

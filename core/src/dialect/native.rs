@@ -4,8 +4,14 @@ use alloc::string::ToString;
 
 use bytes::Bytes;
 
+#[cfg(feature = "foreign")]
+use super::Manners;
 use super::{DecodeError, Dialect, Frame, Signal};
 use crate::message::Message;
+
+/// Its streams are a mux's, so that most of it is never asked for.
+#[cfg(feature = "foreign")]
+pub(super) const MANNERS: Manners = Manners::patient(60);
 
 pub(super) fn decode(message: Message) -> Result<Frame, DecodeError> {
     match message {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::json::{Fields, line};
 use super::knock::Knock;
 use super::part::{CallId, Part, Request, Response};
-use super::{DecodeError, Dialect, Frame, Signal, is_object, text_of};
+use super::{DecodeError, Dialect, Frame, Manners, Signal, is_object, text_of};
 use crate::http1::{RequestHead, ResponseHead};
 use crate::message::Message;
 use crate::rng::uuid_text;
@@ -27,6 +27,10 @@ const BINARY_VERSION: u8 = 2;
 const BINARY_TCP: u8 = 1;
 /// How long a request may take where it does not say, seconds: what the existing servers say.
 const PATIENCE: u32 = 300;
+
+/// Those in Python, which take 1 MiB, are spoken to by connections; agents on Node and servers take large messages.
+pub(super) const MANNERS: Manners =
+    Manners { has_pieces: true, relay_asks: false, is_hasty: true, ..Manners::patient(PATIENCE) };
 
 #[derive(Deserialize)]
 struct Envelope<'a> {
@@ -223,12 +227,10 @@ fn unquoted(body: String) -> String {
 fn encoded(path: &str) -> String {
     let mut out = String::with_capacity(path.len());
     for byte in path.bytes() {
-        match byte {
-            b'#' | b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' => {
-                out.push_str(&format!("%{byte:02X}"));
-            }
-            b'!'..=b'~' => out.push(char::from(byte)),
-            _ => out.push_str(&format!("%{byte:02X}")),
+        if byte.is_ascii_graphic() && !br##"#"<>\^`{|}"##.contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
         }
     }
     out

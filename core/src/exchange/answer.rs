@@ -141,7 +141,7 @@ impl Exchange {
         // The servers pass pieces to those visitors alone, and leave the others without any answer.
         let in_pieces = is_events && answer.events && !is_whole;
         answer.state = State::Body { head, body, collected: Vec::new(), chunks: None };
-        if in_pieces && self.config.dialect.has_pieces() {
+        if in_pieces && self.config.dialect.manners().has_pieces {
             self.start_pieces(id);
         }
         self.after_body(id, 0, is_whole);

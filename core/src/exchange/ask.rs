@@ -151,7 +151,7 @@ impl Exchange {
             Ok(head) => head,
             Err(unfit) => return self.refuse(id, &pages::unfit(unfit)),
         };
-        if !self.config.dialect.knows_method(&head.method) {
+        if !self.config.dialect.manners().know(&head.method) {
             return self.refuse(id, &pages::unfit(Unfit(501, "This method cannot pass this tunnel.")));
         }
         let body = Body::new(framing);

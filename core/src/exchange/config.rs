@@ -17,8 +17,6 @@ const MAX_UNREAD: usize = 16 * 1024 * 1024;
 const SEND_MARK: usize = 256 * 1024;
 /// How long a connection may go on in one direction alone while nothing moves.
 const LINGER: Duration = Duration::from_secs(60);
-/// The largest message that the existing agents in Python take, whose WebSocket library sets it.
-const PYTHON_LIMIT: usize = 1024 * 1024;
 
 /// How connections are carried.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -64,43 +62,23 @@ pub struct ExchangeConfig {
 }
 
 impl ExchangeConfig {
-    /// For an existing HVYM program at the other end.
-    ///
-    /// Their agents take one request after another and give each 30 s, so that one may have to wait for another.
-    pub fn hvym(side: Side, service: impl Into<String>, key: Option<SealKey>) -> Self {
+    /// For a program of `dialect` at the other end, which carries requests for `service`, and no connections.
+    pub fn new(dialect: Dialect, side: Side, service: impl Into<String>) -> Self {
+        let manners = dialect.manners();
         let (peer_limit, answer_timeout) = match side {
-            Side::Relay => (PYTHON_LIMIT, Duration::from_secs(60)),
-            Side::Agent => (Dialect::MAX_PART_BYTES, Duration::from_secs(30)),
+            Side::Relay => (manners.agent_limit, manners.relay_patience),
+            Side::Agent => (manners.relay_limit, manners.agent_patience),
         };
-        Self { peer_limit, answer_timeout, key, ..Self::new(Dialect::HvymJson, side, service.into()) }
-    }
-
-    /// For a tunely program at the other end: by connections where both can, else by messages, of which the agents on
-    /// Node take large ones.
-    pub fn tunely(side: Side, service: impl Into<String>, pipes: Pipes) -> Self {
-        let answer_timeout = Duration::from_secs(300);
-        let peer_limit = Dialect::MAX_PART_BYTES;
-        Self { peer_limit, answer_timeout, pipes, ..Self::new(Dialect::Tunely, side, service.into()) }
-    }
-
-    /// For a CloudToLocalLLM program at the other end. Language models take their time.
-    pub fn cloud_llm(side: Side, service: impl Into<String>) -> Self {
-        let answer_timeout = Duration::from_secs(120);
-        let peer_limit = Dialect::MAX_PART_BYTES;
-        Self { peer_limit, answer_timeout, ..Self::new(Dialect::CloudLlm, side, service.into()) }
-    }
-
-    fn new(dialect: Dialect, side: Side, service: String) -> Self {
         Self {
             dialect,
             side,
-            service,
-            peer_limit: PYTHON_LIMIT,
+            service: service.into(),
+            peer_limit,
             max_calls: MAX_CALLS,
             max_buffered: MAX_BUFFERED,
             max_unread: MAX_UNREAD,
             send_mark: SEND_MARK,
-            answer_timeout: Duration::from_secs(60),
+            answer_timeout,
             linger: LINGER,
             pipes: Pipes::Never,
             carries: Proto::Http,

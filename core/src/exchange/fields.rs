@@ -52,8 +52,7 @@ pub(super) fn to_agent(mut head: RequestHead, dialect: Dialect) -> Result<Reques
     for name in ["host", "content-length", "expect", "accept-encoding"] {
         head.headers.remove(name);
     }
-    if dialect == Dialect::CloudLlm {
-        // There it is for the relay, which knows visitors by it.
+    if dialect.manners().keeps_authorization {
         head.headers.remove("authorization");
     }
     // Their HTTP libraries take ASCII alone, and would fail the whole request.

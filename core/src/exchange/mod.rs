@@ -254,7 +254,7 @@ impl Exchange {
     }
 
     fn fresh_name(&mut self) -> CallId {
-        match self.config.dialect.counts_calls() {
+        match self.config.dialect.manners().counts_calls {
             true => CallId::Number(i64::try_from(self.next).unwrap_or(i64::MAX)),
             false => CallId::Text(self.rng.uuid()),
         }

@@ -106,25 +106,20 @@ impl Link {
             Handshake::Knock(half) => (false, half.abilities()),
         };
         let service = endpoint.services.first().map_or(HVYM_SERVICE, String::as_str);
-        let config = match self.dialect {
-            Dialect::Native => return false,
-            Dialect::HvymJson => {
-                ExchangeConfig::hvym(self.side, service, self.foreign.key.take().filter(|_| seals))
-            }
-            Dialect::Tunely if abilities.pipes => {
-                ExchangeConfig::tunely(self.side, service, Pipes::Always { packed: abilities.packed })
-            }
-            Dialect::Tunely => ExchangeConfig::tunely(self.side, service, Pipes::Never),
-            Dialect::CloudLlm => ExchangeConfig::cloud_llm(self.side, service),
-        };
-        self.foreign.liveness = match (self.side, self.dialect) {
-            (Side::Relay, _) => Liveness::Asks,
-            (Side::Agent, Dialect::Tunely) if abilities.pongs => Liveness::Asks,
-            (Side::Agent, Dialect::Tunely) => Liveness::Trusts,
-            (Side::Agent, _) => Liveness::Listens,
+        if self.dialect == Dialect::Native {
+            return false;
+        }
+        let pipes = if abilities.pipes { Pipes::Always { packed: abilities.packed } } else { Pipes::Never };
+        let key = self.foreign.key.take().filter(|_| seals);
+        let config = ExchangeConfig::new(self.dialect, self.side, service);
+        self.foreign.liveness = match self.side {
+            Side::Relay => Liveness::Asks,
+            Side::Agent if self.dialect.manners().relay_asks => Liveness::Listens,
+            Side::Agent if abilities.pongs => Liveness::Asks,
+            Side::Agent => Liveness::Trusts,
         };
         self.keepalive.slow_down(PATIENCE);
-        let config = ExchangeConfig { carries: self.foreign.proto, ..config };
+        let config = ExchangeConfig { pipes, key, carries: self.foreign.proto, ..config };
         let exchange = Exchange::new(config, self.epoch, self.rng.fork(), now);
         self.plane = Plane::Exchange(Box::new(exchange));
         true
@@ -132,19 +127,16 @@ impl Link {
 
     /// What a close from the peer means.
     pub(super) fn reason_of(&self, close: &Close) -> DownReason {
-        match (self.side, self.dialect, close.code) {
-            // There, a wrong token is found out after the upgrade, and told by this code alone.
-            (Side::Agent, Dialect::CloudLlm, 4001) => {
-                DownReason::Authentication(close.reason.clone().into_owned())
-            }
-            _ => DownReason::from_close(close),
+        let refusal = self.dialect.manners().refusal.filter(|_| self.side == Side::Agent);
+        if refusal == Some(close.code) {
+            return DownReason::Authentication(close.reason.clone().into_owned());
         }
+        DownReason::from_close(close)
     }
 
     pub(super) fn on_part(&mut self, part: Part, now: Instant) {
         let Some(exchange) = self.plane.exchange() else {
-            let waits = matches!(self.dialect, Dialect::CloudLlm | Dialect::Tunely);
-            if waits && !self.is_ended() && self.foreign.early.len() < MAX_EARLY {
+            if self.dialect.manners().is_hasty && !self.is_ended() && self.foreign.early.len() < MAX_EARLY {
                 return self.foreign.early.push(part);
             }
             return self.end(DownReason::Malformed(String::from(self.not_a_login())), now);
