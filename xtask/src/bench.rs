@@ -22,10 +22,12 @@ mod table;
 #[cfg(unix)]
 mod tunnel;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Result, bail, ensure};
+
+use crate::{root, target};
 
 const USAGE: &str = "usage: cargo xtask bench mux [RUNS] | instructions [--record] | tunnel [RUNS] [--quick]";
 
@@ -62,13 +64,4 @@ fn cargo_build(arguments: &[&str]) -> Result<()> {
         .status()?;
     ensure!(status.success(), "cargo build: {status}");
     Ok(())
-}
-
-fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
-}
-
-/// The workspace.
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or_else(|| Path::new("."))
 }

@@ -10,6 +10,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use wasm_bindgen_cli_support::Bindgen;
 
+use crate::{root, target};
+
 /// The most that a browser may have to compile before a page can dial.
 const MAX_RAW: usize = 350 * 1024;
 /// The same, as servers send it: a second of a slow mobile line.
@@ -99,13 +101,4 @@ fn check_size(module: &Path) -> Result<()> {
     ensure!(bytes.len() <= MAX_RAW, "at most {MAX_RAW} bytes are allowed");
     ensure!(gzipped <= MAX_GZIPPED, "at most {MAX_GZIPPED} bytes are allowed when gzipped");
     Ok(())
-}
-
-fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
-}
-
-/// The workspace.
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or_else(|| Path::new("."))
 }

@@ -10,9 +10,9 @@ use alloc::string::{String, ToString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::json::{Fields, line};
+use super::json::{Fields, envelope, line, parsed};
 use super::part::{CallId, Part, Request, Response};
-use super::{DecodeError, Dialect, Frame, Manners, Signal, is_object, text_of};
+use super::{DecodeError, Dialect, Frame, Manners, Signal, text_of};
 use crate::http1::{RequestHead, ResponseHead};
 use crate::message::Message;
 
@@ -73,8 +73,7 @@ pub(super) fn decode(message: Message) -> Result<Frame, DecodeError> {
         }
         Message::Text(text) => text,
     };
-    let envelope = if is_object(&text) { serde_json::from_slice::<Envelope<'_>>(&text).ok() } else { None };
-    let Some(Envelope { kind, id: Some(Value::String(id)) }) = envelope else {
+    let Some(Envelope { kind, id: Some(Value::String(id)) }) = envelope(&text) else {
         return Ok(Frame::Signal(Signal::Unknown));
     };
     if id.is_empty() || id.len() > Dialect::MAX_CONTROL_BYTES {
@@ -93,7 +92,7 @@ pub(super) fn decode(message: Message) -> Result<Frame, DecodeError> {
 }
 
 fn request(id: CallId, text: &[u8]) -> Result<Part, String> {
-    let wire: WireRequest = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+    let wire: WireRequest = parsed(text)?;
     if !MANNERS.know(&wire.method.to_ascii_uppercase()) {
         return Err("a method that is not known".to_string());
     }
@@ -104,7 +103,7 @@ fn request(id: CallId, text: &[u8]) -> Result<Part, String> {
 }
 
 fn response(id: CallId, text: &[u8]) -> Result<Part, String> {
-    let wire: WireResponse = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+    let wire: WireResponse = parsed(text)?;
     let mut head = ResponseHead::new(wire.status, "");
     head.headers = wire.headers.into_headers()?;
     Ok(Part::Response { id, response: Response { head, body: wire.body.into() } })
@@ -112,7 +111,7 @@ fn response(id: CallId, text: &[u8]) -> Result<Part, String> {
 
 /// The code is a number in their programs, and a word in what they wrote about them.
 fn failed(id: CallId, text: &[u8]) -> Result<Part, String> {
-    let wire: WireError = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+    let wire: WireError = parsed(text)?;
     let status = match wire.code {
         Some(Value::Number(code)) => code.as_u64().and_then(|code| u16::try_from(code).ok()),
         Some(Value::String(word)) => match word.as_str() {

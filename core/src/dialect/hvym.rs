@@ -13,9 +13,9 @@ use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::json::{Fields, line};
+use super::json::{Fields, envelope, line};
 use super::part::{CallId, Part, Request, Response, Sealing};
-use super::{DecodeError, Dialect, Frame, Manners, Signal, is_object, text_of};
+use super::{DecodeError, Dialect, Frame, Manners, Signal, text_of};
 use crate::http1::{RequestHead, ResponseHead};
 use crate::message::Message;
 
@@ -100,8 +100,7 @@ pub(super) fn decode(message: Message) -> Result<Frame, DecodeError> {
         }
         Message::Text(text) => text,
     };
-    let envelope = if is_object(&text) { serde_json::from_slice::<Envelope<'_>>(&text).ok() } else { None };
-    let Some(envelope) = envelope else { return Ok(Frame::Signal(Signal::Unknown)) };
+    let Some(envelope) = envelope::<Envelope<'_>>(&text) else { return Ok(Frame::Signal(Signal::Unknown)) };
     let id = envelope.stream_id.as_ref().and_then(Value::as_i64).map(CallId::Number);
     let sealing = |what| Ok(Frame::Part(Part::Sealing(what)));
     match (envelope.kind.as_ref(), id) {

@@ -1,7 +1,7 @@
 //! What the JSON dialects share: an object of header fields, and header fields as an object.
 
 use alloc::borrow::ToOwned;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -15,6 +15,18 @@ use crate::message::Message;
 
 /// The most members that are read; more than any head may have, so that the judgement is left to who reads heads.
 const MAX_FIELDS: usize = 256;
+
+/// What says of which kind a message is, if `text` is an object that does. Left to itself, serde also takes a struct
+/// from a list of its fields.
+pub(super) fn envelope<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Option<T> {
+    let is_object = text.trim_ascii_start().first() == Some(&b'{');
+    if is_object { serde_json::from_slice(text).ok() } else { None }
+}
+
+/// The rest of a message whose beginning is understood; the error is for a person.
+pub(super) fn parsed<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, String> {
+    serde_json::from_slice(text).map_err(|e| e.to_string())
+}
 
 /// A JSON object of texts that keeps its order, and members of the same name.
 #[derive(Debug, Default)]

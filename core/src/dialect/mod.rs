@@ -84,12 +84,6 @@ pub enum DecodeError {
     NotControl(String),
 }
 
-/// Whether `json` can only be an object. Left to itself, serde also takes a struct from a list of its fields.
-#[cfg(feature = "foreign")]
-fn is_object(json: &[u8]) -> bool {
-    json.trim_ascii_start().first() == Some(&b'{')
-}
-
 /// `bytes` as text, if they are text.
 #[cfg(feature = "foreign")]
 fn text_of(bytes: &[u8]) -> Option<String> {

@@ -13,10 +13,10 @@ use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::json::{Fields, line};
+use super::json::{Fields, envelope, line, parsed};
 use super::knock::Knock;
 use super::part::{CallId, Part, Request, Response};
-use super::{DecodeError, Dialect, Frame, Manners, Signal, is_object, text_of};
+use super::{DecodeError, Dialect, Frame, Manners, Signal, text_of};
 use crate::http1::{RequestHead, ResponseHead};
 use crate::message::Message;
 use crate::rng::uuid_text;
@@ -136,8 +136,7 @@ fn binary(mut data: Bytes) -> Frame {
 }
 
 fn decode_text(text: &[u8]) -> Result<Frame, DecodeError> {
-    let envelope = if is_object(text) { serde_json::from_slice::<Envelope<'_>>(text).ok() } else { None };
-    let Some(envelope) = envelope else { return Ok(Frame::Signal(Signal::Unknown)) };
+    let Some(envelope) = envelope::<Envelope<'_>>(text) else { return Ok(Frame::Signal(Signal::Unknown)) };
     let name = |value: Option<Value>| match value {
         Some(Value::String(text)) => Some(CallId::Text(text)),
         _ => None,
@@ -198,10 +197,6 @@ fn is_yes(value: &Value) -> bool {
 
 fn or_broken(id: CallId, text: &[u8], read: fn(CallId, &[u8]) -> Result<Part, String>) -> Part {
     read(id.clone(), text).unwrap_or_else(|error| Part::Broken { id, error })
-}
-
-fn parsed<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, String> {
-    serde_json::from_slice(text).map_err(|e| e.to_string())
 }
 
 fn request(id: CallId, text: &[u8]) -> Result<Part, String> {

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use super::{Endpoint, HANDSHAKE_TIMEOUT, Step};
+use super::{Endpoint, HANDSHAKE_TIMEOUT, Step, in_time};
 use crate::dialect::{Dialect, Knock, Signal};
 use crate::reason::DownReason;
 use crate::time::Instant;
@@ -227,12 +227,7 @@ impl KnockHandshake {
 
     /// Gives up when the other side takes too long. A verdict that the relay's owner owes is not timed.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), DownReason> {
-        match self.poll_timeout() {
-            Some(deadline) if now >= deadline => {
-                Err(DownReason::TimedOut("Authentication timeout".to_owned()))
-            }
-            _ => Ok(()),
-        }
+        in_time(self.poll_timeout(), now)
     }
 
     /// When [`Self::handle_timeout`] gives up.

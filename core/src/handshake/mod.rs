@@ -99,6 +99,16 @@ pub enum Handshake {
     Knock(Box<KnockHandshake>),
 }
 
+/// Whether an agent that is to say something until `deadline` still may.
+fn in_time(deadline: Option<Instant>, now: Instant) -> Result<(), DownReason> {
+    match deadline {
+        Some(deadline) if now >= deadline => {
+            Err(DownReason::TimedOut(String::from("Authentication timeout")))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Handshake {
     /// The other side said something.
     pub fn handle_signal(&mut self, signal: Signal, now: Instant) -> Result<Option<Step>, DownReason> {

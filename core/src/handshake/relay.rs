@@ -6,7 +6,7 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{Endpoint, HANDSHAKE_TIMEOUT, RelayHalf, SEAL_MODE, Step};
+use super::{Endpoint, HANDSHAKE_TIMEOUT, RelayHalf, SEAL_MODE, Step, in_time};
 use crate::dialect::{Dialect, MUX_YAMUX, Signal, VERSION};
 use crate::reason::DownReason;
 use crate::rng::Rng;
@@ -178,12 +178,7 @@ impl RelayHandshake {
 
     /// Gives up when the agent takes too long. A verdict that the relay itself owes is not timed.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), DownReason> {
-        match self.poll_timeout() {
-            Some(deadline) if now >= deadline => {
-                Err(DownReason::TimedOut("Authentication timeout".to_owned()))
-            }
-            _ => Ok(()),
-        }
+        in_time(self.poll_timeout(), now)
     }
 
     /// When [`Self::handle_timeout`] gives up.

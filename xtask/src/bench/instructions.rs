@@ -5,7 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{build, root};
+use super::build;
+use crate::root;
 
 /// Where the instructions that each kind of work may take are recorded.
 const RECORD: &str = "benches/instructions.txt";

@@ -12,7 +12,8 @@ use super::nginx::Origin;
 use super::path::{self, OURS, Path};
 use super::process::Folder;
 use super::table::{Measure, Table};
-use super::{cargo_build, sink, target};
+use super::{cargo_build, sink};
+use crate::target;
 
 const MIB: u64 = 1024 * 1024;
 /// Kept connections of the measurement under load.
