@@ -6,8 +6,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use hvym_tunnel_core::machine::Side;
-use hvym_tunnel_core::mux::{Mux, MuxConfig, MuxEvent, Read, StreamId};
+use hvym_tunnel_core::mux::{Mux, MuxConfig, MuxEvent, Read, Role, StreamId};
 use hvym_tunnel_core::time::Instant;
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
@@ -40,7 +39,7 @@ pub fn run(work: Work, transport: Transport, mut clock: impl FnMut() -> Instant)
             (Some(a), Some(b))
         }
     };
-    let (mut opener, mut acceptor) = (Opener::new(work, session(Side::Agent)), session(Side::Relay));
+    let (mut opener, mut acceptor) = (Opener::new(work, session(Role::Client)), session(Role::Server));
     let (mut a, mut b) = (Line::new(a), Line::new(b));
     opener.start(clock());
     let echoes = !matches!(work, Work::Bulk { .. });
@@ -64,7 +63,7 @@ pub struct Idle(Mux, Mux);
 /// Opens `streams` streams, says one message on each both ways, and leaves them.
 pub fn idle(streams: usize) -> Idle {
     let work = Work::Echo { streams, messages: streams };
-    let (mut opener, mut acceptor) = (Opener::new(work, session(Side::Agent)), session(Side::Relay));
+    let (mut opener, mut acceptor) = (Opener::new(work, session(Role::Client)), session(Role::Server));
     let now = Instant::ZERO;
     let mut opened = 0;
     while opened < streams {
@@ -91,7 +90,7 @@ impl Idle {
     }
 }
 
-fn session(side: Side) -> Mux {
+fn session(role: Role) -> Mux {
     let many = 1 << 20;
     let config = MuxConfig {
         max_inbound_streams: many,
@@ -100,7 +99,7 @@ fn session(side: Side) -> Mux {
         window_budget: 1 << 28,
         ..MuxConfig::default()
     };
-    Mux::new(side, config, 1, [7; 32], Instant::ZERO)
+    Mux::new(role, config, 1, [7; 32], Instant::ZERO)
 }
 
 /// Takes every stream, sends back or counts what comes, and ends with the other side.

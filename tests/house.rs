@@ -5,16 +5,18 @@ use std::path::{Path, PathBuf};
 
 /// The layers of the core, lowest first. A module imports from its own folder and from below.
 const LAYERS: [&[&str]; 9] = [
-    &["json", "time", "rng"],
+    &["json", "mux", "time", "rng"],
     &["message"],
     &["machine", "reason"],
     &["http1", "stellar"],
     &["access", "dialect"],
-    &["handshake", "keepalive", "mux"],
+    &["handshake", "keepalive"],
     &["exchange"],
     &["link", "backoff"],
     &["agent", "relay"],
 ];
+/// The crates without I/O.
+const PURE: [&str; 2] = ["core/src", "core/yamux/src"];
 /// Lines of code of a file; beyond it, a file is two.
 const MAX_LINES: usize = 400;
 /// What is not ours, or made by a tool; the last two are what fuzzing leaves.
@@ -118,9 +120,18 @@ fn the_core_has_no_clock_no_entropy_and_no_random_order() {
         ".await",
         "unsafe ",
     ];
-    assert_eq!(violations(&rust("core/src"), &words), Vec::<String>::new());
-    let lib = fs::read_to_string(root().join("core/src/lib.rs")).expect("the core has a root");
-    assert!(lib.contains("#![no_std]") && lib.contains("#![forbid(unsafe_code)]"));
+    for folder in PURE {
+        assert_eq!(violations(&rust(folder), &words), Vec::<String>::new());
+        let lib = fs::read_to_string(root().join(folder).join("lib.rs")).expect("a crate has a root");
+        assert!(lib.contains("#![no_std]") && lib.contains("#![forbid(unsafe_code)]"));
+    }
+}
+
+#[test]
+fn the_multiplexer_knows_nothing_of_tunnels() {
+    assert_eq!(violations(&rust("core/yamux"), &["hvym_tunnel"]), Vec::<String>::new());
+    let manifest = fs::read_to_string(root().join("core/yamux/Cargo.toml")).expect("a manifest");
+    assert!(!manifest.contains("hvym-tunnel"));
 }
 
 #[test]

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use hvym_tunnel_core::machine::Side;
-use hvym_tunnel_core::mux::{FloodKind, MuxConfig, MuxError, MuxEvent, Read, ResetReason};
+use hvym_tunnel_core::mux::{FloodKind, MuxConfig, MuxError, MuxEvent, Read, ResetReason, Role};
 use hvym_tunnel_tests::peer::{ACK, FIN, Frame, RST, Rig, SYN, WINDOW, data, header, ping, window};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -256,7 +255,7 @@ fn input_never_causes_more_output_than_it_was_long() {
     for attack in attacks {
         for pulls in [1, 7, 100] {
             let mut rig =
-                Rig::with(Side::Agent, MuxConfig { max_inbound_streams: 4, ..MuxConfig::default() });
+                Rig::with(Role::Client, MuxConfig { max_inbound_streams: 4, ..MuxConfig::default() });
             let (mut came, mut left) = (0, 0);
             for n in 1..=400u32 {
                 let bytes = attack(n);

@@ -1,15 +1,14 @@
 //! Two sessions, no sockets: what any user of streams relies on.
 
 use bytes::Bytes;
-use hvym_tunnel_core::machine::Side;
-use hvym_tunnel_core::mux::{Mux, MuxConfig, MuxEvent, Read, StreamError, StreamId};
+use hvym_tunnel_core::mux::{Mux, MuxConfig, MuxEvent, Read, Role, StreamError, StreamId};
 use hvym_tunnel_core::time::Instant;
 
 const NOW: Instant = Instant::ZERO;
 
 fn pair() -> (Mux, Mux) {
     let new = |side| Mux::new(side, MuxConfig::default(), 1, [7; 32], NOW);
-    (new(Side::Relay), new(Side::Agent))
+    (new(Role::Server), new(Role::Client))
 }
 
 /// Moves everything both ways until nothing is left, checking the invariants after every step.
@@ -169,7 +168,7 @@ fn a_stream_that_ended_both_ways_before_it_was_accepted_is_given_back() {
 #[test]
 fn every_writer_that_the_limit_of_the_session_stopped_is_told_of_room() {
     let config = MuxConfig { send_mark: 4096, max_send: 4096, ..MuxConfig::default() };
-    let mut relay = Mux::new(Side::Relay, config, 1, [7; 32], NOW);
+    let mut relay = Mux::new(Role::Server, config, 1, [7; 32], NOW);
     let (_, mut agent) = pair();
     let streams: Vec<StreamId> = (0..4).map(|_| relay.open(NOW).unwrap()).collect();
     for id in &streams {
@@ -189,7 +188,7 @@ fn every_writer_that_the_limit_of_the_session_stopped_is_told_of_room() {
 #[test]
 fn a_stream_that_stalls_below_the_limit_of_the_session_keeps_no_other_waiting() {
     let config = MuxConfig { send_mark: 400_000, max_send: 500_000, ..MuxConfig::default() };
-    let mut relay = Mux::new(Side::Relay, config, 1, [7; 32], NOW);
+    let mut relay = Mux::new(Role::Server, config, 1, [7; 32], NOW);
     let (_, mut agent) = pair();
     let streams = [400_000, 100_000, 1].map(|wanted| {
         let id = relay.open(NOW).unwrap();

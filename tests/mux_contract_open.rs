@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use hvym_tunnel_core::machine::Side;
-use hvym_tunnel_core::mux::{MuxConfig, MuxError, MuxEvent, OpenError, ResetReason};
+use hvym_tunnel_core::mux::{MuxConfig, MuxError, MuxEvent, OpenError, ResetReason, Role};
 use hvym_tunnel_tests::peer::{ACK, FIN, Frame, RST, Rig, SYN, WINDOW, data, window};
 
 /// How many closed streams are remembered.
@@ -168,7 +167,7 @@ fn the_257th_stream_that_nobody_has_accepted_is_reset_and_accepting_one_makes_ro
 
 #[test]
 fn a_stream_past_the_inbound_limit_is_reset_and_its_payload_skipped() {
-    let mut rig = Rig::with(Side::Relay, MuxConfig::relay());
+    let mut rig = Rig::with(Role::Server, MuxConfig::relay());
     for n in 0..16 {
         rig.accepted(2 * n + 1);
     }
@@ -209,14 +208,14 @@ fn without_an_open_timeout_a_stream_waits_for_ever() {
 fn a_peer_that_opens_a_stream_of_our_parity_ends_the_session() {
     Rig::agent().assert_fatal(&window(SYN, 1, 0), MuxError::BadStreamId(1), 1);
     Rig::agent().assert_fatal(&data(SYN, 7, b"x"), MuxError::BadStreamId(7), 1);
-    let mut relay = Rig::with(Side::Relay, MuxConfig::default());
+    let mut relay = Rig::with(Role::Server, MuxConfig::default());
     assert_eq!(relay.feed(&window(SYN, 2, 0)), Err(MuxError::BadStreamId(2)));
     assert_eq!(relay.sent(), [Frame::bare(3, 0, 0, 1)]);
 }
 
 #[test]
 fn a_peer_that_opens_stream_zero_ends_the_session() {
-    for side in [Side::Agent, Side::Relay] {
+    for side in [Role::Client, Role::Server] {
         let mut rig = Rig::with(side, MuxConfig::default());
         rig.assert_fatal(&window(SYN, 0, 0), MuxError::BadStreamId(0), 1);
     }
@@ -267,7 +266,7 @@ fn ids_of_the_right_parity_may_come_in_any_order() {
 
 #[test]
 fn our_ids_are_odd_as_an_agent_and_even_as_a_relay_and_each_is_used_once() {
-    for (side, first) in [(Side::Agent, 1), (Side::Relay, 2)] {
+    for (side, first) in [(Role::Client, 1), (Role::Server, 2)] {
         let mut rig = Rig::with(side, MuxConfig::default());
         for n in 0..100 {
             let id = rig.open();

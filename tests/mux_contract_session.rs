@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use hvym_tunnel_core::machine::Side;
-use hvym_tunnel_core::mux::{MuxConfig, MuxEnd, MuxError, MuxEvent, OpenError, ResetReason, StreamError};
+use hvym_tunnel_core::mux::{
+    MuxConfig, MuxEnd, MuxError, MuxEvent, OpenError, ResetReason, Role, StreamError,
+};
 use hvym_tunnel_tests::peer::{ACK, FIN, Frame, RST, Rig, SYN, WINDOW, data, go_away, header, ping, window};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -264,7 +265,7 @@ fn a_shutdown_without_streams_ends_at_once() {
 
 #[test]
 fn a_shutdown_ends_at_its_deadline_and_resets_what_is_left_before_its_farewell() {
-    let mut rig = Rig::with(Side::Agent, MuxConfig { max_inbound_streams: 1000, ..MuxConfig::default() });
+    let mut rig = Rig::with(Role::Client, MuxConfig { max_inbound_streams: 1000, ..MuxConfig::default() });
     let ids: Vec<_> = (1..=300).map(|n| rig.accepted(2 * n)).collect();
     rig.write(ids[0], b"cut off");
     let deadline = rig.now + 5 * SECOND;

@@ -5,8 +5,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hvym_tunnel_core::machine::Side;
-use hvym_tunnel_core::mux::{Mux, MuxConfig, MuxEvent, Read, StreamId};
+use hvym_tunnel_core::mux::{Mux, MuxConfig, MuxEvent, Read, Role, StreamId};
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_tests::peer::{FIN, RST, SYN, WINDOW, data, ping, window};
 
@@ -66,11 +65,11 @@ struct Victim {
 }
 
 impl Victim {
-    fn new(side: Side, config: MuxConfig) -> Self {
+    fn new(role: Role, config: MuxConfig) -> Self {
         let bound = config.memory_bound();
         let before = live();
         forget_peak();
-        Victim { mux: Mux::new(side, config, 1, [3; 32], NOW), before, bound }
+        Victim { mux: Mux::new(role, config, 1, [3; 32], NOW), before, bound }
     }
 
     fn feed(&mut self, message: Vec<u8>) {
@@ -114,7 +113,7 @@ fn small(change: impl FnOnce(&mut MuxConfig)) -> MuxConfig {
 #[test]
 fn one_byte_frames_cost_little_more_than_their_bytes() {
     for always_copy in [true, false] {
-        let mut victim = Victim::new(Side::Agent, small(|config| config.always_copy = always_copy));
+        let mut victim = Victim::new(Role::Client, small(|config| config.always_copy = always_copy));
         for n in 1..=8 {
             victim.feed(window(SYN, 2 * n, 0));
         }
@@ -136,7 +135,7 @@ fn one_byte_frames_cost_little_more_than_their_bytes() {
 fn frames_cut_to_pin_as_much_as_they_can_stay_within_the_bound() {
     for (payload, filler) in [(1024, 3060), (1023, 4000), (4096, 12_276), (16_384, 49_140), (1500, 96)] {
         for always_copy in [true, false] {
-            let mut victim = Victim::new(Side::Agent, small(|config| config.always_copy = always_copy));
+            let mut victim = Victim::new(Role::Client, small(|config| config.always_copy = always_copy));
             victim.feed([window(SYN, 2, 0), window(SYN, 4, 0), window(RST, 4, 0)].concat());
             // The rest of each message is windows for a closed stream, which are free.
             for _ in 0..WINDOW / payload {
@@ -154,7 +153,7 @@ fn frames_cut_to_pin_as_much_as_they_can_stay_within_the_bound() {
 
 #[test]
 fn small_and_large_frames_in_turn_do_not_waste_blocks() {
-    let mut victim = Victim::new(Side::Agent, small(|config| config.always_copy = true));
+    let mut victim = Victim::new(Role::Client, small(|config| config.always_copy = true));
     victim.feed(window(SYN, 2, 0));
     for _ in 0..WINDOW / 4100 {
         victim.feed(data(0, 2, &[1; 10]));
@@ -172,7 +171,7 @@ fn the_cap_on_unread_bytes_caps_memory() {
         config.max_buffered = 1 << 20;
         config.always_copy = true;
     });
-    let mut victim = Victim::new(Side::Agent, config);
+    let mut victim = Victim::new(Role::Client, config);
     for n in 1..=64 {
         victim.feed(window(SYN, 2 * n, 0));
     }
@@ -186,7 +185,7 @@ fn the_cap_on_unread_bytes_caps_memory() {
 
 #[test]
 fn a_storm_of_pings_that_nobody_answers_costs_nothing() {
-    let mut victim = Victim::new(Side::Agent, small(|_| {}));
+    let mut victim = Victim::new(Role::Client, small(|_| {}));
     victim.feed(ping(SYN, 0, 1).repeat(100));
     let after_some = victim.held();
     victim.feed(ping(SYN, 0, 1).repeat(900));
@@ -196,7 +195,7 @@ fn a_storm_of_pings_that_nobody_answers_costs_nothing() {
 
 #[test]
 fn a_storm_of_openings_and_resets_costs_no_more_than_its_tombstones() {
-    let mut victim = Victim::new(Side::Agent, small(|_| {}));
+    let mut victim = Victim::new(Role::Client, small(|_| {}));
     let mut now = NOW;
     for n in 1..=100_000u32 {
         let pair = [window(SYN, 2 * n, 0), window(RST, 2 * n, 0)].concat();
@@ -212,7 +211,7 @@ fn a_storm_of_openings_and_resets_costs_no_more_than_its_tombstones() {
 
 #[test]
 fn a_hundred_thousand_streams_that_come_and_go_leave_nothing_behind() {
-    let mut victim = Victim::new(Side::Agent, small(|_| {}));
+    let mut victim = Victim::new(Role::Client, small(|_| {}));
     let round = |victim: &mut Victim, n: u32| {
         victim.feed([data(SYN, 2 * n, b"question"), window(FIN, 2 * n, 0)].concat());
         let id = victim.accept().expect("it came in");
@@ -237,7 +236,7 @@ fn a_hundred_thousand_streams_that_come_and_go_leave_nothing_behind() {
 #[test]
 fn a_peer_that_never_grants_holds_no_more_than_the_send_limits_even_byte_by_byte() {
     for piece in [1, 100, 1000, 1023, 1024, 5000] {
-        let mut victim = Victim::new(Side::Relay, small(|config| config.max_send = 256 * 1024));
+        let mut victim = Victim::new(Role::Server, small(|config| config.max_send = 256 * 1024));
         let ids: Vec<_> = (0..8).map(|_| victim.mux.open(NOW).expect("there is room")).collect();
         let idle = victim.held();
         for id in ids {
@@ -259,7 +258,7 @@ fn a_peer_that_never_grants_holds_no_more_than_the_send_limits_even_byte_by_byte
 #[test]
 fn writers_that_block_again_and_again_leave_nothing_behind() {
     let mut victim = Victim::new(
-        Side::Relay,
+        Role::Server,
         small(|config| {
             config.max_send = 128 * 1024;
             config.send_mark = 64 * 1024;
@@ -293,7 +292,7 @@ fn writers_that_block_again_and_again_leave_nothing_behind() {
 fn an_idle_stream_costs_at_most_256_bytes_with_all_its_places_in_tables() {
     const STREAMS: u32 = 1024;
     let config = MuxConfig { max_inbound_streams: 2000, accept_backlog: 2000, ..MuxConfig::default() };
-    let mut victim = Victim::new(Side::Agent, config);
+    let mut victim = Victim::new(Role::Client, config);
     let mut ids = Vec::with_capacity(STREAMS as usize);
     for n in 1..=STREAMS {
         victim.feed(data(SYN, 2 * n, &[1; 3000]));
@@ -312,7 +311,7 @@ fn an_idle_stream_costs_at_most_256_bytes_with_all_its_places_in_tables() {
 
 #[test]
 fn what_the_parser_carries_allocates_nothing() {
-    let mut victim = Victim::new(Side::Agent, small(|_| {}));
+    let mut victim = Victim::new(Role::Client, small(|_| {}));
     victim.feed(window(SYN, 2, 0));
     victim.drain();
     let raw = window(0, 2, 0);

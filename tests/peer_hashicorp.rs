@@ -6,8 +6,7 @@ mod peer;
 use std::io;
 use std::time::Duration;
 
-use hvym_tunnel_core::machine::Side;
-use hvym_tunnel_core::mux::{MuxConfig, MuxEnd, MuxError, OpenError};
+use hvym_tunnel_core::mux::{MuxConfig, MuxEnd, MuxError, OpenError, Role};
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_tests::apps::{exchange, pattern, size};
 use hvym_tunnel_tests::lens::{ACK, DATA, FIN, GO_AWAY, PING, frames_so_far};
@@ -26,12 +25,12 @@ struct Pair {
     theirs: Peer,
 }
 
-async fn start(tasks: Tasks, side: Side, config: MuxConfig, flags: &[&str], delay: Duration) -> Pair {
-    let role = match side {
-        Side::Agent => "serve",
-        Side::Relay => "dial",
+async fn start(tasks: Tasks, role: Role, config: MuxConfig, flags: &[&str], delay: Duration) -> Pair {
+    let command = match role {
+        Role::Client => "serve",
+        Role::Server => "dial",
     };
-    let (theirs, stream) = Peer::start(role, flags).await;
+    let (theirs, stream) = Peer::start(command, flags).await;
     let io: Box<dyn Io> = if delay.is_zero() {
         Box::new(stream)
     } else {
@@ -41,7 +40,7 @@ async fn start(tasks: Tasks, side: Side, config: MuxConfig, flags: &[&str], dela
         tasks.spawn(carry_late(reader, stream, delay)).detach();
         Box::new(ours)
     };
-    let ours = OurEnd::start(&tasks, side, config, io);
+    let ours = OurEnd::start(&tasks, role, config, io);
     Pair { tasks, ours, theirs }
 }
 
@@ -50,9 +49,9 @@ fn in_both_roles(config: MuxConfig, flags: &[&str], test: impl AsyncFn(Pair)) {
     if !peer::is_there() {
         return;
     }
-    for side in [Side::Agent, Side::Relay] {
-        eprintln!("we are the {side:?}");
-        meet(async |tasks| test(start(tasks, side, config.clone(), flags, Duration::ZERO).await).await);
+    for role in [Role::Client, Role::Server] {
+        eprintln!("we are the {role:?}");
+        meet(async |tasks| test(start(tasks, role, config.clone(), flags, Duration::ZERO).await).await);
     }
 }
 
@@ -98,7 +97,7 @@ fn megabytes_written_in_one_call_arrive_over_a_long_line_in_frames_larger_than_a
     }
     meet(async |tasks| {
         let config = MuxConfig { max_stream_window: 8 << 20, ..MuxConfig::default() };
-        let mut pair = start(tasks, Side::Agent, config, &[], Duration::from_millis(20)).await;
+        let mut pair = start(tasks, Role::Client, config, &[], Duration::from_millis(20)).await;
         assert_eq!(pair.theirs.tell("open").await, "ok");
         pair.theirs.command(&format!("write 0 {TOTAL}")).await;
         let mut stream = pair.ours.node.accept().await.expect("a stream");

@@ -12,8 +12,7 @@ use std::future::Future;
 use std::io;
 
 use bytes::Bytes;
-use hvym_tunnel_core::machine::Side;
-use hvym_tunnel_core::mux::{Mux, MuxConfig, MuxEvent, Read, StreamId};
+use hvym_tunnel_core::mux::{Mux, MuxConfig, MuxEvent, Read, Role, StreamId};
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_tests::apps::{echo, exchange, pattern};
 use hvym_tunnel_tests::lens::{DATA, FIN, Frame, RST, SYN, frames_so_far};
@@ -30,8 +29,8 @@ const SIZES: [usize; 6] = [1, 64, 1000, 16 * 1024, 70_000, 250_000];
 
 /// The contents of all streams in one direction of a recording, as ours understands it when it is cut every `cut`
 /// bytes. Of streams that this side opened there are `opened`.
-fn understood(recording: &[u8], side: Side, opened: usize, cut: usize) -> Vec<Vec<u8>> {
-    let mut mux = Mux::new(side, MuxConfig::default(), 1, [7; 32], NOW);
+fn understood(recording: &[u8], role: Role, opened: usize, cut: usize) -> Vec<Vec<u8>> {
+    let mut mux = Mux::new(role, MuxConfig::default(), 1, [7; 32], NOW);
     let mut streams: BTreeMap<StreamId, Vec<u8>> = BTreeMap::new();
     for _ in 0..opened {
         streams.insert(mux.open(NOW).expect("there is room"), Vec::new());
@@ -67,10 +66,10 @@ fn hold(from_opener: &[u8], from_acceptor: &[u8], mut said: Vec<Vec<u8>>) {
     said.sort();
     for cut in CUTS {
         assert!(
-            understood(from_opener, Side::Relay, 0, cut) == said,
+            understood(from_opener, Role::Server, 0, cut) == said,
             "from the opener, cut every {cut} bytes"
         );
-        let answers = understood(from_acceptor, Side::Agent, said.len(), cut);
+        let answers = understood(from_acceptor, Role::Client, said.len(), cut);
         assert!(answers == said, "from the acceptor, cut every {cut} bytes");
     }
 }
@@ -159,8 +158,8 @@ fn an_application_reads_the_same_and_says_the_same_on_ours_as_on_theirs() {
     });
     let (read_on_ours, ours) = meet(async |tasks| {
         let (a, b) = connect(Transport::Memory).await;
-        let opener = OurEnd::start(&tasks, Side::Agent, MuxConfig::default(), a);
-        let acceptor = OurEnd::start(&tasks, Side::Relay, MuxConfig::default(), b);
+        let opener = OurEnd::start(&tasks, Role::Client, MuxConfig::default(), a);
+        let acceptor = OurEnd::start(&tasks, Role::Server, MuxConfig::default(), b);
         acceptor.echo(&tasks);
         let open = async || opener.node.open().await.expect("the session lives");
         (script(open).await.expect("a session that lives"), opener.record.clone())

@@ -8,8 +8,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use hvym_tunnel_core::machine::Side;
-use hvym_tunnel_core::mux::{MuxConfig, MuxEnd, MuxError, OpenError};
+use hvym_tunnel_core::mux::{MuxConfig, MuxEnd, MuxError, OpenError, Role};
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_tests::apps::{echo, exchange, pattern, size};
 use hvym_tunnel_tests::lens::{ACK, DATA, FIN, frames_so_far};
@@ -31,12 +30,12 @@ struct Pair {
 }
 
 impl Pair {
-    fn start(tasks: Tasks, side: Side, ends: (Box<dyn Io>, Box<dyn Io>)) -> Self {
-        let mode = match side {
-            Side::Agent => Mode::Server,
-            Side::Relay => Mode::Client,
+    fn start(tasks: Tasks, role: Role, ends: (Box<dyn Io>, Box<dyn Io>)) -> Self {
+        let mode = match role {
+            Role::Client => Mode::Server,
+            Role::Server => Mode::Client,
         };
-        let ours = OurEnd::start(&tasks, side, MuxConfig::default(), ends.0);
+        let ours = OurEnd::start(&tasks, role, MuxConfig::default(), ends.0);
         let (theirs, driver) = Peer::new(mode, Config::default(), ends.1);
         let their_end = tasks.spawn(driver);
         Pair { tasks, ours, theirs, their_end }
@@ -57,9 +56,9 @@ impl Pair {
 /// Runs a test in both roles over both transports.
 fn everywhere(test: impl AsyncFn(Pair)) {
     for transport in [Transport::Memory, Transport::Tcp] {
-        for side in [Side::Agent, Side::Relay] {
-            eprintln!("we are the {side:?}, over {transport:?}");
-            meet(async |tasks| test(Pair::start(tasks, side, connect(transport).await)).await);
+        for role in [Role::Client, Role::Server] {
+            eprintln!("we are the {role:?}, over {transport:?}");
+            meet(async |tasks| test(Pair::start(tasks, role, connect(transport).await)).await);
         }
     }
 }
@@ -120,7 +119,7 @@ fn our_frames_stay_small_however_large_their_window_has_grown() {
         let ((near_in, near_out), (far_in, far_out)) = (smol::io::split(near), smol::io::split(far));
         tasks.spawn(carry_late(near_in, far_out, delay)).detach();
         tasks.spawn(carry_late(far_in, near_out, delay)).detach();
-        let pair = Pair::start(tasks, Side::Agent, (Box::new(ours), Box::new(theirs)));
+        let pair = Pair::start(tasks, Role::Client, (Box::new(ours), Box::new(theirs)));
         let mut stream = pair.ours.node.open().await.expect("the session lives");
         let data = pattern(1, TOTAL);
         let send = async {

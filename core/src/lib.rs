@@ -44,9 +44,10 @@ pub mod keepalive;
 pub mod link;
 pub mod machine;
 pub mod message;
-pub mod mux;
 pub mod reason;
 pub mod relay;
 pub mod rng;
 pub mod stellar;
 pub mod time;
+
+pub use hvym_yamux as mux;

@@ -43,3 +43,13 @@ pub enum Side {
     /// Public, accepts links. The Yamux server: even stream ids.
     Relay,
 }
+
+impl From<Side> for hvym_yamux::Role {
+    /// The end that dialled the WebSocket is the Yamux client.
+    fn from(side: Side) -> Self {
+        match side {
+            Side::Agent => hvym_yamux::Role::Client,
+            Side::Relay => hvym_yamux::Role::Server,
+        }
+    }
+}

@@ -3,8 +3,7 @@
 use core::time::Duration;
 
 use bytes::Bytes;
-use hvym_tunnel_core::machine::Side;
-use hvym_tunnel_core::mux::{Mux, MuxConfig, MuxError, MuxEvent, Read, StreamId};
+use hvym_tunnel_core::mux::{Mux, MuxConfig, MuxError, MuxEvent, Read, Role, StreamId};
 use hvym_tunnel_core::time::Instant;
 
 use crate::lens::{ACK, DATA, Frame, GO_AWAY, Lens, PING, Piece, frames};
@@ -38,9 +37,9 @@ impl Lone {
     /// A fresh session, as the relay (0) or the agent (1).
     pub fn new(end: End, config: MuxConfig) -> Self {
         let now = Instant::from_millis(1);
-        let side = if end == 0 { Side::Relay } else { Side::Agent };
+        let role = if end == 0 { Role::Server } else { Role::Client };
         Lone {
-            mux: Mux::new(side, config.clone(), 1, [3; 32], now),
+            mux: Mux::new(role, config.clone(), 1, [3; 32], now),
             now,
             failed: None,
             keys: Vec::new(),

@@ -2,8 +2,7 @@
 
 use std::rc::Rc;
 
-use hvym_tunnel_core::machine::Side;
-use hvym_tunnel_core::mux::{MuxConfig, MuxEnd};
+use hvym_tunnel_core::mux::{MuxConfig, MuxEnd, Role};
 use smol::LocalExecutor;
 use smol::io::{AsyncRead, AsyncWrite};
 use smol::net::{TcpListener, TcpStream};
@@ -60,9 +59,9 @@ pub type Tasks = Rc<LocalExecutor<'static>>;
 
 impl OurEnd {
     /// Starts a session over `io`.
-    pub fn start(tasks: &Tasks, side: Side, config: MuxConfig, io: Box<dyn Io>) -> Self {
+    pub fn start(tasks: &Tasks, role: Role, config: MuxConfig, io: Box<dyn Io>) -> Self {
         let (io, record) = Tap::new(io);
-        let (node, driver) = Node::new(side, config, io);
+        let (node, driver) = Node::new(role, config, io);
         OurEnd { node, record, end: tasks.spawn(driver) }
     }
 

@@ -13,9 +13,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use hvym_tunnel_core::machine::Side;
 use hvym_tunnel_core::mux::{
-    Mux, MuxConfig, MuxEnd, MuxError, MuxEvent, MuxStats, OpenError, Read, ResetReason, StreamError, StreamId,
+    Mux, MuxConfig, MuxEnd, MuxError, MuxEvent, MuxStats, OpenError, Read, ResetReason, Role, StreamError,
+    StreamId,
 };
 use hvym_tunnel_core::time::Instant;
 use smol::io::{AsyncRead, AsyncWrite};
@@ -93,12 +93,12 @@ pub struct Node(Rc<RefCell<State>>);
 impl Node {
     /// A session, and the future that moves its bytes over `io` until it ends.
     pub fn new(
-        side: Side,
+        role: Role,
         config: MuxConfig,
         io: impl AsyncRead + AsyncWrite + Unpin + 'static,
     ) -> (Self, impl Future<Output = MuxEnd>) {
         let node = Node(Rc::new(RefCell::new(State {
-            mux: Mux::new(side, config, 1, [7; 32], Instant::ZERO),
+            mux: Mux::new(role, config, 1, [7; 32], Instant::ZERO),
             started: std::time::Instant::now(),
             skipped: Duration::ZERO,
             reading: true,

@@ -5,8 +5,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hvym_tunnel_core::machine::Side;
-use hvym_tunnel_core::mux::{Mux, MuxConfig, MuxError, MuxEvent, Read, StreamError, StreamId};
+use hvym_tunnel_core::mux::{Mux, MuxConfig, MuxError, MuxEvent, Read, Role, StreamError, StreamId};
 use hvym_tunnel_core::time::Instant;
 
 /// Opens a stream.
@@ -107,21 +106,21 @@ pub struct Rig {
 
 impl Rig {
     /// With this configuration; its own streams are odd as an agent and even as a relay.
-    pub fn with(side: Side, config: MuxConfig) -> Self {
+    pub fn with(role: Role, config: MuxConfig) -> Self {
         let now = Instant::from_millis(1_000);
-        Rig { mux: Mux::new(side, config, 1, [7; 32], now), now }
+        Rig { mux: Mux::new(role, config, 1, [7; 32], now), now }
     }
 
     /// An agent with the default limits: the peer's streams are even.
     pub fn agent() -> Self {
-        Self::with(Side::Agent, MuxConfig::default())
+        Self::with(Role::Client, MuxConfig::default())
     }
 
     /// An agent whose default limits were changed.
     pub fn agent_but(change: impl FnOnce(&mut MuxConfig)) -> Self {
         let mut config = MuxConfig::default();
         change(&mut config);
-        Self::with(Side::Agent, config)
+        Self::with(Role::Client, config)
     }
 
     /// The peer sends these bytes.

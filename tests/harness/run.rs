@@ -4,8 +4,7 @@ use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hasher};
 
 use bytes::Bytes;
-use hvym_tunnel_core::machine::Side;
-use hvym_tunnel_core::mux::{Mux, MuxError};
+use hvym_tunnel_core::mux::{Mux, MuxError, Role};
 use hvym_tunnel_core::time::Instant;
 
 use crate::lens::Lens;
@@ -97,14 +96,14 @@ impl World {
     /// Two fresh sessions.
     pub fn new(setup: Setup, trace: Option<VecDeque<String>>) -> Self {
         let now = Instant::from_millis(1);
-        let end = |side, seed| Endpoint {
-            mux: Mux::new(side, setup.config(), 1, [seed; 32], now),
+        let end = |role, seed| Endpoint {
+            mux: Mux::new(role, setup.config(), 1, [seed; 32], now),
             way: VecDeque::new(),
             out: Lens::default(),
             heard: Lens::default(),
             known: Vec::new(),
         };
-        let ends = [end(Side::Relay, 1), end(Side::Agent, 2)];
+        let ends = [end(Role::Server, 1), end(Role::Client, 2)];
         let model = Model::new(setup.config());
         World { now, ends, model, outcome: Outcome::default(), trace, meddler: None, setup }
     }

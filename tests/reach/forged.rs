@@ -3,9 +3,8 @@
 use bytes::Bytes;
 use hvym_tunnel_core::dialect::Opening;
 use hvym_tunnel_core::link::{StreamEvent, Streams};
-use hvym_tunnel_core::machine::Side;
 use hvym_tunnel_core::message::{Message, Transmit};
-use hvym_tunnel_core::mux::{Mux, MuxConfig, MuxEvent, StreamId};
+use hvym_tunnel_core::mux::{Mux, MuxConfig, MuxEvent, Role, StreamId};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_tests::Key;
@@ -71,14 +70,14 @@ impl<M: Streams> Wild<M> {
 fn relay() -> Wild<hvym_tunnel_core::relay::Session> {
     let mut pair = pair();
     pair.up();
-    let mux = Mux::new(Side::Agent, MuxConfig::agent(), 1, [3; 32], pair.now);
+    let mux = Mux::new(Role::Client, MuxConfig::agent(), 1, [3; 32], pair.now);
     Wild::new(pair.relay.machine.expect("up"), mux, pair.now)
 }
 
 fn agent() -> Wild<hvym_tunnel_core::agent::Agent> {
     let mut pair = pair();
     pair.up();
-    let mux = Mux::new(Side::Relay, MuxConfig::relay(), 1, [3; 32], pair.now);
+    let mux = Mux::new(Role::Server, MuxConfig::relay(), 1, [3; 32], pair.now);
     Wild::new(pair.agent.machine, mux, pair.now)
 }
 

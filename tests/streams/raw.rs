@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use hvym_tunnel_core::agent::AgentEvent;
 use hvym_tunnel_core::link::{StreamEvent, Streams};
-use hvym_tunnel_core::machine::{Machine, Side};
+use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::message::{Close, Message, Transmit};
-use hvym_tunnel_core::mux::{Mux, MuxConfig, MuxEvent, Read, StreamId};
+use hvym_tunnel_core::mux::{Mux, MuxConfig, MuxEvent, Read, Role, StreamId};
 use hvym_tunnel_core::relay::Session;
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_tests::ends::{AgentEnd, pair};
@@ -25,7 +25,7 @@ pub(super) struct Raw {
 pub(super) fn raw_agent() -> Raw {
     let mut pair = pair();
     pair.up();
-    let mux = Mux::new(Side::Relay, MuxConfig::relay(), 1, [3; 32], pair.now);
+    let mux = Mux::new(Role::Server, MuxConfig::relay(), 1, [3; 32], pair.now);
     let mut agent = pair.agent;
     agent.events.clear();
     Raw { agent, mux, now: pair.now, told: Vec::new(), texts: Vec::new(), close: None }

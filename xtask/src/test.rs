@@ -33,6 +33,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let core = ["clippy", "--package", "hvym-tunnel-core", "--all-targets", "--", "-D", "warnings"];
     step("lints of the core alone", cargo(core))?;
     step("tests of the core alone", cargo(["test", "--package", "hvym-tunnel-core"]))?;
+    step("tests of Yamux alone", cargo(["test", "--package", "hvym-yamux"]))?;
     let mut docs = cargo(["doc", "--workspace", "--no-deps", "--document-private-items"]);
     docs.env("RUSTDOCFLAGS", "-D warnings");
     step("docs", docs)?;
@@ -40,6 +41,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         // A toolchain without rustup must bring the target itself; the build says so if it does not.
         let _ = Command::new("rustup").args(["target", "add", target]).status();
         // Alone, because a workspace build unifies features and hides a lost `no_std`.
+        let yamux = ["build", "--package", "hvym-yamux", "--target", target];
+        step(&format!("Yamux alone for {target}"), cargo(yamux))?;
         let alone = ["build", "--package", "hvym-tunnel-core", "--target", target];
         step(&format!("core alone for {target}"), cargo(alone))?;
         let mut foreign = cargo(alone);

@@ -261,7 +261,7 @@ impl Exchange {
     }
 
     fn insert(&mut self, name: CallId, role: Role) -> StreamId {
-        let id = StreamId::numbered(self.epoch, self.next);
+        let id = StreamId::external(self.epoch, self.next);
         self.next += 1;
         self.names.insert(name.clone(), id);
         self.slots.insert(id, Slot::new(name, role));

@@ -119,7 +119,7 @@ impl Link {
                 let begun = false;
                 if !begun {
                     let (config, seed) = (self.config.mux.clone(), self.rng.fork());
-                    self.plane = Plane::Mux(Mux::new(self.side, config, self.epoch, seed, now));
+                    self.plane = Plane::Mux(Mux::new(self.side.into(), config, self.epoch, seed, now));
                 }
                 self.keepalive.handle_input(now);
                 self.state = State::Up;

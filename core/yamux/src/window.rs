@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::Mux;
 use super::frame::INITIAL_WINDOW;
 use super::slot::{Rx, Todo};
-use crate::time::Instant;
+use crate::instant::Instant;
 
 /// Round trips below this say nothing, and would let windows grow on a loopback where it does not help.
 const LEAST_RTT: Duration = Duration::from_millis(1);
@@ -69,7 +69,7 @@ impl Mux {
         self.grow(at);
         self.slots.all[at].granted_at = self.now;
         if self.rtt.is_due(self.now) && self.replies.ping.is_none() {
-            self.replies.ping = Some(self.rng.next_u64() as u32);
+            self.replies.ping = Some(self.random.next_u64() as u32);
         }
         self.plan(at, Todo::WINDOW);
     }

@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use super::error::ResetReason;
 use super::frame::INITIAL_WINDOW;
 use super::queue::Queue;
-use crate::time::Instant;
+use crate::instant::Instant;
 
 /// A write below this joins the one before it.
 const FEW_BYTES: usize = 1024;

@@ -6,7 +6,7 @@ use super::error::{ResetReason, StreamError};
 use super::queue::Queue;
 use super::slot::{Rx, Todo, Tx};
 use super::{Mux, StreamId};
-use crate::time::Instant;
+use crate::instant::Instant;
 
 /// What reading gave.
 #[derive(Clone, PartialEq, Eq, Debug)]

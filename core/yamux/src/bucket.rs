@@ -1,6 +1,6 @@
 //! A token bucket over time that is told.
 
-use crate::time::Instant;
+use crate::instant::Instant;
 
 /// Allows bursts of `capacity` and a steady `per_second`.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::machine::Side;
+use crate::Role;
 
 /// Closed streams that are remembered, so that frames still on their way to them are recognised.
 const MAX_TOMBS: usize = 4096;
@@ -22,11 +22,11 @@ pub(super) struct OwnIds {
 }
 
 impl OwnIds {
-    /// Odd for an agent, even for a relay.
-    pub(super) fn new(side: Side) -> Self {
-        let next = match side {
-            Side::Agent => 1,
-            Side::Relay => 2,
+    /// Odd for a client, even for a server.
+    pub(super) fn new(role: Role) -> Self {
+        let next = match role {
+            Role::Client => 1,
+            Role::Server => 2,
         };
         Self { next }
     }
@@ -202,15 +202,15 @@ mod tests {
 
     #[test]
     fn a_session_is_told_once_that_its_ids_run_low_and_then_uses_each_of_them() {
-        for side in [Side::Agent, Side::Relay] {
-            let mut ids = OwnIds::new(side);
+        for role in [Role::Client, Role::Server] {
+            let mut ids = OwnIds::new(role);
             ids.next += (LAST_ID / 2 - FEW_IDS - 10) * 2;
             let mut told_after = Vec::new();
             let mut taken = 0;
             let mut last = 0;
             while !ids.is_exhausted() {
                 let id = ids.take();
-                assert!(id > last && id % 2 == OwnIds::new(side).next % 2);
+                assert!(id > last && id % 2 == OwnIds::new(role).next % 2);
                 last = id;
                 taken += 1;
                 if ids.just_became_few() {

@@ -11,7 +11,7 @@ use core::time::Duration;
 use super::error::{MuxError, ResetReason};
 use super::slot::Slot;
 use super::{Mux, MuxConfig, Phase};
-use crate::time::{Instant, sooner};
+use crate::instant::{Instant, earliest};
 
 /// How long a sender waits for a window that is too small to be worth a frame.
 const HOLD: Duration = Duration::from_millis(20);
@@ -138,9 +138,9 @@ impl Mux {
             Phase::ShuttingDown(deadline) => Some(deadline),
             _ => None,
         };
-        next = sooner(next, timers.streams.peek().map(|Reverse((deadline, ..))| *deadline));
-        next = sooner(next, timers.waiting_since.map(|since| since + timers.write_stall_timeout));
-        sooner(next, timers.keepalive_due())
+        next = earliest(next, timers.streams.peek().map(|Reverse((deadline, ..))| *deadline));
+        next = earliest(next, timers.waiting_since.map(|since| since + timers.write_stall_timeout));
+        earliest(next, timers.keepalive_due())
     }
 
     /// Starts a clock, unless the place has an entry for it: that one comes earlier, and is put off when it comes.
@@ -225,7 +225,7 @@ impl Mux {
                 Some(_) => Err(MuxError::KeepAlive),
                 None => {
                     self.timers.give_up = Some(self.now + timeout);
-                    self.replies.ping.get_or_insert(self.rng.next_u64() as u32);
+                    self.replies.ping.get_or_insert(self.random.next_u64() as u32);
                     self.timers.output_waits(self.now);
                     Ok(())
                 }

@@ -6,16 +6,24 @@
 //! there is some. Nothing is output until it is pulled; until then it is state, so that replies to a peer that does
 //! not read cannot pile up.
 
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(clippy::unwrap_used)]
+
+extern crate alloc;
+
 mod bucket;
 mod config;
 mod error;
 mod frame;
 mod ids;
 mod input;
+mod instant;
 mod invariants;
 mod life;
 mod output;
 mod queue;
+mod random;
 mod slot;
 mod strays;
 mod stream;
@@ -32,16 +40,24 @@ use self::bucket::Bucket;
 use self::frame::INITIAL_WINDOW;
 use self::ids::{Ids, OwnIds};
 use self::input::Parser;
+use self::random::Random;
 use self::slot::{News, Slot, Todo};
 use self::timers::{Clock, Timers};
 use self::window::Rtt;
-use crate::machine::Side;
-use crate::rng::{Rng, Seed};
-use crate::time::Instant;
 
 pub use config::{MuxConfig, MuxConfigError};
 pub use error::{ClosedStream, FloodKind, MuxEnd, MuxError, OpenError, ResetReason, StreamError};
+pub use instant::Instant;
 pub use stream::{Read, Stream};
+
+/// Which end of the byte stream a session is; it decides the parity of the stream ids it opens.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Role {
+    /// The end that dialled: odd stream ids.
+    Client,
+    /// The end that was dialled: even stream ids.
+    Server,
+}
 
 /// Names a stream. An id of another link, or of a stream that is gone, is never mistaken for a live one.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -51,10 +67,11 @@ pub struct StreamId {
     generation: u32,
 }
 
-#[cfg(feature = "foreign")]
 impl StreamId {
-    /// The `number`th stream of a link whose streams are no Yamux streams.
-    pub(crate) const fn numbered(epoch: u32, number: u64) -> Self {
+    /// An id for a stream that belongs to no Yamux session: the `number`th stream of a transport that is shown to an
+    /// application beside sessions, by the same type. Such a transport needs an `epoch` of its own, since two ids of
+    /// the same epoch are only distinct if the same party gave them out.
+    pub const fn external(epoch: u32, number: u64) -> Self {
         Self { epoch, slot: number as u32, generation: (number >> 32) as u32 }
     }
 }
@@ -123,13 +140,13 @@ const DISCARDED: (u64, u64) = (64 * 1024 * 1024, 4 * 1024 * 1024);
 /// One Yamux session.
 #[derive(Debug)]
 pub struct Mux {
-    side: Side,
+    role: Role,
     config: MuxConfig,
     epoch: u32,
     /// The latest time that came in; it never goes back.
     now: Instant,
     phase: Phase,
-    rng: Rng,
+    random: Random,
     slots: Slots,
     own_ids: OwnIds,
     /// The highest id the peer has used.
@@ -185,30 +202,30 @@ impl Mux {
     /// A session over a byte stream that has carried nothing yet. `epoch` goes into every [`StreamId`]; the seed
     /// keys the id table and the ping values. A config that fails [`MuxConfig::check`] still gives a working session,
     /// with the least values that work.
-    pub fn new(side: Side, mut config: MuxConfig, epoch: u32, seed: Seed, now: Instant) -> Self {
+    pub fn new(role: Role, mut config: MuxConfig, epoch: u32, seed: [u8; 32], now: Instant) -> Self {
         config.batch = config.batch.max(4096);
         config.max_stream_window = config.max_stream_window.max(INITIAL_WINDOW);
         config.send_mark = config.send_mark.max(1024);
         config.max_send = config.max_send.max(config.send_mark);
-        let mut rng = Rng::new(seed);
+        let mut random = Random::new(seed);
         let bucket = |(capacity, rate)| Bucket::new(capacity, rate, now);
         // A peer that may open many streams may also lose its interest in all of them at once.
         let share = |n: u64| n.max(n.saturating_mul(config.max_inbound_streams as u64) / 256);
         Self {
-            side,
+            role,
             epoch,
             now,
             phase: Phase::Open,
             slots: Slots {
                 all: Vec::new(),
                 free: Vec::new(),
-                ids: Ids::new(rng.next_u64()),
+                ids: Ids::new(random.next_u64()),
                 todo: VecDeque::new(),
                 ready: VecDeque::new(),
                 news: VecDeque::new(),
                 crowded: VecDeque::new(),
             },
-            own_ids: OwnIds::new(side),
+            own_ids: OwnIds::new(role),
             peer_id: 0,
             counts: Counts::default(),
             limits: Limits {
@@ -226,7 +243,7 @@ impl Mux {
             remote_left: false,
             wants_open: false,
             config,
-            rng,
+            random,
         }
     }
 
@@ -378,9 +395,9 @@ impl Mux {
         (id.epoch == self.epoch && slot.generation == id.generation && !slot.is_free()).then_some(at)
     }
 
-    /// Whether an id is the peer's to open: odd from an agent, even from a relay.
+    /// Whether an id is the peer's to open: odd from a client, even from a server.
     fn is_theirs(&self, id: u32) -> bool {
-        id.is_multiple_of(2) == (self.side == Side::Agent)
+        id.is_multiple_of(2) == (self.role == Role::Client)
     }
 
     fn is_ended(&self) -> bool {

@@ -12,7 +12,7 @@ use super::queue::Queue;
 use super::slot::{News, Rx, Slot, Todo, Tx};
 use super::timers::Clock;
 use super::{Mux, Phase};
-use crate::time::Instant;
+use crate::instant::Instant;
 
 /// Payloads below this are copied together: a slice that is kept costs a queue entry and pins its whole message.
 const SMALL_PAYLOAD: usize = 1024;
