@@ -298,6 +298,16 @@ impl Mux {
         Ok(Stream::new(self, at))
     }
 
+    /// Whether `id` is a live stream.
+    pub fn contains(&self, id: StreamId) -> bool {
+        self.find(id).is_some()
+    }
+
+    /// How many bytes a write to `id` would take now; 0 if it is not live.
+    pub fn writable(&self, id: StreamId) -> usize {
+        self.find(id).map_or(0, |at| self.writable_at(at))
+    }
+
     /// Tells the peer to open no more streams; what is open goes on.
     pub fn go_away(&mut self, now: Instant) {
         self.tick(now);

@@ -110,12 +110,7 @@ impl<'a> Stream<'a> {
 
     /// How many bytes a write would take now.
     pub fn writable(&self) -> usize {
-        let slot = &self.mux.slots.all[self.at];
-        if slot.tx != Tx::Open || slot.reset.is_some() || self.mux.is_ended() {
-            return 0;
-        }
-        let own = self.mux.config.send_mark.saturating_sub(slot.send_len);
-        own.min(self.mux.config.max_send.saturating_sub(self.mux.counts.unsent))
+        self.mux.writable_at(self.at)
     }
 
     /// Ends this half, after what was written. A second time does nothing.
@@ -169,5 +164,16 @@ impl<'a> Stream<'a> {
             Some(reason) => Err(StreamError::Reset(reason)),
             None => Ok(()),
         }
+    }
+}
+
+impl Mux {
+    pub(super) fn writable_at(&self, at: usize) -> usize {
+        let slot = &self.slots.all[at];
+        if slot.tx != Tx::Open || slot.reset.is_some() || self.is_ended() {
+            return 0;
+        }
+        let own = self.config.send_mark.saturating_sub(slot.send_len);
+        own.min(self.config.max_send.saturating_sub(self.counts.unsent))
     }
 }
