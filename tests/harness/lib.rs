@@ -2,7 +2,6 @@
 
 #[cfg(unix)]
 pub mod alone;
-pub mod apply;
 pub mod apps;
 #[cfg(unix)]
 pub mod chromium;
@@ -25,29 +24,18 @@ pub mod guests;
 pub mod http;
 #[cfg(unix)]
 pub mod installed;
-pub mod judge;
 pub mod keys;
-pub mod lens;
-pub mod lone;
 #[cfg(unix)]
 pub mod matrix;
-pub mod meddle;
 pub mod meeting;
-pub mod memory;
-pub mod model;
 pub mod node;
 #[cfg(unix)]
 pub mod older;
-pub mod ops;
 pub mod pair;
-pub mod peer;
 pub mod pipe;
 #[cfg(unix)]
 pub mod program;
 pub mod python;
-pub mod raw;
-pub mod run;
-pub mod settle;
 pub mod shapes;
 pub mod talk;
 pub mod tokens;
@@ -60,4 +48,5 @@ pub mod wire;
 #[cfg(unix)]
 pub use door::Door;
 pub use golden::golden;
+pub use hvym_yamux_testing::{lens, memory};
 pub use keys::Key;

@@ -15,8 +15,8 @@ use hvym_tunnel_core::time::Instant;
 use proptest::prelude::*;
 use proptest::{collection, sample};
 
-use crate::model::ensure;
-use crate::run::Checked;
+use hvym_yamux_testing::model::ensure;
+use hvym_yamux_testing::run::Checked;
 
 /// What separates steps: a byte that no message of any dialect holds unescaped.
 pub const SEPARATOR: u8 = 0x1E;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use hvym_tunnel_core::mux::{MuxConfig, MuxEvent, ResetReason};
-use hvym_tunnel_tests::peer::{ACK, Frame, RST, Rig, WINDOW, data, ping, window};
+use hvym_yamux::{MuxConfig, MuxEvent, ResetReason};
+use hvym_yamux_testing::rig::{ACK, Frame, RST, Rig, WINDOW, data, ping, window};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -88,7 +88,7 @@ fn over_the_limit_of_unread_bytes_the_stream_that_holds_most_is_reset() {
 }
 
 /// Sends half a window at a time to a reader that reads at once, `pause` apart.
-fn download(rig: &mut Rig, wire: u32, id: hvym_tunnel_core::mux::StreamId, rounds: usize, pause: Duration) {
+fn download(rig: &mut Rig, wire: u32, id: hvym_yamux::StreamId, rounds: usize, pause: Duration) {
     let mut credit = WINDOW;
     for _ in 0..rounds {
         let sent = credit / 2;
@@ -103,7 +103,7 @@ fn download(rig: &mut Rig, wire: u32, id: hvym_tunnel_core::mux::StreamId, round
 }
 
 /// An agent that has measured a round trip of 40 ms on a stream that it has accepted.
-fn measured(change: impl FnOnce(&mut MuxConfig)) -> (Rig, hvym_tunnel_core::mux::StreamId) {
+fn measured(change: impl FnOnce(&mut MuxConfig)) -> (Rig, hvym_yamux::StreamId) {
     let mut rig = Rig::agent_but(change);
     let id = rig.accepted(2);
     rig.take(&data(0, 2, &vec![1; WINDOW / 2]));

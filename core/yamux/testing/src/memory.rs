@@ -5,7 +5,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 thread_local! {
-    static LIVE: Cell<isize> = const { Cell::new(0) };
+    /// Bytes this thread holds, and the most it has held since [`forget_peak`].
+    static LIVE: Cell<(isize, isize)> = const { Cell::new((0, 0)) };
 }
 
 /// Install it with `#[global_allocator]`.
@@ -14,12 +15,25 @@ pub struct Counting;
 
 /// Bytes that this thread has allocated and not freed; always 0 where [`Counting`] is not installed.
 pub fn live() -> isize {
-    LIVE.with(Cell::get)
+    LIVE.get().0
+}
+
+/// The most that was live at once since [`forget_peak`].
+pub fn peak() -> isize {
+    LIVE.get().1
+}
+
+/// Begins a new measurement of [`peak`].
+pub fn forget_peak() {
+    LIVE.set((live(), live()));
 }
 
 fn count(bytes: isize) {
-    // A thread that is ending counts no more.
-    let _ = LIVE.try_with(|live| live.set(live.get() + bytes));
+    // Fails only while the thread ends, when nobody counts any more.
+    let _ = LIVE.try_with(|cell| {
+        let (live, peak) = cell.get();
+        cell.set((live + bytes, peak.max(live + bytes)));
+    });
 }
 
 // SAFETY: every call goes to the system allocator as it came.
@@ -37,7 +51,9 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size as isize - layout.size() as isize);
+        // Both blocks may exist for a moment.
+        count(size as isize);
+        count(-(layout.size() as isize));
         // SAFETY: the caller's promises are passed on.
         unsafe { System.realloc(at, layout, size) }
     }

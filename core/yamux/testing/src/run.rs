@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hasher};
 
 use bytes::Bytes;
-use hvym_tunnel_core::mux::{Mux, MuxError, Role};
-use hvym_tunnel_core::time::Instant;
+use hvym_yamux::Instant;
+use hvym_yamux::{Mux, MuxError, Role};
 
 use crate::lens::Lens;
 use crate::meddle::Meddler;

@@ -5,7 +5,7 @@
 
 use core::time::Duration;
 
-use hvym_tunnel_core::mux::MuxConfig;
+use hvym_yamux::MuxConfig;
 
 /// Which of the two sessions: 0 is the relay, 1 the agent.
 pub type End = usize;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use hvym_tunnel_core::mux::{FloodKind, MuxConfig, MuxError, MuxEvent, Read, ResetReason, Role};
-use hvym_tunnel_tests::peer::{ACK, FIN, Frame, RST, Rig, SYN, WINDOW, data, header, ping, window};
+use hvym_yamux::{FloodKind, MuxConfig, MuxError, MuxEvent, Read, ResetReason, Role};
+use hvym_yamux_testing::rig::{ACK, FIN, Frame, RST, Rig, SYN, WINDOW, data, header, ping, window};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -74,7 +74,7 @@ impl World {
             let other = 1 - end;
             let silent = self.ends[end].way.is_empty();
             if self.model.ended[end].is_some() && silent && self.model.ended[other].is_none() {
-                self.ends[other].mux.abort(hvym_tunnel_core::mux::MuxError::Lost, self.now);
+                self.ends[other].mux.abort(hvym_yamux::MuxError::Lost, self.now);
                 self.events(other)?;
                 ensure!(self.model.ended[other].is_some(), "end {other} lives on without a transport");
             }

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use hvym_tunnel_core::mux::{
-    MuxConfig, MuxEnd, MuxError, MuxEvent, OpenError, ResetReason, Role, StreamError,
-};
-use hvym_tunnel_tests::peer::{ACK, FIN, Frame, RST, Rig, SYN, WINDOW, data, go_away, header, ping, window};
+use hvym_yamux::{MuxConfig, MuxEnd, MuxError, MuxEvent, OpenError, ResetReason, Role, StreamError};
+use hvym_yamux_testing::rig::{ACK, FIN, Frame, RST, Rig, SYN, WINDOW, data, go_away, header, ping, window};
 
 const SECOND: Duration = Duration::from_secs(1);
 

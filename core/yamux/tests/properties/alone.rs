@@ -2,11 +2,11 @@
 
 use core::time::Duration;
 
-use hvym_tunnel_core::mux::{MuxConfig, MuxEnd, MuxError, MuxEvent, Read, StreamError, StreamId};
-use hvym_tunnel_tests::fuzz;
-use hvym_tunnel_tests::lens::{ACK, DATA, FIN, Frame, GO_AWAY, GRANT, PING, RST, SYN};
-use hvym_tunnel_tests::lone::Lone;
-use hvym_tunnel_tests::raw::{cases, raw};
+use hvym_yamux::{MuxConfig, MuxEnd, MuxError, MuxEvent, Read, StreamError, StreamId};
+use hvym_yamux_testing::fuzz;
+use hvym_yamux_testing::lens::{ACK, DATA, FIN, Frame, GO_AWAY, GRANT, PING, RST, SYN};
+use hvym_yamux_testing::lone::Lone;
+use hvym_yamux_testing::raw::{cases, raw};
 use proptest::prelude::*;
 
 /// A session as the agent, so that the peer's ids are even; `streams` have come in and each holds 100 bytes.

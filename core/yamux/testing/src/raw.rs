@@ -26,7 +26,7 @@ pub fn cases(cases: u32) -> Config {
     Config {
         cases,
         max_shrink_iters: 20_000,
-        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("mux_properties.seeds"))),
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/properties.seeds"))),
         ..Config::default()
     }
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use hvym_tunnel_core::mux::{MuxConfig, MuxError, MuxEvent, OpenError, ResetReason, Role};
-use hvym_tunnel_tests::peer::{ACK, FIN, Frame, RST, Rig, SYN, WINDOW, data, window};
+use hvym_yamux::{MuxConfig, MuxError, MuxEvent, OpenError, ResetReason, Role};
+use hvym_yamux_testing::rig::{ACK, FIN, Frame, RST, Rig, SYN, WINDOW, data, window};
 
 /// How many closed streams are remembered.
 const REMEMBERED: u32 = 4096;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use hvym_tunnel_core::mux::{MuxError, MuxEvent, Read, ResetReason, StreamError};
-use hvym_tunnel_tests::peer::{ACK, FIN, Frame, RST, Rig, SYN, WINDOW, data, header, window};
+use hvym_yamux::{MuxError, MuxEvent, Read, ResetReason, StreamError};
+use hvym_yamux_testing::rig::{ACK, FIN, Frame, RST, Rig, SYN, WINDOW, data, header, window};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -211,7 +211,7 @@ fn what_was_not_read_before_a_reset_is_gone_and_never_looks_like_the_end() {
     assert_eq!(rig.read(id), Err(StreamError::Reset(ResetReason::Peer(9))));
     assert_eq!(rig.mux.stats().unread, 0);
     assert_eq!(rig.events(), [MuxEvent::Reset(id, ResetReason::Peer(9))]);
-    assert_eq!(rig.read(id), Err(hvym_tunnel_core::mux::ClosedStream.into()));
+    assert_eq!(rig.read(id), Err(hvym_yamux::ClosedStream.into()));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hvym_tunnel_core::mux::{FloodKind, MuxConfig, MuxError};
+use hvym_yamux::{FloodKind, MuxConfig, MuxError};
 
 use crate::lens::{DATA, FIN, Frame, GO_AWAY, PING, RST, SYN};
 use crate::ops::End;

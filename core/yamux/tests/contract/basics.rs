@@ -1,8 +1,8 @@
 //! Two sessions, no sockets: what any user of streams relies on.
 
 use bytes::Bytes;
-use hvym_tunnel_core::mux::{Mux, MuxConfig, MuxEvent, Read, Role, StreamError, StreamId};
-use hvym_tunnel_core::time::Instant;
+use hvym_yamux::Instant;
+use hvym_yamux::{Mux, MuxConfig, MuxEvent, Read, Role, StreamError, StreamId};
 
 const NOW: Instant = Instant::ZERO;
 

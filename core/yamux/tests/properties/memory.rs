@@ -1,11 +1,11 @@
 //! What a session holds, by the count of the allocator.
 
 use bytes::Bytes;
-use hvym_tunnel_core::mux::{MuxConfig, Read};
-use hvym_tunnel_tests::lens::{DATA, FIN, Frame, GRANT, PING, RST, SYN};
-use hvym_tunnel_tests::lone::Lone;
-use hvym_tunnel_tests::raw::{cases, raw};
-use hvym_tunnel_tests::{fuzz, memory};
+use hvym_yamux::{MuxConfig, Read};
+use hvym_yamux_testing::lens::{DATA, FIN, Frame, GRANT, PING, RST, SYN};
+use hvym_yamux_testing::lone::Lone;
+use hvym_yamux_testing::raw::{cases, raw};
+use hvym_yamux_testing::{fuzz, memory};
 use proptest::prelude::*;
 
 proptest! {

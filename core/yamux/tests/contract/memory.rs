@@ -1,66 +1,19 @@
 //! What a hostile peer can make the mux hold, counted by the allocator.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hvym_tunnel_core::mux::{Mux, MuxConfig, MuxEvent, Read, Role, StreamId};
-use hvym_tunnel_core::time::Instant;
-use hvym_tunnel_tests::peer::{FIN, RST, SYN, WINDOW, data, ping, window};
-
-thread_local! {
-    /// Bytes this thread holds, and the most it ever held. Tests run in threads of their own.
-    static LIVE: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
-}
-
-struct Counting;
-
-fn count(more: usize, less: usize) {
-    // Fails only while the thread ends, when nobody counts any more.
-    let _ = LIVE.try_with(|cell| {
-        let (live, peak) = cell.get();
-        let live = (live + more).saturating_sub(less);
-        cell.set((live, peak.max(live)));
-    });
-}
-
-#[expect(unsafe_code, reason = "an allocator cannot be written without; it only counts and passes on")]
-// SAFETY: every call goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size(), 0);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        count(0, layout.size());
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-fn live() -> usize {
-    LIVE.get().0
-}
-
-/// Forgets how much was held at most.
-fn forget_peak() {
-    LIVE.set((live(), live()));
-}
-
-fn peak() -> usize {
-    LIVE.get().1
-}
+use hvym_yamux::Instant;
+use hvym_yamux::{Mux, MuxConfig, MuxEvent, Read, Role, StreamId};
+use hvym_yamux_testing::memory::{forget_peak, live, peak};
+use hvym_yamux_testing::rig::{FIN, RST, SYN, WINDOW, data, ping, window};
 
 const NOW: Instant = Instant::from_millis(1);
 
 /// What stays allocated after this many bytes came in is held by the mux, since a driver keeps no message.
 struct Victim {
     mux: Mux,
-    before: usize,
+    before: isize,
     bound: usize,
 }
 
@@ -78,7 +31,7 @@ impl Victim {
     }
 
     fn held(&self) -> usize {
-        live() - self.before
+        usize::try_from(live() - self.before).expect("more is live than before")
     }
 
     fn accept(&mut self) -> Option<StreamId> {

@@ -3,10 +3,10 @@
 use core::time::Duration;
 
 use bytes::Bytes;
-use hvym_tunnel_core::mux::{FloodKind, MuxConfig, MuxError};
-use hvym_tunnel_tests::lens::{ACK, DATA, FIN, Frame, GRANT, PING, RST, SYN};
-use hvym_tunnel_tests::lone::Lone;
-use hvym_tunnel_tests::raw::cases;
+use hvym_yamux::{FloodKind, MuxConfig, MuxError};
+use hvym_yamux_testing::lens::{ACK, DATA, FIN, Frame, GRANT, PING, RST, SYN};
+use hvym_yamux_testing::lone::Lone;
+use hvym_yamux_testing::raw::cases;
 use proptest::prelude::*;
 
 fn control(kind: u8, n: u32) -> Frame {

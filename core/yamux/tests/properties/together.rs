@@ -1,9 +1,9 @@
 //! Two honest sessions and a pipe, in any interleaving, against the model and the reader of frames.
 
-use hvym_tunnel_tests::meddle::run_with_a_man_in_the_middle;
-use hvym_tunnel_tests::ops::{Op, Ops};
-use hvym_tunnel_tests::raw::{cases, raw};
-use hvym_tunnel_tests::run::{run, run_fidgeting};
+use hvym_yamux_testing::meddle::run_with_a_man_in_the_middle;
+use hvym_yamux_testing::ops::{Op, Ops};
+use hvym_yamux_testing::raw::{cases, raw};
+use hvym_yamux_testing::run::{run, run_fidgeting};
 use proptest::prelude::*;
 
 /// Kinds of steps, see `ops`: moving bytes, opening, accepting, writing, reading.

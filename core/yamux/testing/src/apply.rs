@@ -1,6 +1,6 @@
 //! The two applications of a run: every operation and every event, each held to what the model allows.
 
-use hvym_tunnel_core::mux::{MuxEvent, OpenError, Read, StreamError, StreamId};
+use hvym_yamux::{MuxEvent, OpenError, Read, StreamError, StreamId};
 
 use crate::model::{ensure, pattern};
 use crate::ops::End;

@@ -1,7 +1,7 @@
 //! The wire contract of Yamux, frame by frame: data and windows.
 
-use hvym_tunnel_core::mux::{MuxError, MuxEvent, Read, ResetReason, StreamError};
-use hvym_tunnel_tests::peer::{FIN, Frame, RST, Rig, SYN, WINDOW, data, header, window};
+use hvym_yamux::{MuxError, MuxEvent, Read, ResetReason, StreamError};
+use hvym_yamux_testing::rig::{FIN, Frame, RST, Rig, SYN, WINDOW, data, header, window};
 
 /// Meaningless frames that are forgiven at once.
 const GLITCHES: usize = 1000;
@@ -35,7 +35,7 @@ fn data_for_a_stream_that_nobody_remembers_is_skipped_within_64_mib() {
         rig.take(&data(0, 500, &vec![1; WINDOW]));
     }
     assert_eq!((rig.sent(), rig.events()), (vec![], vec![]));
-    let flood = MuxError::Flood(hvym_tunnel_core::mux::FloodKind::Discarded);
+    let flood = MuxError::Flood(hvym_yamux::FloodKind::Discarded);
     rig.assert_fatal(&data(0, 500, &[1]), flood, 1);
 }
 

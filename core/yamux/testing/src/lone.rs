@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use bytes::Bytes;
-use hvym_tunnel_core::mux::{Mux, MuxConfig, MuxError, MuxEvent, Read, Role, StreamId};
-use hvym_tunnel_core::time::Instant;
+use hvym_yamux::Instant;
+use hvym_yamux::{Mux, MuxConfig, MuxError, MuxEvent, Read, Role, StreamId};
 
 use crate::lens::{ACK, DATA, Frame, GO_AWAY, Lens, PING, Piece, frames};
 use crate::model::ensure;

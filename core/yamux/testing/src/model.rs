@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use hvym_tunnel_core::mux::{MuxConfig, MuxEnd, ResetReason, StreamId};
+use hvym_yamux::{MuxConfig, MuxEnd, ResetReason, StreamId};
 
 use crate::lens::{ACK, DATA, FIN, Frame, GO_AWAY, GRANT, PING, Piece, RST, SYN, WINDOW};
 use crate::ops::End;
@@ -124,6 +124,8 @@ pub struct Model {
     config: MuxConfig,
 }
 
+/// Fails the run with a sentence unless the condition holds.
+#[macro_export]
 macro_rules! ensure {
     ($holds:expr, $($why:tt)+) => {
         if !$holds {
@@ -131,7 +133,7 @@ macro_rules! ensure {
         }
     };
 }
-pub(crate) use ensure;
+pub use ensure;
 
 /// Which end opens streams of this number.
 pub fn opener(id: u32) -> End {

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hvym_tunnel_core::mux::{Mux, MuxConfig, MuxError, MuxEvent, Read, Role, StreamError, StreamId};
-use hvym_tunnel_core::time::Instant;
+use hvym_yamux::Instant;
+use hvym_yamux::{Mux, MuxConfig, MuxError, MuxEvent, Read, Role, StreamError, StreamId};
 
 /// Opens a stream.
 pub const SYN: u16 = 1;
@@ -277,7 +277,7 @@ impl Rig {
     pub fn assert_ended(&mut self, error: MuxError, code: Option<u32>) {
         let farewell: Vec<Frame> = code.map(|code| Frame::bare(3, 0, 0, code)).into_iter().collect();
         assert_eq!(self.sent(), farewell, "a farewell is all that is left to send");
-        let ended = MuxEvent::Ended(hvym_tunnel_core::mux::MuxEnd::Failed(error));
+        let ended = MuxEvent::Ended(hvym_yamux::MuxEnd::Failed(error));
         assert_eq!(self.events().last(), Some(&ended));
         self.feed(&window(SYN, 2, 0)).expect("later input is ignored");
         self.feed(&ping(SYN, 0, 1)).expect("later input is ignored");

@@ -1,10 +1,10 @@
 //! Who gets how much of the line, and what goes first.
 
 use bytes::Bytes;
-use hvym_tunnel_core::mux::{MuxConfig, Read, StreamId};
-use hvym_tunnel_tests::lens::{ACK, DATA, Frame, GRANT, PING, SYN, frames};
-use hvym_tunnel_tests::lone::Lone;
-use hvym_tunnel_tests::raw::cases;
+use hvym_yamux::{MuxConfig, Read, StreamId};
+use hvym_yamux_testing::lens::{ACK, DATA, Frame, GRANT, PING, SYN, frames};
+use hvym_yamux_testing::lone::Lone;
+use hvym_yamux_testing::raw::cases;
 use proptest::prelude::*;
 
 const QUANTUM: i64 = 16 * 1024;

@@ -1,0 +1,15 @@
+//! The behaviour of a session, one question of the wire at a time, against a hand-written peer.
+
+mod attacks;
+mod basics;
+mod data;
+mod end;
+mod limits;
+mod memory;
+mod open;
+mod session;
+
+use hvym_yamux_testing::memory::Counting;
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
