@@ -1,0 +1,200 @@
+//! `expose`: what a person types to give local services an address.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use hvym_tunnel_core::access::Access;
+use hvym_tunnel_core::stellar::Address;
+use ipnet::IpNet;
+
+use super::Output;
+use super::foreign::ForeignArgs;
+use super::identity::{Role, SourceArgs};
+use super::link::LinkArgs;
+use hvym_tunnel_agent::account::Account;
+use hvym_tunnel_agent::config::{ConfigError, ExposeOptions, GateOptions};
+use hvym_tunnel_net::exit::{EXIT_CODES, Failure};
+use hvym_tunnel_net::key::Source;
+use hvym_tunnel_net::target::{Binding, ServiceName, Target};
+
+const AFTER: &str = "\
+Examples:
+    hvym-tunnel expose 3000
+    hvym-tunnel expose 3000 --relay tunnel.example --relay-address GRELAY...
+    hvym-tunnel expose https+insecure://localhost:8443 --service api
+    hvym-tunnel expose tcp://localhost:5432 --service db
+    hvym-tunnel expose 3000 --bind api=3001 --bind docs=./public
+    hvym-tunnel expose ./site --basic-auth-file accounts.txt
+    hvym-tunnel expose tcp://localhost:5432 --service db --private --allow GFRIEND...
+    hvym-tunnel expose 3000 --relay wss://tunely.example --dialect tunely --token-file token.txt
+    hvym-tunnel expose 3000 --url-file url.txt --json | tee events.jsonl
+
+The URL stands alone on the first line of standard output. Ctrl-C once finishes
+what is under way (10 s at most), twice stops at once. Every option --so-named
+can be set by a variable HVYM_TUNNEL_SO_NAMED. The way to the relay goes through
+a proxy where HTTPS_PROXY (for ws:// HTTP_PROXY) or ALL_PROXY names one, as
+http://, socks5:// or socks5h://, and NO_PROXY does not except the relay.";
+
+/// Give a service on this machine a public address
+#[derive(Args, Debug)]
+#[command(after_help = format!("{AFTER}\n\n{EXIT_CODES}"))]
+pub(crate) struct ExposeArgs {
+    /// What to expose: 3000, host:3000, https://host, unix:/path, ./folder, h2c:// or tcp://host:port
+    ///
+    /// http:// is what a place without a scheme means, and a bare port is on localhost. https+insecure:// takes any
+    /// certificate. unix: is HTTP over a Unix socket. Of a folder the files are served. h2c:// is HTTP/2 without TLS,
+    /// as gRPC needs it. tcp:// is anything else.
+    target: Target,
+    /// The name of the service
+    ///
+    /// It is reached at the bare address, and under this name before it.
+    #[arg(long, value_name = "NAME", default_value = "web", env = "HVYM_TUNNEL_SERVICE", hide_env = true)]
+    service: ServiceName,
+    /// Expose one more service under its own name; repeat for more
+    #[arg(
+        long,
+        value_name = "NAME=TARGET",
+        value_delimiter = ',',
+        env = "HVYM_TUNNEL_BIND",
+        hide_env = true
+    )]
+    bind: Vec<Binding>,
+    /// Tell TCP services who the visitor is, before the first byte (PROXY protocol, version 2)
+    #[arg(long, env = "HVYM_TUNNEL_PROXY_PROTOCOL", hide_env = true)]
+    proxy_protocol: bool,
+    /// Trust this certificate authority (PEM) beside the public ones, for https services
+    #[arg(long, value_name = "FILE", env = "HVYM_TUNNEL_CA_FILE", hide_env = true)]
+    ca_file: Option<PathBuf>,
+    /// Stop (exit 7) if nothing listens at a target at the start
+    #[arg(long, env = "HVYM_TUNNEL_REQUIRE_UPSTREAM", hide_env = true)]
+    require_upstream: bool,
+    #[command(flatten)]
+    gate: GateArgs,
+    #[command(flatten)]
+    access: AccessArgs,
+    #[command(flatten)]
+    link: LinkArgs,
+    #[command(flatten)]
+    foreign: ForeignArgs,
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Who may reach it")]
+struct AccessArgs {
+    /// Keep visitors out: only identities named by --allow reach the services, by hvym-tunnel forward
+    #[arg(long, env = "HVYM_TUNNEL_PRIVATE", hide_env = true)]
+    private: bool,
+    /// Let in the identity with this address (G...); repeat for more
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', env = "HVYM_TUNNEL_ALLOW", hide_env = true)]
+    allow: Vec<Address>,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Visitors of HTTP services")]
+struct GateArgs {
+    /// Ask visitors for this name and password; repeat for more
+    ///
+    /// Other users of this machine may see what is typed here: a file, or the variable, keeps it to you. Services do
+    /// not see what visitors gave.
+    #[arg(
+        long,
+        value_name = "USER:PASSWORD",
+        value_delimiter = '\n',
+        hide_env_values = true,
+        env = "HVYM_TUNNEL_BASIC_AUTH",
+        hide_env = true
+    )]
+    basic_auth: Vec<Account>,
+    /// Ask visitors for one of the names and passwords in this file, USER:PASSWORD in each line
+    #[arg(long, value_name = "FILE", env = "HVYM_TUNNEL_BASIC_AUTH_FILE", hide_env = true)]
+    basic_auth_file: Option<PathBuf>,
+    /// Let in visitors with these addresses alone, as in 203.0.113.0/24; repeat for more
+    #[arg(
+        long,
+        value_name = "CIDR",
+        value_delimiter = ',',
+        value_parser = network,
+        env = "HVYM_TUNNEL_ALLOW_CIDR",
+        hide_env = true
+    )]
+    allow_cidr: Vec<IpNet>,
+    /// Tell browsers that every site may use the services (CORS), without asking the services
+    ///
+    /// Only the question beforehand is answered, which services behind a login often cannot. What they answer to the
+    /// request itself passes as it is.
+    #[arg(long, env = "HVYM_TUNNEL_CORS_PREFLIGHT", hide_env = true)]
+    cors_preflight: bool,
+    /// Send services this Host, for those that refuse the public name; often localhost:PORT
+    #[arg(long, value_name = "HOST", value_parser = host, env = "HVYM_TUNNEL_HOST_HEADER", hide_env = true)]
+    host_header: Option<String>,
+}
+
+impl GateArgs {
+    fn options(self) -> Result<GateOptions, ConfigError> {
+        let mut accounts = self.basic_auth;
+        if let Some(path) = &self.basic_auth_file {
+            accounts.extend(Account::all_in(path)?);
+        }
+        Ok(GateOptions {
+            accounts,
+            networks: self.allow_cidr,
+            preflight: self.cors_preflight,
+            host: self.host_header,
+        })
+    }
+}
+
+impl AccessArgs {
+    fn access(self) -> Result<Access, ConfigError> {
+        match (self.private, self.allow) {
+            (true, allow) => Ok(Access::Private(allow.into_iter().collect())),
+            (false, allow) if allow.is_empty() => Ok(Access::Public),
+            (false, _) => Err(ConfigError::AllowedButPublic),
+        }
+    }
+}
+
+impl ExposeArgs {
+    /// Checked options, and where the identity is.
+    ///
+    /// # Errors
+    /// The first contradiction.
+    pub(crate) fn options(self) -> Result<(Source, ExposeOptions), Failure> {
+        let source = self.source.source(Role::Agent);
+        let first = Binding { service: self.service, target: self.target };
+        let options = ExposeOptions {
+            link: self.link.options(),
+            foreign: self.foreign.options()?,
+            own_relay_port: 0,
+            access: self.access.access()?,
+            bindings: std::iter::once(first).chain(self.bind).collect(),
+            ca: self.ca_file,
+            gate: self.gate.options()?,
+            proxy_protocol: self.proxy_protocol,
+            require_upstream: self.require_upstream,
+        };
+        options.check()?;
+        Ok((source, options))
+    }
+}
+
+/// A network, or one address.
+fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.map_err(|_| "an address or a network is needed, as in 203.0.113.7 or 2001:db8::/32".to_owned())
+}
+
+/// A value of the `Host` field (RFC 9110 section 7.2), no more: what else could be sent with it would be another field.
+fn host(text: &str) -> Result<String, String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    match text {
+        "" => Err("a host is needed, as in localhost:3000".to_owned()),
+        text if text.bytes().all(allowed) => Ok(text.to_owned()),
+        _ => Err("a host has only letters, digits, - . _ : and brackets".to_owned()),
+    }
+}

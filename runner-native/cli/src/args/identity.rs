@@ -1,0 +1,125 @@
+//! `identity`: shows, makes and takes in key pairs. Prints addresses, never secrets.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use hvym_tunnel_net::config;
+use hvym_tunnel_net::exit::Failure;
+use hvym_tunnel_net::key::{Identity, Source};
+
+/// Where a command that acts as somebody finds out as whom.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Identity")]
+pub(crate) struct SourceArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    /// Read the secret from the first line of standard input, whatever else is set
+    #[arg(long, env = "HVYM_TUNNEL_IDENTITY_STDIN", hide_env = true)]
+    identity_stdin: bool,
+}
+
+impl SourceArgs {
+    /// Where the identity of this role is looked for.
+    pub(crate) fn source(&self, role: Role) -> Source {
+        Source { stdin: self.identity_stdin, ..self.file.source(role) }
+    }
+}
+
+/// The file of an identity.
+#[derive(Args, Debug)]
+struct FileArgs {
+    /// File that holds the secret (S...), readable by you alone
+    ///
+    /// Without it: the secret in the variable HVYM_TUNNEL_SECRET, else identity.key (for a relay: relay.key) in your
+    /// settings folder (~/.config/hvym-tunnel), which expose and relay create on first use.
+    #[arg(long, global = true, value_name = "FILE", env = "HVYM_TUNNEL_IDENTITY", hide_env = true)]
+    identity: Option<PathBuf>,
+}
+
+impl FileArgs {
+    fn source(&self, role: Role) -> Source {
+        let file = self.identity.clone();
+        let default = config::folder().map(|folder| folder.join(role.file_name()));
+        Source { file, stdin: false, default }
+    }
+}
+
+/// Whose identity.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub(crate) enum Role {
+    /// Yours, as you expose services
+    #[default]
+    Agent,
+    /// The relay's, when you run one
+    Relay,
+}
+
+impl Role {
+    const fn file_name(self) -> &'static str {
+        match self {
+            Role::Agent => "identity.key",
+            Role::Relay => "relay.key",
+        }
+    }
+}
+
+/// Show, make or import the key pair that is your address
+///
+/// Without a command it shows the address. The secret is never shown: it is in its file.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+    hvym-tunnel identity                             print your address
+    hvym-tunnel identity --of relay                  print your relay's address
+    hvym-tunnel identity new --identity ./demo.key   a key pair in another file
+    hvym-tunnel identity import --from ./secret.txt  be the account of this secret
+    pass show stellar | hvym-tunnel identity import  the same, without a file")]
+pub(crate) struct IdentityArgs {
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    file: FileArgs,
+    /// Whose identity, when no file is named
+    #[arg(long, global = true, value_enum, value_name = "ROLE", default_value = "agent")]
+    of: Role,
+}
+
+#[derive(Subcommand, Debug)]
+enum Action {
+    /// Print the address (G...) and nothing else
+    Show,
+    /// Make a new key pair
+    New {
+        /// Replace the identity that is there; its address is lost unless you kept its secret
+        #[arg(long)]
+        force: bool,
+    },
+    /// Take in a secret that you already have
+    Import {
+        /// File that holds the secret; without it, the first line of standard input
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
+        /// Replace the identity that is there; its address is lost unless you kept its secret
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// Runs the command.
+pub(crate) fn run(arguments: IdentityArgs) -> Result<(), Failure> {
+    let source = arguments.file.source(arguments.of);
+    let (identity, force) = match arguments.action.unwrap_or(Action::Show) {
+        Action::Show => {
+            let identity = Identity::load(&source)?;
+            return super::write_out(format!("{}\n", identity.address()).as_bytes());
+        }
+        Action::New { force } => (Identity::generate()?, force),
+        Action::Import { from: Some(path), force } => (Identity::from_copy(&path)?, force),
+        Action::Import { from: None, force } => (Identity::from_stdin()?, force),
+    };
+    let path = source.destination()?;
+    identity.store(path, force)?;
+    eprintln!("the secret is in {} (0600): whoever has this file is you", path.display());
+    super::write_out(format!("{}\n", identity.address()).as_bytes())
+}

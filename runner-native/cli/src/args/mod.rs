@@ -1,0 +1,244 @@
+//! Everything a person types and sees: the commands, their options, and the streams they write to.
+//!
+//! Knows no network. A command ends in checked options for a runner, or in a [`Failure`].
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use clap::builder::Resettable;
+use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+mod demo;
+
+mod expose;
+
+mod foreign;
+mod forward;
+
+mod identity;
+mod limits;
+mod link;
+mod logs;
+mod relay;
+
+mod token;
+
+use hvym_tunnel_net::exit::{Exit, Failure};
+use hvym_tunnel_net::key;
+use hvym_tunnel_net::report::{Reporter, Style};
+
+/// Gives a service on your own machine a public address, named by your Stellar key.
+#[derive(Parser, Debug)]
+#[command(name = "hvym-tunnel", version, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    terminal: Terminal,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+    hvym-tunnel expose 3000                          try it: an address on this machine
+    hvym-tunnel expose 3000 --relay tunnel.example   localhost:3000 is public there
+    hvym-tunnel forward G.../db 5432 --relay ...     reach what somebody lets you reach
+    hvym-tunnel relay                                run a relay, here for this machine
+    hvym-tunnel demo                                 see a tunnel in a browser tab
+    hvym-tunnel identity                             your address
+
+Every option --so-named can be set by a variable HVYM_TUNNEL_SO_NAMED; what is
+typed wins over the variable, the variable over the default. The variable
+HVYM_TUNNEL_SECRET may hold the secret itself. Times on the screen are UTC.";
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    Expose(Box<expose::ExposeArgs>),
+    Forward(Box<forward::ForwardArgs>),
+    Relay(Box<relay::RelayArgs>),
+    Demo(demo::DemoArgs),
+    Identity(identity::IdentityArgs),
+    Token(token::TokenArgs),
+    /// Print a completion script for a shell
+    #[command(
+        after_help = "Examples:\n    hvym-tunnel completions bash > ~/.local/share/bash-completion/completions/hvym-tunnel\n    hvym-tunnel completions fish > ~/.config/fish/completions/hvym-tunnel.fish"
+    )]
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How everything is shown; understood by every command.
+#[derive(Args, Debug)]
+struct Terminal {
+    /// Show text without colours (so does NO_COLOR)
+    #[arg(long, global = true, env = "HVYM_TUNNEL_NO_COLOR", hide_env = true)]
+    no_color: bool,
+    /// Log more to standard error: -v connections, -vv decisions, -vvv every message
+    #[arg(short, long, global = true, action = ArgAction::Count, env = "HVYM_TUNNEL_VERBOSE", hide_env = true)]
+    verbose: u8,
+}
+
+/// How a command that keeps running reports.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct Output {
+    /// Write one JSON object per line to standard output instead of text
+    ///
+    /// Each has a member "event": own_relay, ready, bound, request, reached, refused, upstream_unreachable, disconnected,
+    /// reconnected, told, draining, stopped, error, for a forward forwarding, not_reached, and for a relay listening,
+    /// agent_joined, agent_left (with the member "address", or "name" for guests), certificate_loaded, certificate_kept,
+    /// keys_loaded, keys_kept. Without it, the URL and one line per request go to standard output, everything else to standard error.
+    #[arg(long, env = "HVYM_TUNNEL_JSON", hide_env = true)]
+    json: bool,
+    /// Keep the public URL, or where forward listens, in this file while there is one
+    ///
+    /// It appears whole when visitors can come, and is gone after the end.
+    #[arg(long, value_name = "PATH", env = "HVYM_TUNNEL_URL_FILE", hide_env = true)]
+    url_file: Option<std::path::PathBuf>,
+}
+
+impl Cli {
+    /// Understands a command line.
+    ///
+    /// # Errors
+    /// How the program ends instead: the help is a clean end, and everything was said already.
+    pub(crate) fn understand(arguments: Vec<OsString>) -> Result<Cli, Exit> {
+        // Before there are options, errors already have colours.
+        let plain = arguments.iter().any(|argument| argument == "--no-color");
+        let colour = if plain { ColorChoice::Never } else { ColorChoice::Auto };
+        let matches = without_empty_variables(Cli::command()).color(colour).try_get_matches_from(arguments);
+        matches.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|error| refuse(&error))
+    }
+
+    /// Where this command reports, and what it logs from now on.
+    pub(crate) fn reporter(&self) -> Reporter {
+        let output = match &self.command {
+            Command::Expose(arguments) => Some(&arguments.output),
+            Command::Forward(arguments) => Some(&arguments.output),
+            Command::Relay(arguments) => Some(&arguments.output),
+            Command::Demo(arguments) => Some(&arguments.output),
+            _ => None,
+        };
+        // An empty NO_COLOR counts as none (no-color.org).
+        let wanted =
+            !self.terminal.no_color && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let live = io::stderr().is_terminal();
+        let style = Style {
+            json: output.is_some_and(|output| output.json),
+            colour: wanted && live && io::stdout().is_terminal(),
+            live,
+            url_file: output.and_then(|output| output.url_file.clone()),
+        };
+        let reporter = Reporter::new(style, io::stdout(), io::stderr());
+        logs::begin(self.terminal.verbose, &reporter);
+        reporter
+    }
+}
+
+/// Runs a command that needs no network.
+///
+/// # Errors
+/// What the command could not do.
+pub(crate) fn print(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Identity(arguments) => identity::run(arguments),
+        Command::Token(arguments) => token::run(&arguments),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "hvym-tunnel", &mut script);
+            write_out(&script)
+        }
+        Command::Expose(_) | Command::Forward(_) | Command::Relay(_) | Command::Demo(_) => Ok(()),
+    }
+}
+
+/// A variable that is set to nothing counts as not set: container files often do that.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|argument| match argument.get_env() {
+            Some(name) if is_empty(name) => argument.env(Resettable::Reset),
+            _ => argument,
+        })
+        .mut_subcommands(without_empty_variables)
+}
+
+/// Shows what clap has to say, without any secret that was typed where none belongs.
+fn refuse(error: &clap::Error) -> Exit {
+    let exit = if error.exit_code() == 0 { Exit::Clean } else { Exit::Usage };
+    let text = error.to_string();
+    let safe = key::concealed(&text);
+    if safe == text {
+        // Nobody is left to tell if this fails.
+        let _closed = error.print();
+    } else {
+        eprint!("{safe}");
+        eprintln!(
+            "hint: a secret is never an argument, where every user of this machine can read it: use a file,"
+        );
+        eprintln!(
+            "      {} or --identity-stdin, and consider what was typed here known",
+            key::SECRET_VARIABLE
+        );
+    }
+    exit
+}
+
+/// Writes a command's whole answer to standard output.
+fn write_out(answer: &[u8]) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(answer)
+        .and_then(|()| out.flush())
+        .map_err(|error| Failure::new(Exit::Unexpected, format!("cannot write to standard output: {error}")))
+}
+
+/// A positive number of seconds, decimals allowed.
+fn seconds(text: &str) -> Result<Duration, String> {
+    // A month: longer is a typing error, and Duration would overflow long after.
+    const MOST: f64 = 31.0 * 86_400.0;
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.001..=MOST).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("a number of seconds is needed, as in 10 or 0.5".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_option_has_a_variable_of_its_own_name() {
+        fn check(command: &clap::Command) {
+            for argument in command.get_arguments().filter(|argument| argument.get_long().is_some()) {
+                let long = argument.get_long().expect("filtered above");
+                if matches!(long, "help" | "version" | "force" | "of" | "from") {
+                    continue;
+                }
+                let variable = argument.get_env().map(|name| name.to_string_lossy().into_owned());
+                let expected = format!("HVYM_TUNNEL_{}", long.to_uppercase().replace('-', "_"));
+                assert_eq!(variable, Some(expected), "{} --{long}", command.get_name());
+                assert!(argument.is_hide_env_set(), "--{long} repeats what the rule says");
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+
+    #[test]
+    fn seconds_are_positive_and_finite() {
+        assert_eq!(seconds("10"), Ok(Duration::from_secs(10)));
+        assert_eq!(seconds("0.25"), Ok(Duration::from_millis(250)));
+        for text in ["0", "-1", "inf", "NaN", "1e99", "", "ten"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+}

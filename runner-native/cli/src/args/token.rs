@@ -1,0 +1,73 @@
+//! `token`: prints one signed token, for programs that speak to a relay themselves.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use hvym_tunnel_core::stellar::{Address, Claims};
+use hvym_tunnel_core::time::UnixTime;
+
+use super::identity::{Role, SourceArgs};
+use hvym_tunnel_net::exit::{Exit, Failure};
+use hvym_tunnel_net::key::Identity;
+use hvym_tunnel_net::target::ServiceName;
+
+/// Print a token that proves who you are to one relay
+///
+/// Whoever has the token is you, at that relay, until it expires. The token goes to standard output, one line about it
+/// to standard error.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+    hvym-tunnel token --audience GRELAY...
+    curl -H \"Authorization: Bearer $(hvym-tunnel token --audience GRELAY... --lifetime 60)\" ...")]
+pub(crate) struct TokenArgs {
+    /// The address of the relay that is to believe it
+    #[arg(long, value_name = "ADDRESS", env = "HVYM_TUNNEL_AUDIENCE", hide_env = true)]
+    audience: Address,
+    /// Seconds until it expires
+    #[arg(long, value_name = "SECS", default_value_t = 3600, value_parser = clap::value_parser!(u32).range(1..=86_400), env = "HVYM_TUNNEL_LIFETIME", hide_env = true)]
+    lifetime: u32,
+    /// The challenge it answers, as the relay sent it
+    #[arg(long, value_name = "TEXT", env = "HVYM_TUNNEL_CHALLENGE", hide_env = true)]
+    challenge: Option<String>,
+    /// A service it asks for; repeat for more
+    #[arg(
+        long = "service",
+        value_name = "NAME",
+        value_delimiter = ',',
+        default_value = "web",
+        env = "HVYM_TUNNEL_SERVICE",
+        hide_env = true
+    )]
+    services: Vec<ServiceName>,
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+/// Runs the command.
+pub(crate) fn run(arguments: &TokenArgs) -> Result<(), Failure> {
+    let identity = Identity::load(&arguments.source.source(Role::Agent))?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| {
+        Failure::new(Exit::Unexpected, "the clock of this machine is before 1970").with_hint("set it")
+    })?;
+    let mut claims =
+        Claims::new(identity.address(), arguments.audience.to_string(), UnixTime::from_secs(now.as_secs()))
+            .with_services(arguments.services.iter().map(ServiceName::as_str))
+            .with_lifetime(Some(Duration::from_secs(arguments.lifetime.into())));
+    if let Some(challenge) = &arguments.challenge {
+        claims = claims.with_challenge(challenge);
+    }
+    let input = claims.signing_input();
+    let signature = identity.sign(&input);
+    let token = input
+        .into_token(signature)
+        .map_err(|error| Failure::new(Exit::Unexpected, format!("cannot make a token: {error}")))?;
+    eprintln!(
+        "{} to {}, expires in {} s (unix time {})",
+        identity.address(),
+        arguments.audience,
+        arguments.lifetime,
+        now.as_secs() + u64::from(arguments.lifetime)
+    );
+    super::write_out(format!("{}\n", token.as_str()).as_bytes())
+}

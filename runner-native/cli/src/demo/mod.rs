@@ -1,0 +1,56 @@
+//! `demo`: a relay of its own, an agent, and a page that is a second agent in a browser tab.
+//!
+//! It shows what the rest of the program does and adds nothing to it: the page is one more service that is exposed.
+
+mod site;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use smol::net::TcpListener;
+
+use crate::expose;
+use hvym_tunnel_agent::config::ExposeOptions;
+use hvym_tunnel_net::executor::spawn;
+use hvym_tunnel_net::exit::{Exit, Failure};
+use hvym_tunnel_net::key::Identity;
+use hvym_tunnel_net::report::Reporter;
+use hvym_tunnel_net::signals::StopSignals;
+use hvym_tunnel_net::target::{Binding, Target};
+use site::Site;
+
+/// What `demo` does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct DemoOptions {
+    /// Where its relay listens, on this machine alone; 0 is a free port.
+    pub port: u16,
+    /// The folder of the browser package.
+    pub package: PathBuf,
+}
+
+/// Runs the demo until a person ends it.
+///
+/// # Errors
+/// No browser package, a port that is taken, or why the agent ended.
+pub(crate) async fn run(
+    identity: Identity,
+    options: DemoOptions,
+    reporter: Reporter,
+    signals: StopSignals,
+) -> Result<(), Failure> {
+    let site = Site::load(&options.package)?;
+    let refused =
+        |error| Failure::new(Exit::Unexpected, format!("cannot listen for the page's visitors: {error}"));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(refused)?;
+    let at = listener.local_addr().map_err(refused)?;
+    let serving = spawn(site.serve(listener));
+    let ended = expose::run(identity, options_for(at, options.port), reporter, signals).await;
+    serving.cancel().await;
+    ended
+}
+
+/// The page at the bare address, under the name that it reaches itself by.
+fn options_for(at: SocketAddr, port: u16) -> ExposeOptions {
+    let target = Target::local(at.port());
+    ExposeOptions { own_relay_port: port, ..ExposeOptions::of(Binding { service: site::service(), target }) }
+}

@@ -1,0 +1,53 @@
+//! A relay of the agent's own, for somebody who named none: on this machine, for this machine.
+//!
+//! It is the same relay as any other, and the agent trusts it no more than its address deserves.
+
+use std::sync::Arc;
+
+use hvym_tunnel_core::stellar::Address;
+
+use hvym_tunnel_agent::Place;
+use hvym_tunnel_net::config::Keepalive;
+use hvym_tunnel_net::exit::{Exit, Failure};
+use hvym_tunnel_net::key::Identity;
+use hvym_tunnel_net::target::RelayUrl;
+use hvym_tunnel_relay::{Relay, RelaySettings};
+
+/// A relay that lives as long as the agent does.
+pub(crate) struct Embedded {
+    relay: Relay,
+    address: Address,
+}
+
+/// Starts a relay on `port`, or on a free one if that is 0, with an identity that nobody will see again.
+///
+/// # Errors
+/// No entropy, or a port that is taken.
+pub(crate) fn start(keepalive: Keepalive, port: u16) -> Result<Embedded, Failure> {
+    let identity = Identity::generate().map_err(|error| Failure::new(Exit::Unexpected, error.to_string()))?;
+    let mut settings = RelaySettings::loopback();
+    settings.options.keepalive = keepalive;
+    settings.options.listen.set_port(port);
+    let address = identity.address();
+    let relay = Relay::start(address, settings, Arc::new(drop))?;
+    Ok(Embedded { relay, address })
+}
+
+impl Embedded {
+    /// Where it is.
+    pub(crate) fn place(&self) -> Place {
+        let at = self.relay.local_addr();
+        let url = RelayUrl {
+            tls: false,
+            host: at.ip().to_string(),
+            port: at.port(),
+            path: RelayUrl::DEFAULT_PATH.to_owned(),
+        };
+        Place { url, address: Some(self.address) }
+    }
+
+    /// Ends it and everything on it.
+    pub(crate) async fn stop(self) {
+        self.relay.stop().await;
+    }
+}

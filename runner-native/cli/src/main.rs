@@ -1,0 +1,78 @@
+//! `hvym-tunnel`: both sides of a tunnel in one program.
+//!
+//! Only the way through it: understand the command line, find the identity, run one side, end with one exit code.
+
+mod args;
+mod demo;
+mod embedded;
+mod expose;
+mod relay;
+
+use std::process::ExitCode;
+
+use args::{Cli, Command};
+use hvym_tunnel_net::executor;
+use hvym_tunnel_net::exit::{Exit, Failure};
+use hvym_tunnel_net::key::{Identity, Source};
+use hvym_tunnel_net::report::{Report, Reporter};
+use hvym_tunnel_net::signals::StopSignals;
+
+fn main() -> ExitCode {
+    let cli = match Cli::understand(std::env::args_os().collect()) {
+        Ok(cli) => cli,
+        Err(exit) => return exit.into(),
+    };
+    let reporter = cli.reporter();
+    let result = run(cli.command, &reporter);
+    if let Err(failure) = &result {
+        reporter.tell(&Report::from(failure));
+    }
+    reporter.finish();
+    result.map_or_else(|failure| failure.exit, |()| Exit::Clean).into()
+}
+
+fn run(command: Command, reporter: &Reporter) -> Result<(), Failure> {
+    match command {
+        Command::Expose(arguments) => {
+            let (source, options) = arguments.options()?;
+            let identity = match &options.foreign {
+                // A token is shown there, and no identity: one for nobody to see need not be kept.
+                Some(_) => Identity::generate()?,
+                None => identity(&source, reporter)?,
+            };
+            executor::run(expose::run(identity, options, reporter.clone(), signals()?))
+        }
+        Command::Forward(arguments) => {
+            let (source, options) = arguments.options()?;
+            let identity = identity(&source, reporter)?;
+            executor::run(hvym_tunnel_agent::forward(identity, options, reporter.clone(), signals()?))
+        }
+        Command::Demo(arguments) => {
+            let (source, options) = arguments.options()?;
+            let identity = identity(&source, reporter)?;
+            executor::run(demo::run(identity, options, reporter.clone(), signals()?))
+        }
+        Command::Relay(arguments) => {
+            let (source, options) = arguments.options()?;
+            let identity = identity(&source, reporter)?;
+            executor::run(relay::run(identity, options, reporter.clone(), signals()?))
+        }
+        command => args::print(command),
+    }
+}
+
+/// From here on Ctrl-C asks, and no longer kills.
+fn signals() -> Result<StopSignals, Failure> {
+    let refused = |error| Failure::new(Exit::Unexpected, format!("cannot listen for Ctrl-C: {error}"));
+    StopSignals::new().map_err(refused)
+}
+
+/// The identity to run with, made on first use.
+fn identity(source: &Source, reporter: &Reporter) -> Result<Identity, Failure> {
+    let (identity, created) = Identity::load_or_create(source)?;
+    if let Some(path) = created {
+        let path = path.display().to_string();
+        reporter.tell(&Report::IdentityCreated { address: identity.address(), path });
+    }
+    Ok(identity)
+}

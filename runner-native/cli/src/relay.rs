@@ -1,0 +1,76 @@
+//! `relay`: runs a relay until a person ends it, and tells that person what happens.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_util::future::{Either, select};
+use hvym_tunnel_net::exit::Failure;
+use hvym_tunnel_net::key::Identity;
+use hvym_tunnel_net::report::{Report, Reporter};
+use hvym_tunnel_net::signals::{DRAIN_LIMIT, ReloadSignals, Stop, StopSignals};
+use hvym_tunnel_relay::config::RelayOptions;
+use hvym_tunnel_relay::{Observer, Relay, RelayEvent, RelaySettings};
+
+/// Runs a relay until a person ends it.
+///
+/// # Errors
+/// It could not start.
+pub(crate) async fn run(
+    identity: Identity,
+    options: RelayOptions,
+    reporter: Reporter,
+    mut signals: StopSignals,
+) -> Result<(), Failure> {
+    let address = identity.address();
+    let mut settings = RelaySettings::from(options);
+    // Whoever breaks into a relay finds no key in it, unless it has to seal messages.
+    settings.sealer = Some(Arc::new(identity)).filter(|_| settings.options.guests.seal);
+    let told = reporter.clone();
+    let observer: Observer = Arc::new(move |event| report(&told, event));
+    let mut relay = Relay::start(address, settings, observer)?;
+    // Without files to read again the signal means what it always means: the terminal is gone. It is heard before anybody
+    // is told that the relay runs, or it would end a relay that has just begun.
+    let mut reloads = relay.has_files().then(ReloadSignals::new).and_then(Result::ok);
+    let (url, agent_url) = relay.urls();
+    let listen = relay.local_addr().to_string();
+    reporter.tell(&Report::Listening { url, relay: agent_url, address, listen });
+    if until_stop(&relay, &mut signals, &mut reloads).await == Stop::Drain {
+        let reason = "as asked".to_owned();
+        reporter.tell(&Report::Draining { reason, deadline: DRAIN_LIMIT });
+        let draining = pin!(relay.drain(DRAIN_LIMIT));
+        if let Either::Right(_) = select(draining, pin!(signals.next())).await {
+            tracing::info!("asked again: stopping at once");
+        }
+    }
+    relay.stop().await;
+    reporter.tell(&Report::Stopped { reason: "as asked".to_owned() });
+    Ok(())
+}
+
+/// Waits for the end, and reads certificate and keys again on SIGHUP meanwhile.
+async fn until_stop(relay: &Relay, signals: &mut StopSignals, reloads: &mut Option<ReloadSignals>) -> Stop {
+    loop {
+        let Some(reloads) = reloads else { return signals.next().await };
+        match select(pin!(signals.next()), pin!(reloads.next())).await {
+            Either::Left((stop, _)) => return stop,
+            Either::Right(_) => relay.reload(),
+        }
+    }
+}
+
+fn report(reporter: &Reporter, event: RelayEvent) {
+    match event {
+        RelayEvent::AgentJoined { owner, url, peer } => {
+            reporter.tell(&Report::AgentJoined { who: owner.into(), url, peer: peer.to_string() });
+        }
+        RelayEvent::AgentLeft { owner, reason } => {
+            reporter.tell(&Report::AgentLeft { who: owner.into(), reason: reason.to_string() });
+        }
+        RelayEvent::Keys(Ok(())) => reporter.tell(&Report::KeysLoaded),
+        RelayEvent::Keys(Err(error)) => reporter.tell(&Report::KeysKept { message: error.to_string() }),
+        RelayEvent::Certificate(Ok(())) => reporter.tell(&Report::CertificateLoaded),
+        RelayEvent::Certificate(Err(error)) => {
+            reporter.tell(&Report::CertificateKept { message: error.to_string() });
+        }
+    }
+}

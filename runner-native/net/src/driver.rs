@@ -1,0 +1,427 @@
+//! The loop that drives any machine: four lanes, a budget, and nothing of the protocol.
+//!
+//! 1. While the socket is writable, `poll_transmit`.
+//! 2. Read, always, even when (1) is blocked.
+//! 3. When the clock has passed `poll_timeout`, `handle_timeout`.
+//! 4. Commands from elsewhere, through [`Handle::with`], wake the loop.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use futures_util::future::poll_fn;
+use futures_util::{Sink, Stream};
+use hvym_tunnel_core::dialect::Opening;
+use hvym_tunnel_core::link::{StreamEvent, Streams};
+use hvym_tunnel_core::message::{Close, Transmit};
+use hvym_tunnel_core::mux::{Read, StreamError, StreamId};
+use hvym_tunnel_core::time::Instant;
+use smol::Timer;
+
+use super::clock::Clock;
+use super::socket::{self, Goodbye, Socket};
+use super::stream::{Plane, TunnelStream};
+
+/// Rounds of the loop before other tasks get their turn.
+const BUDGET: usize = 32;
+/// Messages handed to the socket in one round, so that reading is never far away.
+const MESSAGES_PER_ROUND: usize = 8;
+
+/// Who waits for a stream.
+#[derive(Default)]
+struct Waiting {
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+/// Bytes that streams carried, as their users count: what was read from them, and written to them.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct Carried {
+    /// From the peer.
+    pub read: u64,
+    /// To the peer.
+    pub written: u64,
+}
+
+struct State<M> {
+    machine: M,
+    carried: Carried,
+    driver: Option<Waker>,
+    waiting: HashMap<StreamId, Waiting>,
+}
+
+struct Shared<M> {
+    state: Mutex<State<M>>,
+    clock: Clock,
+}
+
+impl<M> Shared<M> {
+    fn lock(&self) -> MutexGuard<'_, State<M>> {
+        // A machine that panicked is a bug of ours; its peers still deserve an orderly end.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<M> State<M> {
+    fn wake_driver(&mut self) {
+        if let Some(waker) = self.driver.take() {
+            waker.wake();
+        }
+    }
+
+    fn wake_all(&mut self) {
+        for waiting in self.waiting.values_mut() {
+            waiting.reader.take().into_iter().chain(waiting.writer.take()).for_each(Waker::wake);
+        }
+    }
+
+    fn wake(&mut self, event: &StreamEvent) {
+        let Some(waiting) = self.waiting.get_mut(&event.id()) else { return };
+        let reset = matches!(event, StreamEvent::Reset(..));
+        if (reset || matches!(event, StreamEvent::Readable(_)))
+            && let Some(waker) = waiting.reader.take()
+        {
+            waker.wake();
+        }
+        if (reset || matches!(event, StreamEvent::Writable(_)))
+            && let Some(waker) = waiting.writer.take()
+        {
+            waker.wake();
+        }
+    }
+}
+
+/// A machine that a [`Driver`] drives, for everybody else.
+pub struct Handle<M>(Arc<Shared<M>>);
+
+impl<M> Clone for Handle<M> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<M: Streams + Send + 'static> Handle<M> {
+    /// Takes `machine` in.
+    pub fn new(machine: M, clock: Clock) -> Self {
+        let state = State { machine, carried: Carried::default(), driver: None, waiting: HashMap::new() };
+        Self(Arc::new(Shared { state: Mutex::new(state), clock }))
+    }
+
+    /// One transition, under the lock. `act` must not block.
+    pub fn with<R>(&self, act: impl FnOnce(&mut M, Instant) -> R) -> R {
+        let now = self.0.clock.now();
+        let mut state = self.0.lock();
+        let result = act(&mut state.machine, now);
+        state.wake_driver();
+        result
+    }
+
+    /// A look at the machine, which changes nothing. `see` must not block.
+    pub fn look<R>(&self, see: impl FnOnce(&M) -> R) -> R {
+        see(&self.0.lock().machine)
+    }
+
+    /// What all its streams have carried.
+    pub fn carried(&self) -> Carried {
+        self.0.lock().carried
+    }
+
+    /// The only handle of a stream that was just opened.
+    pub fn stream(&self, id: StreamId) -> TunnelStream {
+        TunnelStream::new(Arc::new(self.clone()), id)
+    }
+}
+
+impl<M: Streams + Send + 'static> Plane for Handle<M> {
+    fn poll_read(
+        &self,
+        id: StreamId,
+        max: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<std::io::Result<Option<Bytes>>> {
+        let now = self.0.clock.now();
+        let mut state = self.0.lock();
+        let read = match state.machine.stream(id) {
+            Ok(mut stream) => stream.read(max, now),
+            Err(closed) => Err(StreamError::Closed(closed)),
+        };
+        match read {
+            Ok(Read::Data(data)) => {
+                state.carried.read += data.len() as u64;
+                // Reading may have made credit that the peer waits for.
+                if state.machine.has_output() {
+                    state.wake_driver();
+                }
+                Poll::Ready(Ok(Some(data)))
+            }
+            Ok(Read::Finished) => Poll::Ready(Ok(None)),
+            Ok(Read::Empty) => {
+                state.waiting.entry(id).or_default().reader = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(Err(broken(error))),
+        }
+    }
+
+    fn poll_write(
+        &self,
+        id: StreamId,
+        data: &mut Bytes,
+        cx: &mut Context<'_>,
+    ) -> Poll<std::io::Result<usize>> {
+        let now = self.0.clock.now();
+        let mut state = self.0.lock();
+        let written = match state.machine.stream(id) {
+            Ok(mut stream) => stream.write(data, now),
+            Err(closed) => Err(StreamError::Closed(closed)),
+        };
+        match written {
+            Ok(0) if !data.is_empty() => {
+                state.waiting.entry(id).or_default().writer = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            Ok(n) => {
+                state.carried.written += n as u64;
+                state.wake_driver();
+                Poll::Ready(Ok(n))
+            }
+            Err(error) => Poll::Ready(Err(broken(error))),
+        }
+    }
+
+    fn finish(&self, id: StreamId) -> std::io::Result<()> {
+        self.with(|machine, now| match machine.stream(id) {
+            Ok(mut stream) => stream.finish(now).map_err(broken),
+            Err(closed) => Err(broken(StreamError::Closed(closed))),
+        })
+    }
+
+    fn stop(&self, id: StreamId) {
+        self.with(|machine, now| {
+            if let Ok(mut stream) = machine.stream(id) {
+                stream.stop(now);
+            }
+        });
+    }
+
+    fn reset(&self, id: StreamId, code: u32) {
+        self.with(|machine, now| {
+            if let Ok(mut stream) = machine.stream(id) {
+                stream.reset(code, now);
+            }
+        });
+    }
+
+    fn forget(&self, id: StreamId) {
+        self.0.lock().waiting.remove(&id);
+    }
+}
+
+/// A torn stream is an error for whoever uses it, never an end.
+fn broken(error: StreamError) -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::ConnectionReset, error)
+}
+
+/// What came out of the machine that its owner must see.
+pub enum Happened<E> {
+    /// An event that is not about a stream.
+    Event(E),
+    /// The peer opened a stream.
+    Opened {
+        /// The stream; dropping it refuses it.
+        stream: TunnelStream,
+        /// What it is for; boxed, for it is large and other events are many.
+        opening: Box<Opening>,
+    },
+}
+
+/// Drives one machine over the sockets it is given, one after the other.
+pub struct Driver<M> {
+    handle: Handle<M>,
+    socket: Option<Socket>,
+    timer: Option<(Instant, Timer)>,
+    /// The last close that was said.
+    goodbye: Option<Goodbye>,
+}
+
+impl<M: Streams + Send + 'static> Driver<M> {
+    /// Drives the machine behind `handle`, without a socket yet.
+    pub fn new(handle: Handle<M>) -> Self {
+        Self { handle, socket: None, timer: None, goodbye: None }
+    }
+
+    /// Gives the machine its next socket. One that it still had is dropped.
+    pub fn attach(&mut self, socket: Socket) {
+        self.socket = Some(socket);
+    }
+
+    /// Whether it has a socket: after the machine's last event, whether the close still waits to be sent.
+    pub fn is_attached(&self) -> bool {
+        self.socket.is_some()
+    }
+
+    /// Drives on until the owner has something to see. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Happened<M::Event> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// Drives on, whatever happens, until the socket is closed and the peer knows why: a process that ends sooner
+    /// takes its last words with it. For ever, if the machine does not close.
+    pub async fn closed(&mut self) {
+        poll_fn(|cx| {
+            while self.socket.is_some() {
+                if self.poll_next(cx).is_pending() && self.socket.is_some() {
+                    return Poll::Pending;
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+        if let Some(goodbye) = self.goodbye.take() {
+            let _over = goodbye.recv().await;
+        }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Happened<M::Event>> {
+        for _ in 0..BUDGET {
+            if let Some(happened) = self.poll_events(cx) {
+                return Poll::Ready(happened);
+            }
+            let wrote = self.poll_write(cx);
+            let read = self.poll_read(cx);
+            let fired = self.poll_timer(cx);
+            if !(wrote || read || fired) {
+                return match self.poll_events(cx) {
+                    Some(happened) => Poll::Ready(happened),
+                    None => Poll::Pending,
+                };
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Hands stream events to those who wait for them; `Some` is for the owner.
+    fn poll_events(&mut self, cx: &mut Context<'_>) -> Option<Happened<M::Event>> {
+        let mut state = self.handle.0.lock();
+        state.driver = Some(cx.waker().clone());
+        if let Some(socket) = &mut self.socket {
+            // Before anything more is read, since a login that was just over may have changed it.
+            socket::allow_large(socket, state.machine.takes_large_messages());
+        }
+        while let Some(event) = state.machine.poll_event() {
+            match M::split_event(event) {
+                Ok(StreamEvent::Opened { id, opening }) => {
+                    drop(state);
+                    let (stream, opening) = (self.handle.stream(id), Box::new(opening));
+                    return Some(Happened::Opened { stream, opening });
+                }
+                Ok(event) => state.wake(&event),
+                Err(event) => {
+                    // It may be the end of the link, which every stream must learn of.
+                    state.wake_all();
+                    return Some(Happened::Event(event));
+                }
+            }
+        }
+        None
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        for _ in 0..MESSAGES_PER_ROUND {
+            let Some(socket) = &mut self.socket else {
+                // What a machine still says after its socket is gone goes nowhere.
+                while self.handle.0.lock().machine.poll_transmit().is_some() {}
+                return progress;
+            };
+            match Pin::new(&mut *socket).poll_ready(cx) {
+                Poll::Pending => return progress,
+                Poll::Ready(Err(error)) => return self.lost(&error),
+                Poll::Ready(Ok(())) => {}
+            }
+            let transmit = self.handle.0.lock().machine.poll_transmit();
+            match transmit {
+                None => break,
+                Some(Transmit::Send(message)) => {
+                    if let Err(error) = Pin::new(socket).start_send(socket::to_wire(message)) {
+                        return self.lost(&error);
+                    }
+                }
+                Some(Transmit::Close(close)) => {
+                    if let Some(socket) = self.socket.take() {
+                        self.goodbye = Some(socket::close(socket, close));
+                    }
+                }
+            }
+            progress = true;
+        }
+        match self.socket.as_mut().map(|socket| Pin::new(socket).poll_flush(cx)) {
+            Some(Poll::Ready(Err(error))) => self.lost(&error),
+            _ => progress,
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(socket) = &mut self.socket else { return false };
+        let Poll::Ready(message) = Pin::new(&mut *socket).poll_next(cx) else { return false };
+        let now = self.handle.0.clock.now();
+        match message.map(|message| message.and_then(|message| socket::from_wire(socket, message))) {
+            Some(Ok(socket::Received::Message(message))) => {
+                self.handle.0.lock().machine.handle_message(message, now);
+                true
+            }
+            Some(Ok(socket::Received::Close(close))) => self.ended(close),
+            Some(Ok(socket::Received::Nothing)) => true,
+            Some(Err(error)) => self.lost(&error),
+            None => self.ended(Close::abnormal("the connection ended without a close")),
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+        let deadline = self.handle.0.lock().machine.poll_timeout();
+        let Some(deadline) = deadline else {
+            self.timer = None;
+            return false;
+        };
+        let now = self.handle.0.clock.now();
+        if now >= deadline {
+            self.timer = None;
+            self.handle.0.lock().machine.handle_timeout(now);
+            return true;
+        }
+        // A deadline moves on with every message. One that comes too early looks at the clock and is set again.
+        if self.timer.as_ref().is_none_or(|(armed, _)| *armed > deadline) {
+            self.timer = Some((deadline, Timer::after(deadline - now)));
+        }
+        let fired = match &mut self.timer {
+            Some((_, timer)) => Pin::new(timer).poll(cx).is_ready(),
+            None => false,
+        };
+        if fired {
+            // The clock, not the timer, says what has expired: look at it again.
+            self.timer = None;
+        }
+        fired
+    }
+
+    fn lost(&mut self, error: &socket::Error) -> bool {
+        let close = socket::what_happened(error);
+        if close.code != Close::ABNORMAL
+            && let Some(socket) = self.socket.take()
+        {
+            self.goodbye = Some(socket::close(socket, close.clone()));
+        }
+        self.ended(close)
+    }
+
+    fn ended(&mut self, close: Close) -> bool {
+        self.socket = None;
+        let now = self.handle.0.clock.now();
+        self.handle.0.lock().machine.handle_close(close, now);
+        true
+    }
+}

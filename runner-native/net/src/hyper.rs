@@ -1,0 +1,96 @@
+//! What hyper needs of an async byte stream, without zero-filling its buffers twice; and our pages as it takes them.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use super::scratch;
+use bytes::Bytes;
+use futures_util::io::{AsyncRead, AsyncWrite};
+use http::header::{CONNECTION, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use http_body_util::Full;
+use hvym_tunnel_core::http1::{Format, Page};
+use hyper::rt::{Read, ReadBufCursor, Write};
+
+/// A futures-io stream, as hyper reads and writes.
+pub struct Io<T>(pub T);
+
+impl<T: AsyncRead + Unpin> Read for Io<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        // hyper's buffer is uninitialised memory, which only unsafe code may hand out as bytes.
+        scratch::with(|scratch| {
+            let room = buf.remaining().min(scratch.len());
+            let n = ready!(Pin::new(&mut self.0).poll_read(cx, &mut scratch[..room]))?;
+            buf.put_slice(&scratch[..n]);
+            Poll::Ready(Ok(()))
+        })
+    }
+}
+
+impl<T: AsyncWrite + Unpin> Write for Io<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_close(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+    }
+}
+
+/// The other way round: hyper's upgraded connection as a futures-io stream.
+impl<T: Read + Unpin> AsyncRead for Io<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut filled = hyper::rt::ReadBuf::new(buf);
+        ready!(Pin::new(&mut self.0).poll_read(cx, filled.unfilled()))?;
+        Poll::Ready(Ok(filled.filled().len()))
+    }
+}
+
+impl<T: Write + Unpin> AsyncWrite for Io<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// `page` as an answer.
+pub fn page(page: &Page, format: Format) -> Response<Full<Bytes>> {
+    let body = page.body(format);
+    let head = page.head(format, body.len());
+    let mut answer = Response::new(Full::from(body));
+    *answer.status_mut() = StatusCode::from_u16(page.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in head.headers.iter() {
+        let field = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value));
+        // Whether the connection stays is decided by whoever writes it.
+        if let (Ok(name), Ok(value)) = field
+            && name != CONNECTION
+        {
+            answer.headers_mut().insert(name, value);
+        }
+    }
+    answer
+}

@@ -1,0 +1,38 @@
+//! The timers and the task executor that hyper asks for.
+
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use hyper::rt::{Executor, Sleep, Timer};
+
+use crate::alarm::Alarm;
+use crate::executor::spawn;
+
+/// Timers that may fire a little late; see [`Alarm`].
+pub struct HyperTimer;
+
+/// Spawns tasks on the workers: hyper has one for each request of HTTP/2.
+#[derive(Copy, Clone)]
+pub struct HyperExecutor;
+
+impl<F> Executor<F> for HyperExecutor
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, task: F) {
+        spawn(task).detach();
+    }
+}
+
+impl Sleep for Alarm {}
+
+impl Timer for HyperTimer {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
+        Box::pin(Alarm::after(duration))
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
+        Box::pin(Alarm::after(deadline.saturating_duration_since(Instant::now())))
+    }
+}

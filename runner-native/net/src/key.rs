@@ -1,0 +1,300 @@
+//! The one file that sees a Stellar secret: where it comes from, how it is kept, and what it signs.
+//!
+//! The secret leaves in three ways only: into its own file, as a signature, and in a key that is shared with one other
+//! account. No message, no `Debug` and no
+//! log of this program holds it; the bytes are wiped when an [`Identity`] is dropped.
+
+mod error;
+
+use std::fmt::{self, Write as _};
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+
+use ed25519_dalek::{Signer, SigningKey};
+use hvym_tunnel_core::stellar::seal::SealKey;
+use hvym_tunnel_core::stellar::{Address, Signature, SigningInput};
+use stellar_strkey::ed25519::PrivateKey;
+use zeroize::Zeroizing;
+
+use crate::config::NoHome;
+use crate::files::{self, Access};
+pub use error::{KeyError, concealed, shown};
+
+/// The environment variable that may hold the secret itself, for places without files.
+pub const SECRET_VARIABLE: &str = "HVYM_TUNNEL_SECRET";
+
+/// A secret has 56 characters; whatever is longer than this holds something else.
+const MAX_BYTES: usize = 256;
+
+/// A Stellar key pair. Its address is public, its secret can only sign.
+pub struct Identity {
+    address: Address,
+    key: SigningKey,
+}
+
+impl Identity {
+    /// A new key pair from the system's randomness.
+    ///
+    /// # Errors
+    /// [`KeyError::NoRandomness`].
+    pub fn generate() -> Result<Self, KeyError> {
+        let mut seed = Zeroizing::new([0; 32]);
+        getrandom::fill(seed.as_mut()).map_err(|_| KeyError::NoRandomness)?;
+        Ok(Identity::of(&seed))
+    }
+
+    /// The key pair of an existing source; nothing is created.
+    ///
+    /// # Errors
+    /// [`KeyError`] says what is wrong with the source, never what was in it.
+    pub fn load(source: &Source) -> Result<Self, KeyError> {
+        if source.stdin {
+            return Identity::from_stdin();
+        }
+        if let Some(path) = &source.file {
+            return Identity::from_file(path);
+        }
+        match std::env::var_os(SECRET_VARIABLE).filter(|value| !value.is_empty()) {
+            Some(value) => {
+                let value = Zeroizing::new(value.into_encoded_bytes());
+                Identity::decode(&value, SECRET_VARIABLE)
+            }
+            None => Identity::from_file(source.default.as_deref().map_err(Clone::clone)?),
+        }
+    }
+
+    /// As [`Identity::load`], but a missing default file is created, with a new key pair. Then its path
+    /// is returned too. Of many processes that start at once all get the same identity.
+    ///
+    /// # Errors
+    /// As for [`Identity::load`], and [`KeyError::Unwritable`].
+    pub fn load_or_create(source: &Source) -> Result<(Self, Option<PathBuf>), KeyError> {
+        match Identity::load(source) {
+            Err(KeyError::NotFound { .. }) if source.file.is_none() => {}
+            loaded => return loaded.map(|identity| (identity, None)),
+        }
+        let identity = Identity::generate()?;
+        let path = source.destination()?;
+        match identity.store(path, false) {
+            Ok(()) => Ok((identity, Some(path.to_owned()))),
+            Err(KeyError::Exists { .. }) => Ok((Identity::load(source)?, None)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The key pair whose secret is the first line of standard input.
+    ///
+    /// # Errors
+    /// [`KeyError::Terminal`], [`KeyError::NotSecret`] or [`KeyError::Unreadable`].
+    pub fn from_stdin() -> Result<Self, KeyError> {
+        const PLACE: &str = "standard input";
+        let unreadable =
+            |error: io::Error| KeyError::Unreadable { path: PLACE.into(), reason: error.to_string() };
+        if io::stdin().is_terminal() {
+            return Err(KeyError::Terminal);
+        }
+        let mut text = Zeroizing::new(Vec::with_capacity(MAX_BYTES));
+        let mut byte = Zeroizing::new([0]);
+        // Byte by byte from the descriptor itself: the standard library's buffer would keep a copy for good.
+        let mut stdin = unbuffered_stdin().map_err(unreadable)?;
+        while text.len() < MAX_BYTES
+            && stdin.read(byte.as_mut()).map_err(unreadable)? == 1
+            && byte[0] != b'\n'
+        {
+            text.push(byte[0]);
+        }
+        Identity::decode(&text, PLACE)
+    }
+
+    /// The key pair whose secret is the only line of a file that nobody else may read.
+    ///
+    /// # Errors
+    /// [`KeyError`] says what is wrong with the file, never what was in it.
+    pub fn from_file(path: &Path) -> Result<Self, KeyError> {
+        let file = open(path)?;
+        check_access(path, &file)?;
+        Identity::read(path, file)
+    }
+
+    /// As [`Identity::from_file`], whoever may read the file: for a copy that is about to be imported.
+    ///
+    /// # Errors
+    /// As for [`Identity::from_file`].
+    pub fn from_copy(path: &Path) -> Result<Self, KeyError> {
+        Identity::read(path, open(path)?)
+    }
+
+    /// Writes the secret to a file that only its owner may read; with `replace`, over whatever was there.
+    ///
+    /// # Errors
+    /// [`KeyError::Exists`] without `replace`, [`KeyError::Unwritable`].
+    pub fn store(&self, path: &Path, replace: bool) -> Result<(), KeyError> {
+        let mut text = Zeroizing::new(String::with_capacity(MAX_BYTES));
+        let secret = PrivateKey(self.key.to_bytes());
+        writeln!(text, "{}", secret.as_unredacted()).expect("a string takes every write");
+        let write = if replace { files::replace } else { files::create };
+        files::create_folder_of(path)
+            .and_then(|()| write(path, text.as_bytes(), Access::Private))
+            .map_err(|error| KeyError::writing(path, &error))
+    }
+
+    /// The public half, `G...`.
+    pub fn address(&self) -> Address {
+        self.address
+    }
+
+    /// The Ed25519 signature of what a token's signer must sign.
+    pub fn sign(&self, input: &SigningInput) -> Signature {
+        Signature(self.key.sign(input.as_bytes()).to_bytes())
+    }
+
+    /// The key that this account shares with `other`; `None` if `other` is no usable public key.
+    pub fn seal_key(&self, other: &Address) -> Option<SealKey> {
+        let seed = Zeroizing::new(self.key.to_bytes());
+        SealKey::agree(&seed, other).ok()
+    }
+
+    fn of(seed: &[u8; 32]) -> Self {
+        let key = SigningKey::from_bytes(seed);
+        Identity { address: Address::from_public_key(key.verifying_key().to_bytes()), key }
+    }
+
+    fn read(path: &Path, file: File) -> Result<Self, KeyError> {
+        let mut text = Zeroizing::new(Vec::with_capacity(2 * MAX_BYTES));
+        file.take(MAX_BYTES as u64)
+            .read_to_end(&mut text)
+            .map_err(|error| KeyError::Unreadable { path: shown(path), reason: error.to_string() })?;
+        Identity::decode(&text, &shown(path))
+    }
+
+    fn decode(text: &[u8], place: &str) -> Result<Self, KeyError> {
+        let text = text.trim_ascii();
+        match PrivateKey::from_slice(text) {
+            Ok(secret) => Ok(Identity::of(&secret.0)),
+            Err(_) if text.len() == Address::CHARACTERS && text.starts_with(b"G") => {
+                Err(KeyError::Public { place: place.to_owned() })
+            }
+            Err(_) => Err(KeyError::NotSecret { place: place.to_owned() }),
+        }
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// Where an identity is looked for: standard input if asked, else the named file, else the variable
+/// [`SECRET_VARIABLE`], else the default file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Source {
+    /// The file that a person named.
+    pub file: Option<PathBuf>,
+    /// Whether a person said that the secret comes by standard input.
+    pub stdin: bool,
+    /// The file that is created on first use, unless there is no place for it.
+    pub default: Result<PathBuf, NoHome>,
+}
+
+impl Source {
+    /// The file that a command which writes an identity writes to.
+    ///
+    /// # Errors
+    /// [`KeyError::NoPlace`].
+    pub fn destination(&self) -> Result<&Path, KeyError> {
+        match &self.file {
+            Some(path) => Ok(path),
+            None => Ok(self.default.as_deref().map_err(Clone::clone)?),
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<File, KeyError> {
+    File::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => KeyError::NotFound { path: shown(path) },
+        _ => KeyError::Unreadable { path: shown(path), reason: error.to_string() },
+    })
+}
+
+fn check_access(path: &Path, file: &File) -> Result<(), KeyError> {
+    let unreadable = |error: io::Error| KeyError::Unreadable { path: shown(path), reason: error.to_string() };
+    match files::mode_for_others(file).map_err(unreadable)? {
+        None => Ok(()),
+        Some(mode) => Err(KeyError::TooOpen { path: shown(path), mode }),
+    }
+}
+
+#[cfg(unix)]
+fn unbuffered_stdin() -> io::Result<File> {
+    use std::os::fd::AsFd;
+    io::stdin().as_fd().try_clone_to_owned().map(File::from)
+}
+
+#[cfg(windows)]
+fn unbuffered_stdin() -> io::Result<File> {
+    use std::os::windows::io::AsHandle;
+    io::stdin().as_handle().try_clone_to_owned().map(File::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Has the looks of a secret, but not the checksum.
+    const SECRET: &str = "SCOWDMM5574VVYCE4FUEJ3BMYRWRIRF3Q4K5FQBLVEZEWBG7K4LGALY6";
+
+    #[test]
+    fn a_stellar_secret_is_the_ed25519_seed_itself() {
+        let seed = PrivateKey([7; 32]);
+        let text = seed.as_unredacted().to_string();
+        let identity = Identity::decode(text.as_bytes(), "here").expect("a secret");
+        let public = SigningKey::from_bytes(&[7; 32]).verifying_key().to_bytes();
+        assert_eq!(identity.address(), Address::from_public_key(public));
+        let spaced = format!("  {text}\r\n");
+        assert_eq!(Identity::decode(spaced.as_bytes(), "here").map(|i| i.address()), Ok(identity.address()));
+    }
+
+    #[test]
+    fn debug_shows_the_address_and_nothing_of_the_secret() {
+        let text = PrivateKey([7; 32]).as_unredacted().to_string();
+        let identity = Identity::decode(text.as_bytes(), "here").expect("a secret");
+        let debug = format!("{identity:?}");
+        assert_eq!(debug, format!("Identity {{ address: {}, .. }}", identity.address()));
+        assert!(!debug.contains(text.as_str()));
+    }
+
+    #[test]
+    fn what_is_no_secret_is_refused_and_never_repeated() {
+        for text in ["", "hello", &SECRET[..55], &SECRET.to_lowercase(), &format!("{SECRET}\n{SECRET}")] {
+            let error = Identity::decode(text.as_bytes(), "the file").expect_err(text);
+            assert_eq!(error, KeyError::NotSecret { place: "the file".to_owned() });
+        }
+        let address = Identity::generate().expect("randomness").address().to_string();
+        let error = Identity::decode(address.as_bytes(), "the file").expect_err("an address is no secret");
+        assert_eq!(error, KeyError::Public { place: "the file".to_owned() });
+    }
+
+    #[test]
+    fn of_many_first_runs_at_once_all_get_one_identity() {
+        let folder = std::env::temp_dir()
+            .join(format!("hvym-tunnel-race-{:x}", getrandom::u64().expect("randomness")));
+        let source = Source { file: None, stdin: false, default: Ok(folder.join("new/identity.key")) };
+        let start = std::sync::Barrier::new(8);
+        let first_run = || {
+            start.wait();
+            let (identity, created) = Identity::load_or_create(&source).expect("an identity");
+            (identity.address(), created.is_some())
+        };
+        let runs: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(first_run)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        assert!(runs.iter().all(|(address, _)| *address == runs[0].0), "{runs:?}");
+        assert_eq!(runs.iter().filter(|(_, created)| *created).count(), 1, "{runs:?}");
+        let left = std::fs::read_dir(folder.join("new")).expect("the folder").count();
+        assert_eq!(left, 1, "drafts were left behind");
+        std::fs::remove_dir_all(folder).expect("the folder can be removed");
+    }
+}

@@ -1,0 +1,128 @@
+//! The way through a SOCKS proxy, version 5 (RFC 1928), with a user name and a password where it wants them (RFC 1929).
+
+use std::net::{IpAddr, SocketAddr};
+
+use futures_util::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use zeroize::Zeroizing;
+
+use super::{Fault, Login};
+use crate::socket::words;
+
+const VERSION: u8 = 5;
+/// The version of the negotiation about user name and password, which counts for itself.
+const LOGIN_VERSION: u8 = 1;
+const NO_LOGIN: u8 = 0;
+const USER_AND_PASSWORD: u8 = 2;
+const NO_METHOD: u8 = 0xff;
+const CONNECT: u8 = 1;
+const IPV4: u8 = 1;
+const NAME: u8 = 3;
+const IPV6: u8 = 4;
+
+/// Asks for the way to `host` and `port`; from then on the connection is to there. A name is resolved by the proxy if
+/// `resolves`, and here if not.
+pub(super) async fn open(
+    wire: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    host: &str,
+    port: u16,
+    resolves: bool,
+    login: Option<&Login>,
+) -> Result<(), Fault> {
+    let place = place(host, port, resolves).await?;
+    let methods: &[u8] =
+        if login.is_some() { &[VERSION, 2, NO_LOGIN, USER_AND_PASSWORD] } else { &[VERSION, 1, NO_LOGIN] };
+    let [version, method] = ask(wire, methods).await?;
+    match (version, method, login) {
+        (VERSION, NO_LOGIN, _) => {}
+        (VERSION, USER_AND_PASSWORD, Some(login)) => authenticate(wire, login).await?,
+        (VERSION, NO_METHOD, None) => return Err(Fault::LoginWanted),
+        (VERSION, NO_METHOD, Some(_)) => return Err(Fault::LoginRefused),
+        (VERSION, ..) => return Err(Fault::Foreign("it wants what was not offered")),
+        _ => return Err(Fault::Foreign("its answer is no SOCKS 5")),
+    }
+    let request = [&[VERSION, CONNECT, 0], place.as_slice()].concat();
+    let [version, reply, _, kind] = ask(wire, &request).await?;
+    match (version, reply) {
+        (VERSION, 0) => {}
+        (VERSION, reply) => return Err(Fault::Refused(refusal(reply))),
+        _ => return Err(Fault::Foreign("its answer is no SOCKS 5")),
+    }
+    // From where it connects to there: nobody asks, but it must be read to its end.
+    let length = match kind {
+        IPV4 => 4,
+        IPV6 => 16,
+        NAME => {
+            let mut length = [0];
+            wire.read_exact(&mut length).await?;
+            usize::from(length[0])
+        }
+        _ => return Err(Fault::Foreign("its answer is no SOCKS 5")),
+    };
+    let mut from = vec![0; length + 2];
+    wire.read_exact(&mut from).await?;
+    Ok(())
+}
+
+/// Kind, address and port, as they go into a request.
+async fn place(host: &str, port: u16, resolves: bool) -> Result<Vec<u8>, Fault> {
+    let mut place = match (host.parse(), u8::try_from(host.len())) {
+        (Ok(ip), _) => address(ip),
+        (Err(_), Ok(length)) if resolves => [&[NAME, length], host.as_bytes()].concat(),
+        (Err(_), Err(_)) => return Err(Fault::Refused("the name of the relay is too long".to_owned())),
+        (Err(_), Ok(_)) => {
+            let found = smol::net::resolve((host, port)).await;
+            let found = found.map_err(|error| Fault::Refused(words(&error)))?;
+            let ip = found.first().map(SocketAddr::ip);
+            address(ip.ok_or_else(|| Fault::Refused("its name has no address".to_owned()))?)
+        }
+    };
+    place.extend_from_slice(&port.to_be_bytes());
+    Ok(place)
+}
+
+fn address(ip: IpAddr) -> Vec<u8> {
+    match ip {
+        IpAddr::V4(ip) => [&[IPV4], ip.octets().as_slice()].concat(),
+        IpAddr::V6(ip) => [&[IPV6], ip.octets().as_slice()].concat(),
+    }
+}
+
+async fn authenticate(wire: &mut (impl AsyncRead + AsyncWrite + Unpin), login: &Login) -> Result<(), Fault> {
+    let (user, password) = (login.user.as_bytes(), login.password.as_bytes());
+    let (Ok(users), Ok(passwords)) = (u8::try_from(user.len()), u8::try_from(password.len())) else {
+        return Err(Fault::LoginRefused);
+    };
+    let request = [&[LOGIN_VERSION, users], user, &[passwords], password].concat();
+    match ask(wire, &Zeroizing::new(request)).await? {
+        [LOGIN_VERSION, 0] => Ok(()),
+        [LOGIN_VERSION, _] => Err(Fault::LoginRefused),
+        _ => Err(Fault::Foreign("its answer is no SOCKS 5")),
+    }
+}
+
+/// Says something, and reads an answer of this length.
+async fn ask<const N: usize>(
+    wire: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    question: &[u8],
+) -> Result<[u8; N], Fault> {
+    wire.write_all(question).await?;
+    wire.flush().await?;
+    let mut answer = [0; N];
+    wire.read_exact(&mut answer).await?;
+    Ok(answer)
+}
+
+/// RFC 1928 section 6.
+fn refusal(reply: u8) -> String {
+    let words = match reply {
+        2 => "its rules do not allow it",
+        3 => "the network is unreachable",
+        4 => "the host is unreachable",
+        5 => "the connection was refused",
+        6 => "it took too long",
+        7 => "it makes no connections",
+        8 => "it cannot use this kind of address",
+        _ => "it failed",
+    };
+    format!("{words} (SOCKS reply {reply})")
+}

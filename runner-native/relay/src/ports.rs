@@ -1,0 +1,280 @@
+//! The public ports of services that carry bytes: one listener for each, and each visitor to the agent it is of.
+//!
+//! Which service has which port is the core's to say. What a visitor sends is never looked at.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_executor::Task;
+use futures_util::future::{Either, select};
+use hvym_tunnel_core::dialect::{Opening, Proto};
+use hvym_tunnel_core::relay::{BindRefusal, Name, Owner, PortError, Ports};
+use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_core::time::Instant;
+use smol::net::{TcpListener, TcpStream};
+use socket2::SockRef;
+
+use super::load::Ticket;
+use super::phases::Pass;
+use super::roster::SessionKey;
+use super::switchboard::Switchboard;
+use super::visitors::{self, Place};
+use hvym_tunnel_net::executor::spawn;
+use hvym_tunnel_net::pipe::splice;
+
+/// Ports that are found taken by other programs before a service is refused. Each costs a few system calls.
+const MAX_TRIES: usize = 64;
+
+/// The ports of one relay.
+pub(super) struct PublicPorts {
+    /// Where the relay listens, and so do its ports.
+    at: IpAddr,
+    /// `None`: this relay has no ports to give.
+    shelf: Option<Mutex<Shelf>>,
+}
+
+struct Shelf {
+    ports: Ports<SessionKey>,
+    listeners: BTreeMap<u16, Task<()>>,
+}
+
+impl PublicPorts {
+    /// The ports of `range` of this machine; nothing listens yet.
+    pub(super) fn new(at: IpAddr, range: Option<RangeInclusive<u16>>) -> Self {
+        let shelf = |range| Mutex::new(Shelf { ports: Ports::new(range), listeners: BTreeMap::new() });
+        Self { at, shelf: range.map(shelf) }
+    }
+
+    fn shelf(&self) -> Option<MutexGuard<'_, Shelf>> {
+        self.shelf.as_ref().map(|shelf| shelf.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whose `port` is.
+    fn owner(&self, port: u16) -> Option<Name> {
+        let shelf = self.shelf()?;
+        let (address, service) = shelf.ports.owner(port)?;
+        Some(Name { owner: Owner::Identity(address), service: Some(service.to_owned()) })
+    }
+
+    /// Forgets whom the ports waited for, if the wait is over; they are listened at no more.
+    fn expire(&self, now: Instant) {
+        let Some(mut shelf) = self.shelf() else { return };
+        for port in shelf.ports.expire(now) {
+            tracing::info!(port, "its agent stayed away: the port is free again");
+            shelf.listeners.remove(&port);
+        }
+    }
+}
+
+/// Listens for visitors of a service, at the port that is its own from now on.
+///
+/// # Errors
+/// What the agent's owner is told.
+pub(super) fn bind(
+    board: &Arc<Switchboard>,
+    address: Address,
+    service: &str,
+    session: SessionKey,
+) -> Result<u16, BindRefusal> {
+    let Some(mut shelf) = board.ports.shelf() else {
+        let error = "this relay serves HTTP services only; its operator can offer ports with --tcp-ports";
+        return Err(BindRefusal { code: "not_offered", error: error.to_owned() });
+    };
+    for _ in 0..MAX_TRIES {
+        let port = shelf.ports.take(address, service, session).map_err(refusal)?;
+        if shelf.listeners.contains_key(&port) {
+            return Ok(port);
+        }
+        // Binding and listening do not block, and nobody else may try the same port meanwhile.
+        match visitors::listen(SocketAddr::new(board.ports.at, port)) {
+            Ok(listener) => {
+                let accepting = spawn(accept(Arc::clone(board), listener, port));
+                shelf.listeners.insert(port, accepting);
+                return Ok(port);
+            }
+            Err(error) => {
+                tracing::warn!(port, %error, "cannot listen at a port of --tcp-ports");
+                shelf.ports.avoid(port, board.clock.now());
+            }
+        }
+    }
+    Err(refusal(PortError::Exhausted))
+}
+
+fn refusal(error: PortError) -> BindRefusal {
+    let (code, hint) = match error {
+        PortError::Exhausted => ("no_port", "; its operator can offer more with --tcp-ports"),
+        PortError::TooMany => ("too_many", ""),
+    };
+    BindRefusal { code, error: format!("{error}{hint}") }
+}
+
+/// A session withdrew a service: its port waits a while for it.
+pub(super) fn release(board: &Arc<Switchboard>, address: &Address, service: &str, session: SessionKey) {
+    let now = board.clock.now();
+    let until =
+        board.ports.shelf().and_then(|mut shelf| shelf.ports.release(address, service, &session, now));
+    expire_at(board, until);
+}
+
+/// A session is gone: its ports wait a while for its agent.
+pub(super) fn leave(board: &Arc<Switchboard>, session: SessionKey) {
+    let now = board.clock.now();
+    let until = board.ports.shelf().and_then(|mut shelf| shelf.ports.leave(&session, now));
+    expire_at(board, until);
+}
+
+fn expire_at(board: &Arc<Switchboard>, until: Option<Instant>) {
+    let Some(until) = until else { return };
+    let board = Arc::clone(board);
+    spawn(async move {
+        let over = async {
+            // The clock, not the timer, says whether it is time.
+            while board.clock.now() < until {
+                smol::Timer::after(until - board.clock.now()).await;
+            }
+        };
+        if let Either::Left(_) = select(pin!(over), pin!(board.closing.wait())).await {
+            board.ports.expire(board.clock.now());
+        }
+    })
+    .detach();
+}
+
+/// Accepts visitors of whoever has `port`, until it is dropped or the relay takes nothing new.
+async fn accept(board: Arc<Switchboard>, listener: TcpListener, port: u16) {
+    let visitors = async {
+        loop {
+            let (tcp, peer) = visitors::next(&listener).await;
+            match admit(&board, port, peer) {
+                Some(admitted) => spawn(serve(Arc::clone(&board), tcp, peer, admitted)).detach(),
+                // Dropping the connection is all there is to say where nobody knows the language.
+                None => tracing::debug!(%peer, port, "turned away"),
+            }
+        }
+    };
+    select(pin!(visitors), pin!(board.draining.wait())).await;
+}
+
+/// One visitor's place, held for as long as the connection lives.
+struct Admitted {
+    name: Name,
+    _place: Arc<Place>,
+    _ticket: Ticket,
+    _pass: Pass,
+}
+
+/// A place at `port`, unless it is nobody's, or the visitor, the service or the relay has as many connections as it may.
+fn admit(board: &Arc<Switchboard>, port: u16, peer: SocketAddr) -> Option<Admitted> {
+    let name = board.ports.owner(port)?;
+    let place = visitors::admit(board, peer).ok()?;
+    Some(Admitted { _place: place, _ticket: board.load.enter(&name)?, _pass: board.requests.enter()?, name })
+}
+
+async fn serve(board: Arc<Switchboard>, tcp: TcpStream, peer: SocketAddr, admitted: Admitted) {
+    // One handle stays here, to say how the connection ends when everybody else has let go of it.
+    let kept = tcp.clone();
+    let carried = pin!(carry(&board, tcp, peer, &admitted.name));
+    let outcome = match select(carried, pin!(board.closing.wait())).await {
+        Either::Left((outcome, _)) => outcome,
+        Either::Right(_) => Err(io::ErrorKind::ConnectionAborted.into()),
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(%peer, %error, "a visitor's connection ended early");
+        // What is not whole must not end like a whole.
+        let _reset = SockRef::from(&kept).set_linger(Some(Duration::ZERO));
+    }
+}
+
+async fn carry(board: &Switchboard, tcp: TcpStream, peer: SocketAddr, name: &Name) -> io::Result<()> {
+    visitors::tune(&tcp)?;
+    let mut opening = Opening {
+        proto: Proto::Tcp,
+        visitor: Some(canonical(peer).to_string()),
+        at: tcp.local_addr().ok().map(|at| canonical(at).to_string()),
+        ..Opening::default()
+    };
+    let Some(live) = board.roster.agent(&name.owner) else {
+        return Err(io::Error::new(io::ErrorKind::NotConnected, "its agent is away"));
+    };
+    let stream = live.open(name, &mut opening, false).await.map_err(|page| io::Error::other(page.title))?;
+    tracing::debug!(stream = ?stream.id(), service = opening.service, %peer, "connection");
+    splice(stream, tcp, |_, _| ()).await
+}
+
+/// IPv4 as IPv4, though it came in at an IPv6 socket.
+fn canonical(at: SocketAddr) -> SocketAddr {
+    SocketAddr::new(at.ip().to_canonical(), at.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use hvym_tunnel_core::handshake::Credential;
+    use hvym_tunnel_core::relay::Session;
+
+    use super::super::RelaySettings;
+    use super::super::guests::Guests;
+    use super::super::live::Live;
+    use super::*;
+    use hvym_tunnel_net::driver::Handle;
+
+    const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), 9);
+
+    fn board(change: impl FnOnce(&mut RelaySettings)) -> Arc<Switchboard> {
+        let mut settings = RelaySettings::loopback();
+        change(&mut settings);
+        let address = Address::from_public_key([7; 32]);
+        {
+            let guests = Guests::default();
+            Arc::new(Switchboard::new(address, settings, guests, 1, Arc::new(drop)))
+        }
+    }
+
+    /// A port of `board` that somebody has.
+    fn taken(board: &Arc<Switchboard>, service: &str) -> u16 {
+        let (clock, config) = (board.clock, board.session.clone());
+        let machine = Session::new(config, &Credential::None, clock.wall(), [0; 32], clock.now());
+        let live = Live::new(Handle::new(machine, clock), clock);
+        let session = board.roster.enter(live).expect("an empty relay has room");
+        let mut shelf = board.ports.shelf().expect("a relay for this machine has ports");
+        shelf.ports.take(Address::from_public_key([9; 32]), service, session).expect("a free port")
+    }
+
+    #[test]
+    fn a_service_takes_a_bounded_number_of_visitors_and_then_as_many_as_leave() {
+        let board = board(|settings| settings.limits.service_requests = 3);
+        let (port, other) = (taken(&board, "db"), taken(&board, "cache"));
+        let mut inside: Vec<_> = std::iter::from_fn(|| admit(&board, port, PEER)).collect();
+        assert_eq!(inside.len(), 3);
+        assert!(admit(&board, other, PEER).is_some(), "another service has its own");
+        inside.pop();
+        assert!(admit(&board, port, PEER).is_some());
+        assert!(admit(&board, 1, PEER).is_none(), "nobody has that port");
+    }
+
+    #[test]
+    fn a_visitor_who_has_enough_is_turned_away_at_ports_too() {
+        let board = board(|settings| settings.limits.visitor_connections = 1);
+        let port = taken(&board, "db");
+        let first = admit(&board, port, PEER);
+        assert!(first.is_some() && admit(&board, port, PEER).is_none());
+        let other = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2)), 9);
+        assert!(admit(&board, port, other).is_some());
+    }
+
+    #[test]
+    fn a_relay_that_is_full_or_drains_takes_no_visitor_at_any_port() {
+        let board = board(|settings| settings.limits.connections = 1);
+        let port = taken(&board, "db");
+        let first = admit(&board, port, PEER);
+        assert!(first.is_some() && admit(&board, port, PEER).is_none());
+        drop(first);
+        board.requests.close();
+        assert!(admit(&board, port, PEER).is_none());
+    }
+}

@@ -1,0 +1,181 @@
+//! What a relay is told to do, and how much of everything it takes.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hvym_tunnel_core::handshake::RelayLogin;
+use hvym_tunnel_core::keepalive::KeepaliveConfig;
+use hvym_tunnel_core::link::LinkConfig;
+use hvym_tunnel_core::mux::MuxConfig;
+use hvym_tunnel_core::relay::SessionConfig;
+use hvym_tunnel_core::stellar::Address;
+
+use crate::config::{GuestOptions, Keepalive, Policy, PublicScheme, RelayOptions};
+use hvym_tunnel_net::key::Identity;
+
+/// The largest head of a request or response. nginx takes 32 KiB and Node.js 16; cookies and tokens grow.
+pub(super) const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// Fields of one head. A browser sends thirty; hyper's parser keeps this many on its stack.
+pub(super) const MAX_FIELDS: usize = 100;
+/// How long a TLS handshake may take. It costs us the most before we know anything about the visitor.
+pub(super) const TLS_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the 101 that we wrote may take to be flushed.
+pub(super) const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a request waits for room on its agent's link. A burst is over sooner; visitors of a tunnel that stays
+/// full are better told so.
+pub(super) const ROOM_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a request that its agent's old session lost waits for the new one to bind its services. They follow the
+/// login at once; a service that is not among them is not coming.
+pub(super) const BIND_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a visitor who still sends may take to notice that it was answered. nginx waits as long.
+pub(super) const PARTING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long closes may take to reach agents that do not read, at the end.
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Idle time before TCP asks whether the visitor is still there, so that a connection whose visitor lost its
+/// network does not stay for ever. Shorter wakes phones for nothing.
+pub(super) const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
+/// Connections the kernel holds ready for us. A page with many parts opens dozens at once.
+pub(super) const BACKLOG: i32 = 1024;
+/// How long accepting rests when the process is out of file descriptors; some are free again by then.
+pub(super) const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// The ports that a relay for this machine alone may give to services: those that nobody registered (RFC 6335
+/// section 6). What other programs listen at is passed over.
+const LOOPBACK_PORTS: RangeInclusive<u16> = 49152..=65535;
+/// Streams of one HTTP/2 connection at once. nginx grants 128, browsers use up to 100; with 64 KiB of unsent answer
+/// each, a visitor who reads nothing costs 8 MiB at most.
+pub(super) const H2_STREAMS: u32 = 128;
+/// Unsent bytes of one answer over HTTP/2; beyond it the service waits. As much as a stream of the link holds.
+pub(super) const H2_SEND_BYTES: usize = 64 * 1024;
+/// What a visitor may send ahead of the service on one stream of HTTP/2: 20 MB/s at 50 ms of round trip.
+pub(super) const H2_STREAM_WINDOW: u32 = 1024 * 1024;
+/// The same for all streams of a connection: two that stand still do not stop the third, and no connection makes us
+/// hold more than this.
+pub(super) const H2_CONNECTION_WINDOW: u32 = 3 * 1024 * 1024;
+/// Streams a visitor may open and reset before we looked at them (CVE-2023-44487); more ends the connection.
+pub(super) const H2_PENDING_RESETS: usize = 32;
+/// Streams of one connection we may have to reset for the visitor's faults (CVE-2025-8671); more ends the connection.
+pub(super) const H2_FAULTS: usize = 256;
+/// After this long we ask an HTTP/2 visitor whether it is there, and this long we wait for a sign of life.
+pub(super) const H2_PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
+/// How often the certificate's files are looked at. Renewals come days before the old one ends.
+const CERTIFICATE_POLL: Duration = Duration::from_secs(30);
+
+/// How much a relay takes. Every number has a bound behind it: raising one costs the memory or time it names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Connections of visitors and agents at once. Each holds some 20 KiB and a file descriptor; what comes
+    /// above it is turned away at once, so that the relay never dies of too many.
+    pub connections: usize,
+    /// Connections of one visitor at once, and how many it may open in one go. A browser has six to a host, an
+    /// office behind one address some dozens.
+    pub visitor_connections: usize,
+    /// New connections of one visitor per second, in the long run. A TLS handshake costs us a millisecond.
+    pub visitor_rate: u32,
+    /// Whether both limits hold for visitors of this machine too. They do once an operator has set them; before, a
+    /// proxy on this machine that nobody told us of must not be taken for one visitor.
+    pub limit_loopback: bool,
+    /// Sessions at once, logged in or not. Each can hold its mux's whole receive window.
+    pub sessions: usize,
+    /// Requests under way at once, those of upgraded connections included. Each holds some 100 KiB at most.
+    pub requests: usize,
+    /// The same for one service, so that one that hangs does not take the place of all.
+    pub service_requests: usize,
+    /// Streams at once on the link of one agent. Agents take 1024, and 256 KiB can be under way on each.
+    pub link_streams: usize,
+    /// How long a head may take from its first byte to its last, however it dribbles.
+    pub head_timeout: Duration,
+    /// How long a connection may idle between two requests. Browsers keep theirs for a minute or two.
+    pub idle_timeout: Duration,
+    /// How long nothing of a request's body may come while the service waits for it.
+    pub body_timeout: Duration,
+    /// How long a visitor may read nothing of its answer. A paused film is asked for again when it goes on; whoever
+    /// never reads would hold a place at the service for ever.
+    pub send_timeout: Duration,
+    /// How long a service may take to begin its answer, counted from the last byte of the request that was
+    /// passed on. Language models think for minutes; too short, and their visitors get a 504.
+    pub response_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            visitor_connections: 256,
+            visitor_rate: 64,
+            limit_loopback: false,
+            sessions: 1_000,
+            requests: 10_000,
+            service_requests: 512,
+            link_streams: 1024,
+            head_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(75),
+            body_timeout: Duration::from_secs(60),
+            send_timeout: Duration::from_secs(120),
+            response_timeout: Duration::from_secs(300),
+        }
+    }
+}
+
+/// Everything a relay is told.
+#[derive(Clone, Debug)]
+pub struct RelaySettings {
+    /// What its operator chose.
+    pub options: RelayOptions,
+    /// How much it takes.
+    pub limits: Limits,
+    /// How often the certificate's files are looked at.
+    pub certificate_poll: Duration,
+    /// The relay's own key pair, where messages may be sealed; a relay that breaks then gives it away.
+    pub sealer: Option<Arc<Identity>>,
+}
+
+impl From<RelayOptions> for RelaySettings {
+    fn from(options: RelayOptions) -> Self {
+        Self { limits: options.limits.clone(), options, certificate_poll: CERTIFICATE_POLL, sealer: None }
+    }
+}
+
+impl RelaySettings {
+    /// A relay for this machine alone, at a free port, for agents of this process and visitors of this machine.
+    pub fn loopback() -> Self {
+        Self::from(RelayOptions {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            domain: "localhost".to_owned(),
+            public_scheme: PublicScheme::Http,
+            public_port: None,
+            tcp_ports: Some(LOOPBACK_PORTS),
+            tls: None,
+            services: Vec::new(),
+            require_challenge: false,
+            origins: Vec::new(),
+            policy: Policy::default(),
+            keepalive: Keepalive::default(),
+            trusted_proxies: Vec::new(),
+            limits: Limits::default(),
+            guests: GuestOptions::default(),
+        })
+    }
+
+    /// What every session of the relay `address` is given.
+    pub(super) fn session(&self, address: Address) -> SessionConfig {
+        let services = &self.options.services;
+        let allowed_services = Some(services).filter(|names| !names.is_empty());
+        let keepalive = KeepaliveConfig {
+            ping_interval: self.options.keepalive.interval,
+            ping_timeout: self.options.keepalive.timeout,
+        };
+        let mux = MuxConfig { max_outbound_streams: self.limits.link_streams, ..MuxConfig::relay() };
+        SessionConfig {
+            login: RelayLogin {
+                address,
+                allowed_services: allowed_services
+                    .map(|names| names.iter().map(ToString::to_string).collect()),
+                require_challenge: self.options.require_challenge,
+            },
+            link: LinkConfig { keepalive, mux },
+        }
+    }
+}

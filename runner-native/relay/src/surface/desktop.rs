@@ -1,0 +1,138 @@
+//! CloudToLocalLLM's ways to a desktop: by path, with the token of the account whose desktop it is.
+//!
+//! They end as every visitor's way does. What the relay itself has to say, it says in the words of these routes.
+
+use http::header::{AUTHORIZATION, HOST, HeaderValue, RETRY_AFTER};
+use http::{Request, StatusCode, Uri};
+use hvym_tunnel_core::http1::Page;
+use hvym_tunnel_core::relay::{Name, Owner};
+use hyper::body::Incoming;
+use serde::Serialize;
+
+use super::cloud::{account, fault, is, unknown};
+use super::{Led, READ, SERVES, json};
+use crate::guests::TokenError;
+use crate::reply::Answer;
+use crate::visitors::{self, Visitor};
+
+/// Where the web application asks the model behind its user's desktop.
+const MODEL: &str = "/api/ollama";
+
+/// Why somebody is not answered, as the routes below [`MODEL`] say it.
+fn flat(status: StatusCode, code: &'static str, error: &str) -> Answer {
+    #[derive(Serialize)]
+    struct Flat<'a> {
+        error: &'a str,
+        code: &'static str,
+    }
+    json::with(status, &Flat { error, code })
+}
+
+/// How a request names the desktop that it is for.
+#[derive(Copy, Clone, PartialEq, Eq)]
+enum Way {
+    /// `/api/ollama/..`: the asker's own, in the words of those routes.
+    Model,
+    /// `/api/tunnel/{user}/..`.
+    Named,
+}
+
+/// The way of a request to a desktop, the user in its path, and what follows, as it was written.
+fn led(target: &str) -> Option<(Way, Option<&str>, &str)> {
+    if let Some(rest) = target.strip_prefix(MODEL) {
+        return rest.starts_with('/').then_some((Way::Model, None, rest));
+    }
+    let rest = target.strip_prefix("/api/tunnel/")?;
+    let at = rest.find(['/', '?'])?;
+    let (user, rest) = rest.split_at(at);
+    (rest.starts_with('/') && user != "health").then_some((Way::Named, Some(user), rest))
+}
+
+/// Whether this leads to somebody's desktop.
+pub(super) fn is_led(uri: &Uri) -> bool {
+    uri.path_and_query().is_some_and(|target| led(target.as_str()).is_some())
+}
+
+/// Passes a request on to the desktop of the account that asks.
+pub(super) async fn lead(visitor: &Visitor, mut request: Request<Incoming>) -> Led {
+    let board = &visitor.board;
+    let target = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
+    let Some((way, user, rest)) = led(&target) else { return (json::wrong_method(READ), None) };
+    let account = match account(board, request.headers()) {
+        Ok(account) => account,
+        Err(error) if way == Way::Named => return (unknown(&error), None),
+        Err(TokenError::Missing) => {
+            return (flat(StatusCode::UNAUTHORIZED, "MISSING_TOKEN", "Access token required"), None);
+        }
+        Err(error) => return (flat(StatusCode::FORBIDDEN, "INVALID_TOKEN", &error.to_string()), None),
+    };
+    if user.is_some_and(|user| !is(user, &account)) {
+        let text = "You can only access your own tunnel";
+        return (fault(StatusCode::FORBIDDEN, "AUTH_TOKEN_INVALID", text), None);
+    }
+    if !SERVES.split(", ").any(|method| method == request.method().as_str()) {
+        return (json::wrong_method(SERVES), None);
+    }
+    let owner = Owner::Guest(account.name.clone());
+    let name = Name { owner, service: None };
+    let host = board.authority(&name);
+    let (Ok(uri), Ok(value)) = (rest.parse(), HeaderValue::try_from(&host)) else {
+        return (unpassable(way, &Page::bad_host()), None);
+    };
+    *request.uri_mut() = uri;
+    request.headers_mut().insert(HOST, value);
+    // It was for the relay. The service behind it would take it for its own.
+    request.headers_mut().remove(AUTHORIZATION);
+    let Some(live) = board.roster.agent(&name.owner) else {
+        return (unpassable(way, &Page::no_agent(&account.name)), None);
+    };
+    match visitors::try_pass(visitor, live, name, host, request).await {
+        Ok((answer, ticket)) => (answer, Some(ticket)),
+        Err(page) => (unpassable(way, &page), None),
+    }
+}
+
+/// A page in the words of CloudToLocalLLM's routes.
+fn unpassable(way: Way, page: &Page) -> Answer {
+    let status = StatusCode::from_u16(page.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let mut answer = match (way, page.status) {
+        (Way::Model, 503) => flat(status, "DESKTOP_CLIENT_DISCONNECTED", "Desktop client not connected"),
+        (Way::Model, 504) => flat(status, "LLM_REQUEST_TIMEOUT", "LLM request timeout"),
+        (Way::Model, _) => flat(status, "LLM_TUNNEL_ERROR", &page.text),
+        (Way::Named, 503) => fault(
+            status,
+            "DESKTOP_CLIENT_DISCONNECTED",
+            "Please ensure the CloudToLocalLLM desktop client is running and connected",
+        ),
+        (Way::Named, 504) => fault(status, "REQUEST_TIMEOUT", &page.text),
+        (Way::Named, 400..500) => fault(status, "INVALID_REQUEST_FORMAT", &page.text),
+        (Way::Named, _) => fault(status, "INTERNAL_SERVER_ERROR", &page.text),
+    };
+    if let Some(seconds) = page.retry_after {
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_to_a_desktop_is_cut_and_left_as_it_was_written() {
+        assert!(led("/api/ollama/api/tags?x=/&y") == Some((Way::Model, None, "/api/tags?x=/&y")));
+        assert!(led("/api/ollama//..%2fx") == Some((Way::Model, None, "//..%2fx")));
+        assert!(led("/api/tunnel/auth0|a/x%2Fy?z") == Some((Way::Named, Some("auth0|a"), "/x%2Fy?z")));
+        for none in [
+            "/api/ollama",
+            "/api/ollama?x=/",
+            "/api/ollamas/x",
+            "/api/tunnel/a",
+            "/api/tunnel/health/a",
+            "/api/tunnel/a?x=/y",
+            "/api/tunnels/a/b",
+        ] {
+            assert!(led(none).is_none(), "{none}");
+        }
+    }
+}

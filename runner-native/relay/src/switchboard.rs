@@ -1,0 +1,176 @@
+//! What every task of one relay shares.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
+
+use hvym_tunnel_core::reason::DownReason;
+use hvym_tunnel_core::relay::{Name, Owner, SessionConfig};
+use hvym_tunnel_core::stellar::Address;
+
+use super::guests::{Guests, KeysError};
+use super::load::Load;
+use super::phases::{Gate, Latch};
+use super::ports::PublicPorts;
+use super::roster::Roster;
+use super::settings::RelaySettings;
+use super::tally::Tally;
+use super::tls::TlsError;
+use super::turnstile::{Pace, Turnstile};
+use hvym_tunnel_net::clock::Clock;
+use hvym_tunnel_net::secret::Fingerprint;
+
+/// What a relay tells whoever runs it.
+#[derive(Clone, Debug)]
+pub enum RelayEvent {
+    /// An agent logged in.
+    AgentJoined {
+        /// Who.
+        owner: Owner,
+        /// Where its first service is reachable.
+        url: String,
+        /// From where it dialled.
+        peer: SocketAddr,
+    },
+    /// An agent is gone.
+    AgentLeft {
+        /// Who.
+        owner: Owner,
+        /// Why.
+        reason: DownReason,
+    },
+    /// The keys of guests' tokens were read again; on an error those from before stay in use.
+    Keys(Result<(), KeysError>),
+    /// The certificate's files were read again; on an error those from before stay in use.
+    Certificate(Result<(), TlsError>),
+}
+
+/// Who is told of [`RelayEvent`]s; called from any task, so it must not block.
+pub type Observer = Arc<dyn Fn(RelayEvent) + Send + Sync>;
+
+/// What every task of one relay shares.
+pub(super) struct Switchboard {
+    pub(super) address: Address,
+    pub(super) settings: RelaySettings,
+    pub(super) session: SessionConfig,
+    /// Where it really listens.
+    pub(super) port: u16,
+    pub(super) clock: Clock,
+    /// When the relay began.
+    pub(super) started: SystemTime,
+    pub(super) roster: Roster,
+    pub(super) guests: Guests,
+    pub(super) ports: PublicPorts,
+    /// Where connections come in.
+    pub(super) turnstile: Arc<Turnstile>,
+    /// How many requests are under way.
+    pub(super) load: Arc<Load>,
+    /// What became of all requests.
+    pub(super) tally: Tally,
+    /// Visitors' requests.
+    pub(super) requests: Gate,
+    /// Visitors' connections, until their last answer has left.
+    pub(super) conversations: Gate,
+    /// Agents' links.
+    pub(super) links: Gate,
+    /// Nothing new is taken.
+    pub(super) draining: Latch,
+    /// What is still open is cut.
+    pub(super) closing: Latch,
+    pub(super) observer: Observer,
+    connections: AtomicUsize,
+}
+
+/// One connection, counted for as long as it lives.
+pub(super) struct Counted(Arc<Switchboard>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Switchboard {
+    pub(super) fn new(
+        address: Address,
+        settings: RelaySettings,
+        guests: Guests,
+        port: u16,
+        observer: Observer,
+    ) -> Self {
+        let options = &settings.options;
+        let ports = PublicPorts::new(options.listen.ip(), options.tcp_ports.clone());
+        let roster = Roster::new(&options.domain, guests.names(), settings.limits.sessions);
+        let limits = &settings.limits;
+        let pace = Pace {
+            at_once: limits.visitor_connections,
+            per_second: limits.visitor_rate,
+            burst: u32::try_from(limits.visitor_connections).unwrap_or(u32::MAX),
+        };
+        let load = Load::new(limits.requests, limits.service_requests);
+        Self {
+            address,
+            session: settings.session(address),
+            settings,
+            port,
+            clock: Clock::new(),
+            started: SystemTime::now(),
+            roster,
+            guests,
+            ports,
+            turnstile: Arc::new(Turnstile::new(pace)),
+            load: Arc::new(load),
+            tally: Tally::default(),
+            requests: Gate::new(),
+            conversations: Gate::new(),
+            links: Gate::new(),
+            draining: Latch::new(),
+            closing: Latch::new(),
+            observer,
+            connections: AtomicUsize::new(0),
+        }
+    }
+
+    /// Counts one more connection, if there is room for it.
+    pub(super) fn count(self: &Arc<Self>) -> Option<Counted> {
+        let before = self.connections.fetch_add(1, Ordering::Relaxed);
+        let counted = Counted(Arc::clone(self));
+        (before < self.settings.limits.connections).then_some(counted)
+    }
+
+    /// Where a service of an agent is reachable; `None` is its first.
+    pub(super) fn url(&self, owner: &Owner, service: Option<&str>) -> String {
+        let host = self.roster.host(owner, service);
+        let mut url = self.settings.options.public_url(&host, self.port);
+        url.push('/');
+        url
+    }
+
+    /// What visitors of `name` write into `Host`.
+    pub(super) fn authority(&self, name: &Name) -> String {
+        let url = self.url(&name.owner, name.service.as_deref());
+        let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+        rest.split('/').next().unwrap_or_default().to_owned()
+    }
+
+    /// Where the service that has this public port is reachable.
+    pub(super) fn tcp_url(&self, port: u16) -> String {
+        format!("tcp://{}:{port}", self.settings.options.domain)
+    }
+
+    /// Whether this is the operator's key.
+    pub(super) fn is_operator(&self, key: &[u8]) -> bool {
+        let known = self.settings.options.guests.tunely.as_ref().and_then(|tunely| tunely.admin_key.as_ref());
+        known.is_some_and(|known| known.matches(&Fingerprint::of(key)))
+    }
+
+    /// Whether everybody may know who is connected.
+    pub(super) fn is_list_public(&self) -> bool {
+        self.settings.options.guests.public_tunnels
+    }
+
+    pub(super) fn tell(&self, event: RelayEvent) {
+        (self.observer)(event);
+    }
+}

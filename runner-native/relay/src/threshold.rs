@@ -1,0 +1,216 @@
+//! What stands between a visitor's connection and hyper while it speaks HTTP/1.1: every head is judged here first.
+//!
+//! What is refused never reaches hyper. In its place stands [`REFUSED`], a request that cannot come from a visitor,
+//! so that the page about it is written in order, after the answers that are still owed. Afterwards nothing more is
+//! read. It passes bodies on as they come, and only watches where they end.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::io::{AsyncRead, AsyncWrite};
+use hvym_tunnel_core::http1::{Body, Format};
+
+use super::framing::{self, Fault, Scan};
+use super::patient::Patient;
+use hvym_tunnel_net::alarm::Alarm;
+use hvym_tunnel_net::socket::Wire;
+
+/// Only `OPTIONS` may ask for `*`, so no visitor's request that was let through looks like this.
+const REFUSED: &[u8] = b"GET * HTTP/1.1\r\nhost: *\r\nconnection: close\r\n\r\n";
+/// The same, for an answer that must not have a body.
+const REFUSED_HEAD: &[u8] = b"HEAD * HTTP/1.1\r\nhost: *\r\nconnection: close\r\n\r\n";
+/// One read of what is not yet judged. Most heads are smaller; hyper starts with as much.
+const READ_BYTES: usize = 8 * 1024;
+/// What a visitor may send before its upgrade is answered. A first message comes early, megabytes do not.
+const MAX_EARLY_BYTES: usize = 64 * 1024;
+
+/// What the two ends of a connection, reading and answering, tell each other.
+#[derive(Default)]
+pub(super) struct Verdicts {
+    refused: Mutex<Option<(Fault, Format)>>,
+    /// Whether the last request that asked to change the protocol was answered, and stays with this one.
+    stays: AtomicBool,
+}
+
+impl Verdicts {
+    /// Why the request in whose place [`REFUSED`] stands was refused.
+    pub(super) fn refused(&self) -> Option<(Fault, Format)> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A request was answered, and the protocol stays what it is.
+    pub(super) fn stays(&self) {
+        self.stays.store(true, Ordering::Release);
+    }
+}
+
+enum Phase {
+    /// Before or inside a head.
+    Head(Scan),
+    /// Behind a head.
+    Body { body: Body, may_change: bool },
+    /// The answer decides what the next bytes are.
+    Undecided,
+    /// Refused: nothing more is read.
+    Over,
+}
+
+/// A visitor's connection, judged.
+pub(super) struct Threshold {
+    wire: Patient,
+    verdicts: Arc<Verdicts>,
+    phase: Phase,
+    /// Read, and not judged.
+    ahead: BytesMut,
+    /// Judged, and not passed on.
+    judged: Bytes,
+    head_limit: Duration,
+    /// Runs from the first byte of a head to its last.
+    timer: Option<Alarm>,
+}
+
+impl Threshold {
+    /// A connection from which `ahead` was read already.
+    pub(super) fn new(wire: Patient, ahead: &[u8], verdicts: Arc<Verdicts>, head_limit: Duration) -> Self {
+        let (phase, judged) = (Phase::Head(Scan::default()), Bytes::new());
+        Self { wire, verdicts, phase, ahead: ahead.into(), judged, head_limit, timer: None }
+    }
+
+    /// The connection, once it is no longer HTTP, and what was read from it too early.
+    pub(super) fn into_parts(self) -> (Wire, Bytes) {
+        (self.wire.into_wire(), self.ahead.freeze())
+    }
+
+    /// One step of reading a head. `Break` is what the caller gets.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let Phase::Head(scan) = &mut self.phase else { return Poll::Ready(Ok(1)) };
+        match scan.feed(&self.ahead) {
+            Ok(Some(length)) => {
+                let head = self.ahead.split_to(length).freeze();
+                match framing::judge(&head) {
+                    Ok(framed) => {
+                        self.verdicts.stays.store(false, Ordering::Release);
+                        self.timer = None;
+                        self.phase = Phase::Body { body: framed.body, may_change: framed.may_change };
+                        self.judged = head;
+                    }
+                    Err(fault) => self.refuse(fault, &head),
+                }
+                return Poll::Ready(Ok(1));
+            }
+            Err(fault) => {
+                let head = self.ahead.split().freeze();
+                self.refuse(fault, &head);
+                return Poll::Ready(Ok(1));
+            }
+            Ok(None) => {}
+        }
+        let read = self.poll_ahead(cx);
+        if read.is_pending() && !self.ahead.is_empty() {
+            let limit = self.head_limit;
+            let timer = self.timer.get_or_insert_with(|| Alarm::after(limit));
+            ready!(Pin::new(timer).poll(cx));
+            let head = self.ahead.split().freeze();
+            self.refuse(Fault::Late, &head);
+            return Poll::Ready(Ok(1));
+        }
+        read
+    }
+
+    /// Reads more of what is not judged. Zero is the end.
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut room = [0; READ_BYTES];
+        let n = ready!(Pin::new(&mut self.wire).poll_read(cx, &mut room))?;
+        self.ahead.extend_from_slice(&room[..n]);
+        Poll::Ready(Ok(n))
+    }
+
+    fn refuse(&mut self, fault: Fault, head: &[u8]) {
+        let format = framing::wanted_format(head);
+        *self.verdicts.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some((fault, format));
+        self.judged = Bytes::from_static(if head.starts_with(b"HEAD ") { REFUSED_HEAD } else { REFUSED });
+        (self.phase, self.timer, self.ahead) = (Phase::Over, None, BytesMut::new());
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let Phase::Body { body, .. } = &mut self.phase else { return Poll::Ready(Ok(0)) };
+        let broken = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        let n = if self.ahead.is_empty() {
+            ready!(Pin::new(&mut self.wire).poll_read(cx, buf))?
+        } else {
+            let n = self.ahead.len().min(buf.len());
+            self.ahead.copy_to_slice(&mut buf[..n]);
+            n
+        };
+        let used = body.pass(&buf[..n]).map_err(broken)?;
+        if used < n {
+            // What was read too far comes before what is left of it.
+            let rest = std::mem::take(&mut self.ahead);
+            self.ahead = BytesMut::from(&buf[used..n]);
+            self.ahead.extend_from_slice(&rest);
+        }
+        Poll::Ready(Ok(used))
+    }
+}
+
+impl AsyncRead for Threshold {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        loop {
+            if !this.judged.is_empty() {
+                let n = this.judged.len().min(buf.len());
+                this.judged.copy_to_slice(&mut buf[..n]);
+                return Poll::Ready(Ok(n));
+            }
+            match &this.phase {
+                Phase::Head(_) => {
+                    if ready!(this.poll_head(cx))? == 0 {
+                        return Poll::Ready(Ok(0));
+                    }
+                }
+                Phase::Body { body, may_change } if body.is_finished() => {
+                    this.phase = if *may_change { Phase::Undecided } else { Phase::Head(Scan::default()) };
+                }
+                Phase::Body { .. } => return this.poll_body(cx, buf),
+                Phase::Undecided if this.verdicts.stays.load(Ordering::Acquire) => {
+                    this.phase = Phase::Head(Scan::default());
+                }
+                Phase::Undecided if this.ahead.len() >= MAX_EARLY_BYTES => return Poll::Pending,
+                Phase::Undecided => {
+                    if ready!(this.poll_ahead(cx))? == 0 {
+                        return Poll::Ready(Ok(0));
+                    }
+                }
+                // hyper closes when the page is written; an end seen now would look like a visitor who left.
+                Phase::Over => return Poll::Pending,
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Threshold {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().wire).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().wire).poll_write_vectored(cx, bufs)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().wire).poll_flush(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().wire).poll_close(cx)
+    }
+}

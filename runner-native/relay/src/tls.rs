@@ -1,0 +1,165 @@
+//! TLS as a server, from two PEM files that may be renewed while it runs.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
+
+use futures_rustls::TlsAcceptor;
+use futures_rustls::server::TlsStream;
+use futures_util::io::AsyncWriteExt;
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use smol::net::TcpStream;
+use thiserror::Error;
+
+use crate::config::TlsFiles;
+use hvym_tunnel_net::tcp::Tcp;
+
+/// Unsent ciphertext that may wait: a few batches, so that one write carries much.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// Said to who speaks plain HTTP. Every method begins with a letter, and no TLS record does (RFC 8446 section 5.1).
+const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 40\r\n\
+    connection: close\r\n\r\nThis port speaks TLS: use https:// here\n";
+
+/// Why TLS cannot be spoken. Names the file, never what is in it.
+#[derive(Clone, PartialEq, Debug, Error)]
+pub enum TlsError {
+    /// The file is missing, or closed to us.
+    #[error("{file} cannot be read: {error}")]
+    Unreadable {
+        /// The file.
+        file: String,
+        /// The system's words.
+        error: String,
+    },
+    /// No PEM block of the kind that is needed.
+    #[error("{file} contains no {wanted}")]
+    Empty {
+        /// The file.
+        file: String,
+        /// What should be in it.
+        wanted: &'static str,
+    },
+    /// Readable, but not what it says it is.
+    #[error("{file} is damaged: {error}")]
+    Damaged {
+        /// The file.
+        file: String,
+        /// What the parser found.
+        error: String,
+    },
+    /// Certificate and key do not fit each other, or the algorithm is not supported.
+    #[error("the certificate and the key cannot be used together: {0}")]
+    Unusable(String),
+}
+
+/// TLS with visitors and agents, by the certificate that was read last. Clones share it.
+#[derive(Clone)]
+pub(super) struct Tls {
+    acceptor: TlsAcceptor,
+    chosen: Arc<Chosen>,
+    files: Arc<TlsFiles>,
+}
+
+/// The certificate for new handshakes; connections that are open keep theirs.
+#[derive(Debug)]
+struct Chosen(RwLock<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for Chosen {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+/// When both files were last written, and how long they are: two writes may fall into one tick of the file system.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) struct Stamp([Option<(SystemTime, u64)>; 2]);
+
+impl Tls {
+    /// Reads certificate and key.
+    ///
+    /// # Errors
+    /// They cannot be read, or not be used.
+    pub(super) fn load(files: &TlsFiles) -> Result<Self, TlsError> {
+        let chosen = Arc::new(Chosen(RwLock::new(Arc::new(certified(files)?))));
+        let resolver: Arc<dyn ResolvesServerCert> = Arc::<Chosen>::clone(&chosen);
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| TlsError::Unusable(error.to_string()))?
+            .with_no_client_auth()
+            .with_cert_resolver(resolver);
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), chosen, files: Arc::new(files.clone()) })
+    }
+
+    /// Reads both files again, for every handshake from now on.
+    ///
+    /// # Errors
+    /// They cannot be read or used, and those from before stay in use.
+    pub(super) fn reload(&self) -> Result<(), TlsError> {
+        let new = Arc::new(certified(&self.files)?);
+        *self.chosen.0.write().unwrap_or_else(PoisonError::into_inner) = new;
+        Ok(())
+    }
+
+    /// When the files were last written; another stamp means that they are to be read again.
+    pub(super) fn stamp(&self) -> Stamp {
+        Stamp::of(&self.files)
+    }
+}
+
+impl Stamp {
+    /// That of these files.
+    pub(super) fn of(files: &TlsFiles) -> Self {
+        let at = |path: &Path| {
+            let metadata = fs::metadata(path).ok()?;
+            Some((metadata.modified().ok()?, metadata.len()))
+        };
+        Stamp([at(&files.certificate), at(&files.key)])
+    }
+}
+
+fn certified(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
+    let chain = read(&files.certificate)?;
+    let key = read(&files.key)?;
+    let file = files.certificate.display().to_string();
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&chain)
+        .collect::<Result<_, _>>()
+        .map_err(|error| TlsError::Damaged { file: file.clone(), error: error.to_string() })?;
+    if chain.is_empty() {
+        return Err(TlsError::Empty { file, wanted: "certificate (-----BEGIN CERTIFICATE-----)" });
+    }
+    let file = files.key.display().to_string();
+    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| match error {
+        rustls::pki_types::pem::Error::NoItemsFound => {
+            TlsError::Empty { file, wanted: "private key (-----BEGIN PRIVATE KEY-----)" }
+        }
+        error => TlsError::Damaged { file, error: error.to_string() },
+    })?;
+    CertifiedKey::from_der(chain, key, &ring::default_provider())
+        .map_err(|error| TlsError::Unusable(error.to_string()))
+}
+
+/// Speaks TLS with a visitor. One who speaks plain HTTP is told that this is the wrong door.
+pub(super) async fn accept(tls: &Tls, mut tcp: TcpStream) -> io::Result<TlsStream<Tcp>> {
+    let mut first = [0];
+    if tcp.peek(&mut first).await? == 1 && first[0].is_ascii_uppercase() {
+        tcp.write_all(PLAIN).await?;
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "plain HTTP where TLS is spoken"));
+    }
+    let mut stream = tls.acceptor.accept(Tcp::new(tcp)?).await?;
+    stream.get_mut().1.set_buffer_limit(Some(BUFFER_BYTES));
+    Ok(stream)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(path)
+        .map_err(|error| TlsError::Unreadable { file: path.display().to_string(), error: error.to_string() })
+}
