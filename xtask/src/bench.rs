@@ -27,7 +27,8 @@ use std::process::Command;
 
 use anyhow::{Result, bail, ensure};
 
-use crate::{root, target};
+use crate::cargo::{cargo, succeed};
+use crate::target;
 
 const USAGE: &str = "usage: cargo xtask bench mux [RUNS] | instructions [--record] | tunnel [RUNS] [--quick]";
 
@@ -57,11 +58,5 @@ fn build(name: &str) -> Result<PathBuf> {
 }
 
 fn cargo_build(arguments: &[&str]) -> Result<()> {
-    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .arg("build")
-        .args(arguments)
-        .current_dir(root())
-        .status()?;
-    ensure!(status.success(), "cargo build: {status}");
-    Ok(())
+    succeed(cargo(["build"]).args(arguments))
 }

@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::cargo::cargo;
+
 /// Coverage as libFuzzer reads it: edges counted in eight bits, their addresses, and the operands of comparisons.
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
@@ -80,9 +82,7 @@ fn build(root: &Path) -> Result<PathBuf> {
         Some(folder) => PathBuf::from(folder).join("fuzz"),
         None => root.join("fuzz/target"),
     };
-    let status = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--manifest-path", "fuzz/Cargo.toml", "--target", &triple])
-        .current_dir(root)
+    let status = cargo(["build", "--release", "--manifest-path", "fuzz/Cargo.toml", "--target", &triple])
         .env("RUSTFLAGS", FLAGS)
         .env("CARGO_TARGET_DIR", &folder)
         .status()?;

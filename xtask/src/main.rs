@@ -1,6 +1,7 @@
 //! The developer's commands: `cargo xtask <command>`.
 
 mod bench;
+mod cargo;
 mod fuzz;
 mod matrix;
 mod peers;
@@ -14,7 +15,9 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask <command>
 
-  test        everything that must hold: format, lints, docs, targets without std, all tests
+  test        everything that must hold: format, lints, docs, targets without std, all tests; CI=true makes a skipped
+              test an error. --quick: format, check, the pure crates, the rules of the house and a few end-to-end
+              tests, in under three minutes when built before
   matrix      older agents on the relay, and the agent on older relays: the real programs, as a table
   bench       mux [RUNS]: the multiplexer beside the crate yamux; instructions [--record]: what it takes, counted;
               tunnel [RUNS] [--quick]: the program beside two nginx, and beside other tunnels that are installed
@@ -57,23 +60,15 @@ fn wasm(arguments: &[String]) -> anyhow::Result<()> {
 /// What makes the package takes a minute to build, so only this command has it in.
 #[cfg(not(feature = "wasm"))]
 fn wasm(arguments: &[String]) -> anyhow::Result<()> {
-    let status = std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["run", "--quiet", "--package", "xtask", "--features", "wasm", "--", "wasm"])
-        .args(arguments)
-        .status()?;
-    anyhow::ensure!(status.success(), "cargo xtask wasm: {status}");
-    Ok(())
+    let wasm = ["run", "--quiet", "--package", "xtask", "--features", "wasm", "--", "wasm"];
+    cargo::succeed(cargo::cargo(wasm).args(arguments))
 }
 
 /// Makes the package and shows it.
 fn demo(arguments: &[String]) -> anyhow::Result<()> {
     wasm(&[])?;
-    let status = std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["run", "--release", "--package", "hvym-tunnel", "--", "demo"])
-        .args(arguments)
-        .status()?;
-    anyhow::ensure!(status.success(), "hvym-tunnel demo: {status}");
-    Ok(())
+    let demo = ["run", "--release", "--package", "hvym-tunnel", "--", "demo"];
+    cargo::succeed(cargo::cargo(demo).args(arguments))
 }
 
 /// The workspace.
@@ -83,5 +78,5 @@ fn root() -> &'static Path {
 
 /// Where cargo puts what it builds.
 fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+    root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }

@@ -4,12 +4,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::{peers, root};
+use crate::cargo::cargo;
+use crate::{peers, target};
 
 /// More than any reason why a cell cannot pass.
 const CELL_CHARACTERS: usize = 300;
@@ -19,18 +19,15 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         arguments.is_empty(),
         "matrix takes no arguments; for one row, use cargo test --test e2e_matrix NAME"
     );
-    let folder = root().join("target/matrix");
+    let folder = target().join("matrix");
     // Rows of another day would stand beside those of this one.
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
     }
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-    let mut tests = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    tests
-        .args(["test", "--quiet", "--package", "hvym-tunnel-tests", "--test", "e2e_matrix"])
-        .current_dir(root());
+    let mut tests = cargo(["test", "--quiet", "--package", "hvym-tunnel-tests", "--test", "e2e_matrix"]);
     tests.env("HVYM_TUNNEL_MATRIX", &folder);
-    peers::lead_to_peers(&mut tests);
+    tests.envs(peers::installed());
     // What it prints is not the table.
     tests.stdout(std::io::stderr());
     let status = tests.status().with_context(|| format!("{tests:?}"))?;

@@ -1,11 +1,11 @@
 //! Programs of others that tests meet, installed once below `target/peers`.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::root;
+use crate::target;
 
 /// The package that existing programs make and check their tokens with, the one their agents ask services with, and
 /// two whose visitors and services meet.
@@ -16,16 +16,17 @@ const TUNELY_PYTHON: [&str; 2] = ["0.12.0", "0.2.1"];
 /// The version of tunely's agent for Node.
 const TUNELY_NODE: &str = "0.2.1";
 
-/// Lets `tests` know what could be installed. The tests that need what is missing say so, and fail in CI.
-pub(crate) fn lead_to_peers(tests: &mut Command) {
-    for (variable, peer) in [("HVYM_TUNNEL_PYTHON", python()), ("HVYM_TUNNEL_TUNELY", tunely())] {
-        match peer {
-            Ok(peer) => {
-                tests.env(variable, peer);
-            }
-            Err(error) => eprintln!("no {variable}: {error:#}"),
+/// What could be installed, as variables for tests. The tests that need what is missing say so, and fail in CI.
+pub(crate) fn installed() -> Vec<(&'static str, PathBuf)> {
+    let peers = [("HVYM_TUNNEL_PYTHON", python()), ("HVYM_TUNNEL_TUNELY", tunely())];
+    let there = peers.into_iter().filter_map(|(variable, peer)| match peer {
+        Ok(peer) => Some((variable, peer)),
+        Err(error) => {
+            eprintln!("no {variable}: {error:#}");
+            None
         }
-    }
+    });
+    there.collect()
 }
 
 /// A Python with the real packages.
@@ -40,6 +41,7 @@ fn tunely() -> Result<PathBuf> {
         venv(&folder.join(format!("python-{version}")), &[&format!("tunely=={version}")])?;
     }
     let node = folder.join(format!("node-{TUNELY_NODE}"));
+    // npm links its programs by relative paths, so these may move.
     if !node.join("node_modules/.bin/tunely").exists() {
         let package = format!("tunely@{TUNELY_NODE}");
         quiet(
@@ -55,11 +57,20 @@ fn tunely() -> Result<PathBuf> {
 /// The Python of a folder that has these packages.
 fn venv(folder: &Path, packages: &[&str]) -> Result<PathBuf> {
     let python = folder.join("bin/python");
-    if !python.exists() {
-        quiet(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
+    if !is_whole(folder) {
+        quiet(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder))?;
     }
     quiet(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(packages))?;
     Ok(python)
+}
+
+/// Whether a virtual environment is there, was made at this place, and its Python still starts: its scripts name the
+/// folder by an absolute path, so one that came along with a moved checkout leads nowhere.
+fn is_whole(folder: &Path) -> bool {
+    let made_here = std::fs::read_to_string(folder.join("bin/activate"))
+        .is_ok_and(|script| script.contains(&*folder.to_string_lossy()));
+    let starts = Command::new(folder.join("bin/python")).arg("--version").stdout(Stdio::null()).status();
+    made_here && starts.is_ok_and(|status| status.success())
 }
 
 fn quiet(command: &mut Command) -> Result<()> {
@@ -68,6 +79,8 @@ fn quiet(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Absolute, because the scripts that pip writes name it.
 fn peers() -> PathBuf {
-    root().join("target/peers")
+    let folder = target().join("peers");
+    std::path::absolute(&folder).unwrap_or(folder)
 }

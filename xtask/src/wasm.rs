@@ -10,6 +10,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use wasm_bindgen_cli_support::Bindgen;
 
+use crate::cargo::{cargo, succeed};
 use crate::{root, target};
 
 /// The most that a browser may have to compile before a page can dial.
@@ -55,13 +56,8 @@ fn package(folder: &Path) -> Result<()> {
 fn compile(more: &[&str]) -> Result<PathBuf> {
     // A toolchain without rustup must bring the target itself; the build says so if it does not.
     let _ = Command::new("rustup").args(["target", "add", TARGET]).status();
-    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--package", "hvym-tunnel-wasm", "--lib", "--profile", "wasm", "--target", TARGET])
-        .args(more)
-        .env("RUSTFLAGS", flags())
-        .current_dir(root())
-        .status()?;
-    ensure!(status.success(), "cargo build: {status}");
+    let build = ["build", "--package", "hvym-tunnel-wasm", "--lib", "--profile", "wasm", "--target", TARGET];
+    succeed(cargo(build).args(more).env("RUSTFLAGS", flags()))?;
     Ok(target().join(TARGET).join("wasm/hvym_tunnel_wasm.wasm"))
 }
 
