@@ -7,7 +7,7 @@ use std::fs;
 use hvym_tunnel_tests::apps::pattern;
 use hvym_tunnel_tests::curl::{Curl, Fetched};
 use hvym_tunnel_tests::http::nobody;
-use hvym_tunnel_tests::installed::{Nginx, installed, peer};
+use hvym_tunnel_tests::installed::{Nginx, peer, required_tool};
 use hvym_tunnel_tests::program::{Home, python};
 use hvym_tunnel_tests::tunnel::{Agent, PORTS, Relay, Tunnel};
 use serde_json::Value;
@@ -163,7 +163,7 @@ fn large_cookies_and_odd_targets_reach_the_service_as_curl_sent_them() {
 
 #[test]
 fn a_service_that_asks_for_the_body_gets_it_and_one_that_refuses_does_not() {
-    let Some(node) = installed("node") else { return };
+    let Some(node) = required_tool("node") else { return };
     let mut service = peer(&node, &["service.mjs"]);
     let tunnel = Tunnel::to(service.line().parse().expect("a port"));
     let Some(curl) = Curl::through(&tunnel) else { return };

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use hvym_tunnel_tests::curl::Curl;
 use hvym_tunnel_tests::http::nobody;
-use hvym_tunnel_tests::installed::{Nginx, installed, packaged_python, peer, peer_command};
+use hvym_tunnel_tests::installed::{Nginx, packaged_python, peer, peer_command, required_tool};
 use hvym_tunnel_tests::program::Program;
 use hvym_tunnel_tests::tunnel::Tunnel;
 use serde_json::{Value, json};
@@ -90,7 +90,7 @@ fn visitors_who_call_at_once_get_their_own_answers() {
 
 #[test]
 fn a_hundred_requests_are_under_way_at_once_on_one_connection_of_node() {
-    let Some(node) = installed("node") else { return };
+    let Some(node) = required_tool("node") else { return };
     let mut service = peer(&node, &["service.mjs"]);
     let tunnel = Tunnel::to(service.line().parse().expect("a port"));
     let port = tunnel.relay.port.to_string();

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use hvym_tunnel_tests::curl::Curl;
 use hvym_tunnel_tests::http::Conversation;
-use hvym_tunnel_tests::installed::{installed, packaged_python, peer, peer_command};
+use hvym_tunnel_tests::installed::{packaged_python, peer, peer_command, required_tool};
 use hvym_tunnel_tests::program::Program;
 use hvym_tunnel_tests::tunnel::Tunnel;
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ fn poke(port: u16, target: &str) -> Vec<u8> {
 
 #[test]
 fn each_line_and_each_event_of_a_service_is_there_before_the_next() {
-    let Some(node) = installed("node") else { return };
+    let Some(node) = required_tool("node") else { return };
     for (target, kind, lines) in [
         ("/lines", "application/x-ndjson", ["{\"n\":#}"].as_slice()),
         ("/events", "text/event-stream", &["id: #", "data: event #", ""]),
@@ -58,7 +58,7 @@ fn each_line_and_each_event_of_a_service_is_there_before_the_next() {
 
 #[test]
 fn node_sends_and_receives_at_once_and_trailers_go_both_ways() {
-    let Some(node) = installed("node") else { return };
+    let Some(node) = required_tool("node") else { return };
     let (_service, _, tunnel) = service(&node, &["service.mjs"]);
     // More than all buffers on the way hold.
     let size = 64 * MIB;

@@ -5,7 +5,8 @@ use std::fs;
 use std::process::Command;
 
 use hvym_tunnel_tests::http::{Conversation, Head, Origin, nobody, ok};
-use hvym_tunnel_tests::program::{Home, Program, python, skipped};
+use hvym_tunnel_tests::installed::required_tool;
+use hvym_tunnel_tests::program::{Home, Program, python};
 use hvym_tunnel_tests::tunnel::{host_of, request};
 use rustix::process::Signal;
 
@@ -50,10 +51,11 @@ fn the_first_line_is_a_url_and_whoever_opens_it_is_at_the_service() {
     let told = agent.line();
     assert!(told.contains("/missing") && told.contains("404"), "{told:?}");
 
-    match Command::new("curl").args(["--silent", "--show-error", "--noproxy", "*", &url]).output() {
+    if let Some(curl) = required_tool("curl") {
+        let fetched = Command::new(curl).args(["--silent", "--show-error", "--noproxy", "*", &url]).output();
+        let fetched = fetched.expect("curl starts");
         // curl knows itself that every name below localhost is this machine.
-        Ok(output) => assert_eq!(String::from_utf8_lossy(&output.stdout), "<p>hello from here", "{output:?}"),
-        Err(error) => skipped(&format!("curl as a visitor: {error}")),
+        assert_eq!(String::from_utf8_lossy(&fetched.stdout), "<p>hello from here", "{fetched:?}");
     }
     agent.signal(Signal::INT);
     assert_eq!(agent.code(), 0, "{agent:?}");

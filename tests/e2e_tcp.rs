@@ -3,6 +3,7 @@
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpStream};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
@@ -11,6 +12,7 @@ use std::time::Instant;
 
 use hvym_tunnel_tests::Door;
 use hvym_tunnel_tests::http::{Conversation, Origin, nobody};
+use hvym_tunnel_tests::installed::required_tool;
 use hvym_tunnel_tests::program::{Home, PATIENCE};
 use hvym_tunnel_tests::tunnel::{Agent, PORTS, Relay, port_of};
 use rustix::process::Signal;
@@ -99,12 +101,12 @@ fn each_direction_ends_by_itself() {
 }
 
 /// What a command prints that is given `x` and then an end.
-fn asked(program: &str, arguments: &[&str]) -> Option<String> {
+fn asked(program: &Path, arguments: &[&str]) -> String {
     let child = Command::new(program).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-    let mut child = child.ok()?;
+    let mut child = child.expect("it is installed");
     child.stdin.take().expect("it was piped").write_all(b"x").expect("it reads");
     let output = child.wait_with_output().expect("it ends");
-    Some(String::from_utf8(output.stdout).expect("text"))
+    String::from_utf8(output.stdout).expect("text")
 }
 
 #[test]
@@ -119,9 +121,8 @@ fn other_programs_are_answered_after_the_end_of_their_question() {
     for (program, arguments) in
         [("nc", &["-N", "127.0.0.1", &port] as &[&str]), ("python3", &["-c", script, &port])]
     {
-        match asked(program, arguments) {
-            Some(answer) => assert_eq!(answer, "1 bytes: x", "{program}"),
-            None => hvym_tunnel_tests::program::skipped(&format!("there is no {program}")),
+        if let Some(path) = required_tool(program) {
+            assert_eq!(asked(&path, arguments), "1 bytes: x", "{program}");
         }
     }
 }

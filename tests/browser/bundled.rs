@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use hvym_tunnel_tests::chromium::{Chromium, files};
-use hvym_tunnel_tests::program::skipped;
+use hvym_tunnel_tests::installed::skip;
 use hvym_tunnel_tests::tunnel::Relay;
 
 use super::tab::package;
 
-/// A copy of the page in a folder of its own, with everything installed; `None` when that cannot be and nobody insists.
+/// A copy of the page in a folder of its own, with everything installed; `None` after it was said that this cannot be.
 fn installed() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("vite");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser/vite");
@@ -28,9 +28,7 @@ fn installed() -> Option<PathBuf> {
     if npm.is_ok_and(|status| status.success()) {
         return Some(folder);
     }
-    let ci = std::env::var("CI").is_ok_and(|value| value == "true");
-    assert!(!ci, "under CI=true, npm must install TypeScript and Vite");
-    skipped("npm cannot install TypeScript and Vite, so the types and the bundle are not tested");
+    skip("npm cannot install TypeScript and Vite");
     None
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::OnceLock;
 
 use hvym_tunnel_tests::Key;
@@ -20,10 +20,9 @@ pub(crate) fn package() -> &'static Path {
 
 /// What `cargo xtask` makes; its last line names the folder.
 pub(crate) fn made(arguments: &[&str]) -> PathBuf {
-    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let output = hvym_tunnel_tests::cargo()
         .arg("xtask")
         .args(arguments)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stderr(Stdio::inherit())
         .output()
         .expect("cargo starts");

@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use serde_json::{Value, json};
 
 use crate::http::{Origin, answer};
-use crate::program::{Home, PATIENCE, skipped};
+use crate::installed::any_required_tool;
+use crate::program::{Home, PATIENCE};
 
 /// Names under which distributions install it.
 const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
@@ -43,33 +44,29 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Chromium {
-    /// The browser that all tests of this process share; `None` when there is none and nobody insists.
+    /// The browser that all tests of this process share; `None` after its absence was said.
     ///
     /// # Panics
-    /// When it does not start, or somebody insists (`CI=true`).
+    /// When it does not start, or is missing under `CI`.
     pub fn shared() -> Option<Arc<Self>> {
         static SHARED: Mutex<Weak<Chromium>> = Mutex::new(Weak::new());
         let mut shared = lock(&SHARED);
         if let Some(running) = shared.upgrade() {
             return Some(running);
         }
-        let Some(name) = NAMES.into_iter().find(|name| is_installed(name)) else {
-            let ci = std::env::var("CI").is_ok_and(|value| value == "true");
-            assert!(!ci, "under CI=true, one of {NAMES:?} must be installed");
-            skipped("install chromium to test in a real browser");
-            return None;
-        };
-        let started = Arc::new(Self::start(name));
+        let program = any_required_tool(&NAMES)?;
+        let started = Arc::new(Self::start(&program));
         *shared = Arc::downgrade(&started);
         Some(started)
     }
 
-    fn start(name: &str) -> Self {
+    fn start(program: &Path) -> Self {
         let home = Home::new();
         // The protocol wants its pipes as descriptors 3 and 4. When they close, the browser ends.
-        let script = format!("exec {name} {FLAGS} --remote-debugging-pipe about:blank 3<&0 4>&1 >&2");
+        let script = format!("exec \"$0\" {FLAGS} --remote-debugging-pipe about:blank 3<&0 4>&1 >&2");
         let mut child = Command::new("sh")
             .args(["-c", &script])
+            .arg(program)
             .env("HOME", home.path(""))
             .env("XDG_CONFIG_HOME", home.path("config"))
             .stdin(Stdio::piped())
@@ -131,11 +128,6 @@ impl Drop for Chromium {
         let _gone = child.kill();
         let _status = child.wait();
     }
-}
-
-fn is_installed(name: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
 }
 
 fn listen(events: impl Read, heard: &Mutex<Heard>) {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::installed::installed;
+use crate::installed::required_tool;
 use crate::program::{Home, Program};
 use crate::tunnel::Tunnel;
 
@@ -46,10 +46,10 @@ impl Fetched {
 }
 
 impl Curl {
-    /// To the agent's first service, by the relay's door. `None` when there is no curl and nobody insists.
+    /// To the agent's first service, by the relay's door. `None` after it was said that there is no curl.
     pub fn through(tunnel: &Tunnel) -> Option<Self> {
         let (host, port) = (tunnel.agent.host().to_owned(), tunnel.relay.port);
-        Some(Curl { program: installed("curl")?, host, port })
+        Some(Curl { program: required_tool("curl")?, host, port })
     }
 
     /// The same curl, to the agent's service of this name.

@@ -1,30 +1,58 @@
 //! Programs of others that tests meet: visitors and services as people really run them.
 //!
-//! One that is missing is said loudly, and its tests pass without it; under `CI=true` that is a failure.
+//! A test that lacks one says so by [`skip`] and passes; under `CI` it fails.
 
 use std::env;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::program::{Home, Program, skipped};
+use crate::program::{Home, Program};
 
-/// Whether somebody insists that nothing is skipped.
+/// Whether a test that cannot run is a failure: whether `CI` is set to anything but nothing, `0` or `false`.
 fn insisted() -> bool {
-    env::var("CI").is_ok_and(|value| value == "true")
+    !matches!(env::var("CI").as_deref(), Err(_) | Ok("" | "0" | "false"))
+}
+
+/// Says that this test does not run, or runs without a part, because `missing` is missing.
+///
+/// The test command lists all of these at its end: `HVYM_TUNNEL_SKIPPED` names the file that they are added to.
+///
+/// # Panics
+/// Under `CI`.
+pub fn skip(missing: &str) {
+    assert!(!insisted(), "under CI, nothing may be skipped: {missing}");
+    let thread = std::thread::current();
+    let line = format!("{}: {missing}\n", thread.name().unwrap_or("a test"));
+    // Not eprintln!, which the test runner swallows.
+    let _unheard = write!(std::io::stderr(), "SKIPPED: {line}");
+    if let Some(list) = env::var_os("HVYM_TUNNEL_SKIPPED") {
+        let list = std::fs::OpenOptions::new().append(true).create(true).open(list);
+        let _unheard = list.and_then(|mut list| list.write_all(line.as_bytes()));
+    }
 }
 
 /// The program called `name`, or `None` after its absence was said.
 ///
 /// # Panics
-/// When it is missing and somebody insists.
-pub fn installed(name: &str) -> Option<PathBuf> {
+/// When it is missing under `CI`.
+pub fn required_tool(name: &str) -> Option<PathBuf> {
+    any_required_tool(&[name])
+}
+
+/// The first of these programs that is there, or `None` after their absence was said.
+///
+/// # Panics
+/// When all are missing under `CI`.
+pub fn any_required_tool(names: &[&str]) -> Option<PathBuf> {
     // Servers live where the PATH of a person who is not root does not lead.
     let path = env::var_os("PATH").unwrap_or_default();
-    let folders = env::split_paths(&path).chain(["/usr/local/sbin".into(), "/usr/sbin".into()]);
-    let found = folders.map(|folder| folder.join(name)).find(|program| program.is_file());
+    let folders: Vec<PathBuf> =
+        env::split_paths(&path).chain(["/usr/local/sbin".into(), "/usr/sbin".into()]).collect();
+    let mut programs = names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    let found = programs.find(|program| program.is_file());
     if found.is_none() {
-        assert!(!insisted(), "under CI=true, {name} must be installed");
-        skipped(&format!("what {name} would show: it is not installed"));
+        skip(&format!("{} is not installed", names.join(" or ")));
     }
     found
 }
@@ -32,27 +60,25 @@ pub fn installed(name: &str) -> Option<PathBuf> {
 /// The Python that has the packages of others, or `None` after its absence was said.
 ///
 /// # Panics
-/// When it is missing and somebody insists.
+/// When it is missing under `CI`.
 pub fn packaged_python() -> Option<PathBuf> {
-    let python = env::var_os("HVYM_TUNNEL_PYTHON").map(PathBuf::from);
-    if python.is_none() {
-        assert!(!insisted(), "under CI=true, HVYM_TUNNEL_PYTHON must name a python with the packages");
-        skipped("set HVYM_TUNNEL_PYTHON to a python that has the packages of xtask/src/peers.rs");
-    }
-    python
+    required_variable("HVYM_TUNNEL_PYTHON", "a python that has the packages of xtask/src/peers.rs")
 }
 
 /// The folder of tunely's programs, or `None` after its absence was said.
 ///
 /// # Panics
-/// When it is missing and somebody insists.
+/// When it is missing under `CI`.
 pub fn tunely_folder() -> Option<PathBuf> {
-    let folder = env::var_os("HVYM_TUNNEL_TUNELY").map(PathBuf::from);
-    if folder.is_none() {
-        assert!(!insisted(), "under CI=true, HVYM_TUNNEL_TUNELY must name the folder of tunely's programs");
-        skipped("set HVYM_TUNNEL_TUNELY to a folder as xtask/src/peers.rs makes it");
+    required_variable("HVYM_TUNNEL_TUNELY", "a folder as xtask/src/peers.rs makes it")
+}
+
+fn required_variable(name: &str, what: &str) -> Option<PathBuf> {
+    let path = env::var_os(name).map(PathBuf::from);
+    if path.is_none() {
+        skip(&format!("{name} does not name {what}"));
     }
-    folder
+    path
 }
 
 /// A script of `tests/peers`, run by `interpreter`.
@@ -81,9 +107,9 @@ impl Nginx {
     /// One that serves the folder [`Nginx::file`] leads into; `server` is more of its server block.
     ///
     /// # Panics
-    /// When it does not start, or is missing and somebody insists.
+    /// When it does not start, or is missing under `CI`.
     pub fn start(server: &str) -> Option<Self> {
-        let nginx = installed("nginx")?;
+        let nginx = required_tool("nginx")?;
         let (home, port) = (Home::new(), crate::http::nobody());
         let at = home.path("");
         let at = at.display();

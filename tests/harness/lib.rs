@@ -3,6 +3,7 @@
 #[cfg(unix)]
 pub mod alone;
 pub mod apps;
+pub mod cargo;
 #[cfg(unix)]
 pub mod chromium;
 pub mod corpus;
@@ -35,6 +36,7 @@ pub mod pair;
 pub mod pipe;
 #[cfg(unix)]
 pub mod program;
+#[cfg(unix)]
 pub mod python;
 pub mod shapes;
 pub mod talk;
@@ -45,6 +47,7 @@ pub mod tunely;
 pub mod tunnel;
 pub mod wire;
 
+pub use cargo::cargo;
 #[cfg(unix)]
 pub use door::Door;
 pub use golden::golden;

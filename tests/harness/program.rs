@@ -4,7 +4,7 @@
 //! wait has the same generous limit, [`PATIENCE`].
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -20,7 +20,8 @@ use crate::Key;
 /// How long anything may take before a test gives up. A busy machine is slow, and no test passes by waiting.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The program under test: what `HVYM_TUNNEL_BIN` names, or a release build.
+/// The program under test: what `HVYM_TUNNEL_BIN` names, or a debug build, which is there in seconds after a change.
+/// The test command names a release build, which is what people run.
 ///
 /// # Panics
 /// When it cannot be built.
@@ -33,10 +34,8 @@ pub fn binary() -> &'static Path {
 }
 
 fn build() -> PathBuf {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["build", "--release", "--package", "hvym-tunnel", "--message-format", "json"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+    let output = crate::cargo()
+        .args(["build", "--package", "hvym-tunnel", "--message-format", "json"])
         .stderr(Stdio::inherit())
         .output()
         .expect("cargo starts");
@@ -296,11 +295,6 @@ impl Drop for Program {
         let _gone = self.child.kill();
         let _status = self.child.wait();
     }
-}
-
-/// Says past the test runner, which swallows `eprintln!`, that something was not tested.
-pub fn skipped(what: &str) {
-    let _unheard = writeln!(std::io::stderr(), "SKIPPED: {what}");
 }
 
 /// A Python program of `tests/peers`, or of Python's own library after `-m`.

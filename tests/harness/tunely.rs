@@ -1,7 +1,6 @@
 //! Real servers of tunely, as PyPI has them: started on free ports, with a tunnel and its token, and visited.
 //!
-//! `HVYM_TUNNEL_TUNELY` names the folder where the test command installed them. Without it, tests say loudly that they
-//! were skipped; under `CI=true` that is a failure.
+//! `HVYM_TUNNEL_TUNELY` names the folder where the test command installed them.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -54,7 +53,7 @@ impl Server {
     /// One of this version, without a tunnel; `None` after it was said that it is not installed.
     ///
     /// # Panics
-    /// When it does not start, or is missing and somebody insists.
+    /// When it does not start, or is missing under `CI`.
     pub fn start(version: &'static str) -> Option<Self> {
         Self::start_with(version, &[])
     }
@@ -62,7 +61,7 @@ impl Server {
     /// The same, with these settings.
     ///
     /// # Panics
-    /// When it does not start, or is missing and somebody insists.
+    /// When it does not start, or is missing under `CI`.
     pub fn start_with(version: &'static str, variables: Variables) -> Option<Self> {
         Some(Self::start_in(tunely_folder()?, Home::new(), version, [0, nobody()], variables))
     }
