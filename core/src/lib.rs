@@ -38,7 +38,6 @@ pub mod dialect;
 #[cfg(feature = "foreign")]
 pub mod exchange;
 pub mod handshake;
-pub mod http1;
 pub mod json;
 pub mod keepalive;
 pub mod link;
@@ -51,3 +50,8 @@ pub mod stellar;
 pub mod time;
 
 pub use hvym_yamux as mux;
+/// HTTP/1.1 heads and bodies, and the pages that answer in place of a service.
+pub mod http1 {
+    pub use hvym_http1::*;
+    pub use hvym_tunnel_pages::{Format, Page};
+}

@@ -2,20 +2,40 @@
 
 use std::time::Duration;
 
-use hvym_tunnel_core::http1::host_check::DevServer;
-use hvym_tunnel_core::http1::{Exchange, LAST_CHUNK, MAX_WAITING, Page, Tap, encode_chunk};
+use hvym_tunnel_core::http1::{Exchange, Headers, LAST_CHUNK, MAX_WAITING, Page, Sniff, Tap, encode_chunk};
 use hvym_tunnel_core::time::Instant;
 
 const GET: &str = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+
+/// Keeps of every 400 and 403 its status, the number of its fields and the beginning of its body.
+#[derive(Debug)]
+pub(crate) struct Refusals;
+
+impl Sniff for Refusals {
+    type Finding = (u16, usize, Vec<u8>);
+
+    const PREFIX_BYTES: usize = 28;
+
+    fn wants(&self, status: u16, _: &Headers) -> bool {
+        matches!(status, 400 | 403)
+    }
+
+    fn inspect(&self, status: u16, headers: &Headers, prefix: &[u8]) -> Option<Self::Finding> {
+        Some((status, headers.len(), prefix.to_vec()))
+    }
+}
+
+pub(crate) type Observer = Tap<Instant, Refusals>;
+pub(crate) type Observed = Exchange<Instant, <Refusals as Sniff>::Finding>;
 
 fn at(millis: u64) -> Instant {
     Instant::from_millis(millis)
 }
 
 /// A tap that was shown these pieces, one millisecond apart: `>` from the visitor, `<` from the service.
-fn shown(pieces: &[&str]) -> Tap {
-    let mut tap = Tap::new();
+fn shown(pieces: &[&str]) -> Observer {
+    let mut tap = Tap::with_sniff(Refusals);
     for (millis, piece) in pieces.iter().enumerate() {
         let now = at(millis as u64);
         match piece.split_at(1) {
@@ -26,12 +46,12 @@ fn shown(pieces: &[&str]) -> Tap {
     tap
 }
 
-fn events(tap: &mut Tap) -> Vec<Exchange> {
+fn events(tap: &mut Observer) -> Vec<Observed> {
     std::iter::from_fn(|| tap.poll_event()).collect()
 }
 
 /// Method, target and status of every exchange so far.
-fn told(tap: &mut Tap) -> Vec<(String, String, Option<u16>)> {
+fn told(tap: &mut Observer) -> Vec<(String, String, Option<u16>)> {
     events(tap).into_iter().map(|e| (e.method, e.target, e.status)).collect()
 }
 
@@ -45,7 +65,7 @@ fn to(sign: &str, bytes: &str) -> String {
 
 #[test]
 fn an_exchange_is_told_when_its_answer_is_whole() {
-    let mut tap = Tap::new();
+    let mut tap = Tap::with_sniff(Refusals);
     tap.handle_request_bytes(b"GET /a?b HTTP/1.1\r\n", at(10));
     tap.handle_request_bytes(b"Host: x\r\n\r\n", at(11));
     tap.handle_response_bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nh", at(14));
@@ -62,7 +82,7 @@ fn an_exchange_is_told_when_its_answer_is_whole() {
         response_bytes: 40,
         upgraded: false,
         complete: true,
-        refused_by: None,
+        finding: None,
     };
     assert_eq!((events(&mut tap), tap.waiting()), (vec![expected], 0));
 }
@@ -230,7 +250,7 @@ fn more_requests_than_may_wait_are_not_looked_at() {
 
 #[test]
 fn the_clock_of_a_request_starts_with_its_first_line() {
-    let mut tap = Tap::new();
+    let mut tap = Tap::with_sniff(Refusals);
     tap.handle_request_bytes(b"\r\n", at(1));
     tap.handle_request_bytes(GET.as_bytes(), at(60_000));
     tap.handle_response_bytes(OK.as_bytes(), at(60_002));
@@ -238,30 +258,29 @@ fn the_clock_of_a_request_starts_with_its_first_line() {
 }
 
 #[test]
-fn a_development_server_that_refuses_the_host_is_named() {
-    let mut vite = b"HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
-    encode_chunk(b"Blocked request. This ho", &mut vite);
-    encode_chunk(b"st (\"a.example\") is not allowed.", &mut vite);
-    vite.extend_from_slice(LAST_CHUNK);
-    let answer = to("<", std::str::from_utf8(&vite).expect("ASCII"));
+fn a_response_that_is_sniffed_is_inspected_with_its_decoded_beginning() {
+    let mut coded = b"HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    encode_chunk(b"Blocked request. This ho", &mut coded);
+    encode_chunk(b"st (\"a.example\") is not allowed.", &mut coded);
+    coded.extend_from_slice(LAST_CHUNK);
+    let answer = to("<", std::str::from_utf8(&coded).expect("ASCII"));
     let mut tap = shown(&[&to(">", GET), &answer, &to(">", GET), &to("<", OK)]);
     let told = events(&mut tap);
-    assert_eq!((told[0].refused_by, told[0].complete), (Some(DevServer::Vite), true));
-    assert_eq!(told[1].refused_by, None);
+    let beginning = b"Blocked request. This host (".to_vec();
+    assert_eq!((&told[0].finding, told[0].complete), (&Some((403, 1, beginning.clone())), true));
+    assert_eq!(told[1].finding, None);
     let mut broken = shown(&[&to(">", GET), &answer.replace("\r\n0\r\n\r\n", "\r\nzero")]);
     broken.handle_response_end(at(3));
     let told = events(&mut broken);
-    assert_eq!((told[0].refused_by, told[0].complete), (Some(DevServer::Vite), false));
-    let webpack = "<HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\nInvalid Host header";
-    let mut tap = shown(&[&to(">", GET), webpack]);
-    assert_eq!(events(&mut tap)[0].refused_by, Some(DevServer::Webpack));
+    assert_eq!((&told[0].finding, told[0].complete), (&Some((403, 1, beginning)), false));
     let mut tap = shown(&[
         &to(">HEAD / HTTP/1.1\r\n\r\n", ""),
         "<HTTP/1.1 403 Forbidden\r\nContent-Length: 19\r\n\r\n",
     ]);
-    assert_eq!(events(&mut tap)[0].refused_by, None);
+    assert_eq!(events(&mut tap)[0].finding, Some((403, 1, Vec::new())));
+    let mut tap = shown(&[&to(">", GET), "<HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nhi"]);
+    assert_eq!(events(&mut tap)[0].finding, None);
 }
-
 #[test]
 fn our_own_page_is_an_answer_like_any_other() {
     let mut tap = shown(&[&to(">", GET)]);

@@ -1,10 +1,12 @@
 //! Whatever an observer is shown, and however it is cut, it tells the same, holds little, and never falls over.
 
-use hvym_tunnel_core::http1::{Exchange, Tap};
+use hvym_tunnel_core::http1::Tap;
 use hvym_tunnel_core::time::Instant;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
+
+use crate::tap::{Observed, Refusals};
 
 /// What [`Tap::held`] promises.
 const HELD_AT_MOST: usize = 270 * 1024;
@@ -98,8 +100,8 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
 }
 
 /// Everything a tap told and counted when each piece was cut as `cuts` says, each op a millisecond after the last.
-fn observed(ops: &[Op], cuts: impl Fn(&[u8]) -> Vec<&[u8]>) -> (Vec<Exchange>, u64, u64, bool, usize) {
-    let mut tap = Tap::new();
+fn observed(ops: &[Op], cuts: impl Fn(&[u8]) -> Vec<&[u8]>) -> (Vec<Observed>, u64, u64, bool, usize) {
+    let mut tap = Tap::with_sniff(Refusals);
     let mut told = Vec::new();
     for (millis, op) in ops.iter().chain([&Op::RequestEnd, &Op::ResponseEnd]).enumerate() {
         let now = Instant::from_millis(millis as u64);
@@ -152,7 +154,7 @@ fn a_tap_that_is_filled_on_purpose_holds_no_more_than_it_promises() {
     let long = "x".repeat(60 * 1024);
     let request = format!("{} /{long} HTTP/1.1\r\n\r\n", "M".repeat(40));
     let refusal = format!("HTTP/1.1 403 No\r\nX: {long}\r\nContent-Length: 100000\r\n\r\n{long}");
-    let mut tap = Tap::new();
+    let mut tap = Tap::with_sniff(Refusals);
     let now = Instant::ZERO;
     for _ in 0..100 {
         tap.handle_request_bytes(request.as_bytes(), now);

@@ -12,6 +12,7 @@ mod folder;
 mod foreign;
 mod forward;
 mod gate;
+mod host_check;
 mod http;
 mod knock;
 mod proxy_protocol;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hvym_tunnel_core::access::Access;
 use hvym_tunnel_core::dialect::{Opening, Proto, Verdict};
-use hvym_tunnel_core::http1::{Exchange, Page, Tap};
+use hvym_tunnel_core::http1::Page;
 use hvym_tunnel_core::time::Instant;
 
 use super::answer::{self, Answered};
@@ -19,6 +19,7 @@ use super::drain::{Activity, Drain, Finishing, Ticket};
 use super::folder::Folder;
 use super::forward::Forward;
 use super::gate::Gate;
+use super::host_check::{HostCheck, Observed, Observer, without_port};
 use super::http::{Counter, Desk};
 use super::knock::{self, Knocks};
 use super::upstream::{ConnectError, Upstream};
@@ -378,7 +379,7 @@ impl Notes {
 
 /// What passes through one HTTP stream, as a person is told of it.
 pub(super) struct Seen {
-    tap: Tap,
+    tap: Observer,
     clock: Clock,
     reporter: Reporter,
     service: Option<String>,
@@ -398,7 +399,7 @@ pub(super) struct Seen {
 impl Seen {
     fn new(services: &Services, name: &str, place: String, own_host: String, ticket: &Ticket) -> Self {
         Self {
-            tap: Tap::new(),
+            tap: Observer::with_sniff(HostCheck),
             clock: services.clock,
             reporter: services.reporter.clone(),
             service: services.name_if_needed(name),
@@ -448,8 +449,8 @@ impl Seen {
         }
     }
 
-    fn outcome(&self, exchange: &Exchange) -> (u16, Option<String>) {
-        let note = match (exchange.status, exchange.refused_by) {
+    fn outcome(&self, exchange: &Observed) -> (u16, Option<String>) {
+        let note = match (exchange.status, exchange.finding) {
             (Some(_), Some(server)) if server.host_header_helps() && !self.is_rehosted => {
                 Some(format!("{server} refused this host: rerun with --host-header {}", self.own_host))
             }
@@ -475,14 +476,6 @@ impl Drop for Seen {
         // A stream that broke: what was asked is still told.
         self.tap.handle_response_end(self.clock.now());
         self.tell();
-    }
-}
-
-/// Development servers list names, not ports.
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
     }
 }
 

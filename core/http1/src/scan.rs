@@ -79,23 +79,26 @@ pub fn plain_bytes(bytes: &[u8]) -> usize {
 
 /// What one call to [`HeadGathering::take`] took.
 #[derive(Debug)]
-pub(crate) struct Taken<'a> {
+pub struct Taken<'a> {
     /// How many of the bytes belong to the head.
-    pub(crate) used: usize,
+    pub used: usize,
     /// The head, once it is whole.
-    pub(crate) head: Option<Cow<'a, [u8]>>,
+    pub head: Option<Cow<'a, [u8]>>,
 }
 
 /// Collects one head from pieces; holds at most [`MAX_HEAD_BYTES`], and nothing when the head comes in one.
 #[derive(Debug, Default)]
-pub(crate) struct HeadGathering {
+pub struct HeadGathering {
     scan: HeadScan,
     partial: Vec<u8>,
 }
 
 impl HeadGathering {
     /// Takes bytes up to the end of the head.
-    pub(crate) fn take<'a>(&mut self, bytes: &'a [u8]) -> Result<Taken<'a>, HeadError> {
+    ///
+    /// # Errors
+    /// [`HeadError`] if these bytes can never become a head.
+    pub fn take<'a>(&mut self, bytes: &'a [u8]) -> Result<Taken<'a>, HeadError> {
         let Some(end) = self.scan.feed(bytes)? else {
             self.keep(bytes);
             return Ok(Taken { used: bytes.len(), head: None });
@@ -109,12 +112,12 @@ impl HeadGathering {
     }
 
     /// Whether a start line has begun and its head is not whole.
-    pub(super) fn has_begun(&self) -> bool {
+    pub fn has_begun(&self) -> bool {
         self.scan.place != Place::Before
     }
 
     /// Heap bytes held.
-    pub(crate) fn held(&self) -> usize {
+    pub fn held(&self) -> usize {
         self.partial.capacity()
     }
 

@@ -1,6 +1,11 @@
-//! The pages the tunnel answers itself when the service cannot: what happened, and who has to do what.
+//! The responses a tunnel sends itself when a service cannot answer, as HTML for people and JSON for programs.
 //!
-//! It knows the words and the look. When to show which page is the runner's business.
+//! This crate knows the texts and the layout. When to send which page is the caller's decision.
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(clippy::unwrap_used)]
+
+extern crate alloc;
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -8,8 +13,7 @@ use alloc::vec::Vec;
 use core::fmt::{self, Write};
 
 use bytes::Bytes;
-
-use super::head::ResponseHead;
+use hvym_http1::ResponseHead;
 
 /// Seconds after which trying again makes sense while an agent reconnects: a little more than its first delays.
 const RECONNECT_SECONDS: u32 = 5;

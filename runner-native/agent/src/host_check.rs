@@ -5,17 +5,18 @@
 
 use core::fmt;
 
-use super::headers::Headers;
+use hvym_tunnel_core::http1::{Exchange, Headers, Sniff, Tap};
+use hvym_tunnel_core::time::Instant;
 
 /// How much of a body is looked at. The longest page recognised (Angular) names itself within 1.7 KiB.
-pub const PREFIX_BYTES: usize = 2048;
+const PREFIX_BYTES: usize = 2048;
 
 /// What webpack-dev-server answers, up to version 4 with status 200 and from version 5 with 403.
 const WEBPACK: &[u8] = b"Invalid Host header";
 
 /// A server that refused the host name a visitor used.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub enum DevServer {
+pub(super) enum DevServer {
     /// Vite, and what is built on it: Nuxt, SvelteKit, Astro, Remix, Storybook.
     Vite,
     /// The Angular CLI.
@@ -34,7 +35,7 @@ pub enum DevServer {
 
 impl DevServer {
     /// Its name, for a person.
-    pub const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             DevServer::Vite => "Vite",
             DevServer::Angular => "Angular",
@@ -47,7 +48,7 @@ impl DevServer {
     }
 
     /// The setting in its own configuration that lists more hosts.
-    pub const fn setting(self) -> &'static str {
+    pub(super) const fn setting(self) -> &'static str {
         match self {
             DevServer::Vite => "server.allowedHosts",
             DevServer::Angular | DevServer::Webpack => "allowedHosts",
@@ -60,7 +61,7 @@ impl DevServer {
 
     /// Whether it is content when the agent sends it a local `Host` instead of the public one. If not, only
     /// [`setting`](Self::setting) helps.
-    pub const fn host_header_helps(self) -> bool {
+    pub(super) const fn host_header_helps(self) -> bool {
         !matches!(self, DevServer::Next)
     }
 }
@@ -71,8 +72,32 @@ impl fmt::Display for DevServer {
     }
 }
 
+/// Finds the development server behind a response that refused the host name.
+#[derive(Debug)]
+pub(super) struct HostCheck;
+
+impl Sniff for HostCheck {
+    type Finding = DevServer;
+
+    const PREFIX_BYTES: usize = PREFIX_BYTES;
+
+    fn wants(&self, status: u16, headers: &Headers) -> bool {
+        is_worth_a_look(status, headers)
+    }
+
+    fn inspect(&self, status: u16, headers: &Headers, prefix: &[u8]) -> Option<DevServer> {
+        recognise(status, headers, prefix)
+    }
+}
+
+/// Observes one connection to a service.
+pub(super) type Observer = Tap<Instant, HostCheck>;
+
+/// What an [`Observer`] reports.
+pub(super) type Observed = Exchange<Instant, DevServer>;
+
 /// Whether the beginning of this body can tell anything, so that other bodies are never held.
-pub fn is_worth_a_look(status: u16, headers: &Headers) -> bool {
+fn is_worth_a_look(status: u16, headers: &Headers) -> bool {
     match status {
         400 | 403 => true,
         200 => headers.first("content-length").is_some_and(|length| length == b"19"),
@@ -82,7 +107,7 @@ pub fn is_worth_a_look(status: u16, headers: &Headers) -> bool {
 
 /// Which server refused the host, from the beginning of the body (at least [`PREFIX_BYTES`] of it, or all), decoded
 /// from its transfer coding. `None` for every other response, and for a body with a `Content-Encoding`.
-pub fn recognise(status: u16, headers: &Headers, body_prefix: &[u8]) -> Option<DevServer> {
+fn recognise(status: u16, headers: &Headers, body_prefix: &[u8]) -> Option<DevServer> {
     let has = |words: &[u8]| contains(body_prefix, words);
     let body = body_prefix.trim_ascii();
     match status {
@@ -107,12 +132,22 @@ pub fn recognise(status: u16, headers: &Headers, body_prefix: &[u8]) -> Option<D
     }
 }
 
+/// Development servers list names, not ports.
+pub(super) fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     haystack.windows(needle.len()).any(|window| window == needle)
 }
 
 #[cfg(test)]
 mod tests {
+    use hvym_tunnel_core::http1::{LAST_CHUNK, encode_chunk};
+
     use super::*;
 
     fn headers(fields: &[(&str, &'static str)]) -> Headers {
@@ -172,5 +207,35 @@ mod tests {
         assert_eq!(recognise(403, &headers(&[("X-Request-Id", "1")]), page), None);
         assert_eq!(recognise(403, &headers(&[]), b"<h1>403 Forbidden</h1>"), None);
         assert_eq!(recognise(400, &headers(&[]), b""), None);
+    }
+
+    /// Everything a tap finds in these responses, each to a `GET` or, if it begins with `HEAD `, to a `HEAD`.
+    fn found(responses: &[&[u8]]) -> Vec<(Option<DevServer>, bool)> {
+        let mut tap = Observer::with_sniff(HostCheck);
+        for response in responses {
+            let (request, response) = match response.strip_prefix(b"HEAD ") {
+                Some(response) => ("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n", response),
+                None => ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", *response),
+            };
+            tap.handle_request_bytes(request.as_bytes(), Instant::ZERO);
+            tap.handle_response_bytes(response, Instant::ZERO);
+        }
+        tap.handle_response_end(Instant::ZERO);
+        std::iter::from_fn(|| tap.poll_event()).map(|record| (record.finding, record.complete)).collect()
+    }
+
+    #[test]
+    fn a_development_server_that_refuses_the_host_is_named() {
+        let mut vite = b"HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+        encode_chunk(b"Blocked request. This ho", &mut vite);
+        encode_chunk(b"st (\"a.example\") is not allowed.", &mut vite);
+        let broken = [&vite[..], b"zero"].concat();
+        vite.extend_from_slice(LAST_CHUNK);
+        let ok = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+        assert_eq!(found(&[&vite, ok]), [(Some(DevServer::Vite), true), (None, true)]);
+        assert_eq!(found(&[&broken]), [(Some(DevServer::Vite), false)]);
+        let webpack = b"HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\nInvalid Host header";
+        assert_eq!(found(&[webpack]), [(Some(DevServer::Webpack), true)]);
+        assert_eq!(found(&[b"HEAD HTTP/1.1 403 Forbidden\r\nContent-Length: 19\r\n\r\n"]), [(None, true)]);
     }
 }

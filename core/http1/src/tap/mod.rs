@@ -1,117 +1,86 @@
-//! A passive observer of one HTTP/1.1 connection: shown the bytes of both directions, it tells what was asked and answered.
+//! A passive observer of one HTTP/1.1 connection: shown the bytes of both directions, it reports requests and their
+//! responses.
 //!
-//! It never holds a byte back, changes one, or fails. What it cannot follow (another protocol, a malformed message, an
-//! upgrade) makes it blind: from then on it counts bytes and nothing else. What it holds is bounded whatever it is shown.
+//! It never holds a byte back, changes one, or fails. When it cannot follow the bytes (another protocol, a malformed
+//! message, an upgrade) it becomes opaque: from then on it counts bytes and nothing else. What it holds is bounded.
+
+mod direction;
+mod record;
+mod sniff;
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::mem;
+use core::ops::Sub;
+use core::time::Duration;
 
-use super::body::{Body, Framing};
-use super::exchange::Exchange;
-use super::head::{RequestHead, ResponseHead};
-use super::headers::Headers;
-use super::host_check::{self, PREFIX_BYTES};
-use super::scan::{HeadGathering, Taken};
-use crate::time::Instant;
+use self::direction::{Direction, Phase, read_request, read_response};
+pub use self::record::{Exchange, MAX_SHOWN_HOST_BYTES, MAX_SHOWN_METHOD_BYTES, MAX_SHOWN_TARGET_BYTES};
+pub use self::sniff::Sniff;
+use self::sniff::Sniffed;
+use crate::body::{Body, Framing};
+use crate::head::ResponseHead;
+use crate::scan::Taken;
 
 /// The most requests that may wait for their answers, and the most exchanges that may wait to be polled. Browsers do
 /// not pipeline at all and tools stay below ten; past this the tap no longer looks at requests.
 pub const MAX_WAITING: usize = 32;
 
-/// What one direction of the connection is in.
-#[derive(Debug)]
-enum Phase {
-    Head(HeadGathering),
-    Body(Body),
-    Blind,
-}
-
-impl Phase {
-    fn head() -> Self {
-        Phase::Head(HeadGathering::default())
-    }
-}
-
-/// One direction of the connection.
-#[derive(Debug)]
-struct Direction {
-    phase: Phase,
-    /// Every byte ever seen.
-    total: u64,
-    /// Bytes of the head being gathered.
-    head_bytes: u64,
-}
-
-impl Direction {
-    fn new() -> Self {
-        Direction { phase: Phase::head(), total: 0, head_bytes: 0 }
-    }
-
-    fn has_begun_a_head(&self) -> bool {
-        matches!(&self.phase, Phase::Head(gathering) if gathering.has_begun())
-    }
-
-    fn held(&self) -> usize {
-        match &self.phase {
-            Phase::Head(gathering) => gathering.held(),
-            Phase::Body(_) | Phase::Blind => 0,
-        }
-    }
-}
-
-/// The beginning of a response that may be a host check.
-#[derive(Debug)]
-struct Look {
-    headers: Headers,
-    prefix: Vec<u8>,
-}
-
 /// Observes one connection. Show it each piece before passing the piece on, requests before the service can answer
 /// them; drain [`poll_event`](Self::poll_event) after every call.
 ///
 /// How the bytes of a call are cut into calls changes nothing.
+///
+/// `T` is the caller's point in time, such as `std::time::Instant`; differences of two must not be negative.
 #[derive(Debug)]
-pub struct Tap {
+pub struct Tap<T, S: Sniff = ()> {
     requests: Direction,
     responses: Direction,
     /// Requests without a complete answer, oldest first. `waiting[0]` is the one being answered.
-    waiting: VecDeque<Exchange>,
-    /// When the head being gathered began.
-    request_started: Instant,
+    waiting: VecDeque<Exchange<T, S::Finding>>,
+    /// When the incomplete request head began.
+    request_started: Option<T>,
     /// Whether a request was begun and not ended; if it still waits, it is the last of `waiting`.
     is_asking: bool,
     /// Whether the response being read answers `waiting[0]`; a response nobody asked for does not.
     is_answering: bool,
-    look: Option<Look>,
-    events: VecDeque<Exchange>,
+    sniff: S,
+    sniffed: Option<Sniffed>,
+    events: VecDeque<Exchange<T, S::Finding>>,
 }
 
-impl Tap {
-    /// A tap on a connection of which nothing was seen.
+impl<T: Copy + Sub<Output = Duration>> Tap<T> {
+    /// A tap on a connection of which nothing was seen, which inspects no response.
     pub fn new() -> Self {
+        Self::with_sniff(())
+    }
+}
+
+impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
+    /// A tap on a connection of which nothing was seen. Responses are inspected by `sniff`.
+    pub fn with_sniff(sniff: S) -> Self {
         Tap {
             requests: Direction::new(),
             responses: Direction::new(),
             waiting: VecDeque::new(),
-            request_started: Instant::ZERO,
+            request_started: None,
             is_asking: false,
             is_answering: false,
-            look: None,
+            sniff,
+            sniffed: None,
             events: VecDeque::new(),
         }
     }
 
     /// The visitor sent these bytes.
-    pub fn handle_request_bytes(&mut self, bytes: &[u8], now: Instant) {
+    pub fn handle_request_bytes(&mut self, bytes: &[u8], now: T) {
         self.requests.total = self.requests.total.saturating_add(bytes.len() as u64);
         let mut rest = bytes;
         while !rest.is_empty() {
             let used = match self.requests.phase {
                 Phase::Head(_) => self.on_request_head(rest, now),
                 Phase::Body(_) => self.on_request_body(rest),
-                Phase::Blind => {
+                Phase::Opaque => {
                     self.count_request(rest.len() as u64);
                     rest.len()
                 }
@@ -121,14 +90,14 @@ impl Tap {
     }
 
     /// The service sent these bytes.
-    pub fn handle_response_bytes(&mut self, bytes: &[u8], now: Instant) {
+    pub fn handle_response_bytes(&mut self, bytes: &[u8], now: T) {
         self.responses.total = self.responses.total.saturating_add(bytes.len() as u64);
         let mut rest = bytes;
         while !rest.is_empty() {
             let used = match self.responses.phase {
                 Phase::Head(_) => self.on_response_head(rest, now),
                 Phase::Body(_) => self.on_response_body(rest, now),
-                Phase::Blind => {
+                Phase::Opaque => {
                     if self.is_answering {
                         self.count_response(rest.len() as u64);
                     }
@@ -140,12 +109,12 @@ impl Tap {
     }
 
     /// The visitor sends no more. Requests still wait for their answers.
-    pub fn handle_request_end(&mut self, _now: Instant) {
-        self.requests.phase = Phase::Blind;
+    pub fn handle_request_end(&mut self, _now: T) {
+        self.requests.phase = Phase::Opaque;
     }
 
     /// The service sends no more, or the connection broke: whatever still waits is reported as it stands.
-    pub fn handle_response_end(&mut self, now: Instant) {
+    pub fn handle_response_end(&mut self, now: T) {
         if let Phase::Head(_) = self.responses.phase {
             self.count_response(self.responses.head_bytes);
         }
@@ -155,7 +124,7 @@ impl Tap {
             let is_whole = body.handle_end().is_ok();
             self.finish(now, is_whole);
         }
-        self.go_blind();
+        self.become_opaque();
         while !self.waiting.is_empty() {
             self.finish(now, false);
         }
@@ -163,7 +132,7 @@ impl Tap {
 
     /// The next exchange that ended. At most [`MAX_WAITING`] are kept; the oldest go first.
     #[must_use]
-    pub fn poll_event(&mut self) -> Option<Exchange> {
+    pub fn poll_event(&mut self) -> Option<Exchange<T, S::Finding>> {
         self.events.pop_front()
     }
 
@@ -190,46 +159,45 @@ impl Tap {
     /// Whether no further exchange will begin: the connection was upgraded, has ended, or is not HTTP/1.1 the tap can
     /// follow.
     pub const fn is_blind(&self) -> bool {
-        matches!(self.requests.phase, Phase::Blind)
+        matches!(self.requests.phase, Phase::Opaque)
     }
 
-    /// Heap bytes held, at most about 270 KiB: two heads being gathered, the fields of a refusal, and the exchanges.
+    /// Heap bytes held, at most about 270 KiB besides [`Sniff::PREFIX_BYTES`] and the findings: two incomplete heads, the
+    /// fields of a response under inspection, and the records.
     pub fn held(&self) -> usize {
-        let shown = |exchange: &Exchange| {
+        let shown = |exchange: &Exchange<T, S::Finding>| {
             let host = exchange.host.as_ref().map_or(0, String::capacity);
             exchange.method.capacity() + exchange.target.capacity() + host
         };
-        let look = self.look.as_ref().map_or(0, |look| {
-            let fields: usize = look.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-            fields + look.prefix.capacity()
-        });
-        let slots = (self.waiting.capacity() + self.events.capacity()) * size_of::<Exchange>();
+        let sniffed = self.sniffed.as_ref().map_or(0, Sniffed::held);
+        let slots = (self.waiting.capacity() + self.events.capacity()) * size_of::<Exchange<T, S::Finding>>();
         let texts: usize = self.waiting.iter().chain(&self.events).map(shown).sum();
-        self.requests.held() + self.responses.held() + look + slots + texts
+        self.requests.held() + self.responses.held() + sniffed + slots + texts
     }
 
-    fn on_request_head(&mut self, bytes: &[u8], now: Instant) -> usize {
+    fn on_request_head(&mut self, bytes: &[u8], now: T) -> usize {
         if !self.requests.has_begun_a_head() {
-            self.request_started = now;
+            self.request_started = Some(now);
         }
-        let Some(Taken { used, head }) = gather(&mut self.requests, bytes) else {
-            self.requests.phase = Phase::Blind;
+        let Some(Taken { used, head }) = self.requests.gather(bytes) else {
+            self.requests.phase = Phase::Opaque;
             return 0;
         };
         let Some(head) = head else { return used };
         let request_bytes = mem::take(&mut self.requests.head_bytes);
         match read_request(&head) {
             Some((request, framing)) if self.waiting.len() < MAX_WAITING => {
-                self.waiting.push_back(Exchange::asked(&request, self.request_started, request_bytes));
+                let started = self.request_started.take().unwrap_or(now);
+                self.waiting.push_back(Exchange::asked(&request, started, request_bytes));
                 self.is_asking = true;
                 self.requests.phase = match framing {
-                    Framing::Tunnel => Phase::Blind,
+                    Framing::Tunnel => Phase::Opaque,
                     framing => Phase::Body(Body::new(framing)),
                 };
                 self.next_request_if_finished();
             }
             // Requests that were read already wait for their answers; no further one is looked at.
-            _ => self.requests.phase = Phase::Blind,
+            _ => self.requests.phase = Phase::Opaque,
         }
         used
     }
@@ -244,21 +212,20 @@ impl Tap {
             }
             Err(_) => {
                 // What follows still counts as part of the request whose body it is.
-                self.requests.phase = Phase::Blind;
+                self.requests.phase = Phase::Opaque;
                 0
             }
         }
     }
 
     fn next_request_if_finished(&mut self) {
-        if matches!(&self.requests.phase, Phase::Body(body) if body.is_finished()) {
-            self.requests.phase = Phase::head();
+        if self.requests.begin_head_after_body() {
             self.is_asking = false;
         }
     }
 
-    fn on_response_head(&mut self, bytes: &[u8], now: Instant) -> usize {
-        let Some(Taken { used, head }) = gather(&mut self.responses, bytes) else {
+    fn on_response_head(&mut self, bytes: &[u8], now: T) -> usize {
+        let Some(Taken { used, head }) = self.responses.gather(bytes) else {
             self.lose_the_answer();
             return 0;
         };
@@ -278,13 +245,13 @@ impl Tap {
         used
     }
 
-    fn on_final_response(&mut self, response: ResponseHead, framing: Framing, now: Instant) {
+    fn on_final_response(&mut self, response: ResponseHead, framing: Framing, now: T) {
         self.is_answering = !self.waiting.is_empty();
         if let Some(exchange) = self.waiting.front_mut() {
             exchange.status = Some(response.status);
             exchange.upgraded = framing == Framing::Tunnel;
-            if host_check::is_worth_a_look(response.status, &response.headers) {
-                self.look = Some(Look { headers: response.headers, prefix: Vec::new() });
+            if self.sniff.wants(response.status, &response.headers) {
+                self.sniffed = Some(Sniffed::new(response.headers));
             }
         }
         if framing == Framing::Tunnel {
@@ -293,20 +260,19 @@ impl Tap {
             if self.is_answering {
                 self.finish(now, true);
             }
-            self.go_blind();
+            self.become_opaque();
             return;
         }
         self.responses.phase = Phase::Body(Body::new(framing));
         self.next_response_if_finished(now);
     }
 
-    fn on_response_body(&mut self, bytes: &[u8], now: Instant) -> usize {
+    fn on_response_body(&mut self, bytes: &[u8], now: T) -> usize {
         let Phase::Body(body) = &mut self.responses.phase else { return 0 };
         match body.decode(bytes) {
             Ok(step) => {
-                if let Some(look) = &mut self.look {
-                    let room = PREFIX_BYTES.saturating_sub(look.prefix.len());
-                    look.prefix.extend(step.payload.iter().take(room));
+                if let Some(sniffed) = &mut self.sniffed {
+                    sniffed.extend(step.payload, S::PREFIX_BYTES);
                 }
                 if self.is_answering {
                     self.count_response(step.used as u64);
@@ -315,18 +281,15 @@ impl Tap {
                 step.used
             }
             Err(_) => {
-                self.go_blind();
+                self.become_opaque();
                 0
             }
         }
     }
 
-    fn next_response_if_finished(&mut self, now: Instant) {
-        if matches!(&self.responses.phase, Phase::Body(body) if body.is_finished()) {
-            self.responses.phase = Phase::head();
-            if self.is_answering {
-                self.finish(now, true);
-            }
+    fn next_response_if_finished(&mut self, now: T) {
+        if self.responses.begin_head_after_body() && self.is_answering {
+            self.finish(now, true);
         }
     }
 
@@ -335,25 +298,25 @@ impl Tap {
         let head_bytes = mem::take(&mut self.responses.head_bytes);
         self.count_response(head_bytes);
         self.is_answering = !self.waiting.is_empty();
-        self.go_blind();
+        self.become_opaque();
     }
 
-    fn go_blind(&mut self) {
-        self.requests.phase = Phase::Blind;
-        self.responses.phase = Phase::Blind;
+    fn become_opaque(&mut self) {
+        self.requests.phase = Phase::Opaque;
+        self.responses.phase = Phase::Opaque;
     }
 
     /// Reports the oldest request that waits.
-    fn finish(&mut self, now: Instant, complete: bool) {
-        let look = self.look.take();
+    fn finish(&mut self, now: T, complete: bool) {
+        let sniffed = self.sniffed.take();
         self.is_answering = false;
         let Some(mut exchange) = self.waiting.pop_front() else { return };
         exchange.took = now - exchange.started;
         exchange.complete = complete;
-        exchange.refused_by = exchange
+        exchange.finding = exchange
             .status
-            .zip(look)
-            .and_then(|(status, look)| host_check::recognise(status, &look.headers, &look.prefix));
+            .zip(sniffed)
+            .and_then(|(status, sniffed)| self.sniff.inspect(status, &sniffed.headers, &sniffed.prefix));
         if self.events.len() >= MAX_WAITING {
             self.events.pop_front();
         }
@@ -375,28 +338,8 @@ impl Tap {
     }
 }
 
-impl Default for Tap {
+impl<T: Copy + Sub<Output = Duration>> Default for Tap<T> {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// Takes the next bytes of a head; `None` if this is no head.
-fn gather<'a>(direction: &mut Direction, bytes: &'a [u8]) -> Option<Taken<'a>> {
-    let Phase::Head(gathering) = &mut direction.phase else { return None };
-    let taken = gathering.take(bytes).ok()?;
-    direction.head_bytes = direction.head_bytes.saturating_add(taken.used as u64);
-    Some(taken)
-}
-
-fn read_request(head: &[u8]) -> Option<(RequestHead, Framing)> {
-    let request = RequestHead::from_whole(head).ok()?;
-    let framing = Framing::of_request(&request).ok()?;
-    Some((request, framing))
-}
-
-fn read_response(head: &[u8], method: &str) -> Option<(ResponseHead, Framing)> {
-    let response = ResponseHead::from_whole(head).ok()?;
-    let framing = Framing::of_response(&response, method).ok()?;
-    Some((response, framing))
 }

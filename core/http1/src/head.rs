@@ -131,8 +131,11 @@ impl RequestHead {
         Ok(Some((Self::from_whole(&bytes[..end])?, end)))
     }
 
-    /// Reads a head that [`HeadScan`] found to be whole.
-    pub(crate) fn from_whole(bytes: &[u8]) -> Result<Self, HeadError> {
+    /// Reads a complete head, as [`HeadGathering`](super::HeadGathering) collects it.
+    ///
+    /// # Errors
+    /// [`HeadError`] if it is malformed, or `bytes` do not end with it.
+    pub fn from_whole(bytes: &[u8]) -> Result<Self, HeadError> {
         let mut fields = [EMPTY_HEADER; MAX_HEADERS];
         let mut request = httparse::Request::new(&mut fields);
         if request.parse(bytes)? != Status::Complete(bytes.len()) {
@@ -192,8 +195,11 @@ impl ResponseHead {
         Ok(Some((Self::from_whole(&bytes[..end])?, end)))
     }
 
-    /// Reads a head that [`HeadScan`] found to be whole.
-    pub(crate) fn from_whole(bytes: &[u8]) -> Result<Self, HeadError> {
+    /// Reads a complete head, as [`HeadGathering`](super::HeadGathering) collects it.
+    ///
+    /// # Errors
+    /// [`HeadError`] if it is malformed, or `bytes` do not end with it.
+    pub fn from_whole(bytes: &[u8]) -> Result<Self, HeadError> {
         let mut fields = [EMPTY_HEADER; MAX_HEADERS];
         let mut response = httparse::Response::new(&mut fields);
         if response.parse(bytes)? != Status::Complete(bytes.len()) {

@@ -1,11 +1,9 @@
-//! What a [`Tap`](super::Tap) tells: one request and what became of it.
+//! What a [`Tap`](super::Tap) reports: one request and its outcome.
 
 use alloc::string::String;
 use core::time::Duration;
 
-use super::head::RequestHead;
-use super::host_check::DevServer;
-use crate::time::Instant;
+use crate::head::RequestHead;
 
 /// The most bytes of a method that are kept; registered ones have at most 17.
 pub const MAX_SHOWN_METHOD_BYTES: usize = 32;
@@ -16,9 +14,9 @@ pub const MAX_SHOWN_TARGET_BYTES: usize = 1024;
 /// The most bytes of a host that are kept: a DNS name has at most 253, a port six more.
 pub const MAX_SHOWN_HOST_BYTES: usize = 260;
 
-/// One request and what became of it.
+/// One request and its outcome. `T` is a point in time, `F` what the caller's [`Sniff`](super::Sniff) finds.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Exchange {
+pub struct Exchange<T, F> {
     /// The method, cut to [`MAX_SHOWN_METHOD_BYTES`].
     pub method: String,
     /// The target as sent, cut to [`MAX_SHOWN_TARGET_BYTES`].
@@ -28,7 +26,7 @@ pub struct Exchange {
     /// The status of the final response, or `None` if none was seen before the connection ended.
     pub status: Option<u16>,
     /// When the request's first byte was seen.
-    pub started: Instant,
+    pub started: T,
     /// From then to the response's last byte, or to the end of the connection if that never came.
     pub took: Duration,
     /// Bytes of the request, head and framing included, that were seen before the response's last byte.
@@ -41,13 +39,13 @@ pub struct Exchange {
     pub upgraded: bool,
     /// Whether the response was seen to its proper end.
     pub complete: bool,
-    /// The service refused the host name, and this is who it is.
-    pub refused_by: Option<DevServer>,
+    /// What [`Sniff::inspect`](super::Sniff::inspect) found in the response.
+    pub finding: Option<F>,
 }
 
-impl Exchange {
+impl<T, F> Exchange<T, F> {
     /// A request whose head took `request_bytes` and which nothing has answered.
-    pub(super) fn asked(head: &RequestHead, started: Instant, request_bytes: u64) -> Self {
+    pub(super) fn asked(head: &RequestHead, started: T, request_bytes: u64) -> Self {
         Exchange {
             method: shortened(&head.method, MAX_SHOWN_METHOD_BYTES),
             target: shortened(&head.target, MAX_SHOWN_TARGET_BYTES),
@@ -59,7 +57,7 @@ impl Exchange {
             response_bytes: 0,
             upgraded: false,
             complete: false,
-            refused_by: None,
+            finding: None,
         }
     }
 }

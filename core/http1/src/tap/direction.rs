@@ -1,0 +1,77 @@
+//! One direction of an observed connection: heads, bodies, or bytes that are only counted.
+
+use crate::body::{Body, Framing};
+use crate::head::{RequestHead, ResponseHead};
+use crate::scan::{HeadGathering, Taken};
+
+/// What the next bytes of a direction are.
+#[derive(Debug)]
+pub(super) enum Phase {
+    Head(HeadGathering),
+    Body(Body),
+    /// Not HTTP/1.1 that can be followed: bytes are counted and nothing else.
+    Opaque,
+}
+
+impl Phase {
+    pub(super) fn head() -> Self {
+        Phase::Head(HeadGathering::default())
+    }
+}
+
+/// One direction of the connection.
+#[derive(Debug)]
+pub(super) struct Direction {
+    pub(super) phase: Phase,
+    /// Every byte of this direction.
+    pub(super) total: u64,
+    /// Bytes of the head that is not complete yet.
+    pub(super) head_bytes: u64,
+}
+
+impl Direction {
+    pub(super) fn new() -> Self {
+        Direction { phase: Phase::head(), total: 0, head_bytes: 0 }
+    }
+
+    pub(super) fn has_begun_a_head(&self) -> bool {
+        matches!(&self.phase, Phase::Head(gathering) if gathering.has_begun())
+    }
+
+    /// Heap bytes held.
+    pub(super) fn held(&self) -> usize {
+        match &self.phase {
+            Phase::Head(gathering) => gathering.held(),
+            Phase::Body(_) | Phase::Opaque => 0,
+        }
+    }
+
+    /// Takes the next bytes of a head; `None` if they cannot belong to one.
+    pub(super) fn gather<'a>(&mut self, bytes: &'a [u8]) -> Option<Taken<'a>> {
+        let Phase::Head(gathering) = &mut self.phase else { return None };
+        let taken = gathering.take(bytes).ok()?;
+        self.head_bytes = self.head_bytes.saturating_add(taken.used as u64);
+        Some(taken)
+    }
+
+    /// Whether the body in progress has ended; the next head may then begin.
+    pub(super) fn begin_head_after_body(&mut self) -> bool {
+        let ended = matches!(&self.phase, Phase::Body(body) if body.is_finished());
+        if ended {
+            self.phase = Phase::head();
+        }
+        ended
+    }
+}
+
+pub(super) fn read_request(head: &[u8]) -> Option<(RequestHead, Framing)> {
+    let request = RequestHead::from_whole(head).ok()?;
+    let framing = Framing::of_request(&request).ok()?;
+    Some((request, framing))
+}
+
+pub(super) fn read_response(head: &[u8], method: &str) -> Option<(ResponseHead, Framing)> {
+    let response = ResponseHead::from_whole(head).ok()?;
+    let framing = Framing::of_response(&response, method).ok()?;
+    Some((response, framing))
+}
