@@ -1,6 +1,6 @@
 //! `cargo xtask matrix`: the real programs of the older systems against ours, as a Markdown table.
 //!
-//! The test program `e2e_matrix` does the work and writes what it saw, one file for each row; here it is only shown.
+//! The tests `matrix` of the program `e2e_compat` do the work and write what they saw, one file for each row; here the files are only shown.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,7 @@ const CELL_CHARACTERS: usize = 300;
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     ensure!(
         arguments.is_empty(),
-        "matrix takes no arguments; for one row, use cargo test --test e2e_matrix NAME"
+        "matrix takes no arguments; for one row, use cargo test --test e2e_compat matrix::NAME"
     );
     let folder = target().join("matrix");
     // Rows of another day would stand beside those of this one.
@@ -25,7 +25,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
     }
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-    let mut tests = cargo(["test", "--quiet", "--package", "hvym-tunnel-tests", "--test", "e2e_matrix"]);
+    let mut tests =
+        cargo(["test", "--quiet", "--package", "hvym-tunnel-tests", "--test", "e2e_compat", "matrix::"]);
     tests.env("HVYM_TUNNEL_MATRIX", &folder);
     tests.envs(peers::installed());
     // What it prints is not the table.

@@ -21,7 +21,7 @@ const TARGETS: [&str; 2] = ["thumbv7em-none-eabi", "wasm32-unknown-unknown"];
 /// still builds, starts and gets on, and now and then a bug.
 const FUZZ_SECONDS: &str = "10";
 /// Test programs of the fast form, beside those of the pure crates.
-const QUICK: [&str; 6] = ["house", "login", "streams", "reconnect", "e2e_http", "e2e_expose"];
+const QUICK: [&str; 4] = ["house", "formats", "session", "dialects"];
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let mut steps = Steps::default();

@@ -23,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(600);
 /// How often a running program is asked whether it has ended.
 const POLL: Duration = Duration::from_millis(20);
 /// Programs whose tests measure memory or time, and run after the others, one by one.
-const ALONE: [&str; 4] = ["e2e_flow", "e2e_many", "e2e_slow", "mux_memory"];
+const ALONE: [&str; 1] = ["e2e_load"];
 
 /// One test program.
 struct Program {

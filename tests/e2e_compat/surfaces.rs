@@ -1,0 +1,7 @@
+//! What the tools of three older systems ask a relay, over HTTP at its own name: the shapes they read, and to whom what is said.
+#![cfg(unix)]
+
+mod asking;
+mod cloud;
+mod hvym;
+mod tunely;

@@ -1,0 +1,139 @@
+//! The control messages, openings and verdicts, read and written as a JSON library would: same texts in, same texts out.
+
+mod library;
+mod texts;
+
+use hvym_tunnel_core::dialect::{DecodeError, Dialect, Frame, Opening, Signal, Verdict};
+use hvym_tunnel_core::json::JsonError;
+use hvym_tunnel_core::message::Message;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use library::Shape;
+use texts::{broken, control, tricky};
+
+/// What we write of the message that we read in `json`; `None` if we read none.
+fn ours(shape: Shape, json: &[u8]) -> Option<String> {
+    let framed = |bytes: &[u8]| String::from_utf8(bytes[2..].to_vec()).expect("texts are UTF-8");
+    match shape {
+        Shape::Signal => Signal::from_json(json).ok().map(|signal| signal.to_json()),
+        Shape::Opening => {
+            Opening::decode(json).ok().map(|o| o.encode().map_or(String::new(), |b| framed(&b)))
+        }
+        Shape::Verdict => Verdict::decode(json).ok().map(|verdict| framed(&verdict.encode())),
+    }
+}
+
+/// That both readers take `json`, or neither, and that both write the same of it.
+fn assert_same(json: &[u8]) {
+    for shape in [Shape::Signal, Shape::Opening, Shape::Verdict] {
+        let (ours, theirs) = (ours(shape, json), library::read(shape, json));
+        assert_eq!(ours, theirs, "{shape:?} {}", String::from_utf8_lossy(json));
+    }
+}
+
+fn decoded(text: &str) -> Result<Frame, DecodeError> {
+    Dialect::Native.decode(Message::Text(text.as_bytes().to_vec().into()))
+}
+
+#[test]
+fn every_trap_of_json_is_passed_as_a_library_passes_it() {
+    let mut taken = 0;
+    let all = tricky();
+    for json in &all {
+        assert_same(json);
+        taken += usize::from(library::read(Shape::Signal, json).is_some());
+    }
+    assert!(taken > 30 && all.len() - taken > 60, "{taken} of {} are messages", all.len());
+}
+
+#[test]
+fn what_is_not_asked_for_may_be_as_deep_as_a_message_is_long() {
+    let depth = Dialect::MAX_CONTROL_BYTES / 2 - 20;
+    let nested = |open: &str, close: &str, depth: usize| {
+        format!(r#"{{"x":{}1{},"type":"ping"}}"#, open.repeat(depth), close.repeat(depth))
+    };
+    assert_eq!(decoded(&nested("[", "]", depth)), Ok(Frame::Signal(Signal::Ping { id: None })));
+    assert_same(nested(r#"{"":"#, "}", depth / 3).as_bytes());
+    assert_same(nested("[", "]", 127).as_bytes());
+    assert_same(nested("[", "]", 129).as_bytes());
+    assert_same(nested("[", "", depth).as_bytes());
+    assert_same(nested("[", "}", depth).as_bytes());
+}
+
+#[test]
+fn a_message_of_64_kib_is_read_and_a_longer_one_is_not() {
+    let padded = |length: usize| {
+        let (head, tail) = (r#"{"type":"ping","id":7,"x":""#, r#""}"#);
+        format!("{head}{}{tail}", "x".repeat(length - head.len() - tail.len()))
+    };
+    let most = Dialect::MAX_CONTROL_BYTES;
+    assert_eq!(decoded(&padded(most)), Ok(Frame::Signal(Signal::Ping { id: Some(7) })));
+    assert_eq!(decoded(&padded(most + 1)), Err(DecodeError::TooLarge(most + 1)));
+}
+
+#[test]
+fn an_error_says_which_member_is_wrong_and_repeats_no_value() {
+    let error = |json: &str| Signal::from_json(json.as_bytes()).expect_err("an error");
+    assert_eq!(error(r#"{"type":"unbind"}"#), JsonError::Missing("service"));
+    assert_eq!(error(r#"{"type":"pong","id":1,"\u0069d":1}"#), JsonError::Twice("id"));
+    assert_eq!(error(r#"{"type":"ping",}"#), JsonError::Broken(15));
+    assert_eq!(error(r#"["ping"]"#), JsonError::Broken(0));
+    assert_eq!(error(r#"{"type":"ping"} x"#), JsonError::Broken(16));
+    let texts = [
+        (r#"{"type":"auth_response","jwt":["SECRET"]}"#, "the member `jwt` must be a text"),
+        (r#"{"type":"ping","id":"SECRET"}"#, "the member `id` must be a whole number, and no less than 0"),
+        (
+            r#"{"type":"bind","service":"a","local_port":65536}"#,
+            "the member `local_port` must be a smaller number",
+        ),
+        (r#"{"type":"bind","service":"a","public":"SECRET"}"#, "the member `public` must be true or false"),
+    ];
+    for (json, text) in texts {
+        assert_eq!(error(json).to_string(), text);
+    }
+}
+
+/// More than usual: only half of the objects are messages, and there are many kinds.
+fn cases() -> ProptestConfig {
+    let cases = ProptestConfig::default().cases * 4;
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn any_object_is_the_message_that_a_library_reads(json in control()) {
+        assert_same(json.as_bytes());
+    }
+
+    #[test]
+    fn any_damage_is_seen_as_a_library_sees_it(json in broken()) {
+        assert_same(&json);
+    }
+
+    #[test]
+    fn any_bytes_at_all_are_judged_as_a_library_judges_them(json: Vec<u8>) {
+        assert_same(&json);
+        assert_same(&[&b"{"[..], &json, b"}"].concat());
+        assert_same(&[&br#"{"type":"ping","x":""#[..], &json, br#""}"#].concat());
+        assert_same(&[&br#"{"type":"unbind","service":""#[..], &json, br#""}"#].concat());
+    }
+
+    #[test]
+    fn any_text_is_written_as_a_library_writes_it(text: String, list in vec(".{0,9}", 0..4), number: u64) {
+        let signal = Signal::AuthChallenge {
+            challenge_id: text.clone(),
+            challenge: String::new(),
+            server_address: "G".to_owned(),
+            mux: list,
+            version: u32::try_from(number).ok(),
+        };
+        let json = signal.to_json();
+        prop_assert_eq!(Some(json.clone()), library::read(Shape::Signal, json.as_bytes()));
+        prop_assert_eq!(Signal::from_json(json.as_bytes()), Ok(signal));
+        let signal = Signal::Drain { reason: text, deadline_ms: number };
+        prop_assert_eq!(Signal::from_json(signal.to_json().as_bytes()), Ok(signal));
+    }
+}

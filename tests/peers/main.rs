@@ -1,0 +1,8 @@
+//! Other implementations of what we speak, alive.
+
+mod hashicorp;
+mod hashicorp_sessions;
+mod replay;
+mod tokens;
+mod yamux;
+mod yamux_sessions;

@@ -1,0 +1,10 @@
+//! Links, sessions and agents: two machines, one seed, no sockets.
+
+mod any_input;
+mod determinism;
+mod login;
+mod ports;
+mod reach;
+mod reconnect;
+mod streams;
+mod takeover;

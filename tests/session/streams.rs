@@ -1,0 +1,6 @@
+//! Streams and control messages through a whole link.
+
+mod control;
+mod data;
+mod openings;
+mod raw;
