@@ -12,7 +12,7 @@ use socket2::SockRef;
 
 use super::proxy_protocol;
 use super::upstream::Local;
-use hvym_tunnel_net::pipe::{Way, splice};
+use hvym_tunnel_net::copy::{Direction, splice};
 use hvym_tunnel_net::stream::TunnelStream;
 
 /// How a connection went.
@@ -42,7 +42,7 @@ pub(super) async fn carry(
             local.write_all(&header).await?;
         }
         let count = |way, bytes: Option<&[u8]>| {
-            let total = if way == Way::ToLocal { &mut received } else { &mut sent };
+            let total = if way == Direction::ToLocal { &mut received } else { &mut sent };
             *total += bytes.map_or(0, |bytes| bytes.len() as u64);
         };
         splice(stream, local, count).await

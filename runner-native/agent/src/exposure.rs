@@ -16,10 +16,10 @@ use super::serve::Services;
 use super::standing::Standing;
 use super::surroundings::{Change, Surroundings};
 use hvym_tunnel_net::clock::{Clock, within};
-use hvym_tunnel_net::driver::{Driver, Handle, Happened};
 use hvym_tunnel_net::executor::spawn;
 use hvym_tunnel_net::exit::Failure;
 use hvym_tunnel_net::key::Identity;
+use hvym_tunnel_net::link_driver::{Driver, DriverEvent, LinkHandle};
 use hvym_tunnel_net::report::{Report, Reporter};
 use hvym_tunnel_net::signals::{DRAIN_LIMIT, Stop, StopSignals};
 use hvym_tunnel_net::socket::{self, DialOptions, Socket};
@@ -34,7 +34,7 @@ type Dial = Pin<Box<dyn Future<Output = Result<Box<Socket>, Close>> + Send>>;
 /// One run of `expose`, or of `forward`, which exposes nothing.
 pub(crate) struct Exposure {
     identity: Identity,
-    agent: Handle<Agent>,
+    agent: LinkHandle<Agent>,
     driver: Driver<Agent>,
     services: Arc<Services>,
     standing: Standing,
@@ -51,10 +51,10 @@ pub(crate) struct Exposure {
 enum Woke {
     Stop(Stop),
     Dialled(Result<Box<Socket>, Close>),
-    Happened(Happened<AgentEvent>),
+    DriverEvent(DriverEvent<AgentEvent>),
     Changed(Change),
     Finished,
-    Alarm,
+    CoarseTimer,
 }
 
 /// Whether the loop goes on.
@@ -74,7 +74,7 @@ impl Exposure {
         dial_options: DialOptions,
     ) -> Self {
         let clock = Clock::new();
-        let agent = Handle::new(agent, clock);
+        let agent = LinkHandle::new(agent, clock);
         Self {
             identity,
             driver: Driver::new(agent.clone()),
@@ -91,7 +91,7 @@ impl Exposure {
     }
 
     /// The machine, for those who open streams.
-    pub(crate) fn agent(&self) -> Handle<Agent> {
+    pub(crate) fn agent(&self) -> LinkHandle<Agent> {
         self.agent.clone()
     }
 
@@ -120,7 +120,7 @@ impl Exposure {
                 Some(at) => drop(smol::Timer::after(at - now).await),
                 None => future::pending().await,
             }
-            Woke::Alarm
+            Woke::CoarseTimer
         };
         let dialled = async {
             match &mut self.dial {
@@ -135,7 +135,7 @@ impl Exposure {
             }
             Woke::Finished
         };
-        let happened = self.driver.next().map(Woke::Happened);
+        let happened = self.driver.next().map(Woke::DriverEvent);
         let changed = self.surroundings.changed().map(Woke::Changed);
         let asked = signals.next().map(Woke::Stop);
         // In this order when several are ready: a person first.
@@ -151,7 +151,7 @@ impl Exposure {
     fn handle(&mut self, woke: Woke) -> Result<Next, Failure> {
         match woke {
             Woke::Stop(stop) => return self.on_stop(stop),
-            Woke::Alarm => return self.on_alarm(),
+            Woke::CoarseTimer => return self.on_alarm(),
             Woke::Finished => return Ok(Next::End),
             Woke::Dialled(Ok(socket)) => {
                 self.dial = None;
@@ -167,11 +167,11 @@ impl Exposure {
                 tracing::info!(?change, "looking whether the link is still there");
                 self.agent.with(|agent, now| agent.wake(now));
             }
-            Woke::Happened(Happened::Opened { stream, opening }) => {
+            Woke::DriverEvent(DriverEvent::Opened { stream, opening }) => {
                 tracing::debug!(stream = ?stream.id(), ?opening, "opened");
                 self.services.serve(stream, *opening);
             }
-            Woke::Happened(Happened::Event(event)) => return self.on_event(event),
+            Woke::DriverEvent(DriverEvent::Event(event)) => return self.on_event(event),
         }
         Ok(Next::On)
     }

@@ -30,8 +30,8 @@ use super::gate::{self, Gate};
 use super::serve::{Notes, Seen};
 use super::upstream::Local;
 use super::watched::Watched;
+use hvym_tunnel_net::copy::{Direction, splice};
 use hvym_tunnel_net::hyper::Io;
-use hvym_tunnel_net::pipe::{Way, splice};
 use hvym_tunnel_net::stream::TunnelStream;
 
 /// The largest head of a request or response, as the relay has it.
@@ -107,7 +107,7 @@ impl<'a> Desk<'a> {
         match upgrading {
             Some(upgrading) => upgrading.run(stream, seen, parts.read_buf, ticket).await,
             None => {
-                seen.pass(Way::ToTunnel, None);
+                seen.pass(Direction::ToTunnel, None);
                 answer::conclude(stream).await
             }
         }
@@ -193,7 +193,7 @@ impl Upgrading {
             local.flush().await
         };
         if !answered.is_empty() {
-            seen.pass(Way::ToTunnel, Some(&answered));
+            seen.pass(Direction::ToTunnel, Some(&answered));
         }
         try_join(early, stream.write_bytes(answered)).await?;
         let local = Finishing::new(local, ticket);

@@ -19,10 +19,10 @@ use socket2::SockRef;
 
 use super::serve::Services;
 use hvym_tunnel_net::clock::within;
-use hvym_tunnel_net::driver::Handle;
+use hvym_tunnel_net::copy::{ResetFlag, to_local};
 use hvym_tunnel_net::executor::spawn;
 use hvym_tunnel_net::exit::{Exit, Failure};
-use hvym_tunnel_net::pipe::{BrokenOff, to_local};
+use hvym_tunnel_net::link_driver::LinkHandle;
 use hvym_tunnel_net::report::{Report, Reporter};
 use hvym_tunnel_net::stream::{TunnelReader, TunnelWriter};
 use hvym_tunnel_net::target::ServiceAddress;
@@ -38,7 +38,7 @@ const CHUNK_BYTES: usize = 16 * 1024;
 /// What every local connection needs.
 pub(super) struct Reach {
     /// The link.
-    pub(super) agent: Handle<Agent>,
+    pub(super) agent: LinkHandle<Agent>,
     /// Who we are, for a person to tell the owner.
     pub(super) own: Address,
     /// What is reached.
@@ -125,7 +125,7 @@ impl Reach {
         let id = opened.map_err(|error| Broken::Refused(Trouble::new("not_connected", error.to_string())))?;
         let (from_owner, to_owner) = self.agent.stream(id).split();
         let (from_local, into_local) = tcp.split();
-        let broken_off = BrokenOff::default();
+        let broken_off = ResetFlag::default();
         let inward = self.inward(from_owner, into_local, &broken_off);
         let outward = async { outward(from_local, to_owner, &broken_off).await.map_err(Broken::Later) };
         future::try_join(inward, outward).await.map(|_| ())
@@ -135,7 +135,7 @@ impl Reach {
         &self,
         mut from: TunnelReader,
         to: impl AsyncWrite + Unpin,
-        broken_off: &BrokenOff,
+        broken_off: &ResetFlag,
     ) -> Result<(), Broken> {
         let trouble = match within(VERDICT_TIMEOUT, from.read_verdict()).await {
             Some(Ok(Verdict::Welcome)) => {
@@ -187,7 +187,7 @@ impl Trouble {
 async fn outward(
     mut from: impl AsyncRead + Unpin,
     mut to: TunnelWriter,
-    broken_off: &BrokenOff,
+    broken_off: &ResetFlag,
 ) -> io::Result<()> {
     let mut buffer = BytesMut::new();
     loop {

@@ -26,9 +26,9 @@ use super::upstream::{ConnectError, Upstream};
 use super::watched::Watched;
 use crate::config::{ExposeOptions, GateOptions};
 use hvym_tunnel_net::clock::Clock;
+use hvym_tunnel_net::copy::{Direction, splice};
 use hvym_tunnel_net::executor::spawn;
 use hvym_tunnel_net::exit::Failure;
-use hvym_tunnel_net::pipe::{Way, splice};
 use hvym_tunnel_net::report::{Report, Reporter};
 use hvym_tunnel_net::stream::TunnelStream;
 use hvym_tunnel_net::target::{Binding, Target};
@@ -418,13 +418,13 @@ impl Seen {
     }
 
     /// These bytes are about to pass; `None` is the end of that half.
-    pub(super) fn pass(&mut self, way: Way, bytes: Option<&[u8]>) {
+    pub(super) fn pass(&mut self, way: Direction, bytes: Option<&[u8]>) {
         let now = self.clock.now();
         match (way, bytes) {
-            (Way::ToLocal, Some(bytes)) => self.tap.handle_request_bytes(bytes, now),
-            (Way::ToTunnel, Some(bytes)) => self.tap.handle_response_bytes(bytes, now),
-            (Way::ToLocal, None) => self.tap.handle_request_end(now),
-            (Way::ToTunnel, None) => {
+            (Direction::ToLocal, Some(bytes)) => self.tap.handle_request_bytes(bytes, now),
+            (Direction::ToTunnel, Some(bytes)) => self.tap.handle_response_bytes(bytes, now),
+            (Direction::ToLocal, None) => self.tap.handle_request_end(now),
+            (Direction::ToTunnel, None) => {
                 self.service_ended = true;
                 self.tap.handle_response_end(now);
             }

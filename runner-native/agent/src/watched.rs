@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use futures_util::io::{AsyncRead, AsyncWrite};
 
 use super::serve::Seen;
-use hvym_tunnel_net::pipe::Way;
+use hvym_tunnel_net::copy::Direction;
 use hvym_tunnel_net::stream::TunnelStream;
 
 /// A stream, and whoever watches it.
@@ -43,12 +43,12 @@ impl AsyncRead for Watched {
         let n = if self.ended { 0 } else { ready!(Pin::new(&mut self.stream).poll_read(cx, buf))? };
         if n > 0 {
             self.begun.store(true, Ordering::Release);
-            self.seen.pass(Way::ToLocal, Some(&buf[..n]));
+            self.seen.pass(Direction::ToLocal, Some(&buf[..n]));
             return Poll::Ready(Ok(n));
         }
         if !self.ended {
             self.ended = true;
-            self.seen.pass(Way::ToLocal, None);
+            self.seen.pass(Direction::ToLocal, None);
         }
         // Who has asked everything may end its half and wait for the answer. hyper asks for more meanwhile, to learn
         // of a stream that broke, and would take the end for that; it asks again once it has answered.
@@ -59,7 +59,7 @@ impl AsyncRead for Watched {
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let n = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
-        self.seen.pass(Way::ToTunnel, Some(&buf[..n]));
+        self.seen.pass(Direction::ToTunnel, Some(&buf[..n]));
         Poll::Ready(Ok(n))
     }
 

@@ -7,7 +7,7 @@ use futures_util::future::{self, Either};
 use hvym_tunnel_core::rng::Seed;
 use hvym_tunnel_core::time::{Instant, UnixTime, Wall};
 
-use super::alarm::Alarm;
+use super::coarse_timer::CoarseTimer;
 
 /// The monotonic clock of this machine. On Linux it goes on while the machine sleeps, so that a link that
 /// died meanwhile is noticed at once.
@@ -56,7 +56,7 @@ pub fn seed() -> Seed {
 
 /// What `work` came to, if it was done within `limit`, or a quarter of a second more.
 pub async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
-    match future::select(std::pin::pin!(work), Alarm::after(limit)).await {
+    match future::select(std::pin::pin!(work), CoarseTimer::after(limit)).await {
         Either::Left((done, _)) => Some(done),
         Either::Right(_) => None,
     }

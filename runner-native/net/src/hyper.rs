@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use super::scratch;
+use super::thread_buffer;
 use bytes::Bytes;
 use futures_util::io::{AsyncRead, AsyncWrite};
 use http::header::{CONNECTION, HeaderName, HeaderValue};
@@ -23,7 +23,7 @@ impl<T: AsyncRead + Unpin> Read for Io<T> {
         mut buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         // hyper's buffer is uninitialised memory, which only unsafe code may hand out as bytes.
-        scratch::with(|scratch| {
+        thread_buffer::with(|scratch| {
             let room = buf.remaining().min(scratch.len());
             let n = ready!(Pin::new(&mut self.0).poll_read(cx, &mut scratch[..room]))?;
             buf.put_slice(&scratch[..n]);

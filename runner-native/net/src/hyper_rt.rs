@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use hyper::rt::{Executor, Sleep, Timer};
 
-use crate::alarm::Alarm;
+use crate::coarse_timer::CoarseTimer;
 use crate::executor::spawn;
 
-/// Timers that may fire a little late; see [`Alarm`].
+/// Timers that may fire a little late; see [`CoarseTimer`].
 pub struct HyperTimer;
 
 /// Spawns tasks on the workers: hyper has one for each request of HTTP/2.
@@ -25,14 +25,14 @@ where
     }
 }
 
-impl Sleep for Alarm {}
+impl Sleep for CoarseTimer {}
 
 impl Timer for HyperTimer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
-        Box::pin(Alarm::after(duration))
+        Box::pin(CoarseTimer::after(duration))
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
-        Box::pin(Alarm::after(deadline.saturating_duration_since(Instant::now())))
+        Box::pin(CoarseTimer::after(deadline.saturating_duration_since(Instant::now())))
     }
 }

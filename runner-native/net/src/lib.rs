@@ -2,29 +2,29 @@
 //!
 //! Knows no control message and no frame.
 
-pub mod alarm;
 mod bursts;
 pub mod clock;
+pub mod coarse_timer;
 pub mod config;
-pub mod driver;
+pub mod copy;
 pub mod executor;
 pub mod exit;
 pub mod files;
-mod gauge;
 mod human;
 pub mod hyper;
 pub mod hyper_rt;
 pub mod key;
-pub mod pipe;
+pub mod link_driver;
 pub mod proxy;
 #[cfg_attr(not(target_os = "linux"), path = "readiness_elsewhere.rs")]
 pub mod readiness;
 pub mod report;
-pub mod scratch;
 pub mod secret;
 pub mod signals;
+mod size_limit;
 pub mod socket;
 pub mod stream;
 pub mod target;
 pub mod tcp;
+pub mod thread_buffer;
 pub mod tls;

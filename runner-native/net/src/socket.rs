@@ -24,8 +24,8 @@ use smol::net::TcpStream;
 
 use super::clock::within;
 use super::executor::spawn;
-use super::gauge::{Gauge, TooLarge};
 use super::proxy::Proxy;
+use super::size_limit::{SizeLimit, TooLarge};
 use super::tcp::Tcp;
 use super::tls::{self, Trust};
 
@@ -100,7 +100,7 @@ impl AsyncWrite for Wire {
 }
 
 /// An open WebSocket.
-pub type Socket = WebSocketStream<Gauge<Wire>>;
+pub type Socket = WebSocketStream<SizeLimit<Wire>>;
 
 /// How to reach a relay.
 #[derive(Clone)]
@@ -167,7 +167,7 @@ pub async fn dial(target: &Target, options: &DialOptions) -> Result<Socket, Clos
         }
         Wire::Plain(Tcp::new(tcp).map_err(|e| failed(words(&e)))?)
     };
-    let wire = Gauge::new(wire, MAX_MESSAGE_BYTES);
+    let wire = SizeLimit::new(wire, MAX_MESSAGE_BYTES);
     let (socket, _) = async_tungstenite::client_async_with_config(request, wire, Some(config()))
         .await
         .map_err(|error| match &error {
@@ -199,7 +199,7 @@ pub async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
 
 /// The relay's end of a connection whose upgrade was already answered.
 pub async fn accepted(wire: Wire) -> Socket {
-    let wire = Gauge::new(wire, MAX_MESSAGE_BYTES);
+    let wire = SizeLimit::new(wire, MAX_MESSAGE_BYTES);
     WebSocketStream::from_raw_socket(wire, Role::Server, Some(config())).await
 }
 
@@ -296,10 +296,10 @@ pub fn what_happened(error: &Error) -> Close {
 }
 
 /// Resolves with an error when a goodbye is over; nothing is ever sent.
-pub type Goodbye = Receiver<Infallible>;
+pub type CloseDone = Receiver<Infallible>;
 
 /// Tells the peer why, in the background: neither it nor the network may hold anybody up.
-pub fn close(mut socket: Socket, close: Close) -> Goodbye {
+pub fn close(mut socket: Socket, close: Close) -> CloseDone {
     let (over, goodbye) = bounded(1);
     let frame = CloseFrame { code: close.code.into(), reason: close.reason.into_owned().into() };
     spawn(async move {

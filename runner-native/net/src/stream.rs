@@ -21,7 +21,7 @@ const READ_BYTES: usize = 64 * 1024;
 const WRITE_BYTES: usize = 64 * 1024;
 
 /// What a stream asks of the link that carries it. Implemented by the driver's handle.
-pub trait Plane: Send + Sync {
+pub trait StreamBackend: Send + Sync {
     /// `None` is the peer's end of the stream.
     fn poll_read(&self, id: StreamId, max: usize, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>>;
     /// Takes from the front of `data` what there is room for, at least one byte.
@@ -38,7 +38,7 @@ pub trait Plane: Send + Sync {
 
 /// The two halves share this; the last one to go ends the stream.
 struct Held {
-    plane: Arc<dyn Plane>,
+    plane: Arc<dyn StreamBackend>,
     id: StreamId,
     read_ended: AtomicBool,
     write_ended: AtomicBool,
@@ -129,7 +129,7 @@ impl TunnelWriter {
 
 impl TunnelStream {
     /// The stream `id` of the link behind `plane`.
-    pub fn new(plane: Arc<dyn Plane>, id: StreamId) -> Self {
+    pub fn new(plane: Arc<dyn StreamBackend>, id: StreamId) -> Self {
         let (read_ended, write_ended) = (AtomicBool::new(false), AtomicBool::new(false));
         let held = Arc::new(Held { plane, id, read_ended, write_ended });
         Self { reader: TunnelReader { held: Arc::clone(&held) }, writer: TunnelWriter { held } }

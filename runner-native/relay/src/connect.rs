@@ -29,8 +29,8 @@ use super::switchboard::Switchboard;
 use super::visitors::Visitor;
 use super::{heads, pages, upgrade};
 use hvym_tunnel_net::clock::{self, within};
-use hvym_tunnel_net::driver::{Driver, Handle, Happened};
 use hvym_tunnel_net::executor::spawn;
+use hvym_tunnel_net::link_driver::{Driver, DriverEvent, LinkHandle};
 use hvym_tunnel_net::socket;
 
 const MUX: HeaderName = HeaderName::from_static("hvym-tunnel-mux");
@@ -153,7 +153,7 @@ async fn welcome(board: Arc<Switchboard>, peer: SocketAddr, login: Login, upgrad
             (Session::guest(config.link, guest, clock::seed(), clock.now()), Some(door))
         }
     };
-    let live = Live::new(Handle::new(session, clock), clock);
+    let live = Live::new(LinkHandle::new(session, clock), clock);
     let mut driver = Driver::new(live.session.clone());
     driver.attach(socket);
     let Some(key) = board.roster.enter(live.clone()) else {
@@ -166,9 +166,9 @@ async fn welcome(board: Arc<Switchboard>, peer: SocketAddr, login: Login, upgrad
     let mut caller = Caller::new();
     let reason = loop {
         match driver.next().await {
-            Happened::Event(SessionEvent::Closed(reason)) => break reason,
-            Happened::Event(event) => seat.on_event(event),
-            Happened::Opened { stream, opening } => caller.reach(&seat.board, stream, *opening),
+            DriverEvent::Event(SessionEvent::Closed(reason)) => break reason,
+            DriverEvent::Event(event) => seat.on_event(event),
+            DriverEvent::Opened { stream, opening } => caller.reach(&seat.board, stream, *opening),
         }
     };
     seat.on_closed(reason);

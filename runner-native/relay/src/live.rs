@@ -19,14 +19,14 @@ use super::settings::{BIND_TIMEOUT, ROOM_TIMEOUT};
 use super::tally::Record;
 use super::trunk::Trunk;
 use hvym_tunnel_net::clock::{Clock, within};
-use hvym_tunnel_net::driver::Handle;
+use hvym_tunnel_net::link_driver::LinkHandle;
 use hvym_tunnel_net::stream::TunnelStream;
 
 /// One session, for everybody but the task that drives it. Clones are the same session.
 #[derive(Clone)]
 pub(super) struct Live {
     /// The machine.
-    pub(super) session: Handle<Session>,
+    pub(super) session: LinkHandle<Session>,
     /// What waits for its next request.
     pub(super) pool: Arc<Pool>,
     /// What is known of it beside its streams.
@@ -47,7 +47,7 @@ enum Wanting {
 
 impl Live {
     /// Nobody waits yet.
-    pub(super) fn new(session: Handle<Session>, clock: Clock) -> Self {
+    pub(super) fn new(session: LinkHandle<Session>, clock: Clock) -> Self {
         Self { session, pool: Arc::new(Pool::new(clock)), record: Arc::default(), waiting: Arc::default() }
     }
 

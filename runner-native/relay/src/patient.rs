@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::io::{AsyncRead, AsyncWrite};
 
-use hvym_tunnel_net::alarm::Alarm;
+use hvym_tunnel_net::coarse_timer::CoarseTimer;
 use hvym_tunnel_net::socket::Wire;
 
 /// A connection, and how long it may refuse to take more.
@@ -15,7 +15,7 @@ pub(super) struct Patient {
     wire: Wire,
     limit: Duration,
     /// Runs while nothing can be written.
-    timer: Option<Alarm>,
+    timer: Option<CoarseTimer>,
 }
 
 impl Patient {
@@ -35,7 +35,7 @@ impl Patient {
             return done;
         }
         let limit = self.limit;
-        let timer = self.timer.get_or_insert_with(|| Alarm::after(limit));
+        let timer = self.timer.get_or_insert_with(|| CoarseTimer::after(limit));
         ready!(Pin::new(timer).poll(cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the visitor does not read")))
     }

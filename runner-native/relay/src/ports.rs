@@ -24,8 +24,8 @@ use super::phases::Pass;
 use super::roster::SessionKey;
 use super::switchboard::Switchboard;
 use super::visitors::{self, Place};
+use hvym_tunnel_net::copy::splice;
 use hvym_tunnel_net::executor::spawn;
-use hvym_tunnel_net::pipe::splice;
 
 /// Ports that are found taken by other programs before a service is refused. Each costs a few system calls.
 const MAX_TRIES: usize = 64;
@@ -221,7 +221,7 @@ mod tests {
     use super::super::guests::Guests;
     use super::super::live::Live;
     use super::*;
-    use hvym_tunnel_net::driver::Handle;
+    use hvym_tunnel_net::link_driver::LinkHandle;
 
     const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), 9);
 
@@ -239,7 +239,7 @@ mod tests {
     fn taken(board: &Arc<Switchboard>, service: &str) -> u16 {
         let (clock, config) = (board.clock, board.session.clone());
         let machine = Session::new(config, &Credential::None, clock.wall(), [0; 32], clock.now());
-        let live = Live::new(Handle::new(machine, clock), clock);
+        let live = Live::new(LinkHandle::new(machine, clock), clock);
         let session = board.roster.enter(live).expect("an empty relay has room");
         let mut shelf = board.ports.shelf().expect("a relay for this machine has ports");
         shelf.ports.take(Address::from_public_key([9; 32]), service, session).expect("a free port")

@@ -14,7 +14,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use thiserror::Error;
 
 use super::heads;
-use hvym_tunnel_net::alarm::Alarm;
+use hvym_tunnel_net::coarse_timer::CoarseTimer;
 
 /// How long a body waits for the service to say `100 Continue`. Many services never do, and curl waits as long.
 const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
@@ -58,7 +58,7 @@ pub(super) struct Question {
     limit: Duration,
     /// What is still waited for, if the visitor asked before it sends (RFC 9110 section 10.1.1).
     permit: Option<Permit>,
-    timer: Option<Alarm>,
+    timer: Option<CoarseTimer>,
 }
 
 enum Asked {
@@ -86,7 +86,7 @@ impl Question {
     }
 
     fn poll_timer(&mut self, limit: Duration, cx: &mut Context<'_>) -> Poll<()> {
-        let timer = self.timer.get_or_insert_with(|| Alarm::after(limit));
+        let timer = self.timer.get_or_insert_with(|| CoarseTimer::after(limit));
         Pin::new(timer).poll(cx)
     }
 

@@ -17,7 +17,7 @@ use hvym_tunnel_core::http1::{Body, Format};
 
 use super::framing::{self, Fault, Scan};
 use super::patient::Patient;
-use hvym_tunnel_net::alarm::Alarm;
+use hvym_tunnel_net::coarse_timer::CoarseTimer;
 use hvym_tunnel_net::socket::Wire;
 
 /// Only `OPTIONS` may ask for `*`, so no visitor's request that was let through looks like this.
@@ -71,7 +71,7 @@ pub(super) struct Threshold {
     judged: Bytes,
     head_limit: Duration,
     /// Runs from the first byte of a head to its last.
-    timer: Option<Alarm>,
+    timer: Option<CoarseTimer>,
 }
 
 impl Threshold {
@@ -113,7 +113,7 @@ impl Threshold {
         let read = self.poll_ahead(cx);
         if read.is_pending() && !self.ahead.is_empty() {
             let limit = self.head_limit;
-            let timer = self.timer.get_or_insert_with(|| Alarm::after(limit));
+            let timer = self.timer.get_or_insert_with(|| CoarseTimer::after(limit));
             ready!(Pin::new(timer).poll(cx));
             let head = self.ahead.split().freeze();
             self.refuse(Fault::Late, &head);

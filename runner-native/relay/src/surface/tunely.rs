@@ -227,7 +227,7 @@ impl Tunnel {
     }
 
     fn live(board: &Switchboard, live: &Live, joined: &Joined) -> Self {
-        let carried = live.session.carried();
+        let carried = live.session.counters();
         let heard = hvym::last_heard(board, live);
         let mut tunnel = Self {
             enabled: true,

@@ -15,13 +15,13 @@ use futures_util::io::{AsyncRead, AsyncWrite};
 const SLACK: usize = super::socket::READ_BUFFER_BYTES;
 
 /// A wire, and what was read of the message that is on the way.
-pub struct Gauge<W> {
+pub struct SizeLimit<W> {
     wire: W,
     read: usize,
     limit: usize,
 }
 
-impl<W> Gauge<W> {
+impl<W> SizeLimit<W> {
     /// Messages of up to `limit` bytes pass.
     pub(super) fn new(wire: W, limit: usize) -> Self {
         Self { wire, read: 0, limit }
@@ -48,7 +48,7 @@ impl<W> Gauge<W> {
     }
 }
 
-impl<W: AsyncRead + Unpin> AsyncRead for Gauge<W> {
+impl<W: AsyncRead + Unpin> AsyncRead for SizeLimit<W> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         if self.read > self.limit.saturating_add(SLACK) {
             return Poll::Ready(Err(io::Error::other(TooLarge { limit: self.limit })));
@@ -59,7 +59,7 @@ impl<W: AsyncRead + Unpin> AsyncRead for Gauge<W> {
     }
 }
 
-impl<W: AsyncWrite + Unpin> AsyncWrite for Gauge<W> {
+impl<W: AsyncWrite + Unpin> AsyncWrite for SizeLimit<W> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.wire).poll_write(cx, buf)
     }
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     /// Reads until nothing more comes; how much it was, and whether the gauge stopped it.
-    fn drained(gauge: &mut Gauge<Cursor<Vec<u8>>>) -> (usize, bool) {
+    fn drained(gauge: &mut SizeLimit<Cursor<Vec<u8>>>) -> (usize, bool) {
         let mut buf = [0; 1000];
         let mut total = 0;
         loop {
@@ -121,8 +121,8 @@ mod tests {
         }
     }
 
-    fn gauge(bytes: usize) -> Gauge<Cursor<Vec<u8>>> {
-        Gauge::new(Cursor::new(vec![0; bytes]), 5000)
+    fn gauge(bytes: usize) -> SizeLimit<Cursor<Vec<u8>>> {
+        SizeLimit::new(Cursor::new(vec![0; bytes]), 5000)
     }
 
     #[test]

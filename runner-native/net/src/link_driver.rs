@@ -3,7 +3,7 @@
 //! 1. While the socket is writable, `poll_transmit`.
 //! 2. Read, always, even when (1) is blocked.
 //! 3. When the clock has passed `poll_timeout`, `handle_timeout`.
-//! 4. Commands from elsewhere, through [`Handle::with`], wake the loop.
+//! 4. Commands from elsewhere, through [`LinkHandle::with`], wake the loop.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -22,8 +22,8 @@ use hvym_tunnel_core::time::Instant;
 use smol::Timer;
 
 use super::clock::Clock;
-use super::socket::{self, Goodbye, Socket};
-use super::stream::{Plane, TunnelStream};
+use super::socket::{self, CloseDone, Socket};
+use super::stream::{StreamBackend, TunnelStream};
 
 /// Rounds of the loop before other tasks get their turn.
 const BUDGET: usize = 32;
@@ -37,9 +37,9 @@ struct Waiting {
     writer: Option<Waker>,
 }
 
-/// Bytes that streams carried, as their users count: what was read from them, and written to them.
+/// Bytes that streams counters, as their users count: what was read from them, and written to them.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
-pub struct Carried {
+pub struct ByteCounters {
     /// From the peer.
     pub read: u64,
     /// To the peer.
@@ -48,7 +48,7 @@ pub struct Carried {
 
 struct State<M> {
     machine: M,
-    carried: Carried,
+    counters: ByteCounters,
     driver: Option<Waker>,
     waiting: HashMap<StreamId, Waiting>,
 }
@@ -95,18 +95,19 @@ impl<M> State<M> {
 }
 
 /// A machine that a [`Driver`] drives, for everybody else.
-pub struct Handle<M>(Arc<Shared<M>>);
+pub struct LinkHandle<M>(Arc<Shared<M>>);
 
-impl<M> Clone for Handle<M> {
+impl<M> Clone for LinkHandle<M> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<M: Streams + Send + 'static> Handle<M> {
+impl<M: Streams + Send + 'static> LinkHandle<M> {
     /// Takes `machine` in.
     pub fn new(machine: M, clock: Clock) -> Self {
-        let state = State { machine, carried: Carried::default(), driver: None, waiting: HashMap::new() };
+        let state =
+            State { machine, counters: ByteCounters::default(), driver: None, waiting: HashMap::new() };
         Self(Arc::new(Shared { state: Mutex::new(state), clock }))
     }
 
@@ -124,9 +125,9 @@ impl<M: Streams + Send + 'static> Handle<M> {
         see(&self.0.lock().machine)
     }
 
-    /// What all its streams have carried.
-    pub fn carried(&self) -> Carried {
-        self.0.lock().carried
+    /// What all its streams have counters.
+    pub fn counters(&self) -> ByteCounters {
+        self.0.lock().counters
     }
 
     /// The only handle of a stream that was just opened.
@@ -135,7 +136,7 @@ impl<M: Streams + Send + 'static> Handle<M> {
     }
 }
 
-impl<M: Streams + Send + 'static> Plane for Handle<M> {
+impl<M: Streams + Send + 'static> StreamBackend for LinkHandle<M> {
     fn poll_read(
         &self,
         id: StreamId,
@@ -150,7 +151,7 @@ impl<M: Streams + Send + 'static> Plane for Handle<M> {
         };
         match read {
             Ok(Read::Data(data)) => {
-                state.carried.read += data.len() as u64;
+                state.counters.read += data.len() as u64;
                 // Reading may have made credit that the peer waits for.
                 if state.machine.has_output() {
                     state.wake_driver();
@@ -184,7 +185,7 @@ impl<M: Streams + Send + 'static> Plane for Handle<M> {
                 Poll::Pending
             }
             Ok(n) => {
-                state.carried.written += n as u64;
+                state.counters.written += n as u64;
                 state.wake_driver();
                 Poll::Ready(Ok(n))
             }
@@ -226,7 +227,7 @@ fn broken(error: StreamError) -> std::io::Error {
 }
 
 /// What came out of the machine that its owner must see.
-pub enum Happened<E> {
+pub enum DriverEvent<E> {
     /// An event that is not about a stream.
     Event(E),
     /// The peer opened a stream.
@@ -240,17 +241,17 @@ pub enum Happened<E> {
 
 /// Drives one machine over the sockets it is given, one after the other.
 pub struct Driver<M> {
-    handle: Handle<M>,
+    handle: LinkHandle<M>,
     socket: Option<Socket>,
     timer: Option<(Instant, Timer)>,
     /// The last close that was said.
-    goodbye: Option<Goodbye>,
+    close_done: Option<CloseDone>,
 }
 
 impl<M: Streams + Send + 'static> Driver<M> {
     /// Drives the machine behind `handle`, without a socket yet.
-    pub fn new(handle: Handle<M>) -> Self {
-        Self { handle, socket: None, timer: None, goodbye: None }
+    pub fn new(handle: LinkHandle<M>) -> Self {
+        Self { handle, socket: None, timer: None, close_done: None }
     }
 
     /// Gives the machine its next socket. One that it still had is dropped.
@@ -264,7 +265,7 @@ impl<M: Streams + Send + 'static> Driver<M> {
     }
 
     /// Drives on until the owner has something to see. Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Happened<M::Event> {
+    pub async fn next(&mut self) -> DriverEvent<M::Event> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
@@ -280,12 +281,12 @@ impl<M: Streams + Send + 'static> Driver<M> {
             Poll::Ready(())
         })
         .await;
-        if let Some(goodbye) = self.goodbye.take() {
-            let _over = goodbye.recv().await;
+        if let Some(close_done) = self.close_done.take() {
+            let _over = close_done.recv().await;
         }
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Happened<M::Event>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<DriverEvent<M::Event>> {
         for _ in 0..BUDGET {
             if let Some(happened) = self.poll_events(cx) {
                 return Poll::Ready(happened);
@@ -305,7 +306,7 @@ impl<M: Streams + Send + 'static> Driver<M> {
     }
 
     /// Hands stream events to those who wait for them; `Some` is for the owner.
-    fn poll_events(&mut self, cx: &mut Context<'_>) -> Option<Happened<M::Event>> {
+    fn poll_events(&mut self, cx: &mut Context<'_>) -> Option<DriverEvent<M::Event>> {
         let mut state = self.handle.0.lock();
         state.driver = Some(cx.waker().clone());
         if let Some(socket) = &mut self.socket {
@@ -317,13 +318,13 @@ impl<M: Streams + Send + 'static> Driver<M> {
                 Ok(StreamEvent::Opened { id, opening }) => {
                     drop(state);
                     let (stream, opening) = (self.handle.stream(id), Box::new(opening));
-                    return Some(Happened::Opened { stream, opening });
+                    return Some(DriverEvent::Opened { stream, opening });
                 }
                 Ok(event) => state.wake(&event),
                 Err(event) => {
                     // It may be the end of the link, which every stream must learn of.
                     state.wake_all();
-                    return Some(Happened::Event(event));
+                    return Some(DriverEvent::Event(event));
                 }
             }
         }
@@ -353,7 +354,7 @@ impl<M: Streams + Send + 'static> Driver<M> {
                 }
                 Some(Transmit::Close(close)) => {
                     if let Some(socket) = self.socket.take() {
-                        self.goodbye = Some(socket::close(socket, close));
+                        self.close_done = Some(socket::close(socket, close));
                     }
                 }
             }
@@ -413,7 +414,7 @@ impl<M: Streams + Send + 'static> Driver<M> {
         if close.code != Close::ABNORMAL
             && let Some(socket) = self.socket.take()
         {
-            self.goodbye = Some(socket::close(socket, close.clone()));
+            self.close_done = Some(socket::close(socket, close.clone()));
         }
         self.ended(close)
     }

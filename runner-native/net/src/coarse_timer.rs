@@ -19,7 +19,7 @@ const TICK: Duration = Duration::from_millis(250);
 
 /// Rings once the time has come, at most [`TICK`] late.
 #[derive(Debug)]
-pub struct Alarm {
+pub struct CoarseTimer {
     /// The first tick at which it rings.
     tick: u64,
     /// Under which number somebody waits for it.
@@ -44,7 +44,7 @@ fn ticks(at: Instant) -> u64 {
     at.as_micros() / u64::try_from(TICK.as_micros()).unwrap_or(u64::MAX)
 }
 
-impl Alarm {
+impl CoarseTimer {
     /// Rings after this long.
     pub fn after(limit: Duration) -> Self {
         // The end of the tick in which the time comes: never early.
@@ -52,7 +52,7 @@ impl Alarm {
     }
 }
 
-impl Future for Alarm {
+impl Future for CoarseTimer {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -80,7 +80,7 @@ impl Future for Alarm {
     }
 }
 
-impl Drop for Alarm {
+impl Drop for CoarseTimer {
     fn drop(&mut self) {
         if let Some(number) = self.waits {
             let stopped = board().waiting.remove(&(self.tick, number));
@@ -117,13 +117,13 @@ mod tests {
     fn an_alarm_rings_and_never_early() {
         let limit = Duration::from_millis(300);
         let begun = Clock::new().now();
-        block_on(Alarm::after(limit));
+        block_on(CoarseTimer::after(limit));
         assert!(Clock::new().now() - begun >= limit);
     }
 
     #[test]
     fn an_alarm_that_is_stopped_leaves_nothing_behind() {
-        let mut alarm = Box::pin(Alarm::after(Duration::from_secs(1000)));
+        let mut alarm = Box::pin(CoarseTimer::after(Duration::from_secs(1000)));
         let mut cx = Context::from_waker(Waker::noop());
         assert!(alarm.as_mut().poll(&mut cx).is_pending());
         assert!(alarm.as_mut().poll(&mut cx).is_pending());

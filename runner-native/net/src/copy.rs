@@ -10,12 +10,12 @@ use bytes::Bytes;
 use futures_util::future;
 use futures_util::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::scratch;
 use super::stream::{TunnelReader, TunnelStream, TunnelWriter};
+use super::thread_buffer;
 
 /// Which way bytes go.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub enum Way {
+pub enum Direction {
     /// From the tunnel to the local side.
     ToLocal,
     /// From the local side to the tunnel.
@@ -25,9 +25,9 @@ pub enum Way {
 /// Whether a local side has broken off. The system says so once, to whoever asks first: a write that was told takes the
 /// error with it, and reading then looks like a clean end.
 #[derive(Default)]
-pub struct BrokenOff(AtomicBool);
+pub struct ResetFlag(AtomicBool);
 
-impl BrokenOff {
+impl ResetFlag {
     /// Takes note of what a write came to.
     fn note(&self, error: &io::Error) {
         if error.kind() == io::ErrorKind::ConnectionReset {
@@ -52,7 +52,7 @@ impl BrokenOff {
 pub async fn splice<L>(
     tunnel: TunnelStream,
     local: L,
-    tap: impl FnMut(Way, Option<&[u8]>) + Send,
+    tap: impl FnMut(Direction, Option<&[u8]>) + Send,
 ) -> io::Result<()>
 where
     L: AsyncRead + AsyncWrite + Send + Unpin,
@@ -65,7 +65,7 @@ where
     };
     let (tunnel_reader, tunnel_writer) = tunnel.split();
     let (local_reader, local_writer) = local.split();
-    let broken_off = BrokenOff::default();
+    let broken_off = ResetFlag::default();
     let inward = to_local(tunnel_reader, local_writer, &broken_off, &see);
     let outward = to_tunnel(local_reader, tunnel_writer, &broken_off, &see);
     future::try_join(inward, outward).await.map(|_| ())
@@ -75,11 +75,11 @@ where
 pub async fn to_local(
     mut from: TunnelReader,
     mut to: impl AsyncWrite + Unpin,
-    broken_off: &BrokenOff,
-    see: &(impl Fn(Way, Option<&[u8]>) + Sync),
+    broken_off: &ResetFlag,
+    see: &(impl Fn(Direction, Option<&[u8]>) + Sync),
 ) -> io::Result<()> {
     while let Some(data) = from.read_bytes().await? {
-        see(Way::ToLocal, Some(&data));
+        see(Direction::ToLocal, Some(&data));
         let taken = async {
             to.write_all(&data).await?;
             to.flush().await
@@ -90,7 +90,7 @@ pub async fn to_local(
             return Ok(());
         }
     }
-    see(Way::ToLocal, None);
+    see(Direction::ToLocal, None);
     // The local side may have closed everything already, which is its right.
     match to.close().await {
         Err(e) if e.kind() != io::ErrorKind::NotConnected => Err(e),
@@ -101,12 +101,12 @@ pub async fn to_local(
 async fn to_tunnel(
     mut from: impl AsyncRead + Unpin,
     mut to: TunnelWriter,
-    broken_off: &BrokenOff,
-    see: &(impl Fn(Way, Option<&[u8]>) + Sync),
+    broken_off: &ResetFlag,
+    see: &(impl Fn(Direction, Option<&[u8]>) + Sync),
 ) -> io::Result<()> {
     loop {
         let data = poll_fn(|cx| {
-            scratch::with(|scratch| {
+            thread_buffer::with(|scratch| {
                 let n = ready!(Pin::new(&mut from).poll_read(cx, scratch))?;
                 Poll::Ready(io::Result::Ok(Bytes::copy_from_slice(&scratch[..n])))
             })
@@ -114,10 +114,10 @@ async fn to_tunnel(
         let data = data.await?;
         if data.is_empty() {
             broken_off.check()?;
-            see(Way::ToTunnel, None);
+            see(Direction::ToTunnel, None);
             return to.finish();
         }
-        see(Way::ToTunnel, Some(&data));
+        see(Direction::ToTunnel, Some(&data));
         to.write_bytes(data).await?;
     }
 }
