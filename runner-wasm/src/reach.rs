@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use hvym_tunnel_core::dialect::{Opening, Verdict, VerdictReader};
-use hvym_tunnel_core::http1::{BodyWriter, Part, RequestHead, ResponseHead, ResponseReader};
+use hvym_tunnel_core::http1::{BodyWriter, Event, RequestHead, ResponseHead, ResponseReader};
 use hvym_tunnel_core::stellar::Address;
 use js_sys::{Array, Promise};
 use wasm_bindgen::prelude::*;
@@ -191,7 +191,7 @@ impl Call {
         let (reaching, response) = (Rc::clone(&self.reaching), Rc::clone(&self.response));
         promise(async move {
             match next(&reaching, &response).await? {
-                Some(Part::Head(head)) => {
+                Some(Event::Head(head)) => {
                     let parts: [JsValue; 3] =
                         [head.status.into(), head.reason.into(), fields::to_list(&head.headers).into()];
                     Ok(parts.into_iter().collect::<Array>().into())
@@ -206,7 +206,7 @@ impl Call {
     pub fn read(&self) -> Promise {
         let (reaching, response) = (Rc::clone(&self.reaching), Rc::clone(&self.response));
         promise(async move {
-            if let Some(Part::Body(data)) = next(&reaching, &response).await? {
+            if let Some(Event::Body(data)) = next(&reaching, &response).await? {
                 return Ok(fields::chunk(Some(data)));
             }
             // The other side ends too, by `Connection: close`; one that is over already needs no end.
@@ -224,7 +224,7 @@ impl Call {
 async fn next(
     reaching: &Reaching,
     response: &RefCell<ResponseReader>,
-) -> Result<Option<Part<ResponseHead>>, JsValue> {
+) -> Result<Option<Event<ResponseHead>>, JsValue> {
     reaching.welcome().await?;
     loop {
         let part = response.borrow_mut().read(&mut reaching.input.borrow_mut());

@@ -10,7 +10,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use hvym_tunnel_core::dialect::Opening;
 use hvym_tunnel_core::http1::{
-    BodyWriter, Format, Framing, Page, Part, RequestHead, RequestReader, ResponseHead,
+    BodyWriter, Event, Format, Framing, Page, RequestHead, RequestReader, ResponseHead,
 };
 use js_sys::{Array, Function, Promise};
 use wasm_bindgen::prelude::*;
@@ -38,7 +38,7 @@ struct Conversation {
 
 impl Conversation {
     /// The next part, or `None` when the stream ends between two requests.
-    async fn next(&self) -> Result<Option<Part<RequestHead>>, JsValue> {
+    async fn next(&self) -> Result<Option<Event<RequestHead>>, JsValue> {
         loop {
             let part = self.reader.borrow_mut().read(&mut self.input.borrow_mut());
             if let Some(part) = part.map_err(|error| of_http(&error))? {
@@ -119,7 +119,7 @@ impl Exchange {
     /// Whether the request has a body.
     #[wasm_bindgen(getter, js_name = hasBody)]
     pub fn has_body(&self) -> bool {
-        !matches!(Framing::of_request(&self.0.head), Ok(Framing::Empty | Framing::Length(0)))
+        !matches!(Framing::for_request(&self.0.head), Ok(Framing::Empty | Framing::Length(0)))
     }
 
     /// Has `callback` called if the visitor goes away before the answer is complete.
@@ -195,7 +195,7 @@ impl Asked {
             return Ok(None);
         }
         match self.conversation.next().await? {
-            Some(Part::Body(data)) => Ok(Some(data)),
+            Some(Event::Body(data)) => Ok(Some(data)),
             _ => {
                 self.is_read.set(true);
                 Ok(None)
@@ -228,7 +228,7 @@ pub(crate) async fn converse(
     let conversation = Rc::new(Conversation { stream, reader, input: RefCell::default() });
     loop {
         let head = match conversation.next().await {
-            Ok(Some(Part::Head(head))) => head,
+            Ok(Some(Event::Head(head))) => head,
             Ok(_) => break,
             Err(_) => {
                 // A stream that broke takes no answer either.
@@ -236,10 +236,10 @@ pub(crate) async fn converse(
                 break;
             }
         };
-        let is_last = !head.persists();
+        let is_last = !head.keeps_alive();
         let asked = Rc::new(Asked {
             conversation: Rc::clone(&conversation),
-            is_waiting: Cell::new(head.headers.lists("expect", "100-continue")),
+            is_waiting: Cell::new(head.headers.contains_token("expect", "100-continue")),
             head,
             opening: opening.clone(),
             is_read: Cell::new(false),

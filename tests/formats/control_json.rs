@@ -76,10 +76,10 @@ fn a_message_of_64_kib_is_read_and_a_longer_one_is_not() {
 fn an_error_says_which_member_is_wrong_and_repeats_no_value() {
     let error = |json: &str| Signal::from_json(json.as_bytes()).expect_err("an error");
     assert_eq!(error(r#"{"type":"unbind"}"#), JsonError::Missing("service"));
-    assert_eq!(error(r#"{"type":"pong","id":1,"\u0069d":1}"#), JsonError::Twice("id"));
-    assert_eq!(error(r#"{"type":"ping",}"#), JsonError::Broken(15));
-    assert_eq!(error(r#"["ping"]"#), JsonError::Broken(0));
-    assert_eq!(error(r#"{"type":"ping"} x"#), JsonError::Broken(16));
+    assert_eq!(error(r#"{"type":"pong","id":1,"\u0069d":1}"#), JsonError::Duplicate("id"));
+    assert_eq!(error(r#"{"type":"ping",}"#), JsonError::Malformed(15));
+    assert_eq!(error(r#"["ping"]"#), JsonError::Malformed(0));
+    assert_eq!(error(r#"{"type":"ping"} x"#), JsonError::Malformed(16));
     let texts = [
         (r#"{"type":"auth_response","jwt":["SECRET"]}"#, "the member `jwt` must be a text"),
         (r#"{"type":"ping","id":"SECRET"}"#, "the member `id` must be a whole number, and no less than 0"),

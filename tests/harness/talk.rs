@@ -233,7 +233,7 @@ impl Talk {
                 };
                 let path = head.target.split('?').next().unwrap_or_default();
                 ensure!(path.starts_with('/') && !path.contains("/../"), "{:?}", head.target);
-                ensure!(Framing::of_request(&head).is_ok(), "{head:?}");
+                ensure!(Framing::for_request(&head).is_ok(), "{head:?}");
             }
         }
         Ok(())

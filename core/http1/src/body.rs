@@ -66,7 +66,7 @@ impl Framing {
     ///
     /// # Errors
     /// [`FramingError`] where another reader might see another length.
-    pub fn of_request(head: &RequestHead) -> Result<Self, FramingError> {
+    pub fn for_request(head: &RequestHead) -> Result<Self, FramingError> {
         if head.method == "CONNECT" {
             return Ok(Framing::Tunnel);
         }
@@ -77,7 +77,7 @@ impl Framing {
     ///
     /// # Errors
     /// [`FramingError`] where another reader might see another length.
-    pub fn of_response(head: &ResponseHead, method: &str) -> Result<Self, FramingError> {
+    pub fn for_response(head: &ResponseHead, method: &str) -> Result<Self, FramingError> {
         match head.status {
             101 => return Ok(Framing::Tunnel),
             100..=199 | 204 | 304 => return Ok(Framing::Empty),

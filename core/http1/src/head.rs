@@ -128,14 +128,14 @@ impl RequestHead {
     /// [`HeadError`] if these bytes can never become a head, whatever follows.
     pub fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, HeadError> {
         let Some(end) = HeadScan::default().feed(bytes)? else { return Ok(None) };
-        Ok(Some((Self::from_whole(&bytes[..end])?, end)))
+        Ok(Some((Self::parse_complete(&bytes[..end])?, end)))
     }
 
-    /// Reads a complete head, as [`HeadGathering`](super::HeadGathering) collects it.
+    /// Reads a complete head, as [`HeadBuffer`](super::HeadBuffer) collects it.
     ///
     /// # Errors
     /// [`HeadError`] if it is malformed, or `bytes` do not end with it.
-    pub fn from_whole(bytes: &[u8]) -> Result<Self, HeadError> {
+    pub fn parse_complete(bytes: &[u8]) -> Result<Self, HeadError> {
         let mut fields = [EMPTY_HEADER; MAX_HEADERS];
         let mut request = httparse::Request::new(&mut fields);
         if request.parse(bytes)? != Status::Complete(bytes.len()) {
@@ -192,14 +192,14 @@ impl ResponseHead {
     /// [`HeadError`] if these bytes can never become a head, whatever follows.
     pub fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, HeadError> {
         let Some(end) = HeadScan::default().feed(bytes)? else { return Ok(None) };
-        Ok(Some((Self::from_whole(&bytes[..end])?, end)))
+        Ok(Some((Self::parse_complete(&bytes[..end])?, end)))
     }
 
-    /// Reads a complete head, as [`HeadGathering`](super::HeadGathering) collects it.
+    /// Reads a complete head, as [`HeadBuffer`](super::HeadBuffer) collects it.
     ///
     /// # Errors
     /// [`HeadError`] if it is malformed, or `bytes` do not end with it.
-    pub fn from_whole(bytes: &[u8]) -> Result<Self, HeadError> {
+    pub fn parse_complete(bytes: &[u8]) -> Result<Self, HeadError> {
         let mut fields = [EMPTY_HEADER; MAX_HEADERS];
         let mut response = httparse::Response::new(&mut fields);
         if response.parse(bytes)? != Status::Complete(bytes.len()) {

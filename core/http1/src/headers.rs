@@ -65,7 +65,7 @@ impl Headers {
 
     /// Whether the comma-separated list under this name holds `token`, without regard to case
     /// (`Connection: keep-alive, Upgrade`).
-    pub fn lists(&self, name: &str, token: &str) -> bool {
+    pub fn contains_token(&self, name: &str, token: &str) -> bool {
         self.all(name)
             .flat_map(|value| value.split(|byte| *byte == b','))
             .any(|member| member.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
@@ -160,9 +160,9 @@ mod tests {
         let mut headers = Headers::new();
         headers.push("Connection", "keep-alive ,UPGRADE");
         headers.push("Connection", "x");
-        assert!(headers.lists("connection", "upgrade"));
-        assert!(headers.lists("connection", "x"));
-        assert!(!headers.lists("connection", "alive"));
+        assert!(headers.contains_token("connection", "upgrade"));
+        assert!(headers.contains_token("connection", "x"));
+        assert!(!headers.contains_token("connection", "alive"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::body::{Body, BodyError, Framing, FramingError};
 use super::head::{HeadError, RequestHead, ResponseHead};
-use super::scan::{HeadGathering, Taken};
+use super::scan::{HeadBuffer, Taken};
 
 /// Why a stream cannot be read as messages.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Error)]
@@ -30,7 +30,7 @@ pub enum ReadError {
 
 /// A piece of a message.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Part<H> {
+pub enum Event<H> {
     /// It begins.
     Head(H),
     /// Payload of its body, never empty.
@@ -41,13 +41,13 @@ pub enum Part<H> {
 
 #[derive(Debug)]
 enum Phase {
-    Head(HeadGathering),
+    Head(HeadBuffer),
     Body(Body),
 }
 
 impl Phase {
     fn head() -> Self {
-        Phase::Head(HeadGathering::default())
+        Phase::Head(HeadBuffer::default())
     }
 
     /// What can be told from `input` alone; `None` asks for more.
@@ -55,7 +55,7 @@ impl Phase {
         &mut self,
         input: &mut Bytes,
         understand: impl Fn(&[u8]) -> Result<Option<(H, Framing)>, ReadError>,
-    ) -> Result<Option<Part<H>>, ReadError> {
+    ) -> Result<Option<Event<H>>, ReadError> {
         loop {
             match self {
                 Phase::Head(gathering) => {
@@ -70,13 +70,13 @@ impl Phase {
                         Some(None) => *self = Phase::head(),
                         Some(Some((head, framing))) => {
                             *self = Phase::Body(Body::new(framing));
-                            return Ok(Some(Part::Head(head)));
+                            return Ok(Some(Event::Head(head)));
                         }
                     }
                 }
                 Phase::Body(body) if body.is_finished() => {
                     *self = Phase::head();
-                    return Ok(Some(Part::End));
+                    return Ok(Some(Event::End));
                 }
                 Phase::Body(_) if input.is_empty() => return Ok(None),
                 Phase::Body(body) => {
@@ -84,21 +84,21 @@ impl Phase {
                     let (used, payload) = (step.used, input.slice_ref(step.payload));
                     input.advance(used);
                     if !payload.is_empty() {
-                        return Ok(Some(Part::Body(payload)));
+                        return Ok(Some(Event::Body(payload)));
                     }
                 }
             }
         }
     }
 
-    fn handle_end<H>(&mut self) -> Result<Option<Part<H>>, ReadError> {
+    fn handle_end<H>(&mut self) -> Result<Option<Event<H>>, ReadError> {
         match self {
             Phase::Head(gathering) if gathering.has_begun() => Err(ReadError::Truncated),
             Phase::Head(_) => Ok(None),
             Phase::Body(body) => {
                 body.handle_end()?;
                 *self = Phase::head();
-                Ok(Some(Part::End))
+                Ok(Some(Event::End))
             }
         }
     }
@@ -118,10 +118,10 @@ impl RequestReader {
     ///
     /// # Errors
     /// [`ReadError`]; nothing that follows can be understood.
-    pub fn read(&mut self, input: &mut Bytes) -> Result<Option<Part<RequestHead>>, ReadError> {
+    pub fn read(&mut self, input: &mut Bytes) -> Result<Option<Event<RequestHead>>, ReadError> {
         self.0.read(input, |bytes| {
-            let head = RequestHead::from_whole(bytes)?;
-            let framing = Framing::of_request(&head)?;
+            let head = RequestHead::parse_complete(bytes)?;
+            let framing = Framing::for_request(&head)?;
             Ok(Some((head, framing)))
         })
     }
@@ -130,7 +130,7 @@ impl RequestReader {
     ///
     /// # Errors
     /// [`ReadError`] if it ended inside one.
-    pub fn handle_end(&mut self) -> Result<Option<Part<RequestHead>>, ReadError> {
+    pub fn handle_end(&mut self) -> Result<Option<Event<RequestHead>>, ReadError> {
         self.0.handle_end()
     }
 
@@ -163,17 +163,17 @@ impl ResponseReader {
     }
 
     /// Takes the next part from the front of `input`; `None` when it is used up and more is needed. Of no use after
-    /// [`Part::End`].
+    /// [`Event::End`].
     ///
     /// # Errors
     /// [`ReadError`]; nothing that follows can be understood.
-    pub fn read(&mut self, input: &mut Bytes) -> Result<Option<Part<ResponseHead>>, ReadError> {
+    pub fn read(&mut self, input: &mut Bytes) -> Result<Option<Event<ResponseHead>>, ReadError> {
         self.phase.read(input, |bytes| {
-            let head = ResponseHead::from_whole(bytes)?;
+            let head = ResponseHead::parse_complete(bytes)?;
             if head.is_interim() {
                 return Ok(None);
             }
-            let framing = Framing::of_response(&head, &self.method)?;
+            let framing = Framing::for_response(&head, &self.method)?;
             Ok(Some((head, framing)))
         })
     }
@@ -182,7 +182,7 @@ impl ResponseReader {
     ///
     /// # Errors
     /// [`ReadError`] if the response is not whole.
-    pub fn handle_end(&mut self) -> Result<Option<Part<ResponseHead>>, ReadError> {
+    pub fn handle_end(&mut self) -> Result<Option<Event<ResponseHead>>, ReadError> {
         self.phase.handle_end()
     }
 }

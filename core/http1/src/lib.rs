@@ -26,9 +26,10 @@ pub use chunked::{
 };
 pub use head::{HeadError, MAX_HEAD_BYTES, MAX_HEADERS, RequestHead, ResponseHead, Version};
 pub use headers::Headers;
-pub use inbound::{Part, ReadError, RequestReader, ResponseReader};
+pub use inbound::{Event, ReadError, RequestReader, ResponseReader};
 pub use outbound::{BodyWriter, Payload, WriteError};
-pub use scan::{HeadGathering, Taken, plain_bytes};
+pub use scan::{HeadBuffer, Taken, ctl_free_prefix};
 pub use tap::{
-    Exchange, MAX_SHOWN_HOST_BYTES, MAX_SHOWN_METHOD_BYTES, MAX_SHOWN_TARGET_BYTES, MAX_WAITING, Sniff, Tap,
+    AccessRecord, MAX_PENDING, MAX_RECORDED_HOST_BYTES, MAX_RECORDED_METHOD_BYTES, MAX_RECORDED_TARGET_BYTES,
+    Sniff, Tap,
 };

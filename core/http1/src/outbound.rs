@@ -59,8 +59,8 @@ impl Headers {
 
 impl RequestHead {
     /// Whether another request may follow on the same connection (RFC 9112 section 9.3). HTTP/1.0 is not asked twice.
-    pub fn persists(&self) -> bool {
-        self.version == Version::Http11 && !self.headers.lists("connection", "close")
+    pub fn keeps_alive(&self) -> bool {
+        self.version == Version::Http11 && !self.headers.contains_token("connection", "close")
     }
 
     /// Says in the head how `payload` will be framed, and removes what ends at this hop.
@@ -81,7 +81,7 @@ impl ResponseHead {
     /// Says in the head how `payload` will be framed in the answer to `request`, and removes what ends at this hop.
     pub fn frame(&mut self, request: &RequestHead, payload: Payload) -> Framing {
         self.headers.strip_hop_by_hop();
-        if !request.persists() {
+        if !request.keeps_alive() {
             self.headers.push("Connection", "close");
         }
         let length = match payload {

@@ -35,7 +35,7 @@ impl HeadScan {
         let mut at = 0;
         while let Some(byte) = bytes.get(at) {
             // Most of a head is the inside of lines.
-            let plain = if self.place == Place::Inside { plain_bytes(&bytes[at..]) } else { 0 };
+            let plain = if self.place == Place::Inside { ctl_free_prefix(&bytes[at..]) } else { 0 };
             at += plain.max(1);
             self.seen = self.seen.saturating_add(plain.max(1));
             if self.seen > MAX_HEAD_BYTES {
@@ -59,7 +59,7 @@ impl HeadScan {
 }
 
 /// How many of these bytes, from the first one on, are no control bytes: neither the end of a line nor an error.
-pub fn plain_bytes(bytes: &[u8]) -> usize {
+pub fn ctl_free_prefix(bytes: &[u8]) -> usize {
     const EACH: u64 = u64::MAX / 255;
     let mut at = 0;
     for chunk in bytes.chunks_exact(size_of::<u64>()) {
@@ -77,7 +77,7 @@ pub fn plain_bytes(bytes: &[u8]) -> usize {
     at + rest.iter().position(u8::is_ascii_control).unwrap_or(rest.len())
 }
 
-/// What one call to [`HeadGathering::take`] took.
+/// What one call to [`HeadBuffer::take`] took.
 #[derive(Debug)]
 pub struct Taken<'a> {
     /// How many of the bytes belong to the head.
@@ -88,12 +88,12 @@ pub struct Taken<'a> {
 
 /// Collects one head from pieces; holds at most [`MAX_HEAD_BYTES`], and nothing when the head comes in one.
 #[derive(Debug, Default)]
-pub struct HeadGathering {
+pub struct HeadBuffer {
     scan: HeadScan,
     partial: Vec<u8>,
 }
 
-impl HeadGathering {
+impl HeadBuffer {
     /// Takes bytes up to the end of the head.
     ///
     /// # Errors
@@ -156,7 +156,7 @@ mod tests {
                 let mut bytes = [b'a'; 20];
                 bytes[at] = byte;
                 assert_eq!(
-                    plain_bytes(&bytes),
+                    ctl_free_prefix(&bytes),
                     if byte.is_ascii_control() { at } else { 20 },
                     "{byte} at {at}"
                 );

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::prefixed::framed;
 use super::{Proto, Service};
-use crate::json::{Json, JsonError, Member, Object, members};
+use crate::json::{Field, JsonError, Object, Value, fields};
 use crate::machine::Side;
 use crate::stellar::Address;
 
@@ -67,15 +67,15 @@ impl Opening {
     /// The opening as it starts a stream: length, then JSON.
     pub fn encode(&self) -> Result<Bytes, OpeningError> {
         let mut object = Object::new();
-        object.put("service", Json::Text(&self.service));
-        object.put("proto", Json::Text(self.proto.name()));
+        object.put("service", Value::Text(&self.service));
+        object.put("proto", Value::Text(self.proto.name()));
         object.put_some("visitor", &self.visitor);
         object.put_some("at", &self.at);
         object.put_some("host", &self.host);
         object.put_some("id", &self.id);
         object.put_some("to", &self.to.map(|owner| owner.to_string()));
         object.put_some("from", &self.from.map(|caller| caller.to_string()));
-        let json = object.end();
+        let json = object.finish();
         framed(json.as_bytes(), MAX_OPENING_BYTES).ok_or(OpeningError::TooLong(json.len()))
     }
 
@@ -86,16 +86,16 @@ impl Opening {
 
     fn from_json(json: &[u8]) -> Result<Self, JsonError> {
         let [service, proto, visitor, at, host, id, to, from] =
-            members(json, ["service", "proto", "visitor", "at", "host", "id", "to", "from"])?;
+            fields(json, ["service", "proto", "visitor", "at", "host", "id", "to", "from"])?;
         Ok(Self {
             service: service.text()?,
             proto: proto.or(Proto::default(), known)?,
-            visitor: visitor.maybe(Member::text)?,
-            at: at.maybe(Member::text)?,
-            host: host.maybe(Member::text)?,
-            id: id.maybe(Member::text)?,
-            to: to.maybe(address)?,
-            from: from.maybe(address)?,
+            visitor: visitor.optional(Field::text)?,
+            at: at.optional(Field::text)?,
+            host: host.optional(Field::text)?,
+            id: id.optional(Field::text)?,
+            to: to.optional(address)?,
+            from: from.optional(address)?,
         })
     }
 
@@ -117,11 +117,11 @@ impl Opening {
 }
 
 /// What is named by a text, or by an object (`{"http":null}`), which nobody is known to send and everybody has taken so far.
-fn known(proto: Member<'_>) -> Result<Proto, JsonError> {
-    let name = proto.text().or_else(|_| proto.sole()).ok();
+fn known(proto: Field<'_>) -> Result<Proto, JsonError> {
+    let name = proto.text().or_else(|_| proto.single()).ok();
     name.and_then(|name| Proto::named(&name)).ok_or(proto.must_be("http, tcp or h2"))
 }
 
-fn address(member: Member<'_>) -> Result<Address, JsonError> {
+fn address(member: Field<'_>) -> Result<Address, JsonError> {
     member.text()?.parse().map_err(|_| member.must_be("a Stellar address (G...)"))
 }

@@ -7,7 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{Proto, Signal};
-use crate::json::{Json, JsonError, Member, Object, members};
+use crate::json::{Field, JsonError, Object, Value, fields};
 
 impl Proto {
     /// Its name on the wire.
@@ -31,42 +31,42 @@ impl Signal {
     /// # Errors
     /// It is no object with a `type`, or its members have the wrong types.
     pub fn from_json(json: &[u8]) -> Result<Self, JsonError> {
-        let [kind] = members(json, ["type"])?;
+        let [kind] = fields(json, ["type"])?;
         let kind = kind.text()?;
         match kind.as_str() {
             "auth_challenge" => read_challenge(json),
             "auth_response" => read_response(json),
             "auth_ok" => read_ok(json),
             "auth_failed" => {
-                let [code, error] = members(json, ["code", "error"])?;
-                Ok(Signal::AuthFailed { code: code.maybe(Member::text)?, error: text_or_empty(error)? })
+                let [code, error] = fields(json, ["code", "error"])?;
+                Ok(Signal::AuthFailed { code: code.optional(Field::text)?, error: text_or_empty(error)? })
             }
             "bind" => read_bind(json),
             "bind_ok" => read_bind_ok(json),
             "bind_failed" => {
-                let [service, code, error] = members(json, ["service", "code", "error"])?;
+                let [service, code, error] = fields(json, ["service", "code", "error"])?;
                 let (code, error) = (text_or_empty(code)?, text_or_empty(error)?);
                 Ok(Signal::BindFailed { service: service.text()?, code, error })
             }
             "unbind" | "unbind_ok" => {
-                let [service] = members(json, ["service"])?;
+                let [service] = fields(json, ["service"])?;
                 let service = service.text()?;
                 Ok(if kind == "unbind" { Signal::Unbind { service } } else { Signal::UnbindOk { service } })
             }
             "ping" | "pong" => {
-                let [id] = members(json, ["id"])?;
-                let id = id.maybe(Member::whole)?;
+                let [id] = fields(json, ["id"])?;
+                let id = id.optional(Field::integer)?;
                 Ok(if kind == "ping" { Signal::Ping { id } } else { Signal::Pong { id } })
             }
             "drain" => {
-                let [reason, deadline] = members(json, ["reason", "deadline_ms"])?;
-                let deadline_ms = deadline.or(0, Member::whole)?;
+                let [reason, deadline] = fields(json, ["reason", "deadline_ms"])?;
+                let deadline_ms = deadline.or(0, Field::integer)?;
                 Ok(Signal::Drain { reason: text_or_empty(reason)?, deadline_ms })
             }
             "error" => {
-                let [code, message, hint] = members(json, ["code", "message", "hint"])?;
+                let [code, message, hint] = fields(json, ["code", "message", "hint"])?;
                 let (code, message) = (text_or_empty(code)?, text_or_empty(message)?);
-                Ok(Signal::Error { code, message, hint: hint.maybe(Member::text)? })
+                Ok(Signal::Error { code, message, hint: hint.optional(Field::text)? })
             }
             _ => Ok(Signal::Unknown),
         }
@@ -75,38 +75,38 @@ impl Signal {
     /// The JSON that spells this message.
     pub fn to_json(&self) -> String {
         let mut object = Object::new();
-        object.put("type", Json::Text(self.kind()));
+        object.put("type", Value::Text(self.kind()));
         self.write_login(&mut object);
         self.write_service(&mut object);
         match self {
             Signal::Ping { id } | Signal::Pong { id } => object.put_some("id", *id),
             Signal::Drain { reason, deadline_ms } => {
-                object.put("reason", Json::Text(reason));
-                object.put("deadline_ms", Json::Whole(*deadline_ms));
+                object.put("reason", Value::Text(reason));
+                object.put("deadline_ms", Value::Integer(*deadline_ms));
             }
             Signal::Error { code, message, hint } => {
-                object.put("code", Json::Text(code));
-                object.put("message", Json::Text(message));
+                object.put("code", Value::Text(code));
+                object.put("message", Value::Text(message));
                 object.put_some("hint", hint);
             }
             _ => {}
         }
-        object.end()
+        object.finish()
     }
 
     /// The members of a message of the login.
     fn write_login(&self, object: &mut Object) {
         match self {
             Signal::AuthChallenge { challenge_id, challenge, server_address, mux, version } => {
-                object.put("challenge_id", Json::Text(challenge_id));
-                object.put("challenge", Json::Text(challenge));
-                object.put("server_address", Json::Text(server_address));
-                object.put("mux", Json::Texts(mux));
-                object.put("version", Json::from(*version));
+                object.put("challenge_id", Value::Text(challenge_id));
+                object.put("challenge", Value::Text(challenge));
+                object.put("server_address", Value::Text(server_address));
+                object.put("mux", Value::Texts(mux));
+                object.put("version", Value::from(*version));
             }
             Signal::AuthResponse { challenge_id, jwt, mux, version } => {
-                object.put("challenge_id", Json::from(challenge_id));
-                object.put("jwt", Json::from(jwt));
+                object.put("challenge_id", Value::from(challenge_id));
+                object.put("jwt", Value::from(jwt));
                 object.put_some("mux", mux);
                 object.put_some("version", *version);
             }
@@ -119,17 +119,20 @@ impl Signal {
                 encryption_available,
                 encryption_mode,
             } => {
-                object.put("endpoint", Json::Text(endpoint));
-                object.put("server_address", Json::Text(server_address));
-                object.put("services", Json::Texts(services));
+                object.put("endpoint", Value::Text(endpoint));
+                object.put("server_address", Value::Text(server_address));
+                object.put("services", Value::Texts(services));
                 object.put_some("mux", mux);
                 object.put_some("version", *version);
-                object.put_some("encryption_available", encryption_available.map_or(Json::Null, Json::Truth));
+                object.put_some(
+                    "encryption_available",
+                    encryption_available.map_or(Value::Null, Value::Boolean),
+                );
                 object.put_some("encryption_mode", encryption_mode);
             }
             Signal::AuthFailed { code, error } => {
-                object.put("code", Json::from(code));
-                object.put("error", Json::Text(error));
+                object.put("code", Value::from(code));
+                object.put("error", Value::Text(error));
             }
             _ => {}
         }
@@ -139,26 +142,26 @@ impl Signal {
     fn write_service(&self, object: &mut Object) {
         match self {
             Signal::Bind { service, local_port, proto, public } => {
-                object.put("service", Json::Text(service));
+                object.put("service", Value::Text(service));
                 object.put_some("local_port", *local_port);
-                object.put_some("proto", proto.map_or(Json::Null, |proto| Json::Text(proto.name())));
+                object.put_some("proto", proto.map_or(Value::Null, |proto| Value::Text(proto.name())));
                 // The default is not written, for relays that know no other.
                 if !public {
-                    object.put("public", Json::Truth(false));
+                    object.put("public", Value::Boolean(false));
                 }
             }
             Signal::BindOk { service, local_port: _, url, port } => {
-                object.put("service", Json::Text(service));
-                object.put("url", Json::from(url));
+                object.put("service", Value::Text(service));
+                object.put("url", Value::from(url));
                 object.put_some("port", *port);
             }
             Signal::BindFailed { service, code, error } => {
-                object.put("service", Json::Text(service));
-                object.put("code", Json::Text(code));
-                object.put("error", Json::Text(error));
+                object.put("service", Value::Text(service));
+                object.put("code", Value::Text(code));
+                object.put("error", Value::Text(error));
             }
             Signal::Unbind { service } | Signal::UnbindOk { service } => {
-                object.put("service", Json::Text(service));
+                object.put("service", Value::Text(service));
             }
             _ => {}
         }
@@ -166,34 +169,34 @@ impl Signal {
 }
 
 /// A text that may be left out, which is the empty one, but not be `null`.
-fn text_or_empty(member: Member<'_>) -> Result<String, JsonError> {
-    member.or(String::new(), Member::text)
+fn text_or_empty(member: Field<'_>) -> Result<String, JsonError> {
+    member.or(String::new(), Field::text)
 }
 
 fn read_challenge(json: &[u8]) -> Result<Signal, JsonError> {
     let [challenge_id, challenge, server_address, mux, version] =
-        members(json, ["challenge_id", "challenge", "server_address", "mux", "version"])?;
+        fields(json, ["challenge_id", "challenge", "server_address", "mux", "version"])?;
     Ok(Signal::AuthChallenge {
         challenge_id: challenge_id.text()?,
         challenge: challenge.text()?,
         server_address: server_address.text()?,
-        mux: mux.or(Vec::new(), Member::texts)?,
-        version: version.maybe(Member::whole)?,
+        mux: mux.or(Vec::new(), Field::texts)?,
+        version: version.optional(Field::integer)?,
     })
 }
 
 fn read_response(json: &[u8]) -> Result<Signal, JsonError> {
-    let [challenge_id, jwt, mux, version] = members(json, ["challenge_id", "jwt", "mux", "version"])?;
+    let [challenge_id, jwt, mux, version] = fields(json, ["challenge_id", "jwt", "mux", "version"])?;
     Ok(Signal::AuthResponse {
-        challenge_id: challenge_id.maybe(Member::text)?,
-        jwt: jwt.maybe(Member::text)?,
-        mux: mux.maybe(Member::text)?,
-        version: version.maybe(Member::whole)?,
+        challenge_id: challenge_id.optional(Field::text)?,
+        jwt: jwt.optional(Field::text)?,
+        mux: mux.optional(Field::text)?,
+        version: version.optional(Field::integer)?,
     })
 }
 
 fn read_ok(json: &[u8]) -> Result<Signal, JsonError> {
-    let [endpoint, server_address, services, mux, version, available, mode] = members(
+    let [endpoint, server_address, services, mux, version, available, mode] = fields(
         json,
         [
             "endpoint",
@@ -208,28 +211,28 @@ fn read_ok(json: &[u8]) -> Result<Signal, JsonError> {
     Ok(Signal::AuthOk {
         endpoint: endpoint.text()?,
         server_address: server_address.text()?,
-        services: services.or(Vec::new(), Member::texts)?,
-        mux: mux.maybe(Member::text)?,
-        version: version.maybe(Member::whole)?,
-        encryption_available: available.maybe(Member::truth)?,
-        encryption_mode: mode.maybe(Member::text)?,
+        services: services.or(Vec::new(), Field::texts)?,
+        mux: mux.optional(Field::text)?,
+        version: version.optional(Field::integer)?,
+        encryption_available: available.optional(Field::boolean)?,
+        encryption_mode: mode.optional(Field::text)?,
     })
 }
 
 fn read_bind(json: &[u8]) -> Result<Signal, JsonError> {
-    let [service, local_port, proto, public] = members(json, ["service", "local_port", "proto", "public"])?;
+    let [service, local_port, proto, public] = fields(json, ["service", "local_port", "proto", "public"])?;
     // A newer peer may carry what we do not: that is for the service to be refused, not for the link to end.
-    let known = |proto: Member<'_>| proto.text().map(|name| Proto::named(&name));
+    let known = |proto: Field<'_>| proto.text().map(|name| Proto::named(&name));
     Ok(Signal::Bind {
         service: service.text()?,
-        local_port: local_port.maybe(Member::whole)?,
+        local_port: local_port.optional(Field::integer)?,
         proto: proto.or(Some(Proto::default()), known)?,
-        public: public.or(true, Member::truth)?,
+        public: public.or(true, Field::boolean)?,
     })
 }
 
 fn read_bind_ok(json: &[u8]) -> Result<Signal, JsonError> {
-    let [service, url, port] = members(json, ["service", "url", "port"])?;
-    let (url, port) = (url.maybe(Member::text)?, port.maybe(Member::whole)?);
+    let [service, url, port] = fields(json, ["service", "url", "port"])?;
+    let (url, port) = (url.optional(Field::text)?, port.optional(Field::integer)?);
     Ok(Signal::BindOk { service: service.text()?, local_port: None, url, port })
 }

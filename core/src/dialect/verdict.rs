@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes};
 use thiserror::Error;
 
 use super::prefixed::{Prefixed, framed};
-use crate::json::{Json, JsonError, Member, Object, members};
+use crate::json::{Field, JsonError, Object, Value, fields};
 
 /// The largest JSON object of a verdict, bytes. A code and a sentence fit many times over.
 pub const MAX_VERDICT_BYTES: usize = 4096;
@@ -74,12 +74,12 @@ impl Verdict {
     /// The verdict as it starts its half of a stream: length, then JSON.
     pub fn encode(&self) -> Bytes {
         let mut object = Object::new();
-        object.put("ok", Json::Truth(*self == Verdict::Welcome));
+        object.put("ok", Value::Boolean(*self == Verdict::Welcome));
         if let Verdict::Refused { code, message } = self {
-            object.put("code", Json::Text(cut(code, MAX_CODE_BYTES)));
-            object.put("message", Json::Text(cut(message, MAX_MESSAGE_BYTES)));
+            object.put("code", Value::Text(cut(code, MAX_CODE_BYTES)));
+            object.put("message", Value::Text(cut(message, MAX_MESSAGE_BYTES)));
         }
-        framed(object.end().as_bytes(), MAX_VERDICT_BYTES).expect("code and message were cut to fit")
+        framed(object.finish().as_bytes(), MAX_VERDICT_BYTES).expect("code and message were cut to fit")
     }
 
     /// The verdict that `json`, the part after the length, spells. A later version may add members.
@@ -91,8 +91,9 @@ impl Verdict {
     }
 
     fn from_json(json: &[u8]) -> Result<Self, JsonError> {
-        let [ok, code, message] = members(json, ["ok", "code", "message"])?;
-        let (ok, code, message) = (ok.truth()?, code.maybe(Member::text)?, message.maybe(Member::text)?);
+        let [ok, code, message] = fields(json, ["ok", "code", "message"])?;
+        let (ok, code, message) =
+            (ok.boolean()?, code.optional(Field::text)?, message.optional(Field::text)?);
         Ok(match ok {
             true => Verdict::Welcome,
             false => {

@@ -11,7 +11,7 @@ use super::fields;
 use super::slot::Role;
 use super::{Exchange, ExchangeEvent};
 use crate::dialect::{CallId, Opening, Part, Proto, Request, Response};
-use crate::http1::{Body, Framing, HeadGathering, ResponseHead};
+use crate::http1::{Body, Framing, HeadBuffer, ResponseHead};
 use crate::mux::{ResetReason, StreamId};
 
 #[derive(Debug)]
@@ -24,7 +24,7 @@ enum State {
 /// One request of the peer and the answer that is being written.
 #[derive(Debug)]
 pub(super) struct Answer {
-    gathering: HeadGathering,
+    gathering: HeadBuffer,
     state: State,
     method: String,
     /// The visitor takes events as they come.
@@ -56,13 +56,13 @@ impl Exchange {
         let host =
             head.headers.first("host").and_then(|host| core::str::from_utf8(host).ok()).map(String::from);
         let method = head.method.to_ascii_uppercase();
-        let events = head.headers.lists("accept", "text/event-stream");
+        let events = head.headers.contains_token("accept", "text/event-stream");
         let head = match fields::to_service(head, &body) {
             Ok(head) => head,
             Err(unfit) => return self.decline(name, unfit.0, unfit.1.into()),
         };
         let state = State::Head;
-        let answer = Answer { gathering: HeadGathering::default(), state, method, events };
+        let answer = Answer { gathering: HeadBuffer::default(), state, method, events };
         let id = self.insert(name, Role::Answer(answer.into()));
         self.give(id, head);
         self.give(id, body);
@@ -100,8 +100,8 @@ impl Exchange {
                     };
                     rest = &rest[taken.used..];
                     let Some(head) = taken.head else { continue };
-                    match ResponseHead::from_whole(&head) {
-                        Ok(head) if head.is_interim() => answer.gathering = HeadGathering::default(),
+                    match ResponseHead::parse_complete(&head) {
+                        Ok(head) if head.is_interim() => answer.gathering = HeadBuffer::default(),
                         Ok(head) => self.begin_answer(id, head),
                         Err(_) => return self.fail(id, 502, "the service's answer is malformed"),
                     }
@@ -125,7 +125,7 @@ impl Exchange {
 
     fn begin_answer(&mut self, id: StreamId, head: ResponseHead) {
         let Some(answer) = self.answer(id) else { return };
-        let framing = match Framing::of_response(&head, &answer.method) {
+        let framing = match Framing::for_response(&head, &answer.method) {
             Ok(Framing::Tunnel) => {
                 return self.fail(id, 501, "the service wants to upgrade, which cannot pass");
             }

@@ -10,8 +10,7 @@ use super::slot::Role;
 use super::{Exchange, ExchangeEvent, pages};
 use crate::dialect::{CallId, Frame, Part, Request, Response};
 use crate::http1::{
-    Body, BodyError, Format, Framing, HeadGathering, LAST_CHUNK, Page, RequestHead, ResponseHead,
-    encode_chunk,
+    Body, BodyError, Format, Framing, HeadBuffer, LAST_CHUNK, Page, RequestHead, ResponseHead, encode_chunk,
 };
 use crate::message::Message;
 use crate::mux::{ResetReason, StreamId};
@@ -38,7 +37,7 @@ enum State {
 /// One request and its answer.
 #[derive(Debug, Default)]
 pub(super) struct Ask {
-    gathering: HeadGathering,
+    gathering: HeadBuffer,
     state: State,
     method: String,
     format: Format,
@@ -103,7 +102,7 @@ impl Exchange {
                     };
                     rest = &rest[taken.used..];
                     if let Some(head) = taken.head {
-                        match RequestHead::from_whole(&head) {
+                        match RequestHead::parse_complete(&head) {
                             Ok(head) => self.begin_body(id, head),
                             Err(_) => return self.refuse(id, &pages::malformed()),
                         }
@@ -135,8 +134,8 @@ impl Exchange {
     }
 
     fn begin_body(&mut self, id: StreamId, head: RequestHead) {
-        let framing = Framing::of_request(&head);
-        let waits = head.headers.lists("expect", "100-continue");
+        let framing = Framing::for_request(&head);
+        let waits = head.headers.contains_token("expect", "100-continue");
         let Some(ask) = self.ask(id) else { return };
         ask.method.clone_from(&head.method);
         ask.format = Format::preferred(head.headers.first("accept"));

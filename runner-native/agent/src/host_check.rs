@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use hvym_tunnel_core::http1::{Exchange, Headers, Sniff, Tap};
+use hvym_tunnel_core::http1::{AccessRecord, Headers, Sniff, Tap};
 use hvym_tunnel_core::time::Instant;
 
 /// How much of a body is looked at. The longest page recognised (Angular) names itself within 1.7 KiB.
@@ -94,7 +94,7 @@ impl Sniff for HostCheck {
 pub(super) type Observer = Tap<Instant, HostCheck>;
 
 /// What an [`Observer`] reports.
-pub(super) type Observed = Exchange<Instant, DevServer>;
+pub(super) type Observed = AccessRecord<Instant, DevServer>;
 
 /// Whether the beginning of this body can tell anything, so that other bodies are never held.
 fn is_worth_a_look(status: u16, headers: &Headers) -> bool {

@@ -413,8 +413,8 @@ impl Seen {
     }
 
     /// Whether everything was asked, and something is still to be answered.
-    pub(super) fn is_owed_an_answer(&self) -> bool {
-        self.tap.is_owed_an_answer()
+    pub(super) fn response_pending(&self) -> bool {
+        self.tap.response_pending()
     }
 
     /// These bytes are about to pass; `None` is the end of that half.
@@ -430,7 +430,7 @@ impl Seen {
             }
         }
         self.tell();
-        self.activity.set_idle(self.tap.waiting() == 0);
+        self.activity.set_idle(self.tap.pending_requests() == 0);
     }
 
     fn tell(&mut self) {
@@ -441,7 +441,7 @@ impl Seen {
                 method: exchange.method,
                 path: exchange.target,
                 status,
-                millis: millis(exchange.took),
+                millis: millis(exchange.duration),
                 bytes: exchange.status.is_some().then_some(exchange.response_bytes),
                 service: self.service.clone(),
                 note,

@@ -52,7 +52,7 @@ impl AsyncRead for Watched {
         }
         // Who has asked everything may end its half and wait for the answer. hyper asks for more meanwhile, to learn
         // of a stream that broke, and would take the end for that; it asks again once it has answered.
-        if self.seen.is_owed_an_answer() { Poll::Pending } else { Poll::Ready(Ok(0)) }
+        if self.seen.response_pending() { Poll::Pending } else { Poll::Ready(Ok(0)) }
     }
 }
 

@@ -6,7 +6,7 @@
 
 use http::Uri;
 use hvym_tunnel_core::http1::{
-    Body, Format, Framing, FramingError, HeadError, MAX_HEAD_BYTES, RequestHead, Version, plain_bytes,
+    Body, Format, Framing, FramingError, HeadError, MAX_HEAD_BYTES, RequestHead, Version, ctl_free_prefix,
 };
 
 use super::settings::MAX_FIELDS;
@@ -70,7 +70,7 @@ impl Scan {
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<Option<usize>, Fault> {
         while let Some(byte) = bytes.get(self.seen) {
             // Most of a head is the inside of lines.
-            let plain = if self.place == Place::Inside { plain_bytes(&bytes[self.seen..]) } else { 0 };
+            let plain = if self.place == Place::Inside { ctl_free_prefix(&bytes[self.seen..]) } else { 0 };
             self.seen += plain.max(1);
             if self.seen > MAX_HEAD_BYTES {
                 return Err(Fault::TooLarge);
@@ -130,13 +130,13 @@ pub(super) fn judge(bytes: &[u8]) -> Result<Framed, Fault> {
     if lengths.len() > 1 || lengths.iter().any(|value| value.contains(&b',')) {
         return Err(Fault::malformed("the length of the body is said more than once"));
     }
-    let framing = Framing::of_request(&head).map_err(|error| match error {
+    let framing = Framing::for_request(&head).map_err(|error| match error {
         FramingError::Encoding => Fault::Coding,
         error => Fault::malformed(error),
     })?;
     let may_change = head.version == Version::Http11
         && head.headers.contains("upgrade")
-        && head.headers.lists("connection", "upgrade");
+        && head.headers.contains_token("connection", "upgrade");
     Ok(Framed { body: Body::new(framing), may_change })
 }
 

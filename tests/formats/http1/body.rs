@@ -9,12 +9,12 @@ use proptest::prelude::*;
 
 fn of_request(fields: &str) -> Result<Framing, FramingError> {
     let bytes = format!("POST / HTTP/1.1\r\n{fields}\r\n");
-    Framing::of_request(&RequestHead::parse(bytes.as_bytes()).unwrap().unwrap().0)
+    Framing::for_request(&RequestHead::parse(bytes.as_bytes()).unwrap().unwrap().0)
 }
 
 fn of_response(method: &str, status: u16, fields: &str) -> Result<Framing, FramingError> {
     let bytes = format!("HTTP/1.1 {status} x\r\n{fields}\r\n");
-    Framing::of_response(&ResponseHead::parse(bytes.as_bytes()).unwrap().unwrap().0, method)
+    Framing::for_response(&ResponseHead::parse(bytes.as_bytes()).unwrap().unwrap().0, method)
 }
 
 #[test]
@@ -22,7 +22,7 @@ fn a_request_without_a_length_has_no_body() {
     assert_eq!(of_request(""), Ok(Framing::Empty));
     assert_eq!(of_request("Content-Length: 5\r\n"), Ok(Framing::Length(5)));
     assert_eq!(of_request("transfer-encoding:  Chunked \r\n"), Ok(Framing::Chunked));
-    assert_eq!(Framing::of_request(&RequestHead::new("CONNECT", "x:1")), Ok(Framing::Tunnel));
+    assert_eq!(Framing::for_request(&RequestHead::new("CONNECT", "x:1")), Ok(Framing::Tunnel));
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_length_that_could_be_read_in_two_ways_is_refused() {
     assert_eq!(of_request("Content-Length: 5\r\nContent-Length: 5, 05\r\n"), Ok(Framing::Length(5)));
     let old =
         ResponseHead::parse(b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap().unwrap().0;
-    assert_eq!(Framing::of_response(&old, "GET"), Err(FramingError::EncodingInHttp10));
+    assert_eq!(Framing::for_response(&old, "GET"), Err(FramingError::EncodingInHttp10));
 }
 
 /// All payload, how many bytes were used, and how it went, feeding pieces cut at `cuts`.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hvym_tunnel_core::http1::{
-    BodyError, BodyWriter, Framing, Part, Payload, ReadError, RequestHead, RequestReader, ResponseHead,
+    BodyError, BodyWriter, Event, Framing, Payload, ReadError, RequestHead, RequestReader, ResponseHead,
     ResponseReader, WriteError,
 };
 use proptest::prelude::*;
@@ -11,7 +11,7 @@ use proptest::prelude::*;
 fn parts<H>(
     bytes: &[u8],
     size: usize,
-    mut read: impl FnMut(&mut Bytes) -> Result<Option<Part<H>>, ReadError>,
+    mut read: impl FnMut(&mut Bytes) -> Result<Option<Event<H>>, ReadError>,
     word: impl Fn(&H) -> String,
 ) -> Result<Vec<String>, ReadError> {
     let mut seen: Vec<String> = Vec::new();
@@ -19,12 +19,12 @@ fn parts<H>(
         let mut input = Bytes::copy_from_slice(piece);
         while let Some(part) = read(&mut input)? {
             match part {
-                Part::Head(head) => seen.extend([word(&head), String::new()]),
-                Part::Body(data) => {
+                Event::Head(head) => seen.extend([word(&head), String::new()]),
+                Event::Body(data) => {
                     assert!(!data.is_empty());
                     seen.last_mut().expect("a head came first").push_str(&String::from_utf8_lossy(&data));
                 }
-                Part::End => seen.push("end".to_owned()),
+                Event::End => seen.push("end".to_owned()),
             }
         }
         assert!(input.is_empty(), "{input:?} is left");
@@ -40,7 +40,7 @@ fn requests(bytes: &[u8], size: usize) -> Result<Vec<String>, ReadError> {
 fn response(method: &str, bytes: &[u8], size: usize) -> Result<Vec<String>, ReadError> {
     let mut reader = ResponseReader::new(method);
     let mut seen = parts(bytes, size, |input| reader.read(input), |head| head.status.to_string())?;
-    if let Some(Part::End) = reader.handle_end()? {
+    if let Some(Event::End) = reader.handle_end()? {
         seen.push("end".to_owned());
     }
     Ok(seen)
@@ -83,7 +83,7 @@ fn what_is_cut_off_is_never_whole() {
         let mut input = Bytes::copy_from_slice(&THREE[..end]);
         let mut is_between = true;
         while let Ok(Some(part)) = reader.read(&mut input) {
-            is_between = matches!(part, Part::End);
+            is_between = matches!(part, Event::End);
         }
         is_between &= reader.is_between();
         assert_eq!(matches!(reader.handle_end(), Ok(None)), is_between, "{end} bytes");
@@ -129,8 +129,8 @@ fn an_answer_says_how_long_it_is() {
         assert_eq!(head.headers.first("content-length"), length.map(str::as_bytes), "{status} {payload:?}");
         assert_eq!(head.headers.contains("transfer-encoding"), framing == Framing::Chunked);
         assert!(!head.headers.contains("x-hop"));
-        assert_eq!(head.headers.lists("connection", "close"), !request.persists());
-        assert_eq!(Framing::of_response(&head, &request.method).ok(), Some(framing), "{status} {payload:?}");
+        assert_eq!(head.headers.contains_token("connection", "close"), !request.keeps_alive());
+        assert_eq!(Framing::for_response(&head, &request.method).ok(), Some(framing), "{status} {payload:?}");
     }
 }
 
@@ -145,7 +145,7 @@ fn a_request_says_how_long_it_is() {
         let mut head = asked(method, &[("Content-Length", "1"), ("Transfer-Encoding", "chunked")]);
         assert_eq!(head.frame(payload), framing);
         assert!(
-            Framing::of_request(&head) == Ok(framing) || framing == Framing::Length(0),
+            Framing::for_request(&head) == Ok(framing) || framing == Framing::Length(0),
             "{method} {payload:?}"
         );
     }
@@ -176,9 +176,9 @@ proptest! {
             let mut input = Bytes::copy_from_slice(piece);
             while let Some(part) = reader.read(&mut input).expect("what we wrote") {
                 match part {
-                    Part::Head(read) => prop_assert_eq!(&read, &head),
-                    Part::Body(data) => body.extend_from_slice(&data),
-                    Part::End => ended = true,
+                    Event::Head(read) => prop_assert_eq!(&read, &head),
+                    Event::Body(data) => body.extend_from_slice(&data),
+                    Event::End => ended = true,
                 }
             }
         }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use hvym_tunnel_core::http1::{Exchange, Headers, LAST_CHUNK, MAX_WAITING, Page, Sniff, Tap, encode_chunk};
+use hvym_tunnel_core::http1::{
+    AccessRecord, Headers, LAST_CHUNK, MAX_PENDING, Page, Sniff, Tap, encode_chunk,
+};
 use hvym_tunnel_core::time::Instant;
 
 const GET: &str = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -27,7 +29,7 @@ impl Sniff for Refusals {
 }
 
 pub(crate) type Observer = Tap<Instant, Refusals>;
-pub(crate) type Observed = Exchange<Instant, <Refusals as Sniff>::Finding>;
+pub(crate) type Observed = AccessRecord<Instant, <Refusals as Sniff>::Finding>;
 
 fn at(millis: u64) -> Instant {
     Instant::from_millis(millis)
@@ -69,22 +71,22 @@ fn an_exchange_is_told_when_its_answer_is_whole() {
     tap.handle_request_bytes(b"GET /a?b HTTP/1.1\r\n", at(10));
     tap.handle_request_bytes(b"Host: x\r\n\r\n", at(11));
     tap.handle_response_bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nh", at(14));
-    assert_eq!((tap.poll_event(), tap.waiting()), (None, 1));
+    assert_eq!((tap.poll_event(), tap.pending_requests()), (None, 1));
     tap.handle_response_bytes(b"i", at(15));
-    let expected = Exchange {
+    let expected = AccessRecord {
         method: "GET".into(),
         target: "/a?b".into(),
         host: Some("x".into()),
         status: Some(200),
         started: at(10),
-        took: Duration::from_millis(5),
+        duration: Duration::from_millis(5),
         request_bytes: 30,
         response_bytes: 40,
         upgraded: false,
         complete: true,
         finding: None,
     };
-    assert_eq!((events(&mut tap), tap.waiting()), (vec![expected], 0));
+    assert_eq!((events(&mut tap), tap.pending_requests()), (vec![expected], 0));
 }
 
 #[test]
@@ -94,7 +96,7 @@ fn a_connection_that_is_kept_alive_tells_each_exchange() {
     let mut tap =
         shown(&[&to(">", GET), &to("<", OK), &to(">", post), &to("<", empty), &to(">", GET), &to("<", OK)]);
     assert_eq!(told(&mut tap), [line("GET", "/a", 200), line("POST", "/b", 204), line("GET", "/a", 200)]);
-    assert!(!tap.is_blind());
+    assert!(!tap.is_opaque());
 }
 
 #[test]
@@ -114,7 +116,7 @@ fn interim_answers_are_not_the_answer() {
     let interim = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n";
     let mut tap = shown(&[&to(">", post), &to("<", interim), ">ab", &to("<", OK)]);
     let exchange = &events(&mut tap)[0];
-    assert_eq!((exchange.status, exchange.took), (Some(200), Duration::from_millis(3)));
+    assert_eq!((exchange.status, exchange.duration), (Some(200), Duration::from_millis(3)));
     assert_eq!(exchange.request_bytes, post.len() as u64 + 2);
     assert_eq!(exchange.response_bytes, (interim.len() + OK.len()) as u64);
 }
@@ -169,7 +171,7 @@ fn a_websocket_is_told_when_it_opens_and_then_only_counted() {
     let told = events(&mut tap);
     assert_eq!((told.len(), told[0].status, told[0].upgraded, told[0].complete), (1, Some(101), true, true));
     assert_eq!(told[0].response_bytes, grant.len() as u64);
-    assert!(tap.is_blind());
+    assert!(tap.is_opaque());
     assert_eq!(tap.request_bytes(), ask.len() as u64 + 18);
     assert_eq!(tap.response_bytes(), grant.len() as u64 + 6 + 8);
     tap.handle_response_end(at(9));
@@ -197,7 +199,7 @@ fn an_answer_without_a_length_ends_with_the_connection() {
     tap.handle_response_end(at(7));
     let exchange = &events(&mut tap)[0];
     assert_eq!((exchange.status, exchange.complete), (Some(200), true));
-    assert_eq!(exchange.took, Duration::from_millis(7));
+    assert_eq!(exchange.duration, Duration::from_millis(7));
 }
 
 #[test]
@@ -209,7 +211,7 @@ fn what_is_cut_off_is_told_as_it_stands() {
     assert_eq!((told[1].status, told[1].complete, told[1].response_bytes), (None, false, 0));
     let mut in_a_head = shown(&[&to(">", GET), "<HTTP/1.1 20"]);
     in_a_head.handle_response_end(at(3));
-    assert_eq!((events(&mut in_a_head)[0].response_bytes, in_a_head.waiting()), (11, 0));
+    assert_eq!((events(&mut in_a_head)[0].response_bytes, in_a_head.pending_requests()), (11, 0));
 }
 
 #[test]
@@ -217,8 +219,8 @@ fn another_protocol_makes_it_blind_and_nothing_else() {
     for hello in [">PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", ">\u{16}\u{3}\u{1}hello", "<SSH-2.0-x\r\n\r\n"] {
         let mut tap = shown(&[hello, &to(">", GET), &to("<", OK), "<\u{0}\u{0}"]);
         tap.handle_response_end(at(9));
-        assert_eq!((tap.poll_event(), tap.waiting()), (None, 0), "{hello:?}");
-        assert!(tap.is_blind());
+        assert_eq!((tap.poll_event(), tap.pending_requests()), (None, 0), "{hello:?}");
+        assert!(tap.is_opaque());
         assert!(tap.request_bytes() >= GET.len() as u64 && tap.response_bytes() >= OK.len() as u64);
     }
 }
@@ -238,14 +240,14 @@ fn an_answer_it_cannot_follow_is_told_at_the_end_with_all_its_bytes() {
 fn requests_before_the_one_it_cannot_follow_are_still_told() {
     let mut tap = shown(&[&to(">", &format!("{GET}rubbish\r\n\r\n{GET}")), &to("<", OK)]);
     assert_eq!(told(&mut tap), [line("GET", "/a", 200)]);
-    assert!(tap.is_blind());
+    assert!(tap.is_opaque());
 }
 
 #[test]
 fn more_requests_than_may_wait_are_not_looked_at() {
-    let mut tap = shown(&[&to(">", &GET.repeat(MAX_WAITING + 5)), &to("<", &OK.repeat(MAX_WAITING + 5))]);
-    assert_eq!(events(&mut tap).len(), MAX_WAITING);
-    assert!(tap.is_blind());
+    let mut tap = shown(&[&to(">", &GET.repeat(MAX_PENDING + 5)), &to("<", &OK.repeat(MAX_PENDING + 5))]);
+    assert_eq!(events(&mut tap).len(), MAX_PENDING);
+    assert!(tap.is_opaque());
 }
 
 #[test]
@@ -254,7 +256,7 @@ fn the_clock_of_a_request_starts_with_its_first_line() {
     tap.handle_request_bytes(b"\r\n", at(1));
     tap.handle_request_bytes(GET.as_bytes(), at(60_000));
     tap.handle_response_bytes(OK.as_bytes(), at(60_002));
-    assert_eq!(events(&mut tap)[0].took, Duration::from_millis(2));
+    assert_eq!(events(&mut tap)[0].duration, Duration::from_millis(2));
 }
 
 #[test]

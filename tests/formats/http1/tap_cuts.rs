@@ -118,7 +118,7 @@ fn observed(ops: &[Op], cuts: impl Fn(&[u8]) -> Vec<&[u8]>) -> (Vec<Observed>, u
         assert!(tap.held() <= HELD_AT_MOST, "{} bytes are held", tap.held());
         told.extend(std::iter::from_fn(|| tap.poll_event()));
     }
-    (told, tap.request_bytes(), tap.response_bytes(), tap.is_blind(), tap.waiting())
+    (told, tap.request_bytes(), tap.response_bytes(), tap.is_opaque(), tap.pending_requests())
 }
 
 proptest! {
@@ -131,8 +131,8 @@ proptest! {
 
     #[test]
     fn nothing_waits_after_the_end(ops in ops()) {
-        let (told, _, _, is_blind, waiting) = observed(&ops, |bytes| vec![bytes]);
-        prop_assert!(is_blind);
+        let (told, _, _, is_opaque, waiting) = observed(&ops, |bytes| vec![bytes]);
+        prop_assert!(is_opaque);
         prop_assert_eq!(waiting, 0);
         for exchange in told {
             prop_assert!(!exchange.complete || exchange.status.is_some());

@@ -2,12 +2,12 @@
 
 use crate::body::{Body, Framing};
 use crate::head::{RequestHead, ResponseHead};
-use crate::scan::{HeadGathering, Taken};
+use crate::scan::{HeadBuffer, Taken};
 
 /// What the next bytes of a direction are.
 #[derive(Debug)]
 pub(super) enum Phase {
-    Head(HeadGathering),
+    Head(HeadBuffer),
     Body(Body),
     /// Not HTTP/1.1 that can be followed: bytes are counted and nothing else.
     Opaque,
@@ -15,7 +15,7 @@ pub(super) enum Phase {
 
 impl Phase {
     pub(super) fn head() -> Self {
-        Phase::Head(HeadGathering::default())
+        Phase::Head(HeadBuffer::default())
     }
 }
 
@@ -65,13 +65,13 @@ impl Direction {
 }
 
 pub(super) fn read_request(head: &[u8]) -> Option<(RequestHead, Framing)> {
-    let request = RequestHead::from_whole(head).ok()?;
-    let framing = Framing::of_request(&request).ok()?;
+    let request = RequestHead::parse_complete(head).ok()?;
+    let framing = Framing::for_request(&request).ok()?;
     Some((request, framing))
 }
 
 pub(super) fn read_response(head: &[u8], method: &str) -> Option<(ResponseHead, Framing)> {
-    let response = ResponseHead::from_whole(head).ok()?;
-    let framing = Framing::of_response(&response, method).ok()?;
+    let response = ResponseHead::parse_complete(head).ok()?;
+    let framing = Framing::for_response(&response, method).ok()?;
     Some((response, framing))
 }

@@ -15,7 +15,9 @@ use core::ops::Sub;
 use core::time::Duration;
 
 use self::direction::{Direction, Phase, read_request, read_response};
-pub use self::record::{Exchange, MAX_SHOWN_HOST_BYTES, MAX_SHOWN_METHOD_BYTES, MAX_SHOWN_TARGET_BYTES};
+pub use self::record::{
+    AccessRecord, MAX_RECORDED_HOST_BYTES, MAX_RECORDED_METHOD_BYTES, MAX_RECORDED_TARGET_BYTES,
+};
 pub use self::sniff::Sniff;
 use self::sniff::Sniffed;
 use crate::body::{Body, Framing};
@@ -24,7 +26,7 @@ use crate::scan::Taken;
 
 /// The most requests that may wait for their answers, and the most exchanges that may wait to be polled. Browsers do
 /// not pipeline at all and tools stay below ten; past this the tap no longer looks at requests.
-pub const MAX_WAITING: usize = 32;
+pub const MAX_PENDING: usize = 32;
 
 /// Observes one connection. Show it each piece before passing the piece on, requests before the service can answer
 /// them; drain [`poll_event`](Self::poll_event) after every call.
@@ -37,7 +39,7 @@ pub struct Tap<T, S: Sniff = ()> {
     requests: Direction,
     responses: Direction,
     /// Requests without a complete answer, oldest first. `waiting[0]` is the one being answered.
-    waiting: VecDeque<Exchange<T, S::Finding>>,
+    waiting: VecDeque<AccessRecord<T, S::Finding>>,
     /// When the incomplete request head began.
     request_started: Option<T>,
     /// Whether a request was begun and not ended; if it still waits, it is the last of `waiting`.
@@ -46,7 +48,7 @@ pub struct Tap<T, S: Sniff = ()> {
     is_answering: bool,
     sniff: S,
     sniffed: Option<Sniffed>,
-    events: VecDeque<Exchange<T, S::Finding>>,
+    events: VecDeque<AccessRecord<T, S::Finding>>,
 }
 
 impl<T: Copy + Sub<Output = Duration>> Tap<T> {
@@ -130,9 +132,9 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
         }
     }
 
-    /// The next exchange that ended. At most [`MAX_WAITING`] are kept; the oldest go first.
+    /// The next exchange that ended. At most [`MAX_PENDING`] are kept; the oldest go first.
     #[must_use]
-    pub fn poll_event(&mut self) -> Option<Exchange<T, S::Finding>> {
+    pub fn poll_event(&mut self) -> Option<AccessRecord<T, S::Finding>> {
         self.events.pop_front()
     }
 
@@ -147,30 +149,31 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
     }
 
     /// Whether every request was seen whole, and the answer to one was not.
-    pub fn is_owed_an_answer(&self) -> bool {
+    pub fn response_pending(&self) -> bool {
         !self.waiting.is_empty() && !self.is_asking && !self.requests.has_begun_a_head()
     }
 
     /// How many requests have begun and have no complete answer.
-    pub fn waiting(&self) -> usize {
+    pub fn pending_requests(&self) -> usize {
         self.waiting.len() + usize::from(self.requests.has_begun_a_head())
     }
 
     /// Whether no further exchange will begin: the connection was upgraded, has ended, or is not HTTP/1.1 the tap can
     /// follow.
-    pub const fn is_blind(&self) -> bool {
+    pub const fn is_opaque(&self) -> bool {
         matches!(self.requests.phase, Phase::Opaque)
     }
 
     /// Heap bytes held, at most about 270 KiB besides [`Sniff::PREFIX_BYTES`] and the findings: two incomplete heads, the
     /// fields of a response under inspection, and the records.
     pub fn held(&self) -> usize {
-        let shown = |exchange: &Exchange<T, S::Finding>| {
+        let shown = |exchange: &AccessRecord<T, S::Finding>| {
             let host = exchange.host.as_ref().map_or(0, String::capacity);
             exchange.method.capacity() + exchange.target.capacity() + host
         };
         let sniffed = self.sniffed.as_ref().map_or(0, Sniffed::held);
-        let slots = (self.waiting.capacity() + self.events.capacity()) * size_of::<Exchange<T, S::Finding>>();
+        let slots =
+            (self.waiting.capacity() + self.events.capacity()) * size_of::<AccessRecord<T, S::Finding>>();
         let texts: usize = self.waiting.iter().chain(&self.events).map(shown).sum();
         self.requests.held() + self.responses.held() + sniffed + slots + texts
     }
@@ -186,9 +189,9 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
         let Some(head) = head else { return used };
         let request_bytes = mem::take(&mut self.requests.head_bytes);
         match read_request(&head) {
-            Some((request, framing)) if self.waiting.len() < MAX_WAITING => {
+            Some((request, framing)) if self.waiting.len() < MAX_PENDING => {
                 let started = self.request_started.take().unwrap_or(now);
-                self.waiting.push_back(Exchange::asked(&request, started, request_bytes));
+                self.waiting.push_back(AccessRecord::new(&request, started, request_bytes));
                 self.is_asking = true;
                 self.requests.phase = match framing {
                     Framing::Tunnel => Phase::Opaque,
@@ -311,13 +314,13 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
         let sniffed = self.sniffed.take();
         self.is_answering = false;
         let Some(mut exchange) = self.waiting.pop_front() else { return };
-        exchange.took = now - exchange.started;
+        exchange.duration = now - exchange.started;
         exchange.complete = complete;
         exchange.finding = exchange
             .status
             .zip(sniffed)
             .and_then(|(status, sniffed)| self.sniff.inspect(status, &sniffed.headers, &sniffed.prefix));
-        if self.events.len() >= MAX_WAITING {
+        if self.events.len() >= MAX_PENDING {
             self.events.pop_front();
         }
         self.events.push_back(exchange);

@@ -6,29 +6,29 @@ use core::time::Duration;
 use crate::head::RequestHead;
 
 /// The most bytes of a method that are kept; registered ones have at most 17.
-pub const MAX_SHOWN_METHOD_BYTES: usize = 32;
+pub const MAX_RECORDED_METHOD_BYTES: usize = 32;
 
 /// The most bytes of a target that are kept: it is shown to a person, who reads no further.
-pub const MAX_SHOWN_TARGET_BYTES: usize = 1024;
+pub const MAX_RECORDED_TARGET_BYTES: usize = 1024;
 
 /// The most bytes of a host that are kept: a DNS name has at most 253, a port six more.
-pub const MAX_SHOWN_HOST_BYTES: usize = 260;
+pub const MAX_RECORDED_HOST_BYTES: usize = 260;
 
 /// One request and its outcome. `T` is a point in time, `F` what the caller's [`Sniff`](super::Sniff) finds.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Exchange<T, F> {
-    /// The method, cut to [`MAX_SHOWN_METHOD_BYTES`].
+pub struct AccessRecord<T, F> {
+    /// The method, cut to [`MAX_RECORDED_METHOD_BYTES`].
     pub method: String,
-    /// The target as sent, cut to [`MAX_SHOWN_TARGET_BYTES`].
+    /// The target as sent, cut to [`MAX_RECORDED_TARGET_BYTES`].
     pub target: String,
-    /// What the visitor asked for as `Host`, cut to [`MAX_SHOWN_HOST_BYTES`].
+    /// What the visitor asked for as `Host`, cut to [`MAX_RECORDED_HOST_BYTES`].
     pub host: Option<String>,
     /// The status of the final response, or `None` if none was seen before the connection ended.
     pub status: Option<u16>,
     /// When the request's first byte was seen.
     pub started: T,
     /// From then to the response's last byte, or to the end of the connection if that never came.
-    pub took: Duration,
+    pub duration: Duration,
     /// Bytes of the request, head and framing included, that were seen before the response's last byte.
     pub request_bytes: u64,
     /// Bytes of the response, interim responses, head and framing included.
@@ -43,16 +43,16 @@ pub struct Exchange<T, F> {
     pub finding: Option<F>,
 }
 
-impl<T, F> Exchange<T, F> {
+impl<T, F> AccessRecord<T, F> {
     /// A request whose head took `request_bytes` and which nothing has answered.
-    pub(super) fn asked(head: &RequestHead, started: T, request_bytes: u64) -> Self {
-        Exchange {
-            method: shortened(&head.method, MAX_SHOWN_METHOD_BYTES),
-            target: shortened(&head.target, MAX_SHOWN_TARGET_BYTES),
+    pub(super) fn new(head: &RequestHead, started: T, request_bytes: u64) -> Self {
+        AccessRecord {
+            method: shortened(&head.method, MAX_RECORDED_METHOD_BYTES),
+            target: shortened(&head.target, MAX_RECORDED_TARGET_BYTES),
             host: head.headers.first("host").map(shown_host),
             status: None,
             started,
-            took: Duration::ZERO,
+            duration: Duration::ZERO,
             request_bytes,
             response_bytes: 0,
             upgraded: false,
@@ -63,7 +63,7 @@ impl<T, F> Exchange<T, F> {
 }
 
 fn shown_host(value: &[u8]) -> String {
-    shortened(&String::from_utf8_lossy(value), MAX_SHOWN_HOST_BYTES)
+    shortened(&String::from_utf8_lossy(value), MAX_RECORDED_HOST_BYTES)
 }
 
 /// The beginning of `text`, at most `limit` bytes, cut at a character border.

@@ -10,10 +10,9 @@ use core::fmt::Write;
 use core::time::Duration;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use serde_json::Value;
 
 use super::{DEFAULT_SERVICE, ISSUER, LIFETIME, SigningInput};
-use crate::json::{Json, Object, spelled};
+use crate::json::{Object, Value, to_json};
 use crate::stellar::address::Address;
 use crate::time::UnixTime;
 
@@ -43,12 +42,12 @@ pub struct ClaimValue(String);
 
 impl From<&str> for ClaimValue {
     fn from(text: &str) -> Self {
-        ClaimValue(spelled(Json::Text(text)))
+        ClaimValue(to_json(Value::Text(text)))
     }
 }
 
-impl From<Value> for ClaimValue {
-    fn from(value: Value) -> Self {
+impl From<serde_json::Value> for ClaimValue {
+    fn from(value: serde_json::Value) -> Self {
         ClaimValue(value.to_string())
     }
 }
@@ -107,24 +106,24 @@ impl Claims {
         let services = if self.services.is_empty() { &usual } else { self.services.as_slice() };
         let subject = self.subject.to_string();
         let mut claims = vec![
-            ("iss", Json::Text(&self.issuer)),
-            ("sub", Json::Text(&subject)),
-            ("aud", Json::Text(&self.audience)),
-            ("iat", Json::Whole(self.issued_at.as_secs())),
-            ("services", Json::Texts(services)),
+            ("iss", Value::Text(&self.issuer)),
+            ("sub", Value::Text(&subject)),
+            ("aud", Value::Text(&self.audience)),
+            ("iat", Value::Integer(self.issued_at.as_secs())),
+            ("services", Value::Texts(services)),
         ];
-        claims.extend(self.expires_at.map(|at| ("exp", Json::Whole(at.as_secs()))));
+        claims.extend(self.expires_at.map(|at| ("exp", Value::Integer(at.as_secs()))));
         for (name, ClaimValue(json)) in &self.extra {
             match claims.iter_mut().find(|(known, _)| known == name) {
-                Some((_, value)) => *value = Json::Spelled(json),
-                None => claims.push((name, Json::Spelled(json))),
+                Some((_, value)) => *value = Value::Raw(json),
+                None => claims.push((name, Value::Raw(json))),
             }
         }
         let mut object = Object::new();
         for (name, value) in claims {
             object.put(name, value);
         }
-        ascii(&object.end())
+        ascii(&object.finish())
     }
 }
 

@@ -1,31 +1,31 @@
-//! A walk over the bytes of one JSON text. Whoever walks says what is kept; the rest is checked and left behind.
+//! Scans the bytes of one JSON text (RFC 8259): requested values are returned, all others are validated and skipped.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// A walk through one JSON text. A step is `None` where the text is not what it must be.
-pub(super) struct Walk<'a> {
+/// A position in one JSON text. Methods return `None` at the first byte that is not what it must be.
+pub(super) struct Scanner<'a> {
     json: &'a [u8],
     at: usize,
 }
 
-impl<'a> Walk<'a> {
-    /// A walk from the first byte of `json`.
+impl<'a> Scanner<'a> {
+    /// Starts at the first byte of `json`.
     pub(super) fn new(json: &'a [u8]) -> Self {
-        Walk { json, at: 0 }
+        Scanner { json, at: 0 }
     }
 
-    /// Where the walk is, or where it could not go on: bytes from the start.
+    /// The current offset in bytes; after a failure, the offset of the failure.
     pub(super) fn at(&self) -> usize {
         self.at
     }
 
-    /// The whole text as one object; `found` is told each member, as its name and the JSON of its value.
+    /// Reads the whole text as one object. Calls `found` with the name and the JSON text of each field's value.
     pub(super) fn object(&mut self, found: &mut dyn FnMut(&[u8], &'a [u8])) -> Option<()> {
         let mut name = Vec::new();
         self.space();
-        self.take(b'{')?;
-        let mut more = !self.ends(b'}');
+        self.expect(b'{')?;
+        let mut more = !self.is_empty(b'}');
         while more {
             name.clear();
             self.space();
@@ -35,33 +35,33 @@ impl<'a> Walk<'a> {
             let from = self.at;
             self.skip()?;
             found(&name, &self.json[from..self.at]);
-            more = self.goes_on(b'}')?;
+            more = self.has_next(b'}')?;
         }
         self.space();
         (self.at == self.json.len()).then_some(())
     }
 
-    /// A text.
+    /// A string.
     pub(super) fn text(&mut self) -> Option<String> {
         let mut text = Vec::new();
         self.characters(&mut text)?;
         String::from_utf8(text).ok()
     }
 
-    /// A list of texts.
+    /// An array of strings.
     pub(super) fn texts(&mut self) -> Option<Vec<String>> {
         let mut texts = Vec::new();
-        self.take(b'[')?;
-        let mut more = !self.ends(b']');
+        self.expect(b'[')?;
+        let mut more = !self.is_empty(b']');
         while more {
             self.space();
             texts.push(self.text()?);
-            more = self.goes_on(b']')?;
+            more = self.has_next(b']')?;
         }
         Some(texts)
     }
 
-    /// Steps over one value of any kind. What is open is counted on the heap: no depth exhausts the stack.
+    /// Skips one value of any type. Open brackets are kept on the heap, so that no nesting depth overflows the stack.
     fn skip(&mut self) -> Option<()> {
         let mut open = Vec::new();
         loop {
@@ -73,19 +73,19 @@ impl<'a> Walk<'a> {
             };
             if let Some(closing) = closing {
                 self.at += 1;
-                if !self.ends(closing) {
+                if !self.is_empty(closing) {
                     self.skip_key(closing)?;
                     open.push(closing);
                     continue;
                 }
             } else {
-                self.skip_plain()?;
+                self.skip_scalar()?;
             }
             loop {
                 let Some(&closing) = open.last() else {
                     return Some(());
                 };
-                if self.goes_on(closing)? {
+                if self.has_next(closing)? {
                     self.skip_key(closing)?;
                     break;
                 }
@@ -94,7 +94,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Steps over the name of a member, if it is an object that `closing` closes.
+    /// Skips the name of a field, if `closing` closes an object.
     fn skip_key(&mut self, closing: u8) -> Option<()> {
         if closing == b'}' {
             self.space();
@@ -104,27 +104,27 @@ impl<'a> Walk<'a> {
         Some(())
     }
 
-    /// Steps over a value that holds no other.
-    fn skip_plain(&mut self) -> Option<()> {
+    /// Skips a string, number or literal.
+    fn skip_scalar(&mut self) -> Option<()> {
         match self.peek() {
             b'"' => self.skip_text(),
-            b't' => self.word(b"true"),
-            b'f' => self.word(b"false"),
-            b'n' => self.word(b"null"),
+            b't' => self.literal(b"true"),
+            b'f' => self.literal(b"false"),
+            b'n' => self.literal(b"null"),
             _ => self.skip_number(),
         }
     }
 
     fn skip_number(&mut self) -> Option<()> {
-        self.passes(b"-");
-        if !self.passes(b"0") {
+        self.accept(b"-");
+        if !self.accept(b"0") {
             self.digits()?;
         }
-        if self.passes(b".") {
+        if self.accept(b".") {
             self.digits()?;
         }
-        if self.passes(b"eE") {
-            self.passes(b"+-");
+        if self.accept(b"eE") {
+            self.accept(b"+-");
             self.digits()?;
         }
         Some(())
@@ -138,9 +138,9 @@ impl<'a> Walk<'a> {
         (self.at > from).then_some(())
     }
 
-    /// Steps over a text that nobody reads, so that its characters need not exist.
+    /// Skips a string without decoding it: unpaired surrogates are not checked.
     fn skip_text(&mut self) -> Option<()> {
-        self.take(b'"')?;
+        self.expect(b'"')?;
         loop {
             match self.next()? {
                 b'"' => return Some(()),
@@ -154,9 +154,9 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Adds the characters of a text to `out`, as bytes that may not be UTF-8.
+    /// Appends a decoded string to `out`; the caller checks that it is UTF-8.
     fn characters(&mut self, out: &mut Vec<u8>) -> Option<()> {
-        self.take(b'"')?;
+        self.expect(b'"')?;
         loop {
             match self.next()? {
                 b'"' => return Some(()),
@@ -173,13 +173,13 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The character that one `\u` spells, or two if it is beyond the first 65 536.
+    /// The character of one `\u` escape, or of a surrogate pair of two.
     fn character(&mut self) -> Option<char> {
         let first = self.unit()?;
         let mut units = [first, 0];
         let mut count = 1;
         if (0xD800..0xDC00).contains(&first) {
-            self.word(b"\\u")?;
+            self.literal(b"\\u")?;
             units[1] = self.unit()?;
             count = 2;
         }
@@ -195,46 +195,46 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// Whether a list or an object ends here, before its first value.
-    fn ends(&mut self, closing: u8) -> bool {
+    /// Whether an array or object is empty; its closing bracket is consumed.
+    fn is_empty(&mut self, closing: u8) -> bool {
         self.space();
-        self.passes(&[closing])
+        self.accept(&[closing])
     }
 
-    /// Whether another value follows in a list or an object.
-    fn goes_on(&mut self, closing: u8) -> Option<bool> {
+    /// Consumes a comma (`true`: another value follows) or the closing bracket (`false`).
+    fn has_next(&mut self, closing: u8) -> Option<bool> {
         self.space();
-        if self.passes(b",") { Some(true) } else { self.take(closing).map(|()| false) }
+        if self.accept(b",") { Some(true) } else { self.expect(closing).map(|()| false) }
     }
 
-    /// What stands between a name and its value.
+    /// The colon between a name and its value, with white space.
     fn colon(&mut self) -> Option<()> {
         self.space();
-        self.take(b':')?;
+        self.expect(b':')?;
         self.space();
         Some(())
     }
 
     fn space(&mut self) {
-        while self.passes(b" \n\r\t") {}
+        while self.accept(b" \n\r\t") {}
     }
 
-    /// Takes one byte if it is one of these.
-    fn passes(&mut self, any: &[u8]) -> bool {
-        let passes = any.contains(&self.peek());
-        self.at += usize::from(passes);
-        passes
+    /// Consumes one byte if it is one of these.
+    fn accept(&mut self, any: &[u8]) -> bool {
+        let accepted = any.contains(&self.peek());
+        self.at += usize::from(accepted);
+        accepted
     }
 
-    fn word(&mut self, word: &[u8]) -> Option<()> {
-        word.iter().try_for_each(|byte| self.take(*byte))
+    fn literal(&mut self, literal: &[u8]) -> Option<()> {
+        literal.iter().try_for_each(|byte| self.expect(*byte))
     }
 
-    fn take(&mut self, byte: u8) -> Option<()> {
-        self.passes(&[byte]).then_some(())
+    fn expect(&mut self, byte: u8) -> Option<()> {
+        self.accept(&[byte]).then_some(())
     }
 
-    /// The byte here. A NUL stands for the end as well: JSON has none.
+    /// The next byte, or NUL at the end: JSON text contains no NUL.
     fn peek(&self) -> u8 {
         self.json.get(self.at).copied().unwrap_or_default()
     }
@@ -246,7 +246,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The byte that a backslash and this letter spell.
+/// The byte that a backslash and this letter encode.
 fn unescaped(letter: u8) -> Option<u8> {
     Some(match letter {
         b'"' | b'\\' | b'/' => letter,
