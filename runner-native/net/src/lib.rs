@@ -7,6 +7,7 @@ pub mod clock;
 pub mod coarse_timer;
 pub mod config;
 pub mod copy;
+pub mod events;
 pub mod executor;
 pub mod exit;
 pub mod files;
@@ -15,6 +16,7 @@ pub mod hyper;
 pub mod hyper_rt;
 pub mod key;
 pub mod link_driver;
+pub mod observer;
 pub mod proxy;
 #[cfg_attr(not(target_os = "linux"), path = "readiness_elsewhere.rs")]
 pub mod readiness;
