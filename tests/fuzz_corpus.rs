@@ -35,6 +35,15 @@ fn every_input_that_is_kept_holds() {
     }
 }
 
+#[test]
+fn every_folder_of_the_corpus_belongs_to_a_target() {
+    let folders: BTreeSet<String> = fs::read_dir(corpus(""))
+        .expect("there is a corpus")
+        .map(|entry| entry.expect("a readable entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(folders, TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect());
+}
+
 /// With `HVYM_WRITE_SEEDS` set it writes them instead.
 #[test]
 fn every_seed_is_in_the_corpus() {

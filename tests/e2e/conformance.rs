@@ -167,7 +167,7 @@ fn a_service_that_asks_for_the_body_gets_it_and_one_that_refuses_does_not() {
     let mut service = peer(&node, &["service.mjs"]);
     let tunnel = Tunnel::to(service.line().parse().expect("a port"));
     let Some(curl) = Curl::through(&tunnel) else { return };
-    let body = format!("@{}", concat!(env!("CARGO_MANIFEST_DIR"), "/e2e_conformance.rs"));
+    let body = format!("@{}", concat!(env!("CARGO_MANIFEST_DIR"), "/e2e/conformance.rs"));
     let expecting = ["--data-binary", &body, "-H", "Expect: 100-continue"];
     let found = curl.fetch("/continue", &expecting);
     assert_eq!(found.status(), 200, "{found:?}");

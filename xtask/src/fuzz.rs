@@ -1,7 +1,9 @@
-//! `cargo xtask fuzz [TARGET] [--seconds N]`: libFuzzer on the stable toolchain, with nothing to install.
+//! `cargo xtask fuzz`: libFuzzer on the stable toolchain, with nothing to install.
 //!
 //! What `cargo fuzz` would do beyond this is a sanitizer, which code without `unsafe` has little use for, and which
 //! needs a nightly toolchain. A C++ compiler is needed for libFuzzer itself.
+
+mod coverage;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +11,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::cargo::cargo;
+use crate::cargo::{cargo, succeed};
+use crate::{root, target};
 
 /// Coverage as libFuzzer reads it: edges counted in eight bits, their addresses, and the operands of comparisons.
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -22,36 +25,69 @@ struct Plan {
     targets: Vec<String>,
     seconds: u64,
     input: Option<PathBuf>,
+    /// Whether inputs that reach something new are added to the corpus.
+    keep: bool,
 }
 
-/// Builds every target and runs those that are asked for; the first crash is an error.
+/// Builds the program and runs the targets that are asked for; the first crash is an error.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
-    let all = targets(&root)?;
-    let plan = plan(arguments, &all)?;
-    let binaries = build(&root)?;
+    if arguments == ["--coverage"] {
+        return coverage::run();
+    }
+    let plan = plan(arguments, &targets()?)?;
+    let binary = build()?;
     if let Some(input) = &plan.input {
-        return replay(&binaries.join(&plan.targets[0]), input);
+        return replay(&binary, &plan.targets[0], input);
     }
     for target in &plan.targets {
-        fuzz(&root, &binaries.join(target), target, plan.seconds)?;
+        let paths = Paths::of(target)?;
+        fuzz(&binary, target, &paths, plan.seconds)?;
+        if plan.keep {
+            merge(&binary, target, &paths)?;
+        }
     }
     Ok(())
 }
 
-fn targets(root: &Path) -> Result<Vec<String>> {
+/// Where the inputs of a target are.
+struct Paths {
+    /// Inputs that are kept in the repository, and replayed by the tests.
+    corpus: PathBuf,
+    /// Inputs that libFuzzer found since, which help it to go on.
+    found: PathBuf,
+    /// What it says, and inputs that broke a rule.
+    artifacts: PathBuf,
+}
+
+impl Paths {
+    fn of(name: &str) -> Result<Self> {
+        let paths = Paths {
+            corpus: corpus().join(name),
+            found: target().join("fuzz/found").join(name),
+            artifacts: target().join("fuzz/artifacts").join(name),
+        };
+        fs::create_dir_all(&paths.found)?;
+        fs::create_dir_all(&paths.artifacts)?;
+        Ok(paths)
+    }
+}
+
+fn corpus() -> PathBuf {
+    root().join("fuzz/corpus")
+}
+
+/// Every target has a folder in the corpus; a test sees to that.
+fn targets() -> Result<Vec<String>> {
     let mut all = Vec::new();
-    for entry in fs::read_dir(root.join("fuzz/targets"))? {
-        if let Some(name) = entry?.path().file_stem() {
-            all.push(name.to_string_lossy().into_owned());
-        }
+    for entry in fs::read_dir(corpus())? {
+        all.push(entry?.file_name().to_string_lossy().into_owned());
     }
     all.sort();
     Ok(all)
 }
 
 fn plan(arguments: &[String], all: &[String]) -> Result<Plan> {
-    let mut plan = Plan { targets: Vec::new(), seconds: SECONDS, input: None };
+    let mut plan = Plan { targets: Vec::new(), seconds: SECONDS, input: None, keep: false };
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
@@ -61,11 +97,8 @@ fn plan(arguments: &[String], all: &[String]) -> Result<Plan> {
                     seconds.parse().with_context(|| format!("{seconds} is no number of seconds"))?;
             }
             "--input" => plan.input = Some(arguments.next().context("--input wants a file")?.into()),
-            name => {
-                let found: Vec<_> = all.iter().filter(|target| target.starts_with(name)).cloned().collect();
-                ensure!(!found.is_empty(), "no target is called {name}; there are {}", all.join(", "));
-                plan.targets.extend(found);
-            }
+            "--keep" => plan.keep = true,
+            name => plan.targets.extend(named(name, all)?),
         }
     }
     if plan.targets.is_empty() {
@@ -75,19 +108,25 @@ fn plan(arguments: &[String], all: &[String]) -> Result<Plan> {
     Ok(plan)
 }
 
-/// The folder of the built targets. The flags must not reach build scripts, hence the explicit `--target`.
-fn build(root: &Path) -> Result<PathBuf> {
-    let triple = host()?;
-    let folder = match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(folder) => PathBuf::from(folder).join("fuzz"),
-        None => root.join("fuzz/target"),
+/// The target of this name, or all whose names begin so.
+fn named(name: &str, all: &[String]) -> Result<Vec<String>> {
+    let matches = |exactly: bool| -> Vec<String> {
+        let fits = |target: &&String| if exactly { *target == name } else { target.starts_with(name) };
+        all.iter().filter(fits).cloned().collect()
     };
-    let status = cargo(["build", "--release", "--manifest-path", "fuzz/Cargo.toml", "--target", &triple])
-        .env("RUSTFLAGS", FLAGS)
-        .env("CARGO_TARGET_DIR", &folder)
-        .status()?;
-    ensure!(status.success(), "the fuzz targets do not build (libFuzzer needs a C++ compiler)");
-    Ok(folder.join(triple).join("release"))
+    let found = if matches(true).is_empty() { matches(false) } else { matches(true) };
+    ensure!(!found.is_empty(), "no target is called {name}; there are {}", all.join(", "));
+    Ok(found)
+}
+
+/// The built program. The flags must not reach build scripts, hence the explicit `--target`.
+fn build() -> Result<PathBuf> {
+    let triple = host()?;
+    let folder = target().join("fuzz");
+    let mut build = cargo(["build", "--release", "--manifest-path", "fuzz/Cargo.toml", "--target", &triple]);
+    build.env("RUSTFLAGS", FLAGS).env("CARGO_TARGET_DIR", &folder);
+    succeed(&mut build).context("the fuzz targets do not build (libFuzzer needs a C++ compiler)")?;
+    Ok(folder.join(triple).join("release/fuzz"))
 }
 
 fn host() -> Result<String> {
@@ -97,20 +136,20 @@ fn host() -> Result<String> {
     Ok(host.context("rustc names no host")?.to_owned())
 }
 
-fn fuzz(root: &Path, binary: &Path, target: &str, seconds: u64) -> Result<()> {
-    let seeds = root.join("fuzz/corpus").join(target);
-    let found = root.join("fuzz/found").join(target);
-    let artifacts = root.join("fuzz/artifacts").join(target);
-    fs::create_dir_all(&found)?;
-    fs::create_dir_all(&artifacts)?;
-    let log = artifacts.join("log.txt");
+fn program(binary: &Path, target: &str) -> Command {
+    let mut command = Command::new(binary);
+    command.env("HVYM_FUZZ_TARGET", target).stdin(Stdio::null());
+    command
+}
+
+fn fuzz(binary: &Path, target: &str, paths: &Paths, seconds: u64) -> Result<()> {
+    let log = paths.artifacts.join("log.txt");
     println!("{target}: {seconds} s");
-    let status = Command::new(binary)
+    let status = program(binary, target)
         .arg(format!("-max_total_time={seconds}"))
-        .arg(format!("-artifact_prefix={}/", artifacts.display()))
+        .arg(format!("-artifact_prefix={}/", paths.artifacts.display()))
         .args(["-print_final_stats=1", "-timeout=60"])
-        .args([&found, &seeds])
-        .stdin(Stdio::null())
+        .args([&paths.found, &paths.corpus])
         .stdout(Stdio::null())
         .stderr(fs::File::create(&log)?)
         .status()
@@ -122,13 +161,34 @@ fn fuzz(root: &Path, binary: &Path, target: &str, seconds: u64) -> Result<()> {
     }
     let crash =
         report.lines().find_map(|line| line.split_once("Test unit written to ").map(|(_, path)| path));
+    let kept = crash.map(Path::new).map(|crash| keep(crash, paths)).transpose()?;
     let why: Vec<&str> = report.lines().skip_while(|line| !line.contains("panicked at")).take(20).collect();
     bail!(
         "{target} failed\n{}\nreplay: cargo xtask fuzz {target} --input {}\nlog: {}",
         why.join("\n"),
-        crash.unwrap_or("FILE"),
+        kept.unwrap_or_else(|| "FILE".into()).display(),
         log.display()
     )
+}
+
+/// Copies an input that broke a rule into the corpus, so that the tests try it from now on.
+fn keep(crash: &Path, paths: &Paths) -> Result<PathBuf> {
+    let kept = paths.corpus.join(crash.file_name().unwrap_or_default());
+    fs::copy(crash, &kept).with_context(|| kept.display().to_string())?;
+    Ok(kept)
+}
+
+/// Adds to the corpus those found inputs that together reach what it does not reach by itself.
+fn merge(binary: &Path, target: &str, paths: &Paths) -> Result<()> {
+    let before = fs::read_dir(&paths.corpus)?.count();
+    let merged = program(binary, target)
+        .arg("-set_cover_merge=1")
+        .args([&paths.corpus, &paths.found])
+        .stderr(fs::File::create(paths.artifacts.join("merge.txt"))?)
+        .status()?;
+    ensure!(merged.success(), "{target}: the found inputs cannot be merged: {merged}");
+    println!("{target}: {} inputs added to the corpus", fs::read_dir(&paths.corpus)?.count() - before);
+    Ok(())
 }
 
 fn executions(report: &str) -> &str {
@@ -143,8 +203,8 @@ fn coverage(report: &str) -> String {
     from.split(" lim:").next().unwrap_or(from).split(" exec/s").next().unwrap_or_default().to_owned()
 }
 
-fn replay(binary: &Path, input: &Path) -> Result<()> {
-    let status = Command::new(binary).arg(input).status()?;
+fn replay(binary: &Path, target: &str, input: &Path) -> Result<()> {
+    let status = program(binary, target).arg(input).status()?;
     ensure!(status.success(), "{} still fails", input.display());
     println!("{} holds", input.display());
     Ok(())

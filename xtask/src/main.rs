@@ -21,7 +21,9 @@ cargo xtask <command>
   matrix      older agents on the relay, and the agent on older relays: the real programs, as a table
   bench       mux [RUNS]: the multiplexer beside the crate yamux; instructions [--record]: what it takes, counted;
               tunnel [RUNS] [--quick]: the program beside two nginx, and beside other tunnels that are installed
-  fuzz        [TARGET..] [--seconds N] [--input FILE]: every target for a minute, or those named; FILE is replayed
+  fuzz        [TARGET..] [--seconds N] [--keep]: every target for a minute, or those named; with --keep, inputs that reach
+              something new are added to fuzz/corpus. TARGET --input FILE: replays FILE. --coverage: which functions
+              the corpus reaches
   wasm        the browser package, made at target/package
   demo        the browser package in a page, served by the program; what follows is passed on to it";
 

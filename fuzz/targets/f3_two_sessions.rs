@@ -1,4 +1,0 @@
-//! See `hvym_tunnel_tests::fuzz::f3`.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| hvym_tunnel_tests::fuzz::f3(data));
