@@ -2,26 +2,22 @@
 //!
 //! `Dial -> Link -> Down -> wait -> Dial`, for ever, unless a [`DownReason`] says that dialling again is no use.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::backoff::{Backoff, BackoffConfig};
-#[cfg(feature = "foreign")]
-use crate::dialect::Dialect;
 use crate::dialect::{Opening, Service, Signal};
-#[cfg(feature = "foreign")]
-use crate::handshake::TokenLogin;
-use crate::handshake::{AgentLogin, AuthMode, Endpoint};
+use crate::handshake::{AgentLogin, AuthMode, Endpoint, Login};
 use crate::link::{Link, LinkConfig, LinkEvent, OpenStreamError, Stream, StreamEvent, Streams};
-use crate::machine::Machine;
+use crate::machine::{Machine, Side};
 use crate::message::{Close, Message, Transmit};
 use crate::mux::{ClosedStream, StreamId};
+use crate::plane::PlaneInfo;
 use crate::reason::{DownReason, Retry};
 use crate::rng::{Rng, Seed};
-#[cfg(feature = "foreign")]
-use crate::stellar::{Address, seal::SealKey};
 use crate::stellar::{Signature, SigningInput, Token};
 use crate::time::{Instant, Wall};
 
@@ -108,13 +104,20 @@ pub enum AgentEvent {
     },
 }
 
+/// Makes the logins of an agent whose relay speaks another protocol, one for each link.
+pub trait LoginFactory: Send {
+    /// The login over a WebSocket that just opened. What comes is for `service`, the first that the agent offers; it
+    /// is bound by the login itself.
+    fn login(&self, service: &Service, now: Instant) -> Box<dyn Login>;
+}
+
 enum State {
     /// The runner signs the bearer token of the next dial.
     SigningBearer { input: SigningInput, deadline: Instant },
     /// The runner opens a WebSocket.
     Dialing { deadline: Instant },
     /// There is one.
-    Linked { link: alloc::boxed::Box<Link>, up_since: Option<Instant> },
+    Linked { link: Box<Link>, up_since: Option<Instant> },
     /// Until the next dial.
     Waiting { until: Instant },
     /// For good.
@@ -124,9 +127,8 @@ enum State {
 /// The owner of local services: dials, logs in, binds, and comes back.
 pub struct Agent {
     config: AgentConfig,
-    /// What to log in with where the relay knows agents by tokens.
-    #[cfg(feature = "foreign")]
-    token: Option<TokenLogin>,
+    /// Makes the login of each link, where it is not the native one.
+    logins: Option<Box<dyn LoginFactory>>,
     rng: Rng,
     wall: Wall,
     epoch: u32,
@@ -145,22 +147,26 @@ impl Agent {
         agent
     }
 
-    /// An agent of a relay that knows agents by tokens, and speaks another dialect. It offers the first service, and its
-    /// identity is not used.
-    #[cfg(feature = "foreign")]
-    pub fn with_token(config: AgentConfig, token: TokenLogin, wall: Wall, seed: Seed, now: Instant) -> Self {
+    /// An agent whose links begin with the logins that `logins` makes. It offers the first service, and its identity is
+    /// not used.
+    pub fn with_logins(
+        config: AgentConfig,
+        logins: Box<dyn LoginFactory>,
+        wall: Wall,
+        seed: Seed,
+        now: Instant,
+    ) -> Self {
         let mut agent = Self::idle(config, wall, seed);
-        // The token is all that is shown: nothing is signed, least of all ahead of the dial.
+        // Nothing is signed, least of all ahead of the dial.
         agent.config.login.mode = AuthMode::Challenge;
-        agent.token = Some(token);
+        agent.logins = Some(logins);
         agent.dial(now);
         agent
     }
 
     fn idle(config: AgentConfig, wall: Wall, seed: Seed) -> Self {
         let mut agent = Self {
-            #[cfg(feature = "foreign")]
-            token: None,
+            logins: None,
             backoff: Backoff::new(config.backoff),
             config,
             rng: Rng::new(seed),
@@ -186,7 +192,7 @@ impl Agent {
         self.epoch = self.epoch.wrapping_add(1);
         self.leftover.clear();
         let link = self.begin(wall, now);
-        self.state = State::Linked { link: alloc::boxed::Box::new(link), up_since: None };
+        self.state = State::Linked { link: Box::new(link), up_since: None };
         self.drain_link(now);
     }
 
@@ -211,30 +217,10 @@ impl Agent {
         }
     }
 
-    /// Shares `key` with the relay: messages are sealed from now on, wherever the relay is an existing HVYM program that
-    /// has it too. To be given when the socket is open and before the login is over.
-    #[cfg(feature = "foreign")]
-    pub fn offer_seal(&mut self, key: SealKey) {
-        if let State::Linked { link, .. } = &mut self.state {
-            link.offer_seal(key);
-        }
-    }
-
-    /// Whom messages could be sealed for: the relay that asks for the login, if it is an existing HVYM program. To be
-    /// asked when there is something to sign.
-    #[cfg(feature = "foreign")]
-    pub fn seals_for(&self) -> Option<Address> {
+    /// Facts about the data plane, once the link is up.
+    pub fn plane(&self) -> Option<PlaneInfo> {
         match &self.state {
-            State::Linked { link, .. } => link.seals_for(),
-            _ => None,
-        }
-    }
-
-    /// What the link speaks, once it is up.
-    #[cfg(feature = "foreign")]
-    pub fn dialect(&self) -> Option<Dialect> {
-        match &self.state {
-            State::Linked { link, .. } if link.is_up() => Some(link.dialect()),
+            State::Linked { link, .. } => link.plane(),
             _ => None,
         }
     }
@@ -317,10 +303,10 @@ impl Agent {
     /// The link over a WebSocket that just opened.
     fn begin(&mut self, wall: Wall, now: Instant) -> Link {
         let (config, seed) = (self.config.link.clone(), self.rng.fork());
-        #[cfg(feature = "foreign")]
-        if let Some(token) = &self.token {
+        if let Some(logins) = &self.logins {
             let service = self.config.services.first().cloned().unwrap_or_else(|| Service::http(""));
-            return Link::knocking(config, token, &service, self.epoch, seed, now);
+            let login = logins.login(&service, now);
+            return Link::with_login(Side::Agent, config, login, self.epoch, seed, now);
         }
         Link::agent(config, self.config.login.clone(), wall, self.epoch, seed, now)
     }
@@ -378,18 +364,16 @@ impl Agent {
                 AgentEvent::Told { code, message, hint }
             }
             // What only a relay is told.
-            LinkEvent::Signal(_) | LinkEvent::Admit(_) | LinkEvent::Room => return,
-            #[cfg(feature = "foreign")]
-            LinkEvent::Knock(_) => return,
+            LinkEvent::Signal(_) | LinkEvent::Admit(_) | LinkEvent::Authenticate(_) | LinkEvent::Room => {
+                return;
+            }
         };
         self.events.push_back(event);
     }
 
     fn on_up(&mut self, endpoint: Endpoint, now: Instant) {
-        #[cfg(feature = "foreign")]
-        let bound = self.bound_by_token(&endpoint);
+        let bound = self.bound_by_login(&endpoint);
         self.events.push_back(AgentEvent::Up(endpoint));
-        #[cfg(feature = "foreign")]
         self.events.extend(bound);
         let State::Linked { link, up_since } = &mut self.state else { return };
         *up_since = Some(now);
@@ -398,10 +382,9 @@ impl Agent {
         }
     }
 
-    /// Nothing is bound by a message where the token stands for the service.
-    #[cfg(feature = "foreign")]
-    fn bound_by_token(&self, endpoint: &Endpoint) -> Option<AgentEvent> {
-        let service = self.token.as_ref().and(endpoint.services.first().cloned())?;
+    /// The service that a login of another protocol has bound: no message does it.
+    fn bound_by_login(&self, endpoint: &Endpoint) -> Option<AgentEvent> {
+        let service = self.logins.as_ref().and(endpoint.services.first().cloned())?;
         Some(AgentEvent::Bound { service, url: Some(endpoint.url.clone()) })
     }
 
@@ -513,8 +496,7 @@ impl Streams for Agent {
         }
     }
 
-    #[cfg(feature = "foreign")]
-    fn takes_large_messages(&self) -> bool {
-        matches!(&self.state, State::Linked { link, .. } if link.takes_large_messages())
+    fn max_message_bytes(&self) -> Option<usize> {
+        self.plane().and_then(|info| info.max_message_bytes)
     }
 }

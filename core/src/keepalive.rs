@@ -22,6 +22,18 @@ impl Default for KeepaliveConfig {
     }
 }
 
+/// How a link detects a dead peer.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum KeepaliveMode {
+    /// Sends pings and gives up without an answer.
+    #[default]
+    Active,
+    /// The peer sends pings; gives up when they stop.
+    Passive,
+    /// Sends pings that the peer does not answer; only the transport notices a dead peer.
+    Unanswered,
+}
+
 /// What the clock demands.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum Due {
@@ -35,6 +47,7 @@ pub enum Due {
 #[derive(Debug)]
 pub struct Keepalive {
     config: KeepaliveConfig,
+    mode: KeepaliveMode,
     last_input: Instant,
     next_id: u64,
     /// The outstanding ping: its id and when it was sent.
@@ -46,13 +59,16 @@ pub struct Keepalive {
 impl Keepalive {
     /// A link that is alive at `now`.
     pub fn new(config: KeepaliveConfig, now: Instant) -> Self {
-        Self { config, last_input: now, next_id: 1, asked: None, give_up: None }
+        Self { config, mode: KeepaliveMode::Active, last_input: now, next_id: 1, asked: None, give_up: None }
     }
 
-    /// Asks no more often, and gives up no sooner, than `least` says, from now on.
-    pub fn slow_down(&mut self, least: KeepaliveConfig) {
-        self.config.ping_interval = self.config.ping_interval.max(least.ping_interval);
-        self.config.ping_timeout = self.config.ping_timeout.max(least.ping_timeout);
+    /// Adapts to what the peer can keep: pings no more often, and gives up no sooner, than `min` says, from now on.
+    pub fn adapt(&mut self, mode: KeepaliveMode, min: Option<KeepaliveConfig>) {
+        self.mode = mode;
+        if let Some(min) = min {
+            self.config.ping_interval = self.config.ping_interval.max(min.ping_interval);
+            self.config.ping_timeout = self.config.ping_timeout.max(min.ping_timeout);
+        }
     }
 
     /// Something arrived.
@@ -79,22 +95,27 @@ impl Keepalive {
     /// What is due at `now`, if anything. Early, late and repeated calls are harmless.
     pub fn handle_timeout(&mut self, now: Instant) -> Option<Due> {
         match self.give_up {
+            Some(at) if now >= at && self.mode == KeepaliveMode::Unanswered => {
+                self.handle_input(now);
+                None
+            }
             Some(at) if now >= at => Some(Due::Dead),
             Some(_) => None,
-            None if now >= self.last_input + self.config.ping_interval => Some(self.probe(now)),
+            None if now >= self.last_input + self.config.ping_interval => self.probe(now),
             None => None,
         }
     }
 
     /// Asks at once, whatever the interval says: after a sleep or a change of network. Asking again and again
     /// does not put off the verdict on an earlier ping, unless that is overdue and nobody could pass it.
-    pub fn probe(&mut self, now: Instant) -> Due {
+    /// Returns nothing to send if it is the peer that sends pings.
+    pub fn probe(&mut self, now: Instant) -> Option<Due> {
         let id = self.next_id;
         self.next_id = self.next_id.wrapping_add(1);
         self.asked = Some((id, now));
         let verdict = self.give_up.filter(|at| *at > now);
         self.give_up = Some(verdict.unwrap_or(now + self.config.ping_timeout));
-        Due::Ping(id)
+        (self.mode != KeepaliveMode::Passive).then_some(Due::Ping(id))
     }
 
     /// When the next thing is due.
@@ -140,7 +161,7 @@ mod tests {
             keepalive.probe(at(second));
         }
         assert_eq!(keepalive.handle_timeout(at(5)), Some(Due::Dead));
-        assert_eq!(keepalive.probe(at(7200)), Due::Ping(6));
+        assert_eq!(keepalive.probe(at(7200)), Some(Due::Ping(6)));
         assert_eq!(keepalive.poll_timeout(), at(7205));
     }
 

@@ -9,8 +9,8 @@
 //! argument, and what to do comes out of `poll_*`. The same seed and inputs give the same bytes.
 //!
 //! ```text
-//!  in :  Message -> Dialect::decode -> Frame -> { Signal -> Handshake | Keepalive, Mux(Bytes) -> Mux, Part -> Exchange } -> Event
-//!  out:  command -> Mux | Exchange | Handshake -> Frame -> Dialect::encode -> Message
+//!  in :  Message -> Login, then DataPlane -> { Signal -> Keepalive | owner, stream data -> Mux } -> Event
+//!  out:  command -> Login | DataPlane -> Message
 //! ```
 //!
 //! | module | what it is | what it refuses to know |
@@ -18,7 +18,7 @@
 //! | [`agent`], [`relay`] | a link and reconnection; a link and admission | sockets |
 //! | [`link`] | one connection from open to close | reconnection, admission |
 //! | [`handshake`], [`keepalive`], [`mux`], [`backoff`] | the lanes of a link; when to dial again | JSON, each other |
-//! | [`exchange`] | whole requests and responses, shown as streams | sockets, logins, JSON |
+//! | [`plane`] | what carries the streams of a link: an object-safe trait, and Yamux | logins |
 //! | [`access`] | who may reach a service | where the address comes from |
 //! | [`dialect`] | wire language to vocabulary and back | state |
 //! | [`http1`], [`stellar`] | HTTP/1.1 heads and bodies; addresses and tokens | links |
@@ -35,14 +35,13 @@ pub mod access;
 pub mod agent;
 pub mod backoff;
 pub mod dialect;
-#[cfg(feature = "foreign")]
-pub mod exchange;
 pub mod handshake;
 pub mod json;
 pub mod keepalive;
 pub mod link;
 pub mod machine;
 pub mod message;
+pub mod plane;
 pub mod reason;
 pub mod relay;
 pub mod rng;

@@ -42,14 +42,11 @@ impl Rng {
         Base64UrlUnpadded::encode_string(&raw)
     }
 
-    /// A random UUID (RFC 9562 section 5.4), for programs that expect their ids to be one.
-    #[cfg(feature = "foreign")]
-    pub fn uuid(&mut self) -> String {
-        let mut raw = [0; 16];
+    /// The next `N` random bytes.
+    pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        let mut raw = [0; N];
         self.0.fill_bytes(&mut raw);
-        raw[6] = raw[6] & 0x0F | 0x40;
-        raw[8] = raw[8] & 0x3F | 0x80;
-        uuid_text(raw)
+        raw
     }
 
     /// A duration drawn evenly from zero to `most`, both included.
@@ -62,13 +59,6 @@ impl Rng {
             None => draw,
         })
     }
-}
-
-/// Sixteen bytes as the text of a UUID.
-#[cfg(feature = "foreign")]
-pub fn uuid_text(raw: [u8; 16]) -> String {
-    let hex = data_encoding::HEXLOWER.encode(&raw);
-    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
 impl fmt::Debug for Rng {

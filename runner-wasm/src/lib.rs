@@ -173,7 +173,11 @@ impl Runner {
                 mode: AuthMode::Challenge,
             },
             services: Vec::new(),
-            link: LinkConfig { keepalive: KeepaliveConfig::default(), mux: MuxConfig::browser() },
+            link: LinkConfig {
+                keepalive: KeepaliveConfig::default(),
+                mux: MuxConfig::browser(),
+                fallback: None,
+            },
             backoff: BackoffConfig::default(),
         };
         let agent = Agent::new(config, clock::wall(), clock::seed()?, clock::now());

@@ -72,7 +72,11 @@ impl World {
                 mode: AuthMode::Challenge,
             },
             services: vec![Service::http("web"), Service::http("api")],
-            link: LinkConfig { keepalive: KeepaliveConfig::default(), mux: MuxConfig::browser() },
+            link: LinkConfig {
+                keepalive: KeepaliveConfig::default(),
+                mux: MuxConfig::browser(),
+                fallback: None,
+            },
             backoff: BackoffConfig::default(),
         };
         let now = Instant::ZERO;
@@ -137,7 +141,11 @@ impl World {
                 self.seed[0] = self.seed[0].wrapping_add(1);
                 let login =
                     RelayLogin { address: self.relay, allowed_services: None, require_challenge: false };
-                let link = LinkConfig { keepalive: KeepaliveConfig::default(), mux: MuxConfig::relay() };
+                let link = LinkConfig {
+                    keepalive: KeepaliveConfig::default(),
+                    mux: MuxConfig::relay(),
+                    fallback: None,
+                };
                 let config = SessionConfig { login, link };
                 self.session = Some(Session::new(config, &Credential::None, wall(now), self.seed, now));
                 self.agent.handle_open(wall(now), now);

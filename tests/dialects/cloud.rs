@@ -1,9 +1,10 @@
 //! CloudToLocalLLM's messages: the recorded verdicts, the recorded requests in both roles, and what is done better.
 
 use bytes::Bytes;
+use hvym_tunnel_compat::CompatAgent;
+use hvym_tunnel_compat::dialect::{CompatFrame, Dialect, Part};
 use hvym_tunnel_core::agent::{Agent, AgentEvent};
-use hvym_tunnel_core::dialect::{Dialect, Frame, Part, Service, Signal};
-use hvym_tunnel_core::handshake::Guest;
+use hvym_tunnel_core::dialect::{Service, Signal};
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::message::{Close, Message};
 use hvym_tunnel_core::reason::DownReason;
@@ -15,12 +16,12 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn door() -> Owner<Session> {
-    guest(Guest::CloudLlm { token: "e.y.J".into() })
+    guest(CompatAgent::CloudLlm { token: "e.y.J".into() })
 }
 
 fn relay_up() -> Owner<Session> {
     let mut relay = door();
-    relay.welcome(Service::http("ollama"));
+    relay.admit_token(Service::http("ollama"));
     relay
 }
 
@@ -49,7 +50,7 @@ fn every_recorded_text_has_the_verdict_of_the_real_parser_or_a_better_one() {
         let (name, input) = (text(vector, "name"), text(vector, "text"));
         let outcome = Dialect::CloudLlm.decode(Message::Text(Bytes::copy_from_slice(input.as_bytes())));
         let ours = outcome.as_ref().is_ok_and(|frame| {
-            !matches!(frame, Frame::Signal(Signal::Unknown) | Frame::Part(Part::Broken { .. }))
+            !matches!(frame, CompatFrame::Signal(Signal::Unknown) | CompatFrame::Part(Part::Broken { .. }))
         });
         // A pong is known by its name alone, since no two of their programs write times alike.
         let excused = OTHERWISE.iter().any(|(other, _)| *other == name)
@@ -69,13 +70,13 @@ fn every_recorded_text_has_the_verdict_of_the_real_parser_or_a_better_one() {
 #[test]
 fn the_token_of_the_upgrade_is_announced_and_nothing_is_said_before_the_verdict() {
     let mut relay = door();
-    let [SessionEvent::Knock(knocked)] = &relay.events[..] else { panic!("{:?}", relay.events) };
-    assert_eq!(knocked.token, "e.y.J");
-    assert!(!format!("{knocked:?}").contains("e.y.J"));
+    let [SessionEvent::Authenticate(request)] = &relay.events[..] else { panic!("{:?}", relay.events) };
+    assert_eq!(request.token, "e.y.J");
+    assert!(!format!("{request:?}").contains("e.y.J"));
     // What comes while the owner still looks at the token is not lost.
     relay.hear(&json!({"type": "ping", "id": "early", "timestamp": "2026-01-01T00:00:00.000Z"}));
     assert_eq!(relay.said(), Vec::<Value>::new());
-    relay.welcome(Service::http("ollama"));
+    relay.admit_token(Service::http("ollama"));
     let said = relay.said();
     assert_eq!((said.len(), &said[0]["type"], &said[0]["id"]), (1, &json!("pong"), &json!("early")));
     let mut relay = door();

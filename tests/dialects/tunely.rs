@@ -7,9 +7,10 @@ mod pipes;
 mod relay;
 mod vectors;
 
+use hvym_tunnel_compat::CompatAgent;
+use hvym_tunnel_compat::dialect::Dialect;
 use hvym_tunnel_core::agent::Agent;
-use hvym_tunnel_core::dialect::{Dialect, Service};
-use hvym_tunnel_core::handshake::Guest;
+use hvym_tunnel_core::dialect::Service;
 use hvym_tunnel_core::relay::Session;
 use hvym_tunnel_tests::dialects::{Owner, guest, token_agent};
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ pub(crate) const PYTHON: &str = "Python/3.11 websockets/17.4";
 
 /// A session that nobody has knocked at.
 pub(crate) fn door(user_agent: Option<&str>) -> Owner<Session> {
-    guest(Guest::Tunely { user_agent: user_agent.map(str::to_owned) })
+    guest(CompatAgent::Tunely { user_agent: user_agent.map(str::to_owned) })
 }
 
 /// A session whose agent runs on Node: no connections, only messages.
@@ -40,7 +41,7 @@ pub(crate) fn python_up() -> Owner<Session> {
 pub(crate) fn up(user_agent: Option<&str>, auth: &Value) -> Owner<Session> {
     let mut relay = door(user_agent);
     relay.hear(auth);
-    relay.welcome(Service::http("web"));
+    relay.admit_token(Service::http("web"));
     let said = relay.said();
     assert_eq!((said.len(), said[0]["type"].as_str()), (1, Some("auth_ok")), "{said:?}");
     relay

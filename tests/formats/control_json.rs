@@ -3,7 +3,7 @@
 mod library;
 mod texts;
 
-use hvym_tunnel_core::dialect::{DecodeError, Dialect, Frame, Opening, Signal, Verdict};
+use hvym_tunnel_core::dialect::{DecodeError, Frame, MAX_CONTROL_BYTES, Opening, Signal, Verdict};
 use hvym_tunnel_core::json::JsonError;
 use hvym_tunnel_core::message::Message;
 use proptest::collection::vec;
@@ -33,7 +33,7 @@ fn assert_same(json: &[u8]) {
 }
 
 fn decoded(text: &str) -> Result<Frame, DecodeError> {
-    Dialect::Native.decode(Message::Text(text.as_bytes().to_vec().into()))
+    Frame::decode(Message::Text(text.as_bytes().to_vec().into()))
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn every_trap_of_json_is_passed_as_a_library_passes_it() {
 
 #[test]
 fn what_is_not_asked_for_may_be_as_deep_as_a_message_is_long() {
-    let depth = Dialect::MAX_CONTROL_BYTES / 2 - 20;
+    let depth = MAX_CONTROL_BYTES / 2 - 20;
     let nested = |open: &str, close: &str, depth: usize| {
         format!(r#"{{"x":{}1{},"type":"ping"}}"#, open.repeat(depth), close.repeat(depth))
     };
@@ -67,7 +67,7 @@ fn a_message_of_64_kib_is_read_and_a_longer_one_is_not() {
         let (head, tail) = (r#"{"type":"ping","id":7,"x":""#, r#""}"#);
         format!("{head}{}{tail}", "x".repeat(length - head.len() - tail.len()))
     };
-    let most = Dialect::MAX_CONTROL_BYTES;
+    let most = MAX_CONTROL_BYTES;
     assert_eq!(decoded(&padded(most)), Ok(Frame::Signal(Signal::Ping { id: Some(7) })));
     assert_eq!(decoded(&padded(most + 1)), Err(DecodeError::TooLarge(most + 1)));
 }

@@ -3,15 +3,17 @@
 use std::path::Path;
 
 use bytes::Bytes;
+use hvym_tunnel_compat::dialect::Dialect;
+use hvym_tunnel_compat::sealed_box::SealKey;
+use hvym_tunnel_compat::{CompatAgent, HvymFallback, TokenLogin};
 use hvym_tunnel_core::agent::{Agent, AgentConfig, AgentEvent};
-use hvym_tunnel_core::dialect::{Dialect, Opening, Service};
-use hvym_tunnel_core::handshake::{Credential, Guest, Knocked, TokenLogin};
+use hvym_tunnel_core::dialect::{Opening, Service};
+use hvym_tunnel_core::handshake::{Credential, SharedFallback, TokenAuthRequest};
 use hvym_tunnel_core::link::{OpenStreamError, StreamEvent, Streams};
 use hvym_tunnel_core::message::{Close, Message, Transmit};
 use hvym_tunnel_core::mux::{Read, StreamId};
 use hvym_tunnel_core::relay::{Session, SessionEvent};
 use hvym_tunnel_core::stellar::Claims;
-use hvym_tunnel_core::stellar::seal::SealKey;
 use hvym_tunnel_core::time::Instant;
 use serde_json::{Value, json};
 
@@ -324,23 +326,29 @@ pub fn token(challenge: Option<&str>) -> String {
 
 /// A session that waits for its agent's first message.
 pub fn session(credential: &Credential) -> Owner<Session> {
-    let mut owner =
-        Owner::new(Session::new(session_config(), credential, wall(Instant::ZERO), [5; 32], Instant::ZERO));
+    session_with(None, credential)
+}
+
+/// Serves existing HVYM programs, and seals messages if there is a key.
+fn fallback(key: Option<SealKey>) -> Option<SharedFallback> {
+    Some(SharedFallback::new(HvymFallback::sealing(move |_| key.clone())))
+}
+
+/// As [`session`]; messages of an existing HVYM program can be sealed with `key`.
+pub fn session_with(key: Option<SealKey>, credential: &Credential) -> Owner<Session> {
+    let mut config = session_config();
+    config.link.fallback = fallback(key);
+    let mut owner = Owner::new(Session::new(config, credential, wall(Instant::ZERO), [5; 32], Instant::ZERO));
     owner.listen();
     owner
 }
 
 impl Owner<Session> {
     /// Lets in whoever was announced, and confirms every service.
-    pub fn agree(&mut self, key: Option<SealKey>) {
+    pub fn agree(&mut self) {
         for event in std::mem::take(&mut self.events) {
             match event {
-                SessionEvent::Admit(_) => {
-                    if let Some(key) = &key {
-                        self.machine.offer_seal(key.clone());
-                    }
-                    self.machine.admit("https://agent.example".into(), self.now);
-                }
+                SessionEvent::Admit(_) => self.machine.admit("https://agent.example".into(), self.now),
                 SessionEvent::Bind(service) => {
                     self.machine.confirm(service, "https://agent.example".into(), self.now);
                 }
@@ -372,8 +380,9 @@ impl Owner<Session> {
 }
 
 /// A session with a program that logs in by token, and has said nothing yet.
-pub fn guest(guest: Guest) -> Owner<Session> {
-    let mut owner = Owner::new(Session::guest(session_config().link, guest, [5; 32], Instant::ZERO));
+pub fn guest(guest: CompatAgent) -> Owner<Session> {
+    let mut owner =
+        Owner::new(hvym_tunnel_compat::session(session_config().link, guest, [5; 32], Instant::ZERO));
     owner.listen();
     owner
 }
@@ -383,11 +392,13 @@ impl Owner<Session> {
     ///
     /// # Panics
     /// When nobody does.
-    pub fn welcome(&mut self, service: Service) -> Knocked {
-        let Some(SessionEvent::Knock(knocked)) = self.events.pop() else { panic!("nobody knocked") };
-        self.machine.welcome("agent".into(), service, self.now);
+    pub fn admit_token(&mut self, service: Service) -> TokenAuthRequest {
+        let Some(SessionEvent::Authenticate(request)) = self.events.pop() else {
+            panic!("nobody shows a token")
+        };
+        self.machine.admit_token("agent".into(), service, self.now);
         self.listen();
-        knocked
+        request
     }
 }
 
@@ -396,7 +407,7 @@ pub fn token_agent(dialect: Dialect, token: &str) -> Owner<Agent> {
     let config = AgentConfig { services: vec![Service::http("web")], ..agent_config() };
     let login = TokenLogin { dialect, token: token.into(), force: false };
     let now = Instant::ZERO;
-    let mut owner = Owner::new(Agent::with_token(config, login, wall(now), [6; 32], now));
+    let mut owner = Owner::new(hvym_tunnel_compat::agent(config, login, wall(now), [6; 32], now));
     owner.listen();
     owner.machine.handle_open(wall(now), now);
     owner.listen();
@@ -405,7 +416,18 @@ pub fn token_agent(dialect: Dialect, token: &str) -> Owner<Agent> {
 
 /// An agent whose socket has just opened.
 pub fn agent() -> Owner<Agent> {
+    agent_with(fallback(None))
+}
+
+/// As [`agent`]; messages to an existing HVYM relay can be sealed with `key`.
+pub fn sealing_agent(key: SealKey) -> Owner<Agent> {
+    agent_with(fallback(Some(key)))
+}
+
+/// As [`agent`], with any fallback for relays that name no data plane.
+pub fn agent_with(fallback: Option<SharedFallback>) -> Owner<Agent> {
     let mut config = agent_config();
+    config.link.fallback = fallback;
     config.login.relay_address = None;
     config.services = vec![Service { local_port: Some(9998), ..Service::http("pintheon") }];
     let now = Instant::ZERO;

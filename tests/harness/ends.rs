@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use hvym_tunnel_compat::HvymFallback;
 use hvym_tunnel_core::agent::{Agent, AgentConfig, AgentEvent, Target};
 use hvym_tunnel_core::backoff::BackoffConfig;
 use hvym_tunnel_core::dialect::{Opening, Service};
-use hvym_tunnel_core::handshake::{AgentLogin, AuthMode, Credential, RelayLogin};
+use hvym_tunnel_core::handshake::{AgentLogin, AuthMode, Credential, RelayLogin, SharedFallback};
 use hvym_tunnel_core::keepalive::KeepaliveConfig;
 use hvym_tunnel_core::link::{LinkConfig, StreamEvent, Streams};
 use hvym_tunnel_core::mux::{MuxConfig, Read, StreamError, StreamId};
@@ -56,6 +57,11 @@ pub struct AgentEnd {
     pub dialing: Option<Target>,
 }
 
+/// Serves existing HVYM programs in clear text.
+fn in_clear() -> Option<SharedFallback> {
+    Some(SharedFallback::new(HvymFallback::new()))
+}
+
 /// What every agent of the tests starts from: one identity, the relay pinned, two services.
 pub fn agent_config() -> AgentConfig {
     AgentConfig {
@@ -68,7 +74,11 @@ pub fn agent_config() -> AgentConfig {
             mode: AuthMode::Challenge,
         },
         services: vec![Service::http("web"), Service::http("api")],
-        link: LinkConfig { keepalive: KeepaliveConfig::default(), mux: MuxConfig::agent() },
+        link: LinkConfig {
+            keepalive: KeepaliveConfig::default(),
+            mux: MuxConfig::agent(),
+            fallback: in_clear(),
+        },
         backoff: BackoffConfig::default(),
     }
 }
@@ -81,7 +91,11 @@ pub fn session_config() -> SessionConfig {
             allowed_services: None,
             require_challenge: false,
         },
-        link: LinkConfig { keepalive: KeepaliveConfig::default(), mux: MuxConfig::relay() },
+        link: LinkConfig {
+            keepalive: KeepaliveConfig::default(),
+            mux: MuxConfig::relay(),
+            fallback: in_clear(),
+        },
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Each takes any bytes and panics with a sentence if a rule is broken. Those of the multiplexer are its own crate's.
 
-use hvym_tunnel_core::dialect::Dialect;
+use hvym_tunnel_compat::dialect::Dialect;
 pub use hvym_yamux_testing::fuzz::{Target, f1, f2, f3, f4, f5, f6, f7};
 use hvym_yamux_testing::run::Checked;
 

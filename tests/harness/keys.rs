@@ -1,7 +1,7 @@
 //! Accounts that sign on the spot. The only place of the harness that has secrets, and they are all made up.
 
 use ed25519_dalek::{Signer, SigningKey};
-use hvym_tunnel_core::stellar::seal::SealKey;
+use hvym_tunnel_compat::sealed_box::SealKey;
 use hvym_tunnel_core::stellar::{Address, Signature, SigningInput};
 use stellar_strkey::ed25519::PrivateKey;
 

@@ -3,8 +3,8 @@
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
-use hvym_tunnel_core::dialect::Dialect;
-use hvym_tunnel_core::stellar::seal::SealKey;
+use hvym_tunnel_compat::dialect::Dialect;
+use hvym_tunnel_compat::sealed_box::SealKey;
 use hvym_tunnel_core::stellar::{Address, Expected, Token};
 use hvym_tunnel_core::time::UnixTime;
 use serde_json::{Value, json};

@@ -3,13 +3,14 @@
 //! An input is a list of steps, separated by the byte 0x1E. The first byte of a step is what is done, the rest with what.
 
 use bytes::Bytes;
-use hvym_tunnel_core::dialect::{Dialect, Frame, Opening, Part, Signal};
-use hvym_tunnel_core::exchange::{Exchange, ExchangeConfig, ExchangeEvent, Pipes};
+use hvym_tunnel_compat::bridge::{Exchange, ExchangeConfig, ExchangeEvent, Pipes};
+use hvym_tunnel_compat::dialect::{CompatFrame, Dialect, Part};
+use hvym_tunnel_compat::sealed_box::SealKey;
+use hvym_tunnel_core::dialect::{Opening, Signal};
 use hvym_tunnel_core::http1::{Framing, RequestHead, ResponseHead};
 use hvym_tunnel_core::machine::Side;
 use hvym_tunnel_core::message::Message;
 use hvym_tunnel_core::mux::{Read, StreamId};
-use hvym_tunnel_core::stellar::seal::SealKey;
 use hvym_tunnel_core::time::Instant;
 
 use proptest::prelude::*;
@@ -46,7 +47,7 @@ impl End {
         if self.lost {
             return;
         }
-        if let Ok(Frame::Part(part)) = dialect.decode(message) {
+        if let Ok(CompatFrame::Part(part)) = dialect.decode(message) {
             self.lost = self.exchange.handle_part(part, now).is_err();
         }
         self.listen();
@@ -69,7 +70,7 @@ impl End {
             let frame = dialect.decode(message.clone());
             let is_plain = !matches!(
                 frame,
-                Err(_) | Ok(Frame::Signal(Signal::Unknown) | Frame::Part(Part::Broken { .. }))
+                Err(_) | Ok(CompatFrame::Signal(Signal::Unknown) | CompatFrame::Part(Part::Broken { .. }))
             );
             ensure!(is_plain, "{message:?} was said and means {frame:?}");
             ensure!(
@@ -116,7 +117,7 @@ impl Talk {
             match dialect {
                 Dialect::Tunely => ExchangeConfig { pipes, ..plain },
                 Dialect::CloudLlm => plain,
-                Dialect::HvymJson | Dialect::Native => ExchangeConfig { key: key(), ..plain },
+                Dialect::HvymJson => ExchangeConfig { key: key(), ..plain },
             }
         };
         let calls = dialect != Dialect::Tunely || pipes == Pipes::Never;
@@ -258,7 +259,7 @@ fn write(end: &mut End, mut data: Bytes, now: Instant) {
     }
 }
 
-fn last(end: &mut End, act: impl FnOnce(&mut hvym_tunnel_core::exchange::Stream<'_>, Instant), now: Instant) {
+fn last(end: &mut End, act: impl FnOnce(&mut hvym_tunnel_compat::bridge::Stream<'_>, Instant), now: Instant) {
     if let Some(mut stream) = end.streams.last().and_then(|(id, _)| end.exchange.stream(*id)) {
         act(&mut stream, now);
     }

@@ -1,12 +1,15 @@
 //! The agent's half of the login.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{Endpoint, HANDSHAKE_TIMEOUT, Step};
-use crate::dialect::{Dialect, MUX_YAMUX, Signal, VERSION};
+use super::{Endpoint, FallbackPeer, HANDSHAKE_TIMEOUT, Login, SharedFallback, Step};
+use crate::dialect::{Frame, MUX_YAMUX, Signal, VERSION};
+use crate::message::Message;
+use crate::plane::{DataPlane, Established, PlaneStart, YamuxPlane};
 use crate::reason::DownReason;
 use crate::stellar::{Address, Claims, Signature, SigningInput};
 use crate::time::{Instant, Wall};
@@ -45,7 +48,6 @@ impl AgentLogin {
     }
 }
 
-#[derive(Debug)]
 enum State {
     /// For `auth_challenge`; with a bearer token `auth_ok` may come at once.
     AwaitingRelay,
@@ -57,38 +59,34 @@ enum State {
     AwaitingOk {
         relay: Address,
     },
-    Done,
+    Done {
+        relay: Address,
+    },
 }
 
 /// The agent's half of the login, from the open WebSocket to `auth_ok`.
-#[derive(Debug)]
 pub struct AgentHandshake {
     login: AgentLogin,
     wall: Wall,
     state: State,
     deadline: Instant,
-    dialect: Dialect,
-    #[cfg(feature = "foreign")]
-    seals: bool,
+    /// For relays that name no data plane; without it they are refused.
+    fallback: Option<SharedFallback>,
+    /// The relay named no data plane, and the fallback is used.
+    falls_back: bool,
+    /// The relay says that messages can be encrypted.
+    encrypts: bool,
 }
 
 impl AgentHandshake {
     /// A login over a WebSocket that opened at `now`.
-    pub fn new(login: AgentLogin, wall: Wall, now: Instant) -> Self {
+    pub fn new(login: AgentLogin, fallback: Option<SharedFallback>, wall: Wall, now: Instant) -> Self {
         let (state, deadline) = (State::AwaitingRelay, now + HANDSHAKE_TIMEOUT);
-        Self {
-            login,
-            wall,
-            state,
-            deadline,
-            dialect: Dialect::Native,
-            #[cfg(feature = "foreign")]
-            seals: false,
-        }
+        Self { login, wall, state, deadline, fallback, falls_back: false, encrypts: false }
     }
 
     /// The relay said something.
-    pub fn handle_signal(&mut self, signal: Signal, now: Instant) -> Result<Option<Step>, DownReason> {
+    fn on_signal(&mut self, signal: Signal, now: Instant) -> Result<Option<Step>, DownReason> {
         match (&self.state, signal) {
             (_, Signal::AuthFailed { code, error }) => {
                 Err(DownReason::from_auth_failed(code.as_deref(), &error))
@@ -104,57 +102,12 @@ impl AgentHandshake {
             }
             (State::AwaitingRelay, ok @ Signal::AuthOk { .. }) if self.login.mode == AuthMode::Bearer => {
                 let Signal::AuthOk { server_address, .. } = &ok else { return Ok(None) };
-                #[cfg(feature = "foreign")]
-                if matches!(&ok, Signal::AuthOk { mux: None, .. }) {
-                    self.dialect = Dialect::HvymJson;
-                }
+                self.falls_back = self.fallback.is_some() && matches!(&ok, Signal::AuthOk { mux: None, .. });
                 let relay = self.pinned(server_address)?;
                 self.on_ok(relay, ok).map(Some)
             }
             (_, other) => Err(DownReason::OutOfOrder(format!("{other:?} during the login"))),
         }
-    }
-
-    /// The signer answered the [`Step::Sign`] that carried `asked`; `None` is a no.
-    pub fn handle_signature(
-        &mut self,
-        asked: &SigningInput,
-        signature: Option<Signature>,
-        now: Instant,
-    ) -> Result<Option<Step>, DownReason> {
-        let State::Signing { challenge_id, relay, input } = &self.state else { return Ok(None) };
-        if input != asked {
-            // An answer that nobody waits for any more: a person may take longer than a link lives.
-            return Ok(None);
-        }
-        let signature = signature.ok_or(DownReason::SignerRefused)?;
-        let token = input.clone().into_token(signature).map_err(|_| DownReason::SignerMismatch)?;
-        let native = self.dialect == Dialect::Native;
-        let answer = Signal::AuthResponse {
-            challenge_id: Some(challenge_id.clone()),
-            jwt: Some(token.as_str().to_string()),
-            mux: native.then(|| MUX_YAMUX.to_string()),
-            version: native.then_some(VERSION),
-        };
-        self.state = State::AwaitingOk { relay: *relay };
-        self.deadline = now + HANDSHAKE_TIMEOUT;
-        Ok(Some(Step::Send(answer)))
-    }
-
-    /// Gives up when the relay, or the signer, takes too long.
-    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), DownReason> {
-        match self.poll_timeout() {
-            Some(deadline) if now >= deadline => Err(DownReason::TimedOut(String::from(match self.state {
-                State::Signing { .. } => "the signer did not answer the login",
-                _ => "the relay did not answer the login",
-            }))),
-            _ => Ok(()),
-        }
-    }
-
-    /// When [`Self::handle_timeout`] gives up.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        (!matches!(self.state, State::Done)).then_some(self.deadline)
     }
 
     fn on_challenge(
@@ -170,10 +123,9 @@ impl AgentHandshake {
             // What would be signed could be used again.
             return Err(DownReason::Malformed(String::from("an empty challenge")));
         }
-        self.dialect = match mux {
-            #[cfg(feature = "foreign")]
-            [] => Dialect::HvymJson,
-            planes if planes.iter().any(|offered| offered == MUX_YAMUX) => Dialect::Native,
+        self.falls_back = match mux {
+            [] if self.fallback.is_some() => true,
+            planes if planes.iter().any(|offered| offered == MUX_YAMUX) => false,
             _ => {
                 let text = "the relay does not offer the yamux data plane";
                 return Err(DownReason::NotAllowed(String::from(text)));
@@ -186,50 +138,23 @@ impl AgentHandshake {
     }
 
     fn on_ok(&mut self, relay: Address, ok: Signal) -> Result<Step, DownReason> {
-        #[cfg(feature = "foreign")]
-        if let Signal::AuthOk { encryption_available, .. } = &ok {
-            self.seals = *encryption_available == Some(true);
-        }
-        let Signal::AuthOk { endpoint, server_address, services, mux, .. } = ok else {
+        let Signal::AuthOk { endpoint, server_address, services, mux, encryption_available, .. } = ok else {
             return Err(DownReason::OutOfOrder(format!("{ok:?} during the login")));
         };
+        self.encrypts = encryption_available == Some(true);
         if self.address(&server_address)? != relay {
             return Err(DownReason::WrongRelay { pinned: relay.to_string(), found: server_address });
         }
-        let fault = match (self.dialect, mux.as_deref()) {
-            (Dialect::Native, Some(MUX_YAMUX)) => None,
-            #[cfg(feature = "foreign")]
-            (Dialect::HvymJson, None) => None,
-            #[cfg(feature = "foreign")]
-            (Dialect::HvymJson, Some(_)) => Some("the relay took a data plane that it had not offered"),
-            _ => Some("the relay did not take the yamux data plane"),
+        let fault = match (self.falls_back, mux.as_deref()) {
+            (false, Some(MUX_YAMUX)) | (true, None) => None,
+            (true, Some(_)) => Some("the relay took a data plane that it had not offered"),
+            (false, _) => Some("the relay did not take the yamux data plane"),
         };
         if let Some(fault) = fault {
             return Err(DownReason::Protocol(String::from(fault)));
         }
-        self.state = State::Done;
+        self.state = State::Done { relay };
         Ok(Step::Done(Endpoint { url: endpoint, relay: Some(relay), services }))
-    }
-
-    /// What is spoken once the login is over.
-    #[cfg(feature = "foreign")]
-    pub fn dialect(&self) -> Dialect {
-        self.dialect
-    }
-
-    /// The relay that asked for a signature, until the login is over.
-    #[cfg(feature = "foreign")]
-    pub fn relay(&self) -> Option<Address> {
-        match &self.state {
-            State::Signing { relay, .. } | State::AwaitingOk { relay } => Some(*relay),
-            State::AwaitingRelay | State::Done => None,
-        }
-    }
-
-    /// Whether the relay shares a key with this agent, so that messages can be sealed.
-    #[cfg(feature = "foreign")]
-    pub fn seals(&self) -> bool {
-        self.seals
     }
 
     /// Who the relay says it is, if that is who it must be. Nothing is signed for anybody else.
@@ -248,7 +173,81 @@ impl AgentHandshake {
     }
 }
 
-#[cfg(all(test, not(feature = "foreign")))]
+impl Login for AgentHandshake {
+    fn start(&mut self, _now: Instant) -> Result<Option<Step>, DownReason> {
+        Ok(None)
+    }
+
+    /// Pings are answered: existing relays may send one during the login.
+    fn handle_message(&mut self, message: Message, now: Instant) -> Result<Option<Step>, DownReason> {
+        match Frame::decode(message)? {
+            Frame::Mux(_) => Err(DownReason::Malformed(String::from("stream data before the login"))),
+            Frame::Signal(Signal::Ping { id }) => Ok(self.encode(Signal::Pong { id }).map(Step::Send)),
+            Frame::Signal(Signal::Pong { .. }) => Ok(None),
+            Frame::Signal(signal) => self.on_signal(signal, now),
+        }
+    }
+
+    fn handle_signature(
+        &mut self,
+        asked: &SigningInput,
+        signature: Option<Signature>,
+        now: Instant,
+    ) -> Result<Option<Step>, DownReason> {
+        let State::Signing { challenge_id, relay, input } = &self.state else { return Ok(None) };
+        if input != asked {
+            // The answer to an earlier login: a person may take longer than a link lives.
+            return Ok(None);
+        }
+        let signature = signature.ok_or(DownReason::SignerRefused)?;
+        let token = input.clone().into_token(signature).map_err(|_| DownReason::SignerMismatch)?;
+        let native = !self.falls_back;
+        let answer = Signal::AuthResponse {
+            challenge_id: Some(challenge_id.clone()),
+            jwt: Some(token.as_str().to_string()),
+            mux: native.then(|| MUX_YAMUX.to_string()),
+            version: native.then_some(VERSION),
+        };
+        self.state = State::AwaitingOk { relay: *relay };
+        self.deadline = now + HANDSHAKE_TIMEOUT;
+        Ok(self.encode(answer).map(Step::Send))
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), DownReason> {
+        match self.poll_timeout() {
+            Some(deadline) if now >= deadline => Err(DownReason::TimedOut(String::from(match self.state {
+                State::Signing { .. } => "the signer did not answer the login",
+                _ => "the relay did not answer the login",
+            }))),
+            _ => Ok(()),
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        (!matches!(self.state, State::Done { .. })).then_some(self.deadline)
+    }
+
+    fn encode(&self, signal: Signal) -> Option<Message> {
+        Some(Frame::Signal(signal).encode())
+    }
+
+    fn close(&mut self, _reason: &DownReason) -> Option<Message> {
+        None
+    }
+
+    fn finish(self: Box<Self>, endpoint: &Endpoint, start: PlaneStart) -> Established {
+        let plane: Box<dyn DataPlane> = match (&self.fallback, &self.state) {
+            (Some(fallback), State::Done { relay }) if self.falls_back => {
+                let peer = FallbackPeer { address: *relay, encrypts: self.encrypts, endpoint };
+                fallback.data_plane(peer, start)
+            }
+            _ => Box::new(YamuxPlane::new(start)),
+        };
+        Established { plane, early: Vec::new() }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::time::UnixTime;
@@ -264,8 +263,8 @@ mod tests {
             mode,
         };
         let wall = Wall { unix: UnixTime::from_secs(0), at: Instant::ZERO };
-        let half = |mode| AgentHandshake::new(login(mode), wall, Instant::ZERO);
-        let asked = half(AuthMode::Challenge).handle_signal(
+        let half = |mode| AgentHandshake::new(login(mode), None, wall, Instant::ZERO);
+        let asked = half(AuthMode::Challenge).on_signal(
             Signal::AuthChallenge {
                 challenge_id: String::from("id"),
                 challenge: String::from("prove it"),
@@ -276,7 +275,7 @@ mod tests {
             Instant::ZERO,
         );
         assert!(matches!(asked, Err(DownReason::NotAllowed(_))), "{asked:?}");
-        let let_in = half(AuthMode::Bearer).handle_signal(
+        let let_in = half(AuthMode::Bearer).on_signal(
             Signal::AuthOk {
                 endpoint: String::new(),
                 server_address: relay.to_string(),

@@ -1,4 +1,4 @@
-//! The login of a link: every transition of both sides. It knows no JSON, no key and no stream.
+//! The login of a link: every transition of both sides. It knows no key and no stream.
 //!
 //! ```text
 //!  agent                                   relay
@@ -9,50 +9,64 @@
 //! ```
 //!
 //! With a bearer token the relay starts in `AwaitingVerdict` and the agent waits for `auth_ok` at once.
+//! [`Login`] is object safe: a link runs either half, and logins of other protocols, without knowing which.
 
 mod agent;
-#[cfg(feature = "foreign")]
-mod knock;
+mod fallback;
 mod relay;
 
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 
 use crate::dialect::Signal;
-#[cfg(feature = "foreign")]
-use crate::dialect::{Dialect, Knock};
+use crate::message::Message;
+use crate::plane::{Established, PlaneStart};
 use crate::reason::DownReason;
-use crate::stellar::{Address, SigningInput, Verified};
+use crate::stellar::{Address, Signature, SigningInput, Verified};
 use crate::time::Instant;
 
 pub use agent::{AgentHandshake, AgentLogin, AuthMode};
-#[cfg(feature = "foreign")]
-pub use knock::{Abilities, Guest, KnockHandshake, Knocked, TokenLogin, refused};
+pub use fallback::{Fallback, FallbackPeer, SharedFallback};
 pub use relay::{Credential, RelayHandshake, RelayLogin};
 
 /// How long either side waits for the other's next step. The one system that is replaced waits as long.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How the sealing of messages is called; there is one way.
-const SEAL_MODE: &str = "XSalsa20-Poly1305";
+/// What an agent of a protocol with shared tokens shows, for the relay's owner to judge.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TokenAuthRequest {
+    /// The token. Compare it in constant time, or by a hash.
+    pub token: String,
+    /// The agent wants to take the place of whoever is connected with it.
+    pub force: bool,
+    /// What the program calls itself.
+    pub version: String,
+}
 
-/// What a handshake asks of the link it belongs to.
+/// Without the token.
+impl fmt::Debug for TokenAuthRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenAuthRequest")
+            .field("force", &self.force)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a login asks of the link it belongs to.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Step {
     /// Send this.
-    Send(Signal),
+    Send(Message),
     /// Have this signed by the identity, and hand the signature in.
     Sign(SigningInput),
     /// Somebody proved who they are: decide, then admit or refuse.
     Admit(Verified),
-    /// Send this, which is part of a login by token.
-    #[cfg(feature = "foreign")]
-    Say(Knock),
-    /// Somebody shows a token: decide, then welcome or refuse.
-    #[cfg(feature = "foreign")]
-    Knock(Knocked),
+    /// Somebody shows a token: decide, then admit or refuse.
+    Authenticate(TokenAuthRequest),
     /// Both sides agree; streams may flow.
     Done(Endpoint),
 }
@@ -68,85 +82,64 @@ pub struct Endpoint {
     pub services: Vec<String>,
 }
 
-/// The relay's half as a link sees it. Behind a pointer, so that a program that only has agents, such as a page in a
-/// browser, need not carry what a relay checks.
-pub trait RelayHalf: core::fmt::Debug + Send {
-    /// As [`Handshake::handle_signal`].
-    fn handle_signal(&mut self, signal: Signal, now: Instant) -> Result<Option<Step>, DownReason>;
-    /// As [`Handshake::handle_timeout`].
+/// One half of a login, from the open WebSocket to the data plane.
+pub trait Login: Send {
+    /// The first step, if this half has one. Called once, before anything else.
+    ///
+    /// # Errors
+    /// Why the login failed; the link ends.
+    fn start(&mut self, now: Instant) -> Result<Option<Step>, DownReason>;
+
+    /// The other side sent a message.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    fn handle_message(&mut self, message: Message, now: Instant) -> Result<Option<Step>, DownReason>;
+
+    /// The signer answered the [`Step::Sign`] that carried `input`; `None` is a no.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    fn handle_signature(
+        &mut self,
+        _input: &SigningInput,
+        _signature: Option<Signature>,
+        _now: Instant,
+    ) -> Result<Option<Step>, DownReason> {
+        Ok(None)
+    }
+
+    /// Admits who was announced by [`Step::Admit`] or [`Step::Authenticate`]; `url` is where its service is reachable.
+    /// Returns what to send and the end of the login; `None` if nobody waits for the decision.
+    fn admit(&mut self, _url: String) -> Option<(Option<Message>, Endpoint)> {
+        None
+    }
+
+    /// Gives up when the other side takes too long.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DownReason>;
-    /// As [`Handshake::poll_timeout`].
+
+    /// When [`Self::handle_timeout`] gives up; `None` is never.
     fn poll_timeout(&self) -> Option<Instant>;
-    /// As [`RelayHandshake::admit`].
-    fn admit(&mut self, url: String) -> Option<(Signal, Endpoint)>;
-    /// As [`RelayHandshake::offer_seal`].
-    #[cfg(feature = "foreign")]
-    fn offer_seal(&mut self);
-    /// As [`Handshake::dialect`].
-    #[cfg(feature = "foreign")]
-    fn dialect(&self) -> Dialect;
+
+    /// The message for a control signal; `None` if the protocol has none.
+    fn encode(&self, signal: Signal) -> Option<Message>;
+
+    /// The login ends for `reason`: what the other side is told ahead of the WebSocket close.
+    fn close(&mut self, reason: &DownReason) -> Option<Message>;
+
+    /// The data plane that was agreed on. Called once, after [`Step::Done`] with this `endpoint`.
+    fn finish(self: Box<Self>, endpoint: &Endpoint, start: PlaneStart) -> Established;
 }
 
-/// Either half, for a link that does not care which. Boxed: it is large, and over after the first second.
-#[derive(Debug)]
-pub enum Handshake {
-    /// The agent's.
-    Agent(Box<AgentHandshake>),
-    /// The relay's.
-    Relay(Box<dyn RelayHalf>),
-    /// Either half of a login by token.
-    #[cfg(feature = "foreign")]
-    Knock(Box<KnockHandshake>),
-}
-
-/// Whether an agent that is to say something until `deadline` still may.
+/// Fails when `deadline` has passed: the agent did not answer in time.
 fn in_time(deadline: Option<Instant>, now: Instant) -> Result<(), DownReason> {
     match deadline {
         Some(deadline) if now >= deadline => {
             Err(DownReason::TimedOut(String::from("Authentication timeout")))
         }
         _ => Ok(()),
-    }
-}
-
-impl Handshake {
-    /// The other side said something.
-    pub fn handle_signal(&mut self, signal: Signal, now: Instant) -> Result<Option<Step>, DownReason> {
-        match self {
-            Handshake::Agent(half) => half.handle_signal(signal, now),
-            Handshake::Relay(half) => half.handle_signal(signal, now),
-            #[cfg(feature = "foreign")]
-            Handshake::Knock(half) => half.handle_signal(&signal),
-        }
-    }
-
-    /// Gives up when the other side takes too long.
-    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), DownReason> {
-        match self {
-            Handshake::Agent(half) => half.handle_timeout(now),
-            Handshake::Relay(half) => half.handle_timeout(now),
-            #[cfg(feature = "foreign")]
-            Handshake::Knock(half) => half.handle_timeout(now),
-        }
-    }
-
-    /// What is spoken once the login is over.
-    #[cfg(feature = "foreign")]
-    pub fn dialect(&self) -> Dialect {
-        match self {
-            Handshake::Agent(half) => half.dialect(),
-            Handshake::Relay(half) => half.dialect(),
-            Handshake::Knock(half) => half.dialect(),
-        }
-    }
-
-    /// When [`Self::handle_timeout`] gives up.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        match self {
-            Handshake::Agent(half) => half.poll_timeout(),
-            Handshake::Relay(half) => half.poll_timeout(),
-            #[cfg(feature = "foreign")]
-            Handshake::Knock(half) => half.poll_timeout(),
-        }
     }
 }

@@ -1,13 +1,16 @@
 //! The relay's half of the login.
 
 use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{Endpoint, HANDSHAKE_TIMEOUT, RelayHalf, SEAL_MODE, Step, in_time};
-use crate::dialect::{Dialect, MUX_YAMUX, Signal, VERSION};
+use super::{Endpoint, FallbackPeer, HANDSHAKE_TIMEOUT, Login, SharedFallback, Step, in_time};
+use crate::dialect::{DecodeError, Frame, MUX_YAMUX, Signal, VERSION};
+use crate::message::Message;
+use crate::plane::{DataPlane, Established, PlaneStart, YamuxPlane};
 use crate::reason::DownReason;
 use crate::rng::Rng;
 use crate::stellar::{Address, Expected, Token, Verified};
@@ -32,9 +35,8 @@ pub enum Credential {
     None,
     /// The token of `Authorization: Bearer`, in an upgrade that asks for the Yamux data plane.
     Bearer(String),
-    /// The token of `Authorization: Bearer`, in an upgrade that does not: an existing HVYM program.
-    #[cfg(feature = "foreign")]
-    BearerJson(String),
+    /// The token of `Authorization: Bearer`, in an upgrade that names no data plane.
+    BearerWithoutMux(String),
 }
 
 impl core::fmt::Debug for Credential {
@@ -42,97 +44,51 @@ impl core::fmt::Debug for Credential {
         f.write_str(match self {
             Credential::None => "None",
             Credential::Bearer(_) => "Bearer(..)",
-            #[cfg(feature = "foreign")]
-            Credential::BearerJson(_) => "BearerJson(..)",
+            Credential::BearerWithoutMux(_) => "BearerWithoutMux(..)",
         })
     }
 }
 
-#[derive(Debug)]
+/// What a message that cannot be part of a login is answered with; the text of the system that is replaced.
+const NOT_A_LOGIN: &str = "Invalid auth response";
+
 enum State {
     AwaitingResponse { challenge_id: String, challenge: String },
-    AwaitingVerdict { services: Vec<String> },
-    Done,
+    AwaitingVerdict { peer: Address, services: Vec<String> },
+    Done { peer: Address, encrypts: bool },
 }
 
 /// The relay's half of the login, from the accepted WebSocket to `auth_ok`.
-#[derive(Debug)]
 pub struct RelayHandshake {
     login: RelayLogin,
+    credential: Credential,
     wall: Wall,
     state: State,
     deadline: Instant,
-    dialect: Dialect,
-    /// Whether messages can be sealed for who was announced.
-    seals: bool,
-}
-
-impl RelayHalf for RelayHandshake {
-    fn handle_signal(&mut self, signal: Signal, now: Instant) -> Result<Option<Step>, DownReason> {
-        RelayHandshake::handle_signal(self, signal, now)
-    }
-
-    fn handle_timeout(&mut self, now: Instant) -> Result<(), DownReason> {
-        RelayHandshake::handle_timeout(self, now)
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        RelayHandshake::poll_timeout(self)
-    }
-
-    fn admit(&mut self, url: String) -> Option<(Signal, Endpoint)> {
-        RelayHandshake::admit(self, url)
-    }
-
-    #[cfg(feature = "foreign")]
-    fn offer_seal(&mut self) {
-        RelayHandshake::offer_seal(self);
-    }
-
-    #[cfg(feature = "foreign")]
-    fn dialect(&self) -> Dialect {
-        RelayHandshake::dialect(self)
-    }
+    /// For agents that name no data plane; without it they are refused.
+    fallback: Option<SharedFallback>,
+    /// The agent named no data plane, and the fallback is used.
+    falls_back: bool,
 }
 
 impl RelayHandshake {
-    /// A login over a WebSocket that was accepted at `now`, and its first step.
+    /// A login over a WebSocket that was accepted at `now`.
     pub fn new(
         login: RelayLogin,
-        credential: &Credential,
+        fallback: Option<SharedFallback>,
+        credential: Credential,
         rng: &mut Rng,
         wall: Wall,
         now: Instant,
-    ) -> (Self, Result<Step, DownReason>) {
+    ) -> Self {
         let (challenge_id, challenge) = (rng.token::<16>(), rng.token::<32>());
-        let ask = Signal::AuthChallenge {
-            challenge_id: challenge_id.clone(),
-            challenge: challenge.clone(),
-            server_address: login.address.to_string(),
-            mux: vec![MUX_YAMUX.to_owned()],
-            version: Some(VERSION),
-        };
         let state = State::AwaitingResponse { challenge_id, challenge };
         let deadline = now + HANDSHAKE_TIMEOUT;
-        let mut this = Self { login, wall, state, deadline, dialect: Dialect::Native, seals: false };
-        let (jwt, dialect) = match credential {
-            Credential::None => (None, Dialect::Native),
-            Credential::Bearer(jwt) => (Some(jwt), Dialect::Native),
-            #[cfg(feature = "foreign")]
-            Credential::BearerJson(jwt) => (Some(jwt), Dialect::HvymJson),
-        };
-        let first = match jwt {
-            Some(jwt) if !this.login.require_challenge => {
-                this.dialect = dialect;
-                this.on_bearer(jwt, now)
-            }
-            _ => Ok(Step::Send(ask)),
-        };
-        (this, first)
+        Self { login, credential, wall, state, deadline, fallback, falls_back: false }
     }
 
     /// The agent said something.
-    pub fn handle_signal(&mut self, signal: Signal, now: Instant) -> Result<Option<Step>, DownReason> {
+    fn on_signal(&mut self, signal: Signal, now: Instant) -> Result<Option<Step>, DownReason> {
         match (&self.state, signal) {
             (State::AwaitingResponse { .. }, Signal::AuthResponse { challenge_id, jwt, mux, version }) => {
                 self.on_response(challenge_id, jwt, (mux.as_deref(), version), now).map(Some)
@@ -142,48 +98,6 @@ impl RelayHandshake {
             }
             (_, other) => Err(DownReason::OutOfOrder(format!("{other:?} before auth_ok"))),
         }
-    }
-
-    /// Lets in who was announced by [`Step::Admit`]; `url` is where its first service will be reachable.
-    ///
-    /// Nothing happens unless somebody waits for the verdict.
-    pub fn admit(&mut self, url: String) -> Option<(Signal, Endpoint)> {
-        let State::AwaitingVerdict { services } = &self.state else { return None };
-        let endpoint = Endpoint { url, relay: Some(self.login.address), services: services.clone() };
-        self.state = State::Done;
-        let native = self.dialect == Dialect::Native;
-        let ok = Signal::AuthOk {
-            endpoint: endpoint.url.clone(),
-            server_address: self.login.address.to_string(),
-            services: endpoint.services.clone(),
-            mux: native.then(|| MUX_YAMUX.to_owned()),
-            version: native.then_some(VERSION),
-            encryption_available: (!native).then_some(self.seals),
-            encryption_mode: (!native && self.seals).then(|| SEAL_MODE.to_owned()),
-        };
-        Some((ok, endpoint))
-    }
-
-    /// The relay shares a key with who was announced, so that messages can be sealed.
-    #[cfg(feature = "foreign")]
-    pub fn offer_seal(&mut self) {
-        self.seals = true;
-    }
-
-    /// What is spoken once the login is over.
-    #[cfg(feature = "foreign")]
-    pub fn dialect(&self) -> Dialect {
-        self.dialect
-    }
-
-    /// Gives up when the agent takes too long. A verdict that the relay itself owes is not timed.
-    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), DownReason> {
-        in_time(self.poll_timeout(), now)
-    }
-
-    /// When [`Self::handle_timeout`] gives up.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        matches!(self.state, State::AwaitingResponse { .. }).then_some(self.deadline)
     }
 
     fn on_bearer(&mut self, jwt: &str, now: Instant) -> Result<Step, DownReason> {
@@ -221,11 +135,10 @@ impl RelayHandshake {
         if id != *challenge_id {
             return Err(DownReason::Authentication("Invalid or expired challenge".to_owned()));
         }
-        self.dialect = match plane {
-            (Some(MUX_YAMUX), _) => Dialect::Native,
-            // Existing programs know of neither. Who names a version, knows of both.
-            #[cfg(feature = "foreign")]
-            (None, None) => Dialect::HvymJson,
+        self.falls_back = match plane {
+            (Some(MUX_YAMUX), _) => false,
+            // Programs of the fallback name neither. Who names a version, knows of both.
+            (None, None) if self.fallback.is_some() => true,
             _ => {
                 let text =
                     "this relay speaks the yamux data plane, and the JSON one of programs that name none";
@@ -239,7 +152,8 @@ impl RelayHandshake {
         for service in verified.services() {
             self.check_service(service)?;
         }
-        self.state = State::AwaitingVerdict { services: verified.services().to_vec() };
+        let (peer, services) = (verified.address(), verified.services().to_vec());
+        self.state = State::AwaitingVerdict { peer, services };
         Ok(Step::Admit(verified))
     }
 
@@ -248,8 +162,7 @@ impl RelayHandshake {
             .map_err(|e| DownReason::Authentication(e.to_string()))
     }
 
-    /// Whether agents may bind a service of this name.
-    pub fn check_service(&self, service: &str) -> Result<(), DownReason> {
+    fn check_service(&self, service: &str) -> Result<(), DownReason> {
         match &self.login.allowed_services {
             Some(allowed) if !allowed.iter().any(|name| name == service) => {
                 Err(DownReason::NotAllowed(format!("Service not allowed: {service}")))
@@ -257,4 +170,107 @@ impl RelayHandshake {
             _ => Ok(()),
         }
     }
+}
+
+impl Login for RelayHandshake {
+    /// Asks for a signature, or takes the token of the upgrade instead.
+    fn start(&mut self, now: Instant) -> Result<Option<Step>, DownReason> {
+        let State::AwaitingResponse { challenge_id, challenge } = &self.state else { return Ok(None) };
+        let challenge = Signal::AuthChallenge {
+            challenge_id: challenge_id.clone(),
+            challenge: challenge.clone(),
+            server_address: self.login.address.to_string(),
+            mux: vec![MUX_YAMUX.to_owned()],
+            version: Some(VERSION),
+        };
+        let bearer = match core::mem::take(&mut self.credential) {
+            Credential::Bearer(jwt) => Some((jwt, false)),
+            Credential::BearerWithoutMux(jwt) if self.fallback.is_some() => Some((jwt, true)),
+            Credential::BearerWithoutMux(_) | Credential::None => None,
+        };
+        match bearer {
+            Some((jwt, falls_back)) if !self.login.require_challenge => {
+                self.falls_back = falls_back;
+                self.on_bearer(&jwt, now).map(Some)
+            }
+            _ => Ok(self.encode(challenge).map(Step::Send)),
+        }
+    }
+
+    fn handle_message(&mut self, message: Message, now: Instant) -> Result<Option<Step>, DownReason> {
+        match Frame::decode(message) {
+            Ok(Frame::Signal(signal)) => self.on_signal(signal, now),
+            Ok(Frame::Mux(_)) | Err(DecodeError::NotControl(_)) => {
+                Err(DownReason::Malformed(NOT_A_LOGIN.to_owned()))
+            }
+            Err(error @ DecodeError::TooLarge(_)) => Err(error.into()),
+        }
+    }
+
+    fn admit(&mut self, url: String) -> Option<(Option<Message>, Endpoint)> {
+        let State::AwaitingVerdict { peer, services } = &self.state else { return None };
+        let peer = *peer;
+        let endpoint = Endpoint { url, relay: Some(self.login.address), services: services.clone() };
+        let fallback = self.fallback.as_ref().filter(|_| self.falls_back);
+        let encryption = fallback.and_then(|fallback| fallback.encryption(&peer));
+        self.state = State::Done { peer, encrypts: encryption.is_some() };
+        let native = !self.falls_back;
+        let ok = Signal::AuthOk {
+            endpoint: endpoint.url.clone(),
+            server_address: self.login.address.to_string(),
+            services: endpoint.services.clone(),
+            mux: native.then(|| MUX_YAMUX.to_owned()),
+            version: native.then_some(VERSION),
+            encryption_available: (!native).then_some(encryption.is_some()),
+            encryption_mode: encryption.map(str::to_owned),
+        };
+        Some((self.encode(ok), endpoint))
+    }
+
+    /// A decision that the relay itself owes is not timed.
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), DownReason> {
+        in_time(self.poll_timeout(), now)
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        matches!(self.state, State::AwaitingResponse { .. }).then_some(self.deadline)
+    }
+
+    fn encode(&self, signal: Signal) -> Option<Message> {
+        Some(Frame::Signal(signal).encode())
+    }
+
+    fn close(&mut self, reason: &DownReason) -> Option<Message> {
+        let failed = || Signal::AuthFailed {
+            code: Some(reason.auth_failed_code().into()),
+            error: match reason {
+                DownReason::Authentication(text) | DownReason::NotAllowed(text) => text.clone(),
+                other => format!("{other}"),
+            },
+        };
+        is_announced(reason).then(failed).and_then(|failed| self.encode(failed))
+    }
+
+    fn finish(self: Box<Self>, endpoint: &Endpoint, start: PlaneStart) -> Established {
+        let plane: Box<dyn DataPlane> = match (&self.fallback, &self.state) {
+            (Some(fallback), State::Done { peer, encrypts }) if self.falls_back => {
+                let peer = FallbackPeer { address: *peer, encrypts: *encrypts, endpoint };
+                fallback.data_plane(peer, start)
+            }
+            _ => Box::new(YamuxPlane::new(start)),
+        };
+        Established { plane, early: Vec::new() }
+    }
+}
+
+/// Whether a relay says why in an `auth_failed` before it closes. What was not even a login gets the close alone.
+fn is_announced(reason: &DownReason) -> bool {
+    matches!(
+        reason,
+        DownReason::Authentication(_)
+            | DownReason::NotAllowed(_)
+            | DownReason::RateLimited(_)
+            | DownReason::Replaced
+            | DownReason::Overloaded(_)
+    )
 }

@@ -28,11 +28,9 @@ impl Control {
         self.waiting.push_back(transmit);
     }
 
-    /// Puts a message there that must not be left out.
-    pub(super) fn extend(&mut self, message: Option<Message>) {
-        if let Some(message) = message {
-            self.push(Transmit::Send(message));
-        }
+    /// Puts messages there that must not be left out.
+    pub(super) fn extend(&mut self, messages: impl IntoIterator<Item = Message>) {
+        messages.into_iter().for_each(|message| self.push(Transmit::Send(message)));
     }
 
     pub(super) fn pop(&mut self) -> Option<Transmit> {

@@ -1,47 +1,33 @@
-//! One live connection: joins dialect, login, keepalive and streams, from the open socket to its end.
+//! One live connection: joins login, keepalive and data plane, from the open socket to its end.
 //!
 //! The link is the only translator of inner errors: whatever fails inside becomes one close for the peer and
 //! one [`LinkEvent::Down`] for the owner. It does not reconnect (that is the agent's) and admits nobody (the relay's).
 
 mod control;
-#[cfg(feature = "foreign")]
-mod foreign;
-mod lanes;
-mod openings;
-mod plane;
+mod dispatch;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use core::time::Duration;
 
-use thiserror::Error;
-
-use crate::dialect::{Dialect, Frame, Opening, OpeningError, Signal};
-#[cfg(feature = "foreign")]
-use crate::handshake::Knocked;
+use crate::dialect::{Opening, Signal};
 use crate::handshake::{
-    AgentHandshake, AgentLogin, Credential, Endpoint, Handshake, RelayHandshake, RelayLogin, Step,
+    AgentHandshake, AgentLogin, Credential, Endpoint, Login, RelayHandshake, RelayLogin, SharedFallback,
+    TokenAuthRequest,
 };
 use crate::keepalive::{Keepalive, KeepaliveConfig};
 use crate::machine::{Machine, Side};
-use crate::message::{Close, Transmit};
-use crate::mux::{ClosedStream, MuxConfig, OpenError, ResetReason, StreamId};
+use crate::message::{Close, Message, Transmit};
+use crate::mux::{ClosedStream, MuxConfig, StreamId};
+use crate::plane::{DataPlane, PlaneInfo};
 use crate::reason::DownReason;
 use crate::rng::{Rng, Seed};
 use crate::stellar::{Signature, SigningInput, Verified};
 use crate::time::{Instant, Wall};
 use control::Control;
-use openings::Openings;
-use plane::Plane;
 
-#[cfg(not(feature = "foreign"))]
-pub use crate::mux::Stream;
-#[cfg(feature = "foreign")]
-pub use foreign::{MAX_MESSAGE_BYTES, Stream};
-
-/// Given to `reset` for a stream that was opened in vain; local knowledge only.
-const RESET_NO_ROOM: u32 = 3;
+pub use crate::plane::{OpenStreamError, Stream, StreamEvent};
 
 /// What both sides of a link can tune.
 #[derive(Clone, PartialEq, Debug)]
@@ -50,43 +36,8 @@ pub struct LinkConfig {
     pub keepalive: KeepaliveConfig,
     /// The limits of the streams.
     pub mux: MuxConfig,
-}
-
-/// A signal about one stream. Data is pulled through [`Streams::stream`].
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum StreamEvent {
-    /// The peer opened a stream and said what for. Data may be waiting already.
-    Opened {
-        /// The stream.
-        id: StreamId,
-        /// What for.
-        opening: Opening,
-    },
-    /// Reading gives something again: data, or the end.
-    Readable(StreamId),
-    /// Writing takes something again.
-    Writable(StreamId),
-    /// The stream was torn down; what was not read yet is gone.
-    Reset(StreamId, ResetReason),
-}
-
-impl OpenStreamError {
-    /// Whether waiting helps: the link is up and full, and [`LinkEvent::Room`] follows.
-    pub fn is_for_want_of_room(&self) -> bool {
-        matches!(self, OpenStreamError::Refused(OpenError::TooMany | OpenError::AckBacklog))
-    }
-}
-
-impl StreamEvent {
-    /// The stream it is about.
-    pub fn id(&self) -> StreamId {
-        match self {
-            StreamEvent::Opened { id, .. }
-            | StreamEvent::Readable(id)
-            | StreamEvent::Writable(id)
-            | StreamEvent::Reset(id, _) => *id,
-        }
-    }
+    /// The data plane of peers that name none; `None` refuses them.
+    pub fallback: Option<SharedFallback>,
 }
 
 /// What a link tells its owner.
@@ -96,9 +47,8 @@ pub enum LinkEvent {
     Sign(SigningInput),
     /// Somebody proved who they are: [`Link::admit`] or [`Link::end`].
     Admit(Verified),
-    /// Somebody shows a token: [`Link::welcome`] or [`Link::end`].
-    #[cfg(feature = "foreign")]
-    Knock(Knocked),
+    /// Somebody shows a token: [`Link::admit`] or [`Link::end`].
+    Authenticate(TokenAuthRequest),
     /// Streams may flow.
     Up(Endpoint),
     /// A control message that is the owner's business.
@@ -113,23 +63,6 @@ pub enum LinkEvent {
     Down(DownReason),
 }
 
-/// Why a stream could not be opened.
-#[derive(Clone, PartialEq, Eq, Debug, Error)]
-pub enum OpenStreamError {
-    /// The link is not up.
-    #[error("the link is not up")]
-    NotUp,
-    /// The session has no room, or takes no new streams.
-    #[error(transparent)]
-    Refused(#[from] OpenError),
-    /// The peer reads too slowly: what waits to be sent leaves no room for an opening.
-    #[error("too much waits to be sent on this link")]
-    NoRoom,
-    /// The opening does not fit.
-    #[error(transparent)]
-    Opening(#[from] OpeningError),
-}
-
 /// A [`Machine`] that carries byte streams, so that one driver serves the streams of either side.
 pub trait Streams: Machine {
     /// The live stream `id`, for one operation.
@@ -141,31 +74,24 @@ pub trait Streams: Machine {
     /// Splits an event: a signal about one stream, or something for the machine's owner.
     fn split_event(event: Self::Event) -> Result<StreamEvent, Self::Event>;
 
-    /// As [`Link::takes_large_messages`]: to be asked before each message is read.
-    #[cfg(feature = "foreign")]
-    fn takes_large_messages(&self) -> bool;
+    /// As [`Link::max_message_bytes`]: to be asked before each message is read.
+    fn max_message_bytes(&self) -> Option<usize>;
 }
 
-#[derive(Debug)]
 enum State {
-    Login(Handshake),
-    Up,
+    Login(Box<dyn Login>),
+    Up(Box<dyn DataPlane>),
     Ended,
 }
 
 /// One live connection between an agent and a relay.
 pub struct Link {
-    dialect: Dialect,
     side: Side,
-    config: LinkConfig,
+    mux: MuxConfig,
     epoch: u32,
     rng: Rng,
     state: State,
     keepalive: Keepalive,
-    plane: Plane,
-    #[cfg(feature = "foreign")]
-    foreign: foreign::Foreign,
-    openings: Openings,
     control: Control,
     events: VecDeque<LinkEvent>,
     /// The latest time that came in, for events that a poll finds.
@@ -182,8 +108,8 @@ impl Link {
         seed: Seed,
         now: Instant,
     ) -> Self {
-        let handshake = Handshake::Agent(Box::new(AgentHandshake::new(login, wall, now)));
-        Self::new(Side::Agent, config, handshake, epoch, Rng::new(seed), now)
+        let login = AgentHandshake::new(login, config.fallback.clone(), wall, now);
+        Self::with_login(Side::Agent, config, Box::new(login), epoch, seed, now)
     }
 
     /// The relay's end of a WebSocket that was just accepted.
@@ -195,56 +121,82 @@ impl Link {
         seed: Seed,
         now: Instant,
     ) -> Self {
-        let mut rng = Rng::new(seed);
-        let (handshake, first) = RelayHandshake::new(login, credential, &mut rng, wall, now);
-        let mut link = Self::new(Side::Relay, config, Handshake::Relay(Box::new(handshake)), 0, rng, now);
-        link.on_step(first.map(Some), now);
-        link
+        let (mut rng, fallback) = (Rng::new(seed), config.fallback.clone());
+        let login = RelayHandshake::new(login, fallback, credential.clone(), &mut rng, wall, now);
+        Self::begin(Side::Relay, config, Box::new(login), 0, rng, now)
     }
 
-    fn new(side: Side, config: LinkConfig, handshake: Handshake, epoch: u32, rng: Rng, now: Instant) -> Self {
-        Self {
-            dialect: Dialect::Native,
+    /// Either end of a WebSocket that just opened, with a login of another protocol.
+    pub fn with_login(
+        side: Side,
+        config: LinkConfig,
+        login: Box<dyn Login>,
+        epoch: u32,
+        seed: Seed,
+        now: Instant,
+    ) -> Self {
+        Self::begin(side, config, login, epoch, Rng::new(seed), now)
+    }
+
+    fn begin(
+        side: Side,
+        config: LinkConfig,
+        mut login: Box<dyn Login>,
+        epoch: u32,
+        rng: Rng,
+        now: Instant,
+    ) -> Self {
+        let first = login.start(now);
+        let mut link = Self {
             side,
             keepalive: Keepalive::new(config.keepalive, now),
-            config,
+            mux: config.mux,
             epoch,
             rng,
-            state: State::Login(handshake),
-            plane: Plane::None,
-            #[cfg(feature = "foreign")]
-            foreign: foreign::Foreign::default(),
-            openings: Openings::default(),
+            state: State::Login(login),
             control: Control::default(),
             events: VecDeque::new(),
             now,
-        }
+        };
+        link.on_step(first, now);
+        link
     }
 
     /// The signer answered the [`LinkEvent::Sign`] that carried `input`; `None` is a no.
     pub fn handle_signature(&mut self, input: &SigningInput, signature: Option<Signature>, now: Instant) {
-        if let State::Login(Handshake::Agent(half)) = &mut self.state {
-            let step = half.handle_signature(input, signature, now);
+        if let State::Login(login) = &mut self.state {
+            let step = login.handle_signature(input, signature, now);
             self.on_step(step, now);
         }
     }
 
-    /// Lets in who was announced by [`LinkEvent::Admit`].
+    /// Admits who was announced by [`LinkEvent::Admit`] or [`LinkEvent::Authenticate`]; `url` is where its service is
+    /// reachable. Nothing happens unless somebody waits for the decision.
     pub fn admit(&mut self, url: String, now: Instant) {
-        if let State::Login(Handshake::Relay(half)) = &mut self.state
-            && let Some((ok, endpoint)) = half.admit(url)
+        if let State::Login(login) = &mut self.state
+            && let Some((message, endpoint)) = login.admit(url)
         {
-            self.send(ok, now);
-            self.on_step(Ok(Some(Step::Done(endpoint))), now);
+            // Existing agents take the first message for the answer, whatever it is: nothing may go ahead of it.
+            if let Some(message) = message {
+                self.send_message(message, now);
+            }
+            self.establish(endpoint, now);
         }
     }
 
-    /// Sends a control message, if the dialect has a word for it.
+    /// Sends a control message, if the protocol has one for it.
     pub fn send(&mut self, signal: Signal, now: Instant) {
-        if self.is_ended() {
-            return;
+        let message = match &self.state {
+            State::Login(login) => login.encode(signal),
+            State::Up(plane) => plane.encode(signal),
+            State::Ended => None,
+        };
+        if let Some(message) = message {
+            self.send_message(message, now);
         }
-        let Some(message) = self.dialect.encode(Frame::Signal(signal)) else { return };
+    }
+
+    fn send_message(&mut self, message: Message, now: Instant) {
         if self.control.has_room_for(&message) {
             self.control.push(Transmit::Send(message));
         } else {
@@ -254,33 +206,23 @@ impl Link {
 
     /// Opens a stream; `opening` goes ahead of what is written to it.
     pub fn open(&mut self, opening: &Opening, now: Instant) -> Result<StreamId, OpenStreamError> {
-        #[cfg(feature = "foreign")]
-        if let Some(exchange) = self.plane.exchange() {
-            return Ok(exchange.open(opening, now)?);
+        match &mut self.state {
+            State::Up(plane) => plane.open(opening, now),
+            State::Login(_) | State::Ended => Err(OpenStreamError::NotUp),
         }
-        let mut head = opening.encode()?;
-        let mux = self.plane.mux().ok_or(OpenStreamError::NotUp)?;
-        let id = mux.open(now)?;
-        let Ok(mut stream) = mux.stream(id) else { return Err(OpenStreamError::NotUp) };
-        // Half an opening would make the peer take the stream's first bytes for the rest of it.
-        if stream.writable() < head.len() || stream.write(&mut head, now).is_err() {
-            stream.reset(RESET_NO_ROOM, now);
-            return Err(OpenStreamError::NoRoom);
-        }
-        Ok(id)
     }
 
     /// The live stream `id`, for one operation.
     pub fn stream(&mut self, id: StreamId) -> Result<Stream<'_>, ClosedStream> {
-        if self.openings.contains(id) {
-            return Err(ClosedStream);
+        match &mut self.state {
+            State::Up(plane) => Stream::of(&mut **plane, id).ok_or(ClosedStream),
+            State::Login(_) | State::Ended => Err(ClosedStream),
         }
-        self.plane.stream(id)
     }
 
     /// Whether its streams have something to send, or may have.
     pub fn has_output(&self) -> bool {
-        self.plane.has_output()
+        matches!(&self.state, State::Up(plane) if plane.has_output())
     }
 
     /// Asks the peer for a sign of life at once.
@@ -294,35 +236,37 @@ impl Link {
     /// Ends the link for `reason`: tells the peer, then the owner.
     pub fn end(&mut self, reason: DownReason, now: Instant) {
         self.now = now;
-        if self.is_ended() {
-            return;
-        }
-        #[cfg(feature = "foreign")]
-        if self.dialect == Dialect::Tunely {
-            self.say_refused(&reason);
-        }
-        if self.is_relay_login() && self.dialect == Dialect::Native && announced(&reason) {
-            let failed = Signal::AuthFailed {
-                code: Some(reason.auth_failed_code().into()),
-                error: match &reason {
-                    DownReason::Authentication(text) | DownReason::NotAllowed(text) => text.clone(),
-                    other => alloc::format!("{other}"),
-                },
-            };
-            self.control.extend(self.dialect.encode(Frame::Signal(failed)));
-        }
-        self.flush_mux();
-        #[cfg(feature = "foreign")]
-        if reason == DownReason::Finished {
-            self.flush_exchange();
+        match &mut self.state {
+            State::Login(login) => self.control.extend(login.close(&reason)),
+            State::Up(plane) => self.control.extend(plane.close(&reason)),
+            State::Ended => return,
         }
         self.control.push(Transmit::Close(reason.close()));
         self.settle(reason);
     }
 
+    /// Facts about the data plane, once the link is up.
+    pub fn plane(&self) -> Option<PlaneInfo> {
+        match &self.state {
+            State::Up(plane) => Some(plane.info()),
+            State::Login(_) | State::Ended => None,
+        }
+    }
+
+    /// The largest message that the peer may send, bytes; `None` leaves the runner's usual limit, which is right until
+    /// the login is over, so that a stranger cannot make the runner hold more.
+    pub fn max_message_bytes(&self) -> Option<usize> {
+        self.plane().and_then(|info| info.max_message_bytes)
+    }
+
+    /// As [`DataPlane::is_sealed`].
+    pub fn is_sealed(&self) -> bool {
+        matches!(&self.state, State::Up(plane) if plane.is_sealed())
+    }
+
     /// Whether streams may flow.
     pub fn is_up(&self) -> bool {
-        matches!(self.state, State::Up)
+        matches!(self.state, State::Up(_))
     }
 
     /// When something arrived from the peer last.
@@ -340,39 +284,18 @@ impl Link {
         matches!(self.state, State::Ended)
     }
 
-    /// Whether this is a relay that has not let its agent in yet.
-    fn is_relay_login(&self) -> bool {
-        self.side == Side::Relay && matches!(self.state, State::Login(_))
-    }
-
     fn settle(&mut self, reason: DownReason) {
         self.state = State::Ended;
-        self.plane = Plane::None;
-        self.openings.clear();
         self.events.push_back(LinkEvent::Down(reason));
-    }
-
-    #[cfg(not(feature = "foreign"))]
-    fn reason_of(&self, close: &Close) -> DownReason {
-        DownReason::from_close(close)
     }
 
     fn drop_transport(&mut self, close: &Close) {
         self.control.clear();
-        if !self.is_ended() {
-            self.settle(self.reason_of(close));
-        }
+        let reason = match &self.state {
+            State::Login(_) => DownReason::from_close(close),
+            State::Up(plane) => plane.down_reason(close),
+            State::Ended => return,
+        };
+        self.settle(reason);
     }
-}
-
-/// Whether a relay says why in an `auth_failed` before it closes. What was not even a login gets the close alone.
-fn announced(reason: &DownReason) -> bool {
-    matches!(
-        reason,
-        DownReason::Authentication(_)
-            | DownReason::NotAllowed(_)
-            | DownReason::RateLimited(_)
-            | DownReason::Replaced
-            | DownReason::Overloaded(_)
-    )
 }

@@ -1,22 +1,19 @@
 //! A session: a link and its admission, as the relay sees them.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::dialect::{Opening, Proto, Service, Signal};
-use crate::handshake::{Credential, RelayLogin};
-#[cfg(feature = "foreign")]
-use crate::handshake::{Guest, Knocked};
+use crate::handshake::{Credential, Login, RelayLogin, TokenAuthRequest};
 use crate::link::{Link, LinkConfig, LinkEvent, OpenStreamError, Stream, StreamEvent, Streams};
-use crate::machine::Machine;
+use crate::machine::{Machine, Side};
 use crate::message::{Close, Message, Transmit};
 use crate::mux::{ClosedStream, StreamId};
 use crate::reason::DownReason;
 use crate::rng::Seed;
-#[cfg(feature = "foreign")]
-use crate::stellar::seal::SealKey;
 use crate::stellar::{Address, Verified};
 use crate::time::{Instant, Wall};
 
@@ -39,9 +36,8 @@ pub struct SessionConfig {
 pub enum SessionEvent {
     /// Somebody proved who they are: [`Session::admit`] or [`Session::refuse`].
     Admit(Verified),
-    /// An agent without an identity shows a token of this relay's owner: [`Session::welcome`] or [`Session::refuse`].
-    #[cfg(feature = "foreign")]
-    Knock(Knocked),
+    /// An agent without an identity shows a token: [`Session::admit_token`] or [`Session::refuse`].
+    Authenticate(TokenAuthRequest),
     /// The agent wants this service to be reachable: [`Session::confirm`] or [`Session::decline`].
     Bind(Service),
     /// The agent withdrew this service; already answered.
@@ -84,10 +80,9 @@ impl Session {
         Self::over(link, allowed_services)
     }
 
-    /// A WebSocket that was just accepted from a program that logs in by token.
-    #[cfg(feature = "foreign")]
-    pub fn guest(config: LinkConfig, guest: Guest, seed: Seed, now: Instant) -> Self {
-        Self::over(Link::guest(config, guest, seed, now), Some(Vec::new()))
+    /// A WebSocket that was just accepted, with a login of another protocol. Its agent binds no service by messages.
+    pub fn with_login(config: LinkConfig, login: Box<dyn Login>, seed: Seed, now: Instant) -> Self {
+        Self::over(Link::with_login(Side::Relay, config, login, 0, seed, now), Some(Vec::new()))
     }
 
     fn over(link: Link, allowed_services: Option<Vec<String>>) -> Self {
@@ -97,26 +92,22 @@ impl Session {
         session
     }
 
-    /// Lets in who was announced by [`SessionEvent::Knock`]. Visitors of `service` will be carried to it; its agent is
+    /// Admits who was announced by [`SessionEvent::Authenticate`]. Visitors of `service` are carried to it; its agent is
     /// told the name `shown`.
-    #[cfg(feature = "foreign")]
-    pub fn welcome(&mut self, shown: String, service: Service, now: Instant) {
-        self.services = Vec::from([service]);
-        self.link.welcome(shown, now);
-        self.drain_link();
+    pub fn admit_token(&mut self, shown: String, service: Service, now: Instant) {
+        if self.address.is_none() {
+            self.services = Vec::from([service]);
+            self.link.admit(shown, now);
+            self.drain_link();
+        }
     }
 
-    /// Lets in who was announced by [`SessionEvent::Admit`]; `url` is where the first service will be reachable.
+    /// Admits who was announced by [`SessionEvent::Admit`]; `url` is where the first service will be reachable.
     pub fn admit(&mut self, url: String, now: Instant) {
-        self.link.admit(url, now);
-        self.drain_link();
-    }
-
-    /// Shares `key` with who was announced, to be given before [`Self::admit`]: an existing HVYM program can then have its
-    /// messages sealed. A native one has no use for it.
-    #[cfg(feature = "foreign")]
-    pub fn offer_seal(&mut self, key: SealKey) {
-        self.link.offer_seal(key);
+        if self.address.is_some() {
+            self.link.admit(url, now);
+            self.drain_link();
+        }
     }
 
     /// Does not let them in, or puts them out again.
@@ -193,7 +184,6 @@ impl Session {
     }
 
     /// As [`Link::is_sealed`].
-    #[cfg(feature = "foreign")]
     pub fn is_sealed(&self) -> bool {
         self.link.is_sealed()
     }
@@ -241,8 +231,7 @@ impl Session {
                 self.address = Some(verified.address());
                 Some(SessionEvent::Admit(verified))
             }
-            #[cfg(feature = "foreign")]
-            LinkEvent::Knock(knocked) => Some(SessionEvent::Knock(knocked)),
+            LinkEvent::Authenticate(request) => Some(SessionEvent::Authenticate(request)),
             LinkEvent::Signal(Signal::Bind { service: name, local_port, proto, public }) => {
                 match self.check_bind(&name, proto) {
                     Ok(proto) => {
@@ -326,8 +315,7 @@ impl Streams for Session {
         }
     }
 
-    #[cfg(feature = "foreign")]
-    fn takes_large_messages(&self) -> bool {
-        self.link.takes_large_messages()
+    fn max_message_bytes(&self) -> Option<usize> {
+        self.link.max_message_bytes()
     }
 }

@@ -5,8 +5,6 @@
 
 pub mod address;
 pub mod jwt;
-#[cfg(feature = "foreign")]
-pub mod seal;
 pub mod strkey;
 
 pub use address::{Address, AddressError};

@@ -33,7 +33,7 @@ type Dial = Pin<Box<dyn Future<Output = Result<Box<Socket>, Close>> + Send>>;
 
 /// One run of `expose`, or of `forward`, which exposes nothing.
 pub(crate) struct Exposure {
-    identity: Identity,
+    identity: Arc<Identity>,
     agent: LinkHandle<Agent>,
     driver: Driver<Agent>,
     services: Arc<Services>,
@@ -66,7 +66,7 @@ enum Next {
 impl Exposure {
     /// Nothing runs yet; `agent` is about to dial.
     pub(crate) fn new(
-        identity: Identity,
+        identity: Arc<Identity>,
         agent: Agent,
         services: Arc<Services>,
         standing: Standing,
@@ -186,14 +186,13 @@ impl Exposure {
                 self.dial = Some(Box::pin(dial));
             }
             AgentEvent::Sign(input) => {
-                self.offer_seal();
                 let signature = self.identity.sign(&input);
                 self.agent.with(|agent, now| agent.handle_signature(&input, Some(signature), now));
             }
             AgentEvent::Up(endpoint) => {
-                let dialect = self.agent.look(Agent::dialect);
-                tracing::info!(?dialect, "logged in");
-                self.standing.handle_up(endpoint, dialect, now)?;
+                let protocol = self.agent.look(Agent::plane).map(|plane| plane.protocol);
+                tracing::info!(?protocol, "logged in");
+                self.standing.handle_up(endpoint, protocol, now)?;
             }
             AgentEvent::Bound { service, url } => {
                 let was_ready = self.standing.was_ready();
@@ -225,16 +224,6 @@ impl Exposure {
             AgentEvent::Stream(_) => {}
         }
         Ok(Next::On)
-    }
-
-    /// Lets messages be sealed, where the relay is an existing HVYM server and shares a key with this account.
-    fn offer_seal(&self) {
-        let Some(relay) = self.agent.look(Agent::seals_for) else { return };
-        match self.identity.seal_key(&relay) {
-            Some(key) => self.agent.with(|agent, _| agent.offer_seal(key)),
-            // Its address is no usable key; what it asks for is signed all the same.
-            None => tracing::warn!(%relay, "messages cannot be sealed"),
-        }
     }
 
     /// Tells a person at once, and not only when a visitor comes, that a service is not there.

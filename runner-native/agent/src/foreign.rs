@@ -1,8 +1,13 @@
 //! Servers of older systems: how an agent logs in there, where its service is reached, and what to do about a refusal.
 
-use hvym_tunnel_core::dialect::{Dialect, Proto};
-use hvym_tunnel_core::handshake::TokenLogin;
+use std::sync::Arc;
+
+use hvym_tunnel_compat::sealed_box::SealKey;
+use hvym_tunnel_compat::{HvymFallback, TokenLogin};
+use hvym_tunnel_core::dialect::{MUX_YAMUX, Proto};
+use hvym_tunnel_core::handshake::SharedFallback;
 use hvym_tunnel_core::reason::DownReason;
+use hvym_tunnel_net::key::Identity;
 
 use crate::config::{ForeignOptions, System};
 use hvym_tunnel_net::exit::{Exit, Failure};
@@ -78,9 +83,22 @@ pub(super) fn login(options: &ForeignOptions) -> TokenLogin {
     }
 }
 
+/// Serves a relay that is an existing HVYM server: messages are sealed wherever the two accounts share a key.
+pub(super) fn fallback(identity: &Arc<Identity>) -> SharedFallback {
+    let identity = Arc::clone(identity);
+    SharedFallback::new(HvymFallback::sealing(move |relay| {
+        let key = identity.derive(|seed| SealKey::agree(seed, relay)).ok();
+        if key.is_none() {
+            // Its address is no usable key; what it asks for is signed all the same.
+            tracing::warn!(%relay, "messages cannot be sealed");
+        }
+        key
+    }))
+}
+
 /// The end of an agent that was asked for `option`, at a relay that turns out not to have it.
-pub(super) fn unkept(option: &str, dialect: Dialect) -> Option<Failure> {
-    (!dialect.is_ours()).then(|| {
+pub(super) fn unkept(option: &str, protocol: &str) -> Option<Failure> {
+    (protocol != MUX_YAMUX).then(|| {
         let message = format!("this relay is an existing HVYM server, and {option} cannot be had from one");
         Failure::new(Exit::Config, message).with_hint("leave it out, or use a relay of hvym-tunnel")
     })

@@ -156,10 +156,11 @@ fn exposure(
                 Some(token.map_err(|close| Failure::new(Exit::Refused, close.reason.into_owned()))?);
         }
     }
-    let config = agent_config(own, &place, &purpose, options);
+    let identity = Arc::new(identity);
+    let config = agent_config(&identity, &place, &purpose, options);
     let (wall, seed, now) = (clock.wall(), clock::seed(), clock.now());
     let agent = match link.foreign {
-        Some(login) => Agent::with_token(config, foreign::login(login), wall, seed, now),
+        Some(login) => hvym_tunnel_compat::agent(config, foreign::login(login), wall, seed, now),
         None => Agent::new(config, wall, seed, now),
     };
     let proto = purpose.bindings().first().map_or(Proto::Http, |binding| binding.target.proto());
@@ -196,7 +197,12 @@ fn trust(file: Option<&Path>, option: &str) -> Result<Trust, Failure> {
     })
 }
 
-fn agent_config(identity: Address, place: &Place, purpose: &Purpose, options: &LinkOptions) -> AgentConfig {
+fn agent_config(
+    identity: &Arc<Identity>,
+    place: &Place,
+    purpose: &Purpose,
+    options: &LinkOptions,
+) -> AgentConfig {
     let service = |binding: &hvym_tunnel_net::target::Binding| Service {
         name: binding.service.as_str().to_owned(),
         proto: binding.target.proto(),
@@ -208,7 +214,7 @@ fn agent_config(identity: Address, place: &Place, purpose: &Purpose, options: &L
     AgentConfig {
         relay: format!("{scheme}://{}{}", relay.authority(), relay.path),
         login: AgentLogin {
-            identity,
+            identity: identity.address(),
             relay_address: place.address,
             services: Vec::new(),
             token_lifetime: TOKEN_LIFETIME,
@@ -224,6 +230,7 @@ fn agent_config(identity: Address, place: &Place, purpose: &Purpose, options: &L
                 ping_timeout: options.keepalive.timeout,
             },
             mux: MuxConfig::agent(),
+            fallback: Some(foreign::fallback(identity)),
         },
         backoff: BackoffConfig {
             initial: options.retry.initial,

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hvym_tunnel_core::dialect::Dialect;
 use hvym_tunnel_core::handshake::Endpoint;
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::stellar::Address;
@@ -115,18 +114,18 @@ impl Standing {
         self.was_ready
     }
 
-    /// Logged in; the services, if there are any, are not bound yet. `dialect` is what the relay speaks.
+    /// Logged in; the services, if there are any, are not bound yet. `protocol` is what the data plane speaks.
     ///
     /// # Errors
     /// See [`Self::handle_refused`], and when the relay does not have what was asked for.
     pub(crate) fn handle_up(
         &mut self,
         endpoint: Endpoint,
-        dialect: Option<Dialect>,
+        protocol: Option<&'static str>,
         now: Instant,
     ) -> Result<(), Failure> {
-        if let (Some(option), Some(dialect)) = (self.relay.only_ours, dialect)
-            && let Some(failure) = foreign::unkept(option, dialect)
+        if let (Some(option), Some(protocol)) = (self.relay.only_ours, protocol)
+            && let Some(failure) = foreign::unkept(option, protocol)
         {
             return Err(failure);
         }

@@ -12,7 +12,6 @@ use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::{Signer, SigningKey};
-use hvym_tunnel_core::stellar::seal::SealKey;
 use hvym_tunnel_core::stellar::{Address, Signature, SigningInput};
 use stellar_strkey::ed25519::PrivateKey;
 use zeroize::Zeroizing;
@@ -149,10 +148,10 @@ impl Identity {
         Signature(self.key.sign(input.as_bytes()).to_bytes())
     }
 
-    /// The key that this account shares with `other`; `None` if `other` is no usable public key.
-    pub fn seal_key(&self, other: &Address) -> Option<SealKey> {
+    /// Derives something from the secret seed, such as a key shared with another account. `derive` must not keep it.
+    pub fn derive<T>(&self, derive: impl FnOnce(&[u8; 32]) -> T) -> T {
         let seed = Zeroizing::new(self.key.to_bytes());
-        SealKey::agree(&seed, other).ok()
+        derive(&seed)
     }
 
     fn of(seed: &[u8; 32]) -> Self {

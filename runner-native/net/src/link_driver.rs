@@ -311,7 +311,7 @@ impl<M: Streams + Send + 'static> Driver<M> {
         state.driver = Some(cx.waker().clone());
         if let Some(socket) = &mut self.socket {
             // Before anything more is read, since a login that was just over may have changed it.
-            socket::allow_large(socket, state.machine.takes_large_messages());
+            socket::set_max_message(socket, state.machine.max_message_bytes());
         }
         while let Some(event) = state.machine.poll_event() {
             match M::split_event(event) {

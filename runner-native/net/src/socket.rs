@@ -16,7 +16,6 @@ use bytes::Bytes;
 use futures_util::io::{AsyncRead, AsyncWrite};
 use hvym_tunnel_core::agent::Target;
 use hvym_tunnel_core::dialect::MUX_YAMUX;
-use hvym_tunnel_core::link::MAX_MESSAGE_BYTES as LARGEST_MESSAGE_BYTES;
 use hvym_tunnel_core::message::{Close, Message};
 use hvym_tunnel_core::reason::DownReason;
 use smol::channel::{Receiver, Sender, bounded};
@@ -34,6 +33,8 @@ pub use async_tungstenite::tungstenite::Error;
 /// The largest message we read until the machine takes larger ones. The mux sends 64 KiB at a time and accepts any cut
 /// of its stream; control messages have their own, smaller limit in the core.
 const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
+/// The largest message we read at all, whatever the machine takes: the limit of the older systems' servers.
+const LARGEST_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 /// Each read asks for this much, and the buffer stays allocated for as long as the link lives. It is cleared before each
 /// read, also before those that find nothing, so more would cost more than the system calls it saves.
 pub(super) const READ_BUFFER_BYTES: usize = 16 * 1024;
@@ -125,9 +126,9 @@ fn config() -> WebSocketConfig {
         .max_frame_size(Some(LARGEST_MESSAGE_BYTES))
 }
 
-/// Says whether messages of up to [`LARGEST_MESSAGE_BYTES`] may come.
-pub(super) fn allow_large(socket: &mut Socket, large: bool) {
-    let limit = if large { LARGEST_MESSAGE_BYTES } else { MAX_MESSAGE_BYTES };
+/// Limits the messages that are read from now on; `None` is the usual limit.
+pub(super) fn set_max_message(socket: &mut Socket, max: Option<usize>) {
+    let limit = max.unwrap_or(MAX_MESSAGE_BYTES).min(LARGEST_MESSAGE_BYTES);
     socket.get_mut().set_limit(limit);
 }
 

@@ -11,8 +11,9 @@ use http::header::{
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Version};
+use hvym_tunnel_compat::CompatAgent;
 use hvym_tunnel_core::dialect::MUX_YAMUX;
-use hvym_tunnel_core::handshake::{Credential, Guest};
+use hvym_tunnel_core::handshake::Credential;
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::{Session, SessionEvent};
 use hyper::body::Incoming;
@@ -42,7 +43,7 @@ enum Login {
     /// As an identity.
     Identity(Credential),
     /// By a token of this relay's operator.
-    Guest(Guest, Door),
+    Guest(CompatAgent, Door),
 }
 
 /// Answers a request for `/connect`.
@@ -133,7 +134,7 @@ pub(super) fn bearer(fields: &HeaderMap) -> Option<&str> {
 fn credential(fields: &HeaderMap) -> Credential {
     match bearer(fields).map(str::to_owned) {
         Some(token) if heads::lists(fields, &MUX, MUX_YAMUX) => Credential::Bearer(token),
-        Some(token) => Credential::BearerJson(token),
+        Some(token) => Credential::BearerWithoutMux(token),
         None => Credential::None,
     }
 }
@@ -150,7 +151,8 @@ async fn welcome(board: Arc<Switchboard>, peer: SocketAddr, login: Login, upgrad
             (Session::new(config, &credential, clock.wall(), clock::seed(), clock.now()), None)
         }
         Login::Guest(guest, door) => {
-            (Session::guest(config.link, guest, clock::seed(), clock.now()), Some(door))
+            let session = hvym_tunnel_compat::session(config.link, guest, clock::seed(), clock.now());
+            (session, Some(door))
         }
     };
     let live = Live::new(LinkHandle::new(session, clock), clock);

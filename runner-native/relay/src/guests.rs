@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use http::header::{HeaderMap, SEC_WEBSOCKET_PROTOCOL, USER_AGENT};
 use http::{HeaderValue, Request};
-use hvym_tunnel_core::handshake::Guest;
+use hvym_tunnel_compat::CompatAgent;
 use hvym_tunnel_core::reason::DownReason;
 use percent_encoding::percent_decode_str;
 
@@ -83,7 +83,7 @@ impl Guests {
 
     /// Who knocks, from what the upgrade brings; and what is to be said of its subprotocols, since browsers give up when
     /// none of what they offered is taken.
-    pub(super) fn at_the_door<B>(&self, request: &Request<B>) -> (Guest, Door, Option<HeaderValue>) {
+    pub(super) fn at_the_door<B>(&self, request: &Request<B>) -> (CompatAgent, Door, Option<HeaderValue>) {
         let fields = request.headers();
         let offered = offered(fields);
         let token = bearer(fields).map(str::to_owned);
@@ -92,10 +92,10 @@ impl Guests {
         if self.cloud.is_some() && (token.is_some() || self.tunely.is_none()) {
             let mut taken = offered.and_then(|offered| HeaderValue::from_str(offered).ok());
             taken.iter_mut().for_each(|value| value.set_sensitive(true));
-            return (Guest::CloudLlm { token: token.unwrap_or_default() }, Door::Cloud, taken);
+            return (CompatAgent::CloudLlm { token: token.unwrap_or_default() }, Door::Cloud, taken);
         }
         let user_agent = fields.get(USER_AGENT).and_then(|value| value.to_str().ok());
-        (Guest::Tunely { user_agent: user_agent.map(str::to_owned) }, Door::Tunely, None)
+        (CompatAgent::Tunely { user_agent: user_agent.map(str::to_owned) }, Door::Tunely, None)
     }
 
     /// The name of whoever shows `token`.

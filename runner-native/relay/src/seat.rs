@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hvym_tunnel_core::dialect::{Proto, Service};
-use hvym_tunnel_core::handshake::Knocked;
+use hvym_tunnel_core::handshake::TokenAuthRequest;
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::{Owner, SessionEvent};
 use hvym_tunnel_core::stellar::Address;
@@ -76,7 +76,7 @@ impl Seat {
             }
             SessionEvent::Latency(rtt) => tracing::trace!(owner = ?self.owner, ?rtt, "latency"),
             SessionEvent::Room => self.live.wake(),
-            SessionEvent::Knock(knocked) => self.on_knock(knocked),
+            SessionEvent::Authenticate(request) => self.on_token(request),
             // Streams are the driver's, the end is the loop's.
             SessionEvent::Stream(_) | SessionEvent::Closed(_) => {}
         }
@@ -87,30 +87,24 @@ impl Seat {
         let policy = self.board.settings.options.policy;
         if let Some(old) = self.sit_down(Joined::now(owner.clone(), expires_at, None), policy) {
             let url = self.board.url(&owner, None);
-            let seal = self.board.settings.sealer.as_ref().and_then(|sealer| sealer.seal_key(&address));
-            self.live.session.with(|session, now| {
-                if let Some(key) = seal {
-                    session.offer_seal(key);
-                }
-                session.admit(url.clone(), now);
-            });
+            self.live.session.with(|session, now| session.admit(url.clone(), now));
             self.announce(old, url);
         }
     }
 
-    fn on_knock(&mut self, knocked: Knocked) {
-        let token = Zeroizing::new(knocked.token);
+    fn on_token(&mut self, request: TokenAuthRequest) {
+        let token = Zeroizing::new(request.token);
         let Some(door) = self.door else { return };
         let name = match self.board.guests.judge(door, &token) {
             Ok(name) => name,
             Err(reason) => return self.refuse(reason),
         };
-        let policy = if knocked.force { Policy::Takeover } else { Policy::Reject };
+        let policy = if request.force { Policy::Takeover } else { Policy::Reject };
         let owner = Owner::Guest(Arc::clone(&name));
-        let joined = Joined::now(owner.clone(), None, Some(knocked.version));
+        let joined = Joined::now(owner.clone(), None, Some(request.version));
         if let Some(old) = self.sit_down(joined, policy) {
             let service = Service::http(&*name);
-            self.live.session.with(|session, now| session.welcome(name.to_string(), service, now));
+            self.live.session.with(|session, now| session.admit_token(name.to_string(), service, now));
             self.announce(old, self.board.url(&owner, None));
         }
     }

@@ -5,7 +5,10 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hvym_tunnel_compat::HvymFallback;
+use hvym_tunnel_compat::sealed_box::SealKey;
 use hvym_tunnel_core::handshake::RelayLogin;
+use hvym_tunnel_core::handshake::SharedFallback;
 use hvym_tunnel_core::keepalive::KeepaliveConfig;
 use hvym_tunnel_core::link::LinkConfig;
 use hvym_tunnel_core::mux::MuxConfig;
@@ -159,6 +162,16 @@ impl RelaySettings {
         })
     }
 
+    /// Serves agents that are existing HVYM programs, and seals their messages if there is a key pair for it.
+    fn fallback(&self) -> SharedFallback {
+        SharedFallback::new(match self.sealer.clone() {
+            Some(sealer) => {
+                HvymFallback::sealing(move |agent| sealer.derive(|seed| SealKey::agree(seed, agent)).ok())
+            }
+            None => HvymFallback::new(),
+        })
+    }
+
     /// What every session of the relay `address` is given.
     pub(super) fn session(&self, address: Address) -> SessionConfig {
         let services = &self.options.services;
@@ -175,7 +188,7 @@ impl RelaySettings {
                     .map(|names| names.iter().map(ToString::to_string).collect()),
                 require_challenge: self.options.require_challenge,
             },
-            link: LinkConfig { keepalive, mux },
+            link: LinkConfig { keepalive, mux, fallback: Some(self.fallback()) },
         }
     }
 }

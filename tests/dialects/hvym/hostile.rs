@@ -1,7 +1,7 @@
 //! What neither a visitor, nor a client, nor a relay can do to the others.
 
-use hvym_tunnel_core::dialect::{CallId, Dialect, Part, Request};
-use hvym_tunnel_core::exchange::{Exchange, ExchangeConfig};
+use hvym_tunnel_compat::bridge::{Exchange, ExchangeConfig};
+use hvym_tunnel_compat::dialect::{CallId, Dialect, Part, Request};
 use hvym_tunnel_core::http1::RequestHead;
 use hvym_tunnel_core::link::OpenStreamError;
 use hvym_tunnel_core::machine::Side;

@@ -24,7 +24,7 @@ fn an_agent_that_names_no_data_plane_gets_the_fields_that_existing_programs_expe
     assert_eq!(members(&ask)[..4], members(&message("auth_challenge"))[..]);
     let jwt = token(ask["challenge"].as_str());
     relay.hear(&json!({"type": "auth_response", "challenge_id": ask["challenge_id"], "jwt": jwt}));
-    relay.agree(None);
+    relay.agree();
     let ok = relay.said().remove(0);
     assert_eq!(ok["encryption_available"], false);
     assert!(ok.get("mux").is_none() && ok.get("version").is_none(), "{ok}");
@@ -34,11 +34,11 @@ fn an_agent_that_names_no_data_plane_gets_the_fields_that_existing_programs_expe
 
 #[test]
 fn an_upgrade_with_a_token_alone_is_the_oldest_form_and_is_answered_at_once() {
-    let mut relay = session(&Credential::BearerJson(token(None)));
-    relay.agree(None);
+    let mut relay = session(&Credential::BearerWithoutMux(token(None)));
+    relay.agree();
     assert_eq!(relay.said().remove(0)["type"], "auth_ok");
     relay.hear(&json!({"type": "bind", "service": "pintheon", "local_port": 1}));
-    relay.agree(None);
+    relay.agree();
     relay.said();
     relay.ask(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(relay.said().remove(0)["type"], "tunnel_request");

@@ -169,7 +169,7 @@ fn every_recorded_control_message_is_taken_or_ignored_and_none_ends_the_link() {
         let text = record["text"].as_str().expect("a text");
         if !text.contains("auth_response") {
             relay.hear_text(text);
-            relay.agree(None);
+            relay.agree();
             heard += 1;
         }
     }

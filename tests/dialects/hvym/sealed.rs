@@ -1,11 +1,14 @@
 //! Sealed messages: the recorded keys and boxes byte for byte, the recorded conversation, and who would undo it.
 
+use std::sync::{Arc, Mutex};
+
 use data_encoding::{BASE64, HEXLOWER};
-use hvym_tunnel_core::dialect::Dialect;
+use hvym_tunnel_compat::HvymFallback;
+use hvym_tunnel_compat::sealed_box::{NONCE_BYTES, SealError, SealKey};
+use hvym_tunnel_core::handshake::SharedFallback;
 use hvym_tunnel_core::stellar::Address;
-use hvym_tunnel_core::stellar::seal::{NONCE_BYTES, SealError, SealKey};
 use hvym_tunnel_tests::Key;
-use hvym_tunnel_tests::dialects::{agent, conversation};
+use hvym_tunnel_tests::dialects::{agent_with, conversation};
 use hvym_tunnel_tests::ends::{AGENT, RELAY};
 use hvym_tunnel_tests::golden::{golden, hex, list, text};
 use serde_json::{Value, json};
@@ -188,24 +191,32 @@ fn a_relay_without_a_key_says_so_and_one_with_another_key_is_not_understood() {
 }
 
 #[test]
-fn an_agent_knows_whom_it_could_seal_for_while_it_logs_in_and_never_for_one_of_ours() {
+fn an_agent_looks_for_a_key_only_with_an_older_relay_that_says_it_can_seal_and_never_with_one_of_ours() {
     let relay = Key::from_seed(RELAY).address();
-    let challenge = json!({"type": "auth_challenge", "challenge_id": "id", "challenge": "prove it",
-                           "server_address": relay.to_string()});
-    let mut older = agent();
-    assert_eq!(older.machine.seals_for(), None);
-    older.hear(&challenge);
-    assert_eq!(older.machine.seals_for(), Some(relay));
-    older.sign();
-    assert_eq!((older.machine.seals_for(), older.machine.dialect()), (Some(relay), None));
-    older.hear(
-        &json!({"type": "auth_ok", "endpoint": "https://g.example", "server_address": relay.to_string(),
-                       "services": ["pintheon"]}),
-    );
-    assert_eq!((older.machine.seals_for(), older.machine.dialect()), (None, Some(Dialect::HvymJson)));
-    let mut of_ours = agent();
-    let mut challenge = challenge;
-    challenge["mux"] = json!(["yamux"]);
-    of_ours.hear(&challenge);
-    assert_eq!(of_ours.machine.seals_for(), None);
+    let asked: Arc<Mutex<Vec<Address>>> = Arc::default();
+    let seen = Arc::clone(&asked);
+    let fallback = SharedFallback::new(HvymFallback::sealing(move |relay| {
+        seen.lock().expect("no panic while it is held").push(*relay);
+        None
+    }));
+    let log_in = |offered: Option<&str>, seals: bool| {
+        let mut agent = agent_with(Some(fallback.clone()));
+        let mut challenge = json!({"type": "auth_challenge", "challenge_id": "id", "challenge": "prove it",
+                                   "server_address": relay.to_string()});
+        let mut ok = json!({"type": "auth_ok", "endpoint": "https://g.example", "services": ["pintheon"],
+                            "server_address": relay.to_string(), "encryption_available": seals});
+        if let Some(offered) = offered {
+            challenge["mux"] = json!([offered]);
+            ok["mux"] = offered.into();
+        }
+        agent.hear(&challenge);
+        agent.sign();
+        assert_eq!(agent.machine.plane(), None);
+        agent.hear(&ok);
+        let protocol = agent.machine.plane().expect("up").protocol;
+        (protocol, std::mem::take(&mut *asked.lock().expect("no panic while it is held")))
+    };
+    assert_eq!(log_in(None, true), ("hvym-json", vec![relay]));
+    assert_eq!(log_in(None, false), ("hvym-json", vec![]));
+    assert_eq!(log_in(Some("yamux"), true), ("yamux", vec![]));
 }

@@ -1,7 +1,7 @@
 //! What neither a visitor, nor a client, nor a server can do to the others.
 
 use bytes::Bytes;
-use hvym_tunnel_core::dialect::Dialect;
+use hvym_tunnel_compat::dialect::Dialect;
 use hvym_tunnel_core::message::Message;
 use hvym_tunnel_tests::talk::{steps, talk};
 use proptest::prelude::*;

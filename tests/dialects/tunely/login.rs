@@ -1,8 +1,9 @@
 //! The first message and its answer.
 
-use hvym_tunnel_core::agent::{Agent, AgentConfig, AgentEvent};
-use hvym_tunnel_core::dialect::{Dialect, Service};
-use hvym_tunnel_core::handshake::TokenLogin;
+use hvym_tunnel_compat::TokenLogin;
+use hvym_tunnel_compat::dialect::Dialect;
+use hvym_tunnel_core::agent::{AgentConfig, AgentEvent};
+use hvym_tunnel_core::dialect::Service;
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::SessionEvent;
@@ -31,10 +32,12 @@ fn every_recorded_first_message_is_announced_with_its_token_or_refused() {
                 message.as_ref().is_none_or(|m| m["capabilities"].is_array() || m["capabilities"].is_null());
             match token {
                 Some(("auth", token)) if lists => {
-                    let Some(SessionEvent::Knock(knocked)) = relay.events.pop() else { panic!("{text}") };
-                    assert_eq!(knocked.token, token);
+                    let Some(SessionEvent::Authenticate(request)) = relay.events.pop() else {
+                        panic!("{text}")
+                    };
+                    assert_eq!(request.token, token);
                     let force = &message.expect("parsed")["force"];
-                    assert_eq!(knocked.force, *force == json!(true) || *force == json!("yes"), "{text}");
+                    assert_eq!(request.force, *force == json!(true) || *force == json!("yes"), "{text}");
                     // Nobody is let in, nor told anything, before the owner has decided.
                     assert_eq!(relay.said(), Vec::<Value>::new());
                     announced += 1;
@@ -54,7 +57,7 @@ fn every_recorded_first_message_is_announced_with_its_token_or_refused() {
 fn the_answer_is_the_first_message_and_has_every_field_that_clients_demand() {
     let mut relay = door(None);
     relay.hear(&json!({"type": "auth", "token": "t", "capabilities": ["udp", "binary_frames", "nope"]}));
-    relay.welcome(Service::http("web"));
+    relay.admit_token(Service::http("web"));
     relay.wait(29);
     let expected = json!({"type": "auth_ok", "domain": "agent", "tunnel_id": "agent", "server_version": "",
                           "capabilities": ["binary_frames"]});
@@ -148,7 +151,7 @@ fn who_takes_the_place_of_another_waits_longer_because_one_server_needs_31_secon
         let mut agent = token_agent(Dialect::Tunely, "t");
         let config = AgentConfig { services: vec![Service::http("web")], ..agent_config() };
         let login = TokenLogin { dialect: Dialect::Tunely, token: "t".into(), force };
-        agent.machine = Agent::with_token(config, login, wall(agent.now), [6; 32], agent.now);
+        agent.machine = hvym_tunnel_compat::agent(config, login, wall(agent.now), [6; 32], agent.now);
         agent.machine.handle_open(wall(agent.now), agent.now);
         agent.said();
         agent.wait(40);

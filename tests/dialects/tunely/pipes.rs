@@ -53,7 +53,7 @@ fn an_older_client_can_be_the_end_of_a_service_that_carries_bytes_and_one_on_nod
     let opening = Opening { service: "db".into(), proto: Proto::Tcp, ..Opening::default() };
     let mut relay = door(Some(PYTHON));
     relay.hear(&json!({"type": "auth", "token": "t"}));
-    relay.welcome(Service::tcp("db"));
+    relay.admit_token(Service::tcp("db"));
     assert!(relay.machine.open(&opening, relay.now).is_ok());
     let mut relay = node_up();
     assert!(relay.machine.open(&opening, relay.now).is_err());
@@ -188,7 +188,8 @@ fn an_agent_of_ours_serves_the_connections_of_real_servers() {
 
 #[test]
 fn two_of_ours_carry_bytes_exactly() {
-    let mut agent = hvym_tunnel_tests::dialects::token_agent(hvym_tunnel_core::dialect::Dialect::Tunely, "t");
+    let mut agent =
+        hvym_tunnel_tests::dialects::token_agent(hvym_tunnel_compat::dialect::Dialect::Tunely, "t");
     let mut relay = up(None, &agent.said().remove(0));
     agent.hear(
         &json!({"type": "auth_ok", "domain": "agent", "tunnel_id": "1", "capabilities": ["binary_frames"]}),

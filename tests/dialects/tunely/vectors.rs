@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
-use hvym_tunnel_core::dialect::{CallId, Dialect, Frame, Part, Signal};
+use hvym_tunnel_compat::dialect::{CallId, CompatFrame, Dialect, Part};
+use hvym_tunnel_core::dialect::Signal;
 use hvym_tunnel_core::message::Message;
 use hvym_tunnel_tests::golden::{golden, list, text};
 use serde_json::Value;
@@ -26,11 +27,11 @@ const OTHERWISE: [(&str, &str); 15] = [
     ("duplicate keys (last wins)", "ignored: two readers could differ"),
 ];
 
-fn understood(frame: &Frame) -> bool {
+fn understood(frame: &CompatFrame) -> bool {
     !matches!(
         frame,
-        Frame::Signal(Signal::Unknown)
-            | Frame::Part(Part::Broken { .. } | Part::Close { error: Some(_), .. })
+        CompatFrame::Signal(Signal::Unknown)
+            | CompatFrame::Part(Part::Broken { .. } | Part::Close { error: Some(_), .. })
     )
 }
 
@@ -73,9 +74,9 @@ fn every_recorded_binary_frame_is_read_and_written_byte_for_byte() {
         }
         let id = CallId::Text(text(vector, "id").to_owned());
         let part = Part::Data { id, data: payload.into(), sequence: 0, packed: true };
-        let message = Dialect::Tunely.encode(Frame::Part(part.clone())).expect("a word for it");
+        let message = Dialect::Tunely.encode(CompatFrame::Part(part.clone())).expect("a word for it");
         assert_eq!(message, Message::Binary(frame.into()));
-        assert_eq!(Dialect::Tunely.decode(message), Ok(Frame::Part(part)));
+        assert_eq!(Dialect::Tunely.decode(message), Ok(CompatFrame::Part(part)));
         written += 1;
     }
     assert!(written >= 3, "{written}");
@@ -84,7 +85,7 @@ fn every_recorded_binary_frame_is_read_and_written_byte_for_byte() {
         let ours = Dialect::Tunely.decode(Message::Binary(frame.into()));
         match vector["tcp"]["ok"].as_bool() {
             Some(true) => {
-                let Ok(Frame::Part(Part::Data { id: CallId::Text(id), data, .. })) = ours else {
+                let Ok(CompatFrame::Part(Part::Data { id: CallId::Text(id), data, .. })) = ours else {
                     panic!("{vector}")
                 };
                 assert_eq!(
@@ -92,7 +93,7 @@ fn every_recorded_binary_frame_is_read_and_written_byte_for_byte() {
                     (text(&vector["tcp"], "id"), text(&vector["tcp"], "payload_hex"))
                 );
             }
-            _ => assert_eq!(ours, Ok(Frame::Signal(Signal::Unknown)), "{vector}"),
+            _ => assert_eq!(ours, Ok(CompatFrame::Signal(Signal::Unknown)), "{vector}"),
         }
     }
 }
@@ -115,7 +116,9 @@ fn what_is_said_has_the_members_of_what_theirs_say_apart_from_times() {
         Part::Data { id: id(), data: Bytes::from_static(b"\0"), sequence: 0, packed: false },
     ];
     for part in parts {
-        let Some(Message::Text(text)) = Dialect::Tunely.encode(Frame::Part(part)) else { panic!("a text") };
+        let Some(Message::Text(text)) = Dialect::Tunely.encode(CompatFrame::Part(part)) else {
+            panic!("a text")
+        };
         let ours: Value = serde_json::from_slice(&text).expect("JSON");
         let mut known =
             theirs.iter().filter(|theirs| theirs["type"] == ours["type"]).cloned().collect::<Vec<_>>();

@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use data_encoding::BASE64;
+use hvym_tunnel_compat::sealed_box::SealKey;
 use hvym_tunnel_core::stellar::Claims;
-use hvym_tunnel_core::stellar::seal::SealKey;
 use hvym_tunnel_core::time::UnixTime;
 use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::guests::{Guest, relay_with};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hvym_tunnel_core::dialect::Dialect;
+use hvym_tunnel_core::dialect::MAX_CONTROL_BYTES;
 use hvym_tunnel_core::handshake::Credential;
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::message::Message;
@@ -211,7 +211,7 @@ fn every_wrong_answer_gets_its_code() {
         ("replayed", Box::new(move |_, _| answer(&older_ask)), 4002, Some("authentication"), "hallenge"),
         (
             "too large",
-            Box::new(|_, _| json!({"type": "auth_response", "x": "y".repeat(Dialect::MAX_CONTROL_BYTES)})),
+            Box::new(|_, _| json!({"type": "auth_response", "x": "y".repeat(MAX_CONTROL_BYTES)})),
             1009,
             None,
             "bytes",

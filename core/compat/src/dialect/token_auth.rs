@@ -8,9 +8,9 @@ use core::fmt;
 
 /// One message of such a login.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Knock {
+pub enum TokenAuth {
     /// Agent: let me in.
-    Ask {
+    Request {
         /// The token.
         token: String,
         /// What the program calls itself.
@@ -39,12 +39,12 @@ pub enum Knock {
 }
 
 /// Names the kind alone, because a token is in one of them.
-impl fmt::Debug for Knock {
+impl fmt::Debug for TokenAuth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Knock::Ask { .. } => "auth",
-            Knock::Granted { .. } => "auth_ok",
-            Knock::Refused { .. } => "auth_error",
+            TokenAuth::Request { .. } => "auth",
+            TokenAuth::Granted { .. } => "auth_ok",
+            TokenAuth::Refused { .. } => "auth_error",
         })
     }
 }

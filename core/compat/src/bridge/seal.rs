@@ -3,9 +3,9 @@
 use alloc::vec::Vec;
 
 use crate::dialect::Sealing;
-use crate::machine::Side;
-use crate::rng::Rng;
-use crate::stellar::seal::{NONCE_BYTES, SealKey};
+use crate::sealed_box::{NONCE_BYTES, SealKey};
+use hvym_tunnel_core::machine::Side;
+use hvym_tunnel_core::rng::Rng;
 
 /// The state of sealing on one link.
 #[derive(Debug)]

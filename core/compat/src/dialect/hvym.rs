@@ -10,14 +10,15 @@ use core::time::Duration;
 
 use bytes::Bytes;
 use data_encoding::BASE64;
+use hvym_tunnel_core::dialect::{DecodeError, MAX_CONTROL_BYTES, Signal};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::json::{Fields, envelope, line};
 use super::part::{CallId, Part, Request, Response, Sealing};
-use super::{DecodeError, Dialect, Frame, Manners, Signal, text_of};
-use crate::http1::{RequestHead, ResponseHead};
-use crate::message::Message;
+use super::{CompatFrame, Dialect, Manners, text_of};
+use hvym_http1::{RequestHead, ResponseHead};
+use hvym_tunnel_core::message::Message;
 
 /// How sealing is called on the wire.
 const SEAL_MODE: &str = "XSalsa20-Poly1305";
@@ -92,7 +93,7 @@ struct Outgoing<'a, T> {
     response: Option<T>,
 }
 
-pub(super) fn decode(message: Message) -> Result<Frame, DecodeError> {
+pub(super) fn decode(message: Message) -> Result<CompatFrame, DecodeError> {
     let text = match message {
         Message::Binary(_) => return Err(DecodeError::NotControl("a binary message".to_string())),
         Message::Text(text) if text.len() > Dialect::MAX_PART_BYTES => {
@@ -100,14 +101,16 @@ pub(super) fn decode(message: Message) -> Result<Frame, DecodeError> {
         }
         Message::Text(text) => text,
     };
-    let Some(envelope) = envelope::<Envelope<'_>>(&text) else { return Ok(Frame::Signal(Signal::Unknown)) };
+    let Some(envelope) = envelope::<Envelope<'_>>(&text) else {
+        return Ok(CompatFrame::Signal(Signal::Unknown));
+    };
     let id = envelope.stream_id.as_ref().and_then(Value::as_i64).map(CallId::Number);
-    let sealing = |what| Ok(Frame::Part(Part::Sealing(what)));
+    let sealing = |what| Ok(CompatFrame::Part(Part::Sealing(what)));
     match (envelope.kind.as_ref(), id) {
-        ("tunnel_request", Some(id)) => Ok(Frame::Part(request(id, &text))),
-        ("tunnel_response" | "stream_data", Some(id)) => Ok(Frame::Part(response(id, &text))),
+        ("tunnel_request", Some(id)) => Ok(CompatFrame::Part(request(id, &text))),
+        ("tunnel_response" | "stream_data", Some(id)) => Ok(CompatFrame::Part(response(id, &text))),
         ("stream_close", Some(id)) => {
-            Ok(Frame::Part(Part::Broken { id, error: "the agent closed the stream".to_string() }))
+            Ok(CompatFrame::Part(Part::Broken { id, error: "the agent closed the stream".to_string() }))
         }
         (kind @ ("tunnel_request_encrypted" | "tunnel_response_encrypted"), _) => Ok(sealed(kind, &text)),
         ("enable_encryption", _) => sealing(Sealing::Enable),
@@ -115,8 +118,8 @@ pub(super) fn decode(message: Message) -> Result<Frame, DecodeError> {
         ("encryption_enabled", _) => sealing(Sealing::Enabled),
         ("encryption_unavailable", _) => sealing(Sealing::Unavailable),
         ("encryption_disabled", _) => sealing(Sealing::Disabled),
-        _ if text.len() > Dialect::MAX_CONTROL_BYTES => Err(DecodeError::TooLarge(text.len())),
-        _ => Ok(Frame::Signal(Signal::from_json(&text).unwrap_or(Signal::Unknown))),
+        _ if text.len() > MAX_CONTROL_BYTES => Err(DecodeError::TooLarge(text.len())),
+        _ => Ok(CompatFrame::Signal(Signal::from_json(&text).unwrap_or(Signal::Unknown))),
     }
 }
 
@@ -154,16 +157,16 @@ fn response(id: CallId, text: &[u8]) -> Part {
     Part::Response { id, response: Response { head, body } }
 }
 
-fn sealed(kind: &str, text: &[u8]) -> Frame {
+fn sealed(kind: &str, text: &[u8]) -> CompatFrame {
     let payload = serde_json::from_slice::<SealedMessage>(text)
         .ok()
         .and_then(|message| BASE64.decode(message.payload.as_bytes()).ok());
     match payload {
-        Some(payload) => Frame::Part(Part::Sealed {
+        Some(payload) => CompatFrame::Part(Part::Sealed {
             answers: kind == "tunnel_response_encrypted",
             payload: Bytes::from(payload),
         }),
-        None => Frame::Signal(Signal::Unknown),
+        None => CompatFrame::Signal(Signal::Unknown),
     }
 }
 
@@ -182,11 +185,11 @@ fn encoded_path(path: &str) -> String {
     out
 }
 
-pub(super) fn encode(frame: Frame) -> Option<Message> {
+pub(super) fn encode(frame: CompatFrame) -> Option<Message> {
     match frame {
-        Frame::Mux(_) | Frame::Knock(_) => None,
-        Frame::Signal(signal) => encode_signal(signal),
-        Frame::Part(part) => encode_part(part),
+        CompatFrame::TokenAuth(_) => None,
+        CompatFrame::Signal(signal) => encode_signal(signal),
+        CompatFrame::Part(part) => encode_part(part),
     }
 }
 

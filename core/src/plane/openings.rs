@@ -37,10 +37,6 @@ impl Openings {
         self.waiting.retain(|waiting| waiting.id != id);
     }
 
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
-    }
-
     /// Reads on. `Some` when the opening is complete or can never be; the stream is then no longer waiting.
     pub(super) fn advance(
         &mut self,

@@ -10,16 +10,17 @@ use alloc::vec::Vec;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
+use hvym_tunnel_core::dialect::{DecodeError, MAX_CONTROL_BYTES, Signal};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::json::{Fields, envelope, line, parsed};
-use super::knock::Knock;
 use super::part::{CallId, Part, Request, Response};
-use super::{DecodeError, Dialect, Frame, Manners, Signal, text_of};
-use crate::http1::{RequestHead, ResponseHead};
-use crate::message::Message;
-use crate::rng::uuid_text;
+use super::token_auth::TokenAuth;
+use super::{CompatFrame, Dialect, Manners, text_of};
+use crate::uuid;
+use hvym_http1::{RequestHead, ResponseHead};
+use hvym_tunnel_core::message::Message;
 
 /// The first byte of every binary message.
 const BINARY_VERSION: u8 = 2;
@@ -115,7 +116,7 @@ struct WireData {
     sequence: u64,
 }
 
-pub(super) fn decode(message: Message) -> Result<Frame, DecodeError> {
+pub(super) fn decode(message: Message) -> Result<CompatFrame, DecodeError> {
     match message {
         Message::Binary(data) => Ok(binary(data)),
         Message::Text(text) if text.len() > Dialect::MAX_PART_BYTES => Err(DecodeError::TooLarge(text.len())),
@@ -124,26 +125,28 @@ pub(super) fn decode(message: Message) -> Result<Frame, DecodeError> {
 }
 
 /// What is no frame of a connection is ignored, as the existing server does.
-fn binary(mut data: Bytes) -> Frame {
+fn binary(mut data: Bytes) -> CompatFrame {
     match data.first_chunk::<18>() {
         Some([BINARY_VERSION, BINARY_TCP, raw @ ..]) => {
-            let id = CallId::Text(uuid_text(*raw));
+            let id = CallId::Text(uuid::to_text(*raw));
             let data = data.split_off(18);
-            Frame::Part(Part::Data { id, data, sequence: 0, packed: true })
+            CompatFrame::Part(Part::Data { id, data, sequence: 0, packed: true })
         }
-        _ => Frame::Signal(Signal::Unknown),
+        _ => CompatFrame::Signal(Signal::Unknown),
     }
 }
 
-fn decode_text(text: &[u8]) -> Result<Frame, DecodeError> {
-    let Some(envelope) = envelope::<Envelope<'_>>(text) else { return Ok(Frame::Signal(Signal::Unknown)) };
+fn decode_text(text: &[u8]) -> Result<CompatFrame, DecodeError> {
+    let Some(envelope) = envelope::<Envelope<'_>>(text) else {
+        return Ok(CompatFrame::Signal(Signal::Unknown));
+    };
     let name = |value: Option<Value>| match value {
         Some(Value::String(text)) => Some(CallId::Text(text)),
         _ => None,
     };
     let kind = envelope.kind;
     if let "auth" | "auth_ok" | "auth_error" = kind.as_ref() {
-        return knock(&kind, text).map(Frame::Knock);
+        return token_auth(&kind, text).map(CompatFrame::TokenAuth);
     }
     let part = match (kind.as_ref(), name(envelope.id), name(envelope.conn_id)) {
         ("request", Some(id), _) => or_broken(id, text, request),
@@ -154,31 +157,31 @@ fn decode_text(text: &[u8]) -> Result<Frame, DecodeError> {
         ("tcp_connect", _, Some(id)) => Part::Connect { id },
         ("tcp_data", _, Some(id)) => data(id, text),
         ("tcp_close", _, Some(id)) => Part::Close { id, error: closing(text) },
-        ("ping", ..) => return Ok(Frame::Signal(Signal::Ping { id: None })),
-        ("pong", ..) => return Ok(Frame::Signal(Signal::Pong { id: None })),
-        _ => return Ok(Frame::Signal(Signal::Unknown)),
+        ("ping", ..) => return Ok(CompatFrame::Signal(Signal::Ping { id: None })),
+        ("pong", ..) => return Ok(CompatFrame::Signal(Signal::Pong { id: None })),
+        _ => return Ok(CompatFrame::Signal(Signal::Unknown)),
     };
-    Ok(Frame::Part(part))
+    Ok(CompatFrame::Part(part))
 }
 
-fn knock(kind: &str, text: &[u8]) -> Result<Knock, DecodeError> {
+fn token_auth(kind: &str, text: &[u8]) -> Result<TokenAuth, DecodeError> {
     let fault = |e: serde_json::Error| DecodeError::NotControl(e.to_string());
-    if text.len() > Dialect::MAX_CONTROL_BYTES {
+    if text.len() > MAX_CONTROL_BYTES {
         return Err(DecodeError::TooLarge(text.len()));
     }
     match kind {
-        "auth" => serde_json::from_slice(text).map_err(fault).map(|auth: Auth| Knock::Ask {
+        "auth" => serde_json::from_slice(text).map_err(fault).map(|auth: Auth| TokenAuth::Request {
             token: auth.token,
             version: auth.client_version.unwrap_or_default(),
             force: auth.force.is_some_and(|force| is_yes(&force)),
             capabilities: auth.capabilities.unwrap_or_default(),
         }),
-        "auth_ok" => serde_json::from_slice(text).map_err(fault).map(|ok: AuthOk| Knock::Granted {
+        "auth_ok" => serde_json::from_slice(text).map_err(fault).map(|ok: AuthOk| TokenAuth::Granted {
             name: ok.domain,
             id: ok.tunnel_id.as_str().map_or_else(|| ok.tunnel_id.to_string(), String::from),
             capabilities: ok.capabilities,
         }),
-        _ => serde_json::from_slice(text).map_err(fault).map(|refused: AuthError| Knock::Refused {
+        _ => serde_json::from_slice(text).map_err(fault).map(|refused: AuthError| TokenAuth::Refused {
             code: refused.code.unwrap_or_default(),
             error: refused.error,
         }),
@@ -279,14 +282,13 @@ fn closing(text: &[u8]) -> Option<String> {
     parsed::<WireEnd>(text).ok().and_then(|wire| wire.error)
 }
 
-pub(super) fn encode(frame: Frame) -> Option<Message> {
+pub(super) fn encode(frame: CompatFrame) -> Option<Message> {
     match frame {
-        Frame::Mux(_) => None,
-        Frame::Signal(Signal::Ping { .. }) => line(&json!({"type": "ping"})),
-        Frame::Signal(Signal::Pong { .. }) => line(&json!({"type": "pong"})),
-        Frame::Signal(_) => None,
-        Frame::Knock(knock) => encode_knock(&knock),
-        Frame::Part(part) => encode_part(part),
+        CompatFrame::Signal(Signal::Ping { .. }) => line(&json!({"type": "ping"})),
+        CompatFrame::Signal(Signal::Pong { .. }) => line(&json!({"type": "pong"})),
+        CompatFrame::Signal(_) => None,
+        CompatFrame::TokenAuth(auth) => encode_token_auth(&auth),
+        CompatFrame::Part(part) => encode_part(part),
     }
 }
 
@@ -357,18 +359,18 @@ enum Wire<'a> {
     },
 }
 
-fn encode_knock(knock: &Knock) -> Option<Message> {
-    line(&match knock {
-        Knock::Ask { token, version, force, capabilities } => {
+fn encode_token_auth(auth: &TokenAuth) -> Option<Message> {
+    line(&match auth {
+        TokenAuth::Request { token, version, force, capabilities } => {
             Wire::Auth { token, client_version: version, force: *force, capabilities }
         }
-        Knock::Granted { name, id, capabilities } => Wire::AuthOk {
+        TokenAuth::Granted { name, id, capabilities } => Wire::AuthOk {
             domain: name,
             tunnel_id: id,
             server_version: "",
             capabilities: capabilities.as_deref().unwrap_or_default(),
         },
-        Knock::Refused { code, error } => Wire::AuthError { error, code },
+        TokenAuth::Refused { code, error } => Wire::AuthError { error, code },
     })
 }
 

@@ -10,8 +10,8 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 
-use crate::http1::Headers;
-use crate::message::Message;
+use hvym_http1::Headers;
+use hvym_tunnel_core::message::Message;
 
 /// The most members that are read; more than any head may have, so that the judgement is left to who reads heads.
 const MAX_FIELDS: usize = 256;

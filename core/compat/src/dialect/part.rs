@@ -6,7 +6,7 @@ use alloc::string::String;
 
 use bytes::Bytes;
 
-use crate::http1::{RequestHead, ResponseHead};
+use hvym_http1::{RequestHead, ResponseHead};
 
 /// Names a request, or a raw connection, for as long as it lasts. Whoever begins it chooses the name.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]

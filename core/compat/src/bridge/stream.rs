@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::slot::Role;
 use super::{Exchange, ExchangeEvent};
-use crate::mux::{Read, StreamError, StreamId};
-use crate::time::Instant;
+use hvym_tunnel_core::mux::{Read, StreamError, StreamId};
+use hvym_tunnel_core::time::Instant;
 
 /// A live stream, borrowed for one operation.
 #[derive(Debug)]
@@ -71,13 +71,7 @@ impl<'a> Stream<'a> {
 
     /// How many bytes a write would take now.
     pub fn writable(&self) -> usize {
-        match self.exchange.slots.get(&self.id) {
-            Some(slot) if !slot.finished => match &slot.role {
-                Role::Pipe(pipe) => pipe.room(self.exchange.config.send_mark),
-                Role::Ask(_) | Role::Answer(_) => self.exchange.config.peer_limit,
-            },
-            _ => 0,
-        }
+        self.exchange.writable(self.id)
     }
 
     /// Ends the owner's half, after what was written.

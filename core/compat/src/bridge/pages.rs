@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use super::fields::Unfit;
-use crate::http1::Page;
+use hvym_tunnel_pages::Page;
 
 fn page(status: u16, title: &str, text: String, hint: &str) -> Page {
     Page { status, title: title.to_string(), text, hint: hint.to_string(), retry_after: None }

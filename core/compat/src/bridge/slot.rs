@@ -9,7 +9,7 @@ use super::answer::Answer;
 use super::ask::Ask;
 use super::pipe::Pipe;
 use crate::dialect::CallId;
-use crate::time::Instant;
+use hvym_tunnel_core::time::Instant;
 
 /// What a stream is.
 #[derive(Debug)]

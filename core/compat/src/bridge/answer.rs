@@ -10,9 +10,10 @@ use super::ask::{Unsayable, collect};
 use super::fields;
 use super::slot::Role;
 use super::{Exchange, ExchangeEvent};
-use crate::dialect::{CallId, Opening, Part, Proto, Request, Response};
-use crate::http1::{Body, Framing, HeadBuffer, ResponseHead};
-use crate::mux::{ResetReason, StreamId};
+use crate::dialect::{CallId, Part, Request, Response};
+use hvym_http1::{Body, Framing, HeadBuffer, ResponseHead};
+use hvym_tunnel_core::dialect::{Opening, Proto};
+use hvym_tunnel_core::mux::{ResetReason, StreamId};
 
 #[derive(Debug)]
 enum State {

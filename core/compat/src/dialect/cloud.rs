@@ -7,14 +7,15 @@ use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};
 
+use hvym_tunnel_core::dialect::{DecodeError, MAX_CONTROL_BYTES, Signal};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::json::{Fields, envelope, line, parsed};
 use super::part::{CallId, Part, Request, Response};
-use super::{DecodeError, Dialect, Frame, Manners, Signal, text_of};
-use crate::http1::{RequestHead, ResponseHead};
-use crate::message::Message;
+use super::{CompatFrame, Dialect, Manners, text_of};
+use hvym_http1::{RequestHead, ResponseHead};
+use hvym_tunnel_core::message::Message;
 
 /// A time as they demand it, to the millisecond and in UTC.
 const SOME_TIME: &str = "1970-01-01T00:00:00.000Z";
@@ -65,19 +66,19 @@ struct WireError {
     code: Option<Value>,
 }
 
-pub(super) fn decode(message: Message) -> Result<Frame, DecodeError> {
+pub(super) fn decode(message: Message) -> Result<CompatFrame, DecodeError> {
     let text = match message {
-        Message::Binary(_) => return Ok(Frame::Signal(Signal::Unknown)),
+        Message::Binary(_) => return Ok(CompatFrame::Signal(Signal::Unknown)),
         Message::Text(text) if text.len() > Dialect::MAX_PART_BYTES => {
             return Err(DecodeError::TooLarge(text.len()));
         }
         Message::Text(text) => text,
     };
     let Some(Envelope { kind, id: Some(Value::String(id)) }) = envelope(&text) else {
-        return Ok(Frame::Signal(Signal::Unknown));
+        return Ok(CompatFrame::Signal(Signal::Unknown));
     };
-    if id.is_empty() || id.len() > Dialect::MAX_CONTROL_BYTES {
-        return Ok(Frame::Signal(Signal::Unknown));
+    if id.is_empty() || id.len() > MAX_CONTROL_BYTES {
+        return Ok(CompatFrame::Signal(Signal::Unknown));
     }
     let name = CallId::Text(id.clone());
     let part = match kind.as_ref() {
@@ -85,10 +86,10 @@ pub(super) fn decode(message: Message) -> Result<Frame, DecodeError> {
         "http_response" => response(name.clone(), &text),
         "error" => failed(name.clone(), &text),
         "ping" => Ok(Part::Echo(id)),
-        "pong" => return Ok(Frame::Signal(Signal::Pong { id: own_ping(&id) })),
-        _ => return Ok(Frame::Signal(Signal::Unknown)),
+        "pong" => return Ok(CompatFrame::Signal(Signal::Pong { id: own_ping(&id) })),
+        _ => return Ok(CompatFrame::Signal(Signal::Unknown)),
     };
-    Ok(Frame::Part(part.unwrap_or_else(|error| Part::Broken { id: name, error })))
+    Ok(CompatFrame::Part(part.unwrap_or_else(|error| Part::Broken { id: name, error })))
 }
 
 fn request(id: CallId, text: &[u8]) -> Result<Part, String> {
@@ -155,15 +156,15 @@ enum Wire<'a> {
     },
 }
 
-pub(super) fn encode(frame: Frame) -> Option<Message> {
+pub(super) fn encode(frame: CompatFrame) -> Option<Message> {
     match frame {
-        Frame::Signal(Signal::Ping { id: Some(number) }) => {
+        CompatFrame::Signal(Signal::Ping { id: Some(number) }) => {
             // Twelve digits; a link does not live to see more.
             let id = format!("{OWN_PING}{:012x}", number & 0xFFFF_FFFF_FFFF);
             line(&Wire::Ping { id: &id, timestamp: SOME_TIME })
         }
-        Frame::Part(Part::Echoed(id)) => line(&Wire::Pong { id: &id, timestamp: SOME_TIME }),
-        Frame::Part(Part::Request { id: CallId::Text(id), request, .. }) => {
+        CompatFrame::Part(Part::Echoed(id)) => line(&Wire::Pong { id: &id, timestamp: SOME_TIME }),
+        CompatFrame::Part(Part::Request { id: CallId::Text(id), request, .. }) => {
             let body = text_of(&request.body)?;
             line(&Wire::HttpRequest {
                 id: &id,
@@ -173,13 +174,13 @@ pub(super) fn encode(frame: Frame) -> Option<Message> {
                 body: Some(body).filter(|body| !body.is_empty()),
             })
         }
-        Frame::Part(Part::Response { id: CallId::Text(id), response }) => {
+        CompatFrame::Part(Part::Response { id: CallId::Text(id), response }) => {
             let headers = Fields::from_headers(&response.head.headers);
             let body = text_of(&response.body)?;
             line(&Wire::HttpResponse { id: &id, status: response.head.status, headers, body })
         }
         // Their own agent answers so, never by an `error`.
-        Frame::Part(Part::Failed { id: CallId::Text(id), status, error }) => {
+        CompatFrame::Part(Part::Failed { id: CallId::Text(id), status, error }) => {
             let headers = Fields::one("content-type", "application/json");
             let body = json!({"error": reason(status), "message": error}).to_string();
             line(&Wire::HttpResponse { id: &id, status, headers, body })

@@ -19,12 +19,14 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use thiserror::Error;
 
-use crate::dialect::{CallId, Frame, Opening, Part, Proto};
-use crate::machine::Side;
-use crate::message::Message;
-use crate::mux::{OpenError, ResetReason, StreamId};
-use crate::rng::{Rng, Seed};
-use crate::time::Instant;
+use crate::dialect::{CallId, CompatFrame, Part};
+use crate::uuid;
+use hvym_tunnel_core::dialect::{Opening, Proto};
+use hvym_tunnel_core::machine::Side;
+use hvym_tunnel_core::message::Message;
+use hvym_tunnel_core::mux::{OpenError, ResetReason, StreamId};
+use hvym_tunnel_core::rng::{Rng, Seed};
+use hvym_tunnel_core::time::Instant;
 use seal::Seal;
 use slot::{Role, Slot};
 
@@ -118,7 +120,7 @@ impl Exchange {
             Part::Sealed { answers, payload } if answers == (self.config.side == Side::Relay) => {
                 let Some(text) = self.seal.opened(&payload) else { return Ok(()) };
                 let inner = self.config.dialect.decode(Message::Text(text.into()));
-                if let Ok(Frame::Part(part)) = inner {
+                if let Ok(CompatFrame::Part(part)) = inner {
                     self.on_part(part, true);
                 }
             }
@@ -175,6 +177,22 @@ impl Exchange {
     /// The live stream `id`, for one operation.
     pub fn stream(&mut self, id: StreamId) -> Option<Stream<'_>> {
         self.slots.contains_key(&id).then(|| Stream::new(self, id))
+    }
+
+    /// Whether `id` is a live stream.
+    pub fn contains(&self, id: StreamId) -> bool {
+        self.slots.contains_key(&id)
+    }
+
+    /// How many bytes a write to `id` would take now; 0 if it is not live.
+    pub fn writable(&self, id: StreamId) -> usize {
+        match self.slots.get(&id) {
+            Some(slot) if !slot.finished => match &slot.role {
+                Role::Pipe(pipe) => pipe.room(self.config.send_mark),
+                Role::Ask(_) | Role::Answer(_) => self.config.peer_limit,
+            },
+            _ => 0,
+        }
     }
 
     /// The clock may have passed [`Self::poll_timeout`].
@@ -256,7 +274,7 @@ impl Exchange {
     fn fresh_name(&mut self) -> CallId {
         match self.config.dialect.manners().counts_calls {
             true => CallId::Number(i64::try_from(self.next).unwrap_or(i64::MAX)),
-            false => CallId::Text(self.rng.uuid()),
+            false => CallId::Text(uuid::random(&mut self.rng)),
         }
     }
 
@@ -285,7 +303,7 @@ impl Exchange {
 
     /// Puts a message behind those that wait. `false` if the dialect cannot say it, or the peer could not take it.
     fn say(&mut self, whose: Option<StreamId>, part: Part) -> bool {
-        let Some(message) = self.config.dialect.encode(Frame::Part(part)) else { return false };
+        let Some(message) = self.config.dialect.encode(CompatFrame::Part(part)) else { return false };
         if message.payload().len() > self.config.peer_limit {
             return false;
         }

@@ -9,11 +9,12 @@ use bytes::Bytes;
 
 use super::slot::Role;
 use super::{Exchange, ExchangeEvent, Pipes, pages};
-use crate::dialect::{CallId, Frame, Opening, Part};
-use crate::http1::Format;
-use crate::machine::Side;
-use crate::message::Message;
-use crate::mux::{ResetReason, StreamId};
+use crate::dialect::{CallId, CompatFrame, Part};
+use hvym_tunnel_core::dialect::Opening;
+use hvym_tunnel_core::machine::Side;
+use hvym_tunnel_core::message::Message;
+use hvym_tunnel_core::mux::{ResetReason, StreamId};
+use hvym_tunnel_pages::Format;
 
 /// The most bytes of one message: small enough for every peer even as base64, and fair to the other connections.
 const MAX_DATA: usize = 32 * 1024;
@@ -183,7 +184,7 @@ impl Exchange {
                 self.end(id);
                 self.remove_if_over(id);
             }
-            if let Some(message) = self.config.dialect.encode(Frame::Part(part)) {
+            if let Some(message) = self.config.dialect.encode(CompatFrame::Part(part)) {
                 return Some(message);
             }
         }

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::address::Address;
+use hvym_tunnel_core::stellar::Address;
 
 /// What the derived key is for, hashed ahead of the shared secret.
 const DOMAIN: &[u8] = b"hvym_v1:jwt:sign";

@@ -3,9 +3,10 @@
 use alloc::string::String;
 use core::time::Duration;
 
-use crate::dialect::{Dialect, Proto};
-use crate::machine::Side;
-use crate::stellar::seal::SealKey;
+use crate::dialect::Dialect;
+use crate::sealed_box::SealKey;
+use hvym_tunnel_core::dialect::Proto;
+use hvym_tunnel_core::machine::Side;
 
 /// Requests and connections at once. A browser opens six to a name; beyond this something is wrong.
 const MAX_CALLS: usize = 256;

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::dialect::Dialect;
-use crate::http1::{Headers, RequestHead, ResponseHead};
+use hvym_http1::{Headers, RequestHead, ResponseHead};
 
 /// Fields of one connection, not of the message.
 const HOP: [&str; 10] = [

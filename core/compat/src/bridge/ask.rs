@@ -8,12 +8,13 @@ use bytes::Bytes;
 use super::fields::{self, Sent, Unfit};
 use super::slot::Role;
 use super::{Exchange, ExchangeEvent, pages};
-use crate::dialect::{CallId, Frame, Part, Request, Response};
-use crate::http1::{
-    Body, BodyError, Format, Framing, HeadBuffer, LAST_CHUNK, Page, RequestHead, ResponseHead, encode_chunk,
+use crate::dialect::{CallId, CompatFrame, Part, Request, Response};
+use hvym_http1::{
+    Body, BodyError, Framing, HeadBuffer, LAST_CHUNK, RequestHead, ResponseHead, encode_chunk,
 };
-use crate::message::Message;
-use crate::mux::{ResetReason, StreamId};
+use hvym_tunnel_core::message::Message;
+use hvym_tunnel_core::mux::{ResetReason, StreamId};
+use hvym_tunnel_pages::{Format, Page};
 
 #[derive(Debug, Default)]
 enum State {
@@ -66,12 +67,12 @@ pub(super) enum Unsayable {
 impl Exchange {
     /// The message for `part`, sealed if that was agreed on, if the peer can take it.
     pub(super) fn spell(&mut self, part: Part, answers: bool) -> Result<Message, Unsayable> {
-        let mut message = self.config.dialect.encode(Frame::Part(part)).ok_or(Unsayable::NotText)?;
+        let mut message = self.config.dialect.encode(CompatFrame::Part(part)).ok_or(Unsayable::NotText)?;
         if self.seal.is_on() {
             let payload =
                 self.seal.sealed(message.payload(), &mut self.rng).ok_or(Unsayable::NotText)?.into();
             let sealed = Part::Sealed { answers, payload };
-            message = self.config.dialect.encode(Frame::Part(sealed)).ok_or(Unsayable::NotText)?;
+            message = self.config.dialect.encode(CompatFrame::Part(sealed)).ok_or(Unsayable::NotText)?;
         }
         if message.payload().len() > self.config.peer_limit {
             return Err(Unsayable::TooLarge);

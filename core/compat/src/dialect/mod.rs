@@ -1,0 +1,89 @@
+//! The wire languages of the older systems: pure functions from messages to one vocabulary and back, without state.
+
+mod cloud;
+mod hvym;
+mod json;
+mod manners;
+mod part;
+mod token_auth;
+mod tunely;
+
+use alloc::string::String;
+
+use hvym_tunnel_core::dialect::{DecodeError, Signal};
+use hvym_tunnel_core::message::Message;
+
+pub(crate) use manners::Manners;
+pub use part::{CallId, Part, Request, Response, Sealing};
+pub use token_auth::TokenAuth;
+
+/// The wire language of one of the older systems.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Dialect {
+    /// The HVYM programs': a JSON message for each request and each response.
+    HvymJson,
+    /// Tunely's, 1.1 and 2.0: a token, then requests and connections in messages.
+    Tunely,
+    /// CloudToLocalLLM's: a token in the upgrade, then a message for each request and each response.
+    CloudLlm,
+}
+
+/// One message, decoded.
+#[derive(Clone, PartialEq, Debug)]
+pub enum CompatFrame {
+    /// A control message.
+    Signal(Signal),
+    /// A message about one request or one connection.
+    Part(Part),
+    /// A message of a login by token.
+    TokenAuth(TokenAuth),
+}
+
+/// `bytes` as text, if they are text.
+fn text_of(bytes: &[u8]) -> Option<String> {
+    core::str::from_utf8(bytes).ok().map(String::from)
+}
+
+impl Dialect {
+    /// The largest message with a request or a response, bytes: what the servers of all of them take.
+    pub const MAX_PART_BYTES: usize = 16 * 1024 * 1024;
+
+    /// Its name, for logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Dialect::HvymJson => "hvym-json",
+            Dialect::Tunely => "tunely",
+            Dialect::CloudLlm => "cloud-llm",
+        }
+    }
+
+    /// What `message` says.
+    ///
+    /// # Errors
+    /// [`DecodeError`]: the link cannot go on.
+    pub fn decode(self, message: Message) -> Result<CompatFrame, DecodeError> {
+        match self {
+            Dialect::HvymJson => hvym::decode(message),
+            Dialect::Tunely => tunely::decode(message),
+            Dialect::CloudLlm => cloud::decode(message),
+        }
+    }
+
+    /// `frame` as a message of this dialect; `None` if it has no form for it, or no way to carry a body that is not text.
+    pub fn encode(self, frame: CompatFrame) -> Option<Message> {
+        match self {
+            Dialect::HvymJson => hvym::encode(frame),
+            Dialect::Tunely => tunely::encode(frame),
+            Dialect::CloudLlm => cloud::encode(frame),
+        }
+    }
+
+    /// What its existing programs are like.
+    pub(crate) fn manners(self) -> &'static Manners {
+        match self {
+            Dialect::HvymJson => &hvym::MANNERS,
+            Dialect::Tunely => &tunely::MANNERS,
+            Dialect::CloudLlm => &cloud::MANNERS,
+        }
+    }
+}

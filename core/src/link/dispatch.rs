@@ -1,0 +1,171 @@
+//! What comes in and out of a link, dispatched to login, keepalive and data plane.
+
+use alloc::format;
+
+use super::{Link, LinkEvent, State};
+use crate::dialect::Signal;
+use crate::handshake::{Endpoint, Step};
+use crate::keepalive::Due;
+use crate::machine::Machine;
+use crate::message::{Close, Message, Transmit};
+use crate::mux::StreamId;
+use crate::plane::{PlaneEvent, PlaneStart, StreamEvent};
+use crate::reason::DownReason;
+use crate::time::{Instant, sooner};
+
+impl Machine for Link {
+    type Event = LinkEvent;
+
+    fn handle_message(&mut self, message: Message, now: Instant) {
+        if self.is_ended() {
+            return;
+        }
+        self.now = now;
+        self.keepalive.handle_input(now);
+        match &mut self.state {
+            State::Login(login) => {
+                let step = login.handle_message(message, now);
+                self.on_step(step, now);
+            }
+            State::Up(plane) => {
+                let outcome = plane.handle_message(message, now);
+                self.after_plane(outcome, now);
+            }
+            State::Ended => {}
+        }
+    }
+
+    fn handle_close(&mut self, close: Close, _now: Instant) {
+        self.drop_transport(&close);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
+        match &mut self.state {
+            State::Login(login) => {
+                let outcome = login.handle_timeout(now).map(|()| None);
+                self.on_step(outcome, now);
+            }
+            State::Up(_) => {
+                let due = self.keepalive.handle_timeout(now);
+                self.on_due(due, now);
+                if let State::Up(plane) = &mut self.state {
+                    let outcome = plane.handle_timeout(now).map(|()| None);
+                    self.after_plane(outcome, now);
+                }
+            }
+            State::Ended => {}
+        }
+    }
+
+    fn poll_transmit(&mut self) -> Option<Transmit> {
+        if let Some(transmit) = self.control.pop() {
+            return Some(transmit);
+        }
+        match &mut self.state {
+            State::Up(plane) => plane.poll_transmit().map(Transmit::Send),
+            State::Login(_) | State::Ended => None,
+        }
+    }
+
+    fn poll_event(&mut self) -> Option<LinkEvent> {
+        // Writing and sending cause events too, and neither is a `handle_*` of the link.
+        if self.events.is_empty() {
+            self.drain_plane();
+        }
+        self.events.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        match &self.state {
+            State::Login(login) => login.poll_timeout(),
+            State::Up(plane) => sooner(Some(self.keepalive.poll_timeout()), plane.poll_timeout()),
+            State::Ended => None,
+        }
+    }
+}
+
+impl Link {
+    pub(super) fn on_step(&mut self, outcome: Result<Option<Step>, DownReason>, now: Instant) {
+        match outcome {
+            Ok(None) => {}
+            Ok(Some(Step::Send(message))) => self.send_message(message, now),
+            Ok(Some(Step::Sign(input))) => self.events.push_back(LinkEvent::Sign(input)),
+            Ok(Some(Step::Admit(verified))) => self.events.push_back(LinkEvent::Admit(verified)),
+            Ok(Some(Step::Authenticate(request))) => self.events.push_back(LinkEvent::Authenticate(request)),
+            Ok(Some(Step::Done(endpoint))) => self.establish(endpoint, now),
+            Err(reason) => self.end(reason, now),
+        }
+    }
+
+    /// The login is over: the data plane that was agreed on takes its place.
+    pub(super) fn establish(&mut self, endpoint: Endpoint, now: Instant) {
+        let State::Login(login) = core::mem::replace(&mut self.state, State::Ended) else { return };
+        let (mux, seed) = (self.mux.clone(), self.rng.fork());
+        let start = PlaneStart { side: self.side, mux, epoch: self.epoch, seed, now };
+        let established = login.finish(&endpoint, start);
+        let info = established.plane.info();
+        self.keepalive.adapt(info.keepalive, info.min_keepalive);
+        self.keepalive.handle_input(now);
+        self.state = State::Up(established.plane);
+        self.events.push_back(LinkEvent::Up(endpoint));
+        for message in established.early {
+            if let State::Up(plane) = &mut self.state {
+                let outcome = plane.handle_message(message, now);
+                self.after_plane(outcome, now);
+            }
+        }
+    }
+
+    pub(super) fn on_due(&mut self, due: Option<Due>, now: Instant) {
+        match due {
+            None => {}
+            Some(Due::Ping(id)) => self.send(Signal::Ping { id: Some(id) }, now),
+            Some(Due::Dead) => self.end(DownReason::Silent, now),
+        }
+    }
+
+    fn on_signal(&mut self, signal: Signal, now: Instant) {
+        match signal {
+            Signal::Ping { id } => self.send(Signal::Pong { id }, now),
+            Signal::Pong { id } => {
+                if let Some(rtt) = self.keepalive.handle_pong(id, now) {
+                    self.events.push_back(LinkEvent::Latency(rtt));
+                }
+            }
+            Signal::Unknown => {}
+            Signal::AuthChallenge { .. }
+            | Signal::AuthResponse { .. }
+            | Signal::AuthOk { .. }
+            | Signal::AuthFailed { .. } => {
+                self.end(DownReason::OutOfOrder(format!("{signal:?} after the login")), now);
+            }
+            signal => self.events.push_back(LinkEvent::Signal(signal)),
+        }
+    }
+
+    fn after_plane(&mut self, outcome: Result<Option<Signal>, DownReason>, now: Instant) {
+        self.drain_plane();
+        match outcome {
+            Ok(None) => {}
+            Ok(Some(signal)) => self.on_signal(signal, now),
+            Err(reason) => self.end(reason, now),
+        }
+    }
+
+    fn drain_plane(&mut self) {
+        let State::Up(plane) = &mut self.state else { return };
+        while let Some(event) = plane.poll_event() {
+            match event {
+                // The owner, who is told of the stream next, will read it anyway.
+                PlaneEvent::Stream(StreamEvent::Readable(id)) if was_just_opened(self.events.back(), id) => {}
+                PlaneEvent::Stream(event) => self.events.push_back(LinkEvent::Stream(event)),
+                PlaneEvent::OpenReady => self.events.push_back(LinkEvent::Room),
+            }
+        }
+    }
+}
+
+fn was_just_opened(last: Option<&LinkEvent>, id: StreamId) -> bool {
+    matches!(last, Some(LinkEvent::Stream(StreamEvent::Opened { id: opened, .. })) if *opened == id)
+}

@@ -1,0 +1,273 @@
+//! The data plane of a link: what carries its streams once the login is over.
+//!
+//! [`DataPlane`] is object safe, so that a link does not know which one it has. The native one is [`YamuxPlane`]; other
+//! crates bring others. A plane decodes and encodes the messages of its wire language; control messages go back to
+//! the link.
+
+mod openings;
+mod yamux;
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use crate::dialect::{Opening, OpeningError, Signal};
+use crate::keepalive::{KeepaliveConfig, KeepaliveMode};
+use crate::machine::Side;
+use crate::message::{Close, Message};
+use crate::mux::{MuxConfig, OpenError, Read, ResetReason, StreamError, StreamId};
+use crate::reason::DownReason;
+use crate::rng::Seed;
+use crate::time::Instant;
+
+pub use yamux::YamuxPlane;
+
+/// A signal about one stream. Data is pulled through [`Stream::read`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum StreamEvent {
+    /// The peer opened a stream and said what for. Data may be waiting already.
+    Opened {
+        /// The stream.
+        id: StreamId,
+        /// What for.
+        opening: Opening,
+    },
+    /// Reading gives something again: data, or the end.
+    Readable(StreamId),
+    /// Writing takes something again.
+    Writable(StreamId),
+    /// The stream was reset; unread data is lost.
+    Reset(StreamId, ResetReason),
+}
+
+impl StreamEvent {
+    /// The stream it is about.
+    pub fn id(&self) -> StreamId {
+        match self {
+            StreamEvent::Opened { id, .. }
+            | StreamEvent::Readable(id)
+            | StreamEvent::Writable(id)
+            | StreamEvent::Reset(id, _) => *id,
+        }
+    }
+}
+
+/// What a data plane tells its link.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PlaneEvent {
+    /// Something happened to a stream.
+    Stream(StreamEvent),
+    /// Opening a stream, which was refused for lack of capacity, may succeed again.
+    OpenReady,
+}
+
+/// Why a stream could not be opened.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum OpenStreamError {
+    /// The link is not up.
+    #[error("the link is not up")]
+    NotUp,
+    /// The session has no room, or takes no new streams.
+    #[error(transparent)]
+    Refused(#[from] OpenError),
+    /// The peer reads too slowly: what waits to be sent leaves no room for an opening.
+    #[error("too much waits to be sent on this link")]
+    NoRoom,
+    /// The opening does not fit.
+    #[error(transparent)]
+    Opening(#[from] OpeningError),
+}
+
+impl OpenStreamError {
+    /// Whether waiting helps: the link is up and full, and [`PlaneEvent::OpenReady`] follows.
+    pub fn is_for_want_of_room(&self) -> bool {
+        matches!(self, OpenStreamError::Refused(OpenError::TooMany | OpenError::AckBacklog))
+    }
+}
+
+/// What a link needs to know of its data plane besides the streams. Constant for the life of the plane.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct PlaneInfo {
+    /// The protocol's name, for logs and for callers that need native features ([`MUX_YAMUX`](crate::dialect::MUX_YAMUX)).
+    pub protocol: &'static str,
+    /// How the link detects a dead peer.
+    pub keepalive: KeepaliveMode,
+    /// The shortest interval and timeout that the peer can keep; `None` leaves the link's own.
+    pub min_keepalive: Option<KeepaliveConfig>,
+    /// The largest message the peer may send, bytes; `None` leaves the runner's usual limit.
+    pub max_message_bytes: Option<usize>,
+}
+
+/// What every data plane starts from.
+#[derive(Clone, Debug)]
+pub struct PlaneStart {
+    /// Which end of the link this is.
+    pub side: Side,
+    /// The limits of a multiplexed plane.
+    pub mux: MuxConfig,
+    /// Tells the stream ids of this link from those of the owner's other links.
+    pub epoch: u32,
+    /// Entropy of this plane alone.
+    pub seed: Seed,
+    /// When the login was over.
+    pub now: Instant,
+}
+
+/// The streams of one link, and the messages that carry them.
+///
+/// `poll_*` may be called at any time and in any order. Methods that take a [`StreamId`] answer
+/// [`StreamError::Lost`] (or do nothing) for an id that is not live.
+pub trait DataPlane: Send {
+    /// Constant facts for the link.
+    fn info(&self) -> PlaneInfo;
+
+    /// A message arrived. A control message is returned for the link to interpret.
+    ///
+    /// # Errors
+    /// Why the link has to end. Events that were caused before the fault are still polled.
+    fn handle_message(&mut self, message: Message, now: Instant) -> Result<Option<Signal>, DownReason>;
+
+    /// The message for a control signal; `None` if the protocol has none.
+    fn encode(&self, signal: Signal) -> Option<Message>;
+
+    /// The clock may have passed [`Self::poll_timeout`].
+    ///
+    /// # Errors
+    /// As [`Self::handle_message`].
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), DownReason>;
+
+    /// When [`Self::handle_timeout`] is due; `None` is never.
+    fn poll_timeout(&self) -> Option<Instant>;
+
+    /// The next message for the socket.
+    fn poll_transmit(&mut self) -> Option<Message>;
+
+    /// Whether there is something to send, or may be.
+    fn has_output(&self) -> bool;
+
+    /// The next event.
+    fn poll_event(&mut self) -> Option<PlaneEvent>;
+
+    /// Opens a stream; `opening` is sent ahead of what is written to it.
+    ///
+    /// # Errors
+    /// [`OpenStreamError`], never [`OpenStreamError::NotUp`] while the plane lives.
+    fn open(&mut self, opening: &Opening, now: Instant) -> Result<StreamId, OpenStreamError>;
+
+    /// Whether `id` is a live stream that its owner knows of.
+    fn contains(&self, id: StreamId) -> bool;
+
+    /// Takes up to `max` bytes that have arrived on `id`.
+    ///
+    /// # Errors
+    /// The stream was reset, or is not live.
+    fn read(&mut self, id: StreamId, max: usize, now: Instant) -> Result<Read, StreamError>;
+
+    /// Takes from the front of `data` what there is capacity for; how many bytes. The rest is announced by
+    /// [`StreamEvent::Writable`].
+    ///
+    /// # Errors
+    /// The stream was reset, its sending half was finished, or it is not live.
+    fn write(&mut self, id: StreamId, data: &mut Bytes, now: Instant) -> Result<usize, StreamError>;
+
+    /// How many bytes [`Self::write`] would take now.
+    fn writable(&self, id: StreamId) -> usize;
+
+    /// Ends the sending half, after what was written.
+    ///
+    /// # Errors
+    /// The stream was reset, or is not live.
+    fn finish(&mut self, id: StreamId, now: Instant) -> Result<(), StreamError>;
+
+    /// Resets both halves; what was not sent is dropped. `code` is for logs.
+    fn reset(&mut self, id: StreamId, code: u32, now: Instant);
+
+    /// Stops reading: what arrives from now on is dropped.
+    fn stop(&mut self, id: StreamId, now: Instant);
+
+    /// The link ends for `reason`: the last messages ahead of the WebSocket close.
+    fn close(&mut self, reason: &DownReason) -> Vec<Message>;
+
+    /// What a close from the peer means.
+    fn down_reason(&self, close: &Close) -> DownReason {
+        DownReason::from_close(close)
+    }
+
+    /// Whether messages are encrypted between the two ends, beyond the transport's encryption.
+    fn is_sealed(&self) -> bool {
+        false
+    }
+}
+
+/// A login's result: the plane, and what the peer sent ahead of the login's end, to be handled by the plane first.
+pub struct Established {
+    /// Carries the streams from now on.
+    pub plane: Box<dyn DataPlane>,
+    /// Messages in the order of arrival.
+    pub early: Vec<Message>,
+}
+
+/// A live stream, borrowed for one operation, whichever plane carries it.
+pub struct Stream<'a> {
+    plane: &'a mut dyn DataPlane,
+    id: StreamId,
+}
+
+impl<'a> Stream<'a> {
+    /// The stream `id` of `plane`, if it is live.
+    pub fn of(plane: &'a mut dyn DataPlane, id: StreamId) -> Option<Self> {
+        plane.contains(id).then_some(Self { plane, id })
+    }
+
+    /// Its id.
+    pub fn id(&self) -> StreamId {
+        self.id
+    }
+
+    /// As [`DataPlane::read`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read(&mut self, max: usize, now: Instant) -> Result<Read, StreamError> {
+        self.plane.read(self.id, max, now)
+    }
+
+    /// As [`DataPlane::write`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn write(&mut self, data: &mut Bytes, now: Instant) -> Result<usize, StreamError> {
+        self.plane.write(self.id, data, now)
+    }
+
+    /// As [`DataPlane::writable`].
+    pub fn writable(&self) -> usize {
+        self.plane.writable(self.id)
+    }
+
+    /// As [`DataPlane::finish`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn finish(&mut self, now: Instant) -> Result<(), StreamError> {
+        self.plane.finish(self.id, now)
+    }
+
+    /// As [`DataPlane::reset`].
+    pub fn reset(&mut self, code: u32, now: Instant) {
+        self.plane.reset(self.id, code, now);
+    }
+
+    /// As [`DataPlane::stop`].
+    pub fn stop(&mut self, now: Instant) {
+        self.plane.stop(self.id, now);
+    }
+}
+
+impl core::fmt::Debug for Stream<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_tuple("Stream").field(&self.id).finish()
+    }
+}

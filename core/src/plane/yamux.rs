@@ -1,0 +1,187 @@
+//! The native data plane: one Yamux session in `Binary` messages, control messages as JSON text.
+
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::openings::Openings;
+use super::{DataPlane, OpenStreamError, PlaneEvent, PlaneInfo, PlaneStart, StreamEvent};
+use crate::dialect::{Frame, MUX_YAMUX, Opening, Signal};
+use crate::keepalive::KeepaliveMode;
+use crate::machine::Side;
+use crate::message::Message;
+use crate::mux::{Mux, MuxError, MuxEvent, Read, StreamError, StreamId};
+use crate::reason::DownReason;
+use crate::time::{Instant, sooner};
+
+/// Given to `reset` when the peer's opening cannot be served; local knowledge only.
+const RESET_BAD_OPENING: u32 = 1;
+/// Given to `reset` for a stream that was opened in vain; local knowledge only.
+const RESET_NO_ROOM: u32 = 3;
+/// A fatal mux error leaves at most a `GoAway`, which fits one batch; the second is for a batch that was begun before.
+const MAX_LAST_BATCHES: usize = 2;
+
+/// One Yamux session, and the streams whose opening has not arrived in full.
+pub struct YamuxPlane {
+    mux: Mux,
+    side: Side,
+    openings: Openings,
+    /// The latest time that came in by `handle_*`, for what a poll finds.
+    now: Instant,
+}
+
+impl YamuxPlane {
+    /// The plane of a login that is over.
+    pub fn new(start: PlaneStart) -> Self {
+        let PlaneStart { side, mux, epoch, seed, now } = start;
+        Self { mux: Mux::new(side.into(), mux, epoch, seed, now), side, openings: Openings::default(), now }
+    }
+
+    fn on_event(&mut self, event: MuxEvent) -> Option<PlaneEvent> {
+        let event = match event {
+            MuxEvent::Incoming(id) => return self.on_incoming(id),
+            MuxEvent::Readable(id) if self.openings.contains(id) => return self.on_opening(id),
+            MuxEvent::Reset(id, _) if self.openings.contains(id) => {
+                self.openings.remove(id);
+                return None;
+            }
+            MuxEvent::Readable(id) => StreamEvent::Readable(id),
+            MuxEvent::Writable(id) => StreamEvent::Writable(id),
+            MuxEvent::Reset(id, reason) => StreamEvent::Reset(id, reason),
+            MuxEvent::OpenReady => return Some(PlaneEvent::OpenReady),
+            _ => return None,
+        };
+        Some(PlaneEvent::Stream(event))
+    }
+
+    fn on_incoming(&mut self, id: StreamId) -> Option<PlaneEvent> {
+        self.mux.accept(id, self.now).ok()?;
+        self.openings.begin(id, self.now);
+        self.on_opening(id)
+    }
+
+    fn on_opening(&mut self, id: StreamId) -> Option<PlaneEvent> {
+        let opener = match self.side {
+            Side::Agent => Side::Relay,
+            Side::Relay => Side::Agent,
+        };
+        let opening = self.openings.advance(id, &mut self.mux, self.now)?;
+        match opening.and_then(|opening| opening.check(opener).map(|()| opening)) {
+            Ok(opening) => Some(PlaneEvent::Stream(StreamEvent::Opened { id, opening })),
+            Err(error) => {
+                tracing::debug!(%error, "refused a stream");
+                self.reset(id, RESET_BAD_OPENING, self.now);
+                None
+            }
+        }
+    }
+}
+
+impl DataPlane for YamuxPlane {
+    fn info(&self) -> PlaneInfo {
+        PlaneInfo {
+            protocol: MUX_YAMUX,
+            keepalive: KeepaliveMode::Active,
+            min_keepalive: None,
+            max_message_bytes: None,
+        }
+    }
+
+    fn handle_message(&mut self, message: Message, now: Instant) -> Result<Option<Signal>, DownReason> {
+        self.now = now;
+        match Frame::decode(message)? {
+            Frame::Mux(data) => self.mux.handle_data(data, now).map(|()| None).map_err(down_reason),
+            Frame::Signal(signal) => Ok(Some(signal)),
+        }
+    }
+
+    fn encode(&self, signal: Signal) -> Option<Message> {
+        Some(Frame::Signal(signal).encode())
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), DownReason> {
+        self.now = now;
+        while let Some(late) = self.openings.expire(now) {
+            self.reset(late, RESET_BAD_OPENING, now);
+        }
+        self.mux.handle_timeout(now).map_err(down_reason)
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        sooner(self.mux.poll_timeout(), self.openings.poll_timeout())
+    }
+
+    fn poll_transmit(&mut self) -> Option<Message> {
+        self.mux.poll_transmit().map(|batch| Frame::Mux(batch).encode())
+    }
+
+    fn has_output(&self) -> bool {
+        self.mux.has_output()
+    }
+
+    fn poll_event(&mut self) -> Option<PlaneEvent> {
+        while let Some(event) = self.mux.poll_event() {
+            if let Some(event) = self.on_event(event) {
+                return Some(event);
+            }
+        }
+        None
+    }
+
+    fn open(&mut self, opening: &Opening, now: Instant) -> Result<StreamId, OpenStreamError> {
+        let mut head = opening.encode()?;
+        let id = self.mux.open(now)?;
+        // Half an opening would make the peer take the stream's first bytes for the rest of it.
+        if self.writable(id) < head.len() || self.write(id, &mut head, now).is_err() {
+            self.reset(id, RESET_NO_ROOM, now);
+            return Err(OpenStreamError::NoRoom);
+        }
+        Ok(id)
+    }
+
+    fn contains(&self, id: StreamId) -> bool {
+        self.mux.contains(id) && !self.openings.contains(id)
+    }
+
+    fn read(&mut self, id: StreamId, max: usize, now: Instant) -> Result<Read, StreamError> {
+        self.mux.stream(id).map_err(|_| StreamError::Lost)?.read(max, now)
+    }
+
+    fn write(&mut self, id: StreamId, data: &mut Bytes, now: Instant) -> Result<usize, StreamError> {
+        self.mux.stream(id).map_err(|_| StreamError::Lost)?.write(data, now)
+    }
+
+    fn writable(&self, id: StreamId) -> usize {
+        self.mux.writable(id)
+    }
+
+    fn finish(&mut self, id: StreamId, now: Instant) -> Result<(), StreamError> {
+        self.mux.stream(id).map_err(|_| StreamError::Lost)?.finish(now)
+    }
+
+    fn reset(&mut self, id: StreamId, code: u32, now: Instant) {
+        if let Ok(mut stream) = self.mux.stream(id) {
+            stream.reset(code, now);
+        }
+    }
+
+    fn stop(&mut self, id: StreamId, now: Instant) {
+        if let Ok(mut stream) = self.mux.stream(id) {
+            stream.stop(now);
+        }
+    }
+
+    /// The session's last frames, such as a `GoAway`.
+    fn close(&mut self, _reason: &DownReason) -> Vec<Message> {
+        core::iter::from_fn(|| self.poll_transmit()).take(MAX_LAST_BATCHES).collect()
+    }
+}
+
+fn down_reason(error: MuxError) -> DownReason {
+    match error {
+        MuxError::WriteStall => DownReason::TimedOut(error.to_string()),
+        MuxError::KeepAlive => DownReason::Silent,
+        _ => DownReason::Protocol(error.to_string()),
+    }
+}
