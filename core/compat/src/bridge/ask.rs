@@ -9,9 +9,7 @@ use super::fields::{self, Sent, Unfit};
 use super::slot::Role;
 use super::{Exchange, ExchangeEvent, pages};
 use crate::dialect::{CallId, CompatFrame, Part, Request, Response};
-use hvym_http1::{
-    Body, BodyError, Framing, HeadBuffer, LAST_CHUNK, RequestHead, ResponseHead, encode_chunk,
-};
+use hvym_http1::{Body, BodyError, Framing, HeadBuffer, LAST_CHUNK, RequestHead, ResponseHead, encode_chunk};
 use hvym_tunnel_core::message::Message;
 use hvym_tunnel_core::mux::{ResetReason, StreamId};
 use hvym_tunnel_pages::{Format, Page};
