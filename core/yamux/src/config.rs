@@ -4,70 +4,88 @@ use core::time::Duration;
 
 use thiserror::Error;
 
-use super::frame::INITIAL_WINDOW;
+use crate::frame::INITIAL_WINDOW;
 
 const MIB: usize = 1024 * 1024;
 
-/// What a stream costs beside its data: its place, the lists that may hold it, its clocks and one small block.
+/// The least batch: one frame of useful size.
+const MIN_BATCH: usize = 4096;
+/// The least limit of unsent bytes.
+const MIN_UNSENT: usize = 1024;
+/// What a stream costs beside its data: its slot, its places in lists, its timers and one small block.
 const STREAM_BYTES: usize = 2048;
-/// What a session costs beside its streams: the memory of 4096 closed ids and the table that finds them.
+/// What a session costs beside its streams: 4096 tombstones and the id map that finds them.
 const SESSION_BYTES: usize = 256 * 1024;
 
-/// What a session grants, and when it defends itself.
+/// The limits of a session. Begin with [`default`](Self::default), [`acceptor`](Self::acceptor),
+/// [`opener`](Self::opener) or [`low_memory`](Self::low_memory), and change fields:
+///
+/// ```
+/// # use hvym_yamux::MuxConfig;
+/// let config = MuxConfig::default().with(|config| config.max_inbound_streams = 16);
+/// assert_eq!(config.check(), Ok(()));
+/// ```
+// Fields: each is an independent limit, and a flat list is what a user of the crate looks through.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct MuxConfig {
-    /// Bytes of one batch, that is of one WebSocket message. Larger saves system calls; 64 KiB costs 5 ms at 100 Mbit/s.
-    /// A few more than `send_mark`, so that what fills a stream's queue leaves together with its headers.
+    /// The most bytes of a batch, at least 4096. Larger batches save system calls; 64 KiB take 5 ms at 100 Mbit/s. The
+    /// default is a little more than `max_stream_unsent`, so that a full queue leaves together with its headers.
     pub batch: usize,
-    /// Streams the peer may have open. Each costs a window of 256 KiB that cannot be refused on the wire.
+    /// Streams that the peer may have open. Each may cost a window of 256 KiB, which the wire does not let refuse.
     pub max_inbound_streams: usize,
-    /// Streams of the peer that the application has not accepted yet.
+    /// Streams of the peer that the application has not accepted. More are reset.
     pub accept_backlog: usize,
-    /// Streams this side may have open. Some peers end the session above 512 of both sides together.
+    /// Streams that this end may have open. Some peers end the session above 512 streams of both ends together.
     pub max_outbound_streams: usize,
-    /// Streams of this side that the peer has not acknowledged; existing peers stop at 256.
+    /// Streams of this end that the peer has not acknowledged. Existing peers stop at 256.
     pub ack_backlog: usize,
-    /// The largest receive window a stream may grow to. Throughput is at most this per round trip.
+    /// The largest receive window that a stream may grow to, bytes, at least 262144. The throughput of a stream is at
+    /// most this per round trip.
     pub max_stream_window: u32,
-    /// What all streams together may grow beyond their first 256 KiB.
-    pub window_budget: usize,
-    /// Unread bytes a session may hold; above it the stream that holds most is reset.
-    pub max_buffered: usize,
-    /// Unsent bytes of a stream above which writing blocks.
-    pub send_mark: usize,
-    /// Unsent bytes of all streams above which writing blocks.
-    pub max_send: usize,
-    /// Copy every payload, so that a peer that cuts its frames badly cannot pin large messages with small slices.
+    /// What the windows of all streams together may grow beyond their first 256 KiB each, bytes.
+    pub window_growth_budget: usize,
+    /// Unread bytes that a session may hold. Above it the stream with the most is reset.
+    pub max_unread: usize,
+    /// Unsent bytes of a stream above which its writes block, at least 1024.
+    pub max_stream_unsent: usize,
+    /// Unsent bytes of all streams above which writes block, at least `max_stream_unsent`.
+    pub max_unsent: usize,
+    /// Copies every payload, so that a peer that cuts its frames badly cannot keep large messages alive with small
+    /// slices of them.
     pub always_copy: bool,
-    /// A stream nobody accepts is reset after this; hashicorp/yamux ends the session after 75 s without an answer.
+    /// A stream that the application does not accept for so long is reset. hashicorp/yamux ends the session after 75 s.
     pub accept_timeout: Duration,
-    /// A stream the peer does not acknowledge is reset after this. Off by default: some peers acknowledge late.
+    /// A stream that the peer does not acknowledge for so long is reset. Off by default: some peers acknowledge late.
     pub open_timeout: Option<Duration>,
-    /// A half-closed stream on which nothing moves is reset after this.
+    /// A half-closed stream without progress for so long is reset.
     pub half_close_idle_timeout: Duration,
-    /// A stream whose peer grants no window is reset after this.
+    /// A stream whose peer grants no window for so long is reset.
     pub stream_stall_timeout: Option<Duration>,
-    /// The session ends when output waits this long to be taken.
+    /// The session ends when pending output is not pulled for so long.
     pub write_stall_timeout: Duration,
-    /// Yamux pings when nothing arrives: the interval, and how long to wait after a ping. Off where the link pings itself.
+    /// Yamux pings when nothing is received: after which interval, and how long to wait for the answer. Off by default,
+    /// for transports with a keepalive of their own.
     pub keepalive: Option<(Duration, Duration)>,
 }
 
-/// An illegal combination, by name.
+/// Why a [`MuxConfig`] is not consistent.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
 pub enum MuxConfigError {
     /// A batch must hold a frame of useful size.
     #[error("batch must be at least 4096 bytes")]
     Batch,
-    /// The wire demands the first 256 KiB.
+    /// Every stream begins with a window of 256 KiB (Yamux specification, "Flow Control").
     #[error("max_stream_window must be at least 262144 bytes")]
     Window,
-    /// Nothing could ever be written.
-    #[error("send_mark must be at least 1024 bytes and at most max_send")]
-    SendMark,
+    /// Writes would be cut into tiny frames, or one stream could exceed the limit of all.
+    #[error("max_stream_unsent must be at least 1024 bytes and at most max_unsent")]
+    Unsent,
 }
 
 impl Default for MuxConfig {
+    /// For peers that are trusted not to exhaust memory: up to 64 MiB unread and 8 MiB unsent.
     fn default() -> Self {
         Self {
             batch: 64 * 1024 + 64,
@@ -76,10 +94,10 @@ impl Default for MuxConfig {
             max_outbound_streams: 480,
             ack_backlog: 256,
             max_stream_window: 4 * MIB as u32,
-            window_budget: 16 * MIB,
-            max_buffered: 64 * MIB,
-            send_mark: 64 * 1024,
-            max_send: 8 * MIB,
+            window_growth_budget: 16 * MIB,
+            max_unread: 64 * MIB,
+            max_stream_unsent: 64 * 1024,
+            max_unsent: 8 * MIB,
             always_copy: false,
             accept_timeout: Duration::from_secs(30),
             open_timeout: None,
@@ -92,67 +110,91 @@ impl Default for MuxConfig {
 }
 
 impl MuxConfig {
-    /// An agent trusts its relay, and serves every visitor the relay sends.
-    pub fn agent() -> Self {
+    /// For an end whose trusted peer opens many streams.
+    #[must_use]
+    pub fn acceptor() -> Self {
         Self { max_inbound_streams: 1024, ..Self::default() }
     }
 
-    /// A relay opens streams to agents it does not trust, takes few from them, and has many of them to bear: what one
-    /// agent can make it hold is copied, so that no small slice pins a large message, and capped at 32 MiB, which is
-    /// 128 visitors that all read too slowly.
-    pub fn relay() -> Self {
+    /// For an end that opens streams to many peers that it does not trust, one session each: payloads are copied, so
+    /// that no small slice keeps a large message alive, and unread data is limited to 32 MiB, which is the first window
+    /// of 128 streams that are read too slowly.
+    #[must_use]
+    pub fn opener() -> Self {
         Self {
             max_inbound_streams: 16,
             accept_backlog: 16,
             max_outbound_streams: 1024,
-            window_budget: 4 * MIB,
-            max_buffered: 32 * MIB,
+            window_growth_budget: 4 * MIB,
+            max_unread: 32 * MIB,
             always_copy: true,
             stream_stall_timeout: Some(Duration::from_secs(300)),
             ..Self::default()
         }
     }
 
-    /// A browser tab has little memory and few visitors.
-    pub fn browser() -> Self {
+    /// For an end with little memory and few streams.
+    #[must_use]
+    pub fn low_memory() -> Self {
         Self {
             max_inbound_streams: 64,
             accept_backlog: 64,
             max_stream_window: MIB as u32,
-            window_budget: 4 * MIB,
-            max_buffered: 16 * MIB,
-            max_send: 2 * MIB,
+            window_growth_budget: 4 * MIB,
+            max_unread: 16 * MIB,
+            max_unsent: 2 * MIB,
             ..Self::default()
         }
     }
 
-    /// Whether the limits make sense together.
+    /// This config after `change`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
+    /// Checks that the limits are consistent.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that is broken.
     pub fn check(&self) -> Result<(), MuxConfigError> {
-        if self.batch < 4096 {
+        if self.batch < MIN_BATCH {
             return Err(MuxConfigError::Batch);
         }
         if self.max_stream_window < INITIAL_WINDOW {
             return Err(MuxConfigError::Window);
         }
-        if self.send_mark < 1024 || self.send_mark > self.max_send {
-            return Err(MuxConfigError::SendMark);
+        if self.max_stream_unsent < MIN_UNSENT || self.max_stream_unsent > self.max_unsent {
+            return Err(MuxConfigError::Unsent);
         }
         Ok(())
     }
 
-    /// Bytes of memory that a session holds at most, whatever its peer and its applications do, beside the messages that
-    /// are being handed over and the buffers that applications gave to [`super::Stream::write`] or still hold from
-    /// [`super::Stream::read`].
+    /// Raises every limit that [`check`](Self::check) objects to.
+    pub(crate) fn clamp(&mut self) {
+        self.batch = self.batch.max(MIN_BATCH);
+        self.max_stream_window = self.max_stream_window.max(INITIAL_WINDOW);
+        self.max_stream_unsent = self.max_stream_unsent.max(MIN_UNSENT);
+        self.max_unsent = self.max_unsent.max(self.max_stream_unsent);
+    }
+
+    /// The most bytes of memory that a session holds, whatever its peer and its applications do, without the messages
+    /// that are being handed over and the buffers that applications gave to [`Stream::write`](crate::Stream::write) or
+    /// still hold from [`Stream::read`](crate::Stream::read).
     ///
-    /// A slice that is kept may pin four times its length; what is copied may waste a quarter.
+    /// A slice may keep four times its length alive, and a copy may waste a quarter of its block.
+    #[must_use]
     pub fn memory_bound(&self) -> usize {
         let streams = self.max_inbound_streams.saturating_add(self.max_outbound_streams);
-        let windows = streams.saturating_mul(INITIAL_WINDOW as usize).saturating_add(self.window_budget);
-        let unread = windows.min(self.max_buffered);
+        let windows =
+            streams.saturating_mul(INITIAL_WINDOW as usize).saturating_add(self.window_growth_budget);
+        let unread = windows.min(self.max_unread);
         let pinned = if self.always_copy { unread } else { unread.saturating_mul(4) };
         pinned
             .saturating_add(unread / 4)
-            .saturating_add(self.max_send.saturating_mul(2))
+            .saturating_add(self.max_unsent.saturating_mul(2))
             .saturating_add(streams.saturating_mul(STREAM_BYTES))
             .saturating_add(self.batch.saturating_mul(2))
             .saturating_add(SESSION_BYTES)

@@ -1,66 +1,76 @@
-//! The 12-byte header of Yamux: `version u8 | type u8 | flags u16 | stream id u32 | length u32`, big endian.
+//! The frame header, encoded and decoded (Yamux specification, "Framing").
+//!
+//! Twelve bytes, big endian: `version u8 | type u8 | flags u16 | stream id u32 | length u32`.
 
-use super::error::MuxError;
+use crate::error::MuxError;
 
-/// Bytes of a header.
-pub(super) const HEADER_BYTES: usize = 12;
-/// The window both sides of a stream start with, before any update (Yamux specification, "Flow Control").
-pub(super) const INITIAL_WINDOW: u32 = 256 * 1024;
+/// Bytes of a frame header.
+pub(crate) const HEADER_BYTES: usize = 12;
+/// The window that both directions of a stream start with, bytes (Yamux specification, "Flow Control").
+pub(crate) const INITIAL_WINDOW: u32 = 256 * 1024;
 
-/// What a frame is.
+/// The frame type (Yamux specification, "Type Field").
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Data,
     WindowUpdate,
     Ping,
     GoAway,
 }
 
-/// The flag bits of a frame; unknown ones are ignored, as every known implementation does.
+/// The flags of a frame (Yamux specification, "Flag Field"). Unknown bits are ignored, as every known peer does.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Flags(u16);
+pub(crate) struct Flags(u16);
 
 impl Flags {
-    pub(super) const NONE: Flags = Flags(0);
-    pub(super) const SYN: Flags = Flags(1);
-    pub(super) const ACK: Flags = Flags(2);
-    pub(super) const FIN: Flags = Flags(4);
-    pub(super) const RST: Flags = Flags(8);
+    pub(crate) const NONE: Flags = Flags(0);
+    pub(crate) const SYN: Flags = Flags(1);
+    pub(crate) const ACK: Flags = Flags(2);
+    pub(crate) const FIN: Flags = Flags(4);
+    pub(crate) const RST: Flags = Flags(8);
     const KNOWN: u16 = 15;
 
-    pub(super) const fn has(self, flag: Flags) -> bool {
+    pub(crate) const fn has(self, flag: Flags) -> bool {
         self.0 & flag.0 != 0
     }
 
-    pub(super) const fn with(self, flag: Flags) -> Flags {
+    pub(crate) const fn with(self, flag: Flags) -> Flags {
         Flags(self.0 | flag.0)
     }
 
-    pub(super) const fn is_empty(self) -> bool {
+    pub(crate) const fn is_empty(self) -> bool {
         self.0 & Self::KNOWN == 0
     }
 }
 
-/// One frame's header.
+/// A frame header. `length` is the payload size, window delta, ping value or error code, by `kind`.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(super) struct Header {
-    pub(super) kind: Kind,
-    pub(super) flags: Flags,
-    pub(super) id: u32,
-    pub(super) length: u32,
+pub(crate) struct Header {
+    pub(crate) kind: Kind,
+    pub(crate) flags: Flags,
+    pub(crate) id: u32,
+    pub(crate) length: u32,
 }
 
 impl Header {
-    pub(super) const fn new(kind: Kind, flags: Flags, id: u32, length: u32) -> Self {
+    pub(crate) const fn new(kind: Kind, flags: Flags, id: u32, length: u32) -> Self {
         Header { kind, flags, id, length }
     }
 
-    /// Data without data or flags: it says nothing of any stream.
-    pub(super) const fn is_nothing(self) -> bool {
+    /// Bytes of payload that follow the header.
+    pub(crate) const fn payload_length(self) -> u32 {
+        match self.kind {
+            Kind::Data => self.length,
+            Kind::WindowUpdate | Kind::Ping | Kind::GoAway => 0,
+        }
+    }
+
+    /// A data frame without payload and flags, which changes no state.
+    pub(crate) const fn is_noop(self) -> bool {
         matches!(self.kind, Kind::Data) && self.length == 0 && self.flags.is_empty()
     }
 
-    pub(super) const fn encode(self) -> [u8; HEADER_BYTES] {
+    pub(crate) const fn encode(self) -> [u8; HEADER_BYTES] {
         let kind = match self.kind {
             Kind::Data => 0,
             Kind::WindowUpdate => 1,
@@ -73,7 +83,7 @@ impl Header {
         [0, kind, f0, f1, i0, i1, i2, i3, l0, l1, l2, l3]
     }
 
-    pub(super) const fn decode(raw: [u8; HEADER_BYTES]) -> Result<Header, MuxError> {
+    pub(crate) const fn decode(raw: [u8; HEADER_BYTES]) -> Result<Header, MuxError> {
         let [version, kind, f0, f1, i0, i1, i2, i3, l0, l1, l2, l3] = raw;
         if version != 0 {
             return Err(MuxError::BadVersion(version));
@@ -83,7 +93,7 @@ impl Header {
             1 => Kind::WindowUpdate,
             2 => Kind::Ping,
             3 => Kind::GoAway,
-            // Nothing says whether an unknown type has a payload, so it cannot be skipped.
+            // An unknown type may or may not have a payload, so it cannot be skipped.
             other => return Err(MuxError::UnknownType(other)),
         };
         Ok(Header {

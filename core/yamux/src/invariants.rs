@@ -1,18 +1,25 @@
-//! What must hold after every step, recomputed the slow way. For tests and fuzzers.
+//! What must hold after every step, recomputed the slow way, and other access for tests and fuzzers.
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::{format, vec};
 
-use super::frame::INITIAL_WINDOW;
-use super::slot::{Rx, Slot};
-use super::{Mux, StreamId};
+use crate::recv::RecvState;
+use crate::session::Mux;
+use crate::stream_id::StreamId;
+use crate::stream_state::{List, StreamState};
 
 impl Mux {
-    /// The number of a live stream on the wire, so that a test can find its frames.
+    /// The id on the wire of a live stream, so that a test can find its frames.
     #[doc(hidden)]
     pub fn wire_id(&self, id: StreamId) -> Option<u32> {
-        self.find(id).map(|at| self.slots.all[at].id)
+        self.find(id).map(|key| self.streams[key].id)
+    }
+
+    /// Uses up all of this end's ids but the last `left`, so that a test can reach their end.
+    #[doc(hidden)]
+    pub fn skip_ids(&mut self, left: u32) {
+        self.local_ids.skip_to_last(left);
     }
 
     /// Compares every counter and every list with the streams themselves.
@@ -21,74 +28,72 @@ impl Mux {
         if self.is_ended() {
             return Ok(());
         }
-        let live = || self.slots.all.iter().enumerate().filter(|(_, slot)| !slot.is_free());
-        let count = |name: &str, counted: usize, kept: usize| match counted == kept {
+        let live = || self.streams.live().map(|(_, stream)| stream);
+        let compare = |name: &str, counted: usize, kept: usize| match counted == kept {
             true => Ok(()),
             false => Err(format!("{name}: {counted} counted, {kept} kept")),
         };
-        count("inbound", live().filter(|(_, s)| !s.outbound).count(), self.counts.inbound)?;
-        count("outbound", live().filter(|(_, s)| s.outbound).count(), self.counts.outbound)?;
-        count("unacked", live().filter(|(_, s)| !s.acked).count(), self.counts.unacked)?;
-        count("unaccepted", live().filter(|(_, s)| s.unaccepted).count(), self.counts.unaccepted)?;
-        count("unread", live().map(|(_, s)| s.unread as usize).sum(), self.counts.unread)?;
-        count("unsent", live().map(|(_, s)| s.send_len).sum(), self.counts.unsent)?;
-        count("grown", live().map(|(_, s)| (s.window - INITIAL_WINDOW) as usize).sum(), self.counts.grown)?;
-        count("ids", live().count(), self.slots.ids.live())?;
-        count("free", self.slots.free.len() + live().count(), self.slots.all.len())?;
-        for (at, slot) in live() {
-            self.check_stream(at, slot)?;
+        let counts = &self.counts;
+        compare("inbound", live().filter(|s| !s.opening.outbound).count(), counts.inbound)?;
+        compare("outbound", live().filter(|s| s.opening.outbound).count(), counts.outbound)?;
+        compare("unacked", live().filter(|s| !s.opening.acked).count(), counts.unacked)?;
+        compare("unaccepted", live().filter(|s| s.opening.unaccepted).count(), counts.unaccepted)?;
+        compare("unread", live().map(|s| s.recv.unread() as usize).sum(), counts.unread)?;
+        compare("unsent", live().map(|s| s.send.unsent()).sum(), counts.unsent)?;
+        compare("window_growth", live().map(|s| s.recv.window_growth()).sum(), counts.window_growth)?;
+        compare("ids", live().count(), self.streams.ids.live())?;
+        compare("free slots", self.streams.slots() - live().count(), self.streams.free_slots())?;
+        for (key, stream) in self.streams.live() {
+            self.check_stream(key, stream)?;
         }
         self.check_lists()
     }
 
-    fn check_stream(&self, at: usize, slot: &Slot) -> Result<(), String> {
-        let fails = |why: &str| Err(format!("stream {}: {why}", slot.id));
-        let queued: usize = slot.send_queue.iter().map(bytes::Bytes::len).sum();
-        let arrived: usize = slot.recv_queue.iter().map(bytes::Bytes::len).sum();
-        if queued != slot.send_len || arrived + slot.tail.len() != slot.unread as usize {
+    fn check_stream(&self, key: usize, stream: &StreamState) -> Result<(), String> {
+        let fails = |why: &str| Err(format!("stream {}: {why}", stream.id));
+        let (send, recv) = (&stream.send, &stream.recv);
+        if send.count_queued() != send.unsent() || recv.count_queued() != recv.unread() as usize {
             return fails("its queues hold other than it says");
         }
-        let held = u64::from(slot.credit) + u64::from(slot.unread) + u64::from(self.parser.unarrived(at));
-        if slot.rx == Rx::Open && slot.reset.is_none() && held > u64::from(slot.window) {
+        let unarrived = self.parser.unarrived(key);
+        let used = u64::from(recv.credit()) + u64::from(recv.unread()) + u64::from(unarrived);
+        if recv.state() == RecvState::Open && stream.reset.is_none() && used > u64::from(recv.window()) {
             return fails("more granted than its window");
         }
-        let sendable = slot.reset.is_none() && slot.send_len > 0 && slot.send_window > 0;
-        if sendable && !slot.in_ready && !slot.holding {
-            return fails("sendable, but nobody will send it");
+        let is_scheduled = stream.lists.contains(List::Ready) || send.is_sws_delayed();
+        if stream.reset.is_none() && send.allowed() > 0 && !is_scheduled {
+            return fails("data and window, but it is not scheduled");
         }
-        if !slot.todo.is_empty() && !slot.in_todo && !slot.in_ready && !slot.holding {
-            return fails("something to say, but nobody will say it");
+        if !stream.frames.is_empty() && !stream.lists.contains(List::Frames) && !is_scheduled {
+            return fails("frames are pending, but it is not scheduled");
         }
-        if !slot.news.is_empty() && !slot.in_news {
-            return fails("news, but nobody will tell it");
+        if !stream.events.is_empty() && !stream.lists.contains(List::Events) {
+            return fails("events are pending, but it is not listed");
         }
-        if slot.wants_write && slot.reset.is_none() && slot.send_len == 0 && !slot.in_crowded {
+        let will_wake = send.unsent() > 0 || stream.lists.contains(List::SessionBlocked);
+        if send.is_blocked() && stream.reset.is_none() && !will_wake {
             return fails("blocked, and nothing will wake it");
         }
         Ok(())
     }
 
-    /// A place is on a list once if its mark says so, and not at all if not; also the place of a stream that is gone.
+    /// A slot is in a list once if it says so, and not at all if not; also the slot of a stream that is gone.
     fn check_lists(&self) -> Result<(), String> {
-        let check = |name: &str, list: &VecDeque<usize>, mark: fn(&Slot) -> bool| {
-            let mut listed = vec![0usize; self.slots.all.len()];
-            for at in list {
-                listed[*at] += 1;
+        let check = |list: List, keys: &VecDeque<usize>| {
+            let mut listed = vec![0usize; self.streams.slots()];
+            for key in keys {
+                listed[*key] += 1;
             }
-            match self
-                .slots
-                .all
-                .iter()
-                .zip(&listed)
-                .position(|(slot, times)| usize::from(mark(slot)) != *times)
-            {
-                Some(at) => Err(format!("{name}: place {at} is listed {} times", listed[at])),
-                None => Ok(()),
+            for (key, times) in listed.into_iter().enumerate() {
+                if usize::from(self.streams[key].lists.contains(list)) != times {
+                    return Err(format!("{list:?}: slot {key} is listed {times} times"));
+                }
             }
+            Ok(())
         };
-        check("todo", &self.slots.todo, |slot| slot.in_todo)?;
-        check("ready", &self.slots.ready, |slot| slot.in_ready)?;
-        check("crowded", &self.slots.crowded, |slot| slot.in_crowded)?;
-        check("news", &self.slots.news, |slot| slot.in_news)
+        for list in [List::Frames, List::Ready, List::Events, List::SessionBlocked] {
+            check(list, self.streams.list(list))?;
+        }
+        Ok(())
     }
 }

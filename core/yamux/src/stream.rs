@@ -1,21 +1,23 @@
 //! One operation on one stream.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
-use super::error::{ResetReason, StreamError};
-use super::queue::Queue;
-use super::slot::{Rx, Todo, Tx};
-use super::{Mux, StreamId};
+use crate::error::{ResetReason, StreamError};
 use crate::instant::Instant;
+use crate::recv::EndOfData;
+use crate::send::{Finish, SendState};
+use crate::session::Mux;
+use crate::stream_id::StreamId;
+use crate::stream_state::{List, PendingFrame};
 
-/// What reading gave.
+/// What [`Stream::read`] gave.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Read {
-    /// The next bytes, a slice of the message they came in unless they were few.
+    /// The next bytes, at least one: a slice of the message they arrived in, or a copy if they were few.
     Data(Bytes),
-    /// Nothing yet; `Readable` follows.
+    /// Nothing yet. One [`MuxEvent::Readable`](crate::MuxEvent::Readable) follows.
     Empty,
-    /// The peer ended its half, and everything before that has been read.
+    /// The peer has ended its half, and all its data has been read.
     Finished,
 }
 
@@ -23,157 +25,139 @@ pub enum Read {
 #[derive(Debug)]
 pub struct Stream<'a> {
     mux: &'a mut Mux,
-    at: usize,
+    key: usize,
 }
 
 impl<'a> Stream<'a> {
-    pub(super) fn new(mux: &'a mut Mux, at: usize) -> Self {
-        Self { mux, at }
+    pub(crate) fn new(mux: &'a mut Mux, key: usize) -> Self {
+        Self { mux, key }
     }
 
-    /// Its id.
+    /// The id of this stream.
+    #[must_use]
     pub fn id(&self) -> StreamId {
-        self.mux.id(self.at)
+        self.mux.id(self.key)
     }
 
-    /// Takes up to `max` bytes that have arrived. Reading is what grants the peer more.
+    /// Takes up to `max` bytes (at least one) that have arrived. Reading is what grants the peer a new window.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError::Reset`] or [`StreamError::Lost`]; neither is an orderly end, which is [`Read::Finished`].
     pub fn read(&mut self, max: usize, now: Instant) -> Result<Read, StreamError> {
         self.check(now)?;
-        let slot = &mut self.mux.slots.all[self.at];
-        let max = max.max(1);
-        let data = match slot.recv_queue.front_mut() {
-            Some(front) if front.len() > max => Some(front.split_to(max)),
-            Some(_) => slot.recv_queue.pop_front(),
-            None if slot.tail.is_empty() => None,
-            None if slot.tail.len() > max => Some(slot.tail.split_to(max).freeze()),
-            None => Some(core::mem::take(&mut slot.tail).freeze()),
+        let stream = &mut self.mux.streams[self.key];
+        let Some(data) = stream.recv.pop(max.max(1)) else {
+            return Ok(match stream.recv.read_end() {
+                EndOfData::Empty => Read::Empty,
+                EndOfData::FinRead => {
+                    self.mux.release_if_over(self.key);
+                    Read::Finished
+                }
+                EndOfData::Over => Read::Finished,
+            });
         };
-        let Some(data) = data else { return Ok(self.at_the_end()) };
-        slot.unread -= data.len() as u32;
-        if slot.unread == 0 {
-            slot.tail = BytesMut::new();
-        }
-        slot.moved_at = self.mux.now;
+        stream.progress_at = self.mux.now;
         self.mux.counts.unread -= data.len();
-        self.mux.grant_if_due(self.at);
+        self.mux.grant_if_due(self.key);
         Ok(Read::Data(data))
     }
 
-    fn at_the_end(&mut self) -> Read {
-        let slot = &mut self.mux.slots.all[self.at];
-        match slot.rx {
-            Rx::Open => {
-                slot.wants_read = true;
-                Read::Empty
-            }
-            Rx::FinReceived => {
-                slot.rx = Rx::Done;
-                self.mux.release_if_over(self.at);
-                Read::Finished
-            }
-            Rx::Stopped | Rx::Done => Read::Finished,
-        }
-    }
-
-    /// Takes from the front of `data` what there is room for, and says how much. If some is left, the stream is
-    /// blocked, and one `Writable` follows.
+    /// Takes from the front of `data` what there is room for, without a copy if it is not small, and returns the number
+    /// of bytes. If some are left, the stream is blocked, and one [`MuxEvent::Writable`](crate::MuxEvent::Writable)
+    /// follows.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError::Finished`] after [`finish`](Self::finish), or if the peer refuses more data;
+    /// [`StreamError::Reset`]; [`StreamError::Lost`].
     pub fn write(&mut self, data: &mut Bytes, now: Instant) -> Result<usize, StreamError> {
         self.check(now)?;
-        let slot = &mut self.mux.slots.all[self.at];
-        if slot.tx != Tx::Open {
+        let stream = &mut self.mux.streams[self.key];
+        if stream.send.state() != SendState::Open {
             return Err(StreamError::Finished);
         }
         if data.is_empty() {
             return Ok(0);
         }
-        let own = self.mux.config.send_mark.saturating_sub(slot.send_len);
-        let shared = self.mux.config.max_send.saturating_sub(self.mux.counts.unsent);
+        let own = self.mux.config.max_stream_unsent.saturating_sub(stream.send.unsent());
+        let shared = self.mux.config.max_unsent.saturating_sub(self.mux.counts.unsent);
         let taken = data.split_to(data.len().min(own).min(shared));
         let n = taken.len();
         if n > 0 {
-            slot.queue(taken);
+            stream.send.push(taken);
             self.mux.counts.unsent += n;
         }
+        let begins_to_wait = stream.send.is_flow_blocked() && stream.send.unsent() == n;
         if !data.is_empty() {
-            slot.wants_write = true;
-            if shared < own && !slot.in_crowded {
-                slot.in_crowded = true;
-                self.mux.slots.crowded.push_back(self.at);
+            stream.send.block();
+            if shared < own {
+                self.mux.streams.push(List::SessionBlocked, self.key);
             }
         }
-        if slot.is_starved() && slot.send_len == n {
-            self.mux.watch_starved(self.at);
+        if begins_to_wait {
+            self.mux.arm_stall(self.key);
         }
-        self.mux.ready_if_sendable(self.at);
+        self.mux.schedule(self.key);
         Ok(n)
     }
 
     /// How many bytes a write would take now.
+    #[must_use]
     pub fn writable(&self) -> usize {
-        self.mux.writable_at(self.at)
+        let stream = &self.mux.streams[self.key];
+        if stream.send.state() != SendState::Open || stream.reset.is_some() || self.mux.is_ended() {
+            return 0;
+        }
+        let own = self.mux.config.max_stream_unsent.saturating_sub(stream.send.unsent());
+        own.min(self.mux.config.max_unsent.saturating_sub(self.mux.counts.unsent))
     }
 
-    /// Ends this half, after what was written. A second time does nothing.
+    /// Ends this end's half after what was written. A second time does nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError::Reset`] or [`StreamError::Lost`].
     pub fn finish(&mut self, now: Instant) -> Result<(), StreamError> {
         self.check(now)?;
-        let slot = &mut self.mux.slots.all[self.at];
-        if slot.tx == Tx::Open {
-            slot.tx = Tx::FinQueued;
-            slot.wants_write = false;
-            if slot.send_len == 0 {
-                self.mux.plan(self.at, Todo::FIN);
-            }
+        match self.mux.streams[self.key].send.finish() {
+            Finish::FinDue => self.mux.queue_frame(self.key, PendingFrame::Fin),
+            Finish::AfterData | Finish::Already => {}
         }
         Ok(())
     }
 
-    /// Tears the stream down: what was not read and what was not sent is gone at once. `code` stays on this side.
+    /// Resets the stream: what was not read and what was not sent is discarded at once. `code` is not sent, since most
+    /// peers take RST for an error whatever its code; it is in the errors of later operations at this end.
     pub fn reset(&mut self, code: u32, now: Instant) {
+        // A stream that is reset or lost already is as good.
         if self.check(now).is_ok() {
-            self.mux.tear(self.at, ResetReason::Local(code), true);
+            self.mux.reset_stream(self.key, ResetReason::Local(code), true);
         }
     }
 
-    /// Gives up reading: what has arrived and what still comes is discarded. A peer that goes on after this side has
-    /// ended too is reset once it has used up its window.
+    /// Reads no more: what has arrived and what still comes is discarded, and the peer is granted no more window. Yamux
+    /// has no frame to tell the peer. Once this end has finished too, a peer that has used up its window is reset.
     pub fn stop(&mut self, now: Instant) {
         if self.check(now).is_err() {
+            // A stream that is reset or lost already is as good.
             return;
         }
-        let slot = &mut self.mux.slots.all[self.at];
-        slot.rx = match slot.rx {
-            Rx::Open => Rx::Stopped,
-            Rx::FinReceived => Rx::Done,
-            other => other,
-        };
-        self.mux.counts.unread -= slot.unread as usize;
-        slot.unread = 0;
-        slot.recv_queue = Queue::default();
-        slot.tail = BytesMut::new();
-        slot.todo.clear(Todo::WINDOW);
-        self.mux.reset_if_unwanted(self.at);
-        self.mux.release_if_over(self.at);
+        let stream = &mut self.mux.streams[self.key];
+        self.mux.counts.unread -= stream.recv.stop();
+        stream.frames.remove(PendingFrame::Window);
+        self.mux.reset_if_unwanted(self.key);
+        self.mux.release_if_over(self.key);
     }
 
     fn check(&mut self, now: Instant) -> Result<(), StreamError> {
-        self.mux.tick(now);
+        self.mux.advance(now);
         if self.mux.is_ended() {
             return Err(StreamError::Lost);
         }
-        match self.mux.slots.all[self.at].reset {
+        match self.mux.streams[self.key].reset {
             Some(reason) => Err(StreamError::Reset(reason)),
             None => Ok(()),
         }
-    }
-}
-
-impl Mux {
-    pub(super) fn writable_at(&self, at: usize) -> usize {
-        let slot = &self.slots.all[at];
-        if slot.tx != Tx::Open || slot.reset.is_some() || self.is_ended() {
-            return 0;
-        }
-        let own = self.config.send_mark.saturating_sub(slot.send_len);
-        own.min(self.config.max_send.saturating_sub(self.counts.unsent))
     }
 }

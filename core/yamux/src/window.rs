@@ -1,92 +1,51 @@
-//! Receive windows: when to grant more, and when a stream deserves a larger one.
+//! Receive windows: when to send a window update, and when a window should grow.
 
 use core::time::Duration;
 
-use super::Mux;
-use super::frame::INITIAL_WINDOW;
-use super::slot::{Rx, Todo};
-use crate::instant::Instant;
+use crate::frame::INITIAL_WINDOW;
+use crate::recv::RecvState;
+use crate::session::Mux;
+use crate::stream_state::PendingFrame;
 
-/// Round trips below this say nothing, and would let windows grow on a loopback where it does not help.
-const LEAST_RTT: Duration = Duration::from_millis(1);
-/// How often the round trip is measured while bulk data arrives.
-const PROBE_INTERVAL: Duration = Duration::from_secs(10);
-/// Measurements that are remembered; the least of them counts, so that a delayed answer fakes nothing.
-const SAMPLES: usize = 6;
-
-/// The round trip of this session, measured by pings while it matters.
-#[derive(Debug, Default)]
-pub(super) struct Rtt {
-    samples: [Option<Duration>; SAMPLES],
-    next: usize,
-    /// The last two pings without an answer, and when they were pulled: a keepalive may follow a measurement.
-    asked: [Option<(u32, Instant)>; 2],
-    asked_at: Option<Instant>,
-}
-
-impl Rtt {
-    pub(super) fn least(&self) -> Option<Duration> {
-        self.samples.iter().flatten().min().copied()
-    }
-
-    /// Whether it is time to measure again.
-    fn is_due(&self, now: Instant) -> bool {
-        self.asked_at.is_none_or(|at| now - at >= PROBE_INTERVAL)
-    }
-
-    pub(super) fn asked(&mut self, value: u32, now: Instant) {
-        self.asked = [Some((value, now)), self.asked[0]];
-        self.asked_at = Some(now);
-    }
-
-    /// Whether `value` answers an outstanding ping.
-    pub(super) fn answered(&mut self, value: u32, now: Instant) -> bool {
-        let asked = self.asked.iter_mut().find(|asked| asked.is_some_and(|(asked, _)| asked == value));
-        let Some((_, at)) = asked.and_then(Option::take) else { return false };
-        self.samples[self.next % SAMPLES] = Some(now - at);
-        self.next = self.next.wrapping_add(1);
-        true
-    }
-}
+/// The least round trip that windows grow by. Below it the window is not what limits a stream.
+const MIN_RTT: Duration = Duration::from_millis(1);
 
 impl Mux {
-    /// What a slot's peer may be granted now.
-    pub(super) fn grantable(&self, at: usize) -> u32 {
-        let slot = &self.slots.all[at];
-        let taken = slot.credit.saturating_add(slot.unread).saturating_add(self.parser.unarrived(at));
-        slot.window.saturating_sub(taken)
+    /// After a read: queues a window update once half a window has been read, and grows a window that is too small.
+    pub(crate) fn grant_if_due(&mut self, key: usize) {
+        let stream = &self.streams[key];
+        // After a FIN, a stop or a reset the peer needs no window.
+        if stream.recv.state() != RecvState::Open
+            || stream.reset.is_some()
+            || stream.frames.contains(PendingFrame::Window)
+        {
+            return;
+        }
+        if stream.recv.grantable(self.parser.unarrived(key)) < stream.recv.window() / 2 {
+            return;
+        }
+        self.grow_window(key);
+        self.streams[key].recv.set_granted_at(self.now);
+        if self.rtt.is_due(self.now) && !self.control.has_ping() {
+            self.control.ping(self.random.next_u64() as u32);
+        }
+        self.queue_frame(key, PendingFrame::Window);
     }
 
-    /// After a read: grants more once half a window has been used up, and grows a window that limits its stream.
-    pub(super) fn grant_if_due(&mut self, at: usize) {
-        let slot = &self.slots.all[at];
-        if slot.rx != Rx::Open || slot.reset.is_some() || slot.todo.has(Todo::WINDOW) {
+    /// Doubles a window of which half was read within two round trips: the window limits the stream, not the peer or
+    /// the reader.
+    fn grow_window(&mut self, key: usize) {
+        let Some(rtt) = self.rtt.min() else { return };
+        let recv = &mut self.streams[key].recv;
+        let elapsed = self.now - recv.granted_at();
+        if elapsed >= rtt.max(MIN_RTT).saturating_mul(2) {
             return;
         }
-        if self.grantable(at) < slot.window / 2 {
-            return;
-        }
-        self.grow(at);
-        self.slots.all[at].granted_at = self.now;
-        if self.rtt.is_due(self.now) && self.replies.ping.is_none() {
-            self.replies.ping = Some(self.random.next_u64() as u32);
-        }
-        self.plan(at, Todo::WINDOW);
-    }
-
-    /// Half a window within two round trips: the window, not the peer or the reader, is what limits the stream.
-    fn grow(&mut self, at: usize) {
-        let Some(rtt) = self.rtt.least() else { return };
-        let slot = &mut self.slots.all[at];
-        let since = self.now - slot.granted_at;
-        if since >= rtt.max(LEAST_RTT).saturating_mul(2) {
-            return;
-        }
-        let budget = self.config.window_budget.saturating_sub(self.counts.grown);
-        let room = self.config.max_stream_window.saturating_sub(slot.window);
-        let more = slot.window.min(room).min(u32::try_from(budget).unwrap_or(u32::MAX));
-        slot.window = slot.window.saturating_add(more);
-        self.counts.grown += more as usize;
-        debug_assert!(slot.window >= INITIAL_WINDOW);
+        let budget = self.config.window_growth_budget.saturating_sub(self.counts.window_growth);
+        let room = self.config.max_stream_window.saturating_sub(recv.window());
+        let growth = recv.window().min(room).min(u32::try_from(budget).unwrap_or(u32::MAX));
+        recv.grow(growth);
+        self.counts.window_growth += growth as usize;
+        debug_assert!(recv.window() >= INITIAL_WINDOW);
     }
 }

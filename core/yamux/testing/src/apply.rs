@@ -223,7 +223,7 @@ impl World {
                 ensure!(self.ends[end].mux.poll_timeout().is_none(), "a deadline is left");
             }
             MuxEvent::OpenReady | MuxEvent::RemoteGoAway(0) => {}
-            MuxEvent::RemoteGoAway(_) | MuxEvent::IdsLow => return Err("without a cause".into()),
+            _ => return Err("without a cause".into()),
         }
         Ok(())
     }

@@ -77,11 +77,11 @@ impl Lone {
         self.mux.check_invariants()?;
         let stats = self.mux.stats();
         // invariants 12 and 13: whatever the peer does, and however little of the output is pulled
-        let windows = (stats.inbound + stats.outbound) * 262_144 + stats.grown;
+        let windows = (stats.inbound + stats.outbound) * 262_144 + stats.window_growth;
         ensure!(stats.unread <= windows, "{} unread bytes, {windows} granted", stats.unread);
-        ensure!(stats.unread <= self.config.max_buffered, "{} unread bytes", stats.unread);
+        ensure!(stats.unread <= self.config.max_unread, "{} unread bytes", stats.unread);
         ensure!(stats.inbound <= self.config.max_inbound_streams, "{} streams came in", stats.inbound);
-        ensure!(stats.unsent <= self.config.max_send, "{} unsent bytes", stats.unsent);
+        ensure!(stats.unsent <= self.config.max_unsent, "{} unsent bytes", stats.unsent);
         Ok(())
     }
 

@@ -236,7 +236,10 @@ impl Model {
             // invariant 4
             let beyond = (own.grants + u64::from(frame.length)).saturating_sub(half.read);
             let most = u64::from(config.max_stream_window.max(WINDOW as u32)) - WINDOW;
-            ensure!(beyond <= most.min(config.window_budget as u64), "{frame:?}: {beyond} bytes too many");
+            ensure!(
+                beyond <= most.min(config.window_growth_budget as u64),
+                "{frame:?}: {beyond} bytes too many"
+            );
         }
         self.half(end, id).sent.note(frame);
         Ok(())
@@ -313,7 +316,6 @@ impl Model {
             ResetReason::Local(_) => half.reset,
             ResetReason::Unwanted => half.stopped,
             ResetReason::Budget => sheds,
-            ResetReason::Shutdown => true,
             _ => !calm,
         };
         ensure!(just, "stream {id} was torn down without a cause: {reason:?}");

@@ -59,33 +59,46 @@ impl Setup {
     pub fn config(&self) -> MuxConfig {
         let base = MuxConfig::default();
         let config = match self.profile {
-            1 => MuxConfig { batch: 4096, send_mark: 1024, max_send: 2500, ..base },
-            2 => MuxConfig { window_budget: 0, ..base },
-            3 => MuxConfig {
-                max_inbound_streams: 4,
-                accept_backlog: 2,
-                max_outbound_streams: 8,
-                ack_backlog: 3,
-                ..base
-            },
-            4 => MuxConfig { send_mark: 400_000, max_send: 500_000, max_buffered: 300_000, ..base },
-            5 => MuxConfig { always_copy: true, window_budget: 300_000, max_stream_window: 400_000, ..base },
-            6 => MuxConfig { batch: 17_000, send_mark: 300_000, ..base },
-            7 => MuxConfig::relay(),
+            1 => base.with(|config| {
+                config.batch = 4096;
+                config.max_stream_unsent = 1024;
+                config.max_unsent = 2500;
+            }),
+            2 => base.with(|config| config.window_growth_budget = 0),
+            3 => base.with(|config| {
+                config.max_inbound_streams = 4;
+                config.accept_backlog = 2;
+                config.max_outbound_streams = 8;
+                config.ack_backlog = 3;
+            }),
+            4 => base.with(|config| {
+                config.max_stream_unsent = 400_000;
+                config.max_unsent = 500_000;
+                config.max_unread = 300_000;
+            }),
+            5 => base.with(|config| {
+                config.always_copy = true;
+                config.window_growth_budget = 300_000;
+                config.max_stream_window = 400_000;
+            }),
+            6 => base.with(|config| {
+                config.batch = 17_000;
+                config.max_stream_unsent = 300_000;
+            }),
+            7 => MuxConfig::opener(),
             _ => base,
         };
         if self.calm {
             return config;
         }
-        MuxConfig {
-            accept_timeout: Duration::from_secs(1),
-            open_timeout: Some(Duration::from_secs(2)),
-            half_close_idle_timeout: Duration::from_secs(3),
-            stream_stall_timeout: Some(Duration::from_secs(4)),
-            write_stall_timeout: Duration::from_secs(if self.patient { 1 << 40 } else { 5 }),
-            keepalive: Some((Duration::from_secs(6), Duration::from_secs(2))),
-            ..config
-        }
+        config.with(|config| {
+            config.accept_timeout = Duration::from_secs(1);
+            config.open_timeout = Some(Duration::from_secs(2));
+            config.half_close_idle_timeout = Duration::from_secs(3);
+            config.stream_stall_timeout = Some(Duration::from_secs(4));
+            config.write_stall_timeout = Duration::from_secs(if self.patient { 1 << 40 } else { 5 });
+            config.keepalive = Some((Duration::from_secs(6), Duration::from_secs(2)));
+        })
     }
 
     /// The most bytes of one write: bytes that are handed over one by one take their time.

@@ -137,8 +137,12 @@ impl World {
             mux.check_invariants().map_err(|why| format!("end {end}: {why}"))?;
             let (stats, config) = (mux.stats(), self.setup.config());
             // invariant 20
-            ensure!(stats.grown <= config.window_budget, "end {end}: {} bytes grown", stats.grown);
-            ensure!(stats.grown == 0 || stats.rtt.is_some(), "end {end}: grown without a round trip");
+            ensure!(
+                stats.window_growth <= config.window_growth_budget,
+                "end {end}: {} bytes grown",
+                stats.window_growth
+            );
+            ensure!(stats.window_growth == 0 || stats.rtt.is_some(), "end {end}: grown without a round trip");
             // invariant 13
             let held = stats.unread + stats.unsent;
             ensure!(held <= config.memory_bound() + 262_144, "end {end}: {held} bytes held");

@@ -101,7 +101,7 @@ impl World {
         if self.model.ended.iter().any(Option::is_some) {
             return Ok(());
         }
-        let max = self.setup.config().max_send;
+        let max = self.setup.config().max_unsent;
         // Streams whose readers gave up may hold what the others wait for.
         let crowded = [0, 1].map(|end| self.ends[end].mux.stats().unsent > max - max / 8);
         for (id, halves) in &self.model.streams {

@@ -136,7 +136,7 @@ fn windows_too_small_to_mean_anything_are_counted_once_there_is_plenty() {
     rig.accepted(2);
     rig.take(&window(0, 2, 1023).repeat(1000));
     rig.take(&window(0, 2, 1024).repeat(2000));
-    rig.assert_fatal(&window(0, 2, 1023), flood(FloodKind::Glitches), 1);
+    rig.assert_fatal(&window(0, 2, 1023), flood(FloodKind::Noise), 1);
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn frames_that_mean_nothing_are_ignored_a_thousand_times_and_then_are_a_flood() 
         rig.take(&window(FIN, 2, 0));
         rig.take(&frame.repeat(1000));
         assert_eq!(rig.sent(), [], "{frame:?}");
-        assert_eq!(rig.feed(&frame), Err(flood(FloodKind::Glitches)), "{frame:?}");
+        assert_eq!(rig.feed(&frame), Err(flood(FloodKind::Noise)), "{frame:?}");
         let mut rig = Rig::agent();
         rig.accepted(2);
         rig.take(&window(FIN, 2, 0));
@@ -255,7 +255,7 @@ fn input_never_causes_more_output_than_it_was_long() {
     for attack in attacks {
         for pulls in [1, 7, 100] {
             let mut rig =
-                Rig::with(Role::Client, MuxConfig { max_inbound_streams: 4, ..MuxConfig::default() });
+                Rig::with(Role::Client, MuxConfig::default().with(|config| config.max_inbound_streams = 4));
             let (mut came, mut left) = (0, 0);
             for n in 1..=400u32 {
                 let bytes = attack(n);

@@ -167,7 +167,10 @@ fn a_stream_that_ended_both_ways_before_it_was_accepted_is_given_back() {
 
 #[test]
 fn every_writer_that_the_limit_of_the_session_stopped_is_told_of_room() {
-    let config = MuxConfig { send_mark: 4096, max_send: 4096, ..MuxConfig::default() };
+    let config = MuxConfig::default().with(|config| {
+        config.max_stream_unsent = 4096;
+        config.max_unsent = 4096;
+    });
     let mut relay = Mux::new(Role::Server, config, 1, [7; 32], NOW);
     let (_, mut agent) = pair();
     let streams: Vec<StreamId> = (0..4).map(|_| relay.open(NOW).unwrap()).collect();
@@ -187,7 +190,10 @@ fn every_writer_that_the_limit_of_the_session_stopped_is_told_of_room() {
 
 #[test]
 fn a_stream_that_stalls_below_the_limit_of_the_session_keeps_no_other_waiting() {
-    let config = MuxConfig { send_mark: 400_000, max_send: 500_000, ..MuxConfig::default() };
+    let config = MuxConfig::default().with(|config| {
+        config.max_stream_unsent = 400_000;
+        config.max_unsent = 500_000;
+    });
     let mut relay = Mux::new(Role::Server, config, 1, [7; 32], NOW);
     let (_, mut agent) = pair();
     let streams = [400_000, 100_000, 1].map(|wanted| {
@@ -206,7 +212,7 @@ fn a_stream_that_stalls_below_the_limit_of_the_session_keeps_no_other_waiting() 
 fn what_fills_a_queue_leaves_in_one_batch() {
     let (mut relay, _) = pair();
     let ours = relay.open(NOW).unwrap();
-    let mut data = Bytes::from(vec![9; MuxConfig::default().send_mark]);
+    let mut data = Bytes::from(vec![9; MuxConfig::default().max_stream_unsent]);
     relay.stream(ours).unwrap().write(&mut data, NOW).unwrap();
     assert!(data.is_empty());
     assert!(relay.poll_transmit().is_some());

@@ -41,7 +41,7 @@ fn a_peer_that_grants_nothing_blocks_the_writer_and_nobody_else() {
 
 #[test]
 fn streams_that_nobody_takes_fill_the_session_no_further_than_its_limit_and_wake_in_turn() {
-    let mut rig = Rig::agent_but(|config| config.max_send = 256 * 1024);
+    let mut rig = Rig::agent_but(|config| config.max_unsent = 256 * 1024);
     let streams: Vec<_> = (0..16).map(|_| rig.opened()).collect();
     for (id, _) in &streams {
         for _ in 0..8 {
@@ -71,7 +71,7 @@ fn streams_that_nobody_takes_fill_the_session_no_further_than_its_limit_and_wake
 
 #[test]
 fn over_the_limit_of_unread_bytes_the_stream_that_holds_most_is_reset() {
-    let mut rig = Rig::agent_but(|config| config.max_buffered = 400_000);
+    let mut rig = Rig::agent_but(|config| config.max_unread = 400_000);
     let small = rig.accepted(4);
     let equal = rig.accepted(6);
     let largest = rig.accepted(2);
@@ -118,20 +118,20 @@ fn measured(change: impl FnOnce(&mut MuxConfig)) -> (Rig, hvym_yamux::StreamId) 
 fn a_window_that_limits_its_stream_grows_to_its_limit_and_the_budget_comes_back() {
     let (mut rig, id) = measured(|_| {});
     download(&mut rig, 2, id, 10, Duration::from_millis(40));
-    assert_eq!(rig.mux.stats().grown, 4 * 1024 * 1024 - WINDOW);
+    assert_eq!(rig.mux.stats().window_growth, 4 * 1024 * 1024 - WINDOW);
     rig.reset(id);
     rig.sent();
-    assert_eq!(rig.mux.stats().grown, 0);
+    assert_eq!(rig.mux.stats().window_growth, 0);
 }
 
 #[test]
 fn windows_do_not_grow_together_beyond_the_budget() {
-    let (mut rig, id) = measured(|config| config.window_budget = 1_000_000);
+    let (mut rig, id) = measured(|config| config.window_growth_budget = 1_000_000);
     download(&mut rig, 2, id, 10, Duration::from_millis(40));
-    assert_eq!(rig.mux.stats().grown, 1_000_000);
+    assert_eq!(rig.mux.stats().window_growth, 1_000_000);
     let other = rig.accepted(4);
     download(&mut rig, 4, other, 5, Duration::from_millis(1));
-    assert_eq!(rig.mux.stats().grown, 1_000_000);
+    assert_eq!(rig.mux.stats().window_growth, 1_000_000);
 }
 
 #[test]
@@ -139,11 +139,11 @@ fn a_window_does_not_grow_for_a_slow_stream_or_without_a_measurement() {
     let (mut rig, id) = measured(|_| {});
     rig.pass(Duration::from_millis(80)).unwrap();
     download(&mut rig, 2, id, 10, Duration::from_millis(80));
-    assert_eq!(rig.mux.stats().grown, 0);
+    assert_eq!(rig.mux.stats().window_growth, 0);
     let mut rig = Rig::agent();
     let id = rig.accepted(2);
     download(&mut rig, 2, id, 10, Duration::from_micros(10));
-    assert_eq!(rig.mux.stats().grown, 0);
+    assert_eq!(rig.mux.stats().window_growth, 0);
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn streams_that_all_have_data_share_every_batch_fairly_however_it_is_cut() {
     for batch in [4096, 20_000, 65_536] {
         let mut rig = Rig::agent_but(|config| {
             config.batch = batch;
-            config.max_send = 64 << 20;
+            config.max_unsent = 64 << 20;
         });
         let streams: Vec<_> = (0..5).map(|_| rig.opened()).collect();
         let mut sent = [0usize; 5];

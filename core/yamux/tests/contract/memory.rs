@@ -51,14 +51,13 @@ impl Victim {
 }
 
 fn small(change: impl FnOnce(&mut MuxConfig)) -> MuxConfig {
-    let mut config = MuxConfig {
-        max_inbound_streams: 8,
-        accept_backlog: 8,
-        max_outbound_streams: 8,
-        max_send: 1 << 20,
-        window_budget: 0,
-        ..MuxConfig::default()
-    };
+    let mut config = MuxConfig::default().with(|config| {
+        config.max_inbound_streams = 8;
+        config.accept_backlog = 8;
+        config.max_outbound_streams = 8;
+        config.max_unsent = 1 << 20;
+        config.window_growth_budget = 0;
+    });
     change(&mut config);
     config
 }
@@ -121,7 +120,7 @@ fn the_cap_on_unread_bytes_caps_memory() {
     let config = small(|config| {
         config.max_inbound_streams = 64;
         config.accept_backlog = 64;
-        config.max_buffered = 1 << 20;
+        config.max_unread = 1 << 20;
         config.always_copy = true;
     });
     let mut victim = Victim::new(Role::Client, config);
@@ -189,7 +188,7 @@ fn a_hundred_thousand_streams_that_come_and_go_leave_nothing_behind() {
 #[test]
 fn a_peer_that_never_grants_holds_no_more_than_the_send_limits_even_byte_by_byte() {
     for piece in [1, 100, 1000, 1023, 1024, 5000] {
-        let mut victim = Victim::new(Role::Server, small(|config| config.max_send = 256 * 1024));
+        let mut victim = Victim::new(Role::Server, small(|config| config.max_unsent = 256 * 1024));
         let ids: Vec<_> = (0..8).map(|_| victim.mux.open(NOW).expect("there is room")).collect();
         let idle = victim.held();
         for id in ids {
@@ -213,8 +212,8 @@ fn writers_that_block_again_and_again_leave_nothing_behind() {
     let mut victim = Victim::new(
         Role::Server,
         small(|config| {
-            config.max_send = 128 * 1024;
-            config.send_mark = 64 * 1024;
+            config.max_unsent = 128 * 1024;
+            config.max_stream_unsent = 64 * 1024;
         }),
     );
     let ids: Vec<_> = (0..3).map(|_| victim.mux.open(NOW).expect("there is room")).collect();
@@ -244,7 +243,10 @@ fn writers_that_block_again_and_again_leave_nothing_behind() {
 #[test]
 fn an_idle_stream_costs_at_most_256_bytes_with_all_its_places_in_tables() {
     const STREAMS: u32 = 1024;
-    let config = MuxConfig { max_inbound_streams: 2000, accept_backlog: 2000, ..MuxConfig::default() };
+    let config = MuxConfig::default().with(|config| {
+        config.max_inbound_streams = 2000;
+        config.accept_backlog = 2000;
+    });
     let mut victim = Victim::new(Role::Client, config);
     let mut ids = Vec::with_capacity(STREAMS as usize);
     for n in 1..=STREAMS {

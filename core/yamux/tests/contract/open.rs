@@ -167,7 +167,7 @@ fn the_257th_stream_that_nobody_has_accepted_is_reset_and_accepting_one_makes_ro
 
 #[test]
 fn a_stream_past_the_inbound_limit_is_reset_and_its_payload_skipped() {
-    let mut rig = Rig::with(Role::Server, MuxConfig::relay());
+    let mut rig = Rig::with(Role::Server, MuxConfig::opener());
     for n in 0..16 {
         rig.accepted(2 * n + 1);
     }

@@ -263,7 +263,8 @@ fn a_shutdown_without_streams_ends_at_once() {
 
 #[test]
 fn a_shutdown_ends_at_its_deadline_and_resets_what_is_left_before_its_farewell() {
-    let mut rig = Rig::with(Role::Client, MuxConfig { max_inbound_streams: 1000, ..MuxConfig::default() });
+    let mut rig =
+        Rig::with(Role::Client, MuxConfig::default().with(|config| config.max_inbound_streams = 1000));
     let ids: Vec<_> = (1..=300).map(|n| rig.accepted(2 * n)).collect();
     rig.write(ids[0], b"cut off");
     let deadline = rig.now + 5 * SECOND;

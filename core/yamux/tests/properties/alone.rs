@@ -85,7 +85,7 @@ proptest! {
         extra in prop::collection::vec(0u32..300, 1..30),
     ) {
         let room = limit.min(backlog);
-        let config = MuxConfig { max_inbound_streams: limit, accept_backlog: backlog, ..MuxConfig::default() };
+        let config = MuxConfig::default().with(|config| { config.max_inbound_streams = limit; config.accept_backlog = backlog; });
         let mut lone = busy(config, room as u32).map_err(TestCaseError::fail)?;
         prop_assert_eq!(lone.keys.len(), room);
         let mut refused = Vec::new();
@@ -150,7 +150,7 @@ proptest! {
         arrived in 0.0..1.0f64,
         always_copy in any::<bool>(),
     ) {
-        let config = MuxConfig { always_copy, ..MuxConfig::default() };
+        let config = MuxConfig::default().with(|config| config.always_copy = always_copy);
         let mut lone = Lone::new(1, config);
         let payload = Frame::new(DATA, SYN, 2, length).with_payload();
         let (first, rest) = payload.split_at(12 + (f64::from(length) * arrived) as usize);
@@ -176,7 +176,7 @@ proptest! {
         reset in prop::collection::vec(any::<bool>(), 6),
         pulled in any::<bool>(),
     ) {
-        let config = MuxConfig { write_stall_timeout: Duration::from_secs(3600), ..MuxConfig::default() };
+        let config = MuxConfig::default().with(|config| config.write_stall_timeout = Duration::from_secs(3600));
         let mut lone = busy(config, streams).map_err(TestCaseError::fail)?;
         for (key, _) in lone.keys.iter().zip(&reset).filter(|(_, reset)| !**reset) {
             lone.mux.accept(*key, lone.now).expect("it is live");
@@ -206,7 +206,7 @@ proptest! {
     ) {
         let (interval, timeout) = (Duration::from_millis(interval), Duration::from_millis(timeout));
         let keepalive = Some((interval, timeout));
-        let mut lone = busy(MuxConfig { keepalive, ..MuxConfig::default() }, 0).map_err(TestCaseError::fail)?;
+        let mut lone = busy(MuxConfig::default().with(|config| config.keepalive = keepalive), 0).map_err(TestCaseError::fail)?;
         let mut quiet = lone.now;
         for gap in gaps {
             lone.now = lone.now + interval.mul_f64(gap);

@@ -67,9 +67,9 @@ proptest! {
         let mut lone = Lone::new(1, MuxConfig::default());
         let (frames, flood, burst, rate): (fn(u32) -> Vec<Frame>, _, _, _) = [
             ((|n| vec![Frame::new(PING, SYN, 0, n)]) as fn(u32) -> Vec<Frame>, FloodKind::Pings, 1000, 200),
-            (|_| vec![Frame::new(PING, 0, 0, 0)], FloodKind::Glitches, 1000, 100),
+            (|_| vec![Frame::new(PING, 0, 0, 0)], FloodKind::Noise, 1000, 100),
             (|n| vec![Frame::new(GRANT, SYN, 2 * n, 0), Frame::new(GRANT, RST, 2 * n, 0)], FloodKind::Resets, 512, 100),
-            (|n| vec![Frame::new(GRANT, SYN | RST, 2 * n, 0)], FloodKind::Glitches, 1000, 100),
+            (|n| vec![Frame::new(GRANT, SYN | RST, 2 * n, 0)], FloodKind::Noise, 1000, 100),
         ][kind];
         let mut allowed = burst;
         let mut n = 0;
@@ -99,7 +99,7 @@ proptest! {
         queued in 1usize..3000,
         finish in any::<bool>(),
     ) {
-        let mut lone = Lone::new(1, MuxConfig { send_mark: 400_000, ..MuxConfig::default() });
+        let mut lone = Lone::new(1, MuxConfig::default().with(|config| config.max_stream_unsent = 400_000));
         let key = lone.mux.open(lone.now).expect("the first stream opens");
         let mut data = Bytes::from(vec![1; 262_144 + queued]);
         let mut stream = lone.mux.stream(key).expect("it was opened just now");

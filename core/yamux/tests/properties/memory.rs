@@ -24,7 +24,7 @@ proptest! {
         sizes in prop::collection::vec(1u32..40, 1..6),
     ) {
         let before = memory::live();
-        let mut lone = Lone::new(1, MuxConfig { always_copy, ..MuxConfig::default() });
+        let mut lone = Lone::new(1, MuxConfig::default().with(|config| config.always_copy = always_copy));
         lone.feed_frame(Frame::new(GRANT, SYN, 2, 0), 12).map_err(TestCaseError::fail)?;
         let mut unread = 0;
         let whole: Vec<Bytes> = sizes.iter().map(|n| Frame::new(DATA, 0, 2, *n).with_payload().into()).collect();

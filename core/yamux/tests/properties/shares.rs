@@ -11,7 +11,11 @@ const QUANTUM: i64 = 16 * 1024;
 
 /// A session with `n` streams of its own, each with a wide window and `queued` bytes to send.
 fn crowd(n: u32, batch: usize, queued: usize) -> Result<(Lone, Vec<StreamId>), String> {
-    let config = MuxConfig { batch, send_mark: 4 << 20, max_send: 1 << 30, ..MuxConfig::default() };
+    let config = MuxConfig::default().with(|config| {
+        config.batch = batch;
+        config.max_stream_unsent = 4 << 20;
+        config.max_unsent = 1 << 30;
+    });
     let mut lone = Lone::new(1, config);
     let mut keys = Vec::new();
     for at in 0..n {

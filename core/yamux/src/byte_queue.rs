@@ -1,24 +1,24 @@
-//! Slices in order, of which most streams hold one at a time: the first needs no memory of its own.
+//! A FIFO of byte slices. Most streams hold one slice at a time, so the first needs no allocation.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 use bytes::Bytes;
 
-/// A queue of slices, none of them empty. An empty queue owns nothing.
+/// A queue of slices, none of them empty. An empty queue owns no memory.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
+pub(crate) struct ByteQueue {
     /// Empty if and only if the queue is.
     first: Bytes,
     #[expect(
         clippy::box_collection,
-        reason = "an idle stream has two of these, and hardly ever needs the rest"
+        reason = "a stream has two of these and rarely needs the rest, so it costs a pointer until then"
     )]
     rest: Option<Box<VecDeque<Bytes>>>,
 }
 
-impl Queue {
-    pub(super) fn push_back(&mut self, data: Bytes) {
+impl ByteQueue {
+    pub(crate) fn push_back(&mut self, data: Bytes) {
         if self.first.is_empty() {
             self.first = data;
         } else {
@@ -26,37 +26,37 @@ impl Queue {
         }
     }
 
-    pub(super) fn pop_front(&mut self) -> Option<Bytes> {
+    pub(crate) fn pop_front(&mut self) -> Option<Bytes> {
         let next = self.rest.as_mut().and_then(|rest| rest.pop_front());
-        self.forget_empty_rest();
+        self.free_empty_rest();
         Some(core::mem::replace(&mut self.first, next.unwrap_or_default())).filter(|data| !data.is_empty())
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.first.is_empty()
     }
 
-    pub(super) fn front_mut(&mut self) -> Option<&mut Bytes> {
+    pub(crate) fn front_mut(&mut self) -> Option<&mut Bytes> {
         Some(&mut self.first).filter(|data| !data.is_empty())
     }
 
-    pub(super) fn back(&self) -> Option<&Bytes> {
+    pub(crate) fn back(&self) -> Option<&Bytes> {
         let last = self.rest.as_ref().and_then(|rest| rest.back());
         Some(last.unwrap_or(&self.first)).filter(|data| !data.is_empty())
     }
 
-    pub(super) fn pop_back(&mut self) -> Option<Bytes> {
+    pub(crate) fn pop_back(&mut self) -> Option<Bytes> {
         let last = self.rest.as_mut().and_then(|rest| rest.pop_back());
-        self.forget_empty_rest();
+        self.free_empty_rest();
         last.or_else(|| Some(core::mem::take(&mut self.first)).filter(|data| !data.is_empty()))
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Bytes> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Bytes> {
         let first = (!self.first.is_empty()).then_some(&self.first);
         first.into_iter().chain(self.rest.iter().flat_map(|rest| rest.iter()))
     }
 
-    fn forget_empty_rest(&mut self) {
+    fn free_empty_rest(&mut self) {
         if self.rest.as_ref().is_some_and(|rest| rest.is_empty()) {
             self.rest = None;
         }
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_queue_gives_back_in_order_from_both_ends() {
-        let mut queue = Queue::default();
+        let mut queue = ByteQueue::default();
         assert_eq!((queue.pop_front(), queue.pop_back()), (None, None));
         for part in ["a", "b", "c", "d"] {
             queue.push_back(Bytes::from_static(part.as_bytes()));

@@ -1,29 +1,29 @@
-//! A token bucket over time that is told.
+//! A token bucket on a clock that the caller reads.
 
 use crate::instant::Instant;
 
-/// Allows bursts of `capacity` and a steady `per_second`.
+/// Allows bursts of `capacity` tokens and `per_second` tokens in the long run.
 #[derive(Debug)]
-pub(super) struct Bucket {
+pub(crate) struct TokenBucket {
     capacity: u64,
     per_second: u64,
-    /// In millionths of a token.
+    /// Tokens left, in millionths.
     level: u64,
-    at: Instant,
+    refilled_at: Instant,
 }
 
 const MICRO: u64 = 1_000_000;
 
-impl Bucket {
-    pub(super) fn new(capacity: u64, per_second: u64, now: Instant) -> Self {
-        Self { capacity, per_second, level: capacity.saturating_mul(MICRO), at: now }
+impl TokenBucket {
+    pub(crate) fn new(capacity: u64, per_second: u64, now: Instant) -> Self {
+        Self { capacity, per_second, level: capacity.saturating_mul(MICRO), refilled_at: now }
     }
 
-    /// Takes `n` tokens if they are there.
+    /// Takes `n` tokens, or none if there are fewer.
     #[must_use]
-    pub(super) fn take(&mut self, n: u64, now: Instant) -> bool {
-        let elapsed = u64::try_from((now - self.at).as_micros()).unwrap_or(u64::MAX);
-        self.at = self.at.max(now);
+    pub(crate) fn take(&mut self, n: u64, now: Instant) -> bool {
+        let elapsed = u64::try_from((now - self.refilled_at).as_micros()).unwrap_or(u64::MAX);
+        self.refilled_at = self.refilled_at.max(now);
         let earned = elapsed.saturating_mul(self.per_second);
         self.level = self.level.saturating_add(earned).min(self.capacity.saturating_mul(MICRO));
         match self.level.checked_sub(n.saturating_mul(MICRO)) {
@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn a_burst_is_allowed_once_and_comes_back_with_time() {
-        let mut bucket = Bucket::new(2, 1, Instant::ZERO);
+        let mut bucket = TokenBucket::new(2, 1, Instant::ZERO);
         assert!(bucket.take(2, Instant::ZERO));
         assert!(!bucket.take(1, Instant::from_millis(999)));
         assert!(bucket.take(1, Instant::from_millis(1000)));

@@ -1,0 +1,91 @@
+//! Frames of the session itself that wait to be sent, and the resets of streams it has no state for.
+
+use alloc::collections::VecDeque;
+
+/// Pending answers to pings. When there are more, the oldest is dropped: a peer that does not read its answers gains
+/// nothing from more of them.
+const MAX_PONGS: usize = 16;
+/// Pending resets of refused streams. A peer that opens streams faster than their refusals leave is flooding.
+const MAX_REFUSALS: usize = 256;
+
+/// Pending frames of the session, in the order in which they leave.
+#[derive(Debug, Default)]
+pub(crate) struct ControlFrames {
+    pongs: VecDeque<u32>,
+    ping: Option<u32>,
+    /// Ids of streams to reset.
+    resets: VecDeque<u32>,
+    go_away: Option<u32>,
+    /// A `GoAway` leaves once.
+    go_away_queued: bool,
+}
+
+impl ControlFrames {
+    /// Nothing but a `GoAway`, if there is a code for one: the end of a session that failed.
+    pub(crate) fn last(go_away: Option<u32>) -> Self {
+        Self { go_away, go_away_queued: true, ..Self::default() }
+    }
+
+    /// `GoAway` with code 0, after everything else, unless one was sent.
+    pub(crate) fn go_away(&mut self) {
+        if !self.go_away_queued {
+            self.go_away_queued = true;
+            self.go_away = Some(0);
+        }
+    }
+
+    /// Resets a live stream at the end of a session. Their number is bounded by that of the streams.
+    pub(crate) fn reset(&mut self, id: u32) {
+        self.resets.push_back(id);
+    }
+
+    /// Resets a stream that the session does not take. `false` if too many are pending.
+    pub(crate) fn refuse(&mut self, id: u32) -> bool {
+        let has_room = self.resets.len() < MAX_REFUSALS;
+        if has_room {
+            self.resets.push_back(id);
+        }
+        has_room
+    }
+
+    pub(crate) fn pong(&mut self, value: u32) {
+        if self.pongs.len() >= MAX_PONGS {
+            self.pongs.pop_front();
+        }
+        self.pongs.push_back(value);
+    }
+
+    pub(crate) fn has_ping(&self) -> bool {
+        self.ping.is_some()
+    }
+
+    /// A ping, unless one is pending.
+    pub(crate) fn ping(&mut self, value: u32) {
+        self.ping.get_or_insert(value);
+    }
+
+    pub(crate) fn pop_pong(&mut self) -> Option<u32> {
+        self.pongs.pop_front()
+    }
+
+    pub(crate) fn take_ping(&mut self) -> Option<u32> {
+        self.ping.take()
+    }
+
+    pub(crate) fn pop_reset(&mut self) -> Option<u32> {
+        self.resets.pop_front()
+    }
+
+    /// The `GoAway`, which leaves after all resets.
+    pub(crate) fn take_go_away(&mut self) -> Option<u32> {
+        if self.resets.is_empty() { self.go_away.take() } else { None }
+    }
+
+    /// The number of pending frames.
+    pub(crate) fn len(&self) -> usize {
+        self.pongs.len()
+            + self.resets.len()
+            + usize::from(self.ping.is_some())
+            + usize::from(self.go_away.is_some())
+    }
+}

@@ -1,0 +1,20 @@
+//! The name of a stream toward the application.
+
+/// Names a stream. The id of another session, or of a stream that is gone, is never mistaken for a live stream.
+///
+/// It is not the id on the wire, which a session may use only once and which says nothing of the session.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct StreamId {
+    pub(crate) session: u32,
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+}
+
+impl StreamId {
+    /// An id for a stream that belongs to no Yamux session: the `number`th stream of a transport that is shown to an
+    /// application beside Yamux sessions, by the same type. Give such a transport a `session` number of its own, since
+    /// ids with the same one are distinct only if the same party gave them out.
+    pub const fn external(session: u32, number: u64) -> Self {
+        Self { session, slot: number as u32, generation: (number >> 32) as u32 }
+    }
+}
