@@ -92,13 +92,12 @@ impl Idle {
 
 fn session(role: Role) -> Mux {
     let many = 1 << 20;
-    let config = MuxConfig {
-        max_inbound_streams: many,
-        max_outbound_streams: many,
-        max_stream_window: 1 << 24,
-        window_budget: 1 << 28,
-        ..MuxConfig::default()
-    };
+    let config = MuxConfig::default().with(|config| {
+        config.max_inbound_streams = many;
+        config.max_outbound_streams = many;
+        config.max_stream_window = 1 << 24;
+        config.window_growth_budget = 1 << 28;
+    });
     Mux::new(role, config, 1, [7; 32], Instant::ZERO)
 }
 

@@ -175,7 +175,7 @@ impl Runner {
             services: Vec::new(),
             link: LinkConfig {
                 keepalive: KeepaliveConfig::default(),
-                mux: MuxConfig::browser(),
+                mux: MuxConfig::low_memory(),
                 fallback: None,
             },
             backoff: BackoffConfig::default(),

@@ -74,7 +74,7 @@ impl World {
             services: vec![Service::http("web"), Service::http("api")],
             link: LinkConfig {
                 keepalive: KeepaliveConfig::default(),
-                mux: MuxConfig::browser(),
+                mux: MuxConfig::low_memory(),
                 fallback: None,
             },
             backoff: BackoffConfig::default(),
@@ -143,7 +143,7 @@ impl World {
                     RelayLogin { address: self.relay, allowed_services: None, require_challenge: false };
                 let link = LinkConfig {
                     keepalive: KeepaliveConfig::default(),
-                    mux: MuxConfig::relay(),
+                    mux: MuxConfig::opener(),
                     fallback: None,
                 };
                 let config = SessionConfig { login, link };

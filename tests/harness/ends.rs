@@ -76,7 +76,7 @@ pub fn agent_config() -> AgentConfig {
         services: vec![Service::http("web"), Service::http("api")],
         link: LinkConfig {
             keepalive: KeepaliveConfig::default(),
-            mux: MuxConfig::agent(),
+            mux: MuxConfig::acceptor(),
             fallback: in_clear(),
         },
         backoff: BackoffConfig::default(),
@@ -93,7 +93,7 @@ pub fn session_config() -> SessionConfig {
         },
         link: LinkConfig {
             keepalive: KeepaliveConfig::default(),
-            mux: MuxConfig::relay(),
+            mux: MuxConfig::opener(),
             fallback: in_clear(),
         },
     }

@@ -72,7 +72,7 @@ impl State {
                     self.openers.drain(..).for_each(Waker::wake);
                 }
                 MuxEvent::OpenReady => self.openers.drain(..).for_each(Waker::wake),
-                MuxEvent::IdsLow => {}
+                _ => {}
             }
         }
         self.watchers.drain(..).for_each(Waker::wake);
@@ -228,7 +228,7 @@ impl NodeStream {
             },
             StreamError::Reset(reason) => io::Error::new(io::ErrorKind::ConnectionReset, reason),
             StreamError::Finished => io::Error::new(io::ErrorKind::BrokenPipe, error),
-            StreamError::Lost => io::Error::new(io::ErrorKind::ConnectionAborted, error),
+            _ => io::Error::new(io::ErrorKind::ConnectionAborted, error),
         })
     }
 

@@ -79,7 +79,7 @@ fn what_we_send_on_two_hundred_streams_comes_back_whole() {
 #[test]
 fn what_they_send_on_two_hundred_streams_goes_back_whole() {
     // They open the next stream before we have seen the end of the last one.
-    in_both_roles(MuxConfig::agent(), &[], async |mut pair| {
+    in_both_roles(MuxConfig::acceptor(), &[], async |mut pair| {
         pair.ours.echo(&pair.tasks);
         assert_eq!(pair.theirs.tell("exchange 200 5").await, "ok");
         pair.ours.node.until(|node| (node.stats().inbound == 0).then_some(())).await;
@@ -93,7 +93,7 @@ fn megabytes_written_in_one_call_arrive_over_a_long_line_in_frames_larger_than_a
         return;
     }
     meet(async |tasks| {
-        let config = MuxConfig { max_stream_window: 8 << 20, ..MuxConfig::default() };
+        let config = MuxConfig::default().with(|config| config.max_stream_window = 8 << 20);
         let mut pair = start(tasks, Role::Client, config, &[], Duration::from_millis(20)).await;
         assert_eq!(pair.theirs.tell("open").await, "ok");
         pair.theirs.command(&format!("write 0 {TOTAL}")).await;
@@ -102,7 +102,7 @@ fn megabytes_written_in_one_call_arrive_over_a_long_line_in_frames_larger_than_a
         stream.read_exact(&mut received).await.expect("they write");
         assert_eq!(pair.theirs.answer().await, format!("{TOTAL} <nil>"));
         assert!(received.iter().enumerate().all(|(i, b)| *b == (i * 7 + (i >> 8)) as u8));
-        assert!(pair.ours.node.stats().grown > WINDOW, "{:?}", pair.ours.node.stats());
+        assert!(pair.ours.node.stats().window_growth > WINDOW, "{:?}", pair.ours.node.stats());
         let inbound = frames_so_far(&pair.ours.record.inbound.borrow());
         let largest = inbound.iter().filter(|frame| frame.kind == DATA).map(|frame| frame.length).max();
         assert!(largest.is_some_and(|length| length as usize > WINDOW), "{largest:?}");
@@ -298,7 +298,7 @@ fn their_keepalive_is_answered_and_ends_the_session_when_we_hang() {
 #[test]
 fn a_peer_that_hangs_is_given_up_by_our_keepalive() {
     let (interval, timeout) = (Duration::from_secs(30), Duration::from_secs(20));
-    let config = MuxConfig { keepalive: Some((interval, timeout)), ..MuxConfig::default() };
+    let config = MuxConfig::default().with(|config| config.keepalive = Some((interval, timeout)));
     in_both_roles(config, &[], async |pair| {
         let record = pair.ours.record.clone();
         let count = move |flag| {
@@ -357,7 +357,7 @@ fn a_reader_that_stops_there_stops_our_writer() {
             stream
         });
         assert_eq!(pair.theirs.tell("hold").await, "ok");
-        let mark = MuxConfig::default().send_mark;
+        let mark = MuxConfig::default().max_stream_unsent;
         pair.ours.node.until(|node| (node.stats().unsent > mark / 2).then_some(())).await;
         assert_eq!(pair.theirs.tell("storm 1").await, "1");
         assert!(pair.ours.node.stats().unsent <= mark);

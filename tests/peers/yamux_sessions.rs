@@ -393,7 +393,7 @@ fn a_reader_that_stops_there_stops_our_writer_and_no_other() {
         });
         let mut theirs = pair.theirs.accept().await.expect("a stream");
         pair.they_echo();
-        let mark = MuxConfig::default().send_mark;
+        let mark = MuxConfig::default().max_stream_unsent;
         pair.ours.node.until(|node| (node.stats().unsent > mark / 2).then_some(())).await;
         let other = pair.ours.node.open().await.expect("the session lives");
         assert_eq!(exchange(other, b"meanwhile").await.expect("an answer"), b"meanwhile");

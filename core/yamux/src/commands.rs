@@ -3,6 +3,7 @@
 use crate::error::{ClosedStream, MuxError, OpenError};
 use crate::event::MuxEvent;
 use crate::instant::Instant;
+use crate::send::SendState;
 use crate::session::{Mux, Phase};
 use crate::stats::MuxStats;
 use crate::stream::Stream;
@@ -75,6 +76,18 @@ impl Mux {
         Ok(Stream::new(self, key))
     }
 
+    /// Whether `id` is a live stream.
+    #[must_use]
+    pub fn contains(&self, id: StreamId) -> bool {
+        self.find(id).is_some()
+    }
+
+    /// How many bytes a write to `id` would take now; 0 if it is not live.
+    #[must_use]
+    pub fn writable(&self, id: StreamId) -> usize {
+        self.find(id).map_or(0, |key| self.writable_of(key))
+    }
+
     /// Sends `GoAway` with code 0: neither end opens streams from now on, and open streams go on.
     pub fn go_away(&mut self, now: Instant) {
         self.advance(now);
@@ -99,6 +112,15 @@ impl Mux {
     pub fn abort(&mut self, error: MuxError, now: Instant) {
         self.advance(now);
         self.fail(error);
+    }
+
+    pub(crate) fn writable_of(&self, key: usize) -> usize {
+        let stream = &self.streams[key];
+        if stream.send.state() != SendState::Open || stream.reset.is_some() || self.is_ended() {
+            return 0;
+        }
+        let own = self.config.max_stream_unsent.saturating_sub(stream.send.unsent());
+        own.min(self.config.max_unsent.saturating_sub(self.counts.unsent))
     }
 
     /// The counters.

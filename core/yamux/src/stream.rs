@@ -105,12 +105,7 @@ impl<'a> Stream<'a> {
     /// How many bytes a write would take now.
     #[must_use]
     pub fn writable(&self) -> usize {
-        let stream = &self.mux.streams[self.key];
-        if stream.send.state() != SendState::Open || stream.reset.is_some() || self.mux.is_ended() {
-            return 0;
-        }
-        let own = self.mux.config.max_stream_unsent.saturating_sub(stream.send.unsent());
-        own.min(self.mux.config.max_unsent.saturating_sub(self.mux.counts.unsent))
+        self.mux.writable_of(self.key)
     }
 
     /// Ends this end's half after what was written. A second time does nothing.

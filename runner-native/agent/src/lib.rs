@@ -229,7 +229,7 @@ fn agent_config(
                 ping_interval: options.keepalive.interval,
                 ping_timeout: options.keepalive.timeout,
             },
-            mux: MuxConfig::agent(),
+            mux: MuxConfig::acceptor(),
             fallback: Some(foreign::fallback(identity)),
         },
         backoff: BackoffConfig {

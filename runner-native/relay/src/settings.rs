@@ -180,7 +180,7 @@ impl RelaySettings {
             ping_interval: self.options.keepalive.interval,
             ping_timeout: self.options.keepalive.timeout,
         };
-        let mux = MuxConfig { max_outbound_streams: self.limits.link_streams, ..MuxConfig::relay() };
+        let mux = MuxConfig::opener().with(|config| config.max_outbound_streams = self.limits.link_streams);
         SessionConfig {
             login: RelayLogin {
                 address,

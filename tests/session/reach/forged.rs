@@ -70,14 +70,14 @@ impl<M: Streams> Wild<M> {
 fn relay() -> Wild<hvym_tunnel_core::relay::Session> {
     let mut pair = pair();
     pair.up();
-    let mux = Mux::new(Role::Client, MuxConfig::agent(), 1, [3; 32], pair.now);
+    let mux = Mux::new(Role::Client, MuxConfig::acceptor(), 1, [3; 32], pair.now);
     Wild::new(pair.relay.machine.expect("up"), mux, pair.now)
 }
 
 fn agent() -> Wild<hvym_tunnel_core::agent::Agent> {
     let mut pair = pair();
     pair.up();
-    let mux = Mux::new(Role::Server, MuxConfig::relay(), 1, [3; 32], pair.now);
+    let mux = Mux::new(Role::Server, MuxConfig::opener(), 1, [3; 32], pair.now);
     Wild::new(pair.agent.machine, mux, pair.now)
 }
 

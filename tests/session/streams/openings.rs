@@ -147,7 +147,7 @@ fn an_opening_that_does_not_fit_is_refused_before_anything_is_sent() {
 #[test]
 fn no_stream_is_opened_while_there_is_no_room_for_its_opening() {
     let mut relay = session_config();
-    relay.link.mux.max_send = 64 * 1024;
+    relay.link.mux.max_unsent = 64 * 1024;
     let mut pair = pair_with(agent_config(), relay, WireConfig::default(), [7; 32]);
     pair.up();
     let now = pair.now;

@@ -25,7 +25,7 @@ pub(super) struct Raw {
 pub(super) fn raw_agent() -> Raw {
     let mut pair = pair();
     pair.up();
-    let mux = Mux::new(Role::Server, MuxConfig::relay(), 1, [3; 32], pair.now);
+    let mux = Mux::new(Role::Server, MuxConfig::opener(), 1, [3; 32], pair.now);
     let mut agent = pair.agent;
     agent.events.clear();
     Raw { agent, mux, now: pair.now, told: Vec::new(), texts: Vec::new(), close: None }
