@@ -145,7 +145,7 @@ impl Call {
     ) -> Result<Call, JsValue> {
         let mut head = RequestHead::new(method, target);
         head.headers = fields::from_list(headers);
-        let framing = head.frame(fields::payload(length));
+        let framing = head.set_framing(fields::payload(length));
         head.headers.push("Connection", "close");
         let head = head.encode().map_err(|error| fault("bad_request", &error.to_string()))?;
         Ok(Call {

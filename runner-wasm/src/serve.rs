@@ -146,7 +146,7 @@ impl Exchange {
         promise_done(async move {
             let mut head = ResponseHead::new(status, reason);
             head.headers = fields::from_list(&headers);
-            let framing = head.frame(&asked.head, fields::payload(length));
+            let framing = head.set_framing(&asked.head, fields::payload(length));
             let head = head.encode().map_err(|error| fault("bad_response", &error.to_string()))?;
             if !asked.is_unanswered() {
                 return Err(fault("bad_response", "the request was answered already"));

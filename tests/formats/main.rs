@@ -2,6 +2,5 @@
 
 mod address;
 mod control_json;
-mod http1;
 mod jwt_golden;
 mod token;

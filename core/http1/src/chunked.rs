@@ -1,23 +1,15 @@
-//! The chunked transfer coding (RFC 9112 section 7.1), read and written.
+//! The chunked transfer coding (RFC 9112 section 7.1), decoded and encoded.
 //!
-//! The reader holds a few words and no bytes. It is strict: lines end with CR LF, sizes are plain hexadecimal.
-//! Extensions and trailer fields are checked, bounded and dropped, as RFC 9112 sections 7.1.1 and 7.1.2 allow.
+//! The decoder holds no bytes. It is strict: lines end with CR LF, sizes are plain hexadecimal. Extensions and trailer
+//! fields are validated, limited and dropped, as RFC 9112 sections 7.1.1 and 7.1.2 allow.
 
 use alloc::vec::Vec;
 
-use super::body::{BodyError, Step};
+use crate::decoded::{Decoded, split_prefix};
+use crate::error::BodyError;
+use crate::limits::{MAX_EXTENSION_BYTES, MAX_SIZE_DIGITS, MAX_TRAILER_BYTES};
 
-/// The most hexadecimal digits of a chunk's size: what fits 64 bits, so a size cannot overflow.
-pub const MAX_SIZE_DIGITS: u8 = 16;
-
-/// The most bytes of chunk extensions in one body, all chunks together. Extensions are all but unused; without a limit
-/// a megabyte of them could carry a single byte of content.
-pub const MAX_EXTENSION_BYTES: u32 = 16 * 1024;
-
-/// The most bytes of trailer fields after one body. Known trailers (checksums, timings, gRPC status) take a few hundred.
-pub const MAX_TRAILER_BYTES: u32 = 16 * 1024;
-
-/// What ends a chunked body without trailer fields.
+/// The last chunk of a body without trailer fields.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -34,66 +26,66 @@ enum State {
     TrailerLf,
     EndLf,
     Finished,
-    Broken(BodyError),
+    Failed(BodyError),
 }
 
-/// Reads one chunked body, however its bytes are cut.
+/// Decodes one chunked body, however its bytes are split over calls.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Chunked {
     state: State,
-    /// The size being read, then what is left of the chunk; zero between chunks.
-    left: u64,
+    /// The size while it is parsed, then the rest of the chunk; zero between chunks.
+    remaining: u64,
     extension_bytes: u32,
     trailer_bytes: u32,
 }
 
 impl Chunked {
-    /// A body of which nothing was read.
+    /// A body of which nothing was decoded.
     pub const fn new() -> Self {
-        Chunked { state: State::SizeStart, left: 0, extension_bytes: 0, trailer_bytes: 0 }
+        Chunked { state: State::SizeStart, remaining: 0, extension_bytes: 0, trailer_bytes: 0 }
     }
 
-    /// Reads up to and including the next piece of payload, as [`Body::decode`](super::Body::decode).
+    /// Decodes up to and including the next piece of payload, as [`Body::decode`](crate::Body::decode).
     ///
     /// # Errors
     /// [`BodyError`] if the coding is malformed; every later call gives the same error.
-    pub fn decode<'a>(&mut self, bytes: &'a [u8]) -> Result<Step<'a>, BodyError> {
+    pub fn decode<'a>(&mut self, bytes: &'a [u8]) -> Result<Decoded<'a>, BodyError> {
         let mut used = 0;
         while let Some(byte) = bytes.get(used) {
             match self.state {
                 State::Finished => break,
-                State::Broken(error) => return Err(error),
+                State::Failed(error) => return Err(error),
                 State::Data => {
-                    let payload = super::body::first(&bytes[used..], &mut self.left);
-                    if self.left == 0 {
+                    let payload = split_prefix(&bytes[used..], &mut self.remaining);
+                    if self.remaining == 0 {
                         self.state = State::DataCr;
                     }
-                    return Ok(Step { used: used + payload.len(), payload });
+                    return Ok(Decoded { used: used + payload.len(), payload });
                 }
-                _ => self.state = self.after(*byte).unwrap_or_else(State::Broken),
+                _ => self.state = self.next_state(*byte).unwrap_or_else(State::Failed),
             }
-            if let State::Broken(error) = self.state {
+            if let State::Failed(error) = self.state {
                 return Err(error);
             }
             used += 1;
         }
-        Ok(Step { used, payload: &[] })
+        Ok(Decoded { used, payload: &[] })
     }
 
-    /// Whether the last byte of the body was read.
+    /// Whether the last byte of the body was decoded.
     pub fn is_finished(&self) -> bool {
         self.state == State::Finished
     }
 
-    /// The state after a byte that is not payload.
-    fn after(&mut self, byte: u8) -> Result<State, BodyError> {
+    /// The state after a byte of framing.
+    fn next_state(&mut self, byte: u8) -> Result<State, BodyError> {
         match (self.state, byte) {
             (State::SizeStart, byte) => self.on_size_digit(byte, 0),
             (State::Size { .. } | State::Extension, b'\r') => Ok(State::SizeLf),
             (State::Size { .. }, b';' | b' ' | b'\t') => self.on_extension(),
             (State::Size { digits }, byte) => self.on_size_digit(byte, digits),
             (State::Extension, byte) if is_text(byte) => self.on_extension(),
-            (State::SizeLf, b'\n') if self.left == 0 => Ok(State::TrailerStart),
+            (State::SizeLf, b'\n') if self.remaining == 0 => Ok(State::TrailerStart),
             (State::SizeLf, b'\n') => Ok(State::Data),
             (State::DataCr, b'\r') => Ok(State::DataLf),
             (State::DataLf, b'\n') => Ok(State::SizeStart),
@@ -116,7 +108,7 @@ impl Chunked {
         if digits >= MAX_SIZE_DIGITS {
             return Err(BodyError::ChunkSize);
         }
-        self.left = self.left << 4 | u64::from(digit);
+        self.remaining = self.remaining << 4 | u64::from(digit);
         Ok(State::Size { digits: digits + 1 })
     }
 
@@ -147,8 +139,8 @@ fn is_text(byte: u8) -> bool {
     byte == b'\t' || !byte.is_ascii_control()
 }
 
-/// Appends `payload` to `out` as one chunk. An empty payload appends nothing, because an empty chunk ends the body:
-/// that is [`LAST_CHUNK`].
+/// Appends `payload` to `out` as one chunk. An empty payload appends nothing, because an empty chunk would end the body
+/// ([`LAST_CHUNK`]).
 pub fn encode_chunk(payload: &[u8], out: &mut Vec<u8>) {
     if payload.is_empty() {
         return;

@@ -1,4 +1,4 @@
-//! The fields of a head, in the order and spelling they were sent, and which bytes may stand where.
+//! The fields of a head, in the order and spelling in which they were sent.
 //!
 //! It does not know what any field means.
 
@@ -7,10 +7,10 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-/// Header fields in wire order. Names keep their spelling and are compared without regard to case
-/// (RFC 9110 section 5.1); values are bytes, because nothing on the wire promises UTF-8.
+/// Header fields in wire order. Names keep their spelling and are compared case-insensitively (RFC 9110 section 5.1);
+/// values are bytes, because the protocol does not guarantee UTF-8.
 ///
-/// Anything can be put in; [`encode`](super::RequestHead::encode) is where an illegal field is refused.
+/// Names and values are not validated here but in [`encode`](crate::RequestHead::encode).
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Headers(Vec<(Bytes, Bytes)>);
 
@@ -20,12 +20,12 @@ impl Headers {
         Headers(Vec::new())
     }
 
-    /// Adds a field after all others; fields of the same name stay.
+    /// Appends a field. Fields of the same name stay.
     pub fn push(&mut self, name: impl Into<String>, value: impl Into<Bytes>) {
         self.0.push((Bytes::from(name.into()), value.into()));
     }
 
-    /// Removes every field of this name, then adds one.
+    /// Replaces every field of this name by one at the end.
     pub fn set(&mut self, name: &str, value: impl Into<Bytes>) {
         self.remove(name);
         self.push(name, value);
@@ -36,12 +36,12 @@ impl Headers {
         self.0.retain(|(known, _)| !known.eq_ignore_ascii_case(name.as_bytes()));
     }
 
-    /// Keeps the fields of which `keep` says so, by name and value.
+    /// Keeps the fields for whose name and value `keep` returns `true`.
     pub fn retain(&mut self, mut keep: impl FnMut(&str, &[u8]) -> bool) {
         self.0.retain(|(name, value)| keep(text(name), value));
     }
 
-    /// Adds the fields of `others` after all of these.
+    /// Appends the fields of `others`.
     pub fn append(&mut self, mut others: Headers) {
         self.0.append(&mut others.0);
     }
@@ -58,17 +58,15 @@ impl Headers {
         named.map(|(_, value)| value.as_ref())
     }
 
-    /// Whether a field of this name is there.
+    /// Whether there is a field of this name.
     pub fn contains(&self, name: &str) -> bool {
         self.first(name).is_some()
     }
 
-    /// Whether the comma-separated list under this name holds `token`, without regard to case
-    /// (`Connection: keep-alive, Upgrade`).
+    /// Whether the comma-separated list (RFC 9110 section 5.6.1) in the fields of this name has the member `token`, compared
+    /// case-insensitively, as `upgrade` in `Connection: keep-alive, Upgrade`.
     pub fn contains_token(&self, name: &str, token: &str) -> bool {
-        self.all(name)
-            .flat_map(|value| value.split(|byte| *byte == b','))
-            .any(|member| member.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+        self.all(name).flat_map(list_members).any(|member| member.eq_ignore_ascii_case(token.as_bytes()))
     }
 
     /// Every field in wire order.
@@ -87,20 +85,26 @@ impl Headers {
     }
 }
 
-/// A name is put in as text, or read from a head as a token, which is ASCII.
+/// The members of a comma-separated list (RFC 9110 section 5.6.1), without the white space around them. Empty members are
+/// not skipped. Members with quoted commas are not supported: no field that uses this has them.
+pub fn list_members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+}
+
+/// A name comes from a `String` or from a parsed token, which is ASCII.
 fn text(name: &[u8]) -> &str {
-    core::str::from_utf8(name).expect("a name is text")
+    core::str::from_utf8(name).expect("a field name is UTF-8")
 }
 
 impl Headers {
-    /// The fields of the head `bytes`, which they were read from.
-    pub(super) fn sliced(fields: &[httparse::Header<'_>], bytes: &[u8]) -> Self {
-        // One copy for all of them: every request brings a dozen.
+    /// The `fields` that were parsed from the head `bytes`.
+    pub(crate) fn from_parsed(fields: &[httparse::Header<'_>], bytes: &[u8]) -> Self {
+        // One copy for all fields: a request has a dozen.
         let head = Bytes::copy_from_slice(bytes);
         let slice = |part: &[u8]| {
             let start = (part.as_ptr() as usize).wrapping_sub(bytes.as_ptr() as usize);
             let end = start.saturating_add(part.len());
-            // An empty value need not lie inside.
+            // An empty value may lie outside of `bytes`.
             if part.is_empty() || end > head.len() {
                 return Bytes::copy_from_slice(part);
             }
@@ -123,21 +127,6 @@ impl IntoIterator for Headers {
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter()
     }
-}
-
-/// `token` of RFC 9110 section 5.6.2: methods and field names.
-pub(super) fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
-}
-
-/// What may stand in a field value or a reason phrase (RFC 9110 section 5.5): no control byte but TAB.
-pub(super) fn is_value(bytes: &[u8]) -> bool {
-    bytes.iter().all(|b| *b == b'\t' || !b.is_ascii_control())
-}
-
-/// What may stand in a request target: no control byte and no space, which would end it.
-pub(super) fn is_target(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b != b' ' && !b.is_ascii_control())
 }
 
 #[cfg(test)]
@@ -163,14 +152,5 @@ mod tests {
         assert!(headers.contains_token("connection", "upgrade"));
         assert!(headers.contains_token("connection", "x"));
         assert!(!headers.contains_token("connection", "alive"));
-    }
-
-    #[test]
-    fn line_breaks_and_nul_stand_nowhere() {
-        for bad in ["a\r", "a\n", "a\0", "\r\nb"] {
-            assert!(!is_token(bad) && !is_value(bad.as_bytes()) && !is_target(bad), "{bad:?}");
-        }
-        assert!(!is_token("a b") && !is_token("a:") && !is_token(""));
-        assert!(is_value(b"a\tb \xff") && is_target("/caf\u{e9}?x=%20"));
     }
 }

@@ -1,10 +1,42 @@
-//! HTTP/1.1 (RFC 9112) without I/O: heads, body framing, rewriting of heads for a proxy, and a passive observer of a
-//! connection.
+//! HTTP/1.1 (RFC 9112) without I/O: heads, body framing, hop-by-hop fields, and a passive observer of a connection.
 //!
-//! Nothing here knows tunnels, streams, sockets or clocks, and nothing here forwards a byte. A proxy copies bytes and
-//! shows them to a [`Tap`] on the way; other callers turn bytes into heads and bodies and back.
-//! The parser is strict (RFC 9112 sections 6.1, 6.3 and 11.2): a message that two parsers could read differently is an
-//! error.
+//! Nothing here knows sockets, clocks or threads, and nothing here forwards a byte; the crate is `no_std` and needs `alloc`.
+//! Parsing is strict (RFC 9112 sections 6.1, 6.3 and 11.2): a message whose length two recipients could determine
+//! differently is an error, and so are lenient forms that request smuggling relies on.
+//!
+//! | to | use |
+//! |---|---|
+//! | parse or encode a head | [`RequestHead`], [`ResponseHead`], [`Headers`] |
+//! | find the end of a head that arrives in pieces | [`HeadScanner`], [`HeadBuffer`] |
+//! | find the end of a body | [`Framing`], [`Body`] |
+//! | read whole messages from a stream | [`RequestReader`], [`ResponseReader`] |
+//! | write whole messages | [`RequestHead::set_framing`], [`ResponseHead::set_framing`], [`BodyWriter`] |
+//! | forward a head as a proxy | [`Headers::strip_hop_by_hop`] |
+//! | log the requests of a connection whose bytes pass unchanged | [`Tap`] |
+//!
+//! # Reading a request and writing its response
+//!
+//! ```
+//! use bytes::Bytes;
+//! use hvym_http1::{BodyWriter, Event, Payload, RequestReader, ResponseHead};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Bytes arrive in any pieces; the reader removes what it understood from the front.
+//! let mut input = Bytes::from_static(b"POST /hello HTTP/1.1\r\nHost: example\r\nContent-Length: 2\r\n\r\nhi");
+//! let mut reader = RequestReader::new();
+//! let Some(Event::Head(request)) = reader.read(&mut input)? else { panic!("the head is complete") };
+//! assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/hello"));
+//! assert_eq!(reader.read(&mut input)?, Some(Event::Body(Bytes::from_static(b"hi"))));
+//! assert_eq!(reader.read(&mut input)?, Some(Event::End));
+//!
+//! let mut response = ResponseHead::new(200, "OK");
+//! let framing = response.set_framing(&request, Payload::Sized(3));
+//! let mut writer = BodyWriter::new(framing);
+//! let bytes = [response.encode()?, writer.encode(Bytes::from_static(b"yes"))?, writer.finish()?].concat();
+//! assert_eq!(bytes, b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes");
+//! # Ok(())
+//! # }
+//! ```
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(clippy::unwrap_used)]
@@ -13,23 +45,34 @@ extern crate alloc;
 
 mod body;
 mod chunked;
+mod decoded;
+mod error;
+mod framing;
 mod head;
+mod head_buffer;
 mod headers;
-mod inbound;
-mod outbound;
+mod hop_by_hop;
+mod limits;
+mod reader;
 mod scan;
+mod syntax;
 mod tap;
+mod writer;
 
-pub use body::{Body, BodyError, Framing, FramingError, Step};
-pub use chunked::{
-    Chunked, LAST_CHUNK, MAX_EXTENSION_BYTES, MAX_SIZE_DIGITS, MAX_TRAILER_BYTES, encode_chunk,
-};
-pub use head::{HeadError, MAX_HEAD_BYTES, MAX_HEADERS, RequestHead, ResponseHead, Version};
-pub use headers::Headers;
-pub use inbound::{Event, ReadError, RequestReader, ResponseReader};
-pub use outbound::{BodyWriter, Payload, WriteError};
-pub use scan::{HeadBuffer, Taken, ctl_free_prefix};
+pub use body::Body;
+pub use chunked::{Chunked, LAST_CHUNK, encode_chunk};
+pub use decoded::Decoded;
+pub use error::{BodyError, FramingError, HeadError, ReadError, WriteError};
+pub use framing::Framing;
+pub use head::{RequestHead, ResponseHead, Version};
+pub use head_buffer::{HeadBuffer, Taken};
+pub use headers::{Headers, list_members};
+pub use hop_by_hop::HOP_BY_HOP;
+pub use limits::{MAX_EXTENSION_BYTES, MAX_HEAD_BYTES, MAX_HEADERS, MAX_SIZE_DIGITS, MAX_TRAILER_BYTES};
+pub use reader::{Event, RequestReader, ResponseReader};
+pub use scan::{HeadScanner, LineEndings};
 pub use tap::{
     AccessRecord, MAX_PENDING, MAX_RECORDED_HOST_BYTES, MAX_RECORDED_METHOD_BYTES, MAX_RECORDED_TARGET_BYTES,
     Sniff, Tap,
 };
+pub use writer::{BodyWriter, Payload};

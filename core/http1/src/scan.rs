@@ -1,74 +1,140 @@
-//! Where a head ends, found once per byte however the bytes are cut.
+//! Finds the end of a head in a stream, looking at each byte once.
 //!
-//! It knows blank lines and the size limit; what the lines say is `head.rs`.
+//! It knows line ends and the size limit; what the lines say is parsed in `head.rs`.
 
-use alloc::borrow::Cow;
-use alloc::vec::Vec;
-use core::mem;
+use crate::error::HeadError;
+use crate::limits::MAX_HEAD_BYTES;
 
-use super::head::{HeadError, MAX_HEAD_BYTES};
-
-/// Where in a line the last byte was.
+/// Which line ends a head may have.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
-enum Place {
-    /// Before the start line; RFC 9112 section 2.2 lets blank lines come first.
+pub enum LineEndings {
+    /// CR LF or LF (RFC 9112 section 2.2 lets a recipient accept both).
     #[default]
-    Before,
-    Inside,
+    Lenient,
+    /// CR LF only, no CR elsewhere, and no line that begins with white space: bytes that any two parsers divide into the
+    /// same lines.
+    Strict,
+}
+
+/// The position in a line.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+enum Position {
+    /// Before the start line, where empty lines are ignored (RFC 9112 section 2.2).
+    #[default]
+    BeforeStartLine,
+    BeforeStartLineCr,
+    InLine,
+    InLineCr,
     LineStart,
     LineStartCr,
 }
 
-/// Looks for the blank line that ends a head.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct HeadScan {
-    place: Place,
-    seen: usize,
+/// What a byte leads to.
+enum Next {
+    Position(Position),
+    /// The byte ends the head.
+    End,
 }
 
-impl HeadScan {
-    /// Looks at the next bytes; `Some(n)` if the head ends after `n` of them.
+/// Searches for the empty line that ends a head.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct HeadScanner {
+    position: Position,
+    seen: usize,
+    line_endings: LineEndings,
+}
+
+impl HeadScanner {
+    /// A scanner before the first byte of a head.
+    pub const fn new(line_endings: LineEndings) -> Self {
+        HeadScanner { position: Position::BeforeStartLine, seen: 0, line_endings }
+    }
+
+    /// Scans the next bytes of the stream; `Some(n)` if the head ends after `n` of them.
     ///
-    /// A control byte fails here and not when the head is whole, so that a stream which is not HTTP is
-    /// recognised as such at once.
-    pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<Option<usize>, HeadError> {
+    /// # Errors
+    /// [`HeadError`] at the first byte that no head may contain, so that another protocol is recognised at once, or at
+    /// the first byte past [`MAX_HEAD_BYTES`].
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<Option<usize>, HeadError> {
         let mut at = 0;
         while let Some(byte) = bytes.get(at) {
             // Most of a head is the inside of lines.
-            let plain = if self.place == Place::Inside { ctl_free_prefix(&bytes[at..]) } else { 0 };
-            at += plain.max(1);
-            self.seen = self.seen.saturating_add(plain.max(1));
+            let skipped = if self.position == Position::InLine { ctl_free_prefix(&bytes[at..]) } else { 0 };
+            at += skipped.max(1);
+            self.seen = self.seen.saturating_add(skipped.max(1));
             if self.seen > MAX_HEAD_BYTES {
                 return Err(HeadError::TooLong);
             }
-            if plain > 0 {
+            if skipped > 0 {
                 continue;
             }
-            self.place = match (self.place, *byte) {
-                (Place::LineStart | Place::LineStartCr, b'\n') => return Ok(Some(at)),
-                (Place::Before, b'\r' | b'\n') => Place::Before,
-                (Place::LineStart, b'\r') => Place::LineStartCr,
-                (_, b'\n') => Place::LineStart,
-                (_, b'\r' | b'\t') => Place::Inside,
-                (_, byte) if byte.is_ascii_control() => return Err(HeadError::Byte(byte)),
-                (_, _) => Place::Inside,
+            let next = match self.line_endings {
+                LineEndings::Lenient => lenient(self.position, *byte)?,
+                LineEndings::Strict => strict(self.position, *byte)?,
             };
+            match next {
+                Next::Position(position) => self.position = position,
+                Next::End => return Ok(Some(at)),
+            }
         }
         Ok(None)
     }
+
+    /// How many bytes were scanned.
+    pub const fn scanned(&self) -> usize {
+        self.seen
+    }
+
+    /// Whether a start line has begun.
+    pub const fn has_begun(&self) -> bool {
+        !matches!(self.position, Position::BeforeStartLine | Position::BeforeStartLineCr)
+    }
 }
 
-/// How many of these bytes, from the first one on, are no control bytes: neither the end of a line nor an error.
-pub fn ctl_free_prefix(bytes: &[u8]) -> usize {
-    const EACH: u64 = u64::MAX / 255;
+fn lenient(position: Position, byte: u8) -> Result<Next, HeadError> {
+    Ok(Next::Position(match (position, byte) {
+        (Position::LineStart | Position::LineStartCr, b'\n') => return Ok(Next::End),
+        (Position::BeforeStartLine, b'\r' | b'\n') => Position::BeforeStartLine,
+        (Position::LineStart, b'\r') => Position::LineStartCr,
+        (_, b'\n') => Position::LineStart,
+        (_, b'\r' | b'\t') => Position::InLine,
+        (_, byte) if byte.is_ascii_control() => return Err(HeadError::Byte(byte)),
+        (_, _) => Position::InLine,
+    }))
+}
+
+fn strict(position: Position, byte: u8) -> Result<Next, HeadError> {
+    Ok(Next::Position(match (position, byte) {
+        (Position::BeforeStartLine, b'\r') => Position::BeforeStartLineCr,
+        (Position::BeforeStartLineCr, b'\n') => Position::BeforeStartLine,
+        (Position::InLine, b'\r') => Position::InLineCr,
+        (Position::InLineCr, b'\n') => Position::LineStart,
+        (Position::LineStart, b'\r') => Position::LineStartCr,
+        (Position::LineStartCr, b'\n') => return Ok(Next::End),
+        (Position::BeforeStartLineCr | Position::InLineCr | Position::LineStartCr, _) => {
+            return Err(HeadError::BareCr);
+        }
+        (_, b'\n') => return Err(HeadError::BareLf),
+        (Position::BeforeStartLine | Position::LineStart, b' ' | b'\t') => {
+            return Err(HeadError::LeadingWhitespace);
+        }
+        (_, byte) if byte != b'\t' && byte.is_ascii_control() => return Err(HeadError::Byte(byte)),
+        (_, _) => Position::InLine,
+    }))
+}
+
+/// The number of leading bytes that are not control bytes (0x00 to 0x1f and 0x7f).
+pub(crate) fn ctl_free_prefix(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
     let mut at = 0;
     for chunk in bytes.chunks_exact(size_of::<u64>()) {
         let word = chunk.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
-        // Eight at once: the top bit of a byte is set where it is below 0x20, or 0x7f; perhaps also in those before it.
-        let low = word.wrapping_sub(EACH * 0x20) & !word;
-        let delete = word ^ (EACH * 0x7f);
-        let delete = delete.wrapping_sub(EACH) & !delete;
-        if (low | delete) & (EACH * 0x80) != 0 {
+        // Eight bytes at once: the top bit of a byte is set if it is below 0x20, or 0x7f. A borrow can set it in the bytes
+        // before that one, too; the loop below finds the exact place.
+        let low = word.wrapping_sub(ONES * 0x20) & !word;
+        let delete = word ^ (ONES * 0x7f);
+        let delete = delete.wrapping_sub(ONES) & !delete;
+        if (low | delete) & (ONES * 0x80) != 0 {
             break;
         }
         at += chunk.len();
@@ -77,76 +143,66 @@ pub fn ctl_free_prefix(bytes: &[u8]) -> usize {
     at + rest.iter().position(u8::is_ascii_control).unwrap_or(rest.len())
 }
 
-/// What one call to [`HeadBuffer::take`] took.
-#[derive(Debug)]
-pub struct Taken<'a> {
-    /// How many of the bytes belong to the head.
-    pub used: usize,
-    /// The head, once it is whole.
-    pub head: Option<Cow<'a, [u8]>>,
-}
-
-/// Collects one head from pieces; holds at most [`MAX_HEAD_BYTES`], and nothing when the head comes in one.
-#[derive(Debug, Default)]
-pub struct HeadBuffer {
-    scan: HeadScan,
-    partial: Vec<u8>,
-}
-
-impl HeadBuffer {
-    /// Takes bytes up to the end of the head.
-    ///
-    /// # Errors
-    /// [`HeadError`] if these bytes can never become a head.
-    pub fn take<'a>(&mut self, bytes: &'a [u8]) -> Result<Taken<'a>, HeadError> {
-        let Some(end) = self.scan.feed(bytes)? else {
-            self.keep(bytes);
-            return Ok(Taken { used: bytes.len(), head: None });
-        };
-        let last = &bytes[..end];
-        if self.partial.is_empty() {
-            return Ok(Taken { used: end, head: Some(Cow::Borrowed(last)) });
-        }
-        self.keep(last);
-        Ok(Taken { used: end, head: Some(Cow::Owned(mem::take(&mut self.partial))) })
-    }
-
-    /// Whether a start line has begun and its head is not whole.
-    pub fn has_begun(&self) -> bool {
-        self.scan.place != Place::Before
-    }
-
-    /// Heap bytes held.
-    pub fn held(&self) -> usize {
-        self.partial.capacity()
-    }
-
-    /// Doubles like a `Vec`, but never past the limit.
-    fn keep(&mut self, bytes: &[u8]) {
-        let needed = self.partial.len().saturating_add(bytes.len());
-        if needed > self.partial.capacity() {
-            let wanted = needed.saturating_mul(2).min(MAX_HEAD_BYTES).max(needed);
-            self.partial.reserve_exact(wanted - self.partial.len());
-        }
-        self.partial.extend_from_slice(bytes);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn scan(line_endings: LineEndings, bytes: &[u8]) -> Result<Option<usize>, HeadError> {
+        HeadScanner::new(line_endings).feed(bytes)
+    }
+
     #[test]
     fn the_end_is_the_first_blank_line_after_the_start_line() {
-        let mut scan = HeadScan::default();
-        assert_eq!(scan.feed(b"\r\n\nGET / HTTP/1.1\r\nA: b\r\n\r\nrest"), Ok(Some(27)));
-        assert_eq!(HeadScan::default().feed(b"A\n\nB"), Ok(Some(3)));
-        assert_eq!(HeadScan::default().feed(b"A\r\n\r"), Ok(None));
+        let lenient = LineEndings::Lenient;
+        assert_eq!(scan(lenient, b"\r\n\nGET / HTTP/1.1\r\nA: b\r\n\r\nrest"), Ok(Some(27)));
+        assert_eq!(scan(lenient, b"A\n\nB"), Ok(Some(3)));
+        assert_eq!(scan(lenient, b"A\r\n\r"), Ok(None));
+        let strict = LineEndings::Strict;
+        assert_eq!(scan(strict, b"\r\n\r\nGET / HTTP/1.1\r\nA:\tb\r\n\r\nrest"), Ok(Some(28)));
+        assert_eq!(scan(strict, b"A\r\n\r"), Ok(None));
+    }
+
+    #[test]
+    fn strict_line_ends_are_carriage_return_and_line_feed_alone() {
+        for (bytes, error) in [
+            (&b"A\n"[..], HeadError::BareLf),
+            (b"\n", HeadError::BareLf),
+            (b"A\r\n\n", HeadError::BareLf),
+            (b"\rA", HeadError::BareCr),
+            (b"A\rB", HeadError::BareCr),
+            (b"A\r\r\n", HeadError::BareCr),
+            (b"A\r\n\rB", HeadError::BareCr),
+            (b" A", HeadError::LeadingWhitespace),
+            (b"\r\n\tA", HeadError::LeadingWhitespace),
+            (b"A\r\n b", HeadError::LeadingWhitespace),
+            (b"A\r\n\tb", HeadError::LeadingWhitespace),
+            (b"\0", HeadError::Byte(0)),
+            (b"A\x7f", HeadError::Byte(0x7f)),
+            (b"A\r\n\x1b", HeadError::Byte(0x1b)),
+        ] {
+            assert_eq!(scan(LineEndings::Strict, bytes), Err(error), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_head_has_begun_with_its_start_line_and_not_with_empty_lines() {
+        for line_endings in [LineEndings::Lenient, LineEndings::Strict] {
+            let mut scanner = HeadScanner::new(line_endings);
+            for (piece, scanned) in [(&b"\r"[..], 1), (b"\n", 2)] {
+                assert_eq!(scanner.feed(piece), Ok(None));
+                assert_eq!((scanner.has_begun(), scanner.scanned()), (false, scanned));
+            }
+            for (piece, scanned) in [(&b"G"[..], 3), (b"ET / HTTP/1.1\r", 17), (b"\n", 18), (b"\r", 19)] {
+                assert_eq!(scanner.feed(piece), Ok(None));
+                assert_eq!((scanner.has_begun(), scanner.scanned()), (true, scanned));
+            }
+        }
     }
 
     #[test]
     fn a_stream_that_is_not_text_fails_at_its_first_control_byte() {
-        assert_eq!(HeadScan::default().feed(b"\x16\x03\x01"), Err(HeadError::Byte(0x16)));
+        assert_eq!(scan(LineEndings::Lenient, b"\x16\x03\x01"), Err(HeadError::Byte(0x16)));
+        assert_eq!(scan(LineEndings::Lenient, b"A\tB"), Ok(None));
     }
 
     #[test]
@@ -166,10 +222,13 @@ mod tests {
 
     #[test]
     fn a_head_of_exactly_the_limit_is_whole() {
-        let mut head = alloc::vec![b'a'; MAX_HEAD_BYTES - 2];
-        head.extend_from_slice(b"\n\n");
-        assert_eq!(HeadScan::default().feed(&head), Ok(Some(MAX_HEAD_BYTES)));
-        head.insert(0, b'a');
-        assert_eq!(HeadScan::default().feed(&head), Err(HeadError::TooLong));
+        for (line_endings, end) in [(LineEndings::Lenient, &b"\n\n"[..]), (LineEndings::Strict, b"\r\n\r\n")]
+        {
+            let mut head = alloc::vec![b'a'; MAX_HEAD_BYTES - end.len()];
+            head.extend_from_slice(end);
+            assert_eq!(scan(line_endings, &head), Ok(Some(MAX_HEAD_BYTES)));
+            head.insert(0, b'a');
+            assert_eq!(scan(line_endings, &head), Err(HeadError::TooLong));
+        }
     }
 }

@@ -6,7 +6,7 @@
 
 use http::Uri;
 use hvym_tunnel_core::http1::{
-    Body, Format, Framing, FramingError, HeadError, MAX_HEAD_BYTES, RequestHead, Version, ctl_free_prefix,
+    Body, Format, Framing, FramingError, HeadError, HeadScanner, LineEndings, RequestHead, Version,
 };
 
 use super::settings::MAX_FIELDS;
@@ -41,65 +41,9 @@ impl From<HeadError> for Fault {
     }
 }
 
-/// Where in a line the last byte was.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
-enum Place {
-    /// Before the request line; an empty line may come first (RFC 9112 section 2.2).
-    #[default]
-    Before,
-    BeforeCr,
-    Inside,
-    InsideCr,
-    LineStart,
-    LineStartCr,
-}
-
-/// Looks for the end of a head, each byte once. Lines end with CR LF and nothing else.
-#[derive(Debug, Default)]
-pub(super) struct Scan {
-    place: Place,
-    seen: usize,
-}
-
-impl Scan {
-    /// Looks at what `bytes`, which begin where the head does, hold beyond what was looked at before. The length of
-    /// the head, once it is whole.
-    ///
-    /// # Errors
-    /// What can never become a head.
-    pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<Option<usize>, Fault> {
-        while let Some(byte) = bytes.get(self.seen) {
-            // Most of a head is the inside of lines.
-            let plain = if self.place == Place::Inside { ctl_free_prefix(&bytes[self.seen..]) } else { 0 };
-            self.seen += plain.max(1);
-            if self.seen > MAX_HEAD_BYTES {
-                return Err(Fault::TooLarge);
-            }
-            if plain > 0 {
-                continue;
-            }
-            self.place = match (self.place, *byte) {
-                (Place::Before, b'\r') => Place::BeforeCr,
-                (Place::BeforeCr, b'\n') => Place::Before,
-                (Place::Inside, b'\r') => Place::InsideCr,
-                (Place::InsideCr, b'\n') => Place::LineStart,
-                (Place::LineStart, b'\r') => Place::LineStartCr,
-                (Place::LineStartCr, b'\n') => return Ok(Some(self.seen)),
-                (Place::BeforeCr | Place::InsideCr | Place::LineStartCr, _) => {
-                    return Err(Fault::malformed("a carriage return stands alone"));
-                }
-                (_, b'\n') => return Err(Fault::malformed("a line ends without a carriage return")),
-                (Place::Before | Place::LineStart, b' ' | b'\t') => {
-                    return Err(Fault::malformed("a line begins with white space"));
-                }
-                (_, byte) if byte != b'\t' && byte.is_ascii_control() => {
-                    return Err(HeadError::Byte(byte).into());
-                }
-                _ => Place::Inside,
-            };
-        }
-        Ok(None)
-    }
+/// Finds the end of a visitor's head. Lines end with CR LF and nothing else.
+pub(super) const fn scanner() -> HeadScanner {
+    HeadScanner::new(LineEndings::Strict)
 }
 
 /// What follows a head that was let through.
@@ -165,6 +109,8 @@ pub(super) fn wanted_format(bytes: &[u8]) -> Format {
 
 #[cfg(test)]
 mod tests {
+    use hvym_tunnel_core::http1::MAX_HEAD_BYTES;
+
     use super::*;
 
     #[test]
@@ -172,9 +118,10 @@ mod tests {
         let head = b"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\nrest";
         let whole = head.len() - b"rest".len();
         for cut in 0..whole {
-            let mut scan = Scan::default();
-            assert_eq!(scan.feed(&head[..cut]), Ok(None), "{cut}");
-            assert_eq!(scan.feed(head), Ok(Some(whole)), "{cut}");
+            let mut scanner = scanner();
+            assert_eq!(scanner.feed(&head[..cut]), Ok(None), "{cut}");
+            assert_eq!(scanner.feed(&head[cut..]), Ok(Some(whole - cut)), "{cut}");
+            assert_eq!(scanner.scanned(), whole, "{cut}");
         }
         assert!(judge(&head[..whole]).is_ok());
     }
@@ -182,7 +129,7 @@ mod tests {
     #[test]
     fn a_head_without_end_is_too_large() {
         let long = vec![b'a'; MAX_HEAD_BYTES + 1];
-        assert_eq!(Scan::default().feed(&long), Err(Fault::TooLarge));
+        assert_eq!(scanner().feed(&long).map_err(Fault::from), Err(Fault::TooLarge));
     }
 
     #[test]

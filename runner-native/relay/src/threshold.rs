@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::io::{AsyncRead, AsyncWrite};
-use hvym_tunnel_core::http1::{Body, Format};
+use hvym_tunnel_core::http1::{Body, Format, HeadScanner};
 
-use super::framing::{self, Fault, Scan};
+use super::framing::{self, Fault};
 use super::patient::Patient;
 use hvym_tunnel_net::coarse_timer::CoarseTimer;
 use hvym_tunnel_net::socket::Wire;
@@ -51,7 +51,7 @@ impl Verdicts {
 
 enum Phase {
     /// Before or inside a head.
-    Head(Scan),
+    Head(HeadScanner),
     /// Behind a head.
     Body { body: Body, may_change: bool },
     /// The answer decides what the next bytes are.
@@ -77,7 +77,7 @@ pub(super) struct Threshold {
 impl Threshold {
     /// A connection from which `ahead` was read already.
     pub(super) fn new(wire: Patient, ahead: &[u8], verdicts: Arc<Verdicts>, head_limit: Duration) -> Self {
-        let (phase, judged) = (Phase::Head(Scan::default()), Bytes::new());
+        let (phase, judged) = (Phase::Head(framing::scanner()), Bytes::new());
         Self { wire, verdicts, phase, ahead: ahead.into(), judged, head_limit, timer: None }
     }
 
@@ -88,10 +88,10 @@ impl Threshold {
 
     /// One step of reading a head. `Break` is what the caller gets.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let Phase::Head(scan) = &mut self.phase else { return Poll::Ready(Ok(1)) };
-        match scan.feed(&self.ahead) {
-            Ok(Some(length)) => {
-                let head = self.ahead.split_to(length).freeze();
+        let Phase::Head(scanner) = &mut self.phase else { return Poll::Ready(Ok(1)) };
+        match scanner.feed(&self.ahead[scanner.scanned()..]) {
+            Ok(Some(_)) => {
+                let head = self.ahead.split_to(scanner.scanned()).freeze();
                 match framing::judge(&head) {
                     Ok(framed) => {
                         self.verdicts.stays.store(false, Ordering::Release);
@@ -103,9 +103,9 @@ impl Threshold {
                 }
                 return Poll::Ready(Ok(1));
             }
-            Err(fault) => {
+            Err(error) => {
                 let head = self.ahead.split().freeze();
-                self.refuse(fault, &head);
+                self.refuse(error.into(), &head);
                 return Poll::Ready(Ok(1));
             }
             Ok(None) => {}
@@ -147,7 +147,7 @@ impl Threshold {
             self.ahead.copy_to_slice(&mut buf[..n]);
             n
         };
-        let used = body.pass(&buf[..n]).map_err(broken)?;
+        let used = body.advance(&buf[..n]).map_err(broken)?;
         if used < n {
             // What was read too far comes before what is left of it.
             let rest = std::mem::take(&mut self.ahead);
@@ -174,11 +174,11 @@ impl AsyncRead for Threshold {
                     }
                 }
                 Phase::Body { body, may_change } if body.is_finished() => {
-                    this.phase = if *may_change { Phase::Undecided } else { Phase::Head(Scan::default()) };
+                    this.phase = if *may_change { Phase::Undecided } else { Phase::Head(framing::scanner()) };
                 }
                 Phase::Body { .. } => return this.poll_body(cx, buf),
                 Phase::Undecided if this.verdicts.stays.load(Ordering::Acquire) => {
-                    this.phase = Phase::Head(Scan::default());
+                    this.phase = Phase::Head(framing::scanner());
                 }
                 Phase::Undecided if this.ahead.len() >= MAX_EARLY_BYTES => return Poll::Pending,
                 Phase::Undecided => {

@@ -1,8 +1,9 @@
 //! One direction of an observed connection: heads, bodies, or bytes that are only counted.
 
-use crate::body::{Body, Framing};
+use crate::body::Body;
+use crate::framing::Framing;
 use crate::head::{RequestHead, ResponseHead};
-use crate::scan::{HeadBuffer, Taken};
+use crate::head_buffer::{HeadBuffer, Taken};
 
 /// What the next bytes of a direction are.
 #[derive(Debug)]
@@ -35,21 +36,21 @@ impl Direction {
     }
 
     pub(super) fn has_begun_a_head(&self) -> bool {
-        matches!(&self.phase, Phase::Head(gathering) if gathering.has_begun())
+        matches!(&self.phase, Phase::Head(buffer) if buffer.has_begun())
     }
 
     /// Heap bytes held.
     pub(super) fn held(&self) -> usize {
         match &self.phase {
-            Phase::Head(gathering) => gathering.held(),
+            Phase::Head(buffer) => buffer.held(),
             Phase::Body(_) | Phase::Opaque => 0,
         }
     }
 
     /// Takes the next bytes of a head; `None` if they cannot belong to one.
-    pub(super) fn gather<'a>(&mut self, bytes: &'a [u8]) -> Option<Taken<'a>> {
-        let Phase::Head(gathering) = &mut self.phase else { return None };
-        let taken = gathering.take(bytes).ok()?;
+    pub(super) fn take_head<'a>(&mut self, bytes: &'a [u8]) -> Option<Taken<'a>> {
+        let Phase::Head(buffer) = &mut self.phase else { return None };
+        let taken = buffer.take(bytes).ok()?;
         self.head_bytes = self.head_bytes.saturating_add(taken.used as u64);
         Some(taken)
     }

@@ -20,61 +20,61 @@ pub use self::record::{
 };
 pub use self::sniff::Sniff;
 use self::sniff::Sniffed;
-use crate::body::{Body, Framing};
+use crate::body::Body;
+use crate::framing::Framing;
 use crate::head::ResponseHead;
-use crate::scan::Taken;
+use crate::head_buffer::Taken;
 
-/// The most requests that may wait for their answers, and the most exchanges that may wait to be polled. Browsers do
-/// not pipeline at all and tools stay below ten; past this the tap no longer looks at requests.
+/// Maximum number of requests without a complete response, and of records that were not polled. Browsers do not pipeline
+/// and tools stay below ten; past this limit the tap stops parsing requests.
 pub const MAX_PENDING: usize = 32;
 
-/// Observes one connection. Show it each piece before passing the piece on, requests before the service can answer
-/// them; drain [`poll_event`](Self::poll_event) after every call.
-///
-/// How the bytes of a call are cut into calls changes nothing.
+/// Observes one connection. Call it with each piece of bytes before forwarding the piece, so that a request is seen before
+/// its response; drain [`poll_event`](Self::poll_event) after every call. How the bytes are split over calls does not
+/// matter.
 ///
 /// `T` is the caller's point in time, such as `std::time::Instant`; differences of two must not be negative.
 #[derive(Debug)]
 pub struct Tap<T, S: Sniff = ()> {
     requests: Direction,
     responses: Direction,
-    /// Requests without a complete answer, oldest first. `waiting[0]` is the one being answered.
-    waiting: VecDeque<AccessRecord<T, S::Finding>>,
+    /// Requests without a complete response, oldest first. The response in progress belongs to the first one.
+    pending: VecDeque<AccessRecord<T, S::Finding>>,
     /// When the incomplete request head began.
     request_started: Option<T>,
-    /// Whether a request was begun and not ended; if it still waits, it is the last of `waiting`.
-    is_asking: bool,
-    /// Whether the response being read answers `waiting[0]`; a response nobody asked for does not.
-    is_answering: bool,
+    /// Whether the body of the last request is incomplete; if that request is still pending, it is the last of `pending`.
+    request_open: bool,
+    /// Whether the response in progress belongs to the first of `pending`; `false` for a response without a request.
+    response_expected: bool,
     sniff: S,
     sniffed: Option<Sniffed>,
     events: VecDeque<AccessRecord<T, S::Finding>>,
 }
 
 impl<T: Copy + Sub<Output = Duration>> Tap<T> {
-    /// A tap on a connection of which nothing was seen, which inspects no response.
+    /// A tap at the start of a connection that inspects no response.
     pub fn new() -> Self {
         Self::with_sniff(())
     }
 }
 
 impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
-    /// A tap on a connection of which nothing was seen. Responses are inspected by `sniff`.
+    /// A tap at the start of a connection that inspects responses with `sniff`.
     pub fn with_sniff(sniff: S) -> Self {
         Tap {
             requests: Direction::new(),
             responses: Direction::new(),
-            waiting: VecDeque::new(),
+            pending: VecDeque::new(),
             request_started: None,
-            is_asking: false,
-            is_answering: false,
+            request_open: false,
+            response_expected: false,
             sniff,
             sniffed: None,
             events: VecDeque::new(),
         }
     }
 
-    /// The visitor sent these bytes.
+    /// Observes the next bytes of the request direction.
     pub fn handle_request_bytes(&mut self, bytes: &[u8], now: T) {
         self.requests.total = self.requests.total.saturating_add(bytes.len() as u64);
         let mut rest = bytes;
@@ -91,7 +91,7 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
         }
     }
 
-    /// The service sent these bytes.
+    /// Observes the next bytes of the response direction.
     pub fn handle_response_bytes(&mut self, bytes: &[u8], now: T) {
         self.responses.total = self.responses.total.saturating_add(bytes.len() as u64);
         let mut rest = bytes;
@@ -100,7 +100,7 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
                 Phase::Head(_) => self.on_response_head(rest, now),
                 Phase::Body(_) => self.on_response_body(rest, now),
                 Phase::Opaque => {
-                    if self.is_answering {
+                    if self.response_expected {
                         self.count_response(rest.len() as u64);
                     }
                     rest.len()
@@ -110,56 +110,57 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
         }
     }
 
-    /// The visitor sends no more. Requests still wait for their answers.
+    /// The request direction ended. Pending requests still wait for their responses.
     pub fn handle_request_end(&mut self, _now: T) {
         self.requests.phase = Phase::Opaque;
     }
 
-    /// The service sends no more, or the connection broke: whatever still waits is reported as it stands.
+    /// The response direction ended, or the connection failed: all pending requests are reported as they are.
     pub fn handle_response_end(&mut self, now: T) {
         if let Phase::Head(_) = self.responses.phase {
             self.count_response(self.responses.head_bytes);
         }
         if let Phase::Body(body) = &mut self.responses.phase
-            && self.is_answering
+            && self.response_expected
         {
-            let is_whole = body.handle_end().is_ok();
-            self.finish(now, is_whole);
+            let is_complete = body.handle_end().is_ok();
+            self.finish(now, is_complete);
         }
         self.become_opaque();
-        while !self.waiting.is_empty() {
+        while !self.pending.is_empty() {
             self.finish(now, false);
         }
     }
 
-    /// The next exchange that ended. At most [`MAX_PENDING`] are kept; the oldest go first.
+    /// The next request whose response ended, or that will get none. At most [`MAX_PENDING`] records are kept; the oldest are
+    /// dropped first.
     #[must_use]
     pub fn poll_event(&mut self) -> Option<AccessRecord<T, S::Finding>> {
         self.events.pop_front()
     }
 
-    /// Every byte of the visitor seen so far.
+    /// Bytes of the request direction so far.
     pub const fn request_bytes(&self) -> u64 {
         self.requests.total
     }
 
-    /// Every byte of the service seen so far.
+    /// Bytes of the response direction so far.
     pub const fn response_bytes(&self) -> u64 {
         self.responses.total
     }
 
-    /// Whether every request was seen whole, and the answer to one was not.
+    /// Whether every request is complete, and the response to one is not.
     pub fn response_pending(&self) -> bool {
-        !self.waiting.is_empty() && !self.is_asking && !self.requests.has_begun_a_head()
+        !self.pending.is_empty() && !self.request_open && !self.requests.has_begun_a_head()
     }
 
-    /// How many requests have begun and have no complete answer.
+    /// How many requests have begun and have no complete response.
     pub fn pending_requests(&self) -> usize {
-        self.waiting.len() + usize::from(self.requests.has_begun_a_head())
+        self.pending.len() + usize::from(self.requests.has_begun_a_head())
     }
 
-    /// Whether no further exchange will begin: the connection was upgraded, has ended, or is not HTTP/1.1 the tap can
-    /// follow.
+    /// Whether no further request will be parsed: the connection was upgraded, has ended, or is not HTTP/1.1 that can be
+    /// followed.
     pub const fn is_opaque(&self) -> bool {
         matches!(self.requests.phase, Phase::Opaque)
     }
@@ -167,14 +168,14 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
     /// Heap bytes held, at most about 270 KiB besides [`Sniff::PREFIX_BYTES`] and the findings: two incomplete heads, the
     /// fields of a response under inspection, and the records.
     pub fn held(&self) -> usize {
-        let shown = |exchange: &AccessRecord<T, S::Finding>| {
-            let host = exchange.host.as_ref().map_or(0, String::capacity);
-            exchange.method.capacity() + exchange.target.capacity() + host
+        let texts_of = |record: &AccessRecord<T, S::Finding>| {
+            let host = record.host.as_ref().map_or(0, String::capacity);
+            record.method.capacity() + record.target.capacity() + host
         };
         let sniffed = self.sniffed.as_ref().map_or(0, Sniffed::held);
         let slots =
-            (self.waiting.capacity() + self.events.capacity()) * size_of::<AccessRecord<T, S::Finding>>();
-        let texts: usize = self.waiting.iter().chain(&self.events).map(shown).sum();
+            (self.pending.capacity() + self.events.capacity()) * size_of::<AccessRecord<T, S::Finding>>();
+        let texts: usize = self.pending.iter().chain(&self.events).map(texts_of).sum();
         self.requests.held() + self.responses.held() + sniffed + slots + texts
     }
 
@@ -182,24 +183,24 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
         if !self.requests.has_begun_a_head() {
             self.request_started = Some(now);
         }
-        let Some(Taken { used, head }) = self.requests.gather(bytes) else {
+        let Some(Taken { used, head }) = self.requests.take_head(bytes) else {
             self.requests.phase = Phase::Opaque;
             return 0;
         };
         let Some(head) = head else { return used };
         let request_bytes = mem::take(&mut self.requests.head_bytes);
         match read_request(&head) {
-            Some((request, framing)) if self.waiting.len() < MAX_PENDING => {
+            Some((request, framing)) if self.pending.len() < MAX_PENDING => {
                 let started = self.request_started.take().unwrap_or(now);
-                self.waiting.push_back(AccessRecord::new(&request, started, request_bytes));
-                self.is_asking = true;
+                self.pending.push_back(AccessRecord::new(&request, started, request_bytes));
+                self.request_open = true;
                 self.requests.phase = match framing {
                     Framing::Tunnel => Phase::Opaque,
                     framing => Phase::Body(Body::new(framing)),
                 };
                 self.next_request_if_finished();
             }
-            // Requests that were read already wait for their answers; no further one is looked at.
+            // Pending requests keep waiting for their responses; no further request is parsed.
             _ => self.requests.phase = Phase::Opaque,
         }
         used
@@ -208,13 +209,13 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
     fn on_request_body(&mut self, bytes: &[u8]) -> usize {
         let Phase::Body(body) = &mut self.requests.phase else { return 0 };
         match body.decode(bytes) {
-            Ok(step) => {
-                self.count_request(step.used as u64);
+            Ok(decoded) => {
+                self.count_request(decoded.used as u64);
                 self.next_request_if_finished();
-                step.used
+                decoded.used
             }
             Err(_) => {
-                // What follows still counts as part of the request whose body it is.
+                // The following bytes are still counted as part of this request.
                 self.requests.phase = Phase::Opaque;
                 0
             }
@@ -223,19 +224,19 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
 
     fn next_request_if_finished(&mut self) {
         if self.requests.begin_head_after_body() {
-            self.is_asking = false;
+            self.request_open = false;
         }
     }
 
     fn on_response_head(&mut self, bytes: &[u8], now: T) -> usize {
-        let Some(Taken { used, head }) = self.responses.gather(bytes) else {
-            self.lose_the_answer();
+        let Some(Taken { used, head }) = self.responses.take_head(bytes) else {
+            self.fail_response();
             return 0;
         };
         let Some(head) = head else { return used };
-        let method = self.waiting.front().map_or("", |exchange| exchange.method.as_str());
+        let method = self.pending.front().map_or("", |record| record.method.as_str());
         let Some((response, framing)) = read_response(&head, method) else {
-            self.lose_the_answer();
+            self.fail_response();
             return used;
         };
         let head_bytes = mem::take(&mut self.responses.head_bytes);
@@ -249,18 +250,18 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
     }
 
     fn on_final_response(&mut self, response: ResponseHead, framing: Framing, now: T) {
-        self.is_answering = !self.waiting.is_empty();
-        if let Some(exchange) = self.waiting.front_mut() {
-            exchange.status = Some(response.status);
-            exchange.upgraded = framing == Framing::Tunnel;
+        self.response_expected = !self.pending.is_empty();
+        if let Some(record) = self.pending.front_mut() {
+            record.status = Some(response.status);
+            record.upgraded = framing == Framing::Tunnel;
             if self.sniff.wants(response.status, &response.headers) {
                 self.sniffed = Some(Sniffed::new(response.headers));
             }
         }
         if framing == Framing::Tunnel {
-            // Whatever looked like requests after the one that was granted was the new protocol already.
-            self.waiting.truncate(1);
-            if self.is_answering {
+            // Bytes after the request that was granted were the new protocol, even if they parsed as requests.
+            self.pending.truncate(1);
+            if self.response_expected {
                 self.finish(now, true);
             }
             self.become_opaque();
@@ -273,15 +274,15 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
     fn on_response_body(&mut self, bytes: &[u8], now: T) -> usize {
         let Phase::Body(body) = &mut self.responses.phase else { return 0 };
         match body.decode(bytes) {
-            Ok(step) => {
+            Ok(decoded) => {
                 if let Some(sniffed) = &mut self.sniffed {
-                    sniffed.extend(step.payload, S::PREFIX_BYTES);
+                    sniffed.extend(decoded.payload, S::PREFIX_BYTES);
                 }
-                if self.is_answering {
-                    self.count_response(step.used as u64);
+                if self.response_expected {
+                    self.count_response(decoded.used as u64);
                 }
                 self.next_response_if_finished(now);
-                step.used
+                decoded.used
             }
             Err(_) => {
                 self.become_opaque();
@@ -291,16 +292,16 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
     }
 
     fn next_response_if_finished(&mut self, now: T) {
-        if self.responses.begin_head_after_body() && self.is_answering {
+        if self.responses.begin_head_after_body() && self.response_expected {
             self.finish(now, true);
         }
     }
 
-    /// What comes is no response head: it counts as the answer to the oldest request, which never ends properly.
-    fn lose_the_answer(&mut self) {
+    /// The bytes are not a response head: they are counted for the oldest request, whose response stays incomplete.
+    fn fail_response(&mut self) {
         let head_bytes = mem::take(&mut self.responses.head_bytes);
         self.count_response(head_bytes);
-        self.is_answering = !self.waiting.is_empty();
+        self.response_expected = !self.pending.is_empty();
         self.become_opaque();
     }
 
@@ -309,34 +310,34 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
         self.responses.phase = Phase::Opaque;
     }
 
-    /// Reports the oldest request that waits.
+    /// Reports the oldest pending request.
     fn finish(&mut self, now: T, complete: bool) {
         let sniffed = self.sniffed.take();
-        self.is_answering = false;
-        let Some(mut exchange) = self.waiting.pop_front() else { return };
-        exchange.duration = now - exchange.started;
-        exchange.complete = complete;
-        exchange.finding = exchange
+        self.response_expected = false;
+        let Some(mut record) = self.pending.pop_front() else { return };
+        record.duration = now - record.started;
+        record.complete = complete;
+        record.finding = record
             .status
             .zip(sniffed)
             .and_then(|(status, sniffed)| self.sniff.inspect(status, &sniffed.headers, &sniffed.prefix));
         if self.events.len() >= MAX_PENDING {
             self.events.pop_front();
         }
-        self.events.push_back(exchange);
+        self.events.push_back(record);
     }
 
     fn count_request(&mut self, bytes: u64) {
-        if self.is_asking
-            && let Some(exchange) = self.waiting.back_mut()
+        if self.request_open
+            && let Some(record) = self.pending.back_mut()
         {
-            exchange.request_bytes = exchange.request_bytes.saturating_add(bytes);
+            record.request_bytes = record.request_bytes.saturating_add(bytes);
         }
     }
 
     fn count_response(&mut self, bytes: u64) {
-        if let Some(exchange) = self.waiting.front_mut() {
-            exchange.response_bytes = exchange.response_bytes.saturating_add(bytes);
+        if let Some(record) = self.pending.front_mut() {
+            record.response_bytes = record.response_bytes.saturating_add(bytes);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Whole messages: read from any pieces, and written so that every reader sees the same.
 
 use bytes::Bytes;
-use hvym_tunnel_core::http1::{
+use hvym_http1::{
     BodyError, BodyWriter, Event, Framing, Payload, ReadError, RequestHead, RequestReader, ResponseHead,
     ResponseReader, WriteError,
 };
@@ -85,7 +85,7 @@ fn what_is_cut_off_is_never_whole() {
         while let Ok(Some(part)) = reader.read(&mut input) {
             is_between = matches!(part, Event::End);
         }
-        is_between &= reader.is_between();
+        is_between &= reader.is_idle();
         assert_eq!(matches!(reader.handle_end(), Ok(None)), is_between, "{end} bytes");
     }
     let short = response("GET", b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok", 4);
@@ -109,7 +109,7 @@ fn asked(method: &str, fields: &[(&str, &str)]) -> RequestHead {
 fn an_answer_says_how_long_it_is() {
     let get = asked("GET", &[]);
     let mut old = asked("GET", &[]);
-    old.version = hvym_tunnel_core::http1::Version::Http10;
+    old.version = hvym_http1::Version::Http10;
     for (request, status, payload, framing, length) in [
         (&get, 200, Payload::Sized(5), Framing::Length(5), Some("5")),
         (&get, 200, Payload::Absent, Framing::Length(0), Some("0")),
@@ -125,7 +125,7 @@ fn an_answer_says_how_long_it_is() {
         head.headers.push("Connection", "X-Hop, content-length");
         head.headers.push("X-Hop", "1");
         head.headers.push("Transfer-Encoding", "gzip");
-        assert_eq!(head.frame(request, payload), framing, "{status} {payload:?}");
+        assert_eq!(head.set_framing(request, payload), framing, "{status} {payload:?}");
         assert_eq!(head.headers.first("content-length"), length.map(str::as_bytes), "{status} {payload:?}");
         assert_eq!(head.headers.contains("transfer-encoding"), framing == Framing::Chunked);
         assert!(!head.headers.contains("x-hop"));
@@ -143,7 +143,7 @@ fn a_request_says_how_long_it_is() {
         ("PUT", Payload::Streamed, Framing::Chunked),
     ] {
         let mut head = asked(method, &[("Content-Length", "1"), ("Transfer-Encoding", "chunked")]);
-        assert_eq!(head.frame(payload), framing);
+        assert_eq!(head.set_framing(payload), framing);
         assert!(
             Framing::for_request(&head) == Ok(framing) || framing == Framing::Length(0),
             "{method} {payload:?}"
@@ -164,7 +164,7 @@ proptest! {
     #[test]
     fn what_is_written_is_read_back(pieces: Vec<Vec<u8>>, size in 1_usize..50) {
         let mut head = RequestHead::new("POST", "/");
-        let mut writer = BodyWriter::new(head.frame(Payload::Streamed));
+        let mut writer = BodyWriter::new(head.set_framing(Payload::Streamed));
         let mut wire = head.encode().expect("a head").to_vec();
         for piece in &pieces {
             wire.extend_from_slice(&writer.encode(Bytes::from(piece.clone())).expect("as long as it is"));

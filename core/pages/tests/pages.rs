@@ -1,6 +1,9 @@
-//! Our own pages: well-formed, in the words of the person who has to act.
+//! The pages: well-formed, in the words of the person who has to act.
 
-use hvym_tunnel_core::http1::{Body, Format, Framing, Page, ResponseHead};
+use std::time::Duration;
+
+use hvym_http1::{Body, Framing, ResponseHead, Tap};
+use hvym_tunnel_pages::{Format, Page};
 
 fn pages() -> Vec<Page> {
     vec![
@@ -25,7 +28,7 @@ fn every_page_is_one_whole_response() {
             assert_eq!(head.headers.first("cache-control"), Some(&b"no-store"[..]));
             assert!(head.headers.contains_token("connection", "close"));
             let mut body = Body::new(Framing::for_response(&head, "GET").unwrap());
-            assert_eq!(body.pass(&bytes[used..]), Ok(bytes.len() - used));
+            assert_eq!(body.advance(&bytes[used..]), Ok(bytes.len() - used));
             assert!(body.is_finished(), "{page:?}");
         }
     }
@@ -88,4 +91,15 @@ fn words_of_a_stranger_cannot_leave_the_page() {
 fn a_status_that_cannot_be_sent_becomes_500() {
     let page = Page { status: 0, ..Page::bad_host() };
     assert!(page.response(Format::Html, "GET").starts_with(b"HTTP/1.1 500 "));
+}
+
+#[test]
+fn our_own_page_is_an_answer_like_any_other() {
+    let mut tap = Tap::<Duration>::new();
+    tap.handle_request_bytes(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n", Duration::ZERO);
+    let page = Page::nothing_listening("localhost:3000").response(Format::default(), "GET");
+    tap.handle_response_bytes(&page, Duration::ZERO);
+    let record = tap.poll_event().expect("the page is a complete response");
+    assert_eq!((&*record.method, &*record.target, record.status), ("GET", "/a", Some(502)));
+    assert_eq!(tap.poll_event(), None);
 }

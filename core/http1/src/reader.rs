@@ -1,41 +1,25 @@
-//! Messages read from a stream of bytes, one after another: heads, pieces of bodies, ends.
+//! Reads messages from a stream, one after another: heads, pieces of bodies, ends.
 //!
-//! It knows no stream and gives no field a meaning beyond where its message ends. Payload is never copied.
+//! It knows no stream and interprets only the fields that frame a body. Payload is never copied.
 
 use alloc::string::String;
 
 use bytes::{Buf, Bytes};
-use thiserror::Error;
 
-use super::body::{Body, BodyError, Framing, FramingError};
-use super::head::{HeadError, RequestHead, ResponseHead};
-use super::scan::{HeadBuffer, Taken};
+use crate::body::Body;
+use crate::error::ReadError;
+use crate::framing::Framing;
+use crate::head::{RequestHead, ResponseHead};
+use crate::head_buffer::{HeadBuffer, Taken};
 
-/// Why a stream cannot be read as messages.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, Error)]
-pub enum ReadError {
-    /// The head is malformed.
-    #[error(transparent)]
-    Head(#[from] HeadError),
-    /// Where the body ends cannot be told.
-    #[error(transparent)]
-    Framing(#[from] FramingError),
-    /// The body is malformed, or the stream ended inside it.
-    #[error(transparent)]
-    Body(#[from] BodyError),
-    /// The stream ended inside a head.
-    #[error("the stream ended inside the head")]
-    Truncated,
-}
-
-/// A piece of a message.
+/// What a reader found next in its stream. A message has no other parts, so this enum will not grow.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event<H> {
-    /// It begins.
+    /// A message begins.
     Head(H),
-    /// Payload of its body, never empty.
+    /// Payload of the body, never empty.
     Body(Bytes),
-    /// It is whole; the next one may follow.
+    /// The message is complete; another one may follow.
     End,
 }
 
@@ -50,23 +34,22 @@ impl Phase {
         Phase::Head(HeadBuffer::default())
     }
 
-    /// What can be told from `input` alone; `None` asks for more.
+    /// Reads the next event; `None` if more input is needed. `parse` returns `None` for a head to skip.
     fn read<H>(
         &mut self,
         input: &mut Bytes,
-        understand: impl Fn(&[u8]) -> Result<Option<(H, Framing)>, ReadError>,
+        parse: impl Fn(&[u8]) -> Result<Option<(H, Framing)>, ReadError>,
     ) -> Result<Option<Event<H>>, ReadError> {
         loop {
             match self {
-                Phase::Head(gathering) => {
-                    let (used, understood) = {
-                        let Taken { used, head } = gathering.take(input)?;
-                        (used, head.as_deref().map(&understand).transpose()?)
+                Phase::Head(buffer) => {
+                    let (used, parsed) = {
+                        let Taken { used, head } = buffer.take(input)?;
+                        (used, head.as_deref().map(&parse).transpose()?)
                     };
                     input.advance(used);
-                    match understood {
+                    match parsed {
                         None => return Ok(None),
-                        // To be passed over.
                         Some(None) => *self = Phase::head(),
                         Some(Some((head, framing))) => {
                             *self = Phase::Body(Body::new(framing));
@@ -80,8 +63,8 @@ impl Phase {
                 }
                 Phase::Body(_) if input.is_empty() => return Ok(None),
                 Phase::Body(body) => {
-                    let step = body.decode(input)?;
-                    let (used, payload) = (step.used, input.slice_ref(step.payload));
+                    let decoded = body.decode(input)?;
+                    let (used, payload) = (decoded.used, input.slice_ref(decoded.payload));
                     input.advance(used);
                     if !payload.is_empty() {
                         return Ok(Some(Event::Body(payload)));
@@ -93,7 +76,7 @@ impl Phase {
 
     fn handle_end<H>(&mut self) -> Result<Option<Event<H>>, ReadError> {
         match self {
-            Phase::Head(gathering) if gathering.has_begun() => Err(ReadError::Truncated),
+            Phase::Head(buffer) if buffer.has_begun() => Err(ReadError::Truncated),
             Phase::Head(_) => Ok(None),
             Phase::Body(body) => {
                 body.handle_end()?;
@@ -104,20 +87,21 @@ impl Phase {
     }
 }
 
-/// Reads the requests of one connection.
+/// Reads the requests of one connection, one after another.
 #[derive(Debug)]
 pub struct RequestReader(Phase);
 
 impl RequestReader {
-    /// Nothing has arrived.
+    /// A reader at the start of a connection.
     pub fn new() -> Self {
         Self(Phase::head())
     }
 
-    /// Takes the next part from the front of `input`; `None` when it is used up and more is needed.
+    /// Reads the next event and removes its bytes from the front of `input`; `None` when `input` is used up and more is
+    /// needed.
     ///
     /// # Errors
-    /// [`ReadError`]; nothing that follows can be understood.
+    /// [`ReadError`]; nothing after that can be read.
     pub fn read(&mut self, input: &mut Bytes) -> Result<Option<Event<RequestHead>>, ReadError> {
         self.0.read(input, |bytes| {
             let head = RequestHead::parse_complete(bytes)?;
@@ -126,18 +110,18 @@ impl RequestReader {
         })
     }
 
-    /// The stream ended; `None` if it did between two requests.
+    /// The stream ended; `None` if it ended between two requests.
     ///
     /// # Errors
-    /// [`ReadError`] if it ended inside one.
+    /// [`ReadError`] if it ended inside a request.
     pub fn handle_end(&mut self) -> Result<Option<Event<RequestHead>>, ReadError> {
         self.0.handle_end()
     }
 
-    /// Whether nothing of the request read last is outstanding.
-    pub fn is_between(&self) -> bool {
+    /// Whether the last request was read to its end and no other has begun.
+    pub fn is_idle(&self) -> bool {
         match &self.0 {
-            Phase::Head(gathering) => !gathering.has_begun(),
+            Phase::Head(buffer) => !buffer.has_begun(),
             Phase::Body(body) => body.is_finished(),
         }
     }
@@ -149,7 +133,7 @@ impl Default for RequestReader {
     }
 }
 
-/// Reads the response to one request. Interim responses are passed over.
+/// Reads the response to one request. Interim responses (RFC 9110 section 15.2) are skipped.
 #[derive(Debug)]
 pub struct ResponseReader {
     phase: Phase,
@@ -157,16 +141,16 @@ pub struct ResponseReader {
 }
 
 impl ResponseReader {
-    /// Nothing has arrived; the request was of this `method`.
+    /// A reader of the response to a request of this `method`, which determines whether there is a body.
     pub fn new(method: impl Into<String>) -> Self {
         Self { phase: Phase::head(), method: method.into() }
     }
 
-    /// Takes the next part from the front of `input`; `None` when it is used up and more is needed. Of no use after
-    /// [`Event::End`].
+    /// Reads the next event and removes its bytes from the front of `input`; `None` when `input` is used up and more is
+    /// needed. Not to be called after [`Event::End`].
     ///
     /// # Errors
-    /// [`ReadError`]; nothing that follows can be understood.
+    /// [`ReadError`]; nothing after that can be read.
     pub fn read(&mut self, input: &mut Bytes) -> Result<Option<Event<ResponseHead>>, ReadError> {
         self.phase.read(input, |bytes| {
             let head = ResponseHead::parse_complete(bytes)?;
@@ -178,10 +162,10 @@ impl ResponseReader {
         })
     }
 
-    /// The stream ended, which ends some bodies; `None` if there was no response.
+    /// The stream ended, which finishes a body that lasts until the connection closes; `None` if there was no response.
     ///
     /// # Errors
-    /// [`ReadError`] if the response is not whole.
+    /// [`ReadError`] if the response is incomplete.
     pub fn handle_end(&mut self) -> Result<Option<Event<ResponseHead>>, ReadError> {
         self.phase.handle_end()
     }

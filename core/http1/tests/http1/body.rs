@@ -1,6 +1,6 @@
 //! Bodies: which rule of RFC 9112 section 6.3 applies, and where a body ends however its bytes are cut.
 
-use hvym_tunnel_core::http1::{
+use hvym_http1::{
     Body, BodyError, Framing, FramingError, LAST_CHUNK, MAX_EXTENSION_BYTES, MAX_TRAILER_BYTES, RequestHead,
     ResponseHead, encode_chunk,
 };
@@ -106,7 +106,7 @@ fn a_chunked_body_ends_before_the_next_message() {
     let (payload, used, end) = chunked(bytes);
     assert_eq!((payload.as_slice(), end), (&b"Wikipedia in\r\n"[..], Ok(true)));
     assert_eq!(&bytes[used..], b"GET /");
-    assert_eq!(Body::new(Framing::Chunked).pass(bytes), Ok(used));
+    assert_eq!(Body::new(Framing::Chunked).advance(bytes), Ok(used));
 }
 
 #[test]
@@ -139,8 +139,8 @@ fn the_largest_size_does_not_overflow() {
 #[test]
 fn a_broken_body_stays_broken() {
     let mut body = Body::new(Framing::Chunked);
-    assert_eq!(body.pass(b"zz"), Err(BodyError::ChunkSize));
-    assert_eq!(body.pass(b"0\r\n\r\n"), Err(BodyError::ChunkSize));
+    assert_eq!(body.advance(b"zz"), Err(BodyError::ChunkSize));
+    assert_eq!(body.advance(b"0\r\n\r\n"), Err(BodyError::ChunkSize));
     assert!(!body.is_finished());
 }
 
@@ -159,12 +159,12 @@ fn extensions_and_trailers_have_limits_for_the_whole_body() {
 #[test]
 fn a_body_knows_whether_the_stream_ended_too_early() {
     let mut body = Body::new(Framing::Length(3));
-    assert_eq!(body.pass(b"ab"), Ok(2));
+    assert_eq!(body.advance(b"ab"), Ok(2));
     assert_eq!(body.handle_end(), Err(BodyError::Truncated));
-    assert_eq!(body.pass(b"cd"), Ok(1));
+    assert_eq!(body.advance(b"cd"), Ok(1));
     assert_eq!(body.handle_end(), Ok(()));
     let mut open = Body::new(Framing::UntilClose);
-    assert_eq!(open.pass(b"anything"), Ok(8));
+    assert_eq!(open.advance(b"anything"), Ok(8));
     assert_eq!(open.handle_end(), Ok(()));
     assert!(open.is_finished());
     assert_eq!(Body::new(Framing::Chunked).handle_end(), Err(BodyError::Truncated));

@@ -1,9 +1,7 @@
 //! Heads: there and back, and nothing that could be read in two ways.
 
 use bytes::Bytes;
-use hvym_tunnel_core::http1::{
-    HeadError, Headers, MAX_HEAD_BYTES, MAX_HEADERS, RequestHead, ResponseHead, Version,
-};
+use hvym_http1::{HeadError, Headers, MAX_HEAD_BYTES, MAX_HEADERS, RequestHead, ResponseHead, Version};
 use proptest::collection::vec;
 use proptest::prelude::*;
 

@@ -1,7 +1,8 @@
 //! Whatever an observer is shown, and however it is cut, it tells the same, holds little, and never falls over.
 
-use hvym_tunnel_core::http1::Tap;
-use hvym_tunnel_core::time::Instant;
+use std::time::Duration;
+
+use hvym_http1::Tap;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -104,7 +105,7 @@ fn observed(ops: &[Op], cuts: impl Fn(&[u8]) -> Vec<&[u8]>) -> (Vec<Observed>, u
     let mut tap = Tap::with_sniff(Refusals);
     let mut told = Vec::new();
     for (millis, op) in ops.iter().chain([&Op::RequestEnd, &Op::ResponseEnd]).enumerate() {
-        let now = Instant::from_millis(millis as u64);
+        let now = Duration::from_millis(millis as u64);
         match op {
             Op::Request(bytes) => {
                 cuts(bytes).into_iter().for_each(|piece| tap.handle_request_bytes(piece, now))
@@ -155,7 +156,7 @@ fn a_tap_that_is_filled_on_purpose_holds_no_more_than_it_promises() {
     let request = format!("{} /{long} HTTP/1.1\r\n\r\n", "M".repeat(40));
     let refusal = format!("HTTP/1.1 403 No\r\nX: {long}\r\nContent-Length: 100000\r\n\r\n{long}");
     let mut tap = Tap::with_sniff(Refusals);
-    let now = Instant::ZERO;
+    let now = Duration::ZERO;
     for _ in 0..100 {
         tap.handle_request_bytes(request.as_bytes(), now);
         tap.handle_response_bytes(b"HTTP/1.1 204 No Content\r\n\r\n", now);
