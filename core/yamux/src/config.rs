@@ -58,7 +58,8 @@ pub struct MuxConfig {
     pub accept_timeout: Duration,
     /// A stream that the peer does not acknowledge for so long is reset. Off by default: some peers acknowledge late.
     pub open_timeout: Option<Duration>,
-    /// A half-closed stream without progress for so long is reset.
+    /// A stream without progress for so long is reset if it is half-closed, or if its application has stopped and
+    /// finished it.
     pub half_close_idle_timeout: Duration,
     /// A stream whose peer grants no window for so long is reset.
     pub stream_stall_timeout: Option<Duration>,

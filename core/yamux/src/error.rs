@@ -137,7 +137,7 @@ pub enum ResetReason {
     /// The application did not accept it within `accept_timeout`.
     #[error("nobody accepted it in time")]
     AcceptTimeout,
-    /// Half-closed and without progress for `half_close_idle_timeout`.
+    /// Half-closed, or stopped and finished, and without progress for `half_close_idle_timeout`.
     #[error("half-closed and idle")]
     Idle,
     /// The peer granted no window for `stream_stall_timeout`.

@@ -65,7 +65,7 @@ impl Mux {
             }
             Timer::Accept => ResetReason::AcceptTimeout,
             Timer::Open => ResetReason::OpenTimeout,
-            Timer::HalfClosed => ResetReason::Idle,
+            Timer::Closing => ResetReason::Idle,
             Timer::Stall => ResetReason::WriteStall,
         };
         self.reset_stream(key, reason, true);

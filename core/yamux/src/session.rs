@@ -191,7 +191,17 @@ impl Mux {
         let stream = &mut self.streams[key];
         if stream.is_half_closed() {
             stream.progress_at = self.now;
-            self.arm(key, Timer::HalfClosed);
+            self.arm(key, Timer::Closing);
+        }
+    }
+
+    /// Arms the idle timer of a stream that its application has just abandoned. If the other end has abandoned it too,
+    /// neither window opens any more and neither FIN can leave.
+    pub(crate) fn arm_if_abandoned(&mut self, key: usize) {
+        let stream = &mut self.streams[key];
+        if stream.is_abandoned() {
+            stream.progress_at = self.now;
+            self.arm(key, Timer::Closing);
         }
     }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::error::{ResetReason, StreamError};
 use crate::instant::Instant;
-use crate::recv::EndOfData;
+use crate::recv::{EndOfData, RecvState};
 use crate::send::{Finish, SendState};
 use crate::session::Mux;
 use crate::stream_id::StreamId;
@@ -117,7 +117,8 @@ impl<'a> Stream<'a> {
         self.check(now)?;
         match self.mux.streams[self.key].send.finish() {
             Finish::FinDue => self.mux.queue_frame(self.key, PendingFrame::Fin),
-            Finish::AfterData | Finish::Already => {}
+            Finish::AfterData => self.mux.arm_if_abandoned(self.key),
+            Finish::Already => {}
         }
         Ok(())
     }
@@ -132,15 +133,20 @@ impl<'a> Stream<'a> {
     }
 
     /// Reads no more: what has arrived and what still comes is discarded, and the peer is granted no more window. Yamux
-    /// has no frame to tell the peer. Once this end has finished too, a peer that has used up its window is reset.
+    /// has no frame to tell the peer. Once this end has finished too, a peer that has used up its window is reset, and so is a stream whose last
+    /// data waits for a window without progress for [`MuxConfig::half_close_idle_timeout`](crate::MuxConfig::half_close_idle_timeout).
     pub fn stop(&mut self, now: Instant) {
         if self.check(now).is_err() {
             // A stream that is reset or lost already is as good.
             return;
         }
         let stream = &mut self.mux.streams[self.key];
+        let was_read = stream.recv.state() == RecvState::Open;
         self.mux.counts.unread -= stream.recv.stop();
         stream.frames.remove(PendingFrame::Window);
+        if was_read {
+            self.mux.arm_if_abandoned(self.key);
+        }
         self.mux.reset_if_unwanted(self.key);
         self.mux.release_if_over(self.key);
     }

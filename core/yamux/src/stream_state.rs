@@ -47,8 +47,8 @@ pub(crate) enum Timer {
     Accept,
     /// The peer, to acknowledge the stream.
     Open,
-    /// Progress on a stream that only one end still uses.
-    HalfClosed,
+    /// Progress on a stream that is about to end.
+    Closing,
     /// Any window.
     Stall,
 }
@@ -95,7 +95,7 @@ pub(crate) struct StreamState {
     pub(crate) lists: BitSet<List>,
     /// The timers that have an entry for this slot.
     pub(crate) timers: BitSet<Timer>,
-    /// When data was last received, sent or read, or the stream became half-closed.
+    /// When data was last received, sent or read, or the stream began to close.
     pub(crate) progress_at: Instant,
     pub(crate) send: SendHalf,
     pub(crate) recv: RecvHalf,
@@ -152,6 +152,16 @@ impl StreamState {
     /// Whether exactly one end has sent its FIN.
     pub(crate) fn is_half_closed(&self) -> bool {
         (self.send.state() == SendState::FinSent) != self.recv.has_fin()
+    }
+
+    /// Whether the application uses neither half any more, while data that it wrote still waits to leave.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.send.state() == SendState::FinQueued && self.recv.state() == RecvState::Stopped
+    }
+
+    /// Whether only one end still uses the stream, so that it must make progress or end.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.is_half_closed() || self.is_abandoned()
     }
 
     /// Whether both halves are over or the stream is reset, the application knows, and no frame is pending.

@@ -60,7 +60,7 @@ impl Timers {
             Timer::SwsDelay => Some(SWS_DELAY),
             Timer::Accept => Some(self.accept_timeout),
             Timer::Open => self.open_timeout,
-            Timer::HalfClosed => Some(self.half_close_idle_timeout),
+            Timer::Closing => Some(self.half_close_idle_timeout),
             Timer::Stall => self.stream_stall_timeout,
         }
     }
@@ -100,7 +100,7 @@ impl Timers {
             Timer::SwsDelay => return stream.send.is_sws_delayed().then_some(now),
             Timer::Accept => (stream.opening.unaccepted, stream.opening.at),
             Timer::Open => (stream.opening.outbound && !stream.opening.acked, stream.opening.at),
-            Timer::HalfClosed => (stream.is_half_closed(), stream.progress_at),
+            Timer::Closing => (stream.is_closing(), stream.progress_at),
             Timer::Stall => (stream.send.is_flow_blocked(), stream.send.flow_blocked_at()),
         };
         if waits { self.timeout(timer).map(|timeout| since + timeout) } else { None }

@@ -316,6 +316,7 @@ impl Model {
             ResetReason::Local(_) => half.reset,
             ResetReason::Unwanted => half.stopped,
             ResetReason::Budget => sheds,
+            ResetReason::Idle => !calm || (half.stopped && half.finished),
             _ => !calm,
         };
         ensure!(just, "stream {id} was torn down without a cause: {reason:?}");

@@ -290,7 +290,7 @@ impl World {
     }
 
     /// Goes to the next deadline of either end.
-    fn due(&mut self) -> Checked {
+    pub fn due(&mut self) -> Checked {
         if let Some(at) = self.ends.iter().filter_map(|end| end.mux.poll_timeout()).min() {
             self.now = capped(self.now.max(at));
         }

@@ -7,6 +7,8 @@ use core::time::Duration;
 
 /// Rounds after which a run that still moves counts as endless.
 const MAX_ROUNDS: usize = 200_000;
+/// Deadlines after which a stream that is still live counts as kept for ever.
+const MAX_DEADLINES: usize = 1000;
 /// The longest wait that is part of sending data: a small window's.
 const HOLD: Duration = Duration::from_millis(20);
 
@@ -140,13 +142,29 @@ impl World {
     /// invariant 17: the sessions are as empty as on their first day.
     fn nothing_is_left(&mut self) -> Checked {
         let stopped = self.model.streams.values().flatten().any(|half| half.stopped);
-        if self.model.ended.iter().any(Option::is_some) || stopped {
+        if stopped {
+            self.wait_for_abandoned()?;
+        }
+        if self.model.ended.iter().any(Option::is_some) {
             return Ok(());
         }
         for end in 0..2 {
             let mut stats = self.ends[end].mux.stats();
             stats.rtt = None;
             ensure!(stats == Default::default(), "end {end} keeps {stats:?}");
+        }
+        Ok(())
+    }
+
+    /// Streams that both ends have given up while both owe more than a window end by their idle timers.
+    fn wait_for_abandoned(&mut self) -> Checked {
+        for _ in 0..MAX_DEADLINES {
+            let live = |stats: hvym_yamux::MuxStats| stats.inbound + stats.outbound > 0;
+            if !self.ends.iter().any(|end| live(end.mux.stats())) {
+                return Ok(());
+            }
+            self.due()?;
+            self.settle()?;
         }
         Ok(())
     }

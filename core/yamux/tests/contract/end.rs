@@ -6,6 +6,7 @@ use hvym_yamux::{MuxError, MuxEvent, Read, ResetReason, StreamError};
 use hvym_yamux_testing::rig::{ACK, FIN, Frame, RST, Rig, SYN, WINDOW, data, header, window};
 
 const MINUTE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_secs(300);
 
 fn lengths(frames: &[Frame]) -> Vec<u32> {
     frames.iter().filter(|frame| frame.is_data()).map(|frame| frame.length).collect()
@@ -303,6 +304,52 @@ fn a_reader_that_gives_up_on_a_peer_without_window_resets_it_at_once_if_we_have_
     rig.sent();
     rig.stop(id);
     assert_eq!(rig.sent(), [Frame::bare(1, RST, 2, 0)], "it would wait for ever");
+}
+
+/// A session that writes more than a window on stream 2, reads none of the peer's window, and gives both halves up.
+fn abandoned(stop_first: bool) -> Rig {
+    let mut rig = Rig::agent_but(|config| config.max_stream_unsent = 2 * WINDOW);
+    let id = rig.accepted(2);
+    rig.take(&data(0, 2, &vec![1; WINDOW]));
+    rig.write(id, &vec![2; WINDOW + 1]);
+    if stop_first {
+        rig.stop(id);
+        rig.finish(id);
+    } else {
+        rig.finish(id);
+        rig.stop(id);
+    }
+    assert_eq!(rig.sent().iter().map(|frame| frame.length as usize).sum::<usize>(), WINDOW);
+    rig
+}
+
+#[test]
+fn a_stream_whose_data_nobody_will_read_and_whose_peer_nobody_reads_ends_when_it_is_idle() {
+    for stop_first in [true, false] {
+        let mut rig = abandoned(stop_first);
+        rig.pass(IDLE - Duration::from_micros(1)).unwrap();
+        assert_eq!((rig.sent(), rig.mux.stats().inbound), (vec![], 1), "the peer may still read");
+        rig.pass(Duration::from_micros(1)).unwrap();
+        assert_eq!(rig.sent(), [Frame::bare(1, RST, 2, 0)]);
+        assert!(matches!(rig.events()[..], [.., MuxEvent::Reset(_, ResetReason::Idle)]));
+        assert_eq!(rig.mux.stats(), Default::default());
+        assert_eq!(rig.mux.poll_timeout(), None);
+    }
+}
+
+#[test]
+fn what_was_written_before_both_halves_were_given_up_still_arrives_at_a_slow_reader() {
+    let mut rig = abandoned(true);
+    rig.pass(IDLE - Duration::from_micros(1)).unwrap();
+    rig.take(&window(0, 2, 1));
+    assert_eq!(
+        rig.sent(),
+        [
+            Frame { payload: vec![2], ..Frame::bare(0, 0, 2, 1) },
+            Frame::bare(1, FIN, 2, 0),
+            Frame::bare(1, RST, 2, 0)
+        ]
+    );
 }
 
 #[test]
