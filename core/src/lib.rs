@@ -21,7 +21,7 @@
 //! | [`plane`] | what carries the streams of a link: an object-safe trait, and Yamux | logins |
 //! | [`access`] | who may reach a service | where the address comes from |
 //! | [`dialect`] | wire language to vocabulary and back | state |
-//! | [`http1`], [`stellar`] | HTTP/1.1 heads and bodies; addresses and tokens | links |
+//! | [`stellar`] | addresses and tokens | links |
 //! | [`machine`], [`message`], [`reason`] | the seam to the runner | everything above |
 //! | [`time`], [`rng`] | points in time, one seed | clocks, entropy |
 //! | [`json`] | the members of one object | messages |
@@ -49,8 +49,3 @@ pub mod stellar;
 pub mod time;
 
 pub use hvym_yamux as mux;
-/// HTTP/1.1 heads and bodies, and the pages that answer in place of a service.
-pub mod http1 {
-    pub use hvym_http1::*;
-    pub use hvym_tunnel_pages::{Format, Page};
-}

@@ -3,7 +3,7 @@
 //! JavaScript's `Headers` holds "byte strings": text in which every character stands for one byte.
 
 use bytes::Bytes;
-use hvym_tunnel_core::http1::{Headers, Payload};
+use hvym_http1::{Headers, Payload};
 use js_sys::{Array, Uint8Array};
 use wasm_bindgen::prelude::*;
 

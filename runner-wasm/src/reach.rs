@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use hvym_http1::{BodyWriter, Event, RequestHead, ResponseHead, ResponseReader};
 use hvym_tunnel_core::dialect::{Opening, Verdict, VerdictReader};
-use hvym_tunnel_core::http1::{BodyWriter, Event, RequestHead, ResponseHead, ResponseReader};
 use hvym_tunnel_core::stellar::Address;
 use js_sys::{Array, Promise};
 use wasm_bindgen::prelude::*;

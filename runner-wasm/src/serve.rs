@@ -8,10 +8,9 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use bytes::Bytes;
+use hvym_http1::{BodyWriter, Event, Framing, RequestHead, RequestReader, ResponseHead};
 use hvym_tunnel_core::dialect::Opening;
-use hvym_tunnel_core::http1::{
-    BodyWriter, Event, Format, Framing, Page, RequestHead, RequestReader, ResponseHead,
-};
+use hvym_tunnel_pages::{Format, Page};
 use js_sys::{Array, Function, Promise};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;

@@ -3,11 +3,11 @@
 //! An input is a list of steps, separated by the byte 0x1E. The first byte of a step is what is done, the rest with what.
 
 use bytes::Bytes;
+use hvym_http1::{Framing, RequestHead, ResponseHead};
 use hvym_tunnel_compat::bridge::{Exchange, ExchangeConfig, ExchangeEvent, Pipes};
 use hvym_tunnel_compat::dialect::{CompatFrame, Dialect, Part};
 use hvym_tunnel_compat::sealed_box::SealKey;
 use hvym_tunnel_core::dialect::{Opening, Signal};
-use hvym_tunnel_core::http1::{Framing, RequestHead, ResponseHead};
 use hvym_tunnel_core::machine::Side;
 use hvym_tunnel_core::message::Message;
 use hvym_tunnel_core::mux::{Read, StreamId};

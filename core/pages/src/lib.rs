@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use core::fmt::{self, Write};
 
 use bytes::Bytes;
-use hvym_http1::ResponseHead;
+use hvym_http1::{ResponseHead, list_members};
 
 /// Seconds after which trying again makes sense while an agent reconnects: a little more than its first delays.
 const RECONNECT_SECONDS: u32 = 5;
@@ -286,7 +286,7 @@ impl fmt::Display for Json<'_> {
 /// specific that range is. `ranges` go from the type itself to its family; `*/*` covers everything.
 fn weight(accept: &[u8], ranges: [&str; 2]) -> (u16, u8) {
     let mut best = (0, 0);
-    for member in accept.split(|byte| *byte == b',') {
+    for member in list_members(accept) {
         let mut parts = member.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
         let Some(range) = parts.next() else { continue };
         let specific = match range {

@@ -17,7 +17,7 @@ use http::header::{
 };
 use http::{HeaderValue, Method, Response, StatusCode, request};
 use http_body_util::{BodyExt, Full};
-use hvym_tunnel_core::http1::{Format, Page};
+use hvym_tunnel_pages::{Format, Page};
 use smol::unblock;
 
 use super::http::{Content, whole};

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{Request, Response, Version};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty};
-use hvym_tunnel_core::http1::Page;
+use hvym_tunnel_pages::Page;
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 

@@ -12,7 +12,7 @@ use http::header::{
 };
 use http::{Method, Response, StatusCode, request};
 use http_body_util::Full;
-use hvym_tunnel_core::http1::{Format, Page};
+use hvym_tunnel_pages::{Format, Page};
 
 use crate::account::Account;
 use crate::config::GateOptions;

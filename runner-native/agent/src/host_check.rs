@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use hvym_tunnel_core::http1::{AccessRecord, Headers, Sniff, Tap};
+use hvym_http1::{AccessRecord, Headers, Sniff, Tap};
 use hvym_tunnel_core::time::Instant;
 
 /// How much of a body is looked at. The longest page recognised (Angular) names itself within 1.7 KiB.
@@ -146,7 +146,7 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use hvym_tunnel_core::http1::{LAST_CHUNK, encode_chunk};
+    use hvym_http1::{LAST_CHUNK, encode_chunk};
 
     use super::*;
 

@@ -35,7 +35,7 @@ use hvym_tunnel_net::hyper::Io;
 use hvym_tunnel_net::stream::TunnelStream;
 
 /// The largest head of a request or response, as the relay has it.
-pub(super) const MAX_HEAD_BYTES: usize = hvym_tunnel_core::http1::MAX_HEAD_BYTES;
+pub(super) const MAX_HEAD_BYTES: usize = hvym_http1::MAX_HEAD_BYTES;
 /// Fields of one head. A browser sends thirty; hyper's parser keeps this many on its stack.
 pub(super) const MAX_FIELDS: usize = 100;
 

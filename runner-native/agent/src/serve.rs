@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use hvym_tunnel_core::access::Access;
 use hvym_tunnel_core::dialect::{Opening, Proto, Verdict};
-use hvym_tunnel_core::http1::Page;
 use hvym_tunnel_core::time::Instant;
+use hvym_tunnel_pages::Page;
 
 use super::answer::{self, Answered};
 use super::carry::carry;

@@ -10,7 +10,7 @@ use futures_util::io::{AsyncRead, AsyncWrite};
 use http::header::{CONNECTION, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::Full;
-use hvym_tunnel_core::http1::{Format, Page};
+use hvym_tunnel_pages::{Format, Page};
 use hyper::rt::{Read, ReadBufCursor, Write};
 
 /// A futures-io stream, as hyper reads and writes.

@@ -5,9 +5,8 @@
 //! hyper and for the service.
 
 use http::Uri;
-use hvym_tunnel_core::http1::{
-    Body, Format, Framing, FramingError, HeadError, HeadScanner, LineEndings, RequestHead, Version,
-};
+use hvym_http1::{Body, Framing, FramingError, HeadError, HeadScanner, LineEndings, RequestHead, Version};
+use hvym_tunnel_pages::Format;
 
 use super::settings::MAX_FIELDS;
 
@@ -109,7 +108,7 @@ pub(super) fn wanted_format(bytes: &[u8]) -> Format {
 
 #[cfg(test)]
 mod tests {
-    use hvym_tunnel_core::http1::MAX_HEAD_BYTES;
+    use hvym_http1::MAX_HEAD_BYTES;
 
     use super::*;
 

@@ -9,14 +9,10 @@ use http::header::{
 };
 use http::uri::{Authority, PathAndQuery};
 use http::{StatusCode, Uri, Version, request, response};
+use hvym_http1::{HOP_BY_HOP, list_members};
 use thiserror::Error;
 
 use super::origin::Origin;
-
-/// Fields that end at the next hop whether or not `Connection` names them (RFC 9110 section 7.6.1).
-/// `Proxy-*` joins them: between a visitor and a service there is no proxy to log in to.
-const HOP_BY_HOP: [HeaderName; 5] =
-    [CONNECTION, HeaderName::from_static("keep-alive"), TE, TRANSFER_ENCODING, UPGRADE];
 
 /// Fields that only we may set, because services and other relays believe them.
 const OURS: [HeaderName; 4] = [
@@ -134,7 +130,7 @@ fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
 /// Whether a comma-separated field lists `token`, in any case, with or without parameters.
 pub(super) fn lists(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     let members = |value: &HeaderValue| {
-        value.as_bytes().split(|byte| *byte == b',').any(|member| {
+        list_members(value.as_bytes()).any(|member| {
             let word = member.split(|byte| *byte == b';').next().unwrap_or_default();
             word.trim_ascii().eq_ignore_ascii_case(token.as_bytes())
         })
@@ -146,16 +142,20 @@ pub(super) fn lists(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool
 fn strip(headers: &mut HeaderMap) {
     let mut named: Vec<HeaderName> = Vec::new();
     for value in headers.get_all(CONNECTION) {
-        for word in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+        for word in list_members(value.as_bytes()) {
             // A message without these is another message; no honest sender names them.
             named.extend(
                 HeaderName::from_bytes(word).ok().filter(|n| ![HOST, CONTENT_LENGTH, TRAILER].contains(n)),
             );
         }
     }
-    named.extend(HOP_BY_HOP);
+    // Between a visitor and a service there is no proxy to log in to.
     named.extend(headers.keys().filter(|name| name.as_str().starts_with("proxy-")).cloned());
     for name in named {
+        headers.remove(name);
+    }
+    // `Trailer` stays, because trailer fields are forwarded.
+    for name in HOP_BY_HOP.into_iter().filter(|name| *name != "trailer") {
         headers.remove(name);
     }
 }

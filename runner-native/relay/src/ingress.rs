@@ -4,8 +4,8 @@
 //! nothing of it was sent, or when repeating it changes nothing (RFC 9110 section 9.2.2).
 
 use http::{Request, Response, StatusCode};
-use hvym_tunnel_core::http1::Page;
 use hvym_tunnel_core::relay::Name;
+use hvym_tunnel_pages::Page;
 use hyper::body::Incoming;
 
 use super::conduit::Failure;

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use hvym_tunnel_core::dialect::{Opening, Proto};
-use hvym_tunnel_core::http1::Page;
 use hvym_tunnel_core::link::OpenStreamError;
 use hvym_tunnel_core::relay::{Name, Session};
 use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_pages::Page;
 
 use super::conduit::Conduit;
 use super::pages;

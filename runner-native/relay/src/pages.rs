@@ -1,6 +1,6 @@
 //! The words of the pages that only a relay has: about its own name, its own limits and its own end.
 
-use hvym_tunnel_core::http1::Page;
+use hvym_tunnel_pages::Page;
 
 use super::framing::Fault;
 use super::settings::{MAX_FIELDS, MAX_HEAD_BYTES};

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, HeaderMap};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
-use hvym_tunnel_core::http1::{Format, Page};
+use hvym_tunnel_pages::{Format, Page};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use super::passage::Passage;

@@ -8,9 +8,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use http::StatusCode;
-use hvym_tunnel_core::http1::Page;
 use hvym_tunnel_core::relay::Owner;
 use hvym_tunnel_core::time::{Instant, UnixTime};
+use hvym_tunnel_pages::Page;
 
 use hvym_tunnel_net::clock::Clock;
 

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::io::{AsyncRead, AsyncWrite};
-use hvym_tunnel_core::http1::{Body, Format, HeadScanner};
+use hvym_http1::{Body, HeadScanner};
+use hvym_tunnel_pages::Format;
 
 use super::framing::{self, Fault};
 use super::patient::Patient;

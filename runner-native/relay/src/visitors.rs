@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::io::AsyncWriteExt;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
-use hvym_tunnel_core::http1::{Format, Page};
 use hvym_tunnel_core::relay::{Name, NameError};
+use hvym_tunnel_pages::{Format, Page};
 use hyper::body::Incoming;
 use smol::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};

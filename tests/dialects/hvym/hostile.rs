@@ -1,8 +1,8 @@
 //! What neither a visitor, nor a client, nor a relay can do to the others.
 
+use hvym_http1::RequestHead;
 use hvym_tunnel_compat::bridge::{Exchange, ExchangeConfig};
 use hvym_tunnel_compat::dialect::{CallId, Dialect, Part, Request};
-use hvym_tunnel_core::http1::RequestHead;
 use hvym_tunnel_core::link::OpenStreamError;
 use hvym_tunnel_core::machine::Side;
 use hvym_tunnel_core::message::Message;

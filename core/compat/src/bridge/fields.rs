@@ -10,35 +10,9 @@ use bytes::Bytes;
 use crate::dialect::Dialect;
 use hvym_http1::{Headers, RequestHead, ResponseHead};
 
-/// Fields of one connection, not of the message.
-const HOP: [&str; 10] = [
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "trailers",
-    "transfer-encoding",
-    "upgrade",
-];
-
 /// Why a head cannot pass.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(super) struct Unfit(pub(super) u16, pub(super) &'static str);
-
-/// Removes what belongs to one connection, and what `Connection` names besides.
-fn drop_hop(headers: &mut Headers) {
-    let named: Vec<String> = headers
-        .all("connection")
-        .flat_map(|value| value.split(|byte| *byte == b','))
-        .filter_map(|name| core::str::from_utf8(name.trim_ascii()).ok().map(ToString::to_string))
-        .collect();
-    for name in named.iter().map(String::as_str).chain(HOP) {
-        headers.remove(name);
-    }
-}
 
 /// A visitor's request as an older agent can take it.
 pub(super) fn to_agent(mut head: RequestHead, dialect: Dialect) -> Result<RequestHead, Unfit> {
@@ -48,7 +22,7 @@ pub(super) fn to_agent(mut head: RequestHead, dialect: Dialect) -> Result<Reques
     if head.headers.contains("upgrade") {
         return Err(Unfit(501, "The program behind this tunnel cannot carry WebSockets and other upgrades."));
     }
-    drop_hop(&mut head.headers);
+    head.headers.strip_hop_by_hop();
     for name in ["host", "content-length", "expect", "accept-encoding"] {
         head.headers.remove(name);
     }
@@ -78,7 +52,7 @@ pub(super) fn to_service(mut head: RequestHead, body: &Bytes) -> Result<Bytes, U
         [host] => Bytes::copy_from_slice(host),
         _ => Bytes::from_static(b"localhost"),
     };
-    drop_hop(&mut head.headers);
+    head.headers.strip_hop_by_hop();
     for name in ["host", "content-length", "expect", "accept-encoding"] {
         head.headers.remove(name);
     }
@@ -125,7 +99,7 @@ fn without_dots(target: &str) -> String {
 /// A service's response as a message can carry it.
 pub(super) fn to_relay(mut head: ResponseHead, method: &str) -> ResponseHead {
     let length = head.headers.first("content-length").map(Bytes::copy_from_slice);
-    drop_hop(&mut head.headers);
+    head.headers.strip_hop_by_hop();
     head.headers.remove("content-length");
     if let Some(length) = length.filter(|_| method == "HEAD") {
         head.headers.push("content-length", length);
@@ -162,7 +136,7 @@ pub(super) fn to_visitor(mut head: ResponseHead, sent: Sent) -> Result<Bytes, Un
         return Err(UNFIT);
     }
     let declared = head.headers.first("content-length").map(Bytes::copy_from_slice);
-    drop_hop(&mut head.headers);
+    head.headers.strip_hop_by_hop();
     head.headers.remove("content-length");
     // Those programs decode a body and leave the field that says how it was coded.
     head.headers.remove("content-encoding");

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http::header::{
     ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE,
 };
+use hvym_http1::list_members;
 
 /// The year 9999 ends then; HTTP has no way to write what comes after. Seconds since 1970.
 const END_OF_DATES: u64 = 253_402_300_800;
@@ -86,7 +87,7 @@ impl Validators {
 }
 
 fn members(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
-    value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+    list_members(value.as_bytes())
 }
 
 fn date(value: &HeaderValue) -> Option<SystemTime> {

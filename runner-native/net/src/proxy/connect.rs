@@ -4,7 +4,7 @@ use std::io;
 
 use data_encoding::BASE64;
 use futures_util::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use hvym_tunnel_core::http1::ResponseHead;
+use hvym_http1::ResponseHead;
 use zeroize::Zeroizing;
 
 use super::{Fault, Login};

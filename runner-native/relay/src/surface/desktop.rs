@@ -4,8 +4,8 @@
 
 use http::header::{AUTHORIZATION, HOST, HeaderValue, RETRY_AFTER};
 use http::{Request, StatusCode, Uri};
-use hvym_tunnel_core::http1::Page;
 use hvym_tunnel_core::relay::{Name, Owner};
+use hvym_tunnel_pages::Page;
 use hyper::body::Incoming;
 use serde::Serialize;
 

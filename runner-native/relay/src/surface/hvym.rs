@@ -5,9 +5,9 @@ use std::time::SystemTime;
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Request, StatusCode, Uri};
 use hvym_tunnel_core::dialect::MUX_YAMUX;
-use hvym_tunnel_core::http1::Page;
 use hvym_tunnel_core::relay::{Name, Owner};
 use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_pages::Page;
 use hyper::body::Incoming;
 use serde::Serialize;
 
