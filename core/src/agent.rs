@@ -41,9 +41,16 @@ pub struct AgentConfig {
     pub backoff: BackoffConfig,
 }
 
+/// Names one dial of an agent and the WebSocket that comes of it, so that what happens to an earlier one is not taken
+/// for news of a later one.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct AttemptId(u32);
+
 /// Where to dial.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Target {
+    /// To be passed on with everything that comes of this dial.
+    pub attempt: AttemptId,
     /// The relay, as configured.
     pub relay: String,
     /// The token for `Authorization: Bearer`, if the agent logs in that way.
@@ -53,7 +60,8 @@ pub struct Target {
 /// What an agent tells, or asks of, its runner.
 #[derive(Clone, PartialEq, Debug)]
 pub enum AgentEvent {
-    /// Open a WebSocket there, then call [`Agent::handle_open`], or `handle_close` if it fails.
+    /// Open a WebSocket there, then call [`Agent::handle_open`], or [`Machine::handle_close_from`] if it fails, with the
+    /// target's attempt. A dial that is still under way is not needed any more.
     Dial(Target),
     /// Have this signed and call [`Agent::handle_signature`].
     Sign(SigningInput),
@@ -131,7 +139,8 @@ pub struct Agent {
     logins: Option<Box<dyn LoginFactory>>,
     rng: Rng,
     wall: Wall,
-    epoch: u32,
+    /// The latest dial. Its number is also the epoch of its link's streams.
+    attempt: AttemptId,
     backoff: Backoff,
     state: State,
     /// What the last link still has to say, after it ended.
@@ -171,7 +180,7 @@ impl Agent {
             config,
             rng: Rng::new(seed),
             wall,
-            epoch: 0,
+            attempt: AttemptId(0),
             state: State::Stopped,
             leftover: VecDeque::new(),
             events: VecDeque::new(),
@@ -180,20 +189,30 @@ impl Agent {
         agent
     }
 
-    /// The WebSocket asked for by [`AgentEvent::Dial`] is open. `wall` is the wall clock now, for the token.
-    pub fn handle_open(&mut self, wall: Wall, now: Instant) {
+    /// The WebSocket asked for by the [`AgentEvent::Dial`] of this attempt is open. `wall` is the wall clock now, for the
+    /// token. Returns whether the agent has anything to send on it; if not, drop the socket: it is of an earlier attempt.
+    #[must_use = "a socket that is not used has to be dropped"]
+    pub fn handle_open(&mut self, attempt: AttemptId, wall: Wall, now: Instant) -> bool {
         match self.state {
-            State::Dialing { .. } => {}
-            State::Linked { .. } => return,
-            // Too late, for example after `DIAL_TIMEOUT`: nobody will use this WebSocket.
-            _ => return self.leftover = VecDeque::from([Transmit::Close(DownReason::Finished.close())]),
+            State::Dialing { .. } if attempt == self.attempt => {}
+            State::SigningBearer { .. } | State::Dialing { .. } | State::Linked { .. } => return false,
+            // Later than `DIAL_TIMEOUT`, or after the end: the peer is told at once that the socket is not used.
+            State::Waiting { .. } | State::Stopped => {
+                self.leftover = VecDeque::from([Transmit::Close(DownReason::Finished.close())]);
+                return true;
+            }
         }
         self.wall = wall;
-        self.epoch = self.epoch.wrapping_add(1);
         self.leftover.clear();
         let link = self.begin(wall, now);
         self.state = State::Linked { link: Box::new(link), up_since: None };
         self.drain_link(now);
+        true
+    }
+
+    /// The dial that is under way, or that the link came of; `None` between two attempts.
+    pub fn attempt(&self) -> Option<AttemptId> {
+        matches!(self.state, State::Dialing { .. } | State::Linked { .. }).then_some(self.attempt)
     }
 
     /// The signer answered the [`AgentEvent::Sign`] that carried `input`; `None` is a no. An answer that comes when its
@@ -306,9 +325,9 @@ impl Agent {
         if let Some(logins) = &self.logins {
             let service = self.config.services.first().cloned().unwrap_or_else(|| Service::http(""));
             let login = logins.login(&service, now);
-            return Link::with_login(Side::Agent, config, login, self.epoch, seed, now);
+            return Link::with_login(Side::Agent, config, login, self.attempt.0, seed, now);
         }
-        Link::agent(config, self.config.login.clone(), wall, self.epoch, seed, now)
+        Link::agent(config, self.config.login.clone(), wall, self.attempt.0, seed, now)
     }
 
     fn dial(&mut self, now: Instant) {
@@ -324,8 +343,10 @@ impl Agent {
     }
 
     fn dial_with(&mut self, bearer: Option<Token>, now: Instant) {
+        self.attempt = AttemptId(self.attempt.0.wrapping_add(1));
         self.state = State::Dialing { deadline: now + DIAL_TIMEOUT };
-        self.events.push_back(AgentEvent::Dial(Target { relay: self.config.relay.clone(), bearer }));
+        let (attempt, relay) = (self.attempt, self.config.relay.clone());
+        self.events.push_back(AgentEvent::Dial(Target { attempt, relay, bearer }));
     }
 
     fn down(&mut self, reason: DownReason, lived: Duration, now: Instant) {
@@ -409,6 +430,11 @@ fn bind_signal(service: &Service) -> Signal {
 
 impl Machine for Agent {
     type Event = AgentEvent;
+    type Socket = AttemptId;
+
+    fn is_current(&self, attempt: AttemptId) -> bool {
+        self.attempt() == Some(attempt)
+    }
 
     fn handle_message(&mut self, message: Message, now: Instant) {
         self.with_link(now, |link| link.handle_message(message, now));

@@ -17,11 +17,30 @@ use crate::time::Instant;
 pub trait Machine {
     /// What the machine tells its owner.
     type Event;
+    /// Tells the sockets of one machine apart; `()` for a machine that has one socket for its whole life.
+    type Socket: Copy + PartialEq + core::fmt::Debug + Send;
 
-    /// A message arrived.
+    /// Whether `socket` is the one that the machine waits for or uses. Input of any other is of an earlier attempt.
+    fn is_current(&self, socket: Self::Socket) -> bool;
+
+    /// A message arrived on the current socket.
     fn handle_message(&mut self, message: Message, now: Instant);
-    /// The transport ended: the peer's close, or [`Close::abnormal`].
+    /// The current transport ended, or could not be opened: the peer's close, or [`Close::abnormal`].
     fn handle_close(&mut self, close: Close, now: Instant);
+
+    /// As [`Machine::handle_message`]; does nothing for a message of an earlier socket.
+    fn handle_message_from(&mut self, socket: Self::Socket, message: Message, now: Instant) {
+        if self.is_current(socket) {
+            self.handle_message(message, now);
+        }
+    }
+
+    /// As [`Machine::handle_close`]; does nothing for the end of an earlier socket.
+    fn handle_close_from(&mut self, socket: Self::Socket, close: Close, now: Instant) {
+        if self.is_current(socket) {
+            self.handle_close(close, now);
+        }
+    }
     /// The clock may have passed [`Machine::poll_timeout`].
     fn handle_timeout(&mut self, now: Instant);
     /// The next thing for the socket to do, if any.

@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hvym_tunnel_core::agent::{Agent, AgentEvent};
+use hvym_tunnel_core::agent::{Agent, AgentEvent, AttemptId, Target};
 use hvym_tunnel_core::dialect::Opening;
 use hvym_tunnel_core::link::{Stream, StreamEvent, Streams};
 use hvym_tunnel_core::machine::Machine;
@@ -265,30 +265,32 @@ impl Driver {
         self.0.is_running.set(false);
     }
 
-    /// What the WebSocket tells. One that was replaced tells nothing any more, so it is always the current one.
-    fn hear(&self, told: Told) {
+    /// The WebSocket of `attempt` has news.
+    fn hear(&self, attempt: AttemptId, told: Told) {
         {
             let (mut state, now) = (self.0.state.borrow_mut(), clock::now());
             match told {
                 Told::Opened => {
                     state.happened.push_back(Happened::Opened);
-                    state.agent.handle_open(clock::wall(), now);
+                    if !state.agent.handle_open(attempt, clock::wall(), now) {
+                        state.socket = None;
+                    }
                 }
-                Told::Message(message) => state.agent.handle_message(message, now),
+                Told::Message(message) => state.agent.handle_message_from(attempt, message, now),
                 Told::Closed(close) => {
                     state.socket = None;
-                    state.agent.handle_close(close, now);
+                    state.agent.handle_close_from(attempt, close, now);
                 }
             }
         }
         self.run();
     }
 
-    fn dial(&self, relay: &str) -> Result<Socket, Close> {
-        let shared = Rc::downgrade(&self.0);
-        Socket::dial(relay, move |told| {
+    fn dial(&self, target: &Target) -> Result<Socket, Close> {
+        let (shared, attempt) = (Rc::downgrade(&self.0), target.attempt);
+        Socket::dial(&target.relay, move |told| {
             if let Some(shared) = Weak::upgrade(&shared) {
-                Driver(shared).hear(told);
+                Driver(shared).hear(attempt, told);
             }
         })
     }
@@ -332,11 +334,11 @@ impl State {
                 }
                 Ok(event) => self.wake(&event),
                 Err(AgentEvent::Dial(target)) => {
-                    // Whatever the old one still tells must not be taken for news of the new one.
+                    // A socket that is dropped has no news any more, so `self.socket` is always that of the attempt.
                     self.socket = None;
-                    match driver.dial(&target.relay) {
+                    match driver.dial(&target) {
                         Ok(socket) => self.socket = Some(socket),
-                        Err(close) => self.agent.handle_close(close, now),
+                        Err(close) => self.agent.handle_close_from(target.attempt, close, now),
                     }
                     self.happened.push_back(Happened::Event(AgentEvent::Dial(target)));
                 }

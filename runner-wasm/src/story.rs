@@ -137,7 +137,7 @@ impl World {
     fn on_agent(&mut self, event: AgentEvent) {
         let now = self.now;
         match event {
-            AgentEvent::Dial(_) => {
+            AgentEvent::Dial(target) => {
                 self.seed[0] = self.seed[0].wrapping_add(1);
                 let login =
                     RelayLogin { address: self.relay, allowed_services: None, require_challenge: false };
@@ -148,7 +148,7 @@ impl World {
                 };
                 let config = SessionConfig { login, link };
                 self.session = Some(Session::new(config, &Credential::None, wall(now), self.seed, now));
-                self.agent.handle_open(wall(now), now);
+                assert!(self.agent.handle_open(target.attempt, wall(now), now), "the only dial");
             }
             AgentEvent::Sign(input) => {
                 let signature = Signature(self.key.sign(input.as_bytes()).to_bytes());

@@ -151,7 +151,8 @@ async fn live(
     let wall = Wall { unix: UnixTime::from_secs(since.as_secs()), at: now() };
     let line = socket.get_ref().clone();
     let mut agent = Agent::new(config, wall, [7; 32], now());
-    agent.handle_open(wall, now());
+    let attempt = agent.attempt().expect("an agent dials at once");
+    assert!(agent.handle_open(attempt, wall, now()), "the only dial");
     let reason = loop {
         if let Some(reason) = settle(&mut agent, &key, &mut socket, &bind, now()) {
             break reason;

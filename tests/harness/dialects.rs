@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::Key;
 use crate::ends::{AGENT, RELAY, agent_config, session_config};
-use crate::pair::{EPOCH, wall};
+use crate::pair::{EPOCH, open, wall};
 
 /// The records of the conversation `path` below `tests/golden/`.
 ///
@@ -409,7 +409,7 @@ pub fn token_agent(dialect: Dialect, token: &str) -> Owner<Agent> {
     let now = Instant::ZERO;
     let mut owner = Owner::new(hvym_tunnel_compat::agent(config, login, wall(now), [6; 32], now));
     owner.listen();
-    owner.machine.handle_open(wall(now), now);
+    open(&mut owner.machine, now);
     owner.listen();
     owner
 }
@@ -433,7 +433,7 @@ pub fn agent_with(fallback: Option<SharedFallback>) -> Owner<Agent> {
     let now = Instant::ZERO;
     let mut owner = Owner::new(Agent::new(config, wall(now), [6; 32], now));
     owner.listen();
-    owner.machine.handle_open(wall(now), now);
+    open(&mut owner.machine, now);
     owner.listen();
     owner
 }

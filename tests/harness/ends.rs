@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hvym_tunnel_compat::HvymFallback;
-use hvym_tunnel_core::agent::{Agent, AgentConfig, AgentEvent, Target};
+use hvym_tunnel_core::agent::{Agent, AgentConfig, AgentEvent, AttemptId, Target};
 use hvym_tunnel_core::backoff::BackoffConfig;
 use hvym_tunnel_core::dialect::{Opening, Service};
 use hvym_tunnel_core::handshake::{AgentLogin, AuthMode, Credential, RelayLogin, SharedFallback};
@@ -109,6 +109,17 @@ impl AgentEnd {
             asked: Vec::new(),
             dialing: None,
         }
+    }
+
+    /// The dials that were asked for, oldest first.
+    pub fn attempts(&self) -> Vec<AttemptId> {
+        fn attempt(event: &AgentEvent) -> Option<AttemptId> {
+            match event {
+                AgentEvent::Dial(target) => Some(target.attempt),
+                _ => None,
+            }
+        }
+        self.events.iter().filter_map(attempt).collect()
     }
 
     /// Why links and dials ended, oldest first, and when the next dial was to be.

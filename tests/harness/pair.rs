@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hvym_tunnel_core::agent::Agent;
 use hvym_tunnel_core::machine::{Machine, Side};
 use hvym_tunnel_core::message::{Message, Transmit};
 use hvym_tunnel_core::time::{Instant, UnixTime, Wall, sooner};
@@ -20,6 +21,15 @@ pub const EPOCH: UnixTime = UnixTime::from_secs(1_767_225_600);
 pub fn wall(now: Instant) -> Wall {
     let seconds = now.as_micros() / 1_000_000;
     Wall { unix: UnixTime::from_secs(EPOCH.as_secs() + seconds), at: Instant::from_millis(seconds * 1000) }
+}
+
+/// The WebSocket that `agent` waits for opens.
+///
+/// # Panics
+/// When the agent waits for none.
+pub fn open(agent: &mut Agent, now: Instant) {
+    let attempt = agent.attempt().expect("the agent dials");
+    assert!(agent.handle_open(attempt, wall(now), now), "the agent takes the socket that it asked for");
 }
 
 /// A machine, if there is one now, and the owner that does at once what it asks.
@@ -233,13 +243,12 @@ impl Pair<AgentEnd, RelayEnd> {
         let Some(target) = self.agent.dialing.take() else { return false };
         if self.dials == Dials::Fail {
             let close = hvym_tunnel_core::message::Close::abnormal("connection refused");
-            self.agent.machine.handle_close(close, self.now);
+            self.agent.machine.handle_close_from(target.attempt, close, self.now);
             return true;
         }
         self.wire.connect();
         self.relay.accept(target.bearer.as_ref(), self.now);
-        self.agent.machine.handle_open(wall(self.now), self.now);
-        true
+        self.agent.machine.handle_open(target.attempt, wall(self.now), self.now)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Links, sessions and agents: two machines, one seed, no sockets.
 
 mod any_input;
+mod attempts;
 mod determinism;
 mod login;
 mod ports;

@@ -269,7 +269,8 @@ fn a_dial_without_an_answer_is_given_up_after_its_time() {
     pair.settle();
     assert!(matches!(pair.agent.downs()[..], [(DownReason::Unreachable(_), Some(_))]));
     // The socket that opens after all is nobody's, and is closed.
-    pair.agent.machine.handle_open(wall(pair.now), pair.now);
+    let attempt = pair.agent.attempts().pop().expect("dialled");
+    assert!(pair.agent.machine.handle_open(attempt, wall(pair.now), pair.now));
     assert!(matches!(pair.agent.machine.poll_transmit(), Some(Transmit::Close(_))));
     assert!(pair.agent.machine.poll_transmit().is_none());
     pair.dials = Dials::Succeed;

@@ -15,6 +15,11 @@ use crate::time::{Instant, sooner};
 
 impl Machine for Link {
     type Event = LinkEvent;
+    type Socket = ();
+
+    fn is_current(&self, (): ()) -> bool {
+        true
+    }
 
     fn handle_message(&mut self, message: Message, now: Instant) {
         if self.is_ended() {

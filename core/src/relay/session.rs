@@ -266,6 +266,11 @@ fn too_many() -> BindRefusal {
 
 impl Machine for Session {
     type Event = SessionEvent;
+    type Socket = ();
+
+    fn is_current(&self, (): ()) -> bool {
+        true
+    }
 
     fn handle_message(&mut self, message: Message, now: Instant) {
         self.link.handle_message(message, now);

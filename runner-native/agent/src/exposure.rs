@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{self, Either, FutureExt};
-use hvym_tunnel_core::agent::{Agent, AgentEvent};
+use hvym_tunnel_core::agent::{Agent, AgentEvent, AttemptId};
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::message::Close;
 use hvym_tunnel_core::time::{Instant, sooner};
@@ -42,7 +42,7 @@ pub(crate) struct Exposure {
     clock: Clock,
     surroundings: Surroundings,
     dial_options: DialOptions,
-    dial: Option<Dial>,
+    dial: Option<(AttemptId, Dial)>,
     /// Set while finishing: when to stop waiting.
     drain_until: Option<Instant>,
 }
@@ -50,7 +50,7 @@ pub(crate) struct Exposure {
 /// Why the loop woke.
 enum Woke {
     Stop(Stop),
-    Dialled(Result<Box<Socket>, Close>),
+    Dialled(AttemptId, Result<Box<Socket>, Close>),
     DriverEvent(DriverEvent<AgentEvent>),
     Changed(Change),
     Finished,
@@ -124,7 +124,7 @@ impl Exposure {
         };
         let dialled = async {
             match &mut self.dial {
-                Some(dial) => Woke::Dialled(dial.await),
+                Some((attempt, dial)) => Woke::Dialled(*attempt, dial.await),
                 None => future::pending().await,
             }
         };
@@ -153,15 +153,16 @@ impl Exposure {
             Woke::Stop(stop) => return self.on_stop(stop),
             Woke::CoarseTimer => return self.on_alarm(),
             Woke::Finished => return Ok(Next::End),
-            Woke::Dialled(Ok(socket)) => {
+            Woke::Dialled(attempt, Ok(socket)) => {
                 self.dial = None;
-                self.driver.attach(*socket);
                 let wall = self.clock.wall();
-                self.agent.with(|agent, now| agent.handle_open(wall, now));
+                if self.agent.with(|agent, now| agent.handle_open(attempt, wall, now)) {
+                    self.driver.attach(attempt, *socket);
+                }
             }
-            Woke::Dialled(Err(close)) => {
+            Woke::Dialled(attempt, Err(close)) => {
                 self.dial = None;
-                self.agent.with(|agent, now| agent.handle_close(close, now));
+                self.agent.with(|agent, now| agent.handle_close_from(attempt, close, now));
             }
             Woke::Changed(change) => {
                 tracing::info!(?change, "looking whether the link is still there");
@@ -180,10 +181,10 @@ impl Exposure {
         let now = self.clock.now();
         match event {
             AgentEvent::Dial(target) => {
-                let options = self.dial_options.clone();
+                let (attempt, options) = (target.attempt, self.dial_options.clone());
                 // On the executor, so that a slow resolver or handshake never holds up the loop.
                 let dial = spawn(async move { socket::dial(&target, &options).await.map(Box::new) });
-                self.dial = Some(Box::pin(dial));
+                self.dial = Some((attempt, Box::pin(dial)));
             }
             AgentEvent::Sign(input) => {
                 let signature = self.identity.sign(&input);

@@ -240,9 +240,9 @@ pub enum DriverEvent<E> {
 }
 
 /// Drives one machine over the sockets it is given, one after the other.
-pub struct Driver<M> {
+pub struct Driver<M: Streams> {
     handle: LinkHandle<M>,
-    socket: Option<Socket>,
+    socket: Option<(M::Socket, Socket)>,
     timer: Option<(Instant, Timer)>,
     /// The last close that was said.
     close_done: Option<CloseDone>,
@@ -254,9 +254,9 @@ impl<M: Streams + Send + 'static> Driver<M> {
         Self { handle, socket: None, timer: None, close_done: None }
     }
 
-    /// Gives the machine its next socket. One that it still had is dropped.
-    pub fn attach(&mut self, socket: Socket) {
-        self.socket = Some(socket);
+    /// Gives the machine its next socket, which it knows by `id`. One that it still had is dropped.
+    pub fn attach(&mut self, id: M::Socket, socket: Socket) {
+        self.socket = Some((id, socket));
     }
 
     /// Whether it has a socket: after the machine's last event, whether the close still waits to be sent.
@@ -309,7 +309,7 @@ impl<M: Streams + Send + 'static> Driver<M> {
     fn poll_events(&mut self, cx: &mut Context<'_>) -> Option<DriverEvent<M::Event>> {
         let mut state = self.handle.0.lock();
         state.driver = Some(cx.waker().clone());
-        if let Some(socket) = &mut self.socket {
+        if let Some((_, socket)) = &mut self.socket {
             // Before anything more is read, since a login that was just over may have changed it.
             socket::set_max_message(socket, state.machine.max_message_bytes());
         }
@@ -334,7 +334,7 @@ impl<M: Streams + Send + 'static> Driver<M> {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
         for _ in 0..MESSAGES_PER_ROUND {
-            let Some(socket) = &mut self.socket else {
+            let Some((_, socket)) = &mut self.socket else {
                 // What a machine still says after its socket is gone goes nowhere.
                 while self.handle.0.lock().machine.poll_transmit().is_some() {}
                 return progress;
@@ -353,32 +353,33 @@ impl<M: Streams + Send + 'static> Driver<M> {
                     }
                 }
                 Some(Transmit::Close(close)) => {
-                    if let Some(socket) = self.socket.take() {
+                    if let Some((_, socket)) = self.socket.take() {
                         self.close_done = Some(socket::close(socket, close));
                     }
                 }
             }
             progress = true;
         }
-        match self.socket.as_mut().map(|socket| Pin::new(socket).poll_flush(cx)) {
+        match self.socket.as_mut().map(|(_, socket)| Pin::new(socket).poll_flush(cx)) {
             Some(Poll::Ready(Err(error))) => self.lost(&error),
             _ => progress,
         }
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(socket) = &mut self.socket else { return false };
+        let Some((id, socket)) = &mut self.socket else { return false };
+        let id = *id;
         let Poll::Ready(message) = Pin::new(&mut *socket).poll_next(cx) else { return false };
         let now = self.handle.0.clock.now();
         match message.map(|message| message.and_then(|message| socket::from_wire(socket, message))) {
             Some(Ok(socket::Received::Message(message))) => {
-                self.handle.0.lock().machine.handle_message(message, now);
+                self.handle.0.lock().machine.handle_message_from(id, message, now);
                 true
             }
-            Some(Ok(socket::Received::Close(close))) => self.ended(close),
+            Some(Ok(socket::Received::Close(close))) => self.ended(id, close),
             Some(Ok(socket::Received::Nothing)) => true,
             Some(Err(error)) => self.lost(&error),
-            None => self.ended(Close::abnormal("the connection ended without a close")),
+            None => self.ended(id, Close::abnormal("the connection ended without a close")),
         }
     }
 
@@ -411,18 +412,17 @@ impl<M: Streams + Send + 'static> Driver<M> {
 
     fn lost(&mut self, error: &socket::Error) -> bool {
         let close = socket::what_happened(error);
-        if close.code != Close::ABNORMAL
-            && let Some(socket) = self.socket.take()
-        {
+        let Some((id, socket)) = self.socket.take() else { return false };
+        if close.code != Close::ABNORMAL {
             self.close_done = Some(socket::close(socket, close.clone()));
         }
-        self.ended(close)
+        self.ended(id, close)
     }
 
-    fn ended(&mut self, close: Close) -> bool {
+    fn ended(&mut self, id: M::Socket, close: Close) -> bool {
         self.socket = None;
         let now = self.handle.0.clock.now();
-        self.handle.0.lock().machine.handle_close(close, now);
+        self.handle.0.lock().machine.handle_close_from(id, close, now);
         true
     }
 }

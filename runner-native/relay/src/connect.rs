@@ -157,7 +157,7 @@ async fn welcome(board: Arc<Switchboard>, peer: SocketAddr, login: Login, upgrad
     };
     let live = Live::new(LinkHandle::new(session, clock), clock);
     let mut driver = Driver::new(live.session.clone());
-    driver.attach(socket);
+    driver.attach((), socket);
     let Some(key) = board.roster.enter(live.clone()) else {
         let full = DownReason::Overloaded("this relay has no room for another agent".to_owned());
         live.session.with(|session, now| session.refuse(full, now));

@@ -9,7 +9,7 @@ use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::SessionEvent;
 use hvym_tunnel_tests::dialects::{conversation, token_agent};
 use hvym_tunnel_tests::ends::agent_config;
-use hvym_tunnel_tests::pair::wall;
+use hvym_tunnel_tests::pair::{open, wall};
 use serde_json::{Value, json};
 
 use super::{agent_up, door, node_up, python_up};
@@ -152,7 +152,7 @@ fn who_takes_the_place_of_another_waits_longer_because_one_server_needs_31_secon
         let config = AgentConfig { services: vec![Service::http("web")], ..agent_config() };
         let login = TokenLogin { dialect: Dialect::Tunely, token: "t".into(), force };
         agent.machine = hvym_tunnel_compat::agent(config, login, wall(agent.now), [6; 32], agent.now);
-        agent.machine.handle_open(wall(agent.now), agent.now);
+        open(&mut agent.machine, agent.now);
         agent.said();
         agent.wait(40);
         agent.hear(&json!({"type": "auth_ok", "domain": "d", "tunnel_id": "1"}));

@@ -43,7 +43,8 @@ impl Caller {
         let (started, seed) = (Started::now(), [5; 32]);
         let agent = Agent::new(config, wall(), seed, Instant::ZERO);
         let mut caller = Caller { agent, socket, started, key: key.clone() };
-        caller.agent.handle_open(wall(), Instant::ZERO);
+        let attempt = caller.agent.attempt().expect("an agent dials at once");
+        assert!(caller.agent.handle_open(attempt, wall(), Instant::ZERO), "the only dial");
         caller.until(|agent| agent.is_up().then_some(()));
         caller
     }

@@ -196,7 +196,11 @@ impl Act {
             Act::NoPolls(act) => act.on_agent(end, now),
             Act::Command(which) => command_agent(*which, end, *now),
             Act::Stream(which, what) => operate(agent, &known, *which, *what, *now),
-            Act::Open => agent.handle_open(wall(*now), *now),
+            Act::Open => {
+                let attempts = end.attempts();
+                let Some(attempt) = attempts.last() else { return };
+                let _used = end.machine.handle_open(*attempt, wall(*now), *now);
+            }
             _ => unreachable!("every machine takes it"),
         }
     }

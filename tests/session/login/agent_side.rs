@@ -12,7 +12,7 @@ use hvym_tunnel_core::stellar::{Signature, SigningInput};
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::ends::{AGENT, RELAY, agent_config};
-use hvym_tunnel_tests::pair::wall;
+use hvym_tunnel_tests::pair::{open, wall};
 use serde_json::{Value, json};
 
 use super::{Said, message};
@@ -40,7 +40,7 @@ fn opened(config: AgentConfig) -> Agent {
         agent.handle_signature(&input, Some(Key::from_seed(AGENT).sign(&input)), NOW);
         assert!(matches!(agent.poll_event(), Some(AgentEvent::Dial(target)) if target.bearer.is_some()));
     }
-    agent.handle_open(wall(NOW), NOW);
+    open(&mut agent, NOW);
     agent
 }
 
@@ -256,7 +256,7 @@ fn an_answer_of_the_signer_that_comes_too_late_spoils_nothing() {
     agent.handle_close(hvym_tunnel_core::message::Close::abnormal("lost"), NOW);
     let retry = agent.poll_timeout().expect("a retry");
     agent.handle_timeout(retry);
-    agent.handle_open(wall(retry), retry);
+    open(&mut agent, retry);
     let second = changed(ask(), "challenge", "prove it again".into());
     agent.handle_message(message(&second), retry);
     let inputs: Vec<_> = std::iter::from_fn(|| agent.poll_event())
