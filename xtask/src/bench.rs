@@ -53,7 +53,7 @@ fn ratios(arguments: &[&str]) -> Result<()> {
 
 /// Builds a program of the benches as they are measured.
 fn build(name: &str) -> Result<PathBuf> {
-    cargo_build(&["--profile", "bench", "--package", "hvym-tunnel-benches", "--bin", name])?;
+    cargo_build(&["--release", "--package", "hvym-tunnel-benches", "--bin", name])?;
     Ok(target().join("release").join(name))
 }
 

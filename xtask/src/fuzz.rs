@@ -108,13 +108,10 @@ fn plan(arguments: &[String], all: &[String]) -> Result<Plan> {
     Ok(plan)
 }
 
-/// The target of this name, or all whose names begin so.
+/// The targets of this name or number: `f1` is `f1_raw`, and not `f10_cloud`.
 fn named(name: &str, all: &[String]) -> Result<Vec<String>> {
-    let matches = |exactly: bool| -> Vec<String> {
-        let fits = |target: &&String| if exactly { *target == name } else { target.starts_with(name) };
-        all.iter().filter(fits).cloned().collect()
-    };
-    let found = if matches(true).is_empty() { matches(false) } else { matches(true) };
+    let fits = |target: &&String| *target == name || target.split('_').next() == Some(name);
+    let found: Vec<String> = all.iter().filter(fits).cloned().collect();
     ensure!(!found.is_empty(), "no target is called {name}; there are {}", all.join(", "));
     Ok(found)
 }

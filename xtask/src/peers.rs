@@ -1,5 +1,6 @@
 //! Programs of others that tests meet, installed once below `target/peers`.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -57,17 +58,22 @@ fn tunely() -> Result<PathBuf> {
 /// The Python of a folder that has these packages.
 fn venv(folder: &Path, packages: &[&str]) -> Result<PathBuf> {
     let python = folder.join("bin/python");
-    if !is_whole(folder) {
-        quiet(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder))?;
+    // Written last, so that an installation that was cut short is done again.
+    let stamp = folder.join("installed.txt");
+    let wanted = packages.join("\n");
+    if is_whole(folder) && fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(python);
     }
+    quiet(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder))?;
     quiet(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(packages))?;
+    fs::write(&stamp, wanted).with_context(|| stamp.display().to_string())?;
     Ok(python)
 }
 
 /// Whether a virtual environment is there, was made at this place, and its Python still starts: its scripts name the
 /// folder by an absolute path, so one that came along with a moved checkout leads nowhere.
 fn is_whole(folder: &Path) -> bool {
-    let made_here = std::fs::read_to_string(folder.join("bin/activate"))
+    let made_here = fs::read_to_string(folder.join("bin/activate"))
         .is_ok_and(|script| script.contains(&*folder.to_string_lossy()));
     let starts = Command::new(folder.join("bin/python")).arg("--version").stdout(Stdio::null()).status();
     made_here && starts.is_ok_and(|status| status.success())

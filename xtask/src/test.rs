@@ -11,7 +11,7 @@ use std::process::Command;
 use anyhow::{Result, bail, ensure};
 
 use crate::cargo::cargo;
-use crate::{root, target};
+use crate::{peers, root, target};
 use programs::{Filter, Programs};
 use steps::Steps;
 
@@ -20,8 +20,8 @@ const TARGETS: [&str; 2] = ["thumbv7em-none-eabi", "wasm32-unknown-unknown"];
 /// How long each fuzz target runs on fresh inputs. The corpus is replayed by the tests; this finds that a target
 /// still builds, starts and gets on, and now and then a bug.
 const FUZZ_SECONDS: &str = "10";
-/// Test programs of the fast form, beside those of the pure crates.
-const QUICK: [&str; 4] = ["house", "formats", "session", "dialects"];
+/// Test programs of the fast form, beside those of the pure crates. The end-to-end tests run a debug build.
+const QUICK: [&str; 5] = ["house", "formats", "session", "dialects", "e2e"];
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let mut steps = Steps::default();
@@ -45,9 +45,12 @@ fn quick(steps: &mut Steps) -> Result<()> {
     }
     // One build for all of them: features are then the same, and nothing is built twice.
     build.extend(["--package".to_owned(), "hvym-tunnel-tests".to_owned()]);
-    let programs = steps.run("build of the tests", || Programs::build(&build))?;
-    let filter = Filter { tests_of: "hvym-tunnel-tests", only: &QUICK };
-    steps.tests("tests", programs, Some(filter), |_| {})
+    let mut programs = steps.run("build of the tests", || Programs::build(&build))?;
+    programs.keep(&Filter { tests_of: "hvym-tunnel-tests", only: &QUICK })?;
+    steps.command("the program", cargo(["build", "--package", "hvym-tunnel"]))?;
+    steps.tests("tests", programs, |tests| {
+        tests.env("HVYM_TUNNEL_BIN", target().join("debug/hvym-tunnel"));
+    })
 }
 
 fn whole(steps: &mut Steps) -> Result<()> {
@@ -78,7 +81,9 @@ fn whole(steps: &mut Steps) -> Result<()> {
     steps.command("the browser package", cargo(["xtask", "wasm"]))?;
     let programs = steps
         .run("build of the tests", || Programs::build(&["test".to_owned(), "--workspace".to_owned()]))?;
-    steps.tests("tests", programs, None, |tests| {
+    let peers = steps.run("programs of others", || Ok(peers::installed()))?;
+    steps.tests("tests", programs, |tests| {
+        tests.envs(peers.iter().map(|(variable, path)| (*variable, path)));
         tests.env("HVYM_TUNNEL_BIN", target().join("release/hvym-tunnel"));
         tests.env("HVYM_TUNNEL_PACKAGE", target().join("package"));
     })?;

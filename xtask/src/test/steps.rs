@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::programs::{Filter, Programs};
+use super::programs::Programs;
 use crate::cargo::succeed;
-use crate::{peers, target};
+use crate::target;
 
 /// Steps done so far.
 #[derive(Default)]
@@ -47,24 +47,18 @@ impl Steps {
         Ok(())
     }
 
-    /// Runs test programs side by side, with what could be installed of the programs that they meet.
+    /// Runs test programs side by side.
     pub(super) fn tests(
         &mut self,
         name: &str,
-        mut programs: Programs,
-        only: Option<Filter<'_>>,
+        programs: Programs,
         prepare: impl Fn(&mut Command) + Sync,
     ) -> Result<()> {
-        if let Some(filter) = only {
-            programs.keep(&filter)?;
-        }
-        let peers = self.run("programs of others", || Ok(peers::installed()))?;
         let list = target().join("skipped-tests");
         // Tests append to it, and those of another day are not skipped today.
         std::fs::write(&list, "").with_context(|| list.display().to_string())?;
         let outcome = self.run(name, || {
             programs.run(|command| {
-                command.envs(peers.iter().map(|(variable, path)| (*variable, path)));
                 command.env("HVYM_TUNNEL_SKIPPED", &list);
                 prepare(command);
             })
