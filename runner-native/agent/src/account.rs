@@ -3,10 +3,12 @@
 //! No message, no `Debug` and no log of this program holds a password.
 
 use std::fmt;
+use std::fs::File;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64;
+use hvym_tunnel_net::files;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -14,6 +16,8 @@ use zeroize::Zeroizing;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Account(Zeroizing<String>);
 
+/// Maximum size of a password file in bytes: some ten thousand accounts, more than anybody lists by hand.
+const MAX_FILE_BYTES: usize = 1024 * 1024;
 /// What a password file may hold beside accounts: a line that starts with this.
 const COMMENT: char = '#';
 /// How the hashes begin that `htpasswd` writes: what follows them is no password.
@@ -29,7 +33,8 @@ impl Account {
             path: path.to_owned(),
             reason: error.to_string(),
         };
-        let text = Zeroizing::new(std::fs::read_to_string(path).map_err(unreadable)?);
+        let file = File::open(path).map_err(unreadable)?;
+        let text = files::read_text_limited(file, MAX_FILE_BYTES).map_err(unreadable)?;
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(COMMENT));
         let accounts: Vec<Self> = lines.map(Self::from).collect();
         if accounts.is_empty() {

@@ -1,10 +1,12 @@
-//! Files that appear whole or not at all.
+//! Files that appear complete or not at all, and bounded reading of files that hold secrets.
 //!
-//! Knows nothing of what it writes.
+//! Knows nothing of their content.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
 
 /// Who may read a new file.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -38,6 +40,34 @@ pub fn mode_for_others(file: &File) -> io::Result<Option<u32>> {
 #[cfg(not(unix))]
 pub fn mode_for_others(_file: &File) -> io::Result<Option<u32>> {
     Ok(None)
+}
+
+/// Reads a file that may hold a secret. No copy of the content is left in memory when the result is dropped.
+///
+/// # Errors
+/// [`io::ErrorKind::FileTooLarge`] if there are more than `max_bytes`, and what reading fails with.
+pub fn read_limited(file: impl Read, max_bytes: usize) -> io::Result<Zeroizing<Vec<u8>>> {
+    // Allocated once: a vector that grows would leave copies behind. The byte more shows that there is too much.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(max_bytes + 1));
+    file.take(max_bytes as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > max_bytes {
+        let text = format!("it is larger than {max_bytes} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+    }
+    Ok(bytes)
+}
+
+/// As [`read_limited`], for a file of text.
+///
+/// # Errors
+/// As for [`read_limited`], and [`io::ErrorKind::InvalidData`] if it is not UTF-8.
+pub fn read_text_limited(file: impl Read, max_bytes: usize) -> io::Result<Zeroizing<String>> {
+    let mut bytes = read_limited(file, max_bytes)?;
+    String::from_utf8(std::mem::take(&mut *bytes)).map(Zeroizing::new).map_err(|error| {
+        drop(Zeroizing::new(error.into_bytes()));
+        // As the standard library says it.
+        io::Error::new(io::ErrorKind::InvalidData, "stream did not contain valid UTF-8")
+    })
 }
 
 /// Puts `content` where nothing was.
@@ -100,4 +130,31 @@ fn options(access: Access) -> OpenOptions {
     #[cfg(not(unix))]
     let _the_folder_decides = access;
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_the_limit_is_read_and_one_byte_more_is_an_error() {
+        for length in [0, 7, 8] {
+            let content = vec![b'x'; length];
+            let read = read_limited(&content[..], 8).map(|bytes| bytes.to_vec());
+            assert_eq!(read.map_err(|error| error.kind()), Ok(content));
+        }
+        let error = read_limited(&[b'x'; 9][..], 8).expect_err("a byte too many");
+        assert_eq!(
+            (error.kind(), error.to_string().as_str()),
+            (io::ErrorKind::FileTooLarge, "it is larger than 8 bytes")
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_an_error_for_a_reader_of_text() {
+        let read = |bytes: &[u8]| read_text_limited(bytes, 8).map(|text| text.to_string());
+        assert_eq!(read("caf\u{e9}".as_bytes()).ok().as_deref(), Some("caf\u{e9}"));
+        assert_eq!(read(b"caf\xe9").expect_err("no UTF-8").kind(), io::ErrorKind::InvalidData);
+        assert_eq!(read(b"123456789").expect_err("too long").kind(), io::ErrorKind::FileTooLarge);
+    }
 }

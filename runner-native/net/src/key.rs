@@ -160,10 +160,10 @@ impl Identity {
     }
 
     fn read(path: &Path, file: File) -> Result<Self, KeyError> {
-        let mut text = Zeroizing::new(Vec::with_capacity(2 * MAX_BYTES));
-        file.take(MAX_BYTES as u64)
-            .read_to_end(&mut text)
-            .map_err(|error| KeyError::Unreadable { path: shown(path), reason: error.to_string() })?;
+        let text = files::read_limited(file, MAX_BYTES).map_err(|error| match error.kind() {
+            io::ErrorKind::FileTooLarge => KeyError::NotSecret { place: shown(path) },
+            _ => KeyError::Unreadable { path: shown(path), reason: error.to_string() },
+        })?;
         Identity::decode(&text, &shown(path))
     }
 

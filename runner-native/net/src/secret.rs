@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use ring::digest::{SHA256, digest};
@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 
 use crate::files;
 
-/// The largest file of one secret: RSA keys are the longest, and none is.
-const MAX_BYTES: u64 = 16 * 1024;
+/// Maximum size of a file with one secret, in bytes. RSA keys are the longest, with about 3 KiB.
+const MAX_BYTES: usize = 16 * 1024;
 
 /// Bytes that nobody else may see; wiped when dropped.
 #[derive(Clone)]
@@ -49,7 +49,7 @@ pub enum SecretError {
 }
 
 impl Secret {
-    /// What a file holds, without the white space around it.
+    /// The content of a file of at most 16 KiB, without the white space around it.
     ///
     /// # Errors
     /// [`SecretError`] says what is wrong with the file, never what was in it.
@@ -61,8 +61,7 @@ impl Secret {
         if let Some(mode) = files::mode_for_others(&file).map_err(unreadable)? {
             return Err(SecretError::TooOpen { path: shown(), mode });
         }
-        let mut bytes = Zeroizing::new(Vec::new());
-        file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(unreadable)?;
+        let bytes = files::read_limited(file, MAX_BYTES).map_err(unreadable)?;
         match bytes.trim_ascii() {
             [] => Err(SecretError::Empty { path: shown() }),
             secret => Ok(Self(Zeroizing::new(secret.to_vec()))),

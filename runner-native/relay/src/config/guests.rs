@@ -3,7 +3,6 @@
 //! A mistake in it is told with its file and line, and never with what a secret's place holds.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,7 +17,7 @@ use hvym_tunnel_net::files;
 use hvym_tunnel_net::secret::{Fingerprint, Secret, SecretError};
 
 /// A file of ten thousand tunnels has 1 MB; a larger one is another file.
-const MAX_BYTES: u64 = 4 * 1024 * 1024;
+const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Whoever guesses a token of 16 random letters needs longer than anybody has; existing ones have 47.
 const MIN_TOKEN_CHARACTERS: usize = 16;
 /// A key for HS256 has as many bytes as its hash (RFC 7518 section 3.2).
@@ -173,8 +172,8 @@ impl GuestOptions {
             |reason: String| SecretError::Unreadable { path: path.display().to_string(), reason };
         let file = std::fs::File::open(path).map_err(|error| unreadable(error.to_string()))?;
         let open = files::mode_for_others(&file).map_err(|error| unreadable(error.to_string()))?;
-        let mut text = Zeroizing::new(String::new());
-        file.take(MAX_BYTES).read_to_string(&mut text).map_err(|error| unreadable(error.to_string()))?;
+        let text =
+            files::read_text_limited(file, MAX_BYTES).map_err(|error| unreadable(error.to_string()))?;
         Text { path, text: &text, open }.options()
     }
 }
