@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::backoff::{Backoff, BackoffConfig};
-use crate::dialect::{Opening, Service, Signal};
+use crate::dialect::{Service, Signal, StreamHeader};
 use crate::handshake::{AgentLogin, AuthMode, Endpoint, Login};
 use crate::link::{Link, LinkConfig, LinkEvent, OpenStreamError, Stream, StreamEvent, Streams};
 use crate::machine::{Machine, Side};
@@ -24,7 +24,7 @@ use crate::time::{Instant, Wall};
 /// How long a dial may take before the agent counts it as failed: DNS, TCP, TLS and the upgrade together.
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
 /// Agents that a relay sends away come back within this, each at its own moment.
-const SOON: Duration = Duration::from_secs(1);
+const GOING_AWAY_DELAY: Duration = Duration::from_secs(1);
 
 /// What an agent is, and what it offers.
 #[derive(Clone, PartialEq, Debug)]
@@ -95,7 +95,7 @@ pub enum AgentEvent {
         deadline: Duration,
     },
     /// Something a person should know.
-    Told {
+    Notice {
         /// Machine-readable.
         code: String,
         /// For a person.
@@ -144,7 +144,7 @@ pub struct Agent {
     backoff: Backoff,
     state: State,
     /// What the last link still has to say, after it ended.
-    leftover: VecDeque<Transmit>,
+    pending: VecDeque<Transmit>,
     events: VecDeque<AgentEvent>,
 }
 
@@ -182,7 +182,7 @@ impl Agent {
             wall,
             attempt: AttemptId(0),
             state: State::Stopped,
-            leftover: VecDeque::new(),
+            pending: VecDeque::new(),
             events: VecDeque::new(),
         };
         agent.name_services();
@@ -198,12 +198,12 @@ impl Agent {
             State::SigningBearer { .. } | State::Dialing { .. } | State::Linked { .. } => return false,
             // Later than `DIAL_TIMEOUT`, or after the end: the peer is told at once that the socket is not used.
             State::Waiting { .. } | State::Stopped => {
-                self.leftover = VecDeque::from([Transmit::Close(DownReason::Finished.close())]);
+                self.pending = VecDeque::from([Transmit::Close(DownReason::Finished.close())]);
                 return true;
             }
         }
         self.wall = wall;
-        self.leftover.clear();
+        self.pending.clear();
         let link = self.begin(wall, now);
         self.state = State::Linked { link: Box::new(link), up_since: None };
         self.drain_link(now);
@@ -261,17 +261,17 @@ impl Agent {
         self.name_services();
     }
 
-    /// Opens a stream to the service of another identity: see [`Opening::reaching`]. What comes back begins with a
-    /// [`Verdict`](crate::dialect::Verdict); writing need not wait for it.
-    pub fn open(&mut self, opening: &Opening, now: Instant) -> Result<StreamId, OpenStreamError> {
+    /// Opens a stream to the service of another identity: see [`StreamHeader::reaching`]. What comes back begins with a
+    /// [`OpenResult`](crate::dialect::OpenResult); writing need not wait for it.
+    pub fn open(&mut self, header: &StreamHeader, now: Instant) -> Result<StreamId, OpenStreamError> {
         match &mut self.state {
-            State::Linked { link, .. } => link.open(opening, now),
+            State::Linked { link, .. } => link.open(header, now),
             _ => Err(OpenStreamError::NotUp),
         }
     }
 
     /// The machine slept, or the network changed: dial now instead of waiting, or ask the relay for a sign of life.
-    pub fn wake(&mut self, now: Instant) {
+    pub fn network_changed(&mut self, now: Instant) {
         match &mut self.state {
             State::Waiting { .. } => {
                 self.backoff.reset();
@@ -352,7 +352,7 @@ impl Agent {
     fn down(&mut self, reason: DownReason, lived: Duration, now: Instant) {
         let retry_at = match reason.retry() {
             Retry::Never => None,
-            Retry::Soon => Some(now + self.backoff.soon(SOON, lived, &mut self.rng)),
+            Retry::Soon => Some(now + self.backoff.soon(GOING_AWAY_DELAY, lived, &mut self.rng)),
             Retry::Backoff => Some(now + self.backoff.next_delay(lived, &mut self.rng)),
         };
         self.state = retry_at.map_or(State::Stopped, |until| State::Waiting { until });
@@ -382,10 +382,13 @@ impl Agent {
                 AgentEvent::Draining { reason, deadline: Duration::from_millis(deadline_ms) }
             }
             LinkEvent::Signal(Signal::Error { code, message, hint }) => {
-                AgentEvent::Told { code, message, hint }
+                AgentEvent::Notice { code, message, hint }
             }
             // What only a relay is told.
-            LinkEvent::Signal(_) | LinkEvent::Admit(_) | LinkEvent::Authenticate(_) | LinkEvent::Room => {
+            LinkEvent::Signal(_)
+            | LinkEvent::Admit(_)
+            | LinkEvent::Authenticate(_)
+            | LinkEvent::OpenReady => {
                 return;
             }
         };
@@ -412,7 +415,7 @@ impl Agent {
     fn on_down(&mut self, reason: DownReason, now: Instant) {
         let State::Linked { link, up_since } = &mut self.state else { return };
         while let Some(transmit) = link.poll_transmit() {
-            self.leftover.push_back(transmit);
+            self.pending.push_back(transmit);
         }
         let lived = up_since.map_or(Duration::ZERO, |since| now - since);
         self.down(reason, lived, now);
@@ -441,7 +444,7 @@ impl Machine for Agent {
     }
 
     fn handle_close(&mut self, close: Close, now: Instant) {
-        self.leftover.clear();
+        self.pending.clear();
         match &mut self.state {
             State::Dialing { .. } => {
                 let reason = match DownReason::from_close(&close) {
@@ -473,7 +476,7 @@ impl Machine for Agent {
     }
 
     fn poll_transmit(&mut self) -> Option<Transmit> {
-        if let Some(transmit) = self.leftover.pop_front() {
+        if let Some(transmit) = self.pending.pop_front() {
             return Some(transmit);
         }
         match &mut self.state {

@@ -54,15 +54,15 @@ impl Backoff {
         delay
     }
 
-    /// Counts an end that the other side asked to be short, and draws the delay before the next attempt: at most `most`.
+    /// Counts an end that the other side asked to be short, and draws the delay before the next attempt: at most `max`.
     ///
     /// Only once in a row: a relay that sends everybody away as soon as they come is one that fails.
-    pub fn soon(&mut self, most: Duration, lived: Duration, rng: &mut Rng) -> Duration {
+    pub fn soon(&mut self, max: Duration, lived: Duration, rng: &mut Rng) -> Duration {
         if self.failures > 0 && lived < self.config.reset_after {
             return self.next_delay(lived, rng);
         }
         self.failures = 1;
-        rng.up_to(most)
+        rng.up_to(max)
     }
 
     /// Failures in a row so far.

@@ -36,7 +36,7 @@ pub enum KeepaliveMode {
 
 /// What the clock demands.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub enum Due {
+pub enum KeepaliveAction {
     /// Send a ping with this id.
     Ping(u64),
     /// The peer is gone.
@@ -48,7 +48,7 @@ pub enum Due {
 pub struct Keepalive {
     config: KeepaliveConfig,
     mode: KeepaliveMode,
-    last_input: Instant,
+    last_received: Instant,
     next_id: u64,
     /// The outstanding ping: its id and when it was sent.
     asked: Option<(u64, Instant)>,
@@ -59,7 +59,14 @@ pub struct Keepalive {
 impl Keepalive {
     /// A link that is alive at `now`.
     pub fn new(config: KeepaliveConfig, now: Instant) -> Self {
-        Self { config, mode: KeepaliveMode::Active, last_input: now, next_id: 1, asked: None, give_up: None }
+        Self {
+            config,
+            mode: KeepaliveMode::Active,
+            last_received: now,
+            next_id: 1,
+            asked: None,
+            give_up: None,
+        }
     }
 
     /// Adapts to what the peer can keep: pings no more often, and gives up no sooner, than `min` says, from now on.
@@ -73,13 +80,13 @@ impl Keepalive {
 
     /// Something arrived.
     pub fn handle_input(&mut self, now: Instant) {
-        self.last_input = self.last_input.max(now);
+        self.last_received = self.last_received.max(now);
         self.give_up = None;
     }
 
     /// When something arrived last.
-    pub fn last_input(&self) -> Instant {
-        self.last_input
+    pub fn last_received(&self) -> Instant {
+        self.last_received
     }
 
     /// A pong arrived. The round trip time, if it answers the outstanding ping.
@@ -93,15 +100,15 @@ impl Keepalive {
     }
 
     /// What is due at `now`, if anything. Early, late and repeated calls are harmless.
-    pub fn handle_timeout(&mut self, now: Instant) -> Option<Due> {
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<KeepaliveAction> {
         match self.give_up {
             Some(at) if now >= at && self.mode == KeepaliveMode::Unanswered => {
                 self.handle_input(now);
                 None
             }
-            Some(at) if now >= at => Some(Due::Dead),
+            Some(at) if now >= at => Some(KeepaliveAction::Dead),
             Some(_) => None,
-            None if now >= self.last_input + self.config.ping_interval => self.probe(now),
+            None if now >= self.last_received + self.config.ping_interval => self.probe(now),
             None => None,
         }
     }
@@ -109,18 +116,18 @@ impl Keepalive {
     /// Asks at once, whatever the interval says: after a sleep or a change of network. Asking again and again
     /// does not put off the verdict on an earlier ping, unless that is overdue and nobody could pass it.
     /// Returns nothing to send if it is the peer that sends pings.
-    pub fn probe(&mut self, now: Instant) -> Option<Due> {
+    pub fn probe(&mut self, now: Instant) -> Option<KeepaliveAction> {
         let id = self.next_id;
         self.next_id = self.next_id.wrapping_add(1);
         self.asked = Some((id, now));
         let verdict = self.give_up.filter(|at| *at > now);
         self.give_up = Some(verdict.unwrap_or(now + self.config.ping_timeout));
-        (self.mode != KeepaliveMode::Passive).then_some(Due::Ping(id))
+        (self.mode != KeepaliveMode::Passive).then_some(KeepaliveAction::Ping(id))
     }
 
     /// When the next thing is due.
     pub fn poll_timeout(&self) -> Instant {
-        self.give_up.unwrap_or(self.last_input + self.config.ping_interval)
+        self.give_up.unwrap_or(self.last_received + self.config.ping_interval)
     }
 }
 
@@ -137,21 +144,21 @@ mod tests {
         let mut keepalive = Keepalive::new(KeepaliveConfig::default(), at(0));
         assert_eq!(keepalive.handle_timeout(at(9)), None);
         assert_eq!(keepalive.poll_timeout(), at(10));
-        assert_eq!(keepalive.handle_timeout(at(10)), Some(Due::Ping(1)));
+        assert_eq!(keepalive.handle_timeout(at(10)), Some(KeepaliveAction::Ping(1)));
         assert_eq!(keepalive.handle_timeout(at(14)), None);
-        assert_eq!(keepalive.handle_timeout(at(15)), Some(Due::Dead));
+        assert_eq!(keepalive.handle_timeout(at(15)), Some(KeepaliveAction::Dead));
     }
 
     #[test]
     fn any_input_proves_life_and_only_the_right_pong_gives_a_round_trip() {
         let mut keepalive = Keepalive::new(KeepaliveConfig::default(), at(0));
-        assert_eq!(keepalive.handle_timeout(at(10)), Some(Due::Ping(1)));
+        assert_eq!(keepalive.handle_timeout(at(10)), Some(KeepaliveAction::Ping(1)));
         keepalive.handle_input(at(11));
         assert_eq!(keepalive.handle_pong(Some(9), at(11)), None);
         assert_eq!(keepalive.handle_pong(Some(1), at(12)), Some(Duration::from_secs(2)));
         assert_eq!(keepalive.handle_pong(Some(1), at(12)), None);
         assert_eq!(keepalive.handle_timeout(at(20)), None);
-        assert_eq!(keepalive.handle_timeout(at(21)), Some(Due::Ping(2)));
+        assert_eq!(keepalive.handle_timeout(at(21)), Some(KeepaliveAction::Ping(2)));
     }
 
     #[test]
@@ -160,15 +167,15 @@ mod tests {
         for second in 0..5 {
             keepalive.probe(at(second));
         }
-        assert_eq!(keepalive.handle_timeout(at(5)), Some(Due::Dead));
-        assert_eq!(keepalive.probe(at(7200)), Some(Due::Ping(6)));
+        assert_eq!(keepalive.handle_timeout(at(5)), Some(KeepaliveAction::Dead));
+        assert_eq!(keepalive.probe(at(7200)), Some(KeepaliveAction::Ping(6)));
         assert_eq!(keepalive.poll_timeout(), at(7205));
     }
 
     #[test]
     fn a_timer_that_comes_hours_late_asks_before_it_gives_up() {
         let mut keepalive = Keepalive::new(KeepaliveConfig::default(), at(0));
-        assert_eq!(keepalive.handle_timeout(at(7200)), Some(Due::Ping(1)));
+        assert_eq!(keepalive.handle_timeout(at(7200)), Some(KeepaliveAction::Ping(1)));
         assert_eq!(keepalive.handle_timeout(at(7204)), None);
     }
 }

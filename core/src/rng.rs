@@ -49,12 +49,12 @@ impl Rng {
         raw
     }
 
-    /// A duration drawn evenly from zero to `most`, both included.
-    pub fn up_to(&mut self, most: Duration) -> Duration {
-        let most = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
+    /// A duration drawn evenly from zero to `max`, both included.
+    pub fn up_to(&mut self, max: Duration) -> Duration {
+        let max = u64::try_from(max.as_micros()).unwrap_or(u64::MAX);
         let draw = self.0.next_u64();
-        Duration::from_micros(match most.checked_add(1) {
-            // The high half of a 128-bit product: even to within one part in 2^64 / most.
+        Duration::from_micros(match max.checked_add(1) {
+            // The high half of a 128-bit product: even to within one part in 2^64 / max.
             Some(span) => ((u128::from(draw) * u128::from(span)) >> 64) as u64,
             None => draw,
         })

@@ -47,7 +47,7 @@ impl Wall {
 }
 
 /// The sooner of two optional deadlines; `None` means never.
-pub fn sooner(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+pub fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
@@ -68,8 +68,8 @@ mod tests {
     #[test]
     fn never_loses_against_any_deadline() {
         let at = Some(Instant::from_millis(1));
-        assert_eq!(sooner(None, at), at);
-        assert_eq!(sooner(at, Some(Instant::ZERO)), Some(Instant::ZERO));
-        assert_eq!(sooner(None, None), None);
+        assert_eq!(earliest(None, at), at);
+        assert_eq!(earliest(at, Some(Instant::ZERO)), Some(Instant::ZERO));
+        assert_eq!(earliest(None, None), None);
     }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hvym_tunnel_core::agent::{Agent, AgentEvent, AttemptId, Target};
-use hvym_tunnel_core::dialect::Opening;
+use hvym_tunnel_core::dialect::StreamHeader;
 use hvym_tunnel_core::link::{Stream, StreamEvent, Streams};
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::message::{Close, Transmit};
@@ -41,7 +41,7 @@ pub(crate) enum Happened {
     /// An event that is not about a stream.
     Event(AgentEvent),
     /// Somebody opened a stream.
-    Incoming(StreamId, Opening),
+    Incoming(StreamId, StreamHeader),
 }
 
 /// Who waits for a stream.
@@ -329,7 +329,7 @@ impl State {
     fn read_events(&mut self, driver: &Driver, now: Instant) {
         while let Some(event) = self.agent.poll_event() {
             match Agent::split_event(event) {
-                Ok(StreamEvent::Opened { id, opening }) => {
+                Ok(StreamEvent::Opened { id, header: opening }) => {
                     self.happened.push_back(Happened::Incoming(id, opening));
                 }
                 Ok(event) => self.wake(&event),

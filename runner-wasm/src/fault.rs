@@ -38,8 +38,8 @@ pub(crate) fn of_stream(error: &StreamError) -> JsValue {
 pub(crate) fn of_open(error: &OpenStreamError) -> JsValue {
     let code = match error {
         OpenStreamError::NotUp => "not_connected",
-        OpenStreamError::Opening(_) => "bad_target",
-        OpenStreamError::Refused(_) | OpenStreamError::NoRoom => "too_many",
+        OpenStreamError::Header(_) => "bad_target",
+        OpenStreamError::Refused(_) | OpenStreamError::SendBufferFull => "too_many",
     };
     fault(code, &error.to_string())
 }

@@ -143,7 +143,7 @@ impl Runner {
     /// The network changed, or the page was asleep: looks whether the link is still there, or dials at once.
     pub fn wake(&self) {
         if let Ok(driver) = self.tunnel.driver() {
-            driver.with(|agent, now| agent.wake(now));
+            driver.with(|agent, now| agent.network_changed(now));
         }
     }
 

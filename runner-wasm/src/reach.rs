@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use hvym_http1::{BodyWriter, Event, RequestHead, ResponseHead, ResponseReader};
-use hvym_tunnel_core::dialect::{Opening, Verdict, VerdictReader};
+use hvym_tunnel_core::dialect::{OpenResult, OpenResultReader, StreamHeader};
 use hvym_tunnel_core::stellar::Address;
 use js_sys::{Array, Promise};
 use wasm_bindgen::prelude::*;
@@ -22,11 +22,11 @@ use crate::task::{promise, promise_done};
 /// The address is none, there is no link, or no room on it.
 pub(crate) fn open(driver: &Driver, address: &str, service: &str) -> Result<ByteStream, JsValue> {
     let address: Address = address.parse().map_err(|error| fault("bad_target", &format!("{error}")))?;
-    let opening = Opening::reaching(address, service);
+    let opening = StreamHeader::reaching(address, service);
     let id = driver.with(|agent, now| agent.open(&opening, now)).map_err(|error| of_open(&error))?;
     Ok(ByteStream(Rc::new(Reaching {
         stream: TunnelStream::new(driver.clone(), id),
-        verdict: RefCell::new(Some(VerdictReader::new())),
+        verdict: RefCell::new(Some(OpenResultReader::new())),
         input: RefCell::default(),
     })))
 }
@@ -34,7 +34,7 @@ pub(crate) fn open(driver: &Driver, address: &str, service: &str) -> Result<Byte
 struct Reaching {
     stream: TunnelStream,
     /// Until the owner has said yes.
-    verdict: RefCell<Option<VerdictReader>>,
+    verdict: RefCell<Option<OpenResultReader>>,
     /// What has arrived and was not taken.
     input: RefCell<Bytes>,
 }
@@ -48,8 +48,8 @@ impl Reaching {
                 Some(reader) => reader.handle_data(&mut self.input.borrow_mut()),
             };
             match verdict.map_err(|error| fault("protocol", &error.to_string()))? {
-                Some(Verdict::Welcome) => *self.verdict.borrow_mut() = None,
-                Some(Verdict::Refused { code, message }) => return Err(refused(&code, &message)),
+                Some(OpenResult::Accepted) => *self.verdict.borrow_mut() = None,
+                Some(OpenResult::Refused { code, message }) => return Err(refused(&code, &message)),
                 None => match self.stream.read().await.map_err(|error| of_stream(&error))? {
                     Some(data) => *self.input.borrow_mut() = data,
                     None => return Err(fault("protocol", "the stream ended without a verdict")),
@@ -74,11 +74,11 @@ impl Reaching {
 
 fn refused(code: &str, message: &str) -> JsValue {
     let hint = match code {
-        Verdict::NOT_REACHABLE => {
+        OpenResult::NOT_REACHABLE => {
             "check address and service; if both are right, its owner has to be connected and to allow your address"
         }
-        Verdict::UNAVAILABLE => "try again later, or tell the service's owner",
-        Verdict::TOO_MANY => "close streams that you no longer use, and open them more slowly",
+        OpenResult::UNAVAILABLE => "try again later, or tell the service's owner",
+        OpenResult::TOO_MANY => "close streams that you no longer use, and open them more slowly",
         _ => return fault(code, message),
     };
     fault_with_hint(code, message, Some(hint))

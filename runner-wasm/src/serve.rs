@@ -9,7 +9,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use hvym_http1::{BodyWriter, Event, Framing, RequestHead, RequestReader, ResponseHead};
-use hvym_tunnel_core::dialect::Opening;
+use hvym_tunnel_core::dialect::StreamHeader;
 use hvym_tunnel_pages::{Format, Page};
 use js_sys::{Array, Function, Promise};
 use wasm_bindgen::prelude::*;
@@ -65,7 +65,7 @@ enum Progress {
 struct Asked {
     conversation: Rc<Conversation>,
     head: RequestHead,
-    opening: Opening,
+    opening: StreamHeader,
     /// Whether the visitor waits to be told to send the body.
     is_waiting: Cell<bool>,
     is_read: Cell<bool>,
@@ -219,7 +219,7 @@ impl Asked {
 /// told to `complain`.
 pub(crate) async fn converse(
     stream: TunnelStream,
-    opening: Opening,
+    opening: StreamHeader,
     answer: Function,
     complain: impl Fn(&JsValue),
 ) {

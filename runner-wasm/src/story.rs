@@ -9,7 +9,7 @@ use bytes::Bytes;
 use ed25519_dalek::{Signer, SigningKey};
 use hvym_tunnel_core::agent::{Agent, AgentConfig, AgentEvent};
 use hvym_tunnel_core::backoff::BackoffConfig;
-use hvym_tunnel_core::dialect::{Opening, Service};
+use hvym_tunnel_core::dialect::{Service, StreamHeader};
 use hvym_tunnel_core::handshake::{AgentLogin, AuthMode, Credential, RelayLogin};
 use hvym_tunnel_core::keepalive::KeepaliveConfig;
 use hvym_tunnel_core::link::{LinkConfig, StreamEvent, Streams};
@@ -18,7 +18,7 @@ use hvym_tunnel_core::message::{Close, Transmit};
 use hvym_tunnel_core::mux::{MuxConfig, Read, StreamId};
 use hvym_tunnel_core::relay::{Session, SessionConfig, SessionEvent};
 use hvym_tunnel_core::stellar::{Address, Signature};
-use hvym_tunnel_core::time::{Instant, UnixTime, Wall, sooner};
+use hvym_tunnel_core::time::{Instant, UnixTime, Wall, earliest};
 
 /// The wall clock at the beginning: 2026-01-01T00:00:00Z.
 const EPOCH: u64 = 1_767_225_600;
@@ -90,7 +90,9 @@ impl World {
         loop {
             while self.turn() {}
             let session = self.session.as_ref().and_then(Machine::poll_timeout);
-            let Some(at) = sooner(self.agent.poll_timeout(), session).filter(|at| *at <= end) else { break };
+            let Some(at) = earliest(self.agent.poll_timeout(), session).filter(|at| *at <= end) else {
+                break;
+            };
             self.now = self.now.max(at);
             self.agent.handle_timeout(self.now);
             if let Some(session) = &mut self.session {
@@ -181,7 +183,7 @@ impl World {
         let now = self.now;
         let Some(session) = &mut self.session else { return };
         for size in 1..=STREAMS {
-            let opening = Opening { service: "web".to_owned(), ..Opening::default() };
+            let opening = StreamHeader { service: "web".to_owned(), ..StreamHeader::default() };
             let Ok(id) = session.open(&opening, now) else { continue };
             let Ok(mut stream) = session.stream(id) else { continue };
             let mut body = Bytes::from(vec![round; 1000 * size]);

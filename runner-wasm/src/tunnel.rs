@@ -7,7 +7,7 @@ use std::rc::{Rc, Weak};
 use futures_channel::oneshot;
 use hvym_tunnel_core::access::Access;
 use hvym_tunnel_core::agent::{Agent, AgentEvent};
-use hvym_tunnel_core::dialect::{Opening, Service, Verdict};
+use hvym_tunnel_core::dialect::{OpenResult, Service, StreamHeader};
 use hvym_tunnel_core::handshake::Endpoint;
 use hvym_tunnel_core::mux::StreamId;
 use hvym_tunnel_core::reason::DownReason;
@@ -147,7 +147,7 @@ impl Tunnel {
             Happened::Event(AgentEvent::BindRefused { service, code, error }) => {
                 self.on_refused(&service, &code, &error);
             }
-            Happened::Event(AgentEvent::Told { code, message, hint }) => {
+            Happened::Event(AgentEvent::Notice { code, message, hint }) => {
                 self.tell("error", &fault_with_hint(&code, &message, hint.as_deref()));
             }
             Happened::Event(AgentEvent::Down { reason, retry_at }) => self.on_down(&reason, retry_at),
@@ -255,7 +255,7 @@ impl Tunnel {
         }
     }
 
-    fn on_incoming(self: &Rc<Self>, id: StreamId, opening: Opening) {
+    fn on_incoming(self: &Rc<Self>, id: StreamId, opening: StreamHeader) {
         // Dropped, it is refused: to a visitor that is the relay's page for a service that is not there.
         let stream = TunnelStream::new(self.driver.clone(), id);
         let offered = {
@@ -275,8 +275,8 @@ impl Tunnel {
         task::spawn(async move {
             if opening.from.is_some() {
                 let verdict = match offered {
-                    Some(_) => Verdict::Welcome,
-                    None => Verdict::not_reachable(),
+                    Some(_) => OpenResult::Accepted,
+                    None => OpenResult::not_reachable(),
                 };
                 // A stream that is gone needs no answer.
                 let _told = stream.write(verdict.encode()).await;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hvym_tunnel_compat::CompatAgent;
-use hvym_tunnel_compat::dialect::{CompatFrame, Dialect, Part};
+use hvym_tunnel_compat::dialect::{CallMessage, CompatFrame, Dialect};
 use hvym_tunnel_core::agent::{Agent, AgentEvent};
 use hvym_tunnel_core::dialect::{Service, Signal};
 use hvym_tunnel_core::machine::Machine;
@@ -50,7 +50,10 @@ fn every_recorded_text_has_the_verdict_of_the_real_parser_or_a_better_one() {
         let (name, input) = (text(vector, "name"), text(vector, "text"));
         let outcome = Dialect::CloudLlm.decode(Message::Text(Bytes::copy_from_slice(input.as_bytes())));
         let ours = outcome.as_ref().is_ok_and(|frame| {
-            !matches!(frame, CompatFrame::Signal(Signal::Unknown) | CompatFrame::Part(Part::Broken { .. }))
+            !matches!(
+                frame,
+                CompatFrame::Signal(Signal::Unknown) | CompatFrame::Call(CallMessage::Broken { .. })
+            )
         });
         // A pong is known by its name alone, since no two of their programs write times alike.
         let excused = OTHERWISE.iter().any(|(other, _)| *other == name)

@@ -5,7 +5,7 @@ mod caller;
 
 use std::io;
 
-use hvym_tunnel_core::dialect::{Opening, Verdict};
+use hvym_tunnel_core::dialect::{OpenResult, StreamHeader};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::apps::pattern;
@@ -124,25 +124,28 @@ fn a_stranger_is_refused_with_the_same_bytes_whatever_the_reason_and_the_owner_s
     let relay = Relay::start(&[]);
     let mut owner = expose(&relay, &Origin::saying(b"private").port.to_string());
     let mut stranger = Caller::new(&relay, &Key::from_seed(STRANGER));
-    let no = Verdict::not_reachable().encode().to_vec();
+    let no = OpenResult::not_reachable().encode().to_vec();
     for (to, service) in [(OWNER, "db"), (OWNER, "none"), ([99; 32], "db"), (STRANGER, "db")] {
-        let id = stranger.open(&Opening::reaching(address(to), service), b"let me in");
+        let id = stranger.open(&StreamHeader::reaching(address(to), service), b"let me in");
         assert_eq!(stranger.rest(id), Some(no.clone()), "{service}");
     }
     let refused = owner.program.event("refused");
     let (service, from) = (refused["service"].as_str(), refused["from"].as_str());
     assert_eq!((service, from), (Some("db"), Some(&*address(STRANGER).to_string())));
     // Whoever says who they are, or asks for nobody, is not even answered.
-    let forged = Opening { from: Some(address(FRIEND)), ..Opening::reaching(address(OWNER), "db") };
-    let nobody = Opening { service: "db".into(), ..Opening::default() };
+    let forged = StreamHeader { from: Some(address(FRIEND)), ..StreamHeader::reaching(address(OWNER), "db") };
+    let nobody = StreamHeader { service: "db".into(), ..StreamHeader::default() };
     for opening in [forged, nobody] {
         let id = stranger.open(&opening, b"let me in");
         assert_eq!(stranger.rest(id), None);
     }
     let mut friend = Caller::new(&relay, &Key::from_seed(FRIEND));
-    let id = friend.open(&Opening::reaching(address(OWNER), "db"), b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    let id = friend.open(&StreamHeader::reaching(address(OWNER), "db"), b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     let answer = friend.rest(id).expect("an answer");
-    assert!(answer.starts_with(&[&Verdict::Welcome.encode()[..], b"HTTP/1.1 200"].concat()), "{answer:?}");
+    assert!(
+        answer.starts_with(&[&OpenResult::Accepted.encode()[..], b"HTTP/1.1 200"].concat()),
+        "{answer:?}"
+    );
 }
 
 #[test]
@@ -155,7 +158,7 @@ fn a_stranger_is_told_why_once_and_its_connections_are_cut() {
         assert_ne!(cut.kind(), io::ErrorKind::WouldBlock, "cut, and not left waiting");
     }
     let told = stranger.program.event("not_reached");
-    assert_eq!(told["code"], Verdict::NOT_REACHABLE);
+    assert_eq!(told["code"], OpenResult::NOT_REACHABLE);
     assert!(
         told["hint"].as_str().is_some_and(|hint| hint.contains(&address(STRANGER).to_string())),
         "{told}"
@@ -187,7 +190,7 @@ fn an_allowed_caller_learns_that_the_service_is_down() {
         let _owner = expose(&relay, &format!("{scheme}://127.0.0.1:{}", nobody()));
         let mut friend = Forward::start(&relay, FRIEND, &format!("{}/db", address(OWNER)));
         friend.ask("GET", "/", b"").expect_err("nobody listens");
-        assert_eq!(friend.program.event("not_reached")["code"], Verdict::UNAVAILABLE, "{scheme}");
+        assert_eq!(friend.program.event("not_reached")["code"], OpenResult::UNAVAILABLE, "{scheme}");
     }
 }
 

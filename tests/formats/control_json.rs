@@ -3,7 +3,7 @@
 mod library;
 mod texts;
 
-use hvym_tunnel_core::dialect::{DecodeError, Frame, MAX_CONTROL_BYTES, Opening, Signal, Verdict};
+use hvym_tunnel_core::dialect::{DecodeError, Frame, MAX_CONTROL_BYTES, OpenResult, Signal, StreamHeader};
 use hvym_tunnel_core::json::JsonError;
 use hvym_tunnel_core::message::Message;
 use proptest::collection::vec;
@@ -17,16 +17,16 @@ fn ours(shape: Shape, json: &[u8]) -> Option<String> {
     let framed = |bytes: &[u8]| String::from_utf8(bytes[2..].to_vec()).expect("texts are UTF-8");
     match shape {
         Shape::Signal => Signal::from_json(json).ok().map(|signal| signal.to_json()),
-        Shape::Opening => {
-            Opening::decode(json).ok().map(|o| o.encode().map_or(String::new(), |b| framed(&b)))
+        Shape::StreamHeader => {
+            StreamHeader::decode(json).ok().map(|o| o.encode().map_or(String::new(), |b| framed(&b)))
         }
-        Shape::Verdict => Verdict::decode(json).ok().map(|verdict| framed(&verdict.encode())),
+        Shape::OpenResult => OpenResult::decode(json).ok().map(|verdict| framed(&verdict.encode())),
     }
 }
 
 /// That both readers take `json`, or neither, and that both write the same of it.
 fn assert_same(json: &[u8]) {
-    for shape in [Shape::Signal, Shape::Opening, Shape::Verdict] {
+    for shape in [Shape::Signal, Shape::StreamHeader, Shape::OpenResult] {
         let (ours, theirs) = (ours(shape, json), library::read(shape, json));
         assert_eq!(ours, theirs, "{shape:?} {}", String::from_utf8_lossy(json));
     }

@@ -7,7 +7,7 @@ use hvym_tunnel_compat::dialect::Dialect;
 use hvym_tunnel_compat::sealed_box::SealKey;
 use hvym_tunnel_compat::{CompatAgent, HvymFallback, TokenLogin};
 use hvym_tunnel_core::agent::{Agent, AgentConfig, AgentEvent};
-use hvym_tunnel_core::dialect::{Opening, Service};
+use hvym_tunnel_core::dialect::{Service, StreamHeader};
 use hvym_tunnel_core::handshake::{Credential, SharedFallback, TokenAuthRequest};
 use hvym_tunnel_core::link::{OpenStreamError, StreamEvent, Streams};
 use hvym_tunnel_core::message::{Close, Message, Transmit};
@@ -206,7 +206,7 @@ pub struct Owner<M: Streams> {
     /// Events that were not answered here, oldest first.
     pub events: Vec<M::Event>,
     /// Streams that the peer opened, oldest first.
-    pub opened: Vec<(StreamId, Opening)>,
+    pub opened: Vec<(StreamId, StreamHeader)>,
     /// Streams that were torn down.
     pub resets: Vec<StreamId>,
     /// How it was closed.
@@ -273,7 +273,7 @@ impl<M: Streams> Owner<M> {
     pub fn listen(&mut self) {
         while let Some(event) = self.machine.poll_event() {
             match M::split_event(event) {
-                Ok(StreamEvent::Opened { id, opening }) => self.opened.push((id, opening)),
+                Ok(StreamEvent::Opened { id, header: opening }) => self.opened.push((id, opening)),
                 Ok(StreamEvent::Reset(id, _)) => self.resets.push(id),
                 Ok(_) => {}
                 Err(event) => self.events.push(event),
@@ -364,7 +364,7 @@ impl Owner<Session> {
     /// As [`Session::open`].
     pub fn open(&mut self) -> Result<StreamId, OpenStreamError> {
         let service = self.machine.service(None).cloned().unwrap_or_else(|| Service::http("pintheon"));
-        let opening = Opening { service: service.name, proto: service.proto, ..Opening::default() };
+        let opening = StreamHeader { service: service.name, proto: service.proto, ..StreamHeader::default() };
         self.machine.open(&opening, self.now)
     }
 

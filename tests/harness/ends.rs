@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hvym_tunnel_compat::HvymFallback;
 use hvym_tunnel_core::agent::{Agent, AgentConfig, AgentEvent, AttemptId, Target};
 use hvym_tunnel_core::backoff::BackoffConfig;
-use hvym_tunnel_core::dialect::{Opening, Service};
+use hvym_tunnel_core::dialect::{Service, StreamHeader};
 use hvym_tunnel_core::handshake::{AgentLogin, AuthMode, Credential, RelayLogin, SharedFallback};
 use hvym_tunnel_core::keepalive::KeepaliveConfig;
 use hvym_tunnel_core::link::{LinkConfig, StreamEvent, Streams};
@@ -134,9 +134,9 @@ impl AgentEnd {
     }
 
     /// Streams that the relay opened, oldest first.
-    pub fn opened(&self) -> Vec<(StreamId, Opening)> {
+    pub fn opened(&self) -> Vec<(StreamId, StreamHeader)> {
         let opened = |event: &AgentEvent| match event {
-            AgentEvent::Stream(StreamEvent::Opened { id, opening }) => Some((*id, opening.clone())),
+            AgentEvent::Stream(StreamEvent::Opened { id, header: opening }) => Some((*id, opening.clone())),
             _ => None,
         };
         self.events.iter().filter_map(opened).collect()
@@ -342,6 +342,6 @@ pub fn finish(machine: &mut impl Streams, id: StreamId, now: Instant) {
 }
 
 /// What a relay says a stream to `service` is for.
-pub fn opening(service: &str) -> Opening {
-    Opening { service: service.into(), ..Opening::default() }
+pub fn opening(service: &str) -> StreamHeader {
+    StreamHeader { service: service.into(), ..StreamHeader::default() }
 }

@@ -45,7 +45,7 @@ impl Port {
             asked = Some(request.clone());
             Ok(response)
         };
-        let limit = Some(Dialect::MAX_PART_BYTES);
+        let limit = Some(Dialect::MAX_CALL_BYTES);
         let config = WebSocketConfig::default().max_message_size(limit).max_frame_size(limit);
         let socket = accept_hdr_with_config(self.stream(), note, Some(config)).expect("an upgrade");
         (Link { socket, seal: None }, asked.expect("the upgrade was seen"))

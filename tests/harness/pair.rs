@@ -7,7 +7,7 @@ use bytes::Bytes;
 use hvym_tunnel_core::agent::Agent;
 use hvym_tunnel_core::machine::{Machine, Side};
 use hvym_tunnel_core::message::{Message, Transmit};
-use hvym_tunnel_core::time::{Instant, UnixTime, Wall, sooner};
+use hvym_tunnel_core::time::{Instant, UnixTime, Wall, earliest};
 
 use crate::ends::{AgentEnd, RelayEnd};
 use crate::wire::{Arrival, Wire, WireConfig};
@@ -105,11 +105,11 @@ impl<A: End, B: End> Pair<A, B> {
         let mut next = None;
         if self.stopped != Some(Side::Agent) {
             let timer = self.agent.machine().and_then(|machine| machine.poll_timeout());
-            next = sooner(next, sooner(self.wire.next_arrival(Side::Agent), timer));
+            next = earliest(next, earliest(self.wire.next_arrival(Side::Agent), timer));
         }
         if self.stopped != Some(Side::Relay) {
             let timer = self.relay.machine().and_then(|machine| machine.poll_timeout());
-            next = sooner(next, sooner(self.wire.next_arrival(Side::Relay), timer));
+            next = earliest(next, earliest(self.wire.next_arrival(Side::Relay), timer));
         }
         next
     }

@@ -4,10 +4,10 @@
 
 use bytes::Bytes;
 use hvym_http1::{Framing, RequestHead, ResponseHead};
-use hvym_tunnel_compat::bridge::{Exchange, ExchangeConfig, ExchangeEvent, Pipes};
-use hvym_tunnel_compat::dialect::{CompatFrame, Dialect, Part};
+use hvym_tunnel_compat::bridge::{BridgeConfig, BridgeEvent, MessageBridge, RawStreams};
+use hvym_tunnel_compat::dialect::{CallMessage, CompatFrame, Dialect};
 use hvym_tunnel_compat::sealed_box::SealKey;
-use hvym_tunnel_core::dialect::{Opening, Signal};
+use hvym_tunnel_core::dialect::{Signal, StreamHeader};
 use hvym_tunnel_core::machine::Side;
 use hvym_tunnel_core::message::Message;
 use hvym_tunnel_core::mux::{Read, StreamId};
@@ -28,16 +28,16 @@ const MAX_STEPS: usize = 200;
 
 /// One end: an exchange, the streams its owner knows, and what it has read of the last ones.
 struct End {
-    exchange: Exchange,
+    exchange: MessageBridge,
     streams: Vec<(StreamId, Vec<u8>)>,
     lost: bool,
 }
 
 impl End {
-    fn new(config: ExchangeConfig, seed: u8) -> Self {
-        let config = ExchangeConfig { max_buffered: MAX_BUFFERED, max_calls: 8, ..config };
+    fn new(config: BridgeConfig, seed: u8) -> Self {
+        let config = BridgeConfig { max_buffered: MAX_BUFFERED, max_calls: 8, ..config };
         Self {
-            exchange: Exchange::new(config, 1, [seed; 32], Instant::ZERO),
+            exchange: MessageBridge::new(config, 1, [seed; 32], Instant::ZERO),
             streams: Vec::new(),
             lost: false,
         }
@@ -47,8 +47,8 @@ impl End {
         if self.lost {
             return;
         }
-        if let Ok(CompatFrame::Part(part)) = dialect.decode(message) {
-            self.lost = self.exchange.handle_part(part, now).is_err();
+        if let Ok(CompatFrame::Call(part)) = dialect.decode(message) {
+            self.lost = self.exchange.handle_call(part, now).is_err();
         }
         self.listen();
     }
@@ -56,8 +56,8 @@ impl End {
     fn listen(&mut self) {
         while let Some(event) = self.exchange.poll_event() {
             match event {
-                ExchangeEvent::Opened(id, _) => self.streams.push((id, Vec::new())),
-                ExchangeEvent::Reset(id, _) => self.streams.retain(|(known, _)| *known != id),
+                BridgeEvent::Opened(id, _) => self.streams.push((id, Vec::new())),
+                BridgeEvent::Reset(id, _) => self.streams.retain(|(known, _)| *known != id),
                 _ => {}
             }
         }
@@ -70,11 +70,12 @@ impl End {
             let frame = dialect.decode(message.clone());
             let is_plain = !matches!(
                 frame,
-                Err(_) | Ok(CompatFrame::Signal(Signal::Unknown) | CompatFrame::Part(Part::Broken { .. }))
+                Err(_)
+                    | Ok(CompatFrame::Signal(Signal::Unknown) | CompatFrame::Call(CallMessage::Broken { .. }))
             );
             ensure!(is_plain, "{message:?} was said and means {frame:?}");
             ensure!(
-                message.payload().len() <= Dialect::MAX_PART_BYTES,
+                message.payload().len() <= Dialect::MAX_CALL_BYTES,
                 "a message of {}",
                 message.payload().len()
             );
@@ -86,7 +87,7 @@ impl End {
 
     fn check(&self) -> Checked {
         // A message may be one more than there was room for.
-        let bound = 3 * MAX_BUFFERED + Dialect::MAX_PART_BYTES;
+        let bound = 3 * MAX_BUFFERED + Dialect::MAX_CALL_BYTES;
         ensure!(self.exchange.held() <= bound, "{} bytes are held", self.exchange.held());
         ensure!(self.exchange.len() <= 8, "{} streams", self.exchange.len());
         Ok(())
@@ -108,19 +109,19 @@ impl Talk {
     pub fn new(dialect: Dialect, variant: u8) -> Self {
         let key = || (variant & 1 == 1).then(|| SealKey::from_bytes(&[7; 32]));
         let pipes = match variant % 3 {
-            0 => Pipes::Never,
-            1 => Pipes::Always { packed: false },
-            _ => Pipes::Always { packed: true },
+            0 => RawStreams::Off,
+            1 => RawStreams::On { binary: false },
+            _ => RawStreams::On { binary: true },
         };
         let config = |side| {
-            let plain = ExchangeConfig::new(dialect, side, "web");
+            let plain = BridgeConfig::new(dialect, side, "web");
             match dialect {
-                Dialect::Tunely => ExchangeConfig { pipes, ..plain },
+                Dialect::Tunely => BridgeConfig { raw_streams: pipes, ..plain },
                 Dialect::CloudLlm => plain,
-                Dialect::HvymJson => ExchangeConfig { key: key(), ..plain },
+                Dialect::HvymJson => BridgeConfig { key: key(), ..plain },
             }
         };
-        let calls = dialect != Dialect::Tunely || pipes == Pipes::Never;
+        let calls = dialect != Dialect::Tunely || pipes == RawStreams::Off;
         let (relay, agent) = (End::new(config(Side::Relay), 1), End::new(config(Side::Agent), 2));
         Self { dialect, relay, agent, calls, now: Instant::ZERO }
     }
@@ -159,7 +160,7 @@ impl Talk {
             b'm' => self.tell(&Message::Text(data)),
             b'b' => self.tell(&Message::Binary(data)),
             b'v' => {
-                if let Ok(id) = self.relay.exchange.open(&Opening::default(), self.now) {
+                if let Ok(id) = self.relay.exchange.open(&StreamHeader::default(), self.now) {
                     self.relay.streams.push((id, Vec::new()));
                 }
                 write(&mut self.relay, data, self.now);
@@ -242,7 +243,7 @@ impl Talk {
 }
 
 /// Reads what is there; whether that was the end.
-fn read(exchange: &mut Exchange, id: StreamId, into: &mut Vec<u8>, now: Instant) -> bool {
+fn read(exchange: &mut MessageBridge, id: StreamId, into: &mut Vec<u8>, now: Instant) -> bool {
     while let Some(mut stream) = exchange.stream(id) {
         match stream.read(usize::MAX, now) {
             Ok(Read::Data(data)) => into.extend_from_slice(&data),

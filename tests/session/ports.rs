@@ -6,7 +6,7 @@ use std::time::Duration;
 use hvym_tunnel_core::dialect::{Proto, Service};
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::message::{Message, Transmit};
-use hvym_tunnel_core::relay::{MAX_PORTS_OF_ONE, PORT_REST, PortError, Ports, SessionEvent};
+use hvym_tunnel_core::relay::{MAX_PORTS_OF_ONE, PORT_HOLD, PortError, Ports, SessionEvent};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_tests::Key;
@@ -47,16 +47,16 @@ fn every_port_of_the_range_is_given_once() {
 fn a_port_waits_for_its_service_and_then_is_anybodys() {
     let mut ports = Ports::new(20000..=20000);
     assert_eq!(ports.take(address(1), "db", 1), Ok(20000));
-    assert_eq!(ports.leave(&1, NOW), Some(NOW + PORT_REST));
+    assert_eq!(ports.release_all(&1, NOW), Some(NOW + PORT_HOLD));
     assert_eq!(ports.owner(20000), Some((address(1), "db")), "while it waits it is still the service's");
     assert_eq!(ports.take(address(2), "db", 2), Err(PortError::Exhausted));
-    assert_eq!(ports.expire(NOW + PORT_REST / 2), [0; 0]);
+    assert_eq!(ports.expire(NOW + PORT_HOLD / 2), [0; 0]);
     assert_eq!(ports.take(address(1), "db", 3), Ok(20000), "back in time");
-    assert_eq!(ports.expire(NOW + PORT_REST * 2), [0; 0], "what is bound again waits for nobody");
+    assert_eq!(ports.expire(NOW + PORT_HOLD * 2), [0; 0], "what is bound again waits for nobody");
 
-    assert_eq!(ports.leave(&3, NOW), Some(NOW + PORT_REST));
-    assert_eq!(ports.expire(NOW + PORT_REST), [20000]);
-    assert_eq!(ports.expire(NOW + PORT_REST), [0; 0], "once");
+    assert_eq!(ports.release_all(&3, NOW), Some(NOW + PORT_HOLD));
+    assert_eq!(ports.expire(NOW + PORT_HOLD), [20000]);
+    assert_eq!(ports.expire(NOW + PORT_HOLD), [0; 0], "once");
     assert_eq!(ports.owner(20000), None);
     assert_eq!(ports.take(address(2), "db", 2), Ok(20000));
 }
@@ -65,11 +65,11 @@ fn a_port_waits_for_its_service_and_then_is_anybodys() {
 fn a_service_that_stayed_away_finds_its_port_again_unless_somebody_needed_it() {
     let mut ports = Ports::new(20000..=20099);
     let first = ports.take(address(1), "db", 1).expect("a port");
-    ports.avoid(first, NOW);
+    ports.quarantine(first, NOW);
     let second = ports.take(address(1), "db", 1).expect("another port");
     assert_ne!(first, second, "the one it prefers belongs to another program");
-    ports.leave(&1, NOW);
-    ports.expire(NOW + PORT_REST);
+    ports.release_all(&1, NOW);
+    ports.expire(NOW + PORT_HOLD);
     for n in 2..=9 {
         assert_ne!(ports.take(address(n), "db", n), Ok(second), "there are others that nobody ever had");
     }
@@ -81,19 +81,19 @@ fn the_clean_up_of_an_older_session_leaves_the_newer_one_its_ports() {
     let mut ports = Ports::new(20000..=20099);
     let port = ports.take(address(1), "db", 1).expect("a port");
     assert_eq!(ports.take(address(1), "db", 2), Ok(port));
-    assert_eq!(ports.leave(&1, NOW), None);
+    assert_eq!(ports.release_all(&1, NOW), None);
     assert_eq!(ports.release(&address(1), "db", &1, NOW), None);
     assert_eq!(ports.release(&address(1), "cache", &2, NOW), None);
     assert_eq!(ports.release(&address(2), "db", &2, NOW), None);
     assert_eq!(ports.owner(port), Some((address(1), "db")));
-    assert_eq!(ports.release(&address(1), "db", &2, NOW), Some(NOW + PORT_REST));
+    assert_eq!(ports.release(&address(1), "db", &2, NOW), Some(NOW + PORT_HOLD));
 }
 
 #[test]
 fn what_waits_for_one_service_of_an_agent_is_given_to_another_before_it_is_refused() {
     let mut ports = Ports::new(20000..=20000);
     ports.take(address(1), "db", 1).expect("a port");
-    ports.leave(&1, NOW);
+    ports.release_all(&1, NOW);
     assert_eq!(ports.take(address(1), "database", 2), Ok(20000));
     assert_eq!(ports.owner(20000), Some((address(1), "database")));
     assert_eq!(ports.take(address(1), "db", 2), Err(PortError::Exhausted));
@@ -108,7 +108,7 @@ fn nobody_takes_a_whole_range_alone() {
     assert_eq!(ports.take(address(1), "more", 1), Err(PortError::TooMany));
     assert!(ports.take(address(2), "db", 2).is_ok());
     // Going and coming back under other names does not help.
-    ports.leave(&1, NOW);
+    ports.release_all(&1, NOW);
     for n in 0..MAX_PORTS_OF_ONE {
         ports.take(address(1), &format!("t{n}"), 3).expect("a port that waited");
     }

@@ -190,7 +190,7 @@ fn waking_up_cuts_the_wait_short_and_starts_the_back_off_anew() {
     }
     pair.settle();
     pair.dials = Dials::Succeed;
-    pair.agent.machine.wake(pair.now);
+    pair.agent.machine.network_changed(pair.now);
     pair.run(Duration::from_millis(200));
     assert!(pair.agent.machine.is_up());
     assert_eq!(pair.agent.machine.failures(), 0);
@@ -200,14 +200,14 @@ fn waking_up_cuts_the_wait_short_and_starts_the_back_off_anew() {
 fn waking_up_asks_a_live_relay_for_a_sign_of_life_and_gives_up_a_dead_one_in_five_seconds() {
     let mut pair = pair();
     pair.up();
-    pair.agent.machine.wake(pair.now);
+    pair.agent.machine.network_changed(pair.now);
     pair.run(Duration::from_millis(100));
     assert!(pair.agent.events.iter().any(|event| matches!(event, AgentEvent::Latency(_))));
     pair.stopped = Some(Side::Relay);
     let start = pair.now;
     // A network that flaps wakes it again and again; the verdict comes all the same.
     for _ in 0..10 {
-        pair.agent.machine.wake(pair.now);
+        pair.agent.machine.network_changed(pair.now);
         pair.run(SECOND / 2);
     }
     assert_eq!(*pair.agent.downs()[0].0, DownReason::Silent);
@@ -235,7 +235,7 @@ fn a_replaced_agent_never_dials_again_whatever_the_clock_says() {
     pair.run(SECOND);
     assert_eq!(pair.agent.downs(), [(&DownReason::Replaced, None)]);
     let accepted = pair.relay.accepted;
-    pair.agent.machine.wake(pair.now);
+    pair.agent.machine.network_changed(pair.now);
     for hours in 1..48 {
         pair.agent.machine.handle_timeout(pair.now + SECOND * 3600 * hours);
     }
@@ -314,7 +314,7 @@ fn a_clock_that_goes_backwards_does_no_harm() {
     for back in [1, 10, 19] {
         pair.now = Instant::from_micros(later.as_micros() - back * 1_000_000);
         pair.agent.machine.handle_timeout(pair.now);
-        pair.agent.machine.wake(pair.now);
+        pair.agent.machine.network_changed(pair.now);
         pair.settle();
     }
     pair.now = later;

@@ -109,23 +109,23 @@ fn a_host_names_an_agent_in_any_case_with_or_without_port_and_dot() {
 #[test]
 fn a_guest_has_a_name_while_it_is_expected_or_there() {
     let mut directory = directory();
-    directory.expect("app".into());
-    let guest = |name: &str| Ok(Name { owner: Owner::Guest(name.into()), service: None });
+    directory.register("app".into());
+    let guest = |name: &str| Ok(Name { owner: Owner::Named(name.into()), service: None });
     for host in ["app.relay.example", "APP.Relay.example.:80"] {
         assert_eq!(directory.parse(host), guest("app"), "{host}");
     }
     for host in ["other.relay.example", "web.app.relay.example", "app.", "app.other.example"] {
         assert!(directory.parse(host).is_err(), "{host}");
     }
-    let other = Owner::Guest("other".into());
-    assert_eq!(directory.guest("Other"), None);
+    let other = Owner::Named("other".into());
+    assert_eq!(directory.named("Other"), None);
     directory.insert(other.clone(), 1);
     assert_eq!(
-        (directory.parse("other.relay.example"), directory.guest("Other")),
+        (directory.parse("other.relay.example"), directory.named("Other")),
         (guest("other"), Some(other.clone()))
     );
     assert_eq!(directory.host(&other), "other.relay.example");
-    assert!(directory.remove(&other, &1) && directory.guest("other").is_none());
+    assert!(directory.remove(&other, &1) && directory.named("other").is_none());
 }
 
 #[test]

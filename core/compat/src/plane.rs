@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use bytes::Bytes;
-use hvym_tunnel_core::dialect::{Opening, Signal};
+use hvym_tunnel_core::dialect::{Signal, StreamHeader};
 use hvym_tunnel_core::handshake::{Fallback, FallbackPeer};
 use hvym_tunnel_core::keepalive::{KeepaliveConfig, KeepaliveMode};
 use hvym_tunnel_core::machine::Side;
@@ -17,13 +17,13 @@ use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
 
-use crate::bridge::{Exchange, ExchangeConfig, ExchangeEvent};
+use crate::bridge::{BridgeConfig, BridgeEvent, MessageBridge};
 use crate::dialect::{CompatFrame, Dialect};
 use crate::sealed_box::SealKey;
 use crate::token_auth::refused;
 
 /// The largest message of any dialect, bytes.
-pub const MAX_MESSAGE_BYTES: usize = Dialect::MAX_PART_BYTES;
+pub const MAX_MESSAGE_BYTES: usize = Dialect::MAX_CALL_BYTES;
 /// What requests are for when the login named no service: the only one that existing HVYM agents have.
 const HVYM_SERVICE: &str = "pintheon";
 /// How sealing is called in `auth_ok`.
@@ -38,21 +38,26 @@ pub struct BridgePlane {
     dialect: Dialect,
     side: Side,
     keepalive: KeepaliveMode,
-    bridge: Exchange,
+    bridge: MessageBridge,
+    /// Messages that came before the login was over, until they are handled.
+    early: Vec<Message>,
+    /// The reason of the end was told to the peer.
+    told: bool,
 }
 
 impl BridgePlane {
     /// The plane of a login that is over. `answers_pings`: whether the peer, if it is a relay, is known to answer pings.
-    pub fn new(config: ExchangeConfig, answers_pings: bool, start: &PlaneStart) -> Self {
+    /// `early`: what the peer sent ahead of the login's end.
+    pub fn new(config: BridgeConfig, answers_pings: bool, early: Vec<Message>, start: &PlaneStart) -> Self {
         let (dialect, side) = (config.dialect, config.side);
         let keepalive = match side {
             Side::Relay => KeepaliveMode::Active,
-            Side::Agent if dialect.manners().relay_asks => KeepaliveMode::Passive,
+            Side::Agent if dialect.profile().relay_pings => KeepaliveMode::Passive,
             Side::Agent if answers_pings => KeepaliveMode::Active,
             Side::Agent => KeepaliveMode::Unanswered,
         };
-        let bridge = Exchange::new(config, start.epoch, start.seed, start.now);
-        Self { dialect, side, keepalive, bridge }
+        let bridge = MessageBridge::new(config, start.epoch, start.seed, start.now);
+        Self { dialect, side, keepalive, bridge, early, told: false }
     }
 }
 
@@ -66,10 +71,17 @@ impl DataPlane for BridgePlane {
         }
     }
 
+    fn start(&mut self, now: Instant) -> Result<(), DownReason> {
+        for message in core::mem::take(&mut self.early) {
+            self.handle_message(message, now)?;
+        }
+        Ok(())
+    }
+
     fn handle_message(&mut self, message: Message, now: Instant) -> Result<Option<Signal>, DownReason> {
         match self.dialect.decode(message)? {
             CompatFrame::Signal(signal) => Ok(Some(signal)),
-            CompatFrame::Part(part) => match self.bridge.handle_part(part, now) {
+            CompatFrame::Call(part) => match self.bridge.handle_call(part, now) {
                 Ok(()) => Ok(None),
                 Err(error) => Err(DownReason::Overloaded(error.to_string())),
             },
@@ -104,16 +116,16 @@ impl DataPlane for BridgePlane {
 
     fn poll_event(&mut self) -> Option<PlaneEvent> {
         Some(PlaneEvent::Stream(match self.bridge.poll_event()? {
-            ExchangeEvent::Opened(id, opening) => StreamEvent::Opened { id, opening },
-            ExchangeEvent::Readable(id) => StreamEvent::Readable(id),
-            ExchangeEvent::Writable(id) => StreamEvent::Writable(id),
-            ExchangeEvent::Reset(id, reason) => StreamEvent::Reset(id, reason),
-            ExchangeEvent::OpenReady => return Some(PlaneEvent::OpenReady),
+            BridgeEvent::Opened(id, header) => StreamEvent::Opened { id, header },
+            BridgeEvent::Readable(id) => StreamEvent::Readable(id),
+            BridgeEvent::Writable(id) => StreamEvent::Writable(id),
+            BridgeEvent::Reset(id, reason) => StreamEvent::Reset(id, reason),
+            BridgeEvent::OpenReady => return Some(PlaneEvent::OpenReady),
         }))
     }
 
-    fn open(&mut self, opening: &Opening, now: Instant) -> Result<StreamId, OpenStreamError> {
-        Ok(self.bridge.open(opening, now)?)
+    fn open(&mut self, header: &StreamHeader, now: Instant) -> Result<StreamId, OpenStreamError> {
+        Ok(self.bridge.open(header, now)?)
     }
 
     fn contains(&self, id: StreamId) -> bool {
@@ -150,20 +162,17 @@ impl DataPlane for BridgePlane {
 
     /// Says why, where the dialect can: some agents spin when they see a bare close. When this side is done, answers that
     /// are complete go ahead of the close: their writers are gone and have nothing more to wait for.
-    fn close(&mut self, reason: &DownReason) -> Vec<Message> {
-        let mut last = Vec::new();
+    fn poll_last(&mut self, reason: &DownReason) -> Option<Message> {
         let is_told = matches!(reason, DownReason::Replaced | DownReason::NotAllowed(_));
-        if self.dialect == Dialect::Tunely && self.side == Side::Relay && is_told {
-            last.extend(self.dialect.encode(CompatFrame::TokenAuth(refused(reason, false))));
+        if self.dialect == Dialect::Tunely && self.side == Side::Relay && is_told && !self.told {
+            self.told = true;
+            return self.dialect.encode(CompatFrame::TokenAuth(refused(reason, false)));
         }
-        if *reason == DownReason::Finished {
-            last.extend(core::iter::from_fn(|| self.bridge.poll_transmit()));
-        }
-        last
+        if *reason == DownReason::Finished { self.bridge.poll_transmit() } else { None }
     }
 
     fn down_reason(&self, close: &Close) -> DownReason {
-        let refusal = self.dialect.manners().refusal.filter(|_| self.side == Side::Agent);
+        let refusal = self.dialect.profile().auth_close_code.filter(|_| self.side == Side::Agent);
         if refusal == Some(close.code) {
             return DownReason::Authentication(close.reason.clone().into_owned());
         }
@@ -208,7 +217,7 @@ impl Fallback for HvymFallback {
     fn data_plane(&self, peer: FallbackPeer<'_>, start: PlaneStart) -> Box<dyn DataPlane> {
         let service = peer.endpoint.services.first().map_or(HVYM_SERVICE, String::as_str);
         let key = if peer.encrypts { self.key_of(&peer.address) } else { None };
-        let config = ExchangeConfig::new(Dialect::HvymJson, start.side, service);
-        Box::new(BridgePlane::new(ExchangeConfig { key, ..config }, false, &start))
+        let config = BridgeConfig::new(Dialect::HvymJson, start.side, service);
+        Box::new(BridgePlane::new(BridgeConfig { key, ..config }, false, Vec::new(), &start))
     }
 }

@@ -16,11 +16,11 @@ use hvym_tunnel_core::dialect::{DecodeError, Proto, Service, Signal};
 use hvym_tunnel_core::handshake::{Endpoint, HANDSHAKE_TIMEOUT, Login, Step, TokenAuthRequest};
 use hvym_tunnel_core::machine::Side;
 use hvym_tunnel_core::message::Message;
-use hvym_tunnel_core::plane::{Established, PlaneStart};
+use hvym_tunnel_core::plane::{DataPlane, PlaneStart};
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::time::Instant;
 
-use crate::bridge::{ExchangeConfig, Pipes};
+use crate::bridge::{BridgeConfig, RawStreams};
 use crate::dialect::{CompatFrame, Dialect, TokenAuth};
 use crate::plane::BridgePlane;
 
@@ -210,7 +210,7 @@ impl TokenHandshake {
 
     /// Keeps a message for the data plane, where programs do not wait for the login's end.
     fn on_early(&mut self, message: Message) -> Result<Option<Step>, DownReason> {
-        if !self.dialect.manners().is_hasty || self.early.len() >= MAX_EARLY {
+        if !self.dialect.profile().sends_before_auth || self.early.len() >= MAX_EARLY {
             return Err(DownReason::Malformed(self.not_a_login().to_owned()));
         }
         self.early.push(message);
@@ -266,7 +266,7 @@ impl Login for TokenHandshake {
         match self.dialect.decode(message.clone()) {
             Ok(CompatFrame::TokenAuth(auth)) => self.on_token_auth(auth),
             Ok(CompatFrame::Signal(signal)) => self.on_signal(signal),
-            Ok(CompatFrame::Part(_)) => self.on_early(message),
+            Ok(CompatFrame::Call(_)) => self.on_early(message),
             Err(DecodeError::NotControl(_)) if self.side == Side::Relay => {
                 Err(DownReason::Malformed(self.not_a_login().to_owned()))
             }
@@ -321,17 +321,18 @@ impl Login for TokenHandshake {
         self.dialect.encode(CompatFrame::TokenAuth(refused(reason, true)))
     }
 
-    fn finish(self: Box<Self>, endpoint: &Endpoint, start: PlaneStart) -> Established {
+    fn finish(self: Box<Self>, endpoint: &Endpoint, start: PlaneStart) -> Box<dyn DataPlane> {
         let Capabilities { raw_streams, binary_frames, answers_pings } = self.capabilities;
-        let pipes = if raw_streams { Pipes::Always { packed: binary_frames } } else { Pipes::Never };
-        let carries = match self.side {
+        let raw_streams =
+            if raw_streams { RawStreams::On { binary: binary_frames } } else { RawStreams::Off };
+        let raw_proto = match self.side {
             Side::Agent => self.service.proto,
             Side::Relay => Proto::default(),
         };
         let service = endpoint.services.first().cloned().unwrap_or_default();
-        let config = ExchangeConfig::new(self.dialect, self.side, service);
-        let plane = BridgePlane::new(ExchangeConfig { pipes, carries, ..config }, answers_pings, &start);
-        Established { plane: Box::new(plane), early: self.early }
+        let config = BridgeConfig::new(self.dialect, self.side, service);
+        let config = BridgeConfig { raw_streams, raw_proto, ..config };
+        Box::new(BridgePlane::new(config, answers_pings, self.early, &start))
     }
 }
 

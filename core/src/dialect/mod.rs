@@ -2,12 +2,12 @@
 //!
 //! Pure functions from [`Message`] to [`Frame`] and back. What a signal means is the business of the machines above.
 
+mod length_prefixed;
 mod native;
-mod opening;
-mod prefixed;
+mod open_result;
 mod signal;
-mod spelling;
-mod verdict;
+mod signal_json;
+mod stream_header;
 
 use alloc::string::{String, ToString};
 
@@ -16,10 +16,10 @@ use thiserror::Error;
 
 use crate::reason::DownReason;
 
-pub use opening::{MAX_OPENING_BYTES, Opening, OpeningError};
-pub(crate) use prefixed::Prefixed;
+pub(crate) use length_prefixed::LengthPrefixed;
+pub use open_result::{MAX_OPEN_RESULT_BYTES, OpenResult, OpenResultError, OpenResultReader};
 pub use signal::{MUX_YAMUX, Proto, Service, ServiceNameError, Signal, VERSION};
-pub use verdict::{MAX_VERDICT_BYTES, Verdict, VerdictError, VerdictReader};
+pub use stream_header::{MAX_STREAM_HEADER_BYTES, StreamHeader, StreamHeaderError};
 
 /// The largest control message, bytes. The largest honest one is an `auth_response`: a JWT of at most 8 KiB.
 pub const MAX_CONTROL_BYTES: usize = 64 * 1024;

@@ -9,7 +9,7 @@ use core::time::Duration;
 use super::{Endpoint, FallbackPeer, HANDSHAKE_TIMEOUT, Login, SharedFallback, Step};
 use crate::dialect::{Frame, MUX_YAMUX, Signal, VERSION};
 use crate::message::Message;
-use crate::plane::{DataPlane, Established, PlaneStart, YamuxPlane};
+use crate::plane::{DataPlane, PlaneStart, YamuxPlane};
 use crate::reason::DownReason;
 use crate::stellar::{Address, Claims, Signature, SigningInput};
 use crate::time::{Instant, Wall};
@@ -235,15 +235,14 @@ impl Login for AgentHandshake {
         None
     }
 
-    fn finish(self: Box<Self>, endpoint: &Endpoint, start: PlaneStart) -> Established {
-        let plane: Box<dyn DataPlane> = match (&self.fallback, &self.state) {
+    fn finish(self: Box<Self>, endpoint: &Endpoint, start: PlaneStart) -> Box<dyn DataPlane> {
+        match (&self.fallback, &self.state) {
             (Some(fallback), State::Done { relay }) if self.falls_back => {
                 let peer = FallbackPeer { address: *relay, encrypts: self.encrypts, endpoint };
                 fallback.data_plane(peer, start)
             }
             _ => Box::new(YamuxPlane::new(start)),
-        };
-        Established { plane, early: Vec::new() }
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use core::time::Duration;
 
 use crate::dialect::Signal;
 use crate::message::Message;
-use crate::plane::{Established, PlaneStart};
+use crate::plane::{DataPlane, PlaneStart};
 use crate::reason::DownReason;
 use crate::stellar::{Address, Signature, SigningInput, Verified};
 use crate::time::Instant;
@@ -131,7 +131,7 @@ pub trait Login: Send {
     fn close(&mut self, reason: &DownReason) -> Option<Message>;
 
     /// The data plane that was agreed on. Called once, after [`Step::Done`] with this `endpoint`.
-    fn finish(self: Box<Self>, endpoint: &Endpoint, start: PlaneStart) -> Established;
+    fn finish(self: Box<Self>, endpoint: &Endpoint, start: PlaneStart) -> Box<dyn DataPlane>;
 }
 
 /// Fails when `deadline` has passed: the agent did not answer in time.

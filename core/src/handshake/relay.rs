@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use super::{Endpoint, FallbackPeer, HANDSHAKE_TIMEOUT, Login, SharedFallback, Step, in_time};
 use crate::dialect::{DecodeError, Frame, MUX_YAMUX, Signal, VERSION};
 use crate::message::Message;
-use crate::plane::{DataPlane, Established, PlaneStart, YamuxPlane};
+use crate::plane::{DataPlane, PlaneStart, YamuxPlane};
 use crate::reason::DownReason;
 use crate::rng::Rng;
 use crate::stellar::{Address, Expected, Token, Verified};
@@ -251,15 +251,14 @@ impl Login for RelayHandshake {
         is_announced(reason).then(failed).and_then(|failed| self.encode(failed))
     }
 
-    fn finish(self: Box<Self>, endpoint: &Endpoint, start: PlaneStart) -> Established {
-        let plane: Box<dyn DataPlane> = match (&self.fallback, &self.state) {
+    fn finish(self: Box<Self>, endpoint: &Endpoint, start: PlaneStart) -> Box<dyn DataPlane> {
+        match (&self.fallback, &self.state) {
             (Some(fallback), State::Done { peer, encrypts }) if self.falls_back => {
                 let peer = FallbackPeer { address: *peer, encrypts: *encrypts, endpoint };
                 fallback.data_plane(peer, start)
             }
             _ => Box::new(YamuxPlane::new(start)),
-        };
-        Established { plane, early: Vec::new() }
+        }
     }
 }
 

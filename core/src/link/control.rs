@@ -28,11 +28,6 @@ impl Control {
         self.waiting.push_back(transmit);
     }
 
-    /// Puts messages there that must not be left out.
-    pub(super) fn extend(&mut self, messages: impl IntoIterator<Item = Message>) {
-        messages.into_iter().for_each(|message| self.push(Transmit::Send(message)));
-    }
-
     pub(super) fn pop(&mut self) -> Option<Transmit> {
         let transmit = self.waiting.pop_front()?;
         self.bytes -= bytes_of(&transmit);

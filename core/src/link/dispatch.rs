@@ -5,13 +5,13 @@ use alloc::format;
 use super::{Link, LinkEvent, State};
 use crate::dialect::Signal;
 use crate::handshake::{Endpoint, Step};
-use crate::keepalive::Due;
+use crate::keepalive::KeepaliveAction;
 use crate::machine::Machine;
 use crate::message::{Close, Message, Transmit};
 use crate::mux::StreamId;
 use crate::plane::{PlaneEvent, PlaneStart, StreamEvent};
 use crate::reason::DownReason;
-use crate::time::{Instant, sooner};
+use crate::time::{Instant, earliest};
 
 impl Machine for Link {
     type Event = LinkEvent;
@@ -84,7 +84,7 @@ impl Machine for Link {
     fn poll_timeout(&self) -> Option<Instant> {
         match &self.state {
             State::Login(login) => login.poll_timeout(),
-            State::Up(plane) => sooner(Some(self.keepalive.poll_timeout()), plane.poll_timeout()),
+            State::Up(plane) => earliest(Some(self.keepalive.poll_timeout()), plane.poll_timeout()),
             State::Ended => None,
         }
     }
@@ -108,25 +108,23 @@ impl Link {
         let State::Login(login) = core::mem::replace(&mut self.state, State::Ended) else { return };
         let (mux, seed) = (self.mux.clone(), self.rng.fork());
         let start = PlaneStart { side: self.side, mux, epoch: self.epoch, seed, now };
-        let established = login.finish(&endpoint, start);
-        let info = established.plane.info();
+        let plane = login.finish(&endpoint, start);
+        let info = plane.info();
         self.keepalive.adapt(info.keepalive, info.min_keepalive);
         self.keepalive.handle_input(now);
-        self.state = State::Up(established.plane);
+        self.state = State::Up(plane);
         self.events.push_back(LinkEvent::Up(endpoint));
-        for message in established.early {
-            if let State::Up(plane) = &mut self.state {
-                let outcome = plane.handle_message(message, now);
-                self.after_plane(outcome, now);
-            }
+        if let State::Up(plane) = &mut self.state {
+            let outcome = plane.start(now).map(|()| None);
+            self.after_plane(outcome, now);
         }
     }
 
-    pub(super) fn on_due(&mut self, due: Option<Due>, now: Instant) {
+    pub(super) fn on_due(&mut self, due: Option<KeepaliveAction>, now: Instant) {
         match due {
             None => {}
-            Some(Due::Ping(id)) => self.send(Signal::Ping { id: Some(id) }, now),
-            Some(Due::Dead) => self.end(DownReason::Silent, now),
+            Some(KeepaliveAction::Ping(id)) => self.send(Signal::Ping { id: Some(id) }, now),
+            Some(KeepaliveAction::Dead) => self.end(DownReason::Silent, now),
         }
     }
 
@@ -165,7 +163,7 @@ impl Link {
                 // The owner, who is told of the stream next, will read it anyway.
                 PlaneEvent::Stream(StreamEvent::Readable(id)) if was_just_opened(self.events.back(), id) => {}
                 PlaneEvent::Stream(event) => self.events.push_back(LinkEvent::Stream(event)),
-                PlaneEvent::OpenReady => self.events.push_back(LinkEvent::Room),
+                PlaneEvent::OpenReady => self.events.push_back(LinkEvent::OpenReady),
             }
         }
     }

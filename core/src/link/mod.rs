@@ -11,7 +11,7 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use core::time::Duration;
 
-use crate::dialect::{Opening, Signal};
+use crate::dialect::{Signal, StreamHeader};
 use crate::handshake::{
     AgentHandshake, AgentLogin, Credential, Endpoint, Login, RelayHandshake, RelayLogin, SharedFallback,
     TokenAuthRequest,
@@ -56,7 +56,7 @@ pub enum LinkEvent {
     /// Something happened to a stream.
     Stream(StreamEvent),
     /// Opening a stream, which was refused for want of room, may succeed again.
-    Room,
+    OpenReady,
     /// A fresh round trip time.
     Latency(Duration),
     /// The end; nothing follows.
@@ -204,10 +204,10 @@ impl Link {
         }
     }
 
-    /// Opens a stream; `opening` goes ahead of what is written to it.
-    pub fn open(&mut self, opening: &Opening, now: Instant) -> Result<StreamId, OpenStreamError> {
+    /// Opens a stream; `header` goes ahead of what is written to it.
+    pub fn open(&mut self, header: &StreamHeader, now: Instant) -> Result<StreamId, OpenStreamError> {
         match &mut self.state {
-            State::Up(plane) => plane.open(opening, now),
+            State::Up(plane) => plane.open(header, now),
             State::Login(_) | State::Ended => Err(OpenStreamError::NotUp),
         }
     }
@@ -237,8 +237,16 @@ impl Link {
     pub fn end(&mut self, reason: DownReason, now: Instant) {
         self.now = now;
         match &mut self.state {
-            State::Login(login) => self.control.extend(login.close(&reason)),
-            State::Up(plane) => self.control.extend(plane.close(&reason)),
+            State::Login(login) => {
+                if let Some(message) = login.close(&reason) {
+                    self.control.push(Transmit::Send(message));
+                }
+            }
+            State::Up(plane) => {
+                while let Some(message) = plane.poll_last(&reason) {
+                    self.control.push(Transmit::Send(message));
+                }
+            }
             State::Ended => return,
         }
         self.control.push(Transmit::Close(reason.close()));
@@ -270,8 +278,8 @@ impl Link {
     }
 
     /// When something arrived from the peer last.
-    pub fn heard(&self) -> Instant {
-        self.keepalive.last_input()
+    pub fn last_received(&self) -> Instant {
+        self.keepalive.last_received()
     }
 
     /// The latest time that came in.

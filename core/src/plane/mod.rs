@@ -4,16 +4,13 @@
 //! crates bring others. A plane decodes and encodes the messages of its wire language; control messages go back to
 //! the link.
 
-mod openings;
+mod stream_headers;
 mod yamux;
-
-use alloc::boxed::Box;
-use alloc::vec::Vec;
 
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::dialect::{Opening, OpeningError, Signal};
+use crate::dialect::{Signal, StreamHeader, StreamHeaderError};
 use crate::keepalive::{KeepaliveConfig, KeepaliveMode};
 use crate::machine::Side;
 use crate::message::{Close, Message};
@@ -32,7 +29,7 @@ pub enum StreamEvent {
         /// The stream.
         id: StreamId,
         /// What for.
-        opening: Opening,
+        header: StreamHeader,
     },
     /// Reading gives something again: data, or the end.
     Readable(StreamId),
@@ -72,17 +69,17 @@ pub enum OpenStreamError {
     /// The session has no room, or takes no new streams.
     #[error(transparent)]
     Refused(#[from] OpenError),
-    /// The peer reads too slowly: what waits to be sent leaves no room for an opening.
+    /// The peer reads too slowly: what waits to be sent leaves no room for an header.
     #[error("too much waits to be sent on this link")]
-    NoRoom,
-    /// The opening does not fit.
+    SendBufferFull,
+    /// The header does not fit.
     #[error(transparent)]
-    Opening(#[from] OpeningError),
+    Header(#[from] StreamHeaderError),
 }
 
 impl OpenStreamError {
     /// Whether waiting helps: the link is up and full, and [`PlaneEvent::OpenReady`] follows.
-    pub fn is_for_want_of_room(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         matches!(self, OpenStreamError::Refused(OpenError::TooMany | OpenError::AckBacklog))
     }
 }
@@ -123,6 +120,14 @@ pub trait DataPlane: Send {
     /// Constant facts for the link.
     fn info(&self) -> PlaneInfo;
 
+    /// The link is up and its owner was told. Called once, before anything else.
+    ///
+    /// # Errors
+    /// As [`Self::handle_message`].
+    fn start(&mut self, _now: Instant) -> Result<(), DownReason> {
+        Ok(())
+    }
+
     /// A message arrived. A control message is returned for the link to interpret.
     ///
     /// # Errors
@@ -150,11 +155,11 @@ pub trait DataPlane: Send {
     /// The next event.
     fn poll_event(&mut self) -> Option<PlaneEvent>;
 
-    /// Opens a stream; `opening` is sent ahead of what is written to it.
+    /// Opens a stream; `header` is sent ahead of what is written to it.
     ///
     /// # Errors
     /// [`OpenStreamError`], never [`OpenStreamError::NotUp`] while the plane lives.
-    fn open(&mut self, opening: &Opening, now: Instant) -> Result<StreamId, OpenStreamError>;
+    fn open(&mut self, header: &StreamHeader, now: Instant) -> Result<StreamId, OpenStreamError>;
 
     /// Whether `id` is a live stream that its owner knows of.
     fn contains(&self, id: StreamId) -> bool;
@@ -187,8 +192,8 @@ pub trait DataPlane: Send {
     /// Stops reading: what arrives from now on is dropped.
     fn stop(&mut self, id: StreamId, now: Instant);
 
-    /// The link ends for `reason`: the last messages ahead of the WebSocket close.
-    fn close(&mut self, reason: &DownReason) -> Vec<Message>;
+    /// The link ends for `reason`: the next of the last messages ahead of the WebSocket close. Polled until `None`.
+    fn poll_last(&mut self, reason: &DownReason) -> Option<Message>;
 
     /// What a close from the peer means.
     fn down_reason(&self, close: &Close) -> DownReason {
@@ -199,14 +204,6 @@ pub trait DataPlane: Send {
     fn is_sealed(&self) -> bool {
         false
     }
-}
-
-/// A login's result: the plane, and what the peer sent ahead of the login's end, to be handled by the plane first.
-pub struct Established {
-    /// Carries the streams from now on.
-    pub plane: Box<dyn DataPlane>,
-    /// Messages in the order of arrival.
-    pub early: Vec<Message>,
 }
 
 /// A live stream, borrowed for one operation, whichever plane carries it.

@@ -1,32 +1,33 @@
 //! The native data plane: one Yamux session in `Binary` messages, control messages as JSON text.
 
 use alloc::string::ToString;
-use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::openings::Openings;
+use super::stream_headers::PendingHeaders;
 use super::{DataPlane, OpenStreamError, PlaneEvent, PlaneInfo, PlaneStart, StreamEvent};
-use crate::dialect::{Frame, MUX_YAMUX, Opening, Signal};
+use crate::dialect::{Frame, MUX_YAMUX, Signal, StreamHeader};
 use crate::keepalive::KeepaliveMode;
 use crate::machine::Side;
 use crate::message::Message;
 use crate::mux::{Mux, MuxError, MuxEvent, Read, StreamError, StreamId};
 use crate::reason::DownReason;
-use crate::time::{Instant, sooner};
+use crate::time::{Instant, earliest};
 
-/// Given to `reset` when the peer's opening cannot be served; local knowledge only.
-const RESET_BAD_OPENING: u32 = 1;
+/// Given to `reset` when the peer's header cannot be served; local knowledge only.
+const RESET_BAD_HEADER: u32 = 1;
 /// Given to `reset` for a stream that was opened in vain; local knowledge only.
 const RESET_NO_ROOM: u32 = 3;
 /// A fatal mux error leaves at most a `GoAway`, which fits one batch; the second is for a batch that was begun before.
-const MAX_LAST_BATCHES: usize = 2;
+const MAX_LAST_BATCHES: u8 = 2;
 
-/// One Yamux session, and the streams whose opening has not arrived in full.
+/// One Yamux session, and the streams whose header has not arrived in full.
 pub struct YamuxPlane {
     mux: Mux,
     side: Side,
-    openings: Openings,
+    headers: PendingHeaders,
+    /// Batches that may still be sent ahead of the close.
+    last_batches: u8,
     /// The latest time that came in by `handle_*`, for what a poll finds.
     now: Instant,
 }
@@ -35,15 +36,21 @@ impl YamuxPlane {
     /// The plane of a login that is over.
     pub fn new(start: PlaneStart) -> Self {
         let PlaneStart { side, mux, epoch, seed, now } = start;
-        Self { mux: Mux::new(side.into(), mux, epoch, seed, now), side, openings: Openings::default(), now }
+        Self {
+            mux: Mux::new(side.into(), mux, epoch, seed, now),
+            side,
+            headers: PendingHeaders::default(),
+            last_batches: MAX_LAST_BATCHES,
+            now,
+        }
     }
 
     fn on_event(&mut self, event: MuxEvent) -> Option<PlaneEvent> {
         let event = match event {
             MuxEvent::Incoming(id) => return self.on_incoming(id),
-            MuxEvent::Readable(id) if self.openings.contains(id) => return self.on_opening(id),
-            MuxEvent::Reset(id, _) if self.openings.contains(id) => {
-                self.openings.remove(id);
+            MuxEvent::Readable(id) if self.headers.contains(id) => return self.on_header(id),
+            MuxEvent::Reset(id, _) if self.headers.contains(id) => {
+                self.headers.remove(id);
                 return None;
             }
             MuxEvent::Readable(id) => StreamEvent::Readable(id),
@@ -57,21 +64,21 @@ impl YamuxPlane {
 
     fn on_incoming(&mut self, id: StreamId) -> Option<PlaneEvent> {
         self.mux.accept(id, self.now).ok()?;
-        self.openings.begin(id, self.now);
-        self.on_opening(id)
+        self.headers.begin(id, self.now);
+        self.on_header(id)
     }
 
-    fn on_opening(&mut self, id: StreamId) -> Option<PlaneEvent> {
+    fn on_header(&mut self, id: StreamId) -> Option<PlaneEvent> {
         let opener = match self.side {
             Side::Agent => Side::Relay,
             Side::Relay => Side::Agent,
         };
-        let opening = self.openings.advance(id, &mut self.mux, self.now)?;
-        match opening.and_then(|opening| opening.check(opener).map(|()| opening)) {
-            Ok(opening) => Some(PlaneEvent::Stream(StreamEvent::Opened { id, opening })),
+        let header = self.headers.advance(id, &mut self.mux, self.now)?;
+        match header.and_then(|header| header.check(opener).map(|()| header)) {
+            Ok(header) => Some(PlaneEvent::Stream(StreamEvent::Opened { id, header })),
             Err(error) => {
                 tracing::debug!(%error, "refused a stream");
-                self.reset(id, RESET_BAD_OPENING, self.now);
+                self.reset(id, RESET_BAD_HEADER, self.now);
                 None
             }
         }
@@ -102,14 +109,14 @@ impl DataPlane for YamuxPlane {
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DownReason> {
         self.now = now;
-        while let Some(late) = self.openings.expire(now) {
-            self.reset(late, RESET_BAD_OPENING, now);
+        while let Some(late) = self.headers.expire(now) {
+            self.reset(late, RESET_BAD_HEADER, now);
         }
         self.mux.handle_timeout(now).map_err(down_reason)
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        sooner(self.mux.poll_timeout(), self.openings.poll_timeout())
+        earliest(self.mux.poll_timeout(), self.headers.poll_timeout())
     }
 
     fn poll_transmit(&mut self) -> Option<Message> {
@@ -129,19 +136,19 @@ impl DataPlane for YamuxPlane {
         None
     }
 
-    fn open(&mut self, opening: &Opening, now: Instant) -> Result<StreamId, OpenStreamError> {
-        let mut head = opening.encode()?;
+    fn open(&mut self, header: &StreamHeader, now: Instant) -> Result<StreamId, OpenStreamError> {
+        let mut head = header.encode()?;
         let id = self.mux.open(now)?;
-        // Half an opening would make the peer take the stream's first bytes for the rest of it.
+        // Half an header would make the peer take the stream's first bytes for the rest of it.
         if self.writable(id) < head.len() || self.write(id, &mut head, now).is_err() {
             self.reset(id, RESET_NO_ROOM, now);
-            return Err(OpenStreamError::NoRoom);
+            return Err(OpenStreamError::SendBufferFull);
         }
         Ok(id)
     }
 
     fn contains(&self, id: StreamId) -> bool {
-        self.mux.contains(id) && !self.openings.contains(id)
+        self.mux.contains(id) && !self.headers.contains(id)
     }
 
     fn read(&mut self, id: StreamId, max: usize, now: Instant) -> Result<Read, StreamError> {
@@ -173,8 +180,9 @@ impl DataPlane for YamuxPlane {
     }
 
     /// The session's last frames, such as a `GoAway`.
-    fn close(&mut self, _reason: &DownReason) -> Vec<Message> {
-        core::iter::from_fn(|| self.poll_transmit()).take(MAX_LAST_BATCHES).collect()
+    fn poll_last(&mut self, _reason: &DownReason) -> Option<Message> {
+        self.last_batches = self.last_batches.checked_sub(1)?;
+        self.poll_transmit()
     }
 }
 

@@ -17,7 +17,7 @@ pub enum Owner {
     /// Whoever proves to be this identity.
     Identity(Address),
     /// An agent without an identity, known to the relay's operator by this name: one DNS label, lower case.
-    Guest(Arc<str>),
+    Named(Arc<str>),
 }
 
 impl From<Address> for Owner {
@@ -30,7 +30,7 @@ impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Owner::Identity(address) => address.fmt(f),
-            Owner::Guest(name) => f.write_str(name),
+            Owner::Named(name) => f.write_str(name),
         }
     }
 }
@@ -69,19 +69,19 @@ pub struct Directory<K> {
     domain: String,
     sessions: BTreeMap<Owner, K>,
     /// Guests who are expected, connected or not.
-    guests: BTreeSet<Arc<str>>,
+    registered: BTreeSet<Arc<str>>,
 }
 
 impl<K: PartialEq> Directory<K> {
     /// An empty directory of a relay that serves `domain` and what is below it.
     pub fn new(domain: &str) -> Self {
         let domain = domain.trim_end_matches('.').to_ascii_lowercase();
-        Self { domain, sessions: BTreeMap::new(), guests: BTreeSet::new() }
+        Self { domain, sessions: BTreeMap::new(), registered: BTreeSet::new() }
     }
 
     /// Expects a guest of this name, which [`Service::check_name`] lets pass: it is a name even while nobody has it.
-    pub fn expect(&mut self, guest: Arc<str>) {
-        self.guests.insert(guest);
+    pub fn register(&mut self, name: Arc<str>) {
+        self.registered.insert(name);
     }
 
     /// Puts `session` in place; the session it replaces, if any, is the caller's to end.
@@ -106,12 +106,12 @@ impl<K: PartialEq> Directory<K> {
     }
 
     /// The guest of this name, in any case, if one is expected or connected.
-    pub fn guest(&self, name: &str) -> Option<Owner> {
+    pub fn named(&self, name: &str) -> Option<Owner> {
         let name = name.to_ascii_lowercase();
-        if let Some(expected) = self.guests.get(name.as_str()) {
-            return Some(Owner::Guest(Arc::clone(expected)));
+        if let Some(expected) = self.registered.get(name.as_str()) {
+            return Some(Owner::Named(Arc::clone(expected)));
         }
-        Some(Owner::Guest(name.into())).filter(|owner| self.sessions.contains_key(owner))
+        Some(Owner::Named(name.into())).filter(|owner| self.sessions.contains_key(owner))
     }
 
     /// What a `Host` header names: `<address>.<domain>`, `<service>.<address>.<domain>` or `<guest>.<domain>`, in any
@@ -135,7 +135,7 @@ impl<K: PartialEq> Directory<K> {
         }
         let owner = match Address::from_label(address) {
             Ok(address) => Owner::Identity(address),
-            Err(_) => self.guest(label).ok_or_else(wrong)?,
+            Err(_) => self.named(label).ok_or_else(wrong)?,
         };
         Ok(Name { owner, service: service.map(ToString::to_string) })
     }
@@ -144,7 +144,7 @@ impl<K: PartialEq> Directory<K> {
     pub fn host(&self, owner: &Owner) -> String {
         match owner {
             Owner::Identity(address) => format!("{}.{}", address.label(), self.domain),
-            Owner::Guest(name) => format!("{name}.{}", self.domain),
+            Owner::Named(name) => format!("{name}.{}", self.domain),
         }
     }
 

@@ -6,5 +6,5 @@ mod ports;
 mod session;
 
 pub use directory::{Directory, Name, NameError, Owner};
-pub use ports::{MAX_PORTS_OF_ONE, PORT_REST, PortError, Ports};
+pub use ports::{MAX_PORTS_OF_ONE, PORT_HOLD, PortError, Ports};
 pub use session::{BindRefusal, Session, SessionConfig, SessionEvent};

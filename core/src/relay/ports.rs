@@ -15,7 +15,7 @@ use crate::time::Instant;
 
 /// How long a port waits for an agent that is gone. The longest back-off and a slow dial fit; an agent that stays away
 /// longer gets the same port back too, unless somebody else needed it meanwhile.
-pub const PORT_REST: Duration = Duration::from_secs(120);
+pub const PORT_HOLD: Duration = Duration::from_secs(120);
 /// Ports of one address, those that wait for it included: nobody takes a whole range alone.
 pub const MAX_PORTS_OF_ONE: usize = 16;
 
@@ -27,7 +27,7 @@ enum State<K> {
     /// Bound by this session.
     Bound(K),
     /// Kept for its owner until then.
-    Resting(Instant),
+    Held(Instant),
     /// Anybody's, and its last owner's first; since then.
     Free(Instant),
 }
@@ -70,7 +70,7 @@ impl<K: PartialEq> Ports<K> {
     /// There is none to be had.
     pub fn take(&mut self, address: Address, service: &str, session: K) -> Result<u16, PortError> {
         let owner = (address, String::from(service));
-        let port = match self.kept(&owner) {
+        let port = match self.held(&owner) {
             Some(port) => port,
             None => self.another(&owner)?,
         };
@@ -78,9 +78,9 @@ impl<K: PartialEq> Ports<K> {
         Ok(port)
     }
 
-    /// Another program on the relay's machine has `port`: it is nobody's for [`PORT_REST`].
-    pub fn avoid(&mut self, port: u16, now: Instant) {
-        self.leases.insert(port, Lease { owner: None, state: State::Resting(now + PORT_REST) });
+    /// Another program on the relay's machine has `port`: it is nobody's for [`PORT_HOLD`].
+    pub fn quarantine(&mut self, port: u16, now: Instant) {
+        self.leases.insert(port, Lease { owner: None, state: State::Held(now + PORT_HOLD) });
     }
 
     /// A session withdrew a service. Its port waits for it; when the wait ends is returned, if the session held one.
@@ -91,19 +91,19 @@ impl<K: PartialEq> Ports<K> {
         session: &K,
         now: Instant,
     ) -> Option<Instant> {
-        self.rest(session, |(who, what)| who == address && what == service, now)
+        self.hold(session, |(who, what)| who == address && what == service, now)
     }
 
     /// A session is gone. Its ports wait for its address; when the wait ends is returned, if it held any.
-    pub fn leave(&mut self, session: &K, now: Instant) -> Option<Instant> {
-        self.rest(session, |_| true, now)
+    pub fn release_all(&mut self, session: &K, now: Instant) -> Option<Instant> {
+        self.hold(session, |_| true, now)
     }
 
     /// The ports whose wait is over; from now on they are anybody's.
     pub fn expire(&mut self, now: Instant) -> Vec<u16> {
         let mut over = Vec::new();
         for (port, lease) in &mut self.leases {
-            if matches!(lease.state, State::Resting(until) if now >= until) {
+            if matches!(lease.state, State::Held(until) if now >= until) {
                 lease.state = State::Free(now);
                 over.push(*port);
             }
@@ -118,7 +118,7 @@ impl<K: PartialEq> Ports<K> {
     }
 
     /// What the service has now.
-    fn kept(&self, owner: &Owner) -> Option<u16> {
+    fn held(&self, owner: &Owner) -> Option<u16> {
         self.leases.iter().find(|(_, lease)| !lease.is_free() && lease.is_of(owner)).map(|(port, _)| *port)
     }
 
@@ -131,7 +131,7 @@ impl<K: PartialEq> Ports<K> {
         let own = || {
             let resting =
                 self.leases.iter().filter(|(_, lease)| theirs(lease)).filter_map(|(port, lease)| {
-                    if let State::Resting(until) = lease.state { Some((until, *port)) } else { None }
+                    if let State::Held(until) = lease.state { Some((until, *port)) } else { None }
                 });
             resting.min().map(|(_, port)| port)
         };
@@ -166,13 +166,13 @@ impl<K: PartialEq> Ports<K> {
         })
     }
 
-    fn rest(&mut self, session: &K, which: impl Fn(&Owner) -> bool, now: Instant) -> Option<Instant> {
-        let until = now + PORT_REST;
+    fn hold(&mut self, session: &K, which: impl Fn(&Owner) -> bool, now: Instant) -> Option<Instant> {
+        let until = now + PORT_HOLD;
         let mut any = None;
         for lease in self.leases.values_mut() {
             let held = matches!(&lease.state, State::Bound(holder) if holder == session);
             if held && lease.owner.as_ref().is_some_and(&which) {
-                lease.state = State::Resting(until);
+                lease.state = State::Held(until);
                 any = Some(until);
             }
         }

@@ -6,7 +6,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::dialect::{Opening, Proto, Service, Signal};
+use crate::dialect::{Proto, Service, Signal, StreamHeader};
 use crate::handshake::{Credential, Login, RelayLogin, TokenAuthRequest};
 use crate::link::{Link, LinkConfig, LinkEvent, OpenStreamError, Stream, StreamEvent, Streams};
 use crate::machine::{Machine, Side};
@@ -42,11 +42,11 @@ pub enum SessionEvent {
     Bind(Service),
     /// The agent withdrew this service; already answered.
     Unbound(String),
-    /// Something happened to a stream. One that the agent opened is for the service of another identity: its opening
+    /// Something happened to a stream. One that the agent opened is for the service of another identity: its header
     /// says `to`, and `from`, which is the session's own word, and no longer the agent's.
     Stream(StreamEvent),
     /// Opening a stream, which was refused for want of room, may succeed again.
-    Room,
+    OpenReady,
     /// A fresh round trip time to the agent.
     Latency(Duration),
     /// The end; every stream is closed, nothing follows.
@@ -141,9 +141,9 @@ impl Session {
         self.drain_link();
     }
 
-    /// Opens a stream for a visitor, or for another identity: see [`Opening::reached`].
-    pub fn open(&mut self, opening: &Opening, now: Instant) -> Result<StreamId, OpenStreamError> {
-        self.link.open(opening, now)
+    /// Opens a stream for a visitor, or for another identity: see [`StreamHeader::reached`].
+    pub fn open(&mut self, header: &StreamHeader, now: Instant) -> Result<StreamId, OpenStreamError> {
+        self.link.open(header, now)
     }
 
     /// The bound service of this name that visitors may reach; `None` asks for the one at the bare address, the
@@ -174,8 +174,8 @@ impl Session {
     }
 
     /// When something arrived from the agent last.
-    pub fn heard(&self) -> Instant {
-        self.link.heard()
+    pub fn last_received(&self) -> Instant {
+        self.link.last_received()
     }
 
     /// Whether streams may flow.
@@ -206,10 +206,10 @@ impl Session {
     }
 
     /// The one place where a relay says who opened a stream.
-    fn on_opened(&mut self, id: StreamId, opening: Opening, now: Instant) -> Option<SessionEvent> {
+    fn on_opened(&mut self, id: StreamId, header: StreamHeader, now: Instant) -> Option<SessionEvent> {
         if let Some(from) = self.address {
-            let opening = Opening { from: Some(from), ..opening };
-            return Some(SessionEvent::Stream(StreamEvent::Opened { id, opening }));
+            let header = StreamHeader { from: Some(from), ..header };
+            return Some(SessionEvent::Stream(StreamEvent::Opened { id, header }));
         }
         if let Ok(mut stream) = self.link.stream(id) {
             stream.reset(RESET_NOT_OFFERED, now);
@@ -248,9 +248,9 @@ impl Session {
                 self.link.send(Signal::UnbindOk { service: service.clone() }, now);
                 Some(SessionEvent::Unbound(service))
             }
-            LinkEvent::Stream(StreamEvent::Opened { id, opening }) => self.on_opened(id, opening, now),
+            LinkEvent::Stream(StreamEvent::Opened { id, header }) => self.on_opened(id, header, now),
             LinkEvent::Stream(event) => Some(SessionEvent::Stream(event)),
-            LinkEvent::Room => Some(SessionEvent::Room),
+            LinkEvent::OpenReady => Some(SessionEvent::OpenReady),
             LinkEvent::Latency(rtt) => Some(SessionEvent::Latency(rtt)),
             LinkEvent::Down(reason) => Some(SessionEvent::Closed(reason)),
             // What only an agent is told, and what the owner knows because it caused it.

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::io::AsyncWriteExt;
-use hvym_tunnel_core::dialect::Opening;
+use hvym_tunnel_core::dialect::StreamHeader;
 use socket2::SockRef;
 
 use super::proxy_protocol;
@@ -30,7 +30,7 @@ pub(super) struct Carried {
 pub(super) async fn carry(
     stream: TunnelStream,
     mut local: Local,
-    opening: &Opening,
+    opening: &StreamHeader,
     introduce: bool,
 ) -> Carried {
     let (mut received, mut sent) = (0, 0);

@@ -10,7 +10,7 @@ use futures_util::future::{self, Either, FutureExt};
 use hvym_tunnel_core::agent::{Agent, AgentEvent, AttemptId};
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::message::Close;
-use hvym_tunnel_core::time::{Instant, sooner};
+use hvym_tunnel_core::time::{Instant, earliest};
 
 use super::serve::Services;
 use super::standing::Standing;
@@ -145,7 +145,7 @@ impl Exposure {
     /// The nearest moment at which something must be done or shown.
     fn alarm(&self, now: Instant) -> Option<Instant> {
         let countdown = self.standing.is_waiting(now).then(|| now + COUNTDOWN);
-        sooner(self.drain_until, sooner(self.standing.give_up_at(), countdown))
+        earliest(self.drain_until, earliest(self.standing.give_up_at(), countdown))
     }
 
     fn handle(&mut self, woke: Woke) -> Result<Next, Failure> {
@@ -166,7 +166,7 @@ impl Exposure {
             }
             Woke::Changed(change) => {
                 tracing::info!(?change, "looking whether the link is still there");
-                self.agent.with(|agent, now| agent.wake(now));
+                self.agent.with(|agent, now| agent.network_changed(now));
             }
             Woke::DriverEvent(DriverEvent::Opened { stream, opening }) => {
                 tracing::debug!(stream = ?stream.id(), ?opening, "opened");
@@ -211,7 +211,7 @@ impl Exposure {
                 let message = "it is going away; I connect again".to_owned();
                 self.reporter.tell(&Report::Told { code: "drain".to_owned(), message, hint: None });
             }
-            AgentEvent::Told { code, message, hint } => {
+            AgentEvent::Notice { code, message, hint } => {
                 self.reporter.tell(&Report::Told { code, message, hint })
             }
             AgentEvent::Down { reason, retry_at } => {

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use hvym_tunnel_core::dialect::{Opening, Verdict};
+use hvym_tunnel_core::dialect::{OpenResult, StreamHeader};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
 
@@ -25,8 +25,8 @@ const MAX_KNOCKS: usize = 256;
 /// The stream's.
 pub(super) async fn answer(
     stream: &mut TunnelStream,
-    opening: &Opening,
-    verdict: &Verdict,
+    opening: &StreamHeader,
+    verdict: &OpenResult,
 ) -> io::Result<bool> {
     if opening.from.is_some() {
         stream.write_bytes(verdict.encode()).await?;

@@ -12,7 +12,7 @@ use bytes::BytesMut;
 use futures_util::future::{self, Either, select};
 use futures_util::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use hvym_tunnel_core::agent::Agent;
-use hvym_tunnel_core::dialect::{Opening, Verdict};
+use hvym_tunnel_core::dialect::{OpenResult, StreamHeader};
 use hvym_tunnel_core::stellar::Address;
 use smol::net::{TcpListener, TcpStream};
 use socket2::SockRef;
@@ -120,7 +120,7 @@ impl Reach {
     async fn try_carry(&self, tcp: TcpStream) -> Result<(), Broken> {
         // A line of a conversation must not wait for the acknowledgement of what went before.
         tcp.set_nodelay(true).map_err(Broken::Later)?;
-        let opening = Opening::reaching(self.to.owner, self.to.service.as_str());
+        let opening = StreamHeader::reaching(self.to.owner, self.to.service.as_str());
         let opened = self.agent.with(|agent, now| agent.open(&opening, now));
         let id = opened.map_err(|error| Broken::Refused(Trouble::new("not_connected", error.to_string())))?;
         let (from_owner, to_owner) = self.agent.stream(id).split();
@@ -138,11 +138,11 @@ impl Reach {
         broken_off: &ResetFlag,
     ) -> Result<(), Broken> {
         let trouble = match within(VERDICT_TIMEOUT, from.read_verdict()).await {
-            Some(Ok(Verdict::Welcome)) => {
+            Some(Ok(OpenResult::Accepted)) => {
                 self.trouble().take();
                 return to_local(from, to, broken_off, &|_, _| ()).await.map_err(Broken::Later);
             }
-            Some(Ok(Verdict::Refused { code, message })) => Trouble::refused(&code, message, self.own),
+            Some(Ok(OpenResult::Refused { code, message })) => Trouble::refused(&code, message, self.own),
             Some(Err(error)) => {
                 let hint = "the relay, or the owner's agent, may be of an earlier version".to_owned();
                 Trouble { hint: Some(hint), ..Trouble::new("no_verdict", error.to_string()) }
@@ -172,10 +172,10 @@ impl Trouble {
 
     fn refused(code: &str, message: String, own: Address) -> Self {
         let hint = match code {
-            Verdict::NOT_REACHABLE => {
+            OpenResult::NOT_REACHABLE => {
                 Some(format!("is its owner connected to this relay, and does it --allow {own}?"))
             }
-            Verdict::UNAVAILABLE => Some("you are let in; ask the owner to start it".to_owned()),
+            OpenResult::UNAVAILABLE => Some("you are let in; ask the owner to start it".to_owned()),
             _ => None,
         };
         Self { hint, ..Self::new(code, message) }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hvym_tunnel_core::access::Access;
-use hvym_tunnel_core::dialect::{Opening, Proto, Verdict};
+use hvym_tunnel_core::dialect::{OpenResult, Proto, StreamHeader};
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_pages::Page;
 
@@ -155,7 +155,7 @@ impl Services {
     }
 
     /// Serves one stream beside everything else.
-    pub(crate) fn serve(self: &Arc<Self>, stream: TunnelStream, opening: Opening) {
+    pub(crate) fn serve(self: &Arc<Self>, stream: TunnelStream, opening: StreamHeader) {
         let services = Arc::clone(self);
         spawn(async move {
             let id = stream.id();
@@ -167,11 +167,11 @@ impl Services {
     }
 
     /// Whether whoever opened this stream may come. An identity comes from no network that anybody could vouch for.
-    fn admits(&self, opening: &Opening) -> bool {
+    fn admits(&self, opening: &StreamHeader) -> bool {
         self.access.admits(opening.from) && (opening.from.is_none() || self.gate.admits(None))
     }
 
-    async fn run(&self, mut stream: TunnelStream, opening: Opening) -> io::Result<()> {
+    async fn run(&self, mut stream: TunnelStream, opening: StreamHeader) -> io::Result<()> {
         // Held until the end, so that a drain waits for this stream.
         let ticket = self.drain.ticket();
         let known = self.by_name.get_key_value(&opening.service).filter(|_| self.admits(&opening));
@@ -186,12 +186,12 @@ impl Services {
         }
         match (source, opening.proto) {
             (Source::Folder(folder), _) => {
-                knock::answer(&mut stream, &opening, &Verdict::Welcome).await?;
+                knock::answer(&mut stream, &opening, &OpenResult::Accepted).await?;
                 let seen = Seen::new(self, name, "the folder".to_owned(), String::new(), &ticket);
                 self.answer(stream, seen, Counter::Folder(folder), ticket).await
             }
             (Source::Upstream(upstream), Proto::Http) if !self.gate.is_open() => {
-                knock::answer(&mut stream, &opening, &Verdict::Welcome).await?;
+                knock::answer(&mut stream, &opening, &OpenResult::Accepted).await?;
                 let seen = self.seen(name, upstream, &ticket);
                 self.answer(stream, seen, Counter::Forward(Forward::new(self, name, upstream)), ticket).await
             }
@@ -215,7 +215,7 @@ impl Services {
     async fn pass(
         &self,
         mut stream: TunnelStream,
-        opening: &Opening,
+        opening: &StreamHeader,
         name: &str,
         upstream: &Upstream,
         ticket: Ticket,
@@ -229,7 +229,7 @@ impl Services {
         let connected = upstream.connect().await;
         self.note(name, upstream, connected.as_ref().err());
         if connected.is_ok() {
-            knock::answer(&mut stream, opening, &Verdict::Welcome).await?;
+            knock::answer(&mut stream, opening, &OpenResult::Accepted).await?;
         }
         match (connected, opening.proto) {
             (Ok(local), Proto::Http) => {
@@ -255,7 +255,7 @@ impl Services {
 
     fn tell_connection(
         &self,
-        opening: &Opening,
+        opening: &StreamHeader,
         begun: Instant,
         (received, sent): (u64, u64),
         note: Option<String>,
@@ -291,7 +291,7 @@ impl Services {
     }
 
     /// A person is told who comes by name: once in a while, for there may be hundreds of streams.
-    fn tell_knock(&self, opening: &Opening, admitted: bool) {
+    fn tell_knock(&self, opening: &StreamHeader, admitted: bool) {
         let Some(from) = opening.from else { return };
         if !self.knocks.is_news(from, &opening.service, admitted, self.clock.now()) {
             return;
@@ -305,16 +305,16 @@ impl Services {
 
     /// Nothing is here for whoever opened this stream. A visitor sees the same page, and an identity the same verdict,
     /// whether there is such a service or not.
-    async fn turn_away(&self, mut stream: TunnelStream, opening: &Opening) -> io::Result<()> {
-        if knock::answer(&mut stream, opening, &Verdict::not_reachable()).await? {
+    async fn turn_away(&self, mut stream: TunnelStream, opening: &StreamHeader) -> io::Result<()> {
+        if knock::answer(&mut stream, opening, &OpenResult::not_reachable()).await? {
             return stream.finish();
         }
         self.decline(stream, opening, &Page::unknown_service(&opening.service)).await
     }
 
     /// Says no in the stream's own language: a verdict for identities, a page for HTTP/1.1, a reset for bytes.
-    async fn decline(&self, mut stream: TunnelStream, opening: &Opening, page: &Page) -> io::Result<()> {
-        let verdict = Verdict::refused(Verdict::UNAVAILABLE, "the service does not answer its owner");
+    async fn decline(&self, mut stream: TunnelStream, opening: &StreamHeader, page: &Page) -> io::Result<()> {
+        let verdict = OpenResult::refused(OpenResult::UNAVAILABLE, "the service does not answer its owner");
         if knock::answer(&mut stream, opening, &verdict).await? {
             return stream.finish();
         }

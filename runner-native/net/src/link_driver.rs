@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use futures_util::future::poll_fn;
 use futures_util::{Sink, Stream};
-use hvym_tunnel_core::dialect::Opening;
+use hvym_tunnel_core::dialect::StreamHeader;
 use hvym_tunnel_core::link::{StreamEvent, Streams};
 use hvym_tunnel_core::message::{Close, Transmit};
 use hvym_tunnel_core::mux::{Read, StreamError, StreamId};
@@ -235,7 +235,7 @@ pub enum DriverEvent<E> {
         /// The stream; dropping it refuses it.
         stream: TunnelStream,
         /// What it is for; boxed, for it is large and other events are many.
-        opening: Box<Opening>,
+        opening: Box<StreamHeader>,
     },
 }
 
@@ -315,7 +315,7 @@ impl<M: Streams + Send + 'static> Driver<M> {
         }
         while let Some(event) = state.machine.poll_event() {
             match M::split_event(event) {
-                Ok(StreamEvent::Opened { id, opening }) => {
+                Ok(StreamEvent::Opened { id, header: opening }) => {
                     drop(state);
                     let (stream, opening) = (self.handle.stream(id), Box::new(opening));
                     return Some(DriverEvent::Opened { stream, opening });

@@ -32,7 +32,7 @@ impl From<Owner> for Who {
     fn from(owner: Owner) -> Self {
         match owner {
             Owner::Identity(address) => Who::Address(address),
-            Owner::Guest(name) => Who::Name(name.as_ref().to_owned()),
+            Owner::Named(name) => Who::Name(name.as_ref().to_owned()),
         }
     }
 }

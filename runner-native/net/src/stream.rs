@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use futures_util::future::poll_fn;
 use futures_util::io::{AsyncRead, AsyncWrite};
-use hvym_tunnel_core::dialect::{Verdict, VerdictError, VerdictReader};
+use hvym_tunnel_core::dialect::{OpenResult, OpenResultError, OpenResultReader};
 use hvym_tunnel_core::mux::StreamId;
 
 /// Given to `reset` when a stream is dropped before both halves have ended.
@@ -228,14 +228,14 @@ impl TunnelReader {
     ///
     /// # Errors
     /// The stream's, or [`io::ErrorKind::InvalidData`] when what comes is no verdict.
-    pub async fn read_verdict(&mut self) -> io::Result<Verdict> {
-        let wrong = |error: VerdictError| io::Error::new(io::ErrorKind::InvalidData, error);
-        let mut reader = VerdictReader::new();
+    pub async fn read_verdict(&mut self) -> io::Result<OpenResult> {
+        let wrong = |error: OpenResultError| io::Error::new(io::ErrorKind::InvalidData, error);
+        let mut reader = OpenResultReader::new();
         while let Some(mut data) = poll_fn(|cx| self.poll_some(reader.wanted(), cx)).await? {
             if let Some(verdict) = reader.handle_data(&mut data).map_err(wrong)? {
                 return Ok(verdict);
             }
         }
-        Err(wrong(VerdictError::Missing))
+        Err(wrong(OpenResultError::Missing))
     }
 }

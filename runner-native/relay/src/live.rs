@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use hvym_tunnel_core::dialect::{Opening, Proto};
+use hvym_tunnel_core::dialect::{Proto, StreamHeader};
 use hvym_tunnel_core::link::OpenStreamError;
 use hvym_tunnel_core::relay::{Name, Session};
 use hvym_tunnel_core::stellar::Address;
@@ -95,12 +95,12 @@ impl Live {
     fn try_open_for(&self, from: Address, service: &str) -> Option<Option<TunnelStream>> {
         let opened = self.session.with(|session, now| {
             let service = session.service_for_identities(service)?;
-            let opening = Opening::reached(from, service, None);
+            let opening = StreamHeader::reached(from, service, None);
             Some(session.open(&opening, now))
         });
         match opened {
             Some(Ok(id)) => Some(Some(self.session.stream(id))),
-            Some(Err(error)) if error.is_for_want_of_room() => None,
+            Some(Err(error)) if error.is_transient() => None,
             Some(Err(_)) | None => Some(None),
         }
     }
@@ -126,7 +126,7 @@ impl Live {
     }
 
     async fn fresh(&self, name: &Name, is_new: bool) -> Result<Passage, Page> {
-        let mut opening = Opening::default();
+        let mut opening = StreamHeader::default();
         let stream = self.open(name, &mut opening, is_new).await?;
         tracing::debug!(stream = ?stream.id(), service = opening.service, "opened");
         let passage = match opening.proto {
@@ -149,7 +149,7 @@ impl Live {
     pub(super) async fn open(
         &self,
         name: &Name,
-        opening: &mut Opening,
+        opening: &mut StreamHeader,
         is_new: bool,
     ) -> Result<TunnelStream, Page> {
         let mut missing = None;
@@ -164,7 +164,7 @@ impl Live {
     fn poll_open(
         &self,
         name: &Name,
-        opening: &mut Opening,
+        opening: &mut StreamHeader,
         is_new: bool,
         missing: &mut Option<Page>,
         cx: &mut Context<'_>,
@@ -186,7 +186,7 @@ impl Live {
         Poll::Pending
     }
 
-    fn try_open(&self, name: &Name, opening: &mut Opening) -> Result<TunnelStream, Wanting> {
+    fn try_open(&self, name: &Name, opening: &mut StreamHeader) -> Result<TunnelStream, Wanting> {
         let absent = || Wanting::Ever(Page::no_agent(&name.owner.to_string()));
         let opened = self.session.with(|session, now| {
             if !session.is_up() {
@@ -204,10 +204,12 @@ impl Live {
             opening.service.clone_from(&service.name);
             opening.proto = service.proto;
             session.open(opening, now).map_err(|error| match error {
-                error if error.is_for_want_of_room() => Wanting::Room,
+                error if error.is_transient() => Wanting::Room,
                 OpenStreamError::NotUp => absent(),
-                OpenStreamError::Refused(_) | OpenStreamError::NoRoom => Wanting::Ever(pages::overloaded()),
-                OpenStreamError::Opening(_) => Wanting::Ever(Page::bad_host()),
+                OpenStreamError::Refused(_) | OpenStreamError::SendBufferFull => {
+                    Wanting::Ever(pages::overloaded())
+                }
+                OpenStreamError::Header(_) => Wanting::Ever(Page::bad_host()),
             })
         });
         opened.map(|id| self.session.stream(id))

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_executor::Task;
 use futures_util::future::{Either, select};
-use hvym_tunnel_core::dialect::{Opening, Proto};
+use hvym_tunnel_core::dialect::{Proto, StreamHeader};
 use hvym_tunnel_core::relay::{BindRefusal, Name, Owner, PortError, Ports};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
@@ -99,7 +99,7 @@ pub(super) fn bind(
             }
             Err(error) => {
                 tracing::warn!(port, %error, "cannot listen at a port of --tcp-ports");
-                shelf.ports.avoid(port, board.clock.now());
+                shelf.ports.quarantine(port, board.clock.now());
             }
         }
     }
@@ -125,7 +125,7 @@ pub(super) fn release(board: &Arc<Switchboard>, address: &Address, service: &str
 /// A session is gone: its ports wait a while for its agent.
 pub(super) fn leave(board: &Arc<Switchboard>, session: SessionKey) {
     let now = board.clock.now();
-    let until = board.ports.shelf().and_then(|mut shelf| shelf.ports.leave(&session, now));
+    let until = board.ports.shelf().and_then(|mut shelf| shelf.ports.release_all(&session, now));
     expire_at(board, until);
 }
 
@@ -193,11 +193,11 @@ async fn serve(board: Arc<Switchboard>, tcp: TcpStream, peer: SocketAddr, admitt
 
 async fn carry(board: &Switchboard, tcp: TcpStream, peer: SocketAddr, name: &Name) -> io::Result<()> {
     visitors::tune(&tcp)?;
-    let mut opening = Opening {
+    let mut opening = StreamHeader {
         proto: Proto::Tcp,
         visitor: Some(canonical(peer).to_string()),
         at: tcp.local_addr().ok().map(|at| canonical(at).to_string()),
-        ..Opening::default()
+        ..StreamHeader::default()
     };
     let Some(live) = board.roster.agent(&name.owner) else {
         return Err(io::Error::new(io::ErrorKind::NotConnected, "its agent is away"));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future;
-use hvym_tunnel_core::dialect::{Opening, Verdict};
+use hvym_tunnel_core::dialect::{OpenResult, StreamHeader};
 use hvym_tunnel_core::relay::Owner;
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
@@ -47,15 +47,15 @@ impl Caller {
     }
 
     /// Serves one stream that the caller opened, beside everything else.
-    pub(super) fn reach(&mut self, board: &Arc<Switchboard>, stream: TunnelStream, opening: Opening) {
-        let Opening { service, to: Some(to), from: Some(from), .. } = opening else {
+    pub(super) fn reach(&mut self, board: &Arc<Switchboard>, stream: TunnelStream, opening: StreamHeader) {
+        let StreamHeader { service, to: Some(to), from: Some(from), .. } = opening else {
             // The session announces no other.
             return drop(stream);
         };
         let now = board.clock.now();
         let Some(place) = self.place(now) else {
             let verdict =
-                Verdict::refused(Verdict::TOO_MANY, "you have too many streams, or open them too fast");
+                OpenResult::refused(OpenResult::TOO_MANY, "you have too many streams, or open them too fast");
             return spawn(async move { refuse(stream.split().1, &verdict).await }).detach();
         };
         let reach = Reach { board: Arc::clone(board), to, from, service, opened: now, _place: place };
@@ -96,12 +96,12 @@ impl Reach {
     async fn run(self, caller: TunnelStream) -> io::Result<()> {
         // Held until the end, so that a drain waits for this stream.
         let Some(_pass) = self.board.requests.enter() else {
-            let verdict = Verdict::refused(Verdict::UNAVAILABLE, "the relay is restarting");
+            let verdict = OpenResult::refused(OpenResult::UNAVAILABLE, "the relay is restarting");
             return refuse(caller.split().1, &verdict).await;
         };
         let (from_caller, to_caller) = caller.split();
         let Some(owner) = self.open().await else {
-            return self.turn_away(to_caller, &Verdict::not_reachable()).await;
+            return self.turn_away(to_caller, &OpenResult::not_reachable()).await;
         };
         let (from_owner, to_owner) = owner.split();
         match future::try_join(pass_on(from_caller, to_owner), answer(from_owner, to_caller)).await {
@@ -119,7 +119,7 @@ impl Reach {
         live.open_for(self.from, &self.service).await
     }
 
-    async fn turn_away(&self, caller: TunnelWriter, verdict: &Verdict) -> io::Result<()> {
+    async fn turn_away(&self, caller: TunnelWriter, verdict: &OpenResult) -> io::Result<()> {
         let now = self.board.clock.now();
         let left = REFUSAL_AFTER.saturating_sub(now - self.opened);
         smol::Timer::after(left).await;
@@ -128,7 +128,7 @@ impl Reach {
 }
 
 /// Says no. The caller may go on sending for a moment; nobody reads that.
-async fn refuse(mut caller: TunnelWriter, verdict: &Verdict) -> io::Result<()> {
+async fn refuse(mut caller: TunnelWriter, verdict: &OpenResult) -> io::Result<()> {
     caller.write_bytes(verdict.encode()).await?;
     caller.finish()
 }
@@ -136,7 +136,7 @@ async fn refuse(mut caller: TunnelWriter, verdict: &Verdict) -> io::Result<()> {
 /// Why two streams are not one any more, before both halves have ended.
 enum Ended {
     /// They never were: the owner said no, or nothing. The caller is still to be told.
-    Refused(Verdict, TunnelWriter),
+    Refused(OpenResult, TunnelWriter),
     /// One of the two broke.
     Broken(io::Error),
 }
@@ -150,12 +150,12 @@ impl From<io::Error> for Ended {
 /// What the owner says, and then its service.
 async fn answer(mut owner: TunnelReader, mut caller: TunnelWriter) -> Result<(), Ended> {
     match within(VERDICT_TIMEOUT, owner.read_verdict()).await {
-        Some(Ok(Verdict::Welcome)) => {}
+        Some(Ok(OpenResult::Accepted)) => {}
         Some(Ok(refused)) => return Err(Ended::Refused(refused, caller)),
         // An owner that hangs up, or says something else, does not offer this.
-        Some(Err(_)) | None => return Err(Ended::Refused(Verdict::not_reachable(), caller)),
+        Some(Err(_)) | None => return Err(Ended::Refused(OpenResult::not_reachable(), caller)),
     }
-    caller.write_bytes(Verdict::Welcome.encode()).await?;
+    caller.write_bytes(OpenResult::Accepted.encode()).await?;
     while let Some(data) = owner.read_bytes().await? {
         caller.write_bytes(data).await?;
     }

@@ -59,7 +59,7 @@ impl Roster {
     /// Nobody yet; at most `capacity` at once, logged in or not. `guests` are the names of agents without an identity.
     pub(super) fn new(domain: &str, guests: impl IntoIterator<Item = Arc<str>>, capacity: usize) -> Self {
         let mut directory = Directory::new(domain);
-        guests.into_iter().for_each(|guest| directory.expect(guest));
+        guests.into_iter().for_each(|guest| directory.register(guest));
         let rows = Rows { directory, sessions: BTreeMap::new(), next: 1 };
         Self { rows: Mutex::new(rows), capacity }
     }
@@ -111,7 +111,7 @@ impl Roster {
     /// What the name of a guest reaches, in any case; `None` if nobody can have it.
     pub(super) fn find_guest(&self, name: &str) -> Option<Reached> {
         let rows = self.lock();
-        let owner = rows.directory.guest(name)?;
+        let owner = rows.directory.named(name)?;
         Some(rows.reach(Name { owner, service: None }))
     }
 

@@ -59,7 +59,7 @@ impl Seat {
     fn address(&self) -> Option<Address> {
         match self.owner {
             Some(Owner::Identity(address)) => Some(address),
-            Some(Owner::Guest(_)) | None => None,
+            Some(Owner::Named(_)) | None => None,
         }
     }
 
@@ -75,7 +75,7 @@ impl Seat {
                 }
             }
             SessionEvent::Latency(rtt) => tracing::trace!(owner = ?self.owner, ?rtt, "latency"),
-            SessionEvent::Room => self.live.wake(),
+            SessionEvent::OpenReady => self.live.wake(),
             SessionEvent::Authenticate(request) => self.on_token(request),
             // Streams are the driver's, the end is the loop's.
             SessionEvent::Stream(_) | SessionEvent::Closed(_) => {}
@@ -100,7 +100,7 @@ impl Seat {
             Err(reason) => return self.refuse(reason),
         };
         let policy = if request.force { Policy::Takeover } else { Policy::Reject };
-        let owner = Owner::Guest(Arc::clone(&name));
+        let owner = Owner::Named(Arc::clone(&name));
         let joined = Joined::now(owner.clone(), None, Some(request.version));
         if let Some(old) = self.sit_down(joined, policy) {
             let service = Service::http(&*name);

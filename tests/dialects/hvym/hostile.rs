@@ -1,8 +1,8 @@
 //! What neither a visitor, nor a client, nor a relay can do to the others.
 
 use hvym_http1::RequestHead;
-use hvym_tunnel_compat::bridge::{Exchange, ExchangeConfig};
-use hvym_tunnel_compat::dialect::{CallId, Dialect, Part, Request};
+use hvym_tunnel_compat::bridge::{BridgeConfig, MessageBridge};
+use hvym_tunnel_compat::dialect::{CallId, CallMessage, Dialect, Request};
 use hvym_tunnel_core::link::OpenStreamError;
 use hvym_tunnel_core::machine::Side;
 use hvym_tunnel_core::message::Message;
@@ -215,7 +215,7 @@ fn there_is_an_end_to_requests_at_once_and_room_is_told() {
     use hvym_tunnel_core::link::Streams;
     relay.machine.stream(ids[0]).expect("it lives").reset(0, relay.now);
     relay.listen();
-    assert!(relay.events.contains(&hvym_tunnel_core::relay::SessionEvent::Room));
+    assert!(relay.events.contains(&hvym_tunnel_core::relay::SessionEvent::OpenReady));
     assert!(relay.open().is_ok());
     // What was taken back before it left is never said.
     assert_eq!(relay.said().len(), 255);
@@ -235,13 +235,13 @@ fn there_is_an_end_to_requests_at_once_and_room_is_told() {
 #[test]
 fn what_a_peer_asks_and_never_reads_has_an_end() {
     let config =
-        ExchangeConfig { max_buffered: 10_000, ..ExchangeConfig::new(Dialect::HvymJson, Side::Agent, "web") };
-    let mut exchange = Exchange::new(config, 1, [3; 32], Instant::ZERO);
+        BridgeConfig { max_buffered: 10_000, ..BridgeConfig::new(Dialect::HvymJson, Side::Agent, "web") };
+    let mut exchange = MessageBridge::new(config, 1, [3; 32], Instant::ZERO);
     let ask = |n| {
         let request = Request { head: RequestHead::new("GET", "not a path"), body: bytes::Bytes::new() };
-        Part::Request { id: CallId::Number(n), request, patience: 30 }
+        CallMessage::Request { id: CallId::Number(n), request, timeout: 30 }
     };
-    let ended = (0..1000).position(|n| exchange.handle_part(ask(n), Instant::ZERO).is_err()).expect("an end");
+    let ended = (0..1000).position(|n| exchange.handle_call(ask(n), Instant::ZERO).is_err()).expect("an end");
     assert!(ended > 50 && exchange.held() < 21_000, "{ended}, {} bytes", exchange.held());
     while exchange.poll_transmit().is_some() {}
     assert_eq!((exchange.held(), exchange.len()), (0, 0));

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use data_encoding::BASE64;
-use hvym_tunnel_core::dialect::{Opening, Proto, Service};
+use hvym_tunnel_core::dialect::{Proto, Service, StreamHeader};
 use hvym_tunnel_core::link::Streams;
 use hvym_tunnel_core::message::Message;
 use hvym_tunnel_core::mux::{Read, StreamId};
@@ -50,7 +50,7 @@ fn clients_in_python_get_the_bytes_themselves_even_for_http() {
 
 #[test]
 fn an_older_client_can_be_the_end_of_a_service_that_carries_bytes_and_one_on_node_cannot() {
-    let opening = Opening { service: "db".into(), proto: Proto::Tcp, ..Opening::default() };
+    let opening = StreamHeader { service: "db".into(), proto: Proto::Tcp, ..StreamHeader::default() };
     let mut relay = door(Some(PYTHON));
     relay.hear(&json!({"type": "auth", "token": "t"}));
     relay.admit_token(Service::tcp("db"));
@@ -124,7 +124,7 @@ fn a_service_that_cannot_be_reached_is_explained_to_who_speaks_http_and_torn_dow
     assert_eq!(answer.status, 502);
     assert!(String::from_utf8(answer.body).expect("text").contains("Connection refused"));
 
-    let opening = Opening { service: "db".into(), proto: Proto::Tcp, ..Opening::default() };
+    let opening = StreamHeader { service: "db".into(), proto: Proto::Tcp, ..StreamHeader::default() };
     let id = relay.machine.open(&opening, relay.now).expect("room");
     let conn = name(&relay.said().remove(0));
     relay.hear(&json!({"type": "tcp_close", "conn_id": conn, "error": "Connection refused"}));
@@ -162,8 +162,8 @@ fn what_has_been_read_so_far_survives_the_end_of_the_connection() {
 
 #[test]
 fn an_agent_of_ours_serves_the_connections_of_real_servers() {
-    for packed in [true, false] {
-        let mut agent = agent_up(if packed { Some(&["binary_frames"]) } else { None });
+    for binary in [true, false] {
+        let mut agent = agent_up(if binary { Some(&["binary_frames"]) } else { None });
         let conn = "00010203-0405-4607-8809-0a0b0c0d0e0f";
         agent.hear(&json!({"type": "tcp_connect", "conn_id": conn}));
         let (id, opening) = agent.opened.pop().expect("opened");
@@ -178,7 +178,7 @@ fn an_agent_of_ours_serves_the_connections_of_real_servers() {
         agent.write(id, b"world");
         agent.machine.stream(id).expect("it lives").finish(agent.now).expect("it lives");
         let sent = agent.sent();
-        assert_eq!((sent.len(), matches!(sent[0], Message::Binary(_))), (2, packed));
+        assert_eq!((sent.len(), matches!(sent[0], Message::Binary(_))), (2, binary));
         let close: Value = serde_json::from_slice(sent[1].payload()).expect("JSON");
         assert_eq!(close["type"], "tcp_close");
         assert!(agent.read(id).1);

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
-use hvym_tunnel_compat::dialect::{CallId, CompatFrame, Dialect, Part};
+use hvym_tunnel_compat::dialect::{CallId, CallMessage, CompatFrame, Dialect};
 use hvym_tunnel_core::dialect::Signal;
 use hvym_tunnel_core::message::Message;
 use hvym_tunnel_tests::golden::{golden, list, text};
@@ -31,7 +31,7 @@ fn understood(frame: &CompatFrame) -> bool {
     !matches!(
         frame,
         CompatFrame::Signal(Signal::Unknown)
-            | CompatFrame::Part(Part::Broken { .. } | Part::Close { error: Some(_), .. })
+            | CompatFrame::Call(CallMessage::Broken { .. } | CallMessage::Close { error: Some(_), .. })
     )
 }
 
@@ -73,10 +73,10 @@ fn every_recorded_binary_frame_is_read_and_written_byte_for_byte() {
             continue;
         }
         let id = CallId::Text(text(vector, "id").to_owned());
-        let part = Part::Data { id, data: payload.into(), sequence: 0, packed: true };
-        let message = Dialect::Tunely.encode(CompatFrame::Part(part.clone())).expect("a word for it");
+        let part = CallMessage::Data { id, data: payload.into(), sequence: 0, binary: true };
+        let message = Dialect::Tunely.encode(CompatFrame::Call(part.clone())).expect("a word for it");
         assert_eq!(message, Message::Binary(frame.into()));
-        assert_eq!(Dialect::Tunely.decode(message), Ok(CompatFrame::Part(part)));
+        assert_eq!(Dialect::Tunely.decode(message), Ok(CompatFrame::Call(part)));
         written += 1;
     }
     assert!(written >= 3, "{written}");
@@ -85,7 +85,7 @@ fn every_recorded_binary_frame_is_read_and_written_byte_for_byte() {
         let ours = Dialect::Tunely.decode(Message::Binary(frame.into()));
         match vector["tcp"]["ok"].as_bool() {
             Some(true) => {
-                let Ok(CompatFrame::Part(Part::Data { id: CallId::Text(id), data, .. })) = ours else {
+                let Ok(CompatFrame::Call(CallMessage::Data { id: CallId::Text(id), data, .. })) = ours else {
                     panic!("{vector}")
                 };
                 assert_eq!(
@@ -109,14 +109,14 @@ fn what_is_said_has_the_members_of_what_theirs_say_apart_from_times() {
         .collect();
     let id = || CallId::Text("00010203-0405-4607-8809-0a0b0c0d0e0f".into());
     let parts = [
-        Part::Ended { id: id(), error: None, chunks: 0 },
-        Part::Chunk { id: id(), data: Bytes::from_static(b"d"), sequence: 0 },
-        Part::Connect { id: id() },
-        Part::Close { id: id(), error: None },
-        Part::Data { id: id(), data: Bytes::from_static(b"\0"), sequence: 0, packed: false },
+        CallMessage::Ended { id: id(), error: None, chunks: 0 },
+        CallMessage::Chunk { id: id(), data: Bytes::from_static(b"d"), sequence: 0 },
+        CallMessage::Connect { id: id() },
+        CallMessage::Close { id: id(), error: None },
+        CallMessage::Data { id: id(), data: Bytes::from_static(b"\0"), sequence: 0, binary: false },
     ];
     for part in parts {
-        let Some(Message::Text(text)) = Dialect::Tunely.encode(CompatFrame::Part(part)) else {
+        let Some(Message::Text(text)) = Dialect::Tunely.encode(CompatFrame::Call(part)) else {
             panic!("a text")
         };
         let ours: Value = serde_json::from_slice(&text).expect("JSON");

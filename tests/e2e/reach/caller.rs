@@ -6,7 +6,7 @@ use std::time::{Duration, Instant as Started};
 
 use bytes::Bytes;
 use hvym_tunnel_core::agent::{Agent, AgentConfig, AgentEvent};
-use hvym_tunnel_core::dialect::Opening;
+use hvym_tunnel_core::dialect::StreamHeader;
 use hvym_tunnel_core::link::Streams;
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::message::{Message, Transmit};
@@ -50,7 +50,7 @@ impl Caller {
     }
 
     /// Opens a stream, says `words` at once, and ends its half.
-    pub(super) fn open(&mut self, opening: &Opening, words: &[u8]) -> StreamId {
+    pub(super) fn open(&mut self, opening: &StreamHeader, words: &[u8]) -> StreamId {
         let now = self.now();
         let id = self.agent.open(opening, now).expect("a link that is up");
         let mut words = Bytes::copy_from_slice(words);

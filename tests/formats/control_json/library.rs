@@ -1,6 +1,6 @@
 //! The same messages as `serde` derives them: what ours are compared with.
 
-use hvym_tunnel_core::dialect::{MAX_OPENING_BYTES, MAX_VERDICT_BYTES};
+use hvym_tunnel_core::dialect::{MAX_OPEN_RESULT_BYTES, MAX_STREAM_HEADER_BYTES};
 use hvym_tunnel_core::stellar::Address;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Copy, Clone, Debug)]
 pub(crate) enum Shape {
     Signal,
-    Opening,
-    Verdict,
+    StreamHeader,
+    OpenResult,
 }
 
 /// What a library writes of the message that it reads in `json`; `None` if it reads none.
@@ -21,14 +21,14 @@ pub(crate) fn read(shape: Shape, json: &[u8]) -> Option<String> {
     }
     match shape {
         Shape::Signal => signal(json),
-        Shape::Opening => {
-            let text = written(&parsed::<Opening>(json)?);
-            Some(if text.len() > MAX_OPENING_BYTES { String::new() } else { text })
+        Shape::StreamHeader => {
+            let text = written(&parsed::<StreamHeader>(json)?);
+            Some(if text.len() > MAX_STREAM_HEADER_BYTES { String::new() } else { text })
         }
-        Shape::Verdict => {
-            let verdict: Verdict = parsed(json)?;
+        Shape::OpenResult => {
+            let verdict: OpenResult = parsed(json)?;
             let text = written(&verdict.as_we_send_it());
-            assert!(text.len() <= MAX_VERDICT_BYTES);
+            assert!(text.len() <= MAX_OPEN_RESULT_BYTES);
             Some(text)
         }
     }
@@ -193,7 +193,7 @@ struct Error {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Opening {
+struct StreamHeader {
     service: String,
     #[serde(default)]
     proto: Proto,
@@ -221,7 +221,7 @@ enum Proto {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Verdict {
+struct OpenResult {
     ok: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     code: Option<String>,
@@ -229,15 +229,15 @@ struct Verdict {
     message: Option<String>,
 }
 
-impl Verdict {
+impl OpenResult {
     /// A yes has no words, and a no has both, cut to what always fits.
-    fn as_we_send_it(&self) -> Verdict {
+    fn as_we_send_it(&self) -> OpenResult {
         let cut = |text: &Option<String>, max: usize| {
             let text = text.as_deref().unwrap_or_default();
             text[..text.floor_char_boundary(max)].to_owned()
         };
         let words = |text, max| (!self.ok).then(|| cut(text, max));
-        Verdict { ok: self.ok, code: words(&self.code, 64), message: words(&self.message, 512) }
+        OpenResult { ok: self.ok, code: words(&self.code, 64), message: words(&self.message, 512) }
     }
 }
 

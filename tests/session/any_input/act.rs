@@ -239,7 +239,7 @@ fn command_agent(which: u8, end: &mut AgentEnd, now: Instant) {
     let last = end.asked.last().cloned();
     let agent: &mut Agent = &mut end.machine;
     match which {
-        0..=60 => agent.wake(now),
+        0..=60 => agent.network_changed(now),
         61..=100 => agent.bind(Service::http(if which.is_multiple_of(2) { "web" } else { "" }), now),
         101..=130 => agent.unbind("web", now),
         131..=170 => drop(agent.open(&opening("web"), now)),

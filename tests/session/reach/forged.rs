@@ -1,7 +1,7 @@
 //! Openings that say what their side may not say: no owner ever hears of them.
 
 use bytes::Bytes;
-use hvym_tunnel_core::dialect::Opening;
+use hvym_tunnel_core::dialect::StreamHeader;
 use hvym_tunnel_core::link::{StreamEvent, Streams};
 use hvym_tunnel_core::message::{Message, Transmit};
 use hvym_tunnel_core::mux::{Mux, MuxConfig, MuxEvent, Role, StreamId};
@@ -16,7 +16,7 @@ struct Wild<M> {
     mux: Mux,
     now: Instant,
     reset: Vec<StreamId>,
-    opened: Vec<Opening>,
+    opened: Vec<StreamHeader>,
 }
 
 impl<M: Streams> Wild<M> {
@@ -25,7 +25,7 @@ impl<M: Streams> Wild<M> {
     }
 
     /// Whether the machine's owner heard of a stream that begins with this opening.
-    fn hears(&mut self, json: &str) -> Option<Opening> {
+    fn hears(&mut self, json: &str) -> Option<StreamHeader> {
         let id = self.mux.open(self.now).expect("room");
         let length = u16::try_from(json.len()).expect("short");
         let mut bytes = Bytes::from([&length.to_be_bytes(), json.as_bytes()].concat());
@@ -44,7 +44,7 @@ impl<M: Streams> Wild<M> {
                 self.machine.handle_message(Message::Binary(data), self.now);
             }
             while let Some(event) = self.machine.poll_event() {
-                if let Ok(StreamEvent::Opened { opening, .. }) = M::split_event(event) {
+                if let Ok(StreamEvent::Opened { header: opening, .. }) = M::split_event(event) {
                     self.opened.push(opening);
                 }
             }
@@ -97,7 +97,7 @@ fn a_relay_hears_the_service_the_owner_and_from_the_login_the_caller() {
     assert_eq!(heard.from, Some(Key::from_seed(AGENT).address()));
     assert_eq!(relay.hears(&format!(r#"{{"service":"db","to":"{owner}","from":null}}"#)), {
         let caller = Some(Key::from_seed(AGENT).address());
-        Some(Opening { from: caller, ..Opening::reaching(owner, "db") })
+        Some(StreamHeader { from: caller, ..StreamHeader::reaching(owner, "db") })
     });
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hvym_tunnel_core::access::Access;
 use hvym_tunnel_core::agent::AgentConfig;
-use hvym_tunnel_core::dialect::{Opening, Service, Verdict, VerdictReader};
+use hvym_tunnel_core::dialect::{OpenResult, OpenResultReader, Service, StreamHeader};
 use hvym_tunnel_core::link::{StreamEvent, Streams};
 use hvym_tunnel_core::mux::StreamId;
 use hvym_tunnel_core::relay::{Session, SessionEvent};
@@ -70,7 +70,7 @@ impl World {
     fn call(&mut self, to: Address, service: &str, words: &[u8]) -> StreamId {
         let now = self.caller.now;
         let agent = &mut self.caller.agent.machine;
-        let id = agent.open(&Opening::reaching(to, service), now).expect("room");
+        let id = agent.open(&StreamHeader::reaching(to, service), now).expect("room");
         write(agent, id, words, now);
         id
     }
@@ -96,7 +96,7 @@ impl World {
             let service = session.service_for_identities(&opening.service).filter(|_| known).cloned();
             match (service, opening.from) {
                 (Some(service), Some(from)) => {
-                    let opening = Opening::reached(from, &service, None);
+                    let opening = StreamHeader::reached(from, &service, None);
                     self.joined.push((id, session.open(&opening, now).expect("room")));
                 }
                 _ => say_no(self.caller.relay.session(), id, self.caller.now),
@@ -113,7 +113,7 @@ impl World {
             let agent = &mut self.owner.agent.machine;
             match self.access.get(opening.service.as_str()) {
                 Some(access) if access.admits(opening.from) => {
-                    write(agent, *id, &Verdict::Welcome.encode(), now);
+                    write(agent, *id, &OpenResult::Accepted.encode(), now);
                     let (asked, _) = read(agent, *id, now);
                     write(agent, *id, &[b"you said ", asked.as_slice()].concat(), now);
                     finish(agent, *id, now);
@@ -157,15 +157,15 @@ fn copy((from, near, now): Half<'_>, (to, far, then): Half<'_>) {
     }
 }
 
-fn opened(event: &SessionEvent) -> Option<(StreamId, Opening)> {
+fn opened(event: &SessionEvent) -> Option<(StreamId, StreamHeader)> {
     match event {
-        SessionEvent::Stream(StreamEvent::Opened { id, opening }) => Some((*id, opening.clone())),
+        SessionEvent::Stream(StreamEvent::Opened { id, header: opening }) => Some((*id, opening.clone())),
         _ => None,
     }
 }
 
 fn say_no(machine: &mut impl Streams, id: StreamId, now: hvym_tunnel_core::time::Instant) {
-    write(machine, id, &Verdict::not_reachable().encode(), now);
+    write(machine, id, &OpenResult::not_reachable().encode(), now);
     finish(machine, id, now);
     machine.stream(id).expect("live").stop(now);
 }
@@ -178,7 +178,7 @@ fn an_allowed_caller_gets_through_and_the_owner_sees_its_address() {
     assert_eq!(world.knocks, [("db".to_owned(), Some(Key::from_seed(CALLER).address()))]);
     let (bytes, outcome) = world.answer(id);
     let mut data = Bytes::from(bytes);
-    assert_eq!(VerdictReader::new().handle_data(&mut data), Ok(Some(Verdict::Welcome)));
+    assert_eq!(OpenResultReader::new().handle_data(&mut data), Ok(Some(OpenResult::Accepted)));
     assert_eq!((&data[..], outcome), (&b"you said early"[..], Outcome::Finished));
 }
 
@@ -188,7 +188,7 @@ fn a_public_service_serves_whoever_is_logged_in_and_knows_who_it_is() {
     let id = world.call(owner, "web", b"");
     world.run();
     assert_eq!(world.knocks, [("web".to_owned(), Some(Key::from_seed(CALLER).address()))]);
-    assert!(world.answer(id).0.starts_with(&Verdict::Welcome.encode()));
+    assert!(world.answer(id).0.starts_with(&OpenResult::Accepted.encode()));
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn a_stranger_learns_the_same_whether_owner_or_service_is_missing_or_closed_to_i
     world.run();
     let answers = calls.map(|id| world.answer(id));
     for answer in &answers {
-        assert_eq!(*answer, (Verdict::not_reachable().encode().to_vec(), Outcome::Finished));
+        assert_eq!(*answer, (OpenResult::not_reachable().encode().to_vec(), Outcome::Finished));
     }
     assert_eq!(world.knocks.len(), 1, "only what is bound is knocked at");
 }
@@ -210,14 +210,14 @@ fn an_agent_may_call_itself() {
     let mut pair = logged_in(OWNER, vec![private("db")]);
     let own = Key::from_seed(OWNER).address();
     let now = pair.now;
-    pair.agent.machine.open(&Opening::reaching(own, "db"), now).expect("room");
+    pair.agent.machine.open(&StreamHeader::reaching(own, "db"), now).expect("room");
     pair.run(SECOND);
     let (_, heard) = pair.relay.events.iter().find_map(opened).expect("heard");
     assert_eq!((heard.to, heard.from), (Some(own), Some(own)));
     let now = pair.now;
     let session = pair.relay.session();
     let service = session.service_for_identities("db").expect("bound").clone();
-    session.open(&Opening::reached(own, &service, None), now).expect("room");
+    session.open(&StreamHeader::reached(own, &service, None), now).expect("room");
     pair.run(SECOND);
     assert_eq!(pair.agent.opened()[0].1.from, Some(own));
 }

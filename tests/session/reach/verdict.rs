@@ -1,7 +1,7 @@
 //! The first bytes that come back.
 
 use bytes::Bytes;
-use hvym_tunnel_core::dialect::{MAX_VERDICT_BYTES, Verdict, VerdictError, VerdictReader};
+use hvym_tunnel_core::dialect::{MAX_OPEN_RESULT_BYTES, OpenResult, OpenResultError, OpenResultReader};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -11,8 +11,8 @@ fn framed(json: &[u8]) -> Vec<u8> {
 }
 
 /// What one reader makes of these pieces, and what it left of them.
-fn read(pieces: &[&[u8]]) -> (Result<Option<Verdict>, VerdictError>, Vec<u8>) {
-    let mut reader = VerdictReader::new();
+fn read(pieces: &[&[u8]]) -> (Result<Option<OpenResult>, OpenResultError>, Vec<u8>) {
+    let mut reader = OpenResultReader::new();
     for (at, piece) in pieces.iter().enumerate() {
         let mut data = Bytes::copy_from_slice(piece);
         let read = reader.handle_data(&mut data);
@@ -26,9 +26,9 @@ fn read(pieces: &[&[u8]]) -> (Result<Option<Verdict>, VerdictError>, Vec<u8>) {
 
 #[test]
 fn the_two_verdicts_are_spelled_as_the_protocol_says() {
-    assert_eq!(Verdict::Welcome.encode(), framed(br#"{"ok":true}"#));
+    assert_eq!(OpenResult::Accepted.encode(), framed(br#"{"ok":true}"#));
     let no = framed(br#"{"ok":false,"code":"not_reachable","message":"there is nothing here for you"}"#);
-    assert_eq!(Verdict::not_reachable().encode(), no);
+    assert_eq!(OpenResult::not_reachable().encode(), no);
 }
 
 #[test]
@@ -50,14 +50,14 @@ fn what_is_no_verdict_is_an_error_and_never_a_yes() {
         r#"{"ok":false,"code":5}"#,
     ] {
         let (read, left) = read(&[&framed(json.as_bytes()), b"on"]);
-        assert!(matches!(read, Err(VerdictError::Malformed(_))), "{json}: {read:?}");
+        assert!(matches!(read, Err(OpenResultError::Malformed(_))), "{json}: {read:?}");
         assert_eq!(left, b"on", "{json}");
     }
-    let announced = u16::try_from(MAX_VERDICT_BYTES + 1).expect("a short limit").to_be_bytes();
-    assert_eq!(read(&[&announced]).0, Err(VerdictError::TooLong(MAX_VERDICT_BYTES + 1)));
+    let announced = u16::try_from(MAX_OPEN_RESULT_BYTES + 1).expect("a short limit").to_be_bytes();
+    assert_eq!(read(&[&announced]).0, Err(OpenResultError::TooLong(MAX_OPEN_RESULT_BYTES + 1)));
     assert_eq!(
         read(&[br"HTTP/1.1 200 OK"]).0,
-        Err(VerdictError::TooLong(0x4854)),
+        Err(OpenResultError::TooLong(0x4854)),
         "a service that says no verdict"
     );
 }
@@ -65,8 +65,8 @@ fn what_is_no_verdict_is_an_error_and_never_a_yes() {
 #[test]
 fn members_that_are_not_known_are_no_harm_and_a_refusal_needs_no_words() {
     let (welcome, left) = read(&[&framed(br#" {"ok":true,"new":{"a":[1]}}"#), b"GET"]);
-    assert_eq!((welcome, left.as_slice()), (Ok(Some(Verdict::Welcome)), &b"GET"[..]));
-    assert_eq!(read(&[&framed(br#"{"ok":false}"#)]).0, Ok(Some(Verdict::refused("", ""))));
+    assert_eq!((welcome, left.as_slice()), (Ok(Some(OpenResult::Accepted)), &b"GET"[..]));
+    assert_eq!(read(&[&framed(br#"{"ok":false}"#)]).0, Ok(Some(OpenResult::refused("", ""))));
 }
 
 proptest! {
@@ -74,9 +74,9 @@ proptest! {
     fn a_verdict_survives_any_words_and_any_cut(
         code in ".{0,80}", message in any::<String>(), welcome: bool, cuts in vec(1..9_usize, 0..600), rest: Vec<u8>,
     ) {
-        let said = if welcome { Verdict::Welcome } else { Verdict::refused(&code, &message) };
+        let said = if welcome { OpenResult::Accepted } else { OpenResult::refused(&code, &message) };
         let wire = [&said.encode()[..], &rest].concat();
-        prop_assert!(said.encode().len() <= MAX_VERDICT_BYTES + 2);
+        prop_assert!(said.encode().len() <= MAX_OPEN_RESULT_BYTES + 2);
         let mut pieces = Vec::new();
         let mut left = wire.as_slice();
         for cut in cuts {
@@ -90,9 +90,9 @@ proptest! {
 
     #[test]
     fn who_reads_what_is_wanted_reads_the_verdict_and_not_a_byte_more(message in ".{0,80}", rest: Vec<u8>) {
-        let said = Verdict::refused("c", &message);
+        let said = OpenResult::refused("c", &message);
         let mut wire = Bytes::from([&said.encode()[..], &rest].concat());
-        let mut reader = VerdictReader::new();
+        let mut reader = OpenResultReader::new();
         let heard = loop {
             let mut piece = wire.split_to(reader.wanted().min(wire.len()));
             prop_assert!(!piece.is_empty());
@@ -105,9 +105,9 @@ proptest! {
 
     #[test]
     fn words_longer_than_allowed_are_cut_and_still_a_verdict(message in "[\u{0}é\"x]{500,600}") {
-        let said = Verdict::Refused { code: message.clone(), message: message.clone() };
+        let said = OpenResult::Refused { code: message.clone(), message: message.clone() };
         let (read, _) = read(&[&said.encode()]);
-        let Ok(Some(Verdict::Refused { code, message: heard })) = read else { panic!("{read:?}") };
+        let Ok(Some(OpenResult::Refused { code, message: heard })) = read else { panic!("{read:?}") };
         prop_assert!(message.starts_with(&heard) && heard.starts_with(&code) && heard.len() >= 509);
     }
 

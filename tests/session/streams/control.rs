@@ -186,7 +186,7 @@ fn what_the_relay_tells_reaches_a_person() {
     let told = text(r#"{"type":"error","code":"c","message":"m","hint":"h","more":1}"#);
     pair.agent.machine.handle_message(told, pair.now);
     pair.settle();
-    let told = AgentEvent::Told { code: "c".into(), message: "m".into(), hint: Some("h".into()) };
+    let told = AgentEvent::Notice { code: "c".into(), message: "m".into(), hint: Some("h".into()) };
     assert_eq!(pair.agent.events.last(), Some(&told));
     assert!(pair.agent.machine.is_up());
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hvym_tunnel_core::dialect::{MAX_OPENING_BYTES, Opening, OpeningError, Proto};
+use hvym_tunnel_core::dialect::{MAX_STREAM_HEADER_BYTES, Proto, StreamHeader, StreamHeaderError};
 use hvym_tunnel_core::link::OpenStreamError;
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::mux::MuxEvent;
@@ -23,7 +23,7 @@ fn of_length(length: usize) -> Vec<u8> {
 fn a_stream_whose_opening_cannot_be_understood_is_reset_and_its_link_lives() {
     let table: Vec<(&str, Vec<u8>)> = vec![
         ("empty", vec![0, 0]),
-        ("one too long", of_length(MAX_OPENING_BYTES + 1)),
+        ("one too long", of_length(MAX_STREAM_HEADER_BYTES + 1)),
         ("longest length", vec![0xff, 0xff]),
         ("no JSON", framed(b"GET / HTTP/1.1")),
         ("cut JSON", framed(br#"{"service":"web""#)),
@@ -55,13 +55,13 @@ fn what_an_opening_says_reaches_the_owner_and_what_it_does_not_say_is_left_open(
     raw.open(&framed(
         br#" {"service":"ssh","proto":"tcp","visitor":"203.0.113.7:5","host":"h","id":"01J","new":{"x":[1]}}"#,
     ));
-    let said = Opening {
+    let said = StreamHeader {
         service: "ssh".into(),
         proto: Proto::Tcp,
         visitor: Some("203.0.113.7:5".into()),
         host: Some("h".into()),
         id: Some("01J".into()),
-        ..Opening::default()
+        ..StreamHeader::default()
     };
     assert_eq!(raw.agent.opened()[0].1, said);
     raw.open(&framed(br#"{"service":"web"}"#));
@@ -70,7 +70,7 @@ fn what_an_opening_says_reaches_the_owner_and_what_it_does_not_say_is_left_open(
 
 #[test]
 fn an_opening_may_come_byte_by_byte_and_the_stream_starts_right_behind_it() {
-    for length in [40, MAX_OPENING_BYTES] {
+    for length in [40, MAX_STREAM_HEADER_BYTES] {
         let mut raw = raw_agent();
         let bytes = of_length(length);
         let id = raw.open(&bytes[..1]);
@@ -138,9 +138,9 @@ fn an_opening_that_is_never_completed_is_given_up_after_ten_seconds() {
 fn an_opening_that_does_not_fit_is_refused_before_anything_is_sent() {
     let mut pair = pair_with(agent_config(), session_config(), WireConfig::default(), [7; 32]);
     pair.up();
-    let long = Opening { id: Some("x".repeat(5000)), ..opening("web") };
+    let long = StreamHeader { id: Some("x".repeat(5000)), ..opening("web") };
     let refused = pair.relay.session().open(&long, pair.now);
-    assert!(matches!(refused, Err(OpenStreamError::Opening(OpeningError::TooLong(n))) if n > 5000));
+    assert!(matches!(refused, Err(OpenStreamError::Header(StreamHeaderError::TooLong(n))) if n > 5000));
     assert!(pair.relay.session().poll_transmit().is_none());
 }
 
@@ -161,7 +161,7 @@ fn no_stream_is_opened_while_there_is_no_room_for_its_opening() {
         }
     }
     for _ in 0..2000 {
-        assert_eq!(pair.relay.session().open(&opening("api"), now), Err(OpenStreamError::NoRoom));
+        assert_eq!(pair.relay.session().open(&opening("api"), now), Err(OpenStreamError::SendBufferFull));
     }
     pair.wire.config.room = 1024 * 1024;
     pair.run(Duration::from_secs(1));

@@ -9,10 +9,10 @@ use bytes::Bytes;
 use super::ask::{Unsayable, collect};
 use super::fields;
 use super::slot::Role;
-use super::{Exchange, ExchangeEvent};
-use crate::dialect::{CallId, Part, Request, Response};
+use super::{BridgeEvent, MessageBridge};
+use crate::dialect::{CallId, CallMessage, Request, Response};
 use hvym_http1::{Body, Framing, HeadBuffer, ResponseHead};
-use hvym_tunnel_core::dialect::{Opening, Proto};
+use hvym_tunnel_core::dialect::{Proto, StreamHeader};
 use hvym_tunnel_core::mux::{ResetReason, StreamId};
 
 #[derive(Debug)]
@@ -41,8 +41,8 @@ impl Answer {
     }
 }
 
-impl Exchange {
-    pub(super) fn on_request(&mut self, name: CallId, request: Request, patience: u32, sealed: bool) {
+impl MessageBridge {
+    pub(super) fn on_request(&mut self, name: CallId, request: Request, timeout: u32, sealed: bool) {
         if self.names.contains_key(&name) {
             // An answer could not be told from the other's.
             return;
@@ -67,16 +67,16 @@ impl Exchange {
         let id = self.insert(name, Role::Answer(answer.into()));
         self.give(id, head);
         self.give(id, body);
-        let patience = Duration::from_secs(patience.into()).min(self.config.answer_timeout);
-        self.set_deadline(id, Some(self.now + patience));
+        let timeout = Duration::from_secs(timeout.into()).min(self.config.answer_timeout);
+        self.set_deadline(id, Some(self.now + timeout));
         let service = self.config.service.clone();
-        let opening = Opening { service, proto: Proto::Http, host, ..Opening::default() };
-        self.events.push_back(ExchangeEvent::Opened(id, opening));
+        let opening = StreamHeader { service, proto: Proto::Http, host, ..StreamHeader::default() };
+        self.events.push_back(BridgeEvent::Opened(id, opening));
     }
 
     /// Answers a request that nobody was shown.
     pub(super) fn decline(&mut self, name: CallId, status: u16, error: String) {
-        if let Ok(message) = self.spell(Part::Failed { id: name, status, error }, true) {
+        if let Ok(message) = self.spell(CallMessage::Failed { id: name, status, error }, true) {
             self.held += message.payload().len();
             self.out.push_back((None, message));
         }
@@ -142,7 +142,7 @@ impl Exchange {
         // The servers pass pieces to those visitors alone, and leave the others without any answer.
         let in_pieces = is_events && answer.events && !is_whole;
         answer.state = State::Body { head, body, collected: Vec::new(), chunks: None };
-        if in_pieces && self.config.dialect.manners().has_pieces {
+        if in_pieces && self.config.dialect.profile().streams_bodies {
             self.start_pieces(id);
         }
         self.after_body(id, 0, is_whole);
@@ -156,7 +156,7 @@ impl Exchange {
         let State::Body { head, chunks, .. } = &mut answer.state else { return };
         *chunks = Some(0);
         let head = fields::to_relay(head.clone(), &answer.method);
-        if let Ok(message) = self.spell(Part::Started { id: name, head }, true) {
+        if let Ok(message) = self.spell(CallMessage::Started { id: name, head }, true) {
             self.send(id, message);
         }
     }
@@ -189,7 +189,7 @@ impl Exchange {
         }
         let sequence = *chunks;
         *chunks += 1;
-        if let Ok(message) = self.spell(Part::Chunk { id: name, data, sequence }, true) {
+        if let Ok(message) = self.spell(CallMessage::Chunk { id: name, data, sequence }, true) {
             self.send(id, message);
         }
         self.set_deadline(id, Some(self.now + self.config.answer_timeout));
@@ -207,10 +207,10 @@ impl Exchange {
         self.held -= collected.len();
         let mut head = fields::to_relay(head, &answer.method);
         let part = match chunks {
-            Some(chunks) => Part::Ended { id: name, error: None, chunks },
+            Some(chunks) => CallMessage::Ended { id: name, error: None, chunks },
             None => {
                 let body = fields::as_text(&mut head, collected.into());
-                Part::Response { id: name, response: Response { head, body } }
+                CallMessage::Response { id: name, response: Response { head, body } }
             }
         };
         match self.spell(part, true) {
@@ -235,8 +235,10 @@ impl Exchange {
         self.held -= held;
         let error = String::from(error);
         let part = match state {
-            State::Body { chunks: Some(chunks), .. } => Part::Ended { id: name, error: Some(error), chunks },
-            _ => Part::Failed { id: name, status, error },
+            State::Body { chunks: Some(chunks), .. } => {
+                CallMessage::Ended { id: name, error: Some(error), chunks }
+            }
+            _ => CallMessage::Failed { id: name, status, error },
         };
         if let Ok(message) = self.spell(part, true) {
             self.send(id, message);

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::fields::{self, Sent, Unfit};
 use super::slot::Role;
-use super::{Exchange, ExchangeEvent, pages};
-use crate::dialect::{CallId, CompatFrame, Part, Request, Response};
+use super::{BridgeEvent, MessageBridge, pages};
+use crate::dialect::{CallId, CallMessage, CompatFrame, Request, Response};
 use hvym_http1::{Body, BodyError, Framing, HeadBuffer, LAST_CHUNK, RequestHead, ResponseHead, encode_chunk};
 use hvym_tunnel_core::message::Message;
 use hvym_tunnel_core::mux::{ResetReason, StreamId};
@@ -62,15 +62,15 @@ pub(super) enum Unsayable {
     TooLarge,
 }
 
-impl Exchange {
+impl MessageBridge {
     /// The message for `part`, sealed if that was agreed on, if the peer can take it.
-    pub(super) fn spell(&mut self, part: Part, answers: bool) -> Result<Message, Unsayable> {
-        let mut message = self.config.dialect.encode(CompatFrame::Part(part)).ok_or(Unsayable::NotText)?;
+    pub(super) fn spell(&mut self, part: CallMessage, answers: bool) -> Result<Message, Unsayable> {
+        let mut message = self.config.dialect.encode(CompatFrame::Call(part)).ok_or(Unsayable::NotText)?;
         if self.seal.is_on() {
             let payload =
                 self.seal.sealed(message.payload(), &mut self.rng).ok_or(Unsayable::NotText)?.into();
-            let sealed = Part::Sealed { answers, payload };
-            message = self.config.dialect.encode(CompatFrame::Part(sealed)).ok_or(Unsayable::NotText)?;
+            let sealed = CallMessage::Sealed { answers, payload };
+            message = self.config.dialect.encode(CompatFrame::Call(sealed)).ok_or(Unsayable::NotText)?;
         }
         if message.payload().len() > self.config.peer_limit {
             return Err(Unsayable::TooLarge);
@@ -149,7 +149,7 @@ impl Exchange {
             Ok(head) => head,
             Err(unfit) => return self.refuse(id, &pages::unfit(unfit)),
         };
-        if !self.config.dialect.manners().know(&head.method) {
+        if !self.config.dialect.profile().allows_method(&head.method) {
             return self.refuse(id, &pages::unfit(Unfit(501, "This method cannot pass this tunnel.")));
         }
         let body = Body::new(framing);
@@ -173,8 +173,8 @@ impl Exchange {
         };
         self.held -= collected.len();
         let request = Request { head, body: collected.into() };
-        let patience = u32::try_from(self.config.answer_timeout.as_secs()).unwrap_or(u32::MAX);
-        match self.spell(Part::Request { id: name, request, patience }, false) {
+        let timeout = u32::try_from(self.config.answer_timeout.as_secs()).unwrap_or(u32::MAX);
+        match self.spell(CallMessage::Request { id: name, request, timeout }, false) {
             Ok(message) => self.send(id, message),
             Err(Unsayable::NotText) => return self.refuse(id, &pages::not_text()),
             Err(Unsayable::TooLarge) => return self.refuse(id, &pages::too_large(self.config.peer_limit)),
@@ -219,7 +219,7 @@ impl Exchange {
     /// Tears down what can no longer be explained to its reader.
     pub(super) fn tear(&mut self, id: StreamId, reason: ResetReason) {
         self.remove(id);
-        self.events.push_back(ExchangeEvent::Reset(id, reason));
+        self.events.push_back(BridgeEvent::Reset(id, reason));
     }
 
     pub(super) fn on_response(&mut self, name: &CallId, response: Response, sealed: bool) {

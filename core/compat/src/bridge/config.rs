@@ -21,19 +21,19 @@ const LINGER: Duration = Duration::from_secs(60);
 
 /// How connections are carried.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub enum Pipes {
+pub enum RawStreams {
     /// Not at all: only requests and responses.
-    Never,
+    Off,
     /// Everything is a connection, HTTP too, because that alone is exact.
-    Always {
+    On {
         /// In binary messages, as agreed at the login.
-        packed: bool,
+        binary: bool,
     },
 }
 
 /// The rules of one link.
 #[derive(Clone, Debug)]
-pub struct ExchangeConfig {
+pub struct BridgeConfig {
     /// The language.
     pub dialect: Dialect,
     /// Which end this is.
@@ -55,20 +55,20 @@ pub struct ExchangeConfig {
     /// How long a half-ended connection, or an answer that comes in pieces, may stand still.
     pub linger: Duration,
     /// Whether connections are carried.
-    pub pipes: Pipes,
+    pub raw_streams: RawStreams,
     /// What the connections are that the peer opens: what the service has. No message says so.
-    pub carries: Proto,
+    pub raw_proto: Proto,
     /// The key that both sides share, if messages can be sealed.
     pub key: Option<SealKey>,
 }
 
-impl ExchangeConfig {
+impl BridgeConfig {
     /// For a program of `dialect` at the other end, which carries requests for `service`, and no connections.
     pub fn new(dialect: Dialect, side: Side, service: impl Into<String>) -> Self {
-        let manners = dialect.manners();
+        let profile = dialect.profile();
         let (peer_limit, answer_timeout) = match side {
-            Side::Relay => (manners.agent_limit, manners.relay_patience),
-            Side::Agent => (manners.relay_limit, manners.agent_patience),
+            Side::Relay => (profile.agent_limit, profile.relay_timeout),
+            Side::Agent => (profile.relay_limit, profile.agent_timeout),
         };
         Self {
             dialect,
@@ -81,8 +81,8 @@ impl ExchangeConfig {
             send_mark: SEND_MARK,
             answer_timeout,
             linger: LINGER,
-            pipes: Pipes::Never,
-            carries: Proto::Http,
+            raw_streams: RawStreams::Off,
+            raw_proto: Proto::Http,
             key: None,
         }
     }

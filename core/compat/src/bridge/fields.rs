@@ -26,7 +26,7 @@ pub(super) fn to_agent(mut head: RequestHead, dialect: Dialect) -> Result<Reques
     for name in ["host", "content-length", "expect", "accept-encoding"] {
         head.headers.remove(name);
     }
-    if dialect.manners().keeps_authorization {
+    if dialect.profile().strips_authorization {
         head.headers.remove("authorization");
     }
     // Their HTTP libraries take ASCII alone, and would fail the whole request.

@@ -3,7 +3,7 @@
 //! A relay's owner opens a stream and writes a request to it, which becomes one message; the answer's messages become
 //! the bytes of a response. On an agent it is the other way round. So whoever splices streams need not know that
 //! there are none on the wire. Requests never wait for each other here. It knows no socket, no login and no JSON; a
-//! [`Dialect`](crate::dialect::Dialect) spells its [`Part`]s.
+//! [`Dialect`](crate::dialect::Dialect) spells its [`CallMessage`]s.
 
 mod answer;
 mod ask;
@@ -19,9 +19,9 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use thiserror::Error;
 
-use crate::dialect::{CallId, CompatFrame, Part};
+use crate::dialect::{CallId, CallMessage, CompatFrame};
 use crate::uuid;
-use hvym_tunnel_core::dialect::{Opening, Proto};
+use hvym_tunnel_core::dialect::{Proto, StreamHeader};
 use hvym_tunnel_core::machine::Side;
 use hvym_tunnel_core::message::Message;
 use hvym_tunnel_core::mux::{OpenError, ResetReason, StreamId};
@@ -30,7 +30,7 @@ use hvym_tunnel_core::time::Instant;
 use seal::Seal;
 use slot::{Role, Slot};
 
-pub use config::{ExchangeConfig, Pipes};
+pub use config::{BridgeConfig, RawStreams};
 pub use stream::Stream;
 
 /// Messages that may wait for the socket, for each call that may live. An honest call causes a few, or many small pieces.
@@ -38,9 +38,9 @@ const MESSAGES_PER_CALL: usize = 64;
 
 /// What an exchange tells its owner. Reading and writing say by themselves when there is nothing more to tell.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum ExchangeEvent {
+pub enum BridgeEvent {
     /// The peer wants something of a service.
-    Opened(StreamId, Opening),
+    Opened(StreamId, StreamHeader),
     /// Reading gives something again.
     Readable(StreamId),
     /// Writing takes something again.
@@ -53,7 +53,7 @@ pub enum ExchangeEvent {
 
 /// Why the link cannot go on.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Error)]
-pub enum ExchangeError {
+pub enum BridgeError {
     /// More answers wait to be taken than may be held.
     #[error("the other side asks and does not read the answers")]
     Unread,
@@ -61,8 +61,8 @@ pub enum ExchangeError {
 
 /// All requests and connections of one link.
 #[derive(Debug)]
-pub struct Exchange {
-    config: ExchangeConfig,
+pub struct MessageBridge {
+    config: BridgeConfig,
     epoch: u32,
     /// The latest time that came in.
     now: Instant,
@@ -80,13 +80,13 @@ pub struct Exchange {
     /// Bytes held: bodies, what is unread, what is unsent.
     held: usize,
     seal: Seal,
-    events: VecDeque<ExchangeEvent>,
+    events: VecDeque<BridgeEvent>,
     wants_open: bool,
 }
 
-impl Exchange {
+impl MessageBridge {
     /// The exchange of a link that came up at `now`. `epoch` tells its streams from those of other links.
-    pub fn new(mut config: ExchangeConfig, epoch: u32, seed: Seed, now: Instant) -> Self {
+    pub fn new(mut config: BridgeConfig, epoch: u32, seed: Seed, now: Instant) -> Self {
         let seal = Seal::new(config.side, config.key.take());
         let mut exchange = Self {
             config,
@@ -105,7 +105,7 @@ impl Exchange {
             wants_open: false,
         };
         if let Some(wish) = exchange.seal.wish() {
-            exchange.say(None, Part::Sealing(wish));
+            exchange.say(None, CallMessage::Sealing(wish));
         }
         exchange
     }
@@ -113,31 +113,31 @@ impl Exchange {
     /// The peer said something.
     ///
     /// # Errors
-    /// [`ExchangeError`] if the link has to end for it.
-    pub fn handle_part(&mut self, part: Part, now: Instant) -> Result<(), ExchangeError> {
+    /// [`BridgeError`] if the link has to end for it.
+    pub fn handle_call(&mut self, part: CallMessage, now: Instant) -> Result<(), BridgeError> {
         self.tick(now);
         match part {
-            Part::Sealed { answers, payload } if answers == (self.config.side == Side::Relay) => {
+            CallMessage::Sealed { answers, payload } if answers == (self.config.side == Side::Relay) => {
                 let Some(text) = self.seal.opened(&payload) else { return Ok(()) };
                 let inner = self.config.dialect.decode(Message::Text(text.into()));
-                if let Ok(CompatFrame::Part(part)) = inner {
+                if let Ok(CompatFrame::Call(part)) = inner {
                     self.on_part(part, true);
                 }
             }
-            Part::Sealed { .. } => {}
-            Part::Sealing(word) => {
+            CallMessage::Sealed { .. } => {}
+            CallMessage::Sealing(word) => {
                 if let Some(answer) = self.seal.handle(word) {
-                    self.say(None, Part::Sealing(answer));
+                    self.say(None, CallMessage::Sealing(answer));
                 }
             }
-            Part::Echo(name) => {
-                self.say(None, Part::Echoed(name));
+            CallMessage::Echo(name) => {
+                self.say(None, CallMessage::Echoed(name));
             }
             part => self.on_part(part, false),
         }
         let messages = self.config.max_calls.saturating_mul(MESSAGES_PER_CALL);
         if self.held > self.config.max_buffered.saturating_mul(2) || self.out.len() > messages {
-            return Err(ExchangeError::Unread);
+            return Err(BridgeError::Unread);
         }
         Ok(())
     }
@@ -145,15 +145,17 @@ impl Exchange {
     /// Opens a stream for a visitor.
     ///
     /// # Errors
-    /// [`OpenError`]; after [`OpenError::TooMany`], an [`ExchangeEvent::OpenReady`] follows.
-    pub fn open(&mut self, opening: &Opening, now: Instant) -> Result<StreamId, OpenError> {
+    /// [`OpenError`]; after [`OpenError::TooMany`], an [`BridgeEvent::OpenReady`] follows.
+    pub fn open(&mut self, opening: &StreamHeader, now: Instant) -> Result<StreamId, OpenError> {
         self.tick(now);
-        let pipe = match (self.config.side, self.config.pipes, opening.proto) {
+        let pipe = match (self.config.side, self.config.raw_streams, opening.proto) {
             // Whole messages have no word for bytes, and none of these dialects has one for who calls.
-            (Side::Agent, ..) | (_, Pipes::Never, Proto::Tcp | Proto::H2) => return Err(OpenError::Draining),
+            (Side::Agent, ..) | (_, RawStreams::Off, Proto::Tcp | Proto::H2) => {
+                return Err(OpenError::Draining);
+            }
             _ if opening.from.is_some() => return Err(OpenError::Draining),
-            (_, Pipes::Never, Proto::Http) => false,
-            (_, Pipes::Always { .. }, _) => true,
+            (_, RawStreams::Off, Proto::Http) => false,
+            (_, RawStreams::On { .. }, _) => true,
         };
         if self.slots.len() >= self.config.max_calls || self.held >= self.config.max_buffered {
             self.wants_open = true;
@@ -227,7 +229,7 @@ impl Exchange {
     }
 
     /// The next event.
-    pub fn poll_event(&mut self) -> Option<ExchangeEvent> {
+    pub fn poll_event(&mut self) -> Option<BridgeEvent> {
         self.events.pop_front()
     }
 
@@ -246,22 +248,22 @@ impl Exchange {
         self.held
     }
 
-    fn on_part(&mut self, part: Part, sealed: bool) {
+    fn on_part(&mut self, part: CallMessage, sealed: bool) {
         let relay = self.config.side == Side::Relay;
         match part {
-            Part::Request { id, request, patience } if !relay => {
-                self.on_request(id, request, patience, sealed)
+            CallMessage::Request { id, request, timeout } if !relay => {
+                self.on_request(id, request, timeout, sealed)
             }
-            Part::Broken { id, error } if !relay => self.decline(id, 400, error),
-            Part::Response { id, response } => self.on_response(&id, response, sealed),
-            Part::Failed { id, status, error } => self.on_failed(&id, status, &error),
-            Part::Broken { id, error } => self.on_failed(&id, 502, &error),
-            Part::Started { id, head } => self.on_started(&id, head),
-            Part::Chunk { id, data, .. } => self.on_chunk(&id, &data),
-            Part::Ended { id, error, .. } => self.on_ended(&id, error.as_deref()),
-            Part::Connect { id } if !relay => self.on_connect(id),
-            Part::Data { id, data, .. } => self.on_data(&id, data),
-            Part::Close { id, error } => self.on_close(&id, error.as_deref()),
+            CallMessage::Broken { id, error } if !relay => self.decline(id, 400, error),
+            CallMessage::Response { id, response } => self.on_response(&id, response, sealed),
+            CallMessage::Failed { id, status, error } => self.on_failed(&id, status, &error),
+            CallMessage::Broken { id, error } => self.on_failed(&id, 502, &error),
+            CallMessage::Started { id, head } => self.on_started(&id, head),
+            CallMessage::Chunk { id, data, .. } => self.on_chunk(&id, &data),
+            CallMessage::Ended { id, error, .. } => self.on_ended(&id, error.as_deref()),
+            CallMessage::Connect { id } if !relay => self.on_connect(id),
+            CallMessage::Data { id, data, .. } => self.on_data(&id, data),
+            CallMessage::Close { id, error } => self.on_close(&id, error.as_deref()),
             // What only the other side may say, and what was dealt with before.
             _ => {}
         }
@@ -272,7 +274,7 @@ impl Exchange {
     }
 
     fn fresh_name(&mut self) -> CallId {
-        match self.config.dialect.manners().counts_calls {
+        match self.config.dialect.profile().numeric_ids {
             true => CallId::Number(i64::try_from(self.next).unwrap_or(i64::MAX)),
             false => CallId::Text(uuid::random(&mut self.rng)),
         }
@@ -302,8 +304,8 @@ impl Exchange {
     }
 
     /// Puts a message behind those that wait. `false` if the dialect cannot say it, or the peer could not take it.
-    fn say(&mut self, whose: Option<StreamId>, part: Part) -> bool {
-        let Some(message) = self.config.dialect.encode(CompatFrame::Part(part)) else { return false };
+    fn say(&mut self, whose: Option<StreamId>, part: CallMessage) -> bool {
+        let Some(message) = self.config.dialect.encode(CompatFrame::Call(part)) else { return false };
         if message.payload().len() > self.config.peer_limit {
             return false;
         }
@@ -342,7 +344,7 @@ impl Exchange {
         }
         if self.wants_open && self.slots.len() < self.config.max_calls {
             self.wants_open = false;
-            self.events.push_back(ExchangeEvent::OpenReady);
+            self.events.push_back(BridgeEvent::OpenReady);
         }
     }
 

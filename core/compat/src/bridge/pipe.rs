@@ -8,9 +8,9 @@ use alloc::collections::VecDeque;
 use bytes::Bytes;
 
 use super::slot::Role;
-use super::{Exchange, ExchangeEvent, Pipes, pages};
-use crate::dialect::{CallId, CompatFrame, Part};
-use hvym_tunnel_core::dialect::Opening;
+use super::{BridgeEvent, MessageBridge, RawStreams, pages};
+use crate::dialect::{CallId, CallMessage, CompatFrame};
+use hvym_tunnel_core::dialect::StreamHeader;
 use hvym_tunnel_core::machine::Side;
 use hvym_tunnel_core::message::Message;
 use hvym_tunnel_core::mux::{ResetReason, StreamId};
@@ -80,7 +80,7 @@ impl Pipe {
     }
 }
 
-impl Exchange {
+impl MessageBridge {
     pub(super) fn pipe(&mut self, id: StreamId) -> Option<&mut Pipe> {
         match self.slots.get_mut(&id).map(|slot| &mut slot.role) {
             Some(Role::Pipe(pipe)) => Some(pipe),
@@ -147,7 +147,7 @@ impl Exchange {
                 Side::Relay => None,
                 Side::Agent => Some("the service cannot be reached".into()),
             };
-            let part = Part::Close { id: slot.name.clone(), error };
+            let part = CallMessage::Close { id: slot.name.clone(), error };
             self.say(None, part);
         }
     }
@@ -155,36 +155,36 @@ impl Exchange {
     /// The next message of the connection whose turn it is.
     pub(super) fn pull_pipe(&mut self) -> Option<Message> {
         while let Some(id) = self.ready.pop_front() {
-            let packed = self.config.pipes == Pipes::Always { packed: true };
+            let binary = self.config.raw_streams == RawStreams::On { binary: true };
             let Some(slot) = self.slots.get_mut(&id) else { continue };
             let name = slot.name.clone();
             let Role::Pipe(pipe) = &mut slot.role else { continue };
             pipe.is_ready = false;
             let part = if core::mem::take(&mut pipe.unannounced) {
-                Part::Connect { id: name }
+                CallMessage::Connect { id: name }
             } else if let Some(data) = pipe.take() {
                 let sequence = pipe.sequence;
                 pipe.sequence += 1;
                 self.held -= data.len();
                 if core::mem::take(&mut slot.wants_write) {
-                    self.events.push_back(ExchangeEvent::Writable(id));
+                    self.events.push_back(BridgeEvent::Writable(id));
                 }
-                Part::Data { id: name, data, sequence, packed }
+                CallMessage::Data { id: name, data, sequence, binary }
             } else if pipe.end == End::Wanted && !pipe.peer_ended {
                 pipe.end = End::Said;
-                Part::Close { id: name, error: None }
+                CallMessage::Close { id: name, error: None }
             } else {
                 continue;
             };
             if !pipe.queue.is_empty() || pipe.end == End::Wanted {
                 self.make_ready(id);
             }
-            if matches!(part, Part::Close { .. }) {
+            if matches!(part, CallMessage::Close { .. }) {
                 self.forget_name(id);
                 self.end(id);
                 self.remove_if_over(id);
             }
-            if let Some(message) = self.config.dialect.encode(CompatFrame::Part(part)) {
+            if let Some(message) = self.config.dialect.encode(CompatFrame::Call(part)) {
                 return Some(message);
             }
         }
@@ -197,13 +197,13 @@ impl Exchange {
         }
         if self.slots.len() >= self.config.max_calls {
             let error = Some("too many connections at once".into());
-            self.say(None, Part::Close { id: name, error });
+            self.say(None, CallMessage::Close { id: name, error });
             return;
         }
         let id = self.insert(name, Role::pipe(false));
-        let (service, proto) = (self.config.service.clone(), self.config.carries);
-        let opening = Opening { service, proto, ..Opening::default() };
-        self.events.push_back(ExchangeEvent::Opened(id, opening));
+        let (service, proto) = (self.config.service.clone(), self.config.raw_proto);
+        let opening = StreamHeader { service, proto, ..StreamHeader::default() };
+        self.events.push_back(BridgeEvent::Opened(id, opening));
     }
 
     pub(super) fn on_data(&mut self, name: &CallId, data: Bytes) {
@@ -216,7 +216,7 @@ impl Exchange {
         if unread > self.config.max_unread || self.held.saturating_add(data.len()) > self.config.max_buffered
         {
             let error = Some("its reader is too slow".into());
-            self.say(None, Part::Close { id: name.clone(), error });
+            self.say(None, CallMessage::Close { id: name.clone(), error });
             return self.tear(id, ResetReason::Budget);
         }
         self.give(id, data);
@@ -244,7 +244,7 @@ impl Exchange {
         }
         self.end(id);
         if self.slots.get_mut(&id).is_some_and(|slot| core::mem::take(&mut slot.wants_write)) {
-            self.events.push_back(ExchangeEvent::Writable(id));
+            self.events.push_back(BridgeEvent::Writable(id));
         }
         self.remove_if_over(id);
     }

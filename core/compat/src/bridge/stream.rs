@@ -3,19 +3,19 @@
 use bytes::Bytes;
 
 use super::slot::Role;
-use super::{Exchange, ExchangeEvent};
+use super::{BridgeEvent, MessageBridge};
 use hvym_tunnel_core::mux::{Read, StreamError, StreamId};
 use hvym_tunnel_core::time::Instant;
 
 /// A live stream, borrowed for one operation.
 #[derive(Debug)]
 pub struct Stream<'a> {
-    exchange: &'a mut Exchange,
+    exchange: &'a mut MessageBridge,
     id: StreamId,
 }
 
 impl<'a> Stream<'a> {
-    pub(super) fn new(exchange: &'a mut Exchange, id: StreamId) -> Self {
+    pub(super) fn new(exchange: &'a mut MessageBridge, id: StreamId) -> Self {
         Self { exchange, id }
     }
 
@@ -116,7 +116,7 @@ impl<'a> Stream<'a> {
     }
 }
 
-impl Exchange {
+impl MessageBridge {
     /// Gives bytes to the reader of `id`.
     pub(super) fn give(&mut self, id: StreamId, data: Bytes) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
@@ -135,7 +135,7 @@ impl Exchange {
         if let Some(slot) = self.slots.get_mut(&id)
             && core::mem::take(&mut slot.inbox.wants)
         {
-            self.events.push_back(ExchangeEvent::Readable(id));
+            self.events.push_back(BridgeEvent::Readable(id));
         }
     }
 }

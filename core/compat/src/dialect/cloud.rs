@@ -11,26 +11,26 @@ use hvym_tunnel_core::dialect::{DecodeError, MAX_CONTROL_BYTES, Signal};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::call::{CallId, CallMessage, Request, Response};
 use super::json::{Fields, envelope, line, parsed};
-use super::part::{CallId, Part, Request, Response};
-use super::{CompatFrame, Dialect, Manners, text_of};
+use super::{CompatFrame, Dialect, Profile, text_of};
 use hvym_http1::{RequestHead, ResponseHead};
 use hvym_tunnel_core::message::Message;
 
 /// A time as they demand it, to the millisecond and in UTC.
 const SOME_TIME: &str = "1970-01-01T00:00:00.000Z";
 /// How long their relays wait, seconds; for language models the later ones waited four times as long.
-const PATIENCE: u32 = 120;
+const TIMEOUT: u32 = 120;
 /// What the names of our own pings begin with; the rest is the ping's number.
 const OWN_PING: &str = "00000000-0000-4000-8000-";
 
 /// Language models take their time. A wrong token is found out after the upgrade, and told by a close code alone.
-pub(super) const MANNERS: Manners = Manners {
+pub(super) const PROFILE: Profile = Profile {
     methods: Some(&["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]),
-    keeps_authorization: true,
-    is_hasty: true,
-    refusal: Some(4001),
-    ..Manners::patient(PATIENCE)
+    strips_authorization: true,
+    sends_before_auth: true,
+    auth_close_code: Some(4001),
+    ..Profile::with_timeout(TIMEOUT)
 };
 
 #[derive(Deserialize)]
@@ -69,7 +69,7 @@ struct WireError {
 pub(super) fn decode(message: Message) -> Result<CompatFrame, DecodeError> {
     let text = match message {
         Message::Binary(_) => return Ok(CompatFrame::Signal(Signal::Unknown)),
-        Message::Text(text) if text.len() > Dialect::MAX_PART_BYTES => {
+        Message::Text(text) if text.len() > Dialect::MAX_CALL_BYTES => {
             return Err(DecodeError::TooLarge(text.len()));
         }
         Message::Text(text) => text,
@@ -85,33 +85,33 @@ pub(super) fn decode(message: Message) -> Result<CompatFrame, DecodeError> {
         "http_request" => request(name.clone(), &text),
         "http_response" => response(name.clone(), &text),
         "error" => failed(name.clone(), &text),
-        "ping" => Ok(Part::Echo(id)),
+        "ping" => Ok(CallMessage::Echo(id)),
         "pong" => return Ok(CompatFrame::Signal(Signal::Pong { id: own_ping(&id) })),
         _ => return Ok(CompatFrame::Signal(Signal::Unknown)),
     };
-    Ok(CompatFrame::Part(part.unwrap_or_else(|error| Part::Broken { id: name, error })))
+    Ok(CompatFrame::Call(part.unwrap_or_else(|error| CallMessage::Broken { id: name, error })))
 }
 
-fn request(id: CallId, text: &[u8]) -> Result<Part, String> {
+fn request(id: CallId, text: &[u8]) -> Result<CallMessage, String> {
     let wire: WireRequest = parsed(text)?;
-    if !MANNERS.know(&wire.method.to_ascii_uppercase()) {
+    if !PROFILE.allows_method(&wire.method.to_ascii_uppercase()) {
         return Err("a method that is not known".to_string());
     }
     let mut head = RequestHead::new(wire.method, wire.path);
     head.headers = wire.headers.into_headers()?;
     let body = wire.body.unwrap_or_default().into();
-    Ok(Part::Request { id, request: Request { head, body }, patience: PATIENCE })
+    Ok(CallMessage::Request { id, request: Request { head, body }, timeout: TIMEOUT })
 }
 
-fn response(id: CallId, text: &[u8]) -> Result<Part, String> {
+fn response(id: CallId, text: &[u8]) -> Result<CallMessage, String> {
     let wire: WireResponse = parsed(text)?;
     let mut head = ResponseHead::new(wire.status, "");
     head.headers = wire.headers.into_headers()?;
-    Ok(Part::Response { id, response: Response { head, body: wire.body.into() } })
+    Ok(CallMessage::Response { id, response: Response { head, body: wire.body.into() } })
 }
 
 /// The code is a number in their programs, and a word in what they wrote about them.
-fn failed(id: CallId, text: &[u8]) -> Result<Part, String> {
+fn failed(id: CallId, text: &[u8]) -> Result<CallMessage, String> {
     let wire: WireError = parsed(text)?;
     let status = match wire.code {
         Some(Value::Number(code)) => code.as_u64().and_then(|code| u16::try_from(code).ok()),
@@ -122,7 +122,7 @@ fn failed(id: CallId, text: &[u8]) -> Result<Part, String> {
         },
         _ => None,
     };
-    Ok(Part::Failed { id, status: status.unwrap_or(502), error: wire.error })
+    Ok(CallMessage::Failed { id, status: status.unwrap_or(502), error: wire.error })
 }
 
 fn own_ping(id: &str) -> Option<u64> {
@@ -163,8 +163,8 @@ pub(super) fn encode(frame: CompatFrame) -> Option<Message> {
             let id = format!("{OWN_PING}{:012x}", number & 0xFFFF_FFFF_FFFF);
             line(&Wire::Ping { id: &id, timestamp: SOME_TIME })
         }
-        CompatFrame::Part(Part::Echoed(id)) => line(&Wire::Pong { id: &id, timestamp: SOME_TIME }),
-        CompatFrame::Part(Part::Request { id: CallId::Text(id), request, .. }) => {
+        CompatFrame::Call(CallMessage::Echoed(id)) => line(&Wire::Pong { id: &id, timestamp: SOME_TIME }),
+        CompatFrame::Call(CallMessage::Request { id: CallId::Text(id), request, .. }) => {
             let body = text_of(&request.body)?;
             line(&Wire::HttpRequest {
                 id: &id,
@@ -174,13 +174,13 @@ pub(super) fn encode(frame: CompatFrame) -> Option<Message> {
                 body: Some(body).filter(|body| !body.is_empty()),
             })
         }
-        CompatFrame::Part(Part::Response { id: CallId::Text(id), response }) => {
+        CompatFrame::Call(CallMessage::Response { id: CallId::Text(id), response }) => {
             let headers = Fields::from_headers(&response.head.headers);
             let body = text_of(&response.body)?;
             line(&Wire::HttpResponse { id: &id, status: response.head.status, headers, body })
         }
         // Their own agent answers so, never by an `error`.
-        CompatFrame::Part(Part::Failed { id: CallId::Text(id), status, error }) => {
+        CompatFrame::Call(CallMessage::Failed { id: CallId::Text(id), status, error }) => {
             let headers = Fields::one("content-type", "application/json");
             let body = json!({"error": reason(status), "message": error}).to_string();
             line(&Wire::HttpResponse { id: &id, status, headers, body })

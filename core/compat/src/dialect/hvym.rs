@@ -14,9 +14,9 @@ use hvym_tunnel_core::dialect::{DecodeError, MAX_CONTROL_BYTES, Signal};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::call::{CallId, CallMessage, Request, Response, Sealing};
 use super::json::{Fields, envelope, line};
-use super::part::{CallId, Part, Request, Response, Sealing};
-use super::{CompatFrame, Dialect, Manners, text_of};
+use super::{CompatFrame, Dialect, Profile, text_of};
 use hvym_http1::{RequestHead, ResponseHead};
 use hvym_tunnel_core::message::Message;
 
@@ -25,11 +25,11 @@ const SEAL_MODE: &str = "XSalsa20-Poly1305";
 
 /// Agents take one request after another and give each 30 s, so that one may have to wait for another. They are in
 /// Python, whose WebSocket library takes 1 MiB.
-pub(super) const MANNERS: Manners = Manners {
+pub(super) const PROFILE: Profile = Profile {
     agent_limit: 1024 * 1024,
-    agent_patience: Duration::from_secs(30),
-    counts_calls: true,
-    ..Manners::patient(60)
+    agent_timeout: Duration::from_secs(30),
+    numeric_ids: true,
+    ..Profile::with_timeout(60)
 };
 
 #[derive(Deserialize)]
@@ -96,7 +96,7 @@ struct Outgoing<'a, T> {
 pub(super) fn decode(message: Message) -> Result<CompatFrame, DecodeError> {
     let text = match message {
         Message::Binary(_) => return Err(DecodeError::NotControl("a binary message".to_string())),
-        Message::Text(text) if text.len() > Dialect::MAX_PART_BYTES => {
+        Message::Text(text) if text.len() > Dialect::MAX_CALL_BYTES => {
             return Err(DecodeError::TooLarge(text.len()));
         }
         Message::Text(text) => text,
@@ -105,13 +105,14 @@ pub(super) fn decode(message: Message) -> Result<CompatFrame, DecodeError> {
         return Ok(CompatFrame::Signal(Signal::Unknown));
     };
     let id = envelope.stream_id.as_ref().and_then(Value::as_i64).map(CallId::Number);
-    let sealing = |what| Ok(CompatFrame::Part(Part::Sealing(what)));
+    let sealing = |what| Ok(CompatFrame::Call(CallMessage::Sealing(what)));
     match (envelope.kind.as_ref(), id) {
-        ("tunnel_request", Some(id)) => Ok(CompatFrame::Part(request(id, &text))),
-        ("tunnel_response" | "stream_data", Some(id)) => Ok(CompatFrame::Part(response(id, &text))),
-        ("stream_close", Some(id)) => {
-            Ok(CompatFrame::Part(Part::Broken { id, error: "the agent closed the stream".to_string() }))
-        }
+        ("tunnel_request", Some(id)) => Ok(CompatFrame::Call(request(id, &text))),
+        ("tunnel_response" | "stream_data", Some(id)) => Ok(CompatFrame::Call(response(id, &text))),
+        ("stream_close", Some(id)) => Ok(CompatFrame::Call(CallMessage::Broken {
+            id,
+            error: "the agent closed the stream".to_string(),
+        })),
         (kind @ ("tunnel_request_encrypted" | "tunnel_response_encrypted"), _) => Ok(sealed(kind, &text)),
         ("enable_encryption", _) => sealing(Sealing::Enable),
         ("disable_encryption", _) => sealing(Sealing::Disable),
@@ -123,8 +124,8 @@ pub(super) fn decode(message: Message) -> Result<CompatFrame, DecodeError> {
     }
 }
 
-fn request(id: CallId, text: &[u8]) -> Part {
-    let broken = |id, error: String| Part::Broken { id, error };
+fn request(id: CallId, text: &[u8]) -> CallMessage {
+    let broken = |id, error: String| CallMessage::Broken { id, error };
     let wire = match serde_json::from_slice::<RequestMessage>(text) {
         Ok(message) => message.request,
         Err(e) => return broken(id, e.to_string()),
@@ -140,21 +141,21 @@ fn request(id: CallId, text: &[u8]) -> Part {
         Err(error) => return broken(id, error),
     }
     let body = wire.body.unwrap_or_default().into();
-    Part::Request { id, request: Request { head, body }, patience: 30 }
+    CallMessage::Request { id, request: Request { head, body }, timeout: 30 }
 }
 
-fn response(id: CallId, text: &[u8]) -> Part {
+fn response(id: CallId, text: &[u8]) -> CallMessage {
     let wire = match serde_json::from_slice::<ResponseMessage>(text) {
         Ok(message) => message.response,
-        Err(e) => return Part::Broken { id, error: e.to_string() },
+        Err(e) => return CallMessage::Broken { id, error: e.to_string() },
     };
     let mut head = ResponseHead::new(wire.status_code, "");
     match wire.headers.into_headers() {
         Ok(headers) => head.headers = headers,
-        Err(error) => return Part::Broken { id, error },
+        Err(error) => return CallMessage::Broken { id, error },
     }
     let body = wire.body.unwrap_or_default().into();
-    Part::Response { id, response: Response { head, body } }
+    CallMessage::Response { id, response: Response { head, body } }
 }
 
 fn sealed(kind: &str, text: &[u8]) -> CompatFrame {
@@ -162,7 +163,7 @@ fn sealed(kind: &str, text: &[u8]) -> CompatFrame {
         .ok()
         .and_then(|message| BASE64.decode(message.payload.as_bytes()).ok());
     match payload {
-        Some(payload) => CompatFrame::Part(Part::Sealed {
+        Some(payload) => CompatFrame::Call(CallMessage::Sealed {
             answers: kind == "tunnel_response_encrypted",
             payload: Bytes::from(payload),
         }),
@@ -189,7 +190,7 @@ pub(super) fn encode(frame: CompatFrame) -> Option<Message> {
     match frame {
         CompatFrame::TokenAuth(_) => None,
         CompatFrame::Signal(signal) => encode_signal(signal),
-        CompatFrame::Part(part) => encode_part(part),
+        CompatFrame::Call(part) => encode_part(part),
     }
 }
 
@@ -222,9 +223,9 @@ struct Bind<'a> {
     local_port: Option<u16>,
 }
 
-fn encode_part(part: Part) -> Option<Message> {
+fn encode_part(part: CallMessage) -> Option<Message> {
     match part {
-        Part::Request { id: CallId::Number(stream_id), request, .. } => {
+        CallMessage::Request { id: CallId::Number(stream_id), request, .. } => {
             let (path, query) = request.head.target.split_once('?').unwrap_or((&request.head.target, ""));
             let wire = WireRequest {
                 method: request.head.method.clone(),
@@ -235,7 +236,7 @@ fn encode_part(part: Part) -> Option<Message> {
             };
             line(&Outgoing { kind: "tunnel_request", stream_id, request: Some(wire), response: None })
         }
-        Part::Response { id: CallId::Number(stream_id), response } => {
+        CallMessage::Response { id: CallId::Number(stream_id), response } => {
             let wire = WireResponse {
                 status_code: response.head.status,
                 headers: Fields::from_headers(&response.head.headers),
@@ -243,16 +244,16 @@ fn encode_part(part: Part) -> Option<Message> {
             };
             line(&Outgoing { kind: "tunnel_response", stream_id, request: None, response: Some(wire) })
         }
-        Part::Failed { id, status, error } => {
+        CallMessage::Failed { id, status, error } => {
             let mut head = ResponseHead::new(status, "");
             head.headers.push("Content-Type", "text/plain; charset=utf-8");
-            encode_part(Part::Response { id, response: Response { head, body: error.into() } })
+            encode_part(CallMessage::Response { id, response: Response { head, body: error.into() } })
         }
-        Part::Sealed { answers, payload } => {
+        CallMessage::Sealed { answers, payload } => {
             let kind = if answers { "tunnel_response_encrypted" } else { "tunnel_request_encrypted" };
             line(&Sealed { kind, encrypted: true, payload: BASE64.encode(&payload) })
         }
-        Part::Sealing(sealing) => line(&match sealing {
+        CallMessage::Sealing(sealing) => line(&match sealing {
             Sealing::Enable => json!({"type": "enable_encryption"}),
             Sealing::Disable => json!({"type": "disable_encryption"}),
             Sealing::Enabled => return line(&SealingMode { kind: "encryption_enabled", mode: SEAL_MODE }),

@@ -1,10 +1,10 @@
 //! The wire languages of the older systems: pure functions from messages to one vocabulary and back, without state.
 
+mod call;
 mod cloud;
 mod hvym;
 mod json;
-mod manners;
-mod part;
+mod profile;
 mod token_auth;
 mod tunely;
 
@@ -13,8 +13,8 @@ use alloc::string::String;
 use hvym_tunnel_core::dialect::{DecodeError, Signal};
 use hvym_tunnel_core::message::Message;
 
-pub(crate) use manners::Manners;
-pub use part::{CallId, Part, Request, Response, Sealing};
+pub use call::{CallId, CallMessage, Request, Response, Sealing};
+pub(crate) use profile::Profile;
 pub use token_auth::TokenAuth;
 
 /// The wire language of one of the older systems.
@@ -34,7 +34,7 @@ pub enum CompatFrame {
     /// A control message.
     Signal(Signal),
     /// A message about one request or one connection.
-    Part(Part),
+    Call(CallMessage),
     /// A message of a login by token.
     TokenAuth(TokenAuth),
 }
@@ -46,7 +46,7 @@ fn text_of(bytes: &[u8]) -> Option<String> {
 
 impl Dialect {
     /// The largest message with a request or a response, bytes: what the servers of all of them take.
-    pub const MAX_PART_BYTES: usize = 16 * 1024 * 1024;
+    pub const MAX_CALL_BYTES: usize = 16 * 1024 * 1024;
 
     /// Its name, for logs.
     pub fn name(self) -> &'static str {
@@ -79,11 +79,11 @@ impl Dialect {
     }
 
     /// What its existing programs are like.
-    pub(crate) fn manners(self) -> &'static Manners {
+    pub(crate) fn profile(self) -> &'static Profile {
         match self {
-            Dialect::HvymJson => &hvym::MANNERS,
-            Dialect::Tunely => &tunely::MANNERS,
-            Dialect::CloudLlm => &cloud::MANNERS,
+            Dialect::HvymJson => &hvym::PROFILE,
+            Dialect::Tunely => &tunely::PROFILE,
+            Dialect::CloudLlm => &cloud::PROFILE,
         }
     }
 }

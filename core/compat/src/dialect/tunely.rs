@@ -14,10 +14,10 @@ use hvym_tunnel_core::dialect::{DecodeError, MAX_CONTROL_BYTES, Signal};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::call::{CallId, CallMessage, Request, Response};
 use super::json::{Fields, envelope, line, parsed};
-use super::part::{CallId, Part, Request, Response};
 use super::token_auth::TokenAuth;
-use super::{CompatFrame, Dialect, Manners, text_of};
+use super::{CompatFrame, Dialect, Profile, text_of};
 use crate::uuid;
 use hvym_http1::{RequestHead, ResponseHead};
 use hvym_tunnel_core::message::Message;
@@ -27,11 +27,15 @@ const BINARY_VERSION: u8 = 2;
 /// The second, for bytes of a connection.
 const BINARY_TCP: u8 = 1;
 /// How long a request may take where it does not say, seconds: what the existing servers say.
-const PATIENCE: u32 = 300;
+const TIMEOUT: u32 = 300;
 
 /// Those in Python, which take 1 MiB, are spoken to by connections; agents on Node and servers take large messages.
-pub(super) const MANNERS: Manners =
-    Manners { has_pieces: true, relay_asks: false, is_hasty: true, ..Manners::patient(PATIENCE) };
+pub(super) const PROFILE: Profile = Profile {
+    streams_bodies: true,
+    relay_pings: false,
+    sends_before_auth: true,
+    ..Profile::with_timeout(TIMEOUT)
+};
 
 #[derive(Deserialize)]
 struct Envelope<'a> {
@@ -119,7 +123,7 @@ struct WireData {
 pub(super) fn decode(message: Message) -> Result<CompatFrame, DecodeError> {
     match message {
         Message::Binary(data) => Ok(binary(data)),
-        Message::Text(text) if text.len() > Dialect::MAX_PART_BYTES => Err(DecodeError::TooLarge(text.len())),
+        Message::Text(text) if text.len() > Dialect::MAX_CALL_BYTES => Err(DecodeError::TooLarge(text.len())),
         Message::Text(text) => decode_text(&text),
     }
 }
@@ -130,7 +134,7 @@ fn binary(mut data: Bytes) -> CompatFrame {
         Some([BINARY_VERSION, BINARY_TCP, raw @ ..]) => {
             let id = CallId::Text(uuid::to_text(*raw));
             let data = data.split_off(18);
-            CompatFrame::Part(Part::Data { id, data, sequence: 0, packed: true })
+            CompatFrame::Call(CallMessage::Data { id, data, sequence: 0, binary: true })
         }
         _ => CompatFrame::Signal(Signal::Unknown),
     }
@@ -154,14 +158,14 @@ fn decode_text(text: &[u8]) -> Result<CompatFrame, DecodeError> {
         ("stream_start", Some(id), _) => or_broken(id, text, started),
         ("stream_chunk", Some(id), _) => or_broken(id, text, chunk),
         ("stream_end", Some(id), _) => or_broken(id, text, ended),
-        ("tcp_connect", _, Some(id)) => Part::Connect { id },
+        ("tcp_connect", _, Some(id)) => CallMessage::Connect { id },
         ("tcp_data", _, Some(id)) => data(id, text),
-        ("tcp_close", _, Some(id)) => Part::Close { id, error: closing(text) },
+        ("tcp_close", _, Some(id)) => CallMessage::Close { id, error: closing(text) },
         ("ping", ..) => return Ok(CompatFrame::Signal(Signal::Ping { id: None })),
         ("pong", ..) => return Ok(CompatFrame::Signal(Signal::Pong { id: None })),
         _ => return Ok(CompatFrame::Signal(Signal::Unknown)),
     };
-    Ok(CompatFrame::Part(part))
+    Ok(CompatFrame::Call(part))
 }
 
 fn token_auth(kind: &str, text: &[u8]) -> Result<TokenAuth, DecodeError> {
@@ -198,18 +202,18 @@ fn is_yes(value: &Value) -> bool {
     }
 }
 
-fn or_broken(id: CallId, text: &[u8], read: fn(CallId, &[u8]) -> Result<Part, String>) -> Part {
-    read(id.clone(), text).unwrap_or_else(|error| Part::Broken { id, error })
+fn or_broken(id: CallId, text: &[u8], read: fn(CallId, &[u8]) -> Result<CallMessage, String>) -> CallMessage {
+    read(id.clone(), text).unwrap_or_else(|error| CallMessage::Broken { id, error })
 }
 
-fn request(id: CallId, text: &[u8]) -> Result<Part, String> {
+fn request(id: CallId, text: &[u8]) -> Result<CallMessage, String> {
     let wire: WireRequest = parsed(text)?;
     let mut head = RequestHead::new(wire.method, encoded(&wire.path));
     head.headers = wire.headers.into_headers()?;
     let body = wire.body.map(unquoted).unwrap_or_default().into();
-    let patience =
-        wire.timeout.filter(|t| *t >= 0.0 && *t < f64::from(u32::MAX)).map_or(PATIENCE, |t| t as u32);
-    Ok(Part::Request { id, request: Request { head, body }, patience })
+    let timeout =
+        wire.timeout.filter(|t| *t >= 0.0 && *t < f64::from(u32::MAX)).map_or(TIMEOUT, |t| t as u32);
+    Ok(CallMessage::Request { id, request: Request { head, body }, timeout })
 }
 
 /// The servers put every body that is no JSON document into a JSON string.
@@ -234,47 +238,47 @@ fn encoded(path: &str) -> String {
     out
 }
 
-fn response(id: CallId, text: &[u8]) -> Result<Part, String> {
+fn response(id: CallId, text: &[u8]) -> Result<CallMessage, String> {
     let wire: WireResponse = parsed(text)?;
     if let (Some(error), None) = (&wire.error, &wire.body) {
         // One of the clients says 500 of a service that it cannot reach.
         let status = if wire.status == 500 { 502 } else { wire.status };
-        return Ok(Part::Failed { id, status, error: error.clone() });
+        return Ok(CallMessage::Failed { id, status, error: error.clone() });
     }
     let mut head = ResponseHead::new(wire.status, "");
     head.headers = wire.headers.into_headers()?;
     let body = wire.body.unwrap_or_default().into();
-    Ok(Part::Response { id, response: Response { head, body } })
+    Ok(CallMessage::Response { id, response: Response { head, body } })
 }
 
-fn started(id: CallId, text: &[u8]) -> Result<Part, String> {
+fn started(id: CallId, text: &[u8]) -> Result<CallMessage, String> {
     let wire: WireResponse = parsed(text)?;
     let mut head = ResponseHead::new(wire.status, "");
     head.headers = wire.headers.into_headers()?;
-    Ok(Part::Started { id, head })
+    Ok(CallMessage::Started { id, head })
 }
 
-fn chunk(id: CallId, text: &[u8]) -> Result<Part, String> {
+fn chunk(id: CallId, text: &[u8]) -> Result<CallMessage, String> {
     let wire: WireChunk = parsed(text)?;
     let data = match wire.encoding.as_deref() {
         None | Some("plain") => Bytes::from(wire.data),
         Some("base64") => BASE64.decode(wire.data.as_bytes()).map_err(|e| e.to_string())?.into(),
         Some(other) => return Err(format!("a piece in the encoding {other:?}")),
     };
-    Ok(Part::Chunk { id, data, sequence: wire.sequence })
+    Ok(CallMessage::Chunk { id, data, sequence: wire.sequence })
 }
 
-fn ended(id: CallId, text: &[u8]) -> Result<Part, String> {
+fn ended(id: CallId, text: &[u8]) -> Result<CallMessage, String> {
     let wire: WireEnd = parsed(text)?;
-    Ok(Part::Ended { id, error: wire.error, chunks: wire.total_chunks })
+    Ok(CallMessage::Ended { id, error: wire.error, chunks: wire.total_chunks })
 }
 
-fn data(id: CallId, text: &[u8]) -> Part {
+fn data(id: CallId, text: &[u8]) -> CallMessage {
     let wire = parsed::<WireData>(text);
     match wire.map(|wire| (BASE64.decode(wire.data.as_bytes()), wire.sequence)) {
-        Ok((Ok(data), sequence)) => Part::Data { id, data: data.into(), sequence, packed: false },
+        Ok((Ok(data), sequence)) => CallMessage::Data { id, data: data.into(), sequence, binary: false },
         // Bytes that are missing in the middle are worse than an end.
-        _ => Part::Close { id, error: Some("malformed data".to_string()) },
+        _ => CallMessage::Close { id, error: Some("malformed data".to_string()) },
     }
 }
 
@@ -288,7 +292,7 @@ pub(super) fn encode(frame: CompatFrame) -> Option<Message> {
         CompatFrame::Signal(Signal::Pong { .. }) => line(&json!({"type": "pong"})),
         CompatFrame::Signal(_) => None,
         CompatFrame::TokenAuth(auth) => encode_token_auth(&auth),
-        CompatFrame::Part(part) => encode_part(part),
+        CompatFrame::Call(part) => encode_part(part),
     }
 }
 
@@ -374,9 +378,9 @@ fn encode_token_auth(auth: &TokenAuth) -> Option<Message> {
     })
 }
 
-fn encode_part(part: Part) -> Option<Message> {
+fn encode_part(part: CallMessage) -> Option<Message> {
     match &part {
-        Part::Request { id: CallId::Text(id), request, patience } => {
+        CallMessage::Request { id: CallId::Text(id), request, timeout } => {
             let body = text_of(&request.body)?;
             line(&Wire::Request {
                 id,
@@ -384,42 +388,42 @@ fn encode_part(part: Part) -> Option<Message> {
                 path: &request.head.target.replace('#', "%23"),
                 headers: Fields::from_headers(&request.head.headers),
                 body: Some(body.as_str()).filter(|body| !body.is_empty()),
-                timeout: f64::from(*patience),
+                timeout: f64::from(*timeout),
                 stream_ok: false,
             })
         }
-        Part::Response { id: CallId::Text(id), response } => {
+        CallMessage::Response { id: CallId::Text(id), response } => {
             let (status, headers) = (response.head.status, Fields::from_headers(&response.head.headers));
             // The servers read a body as JSON and show what they read; a JSON string they show as it is.
             let body = serde_json::to_string(&text_of(&response.body)?).ok()?;
             line(&Wire::Response { id, status, headers, body: &body, error: None, duration_ms: 0 })
         }
-        Part::Failed { id: CallId::Text(id), status, error } => {
+        CallMessage::Failed { id: CallId::Text(id), status, error } => {
             let headers = Fields::one("content-type", "text/plain; charset=utf-8");
             let (status, body) = (*status, serde_json::to_string(error).ok()?);
             line(&Wire::Response { id, status, headers, body: &body, error: Some(error), duration_ms: 0 })
         }
-        Part::Started { id: CallId::Text(id), head } => {
+        CallMessage::Started { id: CallId::Text(id), head } => {
             let headers = Fields::from_headers(&head.headers);
             line(&Wire::StreamStart { id, status: head.status, headers })
         }
-        Part::Chunk { id: CallId::Text(id), data, sequence } => {
+        CallMessage::Chunk { id: CallId::Text(id), data, sequence } => {
             let data = &text_of(data)?;
             line(&Wire::StreamChunk { id, data, sequence: *sequence, encoding: "plain" })
         }
-        Part::Ended { id: CallId::Text(id), error, chunks } => {
+        CallMessage::Ended { id: CallId::Text(id), error, chunks } => {
             let error = error.as_deref();
             line(&Wire::StreamEnd { id, error, duration_ms: 0, total_chunks: *chunks })
         }
-        Part::Connect { id: CallId::Text(conn_id) } => line(&Wire::TcpConnect { conn_id }),
-        Part::Data { id: CallId::Text(conn_id), data, sequence, packed } => {
-            if let Some(raw) = uuid_bytes(conn_id).filter(|_| *packed) {
+        CallMessage::Connect { id: CallId::Text(conn_id) } => line(&Wire::TcpConnect { conn_id }),
+        CallMessage::Data { id: CallId::Text(conn_id), data, sequence, binary } => {
+            if let Some(raw) = uuid_bytes(conn_id).filter(|_| *binary) {
                 return Some(Message::Binary(packed_frame(raw, data)));
             }
             let data = BASE64.encode(data);
             line(&Wire::TcpData { conn_id, data, sequence: *sequence })
         }
-        Part::Close { id: CallId::Text(conn_id), error } => {
+        CallMessage::Close { id: CallId::Text(conn_id), error } => {
             line(&Wire::TcpClose { conn_id, error: error.as_deref() })
         }
         _ => None,

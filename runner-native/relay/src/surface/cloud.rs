@@ -229,7 +229,7 @@ pub(super) fn is(user: &str, account: &Account) -> bool {
 
 impl User {
     fn of(board: &Switchboard, account: &Account) -> Self {
-        let live = board.roster.agent(&Owner::Guest(account.name.clone()));
+        let live = board.roster.agent(&Owner::Named(account.name.clone()));
         let live = live.filter(|live| hvym::present(live).is_some());
         let heard = |live: &Live| stamp::javascript(hvym::last_heard(board, live));
         Self {

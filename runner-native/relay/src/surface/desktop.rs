@@ -73,7 +73,7 @@ pub(super) async fn lead(visitor: &Visitor, mut request: Request<Incoming>) -> L
     if !SERVES.split(", ").any(|method| method == request.method().as_str()) {
         return (json::wrong_method(SERVES), None);
     }
-    let owner = Owner::Guest(account.name.clone());
+    let owner = Owner::Named(account.name.clone());
     let name = Name { owner, service: None };
     let host = board.authority(&name);
     let (Ok(uri), Ok(value)) = (rest.parse(), HeaderValue::try_from(&host)) else {

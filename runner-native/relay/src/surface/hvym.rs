@@ -221,7 +221,7 @@ pub(super) fn present(live: &Live) -> Option<&Joined> {
 
 /// When something came from the agent last.
 pub(super) fn last_heard(board: &Switchboard, live: &Live) -> SystemTime {
-    let silent = board.clock.now() - live.session.look(|session| session.heard());
+    let silent = board.clock.now() - live.session.look(|session| session.last_received());
     SystemTime::now().checked_sub(silent).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 

@@ -189,7 +189,7 @@ fn tunnel(board: &Switchboard, domain: &str) -> Option<Tunnel> {
     let reached = board.roster.find(&forward::host(board, domain)).ok()?;
     match reached {
         Reached::Agent(live, _) => hvym::present(&live).map(|joined| Tunnel::live(board, &live, joined)),
-        Reached::Absent(Name { owner: Owner::Guest(name), .. }) => {
+        Reached::Absent(Name { owner: Owner::Named(name), .. }) => {
             Some(Tunnel::absent(board, name.to_string()))
         }
         // Every address may come some day; that is no tunnel yet.
@@ -201,7 +201,7 @@ fn tunnel(board: &Switchboard, domain: &str) -> Option<Tunnel> {
 fn label(owner: &Owner) -> String {
     match owner {
         Owner::Identity(address) => address.label(),
-        Owner::Guest(name) => name.to_string(),
+        Owner::Named(name) => name.to_string(),
     }
 }
 

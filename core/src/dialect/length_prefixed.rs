@@ -21,11 +21,11 @@ pub(super) fn framed(json: &[u8], max: usize) -> Option<Bytes> {
 
 /// A head that is still arriving.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Prefixed {
+pub(crate) struct LengthPrefixed {
     arrived: Vec<u8>,
 }
 
-impl Prefixed {
+impl LengthPrefixed {
     /// How many bytes to take next, at most; 0 when it is whole.
     ///
     /// # Errors

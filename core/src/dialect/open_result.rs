@@ -10,11 +10,11 @@ use alloc::string::{String, ToString};
 use bytes::{Buf, Bytes};
 use thiserror::Error;
 
-use super::prefixed::{Prefixed, framed};
+use super::length_prefixed::{LengthPrefixed, framed};
 use crate::json::{Field, JsonError, Object, Value, fields};
 
 /// The largest JSON object of a verdict, bytes. A code and a sentence fit many times over.
-pub const MAX_VERDICT_BYTES: usize = 4096;
+pub const MAX_OPEN_RESULT_BYTES: usize = 4096;
 /// What is sent of a code; JSON spells one byte with six at most, so that both together always fit.
 const MAX_CODE_BYTES: usize = 64;
 /// What is sent of a message.
@@ -22,12 +22,12 @@ const MAX_MESSAGE_BYTES: usize = 512;
 
 /// Whether the opener of a stream gets what it asked for.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Verdict {
+pub enum OpenResult {
     /// Yes; the service's own bytes follow.
-    Welcome,
+    Accepted,
     /// No; the end of the stream follows.
     Refused {
-        /// Machine-readable: [`Verdict::NOT_REACHABLE`], [`Verdict::UNAVAILABLE`], [`Verdict::TOO_MANY`], or one that is
+        /// Machine-readable: [`OpenResult::NOT_REACHABLE`], [`OpenResult::UNAVAILABLE`], [`OpenResult::TOO_MANY`], or one that is
         /// not known here.
         code: String,
         /// For a person.
@@ -37,9 +37,9 @@ pub enum Verdict {
 
 /// Why there is no verdict.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
-pub enum VerdictError {
-    /// Longer than [`MAX_VERDICT_BYTES`].
-    #[error("a verdict of {0} bytes; at most {MAX_VERDICT_BYTES} are allowed")]
+pub enum OpenResultError {
+    /// Longer than [`MAX_OPEN_RESULT_BYTES`].
+    #[error("a verdict of {0} bytes; at most {MAX_OPEN_RESULT_BYTES} are allowed")]
     TooLong(usize),
     /// Not the JSON object it must be.
     #[error("not a verdict: {0}")]
@@ -49,7 +49,7 @@ pub enum VerdictError {
     Missing,
 }
 
-impl Verdict {
+impl OpenResult {
     /// Code of a stranger's refusal: no such address, no such service, or not for this caller. One code and one text
     /// for all three, so that asking tells a stranger nothing.
     pub const NOT_REACHABLE: &'static str = "not_reachable";
@@ -65,7 +65,7 @@ impl Verdict {
 
     /// A refusal; code and message are cut to what always fits.
     pub fn refused(code: &str, message: &str) -> Self {
-        Verdict::Refused {
+        OpenResult::Refused {
             code: cut(code, MAX_CODE_BYTES).to_owned(),
             message: cut(message, MAX_MESSAGE_BYTES).to_owned(),
         }
@@ -74,20 +74,20 @@ impl Verdict {
     /// The verdict as it starts its half of a stream: length, then JSON.
     pub fn encode(&self) -> Bytes {
         let mut object = Object::new();
-        object.put("ok", Value::Boolean(*self == Verdict::Welcome));
-        if let Verdict::Refused { code, message } = self {
+        object.put("ok", Value::Boolean(*self == OpenResult::Accepted));
+        if let OpenResult::Refused { code, message } = self {
             object.put("code", Value::Text(cut(code, MAX_CODE_BYTES)));
             object.put("message", Value::Text(cut(message, MAX_MESSAGE_BYTES)));
         }
-        framed(object.finish().as_bytes(), MAX_VERDICT_BYTES).expect("code and message were cut to fit")
+        framed(object.finish().as_bytes(), MAX_OPEN_RESULT_BYTES).expect("code and message were cut to fit")
     }
 
     /// The verdict that `json`, the part after the length, spells. A later version may add members.
     ///
     /// # Errors
-    /// [`VerdictError::Malformed`].
-    pub fn decode(json: &[u8]) -> Result<Self, VerdictError> {
-        Self::from_json(json).map_err(|error| VerdictError::Malformed(error.to_string()))
+    /// [`OpenResultError::Malformed`].
+    pub fn decode(json: &[u8]) -> Result<Self, OpenResultError> {
+        Self::from_json(json).map_err(|error| OpenResultError::Malformed(error.to_string()))
     }
 
     fn from_json(json: &[u8]) -> Result<Self, JsonError> {
@@ -95,9 +95,9 @@ impl Verdict {
         let (ok, code, message) =
             (ok.boolean()?, code.optional(Field::text)?, message.optional(Field::text)?);
         Ok(match ok {
-            true => Verdict::Welcome,
+            true => OpenResult::Accepted,
             false => {
-                Verdict::Refused { code: code.unwrap_or_default(), message: message.unwrap_or_default() }
+                OpenResult::Refused { code: code.unwrap_or_default(), message: message.unwrap_or_default() }
             }
         })
     }
@@ -105,11 +105,11 @@ impl Verdict {
 
 /// A verdict that is still arriving.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct VerdictReader {
-    head: Prefixed,
+pub struct OpenResultReader {
+    head: LengthPrefixed,
 }
 
-impl VerdictReader {
+impl OpenResultReader {
     /// Nothing has arrived.
     pub fn new() -> Self {
         Self::default()
@@ -117,19 +117,19 @@ impl VerdictReader {
 
     /// How many bytes belong to the verdict for certain: who reads no more at once leaves what follows where it is.
     pub fn wanted(&self) -> usize {
-        self.head.wanted(MAX_VERDICT_BYTES).unwrap_or(0)
+        self.head.wanted(MAX_OPEN_RESULT_BYTES).unwrap_or(0)
     }
 
     /// Takes what belongs to the verdict from the front of `data`, and leaves what is the service's own. `None`: more
     /// is needed. Of no use any more once it gave a verdict or an error.
     ///
     /// # Errors
-    /// [`VerdictError::TooLong`] or [`VerdictError::Malformed`].
-    pub fn handle_data(&mut self, data: &mut Bytes) -> Result<Option<Verdict>, VerdictError> {
+    /// [`OpenResultError::TooLong`] or [`OpenResultError::Malformed`].
+    pub fn handle_data(&mut self, data: &mut Bytes) -> Result<Option<OpenResult>, OpenResultError> {
         loop {
-            let wanted = self.head.wanted(MAX_VERDICT_BYTES).map_err(VerdictError::TooLong)?;
+            let wanted = self.head.wanted(MAX_OPEN_RESULT_BYTES).map_err(OpenResultError::TooLong)?;
             if wanted == 0 {
-                return Verdict::decode(self.head.json()).map(Some);
+                return OpenResult::decode(self.head.json()).map(Some);
             }
             if data.is_empty() {
                 return Ok(None);

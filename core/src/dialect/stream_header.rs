@@ -8,18 +8,18 @@ use alloc::string::{String, ToString};
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::prefixed::framed;
+use super::length_prefixed::framed;
 use super::{Proto, Service};
 use crate::json::{Field, JsonError, Object, Value, fields};
 use crate::machine::Side;
 use crate::stellar::Address;
 
 /// The largest JSON object of an opening, bytes. A host name, an address and an id fit many times over.
-pub const MAX_OPENING_BYTES: usize = 4096;
+pub const MAX_STREAM_HEADER_BYTES: usize = 4096;
 
 /// For whom a stream is, and on whose behalf.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Opening {
+pub struct StreamHeader {
     /// The service's name.
     pub service: String,
     /// What the stream carries.
@@ -40,9 +40,9 @@ pub struct Opening {
 
 /// Why an opening cannot be sent or was not understood.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
-pub enum OpeningError {
-    /// Longer than [`MAX_OPENING_BYTES`].
-    #[error("an opening of {0} bytes; at most {MAX_OPENING_BYTES} are allowed")]
+pub enum StreamHeaderError {
+    /// Longer than [`MAX_STREAM_HEADER_BYTES`].
+    #[error("an opening of {0} bytes; at most {MAX_STREAM_HEADER_BYTES} are allowed")]
     TooLong(usize),
     /// Not the JSON object it must be.
     #[error("not an opening: {0}")]
@@ -52,7 +52,7 @@ pub enum OpeningError {
     OutOfPlace(&'static str),
 }
 
-impl Opening {
+impl StreamHeader {
     /// What an agent asks its relay for: the service of another identity.
     pub fn reaching(to: Address, service: impl Into<String>) -> Self {
         Self { service: service.into(), to: Some(to), ..Self::default() }
@@ -65,7 +65,7 @@ impl Opening {
     }
 
     /// The opening as it starts a stream: length, then JSON.
-    pub fn encode(&self) -> Result<Bytes, OpeningError> {
+    pub fn encode(&self) -> Result<Bytes, StreamHeaderError> {
         let mut object = Object::new();
         object.put("service", Value::Text(&self.service));
         object.put("proto", Value::Text(self.proto.name()));
@@ -76,12 +76,12 @@ impl Opening {
         object.put_some("to", &self.to.map(|owner| owner.to_string()));
         object.put_some("from", &self.from.map(|caller| caller.to_string()));
         let json = object.finish();
-        framed(json.as_bytes(), MAX_OPENING_BYTES).ok_or(OpeningError::TooLong(json.len()))
+        framed(json.as_bytes(), MAX_STREAM_HEADER_BYTES).ok_or(StreamHeaderError::TooLong(json.len()))
     }
 
     /// The opening that `json`, the part after the length, spells.
-    pub fn decode(json: &[u8]) -> Result<Self, OpeningError> {
-        Self::from_json(json).map_err(|error| OpeningError::Malformed(error.to_string()))
+    pub fn decode(json: &[u8]) -> Result<Self, StreamHeaderError> {
+        Self::from_json(json).map_err(|error| StreamHeaderError::Malformed(error.to_string()))
     }
 
     fn from_json(json: &[u8]) -> Result<Self, JsonError> {
@@ -103,8 +103,8 @@ impl Opening {
     /// knows. A relay has been asked already.
     ///
     /// # Errors
-    /// [`OpeningError::OutOfPlace`].
-    pub fn check(&self, opener: Side) -> Result<(), OpeningError> {
+    /// [`StreamHeaderError::OutOfPlace`].
+    pub fn check(&self, opener: Side) -> Result<(), StreamHeaderError> {
         let wrong = match opener {
             Side::Relay if self.to.is_some() => "a relay names no other owner",
             Side::Agent if self.from.is_some() => "who an agent is, the relay knows",
@@ -112,7 +112,7 @@ impl Opening {
             Side::Agent if Service::check_name(&self.service).is_err() => "no service has this name",
             Side::Relay | Side::Agent => return Ok(()),
         };
-        Err(OpeningError::OutOfPlace(wrong))
+        Err(StreamHeaderError::OutOfPlace(wrong))
     }
 }
 

@@ -52,7 +52,7 @@ pub enum Sealing {
 
 /// One message about a request or a connection.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Part {
+pub enum CallMessage {
     /// Relay: a visitor asks.
     Request {
         /// The call.
@@ -60,7 +60,7 @@ pub enum Part {
         /// What for.
         request: Request,
         /// How long the visitor waits, seconds; not every dialect says it.
-        patience: u32,
+        timeout: u32,
     },
     /// Agent: the answer.
     Response {
@@ -117,7 +117,7 @@ pub enum Part {
         /// Counts from zero, for each side.
         sequence: u64,
         /// As a binary message rather than as text.
-        packed: bool,
+        binary: bool,
     },
     /// The end of a connection, in both directions.
     Close {
