@@ -2,6 +2,8 @@
 //!
 //! `Dial -> Link -> Down -> wait -> Dial`, for ever, unless a [`DownReason`] says that dialling again is no use.
 
+mod event;
+
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -21,6 +23,8 @@ use crate::rng::{Rng, Seed};
 use crate::stellar::{Signature, SigningInput, Token};
 use crate::time::{Instant, Wall};
 
+pub use event::{AgentEvent, AttemptId, Target};
+
 /// How long a dial may take before the agent counts it as failed: DNS, TCP, TLS and the upgrade together.
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
 /// Agents that a relay sends away come back within this, each at its own moment.
@@ -39,77 +43,6 @@ pub struct AgentConfig {
     pub link: LinkConfig,
     /// How to wait between dials.
     pub backoff: BackoffConfig,
-}
-
-/// Names one dial of an agent and the WebSocket that comes of it, so that what happens to an earlier one is not taken
-/// for news of a later one.
-#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct AttemptId(u32);
-
-/// Where to dial.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Target {
-    /// To be passed on with everything that comes of this dial.
-    pub attempt: AttemptId,
-    /// The relay, as configured.
-    pub relay: String,
-    /// The token for `Authorization: Bearer`, if the agent logs in that way.
-    pub bearer: Option<Token>,
-}
-
-/// What an agent tells, or asks of, its runner.
-#[derive(Clone, PartialEq, Debug)]
-pub enum AgentEvent {
-    /// Open a WebSocket there, then call [`Agent::handle_open`], or [`Machine::handle_close_from`] if it fails, with the
-    /// target's attempt. A dial that is still under way is not needed any more.
-    Dial(Target),
-    /// Have this signed and call [`Agent::handle_signature`].
-    Sign(SigningInput),
-    /// Logged in.
-    Up(Endpoint),
-    /// A service is reachable at this URL.
-    Bound {
-        /// The service.
-        service: String,
-        /// Where it is reachable; an older relay does not say.
-        url: Option<String>,
-    },
-    /// The relay does not take a service.
-    BindRefused {
-        /// The service.
-        service: String,
-        /// Machine-readable.
-        code: String,
-        /// For a person.
-        error: String,
-    },
-    /// Something happened to a stream.
-    Stream(StreamEvent),
-    /// A fresh round trip time to the relay.
-    Latency(Duration),
-    /// The relay will go away; streams of this link may go on for `deadline`.
-    Draining {
-        /// For a person.
-        reason: String,
-        /// How long.
-        deadline: Duration,
-    },
-    /// Something a person should know.
-    Notice {
-        /// Machine-readable.
-        code: String,
-        /// For a person.
-        message: String,
-        /// What to do about it.
-        hint: Option<String>,
-    },
-    /// The link, or the attempt, ended; every stream of it is closed. `None` is the end of the agent.
-    Down {
-        /// Why.
-        reason: DownReason,
-        /// When the next dial is.
-        retry_at: Option<Instant>,
-    },
 }
 
 /// Makes the logins of an agent whose relay speaks another protocol, one for each link.
