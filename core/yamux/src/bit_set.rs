@@ -18,11 +18,13 @@ pub(crate) struct BitSet<B> {
 impl<B: Bit> BitSet<B> {
     pub(crate) const EMPTY: Self = Self { bits: 0, of: PhantomData };
 
+    #[inline]
     pub(crate) fn contains(self, bit: B) -> bool {
         self.bits & bit.mask() != 0
     }
 
     /// Whether it was not there before.
+    #[inline]
     pub(crate) fn insert(&mut self, bit: B) -> bool {
         let is_new = !self.contains(bit);
         self.bits |= bit.mask();
@@ -30,12 +32,14 @@ impl<B: Bit> BitSet<B> {
     }
 
     /// Whether it was there.
+    #[inline]
     pub(crate) fn remove(&mut self, bit: B) -> bool {
         let was_there = self.contains(bit);
         self.bits &= !bit.mask();
         was_there
     }
 
+    #[inline]
     pub(crate) fn is_empty(self) -> bool {
         self.bits == 0
     }

@@ -27,9 +27,22 @@ impl ByteQueue {
     }
 
     pub(crate) fn pop_front(&mut self) -> Option<Bytes> {
-        let next = self.rest.as_mut().and_then(|rest| rest.pop_front());
+        if self.first.is_empty() {
+            return None;
+        }
+        let Some(rest) = &mut self.rest else {
+            return Some(core::mem::take(&mut self.first));
+        };
+        let next = rest.pop_front();
         self.free_empty_rest();
-        Some(core::mem::replace(&mut self.first, next.unwrap_or_default())).filter(|data| !data.is_empty())
+        Some(core::mem::replace(&mut self.first, next.unwrap_or_default()))
+    }
+
+    /// Drops everything.
+    pub(crate) fn clear(&mut self) {
+        if !self.is_empty() {
+            *self = Self::default();
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -14,21 +14,25 @@ impl Instant {
     pub const ZERO: Instant = Instant(0);
 
     /// The point `micros` microseconds after the epoch.
+    #[inline]
     pub const fn from_micros(micros: u64) -> Self {
         Instant(micros)
     }
 
     /// The point `millis` milliseconds after the epoch; saturates at the last representable point.
+    #[inline]
     pub const fn from_millis(millis: u64) -> Self {
         Instant(millis.saturating_mul(1000))
     }
 
     /// Microseconds since the epoch.
+    #[inline]
     pub const fn as_micros(self) -> u64 {
         self.0
     }
 
     /// How long after `earlier` this is; zero if it is not after it.
+    #[inline]
     pub const fn saturating_duration_since(self, earlier: Instant) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
@@ -38,6 +42,7 @@ impl Add<Duration> for Instant {
     type Output = Instant;
 
     /// Saturates at the last representable point.
+    #[inline]
     fn add(self, distance: Duration) -> Instant {
         let micros = u64::try_from(distance.as_micros()).unwrap_or(u64::MAX);
         Instant(self.0.saturating_add(micros))
@@ -48,6 +53,7 @@ impl Sub<Instant> for Instant {
     type Output = Duration;
 
     /// Saturates at zero.
+    #[inline]
     fn sub(self, earlier: Instant) -> Duration {
         self.saturating_duration_since(earlier)
     }

@@ -173,7 +173,7 @@ impl RecvHalf {
             None => Some(core::mem::take(&mut self.block).freeze()),
         }?;
         self.unread -= data.len() as u32;
-        if self.unread == 0 {
+        if self.unread == 0 && self.block.capacity() > 0 {
             self.block = BytesMut::new();
         }
         Some(data)
@@ -242,8 +242,10 @@ impl RecvHalf {
 
     /// Discards what is unread, and frees its memory. Returns the number of bytes.
     pub(crate) fn clear(&mut self) -> usize {
-        self.queue = ByteQueue::default();
-        self.block = BytesMut::new();
+        self.queue.clear();
+        if self.block.capacity() > 0 {
+            self.block = BytesMut::new();
+        }
         core::mem::take(&mut self.unread) as usize
     }
 

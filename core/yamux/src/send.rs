@@ -257,7 +257,7 @@ impl SendHalf {
 
     /// Discards what is queued, and frees its memory. Returns the number of bytes.
     pub(crate) fn clear(&mut self) -> usize {
-        self.queue = ByteQueue::default();
+        self.queue.clear();
         core::mem::take(&mut self.unsent)
     }
 
