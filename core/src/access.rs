@@ -1,28 +1,28 @@
-//! Who may reach a service: everybody, or the addresses that its owner named.
+//! Access control of a service: everybody, or a list of addresses.
 //!
-//! It trusts the address it is given; whose word that is, the owner of the link decides.
+//! It trusts the address that it is given; the owner of the link has authenticated it.
 
 use alloc::collections::BTreeSet;
 
 use crate::stellar::Address;
 
-/// Who may reach a service.
+/// Who may open a stream to a service.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Access {
-    /// Every visitor, and everybody who is logged in.
+    /// Visitors of the public side, and every logged-in address.
     #[default]
     Public,
-    /// Only these, and no visitor who has no address.
+    /// These addresses only; never a visitor of the public side.
     Private(BTreeSet<Address>),
 }
 
 impl Access {
-    /// Whether visitors without an address may come.
+    /// Whether visitors of the public side are admitted.
     pub fn is_public(&self) -> bool {
         matches!(self, Access::Public)
     }
 
-    /// Whether a stream of `from` may be served; `None` is a visitor of the public side.
+    /// Whether a stream from this address is admitted; `None` is a visitor of the public side.
     pub fn admits(&self, from: Option<Address>) -> bool {
         match self {
             Access::Public => true,

@@ -249,6 +249,6 @@ fn assert_nobody_signs_for(address: Address) {
         String::from_utf8_lossy(input.as_bytes()),
         data_encoding::BASE64URL_NOPAD.encode(&universal)
     );
-    let error = Token::verify(&token, &Expected::of(address), issued_at).expect_err("a weak key");
+    let error = Token::verify(&token, &Expected::for_audience(address), issued_at).expect_err("a weak key");
     assert_eq!(error.to_string(), "Signature verification failed: Signature was forged or corrupt");
 }

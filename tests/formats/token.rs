@@ -56,7 +56,7 @@ fn verify(token: &str) -> Result<Verified, JwtError> {
 }
 
 fn verify_at(token: &str, now: UnixTime) -> Result<Verified, JwtError> {
-    Token::verify(token, &Expected::of(relay()), now)
+    Token::verify(token, &Expected::for_audience(relay()), now)
 }
 
 fn verify_claim(key: &str, value: Value) -> Result<Verified, JwtError> {

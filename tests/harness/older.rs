@@ -145,7 +145,8 @@ pub fn hvym_login(link: &mut Link, relay: &Key, domain: &str, seal: bool) -> Add
         "{response}"
     );
     let token = response["jwt"].as_str().expect("a token");
-    let agent = Token::verify(token, &Expected::of(relay.address()), now()).expect("the agent's own token");
+    let agent =
+        Token::verify(token, &Expected::for_audience(relay.address()), now()).expect("the agent's own token");
     assert_eq!(agent.challenge(), Some("2pWqkTzqf1y7rVYx1q3m0m9C2Kf0mW1b4zQ8u6cJk7E"));
     let mode = if seal { json!("XSalsa20-Poly1305") } else { Value::Null };
     link.say(&json!({"type": "auth_ok", "endpoint": format!("https://{}.{domain}", agent.address()),

@@ -34,7 +34,8 @@ fn a_token_of_the_real_package_is_accepted_and_ours_is_the_same_byte_for_byte() 
             "claims": extra,
         }));
         let theirs = theirs["jwt"].as_str().expect("a token");
-        let verified = Token::verify(theirs, &Expected::of(relay), now()).expect("the real token is good");
+        let verified =
+            Token::verify(theirs, &Expected::for_audience(relay), now()).expect("the real token is good");
         assert_eq!(verified.address(), agent.address());
         assert_eq!(verified.challenge(), extra["challenge"].as_str());
 
@@ -64,7 +65,8 @@ fn our_token_is_accepted_by_the_real_verifier_and_a_bent_one_is_not() {
     for (token, audience) in [(token.as_str(), other), (&bent, relay)] {
         let theirs = peer.verify(token, audience);
         assert_eq!(theirs["ok"], false, "{theirs}");
-        let ours = Token::verify(token, &Expected::of(audience), now()).expect_err("refused by both");
+        let ours =
+            Token::verify(token, &Expected::for_audience(audience), now()).expect_err("refused by both");
         if audience == other {
             assert_eq!(theirs["error"], ours.to_string());
         }

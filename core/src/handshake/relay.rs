@@ -158,7 +158,7 @@ impl RelayHandshake {
     }
 
     fn verify(&self, jwt: &str, now: Instant) -> Result<Verified, DownReason> {
-        Token::verify(jwt, &Expected::of(self.login.address), self.wall.unix_at(now))
+        Token::verify(jwt, &Expected::for_audience(self.login.address), self.wall.unix_at(now))
             .map_err(|e| DownReason::Authentication(e.to_string()))
     }
 

@@ -1,6 +1,6 @@
-//! A Stellar account's public key, and its two spellings: the strkey `G...` (SEP-23) and the DNS label.
+//! A Stellar account's public key, and its two text forms: the strkey `G...` (SEP-23) and the DNS label.
 //!
-//! Knows no secret: a seed given by mistake is recognised, refused, and never repeated.
+//! A secret seed given by mistake is recognised, refused, and never repeated in an error.
 
 use alloc::string::{String, ToString};
 use core::fmt;
@@ -14,13 +14,12 @@ use super::strkey::{self, Kind};
 
 /// The identity of an agent or a relay: a raw Ed25519 public key, shown as `G...`.
 ///
-/// Any 32 bytes make an address. Bytes that are no point of the curve, or one of small order, are an
-/// address for which no token can be verified.
+/// Any 32 bytes are an address. No token can be verified for bytes that are not a curve point, or a point of small order.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address([u8; 32]);
 
 impl Address {
-    /// Characters of an address: base32 of version, key and checksum, with no bits to spare.
+    /// Characters of an address in base32.
     pub const CHARACTERS: usize = strkey::CHARACTERS;
 
     /// The address of this raw Ed25519 public key.
@@ -33,8 +32,8 @@ impl Address {
         &self.0
     }
 
-    /// The address that a DNS label names. Host names are case-insensitive and base32 is upper case
-    /// only, so any case is taken; the checksum catches a label that was mistyped.
+    /// The address in a DNS label. Host names are case-insensitive (RFC 4343), so any case is accepted; the checksum detects
+    /// typing errors.
     ///
     /// # Errors
     /// As for [`Address::from_str`].
@@ -42,49 +41,50 @@ impl Address {
         label.to_ascii_uppercase().parse()
     }
 
-    /// The address as a DNS label: lower case, as browsers send it; 56 of the 63 octets a label may have.
+    /// The address as a DNS label: lower case, as browsers send it, with 56 of the 63 octets that a label may have.
     pub fn label(&self) -> String {
         self.to_string().to_ascii_lowercase()
     }
 }
 
-/// Why a text is not a Stellar address. The text says what to do and never repeats what it was given.
+/// Why a text is not a Stellar address. The error says what to do and never repeats the text, which may be a secret.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
 pub enum AddressError {
-    /// Somebody pasted a secret where an address belongs.
+    /// A secret seed (SEP-23 `S...`).
     #[error(
         "this looks like a secret seed (S...), not an address: keep it private and give the public key, which starts with G"
     )]
     SecretSeed,
-    /// A muxed account (SEP-23 `M...`) does not fit a DNS label and names no key of its own.
+    /// A muxed account (SEP-23 `M...`): it has no key of its own and does not fit into a DNS label.
     #[error("this looks like a muxed address (M...): give the account's own address, which starts with G")]
     Muxed,
-    /// Nothing at all, usually an empty setting.
+    /// The text is empty.
     #[error("the address is empty: a Stellar address starts with G and has 56 characters")]
     Empty,
-    /// Spaces or line ends, usually from copying.
+    /// The text contains white space.
     #[error("there is white space in the address: copy only its 56 characters")]
     WhiteSpace,
-    /// So many characters instead of 56.
+    /// The number of characters, which is not 56.
     #[error("a Stellar address has 56 characters, this has {0}")]
     Length(usize),
-    /// Another kind of strkey, or no strkey.
+    /// Another kind of strkey, or not a strkey.
     #[error("a Stellar address starts with G")]
     Kind,
-    /// Base32 is upper case.
+    /// Base32 in lower case.
     #[error("a Stellar address is written in upper case")]
     LowerCase,
     /// A character outside the base32 alphabet.
     #[error("a Stellar address has only the characters A to Z and 2 to 7")]
     Character,
-    /// Every character is possible, but they do not belong together.
+    /// The checksum does not match.
     #[error("the checksum of the address does not match: a character was mistyped, copy it again")]
     Checksum,
 }
 
 impl AddressError {
-    /// Why `text`, which is not an address, is none: the reason that helps most.
-    fn of(text: &str) -> Self {
+    /// The most helpful reason why `text` is not an address.
+    fn for_text(text: &str) -> Self {
         if looks_secret(text) {
             return AddressError::SecretSeed;
         }
@@ -105,13 +105,13 @@ impl AddressError {
     }
 }
 
-/// SEP-23: a muxed account carries eight more bytes.
+/// Characters of a muxed account (SEP-23), which has eight more bytes.
 const MUXED_CHARACTERS: usize = 69;
 
-/// Whether `text` could be a secret seed, and so must never be shown. Rather too often than too seldom.
+/// Whether `text` could be a secret seed and must not be shown. Prefers false positives.
 pub(super) fn looks_secret(text: &str) -> bool {
     let text = text.trim();
-    // A character too many or too few is still nearly the whole secret.
+    // A few characters more or less still reveal nearly the whole secret.
     matches!(text.len(), 50..=62)
         && text.starts_with(['S', 's'])
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
@@ -120,12 +120,14 @@ pub(super) fn looks_secret(text: &str) -> bool {
 impl FromStr for Address {
     type Err = AddressError;
 
-    /// Takes exactly the 56 upper-case characters of a `G...` address.
+    /// Accepts exactly the 56 upper-case characters of a `G...` address.
     fn from_str(text: &str) -> Result<Self, AddressError> {
         if text.len() != Self::CHARACTERS {
-            return Err(AddressError::of(text));
+            return Err(AddressError::for_text(text));
         }
-        strkey::decode(Kind::Account, text.as_bytes()).map(Address).ok_or_else(|| AddressError::of(text))
+        strkey::decode(Kind::Account, text.as_bytes())
+            .map(Address)
+            .ok_or_else(|| AddressError::for_text(text))
     }
 }
 

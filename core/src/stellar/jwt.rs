@@ -1,8 +1,8 @@
-//! The login token: a JWT that a Stellar key signs (RFC 7519, RFC 8037), byte for byte as HVYM programs write it.
+//! The login token: a JWT (RFC 7519) in JWS compact serialization (RFC 7515), signed by a Stellar key with EdDSA
+//! (RFC 8037), byte for byte as HVYM programs write it.
 //!
-//! Three steps that nobody can skip: [`Claims`] say what is claimed, [`SigningInput`] is what a key must sign,
-//! and [`Token`] is what travels. The way back is one step, [`Token::verify`], and its [`Verified`] is the
-//! proof. Knows neither a secret key nor a clock, and not who may come in.
+//! [`Claims`] become a [`SigningInput`], which a key signs, which gives a [`Token`]. [`Token::verify`] turns a token into
+//! [`Verified`] claims. This module knows neither secret keys nor clocks, and does not decide who is admitted.
 
 mod claims;
 mod error;
@@ -20,19 +20,19 @@ pub use claims::{ClaimValue, Claims};
 pub use error::JwtError;
 pub use verify::{Expected, Verified};
 
-/// The `iss` of every HVYM token; the spelling is theirs.
+/// The `iss` claim of every HVYM token, with their spelling.
 pub const ISSUER: &str = "hvym_tunnler";
-/// How long a token lives unless its [`Claims`] say otherwise. Long enough for a wrong clock, and a token is made fresh for every link.
+/// Default time from `iat` to `exp`. A token is created for each link, so an hour is needed only for clocks that differ.
 pub const LIFETIME: Duration = Duration::from_secs(3600);
-/// How far two clocks may disagree. HVYM's verifier grants the same 60 s.
+/// Tolerated difference between two clocks. HVYM's verifier tolerates the same 60 s.
 pub const SKEW: Duration = Duration::from_secs(60);
-/// The service a token asks for when it names none.
+/// The service that a token requests if it has no `services` claim.
 pub const DEFAULT_SERVICE: &str = "pintheon";
-/// The largest token, in bytes: a usual one has 600, and this is refused before anything is decoded, so it
-/// bounds what an unknown peer can make a relay work on.
+/// Maximum size of a token in bytes. A typical token has 600; a larger one is refused before it is decoded, which bounds the
+/// work that an unauthenticated peer can cause.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// What a key must sign: the ASCII bytes `header.payload` of a token, and the account whose key must do it.
+/// The JWS signing input (RFC 7515 section 5.1): the ASCII bytes `header.payload`, and the account whose key must sign.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SigningInput {
     text: String,
@@ -40,7 +40,7 @@ pub struct SigningInput {
 }
 
 impl SigningInput {
-    /// The bytes to sign with Ed25519, as they are (no hash first).
+    /// The bytes to sign with Ed25519 (RFC 8032 section 5.1; not prehashed).
     pub fn as_bytes(&self) -> &[u8] {
         self.text.as_bytes()
     }
@@ -53,8 +53,8 @@ impl SigningInput {
     /// The signed token.
     ///
     /// # Errors
-    /// [`JwtError::WrongSigner`] when the signature is not by the key of [`SigningInput::signer`], such as
-    /// that of a wallet with another account open; [`JwtError::TooLarge`] when no relay would read the token.
+    /// [`JwtError::WrongSigner`] if the signature is not by the key of [`SigningInput::signer`], for example by a wallet that
+    /// has another account selected; [`JwtError::TooLarge`] if the token exceeds [`MAX_TOKEN_BYTES`].
     pub fn into_token(self, signature: Signature) -> Result<Token, JwtError> {
         if !signature.is_by(self.signer, self.as_bytes()) {
             return Err(JwtError::WrongSigner(self.signer));
@@ -75,13 +75,13 @@ impl fmt::Debug for SigningInput {
     }
 }
 
-/// An Ed25519 signature (RFC 8032), `R` and `S`.
+/// An Ed25519 signature (RFC 8032): `R`, then `S`.
 #[derive(Copy, Clone, PartialEq, Eq)]
 pub struct Signature(pub [u8; 64]);
 
 impl Signature {
-    /// Whether the key of `signer` signed `message`. Refuses weak keys and every second spelling of a
-    /// signature, so a signature cannot be changed into another one that is valid too.
+    /// Whether the key of `signer` signed `message`. Refuses keys of small order and non-canonical signatures, so that a
+    /// signature cannot be changed into another valid one.
     fn is_by(&self, signer: Address, message: &[u8]) -> bool {
         let signature = ed25519_dalek::Signature::from_bytes(&self.0);
         VerifyingKey::from_bytes(signer.public_key())
@@ -95,25 +95,24 @@ impl fmt::Debug for Signature {
     }
 }
 
-/// A signed token. Whoever holds one can log in with it until it expires, so it is never printed.
+/// A signed token. It is a bearer credential until it expires, so `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
 impl Token {
-    /// The token as it travels: three base64url parts joined by dots.
+    /// The compact serialization: three base64url parts joined by dots (RFC 7515 section 7.1).
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What `token` proves at `now`, if its account signed it for us.
+    /// Verifies the signature and the claims of `token` at the wall clock time `now`.
     ///
-    /// Stricter than HVYM's verifier in everything that no real program relies on: base64url has one
-    /// spelling, times are integers, no top-level key appears twice, the audience and issuer are always
-    /// checked, `kid` is `sub`, `iat` and `nbf` are not in the future, and there is no `crit`. What HVYM
-    /// refuses is refused first and in its order, in its words; our own checks come after.
+    /// The checks of HVYM's verifier come first, in its order and with its error texts. Ours follow: base64url is canonical,
+    /// times are integers, no top-level key appears twice, audience and issuer are always checked, `kid` equals `sub`, `iat`
+    /// and `nbf` are not in the future, and there is no `crit` (RFC 7515 section 4.1.11).
     ///
     /// # Errors
-    /// The first check that failed, as a text for the person who made the token.
+    /// The first check that failed, with a text for the person who created the token.
     pub fn verify(
         token: &str,
         expected: &Expected<'_>,

@@ -1,7 +1,7 @@
-//! Identity: Stellar addresses, and the tokens that their keys sign.
+//! Identity: Stellar addresses (SEP-23), and the JWTs that their keys sign (RFC 7519).
 //!
-//! No secret key is ever kept here. A machine makes a [`SigningInput`], somebody else signs it, and only
-//! [`Token::verify`] makes a [`Verified`].
+//! No secret key is held here. A state machine creates a [`SigningInput`], its owner signs that, and only
+//! [`Token::verify`] creates a [`Verified`].
 
 pub mod address;
 pub mod jwt;

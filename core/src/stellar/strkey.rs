@@ -1,9 +1,9 @@
-//! Strkey (SEP-23): 32 bytes as 56 characters of base32, with a version in front and a checksum behind.
+//! Strkey (SEP-23): 32 bytes with a version byte and a checksum, as 56 characters of base32.
 //!
-//! Written here, and not taken from a library, because the general base32 behind the usual one would be a sixth of what
-//! a browser loads. It knows no meaning of the bytes, and keeps no copy of them.
+//! Implemented here because the base32 code of the usual library would be a sixth of the browser package. It keeps no copy
+//! of the bytes, which may be a secret seed.
 
-/// What the text begins with tells what the bytes are.
+/// What the bytes are: the version byte of SEP-23, which determines the first character.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Kind {
@@ -13,14 +13,14 @@ pub enum Kind {
     Seed = 18 << 3,
 }
 
-/// Characters of a strkey: 280 bits, five for each, with none to spare.
+/// Characters of a strkey: 280 bits at five bits each, without padding.
 pub const CHARACTERS: usize = 56;
-/// Version, key and checksum.
+/// Bytes of version, key and checksum.
 const BYTES: usize = 35;
-/// RFC 4648 section 6.
+/// The base32 alphabet (RFC 4648 section 6).
 const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
-/// `key` as ASCII text.
+/// Encodes `key` as ASCII text.
 pub fn encode(kind: Kind, key: &[u8; 32]) -> [u8; CHARACTERS] {
     let mut raw = [0; BYTES];
     raw[0] = kind as u8;
@@ -37,7 +37,8 @@ pub fn encode(kind: Kind, key: &[u8; 32]) -> [u8; CHARACTERS] {
     text
 }
 
-/// The key that `text` spells; `None` if it is not the one spelling of a key of this kind.
+/// Decodes the key in `text`. `None` if the length, a character, the version or the checksum is wrong; each key has exactly
+/// one accepted text.
 pub fn decode(kind: Kind, text: &[u8]) -> Option<[u8; 32]> {
     if text.len() != CHARACTERS {
         return None;
@@ -53,8 +54,8 @@ pub fn decode(kind: Kind, text: &[u8]) -> Option<[u8; 32]> {
         }
     }
     let (body, sum) = raw.split_at(33);
-    let is_whole = body.first() == Some(&(kind as u8)) && sum == checksum(body).to_le_bytes();
-    body.get(1..).filter(|_| is_whole)?.try_into().ok()
+    let is_valid = body.first() == Some(&(kind as u8)) && sum == checksum(body).to_le_bytes();
+    body.get(1..).filter(|_| is_valid)?.try_into().ok()
 }
 
 fn digit(character: u8) -> Option<u8> {
@@ -65,7 +66,7 @@ fn digit(character: u8) -> Option<u8> {
     }
 }
 
-/// CRC-16/XMODEM.
+/// CRC-16/XMODEM (SEP-23).
 fn checksum(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0, |sum, byte| {
         (0..8).fold(

@@ -263,7 +263,7 @@ fn a_token_is_one_that_its_relay_believes() {
     run.hides(&secret);
     assert!(run.err.contains(&address) && run.err.contains("expires in 90 s"), "{run:?}");
     let verified =
-        Token::verify(&run.line(), &Expected::of(audience), before).expect("a token that is valid");
+        Token::verify(&run.line(), &Expected::for_audience(audience), before).expect("a token that is valid");
     assert_eq!(verified.address().to_string(), address);
     assert_eq!(verified.challenge(), Some("c-1"));
     assert_eq!(verified.services(), ["web", "api"]);

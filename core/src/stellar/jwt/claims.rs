@@ -1,5 +1,5 @@
-//! What a token claims, and its one serialization: Python's `json.dumps(.., separators=(',', ':'))`, which every
-//! HVYM program signs. Keys stay in order, and every character outside ASCII becomes `\uXXXX`.
+//! The claims of a token, and their serialization: that of Python's `json.dumps(.., separators=(',', ':'))`, which every HVYM
+//! program signs. Keys keep their order, and every character outside ASCII is written as `\uXXXX`.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -16,27 +16,28 @@ use crate::json::{Object, Value, to_json};
 use crate::stellar::address::Address;
 use crate::time::UnixTime;
 
-/// What an agent claims about itself to one relay, before anybody signed it.
+/// The claims of an agent for one relay, before they are signed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Claims {
-    /// `iss`: [`ISSUER`], or the relay refuses.
+    /// `iss`: relays accept [`ISSUER`] only.
     pub issuer: String,
-    /// `sub` and the header's `kid`: the account that signs.
+    /// `sub`, and `kid` in the header: the account that signs.
     pub subject: Address,
-    /// `aud`: the address of the relay that the token is for. Any other relay refuses it.
+    /// `aud`: the address of the relay; every other relay refuses the token.
     pub audience: String,
-    /// `iat`.
+    /// `iat`: when the token was created.
     pub issued_at: UnixTime,
-    /// `services`: what the agent wants to bind; [`DEFAULT_SERVICE`] alone when empty.
+    /// `services`: the services that the agent wants to bind; if empty, [`DEFAULT_SERVICE`].
     pub services: Vec<String>,
-    /// `exp`: until when the token can be used, give or take [`SKEW`](super::SKEW). `None` is for ever.
+    /// `exp`: when the token expires, with a tolerance of [`SKEW`](super::SKEW). `None`: never.
     pub expires_at: Option<UnixTime>,
-    /// More claims, merged last: one with a key from above, or from earlier in this list, replaces that value in its place.
+    /// Additional claims. One with the key of a claim above, or of an earlier one in this list, replaces that value in its
+    /// place.
     pub extra: Vec<(String, ClaimValue)>,
 }
 
-/// What a claim says: one JSON value, compact. A float with an exponent is not written as Python writes it; no claim of the
-/// protocol is one.
+/// The value of a claim, as compact JSON. A float with an exponent is not written as Python writes it; no claim of the
+/// protocol has one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ClaimValue(String);
 
@@ -67,15 +68,15 @@ impl Claims {
         .with_lifetime(Some(LIFETIME))
     }
 
-    /// The same claims, asking for these services.
+    /// Requests these services.
     #[must_use]
     pub fn with_services(mut self, services: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.services = services.into_iter().map(Into::into).collect();
         self
     }
 
-    /// The same claims, good for this long after `issued_at`; a part of a second counts as a whole one.
-    /// `None` never expires, which only makes sense together with a challenge.
+    /// Sets `exp` to this long after `issued_at`, rounded up to seconds. `None` never expires, which is only safe together
+    /// with a challenge.
     #[must_use]
     pub fn with_lifetime(mut self, lifetime: Option<Duration>) -> Self {
         self.expires_at = lifetime.map(|lifetime| {
@@ -85,14 +86,14 @@ impl Claims {
         self
     }
 
-    /// The same claims, answering this challenge of the relay: worthless on any other link.
+    /// Adds the challenge of a relay, which makes the token useless on any other link.
     #[must_use]
     pub fn with_challenge(mut self, challenge: &str) -> Self {
         self.extra.push(("challenge".to_owned(), challenge.into()));
         self
     }
 
-    /// What the key of `subject` must sign. The same claims always give the same bytes.
+    /// What the key of `subject` must sign. Equal claims give equal bytes.
     pub fn signing_input(&self) -> SigningInput {
         let header = format!(r#"{{"alg":"EdDSA","typ":"JWT","kid":"{}"}}"#, self.subject);
         let mut text = Base64UrlUnpadded::encode_string(header.as_bytes());
@@ -102,8 +103,8 @@ impl Claims {
     }
 
     fn payload(&self) -> String {
-        let usual = [DEFAULT_SERVICE.to_owned()];
-        let services = if self.services.is_empty() { &usual } else { self.services.as_slice() };
+        let default = [DEFAULT_SERVICE.to_owned()];
+        let services = if self.services.is_empty() { &default } else { self.services.as_slice() };
         let subject = self.subject.to_string();
         let mut claims = vec![
             ("iss", Value::Text(&self.issuer)),
@@ -127,8 +128,8 @@ impl Claims {
     }
 }
 
-/// `json` with everything outside printable ASCII escaped. Compact JSON has such characters only inside its
-/// strings, so this needs no parser.
+/// `json` with everything outside printable ASCII escaped. Compact JSON has such characters only in strings, so no parser is
+/// needed.
 fn ascii(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for character in json.chars() {
@@ -136,7 +137,7 @@ fn ascii(json: &str) -> String {
             ' '..='~' => out.push(character),
             _ => {
                 for unit in character.encode_utf16(&mut [0; 2]) {
-                    write!(out, "\\u{unit:04x}").expect("a string takes every write");
+                    write!(out, "\\u{unit:04x}").expect("writing to a String does not fail");
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Why a token is refused, in words: HVYM's own where its verifier refuses too, because people and programs know them.
+//! Why a token is refused. The texts are those of HVYM's verifier where it refuses, too, because programs match them.
 
 use alloc::string::String;
 use core::fmt::{self, Write};
@@ -9,8 +9,9 @@ use thiserror::Error;
 use super::MAX_TOKEN_BYTES;
 use crate::stellar::address::{Address, AddressError, looks_secret};
 
-/// Why a token was refused, or could not be made. Values of the token are shown cut, and a secret never.
+/// Why a token was refused or could not be created. Values of the token are truncated, and a secret seed is never shown.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
 pub enum JwtError {
     /// More than [`MAX_TOKEN_BYTES`]; nothing was decoded.
     #[error("Failed to parse JWT: the token has {0} bytes, at most {MAX_TOKEN_BYTES} are read")]
@@ -18,21 +19,21 @@ pub enum JwtError {
     /// Not `header.payload.signature`.
     #[error("Invalid JWT format: expected 3 parts")]
     Format,
-    /// No bytes have a base64 form of this many characters.
+    /// A part has a number of characters that is impossible in base64.
     #[error(
         "Failed to parse JWT: Invalid base64-encoded string: number of data characters ({0}) cannot be 1 more than a multiple of 4"
     )]
     Base64Length(usize),
-    /// A part has padding, a foreign character or spare bits that are not zero.
+    /// A part has padding, a character outside of the alphabet, or non-zero trailing bits.
     #[error("Failed to parse JWT: the {0} is not base64url in its one canonical spelling, without padding")]
     Base64(&'static str),
-    /// A part does not even begin as JSON.
+    /// A part is not JSON.
     #[error("Invalid JSON in JWT: Expecting value: line 1 column 1 (char 0)")]
     NotJson,
-    /// A part is JSON, but no object.
+    /// A part is JSON, but not an object.
     #[error("Invalid JSON in JWT: the {0} is not an object")]
     NotObject(&'static str),
-    /// An object breaks off, is badly written, or has a key twice.
+    /// An object is malformed, incomplete, or has a duplicate key.
     #[error("Invalid JSON in JWT: {reason} of the {part}")]
     Json {
         /// Which part.
@@ -43,7 +44,7 @@ pub enum JwtError {
     /// `alg` is not `EdDSA`.
     #[error("Unsupported algorithm: {0}")]
     Algorithm(String),
-    /// A claim that every token has is absent.
+    /// A required claim is missing.
     #[error("Missing required claim: {0}")]
     Missing(&'static str),
     /// The token is for another relay.
@@ -54,7 +55,7 @@ pub enum JwtError {
         /// `aud`.
         got: String,
     },
-    /// Another program's token.
+    /// `iss` is another issuer.
     #[error("Issuer mismatch: expected {expected}, got {got}")]
     Issuer {
         /// The issuer that is known here.
@@ -62,7 +63,7 @@ pub enum JwtError {
         /// `iss`.
         got: String,
     },
-    /// `exp` and the skew are over.
+    /// `exp` and the tolerated skew have passed.
     #[error("Token expired at {at} (current time: {now})")]
     Expired {
         /// `exp`, Unix seconds.
@@ -71,32 +72,32 @@ pub enum JwtError {
         now: i128,
     },
     /// `iat` is too long ago for [`Expected::max_age`](super::Expected::max_age).
-    #[error("Token too old: {age}s > {most}s")]
+    #[error("Token too old: {age}s > {max}s")]
     TooOld {
         /// Seconds since `iat`.
         age: i128,
-        /// The most there may be, without the skew.
-        most: u64,
+        /// The limit in seconds, without the skew.
+        max: u64,
     },
-    /// A time that is a text, a fraction, negative or beyond any calendar.
+    /// A time claim that is not an integer number of seconds since 1970.
     #[error("Invalid time in JWT: the claim {0} must be a whole number of seconds since 1970")]
     Seconds(&'static str),
-    /// `sub` is not an address.
+    /// `sub` is not a Stellar address.
     #[error("Invalid Stellar address in sub claim: Invalid Ed25519 Public Key: {0}")]
     Subject(String),
-    /// `sub` is a secret seed, which is now known to whoever saw the token.
+    /// `sub` is a secret seed, which everybody who saw the token now knows.
     #[error("Invalid Stellar address in sub claim: {}", AddressError::SecretSeed)]
     SecretSubject,
-    /// The third part is not 64 bytes.
+    /// The signature is not 64 bytes long.
     #[error("Signature verification failed: The signature must be exactly 64 bytes long")]
     SignatureLength,
-    /// The key of `sub` did not sign this.
+    /// The signature is not by the key of `sub`.
     #[error("Signature verification failed: Signature was forged or corrupt")]
     Forged,
     /// `kid` names another account than `sub`.
     #[error("Key mismatch: the token is for {0}, but its header names another key")]
     KeyId(Address),
-    /// RFC 7515 section 4.1.11: what is critical and not understood must be refused.
+    /// The header has `crit`: extensions that must be understood (RFC 7515 section 4.1.11).
     #[error("Unsupported extensions: the header marks extensions as critical (crit), and none is supported")]
     Critical,
     /// `iat` is ahead of our clock by more than the skew.
@@ -115,44 +116,47 @@ pub enum JwtError {
         /// The verifier's clock, Unix seconds.
         now: i128,
     },
-    /// `services` is not a list of texts.
+    /// `services` is not an array of strings.
     #[error("Invalid services in JWT: the claim services must be a list of names")]
     Services,
-    /// A token was to be made, and the signature is not by the key that had to sign.
+    /// A token could not be created: the signature is not by the key that had to sign.
     #[error("the signature is not by {0}: the signer used another key")]
     WrongSigner(Address),
 }
 
-/// The most characters of a stranger's value that a text repeats: two addresses fit, a page of log does not.
-const MAX_SHOWN: usize = 160;
+/// Maximum characters of an unverified value that an error repeats: enough for two addresses.
+const MAX_QUOTED_CHARACTERS: usize = 160;
 
-/// `value` as Python's `str()` shows it, which is what HVYM's texts have: cut to [`MAX_SHOWN`] characters, without control
-/// characters (they would forge lines in a log), and never a secret seed.
-pub(super) fn shown(value: &Value) -> String {
-    let mut out = Shown(String::new(), MAX_SHOWN);
-    // The only error is that the room is used up, and then the rest is cut.
-    let _cut = match value {
-        Value::String(text) => out.write_str(concealed(text)),
+/// `value` as Python's `str()` formats it, as in HVYM's texts: truncated to [`MAX_QUOTED_CHARACTERS`], without control
+/// characters, which could forge lines in a log, and without secret seeds.
+pub(super) fn quoted(value: &Value) -> String {
+    let mut out = Truncated { text: String::new(), remaining: MAX_QUOTED_CHARACTERS };
+    // The only error is that the limit is reached; the rest is dropped.
+    let _truncated = match value {
+        Value::String(text) => out.write_str(redacted(text)),
         value => out.nested(value),
     };
-    out.0
+    out.text
 }
 
-fn concealed(text: &str) -> &str {
+fn redacted(text: &str) -> &str {
     if looks_secret(text) { "(a secret seed)" } else { text }
 }
 
-/// A text with room for so many more characters.
-struct Shown(String, usize);
+/// A string that accepts a limited number of characters.
+struct Truncated {
+    text: String,
+    remaining: usize,
+}
 
-impl Shown {
+impl Truncated {
     fn nested(&mut self, value: &Value) -> fmt::Result {
         match value {
             Value::Null => self.write_str("None"),
             Value::Bool(true) => self.write_str("True"),
             Value::Bool(false) => self.write_str("False"),
             Value::Number(number) => write!(self, "{number}"),
-            Value::String(text) => write!(self, "'{}'", concealed(text)),
+            Value::String(text) => write!(self, "'{}'", redacted(text)),
             Value::Array(items) => {
                 self.write_char('[')?;
                 for (index, item) in items.iter().enumerate() {
@@ -161,11 +165,11 @@ impl Shown {
                 }
                 self.write_char(']')
             }
-            Value::Object(members) => {
+            Value::Object(fields) => {
                 self.write_char('{')?;
-                for (index, (key, item)) in members.iter().enumerate() {
+                for (index, (key, item)) in fields.iter().enumerate() {
                     let comma = if index == 0 { "" } else { ", " };
-                    write!(self, "{comma}'{}': ", concealed(key))?;
+                    write!(self, "{comma}'{}': ", redacted(key))?;
                     self.nested(item)?;
                 }
                 self.write_char('}')
@@ -174,11 +178,11 @@ impl Shown {
     }
 }
 
-impl Write for Shown {
+impl Write for Truncated {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for character in text.chars() {
-            self.1 = self.1.checked_sub(1).ok_or(fmt::Error)?;
-            self.0.push(if character.is_control() { char::REPLACEMENT_CHARACTER } else { character });
+            self.remaining = self.remaining.checked_sub(1).ok_or(fmt::Error)?;
+            self.text.push(if character.is_control() { char::REPLACEMENT_CHARACTER } else { character });
         }
         Ok(())
     }

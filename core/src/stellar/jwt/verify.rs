@@ -1,4 +1,4 @@
-//! The checks of a token, in HVYM's order. The only place that makes a [`Verified`].
+//! Verification of a token, in the order of HVYM's verifier. The only code that creates a [`Verified`].
 
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
@@ -13,32 +13,33 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::error::shown;
+use super::error::quoted;
 use super::{DEFAULT_SERVICE, ISSUER, JwtError, MAX_TOKEN_BYTES, SKEW, Signature};
 use crate::stellar::address::{Address, AddressError};
 use crate::time::UnixTime;
 
-/// What a token must be to be good here.
+/// What a relay requires of a token.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct Expected<'a> {
-    /// Our own address: a token for another relay is refused. It cannot be empty, so the check cannot be lost.
+    /// The address of this relay: a token for another audience is refused. Not optional, so that the check cannot be omitted.
     pub audience: Address,
-    /// The issuer, [`ISSUER`] but for tests.
+    /// The required issuer, [`ISSUER`] except in tests.
     pub issuer: &'a str,
-    /// The longest time since `iat`, whatever `exp` says, give or take [`SKEW`]. `None` trusts `exp` alone.
+    /// Maximum time since `iat`, whatever `exp` says, with a tolerance of [`SKEW`]. `None`: only `exp` limits the lifetime.
     pub max_age: Option<Duration>,
 }
 
 impl Expected<'_> {
-    /// What the relay `audience` expects.
-    pub fn of(audience: Address) -> Expected<'static> {
+    /// The requirements of the relay `audience`: the usual issuer, and no limit besides `exp`.
+    pub fn for_audience(audience: Address) -> Expected<'static> {
         Expected { audience, issuer: ISSUER, max_age: None }
     }
 }
 
-/// The proof that an account signed these claims for us, and that they held at the moment of the check.
+/// The claims of a token whose signature and claims were verified at one moment.
 ///
-/// Only [`Token::verify`](super::Token::verify) makes one. It does not prove that the token was not used before: the challenge does.
+/// Only [`Token::verify`](super::Token::verify) creates one. It does not prove that the token was not used before; a challenge
+/// does.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Verified {
     address: Address,
@@ -49,54 +50,54 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// Who signed.
+    /// The account that signed the token (`sub`).
     pub fn address(&self) -> Address {
         self.address
     }
 
-    /// What the token asks for; [`DEFAULT_SERVICE`] when it has no `services` claim.
+    /// The requested services; [`DEFAULT_SERVICE`] if there is no `services` claim.
     pub fn services(&self) -> &[String] {
         &self.services
     }
 
-    /// The challenge that the token answers, if any.
+    /// The `challenge` claim, if any.
     pub fn challenge(&self) -> Option<&str> {
         self.claim("challenge")?.as_str()
     }
 
-    /// `iat`.
+    /// `iat`: when the token was created.
     pub fn issued_at(&self) -> UnixTime {
         self.issued_at
     }
 
-    /// `exp`; `None` is never.
+    /// `exp`: when the token expires; `None`: never.
     pub fn expires_at(&self) -> Option<UnixTime> {
         self.expires_at
     }
 
-    /// Any claim of the payload, as it was written. Inside it the last of two equal keys counts.
+    /// Any claim of the payload. In nested objects, the last of two equal keys counts.
     pub fn claim(&self, name: &str) -> Option<&Value> {
         self.claims.get(name)
     }
 }
 
 pub(super) fn verify(token: &str, expected: &Expected<'_>, now: UnixTime) -> Result<Verified, JwtError> {
-    let opened = Opened::from_token(token)?;
-    opened.check_claims(expected, now)?;
-    let address = opened.check_signature()?;
-    opened.check_header(address)?;
-    opened.into_verified(address, now)
+    let unverified = Unverified::from_token(token)?;
+    unverified.check_claims(expected, now)?;
+    let address = unverified.check_signature()?;
+    unverified.check_header(address)?;
+    unverified.into_verified(address, now)
 }
 
-/// A token taken apart and not yet believed.
-struct Opened<'a> {
+/// A decoded token before its verification.
+struct Unverified<'a> {
     header: BTreeMap<String, Value>,
     claims: BTreeMap<String, Value>,
     signature: Vec<u8>,
     signed: &'a [u8],
 }
 
-impl<'a> Opened<'a> {
+impl<'a> Unverified<'a> {
     fn from_token(token: &'a str) -> Result<Self, JwtError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(JwtError::TooLarge(token.len()));
@@ -107,7 +108,7 @@ impl<'a> Opened<'a> {
         else {
             return Err(JwtError::Format);
         };
-        Ok(Opened {
+        Ok(Unverified {
             header: object("header", header)?,
             claims: object("payload", payload)?,
             signature: bytes("signature", signature)?,
@@ -115,19 +116,19 @@ impl<'a> Opened<'a> {
         })
     }
 
-    /// Steps 2 to 7 of HVYM's verifier.
+    /// Checks 2 to 7 of HVYM's verifier.
     fn check_claims(&self, expected: &Expected<'_>, now: UnixTime) -> Result<(), JwtError> {
         let algorithm = self.header.get("alg").unwrap_or(&Value::Null);
         if algorithm != "EdDSA" {
-            return Err(JwtError::Algorithm(shown(algorithm)));
+            return Err(JwtError::Algorithm(quoted(algorithm)));
         }
         let (issuer, _, audience, _) =
             (self.required("iss")?, self.required("sub")?, self.required("aud")?, self.required("iat")?);
         if *audience != *expected.audience.to_string() {
-            return Err(JwtError::Audience { expected: expected.audience, got: shown(audience) });
+            return Err(JwtError::Audience { expected: expected.audience, got: quoted(audience) });
         }
         if *issuer != *expected.issuer {
-            return Err(JwtError::Issuer { expected: expected.issuer.to_owned(), got: shown(issuer) });
+            return Err(JwtError::Issuer { expected: expected.issuer.to_owned(), got: quoted(issuer) });
         }
         let (now, skew) = (i128::from(now.as_secs()), i128::from(SKEW.as_secs()));
         if let Some(at) = self.seconds("exp")?
@@ -135,22 +136,22 @@ impl<'a> Opened<'a> {
         {
             return Err(JwtError::Expired { at, now });
         }
-        if let Some(most) = expected.max_age
+        if let Some(max) = expected.max_age
             && let Some(at) = self.seconds("iat")?
-            && now - at > i128::from(most.as_secs()) + skew
+            && now - at > i128::from(max.as_secs()) + skew
         {
-            return Err(JwtError::TooOld { age: now - at, most: most.as_secs() });
+            return Err(JwtError::TooOld { age: now - at, max: max.as_secs() });
         }
         Ok(())
     }
 
-    /// Steps 8 and 9: the account that `sub` names signed this.
+    /// Checks 8 and 9: the key of `sub` signed the token.
     fn check_signature(&self) -> Result<Address, JwtError> {
         let subject = self.required("sub")?;
         let address: Address = match subject.as_str().map(str::parse) {
             Some(Ok(address)) => address,
             Some(Err(AddressError::SecretSeed)) => return Err(JwtError::SecretSubject),
-            _ => return Err(JwtError::Subject(shown(subject))),
+            _ => return Err(JwtError::Subject(quoted(subject))),
         };
         let signature = self.signature.as_slice().try_into().map_err(|_| JwtError::SignatureLength)?;
         if !Signature(signature).is_by(address, self.signed) {
@@ -214,56 +215,56 @@ fn services(claim: Option<&Value>) -> Result<Vec<String>, JwtError> {
     names.iter().map(|name| name.as_str().map(str::to_owned).ok_or(JwtError::Services)).collect()
 }
 
-/// The bytes of one part. The decoder refuses padding, white space and spare bits, so a token has one spelling.
+/// Decodes one part. Padding, white space and non-zero trailing bits are refused, so a token has one text form.
 fn bytes(part: &'static str, text: &str) -> Result<Vec<u8>, JwtError> {
     let digit = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    // HVYM counts only the digits, so its text fits only where there is nothing else.
+    // HVYM counts base64 characters only, so its error text applies only if there are no others.
     if text.len() % 4 == 1 && text.bytes().all(digit) {
         return Err(JwtError::Base64Length(text.len()));
     }
     Base64UrlUnpadded::decode_vec(text).map_err(|_| JwtError::Base64(part))
 }
 
-/// The JSON object in one part.
+/// Decodes the JSON object in one part.
 fn object(part: &'static str, text: &str) -> Result<BTreeMap<String, Value>, JwtError> {
     let json = bytes(part, text)?;
-    // Told apart by hand, because serde's own text for "not an object" would repeat the value, and that may be a secret.
+    // Checked by hand, because serde's error for another type would repeat the value, which may be a secret.
     if json.trim_ascii_start().first() != Some(&b'{') {
         let is_json = serde_json::from_slice::<IgnoredAny>(&json).is_ok();
         return Err(if is_json { JwtError::NotObject(part) } else { JwtError::NotJson });
     }
-    let Members(members) = serde_json::from_slice(&json).map_err(|error| {
+    let UniqueKeys(claims) = serde_json::from_slice(&json).map_err(|error| {
         let reason = error.to_string();
         JwtError::Json { part, reason }
     })?;
-    Ok(members)
+    Ok(claims)
 }
 
-/// A JSON object without two equal keys: readers disagree on which of the two counts, and a token must mean one thing.
-struct Members(BTreeMap<String, Value>);
+/// A JSON object without duplicate keys: parsers disagree on which of two counts (RFC 7519 section 4).
+struct UniqueKeys(BTreeMap<String, Value>);
 
-impl<'de> Deserialize<'de> for Members {
+impl<'de> Deserialize<'de> for UniqueKeys {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Unique;
+        struct UniqueKeysVisitor;
 
-        impl<'de> Visitor<'de> for Unique {
-            type Value = Members;
+        impl<'de> Visitor<'de> for UniqueKeysVisitor {
+            type Value = UniqueKeys;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members = BTreeMap::new();
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<UniqueKeys, A::Error> {
+                let mut claims = BTreeMap::new();
                 while let Some((key, value)) = map.next_entry::<String, Value>()? {
-                    if members.insert(key, value).is_some() {
+                    if claims.insert(key, value).is_some() {
                         return Err(A::Error::custom("a key appears twice"));
                     }
                 }
-                Ok(Members(members))
+                Ok(UniqueKeys(claims))
             }
         }
 
-        deserializer.deserialize_map(Unique)
+        deserializer.deserialize_map(UniqueKeysVisitor)
     }
 }

@@ -62,7 +62,7 @@ impl Asker {
 /// Who signed `token` for this relay. An answer to a challenge is good on its own connection only, and a token that
 /// never expires would be good for whoever finds it.
 fn owner(token: &str, board: &Switchboard) -> Result<Address, String> {
-    let expected = Expected::of(board.address);
+    let expected = Expected::for_audience(board.address);
     let verified = Token::verify(token, &expected, board.clock.wall().unix).map_err(|e| e.to_string())?;
     if verified.expires_at().is_none() {
         return Err("the token must expire".to_owned());
