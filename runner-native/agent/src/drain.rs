@@ -1,4 +1,4 @@
-//! Which streams are still running, and the wish that they come to an end.
+//! Counts the streams that run, and asks them to finish between two requests.
 //!
 //! Knows nothing of what a stream carries: each decides itself when it is between two requests.
 
@@ -15,11 +15,11 @@ use futures_util::io::{AsyncRead, AsyncWrite};
 use futures_util::task::AtomicWaker;
 use smol::channel::{Receiver, Sender, bounded};
 
-/// Counts what runs, and asks it to finish.
+/// Counts what runs, and asks it to finish. Several may share one count: see [`Drain::child`].
 pub(crate) struct Drain {
-    /// Closing the channel is the wish; nothing is ever sent.
-    wish: Sender<Infallible>,
-    wished: Receiver<Infallible>,
+    /// Closing the channel is the signal; nothing is ever sent.
+    signal: Sender<Infallible>,
+    signalled: Receiver<Infallible>,
     running: Arc<Running>,
 }
 
@@ -32,12 +32,12 @@ struct Running {
 }
 
 /// Held by a stream for as long as it runs.
-pub(crate) struct Ticket {
-    wished: Pin<Box<Receiver<Infallible>>>,
+pub(crate) struct DrainGuard {
+    signalled: Pin<Box<Receiver<Infallible>>>,
     activity: Arc<Activity>,
 }
 
-/// Whether one stream is between two requests, as whoever watches it says.
+/// Whether one stream is between two requests, as its observer says.
 pub(crate) struct Activity {
     idle: AtomicBool,
     running: Arc<Running>,
@@ -62,27 +62,36 @@ impl Activity {
 }
 
 impl Drain {
-    /// Nothing runs, nobody is asked to finish.
+    /// Nothing runs, nothing is asked to finish.
     pub(crate) fn new() -> Self {
-        let (wish, wished) = bounded(1);
-        Self { wish, wished, running: Arc::default() }
+        Self::with_count(Arc::default())
     }
 
-    /// One more stream runs, until the ticket is dropped.
-    pub(crate) fn ticket(&self) -> Ticket {
+    /// Another one with a signal of its own, whose streams are counted here too.
+    pub(crate) fn child(&self) -> Self {
+        Self::with_count(Arc::clone(&self.running))
+    }
+
+    fn with_count(running: Arc<Running>) -> Self {
+        let (signal, signalled) = bounded(1);
+        Self { signal, signalled, running }
+    }
+
+    /// One more stream runs, until the guard is dropped.
+    pub(crate) fn guard(&self) -> DrainGuard {
         self.running.count.fetch_add(1, Ordering::Relaxed);
         let activity = Activity { idle: AtomicBool::new(false), running: Arc::clone(&self.running) };
-        Ticket { wished: Box::pin(self.wished.clone()), activity: Arc::new(activity) }
+        DrainGuard { signalled: Box::pin(self.signalled.clone()), activity: Arc::new(activity) }
     }
 
-    /// Asks all streams, those to come included, to finish.
+    /// Asks all streams to finish, those to come included.
     pub(crate) fn begin(&self) {
-        self.wish.close();
+        self.signal.close();
     }
 
-    /// Waits until somebody asks to finish.
+    /// Waits for [`Drain::begin`].
     pub(crate) async fn begun(&self) {
-        let _closed = self.wished.recv().await;
+        let _closed = self.signalled.recv().await;
     }
 
     /// How many streams run.
@@ -105,19 +114,19 @@ impl Drain {
     }
 }
 
-impl Ticket {
-    /// What whoever watches the stream tells of it.
+impl DrainGuard {
+    /// What the stream's observer reports to.
     pub(crate) fn activity(&self) -> Arc<Activity> {
         Arc::clone(&self.activity)
     }
 
     /// Whether the stream is asked to finish; if not, the task is woken when it is.
     pub(crate) fn is_asked_to_finish(&mut self, cx: &mut Context<'_>) -> bool {
-        self.wished.as_mut().poll_next(cx).is_ready()
+        self.signalled.as_mut().poll_next(cx).is_ready()
     }
 }
 
-impl Drop for Ticket {
+impl Drop for DrainGuard {
     fn drop(&mut self) {
         self.activity.set_idle(false);
         let running = &self.activity.running;
@@ -127,17 +136,17 @@ impl Drop for Ticket {
     }
 }
 
-/// A local connection that says goodbye when it is asked to finish and its stream is between two requests: the
-/// tunnel then ends in good order, after everything that was still on the way.
+/// A local connection that reads as ended when it is asked to finish and its stream is between two requests, so that the
+/// stream ends in good order after everything that was still queued.
 pub(crate) struct Finishing<L> {
     local: L,
-    ticket: Ticket,
+    guard: DrainGuard,
 }
 
 impl<L> Finishing<L> {
-    /// Lets `local` finish whenever its stream is between two requests.
-    pub(crate) fn new(local: L, ticket: Ticket) -> Self {
-        Self { local, ticket }
+    /// Ends `local` at the drain signal, once its stream is between two requests.
+    pub(crate) fn new(local: L, guard: DrainGuard) -> Self {
+        Self { local, guard }
     }
 }
 
@@ -145,12 +154,12 @@ impl<L: AsyncRead + Unpin> AsyncRead for Finishing<L> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let read = Pin::new(&mut self.local).poll_read(cx, buf);
         let over = match &read {
-            Poll::Pending => self.ticket.is_asked_to_finish(cx),
+            Poll::Pending => self.guard.is_asked_to_finish(cx),
             // Closing before the whole question was read is a reset (RFC 9112 section 9.6), and yet a whole answer.
             Poll::Ready(Err(error)) => error.kind() == io::ErrorKind::ConnectionReset,
             Poll::Ready(Ok(_)) => false,
         };
-        if over && self.ticket.activity.is_idle() {
+        if over && self.guard.activity.is_idle() {
             return Poll::Ready(Ok(0));
         }
         read
@@ -176,21 +185,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ticket_hears_the_wish_whether_it_came_before_or_after() {
+    fn a_guard_sees_the_signal_whether_it_came_before_or_after() {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         let drain = Drain::new();
-        let mut early = drain.ticket();
+        let mut early = drain.guard();
         assert!(!early.is_asked_to_finish(&mut cx));
         drain.begin();
         assert!(early.is_asked_to_finish(&mut cx));
-        assert!(drain.ticket().is_asked_to_finish(&mut cx));
+        assert!(drain.guard().is_asked_to_finish(&mut cx));
     }
 
     #[test]
-    fn the_drain_is_idle_when_the_last_ticket_is_gone() {
+    fn a_child_has_its_own_signal_and_counts_with_its_parent() {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         let drain = Drain::new();
-        let (one, two) = (drain.ticket(), drain.ticket());
+        let (one, other) = (drain.child(), drain.child());
+        let (mut of_one, mut of_other) = (one.guard(), other.guard());
+        one.begin();
+        assert!(of_one.is_asked_to_finish(&mut cx) && !of_other.is_asked_to_finish(&mut cx));
+        assert_eq!(drain.running(), 2);
+    }
+
+    #[test]
+    fn the_drain_is_idle_when_the_last_guard_is_gone() {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let drain = Drain::new();
+        let (one, two) = (drain.guard(), drain.guard());
         let mut idle = std::pin::pin!(drain.idle());
         assert!(idle.as_mut().poll(&mut cx).is_pending());
         drop(one);

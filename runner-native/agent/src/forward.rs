@@ -1,146 +1,170 @@
-//! Sends the requests of one stream to its service, over a connection that is kept from one to the next.
-//!
-//! It changes nothing of a request.
+//! A forward: local connections that reach the service of another identity by way of its relay.
 
-use std::sync::{Mutex, PoisonError};
+mod local;
 
-use async_executor::Task;
-use bytes::Bytes;
-use http::{Request, Response, Version};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Empty};
-use hvym_tunnel_pages::Page;
-use hyper::body::{Body, Incoming};
-use hyper::client::conn::http1::{self, SendRequest};
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::http::{MAX_FIELDS, MAX_HEAD_BYTES};
-use super::serve::{self, Services};
-use super::upstream::{ConnectError, Upstream};
+use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_net::executor::spawn;
-use hvym_tunnel_net::hyper::Io;
+use hvym_tunnel_net::key::Identity;
+use hvym_tunnel_net::observer::Observer;
+use hvym_tunnel_net::target::{RelayUrl, ServiceAddress};
 
-type Question = UnsyncBoxBody<Bytes, hyper::Error>;
+use crate::builder::Launch;
+use crate::error::AgentError;
+use crate::event::{AgentEvent, AgentStatus};
+use crate::event_sink::AgentEvents;
+use crate::handle::Control;
+use crate::link_status::Purpose;
+use crate::service::ServiceTable;
+use crate::settings::{LinkSettings, SettingsError};
+use local::LocalListener;
 
-/// The way to a service for the requests of one stream, which come one after another.
-pub(super) struct Forward<'a> {
-    services: &'a Services,
-    name: &'a str,
-    upstream: &'a Upstream,
-    kept: Mutex<Option<Connection>>,
+/// A local port that leads to the service of another identity.
+#[derive(Debug)]
+pub enum Forward {}
+
+impl Forward {
+    /// A forward with this identity, which the owner of the service must admit.
+    pub fn builder(identity: impl Into<Arc<Identity>>) -> ForwardBuilder {
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        ForwardBuilder { launch: Launch::new(identity.into()), to: None, listen }
+    }
 }
 
-/// A connection to a service. Dropped, it is closed, unless it was handed over.
-pub(super) struct Connection {
-    sender: SendRequest<Question>,
-    _driver: Task<()>,
+/// The settings of a forward that does not run yet.
+pub struct ForwardBuilder {
+    launch: Launch,
+    to: Option<ServiceAddress>,
+    listen: SocketAddr,
 }
 
-/// Why a service gave no answer.
-pub(super) enum Trouble {
-    /// It cannot be reached.
-    Unreachable(ConnectError),
-    /// It was reached, and then this.
-    Broken(hyper::Error),
-}
-
-impl<'a> Forward<'a> {
-    /// The way to `upstream`, which is exposed under `name`.
-    pub(super) fn new(services: &'a Services, name: &'a str, upstream: &'a Upstream) -> Self {
-        Self { services, name, upstream, kept: Mutex::new(None) }
+impl ForwardBuilder {
+    /// The relay of the service's owner.
+    #[must_use]
+    pub fn relay(mut self, url: RelayUrl) -> Self {
+        self.launch.link.relay = Some(url);
+        self
     }
 
-    /// Sends a request, and waits for the head of the answer.
+    /// All settings of the link, in place of those set before.
+    #[must_use]
+    pub fn link(mut self, link: LinkSettings) -> Self {
+        self.launch.link = link;
+        self
+    }
+
+    /// Whose service, and which.
+    #[must_use]
+    pub fn to(mut self, service: ServiceAddress) -> Self {
+        self.to = Some(service);
+        self
+    }
+
+    /// Where local connections are taken; a free port of the loopback interface by default. Whoever can connect there acts
+    /// as the identity of this forward.
+    #[must_use]
+    pub fn listen(mut self, at: SocketAddr) -> Self {
+        self.listen = at;
+        self
+    }
+
+    /// Sees every event as it happens, on the thread where it happens.
+    #[must_use]
+    pub fn observer(mut self, observer: Arc<dyn Observer<AgentEvent>>) -> Self {
+        self.launch.observer = observer;
+        self
+    }
+
+    /// How many events wait for the reader of [`ForwardHandle::events`]; at least 1.
+    #[must_use]
+    pub fn event_capacity(mut self, capacity: usize) -> Self {
+        self.launch.event_capacity = capacity.max(1);
+        self
+    }
+
+    /// Listens, and dials at once.
     ///
     /// # Errors
-    /// No answer.
-    pub(super) async fn send(
-        &self,
-        mut request: Request<Incoming>,
-    ) -> Result<(Response<Incoming>, Connection), Trouble> {
-        *request.version_mut() = Version::HTTP_11;
-        let mut request = request.map(BodyExt::boxed_unsync);
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(mut connection) = kept
-            && connection.sender.ready().await.is_ok()
-        {
-            // A service may close what it kept at the very moment we use it. Then these can be asked once more, for
-            // asking twice is as asking once (RFC 9110 section 9.2.1).
-            let again = request.method().is_safe() && request.body().is_end_stream();
-            let spare = again.then(|| copy(&request));
-            match connection.sender.try_send_request(request).await {
-                Ok(response) => return Ok((response, connection)),
-                Err(mut error) => match error.take_message().or(spare) {
-                    Some(unsent) => request = unsent,
-                    None => return Err(Trouble::Broken(error.into_error())),
-                },
-            }
+    /// No relay or no service is set, the service is the identity's own, the address cannot be listened at, or the
+    /// settings of the link make no sense.
+    pub fn start(self) -> Result<ForwardHandle, AgentError> {
+        let ForwardBuilder { launch, to, listen } = self;
+        let (to, own) = (to.ok_or(SettingsError::NoForwardTarget)?, launch.identity.address());
+        if to.owner == own {
+            return Err(SettingsError::OwnService(own).into());
         }
-        let mut connection = self.open().await?;
-        let response = connection.sender.send_request(request).await.map_err(Trouble::Broken)?;
-        Ok((response, connection))
-    }
-
-    /// Takes back a connection for the next request.
-    pub(super) fn keep(&self, connection: Connection) {
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
-    }
-
-    async fn open(&self) -> Result<Connection, Trouble> {
-        let connected = self.upstream.connect().await;
-        self.services.note(self.name, self.upstream, connected.as_ref().err());
-        let local = connected.map_err(Trouble::Unreachable)?;
-        let (sender, connection) = http1::Builder::new()
-            .preserve_header_case(true)
-            .max_headers(MAX_FIELDS)
-            .max_header_size(MAX_HEAD_BYTES)
-            .handshake(Io(local))
-            .await
-            .map_err(Trouble::Broken)?;
-        let driver = spawn(async move {
-            if let Err(error) = connection.with_upgrades().await {
-                tracing::debug!(%error, "a connection to a service ended");
-            }
-        });
-        Ok(Connection { sender, _driver: driver })
+        launch.relay()?;
+        let (listener, listen) = local::bind(listen)?;
+        let table = ServiceTable::new(Vec::new())?;
+        let prepared = launch.prepare(Purpose::Forward { listen }, None, table)?;
+        let listener = LocalListener::new(listener, to, &prepared.shared);
+        let accepting = spawn(listener.accept());
+        Ok(ForwardHandle { control: prepared.run(Some((listen, accepting))), listen })
     }
 }
 
-/// A request without a body, once more.
-fn copy(request: &Request<Question>) -> Request<Question> {
-    let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
-    let mut copy = Request::new(body);
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    *copy.extensions_mut() = request.extensions().clone();
-    copy
+/// A running forward. Dropped, it closes its link and its port.
+pub struct ForwardHandle {
+    control: Control,
+    listen: SocketAddr,
 }
 
-impl Trouble {
-    /// What the visitor gets.
-    pub(super) fn page(&self, forward: &Forward<'_>) -> Page {
-        let what = match self {
-            Trouble::Unreachable(error) => return serve::page(error, forward.upstream),
-            Trouble::Broken(error) if error.is_parse() => "did not answer in HTTP",
-            Trouble::Broken(_) => "closed the connection without an answer",
-        };
-        Page {
-            status: 502,
-            title: "The service gave no answer".to_owned(),
-            text: format!("The tunnel works, but the service behind it {what}."),
-            hint: "If this is your tunnel, see what the service says.".to_owned(),
-            retry_after: None,
-        }
+impl ForwardHandle {
+    /// Who the forward is: what the owner of the service must admit.
+    pub fn address(&self) -> Address {
+        self.control.address
     }
 
-    /// What the owner is told beside the request.
-    pub(super) fn note(&self, forward: &Forward<'_>) -> Option<String> {
-        let place = forward.upstream.target().place();
-        match self {
-            // Told once, on its own.
-            Trouble::Unreachable(_) => None,
-            Trouble::Broken(error) if error.is_parse() => Some(format!("{place} did not answer in HTTP/1.1")),
-            Trouble::Broken(_) => Some(format!("{place} closed the connection without an answer")),
-        }
+    /// Where local connections are taken.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// The events from the start on; see [`AgentHandle::events`](crate::AgentHandle::events).
+    pub fn events(&self) -> AgentEvents {
+        self.control.events.clone()
+    }
+
+    /// How things stand now.
+    pub fn status(&self) -> AgentStatus {
+        self.control.status()
+    }
+
+    /// Asks the forward to finish: it takes no connection any more, and ends when none is open, at the latest after
+    /// `deadline`.
+    pub fn drain(&self, deadline: Duration) {
+        self.control.drain(deadline);
+    }
+
+    /// Asks the forward to end at once; connections are reset.
+    pub fn stop(&self) {
+        self.control.stop();
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Errors
+    /// Why it ended, unless it was asked to.
+    pub async fn closed(&self) -> Result<(), AgentError> {
+        self.control.closed().await
+    }
+
+    /// [`Self::drain`], then [`Self::closed`].
+    ///
+    /// # Errors
+    /// As for [`Self::closed`].
+    pub async fn shutdown(self, deadline: Duration) -> Result<(), AgentError> {
+        self.drain(deadline);
+        self.closed().await
+    }
+}
+
+impl fmt::Debug for ForwardHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ForwardHandle").field("listen", &self.listen).finish_non_exhaustive()
     }
 }

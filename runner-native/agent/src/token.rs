@@ -1,14 +1,13 @@
-//! The token that a server of an older system knows an agent by: where it comes from. It is shown nowhere.
+//! The token that a server of an older system knows an agent by, and where it is read from. It is never shown.
 //!
-//! As an identity's secret it comes from a file that its owner alone can read, or from a variable, and is never an
-//! argument, which every user of the machine can see.
+//! Like an identity's secret it comes from a file that only its owner may read, or from a variable.
 
 use std::path::Path;
+use std::str::FromStr;
 
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use hvym_tunnel_net::exit::{Exit, Failure};
 use hvym_tunnel_net::key;
 use hvym_tunnel_net::secret::{Secret, SecretError};
 
@@ -23,7 +22,7 @@ const MAX_BYTES: usize = 8 * 1024;
 pub struct Token(Secret);
 
 impl Token {
-    /// The token of the file that a person named, else of the variable [`TOKEN_VARIABLE`]; `None` if there is neither.
+    /// The token in `file`, else in the variable [`TOKEN_VARIABLE`]; `None` if there is neither.
     ///
     /// # Errors
     /// [`TokenError`] says what is wrong with the source, never what was in it.
@@ -41,13 +40,7 @@ impl Token {
         }
     }
 
-    /// This very token.
-    #[cfg(test)]
-    pub fn of(text: &str) -> Self {
-        Token(text.into())
-    }
-
-    /// The token itself.
+    /// The token in plain text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(self.0.bytes()).expect("a token was found to be ASCII when it was made")
     }
@@ -63,6 +56,14 @@ impl Token {
     }
 }
 
+impl FromStr for Token {
+    type Err = TokenError;
+
+    fn from_str(text: &str) -> Result<Self, TokenError> {
+        Self::decode(text.into(), "the text")
+    }
+}
+
 /// Why there is no token. No variant holds anything that was read.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum TokenError {
@@ -75,18 +76,6 @@ pub enum TokenError {
         /// Where it was read.
         place: String,
     },
-}
-
-impl From<TokenError> for Failure {
-    fn from(error: TokenError) -> Failure {
-        let failure = Failure::new(Exit::Refused, error.to_string());
-        match error {
-            TokenError::NotToken { .. } => {
-                failure.with_hint("copy it as its server's operator gave it to you")
-            }
-            TokenError::File(_) => failure,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use hvym_tunnel_core::stellar::Address;
 
-use hvym_tunnel_agent::Place;
+use crate::exit::{Exit, Failure};
 use hvym_tunnel_net::config::Keepalive;
-use hvym_tunnel_net::exit::{Exit, Failure};
 use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::target::RelayUrl;
 use hvym_tunnel_relay::{Relay, RelaySettings};
@@ -34,16 +33,16 @@ pub(crate) fn start(keepalive: Keepalive, port: u16) -> Result<Embedded, Failure
 }
 
 impl Embedded {
-    /// Where it is.
-    pub(crate) fn place(&self) -> Place {
+    /// Where agents dial it.
+    pub(crate) fn url(&self) -> RelayUrl {
         let at = self.relay.local_addr();
-        let url = RelayUrl {
-            tls: false,
-            host: at.ip().to_string(),
-            port: at.port(),
-            path: RelayUrl::DEFAULT_PATH.to_owned(),
-        };
-        Place { url, address: Some(self.address) }
+        let path = RelayUrl::DEFAULT_PATH.to_owned();
+        RelayUrl { tls: false, host: at.ip().to_string(), port: at.port(), path }
+    }
+
+    /// Its identity.
+    pub(crate) fn address(&self) -> Address {
+        self.address
     }
 
     /// Ends it and everything on it.

@@ -1,13 +1,72 @@
 //! `expose`: an agent, and a relay of its own beside it if none was named.
 
-use hvym_tunnel_agent::Place;
-use hvym_tunnel_agent::config::ExposeOptions;
-use hvym_tunnel_net::exit::Failure;
-use hvym_tunnel_net::key::Identity;
-use hvym_tunnel_net::report::{Report, Reporter};
-use hvym_tunnel_net::signals::StopSignals;
+use std::sync::Arc;
 
+use hvym_tunnel_agent::settings::{CompatSettings, LinkSettings, SettingsError};
+use hvym_tunnel_agent::{Agent, AgentBuilder, AgentError, Identity, ServiceSpec};
+
+use crate::agent_reports::{AgentReports, Purpose, Subject};
 use crate::embedded;
+use crate::exit::Failure;
+use crate::failure;
+use crate::report::{Report, Reporter};
+use crate::run_agent::until_end;
+use crate::signals::StopSignals;
+
+/// What `expose` does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct ExposeOptions {
+    /// The link to the relay; without one there is a relay of its own.
+    pub(crate) link: LinkSettings,
+    /// The login at a server of an older system, in place of one by identity.
+    pub(crate) compat: Option<CompatSettings>,
+    /// Where a relay of its own listens, on this machine alone; 0 is a free port.
+    pub(crate) own_relay_port: u16,
+    /// What is exposed, never empty. The first is the one reached at the bare address.
+    pub(crate) services: Vec<ServiceSpec>,
+    /// Whether to stop (exit 7) when nothing listens at a target at the start.
+    pub(crate) require_upstream: bool,
+}
+
+impl ExposeOptions {
+    /// One service at a relay of its own, and everything else as it is unless told otherwise.
+    pub(crate) fn of(service: ServiceSpec) -> Self {
+        Self {
+            link: LinkSettings::default(),
+            compat: None,
+            own_relay_port: 0,
+            services: vec![service],
+            require_upstream: false,
+        }
+    }
+
+    /// Whether the options make sense together.
+    ///
+    /// # Errors
+    /// The first contradiction.
+    pub(crate) fn check(&self) -> Result<(), SettingsError> {
+        if let Some(compat) = &self.compat {
+            compat.check(&self.link, &self.services)?;
+        }
+        self.link.check()?;
+        for (index, service) in self.services.iter().enumerate() {
+            if self.services[..index].iter().any(|earlier| earlier.name == service.name) {
+                return Err(SettingsError::DuplicateService(service.name.clone()));
+            }
+            service.check()?;
+        }
+        Ok(())
+    }
+
+    fn builder(&self, identity: Identity) -> AgentBuilder {
+        let builder = Agent::builder(identity).link(self.link.clone());
+        let builder = self.services.iter().cloned().fold(builder, AgentBuilder::service);
+        match &self.compat {
+            Some(compat) => builder.compat(compat.clone()),
+            None => builder,
+        }
+    }
+}
 
 /// Exposes local services until a person, or the relay, ends it.
 ///
@@ -19,23 +78,72 @@ pub(crate) async fn run(
     reporter: Reporter,
     signals: StopSignals,
 ) -> Result<(), Failure> {
-    let named = options.link.relay.clone().map(|url| Place { url, address: options.link.relay_address });
-    let (keepalive, port) = (options.link.keepalive, options.own_relay_port);
-    let mut own = None;
-    let place = || match named {
-        Some(place) => Ok(place),
-        None => {
-            let relay = own.insert(embedded::start(keepalive, port)?);
-            let place = relay.place();
-            reporter.tell(&Report::OwnRelay { relay: place.url.to_string() });
-            Ok(place)
-        }
+    let address = identity.address();
+    let mut builder = options.builder(identity);
+    builder.check()?;
+    if options.require_upstream {
+        builder.probe().await?;
+    }
+    let (mut relay, mut own) = (options.link.relay.clone(), None);
+    if relay.is_none() {
+        let started = own.insert(embedded::start(options.link.keepalive, options.own_relay_port)?);
+        let url = started.url();
+        reporter.tell(&Report::OwnRelay { relay: url.to_string() });
+        builder = builder.relay(url.clone()).relay_address(started.address());
+        relay = Some(url);
+    }
+    let compat = options.compat.as_ref();
+    let proto = options.services.first().map(|service| service.target.proto());
+    let purpose = Purpose::Expose {
+        services: options.services.iter().map(|service| service.name.to_string()).collect(),
+        compat: compat.map(|compat| compat.system).zip(proto),
     };
-    let outcome = hvym_tunnel_agent::run(identity, options, place, reporter.clone(), signals).await;
+    let relay = relay.map(|url| match compat {
+        Some(compat) => compat.system.dial_url(url),
+        None => url,
+    });
+    let relay = relay.map(|url| url.to_string()).unwrap_or_default();
+    let subject = Subject { address, relay, purpose };
+    let reports = Arc::new(AgentReports::new(reporter.clone(), subject));
+    let failure = |error: AgentError| failure::ended(error, compat);
+    let outcome = match builder.observer(Arc::clone(&reports) as _).start() {
+        Ok(agent) => until_end(&agent, &reports, signals, failure).await,
+        Err(error) => Err(error.into()),
+    };
     if let Some(own) = own {
         own.stop().await;
     }
     outcome?;
     reporter.tell(&Report::Stopped { reason: "as asked".to_owned() });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use hvym_tunnel_agent::settings::Auth;
+
+    use super::*;
+
+    fn expose(bindings: &[&str]) -> ExposeOptions {
+        let service = |text: &&str| {
+            let (name, target) = text.split_once('=').expect("NAME=TARGET");
+            ServiceSpec::new(name.parse().expect("a name"), target.parse().expect("a target"))
+        };
+        let services = bindings.iter().map(service).collect();
+        let relay = Some("relay.example".parse().expect("a relay"));
+        let link = LinkSettings { relay, ..LinkSettings::default() };
+        ExposeOptions { link, services, ..ExposeOptions::of(service(&"web=1")) }
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        let good = expose(&["web=1", "api=2"]);
+        assert_eq!(good.check(), Ok(()));
+        let link = LinkSettings { auth: Auth::Bearer, ..good.link.clone() };
+        assert_eq!(ExposeOptions { link, ..good }.check(), Err(SettingsError::BearerWithoutAddress));
+        let twice = expose(&["web=1", "api=2", "web=3"]);
+        assert!(
+            matches!(twice.check(), Err(SettingsError::DuplicateService(name)) if name.as_str() == "web")
+        );
+    }
 }

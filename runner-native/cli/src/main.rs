@@ -2,20 +2,27 @@
 //!
 //! Only the way through it: understand the command line, find the identity, run one side, end with one exit code.
 
+mod agent_reports;
 mod args;
 mod demo;
 mod embedded;
+mod exit;
 mod expose;
+mod failure;
+mod forward;
 mod relay;
+mod report;
+mod run_agent;
+mod signals;
 
 use std::process::ExitCode;
 
+use crate::exit::{Exit, Failure};
+use crate::report::{Report, Reporter};
+use crate::signals::StopSignals;
 use args::{Cli, Command};
 use hvym_tunnel_net::executor;
-use hvym_tunnel_net::exit::{Exit, Failure};
 use hvym_tunnel_net::key::{Identity, Source};
-use hvym_tunnel_net::report::{Report, Reporter};
-use hvym_tunnel_net::signals::StopSignals;
 
 fn main() -> ExitCode {
     let cli = match Cli::understand(std::env::args_os().collect()) {
@@ -35,7 +42,7 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), Failure> {
     match command {
         Command::Expose(arguments) => {
             let (source, options) = arguments.options()?;
-            let identity = match &options.foreign {
+            let identity = match &options.compat {
                 // A token is shown there, and no identity: one for nobody to see need not be kept.
                 Some(_) => Identity::generate()?,
                 None => identity(&source, reporter)?,
@@ -45,7 +52,7 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), Failure> {
         Command::Forward(arguments) => {
             let (source, options) = arguments.options()?;
             let identity = identity(&source, reporter)?;
-            executor::run(hvym_tunnel_agent::forward(identity, options, reporter.clone(), signals()?))
+            executor::run(forward::run(identity, options, reporter.clone(), signals()?))
         }
         Command::Demo(arguments) => {
             let (source, options) = arguments.options()?;

@@ -3,11 +3,11 @@
 use std::pin::pin;
 use std::sync::Arc;
 
+use crate::exit::Failure;
+use crate::report::{Report, Reporter};
+use crate::signals::{DRAIN_LIMIT, ReloadSignals, Stop, StopSignals};
 use futures_util::future::{Either, select};
-use hvym_tunnel_net::exit::Failure;
 use hvym_tunnel_net::key::Identity;
-use hvym_tunnel_net::report::{Report, Reporter};
-use hvym_tunnel_net::signals::{DRAIN_LIMIT, ReloadSignals, Stop, StopSignals};
 use hvym_tunnel_relay::config::RelayOptions;
 use hvym_tunnel_relay::{Observer, Relay, RelayEvent, RelaySettings};
 

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::exit::{Exit, Failure};
-
 /// When a silent link is dead.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct Keepalive {
@@ -26,12 +24,6 @@ impl Default for Keepalive {
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[error("there is no home folder ({0} is not set), so no default place for the identity")]
 pub struct NoHome(pub &'static str);
-
-impl From<NoHome> for Failure {
-    fn from(error: NoHome) -> Failure {
-        Failure::new(Exit::Config, error.to_string()).with_hint("name the file with --identity")
-    }
-}
 
 /// The program's own folder among the person's settings; it need not exist.
 ///

@@ -55,6 +55,11 @@ impl<E> EventSender<E> {
             self.lagged.fetch_add(1, Ordering::Relaxed);
         }
     }
+
+    /// Sends no more: after the events that wait, readers see the end.
+    pub fn close(&self) {
+        self.sender.close();
+    }
 }
 
 impl<E> Events<E> {
@@ -84,7 +89,7 @@ mod tests {
         (0..5).for_each(|n| sender.send(n));
         assert_eq!((events.try_next(), events.try_next(), events.try_next()), (Some(0), Some(1), None));
         assert_eq!(events.lagged(), 3);
-        drop(sender);
+        sender.close();
         assert_eq!(smol::block_on(events.next()), None);
     }
 }

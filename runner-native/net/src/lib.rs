@@ -2,16 +2,13 @@
 //!
 //! Knows no control message and no frame.
 
-mod bursts;
 pub mod clock;
 pub mod coarse_timer;
 pub mod config;
 pub mod copy;
 pub mod events;
 pub mod executor;
-pub mod exit;
 pub mod files;
-mod human;
 pub mod hyper;
 pub mod hyper_rt;
 pub mod key;
@@ -20,9 +17,7 @@ pub mod observer;
 pub mod proxy;
 #[cfg_attr(not(target_os = "linux"), path = "readiness_elsewhere.rs")]
 pub mod readiness;
-pub mod report;
 pub mod secret;
-pub mod signals;
 mod size_limit;
 pub mod socket;
 pub mod stream;

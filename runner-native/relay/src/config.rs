@@ -15,7 +15,6 @@ use thiserror::Error;
 use crate::settings::Limits;
 pub use guests::{CloudKeys, CloudOptions, GuestOptions, GuestsError, TunelyOptions, TunelyTunnel};
 pub use hvym_tunnel_net::config::Keepalive;
-use hvym_tunnel_net::exit::{Exit, Failure};
 use hvym_tunnel_net::target::{RelayUrl, ServiceName};
 
 /// The port a relay listens on and an agent dials unless told otherwise: HVYM on a telephone's keys. No tunnel
@@ -161,16 +160,6 @@ pub enum ConfigError {
     /// The URLs would lead nowhere.
     #[error("with a certificate the relay speaks TLS, so its public URLs cannot be http")]
     TlsButHttp,
-}
-
-impl From<ConfigError> for Failure {
-    fn from(error: ConfigError) -> Failure {
-        let hint = match &error {
-            ConfigError::Domain(_) => "for example --domain tunnel.example",
-            ConfigError::TlsButHttp => "leave out --public-scheme",
-        };
-        Failure::new(Exit::Config, error.to_string()).with_hint(hint)
-    }
 }
 
 /// Where a relay listens unless told otherwise: on this machine only.

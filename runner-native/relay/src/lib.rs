@@ -62,7 +62,6 @@ use thiserror::Error;
 use guests::Guests;
 use hvym_tunnel_net::clock::within;
 use hvym_tunnel_net::executor::spawn;
-use hvym_tunnel_net::exit::{Exit, Failure};
 use settings::CLOSE_TIMEOUT;
 use switchboard::Switchboard;
 use tls::{Stamp, Tls};
@@ -89,28 +88,6 @@ pub enum StartError {
     /// What guests' tokens are checked with.
     #[error(transparent)]
     Keys(#[from] KeysError),
-}
-
-impl From<StartError> for Failure {
-    fn from(error: StartError) -> Failure {
-        let hint = match &error {
-            StartError::Listen { error, .. } => match error.kind() {
-                io::ErrorKind::AddrInUse => {
-                    "something listens there already: stop it, or choose another --listen"
-                }
-                io::ErrorKind::AddrNotAvailable => "no network interface of this machine has this address",
-                io::ErrorKind::PermissionDenied => {
-                    "ports below 1024 need a right: choose another, or grant it"
-                }
-                _ => "choose another --listen",
-            },
-            StartError::Keys(_) => "save what the login service publishes at /.well-known/jwks.json",
-            StartError::Tls(_) => {
-                "both files must be PEM; the certificate's file holds the whole chain, its own first"
-            }
-        };
-        Failure::new(Exit::Config, error.to_string()).with_hint(hint)
-    }
 }
 
 /// A running relay. Dropped, it accepts nothing more; what is open goes on.

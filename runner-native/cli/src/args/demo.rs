@@ -7,7 +7,7 @@ use clap::Args;
 use super::Output;
 use super::identity::{Role, SourceArgs};
 use crate::demo::DemoOptions;
-use hvym_tunnel_net::exit::{EXIT_CODES, Failure};
+use crate::exit::{EXIT_CODES, Failure};
 use hvym_tunnel_net::key::Source;
 
 const AFTER: &str = "\

@@ -5,16 +5,20 @@ use std::path::PathBuf;
 
 use clap::Args;
 use hvym_tunnel_core::access::Access;
+use hvym_tunnel_core::dialect::Proto;
 use hvym_tunnel_core::stellar::Address;
 use ipnet::IpNet;
 
-use super::Output;
-use super::foreign::ForeignArgs;
+use super::compat::CompatArgs;
 use super::identity::{Role, SourceArgs};
 use super::link::LinkArgs;
+use super::{OptionError, Output};
+use crate::exit::{EXIT_CODES, Failure};
+use crate::expose::ExposeOptions;
+use hvym_tunnel_agent::ServiceSpec;
 use hvym_tunnel_agent::account::Account;
-use hvym_tunnel_agent::config::{ConfigError, ExposeOptions, GateOptions};
-use hvym_tunnel_net::exit::{EXIT_CODES, Failure};
+use hvym_tunnel_agent::account::AccountError;
+use hvym_tunnel_agent::settings::{FilterSettings, SettingsError};
 use hvym_tunnel_net::key::Source;
 use hvym_tunnel_net::target::{Binding, ServiceName, Target};
 
@@ -70,13 +74,13 @@ pub(crate) struct ExposeArgs {
     #[arg(long, env = "HVYM_TUNNEL_REQUIRE_UPSTREAM", hide_env = true)]
     require_upstream: bool,
     #[command(flatten)]
-    gate: GateArgs,
+    filter: FilterArgs,
     #[command(flatten)]
     access: AccessArgs,
     #[command(flatten)]
     link: LinkArgs,
     #[command(flatten)]
-    foreign: ForeignArgs,
+    compat: CompatArgs,
     #[command(flatten)]
     source: SourceArgs,
     #[command(flatten)]
@@ -96,7 +100,7 @@ struct AccessArgs {
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Visitors of HTTP services")]
-struct GateArgs {
+struct FilterArgs {
     /// Ask visitors for this name and password; repeat for more
     ///
     /// Other users of this machine may see what is typed here: a file, or the variable, keeps it to you. Services do
@@ -134,27 +138,27 @@ struct GateArgs {
     host_header: Option<String>,
 }
 
-impl GateArgs {
-    fn options(self) -> Result<GateOptions, ConfigError> {
+impl FilterArgs {
+    fn settings(self) -> Result<FilterSettings, AccountError> {
         let mut accounts = self.basic_auth;
         if let Some(path) = &self.basic_auth_file {
             accounts.extend(Account::all_in(path)?);
         }
-        Ok(GateOptions {
+        Ok(FilterSettings {
             accounts,
             networks: self.allow_cidr,
-            preflight: self.cors_preflight,
+            cors_preflight: self.cors_preflight,
             host: self.host_header,
         })
     }
 }
 
 impl AccessArgs {
-    fn access(self) -> Result<Access, ConfigError> {
+    fn access(self) -> Result<Access, OptionError> {
         match (self.private, self.allow) {
             (true, allow) => Ok(Access::Private(allow.into_iter().collect())),
             (false, allow) if allow.is_empty() => Ok(Access::Public),
-            (false, _) => Err(ConfigError::AllowedButPublic),
+            (false, _) => Err(OptionError::AllowedButPublic),
         }
     }
 }
@@ -166,16 +170,26 @@ impl ExposeArgs {
     /// The first contradiction.
     pub(crate) fn options(self) -> Result<(Source, ExposeOptions), Failure> {
         let source = self.source.source(Role::Agent);
+        let compat = self.compat.settings()?;
+        let access = self.access.access()?;
+        let filter = self.filter.settings().map_err(SettingsError::from)?;
         let first = Binding { service: self.service, target: self.target };
+        let bindings: Vec<_> = std::iter::once(first).chain(self.bind).collect();
+        let has_tcp = bindings.iter().any(|binding| binding.target.proto() == Proto::Tcp);
+        let spec = |Binding { service, target }| {
+            // Of several services, those that carry bytes are meant. If there is none, the check says so.
+            let proxy_protocol = self.proxy_protocol && (target.proto() == Proto::Tcp || !has_tcp);
+            let mut spec = ServiceSpec::new(service, target);
+            (spec.access, spec.filter, spec.proxy_protocol) =
+                (access.clone(), filter.clone(), proxy_protocol);
+            spec.ca.clone_from(&self.ca_file);
+            spec
+        };
         let options = ExposeOptions {
             link: self.link.options(),
-            foreign: self.foreign.options()?,
+            compat,
             own_relay_port: 0,
-            access: self.access.access()?,
-            bindings: std::iter::once(first).chain(self.bind).collect(),
-            ca: self.ca_file,
-            gate: self.gate.options()?,
-            proxy_protocol: self.proxy_protocol,
+            services: bindings.into_iter().map(spec).collect(),
             require_upstream: self.require_upstream,
         };
         options.check()?;

@@ -7,8 +7,8 @@ use clap::Args;
 use super::Output;
 use super::identity::{Role, SourceArgs};
 use super::link::LinkArgs;
-use hvym_tunnel_agent::config::ForwardOptions;
-use hvym_tunnel_net::exit::{EXIT_CODES, Failure};
+use crate::exit::{EXIT_CODES, Failure};
+use crate::forward::ForwardOptions;
 use hvym_tunnel_net::key::Source;
 use hvym_tunnel_net::target::ServiceAddress;
 

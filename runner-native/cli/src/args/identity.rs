@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::exit::Failure;
 use hvym_tunnel_net::config;
-use hvym_tunnel_net::exit::Failure;
 use hvym_tunnel_net::key::{Identity, Source};
 
 /// Where a command that acts as somebody finds out as whom.

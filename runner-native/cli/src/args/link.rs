@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use hvym_tunnel_core::stellar::Address;
 
 use super::seconds;
-use hvym_tunnel_agent::config::{Auth, Keepalive, LinkOptions, Retry};
+use hvym_tunnel_agent::settings::{Auth, Keepalive, LinkSettings, Retry};
 use hvym_tunnel_net::target::RelayUrl;
 
 /// The link of an agent to its relay.
@@ -23,8 +23,8 @@ pub(super) struct LinkArgs {
 
 impl LinkArgs {
     /// What was typed, not checked yet.
-    pub(super) fn options(self) -> LinkOptions {
-        LinkOptions {
+    pub(super) fn options(self) -> LinkSettings {
+        LinkSettings {
             relay: self.relay.relay,
             relay_address: self.relay.relay_address,
             relay_ca: self.relay.relay_ca,

@@ -2,7 +2,7 @@
 
 use tracing_subscriber::EnvFilter;
 
-use hvym_tunnel_net::report::Reporter;
+use crate::report::Reporter;
 
 /// Logs from now on. `HVYM_TUNNEL_LOG`, or else `RUST_LOG`, decides what; without them `verbose` does.
 pub(crate) fn begin(verbose: u8, reporter: &Reporter) {

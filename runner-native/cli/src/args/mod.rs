@@ -13,7 +13,7 @@ mod demo;
 
 mod expose;
 
-mod foreign;
+mod compat;
 mod forward;
 
 mod identity;
@@ -24,9 +24,12 @@ mod relay;
 
 mod token;
 
-use hvym_tunnel_net::exit::{Exit, Failure};
+use hvym_tunnel_agent::settings::CompatSystem;
+use thiserror::Error;
+
+use crate::exit::{Exit, Failure};
+use crate::report::{Reporter, Style};
 use hvym_tunnel_net::key;
-use hvym_tunnel_net::report::{Reporter, Style};
 
 /// Gives a service on your own machine a public address, named by your Stellar key.
 #[derive(Parser, Debug)]
@@ -137,6 +140,21 @@ impl Cli {
         logs::begin(self.terminal.verbose, &reporter);
         reporter
     }
+}
+
+/// Options that are well formed, but contradict each other; further ones are
+/// [`SettingsError`](hvym_tunnel_agent::settings::SettingsError)s.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub(crate) enum OptionError {
+    /// Somebody took a public service for a private one.
+    #[error("--allow says who may reach a private service, and this one is public")]
+    AllowedButPublic,
+    /// An option of a login that does not happen.
+    #[error("{0} is about a login with a token, and --dialect names no system that has one")]
+    NoLogin(&'static str),
+    /// Nothing to log in with.
+    #[error("--dialect {0} logs in with a token, and none is given")]
+    NoToken(CompatSystem),
 }
 
 /// Runs a command that needs no network.

@@ -11,7 +11,7 @@ use super::Output;
 use super::identity::{Role, SourceArgs};
 use super::limits::LimitArgs;
 use super::link::KeepaliveArgs;
-use hvym_tunnel_net::exit::{EXIT_CODES, Failure};
+use crate::exit::{EXIT_CODES, Failure};
 use hvym_tunnel_net::key::Source;
 use hvym_tunnel_net::target::ServiceName;
 use hvym_tunnel_relay::config::{self, GuestOptions, Policy, PublicScheme, RelayOptions, TlsFiles};

@@ -7,7 +7,7 @@ use hvym_tunnel_core::stellar::{Address, Claims};
 use hvym_tunnel_core::time::UnixTime;
 
 use super::identity::{Role, SourceArgs};
-use hvym_tunnel_net::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure};
 use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::target::ServiceName;
 

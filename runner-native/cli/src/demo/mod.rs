@@ -9,14 +9,15 @@ use std::path::PathBuf;
 
 use smol::net::TcpListener;
 
-use crate::expose;
-use hvym_tunnel_agent::config::ExposeOptions;
+use hvym_tunnel_agent::ServiceSpec;
+
+use crate::exit::{Exit, Failure};
+use crate::expose::{self, ExposeOptions};
+use crate::report::Reporter;
+use crate::signals::StopSignals;
 use hvym_tunnel_net::executor::spawn;
-use hvym_tunnel_net::exit::{Exit, Failure};
 use hvym_tunnel_net::key::Identity;
-use hvym_tunnel_net::report::Reporter;
-use hvym_tunnel_net::signals::StopSignals;
-use hvym_tunnel_net::target::{Binding, Target};
+use hvym_tunnel_net::target::Target;
 use site::Site;
 
 /// What `demo` does.
@@ -52,5 +53,5 @@ pub(crate) async fn run(
 /// The page at the bare address, under the name that it reaches itself by.
 fn options_for(at: SocketAddr, port: u16) -> ExposeOptions {
     let target = Target::local(at.port());
-    ExposeOptions { own_relay_port: port, ..ExposeOptions::of(Binding { service: site::service(), target }) }
+    ExposeOptions { own_relay_port: port, ..ExposeOptions::of(ServiceSpec::new(site::service(), target)) }
 }

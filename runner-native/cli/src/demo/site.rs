@@ -20,8 +20,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use smol::net::{TcpListener, TcpStream};
 
+use crate::exit::{Exit, Failure};
 use hvym_tunnel_net::executor::spawn;
-use hvym_tunnel_net::exit::{Exit, Failure};
 use hvym_tunnel_net::hyper::Io;
 use hvym_tunnel_net::target::ServiceName;
 

@@ -7,7 +7,6 @@ use std::path::Path;
 use thiserror::Error;
 
 use crate::config::NoHome;
-use crate::exit::{Exit, Failure};
 
 /// Why there is no identity. No variant holds anything that was read.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -76,42 +75,6 @@ impl KeyError {
         match error.kind() {
             io::ErrorKind::AlreadyExists => KeyError::Exists { path: shown(path) },
             _ => KeyError::Unwritable { path: shown(path), reason: error.to_string() },
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            KeyError::NotFound { path } => {
-                Some(format!("create one: hvym-tunnel identity new --identity {path}"))
-            }
-            KeyError::TooOpen { path, .. } => Some(format!("close it: chmod 600 {path}")),
-            KeyError::NotSecret { .. } => {
-                Some("a wallet shows the secret as \"secret key\" or \"secret seed\"".to_owned())
-            }
-            KeyError::Terminal => Some("pipe it in, or use a file: ... < secret.txt".to_owned()),
-            KeyError::Exists { .. } => {
-                Some("--force replaces it; its address is then lost unless you kept the secret".to_owned())
-            }
-            _ => None,
-        }
-    }
-}
-
-impl From<KeyError> for Failure {
-    fn from(error: KeyError) -> Failure {
-        if let KeyError::NoPlace(error) = error {
-            return error.into();
-        }
-        let exit = match error {
-            KeyError::Terminal => Exit::Usage,
-            KeyError::Exists { .. } => Exit::Config,
-            KeyError::NoRandomness => Exit::Unexpected,
-            _ => Exit::Refused,
-        };
-        let failure = Failure::new(exit, error.to_string());
-        match error.hint() {
-            Some(hint) => failure.with_hint(hint),
-            None => failure,
         }
     }
 }

@@ -12,7 +12,6 @@ use thiserror::Error;
 use toml::Spanned;
 use zeroize::Zeroizing;
 
-use hvym_tunnel_net::exit::{Exit, Failure};
 use hvym_tunnel_net::files;
 use hvym_tunnel_net::secret::{Fingerprint, Secret, SecretError};
 
@@ -94,12 +93,6 @@ pub enum GuestsError {
         /// What is wrong there.
         what: String,
     },
-}
-
-impl From<GuestsError> for Failure {
-    fn from(error: GuestsError) -> Failure {
-        Failure::new(Exit::Config, error.to_string())
-    }
 }
 
 /// The file as it is written.

@@ -1,0 +1,281 @@
+//! From settings to a running agent.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_executor::Task;
+use hvym_tunnel_core::agent::{Agent as AgentMachine, AgentConfig};
+use hvym_tunnel_core::backoff::BackoffConfig;
+use hvym_tunnel_core::dialect::Proto;
+use hvym_tunnel_core::handshake::{AgentLogin, AuthMode};
+use hvym_tunnel_core::keepalive::KeepaliveConfig;
+use hvym_tunnel_core::link::LinkConfig;
+use hvym_tunnel_core::mux::MuxConfig;
+use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_net::clock::{self, Clock};
+use hvym_tunnel_net::events::{EVENT_CAPACITY, event_channel};
+use hvym_tunnel_net::executor::spawn;
+use hvym_tunnel_net::key::Identity;
+use hvym_tunnel_net::link_driver::LinkHandle;
+use hvym_tunnel_net::observer::Observer;
+use hvym_tunnel_net::proxy::Proxy;
+use hvym_tunnel_net::socket::{self, DialOptions};
+use hvym_tunnel_net::target::RelayUrl;
+use smol::channel::bounded;
+
+use crate::compat::{self, CompatServer};
+use crate::error::{AgentError, AuthorityRole};
+use crate::event::AgentEvent;
+use crate::event_sink::EventSink;
+use crate::handle::{AgentHandle, Control, Outcome};
+use crate::link_status::{LinkStatus, Purpose};
+use crate::runner::{AgentRunner, Shared};
+use crate::service::{self, ServiceTable};
+use crate::settings::{Auth, CompatSettings, CompatSystem, LinkSettings, SettingsError};
+use crate::spec::ServiceSpec;
+
+/// How long a token is valid. It is used within seconds, but clocks differ, and older systems give as much.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
+/// Drain requests that may wait for the agent's task, which takes them at once.
+const COMMAND_CAPACITY: usize = 4;
+
+/// An agent: the side that owns local services and dials out.
+#[derive(Debug)]
+pub enum Agent {}
+
+impl Agent {
+    /// An agent with this identity, without a relay and services yet.
+    pub fn builder(identity: impl Into<Arc<Identity>>) -> AgentBuilder {
+        AgentBuilder { launch: Launch::new(identity.into()), compat: None, services: Vec::new() }
+    }
+}
+
+/// The settings of an agent that does not run yet.
+pub struct AgentBuilder {
+    launch: Launch,
+    compat: Option<CompatSettings>,
+    services: Vec<ServiceSpec>,
+}
+
+impl AgentBuilder {
+    /// Where to dial.
+    #[must_use]
+    pub fn relay(mut self, url: RelayUrl) -> Self {
+        self.launch.link.relay = Some(url);
+        self
+    }
+
+    /// The relay's identity: the agent signs for no other.
+    #[must_use]
+    pub fn relay_address(mut self, address: Address) -> Self {
+        self.launch.link.relay_address = Some(address);
+        self
+    }
+
+    /// All settings of the link, in place of those set before.
+    #[must_use]
+    pub fn link(mut self, link: LinkSettings) -> Self {
+        self.launch.link = link;
+        self
+    }
+
+    /// The relay is a server of an older system, and this is the login there.
+    #[must_use]
+    pub fn compat(mut self, settings: CompatSettings) -> Self {
+        self.compat = Some(settings);
+        self
+    }
+
+    /// One more service. The first is the one reached at the bare address.
+    #[must_use]
+    pub fn service(mut self, spec: ServiceSpec) -> Self {
+        self.services.push(spec);
+        self
+    }
+
+    /// Sees every event as it happens, on the thread where it happens; without it there is the channel of the handle.
+    #[must_use]
+    pub fn observer(mut self, observer: Arc<dyn Observer<AgentEvent>>) -> Self {
+        self.launch.observer = observer;
+        self
+    }
+
+    /// How many events wait for the reader of [`AgentHandle::events`]; at least 1.
+    #[must_use]
+    pub fn event_capacity(mut self, capacity: usize) -> Self {
+        self.launch.event_capacity = capacity.max(1);
+        self
+    }
+
+    /// Whether the settings make sense together and the files that they name can be used. The relay may still be unset.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn check(&self) -> Result<(), AgentError> {
+        ServiceTable::new(self.services.clone()).map(drop)
+    }
+
+    /// Connects to every service once.
+    ///
+    /// # Errors
+    /// The first that does not answer, or as for [`Self::check`].
+    pub async fn probe(&self) -> Result<(), AgentError> {
+        let table = ServiceTable::new(self.services.clone())?;
+        for service in table.all() {
+            service.probe().await?;
+        }
+        Ok(())
+    }
+
+    /// Starts the agent, which dials at once.
+    ///
+    /// # Errors
+    /// As for [`Self::check`], or no relay is set, or the settings of the link make no sense.
+    pub fn start(self) -> Result<AgentHandle, AgentError> {
+        let AgentBuilder { mut launch, compat, services } = self;
+        if let Some(settings) = &compat {
+            settings.check(&launch.link, &services).map_err(SettingsError::from)?;
+            launch.link.relay = launch.link.relay.map(|url| settings.system.dial_url(url));
+        }
+        let proto = services.first().map_or(Proto::Http, |service| service.target.proto());
+        let table = ServiceTable::new(services)?;
+        let relay = launch.relay()?;
+        let server = compat.as_ref().map(|settings| CompatServer::new(settings.system, relay, proto));
+        let has_token = compat.is_some();
+        let prepared = launch.prepare(Purpose::Expose { server }, compat, table)?;
+        Ok(AgentHandle::new(prepared.run(None), has_token))
+    }
+}
+
+/// What agents and forwards are started from.
+pub(crate) struct Launch {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) link: LinkSettings,
+    pub(crate) observer: Arc<dyn Observer<AgentEvent>>,
+    pub(crate) event_capacity: usize,
+}
+
+impl Launch {
+    pub(crate) fn new(identity: Arc<Identity>) -> Self {
+        let link = LinkSettings::default();
+        Self { identity, link, observer: Arc::new(()), event_capacity: EVENT_CAPACITY }
+    }
+
+    /// The relay, which must be set.
+    pub(crate) fn relay(&self) -> Result<RelayUrl, SettingsError> {
+        self.link.relay.clone().ok_or(SettingsError::NoRelay)
+    }
+
+    /// Builds everything that runs; nothing is dialled yet.
+    ///
+    /// # Errors
+    /// The settings of the link make no sense, or a file or variable that they name cannot be used.
+    pub(crate) fn prepare(
+        self,
+        purpose: Purpose,
+        compat: Option<CompatSettings>,
+        table: ServiceTable,
+    ) -> Result<Prepared, AgentError> {
+        self.link.check()?;
+        let relay = self.relay()?;
+        let dial_options = dial_options(&relay, &self.link, compat.as_ref())?;
+        let (clock, address) = (Clock::new(), self.identity.address());
+        let specs = table.specs();
+        let services = specs.iter().map(|spec| spec.binding()).collect();
+        let config = config(&self.identity, &relay, &self.link, services);
+        let (wall, seed, now) = (clock.wall(), clock::seed(), clock.now());
+        let machine = match &compat {
+            Some(settings) => hvym_tunnel_compat::agent(config, compat::login(settings), wall, seed, now),
+            None => AgentMachine::new(config, wall, seed, now),
+        };
+        let (sender, events) = event_channel(self.event_capacity);
+        let status = LinkStatus::new(address, purpose, specs, self.link.retry, now);
+        let shared = Shared {
+            agent: LinkHandle::new(machine, clock),
+            table: Arc::new(table),
+            status: Arc::new(Mutex::new(status)),
+            sink: EventSink::new(self.observer, sender),
+            clock,
+        };
+        Ok(Prepared { shared, identity: self.identity, dial_options, events })
+    }
+}
+
+/// An agent that is ready to run.
+pub(crate) struct Prepared {
+    pub(crate) shared: Shared,
+    identity: Arc<Identity>,
+    dial_options: DialOptions,
+    events: crate::event_sink::AgentEvents,
+}
+
+impl Prepared {
+    /// Runs it in a task of its own; `listener` takes the local connections of a forward, and ends with it.
+    pub(crate) fn run(self, listener: Option<(std::net::SocketAddr, Task<()>)>) -> Control {
+        let Prepared { shared, identity, dial_options, events } = self;
+        let (listen, listener) = listener.unzip();
+        let (commands, receiver) = bounded(COMMAND_CAPACITY);
+        let (at_end, ended) = bounded(1);
+        let (outcome, address) = (Arc::<Outcome>::default(), identity.address());
+        let runner = AgentRunner::new(shared.clone(), identity, dial_options, receiver);
+        let result = Arc::clone(&outcome);
+        spawn(async move {
+            result.set(runner.run(listener).await);
+            drop(at_end);
+        })
+        .detach();
+        Control { shared, address, listen, events, commands, outcome, ended }
+    }
+}
+
+fn dial_options(
+    relay: &RelayUrl,
+    link: &LinkSettings,
+    compat: Option<&CompatSettings>,
+) -> Result<DialOptions, AgentError> {
+    let proxy = Proxy::from_variables(relay, |name| std::env::var(name).ok())?;
+    if let Some(proxy) = &proxy {
+        tracing::info!(?proxy, %relay, "dialling through a proxy");
+    }
+    let trust = service::trust(link.relay_ca.as_deref(), AuthorityRole::Relay)?;
+    let token = compat.filter(|settings| settings.system == CompatSystem::CloudLlm).map(|settings| {
+        socket::bearer(settings.token.as_str()).map_err(|close| AgentError::Token(close.reason.into_owned()))
+    });
+    Ok(DialOptions { allow_plaintext: link.plain_relay, trust, proxy, token: token.transpose()? })
+}
+
+fn config(
+    identity: &Arc<Identity>,
+    relay: &RelayUrl,
+    link: &LinkSettings,
+    services: Vec<hvym_tunnel_core::dialect::Service>,
+) -> AgentConfig {
+    let scheme = if relay.tls { "wss" } else { "ws" };
+    AgentConfig {
+        relay: format!("{scheme}://{}{}", relay.authority(), relay.path),
+        login: AgentLogin {
+            identity: identity.address(),
+            relay_address: link.relay_address,
+            services: Vec::new(),
+            token_lifetime: TOKEN_LIFETIME,
+            mode: match link.auth {
+                Auth::Challenge => AuthMode::Challenge,
+                Auth::Bearer => AuthMode::Bearer,
+            },
+        },
+        services,
+        link: LinkConfig {
+            keepalive: KeepaliveConfig {
+                ping_interval: link.keepalive.interval,
+                ping_timeout: link.keepalive.timeout,
+            },
+            mux: MuxConfig::acceptor(),
+            fallback: Some(compat::fallback(identity)),
+        },
+        backoff: BackoffConfig {
+            initial: link.retry.initial,
+            max: link.retry.max,
+            ..BackoffConfig::default()
+        },
+    }
+}

@@ -1,0 +1,92 @@
+//! Servers of older systems that know agents by tokens: how an agent logs in there, and where its service is reached.
+
+use std::sync::Arc;
+
+use hvym_tunnel_compat::sealed_box::SealKey;
+use hvym_tunnel_compat::{HvymFallback, TokenLogin};
+use hvym_tunnel_core::dialect::Proto;
+use hvym_tunnel_core::handshake::SharedFallback;
+use hvym_tunnel_net::key::Identity;
+use hvym_tunnel_net::target::RelayUrl;
+
+use crate::settings::{CompatSettings, CompatSystem};
+
+/// A server that knows this agent by a token.
+#[derive(Clone, Debug)]
+pub(crate) struct CompatServer {
+    system: CompatSystem,
+    at: RelayUrl,
+    /// What the service carries.
+    proto: Proto,
+}
+
+impl CompatServer {
+    /// The server `at`, for a service of this `proto`.
+    pub(crate) fn new(system: CompatSystem, at: RelayUrl, proto: Proto) -> Self {
+        Self { system, at, proto }
+    }
+
+    /// Where visitors come, as far as that can be known; `name` is what the server calls the tunnel.
+    pub(crate) fn url(&self, name: &str) -> String {
+        let scheme = if self.at.tls { "https" } else { "http" };
+        let (usual, place) = (if self.at.tls { 443 } else { 80 }, self.at.authority());
+        let place = place.strip_suffix(&format!(":{usual}")).unwrap_or(&place);
+        match (self.system, self.proto) {
+            // There, each visitor logs in, and is routed to the agent of the same account.
+            (CompatSystem::CloudLlm, _) => format!("{scheme}://{place}"),
+            // The server has a port for it, and tells only its operator which.
+            (CompatSystem::Tunely, Proto::Tcp | Proto::H2) => name.to_owned(),
+            // No name can be put before an IP address.
+            (CompatSystem::Tunely, Proto::Http) if self.at.is_address() => {
+                format!("{scheme}://{place}/t/{name}/")
+            }
+            (CompatSystem::Tunely, Proto::Http) => format!("{scheme}://{name}.{place}"),
+        }
+    }
+}
+
+/// The login as the core has it.
+pub(crate) fn login(settings: &CompatSettings) -> TokenLogin {
+    match settings.system {
+        CompatSystem::Tunely => TokenLogin::tunely(settings.token.as_str(), settings.force),
+        CompatSystem::CloudLlm => TokenLogin::cloud_llm(settings.token.as_str()),
+    }
+}
+
+/// Serves a relay that is an existing HVYM server: messages are sealed wherever the two accounts share a key.
+pub(crate) fn fallback(identity: &Arc<Identity>) -> SharedFallback {
+    let identity = Arc::clone(identity);
+    SharedFallback::new(HvymFallback::sealing(move |relay| {
+        let key = identity.derive(|seed| SealKey::agree(seed, relay)).ok();
+        if key.is_none() {
+            // Its address is no usable key; the login is signed all the same.
+            tracing::warn!(%relay, "messages cannot be sealed");
+        }
+        key
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(system: CompatSystem, at: &str, proto: Proto) -> CompatServer {
+        CompatServer::new(system, at.parse().expect("a URL"), proto)
+    }
+
+    #[test]
+    fn the_address_is_before_the_servers_name_or_behind_its_number() {
+        for (at, proto, url) in [
+            ("wss://tunely.example", Proto::Http, "https://agent.tunely.example"),
+            ("wss://tunely.example:8443/ws/tunnel", Proto::Http, "https://agent.tunely.example:8443"),
+            ("ws://localhost:8000", Proto::Http, "http://agent.localhost:8000"),
+            ("ws://127.0.0.1:8000", Proto::Http, "http://127.0.0.1:8000/t/agent/"),
+            ("ws://[::1]", Proto::Http, "http://[::1]/t/agent/"),
+            ("wss://tunely.example", Proto::Tcp, "agent"),
+        ] {
+            assert_eq!(server(CompatSystem::Tunely, at, proto).url("agent"), url);
+        }
+        let cloud = server(CompatSystem::CloudLlm, "wss://app.example", Proto::Http);
+        assert_eq!(cloud.url(""), "https://app.example");
+    }
+}

@@ -1,0 +1,183 @@
+//! The local connections of a forward: one stream for each.
+//!
+//! Knows nothing of dialling and login. Each stream begins with a verdict: whether its owner admits this identity.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use futures_util::future::{self, Either, select};
+use futures_util::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use hvym_tunnel_core::dialect::{StreamHeader, OpenResult};
+use hvym_tunnel_net::clock::within;
+use hvym_tunnel_net::copy::{ResetFlag, to_local};
+use hvym_tunnel_net::executor::spawn;
+use hvym_tunnel_net::stream::{TunnelReader, TunnelWriter};
+use hvym_tunnel_net::target::ServiceAddress;
+use smol::Async;
+use smol::net::{TcpListener, TcpStream};
+use socket2::SockRef;
+
+use crate::error::AgentError;
+use crate::event::{AgentEvent, ForwardError};
+use crate::runner::Shared;
+
+/// How long a verdict may take. The relay gives up on the owner after 10 s and says so.
+const VERDICT_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long accepting rests when the process is out of file descriptors; some are free again by then.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// Read from a local connection at once. Larger saves little and is held by every open connection.
+const CHUNK_BYTES: usize = 16 * 1024;
+
+/// Takes local connections.
+pub(super) struct LocalListener {
+    listener: TcpListener,
+    connections: Arc<Connections>,
+}
+
+/// What every local connection needs.
+struct Connections {
+    shared: Shared,
+    to: ServiceAddress,
+    /// Why the last connection was cut, so that the same reason is reported once.
+    last_error: Mutex<Option<ForwardError>>,
+}
+
+/// How one connection ended early.
+enum Broken {
+    /// The service was not reached.
+    Refused(ForwardError),
+    /// The service was reached, and the connection broke later.
+    Later(io::Error),
+}
+
+/// Binds a listener at `at`, and returns it with its address.
+///
+/// # Errors
+/// The address is in use, not of this machine, or a port below 1024 without the permission.
+pub(super) fn bind(at: SocketAddr) -> Result<(TcpListener, SocketAddr), AgentError> {
+    let listener = std::net::TcpListener::bind(at).and_then(Async::new).map(TcpListener::from);
+    let bound = listener.and_then(|listener| listener.local_addr().map(|local| (listener, local)));
+    bound.map_err(|error| AgentError::Listen { at, reason: error.to_string() })
+}
+
+impl LocalListener {
+    /// Connections of `listener` lead to the service `to`.
+    pub(super) fn new(listener: TcpListener, to: ServiceAddress, shared: &Shared) -> Self {
+        let connections = Connections { shared: shared.clone(), to, last_error: Mutex::default() };
+        Self { listener, connections: Arc::new(connections) }
+    }
+
+    /// Forwards every connection until the drain begins. Open connections count as streams of the agent.
+    pub(super) async fn accept(self) {
+        let table = Arc::clone(&self.connections.shared.table);
+        let accepting = async {
+            loop {
+                let (tcp, peer) = match self.listener.accept().await {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept connections for a moment");
+                        smol::Timer::after(ACCEPT_REST).await;
+                        continue;
+                    }
+                };
+                tracing::debug!(%peer, "a local connection");
+                let (connections, guard) = (Arc::clone(&self.connections), table.drain().guard());
+                spawn(async move {
+                    connections.forward(tcp).await;
+                    drop(guard);
+                })
+                .detach();
+            }
+        };
+        if let Either::Left((never, _)) = select(pin!(accepting), pin!(table.drain().begun())).await {
+            never
+        }
+    }
+}
+
+impl Connections {
+    /// Forwards one local connection until its end.
+    async fn forward(&self, tcp: TcpStream) {
+        let Err(broken) = self.try_forward(tcp.clone()).await else { return };
+        // Closing now sends RST (linger 0): a plain end would look like the service's own.
+        let _reset = SockRef::from(&tcp).set_linger(Some(Duration::ZERO));
+        match broken {
+            Broken::Refused(error) => self.report(error),
+            Broken::Later(error) => tracing::debug!(%error, "a forwarded connection ended early"),
+        }
+    }
+
+    async fn try_forward(&self, tcp: TcpStream) -> Result<(), Broken> {
+        // A small write must not wait for the acknowledgement of the last one (Nagle).
+        tcp.set_nodelay(true).map_err(Broken::Later)?;
+        let opening = StreamHeader::reaching(self.to.owner, self.to.service.as_str());
+        let agent = &self.shared.agent;
+        let opened = agent.with(|agent, now| agent.open(&opening, now));
+        let id = opened.map_err(|error| Broken::Refused(ForwardError::NotConnected(error.to_string())))?;
+        let (from_owner, to_owner) = agent.stream(id).split();
+        let (from_local, into_local) = tcp.split();
+        let reset = ResetFlag::default();
+        let inward = self.inward(from_owner, into_local, &reset);
+        let outward = async { outward(from_local, to_owner, &reset).await.map_err(Broken::Later) };
+        future::try_join(inward, outward).await.map(|_| ())
+    }
+
+    async fn inward(
+        &self,
+        mut from: TunnelReader,
+        to: impl AsyncWrite + Unpin,
+        reset: &ResetFlag,
+    ) -> Result<(), Broken> {
+        let error = match within(VERDICT_TIMEOUT, from.read_verdict()).await {
+            Some(Ok(OpenResult::Accepted)) => {
+                self.last_error().take();
+                return to_local(from, to, reset, &|_, _| ()).await.map_err(Broken::Later);
+            }
+            Some(Ok(OpenResult::Refused { code, message })) => ForwardError::Refused { code, message },
+            Some(Err(error)) => ForwardError::NoVerdict(error.to_string()),
+            None => ForwardError::TimedOut,
+        };
+        Err(Broken::Refused(error))
+    }
+
+    /// Reports why a connection was cut, unless the last one was cut for the same reason.
+    fn report(&self, error: ForwardError) {
+        let last = self.last_error().replace(error.clone());
+        if !last.is_some_and(|last| last.code() == error.code()) {
+            self.shared.sink.emit(AgentEvent::ForwardFailed(error));
+        }
+    }
+
+    fn last_error(&self) -> MutexGuard<'_, Option<ForwardError>> {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Copies from the local side to the owner. If the owner accepts no more, it may still send, a verdict for one; so that is
+/// no error.
+async fn outward(
+    mut from: impl AsyncRead + Unpin,
+    mut to: TunnelWriter,
+    reset: &ResetFlag,
+) -> io::Result<()> {
+    let mut buffer = BytesMut::new();
+    loop {
+        buffer.resize(CHUNK_BYTES, 0);
+        let n = from.read(&mut buffer).await?;
+        if n == 0 {
+            reset.check()?;
+        }
+        let sent = match n {
+            0 => to.finish(),
+            n => to.write_bytes(buffer.split_to(n).freeze()).await,
+        };
+        if n == 0 || sent.is_err() {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! The state of the link to the relay and of the services there, and the events that follow from its changes.
+//!
+//! Pure: it is given what the core's agent says and the time, opens nothing and waits for nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hvym_tunnel_core::dialect::MUX_YAMUX;
+use hvym_tunnel_core::handshake::Endpoint;
+use hvym_tunnel_core::reason::DownReason;
+use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_core::time::Instant;
+
+use crate::compat::CompatServer;
+use crate::error::AgentError;
+use crate::event::{AgentEvent, BoundService, LinkState, ServiceStatus};
+use crate::settings::{Feature, Retry, needed_feature};
+use crate::spec::{ConflictPolicy, ServiceSpec};
+
+/// What the link is for.
+pub(crate) enum Purpose {
+    /// To offer services; `server` is set where the relay is a server of an older system.
+    Expose {
+        /// That server.
+        server: Option<CompatServer>,
+    },
+    /// To reach the service of another identity.
+    Forward {
+        /// Where local connections are taken.
+        listen: SocketAddr,
+    },
+}
+
+/// The relay, and the services there.
+pub(crate) struct LinkStatus {
+    address: Address,
+    purpose: Purpose,
+    retry: Retry,
+    services: Vec<Arc<ServiceSpec>>,
+    /// The URL of the bare address, once the relay said it.
+    endpoint: Option<String>,
+    /// What the relay answered for each service on this link: its URL, or a refusal.
+    answers: BTreeMap<String, Option<String>>,
+    /// The services of which an event said that they are bound.
+    announced: BTreeSet<String>,
+    online: Online,
+    /// Attempts since the link was lost.
+    attempt: u32,
+    /// Why the last one failed, and when the next comes.
+    waiting: Option<(DownReason, Instant)>,
+    events: Vec<AgentEvent>,
+}
+
+/// Whether visitors can come.
+#[derive(Copy, Clone)]
+struct Online {
+    now: bool,
+    /// At some time.
+    once: bool,
+    /// If not now: since when, counted from the start or the loss of the link.
+    away_since: Instant,
+}
+
+impl LinkStatus {
+    /// Nothing is dialled yet.
+    pub(crate) fn new(
+        address: Address,
+        purpose: Purpose,
+        services: Vec<Arc<ServiceSpec>>,
+        retry: Retry,
+        now: Instant,
+    ) -> Self {
+        Self {
+            address,
+            purpose,
+            retry,
+            services,
+            endpoint: None,
+            answers: BTreeMap::new(),
+            announced: BTreeSet::new(),
+            online: Online { now: false, once: false, away_since: now },
+            attempt: 0,
+            waiting: None,
+            events: Vec::new(),
+        }
+    }
+
+    /// The events since the last call.
+    pub(crate) fn take_events(&mut self) -> Vec<AgentEvent> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Whether visitors could come at some time.
+    pub(crate) fn was_online(&self) -> bool {
+        self.online.once
+    }
+
+    /// The state of the link.
+    pub(crate) fn link_state(&self, now: Instant) -> LinkState {
+        match &self.waiting {
+            _ if self.online.now => LinkState::Online,
+            Some((_, at)) if *at > now => LinkState::Waiting,
+            _ => LinkState::Connecting,
+        }
+    }
+
+    /// The services, in the order they were given.
+    pub(crate) fn service_statuses(&self) -> Vec<ServiceStatus> {
+        let status = |spec: &Arc<ServiceSpec>| ServiceStatus {
+            service: spec.name.to_string(),
+            target: spec.target.clone(),
+            url: self.answers.get(spec.name.as_str()).cloned().flatten(),
+        };
+        self.services.iter().map(status).collect()
+    }
+
+    /// A service is added, or replaced under its name.
+    pub(crate) fn put_service(&mut self, spec: Arc<ServiceSpec>) {
+        self.answers.remove(spec.name.as_str());
+        match self.services.iter_mut().find(|known| known.name == spec.name) {
+            Some(known) => *known = spec,
+            None => self.services.push(spec),
+        }
+    }
+
+    /// A service is removed. If it was the last one that the relay had not answered, visitors can come now.
+    pub(crate) fn remove_service(&mut self, name: &str, now: Instant) {
+        self.services.retain(|spec| spec.name.as_str() != name);
+        self.answers.remove(name);
+        self.announced.remove(name);
+        if self.endpoint.is_some() {
+            let _without_refusal = self.settle(None, now);
+        }
+    }
+
+    /// Logged in; the services, if there are any, are not bound yet. `protocol` is what the data plane speaks.
+    ///
+    /// # Errors
+    /// If the relay does not have what the services need.
+    pub(crate) fn handle_up(
+        &mut self,
+        endpoint: Endpoint,
+        protocol: Option<&'static str>,
+        now: Instant,
+    ) -> Result<(), AgentError> {
+        if let Some(feature) = self.missing_feature(protocol) {
+            return Err(AgentError::Unsupported(feature));
+        }
+        self.endpoint = Some(endpoint.url);
+        self.answers.clear();
+        self.waiting = None;
+        self.settle(None, now)
+    }
+
+    /// What the services need and a relay of this protocol does not have.
+    fn missing_feature(&self, protocol: Option<&'static str>) -> Option<Feature> {
+        let is_ours = protocol.is_none_or(|protocol| protocol == MUX_YAMUX);
+        match &self.purpose {
+            _ if is_ours => None,
+            Purpose::Forward { .. } => Some(Feature::Forward),
+            // Their settings were checked against the server before the dial.
+            Purpose::Expose { server: Some(_) } => None,
+            Purpose::Expose { server: None } => needed_feature(self.services.iter().map(AsRef::as_ref)),
+        }
+    }
+
+    /// The relay took a service.
+    pub(crate) fn handle_bound(&mut self, service: String, url: Option<String>, now: Instant) {
+        let Some(spec) = self.services.iter().find(|spec| spec.name.as_str() == service) else { return };
+        let url = match (&self.purpose, url) {
+            // Whatever a relay says: visitors are refused here.
+            _ if !spec.access.is_public() => format!("{}/{service}", self.address),
+            (Purpose::Expose { server: Some(server) }, name) => {
+                server.url(name.as_deref().unwrap_or_default())
+            }
+            (_, url) => url.or_else(|| self.endpoint.clone()).unwrap_or_default(),
+        };
+        let bound = bound_service(spec, url.clone());
+        self.answers.insert(service.clone(), Some(url));
+        if self.online.now && self.announced.insert(service) {
+            self.events.push(AgentEvent::ServiceBound(bound));
+        }
+        // Only a refusal can be an error.
+        let _without_refusal = self.settle(None, now);
+    }
+
+    /// The relay did not take a service.
+    ///
+    /// # Errors
+    /// If that ends the agent: see [`ConflictPolicy`].
+    pub(crate) fn handle_refused(
+        &mut self,
+        service: String,
+        code: String,
+        message: String,
+        now: Instant,
+    ) -> Result<(), AgentError> {
+        let Some(spec) = self.services.iter().find(|spec| spec.name.as_str() == service) else {
+            return Ok(());
+        };
+        let policy = spec.conflict;
+        self.answers.insert(service.clone(), None);
+        let error = AgentError::ServiceRefused {
+            service: service.clone(),
+            code: code.clone(),
+            message: message.clone(),
+        };
+        self.events.push(AgentEvent::ServiceRefused { service, code, message });
+        match policy {
+            ConflictPolicy::Stop => Err(error),
+            ConflictPolicy::StopIfLast => self.settle(Some(error), now),
+            ConflictPolicy::Stay => self.settle(None, now),
+        }
+    }
+
+    /// The link, or the attempt, ended.
+    ///
+    /// # Errors
+    /// If that is the end of the agent.
+    pub(crate) fn handle_down(
+        &mut self,
+        reason: DownReason,
+        retry_at: Option<Instant>,
+        now: Instant,
+    ) -> Result<(), AgentError> {
+        if self.online.now {
+            self.online = Online { now: false, away_since: now, ..self.online };
+            self.attempt = 0;
+        }
+        self.endpoint = None;
+        // An agent that was never taken may have the wrong token. One that was may meet its own link, not yet missed.
+        let is_final = matches!(reason, DownReason::TokenInUse { .. }) && !self.online.once;
+        let Some(retry_at) = retry_at.filter(|_| !is_final) else { return Err(AgentError::Ended(reason)) };
+        if !self.retry.again {
+            return Err(AgentError::Unreachable(reason));
+        }
+        self.attempt = self.attempt.saturating_add(1);
+        self.waiting = Some((reason.clone(), retry_at));
+        let (retry_in, attempt) = (retry_at - now, self.attempt);
+        self.events.push(AgentEvent::Disconnected { reason, retry_in, attempt });
+        Ok(())
+    }
+
+    /// When to give up for good, unless visitors can come before.
+    pub(crate) fn give_up_at(&self) -> Option<Instant> {
+        let limit = self.retry.give_up_after.filter(|_| !self.online.now)?;
+        Some(self.online.away_since + limit)
+    }
+
+    /// The error when [`Self::give_up_at`] is past.
+    pub(crate) fn gave_up(&self) -> AgentError {
+        let last = self.waiting.as_ref().map(|(reason, _)| reason.clone());
+        AgentError::GaveUp { limit: self.retry.give_up_after.unwrap_or_default(), last }
+    }
+
+    /// When every service has its answer, visitors can come, or none ever will.
+    fn settle(&mut self, refusal: Option<AgentError>, now: Instant) -> Result<(), AgentError> {
+        let is_answered = |spec: &Arc<ServiceSpec>| self.answers.contains_key(spec.name.as_str());
+        if self.online.now || !self.services.iter().all(is_answered) {
+            return Ok(());
+        }
+        let services = self.bound();
+        let url = match (&self.purpose, services.first()) {
+            (Purpose::Forward { listen }, _) => listen.to_string(),
+            (Purpose::Expose { .. }, Some(first)) => first.url.clone(),
+            (Purpose::Expose { .. }, None) if self.services.is_empty() => {
+                self.endpoint.clone().unwrap_or_default()
+            }
+            (Purpose::Expose { .. }, None) => return refusal.map_or(Ok(()), Err),
+        };
+        self.announced.extend(services.iter().map(|bound| bound.service.clone()));
+        self.events.push(match &self.purpose {
+            _ if self.online.once => AgentEvent::Reconnected { url, after: now - self.online.away_since },
+            Purpose::Forward { listen } => AgentEvent::ForwardOnline { listen: *listen },
+            Purpose::Expose { .. } => AgentEvent::Online { services },
+        });
+        self.online = Online { now: true, once: true, ..self.online };
+        self.attempt = 0;
+        Ok(())
+    }
+
+    /// The services that the relay took.
+    fn bound(&self) -> Vec<BoundService> {
+        let bound = |spec: &Arc<ServiceSpec>| {
+            let url = self.answers.get(spec.name.as_str())?.clone()?;
+            Some(bound_service(spec, url))
+        };
+        self.services.iter().filter_map(bound).collect()
+    }
+}
+
+fn bound_service(spec: &ServiceSpec, url: String) -> BoundService {
+    let (service, private) = (spec.name.to_string(), !spec.access.is_public());
+    BoundService { service, url, target: spec.target.clone(), private }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Instant = Instant::from_millis(1000);
+
+    fn spec(name: &str) -> Arc<ServiceSpec> {
+        Arc::new(ServiceSpec::new(name.parse().expect("a name"), "3000".parse().expect("a target")))
+    }
+
+    fn status(names: &[&str]) -> LinkStatus {
+        let address = Address::from_public_key([7; 32]);
+        let services = names.iter().map(|name| spec(name)).collect();
+        LinkStatus::new(address, Purpose::Expose { server: None }, services, Retry::default(), NOW)
+    }
+
+    fn up(status: &mut LinkStatus) {
+        let endpoint =
+            Endpoint { url: "https://relay.example".to_owned(), relay: None, services: Vec::new() };
+        assert_eq!(status.handle_up(endpoint, None, NOW), Ok(()));
+    }
+
+    #[test]
+    fn a_service_that_is_added_later_is_announced_once() {
+        let mut status = status(&["web"]);
+        up(&mut status);
+        status.handle_bound("web".to_owned(), None, NOW);
+        assert!(
+            matches!(&status.take_events()[..], [AgentEvent::Online { services }] if services.len() == 1)
+        );
+        status.put_service(spec("api"));
+        status.handle_bound("api".to_owned(), None, NOW);
+        let events = status.take_events();
+        assert!(matches!(&events[..], [AgentEvent::ServiceBound(bound)] if bound.service == "api"));
+        status.handle_bound("api".to_owned(), None, NOW);
+        assert_eq!(status.take_events(), []);
+    }
+
+    #[test]
+    fn an_agent_ends_when_the_relay_takes_none_of_its_services() {
+        let mut status = status(&["web", "api"]);
+        up(&mut status);
+        let refuse = |status: &mut LinkStatus, name: &str| {
+            status.handle_refused(name.to_owned(), "conflict".to_owned(), "taken".to_owned(), NOW)
+        };
+        assert_eq!(refuse(&mut status, "web"), Ok(()));
+        assert!(matches!(refuse(&mut status, "api"), Err(AgentError::ServiceRefused { .. })));
+    }
+
+    #[test]
+    fn removing_the_service_that_had_no_answer_brings_the_others_online() {
+        let mut status = status(&["web", "api"]);
+        up(&mut status);
+        status.handle_bound("web".to_owned(), None, NOW);
+        assert_eq!(status.take_events(), []);
+        status.remove_service("api", NOW);
+        assert!(matches!(&status.take_events()[..], [AgentEvent::Online { .. }]));
+    }
+}

@@ -1,0 +1,293 @@
+//! Runs one agent: drives the core's machine, dials and signs for it, serves its streams, and ends it.
+//!
+//! Knows nothing of the protocol. It does what the machine asks for, and turns what it says into events.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_executor::Task;
+use futures_util::future::{self, Either, FutureExt};
+use hvym_tunnel_core::agent::{Agent as AgentMachine, AgentEvent as MachineEvent, AttemptId};
+use hvym_tunnel_core::machine::Machine;
+use hvym_tunnel_core::message::Close;
+use hvym_tunnel_core::time::Instant;
+use hvym_tunnel_net::clock::{Clock, within};
+use hvym_tunnel_net::executor::spawn;
+use hvym_tunnel_net::key::Identity;
+use hvym_tunnel_net::link_driver::{Driver, DriverEvent, LinkHandle};
+use hvym_tunnel_net::socket::{self, DialOptions, Socket};
+use smol::channel::Receiver;
+
+use crate::error::AgentError;
+use crate::event::AgentEvent;
+use crate::event_sink::EventSink;
+use crate::link_status::LinkStatus;
+use crate::network_monitor::{Change, NetworkMonitor};
+use crate::service::{Dispatcher, ServiceTable};
+
+/// How long the close of the link may take. It is queued already; a network that is gone never confirms it.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+
+type Dial = Pin<Box<dyn Future<Output = Result<Box<Socket>, Close>> + Send>>;
+
+/// What a runner shares with the handle of its agent.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) agent: LinkHandle<AgentMachine>,
+    pub(crate) table: Arc<ServiceTable>,
+    pub(crate) status: Arc<Mutex<LinkStatus>>,
+    pub(crate) sink: EventSink,
+    pub(crate) clock: Clock,
+}
+
+impl Shared {
+    /// Changes the status, and emits the events that follow once it is unlocked.
+    pub(crate) fn update<R>(&self, change: impl FnOnce(&mut LinkStatus, Instant) -> R) -> R {
+        let now = self.clock.now();
+        let (result, events) = {
+            let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+            (change(&mut status, now), status.take_events())
+        };
+        events.into_iter().for_each(|event| self.sink.emit(event));
+        result
+    }
+}
+
+/// The task of one agent.
+pub(crate) struct AgentRunner {
+    shared: Shared,
+    identity: Arc<Identity>,
+    driver: Driver<AgentMachine>,
+    dispatcher: Arc<Dispatcher>,
+    monitor: NetworkMonitor,
+    dial_options: DialOptions,
+    /// What listens for the handle's wishes: a deadline asks to drain, the end of the channel to stop.
+    commands: Receiver<Duration>,
+    dial: Option<(AttemptId, Dial)>,
+    /// Set while draining: when to stop waiting.
+    drain_until: Option<Instant>,
+}
+
+/// Why the loop woke.
+enum Woke {
+    /// Finish what is under way within this.
+    Drain(Duration),
+    Stop,
+    Dialled(AttemptId, Result<Box<Socket>, Close>),
+    Driver(DriverEvent<MachineEvent>),
+    Changed(Change),
+    Drained,
+    Deadline,
+}
+
+/// Whether the loop goes on.
+enum Next {
+    Continue,
+    End,
+}
+
+impl AgentRunner {
+    /// Nothing runs yet; the machine is about to dial.
+    pub(crate) fn new(
+        shared: Shared,
+        identity: Arc<Identity>,
+        dial_options: DialOptions,
+        commands: Receiver<Duration>,
+    ) -> Self {
+        Self {
+            identity,
+            driver: Driver::new(shared.agent.clone()),
+            dispatcher: Dispatcher::new(Arc::clone(&shared.table), shared.sink.clone(), shared.clock),
+            monitor: NetworkMonitor::new(shared.clock),
+            shared,
+            dial_options,
+            commands,
+            dial: None,
+            drain_until: None,
+        }
+    }
+
+    /// Runs until the handle or the relay ends it; then `listener`, which takes local connections, is stopped too.
+    ///
+    /// # Errors
+    /// The reason, unless the handle asked for the end.
+    pub(crate) async fn run(mut self, listener: Option<Task<()>>) -> Result<(), AgentError> {
+        let outcome = loop {
+            let woke = self.wait().await;
+            match self.handle(woke) {
+                Ok(Next::Continue) => {}
+                Ok(Next::End) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        self.shared.agent.with(|agent, now| agent.close(now));
+        // Until the close is sent, so that the relay knows before the process is gone.
+        within(CLOSE_LIMIT, self.driver.closed()).await;
+        if let Some(listener) = listener {
+            listener.cancel().await;
+        }
+        self.shared.sink.close();
+        outcome
+    }
+
+    async fn wait(&mut self) -> Woke {
+        let deadline = self.deadline();
+        let now = self.shared.clock.now();
+        let deadline = async {
+            match deadline {
+                Some(at) => drop(smol::Timer::after(at - now).await),
+                None => future::pending().await,
+            }
+            Woke::Deadline
+        };
+        let dialled = async {
+            match &mut self.dial {
+                Some((attempt, dial)) => Woke::Dialled(*attempt, dial.await),
+                None => future::pending().await,
+            }
+        };
+        let drained = async {
+            match self.drain_until {
+                Some(_) => self.shared.table.drain().idle().await,
+                None => future::pending().await,
+            }
+            Woke::Drained
+        };
+        let driver = self.driver.next().map(Woke::Driver);
+        let changed = self.monitor.changed().map(Woke::Changed);
+        let command = self.commands.recv().map(|command| command.map_or(Woke::Stop, Woke::Drain));
+        // In this order when several are ready: the owner first.
+        or(command, or(dialled, or(deadline, or(drained, or(changed, driver))))).await
+    }
+
+    /// The nearest moment at which something must be done.
+    fn deadline(&self) -> Option<Instant> {
+        match self.drain_until {
+            Some(until) => Some(until),
+            None => self.shared.update(|status, _| status.give_up_at()),
+        }
+    }
+
+    fn handle(&mut self, woke: Woke) -> Result<Next, AgentError> {
+        match woke {
+            Woke::Drain(limit) => return Ok(self.drain(limit)),
+            Woke::Stop | Woke::Drained => return Ok(Next::End),
+            Woke::Deadline => return self.on_deadline(),
+            Woke::Dialled(attempt, Ok(socket)) => {
+                self.dial = None;
+                let wall = self.shared.clock.wall();
+                if self.shared.agent.with(|agent, now| agent.handle_open(attempt, wall, now)) {
+                    self.driver.attach(attempt, *socket);
+                }
+            }
+            Woke::Dialled(attempt, Err(close)) => {
+                self.dial = None;
+                self.shared.agent.with(|agent, now| agent.handle_close_from(attempt, close, now));
+            }
+            Woke::Changed(change) => {
+                tracing::info!(?change, "probing the link");
+                self.shared.agent.with(|agent, now| agent.network_changed(now));
+            }
+            Woke::Driver(DriverEvent::Opened { stream, opening }) => {
+                tracing::debug!(stream = ?stream.id(), ?opening, "opened");
+                self.dispatcher.serve(stream, *opening);
+            }
+            Woke::Driver(DriverEvent::Event(event)) => return self.on_event(event),
+        }
+        Ok(Next::Continue)
+    }
+
+    fn on_event(&mut self, event: MachineEvent) -> Result<Next, AgentError> {
+        match event {
+            MachineEvent::Dial(target) => {
+                let (attempt, options) = (target.attempt, self.dial_options.clone());
+                // A task of its own, so that a slow resolver or handshake never holds up the loop.
+                let dial = spawn(async move { socket::dial(&target, &options).await.map(Box::new) });
+                self.dial = Some((attempt, Box::pin(dial)));
+            }
+            MachineEvent::Sign(input) => {
+                let signature = self.identity.sign(&input);
+                self.shared.agent.with(|agent, now| agent.handle_signature(&input, Some(signature), now));
+            }
+            MachineEvent::Up(endpoint) => {
+                let protocol = self.shared.agent.look(AgentMachine::plane).map(|plane| plane.protocol);
+                tracing::info!(?protocol, "logged in");
+                self.shared.update(|status, now| status.handle_up(endpoint, protocol, now))?;
+            }
+            MachineEvent::Bound { service, url } => {
+                let came_online = self.shared.update(|status, now| {
+                    let was_online = status.was_online();
+                    status.handle_bound(service, url, now);
+                    status.was_online() && !was_online
+                });
+                if came_online {
+                    self.probe_services();
+                }
+            }
+            MachineEvent::BindRefused { service, code, error } => {
+                self.shared.update(|status, now| status.handle_refused(service, code, error, now))?;
+            }
+            MachineEvent::Latency(round_trip) => tracing::debug!(?round_trip, "the relay answered a ping"),
+            MachineEvent::Draining { reason, deadline } => {
+                tracing::info!(reason, ?deadline, "the relay is going away");
+                self.shared.sink.emit(AgentEvent::RelayDraining);
+            }
+            MachineEvent::Notice { code, message, hint } => {
+                self.shared.sink.emit(AgentEvent::Notice { code, message, hint });
+            }
+            MachineEvent::Down { reason, retry_at } => {
+                self.dial = None;
+                if self.drain_until.is_some() {
+                    // What was under way ended with the link.
+                    return Ok(Next::End);
+                }
+                self.shared.update(|status, now| status.handle_down(reason, retry_at, now))?;
+            }
+            MachineEvent::Stream(_) => {}
+        }
+        Ok(Next::Continue)
+    }
+
+    /// Reports services that do not answer now, and not only when a visitor comes.
+    fn probe_services(&self) {
+        let dispatcher = Arc::clone(&self.dispatcher);
+        spawn(async move { dispatcher.probe().await }).detach();
+    }
+
+    /// Takes nothing new, and waits for what is under way.
+    fn drain(&mut self, limit: Duration) -> Next {
+        let Shared { agent, table, sink, clock, .. } = &self.shared;
+        // Before anything finishes, so that the relay opens no stream that is about to end.
+        agent.with(|agent, now| table.specs().iter().for_each(|spec| agent.unbind(spec.name.as_str(), now)));
+        table.begin_drain();
+        let drain = table.drain();
+        if limit.is_zero() || drain.running() == 0 || !agent.look(AgentMachine::is_up) {
+            return Next::End;
+        }
+        self.drain_until = Some(clock.now() + limit);
+        // Streams between two requests end within a round trip, which is not worth an event.
+        if drain.busy() > 0 {
+            sink.emit(AgentEvent::Draining { deadline: limit });
+        }
+        Next::Continue
+    }
+
+    fn on_deadline(&mut self) -> Result<Next, AgentError> {
+        let now = self.shared.clock.now();
+        if let Some(until) = self.drain_until {
+            return Ok(if now >= until { Next::End } else { Next::Continue });
+        }
+        self.shared.update(|status, now| match status.give_up_at() {
+            Some(at) if now >= at => Err(status.gave_up()),
+            _ => Ok(Next::Continue),
+        })
+    }
+}
+
+/// Whichever is done first, and of two that are done the first one.
+async fn or<T>(one: impl Future<Output = T>, other: impl Future<Output = T>) -> T {
+    match future::select(std::pin::pin!(one), std::pin::pin!(other)).await {
+        Either::Left((done, _)) | Either::Right((done, _)) => done,
+    }
+}

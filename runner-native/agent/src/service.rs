@@ -1,0 +1,119 @@
+//! The services of an agent: what each is served from, and the table of all of them, which may change at any time.
+
+mod access_filter;
+mod body;
+mod dispatch;
+mod error_page;
+mod folder;
+pub(crate) mod host_check;
+mod local_http;
+mod peer_log;
+mod proxy_protocol;
+mod request_log;
+mod table;
+mod tapped_stream;
+mod tcp_proxy;
+pub(crate) mod upstream;
+mod upstream_client;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use hvym_tunnel_core::dialect::{StreamHeader, Proto};
+use hvym_tunnel_net::target::Target;
+use hvym_tunnel_net::tls::Trust;
+
+use crate::drain::Drain;
+use crate::error::{AgentError, AuthorityRole};
+use crate::event::AgentEvent;
+use crate::event_sink::EventSink;
+use crate::spec::ServiceSpec;
+use access_filter::AccessFilter;
+use folder::Folder;
+use upstream::{ConnectError, Upstream};
+
+pub(crate) use dispatch::Dispatcher;
+pub(crate) use table::ServiceTable;
+
+/// One service that is offered.
+pub(crate) struct Service {
+    pub(crate) spec: Arc<ServiceSpec>,
+    /// The name, for records.
+    name: Arc<str>,
+    source: Source,
+    filter: AccessFilter,
+    /// Its own streams.
+    drain: Drain,
+}
+
+/// Where responses of a service come from.
+enum Source {
+    Upstream(Upstream),
+    Folder(Folder),
+}
+
+impl Service {
+    /// The service of `spec`, whose streams are counted by `drain`. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// Settings that contradict each other, a folder that does not exist, an unusable file of authorities.
+    pub(crate) fn open(spec: ServiceSpec, drain: Drain) -> Result<Self, AgentError> {
+        spec.check()?;
+        let source = match &spec.target {
+            Target::Folder(path) => Source::Folder(Folder::open(path)?),
+            target => {
+                let trust = trust(spec.ca.as_deref(), AuthorityRole::Service)?;
+                Source::Upstream(Upstream::new(target.clone(), trust))
+            }
+        };
+        let (name, filter) = (Arc::from(spec.name.as_str()), AccessFilter::new(spec.filter.clone()));
+        Ok(Self { spec: Arc::new(spec), name, source, filter, drain })
+    }
+
+    /// Connects once, to see whether the service is there. A folder always is.
+    ///
+    /// # Errors
+    /// It is not.
+    pub(crate) async fn probe(&self) -> Result<(), ConnectError> {
+        match &self.source {
+            Source::Upstream(upstream) => upstream.connect().await.map(drop),
+            Source::Folder(_) => Ok(()),
+        }
+    }
+
+    /// Asks its streams to finish between two requests.
+    pub(crate) fn begin_drain(&self) {
+        self.drain.begin();
+    }
+
+    fn proto(&self) -> Proto {
+        self.spec.target.proto()
+    }
+
+    /// Whether the peer that opened a stream may have it. An identity has no network address that anybody vouches for.
+    fn admits(&self, opening: &StreamHeader) -> bool {
+        self.spec.access.admits(opening.from) && (opening.from.is_none() || self.filter.admits(None))
+    }
+
+    /// Records the outcome of an attempt to connect, and reports it if it is a new one.
+    fn note(&self, upstream: &Upstream, error: Option<&ConnectError>, sink: &EventSink) {
+        let is_news = upstream.note(error);
+        if let (true, Some(error)) = (is_news, error) {
+            sink.emit(AgentEvent::UpstreamUnreachable {
+                service: self.name.to_string(),
+                target: upstream.target().clone(),
+                error: error.clone(),
+            });
+        }
+    }
+}
+
+/// The public authorities, and those in `file`.
+pub(crate) fn trust(file: Option<&Path>, role: AuthorityRole) -> Result<Trust, AgentError> {
+    let Some(path) = file else { return Ok(Trust::Verify) };
+    Trust::with_authorities(path).map_err(|error| AgentError::Authorities {
+        role,
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })
+}

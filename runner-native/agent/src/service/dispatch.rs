@@ -1,0 +1,229 @@
+//! Serves the streams that the relay opens: finds the service, connects to it, copies bytes, and reports the outcome.
+//!
+//! Unless the service has a filter, no byte is changed on the way.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use hvym_tunnel_core::dialect::{StreamHeader, Proto, OpenResult};
+use hvym_tunnel_pages::Page;
+use hvym_tunnel_core::time::Instant;
+use hvym_tunnel_net::clock::Clock;
+use hvym_tunnel_net::copy::{Direction, splice};
+use hvym_tunnel_net::executor::spawn;
+use hvym_tunnel_net::observer::Piece;
+use hvym_tunnel_net::stream::TunnelStream;
+
+use super::error_page::{self, Answered};
+use super::local_http::{Handler, LocalHttp};
+use super::peer_log::{self, PeerLog};
+use super::request_log::RequestLog;
+use super::tapped_stream::TappedStream;
+use super::tcp_proxy::{self, Transferred};
+use super::upstream::Upstream;
+use super::upstream_client::UpstreamClient;
+use super::{Service, ServiceTable, Source};
+use crate::drain::{DrainGuard, Finishing};
+use crate::event::{AgentEvent, ConnectionFailure, ConnectionRecord, RequestRecord};
+use crate::event_sink::EventSink;
+
+/// The reset code of a byte stream whose service cannot be reached; of local meaning only.
+const RESET_UNREACHABLE: u32 = 3;
+/// The reset code of a stream that is refused because of its visitor or its protocol.
+const RESET_REFUSED: u32 = 4;
+
+/// Serves streams of all services.
+pub(crate) struct Dispatcher {
+    table: Arc<ServiceTable>,
+    peers: PeerLog,
+    sink: EventSink,
+    clock: Clock,
+}
+
+impl Dispatcher {
+    /// Serves the streams of the services in `table`.
+    pub(crate) fn new(table: Arc<ServiceTable>, sink: EventSink, clock: Clock) -> Arc<Self> {
+        Arc::new(Self { table, peers: PeerLog::default(), sink, clock })
+    }
+
+    /// Tries every service once, and reports those that do not answer.
+    pub(crate) async fn probe(&self) {
+        for service in self.table.all() {
+            if let Source::Upstream(upstream) = &service.source {
+                let outcome = upstream.connect().await.map(drop);
+                service.note(upstream, outcome.as_ref().err(), &self.sink);
+            }
+        }
+    }
+
+    /// Serves one stream in a task of its own.
+    pub(crate) fn serve(self: &Arc<Self>, stream: TunnelStream, opening: StreamHeader) {
+        let dispatcher = Arc::clone(self);
+        spawn(async move {
+            let id = stream.id();
+            if let Err(error) = dispatcher.run(stream, opening).await {
+                tracing::debug!(stream = ?id, %error, "a stream ended early");
+            }
+        })
+        .detach();
+    }
+
+    async fn run(&self, mut stream: TunnelStream, opening: StreamHeader) -> io::Result<()> {
+        let service = self.table.get(&opening.service).filter(|service| service.admits(&opening));
+        // Held until the end, so that a drain waits for this stream.
+        let drain = service.as_ref().map_or(self.table.drain(), |service| &service.drain);
+        let guard = drain.guard();
+        self.report_peer(&opening, service.is_some());
+        let Some(service) = &service else { return self.refuse(stream, &opening).await };
+        // A stream of another protocol would bypass the filter.
+        if opening.proto != service.proto() {
+            stream.reset(RESET_REFUSED);
+            return Ok(());
+        }
+        match (&service.source, opening.proto) {
+            (Source::Folder(folder), _) => {
+                peer_log::answer(&mut stream, &opening, &OpenResult::Accepted).await?;
+                self.answer(stream, service, Handler::Folder(folder), guard).await
+            }
+            (Source::Upstream(upstream), Proto::Http) if !service.filter.is_open() => {
+                peer_log::answer(&mut stream, &opening, &OpenResult::Accepted).await?;
+                let client = UpstreamClient::new(service, upstream, &self.sink);
+                self.answer(stream, service, Handler::Upstream(client), guard).await
+            }
+            (Source::Upstream(upstream), _) => self.pass(stream, &opening, service, upstream, guard).await,
+        }
+    }
+
+    /// Answers the requests of a stream here.
+    async fn answer(
+        &self,
+        stream: TunnelStream,
+        service: &Service,
+        handler: Handler<'_>,
+        guard: DrainGuard,
+    ) -> io::Result<()> {
+        let log = RequestLog::new(service, stream.id(), &guard, &self.sink, self.clock);
+        let http = LocalHttp::new(&service.filter, handler, log.notes());
+        http.serve(TappedStream::new(stream, log), guard).await
+    }
+
+    /// Copies a stream to its service as it is.
+    async fn pass(
+        &self,
+        mut stream: TunnelStream,
+        opening: &StreamHeader,
+        service: &Service,
+        upstream: &Upstream,
+        guard: DrainGuard,
+    ) -> io::Result<()> {
+        let visitor = opening.visitor.as_deref().and_then(address);
+        if opening.proto != Proto::Http && !service.filter.admits(visitor) {
+            tracing::info!(?visitor, service = &*service.name, "the visitor is in no allowed network");
+            stream.reset(RESET_REFUSED);
+            return Ok(());
+        }
+        let connected = upstream.connect().await;
+        service.note(upstream, connected.as_ref().err(), &self.sink);
+        if connected.is_ok() {
+            peer_log::answer(&mut stream, opening, &OpenResult::Accepted).await?;
+        }
+        let id = stream.id();
+        let show = |direction: Direction, bytes: Option<&[u8]>| {
+            self.sink.show_bytes(&Piece::new(&service.name, id, direction, bytes));
+        };
+        match (connected, opening.proto) {
+            (Ok(local), Proto::Http) => {
+                let mut log = RequestLog::new(service, id, &guard, &self.sink, self.clock);
+                let local = Finishing::new(local, guard);
+                splice(stream, local, move |direction, bytes| log.pass(direction, bytes)).await
+            }
+            (Ok(local), Proto::Tcp) => {
+                let begun = self.clock.now();
+                let announce = service.spec.proxy_protocol;
+                let transferred = tcp_proxy::copy(stream, local, opening, announce, show).await;
+                let failure = transferred.outcome.is_err().then_some(ConnectionFailure::CutOff);
+                self.report_connection(opening, service, begun, &transferred, failure);
+                transferred.outcome
+            }
+            (Err(error), Proto::Tcp) => {
+                let failure = Some(ConnectionFailure::Unreachable(error.clone()));
+                self.report_connection(opening, service, self.clock.now(), &Transferred::none(), failure);
+                self.decline(stream, opening, &error_page::unreachable(&error, upstream)).await
+            }
+            (Ok(local), Proto::H2) => splice(stream, local, show).await,
+            (Err(error), _) => {
+                self.decline(stream, opening, &error_page::unreachable(&error, upstream)).await
+            }
+        }
+    }
+
+    fn report_connection(
+        &self,
+        opening: &StreamHeader,
+        service: &Service,
+        begun: Instant,
+        transferred: &Transferred,
+        failure: Option<ConnectionFailure>,
+    ) {
+        self.sink.emit(AgentEvent::Connection(ConnectionRecord {
+            service: Arc::clone(&service.name),
+            visitor: opening.visitor.clone(),
+            from: opening.from,
+            received: transferred.received,
+            sent: transferred.sent,
+            duration: self.clock.now() - begun,
+            failure,
+        }));
+    }
+
+    /// Reports an identity that opens streams: once in a while, for there may be hundreds.
+    fn report_peer(&self, opening: &StreamHeader, admitted: bool) {
+        let Some(from) = opening.from else { return };
+        if !self.peers.is_news(from, &opening.service, admitted, self.clock.now()) {
+            return;
+        }
+        let service = opening.service.clone();
+        self.sink.emit(match admitted {
+            true => AgentEvent::PeerAdmitted { service, from },
+            false => AgentEvent::PeerRefused { service, from },
+        });
+    }
+
+    /// Refuses a stream for which there is no service. A visitor gets the same page, and an identity the same verdict,
+    /// whether there is such a service or not.
+    async fn refuse(&self, mut stream: TunnelStream, opening: &StreamHeader) -> io::Result<()> {
+        if peer_log::answer(&mut stream, opening, &OpenResult::not_reachable()).await? {
+            return stream.finish();
+        }
+        self.decline(stream, opening, &Page::unknown_service(&opening.service)).await
+    }
+
+    /// Refuses in the stream's own protocol: a verdict for identities, a page for HTTP/1.1, a reset for bytes.
+    async fn decline(&self, mut stream: TunnelStream, opening: &StreamHeader, page: &Page) -> io::Result<()> {
+        let verdict = OpenResult::refused(OpenResult::UNAVAILABLE, "the service does not answer its owner");
+        if peer_log::answer(&mut stream, opening, &verdict).await? {
+            return stream.finish();
+        }
+        if opening.proto != Proto::Http {
+            stream.reset(RESET_UNREACHABLE);
+            return Ok(());
+        }
+        let Answered { method, target, started } = error_page::answer_one(stream, page, self.clock).await?;
+        self.sink.emit(AgentEvent::Request(RequestRecord {
+            service: Arc::from(opening.service.as_str()),
+            method,
+            target,
+            status: page.status,
+            duration: self.clock.now() - started,
+            response_bytes: None,
+            note: None,
+        }));
+        Ok(())
+    }
+}
+
+/// The address of a visitor, which is given with or without a port.
+fn address(visitor: &str) -> Option<IpAddr> {
+    visitor.parse::<SocketAddr>().map(|at| at.ip()).or_else(|_| visitor.parse()).ok()
+}

@@ -1,0 +1,89 @@
+//! Pages in place of a service that cannot be reached, and how one of them answers the only request of a stream.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use hvym_http1::{MAX_HEAD_BYTES, RequestHead};
+use hvym_tunnel_pages::{Format, Page};
+use hvym_tunnel_core::time::Instant;
+
+use hvym_tunnel_net::clock::{Clock, within};
+use hvym_tunnel_net::stream::TunnelStream;
+
+use super::upstream::{ConnectError, Upstream};
+
+/// How long the head of a request may take. It follows the stream header at once, unless the visitor's network stalls.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the rest of a request body is discarded, so that the visitor sees the response and not a reset.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The request that was answered.
+pub(super) struct Answered {
+    /// Its method.
+    pub(super) method: String,
+    /// Its target, as sent.
+    pub(super) target: String,
+    /// When its first bytes arrived.
+    pub(super) started: Instant,
+}
+
+/// Reads one request, answers it with `page`, and ends the stream; the request body is discarded.
+///
+/// # Errors
+/// If the stream breaks or carries no request; it is reset then.
+pub(super) async fn answer_one(mut stream: TunnelStream, page: &Page, clock: Clock) -> io::Result<Answered> {
+    let read = within(HEAD_TIMEOUT, head(&mut stream, clock)).await;
+    let (head, started) = read.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))?;
+    let format = Format::preferred(head.headers.first("accept"));
+    stream.write_bytes(page.response(format, &head.method)).await?;
+    finish(stream).await?;
+    Ok(Answered { method: head.method, target: head.target, started })
+}
+
+/// Ends a stream after everything that was written, and waits until the relay ends it too: then it has the response.
+///
+/// # Errors
+/// If the stream is broken already.
+pub(super) async fn finish(mut stream: TunnelStream) -> io::Result<()> {
+    stream.finish()?;
+    let discard = async { while let Ok(Some(_)) = stream.read_bytes().await {} };
+    within(DISCARD_TIMEOUT, discard).await;
+    Ok(())
+}
+
+async fn head(stream: &mut TunnelStream, clock: Clock) -> io::Result<(RequestHead, Instant)> {
+    let mut started = None;
+    let mut gathered = BytesMut::new();
+    while let Some(bytes) = stream.read_bytes().await? {
+        let started = *started.get_or_insert_with(|| clock.now());
+        let room = MAX_HEAD_BYTES.saturating_sub(gathered.len());
+        gathered.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        match RequestHead::parse(&gathered) {
+            Ok(Some((head, _))) => return Ok((head, started)),
+            Ok(None) if room > bytes.len() => {}
+            Ok(None) => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "the head of a request is too long"));
+            }
+            Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+        }
+    }
+    Err(io::ErrorKind::UnexpectedEof.into())
+}
+
+/// The page of a service that cannot be reached.
+pub(super) fn unreachable(error: &ConnectError, upstream: &Upstream) -> Page {
+    match error {
+        ConnectError::Refused(_) | ConnectError::NoSocket(_) => {
+            Page::nothing_listening(&upstream.target().place())
+        }
+        ConnectError::TimedOut(_) => Page::upstream_timeout(),
+        other => Page {
+            status: other.status(),
+            title: "The service cannot be reached".to_owned(),
+            text: format!("The tunnel works, but {other}."),
+            hint: "If this is your tunnel, the agent's terminal says what to do.".to_owned(),
+            retry_after: None,
+        },
+    }
+}

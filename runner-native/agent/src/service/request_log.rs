@@ -1,0 +1,152 @@
+//! Observes the HTTP/1.1 of one stream passively, and reports each request when its response is over.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hvym_tunnel_core::mux::StreamId;
+use hvym_tunnel_net::clock::Clock;
+use hvym_tunnel_net::copy::Direction;
+use hvym_tunnel_net::observer::Piece;
+use hvym_tunnel_net::target::Target;
+
+use super::host_check::{HostCheck, HttpObserver, ObservedRequest};
+use super::{Service, Source};
+use crate::drain::{Activity, DrainGuard};
+use crate::event::{AgentEvent, RequestNote, RequestRecord};
+use crate::event_sink::EventSink;
+
+/// The status of a request that its visitor abandoned. No visitor ever sees it; access logs agree on the number.
+const CLIENT_CLOSED: u16 = 499;
+
+/// The notes of the requests of a stream that the agent answers itself, in the order of the responses.
+#[derive(Clone, Default)]
+pub(super) struct RequestNotes(Arc<Mutex<VecDeque<Option<RequestNote>>>>);
+
+impl RequestNotes {
+    /// The note of the next response.
+    pub(super) fn push(&self, note: Option<RequestNote>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(note);
+    }
+
+    fn pop(&self) -> Option<RequestNote> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front().flatten()
+    }
+}
+
+/// The log of one HTTP stream.
+pub(super) struct RequestLog {
+    observer: HttpObserver,
+    clock: Clock,
+    sink: EventSink,
+    service: Arc<str>,
+    stream: StreamId,
+    /// Where the service is.
+    place: String,
+    /// The `Host` by which the service knows itself; `None` if requests carry one of our own already.
+    own_host: Option<String>,
+    /// Told whether the stream is between two requests.
+    activity: Arc<Activity>,
+    /// Whether the service ended its direction.
+    service_ended: bool,
+    notes: RequestNotes,
+}
+
+impl RequestLog {
+    /// The log of `stream`, which leads to `service`.
+    pub(super) fn new(
+        service: &Service,
+        stream: StreamId,
+        guard: &DrainGuard,
+        sink: &EventSink,
+        clock: Clock,
+    ) -> Self {
+        let (place, own_host) = match (&service.source, &service.spec.target) {
+            (Source::Folder(_), _) => ("the folder".to_owned(), String::new()),
+            (Source::Upstream(_), Target::Origin(origin)) => {
+                (service.spec.target.place(), origin.authority())
+            }
+            (Source::Upstream(_), target) => (target.place(), "localhost".to_owned()),
+        };
+        Self {
+            observer: HttpObserver::with_sniff(HostCheck),
+            clock,
+            sink: sink.clone(),
+            service: Arc::clone(&service.name),
+            stream,
+            place,
+            own_host: (!service.filter.sets_host()).then_some(own_host),
+            activity: guard.activity(),
+            service_ended: false,
+            notes: RequestNotes::default(),
+        }
+    }
+
+    /// Where notes of requests go that the agent answers itself.
+    pub(super) fn notes(&self) -> RequestNotes {
+        self.notes.clone()
+    }
+
+    /// Whether all requests were read and a response is still due.
+    pub(super) fn response_pending(&self) -> bool {
+        self.observer.response_pending()
+    }
+
+    /// These bytes are about to pass; `None` is the end of that direction.
+    pub(super) fn pass(&mut self, direction: Direction, bytes: Option<&[u8]>) {
+        self.sink.show_bytes(&Piece::new(&self.service, self.stream, direction, bytes));
+        let now = self.clock.now();
+        match (direction, bytes) {
+            (Direction::ToLocal, Some(bytes)) => self.observer.handle_request_bytes(bytes, now),
+            (Direction::ToTunnel, Some(bytes)) => self.observer.handle_response_bytes(bytes, now),
+            (Direction::ToLocal, None) => self.observer.handle_request_end(now),
+            (Direction::ToTunnel, None) => {
+                self.service_ended = true;
+                self.observer.handle_response_end(now);
+            }
+        }
+        self.report();
+        self.activity.set_idle(self.observer.pending_requests() == 0);
+    }
+
+    fn report(&mut self) {
+        while let Some(request) = self.observer.poll_event() {
+            let (status, note) = self.outcome(&request);
+            let note = self.notes.pop().or(note);
+            self.sink.emit(AgentEvent::Request(RequestRecord {
+                service: Arc::clone(&self.service),
+                method: request.method,
+                target: request.target,
+                status,
+                duration: request.duration,
+                response_bytes: request.status.is_some().then_some(request.response_bytes),
+                note,
+            }));
+        }
+    }
+
+    fn outcome(&self, request: &ObservedRequest) -> (u16, Option<RequestNote>) {
+        let place = || self.place.clone();
+        let note = match (request.status, request.finding) {
+            (Some(_), Some(server)) => Some(RequestNote::HostRefused {
+                server,
+                host: request.host.clone(),
+                accepted: self.own_host.clone().filter(|_| server.host_header_helps()),
+            }),
+            (Some(_), None) if request.complete || request.upgraded => None,
+            (Some(_), None) if self.service_ended => Some(RequestNote::StoppedInResponse { place: place() }),
+            (Some(_), None) => Some(RequestNote::CutOffInResponse),
+            (None, _) if self.service_ended => Some(RequestNote::ClosedWithoutResponse { place: place() }),
+            (None, _) => Some(RequestNote::CutOffBeforeResponse),
+        };
+        let unanswered = if self.service_ended { 502 } else { CLIENT_CLOSED };
+        (request.status.unwrap_or(unanswered), note)
+    }
+}
+
+impl Drop for RequestLog {
+    fn drop(&mut self) {
+        // If the stream broke, requests without a response are still reported.
+        self.observer.handle_response_end(self.clock.now());
+        self.report();
+    }
+}

@@ -1,0 +1,166 @@
+//! The settings of an agent, and what is wrong with a combination of them.
+//!
+//! Knows no flag and no variable: a program that has them says by which name a setting is set.
+
+mod compat;
+mod link;
+
+use std::fmt;
+
+use hvym_tunnel_core::dialect::Proto;
+use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_net::target::{RelayUrl, ServiceName, Target};
+use ipnet::IpNet;
+use thiserror::Error;
+
+use crate::account::{Account, AccountError};
+pub(crate) use compat::needed_feature;
+pub use compat::{CompatError, CompatSettings, CompatSystem};
+pub use hvym_tunnel_net::config::Keepalive;
+pub use link::{Auth, LinkSettings, Retry};
+
+/// What is required of visitors, and changed in requests, before a service sees them. Nothing by default.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct FilterSettings {
+    /// Visitors must give one of these names and passwords (RFC 7617); empty admits everybody.
+    pub accounts: Vec<Account>,
+    /// Visitors must have an address in one of these; empty admits every address.
+    pub networks: Vec<IpNet>,
+    /// Whether CORS preflights are answered with yes, without asking the service.
+    pub cors_preflight: bool,
+    /// The `Host` that services see; `None` is what visitors sent. For services that refuse the public name.
+    pub host: Option<String>,
+}
+
+/// A setting of [`FilterSettings`].
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum FilterSetting {
+    /// [`FilterSettings::networks`].
+    Networks,
+    /// [`FilterSettings::accounts`].
+    Accounts,
+    /// [`FilterSettings::cors_preflight`].
+    CorsPreflight,
+    /// [`FilterSettings::host`].
+    Host,
+}
+
+impl fmt::Display for FilterSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FilterSetting::Networks => "a list of networks",
+            FilterSetting::Accounts => "basic authentication",
+            FilterSetting::CorsPreflight => "answering preflights",
+            FilterSetting::Host => "a host header",
+        })
+    }
+}
+
+impl FilterSettings {
+    /// Whether every request passes as it is.
+    pub fn is_open(&self) -> bool {
+        self.accounts.is_empty() && self.networks.is_empty() && !self.cors_preflight && self.host.is_none()
+    }
+
+    /// The first setting that cannot be kept for streams of this `proto`.
+    pub(crate) fn beyond(&self, proto: Proto) -> Option<FilterSetting> {
+        let settings = [
+            // The relay names the visitor of a byte stream; an HTTP/2 connection carries requests of many.
+            (FilterSetting::Networks, !self.networks.is_empty(), proto == Proto::Tcp),
+            (FilterSetting::Accounts, !self.accounts.is_empty(), false),
+            // On a byte stream these have no effect that anybody could miss.
+            (FilterSetting::CorsPreflight, self.cors_preflight, proto == Proto::Tcp),
+            (FilterSetting::Host, self.host.is_some(), proto == Proto::Tcp),
+        ];
+        let broken = settings.into_iter().find(|(_, is_set, is_kept)| *is_set && !is_kept);
+        broken.map(|(setting, ..)| setting).filter(|_| proto != Proto::Http)
+    }
+}
+
+/// Something that only a relay of this protocol has, and no server of an older system.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Feature {
+    /// A private service.
+    PrivateService,
+    /// A pinned relay identity.
+    RelayAddress,
+    /// A login by bearer token.
+    BearerAuth,
+    /// Networks of visitors: nobody there vouches for a visitor's address.
+    Networks,
+    /// The PROXY protocol, for the same reason.
+    ProxyProtocol,
+    /// More than one service.
+    SeveralServices,
+    /// A service that is not HTTP/1.1.
+    RawStreams,
+    /// Reaching the service of another identity.
+    Forward,
+}
+
+impl fmt::Display for Feature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Feature::PrivateService => "private services",
+            Feature::RelayAddress => "an identity of its own",
+            Feature::BearerAuth => "login by bearer token",
+            Feature::Networks => "trustworthy addresses of visitors",
+            Feature::ProxyProtocol => "trustworthy addresses of visitors for the PROXY protocol",
+            Feature::SeveralServices => "several services for an agent",
+            Feature::RawStreams => "streams that are not HTTP/1.1",
+            Feature::Forward => "streams between agents",
+        })
+    }
+}
+
+/// Settings that are well formed, but contradict each other.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// Anybody on the way could read what visitors send.
+    #[error("{0} is not encrypted and leads away from this machine")]
+    PlaintextRelay(RelayUrl),
+    /// A token names its reader before the relay says who it is.
+    #[error("a bearer token is made for one relay, whose address is not set")]
+    BearerWithoutAddress,
+    /// The first delay would be over the limit.
+    #[error("the first retry delay is longer than the longest one")]
+    BackoffOrder,
+    /// No relay is set.
+    #[error("no relay is set")]
+    NoRelay,
+    /// A forward without a service to reach.
+    #[error("no service to forward to is set")]
+    NoForwardTarget,
+    /// The newer link of an identity ends the older one, which is the one that serves.
+    #[error("this service is your own, and a second link as {0} would end the one that exposes it")]
+    OwnService(Address),
+    /// HTTP services learn of their visitors by header fields.
+    #[error("the PROXY protocol is for TCP services")]
+    ProxyProtocolWithoutTcp,
+    /// Identities come from no network.
+    #[error("networks are about visitors, and a private service has none")]
+    NetworksOfPrivate,
+    /// A private service that nobody reaches.
+    #[error("nobody may reach a private service with an empty access list")]
+    EmptyAccessList,
+    /// Two services under one name.
+    #[error("the service {0} is bound twice")]
+    DuplicateService(ServiceName),
+    /// A filter that works on HTTP/1.1 only.
+    #[error("{setting} is kept for HTTP/1.1 alone, and {target} is not that")]
+    HttpOnly {
+        /// Which.
+        setting: FilterSetting,
+        /// The service's target.
+        target: Target,
+    },
+    /// Visitors could not log in.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// Something that a server of an older system does not have.
+    #[error(transparent)]
+    Compat(#[from] CompatError),
+}

@@ -1,0 +1,294 @@
+//! From the events of an agent or a forward to reports, in the words of the command line.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use hvym_tunnel_agent::event::{
+    AgentEvent, BoundService, ConnectError, ConnectionFailure, ConnectionRecord, ForwardError, RequestNote,
+    RequestRecord,
+};
+use hvym_tunnel_agent::settings::CompatSystem;
+use hvym_tunnel_core::dialect::{Proto, OpenResult};
+use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_net::observer::Observer;
+use smol::channel::{Receiver, Sender, bounded};
+
+use crate::report::{Report, Reporter};
+
+/// Reports the events of one agent.
+pub(crate) struct AgentReports {
+    reporter: Reporter,
+    subject: Subject,
+    /// The attempt that is still to come.
+    waiting: Mutex<Option<Waiting>>,
+    /// Has a message when [`Self::waiting`] was set.
+    began: (Sender<()>, Receiver<()>),
+}
+
+/// Which agent it is, for reports that say so.
+pub(crate) struct Subject {
+    /// Who it is.
+    pub(crate) address: Address,
+    /// Where it dials, as a person named it.
+    pub(crate) relay: String,
+    /// What it does.
+    pub(crate) purpose: Purpose,
+}
+
+/// What an agent does.
+pub(crate) enum Purpose {
+    /// It exposes these services; with a login of an older system, and then one of this protocol.
+    Expose { services: Vec<String>, compat: Option<(CompatSystem, Proto)> },
+    /// It leads local connections to this service.
+    Forward { service: String },
+}
+
+/// An attempt to connect that is still to come.
+struct Waiting {
+    reason: String,
+    at: Instant,
+    attempt: u32,
+}
+
+impl AgentReports {
+    /// Reports to `reporter` what happens to `subject`.
+    pub(crate) fn new(reporter: Reporter, subject: Subject) -> Self {
+        Self { reporter, subject, waiting: Mutex::default(), began: bounded(1) }
+    }
+
+    /// Updates the countdown to the next attempt; to be called every second while [`Self::is_waiting`].
+    pub(crate) fn tell_waiting(&self) {
+        let report = self.waiting().as_ref().map(|waiting| {
+            // Whole seconds, rounded up, so that a countdown ends with 1.
+            let left = waiting.at.saturating_duration_since(Instant::now()).as_millis().div_ceil(1000);
+            let retry_in = Some(Duration::from_secs(u64::try_from(left).unwrap_or(u64::MAX)));
+            Report::Disconnected { reason: waiting.reason.clone(), retry_in, attempt: waiting.attempt }
+        });
+        if let Some(report) = report {
+            self.reporter.tell(&report);
+        }
+    }
+
+    /// Whether the next attempt is still to come.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.waiting().as_ref().is_some_and(|waiting| waiting.at > Instant::now())
+    }
+
+    /// Waits until an attempt failed and another is to come.
+    pub(crate) async fn waiting_began(&self) {
+        let _began = self.began.1.recv().await;
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Option<Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn online(&self, services: &[BoundService]) {
+        let (address, relay) = (self.subject.address, self.subject.relay.clone());
+        let Purpose::Expose { compat, .. } = &self.subject.purpose else { return };
+        let Some((first, others)) = services.split_first() else { return };
+        self.reporter.tell(&Report::Ready {
+            url: first.url.clone(),
+            target: first.target.to_string(),
+            service: first.service.clone(),
+            address: compat.is_none().then_some(address),
+            relay,
+            private: first.private,
+            note: compat.map(|(system, proto)| compat_note(system, proto)),
+        });
+        others.iter().for_each(|bound| self.bound(bound));
+    }
+
+    fn bound(&self, bound: &BoundService) {
+        let BoundService { service, url, target, .. } = bound;
+        let (service, url, target) = (service.clone(), url.clone(), target.to_string());
+        self.reporter.tell(&Report::Bound { service, url, target });
+    }
+
+    fn request(&self, record: &RequestRecord) {
+        self.reporter.tell(&Report::Request {
+            method: record.method.clone(),
+            path: record.target.clone(),
+            status: record.status,
+            millis: u64::try_from(record.duration.as_millis()).unwrap_or(u64::MAX),
+            bytes: record.response_bytes,
+            service: self.name_if_needed(&record.service),
+            note: record.note.as_ref().map(note),
+        });
+    }
+
+    fn connection(&self, record: &ConnectionRecord) {
+        self.reporter.tell(&Report::Connection {
+            visitor: record.visitor.clone().or_else(|| record.from.map(|from| from.to_string())),
+            received: record.received,
+            sent: record.sent,
+            lasted: record.duration,
+            service: self.name_if_needed(&record.service),
+            note: record.failure.as_ref().map(|failure| match failure {
+                ConnectionFailure::Unreachable(error) => error.to_string(),
+                _ => "cut off".to_owned(),
+            }),
+        });
+    }
+
+    /// With one service, naming it in every line says nothing.
+    fn name_if_needed(&self, service: &str) -> Option<String> {
+        let is_only = match &self.subject.purpose {
+            Purpose::Expose { services, .. } => matches!(&services[..], [only] if only == service),
+            Purpose::Forward { .. } => false,
+        };
+        (!is_only).then(|| service.to_owned())
+    }
+
+    fn forward_failed(&self, error: &ForwardError) {
+        let Purpose::Forward { service } = &self.subject.purpose else { return };
+        let own = self.subject.address;
+        let (message, hint) = match error {
+            ForwardError::Refused { code, message } => {
+                let hint = match code.as_str() {
+                    OpenResult::NOT_REACHABLE => {
+                        Some(format!("is its owner connected to this relay, and does it --allow {own}?"))
+                    }
+                    OpenResult::UNAVAILABLE => Some("you are let in; ask the owner to start it".to_owned()),
+                    _ => None,
+                };
+                (message.clone(), hint)
+            }
+            ForwardError::NoVerdict(message) => {
+                let hint = "the relay, or the owner's agent, may be of an earlier version".to_owned();
+                (message.clone(), Some(hint))
+            }
+            ForwardError::TimedOut => ("the relay did not say yes or no".to_owned(), None),
+            ForwardError::NotConnected(message) => (message.clone(), None),
+            _ => (error.code().to_owned(), None),
+        };
+        let (service, code) = (service.clone(), error.code().to_owned());
+        self.reporter.tell(&Report::NotReached { service, code, message, hint });
+    }
+}
+
+impl Observer<AgentEvent> for AgentReports {
+    fn handle_event(&self, event: &AgentEvent) {
+        match event {
+            AgentEvent::Online { services } => {
+                self.waiting().take();
+                self.online(services);
+            }
+            AgentEvent::ForwardOnline { listen } => {
+                self.waiting().take();
+                let Purpose::Forward { service } = &self.subject.purpose else { return };
+                let Subject { address, relay, .. } = &self.subject;
+                let (service, listen, relay) = (service.clone(), listen.to_string(), relay.clone());
+                self.reporter.tell(&Report::Forwarding { service, listen, address: *address, relay });
+            }
+            AgentEvent::ServiceBound(bound) => self.bound(bound),
+            AgentEvent::ServiceRefused { service, code, message } => {
+                // Of the only one, the end of the program says it.
+                if matches!(&self.subject.purpose, Purpose::Expose { services, .. } if services.len() > 1) {
+                    let (service, code, message) = (service.clone(), code.clone(), message.clone());
+                    self.reporter.tell(&Report::BindFailed { service, code, message });
+                }
+            }
+            AgentEvent::Disconnected { reason, retry_in, attempt } => {
+                let (reason, at) = (reason.to_string(), Instant::now() + *retry_in);
+                *self.waiting() = Some(Waiting { reason, at, attempt: *attempt });
+                let _known_already = self.began.0.try_send(());
+                self.tell_waiting();
+            }
+            AgentEvent::Reconnected { url, after } => {
+                self.waiting().take();
+                self.reporter.tell(&Report::Reconnected { url: url.clone(), after: *after });
+            }
+            AgentEvent::Notice { code, message, hint } => {
+                let (code, message, hint) = (code.clone(), message.clone(), hint.clone());
+                self.reporter.tell(&Report::Told { code, message, hint });
+            }
+            AgentEvent::RelayDraining => {
+                let message = "it is going away; I connect again".to_owned();
+                self.reporter.tell(&Report::Told { code: "drain".to_owned(), message, hint: None });
+            }
+            AgentEvent::Draining { deadline } => {
+                let reason = "stopping".to_owned();
+                self.reporter.tell(&Report::Draining { reason, deadline: *deadline });
+            }
+            AgentEvent::Request(record) => self.request(record),
+            AgentEvent::Connection(record) => self.connection(record),
+            AgentEvent::PeerAdmitted { service, from } => {
+                self.reporter.tell(&Report::Reached { service: service.clone(), from: *from });
+            }
+            AgentEvent::PeerRefused { service, from } => {
+                self.reporter.tell(&Report::Refused { service: service.clone(), from: *from });
+            }
+            AgentEvent::UpstreamUnreachable { service, target, error } => {
+                let (service, target, message) = (service.clone(), target.to_string(), upstream(error));
+                self.reporter.tell(&Report::UpstreamUnreachable { service, target, message });
+            }
+            AgentEvent::ForwardFailed(error) => self.forward_failed(error),
+            other => tracing::debug!(?other, "an event without a report"),
+        }
+    }
+}
+
+/// What is wrong with a local service, and the way out.
+fn upstream(error: &ConnectError) -> String {
+    match error {
+        ConnectError::Refused(_) | ConnectError::NoSocket(_) => format!("{error} (start it; I keep trying)"),
+        ConnectError::Unresolved(..) => format!("{error} (check the name; I keep trying)"),
+        ConnectError::Untrusted(place) => {
+            format!(
+                "{error} (if it is your own, name its authority with --ca-file, or expose https+insecure://{place})"
+            )
+        }
+        ConnectError::NotTls(place) => format!("{error} (expose http://{place})"),
+        _ => format!("{error} (is it running? I keep trying)"),
+    }
+}
+
+/// What a person should know about a request.
+fn note(note: &RequestNote) -> String {
+    match note {
+        RequestNote::HostRefused { server, accepted: Some(host), .. } => {
+            format!("{server} refused this host: rerun with --host-header {host}")
+        }
+        RequestNote::HostRefused { server, host, .. } => {
+            let host = host.as_deref().map_or("the public host name", without_port);
+            format!("{server} refused this host: add {host} to its {}", server.setting())
+        }
+        RequestNote::NetworkNotAllowed(visitor) => {
+            let who = visitor.map_or_else(|| "an unknown address".to_owned(), |ip| ip.to_string());
+            format!("{who} is not in --allow-cidr")
+        }
+        RequestNote::PreflightAnswered => "answered for the service (--cors-preflight)".to_owned(),
+        RequestNote::NoCredentials => "no name and password".to_owned(),
+        RequestNote::WrongCredentials => "wrong name or password".to_owned(),
+        RequestNote::ClosedWithoutResponse { place } => {
+            format!("{place} closed the connection without an answer")
+        }
+        RequestNote::NotHttp { place } => format!("{place} did not answer in HTTP/1.1"),
+        RequestNote::StoppedInResponse { place } => format!("{place} stopped in the middle"),
+        RequestNote::CutOffInResponse => "cut off before the end".to_owned(),
+        RequestNote::CutOffBeforeResponse => "cut off before the answer".to_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// Development servers list names, not ports.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+/// What a person should know about the URL at a server of an older system.
+fn compat_note(system: CompatSystem, proto: Proto) -> &'static str {
+    match (system, proto) {
+        (CompatSystem::CloudLlm, _) => "visitors log in there, and those of your account are led here",
+        (CompatSystem::Tunely, Proto::Tcp | Proto::H2) => {
+            "visitors come to the TCP port that the server's operator has given to this tunnel"
+        }
+        (CompatSystem::Tunely, Proto::Http) => {
+            "of a tunnel in TCP mode, visitors come to a port of the server that its operator knows"
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! How the program ends: one exit code per reason a script can act on, and the failure that carries it.
+//!
+//! Which error has which code and hint is in `failure`.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// Why the program ended. The numbers are part of the interface and never change.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Exit {
+    /// Stopped as asked, everything finished.
+    Clean,
+    /// Something that nobody foresaw.
+    Unexpected,
+    /// The command line cannot be understood.
+    Usage,
+    /// Every option is well formed, but together they make no sense or name what is not there.
+    Config,
+    /// The identity cannot be used, or the relay refused it.
+    Refused,
+    /// Somebody else holds the name.
+    NameConflict,
+    /// The relay could not be reached; only with `--no-retry` or `--timeout`.
+    RelayUnreachable,
+    /// Nothing listens at the target; only with `--require-upstream`.
+    UpstreamUnreachable,
+    /// Ctrl-C before anything was ready: 128 + SIGINT, as shells count.
+    Interrupted,
+}
+
+impl Exit {
+    /// The number that the shell sees.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Exit::Clean => 0,
+            Exit::Unexpected => 1,
+            Exit::Usage => 2,
+            Exit::Config => 3,
+            Exit::Refused => 4,
+            Exit::NameConflict => 5,
+            Exit::RelayUnreachable => 6,
+            Exit::UpstreamUnreachable => 7,
+            Exit::Interrupted => 130,
+        }
+    }
+
+    /// The word for it in JSON.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Exit::Clean => "clean",
+            Exit::Unexpected => "unexpected",
+            Exit::Usage => "usage",
+            Exit::Config => "config",
+            Exit::Refused => "refused",
+            Exit::NameConflict => "name_conflict",
+            Exit::RelayUnreachable => "relay_unreachable",
+            Exit::UpstreamUnreachable => "upstream_unreachable",
+            Exit::Interrupted => "interrupted",
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit.code())
+    }
+}
+
+/// Closes the help of every command that can end by itself.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+    0  stopped as asked               5  name taken
+    1  unexpected                     6  relay unreachable
+    2  command line not understood       (--no-retry, --timeout)
+    3  options contradict something   7  nothing listens at the target
+    4  identity refused                  (--require-upstream)
+                                    130  Ctrl-C before anything was ready";
+
+/// Why the program cannot go on: what a person reads, and what a script gets.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Failure {
+    /// The code to end with.
+    pub(crate) exit: Exit,
+    /// What happened, without a full stop.
+    pub(crate) message: String,
+    /// What to do about it.
+    pub(crate) hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure that says only what happened.
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Failure { exit, message: message.into(), hint: None }
+    }
+
+    /// The same, with what to do about it.
+    #[must_use]
+    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Ctrl-C came before anything was ready.
+    pub(crate) fn interrupted() -> Self {
+        Failure::new(Exit::Interrupted, "interrupted before anything was ready")
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,8 @@
+//! Which exit code and which hint each error of the libraries has, in the words of the command line.
+
+mod agent;
+mod identity;
+mod relay;
+mod settings;
+
+pub(crate) use agent::ended;

@@ -1,0 +1,104 @@
+//! Errors of agents and forwards.
+
+use hvym_tunnel_agent::settings::{CompatSettings, CompatSystem};
+use hvym_tunnel_agent::{AgentError, AuthorityRole, FolderError};
+use hvym_tunnel_core::reason::DownReason;
+
+use super::settings::wanted;
+use crate::exit::{Exit, Failure};
+
+/// The end of an agent that logged in by `compat`, where a refusal means something else than at a relay of ours.
+pub(crate) fn ended(error: AgentError, compat: Option<&CompatSettings>) -> Failure {
+    match (&error, compat) {
+        (AgentError::Ended(reason), Some(compat)) => {
+            let hint = compat_hint(compat, reason).or(reason.hint());
+            with_hint(Failure::new(exit(reason), reason.to_string()), hint)
+        }
+        _ => error.into(),
+    }
+}
+
+impl From<AgentError> for Failure {
+    fn from(error: AgentError) -> Failure {
+        let config = |hint: &str| Failure::new(Exit::Config, error.to_string()).with_hint(hint);
+        match error {
+            AgentError::Settings(error) => error.into(),
+            AgentError::Folder(ref folder) => match folder {
+                FolderError::NotFolder(_) => config("expose the folder that it lies in"),
+                FolderError::Missing { .. } => {
+                    config("a port is written 3000, a place host:3000, a folder ./site")
+                }
+                _ => Failure::new(Exit::Config, error.to_string()),
+            },
+            AgentError::Authorities { role, .. } => {
+                let option = match role {
+                    AuthorityRole::Relay => "--relay-ca",
+                    AuthorityRole::Service => "--ca-file",
+                };
+                config(&format!("{option} names a PEM file with the certificate of an authority"))
+            }
+            AgentError::Proxy(_) => config("correct it, unset it, or name the relay in NO_PROXY"),
+            AgentError::Token(message) => Failure::new(Exit::Refused, message),
+            AgentError::Upstream(_) => Failure::new(Exit::UpstreamUnreachable, error.to_string())
+                .with_hint("start it first, or leave out --require-upstream"),
+            AgentError::ServiceRefused { ref code, .. } => {
+                let exit = if code == "conflict" { Exit::NameConflict } else { Exit::Refused };
+                Failure::new(exit, error.to_string())
+                    .with_hint("choose another name with --service, or ask the relay's operator")
+            }
+            AgentError::Unsupported(feature) => {
+                let option = wanted(feature);
+                let message =
+                    format!("this relay is an existing HVYM server, and {option} cannot be had from one");
+                Failure::new(Exit::Config, message).with_hint("leave it out, or use a relay of hvym-tunnel")
+            }
+            AgentError::Ended(reason) => {
+                with_hint(Failure::new(exit(&reason), reason.to_string()), reason.hint())
+            }
+            AgentError::Unreachable(reason) => {
+                with_hint(Failure::new(Exit::RelayUnreachable, reason.to_string()), reason.hint())
+            }
+            AgentError::GaveUp { .. } => Failure::new(Exit::RelayUnreachable, error.to_string()),
+            AgentError::Listen { .. } => config("choose another port, or leave it out for a free one"),
+            other => Failure::new(Exit::Unexpected, other.to_string()),
+        }
+    }
+}
+
+fn exit(reason: &DownReason) -> Exit {
+    match reason {
+        DownReason::Replaced | DownReason::TokenInUse { known: true } => Exit::NameConflict,
+        DownReason::Authentication(_)
+        | DownReason::NotAllowed(_)
+        | DownReason::TokenInUse { .. }
+        | DownReason::WrongRelay { .. }
+        | DownReason::SignerRefused
+        | DownReason::SignerMismatch => Exit::Refused,
+        _ => Exit::Unexpected,
+    }
+}
+
+/// What to do when a server of an older system ends the link for this reason, where that is not what it would be at a relay
+/// of ours.
+fn compat_hint(compat: &CompatSettings, reason: &DownReason) -> Option<&'static str> {
+    let force = compat.force && compat.system == CompatSystem::Tunely;
+    Some(match reason {
+        DownReason::Authentication(_) => "check the token, and that its tunnel is there and enabled",
+        DownReason::TokenInUse { known: false } if force => {
+            "check the token, and that its tunnel is there and enabled"
+        }
+        DownReason::TokenInUse { known: true } => "stop the other agent, or take its place with --force",
+        DownReason::TokenInUse { known: false } => {
+            "check the token; if another agent is connected with it, --force takes its place"
+        }
+        DownReason::Replaced => "stop one of the two, or give each a token of its own",
+        _ => return None,
+    })
+}
+
+fn with_hint(failure: Failure, hint: Option<&str>) -> Failure {
+    match hint {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
+    }
+}

@@ -1,0 +1,61 @@
+//! Errors of identities and tokens.
+
+use hvym_tunnel_agent::token::TokenError;
+use hvym_tunnel_net::config::NoHome;
+use hvym_tunnel_net::key::KeyError;
+
+use crate::exit::{Exit, Failure};
+
+impl From<NoHome> for Failure {
+    fn from(error: NoHome) -> Failure {
+        Failure::new(Exit::Config, error.to_string()).with_hint("name the file with --identity")
+    }
+}
+
+impl From<KeyError> for Failure {
+    fn from(error: KeyError) -> Failure {
+        if let KeyError::NoPlace(error) = error {
+            return error.into();
+        }
+        let exit = match error {
+            KeyError::Terminal => Exit::Usage,
+            KeyError::Exists { .. } => Exit::Config,
+            KeyError::NoRandomness => Exit::Unexpected,
+            _ => Exit::Refused,
+        };
+        let failure = Failure::new(exit, error.to_string());
+        match hint(&error) {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        }
+    }
+}
+
+fn hint(error: &KeyError) -> Option<String> {
+    match error {
+        KeyError::NotFound { path } => {
+            Some(format!("create one: hvym-tunnel identity new --identity {path}"))
+        }
+        KeyError::TooOpen { path, .. } => Some(format!("close it: chmod 600 {path}")),
+        KeyError::NotSecret { .. } => {
+            Some("a wallet shows the secret as \"secret key\" or \"secret seed\"".to_owned())
+        }
+        KeyError::Terminal => Some("pipe it in, or use a file: ... < secret.txt".to_owned()),
+        KeyError::Exists { .. } => {
+            Some("--force replaces it; its address is then lost unless you kept the secret".to_owned())
+        }
+        _ => None,
+    }
+}
+
+impl From<TokenError> for Failure {
+    fn from(error: TokenError) -> Failure {
+        let failure = Failure::new(Exit::Refused, error.to_string());
+        match error {
+            TokenError::NotToken { .. } => {
+                failure.with_hint("copy it as its server's operator gave it to you")
+            }
+            TokenError::File(_) => failure,
+        }
+    }
+}

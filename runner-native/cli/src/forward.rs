@@ -1,0 +1,59 @@
+//! `forward`: local connections that reach the service of another identity.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hvym_tunnel_agent::settings::{LinkSettings, SettingsError};
+use hvym_tunnel_agent::{Forward, Identity, ServiceAddress};
+
+use crate::agent_reports::{AgentReports, Purpose, Subject};
+use crate::exit::Failure;
+use crate::report::{Report, Reporter};
+use crate::run_agent::until_end;
+use crate::signals::StopSignals;
+
+/// What `forward` does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct ForwardOptions {
+    /// The link to the relay, which is named.
+    pub(crate) link: LinkSettings,
+    /// Whose service it is, and which.
+    pub(crate) to: ServiceAddress,
+    /// Where local connections are taken. Port 0 takes a free one.
+    pub(crate) listen: SocketAddr,
+}
+
+impl ForwardOptions {
+    /// Whether the options make sense together.
+    ///
+    /// # Errors
+    /// The first contradiction.
+    pub(crate) fn check(&self) -> Result<(), SettingsError> {
+        if self.link.relay.is_none() {
+            return Err(SettingsError::NoRelay);
+        }
+        self.link.check()
+    }
+}
+
+/// Leads local connections to the service of another identity until a person, or the relay, ends it.
+///
+/// # Errors
+/// Why it ended, unless a person asked for it after connections could come.
+pub(crate) async fn run(
+    identity: Identity,
+    options: ForwardOptions,
+    reporter: Reporter,
+    signals: StopSignals,
+) -> Result<(), Failure> {
+    let ForwardOptions { link, to, listen } = options;
+    let relay = link.relay.as_ref().map(ToString::to_string).unwrap_or_default();
+    let (address, service) = (identity.address(), to.to_string());
+    let subject = Subject { address, relay, purpose: Purpose::Forward { service } };
+    let reports = Arc::new(AgentReports::new(reporter.clone(), subject));
+    let builder = Forward::builder(identity).link(link).to(to).listen(listen);
+    let forward = builder.observer(Arc::clone(&reports) as _).start()?;
+    until_end(&forward, &reports, signals, Failure::from).await?;
+    reporter.tell(&Report::Stopped { reason: "as asked".to_owned() });
+    Ok(())
+}

@@ -1,0 +1,296 @@
+//! Everything that a person or a script is told, as one list of reports.
+//!
+//! How a report reads as text is in `human.rs`, as JSON in `json.rs`; where it goes is in `reporter.rs`.
+
+mod bursts;
+mod human;
+mod json;
+mod reporter;
+
+use std::fmt;
+use std::time::Duration;
+
+use hvym_tunnel_core::relay::Owner;
+use hvym_tunnel_core::stellar::Address;
+use serde::Serialize;
+
+use crate::exit::Failure;
+pub(crate) use reporter::{Reporter, Style};
+
+/// Whose agent it is. In JSON one member, named like the variant.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Who {
+    /// An identity's.
+    Address(Address),
+    /// A guest's, by the name that the relay's operator gave it.
+    Name(String),
+}
+
+impl From<Owner> for Who {
+    fn from(owner: Owner) -> Self {
+        match owner {
+            Owner::Identity(address) => Who::Address(address),
+            Owner::Named(name) => Who::Name(name.as_ref().to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Who::Address(address) => address.fmt(f),
+            Who::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+/// One thing that happened. In JSON: the variant is the member `event`, in snake case; times are whole
+/// milliseconds in members that end in `_ms`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum Report {
+    /// A key pair was made, because there was none.
+    IdentityCreated {
+        /// Its public half.
+        address: Address,
+        /// Its file.
+        path: String,
+    },
+    /// No relay was named, so there is one that only this machine can visit.
+    OwnRelay {
+        /// What agents would give as `--relay`.
+        relay: String,
+    },
+    /// The relay took the agent, and visitors can come. The first one decides what is in the URL file.
+    Ready {
+        /// Where visitors reach the first service; of a private one, what its friends give to `forward`.
+        url: String,
+        /// Where that service really is.
+        target: String,
+        /// Its name.
+        service: String,
+        /// Who the agent is; a server that knows it by a token is not told.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        address: Option<Address>,
+        /// Whom it dialled.
+        relay: String,
+        /// Whether only identities that were named reach it.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        private: bool,
+        /// What a person should know about the URL.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        note: Option<&'static str>,
+    },
+    /// A further service can be visited.
+    Bound {
+        /// Its name.
+        service: String,
+        /// Where visitors reach it.
+        url: String,
+        /// Where it really is.
+        target: String,
+    },
+    /// The relay did not take a service.
+    BindFailed {
+        /// Its name.
+        service: String,
+        /// The relay's word for the reason.
+        code: String,
+        /// The relay's text for a person.
+        message: String,
+    },
+    /// A visitor's request was answered. What follows `?` in its path is not told: it may hold a visitor's secrets.
+    Request {
+        /// As the visitor sent it.
+        method: String,
+        /// As the visitor sent it.
+        #[serde(serialize_with = "json::path_alone")]
+        path: String,
+        /// What the visitor got.
+        status: u16,
+        /// From the first byte of the question to the first byte of the answer.
+        millis: u64,
+        /// Bytes of the answer's body, once they are known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        bytes: Option<u64>,
+        /// Which service, when that is not obvious.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        service: Option<String>,
+        /// What a person should know about it, with the way out.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
+    /// An identity reached a service. Told now and then, not for every stream.
+    Reached {
+        /// The service.
+        service: String,
+        /// Who.
+        from: Address,
+    },
+    /// An identity that may not reach a service tried to. Told now and then, not for every stream.
+    Refused {
+        /// The service.
+        service: String,
+        /// Who.
+        from: Address,
+    },
+    /// Local connections lead to the service of another identity. The first one decides what is in the URL file.
+    Forwarding {
+        /// Whose service, and which: `<address>/<service>`.
+        service: String,
+        /// Where local connections are taken.
+        listen: String,
+        /// Who the agent is: what the owner must allow.
+        address: Address,
+        /// Whom it dialled.
+        relay: String,
+    },
+    /// A local connection was cut, because the service of the other identity was not reached. Told when it begins.
+    NotReached {
+        /// Whose service, and which.
+        service: String,
+        /// The other side's word for the reason.
+        code: String,
+        /// What is wrong, in words.
+        message: String,
+        /// What to do.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+    },
+    /// A visitor's connection to a service that carries bytes is over.
+    Connection {
+        /// Where the visitor came from, as the relay saw it; of an identity, its address.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        visitor: Option<String>,
+        /// Bytes that came from the visitor.
+        received: u64,
+        /// Bytes that went to the visitor.
+        sent: u64,
+        /// How long it was open.
+        #[serde(rename = "lasted_ms", serialize_with = "json::millis")]
+        lasted: Duration,
+        /// Which service, when that is not obvious.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        service: Option<String>,
+        /// What a person should know about it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
+    /// Nobody answers at a target. Told when it begins, not for every visitor.
+    UpstreamUnreachable {
+        /// The service.
+        service: String,
+        /// Where it should be.
+        target: String,
+        /// What is wrong, in words, with the way out.
+        message: String,
+    },
+    /// There is no link to the relay.
+    Disconnected {
+        /// Why, in words.
+        reason: String,
+        /// When the next attempt comes; `None` is never.
+        #[serde(rename = "retry_in_ms", serialize_with = "json::optional_millis")]
+        retry_in: Option<Duration>,
+        /// Counts the attempts since the link was lost, from 1. Telling the same attempt again updates its line.
+        attempt: u32,
+    },
+    /// There is a link again, and visitors can come.
+    Reconnected {
+        /// Where visitors reach the first service.
+        url: String,
+        /// How long there was no link.
+        #[serde(rename = "after_ms", serialize_with = "json::millis")]
+        after: Duration,
+    },
+    /// The other side wants a person to know something.
+    Told {
+        /// Its word for it.
+        code: String,
+        /// Its text.
+        message: String,
+        /// Its advice.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+    },
+    /// A relay takes visitors and agents.
+    Listening {
+        /// Where visitors begin.
+        url: String,
+        /// What agents give as `--relay`.
+        relay: String,
+        /// What agents give as `--relay-address`.
+        address: Address,
+        /// Where it really listens.
+        listen: String,
+    },
+    /// An agent was admitted.
+    AgentJoined {
+        /// Who.
+        #[serde(flatten)]
+        who: Who,
+        /// Where visitors reach it.
+        url: String,
+        /// From where it dialled.
+        peer: String,
+    },
+    /// An agent's link ended.
+    AgentLeft {
+        /// Who.
+        #[serde(flatten)]
+        who: Who,
+        /// Why, in words.
+        reason: String,
+    },
+    /// The relay's certificate was read again, and is used from now on.
+    CertificateLoaded,
+    /// The relay's new certificate cannot be used, and the one from before stays.
+    CertificateKept {
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The keys of guests' tokens were read again, and are used from now on.
+    KeysLoaded,
+    /// The new keys of guests' tokens cannot be used, and those from before stay.
+    KeysKept {
+        /// What is wrong with them.
+        message: String,
+    },
+    /// Nothing new is taken, what is under way may finish.
+    Draining {
+        /// Why, in words.
+        reason: String,
+        /// How long that may take.
+        #[serde(rename = "deadline_ms", serialize_with = "json::millis")]
+        deadline: Duration,
+    },
+    /// The last report of a process that ends as it was asked.
+    Stopped {
+        /// Why, in words.
+        reason: String,
+    },
+    /// The last report of a process that cannot go on. Also as text on standard error, whatever the style.
+    Error {
+        /// The word for the exit code.
+        code: &'static str,
+        /// The exit code.
+        exit: u8,
+        /// What happened.
+        message: String,
+        /// What to do.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+    },
+}
+
+impl From<&Failure> for Report {
+    fn from(failure: &Failure) -> Report {
+        Report::Error {
+            code: failure.exit.word(),
+            exit: failure.exit.code(),
+            message: failure.message.clone(),
+            hint: failure.hint.clone(),
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! How a report reads to a person: its lines, their colours, and the escaping of everything that strangers sent.
+//!
+//! Pure: no stream, no clock. Times are UTC and end in `Z`.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use hvym_tunnel_core::stellar::Address;
+
+use super::Report;
+
+/// Where a line belongs: scripts read `Out`, only people read `Err`.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Stream {
+    /// Standard output: the URL and one line per request.
+    Out,
+    /// Standard error: everything else.
+    Err,
+}
+
+/// One line, without its end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Line {
+    pub stream: Stream,
+    spans: Vec<Span>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Span {
+    ink: Ink,
+    text: String,
+}
+
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum Ink {
+    Plain,
+    Bold,
+    Dim,
+    Green,
+    Cyan,
+    Yellow,
+    Red,
+}
+
+impl Ink {
+    /// The SGR parameter (ECMA-48 section 8.3.117).
+    const fn parameter(self) -> u8 {
+        match self {
+            Ink::Plain => 0,
+            Ink::Bold => 1,
+            Ink::Dim => 2,
+            Ink::Green => 32,
+            Ink::Cyan => 36,
+            Ink::Yellow => 33,
+            Ink::Red => 31,
+        }
+    }
+}
+
+impl Line {
+    fn out() -> Self {
+        Line { stream: Stream::Out, spans: Vec::new() }
+    }
+
+    fn err() -> Self {
+        Line { stream: Stream::Err, spans: Vec::new() }
+    }
+
+    /// Every text comes in by here, so nothing unescaped reaches a terminal.
+    fn with(mut self, ink: Ink, text: impl AsRef<str>) -> Self {
+        self.spans.push(Span { ink, text: escaped(text.as_ref()).into_owned() });
+        self
+    }
+
+    /// The line's text, with SGR sequences if `colour`.
+    pub(crate) fn text(&self, colour: bool) -> String {
+        let mut out = String::new();
+        for Span { ink, text } in &self.spans {
+            if colour && *ink != Ink::Plain {
+                out.push_str(&format!("\x1b[{}m{text}\x1b[0m", ink.parameter()));
+            } else {
+                out.push_str(text);
+            }
+        }
+        out
+    }
+}
+
+/// When a report is told.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Moment {
+    /// Since 1970-01-01T00:00:00Z.
+    pub now: Duration,
+    /// Since the program started.
+    pub running: Duration,
+}
+
+/// The lines that tell `report`, in order.
+pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
+    use Ink::{Bold, Dim, Green, Plain, Red, Yellow};
+    let err = || Line::err().with(Plain, "  ");
+    match report {
+        Report::IdentityCreated { address, path } => vec![
+            err().with(Plain, format!("new identity {address}")),
+            err().with(Dim, format!("{} (0600; whoever has this file is you)", path)),
+        ],
+        Report::OwnRelay { .. } => vec![
+            err().with(Dim, "without --relay, only this machine can visit (--relay HOST makes it public)"),
+        ],
+        Report::Ready { url, target, service, relay, private, note, .. } => {
+            let mut lines =
+                vec![Line::out().with(Bold, url), Line::out().with(Plain, format!("  -> {target}"))];
+            if *private {
+                let command = format!("hvym-tunnel forward {url} --relay {relay}");
+                lines.push(err().with(Plain, format!("private: those you allow reach it by {command}")));
+            }
+            lines.extend(note.map(|note| err().with(Plain, note)));
+            let ready = format!("service {service} by {relay}, ready in {}", span(moment.running));
+            lines.push(err().with(Dim, ready));
+            lines
+        }
+        Report::Forwarding { service, listen, address, relay } => vec![
+            Line::out().with(Bold, listen),
+            Line::out().with(Plain, format!("  -> {service}")),
+            err().with(Dim, format!("as {address} by {relay}, ready in {}", span(moment.running))),
+        ],
+        Report::Reached { service, from } => vec![knock(moment.now, from, "reached", Green, service)],
+        Report::Refused { service, from } => vec![knock(moment.now, from, "was refused", Yellow, service)],
+        Report::NotReached { service, code, message, hint } => {
+            let mut lines =
+                vec![err().with(Yellow, format!("{service} was not reached: {message} ({code})"))];
+            lines.extend(hint.as_ref().map(|hint| err().with(Plain, hint)));
+            lines
+        }
+        Report::Bound { service, url, target } => vec![
+            Line::out().with(Bold, url),
+            Line::out().with(Plain, format!("  -> {target}")).with(Dim, format!("  service {service}")),
+        ],
+        Report::BindFailed { service, code, message } => {
+            vec![err().with(Red, format!("service {service} was not bound: {message} ({code})"))]
+        }
+        Report::Request { .. } => vec![request(report, moment.now)],
+        Report::Connection { .. } => vec![connection(report, moment.now)],
+        Report::UpstreamUnreachable { message, .. } => vec![err().with(Yellow, message)],
+        Report::Disconnected { reason, retry_in: Some(wait), attempt } => {
+            vec![err().with(Yellow, format!("reconnecting in {} (attempt {attempt}): {reason}", span(*wait)))]
+        }
+        Report::Disconnected { reason, retry_in: None, .. } => {
+            vec![err().with(Red, format!("disconnected: {reason}"))]
+        }
+        Report::Reconnected { after, url } => {
+            vec![
+                err()
+                    .with(Green, format!("connected again after {}", span(*after)))
+                    .with(Dim, format!("  {url}")),
+            ]
+        }
+        Report::Told { code, message, hint } => {
+            let mut lines = vec![err().with(Yellow, format!("the relay says: {message} ({code})"))];
+            lines.extend(hint.as_ref().map(|hint| err().with(Plain, hint)));
+            lines
+        }
+        Report::Listening { .. } => listening(report),
+        Report::AgentJoined { who, url, peer } => vec![
+            Line::out().with(Dim, clock(moment.now)).with(Green, "  joined  ").with(Plain, url),
+            err().with(Dim, format!("agent {who} from {peer}")),
+        ],
+        Report::AgentLeft { who, reason } => vec![
+            Line::out()
+                .with(Dim, clock(moment.now))
+                .with(Plain, format!("  left    {who}"))
+                .with(Dim, format!("  {reason}")),
+        ],
+        Report::CertificateLoaded => {
+            vec![Line::out().with(Dim, clock(moment.now)).with(Plain, "  the certificate was read again")]
+        }
+        Report::KeysLoaded => {
+            vec![Line::out().with(Dim, clock(moment.now)).with(Plain, "  the keys of guests were read again")]
+        }
+        Report::KeysKept { message } => vec![
+            err().with(Yellow, format!("the new keys cannot be used: {message}")),
+            err().with(Dim, "those from before stay in use; correct the file, then send SIGHUP"),
+        ],
+        Report::CertificateKept { message } => vec![
+            err().with(Yellow, format!("the new certificate cannot be used: {message}")),
+            err().with(Dim, "the one from before stays in use; correct the file, then send SIGHUP"),
+        ],
+        Report::Draining { reason, deadline } => vec![err().with(
+            Yellow,
+            format!("{reason}: finishing what is under way (at most {}; again to stop now)", span(*deadline)),
+        )],
+        Report::Stopped { reason } => vec![err().with(Plain, format!("stopped: {reason}"))],
+        Report::Error { message, hint, .. } => {
+            let mut lines = vec![Line::err().with(Red, "error: ").with(Plain, message)];
+            lines.extend(hint.as_ref().map(|hint| Line::err().with(Bold, "hint: ").with(Plain, hint)));
+            lines
+        }
+    }
+}
+
+/// Who came to a service by name: `12:01:07Z  G... reached db`.
+fn knock(now: Duration, from: &Address, what: &str, ink: Ink, service: &str) -> Line {
+    Line::out()
+        .with(Ink::Dim, clock(now))
+        .with(Ink::Plain, format!("  {from} "))
+        .with(ink, what)
+        .with(Ink::Plain, format!(" {}", shortened(service, MAX_PATH)))
+}
+
+/// The relay's first lines: its URL, and the command that somebody types on another machine.
+fn listening(report: &Report) -> Vec<Line> {
+    let Report::Listening { url, relay, address, listen } = report else { return Vec::new() };
+    vec![
+        Line::out().with(Ink::Bold, url),
+        Line::out().with(
+            Ink::Plain,
+            format!("  <- hvym-tunnel expose 3000 --relay {relay} --relay-address {address}"),
+        ),
+        Line::err().with(Ink::Dim, format!("  listening on {listen}")),
+    ]
+}
+
+/// One line per request: `12:01:07Z  GET  /  200  4 ms`.
+fn request(report: &Report, now: Duration) -> Line {
+    let Report::Request { method, path, status, millis, bytes, service, note } = report else {
+        return Line::out();
+    };
+    let ink = match status {
+        0..300 => Ink::Green,
+        300..400 => Ink::Cyan,
+        400..500 => Ink::Yellow,
+        _ => Ink::Red,
+    };
+    let took = span(Duration::from_millis(*millis));
+    let mut line = Line::out()
+        .with(Ink::Dim, clock(now))
+        .with(
+            Ink::Plain,
+            format!("  {:<4} {:<24} ", shortened(method, 16), shortened(without_query(path), MAX_PATH)),
+        )
+        .with(ink, format!("{status:>3}"))
+        .with(Ink::Plain, format!("  {took:>6}"));
+    if let Some(bytes) = bytes {
+        line = line.with(Ink::Dim, format!("  {}", size(*bytes)));
+    }
+    if let Some(service) = service {
+        line = line.with(Ink::Dim, format!("  [{service}]"));
+    }
+    match note {
+        Some(note) => line.with(ink, format!("  {note}")),
+        None => line,
+    }
+}
+
+/// One line per connection of bytes: `12:01:07Z  tcp  203.0.113.7:51234  12 B in  1.2 kB out  4 s`.
+fn connection(report: &Report, now: Duration) -> Line {
+    let Report::Connection { visitor, received, sent, lasted, service, note } = report else {
+        return Line::out();
+    };
+    let visitor = visitor.as_deref().unwrap_or("somebody");
+    let mut line = Line::out()
+        .with(Ink::Dim, clock(now))
+        .with(Ink::Plain, format!("  {:<4} {:<24} ", "tcp", shortened(visitor, MAX_PATH)))
+        .with(Ink::Plain, format!("{} in  {} out  {}", size(*received), size(*sent), span(*lasted)));
+    if let Some(service) = service {
+        line = line.with(Ink::Dim, format!("  [{service}]"));
+    }
+    match note {
+        Some(note) => line.with(Ink::Yellow, format!("  {note}")),
+        None => line,
+    }
+}
+
+/// Characters of a path that a person sees; a visitor could send thousands.
+const MAX_PATH: usize = 120;
+
+/// What a person may know of a path: parameters often are tokens and passwords.
+pub(crate) fn without_query(path: &str) -> &str {
+    path.split_once('?').map_or(path, |(path, _)| path)
+}
+
+/// `text` with every character that could steer a terminal, or that hides, written as `\u{..}`. What strangers
+/// send is shown to a person, and must stay text.
+pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
+    let steers = |character: char| {
+        character.is_control()
+            // Invisible, and the marks that turn the reading direction (Unicode TR 36).
+            || matches!(character, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    };
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        if steers(character) { out.extend(character.escape_default()) } else { out.push(character) }
+    }
+    Cow::Owned(out)
+}
+
+/// At most `limit` characters, counted after escaping.
+fn shortened(text: &str, limit: usize) -> String {
+    let text = escaped(text);
+    match text.char_indices().nth(limit) {
+        None => text.into_owned(),
+        Some((end, _)) => format!("{}...", &text[..end]),
+    }
+}
+
+/// Hours, minutes and seconds of the day, UTC.
+fn clock(now: Duration) -> String {
+    let second = now.as_secs() % 86_400;
+    format!("{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
+}
+
+fn span(duration: Duration) -> String {
+    match duration.as_millis() {
+        millis @ 0..1_000 => format!("{millis} ms"),
+        millis @ 1_000..60_000 => match (millis / 1000, millis % 1000 / 100) {
+            (seconds, 0) => format!("{seconds} s"),
+            (seconds, tenths) => format!("{seconds}.{tenths} s"),
+        },
+        _ => format!("{} min {} s", duration.as_secs() / 60, duration.as_secs() % 60),
+    }
+}
+
+/// Decimal units, as disks and network rates are counted.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{}.{} kB", bytes / 1_000, bytes % 1_000 / 100),
+        _ => format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_is_utc_and_says_so() {
+        assert_eq!(clock(Duration::from_secs(86_400 * 20_000 + 43_267)), "12:01:07Z");
+        assert_eq!(clock(Duration::from_secs(86_399)), "23:59:59Z");
+    }
+
+    #[test]
+    fn spans_and_sizes_are_short() {
+        for (millis, text) in
+            [(0, "0 ms"), (999, "999 ms"), (1_000, "1 s"), (1_450, "1.4 s"), (61_000, "1 min 1 s")]
+        {
+            assert_eq!(span(Duration::from_millis(millis)), text);
+        }
+        for (bytes, text) in [(0, "0 B"), (999, "999 B"), (1_250, "1.2 kB"), (3_990_000, "3.9 MB")] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn what_could_steer_a_terminal_is_spelled_out() {
+        for (raw, shown) in [
+            ("/plain/é/漢", "/plain/é/漢"),
+            ("\x1b]0;owned\x07", "\\u{1b}]0;owned\\u{7}"),
+            ("a\rb\nc\td", "a\\rb\\nc\\td"),
+            ("\u{9b}2J", "\\u{9b}2J"),
+            ("\u{202e}gpj.exe", "\\u{202e}gpj.exe"),
+            ("a\u{200b}b\u{7f}", "a\\u{200b}b\\u{7f}"),
+        ] {
+            assert_eq!(escaped(raw), shown);
+        }
+    }
+
+    #[test]
+    fn a_path_is_cut_where_a_person_stops_reading() {
+        let path = shortened(&"é".repeat(500), MAX_PATH);
+        assert_eq!(path.chars().count(), MAX_PATH + 3);
+        assert!(path.ends_with("..."));
+    }
+}

@@ -1,0 +1,206 @@
+//! The [`Reporter`]: decides which stream a report goes to, and keeps one line from tearing another.
+//!
+//! Whether something is worth a report is decided by the caller.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use hvym_tunnel_net::files::{self, Access};
+
+use super::bursts::Bursts;
+use super::human::{self, Line, Stream};
+use super::{Report, json};
+
+/// How reports are written.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Style {
+    /// One JSON object per line on standard output, instead of text.
+    pub(crate) json: bool,
+    /// Whether text may be coloured.
+    pub(crate) colour: bool,
+    /// Whether standard error is a terminal, so that a line on it can be written again.
+    pub(crate) live: bool,
+    /// A file to hold the URL of the first service while there is one.
+    pub(crate) url_file: Option<PathBuf>,
+}
+
+/// Tells reports. Cheap to clone; clones share one screen, on which no line tears another.
+#[derive(Clone)]
+pub(crate) struct Reporter {
+    screen: Arc<Mutex<Screen>>,
+}
+
+impl Reporter {
+    /// Writes text or JSON to `out`, and what must not mix with it to `err`.
+    pub(crate) fn new(
+        style: Style,
+        out: impl Write + Send + 'static,
+        err: impl Write + Send + 'static,
+    ) -> Self {
+        let screen = Screen {
+            style,
+            out: Bursts::new(out),
+            err: Box::new(err),
+            started: Instant::now(),
+            attempt: None,
+            live_line: false,
+            url: None,
+        };
+        Reporter { screen: Arc::new(Mutex::new(screen)) }
+    }
+
+    /// Tells one report. A stream that is closed is no reason to stop, so nothing is returned.
+    pub(crate) fn tell(&self, report: &Report) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.screen().tell(report, now);
+    }
+
+    /// Writes what still waits for more, ends the line that is being updated, and removes the URL file if it is still
+    /// the one written here. Call it last: what is told later is still shown.
+    pub(crate) fn finish(&self) {
+        self.screen().finish();
+    }
+
+    /// Standard error for a log: one write is one line, which no report tears.
+    pub(crate) fn log(&self) -> Log {
+        Log(self.clone())
+    }
+
+    fn screen(&self) -> MutexGuard<'_, Screen> {
+        // A thread that panicked in the middle of a line did no worse than tear it.
+        self.screen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// See [`Reporter::log`].
+pub(crate) struct Log(Reporter);
+
+impl Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut screen = self.0.screen();
+        screen.leave_live_line();
+        let _closed = screen.out.flush();
+        screen.err.write_all(line)?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.screen().err.flush()
+    }
+}
+
+struct Screen {
+    style: Style,
+    out: Bursts,
+    err: Box<dyn Write + Send>,
+    started: Instant,
+    /// The attempt that was told last, since the link was lost.
+    attempt: Option<u32>,
+    /// Whether the last line of standard error is unfinished, to be written again.
+    live_line: bool,
+    /// What the URL file holds.
+    url: Option<String>,
+}
+
+impl Screen {
+    fn tell(&mut self, report: &Report, now: Duration) {
+        let same_attempt = self.remember(report);
+        if self.style.json {
+            if !same_attempt {
+                let _closed =
+                    writeln!(self.out, "{}", json::line(report, now)).and_then(|()| self.settle(report));
+            }
+            // A person who looks on must see why it ended.
+            if !matches!(report, Report::Error { .. }) {
+                return;
+            }
+        }
+        let lines = human::lines(report, human::Moment { now, running: self.started.elapsed() });
+        let live = self.style.live && matches!(report, Report::Disconnected { retry_in: Some(_), .. });
+        if same_attempt && !live {
+            return;
+        }
+        self.leave_live_line();
+        for line in lines {
+            self.write(&line, live, report);
+        }
+        self.live_line = live;
+    }
+
+    /// Keeps what later reports depend on; true if `report` only updates what was told before.
+    fn remember(&mut self, report: &Report) -> bool {
+        match report {
+            Report::Disconnected { attempt, .. } => self.attempt.replace(*attempt) == Some(*attempt),
+            Report::Ready { url, .. } | Report::Reconnected { url, .. } | Report::Listening { url, .. } => {
+                self.attempt = None;
+                self.keep_url(url);
+                false
+            }
+            Report::Forwarding { listen, .. } => {
+                self.attempt = None;
+                self.keep_url(listen);
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// Requests may be many; everything else is told at once.
+    fn settle(&mut self, report: &Report) -> io::Result<()> {
+        if matches!(report, Report::Request { .. }) { self.out.settle() } else { self.out.flush() }
+    }
+
+    fn write(&mut self, line: &Line, live: bool, report: &Report) {
+        let text = line.text(self.style.colour);
+        // A line that wrapped could not be wiped: switch wrapping off for it (DECAWM).
+        let (begin, end) = if live { ("\x1b[?7l", "\x1b[?7h") } else { ("", "\n") };
+        let _closed = match line.stream {
+            Stream::Out => write!(self.out, "{begin}{text}{end}").and_then(|()| self.settle(report)),
+            Stream::Err => {
+                // On a terminal both are one, and what was told first stands first.
+                let _closed = self.out.flush();
+                write!(self.err, "{begin}{text}{end}").and_then(|()| self.err.flush())
+            }
+        };
+    }
+
+    /// Wipes the line that is being updated, so that another can take its place.
+    fn leave_live_line(&mut self) {
+        if std::mem::take(&mut self.live_line) {
+            let _closed = self.err.write_all(b"\r\x1b[K").and_then(|()| self.err.flush());
+        }
+    }
+
+    fn keep_url(&mut self, url: &str) {
+        let Some(path) = &self.style.url_file else { return };
+        let url = human::escaped(url).into_owned();
+        if self.url.as_ref() == Some(&url) {
+            return;
+        }
+        match files::replace(path, format!("{url}\n").as_bytes(), Access::Public) {
+            Ok(()) => self.url = Some(url),
+            Err(error) => {
+                let message = format!("warning: cannot write the URL to {}: {error}", path.display());
+                self.leave_live_line();
+                let _closed = writeln!(self.err, "{}", human::escaped(&message));
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        let _closed = self.out.flush();
+        self.leave_live_line();
+        if let (Some(path), Some(url)) = (&self.style.url_file, self.url.take()) {
+            // Another process may have taken the file over since.
+            if std::fs::read_to_string(path).is_ok_and(|content| content.trim_end() == url) {
+                let _gone = std::fs::remove_file(path);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

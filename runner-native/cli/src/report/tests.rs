@@ -1,0 +1,307 @@
+//! What scripts and people get to see, byte for byte.
+
+use hvym_tunnel_core::stellar::Address;
+
+use super::*;
+use crate::exit::{Exit, Failure};
+use crate::report::Who;
+
+const RELAY: &str = "wss://relay.example";
+
+fn address() -> Address {
+    Address::from_public_key([7; 32])
+}
+
+fn ready(url: &str) -> Report {
+    Report::Ready {
+        url: url.to_owned(),
+        target: "http://localhost:3000".to_owned(),
+        service: "web".to_owned(),
+        address: Some(address()),
+        relay: RELAY.to_owned(),
+        private: false,
+        note: None,
+    }
+}
+
+fn lost(attempt: u32, seconds: u64) -> Report {
+    Report::Disconnected {
+        reason: "relay closed the connection".to_owned(),
+        retry_in: Some(Duration::from_secs(seconds)),
+        attempt,
+    }
+}
+
+fn visit(method: &str, path: &str) -> Report {
+    Report::Request {
+        method: method.to_owned(),
+        path: path.to_owned(),
+        status: 200,
+        millis: 4,
+        bytes: None,
+        service: None,
+        note: None,
+    }
+}
+
+/// A stream that can be read afterwards.
+#[derive(Clone, Default)]
+struct Paper(Arc<Mutex<Vec<u8>>>);
+
+impl Paper {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("no writer panicked").clone()).expect("reports are UTF-8")
+    }
+}
+
+impl Write for Paper {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no writer panicked").write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn told(style: Style, reports: &[Report]) -> (String, String) {
+    let (out, err) = (Paper::default(), Paper::default());
+    let reporter = Reporter::new(style, out.clone(), err.clone());
+    reports.iter().for_each(|report| reporter.tell(report));
+    reporter.finish();
+    (out.text(), err.text())
+}
+
+fn json() -> Style {
+    Style { json: true, ..Style::default() }
+}
+
+/// A folder that nobody else uses, removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let name = format!("hvym-tunnel-report-{:016x}", getrandom::u64().expect("randomness"));
+        let folder = Folder(std::env::temp_dir().join(name));
+        std::fs::create_dir(&folder.0).expect("the temporary folder takes a folder");
+        folder
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).expect("the folder can be removed");
+    }
+}
+
+#[test]
+fn the_url_stands_alone_on_the_first_line() {
+    let created = Report::IdentityCreated { address: address(), path: "/id.key".to_owned() };
+    let (out, err) = told(Style::default(), &[created, ready("https://g.relay.example"), visit("GET", "/")]);
+    let mut lines = out.lines();
+    assert_eq!(lines.next(), Some("https://g.relay.example"));
+    assert_eq!(lines.next(), Some("  -> http://localhost:3000"));
+    let request = lines.next().expect("a line per request");
+    assert_eq!(&request[8..], "Z  GET  /                        200    4 ms");
+    assert_eq!(lines.next(), None);
+    assert!(err.contains(&format!("new identity {}", address())) && err.contains("/id.key"), "{err}");
+}
+
+#[test]
+fn a_connection_of_bytes_is_one_line_when_it_is_over() {
+    let connection = |visitor: Option<&str>, note: Option<&str>| Report::Connection {
+        visitor: visitor.map(str::to_owned),
+        received: 12,
+        sent: 3_400,
+        lasted: Duration::from_millis(4_200),
+        service: None,
+        note: note.map(str::to_owned),
+    };
+    let both = [connection(Some("203.0.113.7:51234"), None), connection(None, Some("cut off"))];
+    let (out, _) = told(Style::default(), &both);
+    let lines: Vec<_> = out.lines().map(|line| &line[8..]).collect();
+    assert_eq!(
+        lines,
+        [
+            "Z  tcp  203.0.113.7:51234        12 B in  3.4 kB out  4.2 s",
+            "Z  tcp  somebody                 12 B in  3.4 kB out  4.2 s  cut off"
+        ]
+    );
+    let (out, _) = told(json(), &both[..1]);
+    let expected =
+        r#"{"event":"connection","visitor":"203.0.113.7:51234","received":12,"sent":3400,"lasted_ms":4200,"#;
+    assert!(out.starts_with(expected), "{out}");
+}
+
+#[test]
+fn a_visitor_cannot_steer_the_terminal() {
+    let url = "https://x\x1b[2J";
+    let hostile = [
+        ready(url),
+        visit("GET\x1b[1A", "/\u{9b}2J\r\u{202e}"),
+        Report::Told { code: "x\n".to_owned(), message: "\x07".to_owned(), hint: Some("\x1b".to_owned()) },
+        Report::Disconnected { reason: "\x1b]0;".to_owned(), retry_in: None, attempt: 1 },
+    ];
+    for style in [Style::default(), json()] {
+        let (out, err) = told(style, &hostile);
+        let steers = |text: &str| text.chars().any(|c| c != '\n' && (c.is_control() || c == '\u{202e}'));
+        assert!(!steers(&out) && !steers(&err), "{out:?} {err:?}");
+        assert!(out.contains("u{1b}[2J") || out.contains("u001b[2J"), "{out}");
+    }
+}
+
+#[test]
+fn a_query_is_never_told() {
+    for style in [Style::default(), json()] {
+        let (out, err) = told(style, &[visit("GET", "/login?token=hunter2")]);
+        assert!(out.contains("/login") && !out.contains("hunter2") && !err.contains("hunter2"), "{out}");
+    }
+}
+
+#[test]
+fn json_is_one_ascii_object_per_line_on_standard_output_alone() {
+    let request = Report::Request {
+        method: "POST".to_owned(),
+        path: "/hé😀".to_owned(),
+        status: 502,
+        millis: 12,
+        bytes: Some(9),
+        service: None,
+        note: Some("nothing is listening".to_owned()),
+    };
+    let failure = Failure::new(Exit::NameConflict, "taken").with_hint("wait");
+    let again = Report::Reconnected { url: "https://g".to_owned(), after: Duration::from_millis(2500) };
+    let reports = [ready("https://g"), request, lost(1, 2), lost(1, 1), again, Report::from(&failure)];
+    let (out, err) = told(json(), &reports);
+    assert_eq!(err, "error: taken\nhint: wait\n");
+    assert!(out.is_ascii());
+    let address = address();
+    let expected = [
+        format!(
+            r#"{{"event":"ready","url":"https://g","target":"http://localhost:3000","service":"web","address":"{address}","relay":"{RELAY}""#
+        ),
+        r#"{"event":"request","method":"POST","path":"/h\u00e9\ud83d\ude00","status":502,"millis":12,"bytes":9,"note":"nothing is listening""#.to_owned(),
+        r#"{"event":"disconnected","reason":"relay closed the connection","retry_in_ms":2000,"attempt":1"#.to_owned(),
+        r#"{"event":"reconnected","url":"https://g","after_ms":2500"#.to_owned(),
+        r#"{"event":"error","code":"name_conflict","exit":5,"message":"taken","hint":"wait""#.to_owned(),
+    ];
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines.len(), expected.len(), "{out}");
+    for (line, expected) in lines.iter().zip(&expected) {
+        let (head, time) = line.rsplit_once(",\"unix_ms\":").expect("every line has a time");
+        assert_eq!(head, expected);
+        assert!(time.ends_with('}'), "{line}");
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn on_a_terminal_reconnecting_is_one_line_that_changes() {
+    let style = Style { live: true, ..Style::default() };
+    let back = Report::Reconnected { url: "https://g".to_owned(), after: Duration::from_secs(3) };
+    let (_, err) = told(style, &[lost(1, 2), lost(1, 1), lost(2, 2), back]);
+    assert_eq!(
+        err.replace("\x1b[?7l", "").replace("\x1b[?7h", ""),
+        "  reconnecting in 2 s (attempt 1): relay closed the connection\
+         \r\x1b[K  reconnecting in 1 s (attempt 1): relay closed the connection\
+         \r\x1b[K  reconnecting in 2 s (attempt 2): relay closed the connection\
+         \r\x1b[K  connected again after 3 s  https://g\n"
+    );
+}
+
+#[test]
+fn elsewhere_every_attempt_is_one_line() {
+    let (_, err) = told(Style::default(), &[lost(1, 2), lost(1, 1), lost(2, 2)]);
+    let lines: Vec<&str> = err.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "  reconnecting in 2 s (attempt 1): relay closed the connection",
+            "  reconnecting in 2 s (attempt 2): relay closed the connection",
+        ]
+    );
+}
+
+#[test]
+fn a_log_line_does_not_run_into_the_line_that_changes() {
+    let (out, err) = (Paper::default(), Paper::default());
+    let reporter = Reporter::new(Style { live: true, ..Style::default() }, out, err.clone());
+    reporter.tell(&lost(1, 2));
+    reporter.log().write_all(b"a log line\n").expect("paper takes every write");
+    reporter.finish();
+    assert!(err.text().ends_with("connection\x1b[?7h\r\x1b[Ka log line\n"), "{:?}", err.text());
+}
+
+#[test]
+fn colours_come_only_when_asked() {
+    let reports = [ready("https://g"), visit("GET", "/"), lost(1, 1)];
+    let (plain_out, plain_err) = told(Style::default(), &reports);
+    assert!(!plain_out.contains('\x1b') && !plain_err.contains('\x1b'));
+    let (out, err) = told(Style { colour: true, ..Style::default() }, &reports);
+    assert!(out.starts_with("\x1b[1mhttps://g\x1b[0m\n"), "{out:?}");
+    assert!(out.contains("\x1b[32m200\x1b[0m") && err.contains("\x1b[33m"), "{out:?} {err:?}");
+}
+
+#[test]
+fn the_url_file_holds_the_url_while_there_is_one() {
+    let folder = Folder::new();
+    let path = folder.0.join("url");
+    let style = Style { url_file: Some(path.clone()), ..Style::default() };
+    let reporter = Reporter::new(style, io::sink(), io::sink());
+    reporter.tell(&lost(1, 1));
+    assert!(!path.exists());
+    reporter.tell(&ready("https://g"));
+    assert_eq!(std::fs::read_to_string(&path).ok().as_deref(), Some("https://g\n"));
+    let moved = Report::Reconnected { url: "https://h".to_owned(), after: Duration::ZERO };
+    reporter.tell(&moved);
+    assert_eq!(std::fs::read_to_string(&path).ok().as_deref(), Some("https://h\n"));
+    reporter.finish();
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_url_file_that_another_process_took_over_stays() {
+    let folder = Folder::new();
+    let path = folder.0.join("url");
+    let style = Style { url_file: Some(path.clone()), ..Style::default() };
+    let reporter = Reporter::new(style, io::sink(), io::sink());
+    reporter.tell(&ready("https://g"));
+    std::fs::write(&path, "https://other\n").expect("the file can be written");
+    reporter.finish();
+    assert_eq!(std::fs::read_to_string(&path).ok().as_deref(), Some("https://other\n"));
+}
+
+#[test]
+fn threads_do_not_tear_each_others_lines() {
+    let out = Paper::default();
+    let reporter = Reporter::new(Style::default(), out.clone(), io::sink());
+    std::thread::scope(|scope| {
+        for letter in ["A", "B", "C"] {
+            let reporter = reporter.clone();
+            scope.spawn(move || (0..50).for_each(|_| reporter.tell(&visit(letter, "/"))));
+        }
+    });
+    reporter.finish();
+    let text = out.text();
+    assert_eq!(text.lines().count(), 150);
+    assert!(
+        text.lines().all(|line| line.ends_with("200    4 ms") && line.len() == text.find('\n').unwrap_or(0))
+    );
+}
+
+#[test]
+fn an_agent_is_told_by_its_address_and_a_guest_by_its_name() {
+    let joined =
+        |who| Report::AgentJoined { who, url: "http://h/".to_owned(), peer: "192.0.2.1:9".to_owned() };
+    let left = |who| Report::AgentLeft { who, reason: "closed".to_owned() };
+    let (guest, agent) = (Who::Name("app".to_owned()), Who::Address(address()));
+    let reports = [joined(guest.clone()), joined(agent.clone()), left(guest), left(agent)];
+    let (out, _) = told(json(), &reports);
+    for (line, member) in out.lines().zip([r#""name":"app""#, r#""address":"G"#].into_iter().cycle()) {
+        assert!(line.contains(member), "{line}");
+        assert_ne!(line.contains("\"name\""), line.contains("\"address\""), "{line}");
+    }
+    let (out, err) = told(Style::default(), &reports);
+    assert!(err.contains("agent app from 192.0.2.1:9"), "{err}");
+    assert!(out.contains("left    app  closed") && out.contains(&format!("left    {}", address())), "{out}");
+}

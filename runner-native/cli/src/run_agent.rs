@@ -1,0 +1,114 @@
+//! What `expose` and `forward` have in common once they run: signals, the countdown, and the end.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use hvym_tunnel_agent::event::AgentStatus;
+use hvym_tunnel_agent::{AgentError, AgentHandle, ForwardHandle};
+
+use crate::agent_reports::AgentReports;
+use crate::exit::Failure;
+use crate::signals::{DRAIN_LIMIT, Stop, StopSignals};
+
+/// How often a countdown on the screen is updated.
+const COUNTDOWN: Duration = Duration::from_secs(1);
+
+/// An agent or a forward that runs.
+pub(crate) trait Running {
+    /// How things stand.
+    fn status(&self) -> AgentStatus;
+    /// Asks it to finish within this.
+    fn drain(&self, deadline: Duration);
+    /// Asks it to end at once.
+    fn stop(&self);
+    /// Waits for the end.
+    fn closed(&self) -> impl Future<Output = Result<(), AgentError>> + Send;
+}
+
+impl Running for AgentHandle {
+    fn status(&self) -> AgentStatus {
+        AgentHandle::status(self)
+    }
+
+    fn drain(&self, deadline: Duration) {
+        AgentHandle::drain(self, deadline);
+    }
+
+    fn stop(&self) {
+        AgentHandle::stop(self);
+    }
+
+    fn closed(&self) -> impl Future<Output = Result<(), AgentError>> + Send {
+        AgentHandle::closed(self)
+    }
+}
+
+impl Running for ForwardHandle {
+    fn status(&self) -> AgentStatus {
+        ForwardHandle::status(self)
+    }
+
+    fn drain(&self, deadline: Duration) {
+        ForwardHandle::drain(self, deadline);
+    }
+
+    fn stop(&self) {
+        ForwardHandle::stop(self);
+    }
+
+    fn closed(&self) -> impl Future<Output = Result<(), AgentError>> + Send {
+        ForwardHandle::closed(self)
+    }
+}
+
+/// Why [`until_end`] woke.
+enum Woke {
+    Ended(Result<(), AgentError>),
+    Asked(Stop),
+    Countdown,
+}
+
+/// Waits until `agent` ends, by itself or because a person asks for it: the first time it finishes what is under way,
+/// the second time it does not.
+///
+/// # Errors
+/// Why it ended, unless a person asked for it after visitors could come. `failure` says it in words.
+pub(crate) async fn until_end(
+    agent: &impl Running,
+    reports: &AgentReports,
+    mut signals: StopSignals,
+    failure: impl FnOnce(AgentError) -> Failure,
+) -> Result<(), Failure> {
+    let mut is_interrupted = false;
+    loop {
+        let woke = {
+            let ended = pin!(async { Woke::Ended(agent.closed().await) });
+            let asked = pin!(async { Woke::Asked(signals.next().await) });
+            let countdown = pin!(async {
+                match reports.is_waiting() {
+                    true => drop(smol::Timer::after(COUNTDOWN).await),
+                    false => reports.waiting_began().await,
+                }
+                Woke::Countdown
+            });
+            let either = select(ended, asked);
+            match select(either, countdown).await {
+                Either::Left((Either::Left((woke, _)) | Either::Right((woke, _)), _)) => woke,
+                Either::Right((woke, _)) => woke,
+            }
+        };
+        match woke {
+            Woke::Ended(_) if is_interrupted => return Err(Failure::interrupted()),
+            Woke::Ended(outcome) => return outcome.map_err(failure),
+            Woke::Asked(_) if !agent.status().was_online => {
+                is_interrupted = true;
+                agent.stop();
+            }
+            Woke::Asked(Stop::Drain) => agent.drain(DRAIN_LIMIT),
+            Woke::Asked(Stop::Now) => agent.stop(),
+            Woke::Countdown if reports.is_waiting() => reports.tell_waiting(),
+            Woke::Countdown => {}
+        }
+    }
+}
