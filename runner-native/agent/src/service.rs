@@ -19,7 +19,7 @@ mod upstream_client;
 use std::path::Path;
 use std::sync::Arc;
 
-use hvym_tunnel_core::dialect::{StreamHeader, Proto};
+use hvym_tunnel_core::dialect::{Proto, StreamHeader};
 use hvym_tunnel_net::target::Target;
 use hvym_tunnel_net::tls::Trust;
 

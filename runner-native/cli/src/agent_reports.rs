@@ -8,7 +8,7 @@ use hvym_tunnel_agent::event::{
     RequestRecord,
 };
 use hvym_tunnel_agent::settings::CompatSystem;
-use hvym_tunnel_core::dialect::{Proto, OpenResult};
+use hvym_tunnel_core::dialect::{OpenResult, Proto};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_net::observer::Observer;
 use smol::channel::{Receiver, Sender, bounded};

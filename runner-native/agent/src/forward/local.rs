@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use futures_util::future::{self, Either, select};
 use futures_util::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use hvym_tunnel_core::dialect::{StreamHeader, OpenResult};
+use hvym_tunnel_core::dialect::{OpenResult, StreamHeader};
 use hvym_tunnel_net::clock::within;
 use hvym_tunnel_net::copy::{ResetFlag, to_local};
 use hvym_tunnel_net::executor::spawn;

@@ -6,14 +6,14 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use hvym_tunnel_core::dialect::{StreamHeader, Proto, OpenResult};
-use hvym_tunnel_pages::Page;
+use hvym_tunnel_core::dialect::{OpenResult, Proto, StreamHeader};
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::copy::{Direction, splice};
 use hvym_tunnel_net::executor::spawn;
 use hvym_tunnel_net::observer::Piece;
 use hvym_tunnel_net::stream::TunnelStream;
+use hvym_tunnel_pages::Page;
 
 use super::error_page::{self, Answered};
 use super::local_http::{Handler, LocalHttp};

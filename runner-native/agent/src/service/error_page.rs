@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use hvym_http1::{MAX_HEAD_BYTES, RequestHead};
-use hvym_tunnel_pages::{Format, Page};
 use hvym_tunnel_core::time::Instant;
+use hvym_tunnel_pages::{Format, Page};
 
 use hvym_tunnel_net::clock::{Clock, within};
 use hvym_tunnel_net::stream::TunnelStream;

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use hvym_tunnel_core::dialect::{StreamHeader, OpenResult};
+use hvym_tunnel_core::dialect::{OpenResult, StreamHeader};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
 

@@ -10,9 +10,9 @@ use http::{Request, Response, Version};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty};
 use hvym_http1::MAX_HEAD_BYTES;
-use hvym_tunnel_pages::Page;
 use hvym_tunnel_net::executor::spawn;
 use hvym_tunnel_net::hyper::Io;
+use hvym_tunnel_pages::Page;
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 
