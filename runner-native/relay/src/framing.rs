@@ -143,6 +143,28 @@ mod tests {
     }
 
     #[test]
+    fn a_length_is_said_once() {
+        let judged = |fields: &str| judge(format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n").as_bytes());
+        assert!(judged("Content-Length: 5\r\n").is_ok());
+        let twice = "the length of the body is said more than once";
+        for fields in ["Content-Length: 5, 5\r\n", "Content-Length: 5\r\ncontent-length: 5\r\n"] {
+            let refused = judged(fields).map(|framed| framed.body);
+            assert_eq!(refused, Err(Fault::Malformed(twice.to_owned())), "{fields}");
+        }
+    }
+
+    #[test]
+    fn a_head_has_only_so_many_fields() {
+        let judged = |count: usize| {
+            let fields = "X: y\r\n".repeat(count);
+            judge(format!("GET / HTTP/1.1\r\n{fields}\r\n").as_bytes()).map(|framed| framed.may_change)
+        };
+        assert_eq!(judged(MAX_FIELDS - 1), Ok(false));
+        assert_eq!(judged(MAX_FIELDS), Ok(false));
+        assert_eq!(judged(MAX_FIELDS + 1), Err(Fault::TooLarge));
+    }
+
+    #[test]
     fn a_broken_head_may_still_say_what_it_reads() {
         assert_eq!(wanted_format(b"GET\r\nACCEPT: application/json\r\n"), Format::Json);
         assert_eq!(wanted_format(b"\x00\xff"), Format::Html);

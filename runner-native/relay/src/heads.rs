@@ -301,6 +301,10 @@ mod tests {
             ("content-length", "3"),
             ("transfer-encoding", "chunked"),
             ("host", "b"),
+            ("cookie", "session=1"),
+            ("authorization", "Bearer t"),
+            ("proxy-authorization", "Basic t"),
+            ("trailer", "grpc-status"),
             ("grpc-status", "0"),
         ] {
             trailers.insert(name, HeaderValue::from_static(value));

@@ -33,16 +33,23 @@ impl Origin {
         if !is_trusted(&nearest) {
             return Self { chain, scheme };
         }
-        let mut told = hops(fields);
-        while is_trusted(&nearest)
-            && chain.len() < MAX_HOPS
-            && let Some(Some(hop)) = told.pop()
-        {
+        let elements = elements(fields);
+        let mut proto = None;
+        for element in elements.iter().rev() {
+            if !is_trusted(&nearest) || chain.len() == MAX_HOPS {
+                break;
+            }
+            // Written by a trusted proxy, so its address and its protocol are both believed.
+            proto = element.proto;
+            let Some(hop) = element.address else { break };
             nearest = hop;
             chain.push(hop);
         }
         chain.reverse();
-        Self { chain, scheme: proto(fields).unwrap_or(scheme) }
+        Self {
+            chain,
+            scheme: proto.or_else(|| last_proto(fields).filter(|_| elements.is_empty())).unwrap_or(scheme),
+        }
     }
 
     /// Says who asks, in both spellings that services know.
@@ -76,33 +83,64 @@ impl Origin {
     }
 }
 
+/// What one proxy says about the request that it received.
+struct Element {
+    /// `None` if it is hidden, unknown or malformed.
+    address: Option<IpAddr>,
+    proto: Option<&'static str>,
+}
+
+/// What the proxies say, the nearest last: from `X-Forwarded-For` and `X-Forwarded-Proto`, else from `Forwarded`. The two
+/// are not mixed, because a proxy that writes one of them may pass on the other as the visitor sent it.
+fn elements(fields: &HeaderMap) -> Vec<Element> {
+    if fields.contains_key(FORWARDED_FOR) {
+        let (addresses, protos) = (members(fields, &FORWARDED_FOR), members(fields, &FORWARDED_PROTO));
+        // Some proxies append a protocol for each address, others replace the only one.
+        let aligned = protos.len() == addresses.len();
+        let proto_at = |at: usize| if aligned { scheme(protos[at]) } else { scheme(protos.last()?) };
+        let elements = addresses.iter().enumerate();
+        return elements.map(|(at, text)| Element { address: address(text), proto: proto_at(at) }).collect();
+    }
+    let elements = members(fields, &FORWARDED).into_iter();
+    let read = |text| Element {
+        address: parameter(text, "for").and_then(address),
+        proto: parameter(text, "proto").and_then(scheme),
+    };
+    elements.map(read).collect()
+}
+
+/// The protocol that the nearest proxy names, if it says nothing else.
+fn last_proto(fields: &HeaderMap) -> Option<&'static str> {
+    scheme(members(fields, &FORWARDED_PROTO).last()?)
+}
+
+fn scheme(text: &str) -> Option<&'static str> {
+    ["http", "https"].into_iter().find(|scheme| text.eq_ignore_ascii_case(scheme))
+}
+
 /// The members of a comma-separated field, from all its lines.
 fn members<'a>(fields: &'a HeaderMap, name: &HeaderName) -> Vec<&'a str> {
     let texts = fields.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    texts.flat_map(|text| text.split(',')).map(str::trim).collect()
+    texts.flat_map(|text| split_unquoted(text, ',')).map(str::trim).collect()
 }
 
-/// Whom the proxies saw, the nearest last. `None` is what is no address.
-fn hops(fields: &HeaderMap) -> Vec<Option<IpAddr>> {
-    if fields.contains_key(FORWARDED_FOR) {
-        return members(fields, &FORWARDED_FOR).into_iter().map(address).collect();
-    }
-    let elements = members(fields, &FORWARDED).into_iter();
-    elements.map(|element| address(parameter(element, "for")?)).collect()
-}
-
-/// What the nearest proxy says the visitor used.
-fn proto(fields: &HeaderMap) -> Option<&'static str> {
-    let told = members(fields, &FORWARDED_PROTO).pop();
-    let told = told.or_else(|| {
-        members(fields, &FORWARDED).into_iter().find_map(|element| parameter(element, "proto"))
-    })?;
-    ["http", "https"].into_iter().find(|scheme| told.eq_ignore_ascii_case(scheme))
+/// The parts of `text` between separators that stand outside of quoted strings (RFC 9110 section 5.6.4).
+fn split_unquoted(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.split(move |character| {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ => return character == separator && !quoted,
+        }
+        false
+    })
 }
 
 /// One parameter of an element of `Forwarded`, without its quotes.
 fn parameter<'a>(element: &'a str, name: &str) -> Option<&'a str> {
-    let mut pairs = element.split(';').filter_map(|pair| pair.split_once('='));
+    let mut pairs = split_unquoted(element, ';').filter_map(|pair| pair.split_once('='));
     let (_, value) = pairs.find(|(found, _)| found.trim().eq_ignore_ascii_case(name))?;
     Some(value.trim().trim_matches('"'))
 }
@@ -186,6 +224,58 @@ mod tests {
         let said = told("10.0.0.1", &fields);
         assert_eq!(said[FORWARDED_FOR], "2001:db9::7, 10.0.0.1");
         assert_eq!(said[FORWARDED_PROTO], "https");
+    }
+
+    #[test]
+    fn address_and_protocol_are_those_of_one_element() {
+        // The visitor wrote the first element; the trusted proxy appended the second.
+        let said = told("10.0.0.1", &[("forwarded", "for=6.6.6.6;proto=https, for=203.0.113.9;proto=http")]);
+        assert_eq!([&said[FORWARDED_FOR], &said[FORWARDED_PROTO]], ["203.0.113.9, 10.0.0.1", "http"]);
+        // Of two trusted proxies the outer one saw the visitor.
+        let chain = "for=6.6.6.6;proto=http, for=203.0.113.9;proto=https, for=10.0.0.3;proto=http";
+        let said = told("10.0.0.1", &[("forwarded", chain)]);
+        assert_eq!(
+            [&said[FORWARDED_FOR], &said[FORWARDED_PROTO]],
+            ["203.0.113.9, 10.0.0.3, 10.0.0.1", "https"]
+        );
+        // An element without a protocol does not take that of another one.
+        let said = told("10.0.0.1", &[("forwarded", "for=6.6.6.6;proto=https, for=203.0.113.9")]);
+        assert_eq!([&said[FORWARDED_FOR], &said[FORWARDED_PROTO]], ["203.0.113.9, 10.0.0.1", "http"]);
+        let said = told(
+            "10.0.0.1",
+            &[("forwarded", "proto=http;for=6.6.6.6"), ("forwarded", "proto=https;for=_hidden")],
+        );
+        assert_eq!([&said[FORWARDED_FOR], &said[FORWARDED_PROTO]], ["10.0.0.1", "https"]);
+    }
+
+    #[test]
+    fn protocols_belong_to_addresses_if_there_is_one_for_each() {
+        let fields =
+            |protos| [("x-forwarded-for", "6.6.6.6, 203.0.113.9, 10.0.0.3"), ("x-forwarded-proto", protos)];
+        let proto = |protos| told("10.0.0.1", &fields(protos))[FORWARDED_PROTO].clone();
+        assert_eq!(proto("http, https, http"), "https");
+        assert_eq!(proto("https, http, https"), "http");
+        assert_eq!(proto("https"), "https");
+        assert_eq!(proto("http, https"), "https");
+        assert_eq!(proto("gopher"), "http");
+        assert_eq!(told("10.0.0.1", &[("x-forwarded-proto", "https")])[FORWARDED_PROTO], "https");
+    }
+
+    #[test]
+    fn one_field_is_believed_and_the_other_one_is_the_visitors() {
+        let own = ("forwarded", "for=6.6.6.6;proto=https");
+        let said = told("10.0.0.1", &[own, ("x-forwarded-for", "203.0.113.9")]);
+        assert_eq!([&said[FORWARDED_FOR], &said[FORWARDED_PROTO]], ["203.0.113.9, 10.0.0.1", "http"]);
+        let said =
+            told("10.0.0.1", &[("x-forwarded-proto", "https"), ("forwarded", "for=203.0.113.9;proto=http")]);
+        assert_eq!([&said[FORWARDED_FOR], &said[FORWARDED_PROTO]], ["203.0.113.9, 10.0.0.1", "http"]);
+    }
+
+    #[test]
+    fn a_quoted_host_cannot_begin_an_element() {
+        let written = r#"for=203.0.113.9;host="a\", for=6.6.6.6;proto=https";proto=http"#;
+        let said = told("10.0.0.1", &[("forwarded", written)]);
+        assert_eq!([&said[FORWARDED_FOR], &said[FORWARDED_PROTO]], ["203.0.113.9, 10.0.0.1", "http"]);
     }
 
     #[test]
