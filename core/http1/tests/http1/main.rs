@@ -2,6 +2,7 @@
 
 mod body;
 mod head;
+mod limits;
 mod message;
 mod tap;
 mod tap_cuts;
