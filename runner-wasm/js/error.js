@@ -1,4 +1,4 @@
-// Every error of this package: a code for programs, a sentence for people, and, where there is something, what to do.
+// The error class of this package: a code for programs, a message and an optional hint for people.
 
 export class TunnelError extends Error {
   constructor(code, message, hint) {

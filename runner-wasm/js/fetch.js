@@ -1,13 +1,13 @@
 // `fetch` for the services of other identities.
 
 import { TunnelError } from "./error.js";
-import { flat, headersOf, lengthOf, openBody, pump, readableOf, withAllHeaders } from "./http.js";
+import { flatten, headersFrom, lengthOf, openBody, pump, readableFrom, withAllHeaders } from "./http.js";
 
-/** Statuses whose `Response` takes no body. */
-const BODILESS = new Set([204, 205, 304]);
+/** Statuses with which a `Response` may have no body (Fetch, "null body status"). */
+const NULL_BODY_STATUS = new Set([204, 205, 304]);
 
-/** `G.../service` as its two parts. */
-export function targetOf(target) {
+/** Splits `G.../service`. */
+export function parseTarget(target) {
   const [address, service, ...rest] = String(target).split("/");
   if (!address || !service || rest.length > 0) {
     throw new TunnelError("bad_target", "a service of an identity is written G.../service");
@@ -15,9 +15,9 @@ export function targetOf(target) {
   return { address, service };
 }
 
-/** Sends a request, and gives the response when its head is here. */
-export async function fetchOver(runner, target, path, init, host) {
-  const { address, service } = targetOf(target);
+/** Sends a request; resolves to the `Response` once its head has arrived. `hostOf(address, service)` is the default `Host`. */
+export async function fetchFrom(runner, target, path, init, hostOf) {
+  const { address, service } = parseTarget(target);
   const { signal, body } = init;
   signal?.throwIfAborted();
   const method = String(init.method ?? "GET");
@@ -27,43 +27,50 @@ export async function fetchOver(runner, target, path, init, host) {
   }
   const { stream, type } = openBody(body);
   if (type !== null && !headers.has("content-type")) headers.set("content-type", type);
-  if (!headers.has("host")) headers.set("host", host(address, service));
-  // Pages cannot undo a coding themselves, and here no browser does it for them.
+  if (!headers.has("host")) headers.set("host", hostOf(address, service));
+  // The browser does not decode content codings of these responses, and pages cannot decode all of them.
   if (!headers.has("accept-encoding")) headers.set("accept-encoding", "identity");
-  const at = String(path ?? "/");
-  if (!at.startsWith("/")) throw new TypeError("the path has to start with a slash");
-  const call = runner.call(address, service, method, encodePath(at), flat(headers), lengthOf(body));
+  const requestPath = String(path ?? "/");
+  if (!requestPath.startsWith("/")) throw new TypeError("the path has to start with a slash");
+  const request = runner.request(
+    address,
+    service,
+    method,
+    encodePath(requestPath),
+    flatten(headers),
+    lengthOf(body),
+  );
 
-  const abort = () => call.abort();
+  const abort = () => request.abort();
   signal?.addEventListener("abort", abort, { once: true });
-  const over = () => signal?.removeEventListener("abort", abort);
-  /** What broke because of an abort is the abort. */
-  const reason = (error) => (signal?.aborted ? signal.reason : error);
+  const detach = () => signal?.removeEventListener("abort", abort);
+  /** Replaces the errors that an abort causes by the signal's reason. */
+  const reasonFor = (error) => (signal?.aborted ? signal.reason : error);
 
-  const upload = send(call, stream, signal);
-  // Whether it matters is seen below: a service may answer without having read everything.
+  const upload = send(request, stream, signal);
+  // `uploadFailure` decides whether it matters: a service may respond without reading the whole body.
   upload.catch(() => {});
   try {
-    const head = await Promise.race([call.head(), failureOf(upload)]);
-    return responseOf(head, method, call, over, reason);
+    const head = await Promise.race([request.head(), uploadFailure(upload)]);
+    return responseFrom(head, method, request, detach, reasonFor);
   } catch (error) {
-    over();
-    call.abort();
+    detach();
+    request.abort();
     stream?.cancel().catch(() => {});
-    throw reason(error);
+    throw reasonFor(error);
   }
 }
 
-async function send(call, stream, signal) {
-  if (stream === null) return call.send(undefined);
-  // The head goes ahead of the first piece, which may take long to come.
-  await call.send(new Uint8Array());
-  await pump(stream, (chunk) => call.send(chunk), signal);
-  return call.send(undefined);
+async function send(request, stream, signal) {
+  if (stream === null) return request.send(undefined);
+  // Sends the head without waiting for the first chunk.
+  await request.send(new Uint8Array());
+  await pump(stream, (chunk) => request.send(chunk), signal);
+  return request.send(undefined);
 }
 
-/** Never settles unless the page's own body failed. A broken stream is what reading the answer tells better. */
-function failureOf(upload) {
+/** Rejects if the page's body stream failed. Never settles otherwise: a lost stream is reported by reading the response. */
+function uploadFailure(upload) {
   return new Promise((_, reject) => {
     upload.catch((error) => {
       if (error?.code !== "stream_lost") reject(error);
@@ -71,34 +78,34 @@ function failureOf(upload) {
   });
 }
 
-function responseOf([status, statusText, list], method, call, over, reason) {
-  const headers = headersOf(list);
+function responseFrom([status, statusText, list], method, request, detach, reasonFor) {
+  const headers = headersFrom(list);
   const source = {
     async read() {
       try {
-        return await call.read();
+        return await request.read();
       } catch (error) {
-        over();
-        throw reason(error);
+        detach();
+        throw reasonFor(error);
       }
     },
   };
-  const cancelled = () => {
-    over();
-    call.abort();
+  const onCancel = () => {
+    detach();
+    request.abort();
   };
-  const empty = method === "HEAD" || BODILESS.has(status);
-  if (empty) {
-    over();
-    // Its end is all that is left.
-    call.read().catch(() => {});
+  const isEmpty = method === "HEAD" || NULL_BODY_STATUS.has(status);
+  if (isEmpty) {
+    detach();
+    // Reads the end of the response, which closes the stream.
+    request.read().catch(() => {});
   }
-  const body = empty ? null : readableOf(source, { closed: over, cancelled });
+  const body = isEmpty ? null : readableFrom(source, { onClose: detach, onCancel });
   if (status < 200 || status > 599) throw new TunnelError("bad_http", `a page takes no status ${status}`);
   return withAllHeaders(new Response(body, { status, statusText, headers }), headers);
 }
 
-/** What a browser would write of a path: nothing that could end the request line. */
+/** Percent-encodes a path as browsers do, so that it contains no space or line break. */
 function encodePath(path) {
   const url = new URL(`http://localhost${path}`);
   return `${url.pathname}${url.search}`;

@@ -1,49 +1,49 @@
-// What requests and responses of both directions share.
+// Headers and bodies, for requests (fetch.js) and responses (serve.js) alike.
 
-/** What is given to the module at once: it copies what it gets, and a chunk may be as large as its stream likes. */
-const PIECE = 64 * 1024;
+/** Bytes passed to the module per call: it copies them, and the chunks of a stream may be of any size. */
+const MAX_CHUNK = 64 * 1024;
 
-/** Fields as the module takes them: name, value, name, value. */
-export function flat(headers) {
+/** Header fields as the module takes them: name, value, name, value. */
+export function flatten(headers) {
   const list = [];
   for (const [name, value] of headers) list.push(name, value);
   return list;
 }
 
-/** Fields as pages take them, none left out. */
-export function headersOf(list) {
+/** `Headers` of a flat list. */
+export function headersFrom(list) {
   const headers = new Headers();
   for (let i = 0; i < list.length; i += 2) headers.append(list[i], list[i + 1]);
   return headers;
 }
 
 /**
- * Shows all fields of a request or response. A browser strips those that pages may not set on its own network, such as
- * `Host`, `Cookie` and `Set-Cookie`, and here it is not its network.
+ * Gives a `Request` or `Response` all of `headers`. Browsers remove forbidden ones such as `Host`, `Cookie` and
+ * `Set-Cookie` when it is constructed; those rules are for the browser's own network.
  */
 export function withAllHeaders(message, headers) {
   Object.defineProperty(message, "headers", { value: headers, enumerable: true });
   return message;
 }
 
-/** A stream of what `source.read()` gives, until it gives nothing. */
-export function readableOf(source, { closed = () => {}, cancelled = () => {} } = {}) {
+/** A stream of the chunks that `source.read()` resolves to, until `undefined`. */
+export function readableFrom(source, { onClose = () => {}, onCancel = () => {} } = {}) {
   return new ReadableStream(
     {
       async pull(controller) {
         const chunk = await source.read();
         if (chunk !== undefined) return controller.enqueue(chunk);
         controller.close();
-        closed();
+        onClose();
       },
-      cancel: cancelled,
+      cancel: onCancel,
     },
-    // Nothing is read ahead: what a page does not read stays with its sender.
+    // No read-ahead, so that a page that stops reading stops the sender.
     { highWaterMark: 0 },
   );
 }
 
-/** Gives every chunk of a body to `write`, until `signal` says that nobody wants it any more. */
+/** Passes every chunk of `body` to `write`; `signal` cancels it. */
 export async function pump(body, write, signal) {
   const reader = body.getReader();
   signal?.addEventListener("abort", () => reader.cancel(signal.reason).catch(() => {}), { once: true });
@@ -52,10 +52,10 @@ export async function pump(body, write, signal) {
       const { done, value } = await reader.read();
       if (done) return;
       const bytes = value instanceof Uint8Array ? value : bytesOf(value);
-      for (let at = 0; at < bytes.length; at += PIECE) await write(bytes.subarray(at, at + PIECE));
+      for (let at = 0; at < bytes.length; at += MAX_CHUNK) await write(bytes.subarray(at, at + MAX_CHUNK));
     }
   } catch (error) {
-    // Whoever produces the rest need not.
+    // Stops the producer of the rest.
     reader.cancel(error).catch(() => {});
     throw error;
   }
@@ -67,7 +67,7 @@ function bytesOf(chunk) {
   throw new TypeError("a stream of a body has to give Uint8Arrays");
 }
 
-/** The bytes of a body, where that can be told without reading it. */
+/** The length of a body in bytes; `undefined` if it cannot be known without reading it. */
 export function lengthOf(body) {
   if (body === undefined || body === null) return 0;
   if (typeof body === "string") return new TextEncoder().encode(body).length;
@@ -77,7 +77,7 @@ export function lengthOf(body) {
   return undefined;
 }
 
-/** A body as a stream of bytes, and its type if it has one of its own. */
+/** A body as a byte stream, and the media type that its kind implies. */
 export function openBody(body) {
   const response = new Response(body);
   return { stream: response.body, type: response.headers.get("content-type") };

@@ -1,46 +1,47 @@
-// Stellar key pairs, whose secrets stay inside the module's memory.
+// Stellar key pairs. Their secrets stay in the module's memory.
 
 import { TunnelError } from "./error.js";
 import { load } from "./load.js";
-import { Identity as Key } from "./runner.js";
+import { Identity as KeyPair } from "./runner.js";
 
-const keys = new WeakMap();
+// Also the token that only this file can pass to the constructor.
+const keyPairs = new WeakMap();
 
 export class Identity {
-  constructor(key, secret) {
-    if (secret !== keys) throw new TypeError("use Identity.generate() or Identity.fromSecret()");
-    keys.set(this, key);
-    Object.defineProperty(this, "address", { value: key.address, enumerable: true });
+  constructor(keyPair, token) {
+    if (token !== keyPairs) throw new TypeError("use Identity.generate() or Identity.fromSecret()");
+    keyPairs.set(this, keyPair);
+    Object.defineProperty(this, "address", { value: keyPair.address, enumerable: true });
   }
 
   static async generate() {
     await load();
-    return new Identity(Key.generate(), keys);
+    return new Identity(KeyPair.generate(), keyPairs);
   }
 
   static async fromSecret(secret) {
     await load();
-    return new Identity(Key.fromSecret(String(secret)), keys);
+    return new Identity(KeyPair.fromSecret(String(secret)), keyPairs);
   }
 
   async sign(bytes) {
-    return keyOf(this).sign(bytes);
+    return keyPairOf(this).sign(bytes);
   }
 
   exportSecret() {
-    return keyOf(this).exportSecret();
+    return keyPairOf(this).exportSecret();
   }
 
   forget() {
-    keys.get(this)?.free();
-    keys.delete(this);
+    keyPairs.get(this)?.free();
+    keyPairs.delete(this);
   }
 }
 
-/** The key of an `Identity`; nothing for another signer. */
-export function keyOf(identity) {
+/** The key pair of an `Identity`; `undefined` for another signer. */
+export function keyPairOf(identity) {
   if (!(identity instanceof Identity)) return undefined;
-  const key = keys.get(identity);
-  if (key === undefined) throw new TunnelError("forgotten", "this identity was forgotten");
-  return key;
+  const keyPair = keyPairs.get(identity);
+  if (keyPair === undefined) throw new TunnelError("forgotten", "this identity was forgotten");
+  return keyPair;
 }

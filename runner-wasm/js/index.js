@@ -1,4 +1,4 @@
-// What a page imports.
+// The public interface of the package, described by index.d.ts.
 
 export { TunnelError } from "./error.js";
 export { Identity } from "./identity.js";

@@ -1,4 +1,4 @@
-// Loads the module once, whoever asks first.
+// Loads the WebAssembly module once.
 
 import init from "./runner.js";
 
@@ -6,7 +6,7 @@ let loading;
 
 export function load(module) {
   loading ??= init(module === undefined ? undefined : { module_or_path: module }).catch((error) => {
-    // The next attempt may have a network.
+    // A failed download must not prevent the next attempt.
     loading = undefined;
     throw error;
   });

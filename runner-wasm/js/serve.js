@@ -1,44 +1,45 @@
-// Requests from visitors, as `Request`s for a function of the page, and its answers back.
+// Requests to a service of the page as `Request`s for its handler, and the handler's responses.
 
 import { TunnelError } from "./error.js";
-import { flat, headersOf, lengthOf, openBody, pump, readableOf, withAllHeaders } from "./http.js";
+import { flatten, headersFrom, lengthOf, openBody, pump, readableFrom, withAllHeaders } from "./http.js";
 
-/** Statuses that never have a body. */
-const BODILESS = new Set([101, 204, 205, 304]);
+/** Statuses without a body (RFC 9110 sections 6.4.1 and 15.3.6). */
+const BODILESS_STATUS = new Set([101, 204, 205, 304]);
 
-/** What the module calls for each request. */
-export function answerer(handler) {
+/** The function that the module calls for each request. */
+export function exchangeHandler(handler) {
   return async (exchange) => {
-    const away = new AbortController();
-    exchange.whenGone(() => away.abort(new TunnelError("visitor_gone", "the visitor went away")));
+    const abort = new AbortController();
+    exchange.onReset(() => abort.abort(new TunnelError("visitor_gone", "the visitor went away")));
     const context = { service: exchange.service, visitor: exchange.visitor, from: exchange.from };
-    const request = await requestOf(exchange, away.signal);
+    const request = await requestFrom(exchange, abort.signal);
     if (request === undefined) {
       await exchange.respond(400, "Bad Request", [], 0);
       return exchange.finish();
     }
-    const answer = partsOf(await handler(request, context));
-    const wanted = request.method !== "HEAD" && !BODILESS.has(answer.status) && answer.body !== null;
+    const response = partsOf(await handler(request, context));
+    const hasBody =
+      request.method !== "HEAD" && !BODILESS_STATUS.has(response.status) && response.body !== null;
     try {
-      const length = wanted ? answer.length : 0;
-      await exchange.respond(answer.status, answer.statusText, flat(answer.headers), length);
-      if (wanted) await pump(answer.body, (chunk) => exchange.write(chunk), away.signal);
+      const length = hasBody ? response.length : 0;
+      await exchange.respond(response.status, response.statusText, flatten(response.headers), length);
+      if (hasBody) await pump(response.body, (chunk) => exchange.write(chunk), abort.signal);
       await exchange.finish();
     } finally {
-      // A body that nobody takes is not produced any further.
-      if (answer.body !== null && !answer.body.locked) answer.body.cancel().catch(() => {});
+      // A body that is not sent must not go on being produced.
+      if (response.body !== null && !response.body.locked) response.body.cancel().catch(() => {});
     }
   };
 }
 
-/** The request as pages know it; nothing if it cannot be one. */
-async function requestOf(exchange, signal) {
-  const headers = headersOf(exchange.headers);
+/** The `Request` of an exchange; `undefined` if the browser accepts none with its method, host or fields. */
+async function requestFrom(exchange, signal) {
+  const headers = headersFrom(exchange.headers);
   const scheme = headers.get("x-forwarded-proto") === "https" ? "https" : "http";
   const init = { method: exchange.method, headers, signal };
   if (exchange.hasBody && exchange.method !== "GET" && exchange.method !== "HEAD") {
-    const body = readableOf(exchange);
-    init.body = canStream() ? body : await new Response(body).arrayBuffer();
+    const body = readableFrom(exchange);
+    init.body = supportsRequestStreams() ? body : await new Response(body).arrayBuffer();
     init.duplex = "half";
   }
   try {
@@ -49,43 +50,46 @@ async function requestOf(exchange, signal) {
   }
 }
 
-let streams;
+let requestStreams;
 
-/** Whether this browser takes a stream as the body of a request. One that does not asks for no `duplex`. */
-function canStream() {
-  if (streams === undefined) {
-    let asked = false;
+/** Whether this browser accepts a stream as a request body. Only one that does reads `duplex`. */
+function supportsRequestStreams() {
+  if (requestStreams === undefined) {
+    let readsDuplex = false;
     const request = new Request("http://localhost", {
       method: "POST",
       body: new ReadableStream(),
       get duplex() {
-        asked = true;
+        readsDuplex = true;
         return "half";
       },
     });
-    streams = asked && !request.headers.has("content-type");
+    requestStreams = readsDuplex && !request.headers.has("content-type");
   }
-  return streams;
+  return requestStreams;
 }
 
-/** A `Response`, or a plain object like its init with a `body`, which may set every field. */
-function partsOf(answer) {
-  if (answer instanceof Response) {
-    if (answer.type === "error" || answer.status === 0) throw new TypeError("the handler gave an error response");
-    const { status, statusText, headers, body } = answer;
-    return { status, statusText, headers, body, length: declared(headers) };
+/** The parts of a `Response`, or of a plain object with the members of its init and a `body`. */
+function partsOf(response) {
+  if (response instanceof Response) {
+    if (response.type === "error" || response.status === 0) {
+      throw new TypeError("the handler gave an error response");
+    }
+    const { status, statusText, headers, body } = response;
+    return { status, statusText, headers, body, length: contentLength(headers) };
   }
-  if (answer === null || typeof answer !== "object") {
+  if (response === null || typeof response !== "object") {
     throw new TypeError("the handler has to return a Response");
   }
-  const headers = new Headers(answer.headers);
-  const { stream, type } = openBody(answer.body);
+  const headers = new Headers(response.headers);
+  const { stream, type } = openBody(response.body);
   if (type !== null && !headers.has("content-type")) headers.set("content-type", type);
-  const length = lengthOf(answer.body) ?? declared(headers);
-  return { status: answer.status ?? 200, statusText: answer.statusText ?? "", headers, body: stream, length };
+  const length = lengthOf(response.body) ?? contentLength(headers);
+  const { status = 200, statusText = "" } = response;
+  return { status, statusText, headers, body: stream, length };
 }
 
-function declared(headers) {
+function contentLength(headers) {
   const length = headers.get("content-length");
   return length !== null && /^\d+$/.test(length) ? Number(length) : undefined;
 }

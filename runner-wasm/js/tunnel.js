@@ -1,12 +1,12 @@
-// An agent in this tab, as an `EventTarget`.
+// The agent of this page, as an `EventTarget`.
 
 import { TunnelError } from "./error.js";
-import { fetchOver, targetOf } from "./fetch.js";
-import { readableOf } from "./http.js";
-import { keyOf } from "./identity.js";
+import { fetchFrom, parseTarget } from "./fetch.js";
+import { readableFrom } from "./http.js";
+import { keyPairOf } from "./identity.js";
 import { load } from "./load.js";
 import { Runner } from "./runner.js";
-import { answerer } from "./serve.js";
+import { exchangeHandler } from "./serve.js";
 
 export class Tunnel extends EventTarget {
   #runner;
@@ -15,12 +15,12 @@ export class Tunnel extends EventTarget {
   #relayAddress;
   #ready;
   #closed = false;
-  #unwatch = () => {};
+  #stopWatching = () => {};
 
   constructor(options) {
     super();
     this.#ready = this.#start(options);
-    // Whoever does not wait for it hears it as an event.
+    // Nobody may wait for it; every method that needs it rejects with its error.
     this.#ready.catch(() => {});
   }
 
@@ -61,10 +61,10 @@ export class Tunnel extends EventTarget {
 
   async serve(service, handler, { public: isPublic, allow } = {}) {
     if (typeof handler !== "function") throw new TypeError("the handler has to be a function");
-    const isOpen = isPublic ?? allow === undefined;
-    if (isOpen && allow !== undefined) throw new TypeError("a service that has a list of addresses is not public");
+    const everyone = isPublic ?? allow === undefined;
+    if (everyone && allow !== undefined) throw new TypeError("a service that has a list of addresses is not public");
     const runner = await this.#running();
-    const url = await runner.bind(String(service), isOpen, allow ?? [], answerer(handler));
+    const url = await runner.bind(String(service), everyone, allow ?? [], exchangeHandler(handler));
     return url ?? `${this.address}/${service}`;
   }
 
@@ -73,22 +73,23 @@ export class Tunnel extends EventTarget {
   }
 
   async fetch(target, path = "/", init = {}) {
-    return fetchOver(await this.#running(), target, path, init, (address, service) => this.#host(address, service));
+    const hostOf = (address, service) => this.#hostOf(address, service);
+    return fetchFrom(await this.#running(), target, path, init, hostOf);
   }
 
   async connectStream(target, { signal } = {}) {
-    const { address, service } = targetOf(target);
+    const { address, service } = parseTarget(target);
     signal?.throwIfAborted();
     const stream = (await this.#running()).open(address, service);
     const reset = () => stream.reset();
     signal?.addEventListener("abort", reset, { once: true });
     try {
-      await stream.welcome();
+      await stream.accepted();
     } catch (error) {
       throw signal?.aborted ? signal.reason : error;
     }
     return {
-      readable: readableOf(stream, { cancelled: reset }),
+      readable: readableFrom(stream, { onCancel: reset }),
       writable: new WritableStream({
         write: (chunk) => stream.write(chunk),
         close: () => stream.finish(),
@@ -104,7 +105,7 @@ export class Tunnel extends EventTarget {
   async close() {
     if (this.#closed) return;
     this.#closed = true;
-    this.#unwatch();
+    this.#stopWatching();
     await this.#ready.catch(() => {});
     this.#runner?.close();
   }
@@ -112,15 +113,15 @@ export class Tunnel extends EventTarget {
   async #start({ relay, relayAddress, identity, module }) {
     if (!relay || !identity) throw new TypeError("relay and identity are needed");
     const [signer] = await Promise.all([identity, load(module)]);
-    const tell = (kind, detail) => this.#on(kind, detail);
-    const at = endpointOf(relay);
+    const onEvent = (kind, detail) => this.#onEvent(kind, detail);
+    const url = endpointOf(relay);
     if (this.#closed) throw new TunnelError("closed", "the tunnel was closed");
-    const key = keyOf(signer);
-    if (key === undefined && typeof signer.sign !== "function") throw new TypeError("the identity cannot sign");
+    const keyPair = keyPairOf(signer);
+    if (keyPair === undefined && typeof signer.sign !== "function") throw new TypeError("the identity cannot sign");
     this.#runner =
-      key === undefined
-        ? Runner.withSigner(at, relayAddress, String(signer.address), (bytes) => signer.sign(bytes), tell)
-        : Runner.withIdentity(at, relayAddress, key, tell);
+      keyPair === undefined
+        ? Runner.withSigner(url, relayAddress, String(signer.address), (bytes) => signer.sign(bytes), onEvent)
+        : Runner.withIdentity(url, relayAddress, keyPair, onEvent);
     this.#watch();
   }
 
@@ -129,37 +130,37 @@ export class Tunnel extends EventTarget {
     return this.#runner;
   }
 
-  /** Looks after the link when the network or the page comes back, because no timer ran meanwhile. */
+  /** Checks the link when the network or the page comes back: timers did not run meanwhile. */
   #watch() {
     const wake = () => this.wake();
-    const shown = () => globalThis.document?.visibilityState === "visible" && this.wake();
+    const onVisibility = () => globalThis.document?.visibilityState === "visible" && this.wake();
     globalThis.addEventListener?.("online", wake);
-    globalThis.document?.addEventListener("visibilitychange", shown);
-    this.#unwatch = () => {
+    globalThis.document?.addEventListener("visibilitychange", onVisibility);
+    this.#stopWatching = () => {
       globalThis.removeEventListener?.("online", wake);
-      globalThis.document?.removeEventListener("visibilitychange", shown);
+      globalThis.document?.removeEventListener("visibilitychange", onVisibility);
     };
   }
 
-  #on(kind, detail) {
+  #onEvent(kind, detail) {
     if (kind === "state") this.#state = detail.state;
     if (kind === "up") {
       this.#url = detail.url;
       this.#relayAddress = detail.relayAddress;
     }
-    if (kind === "down" && detail.retryIn === undefined) this.#unwatch();
+    if (kind === "down" && detail.retryIn === undefined) this.#stopWatching();
     this.dispatchEvent(new CustomEvent(kind, { detail }));
   }
 
-  /** The public host name of a service: ours, with other labels in front of the relay's domain. */
-  #host(address, service) {
+  /** The public host name of a service of another identity, at the same relay. */
+  #hostOf(address, service) {
     const own = this.#url === undefined ? "" : new URL(this.#url).host;
     const domain = own.slice(own.indexOf(".") + 1);
     return `${service}.${address.toLowerCase()}.${domain || "localhost"}`;
   }
 }
 
-/** Where agents connect, if only the relay was named. */
+/** The URL of the relay's WebSocket endpoint. A URL without a path gets the default one. */
 function endpointOf(relay) {
   let url;
   try {

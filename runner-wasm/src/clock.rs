@@ -1,4 +1,4 @@
-//! The browser's clocks, timer and entropy, as the core wants them.
+//! The browser's clocks, timers and entropy, in the core's types.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use hvym_tunnel_core::time::{Instant, UnixTime, Wall};
 use wasm_bindgen::prelude::*;
 use web_sys::{Crypto, Performance};
 
-/// The longest a browser waits: the delay of `setTimeout` is a signed 32-bit number of milliseconds.
+/// The longest delay of `setTimeout`, a signed 32-bit number of milliseconds.
 const MAX_DELAY: Duration = Duration::from_millis(i32::MAX as u64);
 
 #[wasm_bindgen]
 extern "C" {
-    // Named without an object, so that they are found in windows and in workers alike.
+    // Globals without `window`, so that they are found in workers too.
     #[wasm_bindgen(thread_local_v2, js_name = performance)]
     static PERFORMANCE: Performance;
     #[wasm_bindgen(thread_local_v2, js_name = crypto)]
@@ -23,13 +23,13 @@ extern "C" {
     fn clear_timeout(id: &JsValue);
 }
 
-/// The monotonic time of this page. A machine that sleeps may stop it; what a link missed then is found by `wake`.
+/// The page's monotonic time. Some systems stop it during sleep; `Runner::wake` then checks the link.
 pub(crate) fn now() -> Instant {
-    // Floats become integers by saturation, and a page is not open for 500 000 years.
+    // A float saturates when it becomes an integer: after 500 000 years of microseconds.
     Instant::from_micros((PERFORMANCE.with(Performance::now) * 1000.0) as u64)
 }
 
-/// The wall clock, now.
+/// The wall clock and the monotonic time at which it was read.
 pub(crate) fn wall() -> Wall {
     Wall { unix: UnixTime::from_secs((js_sys::Date::now() / 1000.0) as u64), at: now() }
 }
@@ -37,24 +37,24 @@ pub(crate) fn wall() -> Wall {
 /// 32 bytes of the browser's entropy.
 ///
 /// # Errors
-/// The browser's, if it has none.
+/// The browser's exception if it has none.
 pub(crate) fn seed() -> Result<Seed, JsValue> {
     let mut seed = [0; 32];
     CRYPTO.with(|crypto| crypto.get_random_values_with_u8_array(&mut seed))?;
     Ok(seed)
 }
 
-/// One call at one time, unless it is dropped before.
+/// A one-shot timer, cancelled when it is dropped.
 pub(crate) struct Timer {
     id: JsValue,
     _callback: Closure<dyn FnMut()>,
 }
 
 impl Timer {
-    /// Calls `then` at the earliest after `delay`, or much later while the page is in the background.
-    pub(crate) fn after(delay: Duration, then: impl FnMut() + 'static) -> Self {
-        let callback = Closure::<dyn FnMut()>::new(then);
-        // Rounded up: a timer that fires too soon is set again, for nothing.
+    /// Calls `callback` no earlier than after `delay`; up to minutes later while the page is in the background.
+    pub(crate) fn after(delay: Duration, callback: impl FnMut() + 'static) -> Self {
+        let callback = Closure::<dyn FnMut()>::new(callback);
+        // Rounded up, because a timer that fires before the deadline would have to be armed again.
         let milliseconds = (delay.min(MAX_DELAY).as_secs_f64() * 1000.0).ceil();
         Self { id: set_timeout(callback.as_ref(), milliseconds), _callback: callback }
     }

@@ -1,11 +1,13 @@
-//! The loop that drives an agent, as callbacks: the same four lanes as everywhere, and nothing of the protocol.
+//! Drives an agent over the browser's WebSocket, in callbacks. It knows nothing of the protocol.
 //!
-//! 1. While the browser takes more, `poll_transmit`.
-//! 2. Whatever the WebSocket tells goes in at once.
-//! 3. When the clock has passed `poll_timeout`, `handle_timeout`.
-//! 4. Commands, through [`Driver::with`], run the loop again.
+//! One run of the loop:
+//! 1. Read the agent's events: wake the streams concerned, dial, queue the others for the owner.
+//! 2. While the browser's send buffer has room, `poll_transmit`.
+//! 3. If the clock has passed `poll_timeout`, `handle_timeout`; repeat until nothing changes.
+//! 4. Arm the timer, and pass the queued events to the owner.
 //!
-//! JavaScript is only ever called when nothing here is borrowed, because it may call back.
+//! A run follows each WebSocket event, timer and command ([`Driver::with`]). The owner may call JavaScript, which may
+//! call back, so nothing is borrowed while it is called.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
@@ -23,39 +25,39 @@ use hvym_tunnel_core::mux::{Read, StreamError, StreamId};
 use hvym_tunnel_core::time::Instant;
 
 use crate::clock::{self, Timer};
-use crate::socket::{Socket, Told};
+use crate::socket::{Socket, SocketEvent};
 use crate::task;
 
-/// Bytes that may wait inside the browser. Enough for a second of a good line, so that a page in the background,
-/// whose timers fire once a second, is not slowed down; what waits there can no longer be taken back.
+/// Bytes in the browser's send buffer above which nothing more is sent. Enough for a second of a fast network, because
+/// timers of a page in the background fire once a second; not more, because buffered data cannot be cancelled.
 const MAX_BUFFERED: u32 = 1024 * 1024;
-/// How soon to look whether the browser takes more. There is no event for it.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
-/// Handed over by one read, so that a reader in JavaScript gets pieces it can hold.
+/// How often a full send buffer is checked. The browser has no event for it.
+const BUFFER_CHECK_INTERVAL: Duration = Duration::from_millis(10);
+/// Bytes returned by one read, so that JavaScript gets chunks of moderate size.
 const MAX_READ: usize = 64 * 1024;
 
-/// What the owner of a driver must see.
-pub(crate) enum Happened {
+/// What a driver reports to its owner.
+pub(crate) enum DriverEvent {
     /// The WebSocket is open, and the login begins.
     Opened,
-    /// An event that is not about a stream.
-    Event(AgentEvent),
-    /// Somebody opened a stream.
+    /// An event of the agent that concerns no stream.
+    Agent(AgentEvent),
+    /// The peer opened a stream.
     Incoming(StreamId, StreamHeader),
 }
 
-/// Who waits for a stream.
+/// The tasks that wait for one stream.
 #[derive(Default)]
-struct Waiting {
+struct Wakers {
     reader: Option<Waker>,
     writer: Option<Waker>,
-    /// Waits for the stream to be torn down.
-    watcher: Option<Waker>,
+    /// Woken by a reset only.
+    reset: Option<Waker>,
 }
 
-impl Waiting {
+impl Wakers {
     fn wake_all(&mut self) {
-        [self.reader.take(), self.writer.take(), self.watcher.take()]
+        [self.reader.take(), self.writer.take(), self.reset.take()]
             .into_iter()
             .flatten()
             .for_each(Waker::wake);
@@ -66,61 +68,62 @@ struct State {
     agent: Agent,
     socket: Option<Socket>,
     timer: Option<(Instant, Timer)>,
-    /// Set while the browser's buffer is full.
-    look_again: Option<Timer>,
-    /// A few dozen at most, so that a list is found through as fast as a tree, in a tenth of the code.
-    waiting: Vec<(StreamId, Waiting)>,
-    happened: VecDeque<Happened>,
+    /// Armed while the browser's send buffer is full.
+    buffer_check: Option<Timer>,
+    /// A few dozen streams at most: a linear search costs no more than a tree, at a tenth of the code size.
+    wakers: Vec<(StreamId, Wakers)>,
+    events: VecDeque<DriverEvent>,
 }
 
-/// Whoever is told what happens.
-type Owner = Rc<dyn Fn(Happened)>;
+/// Receives the events.
+type Owner = Rc<dyn Fn(DriverEvent)>;
 
 struct Shared {
     state: RefCell<State>,
-    /// Whether the loop runs, or will run before control returns to the browser.
+    /// Whether the loop runs.
     is_running: Cell<bool>,
-    is_due: Cell<bool>,
+    /// Whether a run is on the microtask queue.
+    is_scheduled: Cell<bool>,
     owner: RefCell<Option<Owner>>,
 }
 
-/// An agent that is driven.
+/// A handle of an agent and the loop that drives it.
 #[derive(Clone)]
 pub(crate) struct Driver(Rc<Shared>);
 
 impl Driver {
-    /// Takes `agent` in. Nothing moves before [`Driver::start`].
+    /// A driver of `agent`. Nothing happens before [`Driver::start`].
     pub(crate) fn new(agent: Agent) -> Self {
         Self(Rc::new(Shared {
             state: RefCell::new(State {
                 agent,
                 socket: None,
                 timer: None,
-                look_again: None,
-                waiting: Vec::new(),
-                happened: VecDeque::new(),
+                buffer_check: None,
+                wakers: Vec::new(),
+                events: VecDeque::new(),
             }),
             is_running: Cell::new(false),
-            is_due: Cell::new(false),
+            is_scheduled: Cell::new(false),
             owner: RefCell::new(None),
         }))
     }
 
-    /// Begins, and tells `owner` from now on.
-    pub(crate) fn start(&self, owner: impl Fn(Happened) + 'static) {
+    /// Starts the loop; `owner` is called for each event, not inside this call.
+    pub(crate) fn start(&self, owner: impl Fn(DriverEvent) + 'static) {
         *self.0.owner.borrow_mut() = Some(Rc::new(owner));
-        self.soon();
+        self.schedule();
     }
 
-    /// Forgets the owner, and with it what the owner holds. The agent's last words still leave.
-    pub(crate) fn abandon(&self) {
+    /// Drops the owner and stops its events. Frames that the agent has queued are still sent.
+    pub(crate) fn detach_owner(&self) {
         *self.0.owner.borrow_mut() = None;
     }
 
-    /// One command. What it causes happens before control returns to the browser, and not inside this call.
-    pub(crate) fn with<R>(&self, act: impl FnOnce(&mut Agent, Instant) -> R) -> R {
-        let result = act(&mut self.0.state.borrow_mut().agent, clock::now());
-        self.soon();
+    /// One command to the agent. A run of the loop follows on the microtask queue, not inside this call.
+    pub(crate) fn with<R>(&self, command: impl FnOnce(&mut Agent, Instant) -> R) -> R {
+        let result = command(&mut self.0.state.borrow_mut().agent, clock::now());
+        self.schedule();
         result
     }
 
@@ -130,22 +133,22 @@ impl Driver {
         id: StreamId,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Bytes>, StreamError>> {
-        match self.at(id, |stream, now| stream.read(MAX_READ, now)) {
+        match self.stream_unscheduled(id, |stream, now| stream.read(MAX_READ, now)) {
             Ok(Read::Data(data)) => {
-                // Reading may have made credit that the other side waits for.
-                self.soon();
+                // The read may have queued a window update.
+                self.schedule();
                 Poll::Ready(Ok(Some(data)))
             }
             Ok(Read::Finished) => Poll::Ready(Ok(None)),
             Ok(Read::Empty) => {
-                self.wait(id).reader = Some(cx.waker().clone());
+                self.wakers(id).reader = Some(cx.waker().clone());
                 Poll::Pending
             }
             Err(error) => Poll::Ready(Err(error)),
         }
     }
 
-    /// Takes from `data` until nothing is left.
+    /// Writes from the front of `data`; ready when it is empty.
     pub(crate) fn poll_write(
         &self,
         id: StreamId,
@@ -157,127 +160,126 @@ impl Driver {
             Err(error) => Poll::Ready(Err(error)),
             Ok(_) if data.is_empty() => Poll::Ready(Ok(())),
             Ok(_) => {
-                self.wait(id).writer = Some(cx.waker().clone());
+                self.wakers(id).writer = Some(cx.waker().clone());
                 Poll::Pending
             }
         }
     }
 
-    /// Ready when the stream is torn down, or its link lost.
-    pub(crate) fn poll_torn(&self, id: StreamId, cx: &mut Context<'_>) -> Poll<()> {
-        if self.is_torn(id) {
+    /// Ready when the stream is reset, or its link lost.
+    pub(crate) fn poll_reset(&self, id: StreamId, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_reset(id) {
             return Poll::Ready(());
         }
-        self.wait(id).watcher = Some(cx.waker().clone());
+        self.wakers(id).reset = Some(cx.waker().clone());
         Poll::Pending
     }
 
-    /// Whether a stream is torn down, or its link lost.
-    pub(crate) fn is_torn(&self, id: StreamId) -> bool {
-        let alive = self.at(id, |stream, now| stream.write(&mut Bytes::new(), now));
-        !matches!(alive, Ok(_) | Err(StreamError::Finished))
+    /// Whether a stream was reset, or its link lost.
+    pub(crate) fn is_reset(&self, id: StreamId) -> bool {
+        let result = self.stream_unscheduled(id, |stream, now| stream.write(&mut Bytes::new(), now));
+        !matches!(result, Ok(_) | Err(StreamError::Finished))
     }
 
-    /// One operation on a stream. What it causes leaves when the code that runs now is done.
+    /// One operation on a stream, followed by a run of the loop on the microtask queue.
     ///
     /// # Errors
-    /// As the operation, or that the stream is over.
+    /// The operation's, or [`StreamError::Closed`].
     pub(crate) fn stream<R>(
         &self,
         id: StreamId,
-        act: impl FnOnce(&mut Stream<'_>, Instant) -> Result<R, StreamError>,
+        operation: impl FnOnce(&mut Stream<'_>, Instant) -> Result<R, StreamError>,
     ) -> Result<R, StreamError> {
-        let result = self.at(id, act);
-        self.soon();
+        let result = self.stream_unscheduled(id, operation);
+        self.schedule();
         result
     }
 
-    fn at<R>(
+    fn stream_unscheduled<R>(
         &self,
         id: StreamId,
-        act: impl FnOnce(&mut Stream<'_>, Instant) -> Result<R, StreamError>,
+        operation: impl FnOnce(&mut Stream<'_>, Instant) -> Result<R, StreamError>,
     ) -> Result<R, StreamError> {
         let mut state = self.0.state.borrow_mut();
         match state.agent.stream(id) {
-            Ok(mut stream) => act(&mut stream, clock::now()),
+            Ok(mut stream) => operation(&mut stream, clock::now()),
             Err(closed) => Err(StreamError::Closed(closed)),
         }
     }
 
-    /// Tears a stream down. Who waits for it learns of it, as of a reset from the other side.
+    /// Resets a stream, and wakes its tasks as a reset by the peer does.
     pub(crate) fn reset(&self, id: StreamId, code: u32) {
-        // One that is over already needs no end.
-        let _over = self.stream(id, |stream, now| {
+        // A lost stream needs no reset.
+        let _lost = self.stream(id, |stream, now| {
             stream.reset(code, now);
             Ok(())
         });
-        if let Some((_, waiting)) =
-            self.0.state.borrow_mut().waiting.iter_mut().find(|(known, _)| *known == id)
+        if let Some((_, wakers)) = self.0.state.borrow_mut().wakers.iter_mut().find(|(known, _)| *known == id)
         {
-            waiting.wake_all();
+            wakers.wake_all();
         }
     }
 
-    /// Nobody waits for this stream any more.
-    pub(crate) fn forget(&self, id: StreamId) {
-        self.0.state.borrow_mut().waiting.retain(|(waiting, _)| *waiting != id);
-        self.soon();
+    /// Drops the wakers of a stream whose handle is gone.
+    pub(crate) fn remove(&self, id: StreamId) {
+        self.0.state.borrow_mut().wakers.retain(|(known, _)| *known != id);
+        self.schedule();
     }
 
-    fn wait(&self, id: StreamId) -> RefMut<'_, Waiting> {
+    fn wakers(&self, id: StreamId) -> RefMut<'_, Wakers> {
         RefMut::map(self.0.state.borrow_mut(), |state| {
-            let waiting = &mut state.waiting;
-            let at = waiting.iter().position(|(known, _)| *known == id).unwrap_or_else(|| {
-                waiting.push((id, Waiting::default()));
-                waiting.len() - 1
+            let wakers = &mut state.wakers;
+            let at = wakers.iter().position(|(known, _)| *known == id).unwrap_or_else(|| {
+                wakers.push((id, Wakers::default()));
+                wakers.len() - 1
             });
-            &mut waiting[at].1
+            &mut wakers[at].1
         })
     }
 
-    /// Runs the loop when the code that runs now is done: what many calls write leaves together.
-    fn soon(&self) {
-        if !self.0.is_due.replace(true) {
+    /// Runs the loop on the microtask queue, so that the writes of many calls are batched into one message.
+    fn schedule(&self) {
+        if !self.0.is_scheduled.replace(true) {
             let driver = self.clone();
             task::spawn(async move { driver.run() });
         }
     }
 
-    /// Runs the loop until there is nothing to do, then tells the owner what happened.
+    /// Runs the loop until nothing changes, and passes the events to the owner.
     fn run(&self) {
-        self.0.is_due.set(false);
+        self.0.is_scheduled.set(false);
         if self.0.is_running.replace(true) {
-            // The owner is being told; whoever tells it looks again.
+            // Called by the owner during an event; the outer call runs the loop again after it.
             return;
         }
         loop {
-            let (happened, owner) = {
+            let (event, owner) = {
                 let mut state = self.0.state.borrow_mut();
-                state.turn(self);
-                (state.happened.pop_front(), self.0.owner.borrow().clone())
+                state.process(self);
+                (state.events.pop_front(), self.0.owner.borrow().clone())
             };
-            match (happened, owner) {
+            match (event, owner) {
                 (None, _) => break,
-                (Some(happened), Some(owner)) => owner(happened),
+                (Some(event), Some(owner)) => owner(event),
                 (Some(_), None) => {}
             }
         }
         self.0.is_running.set(false);
     }
 
-    /// The WebSocket of `attempt` has news.
-    fn hear(&self, attempt: AttemptId, told: Told) {
+    /// An event of the WebSocket of `attempt`.
+    fn on_socket(&self, attempt: AttemptId, event: SocketEvent) {
         {
             let (mut state, now) = (self.0.state.borrow_mut(), clock::now());
-            match told {
-                Told::Opened => {
-                    state.happened.push_back(Happened::Opened);
+            match event {
+                SocketEvent::Opened => {
+                    state.events.push_back(DriverEvent::Opened);
                     if !state.agent.handle_open(attempt, clock::wall(), now) {
                         state.socket = None;
                     }
                 }
-                Told::Message(message) => state.agent.handle_message_from(attempt, message, now),
-                Told::Closed(close) => {
+                SocketEvent::Message(message) => state.agent.handle_message_from(attempt, message, now),
+                SocketEvent::Closed(close) => {
                     state.socket = None;
                     state.agent.handle_close_from(attempt, close, now);
                 }
@@ -288,19 +290,19 @@ impl Driver {
 
     fn dial(&self, target: &Target) -> Result<Socket, Close> {
         let (shared, attempt) = (Rc::downgrade(&self.0), target.attempt);
-        Socket::dial(&target.relay, move |told| {
+        Socket::dial(&target.relay, move |event| {
             if let Some(shared) = Weak::upgrade(&shared) {
-                Driver(shared).hear(attempt, told);
+                Driver(shared).on_socket(attempt, event);
             }
         })
     }
 
-    /// Calls the loop after `delay`.
-    fn after(&self, delay: Duration) -> Timer {
+    /// Runs the loop after `delay`.
+    fn run_after(&self, delay: Duration) -> Timer {
         let shared = Rc::downgrade(&self.0);
         Timer::after(delay, move || {
             if let Some(shared) = Weak::upgrade(&shared) {
-                // The clock, not the timer, says what has expired; what has not is waited for again.
+                // The run compares deadlines with the clock, and arms the timer again for those that have not passed.
                 shared.state.borrow_mut().timer = None;
                 Driver(shared).run();
             }
@@ -309,8 +311,8 @@ impl Driver {
 }
 
 impl State {
-    /// Everything that can be done now.
-    fn turn(&mut self, driver: &Driver) {
+    /// One run of the loop, without the owner's events.
+    fn process(&mut self, driver: &Driver) {
         loop {
             let now = clock::now();
             self.read_events(driver, now);
@@ -323,30 +325,30 @@ impl State {
                 break;
             }
         }
-        self.set_timer(driver);
+        self.arm_timer(driver);
     }
 
     fn read_events(&mut self, driver: &Driver, now: Instant) {
         while let Some(event) = self.agent.poll_event() {
             match Agent::split_event(event) {
-                Ok(StreamEvent::Opened { id, header: opening }) => {
-                    self.happened.push_back(Happened::Incoming(id, opening));
+                Ok(StreamEvent::Opened { id, header }) => {
+                    self.events.push_back(DriverEvent::Incoming(id, header));
                 }
                 Ok(event) => self.wake(&event),
                 Err(AgentEvent::Dial(target)) => {
-                    // A socket that is dropped has no news any more, so `self.socket` is always that of the attempt.
+                    // A dropped socket has no events, so that `self.socket` always belongs to the current attempt.
                     self.socket = None;
                     match driver.dial(&target) {
                         Ok(socket) => self.socket = Some(socket),
                         Err(close) => self.agent.handle_close_from(target.attempt, close, now),
                     }
-                    self.happened.push_back(Happened::Event(AgentEvent::Dial(target)));
+                    self.events.push_back(DriverEvent::Agent(AgentEvent::Dial(target)));
                 }
                 Err(event) => {
                     if matches!(event, AgentEvent::Down { .. }) {
                         self.wake_all();
                     }
-                    self.happened.push_back(Happened::Event(event));
+                    self.events.push_back(DriverEvent::Agent(event));
                 }
             }
         }
@@ -354,28 +356,28 @@ impl State {
 
     fn wake(&mut self, event: &StreamEvent) {
         let id = event.id();
-        let Some((_, waiting)) = self.waiting.iter_mut().find(|(known, _)| *known == id) else { return };
+        let Some((_, wakers)) = self.wakers.iter_mut().find(|(known, _)| *known == id) else { return };
         match event {
-            StreamEvent::Reset(..) => waiting.wake_all(),
-            StreamEvent::Readable(_) => waiting.reader.take().into_iter().for_each(Waker::wake),
-            StreamEvent::Writable(_) => waiting.writer.take().into_iter().for_each(Waker::wake),
+            StreamEvent::Reset(..) => wakers.wake_all(),
+            StreamEvent::Readable(_) => wakers.reader.take().into_iter().for_each(Waker::wake),
+            StreamEvent::Writable(_) => wakers.writer.take().into_iter().for_each(Waker::wake),
             StreamEvent::Opened { .. } => {}
         }
     }
 
     fn wake_all(&mut self) {
-        self.waiting.iter_mut().for_each(|(_, waiting)| waiting.wake_all());
+        self.wakers.iter_mut().for_each(|(_, wakers)| wakers.wake_all());
     }
 
-    /// Hands over what the browser takes. Whether there was anything.
+    /// Sends what the browser's buffer has room for. Returns whether anything was sent.
     fn send(&mut self, driver: &Driver) -> bool {
         let mut sent = false;
         loop {
             if self.socket.as_ref().is_some_and(|socket| socket.buffered() > MAX_BUFFERED) {
-                self.look_again = Some(driver.after(LOOK_AGAIN));
+                self.buffer_check = Some(driver.run_after(BUFFER_CHECK_INTERVAL));
                 return sent;
             }
-            self.look_again = None;
+            self.buffer_check = None;
             let Some(transmit) = self.agent.poll_transmit() else { return sent };
             sent = true;
             match (transmit, &self.socket) {
@@ -385,16 +387,16 @@ impl State {
                         socket.close(&close);
                     }
                 }
-                // What an agent still says after its socket is gone goes nowhere.
+                // Messages of a link whose socket has closed.
                 (_, None) => {}
             }
         }
     }
 
-    fn set_timer(&mut self, driver: &Driver) {
+    fn arm_timer(&mut self, driver: &Driver) {
         let deadline = self.agent.poll_timeout();
         if self.timer.as_ref().map(|(armed, _)| *armed) != deadline {
-            self.timer = deadline.map(|deadline| (deadline, driver.after(deadline - clock::now())));
+            self.timer = deadline.map(|deadline| (deadline, driver.run_after(deadline - clock::now())));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A Stellar key pair inside this module's memory, and signers outside it. The secret is wiped when it is dropped.
+//! Stellar key pairs in the module's memory, and signers outside it. A secret is zeroed when it is dropped.
 
 use ed25519_dalek::{Signer as _, SigningKey};
 use hvym_tunnel_core::stellar::strkey::{self, Kind};
@@ -9,9 +9,9 @@ use wasm_bindgen_futures::JsFuture;
 use zeroize::Zeroizing;
 
 use crate::clock;
-use crate::fault::fault;
+use crate::error::tunnel_error;
 
-/// A key pair. JavaScript holds a handle, never the secret.
+/// A key pair. JavaScript holds a handle, not the secret.
 #[wasm_bindgen]
 #[derive(Clone)]
 pub struct Identity {
@@ -20,36 +20,36 @@ pub struct Identity {
 
 #[wasm_bindgen]
 impl Identity {
-    /// A new one, from the browser's entropy.
+    /// A new key pair from the browser's entropy.
     ///
     /// # Errors
-    /// The browser has none.
+    /// The browser's exception if it has none.
     pub fn generate() -> Result<Identity, JsValue> {
         let seed = Zeroizing::new(clock::seed()?);
         Ok(Self { key: SigningKey::from_bytes(&seed) })
     }
 
-    /// The one whose secret is `S...`.
+    /// The key pair of the secret `S...` (SEP-23).
     ///
     /// # Errors
-    /// `bad_secret`, which never repeats what was given.
+    /// `bad_secret`; its message does not contain `secret`.
     #[wasm_bindgen(js_name = fromSecret)]
     pub fn from_secret(secret: String) -> Result<Identity, JsValue> {
         let secret = Zeroizing::new(secret);
-        let seed =
-            strkey::decode(Kind::Seed, secret.trim().as_bytes()).map(Zeroizing::new).ok_or_else(|| {
-                fault("bad_secret", "this is not a Stellar secret: it starts with S and has 56 characters")
-            })?;
+        let seed = strkey::decode(Kind::Seed, secret.trim().as_bytes()).map(Zeroizing::new);
+        let seed = seed.ok_or_else(|| {
+            tunnel_error("bad_secret", "this is not a Stellar secret: it starts with S and has 56 characters")
+        })?;
         Ok(Self { key: SigningKey::from_bytes(&seed) })
     }
 
-    /// `G...`.
+    /// The public key, `G...`.
     #[wasm_bindgen(getter)]
     pub fn address(&self) -> String {
         self.public().to_string()
     }
 
-    /// The secret, `S...`: the only way in which it leaves this memory.
+    /// The secret, `S...`. Nothing else copies it out of the module's memory.
     #[wasm_bindgen(js_name = exportSecret)]
     pub fn export_secret(&self) -> String {
         let text = Zeroizing::new(strkey::encode(Kind::Seed, self.key.as_bytes()));
@@ -68,53 +68,57 @@ impl Identity {
     }
 }
 
-/// Whoever signs logins.
+/// What signs the logins.
 #[derive(Clone)]
 pub(crate) enum Signer {
-    /// Its own key, at once.
-    Own(Identity),
-    /// A wallet, that may ask a person.
+    /// A key pair in this module.
+    Local(Identity),
+    /// A function of the page, which may ask the user.
     Wallet {
-        /// Whose signature it is to be.
+        /// The address whose signature is expected.
         address: Address,
         /// `bytes => Promise<Uint8Array | null>`.
         sign: Function,
     },
 }
 
-/// What a wallet said.
-pub(crate) enum Signed {
-    /// A signature; whose, is checked by the core.
-    Yes(Signature),
-    /// No.
-    No,
-    /// Something else than 64 bytes.
-    Nonsense,
+/// The result of [`Signer::sign`].
+pub(crate) enum SignOutcome {
+    /// A signature, not verified yet.
+    Signed(Signature),
+    /// The wallet returned nothing, or failed.
+    Declined,
+    /// The wallet returned something else than 64 bytes.
+    Invalid,
 }
 
 impl Signer {
-    /// Whose signatures these are.
+    /// The address whose signatures these are.
     pub(crate) fn address(&self) -> Address {
         match self {
-            Signer::Own(identity) => identity.public(),
+            Signer::Local(identity) => identity.public(),
             Signer::Wallet { address, .. } => *address,
         }
     }
 
-    /// Has `bytes` signed. A wallet takes as long as it takes.
-    pub(crate) async fn sign(&self, bytes: &[u8]) -> Signed {
+    /// Signs `bytes`. A wallet has no time limit here; the login has one.
+    pub(crate) async fn sign(&self, bytes: &[u8]) -> SignOutcome {
         let sign = match self {
-            Signer::Own(identity) => return Signed::Yes(Signature(identity.key.sign(bytes).to_bytes())),
+            Signer::Local(identity) => {
+                return SignOutcome::Signed(Signature(identity.key.sign(bytes).to_bytes()));
+            }
             Signer::Wallet { sign, .. } => sign,
         };
-        let Ok(asked) = sign.call1(&JsValue::UNDEFINED, &Uint8Array::from(bytes)) else { return Signed::No };
-        match JsFuture::from(Promise::resolve(&asked)).await {
-            Err(_) => Signed::No,
-            Ok(answer) if answer.is_null() || answer.is_undefined() => Signed::No,
-            Ok(answer) => {
-                let bytes = answer.dyn_into::<Uint8Array>().ok().map(|bytes| bytes.to_vec());
+        let Ok(result) = sign.call1(&JsValue::UNDEFINED, &Uint8Array::from(bytes)) else {
+            return SignOutcome::Declined;
+        };
+        match JsFuture::from(Promise::resolve(&result)).await {
+            Err(_) => SignOutcome::Declined,
+            Ok(value) if value.is_null() || value.is_undefined() => SignOutcome::Declined,
+            Ok(value) => {
+                let bytes = value.dyn_into::<Uint8Array>().ok().map(|bytes| bytes.to_vec());
                 let signature = bytes.and_then(|bytes| <[u8; 64]>::try_from(bytes).ok());
-                signature.map_or(Signed::Nonsense, |bytes| Signed::Yes(Signature(bytes)))
+                signature.map_or(SignOutcome::Invalid, |bytes| SignOutcome::Signed(Signature(bytes)))
             }
         }
     }

@@ -1,23 +1,26 @@
-//! The browser runner: an agent in a tab, driven over the browser's own WebSocket.
+//! The browser runner: an agent in a page, driven over the browser's WebSocket.
 //!
-//! The link, the login and the way back after a loss are the core's. Here are the browser's socket, timers and
-//! entropy, and the edge to JavaScript: `js/` builds `Request`, `Response` and streams from what is exported here, and
-//! is what a page imports. Nothing is ever written to the console.
+//! Link, login and reconnection are the core's. This crate adds the browser's socket, timers and entropy, and what the
+//! scripts in `js/` build `Request`, `Response` and Web streams on. Those scripts are the package that pages import; the
+//! classes exported here are internal to it. Nothing is logged to the console.
 #![forbid(unsafe_code)]
 
 mod clock;
+mod convert;
 mod driver;
-mod fault;
-mod fields;
+mod error;
+mod http_client;
+mod http_exchange;
+mod http_server;
 mod identity;
-mod reach;
-mod serve;
+mod page_agent;
+mod peer_stream;
+mod services;
 mod socket;
-#[cfg(feature = "story")]
-mod story;
 mod stream;
 mod task;
-mod tunnel;
+#[cfg(feature = "transcript")]
+mod transcript;
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -34,28 +37,30 @@ use hvym_tunnel_core::stellar::Address;
 use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
 
-use fault::fault;
+use error::tunnel_error;
 use identity::Signer;
+use page_agent::PageAgent;
 use task::promise;
-use tunnel::Tunnel;
 
+pub use http_client::ClientRequest;
+pub use http_exchange::HttpExchange;
 pub use identity::Identity;
-pub use reach::{ByteStream, Call};
-pub use serve::Exchange;
+pub use peer_stream::ByteStream;
 
-/// How long a token is good for. It is used within seconds, but clocks differ.
+/// The lifetime of a login token. It is used within seconds; the rest allows for clocks that differ.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// An agent in this page.
 #[wasm_bindgen]
 pub struct Runner {
-    tunnel: Rc<Tunnel>,
+    agent: Rc<PageAgent>,
     address: Address,
 }
 
 #[wasm_bindgen]
 impl Runner {
-    /// An agent that signs with its own key, and dials at once. Its copy of the key is wiped at its end.
+    /// An agent that signs with a copy of `identity`, zeroed at its end. It dials at once. `on_event(kind, detail)` is
+    /// called for each event.
     ///
     /// # Errors
     /// `bad_relay_address`.
@@ -64,12 +69,12 @@ impl Runner {
         relay: String,
         relay_address: Option<String>,
         identity: &Identity,
-        tell: Function,
+        on_event: Function,
     ) -> Result<Runner, JsValue> {
-        Self::start(relay, relay_address, Signer::Own(identity.clone()), tell)
+        Self::start(relay, relay_address, Signer::Local(identity.clone()), on_event)
     }
 
-    /// An agent whose logins `sign` signs: `bytes => Promise<Uint8Array | null>`.
+    /// An agent whose logins are signed by `sign`: `bytes => Promise<Uint8Array | null>`.
     ///
     /// # Errors
     /// `bad_relay_address` or `bad_address`.
@@ -79,56 +84,57 @@ impl Runner {
         relay_address: Option<String>,
         address: String,
         sign: Function,
-        tell: Function,
+        on_event: Function,
     ) -> Result<Runner, JsValue> {
-        let address = parse("bad_address", &address)?;
-        Self::start(relay, relay_address, Signer::Wallet { address, sign }, tell)
+        let address = parse_address("bad_address", &address)?;
+        Self::start(relay, relay_address, Signer::Wallet { address, sign }, on_event)
     }
 
-    /// Who this agent is.
+    /// The agent's address, `G...`.
     #[wasm_bindgen(getter)]
     pub fn address(&self) -> String {
         self.address.to_string()
     }
 
-    /// Offers an HTTP service: `answer(exchange)` is called for each request. Its URL, which a private one does not have.
-    /// Rejected with why it is not reachable.
-    pub fn bind(&self, name: String, public: bool, allow: Vec<String>, answer: Function) -> Promise {
-        let tunnel = Rc::clone(&self.tunnel);
+    /// Offers an HTTP service: `handler(exchange)` is called for each request. Resolves to the service's URL, or
+    /// `undefined` for a private one. Rejected with `bad_address`, `bad_service`, the relay's refusal, or why the agent
+    /// ended.
+    pub fn bind(&self, name: String, public: bool, allow: Vec<String>, handler: Function) -> Promise {
+        let agent = Rc::clone(&self.agent);
         promise(async move {
             let access = if public {
                 Access::Public
             } else {
                 let mut addresses = BTreeSet::new();
                 for address in &allow {
-                    addresses.insert(parse("bad_address", address)?);
+                    addresses.insert(parse_address("bad_address", address)?);
                 }
                 Access::Private(addresses)
             };
-            let url = tunnel.bind(name, access, answer).await?;
+            let url = agent.bind(name, access, handler).await?;
             Ok(url.map_or(JsValue::UNDEFINED, JsValue::from))
         })
     }
 
-    /// Withdraws a service.
+    /// Withdraws a service. Requests in progress continue.
     pub fn unbind(&self, name: &str) {
-        self.tunnel.unbind(name);
+        self.agent.unbind(name);
     }
 
-    /// A stream to a service of another identity.
+    /// Opens a stream to a service of another identity.
     ///
     /// # Errors
-    /// The address is none, there is no link, or no room on it.
+    /// `bad_target`, `not_connected`, `too_many`, or why the agent ended.
     pub fn open(&self, address: &str, service: &str) -> Result<ByteStream, JsValue> {
-        reach::open(self.tunnel.driver()?, address, service)
+        peer_stream::open(self.agent.driver()?, address, service)
     }
 
     /// A request to a service of another identity; nothing is sent yet. `headers` is flat: name, value, name, value.
-    /// `length` is that of the body: 0 for none, nothing for one that comes as it comes.
+    /// `length` is that of the body in bytes: 0 for none, `undefined` for unknown.
     ///
     /// # Errors
-    /// As for [`Self::open`], and a head that cannot be written.
-    pub fn call(
+    /// As for [`Self::open`], and `bad_request` if the head is invalid.
+    pub fn request(
         &self,
         address: &str,
         service: &str,
@@ -136,20 +142,20 @@ impl Runner {
         target: &str,
         headers: Vec<String>,
         length: Option<f64>,
-    ) -> Result<Call, JsValue> {
-        Call::new(&self.open(address, service)?, method, target, &headers, length)
+    ) -> Result<ClientRequest, JsValue> {
+        ClientRequest::new(&self.open(address, service)?, method, target, &headers, length)
     }
 
-    /// The network changed, or the page was asleep: looks whether the link is still there, or dials at once.
+    /// Checks the link, or dials at once if it is down. For when the network changed or the page was suspended.
     pub fn wake(&self) {
-        if let Ok(driver) = self.tunnel.driver() {
+        if let Ok(driver) = self.agent.driver() {
             driver.with(|agent, now| agent.network_changed(now));
         }
     }
 
-    /// Ends the link and everything on it, for good.
+    /// Closes the link and all its streams for good.
     pub fn close(&self) {
-        self.tunnel.close();
+        self.agent.close();
     }
 }
 
@@ -158,10 +164,11 @@ impl Runner {
         relay: String,
         relay_address: Option<String>,
         signer: Signer,
-        tell: Function,
+        on_event: Function,
     ) -> Result<Runner, JsValue> {
         let address = signer.address();
-        let relay_address = relay_address.map(|address| parse("bad_relay_address", &address)).transpose()?;
+        let relay_address =
+            relay_address.map(|address| parse_address("bad_relay_address", &address)).transpose()?;
         let config = AgentConfig {
             relay,
             login: AgentLogin {
@@ -169,7 +176,7 @@ impl Runner {
                 relay_address,
                 services: Vec::new(),
                 token_lifetime: TOKEN_LIFETIME,
-                // A page cannot send a field with its upgrade.
+                // A page cannot set header fields of its WebSocket upgrade.
                 mode: AuthMode::Challenge,
             },
             services: Vec::new(),
@@ -181,17 +188,17 @@ impl Runner {
             backoff: BackoffConfig::default(),
         };
         let agent = Agent::new(config, clock::wall(), clock::seed()?, clock::now());
-        Ok(Runner { tunnel: Tunnel::start(agent, signer, tell), address })
+        Ok(Runner { agent: PageAgent::start(agent, signer, on_event), address })
     }
 }
 
-fn parse(code: &str, address: &str) -> Result<Address, JsValue> {
-    address.parse().map_err(|error| fault(code, &format!("{error}")))
+fn parse_address(code: &str, address: &str) -> Result<Address, JsValue> {
+    address.parse().map_err(|error| tunnel_error(code, &format!("{error}")))
 }
 
-/// What a test compares with its own machine; no part of the package.
-#[cfg(feature = "story")]
+/// The transcript of a simulated link, which a test compares with that of a native build. Not part of the package.
+#[cfg(feature = "transcript")]
 #[wasm_bindgen]
-pub fn story(seed: u8) -> String {
-    story::tell(seed)
+pub fn transcript(seed: u8) -> String {
+    transcript::record(seed)
 }

@@ -1,4 +1,4 @@
-//! One WebSocket of the browser: messages and closes in and out, and nothing once it is dropped.
+//! One browser WebSocket, in the core's messages and closes.
 
 use bytes::Bytes;
 use hvym_tunnel_core::message::{Close, Message};
@@ -6,17 +6,17 @@ use js_sys::{ArrayBuffer, JsString, Uint8Array};
 use wasm_bindgen::prelude::*;
 use web_sys::{BinaryType, CloseEvent, MessageEvent, WebSocket};
 
-/// What a WebSocket tells.
-pub(crate) enum Told {
-    /// It is open.
+/// An event of a WebSocket.
+pub(crate) enum SocketEvent {
+    /// The upgrade succeeded.
     Opened,
-    /// A message came.
+    /// A message arrived.
     Message(Message),
-    /// It is over, or could not be opened.
+    /// The WebSocket closed, or could not be opened. The last event.
     Closed(Close),
 }
 
-/// A WebSocket that is being opened, or open. Dropped, it says nothing more, whatever still happens to it.
+/// A WebSocket that is connecting or open. Dropping it closes it and ends its events.
 pub(crate) struct Socket {
     socket: WebSocket,
     _on_open: Closure<dyn FnMut()>,
@@ -25,30 +25,30 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// Begins to open one, and passes on to `tell` what becomes of it.
+    /// Begins to connect to `url`, and calls `on_event` for each event.
     ///
     /// # Errors
-    /// The URL is none that the browser takes.
-    pub(crate) fn dial(url: &str, tell: impl Fn(Told) + Clone + 'static) -> Result<Self, Close> {
+    /// The browser does not accept the URL.
+    pub(crate) fn dial(url: &str, on_event: impl Fn(SocketEvent) + Clone + 'static) -> Result<Self, Close> {
         let socket = WebSocket::new(url).map_err(|error| {
-            let why = js_sys::Error::from(error).message().as_string().unwrap_or_default();
-            Close::abnormal(why)
+            let message = js_sys::Error::from(error).message().as_string().unwrap_or_default();
+            Close::abnormal(message)
         })?;
         socket.set_binary_type(BinaryType::Arraybuffer);
         let on_open = {
-            let tell = tell.clone();
-            Closure::<dyn FnMut()>::new(move || tell(Told::Opened))
+            let on_event = on_event.clone();
+            Closure::<dyn FnMut()>::new(move || on_event(SocketEvent::Opened))
         };
         let on_message = {
-            let tell = tell.clone();
+            let on_event = on_event.clone();
             Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
-                if let Some(message) = read(event.data()) {
-                    tell(Told::Message(message));
+                if let Some(message) = message_of(event.data()) {
+                    on_event(SocketEvent::Message(message));
                 }
             })
         };
         let on_close = Closure::<dyn FnMut(CloseEvent)>::new(move |event: CloseEvent| {
-            tell(Told::Closed(Close::new(event.code(), event.reason())));
+            on_event(SocketEvent::Closed(Close::new(event.code(), event.reason())));
         });
         socket.set_onopen(Some(on_open.as_ref().unchecked_ref()));
         socket.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
@@ -56,14 +56,14 @@ impl Socket {
         Ok(Self { socket, _on_open: on_open, _on_message: on_message, _on_close: on_close })
     }
 
-    /// Bytes that the browser holds because the network does not take them.
+    /// Bytes that the browser has accepted and the network has not.
     pub(crate) fn buffered(&self) -> u32 {
         self.socket.buffered_amount()
     }
 
-    /// Hands a message over. One that the browser does not take belongs to a socket that is closing, of which the
-    /// close tells.
+    /// Passes a message to the browser.
     pub(crate) fn send(&self, message: &Message) {
+        // Fails only while the socket closes, which `SocketEvent::Closed` reports.
         let _closing = match message {
             Message::Text(text) => self.socket.send_with_str(&String::from_utf8_lossy(text)),
             Message::Binary(data) => self.socket.send_with_u8_array(data),
@@ -72,7 +72,7 @@ impl Socket {
 
     /// Closes it after what was sent.
     pub(crate) fn close(self, close: &Close) {
-        let _closed = self.socket.close_with_code_and_reason(code_for_browsers(close.code), &close.reason);
+        let _closed = self.socket.close_with_code_and_reason(permitted_code(close.code), &close.reason);
     }
 }
 
@@ -81,12 +81,12 @@ impl Drop for Socket {
         self.socket.set_onopen(None);
         self.socket.set_onmessage(None);
         self.socket.set_onclose(None);
-        // One that is closing already is not disturbed by it.
+        // No effect on a socket that is closing.
         let _closed = self.socket.close();
     }
 }
 
-fn read(data: JsValue) -> Option<Message> {
+fn message_of(data: JsValue) -> Option<Message> {
     match data.dyn_into::<ArrayBuffer>() {
         Ok(buffer) => Some(Message::Binary(Bytes::from(Uint8Array::new(&buffer).to_vec()))),
         Err(data) => {
@@ -96,9 +96,9 @@ fn read(data: JsValue) -> Option<Message> {
     }
 }
 
-/// A page may close with 1000 or 3000 to 4999 alone. Of the others a relay only needs to know whether it was to blame:
-/// 1002 (protocol) and 1009 (too large) become 4000, and what is no fault becomes 1000.
-fn code_for_browsers(code: u16) -> u16 {
+/// The close code that the browser accepts in place of `code`: pages may send 1000 and 3000 to 4999 only. Codes that
+/// blame the peer (1002, 1007, 1009) become 4000, all others 1000.
+fn permitted_code(code: u16) -> u16 {
     match code {
         1000 | 3000..=4999 => code,
         1002 | 1007 | 1009 => 4000,

@@ -1,4 +1,4 @@
-//! One stream as async bytes: read, write, end, tear down.
+//! One stream of the link as an async byte stream.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -8,36 +8,36 @@ use hvym_tunnel_core::mux::{StreamError, StreamId};
 
 use crate::driver::Driver;
 
-/// Given to `reset` by whoever gives a stream up; local knowledge only.
-const RESET_GIVEN_UP: u32 = 1;
+/// The reset code of a stream that its user abandoned. The peer does not see it.
+const RESET_ABANDONED: u32 = 1;
 
-/// The only handle of a stream. Dropped before both halves have ended, it tears the stream down.
+/// The only handle of a stream. Dropping it before both halves have ended resets the stream.
 pub(crate) struct TunnelStream {
     driver: Driver,
     id: StreamId,
-    is_read: Cell<bool>,
-    is_written: Cell<bool>,
+    is_read_closed: Cell<bool>,
+    is_write_closed: Cell<bool>,
 }
 
 impl TunnelStream {
-    /// The stream `id`, which nobody else uses.
+    /// The handle of `id`, which must have no other.
     pub(crate) fn new(driver: Driver, id: StreamId) -> Self {
-        Self { driver, id, is_read: Cell::new(false), is_written: Cell::new(false) }
+        Self { driver, id, is_read_closed: Cell::new(false), is_write_closed: Cell::new(false) }
     }
 
     /// The next bytes, or `None` at the end. One reader at a time.
     ///
     /// # Errors
-    /// The stream was torn down, or its link lost: never a plain end.
+    /// The stream was reset or its link lost.
     pub(crate) async fn read(&self) -> Result<Option<Bytes>, StreamError> {
         let data = poll_fn(|cx| self.driver.poll_read(self.id, cx)).await?;
         if data.is_none() {
-            self.is_read.set(true);
+            self.is_read_closed.set(true);
         }
         Ok(data)
     }
 
-    /// Writes all of `data`, as soon as there is room. One writer at a time.
+    /// Writes all of `data` as flow control allows. One writer at a time.
     ///
     /// # Errors
     /// As for [`Self::read`], and after [`Self::finish`].
@@ -45,47 +45,47 @@ impl TunnelStream {
         poll_fn(|cx| self.driver.poll_write(self.id, &mut data, cx)).await
     }
 
-    /// Ends this side's half, after what was written.
+    /// Closes the write half after what was written.
     ///
     /// # Errors
     /// As for [`Self::read`].
     pub(crate) fn finish(&self) -> Result<(), StreamError> {
-        self.is_written.set(true);
+        self.is_write_closed.set(true);
         self.driver.stream(self.id, |stream, now| stream.finish(now))
     }
 
-    /// Tears the stream down.
+    /// Resets both halves.
     pub(crate) fn reset(&self) {
-        self.is_read.set(true);
-        self.is_written.set(true);
-        self.driver.reset(self.id, RESET_GIVEN_UP);
+        self.is_read_closed.set(true);
+        self.is_write_closed.set(true);
+        self.driver.reset(self.id, RESET_ABANDONED);
     }
 
-    /// Waits until the other side, or the link, tears the stream down.
-    pub(crate) async fn torn(&self) {
-        poll_fn(|cx| self.driver.poll_torn(self.id, cx)).await;
+    /// Completes when the stream is reset by either side, or its link lost.
+    pub(crate) async fn when_reset(&self) {
+        poll_fn(|cx| self.driver.poll_reset(self.id, cx)).await;
     }
 
-    /// Whether it was torn down.
-    pub(crate) fn is_torn(&self) -> bool {
-        self.driver.is_torn(self.id)
+    /// Whether the stream was reset or its link lost.
+    pub(crate) fn is_reset(&self) -> bool {
+        self.driver.is_reset(self.id)
     }
 }
 
 impl Drop for TunnelStream {
     fn drop(&mut self) {
-        match (self.is_written.get(), self.is_read.get()) {
+        match (self.is_write_closed.get(), self.is_read_closed.get()) {
             (true, true) => {}
-            // Everything was said; what still comes is not wanted.
+            // The peer gets what was written, and is asked to stop sending.
             (true, false) => {
-                // One that is over already needs no end.
-                let _over = self.driver.stream(self.id, |stream, now| {
+                // A lost stream needs no close.
+                let _lost = self.driver.stream(self.id, |stream, now| {
                     stream.stop(now);
                     Ok(())
                 });
             }
-            (false, _) => self.driver.reset(self.id, RESET_GIVEN_UP),
+            (false, _) => self.driver.reset(self.id, RESET_ABANDONED),
         }
-        self.driver.forget(self.id);
+        self.driver.remove(self.id);
     }
 }

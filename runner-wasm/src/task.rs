@@ -1,25 +1,25 @@
-//! Work that goes on by itself, and promises of it.
+//! Spawned futures, and JavaScript promises of futures.
 //!
-//! Both box what they run: the browser's queue of work is then compiled once, and not for each kind of work.
+//! Futures are boxed here, so that `wasm-bindgen-futures` is instantiated once and not for each of them.
 
 use std::pin::Pin;
 
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
 
-/// Runs `work` in the turns that follow.
+/// Runs `work` on the microtask queue.
 pub(crate) fn spawn(work: impl Future<Output = ()> + 'static) {
     let work: Pin<Box<dyn Future<Output = ()>>> = Box::pin(work);
     wasm_bindgen_futures::spawn_local(work);
 }
 
-/// A promise of what `work` comes to.
+/// A promise of the output of `work`.
 pub(crate) fn promise(work: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> Promise {
     let work: Pin<Box<dyn Future<Output = Result<JsValue, JsValue>>>> = Box::pin(work);
     wasm_bindgen_futures::future_to_promise(work)
 }
 
-/// The same for work that comes to nothing.
-pub(crate) fn promise_done(work: impl Future<Output = Result<(), JsValue>> + 'static) -> Promise {
+/// A promise that resolves to `undefined` when `work` is done.
+pub(crate) fn promise_void(work: impl Future<Output = Result<(), JsValue>> + 'static) -> Promise {
     promise(async move { work.await.map(|()| JsValue::UNDEFINED) })
 }

@@ -1,4 +1,4 @@
-//! The package as people use it: installed by npm, checked by TypeScript, bundled by Vite.
+//! The package installed by npm, type-checked by TypeScript and bundled by Vite.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,9 +8,9 @@ use hvym_tunnel_tests::chromium::{Chromium, files};
 use hvym_tunnel_tests::installed::skip;
 use hvym_tunnel_tests::tunnel::Relay;
 
-use super::tab::package;
+use super::page::package;
 
-/// A copy of the page in a folder of its own, with everything installed; `None` after it was said that this cannot be.
+/// A copy of the page in a new folder with its dependencies installed; `None` after reporting the skip.
 fn installed() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("vite");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser/vite");

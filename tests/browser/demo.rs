@@ -1,13 +1,13 @@
-//! The demo's page, clicked through as a person would.
+//! The page of `demo`, operated by clicks.
 
 use hvym_tunnel_tests::chromium::{Chromium, Tab};
 use hvym_tunnel_tests::http::Conversation;
 use hvym_tunnel_tests::program::Home;
 use hvym_tunnel_tests::tunnel::{host_of, request};
 
-use super::tab::package;
+use super::page::package;
 
-/// Waits until `condition` holds in the page, looking whenever the page changes.
+/// Waits until `condition` holds in the page, evaluated at each DOM mutation.
 fn until(tab: &Tab, condition: &str) {
     let held = tab.run(&format!(
         "new Promise((resolve) => {{

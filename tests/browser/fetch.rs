@@ -1,4 +1,5 @@
-//! What a tab reaches at other identities: a native agent before a real service, another tab, and nothing at all.
+//! Requests and streams from a tab to the services of a native agent and of another tab, and to services that it may not
+//! use.
 
 use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::http::Origin;
@@ -6,15 +7,15 @@ use hvym_tunnel_tests::program::{Home, Program, python};
 use hvym_tunnel_tests::tunnel::{Agent, Relay};
 use serde_json::json;
 
-use super::tab::Page;
+use super::page::Page;
 
 const LARGE: usize = 50 * 1024 * 1024;
-/// What the module may hold while a large body passes.
+/// The module's memory while a large body passes.
 const MAX_MEMORY: u64 = 24 * 1024 * 1024;
 
 const OWNER: [u8; 32] = [41; 32];
 
-/// A native agent that exposes `target` as `pintheon`, and a page that has the service's name as `service`.
+/// A native agent that exposes `target` as `pintheon`, and a page in which `service` names that service.
 fn reachable(relay: &Relay, target: u16, arguments: &[&str]) -> Option<(Agent, Page)> {
     let key = Key::from_seed(OWNER);
     let arguments = [&["--service", "pintheon"], arguments].concat();
@@ -24,7 +25,7 @@ fn reachable(relay: &Relay, target: u16, arguments: &[&str]) -> Option<(Agent, P
     Some((agent, page))
 }
 
-/// The service that people write, in Python, and its port.
+/// A service written in Python, and its port.
 fn origin() -> (Program, u16) {
     let mut program = python(&["origin.py"]);
     let port = program.line().parse().expect("a port");
@@ -109,33 +110,33 @@ fn a_request_that_is_aborted_ends_at_the_service() {
         if head.target() == "/slow" {
             connection.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nbegun")?;
         }
-        // The end of the request's connection, however it comes.
+        // Waits for the connection's end, orderly or not.
         let _rest = connection.rest();
         ended.lock().expect("no test panics with it").send(head.target().to_owned()).expect("the test waits");
         Ok(())
     });
     let relay = Relay::start(&[]);
     let Some((_agent, page)) = reachable(&relay, service.port, &[]) else { return };
-    let patience = hvym_tunnel_tests::program::PATIENCE;
-    let fault = page.block(
+    let timeout = hvym_tunnel_tests::program::PATIENCE;
+    let rejection = page.block(
         "const abort = new AbortController();
          const response = await tunnel.fetch(service, '/slow', { signal: abort.signal });
          const reader = response.body.getReader();
          await reader.read();
-         const rest = fault(reader.read());
+         const rest = rejection(reader.read());
          abort.abort();
          return rest;",
     );
-    assert_eq!(fault["name"], "AbortError", "{fault}");
-    assert_eq!(seen.recv_timeout(patience).as_deref(), Ok("/slow"));
-    let fault = page.block(
+    assert_eq!(rejection["name"], "AbortError", "{rejection}");
+    assert_eq!(seen.recv_timeout(timeout).as_deref(), Ok("/slow"));
+    let rejection = page.block(
         "const abort = new AbortController();
-         const waiting = fault(tunnel.fetch(service, '/never', { signal: abort.signal }));
+         const waiting = rejection(tunnel.fetch(service, '/never', { signal: abort.signal }));
          setTimeout(() => abort.abort(new TypeError('enough')), 500);
          return waiting;",
     );
-    assert_eq!((&fault["name"], &fault["message"]), (&json!("TypeError"), &json!("enough")), "{fault}");
-    assert_eq!(seen.recv_timeout(patience).as_deref(), Ok("/never"));
+    assert_eq!((&rejection["name"], &rejection["message"]), (&json!("TypeError"), &json!("enough")), "{rejection}");
+    assert_eq!(seen.recv_timeout(timeout).as_deref(), Ok("/never"));
 }
 
 #[test]
@@ -148,16 +149,16 @@ fn a_stranger_is_told_nothing_and_a_friend_is_let_in() {
         return;
     };
     let service = stranger.text("service");
-    let refused = stranger.run("fault(tunnel.fetch(service))");
+    let refused = stranger.run("rejection(tunnel.fetch(service))");
     assert_eq!(
         (&refused["name"], &refused["code"]),
         (&json!("TunnelError"), &json!("not_reachable")),
         "{refused}"
     );
     assert!(refused["hint"].is_string(), "{refused}");
-    let nobody = stranger.run(&format!("fault(tunnel.fetch('{friend}/none'))"));
+    let nobody = stranger.run(&format!("rejection(tunnel.fetch('{friend}/none'))"));
     assert_eq!(nobody, refused, "whether there is a service is not told");
-    let refused = stranger.run("fault(tunnel.connectStream(service))");
+    let refused = stranger.run("rejection(tunnel.connectStream(service))");
     assert_eq!(refused["code"], "not_reachable", "{refused}");
     assert_eq!(
         page.text(&format!("tunnel.fetch('{service}').then((response) => response.text())")),
@@ -166,7 +167,7 @@ fn a_stranger_is_told_nothing_and_a_friend_is_let_in() {
     for (target, code) in
         [("'nowhere'", "bad_target"), ("'GNO/app'", "bad_target"), ("'a/b/c'", "bad_target")]
     {
-        assert_eq!(page.run(&format!("fault(tunnel.fetch({target}))"))["code"], code, "{target}");
+        assert_eq!(page.run(&format!("rejection(tunnel.fetch({target}))"))["code"], code, "{target}");
     }
 }
 
@@ -186,7 +187,7 @@ fn a_service_of_bytes_passes_both_halves_one_by_one() {
         &relay,
         &target,
         &["--service", "db", "--private", "--allow", &{
-            // Known before it connects, because its secret is.
+            // The friend's address, known before it connects.
             Key::from_seed([43; 32]).address().to_string()
         }],
     );
@@ -218,6 +219,6 @@ fn one_tab_reaches_another() {
              .then((response) => response.text())"
     ));
     assert!(seen.starts_with(&format!("{friend_is} undefined ")), "{seen}");
-    let refused = owner.run(&format!("fault(tunnel.fetch('{friend_is}/app'))"));
+    let refused = owner.run(&format!("rejection(tunnel.fetch('{friend_is}/app'))"));
     assert_eq!(refused["code"], "not_reachable");
 }

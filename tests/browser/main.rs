@@ -1,13 +1,14 @@
-//! The browser package in a real browser: the page's side by scripts, every other side by processes of the real program.
+//! The browser package in a real browser. Scripts act for the page; relays and other agents are processes of the real
+//! program.
 #![cfg(unix)]
 
 mod bundled;
 mod demo;
+mod determinism;
 mod fetch;
-mod life;
-mod same;
+mod lifecycle;
+mod page;
 mod serve;
 mod signers;
-#[path = "../../runner-wasm/src/story.rs"]
-mod story;
-mod tab;
+#[path = "../../runner-wasm/src/transcript.rs"]
+mod transcript;

@@ -1,11 +1,11 @@
-// What the scripts of the tests find in their page: the package, and a few words around it.
+// The globals of the test page: the package's exports, and helpers for scripts.
 
 import * as tunnel from "/package/index.js";
 
 const CHUNK = 64 * 1024;
 
 Object.assign(window, tunnel, {
-  /** Notes every event of a tunnel in `tunnel.log`. */
+  /** Records every event of a tunnel in `tunnel.log`. */
   watch(tunnel) {
     tunnel.log = [];
     for (const kind of ["state", "up", "down", "stream", "error"]) {
@@ -14,11 +14,11 @@ Object.assign(window, tunnel, {
     return tunnel;
   },
 
-  /** Waits for the next event of a kind. */
+  /** Resolves to the detail of the next event of a kind. */
   next: (tunnel, kind) =>
     new Promise((resolve) => tunnel.addEventListener(kind, ({ detail }) => resolve(detail), { once: true })),
 
-  /** The byte that stands at `i` of every large body. */
+  /** The byte at offset `i` of every large body. */
   byteAt: (i) => (i * 31 + (i >>> 8) * 17 + (i >>> 16) * 7) & 0xff,
 
   bytesFrom(at, count) {
@@ -27,7 +27,7 @@ Object.assign(window, tunnel, {
     return bytes;
   },
 
-  /** A large body, made as it is taken. */
+  /** A large body, produced on demand. */
   bodyOf(count) {
     let at = 0;
     return new ReadableStream({
@@ -40,7 +40,7 @@ Object.assign(window, tunnel, {
     });
   },
 
-  /** How many bytes of a large body come, each of them right. */
+  /** Verifies each byte of a large body; resolves to its length. */
   async check(body) {
     let at = 0;
     for await (const chunk of body) {
@@ -52,11 +52,11 @@ Object.assign(window, tunnel, {
     return at;
   },
 
-  /** Bytes of the module's memory: the most it ever used, because it never gives any back. */
+  /** Bytes of the module's memory, which never shrinks: the peak. */
   memory: async () => (await load()).memory.buffer.byteLength,
 
-  /** What went wrong, as a test sees it. */
-  fault: (promise) =>
+  /** The error of a rejected promise, as an object that a test can compare. */
+  rejection: (promise) =>
     promise.then(
       (value) => ({ unexpected: String(value) }),
       (error) => ({ name: error.name, code: error.code, message: error.message, hint: error.hint }),

@@ -1,16 +1,16 @@
-//! Visitors of a service whose owner is a function in a tab.
+//! Visitors of a service that a function in a tab answers.
 
 use hvym_tunnel_tests::http::Conversation;
 use hvym_tunnel_tests::tunnel::{Relay, host_of, request};
 
-use super::tab::{Page, byte_at};
+use super::page::{Page, byte_at};
 
-/// A large body: far beyond every window and buffer on the way.
+/// The size of a large body: more than all windows and buffers on its path hold.
 const LARGE: usize = 50 * 1024 * 1024;
-/// What the module may hold while a large body passes.
+/// The module's memory while a large body passes.
 const MAX_MEMORY: u64 = 24 * 1024 * 1024;
 
-/// Serves `handler` as `app`, and gives the host name that visitors ask for.
+/// Serves `handler` as `app`. Returns the service's host name.
 fn serve(page: &Page, handler: &str) -> String {
     let url = page.text(&format!("tunnel.serve('app', {handler}, {{ public: true }})"));
     host_of(&url).to_owned()
@@ -91,10 +91,10 @@ fn answers_of_every_kind_are_framed_right() {
     assert_eq!((status("/throws"), status("/nothing")), (500, 500));
     let faults = page.run("tunnel.log.filter((event) => event.kind === 'error').map((event) => event.text)");
     assert!(faults[0].as_str().is_some_and(|text| text.contains("the page has a fault")), "{faults}");
-    // A body that is not what was announced must not look whole.
+    // A body that does not match its announced length must not look complete.
     let mut visitor = relay.visit();
     visitor.send(request(&host, "GET", "/long", &[])).expect("the relay reads");
-    // If the head was still here when the page's fault was found, the relay answers in its place.
+    // If the head was not sent yet when the error was found, the relay responds instead.
     if let Ok(head) = visitor.head()
         && head.status() == 200
     {
@@ -166,7 +166,7 @@ fn a_visitor_who_does_not_read_stops_the_page_from_producing() {
     let mut visitor = relay.visit();
     visitor.send(request(&host, "GET", "/", &[])).expect("the relay reads");
     visitor.head().expect("an answer");
-    // Until it stands still: what is on the way is bounded, however long one waits.
+    // Waits until no more is produced: the bytes in flight are bounded.
     let settled = page.block(
         "let last = -1;
          while (last !== made) { last = made; await new Promise((resolve) => setTimeout(resolve, 500)); }
@@ -216,6 +216,6 @@ fn a_request_that_is_not_http_is_refused_and_the_tunnel_goes_on() {
     visitor.send(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n").expect("the relay reads");
     assert_eq!(visitor.head().expect("an answer").status(), 400);
     assert_eq!(visit(&relay, &host, "GET", "/").0, 200);
-    let refused = page.run("fault(tunnel.serve('Not A Name', () => new Response()))");
+    let refused = page.run("rejection(tunnel.serve('Not A Name', () => new Response()))");
     assert_eq!(refused["code"], "bad_service", "{refused}");
 }

@@ -1,12 +1,12 @@
-//! Logins that somebody else signs, such as a wallet that asks a person.
+//! Logins signed by a function of the page, such as a wallet that asks its user.
 
 use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::tunnel::Relay;
 use serde_json::{Value, json};
 
-use super::tab::{Page, place};
+use super::page::{Page, relay_options};
 
-/// A signer whose address is `key`'s, and what it does.
+/// Connects with a wallet whose `sign` is the script `sign`. Returns the first outcome, and what followed it.
 fn signer(page: &Page, relay: &Relay, sign: &str) -> (Value, Value) {
     let script = format!(
         "const own = await Identity.generate();
@@ -18,13 +18,13 @@ fn signer(page: &Page, relay: &Relay, sign: &str) -> (Value, Value) {
              next(tunnel, 'up').then(() => 'up'),
              next(tunnel, 'error').then(({{ name, code, hint }}) => ({{ name, code, hint }})),
          ]);
-         // Whatever would dial again, or ask again, would do so within this.
+         // A retry would begin within this time.
          const again = await Promise.race([
              next(tunnel, 'state').then(({{ state }}) => state),
              new Promise((resolve) => setTimeout(resolve, 2500, 'nothing')),
          ]);
          return [outcome, {{ asked, state: tunnel.state, again }}];",
-        place(relay),
+        relay_options(relay),
     );
     let mut outcome = page.block(&script);
     (outcome[0].take(), outcome[1].take())
@@ -61,7 +61,7 @@ fn a_wallet_that_does_not_sign_is_asked_once_and_the_page_learns_why() {
 
 #[test]
 fn a_wallet_that_never_answers_is_given_up_with_the_login() {
-    // Waits for real: a login lives 30 seconds.
+    // Takes 30 seconds: the real lifetime of a login challenge.
     let relay = Relay::start(&[]);
     let Some(page) = Page::open() else { return };
     let (outcome, after) = signer(&page, &relay, "() => new Promise(() => {})");
@@ -82,8 +82,8 @@ fn a_signer_that_is_none_is_refused_before_anything_is_dialled() {
         (format!("{{ address: '{address}' }}"), "sign"),
         ("{ address: 'GNO', sign() {} }".to_owned(), "a Stellar address"),
     ] {
-        let fault =
-            page.run(&format!("fault(Tunnel.connect({{ {}, identity: {identity} }}))", place(&relay)));
-        assert!(fault["message"].as_str().is_some_and(|said| said.contains(message)), "{fault}");
+        let rejection =
+            page.run(&format!("rejection(Tunnel.connect({{ {}, identity: {identity} }}))", relay_options(&relay)));
+        assert!(rejection["message"].as_str().is_some_and(|said| said.contains(message)), "{rejection}");
     }
 }

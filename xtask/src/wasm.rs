@@ -20,17 +20,17 @@ const MAX_GZIPPED: usize = 150 * 1024;
 /// The target of browsers.
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Makes the package at `target/package`, or makes what the tests compare machines by, at `target/story`.
+/// Makes the package at `target/package`, or the module whose transcript a test compares, at `target/transcript`.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => package(&target().join("package")),
-        ["--story"] => {
-            let folder = target().join("story");
-            bind(&compile(&["--features", "story"])?, &folder)?;
+        ["--transcript"] => {
+            let folder = target().join("transcript");
+            bind(&compile(&["--features", "transcript"])?, &folder)?;
             println!("{}", folder.display());
             Ok(())
         }
-        _ => bail!("usage: cargo xtask wasm [--story]"),
+        _ => bail!("usage: cargo xtask wasm [--transcript]"),
     }
 }
 

@@ -1,4 +1,4 @@
-// A page as people write them: every part of the package once, so that the compiler sees that the types are right.
+// A page that uses each part of the package once, so that the compiler checks the types.
 
 import { Identity, Tunnel, TunnelError, load } from "hvym-tunnel";
 import type { Handler, Signer, TunnelState } from "hvym-tunnel";

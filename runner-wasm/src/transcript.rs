@@ -1,6 +1,7 @@
-//! Everything that can happen to a link, as one text: what was sent, when, and what both owners were told.
+//! A simulated agent and relay session, with logins, streams and lost links, and the transcript of all their messages,
+//! events and times.
 //!
-//! It knows the core alone, so that a test runs it on its own machine and in a browser, and compares the two.
+//! It uses the core only, so that a test can compare the transcript of a native build with that of a browser.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -22,10 +23,10 @@ use hvym_tunnel_core::time::{Instant, UnixTime, Wall, earliest};
 
 /// The wall clock at the beginning: 2026-01-01T00:00:00Z.
 const EPOCH: u64 = 1_767_225_600;
-/// Streams of one round. More than one batch holds, so that the order in which they take turns is part of the story.
+/// Streams of one round. More than fit into one batch, so that the transcript shows the order in which they are scheduled.
 const STREAMS: usize = 20;
 
-struct World {
+struct Simulation {
     now: Instant,
     key: SigningKey,
     relay: Address,
@@ -35,30 +36,30 @@ struct World {
     text: String,
 }
 
-/// The story of `seed`.
-pub(crate) fn tell(seed: u8) -> String {
-    let mut world = World::new(seed);
+/// The transcript for `seed`.
+pub(crate) fn record(seed: u8) -> String {
+    let mut simulation = Simulation::new(seed);
     for round in 0..3_u8 {
-        world.pass(Duration::from_secs(70));
-        world.open(round);
-        world.pass(Duration::from_secs(25));
-        let now = world.now;
-        if let Some(mut session) = world.session.take() {
+        simulation.advance(Duration::from_secs(70));
+        simulation.open_streams(round);
+        simulation.advance(Duration::from_secs(25));
+        let now = simulation.now;
+        if let Some(mut session) = simulation.session.take() {
             session.handle_close(Close::abnormal("cut"), now);
         }
-        world.agent.handle_close(Close::abnormal("cut"), now);
+        simulation.agent.handle_close(Close::abnormal("cut"), now);
     }
-    world.pass(Duration::from_secs(70));
-    world.agent.close(world.now);
-    world.pass(Duration::from_secs(5));
-    world.text
+    simulation.advance(Duration::from_secs(70));
+    simulation.agent.close(simulation.now);
+    simulation.advance(Duration::from_secs(5));
+    simulation.text
 }
 
 fn address(key: &SigningKey) -> Address {
     Address::from_public_key(key.verifying_key().to_bytes())
 }
 
-impl World {
+impl Simulation {
     fn new(seed: u8) -> Self {
         let key = SigningKey::from_bytes(&[seed; 32]);
         let relay = address(&SigningKey::from_bytes(&[seed ^ 0x80; 32]));
@@ -84,11 +85,11 @@ impl World {
         Self { now, key, relay, agent, session: None, seed: [seed; 32], text: String::new() }
     }
 
-    /// Lets time pass, from one deadline to the next.
-    fn pass(&mut self, time: Duration) {
+    /// Advances the clock by `time`, stopping at each deadline.
+    fn advance(&mut self, time: Duration) {
         let end = self.now + time;
         loop {
-            while self.turn() {}
+            while self.exchange() {}
             let session = self.session.as_ref().and_then(Machine::poll_timeout);
             let Some(at) = earliest(self.agent.poll_timeout(), session).filter(|at| *at <= end) else {
                 break;
@@ -102,22 +103,22 @@ impl World {
         self.now = end;
     }
 
-    /// One exchange of everything that both have to say. Whether there was anything.
-    fn turn(&mut self) -> bool {
+    /// Handles all pending events and transmits of both sides once. Returns whether there were any.
+    fn exchange(&mut self) -> bool {
         let mut moved = false;
         while let Some(event) = self.agent.poll_event() {
             moved = true;
-            self.note("agent", &event);
+            self.log("agent", &event);
             self.on_agent(event);
         }
         while let Some(event) = self.session.as_mut().and_then(Machine::poll_event) {
             moved = true;
-            self.note("relay", &event);
+            self.log("relay", &event);
             self.on_session(event);
         }
         while let Some(transmit) = self.agent.poll_transmit() {
             moved = true;
-            self.note("agent sends", &transmit);
+            self.log("agent sends", &transmit);
             let now = self.now;
             match (transmit, &mut self.session) {
                 (Transmit::Send(message), Some(session)) => session.handle_message(message, now),
@@ -127,7 +128,7 @@ impl World {
         }
         while let Some(transmit) = self.session.as_mut().and_then(Machine::poll_transmit) {
             moved = true;
-            self.note("relay sends", &transmit);
+            self.log("relay sends", &transmit);
             match transmit {
                 Transmit::Send(message) => self.agent.handle_message(message, self.now),
                 Transmit::Close(close) => self.agent.handle_close(close, self.now),
@@ -178,13 +179,13 @@ impl World {
         }
     }
 
-    /// Streams of all sizes, as visitors open them.
-    fn open(&mut self, round: u8) {
+    /// Opens streams of different sizes from the relay's side.
+    fn open_streams(&mut self, round: u8) {
         let now = self.now;
         let Some(session) = &mut self.session else { return };
         for size in 1..=STREAMS {
-            let opening = StreamHeader { service: "web".to_owned(), ..StreamHeader::default() };
-            let Ok(id) = session.open(&opening, now) else { continue };
+            let header = StreamHeader { service: "web".to_owned(), ..StreamHeader::default() };
+            let Ok(id) = session.open(&header, now) else { continue };
             let Ok(mut stream) = session.stream(id) else { continue };
             let mut body = Bytes::from(vec![round; 1000 * size]);
             let written = stream.write(&mut body, now);
@@ -208,8 +209,9 @@ impl World {
         }
     }
 
-    fn note(&mut self, who: &str, what: &dyn std::fmt::Debug) {
-        writeln!(self.text, "{} {who} {what:?}", self.now.as_micros()).expect("a string takes every write");
+    fn log(&mut self, source: &str, entry: &dyn std::fmt::Debug) {
+        writeln!(self.text, "{} {source} {entry:?}", self.now.as_micros())
+            .expect("a string takes every write");
     }
 }
 

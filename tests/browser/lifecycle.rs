@@ -1,4 +1,4 @@
-//! A tab's link from its first dial to its end, and the way back when its relay is lost.
+//! A tab's link: states, identity, failures, reconnection, takeover, and the relay's origin check.
 
 use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::http::Origin;
@@ -6,7 +6,7 @@ use hvym_tunnel_tests::program::Home;
 use hvym_tunnel_tests::tunnel::{Agent, Relay, host_of, request};
 use serde_json::json;
 
-use super::tab::{Page, place};
+use super::page::{Page, relay_options};
 
 fn states(page: &Page) -> Vec<String> {
     let states = page.run("tunnel.log.filter((event) => event.kind === 'state').map((event) => event.state)");
@@ -29,7 +29,7 @@ fn a_tab_connects_and_says_how_far_it_is() {
     assert!(host_of(&url).starts_with(&page.text("tunnel.address.toLowerCase()")), "{url}");
     page.block("tunnel.close(); if (tunnel.state !== 'disconnected') await next(tunnel, 'down');");
     assert_eq!(states(&page).last().map(String::as_str), Some("disconnected"));
-    let refused = page.run("fault(tunnel.serve('app', () => new Response()))");
+    let refused = page.run("rejection(tunnel.serve('app', () => new Response()))");
     assert_eq!(refused["code"], "closed", "{refused}");
     assert_eq!(page.noise(), Vec::<String>::new());
 }
@@ -48,7 +48,7 @@ fn a_tab_is_back_by_itself_when_its_relay_is_and_serves_as_before() {
         relay = relay.restart(&[]);
         assert_eq!(page.text("back.then(({ url }) => url)"), page.text("tunnel.url"));
         relay.program.event("agent_joined");
-        // Being up is a moment sooner than being bound again.
+        // The service is bound again shortly after the link is up.
         page.run("new Promise((resolve) => setTimeout(resolve))");
         let mut visitor = relay.visit();
         visitor.send(request(host_of(&url), "GET", "/", &[])).expect("the relay reads");
@@ -74,13 +74,13 @@ fn the_identity_of_a_tab_is_the_one_of_its_secret() {
          const tunnel = await Tunnel.connect({{ {}, identity }});
          const shown = JSON.stringify(identity) + String(identity) + Object.keys(identity) + Object.entries(tunnel);
          return [identity.address, tunnel.address, identity.exportSecret(), shown];",
-        place(&relay),
+        relay_options(&relay),
     ));
     assert_eq!((&seen[0], &seen[1]), (&json!(key.address().to_string()), &json!(key.address().to_string())));
     assert_eq!(seen[2], secret);
     assert!(!seen[3].as_str().expect("text").contains(secret), "{seen}");
     let wrong =
-        page.run("fault(Identity.fromSecret('SNOTASECRETNOTASECRETNOTASECRETNOTASECRETNOTASECRETNOTASE'))");
+        page.run("rejection(Identity.fromSecret('SNOTASECRETNOTASECRETNOTASECRETNOTASECRETNOTASECRETNOTASE'))");
     assert_eq!(wrong["code"], "bad_secret");
     assert!(!wrong.to_string().contains("SNOTASECRET"), "{wrong}");
     assert_eq!(page.noise(), Vec::<String>::new());
@@ -91,17 +91,17 @@ fn a_connection_that_cannot_be_is_said_at_once() {
     let mut relay = Relay::start(&[]);
     let other = Relay::start(&[]);
     let Some(page) = Page::open() else { return };
-    let fault = |options: String| {
-        page.run(&format!("fault(Tunnel.connect({{ {options}, identity: Identity.generate() }}))"))
+    let rejection = |options: String| {
+        page.run(&format!("rejection(Tunnel.connect({{ {options}, identity: Identity.generate() }}))"))
     };
-    let wrong = fault(format!("relay: '{}', relayAddress: '{}'", relay.url(), other.address));
+    let wrong = rejection(format!("relay: '{}', relayAddress: '{}'", relay.url(), other.address));
     assert_eq!((&wrong["name"], &wrong["code"]), (&json!("TunnelError"), &json!("wrong_relay")), "{wrong}");
     assert!(wrong["hint"].is_string(), "{wrong}");
-    assert_eq!(fault("relay: 'no url'".into())["code"], "bad_relay");
-    assert_eq!(fault(format!("relay: '{}', relayAddress: 'GNO'", relay.url()))["code"], "bad_relay_address");
+    assert_eq!(rejection("relay: 'no url'".into())["code"], "bad_relay");
+    assert_eq!(rejection(format!("relay: '{}', relayAddress: 'GNO'", relay.url()))["code"], "bad_relay_address");
     relay.program.kill();
-    assert_eq!(fault(place(&relay))["code"], "relay_unreachable");
-    // It gave up: nothing dials any more.
+    assert_eq!(rejection(relay_options(&relay))["code"], "relay_unreachable");
+    // The failed connections left no uncaught error and no message behind.
     assert_eq!(page.noise(), Vec::<String>::new());
 }
 
@@ -109,14 +109,14 @@ fn a_connection_that_cannot_be_is_said_at_once() {
 fn a_relay_that_names_origins_lets_no_other_page_in() {
     let Some(page) = Page::open() else { return };
     let own = page.text("location.origin");
-    let knock = |relay: &Relay| {
-        page.run(&format!("Tunnel.connect({{ {}, identity: Identity.generate() }}).then((tunnel) => tunnel.state, (error) => error.code)", place(relay)))
+    let outcome = |relay: &Relay| {
+        page.run(&format!("Tunnel.connect({{ {}, identity: Identity.generate() }}).then((tunnel) => tunnel.state, (error) => error.code)", relay_options(relay)))
     };
     let strict = Relay::start(&["--allow-origin", "https://elsewhere.example"]);
-    assert_eq!(knock(&strict), "relay_unreachable");
+    assert_eq!(outcome(&strict), "relay_unreachable");
     let open = Relay::start(&["--allow-origin", "https://elsewhere.example", "--allow-origin", &own]);
-    assert_eq!(knock(&open), "connected");
-    // A program is no page.
+    assert_eq!(outcome(&open), "connected");
+    // Agents that are not pages send no Origin.
     Agent::start(&strict, Origin::saying(b"ok").port, &[]);
     let mut stranger = strict.visit();
     let fields = [
@@ -138,7 +138,7 @@ fn the_newer_of_two_tabs_with_one_identity_stays() {
     let (Some(older), Some(newer)) = (Page::open(), Page::open()) else { return };
     let script = format!(
         "window.tunnel = watch(await Tunnel.connect({{ {}, identity: Identity.fromSecret('{}') }}));",
-        place(&relay),
+        relay_options(&relay),
         key.secret().trim(),
     );
     older.block(&script);

@@ -1,4 +1,4 @@
-//! A page that has the package, in a browser that all tests share.
+//! A page with the package loaded, in a browser that all tests share.
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -9,17 +9,17 @@ use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::chromium::{Chromium, Tab, files};
 use hvym_tunnel_tests::tunnel::Relay;
 
-/// The package under test: what `HVYM_TUNNEL_PACKAGE` names, or a fresh one.
+/// The folder of the package under test: that of `HVYM_TUNNEL_PACKAGE`, or one that is built now.
 pub(crate) fn package() -> &'static Path {
     static PACKAGE: OnceLock<PathBuf> = OnceLock::new();
     PACKAGE.get_or_init(|| match std::env::var_os("HVYM_TUNNEL_PACKAGE") {
         Some(path) => PathBuf::from(path),
-        None => made(&["wasm"]),
+        None => built(&["wasm"]),
     })
 }
 
-/// What `cargo xtask` makes; its last line names the folder.
-pub(crate) fn made(arguments: &[&str]) -> PathBuf {
+/// The folder that `cargo xtask` builds and prints as its last line.
+pub(crate) fn built(arguments: &[&str]) -> PathBuf {
     let output = hvym_tunnel_tests::cargo()
         .arg("xtask")
         .args(arguments)
@@ -31,7 +31,7 @@ pub(crate) fn made(arguments: &[&str]) -> PathBuf {
     PathBuf::from(text.lines().last().expect("it names the folder"))
 }
 
-/// A tab with the package loaded, and nothing connected yet.
+/// A tab with the package loaded and no connection.
 pub(crate) struct Page(Tab);
 
 impl Deref for Page {
@@ -53,44 +53,44 @@ impl Page {
         Some(Page(tab))
     }
 
-    /// One that is connected to `relay` as `tunnel`.
+    /// A page with a connected `tunnel` in its global scope.
     pub(crate) fn connected(relay: &Relay) -> Option<Self> {
         let page = Self::open()?;
         page.connect(relay);
         Some(page)
     }
 
-    /// Connects it, as an identity of its own.
+    /// Connects as a new identity.
     pub(crate) fn connect(&self, relay: &Relay) {
-        self.connect_by(relay, "Identity.generate()");
+        self.connect_with(relay, "Identity.generate()");
     }
 
-    /// Connects it as `key`.
+    /// Connects as `key`.
     pub(crate) fn connect_as(&self, relay: &Relay, key: &Key) {
-        self.connect_by(relay, &format!("Identity.fromSecret('{}')", key.secret().trim()));
+        self.connect_with(relay, &format!("Identity.fromSecret('{}')", key.secret().trim()));
     }
 
-    fn connect_by(&self, relay: &Relay, identity: &str) {
+    fn connect_with(&self, relay: &Relay, identity: &str) {
         self.block(&format!(
             "window.tunnel = watch(new Tunnel({{ {}, identity: {identity} }}));
              await next(tunnel, 'up');",
-            place(relay),
+            relay_options(relay),
         ));
     }
 
-    /// What a script gives that ends with the name of the tunnel's state.
+    /// The string that a script evaluates to.
     pub(crate) fn text(&self, script: &str) -> String {
         let value = self.run(script);
         value.as_str().unwrap_or_else(|| panic!("{script} gave {value}")).to_owned()
     }
 }
 
-/// The options that name `relay`.
-pub(crate) fn place(relay: &Relay) -> String {
+/// The members of `TunnelOptions` for `relay`.
+pub(crate) fn relay_options(relay: &Relay) -> String {
     format!("relay: '{}', relayAddress: '{}'", relay.url(), relay.address)
 }
 
-/// The byte that stands at `i` of every large body; the page's `byteAt`.
+/// The byte at offset `i` of every large body; `byteAt` in the page.
 pub(crate) fn byte_at(i: usize) -> u8 {
     (i.wrapping_mul(31) + (i >> 8) * 17 + (i >> 16) * 7) as u8
 }

@@ -1,4 +1,6 @@
-//! What went wrong, as JavaScript sees it: a code for programs, a sentence for people, and what to do.
+//! Errors as JavaScript sees them: `TunnelError` with a code for programs, a message and an optional hint for people.
+//!
+//! Codes are part of the package's interface (`js/index.d.ts`). This file knows no stream, socket or agent state.
 
 use hvym_tunnel_core::link::OpenStreamError;
 use hvym_tunnel_core::mux::StreamError;
@@ -7,50 +9,50 @@ use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen(raw_module = "./error.js")]
 extern "C" {
-    /// The error class of the package.
+    /// The package's error class, `js/error.js`.
     #[derive(Clone)]
     pub(crate) type TunnelError;
     #[wasm_bindgen(constructor)]
     fn new(code: &str, message: &str, hint: Option<&str>) -> TunnelError;
 }
 
-/// An error with a code and a sentence.
-pub(crate) fn fault(code: &str, message: &str) -> JsValue {
+/// An error without a hint.
+pub(crate) fn tunnel_error(code: &str, message: &str) -> JsValue {
     TunnelError::new(code, message, None).into()
 }
 
-/// The same, with what to do about it.
-pub(crate) fn fault_with_hint(code: &str, message: &str, hint: Option<&str>) -> JsValue {
+/// An error whose hint, if there is one, says what the user can do.
+pub(crate) fn tunnel_error_with_hint(code: &str, message: &str, hint: Option<&str>) -> JsValue {
     TunnelError::new(code, message, hint).into()
 }
 
-/// Why the link ended.
-pub(crate) fn of_down(reason: &DownReason) -> JsValue {
-    fault_with_hint(code_of(reason), &reason.to_string(), hint_of(reason))
+/// The error for the end of a link.
+pub(crate) fn down_error(reason: &DownReason) -> JsValue {
+    tunnel_error_with_hint(down_code(reason), &reason.to_string(), down_hint(reason))
 }
 
-/// Why a stream broke.
-pub(crate) fn of_stream(error: &StreamError) -> JsValue {
-    fault("stream_lost", &error.to_string())
+/// The error for a stream that was reset, or whose link was lost.
+pub(crate) fn stream_error(error: &StreamError) -> JsValue {
+    tunnel_error("stream_lost", &error.to_string())
 }
 
-/// Why a stream could not be opened.
-pub(crate) fn of_open(error: &OpenStreamError) -> JsValue {
+/// The error for a stream that could not be opened.
+pub(crate) fn open_error(error: &OpenStreamError) -> JsValue {
     let code = match error {
         OpenStreamError::NotUp => "not_connected",
         OpenStreamError::Header(_) => "bad_target",
         OpenStreamError::Refused(_) | OpenStreamError::SendBufferFull => "too_many",
     };
-    fault(code, &error.to_string())
+    tunnel_error(code, &error.to_string())
 }
 
-/// What came is not HTTP/1.1.
-pub(crate) fn of_http(error: &impl std::error::Error) -> JsValue {
-    fault("bad_http", &error.to_string())
+/// The error for received bytes that are not valid HTTP/1.1.
+pub(crate) fn http_error(error: &impl std::error::Error) -> JsValue {
+    tunnel_error("bad_http", &error.to_string())
 }
 
-/// The word for a reason; part of the interface.
-pub(crate) fn code_of(reason: &DownReason) -> &'static str {
+/// The code of a reason, as in the `down` event.
+pub(crate) fn down_code(reason: &DownReason) -> &'static str {
     match reason {
         DownReason::Finished => "closed",
         DownReason::ClosedByPeer => "closed_by_relay",
@@ -71,8 +73,8 @@ pub(crate) fn code_of(reason: &DownReason) -> &'static str {
     }
 }
 
-/// What to do about it, in the words of a page: the core's speak of a program's options.
-pub(crate) fn hint_of(reason: &DownReason) -> Option<&'static str> {
+/// What the user of a page can do about a reason. The core's own hints name options of the native program.
+pub(crate) fn down_hint(reason: &DownReason) -> Option<&'static str> {
     match reason {
         DownReason::Unreachable(_) => {
             Some("check the relay's URL and your network; a page on https reaches wss relays only")

@@ -1,0 +1,265 @@
+//! The page's agent, from its first dial to its end: logins are signed, streams go to their services, and events to
+//! JavaScript (`js/tunnel.js` makes DOM events of them).
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+
+use hvym_tunnel_core::access::Access;
+use hvym_tunnel_core::agent::{Agent, AgentEvent};
+use hvym_tunnel_core::dialect::{OpenResult, Service, StreamHeader};
+use hvym_tunnel_core::handshake::Endpoint;
+use hvym_tunnel_core::mux::StreamId;
+use hvym_tunnel_core::reason::DownReason;
+use hvym_tunnel_core::stellar::SigningInput;
+use hvym_tunnel_core::time::Instant;
+use js_sys::{Array, Function, Object, Reflect};
+use wasm_bindgen::prelude::*;
+
+use crate::clock;
+use crate::driver::{Driver, DriverEvent};
+use crate::error::{down_code, down_error, down_hint, tunnel_error, tunnel_error_with_hint};
+use crate::http_server;
+use crate::identity::{SignOutcome, Signer};
+use crate::services::{BindResult, Services};
+use crate::stream::TunnelStream;
+use crate::task;
+
+/// An agent, its services and its signer.
+pub(crate) struct PageAgent {
+    driver: Driver,
+    /// `None` after the end, so that the secret is zeroed.
+    signer: RefCell<Option<Signer>>,
+    /// Whether the signer has an unanswered request. A wallet must not get a second one.
+    is_signing: Cell<bool>,
+    /// The signer's error, where it says more than the core's reason.
+    signer_error: RefCell<Option<JsValue>>,
+    /// `(kind, detail) => void`.
+    on_event: Function,
+    services: Services,
+    /// Why the agent ended.
+    end: RefCell<Option<JsValue>>,
+}
+
+impl PageAgent {
+    /// Dials, and calls `on_event(kind, detail)` for each event, from the next microtask on.
+    pub(crate) fn start(agent: Agent, signer: Signer, on_event: Function) -> Rc<Self> {
+        let driver = Driver::new(agent);
+        let this = Rc::new(Self {
+            driver: driver.clone(),
+            signer: RefCell::new(Some(signer)),
+            is_signing: Cell::new(false),
+            signer_error: RefCell::new(None),
+            on_event,
+            services: Services::default(),
+            end: RefCell::new(None),
+        });
+        let owner: Weak<Self> = Rc::downgrade(&this);
+        driver.start(move |event| {
+            if let Some(this) = owner.upgrade() {
+                this.on_driver(event);
+            }
+        });
+        this
+    }
+
+    /// The agent's driver.
+    ///
+    /// # Errors
+    /// Why the agent ended.
+    pub(crate) fn driver(&self) -> Result<&Driver, JsValue> {
+        match &*self.end.borrow() {
+            Some(error) => Err(error.clone()),
+            None => Ok(&self.driver),
+        }
+    }
+
+    /// Offers a service now and after every reconnection, and waits for the relay's answer.
+    ///
+    /// # Errors
+    /// `bad_service`, the relay's refusal, or why the agent ended.
+    pub(crate) async fn bind(&self, name: String, access: Access, handler: Function) -> BindResult {
+        Service::check_name(&name).map_err(|error| tunnel_error("bad_service", &error.to_string()))?;
+        let service = Service { public: access.is_public(), ..Service::http(name.clone()) };
+        self.driver()?.with(|agent, now| agent.bind(service, now));
+        let bound = self.services.add(name, access, handler);
+        bound.await.unwrap_or_else(|_| Err(tunnel_error("closed", "the tunnel was closed")))
+    }
+
+    /// Withdraws a service. Requests in progress continue.
+    pub(crate) fn unbind(&self, name: &str) {
+        self.services.withdraw(name);
+        self.services.cancel(name);
+        self.driver.with(|agent, now| agent.unbind(name, now));
+    }
+
+    /// Closes the link for good. Idempotent.
+    pub(crate) fn close(&self) {
+        self.driver.with(|agent, now| agent.close(now));
+    }
+
+    fn on_driver(self: &Rc<Self>, event: DriverEvent) {
+        match event {
+            DriverEvent::Opened => self.emit_state("authenticating"),
+            DriverEvent::Incoming(id, header) => self.on_incoming(id, header),
+            DriverEvent::Agent(AgentEvent::Dial(_)) => self.emit_state("connecting"),
+            DriverEvent::Agent(AgentEvent::Sign(input)) => self.on_sign(input),
+            DriverEvent::Agent(AgentEvent::Up(endpoint)) => self.on_up(&endpoint),
+            DriverEvent::Agent(AgentEvent::Bound { service, url }) => {
+                self.services.resolve(&service, &Ok(url));
+            }
+            DriverEvent::Agent(AgentEvent::BindRefused { service, code, error }) => {
+                self.on_bind_refused(&service, &code, &error);
+            }
+            DriverEvent::Agent(AgentEvent::Notice { code, message, hint }) => {
+                self.emit("error", &tunnel_error_with_hint(&code, &message, hint.as_deref()));
+            }
+            DriverEvent::Agent(AgentEvent::Down { reason, retry_at }) => self.on_down(&reason, retry_at),
+            // The driver handles streams. After `Draining` the relay closes the link, and `Down` follows.
+            DriverEvent::Agent(AgentEvent::Stream(_) | AgentEvent::Draining { .. }) => {}
+            DriverEvent::Agent(AgentEvent::Latency(round_trip)) => {
+                let milliseconds = round_trip.as_secs_f64() * 1000.0;
+                self.emit("latency", &object(&[("milliseconds", milliseconds.into())]));
+            }
+        }
+    }
+
+    fn on_sign(self: &Rc<Self>, input: SigningInput) {
+        let Some(signer) = self.signer.borrow().clone() else { return };
+        self.is_signing.set(true);
+        let this = Rc::clone(self);
+        task::spawn(async move {
+            let signature = match signer.sign(input.as_bytes()).await {
+                SignOutcome::Signed(signature) => Some(signature),
+                SignOutcome::Declined => None,
+                SignOutcome::Invalid => {
+                    let message = "the signer gave something that is no Ed25519 signature of 64 bytes";
+                    let hint = Some("sign has to return a Uint8Array of 64 bytes, or null for a no");
+                    *this.signer_error.borrow_mut() =
+                        Some(tunnel_error_with_hint("signer_invalid", message, hint));
+                    None
+                }
+            };
+            this.is_signing.set(false);
+            this.driver.with(|agent, now| agent.handle_signature(&input, signature, now));
+        });
+    }
+
+    fn on_up(&self, endpoint: &Endpoint) {
+        let services = endpoint.services.iter().map(|name| JsValue::from_str(name)).collect::<Array>();
+        let detail = object(&[
+            ("url", endpoint.url.as_str().into()),
+            ("relayAddress", endpoint.relay.map(|relay| relay.to_string()).into()),
+            ("services", services.into()),
+        ]);
+        self.emit_state("connected");
+        self.emit("up", &detail);
+    }
+
+    fn on_bind_refused(&self, service: &str, code: &str, error: &str) {
+        // The agent would bind it again after a reconnection, and be refused again.
+        self.services.withdraw(service);
+        self.driver.with(|agent, now| agent.unbind(service, now));
+        let message = format!("the relay does not take the service {service}: {error}");
+        let refusal = tunnel_error(code, &message);
+        if !self.services.resolve(service, &Err(refusal.clone())) {
+            self.emit("error", &refusal);
+        }
+    }
+
+    fn on_down(&self, reason: &DownReason, retry_at: Option<Instant>) {
+        let is_signing = self.is_signing.get();
+        let error = match self.signer_error.take() {
+            Some(error) => error,
+            None if is_signing && matches!(reason, DownReason::TimedOut(_)) => tunnel_error_with_hint(
+                "signer_timeout",
+                "the signer did not answer before the login ran out",
+                Some("connect again, and answer your wallet within 30 seconds"),
+            ),
+            None => down_error(reason),
+        };
+        // Another login would be a second request to a wallet that has not answered the first.
+        let retry_at = retry_at.filter(|_| !is_signing);
+        if retry_at.is_none() {
+            self.end_with(error.clone());
+        }
+        let retry_in = retry_at.map(|at| (at - clock::now()).as_secs_f64() * 1000.0);
+        let detail = object(&[
+            ("error", error.clone()),
+            ("code", down_code(reason).into()),
+            ("message", reason.to_string().into()),
+            ("hint", down_hint(reason).map_or(JsValue::UNDEFINED, JsValue::from_str)),
+            ("retryIn", retry_in.map_or(JsValue::UNDEFINED, JsValue::from_f64)),
+        ]);
+        self.emit_state(match (retry_at, reason) {
+            (Some(_), _) => "reconnecting",
+            (None, DownReason::Finished) => "disconnected",
+            (None, _) => "error",
+        });
+        self.emit("down", &detail);
+        if retry_at.is_none() && !matches!(reason, DownReason::Finished) {
+            self.emit("error", &error);
+        }
+    }
+
+    fn end_with(&self, error: JsValue) {
+        self.driver.with(|agent, now| agent.close(now));
+        self.driver.detach_owner();
+        *self.signer.borrow_mut() = None;
+        *self.end.borrow_mut() = Some(error.clone());
+        self.services.clear(&error);
+    }
+
+    fn on_incoming(self: &Rc<Self>, id: StreamId, header: StreamHeader) {
+        // Without a handler the stream is finished without a response; the relay then tells the visitor that there is no
+        // such service.
+        let stream = TunnelStream::new(self.driver.clone(), id);
+        let handler = self.services.handler(&header.service, header.from);
+        if handler.is_some() {
+            let detail = object(&[
+                ("service", header.service.as_str().into()),
+                ("visitor", header.visitor.as_deref().map_or(JsValue::UNDEFINED, JsValue::from_str)),
+                ("from", header.from.map_or(JsValue::UNDEFINED, |from| from.to_string().into())),
+            ]);
+            self.emit("stream", &detail);
+        }
+        let this = Rc::downgrade(self);
+        task::spawn(async move {
+            if header.from.is_some() {
+                let open_result = match handler {
+                    Some(_) => OpenResult::Accepted,
+                    None => OpenResult::not_reachable(),
+                };
+                // A lost stream needs no answer.
+                let _lost = stream.write(open_result.encode()).await;
+            }
+            let Some(handler) = handler else {
+                let _lost = stream.finish();
+                return;
+            };
+            let on_error = move |error: &JsValue| {
+                if let Some(this) = this.upgrade() {
+                    this.emit("error", error);
+                }
+            };
+            http_server::serve_connection(stream, header, handler, on_error).await;
+        });
+    }
+
+    fn emit_state(&self, state: &str) {
+        self.emit("state", &object(&[("state", state.into())]));
+    }
+
+    fn emit(&self, kind: &str, detail: &JsValue) {
+        // The browser reports exceptions of listeners itself.
+        let _result = self.on_event.call2(&JsValue::UNDEFINED, &kind.into(), detail);
+    }
+}
+
+fn object(fields: &[(&str, JsValue)]) -> JsValue {
+    let object = Object::new();
+    for (name, value) in fields {
+        // Cannot fail on a plain object.
+        let _set = Reflect::set(&object, &JsValue::from_str(name), value);
+    }
+    object.into()
+}
