@@ -135,7 +135,11 @@ fn a_request_that_is_aborted_ends_at_the_service() {
          setTimeout(() => abort.abort(new TypeError('enough')), 500);
          return waiting;",
     );
-    assert_eq!((&rejection["name"], &rejection["message"]), (&json!("TypeError"), &json!("enough")), "{rejection}");
+    assert_eq!(
+        (&rejection["name"], &rejection["message"]),
+        (&json!("TypeError"), &json!("enough")),
+        "{rejection}"
+    );
     assert_eq!(seen.recv_timeout(timeout).as_deref(), Ok("/never"));
 }
 

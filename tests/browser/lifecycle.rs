@@ -79,8 +79,8 @@ fn the_identity_of_a_tab_is_the_one_of_its_secret() {
     assert_eq!((&seen[0], &seen[1]), (&json!(key.address().to_string()), &json!(key.address().to_string())));
     assert_eq!(seen[2], secret);
     assert!(!seen[3].as_str().expect("text").contains(secret), "{seen}");
-    let wrong =
-        page.run("rejection(Identity.fromSecret('SNOTASECRETNOTASECRETNOTASECRETNOTASECRETNOTASECRETNOTASE'))");
+    let wrong = page
+        .run("rejection(Identity.fromSecret('SNOTASECRETNOTASECRETNOTASECRETNOTASECRETNOTASECRETNOTASE'))");
     assert_eq!(wrong["code"], "bad_secret");
     assert!(!wrong.to_string().contains("SNOTASECRET"), "{wrong}");
     assert_eq!(page.noise(), Vec::<String>::new());
@@ -98,7 +98,10 @@ fn a_connection_that_cannot_be_is_said_at_once() {
     assert_eq!((&wrong["name"], &wrong["code"]), (&json!("TunnelError"), &json!("wrong_relay")), "{wrong}");
     assert!(wrong["hint"].is_string(), "{wrong}");
     assert_eq!(rejection("relay: 'no url'".into())["code"], "bad_relay");
-    assert_eq!(rejection(format!("relay: '{}', relayAddress: 'GNO'", relay.url()))["code"], "bad_relay_address");
+    assert_eq!(
+        rejection(format!("relay: '{}', relayAddress: 'GNO'", relay.url()))["code"],
+        "bad_relay_address"
+    );
     relay.program.kill();
     assert_eq!(rejection(relay_options(&relay))["code"], "relay_unreachable");
     // The failed connections left no uncaught error and no message behind.

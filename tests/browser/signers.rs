@@ -82,8 +82,10 @@ fn a_signer_that_is_none_is_refused_before_anything_is_dialled() {
         (format!("{{ address: '{address}' }}"), "sign"),
         ("{ address: 'GNO', sign() {} }".to_owned(), "a Stellar address"),
     ] {
-        let rejection =
-            page.run(&format!("rejection(Tunnel.connect({{ {}, identity: {identity} }}))", relay_options(&relay)));
+        let rejection = page.run(&format!(
+            "rejection(Tunnel.connect({{ {}, identity: {identity} }}))",
+            relay_options(&relay)
+        ));
         assert!(rejection["message"].as_str().is_some_and(|said| said.contains(message)), "{rejection}");
     }
 }
