@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_executor::Task;
 use hvym_tunnel_core::agent::{Agent as AgentMachine, AgentConfig};
 use hvym_tunnel_core::backoff::BackoffConfig;
 use hvym_tunnel_core::dialect::Proto;
@@ -14,11 +13,12 @@ use hvym_tunnel_core::mux::MuxConfig;
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_net::clock::{self, Clock};
 use hvym_tunnel_net::events::{EVENT_CAPACITY, event_channel};
-use hvym_tunnel_net::executor::spawn;
 use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::link_driver::LinkHandle;
 use hvym_tunnel_net::observer::Observer;
 use hvym_tunnel_net::proxy::Proxy;
+use hvym_tunnel_net::runtime::Task;
+use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::socket::{self, DialOptions};
 use hvym_tunnel_net::target::RelayUrl;
 use smol::channel::bounded;

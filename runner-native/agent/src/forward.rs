@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hvym_tunnel_core::stellar::Address;
-use hvym_tunnel_net::executor::spawn;
 use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::observer::Observer;
+use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::target::{RelayUrl, ServiceAddress};
 
 use crate::builder::Launch;

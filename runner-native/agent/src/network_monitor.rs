@@ -8,6 +8,7 @@ use std::time::{Duration, Instant as Awake, SystemTime};
 use hvym_tunnel_core::time::Instant;
 
 use hvym_tunnel_net::clock::Clock;
+use hvym_tunnel_net::timer::Timer;
 
 /// How often to look. Shorter notices sooner and wakes an idle machine more often.
 const TICK: Duration = Duration::from_secs(2);
@@ -55,7 +56,7 @@ impl NetworkMonitor {
     pub(crate) async fn changed(&mut self) -> Change {
         loop {
             let rest = TICK.saturating_sub(self.last.awake.elapsed());
-            smol::Timer::after(rest).await;
+            Timer::after(rest).await;
             let now = Sample::now(self.clock);
             let before = std::mem::replace(&mut self.last, now);
             if now.elapsed_since(&before) > TICK + SLACK {

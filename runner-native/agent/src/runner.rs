@@ -6,17 +6,18 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_executor::Task;
 use futures_util::future::{self, Either, FutureExt};
 use hvym_tunnel_core::agent::{Agent as AgentMachine, AgentEvent as MachineEvent, AttemptId};
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::message::Close;
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_net::clock::{Clock, within};
-use hvym_tunnel_net::executor::spawn;
 use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::link_driver::{Driver, DriverEvent, LinkHandle};
+use hvym_tunnel_net::runtime::Task;
+use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::socket::{self, DialOptions, Socket};
+use hvym_tunnel_net::timer::Timer;
 use smol::channel::Receiver;
 
 use crate::error::AgentError;
@@ -136,7 +137,7 @@ impl AgentRunner {
         let now = self.shared.clock.now();
         let deadline = async {
             match deadline {
-                Some(at) => drop(smol::Timer::after(at - now).await),
+                Some(at) => drop(Timer::after(at - now).await),
                 None => future::pending().await,
             }
             Woke::Deadline

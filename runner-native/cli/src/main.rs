@@ -21,8 +21,8 @@ use crate::exit::{Exit, Failure};
 use crate::report::{Report, Reporter};
 use crate::signals::StopSignals;
 use args::{Cli, Command};
-use hvym_tunnel_net::executor;
 use hvym_tunnel_net::key::{Identity, Source};
+use hvym_tunnel_net::runtime::Runtime;
 
 fn main() -> ExitCode {
     let cli = match Cli::understand(std::env::args_os().collect()) {
@@ -47,25 +47,31 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), Failure> {
                 Some(_) => Identity::generate()?,
                 None => identity(&source, reporter)?,
             };
-            executor::run(expose::run(identity, options, reporter.clone(), signals()?))
+            runtime()?.run(expose::run(identity, options, reporter.clone(), signals()?))
         }
         Command::Forward(arguments) => {
             let (source, options) = arguments.options()?;
             let identity = identity(&source, reporter)?;
-            executor::run(forward::run(identity, options, reporter.clone(), signals()?))
+            runtime()?.run(forward::run(identity, options, reporter.clone(), signals()?))
         }
         Command::Demo(arguments) => {
             let (source, options) = arguments.options()?;
             let identity = identity(&source, reporter)?;
-            executor::run(demo::run(identity, options, reporter.clone(), signals()?))
+            runtime()?.run(demo::run(identity, options, reporter.clone(), signals()?))
         }
         Command::Relay(arguments) => {
             let (source, options) = arguments.options()?;
             let identity = identity(&source, reporter)?;
-            executor::run(relay::run(identity, options, reporter.clone(), signals()?))
+            runtime()?.run(relay::run(identity, options, reporter.clone(), signals()?))
         }
         command => args::print(command),
     }
+}
+
+/// Where everything runs.
+fn runtime() -> Result<Runtime, Failure> {
+    let refused = |error| Failure::new(Exit::Unexpected, format!("cannot start threads: {error}"));
+    Runtime::new().map_err(refused)
 }
 
 /// From here on Ctrl-C asks, and no longer kills.

@@ -1,5 +1,6 @@
 //! What `expose` and `forward` have in common once they run: signals, the countdown, and the end.
 
+use hvym_tunnel_net::timer::Timer;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -87,7 +88,7 @@ pub(crate) async fn until_end(
             let asked = pin!(async { Woke::Asked(signals.next().await) });
             let countdown = pin!(async {
                 match reports.is_waiting() {
-                    true => drop(smol::Timer::after(COUNTDOWN).await),
+                    true => drop(Timer::after(COUNTDOWN).await),
                     false => reports.waiting_began().await,
                 }
                 Woke::Countdown

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use hyper::rt::{Executor, Sleep, Timer};
 
 use crate::coarse_timer::CoarseTimer;
-use crate::executor::spawn;
+use crate::runtime::spawn;
 
 /// Timers that may fire a little late; see [`CoarseTimer`].
 pub struct HyperTimer;

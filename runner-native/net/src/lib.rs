@@ -1,4 +1,4 @@
-//! Sockets, TLS, clock and executor, and the driver of any core machine on them.
+//! A runtime with sockets and timers, TLS, proxies, and the driver of any core machine on them.
 //!
 //! Knows no control message and no frame.
 
@@ -7,21 +7,26 @@ pub mod coarse_timer;
 pub mod config;
 pub mod copy;
 pub mod events;
-pub mod executor;
 pub mod files;
 pub mod hyper;
 pub mod hyper_rt;
 pub mod key;
 pub mod link_driver;
 pub mod observer;
+#[cfg_attr(target_os = "linux", path = "epoll.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "poller_elsewhere.rs")]
+mod poller;
 pub mod proxy;
-#[cfg_attr(not(target_os = "linux"), path = "readiness_elsewhere.rs")]
-pub mod readiness;
+mod reactor;
+pub mod runtime;
 pub mod secret;
 mod size_limit;
 pub mod socket;
+mod strain;
 pub mod stream;
 pub mod target;
 pub mod tcp;
 pub mod thread_buffer;
+pub mod timer;
 pub mod tls;
+mod workers;

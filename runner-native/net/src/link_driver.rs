@@ -19,11 +19,11 @@ use hvym_tunnel_core::link::{StreamEvent, Streams};
 use hvym_tunnel_core::message::{Close, Transmit};
 use hvym_tunnel_core::mux::{Read, StreamError, StreamId};
 use hvym_tunnel_core::time::Instant;
-use smol::Timer;
 
 use super::clock::Clock;
 use super::socket::{self, CloseDone, Socket};
 use super::stream::{StreamBackend, TunnelStream};
+use super::timer::Timer;
 
 /// Rounds of the loop before other tasks get their turn.
 const BUDGET: usize = 32;
@@ -397,7 +397,7 @@ impl<M: Streams + Send + 'static> Driver<M> {
         }
         // A deadline moves on with every message. One that comes too early looks at the clock and is set again.
         if self.timer.as_ref().is_none_or(|(armed, _)| *armed > deadline) {
-            self.timer = Some((deadline, Timer::after(deadline - now)));
+            self.timer = Some((deadline, Timer::at(deadline)));
         }
         let fired = match &mut self.timer {
             Some((_, timer)) => Pin::new(timer).poll(cx).is_ready(),

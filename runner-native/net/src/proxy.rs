@@ -12,12 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
-use smol::net::TcpStream;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::clock::within;
 use super::socket::words;
+use super::tcp::Tcp;
 use crate::target::{RelayUrl, authority, host_and_port};
 
 /// How long a proxy may take until the way through it is open: name, connection and its own connection to the relay.
@@ -171,12 +171,12 @@ impl Proxy {
     ///
     /// # Errors
     /// Why there is none, for a person.
-    pub async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, ProxyError> {
+    pub async fn connect(&self, host: &str, port: u16) -> Result<Tcp, ProxyError> {
         let way = within(PROXY_TIMEOUT, self.open(host, port)).await;
         way.unwrap_or_else(|| Err(ProxyError::Silent(self.to_string())))
     }
 
-    async fn open(&self, host: &str, port: u16) -> Result<TcpStream, ProxyError> {
+    async fn open(&self, host: &str, port: u16) -> Result<Tcp, ProxyError> {
         let tcp = super::socket::connect(&self.host, self.port).await;
         let mut tcp = tcp.map_err(|error| ProxyError::Unreachable(self.to_string(), words(&error)))?;
         let login = self.login.as_deref();

@@ -19,11 +19,10 @@ use hvym_tunnel_core::dialect::MUX_YAMUX;
 use hvym_tunnel_core::message::{Close, Message};
 use hvym_tunnel_core::reason::DownReason;
 use smol::channel::{Receiver, Sender, bounded};
-use smol::net::TcpStream;
 
 use super::clock::within;
-use super::executor::spawn;
 use super::proxy::Proxy;
+use super::runtime::spawn;
 use super::size_limit::{SizeLimit, TooLarge};
 use super::tcp::Tcp;
 use super::tls::{self, Trust};
@@ -166,7 +165,7 @@ pub async fn dial(target: &Target, options: &DialOptions) -> Result<Socket, Clos
                 "ws:// to {host} would send everything readable; use wss://, or --insecure if you must"
             )));
         }
-        Wire::Plain(Tcp::new(tcp).map_err(|e| failed(words(&e)))?)
+        Wire::Plain(tcp)
     };
     let wire = SizeLimit::new(wire, MAX_MESSAGE_BYTES);
     let (socket, _) = async_tungstenite::client_async_with_config(request, wire, Some(config()))
@@ -192,10 +191,18 @@ pub fn bearer(token: &str) -> Result<HeaderValue, Close> {
 }
 
 /// A TCP connection without delay, to whichever address of `host` answers first in the resolver's order.
-pub async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((host, port)).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
+pub async fn connect(host: &str, port: u16) -> io::Result<Tcp> {
+    let mut refused = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
+    for at in smol::net::resolve((host, port)).await? {
+        match Tcp::connect(at).await {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
 }
 
 /// The relay's end of a connection whose upgrade was already answered.

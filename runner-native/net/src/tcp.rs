@@ -1,52 +1,113 @@
-//! A TCP connection that remembers what the kernel said last, and asks again only when that may have changed.
+//! Sockets on a runtime: streams that remember what the kernel reported last and ask again only when that may have changed,
+//! and listeners.
 
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
+use futures_util::future::poll_fn;
 use futures_util::io::{AsyncRead, AsyncWrite};
-use smol::Async;
-use smol::net::TcpStream;
+use socket2::{Domain, Protocol, Socket, Type};
 
-use super::readiness::Readiness;
+#[cfg(unix)]
+use std::os::fd::AsFd as AsSource;
+#[cfg(windows)]
+use std::os::windows::io::AsSocket as AsSource;
+
+use super::poller::Registration;
+use super::timer::Timer;
 
 /// A TCP connection. Only one task at a time may use it.
-#[derive(Debug)]
-pub struct Tcp {
-    /// Before the socket, which must outlive it.
-    readiness: Readiness,
-    handle: Arc<Async<std::net::TcpStream>>,
+pub type Tcp = SocketStream<std::net::TcpStream>;
+
+/// A connection to a Unix socket. Only one task at a time may use it.
+#[cfg(unix)]
+pub type Unix = SocketStream<std::os::unix::net::UnixStream>;
+
+/// How long a connect to a Unix socket waits while the backlog of the listener is full, for which the kernel has no event.
+const BACKLOG_PAUSE: Duration = Duration::from_millis(10);
+
+/// What a [`SocketStream`] needs of a socket.
+pub trait StreamSocket: AsSource + Send + Sync + 'static {
+    /// Reads what is there.
+    ///
+    /// # Errors
+    /// The system's; [`io::ErrorKind::WouldBlock`] if nothing is there.
+    fn read(&self, buf: &mut [u8]) -> io::Result<usize>;
+    /// Writes what there is room for.
+    ///
+    /// # Errors
+    /// The system's; [`io::ErrorKind::WouldBlock`] if there is no room.
+    fn write(&self, bufs: &[io::IoSlice<'_>]) -> io::Result<usize>;
+    /// Ends the writing half.
+    ///
+    /// # Errors
+    /// The system's.
+    fn shutdown_write(&self) -> io::Result<()>;
 }
 
-impl Tcp {
-    /// Takes `stream` over; others may keep the connection, to set how it behaves or to end it.
+macro_rules! stream_socket {
+    ($socket:ty) => {
+        impl StreamSocket for $socket {
+            fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+                Read::read(&mut &*self, buf)
+            }
+
+            fn write(&self, bufs: &[io::IoSlice<'_>]) -> io::Result<usize> {
+                match bufs {
+                    [one] => Write::write(&mut &*self, one),
+                    bufs => Write::write_vectored(&mut &*self, bufs),
+                }
+            }
+
+            fn shutdown_write(&self) -> io::Result<()> {
+                self.shutdown(Shutdown::Write)
+            }
+        }
+    };
+}
+
+stream_socket!(std::net::TcpStream);
+#[cfg(unix)]
+stream_socket!(std::os::unix::net::UnixStream);
+
+/// A connected socket. Only one task at a time may use it.
+#[derive(Debug)]
+pub struct SocketStream<S> {
+    /// Before the socket, which must outlive it.
+    registration: Registration,
+    socket: Arc<S>,
+}
+
+impl<S: StreamSocket> SocketStream<S> {
+    /// Takes over a socket that does not block; others may keep it, to set how it behaves or to end it.
     ///
     /// # Errors
     /// The system has no room for another.
-    pub fn new(stream: TcpStream) -> io::Result<Self> {
-        let handle: Arc<Async<std::net::TcpStream>> = stream.into();
-        Ok(Self { readiness: Readiness::new(&handle)?, handle })
+    pub fn from_shared(socket: Arc<S>) -> io::Result<Self> {
+        Ok(Self { registration: Registration::new(&*socket)?, socket })
     }
 
-    /// The connection itself, to set how it behaves.
-    pub fn handle(&self) -> Arc<Async<std::net::TcpStream>> {
-        Arc::clone(&self.handle)
+    /// The socket itself, to set how it behaves.
+    pub fn handle(&self) -> Arc<S> {
+        Arc::clone(&self.socket)
     }
 
-    fn poll_written(
+    fn poll_io(
         &mut self,
         cx: &mut Context<'_>,
-        mut write: impl FnMut(&std::net::TcpStream) -> io::Result<usize>,
+        mut write: impl FnMut(&S) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.readiness.poll_writable(cx))?;
-            self.readiness.about_to_write();
-            match write(self.handle.get_ref()) {
+            ready!(self.registration.poll_writable(cx))?;
+            self.registration.about_to_write();
+            match write(&self.socket) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => {
-                    self.readiness.has_room();
+                    self.registration.has_room();
                     match written {
                         Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                         written => return Poll::Ready(written),
@@ -57,19 +118,130 @@ impl Tcp {
     }
 }
 
-impl AsyncRead for Tcp {
+impl Tcp {
+    /// Takes a connection over.
+    ///
+    /// # Errors
+    /// The system has no room for another.
+    pub fn new(stream: std::net::TcpStream) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        Self::from_shared(Arc::new(stream))
+    }
+
+    /// Connects to `at`, for as long as the system tries.
+    ///
+    /// # Errors
+    /// The system's word for why there is no connection.
+    pub async fn connect(at: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        let begun = socket.connect(&at.into());
+        let socket = Arc::new(std::net::TcpStream::from(socket));
+        match begun {
+            Err(error) if is_in_progress(&error) => {
+                let stream = Self { registration: Registration::connecting(&*socket)?, socket };
+                stream.connected().await?;
+                Ok(stream)
+            }
+            begun => begun.and_then(|()| Self::from_shared(socket)),
+        }
+    }
+
+    /// Waits until the connect that was begun is done.
+    async fn connected(&self) -> io::Result<()> {
+        // One that was done before it was registered is reported all the same.
+        poll_fn(|cx| self.registration.poll_writable(cx)).await?;
+        self.socket.take_error()?.map_or(Ok(()), Err)
+    }
+
+    /// The other side's address.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.peer_addr()
+    }
+
+    /// Our side's address.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Whether what is written leaves at once, however little it is.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.socket.set_nodelay(nodelay)
+    }
+
+    /// Reads the next bytes and leaves them where they are.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub async fn peek(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        poll_fn(|cx| {
+            loop {
+                ready!(self.registration.poll_readable(cx))?;
+                self.registration.about_to_read();
+                match self.socket.peek(buf) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    peeked => {
+                        self.registration.has_more();
+                        return Poll::Ready(peeked);
+                    }
+                }
+            }
+        })
+        .await
+    }
+}
+
+#[cfg(unix)]
+impl Unix {
+    /// Connects to the socket at `path`.
+    ///
+    /// # Errors
+    /// The system's word for why there is no connection.
+    pub async fn connect_to(path: &std::path::Path) -> io::Result<Self> {
+        let at = socket2::SockAddr::unix(path)?;
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        loop {
+            match socket.connect(&at) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Timer::after(BACKLOG_PAUSE).await,
+                connected => break connected?,
+            }
+        }
+        Self::from_shared(Arc::new(socket.into()))
+    }
+}
+
+/// Whether a connect goes on by itself.
+fn is_in_progress(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    let in_progress = error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error());
+    #[cfg(not(unix))]
+    let in_progress = false;
+    in_progress || error.kind() == io::ErrorKind::WouldBlock
+}
+
+impl<S: StreamSocket> AsyncRead for SocketStream<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.readiness.poll_readable(cx))?;
-            self.readiness.about_to_read();
-            match self.handle.get_ref().read(buf) {
+            ready!(self.registration.poll_readable(cx))?;
+            self.registration.about_to_read();
+            match self.socket.read(buf) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Ok(n) if 0 < n && n < buf.len() => {
-                    // A read that was not filled took everything; more, or the end, is told anew.
+                    // A read that was not filled took everything; more, or the end, is reported anew.
                     return Poll::Ready(Ok(n));
                 }
                 read => {
-                    self.readiness.has_more();
+                    self.registration.has_more();
                     match read {
                         Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                         read => return Poll::Ready(read),
@@ -80,9 +252,9 @@ impl AsyncRead for Tcp {
     }
 }
 
-impl AsyncWrite for Tcp {
+impl<S: StreamSocket> AsyncWrite for SocketStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_written(cx, |mut stream| stream.write(buf))
+        self.poll_io(cx, |socket| socket.write(&[io::IoSlice::new(buf)]))
     }
 
     fn poll_write_vectored(
@@ -90,7 +262,7 @@ impl AsyncWrite for Tcp {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_written(cx, |mut stream| stream.write_vectored(bufs))
+        self.poll_io(cx, |socket| socket.write(bufs))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -98,53 +270,133 @@ impl AsyncWrite for Tcp {
     }
 
     fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.handle.get_ref().shutdown(Shutdown::Write))
+        Poll::Ready(self.socket.shutdown_write())
+    }
+}
+
+/// Where TCP connections arrive.
+#[derive(Debug)]
+pub struct TcpListener {
+    /// Before the socket, which must outlive it.
+    registration: Registration,
+    listener: std::net::TcpListener,
+}
+
+impl TcpListener {
+    /// Takes over a socket that listens.
+    ///
+    /// # Errors
+    /// The system has no room for another.
+    pub fn new(listener: std::net::TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self { registration: Registration::new(&listener)?, listener })
+    }
+
+    /// Listens at `at`.
+    ///
+    /// # Errors
+    /// The address is taken, not ours, or below 1024 without the right.
+    pub fn bind(at: SocketAddr) -> io::Result<Self> {
+        Self::new(std::net::TcpListener::bind(at)?)
+    }
+
+    /// Where it really listens.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// The next connection, and from where it comes.
+    ///
+    /// # Errors
+    /// The connection was gone before it was accepted, or the process has no descriptors left.
+    pub async fn accept(&self) -> io::Result<(Tcp, SocketAddr)> {
+        let accepted = poll_fn(|cx| {
+            loop {
+                ready!(self.registration.poll_readable(cx))?;
+                self.registration.about_to_read();
+                match self.listener.accept() {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    accepted => {
+                        self.registration.has_more();
+                        return Poll::Ready(accepted);
+                    }
+                }
+            }
+        });
+        let (stream, peer) = accepted.await?;
+        Ok((Tcp::new(stream)?, peer))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::{Ipv4Addr, TcpListener};
+pub(crate) mod tests {
+    use std::net::Ipv4Addr;
     use std::thread;
 
     use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-    use crate::executor::{block_on, run};
+    use crate::runtime::Runtime;
 
-    fn pair() -> (Tcp, std::net::TcpStream) {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    fn runtime() -> Runtime {
+        Runtime::new().expect("threads and descriptors")
+    }
+
+    pub(crate) fn pair(runtime: &Runtime) -> (Tcp, std::net::TcpStream) {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let at = listener.local_addr().expect("its address");
-        let ours = block_on(TcpStream::connect(at)).and_then(Tcp::new).expect("the listener listens");
+        let ours = runtime.block_on(Tcp::connect(at)).expect("the listener listens");
         (ours, listener.accept().expect("somebody connects").0)
     }
 
     #[test]
     fn a_reader_hears_of_bytes_and_of_the_end() {
-        let (mut ours, mut theirs) = pair();
-        let read = thread::spawn(move || {
-            run(async move {
-                let mut all = Vec::new();
-                ours.read_to_end(&mut all).await.map(|_| all)
-            })
+        let runtime = runtime();
+        let (mut ours, mut theirs) = pair(&runtime);
+        let read = runtime.spawn(async move {
+            let mut all = Vec::new();
+            ours.read_to_end(&mut all).await.map(|_| all)
         });
         for word in [&b"a"[..], b"few", b"words"] {
             theirs.write_all(word).expect("somebody reads");
         }
         drop(theirs);
-        assert_eq!(read.join().expect("no panic").expect("an orderly end"), b"afewwords");
+        assert_eq!(runtime.block_on(read).expect("an orderly end"), b"afewwords");
     }
 
     #[test]
     fn a_writer_goes_on_when_there_is_room_again() {
         const MUCH: usize = 16 * 1024 * 1024;
-        let (mut ours, theirs) = pair();
+        let runtime = runtime();
+        let (mut ours, theirs) = pair(&runtime);
         let read = thread::spawn(move || io::copy(&mut { theirs }, &mut io::sink()));
-        run(async move {
-            ours.write_all(&vec![0; MUCH]).await?;
-            ours.close().await
-        })
-        .expect("somebody reads");
+        runtime
+            .run(async move {
+                ours.write_all(&vec![0; MUCH]).await?;
+                ours.close().await
+            })
+            .expect("somebody reads");
         assert_eq!(read.join().expect("no panic").expect("an orderly end"), MUCH as u64);
+    }
+
+    #[test]
+    fn a_listener_accepts_and_a_closed_port_refuses() {
+        let runtime = runtime();
+        let (at, served) = runtime.block_on(async {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
+            let at = listener.local_addr().expect("its address");
+            let (ours, theirs) = futures_util::future::join(listener.accept(), Tcp::connect(at)).await;
+            let (mut ours, mut theirs) = (ours.expect("a connection").0, theirs.expect("it listens"));
+            theirs.write_all(b"x").await.expect("somebody reads");
+            let mut byte = [0];
+            assert_eq!(ours.peek(&mut byte).await.ok(), Some(1));
+            (at, ours.read(&mut byte).await.map(|_| byte))
+        });
+        assert_eq!(served.expect("a byte"), *b"x");
+        let refused = runtime.block_on(Tcp::connect(at)).expect_err("nobody listens any more");
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
     }
 }

@@ -11,7 +11,6 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use smol::net::TcpStream;
 
 use super::tcp::Tcp;
 
@@ -77,7 +76,7 @@ fn builder() -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
 }
 
 /// Speaks TLS over `tcp` to the server that is called `host`.
-pub async fn client(tcp: TcpStream, host: &str, trust: Trust) -> io::Result<TlsStream<Tcp>> {
+pub async fn client(tcp: Tcp, host: &str, trust: Trust) -> io::Result<TlsStream<Tcp>> {
     let config = match trust {
         // The first time, this machine's authorities are read from its disk.
         Trust::Verify => smol::unblock(|| Arc::clone(&VERIFYING)).await,
@@ -86,7 +85,7 @@ pub async fn client(tcp: TcpStream, host: &str, trust: Trust) -> io::Result<TlsS
     };
     let name = ServerName::try_from(host.to_owned())
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not a name that a certificate can have"))?;
-    let mut stream = TlsConnector::from(config).connect(name, Tcp::new(tcp)?).await?;
+    let mut stream = TlsConnector::from(config).connect(name, tcp).await?;
     stream.get_mut().1.set_buffer_limit(Some(BUFFER_BYTES));
     Ok(stream)
 }

@@ -17,6 +17,7 @@ use thiserror::Error;
 use super::load::Ticket;
 use super::reply::Reply;
 use hvym_tunnel_net::clock::Clock;
+use hvym_tunnel_net::timer::Timer;
 
 /// Why an answer did not come whole.
 #[derive(Debug, Error)]
@@ -69,7 +70,7 @@ impl Answers {
     /// Waits until no request was under way for `idle`. Answers that nobody read for `unread` are given up meanwhile.
     pub(super) async fn idle(&self, idle: Duration, unread: Duration) {
         loop {
-            smol::Timer::after(idle.min(unread)).await;
+            Timer::after(idle.min(unread)).await;
             let now = self.clock.now();
             self.give_up(now, unread);
             let since = Instant::from_micros(self.idle_since.load(Ordering::Acquire));

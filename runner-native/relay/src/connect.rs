@@ -30,8 +30,8 @@ use super::switchboard::Switchboard;
 use super::visitors::Visitor;
 use super::{heads, pages, upgrade};
 use hvym_tunnel_net::clock::{self, within};
-use hvym_tunnel_net::executor::spawn;
 use hvym_tunnel_net::link_driver::{Driver, DriverEvent, LinkHandle};
+use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::socket;
 
 const MUX: HeaderName = HeaderName::from_static("hvym-tunnel-mux");

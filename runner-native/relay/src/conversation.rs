@@ -4,7 +4,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpStream};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,6 @@ use futures_util::future::{Either, select};
 use futures_util::io::AsyncReadExt;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use smol::net::TcpStream;
 use socket2::SockRef;
 
 use super::patient::Patient;
@@ -29,12 +28,13 @@ use hvym_tunnel_net::clock::within;
 use hvym_tunnel_net::hyper::Io;
 use hvym_tunnel_net::hyper_rt::{HyperExecutor, HyperTimer};
 use hvym_tunnel_net::socket::Wire;
+use hvym_tunnel_net::tcp::Tcp;
 
 /// What every HTTP/2 connection begins with.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Holds a conversation to its end. `rest` is the same connection, for what is to be done after it.
-pub(super) async fn hold(visitor: &Arc<Visitor>, mut wire: Wire, rest: TcpStream) {
+pub(super) async fn hold(visitor: &Arc<Visitor>, mut wire: Wire, rest: Arc<TcpStream>) {
     let Some(pass) = visitor.board.conversations.enter() else { return };
     let limits = &visitor.board.settings.limits;
     // Nothing was asked yet, so nothing is owed when the relay ends.
@@ -162,12 +162,12 @@ async fn see_off<C: Future<Output = hyper::Result<()>>>(
 }
 
 /// Ends a connection so that the visitor sees what happened: a whole answer, or that it is not whole.
-async fn part(visitor: &Visitor, mut tcp: TcpStream, ended: hyper::Result<()>) {
+async fn part(visitor: &Visitor, tcp: Arc<TcpStream>, ended: hyper::Result<()>) {
     if let Err(error) = ended {
         tracing::debug!(%error, "a visitor's connection ended");
         if error.is_user() && visitor.knows_no_chunks() {
             // The answer broke off, and a plain end would look like the whole.
-            let _reset = SockRef::from(&tcp).set_linger(Some(Duration::ZERO));
+            let _reset = SockRef::from(&*tcp).set_linger(Some(Duration::ZERO));
             return;
         }
     }
@@ -178,6 +178,7 @@ async fn part(visitor: &Visitor, mut tcp: TcpStream, ended: hyper::Result<()>) {
         return;
     }
     // Closing while the visitor still sends would be a reset, which can overtake our answer (RFC 9112 section 9.6).
+    let Ok(mut tcp) = Tcp::from_shared(tcp) else { return };
     let unread = async {
         let mut sink = [0; 4096];
         while matches!(tcp.read(&mut sink).await, Ok(1..)) {}

@@ -53,15 +53,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_executor::Task;
 use futures_util::future::join;
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_net::runtime::Task;
 use thiserror::Error;
 
 use guests::Guests;
 use hvym_tunnel_net::clock::within;
-use hvym_tunnel_net::executor::spawn;
+use hvym_tunnel_net::runtime::spawn;
+use hvym_tunnel_net::timer::Timer;
 use settings::CLOSE_TIMEOUT;
 use switchboard::Switchboard;
 use tls::{Stamp, Tls};
@@ -188,7 +189,7 @@ impl Relay {
 /// Reads the certificate again whenever its files were written, until it is dropped.
 async fn renew(board: Arc<Switchboard>, tls: Tls, mut stamp: Stamp) {
     loop {
-        smol::Timer::after(board.settings.certificate_poll).await;
+        Timer::after(board.settings.certificate_poll).await;
         let now = tls.stamp();
         if now != stamp {
             stamp = now;

@@ -17,7 +17,8 @@ use super::conduit::Conduit;
 use super::heads;
 use super::trunk::Trunk;
 use hvym_tunnel_net::clock::Clock;
-use hvym_tunnel_net::executor::spawn;
+use hvym_tunnel_net::runtime::spawn;
+use hvym_tunnel_net::timer::Timer;
 
 /// Conduits of one service that wait. As many as a page with many parts and a few dozen visitors use at once; each
 /// holds one connection to a service that may be a development server.
@@ -235,7 +236,7 @@ impl Pool {
 
 async fn sweep(pool: Weak<Pool>) {
     loop {
-        smol::Timer::after(SWEEP).await;
+        Timer::after(SWEEP).await;
         if !pool.upgrade().is_some_and(|pool| pool.expire()) {
             return;
         }

@@ -10,13 +10,12 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use async_executor::Task;
 use futures_util::future::{Either, select};
 use hvym_tunnel_core::dialect::{Proto, StreamHeader};
 use hvym_tunnel_core::relay::{BindRefusal, Name, Owner, PortError, Ports};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
-use smol::net::{TcpListener, TcpStream};
+use hvym_tunnel_net::runtime::Task;
 use socket2::SockRef;
 
 use super::load::Ticket;
@@ -25,7 +24,9 @@ use super::roster::SessionKey;
 use super::switchboard::Switchboard;
 use super::visitors::{self, Place};
 use hvym_tunnel_net::copy::splice;
-use hvym_tunnel_net::executor::spawn;
+use hvym_tunnel_net::runtime::spawn;
+use hvym_tunnel_net::tcp::{Tcp, TcpListener};
+use hvym_tunnel_net::timer::Timer;
 
 /// Ports that are found taken by other programs before a service is refused. Each costs a few system calls.
 const MAX_TRIES: usize = 64;
@@ -136,7 +137,7 @@ fn expire_at(board: &Arc<Switchboard>, until: Option<Instant>) {
         let over = async {
             // The clock, not the timer, says whether it is time.
             while board.clock.now() < until {
-                smol::Timer::after(until - board.clock.now()).await;
+                Timer::at(until).await;
             }
         };
         if let Either::Left(_) = select(pin!(over), pin!(board.closing.wait())).await {
@@ -176,9 +177,9 @@ fn admit(board: &Arc<Switchboard>, port: u16, peer: SocketAddr) -> Option<Admitt
     Some(Admitted { _place: place, _ticket: board.load.enter(&name)?, _pass: board.requests.enter()?, name })
 }
 
-async fn serve(board: Arc<Switchboard>, tcp: TcpStream, peer: SocketAddr, admitted: Admitted) {
+async fn serve(board: Arc<Switchboard>, tcp: Tcp, peer: SocketAddr, admitted: Admitted) {
     // One handle stays here, to say how the connection ends when everybody else has let go of it.
-    let kept = tcp.clone();
+    let kept = tcp.handle();
     let carried = pin!(carry(&board, tcp, peer, &admitted.name));
     let outcome = match select(carried, pin!(board.closing.wait())).await {
         Either::Left((outcome, _)) => outcome,
@@ -187,11 +188,11 @@ async fn serve(board: Arc<Switchboard>, tcp: TcpStream, peer: SocketAddr, admitt
     if let Err(error) = outcome {
         tracing::debug!(%peer, %error, "a visitor's connection ended early");
         // What is not whole must not end like a whole.
-        let _reset = SockRef::from(&kept).set_linger(Some(Duration::ZERO));
+        let _reset = SockRef::from(&*kept).set_linger(Some(Duration::ZERO));
     }
 }
 
-async fn carry(board: &Switchboard, tcp: TcpStream, peer: SocketAddr, name: &Name) -> io::Result<()> {
+async fn carry(board: &Switchboard, tcp: Tcp, peer: SocketAddr, name: &Name) -> io::Result<()> {
     visitors::tune(&tcp)?;
     let mut opening = StreamHeader {
         proto: Proto::Tcp,

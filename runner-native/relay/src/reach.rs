@@ -14,8 +14,9 @@ use hvym_tunnel_core::time::Instant;
 
 use super::switchboard::Switchboard;
 use hvym_tunnel_net::clock::within;
-use hvym_tunnel_net::executor::spawn;
+use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::stream::{TunnelReader, TunnelStream, TunnelWriter};
+use hvym_tunnel_net::timer::Timer;
 
 /// Streams to other identities' services that one caller may hold. A pool of a busy application has a hundred; each
 /// holds a window on two links.
@@ -122,7 +123,7 @@ impl Reach {
     async fn turn_away(&self, caller: TunnelWriter, verdict: &OpenResult) -> io::Result<()> {
         let now = self.board.clock.now();
         let left = REFUSAL_AFTER.saturating_sub(now - self.opened);
-        smol::Timer::after(left).await;
+        Timer::after(left).await;
         refuse(caller, verdict).await
     }
 }

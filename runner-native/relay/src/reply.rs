@@ -3,11 +3,11 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use async_executor::Task;
 use bytes::Bytes;
 use http::header::{ACCEPT, HeaderMap};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
+use hvym_tunnel_net::runtime::Task;
 use hvym_tunnel_pages::{Format, Page};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
@@ -15,7 +15,7 @@ use super::passage::Passage;
 use super::phases::Pass;
 use super::pool::Lent;
 use super::trunk::Trunk;
-use hvym_tunnel_net::executor::spawn;
+use hvym_tunnel_net::runtime::spawn;
 
 /// A response to a visitor.
 pub(super) type Answer = Response<Reply>;

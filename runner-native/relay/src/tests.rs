@@ -5,34 +5,33 @@ use std::net::TcpStream;
 
 use super::*;
 use crate::config::{Policy, TlsFiles};
-use hvym_tunnel_net::executor::block_on;
+use hvym_tunnel_net::runtime::Runtime;
 
-fn start(change: impl FnOnce(&mut RelaySettings)) -> Relay {
+fn start(change: impl FnOnce(&mut RelaySettings)) -> (Runtime, Relay) {
     let mut settings = RelaySettings::loopback();
     change(&mut settings);
-    let address = Address::from_public_key([7; 32]);
-    Relay::start(address, settings, Arc::new(drop)).expect("a free port")
+    start_with(settings, Arc::new(drop))
 }
 
-/// Runs blocking `work` of a visitor beside the relay.
-fn visit<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    block_on(smol::unblock(work))
+fn start_with(settings: RelaySettings, observer: Observer) -> (Runtime, Relay) {
+    let runtime = Runtime::new().expect("threads and descriptors");
+    let inside = runtime.handle().enter();
+    let relay = Relay::start(Address::from_public_key([7; 32]), settings, observer).expect("a free port");
+    drop(inside);
+    (runtime, relay)
 }
 
 fn ask(at: SocketAddr, request: &str) -> String {
-    let request = request.to_owned();
-    visit(move || {
-        let mut tcp = TcpStream::connect(at).expect("the relay listens");
-        tcp.write_all(request.as_bytes()).expect("the relay reads");
-        let mut answer = String::new();
-        tcp.read_to_string(&mut answer).expect("the relay answers, then closes");
-        answer
-    })
+    let mut tcp = TcpStream::connect(at).expect("the relay listens");
+    tcp.write_all(request.as_bytes()).expect("the relay reads");
+    let mut answer = String::new();
+    tcp.read_to_string(&mut answer).expect("the relay answers, then closes");
+    answer
 }
 
 #[test]
 fn a_relay_says_who_it_is_under_any_name_that_is_no_agents() {
-    let relay = start(|_| {});
+    let (_runtime, relay) = start(|_| {});
     for host in ["localhost", "127.0.0.1", "LOCALHOST.:80"] {
         let answer = ask(
             relay.local_addr(),
@@ -48,23 +47,20 @@ fn a_relay_says_who_it_is_under_any_name_that_is_no_agents() {
 
 #[test]
 fn a_connection_above_the_limit_is_turned_away_with_an_answer() {
-    let relay = start(|settings| settings.limits.connections = 1);
+    let (_runtime, relay) = start(|settings| settings.limits.connections = 1);
     let at = relay.local_addr();
-    let (first, answer) = visit(move || {
-        let first = TcpStream::connect(at).expect("the relay listens");
-        let mut answer = String::new();
-        // The first is counted before the second is accepted.
-        let mut second = TcpStream::connect(at).expect("the kernel accepts");
-        second.read_to_string(&mut answer).expect("the relay answers, then closes");
-        (first, answer)
-    });
+    let first = TcpStream::connect(at).expect("the relay listens");
+    let mut answer = String::new();
+    // The first is counted before the second is accepted.
+    let mut second = TcpStream::connect(at).expect("the kernel accepts");
+    second.read_to_string(&mut answer).expect("the relay answers, then closes");
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     drop(first);
 }
 
 #[test]
 fn an_address_without_an_agent_is_a_503_that_says_when_to_come_back() {
-    let relay = start(|settings| settings.options.policy = Policy::Reject);
+    let (_runtime, relay) = start(|settings| settings.options.policy = Policy::Reject);
     let host = format!("{}.localhost", Address::from_public_key([9; 32]).label());
     let answer =
         ask(relay.local_addr(), &format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
@@ -89,9 +85,9 @@ fn a_certificate_that_was_written_anew_is_read_without_being_asked() {
     settings.certificate_poll = Duration::from_millis(5);
     let (told, events) = smol::channel::unbounded();
     let observer: Observer = Arc::new(move |event| drop(told.try_send(event)));
-    let relay = Relay::start(Address::from_public_key([7; 32]), settings, observer).expect("a free port");
+    let (_runtime, relay) = start_with(settings, observer);
     let next = move || {
-        let event = block_on(async { events.recv().await.expect("the relay lives") });
+        let event = events.recv_blocking().expect("the relay lives");
         matches!(event, RelayEvent::Certificate(Ok(())))
     };
     std::fs::write(&files.certificate, "broken").expect("a file");
@@ -104,16 +100,13 @@ fn a_certificate_that_was_written_anew_is_read_without_being_asked() {
 
 #[test]
 fn a_relay_that_stops_cuts_idle_visitors_and_listens_no_more() {
-    let relay = start(|_| {});
+    let (runtime, relay) = start(|_| {});
     let at = relay.local_addr();
-    let mut idle = visit(move || TcpStream::connect(at).expect("the relay listens"));
+    let mut idle = TcpStream::connect(at).expect("the relay listens");
     // Being answered, another visitor shows that the first was accepted.
     ask(at, "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    block_on(relay.stop());
-    let rest = visit(move || {
-        let mut rest = Vec::new();
-        idle.read_to_end(&mut rest).map(|_| rest)
-    });
-    assert!(rest.is_ok_and(|rest| rest.is_empty()));
-    assert!(visit(move || TcpStream::connect(at)).is_err());
+    runtime.block_on(relay.stop());
+    let mut rest = Vec::new();
+    assert_eq!(idle.read_to_end(&mut rest).ok(), Some(0));
+    assert!(TcpStream::connect(at).is_err());
 }

@@ -15,7 +15,6 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use smol::net::TcpStream;
 use thiserror::Error;
 
 use crate::config::TlsFiles;
@@ -148,13 +147,13 @@ fn certified(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
 }
 
 /// Speaks TLS with a visitor. One who speaks plain HTTP is told that this is the wrong door.
-pub(super) async fn accept(tls: &Tls, mut tcp: TcpStream) -> io::Result<TlsStream<Tcp>> {
+pub(super) async fn accept(tls: &Tls, mut tcp: Tcp) -> io::Result<TlsStream<Tcp>> {
     let mut first = [0];
     if tcp.peek(&mut first).await? == 1 && first[0].is_ascii_uppercase() {
         tcp.write_all(PLAIN).await?;
         return Err(io::Error::new(io::ErrorKind::InvalidData, "plain HTTP where TLS is spoken"));
     }
-    let mut stream = tls.acceptor.accept(Tcp::new(tcp)?).await?;
+    let mut stream = tls.acceptor.accept(tcp).await?;
     stream.get_mut().1.set_buffer_limit(Some(BUFFER_BYTES));
     Ok(stream)
 }

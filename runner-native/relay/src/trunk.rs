@@ -15,8 +15,8 @@ use super::conduit::{Failure, ServiceWire};
 use super::settings::MAX_HEAD_BYTES;
 use super::upload::Upload;
 use hvym_tunnel_net::clock::{Clock, within};
-use hvym_tunnel_net::executor::spawn;
 use hvym_tunnel_net::hyper_rt::HyperExecutor;
+use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::stream::TunnelStream;
 
 /// Requests that share one trunk. Services grant a hundred at once, as RFC 9113 section 6.5.2 asks them to; what is

@@ -22,8 +22,8 @@ use super::threshold::Threshold;
 use super::visitors::Visitor;
 use hvym_tunnel_net::clock::within;
 use hvym_tunnel_net::copy::splice;
-use hvym_tunnel_net::executor::spawn;
 use hvym_tunnel_net::hyper::Io;
+use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::socket::Wire;
 
 /// Joins a visitor to a service that both change their protocol. The answer tells the visitor.

@@ -10,7 +10,6 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hvym_tunnel_core::relay::{Name, NameError};
 use hvym_tunnel_pages::{Format, Page};
 use hyper::body::Incoming;
-use smol::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::answering::{Answering, Answers};
@@ -28,9 +27,10 @@ use super::tls::Tls;
 use super::turnstile::{Entered, Turned};
 use super::{by_path, conversation, heads, ingress, pages, surface, tls};
 use hvym_tunnel_net::clock::within;
-use hvym_tunnel_net::executor::spawn;
+use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::socket::Wire;
-use hvym_tunnel_net::tcp::Tcp;
+use hvym_tunnel_net::tcp::{Tcp, TcpListener};
+use hvym_tunnel_net::timer::Timer;
 
 /// What a connection holds for as long as it lives, upgraded or not.
 pub(super) struct Place {
@@ -95,7 +95,7 @@ pub(super) fn listen(at: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.bind(&at.into())?;
     socket.listen(BACKLOG)?;
-    TcpListener::try_from(std::net::TcpListener::from(socket))
+    TcpListener::new(socket.into())
 }
 
 /// Accepts until it is dropped.
@@ -113,23 +113,23 @@ pub(super) async fn accept(board: Arc<Switchboard>, listener: TcpListener, tls: 
 }
 
 /// The next connection; an error of the listener is told and waited out.
-pub(super) async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+pub(super) async fn next(listener: &TcpListener) -> (Tcp, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok(accepted) => return accepted,
             Err(error) if per_connection(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "cannot accept connections for a moment");
-                smol::Timer::after(ACCEPT_REST).await;
+                Timer::after(ACCEPT_REST).await;
             }
         }
     }
 }
 
 /// What every visitor's connection is set to: no delay, and an end if its other side is lost.
-pub(super) fn tune(tcp: &TcpStream) -> io::Result<()> {
+pub(super) fn tune(tcp: &Tcp) -> io::Result<()> {
     let keepalive = TcpKeepalive::new().with_time(TCP_KEEPALIVE);
-    tcp.set_nodelay(true).and_then(|()| SockRef::from(tcp).set_tcp_keepalive(&keepalive))
+    tcp.set_nodelay(true).and_then(|()| SockRef::from(&*tcp.handle()).set_tcp_keepalive(&keepalive))
 }
 
 /// Errors that are one connection's own, gone before we looked at it.
@@ -159,21 +159,15 @@ pub(super) fn admit(board: &Arc<Switchboard>, peer: SocketAddr) -> Result<Arc<Pl
 }
 
 /// Says `page` to a connection as far as that costs nothing.
-async fn turn_away(mut tcp: TcpStream, page: &Page, tls: bool) {
+async fn turn_away(mut tcp: Tcp, page: &Page, tls: bool) {
     if !tls {
         // A fresh socket takes a page at once.
         let _told = tcp.write(&page.response(Format::Html, "GET")).await;
-        let _closed = tcp.shutdown(Shutdown::Write);
+        let _closed = tcp.handle().shutdown(Shutdown::Write);
     }
 }
 
-async fn serve(
-    board: Arc<Switchboard>,
-    tcp: TcpStream,
-    peer: SocketAddr,
-    tls: Option<Tls>,
-    place: Arc<Place>,
-) {
+async fn serve(board: Arc<Switchboard>, tcp: Tcp, peer: SocketAddr, tls: Option<Tls>, place: Arc<Place>) {
     if tune(&tcp).is_err() {
         return;
     }
@@ -188,12 +182,9 @@ async fn serve(
         board,
     });
     // hyper keeps the connection to itself, and drops it when it has closed its own half.
-    let rest = tcp.clone();
+    let rest = tcp.handle();
     let wire = match tls {
-        None => match Tcp::new(tcp) {
-            Ok(tcp) => Wire::Plain(tcp),
-            Err(error) => return tracing::warn!(%peer, %error, "no room for a connection"),
-        },
+        None => Wire::Plain(tcp),
         Some(tls) => match within(TLS_TIMEOUT, tls::accept(&tls, tcp)).await {
             Some(Ok(stream)) => Wire::Boxed(Box::new(stream)),
             Some(Err(error)) => return tracing::debug!(%peer, %error, "no TLS"),

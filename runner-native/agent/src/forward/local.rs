@@ -14,9 +14,10 @@ use futures_util::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use hvym_tunnel_core::dialect::{OpenResult, StreamHeader};
 use hvym_tunnel_net::clock::within;
 use hvym_tunnel_net::copy::{ResetFlag, to_local};
-use hvym_tunnel_net::executor::spawn;
+use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::stream::{TunnelReader, TunnelWriter};
 use hvym_tunnel_net::target::ServiceAddress;
+use hvym_tunnel_net::timer::Timer;
 use smol::Async;
 use smol::net::{TcpListener, TcpStream};
 use socket2::SockRef;
@@ -81,7 +82,7 @@ impl LocalListener {
                     Ok(accepted) => accepted,
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept connections for a moment");
-                        smol::Timer::after(ACCEPT_REST).await;
+                        Timer::after(ACCEPT_REST).await;
                         continue;
                     }
                 };

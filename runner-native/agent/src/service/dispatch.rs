@@ -10,8 +10,8 @@ use hvym_tunnel_core::dialect::{OpenResult, Proto, StreamHeader};
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::copy::{Direction, splice};
-use hvym_tunnel_net::executor::spawn;
 use hvym_tunnel_net::observer::Piece;
+use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::stream::TunnelStream;
 use hvym_tunnel_pages::Page;
 

@@ -12,15 +12,14 @@ use std::time::Duration;
 
 use futures_rustls::client::TlsStream;
 use futures_util::io::{AsyncRead, AsyncWrite};
-use smol::net::TcpStream;
-#[cfg(unix)]
-use smol::net::unix::UnixStream;
 use thiserror::Error;
 
 use hvym_tunnel_net::clock::within;
 use hvym_tunnel_net::socket::words;
 use hvym_tunnel_net::target::{Origin, Scheme, Target};
 use hvym_tunnel_net::tcp::Tcp;
+#[cfg(unix)]
+use hvym_tunnel_net::tcp::Unix;
 use hvym_tunnel_net::tls::{self, Trust};
 
 /// How long name, connection and TLS may take together. A service on this machine or its network answers in
@@ -100,7 +99,7 @@ impl Upstream {
             let tcp = self.reach(origin).await?;
             let trust = match origin.scheme {
                 Scheme::Http | Scheme::H2c | Scheme::Tcp => {
-                    return Tcp::new(tcp).map(UpstreamStream::Plain).map_err(|error| self.explain(&error));
+                    return Ok(UpstreamStream::Plain(tcp));
                 }
                 Scheme::Https { verify: true } => self.trust.clone(),
                 Scheme::Https { verify: false } => Trust::Anyone,
@@ -125,7 +124,7 @@ impl Upstream {
 
     #[cfg(unix)]
     async fn open_socket(&self, path: &Path) -> Result<UpstreamStream, ConnectError> {
-        let opened = UnixStream::connect(expanded(path)).await;
+        let opened = Unix::connect_to(&expanded(path)).await;
         opened.map(UpstreamStream::Unix).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => ConnectError::NoSocket(self.target.place()),
             _ => self.explain(&error),
@@ -137,7 +136,7 @@ impl Upstream {
         Err(ConnectError::NoSocket(self.target.place()))
     }
 
-    async fn reach(&self, origin: &Origin) -> Result<TcpStream, ConnectError> {
+    async fn reach(&self, origin: &Origin) -> Result<Tcp, ConnectError> {
         let known = *self.last_good.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(address) = known
             && let Ok(stream) = open(address).await
@@ -218,8 +217,8 @@ fn worse(known: Option<ConnectError>, new: ConnectError) -> Option<ConnectError>
     }
 }
 
-async fn open(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address).await?;
+async fn open(address: SocketAddr) -> io::Result<Tcp> {
+    let stream = Tcp::connect(address).await?;
     // A head of two hundred bytes must not wait for the acknowledgement of what went before.
     stream.set_nodelay(true)?;
     Ok(stream)
@@ -231,7 +230,7 @@ pub(crate) enum UpstreamStream {
     Plain(Tcp),
     /// A Unix socket.
     #[cfg(unix)]
-    Unix(UnixStream),
+    Unix(Unix),
     /// TLS over TCP; boxed, for its state is hundreds of bytes that plain streams need not carry.
     Tls(Box<TlsStream<Tcp>>),
 }

@@ -4,14 +4,14 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use async_executor::Task;
 use bytes::Bytes;
 use http::{Request, Response, Version};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty};
 use hvym_http1::MAX_HEAD_BYTES;
-use hvym_tunnel_net::executor::spawn;
 use hvym_tunnel_net::hyper::Io;
+use hvym_tunnel_net::runtime::Task;
+use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_pages::Page;
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};

@@ -15,8 +15,8 @@ use crate::exit::{Exit, Failure};
 use crate::expose::{self, ExposeOptions};
 use crate::report::Reporter;
 use crate::signals::StopSignals;
-use hvym_tunnel_net::executor::spawn;
 use hvym_tunnel_net::key::Identity;
+use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::target::Target;
 use site::Site;
 

@@ -21,8 +21,8 @@ use hyper::service::service_fn;
 use smol::net::{TcpListener, TcpStream};
 
 use crate::exit::{Exit, Failure};
-use hvym_tunnel_net::executor::spawn;
 use hvym_tunnel_net::hyper::Io;
+use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::target::ServiceName;
 
 /// The page's own files.

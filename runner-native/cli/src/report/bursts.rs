@@ -7,7 +7,8 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hvym_tunnel_net::executor::spawn;
+use hvym_tunnel_net::runtime::RuntimeHandle;
+use hvym_tunnel_net::timer::Timer;
 
 /// How late a line of many may be. Nobody sees the difference.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -45,18 +46,20 @@ impl Bursts {
             (inner.since, inner.lines) = (Instant::now(), 0);
         }
         inner.lines += 1;
-        if inner.lines <= FEW || inner.held.len() >= HELD_BYTES {
+        let runtime = RuntimeHandle::try_current();
+        let Some(runtime) = runtime.filter(|_| inner.lines > FEW && inner.held.len() < HELD_BYTES) else {
             return inner.write();
-        }
+        };
         if !std::mem::replace(&mut inner.is_due, true) {
             let bursts = self.clone();
-            spawn(async move {
-                smol::Timer::after(PAUSE).await;
-                let mut inner = bursts.lock();
-                inner.is_due = false;
-                let _closed = inner.write();
-            })
-            .detach();
+            runtime
+                .spawn(async move {
+                    Timer::after(PAUSE).await;
+                    let mut inner = bursts.lock();
+                    inner.is_due = false;
+                    let _closed = inner.write();
+                })
+                .detach();
         }
         Ok(())
     }
@@ -93,6 +96,8 @@ impl Write for Bursts {
 mod tests {
     use std::sync::mpsc::{Sender, channel};
 
+    use hvym_tunnel_net::runtime::Runtime;
+
     use super::*;
 
     struct Told(Sender<usize>);
@@ -110,6 +115,8 @@ mod tests {
 
     #[test]
     fn few_lines_come_at_once_and_many_together() {
+        let runtime = Runtime::new().expect("threads and descriptors");
+        let _inside = runtime.handle().enter();
         let (told, writes) = channel();
         let mut bursts = Bursts::new(Told(told));
         let many = HELD_BYTES;

@@ -1,0 +1,275 @@
+//! The poller of a runtime on Linux: when sockets can be read and written again, told once per change and asked for once
+//! per wait.
+//!
+//! The reactor of `async-io` asks the kernel anew for every wait, and makes five system calls for each wake-up. Here a
+//! socket is registered once, edge-triggered, and one call hears of all of them.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::task::AtomicWaker;
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::{EventfdFlags, Timespec, eventfd};
+use rustix::io::Errno;
+
+use super::reactor::Reactor;
+use super::runtime::RuntimeHandle;
+
+/// Events that one wait brings. More come with the next.
+const EVENTS: usize = 256;
+/// The key of the poller's own event counter.
+const NOTIFIER: u64 = u64::MAX;
+
+/// Reading may give something.
+const READABLE: u8 = 1;
+/// Writing may take something.
+const WRITABLE: u8 = 2;
+/// Reading will not wait any more: it gives what is left, and then the end or an error.
+const ENDED: u8 = 4;
+
+/// What the kernel said of one socket.
+#[derive(Debug, Default)]
+struct Readiness {
+    bits: AtomicU8,
+    reader: AtomicWaker,
+    writer: AtomicWaker,
+}
+
+impl Readiness {
+    fn update(&self, flags: EventFlags) {
+        let mut bits = 0;
+        if flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR) {
+            bits |= ENDED;
+        }
+        if flags.contains(EventFlags::IN) {
+            bits |= READABLE;
+        }
+        if flags.intersects(EventFlags::OUT | EventFlags::HUP | EventFlags::ERR) {
+            bits |= WRITABLE;
+        }
+        self.bits.fetch_or(bits, Ordering::AcqRel);
+        if bits & (READABLE | ENDED) != 0 {
+            self.reader.wake();
+        }
+        if bits & WRITABLE != 0 {
+            self.writer.wake();
+        }
+    }
+}
+
+/// One socket, registered with the runtime that this was made in. At first both reading and writing are worth a try.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    readiness: Arc<Readiness>,
+    key: u64,
+    reactor: Arc<Reactor>,
+}
+
+impl Registration {
+    /// Registers `socket`, which must outlive this.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(crate) fn new(socket: impl AsFd) -> io::Result<Self> {
+        Self::with(socket, READABLE | WRITABLE)
+    }
+
+    /// Registers `socket`, whose connect goes on: it can be written once that is done.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(crate) fn connecting(socket: impl AsFd) -> io::Result<Self> {
+        Self::with(socket, 0)
+    }
+
+    fn with(socket: impl AsFd, bits: u8) -> io::Result<Self> {
+        let reactor = RuntimeHandle::with_current(|current| Arc::clone(&current.reactor));
+        let poller = &reactor.poller;
+        let readiness = Arc::new(Readiness { bits: AtomicU8::new(bits), ..Readiness::default() });
+        let key = poller.slots().insert(Arc::clone(&readiness));
+        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        let data = EventData::new_u64(key);
+        let added = match epoll::add(&poller.epoll, &socket, data, flags) {
+            // Whoever had it before let go of it, and kept the socket.
+            Err(Errno::EXIST) => epoll::modify(&poller.epoll, &socket, data, flags),
+            added => added,
+        };
+        // Made before the error is returned, so that its slot is freed.
+        let registration = Self { readiness, key, reactor };
+        added?;
+        Ok(registration)
+    }
+
+    /// Ready when reading is worth a try. Only the last task that asked is woken.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll(&self.readiness.reader, READABLE | ENDED, cx)
+    }
+
+    /// Ready when writing is worth a try. Only the last task that asked is woken.
+    pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll(&self.readiness.writer, WRITABLE, cx)
+    }
+
+    fn poll(&self, waker: &AtomicWaker, bits: u8, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let is_set = || self.readiness.bits.load(Ordering::Acquire) & bits != 0;
+        if is_set() {
+            return Poll::Ready(Ok(()));
+        }
+        waker.register(cx.waker());
+        // A change between the two looks woke nobody.
+        if is_set() { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    /// Call it before a read: what the kernel reports from now on is new.
+    pub(crate) fn about_to_read(&self) {
+        self.readiness.bits.fetch_and(!READABLE, Ordering::AcqRel);
+    }
+
+    /// There was more than the read took.
+    pub(crate) fn has_more(&self) {
+        self.readiness.bits.fetch_or(READABLE, Ordering::AcqRel);
+    }
+
+    /// Call it before a write that may find no room.
+    pub(crate) fn about_to_write(&self) {
+        self.readiness.bits.fetch_and(!WRITABLE, Ordering::AcqRel);
+    }
+
+    /// The write found room, and there may be more of it.
+    pub(crate) fn has_room(&self) {
+        self.readiness.bits.fetch_or(WRITABLE, Ordering::AcqRel);
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        // The kernel forgets the socket by itself when it is closed.
+        drop(self.reactor.poller.slots().remove(self.key));
+    }
+}
+
+/// Registered sockets by key. A key is a slot and how often the slot was reused, so that an event of a socket that is gone
+/// reaches nobody.
+#[derive(Debug, Default)]
+struct Slots {
+    all: Vec<(u32, Option<Arc<Readiness>>)>,
+    free: Vec<usize>,
+}
+
+impl Slots {
+    fn insert(&mut self, readiness: Arc<Readiness>) -> u64 {
+        let at = self.free.pop().unwrap_or(self.all.len());
+        if at == self.all.len() {
+            self.all.push((0, None));
+        }
+        let (reused, slot) = &mut self.all[at];
+        *slot = Some(readiness);
+        u64::from(*reused) << 32 | at as u64
+    }
+
+    fn slot(&mut self, key: u64) -> Option<&mut (u32, Option<Arc<Readiness>>)> {
+        let at = usize::try_from(key & u64::from(u32::MAX)).ok()?;
+        self.all.get_mut(at).filter(|slot| u64::from(slot.0) == key >> 32)
+    }
+
+    fn get(&mut self, key: u64) -> Option<Arc<Readiness>> {
+        self.slot(key)?.1.clone()
+    }
+
+    fn remove(&mut self, key: u64) -> Option<Arc<Readiness>> {
+        let slot = self.slot(key)?;
+        slot.0 = slot.0.wrapping_add(1);
+        let readiness = slot.1.take();
+        self.free.extend(usize::try_from(key & u64::from(u32::MAX)).ok());
+        readiness
+    }
+}
+
+/// The kernel's list of sockets, and ours.
+#[derive(Debug)]
+pub(crate) struct Poller {
+    epoll: OwnedFd,
+    /// Ends a wait from another thread. Edge-triggered, so it need not be read.
+    notifier: OwnedFd,
+    slots: Mutex<Slots>,
+}
+
+impl Poller {
+    /// # Errors
+    /// The process has no descriptors left.
+    pub(crate) fn new() -> io::Result<Self> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let notifier = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        epoll::add(&epoll, &notifier, EventData::new_u64(NOTIFIER), EventFlags::IN | EventFlags::ET)?;
+        Ok(Self { epoll, notifier, slots: Mutex::default() })
+    }
+
+    /// Ends a wait, or the next one if there is none.
+    pub(crate) fn notify(&self) {
+        // It fails only when it was written 2^64 times and never read.
+        let _written = rustix::io::write(&self.notifier, &1_u64.to_ne_bytes());
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Room for what a wait brings.
+pub(crate) struct Events {
+    events: Vec<epoll::Event>,
+    changed: Vec<(Arc<Readiness>, EventFlags)>,
+}
+
+impl Events {
+    pub(crate) fn new() -> Self {
+        Self { events: Vec::with_capacity(EVENTS), changed: Vec::with_capacity(EVENTS) }
+    }
+
+    /// Waits for at most `timeout`; `None` is for ever.
+    pub(crate) fn wait(&mut self, poller: &Poller, timeout: Option<Duration>) {
+        let timeout = timeout.map(|timeout| Timespec {
+            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: timeout.subsec_nanos().into(),
+        });
+        self.events.clear();
+        let waited =
+            epoll::wait(&poller.epoll, rustix::buffer::spare_capacity(&mut self.events), timeout.as_ref());
+        if waited.is_err() {
+            // Interrupted by a signal.
+            return;
+        }
+        let mut slots = poller.slots();
+        for event in &self.events {
+            let readiness = slots.get(event.data.u64());
+            self.changed.extend(readiness.map(|readiness| (readiness, event.flags)));
+        }
+    }
+
+    /// Wakes the tasks that the last wait concerns.
+    pub(crate) fn dispatch(&mut self) {
+        // Outside the lock: a waker may be the last reference to a socket.
+        self.changed.drain(..).for_each(|(readiness, flags)| readiness.update(flags));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_of_a_socket_that_is_gone_reaches_nobody() {
+        let mut slots = Slots::default();
+        let gone = slots.insert(Arc::default());
+        assert!(slots.get(gone).is_some());
+        assert!(slots.remove(gone).is_some());
+        let next = slots.insert(Arc::default());
+        assert_ne!(gone, next);
+        assert!(slots.get(gone).is_none() && slots.remove(gone).is_none());
+        assert!(slots.get(next).is_some());
+    }
+}

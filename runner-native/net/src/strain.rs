@@ -1,0 +1,62 @@
+//! Whether one thread is enough for the work there is.
+
+use std::time::{Duration, Instant};
+
+/// How often a thread looks. Shorter, and a single burst would call for help.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What a thread has used of its time. The kernel's word for it: a thread that waits for a core needs no second thread.
+pub(crate) struct Strain {
+    at: Instant,
+    used: Duration,
+}
+
+impl Strain {
+    /// That of this thread, from now on.
+    pub(crate) fn new() -> Self {
+        Self { at: Instant::now(), used: used() }
+    }
+
+    /// Whether the thread had hardly a pause since it looked last; `false` between two looks.
+    pub(crate) fn look(&mut self) -> bool {
+        let passed = self.at.elapsed();
+        if passed < LOOK {
+            return false;
+        }
+        let used = used();
+        let is_strained = is_strain(used.saturating_sub(self.used), passed);
+        (self.at, self.used) = (Instant::now(), used);
+        is_strained
+    }
+}
+
+/// Whether a thread that ran for `used` of the time had hardly a pause.
+fn is_strain(used: Duration, passed: Duration) -> bool {
+    used * 10 >= passed * 9
+}
+
+/// Processor time of this thread.
+#[cfg(target_os = "linux")]
+fn used() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// Where the system does not say, a thread counts as busy, and the others help.
+#[cfg(not(target_os = "linux"))]
+fn used() -> Duration {
+    use std::time::{SystemTime, UNIX_EPOCH};
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_waits_for_a_core_or_for_work_is_not_strained() {
+        let [little, much, all] = [50, 90, 100].map(Duration::from_millis);
+        assert!(is_strain(all, all) && is_strain(much, all));
+        assert!(!is_strain(little, all) && !is_strain(Duration::ZERO, all));
+    }
+}
