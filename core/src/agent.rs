@@ -6,6 +6,7 @@ mod event;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -21,7 +22,7 @@ use crate::plane::PlaneInfo;
 use crate::reason::{DownReason, Retry};
 use crate::rng::{Rng, Seed};
 use crate::stellar::{Signature, SigningInput, Token};
-use crate::time::{Instant, Wall};
+use crate::time::{Instant, UnixTime, Wall};
 
 pub use event::{AgentEvent, AttemptId, Target};
 
@@ -75,6 +76,8 @@ pub struct Agent {
     /// The latest dial. Its number is also the epoch of its link's streams.
     attempt: AttemptId,
     backoff: Backoff,
+    /// The owner was told that the clocks disagree, and no login has succeeded since.
+    clock_noticed: bool,
     state: State,
     /// What the last link still has to say, after it ended.
     pending: VecDeque<Transmit>,
@@ -114,6 +117,7 @@ impl Agent {
             rng: Rng::new(seed),
             wall,
             attempt: AttemptId(0),
+            clock_noticed: false,
             state: State::Stopped,
             pending: VecDeque::new(),
             events: VecDeque::new(),
@@ -148,11 +152,11 @@ impl Agent {
         matches!(self.state, State::Dialing { .. } | State::Linked { .. }).then_some(self.attempt)
     }
 
-    /// The signer answered the [`AgentEvent::Sign`] that carried `input`; `None` is a no. An answer that comes when its
+    /// The signer answered the [`AgentEvent::Sign`] that carried `input`, as it was or reissued; `None` is a no. An answer that comes when its
     /// link is gone does nothing, so a slow signer cannot spoil the next login.
     pub fn handle_signature(&mut self, input: &SigningInput, signature: Option<Signature>, now: Instant) {
         match &mut self.state {
-            State::SigningBearer { input: asked, .. } if asked == input => {
+            State::SigningBearer { input: asked, .. } if input.answers(asked) => {
                 let token = signature
                     .ok_or(DownReason::SignerRefused)
                     .and_then(|s| input.clone().into_token(s).map_err(|_| DownReason::SignerMismatch));
@@ -288,8 +292,29 @@ impl Agent {
             Retry::Soon => Some(now + self.backoff.soon(GOING_AWAY_DELAY, lived, &mut self.rng)),
             Retry::Backoff => Some(now + self.backoff.next_delay(lived, &mut self.rng)),
         };
+        self.notice_clock(&reason, now);
         self.state = retry_at.map_or(State::Stopped, |until| State::Waiting { until });
         self.events.push_back(AgentEvent::Down { reason, retry_at });
+    }
+
+    /// Says once which clock is wrong by how much, when the relay refused a token for its times.
+    fn notice_clock(&mut self, reason: &DownReason, now: Instant) {
+        let DownReason::TokenTime { relay_time, error, .. } = reason else { return };
+        if core::mem::replace(&mut self.clock_noticed, true) {
+            return;
+        }
+        let (ours, theirs) = (self.wall.unix_at(now).as_secs(), relay_time.map(UnixTime::as_secs));
+        let message = match theirs {
+            Some(theirs) if ours > theirs => {
+                format!("this machine's clock is {} s ahead of the relay's; I try again", ours - theirs)
+            }
+            Some(theirs) if ours < theirs => {
+                format!("this machine's clock is {} s behind the relay's; I try again", theirs - ours)
+            }
+            _ => format!("this machine's clock and the relay's disagree; I try again: {error}"),
+        };
+        let hint = reason.hint().map(String::from);
+        self.events.push_back(AgentEvent::Notice { code: String::from("clock"), message, hint });
     }
 
     fn drain_link(&mut self, now: Instant) {
@@ -334,6 +359,7 @@ impl Agent {
         self.events.extend(bound);
         let State::Linked { link, up_since } = &mut self.state else { return };
         *up_since = Some(now);
+        self.clock_noticed = false;
         for service in &self.config.services {
             link.send(bind_signal(service), now);
         }

@@ -9,9 +9,14 @@ use alloc::string::{String, ToString};
 use thiserror::Error;
 
 use crate::message::Close;
+use crate::time::{UnixTime, Validity};
 
 /// What one existing server says of a wrong token, of one that it does not serve, and of one that is in use.
 const UNKNOWN_TOKEN: &str = "the token is wrong or disabled, or another agent is connected with it";
+
+/// Codes of `auth_failed` for a token that is refused for its times.
+const TOKEN_EXPIRED: &str = "token_expired";
+const TOKEN_FROM_FUTURE: &str = "token_from_future";
 
 /// Why a link is down. Texts that came from the peer are kept as it sent them.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -41,6 +46,17 @@ pub enum DownReason {
     /// 4002: the token, the challenge or the signature was refused.
     #[error("authentication failed: {0}")]
     Authentication(String),
+    /// 4002: the token was refused for its times. It was made for this login, so the clocks of both sides disagree. The
+    /// agent dials again, because clocks are set: by time synchronization after a start or a sleep, or by a person.
+    #[error("the clocks of both sides disagree: {error}")]
+    TokenTime {
+        /// On which side of the token's validity period the relay's clock is.
+        validity: Validity,
+        /// The relay's text.
+        error: String,
+        /// The relay's clock, if it says so.
+        relay_time: Option<UnixTime>,
+    },
     /// The relay knows agents by tokens and did not take this one, because another agent is connected with it; or it
     /// does not say whether that is why. It may go away: what is connected may be this agent's own link, not yet missed.
     #[error("{}", if *known { "another agent is connected with this token" } else { UNKNOWN_TOKEN })]
@@ -118,6 +134,7 @@ impl DownReason {
             DownReason::Malformed(t) => (4000, text(t)),
             DownReason::OutOfOrder(t) => (4001, text(t)),
             DownReason::Authentication(t) => (4002, text(t)),
+            DownReason::TokenTime { error, .. } => (4002, text(error)),
             DownReason::NotAllowed(t) => (4003, text(t)),
             DownReason::TimedOut(t) => (4008, text(t)),
             DownReason::Replaced => (4009, self.to_string().into()),
@@ -155,7 +172,7 @@ impl DownReason {
             Close::ABNORMAL => DownReason::Lost(text()),
             4000 => DownReason::Malformed(text()),
             4001 => DownReason::OutOfOrder(text()),
-            4002 => DownReason::Authentication(text()),
+            4002 => Self::from_refusal(text()),
             // Existing HVYM relays have one code for both.
             4003 if close.reason == "New connection from same address" => DownReason::Replaced,
             4003 => DownReason::NotAllowed(text()),
@@ -166,10 +183,13 @@ impl DownReason {
         }
     }
 
-    /// The reason behind an `auth_failed` message, from its machine-readable code.
-    pub fn from_auth_failed(code: Option<&str>, error: &str) -> Self {
+    /// The reason behind an `auth_failed` message, from its machine-readable code. `time` is the relay's clock.
+    pub fn from_auth_failed(code: Option<&str>, error: &str, time: Option<UnixTime>) -> Self {
+        let token_time = |validity, error| DownReason::TokenTime { validity, error, relay_time: time };
         let error = error.to_owned();
         match code {
+            Some(TOKEN_EXPIRED) => token_time(Validity::Expired, error),
+            Some(TOKEN_FROM_FUTURE) => token_time(Validity::NotYetValid, error),
             Some("malformed") => DownReason::Malformed(error),
             Some("order") => DownReason::OutOfOrder(error),
             Some("not_allowed") => DownReason::NotAllowed(error),
@@ -179,8 +199,22 @@ impl DownReason {
             // Existing HVYM relays have no codes; these are their words.
             None if error == "Rate limited" => DownReason::RateLimited(error),
             None if error.starts_with("Service not allowed") => DownReason::NotAllowed(error),
-            _ => DownReason::Authentication(error),
+            _ => Self::from_refusal(error),
         }
+    }
+
+    /// The reason behind a refusal that has a text only. Relays without codes for it say in words that a token was refused
+    /// for its times, and most of them what their clock says.
+    fn from_refusal(error: String) -> Self {
+        let validity = match &*error {
+            text if text.starts_with("Token expired") => Validity::Expired,
+            text if text.starts_with("Token issued in the future") => Validity::NotYetValid,
+            text if text.starts_with("Token not valid before") => Validity::NotYetValid,
+            _ => return DownReason::Authentication(error),
+        };
+        let clock = error.split_once("(current time: ").and_then(|(_, rest)| rest.split_once(')'));
+        let relay_time = clock.and_then(|(seconds, _)| seconds.parse().ok()).map(UnixTime::from_secs);
+        DownReason::TokenTime { validity, error, relay_time }
     }
 
     /// The machine-readable code of the `auth_failed` that announces this reason.
@@ -192,6 +226,8 @@ impl DownReason {
             DownReason::RateLimited(_) => "rate_limited",
             DownReason::Replaced => "conflict",
             DownReason::Overloaded(_) => "overloaded",
+            DownReason::TokenTime { validity: Validity::Expired, .. } => TOKEN_EXPIRED,
+            DownReason::TokenTime { validity: Validity::NotYetValid, .. } => TOKEN_FROM_FUTURE,
             _ => "authentication",
         }
     }
@@ -218,6 +254,7 @@ impl DownReason {
             DownReason::Authentication(_) => {
                 "check that this machine's clock is right and that the relay address is the relay's own"
             }
+            DownReason::TokenTime { .. } => "set this machine's clock, or let it be set from the network",
             DownReason::NotAllowed(_) => "choose a service that the relay allows, or ask its operator",
             DownReason::Replaced => {
                 "another agent uses this identity; stop it, or give this one its own with `hvym-tunnel identity new`"
@@ -252,6 +289,31 @@ mod tests {
         ] {
             assert_eq!(DownReason::from_close(&reason.close()), reason);
         }
+    }
+
+    #[test]
+    fn a_token_refused_for_its_times_is_no_final_refusal_whoever_says_it() {
+        let now = Some(UnixTime::from_secs(1_767_225_600));
+        for (error, validity) in [
+            ("Token expired at 1767220000 (current time: 1767225600)", Validity::Expired),
+            (
+                "Token issued in the future at 1867220000 (current time: 1767225600): check",
+                Validity::NotYetValid,
+            ),
+            ("Token not valid before 1867220000 (current time: 1767225600)", Validity::NotYetValid),
+        ] {
+            let expected = DownReason::TokenTime { validity, error: error.into(), relay_time: now };
+            assert_eq!(DownReason::from_auth_failed(None, error, None), expected);
+            assert_eq!(DownReason::from_auth_failed(Some("authentication"), error, None), expected);
+            assert_eq!(DownReason::from_close(&expected.close()), expected);
+            let code = Some(expected.auth_failed_code());
+            assert_eq!(DownReason::from_auth_failed(code, error, now), expected);
+            assert_eq!(expected.retry(), Retry::Backoff);
+        }
+        let unknown = DownReason::from_auth_failed(Some("token_expired"), "another language", None);
+        assert!(matches!(unknown, DownReason::TokenTime { relay_time: None, .. }));
+        let forged = DownReason::from_auth_failed(None, "Signature verification failed", now);
+        assert_eq!(forged.retry(), Retry::Never);
     }
 
     #[test]

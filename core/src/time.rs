@@ -1,7 +1,7 @@
 //! Time as the core knows it: points and distances that somebody else measured.
 //!
 //! Nothing here can read a clock. A runner passes a monotonic [`Instant`] into every call, and tells
-//! the wall clock once per link as a [`Wall`].
+//! the wall clock once per dial as a [`Wall`].
 
 use core::fmt;
 
@@ -29,7 +29,16 @@ impl fmt::Display for UnixTime {
     }
 }
 
-/// The wall clock, told once: at the monotonic point `at` it was `unix`.
+/// On which side of its validity period (RFC 7519 sections 4.1.4 to 4.1.6) something was shown.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Validity {
+    /// After it.
+    Expired,
+    /// Before it.
+    NotYetValid,
+}
+
+/// The wall clock, read once: at the monotonic point `at` it was `unix`.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct Wall {
     /// What the wall clock said.

@@ -60,6 +60,7 @@ pub(crate) fn down_code(reason: &DownReason) -> &'static str {
         DownReason::Lost(_) => "connection_lost",
         DownReason::Silent => "relay_silent",
         DownReason::Authentication(_) => "refused",
+        DownReason::TokenTime { .. } => "clock",
         DownReason::NotAllowed(_) => "not_allowed",
         DownReason::TimedOut(_) => "timed_out",
         DownReason::Replaced => "name_conflict",
@@ -82,6 +83,7 @@ pub(crate) fn down_hint(reason: &DownReason) -> Option<&'static str> {
         DownReason::Authentication(_) => {
             Some("check that this machine's clock is right and that relayAddress is the relay's own")
         }
+        DownReason::TokenTime { .. } => Some("set this machine's clock, or let it be set from the network"),
         DownReason::Replaced => {
             Some("another tab or program uses this identity; close it, or use another identity")
         }

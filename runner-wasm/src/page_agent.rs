@@ -125,6 +125,7 @@ impl PageAgent {
 
     fn on_sign(self: &Rc<Self>, input: SigningInput) {
         let Some(signer) = self.signer.borrow().clone() else { return };
+        let input = input.reissued(clock::wall().unix);
         self.is_signing.set(true);
         let this = Rc::clone(self);
         task::spawn(async move {

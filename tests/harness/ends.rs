@@ -17,7 +17,7 @@ use hvym_tunnel_core::stellar::{SigningInput, Token};
 use hvym_tunnel_core::time::Instant;
 
 use crate::keys::Key;
-use crate::pair::{End, Pair, wall};
+use crate::pair::{End, Pair, wall, wall_off_by};
 use crate::wire::WireConfig;
 
 /// Whose key the agent of a test has.
@@ -55,6 +55,8 @@ pub struct AgentEnd {
     pub asked: Vec<SigningInput>,
     /// The dial that has been asked for and is not done.
     pub dialing: Option<Target>,
+    /// By how many seconds its wall clock differs; the monotonic clock knows nothing of it.
+    pub wall_error: i64,
 }
 
 /// Serves existing HVYM programs in clear text.
@@ -108,6 +110,7 @@ impl AgentEnd {
             events: Vec::new(),
             asked: Vec::new(),
             dialing: None,
+            wall_error: 0,
         }
     }
 
@@ -170,6 +173,7 @@ impl End for AgentEnd {
                 self.asked.push(input.clone());
                 match &self.signer {
                     Signer::Key(key) => {
+                        let input = input.reissued(wall_off_by(self.wall_error, now).unix);
                         let signature = key.sign(&input);
                         self.machine.handle_signature(&input, Some(signature), now);
                     }
@@ -198,6 +202,8 @@ pub struct RelayEnd {
     pub declines: Option<BindRefusal>,
     /// How many WebSockets were accepted.
     pub accepted: u32,
+    /// As [`AgentEnd::wall_error`], for sessions that begin from now on.
+    pub wall_error: i64,
     seed: [u8; 32],
 }
 
@@ -212,6 +218,7 @@ impl RelayEnd {
             answers: true,
             declines: None,
             accepted: 0,
+            wall_error: 0,
             seed,
         }
     }
@@ -223,7 +230,8 @@ impl RelayEnd {
         seed[..4].copy_from_slice(&self.accepted.to_be_bytes());
         let credential =
             bearer.map_or(Credential::None, |token| Credential::Bearer(token.as_str().to_owned()));
-        self.machine = Some(Session::new(self.config.clone(), &credential, wall(now), seed, now));
+        let wall = wall_off_by(self.wall_error, now);
+        self.machine = Some(Session::new(self.config.clone(), &credential, wall, seed, now));
     }
 
     /// The session.

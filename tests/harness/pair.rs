@@ -23,6 +23,12 @@ pub fn wall(now: Instant) -> Wall {
     Wall { unix: UnixTime::from_secs(EPOCH.as_secs() + seconds), at: Instant::from_millis(seconds * 1000) }
 }
 
+/// A wall clock that is `error` seconds ahead of [`wall`], or behind it.
+pub fn wall_off_by(error: i64, now: Instant) -> Wall {
+    let wall = wall(now);
+    Wall { unix: UnixTime::from_secs(wall.unix.as_secs().saturating_add_signed(error)), ..wall }
+}
+
 /// The WebSocket that `agent` waits for opens.
 ///
 /// # Panics
@@ -248,7 +254,8 @@ impl Pair<AgentEnd, RelayEnd> {
         }
         self.wire.connect();
         self.relay.accept(target.bearer.as_ref(), self.now);
-        self.agent.machine.handle_open(target.attempt, wall(self.now), self.now)
+        let wall = wall_off_by(self.agent.wall_error, self.now);
+        self.agent.machine.handle_open(target.attempt, wall, self.now)
     }
 }
 

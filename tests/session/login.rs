@@ -1,6 +1,7 @@
 //! The login, both sides: whatever is wrong with it gets its close code and a text for a person, and never a panic.
 
 mod agent_side;
+mod clocks;
 mod garbage;
 mod relay_side;
 mod together;

@@ -34,7 +34,8 @@ pub enum AgentEvent {
     /// [`Agent::handle_open`]: super::Agent::handle_open
     /// [`Machine::handle_close_from`]: crate::machine::Machine::handle_close_from
     Dial(Target),
-    /// Have this signed and call [`Agent::handle_signature`](super::Agent::handle_signature).
+    /// Have this signed and call [`Agent::handle_signature`](super::Agent::handle_signature). The claims in it are from the
+    /// wall clock as the agent knows it; [`SigningInput::reissued`] creates them from the clock at the moment of signing.
     Sign(SigningInput),
     /// Logged in.
     Up(Endpoint),

@@ -124,6 +124,8 @@ pub enum Signal {
         code: Option<String>,
         /// For a person.
         error: String,
+        /// The relay's clock, Unix seconds; only where the token was refused for its times.
+        time: Option<u64>,
     },
     /// Agent: make a service reachable.
     Bind {

@@ -38,8 +38,9 @@ impl Signal {
             "auth_response" => read_response(json),
             "auth_ok" => read_ok(json),
             "auth_failed" => {
-                let [code, error] = fields(json, ["code", "error"])?;
-                Ok(Signal::AuthFailed { code: code.optional(Field::text)?, error: text_or_empty(error)? })
+                let [code, error, time] = fields(json, ["code", "error", "time"])?;
+                let (code, error) = (code.optional(Field::text)?, text_or_empty(error)?);
+                Ok(Signal::AuthFailed { code, error, time: time.optional(Field::integer)? })
             }
             "bind" => read_bind(json),
             "bind_ok" => read_bind_ok(json),
@@ -130,9 +131,10 @@ impl Signal {
                 );
                 object.put_some("encryption_mode", encryption_mode);
             }
-            Signal::AuthFailed { code, error } => {
+            Signal::AuthFailed { code, error, time } => {
                 object.put("code", Value::from(code));
                 object.put("error", Value::Text(error));
+                object.put_some("time", *time);
             }
             _ => {}
         }

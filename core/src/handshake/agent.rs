@@ -12,7 +12,7 @@ use crate::message::Message;
 use crate::plane::{DataPlane, PlaneStart, YamuxPlane};
 use crate::reason::DownReason;
 use crate::stellar::{Address, Claims, Signature, SigningInput};
-use crate::time::{Instant, Wall};
+use crate::time::{Instant, UnixTime, Wall};
 
 /// How an agent shows who it is.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
@@ -88,8 +88,8 @@ impl AgentHandshake {
     /// The relay said something.
     fn on_signal(&mut self, signal: Signal, now: Instant) -> Result<Option<Step>, DownReason> {
         match (&self.state, signal) {
-            (_, Signal::AuthFailed { code, error }) => {
-                Err(DownReason::from_auth_failed(code.as_deref(), &error))
+            (_, Signal::AuthFailed { code, error, time }) => {
+                Err(DownReason::from_auth_failed(code.as_deref(), &error, time.map(UnixTime::from_secs)))
             }
             (_, Signal::Error { .. } | Signal::Unknown) => Ok(None),
             (
@@ -190,17 +190,17 @@ impl Login for AgentHandshake {
 
     fn handle_signature(
         &mut self,
-        asked: &SigningInput,
+        answered: &SigningInput,
         signature: Option<Signature>,
         now: Instant,
     ) -> Result<Option<Step>, DownReason> {
         let State::Signing { challenge_id, relay, input } = &self.state else { return Ok(None) };
-        if input != asked {
+        if !answered.answers(input) {
             // The answer to an earlier login: a person may take longer than a link lives.
             return Ok(None);
         }
         let signature = signature.ok_or(DownReason::SignerRefused)?;
-        let token = input.clone().into_token(signature).map_err(|_| DownReason::SignerMismatch)?;
+        let token = answered.clone().into_token(signature).map_err(|_| DownReason::SignerMismatch)?;
         let native = !self.falls_back;
         let answer = Signal::AuthResponse {
             challenge_id: Some(challenge_id.clone()),

@@ -96,7 +96,7 @@ pub trait Login: Send {
     /// As [`Self::start`].
     fn handle_message(&mut self, message: Message, now: Instant) -> Result<Option<Step>, DownReason>;
 
-    /// The signer answered the [`Step::Sign`] that carried `input`; `None` is a no.
+    /// The signer answered the [`Step::Sign`] that carried `input`, as it was or reissued; `None` is a no.
     ///
     /// # Errors
     /// As [`Self::start`].

@@ -14,7 +14,7 @@ use crate::plane::{DataPlane, PlaneStart, YamuxPlane};
 use crate::reason::DownReason;
 use crate::rng::Rng;
 use crate::stellar::{Address, Expected, Token, Verified};
-use crate::time::{Instant, Wall};
+use crate::time::{Instant, UnixTime, Wall};
 
 /// What a relay demands of a login.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -158,8 +158,15 @@ impl RelayHandshake {
     }
 
     fn verify(&self, jwt: &str, now: Instant) -> Result<Verified, DownReason> {
-        Token::verify(jwt, &Expected::for_audience(self.login.address), self.wall.unix_at(now))
-            .map_err(|e| DownReason::Authentication(e.to_string()))
+        let unix = self.wall.unix_at(now);
+        Token::verify(jwt, &Expected::for_audience(self.login.address), unix).map_err(|error| {
+            match error.validity() {
+                Some(validity) => {
+                    DownReason::TokenTime { validity, error: error.to_string(), relay_time: Some(unix) }
+                }
+                None => DownReason::Authentication(error.to_string()),
+            }
+        })
     }
 
     fn check_service(&self, service: &str) -> Result<(), DownReason> {
@@ -244,8 +251,14 @@ impl Login for RelayHandshake {
         let failed = || Signal::AuthFailed {
             code: Some(reason.auth_failed_code().into()),
             error: match reason {
-                DownReason::Authentication(text) | DownReason::NotAllowed(text) => text.clone(),
+                DownReason::Authentication(text)
+                | DownReason::NotAllowed(text)
+                | DownReason::TokenTime { error: text, .. } => text.clone(),
                 other => format!("{other}"),
+            },
+            time: match reason {
+                DownReason::TokenTime { relay_time, .. } => relay_time.map(UnixTime::as_secs),
+                _ => None,
             },
         };
         is_announced(reason).then(failed).and_then(|failed| self.encode(failed))
@@ -267,6 +280,7 @@ fn is_announced(reason: &DownReason) -> bool {
     matches!(
         reason,
         DownReason::Authentication(_)
+            | DownReason::TokenTime { .. }
             | DownReason::NotAllowed(_)
             | DownReason::RateLimited(_)
             | DownReason::Replaced

@@ -162,7 +162,7 @@ impl Link {
         link
     }
 
-    /// The signer answered the [`LinkEvent::Sign`] that carried `input`; `None` is a no.
+    /// The signer answered the [`LinkEvent::Sign`] that carried `input`, as it was or reissued; `None` is a no.
     pub fn handle_signature(&mut self, input: &SigningInput, signature: Option<Signature>, now: Instant) {
         if let State::Login(login) = &mut self.state {
             let step = login.handle_signature(input, signature, now);

@@ -16,6 +16,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use ed25519_dalek::VerifyingKey;
 
 use super::address::Address;
+use crate::time::UnixTime;
 pub use claims::{ClaimValue, Claims};
 pub use error::JwtError;
 pub use verify::{Expected, Verified};
@@ -36,7 +37,9 @@ pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 #[derive(Clone, PartialEq, Eq)]
 pub struct SigningInput {
     text: String,
-    signer: Address,
+    claims: Claims,
+    /// `iat` as it was when the signature was asked for.
+    asked_at: UnixTime,
 }
 
 impl SigningInput {
@@ -47,7 +50,24 @@ impl SigningInput {
 
     /// The account whose key must sign.
     pub fn signer(&self) -> Address {
-        self.signer
+        self.claims.subject
+    }
+
+    /// `iat`.
+    pub fn issued_at(&self) -> UnixTime {
+        self.claims.issued_at
+    }
+
+    /// The same input with claims made at `at`, by the wall clock of the moment of signing. A machine that slept since
+    /// the signature was asked for, or whose clock was set, would otherwise sign a token that has expired already.
+    #[must_use]
+    pub fn reissued(&self, at: UnixTime) -> Self {
+        Self { asked_at: self.asked_at, ..self.claims.reissued(at).signing_input() }
+    }
+
+    /// Whether this is `asked`, or `asked` reissued.
+    pub fn answers(&self, asked: &Self) -> bool {
+        *self == asked.reissued(self.issued_at())
     }
 
     /// The signed token.
@@ -56,8 +76,8 @@ impl SigningInput {
     /// [`JwtError::WrongSigner`] if the signature is not by the key of [`SigningInput::signer`], for example by a wallet that
     /// has another account selected; [`JwtError::TooLarge`] if the token exceeds [`MAX_TOKEN_BYTES`].
     pub fn into_token(self, signature: Signature) -> Result<Token, JwtError> {
-        if !signature.is_by(self.signer, self.as_bytes()) {
-            return Err(JwtError::WrongSigner(self.signer));
+        if !signature.is_by(self.signer(), self.as_bytes()) {
+            return Err(JwtError::WrongSigner(self.signer()));
         }
         let mut token = self.text;
         token.push('.');
@@ -71,7 +91,7 @@ impl SigningInput {
 
 impl fmt::Debug for SigningInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SigningInput").field("signer", &self.signer).finish_non_exhaustive()
+        f.debug_struct("SigningInput").field("signer", &self.signer()).finish_non_exhaustive()
     }
 }
 
@@ -113,11 +133,7 @@ impl Token {
     ///
     /// # Errors
     /// The first check that failed, with a text for the person who created the token.
-    pub fn verify(
-        token: &str,
-        expected: &Expected<'_>,
-        now: crate::time::UnixTime,
-    ) -> Result<Verified, JwtError> {
+    pub fn verify(token: &str, expected: &Expected<'_>, now: UnixTime) -> Result<Verified, JwtError> {
         verify::verify(token, expected, now)
     }
 }

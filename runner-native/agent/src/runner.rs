@@ -208,6 +208,7 @@ impl AgentRunner {
                 self.dial = Some((attempt, Box::pin(dial)));
             }
             MachineEvent::Sign(input) => {
+                let input = input.reissued(self.shared.clock.wall().unix);
                 let signature = self.identity.sign(&input);
                 self.shared.agent.with(|agent, now| agent.handle_signature(&input, Some(signature), now));
             }

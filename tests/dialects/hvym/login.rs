@@ -68,11 +68,11 @@ fn every_refusal_that_was_recorded_has_its_reason_and_its_retry() {
     let cases = [
         ("Rate limited", Retry::Backoff),
         ("Service not allowed: ssh", Retry::Never),
-        ("Token expired at 1 (current time: 2)", Retry::Never),
+        ("Token expired at 1 (current time: 2)", Retry::Backoff),
         ("Challenge mismatch", Retry::Never),
     ];
     for (error, retry) in cases {
-        let reason = DownReason::from_auth_failed(None, error);
+        let reason = DownReason::from_auth_failed(None, error, None);
         assert_eq!(reason.retry(), retry, "{error}");
         assert!(reason.to_string().contains(error));
     }

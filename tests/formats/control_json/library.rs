@@ -132,6 +132,8 @@ struct AuthFailed {
     code: Option<String>,
     #[serde(default)]
     error: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    time: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]

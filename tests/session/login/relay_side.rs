@@ -50,6 +50,15 @@ pub(super) fn answer(ask: &Value) -> Value {
            "mux": "yamux", "version": 1})
 }
 
+/// The code of the `auth_failed` for a token with this fault.
+fn code_for(fault: &str) -> &'static str {
+    match fault {
+        "expired" => "token_expired",
+        "future" | "not before" => "token_from_future",
+        _ => "authentication",
+    }
+}
+
 fn events(session: &mut Session) -> Vec<SessionEvent> {
     std::iter::from_fn(|| session.poll_event()).collect()
 }
@@ -126,7 +135,7 @@ fn every_fault_of_a_token_is_named_and_closes_with_4002() {
         let mut reply = answer(&ask);
         reply["jwt"] = signed(&claims.with_challenge(ask["challenge"].as_str().unwrap())).into();
         session.handle_message(message(&reply), NOW);
-        assert_refused(&mut session, what, 4002, Some("authentication"), text);
+        assert_refused(&mut session, what, 4002, Some(code_for(what)), text);
     }
 }
 
@@ -305,7 +314,7 @@ fn every_fault_of_a_bearer_token_is_answered_and_not_just_dropped() {
     ];
     for (what, token, text) in table {
         let mut session = session(session_config(), &Credential::Bearer(token));
-        assert_refused(&mut session, what, 4002, Some("authentication"), text);
+        assert_refused(&mut session, what, 4002, Some(code_for(what)), text);
     }
 }
 
@@ -338,7 +347,7 @@ fn the_owner_refuses_with_a_reason_that_the_agent_reads() {
         session.refuse(reason.clone(), NOW);
         let said = Said::by(&mut session);
         assert_eq!((said.code(), said.last_type()), (Some(code), Some("auth_failed")));
-        assert_eq!(DownReason::from_auth_failed(Some(kind), "").auth_failed_code(), kind);
+        assert_eq!(DownReason::from_auth_failed(Some(kind), "", None).auth_failed_code(), kind);
         assert_eq!(said.texts.last().expect("told")["code"], kind);
         assert_eq!(events(&mut session), [SessionEvent::Closed(reason)]);
     }

@@ -93,13 +93,20 @@ impl Claims {
         self
     }
 
+    /// The same claims, made at `at` and good for as long.
+    pub(super) fn reissued(&self, at: UnixTime) -> Self {
+        let lifetime = |until: UnixTime| until.as_secs().saturating_sub(self.issued_at.as_secs());
+        let until = |lifetime| UnixTime::from_secs(at.as_secs().saturating_add(lifetime));
+        Self { issued_at: at, expires_at: self.expires_at.map(lifetime).map(until), ..self.clone() }
+    }
+
     /// What the key of `subject` must sign. Equal claims give equal bytes.
     pub fn signing_input(&self) -> SigningInput {
         let header = format!(r#"{{"alg":"EdDSA","typ":"JWT","kid":"{}"}}"#, self.subject);
         let mut text = Base64UrlUnpadded::encode_string(header.as_bytes());
         text.push('.');
         text.push_str(&Base64UrlUnpadded::encode_string(self.payload().as_bytes()));
-        SigningInput { text, signer: self.subject }
+        SigningInput { text, claims: self.clone(), asked_at: self.issued_at }
     }
 
     fn payload(&self) -> String {

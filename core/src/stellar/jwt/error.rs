@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::MAX_TOKEN_BYTES;
 use crate::stellar::address::{Address, AddressError, looks_secret};
+use crate::time::Validity;
 
 /// Why a token was refused or could not be created. Values of the token are truncated, and a secret seed is never shown.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -122,6 +123,17 @@ pub enum JwtError {
     /// A token could not be created: the signature is not by the key that had to sign.
     #[error("the signature is not by {0}: the signer used another key")]
     WrongSigner(Address),
+}
+
+impl JwtError {
+    /// Whether the token was refused for its times alone: it may be good by another clock.
+    pub fn validity(&self) -> Option<Validity> {
+        match self {
+            JwtError::Expired { .. } | JwtError::TooOld { .. } => Some(Validity::Expired),
+            JwtError::Future { .. } | JwtError::NotYet { .. } => Some(Validity::NotYetValid),
+            _ => None,
+        }
+    }
 }
 
 /// Maximum characters of an unverified value that an error repeats: enough for two addresses.
