@@ -1,4 +1,4 @@
-//! Two exchanges of one dialect and somebody who says anything to both, for the fuzz targets of the dialects.
+//! Two bridges of one dialect and somebody who says anything to both, for the fuzz targets of the dialects.
 //!
 //! An input is a list of steps, separated by the byte 0x1E. The first byte of a step is what is done, the rest with what.
 
@@ -26,9 +26,9 @@ const MAX_BUFFERED: usize = 1 << 16;
 /// The most steps of a run.
 const MAX_STEPS: usize = 200;
 
-/// One end: an exchange, the streams its owner knows, and what it has read of the last ones.
+/// One end: an bridge, the streams its owner knows, and what it has read of the last ones.
 struct End {
-    exchange: MessageBridge,
+    bridge: MessageBridge,
     streams: Vec<(StreamId, Vec<u8>)>,
     lost: bool,
 }
@@ -37,7 +37,7 @@ impl End {
     fn new(config: BridgeConfig, seed: u8) -> Self {
         let config = BridgeConfig { max_buffered: MAX_BUFFERED, max_calls: 8, ..config };
         Self {
-            exchange: MessageBridge::new(config, 1, [seed; 32], Instant::ZERO),
+            bridge: MessageBridge::new(config, 1, [seed; 32], Instant::ZERO),
             streams: Vec::new(),
             lost: false,
         }
@@ -48,13 +48,13 @@ impl End {
             return;
         }
         if let Ok(CompatFrame::Call(part)) = dialect.decode(message) {
-            self.lost = self.exchange.handle_call(part, now).is_err();
+            self.lost = self.bridge.handle_call(part, now).is_err();
         }
         self.listen();
     }
 
     fn listen(&mut self) {
-        while let Some(event) = self.exchange.poll_event() {
+        while let Some(event) = self.bridge.poll_event() {
             match event {
                 BridgeEvent::Opened(id, _) => self.streams.push((id, Vec::new())),
                 BridgeEvent::Reset(id, _) => self.streams.retain(|(known, _)| *known != id),
@@ -66,7 +66,7 @@ impl End {
     /// Everything that leaves. The other side of the same dialect must understand it.
     fn said(&mut self, dialect: Dialect) -> Result<Vec<Message>, String> {
         let mut said = Vec::new();
-        while let Some(message) = self.exchange.poll_transmit() {
+        while let Some(message) = self.bridge.poll_transmit() {
             let frame = dialect.decode(message.clone());
             let is_plain = !matches!(
                 frame,
@@ -88,8 +88,8 @@ impl End {
     fn check(&self) -> Checked {
         // A message may be one more than there was room for.
         let bound = 3 * MAX_BUFFERED + Dialect::MAX_CALL_BYTES;
-        ensure!(self.exchange.held() <= bound, "{} bytes are held", self.exchange.held());
-        ensure!(self.exchange.len() <= 8, "{} streams", self.exchange.len());
+        ensure!(self.bridge.held() <= bound, "{} bytes are held", self.bridge.held());
+        ensure!(self.bridge.len() <= 8, "{} streams", self.bridge.len());
         Ok(())
     }
 }
@@ -142,55 +142,41 @@ impl Talk {
         self.pass()?;
         for end in [&mut self.relay, &mut self.agent] {
             for (id, _) in std::mem::take(&mut end.streams) {
-                if let Some(mut stream) = end.exchange.stream(id) {
-                    stream.reset(0, self.now);
-                }
+                end.bridge.reset(id, self.now);
             }
             end.said(self.dialect)?;
             if !end.lost {
-                ensure!(end.exchange.held() == 0, "{} bytes are held for nobody", end.exchange.held());
+                ensure!(end.bridge.held() == 0, "{} bytes are held for nobody", end.bridge.held());
             }
         }
         Ok(())
     }
 
     fn step(&mut self, act: u8, rest: &[u8]) -> Checked {
-        let data = Bytes::copy_from_slice(rest);
+        let (data, now) = (Bytes::copy_from_slice(rest), self.now);
         match act {
             b'm' => self.tell(&Message::Text(data)),
             b'b' => self.tell(&Message::Binary(data)),
             b'v' => {
-                if let Ok(id) = self.relay.exchange.open(&StreamHeader::default(), self.now) {
+                if let Ok(id) = self.relay.bridge.open(&StreamHeader::default(), self.now) {
                     self.relay.streams.push((id, Vec::new()));
                 }
                 write(&mut self.relay, data, self.now);
             }
             b'w' => write(&mut self.agent, data, self.now),
             b'+' => write(&mut self.relay, data, self.now),
-            b'f' => last(
-                &mut self.agent,
-                |stream, now| {
-                    _ = stream.finish(now);
-                },
-                self.now,
-            ),
-            b'F' => last(
-                &mut self.relay,
-                |stream, now| {
-                    _ = stream.finish(now);
-                },
-                self.now,
-            ),
-            b'x' => last(&mut self.agent, |stream, now| stream.reset(0, now), self.now),
-            b'X' => last(&mut self.relay, |stream, now| stream.reset(0, now), self.now),
-            b's' => last(&mut self.relay, |stream, now| stream.stop(now), self.now),
+            b'f' => last(&mut self.agent, |bridge, id| _ = bridge.finish(id, now)),
+            b'F' => last(&mut self.relay, |bridge, id| _ = bridge.finish(id, now)),
+            b'x' => last(&mut self.agent, |bridge, id| bridge.reset(id, now)),
+            b'X' => last(&mut self.relay, |bridge, id| bridge.reset(id, now)),
+            b's' => last(&mut self.relay, |bridge, id| bridge.stop(id, now)),
             b'r' => self.read()?,
             b'p' => self.pass()?,
             b't' => {
                 let seconds = u64::from(rest.first().copied().unwrap_or(1)) * 2;
                 self.now = Instant::from_micros(self.now.as_micros() + seconds * 1_000_000);
-                self.relay.exchange.handle_timeout(self.now);
-                self.agent.exchange.handle_timeout(self.now);
+                self.relay.bridge.handle_timeout(self.now);
+                self.agent.bridge.handle_timeout(self.now);
             }
             _ => {}
         }
@@ -216,7 +202,7 @@ impl Talk {
     /// Everybody reads what is there, and what is whole is held to the rules of HTTP.
     fn read(&mut self) -> Checked {
         for (id, so_far) in &mut self.relay.streams {
-            let ended = read(&mut self.relay.exchange, *id, so_far, self.now);
+            let ended = read(&mut self.relay.bridge, *id, so_far, self.now);
             if ended && self.calls && !so_far.is_empty() {
                 let head = ResponseHead::parse(so_far);
                 ensure!(
@@ -228,7 +214,7 @@ impl Talk {
         }
         for (id, so_far) in &mut self.agent.streams {
             let is_new = so_far.is_empty();
-            read(&mut self.agent.exchange, *id, so_far, self.now);
+            read(&mut self.agent.bridge, *id, so_far, self.now);
             if is_new && self.calls && !so_far.is_empty() && so_far.ends_with(b"\r\n\r\n") {
                 let Ok(Some((head, _))) = RequestHead::parse(so_far) else {
                     return Err(format!("a service is shown {:?}", String::from_utf8_lossy(so_far)));
@@ -243,26 +229,23 @@ impl Talk {
 }
 
 /// Reads what is there; whether that was the end.
-fn read(exchange: &mut MessageBridge, id: StreamId, into: &mut Vec<u8>, now: Instant) -> bool {
-    while let Some(mut stream) = exchange.stream(id) {
-        match stream.read(usize::MAX, now) {
+fn read(bridge: &mut MessageBridge, id: StreamId, into: &mut Vec<u8>, now: Instant) -> bool {
+    loop {
+        match bridge.read(id, usize::MAX, now) {
             Ok(Read::Data(data)) => into.extend_from_slice(&data),
             Ok(Read::Empty) | Err(_) => return false,
             Ok(Read::Finished) => return true,
         }
     }
-    false
 }
 
 fn write(end: &mut End, mut data: Bytes, now: Instant) {
-    if let Some(mut stream) = end.streams.last().and_then(|(id, _)| end.exchange.stream(*id)) {
-        let _ = stream.write(&mut data, now);
-    }
+    last(end, |bridge, id| _ = bridge.write(id, &mut data, now));
 }
 
-fn last(end: &mut End, act: impl FnOnce(&mut hvym_tunnel_compat::bridge::Stream<'_>, Instant), now: Instant) {
-    if let Some(mut stream) = end.streams.last().and_then(|(id, _)| end.exchange.stream(*id)) {
-        act(&mut stream, now);
+fn last(end: &mut End, act: impl FnOnce(&mut MessageBridge, StreamId)) {
+    if let Some((id, _)) = end.streams.last() {
+        act(&mut end.bridge, *id);
     }
 }
 

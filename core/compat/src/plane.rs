@@ -133,11 +133,11 @@ impl DataPlane for BridgePlane {
     }
 
     fn read(&mut self, id: StreamId, max: usize, now: Instant) -> Result<Read, StreamError> {
-        self.bridge.stream(id).ok_or(StreamError::Lost)?.read(max, now)
+        self.bridge.read(id, max, now)
     }
 
     fn write(&mut self, id: StreamId, data: &mut Bytes, now: Instant) -> Result<usize, StreamError> {
-        self.bridge.stream(id).ok_or(StreamError::Lost)?.write(data, now)
+        self.bridge.write(id, data, now)
     }
 
     fn writable(&self, id: StreamId) -> usize {
@@ -145,19 +145,15 @@ impl DataPlane for BridgePlane {
     }
 
     fn finish(&mut self, id: StreamId, now: Instant) -> Result<(), StreamError> {
-        self.bridge.stream(id).ok_or(StreamError::Lost)?.finish(now)
+        self.bridge.finish(id, now)
     }
 
-    fn reset(&mut self, id: StreamId, code: u32, now: Instant) {
-        if let Some(mut stream) = self.bridge.stream(id) {
-            stream.reset(code, now);
-        }
+    fn reset(&mut self, id: StreamId, _code: u32, now: Instant) {
+        self.bridge.reset(id, now);
     }
 
     fn stop(&mut self, id: StreamId, now: Instant) {
-        if let Some(mut stream) = self.bridge.stream(id) {
-            stream.stop(now);
-        }
+        self.bridge.stop(id, now);
     }
 
     /// Says why, where the dialect can: some agents spin when they see a bare close. When this side is done, answers that

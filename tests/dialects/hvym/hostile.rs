@@ -236,15 +236,15 @@ fn there_is_an_end_to_requests_at_once_and_room_is_told() {
 fn what_a_peer_asks_and_never_reads_has_an_end() {
     let config =
         BridgeConfig { max_buffered: 10_000, ..BridgeConfig::new(Dialect::HvymJson, Side::Agent, "web") };
-    let mut exchange = MessageBridge::new(config, 1, [3; 32], Instant::ZERO);
+    let mut bridge = MessageBridge::new(config, 1, [3; 32], Instant::ZERO);
     let ask = |n| {
         let request = Request { head: RequestHead::new("GET", "not a path"), body: bytes::Bytes::new() };
         CallMessage::Request { id: CallId::Number(n), request, timeout: 30 }
     };
-    let ended = (0..1000).position(|n| exchange.handle_call(ask(n), Instant::ZERO).is_err()).expect("an end");
-    assert!(ended > 50 && exchange.held() < 21_000, "{ended}, {} bytes", exchange.held());
-    while exchange.poll_transmit().is_some() {}
-    assert_eq!((exchange.held(), exchange.len()), (0, 0));
+    let ended = (0..1000).position(|n| bridge.handle_call(ask(n), Instant::ZERO).is_err()).expect("an end");
+    assert!(ended > 50 && bridge.held() < 21_000, "{ended}, {} bytes", bridge.held());
+    while bridge.poll_transmit().is_some() {}
+    assert_eq!((bridge.held(), bridge.len()), (0, 0));
 }
 
 #[test]

@@ -12,15 +12,18 @@ use hvym_http1::{Headers, RequestHead, ResponseHead};
 
 /// Why a head cannot pass.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(super) struct Unfit(pub(super) u16, pub(super) &'static str);
+pub(super) struct RejectedHead(pub(super) u16, pub(super) &'static str);
 
 /// A visitor's request as an older agent can take it.
-pub(super) fn to_agent(mut head: RequestHead, dialect: Dialect) -> Result<RequestHead, Unfit> {
+pub(super) fn to_agent(mut head: RequestHead, dialect: Dialect) -> Result<RequestHead, RejectedHead> {
     if !head.target.starts_with('/') {
-        return Err(Unfit(400, "The target of a request must be a path."));
+        return Err(RejectedHead(400, "The target of a request must be a path."));
     }
     if head.headers.contains("upgrade") {
-        return Err(Unfit(501, "The program behind this tunnel cannot carry WebSockets and other upgrades."));
+        return Err(RejectedHead(
+            501,
+            "The program behind this tunnel cannot carry WebSockets and other upgrades.",
+        ));
     }
     head.headers.strip_hop_by_hop();
     for name in ["host", "content-length", "expect", "accept-encoding"] {
@@ -37,16 +40,16 @@ pub(super) fn to_agent(mut head: RequestHead, dialect: Dialect) -> Result<Reques
 }
 
 /// A request that came in a message, as bytes for the local service; its connection is used once.
-pub(super) fn to_service(mut head: RequestHead, body: &Bytes) -> Result<Bytes, Unfit> {
-    const UNFIT: Unfit = Unfit(400, "the request is malformed");
+pub(super) fn to_service(mut head: RequestHead, body: &Bytes) -> Result<Bytes, RejectedHead> {
+    const REJECTED: RejectedHead = RejectedHead(400, "the request is malformed");
     // What does not begin with a slash could name another host once it stands behind one.
     if !head.target.starts_with('/') {
-        return Err(UNFIT);
+        return Err(REJECTED);
     }
     head.target = without_dots(&head.target);
     head.method.make_ascii_uppercase();
     if head.method == "CONNECT" || head.headers.contains("upgrade") {
-        return Err(Unfit(501, "upgrades cannot pass this tunnel"));
+        return Err(RejectedHead(501, "upgrades cannot pass this tunnel"));
     }
     let host = match head.headers.all("host").collect::<Vec<_>>()[..] {
         [host] => Bytes::copy_from_slice(host),
@@ -65,7 +68,7 @@ pub(super) fn to_service(mut head: RequestHead, body: &Bytes) -> Result<Bytes, U
     }
     fields.push("Connection", "close");
     head.headers = fields;
-    head.encode().map_err(|_| UNFIT)
+    head.encode().map_err(|_| REJECTED)
 }
 
 /// A target without dot segments (RFC 3986 section 5.2.4): some relays decode a path, which makes dots of what was none.
@@ -109,31 +112,32 @@ pub(super) fn to_relay(mut head: ResponseHead, method: &str) -> ResponseHead {
 
 /// How an answer's body goes to the visitor.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(super) enum Sent {
+pub(super) enum BodyKind {
     /// All of it, and this long.
-    Whole(usize),
+    Length(usize),
     /// In chunks.
-    Pieces,
+    Chunked,
     /// There is none (RFC 9110 sections 9.3.2, 15.3.5, 15.4.5).
-    Nothing,
+    None,
 }
 
-impl Sent {
+impl BodyKind {
     /// What is right for a response of this `status` to a request of this `method`.
     pub(super) fn of(method: &str, status: u16, whole: Option<usize>) -> Self {
         match (method, status, whole) {
-            ("HEAD", _, _) | (_, 204 | 304, _) => Sent::Nothing,
-            (_, _, Some(length)) => Sent::Whole(length),
-            (_, _, None) => Sent::Pieces,
+            ("HEAD", _, _) | (_, 204 | 304, _) => BodyKind::None,
+            (_, _, Some(length)) => BodyKind::Length(length),
+            (_, _, None) => BodyKind::Chunked,
         }
     }
 }
 
 /// An answer's head as bytes for the visitor's side, whose connection closes after it.
-pub(super) fn to_visitor(mut head: ResponseHead, sent: Sent) -> Result<Bytes, Unfit> {
-    const UNFIT: Unfit = Unfit(502, "The answer of the program behind this tunnel is malformed.");
+pub(super) fn to_visitor(mut head: ResponseHead, kind: BodyKind) -> Result<Bytes, RejectedHead> {
+    const REJECTED: RejectedHead =
+        RejectedHead(502, "The answer of the program behind this tunnel is malformed.");
     if !matches!(head.status, 200..=599) {
-        return Err(UNFIT);
+        return Err(REJECTED);
     }
     let declared = head.headers.first("content-length").map(Bytes::copy_from_slice);
     head.headers.strip_hop_by_hop();
@@ -141,11 +145,11 @@ pub(super) fn to_visitor(mut head: ResponseHead, sent: Sent) -> Result<Bytes, Un
     // Those programs decode a body and leave the field that says how it was coded.
     head.headers.remove("content-encoding");
     split_cookies(&mut head.headers);
-    match sent {
-        Sent::Whole(length) => head.headers.push("Content-Length", length.to_string()),
-        Sent::Pieces => head.headers.push("Transfer-Encoding", "chunked"),
-        Sent::Nothing if head.status == 204 => {}
-        Sent::Nothing => {
+    match kind {
+        BodyKind::Length(length) => head.headers.push("Content-Length", length.to_string()),
+        BodyKind::Chunked => head.headers.push("Transfer-Encoding", "chunked"),
+        BodyKind::None if head.status == 204 => {}
+        BodyKind::None => {
             let is_number = |text: &Bytes| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
             if let Some(length) = declared.filter(is_number) {
                 head.headers.push("Content-Length", length);
@@ -153,7 +157,7 @@ pub(super) fn to_visitor(mut head: ResponseHead, sent: Sent) -> Result<Bytes, Un
         }
     }
     head.headers.push("Connection", "close");
-    head.encode().map_err(|_| UNFIT)
+    head.encode().map_err(|_| REJECTED)
 }
 
 /// Takes apart what those programs join: `a=1; Path=/, b=2`. A date has a comma too, but no `=` behind it.

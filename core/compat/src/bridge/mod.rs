@@ -1,42 +1,54 @@
 //! Whole requests and responses shown as streams: for each request its owner sees a stream of HTTP/1.1 in bytes.
 //!
-//! A relay's owner opens a stream and writes a request to it, which becomes one message; the answer's messages become
-//! the bytes of a response. On an agent it is the other way round. So whoever splices streams need not know that
-//! there are none on the wire. Requests never wait for each other here. It knows no socket, no login and no JSON; a
-//! [`Dialect`](crate::dialect::Dialect) spells its [`CallMessage`]s.
+//! A relay's owner opens a stream and writes a request to it, which becomes one message; the response's messages become
+//! the bytes of a response. On an agent it is the other way round. So who copies streams does not know that there are
+//! none on the wire. Requests do not wait for each other here. It knows no socket, no login and no JSON: a
+//! [`Dialect`](crate::dialect::Dialect) encodes its [`CallMessage`]s.
+//!
+//! Each call has a machine that owns its transitions ([`outgoing_request`], [`incoming_request`], [`raw_stream`]). The
+//! bridge finds the call, feeds it one input, and carries out the outputs.
 
-mod answer;
-mod ask;
+mod call;
 mod config;
+mod dispatch;
 mod fields;
+mod incoming_request;
+mod outgoing_request;
 mod pages;
-mod pipe;
-mod seal;
-mod slot;
-mod stream;
+mod raw_stream;
+mod read_buffer;
+mod sealing;
+mod transition;
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::string::String;
+use core::time::Duration;
 
-use thiserror::Error;
-
-use crate::dialect::{CallId, CallMessage, CompatFrame};
-use crate::uuid;
+use bytes::Bytes;
 use hvym_tunnel_core::dialect::{Proto, StreamHeader};
 use hvym_tunnel_core::machine::Side;
 use hvym_tunnel_core::message::Message;
-use hvym_tunnel_core::mux::{OpenError, ResetReason, StreamId};
+use hvym_tunnel_core::mux::{OpenError, Read, ResetReason, StreamError, StreamId};
 use hvym_tunnel_core::rng::{Rng, Seed};
 use hvym_tunnel_core::time::Instant;
-use seal::Seal;
-use slot::{Role, Slot};
+use thiserror::Error;
+
+use crate::dialect::{CallId, CallMessage, CompatFrame, Request};
+use crate::uuid;
+use call::{Call, CallKind};
+use incoming_request::IncomingRequest;
+use outgoing_request::OutgoingRequest;
+use raw_stream::RawStream;
+use sealing::MessageSealing;
+use transition::Input;
 
 pub use config::{BridgeConfig, RawStreams};
-pub use stream::Stream;
 
 /// Messages that may wait for the socket, for each call that may live. An honest call causes a few, or many small pieces.
 const MESSAGES_PER_CALL: usize = 64;
 
-/// What an exchange tells its owner. Reading and writing say by themselves when there is nothing more to tell.
+/// What a bridge tells its owner. Reading and writing say by themselves when there is nothing more to tell.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum BridgeEvent {
     /// The peer wants something of a service.
@@ -45,7 +57,7 @@ pub enum BridgeEvent {
     Readable(StreamId),
     /// Writing takes something again.
     Writable(StreamId),
-    /// The stream was torn down, not by its owner.
+    /// The stream was reset, not by its owner.
     Reset(StreamId, ResetReason),
     /// Opening may succeed again.
     OpenReady,
@@ -67,76 +79,85 @@ pub struct MessageBridge {
     /// The latest time that came in.
     now: Instant,
     rng: Rng,
-    /// Numbers streams, and requests where the dialect counts them.
-    next: u64,
-    slots: BTreeMap<StreamId, Slot>,
-    /// Calls that the peer may still speak of.
-    names: BTreeMap<CallId, StreamId>,
-    deadlines: BTreeSet<(Instant, StreamId)>,
-    /// Whole messages for the socket, and whose they are as long as that can be taken back.
-    out: VecDeque<(Option<StreamId>, Message)>,
-    /// Connections with something to send, in turn.
-    ready: VecDeque<StreamId>,
-    /// Bytes held: bodies, what is unread, what is unsent.
-    held: usize,
-    seal: Seal,
+    calls: Calls,
+    outbox: Outbox,
+    sealing: MessageSealing,
     events: VecDeque<BridgeEvent>,
+    /// An open was refused for lack of capacity.
     wants_open: bool,
 }
 
+/// The live calls, and the ways to find one.
+#[derive(Debug)]
+struct Calls {
+    /// Numbers streams, and requests where the dialect does.
+    next: u64,
+    by_id: BTreeMap<StreamId, Call>,
+    /// Calls that the peer may still name.
+    by_name: BTreeMap<CallId, StreamId>,
+    deadlines: BTreeSet<(Instant, StreamId)>,
+}
+
+/// What waits for the socket.
+#[derive(Debug, Default)]
+struct Outbox {
+    /// Whole messages, and whose they are as long as they can be cancelled.
+    messages: VecDeque<(Option<StreamId>, Message)>,
+    /// Raw streams with something to send, in turn.
+    scheduled: VecDeque<StreamId>,
+    /// Bytes held by the whole bridge: bodies, what is unread, what is unsent.
+    held: usize,
+}
+
 impl MessageBridge {
-    /// The exchange of a link that came up at `now`. `epoch` tells its streams from those of other links.
+    /// The bridge of a link that came up at `now`. `epoch` tells its streams from those of other links.
     pub fn new(mut config: BridgeConfig, epoch: u32, seed: Seed, now: Instant) -> Self {
-        let seal = Seal::new(config.side, config.key.take());
-        let mut exchange = Self {
+        let sealing = MessageSealing::new(config.side, config.key.take());
+        let calls =
+            Calls { next: 1, by_id: BTreeMap::new(), by_name: BTreeMap::new(), deadlines: BTreeSet::new() };
+        let mut bridge = Self {
             config,
             epoch,
             now,
             rng: Rng::new(seed),
-            next: 1,
-            slots: BTreeMap::new(),
-            names: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
-            out: VecDeque::new(),
-            ready: VecDeque::new(),
-            held: 0,
-            seal,
+            calls,
+            outbox: Outbox::default(),
+            sealing,
             events: VecDeque::new(),
             wants_open: false,
         };
-        if let Some(wish) = exchange.seal.wish() {
-            exchange.say(None, CallMessage::Sealing(wish));
+        if let Some(request) = bridge.sealing.request() {
+            bridge.enqueue_plain(CallMessage::Sealing(request));
         }
-        exchange
+        bridge
     }
 
-    /// The peer said something.
+    /// The peer sent a message.
     ///
     /// # Errors
     /// [`BridgeError`] if the link has to end for it.
-    pub fn handle_call(&mut self, part: CallMessage, now: Instant) -> Result<(), BridgeError> {
+    pub fn handle_call(&mut self, message: CallMessage, now: Instant) -> Result<(), BridgeError> {
         self.tick(now);
-        match part {
+        match message {
             CallMessage::Sealed { answers, payload } if answers == (self.config.side == Side::Relay) => {
-                let Some(text) = self.seal.opened(&payload) else { return Ok(()) };
-                let inner = self.config.dialect.decode(Message::Text(text.into()));
-                if let Ok(CompatFrame::Call(part)) = inner {
-                    self.on_part(part, true);
+                let opened = self.sealing.open(&payload);
+                let inner = opened.map(|text| self.config.dialect.decode(Message::Text(text.into())));
+                if let Some(Ok(CompatFrame::Call(message))) = inner {
+                    self.on_message(message, true);
                 }
             }
-            CallMessage::Sealed { .. } => {}
-            CallMessage::Sealing(word) => {
-                if let Some(answer) = self.seal.handle(word) {
-                    self.say(None, CallMessage::Sealing(answer));
+            CallMessage::Sealed { .. } => tracing::debug!("ignored a sealed message of the wrong side"),
+            CallMessage::Sealing(message) => {
+                if let Some(answer) = self.sealing.handle(message) {
+                    self.enqueue_plain(CallMessage::Sealing(answer));
                 }
             }
-            CallMessage::Echo(name) => {
-                self.say(None, CallMessage::Echoed(name));
-            }
-            part => self.on_part(part, false),
+            CallMessage::Echo(name) => self.enqueue_plain(CallMessage::Echoed(name)),
+            message => self.on_message(message, false),
         }
-        let messages = self.config.max_calls.saturating_mul(MESSAGES_PER_CALL);
-        if self.held > self.config.max_buffered.saturating_mul(2) || self.out.len() > messages {
+        let max_messages = self.config.max_calls.saturating_mul(MESSAGES_PER_CALL);
+        let max_held = self.config.max_buffered.saturating_mul(2);
+        if self.outbox.held > max_held || self.outbox.messages.len() > max_messages {
             return Err(BridgeError::Unread);
         }
         Ok(())
@@ -145,87 +166,133 @@ impl MessageBridge {
     /// Opens a stream for a visitor.
     ///
     /// # Errors
-    /// [`OpenError`]; after [`OpenError::TooMany`], an [`BridgeEvent::OpenReady`] follows.
-    pub fn open(&mut self, opening: &StreamHeader, now: Instant) -> Result<StreamId, OpenError> {
+    /// [`OpenError`]; after [`OpenError::TooMany`], a [`BridgeEvent::OpenReady`] follows.
+    pub fn open(&mut self, header: &StreamHeader, now: Instant) -> Result<StreamId, OpenError> {
         self.tick(now);
-        let pipe = match (self.config.side, self.config.raw_streams, opening.proto) {
-            // Whole messages have no word for bytes, and none of these dialects has one for who calls.
+        let kind = match (self.config.side, self.config.raw_streams, header.proto) {
+            // Whole messages cannot carry bytes, and none of these dialects can name a caller.
             (Side::Agent, ..) | (_, RawStreams::Off, Proto::Tcp | Proto::H2) => {
                 return Err(OpenError::Draining);
             }
-            _ if opening.from.is_some() => return Err(OpenError::Draining),
-            (_, RawStreams::Off, Proto::Http) => false,
-            (_, RawStreams::On { .. }, _) => true,
+            _ if header.from.is_some() => return Err(OpenError::Draining),
+            (_, RawStreams::Off, Proto::Http) => CallKind::Outgoing(Box::<OutgoingRequest>::default()),
+            (_, RawStreams::On { .. }, proto) => CallKind::Raw(RawStream::opened(proto == Proto::Http)),
         };
-        if self.slots.len() >= self.config.max_calls || self.held >= self.config.max_buffered {
+        if self.len() >= self.config.max_calls || self.outbox.held >= self.config.max_buffered {
             self.wants_open = true;
             return Err(OpenError::TooMany);
         }
-        let name = self.fresh_name();
-        let role = if pipe { Role::pipe(true) } else { Role::ask() };
-        let id = self.insert(name, role);
-        if pipe {
-            self.expects_http(id, opening.proto == Proto::Http);
-            self.make_ready(id);
+        let is_raw = matches!(kind, CallKind::Raw(_));
+        let name = match self.config.dialect.profile().numeric_ids {
+            true => CallId::Number(i64::try_from(self.calls.next).unwrap_or(i64::MAX)),
+            false => CallId::Text(uuid::random(&mut self.rng)),
+        };
+        let id = self.insert(name, kind);
+        if is_raw {
+            self.schedule(id);
         }
         Ok(id)
     }
 
-    /// Whether messages are sealed.
-    pub fn is_sealed(&self) -> bool {
-        self.seal.is_on()
+    /// Takes up to `max` bytes that have arrived on `id`.
+    ///
+    /// # Errors
+    /// [`StreamError::Lost`] if it is not live.
+    pub fn read(&mut self, id: StreamId, max: usize, now: Instant) -> Result<Read, StreamError> {
+        self.tick(now);
+        let call = self.calls.by_id.get_mut(&id).ok_or(StreamError::Lost)?;
+        let read = call.read.read(max);
+        if let Read::Data(data) = &read {
+            self.outbox.held -= data.len();
+        }
+        self.remove_if_over(id);
+        Ok(read)
     }
 
-    /// The live stream `id`, for one operation.
-    pub fn stream(&mut self, id: StreamId) -> Option<Stream<'_>> {
-        self.slots.contains_key(&id).then(|| Stream::new(self, id))
-    }
-
-    /// Whether `id` is a live stream.
-    pub fn contains(&self, id: StreamId) -> bool {
-        self.slots.contains_key(&id)
+    /// Takes from the front of `data` what there is capacity for, and returns how much.
+    ///
+    /// # Errors
+    /// [`StreamError::Finished`] after the owner's own end, [`StreamError::Lost`] if it is not live.
+    pub fn write(&mut self, id: StreamId, data: &mut Bytes, now: Instant) -> Result<usize, StreamError> {
+        self.tick(now);
+        let call = self.calls.by_id.get(&id).ok_or(StreamError::Lost)?;
+        if call.finished {
+            return Err(StreamError::Finished);
+        }
+        if matches!(call.kind, CallKind::Raw(_)) {
+            return Ok(self.write_raw(id, data));
+        }
+        let data = core::mem::take(data);
+        self.write_http(id, &data);
+        Ok(data.len())
     }
 
     /// How many bytes a write to `id` would take now; 0 if it is not live.
     pub fn writable(&self, id: StreamId) -> usize {
-        match self.slots.get(&id) {
-            Some(slot) if !slot.finished => match &slot.role {
-                Role::Pipe(pipe) => pipe.room(self.config.send_mark),
-                Role::Ask(_) | Role::Answer(_) => self.config.peer_limit,
+        match self.calls.by_id.get(&id) {
+            Some(call) if !call.finished => match &call.kind {
+                CallKind::Raw(stream) => stream.capacity(self.config.send_mark),
+                CallKind::Outgoing(_) | CallKind::Incoming(_) => self.config.peer_limit,
             },
             _ => 0,
+        }
+    }
+
+    /// Ends the owner's half of `id`, after what was written. A second time does nothing.
+    ///
+    /// # Errors
+    /// [`StreamError::Lost`] if it is not live.
+    pub fn finish(&mut self, id: StreamId, now: Instant) -> Result<(), StreamError> {
+        self.tick(now);
+        let call = self.calls.by_id.get_mut(&id).ok_or(StreamError::Lost)?;
+        if !core::mem::replace(&mut call.finished, true) {
+            self.handle_input(id, Input::Finish);
+        }
+        Ok(())
+    }
+
+    /// Gives `id` up. A request that was not sent yet never will be.
+    pub fn reset(&mut self, id: StreamId, now: Instant) {
+        self.tick(now);
+        if self.contains(id) {
+            self.handle_input(id, Input::Reset);
+            self.remove(id);
+        }
+    }
+
+    /// Stops reading `id`.
+    pub fn stop(&mut self, id: StreamId, now: Instant) {
+        self.tick(now);
+        if let Some(call) = self.calls.by_id.get_mut(&id) {
+            self.outbox.held -= call.read.stop();
+            self.remove_if_over(id);
         }
     }
 
     /// The clock may have passed [`Self::poll_timeout`].
     pub fn handle_timeout(&mut self, now: Instant) {
         self.tick(now);
-        while let Some((at, id)) = self.deadlines.first().copied()
+        while let Some((at, id)) = self.calls.deadlines.first().copied()
             && at <= self.now
         {
-            self.deadlines.remove(&(at, id));
-            let Some(slot) = self.slots.get_mut(&id) else { continue };
-            slot.deadline = None;
-            match slot.role {
-                Role::Ask(_) => self.ask_timed_out(id),
-                Role::Answer(_) => self.answer_timed_out(id),
-                Role::Pipe(_) => self.pipe_timed_out(id),
-            }
+            self.set_deadline(id, None);
+            self.calls.deadlines.remove(&(at, id));
+            self.handle_input(id, Input::Timeout);
         }
     }
 
     /// When [`Self::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(at, _)| *at)
+        self.calls.deadlines.first().map(|(at, _)| *at)
     }
 
     /// The next message for the socket.
     pub fn poll_transmit(&mut self) -> Option<Message> {
-        if let Some((_, message)) = self.out.pop_front() {
-            self.held -= message.payload().len();
+        if let Some((_, message)) = self.outbox.messages.pop_front() {
+            self.outbox.held -= message.payload().len();
             return Some(message);
         }
-        self.pull_pipe()
+        self.pull_raw()
     }
 
     /// The next event.
@@ -233,125 +300,93 @@ impl MessageBridge {
         self.events.pop_front()
     }
 
+    /// Whether `id` is a live stream.
+    pub fn contains(&self, id: StreamId) -> bool {
+        self.calls.by_id.contains_key(&id)
+    }
+
+    /// Whether messages are sealed.
+    pub fn is_sealed(&self) -> bool {
+        self.sealing.is_on()
+    }
+
     /// Live streams.
     pub fn len(&self) -> usize {
-        self.slots.len()
+        self.calls.by_id.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.calls.by_id.is_empty()
     }
 
     /// Bytes held for all streams and for the socket.
     pub fn held(&self) -> usize {
-        self.held
-    }
-
-    fn on_part(&mut self, part: CallMessage, sealed: bool) {
-        let relay = self.config.side == Side::Relay;
-        match part {
-            CallMessage::Request { id, request, timeout } if !relay => {
-                self.on_request(id, request, timeout, sealed)
-            }
-            CallMessage::Broken { id, error } if !relay => self.decline(id, 400, error),
-            CallMessage::Response { id, response } => self.on_response(&id, response, sealed),
-            CallMessage::Failed { id, status, error } => self.on_failed(&id, status, &error),
-            CallMessage::Broken { id, error } => self.on_failed(&id, 502, &error),
-            CallMessage::Started { id, head } => self.on_started(&id, head),
-            CallMessage::Chunk { id, data, .. } => self.on_chunk(&id, &data),
-            CallMessage::Ended { id, error, .. } => self.on_ended(&id, error.as_deref()),
-            CallMessage::Connect { id } if !relay => self.on_connect(id),
-            CallMessage::Data { id, data, .. } => self.on_data(&id, data),
-            CallMessage::Close { id, error } => self.on_close(&id, error.as_deref()),
-            // What only the other side may say, and what was dealt with before.
-            _ => {}
-        }
+        self.outbox.held
     }
 
     fn tick(&mut self, now: Instant) {
         self.now = self.now.max(now);
     }
 
-    fn fresh_name(&mut self) -> CallId {
-        match self.config.dialect.profile().numeric_ids {
-            true => CallId::Number(i64::try_from(self.next).unwrap_or(i64::MAX)),
-            false => CallId::Text(uuid::random(&mut self.rng)),
-        }
-    }
-
-    fn insert(&mut self, name: CallId, role: Role) -> StreamId {
-        let id = StreamId::external(self.epoch, self.next);
-        self.next += 1;
-        self.names.insert(name.clone(), id);
-        self.slots.insert(id, Slot::new(name, role));
-        id
-    }
-
-    /// The slot of the live call `name`.
-    fn named(&self, name: &CallId) -> Option<StreamId> {
-        self.names.get(name).copied()
-    }
-
-    fn set_deadline(&mut self, id: StreamId, at: Option<Instant>) {
-        let Some(slot) = self.slots.get_mut(&id) else { return };
-        if let Some(old) = core::mem::replace(&mut slot.deadline, at) {
-            self.deadlines.remove(&(old, id));
-        }
-        if let Some(at) = at {
-            self.deadlines.insert((at, id));
-        }
-    }
-
-    /// Puts a message behind those that wait. `false` if the dialect cannot say it, or the peer could not take it.
-    fn say(&mut self, whose: Option<StreamId>, part: CallMessage) -> bool {
-        let Some(message) = self.config.dialect.encode(CompatFrame::Call(part)) else { return false };
-        if message.payload().len() > self.config.peer_limit {
-            return false;
-        }
-        self.held += message.payload().len();
-        self.out.push_back((whose, message));
-        true
-    }
-
-    /// Forgets the call's name: what the peer still says of it is dropped.
-    fn forget_name(&mut self, id: StreamId) {
-        if let Some(slot) = self.slots.get(&id)
-            && self.names.get(&slot.name) == Some(&id)
-        {
-            self.names.remove(&slot.name);
-        }
-    }
-
-    /// Takes back what was not sent yet.
-    fn unsay(&mut self, id: StreamId) {
-        let held = &mut self.held;
-        self.out.retain(|(whose, message)| {
-            let keep = *whose != Some(id);
-            if !keep {
-                *held -= message.payload().len();
+    /// A message about a call: begins one, or is an input of one.
+    fn on_message(&mut self, message: CallMessage, sealed: bool) {
+        match (self.config.side, message) {
+            (Side::Agent, CallMessage::Request { id, request, timeout }) => {
+                self.on_request(id, request, timeout, sealed);
             }
-            keep
-        });
-    }
-
-    /// Removes a stream with all it holds.
-    fn remove(&mut self, id: StreamId) {
-        self.set_deadline(id, None);
-        self.forget_name(id);
-        if let Some(slot) = self.slots.remove(&id) {
-            self.held -= slot.held();
-        }
-        if self.wants_open && self.slots.len() < self.config.max_calls {
-            self.wants_open = false;
-            self.events.push_back(BridgeEvent::OpenReady);
+            (Side::Agent, CallMessage::Broken { id, error }) => self.decline(id, 400, error),
+            (Side::Agent, CallMessage::Connect { id }) => self.on_connect(id),
+            (side, message) => match message.call_id().and_then(|id| self.calls.by_name.get(id)).copied() {
+                Some(id) => self.handle_input(id, Input::Peer(message, sealed)),
+                None => tracing::trace!(?side, "ignored a message about no live call"),
+            },
         }
     }
 
-    /// Removes a stream whose halves have both ended.
-    fn remove_if_over(&mut self, id: StreamId) {
-        if self.slots.get(&id).is_some_and(Slot::is_over) {
-            self.remove(id);
+    fn on_request(&mut self, name: CallId, request: Request, timeout: u32, sealed: bool) {
+        if self.calls.by_name.contains_key(&name) {
+            return tracing::debug!(
+                "ignored a request whose name is in use: two answers could not be told apart"
+            );
         }
+        if self.sealing.is_on() && !sealed {
+            return self.decline(name, 502, "a request in clear text, although sealing was agreed on".into());
+        }
+        let Request { head, body } = request;
+        if self.len() >= self.config.max_calls || self.outbox.held + body.len() > self.config.max_buffered {
+            return self.decline(name, 503, "too many requests at once".into());
+        }
+        let host = head.headers.first("host").and_then(|host| core::str::from_utf8(host).ok());
+        let host = host.map(String::from);
+        let method = head.method.to_ascii_uppercase();
+        let accepts_events = head.headers.contains_token("accept", "text/event-stream");
+        let head = match fields::to_service(head, &body) {
+            Ok(head) => head,
+            Err(rejected) => return self.decline(name, rejected.0, rejected.1.into()),
+        };
+        let request = IncomingRequest::new(method, accepts_events);
+        let id = self.insert(name, CallKind::Incoming(Box::new(request)));
+        self.deliver(id, head);
+        self.deliver(id, body);
+        let timeout = Duration::from_secs(timeout.into()).min(self.config.answer_timeout);
+        self.set_deadline(id, Some(self.now + timeout));
+        let service = self.config.service.clone();
+        let header = StreamHeader { service, proto: Proto::Http, host, ..StreamHeader::default() };
+        self.events.push_back(BridgeEvent::Opened(id, header));
+    }
+
+    fn on_connect(&mut self, name: CallId) {
+        if self.calls.by_name.contains_key(&name) {
+            return tracing::debug!("ignored a connection whose name is in use");
+        }
+        if self.len() >= self.config.max_calls {
+            let error = Some("too many connections at once".into());
+            return self.enqueue_plain(CallMessage::Close { id: name, error });
+        }
+        let id = self.insert(name, CallKind::Raw(RawStream::accepted()));
+        let (service, proto) = (self.config.service.clone(), self.config.raw_proto);
+        let header = StreamHeader { service, proto, ..StreamHeader::default() };
+        self.events.push_back(BridgeEvent::Opened(id, header));
     }
 }

@@ -3,7 +3,7 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use super::fields::Unfit;
+use super::fields::RejectedHead;
 use hvym_tunnel_pages::Page;
 
 fn page(status: u16, title: &str, text: String, hint: &str) -> Page {
@@ -11,9 +11,9 @@ fn page(status: u16, title: &str, text: String, hint: &str) -> Page {
 }
 
 /// The head of the request cannot pass.
-pub(super) fn unfit(unfit: Unfit) -> Page {
+pub(super) fn rejected(head: RejectedHead) -> Page {
     let hint = "The program behind this tunnel is an older one; with hvym-tunnel there, everything passes.";
-    page(unfit.0, "This request cannot pass the tunnel", unfit.1.to_string(), hint)
+    page(head.0, "This request cannot pass the tunnel", head.1.to_string(), hint)
 }
 
 /// No HTTP.

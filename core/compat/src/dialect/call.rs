@@ -147,3 +147,25 @@ pub enum CallMessage {
     /// The repetition.
     Echoed(String),
 }
+
+impl CallMessage {
+    /// The call that the message is about; `None` for those about the whole link.
+    pub fn call_id(&self) -> Option<&CallId> {
+        match self {
+            CallMessage::Request { id, .. }
+            | CallMessage::Response { id, .. }
+            | CallMessage::Failed { id, .. }
+            | CallMessage::Started { id, .. }
+            | CallMessage::Chunk { id, .. }
+            | CallMessage::Ended { id, .. }
+            | CallMessage::Connect { id }
+            | CallMessage::Data { id, .. }
+            | CallMessage::Close { id, .. }
+            | CallMessage::Broken { id, .. } => Some(id),
+            CallMessage::Sealed { .. }
+            | CallMessage::Sealing(_)
+            | CallMessage::Echo(_)
+            | CallMessage::Echoed(_) => None,
+        }
+    }
+}

@@ -9,25 +9,25 @@ use hvym_tunnel_core::rng::Rng;
 
 /// The state of sealing on one link.
 #[derive(Debug)]
-pub(super) struct Seal {
+pub(super) struct MessageSealing {
     side: Side,
     key: Option<SealKey>,
     on: bool,
 }
 
-impl Seal {
+impl MessageSealing {
     pub(super) fn new(side: Side, key: Option<SealKey>) -> Self {
         Self { side, key, on: false }
     }
 
-    /// What an agent with a key says first.
-    pub(super) fn wish(&self) -> Option<Sealing> {
+    /// The first message of an agent with a key.
+    pub(super) fn request(&self) -> Option<Sealing> {
         (self.side == Side::Agent && self.key.is_some()).then_some(Sealing::Enable)
     }
 
-    /// What has to be answered.
-    pub(super) fn handle(&mut self, word: Sealing) -> Option<Sealing> {
-        match (self.side, word) {
+    /// The answer to a message about sealing, if it has one.
+    pub(super) fn handle(&mut self, message: Sealing) -> Option<Sealing> {
+        match (self.side, message) {
             (Side::Relay, Sealing::Enable) => {
                 self.on = self.key.is_some();
                 Some(if self.on { Sealing::Enabled } else { Sealing::Unavailable })
@@ -50,14 +50,14 @@ impl Seal {
         self.on
     }
 
-    pub(super) fn sealed(&self, text: &[u8], rng: &mut Rng) -> Option<Vec<u8>> {
+    pub(super) fn seal(&self, text: &[u8], rng: &mut Rng) -> Option<Vec<u8>> {
         let mut nonce = [0; NONCE_BYTES];
         let fresh = rng.fork();
         nonce.copy_from_slice(fresh.get(..NONCE_BYTES)?);
         Some(self.key.as_ref()?.seal(text, nonce))
     }
 
-    pub(super) fn opened(&self, payload: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn open(&self, payload: &[u8]) -> Option<Vec<u8>> {
         let opened = self.key.as_ref()?.open(payload);
         opened.inspect_err(|error| tracing::debug!(%error, "dropped a sealed message")).ok()
     }

@@ -1,0 +1,221 @@
+//! A stream of bytes both ways, where the dialect has connections.
+//!
+//! A connection ends in both directions at once, and no peer can be told to wait. So the end of this side's sending is
+//! kept back until the peer has ended or the linger time is over, and unread bytes are limited.
+//!
+//! | sending | receiving | input | next |
+//! |---|---|---|---|
+//! | `Open` | any but `Ended` | finish on a relay whose reader still reads | linger is armed |
+//! | `Open` | any but `Ended` | any other finish, or the linger time is over | `Closing` |
+//! | `Closing` | any but `Ended` | its turn, and the queue is empty | `Closed`: the close is sent |
+//! | any | any but `Ended` | data | `Active`; a reset if too much is unread |
+//! | any | any but `Ended` | close | `Ended`: what was queued is dropped |
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use hvym_tunnel_core::machine::Side;
+use hvym_tunnel_core::mux::ResetReason;
+use hvym_tunnel_pages::Format;
+
+use super::config::RawStreams;
+use super::pages;
+use super::transition::{Context, Input, Outcome, Output};
+use crate::dialect::CallMessage;
+
+/// The most bytes of one message: small enough for every peer even as base64, and fair to the other connections.
+const MAX_DATA: usize = 32 * 1024;
+
+/// The half that the owner writes.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum Sending {
+    Open,
+    /// The close is sent after what is queued.
+    Closing,
+    Closed,
+}
+
+/// The half that the owner reads.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum Receiving {
+    /// Nothing has come.
+    Silent,
+    Active,
+    Ended,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct RawStream {
+    sending: Sending,
+    receiving: Receiving,
+    /// The peer has to be told of it first.
+    is_unannounced: bool,
+    /// Its reader expects HTTP, so that a failure can be explained by a page.
+    is_http: bool,
+    queue: VecDeque<Bytes>,
+    queued: usize,
+    /// Bytes are numbered in messages, for each side.
+    sequence: u64,
+}
+
+impl RawStream {
+    /// A connection that this side opens. Its first turn announces it.
+    pub(super) fn opened(is_http: bool) -> Self {
+        Self { is_unannounced: true, is_http, ..Self::accepted() }
+    }
+
+    /// A connection that the peer opened.
+    pub(super) fn accepted() -> Self {
+        Self {
+            sending: Sending::Open,
+            receiving: Receiving::Silent,
+            is_unannounced: false,
+            is_http: false,
+            queue: VecDeque::new(),
+            queued: 0,
+            sequence: 0,
+        }
+    }
+
+    /// Bytes held.
+    pub(super) fn held(&self) -> usize {
+        self.queued
+    }
+
+    /// Bytes that its writer may add.
+    pub(super) fn capacity(&self, max: usize) -> usize {
+        max.saturating_sub(self.queued)
+    }
+
+    /// Whether nothing more is sent.
+    pub(super) fn is_settled(&self) -> bool {
+        self.receiving == Receiving::Ended || self.sending == Sending::Closed
+    }
+
+    /// Queues from the front of `data` what there is capacity for; how much was taken.
+    pub(super) fn write(&mut self, data: &mut Bytes, context: &Context<'_>) -> (usize, Outcome) {
+        if self.is_settled() {
+            // No reader is left, and the writer still has a response to read.
+            let dropped = core::mem::take(data).len();
+            return (dropped, Outcome::Ignored("bytes behind the end of a connection"));
+        }
+        let shared = context.room.saturating_sub(self.queued);
+        let taken = data.split_to(data.len().min(self.capacity(context.config.send_mark)).min(shared));
+        let n = taken.len();
+        if n == 0 {
+            return (0, Outcome::NOTHING);
+        }
+        self.queued += n;
+        self.queue.push_back(taken);
+        (n, [Output::Schedule].into())
+    }
+
+    /// Every transition but those of written bytes and of its turn to send.
+    pub(super) fn handle(&mut self, input: Input, context: &Context<'_>) -> Outcome {
+        match (self.sending, self.receiving, input) {
+            (Sending::Open, _, Input::Finish) if context.config.side == Side::Relay && !context.read_done => {
+                [Output::ArmLinger].into()
+            }
+            (Sending::Open, _, Input::Finish | Input::Timeout) => {
+                self.sending = Sending::Closing;
+                [Output::Schedule].into()
+            }
+            (Sending::Closing | Sending::Closed, _, Input::Finish | Input::Timeout) => Outcome::NOTHING,
+            (_, Receiving::Silent | Receiving::Active, Input::Reset)
+                if self.sending != Sending::Closed && !self.is_unannounced =>
+            {
+                let error = match context.config.side {
+                    Side::Relay => None,
+                    Side::Agent => Some("the service cannot be reached".into()),
+                };
+                [Output::Send(CallMessage::Close { id: context.name.clone(), error })].into()
+            }
+            (_, _, Input::Reset) => Outcome::NOTHING,
+            (_, Receiving::Silent | Receiving::Active, Input::Peer(CallMessage::Data { data, .. }, _)) => {
+                self.on_data(data, context)
+            }
+            (_, Receiving::Silent | Receiving::Active, Input::Peer(CallMessage::Close { error, .. }, _)) => {
+                self.on_close(error.as_deref())
+            }
+            (_, Receiving::Ended, Input::Peer(..)) => {
+                Outcome::Ignored("a message about a connection that the peer has ended")
+            }
+            (_, _, Input::Peer(..)) => Outcome::Ignored("no message about a connection"),
+            (_, _, Input::EncodeFailed(_) | Input::Overloaded) => {
+                Outcome::Ignored("messages of a connection always fit")
+            }
+        }
+    }
+
+    /// Its turn to send: the next message, and what follows from it.
+    pub(super) fn pull(&mut self, context: &Context<'_>) -> Option<(CallMessage, Vec<Output>)> {
+        let id = context.name.clone();
+        if core::mem::take(&mut self.is_unannounced) {
+            return Some((CallMessage::Connect { id }, self.next_turn()));
+        }
+        if let Some(data) = self.take() {
+            let (sequence, binary) =
+                (self.sequence, context.config.raw_streams == RawStreams::On { binary: true });
+            self.sequence += 1;
+            let mut outputs = Vec::from([Output::NotifyWritable]);
+            outputs.extend(self.next_turn());
+            return Some((CallMessage::Data { id, data, sequence, binary }, outputs));
+        }
+        if self.sending != Sending::Closing || self.receiving == Receiving::Ended {
+            return None;
+        }
+        self.sending = Sending::Closed;
+        let outputs = Vec::from([Output::ForgetName, Output::CloseRead]);
+        Some((CallMessage::Close { id, error: None }, outputs))
+    }
+
+    fn next_turn(&self) -> Vec<Output> {
+        let has_more = !self.queue.is_empty() || self.sending == Sending::Closing;
+        if has_more { Vec::from([Output::Schedule]) } else { Vec::new() }
+    }
+
+    fn take(&mut self) -> Option<Bytes> {
+        let front = self.queue.front_mut()?;
+        let data = if front.len() > MAX_DATA { front.split_to(MAX_DATA) } else { self.queue.pop_front()? };
+        self.queued -= data.len();
+        Some(data)
+    }
+
+    fn on_data(&mut self, data: Bytes, context: &Context<'_>) -> Outcome {
+        self.receiving = Receiving::Active;
+        let unread = context.unread.saturating_add(data.len());
+        let held = self.queued.saturating_add(data.len());
+        if unread > context.config.max_unread || held > context.room {
+            let error = Some("its reader is too slow".into());
+            let close = CallMessage::Close { id: context.name.clone(), error };
+            return [Output::Send(close), Output::Reset(ResetReason::Budget)].into();
+        }
+        if context.is_armed {
+            [Output::Deliver(data), Output::ArmLinger].into()
+        } else {
+            [Output::Deliver(data)].into()
+        }
+    }
+
+    fn on_close(&mut self, error: Option<&str>) -> Outcome {
+        let was_silent = self.receiving == Receiving::Silent;
+        self.receiving = Receiving::Ended;
+        self.queue.clear();
+        self.queued = 0;
+        let mut outputs = Vec::from([Output::Disarm, Output::ForgetName]);
+        match error {
+            Some(error) if was_silent && self.is_http => {
+                outputs.push(Output::Deliver(pages::failed(502, error).response(Format::Html, "GET")));
+            }
+            Some(_) => {
+                outputs.push(Output::Reset(ResetReason::Peer(0)));
+                return Outcome::Outputs(outputs);
+            }
+            None => {}
+        }
+        outputs.extend([Output::CloseRead, Output::NotifyWritable]);
+        Outcome::Outputs(outputs)
+    }
+}
