@@ -1,36 +1,15 @@
 //! The control messages, openings and verdicts, read and written as a JSON library would: same texts in, same texts out.
 
-mod library;
 mod texts;
 
-use hvym_tunnel_core::dialect::{DecodeError, Frame, MAX_CONTROL_BYTES, OpenResult, Signal, StreamHeader};
+use hvym_tunnel_core::dialect::{DecodeError, Frame, MAX_CONTROL_BYTES, Signal};
 use hvym_tunnel_core::json::JsonError;
 use hvym_tunnel_core::message::Message;
+use hvym_tunnel_tests::serde_shapes::{Shape, assert_same, read};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use library::Shape;
 use texts::{broken, control, tricky};
-
-/// What we write of the message that we read in `json`; `None` if we read none.
-fn ours(shape: Shape, json: &[u8]) -> Option<String> {
-    let framed = |bytes: &[u8]| String::from_utf8(bytes[2..].to_vec()).expect("texts are UTF-8");
-    match shape {
-        Shape::Signal => Signal::from_json(json).ok().map(|signal| signal.to_json()),
-        Shape::StreamHeader => {
-            StreamHeader::decode(json).ok().map(|o| o.encode().map_or(String::new(), |b| framed(&b)))
-        }
-        Shape::OpenResult => OpenResult::decode(json).ok().map(|verdict| framed(&verdict.encode())),
-    }
-}
-
-/// That both readers take `json`, or neither, and that both write the same of it.
-fn assert_same(json: &[u8]) {
-    for shape in [Shape::Signal, Shape::StreamHeader, Shape::OpenResult] {
-        let (ours, theirs) = (ours(shape, json), library::read(shape, json));
-        assert_eq!(ours, theirs, "{shape:?} {}", String::from_utf8_lossy(json));
-    }
-}
 
 fn decoded(text: &str) -> Result<Frame, DecodeError> {
     Frame::decode(Message::Text(text.as_bytes().to_vec().into()))
@@ -42,7 +21,7 @@ fn every_trap_of_json_is_passed_as_a_library_passes_it() {
     let all = tricky();
     for json in &all {
         assert_same(json);
-        taken += usize::from(library::read(Shape::Signal, json).is_some());
+        taken += usize::from(read(Shape::Signal, json).is_some());
     }
     assert!(taken > 30 && all.len() - taken > 60, "{taken} of {} are messages", all.len());
 }
@@ -131,7 +110,7 @@ proptest! {
             version: u32::try_from(number).ok(),
         };
         let json = signal.to_json();
-        prop_assert_eq!(Some(json.clone()), library::read(Shape::Signal, json.as_bytes()));
+        prop_assert_eq!(Some(json.clone()), read(Shape::Signal, json.as_bytes()));
         prop_assert_eq!(Signal::from_json(json.as_bytes()), Ok(signal));
         let signal = Signal::Drain { reason: text, deadline_ms: number };
         prop_assert_eq!(Signal::from_json(signal.to_json().as_bytes()), Ok(signal));

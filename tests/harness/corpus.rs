@@ -8,6 +8,7 @@ use crate::talk::SEPARATOR;
 pub fn seeds() -> Vec<Seed> {
     let mut all = hvym_yamux_testing::corpus::seeds();
     all.extend(talks());
+    all.extend(crate::formats::seeds());
     all
 }
 

@@ -6,10 +6,11 @@ use hvym_tunnel_compat::dialect::Dialect;
 pub use hvym_yamux_testing::fuzz::{Target, f1, f2, f3, f4, f5, f6, f7};
 use hvym_yamux_testing::run::Checked;
 
+use crate::formats;
 use crate::talk::talk;
 
 /// Every target, by the name of its binary and of its corpus.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("f1_raw", f1),
     ("f2_frames", f2),
     ("f3_two_sessions", f3),
@@ -20,6 +21,10 @@ pub const TARGETS: [(&str, Target); 10] = [
     ("f8_hvym", f8),
     ("f9_tunely", f9),
     ("f10_cloud", f10),
+    ("f13_heads", formats::heads),
+    ("f14_tokens", formats::tokens),
+    ("f15_names", formats::names),
+    ("f16_json", formats::json),
 ];
 
 fn hold(result: Checked) {

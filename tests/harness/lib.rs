@@ -16,6 +16,7 @@ pub mod dialects;
 pub mod door;
 pub mod ends;
 #[cfg(unix)]
+pub mod formats;
 pub mod frames;
 pub mod fuzz;
 pub mod golden;
@@ -38,6 +39,7 @@ pub mod pipe;
 pub mod program;
 #[cfg(unix)]
 pub mod python;
+pub mod serde_shapes;
 pub mod shapes;
 pub mod talk;
 pub mod tokens;

@@ -1,20 +1,26 @@
 //! The same messages as `serde` derives them: what ours are compared with.
 
-use hvym_tunnel_core::dialect::{MAX_OPEN_RESULT_BYTES, MAX_STREAM_HEADER_BYTES};
+use hvym_tunnel_core::dialect::{self, MAX_OPEN_RESULT_BYTES, MAX_STREAM_HEADER_BYTES};
 use hvym_tunnel_core::stellar::Address;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// What a text is read as.
 #[derive(Copy, Clone, Debug)]
-pub(crate) enum Shape {
+pub enum Shape {
+    /// A control message.
     Signal,
+    /// The header of a stream.
     StreamHeader,
+    /// The answer to a header.
     OpenResult,
 }
 
 /// What a library writes of the message that it reads in `json`; `None` if it reads none.
-pub(crate) fn read(shape: Shape, json: &[u8]) -> Option<String> {
+///
+/// # Panics
+/// When it writes a result that is too long.
+pub fn read(shape: Shape, json: &[u8]) -> Option<String> {
     // A library takes a list of values as well as an object; the protocol does not.
     if json.trim_ascii_start().first() != Some(&b'{') {
         return None;
@@ -31,6 +37,29 @@ pub(crate) fn read(shape: Shape, json: &[u8]) -> Option<String> {
             assert!(text.len() <= MAX_OPEN_RESULT_BYTES);
             Some(text)
         }
+    }
+}
+
+/// What we write of the message that we read in `json`; `None` if we read none.
+fn ours(shape: Shape, json: &[u8]) -> Option<String> {
+    let framed = |bytes: &[u8]| String::from_utf8(bytes[2..].to_vec()).expect("texts are UTF-8");
+    match shape {
+        Shape::Signal => dialect::Signal::from_json(json).ok().map(|signal| signal.to_json()),
+        Shape::StreamHeader => {
+            dialect::StreamHeader::decode(json).ok().map(|o| o.encode().map_or(String::new(), |b| framed(&b)))
+        }
+        Shape::OpenResult => dialect::OpenResult::decode(json).ok().map(|verdict| framed(&verdict.encode())),
+    }
+}
+
+/// That both readers accept `json`, or neither, and that both write the same of it.
+///
+/// # Panics
+/// When they differ.
+pub fn assert_same(json: &[u8]) {
+    for shape in [Shape::Signal, Shape::StreamHeader, Shape::OpenResult] {
+        let (ours, theirs) = (ours(shape, json), read(shape, json));
+        assert_eq!(ours, theirs, "{shape:?} {}", String::from_utf8_lossy(json));
     }
 }
 
