@@ -3,7 +3,7 @@
 
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpStream};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use hvym_tunnel_core::stellar::Claims;
 use hvym_tunnel_core::time::UnixTime;
@@ -49,7 +49,9 @@ impl Link {
 
     /// The next control message of this type; pings before it are passed over.
     fn hears(&mut self, kind: &str) -> Value {
+        let begun = Instant::now();
         loop {
+            assert!(begun.elapsed() < PATIENCE, "no {kind}");
             let message = self.0.read().unwrap_or_else(|error| panic!("no {kind}: {error}"));
             let signal: Value = match &message {
                 Message::Text(text) => serde_json::from_str(text).expect("JSON"),
@@ -64,8 +66,9 @@ impl Link {
 
     /// The code and the reason that the relay closes with, and the `auth_failed` before it.
     fn end(mut self) -> (u16, String, Option<Value>) {
-        let mut failed = None;
+        let (mut failed, begun) = (None, Instant::now());
         loop {
+            assert!(begun.elapsed() < PATIENCE, "no end");
             match self.0.read() {
                 Ok(Message::Close(Some(frame))) => {
                     return (frame.code.into(), frame.reason.to_string(), failed);
@@ -126,7 +129,9 @@ fn is_in(link: &mut Link, granted: &Value, relay: &Relay, key: &Key) {
     let mut visitor = relay.visit();
     visitor.send(request(host_of(endpoint), "GET", "/", &[])).expect("the relay reads");
     // The visitor's stream arrives at the link: the opening of the first one names the service.
+    let begun = Instant::now();
     loop {
+        assert!(begun.elapsed() < PATIENCE, "no stream names the service");
         let message = link.0.read().expect("a stream");
         if let Message::Binary(frames) = message
             && String::from_utf8_lossy(&frames).contains(r#""service":"pintheon""#)

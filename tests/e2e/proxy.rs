@@ -219,6 +219,23 @@ fn a_proxy_that_says_no_is_named_with_its_reason() {
 }
 
 #[test]
+fn a_proxy_that_says_nothing_is_given_up_and_named() {
+    // It waits for real: the agent's patience with a proxy is no setting.
+    let try_one = |variable: &str, scheme: &str| {
+        let proxy = Proxy::start(|mut agent, _| agent.rest().map(drop));
+        let value = format!("{scheme}://127.0.0.1:{}", proxy.port);
+        let message = failure(NOWHERE, &[(variable, &value)]);
+        let expected =
+            format!("the proxy 127.0.0.1:{} (from {variable}) did not answer within 15 s", proxy.port);
+        assert!(message.contains(&expected), "{message}");
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| try_one("HTTP_PROXY", "http"));
+        scope.spawn(|| try_one("ALL_PROXY", "socks5h"));
+    });
+}
+
+#[test]
 fn a_proxy_that_is_not_there_is_named() {
     let value = format!("127.0.0.1:{}", nobody());
     let message = failure(NOWHERE, &[("HTTP_PROXY", &value)]);

@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 
 use hvym_tunnel_tests::alone::Alone;
@@ -71,6 +72,10 @@ impl Site {
         symlink("../elsewhere", folder.join("way")).expect("a folder takes a link");
         symlink(".git/config", folder.join("config")).expect("a folder takes a link");
         symlink("docs", folder.join("newest")).expect("a folder takes a link");
+        symlink("/", folder.join("outermost")).expect("a folder takes a link");
+        symlink(".", folder.join("itself")).expect("a folder takes a link");
+        let pipe = Command::new("mkfifo").arg(folder.join("pipe")).status();
+        assert!(pipe.is_ok_and(|status| status.success()), "a folder takes a pipe");
         let typed = folder.to_str().expect("text").to_owned();
         Site { tunnel: Alone::exposing_in(home, &typed, &[], |_| ()), folder }
     }
@@ -91,7 +96,7 @@ fn a_folder_is_listed_and_its_files_are_read() {
     {
         assert!(listing.contains(shown), "{shown}: {listing}");
     }
-    for hidden in [".env", ".git", "leak", "way", "config", "<b>"] {
+    for hidden in [".env", ".git", "leak", "way", "config", "outermost", "pipe", "<b>"] {
         assert!(!listing.contains(hidden), "{hidden}: {listing}");
     }
     let (head, file) = site.get("/a%20%26%20%3Cb%3E.txt", &[]);
@@ -136,6 +141,13 @@ fn nothing_outside_a_folder_and_nothing_hidden_is_found() {
         "/%00",
         "/way/x",
         "/way/",
+        "/outermost/",
+        "/outermost/etc/passwd",
+        "/itself/leak.txt",
+        "/itself/.env",
+        // Reading it would wait for somebody who writes.
+        "/pipe",
+        "/itself/pipe",
         "/config",
         "/.env",
         "/%2eenv",
@@ -154,6 +166,25 @@ fn nothing_outside_a_folder_and_nothing_hidden_is_found() {
         assert!(!body.contains("secret"), "{path}: {body}");
     }
     assert_eq!(site.get("/docs/", &[]).0.status(), 200, "it is still there");
+}
+
+#[test]
+fn a_link_to_a_folder_is_followed_to_where_it_leads_now() {
+    let home = Home::new();
+    for release in ["one", "two"] {
+        fs::create_dir(home.path(release)).expect("a folder takes a folder");
+        fs::write(home.path(release).join("name.txt"), release).expect("a folder takes a file");
+    }
+    let current = home.path("current");
+    symlink("one", &current).expect("a folder takes a link");
+    let next = home.path("next");
+    symlink("two", &next).expect("a folder takes a link");
+    let typed = current.to_str().expect("text").to_owned();
+    let tunnel = Alone::exposing_in(home, &typed, &[], |_| ());
+    let name = || String::from_utf8(tunnel.ask("GET", "/name.txt", &[], &[]).expect("an answer").1);
+    assert_eq!(name().as_deref(), Ok("one"));
+    fs::rename(next, current).expect("a link takes the place of another");
+    assert_eq!(name().as_deref(), Ok("two"));
 }
 
 #[test]

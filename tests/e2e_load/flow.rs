@@ -16,6 +16,9 @@ const MIB: usize = 1024 * 1024;
 const GIB: usize = 1024 * MIB;
 /// What a large body may cost either process beyond what it held before: the buffers of a stream and its sockets.
 const MOST_GROWTH: u64 = 32 * MIB as u64;
+/// What a large body takes without optimization on a busy machine, MiB/s, a tenth of what it takes on an idle one. One
+/// that waits for a timer or an acknowledgement for each block is slower.
+const LEAST_SPEED: f64 = 8.0;
 const BLOCK: usize = 64 * 1024;
 
 /// The block `number` of a body in which no two blocks are alike: its number, then noise that is the same in all.
@@ -110,6 +113,7 @@ impl Scales {
         let [relay, agent] = growth.map(|bytes| bytes as f64 / MIB as f64);
         println!("{what}: {speed:.0} MiB/s; the relay grew by {relay:.1} MiB, the agent by {agent:.1} MiB");
         assert!(growth.iter().all(|growth| *growth < MOST_GROWTH), "{what}: {growth:?}");
+        assert!(speed > LEAST_SPEED || bytes < GIB, "{what}: {speed} MiB/s");
     }
 }
 

@@ -12,6 +12,10 @@ const AGENTS: usize = 500;
 /// What one of them may cost a relay: its connection with its buffers, its session, its task, and their places in
 /// tables. Twice what it costs without optimization.
 const MOST_EACH: u64 = 144 * 1024;
+/// How many times as long as alone a visit may take among them, and how much longer whatever else the machine does,
+/// microseconds. Each agent looked at for each visit would be a hundred times as long.
+const MOST_SLOWER: u128 = 4;
+const SLACK: u128 = 20_000;
 /// Visits that are timed before and after.
 const VISITS: usize = 200;
 
@@ -54,6 +58,8 @@ fn agents_that_nobody_visits_cost_little_and_are_all_kept() {
         among[1],
     );
     assert!(each <= MOST_EACH, "{each} bytes for each agent");
+    let slower = |which: usize| among[which].saturating_sub(SLACK) > alone[which] * MOST_SLOWER;
+    assert!(!slower(0) && !slower(1), "{alone:?} µs alone, {among:?} µs among others");
     assert_eq!(crowd.lost(), Vec::<String>::new());
     // That of the one agent came first.
     for _ in 0..=count {

@@ -4,14 +4,14 @@
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
 
 use hvym_tunnel_tests::Door;
 use hvym_tunnel_tests::frames::{self, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS};
-use hvym_tunnel_tests::http::{Conversation, Head, Origin, ok};
+use hvym_tunnel_tests::http::{Conversation, Head, Origin, answer, ok};
 use hvym_tunnel_tests::program::PATIENCE;
 use hvym_tunnel_tests::tunnel::{Agent, Relay, Tunnel, request};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -42,7 +42,8 @@ fn whole(visitor: &mut Conversation) -> (Head, String) {
 #[test]
 fn a_thousand_visitors_who_dribble_do_not_stop_one_who_does_not() {
     allow_files(2 * SLOW as u64 + 256);
-    let tunnel = Tunnel::to(Origin::saying(b"here").port);
+    // Longer than a busy machine takes to write all those bytes one by one.
+    let tunnel = Tunnel::with(Origin::saying(b"here").port, &["--head-timeout", "120"], &[]);
     tunnel.get("/").expect("an answer");
     let before = tunnel.relay.program.memory("VmRSS");
     let dial = |_| TcpStream::connect((Ipv4Addr::LOCALHOST, tunnel.relay.port)).expect("the relay listens");
@@ -59,10 +60,12 @@ fn a_thousand_visitors_who_dribble_do_not_stop_one_who_does_not() {
     println!("{SLOW} slow visitors cost {} KiB each", grown / 1024 / SLOW as u64);
     assert!(grown < most, "the relay grew by {grown} bytes");
     // They were only slow: each is served in the end.
-    for visitor in slow.iter_mut().take(10) {
-        visitor.write_all(&head.as_bytes()[24..]).expect("the relay reads");
+    for visitor in slow {
+        let mut visitor = Conversation::over(visitor);
+        visitor.send(&head.as_bytes()[24..]).expect("the relay reads");
+        let (head, body) = whole(&mut visitor);
+        assert_eq!((head.status(), body.as_str()), (200, "here"));
     }
-    assert_eq!(tunnel.get("/").expect("an answer").1, b"here");
 }
 
 #[test]
@@ -74,7 +77,9 @@ fn a_head_that_does_not_end_in_time_is_a_408() {
     let (mut writer, over) = (visitor.writer(), AtomicBool::new(false));
     thread::scope(|scope| {
         scope.spawn(|| {
-            while !over.load(Ordering::Relaxed) && writer.write_all(b"x").is_ok() {
+            let begun = Instant::now();
+            let goes_on = || !over.load(Ordering::Relaxed) && begun.elapsed() < PATIENCE;
+            while goes_on() && writer.write_all(b"x").is_ok() {
                 tunnel.get("/").expect("an answer");
             }
         });
@@ -140,16 +145,53 @@ fn one_visitor_has_only_so_many_connections() {
     assert_eq!(whole(&mut inside[0]).1, "here");
 }
 
-#[test]
-fn one_service_has_only_so_many_requests_at_once() {
+/// A service that says when it is asked, and answers when the door is open.
+fn held() -> (Origin, Receiver<()>, Door) {
     let door = Door::default();
     let (entered, entering) = channel();
     let (held, entered) = (door.clone(), Mutex::new(entered));
     let origin = Origin::answering(move |_, _| {
         entered.lock().expect("nobody panics here").send(()).expect("the test waits");
         held.pass();
-        ok(b"here")
+        // Its stream ends with it, and is not kept for another request.
+        answer("200 OK", &[("Connection", "close")], b"here")
     });
+    (origin, entering, door)
+}
+
+#[test]
+fn a_full_link_lets_visitors_wait_for_a_stream_and_then_says_that_it_is_full() {
+    let (origin, entering, door) = held();
+    let tunnel = Tunnel::with(origin.port, &["--link-streams", "2"], &[]);
+    let ask = || {
+        let mut visitor = tunnel.visit();
+        visitor.send(tunnel.request("GET", "/", &["Accept: text/html"])).expect("the relay reads");
+        visitor
+    };
+    let mut inside = [ask(), ask()];
+    for _ in &inside {
+        entering.recv_timeout(PATIENCE).expect("the service is asked");
+    }
+    let (head, body) = whole(&mut ask());
+    assert_eq!((head.status(), head.field("retry-after")), (503, Some("5")));
+    assert!(body.contains("Too much at once") && body.contains("no room for another request"), "{body}");
+    assert!(entering.try_recv().is_err(), "a third stream was opened");
+    // One that waits when a stream ends has it, and does not wait until it is told that there is none.
+    let mut waiting = ask();
+    let unknown = request(&format!("localhost:{}", tunnel.relay.port), "GET", "/", &[]);
+    let mut other = tunnel.visit();
+    other.send(unknown).expect("the relay reads");
+    whole(&mut other);
+    door.open();
+    assert_eq!(whole(&mut waiting).0.status(), 200);
+    for visitor in &mut inside {
+        assert_eq!(whole(visitor).1, "here");
+    }
+}
+
+#[test]
+fn one_service_has_only_so_many_requests_at_once() {
+    let (origin, entering, door) = held();
     let tunnel = Tunnel::with(origin.port, &["--service-requests", "2"], &[]);
     let mut under_way: Vec<Conversation> = (0..2).map(|_| tunnel.visit()).collect();
     for visitor in &mut under_way {

@@ -75,7 +75,11 @@ impl Conversation {
         Self::over(stream)
     }
 
-    fn over(stream: TcpStream) -> Self {
+    /// Over a connection that a test made itself.
+    ///
+    /// # Panics
+    /// When it is gone already.
+    pub fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("a fresh connection can be tuned");
         stream.set_read_timeout(Some(PATIENCE)).expect("a fresh connection can be tuned");
         stream.set_write_timeout(Some(PATIENCE)).expect("a fresh connection can be tuned");

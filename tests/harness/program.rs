@@ -177,8 +177,9 @@ impl Program {
     /// # Panics
     /// When none comes.
     pub fn event(&mut self, name: &str) -> Value {
+        let deadline = Instant::now() + PATIENCE;
         loop {
-            let line = self.out.next(PATIENCE);
+            let line = self.out.next(deadline.saturating_duration_since(Instant::now()));
             let line = line.unwrap_or_else(|error| panic!("no event {name} ({error}): {self:?}"));
             let event: Value =
                 serde_json::from_str(&line).unwrap_or_else(|e| panic!("{line:?} is no event: {e}"));
@@ -193,8 +194,9 @@ impl Program {
     /// # Panics
     /// When none comes.
     pub fn says(&mut self, words: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
         loop {
-            let line = self.err.next(PATIENCE);
+            let line = self.err.next(deadline.saturating_duration_since(Instant::now()));
             let line = line.unwrap_or_else(|error| panic!("not a word of {words:?} ({error}): {self:?}"));
             if line.contains(words) {
                 return line;

@@ -207,8 +207,13 @@ fn events_come_one_by_one(server: &Server, service: &Service) {
 }
 
 fn until(visitor: &mut Conversation, words: &str) -> io::Result<()> {
-    while !visitor.line()?.contains(words) {}
-    Ok(())
+    const MOST_LINES: usize = 100;
+    for _ in 0..MOST_LINES {
+        if visitor.line()?.contains(words) {
+            return Ok(());
+        }
+    }
+    Err(io::Error::other(format!("no {words} in {MOST_LINES} lines")))
 }
 
 #[test]
