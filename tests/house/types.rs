@@ -9,7 +9,9 @@ use crate::source::{line_of, product, words};
 /// The crates that come together in a program: the native one, and the one in a browser.
 const STACKS: [[&str; 2]; 2] = [["core", "runner-native"], ["core", "runner-wasm/src"]];
 /// Names that several types may have, with the reason.
-const ALLOWED: [(&str, &str); 2] = [
+const ALLOWED: [(&str, &str); 4] = [
+    ("Agent", "the machine in the core, and the same agent with its sockets in the native library"),
+    ("AgentEvent", "what the machine says to its runner, and what the native library says to its owner"),
     ("Result", "an alias for the errors of one module, as std has it"),
     ("Error", "the error of one private module"),
 ];

@@ -18,7 +18,7 @@ use hvym_tunnel_net::link_driver::LinkHandle;
 use hvym_tunnel_net::observer::Observer;
 use hvym_tunnel_net::proxy::Proxy;
 use hvym_tunnel_net::runtime::Task;
-use hvym_tunnel_net::runtime::spawn;
+use hvym_tunnel_net::runtime::{RuntimeHandle, spawn};
 use hvym_tunnel_net::socket::{self, DialOptions};
 use hvym_tunnel_net::target::RelayUrl;
 use smol::channel::bounded;
@@ -27,7 +27,7 @@ use crate::compat::{self, CompatServer};
 use crate::error::{AgentError, AuthorityRole};
 use crate::event::AgentEvent;
 use crate::event_sink::EventSink;
-use crate::handle::{AgentHandle, Control, Outcome};
+use crate::handle::{AgentControl, AgentHandle, Outcome};
 use crate::link_status::{LinkStatus, Purpose};
 use crate::runner::{AgentRunner, Shared};
 use crate::service::{self, ServiceTable};
@@ -127,11 +127,12 @@ impl AgentBuilder {
         Ok(())
     }
 
-    /// Starts the agent, which dials at once.
+    /// Starts the agent on the threads of `runtime`; it dials at once.
     ///
     /// # Errors
     /// As for [`Self::check`], or no relay is set, or the settings of the link make no sense.
-    pub fn start(self) -> Result<AgentHandle, AgentError> {
+    pub fn start(self, runtime: impl AsRef<RuntimeHandle>) -> Result<AgentHandle, AgentError> {
+        let _inside = runtime.as_ref().enter();
         let AgentBuilder { mut launch, compat, services } = self;
         if let Some(settings) = &compat {
             settings.check(&launch.link, &services).map_err(SettingsError::from)?;
@@ -211,7 +212,7 @@ pub(crate) struct Prepared {
 
 impl Prepared {
     /// Runs it in a task of its own; `listener` takes the local connections of a forward, and ends with it.
-    pub(crate) fn run(self, listener: Option<(std::net::SocketAddr, Task<()>)>) -> Control {
+    pub(crate) fn run(self, listener: Option<(std::net::SocketAddr, Task<()>)>) -> AgentControl {
         let Prepared { shared, identity, dial_options, events } = self;
         let (listen, listener) = listener.unzip();
         let (commands, receiver) = bounded(COMMAND_CAPACITY);
@@ -224,7 +225,7 @@ impl Prepared {
             drop(at_end);
         })
         .detach();
-        Control { shared, address, listen, events, commands, outcome, ended }
+        AgentControl { shared, address, listen, events, commands, outcome, ended }
     }
 }
 

@@ -10,14 +10,14 @@ use std::time::Duration;
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::observer::Observer;
-use hvym_tunnel_net::runtime::spawn;
+use hvym_tunnel_net::runtime::{RuntimeHandle, spawn};
 use hvym_tunnel_net::target::{RelayUrl, ServiceAddress};
 
 use crate::builder::Launch;
 use crate::error::AgentError;
 use crate::event::{AgentEvent, AgentStatus};
 use crate::event_sink::AgentEvents;
-use crate::handle::Control;
+use crate::handle::AgentControl;
 use crate::link_status::Purpose;
 use crate::service::ServiceTable;
 use crate::settings::{LinkSettings, SettingsError};
@@ -86,12 +86,13 @@ impl ForwardBuilder {
         self
     }
 
-    /// Listens, and dials at once.
+    /// Starts the forward on the threads of `runtime`; it listens and dials at once.
     ///
     /// # Errors
     /// No relay or no service is set, the service is the identity's own, the address cannot be listened at, or the
     /// settings of the link make no sense.
-    pub fn start(self) -> Result<ForwardHandle, AgentError> {
+    pub fn start(self, runtime: impl AsRef<RuntimeHandle>) -> Result<ForwardHandle, AgentError> {
+        let _inside = runtime.as_ref().enter();
         let ForwardBuilder { launch, to, listen } = self;
         let (to, own) = (to.ok_or(SettingsError::NoForwardTarget)?, launch.identity.address());
         if to.owner == own {
@@ -109,7 +110,7 @@ impl ForwardBuilder {
 
 /// A running forward. Dropped, it closes its link and its port.
 pub struct ForwardHandle {
-    control: Control,
+    control: AgentControl,
     listen: SocketAddr,
 }
 

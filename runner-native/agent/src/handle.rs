@@ -37,7 +37,7 @@ impl Outcome {
 }
 
 /// What the handles of agents and of forwards have in common.
-pub(crate) struct Control {
+pub(crate) struct AgentControl {
     pub(crate) shared: Shared,
     pub(crate) address: Address,
     pub(crate) listen: Option<SocketAddr>,
@@ -49,7 +49,7 @@ pub(crate) struct Control {
     pub(crate) ended: Receiver<Infallible>,
 }
 
-impl Control {
+impl AgentControl {
     pub(crate) fn status(&self) -> AgentStatus {
         let (link, was_online, services) = self
             .shared
@@ -84,7 +84,7 @@ impl Control {
     }
 }
 
-impl Drop for Control {
+impl Drop for AgentControl {
     fn drop(&mut self) {
         self.stop();
     }
@@ -92,13 +92,13 @@ impl Drop for Control {
 
 /// A running agent. Dropped, the agent closes its link and ends.
 pub struct AgentHandle {
-    control: Control,
+    control: AgentControl,
     /// Whether it logged in by a token, and so has one service.
     has_token: bool,
 }
 
 impl AgentHandle {
-    pub(crate) fn new(control: Control, has_token: bool) -> Self {
+    pub(crate) fn new(control: AgentControl, has_token: bool) -> Self {
         Self { control, has_token }
     }
 

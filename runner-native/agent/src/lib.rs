@@ -4,10 +4,9 @@
 //! The protocol, the login and the reconnection are the core's; here are sockets and local services. Nothing here prints,
 //! reads a command line, handles a process signal or ends the process.
 
-pub mod account;
 mod builder;
 mod compat;
-mod drain;
+pub mod credentials;
 mod error;
 pub mod event;
 mod event_sink;
@@ -18,6 +17,7 @@ mod network_monitor;
 mod runner;
 mod service;
 pub mod settings;
+mod shutdown;
 mod spec;
 pub mod token;
 

@@ -15,7 +15,7 @@ use hvym_tunnel_core::time::Instant;
 use crate::compat::CompatServer;
 use crate::error::AgentError;
 use crate::event::{AgentEvent, BoundService, LinkState, ServiceStatus};
-use crate::settings::{Feature, Retry, needed_feature};
+use crate::settings::{Feature, RetrySettings, needed_feature};
 use crate::spec::{ConflictPolicy, ServiceSpec};
 
 /// What the link is for.
@@ -36,7 +36,7 @@ pub(crate) enum Purpose {
 pub(crate) struct LinkStatus {
     address: Address,
     purpose: Purpose,
-    retry: Retry,
+    retry: RetrySettings,
     services: Vec<Arc<ServiceSpec>>,
     /// The URL of the bare address, once the relay said it.
     endpoint: Option<String>,
@@ -68,7 +68,7 @@ impl LinkStatus {
         address: Address,
         purpose: Purpose,
         services: Vec<Arc<ServiceSpec>>,
-        retry: Retry,
+        retry: RetrySettings,
         now: Instant,
     ) -> Self {
         Self {
@@ -308,7 +308,7 @@ mod tests {
     fn status(names: &[&str]) -> LinkStatus {
         let address = Address::from_public_key([7; 32]);
         let services = names.iter().map(|name| spec(name)).collect();
-        LinkStatus::new(address, Purpose::Expose { server: None }, services, Retry::default(), NOW)
+        LinkStatus::new(address, Purpose::Expose { server: None }, services, RetrySettings::default(), NOW)
     }
 
     fn up(status: &mut LinkStatus) {

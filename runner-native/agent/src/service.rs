@@ -23,10 +23,10 @@ use hvym_tunnel_core::dialect::{Proto, StreamHeader};
 use hvym_tunnel_net::target::Target;
 use hvym_tunnel_net::tls::Trust;
 
-use crate::drain::Drain;
 use crate::error::{AgentError, AuthorityRole};
 use crate::event::AgentEvent;
 use crate::event_sink::EventSink;
+use crate::shutdown::Drain;
 use crate::spec::ServiceSpec;
 use access_filter::AccessFilter;
 use folder::Folder;
@@ -36,7 +36,7 @@ pub(crate) use dispatch::Dispatcher;
 pub(crate) use table::ServiceTable;
 
 /// One service that is offered.
-pub(crate) struct Service {
+pub(crate) struct LocalService {
     pub(crate) spec: Arc<ServiceSpec>,
     /// The name, for records.
     name: Arc<str>,
@@ -52,7 +52,7 @@ enum Source {
     Folder(Folder),
 }
 
-impl Service {
+impl LocalService {
     /// The service of `spec`, whose streams are counted by `drain`. Nothing is connected yet.
     ///
     /// # Errors

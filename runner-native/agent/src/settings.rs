@@ -13,17 +13,17 @@ use hvym_tunnel_net::target::{RelayUrl, ServiceName, Target};
 use ipnet::IpNet;
 use thiserror::Error;
 
-use crate::account::{Account, AccountError};
+use crate::credentials::{Credentials, CredentialsError};
 pub(crate) use compat::needed_feature;
 pub use compat::{CompatError, CompatSettings, CompatSystem};
 pub use hvym_tunnel_net::config::Keepalive;
-pub use link::{Auth, LinkSettings, Retry};
+pub use link::{Auth, LinkSettings, RetrySettings};
 
 /// What is required of visitors, and changed in requests, before a service sees them. Nothing by default.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct FilterSettings {
     /// Visitors must give one of these names and passwords (RFC 7617); empty admits everybody.
-    pub accounts: Vec<Account>,
+    pub credentials: Vec<Credentials>,
     /// Visitors must have an address in one of these; empty admits every address.
     pub networks: Vec<IpNet>,
     /// Whether CORS preflights are answered with yes, without asking the service.
@@ -38,8 +38,8 @@ pub struct FilterSettings {
 pub enum FilterSetting {
     /// [`FilterSettings::networks`].
     Networks,
-    /// [`FilterSettings::accounts`].
-    Accounts,
+    /// [`FilterSettings::credentials`].
+    Credentials,
     /// [`FilterSettings::cors_preflight`].
     CorsPreflight,
     /// [`FilterSettings::host`].
@@ -50,7 +50,7 @@ impl fmt::Display for FilterSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             FilterSetting::Networks => "a list of networks",
-            FilterSetting::Accounts => "basic authentication",
+            FilterSetting::Credentials => "basic authentication",
             FilterSetting::CorsPreflight => "answering preflights",
             FilterSetting::Host => "a host header",
         })
@@ -60,7 +60,7 @@ impl fmt::Display for FilterSetting {
 impl FilterSettings {
     /// Whether every request passes as it is.
     pub fn is_open(&self) -> bool {
-        self.accounts.is_empty() && self.networks.is_empty() && !self.cors_preflight && self.host.is_none()
+        self.credentials.is_empty() && self.networks.is_empty() && !self.cors_preflight && self.host.is_none()
     }
 
     /// The first setting that cannot be kept for streams of this `proto`.
@@ -68,7 +68,7 @@ impl FilterSettings {
         let settings = [
             // The relay names the visitor of a byte stream; an HTTP/2 connection carries requests of many.
             (FilterSetting::Networks, !self.networks.is_empty(), proto == Proto::Tcp),
-            (FilterSetting::Accounts, !self.accounts.is_empty(), false),
+            (FilterSetting::Credentials, !self.credentials.is_empty(), false),
             // On a byte stream these have no effect that anybody could miss.
             (FilterSetting::CorsPreflight, self.cors_preflight, proto == Proto::Tcp),
             (FilterSetting::Host, self.host.is_some(), proto == Proto::Tcp),
@@ -159,7 +159,7 @@ pub enum SettingsError {
     },
     /// Visitors could not log in.
     #[error(transparent)]
-    Account(#[from] AccountError),
+    Credentials(#[from] CredentialsError),
     /// Something that a server of an older system does not have.
     #[error(transparent)]
     Compat(#[from] CompatError),

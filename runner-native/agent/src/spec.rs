@@ -6,7 +6,7 @@ use hvym_tunnel_core::access::Access;
 use hvym_tunnel_core::dialect::{Proto, Service as Binding};
 use hvym_tunnel_net::target::{ServiceName, Target};
 
-use crate::account::Account;
+use crate::credentials::Credentials;
 use crate::settings::{FilterSettings, SettingsError};
 
 /// One service: its name at the relay, the local place, and who may reach it how.
@@ -82,7 +82,7 @@ impl ServiceSpec {
         if let Some(setting) = self.filter.beyond(self.target.proto()) {
             return Err(SettingsError::HttpOnly { setting, target: self.target.clone() });
         }
-        self.filter.accounts.iter().try_for_each(Account::check)?;
+        self.filter.credentials.iter().try_for_each(Credentials::check)?;
         Ok(())
     }
 
@@ -100,7 +100,7 @@ impl ServiceSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::AccountError;
+    use crate::credentials::CredentialsError;
 
     fn service(target: &str) -> ServiceSpec {
         ServiceSpec::new("web".parse().expect("a name"), target.parse().expect("a target"))
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_filter_that_a_service_could_not_have_is_refused() {
-        let account = FilterSettings { accounts: vec!["ann:secret".into()], ..FilterSettings::default() };
+        let account = FilterSettings { credentials: vec!["ann:secret".into()], ..FilterSettings::default() };
         let network = "10.0.0.0/8".parse().expect("a network");
         let network = FilterSettings { networks: vec![network], ..FilterSettings::default() };
         let host = FilterSettings { host: Some("app".to_owned()), ..FilterSettings::default() };
@@ -143,9 +143,9 @@ mod tests {
                 "{target}: {checked:?}"
             );
         }
-        let nobody = FilterSettings { accounts: vec!["secret".into()], ..FilterSettings::default() };
+        let nobody = FilterSettings { credentials: vec!["secret".into()], ..FilterSettings::default() };
         let checked = ServiceSpec { filter: nobody, ..service("3000") }.check();
-        assert_eq!(checked, Err(AccountError::NoColon.into()));
+        assert_eq!(checked, Err(CredentialsError::NoColon.into()));
     }
 
     #[test]

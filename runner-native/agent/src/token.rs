@@ -19,14 +19,14 @@ const MAX_BYTES: usize = 8 * 1024;
 
 /// A token; wiped when it is dropped.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Token(Secret);
+pub struct AuthToken(Secret);
 
-impl Token {
+impl AuthToken {
     /// The token in `file`, else in the variable [`TOKEN_VARIABLE`]; `None` if there is neither.
     ///
     /// # Errors
-    /// [`TokenError`] says what is wrong with the source, never what was in it.
-    pub fn load(file: Option<&Path>) -> Result<Option<Self>, TokenError> {
+    /// [`AuthTokenError`] says what is wrong with the source, never what was in it.
+    pub fn load(file: Option<&Path>) -> Result<Option<Self>, AuthTokenError> {
         if let Some(path) = file {
             return Self::decode(Secret::from_file(path)?, &key::shown(path)).map(Some);
         }
@@ -45,28 +45,28 @@ impl Token {
         std::str::from_utf8(self.0.bytes()).expect("a token was found to be ASCII when it was made")
     }
 
-    fn decode(secret: Secret, place: &str) -> Result<Self, TokenError> {
+    fn decode(secret: Secret, place: &str) -> Result<Self, AuthTokenError> {
         // What could be another header field, or a second token, is none.
         match secret.bytes() {
             bytes if matches!(bytes.len(), 1..=MAX_BYTES) && bytes.iter().all(u8::is_ascii_graphic) => {
-                Ok(Token(secret))
+                Ok(AuthToken(secret))
             }
-            _ => Err(TokenError::NotToken { place: place.to_owned() }),
+            _ => Err(AuthTokenError::NotToken { place: place.to_owned() }),
         }
     }
 }
 
-impl FromStr for Token {
-    type Err = TokenError;
+impl FromStr for AuthToken {
+    type Err = AuthTokenError;
 
-    fn from_str(text: &str) -> Result<Self, TokenError> {
+    fn from_str(text: &str) -> Result<Self, AuthTokenError> {
         Self::decode(text.into(), "the text")
     }
 }
 
 /// Why there is no token. No variant holds anything that was read.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
-pub enum TokenError {
+pub enum AuthTokenError {
     /// The file cannot be used.
     #[error(transparent)]
     File(#[from] SecretError),
@@ -84,16 +84,16 @@ mod tests {
 
     #[test]
     fn a_token_is_one_word() {
-        let token = |text: &str| Token::decode(text.into(), "here");
+        let token = |text: &str| AuthToken::decode(text.into(), "here");
         assert_eq!(token("tun_abc-DEF").map(|token| token.as_str().to_owned()).as_deref(), Ok("tun_abc-DEF"));
         for text in ["", "two words", "tun_a\nX-Other: 1", "tun_\u{e9}", &"x".repeat(MAX_BYTES + 1)] {
-            assert_eq!(token(text), Err(TokenError::NotToken { place: "here".to_owned() }));
+            assert_eq!(token(text), Err(AuthTokenError::NotToken { place: "here".to_owned() }));
         }
     }
 
     #[test]
     fn debug_shows_nothing_of_it() {
-        let token = Token::decode("tun_abc".into(), "here").expect("a token");
-        assert_eq!(format!("{token:?}"), "Token(Secret(..))");
+        let token = AuthToken::decode("tun_abc".into(), "here").expect("a token");
+        assert_eq!(format!("{token:?}"), "AuthToken(Secret(..))");
     }
 }

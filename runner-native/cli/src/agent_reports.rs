@@ -20,7 +20,7 @@ pub(crate) struct AgentReports {
     reporter: Reporter,
     subject: Subject,
     /// The attempt that is still to come.
-    waiting: Mutex<Option<Waiting>>,
+    waiting: Mutex<Option<NextAttempt>>,
     /// Has a message when [`Self::waiting`] was set.
     began: (Sender<()>, Receiver<()>),
 }
@@ -32,11 +32,11 @@ pub(crate) struct Subject {
     /// Where it dials, as a person named it.
     pub(crate) relay: String,
     /// What it does.
-    pub(crate) purpose: Purpose,
+    pub(crate) purpose: AgentKind,
 }
 
 /// What an agent does.
-pub(crate) enum Purpose {
+pub(crate) enum AgentKind {
     /// It exposes these services; with a login of an older system, and then one of this protocol.
     Expose { services: Vec<String>, compat: Option<(CompatSystem, Proto)> },
     /// It leads local connections to this service.
@@ -44,7 +44,7 @@ pub(crate) enum Purpose {
 }
 
 /// An attempt to connect that is still to come.
-struct Waiting {
+struct NextAttempt {
     reason: String,
     at: Instant,
     attempt: u32,
@@ -79,13 +79,13 @@ impl AgentReports {
         let _began = self.began.1.recv().await;
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Option<Waiting>> {
+    fn waiting(&self) -> MutexGuard<'_, Option<NextAttempt>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn online(&self, services: &[BoundService]) {
         let (address, relay) = (self.subject.address, self.subject.relay.clone());
-        let Purpose::Expose { compat, .. } = &self.subject.purpose else { return };
+        let AgentKind::Expose { compat, .. } = &self.subject.purpose else { return };
         let Some((first, others)) = services.split_first() else { return };
         self.reporter.tell(&Report::Ready {
             url: first.url.clone(),
@@ -134,14 +134,14 @@ impl AgentReports {
     /// With one service, naming it in every line says nothing.
     fn name_if_needed(&self, service: &str) -> Option<String> {
         let is_only = match &self.subject.purpose {
-            Purpose::Expose { services, .. } => matches!(&services[..], [only] if only == service),
-            Purpose::Forward { .. } => false,
+            AgentKind::Expose { services, .. } => matches!(&services[..], [only] if only == service),
+            AgentKind::Forward { .. } => false,
         };
         (!is_only).then(|| service.to_owned())
     }
 
     fn forward_failed(&self, error: &ForwardError) {
-        let Purpose::Forward { service } = &self.subject.purpose else { return };
+        let AgentKind::Forward { service } = &self.subject.purpose else { return };
         let own = self.subject.address;
         let (message, hint) = match error {
             ForwardError::Refused { code, message } => {
@@ -176,7 +176,7 @@ impl Observer<AgentEvent> for AgentReports {
             }
             AgentEvent::ForwardOnline { listen } => {
                 self.waiting().take();
-                let Purpose::Forward { service } = &self.subject.purpose else { return };
+                let AgentKind::Forward { service } = &self.subject.purpose else { return };
                 let Subject { address, relay, .. } = &self.subject;
                 let (service, listen, relay) = (service.clone(), listen.to_string(), relay.clone());
                 self.reporter.tell(&Report::Forwarding { service, listen, address: *address, relay });
@@ -184,14 +184,14 @@ impl Observer<AgentEvent> for AgentReports {
             AgentEvent::ServiceBound(bound) => self.bound(bound),
             AgentEvent::ServiceRefused { service, code, message } => {
                 // Of the only one, the end of the program says it.
-                if matches!(&self.subject.purpose, Purpose::Expose { services, .. } if services.len() > 1) {
+                if matches!(&self.subject.purpose, AgentKind::Expose { services, .. } if services.len() > 1) {
                     let (service, code, message) = (service.clone(), code.clone(), message.clone());
                     self.reporter.tell(&Report::BindFailed { service, code, message });
                 }
             }
             AgentEvent::Disconnected { reason, retry_in, attempt } => {
                 let (reason, at) = (reason.to_string(), Instant::now() + *retry_in);
-                *self.waiting() = Some(Waiting { reason, at, attempt: *attempt });
+                *self.waiting() = Some(NextAttempt { reason, at, attempt: *attempt });
                 let _known_already = self.began.0.try_send(());
                 self.tell_waiting();
             }
@@ -201,11 +201,11 @@ impl Observer<AgentEvent> for AgentReports {
             }
             AgentEvent::Notice { code, message, hint } => {
                 let (code, message, hint) = (code.clone(), message.clone(), hint.clone());
-                self.reporter.tell(&Report::Told { code, message, hint });
+                self.reporter.tell(&Report::Notice { code, message, hint });
             }
             AgentEvent::RelayDraining => {
                 let message = "it is going away; I connect again".to_owned();
-                self.reporter.tell(&Report::Told { code: "drain".to_owned(), message, hint: None });
+                self.reporter.tell(&Report::Notice { code: "drain".to_owned(), message, hint: None });
             }
             AgentEvent::Draining { deadline } => {
                 let reason = "stopping".to_owned();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hvym_tunnel_core::stellar::Address;
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, ExitError};
 use hvym_tunnel_net::config::Keepalive;
 use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::target::RelayUrl;
@@ -22,8 +22,9 @@ pub(crate) struct Embedded {
 ///
 /// # Errors
 /// No entropy, or a port that is taken.
-pub(crate) fn start(keepalive: Keepalive, port: u16) -> Result<Embedded, Failure> {
-    let identity = Identity::generate().map_err(|error| Failure::new(Exit::Unexpected, error.to_string()))?;
+pub(crate) fn start(keepalive: Keepalive, port: u16) -> Result<Embedded, ExitError> {
+    let identity =
+        Identity::generate().map_err(|error| ExitError::new(Exit::Unexpected, error.to_string()))?;
     let mut settings = RelaySettings::loopback();
     settings.options.keepalive = keepalive;
     settings.options.listen.set_port(port);

@@ -78,7 +78,7 @@ Exit codes:
 
 /// Why the program cannot go on: what a person reads, and what a script gets.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Failure {
+pub(crate) struct ExitError {
     /// The code to end with.
     pub(crate) exit: Exit,
     /// What happened, without a full stop.
@@ -87,10 +87,10 @@ pub(crate) struct Failure {
     pub(crate) hint: Option<String>,
 }
 
-impl Failure {
+impl ExitError {
     /// A failure that says only what happened.
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Failure { exit, message: message.into(), hint: None }
+        ExitError { exit, message: message.into(), hint: None }
     }
 
     /// The same, with what to do about it.
@@ -102,14 +102,14 @@ impl Failure {
 
     /// Ctrl-C came before anything was ready.
     pub(crate) fn interrupted() -> Self {
-        Failure::new(Exit::Interrupted, "interrupted before anything was ready")
+        ExitError::new(Exit::Interrupted, "interrupted before anything was ready")
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for ExitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for ExitError {}

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use hvym_tunnel_agent::settings::{CompatSettings, LinkSettings, SettingsError};
 use hvym_tunnel_agent::{Agent, AgentBuilder, AgentError, Identity, ServiceSpec};
+use hvym_tunnel_net::runtime::RuntimeHandle;
 
-use crate::agent_reports::{AgentReports, Purpose, Subject};
+use crate::agent_reports::{AgentKind, AgentReports, Subject};
 use crate::embedded;
-use crate::exit::Failure;
+use crate::exit::ExitError;
 use crate::failure;
 use crate::report::{Report, Reporter};
 use crate::run_agent::until_end;
@@ -30,7 +31,7 @@ pub(crate) struct ExposeOptions {
 
 impl ExposeOptions {
     /// One service at a relay of its own, and everything else as it is unless told otherwise.
-    pub(crate) fn of(service: ServiceSpec) -> Self {
+    pub(crate) fn new(service: ServiceSpec) -> Self {
         Self {
             link: LinkSettings::default(),
             compat: None,
@@ -77,7 +78,7 @@ pub(crate) async fn run(
     options: ExposeOptions,
     reporter: Reporter,
     signals: StopSignals,
-) -> Result<(), Failure> {
+) -> Result<(), ExitError> {
     let address = identity.address();
     let mut builder = options.builder(identity);
     builder.check()?;
@@ -94,7 +95,7 @@ pub(crate) async fn run(
     }
     let compat = options.compat.as_ref();
     let proto = options.services.first().map(|service| service.target.proto());
-    let purpose = Purpose::Expose {
+    let purpose = AgentKind::Expose {
         services: options.services.iter().map(|service| service.name.to_string()).collect(),
         compat: compat.map(|compat| compat.system).zip(proto),
     };
@@ -106,7 +107,7 @@ pub(crate) async fn run(
     let subject = Subject { address, relay, purpose };
     let reports = Arc::new(AgentReports::new(reporter.clone(), subject));
     let failure = |error: AgentError| failure::ended(error, compat);
-    let outcome = match builder.observer(Arc::clone(&reports) as _).start() {
+    let outcome = match builder.observer(Arc::clone(&reports) as _).start(RuntimeHandle::current()) {
         Ok(agent) => until_end(&agent, &reports, signals, failure).await,
         Err(error) => Err(error.into()),
     };
@@ -132,7 +133,7 @@ mod tests {
         let services = bindings.iter().map(service).collect();
         let relay = Some("relay.example".parse().expect("a relay"));
         let link = LinkSettings { relay, ..LinkSettings::default() };
-        ExposeOptions { link, services, ..ExposeOptions::of(service(&"web=1")) }
+        ExposeOptions { link, services, ..ExposeOptions::new(service(&"web=1")) }
     }
 
     #[test]

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use hvym_tunnel_agent::settings::{LinkSettings, SettingsError};
 use hvym_tunnel_agent::{Forward, Identity, ServiceAddress};
+use hvym_tunnel_net::runtime::RuntimeHandle;
 
-use crate::agent_reports::{AgentReports, Purpose, Subject};
-use crate::exit::Failure;
+use crate::agent_reports::{AgentKind, AgentReports, Subject};
+use crate::exit::ExitError;
 use crate::report::{Report, Reporter};
 use crate::run_agent::until_end;
 use crate::signals::StopSignals;
@@ -45,15 +46,15 @@ pub(crate) async fn run(
     options: ForwardOptions,
     reporter: Reporter,
     signals: StopSignals,
-) -> Result<(), Failure> {
+) -> Result<(), ExitError> {
     let ForwardOptions { link, to, listen } = options;
     let relay = link.relay.as_ref().map(ToString::to_string).unwrap_or_default();
     let (address, service) = (identity.address(), to.to_string());
-    let subject = Subject { address, relay, purpose: Purpose::Forward { service } };
+    let subject = Subject { address, relay, purpose: AgentKind::Forward { service } };
     let reports = Arc::new(AgentReports::new(reporter.clone(), subject));
     let builder = Forward::builder(identity).link(link).to(to).listen(listen);
-    let forward = builder.observer(Arc::clone(&reports) as _).start()?;
-    until_end(&forward, &reports, signals, Failure::from).await?;
+    let forward = builder.observer(Arc::clone(&reports) as _).start(RuntimeHandle::current())?;
+    until_end(&forward, &reports, signals, ExitError::from).await?;
     reporter.tell(&Report::Stopped { reason: "as asked".to_owned() });
     Ok(())
 }

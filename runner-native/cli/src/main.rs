@@ -17,7 +17,7 @@ mod signals;
 
 use std::process::ExitCode;
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, ExitError};
 use crate::report::{Report, Reporter};
 use crate::signals::StopSignals;
 use args::{Cli, Command};
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     result.map_or_else(|failure| failure.exit, |()| Exit::Clean).into()
 }
 
-fn run(command: Command, reporter: &Reporter) -> Result<(), Failure> {
+fn run(command: Command, reporter: &Reporter) -> Result<(), ExitError> {
     match command {
         Command::Expose(arguments) => {
             let (source, options) = arguments.options()?;
@@ -69,19 +69,19 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), Failure> {
 }
 
 /// Where everything runs.
-fn runtime() -> Result<Runtime, Failure> {
-    let refused = |error| Failure::new(Exit::Unexpected, format!("cannot start threads: {error}"));
+fn runtime() -> Result<Runtime, ExitError> {
+    let refused = |error| ExitError::new(Exit::Unexpected, format!("cannot start threads: {error}"));
     Runtime::new().map_err(refused)
 }
 
 /// From here on Ctrl-C asks, and no longer kills.
-fn signals() -> Result<StopSignals, Failure> {
-    let refused = |error| Failure::new(Exit::Unexpected, format!("cannot listen for Ctrl-C: {error}"));
+fn signals() -> Result<StopSignals, ExitError> {
+    let refused = |error| ExitError::new(Exit::Unexpected, format!("cannot listen for Ctrl-C: {error}"));
     StopSignals::new().map_err(refused)
 }
 
 /// The identity to run with, made on first use.
-fn identity(source: &Source, reporter: &Reporter) -> Result<Identity, Failure> {
+fn identity(source: &Source, reporter: &Reporter) -> Result<Identity, ExitError> {
     let (identity, created) = Identity::load_or_create(source)?;
     if let Some(path) = created {
         let path = path.display().to_string();

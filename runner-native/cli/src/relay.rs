@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use crate::exit::Failure;
+use crate::exit::ExitError;
 use crate::report::{Report, Reporter};
 use crate::signals::{DRAIN_LIMIT, ReloadSignals, Stop, StopSignals};
 use futures_util::future::{Either, select};
@@ -20,7 +20,7 @@ pub(crate) async fn run(
     options: RelayOptions,
     reporter: Reporter,
     mut signals: StopSignals,
-) -> Result<(), Failure> {
+) -> Result<(), ExitError> {
     let address = identity.address();
     let mut settings = RelaySettings::from(options);
     // Whoever breaks into a relay finds no key in it, unless it has to seal messages.

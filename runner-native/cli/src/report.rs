@@ -14,7 +14,7 @@ use hvym_tunnel_core::relay::Owner;
 use hvym_tunnel_core::stellar::Address;
 use serde::Serialize;
 
-use crate::exit::Failure;
+use crate::exit::ExitError;
 pub(crate) use reporter::{Reporter, Style};
 
 /// Whose agent it is. In JSON one member, named like the variant.
@@ -205,7 +205,8 @@ pub(crate) enum Report {
         after: Duration,
     },
     /// The other side wants a person to know something.
-    Told {
+    #[serde(rename = "told")]
+    Notice {
         /// Its word for it.
         code: String,
         /// Its text.
@@ -284,8 +285,8 @@ pub(crate) enum Report {
     },
 }
 
-impl From<&Failure> for Report {
-    fn from(failure: &Failure) -> Report {
+impl From<&ExitError> for Report {
+    fn from(failure: &ExitError) -> Report {
         Report::Error {
             code: failure.exit.word(),
             exit: failure.exit.code(),

@@ -9,7 +9,7 @@ use hvym_tunnel_agent::event::AgentStatus;
 use hvym_tunnel_agent::{AgentError, AgentHandle, ForwardHandle};
 
 use crate::agent_reports::AgentReports;
-use crate::exit::Failure;
+use crate::exit::ExitError;
 use crate::signals::{DRAIN_LIMIT, Stop, StopSignals};
 
 /// How often a countdown on the screen is updated.
@@ -79,8 +79,8 @@ pub(crate) async fn until_end(
     agent: &impl Running,
     reports: &AgentReports,
     mut signals: StopSignals,
-    failure: impl FnOnce(AgentError) -> Failure,
-) -> Result<(), Failure> {
+    failure: impl FnOnce(AgentError) -> ExitError,
+) -> Result<(), ExitError> {
     let mut is_interrupted = false;
     loop {
         let woke = {
@@ -100,7 +100,7 @@ pub(crate) async fn until_end(
             }
         };
         match woke {
-            Woke::Ended(_) if is_interrupted => return Err(Failure::interrupted()),
+            Woke::Ended(_) if is_interrupted => return Err(ExitError::interrupted()),
             Woke::Ended(outcome) => return outcome.map_err(failure),
             Woke::Asked(_) if !agent.status().was_online => {
                 is_interrupted = true;

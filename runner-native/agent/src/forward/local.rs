@@ -17,9 +17,8 @@ use hvym_tunnel_net::copy::{ResetFlag, to_local};
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::stream::{TunnelReader, TunnelWriter};
 use hvym_tunnel_net::target::ServiceAddress;
+use hvym_tunnel_net::tcp::{Tcp, TcpListener};
 use hvym_tunnel_net::timer::Timer;
-use smol::Async;
-use smol::net::{TcpListener, TcpStream};
 use socket2::SockRef;
 
 use crate::error::AgentError;
@@ -61,8 +60,8 @@ enum Broken {
 /// # Errors
 /// The address is in use, not of this machine, or a port below 1024 without the permission.
 pub(super) fn bind(at: SocketAddr) -> Result<(TcpListener, SocketAddr), AgentError> {
-    let listener = std::net::TcpListener::bind(at).and_then(Async::new).map(TcpListener::from);
-    let bound = listener.and_then(|listener| listener.local_addr().map(|local| (listener, local)));
+    let bound =
+        TcpListener::bind(at).and_then(|listener| listener.local_addr().map(|local| (listener, local)));
     bound.map_err(|error| AgentError::Listen { at, reason: error.to_string() })
 }
 
@@ -103,17 +102,18 @@ impl LocalListener {
 
 impl Connections {
     /// Forwards one local connection until its end.
-    async fn forward(&self, tcp: TcpStream) {
-        let Err(broken) = self.try_forward(tcp.clone()).await else { return };
+    async fn forward(&self, tcp: Tcp) {
+        let socket = tcp.handle();
+        let Err(broken) = self.try_forward(tcp).await else { return };
         // Closing now sends RST (linger 0): a plain end would look like the service's own.
-        let _reset = SockRef::from(&tcp).set_linger(Some(Duration::ZERO));
+        let _reset = SockRef::from(&*socket).set_linger(Some(Duration::ZERO));
         match broken {
             Broken::Refused(error) => self.report(error),
             Broken::Later(error) => tracing::debug!(%error, "a forwarded connection ended early"),
         }
     }
 
-    async fn try_forward(&self, tcp: TcpStream) -> Result<(), Broken> {
+    async fn try_forward(&self, tcp: Tcp) -> Result<(), Broken> {
         // A small write must not wait for the acknowledgement of the last one (Nagle).
         tcp.set_nodelay(true).map_err(Broken::Later)?;
         let opening = StreamHeader::reaching(self.to.owner, self.to.service.as_str());

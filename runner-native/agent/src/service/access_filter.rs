@@ -14,7 +14,7 @@ use http::{Method, Response, StatusCode, request};
 use http_body_util::Full;
 use hvym_tunnel_pages::{Format, Page};
 
-use crate::account::Account;
+use crate::credentials::Credentials;
 use crate::event::RequestNote;
 use crate::settings::FilterSettings;
 use hvym_tunnel_net::hyper;
@@ -95,13 +95,13 @@ impl AccessFilter {
     }
 
     fn authenticate(&self, headers: &mut HeaderMap, format: Format) -> Result<(), Box<Refusal>> {
-        if self.settings.accounts.is_empty() {
+        if self.settings.credentials.is_empty() {
             return Ok(());
         }
         // Of two fields the service could use the one that was not checked. It sees neither.
         let mut given = headers.get_all(AUTHORIZATION).into_iter();
         let admitted = match (given.next(), given.next()) {
-            (Some(one), None) => Account::admits(&self.settings.accounts, one.as_bytes()),
+            (Some(one), None) => Credentials::admits(&self.settings.credentials, one.as_bytes()),
             _ => false,
         };
         let is_given = headers.remove(AUTHORIZATION).is_some();
@@ -146,8 +146,9 @@ fn preflight(head: &request::Parts) -> Option<Response<Full<Bytes>>> {
     for requested in head.headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS) {
         headers.append(ACCESS_CONTROL_ALLOW_HEADERS, requested.clone());
     }
-    let requested =
-        HeaderValue::from_static("Origin, Access-Control-Request-Method, Access-Control-Request-Headers");
+    let requested = HeaderValue::from_static(
+        "Origin, Access-AgentControl-Request-Method, Access-AgentControl-Request-Headers",
+    );
     headers.insert(VARY, requested);
     Some(answer)
 }
@@ -199,7 +200,7 @@ mod tests {
     #[test]
     fn what_a_visitor_gave_to_log_in_goes_no_further() {
         let accounts = vec!["ann:secret".into()];
-        let filter = filter(FilterSettings { accounts, ..FilterSettings::default() });
+        let filter = filter(FilterSettings { credentials: accounts, ..FilterSettings::default() });
         let right = ("authorization", "Basic YW5uOnNlY3JldA==");
         let mut good = head("GET", &[right]);
         assert_eq!(status(&filter, &mut good), 0);

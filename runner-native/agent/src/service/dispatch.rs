@@ -23,10 +23,10 @@ use super::tapped_stream::TappedStream;
 use super::tcp_proxy::{self, Transferred};
 use super::upstream::Upstream;
 use super::upstream_client::UpstreamClient;
-use super::{Service, ServiceTable, Source};
-use crate::drain::{DrainGuard, Finishing};
+use super::{LocalService, ServiceTable, Source};
 use crate::event::{AgentEvent, ConnectionFailure, ConnectionRecord, RequestRecord};
 use crate::event_sink::EventSink;
+use crate::shutdown::{DrainGuard, Finishing};
 
 /// The reset code of a byte stream whose service cannot be reached; of local meaning only.
 const RESET_UNREACHABLE: u32 = 3;
@@ -99,7 +99,7 @@ impl Dispatcher {
     async fn answer(
         &self,
         stream: TunnelStream,
-        service: &Service,
+        service: &LocalService,
         handler: Handler<'_>,
         guard: DrainGuard,
     ) -> io::Result<()> {
@@ -113,7 +113,7 @@ impl Dispatcher {
         &self,
         mut stream: TunnelStream,
         opening: &StreamHeader,
-        service: &Service,
+        service: &LocalService,
         upstream: &Upstream,
         guard: DrainGuard,
     ) -> io::Result<()> {
@@ -161,7 +161,7 @@ impl Dispatcher {
     fn report_connection(
         &self,
         opening: &StreamHeader,
-        service: &Service,
+        service: &LocalService,
         begun: Instant,
         transferred: &Transferred,
         failure: Option<ConnectionFailure>,

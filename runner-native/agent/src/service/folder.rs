@@ -6,6 +6,7 @@ mod conditions;
 mod content;
 mod listing;
 mod locate;
+mod visible;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -33,7 +33,7 @@ use super::request_log::{RequestLog, RequestNotes};
 use super::tapped_stream::TappedStream;
 use super::upstream::UpstreamStream;
 use super::upstream_client::{MAX_FIELDS, PooledConnection, UpstreamClient};
-use crate::drain::{DrainGuard, Finishing};
+use crate::shutdown::{DrainGuard, Finishing};
 
 /// The server of one stream.
 pub(super) struct LocalHttp<'a> {

@@ -10,10 +10,10 @@ use hvym_tunnel_net::observer::Piece;
 use hvym_tunnel_net::target::Target;
 
 use super::host_check::{HostCheck, HttpObserver, ObservedRequest};
-use super::{Service, Source};
-use crate::drain::{Activity, DrainGuard};
+use super::{LocalService, Source};
 use crate::event::{AgentEvent, RequestNote, RequestRecord};
 use crate::event_sink::EventSink;
+use crate::shutdown::{Activity, DrainGuard};
 
 /// The status of a request that its visitor abandoned. No visitor ever sees it; access logs agree on the number.
 const CLIENT_CLOSED: u16 = 499;
@@ -54,7 +54,7 @@ pub(super) struct RequestLog {
 impl RequestLog {
     /// The log of `stream`, which leads to `service`.
     pub(super) fn new(
-        service: &Service,
+        service: &LocalService,
         stream: StreamId,
         guard: &DrainGuard,
         sink: &EventSink,

@@ -4,15 +4,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hvym_tunnel_net::target::ServiceName;
 
-use super::Service;
-use crate::drain::Drain;
+use super::LocalService;
 use crate::error::AgentError;
 use crate::settings::SettingsError;
+use crate::shutdown::Drain;
 use crate::spec::ServiceSpec;
 
 /// The services in the order they were given; an agent has a handful.
 pub(crate) struct ServiceTable {
-    services: Mutex<Vec<Arc<Service>>>,
+    services: Mutex<Vec<Arc<LocalService>>>,
     /// Counts the streams of all services.
     drain: Drain,
 }
@@ -21,7 +21,7 @@ impl ServiceTable {
     /// A table with these services.
     ///
     /// # Errors
-    /// As for [`Service::open`], or two of one name.
+    /// As for [`LocalService::open`], or two of one name.
     pub(crate) fn new(specs: Vec<ServiceSpec>) -> Result<Self, AgentError> {
         let table = Self { services: Mutex::default(), drain: Drain::new() };
         specs.into_iter().try_for_each(|spec| table.add(spec).map(drop))?;
@@ -31,9 +31,9 @@ impl ServiceTable {
     /// Adds a service.
     ///
     /// # Errors
-    /// As for [`Service::open`], or the name is in use.
+    /// As for [`LocalService::open`], or the name is in use.
     pub(crate) fn add(&self, spec: ServiceSpec) -> Result<Arc<ServiceSpec>, AgentError> {
-        let service = Arc::new(Service::open(spec, self.drain.child())?);
+        let service = Arc::new(LocalService::open(spec, self.drain.child())?);
         let (mut services, spec) = (self.lock(), Arc::clone(&service.spec));
         if services.iter().any(|known| known.spec.name == spec.name) {
             return Err(SettingsError::DuplicateService(spec.name.clone()).into());
@@ -45,9 +45,9 @@ impl ServiceTable {
     /// Replaces the service of the same name. Streams of the old one finish as they began.
     ///
     /// # Errors
-    /// As for [`Service::open`], or there is none.
+    /// As for [`LocalService::open`], or there is none.
     pub(crate) fn update(&self, spec: ServiceSpec) -> Result<Arc<ServiceSpec>, AgentError> {
-        let service = Arc::new(Service::open(spec, self.drain.child())?);
+        let service = Arc::new(LocalService::open(spec, self.drain.child())?);
         let spec = Arc::clone(&service.spec);
         let mut services = self.lock();
         let known = services.iter_mut().find(|known| known.spec.name == spec.name);
@@ -69,12 +69,12 @@ impl ServiceTable {
     }
 
     /// The service of this name.
-    pub(crate) fn get(&self, name: &str) -> Option<Arc<Service>> {
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<LocalService>> {
         self.lock().iter().find(|service| service.spec.name.as_str() == name).cloned()
     }
 
     /// All services.
-    pub(crate) fn all(&self) -> Vec<Arc<Service>> {
+    pub(crate) fn all(&self) -> Vec<Arc<LocalService>> {
         self.lock().clone()
     }
 
@@ -94,7 +94,7 @@ impl ServiceTable {
         self.drain.begin();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Service>>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<LocalService>>> {
         self.services.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

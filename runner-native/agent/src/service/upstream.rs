@@ -96,7 +96,7 @@ impl Upstream {
                     return Err(ConnectError::Failed(place, "a folder takes no connections".to_owned()));
                 }
             };
-            let tcp = self.reach(origin).await?;
+            let tcp = self.connect_tcp(origin).await?;
             let trust = match origin.scheme {
                 Scheme::Http | Scheme::H2c | Scheme::Tcp => {
                     return Ok(UpstreamStream::Plain(tcp));
@@ -136,7 +136,7 @@ impl Upstream {
         Err(ConnectError::NoSocket(self.target.place()))
     }
 
-    async fn reach(&self, origin: &Origin) -> Result<Tcp, ConnectError> {
+    async fn connect_tcp(&self, origin: &Origin) -> Result<Tcp, ConnectError> {
         let known = *self.last_good.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(address) = known
             && let Ok(stream) = open(address).await

@@ -17,7 +17,7 @@ use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 
 use super::upstream::{ConnectError, Upstream};
-use super::{Service, error_page};
+use super::{LocalService, error_page};
 use crate::event::RequestNote;
 use crate::event_sink::EventSink;
 
@@ -28,7 +28,7 @@ type RequestBody = UnsyncBoxBody<Bytes, hyper::Error>;
 
 /// Sends the requests of one stream, which come one after another.
 pub(super) struct UpstreamClient<'a> {
-    service: &'a Service,
+    service: &'a LocalService,
     upstream: &'a Upstream,
     sink: &'a EventSink,
     kept: Mutex<Option<PooledConnection>>,
@@ -50,7 +50,7 @@ pub(super) enum UpstreamError {
 
 impl<'a> UpstreamClient<'a> {
     /// A client of `upstream`, where `service` is served; nothing is connected yet.
-    pub(super) fn new(service: &'a Service, upstream: &'a Upstream, sink: &'a EventSink) -> Self {
+    pub(super) fn new(service: &'a LocalService, upstream: &'a Upstream, sink: &'a EventSink) -> Self {
         Self { service, upstream, sink, kept: Mutex::new(None) }
     }
 

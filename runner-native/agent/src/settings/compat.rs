@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::{Auth, Feature, LinkSettings};
 use crate::spec::ServiceSpec;
-use crate::token::Token;
+use crate::token::AuthToken;
 
 /// The older systems whose agents log in with a token, and say so before anything else.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -52,7 +52,7 @@ pub struct CompatSettings {
     /// The system of the server.
     pub system: CompatSystem,
     /// What the server knows the agent by.
-    pub token: Token,
+    pub token: AuthToken,
     /// Whether to take the place of another agent that is connected with it.
     pub force: bool,
 }

@@ -24,7 +24,7 @@ pub struct LinkSettings {
     /// How to prove the identity.
     pub auth: Auth,
     /// When to dial again, and when to give up.
-    pub retry: Retry,
+    pub retry: RetrySettings,
     /// When a silent link counts as dead.
     pub keepalive: Keepalive,
 }
@@ -62,7 +62,7 @@ pub enum Auth {
 
 /// When an agent dials again, and when it gives up.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub struct Retry {
+pub struct RetrySettings {
     /// Whether a relay that cannot be reached is dialled again; if not, the agent ends.
     pub again: bool,
     /// The agent ends when the relay has been out of reach for this long, at the start or later.
@@ -73,9 +73,9 @@ pub struct Retry {
     pub max: Duration,
 }
 
-impl Default for Retry {
+impl Default for RetrySettings {
     fn default() -> Self {
-        Retry {
+        RetrySettings {
             again: true,
             give_up_after: None,
             initial: Duration::from_secs(1),
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_first_delay_over_the_longest_is_a_contradiction() {
-        let retry = Retry { initial: Duration::from_secs(61), ..Retry::default() };
+        let retry = RetrySettings { initial: Duration::from_secs(61), ..RetrySettings::default() };
         assert_eq!(LinkSettings { retry, ..link("relay.example") }.check(), Err(SettingsError::BackoffOrder));
     }
 }

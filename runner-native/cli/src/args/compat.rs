@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::OptionError;
-use crate::exit::Failure;
+use crate::exit::ExitError;
 use hvym_tunnel_agent::settings::{CompatSettings, CompatSystem};
-use hvym_tunnel_agent::token::Token;
+use hvym_tunnel_agent::token::AuthToken;
 
 /// The login at a server of an older system.
 #[derive(Args, Debug)]
@@ -45,7 +45,7 @@ impl CompatArgs {
     ///
     /// # Errors
     /// A contradiction, or a token that cannot be had.
-    pub(super) fn settings(self) -> Result<Option<CompatSettings>, Failure> {
+    pub(super) fn settings(self) -> Result<Option<CompatSettings>, ExitError> {
         let system = match self.dialect {
             DialectArg::Auto => None,
             DialectArg::Tunely => Some(CompatSystem::Tunely),
@@ -60,7 +60,7 @@ impl CompatArgs {
                 None => Ok(None),
             };
         };
-        let token = Token::load(self.token_file.as_deref())?;
+        let token = AuthToken::load(self.token_file.as_deref())?;
         let token = token.ok_or(OptionError::NoToken(system))?;
         Ok(Some(CompatSettings { system, token, force: self.force }))
     }

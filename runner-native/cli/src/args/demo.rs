@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Output;
-use super::identity::{Role, SourceArgs};
+use super::identity::{IdentityRole, SourceArgs};
 use crate::demo::DemoOptions;
-use crate::exit::{EXIT_CODES, Failure};
+use crate::exit::{EXIT_CODES, ExitError};
 use hvym_tunnel_net::key::Source;
 
 const AFTER: &str = "\
@@ -38,8 +38,8 @@ impl DemoArgs {
     ///
     /// # Errors
     /// The place of this program is unknown, and no package was named.
-    pub(crate) fn options(self) -> Result<(Source, DemoOptions), Failure> {
-        let source = self.source.source(Role::Agent);
+    pub(crate) fn options(self) -> Result<(Source, DemoOptions), ExitError> {
+        let source = self.source.source(IdentityRole::Agent);
         let package = self.package.unwrap_or_else(beside);
         Ok((source, DemoOptions { port: self.port, package }))
     }

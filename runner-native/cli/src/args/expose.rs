@@ -10,14 +10,14 @@ use hvym_tunnel_core::stellar::Address;
 use ipnet::IpNet;
 
 use super::compat::CompatArgs;
-use super::identity::{Role, SourceArgs};
+use super::identity::{IdentityRole, SourceArgs};
 use super::link::LinkArgs;
 use super::{OptionError, Output};
-use crate::exit::{EXIT_CODES, Failure};
+use crate::exit::{EXIT_CODES, ExitError};
 use crate::expose::ExposeOptions;
 use hvym_tunnel_agent::ServiceSpec;
-use hvym_tunnel_agent::account::Account;
-use hvym_tunnel_agent::account::AccountError;
+use hvym_tunnel_agent::credentials::Credentials;
+use hvym_tunnel_agent::credentials::CredentialsError;
 use hvym_tunnel_agent::settings::{FilterSettings, SettingsError};
 use hvym_tunnel_net::key::Source;
 use hvym_tunnel_net::target::{Binding, ServiceName, Target};
@@ -113,7 +113,7 @@ struct FilterArgs {
         env = "HVYM_TUNNEL_BASIC_AUTH",
         hide_env = true
     )]
-    basic_auth: Vec<Account>,
+    basic_auth: Vec<Credentials>,
     /// Ask visitors for one of the names and passwords in this file, USER:PASSWORD in each line
     #[arg(long, value_name = "FILE", env = "HVYM_TUNNEL_BASIC_AUTH_FILE", hide_env = true)]
     basic_auth_file: Option<PathBuf>,
@@ -139,13 +139,13 @@ struct FilterArgs {
 }
 
 impl FilterArgs {
-    fn settings(self) -> Result<FilterSettings, AccountError> {
-        let mut accounts = self.basic_auth;
+    fn settings(self) -> Result<FilterSettings, CredentialsError> {
+        let mut credentials = self.basic_auth;
         if let Some(path) = &self.basic_auth_file {
-            accounts.extend(Account::all_in(path)?);
+            credentials.extend(Credentials::all_in(path)?);
         }
         Ok(FilterSettings {
-            accounts,
+            credentials,
             networks: self.allow_cidr,
             cors_preflight: self.cors_preflight,
             host: self.host_header,
@@ -168,8 +168,8 @@ impl ExposeArgs {
     ///
     /// # Errors
     /// The first contradiction.
-    pub(crate) fn options(self) -> Result<(Source, ExposeOptions), Failure> {
-        let source = self.source.source(Role::Agent);
+    pub(crate) fn options(self) -> Result<(Source, ExposeOptions), ExitError> {
+        let source = self.source.source(IdentityRole::Agent);
         let compat = self.compat.settings()?;
         let access = self.access.access()?;
         let filter = self.filter.settings().map_err(SettingsError::from)?;

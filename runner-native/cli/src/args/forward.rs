@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use clap::Args;
 
 use super::Output;
-use super::identity::{Role, SourceArgs};
+use super::identity::{IdentityRole, SourceArgs};
 use super::link::LinkArgs;
-use crate::exit::{EXIT_CODES, Failure};
+use crate::exit::{EXIT_CODES, ExitError};
 use crate::forward::ForwardOptions;
 use hvym_tunnel_net::key::Source;
 use hvym_tunnel_net::target::ServiceAddress;
@@ -47,8 +47,8 @@ impl ForwardArgs {
     ///
     /// # Errors
     /// The first contradiction.
-    pub(crate) fn options(self) -> Result<(Source, ForwardOptions), Failure> {
-        let source = self.source.source(Role::Agent);
+    pub(crate) fn options(self) -> Result<(Source, ForwardOptions), ExitError> {
+        let source = self.source.source(IdentityRole::Agent);
         let options = ForwardOptions { link: self.link.options(), to: self.to, listen: self.listen };
         options.check()?;
         Ok((source, options))

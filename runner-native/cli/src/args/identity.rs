@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::exit::Failure;
+use crate::exit::ExitError;
 use hvym_tunnel_net::config;
 use hvym_tunnel_net::key::{Identity, Source};
 
@@ -21,7 +21,7 @@ pub(crate) struct SourceArgs {
 
 impl SourceArgs {
     /// Where the identity of this role is looked for.
-    pub(crate) fn source(&self, role: Role) -> Source {
+    pub(crate) fn source(&self, role: IdentityRole) -> Source {
         Source { stdin: self.identity_stdin, ..self.file.source(role) }
     }
 }
@@ -38,7 +38,7 @@ struct FileArgs {
 }
 
 impl FileArgs {
-    fn source(&self, role: Role) -> Source {
+    fn source(&self, role: IdentityRole) -> Source {
         let file = self.identity.clone();
         let default = config::folder().map(|folder| folder.join(role.file_name()));
         Source { file, stdin: false, default }
@@ -47,7 +47,7 @@ impl FileArgs {
 
 /// Whose identity.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default, ValueEnum)]
-pub(crate) enum Role {
+pub(crate) enum IdentityRole {
     /// Yours, as you expose services
     #[default]
     Agent,
@@ -55,11 +55,11 @@ pub(crate) enum Role {
     Relay,
 }
 
-impl Role {
+impl IdentityRole {
     const fn file_name(self) -> &'static str {
         match self {
-            Role::Agent => "identity.key",
-            Role::Relay => "relay.key",
+            IdentityRole::Agent => "identity.key",
+            IdentityRole::Relay => "relay.key",
         }
     }
 }
@@ -82,7 +82,7 @@ pub(crate) struct IdentityArgs {
     file: FileArgs,
     /// Whose identity, when no file is named
     #[arg(long, global = true, value_enum, value_name = "ROLE", default_value = "agent")]
-    of: Role,
+    of: IdentityRole,
 }
 
 #[derive(Subcommand, Debug)]
@@ -107,7 +107,7 @@ enum Action {
 }
 
 /// Runs the command.
-pub(crate) fn run(arguments: IdentityArgs) -> Result<(), Failure> {
+pub(crate) fn run(arguments: IdentityArgs) -> Result<(), ExitError> {
     let source = arguments.file.source(arguments.of);
     let (identity, force) = match arguments.action.unwrap_or(Action::Show) {
         Action::Show => {

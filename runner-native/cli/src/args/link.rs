@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use hvym_tunnel_core::stellar::Address;
 
 use super::seconds;
-use hvym_tunnel_agent::settings::{Auth, Keepalive, LinkSettings, Retry};
+use hvym_tunnel_agent::settings::{Auth, Keepalive, LinkSettings, RetrySettings};
 use hvym_tunnel_net::target::RelayUrl;
 
 /// The link of an agent to its relay.
@@ -33,7 +33,7 @@ impl LinkArgs {
                 AuthArg::Challenge => Auth::Challenge,
                 AuthArg::Bearer => Auth::Bearer,
             },
-            retry: Retry {
+            retry: RetrySettings {
                 again: !self.retry.no_retry,
                 give_up_after: self.retry.timeout,
                 initial: self.retry.backoff_initial,

@@ -1,6 +1,6 @@
 //! Everything a person types and sees: the commands, their options, and the streams they write to.
 //!
-//! Knows no network. A command ends in checked options for a runner, or in a [`Failure`].
+//! Knows no network. A command ends in checked options for a runner, or in a [`ExitError`].
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal, Write};
@@ -27,7 +27,7 @@ mod token;
 use hvym_tunnel_agent::settings::CompatSystem;
 use thiserror::Error;
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, ExitError};
 use crate::report::{Reporter, Style};
 use hvym_tunnel_net::key;
 
@@ -161,7 +161,7 @@ pub(crate) enum OptionError {
 ///
 /// # Errors
 /// What the command could not do.
-pub(crate) fn print(command: Command) -> Result<(), Failure> {
+pub(crate) fn print(command: Command) -> Result<(), ExitError> {
     match command {
         Command::Identity(arguments) => identity::run(arguments),
         Command::Token(arguments) => token::run(&arguments),
@@ -207,11 +207,11 @@ fn refuse(error: &clap::Error) -> Exit {
 }
 
 /// Writes a command's whole answer to standard output.
-fn write_out(answer: &[u8]) -> Result<(), Failure> {
+fn write_out(answer: &[u8]) -> Result<(), ExitError> {
     let mut out = io::stdout().lock();
-    out.write_all(answer)
-        .and_then(|()| out.flush())
-        .map_err(|error| Failure::new(Exit::Unexpected, format!("cannot write to standard output: {error}")))
+    out.write_all(answer).and_then(|()| out.flush()).map_err(|error| {
+        ExitError::new(Exit::Unexpected, format!("cannot write to standard output: {error}"))
+    })
 }
 
 /// A positive number of seconds, decimals allowed.

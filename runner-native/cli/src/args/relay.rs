@@ -8,10 +8,10 @@ use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
 use super::Output;
-use super::identity::{Role, SourceArgs};
+use super::identity::{IdentityRole, SourceArgs};
 use super::limits::LimitArgs;
 use super::link::KeepaliveArgs;
-use crate::exit::{EXIT_CODES, Failure};
+use crate::exit::{EXIT_CODES, ExitError};
 use hvym_tunnel_net::key::Source;
 use hvym_tunnel_net::target::ServiceName;
 use hvym_tunnel_relay::config::{self, GuestOptions, Policy, PublicScheme, RelayOptions, TlsFiles};
@@ -142,8 +142,8 @@ impl RelayArgs {
     ///
     /// # Errors
     /// The first contradiction.
-    pub(crate) fn options(self) -> Result<(Source, RelayOptions), Failure> {
-        let source = self.source.source(Role::Relay);
+    pub(crate) fn options(self) -> Result<(Source, RelayOptions), ExitError> {
+        let source = self.source.source(IdentityRole::Relay);
         let tls = self.public.tls_cert.zip(self.public.tls_key);
         let named = self.public.public_scheme.map(|scheme| match scheme {
             SchemeArg::Http => PublicScheme::Http,

@@ -6,8 +6,8 @@ use clap::Args;
 use hvym_tunnel_core::stellar::{Address, Claims};
 use hvym_tunnel_core::time::UnixTime;
 
-use super::identity::{Role, SourceArgs};
-use crate::exit::{Exit, Failure};
+use super::identity::{IdentityRole, SourceArgs};
+use crate::exit::{Exit, ExitError};
 use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::target::ServiceName;
 
@@ -45,10 +45,10 @@ pub(crate) struct TokenArgs {
 }
 
 /// Runs the command.
-pub(crate) fn run(arguments: &TokenArgs) -> Result<(), Failure> {
-    let identity = Identity::load(&arguments.source.source(Role::Agent))?;
+pub(crate) fn run(arguments: &TokenArgs) -> Result<(), ExitError> {
+    let identity = Identity::load(&arguments.source.source(IdentityRole::Agent))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| {
-        Failure::new(Exit::Unexpected, "the clock of this machine is before 1970").with_hint("set it")
+        ExitError::new(Exit::Unexpected, "the clock of this machine is before 1970").with_hint("set it")
     })?;
     let mut claims =
         Claims::new(identity.address(), arguments.audience.to_string(), UnixTime::from_secs(now.as_secs()))
@@ -61,7 +61,7 @@ pub(crate) fn run(arguments: &TokenArgs) -> Result<(), Failure> {
     let signature = identity.sign(&input);
     let token = input
         .into_token(signature)
-        .map_err(|error| Failure::new(Exit::Unexpected, format!("cannot make a token: {error}")))?;
+        .map_err(|error| ExitError::new(Exit::Unexpected, format!("cannot make a token: {error}")))?;
     eprintln!(
         "{} to {}, expires in {} s (unix time {})",
         identity.address(),

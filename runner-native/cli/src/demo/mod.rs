@@ -7,17 +7,16 @@ mod site;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use smol::net::TcpListener;
-
 use hvym_tunnel_agent::ServiceSpec;
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, ExitError};
 use crate::expose::{self, ExposeOptions};
 use crate::report::Reporter;
 use crate::signals::StopSignals;
 use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::target::Target;
+use hvym_tunnel_net::tcp::TcpListener;
 use site::Site;
 
 /// What `demo` does.
@@ -38,11 +37,11 @@ pub(crate) async fn run(
     options: DemoOptions,
     reporter: Reporter,
     signals: StopSignals,
-) -> Result<(), Failure> {
+) -> Result<(), ExitError> {
     let site = Site::load(&options.package)?;
     let refused =
-        |error| Failure::new(Exit::Unexpected, format!("cannot listen for the page's visitors: {error}"));
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(refused)?;
+        |error| ExitError::new(Exit::Unexpected, format!("cannot listen for the page's visitors: {error}"));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into()).map_err(refused)?;
     let at = listener.local_addr().map_err(refused)?;
     let serving = spawn(site.serve(listener));
     let ended = expose::run(identity, options_for(at, options.port), reporter, signals).await;
@@ -53,5 +52,5 @@ pub(crate) async fn run(
 /// The page at the bare address, under the name that it reaches itself by.
 fn options_for(at: SocketAddr, port: u16) -> ExposeOptions {
     let target = Target::local(at.port());
-    ExposeOptions { own_relay_port: port, ..ExposeOptions::of(ServiceSpec::new(site::service(), target)) }
+    ExposeOptions { own_relay_port: port, ..ExposeOptions::new(ServiceSpec::new(site::service(), target)) }
 }

@@ -10,7 +10,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::Stream;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -18,12 +17,13 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use smol::net::{TcpListener, TcpStream};
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, ExitError};
 use hvym_tunnel_net::hyper::Io;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::target::ServiceName;
+use hvym_tunnel_net::tcp::{Tcp, TcpListener};
+use hvym_tunnel_net::timer::Timer;
 
 /// The page's own files.
 const PAGE: [(&str, &str); 3] = [
@@ -56,7 +56,7 @@ impl Site {
     ///
     /// # Errors
     /// There is no package in it.
-    pub(super) fn load(package: &Path) -> Result<Arc<Self>, Failure> {
+    pub(super) fn load(package: &Path) -> Result<Arc<Self>, ExitError> {
         let mut files = BTreeMap::new();
         let mut keep = |name: String, content: Bytes| {
             let kind = mime_guess::from_path(&name).first_raw().unwrap_or("application/octet-stream");
@@ -67,7 +67,7 @@ impl Site {
         }
         let missing = |error: std::io::Error| {
             let what = format!("there is no browser package in {}: {error}", package.display());
-            Failure::new(Exit::Config, what)
+            ExitError::new(Exit::Config, what)
                 .with_hint("make it with `cargo xtask wasm`, or name its folder with --package")
         };
         let mut has_entry = false;
@@ -95,7 +95,7 @@ impl Site {
         }
     }
 
-    async fn converse(self: Arc<Self>, tcp: TcpStream) {
+    async fn converse(self: Arc<Self>, tcp: Tcp) {
         let service = service_fn(|request: Request<Incoming>| {
             let answer = self.answer(request.method(), request.uri().path());
             async move { Ok::<_, Infallible>(answer) }
@@ -112,7 +112,7 @@ impl Site {
         match path {
             "/hello" => text(StatusCode::OK, "Hello from the machine that runs the demo.\n"),
             "/ticks" => {
-                let ticks = Ticks { timer: smol::Timer::interval(TICK), count: 0 };
+                let ticks = Ticks { timer: Timer::after(TICK), count: 0 };
                 respond(StatusCode::OK, HeaderValue::from_static("text/event-stream"), ticks.boxed_unsync())
             }
             _ => {
@@ -147,7 +147,7 @@ fn respond(status: StatusCode, kind: HeaderValue, body: Content) -> Response<Con
 
 /// One event a second, for as long as somebody listens.
 struct Ticks {
-    timer: smol::Timer,
+    timer: Timer,
     count: u64,
 }
 
@@ -159,7 +159,8 @@ impl Body for Ticks {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        ready!(Pin::new(&mut self.timer).poll_next(cx));
+        ready!(Pin::new(&mut self.timer).poll(cx));
+        self.timer = Timer::after(TICK);
         self.count += 1;
         let event = format!("id: {0}\ndata: tick {0}\n\n", self.count);
         Poll::Ready(Some(Ok(Frame::data(event.into()))))

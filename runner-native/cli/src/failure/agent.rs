@@ -5,22 +5,22 @@ use hvym_tunnel_agent::{AgentError, AuthorityRole, FolderError};
 use hvym_tunnel_core::reason::DownReason;
 
 use super::settings::wanted;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, ExitError};
 
 /// The end of an agent that logged in by `compat`, where a refusal means something else than at a relay of ours.
-pub(crate) fn ended(error: AgentError, compat: Option<&CompatSettings>) -> Failure {
+pub(crate) fn ended(error: AgentError, compat: Option<&CompatSettings>) -> ExitError {
     match (&error, compat) {
         (AgentError::Ended(reason), Some(compat)) => {
             let hint = compat_hint(compat, reason).or(reason.hint());
-            with_hint(Failure::new(exit(reason), reason.to_string()), hint)
+            with_hint(ExitError::new(exit(reason), reason.to_string()), hint)
         }
         _ => error.into(),
     }
 }
 
-impl From<AgentError> for Failure {
-    fn from(error: AgentError) -> Failure {
-        let config = |hint: &str| Failure::new(Exit::Config, error.to_string()).with_hint(hint);
+impl From<AgentError> for ExitError {
+    fn from(error: AgentError) -> ExitError {
+        let config = |hint: &str| ExitError::new(Exit::Config, error.to_string()).with_hint(hint);
         match error {
             AgentError::Settings(error) => error.into(),
             AgentError::Folder(ref folder) => match folder {
@@ -28,7 +28,7 @@ impl From<AgentError> for Failure {
                 FolderError::Missing { .. } => {
                     config("a port is written 3000, a place host:3000, a folder ./site")
                 }
-                _ => Failure::new(Exit::Config, error.to_string()),
+                _ => ExitError::new(Exit::Config, error.to_string()),
             },
             AgentError::Authorities { role, .. } => {
                 let option = match role {
@@ -38,29 +38,29 @@ impl From<AgentError> for Failure {
                 config(&format!("{option} names a PEM file with the certificate of an authority"))
             }
             AgentError::Proxy(_) => config("correct it, unset it, or name the relay in NO_PROXY"),
-            AgentError::Token(message) => Failure::new(Exit::Refused, message),
-            AgentError::Upstream(_) => Failure::new(Exit::UpstreamUnreachable, error.to_string())
+            AgentError::Token(message) => ExitError::new(Exit::Refused, message),
+            AgentError::Upstream(_) => ExitError::new(Exit::UpstreamUnreachable, error.to_string())
                 .with_hint("start it first, or leave out --require-upstream"),
             AgentError::ServiceRefused { ref code, .. } => {
                 let exit = if code == "conflict" { Exit::NameConflict } else { Exit::Refused };
-                Failure::new(exit, error.to_string())
+                ExitError::new(exit, error.to_string())
                     .with_hint("choose another name with --service, or ask the relay's operator")
             }
             AgentError::Unsupported(feature) => {
                 let option = wanted(feature);
                 let message =
                     format!("this relay is an existing HVYM server, and {option} cannot be had from one");
-                Failure::new(Exit::Config, message).with_hint("leave it out, or use a relay of hvym-tunnel")
+                ExitError::new(Exit::Config, message).with_hint("leave it out, or use a relay of hvym-tunnel")
             }
             AgentError::Ended(reason) => {
-                with_hint(Failure::new(exit(&reason), reason.to_string()), reason.hint())
+                with_hint(ExitError::new(exit(&reason), reason.to_string()), reason.hint())
             }
             AgentError::Unreachable(reason) => {
-                with_hint(Failure::new(Exit::RelayUnreachable, reason.to_string()), reason.hint())
+                with_hint(ExitError::new(Exit::RelayUnreachable, reason.to_string()), reason.hint())
             }
-            AgentError::GaveUp { .. } => Failure::new(Exit::RelayUnreachable, error.to_string()),
+            AgentError::GaveUp { .. } => ExitError::new(Exit::RelayUnreachable, error.to_string()),
             AgentError::Listen { .. } => config("choose another port, or leave it out for a free one"),
-            other => Failure::new(Exit::Unexpected, other.to_string()),
+            other => ExitError::new(Exit::Unexpected, other.to_string()),
         }
     }
 }
@@ -96,7 +96,7 @@ fn compat_hint(compat: &CompatSettings, reason: &DownReason) -> Option<&'static 
     })
 }
 
-fn with_hint(failure: Failure, hint: Option<&str>) -> Failure {
+fn with_hint(failure: ExitError, hint: Option<&str>) -> ExitError {
     match hint {
         Some(hint) => failure.with_hint(hint),
         None => failure,

@@ -1,19 +1,19 @@
 //! Errors of identities and tokens.
 
-use hvym_tunnel_agent::token::TokenError;
+use hvym_tunnel_agent::token::AuthTokenError;
 use hvym_tunnel_net::config::NoHome;
 use hvym_tunnel_net::key::KeyError;
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, ExitError};
 
-impl From<NoHome> for Failure {
-    fn from(error: NoHome) -> Failure {
-        Failure::new(Exit::Config, error.to_string()).with_hint("name the file with --identity")
+impl From<NoHome> for ExitError {
+    fn from(error: NoHome) -> ExitError {
+        ExitError::new(Exit::Config, error.to_string()).with_hint("name the file with --identity")
     }
 }
 
-impl From<KeyError> for Failure {
-    fn from(error: KeyError) -> Failure {
+impl From<KeyError> for ExitError {
+    fn from(error: KeyError) -> ExitError {
         if let KeyError::NoPlace(error) = error {
             return error.into();
         }
@@ -23,7 +23,7 @@ impl From<KeyError> for Failure {
             KeyError::NoRandomness => Exit::Unexpected,
             _ => Exit::Refused,
         };
-        let failure = Failure::new(exit, error.to_string());
+        let failure = ExitError::new(exit, error.to_string());
         match hint(&error) {
             Some(hint) => failure.with_hint(hint),
             None => failure,
@@ -48,14 +48,14 @@ fn hint(error: &KeyError) -> Option<String> {
     }
 }
 
-impl From<TokenError> for Failure {
-    fn from(error: TokenError) -> Failure {
-        let failure = Failure::new(Exit::Refused, error.to_string());
+impl From<AuthTokenError> for ExitError {
+    fn from(error: AuthTokenError) -> ExitError {
+        let failure = ExitError::new(Exit::Refused, error.to_string());
         match error {
-            TokenError::NotToken { .. } => {
+            AuthTokenError::NotToken { .. } => {
                 failure.with_hint("copy it as its server's operator gave it to you")
             }
-            TokenError::File(_) => failure,
+            AuthTokenError::File(_) => failure,
         }
     }
 }

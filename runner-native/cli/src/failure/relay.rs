@@ -5,10 +5,10 @@ use std::io;
 use hvym_tunnel_relay::StartError;
 use hvym_tunnel_relay::config::{ConfigError, GuestsError};
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, ExitError};
 
-impl From<StartError> for Failure {
-    fn from(error: StartError) -> Failure {
+impl From<StartError> for ExitError {
+    fn from(error: StartError) -> ExitError {
         let hint = match &error {
             StartError::Listen { error, .. } => match error.kind() {
                 io::ErrorKind::AddrInUse => {
@@ -25,22 +25,22 @@ impl From<StartError> for Failure {
                 "both files must be PEM; the certificate's file holds the whole chain, its own first"
             }
         };
-        Failure::new(Exit::Config, error.to_string()).with_hint(hint)
+        ExitError::new(Exit::Config, error.to_string()).with_hint(hint)
     }
 }
 
-impl From<ConfigError> for Failure {
-    fn from(error: ConfigError) -> Failure {
+impl From<ConfigError> for ExitError {
+    fn from(error: ConfigError) -> ExitError {
         let hint = match &error {
             ConfigError::Domain(_) => "for example --domain tunnel.example",
             ConfigError::TlsButHttp => "leave out --public-scheme",
         };
-        Failure::new(Exit::Config, error.to_string()).with_hint(hint)
+        ExitError::new(Exit::Config, error.to_string()).with_hint(hint)
     }
 }
 
-impl From<GuestsError> for Failure {
-    fn from(error: GuestsError) -> Failure {
-        Failure::new(Exit::Config, error.to_string())
+impl From<GuestsError> for ExitError {
+    fn from(error: GuestsError) -> ExitError {
+        ExitError::new(Exit::Config, error.to_string())
     }
 }

@@ -3,10 +3,10 @@
 use hvym_tunnel_agent::settings::{CompatError, Feature, FilterSetting, SettingsError};
 
 use crate::args::OptionError;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, ExitError};
 
-impl From<SettingsError> for Failure {
-    fn from(error: SettingsError) -> Failure {
+impl From<SettingsError> for ExitError {
+    fn from(error: SettingsError) -> ExitError {
         let (message, hint) = match &error {
             SettingsError::Compat(error) => return (*error).into(),
             SettingsError::PlaintextRelay(_) => {
@@ -46,18 +46,18 @@ impl From<SettingsError> for Failure {
                 format!("{} is kept for HTTP/1.1 alone, and {target} is not that", option(*setting)),
                 "leave it out, or expose that service by an agent of its own",
             ),
-            SettingsError::Account(_) => (
+            SettingsError::Credentials(_) => (
                 error.to_string(),
                 "for example --basic-auth-file FILE with lines of USER:PASSWORD, or --basic-auth ann:secret",
             ),
-            other => return Failure::new(Exit::Config, other.to_string()),
+            other => return ExitError::new(Exit::Config, other.to_string()),
         };
-        Failure::new(Exit::Config, message).with_hint(hint)
+        ExitError::new(Exit::Config, message).with_hint(hint)
     }
 }
 
-impl From<CompatError> for Failure {
-    fn from(error: CompatError) -> Failure {
+impl From<CompatError> for ExitError {
+    fn from(error: CompatError) -> ExitError {
         let (message, hint) = match error {
             CompatError::NoServer(system) => {
                 (format!("--dialect {system} is about a server, and none is named"), "add --relay wss://HOST")
@@ -71,14 +71,14 @@ impl From<CompatError> for Failure {
                 format!("{} cannot be had from a server of an older system", wanted(feature)),
                 "leave it out, or use a relay of hvym-tunnel",
             ),
-            other => return Failure::new(Exit::Config, other.to_string()),
+            other => return ExitError::new(Exit::Config, other.to_string()),
         };
-        Failure::new(Exit::Config, message).with_hint(hint)
+        ExitError::new(Exit::Config, message).with_hint(hint)
     }
 }
 
-impl From<OptionError> for Failure {
-    fn from(error: OptionError) -> Failure {
+impl From<OptionError> for ExitError {
+    fn from(error: OptionError) -> ExitError {
         let hint = match error {
             OptionError::AllowedButPublic => "add --private, or leave out --allow",
             OptionError::NoLogin(_) => "add --dialect tunely or --dialect cloud, or leave it out",
@@ -86,14 +86,14 @@ impl From<OptionError> for Failure {
                 "put it into a file that you alone can read (chmod 600), and add --token-file FILE"
             }
         };
-        Failure::new(Exit::Config, error.to_string()).with_hint(hint)
+        ExitError::new(Exit::Config, error.to_string()).with_hint(hint)
     }
 }
 
 fn option(setting: FilterSetting) -> &'static str {
     match setting {
         FilterSetting::Networks => "--allow-cidr",
-        FilterSetting::Accounts => "--basic-auth",
+        FilterSetting::Credentials => "--basic-auth",
         FilterSetting::CorsPreflight => "--cors-preflight",
         FilterSetting::Host => "--host-header",
         _ => "it",

@@ -11,7 +11,7 @@ use super::Report;
 
 /// Where a line belongs: scripts read `Out`, only people read `Err`.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Stream {
+pub(crate) enum OutputStream {
     /// Standard output: the URL and one line per request.
     Out,
     /// Standard error: everything else.
@@ -21,7 +21,7 @@ pub(crate) enum Stream {
 /// One line, without its end.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Line {
-    pub stream: Stream,
+    pub stream: OutputStream,
     spans: Vec<Span>,
 }
 
@@ -59,11 +59,11 @@ impl Ink {
 
 impl Line {
     fn out() -> Self {
-        Line { stream: Stream::Out, spans: Vec::new() }
+        Line { stream: OutputStream::Out, spans: Vec::new() }
     }
 
     fn err() -> Self {
-        Line { stream: Stream::Err, spans: Vec::new() }
+        Line { stream: OutputStream::Err, spans: Vec::new() }
     }
 
     /// Every text comes in by here, so nothing unescaped reaches a terminal.
@@ -97,8 +97,7 @@ pub(crate) struct Moment {
 
 /// The lines that tell `report`, in order.
 pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
-    use Ink::{Bold, Dim, Green, Plain, Red, Yellow};
-    let err = || Line::err().with(Plain, "  ");
+    use Ink::{Bold, Dim, Plain, Red, Yellow};
     match report {
         Report::IdentityCreated { address, path } => vec![
             err().with(Plain, format!("new identity {address}")),
@@ -107,6 +106,51 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
         Report::OwnRelay { .. } => vec![
             err().with(Dim, "without --relay, only this machine can visit (--relay HOST makes it public)"),
         ],
+        Report::Draining { reason, deadline } => vec![err().with(
+            Yellow,
+            format!("{reason}: finishing what is under way (at most {}; again to stop now)", span(*deadline)),
+        )],
+        Report::Stopped { reason } => vec![err().with(Plain, format!("stopped: {reason}"))],
+        Report::Error { message, hint, .. } => {
+            let mut lines = vec![Line::err().with(Red, "error: ").with(Plain, message)];
+            lines.extend(hint.as_ref().map(|hint| Line::err().with(Bold, "hint: ").with(Plain, hint)));
+            lines
+        }
+        Report::Ready { .. }
+        | Report::Forwarding { .. }
+        | Report::Bound { .. }
+        | Report::BindFailed { .. } => services(report, moment),
+        Report::Disconnected { .. } | Report::Reconnected { .. } | Report::Notice { .. } => link(report),
+        Report::Listening { .. }
+        | Report::AgentJoined { .. }
+        | Report::AgentLeft { .. }
+        | Report::CertificateLoaded
+        | Report::CertificateKept { .. }
+        | Report::KeysLoaded
+        | Report::KeysKept { .. } => relay(report, moment),
+        Report::Reached { service, from } => vec![peer(moment.now, from, "reached", Ink::Green, service)],
+        Report::Refused { service, from } => vec![peer(moment.now, from, "was refused", Yellow, service)],
+        Report::NotReached { service, code, message, hint } => {
+            let mut lines =
+                vec![err().with(Yellow, format!("{service} was not reached: {message} ({code})"))];
+            lines.extend(hint.as_ref().map(|hint| err().with(Plain, hint)));
+            lines
+        }
+        Report::Request { .. } => vec![request(report, moment.now)],
+        Report::Connection { .. } => vec![connection(report, moment.now)],
+        Report::UpstreamUnreachable { message, .. } => vec![err().with(Yellow, message)],
+    }
+}
+
+/// A line of standard error, indented like all that is no error.
+fn err() -> Line {
+    Line::err().with(Ink::Plain, "  ")
+}
+
+/// Services that can be reached now, or cannot.
+fn services(report: &Report, moment: Moment) -> Vec<Line> {
+    use Ink::{Bold, Dim, Plain, Red};
+    match report {
         Report::Ready { url, target, service, relay, private, note, .. } => {
             let mut lines =
                 vec![Line::out().with(Bold, url), Line::out().with(Plain, format!("  -> {target}"))];
@@ -124,14 +168,6 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
             Line::out().with(Plain, format!("  -> {service}")),
             err().with(Dim, format!("as {address} by {relay}, ready in {}", span(moment.running))),
         ],
-        Report::Reached { service, from } => vec![knock(moment.now, from, "reached", Green, service)],
-        Report::Refused { service, from } => vec![knock(moment.now, from, "was refused", Yellow, service)],
-        Report::NotReached { service, code, message, hint } => {
-            let mut lines =
-                vec![err().with(Yellow, format!("{service} was not reached: {message} ({code})"))];
-            lines.extend(hint.as_ref().map(|hint| err().with(Plain, hint)));
-            lines
-        }
         Report::Bound { service, url, target } => vec![
             Line::out().with(Bold, url),
             Line::out().with(Plain, format!("  -> {target}")).with(Dim, format!("  service {service}")),
@@ -139,9 +175,14 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
         Report::BindFailed { service, code, message } => {
             vec![err().with(Red, format!("service {service} was not bound: {message} ({code})"))]
         }
-        Report::Request { .. } => vec![request(report, moment.now)],
-        Report::Connection { .. } => vec![connection(report, moment.now)],
-        Report::UpstreamUnreachable { message, .. } => vec![err().with(Yellow, message)],
+        _ => Vec::new(),
+    }
+}
+
+/// The link of an agent.
+fn link(report: &Report) -> Vec<Line> {
+    use Ink::{Dim, Green, Plain, Red, Yellow};
+    match report {
         Report::Disconnected { reason, retry_in: Some(wait), attempt } => {
             vec![err().with(Yellow, format!("reconnecting in {} (attempt {attempt}): {reason}", span(*wait)))]
         }
@@ -155,11 +196,19 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
                     .with(Dim, format!("  {url}")),
             ]
         }
-        Report::Told { code, message, hint } => {
+        Report::Notice { code, message, hint } => {
             let mut lines = vec![err().with(Yellow, format!("the relay says: {message} ({code})"))];
             lines.extend(hint.as_ref().map(|hint| err().with(Plain, hint)));
             lines
         }
+        _ => Vec::new(),
+    }
+}
+
+/// What a relay reports.
+fn relay(report: &Report, moment: Moment) -> Vec<Line> {
+    use Ink::{Dim, Green, Plain, Yellow};
+    match report {
         Report::Listening { .. } => listening(report),
         Report::AgentJoined { who, url, peer } => vec![
             Line::out().with(Dim, clock(moment.now)).with(Green, "  joined  ").with(Plain, url),
@@ -185,21 +234,12 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
             err().with(Yellow, format!("the new certificate cannot be used: {message}")),
             err().with(Dim, "the one from before stays in use; correct the file, then send SIGHUP"),
         ],
-        Report::Draining { reason, deadline } => vec![err().with(
-            Yellow,
-            format!("{reason}: finishing what is under way (at most {}; again to stop now)", span(*deadline)),
-        )],
-        Report::Stopped { reason } => vec![err().with(Plain, format!("stopped: {reason}"))],
-        Report::Error { message, hint, .. } => {
-            let mut lines = vec![Line::err().with(Red, "error: ").with(Plain, message)];
-            lines.extend(hint.as_ref().map(|hint| Line::err().with(Bold, "hint: ").with(Plain, hint)));
-            lines
-        }
+        _ => Vec::new(),
     }
 }
 
-/// Who came to a service by name: `12:01:07Z  G... reached db`.
-fn knock(now: Duration, from: &Address, what: &str, ink: Ink, service: &str) -> Line {
+/// An identity that opened a stream to a service: `12:01:07Z  G... reached db`.
+fn peer(now: Duration, from: &Address, what: &str, ink: Ink, service: &str) -> Line {
     Line::out()
         .with(Ink::Dim, clock(now))
         .with(Ink::Plain, format!("  {from} "))

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use hvym_tunnel_net::files::{self, Access};
 
 use super::bursts::Bursts;
-use super::human::{self, Line, Stream};
+use super::human::{self, Line, OutputStream};
 use super::{Report, json};
 
 /// How reports are written.
@@ -157,8 +157,8 @@ impl Screen {
         // A line that wrapped could not be wiped: switch wrapping off for it (DECAWM).
         let (begin, end) = if live { ("\x1b[?7l", "\x1b[?7h") } else { ("", "\n") };
         let _closed = match line.stream {
-            Stream::Out => write!(self.out, "{begin}{text}{end}").and_then(|()| self.settle(report)),
-            Stream::Err => {
+            OutputStream::Out => write!(self.out, "{begin}{text}{end}").and_then(|()| self.settle(report)),
+            OutputStream::Err => {
                 // On a terminal both are one, and what was told first stands first.
                 let _closed = self.out.flush();
                 write!(self.err, "{begin}{text}{end}").and_then(|()| self.err.flush())

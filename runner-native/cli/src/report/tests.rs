@@ -3,7 +3,7 @@
 use hvym_tunnel_core::stellar::Address;
 
 use super::*;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, ExitError};
 use crate::report::Who;
 
 const RELAY: &str = "wss://relay.example";
@@ -139,7 +139,7 @@ fn a_visitor_cannot_steer_the_terminal() {
     let hostile = [
         ready(url),
         visit("GET\x1b[1A", "/\u{9b}2J\r\u{202e}"),
-        Report::Told { code: "x\n".to_owned(), message: "\x07".to_owned(), hint: Some("\x1b".to_owned()) },
+        Report::Notice { code: "x\n".to_owned(), message: "\x07".to_owned(), hint: Some("\x1b".to_owned()) },
         Report::Disconnected { reason: "\x1b]0;".to_owned(), retry_in: None, attempt: 1 },
     ];
     for style in [Style::default(), json()] {
@@ -169,7 +169,7 @@ fn json_is_one_ascii_object_per_line_on_standard_output_alone() {
         service: None,
         note: Some("nothing is listening".to_owned()),
     };
-    let failure = Failure::new(Exit::NameConflict, "taken").with_hint("wait");
+    let failure = ExitError::new(Exit::NameConflict, "taken").with_hint("wait");
     let again = Report::Reconnected { url: "https://g".to_owned(), after: Duration::from_millis(2500) };
     let reports = [ready("https://g"), request, lost(1, 2), lost(1, 1), again, Report::from(&failure)];
     let (out, err) = told(json(), &reports);

@@ -37,7 +37,7 @@ pub(super) enum Extent {
 
 impl Validators {
     /// Those of a file of this length that was changed then.
-    pub(super) fn of(length: u64, modified: Option<SystemTime>) -> Self {
+    pub(super) fn new(length: u64, modified: Option<SystemTime>) -> Self {
         let since = modified.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         let since = since.filter(|since| since.as_secs() < END_OF_DATES);
         let etag = since.and_then(|since| {
@@ -154,7 +154,7 @@ mod tests {
             ("lines=1-2", 10, Whole),
             ("bytes", 10, Whole),
         ] {
-            let extent = Validators::of(0, None).extent(&fields(&[("range", range)]), length);
+            let extent = Validators::new(0, None).extent(&fields(&[("range", range)]), length);
             assert_eq!(extent, expected, "{range} of {length}");
         }
     }
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn a_visitor_who_has_this_version_is_known_by_its_tag_or_its_date() {
         let at = UNIX_EPOCH + Duration::from_millis(1_700_000_000_500);
-        let validators = Validators::of(3, Some(at));
+        let validators = Validators::new(3, Some(at));
         let mut written = HeaderMap::new();
         validators.write(&mut written);
         let tag = written[ETAG].to_str().expect("text").to_owned();
@@ -202,7 +202,7 @@ mod tests {
             None,
         ] {
             let mut written = HeaderMap::new();
-            Validators::of(1, at).write(&mut written);
+            Validators::new(1, at).write(&mut written);
             assert!(written.is_empty(), "{at:?}");
         }
     }

@@ -1,4 +1,4 @@
-//! The page that says what is in a folder without an index.
+//! The page that lists a folder without an index.
 
 use std::ffi::OsString;
 use std::fmt::{self, Write};
@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
-use super::locate::{inside, is_hidden};
+use super::visible::{inside, is_hidden};
 
 /// A page with more is of no use to a person, and is made in memory.
 const MAX_ENTRIES: usize = 5000;
@@ -36,11 +36,11 @@ struct Entry {
     modified: Option<SystemTime>,
 }
 
-/// What is in `folder`, a real path below `root`; visitors know it as `shown`.
+/// The listing of `folder`, a canonical path below `root`, which visitors know as `shown`.
 ///
 /// # Errors
 /// If it cannot be read.
-pub(super) fn of(root: &Path, folder: &Path, shown: &Path) -> io::Result<String> {
+pub(super) fn render(root: &Path, folder: &Path, shown: &Path) -> io::Result<String> {
     let mut entries = Vec::new();
     let mut is_cut = false;
     for entry in fs::read_dir(folder)? {

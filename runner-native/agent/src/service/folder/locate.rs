@@ -4,17 +4,16 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use percent_encoding::percent_decode_str;
 
 use super::conditions::Validators;
 use super::listing;
+use super::visible::{inside, is_hidden};
 
 /// The file served for a folder.
 const INDEX: &str = "index.html";
-/// A hidden folder that is there for visitors (RFC 8615).
-const WELL_KNOWN: &str = ".well-known";
 
 /// What a path leads to.
 pub(super) enum Found {
@@ -54,7 +53,7 @@ pub(super) fn locate(root: &Path, path: &str) -> io::Result<Found> {
     }
     match inside(&root, &found.join(INDEX)).and_then(|index| open(&index)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            listing::of(&root, &found, &relative).map(Found::Listing)
+            listing::render(&root, &found, &relative).map(Found::Listing)
         }
         answer => answer,
     }
@@ -67,7 +66,7 @@ fn open(path: &Path) -> io::Result<Found> {
     }
     let file = File::open(path)?;
     let meta = file.metadata()?;
-    let validators = Validators::of(meta.len(), meta.modified().ok());
+    let validators = Validators::new(meta.len(), meta.modified().ok());
     Ok(Found::File(FoundFile { file, length: meta.len(), media_type: media_type(path), validators }))
 }
 
@@ -76,22 +75,6 @@ fn media_type(path: &Path) -> String {
     let guess = mime_guess::from_path(path).first_or_octet_stream();
     let is_text = guess.type_() == "text" || guess.subtype() == "javascript" || guess.subtype() == "json";
     if is_text { format!("{}; charset=utf-8", guess.essence_str()) } else { guess.essence_str().to_owned() }
-}
-
-/// Where `path` really is, if that is below `root`, a real path itself, and not hidden there.
-pub(super) fn inside(root: &Path, path: &Path) -> io::Result<PathBuf> {
-    let real = path.canonicalize()?;
-    let below = real.strip_prefix(root).map_err(|_| io::ErrorKind::NotFound)?;
-    let is_shown = |component: Component<'_>| match component {
-        Component::Normal(name) => !is_hidden(name.as_encoded_bytes()),
-        _ => false,
-    };
-    if below.components().all(is_shown) { Ok(real) } else { Err(io::ErrorKind::NotFound.into()) }
-}
-
-/// Whether visitors do not see a file of this name.
-pub(super) fn is_hidden(name: &[u8]) -> bool {
-    name.starts_with(b".") && name != WELL_KNOWN.as_bytes()
 }
 
 /// The names in a request's path. `None` if one of them cannot be a file's that visitors see, `..` among them.

@@ -12,9 +12,9 @@ use hvym_tunnel_net::files;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// `name:password`, as typed; [`Account::check`] says whether it is one.
+/// `name:password`, as typed; [`Credentials::check`] says whether it is one.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Account(Zeroizing<String>);
+pub struct Credentials(Zeroizing<String>);
 
 /// Maximum size of a password file in bytes: some ten thousand accounts, more than anybody lists by hand.
 const MAX_FILE_BYTES: usize = 1024 * 1024;
@@ -23,13 +23,13 @@ const COMMENT: char = '#';
 /// How the hashes begin that `htpasswd` writes: what follows them is no password.
 const HASHES: [&str; 6] = ["$apr1$", "$2y$", "$2b$", "$5$", "$6$", "{SHA}"];
 
-impl Account {
+impl Credentials {
     /// The accounts of a file: one in each line, empty lines and comments left out.
     ///
     /// # Errors
     /// A file that cannot be read or names nobody; not what its lines are like.
-    pub fn all_in(path: &Path) -> Result<Vec<Self>, AccountError> {
-        let unreadable = |error: std::io::Error| AccountError::Unreadable {
+    pub fn all_in(path: &Path) -> Result<Vec<Self>, CredentialsError> {
+        let unreadable = |error: std::io::Error| CredentialsError::Unreadable {
             path: path.to_owned(),
             reason: error.to_string(),
         };
@@ -38,7 +38,7 @@ impl Account {
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(COMMENT));
         let accounts: Vec<Self> = lines.map(Self::from).collect();
         if accounts.is_empty() {
-            return Err(AccountError::Nobody(path.to_owned()));
+            return Err(CredentialsError::Nobody(path.to_owned()));
         }
         Ok(accounts)
     }
@@ -47,13 +47,13 @@ impl Account {
     ///
     /// # Errors
     /// What is wrong, without the text: the rest of it may be right.
-    pub fn check(&self) -> Result<(), AccountError> {
-        let (name, password) = self.0.split_once(':').ok_or(AccountError::NoColon)?;
+    pub fn check(&self) -> Result<(), CredentialsError> {
+        let (name, password) = self.0.split_once(':').ok_or(CredentialsError::NoColon)?;
         match (name, password) {
-            ("", _) => Err(AccountError::NoName),
-            (_, "") => Err(AccountError::NoPassword),
-            _ if self.0.chars().any(char::is_control) => Err(AccountError::Control),
-            _ if HASHES.iter().any(|hash| password.starts_with(hash)) => Err(AccountError::Hashed),
+            ("", _) => Err(CredentialsError::NoName),
+            (_, "") => Err(CredentialsError::NoPassword),
+            _ if self.0.chars().any(char::is_control) => Err(CredentialsError::AgentControl),
+            _ if HASHES.iter().any(|hash| password.starts_with(hash)) => Err(CredentialsError::Hashed),
             _ => Ok(()),
         }
     }
@@ -75,21 +75,21 @@ fn is_same(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && one.iter().zip(other).fold(0, |seen, (a, b)| black_box(seen | (a ^ b))) == 0
 }
 
-impl From<&str> for Account {
+impl From<&str> for Credentials {
     fn from(text: &str) -> Self {
-        Account(Zeroizing::new(text.to_owned()))
+        Credentials(Zeroizing::new(text.to_owned()))
     }
 }
 
-impl fmt::Debug for Account {
+impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Account(..)")
+        f.write_str("Credentials(..)")
     }
 }
 
 /// Why visitors cannot be asked for an account.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
-pub enum AccountError {
+pub enum CredentialsError {
     /// There is no `:`.
     #[error("an account is USER:PASSWORD, and one has no colon")]
     NoColon,
@@ -101,7 +101,7 @@ pub enum AccountError {
     NoPassword,
     /// No browser can send it.
     #[error("an account has a control character in it")]
-    Control,
+    AgentControl,
     /// A line of an `htpasswd` file.
     #[error("an account has a hash where its password belongs: passwords are written as they are")]
     Hashed,
@@ -128,20 +128,20 @@ mod tests {
 
     #[test]
     fn only_a_whole_account_admits() {
-        let accounts = ["ann:one:two", "bob:\u{e9}"].map(Account::from);
+        let accounts = ["ann:one:two", "bob:\u{e9}"].map(Credentials::from);
         for good in ["ann:one:two", "bob:\u{e9}"] {
-            assert!(Account::admits(&accounts, &sent(good)), "{good}");
+            assert!(Credentials::admits(&accounts, &sent(good)), "{good}");
         }
         for bad in ["ann:one", "ann:one:twO", "ann", "", ":", "bob:one:two", "ann:one:two "] {
-            assert!(!Account::admits(&accounts, &sent(bad)), "{bad}");
+            assert!(!Credentials::admits(&accounts, &sent(bad)), "{bad}");
         }
-        assert!(Account::admits(&accounts, b"bASIC  YW5uOm9uZTp0d28="));
+        assert!(Credentials::admits(&accounts, b"bASIC  YW5uOm9uZTp0d28="));
         for bad in
             [&b""[..], b"Basic", b"Basic ", b"Basic !", b"Bearer YW5uOm9uZTp0d28=", b"YW5uOm9uZTp0d28="]
         {
-            assert!(!Account::admits(&accounts, bad), "{bad:?}");
+            assert!(!Credentials::admits(&accounts, bad), "{bad:?}");
         }
-        assert!(!Account::admits(&[], &sent("ann:one:two")));
+        assert!(!Credentials::admits(&[], &sent("ann:one:two")));
     }
 
     #[test]
@@ -149,13 +149,13 @@ mod tests {
         for (text, error) in [
             ("ann:secret", Ok(())),
             ("ann:a:b", Ok(())),
-            ("secret", Err(AccountError::NoColon)),
-            (":secret", Err(AccountError::NoName)),
-            ("ann:", Err(AccountError::NoPassword)),
-            ("ann:\u{7}", Err(AccountError::Control)),
-            ("ann:$apr1$secret", Err(AccountError::Hashed)),
+            ("secret", Err(CredentialsError::NoColon)),
+            (":secret", Err(CredentialsError::NoName)),
+            ("ann:", Err(CredentialsError::NoPassword)),
+            ("ann:\u{7}", Err(CredentialsError::AgentControl)),
+            ("ann:$apr1$secret", Err(CredentialsError::Hashed)),
         ] {
-            let account = Account::from(text);
+            let account = Credentials::from(text);
             assert_eq!(account.check(), error, "{text}");
             assert!(!format!("{account:?} {error:?}").contains("secret"));
         }
