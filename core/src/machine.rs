@@ -6,6 +6,11 @@
 //! 4. **Input never waits for output**, and output that input causes is bounded.
 //! 5. **`now` comes in, nothing else does.** The same seed, inputs and times give byte-identical output.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Debug;
+
 use crate::message::{Close, Message, Transmit};
 use crate::time::Instant;
 
@@ -18,7 +23,7 @@ pub trait Machine {
     /// What the machine tells its owner.
     type Event;
     /// Tells the sockets of one machine apart; `()` for a machine that has one socket for its whole life.
-    type Socket: Copy + PartialEq + core::fmt::Debug + Send;
+    type Socket: Copy + PartialEq + Debug + Send;
 
     /// Whether `socket` is the one that the machine waits for or uses. Input of any other is of an earlier attempt.
     fn is_current(&self, socket: Self::Socket) -> bool;
@@ -71,4 +76,38 @@ impl From<Side> for hvym_yamux::Role {
             Side::Relay => hvym_yamux::Role::Server,
         }
     }
+}
+
+/// One row of a machine's transition table, for diagrams and for tests of the table.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TransitionRow {
+    /// The phase before the input.
+    pub from: String,
+    /// The kind of input.
+    pub input: String,
+    /// The phase after it.
+    pub to: String,
+    /// What the machine does.
+    pub action: String,
+}
+
+/// The rows of the table `on`, one for each pair of a phase and an input.
+pub(crate) fn transition_rows<P: Copy + Debug, I: Copy + Debug, A: Debug>(
+    phases: &[P],
+    inputs: &[I],
+    on: impl Fn(P, I) -> (P, A),
+) -> Vec<TransitionRow> {
+    let mut rows = Vec::new();
+    for from in phases {
+        for input in inputs {
+            let (to, action) = on(*from, *input);
+            rows.push(TransitionRow {
+                from: format!("{from:?}"),
+                input: format!("{input:?}"),
+                to: format!("{to:?}"),
+                action: format!("{action:?}"),
+            });
+        }
+    }
+    rows
 }

@@ -41,6 +41,7 @@ pub mod program;
 pub mod python;
 pub mod serde_shapes;
 pub mod shapes;
+pub mod states;
 pub mod talk;
 pub mod tokens;
 #[cfg(unix)]

@@ -7,5 +7,6 @@ mod login;
 mod ports;
 mod reach;
 mod reconnect;
+mod states;
 mod streams;
 mod takeover;

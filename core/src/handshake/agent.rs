@@ -6,8 +6,10 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::agent_states::{AgentLoginAction, AgentLoginInput, AgentLoginPhase, rows};
 use super::{Endpoint, FallbackPeer, HANDSHAKE_TIMEOUT, Login, SharedFallback, Step};
 use crate::dialect::{Frame, MUX_YAMUX, Signal, VERSION};
+use crate::machine::TransitionRow;
 use crate::message::Message;
 use crate::plane::{DataPlane, PlaneStart, YamuxPlane};
 use crate::reason::DownReason;
@@ -48,27 +50,20 @@ impl AgentLogin {
     }
 }
 
-enum State {
-    /// For `auth_challenge`; with a bearer token `auth_ok` may come at once.
-    AwaitingRelay,
-    Signing {
-        challenge_id: String,
-        relay: Address,
-        input: SigningInput,
-    },
-    AwaitingOk {
-        relay: Address,
-    },
-    Done {
-        relay: Address,
-    },
+/// A signature that was asked for.
+struct SignatureRequest {
+    challenge_id: String,
+    input: SigningInput,
 }
 
 /// The agent's half of the login, from the open WebSocket to `auth_ok`.
 pub struct AgentHandshake {
     login: AgentLogin,
     wall: Wall,
-    state: State,
+    phase: AgentLoginPhase,
+    /// Whose challenge was accepted; `None` before, and where a token in the upgrade is enough.
+    relay: Option<Address>,
+    request: Option<SignatureRequest>,
     deadline: Instant,
     /// For relays that name no data plane; without it they are refused.
     fallback: Option<SharedFallback>,
@@ -81,36 +76,58 @@ pub struct AgentHandshake {
 impl AgentHandshake {
     /// A login over a WebSocket that opened at `now`.
     pub fn new(login: AgentLogin, fallback: Option<SharedFallback>, wall: Wall, now: Instant) -> Self {
-        let (state, deadline) = (State::AwaitingRelay, now + HANDSHAKE_TIMEOUT);
-        Self { login, wall, state, deadline, fallback, falls_back: false, encrypts: false }
-    }
-
-    /// The relay said something.
-    fn on_signal(&mut self, signal: Signal, now: Instant) -> Result<Option<Step>, DownReason> {
-        match (&self.state, signal) {
-            (_, Signal::AuthFailed { code, error, time }) => {
-                Err(DownReason::from_auth_failed(code.as_deref(), &error, time.map(UnixTime::from_secs)))
-            }
-            (_, Signal::Error { .. } | Signal::Unknown) => Ok(None),
-            (
-                State::AwaitingRelay,
-                Signal::AuthChallenge { challenge_id, challenge, server_address, mux, .. },
-            ) => self.on_challenge(challenge_id, &challenge, &server_address, &mux, now).map(Some),
-            (State::AwaitingOk { relay }, ok @ Signal::AuthOk { .. }) => {
-                let relay = *relay;
-                self.on_ok(relay, ok).map(Some)
-            }
-            (State::AwaitingRelay, ok @ Signal::AuthOk { .. }) if self.login.mode == AuthMode::Bearer => {
-                let Signal::AuthOk { server_address, .. } = &ok else { return Ok(None) };
-                self.falls_back = self.fallback.is_some() && matches!(&ok, Signal::AuthOk { mux: None, .. });
-                let relay = self.pinned(server_address)?;
-                self.on_ok(relay, ok).map(Some)
-            }
-            (_, other) => Err(DownReason::OutOfOrder(format!("{other:?} during the login"))),
+        Self {
+            phase: match login.mode {
+                AuthMode::Challenge => AgentLoginPhase::AwaitingChallenge,
+                AuthMode::Bearer => AgentLoginPhase::AwaitingChallengeOrOk,
+            },
+            login,
+            wall,
+            relay: None,
+            request: None,
+            deadline: now + HANDSHAKE_TIMEOUT,
+            fallback,
+            falls_back: false,
+            encrypts: false,
         }
     }
 
-    fn on_challenge(
+    /// The transition table of this half: a row for each phase and kind of input.
+    pub fn transitions() -> Vec<TransitionRow> {
+        rows()
+    }
+
+    /// Takes the transition for `input`: performs its action by `act`, and enters its phase, or fails.
+    fn advance(
+        &mut self,
+        input: AgentLoginInput,
+        act: impl FnOnce(&mut Self, AgentLoginAction) -> Result<Option<Step>, DownReason>,
+    ) -> Result<Option<Step>, DownReason> {
+        let (to, action) = self.phase.on(input);
+        let outcome = act(self, action);
+        self.phase = if outcome.is_ok() { to } else { AgentLoginPhase::Failed };
+        outcome
+    }
+
+    fn on_signal(&mut self, signal: Signal, now: Instant) -> Result<Option<Step>, DownReason> {
+        self.advance(kind(&signal), |login, action| match (action, signal) {
+            (
+                AgentLoginAction::RequestSignature,
+                Signal::AuthChallenge { challenge_id, challenge, server_address, mux, .. },
+            ) => login.request_signature(challenge_id, &challenge, &server_address, &mux, now).map(Some),
+            (AgentLoginAction::AcceptGrant, ok) => login.accept_grant(ok).map(Some),
+            (AgentLoginAction::SendPong, Signal::Ping { id }) => {
+                Ok(login.encode(Signal::Pong { id }).map(Step::Send))
+            }
+            (AgentLoginAction::Ignore, _) => Ok(None),
+            (AgentLoginAction::Fail, Signal::AuthFailed { code, error, time }) => {
+                Err(DownReason::from_auth_failed(code.as_deref(), &error, time.map(UnixTime::from_secs)))
+            }
+            (_, illegal) => Err(out_of_order(&illegal)),
+        })
+    }
+
+    fn request_signature(
         &mut self,
         challenge_id: String,
         challenge: &str,
@@ -120,7 +137,7 @@ impl AgentHandshake {
     ) -> Result<Step, DownReason> {
         let relay = self.pinned(server_address)?;
         if challenge.is_empty() {
-            // What would be signed could be used again.
+            // The signature would be valid for every other login with an empty challenge.
             return Err(DownReason::Malformed(String::from("an empty challenge")));
         }
         self.falls_back = match mux {
@@ -132,14 +149,42 @@ impl AgentHandshake {
             }
         };
         let input = self.login.claims(relay, self.wall, now).with_challenge(challenge).signing_input();
-        self.state = State::Signing { challenge_id, relay, input: input.clone() };
+        self.relay = Some(relay);
+        self.request = Some(SignatureRequest { challenge_id, input: input.clone() });
         self.deadline = now + HANDSHAKE_TIMEOUT;
         Ok(Step::Sign(input))
     }
 
-    fn on_ok(&mut self, relay: Address, ok: Signal) -> Result<Step, DownReason> {
+    fn send_response(
+        &mut self,
+        signed: &SigningInput,
+        signature: Option<Signature>,
+        now: Instant,
+    ) -> Result<Option<Step>, DownReason> {
+        let signature = signature.ok_or(DownReason::SignerRefused)?;
+        let token = signed.clone().into_token(signature).map_err(|_| DownReason::SignerMismatch)?;
+        let native = !self.falls_back;
+        let answer = Signal::AuthResponse {
+            challenge_id: self.request.take().map(|request| request.challenge_id),
+            jwt: Some(token.as_str().to_string()),
+            mux: native.then(|| MUX_YAMUX.to_string()),
+            version: native.then_some(VERSION),
+        };
+        self.deadline = now + HANDSHAKE_TIMEOUT;
+        Ok(self.encode(answer).map(Step::Send))
+    }
+
+    fn accept_grant(&mut self, ok: Signal) -> Result<Step, DownReason> {
         let Signal::AuthOk { endpoint, server_address, services, mux, encryption_available, .. } = ok else {
-            return Err(DownReason::OutOfOrder(format!("{ok:?} during the login")));
+            return Err(out_of_order(&ok));
+        };
+        let relay = match self.relay {
+            Some(relay) => relay,
+            // The token of the upgrade was enough: nothing was said about the data plane before.
+            None => {
+                self.falls_back = self.fallback.is_some() && mux.is_none();
+                self.pinned(&server_address)?
+            }
         };
         self.encrypts = encryption_available == Some(true);
         if self.address(&server_address)? != relay {
@@ -153,7 +198,7 @@ impl AgentHandshake {
         if let Some(fault) = fault {
             return Err(DownReason::Protocol(String::from(fault)));
         }
-        self.state = State::Done { relay };
+        self.relay = Some(relay);
         Ok(Step::Done(Endpoint { url: endpoint, relay: Some(relay), services }))
     }
 
@@ -178,53 +223,54 @@ impl Login for AgentHandshake {
         Ok(None)
     }
 
-    /// Pings are answered: existing relays may send one during the login.
     fn handle_message(&mut self, message: Message, now: Instant) -> Result<Option<Step>, DownReason> {
-        match Frame::decode(message)? {
-            Frame::Mux(_) => Err(DownReason::Malformed(String::from("stream data before the login"))),
-            Frame::Signal(Signal::Ping { id }) => Ok(self.encode(Signal::Pong { id }).map(Step::Send)),
-            Frame::Signal(Signal::Pong { .. }) => Ok(None),
-            Frame::Signal(signal) => self.on_signal(signal, now),
-        }
+        let reason = match Frame::decode(message) {
+            Ok(Frame::Signal(signal)) => return self.on_signal(signal, now),
+            Ok(Frame::Mux(_)) => DownReason::Malformed(String::from("stream data before the login")),
+            Err(error) => DownReason::from(error),
+        };
+        self.advance(AgentLoginInput::NoSignal, |_, action| match action {
+            AgentLoginAction::Ignore => Ok(None),
+            _ => Err(reason),
+        })
     }
 
     fn handle_signature(
         &mut self,
-        answered: &SigningInput,
+        signed: &SigningInput,
         signature: Option<Signature>,
         now: Instant,
     ) -> Result<Option<Step>, DownReason> {
-        let State::Signing { challenge_id, relay, input } = &self.state else { return Ok(None) };
-        if !answered.answers(input) {
-            // The answer to an earlier login: a person may take longer than a link lives.
-            return Ok(None);
-        }
-        let signature = signature.ok_or(DownReason::SignerRefused)?;
-        let token = answered.clone().into_token(signature).map_err(|_| DownReason::SignerMismatch)?;
-        let native = !self.falls_back;
-        let answer = Signal::AuthResponse {
-            challenge_id: Some(challenge_id.clone()),
-            jwt: Some(token.as_str().to_string()),
-            mux: native.then(|| MUX_YAMUX.to_string()),
-            version: native.then_some(VERSION),
+        let is_current = self.request.as_ref().is_some_and(|request| signed.answers(&request.input));
+        let input = match signature {
+            // A person may take longer than a link lives.
+            _ if !is_current => AgentLoginInput::StaleSignature,
+            Some(_) => AgentLoginInput::Signature,
+            None => AgentLoginInput::SignatureDeclined,
         };
-        self.state = State::AwaitingOk { relay: *relay };
-        self.deadline = now + HANDSHAKE_TIMEOUT;
-        Ok(self.encode(answer).map(Step::Send))
+        self.advance(input, |login, action| match action {
+            AgentLoginAction::Ignore => Ok(None),
+            _ => login.send_response(signed, signature, now),
+        })
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DownReason> {
-        match self.poll_timeout() {
-            Some(deadline) if now >= deadline => Err(DownReason::TimedOut(String::from(match self.state {
-                State::Signing { .. } => "the signer did not answer the login",
-                _ => "the relay did not answer the login",
-            }))),
-            _ => Ok(()),
+        if self.poll_timeout().is_none_or(|deadline| now < deadline) {
+            return Ok(());
         }
+        let reason = DownReason::TimedOut(String::from(match self.phase {
+            AgentLoginPhase::AwaitingSignature => "the signer did not answer the login",
+            _ => "the relay did not answer the login",
+        }));
+        self.advance(AgentLoginInput::Deadline, |_, action| match action {
+            AgentLoginAction::Ignore => Ok(None),
+            _ => Err(reason),
+        })
+        .map(drop)
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        (!matches!(self.state, State::Done { .. })).then_some(self.deadline)
+        (!matches!(self.phase, AgentLoginPhase::Done | AgentLoginPhase::Failed)).then_some(self.deadline)
     }
 
     fn encode(&self, signal: Signal) -> Option<Message> {
@@ -236,14 +282,30 @@ impl Login for AgentHandshake {
     }
 
     fn finish(self: Box<Self>, endpoint: &Endpoint, start: PlaneStart) -> Box<dyn DataPlane> {
-        match (&self.fallback, &self.state) {
-            (Some(fallback), State::Done { relay }) if self.falls_back => {
-                let peer = FallbackPeer { address: *relay, encrypts: self.encrypts, endpoint };
+        match (&self.fallback, self.relay) {
+            (Some(fallback), Some(relay)) if self.falls_back => {
+                let peer = FallbackPeer { address: relay, encrypts: self.encrypts, endpoint };
                 fallback.data_plane(peer, start)
             }
             _ => Box::new(YamuxPlane::new(start)),
         }
     }
+}
+
+/// Which kind of input a control message is.
+fn kind(signal: &Signal) -> AgentLoginInput {
+    match signal {
+        Signal::AuthChallenge { .. } => AgentLoginInput::Challenge,
+        Signal::AuthOk { .. } => AgentLoginInput::Ok,
+        Signal::AuthFailed { .. } => AgentLoginInput::Refusal,
+        Signal::Ping { .. } => AgentLoginInput::Ping,
+        Signal::Pong { .. } | Signal::Error { .. } | Signal::Unknown => AgentLoginInput::Notice,
+        _ => AgentLoginInput::OtherSignal,
+    }
+}
+
+fn out_of_order(signal: &Signal) -> DownReason {
+    DownReason::OutOfOrder(format!("{signal:?} during the login"))
 }
 
 #[cfg(test)]

@@ -2,18 +2,20 @@
 //!
 //! ```text
 //!  agent                                   relay
-//!  AwaitingRelay <---- auth_challenge ---- (start) AwaitingResponse
-//!  Signing  (Sign -> signature)
-//!  AwaitingOk   ----- auth_response -----> AwaitingVerdict (Admit -> admit | refuse)
-//!  Done         <-------- auth_ok -------- Done
+//!  AwaitingChallenge <-- auth_challenge -- AwaitingResponse
+//!  AwaitingSignature (Sign -> signature)
+//!  AwaitingOk ------- auth_response -----> AwaitingDecision (Admit -> admit | refuse)
+//!  Done <---------------- auth_ok -------- Done
 //! ```
 //!
-//! With a bearer token the relay starts in `AwaitingVerdict` and the agent waits for `auth_ok` at once.
+//! With a token in the upgrade the relay starts in `AwaitingDecision` and the agent in `AwaitingChallengeOrOk`.
 //! [`Login`] is object safe: a link runs either half, and logins of other protocols, without knowing which.
 
 mod agent;
+mod agent_states;
 mod fallback;
 mod relay;
+mod relay_states;
 
 use alloc::boxed::Box;
 use alloc::string::String;

@@ -7,8 +7,10 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::relay_states::{RelayLoginAction, RelayLoginInput, RelayLoginPhase, rows};
 use super::{Endpoint, FallbackPeer, HANDSHAKE_TIMEOUT, Login, SharedFallback, Step, in_time};
 use crate::dialect::{DecodeError, Frame, MUX_YAMUX, Signal, VERSION};
+use crate::machine::TransitionRow;
 use crate::message::Message;
 use crate::plane::{DataPlane, PlaneStart, YamuxPlane};
 use crate::reason::DownReason;
@@ -52,10 +54,16 @@ impl core::fmt::Debug for Credential {
 /// What a message that cannot be part of a login is answered with; the text of the system that is replaced.
 const NOT_A_LOGIN: &str = "Invalid auth response";
 
-enum State {
-    AwaitingResponse { challenge_id: String, challenge: String },
-    AwaitingVerdict { peer: Address, services: Vec<String> },
-    Done { peer: Address, encrypts: bool },
+/// What the agent must sign, and under which name.
+struct IssuedChallenge {
+    id: String,
+    text: String,
+}
+
+/// Who proved to be there, and the services that the token asks for.
+struct ProvenPeer {
+    address: Address,
+    services: Vec<String>,
 }
 
 /// The relay's half of the login, from the accepted WebSocket to `auth_ok`.
@@ -63,12 +71,16 @@ pub struct RelayHandshake {
     login: RelayLogin,
     credential: Credential,
     wall: Wall,
-    state: State,
+    phase: RelayLoginPhase,
+    challenge: IssuedChallenge,
+    peer: Option<ProvenPeer>,
     deadline: Instant,
     /// For agents that name no data plane; without it they are refused.
     fallback: Option<SharedFallback>,
     /// The agent named no data plane, and the fallback is used.
     falls_back: bool,
+    /// The agent was told that messages can be encrypted.
+    encrypts: bool,
 }
 
 impl RelayHandshake {
@@ -81,26 +93,68 @@ impl RelayHandshake {
         wall: Wall,
         now: Instant,
     ) -> Self {
-        let (challenge_id, challenge) = (rng.token::<16>(), rng.token::<32>());
-        let state = State::AwaitingResponse { challenge_id, challenge };
-        let deadline = now + HANDSHAKE_TIMEOUT;
-        Self { login, credential, wall, state, deadline, fallback, falls_back: false }
-    }
-
-    /// The agent said something.
-    fn on_signal(&mut self, signal: Signal, now: Instant) -> Result<Option<Step>, DownReason> {
-        match (&self.state, signal) {
-            (State::AwaitingResponse { .. }, Signal::AuthResponse { challenge_id, jwt, mux, version }) => {
-                self.on_response(challenge_id, jwt, (mux.as_deref(), version), now).map(Some)
-            }
-            (State::AwaitingResponse { .. }, _) => {
-                Err(DownReason::OutOfOrder("Expected auth_response".to_owned()))
-            }
-            (_, other) => Err(DownReason::OutOfOrder(format!("{other:?} before auth_ok"))),
+        let (id, text) = (rng.token::<16>(), rng.token::<32>());
+        Self {
+            login,
+            credential,
+            wall,
+            phase: RelayLoginPhase::Initial,
+            challenge: IssuedChallenge { id, text },
+            peer: None,
+            deadline: now + HANDSHAKE_TIMEOUT,
+            fallback,
+            falls_back: false,
+            encrypts: false,
         }
     }
 
-    fn on_bearer(&mut self, jwt: &str, now: Instant) -> Result<Step, DownReason> {
+    /// The transition table of this half: a row for each phase and kind of input.
+    pub fn transitions() -> Vec<TransitionRow> {
+        rows()
+    }
+
+    /// Takes the transition for `input`: performs its action by `act`, and enters its phase, or fails.
+    fn advance(
+        &mut self,
+        input: RelayLoginInput,
+        act: impl FnOnce(&mut Self, RelayLoginAction) -> Result<Option<Step>, DownReason>,
+    ) -> Result<Option<Step>, DownReason> {
+        let (to, action) = self.phase.on(input);
+        let outcome = act(self, action);
+        self.phase = if outcome.is_ok() { to } else { RelayLoginPhase::Failed };
+        outcome
+    }
+
+    fn on_signal(&mut self, signal: Signal, now: Instant) -> Result<Option<Step>, DownReason> {
+        let input = match signal {
+            Signal::AuthResponse { .. } => RelayLoginInput::Response,
+            _ => RelayLoginInput::OtherSignal,
+        };
+        let illegal = match self.phase {
+            RelayLoginPhase::AwaitingResponse => "Expected auth_response".to_owned(),
+            _ => format!("{signal:?} before auth_ok"),
+        };
+        self.advance(input, |login, action| match (action, signal) {
+            (RelayLoginAction::VerifyResponse, Signal::AuthResponse { challenge_id, jwt, mux, version }) => {
+                login.verify_response(challenge_id, jwt, (mux.as_deref(), version), now).map(Some)
+            }
+            (RelayLoginAction::Ignore, _) => Ok(None),
+            _ => Err(DownReason::OutOfOrder(illegal)),
+        })
+    }
+
+    fn send_challenge(&self) -> Option<Step> {
+        let challenge = Signal::AuthChallenge {
+            challenge_id: self.challenge.id.clone(),
+            challenge: self.challenge.text.clone(),
+            server_address: self.login.address.to_string(),
+            mux: vec![MUX_YAMUX.to_owned()],
+            version: Some(VERSION),
+        };
+        self.encode(challenge).map(Step::Send)
+    }
+
+    fn verify_token(&mut self, jwt: &str, now: Instant) -> Result<Step, DownReason> {
         let verified = self.verify(jwt, now)?;
         // Whoever saw the answer to a challenge could otherwise come in with it by this door, until it expires.
         if verified.claim("challenge").is_some() {
@@ -115,24 +169,21 @@ impl RelayHandshake {
     }
 
     /// The order of the checks is that of the system this replaces: token, challenge claim, challenge id, services.
-    fn on_response(
+    fn verify_response(
         &mut self,
         id: Option<String>,
         jwt: Option<String>,
         plane: (Option<&str>, Option<u32>),
         now: Instant,
     ) -> Result<Step, DownReason> {
-        let State::AwaitingResponse { challenge_id, challenge } = &self.state else {
-            return Err(DownReason::OutOfOrder("auth_response".to_owned()));
-        };
         let (Some(id), Some(jwt)) = (id.filter(|s| !s.is_empty()), jwt.filter(|s| !s.is_empty())) else {
             return Err(DownReason::OutOfOrder("Missing auth fields".to_owned()));
         };
         let verified = self.verify(&jwt, now)?;
-        if verified.challenge() != Some(challenge.as_str()) {
+        if verified.challenge() != Some(self.challenge.text.as_str()) {
             return Err(DownReason::Authentication("Challenge mismatch".to_owned()));
         }
-        if id != *challenge_id {
+        if id != self.challenge.id {
             return Err(DownReason::Authentication("Invalid or expired challenge".to_owned()));
         }
         self.falls_back = match plane {
@@ -152,8 +203,8 @@ impl RelayHandshake {
         for service in verified.services() {
             self.check_service(service)?;
         }
-        let (peer, services) = (verified.address(), verified.services().to_vec());
-        self.state = State::AwaitingVerdict { peer, services };
+        let (address, services) = (verified.address(), verified.services().to_vec());
+        self.peer = Some(ProvenPeer { address, services });
         Ok(Step::Admit(verified))
     }
 
@@ -180,47 +231,47 @@ impl RelayHandshake {
 }
 
 impl Login for RelayHandshake {
-    /// Asks for a signature, or takes the token of the upgrade instead.
+    /// Takes the token of the upgrade, if there is one that can be taken, and sends a challenge otherwise.
     fn start(&mut self, now: Instant) -> Result<Option<Step>, DownReason> {
-        let State::AwaitingResponse { challenge_id, challenge } = &self.state else { return Ok(None) };
-        let challenge = Signal::AuthChallenge {
-            challenge_id: challenge_id.clone(),
-            challenge: challenge.clone(),
-            server_address: self.login.address.to_string(),
-            mux: vec![MUX_YAMUX.to_owned()],
-            version: Some(VERSION),
-        };
-        let bearer = match core::mem::take(&mut self.credential) {
+        let token = match core::mem::take(&mut self.credential) {
             Credential::Bearer(jwt) => Some((jwt, false)),
             Credential::BearerWithoutMux(jwt) if self.fallback.is_some() => Some((jwt, true)),
             Credential::BearerWithoutMux(_) | Credential::None => None,
         };
-        match bearer {
-            Some((jwt, falls_back)) if !self.login.require_challenge => {
-                self.falls_back = falls_back;
-                self.on_bearer(&jwt, now).map(Some)
+        let token = token.filter(|_| !self.login.require_challenge);
+        let input = token.as_ref().map_or(RelayLoginInput::Start, |_| RelayLoginInput::StartWithToken);
+        self.advance(input, |login, action| match (action, token) {
+            (RelayLoginAction::VerifyToken, Some((jwt, falls_back))) => {
+                login.falls_back = falls_back;
+                login.verify_token(&jwt, now).map(Some)
             }
-            _ => Ok(self.encode(challenge).map(Step::Send)),
-        }
+            (RelayLoginAction::SendChallenge, _) => Ok(login.send_challenge()),
+            _ => Ok(None),
+        })
     }
 
     fn handle_message(&mut self, message: Message, now: Instant) -> Result<Option<Step>, DownReason> {
-        match Frame::decode(message) {
-            Ok(Frame::Signal(signal)) => self.on_signal(signal, now),
+        let reason = match Frame::decode(message) {
+            Ok(Frame::Signal(signal)) => return self.on_signal(signal, now),
             Ok(Frame::Mux(_)) | Err(DecodeError::NotControl(_)) => {
-                Err(DownReason::Malformed(NOT_A_LOGIN.to_owned()))
+                DownReason::Malformed(NOT_A_LOGIN.to_owned())
             }
-            Err(error @ DecodeError::TooLarge(_)) => Err(error.into()),
-        }
+            Err(error @ DecodeError::TooLarge(_)) => error.into(),
+        };
+        self.advance(RelayLoginInput::NoSignal, |_, action| match action {
+            RelayLoginAction::Ignore => Ok(None),
+            _ => Err(reason),
+        })
     }
 
     fn admit(&mut self, url: String) -> Option<(Option<Message>, Endpoint)> {
-        let State::AwaitingVerdict { peer, services } = &self.state else { return None };
-        let peer = *peer;
-        let endpoint = Endpoint { url, relay: Some(self.login.address), services: services.clone() };
+        let (to, action) = self.phase.on(RelayLoginInput::Admit);
+        let peer = self.peer.as_ref().filter(|_| action == RelayLoginAction::SendOk)?;
+        let endpoint = Endpoint { url, relay: Some(self.login.address), services: peer.services.clone() };
         let fallback = self.fallback.as_ref().filter(|_| self.falls_back);
-        let encryption = fallback.and_then(|fallback| fallback.encryption(&peer));
-        self.state = State::Done { peer, encrypts: encryption.is_some() };
+        let encryption = fallback.and_then(|fallback| fallback.encryption(&peer.address));
+        self.encrypts = encryption.is_some();
+        self.phase = to;
         let native = !self.falls_back;
         let ok = Signal::AuthOk {
             endpoint: endpoint.url.clone(),
@@ -234,13 +285,17 @@ impl Login for RelayHandshake {
         Some((self.encode(ok), endpoint))
     }
 
-    /// A decision that the relay itself owes is not timed.
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DownReason> {
-        in_time(self.poll_timeout(), now)
+        let Err(reason) = in_time(self.poll_timeout(), now) else { return Ok(()) };
+        self.advance(RelayLoginInput::Deadline, |_, action| match action {
+            RelayLoginAction::Ignore => Ok(None),
+            _ => Err(reason),
+        })
+        .map(drop)
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        matches!(self.state, State::AwaitingResponse { .. }).then_some(self.deadline)
+        (self.phase == RelayLoginPhase::AwaitingResponse).then_some(self.deadline)
     }
 
     fn encode(&self, signal: Signal) -> Option<Message> {
@@ -265,9 +320,9 @@ impl Login for RelayHandshake {
     }
 
     fn finish(self: Box<Self>, endpoint: &Endpoint, start: PlaneStart) -> Box<dyn DataPlane> {
-        match (&self.fallback, &self.state) {
-            (Some(fallback), State::Done { peer, encrypts }) if self.falls_back => {
-                let peer = FallbackPeer { address: *peer, encrypts: *encrypts, endpoint };
+        match (&self.fallback, &self.peer) {
+            (Some(fallback), Some(peer)) if self.falls_back => {
+                let peer = FallbackPeer { address: peer.address, encrypts: self.encrypts, endpoint };
                 fallback.data_plane(peer, start)
             }
             _ => Box::new(YamuxPlane::new(start)),
