@@ -15,10 +15,10 @@ use core::fmt::{self, Write};
 use bytes::Bytes;
 use hvym_http1::{ResponseHead, list_members};
 
-/// Seconds after which trying again makes sense while an agent reconnects: a little more than its first delays.
+/// `Retry-After` in seconds while an agent reconnects: a little more than its first delays.
 const RECONNECT_SECONDS: u32 = 5;
 
-/// The whole style of a page; nothing is loaded from anywhere, so a page works without a network.
+/// The complete style of a page. Nothing is loaded from elsewhere, so that a page works without a network.
 const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1c2024;--soft:#60646c;--paper:#fcfcfd;--line:#e0e1e6}\
 @media(prefers-color-scheme:dark){:root{--ink:#edeef0;--soft:#b0b4ba;--paper:#111113;--line:#363a3f}}\
@@ -30,13 +30,13 @@ p{margin:0 0 .75rem;overflow-wrap:anywhere}\
 .hint{color:var(--soft)}\
 footer{margin-top:2rem;padding-top:.75rem;border-top:1px solid var(--line);color:var(--soft);font-size:.875rem}";
 
-/// What a page is written in.
+/// The media type of a page.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
 pub enum Format {
-    /// For a person.
+    /// HTML, for people.
     #[default]
     Html,
-    /// For a program: an object of `status`, `title`, `text` and `hint`.
+    /// JSON, for programs: an object with `status`, `title`, `text` and `hint`.
     Json,
 }
 
@@ -58,7 +58,7 @@ impl Format {
     }
 }
 
-/// A page of our own.
+/// A response that is sent in place of that of a service.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Page {
     /// The status code.
@@ -69,12 +69,12 @@ pub struct Page {
     pub text: String,
     /// Who has to do what; may be empty.
     pub hint: String,
-    /// After how many seconds trying again makes sense (`Retry-After`).
+    /// Seconds until a retry makes sense, sent as `Retry-After` (RFC 9110 section 10.2.3).
     pub retry_after: Option<u32>,
 }
 
 impl Page {
-    /// The agent is there, and nothing accepts connections at `target` (502).
+    /// The agent is connected, and nothing accepts connections at `target` (502).
     pub fn nothing_listening(target: &str) -> Self {
         Page {
             status: 502,
@@ -89,7 +89,7 @@ impl Page {
         }
     }
 
-    /// The service took the request and did not answer in time (504).
+    /// The service accepted the request and did not respond in time (504).
     pub fn upstream_timeout() -> Self {
         Page {
             status: 504,
@@ -113,7 +113,7 @@ impl Page {
         }
     }
 
-    /// The agent went away while the request was open (503).
+    /// The agent disconnected while the request was in flight (503).
     pub fn agent_lost() -> Self {
         Page {
             status: 503,
@@ -125,7 +125,7 @@ impl Page {
         }
     }
 
-    /// The service began to answer and failed (500).
+    /// The service began its response and failed (500).
     pub fn service_failed() -> Self {
         Page {
             status: 500,
@@ -136,7 +136,7 @@ impl Page {
         }
     }
 
-    /// The relay knows no service of this `name` (404).
+    /// There is no service of this `name` (404).
     pub fn unknown_service(name: &str) -> Self {
         Page {
             status: 404,
@@ -147,7 +147,7 @@ impl Page {
         }
     }
 
-    /// The request names no host, several, or one that is not a host name (400).
+    /// The request has no `Host`, several, or one that is not a host name (400).
     pub fn bad_host() -> Self {
         Page {
             status: 400,
@@ -159,12 +159,12 @@ impl Page {
         }
     }
 
-    /// The whole response to a request of this `method`, ready to be written to a connection that closes after it.
-    /// For `HEAD` it ends with its head.
+    /// The complete response to a request of this `method`, for a connection that closes after it. The response to `HEAD` is
+    /// its head alone.
     pub fn response(&self, format: Format, method: &str) -> Bytes {
         let body = self.body(format);
         let head = self.head(format, body.len());
-        let head = head.encode().expect("a page's head holds only our own words and numbers");
+        let head = head.encode().expect("a page's head consists of constants and numbers");
         if method == "HEAD" {
             return head;
         }
@@ -174,7 +174,7 @@ impl Page {
         Bytes::from(out)
     }
 
-    /// The head for a body of `body_bytes`, for a runner that writes heads its own way. A status outside 100 to 999
+    /// The head for a body of `body_bytes` bytes, for callers that write heads themselves. A status outside of 100 to 999
     /// becomes 500.
     pub fn head(&self, format: Format, body_bytes: usize) -> ResponseHead {
         let status = if matches!(self.status, 100..=999) { self.status } else { 500 };
@@ -183,7 +183,7 @@ impl Page {
         head.headers.push("Content-Length", body_bytes.to_string());
         head.headers.push("Cache-Control", "no-store");
         head.headers.push("Connection", "close");
-        // A page repeats words of the request; whatever they are, nothing in it may run.
+        // A page repeats text of the request, which must not run as a script.
         head.headers.push("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
         head.headers.push("X-Content-Type-Options", "nosniff");
         if let Some(seconds) = self.retry_after {
@@ -201,7 +201,7 @@ impl Page {
     }
 
     fn html(&self) -> String {
-        let (title, text) = (Html(&self.title), Html(&self.text));
+        let (title, text) = (EscapedHtml(&self.title), EscapedHtml(&self.text));
         let mut out = format!(
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n\
@@ -209,22 +209,23 @@ impl Page {
              <h1>{title}</h1>\n<p>{text}</p>\n"
         );
         if !self.hint.is_empty() {
-            write_into(&mut out, format_args!("<p class=\"hint\">{}</p>\n", Html(&self.hint)));
+            append(&mut out, format_args!("<p class=\"hint\">{}</p>\n", EscapedHtml(&self.hint)));
         }
         let reason = reason(self.status);
-        write_into(&mut out, format_args!("<footer>{} {reason} · hvym-tunnel</footer>\n", self.status));
+        append(&mut out, format_args!("<footer>{} {reason} · hvym-tunnel</footer>\n", self.status));
         out.push_str("</main>\n</body>\n</html>\n");
         out
     }
 
     fn json(&self) -> String {
-        let (title, text, hint) = (Json(&self.title), Json(&self.text), Json(&self.hint));
+        let (title, text, hint) =
+            (EscapedJson(&self.title), EscapedJson(&self.text), EscapedJson(&self.hint));
         let status = self.status;
         format!("{{\"status\":{status},\"title\":\"{title}\",\"text\":\"{text}\",\"hint\":\"{hint}\"}}\n")
     }
 }
 
-/// The reason phrase of the statuses pages have (RFC 9110 section 15).
+/// The reason phrases of the statuses that pages have (RFC 9110 section 15).
 const fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
@@ -248,14 +249,14 @@ const fn reason(status: u16) -> &'static str {
     }
 }
 
-fn write_into(out: &mut String, words: fmt::Arguments<'_>) {
-    out.write_fmt(words).expect("writing to a string does not fail");
+fn append(out: &mut String, text: fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("writing to a String does not fail");
 }
 
-/// Text as it may stand in HTML, between tags or in a quoted attribute.
-struct Html<'a>(&'a str);
+/// Text escaped for HTML, between tags or in a quoted attribute.
+struct EscapedHtml<'a>(&'a str);
 
-impl fmt::Display for Html<'_> {
+impl fmt::Display for EscapedHtml<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.chars().try_for_each(|c| match c {
             '&' => f.write_str("&amp;"),
@@ -268,10 +269,10 @@ impl fmt::Display for Html<'_> {
     }
 }
 
-/// Text as it may stand in a JSON string (RFC 8259 section 7).
-struct Json<'a>(&'a str);
+/// Text escaped for a JSON string (RFC 8259 section 7).
+struct EscapedJson<'a>(&'a str);
 
-impl fmt::Display for Json<'_> {
+impl fmt::Display for EscapedJson<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.chars().try_for_each(|c| match c {
             '"' => f.write_str("\\\""),
@@ -282,8 +283,8 @@ impl fmt::Display for Json<'_> {
     }
 }
 
-/// How much a media type is wanted: thousandths of the quality of the most specific range that covers it, then how
-/// specific that range is. `ranges` go from the type itself to its family; `*/*` covers everything.
+/// The preference for a media type: the quality in thousandths of the most specific range that covers it, then how specific
+/// that range is (RFC 9110 section 12.5.1). `ranges` are the type itself and `type/*`; `*/*` covers everything.
 fn weight(accept: &[u8], ranges: [&str; 2]) -> (u16, u8) {
     let mut best = (0, 0);
     for member in list_members(accept) {
@@ -302,7 +303,7 @@ fn weight(accept: &[u8], ranges: [&str; 2]) -> (u16, u8) {
     best
 }
 
-/// `q=0.8` as thousandths; `None` for another parameter. What is not a quality (RFC 9110 section 12.4.2) counts as 0.
+/// `q=0.8` in thousandths; `None` for another parameter. A malformed quality (RFC 9110 section 12.4.2) is 0.
 fn quality(parameter: &[u8]) -> Option<u16> {
     let (name, value) = (parameter.get(..2)?, parameter.get(2..)?);
     if !name.eq_ignore_ascii_case(b"q=") {

@@ -142,6 +142,10 @@ fn a_broken_body_stays_broken() {
     assert_eq!(body.advance(b"zz"), Err(BodyError::ChunkSize));
     assert_eq!(body.advance(b"0\r\n\r\n"), Err(BodyError::ChunkSize));
     assert!(!body.is_finished());
+    // With the error that it failed with, not with that of the next byte.
+    let mut body = Body::new(Framing::Chunked);
+    assert_eq!(body.advance(b"0\r\n\0"), Err(BodyError::Trailer));
+    assert_eq!(body.advance(b"5"), Err(BodyError::Trailer));
 }
 
 #[test]
