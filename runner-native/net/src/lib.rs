@@ -12,6 +12,7 @@ pub mod hyper;
 pub mod hyper_rt;
 pub mod key;
 pub mod link_driver;
+pub mod log_writer;
 pub mod observer;
 #[cfg_attr(target_os = "linux", path = "epoll.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "poller_elsewhere.rs")]
@@ -20,6 +21,7 @@ pub mod proxy;
 mod reactor;
 pub mod runtime;
 pub mod secret;
+pub mod shutdown;
 mod size_limit;
 pub mod socket;
 mod strain;

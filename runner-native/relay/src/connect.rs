@@ -21,7 +21,6 @@ use hyper::upgrade::OnUpgrade;
 
 use super::guests::Door;
 use super::live::Live;
-use super::phases::Pass;
 use super::reach::Caller;
 use super::reply::{self, Answer};
 use super::seat::Seat;
@@ -32,6 +31,7 @@ use super::{heads, pages, upgrade};
 use hvym_tunnel_net::clock::{self, within};
 use hvym_tunnel_net::link_driver::{Driver, DriverEvent, LinkHandle};
 use hvym_tunnel_net::runtime::spawn;
+use hvym_tunnel_net::shutdown::TaskGuard;
 use hvym_tunnel_net::socket;
 
 const MUX: HeaderName = HeaderName::from_static("hvym-tunnel-mux");
@@ -139,7 +139,13 @@ fn credential(fields: &HeaderMap) -> Credential {
     }
 }
 
-async fn welcome(board: Arc<Switchboard>, peer: SocketAddr, login: Login, upgrade: OnUpgrade, pass: Pass) {
+async fn welcome(
+    board: Arc<Switchboard>,
+    peer: SocketAddr,
+    login: Login,
+    upgrade: OnUpgrade,
+    pass: TaskGuard,
+) {
     let upgraded = match upgrade::timely(upgrade).await {
         Ok(upgraded) => upgraded,
         Err(error) => return tracing::debug!(%peer, %error, "an agent left before its upgrade was done"),

@@ -40,7 +40,7 @@ pub(super) async fn hold(visitor: &Arc<Visitor>, mut wire: Wire, rest: Arc<TcpSt
     // Nothing was asked yet, so nothing is owed when the relay ends.
     let opened = match select(
         pin!(within(limits.head_timeout, first_bytes(&mut wire))),
-        pin!(visitor.board.draining.wait()),
+        pin!(visitor.board.draining.cancelled()),
     )
     .await
     {
@@ -57,7 +57,7 @@ pub(super) async fn hold(visitor: &Arc<Visitor>, mut wire: Wire, rest: Arc<TcpSt
     if let Some(ended) = ended
         && !visitor.is_given_away()
     {
-        select(pin!(part(visitor, rest, ended)), pin!(visitor.board.closing.wait())).await;
+        select(pin!(part(visitor, rest, ended)), pin!(visitor.board.closing.cancelled())).await;
     }
 }
 
@@ -97,7 +97,7 @@ async fn http1(visitor: &Arc<Visitor>, wire: Patient, ahead: &[u8]) -> Ended {
             .with_upgrades()
     );
     let enough = async {
-        visitor.board.draining.wait().await;
+        visitor.board.draining.cancelled().await;
         None
     };
     see_off(visitor, connection, |connection| connection.graceful_shutdown(), enough).await
@@ -127,7 +127,7 @@ async fn http2(visitor: &Arc<Visitor>, wire: Patient) -> Ended {
     let limits = &visitor.board.settings.limits;
     let enough = async {
         let idle = visitor.answers.idle(limits.idle_timeout, limits.send_timeout);
-        match select(pin!(visitor.board.draining.wait()), pin!(idle)).await {
+        match select(pin!(visitor.board.draining.cancelled()), pin!(idle)).await {
             Either::Left(_) => None,
             Either::Right(_) => Some(PARTING_TIMEOUT),
         }
@@ -149,7 +149,7 @@ async fn see_off<C: Future<Output = hyper::Result<()>>>(
     };
     finish(connection.as_mut());
     let cut = async {
-        let closing = visitor.board.closing.wait();
+        let closing = visitor.board.closing.cancelled();
         match patience {
             Some(patience) => drop(within(patience, closing).await),
             None => closing.await,

@@ -25,7 +25,6 @@ mod origin;
 mod pages;
 mod passage;
 mod patient;
-mod phases;
 mod pool;
 mod ports;
 mod question;
@@ -170,7 +169,7 @@ impl Relay {
         for live in self.board.roster.all() {
             live.session.with(|session, now| session.refuse(DownReason::GoingAway, now));
         }
-        self.board.closing.set();
+        self.board.closing.cancel();
         // Visitors too are told, by a reset where a connection breaks off; a process that ends sooner would end them.
         let all = join(self.board.links.empty(), self.board.requests.empty());
         let _in_time = within(CLOSE_TIMEOUT, all).await;
@@ -182,7 +181,7 @@ impl Relay {
         self.board.requests.close();
         self.board.conversations.close();
         self.board.links.close();
-        self.board.draining.set();
+        self.board.draining.cancel();
     }
 }
 

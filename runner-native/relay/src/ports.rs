@@ -19,12 +19,12 @@ use hvym_tunnel_net::runtime::Task;
 use socket2::SockRef;
 
 use super::load::Ticket;
-use super::phases::Pass;
 use super::roster::SessionKey;
 use super::switchboard::Switchboard;
 use super::visitors::{self, Place};
 use hvym_tunnel_net::copy::splice;
 use hvym_tunnel_net::runtime::spawn;
+use hvym_tunnel_net::shutdown::TaskGuard;
 use hvym_tunnel_net::tcp::{Tcp, TcpListener};
 use hvym_tunnel_net::timer::Timer;
 
@@ -140,7 +140,7 @@ fn expire_at(board: &Arc<Switchboard>, until: Option<Instant>) {
                 Timer::at(until).await;
             }
         };
-        if let Either::Left(_) = select(pin!(over), pin!(board.closing.wait())).await {
+        if let Either::Left(_) = select(pin!(over), pin!(board.closing.cancelled())).await {
             board.ports.expire(board.clock.now());
         }
     })
@@ -159,7 +159,7 @@ async fn accept(board: Arc<Switchboard>, listener: TcpListener, port: u16) {
             }
         }
     };
-    select(pin!(visitors), pin!(board.draining.wait())).await;
+    select(pin!(visitors), pin!(board.draining.cancelled())).await;
 }
 
 /// One visitor's place, held for as long as the connection lives.
@@ -167,7 +167,7 @@ struct Admitted {
     name: Name,
     _place: Arc<Place>,
     _ticket: Ticket,
-    _pass: Pass,
+    _pass: TaskGuard,
 }
 
 /// A place at `port`, unless it is nobody's, or the visitor, the service or the relay has as many connections as it may.
@@ -181,7 +181,7 @@ async fn serve(board: Arc<Switchboard>, tcp: Tcp, peer: SocketAddr, admitted: Ad
     // One handle stays here, to say how the connection ends when everybody else has let go of it.
     let kept = tcp.handle();
     let carried = pin!(carry(&board, tcp, peer, &admitted.name));
-    let outcome = match select(carried, pin!(board.closing.wait())).await {
+    let outcome = match select(carried, pin!(board.closing.cancelled())).await {
         Either::Left((outcome, _)) => outcome,
         Either::Right(_) => Err(io::ErrorKind::ConnectionAborted.into()),
     };

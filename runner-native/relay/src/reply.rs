@@ -12,10 +12,10 @@ use hvym_tunnel_pages::{Format, Page};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use super::passage::Passage;
-use super::phases::Pass;
 use super::pool::Lent;
 use super::trunk::Trunk;
 use hvym_tunnel_net::runtime::spawn;
+use hvym_tunnel_net::shutdown::TaskGuard;
 
 /// A response to a visitor.
 pub(super) type Answer = Response<Reply>;
@@ -35,7 +35,7 @@ pub(super) struct Relayed {
     driving: Driving,
     /// Why it broke off, while what came before is on its way.
     broken: Option<hyper::Error>,
-    _pass: Pass,
+    _pass: TaskGuard,
 }
 
 /// Who drives the conduit that the body comes through.
@@ -52,7 +52,7 @@ enum Driving {
 
 impl Relayed {
     /// A body that has just begun. `still_asked`: its request has not been passed on in full.
-    pub(super) fn new(body: Incoming, passage: Passage, still_asked: bool, pass: Pass) -> Self {
+    pub(super) fn new(body: Incoming, passage: Passage, still_asked: bool, pass: TaskGuard) -> Self {
         let driving = match passage {
             Passage::Own(lent) if still_asked => Driving::Apart(spawn(lent.settled())),
             Passage::Own(lent) => Driving::Here(lent),

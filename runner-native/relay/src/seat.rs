@@ -15,12 +15,12 @@ use zeroize::Zeroizing;
 
 use super::guests::Door;
 use super::live::Live;
-use super::phases::Pass;
 use super::ports;
 use super::roster::{Admission, SessionKey};
 use super::switchboard::{RelayEvent, Switchboard};
 use super::tally::Joined;
 use crate::config::Policy;
+use hvym_tunnel_net::shutdown::TaskGuard;
 
 /// The place of one session in its relay; whatever happens to its task, the place is freed.
 pub(super) struct Seat {
@@ -32,7 +32,7 @@ pub(super) struct Seat {
     door: Option<Door>,
     /// Known once it was let in.
     owner: Option<Owner>,
-    _pass: Pass,
+    _pass: TaskGuard,
 }
 
 impl Drop for Seat {
@@ -50,7 +50,7 @@ impl Seat {
         key: SessionKey,
         peer: SocketAddr,
         door: Option<Door>,
-        pass: Pass,
+        pass: TaskGuard,
     ) -> Self {
         Self { board, live, key, peer, door, owner: None, _pass: pass }
     }

@@ -11,7 +11,6 @@ use hvym_tunnel_core::stellar::Address;
 
 use super::guests::{Guests, KeysError};
 use super::load::Load;
-use super::phases::{Gate, Latch};
 use super::ports::PublicPorts;
 use super::roster::Roster;
 use super::settings::RelaySettings;
@@ -20,6 +19,7 @@ use super::tls::TlsError;
 use super::turnstile::{Pace, Turnstile};
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::secret::Fingerprint;
+use hvym_tunnel_net::shutdown::{CancellationToken, TaskTracker};
 
 /// What a relay tells whoever runs it.
 #[derive(Clone, Debug)]
@@ -69,15 +69,15 @@ pub(super) struct Switchboard {
     /// What became of all requests.
     pub(super) tally: Tally,
     /// Visitors' requests.
-    pub(super) requests: Gate,
+    pub(super) requests: TaskTracker,
     /// Visitors' connections, until their last answer has left.
-    pub(super) conversations: Gate,
+    pub(super) conversations: TaskTracker,
     /// Agents' links.
-    pub(super) links: Gate,
+    pub(super) links: TaskTracker,
     /// Nothing new is taken.
-    pub(super) draining: Latch,
+    pub(super) draining: CancellationToken,
     /// What is still open is cut.
-    pub(super) closing: Latch,
+    pub(super) closing: CancellationToken,
     pub(super) observer: Observer,
     connections: AtomicUsize,
 }
@@ -122,11 +122,11 @@ impl Switchboard {
             turnstile: Arc::new(Turnstile::new(pace)),
             load: Arc::new(load),
             tally: Tally::default(),
-            requests: Gate::new(),
-            conversations: Gate::new(),
-            links: Gate::new(),
-            draining: Latch::new(),
-            closing: Latch::new(),
+            requests: TaskTracker::new(),
+            conversations: TaskTracker::new(),
+            links: TaskTracker::new(),
+            draining: CancellationToken::new(),
+            closing: CancellationToken::new(),
             observer,
             connections: AtomicUsize::new(0),
         }

@@ -15,7 +15,6 @@ use std::task::{Context, Poll};
 use super::conduit::ServiceWire;
 use super::heads;
 use super::passage::Passage;
-use super::phases::Pass;
 use super::reply::{self, Answer};
 use super::settings::UPGRADE_TIMEOUT;
 use super::threshold::Threshold;
@@ -24,6 +23,7 @@ use hvym_tunnel_net::clock::within;
 use hvym_tunnel_net::copy::splice;
 use hvym_tunnel_net::hyper::Io;
 use hvym_tunnel_net::runtime::spawn;
+use hvym_tunnel_net::shutdown::TaskGuard;
 use hvym_tunnel_net::socket::Wire;
 
 /// Joins a visitor to a service that both change their protocol. The answer tells the visitor.
@@ -32,7 +32,7 @@ pub(super) fn join(
     visitor_upgrade: OnUpgrade,
     mut response: Response<Incoming>,
     passage: Passage,
-    pass: Pass,
+    pass: TaskGuard,
 ) -> Answer {
     let service_upgrade = hyper::upgrade::on(&mut response);
     visitor.give_away();
@@ -44,7 +44,7 @@ pub(super) fn join(
     let place = visitor.place();
     spawn(async move {
         let splicing = pin!(run(visitor_upgrade, service_upgrade));
-        if let Either::Left((Err(error), _)) = select(splicing, pin!(board.closing.wait())).await {
+        if let Either::Left((Err(error), _)) = select(splicing, pin!(board.closing.cancelled())).await {
             tracing::debug!(%error, "an upgraded connection ended");
         }
         drop((pass, place));
