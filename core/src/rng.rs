@@ -8,8 +8,8 @@ use core::fmt;
 use core::time::Duration;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use rand_chacha::ChaCha20Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
+use chacha20::ChaCha20Rng;
+use chacha20::rand_core::{Rng as _, SeedableRng as _};
 
 /// A machine's 32 bytes of entropy. Fresh for every machine, secret on a relay (challenges come from it).
 pub type Seed = [u8; 32];
@@ -77,6 +77,12 @@ mod tests {
         assert_eq!(a.token::<32>(), b.token::<32>());
         assert_eq!(a.next_u64(), b.next_u64());
         assert_ne!(a.fork(), Rng::new([8; 32]).fork());
+    }
+
+    #[test]
+    fn the_stream_is_the_keystream_of_chacha20() {
+        // RFC 8439 appendix A.1, test vector 1.
+        assert_eq!(Rng::new([0; 32]).bytes::<8>(), [0x76, 0xb8, 0xe0, 0xad, 0xa0, 0xf1, 0x3d, 0x90]);
     }
 
     #[test]

@@ -61,17 +61,19 @@ fn compile(more: &[&str]) -> Result<PathBuf> {
     Ok(target().join(TARGET).join("wasm/hvym_tunnel_wasm.wasm"))
 }
 
-/// The small implementation of SHA-512, which signs a login no slower than a person notices; and names of source files
-/// in panics without the folders of the machine that built it.
+/// The small implementation of SHA-512, which signs a login no slower than a person notices; and source paths in panic
+/// messages without the folders of this machine, which are also 2 KB of the module.
 fn flags() -> String {
     let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let cargo = cargo.or_else(|| Some(std::env::home_dir()?.join(".cargo"))).unwrap_or_default();
     let root = root().canonicalize().unwrap_or_default();
-    format!(
-        "--cfg sha2_backend_soft=\"compact\" --remap-path-prefix={}=cargo --remap-path-prefix={}=.",
-        cargo.display(),
-        root.display(),
-    )
+    let mut flags = format!("--cfg sha2_backend_soft=\"compact\" --remap-path-prefix={}=.", root.display());
+    // The last match counts, so the folder of each registry follows the one of all.
+    let registries = fs::read_dir(cargo.join("registry/src")).into_iter().flatten().flatten();
+    for folder in [cargo].into_iter().chain(registries.map(|entry| entry.path())) {
+        flags += &format!(" --remap-path-prefix={}=cargo", folder.display());
+    }
+    flags
 }
 
 /// Writes the module and the JavaScript that loads it.

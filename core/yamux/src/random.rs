@@ -2,8 +2,8 @@
 
 use core::fmt;
 
-use rand_chacha::ChaCha20Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
+use chacha20::ChaCha20Rng;
+use chacha20::rand_core::{Rng as _, SeedableRng as _};
 
 /// Random values from a 32-byte seed (ChaCha20), as unpredictable to a peer as the seed is.
 pub(crate) struct Random(ChaCha20Rng);
