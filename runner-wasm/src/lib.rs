@@ -22,11 +22,10 @@ mod task;
 #[cfg(feature = "transcript")]
 mod transcript;
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use hvym_tunnel_core::access::Access;
+use hvym_tunnel_core::access::{Access, AddressSet};
 use hvym_tunnel_core::agent::{Agent, AgentConfig};
 use hvym_tunnel_core::backoff::BackoffConfig;
 use hvym_tunnel_core::handshake::{AgentLogin, AuthMode};
@@ -105,7 +104,7 @@ impl Runner {
             let access = if public {
                 Access::Public
             } else {
-                let mut addresses = BTreeSet::new();
+                let mut addresses = AddressSet::default();
                 for address in &allow {
                     addresses.insert(parse_address("bad_address", address)?);
                 }

@@ -4,10 +4,9 @@
 //! What a message means is not known here.
 
 use alloc::string::String;
-use alloc::vec::Vec;
 
 use super::{Proto, Signal};
-use crate::json::{Field, JsonError, Object, Value, fields};
+use crate::json::{Field, FieldReader, JsonError, Object, Value, fields};
 
 impl Proto {
     /// Its name on the wire.
@@ -33,44 +32,50 @@ impl Signal {
     pub fn from_json(json: &[u8]) -> Result<Self, JsonError> {
         let [kind] = fields(json, ["type"])?;
         let kind = kind.text()?;
-        match kind.as_str() {
-            "auth_challenge" => read_challenge(json),
-            "auth_response" => read_response(json),
-            "auth_ok" => read_ok(json),
+        let mut reader = FieldReader::default();
+        let signal = match kind.as_str() {
+            "auth_challenge" => read_challenge(json, &mut reader)?,
+            "auth_response" => read_response(json, &mut reader)?,
+            "auth_ok" => read_ok(json, &mut reader)?,
             "auth_failed" => {
                 let [code, error, time] = fields(json, ["code", "error", "time"])?;
-                let (code, error) = (code.optional(Field::text)?, text_or_empty(error)?);
-                Ok(Signal::AuthFailed { code, error, time: time.optional(Field::integer)? })
+                let (code, error) = (reader.optional_text(code), reader.text_or_empty(error));
+                Signal::AuthFailed { code, error, time: reader.optional_integer(time) }
             }
-            "bind" => read_bind(json),
-            "bind_ok" => read_bind_ok(json),
+            "bind" => read_bind(json, &mut reader)?,
+            "bind_ok" => {
+                let [service, url, port] = fields(json, ["service", "url", "port"])?;
+                let (url, port) = (reader.optional_text(url), reader.optional_integer(port));
+                Signal::BindOk { service: reader.text(service), local_port: None, url, port }
+            }
             "bind_failed" => {
                 let [service, code, error] = fields(json, ["service", "code", "error"])?;
-                let (code, error) = (text_or_empty(code)?, text_or_empty(error)?);
-                Ok(Signal::BindFailed { service: service.text()?, code, error })
+                let (code, error) = (reader.text_or_empty(code), reader.text_or_empty(error));
+                Signal::BindFailed { service: reader.text(service), code, error }
             }
             "unbind" | "unbind_ok" => {
                 let [service] = fields(json, ["service"])?;
-                let service = service.text()?;
-                Ok(if kind == "unbind" { Signal::Unbind { service } } else { Signal::UnbindOk { service } })
+                let service = reader.text(service);
+                if kind == "unbind" { Signal::Unbind { service } } else { Signal::UnbindOk { service } }
             }
             "ping" | "pong" => {
                 let [id] = fields(json, ["id"])?;
-                let id = id.optional(Field::integer)?;
-                Ok(if kind == "ping" { Signal::Ping { id } } else { Signal::Pong { id } })
+                let id = reader.optional_integer(id);
+                if kind == "ping" { Signal::Ping { id } } else { Signal::Pong { id } }
             }
             "drain" => {
                 let [reason, deadline] = fields(json, ["reason", "deadline_ms"])?;
-                let deadline_ms = deadline.or(0, Field::integer)?;
-                Ok(Signal::Drain { reason: text_or_empty(reason)?, deadline_ms })
+                let deadline_ms = reader.take(deadline.or(0, Field::integer));
+                Signal::Drain { reason: reader.text_or_empty(reason), deadline_ms }
             }
             "error" => {
                 let [code, message, hint] = fields(json, ["code", "message", "hint"])?;
-                let (code, message) = (text_or_empty(code)?, text_or_empty(message)?);
-                Ok(Signal::Error { code, message, hint: hint.optional(Field::text)? })
+                let (code, message) = (reader.text_or_empty(code), reader.text_or_empty(message));
+                Signal::Error { code, message, hint: reader.optional_text(hint) }
             }
-            _ => Ok(Signal::Unknown),
-        }
+            _ => Signal::Unknown,
+        };
+        reader.finish(signal)
     }
 
     /// The JSON that spells this message.
@@ -170,34 +175,29 @@ impl Signal {
     }
 }
 
-/// A text that may be left out, which is the empty one, but not be `null`.
-fn text_or_empty(member: Field<'_>) -> Result<String, JsonError> {
-    member.or(String::new(), Field::text)
-}
-
-fn read_challenge(json: &[u8]) -> Result<Signal, JsonError> {
+fn read_challenge(json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError> {
     let [challenge_id, challenge, server_address, mux, version] =
         fields(json, ["challenge_id", "challenge", "server_address", "mux", "version"])?;
     Ok(Signal::AuthChallenge {
-        challenge_id: challenge_id.text()?,
-        challenge: challenge.text()?,
-        server_address: server_address.text()?,
-        mux: mux.or(Vec::new(), Field::texts)?,
-        version: version.optional(Field::integer)?,
+        challenge_id: reader.text(challenge_id),
+        challenge: reader.text(challenge),
+        server_address: reader.text(server_address),
+        mux: reader.texts_or_empty(mux),
+        version: reader.optional_integer(version),
     })
 }
 
-fn read_response(json: &[u8]) -> Result<Signal, JsonError> {
+fn read_response(json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError> {
     let [challenge_id, jwt, mux, version] = fields(json, ["challenge_id", "jwt", "mux", "version"])?;
     Ok(Signal::AuthResponse {
-        challenge_id: challenge_id.optional(Field::text)?,
-        jwt: jwt.optional(Field::text)?,
-        mux: mux.optional(Field::text)?,
-        version: version.optional(Field::integer)?,
+        challenge_id: reader.optional_text(challenge_id),
+        jwt: reader.optional_text(jwt),
+        mux: reader.optional_text(mux),
+        version: reader.optional_integer(version),
     })
 }
 
-fn read_ok(json: &[u8]) -> Result<Signal, JsonError> {
+fn read_ok(json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError> {
     let [endpoint, server_address, services, mux, version, available, mode] = fields(
         json,
         [
@@ -211,30 +211,24 @@ fn read_ok(json: &[u8]) -> Result<Signal, JsonError> {
         ],
     )?;
     Ok(Signal::AuthOk {
-        endpoint: endpoint.text()?,
-        server_address: server_address.text()?,
-        services: services.or(Vec::new(), Field::texts)?,
-        mux: mux.optional(Field::text)?,
-        version: version.optional(Field::integer)?,
-        encryption_available: available.optional(Field::boolean)?,
-        encryption_mode: mode.optional(Field::text)?,
+        endpoint: reader.text(endpoint),
+        server_address: reader.text(server_address),
+        services: reader.texts_or_empty(services),
+        mux: reader.optional_text(mux),
+        version: reader.optional_integer(version),
+        encryption_available: reader.take(available.optional(Field::boolean)),
+        encryption_mode: reader.optional_text(mode),
     })
 }
 
-fn read_bind(json: &[u8]) -> Result<Signal, JsonError> {
+fn read_bind(json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError> {
     let [service, local_port, proto, public] = fields(json, ["service", "local_port", "proto", "public"])?;
-    // A newer peer may carry what we do not: that is for the service to be refused, not for the link to end.
+    // A protocol that only newer peers know is kept as `None`: the service is refused, the link goes on.
     let known = |proto: Field<'_>| proto.text().map(|name| Proto::named(&name));
     Ok(Signal::Bind {
-        service: service.text()?,
-        local_port: local_port.optional(Field::integer)?,
-        proto: proto.or(Some(Proto::default()), known)?,
-        public: public.or(true, Field::boolean)?,
+        service: reader.text(service),
+        local_port: reader.optional_integer(local_port),
+        proto: reader.take(proto.or(Some(Proto::default()), known)),
+        public: reader.take(public.or(true, Field::boolean)),
     })
-}
-
-fn read_bind_ok(json: &[u8]) -> Result<Signal, JsonError> {
-    let [service, url, port] = fields(json, ["service", "url", "port"])?;
-    let (url, port) = (url.optional(Field::text)?, port.optional(Field::integer)?);
-    Ok(Signal::BindOk { service: service.text()?, local_port: None, url, port })
 }

@@ -9,5 +9,5 @@ mod scanner;
 mod writer;
 
 pub use field::JsonError;
-pub(crate) use field::{Field, fields};
+pub(crate) use field::{Field, FieldReader, fields};
 pub(crate) use writer::{Object, Value, to_json};
