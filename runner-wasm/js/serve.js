@@ -11,19 +11,21 @@ export function exchangeHandler(handler) {
   return async (exchange) => {
     const abort = new AbortController();
     exchange.onReset(() => abort.abort(new TunnelError("visitor_gone", "the visitor went away")));
-    const context = { service: exchange.service, visitor: exchange.visitor, from: exchange.from };
-    const request = await requestFrom(exchange, abort.signal);
+    const [method, target, headers, hasBody, service, visitor, from] = exchange.request();
+    const parts = { method, target, headers: headersFrom(headers), body: hasBody ? exchange : undefined };
+    const context = { service, visitor, from };
+    const request = await requestFrom(parts, abort.signal);
     if (request === undefined) {
       await exchange.respond(400, "Bad Request", [], 0);
       return exchange.finish();
     }
     const response = partsOf(await handler(request, context));
-    const hasBody =
+    const sendsBody =
       request.method !== "HEAD" && !BODILESS_STATUS.has(response.status) && response.body !== null;
     try {
-      const length = hasBody ? response.length : 0;
+      const length = sendsBody ? response.length : 0;
       await exchange.respond(response.status, response.statusText, flatten(response.headers), length);
-      if (hasBody) await pump(response.body, (chunk) => exchange.write(chunk), abort.signal);
+      if (sendsBody) await pump(response.body, (chunk) => exchange.write(chunk), abort.signal);
       await exchange.finish();
     } finally {
       // A body that is not sent must not go on being produced.
@@ -32,19 +34,18 @@ export function exchangeHandler(handler) {
   };
 }
 
-/** The `Request` of an exchange; `undefined` if the browser accepts none with its method, host or fields. */
-async function requestFrom(exchange, signal) {
-  const headers = headersFrom(exchange.headers);
+/** A `Request` of its parts; `undefined` if the browser accepts none with this method, host or fields. */
+async function requestFrom({ method, target, headers, body }, signal) {
   const scheme = headers.get("x-forwarded-proto") === "https" ? "https" : "http";
-  const init = { method: exchange.method, headers, signal };
-  if (exchange.hasBody && exchange.method !== "GET" && exchange.method !== "HEAD") {
-    const body = readableFrom(exchange);
-    init.body = supportsRequestStreams() ? body : await new Response(body).arrayBuffer();
+  const init = { method, headers, signal };
+  if (body !== undefined && method !== "GET" && method !== "HEAD") {
+    const stream = readableFrom(body);
+    init.body = supportsRequestStreams() ? stream : await new Response(stream).arrayBuffer();
     init.duplex = "half";
   }
   try {
-    const target = exchange.target.startsWith("/") ? exchange.target : "/";
-    return withAllHeaders(new Request(`${scheme}://${headers.get("host")}${target}`, init), headers);
+    const path = target.startsWith("/") ? target : "/";
+    return withAllHeaders(new Request(`${scheme}://${headers.get("host")}${path}`, init), headers);
   } catch {
     return undefined;
   }

@@ -46,3 +46,8 @@ pub(crate) fn payload(length: Option<f64>) -> Payload {
 pub(crate) fn chunk(data: Option<Bytes>) -> JsValue {
     data.map_or(JsValue::UNDEFINED, |data| Uint8Array::from(&data[..]).into())
 }
+
+/// A string, or `undefined`.
+pub(crate) fn optional(text: Option<&str>) -> JsValue {
+    text.map_or(JsValue::UNDEFINED, JsValue::from_str)
+}

@@ -196,46 +196,23 @@ impl HttpExchange {
 
 #[wasm_bindgen]
 impl HttpExchange {
-    /// The method.
-    #[wasm_bindgen(getter)]
-    pub fn method(&self) -> String {
-        self.0.head.method.clone()
-    }
-
-    /// The request target (RFC 9112 section 3.2): path and query.
-    #[wasm_bindgen(getter)]
-    pub fn target(&self) -> String {
-        self.0.head.target.clone()
-    }
-
-    /// The header fields as a flat list: name, value, name, value.
-    #[wasm_bindgen(getter)]
-    pub fn headers(&self) -> Array {
-        convert::headers_to_flat(&self.0.head.headers)
-    }
-
-    /// The service's name.
-    #[wasm_bindgen(getter)]
-    pub fn service(&self) -> String {
-        self.0.stream_header.service.clone()
-    }
-
-    /// The visitor's address and port as the relay saw them; `undefined` if another identity asks.
-    #[wasm_bindgen(getter)]
-    pub fn visitor(&self) -> Option<String> {
-        self.0.stream_header.visitor.clone()
-    }
-
-    /// The identity that asks, as the relay authenticated it; `undefined` for a visitor.
-    #[wasm_bindgen(getter)]
-    pub fn from(&self) -> Option<String> {
-        self.0.stream_header.from.map(|address| address.to_string())
-    }
-
-    /// Whether the request has a body.
-    #[wasm_bindgen(getter, js_name = hasBody)]
-    pub fn has_body(&self) -> bool {
-        !matches!(Framing::for_request(&self.0.head), Ok(Framing::Empty | Framing::Length(0)))
+    /// The request: `[method, target, headers, hasBody, service, visitor, from]`.
+    ///
+    /// `headers` is flat: name, value, name, value. `visitor` is the visitor's address and port as the relay saw them,
+    /// or `undefined` if another identity asks; `from` is that identity, as the relay authenticated it.
+    pub fn request(&self) -> Array {
+        let (head, stream_header) = (&self.0.head, &self.0.stream_header);
+        let has_body = !matches!(Framing::for_request(head), Ok(Framing::Empty | Framing::Length(0)));
+        let parts: [JsValue; 7] = [
+            head.method.as_str().into(),
+            head.target.as_str().into(),
+            convert::headers_to_flat(&head.headers).into(),
+            has_body.into(),
+            stream_header.service.as_str().into(),
+            convert::optional(stream_header.visitor.as_deref()),
+            convert::optional(stream_header.from.map(|address| address.to_string()).as_deref()),
+        ];
+        parts.into_iter().collect()
     }
 
     /// Sets the function that is called if the stream is reset before the response is complete.

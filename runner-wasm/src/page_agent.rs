@@ -16,6 +16,7 @@ use js_sys::{Array, Function, Object, Reflect};
 use wasm_bindgen::prelude::*;
 
 use crate::clock;
+use crate::convert;
 use crate::driver::{Driver, DriverEvent};
 use crate::error::{down_code, down_error, down_hint, tunnel_error, tunnel_error_with_hint};
 use crate::http_server;
@@ -188,7 +189,7 @@ impl PageAgent {
             ("error", error.clone()),
             ("code", down_code(reason).into()),
             ("message", reason.to_string().into()),
-            ("hint", down_hint(reason).map_or(JsValue::UNDEFINED, JsValue::from_str)),
+            ("hint", convert::optional(down_hint(reason))),
             ("retryIn", retry_in.map_or(JsValue::UNDEFINED, JsValue::from_f64)),
         ]);
         self.emit_state(match (retry_at, reason) {
@@ -218,8 +219,8 @@ impl PageAgent {
         if handler.is_some() {
             let detail = object(&[
                 ("service", header.service.as_str().into()),
-                ("visitor", header.visitor.as_deref().map_or(JsValue::UNDEFINED, JsValue::from_str)),
-                ("from", header.from.map_or(JsValue::UNDEFINED, |from| from.to_string().into())),
+                ("visitor", convert::optional(header.visitor.as_deref())),
+                ("from", convert::optional(header.from.map(|from| from.to_string()).as_deref())),
             ]);
             self.emit("stream", &detail);
         }

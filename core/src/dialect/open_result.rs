@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes};
 use thiserror::Error;
 
 use super::length_prefixed::{LengthPrefixed, framed};
-use crate::json::{Field, JsonError, Object, Value, fields};
+use crate::json::{FieldReader, JsonError, Object, Value, fields};
 
 /// The largest JSON object of a verdict, bytes. A code and a sentence fit many times over.
 pub const MAX_OPEN_RESULT_BYTES: usize = 4096;
@@ -92,9 +92,10 @@ impl OpenResult {
 
     fn from_json(json: &[u8]) -> Result<Self, JsonError> {
         let [ok, code, message] = fields(json, ["ok", "code", "message"])?;
+        let mut reader = FieldReader::default();
         let (ok, code, message) =
-            (ok.boolean()?, code.optional(Field::text)?, message.optional(Field::text)?);
-        Ok(match ok {
+            (reader.take(ok.boolean()), reader.optional_text(code), reader.optional_text(message));
+        reader.finish(match ok {
             true => OpenResult::Accepted,
             false => {
                 OpenResult::Refused { code: code.unwrap_or_default(), message: message.unwrap_or_default() }

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::length_prefixed::framed;
 use super::{Proto, Service};
-use crate::json::{Field, JsonError, Object, Value, fields};
+use crate::json::{Field, FieldReader, JsonError, Object, Value, fields};
 use crate::machine::Side;
 use crate::stellar::Address;
 
@@ -87,16 +87,18 @@ impl StreamHeader {
     fn from_json(json: &[u8]) -> Result<Self, JsonError> {
         let [service, proto, visitor, at, host, id, to, from] =
             fields(json, ["service", "proto", "visitor", "at", "host", "id", "to", "from"])?;
-        Ok(Self {
-            service: service.text()?,
-            proto: proto.or(Proto::default(), known)?,
-            visitor: visitor.optional(Field::text)?,
-            at: at.optional(Field::text)?,
-            host: host.optional(Field::text)?,
-            id: id.optional(Field::text)?,
-            to: to.optional(address)?,
-            from: from.optional(address)?,
-        })
+        let mut reader = FieldReader::default();
+        let header = Self {
+            service: reader.text(service),
+            proto: reader.take(proto.or(Proto::default(), known)),
+            visitor: reader.optional_text(visitor),
+            at: reader.optional_text(at),
+            host: reader.optional_text(host),
+            id: reader.optional_text(id),
+            to: reader.take(to.optional(address)),
+            from: reader.take(from.optional(address)),
+        };
+        reader.finish(header)
     }
 
     /// Whether `opener` may say this. An agent asks for the service of an identity and never says who it is: the relay
