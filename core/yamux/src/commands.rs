@@ -4,7 +4,7 @@ use crate::error::{ClosedStream, MuxError, OpenError};
 use crate::event::MuxEvent;
 use crate::instant::Instant;
 use crate::send::SendState;
-use crate::session::{Mux, Phase};
+use crate::session::{Mux, SessionPhase};
 use crate::stats::MuxStats;
 use crate::stream::Stream;
 use crate::stream_id::StreamId;
@@ -20,10 +20,10 @@ impl Mux {
     pub fn open(&mut self, now: Instant) -> Result<StreamId, OpenError> {
         self.advance(now);
         match self.phase {
-            Phase::Ended(_) => return Err(OpenError::Closed),
-            Phase::GoingAway | Phase::ShuttingDown(_) => return Err(OpenError::Draining),
-            Phase::Open if self.remote_go_away => return Err(OpenError::Draining),
-            Phase::Open => {}
+            SessionPhase::Ended(_) => return Err(OpenError::Closed),
+            SessionPhase::GoingAway | SessionPhase::ShuttingDown(_) => return Err(OpenError::Draining),
+            SessionPhase::Open if self.remote_go_away => return Err(OpenError::Draining),
+            SessionPhase::Open => {}
         }
         if self.local_ids.is_exhausted() {
             return Err(OpenError::IdsExhausted);
@@ -91,8 +91,8 @@ impl Mux {
     /// Sends `GoAway` with code 0: neither end opens streams from now on, and open streams go on.
     pub fn go_away(&mut self, now: Instant) {
         self.advance(now);
-        if self.phase == Phase::Open {
-            self.phase = Phase::GoingAway;
+        if self.phase == SessionPhase::Open {
+            self.phase = SessionPhase::GoingAway;
             self.control.go_away();
             self.timers.output_pending(self.now);
         }
@@ -102,8 +102,8 @@ impl Mux {
     /// or at `deadline`, when streams that are still open are reset.
     pub fn shutdown(&mut self, deadline: Instant, now: Instant) {
         self.advance(now);
-        if matches!(self.phase, Phase::Open | Phase::GoingAway) {
-            self.phase = Phase::ShuttingDown(deadline);
+        if matches!(self.phase, SessionPhase::Open | SessionPhase::GoingAway) {
+            self.phase = SessionPhase::ShuttingDown(deadline);
             self.end_if_shut_down();
         }
     }

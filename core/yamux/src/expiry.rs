@@ -2,7 +2,7 @@
 
 use crate::error::{MuxError, ResetReason};
 use crate::instant::{Instant, earliest};
-use crate::session::{Mux, Phase};
+use crate::session::{Mux, SessionPhase};
 use crate::stream_state::Timer;
 use crate::timers::KeepaliveAction;
 
@@ -18,7 +18,7 @@ impl Mux {
             return Ok(());
         }
         self.expire_streams();
-        if let Phase::ShuttingDown(deadline) = self.phase
+        if let SessionPhase::ShuttingDown(deadline) = self.phase
             && self.now >= deadline
         {
             self.force_reset();
@@ -37,9 +37,9 @@ impl Mux {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Ended(_) => None,
-            Phase::ShuttingDown(deadline) => earliest(Some(deadline), self.timers.next()),
-            Phase::Open | Phase::GoingAway => self.timers.next(),
+            SessionPhase::Ended(_) => None,
+            SessionPhase::ShuttingDown(deadline) => earliest(Some(deadline), self.timers.next()),
+            SessionPhase::Open | SessionPhase::GoingAway => self.timers.next(),
         }
     }
 

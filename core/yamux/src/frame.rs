@@ -11,7 +11,7 @@ pub(crate) const INITIAL_WINDOW: u32 = 256 * 1024;
 
 /// The frame type (Yamux specification, "Type Field").
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum FrameType {
     Data,
     WindowUpdate,
     Ping,
@@ -46,36 +46,36 @@ impl Flags {
 /// A frame header. `length` is the payload size, window delta, ping value or error code, by `kind`.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Header {
-    pub(crate) kind: Kind,
+    pub(crate) kind: FrameType,
     pub(crate) flags: Flags,
     pub(crate) id: u32,
     pub(crate) length: u32,
 }
 
 impl Header {
-    pub(crate) const fn new(kind: Kind, flags: Flags, id: u32, length: u32) -> Self {
+    pub(crate) const fn new(kind: FrameType, flags: Flags, id: u32, length: u32) -> Self {
         Header { kind, flags, id, length }
     }
 
     /// Bytes of payload that follow the header.
     pub(crate) const fn payload_length(self) -> u32 {
         match self.kind {
-            Kind::Data => self.length,
-            Kind::WindowUpdate | Kind::Ping | Kind::GoAway => 0,
+            FrameType::Data => self.length,
+            FrameType::WindowUpdate | FrameType::Ping | FrameType::GoAway => 0,
         }
     }
 
     /// A data frame without payload and flags, which changes no state.
     pub(crate) const fn is_noop(self) -> bool {
-        matches!(self.kind, Kind::Data) && self.length == 0 && self.flags.is_empty()
+        matches!(self.kind, FrameType::Data) && self.length == 0 && self.flags.is_empty()
     }
 
     pub(crate) const fn encode(self) -> [u8; HEADER_BYTES] {
         let kind = match self.kind {
-            Kind::Data => 0,
-            Kind::WindowUpdate => 1,
-            Kind::Ping => 2,
-            Kind::GoAway => 3,
+            FrameType::Data => 0,
+            FrameType::WindowUpdate => 1,
+            FrameType::Ping => 2,
+            FrameType::GoAway => 3,
         };
         let [f0, f1] = self.flags.0.to_be_bytes();
         let [i0, i1, i2, i3] = self.id.to_be_bytes();
@@ -89,10 +89,10 @@ impl Header {
             return Err(MuxError::BadVersion(version));
         }
         let kind = match kind {
-            0 => Kind::Data,
-            1 => Kind::WindowUpdate,
-            2 => Kind::Ping,
-            3 => Kind::GoAway,
+            0 => FrameType::Data,
+            1 => FrameType::WindowUpdate,
+            2 => FrameType::Ping,
+            3 => FrameType::GoAway,
             // An unknown type may or may not have a payload, so it cannot be skipped.
             other => return Err(MuxError::UnknownType(other)),
         };
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_header_reads_back_as_it_was_written() {
-        for kind in [Kind::Data, Kind::WindowUpdate, Kind::Ping, Kind::GoAway] {
+        for kind in [FrameType::Data, FrameType::WindowUpdate, FrameType::Ping, FrameType::GoAway] {
             let header = Header::new(kind, Flags::SYN.with(Flags::FIN), 0xDEAD_BEEF, 0x0102_0304);
             assert_eq!(Header::decode(header.encode()), Ok(header));
         }

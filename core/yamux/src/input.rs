@@ -5,7 +5,7 @@ use core::cmp::Reverse;
 use bytes::{Buf, Bytes};
 
 use crate::error::{MuxError, ResetReason};
-use crate::frame::{Flags, HEADER_BYTES, Header, Kind};
+use crate::frame::{Flags, FrameType, HEADER_BYTES, Header};
 use crate::instant::Instant;
 use crate::recv::RecvState;
 use crate::session::Mux;
@@ -61,14 +61,14 @@ impl Mux {
 
     fn on_header(&mut self, header: Header) -> Result<(), MuxError> {
         // A pong shows that the peer lives only if it has the right value.
-        if header.kind != Kind::Ping || !header.flags.has(Flags::ACK) {
+        if header.kind != FrameType::Ping || !header.flags.has(Flags::ACK) {
             self.timers.received(self.now);
         }
         match header.kind {
-            Kind::GoAway => self.on_go_away(header.length),
-            Kind::Ping => self.on_ping(header),
-            Kind::Data | Kind::WindowUpdate if header.id == 0 => Err(MuxError::BadStreamId(0)),
-            Kind::Data | Kind::WindowUpdate => self.on_stream_frame(header),
+            FrameType::GoAway => self.on_go_away(header.length),
+            FrameType::Ping => self.on_ping(header),
+            FrameType::Data | FrameType::WindowUpdate if header.id == 0 => Err(MuxError::BadStreamId(0)),
+            FrameType::Data | FrameType::WindowUpdate => self.on_stream_frame(header),
         }
     }
 

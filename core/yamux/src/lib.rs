@@ -104,8 +104,6 @@ mod byte_queue;
 mod commands;
 mod config;
 mod control_frames;
-#[cfg(feature = "std")]
-mod epoch;
 mod error;
 mod event;
 mod events;
@@ -127,6 +125,8 @@ mod send;
 mod session;
 mod session_frames;
 mod stats;
+#[cfg(feature = "std")]
+mod std_support;
 mod stream;
 mod stream_frames;
 mod stream_id;
@@ -137,13 +137,13 @@ mod token_bucket;
 mod window;
 
 pub use config::{MuxConfig, MuxConfigError};
-#[cfg(feature = "std")]
-pub use epoch::Epoch;
 pub use error::{ClosedStream, FloodKind, MuxEnd, MuxError, OpenError, ResetReason, StreamError};
 pub use event::MuxEvent;
 pub use instant::Instant;
 pub use role::Role;
 pub use session::Mux;
 pub use stats::MuxStats;
+#[cfg(feature = "std")]
+pub use std_support::Epoch;
 pub use stream::{Read, Stream};
 pub use stream_id::StreamId;

@@ -4,7 +4,7 @@ use crate::bit_set::BitSet;
 use crate::control_frames::ControlFrames;
 use crate::error::{MuxEnd, MuxError, ResetReason};
 use crate::event::MuxEvent;
-use crate::session::{Mux, Phase};
+use crate::session::{Mux, SessionPhase};
 use crate::stream_state::{List, PendingEvent, PendingFrame};
 
 impl Mux {
@@ -109,7 +109,9 @@ impl Mux {
 
     /// Ends a session that is shutting down and has no streams left.
     pub(crate) fn end_if_shut_down(&mut self) {
-        if matches!(self.phase, Phase::ShuttingDown(_)) && self.counts.inbound + self.counts.outbound == 0 {
+        if matches!(self.phase, SessionPhase::ShuttingDown(_))
+            && self.counts.inbound + self.counts.outbound == 0
+        {
             self.control.go_away();
             self.end(MuxEnd::Normal);
         }
@@ -138,7 +140,7 @@ impl Mux {
     }
 
     fn end(&mut self, end: MuxEnd) {
-        self.phase = Phase::Ended(end);
+        self.phase = SessionPhase::Ended(end);
         for key in 0..self.streams.slots() {
             self.clear_queues(key);
         }

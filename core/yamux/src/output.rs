@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::frame::{Flags, HEADER_BYTES, Header, Kind};
+use crate::frame::{Flags, FrameType, HEADER_BYTES, Header};
 use crate::recv::RecvState;
 use crate::send::SendState;
 use crate::session::Mux;
@@ -68,21 +68,21 @@ impl Mux {
 
     fn write_control(&mut self) {
         while let Some(value) = self.control.pop_pong() {
-            self.write(Header::new(Kind::Ping, Flags::ACK, 0, value));
+            self.write(Header::new(FrameType::Ping, Flags::ACK, 0, value));
         }
         if let Some(value) = self.control.take_ping() {
             self.rtt.ping_sent(value, self.now);
-            self.write(Header::new(Kind::Ping, Flags::SYN, 0, value));
+            self.write(Header::new(FrameType::Ping, Flags::SYN, 0, value));
         }
         while self.has_room(self.config.batch, 1)
             && let Some(id) = self.control.pop_reset()
         {
-            self.write(Header::new(Kind::WindowUpdate, Flags::RST, id, 0));
+            self.write(Header::new(FrameType::WindowUpdate, Flags::RST, id, 0));
         }
         if self.has_room(self.config.batch, 1)
             && let Some(code) = self.control.take_go_away()
         {
-            self.write(Header::new(Kind::GoAway, Flags::NONE, 0, code));
+            self.write(Header::new(FrameType::GoAway, Flags::NONE, 0, code));
         }
     }
 
@@ -105,7 +105,7 @@ impl Mux {
         if stream.frames.remove(PendingFrame::Rst) {
             // An RST replaces everything else that was pending.
             debug_assert!(stream.frames.is_empty());
-            self.write(Header::new(Kind::WindowUpdate, Flags::RST, id, 0));
+            self.write(Header::new(FrameType::WindowUpdate, Flags::RST, id, 0));
             self.release_if_over(key);
             return;
         }
@@ -119,14 +119,14 @@ impl Mux {
         // SYN and ACK leave with the first data, if there is any.
         if delta > 0 || (opens && !data_follows) {
             let flags = self.syn_ack_flags(key);
-            self.write(Header::new(Kind::WindowUpdate, flags, id, delta));
+            self.write(Header::new(FrameType::WindowUpdate, flags, id, delta));
         }
         let stream = &mut self.streams[key];
         if stream.frames.contains(PendingFrame::Fin) && stream.send.unsent() == 0 {
             stream.frames.remove(PendingFrame::Fin);
             stream.send.fin_sent();
             // In a frame of its own: some peers drop the payload of a frame with FIN.
-            self.write(Header::new(Kind::WindowUpdate, Flags::FIN, id, 0));
+            self.write(Header::new(FrameType::WindowUpdate, Flags::FIN, id, 0));
             self.arm_if_half_closed(key);
             self.reset_if_unwanted(key);
         }
@@ -172,7 +172,7 @@ impl Mux {
         stream.send.end_turn(if interrupted { turn - length as u16 } else { 0 });
         let id = stream.id;
         let flags = self.syn_ack_flags(key);
-        self.write(Header::new(Kind::Data, flags, id, length as u32));
+        self.write(Header::new(FrameType::Data, flags, id, length as u32));
         let stream = &mut self.streams[key];
         stream.send.pop_into(&mut self.batch, length);
         stream.progress_at = self.now;

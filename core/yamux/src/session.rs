@@ -18,7 +18,7 @@ use crate::random::Random;
 use crate::role::Role;
 use crate::rtt::Rtt;
 use crate::send::Sendable;
-use crate::stats::Counts;
+use crate::stats::StreamCounts;
 use crate::stream_id::StreamId;
 use crate::stream_state::{List, PendingEvent, PendingFrame, Timer};
 use crate::stream_table::StreamTable;
@@ -36,7 +36,7 @@ const DISCARDED: (u64, u64) = (64 * 1024 * 1024, 4 * 1024 * 1024);
 
 /// The lifecycle of a session.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Phase {
+pub(crate) enum SessionPhase {
     Open,
     /// After `go_away`: new streams are refused.
     GoingAway,
@@ -65,13 +65,13 @@ pub struct Mux {
     pub(crate) number: u32,
     /// The latest time that was passed in. It never goes back.
     pub(crate) now: Instant,
-    pub(crate) phase: Phase,
+    pub(crate) phase: SessionPhase,
     pub(crate) random: Random,
     pub(crate) streams: StreamTable,
     pub(crate) local_ids: LocalIds,
     /// The highest id that the peer has used.
     pub(crate) last_peer_id: u32,
-    pub(crate) counts: Counts,
+    pub(crate) counts: StreamCounts,
     pub(crate) limits: FloodLimits,
     pub(crate) parser: Parser,
     pub(crate) control: ControlFrames,
@@ -103,11 +103,11 @@ impl Mux {
             role,
             number,
             now,
-            phase: Phase::Open,
+            phase: SessionPhase::Open,
             streams: StreamTable::new(random.next_u64()),
             local_ids: LocalIds::new(role),
             last_peer_id: 0,
-            counts: Counts::default(),
+            counts: StreamCounts::default(),
             limits: FloodLimits {
                 noise: bucket(NOISE),
                 pings: bucket(PINGS),
@@ -132,7 +132,7 @@ impl Mux {
     }
 
     pub(crate) fn is_ended(&self) -> bool {
-        matches!(self.phase, Phase::Ended(_))
+        matches!(self.phase, SessionPhase::Ended(_))
     }
 
     pub(crate) fn id(&self, key: usize) -> StreamId {
@@ -211,7 +211,7 @@ impl Mux {
         self.arm(key, Timer::Stall);
     }
 
-    /// Counts a frame that changes nothing, which is an error only if there are too many.
+    /// StreamCounts a frame that changes nothing, which is an error only if there are too many.
     pub(crate) fn protocol_noise(&mut self) -> Result<(), MuxError> {
         match self.limits.noise.take(1, self.now) {
             true => Ok(()),
@@ -219,7 +219,7 @@ impl Mux {
         }
     }
 
-    /// Counts a stream that was opened and reset for nothing.
+    /// StreamCounts a stream that was opened and reset for nothing.
     pub(crate) fn count_reset(&mut self) -> Result<(), MuxError> {
         match self.limits.resets.take(1, self.now) {
             true => Ok(()),

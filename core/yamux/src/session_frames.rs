@@ -2,7 +2,7 @@
 
 use crate::error::{FloodKind, MuxError};
 use crate::event::MuxEvent;
-use crate::frame::{Flags, Header, Kind};
+use crate::frame::{Flags, FrameType, Header};
 use crate::session::Mux;
 
 impl Mux {
@@ -39,7 +39,7 @@ impl Mux {
 
     /// A frame that was in flight when its stream closed.
     pub(crate) fn on_tombstone(&mut self, index: usize, header: Header) -> Result<(), MuxError> {
-        if header.kind == Kind::Data {
+        if header.kind == FrameType::Data {
             let credit = self.streams.ids.tombstone_credit(index);
             *credit = credit.checked_sub(header.length).ok_or(MuxError::WindowExceeded(header.id))?;
             self.parser.skip(header.length);
@@ -50,7 +50,7 @@ impl Mux {
     /// A frame of a stream without state. Data is skipped within a limit; any frame of an id that was not in use
     /// before is noise.
     pub(crate) fn on_unknown_stream(&mut self, header: Header, was_used: bool) -> Result<(), MuxError> {
-        if header.kind == Kind::Data {
+        if header.kind == FrameType::Data {
             if !self.limits.discarded.take(u64::from(header.length), self.now) {
                 return Err(MuxError::Flood(FloodKind::Discarded));
             }

@@ -24,7 +24,7 @@ pub struct MuxStats {
 
 /// The counters that a session keeps; see [`MuxStats`].
 #[derive(Debug, Default)]
-pub(crate) struct Counts {
+pub(crate) struct StreamCounts {
     pub(crate) inbound: usize,
     pub(crate) outbound: usize,
     pub(crate) unacked: usize,

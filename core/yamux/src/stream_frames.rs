@@ -4,11 +4,11 @@ use core::time::Duration;
 
 use crate::bit_set::BitSet;
 use crate::error::{FloodKind, MuxError, ResetReason};
-use crate::frame::{Flags, Header, INITIAL_WINDOW, Kind};
+use crate::frame::{Flags, FrameType, Header, INITIAL_WINDOW};
 use crate::id_map::Entry;
 use crate::recv::{Fin, RecvState};
 use crate::send::SendState;
-use crate::session::{Mux, Phase};
+use crate::session::{Mux, SessionPhase};
 use crate::stream_state::{PendingEvent, PendingFrame, Timer};
 
 /// A stream that its opener resets sooner than this counts against the limit of resets ("rapid reset").
@@ -53,7 +53,7 @@ impl Mux {
         if header.payload_length() > INITIAL_WINDOW {
             return Err(MuxError::WindowExceeded(id));
         }
-        if header.kind == Kind::WindowUpdate
+        if header.kind == FrameType::WindowUpdate
             && !is_reset
             && INITIAL_WINDOW.checked_add(header.length).is_none()
         {
@@ -66,7 +66,7 @@ impl Mux {
         }
         let is_full = self.counts.inbound >= self.config.max_inbound_streams
             || self.counts.unaccepted >= self.config.accept_backlog;
-        if is_full || self.phase != Phase::Open {
+        if is_full || self.phase != SessionPhase::Open {
             return self.refuse(header);
         }
         let key = self.streams.create(id, false, self.now);
@@ -78,7 +78,7 @@ impl Mux {
     }
 
     fn on_live(&mut self, key: usize, header: Header) -> Result<(), MuxError> {
-        let is_data = header.kind == Kind::Data;
+        let is_data = header.kind == FrameType::Data;
         if is_data {
             let charged = self.streams[key].recv.charge(header.length);
             charged.ok_or(MuxError::WindowExceeded(header.id))?;

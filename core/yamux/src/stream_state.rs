@@ -66,7 +66,7 @@ bits!(PendingFrame, PendingEvent, List, Timer);
 
 /// How a stream was opened, and how far its opening has got.
 #[derive(Debug)]
-pub(crate) struct Opening {
+pub(crate) struct OpenState {
     /// This end opened the stream.
     pub(crate) outbound: bool,
     /// The peer opened the stream, and the application has not accepted it.
@@ -87,7 +87,7 @@ pub(crate) struct StreamState {
     pub(crate) generation: u32,
     /// The id on the wire; 0 marks a free slot.
     pub(crate) id: u32,
-    pub(crate) opening: Opening,
+    pub(crate) opening: OpenState,
     pub(crate) reset: Option<ResetReason>,
     pub(crate) frames: BitSet<PendingFrame>,
     pub(crate) events: BitSet<PendingEvent>,
@@ -107,7 +107,7 @@ impl StreamState {
         Self {
             generation: 0,
             id: 0,
-            opening: Opening {
+            opening: OpenState {
                 outbound: false,
                 unaccepted: false,
                 syn_sent: false,
@@ -129,7 +129,7 @@ impl StreamState {
     /// Makes a new stream of a free slot.
     pub(crate) fn create(&mut self, id: u32, outbound: bool, now: Instant) {
         self.id = id;
-        self.opening = Opening {
+        self.opening = OpenState {
             outbound,
             unaccepted: !outbound,
             syn_sent: !outbound,

@@ -49,7 +49,7 @@ impl World {
     pub fn write(&mut self, end: End, id: u32, size: usize) -> Checked {
         let Some(key) = self.live(end, id)? else { return Ok(()) };
         let half = self.model.half(end, id);
-        let mut data = pattern(end, id, half.written, size.min(self.setup.most()));
+        let mut data = pattern(end, id, half.written, size.min(self.setup.max_write()));
         let size = data.len();
         let mut stream = self.ends[end].mux.stream(key).map_err(|e| e.to_string())?;
         let writable = stream.writable();

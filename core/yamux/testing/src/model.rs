@@ -68,6 +68,7 @@ impl Trail {
 }
 
 /// One stream as one end knows it.
+// Fields: independent observations that are compared with what the session says.
 #[derive(Clone, Debug, Default)]
 pub struct Half {
     /// Its name there, once there is one.

@@ -102,7 +102,7 @@ impl Setup {
     }
 
     /// The most bytes of one write: bytes that are handed over one by one take their time.
-    pub fn most(&self) -> usize {
+    pub fn max_write(&self) -> usize {
         self.chunk.saturating_mul(4096)
     }
 

@@ -105,7 +105,7 @@ impl World {
         }
         let max = self.setup.config().max_unsent;
         // Streams whose readers gave up may hold what the others wait for.
-        let crowded = [0, 1].map(|end| self.ends[end].mux.stats().unsent > max - max / 8);
+        let session_blocked = [0, 1].map(|end| self.ends[end].mux.stats().unsent > max - max / 8);
         for (id, halves) in &self.model.streams {
             let gave_up = |half: &crate::model::Half| half.reset || half.stopped || half.torn.is_some();
             let refused = halves[1 - opener(*id)].key.is_none();
@@ -127,7 +127,7 @@ impl World {
                     rx.ended
                 );
                 // invariant 16
-                ensure!(!tx.owed || crowded[end], "stream {id} from {end}: Writable never came");
+                ensure!(!tx.owed || session_blocked[end], "stream {id} from {end}: Writable never came");
                 // invariant 5
                 ensure!(
                     tx.sent.acks == u32::from(tx.accepted),
