@@ -9,16 +9,16 @@
 //! A run follows each WebSocket event, timer and command ([`Driver::with`]). The owner may call JavaScript, which may
 //! call back, so nothing is borrowed while it is called.
 
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hvym_tunnel_core::agent::{Agent, AgentEvent, AttemptId, Target};
 use hvym_tunnel_core::dialect::StreamHeader;
-use hvym_tunnel_core::link::{Stream, StreamEvent, Streams};
+use hvym_tunnel_core::link::{Stream, StreamEvent, StreamInterest, StreamWakers, Streams};
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::message::{Close, Transmit};
 use hvym_tunnel_core::mux::{Read, StreamError, StreamId};
@@ -46,32 +46,13 @@ pub(crate) enum DriverEvent {
     Incoming(StreamId, StreamHeader),
 }
 
-/// The tasks that wait for one stream.
-#[derive(Default)]
-struct Wakers {
-    reader: Option<Waker>,
-    writer: Option<Waker>,
-    /// Woken by a reset only.
-    reset: Option<Waker>,
-}
-
-impl Wakers {
-    fn wake_all(&mut self) {
-        [self.reader.take(), self.writer.take(), self.reset.take()]
-            .into_iter()
-            .flatten()
-            .for_each(Waker::wake);
-    }
-}
-
 struct State {
     agent: Agent,
     socket: Option<Socket>,
     timer: Option<(Instant, Timer)>,
     /// Armed while the browser's send buffer is full.
     buffer_check: Option<Timer>,
-    /// A few dozen streams at most: a linear search costs no more than a tree, at a tenth of the code size.
-    wakers: Vec<(StreamId, Wakers)>,
+    wakers: StreamWakers,
     events: VecDeque<DriverEvent>,
 }
 
@@ -100,7 +81,7 @@ impl Driver {
                 socket: None,
                 timer: None,
                 buffer_check: None,
-                wakers: Vec::new(),
+                wakers: StreamWakers::new(),
                 events: VecDeque::new(),
             }),
             is_running: Cell::new(false),
@@ -141,7 +122,7 @@ impl Driver {
             }
             Ok(Read::Finished) => Poll::Ready(Ok(None)),
             Ok(Read::Empty) => {
-                self.wakers(id).reader = Some(cx.waker().clone());
+                self.register(id, StreamInterest::Read, cx);
                 Poll::Pending
             }
             Err(error) => Poll::Ready(Err(error)),
@@ -160,7 +141,7 @@ impl Driver {
             Err(error) => Poll::Ready(Err(error)),
             Ok(_) if data.is_empty() => Poll::Ready(Ok(())),
             Ok(_) => {
-                self.wakers(id).writer = Some(cx.waker().clone());
+                self.register(id, StreamInterest::Write, cx);
                 Poll::Pending
             }
         }
@@ -171,7 +152,7 @@ impl Driver {
         if self.is_reset(id) {
             return Poll::Ready(());
         }
-        self.wakers(id).reset = Some(cx.waker().clone());
+        self.register(id, StreamInterest::Reset, cx);
         Poll::Pending
     }
 
@@ -214,27 +195,17 @@ impl Driver {
             stream.reset(code, now);
             Ok(())
         });
-        if let Some((_, wakers)) = self.0.state.borrow_mut().wakers.iter_mut().find(|(known, _)| *known == id)
-        {
-            wakers.wake_all();
-        }
+        self.0.state.borrow_mut().wakers.wake_stream(id);
     }
 
     /// Drops the wakers of a stream whose handle is gone.
     pub(crate) fn remove(&self, id: StreamId) {
-        self.0.state.borrow_mut().wakers.retain(|(known, _)| *known != id);
+        self.0.state.borrow_mut().wakers.remove(id);
         self.schedule();
     }
 
-    fn wakers(&self, id: StreamId) -> RefMut<'_, Wakers> {
-        RefMut::map(self.0.state.borrow_mut(), |state| {
-            let wakers = &mut state.wakers;
-            let at = wakers.iter().position(|(known, _)| *known == id).unwrap_or_else(|| {
-                wakers.push((id, Wakers::default()));
-                wakers.len() - 1
-            });
-            &mut wakers[at].1
-        })
+    fn register(&self, id: StreamId, interest: StreamInterest, cx: &Context<'_>) {
+        self.0.state.borrow_mut().wakers.register(id, interest, cx.waker());
     }
 
     /// Runs the loop on the microtask queue, so that the writes of many calls are batched into one message.
@@ -334,7 +305,7 @@ impl State {
                 Ok(StreamEvent::Opened { id, header }) => {
                     self.events.push_back(DriverEvent::Incoming(id, header));
                 }
-                Ok(event) => self.wake(&event),
+                Ok(event) => self.wakers.wake(&event),
                 Err(AgentEvent::Dial(target)) => {
                     // A dropped socket has no events, so that `self.socket` always belongs to the current attempt.
                     self.socket = None;
@@ -346,27 +317,12 @@ impl State {
                 }
                 Err(event) => {
                     if matches!(event, AgentEvent::Down { .. }) {
-                        self.wake_all();
+                        self.wakers.wake_all();
                     }
                     self.events.push_back(DriverEvent::Agent(event));
                 }
             }
         }
-    }
-
-    fn wake(&mut self, event: &StreamEvent) {
-        let id = event.id();
-        let Some((_, wakers)) = self.wakers.iter_mut().find(|(known, _)| *known == id) else { return };
-        match event {
-            StreamEvent::Reset(..) => wakers.wake_all(),
-            StreamEvent::Readable(_) => wakers.reader.take().into_iter().for_each(Waker::wake),
-            StreamEvent::Writable(_) => wakers.writer.take().into_iter().for_each(Waker::wake),
-            StreamEvent::Opened { .. } => {}
-        }
-    }
-
-    fn wake_all(&mut self) {
-        self.wakers.iter_mut().for_each(|(_, wakers)| wakers.wake_all());
     }
 
     /// Sends what the browser's buffer has room for. Returns whether anything was sent.

@@ -10,3 +10,4 @@ mod reconnect;
 mod states;
 mod streams;
 mod takeover;
+mod wakers;

@@ -5,6 +5,7 @@
 
 mod control;
 mod dispatch;
+mod wakers;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -28,6 +29,7 @@ use crate::time::{Instant, Wall};
 use control::Control;
 
 pub use crate::plane::{OpenStreamError, Stream, StreamEvent};
+pub use wakers::{StreamInterest, StreamWakers};
 
 /// What both sides of a link can tune.
 #[derive(Clone, PartialEq, Debug)]

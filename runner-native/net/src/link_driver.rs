@@ -5,7 +5,6 @@
 //! 3. When the clock has passed `poll_timeout`, `handle_timeout`.
 //! 4. Commands from elsewhere, through [`LinkHandle::with`], wake the loop.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +14,7 @@ use bytes::Bytes;
 use futures_util::future::poll_fn;
 use futures_util::{Sink, Stream};
 use hvym_tunnel_core::dialect::StreamHeader;
-use hvym_tunnel_core::link::{StreamEvent, Streams};
+use hvym_tunnel_core::link::{StreamEvent, StreamInterest, StreamWakers, Streams};
 use hvym_tunnel_core::message::{Close, Transmit};
 use hvym_tunnel_core::mux::{Read, StreamError, StreamId};
 use hvym_tunnel_core::time::Instant;
@@ -30,13 +29,6 @@ const BUDGET: usize = 32;
 /// Messages handed to the socket in one round, so that reading is never far away.
 const MESSAGES_PER_ROUND: usize = 8;
 
-/// Who waits for a stream.
-#[derive(Default)]
-struct Waiting {
-    reader: Option<Waker>,
-    writer: Option<Waker>,
-}
-
 /// Bytes that streams counters, as their users count: what was read from them, and written to them.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
 pub struct ByteCounters {
@@ -50,7 +42,7 @@ struct State<M> {
     machine: M,
     counters: ByteCounters,
     driver: Option<Waker>,
-    waiting: HashMap<StreamId, Waiting>,
+    wakers: StreamWakers,
 }
 
 struct Shared<M> {
@@ -71,27 +63,6 @@ impl<M> State<M> {
             waker.wake();
         }
     }
-
-    fn wake_all(&mut self) {
-        for waiting in self.waiting.values_mut() {
-            waiting.reader.take().into_iter().chain(waiting.writer.take()).for_each(Waker::wake);
-        }
-    }
-
-    fn wake(&mut self, event: &StreamEvent) {
-        let Some(waiting) = self.waiting.get_mut(&event.id()) else { return };
-        let reset = matches!(event, StreamEvent::Reset(..));
-        if (reset || matches!(event, StreamEvent::Readable(_)))
-            && let Some(waker) = waiting.reader.take()
-        {
-            waker.wake();
-        }
-        if (reset || matches!(event, StreamEvent::Writable(_)))
-            && let Some(waker) = waiting.writer.take()
-        {
-            waker.wake();
-        }
-    }
 }
 
 /// A machine that a [`Driver`] drives, for everybody else.
@@ -107,7 +78,7 @@ impl<M: Streams + Send + 'static> LinkHandle<M> {
     /// Takes `machine` in.
     pub fn new(machine: M, clock: Clock) -> Self {
         let state =
-            State { machine, counters: ByteCounters::default(), driver: None, waiting: HashMap::new() };
+            State { machine, counters: ByteCounters::default(), driver: None, wakers: StreamWakers::new() };
         Self(Arc::new(Shared { state: Mutex::new(state), clock }))
     }
 
@@ -160,7 +131,7 @@ impl<M: Streams + Send + 'static> StreamBackend for LinkHandle<M> {
             }
             Ok(Read::Finished) => Poll::Ready(Ok(None)),
             Ok(Read::Empty) => {
-                state.waiting.entry(id).or_default().reader = Some(cx.waker().clone());
+                state.wakers.register(id, StreamInterest::Read, cx.waker());
                 Poll::Pending
             }
             Err(error) => Poll::Ready(Err(broken(error))),
@@ -181,7 +152,7 @@ impl<M: Streams + Send + 'static> StreamBackend for LinkHandle<M> {
         };
         match written {
             Ok(0) if !data.is_empty() => {
-                state.waiting.entry(id).or_default().writer = Some(cx.waker().clone());
+                state.wakers.register(id, StreamInterest::Write, cx.waker());
                 Poll::Pending
             }
             Ok(n) => {
@@ -217,7 +188,7 @@ impl<M: Streams + Send + 'static> StreamBackend for LinkHandle<M> {
     }
 
     fn forget(&self, id: StreamId) {
-        self.0.lock().waiting.remove(&id);
+        self.0.lock().wakers.remove(id);
     }
 }
 
@@ -320,10 +291,10 @@ impl<M: Streams + Send + 'static> Driver<M> {
                     let (stream, opening) = (self.handle.stream(id), Box::new(opening));
                     return Some(DriverEvent::Opened { stream, opening });
                 }
-                Ok(event) => state.wake(&event),
+                Ok(event) => state.wakers.wake(&event),
                 Err(event) => {
                     // It may be the end of the link, which every stream must learn of.
-                    state.wake_all();
+                    state.wakers.wake_all();
                     return Some(DriverEvent::Event(event));
                 }
             }
