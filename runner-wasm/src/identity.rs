@@ -1,7 +1,7 @@
 //! Stellar key pairs in the module's memory, and signers outside it. A secret is zeroed when it is dropped.
 
 use ed25519_dalek::{Signer as _, SigningKey};
-use hvym_tunnel_core::stellar::strkey::{self, Kind};
+use hvym_tunnel_core::stellar::strkey::{self, StrkeyKind};
 use hvym_tunnel_core::stellar::{Address, Signature};
 use js_sys::{Function, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -36,7 +36,7 @@ impl Identity {
     #[wasm_bindgen(js_name = fromSecret)]
     pub fn from_secret(secret: String) -> Result<Identity, JsValue> {
         let secret = Zeroizing::new(secret);
-        let seed = strkey::decode(Kind::Seed, secret.trim().as_bytes()).map(Zeroizing::new);
+        let seed = strkey::decode(StrkeyKind::Seed, secret.trim().as_bytes()).map(Zeroizing::new);
         let seed = seed.ok_or_else(|| {
             tunnel_error("bad_secret", "this is not a Stellar secret: it starts with S and has 56 characters")
         })?;
@@ -52,7 +52,7 @@ impl Identity {
     /// The secret, `S...`. Nothing else copies it out of the module's memory.
     #[wasm_bindgen(js_name = exportSecret)]
     pub fn export_secret(&self) -> String {
-        let text = Zeroizing::new(strkey::encode(Kind::Seed, self.key.as_bytes()));
+        let text = Zeroizing::new(strkey::encode(StrkeyKind::Seed, self.key.as_bytes()));
         text.iter().map(|byte| char::from(*byte)).collect()
     }
 

@@ -1,6 +1,6 @@
 //! Addresses under every input: which texts are one, and what a person is told about those that are not.
 
-use hvym_tunnel_core::stellar::strkey::{self, Kind};
+use hvym_tunnel_core::stellar::strkey::{self, StrkeyKind};
 use hvym_tunnel_core::stellar::{Address, AddressError};
 use hvym_tunnel_tests::Key;
 use proptest::prelude::*;
@@ -88,16 +88,16 @@ proptest! {
 proptest! {
     #[test]
     fn strkeys_are_spelled_as_the_usual_library_spells_them(key: [u8; 32], at in 0_usize..56, with in "[A-Z2-7a-z0-9=]") {
-        let account = String::from_utf8(strkey::encode(Kind::Account, &key).to_vec()).expect("ASCII");
-        let seed = String::from_utf8(strkey::encode(Kind::Seed, &key).to_vec()).expect("ASCII");
+        let account = String::from_utf8(strkey::encode(StrkeyKind::Account, &key).to_vec()).expect("ASCII");
+        let seed = String::from_utf8(strkey::encode(StrkeyKind::Seed, &key).to_vec()).expect("ASCII");
         prop_assert!(account == PublicKey(key).to_string().as_str());
         prop_assert!(seed == PrivateKey(key).as_unredacted().to_string().as_str());
-        prop_assert_eq!(strkey::decode(Kind::Account, account.as_bytes()), Some(key));
-        prop_assert_eq!(strkey::decode(Kind::Seed, seed.as_bytes()), Some(key));
-        prop_assert_eq!(strkey::decode(Kind::Seed, account.as_bytes()), None);
+        prop_assert_eq!(strkey::decode(StrkeyKind::Account, account.as_bytes()), Some(key));
+        prop_assert_eq!(strkey::decode(StrkeyKind::Seed, seed.as_bytes()), Some(key));
+        prop_assert_eq!(strkey::decode(StrkeyKind::Seed, account.as_bytes()), None);
         let mut mistyped = account;
         mistyped.replace_range(at..=at, &with);
         let usual = PublicKey::from_string(&mistyped).ok().map(|key| key.0);
-        prop_assert_eq!(strkey::decode(Kind::Account, mistyped.as_bytes()), usual);
+        prop_assert_eq!(strkey::decode(StrkeyKind::Account, mistyped.as_bytes()), usual);
     }
 }

@@ -24,14 +24,14 @@ pub enum Event<H> {
 }
 
 #[derive(Debug)]
-enum Phase {
+enum ReaderState {
     Head(HeadBuffer),
     Body(Body),
 }
 
-impl Phase {
+impl ReaderState {
     fn head() -> Self {
-        Phase::Head(HeadBuffer::default())
+        ReaderState::Head(HeadBuffer::default())
     }
 
     /// Reads the next event; `None` if more input is needed. `parse` returns `None` for a head to skip.
@@ -42,7 +42,7 @@ impl Phase {
     ) -> Result<Option<Event<H>>, ReadError> {
         loop {
             match self {
-                Phase::Head(buffer) => {
+                ReaderState::Head(buffer) => {
                     let (used, parsed) = {
                         let Taken { used, head } = buffer.take(input)?;
                         (used, head.as_deref().map(&parse).transpose()?)
@@ -50,19 +50,19 @@ impl Phase {
                     input.advance(used);
                     match parsed {
                         None => return Ok(None),
-                        Some(None) => *self = Phase::head(),
+                        Some(None) => *self = ReaderState::head(),
                         Some(Some((head, framing))) => {
-                            *self = Phase::Body(Body::new(framing));
+                            *self = ReaderState::Body(Body::new(framing));
                             return Ok(Some(Event::Head(head)));
                         }
                     }
                 }
-                Phase::Body(body) if body.is_finished() => {
-                    *self = Phase::head();
+                ReaderState::Body(body) if body.is_finished() => {
+                    *self = ReaderState::head();
                     return Ok(Some(Event::End));
                 }
-                Phase::Body(_) if input.is_empty() => return Ok(None),
-                Phase::Body(body) => {
+                ReaderState::Body(_) if input.is_empty() => return Ok(None),
+                ReaderState::Body(body) => {
                     let decoded = body.decode(input)?;
                     let (used, payload) = (decoded.used, input.slice_ref(decoded.payload));
                     input.advance(used);
@@ -76,11 +76,11 @@ impl Phase {
 
     fn handle_end<H>(&mut self) -> Result<Option<Event<H>>, ReadError> {
         match self {
-            Phase::Head(buffer) if buffer.has_begun() => Err(ReadError::Truncated),
-            Phase::Head(_) => Ok(None),
-            Phase::Body(body) => {
+            ReaderState::Head(buffer) if buffer.has_begun() => Err(ReadError::Truncated),
+            ReaderState::Head(_) => Ok(None),
+            ReaderState::Body(body) => {
                 body.handle_end()?;
-                *self = Phase::head();
+                *self = ReaderState::head();
                 Ok(Some(Event::End))
             }
         }
@@ -89,12 +89,12 @@ impl Phase {
 
 /// Reads the requests of one connection, one after another.
 #[derive(Debug)]
-pub struct RequestReader(Phase);
+pub struct RequestReader(ReaderState);
 
 impl RequestReader {
     /// A reader at the start of a connection.
     pub fn new() -> Self {
-        Self(Phase::head())
+        Self(ReaderState::head())
     }
 
     /// Reads the next event and removes its bytes from the front of `input`; `None` when `input` is used up and more is
@@ -121,8 +121,8 @@ impl RequestReader {
     /// Whether the last request was read to its end and no other has begun.
     pub fn is_idle(&self) -> bool {
         match &self.0 {
-            Phase::Head(buffer) => !buffer.has_begun(),
-            Phase::Body(body) => body.is_finished(),
+            ReaderState::Head(buffer) => !buffer.has_begun(),
+            ReaderState::Body(body) => body.is_finished(),
         }
     }
 }
@@ -136,14 +136,14 @@ impl Default for RequestReader {
 /// Reads the response to one request. Interim responses (RFC 9110 section 15.2) are skipped.
 #[derive(Debug)]
 pub struct ResponseReader {
-    phase: Phase,
+    phase: ReaderState,
     method: String,
 }
 
 impl ResponseReader {
     /// A reader of the response to a request of this `method`, which determines whether there is a body.
     pub fn new(method: impl Into<String>) -> Self {
-        Self { phase: Phase::head(), method: method.into() }
+        Self { phase: ReaderState::head(), method: method.into() }
     }
 
     /// Reads the next event and removes its bytes from the front of `input`; `None` when `input` is used up and more is

@@ -24,7 +24,7 @@ impl<'a> Scanner<'a> {
     pub(super) fn object(&mut self, found: &mut dyn FnMut(&[u8], &'a [u8])) -> Option<()> {
         let mut name = Vec::new();
         self.space();
-        self.expect(b'{')?;
+        self.consume(b'{')?;
         let mut more = !self.is_empty(b'}');
         while more {
             name.clear();
@@ -51,7 +51,7 @@ impl<'a> Scanner<'a> {
     /// An array of strings.
     pub(super) fn texts(&mut self) -> Option<Vec<String>> {
         let mut texts = Vec::new();
-        self.expect(b'[')?;
+        self.consume(b'[')?;
         let mut more = !self.is_empty(b']');
         while more {
             self.space();
@@ -140,7 +140,7 @@ impl<'a> Scanner<'a> {
 
     /// Skips a string without decoding it: unpaired surrogates are not checked.
     fn skip_text(&mut self) -> Option<()> {
-        self.expect(b'"')?;
+        self.consume(b'"')?;
         loop {
             match self.next()? {
                 b'"' => return Some(()),
@@ -156,7 +156,7 @@ impl<'a> Scanner<'a> {
 
     /// Appends a decoded string to `out`; the caller checks that it is UTF-8.
     fn characters(&mut self, out: &mut Vec<u8>) -> Option<()> {
-        self.expect(b'"')?;
+        self.consume(b'"')?;
         loop {
             match self.next()? {
                 b'"' => return Some(()),
@@ -204,13 +204,13 @@ impl<'a> Scanner<'a> {
     /// Consumes a comma (`true`: another value follows) or the closing bracket (`false`).
     fn has_next(&mut self, closing: u8) -> Option<bool> {
         self.space();
-        if self.accept(b",") { Some(true) } else { self.expect(closing).map(|()| false) }
+        if self.accept(b",") { Some(true) } else { self.consume(closing).map(|()| false) }
     }
 
     /// The colon between a name and its value, with white space.
     fn colon(&mut self) -> Option<()> {
         self.space();
-        self.expect(b':')?;
+        self.consume(b':')?;
         self.space();
         Some(())
     }
@@ -227,10 +227,10 @@ impl<'a> Scanner<'a> {
     }
 
     fn literal(&mut self, literal: &[u8]) -> Option<()> {
-        literal.iter().try_for_each(|byte| self.expect(*byte))
+        literal.iter().try_for_each(|byte| self.consume(*byte))
     }
 
-    fn expect(&mut self, byte: u8) -> Option<()> {
+    fn consume(&mut self, byte: u8) -> Option<()> {
         self.accept(&[byte]).then_some(())
     }
 

@@ -10,7 +10,7 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
-use super::strkey::{self, Kind};
+use super::strkey::{self, StrkeyKind};
 
 /// The identity of an agent or a relay: a raw Ed25519 public key, shown as `G...`.
 ///
@@ -125,7 +125,7 @@ impl FromStr for Address {
         if text.len() != Self::CHARACTERS {
             return Err(AddressError::for_text(text));
         }
-        strkey::decode(Kind::Account, text.as_bytes())
+        strkey::decode(StrkeyKind::Account, text.as_bytes())
             .map(Address)
             .ok_or_else(|| AddressError::for_text(text))
     }
@@ -133,7 +133,7 @@ impl FromStr for Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = strkey::encode(Kind::Account, &self.0);
+        let text = strkey::encode(StrkeyKind::Account, &self.0);
         f.pad(core::str::from_utf8(&text).expect("base32 is ASCII"))
     }
 }

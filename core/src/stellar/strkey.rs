@@ -6,7 +6,7 @@
 /// What the bytes are: the version byte of SEP-23, which determines the first character.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 #[repr(u8)]
-pub enum Kind {
+pub enum StrkeyKind {
     /// `G`: the public key of an account.
     Account = 6 << 3,
     /// `S`: the seed of a private key.
@@ -21,7 +21,7 @@ const BYTES: usize = 35;
 const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 /// Encodes `key` as ASCII text.
-pub fn encode(kind: Kind, key: &[u8; 32]) -> [u8; CHARACTERS] {
+pub fn encode(kind: StrkeyKind, key: &[u8; 32]) -> [u8; CHARACTERS] {
     let mut raw = [0; BYTES];
     raw[0] = kind as u8;
     raw[1..33].copy_from_slice(key);
@@ -39,7 +39,7 @@ pub fn encode(kind: Kind, key: &[u8; 32]) -> [u8; CHARACTERS] {
 
 /// Decodes the key in `text`. `None` if the length, a character, the version or the checksum is wrong; each key has exactly
 /// one accepted text.
-pub fn decode(kind: Kind, text: &[u8]) -> Option<[u8; 32]> {
+pub fn decode(kind: StrkeyKind, text: &[u8]) -> Option<[u8; 32]> {
     if text.len() != CHARACTERS {
         return None;
     }

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 /// Who may read a new file.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub enum Access {
+pub enum FileAccess {
     /// The owner alone: mode 0600.
     Private,
     /// Whoever the umask lets.
@@ -75,7 +75,7 @@ pub fn read_text_limited(file: impl Read, max_bytes: usize) -> io::Result<Zeroiz
 /// # Errors
 /// [`io::ErrorKind::AlreadyExists`] if something is there: of many that race, one succeeds, and what
 /// the others then read is its whole content.
-pub fn create(path: &Path, content: &[u8], access: Access) -> io::Result<()> {
+pub fn create(path: &Path, content: &[u8], access: FileAccess) -> io::Result<()> {
     let draft = Draft::write(path, content, access)?;
     match fs::hard_link(&draft.0, path) {
         Ok(()) => Ok(()),
@@ -90,7 +90,7 @@ pub fn create(path: &Path, content: &[u8], access: Access) -> io::Result<()> {
 }
 
 /// Puts `content` there, whatever was there before.
-pub fn replace(path: &Path, content: &[u8], access: Access) -> io::Result<()> {
+pub fn replace(path: &Path, content: &[u8], access: FileAccess) -> io::Result<()> {
     let draft = Draft::write(path, content, access)?;
     fs::rename(&draft.0, path)
 }
@@ -99,7 +99,7 @@ pub fn replace(path: &Path, content: &[u8], access: Access) -> io::Result<()> {
 struct Draft(PathBuf);
 
 impl Draft {
-    fn write(path: &Path, content: &[u8], access: Access) -> io::Result<Self> {
+    fn write(path: &Path, content: &[u8], access: FileAccess) -> io::Result<Self> {
         let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
         let mut draft = std::ffi::OsString::from(".");
         draft.push(name);
@@ -120,11 +120,11 @@ impl Drop for Draft {
     }
 }
 
-fn options(access: Access) -> OpenOptions {
+fn options(access: FileAccess) -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
-    if access == Access::Private {
+    if access == FileAccess::Private {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     }
     #[cfg(not(unix))]

@@ -17,7 +17,7 @@ use stellar_strkey::ed25519::PrivateKey;
 use zeroize::Zeroizing;
 
 use crate::config::NoHome;
-use crate::files::{self, Access};
+use crate::files::{self, FileAccess};
 pub use error::{KeyError, concealed, shown};
 
 /// The environment variable that may hold the secret itself, for places without files.
@@ -134,7 +134,7 @@ impl Identity {
         writeln!(text, "{}", secret.as_unredacted()).expect("a string takes every write");
         let write = if replace { files::replace } else { files::create };
         files::create_folder_of(path)
-            .and_then(|()| write(path, text.as_bytes(), Access::Private))
+            .and_then(|()| write(path, text.as_bytes(), FileAccess::Private))
             .map_err(|error| KeyError::writing(path, &error))
     }
 

@@ -4,7 +4,7 @@
 //! It never holds a byte back, changes one, or fails. When it cannot follow the bytes (another protocol, a malformed
 //! message, an upgrade) it becomes opaque: from then on it counts bytes and nothing else. What it holds is bounded.
 
-mod direction;
+mod half_connection;
 mod record;
 mod sniff;
 
@@ -14,7 +14,7 @@ use core::mem;
 use core::ops::Sub;
 use core::time::Duration;
 
-use self::direction::{Direction, Phase, read_request, read_response};
+use self::half_connection::{HalfConnection, HalfState, read_request, read_response};
 pub use self::record::{
     AccessRecord, MAX_RECORDED_HOST_BYTES, MAX_RECORDED_METHOD_BYTES, MAX_RECORDED_TARGET_BYTES,
 };
@@ -36,8 +36,8 @@ pub const MAX_PENDING: usize = 32;
 /// `T` is the caller's point in time, such as `std::time::Instant`; differences of two must not be negative.
 #[derive(Debug)]
 pub struct Tap<T, S: Sniff = ()> {
-    requests: Direction,
-    responses: Direction,
+    requests: HalfConnection,
+    responses: HalfConnection,
     /// Requests without a complete response, oldest first. The response in progress belongs to the first one.
     pending: VecDeque<AccessRecord<T, S::Finding>>,
     /// When the incomplete request head began.
@@ -62,8 +62,8 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
     /// A tap at the start of a connection that inspects responses with `sniff`.
     pub fn with_sniff(sniff: S) -> Self {
         Tap {
-            requests: Direction::new(),
-            responses: Direction::new(),
+            requests: HalfConnection::new(),
+            responses: HalfConnection::new(),
             pending: VecDeque::new(),
             request_started: None,
             request_open: false,
@@ -80,9 +80,9 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let used = match self.requests.phase {
-                Phase::Head(_) => self.on_request_head(rest, now),
-                Phase::Body(_) => self.on_request_body(rest),
-                Phase::Opaque => {
+                HalfState::Head(_) => self.on_request_head(rest, now),
+                HalfState::Body(_) => self.on_request_body(rest),
+                HalfState::Opaque => {
                     self.count_request(rest.len() as u64);
                     rest.len()
                 }
@@ -97,9 +97,9 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let used = match self.responses.phase {
-                Phase::Head(_) => self.on_response_head(rest, now),
-                Phase::Body(_) => self.on_response_body(rest, now),
-                Phase::Opaque => {
+                HalfState::Head(_) => self.on_response_head(rest, now),
+                HalfState::Body(_) => self.on_response_body(rest, now),
+                HalfState::Opaque => {
                     if self.response_expected {
                         self.count_response(rest.len() as u64);
                     }
@@ -112,15 +112,15 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
 
     /// The request direction ended. Pending requests still wait for their responses.
     pub fn handle_request_end(&mut self, _now: T) {
-        self.requests.phase = Phase::Opaque;
+        self.requests.phase = HalfState::Opaque;
     }
 
     /// The response direction ended, or the connection failed: all pending requests are reported as they are.
     pub fn handle_response_end(&mut self, now: T) {
-        if let Phase::Head(_) = self.responses.phase {
+        if let HalfState::Head(_) = self.responses.phase {
             self.count_response(self.responses.head_bytes);
         }
-        if let Phase::Body(body) = &mut self.responses.phase
+        if let HalfState::Body(body) = &mut self.responses.phase
             && self.response_expected
         {
             let is_complete = body.handle_end().is_ok();
@@ -162,7 +162,7 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
     /// Whether no further request will be parsed: the connection was upgraded, has ended, or is not HTTP/1.1 that can be
     /// followed.
     pub const fn is_opaque(&self) -> bool {
-        matches!(self.requests.phase, Phase::Opaque)
+        matches!(self.requests.phase, HalfState::Opaque)
     }
 
     /// Heap bytes held, at most about 270 KiB besides [`Sniff::PREFIX_BYTES`] and the findings: two incomplete heads, the
@@ -184,7 +184,7 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
             self.request_started = Some(now);
         }
         let Some(Taken { used, head }) = self.requests.take_head(bytes) else {
-            self.requests.phase = Phase::Opaque;
+            self.requests.phase = HalfState::Opaque;
             return 0;
         };
         let Some(head) = head else { return used };
@@ -195,19 +195,19 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
                 self.pending.push_back(AccessRecord::new(&request, started, request_bytes));
                 self.request_open = true;
                 self.requests.phase = match framing {
-                    Framing::Tunnel => Phase::Opaque,
-                    framing => Phase::Body(Body::new(framing)),
+                    Framing::Tunnel => HalfState::Opaque,
+                    framing => HalfState::Body(Body::new(framing)),
                 };
                 self.next_request_if_finished();
             }
             // Pending requests keep waiting for their responses; no further request is parsed.
-            _ => self.requests.phase = Phase::Opaque,
+            _ => self.requests.phase = HalfState::Opaque,
         }
         used
     }
 
     fn on_request_body(&mut self, bytes: &[u8]) -> usize {
-        let Phase::Body(body) = &mut self.requests.phase else { return 0 };
+        let HalfState::Body(body) = &mut self.requests.phase else { return 0 };
         match body.decode(bytes) {
             Ok(decoded) => {
                 self.count_request(decoded.used as u64);
@@ -216,7 +216,7 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
             }
             Err(_) => {
                 // The following bytes are still counted as part of this request.
-                self.requests.phase = Phase::Opaque;
+                self.requests.phase = HalfState::Opaque;
                 0
             }
         }
@@ -242,7 +242,7 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
         let head_bytes = mem::take(&mut self.responses.head_bytes);
         self.count_response(head_bytes);
         if response.is_interim() {
-            self.responses.phase = Phase::head();
+            self.responses.phase = HalfState::head();
         } else {
             self.on_final_response(response, framing, now);
         }
@@ -267,12 +267,12 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
             self.become_opaque();
             return;
         }
-        self.responses.phase = Phase::Body(Body::new(framing));
+        self.responses.phase = HalfState::Body(Body::new(framing));
         self.next_response_if_finished(now);
     }
 
     fn on_response_body(&mut self, bytes: &[u8], now: T) -> usize {
-        let Phase::Body(body) = &mut self.responses.phase else { return 0 };
+        let HalfState::Body(body) = &mut self.responses.phase else { return 0 };
         match body.decode(bytes) {
             Ok(decoded) => {
                 if let Some(sniffed) = &mut self.sniffed {
@@ -306,8 +306,8 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
     }
 
     fn become_opaque(&mut self) {
-        self.requests.phase = Phase::Opaque;
-        self.responses.phase = Phase::Opaque;
+        self.requests.phase = HalfState::Opaque;
+        self.responses.phase = HalfState::Opaque;
     }
 
     /// Reports the oldest pending request.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use hvym_tunnel_net::files::{self, Access};
+use hvym_tunnel_net::files::{self, FileAccess};
 
 use super::bursts::Bursts;
 use super::human::{self, Line, OutputStream};
@@ -179,7 +179,7 @@ impl Screen {
         if self.url.as_ref() == Some(&url) {
             return;
         }
-        match files::replace(path, format!("{url}\n").as_bytes(), Access::Public) {
+        match files::replace(path, format!("{url}\n").as_bytes(), FileAccess::Public) {
             Ok(()) => self.url = Some(url),
             Err(error) => {
                 let message = format!("warning: cannot write the URL to {}: {error}", path.display());

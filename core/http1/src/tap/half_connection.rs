@@ -7,49 +7,49 @@ use crate::head_buffer::{HeadBuffer, Taken};
 
 /// What the next bytes of a direction are.
 #[derive(Debug)]
-pub(super) enum Phase {
+pub(super) enum HalfState {
     Head(HeadBuffer),
     Body(Body),
     /// Not HTTP/1.1 that can be followed: bytes are counted and nothing else.
     Opaque,
 }
 
-impl Phase {
+impl HalfState {
     pub(super) fn head() -> Self {
-        Phase::Head(HeadBuffer::default())
+        HalfState::Head(HeadBuffer::default())
     }
 }
 
 /// One direction of the connection.
 #[derive(Debug)]
-pub(super) struct Direction {
-    pub(super) phase: Phase,
+pub(super) struct HalfConnection {
+    pub(super) phase: HalfState,
     /// Every byte of this direction.
     pub(super) total: u64,
     /// Bytes of the head that is not complete yet.
     pub(super) head_bytes: u64,
 }
 
-impl Direction {
+impl HalfConnection {
     pub(super) fn new() -> Self {
-        Direction { phase: Phase::head(), total: 0, head_bytes: 0 }
+        HalfConnection { phase: HalfState::head(), total: 0, head_bytes: 0 }
     }
 
     pub(super) fn has_begun_a_head(&self) -> bool {
-        matches!(&self.phase, Phase::Head(buffer) if buffer.has_begun())
+        matches!(&self.phase, HalfState::Head(buffer) if buffer.has_begun())
     }
 
     /// Heap bytes held.
     pub(super) fn held(&self) -> usize {
         match &self.phase {
-            Phase::Head(buffer) => buffer.held(),
-            Phase::Body(_) | Phase::Opaque => 0,
+            HalfState::Head(buffer) => buffer.held(),
+            HalfState::Body(_) | HalfState::Opaque => 0,
         }
     }
 
     /// Takes the next bytes of a head; `None` if they cannot belong to one.
     pub(super) fn take_head<'a>(&mut self, bytes: &'a [u8]) -> Option<Taken<'a>> {
-        let Phase::Head(buffer) = &mut self.phase else { return None };
+        let HalfState::Head(buffer) = &mut self.phase else { return None };
         let taken = buffer.take(bytes).ok()?;
         self.head_bytes = self.head_bytes.saturating_add(taken.used as u64);
         Some(taken)
@@ -57,9 +57,9 @@ impl Direction {
 
     /// Whether the body in progress has ended; the next head may then begin.
     pub(super) fn begin_head_after_body(&mut self) -> bool {
-        let ended = matches!(&self.phase, Phase::Body(body) if body.is_finished());
+        let ended = matches!(&self.phase, HalfState::Body(body) if body.is_finished());
         if ended {
-            self.phase = Phase::head();
+            self.phase = HalfState::head();
         }
         ended
     }
