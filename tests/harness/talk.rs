@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use hvym_http1::{Framing, RequestHead, ResponseHead};
-use hvym_tunnel_compat::bridge::{BridgeConfig, BridgeEvent, MessageBridge, RawStreams};
+use hvym_tunnel_compat::bridge::{BridgeConfig, BridgeEvent, BridgeLimits, MessageBridge, RawStreams};
 use hvym_tunnel_compat::dialect::{CallMessage, CompatFrame, Dialect};
 use hvym_tunnel_compat::sealed_box::SealKey;
 use hvym_tunnel_core::dialect::{Signal, StreamHeader};
@@ -35,7 +35,10 @@ struct End {
 
 impl End {
     fn new(config: BridgeConfig, seed: u8) -> Self {
-        let config = BridgeConfig { max_buffered: MAX_BUFFERED, max_calls: 8, ..config };
+        let config = BridgeConfig {
+            limits: BridgeLimits { max_buffered: MAX_BUFFERED, max_calls: 8, ..config.limits },
+            ..config
+        };
         Self {
             bridge: MessageBridge::new(config, 1, [seed; 32], Instant::ZERO),
             streams: Vec::new(),

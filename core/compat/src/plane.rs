@@ -18,9 +18,8 @@ use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
 
 use crate::bridge::{BridgeConfig, BridgeEvent, MessageBridge};
-use crate::dialect::{CompatFrame, Dialect};
+use crate::dialect::{CompatFrame, Dialect, TokenAuth};
 use crate::sealed_box::SealKey;
-use crate::token_auth::refused;
 
 /// The largest message of any dialect, bytes.
 pub const MAX_MESSAGE_BYTES: usize = Dialect::MAX_CALL_BYTES;
@@ -162,7 +161,7 @@ impl DataPlane for BridgePlane {
         let is_told = matches!(reason, DownReason::Replaced | DownReason::NotAllowed(_));
         if self.dialect == Dialect::Tunely && self.side == Side::Relay && is_told && !self.told {
             self.told = true;
-            return self.dialect.encode(CompatFrame::TokenAuth(refused(reason, false)));
+            return self.dialect.encode(CompatFrame::TokenAuth(TokenAuth::refused(reason, false)));
         }
         if *reason == DownReason::Finished { self.bridge.poll_transmit() } else { None }
     }

@@ -318,7 +318,7 @@ impl Login for TokenHandshake {
         if self.side == Side::Agent || self.dialect != Dialect::Tunely || is_fault {
             return None;
         }
-        self.dialect.encode(CompatFrame::TokenAuth(refused(reason, true)))
+        self.dialect.encode(CompatFrame::TokenAuth(TokenAuth::refused(reason, true)))
     }
 
     fn finish(self: Box<Self>, endpoint: &Endpoint, start: PlaneStart) -> Box<dyn DataPlane> {
@@ -347,20 +347,4 @@ fn refusal(code: &str, error: String) -> DownReason {
         (_, "Authentication failed") => DownReason::TokenInUse { known: false },
         _ => DownReason::Authentication(error),
     }
-}
-
-/// What a relay says before it closes, where it has words for the reason. `is_login` if the agent was not let in yet.
-pub(crate) fn refused(reason: &DownReason, is_login: bool) -> TokenAuth {
-    let (code, error) = match reason {
-        DownReason::Authentication(text) => ("auth_failed", text.clone()),
-        DownReason::Replaced if is_login => (
-            "connection_exists",
-            "another agent is connected with this token; --force takes its place".to_owned(),
-        ),
-        DownReason::Replaced => {
-            ("connection_exists", "replaced by a newer agent with the same token".to_owned())
-        }
-        other => (other.auth_failed_code(), format!("{other}")),
-    };
-    TokenAuth::Refused { code: code.to_owned(), error }
 }

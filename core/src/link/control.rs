@@ -11,12 +11,12 @@ const MAX_WAITING_BYTES: usize = 256 * 1024;
 
 /// What goes ahead of the streams, in order.
 #[derive(Default)]
-pub(super) struct Control {
+pub(super) struct ControlQueue {
     waiting: VecDeque<Transmit>,
     bytes: usize,
 }
 
-impl Control {
+impl ControlQueue {
     /// Whether `message` may wait too.
     pub(super) fn has_room_for(&self, message: &Message) -> bool {
         self.waiting.len() < MAX_WAITING && self.bytes + message.payload().len() <= MAX_WAITING_BYTES

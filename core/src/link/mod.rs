@@ -26,7 +26,7 @@ use crate::reason::DownReason;
 use crate::rng::{Rng, Seed};
 use crate::stellar::{Signature, SigningInput, Verified};
 use crate::time::{Instant, Wall};
-use control::Control;
+use control::ControlQueue;
 
 pub use crate::plane::{OpenStreamError, Stream, StreamEvent};
 pub use wakers::{StreamInterest, StreamWakers};
@@ -94,7 +94,7 @@ pub struct Link {
     rng: Rng,
     state: State,
     keepalive: Keepalive,
-    control: Control,
+    control: ControlQueue,
     events: VecDeque<LinkEvent>,
     /// The latest time that came in, for events that a poll finds.
     now: Instant,
@@ -156,7 +156,7 @@ impl Link {
             epoch,
             rng,
             state: State::Login(login),
-            control: Control::default(),
+            control: ControlQueue::default(),
             events: VecDeque::new(),
             now,
         };
@@ -217,7 +217,7 @@ impl Link {
     /// The live stream `id`, for one operation.
     pub fn stream(&mut self, id: StreamId) -> Result<Stream<'_>, ClosedStream> {
         match &mut self.state {
-            State::Up(plane) => Stream::of(&mut **plane, id).ok_or(ClosedStream),
+            State::Up(plane) => Stream::find(&mut **plane, id).ok_or(ClosedStream),
             State::Login(_) | State::Ended => Err(ClosedStream),
         }
     }
@@ -252,7 +252,7 @@ impl Link {
             State::Ended => return,
         }
         self.control.push(Transmit::Close(reason.close()));
-        self.settle(reason);
+        self.set_ended(reason);
     }
 
     /// Facts about the data plane, once the link is up.
@@ -294,7 +294,7 @@ impl Link {
         matches!(self.state, State::Ended)
     }
 
-    fn settle(&mut self, reason: DownReason) {
+    fn set_ended(&mut self, reason: DownReason) {
         self.state = State::Ended;
         self.events.push_back(LinkEvent::Down(reason));
     }
@@ -306,6 +306,6 @@ impl Link {
             State::Up(plane) => plane.down_reason(close),
             State::Ended => return,
         };
-        self.settle(reason);
+        self.set_ended(reason);
     }
 }

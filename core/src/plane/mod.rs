@@ -214,7 +214,7 @@ pub struct Stream<'a> {
 
 impl<'a> Stream<'a> {
     /// The stream `id` of `plane`, if it is live.
-    pub fn of(plane: &'a mut dyn DataPlane, id: StreamId) -> Option<Self> {
+    pub fn find(plane: &'a mut dyn DataPlane, id: StreamId) -> Option<Self> {
         plane.contains(id).then_some(Self { plane, id })
     }
 

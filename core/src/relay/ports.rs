@@ -125,8 +125,8 @@ impl<K: PartialEq> Ports<K> {
     /// A port for a service that has none.
     fn another(&self, owner: &Owner) -> Result<u16, PortError> {
         let theirs = |lease: &Lease<K>| lease.owner.as_ref().is_some_and(|(who, _)| *who == owner.0);
-        let crowded = self.leases.values().filter(|lease| !lease.is_free() && theirs(lease)).count();
-        let crowded = crowded >= MAX_PORTS_OF_ONE;
+        let at_limit = self.leases.values().filter(|lease| !lease.is_free() && theirs(lease)).count();
+        let at_limit = at_limit >= MAX_PORTS_OF_ONE;
         // What waits for another service of the same agent is the agent's to give up.
         let own = || {
             let resting =
@@ -135,8 +135,8 @@ impl<K: PartialEq> Ports<K> {
                 });
             resting.min().map(|(_, port)| port)
         };
-        let free = if crowded { None } else { self.free(owner) };
-        let refusal = if crowded { PortError::TooMany } else { PortError::Exhausted };
+        let free = if at_limit { None } else { self.free(owner) };
+        let refusal = if at_limit { PortError::TooMany } else { PortError::Exhausted };
         free.or_else(own).ok_or(refusal)
     }
 

@@ -1,7 +1,7 @@
 //! What neither a visitor, nor a client, nor a relay can do to the others.
 
 use hvym_http1::RequestHead;
-use hvym_tunnel_compat::bridge::{BridgeConfig, MessageBridge};
+use hvym_tunnel_compat::bridge::{BridgeConfig, BridgeLimits, MessageBridge};
 use hvym_tunnel_compat::dialect::{CallId, CallMessage, Dialect, Request};
 use hvym_tunnel_core::link::OpenStreamError;
 use hvym_tunnel_core::machine::Side;
@@ -234,8 +234,10 @@ fn there_is_an_end_to_requests_at_once_and_room_is_told() {
 
 #[test]
 fn what_a_peer_asks_and_never_reads_has_an_end() {
-    let config =
-        BridgeConfig { max_buffered: 10_000, ..BridgeConfig::new(Dialect::HvymJson, Side::Agent, "web") };
+    let config = BridgeConfig {
+        limits: BridgeLimits { max_buffered: 10_000, ..BridgeLimits::default() },
+        ..BridgeConfig::new(Dialect::HvymJson, Side::Agent, "web")
+    };
     let mut bridge = MessageBridge::new(config, 1, [3; 32], Instant::ZERO);
     let ask = |n| {
         let request = Request { head: RequestHead::new("GET", "not a path"), body: bytes::Bytes::new() };

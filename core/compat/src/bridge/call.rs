@@ -8,7 +8,7 @@ use super::incoming_request::IncomingRequest;
 use super::outgoing_request::OutgoingRequest;
 use super::raw_stream::RawStream;
 use super::read_buffer::ReadBuffer;
-use super::transition::{Context, Input, Outcome};
+use super::transition::{CallContext, CallInput, Transition};
 use crate::dialect::CallId;
 
 /// The machine of a call.
@@ -32,7 +32,7 @@ impl CallKind {
         }
     }
 
-    pub(super) fn handle(&mut self, input: Input, context: &Context<'_>) -> Outcome {
+    pub(super) fn handle(&mut self, input: CallInput, context: &CallContext<'_>) -> Transition {
         match self {
             CallKind::Outgoing(request) => request.handle(input, context),
             CallKind::Incoming(request) => request.handle(input, context),

@@ -15,7 +15,7 @@ const MAX_BUFFERED: usize = 64 * 1024 * 1024;
 /// What a connection may hold for a visitor who reads slowly. These dialects cannot tell a peer to wait.
 const MAX_UNREAD: usize = 16 * 1024 * 1024;
 /// What a connection takes from its writer ahead of the socket.
-const SEND_MARK: usize = 256 * 1024;
+const MAX_UNSENT: usize = 256 * 1024;
 /// How long a connection may go on in one direction alone while nothing moves.
 const LINGER: Duration = Duration::from_secs(60);
 
@@ -31,10 +31,34 @@ pub enum RawStreams {
     },
 }
 
+/// How much one link may hold.
+#[derive(Clone, Debug)]
+pub struct BridgeLimits {
+    /// Requests and connections at once; one more is refused, never queued.
+    pub max_calls: usize,
+    /// Bytes held for all of them.
+    pub max_buffered: usize,
+    /// Bytes held for the reader of one connection, or of one response in pieces.
+    pub max_unread: usize,
+    /// Bytes taken from the writer of one connection ahead of the socket.
+    pub max_unsent: usize,
+}
+
+impl Default for BridgeLimits {
+    fn default() -> Self {
+        Self {
+            max_calls: MAX_CALLS,
+            max_buffered: MAX_BUFFERED,
+            max_unread: MAX_UNREAD,
+            max_unsent: MAX_UNSENT,
+        }
+    }
+}
+
 /// The rules of one link.
 #[derive(Clone, Debug)]
 pub struct BridgeConfig {
-    /// The language.
+    /// The wire language.
     pub dialect: Dialect,
     /// Which end this is.
     pub side: Side,
@@ -42,21 +66,15 @@ pub struct BridgeConfig {
     pub service: String,
     /// The largest message that the peer takes, bytes. A larger one is never sent: it would cost the whole link.
     pub peer_limit: usize,
-    /// Requests and connections at once; one more is refused, never queued.
-    pub max_calls: usize,
-    /// Bytes held for all of them.
-    pub max_buffered: usize,
-    /// Bytes held for one connection's reader.
-    pub max_unread: usize,
-    /// Bytes taken from one connection's writer.
-    pub send_mark: usize,
-    /// How long a request may take; then the visitor is told, and what comes later is dropped.
+    /// How much may be held.
+    pub limits: BridgeLimits,
+    /// How long a request may take; then the visitor is told, and a later response is dropped.
     pub answer_timeout: Duration,
-    /// How long a half-ended connection, or an answer that comes in pieces, may stand still.
+    /// How long a half-ended connection may stand still.
     pub linger: Duration,
     /// Whether connections are carried.
     pub raw_streams: RawStreams,
-    /// What the connections are that the peer opens: what the service has. No message says so.
+    /// What the connections carry that the peer opens: what the service has. No message says so.
     pub raw_proto: Proto,
     /// The key that both sides share, if messages can be sealed.
     pub key: Option<SealKey>,
@@ -75,10 +93,7 @@ impl BridgeConfig {
             side,
             service: service.into(),
             peer_limit,
-            max_calls: MAX_CALLS,
-            max_buffered: MAX_BUFFERED,
-            max_unread: MAX_UNREAD,
-            send_mark: SEND_MARK,
+            limits: BridgeLimits::default(),
             answer_timeout,
             linger: LINGER,
             raw_streams: RawStreams::Off,

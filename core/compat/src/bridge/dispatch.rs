@@ -10,16 +10,16 @@ use hvym_tunnel_core::mux::StreamId;
 use hvym_tunnel_core::time::Instant;
 
 use super::call::{Call, CallKind};
-use super::transition::{Context, EncodeError, Input, Outcome, Output, Progress};
+use super::transition::{CallContext, CallInput, CallOutput, EncodeError, Transition, WriteStep};
 use super::{BridgeEvent, MessageBridge};
 use crate::dialect::{CallId, CallMessage, CompatFrame};
 
 impl MessageBridge {
     /// One input of the call `id`, and what follows from it.
-    pub(super) fn handle_input(&mut self, id: StreamId, input: Input) {
+    pub(super) fn handle_input(&mut self, id: StreamId, input: CallInput) {
         match self.with_call(id, |kind, context| kind.handle(input, context)) {
-            Some(Outcome::Outputs(outputs)) => self.carry_out(id, outputs),
-            Some(Outcome::Ignored(why)) => tracing::debug!(?id, why, "ignored"),
+            Some(Transition::Outputs(outputs)) => self.carry_out(id, outputs),
+            Some(Transition::Ignored(why)) => tracing::debug!(?id, why, "ignored"),
             None => {}
         }
         self.remove_if_over(id);
@@ -32,9 +32,11 @@ impl MessageBridge {
             let step = self.with_call(id, |kind, context| match kind {
                 CallKind::Outgoing(request) => request.write(rest, context),
                 CallKind::Incoming(request) => request.write(rest, context),
-                CallKind::Raw(_) => Progress::new(rest.len(), Outcome::Ignored("a raw stream is no request")),
+                CallKind::Raw(_) => {
+                    WriteStep::new(rest.len(), Transition::Ignored("a raw stream is no request"))
+                }
             });
-            let Some(Progress { used, outputs, is_complete }) = step else { break };
+            let Some(WriteStep { used, outputs, is_complete }) = step else { break };
             rest = &rest[used..];
             self.carry_out(id, outputs);
             if is_complete {
@@ -55,7 +57,7 @@ impl MessageBridge {
         {
             call.wants_write = !data.is_empty();
         }
-        if let Outcome::Outputs(outputs) = outcome {
+        if let Transition::Outputs(outputs) = outcome {
             self.carry_out(id, outputs);
         }
         n
@@ -138,7 +140,7 @@ impl MessageBridge {
         if let Some(call) = self.calls.by_id.remove(&id) {
             self.outbox.held -= call.held();
         }
-        if self.wants_open && self.len() < self.config.max_calls {
+        if self.wants_open && self.len() < self.config.limits.max_calls {
             self.wants_open = false;
             self.events.push_back(BridgeEvent::OpenReady);
         }
@@ -155,16 +157,16 @@ impl MessageBridge {
     fn with_call<T>(
         &mut self,
         id: StreamId,
-        act: impl FnOnce(&mut CallKind, &Context<'_>) -> T,
+        act: impl FnOnce(&mut CallKind, &CallContext<'_>) -> T,
     ) -> Option<T> {
         let Call { name, kind, read, deadline, .. } = self.calls.by_id.get_mut(&id)?;
         let before = kind.held();
         let others = self.outbox.held - before;
-        let context = Context {
+        let context = CallContext {
             config: &self.config,
             name,
             is_sealed: self.sealing.is_on(),
-            room: self.config.max_buffered.saturating_sub(others),
+            room: self.config.limits.max_buffered.saturating_sub(others),
             unread: read.bytes(),
             read_done: read.is_done(),
             is_armed: deadline.is_some(),
@@ -178,23 +180,25 @@ impl MessageBridge {
     fn complete(&mut self, id: StreamId) {
         let outcome = self.with_call(id, |kind, context| match kind {
             CallKind::Incoming(request) => request.complete(context),
-            CallKind::Outgoing(_) | CallKind::Raw(_) => Outcome::Ignored("no response is written here"),
+            CallKind::Outgoing(_) | CallKind::Raw(_) => Transition::Ignored("no response is written here"),
         });
         match outcome {
-            Some(Outcome::Outputs(outputs)) => self.carry_out(id, outputs),
-            Some(Outcome::Ignored(why)) => tracing::debug!(?id, why, "ignored"),
+            Some(Transition::Outputs(outputs)) => self.carry_out(id, outputs),
+            Some(Transition::Ignored(why)) => tracing::debug!(?id, why, "ignored"),
             None => {}
         }
     }
 
     /// Carries out outputs in order. A message that cannot be sent becomes an input, and drops the outputs behind it.
-    fn carry_out(&mut self, id: StreamId, outputs: Vec<Output>) {
+    fn carry_out(&mut self, id: StreamId, outputs: Vec<CallOutput>) {
         for output in outputs {
             let fault = match output {
-                Output::Send(message) => self.send(id, message).err().map(Input::EncodeFailed),
-                Output::SendPiece(message) => match self.send(id, message) {
-                    Err(error) => Some(Input::EncodeFailed(error)),
-                    Ok(()) if self.outbox.held > self.config.max_buffered => Some(Input::Overloaded),
+                CallOutput::Send(message) => self.send(id, message).err().map(CallInput::EncodeFailed),
+                CallOutput::SendPiece(message) => match self.send(id, message) {
+                    Err(error) => Some(CallInput::EncodeFailed(error)),
+                    Ok(()) if self.outbox.held > self.config.limits.max_buffered => {
+                        Some(CallInput::Overloaded)
+                    }
                     Ok(()) => None,
                 },
                 output => {
@@ -208,31 +212,31 @@ impl MessageBridge {
         }
     }
 
-    fn carry_out_local(&mut self, id: StreamId, output: Output) {
+    fn carry_out_local(&mut self, id: StreamId, output: CallOutput) {
         match output {
-            Output::Send(_) | Output::SendPiece(_) => {}
-            Output::Schedule => self.schedule(id),
-            Output::CancelQueued => self.cancel_queued(id),
-            Output::Deliver(data) => self.deliver(id, data),
-            Output::CloseRead => {
+            CallOutput::Send(_) | CallOutput::SendPiece(_) => {}
+            CallOutput::Schedule => self.schedule(id),
+            CallOutput::CancelQueued => self.cancel_queued(id),
+            CallOutput::Deliver(data) => self.deliver(id, data),
+            CallOutput::CloseRead => {
                 if let Some(call) = self.calls.by_id.get_mut(&id) {
                     call.read.close();
                 }
                 self.notify_reader(id);
             }
-            Output::NotifyWritable => {
+            CallOutput::NotifyWritable => {
                 let call = self.calls.by_id.get_mut(&id);
                 if call.is_some_and(|call| core::mem::take(&mut call.wants_write)) {
                     self.events.push_back(BridgeEvent::Writable(id));
                 }
             }
-            Output::ArmResponseTimeout => {
+            CallOutput::ArmResponseTimeout => {
                 self.set_deadline(id, Some(self.now + self.config.answer_timeout));
             }
-            Output::ArmLinger => self.set_deadline(id, Some(self.now + self.config.linger)),
-            Output::Disarm => self.set_deadline(id, None),
-            Output::ForgetName => self.forget_name(id),
-            Output::Reset(reason) => {
+            CallOutput::ArmLinger => self.set_deadline(id, Some(self.now + self.config.linger)),
+            CallOutput::Disarm => self.set_deadline(id, None),
+            CallOutput::ForgetName => self.forget_name(id),
+            CallOutput::Reset(reason) => {
                 self.remove(id);
                 self.events.push_back(BridgeEvent::Reset(id, reason));
             }

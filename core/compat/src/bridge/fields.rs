@@ -123,7 +123,7 @@ pub(super) enum BodyKind {
 
 impl BodyKind {
     /// What is right for a response of this `status` to a request of this `method`.
-    pub(super) fn of(method: &str, status: u16, whole: Option<usize>) -> Self {
+    pub(super) fn for_response(method: &str, status: u16, whole: Option<usize>) -> Self {
         match (method, status, whole) {
             ("HEAD", _, _) | (_, 204 | 304, _) => BodyKind::None,
             (_, _, Some(length)) => BodyKind::Length(length),

@@ -15,7 +15,7 @@ use hvym_http1::{Body, Framing, HeadBuffer, ResponseHead};
 use hvym_tunnel_core::mux::ResetReason;
 
 use super::fields;
-use super::transition::{Context, EncodeError, Input, Outcome, Output, Progress, collect};
+use super::transition::{CallContext, CallInput, CallOutput, EncodeError, Transition, WriteStep, collect};
 use crate::dialect::{CallMessage, Response};
 
 const MALFORMED: &str = "the service's answer is malformed";
@@ -65,33 +65,35 @@ impl IncomingRequest {
     }
 
     /// Takes bytes of the response.
-    pub(super) fn write(&mut self, data: &[u8], context: &Context<'_>) -> Progress {
+    pub(super) fn write(&mut self, data: &[u8], context: &CallContext<'_>) -> WriteStep {
         match &mut self.state {
             State::Head => match self.head.take(data) {
                 Err(_) => {
                     let failure = self.fail(502, "the service does not speak HTTP", context);
-                    Progress::new(data.len(), failure)
+                    WriteStep::new(data.len(), failure)
                 }
                 Ok(taken) => match taken.head.map(|head| ResponseHead::parse_complete(&head)) {
-                    None => Progress::new(taken.used, Outcome::NOTHING),
+                    None => WriteStep::new(taken.used, Transition::NOTHING),
                     Some(Ok(head)) if head.is_interim() => {
                         self.head = HeadBuffer::default();
-                        Progress::new(taken.used, Outcome::NOTHING)
+                        WriteStep::new(taken.used, Transition::NOTHING)
                     }
                     Some(Ok(head)) => self.on_head(taken.used, head, context),
-                    Some(Err(_)) => Progress::new(taken.used, self.fail(502, MALFORMED, context)),
+                    Some(Err(_)) => WriteStep::new(taken.used, self.fail(502, MALFORMED, context)),
                 },
             },
             State::Body(response) => match collect(&mut response.body, data, &mut response.collected) {
                 Ok(used) => self.on_body(used, context),
-                Err(_) => Progress::new(data.len(), self.fail(502, MALFORMED, context)),
+                Err(_) => WriteStep::new(data.len(), self.fail(502, MALFORMED, context)),
             },
-            State::Done { .. } => Progress::new(data.len(), Outcome::Ignored("bytes behind the response")),
+            State::Done { .. } => {
+                WriteStep::new(data.len(), Transition::Ignored("bytes behind the response"))
+            }
         }
     }
 
     /// The body is complete: sends the response, or its end.
-    pub(super) fn complete(&mut self, context: &Context<'_>) -> Outcome {
+    pub(super) fn complete(&mut self, context: &CallContext<'_>) -> Transition {
         match core::mem::replace(&mut self.state, State::Done { failed: false }) {
             State::Body(ResponseBody { head, collected, pieces, .. }) => {
                 let id = context.name.clone();
@@ -107,60 +109,62 @@ impl IncomingRequest {
             }
             state => {
                 self.state = state;
-                Outcome::Ignored("no response is under way")
+                Transition::Ignored("no response is under way")
             }
         }
     }
 
     /// Every transition but those of written bytes.
-    pub(super) fn handle(&mut self, input: Input, context: &Context<'_>) -> Outcome {
+    pub(super) fn handle(&mut self, input: CallInput, context: &CallContext<'_>) -> Transition {
         match (&mut self.state, input) {
-            (State::Head, Input::Finish) => self.fail(502, "the service ended without an answer", context),
-            (State::Body(response), Input::Finish) => match response.body.handle_end() {
+            (State::Head, CallInput::Finish) => {
+                self.fail(502, "the service ended without an answer", context)
+            }
+            (State::Body(response), CallInput::Finish) => match response.body.handle_end() {
                 Ok(()) => self.complete(context),
                 Err(_) => self.fail(502, "the service ended in the middle of its answer", context),
             },
-            (State::Done { .. }, Input::Finish | Input::Reset) => Outcome::NOTHING,
-            (State::Head | State::Body(_), Input::Reset) => {
+            (State::Done { .. }, CallInput::Finish | CallInput::Reset) => Transition::NOTHING,
+            (State::Head | State::Body(_), CallInput::Reset) => {
                 self.fail(502, "the service cannot be reached", context)
             }
-            (State::Head | State::Body(_), Input::Timeout) => {
+            (State::Head | State::Body(_), CallInput::Timeout) => {
                 match self.fail(504, "the service did not answer in time", context) {
-                    Outcome::Outputs(mut outputs) => {
-                        outputs.push(Output::Reset(ResetReason::Idle));
-                        Outcome::Outputs(outputs)
+                    Transition::Outputs(mut outputs) => {
+                        outputs.push(CallOutput::Reset(ResetReason::Idle));
+                        Transition::Outputs(outputs)
                     }
-                    ignored @ Outcome::Ignored(_) => ignored,
+                    ignored @ Transition::Ignored(_) => ignored,
                 }
             }
-            (State::Head | State::Body(_), Input::Overloaded) => {
+            (State::Head | State::Body(_), CallInput::Overloaded) => {
                 self.fail(503, "the relay does not read", context)
             }
-            (State::Done { failed: false }, Input::EncodeFailed(EncodeError::NotText)) => {
+            (State::Done { failed: false }, CallInput::EncodeFailed(EncodeError::NotText)) => {
                 let error = "the answer is no text in UTF-8, and this relay carries nothing else";
                 self.fail(502, error, context)
             }
-            (State::Done { failed: false }, Input::EncodeFailed(EncodeError::TooLarge)) => {
+            (State::Done { failed: false }, CallInput::EncodeFailed(EncodeError::TooLarge)) => {
                 self.fail(502, TOO_LARGE, context)
             }
             // Not even the failure can be sent: the peer's own timeout ends the call.
-            (State::Done { failed: true }, Input::EncodeFailed(_)) => settled().into(),
-            (State::Head | State::Body(_), Input::EncodeFailed(_)) => self.fail(502, TOO_LARGE, context),
-            (State::Done { .. }, Input::Timeout | Input::Overloaded) => {
-                Outcome::Ignored("the response was sent")
+            (State::Done { failed: true }, CallInput::EncodeFailed(_)) => settled().into(),
+            (State::Head | State::Body(_), CallInput::EncodeFailed(_)) => self.fail(502, TOO_LARGE, context),
+            (State::Done { .. }, CallInput::Timeout | CallInput::Overloaded) => {
+                Transition::Ignored("the response was sent")
             }
-            (_, Input::Peer(..)) => Outcome::Ignored("no message about a request that the peer made"),
+            (_, CallInput::Peer(..)) => Transition::Ignored("no message about a request that the peer made"),
         }
     }
 
-    fn on_head(&mut self, used: usize, head: ResponseHead, context: &Context<'_>) -> Progress {
+    fn on_head(&mut self, used: usize, head: ResponseHead, context: &CallContext<'_>) -> WriteStep {
         let framing = match Framing::for_response(&head, &self.method) {
             Ok(Framing::Tunnel) => {
                 let failure = self.fail(501, "the service wants to upgrade, which cannot pass", context);
-                return Progress::new(used, failure);
+                return WriteStep::new(used, failure);
             }
             Ok(framing) => framing,
-            Err(_) => return Progress::new(used, self.fail(502, MALFORMED, context)),
+            Err(_) => return WriteStep::new(used, self.fail(502, MALFORMED, context)),
         };
         let body = Body::new(framing);
         let is_complete = body.is_finished();
@@ -174,38 +178,38 @@ impl IncomingRequest {
         let mut outputs = Vec::new();
         if streams {
             let head = fields::to_relay(head.clone(), &self.method);
-            outputs.push(Output::Send(CallMessage::Started { id: context.name.clone(), head }));
+            outputs.push(CallOutput::Send(CallMessage::Started { id: context.name.clone(), head }));
         }
         let pieces = streams.then_some(0);
         self.state = State::Body(ResponseBody { head, body, collected: Vec::new(), pieces });
-        Progress { used, outputs, is_complete }
+        WriteStep { used, outputs, is_complete }
     }
 
-    fn on_body(&mut self, used: usize, context: &Context<'_>) -> Progress {
+    fn on_body(&mut self, used: usize, context: &CallContext<'_>) -> WriteStep {
         let State::Body(response) = &mut self.state else {
-            return Progress::new(used, Outcome::Ignored("no response is under way"));
+            return WriteStep::new(used, Transition::Ignored("no response is under way"));
         };
         let (length, is_complete) = (response.collected.len(), response.body.is_finished());
         if let Some(sequence) = response.pieces {
             let data = whole_text(&mut response.collected);
             if data.is_empty() {
-                return Progress { used, outputs: Vec::new(), is_complete };
+                return WriteStep { used, outputs: Vec::new(), is_complete };
             }
             response.pieces = Some(sequence + 1);
             let piece = CallMessage::Chunk { id: context.name.clone(), data, sequence };
-            let outputs = Vec::from([Output::ArmResponseTimeout, Output::SendPiece(piece)]);
-            Progress { used, outputs, is_complete }
+            let outputs = Vec::from([CallOutput::ArmResponseTimeout, CallOutput::SendPiece(piece)]);
+            WriteStep { used, outputs, is_complete }
         } else if length > context.config.peer_limit {
-            Progress::new(used, self.fail(502, TOO_LARGE, context))
+            WriteStep::new(used, self.fail(502, TOO_LARGE, context))
         } else if length > context.room {
-            Progress::new(used, self.fail(503, "too many large answers at once", context))
+            WriteStep::new(used, self.fail(503, "too many large answers at once", context))
         } else {
-            Progress { used, outputs: Vec::new(), is_complete }
+            WriteStep { used, outputs: Vec::new(), is_complete }
         }
     }
 
     /// Tells the peer why there is no response, or no more of it.
-    fn fail(&mut self, status: u16, error: &str, context: &Context<'_>) -> Outcome {
+    fn fail(&mut self, status: u16, error: &str, context: &CallContext<'_>) -> Transition {
         let (id, error) = (context.name.clone(), String::from(error));
         let state = core::mem::replace(&mut self.state, State::Done { failed: true });
         sent(match state {
@@ -217,14 +221,14 @@ impl IncomingRequest {
     }
 }
 
-fn sent(message: CallMessage) -> Outcome {
-    let mut outputs = Vec::from([Output::Send(message)]);
+fn sent(message: CallMessage) -> Transition {
+    let mut outputs = Vec::from([CallOutput::Send(message)]);
     outputs.extend(settled());
-    Outcome::Outputs(outputs)
+    Transition::Outputs(outputs)
 }
 
-fn settled() -> [Output; 3] {
-    [Output::Disarm, Output::ForgetName, Output::CloseRead]
+fn settled() -> [CallOutput; 3] {
+    [CallOutput::Disarm, CallOutput::ForgetName, CallOutput::CloseRead]
 }
 
 /// Takes the text at the front of `bytes`, and leaves a character whose end is still to come. What is no text becomes

@@ -19,6 +19,8 @@ mod raw_stream;
 mod read_buffer;
 mod sealing;
 mod transition;
+#[cfg(test)]
+mod transition_tests;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -41,9 +43,9 @@ use incoming_request::IncomingRequest;
 use outgoing_request::OutgoingRequest;
 use raw_stream::RawStream;
 use sealing::MessageSealing;
-use transition::Input;
+use transition::CallInput;
 
-pub use config::{BridgeConfig, RawStreams};
+pub use config::{BridgeConfig, BridgeLimits, RawStreams};
 
 /// Messages that may wait for the socket, for each call that may live. An honest call causes a few, or many small pieces.
 const MESSAGES_PER_CALL: usize = 64;
@@ -155,8 +157,8 @@ impl MessageBridge {
             CallMessage::Echo(name) => self.enqueue_plain(CallMessage::Echoed(name)),
             message => self.on_message(message, false),
         }
-        let max_messages = self.config.max_calls.saturating_mul(MESSAGES_PER_CALL);
-        let max_held = self.config.max_buffered.saturating_mul(2);
+        let max_messages = self.config.limits.max_calls.saturating_mul(MESSAGES_PER_CALL);
+        let max_held = self.config.limits.max_buffered.saturating_mul(2);
         if self.outbox.held > max_held || self.outbox.messages.len() > max_messages {
             return Err(BridgeError::Unread);
         }
@@ -178,7 +180,7 @@ impl MessageBridge {
             (_, RawStreams::Off, Proto::Http) => CallKind::Outgoing(Box::<OutgoingRequest>::default()),
             (_, RawStreams::On { .. }, proto) => CallKind::Raw(RawStream::opened(proto == Proto::Http)),
         };
-        if self.len() >= self.config.max_calls || self.outbox.held >= self.config.max_buffered {
+        if self.len() >= self.config.limits.max_calls || self.outbox.held >= self.config.limits.max_buffered {
             self.wants_open = true;
             return Err(OpenError::TooMany);
         }
@@ -231,7 +233,7 @@ impl MessageBridge {
     pub fn writable(&self, id: StreamId) -> usize {
         match self.calls.by_id.get(&id) {
             Some(call) if !call.finished => match &call.kind {
-                CallKind::Raw(stream) => stream.capacity(self.config.send_mark),
+                CallKind::Raw(stream) => stream.capacity(self.config.limits.max_unsent),
                 CallKind::Outgoing(_) | CallKind::Incoming(_) => self.config.peer_limit,
             },
             _ => 0,
@@ -246,7 +248,7 @@ impl MessageBridge {
         self.tick(now);
         let call = self.calls.by_id.get_mut(&id).ok_or(StreamError::Lost)?;
         if !core::mem::replace(&mut call.finished, true) {
-            self.handle_input(id, Input::Finish);
+            self.handle_input(id, CallInput::Finish);
         }
         Ok(())
     }
@@ -255,7 +257,7 @@ impl MessageBridge {
     pub fn reset(&mut self, id: StreamId, now: Instant) {
         self.tick(now);
         if self.contains(id) {
-            self.handle_input(id, Input::Reset);
+            self.handle_input(id, CallInput::Reset);
             self.remove(id);
         }
     }
@@ -277,7 +279,7 @@ impl MessageBridge {
         {
             self.set_deadline(id, None);
             self.calls.deadlines.remove(&(at, id));
-            self.handle_input(id, Input::Timeout);
+            self.handle_input(id, CallInput::Timeout);
         }
     }
 
@@ -338,7 +340,7 @@ impl MessageBridge {
             (Side::Agent, CallMessage::Broken { id, error }) => self.decline(id, 400, error),
             (Side::Agent, CallMessage::Connect { id }) => self.on_connect(id),
             (side, message) => match message.call_id().and_then(|id| self.calls.by_name.get(id)).copied() {
-                Some(id) => self.handle_input(id, Input::Peer(message, sealed)),
+                Some(id) => self.handle_input(id, CallInput::Peer(message, sealed)),
                 None => tracing::trace!(?side, "ignored a message about no live call"),
             },
         }
@@ -354,7 +356,9 @@ impl MessageBridge {
             return self.decline(name, 502, "a request in clear text, although sealing was agreed on".into());
         }
         let Request { head, body } = request;
-        if self.len() >= self.config.max_calls || self.outbox.held + body.len() > self.config.max_buffered {
+        if self.len() >= self.config.limits.max_calls
+            || self.outbox.held + body.len() > self.config.limits.max_buffered
+        {
             return self.decline(name, 503, "too many requests at once".into());
         }
         let host = head.headers.first("host").and_then(|host| core::str::from_utf8(host).ok());
@@ -380,7 +384,7 @@ impl MessageBridge {
         if self.calls.by_name.contains_key(&name) {
             return tracing::debug!("ignored a connection whose name is in use");
         }
-        if self.len() >= self.config.max_calls {
+        if self.len() >= self.config.limits.max_calls {
             let error = Some("too many connections at once".into());
             return self.enqueue_plain(CallMessage::Close { id: name, error });
         }

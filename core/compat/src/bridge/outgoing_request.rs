@@ -19,7 +19,7 @@ use hvym_tunnel_pages::{Format, Page};
 
 use super::fields::{self, BodyKind, RejectedHead};
 use super::pages;
-use super::transition::{Context, EncodeError, Input, Outcome, Output, Progress, collect};
+use super::transition::{CallContext, CallInput, CallOutput, EncodeError, Transition, WriteStep, collect};
 use crate::dialect::{CallMessage, Request, Response};
 
 #[derive(Debug, Default)]
@@ -61,21 +61,21 @@ impl OutgoingRequest {
     }
 
     /// Takes bytes of the request.
-    pub(super) fn write(&mut self, data: &[u8], context: &Context<'_>) -> Progress {
+    pub(super) fn write(&mut self, data: &[u8], context: &CallContext<'_>) -> WriteStep {
         match &mut self.state {
             State::Head => match self.head.take(data) {
-                Err(_) => Progress::new(data.len(), self.refuse(&pages::malformed())),
+                Err(_) => WriteStep::new(data.len(), self.refuse(&pages::malformed())),
                 Ok(taken) => match taken.head.map(|head| RequestHead::parse_complete(&head)) {
-                    None => Progress::new(taken.used, Outcome::NOTHING),
-                    Some(Ok(head)) => Progress::new(taken.used, self.on_head(head, context)),
-                    Some(Err(_)) => Progress::new(taken.used, self.refuse(&pages::malformed())),
+                    None => WriteStep::new(taken.used, Transition::NOTHING),
+                    Some(Ok(head)) => WriteStep::new(taken.used, self.on_head(head, context)),
+                    Some(Err(_)) => WriteStep::new(taken.used, self.refuse(&pages::malformed())),
                 },
             },
             State::Body { body, collected, .. } => {
                 let taken = collect(body, data, collected);
                 let (length, is_complete) = (collected.len(), body.is_finished());
                 let Ok(used) = taken else {
-                    return Progress::new(data.len(), self.refuse(&pages::malformed()));
+                    return WriteStep::new(data.len(), self.refuse(&pages::malformed()));
                 };
                 let limit = context.config.peer_limit;
                 let outcome = if length > limit {
@@ -85,57 +85,57 @@ impl OutgoingRequest {
                 } else if is_complete {
                     self.send(context)
                 } else {
-                    Outcome::NOTHING
+                    Transition::NOTHING
                 };
-                Progress::new(used, outcome)
+                WriteStep::new(used, outcome)
             }
             State::AwaitingResponse | State::Streaming { .. } | State::Done => {
-                Progress::new(data.len(), Outcome::Ignored("bytes behind a complete request"))
+                WriteStep::new(data.len(), Transition::Ignored("bytes behind a complete request"))
             }
         }
     }
 
     /// Every transition but those of written bytes.
-    pub(super) fn handle(&mut self, input: Input, context: &Context<'_>) -> Outcome {
+    pub(super) fn handle(&mut self, input: CallInput, context: &CallContext<'_>) -> Transition {
         match (&self.state, input) {
-            (State::Head | State::Body { .. }, Input::Finish) => self.refuse(&pages::malformed()),
-            (State::AwaitingResponse | State::Streaming { .. } | State::Done, Input::Finish) => {
-                Outcome::NOTHING
+            (State::Head | State::Body { .. }, CallInput::Finish) => self.refuse(&pages::malformed()),
+            (State::AwaitingResponse | State::Streaming { .. } | State::Done, CallInput::Finish) => {
+                Transition::NOTHING
             }
-            (_, Input::Reset) => [Output::CancelQueued].into(),
-            (State::AwaitingResponse, Input::EncodeFailed(EncodeError::NotText)) => {
+            (_, CallInput::Reset) => [CallOutput::CancelQueued].into(),
+            (State::AwaitingResponse, CallInput::EncodeFailed(EncodeError::NotText)) => {
                 self.refuse(&pages::not_text())
             }
-            (State::AwaitingResponse, Input::EncodeFailed(EncodeError::TooLarge)) => {
+            (State::AwaitingResponse, CallInput::EncodeFailed(EncodeError::TooLarge)) => {
                 self.refuse(&pages::too_large(context.config.peer_limit))
             }
-            (State::AwaitingResponse, Input::Timeout) => {
-                prepended(Output::CancelQueued, self.refuse(&pages::late()))
+            (State::AwaitingResponse, CallInput::Timeout) => {
+                prepended(CallOutput::CancelQueued, self.refuse(&pages::late()))
             }
-            (State::Streaming { .. }, Input::Timeout) => [Output::Reset(ResetReason::Idle)].into(),
-            (State::AwaitingResponse, Input::Peer(message, sealed)) => {
+            (State::Streaming { .. }, CallInput::Timeout) => [CallOutput::Reset(ResetReason::Idle)].into(),
+            (State::AwaitingResponse, CallInput::Peer(message, sealed)) => {
                 self.on_response(message, sealed, context)
             }
-            (State::Streaming { has_body }, Input::Peer(message, _)) => {
+            (State::Streaming { has_body }, CallInput::Peer(message, _)) => {
                 let has_body = *has_body;
                 self.on_piece(message, has_body, context)
             }
-            (State::Head | State::Body { .. }, Input::Peer(..)) => {
-                Outcome::Ignored("a response before the request was sent")
+            (State::Head | State::Body { .. }, CallInput::Peer(..)) => {
+                Transition::Ignored("a response before the request was sent")
             }
-            (State::Done, Input::Peer(..)) => Outcome::Ignored("a message after the response"),
+            (State::Done, CallInput::Peer(..)) => Transition::Ignored("a message after the response"),
             (
                 State::Head | State::Body { .. } | State::Streaming { .. } | State::Done,
-                Input::EncodeFailed(_),
-            ) => Outcome::Ignored("nothing was sent in this state"),
-            (State::Head | State::Body { .. } | State::Done, Input::Timeout) => {
-                Outcome::Ignored("no deadline is armed in this state")
+                CallInput::EncodeFailed(_),
+            ) => Transition::Ignored("nothing was sent in this state"),
+            (State::Head | State::Body { .. } | State::Done, CallInput::Timeout) => {
+                Transition::Ignored("no deadline is armed in this state")
             }
-            (_, Input::Overloaded) => Outcome::Ignored("requests are not sent in pieces"),
+            (_, CallInput::Overloaded) => Transition::Ignored("requests are not sent in pieces"),
         }
     }
 
-    fn on_head(&mut self, head: RequestHead, context: &Context<'_>) -> Outcome {
+    fn on_head(&mut self, head: RequestHead, context: &CallContext<'_>) -> Transition {
         let framing = Framing::for_request(&head);
         let expects_continue = head.headers.contains_token("expect", "100-continue");
         self.method.clone_from(&head.method);
@@ -161,29 +161,29 @@ impl OutgoingRequest {
         if is_complete {
             self.send(context)
         } else if expects_continue {
-            [Output::Deliver(Bytes::from_static(b"HTTP/1.1 100 Continue\r\n\r\n"))].into()
+            [CallOutput::Deliver(Bytes::from_static(b"HTTP/1.1 100 Continue\r\n\r\n"))].into()
         } else {
-            Outcome::NOTHING
+            Transition::NOTHING
         }
     }
 
-    fn send(&mut self, context: &Context<'_>) -> Outcome {
+    fn send(&mut self, context: &CallContext<'_>) -> Transition {
         match core::mem::replace(&mut self.state, State::AwaitingResponse) {
             State::Body { head, collected, .. } => {
                 self.sealed = context.is_sealed;
                 let timeout = u32::try_from(context.config.answer_timeout.as_secs()).unwrap_or(u32::MAX);
                 let request = Request { head, body: collected.into() };
                 let message = CallMessage::Request { id: context.name.clone(), request, timeout };
-                [Output::Send(message), Output::ArmResponseTimeout].into()
+                [CallOutput::Send(message), CallOutput::ArmResponseTimeout].into()
             }
             state => {
                 self.state = state;
-                Outcome::Ignored("no request is complete")
+                Transition::Ignored("no request is complete")
             }
         }
     }
 
-    fn on_response(&mut self, message: CallMessage, sealed: bool, context: &Context<'_>) -> Outcome {
+    fn on_response(&mut self, message: CallMessage, sealed: bool, context: &CallContext<'_>) -> Transition {
         match message {
             CallMessage::Response { response, .. } => self.on_whole_response(response, sealed, context),
             CallMessage::Failed { status, error, .. } => self.refuse(&pages::failed(status, &error)),
@@ -193,11 +193,16 @@ impl OutgoingRequest {
                 self.refuse(&pages::failed(502, error))
             }
             CallMessage::Started { head, .. } => self.on_started(head),
-            _ => Outcome::Ignored("no message about a response"),
+            _ => Transition::Ignored("no message about a response"),
         }
     }
 
-    fn on_whole_response(&mut self, response: Response, sealed: bool, context: &Context<'_>) -> Outcome {
+    fn on_whole_response(
+        &mut self,
+        response: Response,
+        sealed: bool,
+        context: &CallContext<'_>,
+    ) -> Transition {
         if self.sealed && !sealed {
             let error = "it answered in clear text, although sealing was agreed on";
             return self.refuse(&pages::failed(502, error));
@@ -209,7 +214,7 @@ impl OutgoingRequest {
         let Some(body) = fields::restored(&mut head, body) else {
             return self.refuse(&pages::lost_bytes());
         };
-        let kind = BodyKind::of(&self.method, head.status, Some(body.len()));
+        let kind = BodyKind::for_response(&self.method, head.status, Some(body.len()));
         match fields::to_visitor(head, kind) {
             Ok(head) if kind == BodyKind::None => self.finish([head]),
             Ok(head) => self.finish([head, body]),
@@ -217,63 +222,63 @@ impl OutgoingRequest {
         }
     }
 
-    fn on_started(&mut self, head: ResponseHead) -> Outcome {
-        let kind = BodyKind::of(&self.method, head.status, None);
+    fn on_started(&mut self, head: ResponseHead) -> Transition {
+        let kind = BodyKind::for_response(&self.method, head.status, None);
         match fields::to_visitor(head, kind) {
             Ok(head) => {
                 self.state = State::Streaming { has_body: kind == BodyKind::Chunked };
-                [Output::Deliver(head), Output::ArmResponseTimeout].into()
+                [CallOutput::Deliver(head), CallOutput::ArmResponseTimeout].into()
             }
             Err(rejected) => self.refuse(&pages::rejected(rejected)),
         }
     }
 
-    fn on_piece(&mut self, message: CallMessage, has_body: bool, context: &Context<'_>) -> Outcome {
+    fn on_piece(&mut self, message: CallMessage, has_body: bool, context: &CallContext<'_>) -> Transition {
         match message {
             CallMessage::Chunk { data, .. }
-                if context.unread.saturating_add(data.len()) > context.config.max_unread =>
+                if context.unread.saturating_add(data.len()) > context.config.limits.max_unread =>
             {
-                [Output::Reset(ResetReason::Budget)].into()
+                [CallOutput::Reset(ResetReason::Budget)].into()
             }
             CallMessage::Chunk { data, .. } if has_body => {
                 let mut chunk = Vec::new();
                 encode_chunk(&data, &mut chunk);
-                [Output::Deliver(chunk.into()), Output::ArmResponseTimeout].into()
+                [CallOutput::Deliver(chunk.into()), CallOutput::ArmResponseTimeout].into()
             }
-            CallMessage::Chunk { .. } => [Output::ArmResponseTimeout].into(),
+            CallMessage::Chunk { .. } => [CallOutput::ArmResponseTimeout].into(),
             CallMessage::Ended { error: None, .. } if has_body => {
                 self.finish([Bytes::from_static(LAST_CHUNK)])
             }
             CallMessage::Ended { error: None, .. } => self.finish([]),
             CallMessage::Ended { .. } | CallMessage::Failed { .. } | CallMessage::Broken { .. } => {
-                [Output::Reset(ResetReason::Peer(0))].into()
+                [CallOutput::Reset(ResetReason::Peer(0))].into()
             }
-            _ => Outcome::Ignored("no piece of a response"),
+            _ => Transition::Ignored("no piece of a response"),
         }
     }
 
     /// Answers in place of the service.
-    fn refuse(&mut self, page: &Page) -> Outcome {
+    fn refuse(&mut self, page: &Page) -> Transition {
         let response = page.response(self.format, &self.method);
         self.finish([response])
     }
 
     /// The last bytes of the response; the call is over.
-    fn finish<const N: usize>(&mut self, last: [Bytes; N]) -> Outcome {
+    fn finish<const N: usize>(&mut self, last: [Bytes; N]) -> Transition {
         self.state = State::Done;
-        let mut outputs = Vec::from([Output::Disarm, Output::ForgetName]);
-        outputs.extend(last.map(Output::Deliver));
-        outputs.push(Output::CloseRead);
-        Outcome::Outputs(outputs)
+        let mut outputs = Vec::from([CallOutput::Disarm, CallOutput::ForgetName]);
+        outputs.extend(last.map(CallOutput::Deliver));
+        outputs.push(CallOutput::CloseRead);
+        Transition::Outputs(outputs)
     }
 }
 
-fn prepended(first: Output, outcome: Outcome) -> Outcome {
+fn prepended(first: CallOutput, outcome: Transition) -> Transition {
     match outcome {
-        Outcome::Outputs(mut outputs) => {
+        Transition::Outputs(mut outputs) => {
             outputs.insert(0, first);
-            Outcome::Outputs(outputs)
+            Transition::Outputs(outputs)
         }
-        Outcome::Ignored(_) => [first].into(),
+        Transition::Ignored(_) => [first].into(),
     }
 }

@@ -21,7 +21,7 @@ use hvym_tunnel_pages::Format;
 
 use super::config::RawStreams;
 use super::pages;
-use super::transition::{Context, Input, Outcome, Output};
+use super::transition::{CallContext, CallInput, CallOutput, Transition};
 use crate::dialect::CallMessage;
 
 /// The most bytes of one message: small enough for every peer even as base64, and fair to the other connections.
@@ -95,62 +95,71 @@ impl RawStream {
     }
 
     /// Queues from the front of `data` what there is capacity for; how much was taken.
-    pub(super) fn write(&mut self, data: &mut Bytes, context: &Context<'_>) -> (usize, Outcome) {
+    pub(super) fn write(&mut self, data: &mut Bytes, context: &CallContext<'_>) -> (usize, Transition) {
         if self.is_settled() {
             // No reader is left, and the writer still has a response to read.
             let dropped = core::mem::take(data).len();
-            return (dropped, Outcome::Ignored("bytes behind the end of a connection"));
+            return (dropped, Transition::Ignored("bytes behind the end of a connection"));
         }
         let shared = context.room.saturating_sub(self.queued);
-        let taken = data.split_to(data.len().min(self.capacity(context.config.send_mark)).min(shared));
+        let taken =
+            data.split_to(data.len().min(self.capacity(context.config.limits.max_unsent)).min(shared));
         let n = taken.len();
         if n == 0 {
-            return (0, Outcome::NOTHING);
+            return (0, Transition::NOTHING);
         }
         self.queued += n;
         self.queue.push_back(taken);
-        (n, [Output::Schedule].into())
+        (n, [CallOutput::Schedule].into())
     }
 
     /// Every transition but those of written bytes and of its turn to send.
-    pub(super) fn handle(&mut self, input: Input, context: &Context<'_>) -> Outcome {
+    pub(super) fn handle(&mut self, input: CallInput, context: &CallContext<'_>) -> Transition {
         match (self.sending, self.receiving, input) {
-            (Sending::Open, _, Input::Finish) if context.config.side == Side::Relay && !context.read_done => {
-                [Output::ArmLinger].into()
+            (Sending::Open, _, CallInput::Finish)
+                if context.config.side == Side::Relay && !context.read_done =>
+            {
+                [CallOutput::ArmLinger].into()
             }
-            (Sending::Open, _, Input::Finish | Input::Timeout) => {
+            (Sending::Open, _, CallInput::Finish | CallInput::Timeout) => {
                 self.sending = Sending::Closing;
-                [Output::Schedule].into()
+                [CallOutput::Schedule].into()
             }
-            (Sending::Closing | Sending::Closed, _, Input::Finish | Input::Timeout) => Outcome::NOTHING,
-            (_, Receiving::Silent | Receiving::Active, Input::Reset)
+            (Sending::Closing | Sending::Closed, _, CallInput::Finish | CallInput::Timeout) => {
+                Transition::NOTHING
+            }
+            (_, Receiving::Silent | Receiving::Active, CallInput::Reset)
                 if self.sending != Sending::Closed && !self.is_unannounced =>
             {
                 let error = match context.config.side {
                     Side::Relay => None,
                     Side::Agent => Some("the service cannot be reached".into()),
                 };
-                [Output::Send(CallMessage::Close { id: context.name.clone(), error })].into()
+                [CallOutput::Send(CallMessage::Close { id: context.name.clone(), error })].into()
             }
-            (_, _, Input::Reset) => Outcome::NOTHING,
-            (_, Receiving::Silent | Receiving::Active, Input::Peer(CallMessage::Data { data, .. }, _)) => {
-                self.on_data(data, context)
+            (_, _, CallInput::Reset) => Transition::NOTHING,
+            (
+                _,
+                Receiving::Silent | Receiving::Active,
+                CallInput::Peer(CallMessage::Data { data, .. }, _),
+            ) => self.on_data(data, context),
+            (
+                _,
+                Receiving::Silent | Receiving::Active,
+                CallInput::Peer(CallMessage::Close { error, .. }, _),
+            ) => self.on_close(error.as_deref()),
+            (_, Receiving::Ended, CallInput::Peer(..)) => {
+                Transition::Ignored("a message about a connection that the peer has ended")
             }
-            (_, Receiving::Silent | Receiving::Active, Input::Peer(CallMessage::Close { error, .. }, _)) => {
-                self.on_close(error.as_deref())
-            }
-            (_, Receiving::Ended, Input::Peer(..)) => {
-                Outcome::Ignored("a message about a connection that the peer has ended")
-            }
-            (_, _, Input::Peer(..)) => Outcome::Ignored("no message about a connection"),
-            (_, _, Input::EncodeFailed(_) | Input::Overloaded) => {
-                Outcome::Ignored("messages of a connection always fit")
+            (_, _, CallInput::Peer(..)) => Transition::Ignored("no message about a connection"),
+            (_, _, CallInput::EncodeFailed(_) | CallInput::Overloaded) => {
+                Transition::Ignored("messages of a connection always fit")
             }
         }
     }
 
     /// Its turn to send: the next message, and what follows from it.
-    pub(super) fn pull(&mut self, context: &Context<'_>) -> Option<(CallMessage, Vec<Output>)> {
+    pub(super) fn pull(&mut self, context: &CallContext<'_>) -> Option<(CallMessage, Vec<CallOutput>)> {
         let id = context.name.clone();
         if core::mem::take(&mut self.is_unannounced) {
             return Some((CallMessage::Connect { id }, self.next_turn()));
@@ -159,7 +168,7 @@ impl RawStream {
             let (sequence, binary) =
                 (self.sequence, context.config.raw_streams == RawStreams::On { binary: true });
             self.sequence += 1;
-            let mut outputs = Vec::from([Output::NotifyWritable]);
+            let mut outputs = Vec::from([CallOutput::NotifyWritable]);
             outputs.extend(self.next_turn());
             return Some((CallMessage::Data { id, data, sequence, binary }, outputs));
         }
@@ -167,13 +176,13 @@ impl RawStream {
             return None;
         }
         self.sending = Sending::Closed;
-        let outputs = Vec::from([Output::ForgetName, Output::CloseRead]);
+        let outputs = Vec::from([CallOutput::ForgetName, CallOutput::CloseRead]);
         Some((CallMessage::Close { id, error: None }, outputs))
     }
 
-    fn next_turn(&self) -> Vec<Output> {
+    fn next_turn(&self) -> Vec<CallOutput> {
         let has_more = !self.queue.is_empty() || self.sending == Sending::Closing;
-        if has_more { Vec::from([Output::Schedule]) } else { Vec::new() }
+        if has_more { Vec::from([CallOutput::Schedule]) } else { Vec::new() }
     }
 
     fn take(&mut self) -> Option<Bytes> {
@@ -183,39 +192,39 @@ impl RawStream {
         Some(data)
     }
 
-    fn on_data(&mut self, data: Bytes, context: &Context<'_>) -> Outcome {
+    fn on_data(&mut self, data: Bytes, context: &CallContext<'_>) -> Transition {
         self.receiving = Receiving::Active;
         let unread = context.unread.saturating_add(data.len());
         let held = self.queued.saturating_add(data.len());
-        if unread > context.config.max_unread || held > context.room {
+        if unread > context.config.limits.max_unread || held > context.room {
             let error = Some("its reader is too slow".into());
             let close = CallMessage::Close { id: context.name.clone(), error };
-            return [Output::Send(close), Output::Reset(ResetReason::Budget)].into();
+            return [CallOutput::Send(close), CallOutput::Reset(ResetReason::Budget)].into();
         }
         if context.is_armed {
-            [Output::Deliver(data), Output::ArmLinger].into()
+            [CallOutput::Deliver(data), CallOutput::ArmLinger].into()
         } else {
-            [Output::Deliver(data)].into()
+            [CallOutput::Deliver(data)].into()
         }
     }
 
-    fn on_close(&mut self, error: Option<&str>) -> Outcome {
+    fn on_close(&mut self, error: Option<&str>) -> Transition {
         let was_silent = self.receiving == Receiving::Silent;
         self.receiving = Receiving::Ended;
         self.queue.clear();
         self.queued = 0;
-        let mut outputs = Vec::from([Output::Disarm, Output::ForgetName]);
+        let mut outputs = Vec::from([CallOutput::Disarm, CallOutput::ForgetName]);
         match error {
             Some(error) if was_silent && self.is_http => {
-                outputs.push(Output::Deliver(pages::failed(502, error).response(Format::Html, "GET")));
+                outputs.push(CallOutput::Deliver(pages::failed(502, error).response(Format::Html, "GET")));
             }
             Some(_) => {
-                outputs.push(Output::Reset(ResetReason::Peer(0)));
-                return Outcome::Outputs(outputs);
+                outputs.push(CallOutput::Reset(ResetReason::Peer(0)));
+                return Transition::Outputs(outputs);
             }
             None => {}
         }
-        outputs.extend([Output::CloseRead, Output::NotifyWritable]);
-        Outcome::Outputs(outputs)
+        outputs.extend([CallOutput::CloseRead, CallOutput::NotifyWritable]);
+        Transition::Outputs(outputs)
     }
 }

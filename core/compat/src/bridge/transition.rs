@@ -11,7 +11,7 @@ use crate::dialect::{CallId, CallMessage};
 
 /// Something that happened to a call. Bytes of the owner are written separately, since machines take them in pieces.
 #[derive(Debug)]
-pub(super) enum Input {
+pub(super) enum CallInput {
     /// The peer sent a message about this call; `true` if it was sealed.
     Peer(CallMessage, bool),
     /// The owner has ended its half.
@@ -20,18 +20,18 @@ pub(super) enum Input {
     Reset,
     /// The deadline that was armed has passed.
     Timeout,
-    /// The message of the last [`Output::Send`] was not sent. The outputs after it were dropped.
+    /// The message of the last [`CallOutput::Send`] was not sent. The outputs after it were dropped.
     EncodeFailed(EncodeError),
-    /// After an [`Output::SendPiece`]: more bytes are held than allowed, because the peer does not read.
+    /// After an [`CallOutput::SendPiece`]: more bytes are held than allowed, because the peer does not read.
     Overloaded,
 }
 
 /// What the bridge has to do, in this order.
 #[derive(Debug)]
-pub(super) enum Output {
+pub(super) enum CallOutput {
     /// Queue a message to the peer.
     Send(CallMessage),
-    /// The same for a piece of a body; answered by [`Input::Overloaded`] if too much is held then.
+    /// The same for a piece of a body; answered by [`CallInput::Overloaded`] if too much is held then.
     SendPiece(CallMessage),
     /// Take the turn of a raw stream to send.
     Schedule,
@@ -57,46 +57,46 @@ pub(super) enum Output {
 
 /// What a transition leads to.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum Transition {
     /// The input was legal.
-    Outputs(Vec<Output>),
+    Outputs(Vec<CallOutput>),
     /// The input is not legal in this state, and nothing changed: the reason, for logs.
     Ignored(&'static str),
 }
 
-impl Outcome {
+impl Transition {
     /// A legal input that asks nothing of the bridge.
-    pub(super) const NOTHING: Outcome = Outcome::Outputs(Vec::new());
+    pub(super) const NOTHING: Transition = Transition::Outputs(Vec::new());
 }
 
-impl<const N: usize> From<[Output; N]> for Outcome {
-    fn from(outputs: [Output; N]) -> Self {
-        Outcome::Outputs(Vec::from(outputs))
+impl<const N: usize> From<[CallOutput; N]> for Transition {
+    fn from(outputs: [CallOutput; N]) -> Self {
+        Transition::Outputs(Vec::from(outputs))
     }
 }
 
 /// What one step of writing led to.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(super) struct WriteStep {
     /// How many of the owner's bytes were taken.
     pub(super) used: usize,
     /// What to do now.
-    pub(super) outputs: Vec<Output>,
+    pub(super) outputs: Vec<CallOutput>,
     /// The body is complete: [`IncomingRequest::complete`](super::incoming_request::IncomingRequest::complete) follows.
     pub(super) is_complete: bool,
 }
 
-impl Progress {
-    pub(super) fn new(used: usize, outcome: Outcome) -> Self {
+impl WriteStep {
+    pub(super) fn new(used: usize, outcome: Transition) -> Self {
         match outcome {
-            Outcome::Outputs(outputs) => Self { used, outputs, is_complete: false },
-            Outcome::Ignored(_) => Self { used, outputs: Vec::new(), is_complete: false },
+            Transition::Outputs(outputs) => Self { used, outputs, is_complete: false },
+            Transition::Ignored(_) => Self { used, outputs: Vec::new(), is_complete: false },
         }
     }
 }
 
 /// What a machine may know of the bridge during one transition.
-pub(super) struct Context<'a> {
+pub(super) struct CallContext<'a> {
     pub(super) config: &'a BridgeConfig,
     /// The call's name on the wire.
     pub(super) name: &'a CallId,

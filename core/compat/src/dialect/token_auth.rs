@@ -2,9 +2,13 @@
 //!
 //! Nothing here can be checked without that owner, who knows the tokens.
 
+use alloc::borrow::ToOwned;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+
+use hvym_tunnel_core::reason::DownReason;
 
 /// One message of such a login.
 #[derive(Clone, PartialEq, Eq)]
@@ -46,5 +50,23 @@ impl fmt::Debug for TokenAuth {
             TokenAuth::Granted { .. } => "auth_ok",
             TokenAuth::Refused { .. } => "auth_error",
         })
+    }
+}
+
+impl TokenAuth {
+    /// What a relay sends before it closes for `reason`. `is_login` if the agent was not admitted yet.
+    pub(crate) fn refused(reason: &DownReason, is_login: bool) -> Self {
+        let (code, error) = match reason {
+            DownReason::Authentication(text) => ("auth_failed", text.clone()),
+            DownReason::Replaced if is_login => (
+                "connection_exists",
+                "another agent is connected with this token; --force takes its place".to_owned(),
+            ),
+            DownReason::Replaced => {
+                ("connection_exists", "replaced by a newer agent with the same token".to_owned())
+            }
+            other => (other.auth_failed_code(), format!("{other}")),
+        };
+        TokenAuth::Refused { code: code.to_owned(), error }
     }
 }
