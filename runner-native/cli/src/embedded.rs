@@ -2,20 +2,18 @@
 //!
 //! It is the same relay as any other, and the agent trusts it no more than its address deserves.
 
-use std::sync::Arc;
-
 use hvym_tunnel_core::stellar::Address;
 
 use crate::exit::{Exit, ExitError};
 use hvym_tunnel_net::config::Keepalive;
 use hvym_tunnel_net::key::Identity;
+use hvym_tunnel_net::runtime::RuntimeHandle;
 use hvym_tunnel_net::target::RelayUrl;
-use hvym_tunnel_relay::{Relay, RelaySettings};
+use hvym_tunnel_relay::{Relay, RelayHandle};
 
 /// A relay that lives as long as the agent does.
 pub(crate) struct Embedded {
-    relay: Relay,
-    address: Address,
+    relay: RelayHandle,
 }
 
 /// Starts a relay on `port`, or on a free one if that is 0, with an identity that nobody will see again.
@@ -25,12 +23,11 @@ pub(crate) struct Embedded {
 pub(crate) fn start(keepalive: Keepalive, port: u16) -> Result<Embedded, ExitError> {
     let identity =
         Identity::generate().map_err(|error| ExitError::new(Exit::Unexpected, error.to_string()))?;
-    let mut settings = RelaySettings::loopback();
-    settings.options.keepalive = keepalive;
-    settings.options.listen.set_port(port);
-    let address = identity.address();
-    let relay = Relay::start(address, settings, Arc::new(drop))?;
-    Ok(Embedded { relay, address })
+    let relay = Relay::builder(identity.address()).with_options(|options| {
+        options.keepalive = keepalive;
+        options.listen.set_port(port);
+    });
+    Ok(Embedded { relay: relay.start(&RuntimeHandle::current())? })
 }
 
 impl Embedded {
@@ -43,11 +40,12 @@ impl Embedded {
 
     /// Its identity.
     pub(crate) fn address(&self) -> Address {
-        self.address
+        self.relay.address()
     }
 
     /// Ends it and everything on it.
     pub(crate) async fn stop(self) {
-        self.relay.stop().await;
+        self.relay.stop();
+        self.relay.closed().await;
     }
 }

@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use super::reactor::Reactor;
 use super::runtime::RuntimeHandle;
 
-/// Events that one wait brings. More come with the next.
+/// PollEvents that one wait brings. More come with the next.
 const EVENTS: usize = 256;
 /// The key of the poller's own event counter.
 const NOTIFIER: u64 = u64::MAX;
@@ -220,12 +220,12 @@ impl Poller {
 }
 
 /// Room for what a wait brings.
-pub(crate) struct Events {
+pub(crate) struct PollEvents {
     events: Vec<epoll::Event>,
     changed: Vec<(Arc<Readiness>, EventFlags)>,
 }
 
-impl Events {
+impl PollEvents {
     pub(crate) fn new() -> Self {
         Self { events: Vec::with_capacity(EVENTS), changed: Vec::with_capacity(EVENTS) }
     }

@@ -110,9 +110,9 @@ impl Poller {
 
 /// A wait brings nothing here: tasks are woken by the other reactor.
 #[derive(Debug)]
-pub(crate) struct Events;
+pub(crate) struct PollEvents;
 
-impl Events {
+impl PollEvents {
     pub(crate) fn new() -> Self {
         Self
     }

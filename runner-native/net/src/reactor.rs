@@ -8,7 +8,7 @@ use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use super::clock::Clock;
-use super::poller::{Events, Poller};
+use super::poller::{PollEvents, Poller};
 use super::timer::TimerQueue;
 
 /// Nothing happened since the leader looked last.
@@ -46,7 +46,7 @@ impl Reactor {
     }
 
     /// Waits until there is something to do, and wakes the tasks that it concerns. For the leader alone.
-    pub(crate) fn wait(&self, events: &mut Events) {
+    pub(crate) fn wait(&self, events: &mut PollEvents) {
         let is_quiet =
             self.state.compare_exchange(QUIET, WAITING, Ordering::SeqCst, Ordering::SeqCst).is_ok();
         let next = self.timers().next();

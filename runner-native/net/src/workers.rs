@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use async_executor::Executor;
 use futures_util::FutureExt;
 
-use super::poller::Events;
+use super::poller::PollEvents;
 use super::reactor::Reactor;
 use super::runtime::RuntimeHandle;
 use super::strain::Strain;
@@ -201,7 +201,7 @@ impl Workers {
         let mut tasks = pin!(run_tasks(executor));
         let mut strain = Strain::new();
         let _leading = self.reactor.leading();
-        let mut events = Events::new();
+        let mut events = PollEvents::new();
         let mut is_first = true;
         loop {
             if !is_first {

@@ -175,7 +175,7 @@ async fn welcome(
     let reason = loop {
         match driver.next().await {
             DriverEvent::Event(SessionEvent::Closed(reason)) => break reason,
-            DriverEvent::Event(event) => seat.on_event(event),
+            DriverEvent::Event(event) => seat.on_event(event).await,
             DriverEvent::Opened { stream, opening } => caller.reach(&seat.board, stream, *opening),
         }
     };

@@ -219,8 +219,10 @@ mod tests {
     use hvym_tunnel_core::relay::Session;
 
     use super::super::RelaySettings;
+    use super::super::event::EventSink;
     use super::super::guests::Guests;
     use super::super::live::Live;
+    use super::super::switchboard::Seams;
     use super::*;
     use hvym_tunnel_net::link_driver::LinkHandle;
 
@@ -232,7 +234,7 @@ mod tests {
         let address = Address::from_public_key([7; 32]);
         {
             let guests = Guests::default();
-            Arc::new(Switchboard::new(address, settings, guests, 1, Arc::new(drop)))
+            Arc::new(Switchboard::new(address, settings, guests, 1, EventSink::unseen(), Seams::default()))
         }
     }
 

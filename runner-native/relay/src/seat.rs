@@ -8,18 +8,21 @@ use std::sync::Arc;
 use hvym_tunnel_core::dialect::{Proto, Service};
 use hvym_tunnel_core::handshake::TokenAuthRequest;
 use hvym_tunnel_core::reason::DownReason;
-use hvym_tunnel_core::relay::{Owner, SessionEvent};
+use hvym_tunnel_core::relay::{BindRefusal, Owner, SessionEvent};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::UnixTime;
 use zeroize::Zeroizing;
 
+use super::event::RelayEvent;
 use super::guests::Door;
 use super::live::Live;
 use super::ports;
+use super::registry::REGISTRY_TIMEOUT;
 use super::roster::{Admission, SessionKey};
-use super::switchboard::{RelayEvent, Switchboard};
+use super::switchboard::Switchboard;
 use super::tally::Joined;
 use crate::config::Policy;
+use hvym_tunnel_net::clock::within;
 use hvym_tunnel_net::shutdown::TaskGuard;
 
 /// The place of one session in its relay; whatever happens to its task, the place is freed.
@@ -63,9 +66,9 @@ impl Seat {
         }
     }
 
-    pub(super) fn on_event(&mut self, event: SessionEvent) {
+    pub(super) async fn on_event(&mut self, event: SessionEvent) {
         match event {
-            SessionEvent::Admit(verified) => self.on_admit(verified.address(), verified.expires_at()),
+            SessionEvent::Admit(verified) => self.on_admit(verified.address(), verified.expires_at()).await,
             SessionEvent::Bind(service) => self.on_bind(service),
             SessionEvent::Unbound(service) => {
                 self.live.pool.clear(&service);
@@ -82,9 +85,17 @@ impl Seat {
         }
     }
 
-    fn on_admit(&mut self, address: Address, expires_at: Option<UnixTime>) {
+    async fn on_admit(&mut self, address: Address, expires_at: Option<UnixTime>) {
         let owner = Owner::Identity(address);
-        let policy = self.board.settings.options.policy;
+        let registry = Arc::clone(&self.board.seams.registry);
+        let policy = match within(REGISTRY_TIMEOUT, registry.admit(address)).await {
+            Some(Ok(admission)) => admission.policy,
+            Some(Err(refusal)) => return self.refuse(DownReason::NotAllowed(refusal.0)),
+            None => {
+                let late = "this relay could not find out in time whether you may connect";
+                return self.refuse(DownReason::Overloaded(late.to_owned()));
+            }
+        };
         if let Some(old) = self.sit_down(Joined::now(owner.clone(), expires_at, None), policy) {
             let url = self.board.url(&owner, None);
             self.live.session.with(|session, now| session.admit(url.clone(), now));
@@ -141,6 +152,11 @@ impl Seat {
 
     fn on_bind(&mut self, service: Service) {
         let Some(address) = self.address() else { return };
+        if let Err(refusal) = self.board.seams.registry.may_offer(&address, &service.name) {
+            let refusal = BindRefusal { code: "not_allowed", error: refusal.0 };
+            self.live.session.with(|session, now| session.decline(&service.name, &refusal, now));
+            return;
+        }
         if service.proto == Proto::Tcp && service.public {
             return self.on_bind_tcp(address, service);
         }

@@ -1,53 +1,25 @@
 //! What every task of one relay shares.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
-use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::{Name, Owner, SessionConfig};
 use hvym_tunnel_core::stellar::Address;
 
-use super::guests::{Guests, KeysError};
+use super::event::{EventSink, RelayEvent};
+use super::guests::Guests;
 use super::load::Load;
 use super::ports::PublicPorts;
+use super::registry::{OpenRegistry, Registry};
 use super::roster::Roster;
+use super::router::{LocalRouter, Router};
 use super::settings::RelaySettings;
 use super::tally::Tally;
-use super::tls::TlsError;
 use super::turnstile::{Pace, Turnstile};
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::secret::Fingerprint;
 use hvym_tunnel_net::shutdown::{CancellationToken, TaskTracker};
-
-/// What a relay tells whoever runs it.
-#[derive(Clone, Debug)]
-pub enum RelayEvent {
-    /// An agent logged in.
-    AgentJoined {
-        /// Who.
-        owner: Owner,
-        /// Where its first service is reachable.
-        url: String,
-        /// From where it dialled.
-        peer: SocketAddr,
-    },
-    /// An agent is gone.
-    AgentLeft {
-        /// Who.
-        owner: Owner,
-        /// Why.
-        reason: DownReason,
-    },
-    /// The keys of guests' tokens were read again; on an error those from before stay in use.
-    Keys(Result<(), KeysError>),
-    /// The certificate's files were read again; on an error those from before stay in use.
-    Certificate(Result<(), TlsError>),
-}
-
-/// Who is told of [`RelayEvent`]s; called from any task, so it must not block.
-pub type Observer = Arc<dyn Fn(RelayEvent) + Send + Sync>;
 
 /// What every task of one relay shares.
 pub(super) struct Switchboard {
@@ -78,8 +50,21 @@ pub(super) struct Switchboard {
     pub(super) draining: CancellationToken,
     /// What is still open is cut.
     pub(super) closing: CancellationToken,
-    pub(super) observer: Observer,
+    pub(super) events: EventSink,
+    pub(super) seams: Seams,
     connections: AtomicUsize,
+}
+
+/// What decides for a relay.
+pub(super) struct Seams {
+    pub(super) registry: Arc<dyn Registry>,
+    pub(super) router: Arc<dyn Router>,
+}
+
+impl Default for Seams {
+    fn default() -> Self {
+        Self { registry: Arc::new(OpenRegistry::default()), router: Arc::new(LocalRouter) }
+    }
 }
 
 /// One connection, counted for as long as it lives.
@@ -97,7 +82,8 @@ impl Switchboard {
         settings: RelaySettings,
         guests: Guests,
         port: u16,
-        observer: Observer,
+        events: EventSink,
+        seams: Seams,
     ) -> Self {
         let options = &settings.options;
         let ports = PublicPorts::new(options.listen.ip(), options.tcp_ports.clone());
@@ -127,7 +113,8 @@ impl Switchboard {
             links: TaskTracker::new(),
             draining: CancellationToken::new(),
             closing: CancellationToken::new(),
-            observer,
+            events,
+            seams,
             connections: AtomicUsize::new(0),
         }
     }
@@ -159,6 +146,11 @@ impl Switchboard {
         format!("tcp://{}:{port}", self.settings.options.domain)
     }
 
+    /// How many connections are open.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
     /// Whether this is the operator's key.
     pub(super) fn is_operator(&self, key: &[u8]) -> bool {
         let known = self.settings.options.guests.tunely.as_ref().and_then(|tunely| tunely.admin_key.as_ref());
@@ -171,6 +163,6 @@ impl Switchboard {
     }
 
     pub(super) fn tell(&self, event: RelayEvent) {
-        (self.observer)(event);
+        self.events.emit(event);
     }
 }

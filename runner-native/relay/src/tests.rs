@@ -3,21 +3,18 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use super::*;
 use crate::config::{Policy, TlsFiles};
+use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_net::runtime::Runtime;
 
-fn start(change: impl FnOnce(&mut RelaySettings)) -> (Runtime, Relay) {
-    let mut settings = RelaySettings::loopback();
-    change(&mut settings);
-    start_with(settings, Arc::new(drop))
-}
-
-fn start_with(settings: RelaySettings, observer: Observer) -> (Runtime, Relay) {
+fn start(change: impl FnOnce(&mut RelaySettings)) -> (Runtime, RelayHandle) {
     let runtime = Runtime::new().expect("threads and descriptors");
-    let inside = runtime.handle().enter();
-    let relay = Relay::start(Address::from_public_key([7; 32]), settings, observer).expect("a free port");
-    drop(inside);
+    let relay = Relay::builder(Address::from_public_key([7; 32])).with_settings(change);
+    let relay = relay.start(runtime.handle()).expect("a free port");
     (runtime, relay)
 }
 
@@ -80,14 +77,14 @@ fn a_certificate_that_was_written_anew_is_read_without_being_asked() {
         std::fs::write(&files.certificate, made.cert.pem()).expect("a file");
     };
     write();
-    let mut settings = RelaySettings::loopback();
-    settings.options.tls = Some(files.clone());
-    settings.certificate_poll = Duration::from_millis(5);
-    let (told, events) = smol::channel::unbounded();
-    let observer: Observer = Arc::new(move |event| drop(told.try_send(event)));
-    let (_runtime, relay) = start_with(settings, observer);
+    let (_runtime, relay) = start(|settings| {
+        settings.options.public_scheme = crate::config::PublicScheme::Https;
+        settings.options.tls = Some(files.clone());
+        settings.certificate_poll = Duration::from_millis(5);
+    });
+    let events = relay.events();
     let next = move || {
-        let event = events.recv_blocking().expect("the relay lives");
+        let event = smol::block_on(events.next()).expect("the relay lives");
         matches!(event, RelayEvent::Certificate(Ok(())))
     };
     std::fs::write(&files.certificate, "broken").expect("a file");
@@ -105,8 +102,63 @@ fn a_relay_that_stops_cuts_idle_visitors_and_listens_no_more() {
     let mut idle = TcpStream::connect(at).expect("the relay listens");
     // Being answered, another visitor shows that the first was accepted.
     ask(at, "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    runtime.block_on(relay.stop());
+    relay.stop();
+    runtime.block_on(relay.closed());
     let mut rest = Vec::new();
     assert_eq!(idle.read_to_end(&mut rest).ok(), Some(0));
     assert!(TcpStream::connect(at).is_err());
+}
+
+#[test]
+fn a_handle_is_awaited_and_dropped_outside_the_runtime() {
+    let (_runtime, relay) = start(|_| {});
+    let at = relay.local_addr();
+    smol::block_on(relay.shutdown(Duration::from_secs(10)));
+    assert!(TcpStream::connect(at).is_err());
+}
+
+#[test]
+fn a_dropped_relay_listens_no_more_and_its_events_end() {
+    let (runtime, relay) = start(|_| {});
+    let (at, events) = (relay.local_addr(), relay.events());
+    drop(relay);
+    assert_eq!(smol::block_on(events.next()), None);
+    assert!(TcpStream::connect(at).is_err());
+    assert!(runtime.shutdown(Duration::from_secs(10)));
+}
+
+#[test]
+fn a_host_of_another_relay_is_redirected_and_a_custom_domain_leads_here() {
+    struct Table;
+    impl Router for Table {
+        fn route<'a>(&self, host: &'a str) -> Route<'a> {
+            match host {
+                "far.example" => Route::Elsewhere("https://eu.example".to_owned()),
+                "status.example" => Route::Here("localhost".into()),
+                host => Route::Here(host.into()),
+            }
+        }
+    }
+    let runtime = Runtime::new().expect("threads and descriptors");
+    let relay = Relay::builder(Address::from_public_key([7; 32])).router(Table);
+    let relay = relay.start(runtime.handle()).expect("a free port");
+    let get = |host: &str| {
+        ask(
+            relay.local_addr(),
+            &format!("GET /info?x=1 HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"),
+        )
+    };
+    let answer = get("far.example").to_ascii_lowercase();
+    assert!(answer.starts_with("http/1.1 307 "), "{answer}");
+    assert!(answer.contains("\r\nlocation: https://eu.example/info?x=1\r\n"), "{answer}");
+    let answer = get("status.example");
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("server_address"), "{answer}");
+}
+
+#[test]
+fn settings_that_contradict_each_other_do_not_start() {
+    let runtime = Runtime::new().expect("threads and descriptors");
+    let relay = Relay::builder(Address::from_public_key([7; 32])).domain("-bad");
+    let refused = relay.start(runtime.handle()).map(drop);
+    assert_eq!(refused, Err(RelayError::Config(crate::config::ConfigError::Domain("-bad".to_owned()))));
 }

@@ -1,9 +1,10 @@
-//! TLS as a server, from two PEM files that may be renewed while it runs.
+//! TLS as a server, and where its certificates come from.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use futures_rustls::TlsAcceptor;
@@ -59,69 +60,110 @@ pub enum TlsError {
     Unusable(String),
 }
 
-/// TLS with visitors and agents, by the certificate that was read last. Clones share it.
-#[derive(Clone)]
-pub(super) struct Tls {
-    acceptor: TlsAcceptor,
-    chosen: Arc<Chosen>,
-    files: Arc<TlsFiles>,
+/// Which certificate a TLS handshake gets, by the name that the visitor asks for (SNI, RFC 6066 section 3).
+pub trait CertSource: fmt::Debug + Send + Sync {
+    /// The chain and key for `server_name`; `None` ends the handshake. Called within each handshake: it must not block.
+    fn certificate(&self, server_name: Option<&str>) -> Option<Arc<CertifiedKey>>;
+
+    /// Reads again whatever may have changed, for every handshake from now on; connections that are open keep theirs.
+    ///
+    /// # Errors
+    /// What was read cannot be used, and what was there before stays in use.
+    fn reload(&self) -> Result<(), TlsError> {
+        Ok(())
+    }
+
+    /// Called every half minute: reloads if there is something new. `None`: there is not.
+    fn poll(&self) -> Option<Result<(), TlsError>> {
+        None
+    }
 }
 
-/// The certificate for new handshakes; connections that are open keep theirs.
+/// The local source: one certificate for every name, from two PEM files that may be replaced while it is used.
 #[derive(Debug)]
-struct Chosen(RwLock<Arc<CertifiedKey>>);
+pub struct FileCertificate {
+    files: TlsFiles,
+    certified: RwLock<Arc<CertifiedKey>>,
+    /// Of the files that were read last.
+    stamp: Mutex<Stamp>,
+}
 
-impl ResolvesServerCert for Chosen {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
+impl FileCertificate {
+    /// Reads certificate and key.
+    ///
+    /// # Errors
+    /// They cannot be read, or not be used.
+    pub fn load(files: &TlsFiles) -> Result<Self, TlsError> {
+        // Taken before the files are read, so that no later write goes unnoticed.
+        let stamp = Mutex::new(Stamp::of(files));
+        let certified = RwLock::new(Arc::new(certified(files)?));
+        Ok(Self { files: files.clone(), certified, stamp })
+    }
+}
+
+impl CertSource for FileCertificate {
+    fn certificate(&self, _server_name: Option<&str>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.certified.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    fn reload(&self) -> Result<(), TlsError> {
+        let new = Arc::new(certified(&self.files)?);
+        *self.certified.write().unwrap_or_else(PoisonError::into_inner) = new;
+        Ok(())
+    }
+
+    fn poll(&self) -> Option<Result<(), TlsError>> {
+        let now = Stamp::of(&self.files);
+        let before = std::mem::replace(&mut *self.stamp.lock().unwrap_or_else(PoisonError::into_inner), now);
+        (now != before).then(|| self.reload())
     }
 }
 
 /// When both files were last written, and how long they are: two writes may fall into one tick of the file system.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(super) struct Stamp([Option<(SystemTime, u64)>; 2]);
-
-impl Tls {
-    /// Reads certificate and key.
-    ///
-    /// # Errors
-    /// They cannot be read, or not be used.
-    pub(super) fn load(files: &TlsFiles) -> Result<Self, TlsError> {
-        let chosen = Arc::new(Chosen(RwLock::new(Arc::new(certified(files)?))));
-        let resolver: Arc<dyn ResolvesServerCert> = Arc::<Chosen>::clone(&chosen);
-        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| TlsError::Unusable(error.to_string()))?
-            .with_no_client_auth()
-            .with_cert_resolver(resolver);
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), chosen, files: Arc::new(files.clone()) })
-    }
-
-    /// Reads both files again, for every handshake from now on.
-    ///
-    /// # Errors
-    /// They cannot be read or used, and those from before stay in use.
-    pub(super) fn reload(&self) -> Result<(), TlsError> {
-        let new = Arc::new(certified(&self.files)?);
-        *self.chosen.0.write().unwrap_or_else(PoisonError::into_inner) = new;
-        Ok(())
-    }
-
-    /// When the files were last written; another stamp means that they are to be read again.
-    pub(super) fn stamp(&self) -> Stamp {
-        Stamp::of(&self.files)
-    }
-}
+struct Stamp([Option<(SystemTime, u64)>; 2]);
 
 impl Stamp {
     /// That of these files.
-    pub(super) fn of(files: &TlsFiles) -> Self {
+    fn of(files: &TlsFiles) -> Self {
         let at = |path: &Path| {
             let metadata = fs::metadata(path).ok()?;
             Some((metadata.modified().ok()?, metadata.len()))
         };
         Stamp([at(&files.certificate), at(&files.key)])
+    }
+}
+
+/// TLS with visitors and agents. Clones share the certificates.
+#[derive(Clone)]
+pub(super) struct Tls {
+    acceptor: TlsAcceptor,
+    pub(super) source: Arc<dyn CertSource>,
+}
+
+/// The source of certificates as rustls asks it.
+#[derive(Debug)]
+struct Resolver(Arc<dyn CertSource>);
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.certificate(hello.server_name())
+    }
+}
+
+impl Tls {
+    /// TLS with the certificates of `source`.
+    ///
+    /// # Errors
+    /// None with the built-in cryptography.
+    pub(super) fn new(source: Arc<dyn CertSource>) -> Result<Self, TlsError> {
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| TlsError::Unusable(error.to_string()))?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(Resolver(Arc::clone(&source))));
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), source })
     }
 }
 

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::io::AsyncWriteExt;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http::header::LOCATION;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hvym_tunnel_core::relay::{Name, NameError};
 use hvym_tunnel_pages::{Format, Page};
 use hyper::body::Incoming;
@@ -20,6 +22,7 @@ use super::origin::Origin;
 use super::question::Question;
 use super::reply::{self, Answer};
 use super::roster::Reached;
+use super::router::Route;
 use super::settings::{ACCEPT_REST, BACKLOG, MAX_FIELDS, TCP_KEEPALIVE, TLS_TIMEOUT};
 use super::switchboard::{Counted, Switchboard};
 use super::threshold::Verdicts;
@@ -220,6 +223,11 @@ async fn lead(visitor: &Arc<Visitor>, request: Request<Incoming>) -> (Answer, Op
     let Ok(host) = heads::settle_host(&mut head) else {
         return (reply::page(&Page::bad_host(), format), None);
     };
+    let host = match visitor.board.seams.router.route(&host) {
+        Route::Here(name) if *name == host => host,
+        Route::Here(name) => name.into_owned(),
+        Route::Elsewhere(origin) => return (elsewhere(&origin, &head.uri), None),
+    };
     let mut reached = visitor.board.roster.find(&host);
     if matches!(reached, Err(NameError::Bare))
         && let Some(guest) = by_path::find(&visitor.board.roster, &mut head.uri)
@@ -233,6 +241,16 @@ async fn lead(visitor: &Arc<Visitor>, request: Request<Incoming>) -> (Answer, Op
         // Boxed, so that what few ask costs the others no room.
         Err(name) => Box::pin(surface::answer(visitor, &name, request)).await,
     }
+}
+
+/// Sends a visitor to another relay.
+fn elsewhere(origin: &str, uri: &Uri) -> Answer {
+    let mut answer = reply::empty(StatusCode::TEMPORARY_REDIRECT);
+    let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    if let Ok(location) = HeaderValue::try_from(format!("{origin}{path}")) {
+        answer.headers_mut().insert(LOCATION, location);
+    }
+    answer
 }
 
 /// Passes one request on to an agent, if there is room for it.

@@ -2,15 +2,16 @@
 
 use std::io;
 
-use hvym_tunnel_relay::StartError;
+use hvym_tunnel_relay::RelayError;
 use hvym_tunnel_relay::config::{ConfigError, GuestsError};
 
 use crate::exit::{Exit, ExitError};
 
-impl From<StartError> for ExitError {
-    fn from(error: StartError) -> ExitError {
+impl From<RelayError> for ExitError {
+    fn from(error: RelayError) -> ExitError {
         let hint = match &error {
-            StartError::Listen { error, .. } => match error.kind() {
+            RelayError::Config(error) => return error.clone().into(),
+            RelayError::Listen { kind, .. } => match kind {
                 io::ErrorKind::AddrInUse => {
                     "something listens there already: stop it, or choose another --listen"
                 }
@@ -20,10 +21,11 @@ impl From<StartError> for ExitError {
                 }
                 _ => "choose another --listen",
             },
-            StartError::Keys(_) => "save what the login service publishes at /.well-known/jwks.json",
-            StartError::Tls(_) => {
+            RelayError::Keys(_) => "save what the login service publishes at /.well-known/jwks.json",
+            RelayError::Tls(_) => {
                 "both files must be PEM; the certificate's file holds the whole chain, its own first"
             }
+            _ => return ExitError::new(Exit::Config, error.to_string()),
         };
         ExitError::new(Exit::Config, error.to_string()).with_hint(hint)
     }

@@ -1,0 +1,173 @@
+//! From settings to a running relay.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_net::events::{EVENT_CAPACITY, event_channel};
+use hvym_tunnel_net::key::Identity;
+use hvym_tunnel_net::observer::Observer;
+use hvym_tunnel_net::runtime::{RuntimeHandle, spawn};
+use smol::channel::bounded;
+
+use super::config::RelayOptions;
+use super::error::RelayError;
+use super::event::{EventSink, RelayEvent};
+use super::guests::Guests;
+use super::handle::{RelayHandle, Running};
+use super::registry::{OpenRegistry, Registry};
+use super::router::Router;
+use super::settings::RelaySettings;
+use super::switchboard::{Seams, Switchboard};
+use super::tls::{CertSource, FileCertificate, Tls};
+use super::{descriptors, visitors};
+
+/// Requests to drain that may wait for the relay's task, which takes them at once.
+const COMMAND_CAPACITY: usize = 4;
+
+/// A relay: the public side, where agents connect and visitors come.
+#[derive(Debug)]
+pub enum Relay {}
+
+impl Relay {
+    /// A relay with this address, for this machine alone until it is told otherwise. It needs no secret: agents sign, a
+    /// relay verifies.
+    pub fn builder(address: Address) -> RelayBuilder {
+        RelayBuilder {
+            address,
+            settings: RelaySettings::loopback(),
+            registry: None,
+            router: Seams::default().router,
+            certificates: None,
+            observer: Arc::new(()),
+            event_capacity: EVENT_CAPACITY,
+        }
+    }
+}
+
+/// The settings of a relay that does not run yet.
+pub struct RelayBuilder {
+    address: Address,
+    settings: RelaySettings,
+    registry: Option<Arc<dyn Registry>>,
+    router: Arc<dyn Router>,
+    certificates: Option<Arc<dyn CertSource>>,
+    observer: Arc<dyn Observer<RelayEvent>>,
+    event_capacity: usize,
+}
+
+impl RelayBuilder {
+    /// The domain whose sub-domains are the agents' addresses, lower case.
+    #[must_use]
+    pub fn domain(mut self, domain: impl Into<String>) -> Self {
+        self.settings.options.domain = domain.into();
+        self
+    }
+
+    /// Where visitors and agents arrive. Port 0 takes a free one.
+    #[must_use]
+    pub fn listen(mut self, at: SocketAddr) -> Self {
+        self.settings.options.listen = at;
+        self
+    }
+
+    /// All options, in place of those set before.
+    #[must_use]
+    pub fn options(mut self, options: RelayOptions) -> Self {
+        self.settings = RelaySettings { sealer: self.settings.sealer, ..RelaySettings::from(options) };
+        self
+    }
+
+    /// Changes options one by one.
+    #[must_use]
+    pub fn with_options(mut self, change: impl FnOnce(&mut RelayOptions)) -> Self {
+        change(&mut self.settings.options);
+        self
+    }
+
+    /// The relay's key pair, where older programs may have their messages sealed; whoever breaks into the relay has it then.
+    #[must_use]
+    pub fn sealer(mut self, identity: Arc<Identity>) -> Self {
+        self.settings.sealer = Some(identity);
+        self
+    }
+
+    /// Who may be an agent, in place of every identity.
+    #[must_use]
+    pub fn registry(mut self, registry: impl Registry + 'static) -> Self {
+        self.registry = Some(Arc::new(registry));
+        self
+    }
+
+    /// Where host names lead, if they do not mean what they say.
+    #[must_use]
+    pub fn router(mut self, router: impl Router + 'static) -> Self {
+        self.router = Arc::new(router);
+        self
+    }
+
+    /// Speaks TLS, with these certificates in place of those that the options name.
+    #[must_use]
+    pub fn certificates(mut self, source: impl CertSource + 'static) -> Self {
+        self.certificates = Some(Arc::new(source));
+        self
+    }
+
+    /// Sees every event as it happens, on the thread where it happens; without it there is the channel of the handle.
+    #[must_use]
+    pub fn observer(mut self, observer: Arc<dyn Observer<RelayEvent>>) -> Self {
+        self.observer = observer;
+        self
+    }
+
+    /// How many events wait for the reader of [`RelayHandle::events`]; at least 1.
+    #[must_use]
+    pub fn event_capacity(mut self, capacity: usize) -> Self {
+        self.event_capacity = capacity.max(1);
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_settings(mut self, change: impl FnOnce(&mut RelaySettings)) -> Self {
+        change(&mut self.settings);
+        self
+    }
+
+    /// Listens, and serves from then on by the threads of `runtime`.
+    ///
+    /// # Errors
+    /// The options contradict each other, there is no place to listen, or no usable certificate.
+    pub fn start(self, runtime: &RuntimeHandle) -> Result<RelayHandle, RelayError> {
+        let _inside = runtime.enter();
+        let options = &self.settings.options;
+        options.check()?;
+        descriptors::allow(options.limits.connections);
+        let source = match (self.certificates, &options.tls) {
+            (Some(source), _) => Some(source),
+            (None, Some(files)) => Some(Arc::new(FileCertificate::load(files)?) as Arc<dyn CertSource>),
+            (None, None) => None,
+        };
+        let tls = source.map(Tls::new).transpose()?;
+        let guests = Guests::new(&options.guests)?;
+        let at = options.listen;
+        let listener = visitors::listen(at).map_err(|error| RelayError::listen(at, &error))?;
+        let local = listener.local_addr().map_err(|error| RelayError::listen(at, &error))?;
+        let policy = options.policy;
+        let registry = self.registry.unwrap_or_else(|| Arc::new(OpenRegistry { policy }));
+        let seams = Seams { registry, router: self.router };
+        let (sender, events) = event_channel(self.event_capacity);
+        let sink = EventSink { observer: self.observer, sender };
+        let board = Switchboard::new(self.address, self.settings, guests, local.port(), sink, seams);
+        let board = Arc::new(board);
+        let accepting = spawn(visitors::accept(Arc::clone(&board), listener, tls.clone()));
+        let (commands, receiver) = bounded(COMMAND_CAPACITY);
+        let (at_end, ended) = bounded(1);
+        let running = Running::new(Arc::clone(&board), accepting, tls.clone());
+        spawn(async move {
+            running.run(receiver).await;
+            drop(at_end);
+        })
+        .detach();
+        Ok(RelayHandle::new(board, local, tls, events, commands, ended))
+    }
+}

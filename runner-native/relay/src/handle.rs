@@ -1,0 +1,212 @@
+//! What the owner of a running relay holds: its events, its status, and its end.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{join, select};
+use hvym_tunnel_core::reason::DownReason;
+use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_net::clock::within;
+use hvym_tunnel_net::runtime::{Task, spawn};
+use hvym_tunnel_net::timer::Timer;
+use smol::channel::{Receiver, Sender};
+
+use super::event::{RelayEvent, RelayEvents};
+use super::settings::CLOSE_TIMEOUT;
+use super::switchboard::Switchboard;
+use super::tls::Tls;
+
+/// How things stand at a relay.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct RelayStatus {
+    /// Agents' links, logged in or about to.
+    pub sessions: usize,
+    /// Open connections, of visitors and agents.
+    pub connections: usize,
+    /// Requests since the start.
+    pub requests: u64,
+    /// Those that wait for their answer.
+    pub pending_requests: u64,
+    /// Those without an answer of their service.
+    pub failed_requests: u64,
+    /// Events that were dropped because nobody read them.
+    pub lagged_events: u64,
+}
+
+/// A running relay. Dropped, it ends at once. Its futures may be awaited on any executor.
+pub struct RelayHandle {
+    board: Arc<Switchboard>,
+    local: SocketAddr,
+    tls: Option<Tls>,
+    events: RelayEvents,
+    /// A deadline asks to drain, closing the channel to stop.
+    commands: Sender<Duration>,
+    /// Closed after the end.
+    ended: Receiver<Infallible>,
+}
+
+impl RelayHandle {
+    pub(super) fn new(
+        board: Arc<Switchboard>,
+        local: SocketAddr,
+        tls: Option<Tls>,
+        events: RelayEvents,
+        commands: Sender<Duration>,
+        ended: Receiver<Infallible>,
+    ) -> Self {
+        Self { board, local, tls, events, commands, ended }
+    }
+
+    /// Who the relay is: what agents may insist on.
+    pub fn address(&self) -> Address {
+        self.board.address
+    }
+
+    /// Where it really listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Where visitors and agents are told to begin: the relay's own page, and what agents dial.
+    pub fn urls(&self) -> (String, String) {
+        let options = &self.board.settings.options;
+        let front = options.public_url(&options.domain, self.local.port());
+        (front, options.agent_url(self.local.port()).to_string())
+    }
+
+    /// The events from the start on; each goes to one reader. A reader that falls behind by more than the channel's
+    /// capacity loses events, which [`RelayEvents::lagged`] counts.
+    pub fn events(&self) -> RelayEvents {
+        self.events.clone()
+    }
+
+    /// How things stand now.
+    pub fn status(&self) -> RelayStatus {
+        let counts = self.board.tally.counts();
+        RelayStatus {
+            sessions: self.board.roster.all().len(),
+            connections: self.board.connections(),
+            requests: counts.total,
+            pending_requests: counts.pending,
+            failed_requests: counts.failed,
+            lagged_events: self.events.lagged(),
+        }
+    }
+
+    /// Reads the certificates again, and the keys that check tokens of older systems. Events tell what came of it.
+    pub fn reload(&self) {
+        if let Some(tls) = &self.tls {
+            self.board.tell(RelayEvent::Certificate(tls.source.reload()));
+        }
+        if let Some(reloaded) = self.board.guests.reload() {
+            self.board.tell(RelayEvent::Keys(reloaded));
+        }
+    }
+
+    /// Whether there is anything to read again.
+    pub fn has_files(&self) -> bool {
+        self.tls.is_some() || self.board.guests.has_file()
+    }
+
+    /// Asks the relay to finish: it takes nothing new, tells its agents to connect elsewhere, and ends when every request
+    /// that is under way is done, at the latest after `deadline`.
+    pub fn drain(&self, deadline: Duration) {
+        // If the channel is full, the same was asked for before.
+        let _asked_already = self.commands.try_send(deadline);
+    }
+
+    /// Asks the relay to end at once: agents are told that it goes away, visitors are cut off.
+    pub fn stop(&self) {
+        self.commands.close();
+    }
+
+    /// Waits for the end.
+    pub async fn closed(&self) {
+        let _end = self.ended.recv().await;
+    }
+
+    /// [`Self::drain`], then [`Self::closed`].
+    pub async fn shutdown(self, deadline: Duration) {
+        self.drain(deadline);
+        self.closed().await;
+    }
+}
+
+impl Drop for RelayHandle {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The life of a relay, from its start to its end.
+pub(super) struct Running {
+    board: Arc<Switchboard>,
+    accepting: Option<Task<()>>,
+    /// Looks whether the certificates were renewed.
+    _renewing: Option<Task<()>>,
+}
+
+impl Running {
+    pub(super) fn new(board: Arc<Switchboard>, accepting: Task<()>, tls: Option<Tls>) -> Self {
+        let _renewing = tls.map(|tls| spawn(renew(Arc::clone(&board), tls)));
+        Self { board, accepting: Some(accepting), _renewing }
+    }
+
+    /// Serves until it is asked to end.
+    pub(super) async fn run(mut self, commands: Receiver<Duration>) {
+        if let Ok(deadline) = commands.recv().await {
+            let stopped = async { while commands.recv().await.is_ok() {} };
+            select(pin!(self.drain(deadline)), pin!(stopped)).await;
+        }
+        self.stop().await;
+    }
+
+    async fn drain(&mut self, deadline: Duration) {
+        self.refuse_new().await;
+        for live in self.board.roster.all() {
+            live.session.with(|session, now| session.drain("this relay is shutting down", deadline, now));
+        }
+        let finished = async {
+            self.board.requests.empty().await;
+            // An answer that is complete may still wait to be sent.
+            self.board.conversations.empty().await;
+        };
+        let _in_time = within(deadline, finished).await;
+    }
+
+    async fn stop(mut self) {
+        self.refuse_new().await;
+        for live in self.board.roster.all() {
+            live.session.with(|session, now| session.refuse(DownReason::GoingAway, now));
+        }
+        self.board.closing.cancel();
+        // Visitors too are told, by a reset where a connection breaks off; a process that ends sooner would end them.
+        let all = join(self.board.links.empty(), self.board.requests.empty());
+        let _in_time = within(CLOSE_TIMEOUT, all).await;
+        self.board.events.sender.close();
+    }
+
+    async fn refuse_new(&mut self) {
+        if let Some(accepting) = self.accepting.take() {
+            accepting.cancel().await;
+        }
+        self.board.requests.close();
+        self.board.conversations.close();
+        self.board.links.close();
+        self.board.draining.cancel();
+    }
+}
+
+/// Has the certificates read again whenever they were replaced, until it is dropped.
+async fn renew(board: Arc<Switchboard>, tls: Tls) {
+    loop {
+        Timer::after(board.settings.certificate_poll).await;
+        if let Some(reloaded) = tls.source.poll() {
+            board.tell(RelayEvent::Certificate(reloaded));
+        }
+    }
+}
