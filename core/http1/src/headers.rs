@@ -145,6 +145,28 @@ mod tests {
     }
 
     #[test]
+    fn headers_are_empty_until_a_field_is_pushed() {
+        let mut headers = Headers::new();
+        assert_eq!((headers.len(), headers.is_empty()), (0, true));
+        headers.push("a", "b");
+        assert_eq!((headers.len(), headers.is_empty()), (1, false));
+    }
+
+    #[test]
+    fn the_fields_of_one_head_share_one_copy_of_it() {
+        let bytes = b"GET / HTTP/1.1\r\nAccept: text/html\r\nX: yz\r\nEmpty:\r\n\r\n";
+        let (head, _) = crate::RequestHead::parse(bytes).expect("a head").expect("complete");
+        let offset = |part: &[u8]| bytes.windows(part.len()).position(|window| window == part);
+        let (first, _) = head.headers.iter().next().expect("a field");
+        let origin = first.as_ptr() as usize - 16;
+        for (name, value) in head.headers.iter().take(2) {
+            assert_eq!(Some(name.as_ptr() as usize - origin), offset(name.as_bytes()), "{name}");
+            assert_eq!(Some(value.as_ptr() as usize - origin), offset(value), "{name}");
+        }
+        assert_eq!(head.headers.first("empty"), Some(&b""[..]));
+    }
+
+    #[test]
     fn a_list_is_searched_across_fields_and_commas() {
         let mut headers = Headers::new();
         headers.push("Connection", "keep-alive ,UPGRADE");

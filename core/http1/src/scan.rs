@@ -207,15 +207,12 @@ mod tests {
 
     #[test]
     fn plain_bytes_end_at_the_first_control_byte_wherever_it_is() {
-        for byte in 0..=u8::MAX {
-            for at in 0..20 {
-                let mut bytes = [b'a'; 20];
+        for filler in [b'a', b'b', b' ', b'~', 0x80, 0xff] {
+            for (byte, at) in (0..=u8::MAX).flat_map(|byte| (0..20).map(move |at| (byte, at))) {
+                let mut bytes = [filler; 20];
                 bytes[at] = byte;
-                assert_eq!(
-                    ctl_free_prefix(&bytes),
-                    if byte.is_ascii_control() { at } else { 20 },
-                    "{byte} at {at}"
-                );
+                let expected = if byte.is_ascii_control() { at } else { 20 };
+                assert_eq!(ctl_free_prefix(&bytes), expected, "{byte} at {at} in {filler}");
             }
         }
     }

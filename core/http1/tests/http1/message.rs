@@ -186,3 +186,18 @@ proptest! {
         prop_assert_eq!(body, pieces.concat());
     }
 }
+
+#[test]
+fn a_connection_is_kept_for_http_1_1_without_close_alone() {
+    for (head, keeps_alive) in [
+        ("GET / HTTP/1.1\r\n\r\n", true),
+        ("GET / HTTP/1.1\r\nConnection: keep-alive\r\n\r\n", true),
+        ("GET / HTTP/1.1\r\nConnection: x, Close\r\n\r\n", false),
+        ("GET / HTTP/1.0\r\n\r\n", false),
+        ("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", false),
+        ("GET / HTTP/1.0\r\nConnection: close\r\n\r\n", false),
+    ] {
+        let (head, _) = RequestHead::parse(head.as_bytes()).unwrap().unwrap();
+        assert_eq!(head.keeps_alive(), keeps_alive, "{head:?}");
+    }
+}

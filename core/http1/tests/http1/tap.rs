@@ -272,3 +272,50 @@ fn a_response_that_is_sniffed_is_inspected_with_its_decoded_beginning() {
     let mut tap = shown(&[&to(">", GET), "<HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nhi"]);
     assert_eq!(events(&mut tap)[0].finding, None);
 }
+
+#[test]
+fn a_response_is_pending_while_every_request_is_complete_and_unanswered() {
+    let mut tap = Tap::with_sniff(Refusals);
+    let mut told = vec![tap.response_pending()];
+    for piece in [
+        ">GET /a HTTP/1.1\r\n",
+        ">\r\n",
+        ">POST /b HTTP/1.1\r\nContent-Length: 2\r\n\r\nx",
+        ">y",
+        "<HTTP/1.1 204 No Content\r\n\r\n",
+        "<HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n",
+        "<z",
+    ] {
+        match piece.split_at(1) {
+            (">", bytes) => tap.handle_request_bytes(bytes.as_bytes(), at(0)),
+            (_, bytes) => tap.handle_response_bytes(bytes.as_bytes(), at(0)),
+        }
+        told.push(tap.response_pending());
+    }
+    assert_eq!(told, [false, false, true, false, true, true, true, false]);
+}
+
+#[test]
+fn what_a_tap_holds_is_counted() {
+    let held = |target: usize, refusal: usize| {
+        let mut tap = Tap::with_sniff(Refusals);
+        let request = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "t".repeat(target));
+        tap.handle_request_bytes(request.as_bytes(), at(0));
+        let response = format!("HTTP/1.1 403 No\r\nX: {}\r\nContent-Length: 9\r\n\r\n", "r".repeat(refusal));
+        tap.handle_response_bytes(response.as_bytes(), at(0));
+        tap.held()
+    };
+    assert_eq!(Observer::with_sniff(Refusals).held(), 0);
+    assert_eq!(held(110, 20) - held(10, 20), 100);
+    assert_eq!(held(10, 10_000) - held(10, 0), 10_000);
+    // As many records as there can be, with short texts.
+    let mut tap = Tap::with_sniff(Refusals);
+    for piece in [&GET.repeat(MAX_PENDING), ""] {
+        tap.handle_request_bytes(piece.as_bytes(), at(0));
+        tap.handle_response_bytes(OK.repeat(MAX_PENDING).as_bytes(), at(0));
+    }
+    tap.handle_request_bytes(GET.repeat(MAX_PENDING).as_bytes(), at(0));
+    let records = 2 * MAX_PENDING;
+    let sizes = records * size_of::<Observed>()..=records * (size_of::<Observed>() + 16);
+    assert!(sizes.contains(&tap.held()), "{} bytes are held, not {sizes:?}", tap.held());
+}
