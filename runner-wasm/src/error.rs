@@ -2,6 +2,8 @@
 //!
 //! Codes are part of the package's interface (`js/index.d.ts`). This file knows no stream, socket or agent state.
 
+use std::fmt::Display;
+
 use hvym_tunnel_core::link::OpenStreamError;
 use hvym_tunnel_core::mux::StreamError;
 use hvym_tunnel_core::reason::DownReason;
@@ -26,6 +28,11 @@ pub(crate) fn tunnel_error_with_hint(code: &str, message: &str, hint: Option<&st
     TunnelError::new(code, message, hint).into()
 }
 
+/// An error with the message of `error`. Not generic, so that it is compiled once.
+pub(crate) fn tunnel_error_from(code: &str, error: &dyn Display) -> JsValue {
+    tunnel_error(code, &error.to_string())
+}
+
 /// The error for the end of a link.
 pub(crate) fn down_error(reason: &DownReason) -> JsValue {
     tunnel_error_with_hint(down_code(reason), &reason.to_string(), down_hint(reason))
@@ -33,7 +40,7 @@ pub(crate) fn down_error(reason: &DownReason) -> JsValue {
 
 /// The error for a stream that was reset, or whose link was lost.
 pub(crate) fn stream_error(error: &StreamError) -> JsValue {
-    tunnel_error("stream_lost", &error.to_string())
+    tunnel_error_from("stream_lost", error)
 }
 
 /// The error for a stream that could not be opened.
@@ -43,12 +50,12 @@ pub(crate) fn open_error(error: &OpenStreamError) -> JsValue {
         OpenStreamError::Header(_) => "bad_target",
         OpenStreamError::Refused(_) | OpenStreamError::SendBufferFull => "too_many",
     };
-    tunnel_error(code, &error.to_string())
+    tunnel_error_from(code, error)
 }
 
 /// The error for received bytes that are not valid HTTP/1.1.
-pub(crate) fn http_error(error: &impl std::error::Error) -> JsValue {
-    tunnel_error("bad_http", &error.to_string())
+pub(crate) fn http_error(error: &dyn Display) -> JsValue {
+    tunnel_error_from("bad_http", error)
 }
 
 /// The code of a reason, as in the `down` event.

@@ -11,7 +11,7 @@ use js_sys::{Array, Promise};
 use wasm_bindgen::prelude::*;
 
 use crate::convert;
-use crate::error::{http_error, tunnel_error};
+use crate::error::{http_error, tunnel_error, tunnel_error_from};
 use crate::peer_stream::{ByteStream, PeerStream};
 use crate::task::{promise, promise_void};
 
@@ -42,7 +42,7 @@ impl ClientRequest {
         head.headers = convert::headers_from_flat(headers);
         let framing = head.set_framing(convert::payload(length));
         head.headers.push("Connection", "close");
-        let head = head.encode().map_err(|error| tunnel_error("bad_request", &error.to_string()))?;
+        let head = head.encode().map_err(|error| tunnel_error_from("bad_request", &error))?;
         Ok(ClientRequest {
             stream: stream.peer_stream(),
             response: Rc::new(RefCell::new(ResponseReader::new(method))),
@@ -60,7 +60,7 @@ impl ClientRequest {
             },
             None => self.body.take().map_or_else(|| Ok(Bytes::new()), BodyWriter::finish),
         };
-        let body = body.map_err(|error| tunnel_error("bad_request", &error.to_string()))?;
+        let body = body.map_err(|error| tunnel_error_from("bad_request", &error))?;
         Ok(self.head.take().into_iter().chain([body]).collect())
     }
 }

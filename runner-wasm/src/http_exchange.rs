@@ -14,7 +14,7 @@ use js_sys::{Array, Function, Promise};
 use wasm_bindgen::prelude::*;
 
 use crate::convert;
-use crate::error::{http_error, stream_error, tunnel_error};
+use crate::error::{http_error, stream_error, tunnel_error, tunnel_error_from};
 use crate::stream::TunnelStream;
 use crate::task::{promise, promise_void};
 
@@ -155,7 +155,7 @@ impl Exchange {
 
     async fn respond(&self, mut head: ResponseHead, length: Option<f64>) -> Result<(), JsValue> {
         let framing = head.set_framing(&self.head, convert::payload(length));
-        let head = head.encode().map_err(|error| tunnel_error("bad_response", &error.to_string()))?;
+        let head = head.encode().map_err(|error| tunnel_error_from("bad_response", &error))?;
         if !self.is_response_pending() {
             return Err(tunnel_error("bad_response", "the request was answered already"));
         }
@@ -168,7 +168,7 @@ impl Exchange {
             ResponseState::Streaming(writer) => writer.encode(Bytes::from(data)),
             _ => return Err(tunnel_error("bad_response", "no answer was begun")),
         };
-        let encoded = encoded.map_err(|error| tunnel_error("bad_response", &error.to_string()))?;
+        let encoded = encoded.map_err(|error| tunnel_error_from("bad_response", &error))?;
         self.connection.write(encoded).await
     }
 
@@ -177,7 +177,7 @@ impl Exchange {
             ResponseState::Streaming(writer) => writer.clone().finish(),
             _ => return Ok(()),
         };
-        let encoded = encoded.map_err(|error| tunnel_error("bad_response", &error.to_string()))?;
+        let encoded = encoded.map_err(|error| tunnel_error_from("bad_response", &error))?;
         *self.response.borrow_mut() = ResponseState::Complete;
         self.connection.write(encoded).await
     }

@@ -36,7 +36,7 @@ use hvym_tunnel_core::stellar::Address;
 use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
 
-use error::tunnel_error;
+use error::tunnel_error_from;
 use identity::Signer;
 use page_agent::PageAgent;
 use task::promise;
@@ -192,7 +192,7 @@ impl Runner {
 }
 
 fn parse_address(code: &str, address: &str) -> Result<Address, JsValue> {
-    address.parse().map_err(|error| tunnel_error(code, &format!("{error}")))
+    address.parse().map_err(|error| tunnel_error_from(code, &error))
 }
 
 /// The transcript of a simulated link, which a test compares with that of a native build. Not part of the package.

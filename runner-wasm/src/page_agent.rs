@@ -18,7 +18,9 @@ use wasm_bindgen::prelude::*;
 use crate::clock;
 use crate::convert;
 use crate::driver::{Driver, DriverEvent};
-use crate::error::{down_code, down_error, down_hint, tunnel_error, tunnel_error_with_hint};
+use crate::error::{
+    down_code, down_error, down_hint, tunnel_error, tunnel_error_from, tunnel_error_with_hint,
+};
 use crate::http_server;
 use crate::identity::{SignOutcome, Signer};
 use crate::services::{BindResult, Services};
@@ -79,7 +81,7 @@ impl PageAgent {
     /// # Errors
     /// `bad_service`, the relay's refusal, or why the agent ended.
     pub(crate) async fn bind(&self, name: String, access: Access, handler: Function) -> BindResult {
-        Service::check_name(&name).map_err(|error| tunnel_error("bad_service", &error.to_string()))?;
+        Service::check_name(&name).map_err(|error| tunnel_error_from("bad_service", &error))?;
         let service = Service { public: access.is_public(), ..Service::http(name.clone()) };
         self.driver()?.with(|agent, now| agent.bind(service, now));
         let bound = self.services.add(name, access, handler);

@@ -14,7 +14,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::convert;
 use crate::driver::Driver;
-use crate::error::{open_error, stream_error, tunnel_error, tunnel_error_with_hint};
+use crate::error::{open_error, stream_error, tunnel_error, tunnel_error_from, tunnel_error_with_hint};
 use crate::stream::TunnelStream;
 use crate::task::{promise, promise_void};
 
@@ -23,8 +23,7 @@ use crate::task::{promise, promise_void};
 /// # Errors
 /// `bad_target`, `not_connected` or `too_many`.
 pub(crate) fn open(driver: &Driver, address: &str, service: &str) -> Result<ByteStream, JsValue> {
-    let address: Address =
-        address.parse().map_err(|error| tunnel_error("bad_target", &format!("{error}")))?;
+    let address: Address = address.parse().map_err(|error| tunnel_error_from("bad_target", &error))?;
     let header = StreamHeader::reaching(address, service);
     let id = driver.with(|agent, now| agent.open(&header, now)).map_err(|error| open_error(&error))?;
     Ok(ByteStream(Rc::new(PeerStream {
@@ -54,7 +53,7 @@ impl PeerStream {
                 None => return Ok(()),
                 Some(reader) => reader.handle_data(&mut self.unread.borrow_mut()),
             };
-            match open_result.map_err(|error| tunnel_error("protocol", &error.to_string()))? {
+            match open_result.map_err(|error| tunnel_error_from("protocol", &error))? {
                 Some(OpenResult::Accepted) => *self.pending.borrow_mut() = None,
                 Some(OpenResult::Refused { code, message }) => return Err(refusal(&code, &message)),
                 None if self.receive().await? => {}

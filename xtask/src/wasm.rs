@@ -67,11 +67,14 @@ fn flags() -> String {
     let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let cargo = cargo.or_else(|| Some(std::env::home_dir()?.join(".cargo"))).unwrap_or_default();
     let root = root().canonicalize().unwrap_or_default();
-    let mut flags = format!("--cfg sha2_backend_soft=\"compact\" --remap-path-prefix={}=.", root.display());
-    // The last match counts, so the folder of each registry follows the one of all.
-    let registries = fs::read_dir(cargo.join("registry/src")).into_iter().flatten().flatten();
-    for folder in [cargo].into_iter().chain(registries.map(|entry| entry.path())) {
-        flags += &format!(" --remap-path-prefix={}=cargo", folder.display());
+    let mut flags = format!(
+        "--cfg sha2_backend_soft=\"compact\" --remap-path-prefix={}=. --remap-path-prefix={}=cargo",
+        root.display(),
+        cargo.display(),
+    );
+    // The last match counts: sources of a registry begin with the name of their crate.
+    for registry in fs::read_dir(cargo.join("registry/src")).into_iter().flatten().flatten() {
+        flags += &format!(" --remap-path-prefix={}=", registry.path().display());
     }
     flags
 }
