@@ -23,7 +23,7 @@ pub(crate) struct ControlFrames {
 impl ControlFrames {
     /// Nothing but a `GoAway`, if there is a code for one: the end of a session that failed.
     pub(crate) fn last(go_away: Option<u32>) -> Self {
-        Self { go_away, go_away_queued: true, ..Self::default() }
+        Self { go_away, ..Self::default() }
     }
 
     /// `GoAway` with code 0, after everything else, unless one was sent.
@@ -53,10 +53,6 @@ impl ControlFrames {
             self.pongs.pop_front();
         }
         self.pongs.push_back(value);
-    }
-
-    pub(crate) fn has_ping(&self) -> bool {
-        self.ping.is_some()
     }
 
     /// A ping, unless one is pending.

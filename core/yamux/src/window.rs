@@ -26,7 +26,7 @@ impl Mux {
         }
         self.grow_window(key);
         self.streams[key].recv.set_granted_at(self.now);
-        if self.rtt.is_due(self.now) && !self.control.has_ping() {
+        if self.rtt.is_due(self.now) {
             self.control.ping(self.random.next_u64() as u32);
         }
         self.queue_frame(key, PendingFrame::Window);

@@ -2,7 +2,9 @@
 
 mod attacks;
 mod basics;
+mod config;
 mod data;
+mod edges;
 mod end;
 mod limits;
 mod memory;

@@ -1,0 +1,189 @@
+//! Edges of the public API: room to write, ids, ends of sessions, and which payloads are copied.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hvym_yamux::{
+    Mux, MuxConfig, MuxEnd, MuxError, MuxEvent, OpenError, Read, ResetReason, Role, StreamError, StreamId,
+};
+use hvym_yamux_testing::rig::{FIN, Frame, RST, Rig, SYN, WINDOW, data, ping, window};
+
+#[test]
+fn the_room_to_write_is_the_lesser_of_the_streams_and_the_sessions() {
+    let mut rig = Rig::agent_but(|config| {
+        config.max_stream_unsent = 1024;
+        config.max_unsent = 1500;
+    });
+    let (a, b) = (rig.open(), rig.open());
+    assert_eq!((rig.mux.writable(a), rig.mux.writable(b)), (1024, 1024));
+    rig.write(a, &[0; 1000]);
+    assert_eq!((rig.mux.writable(a), rig.mux.writable(b)), (24, 500));
+    assert_eq!(rig.mux.stream(a).unwrap().writable(), 24);
+    rig.finish(a);
+    assert_eq!((rig.mux.writable(a), rig.mux.writable(b)), (0, 500), "nothing may follow an end");
+}
+
+#[test]
+fn a_stream_that_is_reset_gone_or_lost_has_no_room() {
+    let mut rig = Rig::agent();
+    let (id, wire) = rig.opened();
+    rig.take(&window(RST, wire, 0));
+    assert!(rig.mux.contains(id), "it is there until the application has been told");
+    assert_eq!(rig.mux.writable(id), 0);
+    assert_eq!(rig.events(), [MuxEvent::Reset(id, ResetReason::Peer(0))]);
+    assert!(!rig.mux.contains(id));
+    assert_eq!(rig.mux.writable(id), 0);
+    let lost = rig.open();
+    assert!(rig.mux.writable(lost) > 0);
+    rig.mux.abort(MuxError::Lost, rig.now);
+    assert_eq!(rig.mux.writable(lost), 0);
+}
+
+#[test]
+fn a_lost_transport_ends_the_session_without_a_farewell() {
+    let mut rig = Rig::agent();
+    let id = rig.open();
+    rig.mux.abort(MuxError::Lost, rig.now);
+    assert_eq!(rig.events(), [MuxEvent::Ended(MuxEnd::Failed(MuxError::Lost))]);
+    assert_eq!((rig.sent(), rig.mux.poll_timeout()), (vec![], None));
+    assert_eq!(rig.mux.open(rig.now), Err(OpenError::Closed));
+    assert_eq!(rig.mux.stream(id).unwrap().read(1, rig.now), Err(StreamError::Lost));
+    rig.mux.abort(MuxError::KeepAlive, rig.now);
+    assert_eq!((rig.sent(), rig.events()), (vec![], vec![]), "the first end counts");
+}
+
+#[test]
+fn an_owner_is_told_once_that_its_ids_run_low_and_uses_all_of_them() {
+    for (role, last) in [(Role::Client, u32::MAX - 2), (Role::Server, u32::MAX - 1)] {
+        let mut rig = Rig::with(role, MuxConfig::default());
+        rig.mux.skip_ids((1 << 20) + 2);
+        let open = |rig: &mut Rig| {
+            let id = rig.open();
+            let wire = rig.mux.wire_id(id);
+            rig.reset(id);
+            (wire, rig.events())
+        };
+        assert_eq!(open(&mut rig).1, []);
+        assert_eq!(open(&mut rig).1, [MuxEvent::IdsLow]);
+        assert_eq!(open(&mut rig).1, []);
+        rig.mux.skip_ids(1);
+        assert_eq!(open(&mut rig), (Some(last), vec![]));
+        assert_eq!(rig.mux.open(rig.now), Err(OpenError::IdsExhausted));
+    }
+}
+
+#[test]
+fn an_id_of_another_session_or_of_no_session_is_stale() {
+    let mut rig = Rig::agent();
+    let id = rig.open();
+    let now = rig.now;
+    let mut other = Mux::new(Role::Client, MuxConfig::default(), 2, [7; 32], now);
+    let theirs = other.open(now).unwrap();
+    assert_ne!(id, theirs);
+    assert!(rig.mux.contains(id) && !rig.mux.contains(theirs));
+    assert_eq!(StreamId::external(2, 0), theirs, "the same session number names the same streams");
+    assert_ne!(StreamId::external(2, 1), StreamId::external(2, 1 + (1 << 32)));
+    assert!(!rig.mux.contains(StreamId::external(1, 7)), "there is no such slot");
+    rig.reset(id);
+    assert!(!rig.mux.contains(id), "it was never on the wire, so nothing is left of it");
+    let next = rig.open();
+    assert!(rig.mux.contains(next) && !rig.mux.contains(id));
+}
+
+/// Whether a payload of `payload` bytes in a message of `message` bytes is read as a slice of it.
+fn is_slice(payload: usize, message: usize) -> bool {
+    let mut rig = Rig::agent();
+    let id = rig.accepted(2);
+    let mut bytes = data(0, 2, &vec![1; payload]);
+    // Frames for a stream that is closed, which do nothing.
+    rig.take(&[window(SYN, 4, 0), window(RST, 4, 0)].concat());
+    bytes.extend(window(0, 4, 1).repeat((message - bytes.len()) / 12));
+    let bytes = Bytes::from(bytes);
+    let range = bytes.as_ptr_range();
+    rig.mux.handle_data(bytes.clone(), rig.now).unwrap();
+    let Ok(Read::Data(read)) = rig.read(id) else { panic!("data has arrived") };
+    assert_eq!(read, vec![1; payload]);
+    range.contains(&read.as_ptr())
+}
+
+#[test]
+fn a_slice_is_kept_from_1024_bytes_on_and_if_its_frame_is_a_quarter_of_its_message() {
+    assert!(!is_slice(1023, 12 + 1023));
+    assert!(is_slice(1024, 12 + 1024));
+    // 1036 bytes of frame, four times.
+    assert!(is_slice(1024, 4144));
+    assert!(!is_slice(1024, 4144 + 12));
+    assert!(is_slice(16_384, 4 * (12 + 16_384)));
+    assert!(!is_slice(16_384, 4 * (12 + 16_384) + 12));
+}
+
+#[test]
+fn data_for_a_stream_that_closed_a_moment_ago_is_no_noise_however_often_it_comes() {
+    let mut rig = Rig::agent();
+    rig.accepted(2);
+    rig.take(&window(RST, 2, 0));
+    rig.take(&data(0, 2, &[1]).repeat(3000));
+    rig.assert_alive();
+}
+
+#[test]
+fn a_farewell_before_a_shutdown_is_not_sent_again_at_its_end() {
+    let mut rig = Rig::agent();
+    rig.mux.go_away(rig.now);
+    assert_eq!(rig.sent(), [Frame::bare(3, 0, 0, 0)]);
+    rig.mux.shutdown(rig.now + Duration::from_secs(1), rig.now);
+    assert_eq!(rig.sent(), []);
+    assert_eq!(rig.events(), [MuxEvent::Ended(MuxEnd::Normal)]);
+}
+
+#[test]
+fn a_reader_that_wants_less_gets_less_and_the_rest_later() {
+    let mut rig = Rig::agent();
+    let id = rig.accepted(2);
+    for chunk in [3, 2000] {
+        rig.take(&data(0, 2, &vec![1; chunk]));
+    }
+    let mut sizes = Vec::new();
+    for max in [0, 1, 5, 1999, usize::MAX] {
+        match rig.mux.stream(id).unwrap().read(max, rig.now) {
+            Ok(Read::Data(data)) => sizes.push(data.len()),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(sizes, [1, 1, 1, 1999, 1]);
+}
+
+#[test]
+fn a_writer_is_woken_when_a_quarter_of_its_queue_is_left_and_not_before() {
+    let mut rig = Rig::agent_but(|config| {
+        config.batch = 4096;
+        config.max_stream_unsent = 16_384;
+    });
+    let (id, _) = rig.opened();
+    assert_eq!(rig.write_some(id, &[0; 20_000]), 16_384);
+    let mut left = 16_384;
+    while left > 0 {
+        left -= rig.batch().iter().map(|frame| frame.length as usize).sum::<usize>();
+        let expected: &[MuxEvent] = if left <= 4096 { &[MuxEvent::Writable(id)] } else { &[] };
+        assert_eq!(rig.events(), expected, "{left} bytes left");
+        if left <= 4096 {
+            break;
+        }
+    }
+}
+
+#[test]
+fn half_a_window_that_was_read_is_granted_and_a_byte_less_is_not() {
+    let mut rig = Rig::agent();
+    let id = rig.accepted(2);
+    rig.take(&data(0, 2, &vec![1; WINDOW / 2 - 1]));
+    rig.read_all(id);
+    assert_eq!(rig.sent(), []);
+    rig.take(&data(0, 2, &[1]));
+    rig.read_all(id);
+    let grants: Vec<Frame> = rig.sent().into_iter().filter(|frame| frame.kind == 1).collect();
+    assert_eq!(grants, [Frame::bare(1, 0, 2, WINDOW as u32 / 2)]);
+    rig.take(&ping(SYN, 0, 1));
+    rig.take(&window(FIN, 2, 0));
+    assert_eq!(rig.read_all(id), (vec![], true));
+}
