@@ -1,6 +1,6 @@
 //! The two applications of a run: every operation and every event, each held to what the model allows.
 
-use hvym_yamux::{MuxEvent, OpenError, Read, StreamError, StreamId};
+use hvym_yamux::{MuxEvent, OpenError, Read, ResetReason, StreamError, StreamId};
 
 use crate::model::{ensure, pattern};
 use crate::ops::End;
@@ -83,6 +83,7 @@ impl World {
                 Ok(Read::Data(data)) => {
                     ensure!(data.len() <= left, "{} bytes read, {left} wanted", data.len());
                     left -= data.len();
+                    self.outcome.kinds.insert("data read");
                     self.model.read(end, id, &data)?;
                 }
                 Ok(Read::Empty) => {
@@ -97,6 +98,7 @@ impl World {
                 }
                 Ok(Read::Finished) => {
                     self.model.read_end(end, id)?;
+                    self.outcome.kinds.insert("end read");
                     self.outcome.told.push(format!("{end} {id} end"));
                     break;
                 }
@@ -177,6 +179,7 @@ impl World {
             stream.stop(self.now);
         }
         self.model.half(end, id).stopped = true;
+        self.outcome.kinds.insert("stopped");
         Ok(())
     }
 
@@ -190,6 +193,7 @@ impl World {
     /// Takes one event, which must have a cause.
     pub(crate) fn event(&mut self, end: End, event: MuxEvent) -> Checked {
         ensure!(self.model.ended[end].is_none(), "after the end");
+        self.outcome.kinds.insert(kind(event));
         match event {
             MuxEvent::Incoming(key) => {
                 let id = self.ends[end].mux.wire_id(key).ok_or("it is stale")?;
@@ -226,5 +230,24 @@ impl World {
             _ => return Err("without a cause".into()),
         }
         Ok(())
+    }
+}
+
+/// What an event is called in the statistics of a property.
+fn kind(event: MuxEvent) -> &'static str {
+    match event {
+        MuxEvent::Incoming(_) => "incoming",
+        MuxEvent::Readable(_) => "readable",
+        MuxEvent::Writable(_) => "writable",
+        MuxEvent::Reset(_, ResetReason::Peer(_)) => "reset by peer",
+        MuxEvent::Reset(_, ResetReason::AcceptTimeout) => "accept timeout",
+        MuxEvent::Reset(_, ResetReason::OpenTimeout) => "open timeout",
+        MuxEvent::Reset(_, ResetReason::Idle) => "idle timeout",
+        MuxEvent::Reset(_, ResetReason::WriteStall) => "stall timeout",
+        MuxEvent::Reset(..) => "reset for another reason",
+        MuxEvent::OpenReady => "open ready",
+        MuxEvent::RemoteGoAway(_) => "go away",
+        MuxEvent::Ended(_) => "session ended",
+        _ => "other",
     }
 }

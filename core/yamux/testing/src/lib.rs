@@ -5,6 +5,7 @@
 //! Nothing here shares code with the crate under test but its public API, so that a mistake cannot hide in both.
 
 mod apply;
+pub mod aware;
 pub mod corpus;
 pub mod fuzz;
 pub mod judge;
@@ -18,3 +19,4 @@ pub mod raw;
 pub mod rig;
 pub mod run;
 mod settle;
+pub mod tally;

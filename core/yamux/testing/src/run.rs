@@ -7,10 +7,11 @@ use bytes::Bytes;
 use hvym_yamux::Instant;
 use hvym_yamux::{Mux, MuxError, Role};
 
-use crate::lens::Lens;
+use crate::lens::{GRANT, Lens};
 use crate::meddle::Meddler;
 use crate::model::{Model, ensure};
 use crate::ops::{End, Op, Ops, Setup};
+use crate::tally::Kinds;
 
 /// Steps of the trace that a failure shows.
 const SHOWN: usize = 60;
@@ -22,6 +23,8 @@ pub struct Outcome {
     pub batches: Vec<u64>,
     /// What was read, and every event, in order.
     pub told: Vec<String>,
+    /// The kinds of what happened at either end.
+    pub kinds: Kinds,
 }
 
 /// A failed rule stops everything.
@@ -142,6 +145,9 @@ impl World {
                 "end {end}: {} bytes grown",
                 stats.window_growth
             );
+            if stats.window_growth > 0 {
+                self.outcome.kinds.insert("window grown");
+            }
             ensure!(stats.window_growth == 0 || stats.rtt.is_some(), "end {end}: grown without a round trip");
             // invariant 13
             let held = stats.unread + stats.unsent;
@@ -231,7 +237,14 @@ impl World {
         self.outcome.batches.push(hasher.finish());
         let (model, mut lines) = (&mut self.model, Vec::new());
         let tracing = self.trace.is_some();
+        let kinds = &mut self.outcome.kinds;
         let result = from.out.feed(&batch, |piece| {
+            if let crate::lens::Piece::Header(frame) = piece
+                && frame.kind == GRANT
+                && frame.length > 0
+            {
+                kinds.insert("window update");
+            }
             if tracing && let crate::lens::Piece::Header(frame) = piece {
                 lines.push(format!("    {end} sends {frame:?}"));
             }
