@@ -205,27 +205,9 @@ pub(crate) fn seeds() -> Vec<Seed> {
             "\r\n\r\nGET / HTTP/1.1\r\nA:\tb\r\n\r\n",
         ],
     );
-    let (subject, relay) = (signer().address(), audience());
-    let header = format!(r#"{{"alg":"EdDSA","typ":"JWT","kid":"{subject}"}}"#);
-    let at = |issued: u64| {
-        let claims =
-            Claims::new(subject, relay.to_string(), UnixTime::from_secs(issued)).with_services(["a", "b"]);
-        let token = claims.with_challenge("c").signing_input();
-        let payload = token.as_bytes().split(|byte| *byte == b'.').nth(1).expect("two parts").to_vec();
-        String::from_utf8(BASE64URL_NOPAD.decode(&payload).expect("base64url")).expect("JSON")
-    };
-    let lived = LIFETIME.as_secs();
-    let tokens = [
-        format!("{header}\n{}", at(NOW)),
-        format!("{header}\n{}", at(NOW - lived - SKEW.as_secs())),
-        format!("{header}\n{}", at(NOW - lived - SKEW.as_secs() - 1)),
-        format!("{header}\n{}", at(NOW + SKEW.as_secs())),
-        format!("{header}\n{}", at(NOW + SKEW.as_secs() + 1)),
-        format!("{{\"alg\":\"EdDSA\",\"crit\":[]}}\n{}", at(NOW)),
-        format!(r#"{{"alg":"none"}}{}{{"iss":1,"iss":2}}"#, '\n'),
-        "eyJhbGciOiJFZERTQSJ9.e30.".to_owned(),
-    ];
+    let tokens = token_seeds();
     add("f14_tokens", &tokens.each_ref().map(String::as_str));
+    let subject = signer().address();
     let names = [
         subject.to_string(),
         subject.label(),
@@ -251,4 +233,28 @@ pub(crate) fn seeds() -> Vec<Seed> {
         ],
     );
     all
+}
+
+/// Tokens at the edges of their lifetime, and with headers that are refused.
+fn token_seeds() -> [String; 8] {
+    let (subject, relay) = (signer().address(), audience());
+    let header = format!(r#"{{"alg":"EdDSA","typ":"JWT","kid":"{subject}"}}"#);
+    let at = |issued: u64| {
+        let claims =
+            Claims::new(subject, relay.to_string(), UnixTime::from_secs(issued)).with_services(["a", "b"]);
+        let token = claims.with_challenge("c").signing_input();
+        let payload = token.as_bytes().split(|byte| *byte == b'.').nth(1).expect("two parts").to_vec();
+        String::from_utf8(BASE64URL_NOPAD.decode(&payload).expect("base64url")).expect("JSON")
+    };
+    let lived = LIFETIME.as_secs();
+    [
+        format!("{header}\n{}", at(NOW)),
+        format!("{header}\n{}", at(NOW - lived - SKEW.as_secs())),
+        format!("{header}\n{}", at(NOW - lived - SKEW.as_secs() - 1)),
+        format!("{header}\n{}", at(NOW + SKEW.as_secs())),
+        format!("{header}\n{}", at(NOW + SKEW.as_secs() + 1)),
+        format!("{{\"alg\":\"EdDSA\",\"crit\":[]}}\n{}", at(NOW)),
+        format!(r#"{{"alg":"none"}}{}{{"iss":1,"iss":2}}"#, '\n'),
+        "eyJhbGciOiJFZERTQSJ9.e30.".to_owned(),
+    ]
 }

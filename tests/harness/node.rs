@@ -26,6 +26,7 @@ const READ_BYTES: usize = 64 * 1024;
 /// How many steps go by between two checks of the counters, which take long with many streams.
 const CHECK_INTERVAL: u64 = 61;
 
+// Fields: what the session is, and who waits for which part of it.
 struct State {
     mux: Mux,
     started: std::time::Instant,

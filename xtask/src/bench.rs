@@ -10,6 +10,8 @@ mod load;
 #[cfg(unix)]
 mod nginx;
 #[cfg(unix)]
+mod open;
+#[cfg(unix)]
 mod others;
 #[cfg(unix)]
 mod path;

@@ -9,10 +9,10 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::load::{self, Wrk};
 use super::nginx::Origin;
-use super::path::{self, OURS, Path};
+use super::path::{OURS, Path};
 use super::process::Folder;
 use super::table::{Measure, Table};
-use super::{cargo_build, sink};
+use super::{cargo_build, open, sink};
 use crate::target;
 
 const MIB: u64 = 1024 * 1024;
@@ -63,7 +63,7 @@ pub(super) fn run(arguments: &[&str]) -> Result<()> {
     let program = program()?;
     let folder = Folder::new()?;
     let origin = Origin::start(&folder, plan.large)?;
-    let (paths, absent) = path::open(&folder, &program, [origin.port, sink::start()?])?;
+    let (paths, absent) = open::paths(&folder, &program, [origin.port, sink::start()?])?;
     let mut table = Table::new(paths.iter().map(|path| path.name).collect());
     weigh(&paths, [Measure::IdleApart, Measure::Idle], &mut table);
     for run in 1..=plan.runs {

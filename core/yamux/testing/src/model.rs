@@ -67,6 +67,7 @@ impl Trail {
     }
 }
 
+// Fields: one for each thing that the model compares.
 /// One stream as one end knows it.
 // Fields: independent observations that are compared with what the session says.
 #[derive(Clone, Debug, Default)]
