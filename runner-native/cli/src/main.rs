@@ -29,7 +29,13 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(exit) => return exit.into(),
     };
-    let reporter = cli.reporter();
+    let reporter = match cli.reporter() {
+        Ok(reporter) => reporter,
+        Err(error) => {
+            eprintln!("error: cannot start a thread that writes: {error}");
+            return Exit::Unexpected.into();
+        }
+    };
     let result = run(cli.command, &reporter);
     if let Err(failure) = &result {
         reporter.tell(&Report::from(failure));

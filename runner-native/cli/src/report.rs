@@ -2,7 +2,6 @@
 //!
 //! How a report reads as text is in `human.rs`, as JSON in `json.rs`; where it goes is in `reporter.rs`.
 
-mod bursts;
 mod human;
 mod json;
 mod reporter;

@@ -26,7 +26,10 @@ fn a_service_can_be_visited_and_the_agent_started_again_after_it_was_stopped() {
         assert_eq!(services.len(), 1);
         assert_eq!(world.visit(&services[0].url, "/"), (200, "hello".to_owned()));
         let status = agent.status();
-        assert_eq!((status.link, status.services[0].url.as_ref()), (LinkState::Online, Some(&services[0].url)));
+        assert_eq!(
+            (status.link, status.services[0].url.as_ref()),
+            (LinkState::Online, Some(&services[0].url))
+        );
         assert_eq!(world.runtime.block_on(agent.shutdown(PATIENCE)), Ok(()));
         assert_eq!(world.visit(&services[0].url, "/").0, 503);
     }
@@ -47,7 +50,11 @@ fn a_service_comes_and_goes_while_a_stream_of_another_one_runs() {
     let (mut probe, _) = slow.accept().expect("the agent probes");
     let mut serving = match read_head(&mut probe) {
         Ok(_) => probe,
-        Err(_) => slow.accept().map(|(mut tcp, _)| read_head(&mut tcp).map(|_| tcp)).expect("a stream").expect("a head"),
+        Err(_) => slow
+            .accept()
+            .map(|(mut tcp, _)| read_head(&mut tcp).map(|_| tcp))
+            .expect("a stream")
+            .expect("a head"),
     };
     serving.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf").expect("the agent reads");
     let head = read_head(&mut visitor).expect("a head");
@@ -111,7 +118,8 @@ fn a_forward_reaches_a_private_service_and_reports_a_refusal() {
     let agent = world.agent().service(closed).start(&world.runtime).expect("it starts");
     world.online(&agent.events());
     let to: ServiceAddress = format!("{}/web", agent.address()).parse().expect("a service");
-    let forward = |identity| Forward::builder(identity).relay(world.url()).to(to.clone()).start(&world.runtime);
+    let forward =
+        |identity| Forward::builder(identity).relay(world.url()).to(to.clone()).start(&world.runtime);
     let online = |event| match event {
         AgentEvent::ForwardOnline { listen } => Some(listen),
         _ => None,
@@ -186,7 +194,8 @@ impl Observer<AgentEvent> for Gathered {
 #[test]
 fn an_inspector_sees_bytes_for_as_long_as_it_is_wanted() {
     let world = World::new();
-    let agent = world.agent().service(spec("web", service("hello"))).start(&world.runtime).expect("it starts");
+    let agent =
+        world.agent().service(spec("web", service("hello"))).start(&world.runtime).expect("it starts");
     let url = world.online(&agent.events())[0].url.clone();
     let gathered = Arc::new(Gathered::default());
     let inspection = agent.inspect(Arc::clone(&gathered) as _);

@@ -118,7 +118,10 @@ impl Cli {
     }
 
     /// Where this command reports, and what it logs from now on.
-    pub(crate) fn reporter(&self) -> Reporter {
+    ///
+    /// # Errors
+    /// The system has no thread for it.
+    pub(crate) fn reporter(&self) -> io::Result<Reporter> {
         let output = match &self.command {
             Command::Expose(arguments) => Some(&arguments.output),
             Command::Forward(arguments) => Some(&arguments.output),
@@ -136,9 +139,9 @@ impl Cli {
             live,
             url_file: output.and_then(|output| output.url_file.clone()),
         };
-        let reporter = Reporter::new(style, io::stdout(), io::stderr());
+        let reporter = Reporter::new(style, io::stdout(), io::stderr())?;
         logs::begin(self.terminal.verbose, &reporter);
-        reporter
+        Ok(reporter)
     }
 }
 

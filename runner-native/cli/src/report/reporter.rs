@@ -1,6 +1,7 @@
 //! The [`Reporter`]: decides which stream a report goes to, and keeps one line from tearing another.
 //!
-//! Whether something is worth a report is decided by the caller.
+//! Whether something is worth a report is decided by the caller. A thread of its own writes, so that a stream that nobody
+//! reads holds up nothing else.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -8,10 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hvym_tunnel_net::files::{self, FileAccess};
+use hvym_tunnel_net::log_writer::{LogWriter, Output, Priority};
 
-use super::bursts::Bursts;
 use super::human::{self, Line, OutputStream};
 use super::{Report, json};
+
+/// How long the end of the program waits until everything is written; for ever would be for a stream that nobody reads.
+const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 
 /// How reports are written.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -34,21 +38,30 @@ pub(crate) struct Reporter {
 
 impl Reporter {
     /// Writes text or JSON to `out`, and what must not mix with it to `err`.
+    ///
+    /// # Errors
+    /// The system has no thread for it.
     pub(crate) fn new(
         style: Style,
         out: impl Write + Send + 'static,
         err: impl Write + Send + 'static,
-    ) -> Self {
+    ) -> io::Result<Self> {
+        let dropped = |lines| {
+            (
+                Output::Err,
+                format!("warning: {lines} lines were dropped: they came faster than they were read\n")
+                    .into_bytes(),
+            )
+        };
         let screen = Screen {
             style,
-            out: Bursts::new(out),
-            err: Box::new(err),
+            writer: LogWriter::new(out, err, dropped)?,
             started: Instant::now(),
             attempt: None,
             live_line: false,
             url: None,
         };
-        Reporter { screen: Arc::new(Mutex::new(screen)) }
+        Ok(Reporter { screen: Arc::new(Mutex::new(screen)) })
     }
 
     /// Tells one report. A stream that is closed is no reason to stop, so nothing is returned.
@@ -57,10 +70,12 @@ impl Reporter {
         self.screen().tell(report, now);
     }
 
-    /// Writes what still waits for more, ends the line that is being updated, and removes the URL file if it is still
-    /// the one written here. Call it last: what is told later is still shown.
+    /// Ends the line that is being updated, removes the URL file if it is still the one written here, and waits a moment
+    /// until everything is written. Call it last.
     pub(crate) fn finish(&self) {
-        self.screen().finish();
+        let writer = self.screen().finish();
+        // Unlocked, so that nobody waits for it.
+        writer.flush(FLUSH_LIMIT);
     }
 
     /// Standard error for a log: one write is one line, which no report tears.
@@ -81,20 +96,18 @@ impl Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut screen = self.0.screen();
         screen.leave_live_line();
-        let _closed = screen.out.flush();
-        screen.err.write_all(line)?;
+        screen.writer.write(Output::Err, Priority::Droppable, line.to_vec());
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.screen().err.flush()
+        Ok(())
     }
 }
 
 struct Screen {
     style: Style,
-    out: Bursts,
-    err: Box<dyn Write + Send>,
+    writer: LogWriter,
     started: Instant,
     /// The attempt that was told last, since the link was lost.
     attempt: Option<u32>,
@@ -109,8 +122,8 @@ impl Screen {
         let same_attempt = self.remember(report);
         if self.style.json {
             if !same_attempt {
-                let _closed =
-                    writeln!(self.out, "{}", json::line(report, now)).and_then(|()| self.settle(report));
+                let line = format!("{}\n", json::line(report, now));
+                self.writer.write(Output::Out, priority(report), line.into_bytes());
             }
             // A person who looks on must see why it ended.
             if !matches!(report, Report::Error { .. }) {
@@ -147,29 +160,21 @@ impl Screen {
         }
     }
 
-    /// Requests may be many; everything else is told at once.
-    fn settle(&mut self, report: &Report) -> io::Result<()> {
-        if matches!(report, Report::Request { .. }) { self.out.settle() } else { self.out.flush() }
-    }
-
-    fn write(&mut self, line: &Line, live: bool, report: &Report) {
+    fn write(&self, line: &Line, live: bool, report: &Report) {
         let text = line.text(self.style.colour);
         // A line that wrapped could not be wiped: switch wrapping off for it (DECAWM).
         let (begin, end) = if live { ("\x1b[?7l", "\x1b[?7h") } else { ("", "\n") };
-        let _closed = match line.stream {
-            OutputStream::Out => write!(self.out, "{begin}{text}{end}").and_then(|()| self.settle(report)),
-            OutputStream::Err => {
-                // On a terminal both are one, and what was told first stands first.
-                let _closed = self.out.flush();
-                write!(self.err, "{begin}{text}{end}").and_then(|()| self.err.flush())
-            }
+        let output = match line.stream {
+            OutputStream::Out => Output::Out,
+            OutputStream::Err => Output::Err,
         };
+        self.writer.write(output, priority(report), format!("{begin}{text}{end}").into_bytes());
     }
 
     /// Wipes the line that is being updated, so that another can take its place.
     fn leave_live_line(&mut self) {
         if std::mem::take(&mut self.live_line) {
-            let _closed = self.err.write_all(b"\r\x1b[K").and_then(|()| self.err.flush());
+            self.writer.write(Output::Err, Priority::Important, b"\r\x1b[K".to_vec());
         }
     }
 
@@ -184,13 +189,13 @@ impl Screen {
             Err(error) => {
                 let message = format!("warning: cannot write the URL to {}: {error}", path.display());
                 self.leave_live_line();
-                let _closed = writeln!(self.err, "{}", human::escaped(&message));
+                let line = format!("{}\n", human::escaped(&message));
+                self.writer.write(Output::Err, Priority::Important, line.into_bytes());
             }
         }
     }
 
-    fn finish(&mut self) {
-        let _closed = self.out.flush();
+    fn finish(&mut self) -> LogWriter {
         self.leave_live_line();
         if let (Some(path), Some(url)) = (&self.style.url_file, self.url.take()) {
             // Another process may have taken the file over since.
@@ -198,6 +203,15 @@ impl Screen {
                 let _gone = std::fs::remove_file(path);
             }
         }
+        self.writer.clone()
+    }
+}
+
+/// Requests and connections may be many; everything else is rare.
+fn priority(report: &Report) -> Priority {
+    match report {
+        Report::Request { .. } | Report::Connection { .. } => Priority::Droppable,
+        _ => Priority::Important,
     }
 }
 

@@ -66,7 +66,7 @@ impl Write for Paper {
 
 fn told(style: Style, reports: &[Report]) -> (String, String) {
     let (out, err) = (Paper::default(), Paper::default());
-    let reporter = Reporter::new(style, out.clone(), err.clone());
+    let reporter = Reporter::new(style, out.clone(), err.clone()).expect("a thread");
     reports.iter().for_each(|report| reporter.tell(report));
     reporter.finish();
     (out.text(), err.text())
@@ -225,7 +225,8 @@ fn elsewhere_every_attempt_is_one_line() {
 #[test]
 fn a_log_line_does_not_run_into_the_line_that_changes() {
     let (out, err) = (Paper::default(), Paper::default());
-    let reporter = Reporter::new(Style { live: true, ..Style::default() }, out, err.clone());
+    let reporter =
+        Reporter::new(Style { live: true, ..Style::default() }, out, err.clone()).expect("a thread");
     reporter.tell(&lost(1, 2));
     reporter.log().write_all(b"a log line\n").expect("paper takes every write");
     reporter.finish();
@@ -247,7 +248,7 @@ fn the_url_file_holds_the_url_while_there_is_one() {
     let folder = Folder::new();
     let path = folder.0.join("url");
     let style = Style { url_file: Some(path.clone()), ..Style::default() };
-    let reporter = Reporter::new(style, io::sink(), io::sink());
+    let reporter = Reporter::new(style, io::sink(), io::sink()).expect("a thread");
     reporter.tell(&lost(1, 1));
     assert!(!path.exists());
     reporter.tell(&ready("https://g"));
@@ -264,7 +265,7 @@ fn a_url_file_that_another_process_took_over_stays() {
     let folder = Folder::new();
     let path = folder.0.join("url");
     let style = Style { url_file: Some(path.clone()), ..Style::default() };
-    let reporter = Reporter::new(style, io::sink(), io::sink());
+    let reporter = Reporter::new(style, io::sink(), io::sink()).expect("a thread");
     reporter.tell(&ready("https://g"));
     std::fs::write(&path, "https://other\n").expect("the file can be written");
     reporter.finish();
@@ -274,7 +275,7 @@ fn a_url_file_that_another_process_took_over_stays() {
 #[test]
 fn threads_do_not_tear_each_others_lines() {
     let out = Paper::default();
-    let reporter = Reporter::new(Style::default(), out.clone(), io::sink());
+    let reporter = Reporter::new(Style::default(), out.clone(), io::sink()).expect("a thread");
     std::thread::scope(|scope| {
         for letter in ["A", "B", "C"] {
             let reporter = reporter.clone();
