@@ -131,8 +131,8 @@ impl AgentBuilder {
     ///
     /// # Errors
     /// As for [`Self::check`], or no relay is set, or the settings of the link make no sense.
-    pub fn start(self, runtime: impl AsRef<RuntimeHandle>) -> Result<AgentHandle, AgentError> {
-        let _inside = runtime.as_ref().enter();
+    pub fn start(self, runtime: &RuntimeHandle) -> Result<AgentHandle, AgentError> {
+        let _inside = runtime.enter();
         let AgentBuilder { mut launch, compat, services } = self;
         if let Some(settings) = &compat {
             settings.check(&launch.link, &services).map_err(SettingsError::from)?;

@@ -91,8 +91,8 @@ impl ForwardBuilder {
     /// # Errors
     /// No relay or no service is set, the service is the identity's own, the address cannot be listened at, or the
     /// settings of the link make no sense.
-    pub fn start(self, runtime: impl AsRef<RuntimeHandle>) -> Result<ForwardHandle, AgentError> {
-        let _inside = runtime.as_ref().enter();
+    pub fn start(self, runtime: &RuntimeHandle) -> Result<ForwardHandle, AgentError> {
+        let _inside = runtime.enter();
         let ForwardBuilder { launch, to, listen } = self;
         let (to, own) = (to.ok_or(SettingsError::NoForwardTarget)?, launch.identity.address());
         if to.owner == own {

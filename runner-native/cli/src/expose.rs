@@ -107,7 +107,7 @@ pub(crate) async fn run(
     let subject = Subject { address, relay, purpose };
     let reports = Arc::new(AgentReports::new(reporter.clone(), subject));
     let failure = |error: AgentError| failure::ended(error, compat);
-    let outcome = match builder.observer(Arc::clone(&reports) as _).start(RuntimeHandle::current()) {
+    let outcome = match builder.observer(Arc::clone(&reports) as _).start(&RuntimeHandle::current()) {
         Ok(agent) => until_end(&agent, &reports, signals, failure).await,
         Err(error) => Err(error.into()),
     };

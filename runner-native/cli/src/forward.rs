@@ -53,7 +53,7 @@ pub(crate) async fn run(
     let subject = Subject { address, relay, purpose: AgentKind::Forward { service } };
     let reports = Arc::new(AgentReports::new(reporter.clone(), subject));
     let builder = Forward::builder(identity).link(link).to(to).listen(listen);
-    let forward = builder.observer(Arc::clone(&reports) as _).start(RuntimeHandle::current())?;
+    let forward = builder.observer(Arc::clone(&reports) as _).start(&RuntimeHandle::current())?;
     until_end(&forward, &reports, signals, ExitError::from).await?;
     reporter.tell(&Report::Stopped { reason: "as asked".to_owned() });
     Ok(())

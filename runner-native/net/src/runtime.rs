@@ -108,18 +108,6 @@ impl Drop for Runtime {
     }
 }
 
-impl AsRef<RuntimeHandle> for Runtime {
-    fn as_ref(&self) -> &RuntimeHandle {
-        &self.handle
-    }
-}
-
-impl AsRef<RuntimeHandle> for RuntimeHandle {
-    fn as_ref(&self) -> &RuntimeHandle {
-        self
-    }
-}
-
 /// A reference to a [`Runtime`], which does not keep it running.
 #[derive(Clone, Debug)]
 pub struct RuntimeHandle {

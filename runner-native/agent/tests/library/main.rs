@@ -21,7 +21,7 @@ fn a_service_can_be_visited_and_the_agent_started_again_after_it_was_stopped() {
     let at = service("hello");
     for _ in 0..2 {
         let builder = hvym_tunnel_agent::Agent::builder(Arc::clone(&me)).relay(world.url());
-        let agent = builder.service(spec("web", at)).start(&world.runtime).expect("it starts");
+        let agent = builder.service(spec("web", at)).start(world.runtime.handle()).expect("it starts");
         let services = world.online(&agent.events());
         assert_eq!(services.len(), 1);
         assert_eq!(world.visit(&services[0].url, "/"), (200, "hello".to_owned()));
@@ -41,7 +41,7 @@ fn a_service_comes_and_goes_while_a_stream_of_another_one_runs() {
     let world = World::new();
     let slow = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let agent = world.agent().service(spec("slow", slow.local_addr().expect("an address")));
-    let agent = agent.start(&world.runtime).expect("it starts");
+    let agent = agent.start(world.runtime.handle()).expect("it starts");
     let events = agent.events();
     let url = world.online(&events)[0].url.clone();
     // A response of which the first half was sent stays open over all that follows.
@@ -97,7 +97,7 @@ fn each_service_has_its_own_credentials_and_access_list() {
     let mut closed = spec("closed", at);
     closed.access = Access::Private([identity().address()].into());
     let agent = world.agent().service(spec("open", at)).service(asked).service(closed);
-    let agent = agent.start(&world.runtime).expect("it starts");
+    let agent = agent.start(world.runtime.handle()).expect("it starts");
     let services = world.online(&agent.events());
     let bare = services[0].url.clone();
     let named = |name: &str| bare.replacen("://", &format!("://{name}-"), 1);
@@ -115,11 +115,11 @@ fn a_forward_reaches_a_private_service_and_reports_a_refusal() {
     let (friend, stranger) = (identity(), identity());
     let mut closed = spec("web", service("secret"));
     closed.access = Access::Private([friend.address()].into());
-    let agent = world.agent().service(closed).start(&world.runtime).expect("it starts");
+    let agent = world.agent().service(closed).start(world.runtime.handle()).expect("it starts");
     world.online(&agent.events());
     let to: ServiceAddress = format!("{}/web", agent.address()).parse().expect("a service");
     let forward =
-        |identity| Forward::builder(identity).relay(world.url()).to(to.clone()).start(&world.runtime);
+        |identity| Forward::builder(identity).relay(world.url()).to(to.clone()).start(world.runtime.handle());
     let online = |event| match event {
         AgentEvent::ForwardOnline { listen } => Some(listen),
         _ => None,
@@ -157,7 +157,7 @@ fn a_forward_to_an_own_service_is_refused_before_it_dials() {
     let world = World::new();
     let me = identity();
     let to = format!("{}/web", me.address()).parse().expect("a service");
-    let started = Forward::builder(me).relay(world.url()).to(to).start(&world.runtime);
+    let started = Forward::builder(me).relay(world.url()).to(to).start(world.runtime.handle());
     assert!(matches!(started, Err(AgentError::Settings(SettingsError::OwnService(_)))));
     world.end();
 }
@@ -166,7 +166,7 @@ fn a_forward_to_an_own_service_is_refused_before_it_dials() {
 fn events_that_nobody_reads_are_dropped_and_counted() {
     let world = World::new();
     let agent = world.agent().service(spec("web", service("hello"))).event_capacity(2);
-    let agent = agent.start(&world.runtime).expect("it starts");
+    let agent = agent.start(world.runtime.handle()).expect("it starts");
     let events = agent.events();
     let url = world.online(&events)[0].url.clone();
     for _ in 0..5 {
@@ -194,8 +194,11 @@ impl Observer<AgentEvent> for Gathered {
 #[test]
 fn an_inspector_sees_bytes_for_as_long_as_it_is_wanted() {
     let world = World::new();
-    let agent =
-        world.agent().service(spec("web", service("hello"))).start(&world.runtime).expect("it starts");
+    let agent = world
+        .agent()
+        .service(spec("web", service("hello")))
+        .start(world.runtime.handle())
+        .expect("it starts");
     let url = world.online(&agent.events())[0].url.clone();
     let gathered = Arc::new(Gathered::default());
     let inspection = agent.inspect(Arc::clone(&gathered) as _);
@@ -216,7 +219,7 @@ fn an_agent_whose_relay_is_not_there_gives_up_after_its_limit() {
     let mut link = hvym_tunnel_agent::settings::LinkSettings::default();
     link.relay = Some(format!("ws://{nobody}").parse().expect("a URL"));
     link.retry.give_up_after = Some(Duration::from_millis(50));
-    let agent = world.agent().link(link).service(spec("web", nobody)).start(&world.runtime);
+    let agent = world.agent().link(link).service(spec("web", nobody)).start(world.runtime.handle());
     let ended = world.runtime.block_on(agent.expect("it starts").closed());
     assert!(matches!(ended, Err(AgentError::GaveUp { .. })), "{ended:?}");
     world.end();
@@ -244,7 +247,7 @@ fn agents_that_are_dropped_leave_no_thread_and_no_descriptor() {
     let round = || {
         let world = World::new();
         let agents: Vec<_> = (0..3)
-            .map(|_| world.agent().service(spec("web", at)).start(&world.runtime).expect("it starts"))
+            .map(|_| world.agent().service(spec("web", at)).start(world.runtime.handle()).expect("it starts"))
             .collect();
         for agent in &agents {
             let url = world.online(&agent.events())[0].url.clone();

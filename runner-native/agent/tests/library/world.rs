@@ -2,14 +2,13 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use hvym_tunnel_agent::event::{AgentEvent, BoundService};
 use hvym_tunnel_agent::{Agent, AgentBuilder, AgentEvents, Identity, RelayUrl, ServiceSpec};
 use hvym_tunnel_net::runtime::Runtime;
-use hvym_tunnel_relay::{Relay, RelaySettings};
+use hvym_tunnel_relay::{Relay, RelayHandle};
 
 /// Long enough for any machine; a test that waits so long has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -17,7 +16,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// A relay on a free port of this machine.
 pub(crate) struct World {
     pub(crate) runtime: Runtime,
-    relay: Relay,
+    relay: RelayHandle,
     url: RelayUrl,
 }
 
@@ -26,10 +25,7 @@ impl World {
     pub(crate) fn new() -> Self {
         let runtime = Runtime::new().expect("threads");
         let address = identity().address();
-        let relay = {
-            let _inside = runtime.handle().enter();
-            Relay::start(address, RelaySettings::loopback(), Arc::new(drop)).expect("a free port")
-        };
+        let relay = Relay::builder(address).start(runtime.handle()).expect("a free port");
         let at = relay.local_addr();
         let path = RelayUrl::DEFAULT_PATH.to_owned();
         let url = RelayUrl { tls: false, host: at.ip().to_string(), port: at.port(), path };
@@ -48,7 +44,8 @@ impl World {
 
     /// Ends the relay and the runtime.
     pub(crate) fn end(self) {
-        self.runtime.block_on(self.relay.stop());
+        self.relay.stop();
+        self.runtime.block_on(self.relay.closed());
         assert!(self.runtime.shutdown(PATIENCE), "every task yields");
     }
 
