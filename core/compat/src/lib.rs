@@ -14,12 +14,17 @@
 //! | [`token_auth`] | logins by shared token | which tokens exist |
 //! | [`sealed_box`] | encrypted messages of HVYM programs | links |
 //!
-//! Nothing of this is needed between programs of this project: an agent or relay without this crate refuses such peers.
+//! Programs of the native protocol do not need it: an agent or relay without this crate refuses such peers.
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(clippy::unwrap_used)]
 
 extern crate alloc;
+
+/// The examples of the README as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub mod bridge;
 pub mod dialect;

@@ -25,7 +25,7 @@ use crate::sealed_box::SealKey;
 pub const MAX_MESSAGE_BYTES: usize = Dialect::MAX_CALL_BYTES;
 /// What requests are for when the login named no service: the only one that existing HVYM agents have.
 const HVYM_SERVICE: &str = "pintheon";
-/// How sealing is called in `auth_ok`.
+/// The name of the encryption mode in `auth_ok`.
 const SEAL_MODE: &str = "XSalsa20-Poly1305";
 /// Existing agents handle one message after another, a request included, which may take them 30 s; existing relays
 /// ping every 30 s. A peer that is pinged more often, or given up sooner, may be alive all the same.
@@ -85,7 +85,7 @@ impl DataPlane for BridgePlane {
                 Err(error) => Err(DownReason::Overloaded(error.to_string())),
             },
             CompatFrame::TokenAuth(auth) => {
-                // As the existing server does with a second one.
+                // The existing server ignores a second login as well.
                 tracing::debug!(?auth, "ignored after the login");
                 Ok(None)
             }
@@ -155,8 +155,8 @@ impl DataPlane for BridgePlane {
         self.bridge.stop(id, now);
     }
 
-    /// Says why, where the dialect can: some agents spin when they see a bare close. When this side is done, answers that
-    /// are complete go ahead of the close: their writers are gone and have nothing more to wait for.
+    /// Sends the reason first where the dialect has a message for it: some agents reconnect in a loop after a bare close.
+    /// When this side finished, complete responses are sent ahead of the close, since their writers are gone already.
     fn poll_last(&mut self, reason: &DownReason) -> Option<Message> {
         let is_told = matches!(reason, DownReason::Replaced | DownReason::NotAllowed(_));
         if self.dialect == Dialect::Tunely && self.side == Side::Relay && is_told && !self.told {

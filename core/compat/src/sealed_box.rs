@@ -1,8 +1,8 @@
 //! The sealed messages of the HVYM programs: XSalsa20-Poly1305 (NaCl `secretbox`) under a key that both accounts derive.
 //!
-//! The key is the same for every connection of the two accounts and for both directions, as those programs have
-//! it: it keeps a relay's logs from reading along, and is neither forward secret nor secret from the relay. A secret is
-//! only passed through [`SealKey::agree`], and kept nowhere; what is derived on the way is wiped.
+//! As in those programs, one key serves every connection of the two accounts in both directions. It protects messages in
+//! the logs of proxies on the way; it gives no forward secrecy, and the relay knows it. [`SealKey::agree`] does not keep
+//! the secret, and zeroizes intermediate values.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -16,20 +16,20 @@ use zeroize::Zeroizing;
 
 use hvym_tunnel_core::stellar::Address;
 
-/// What the derived key is for, hashed ahead of the shared secret.
+/// Domain separation, hashed ahead of the shared secret.
 const DOMAIN: &[u8] = b"hvym_v1:jwt:sign";
 /// Bytes of nonce ahead of every sealed message.
 pub const NONCE_BYTES: usize = 24;
-/// What sealing adds: the nonce and the tag.
+/// Bytes that sealing adds: the nonce and the tag.
 pub const SEAL_BYTES: usize = NONCE_BYTES + 16;
 
-/// Why nothing can be sealed or opened.
+/// Why a message cannot be sealed or opened.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Error)]
 pub enum SealError {
     /// The other account's address is no usable public key.
     #[error("the other side's address is not a usable public key")]
     UnusableKey,
-    /// Cut short, changed on the way, or sealed with another key.
+    /// Truncated, modified, or sealed with another key.
     #[error("the sealed message cannot be opened: another key, or changed on the way")]
     Unreadable,
 }
@@ -61,7 +61,7 @@ impl SealKey {
         Self::from_bytes(&Zeroizing::new(digest.into()))
     }
 
-    /// This very key.
+    /// A key from its raw bytes.
     pub fn from_bytes(key: &[u8; 32]) -> Self {
         SealKey(XSalsa20Poly1305::new(key.into()))
     }
@@ -76,10 +76,10 @@ impl SealKey {
         out
     }
 
-    /// What was sealed.
+    /// Decrypts and authenticates `sealed`: nonce, tag, ciphertext.
     ///
     /// # Errors
-    /// [`SealError::Unreadable`], which says nothing about why.
+    /// [`SealError::Unreadable`], without the cause.
     pub fn open(&self, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
         let (nonce, rest) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(SealError::Unreadable)?;
         self.0.decrypt(Nonce::from_slice(nonce), rest).map_err(|_| SealError::Unreadable)

@@ -1,6 +1,14 @@
-//! The login by token, either half: the agent shows it, the relay asks its owner, who alone knows the tokens.
+//! The login by shared token, either half. The relay's owner decides about the token; this file knows no tokens.
 //!
-//! In one dialect the token comes in a message, in the other in the upgrade request, and then nothing is said at all.
+//! Tunely sends the token in the first message and answers it; CloudToLocalLLM sends it in the upgrade request, without
+//! any login message.
+//!
+//! ```text
+//!  agent                             relay
+//!  Starting                          AwaitingRequest (tunely), TokenInUpgrade (CloudToLocalLLM)
+//!  AwaitingGrant ------- auth -----> AwaitingVerdict (Authenticate -> admit | refuse)
+//!  Done          <----- auth_ok ---- Done
+//! ```
 
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
@@ -26,17 +34,17 @@ use crate::plane::BridgePlane;
 
 /// The capability to carry connections in binary messages.
 const BINARY_FRAMES: &str = "binary_frames";
-/// How long an agent waits that takes the place of another: with its default database, one existing server needs 31 s.
+/// Timeout of a login that replaces another agent: one existing server needs 31 s for it with its default database.
 const FORCE_TIMEOUT: Duration = Duration::from_secs(60);
-/// What an agent of ours calls itself.
+/// The version that our agent sends.
 const OWN_VERSION: &str = concat!("hvym-tunnel ", env!("CARGO_PKG_VERSION"));
-/// How the WebSocket library of the existing Python agents begins its name.
+/// Prefix of the `User-Agent` of the existing Python agents.
 const PYTHON: &str = "Python/";
 
 /// An agent that logs in by token, from what the upgrade request carried.
 #[derive(Clone, PartialEq, Eq)]
 pub enum CompatAgent {
-    /// A tunely agent. Its `User-Agent` tells what it can carry, where it does not say so itself.
+    /// A tunely agent. Python agents are known by their `User-Agent`; they name no capabilities.
     Tunely {
         /// The field of the upgrade request.
         user_agent: Option<String>,
@@ -57,18 +65,18 @@ impl fmt::Debug for CompatAgent {
     }
 }
 
-/// Messages that may come before the login is over: an agent's first signs of life, or one existing relay's first
-/// requests, which it can send ahead of its answer.
+/// Messages that are kept until the login is over: early pings of an agent, or requests that one existing relay sends
+/// ahead of its answer.
 const MAX_EARLY: usize = 16;
 
-/// What an agent shows.
+/// The credentials of an agent.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TokenLogin {
     /// The dialect: [`Dialect::Tunely`] or [`Dialect::CloudLlm`].
     pub dialect: Dialect,
     /// The token; for CloudToLocalLLM the runner puts it into the upgrade request.
     pub token: String,
-    /// Take the place of whoever is connected with it.
+    /// Replace another agent that is connected with the token.
     pub force: bool,
 }
 
@@ -78,7 +86,7 @@ impl TokenLogin {
         Self { dialect: Dialect::Tunely, token: token.into(), force }
     }
 
-    /// The login at a CloudToLocalLLM relay, where the newest agent of an account wins by itself.
+    /// The login at a CloudToLocalLLM relay, where the newest agent of an account always replaces the older one.
     pub fn cloud_llm(token: impl Into<String>) -> Self {
         Self { dialect: Dialect::CloudLlm, token: token.into(), force: false }
     }
@@ -96,7 +104,7 @@ impl LoginFactory for TokenLogin {
     }
 }
 
-/// What both sides turned out to be able to do.
+/// What both sides support.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
 struct Capabilities {
     /// The agent carries connections.
@@ -114,11 +122,11 @@ enum State {
     },
     /// The relay waits for the first message.
     AwaitingRequest,
-    /// The relay's owner has been asked.
+    /// The relay waits for its owner's decision.
     AwaitingVerdict,
-    /// The agent has not said anything yet.
+    /// The agent has sent nothing.
     Starting(TokenLogin),
-    /// The agent has asked.
+    /// The agent has sent the token.
     AwaitingGrant,
     Done,
 }
@@ -129,7 +137,7 @@ pub struct TokenHandshake {
     dialect: Dialect,
     state: State,
     deadline: Instant,
-    /// The agent is one of those in Python.
+    /// The agent is a Python one.
     python: bool,
     /// The capabilities that the agent named.
     named: Vec<String>,
@@ -203,12 +211,12 @@ impl TokenHandshake {
             (_, signal) if matches!(self.state, State::AwaitingRequest) => {
                 Err(DownReason::Authentication(format!("{signal:?} where the token was expected")))
             }
-            // Some relays ask for a sign of life before they have answered, and some agents give one.
+            // Some relays and agents send pings before the login is over.
             _ => Ok(None),
         }
     }
 
-    /// Keeps a message for the data plane, where programs do not wait for the login's end.
+    /// Keeps a message for the data plane, in dialects whose programs send before the login is over.
     fn on_early(&mut self, message: Message) -> Result<Option<Step>, DownReason> {
         if !self.dialect.profile().sends_before_auth || self.early.len() >= MAX_EARLY {
             return Err(DownReason::Malformed(self.not_a_login().to_owned()));
@@ -225,7 +233,7 @@ impl TokenHandshake {
         }
     }
 
-    /// The end of the login; `url` is what the agent's programs show.
+    /// The result of the login; `url` is what the agent's programs display.
     fn endpoint(&self, url: String) -> Endpoint {
         let services = match self.side {
             Side::Agent => vec![self.service.name.clone()],
@@ -253,7 +261,7 @@ impl Login for TokenHandshake {
                 };
                 Ok(self.dialect.encode(CompatFrame::TokenAuth(request)).map(Step::Send))
             }
-            // The token went ahead in the upgrade, and nothing is said.
+            // The token was sent in the upgrade request; no login message follows.
             State::Starting(_) => Ok(Some(Step::Done(self.endpoint(String::new())))),
             state => {
                 self.state = state;
@@ -280,7 +288,7 @@ impl Login for TokenHandshake {
         }
         self.state = State::Done;
         let binary_frames = has(&self.named, BINARY_FRAMES);
-        // Those in Python carry HTTP by messages too, one request at a time and never a byte that is no text.
+        // Python agents carry HTTP by messages as well, but only one request at a time and only text.
         self.capabilities =
             Capabilities { raw_streams: binary_frames || self.python, binary_frames, answers_pings: true };
         let granted = TokenAuth::Granted {
@@ -293,7 +301,7 @@ impl Login for TokenHandshake {
         Some((message, self.endpoint(name)))
     }
 
-    /// A decision that the relay's owner owes is not timed.
+    /// The time for the owner's decision is not limited.
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DownReason> {
         match self.poll_timeout() {
             Some(deadline) if now >= deadline => {
@@ -311,7 +319,7 @@ impl Login for TokenHandshake {
         self.dialect.encode(CompatFrame::Signal(signal))
     }
 
-    /// Says why, where the dialect can: some agents spin when they see a bare close.
+    /// Sends the reason where the dialect has a message for it: some agents reconnect in a loop after a bare close.
     fn close(&mut self, reason: &DownReason) -> Option<Message> {
         let is_fault =
             matches!(reason, DownReason::Malformed(_) | DownReason::TimedOut(_) | DownReason::Finished);
@@ -340,7 +348,7 @@ fn has(capabilities: &[String], name: &str) -> bool {
     capabilities.iter().any(|capability| capability == name)
 }
 
-/// Why an agent was refused. One server has the same words for a wrong token and for one that is in use.
+/// The reason of a refusal. One server sends the same text for a wrong token and for one that is in use.
 fn refusal(code: &str, error: String) -> DownReason {
     match (code, error.as_str()) {
         ("connection_exists", _) => DownReason::TokenInUse { known: true },

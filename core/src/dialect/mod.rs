@@ -1,6 +1,7 @@
 //! The native wire language: control messages ([`Signal`]) as JSON text, pieces of the Yamux session in binary.
 //!
-//! Pure functions from [`Message`] to [`Frame`] and back. What a signal means is the business of the machines above.
+//! Pure functions from [`Message`](crate::message::Message) to [`Frame`] and back. What a signal means is decided by the
+//! machines above.
 
 mod length_prefixed;
 mod native;

@@ -1,15 +1,15 @@
-//! Control messages that wait for the socket, and how many may.
+//! The queue of control messages for the socket, with its limits.
 
 use alloc::collections::VecDeque;
 
 use crate::message::{Message, Transmit};
 
-/// Messages that may wait. An honest peer causes a handful; one that makes us answer without reading is cut off here.
+/// Messages in the queue. An honest peer causes a few; the link of one that causes answers without reading them ends.
 const MAX_WAITING: usize = 256;
-/// Their bytes. An answer repeats what was asked, so that a peer could make few messages heavy.
+/// Bytes in the queue. An answer repeats names of the request, so that few messages can be large.
 const MAX_WAITING_BYTES: usize = 256 * 1024;
 
-/// What goes ahead of the streams, in order.
+/// Messages that are sent ahead of stream data, in order.
 #[derive(Default)]
 pub(super) struct ControlQueue {
     waiting: VecDeque<Transmit>,
@@ -17,12 +17,12 @@ pub(super) struct ControlQueue {
 }
 
 impl ControlQueue {
-    /// Whether `message` may wait too.
+    /// Whether `message` fits.
     pub(super) fn has_room_for(&self, message: &Message) -> bool {
         self.waiting.len() < MAX_WAITING && self.bytes + message.payload().len() <= MAX_WAITING_BYTES
     }
 
-    /// Puts `transmit` behind what waits, whether there is room or not.
+    /// Appends `transmit`, whether it fits or not.
     pub(super) fn push(&mut self, transmit: Transmit) {
         self.bytes += bytes_of(&transmit);
         self.waiting.push_back(transmit);

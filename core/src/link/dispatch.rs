@@ -74,7 +74,7 @@ impl Machine for Link {
     }
 
     fn poll_event(&mut self) -> Option<LinkEvent> {
-        // Writing and sending cause events too, and neither is a `handle_*` of the link.
+        // Stream operations and `poll_transmit` cause events as well.
         if self.events.is_empty() {
             self.drain_plane();
         }
@@ -160,7 +160,7 @@ impl Link {
         let State::Up(plane) = &mut self.state else { return };
         while let Some(event) = plane.poll_event() {
             match event {
-                // The owner, who is told of the stream next, will read it anyway.
+                // The owner has not polled `Opened` yet, and reads the stream when it does.
                 PlaneEvent::Stream(StreamEvent::Readable(id)) if was_just_opened(self.events.back(), id) => {}
                 PlaneEvent::Stream(event) => self.events.push_back(LinkEvent::Stream(event)),
                 PlaneEvent::OpenReady => self.events.push_back(LinkEvent::OpenReady),

@@ -31,7 +31,7 @@ use control::ControlQueue;
 pub use crate::plane::{OpenStreamError, Stream, StreamEvent};
 pub use wakers::{StreamInterest, StreamWakers};
 
-/// What both sides of a link can tune.
+/// The settings of a link, for either side.
 #[derive(Clone, PartialEq, Debug)]
 pub struct LinkConfig {
     /// When to ping, when to give up.
@@ -53,11 +53,11 @@ pub enum LinkEvent {
     Authenticate(TokenAuthRequest),
     /// Streams may flow.
     Up(Endpoint),
-    /// A control message that is the owner's business.
+    /// A control message for the owner.
     Signal(Signal),
     /// Something happened to a stream.
     Stream(StreamEvent),
-    /// Opening a stream, which was refused for want of room, may succeed again.
+    /// Opening a stream, which was refused for lack of capacity, may succeed again.
     OpenReady,
     /// A fresh round trip time.
     Latency(Duration),
@@ -178,7 +178,7 @@ impl Link {
         if let State::Login(login) = &mut self.state
             && let Some((message, endpoint)) = login.admit(url)
         {
-            // Existing agents take the first message for the answer, whatever it is: nothing may go ahead of it.
+            // Existing agents take the first message for the answer, whatever it is: no other may be sent before.
             if let Some(message) = message {
                 self.send_message(message, now);
             }
@@ -206,7 +206,7 @@ impl Link {
         }
     }
 
-    /// Opens a stream; `header` goes ahead of what is written to it.
+    /// Opens a stream; `header` is sent ahead of what is written to it.
     pub fn open(&mut self, header: &StreamHeader, now: Instant) -> Result<StreamId, OpenStreamError> {
         match &mut self.state {
             State::Up(plane) => plane.open(header, now),
@@ -227,7 +227,7 @@ impl Link {
         matches!(&self.state, State::Up(plane) if plane.has_output())
     }
 
-    /// Asks the peer for a sign of life at once.
+    /// Sends a ping at once.
     pub fn probe(&mut self, now: Instant) {
         if self.is_up() {
             let due = self.keepalive.probe(now);

@@ -18,7 +18,7 @@ pub enum StreamInterest {
 }
 
 /// One waker for each interest in each stream. A later waker replaces an earlier one of the same interest, as
-/// [`Future::poll`](core::future::Future::poll) demands.
+/// [`Future::poll`] demands.
 #[derive(Default, Debug)]
 pub struct StreamWakers {
     /// Sorted by id. Ids grow, so new ones go to the end, and the list costs less code than a tree.

@@ -53,6 +53,10 @@ impl StreamEvent {
 
 /// What a data plane tells its link.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "an event lives until the link takes it, and nearly all are `Stream`"
+)]
 pub enum PlaneEvent {
     /// Something happened to a stream.
     Stream(StreamEvent),

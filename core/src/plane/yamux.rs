@@ -16,7 +16,7 @@ use crate::time::{Instant, earliest};
 
 /// Given to `reset` when the peer's header cannot be served; local knowledge only.
 const RESET_BAD_HEADER: u32 = 1;
-/// Given to `reset` for a stream that was opened in vain; local knowledge only.
+/// Reset code of a stream whose header did not fit into the send buffer. Not sent.
 const RESET_NO_ROOM: u32 = 3;
 /// A fatal mux error leaves at most a `GoAway`, which fits one batch; the second is for a batch that was begun before.
 const MAX_LAST_BATCHES: u8 = 2;

@@ -1,4 +1,4 @@
-//! Who is where: from a public name to the session that serves it.
+//! From a public name to the session that serves it.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::dialect::Service;
 use crate::stellar::Address;
 
-/// Who has a public name.
+/// The owner of a public name.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Owner {
     /// Whoever proves to be this identity.
@@ -44,7 +44,7 @@ pub struct Name {
     pub service: Option<String>,
 }
 
-/// Why a host name names nothing here.
+/// Why a host name cannot be resolved.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum NameError {
     /// Neither the relay's domain nor below it.
@@ -58,7 +58,7 @@ pub enum NameError {
     /// The relay's own name: no agent is meant.
     #[error("no agent is named")]
     Bare,
-    /// Below the relay's domain, but neither `[service.]address` nor the name of a guest.
+    /// Below the relay's domain, but neither `[service.]address` nor a registered name.
     #[error("{0} is not the name of an agent")]
     NotAnAddress(String),
 }
@@ -68,7 +68,7 @@ pub enum NameError {
 pub struct Directory<K> {
     domain: String,
     sessions: BTreeMap<Owner, K>,
-    /// Guests who are expected, connected or not.
+    /// Names of agents without an identity, connected or not.
     registered: BTreeSet<Arc<str>>,
 }
 
@@ -79,7 +79,8 @@ impl<K: PartialEq> Directory<K> {
         Self { domain, sessions: BTreeMap::new(), registered: BTreeSet::new() }
     }
 
-    /// Expects a guest of this name, which [`Service::check_name`] lets pass: it is a name even while nobody has it.
+    /// Registers the name of an agent without an identity, which must pass [`Service::check_name`]. It resolves even while
+    /// the agent is not connected.
     pub fn register(&mut self, name: Arc<str>) {
         self.registered.insert(name);
     }
@@ -89,7 +90,7 @@ impl<K: PartialEq> Directory<K> {
         self.sessions.insert(owner, session)
     }
 
-    /// Takes `session` out, unless another one has taken its place meanwhile. Whether it was there.
+    /// Removes `session`, unless another one has replaced it. Returns whether it was there.
     ///
     /// Without the comparison, the clean-up of a replaced session would remove the one that replaced it.
     pub fn remove(&mut self, owner: &Owner, session: &K) -> bool {
@@ -105,7 +106,7 @@ impl<K: PartialEq> Directory<K> {
         self.sessions.get(owner)
     }
 
-    /// The guest of this name, in any case, if one is expected or connected.
+    /// The agent without an identity of this name, in any case, if it is registered or connected.
     pub fn named(&self, name: &str) -> Option<Owner> {
         let name = name.to_ascii_lowercase();
         if let Some(expected) = self.registered.get(name.as_str()) {
@@ -114,7 +115,7 @@ impl<K: PartialEq> Directory<K> {
         Some(Owner::Named(name.into())).filter(|owner| self.sessions.contains_key(owner))
     }
 
-    /// What a `Host` header names: `<address>.<domain>`, `<service>.<address>.<domain>` or `<guest>.<domain>`, in any
+    /// What a `Host` header names: `<address>.<domain>`, `<service>.<address>.<domain>` or `<name>.<domain>`, in any
     /// case, with or without a port and a final dot.
     pub fn parse(&self, host: &str) -> Result<Name, NameError> {
         let host = without_port(host);

@@ -1,6 +1,6 @@
-//! Which service has which public port: one range, one port for each service that carries bytes, and the same one again.
+//! Allocates the public ports of TCP services from one range. A service gets the same port again after a reconnection.
 //!
-//! It opens nothing and names nobody else's ports; a runner that finds a port taken by another program says so.
+//! It opens no sockets. A runner that finds a port taken by another program reports it by [`Ports::quarantine`].
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -13,28 +13,28 @@ use thiserror::Error;
 use crate::stellar::Address;
 use crate::time::Instant;
 
-/// How long a port waits for an agent that is gone. The longest back-off and a slow dial fit; an agent that stays away
-/// longer gets the same port back too, unless somebody else needed it meanwhile.
+/// How long a port is held for a disconnected agent: longer than the maximum back-off and a slow dial. Later the agent
+/// still gets the same port, unless another service needed it.
 pub const PORT_HOLD: Duration = Duration::from_secs(120);
-/// Ports of one address, those that wait for it included: nobody takes a whole range alone.
+/// Ports of one address, held ones included, so that no agent exhausts the range.
 pub const MAX_PORTS_OF_ONE: usize = 16;
 
-/// Whose port it is: one service of one agent.
+/// A service of an agent.
 type Owner = (Address, String);
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum State<K> {
     /// Bound by this session.
     Bound(K),
-    /// Kept for its owner until then.
+    /// Held for its owner until then.
     Held(Instant),
-    /// Anybody's, and its last owner's first; since then.
+    /// Free since then; its last owner is preferred.
     Free(Instant),
 }
 
 #[derive(Clone, Debug)]
 struct Lease<K> {
-    /// `None` is another program on the relay's machine.
+    /// `None`: another program on the relay's machine.
     owner: Option<Owner>,
     state: State<K>,
 }
@@ -49,7 +49,7 @@ pub struct Ports<K> {
 /// Why a service has no port.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Error)]
 pub enum PortError {
-    /// Every port of the range is bound, or kept for somebody.
+    /// Every port of the range is bound or held.
     #[error("all ports of this relay are taken")]
     Exhausted,
     /// The address has [`MAX_PORTS_OF_ONE`] bound.
@@ -63,11 +63,11 @@ impl<K: PartialEq> Ports<K> {
         Self { range, leases: BTreeMap::new() }
     }
 
-    /// Binds a port for a service: the one it had last, or else the one its name prefers, or the next that is free.
-    /// A session that takes what another one of the same address has bound becomes its holder.
+    /// Binds a port for a service: the one it had last, else the first free one from a start that its name determines.
+    /// A port that another session of the same address has bound passes to `session`.
     ///
     /// # Errors
-    /// There is none to be had.
+    /// [`PortError`] if no port is available.
     pub fn take(&mut self, address: Address, service: &str, session: K) -> Result<u16, PortError> {
         let owner = (address, String::from(service));
         let port = match self.held(&owner) {
@@ -78,12 +78,12 @@ impl<K: PartialEq> Ports<K> {
         Ok(port)
     }
 
-    /// Another program on the relay's machine has `port`: it is nobody's for [`PORT_HOLD`].
+    /// Another program on the relay's machine has `port`: it is not allocated for [`PORT_HOLD`].
     pub fn quarantine(&mut self, port: u16, now: Instant) {
         self.leases.insert(port, Lease { owner: None, state: State::Held(now + PORT_HOLD) });
     }
 
-    /// A session withdrew a service. Its port waits for it; when the wait ends is returned, if the session held one.
+    /// A session withdrew a service. Holds its port; returns until when, if the session had one.
     pub fn release(
         &mut self,
         address: &Address,
@@ -94,12 +94,12 @@ impl<K: PartialEq> Ports<K> {
         self.hold(session, |(who, what)| who == address && what == service, now)
     }
 
-    /// A session is gone. Its ports wait for its address; when the wait ends is returned, if it held any.
+    /// A session ended. Holds its ports; returns until when, if it had any.
     pub fn release_all(&mut self, session: &K, now: Instant) -> Option<Instant> {
         self.hold(session, |_| true, now)
     }
 
-    /// The ports whose wait is over; from now on they are anybody's.
+    /// Frees the ports whose hold has expired, and returns them.
     pub fn expire(&mut self, now: Instant) -> Vec<u16> {
         let mut over = Vec::new();
         for (port, lease) in &mut self.leases {
@@ -111,13 +111,13 @@ impl<K: PartialEq> Ports<K> {
         over
     }
 
-    /// Whose `port` is, bound or kept: the address and the service.
+    /// The owner of `port`, bound or held: the address and the service.
     pub fn owner(&self, port: u16) -> Option<(Address, &str)> {
         let lease = self.leases.get(&port).filter(|lease| !lease.is_free())?;
         lease.owner.as_ref().map(|(address, service)| (*address, service.as_str()))
     }
 
-    /// What the service has now.
+    /// The port that the service has, bound or held.
     fn held(&self, owner: &Owner) -> Option<u16> {
         self.leases.iter().find(|(_, lease)| !lease.is_free() && lease.is_of(owner)).map(|(port, _)| *port)
     }
@@ -127,7 +127,7 @@ impl<K: PartialEq> Ports<K> {
         let theirs = |lease: &Lease<K>| lease.owner.as_ref().is_some_and(|(who, _)| *who == owner.0);
         let at_limit = self.leases.values().filter(|lease| !lease.is_free() && theirs(lease)).count();
         let at_limit = at_limit >= MAX_PORTS_OF_ONE;
-        // What waits for another service of the same agent is the agent's to give up.
+        // Without a free port, a new service takes one that is held for another service of the same agent.
         let own = || {
             let resting =
                 self.leases.iter().filter(|(_, lease)| theirs(lease)).filter_map(|(port, lease)| {
@@ -140,7 +140,7 @@ impl<K: PartialEq> Ports<K> {
         free.or_else(own).ok_or(refusal)
     }
 
-    /// The best of what is nobody's: what the service had last, what nobody ever had, what nobody has had for longest.
+    /// Picks a free port: first the one this service had, then a never-used one, then the one free for longest.
     fn free(&self, owner: &Owner) -> Option<u16> {
         let last = self.leases.iter().find(|(_, lease)| lease.is_free() && lease.is_of(owner));
         let untouched = || self.preferences(owner).find(|port| !self.leases.contains_key(port));
@@ -154,7 +154,7 @@ impl<K: PartialEq> Ports<K> {
         last.map(|(port, _)| *port).or_else(untouched).or_else(oldest)
     }
 
-    /// Every port of the range, from the one that the name of the service points at.
+    /// Every port of the range, beginning at the hash of the service.
     fn preferences(&self, owner: &Owner) -> impl Iterator<Item = u16> {
         let (first, last) = (*self.range.start(), *self.range.end());
         let count = u64::from(last.saturating_sub(first)) + 1;
@@ -190,8 +190,7 @@ impl<K> Lease<K> {
     }
 }
 
-/// Points at the same port whenever and wherever it is asked (FNV-1a), so that a restarted relay gives the same ports
-/// to services that do not collide.
+/// FNV-1a of the owner: stable, so that a restarted relay allocates the same ports to services that do not collide.
 fn preference((address, service): &Owner) -> u64 {
     let bytes = address.public_key().iter().chain(service.as_bytes());
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))

@@ -17,12 +17,12 @@ use crate::rng::Seed;
 use crate::stellar::{Address, Verified};
 use crate::time::{Instant, Wall};
 
-/// Services one session may bind. A person names a handful; each costs the relay a name.
+/// Services that one session may bind. A person offers a few; each costs the relay a name.
 const MAX_SERVICES: usize = 64;
-/// Given to `reset` for a stream of somebody who was never announced; local knowledge only.
+/// Reset code of a stream from an agent without an identity. Not sent.
 const RESET_NOT_OFFERED: u32 = 2;
 
-/// What a relay demands of, and grants to, every session.
+/// The settings of every session of a relay.
 #[derive(Clone, PartialEq, Debug)]
 pub struct SessionConfig {
     /// What a login needs.
@@ -34,7 +34,7 @@ pub struct SessionConfig {
 /// What a session tells, or asks of, its relay.
 #[derive(Clone, PartialEq, Debug)]
 pub enum SessionEvent {
-    /// Somebody proved who they are: [`Session::admit`] or [`Session::refuse`].
+    /// An agent proved its identity: [`Session::admit`] or [`Session::refuse`].
     Admit(Verified),
     /// An agent without an identity shows a token: [`Session::admit_token`] or [`Session::refuse`].
     Authenticate(TokenAuthRequest),
@@ -43,9 +43,9 @@ pub enum SessionEvent {
     /// The agent withdrew this service; already answered.
     Unbound(String),
     /// Something happened to a stream. One that the agent opened is for the service of another identity: its header
-    /// says `to`, and `from`, which is the session's own word, and no longer the agent's.
+    /// names `to`, and `from` as the session has verified it.
     Stream(StreamEvent),
-    /// Opening a stream, which was refused for want of room, may succeed again.
+    /// Opening a stream, which was refused for lack of capacity, may succeed again.
     OpenReady,
     /// A fresh round trip time to the agent.
     Latency(Duration),
@@ -65,7 +65,7 @@ pub struct BindRefusal {
 /// One agent's link, as the relay sees it.
 pub struct Session {
     link: Link,
-    /// Who proved to be there.
+    /// The verified identity of the agent.
     address: Option<Address>,
     allowed_services: Option<Vec<String>>,
     services: Vec<Service>,
@@ -110,7 +110,7 @@ impl Session {
         }
     }
 
-    /// Does not let them in, or puts them out again.
+    /// Refuses the login, or ends the session.
     pub fn refuse(&mut self, reason: DownReason, now: Instant) {
         self.link.end(reason, now);
         self.drain_link();
@@ -127,7 +127,7 @@ impl Session {
         let local_port = service.local_port;
         match self.services.iter().position(|known| known.name == name) {
             Some(at) => self.services[at] = service,
-            // Several may have been asked for before the first was answered.
+            // Several binds may have arrived before the first was confirmed.
             None if self.services.len() >= MAX_SERVICES => return self.decline(&name, &too_many(), now),
             None => self.services.push(service),
         }

@@ -1,4 +1,4 @@
-//! What one link of a request/response dialect may hold, and how it treats its peer. Each number says why.
+//! Limits and timeouts of the message bridge of one link.
 
 use alloc::string::String;
 use core::time::Duration;
@@ -8,15 +8,15 @@ use crate::sealed_box::SealKey;
 use hvym_tunnel_core::dialect::Proto;
 use hvym_tunnel_core::machine::Side;
 
-/// Requests and connections at once. A browser opens six to a name; beyond this something is wrong.
+/// Concurrent requests and connections. A browser opens six to a host; a busy page of many visitors fits.
 const MAX_CALLS: usize = 256;
-/// Bytes of bodies and messages that one link holds, in both directions together: four of the largest messages.
+/// Bytes of bodies and messages that one link holds in both directions: four of the largest messages.
 const MAX_BUFFERED: usize = 64 * 1024 * 1024;
-/// What a connection may hold for a visitor who reads slowly. These dialects cannot tell a peer to wait.
+/// Unread bytes of one connection. These dialects have no flow control: beyond it the connection is reset.
 const MAX_UNREAD: usize = 16 * 1024 * 1024;
-/// What a connection takes from its writer ahead of the socket.
+/// Unsent bytes of one connection, beyond which its writer waits.
 const MAX_UNSENT: usize = 256 * 1024;
-/// How long a connection may go on in one direction alone while nothing moves.
+/// How long a half-closed connection may be idle.
 const LINGER: Duration = Duration::from_secs(60);
 
 /// How connections are carried.
@@ -24,7 +24,7 @@ const LINGER: Duration = Duration::from_secs(60);
 pub enum RawStreams {
     /// Not at all: only requests and responses.
     Off,
-    /// Everything is a connection, HTTP too, because that alone is exact.
+    /// All streams, HTTP included: only raw bytes are transparent.
     On {
         /// In binary messages, as agreed at the login.
         binary: bool,

@@ -1,6 +1,6 @@
-//! What may pass of a head: the rules of an intermediary (RFC 9110 section 7.6.1), and what whole messages make of them.
+//! Rewrites heads between HTTP/1.1 and whole messages by the rules of an intermediary (RFC 9110 section 7.6.1).
 //!
-//! Length and coding are said anew on the other side, because the body that travels is neither.
+//! Length and transfer coding are set anew on the other side, because the message carries the decoded body.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -14,7 +14,7 @@ use hvym_http1::{Headers, RequestHead, ResponseHead};
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(super) struct RejectedHead(pub(super) u16, pub(super) &'static str);
 
-/// A visitor's request as an older agent can take it.
+/// A visitor's request for an agent of an older system.
 pub(super) fn to_agent(mut head: RequestHead, dialect: Dialect) -> Result<RequestHead, RejectedHead> {
     if !head.target.starts_with('/') {
         return Err(RejectedHead(400, "The target of a request must be a path."));
@@ -32,17 +32,17 @@ pub(super) fn to_agent(mut head: RequestHead, dialect: Dialect) -> Result<Reques
     if dialect.profile().strips_authorization {
         head.headers.remove("authorization");
     }
-    // Their HTTP libraries take ASCII alone, and would fail the whole request.
+    // Their HTTP libraries accept only ASCII and would fail the whole request.
     head.headers.retain(|_, value| value.is_ascii());
-    // Otherwise those libraries ask for compression by themselves, and pass on the result without saying so.
+    // Otherwise those libraries request compression, and pass the result on without `Content-Encoding`.
     head.headers.push("accept-encoding", "identity");
     Ok(head)
 }
 
-/// A request that came in a message, as bytes for the local service; its connection is used once.
+/// A request from a message as bytes for the local service, whose connection closes after it.
 pub(super) fn to_service(mut head: RequestHead, body: &Bytes) -> Result<Bytes, RejectedHead> {
     const REJECTED: RejectedHead = RejectedHead(400, "the request is malformed");
-    // What does not begin with a slash could name another host once it stands behind one.
+    // A target without a leading slash could name another host when it is appended to an authority.
     if !head.target.starts_with('/') {
         return Err(REJECTED);
     }
@@ -71,7 +71,7 @@ pub(super) fn to_service(mut head: RequestHead, body: &Bytes) -> Result<Bytes, R
     head.encode().map_err(|_| REJECTED)
 }
 
-/// A target without dot segments (RFC 3986 section 5.2.4): some relays decode a path, which makes dots of what was none.
+/// Removes dot segments (RFC 3986 section 5.2.4): relays that decode a path can create them from escapes.
 fn without_dots(target: &str) -> String {
     let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
     let mut kept: Vec<&str> = Vec::new();
@@ -99,7 +99,7 @@ fn without_dots(target: &str) -> String {
     out
 }
 
-/// A service's response as a message can carry it.
+/// A service's response head for a message.
 pub(super) fn to_relay(mut head: ResponseHead, method: &str) -> ResponseHead {
     let length = head.headers.first("content-length").map(Bytes::copy_from_slice);
     head.headers.strip_hop_by_hop();
@@ -110,19 +110,19 @@ pub(super) fn to_relay(mut head: ResponseHead, method: &str) -> ResponseHead {
     head
 }
 
-/// How an answer's body goes to the visitor.
+/// How the body of a response is framed for the visitor.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(super) enum BodyKind {
-    /// All of it, and this long.
+    /// As a whole, with this length in bytes.
     Length(usize),
     /// In chunks.
     Chunked,
-    /// There is none (RFC 9110 sections 9.3.2, 15.3.5, 15.4.5).
+    /// No body (RFC 9110 sections 9.3.2, 15.3.5, 15.4.5).
     None,
 }
 
 impl BodyKind {
-    /// What is right for a response of this `status` to a request of this `method`.
+    /// For a response of this `status` to a request of this `method`; `whole` is the length, if it is known.
     pub(super) fn for_response(method: &str, status: u16, whole: Option<usize>) -> Self {
         match (method, status, whole) {
             ("HEAD", _, _) | (_, 204 | 304, _) => BodyKind::None,
@@ -132,7 +132,7 @@ impl BodyKind {
     }
 }
 
-/// An answer's head as bytes for the visitor's side, whose connection closes after it.
+/// A response head as bytes for the visitor, whose connection closes after it.
 pub(super) fn to_visitor(mut head: ResponseHead, kind: BodyKind) -> Result<Bytes, RejectedHead> {
     const REJECTED: RejectedHead =
         RejectedHead(502, "The answer of the program behind this tunnel is malformed.");
@@ -142,7 +142,7 @@ pub(super) fn to_visitor(mut head: ResponseHead, kind: BodyKind) -> Result<Bytes
     let declared = head.headers.first("content-length").map(Bytes::copy_from_slice);
     head.headers.strip_hop_by_hop();
     head.headers.remove("content-length");
-    // Those programs decode a body and leave the field that says how it was coded.
+    // Those programs decode a body and keep its `Content-Encoding`.
     head.headers.remove("content-encoding");
     split_cookies(&mut head.headers);
     match kind {
@@ -160,7 +160,7 @@ pub(super) fn to_visitor(mut head: ResponseHead, kind: BodyKind) -> Result<Bytes
     head.encode().map_err(|_| REJECTED)
 }
 
-/// Takes apart what those programs join: `a=1; Path=/, b=2`. A date has a comma too, but no `=` behind it.
+/// Splits `Set-Cookie` fields that those programs join: `a=1; Path=/, b=2`. The comma of a date has no `name=` behind it.
 fn split_cookies(headers: &mut Headers) {
     let joined: Vec<Bytes> = headers.all("set-cookie").map(Bytes::copy_from_slice).collect();
     if joined.is_empty() {
@@ -187,8 +187,8 @@ fn begins_cookie(bytes: &[u8]) -> bool {
     length > 0 && name.get(length) == Some(&b'=')
 }
 
-/// A text body as the bytes that its `Content-Type` announces, or `None` if bytes were lost on the way: those
-/// programs decode every body as text, and what is none becomes U+FFFD.
+/// Encodes a text body in the charset of its `Content-Type`. `None` if bytes were lost: those programs decode every body
+/// as text and replace invalid bytes by U+FFFD.
 pub(super) fn restored(head: &mut ResponseHead, body: Bytes) -> Option<Bytes> {
     let kind = head.headers.first("content-type").map(<[u8]>::to_ascii_lowercase).unwrap_or_default();
     let Ok(text) = core::str::from_utf8(&body) else { return Some(body) };
@@ -221,7 +221,7 @@ pub(super) fn restored(head: &mut ResponseHead, body: Bytes) -> Option<Bytes> {
     }
 }
 
-/// A body as text, where its bytes are text in another charset; else as it is.
+/// Converts a Latin-1 body to UTF-8; other bodies are returned unchanged.
 pub(super) fn as_text(head: &mut ResponseHead, body: Bytes) -> Bytes {
     if core::str::from_utf8(&body).is_ok() {
         return body;

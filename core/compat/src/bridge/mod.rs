@@ -5,7 +5,7 @@
 //! none on the wire. Requests do not wait for each other here. It knows no socket, no login and no JSON: a
 //! [`Dialect`](crate::dialect::Dialect) encodes its [`CallMessage`]s.
 //!
-//! Each call has a machine that owns its transitions ([`outgoing_request`], [`incoming_request`], [`raw_stream`]). The
+//! Each call has a machine that owns its transitions (`outgoing_request`, `incoming_request`, `raw_stream`). The
 //! bridge finds the call, feeds it one input, and carries out the outputs.
 
 mod call;

@@ -1,4 +1,4 @@
-//! What a visitor is told when a request or its answer cannot pass.
+//! The pages that visitors get when a request or its response cannot be carried.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -10,18 +10,18 @@ fn page(status: u16, title: &str, text: String, hint: &str) -> Page {
     Page { status, title: title.to_string(), text, hint: hint.to_string(), retry_after: None }
 }
 
-/// The head of the request cannot pass.
+/// 400, 501 or 502: the head cannot be carried.
 pub(super) fn rejected(head: RejectedHead) -> Page {
     let hint = "The program behind this tunnel is an older one; with hvym-tunnel there, everything passes.";
     page(head.0, "This request cannot pass the tunnel", head.1.to_string(), hint)
 }
 
-/// No HTTP.
+/// 400: not HTTP/1.1.
 pub(super) fn malformed() -> Page {
     page(400, "The request is malformed", "It cannot be read as HTTP/1.1.".to_string(), "")
 }
 
-/// More than the peer takes in one message.
+/// 413: larger than one message of the peer may be.
 pub(super) fn too_large(limit: usize) -> Page {
     let text = format!(
         "The program behind this tunnel takes requests of at most {} KiB, everything counted.",
@@ -30,7 +30,7 @@ pub(super) fn too_large(limit: usize) -> Page {
     page(413, "The request is too large", text, "With hvym-tunnel behind it there is no such limit.")
 }
 
-/// A body that is no text.
+/// 415: the body is not UTF-8.
 pub(super) fn not_text() -> Page {
     let text = "The program behind this tunnel takes text in UTF-8 alone, and this request's body is none.";
     page(
@@ -41,25 +41,25 @@ pub(super) fn not_text() -> Page {
     )
 }
 
-/// The bytes of the answer were lost before they came here.
+/// 502: the peer replaced bytes of the response.
 pub(super) fn lost_bytes() -> Page {
     let text = "The program behind this tunnel carries text alone. It has changed the bytes of this answer, so they \
                 are not shown.";
     page(502, "The answer was damaged", text.to_string(), "With hvym-tunnel behind it everything passes.")
 }
 
-/// The peer says why, or what it says makes no sense.
+/// 5xx: the peer reports a failure, or its response is malformed.
 pub(super) fn failed(status: u16, error: &str) -> Page {
     let status = if matches!(status, 500..=599) { status } else { 502 };
     page(status, "The service did not answer", format!("The program behind this tunnel says: {error}"), "")
 }
 
-/// Nothing came in time.
+/// 504: no response within the timeout.
 pub(super) fn late() -> Page {
     Page::upstream_timeout()
 }
 
-/// There is no room for it.
+/// 503: too many bytes are held.
 pub(super) fn overloaded() -> Page {
     let text = "Too many large requests are on their way through this tunnel.".to_string();
     Page { retry_after: Some(5), ..page(503, "The tunnel is busy", text, "Reload in a moment.") }

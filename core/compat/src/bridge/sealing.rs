@@ -1,4 +1,4 @@
-//! Whether messages are sealed, and how both sides come to agree on it.
+//! Negotiates whether messages are sealed, and seals and opens them.
 
 use alloc::vec::Vec;
 
@@ -40,7 +40,7 @@ impl MessageSealing {
                 self.on = self.key.is_some();
                 None
             }
-            // An agent never asks for the seal to be taken off, so nobody else can have it taken off.
+            // An agent never sends `Disable`, so a `Disabled` message is forged.
             _ => None,
         }
     }

@@ -1,6 +1,6 @@
 //! The vocabulary of dialects that carry whole requests and responses, or raw connections, by name.
 //!
-//! A part is translated and nothing more: whether its head is fit to be shown to anybody is judged by the exchange.
+//! Messages are decoded without validation of their heads, which is the bridge's.
 
 use alloc::string::String;
 
@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use hvym_http1::{RequestHead, ResponseHead};
 
-/// Names a request, or a raw connection, for as long as it lasts. Whoever begins it chooses the name.
+/// Names a request or a raw connection while it lasts. The side that begins it chooses the name.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum CallId {
     /// A JSON integer.
@@ -20,72 +20,72 @@ pub enum CallId {
 /// A request with its whole body.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Request {
-    /// Method, target and fields, as the dialect spells them.
+    /// Method, target and fields, not validated.
     pub head: RequestHead,
-    /// The body, free of any transfer coding.
+    /// The body without transfer coding.
     pub body: Bytes,
 }
 
 /// A response with its whole body.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Response {
-    /// Status and fields, as the dialect spells them.
+    /// Status and fields, not validated.
     pub head: ResponseHead,
-    /// The body, free of any transfer coding.
+    /// The body without transfer coding.
     pub body: Bytes,
 }
 
-/// Whether the sealing of messages is wanted, and what became of it.
+/// Negotiation of sealed messages.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum Sealing {
     /// Agent: seal from now on.
     Enable,
-    /// Agent: no longer.
+    /// Agent: stop sealing.
     Disable,
     /// Relay: sealed from now on.
     Enabled,
     /// Relay: there is no key.
     Unavailable,
-    /// Relay: no longer sealed.
+    /// Relay: sealing has stopped.
     Disabled,
 }
 
 /// One message about a request or a connection.
 #[derive(Clone, PartialEq, Debug)]
 pub enum CallMessage {
-    /// Relay: a visitor asks.
+    /// Relay: a request of a visitor.
     Request {
         /// The call.
         id: CallId,
-        /// What for.
+        /// Head and body.
         request: Request,
-        /// How long the visitor waits, seconds; not every dialect says it.
+        /// How long the visitor waits, seconds; a default in dialects that do not carry it.
         timeout: u32,
     },
-    /// Agent: the answer.
+    /// Agent: the whole response.
     Response {
         /// The call.
         id: CallId,
-        /// The whole of it.
+        /// Head and body.
         response: Response,
     },
-    /// Agent: there is no answer from the service, and why.
+    /// Agent: the service did not answer.
     Failed {
         /// The call.
         id: CallId,
-        /// A status that says it best, of the 5xx.
+        /// A 5xx status for the visitor.
         status: u16,
         /// For a person.
         error: String,
     },
-    /// Agent: the beginning of an answer that comes in pieces.
+    /// Agent: the head of a response in pieces.
     Started {
         /// The call.
         id: CallId,
         /// Its head.
         head: ResponseHead,
     },
-    /// Agent: the next piece of its body.
+    /// Agent: the next piece of the body.
     Chunk {
         /// The call.
         id: CallId,
@@ -94,16 +94,16 @@ pub enum CallMessage {
         /// Counts from zero.
         sequence: u64,
     },
-    /// Agent: its end.
+    /// Agent: the end of a response in pieces.
     Ended {
         /// The call.
         id: CallId,
-        /// Why it ends early, if it does.
+        /// The reason of a premature end.
         error: Option<String>,
         /// How many pieces there were.
         chunks: u64,
     },
-    /// Relay: connect to the service, and carry bytes.
+    /// Relay: open a connection to the service.
     Connect {
         /// The connection.
         id: CallId,
@@ -116,17 +116,17 @@ pub enum CallMessage {
         data: Bytes,
         /// Counts from zero, for each side.
         sequence: u64,
-        /// As a binary message rather than as text.
+        /// In a binary message instead of text.
         binary: bool,
     },
     /// The end of a connection, in both directions.
     Close {
         /// The connection.
         id: CallId,
-        /// Why, if not in good order.
+        /// The reason of an abnormal end.
         error: Option<String>,
     },
-    /// A message that names a call and then cannot be understood.
+    /// A message that names a call and is malformed otherwise.
     Broken {
         /// The call.
         id: CallId,
@@ -135,16 +135,16 @@ pub enum CallMessage {
     },
     /// Another message, sealed.
     Sealed {
-        /// Of the kind that an agent sends, rather than a relay.
+        /// From an agent; otherwise from a relay.
         answers: bool,
         /// The sealed bytes.
         payload: Bytes,
     },
     /// About sealing.
     Sealing(Sealing),
-    /// A sign of life that must be repeated: its name.
+    /// A ping whose id must be repeated.
     Echo(String),
-    /// The repetition.
+    /// The answer to it.
     Echoed(String),
 }
 

@@ -1,7 +1,6 @@
 //! The message protocol of CloudToLocalLLM: a token in the upgrade, then requests, answers and pings as text.
 //!
-//! Its programs check the form of times and read none of them, so one is written that has it. An answer to a ping
-//! is known by the ping's name.
+//! Its programs validate the format of timestamps and use none, so a constant is sent. A pong repeats the ping's id.
 
 use alloc::borrow::Cow;
 use alloc::format;
@@ -17,14 +16,14 @@ use super::{CompatFrame, Dialect, Profile, text_of};
 use hvym_http1::{RequestHead, ResponseHead};
 use hvym_tunnel_core::message::Message;
 
-/// A time as they demand it, to the millisecond and in UTC.
+/// A timestamp of the required format: UTC with milliseconds.
 const SOME_TIME: &str = "1970-01-01T00:00:00.000Z";
-/// How long their relays wait, seconds; for language models the later ones waited four times as long.
+/// Timeout of their relays, seconds; later versions wait four times as long for language models.
 const TIMEOUT: u32 = 120;
-/// What the names of our own pings begin with; the rest is the ping's number.
+/// Prefix of the ids of our pings; the ping's number follows.
 const OWN_PING: &str = "00000000-0000-4000-8000-";
 
-/// Language models take their time. A wrong token is found out after the upgrade, and told by a close code alone.
+/// Language models need long timeouts. A wrong token is refused after the upgrade by a close code alone.
 pub(super) const PROFILE: Profile = Profile {
     methods: Some(&["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]),
     strips_authorization: true,
@@ -110,7 +109,7 @@ fn response(id: CallId, text: &[u8]) -> Result<CallMessage, String> {
     Ok(CallMessage::Response { id, response: Response { head, body: wire.body.into() } })
 }
 
-/// The code is a number in their programs, and a word in what they wrote about them.
+/// The code is a number in their programs and a name in their documentation.
 fn failed(id: CallId, text: &[u8]) -> Result<CallMessage, String> {
     let wire: WireError = parsed(text)?;
     let status = match wire.code {
@@ -159,7 +158,7 @@ enum Wire<'a> {
 pub(super) fn encode(frame: CompatFrame) -> Option<Message> {
     match frame {
         CompatFrame::Signal(Signal::Ping { id: Some(number) }) => {
-            // Twelve digits; a link does not live to see more.
+            // Twelve hexadecimal digits outlast any link.
             let id = format!("{OWN_PING}{:012x}", number & 0xFFFF_FFFF_FFFF);
             line(&Wire::Ping { id: &id, timestamp: SOME_TIME })
         }
@@ -179,7 +178,7 @@ pub(super) fn encode(frame: CompatFrame) -> Option<Message> {
             let body = text_of(&response.body)?;
             line(&Wire::HttpResponse { id: &id, status: response.head.status, headers, body })
         }
-        // Their own agent answers so, never by an `error`.
+        // Their own agent sends such a response instead of an `error`.
         CompatFrame::Call(CallMessage::Failed { id: CallId::Text(id), status, error }) => {
             let headers = Fields::one("content-type", "application/json");
             let body = json!({"error": reason(status), "message": error}).to_string();
@@ -189,7 +188,7 @@ pub(super) fn encode(frame: CompatFrame) -> Option<Message> {
     }
 }
 
-/// The words of their agent for its own answers.
+/// The error texts of their agent.
 const fn reason(status: u16) -> &'static str {
     match status {
         400..=499 => "Bad request",

@@ -1,7 +1,7 @@
 //! The JSON dialect of the existing HVYM programs: one text message for each request and each response.
 //!
-//! A peer that sends what is no message of it is ignored, as those programs do. Paths are percent-decoded in their
-//! requests, so an agent encodes them again; a relay's agent passes a path on as it is, so a relay decodes nothing.
+//! Unknown messages are ignored, as those programs do. Their relays percent-decode the path of a request, so an agent
+//! encodes it again; their agents pass a path on unchanged, so a relay decodes nothing.
 
 use alloc::borrow::Cow;
 use alloc::format;
@@ -20,11 +20,11 @@ use super::{CompatFrame, Dialect, Profile, text_of};
 use hvym_http1::{RequestHead, ResponseHead};
 use hvym_tunnel_core::message::Message;
 
-/// How sealing is called on the wire.
+/// The name of the encryption mode on the wire.
 const SEAL_MODE: &str = "XSalsa20-Poly1305";
 
-/// Agents take one request after another and give each 30 s, so that one may have to wait for another. They are in
-/// Python, whose WebSocket library takes 1 MiB.
+/// Agents handle one request at a time and allow 30 s for each, so that requests queue. Their WebSocket library, in
+/// Python, accepts messages of 1 MiB.
 pub(super) const PROFILE: Profile = Profile {
     agent_limit: 1024 * 1024,
     agent_timeout: Duration::from_secs(30),
@@ -171,7 +171,7 @@ fn sealed(kind: &str, text: &[u8]) -> CompatFrame {
     }
 }
 
-/// A path as it stands in a request line: what the other side decoded is encoded again, the percent sign itself too.
+/// A decoded path, percent-encoded for a request line, the percent sign included.
 fn encoded_path(path: &str) -> String {
     let mut out = String::with_capacity(path.len());
     for byte in path.bytes() {
@@ -194,7 +194,7 @@ pub(super) fn encode(frame: CompatFrame) -> Option<Message> {
     }
 }
 
-/// In this dialect a relay cannot say that a service is not bound, only that something is wrong; and pings have no id.
+/// The dialect has no `bind_failed`: a general error is sent instead. Pings have no id.
 fn encode_signal(signal: Signal) -> Option<Message> {
     let value = match signal {
         Signal::Ping { .. } => json!({"type": "ping"}),

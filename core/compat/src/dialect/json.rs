@@ -1,4 +1,4 @@
-//! What the JSON dialects share: an object of header fields, and header fields as an object.
+//! JSON helpers of all dialects: header fields to and from a JSON object.
 
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
@@ -13,22 +13,22 @@ use serde_json::Value;
 use hvym_http1::Headers;
 use hvym_tunnel_core::message::Message;
 
-/// The most members that are read; more than any head may have, so that the judgement is left to who reads heads.
+/// The most members of an object of fields; more than any head may have, so that the head's own limit decides.
 const MAX_FIELDS: usize = 256;
 
-/// What says of which kind a message is, if `text` is an object that does. Left to itself, serde also takes a struct
-/// from a list of its fields.
+/// The members that tell the kind of a message, if `text` is an object. Without the check serde would also accept a
+/// list of the members' values.
 pub(super) fn envelope<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Option<T> {
     let is_object = text.trim_ascii_start().first() == Some(&b'{');
     if is_object { serde_json::from_slice(text).ok() } else { None }
 }
 
-/// The rest of a message whose beginning is understood; the error is for a person.
+/// The whole message; the error is for a person.
 pub(super) fn parsed<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, String> {
     serde_json::from_slice(text).map_err(|e| e.to_string())
 }
 
-/// A JSON object of texts that keeps its order, and members of the same name.
+/// A JSON object of strings that keeps its order and repeated names.
 #[derive(Debug, Default)]
 pub(super) struct Fields(pub(super) Vec<(String, String)>);
 
@@ -84,14 +84,14 @@ impl<'de> Visitor<'de> for FieldsVisitor {
 }
 
 impl Fields {
-    /// One field alone.
+    /// A single field.
     pub(super) fn one(name: &str, value: &str) -> Self {
         Fields(Vec::from([(name.to_owned(), value.to_owned())]))
     }
 
     /// These fields as an object. JSON programs read an object as a map, so fields of one name become one, by the
     /// rule for their kind (RFC 9110 section 5.3; RFC 9113 section 8.2.3 for cookies). `Set-Cookie` cannot be joined:
-    /// each is spelled in another case, which those programs keep apart and HTTP does not.
+    /// each is written in another case, which those programs keep apart and HTTP does not.
     pub(super) fn from_headers(headers: &Headers) -> Self {
         let mut fields: Vec<(String, String)> = Vec::with_capacity(headers.len());
         let mut cookies = 0u32;
@@ -111,8 +111,10 @@ impl Fields {
         Fields(fields)
     }
 
-    /// The object as fields, and the first name or value that no header field can have. Characters are bytes, as
-    /// in the programs that make such objects.
+    /// The object as header fields. Each character is one byte (Latin-1), as in the programs that make such objects.
+    ///
+    /// # Errors
+    /// A value with a character above U+00FF.
     pub(super) fn into_headers(self) -> Result<Headers, String> {
         let mut headers = Headers::new();
         for (name, text) in self.0 {
@@ -146,7 +148,7 @@ fn respelled(name: &str, variant: u32) -> String {
         .collect()
 }
 
-/// Every byte as the character of the same number, which loses nothing.
+/// Each byte as the character of the same number (Latin-1), which is lossless.
 fn latin1(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| char::from(*byte)).collect()
 }

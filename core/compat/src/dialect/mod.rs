@@ -78,7 +78,7 @@ impl Dialect {
         }
     }
 
-    /// What its existing programs are like.
+    /// The limits and quirks of its existing programs.
     pub(crate) fn profile(self) -> &'static Profile {
         match self {
             Dialect::HvymJson => &hvym::PROFILE,

@@ -1,6 +1,4 @@
-//! The login of dialects in which an agent has a token of its relay's owner, and no key of its own.
-//!
-//! Nothing here can be checked without that owner, who knows the tokens.
+//! The login messages of dialects in which agents share a token with their relay's owner instead of owning a key.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -13,27 +11,27 @@ use hvym_tunnel_core::reason::DownReason;
 /// One message of such a login.
 #[derive(Clone, PartialEq, Eq)]
 pub enum TokenAuth {
-    /// Agent: let me in.
+    /// Agent: asks for admission.
     Request {
         /// The token.
         token: String,
-        /// What the program calls itself.
+        /// The program's version.
         version: String,
-        /// Take the place of whoever is connected with it.
+        /// Replace another agent that is connected with the token.
         force: bool,
-        /// What it can do beyond the first version.
+        /// Capabilities beyond the first version.
         capabilities: Vec<String>,
     },
-    /// Relay: you are in.
+    /// Relay: admitted.
     Granted {
         /// The agent's public name.
         name: String,
-        /// Names its entry at the relay.
+        /// The id of its entry at the relay.
         id: String,
-        /// What both can do; `None` is a relay of the first version.
+        /// Capabilities of both sides; `None` is a relay of the first version.
         capabilities: Option<Vec<String>>,
     },
-    /// Relay: you are not.
+    /// Relay: refused.
     Refused {
         /// Machine-readable.
         code: String,
@@ -42,7 +40,7 @@ pub enum TokenAuth {
     },
 }
 
-/// Names the kind alone, because a token is in one of them.
+/// The kind alone: one of them carries a token.
 impl fmt::Debug for TokenAuth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -1,7 +1,6 @@
 //! The dialect of tunely, 1.1 and 2.0: a token first, then requests as text, connections as text or binary.
 //!
-//! Its programs fill in times that nobody reads; they are left out. Datagrams have no place in this house, and are
-//! ignored where they come unasked.
+//! Timestamps, which no program uses, are left out. UDP messages are not supported, and ignored.
 
 use alloc::borrow::Cow;
 use alloc::format;
@@ -24,12 +23,12 @@ use hvym_tunnel_core::message::Message;
 
 /// The first byte of every binary message.
 const BINARY_VERSION: u8 = 2;
-/// The second, for bytes of a connection.
+/// The second byte of a binary message with bytes of a connection.
 const BINARY_TCP: u8 = 1;
-/// How long a request may take where it does not say, seconds: what the existing servers say.
+/// Default timeout of a request, seconds: that of the existing servers.
 const TIMEOUT: u32 = 300;
 
-/// Those in Python, which take 1 MiB, are spoken to by connections; agents on Node and servers take large messages.
+/// Python agents, which accept 1 MiB, get connections instead of messages; Node agents and servers accept large messages.
 pub(super) const PROFILE: Profile = Profile {
     streams_bodies: true,
     relay_pings: false,
@@ -128,7 +127,7 @@ pub(super) fn decode(message: Message) -> Result<CompatFrame, DecodeError> {
     }
 }
 
-/// What is no frame of a connection is ignored, as the existing server does.
+/// Ignores everything but frames of a connection, as the existing server does.
 fn binary(mut data: Bytes) -> CompatFrame {
     match data.first_chunk::<18>() {
         Some([BINARY_VERSION, BINARY_TCP, raw @ ..]) => {
@@ -192,7 +191,7 @@ fn token_auth(kind: &str, text: &[u8]) -> Result<TokenAuth, DecodeError> {
     }
 }
 
-/// What the existing server's parser takes for `true`.
+/// Values that the existing server's parser accepts as `true`.
 fn is_yes(value: &Value) -> bool {
     match value {
         Value::Bool(yes) => *yes,
@@ -216,7 +215,7 @@ fn request(id: CallId, text: &[u8]) -> Result<CallMessage, String> {
     Ok(CallMessage::Request { id, request: Request { head, body }, timeout })
 }
 
-/// The servers put every body that is no JSON document into a JSON string.
+/// Servers encode every body that is no JSON document as a JSON string.
 fn unquoted(body: String) -> String {
     match body.as_bytes() {
         [b'"', ..] => serde_json::from_str(&body).unwrap_or(body),
@@ -224,8 +223,8 @@ fn unquoted(body: String) -> String {
     }
 }
 
-/// What cannot stand in a request line, encoded. The servers have decoded a path already, and what they left of the
-/// escapes cannot be told from what they made.
+/// Percent-encodes what a request line cannot contain. Servers decode a path incompletely, so that remaining escapes are
+/// left as they are.
 fn encoded(path: &str) -> String {
     let mut out = String::with_capacity(path.len());
     for byte in path.bytes() {
@@ -241,7 +240,7 @@ fn encoded(path: &str) -> String {
 fn response(id: CallId, text: &[u8]) -> Result<CallMessage, String> {
     let wire: WireResponse = parsed(text)?;
     if let (Some(error), None) = (&wire.error, &wire.body) {
-        // One of the clients says 500 of a service that it cannot reach.
+        // One of the clients sends 500 for a service that it cannot reach.
         let status = if wire.status == 500 { 502 } else { wire.status };
         return Ok(CallMessage::Failed { id, status, error: error.clone() });
     }
@@ -277,7 +276,7 @@ fn data(id: CallId, text: &[u8]) -> CallMessage {
     let wire = parsed::<WireData>(text);
     match wire.map(|wire| (BASE64.decode(wire.data.as_bytes()), wire.sequence)) {
         Ok((Ok(data), sequence)) => CallMessage::Data { id, data: data.into(), sequence, binary: false },
-        // Bytes that are missing in the middle are worse than an end.
+        // A gap in the byte stream would be worse than its end.
         _ => CallMessage::Close { id, error: Some("malformed data".to_string()) },
     }
 }
@@ -394,7 +393,7 @@ fn encode_part(part: CallMessage) -> Option<Message> {
         }
         CallMessage::Response { id: CallId::Text(id), response } => {
             let (status, headers) = (response.head.status, Fields::from_headers(&response.head.headers));
-            // The servers read a body as JSON and show what they read; a JSON string they show as it is.
+            // Servers parse the body as JSON and send the value; a JSON string is sent unchanged.
             let body = serde_json::to_string(&text_of(&response.body)?).ok()?;
             line(&Wire::Response { id, status, headers, body: &body, error: None, duration_ms: 0 })
         }
@@ -438,7 +437,7 @@ fn packed_frame(raw: [u8; 16], data: &[u8]) -> Bytes {
     frame.freeze()
 }
 
-/// The bytes of a UUID in its usual form; other names cannot be packed.
+/// The bytes of a UUID in its usual form; other names cannot be sent in binary messages.
 fn uuid_bytes(text: &str) -> Option<[u8; 16]> {
     let dashes = text.bytes().enumerate().filter(|(_, byte)| *byte == b'-').map(|(at, _)| at);
     if text.len() != 36 || !dashes.eq([8, 13, 18, 23]) {
