@@ -181,13 +181,11 @@ fn every_recorded_verdict_is_ours_too_except_where_we_are_stricter() {
 
 fn verdict(vector: &Value) -> Result<Verified, String> {
     let audience = vector["expected_audience"].as_str().unwrap_or_default();
-    let expected = Expected {
-        audience: audience
-            .parse()
-            .map_err(|error: hvym_tunnel_core::stellar::AddressError| error.to_string())?,
-        issuer: vector["expected_issuer"].as_str().unwrap_or(ISSUER),
-        max_age: vector.get("max_age_seconds").and_then(Value::as_u64).map(Duration::from_secs),
-    };
+    let audience =
+        audience.parse().map_err(|error: hvym_tunnel_core::stellar::AddressError| error.to_string())?;
+    let mut expected = Expected::for_audience(audience);
+    expected.issuer = vector["expected_issuer"].as_str().unwrap_or(ISSUER);
+    expected.max_age = vector.get("max_age_seconds").and_then(Value::as_u64).map(Duration::from_secs);
     let now = UnixTime::from_secs(vector["now"].as_u64().expect("now"));
     Token::verify(text(vector, "jwt"), &expected, now).map_err(|error| error.to_string())
 }

@@ -3,6 +3,27 @@
 //!
 //! [`Claims`] become a [`SigningInput`], which a key signs, which gives a [`Token`]. [`Token::verify`] turns a token into
 //! [`Verified`] claims. This module knows neither secret keys nor clocks, and does not decide who is admitted.
+//!
+//! ```
+//! use ed25519_dalek::{Signer, SigningKey};
+//! use hvym_tunnel_core::stellar::{Address, Claims, Expected, Signature, Token};
+//! use hvym_tunnel_core::time::UnixTime;
+//!
+//! # fn main() -> Result<(), hvym_tunnel_core::stellar::JwtError> {
+//! # let relay = Address::from_public_key(SigningKey::from_bytes(&[8; 32]).verifying_key().to_bytes());
+//! let key = SigningKey::from_bytes(&[7; 32]);
+//! let agent = Address::from_public_key(key.verifying_key().to_bytes());
+//! let now = UnixTime::from_secs(1_800_000_000);
+//!
+//! let input = Claims::new(agent, relay.to_string(), now).with_services(["app"]).signing_input();
+//! let signature = Signature(key.sign(input.as_bytes()).to_bytes());
+//! let token = input.into_token(signature)?;
+//!
+//! let verified = Token::verify(token.as_str(), &Expected::for_audience(relay), now)?;
+//! assert_eq!((verified.address(), verified.services()), (agent, &["app".to_owned()][..]));
+//! # Ok(())
+//! # }
+//! ```
 
 mod claims;
 mod error;

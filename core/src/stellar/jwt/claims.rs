@@ -18,6 +18,7 @@ use crate::time::UnixTime;
 
 /// The claims of an agent for one relay, before they are signed.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Claims {
     /// `iss`: relays accept [`ISSUER`] only.
     pub issuer: String,

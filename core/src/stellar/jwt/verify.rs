@@ -20,6 +20,7 @@ use crate::time::UnixTime;
 
 /// What a relay requires of a token.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Expected<'a> {
     /// The address of this relay: a token for another audience is refused. Not optional, so that the check cannot be omitted.
     pub audience: Address,
