@@ -60,7 +60,6 @@ const ANYWHERE: &[&str] = &[
     "strays",
     "surroundings",
     "switchboard",
-    "tally",
     "toward_service",
     "trunk",
     "turn_away",
@@ -95,6 +94,7 @@ const DEFINED: &[(&[&str], &[&str])] = &[
             "watch",
         ],
     ),
+    (&["core/src/agent"], &["wake"]),
     (&["core/src/relay"], &["expect"]),
     (&["core/compat/src"], &["settle"]),
     (&["core/http1/src"], &["Blind", "Exchange", "Look", "Part", "lists"]),
@@ -103,7 +103,7 @@ const DEFINED: &[(&[&str], &[&str])] = &[
         &[
             "Exchange", "Guest", "Json", "Member", "Opening", "Part", "Plane", "Room", "Slot", "Walk",
             "answer", "ask", "avoid", "conclude", "give", "guest", "heard", "kept", "know", "leave", "maybe",
-            "patient", "pipe", "rest", "say", "spell", "truth", "wake", "welcome", "whole", "wish", "word",
+            "patient", "pipe", "rest", "say", "spell", "truth", "welcome", "whole", "wish", "word",
         ],
     ),
     (
@@ -155,6 +155,7 @@ const DEFINED: &[(&[&str], &[&str])] = &[
             "seat",
             "standing",
             "surface",
+            "tally",
             "threshold",
             "visitors",
             "watched",
