@@ -196,8 +196,11 @@ impl<'a> Banned<'a> {
     /// Those of the tables above for a file.
     fn of(path: &str) -> Banned<'static> {
         let below = |table: &'static [(&[&str], &[&str])]| -> Vec<&'static str> {
-            let here =
-                |folders: &[&str]| folders.iter().any(|folder| path.starts_with(&format!("{folder}/")));
+            let here = |folders: &[&str]| {
+                folders.iter().any(|folder| {
+                    path.trim_end_matches(".rs") == *folder || path.starts_with(&format!("{folder}/"))
+                })
+            };
             table.iter().filter(|(folders, _)| here(folders)).flat_map(|(_, words)| *words).copied().collect()
         };
         Banned { anywhere: ANYWHERE, defined: below(DEFINED), modules: below(MODULES) }
