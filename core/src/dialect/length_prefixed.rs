@@ -1,7 +1,6 @@
-//! What stands at the head of a stream: a `u16` length, big endian, then as many bytes of JSON.
+//! The frame at the beginning of a stream: a `u16` length, big endian, then as many bytes of JSON.
 //!
-//! Takes exactly these bytes, in whatever pieces they come; what follows is the stream's own. What the JSON says is
-//! for others.
+//! Takes exactly these bytes in any pieces; what follows is stream data. It does not know the JSON.
 
 use alloc::vec::Vec;
 
@@ -19,17 +18,17 @@ pub(super) fn framed(json: &[u8], max: usize) -> Option<Bytes> {
     Some(Bytes::from(wire))
 }
 
-/// A head that is still arriving.
+/// A frame that is still arriving.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct LengthPrefixed {
     arrived: Vec<u8>,
 }
 
 impl LengthPrefixed {
-    /// How many bytes to take next, at most; 0 when it is whole.
+    /// The most bytes to take next; 0 when the frame is complete.
     ///
     /// # Errors
-    /// The length that it announces, if that is more than `max`.
+    /// The announced length, if it is above `max`.
     pub(crate) fn wanted(&self, max: usize) -> Result<usize, usize> {
         let [high, low, body @ ..] = self.arrived.as_slice() else {
             return Ok(LENGTH_BYTES - self.arrived.len());

@@ -1,8 +1,7 @@
-//! The verdict: the first bytes that come back on a stream which one identity opened to the service of another.
+//! The open result: the first bytes in return on a stream that one identity opened to the service of another.
 //!
-//! A reset carries no reason, so the owner's side says yes or no in words: a `u16` length, big endian, then one JSON
-//! object. After a yes the service follows at once, after a no the end of the stream. The opener need not wait for it
-//! before it sends.
+//! A reset carries no reason, so the owner's side answers by a `u16` length, big endian, then one JSON object. Accepted,
+//! the service's bytes follow; refused, the end of the stream. The opener may send without waiting for it.
 
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
@@ -13,19 +12,19 @@ use thiserror::Error;
 use super::length_prefixed::{LengthPrefixed, framed};
 use crate::json::{FieldReader, JsonError, Object, Value, fields};
 
-/// The largest JSON object of a verdict, bytes. A code and a sentence fit many times over.
+/// The largest JSON object of an open result, bytes. A code and a sentence fit many times over.
 pub const MAX_OPEN_RESULT_BYTES: usize = 4096;
-/// What is sent of a code; JSON spells one byte with six at most, so that both together always fit.
+/// Bytes of a code that are sent. JSON escapes one byte as six at most, so that code and message always fit.
 const MAX_CODE_BYTES: usize = 64;
-/// What is sent of a message.
+/// Bytes of a message that are sent.
 const MAX_MESSAGE_BYTES: usize = 512;
 
-/// Whether the opener of a stream gets what it asked for.
+/// Whether the opener of a stream reaches the service.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum OpenResult {
-    /// Yes; the service's own bytes follow.
+    /// The service's bytes follow.
     Accepted,
-    /// No; the end of the stream follows.
+    /// The end of the stream follows.
     Refused {
         /// Machine-readable: [`OpenResult::NOT_REACHABLE`], [`OpenResult::UNAVAILABLE`], [`OpenResult::TOO_MANY`], or one that is
         /// not known here.
@@ -35,7 +34,7 @@ pub enum OpenResult {
     },
 }
 
-/// Why there is no verdict.
+/// Why there is no open result.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum OpenResultError {
     /// Longer than [`MAX_OPEN_RESULT_BYTES`].
@@ -44,26 +43,26 @@ pub enum OpenResultError {
     /// Not the JSON object it must be.
     #[error("not a verdict: {0}")]
     Malformed(String),
-    /// The stream ended before it was whole.
+    /// The stream ended before it was complete.
     #[error("the stream ended without a verdict")]
     Missing,
 }
 
 impl OpenResult {
-    /// Code of a stranger's refusal: no such address, no such service, or not for this caller. One code and one text
-    /// for all three, so that asking tells a stranger nothing.
+    /// No such address, no such service, or not for this caller. One code and one text for all three, so that a caller
+    /// without access learns nothing.
     pub const NOT_REACHABLE: &'static str = "not_reachable";
-    /// Code for a caller who is allowed, when the service itself does not answer.
+    /// The caller has access, and the service does not answer.
     pub const UNAVAILABLE: &'static str = "unavailable";
-    /// Code for a caller who has too many streams, or opens them too fast.
+    /// The caller has too many streams, or opens them too fast.
     pub const TOO_MANY: &'static str = "too_many";
 
-    /// The refusal that tells a stranger nothing.
+    /// The refusal with [`Self::NOT_REACHABLE`].
     pub fn not_reachable() -> Self {
         Self::refused(Self::NOT_REACHABLE, "there is nothing here for you")
     }
 
-    /// A refusal; code and message are cut to what always fits.
+    /// A refusal; code and message are truncated to what always fits.
     pub fn refused(code: &str, message: &str) -> Self {
         OpenResult::Refused {
             code: cut(code, MAX_CODE_BYTES).to_owned(),
@@ -71,7 +70,7 @@ impl OpenResult {
         }
     }
 
-    /// The verdict as it starts its half of a stream: length, then JSON.
+    /// The encoded result, ahead of the stream's data: length, then JSON.
     pub fn encode(&self) -> Bytes {
         let mut object = Object::new();
         object.put("ok", Value::Boolean(*self == OpenResult::Accepted));
@@ -82,7 +81,7 @@ impl OpenResult {
         framed(object.finish().as_bytes(), MAX_OPEN_RESULT_BYTES).expect("code and message were cut to fit")
     }
 
-    /// The verdict that `json`, the part after the length, spells. A later version may add members.
+    /// Decodes `json`, the part after the length. Unknown members are ignored.
     ///
     /// # Errors
     /// [`OpenResultError::Malformed`].
@@ -104,7 +103,7 @@ impl OpenResult {
     }
 }
 
-/// A verdict that is still arriving.
+/// An open result that is still arriving.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct OpenResultReader {
     head: LengthPrefixed,
@@ -116,13 +115,13 @@ impl OpenResultReader {
         Self::default()
     }
 
-    /// How many bytes belong to the verdict for certain: who reads no more at once leaves what follows where it is.
+    /// How many bytes belong to the result for certain. A reader that takes no more at once leaves stream data unread.
     pub fn wanted(&self) -> usize {
         self.head.wanted(MAX_OPEN_RESULT_BYTES).unwrap_or(0)
     }
 
-    /// Takes what belongs to the verdict from the front of `data`, and leaves what is the service's own. `None`: more
-    /// is needed. Of no use any more once it gave a verdict or an error.
+    /// Takes the bytes of the result from the front of `data` and leaves stream data. `None`: more is needed. Not to be
+    /// called again after a result or an error.
     ///
     /// # Errors
     /// [`OpenResultError::TooLong`] or [`OpenResultError::Malformed`].
@@ -142,7 +141,7 @@ impl OpenResultReader {
     }
 }
 
-/// `text`, or as much of it as fits, cut at a character border.
+/// The longest prefix of `text` of at most `max` bytes that ends at a character border.
 fn cut(text: &str, max: usize) -> &str {
     let mut end = text.len().min(max);
     while !text.is_char_boundary(end) {

@@ -1,4 +1,4 @@
-//! The control vocabulary that all dialects share. How the native one spells it is not known here.
+//! The control vocabulary of all dialects, without its encoding.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -16,7 +16,7 @@ pub const VERSION: u32 = 1;
 /// What a stream of a service carries.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
 pub enum Proto {
-    /// HTTP/1.1, exactly as the local service will see it.
+    /// HTTP/1.1.
     #[default]
     Http,
     /// Bytes.
@@ -28,23 +28,23 @@ pub enum Proto {
 /// A named local port that an agent offers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Service {
-    /// Its name: a DNS label, since it becomes one.
+    /// Its name: a DNS label of its public host name.
     pub name: String,
     /// What its streams carry.
     pub proto: Proto,
-    /// The local port, told to the relay for display only.
+    /// The local port, which the relay only displays.
     pub local_port: Option<u16>,
-    /// Whether visitors may come. If not, only identities reach it, and its owner says which.
+    /// Whether visitors may reach it. If not, only identities may that its owner allows.
     pub public: bool,
 }
 
-/// Why a name cannot be a service's.
+/// Why a service name is invalid.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Error)]
 pub enum ServiceNameError {
     /// Not 1 to 63 of `a-z`, `0-9` and `-`, or a `-` at an end.
     #[error("a service name is 1 to 63 of a-z, 0-9 and '-', with no '-' at either end")]
     NotALabel,
-    /// It would shadow an identity's own name.
+    /// It would shadow the name of an identity.
     #[error("a Stellar address cannot be a service name")]
     LooksLikeAnAddress,
 }
@@ -77,20 +77,20 @@ impl Service {
 /// One control message. Fields a peer may leave out are optional; fields it adds are ignored.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Signal {
-    /// Relay: prove that you hold your key, now and to me.
+    /// Relay: demands a signature over a fresh challenge.
     AuthChallenge {
-        /// Names this challenge.
+        /// The id of this challenge.
         challenge_id: String,
         /// What the token's `challenge` claim must repeat.
         challenge: String,
-        /// Who asks: the audience of the token.
+        /// The relay's address: the audience of the token.
         server_address: String,
         /// Data planes the relay offers; absent on existing HVYM programs.
         mux: Vec<String>,
         /// Version of the dialect.
         version: Option<u32>,
     },
-    /// Agent: the proof.
+    /// Agent: the signed token.
     AuthResponse {
         /// The challenge it answers.
         challenge_id: Option<String>,
@@ -101,7 +101,7 @@ pub enum Signal {
         /// Version of the dialect.
         version: Option<u32>,
     },
-    /// Relay: you are in.
+    /// Relay: admitted.
     AuthOk {
         /// The public URL of the first service bound.
         endpoint: String,
@@ -113,12 +113,12 @@ pub enum Signal {
         mux: Option<String>,
         /// Version of the dialect.
         version: Option<u32>,
-        /// Whether messages can be sealed; only existing HVYM programs say it.
+        /// Whether messages can be sealed; only sent by existing HVYM programs.
         encryption_available: Option<bool>,
-        /// How they are sealed.
+        /// The name of the encryption.
         encryption_mode: Option<String>,
     },
-    /// Relay: you are not; a close follows.
+    /// Relay: refused; a close follows.
     AuthFailed {
         /// Machine-readable.
         code: Option<String>,
@@ -133,23 +133,23 @@ pub enum Signal {
         service: String,
         /// The local port, for display.
         local_port: Option<u16>,
-        /// What it carries; `None` is something this version does not know.
+        /// What it carries; `None` is a protocol that this version does not know.
         proto: Option<Proto>,
-        /// Whether visitors may come; a relay of an earlier version lets them.
+        /// Whether visitors may reach it; relays of earlier versions ignore it.
         public: bool,
     },
-    /// Relay: it is reachable.
+    /// Relay: the service is reachable.
     BindOk {
         /// Its name.
         service: String,
-        /// The port that the agent told; only existing HVYM programs repeat it.
+        /// The local port of the bind; only repeated for existing HVYM programs.
         local_port: Option<u16>,
-        /// Where.
+        /// Its public URL.
         url: Option<String>,
-        /// The public port that is this service's alone, if it has one.
+        /// The public port of this service alone, if it has one.
         port: Option<u16>,
     },
-    /// Relay: it is not.
+    /// Relay: the service is not reachable.
     BindFailed {
         /// Its name.
         service: String,
@@ -163,29 +163,29 @@ pub enum Signal {
         /// Its name.
         service: String,
     },
-    /// Relay: done.
+    /// Relay: the service is unbound.
     UnbindOk {
         /// Its name.
         service: String,
     },
-    /// Are you there?
+    /// Keepalive request.
     Ping {
         /// To be repeated in the pong.
         id: Option<u64>,
     },
-    /// I am.
+    /// Answer to a ping.
     Pong {
         /// The ping's.
         id: Option<u64>,
     },
-    /// Relay: this relay will go away; connect again now.
+    /// Relay: it will shut down; connect again now.
     Drain {
         /// For a person.
         reason: String,
         /// How long streams of this link may go on, milliseconds.
         deadline_ms: u64,
     },
-    /// Something a person should know; never fatal by itself.
+    /// A notice for a person; never fatal by itself.
     Error {
         /// Machine-readable.
         code: String,
@@ -225,7 +225,7 @@ impl Signal {
     }
 }
 
-/// Names the kind alone: an `auth_response` carries a token, and no token belongs in a log.
+/// The kind alone: an `auth_response` carries a token, which must not be logged.
 impl core::fmt::Debug for Signal {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(self.kind())

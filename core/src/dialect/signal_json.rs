@@ -1,7 +1,6 @@
-//! How the native dialect spells the control vocabulary: one JSON object, whose member `type` says what the others are.
+//! The JSON codec of control messages: one object, whose member `type` selects the others.
 //!
-//! The type is looked for first, and then the text is read again, because the type may stand behind what it explains.
-//! What a message means is not known here.
+//! A message is scanned for its type first and then decoded, since the type may be the last member.
 
 use alloc::string::String;
 
@@ -18,17 +17,17 @@ impl Proto {
         }
     }
 
-    /// What has this name, if it is known here.
+    /// The protocol of this name, if this version knows it.
     pub(super) fn named(name: &str) -> Option<Self> {
         [Proto::Http, Proto::Tcp, Proto::H2].into_iter().find(|proto| proto.name() == name)
     }
 }
 
 impl Signal {
-    /// The message that `json` spells.
+    /// Decodes a message.
     ///
     /// # Errors
-    /// It is no object with a `type`, or its members have the wrong types.
+    /// [`JsonError`]: not an object with a `type`, or members of the wrong types.
     pub fn from_json(json: &[u8]) -> Result<Self, JsonError> {
         let [kind] = fields(json, ["type"])?;
         let kind = kind.text()?;
@@ -78,7 +77,7 @@ impl Signal {
         reader.finish(signal)
     }
 
-    /// The JSON that spells this message.
+    /// The JSON of this message.
     pub fn to_json(&self) -> String {
         let mut object = Object::new();
         object.put("type", Value::Text(self.kind()));
@@ -152,7 +151,7 @@ impl Signal {
                 object.put("service", Value::Text(service));
                 object.put_some("local_port", *local_port);
                 object.put_some("proto", proto.map_or(Value::Null, |proto| Value::Text(proto.name())));
-                // The default is not written, for relays that know no other.
+                // The default is omitted, for relays that do not know the member.
                 if !public {
                     object.put("public", Value::Boolean(false));
                 }

@@ -1,7 +1,7 @@
-//! The opening: the first bytes of a stream, naming the service it is for.
+//! The stream header: the first bytes of a stream, which name its service.
 //!
-//! A `u16` length, big endian, then one JSON object, then at once the stream's own bytes: no round trip is spent.
-//! What a side may say in it depends on the side; whether the service exists is not known here.
+//! A `u16` length, big endian, then one JSON object, then the stream's data without a round trip. Which members are legal
+//! depends on the side that opens the stream.
 
 use alloc::string::{String, ToString};
 
@@ -14,10 +14,10 @@ use crate::json::{Field, FieldReader, JsonError, Object, Value, fields};
 use crate::machine::Side;
 use crate::stellar::Address;
 
-/// The largest JSON object of an opening, bytes. A host name, an address and an id fit many times over.
+/// The largest JSON object of a stream header, bytes. A host name, an address and an id fit many times over.
 pub const MAX_STREAM_HEADER_BYTES: usize = 4096;
 
-/// For whom a stream is, and on whose behalf.
+/// The destination and the origin of a stream.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct StreamHeader {
     /// The service's name.
@@ -30,15 +30,15 @@ pub struct StreamHeader {
     pub at: Option<String>,
     /// The host name the visitor asked for.
     pub host: Option<String>,
-    /// Names the request in the logs of both sides.
+    /// The id of the request in the logs of both sides.
     pub id: Option<String>,
-    /// Whose service is meant. Only an agent says so, to its relay.
+    /// The owner of the service. Sent by agents only.
     pub to: Option<Address>,
-    /// Which identity opened the stream; absent for a visitor. Only the relay says so, to the owner.
+    /// The identity that opened the stream; absent for a visitor. Sent by relays only.
     pub from: Option<Address>,
 }
 
-/// Why an opening cannot be sent or was not understood.
+/// Why a stream header cannot be encoded, or is refused.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum StreamHeaderError {
     /// Longer than [`MAX_STREAM_HEADER_BYTES`].
@@ -47,24 +47,24 @@ pub enum StreamHeaderError {
     /// Not the JSON object it must be.
     #[error("not an opening: {0}")]
     Malformed(String),
-    /// Understood, but not for this side to say.
+    /// With a member that this side must not send, or without one that it must.
     #[error("not an opening of this side: {0}")]
     OutOfPlace(&'static str),
 }
 
 impl StreamHeader {
-    /// What an agent asks its relay for: the service of another identity.
+    /// The header of an agent that opens a stream to the service of another identity.
     pub fn reaching(to: Address, service: impl Into<String>) -> Self {
         Self { service: service.into(), to: Some(to), ..Self::default() }
     }
 
-    /// What a relay says to the owner of a service that the identity `from` asked for. Nothing else that the caller
-    /// said goes with it.
+    /// The header of a relay for the owner of a service that the identity `from` opens. Nothing else of the caller's
+    /// header is passed on.
     pub fn reached(from: Address, service: &Service, id: Option<String>) -> Self {
         Self { service: service.name.clone(), proto: service.proto, from: Some(from), id, ..Self::default() }
     }
 
-    /// The opening as it starts a stream: length, then JSON.
+    /// The encoded header: length, then JSON.
     pub fn encode(&self) -> Result<Bytes, StreamHeaderError> {
         let mut object = Object::new();
         object.put("service", Value::Text(&self.service));
@@ -79,7 +79,7 @@ impl StreamHeader {
         framed(json.as_bytes(), MAX_STREAM_HEADER_BYTES).ok_or(StreamHeaderError::TooLong(json.len()))
     }
 
-    /// The opening that `json`, the part after the length, spells.
+    /// Decodes `json`, the part after the length.
     pub fn decode(json: &[u8]) -> Result<Self, StreamHeaderError> {
         Self::from_json(json).map_err(|error| StreamHeaderError::Malformed(error.to_string()))
     }
@@ -101,8 +101,8 @@ impl StreamHeader {
         reader.finish(header)
     }
 
-    /// Whether `opener` may say this. An agent asks for the service of an identity and never says who it is: the relay
-    /// knows. A relay has been asked already.
+    /// Whether `opener` may send this header: an agent names the owner and never itself, since the relay knows it; a relay
+    /// names no owner.
     ///
     /// # Errors
     /// [`StreamHeaderError::OutOfPlace`].
@@ -118,7 +118,7 @@ impl StreamHeader {
     }
 }
 
-/// What is named by a text, or by an object (`{"http":null}`), which nobody is known to send and everybody has taken so far.
+/// A protocol by name. An object (`{"http":null}`) is accepted as well, as earlier versions did.
 fn known(proto: Field<'_>) -> Result<Proto, JsonError> {
     let name = proto.text().or_else(|_| proto.single()).ok();
     name.and_then(|name| Proto::named(&name)).ok_or(proto.must_be("http, tcp or h2"))
