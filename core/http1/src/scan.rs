@@ -125,22 +125,21 @@ fn strict(position: Position, byte: u8) -> Result<Next, HeadError> {
 
 /// The number of leading bytes that are not control bytes (0x00 to 0x1f and 0x7f).
 pub(crate) fn ctl_free_prefix(bytes: &[u8]) -> usize {
+    let (words, _) = bytes.as_chunks();
+    let skipped = words.iter().take_while(|word| !has_ctl(word)).count() * size_of::<u64>();
+    let rest = bytes.get(skipped..).unwrap_or_default();
+    skipped + rest.iter().position(u8::is_ascii_control).unwrap_or(rest.len())
+}
+
+/// Whether one of eight bytes is a control byte, without a branch for each.
+fn has_ctl(bytes: &[u8; size_of::<u64>()]) -> bool {
     const ONES: u64 = u64::MAX / 255;
-    let mut at = 0;
-    for chunk in bytes.chunks_exact(size_of::<u64>()) {
-        let word = chunk.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
-        // Eight bytes at once: the top bit of a byte is set if it is below 0x20, or 0x7f. A borrow can set it in the bytes
-        // before that one, too; the loop below finds the exact place.
-        let low = word.wrapping_sub(ONES * 0x20) & !word;
-        let delete = word ^ (ONES * 0x7f);
-        let delete = delete.wrapping_sub(ONES) & !delete;
-        if (low | delete) & (ONES * 0x80) != 0 {
-            break;
-        }
-        at += chunk.len();
-    }
-    let rest = bytes.get(at..).unwrap_or_default();
-    at + rest.iter().position(u8::is_ascii_control).unwrap_or(rest.len())
+    let word = u64::from_ne_bytes(*bytes);
+    // A top bit is set where a byte is below 0x20. A borrow can set others, but only above such a byte.
+    let below_space = word.wrapping_sub(ONES * 0x20) & !word;
+    let delete = word ^ (ONES * 0x7f);
+    let is_delete = delete.wrapping_sub(ONES) & !delete;
+    (below_space | is_delete) & (ONES * 0x80) != 0
 }
 
 #[cfg(test)]
@@ -213,6 +212,17 @@ mod tests {
                 bytes[at] = byte;
                 let expected = if byte.is_ascii_control() { at } else { 20 };
                 assert_eq!(ctl_free_prefix(&bytes), expected, "{byte} at {at} in {filler}");
+            }
+        }
+    }
+
+    #[test]
+    fn eight_bytes_have_a_control_byte_if_one_of_them_is_one() {
+        for filler in [b'a', b'b', b' ', b'!', b'~', 0x80, 0x9f, 0xff] {
+            for (byte, at) in (0..=u8::MAX).flat_map(|byte| (0..8).map(move |at| (byte, at))) {
+                let mut bytes = [filler; 8];
+                bytes[at] = byte;
+                assert_eq!(has_ctl(&bytes), byte.is_ascii_control(), "{byte} at {at} in {filler}");
             }
         }
     }
