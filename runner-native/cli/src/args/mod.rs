@@ -141,6 +141,8 @@ impl Cli {
         };
         let reporter = Reporter::new(style, io::stdout(), io::stderr())?;
         logs::begin(self.terminal.verbose, &reporter);
+        let tell = reporter.panic_log();
+        std::panic::set_hook(Box::new(move |panic| tell(&panic.to_string())));
         Ok(reporter)
     }
 }

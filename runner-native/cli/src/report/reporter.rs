@@ -83,6 +83,14 @@ impl Reporter {
         Log(self.clone())
     }
 
+    /// Where a panic is told: whoever panics may hold the screen, and must not wait for whoever reads.
+    pub(crate) fn panic_log(&self) -> impl Fn(&str) + Send + Sync + 'static {
+        let writer = self.screen().writer.clone();
+        move |line| {
+            writer.write(Output::Err, Priority::Important, format!("{line}\n").into_bytes());
+        }
+    }
+
     fn screen(&self) -> MutexGuard<'_, Screen> {
         // A thread that panicked in the middle of a line did no worse than tear it.
         self.screen.lock().unwrap_or_else(PoisonError::into_inner)
