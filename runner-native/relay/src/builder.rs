@@ -10,17 +10,17 @@ use hvym_tunnel_net::observer::Observer;
 use hvym_tunnel_net::runtime::{RuntimeHandle, spawn};
 use smol::channel::bounded;
 
+use super::compat_agents::CompatAgents;
 use super::config::RelayOptions;
 use super::error::RelayError;
 use super::event::{EventSink, RelayEvent};
-use super::guests::Guests;
 use super::handle::{RelayHandle, Running};
 use super::registry::{OpenRegistry, Registry};
+use super::relay_state::{RelayState, Seams};
 use super::router::Router;
 use super::settings::RelaySettings;
-use super::switchboard::{Seams, Switchboard};
 use super::tls::{CertSource, FileCertificate, Tls};
-use super::{descriptors, visitors};
+use super::{listener, rlimit};
 
 /// Requests to drain that may wait for the relay's task, which takes them at once.
 const COMMAND_CAPACITY: usize = 4;
@@ -141,33 +141,33 @@ impl RelayBuilder {
         let _inside = runtime.enter();
         let options = &self.settings.options;
         options.check()?;
-        descriptors::allow(options.limits.connections);
+        rlimit::allow(options.limits.connections);
         let source = match (self.certificates, &options.tls) {
             (Some(source), _) => Some(source),
             (None, Some(files)) => Some(Arc::new(FileCertificate::load(files)?) as Arc<dyn CertSource>),
             (None, None) => None,
         };
         let tls = source.map(Tls::new).transpose()?;
-        let guests = Guests::new(&options.guests)?;
+        let guests = CompatAgents::new(&options.guests)?;
         let at = options.listen;
-        let listener = visitors::listen(at).map_err(|error| RelayError::listen(at, &error))?;
+        let listener = listener::listen(at).map_err(|error| RelayError::listen(at, &error))?;
         let local = listener.local_addr().map_err(|error| RelayError::listen(at, &error))?;
         let policy = options.policy;
         let registry = self.registry.unwrap_or_else(|| Arc::new(OpenRegistry { policy }));
         let seams = Seams { registry, router: self.router };
         let (sender, events) = event_channel(self.event_capacity);
         let sink = EventSink { observer: self.observer, sender };
-        let board = Switchboard::new(self.address, self.settings, guests, local.port(), sink, seams);
-        let board = Arc::new(board);
-        let accepting = spawn(visitors::accept(Arc::clone(&board), listener, tls.clone()));
+        let state = RelayState::new(self.address, self.settings, guests, local.port(), sink, seams);
+        let state = Arc::new(state);
+        let accepting = spawn(listener::accept(Arc::clone(&state), listener, tls.clone()));
         let (commands, receiver) = bounded(COMMAND_CAPACITY);
         let (at_end, ended) = bounded(1);
-        let running = Running::new(Arc::clone(&board), accepting, tls.clone());
+        let running = Running::new(Arc::clone(&state), accepting, tls.clone());
         spawn(async move {
             running.run(receiver).await;
             drop(at_end);
         })
         .detach();
-        Ok(RelayHandle::new(board, local, tls, events, commands, ended))
+        Ok(RelayHandle::new(state, local, tls, events, commands, ended))
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Knows no flag, no variable and no secret; it says which settings contradict each other.
 
-mod guests;
+mod compat_agents;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use thiserror::Error;
 
 use crate::settings::Limits;
-pub use guests::{CloudKeys, CloudOptions, GuestOptions, GuestsError, TunelyOptions, TunelyTunnel};
+pub use compat_agents::{CloudKeys, CloudOptions, GuestOptions, GuestsError, TunelyOptions, TunelyTunnel};
 pub use hvym_tunnel_net::config::Keepalive;
 use hvym_tunnel_net::target::{RelayUrl, ServiceName};
 

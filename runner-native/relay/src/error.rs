@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use thiserror::Error;
 
+use super::compat_agents::KeysError;
 use super::config::ConfigError;
-use super::guests::KeysError;
 use super::tls::TlsError;
 
 /// Why a relay does not start.

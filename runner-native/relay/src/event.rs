@@ -8,7 +8,7 @@ use hvym_tunnel_core::relay::Owner;
 use hvym_tunnel_net::events::{EventSender, Events};
 use hvym_tunnel_net::observer::Observer;
 
-use super::guests::KeysError;
+use super::compat_agents::KeysError;
 use super::tls::TlsError;
 
 /// Something that happened at a relay.

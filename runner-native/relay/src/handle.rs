@@ -15,8 +15,8 @@ use hvym_tunnel_net::timer::Timer;
 use smol::channel::{Receiver, Sender};
 
 use super::event::{RelayEvent, RelayEvents};
+use super::relay_state::RelayState;
 use super::settings::CLOSE_TIMEOUT;
-use super::switchboard::Switchboard;
 use super::tls::Tls;
 
 /// How things stand at a relay.
@@ -39,7 +39,7 @@ pub struct RelayStatus {
 
 /// A running relay. Dropped, it ends at once. Its futures may be awaited on any executor.
 pub struct RelayHandle {
-    board: Arc<Switchboard>,
+    state: Arc<RelayState>,
     local: SocketAddr,
     tls: Option<Tls>,
     events: RelayEvents,
@@ -51,19 +51,19 @@ pub struct RelayHandle {
 
 impl RelayHandle {
     pub(super) fn new(
-        board: Arc<Switchboard>,
+        state: Arc<RelayState>,
         local: SocketAddr,
         tls: Option<Tls>,
         events: RelayEvents,
         commands: Sender<Duration>,
         ended: Receiver<Infallible>,
     ) -> Self {
-        Self { board, local, tls, events, commands, ended }
+        Self { state, local, tls, events, commands, ended }
     }
 
     /// Who the relay is: what agents may insist on.
     pub fn address(&self) -> Address {
-        self.board.address
+        self.state.address
     }
 
     /// Where it really listens.
@@ -73,7 +73,7 @@ impl RelayHandle {
 
     /// Where visitors and agents are told to begin: the relay's own page, and what agents dial.
     pub fn urls(&self) -> (String, String) {
-        let options = &self.board.settings.options;
+        let options = &self.state.settings.options;
         let front = options.public_url(&options.domain, self.local.port());
         (front, options.agent_url(self.local.port()).to_string())
     }
@@ -86,10 +86,10 @@ impl RelayHandle {
 
     /// How things stand now.
     pub fn status(&self) -> RelayStatus {
-        let counts = self.board.tally.counts();
+        let counts = self.state.metrics.counts();
         RelayStatus {
-            sessions: self.board.roster.all().len(),
-            connections: self.board.connections(),
+            sessions: self.state.sessions.all().len(),
+            connections: self.state.connections(),
             requests: counts.total,
             pending_requests: counts.pending,
             failed_requests: counts.failed,
@@ -100,16 +100,16 @@ impl RelayHandle {
     /// Reads the certificates again, and the keys that check tokens of older systems. Events tell what came of it.
     pub fn reload(&self) {
         if let Some(tls) = &self.tls {
-            self.board.tell(RelayEvent::Certificate(tls.source.reload()));
+            self.state.tell(RelayEvent::Certificate(tls.source.reload()));
         }
-        if let Some(reloaded) = self.board.guests.reload() {
-            self.board.tell(RelayEvent::Keys(reloaded));
+        if let Some(reloaded) = self.state.guests.reload() {
+            self.state.tell(RelayEvent::Keys(reloaded));
         }
     }
 
     /// Whether there is anything to read again.
     pub fn has_files(&self) -> bool {
-        self.tls.is_some() || self.board.guests.has_file()
+        self.tls.is_some() || self.state.guests.has_file()
     }
 
     /// Asks the relay to finish: it takes nothing new, tells its agents to connect elsewhere, and ends when every request
@@ -144,16 +144,16 @@ impl Drop for RelayHandle {
 
 /// The life of a relay, from its start to its end.
 pub(super) struct Running {
-    board: Arc<Switchboard>,
+    state: Arc<RelayState>,
     accepting: Option<Task<()>>,
     /// Looks whether the certificates were renewed.
     _renewing: Option<Task<()>>,
 }
 
 impl Running {
-    pub(super) fn new(board: Arc<Switchboard>, accepting: Task<()>, tls: Option<Tls>) -> Self {
-        let _renewing = tls.map(|tls| spawn(renew(Arc::clone(&board), tls)));
-        Self { board, accepting: Some(accepting), _renewing }
+    pub(super) fn new(state: Arc<RelayState>, accepting: Task<()>, tls: Option<Tls>) -> Self {
+        let _renewing = tls.map(|tls| spawn(renew(Arc::clone(&state), tls)));
+        Self { state, accepting: Some(accepting), _renewing }
     }
 
     /// Serves until it is asked to end.
@@ -167,46 +167,46 @@ impl Running {
 
     async fn drain(&mut self, deadline: Duration) {
         self.refuse_new().await;
-        for live in self.board.roster.all() {
+        for live in self.state.sessions.all() {
             live.session.with(|session, now| session.drain("this relay is shutting down", deadline, now));
         }
         let finished = async {
-            self.board.requests.empty().await;
+            self.state.requests.empty().await;
             // An answer that is complete may still wait to be sent.
-            self.board.conversations.empty().await;
+            self.state.conversations.empty().await;
         };
         let _in_time = within(deadline, finished).await;
     }
 
     async fn stop(mut self) {
         self.refuse_new().await;
-        for live in self.board.roster.all() {
+        for live in self.state.sessions.all() {
             live.session.with(|session, now| session.refuse(DownReason::GoingAway, now));
         }
-        self.board.closing.cancel();
+        self.state.closing.cancel();
         // Visitors too are told, by a reset where a connection breaks off; a process that ends sooner would end them.
-        let all = join(self.board.links.empty(), self.board.requests.empty());
+        let all = join(self.state.links.empty(), self.state.requests.empty());
         let _in_time = within(CLOSE_TIMEOUT, all).await;
-        self.board.events.sender.close();
+        self.state.events.sender.close();
     }
 
     async fn refuse_new(&mut self) {
         if let Some(accepting) = self.accepting.take() {
             accepting.cancel().await;
         }
-        self.board.requests.close();
-        self.board.conversations.close();
-        self.board.links.close();
-        self.board.draining.cancel();
+        self.state.requests.close();
+        self.state.conversations.close();
+        self.state.links.close();
+        self.state.draining.cancel();
     }
 }
 
 /// Has the certificates read again whenever they were replaced, until it is dropped.
-async fn renew(board: Arc<Switchboard>, tls: Tls) {
+async fn renew(state: Arc<RelayState>, tls: Tls) {
     loop {
-        Timer::after(board.settings.certificate_poll).await;
+        Timer::after(state.settings.certificate_poll).await;
         if let Some(reloaded) = tls.source.poll() {
-            board.tell(RelayEvent::Certificate(reloaded));
+            state.tell(RelayEvent::Certificate(reloaded));
         }
     }
 }

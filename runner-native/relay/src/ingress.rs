@@ -8,35 +8,35 @@ use hvym_tunnel_core::relay::Name;
 use hvym_tunnel_pages::Page;
 use hyper::body::Incoming;
 
-use super::conduit::Failure;
-use super::heads;
-use super::live::Live;
-use super::passage::Passage;
-use super::pool::Choice;
-use super::question::Question;
-use super::reply::{Answer, Relayed, Reply};
-use super::tally::Asked;
-use super::upload::Upload;
-use super::visitors::Visitor;
+use super::agent_session::AgentSession;
+use super::connection_pool::Choice;
+use super::h1_upstream::UpstreamError;
+use super::head_rewrite;
+use super::listener::Visitor;
+use super::metrics::AskedRequest;
+use super::request_body::RequestBody;
+use super::request_upload::RequestUpload;
+use super::response_body::{Answer, Relayed, ResponseBody};
+use super::upstream_conn::UpstreamConn;
 use super::{pages, upgrade};
 
 /// Passes one request on to the agent behind `live`; the page says what went wrong.
 pub(super) async fn ask(
     visitor: &Visitor,
-    live: Live,
+    live: AgentSession,
     name: Name,
     host: String,
-    mut request: Request<Question>,
+    mut request: Request<RequestBody>,
 ) -> Result<Answer, Page> {
-    let pass = visitor.board.requests.enter().ok_or_else(pages::draining)?;
-    let asked = Asked::new(&visitor.board.tally, &live.record, visitor.board.clock);
+    let pass = visitor.state.requests.enter().ok_or_else(pages::draining)?;
+    let asked = AskedRequest::new(&visitor.state.metrics, &live.record, visitor.state.clock);
     let origin = visitor.origin(request.headers());
     // Taken before the request is, because it stays with what came in.
     let visitor_upgrade = hyper::upgrade::on(&mut request);
     let (mut head, body) = request.into_parts();
-    let wanted = heads::toward_service(&mut head, &host, &origin);
+    let wanted = head_rewrite::rewrite_request(&mut head, &host, &origin);
     let permit = body.permit();
-    let mut request = Request::from_parts(head, Upload::new(body, visitor.board.clock));
+    let mut request = Request::from_parts(head, RequestUpload::new(body, visitor.state.clock));
     let upload = request.body().progress();
     if let Some(permit) = permit {
         hyper::ext::on_informational(&mut request, move |interim| {
@@ -45,52 +45,52 @@ pub(super) async fn ask(
             }
         });
     }
-    let (response, mut passage) =
+    let (response, mut upstream) =
         asked.with(send(visitor, live, &name, request).await, |(response, _)| response.status())?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return match wanted {
-            Some(_) => Ok(upgrade::join(visitor, visitor_upgrade, response, passage, pass)),
+            Some(_) => Ok(upgrade::join(visitor, visitor_upgrade, response, upstream, pass)),
             None => Err(pages::bad_answer()),
         };
     }
     let (mut head, body) = response.into_parts();
-    passage.note(&head);
-    heads::toward_visitor(&mut head);
+    upstream.note(&head);
+    head_rewrite::rewrite_response(&mut head);
     let still_asked = upload.is_some_and(|upload| !upload.is_over());
-    Ok(Response::from_parts(head, Reply::Relayed(Relayed::new(body, passage, still_asked, pass))))
+    Ok(Response::from_parts(head, ResponseBody::Relayed(Relayed::new(body, upstream, still_asked, pass))))
 }
 
 /// Sends the request, again if it was lost and may be, and waits for the head of its response.
 async fn send(
     visitor: &Visitor,
-    mut live: Live,
+    mut live: AgentSession,
     name: &Name,
-    mut request: Request<Upload>,
-) -> Result<(Response<Incoming>, Passage), Page> {
-    let board = &visitor.board;
-    let limit = board.settings.limits.response_timeout;
+    mut request: Request<RequestUpload>,
+) -> Result<(Response<Incoming>, UpstreamConn), Page> {
+    let state = &visitor.state;
+    let limit = state.settings.limits.response_timeout;
     let spare = Spare::of(&request);
     let mut choice = if spare.0.is_some() { Choice::Any } else { Choice::JustUsed };
     let mut is_moved = false;
     loop {
-        let mut passage = live.passage(name, choice, is_moved).await?;
-        let failure = match passage.ask(request, limit, board.clock).await {
-            Ok(response) => return Ok((response, passage)),
+        let mut upstream = live.upstream(name, choice, is_moved).await?;
+        let failure = match upstream.ask(request, limit, state.clock).await {
+            Ok(response) => return Ok((response, upstream)),
             Err(failure) => failure,
         };
         let (again, error) = match failure {
-            Failure::TooLate => return Err(Page::upstream_timeout()),
-            Failure::Broken { is_late: true } => return Err(pages::late_body()),
-            Failure::Broken { is_late: false } => return Err(pages::broken_request()),
-            Failure::BadHost => return Err(Page::bad_host()),
-            Failure::Bad(error) => (None, Some(error)),
-            Failure::Unsent(request) => (Some(*request), None),
-            Failure::Lost(error) => (spare.again(), Some(error)),
+            UpstreamError::TooLate => return Err(Page::upstream_timeout()),
+            UpstreamError::Broken { is_late: true } => return Err(pages::late_body()),
+            UpstreamError::Broken { is_late: false } => return Err(pages::broken_request()),
+            UpstreamError::BadHost => return Err(Page::bad_host()),
+            UpstreamError::Bad(error) => (None, Some(error)),
+            UpstreamError::Unsent(request) => (Some(*request), None),
+            UpstreamError::Lost(error) => (spare.again(), Some(error)),
         };
-        tracing::debug!(?error, owner = %name.owner, used = passage.is_used(), "no response");
+        tracing::debug!(?error, owner = %name.owner, used = upstream.is_used(), "no response");
         let is_up = live.is_up();
         request = match again {
-            Some(again) if is_up && passage.is_used() => again,
+            Some(again) if is_up && upstream.is_used() => again,
             Some(again) if !is_up && !is_moved => {
                 let Some(newer) = successor(visitor, &live, name) else { return Err(Page::agent_lost()) };
                 (live, is_moved) = (newer, true);
@@ -107,7 +107,7 @@ async fn send(
 struct Spare(Option<Request<()>>);
 
 impl Spare {
-    fn of(request: &Request<Upload>) -> Self {
+    fn of(request: &Request<RequestUpload>) -> Self {
         if !request.body().is_empty() || !request.method().is_idempotent() {
             return Self(None);
         }
@@ -119,12 +119,12 @@ impl Spare {
         Self(Some(copy))
     }
 
-    fn again(&self) -> Option<Request<Upload>> {
-        self.0.clone().map(|copy| copy.map(|()| Upload::empty()))
+    fn again(&self) -> Option<Request<RequestUpload>> {
+        self.0.clone().map(|copy| copy.map(|()| RequestUpload::empty()))
     }
 }
 
 /// The session that took the place of one that is gone, if there is one.
-fn successor(visitor: &Visitor, gone: &Live, name: &Name) -> Option<Live> {
-    visitor.board.roster.agent(&name.owner).filter(|session| !session.is(gone))
+fn successor(visitor: &Visitor, gone: &AgentSession, name: &Name) -> Option<AgentSession> {
+    visitor.state.sessions.agent(&name.owner).filter(|session| !session.is(gone))
 }

@@ -1,62 +1,62 @@
 //! The relay: the public side, where agents connect and visitors come.
 //!
 //! ```text
-//!  visitor -- HTTP --> visitors -- host name --> roster -- stream --> ingress --> agent
+//!  visitor -- HTTP --> listener -- host name --> session table -- stream --> ingress --> agent
 //!                         |                        ^
-//!                         +-- /connect --> connect + (one Session each)
+//!                         +-- /connect --> agent_ws + (one Session each)
 //! ```
 //!
 //! It runs by itself, and inside `expose` for somebody who has no relay. What a session may do is the core's.
 
-mod answering;
+mod agent_session;
+mod agent_ws;
+mod api;
 mod builder;
-mod by_path;
-mod conduit;
+mod client_conn;
+mod compat_agents;
+mod concurrency_limit;
 pub mod config;
-mod connect;
-mod conversation;
-mod descriptors;
+mod connection_pool;
 mod error;
 mod event;
-mod framing;
-mod guests;
+mod forwarded;
+mod h1_upstream;
+mod h2_upstream;
 mod handle;
-mod heads;
+mod head_rewrite;
+mod head_validation;
+mod in_flight;
 mod ingress;
-mod live;
-mod load;
-mod origin;
+mod ip_limit;
+mod listener;
+mod metrics;
 mod pages;
-mod passage;
-mod patient;
-mod pool;
-mod ports;
-mod question;
-mod reach;
+mod path_route;
+mod peer_access;
+mod registration;
 mod registry;
-mod reply;
-mod roster;
+mod relay_state;
+mod request_body;
+mod request_guard;
+mod request_upload;
+mod response_body;
+mod rlimit;
 mod router;
-mod seat;
+mod session_table;
 mod settings;
-mod surface;
-mod switchboard;
-mod tally;
-mod threshold;
+mod tcp_ports;
 mod tls;
-mod trunk;
-mod turnstile;
 mod upgrade;
-mod upload;
-mod visitors;
+mod upstream_conn;
+mod write_timeout;
 
 #[cfg(test)]
 mod tests;
 
 pub use builder::{Relay, RelayBuilder};
+pub use compat_agents::KeysError;
 pub use error::RelayError;
 pub use event::{RelayEvent, RelayEvents};
-pub use guests::KeysError;
 pub use handle::{RelayHandle, RelayStatus};
 pub use registry::{Admission, Decision, OpenRegistry, REGISTRY_TIMEOUT, Refusal, Registry};
 pub use router::{LocalRouter, Route, Router};

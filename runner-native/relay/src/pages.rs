@@ -2,7 +2,7 @@
 
 use hvym_tunnel_pages::Page;
 
-use super::framing::Fault;
+use super::head_validation::RequestError;
 use super::settings::{MAX_FIELDS, MAX_HEAD_BYTES};
 
 /// Seconds after which a relay that is full, or about to be restarted, is worth another try.
@@ -90,16 +90,16 @@ pub(super) fn bad_answer() -> Page {
 }
 
 /// What was refused before its host was looked at.
-pub(super) fn refused(fault: &Fault) -> Page {
+pub(super) fn refused(fault: &RequestError) -> Page {
     match fault {
-        Fault::Proxy => no_proxy(),
-        Fault::Malformed(why) => new(
+        RequestError::Proxy => no_proxy(),
+        RequestError::Malformed(why) => new(
             400,
             "The request is malformed",
             format!("Two programs could read it differently, so it is not passed on: {why}."),
             "If you did not write it yourself, tell whoever made the program that sent it.",
         ),
-        Fault::TooLarge => new(
+        RequestError::TooLarge => new(
             431,
             "The request's head is too large",
             format!(
@@ -108,13 +108,13 @@ pub(super) fn refused(fault: &Fault) -> Page {
             ),
             "Delete the cookies of this site and reload.",
         ),
-        Fault::Coding => new(
+        RequestError::Coding => new(
             501,
             "The request's coding is not known here",
             "Its Transfer-Encoding is something else than chunked.".to_owned(),
             "Whoever wrote the program that sent it can leave the coding out.",
         ),
-        Fault::Late => new(
+        RequestError::Late => new(
             408,
             "The request took too long",
             "Its head did not come whole in time.".to_owned(),

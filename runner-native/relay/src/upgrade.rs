@@ -12,13 +12,13 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::conduit::ServiceWire;
-use super::heads;
-use super::passage::Passage;
-use super::reply::{self, Answer};
+use super::h1_upstream::ServiceWire;
+use super::head_rewrite;
+use super::listener::Visitor;
+use super::request_guard::RequestGuard;
+use super::response_body::{self, Answer};
 use super::settings::UPGRADE_TIMEOUT;
-use super::threshold::Threshold;
-use super::visitors::Visitor;
+use super::upstream_conn::UpstreamConn;
 use hvym_tunnel_net::clock::within;
 use hvym_tunnel_net::copy::splice;
 use hvym_tunnel_net::hyper::Io;
@@ -31,28 +31,28 @@ pub(super) fn join(
     visitor: &Visitor,
     visitor_upgrade: OnUpgrade,
     mut response: Response<Incoming>,
-    passage: Passage,
+    upstream: UpstreamConn,
     pass: TaskGuard,
 ) -> Answer {
     let service_upgrade = hyper::upgrade::on(&mut response);
     visitor.give_away();
-    if let Passage::Own(lent) = passage {
+    if let UpstreamConn::Own(lent) = upstream {
         // It ends as soon as it has handed its stream over.
         spawn(lent.settled()).detach();
     }
-    let board = Arc::clone(&visitor.board);
-    let place = visitor.place();
+    let state = Arc::clone(&visitor.state);
+    let slot = visitor.slot();
     spawn(async move {
         let splicing = pin!(run(visitor_upgrade, service_upgrade));
-        if let Either::Left((Err(error), _)) = select(splicing, pin!(board.closing.cancelled())).await {
+        if let Either::Left((Err(error), _)) = select(splicing, pin!(state.closing.cancelled())).await {
             tracing::debug!(%error, "an upgraded connection ended");
         }
-        drop((pass, place));
+        drop((pass, slot));
     })
     .detach();
     let (mut head, _) = response.into_parts();
-    heads::toward_visitor(&mut head);
-    let mut answer = reply::empty(head.status);
+    head_rewrite::rewrite_response(&mut head);
+    let mut answer = response_body::empty(head.status);
     *answer.headers_mut() = head.headers;
     *answer.extensions_mut() = head.extensions;
     answer
@@ -77,7 +77,7 @@ pub(super) async fn timely(upgrade: OnUpgrade) -> io::Result<Upgraded> {
 
 /// The connection of a visitor or agent as it was before HTTP, with what was read too early put back.
 pub(super) fn reclaim(upgraded: Upgraded) -> Wire {
-    match upgraded.downcast::<Io<Threshold>>() {
+    match upgraded.downcast::<Io<RequestGuard>>() {
         Ok(parts) => {
             let (wire, ahead) = parts.io.0.into_parts();
             let wire = Early::put_back(ahead, wire);

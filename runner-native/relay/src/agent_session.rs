@@ -1,0 +1,226 @@
+//! A session as visitors use it: ways to its services, those that are there and new ones, and to wait while there is no
+//! room for another.
+
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use hvym_tunnel_core::dialect::{Proto, StreamHeader};
+use hvym_tunnel_core::link::OpenStreamError;
+use hvym_tunnel_core::relay::{Name, Session};
+use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_pages::Page;
+
+use super::connection_pool::{Choice, Pool};
+use super::h1_upstream::H1Conn;
+use super::h2_upstream::H2Conn;
+use super::metrics::Record;
+use super::pages;
+use super::settings::{BIND_TIMEOUT, ROOM_TIMEOUT};
+use super::upstream_conn::UpstreamConn;
+use hvym_tunnel_net::clock::{Clock, within};
+use hvym_tunnel_net::link_driver::LinkHandle;
+use hvym_tunnel_net::stream::TunnelStream;
+
+/// One session, for everybody but the task that drives it. Clones are the same session.
+#[derive(Clone)]
+pub(super) struct AgentSession {
+    /// The machine.
+    pub(super) session: LinkHandle<Session>,
+    /// What waits for its next request.
+    pub(super) pool: Arc<Pool>,
+    /// What is known of it beside its streams.
+    pub(super) record: Arc<Record>,
+    /// Who waits for room, or for a service to be bound.
+    waiting: Arc<Mutex<Vec<Waker>>>,
+}
+
+/// Why there is no stream yet.
+enum Wanting {
+    /// Room, which comes when others end.
+    Room,
+    /// The service, which its agent may be about to bind.
+    Service(Page),
+    /// The agent, or something else that does not come back.
+    Ever(Page),
+}
+
+impl AgentSession {
+    /// Nobody waits yet.
+    pub(super) fn new(session: LinkHandle<Session>, clock: Clock) -> Self {
+        Self { session, pool: Arc::new(Pool::new(clock)), record: Arc::default(), waiting: Arc::default() }
+    }
+
+    /// Whether both are the same session.
+    pub(super) fn is(&self, other: &AgentSession) -> bool {
+        Arc::ptr_eq(&self.pool, &other.pool)
+    }
+
+    /// There may be room or a service again, or there never will be.
+    pub(super) fn wake(&self) {
+        self.waiting().drain(..).for_each(Waker::wake);
+    }
+
+    /// Whether streams may flow.
+    pub(super) fn is_up(&self) -> bool {
+        self.session.look(Session::is_up)
+    }
+
+    /// Opens a stream for the identity `from`, as soon as there is room. `None`: not there, not bound, or no room; which
+    /// of them is nobody's business.
+    pub(super) async fn open_for(&self, from: Address, service: &str) -> Option<TunnelStream> {
+        let opened = poll_fn(|cx| self.poll_open_for(from, service, cx));
+        within(ROOM_TIMEOUT, opened).await.flatten()
+    }
+
+    fn poll_open_for(
+        &self,
+        from: Address,
+        service: &str,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<TunnelStream>> {
+        for is_registered in [false, true] {
+            if let Some(outcome) = self.try_open_for(from, service) {
+                return Poll::Ready(outcome);
+            }
+            self.pool.make_room();
+            if !is_registered {
+                self.waiting().push(cx.waker().clone());
+            }
+        }
+        Poll::Pending
+    }
+
+    /// `None` is for want of room.
+    fn try_open_for(&self, from: Address, service: &str) -> Option<Option<TunnelStream>> {
+        let opened = self.session.with(|session, now| {
+            let service = session.service_for_identities(service)?;
+            let opening = StreamHeader::reached(from, service, None);
+            Some(session.open(&opening, now))
+        });
+        match opened {
+            Some(Ok(id)) => Some(Some(self.session.stream(id))),
+            Some(Err(error)) if error.is_transient() => None,
+            Some(Err(_)) | None => Some(None),
+        }
+    }
+
+    /// A way to the service that `name` means: one that is there, or a new one as soon as there is room for it. The
+    /// page says why there is none. `is_new` sessions may not have bound their services yet, and are waited for.
+    pub(super) async fn upstream(
+        &self,
+        name: &Name,
+        choice: Choice,
+        is_new: bool,
+    ) -> Result<UpstreamConn, Page> {
+        let service = self.session.look(|session| {
+            let service = session.service(name.service.as_deref())?;
+            Some((service.name.clone(), service.proto))
+        });
+        let known = service.and_then(|(service, proto)| match proto {
+            Proto::H2 => {
+                let h2_conn = self.pool.h2_conn(&service, choice)?;
+                Some(UpstreamConn::Shared { h2_conn, is_used: true })
+            }
+            Proto::Http | Proto::Tcp => self.pool.take(&service, choice).map(UpstreamConn::Own),
+        });
+        match known {
+            Some(upstream) => Ok(upstream),
+            None => self.fresh(name, is_new).await,
+        }
+    }
+
+    async fn fresh(&self, name: &Name, is_new: bool) -> Result<UpstreamConn, Page> {
+        let mut opening = StreamHeader::default();
+        let stream = self.open(name, &mut opening, is_new).await?;
+        tracing::debug!(stream = ?stream.id(), service = opening.service, "opened");
+        let upstream = match opening.proto {
+            Proto::H2 => H2Conn::new(stream).await.map(|h2_conn| {
+                self.pool.share(&opening.service, &h2_conn);
+                UpstreamConn::Shared { h2_conn, is_used: false }
+            }),
+            Proto::Http | Proto::Tcp => {
+                let h1_conn = H1Conn::new(stream).await;
+                h1_conn.map(|h1_conn| UpstreamConn::Own(self.pool.lend(&opening.service, h1_conn)))
+            }
+        };
+        upstream.map_err(|error| {
+            tracing::debug!(%error, "no connection to a service");
+            pages::bad_answer()
+        })
+    }
+
+    /// Opens a stream that nobody else will use, as soon as there is room; `opening` says of which kind, and is completed.
+    pub(super) async fn open(
+        &self,
+        name: &Name,
+        opening: &mut StreamHeader,
+        is_new: bool,
+    ) -> Result<TunnelStream, Page> {
+        let mut missing = None;
+        let opened = poll_fn(|cx| self.poll_open(name, opening, is_new, &mut missing, cx));
+        let limit = if is_new { BIND_TIMEOUT } else { ROOM_TIMEOUT };
+        match within(limit, opened).await {
+            Some(outcome) => outcome,
+            None => Err(missing.unwrap_or_else(pages::overloaded)),
+        }
+    }
+
+    fn poll_open(
+        &self,
+        name: &Name,
+        opening: &mut StreamHeader,
+        is_new: bool,
+        missing: &mut Option<Page>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<TunnelStream, Page>> {
+        for is_registered in [false, true] {
+            match self.try_open(name, opening) {
+                Ok(stream) => return Poll::Ready(Ok(stream)),
+                Err(Wanting::Ever(page)) => return Poll::Ready(Err(page)),
+                Err(Wanting::Service(page)) if !is_new => return Poll::Ready(Err(page)),
+                Err(Wanting::Service(page)) => *missing = Some(page),
+                // Those that wait for nothing in particular make room for somebody who is here.
+                Err(Wanting::Room) => self.pool.make_room(),
+            }
+            // What was wanted may have come before anybody knew that we wait, so look again.
+            if !is_registered {
+                self.waiting().push(cx.waker().clone());
+            }
+        }
+        Poll::Pending
+    }
+
+    fn try_open(&self, name: &Name, opening: &mut StreamHeader) -> Result<TunnelStream, Wanting> {
+        let absent = || Wanting::Ever(Page::no_agent(&name.owner.to_string()));
+        let opened = self.session.with(|session, now| {
+            if !session.is_up() {
+                return Err(absent());
+            }
+            let Some(service) = session.service(name.service.as_deref()) else {
+                let unknown = |name: &String| Page::unknown_service(name);
+                return Err(Wanting::Service(
+                    name.service.as_ref().map_or_else(pages::nothing_offered, unknown),
+                ));
+            };
+            if (service.proto == Proto::Tcp) != (opening.proto == Proto::Tcp) {
+                return Err(Wanting::Ever(pages::other_language(&service.name)));
+            }
+            opening.service.clone_from(&service.name);
+            opening.proto = service.proto;
+            session.open(opening, now).map_err(|error| match error {
+                error if error.is_transient() => Wanting::Room,
+                OpenStreamError::NotUp => absent(),
+                OpenStreamError::Refused(_) | OpenStreamError::SendBufferFull => {
+                    Wanting::Ever(pages::overloaded())
+                }
+                OpenStreamError::Header(_) => Wanting::Ever(Page::bad_host()),
+            })
+        });
+        opened.map(|id| self.session.stream(id))
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Waker>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

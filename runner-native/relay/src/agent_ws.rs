@@ -1,0 +1,185 @@
+//! Where agents come in: the upgrades of `/connect` and `/ws/tunnel`, and one session from there to its end.
+//!
+//! What a session asks for is judged elsewhere.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use async_tungstenite::tungstenite::handshake::derive_accept_key;
+use http::header::{
+    AUTHORIZATION, CONNECTION, HeaderMap, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Version};
+use hvym_tunnel_compat::CompatAgent;
+use hvym_tunnel_core::dialect::MUX_YAMUX;
+use hvym_tunnel_core::handshake::Credential;
+use hvym_tunnel_core::reason::DownReason;
+use hvym_tunnel_core::relay::{Session, SessionEvent};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+
+use super::agent_session::AgentSession;
+use super::compat_agents::TokenLogin;
+use super::listener::Visitor;
+use super::peer_access::Caller;
+use super::registration::AgentRegistration;
+use super::relay_state::RelayState;
+use super::response_body::{self, Answer};
+use super::settings::CLOSE_TIMEOUT;
+use super::{head_rewrite, pages, upgrade};
+use hvym_tunnel_net::clock::{self, within};
+use hvym_tunnel_net::link_driver::{Driver, DriverEvent, LinkHandle};
+use hvym_tunnel_net::runtime::spawn;
+use hvym_tunnel_net::shutdown::TaskGuard;
+use hvym_tunnel_net::socket;
+
+const MUX: HeaderName = HeaderName::from_static("hvym-tunnel-mux");
+/// RFC 6455 section 4.1: a key is 16 bytes in base64.
+const KEY_CHARACTERS: usize = 24;
+
+/// How whoever connects will log in.
+enum Login {
+    /// As an identity.
+    Identity(Credential),
+    /// By a token of this relay's operator.
+    Guest(CompatAgent, TokenLogin),
+}
+
+/// Answers a request for `/connect`.
+pub(super) fn answer(visitor: &Visitor, request: Request<Incoming>) -> Answer {
+    let login = Login::Identity(credential(request.headers()));
+    accept(visitor, request, login)
+}
+
+/// Answers a request for `/ws/tunnel`, where programs of other systems connect.
+pub(super) fn answer_guest(visitor: &Visitor, request: Request<Incoming>) -> Answer {
+    let (guest, door, protocol) = visitor.state.guests.at_the_door(&request);
+    let mut answer = accept(visitor, request, Login::Guest(guest, door));
+    if let Some(protocol) = protocol.filter(|_| answer.status() == StatusCode::SWITCHING_PROTOCOLS) {
+        answer.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    answer
+}
+
+/// Answers an upgrade, and serves the agent behind it from then on.
+fn accept(visitor: &Visitor, mut request: Request<Incoming>, login: Login) -> Answer {
+    let format = response_body::format(request.headers());
+    let Some(accept) = accept_key(&request) else {
+        let mut answer = response_body::page(&pages::websocket_wanted(), format);
+        let fields = answer.headers_mut();
+        fields.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        fields.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        return answer;
+    };
+    let state = &visitor.state;
+    if !is_welcome(request.headers(), &state.settings.options.origins) {
+        return response_body::page(&pages::foreign_origin(), format);
+    }
+    let Some(pass) = state.links.enter() else {
+        return response_body::page(&pages::draining(), format);
+    };
+    if !state.sessions.has_room() {
+        return response_body::page(&pages::overloaded(), format);
+    }
+    let upgrade = hyper::upgrade::on(&mut request);
+    visitor.give_away();
+    let welcomed = welcome(Arc::clone(state), visitor.peer, login, upgrade, pass);
+    // An agent is a connection like any other, and counts for as long as it stays.
+    let slot = visitor.slot();
+    spawn(async move {
+        welcomed.await;
+        drop(slot);
+    })
+    .detach();
+    let mut answer = response_body::empty(StatusCode::SWITCHING_PROTOCOLS);
+    let fields = answer.headers_mut();
+    fields.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    fields.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    answer
+}
+
+/// What proves to the agent that its upgrade was understood; `None` if it was not one (RFC 6455 section 4.2.1).
+fn accept_key(request: &Request<Incoming>) -> Option<HeaderValue> {
+    let fields = request.headers();
+    let meant = request.method() == Method::GET
+        && request.version() == Version::HTTP_11
+        && head_rewrite::lists(fields, &CONNECTION, "upgrade")
+        && head_rewrite::lists(fields, &UPGRADE, "websocket")
+        && fields.get(SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13");
+    let key = fields.get(SEC_WEBSOCKET_KEY).filter(|key| meant && key.len() == KEY_CHARACTERS)?;
+    HeaderValue::try_from(derive_accept_key(key.as_bytes())).ok()
+}
+
+/// Whether the page that connects, if it is a page, is of an origin that may (RFC 6455 section 10.2).
+pub(super) fn is_welcome(fields: &HeaderMap, origins: &[String]) -> bool {
+    let mut named = fields.get_all(ORIGIN).iter();
+    let is_known = |origin: &HeaderValue| {
+        origins.iter().any(|known| origin.as_bytes().eq_ignore_ascii_case(known.as_bytes()))
+    };
+    origins.is_empty() || named.all(is_known)
+}
+
+/// The token of `Authorization: Bearer`, if there is one.
+pub(super) fn bearer(fields: &HeaderMap) -> Option<&str> {
+    let value = fields.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// What an identity shows at once, to be spared the challenge. An agent that does not name our data plane is one of the
+/// oldest programs, which knows no challenge.
+fn credential(fields: &HeaderMap) -> Credential {
+    match bearer(fields).map(str::to_owned) {
+        Some(token) if head_rewrite::lists(fields, &MUX, MUX_YAMUX) => Credential::Bearer(token),
+        Some(token) => Credential::BearerWithoutMux(token),
+        None => Credential::None,
+    }
+}
+
+async fn welcome(
+    state: Arc<RelayState>,
+    peer: SocketAddr,
+    login: Login,
+    upgrade: OnUpgrade,
+    pass: TaskGuard,
+) {
+    let upgraded = match upgrade::timely(upgrade).await {
+        Ok(upgraded) => upgraded,
+        Err(error) => return tracing::debug!(%peer, %error, "an agent left before its upgrade was done"),
+    };
+    let socket = socket::accepted(upgrade::reclaim(upgraded)).await;
+    let (clock, config) = (state.clock, state.session.clone());
+    let (session, door) = match login {
+        Login::Identity(credential) => {
+            (Session::new(config, &credential, clock.wall(), clock::seed(), clock.now()), None)
+        }
+        Login::Guest(guest, door) => {
+            let session = hvym_tunnel_compat::session(config.link, guest, clock::seed(), clock.now());
+            (session, Some(door))
+        }
+    };
+    let live = AgentSession::new(LinkHandle::new(session, clock), clock);
+    let mut driver = Driver::new(live.session.clone());
+    driver.attach((), socket);
+    let Some(key) = state.sessions.enter(live.clone()) else {
+        let full = DownReason::Overloaded("this relay has no room for another agent".to_owned());
+        live.session.with(|session, now| session.refuse(full, now));
+        let _flushed = within(CLOSE_TIMEOUT, driver.next()).await;
+        return;
+    };
+    let mut seat = AgentRegistration::new(state, live, key, peer, door, pass);
+    let mut caller = Caller::new();
+    let reason = loop {
+        match driver.next().await {
+            DriverEvent::Event(SessionEvent::Closed(reason)) => break reason,
+            DriverEvent::Event(event) => seat.on_event(event).await,
+            DriverEvent::Opened { stream, opening } => caller.reach(&seat.state, stream, *opening),
+        }
+    };
+    seat.on_closed(reason);
+    // The close may still be on its way to a peer that reads slowly.
+    while driver.is_attached() && within(CLOSE_TIMEOUT, driver.next()).await.is_some() {}
+}

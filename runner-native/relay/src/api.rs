@@ -1,0 +1,155 @@
+//! What the relay says under its own name: who it is, whether it lives, where agents connect, and to those who may know
+//! it, who is connected.
+//!
+//! Three older systems have tools that ask their relays such things. Each has a file here with the shapes that its tools
+//! read; where two of them ask at the same path, the answer is one of both, or depends on what was shown.
+
+mod cloud;
+mod cors;
+mod credential;
+mod desktop;
+mod forward;
+mod hvym;
+mod json;
+mod stamp;
+mod tunely;
+
+use std::time::SystemTime;
+
+use http::header::ALLOW;
+use http::{HeaderValue, Method, Request};
+use hvym_tunnel_core::relay::NameError;
+use hyper::body::Incoming;
+use serde::Serialize;
+
+use super::concurrency_limit::ConcurrencyPermit;
+use super::listener::Visitor;
+use super::response_body::{self, Answer};
+use super::{agent_ws, pages};
+use credential::Asker;
+
+/// The name by which existing programs recognise a relay of this protocol.
+const SERVICE: &str = "hvym_tunnler";
+/// What the relay's own routes are read by.
+const READ: &str = "GET, HEAD";
+/// The methods by which HVYM's and CloudToLocalLLM's relays let a service be asked.
+const SERVES: &str = "GET, POST, PUT, DELETE, PATCH, HEAD, OPTIONS";
+
+/// An answer, and the place of a request that was passed on for it.
+type Led = (Answer, Option<ConcurrencyPermit>);
+
+/// As HVYM's and CloudToLocalLLM's tools read it; Tunely's look at `status`, or at the code alone.
+#[derive(Serialize)]
+struct Health<'a> {
+    status: &'a str,
+    service: &'a str,
+    server_address: String,
+    timestamp: String,
+    #[serde(rename = "tunnelSystem")]
+    tunnel_system: &'a str,
+}
+
+/// Answers a request that names no agent. `name` says what it names instead: the relay itself, another domain
+/// (an IP address, when a load balancer looks whether we live), or nothing that could be an agent.
+pub(super) async fn answer(visitor: &Visitor, name: &NameError, request: Request<Incoming>) -> Led {
+    let format = response_body::format(request.headers());
+    let options = &visitor.state.settings.options;
+    if let NameError::NotAnAddress(label) = name {
+        return (response_body::page(&pages::not_an_address(label, &options.domain), format), None);
+    }
+    let path = request.uri().path();
+    if path == "/connect" {
+        return (agent_ws::answer(visitor, request), None);
+    }
+    if path == "/ws/tunnel" && visitor.state.guests.are_expected() {
+        return (agent_ws::answer_guest(visitor, request), None);
+    }
+    let page = match (path, name) {
+        ("/health" | "/info", _) | ("/", NameError::Bare) if !is_read(request.method()) => {
+            let mut answer = response_body::page(&pages::wrong_method(), format);
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static(READ));
+            return (answer, None);
+        }
+        ("/health", _) => return (health(visitor), None),
+        ("/info", _) => return (hvym::info(&visitor.state), None),
+        ("/", NameError::Bare) => pages::welcome(&options.domain),
+        (_, NameError::OtherDomain { domain, host }) => pages::other_domain(domain, host),
+        _ if hvym::is_proxied(request.uri()) => return hvym::proxy(visitor, request).await,
+        (path, _) if path.starts_with("/api/") => {
+            let page = pages::not_here(path);
+            match asked(visitor, request).await {
+                Some(routed_target) => return routed_target,
+                None => page,
+            }
+        }
+        (path, _) => match hvym::identity(&visitor.state, path) {
+            Some(answer) => return (read_only(request.method(), answer), None),
+            None => pages::not_here(path),
+        },
+    };
+    (response_body::page(&page, format), None)
+}
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+fn health(visitor: &Visitor) -> Answer {
+    json::public(&Health {
+        status: "healthy",
+        service: SERVICE,
+        server_address: visitor.state.address.to_string(),
+        timestamp: stamp::javascript(SystemTime::now()),
+        tunnel_system: "websocket",
+    })
+}
+
+/// What programs and pages ask; `None` if there is nothing at this path.
+async fn asked(visitor: &Visitor, request: Request<Incoming>) -> Option<Led> {
+    let state = &visitor.state;
+    let grant = cors::Grant::of(&request, &state.settings.options.origins);
+    if let Some(answer) = grant.preflight() {
+        return Some((answer, None));
+    }
+    let (answer, permit) = if state.guests.has_cloud() && desktop::is_routed(request.uri()) {
+        desktop::route(visitor, request).await
+    } else {
+        (api(visitor, request).await?, None)
+    };
+    Some((grant.mark(answer), permit))
+}
+
+/// What is known here; `None` if there is nothing at this path.
+async fn api(visitor: &Visitor, request: Request<Incoming>) -> Option<Answer> {
+    let state = &visitor.state;
+    let path = request.uri().path().to_owned();
+    if let Some(rest) = path.strip_prefix("/api/tunnels")
+        && (rest.starts_with('/')
+            || (rest.is_empty() && (credential::shows_key(request.headers()) || !is_read(request.method()))))
+    {
+        return tunely::answer(visitor, rest, request).await;
+    }
+    let asker = || Asker::of(request.headers(), state);
+    let told = |tell: &dyn Fn(&Asker) -> Answer| asker().map_or_else(hvym::refused, |asker| tell(&asker));
+    let answer = match path.as_str() {
+        "/api/health" => cloud::alive(),
+        "/api/info" => tunely::info(state),
+        "/api/tunnels" => told(&|asker| hvym::tunnels(state, asker)),
+        "/api/stats" => told(&|asker| hvym::stats(state, asker)),
+        path => {
+            let rest = path.strip_prefix("/api/tunnel/")?;
+            let of_cloud = || cloud::answer(state, rest, request.headers());
+            match state.guests.has_cloud().then(of_cloud).flatten() {
+                Some(answer) => answer,
+                None if rest.contains('/') => return None,
+                None => told(&|asker| hvym::tunnel(state, rest, asker)),
+            }
+        }
+    };
+    Some(read_only(request.method(), answer))
+}
+
+/// `answer`, if the request only reads.
+fn read_only(method: &Method, answer: Answer) -> Answer {
+    if is_read(method) { answer } else { json::wrong_method(READ) }
+}

@@ -1,0 +1,295 @@
+//! What HVYM's tools ask a relay: who it is, who is connected, and a service by its agent's address.
+
+use std::time::SystemTime;
+
+use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{Request, StatusCode, Uri};
+use hvym_tunnel_core::dialect::MUX_YAMUX;
+use hvym_tunnel_core::relay::{Name, Owner};
+use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_pages::Page;
+use hyper::body::Incoming;
+use serde::Serialize;
+
+use super::credential::{Asker, Refused};
+use super::{Led, SERVES, json, stamp};
+use crate::agent_session::AgentSession;
+use crate::listener::{self, Visitor};
+use crate::metrics::Joined;
+use crate::relay_state::RelayState;
+use crate::response_body::Answer;
+use crate::session_table::HostTarget;
+
+/// Whose service is meant, where the host name does not say it.
+const STELLAR_ADDRESS: HeaderName = HeaderName::from_static("x-stellar-address");
+/// What the paths of visitors begin with who name an agent by [`STELLAR_ADDRESS`].
+const PROXY: &str = "/proxy";
+
+#[derive(Serialize)]
+struct Info<'a> {
+    server_address: String,
+    websocket_url: String,
+    /// The services agents may bind; empty is every service.
+    services: Vec<String>,
+    version: &'a str,
+    mux: &'a [&'a str],
+}
+
+#[derive(Serialize)]
+struct Identity {
+    server_address: String,
+    domain: String,
+    websocket_url: String,
+    api_url: String,
+    generated_at: String,
+    qr_code_path: &'static str,
+}
+
+#[derive(Serialize)]
+struct IdentityAddress {
+    address: String,
+}
+
+#[derive(Serialize)]
+struct ErrorBody {
+    error: &'static str,
+    message: &'static str,
+    code: &'static str,
+}
+
+/// One agent, as whoever may know of it is told.
+#[derive(Serialize)]
+struct Tunnel {
+    stellar_address: String,
+    endpoint: String,
+    /// `null` for strangers.
+    connected_at: Option<String>,
+    /// Those that visitors reach; empty for strangers.
+    services: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Tunnels {
+    count: usize,
+    tunnels: Vec<Tunnel>,
+}
+
+#[derive(Serialize)]
+struct TunnelDetails {
+    #[serde(flatten)]
+    tunnel: Tunnel,
+    /// Seconds since 1970, when the token expires that let the agent in.
+    expires_at: Option<u64>,
+    is_expired: bool,
+}
+
+#[derive(Serialize)]
+struct Stats {
+    active_connections: usize,
+    encrypted_connections: usize,
+    registered_tunnels: usize,
+    active_sessions: usize,
+    security: Security,
+}
+
+#[derive(Serialize)]
+struct Security {
+    pending_challenges: usize,
+    used_challenges: u64,
+    rate_limited_ips: usize,
+}
+
+/// `/info`: by this, programs find the WebSocket and the address they sign for.
+pub(super) fn info(state: &RelayState) -> Answer {
+    let options = &state.settings.options;
+    json::public(&Info {
+        server_address: state.address.to_string(),
+        websocket_url: websocket_url(state),
+        services: options.services.iter().map(ToString::to_string).collect(),
+        version: env!("CARGO_PKG_VERSION"),
+        mux: &[MUX_YAMUX],
+    })
+}
+
+fn websocket_url(state: &RelayState) -> String {
+    format!("{}/connect", state.settings.options.agent_url(state.port))
+}
+
+/// `/server-identity` and what is below it; `None` is another path.
+pub(super) fn identity(state: &RelayState, path: &str) -> Option<Answer> {
+    let options = &state.settings.options;
+    Some(match path.strip_prefix("/server-identity")? {
+        "" => json::public(&Identity {
+            server_address: state.address.to_string(),
+            domain: options.domain.clone(),
+            websocket_url: websocket_url(state),
+            api_url: options.public_url(&options.domain, state.port),
+            generated_at: stamp::with_zone(state.started),
+            qr_code_path: "/server-identity/qr",
+        }),
+        "/address" => json::public(&IdentityAddress { address: state.address.to_string() }),
+        "/qr" | "/qr.png" => json::detail(
+            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorBody {
+                error: "QR code not generated",
+                message: "This relay draws none; its address is at /server-identity/address",
+                code: "QR_NOT_GENERATED",
+            },
+        ),
+        _ => return None,
+    })
+}
+
+/// `/api/tunnels`, for those who do not ask with the operator's key: all of them for the operator, and one's own.
+pub(super) fn tunnels(state: &RelayState, asker: &Asker) -> Answer {
+    let lives = match asker {
+        Asker::Owner(address) => state.sessions.agent(&(*address).into()).into_iter().collect(),
+        Asker::Operator => state.sessions.all(),
+        Asker::Stranger if state.is_list_public() => state.sessions.all(),
+        Asker::Stranger => return json::not_authenticated(),
+    };
+    let mut tunnels: Vec<Tunnel> = Vec::new();
+    for live in lives {
+        if let Some(joined) = present(&live)
+            && let Owner::Identity(address) = joined.owner
+        {
+            tunnels.push(Tunnel::of(state, address, &live, joined));
+        }
+    }
+    json::answer(&Tunnels { count: tunnels.len(), tunnels })
+}
+
+/// `/api/tunnel/{address}`. That an agent is there, visitors see anyhow; since when and with what, only its owner and
+/// the operator are told.
+pub(super) fn tunnel(state: &RelayState, text: &str, asker: &Asker) -> Answer {
+    let Ok(address) = Address::from_label(text) else { return absent(text) };
+    let Some(live) = state.sessions.agent(&address.into()) else { return absent(text) };
+    let Some(joined) = present(&live) else { return absent(text) };
+    let is_told = match asker {
+        Asker::Owner(owner) => *owner == address,
+        Asker::Operator => true,
+        Asker::Stranger => state.is_list_public(),
+    };
+    let mut tunnel = Tunnel::of(state, address, &live, joined);
+    let mut expires_at = joined.expires_at.map(|at| at.as_secs());
+    let now = state.clock.wall().unix.as_secs();
+    let is_expired = is_told && expires_at.is_some_and(|at| at < now);
+    if !is_told {
+        (tunnel.connected_at, tunnel.services, expires_at) = (None, Vec::new(), None);
+    }
+    json::answer(&TunnelDetails { tunnel, expires_at, is_expired })
+}
+
+fn absent(text: &str) -> Answer {
+    json::detail(StatusCode::NOT_FOUND, format!("Tunnel not found for {text}"))
+}
+
+/// `/api/stats`.
+pub(super) fn stats(state: &RelayState, asker: &Asker) -> Answer {
+    if *asker != Asker::Operator && !state.is_list_public() {
+        return json::not_authenticated();
+    }
+    let all = state.sessions.all();
+    let up: Vec<&AgentSession> = all.iter().filter(|live| present(live).is_some()).collect();
+    let sealed = up.iter().filter(|live| live.session.look(|session| session.is_sealed())).count();
+    json::answer(&Stats {
+        active_connections: up.len(),
+        encrypted_connections: sealed,
+        registered_tunnels: up.len(),
+        active_sessions: up.len(),
+        security: Security {
+            pending_challenges: all.len() - up.len(),
+            used_challenges: state.metrics.joined(),
+            // Nobody is blocked for a time: each connection is let in or not.
+            rate_limited_ips: 0,
+        },
+    })
+}
+
+/// What a refused credential is answered with.
+pub(super) fn refused(refused: Refused) -> Answer {
+    match refused {
+        Refused::Key => json::detail(StatusCode::UNAUTHORIZED, "Invalid API key"),
+        Refused::Token(why) => json::detail(StatusCode::UNAUTHORIZED, format!("Invalid token: {why}")),
+    }
+}
+
+/// How a session that is let in, and not on its way out, came in.
+pub(super) fn present(live: &AgentSession) -> Option<&Joined> {
+    live.record.joined.get().filter(|_| live.is_up())
+}
+
+/// When something came from the agent last.
+pub(super) fn last_heard(state: &RelayState, live: &AgentSession) -> SystemTime {
+    let silent = state.clock.now() - live.session.look(|session| session.last_received());
+    SystemTime::now().checked_sub(silent).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+impl Tunnel {
+    fn of(state: &RelayState, address: Address, live: &AgentSession, joined: &Joined) -> Self {
+        let services = live.session.look(|session| {
+            let public = session.services().iter().filter(|service| service.public);
+            public.map(|service| service.name.clone()).collect()
+        });
+        let endpoint = state.url(&address.into(), None);
+        Self {
+            stellar_address: address.to_string(),
+            endpoint: endpoint.trim_end_matches('/').to_owned(),
+            connected_at: Some(stamp::with_zone(joined.at)),
+            services,
+        }
+    }
+}
+
+/// What follows `/proxy` in this path, as it was written.
+fn proxied(uri: &Uri) -> Option<&str> {
+    let target = uri.path_and_query()?.as_str().strip_prefix(PROXY)?;
+    target.starts_with('/').then_some(target)
+}
+
+/// Whether the path is a visitor's, who names an agent by a field.
+pub(super) fn is_proxied(uri: &Uri) -> bool {
+    proxied(uri).is_some()
+}
+
+/// Passes a request for `/proxy/..` on to the agent that it names.
+pub(super) async fn proxy(visitor: &Visitor, mut request: Request<Incoming>) -> Led {
+    let state = &visitor.state;
+    if !SERVES.split(", ").any(|method| method == request.method().as_str()) {
+        return (json::wrong_method(SERVES), None);
+    }
+    let Some(text) = only(request.headers(), &STELLAR_ADDRESS) else {
+        return (json::detail(StatusCode::BAD_REQUEST, "Missing X-Stellar-Address header"), None);
+    };
+    let Ok(address) = Address::from_label(&text) else {
+        return (json::detail(StatusCode::BAD_REQUEST, "X-Stellar-Address is not a Stellar address"), None);
+    };
+    let target = proxied(request.uri()).and_then(|target| target.parse().ok());
+    let host = state.authority(&Name { owner: address.into(), service: None });
+    let (Some(target), Ok(value)) = (target, HeaderValue::try_from(&host)) else {
+        return (json::detail(StatusCode::BAD_REQUEST, "the path cannot be passed on"), None);
+    };
+    *request.uri_mut() = target;
+    request.headers_mut().insert(HOST, value);
+    match state.sessions.find(&host) {
+        Ok(HostTarget::Agent(live, name)) => listener::proxy(visitor, live, name, host, request).await,
+        Ok(HostTarget::Absent(_)) | Err(_) => (unavailable(&address), None),
+    }
+}
+
+/// As HVYM's relay says it, with a status by which programs know that trying again helps.
+fn unavailable(address: &Address) -> Answer {
+    let mut answer =
+        json::detail(StatusCode::SERVICE_UNAVAILABLE, format!("Tunnel not available for {address}"));
+    if let Some(seconds) = Page::no_agent("").retry_after {
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    answer
+}
+
+/// The value of a field that stands there once.
+fn only(fields: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let mut values = fields.get_all(name).iter();
+    let value = values.next()?.to_str().ok()?.to_owned();
+    values.next().is_none().then_some(value).filter(|value| !value.is_empty())
+}

@@ -1,0 +1,248 @@
+//! What Tunely's tools ask a relay: which tunnels there are, how they do, and one request through one of them.
+//!
+//! All of it is the operator's, but for `/api/info`. The tools' "domain" is the first label of a public name.
+
+use std::collections::BTreeMap;
+
+use http::{Method, Request, StatusCode};
+use hvym_tunnel_core::dialect::Service;
+use hvym_tunnel_core::relay::{Name, Owner};
+use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
+
+use super::credential::Asker;
+use super::{READ, forward, hvym, is_read, json, stamp};
+use crate::agent_session::AgentSession;
+use crate::listener::Visitor;
+use crate::metrics::Joined;
+use crate::relay_state::RelayState;
+use crate::response_body::Answer;
+use crate::session_table::HostTarget;
+
+/// Why tunnels are not made, changed or removed here.
+const NO_REGISTRY: &str =
+    "This relay keeps no registry: its operator names the tunnels in its configuration file";
+/// As Tunely's own relay says it.
+const BAD_NAME: &str =
+    "Invalid domain format. Use letters, numbers, and hyphens only (1-63 chars, start with letter/number)";
+
+#[derive(Serialize)]
+struct Info {
+    name: &'static str,
+    version: &'static str,
+    domain: Domain,
+    websocket: WebSocket,
+    protocols: [&'static str; 2],
+    auth: Auth,
+}
+
+#[derive(Serialize)]
+struct Domain {
+    pattern: String,
+    customizable: &'static str,
+    suffix: String,
+}
+
+#[derive(Serialize)]
+struct WebSocket {
+    url: String,
+}
+
+/// Whether a token is needed to make a tunnel.
+#[derive(Serialize)]
+struct Auth {
+    required: bool,
+    r#type: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Availability<'a> {
+    available: bool,
+    name: &'a str,
+    reason: Option<&'static str>,
+}
+
+/// One tunnel. Counts begin with its agent's connection.
+#[derive(Serialize)]
+struct Tunnel {
+    domain: String,
+    name: Option<String>,
+    description: Option<String>,
+    mode: &'static str,
+    enabled: bool,
+    /// What came from visitors.
+    bytes_in: u64,
+    /// What went to them.
+    bytes_out: u64,
+    connected: bool,
+    /// Never told.
+    token: Option<String>,
+    /// When it was named here: when the relay began, or when the identity came.
+    created_at: String,
+    last_connected_at: Option<String>,
+    /// When something came from its agent last; Tunely's own relay does not say.
+    last_seen: Option<String>,
+    total_requests: u64,
+    client_version: Option<String>,
+}
+
+/// Log entries of one tunnel: none, for what visitors ask is not kept.
+#[derive(Serialize)]
+struct Logs {
+    total: u64,
+    logs: [(); 0],
+}
+
+/// `/api/info`.
+pub(super) fn info(state: &RelayState) -> Answer {
+    let options = &state.settings.options;
+    let mut url = options.agent_url(state.port);
+    url.path = "/ws/tunnel".to_owned();
+    json::public(&Info {
+        name: "hvym-tunnel",
+        version: env!("CARGO_PKG_VERSION"),
+        domain: Domain {
+            pattern: format!("{{subdomain}}.{}", options.domain),
+            customizable: "subdomain",
+            suffix: format!(".{}", options.domain),
+        },
+        websocket: WebSocket { url: url.to_string() },
+        protocols: ["https", "http"],
+        auth: Auth { required: false, r#type: None },
+    })
+}
+
+/// `/api/tunnels` and what is below it, for the operator. `rest` is what follows that in the path.
+pub(super) async fn answer(visitor: &Visitor, rest: &str, request: Request<Incoming>) -> Option<Answer> {
+    let state = &visitor.state;
+    let mut parts = rest.trim_start_matches('/').split('/').filter(|_| !rest.is_empty());
+    let parts = (parts.next(), parts.next(), parts.next());
+    if let (_, _, Some(_)) = parts {
+        return None;
+    }
+    if Asker::of(request.headers(), state) != Ok(Asker::Operator) {
+        return Some(json::detail(StatusCode::UNAUTHORIZED, "Invalid API key"));
+    }
+    let reads = is_read(request.method());
+    Some(match parts {
+        (None, ..) if reads => json::answer(&list(state)),
+        (None, ..) if request.method() == Method::POST => no_registry(),
+        (Some("check-availability"), None, _) if reads => availability(state, request.uri().query()),
+        (Some(domain), None, _) if reads => details(state, domain),
+        (Some(_), None, _) if matches!(*request.method(), Method::PUT | Method::DELETE) => no_registry(),
+        (Some(domain), Some("forward"), _) if request.method() == Method::POST => {
+            let domain = domain.to_owned();
+            forward::answer(visitor, &domain, request).await
+        }
+        (Some(_), Some("forward"), _) => json::wrong_method("POST"),
+        (Some(_), Some("regenerate-token"), _) if request.method() == Method::POST => no_registry(),
+        (Some(domain), Some("logs"), _) if reads => match tunnel(state, domain) {
+            Some(_) => json::answer(&Logs { total: 0, logs: [] }),
+            None => not_found(),
+        },
+        (_, Some(_), _) => return None,
+        (_, None, _) => json::wrong_method(READ),
+    })
+}
+
+fn no_registry() -> Answer {
+    json::detail(StatusCode::NOT_IMPLEMENTED, NO_REGISTRY)
+}
+
+fn not_found() -> Answer {
+    json::detail(StatusCode::NOT_FOUND, "Tunnel not found")
+}
+
+fn details(state: &RelayState, domain: &str) -> Answer {
+    tunnel(state, domain).map_or_else(not_found, |tunnel| json::answer(&tunnel))
+}
+
+fn availability(state: &RelayState, query: Option<&str>) -> Answer {
+    let asked = query.unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("name="));
+    let name = percent_decode_str(asked.unwrap_or_default()).decode_utf8_lossy();
+    let reason = if Service::check_name(&name.to_ascii_lowercase()).is_err() {
+        Some(BAD_NAME)
+    } else {
+        state.sessions.find(&forward::host(state, &name)).ok().map(|_| "Domain already exists")
+    };
+    json::answer(&Availability { available: reason.is_none(), name: &name, reason })
+}
+
+/// Everybody who is connected, and every tunnel that the operator named.
+fn list(state: &RelayState) -> Vec<Tunnel> {
+    let mut all: BTreeMap<String, Tunnel> = BTreeMap::new();
+    for name in state.guests.names() {
+        all.insert(name.to_string(), Tunnel::absent(state, name.to_string()));
+    }
+    for live in state.sessions.all() {
+        if let Some(joined) = hvym::present(&live) {
+            let tunnel = Tunnel::live(state, &live, joined);
+            all.insert(tunnel.domain.clone(), tunnel);
+        }
+    }
+    all.into_values().collect()
+}
+
+/// The tunnel of this name, if there is one.
+fn tunnel(state: &RelayState, domain: &str) -> Option<Tunnel> {
+    let reached = state.sessions.find(&forward::host(state, domain)).ok()?;
+    match reached {
+        HostTarget::Agent(live, _) => hvym::present(&live).map(|joined| Tunnel::live(state, &live, joined)),
+        HostTarget::Absent(Name { owner: Owner::Named(name), .. }) => {
+            Some(Tunnel::absent(state, name.to_string()))
+        }
+        // Every address may come some day; that is no tunnel yet.
+        HostTarget::Absent(_) => None,
+    }
+}
+
+/// The first label of the public name.
+fn label(owner: &Owner) -> String {
+    match owner {
+        Owner::Identity(address) => address.label(),
+        Owner::Named(name) => name.to_string(),
+    }
+}
+
+impl Tunnel {
+    /// One whose agent is not there.
+    fn absent(state: &RelayState, domain: String) -> Self {
+        Self {
+            enabled: state.guests.is_enabled(&domain),
+            domain,
+            name: None,
+            description: None,
+            mode: "http",
+            bytes_in: 0,
+            bytes_out: 0,
+            connected: false,
+            token: None,
+            created_at: stamp::without_zone(state.started),
+            last_connected_at: None,
+            last_seen: None,
+            total_requests: 0,
+            client_version: None,
+        }
+    }
+
+    fn live(state: &RelayState, live: &AgentSession, joined: &Joined) -> Self {
+        let carried = live.session.counters();
+        let heard = hvym::last_heard(state, live);
+        let mut tunnel = Self {
+            enabled: true,
+            bytes_in: carried.written,
+            bytes_out: carried.read,
+            connected: true,
+            last_connected_at: Some(stamp::without_zone(joined.at)),
+            last_seen: Some(stamp::without_zone(heard)),
+            total_requests: live.record.metrics.counts().total,
+            client_version: joined.version.clone(),
+            ..Self::absent(state, label(&joined.owner))
+        };
+        if let Owner::Identity(_) = joined.owner {
+            tunnel.created_at = stamp::without_zone(joined.at);
+        }
+        tunnel
+    }
+}

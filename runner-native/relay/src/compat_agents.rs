@@ -1,0 +1,157 @@
+//! Agents without an identity, which the operator knows by tokens: how they come to the door, and who they are.
+//!
+//! Knows no session. What strangers show is compared in constant time, and no answer tells which names exist.
+
+mod cloud;
+mod signatures;
+
+use std::sync::Arc;
+
+use http::header::{HeaderMap, SEC_WEBSOCKET_PROTOCOL, USER_AGENT};
+use http::{HeaderValue, Request};
+use hvym_tunnel_compat::CompatAgent;
+use hvym_tunnel_core::reason::DownReason;
+use percent_encoding::percent_decode_str;
+
+use super::agent_ws::bearer;
+use crate::config::{GuestOptions, TunelyOptions};
+use cloud::Cloud;
+pub use cloud::KeysError;
+pub(crate) use cloud::{CloudAccount, CloudTokenError};
+use hvym_tunnel_net::secret::Fingerprint;
+
+/// How a subprotocol that is a token begins.
+const OFFERED: &str = "token-";
+
+/// How a guest came, which says who judges its token.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) enum TokenLogin {
+    /// Tunely: the token comes in the first message.
+    Tunely,
+    /// CloudToLocalLLM: the token came in the upgrade.
+    Cloud,
+}
+
+/// The guests of a relay.
+#[derive(Debug, Default)]
+pub(super) struct CompatAgents {
+    tunely: Option<TunelyOptions>,
+    cloud: Option<Cloud>,
+}
+
+impl CompatAgents {
+    /// Those whom the operator named.
+    ///
+    /// # Errors
+    /// The keys for their tokens are missing.
+    pub(super) fn new(options: &GuestOptions) -> Result<Self, KeysError> {
+        let cloud = options.cloud.clone().map(Cloud::new).transpose()?;
+        Ok(Self { tunely: options.tunely.clone(), cloud })
+    }
+
+    /// Whether there is anybody to let in.
+    pub(super) fn are_expected(&self) -> bool {
+        self.tunely.is_some() || self.cloud.is_some()
+    }
+
+    /// Every name that is certain to be a guest's, connected or not.
+    pub(super) fn names(&self) -> Vec<Arc<str>> {
+        let tunnels = self.tunely.iter().flat_map(|tunely| tunely.tunnels.keys());
+        tunnels.chain(self.cloud.iter().flat_map(Cloud::names)).cloned().collect()
+    }
+
+    /// Whether a tunnel of this name may have its agent.
+    pub(super) fn is_enabled(&self, name: &str) -> bool {
+        let tunnels = self.tunely.as_ref().map(|tunely| &tunely.tunnels);
+        tunnels.and_then(|tunnels| tunnels.get(name)).is_none_or(|tunnel| tunnel.enabled)
+    }
+
+    /// Whether agents of CloudToLocalLLM are served.
+    pub(super) fn has_cloud(&self) -> bool {
+        self.cloud.is_some()
+    }
+
+    /// Whether there is a file that can be read again.
+    pub(super) fn has_file(&self) -> bool {
+        self.cloud.as_ref().is_some_and(Cloud::has_file)
+    }
+
+    /// Reads the file of keys again; on an error those from before stay. `None`: there is no such file.
+    pub(super) fn reload(&self) -> Option<Result<(), KeysError>> {
+        self.cloud.as_ref().and_then(Cloud::reload)
+    }
+
+    /// Who knocks, from what the upgrade brings; and what is to be said of its subprotocols, since browsers give up when
+    /// none of what they offered is taken.
+    pub(super) fn at_the_door<B>(
+        &self,
+        request: &Request<B>,
+    ) -> (CompatAgent, TokenLogin, Option<HeaderValue>) {
+        let fields = request.headers();
+        let offered = offered(fields);
+        let token = bearer(fields).map(str::to_owned);
+        let token = token.or_else(|| in_query(request.uri().query()?));
+        let token = token.or_else(|| Some(offered?.strip_prefix(OFFERED)?.to_owned()));
+        if self.cloud.is_some() && (token.is_some() || self.tunely.is_none()) {
+            let mut taken = offered.and_then(|offered| HeaderValue::from_str(offered).ok());
+            taken.iter_mut().for_each(|value| value.set_sensitive(true));
+            return (CompatAgent::CloudLlm { token: token.unwrap_or_default() }, TokenLogin::Cloud, taken);
+        }
+        let user_agent = fields.get(USER_AGENT).and_then(|value| value.to_str().ok());
+        (CompatAgent::Tunely { user_agent: user_agent.map(str::to_owned) }, TokenLogin::Tunely, None)
+    }
+
+    /// The name of whoever shows `token`.
+    ///
+    /// # Errors
+    /// What its owner is told.
+    pub(super) fn check_token(&self, door: TokenLogin, token: &str) -> Result<Arc<str>, DownReason> {
+        match door {
+            TokenLogin::Tunely => self.tunnel(token),
+            TokenLogin::Cloud => {
+                self.account(token).map(|account| account.name).map_err(|error| match error {
+                    CloudTokenError::Nameless => DownReason::NotAllowed(error.to_string()),
+                    CloudTokenError::Missing | CloudTokenError::Invalid(_) => {
+                        DownReason::Authentication(error.to_string())
+                    }
+                })
+            }
+        }
+    }
+
+    /// The account at CloudToLocalLLM of whoever shows `token`.
+    ///
+    /// # Errors
+    /// It has none, or no name here.
+    pub(super) fn account(&self, token: &str) -> Result<CloudAccount, CloudTokenError> {
+        let is_taken =
+            |name: &str| self.tunely.as_ref().is_some_and(|tunely| tunely.tunnels.contains_key(name));
+        self.cloud.as_ref().ok_or(CloudTokenError::Missing)?.check_token(token, is_taken)
+    }
+
+    fn tunnel(&self, token: &str) -> Result<Arc<str>, DownReason> {
+        let shown = Fingerprint::of(token.as_bytes());
+        let mut found = None;
+        // All of them, so that the time does not tell which.
+        for (name, tunnel) in self.tunely.iter().flat_map(|tunely| &tunely.tunnels) {
+            if tunnel.token.matches(&shown) && tunnel.enabled {
+                found = Some(name);
+            }
+        }
+        // A stranger is not told whether there is such a tunnel.
+        let refusal = "the token is wrong, or its tunnel is disabled";
+        found.cloned().ok_or_else(|| DownReason::Authentication(refusal.to_owned()))
+    }
+}
+
+/// The subprotocol that is a token, which is all that a page can send along.
+fn offered(fields: &HeaderMap) -> Option<&str> {
+    let lists = fields.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    lists.flat_map(|list| list.split(',')).map(str::trim).find(|offered| offered.starts_with(OFFERED))
+}
+
+/// The parameter `token` of a query.
+fn in_query(query: &str) -> Option<String> {
+    let value = query.split('&').find_map(|pair| pair.strip_prefix("token="))?;
+    percent_decode_str(value).decode_utf8().ok().map(|token| token.into_owned())
+}

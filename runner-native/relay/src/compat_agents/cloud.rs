@@ -1,0 +1,221 @@
+//! Tokens of CloudToLocalLLM: JSON Web Tokens (RFC 7519) that the operator's login service signs.
+//!
+//! Which algorithm is right, the kind of key decides and never the token. What a token says is believed after its
+//! signature, issuer, audience and time were checked, all of them.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use hvym_tunnel_core::dialect::Service;
+use jsonwebtoken::errors::{Error, ErrorKind};
+use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, JwkSet, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use super::signatures;
+use crate::config::{CloudKeys, CloudOptions};
+
+/// The longest token that is looked at. Auth0's have 1 to 2 KiB.
+const MAX_TOKEN_BYTES: usize = 16 * 1024;
+/// How far the clocks of the login service and of this machine may differ, seconds.
+const LEEWAY_SECONDS: u64 = 60;
+
+/// Why a file of keys cannot be used.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum KeysError {
+    /// The system refused to read.
+    #[error("cannot read the keys in {path}: {reason}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// The system's words.
+        reason: String,
+    },
+    /// Something else, or a set without a key for RS256 that has a name.
+    #[error(
+        "{path} holds no key that could be used: a JSON Web Key Set with RSA keys and their kid is needed"
+    )]
+    NoKey {
+        /// The file.
+        path: String,
+    },
+}
+
+/// Why a token is worth nothing, for its owner and the relay's.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub(crate) enum CloudTokenError {
+    /// There is none.
+    #[error("Authentication required")]
+    Missing,
+    /// It is not what the login service would give.
+    #[error("Invalid token: {0}")]
+    Invalid(&'static str),
+    /// It is good, and names nobody here.
+    #[error("this relay has no name for the account of this token")]
+    Nameless,
+}
+
+/// Whoever showed a good token.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct CloudAccount {
+    /// The name that its tunnel has here.
+    pub(crate) name: Arc<str>,
+    /// The account, as the login service knows it (`sub`).
+    pub(crate) subject: String,
+}
+
+/// What tokens are checked with.
+enum Keys {
+    /// HS256.
+    Shared(DecodingKey),
+    /// RS256, by the names of the keys.
+    Public(Vec<(String, DecodingKey)>),
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Keys::Shared(_) => "Shared(..)",
+            Keys::Public(_) => "Public(..)",
+        })
+    }
+}
+
+/// The login service, as the relay knows it.
+#[derive(Debug)]
+pub(super) struct Cloud {
+    options: CloudOptions,
+    keys: RwLock<Arc<Keys>>,
+}
+
+impl Cloud {
+    /// With the keys that the options name.
+    ///
+    /// # Errors
+    /// There are none.
+    pub(super) fn new(options: CloudOptions) -> Result<Self, KeysError> {
+        signatures::install();
+        let keys = RwLock::new(Arc::new(load(&options.keys)?));
+        Ok(Self { options, keys })
+    }
+
+    /// Whether its keys are in a file that can be read again.
+    pub(super) fn has_file(&self) -> bool {
+        matches!(self.options.keys, CloudKeys::Public(_))
+    }
+
+    /// Reads the file of keys again; on an error those from before stay. `None`: there is no such file.
+    pub(super) fn reload(&self) -> Option<Result<(), KeysError>> {
+        self.has_file().then(|| {
+            load(&self.options.keys).map(|keys| {
+                *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+            })
+        })
+    }
+
+    /// The names that are certain to belong to somebody.
+    pub(super) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.options.names.values()
+    }
+
+    /// Who shows `token`. `is_taken` says whether a name belongs to somebody else.
+    ///
+    /// # Errors
+    /// Nobody whom this relay serves.
+    pub(super) fn check_token(
+        &self,
+        token: &str,
+        is_taken: impl Fn(&str) -> bool,
+    ) -> Result<CloudAccount, CloudTokenError> {
+        let claims = self.claims(token)?;
+        let text = |name: &str| claims.get(name).and_then(Value::as_str);
+        let named = text(&self.options.name_claim).ok_or(CloudTokenError::Nameless)?;
+        let subject = text("sub").unwrap_or(named).to_owned();
+        if let Some(name) = self.options.names.get(named) {
+            return Ok(CloudAccount { name: Arc::clone(name), subject });
+        }
+        // Who is not in the list has what the login service calls it, unless that is somebody's in the list.
+        let is_given = self.names().any(|name| **name == *named);
+        if is_given || is_taken(named) || Service::check_name(named).is_err() {
+            return Err(CloudTokenError::Nameless);
+        }
+        Ok(CloudAccount { name: named.into(), subject })
+    }
+
+    fn claims(&self, token: &str) -> Result<Map<String, Value>, CloudTokenError> {
+        if token.is_empty() {
+            return Err(CloudTokenError::Missing);
+        }
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(CloudTokenError::Invalid("too long"));
+        }
+        let header = decode_header(token).map_err(|error| said(&error))?;
+        if header.crit.is_some() {
+            // Something that has to be understood (RFC 7515 section 4.1.11), and is not.
+            return Err(CloudTokenError::Invalid("it demands what is not known here"));
+        }
+        let keys = Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner));
+        let (key, algorithm) = match &*keys {
+            Keys::Shared(key) => (key, Algorithm::HS256),
+            Keys::Public(keys) => {
+                let kid = header.kid.ok_or(CloudTokenError::Invalid("it names no key"))?;
+                let found = keys.iter().find(|(name, _)| *name == kid);
+                let (_, key) = found.ok_or(CloudTokenError::Invalid("its key is not known here"))?;
+                (key, Algorithm::RS256)
+            }
+        };
+        let mut rules = Validation::new(algorithm);
+        rules.leeway = LEEWAY_SECONDS;
+        rules.validate_nbf = true;
+        rules.set_issuer(&[&self.options.issuer]);
+        rules.set_audience(&[&self.options.audience]);
+        rules.set_required_spec_claims(&["exp", "iss", "aud"]);
+        decode(token, key, &rules).map(|token| token.claims).map_err(|error| said(&error))
+    }
+}
+
+/// An error without anything of the token in it.
+fn said(error: &Error) -> CloudTokenError {
+    CloudTokenError::Invalid(match error.kind() {
+        ErrorKind::ExpiredSignature => "it has expired",
+        ErrorKind::ImmatureSignature => "it is not valid yet",
+        ErrorKind::InvalidIssuer => "of another issuer",
+        ErrorKind::InvalidAudience => "for another audience",
+        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName | ErrorKind::UnsupportedAlgorithm => {
+            "of another algorithm"
+        }
+        ErrorKind::MissingRequiredClaim(_) => "exp, iss and aud are needed",
+        ErrorKind::InvalidSignature => "its signature is wrong",
+        _ => "it is malformed",
+    })
+}
+
+fn load(keys: &CloudKeys) -> Result<Keys, KeysError> {
+    match keys {
+        CloudKeys::Shared(secret) => Ok(Keys::Shared(DecodingKey::from_secret(secret.bytes()))),
+        CloudKeys::Public(path) => public_keys(path),
+    }
+}
+
+fn public_keys(path: &PathBuf) -> Result<Keys, KeysError> {
+    let shown = || path.display().to_string();
+    let text = std::fs::read(path)
+        .map_err(|error| KeysError::Unreadable { path: shown(), reason: error.to_string() })?;
+    let set: JwkSet = serde_json::from_slice(&text).map_err(|_| KeysError::NoKey { path: shown() })?;
+    let keys: Vec<_> = set.keys.iter().filter_map(usable).collect();
+    if keys.is_empty() {
+        return Err(KeysError::NoKey { path: shown() });
+    }
+    Ok(Keys::Public(keys))
+}
+
+/// A key for RS256, and its name. Sets also hold keys for other things.
+fn usable(key: &Jwk) -> Option<(String, DecodingKey)> {
+    let AlgorithmParameters::RSA(_) = &key.algorithm else { return None };
+    let signs = !matches!(&key.common.public_key_use, Some(what) if *what != PublicKeyUse::Signature);
+    let fits = key.common.key_algorithm.is_none_or(|named| named.to_string() == "RS256");
+    let name = key.common.key_id.clone().filter(|_| signs && fits)?;
+    Some((name, DecodingKey::from_jwk(key).ok()?))
+}

@@ -1,0 +1,184 @@
+//! An HTTP/1.1 connection: one HTTP/1.1 connection to a service, over one stream, for one request after the other.
+//!
+//! It has no task. Whoever uses it drives it, so a request costs no switch between tasks, and what is known of a
+//! HTTP/1.1 connection is known at once. It knows no pool and no session.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::rt::{Read, ReadBufCursor, Write};
+
+use super::request_upload::RequestUpload;
+use super::settings::{MAX_FIELDS, MAX_HEAD_BYTES};
+use hvym_tunnel_net::clock::{Clock, within};
+use hvym_tunnel_net::stream::TunnelStream;
+
+/// Why no response head came.
+pub(super) enum UpstreamError {
+    /// Nothing of the request was sent: here it is.
+    Unsent(Box<Request<RequestUpload>>),
+    /// The connection ended without a byte of an answer.
+    Lost(hyper::Error),
+    /// The body of the request did not come whole.
+    Broken {
+        /// Because nothing of it came for too long.
+        is_late: bool,
+    },
+    /// The service's protocol has no way to say the visitor's `Host`.
+    BadHost,
+    /// What came is no answer, or was not all of a head.
+    Bad(hyper::Error),
+    /// Nothing moved for too long.
+    TooLate,
+}
+
+/// One connection to a service. Dropped while something is under way, it tears its stream down.
+pub(super) struct H1Conn {
+    sender: http1::SendRequest<RequestUpload>,
+    /// Gone once it ended.
+    connection: Option<Connection>,
+    /// Whether the service said anything since the last request began.
+    heard: Arc<AtomicBool>,
+}
+
+/// Also hands its stream over when both sides change their protocol.
+type Connection = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
+
+impl H1Conn {
+    /// Over a stream that was just opened.
+    pub(super) async fn new(stream: TunnelStream) -> hyper::Result<Self> {
+        let wire = ServiceWire::new(stream);
+        let heard = Arc::clone(&wire.heard);
+        let (sender, connection) = http1::Builder::new()
+            .preserve_header_case(true)
+            .max_headers(MAX_FIELDS)
+            .max_header_size(MAX_HEAD_BYTES)
+            .handshake(wire)
+            .await?;
+        let connection: Connection = Box::pin(connection.with_upgrades());
+        Ok(Self { sender, connection: Some(connection), heard })
+    }
+
+    /// Whether it can take a request now: the one before is answered in full, and was itself sent in full.
+    pub(super) fn is_free(&self) -> bool {
+        self.connection.is_some() && self.sender.is_ready()
+    }
+
+    /// Moves what can be moved. Ready when the connection is over.
+    pub(super) fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(connection) = &mut self.connection else { return Poll::Ready(()) };
+        let ended = ready!(connection.as_mut().poll(cx));
+        self.connection = None;
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection to a service ended");
+        }
+        Poll::Ready(())
+    }
+
+    /// Drives until it can take a request, or never again.
+    pub(super) async fn settled(&mut self) {
+        poll_fn(|cx| match self.poll_drive(cx) {
+            Poll::Ready(()) => Poll::Ready(()),
+            Poll::Pending => self.sender.poll_ready(cx).map(drop),
+        })
+        .await;
+    }
+
+    /// Sends a request and waits for the head of its response, at most `limit` after the request's last move.
+    pub(super) async fn ask(
+        &mut self,
+        request: Request<RequestUpload>,
+        limit: Duration,
+        clock: Clock,
+    ) -> Result<Response<Incoming>, UpstreamError> {
+        self.heard.store(false, Ordering::Relaxed);
+        let progress = request.body().progress();
+        let mut answer = pin!(self.sender.try_send_request(request));
+        let connection = &mut self.connection;
+        let answered = poll_fn(|cx| {
+            if connection.as_mut().is_some_and(|connection| connection.as_mut().poll(cx).is_ready()) {
+                *connection = None;
+            }
+            // Only driving the connection brings an answer, so nobody else need wake us for it.
+            answer.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        });
+        let answered = match &progress {
+            None => within(limit, answered).await,
+            Some(progress) => progress.unless_idle(limit, clock, answered).await,
+        };
+        answered.ok_or(UpstreamError::TooLate)?.map_err(|mut error| match error.take_message() {
+            Some(request) => UpstreamError::Unsent(Box::new(request)),
+            None => match progress.and_then(|progress| progress.broken()) {
+                Some(broken) => broken,
+                None if self.heard.load(Ordering::Relaxed) => UpstreamError::Bad(error.into_error()),
+                None => UpstreamError::Lost(error.into_error()),
+            },
+        })
+    }
+}
+
+/// A stream to a service that may answer before it has taken the whole question: what it no longer takes is
+/// dropped, and whether there is an answer is for reading to find out.
+pub(super) struct ServiceWire {
+    pub(super) stream: TunnelStream,
+    heard: Arc<AtomicBool>,
+}
+
+impl ServiceWire {
+    /// Over a stream that was just opened.
+    pub(super) fn new(stream: TunnelStream) -> Self {
+        Self { stream, heard: Arc::default() }
+    }
+}
+
+impl Read for ServiceWire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let data = ready!(self.stream.poll_some(buf.remaining(), cx))?;
+        if let Some(data) = data {
+            self.heard.store(true, Ordering::Relaxed);
+            buf.put_slice(&data);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Write for ServiceWire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = ready!(self.stream.poll_write_slices(&[io::IoSlice::new(buf)], cx));
+        Poll::Ready(Ok(written.unwrap_or(buf.len())))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(self.stream.poll_write_slices(bufs, cx));
+        Poll::Ready(Ok(written.unwrap_or_else(|_| bufs.iter().map(|buf| buf.len()).sum())))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The link sends as soon as its socket takes it.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.stream.finish())
+    }
+}

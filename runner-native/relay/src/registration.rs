@@ -1,0 +1,207 @@
+//! The place of one session among the others: who is let in, under which name, and which of its services are reachable.
+//!
+//! Knows no socket; what a session is told goes by its handle.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hvym_tunnel_core::dialect::{Proto, Service};
+use hvym_tunnel_core::handshake::TokenAuthRequest;
+use hvym_tunnel_core::reason::DownReason;
+use hvym_tunnel_core::relay::{BindRefusal, Owner, SessionEvent};
+use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_core::time::UnixTime;
+use zeroize::Zeroizing;
+
+use super::agent_session::AgentSession;
+use super::compat_agents::TokenLogin;
+use super::event::RelayEvent;
+use super::metrics::Joined;
+use super::registry::REGISTRY_TIMEOUT;
+use super::relay_state::RelayState;
+use super::session_table::{NameClaim, SessionKey};
+use super::tcp_ports;
+use crate::config::Policy;
+use hvym_tunnel_net::clock::within;
+use hvym_tunnel_net::shutdown::TaskGuard;
+
+/// The place of one session in its relay; whatever happens to its task, the place is freed.
+pub(super) struct AgentRegistration {
+    pub(super) state: Arc<RelayState>,
+    live: AgentSession,
+    key: SessionKey,
+    peer: SocketAddr,
+    /// How a guest came; identities have the other one.
+    door: Option<TokenLogin>,
+    /// Known once it was let in.
+    owner: Option<Owner>,
+    _pass: TaskGuard,
+}
+
+impl Drop for AgentRegistration {
+    fn drop(&mut self) {
+        self.state.sessions.leave(self.key, self.owner.as_ref());
+        tcp_ports::leave(&self.state, self.key);
+    }
+}
+
+impl AgentRegistration {
+    /// The place `key` of a session that has not logged in yet.
+    pub(super) fn new(
+        state: Arc<RelayState>,
+        live: AgentSession,
+        key: SessionKey,
+        peer: SocketAddr,
+        door: Option<TokenLogin>,
+        pass: TaskGuard,
+    ) -> Self {
+        Self { state, live, key, peer, door, owner: None, _pass: pass }
+    }
+
+    /// The identity that was let in.
+    fn address(&self) -> Option<Address> {
+        match self.owner {
+            Some(Owner::Identity(address)) => Some(address),
+            Some(Owner::Named(_)) | None => None,
+        }
+    }
+
+    pub(super) async fn on_event(&mut self, event: SessionEvent) {
+        match event {
+            SessionEvent::Admit(verified) => self.on_admit(verified.address(), verified.expires_at()).await,
+            SessionEvent::Bind(service) => self.on_bind(service),
+            SessionEvent::Unbound(service) => {
+                self.live.pool.clear(&service);
+                tracing::info!(owner = ?self.owner, service, "unbound");
+                if let Some(address) = self.address() {
+                    tcp_ports::release(&self.state, &address, &service, self.key);
+                }
+            }
+            SessionEvent::Latency(rtt) => tracing::trace!(owner = ?self.owner, ?rtt, "latency"),
+            SessionEvent::OpenReady => self.live.wake(),
+            SessionEvent::Authenticate(request) => self.on_token(request),
+            // Streams are the driver's, the end is the loop's.
+            SessionEvent::Stream(_) | SessionEvent::Closed(_) => {}
+        }
+    }
+
+    async fn on_admit(&mut self, address: Address, expires_at: Option<UnixTime>) {
+        let owner = Owner::Identity(address);
+        let registry = Arc::clone(&self.state.seams.registry);
+        let policy = match within(REGISTRY_TIMEOUT, registry.admit(address)).await {
+            Some(Ok(admission)) => admission.policy,
+            Some(Err(refusal)) => return self.refuse(DownReason::NotAllowed(refusal.0)),
+            None => {
+                let late = "this relay could not find out in time whether you may connect";
+                return self.refuse(DownReason::Overloaded(late.to_owned()));
+            }
+        };
+        if let Some(old) = self.claim_name(Joined::now(owner.clone(), expires_at, None), policy) {
+            let url = self.state.url(&owner, None);
+            self.live.session.with(|session, now| session.admit(url.clone(), now));
+            self.announce(old, url);
+        }
+    }
+
+    fn on_token(&mut self, request: TokenAuthRequest) {
+        let token = Zeroizing::new(request.token);
+        let Some(door) = self.door else { return };
+        let name = match self.state.guests.check_token(door, &token) {
+            Ok(name) => name,
+            Err(reason) => return self.refuse(reason),
+        };
+        let policy = if request.force { Policy::Takeover } else { Policy::Reject };
+        let owner = Owner::Named(Arc::clone(&name));
+        let joined = Joined::now(owner.clone(), None, Some(request.version));
+        if let Some(old) = self.claim_name(joined, policy) {
+            let service = Service::http(&*name);
+            self.live.session.with(|session, now| session.admit_token(name.to_string(), service, now));
+            self.announce(old, self.state.url(&owner, None));
+        }
+    }
+
+    /// Takes the name of who has joined, or refuses who wants it. Whoever had it is returned.
+    fn claim_name(&mut self, joined: Joined, policy: Policy) -> Option<Option<AgentSession>> {
+        let owner = joined.owner.clone();
+        match self.state.sessions.admit(self.key, owner.clone(), policy) {
+            NameClaim::Conflict => {
+                self.refuse(DownReason::Replaced);
+                None
+            }
+            NameClaim::IpPermit(old) => {
+                self.owner = Some(owner);
+                let _first = self.live.record.joined.set(joined);
+                self.state.metrics.join();
+                Some(old)
+            }
+        }
+    }
+
+    fn announce(&self, old: Option<AgentSession>, url: String) {
+        if let Some(old) = old {
+            old.session.with(|session, now| session.refuse(DownReason::Replaced, now));
+        }
+        if let Some(owner) = self.owner.clone() {
+            self.state.tell(RelayEvent::AgentJoined { owner, url, peer: self.peer });
+        }
+    }
+
+    fn refuse(&self, reason: DownReason) {
+        self.live.session.with(|session, now| session.refuse(reason, now));
+    }
+
+    fn on_bind(&mut self, service: Service) {
+        let Some(address) = self.address() else { return };
+        if let Err(refusal) = self.state.seams.registry.may_offer(&address, &service.name) {
+            let refusal = BindRefusal { code: "not_allowed", error: refusal.0 };
+            self.live.session.with(|session, now| session.decline(&service.name, &refusal, now));
+            return;
+        }
+        if service.proto == Proto::Tcp && service.public {
+            return self.on_bind_tcp(address, service);
+        }
+        // It may have carried bytes until now.
+        tcp_ports::release(&self.state, &address, &service.name, self.key);
+        if !service.public {
+            tracing::info!(%address, service = service.name, "bound, for identities");
+            return self.live.session.with(|session, now| session.confirm(service, String::new(), now));
+        }
+        let name = service.name.clone();
+        let url = self.live.session.with(|session, now| {
+            // The first service is at the bare address, which a wildcard certificate covers.
+            let first = session.service(None).is_none_or(|first| first.name == name);
+            let url = self.state.url(&address.into(), Some(name.as_str()).filter(|_| !first));
+            session.confirm(service, url.clone(), now);
+            url
+        });
+        // What waits for it goes elsewhere from now on, if it was bound anew.
+        self.live.pool.clear(&name);
+        self.live.wake();
+        tracing::info!(%address, service = name, url, "bound");
+    }
+
+    fn on_bind_tcp(&mut self, address: Address, service: Service) {
+        if !self.state.sessions.is_current(self.key, &address.into()) {
+            return;
+        }
+        match tcp_ports::bind(&self.state, address, &service.name, self.key) {
+            Ok(port) => {
+                let url = self.state.tcp_url(port);
+                tracing::info!(%address, service = service.name, url, "bound");
+                self.live.session.with(|session, now| session.confirm_at(service, url, Some(port), now));
+            }
+            Err(refusal) => {
+                self.live.session.with(|session, now| session.decline(&service.name, &refusal, now));
+            }
+        }
+    }
+
+    pub(super) fn on_closed(&self, reason: DownReason) {
+        self.state.sessions.leave(self.key, self.owner.as_ref());
+        self.live.wake();
+        match self.owner.clone() {
+            Some(owner) => self.state.tell(RelayEvent::AgentLeft { owner, reason }),
+            None => tracing::info!(peer = %self.peer, %reason, "an agent was not let in"),
+        }
+    }
+}

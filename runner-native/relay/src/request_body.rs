@@ -1,0 +1,148 @@
+//! The body of a visitor's request on its way in: not before the service wants it, and not for ever.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use http::header::{EXPECT, HeaderMap};
+use http_body_util::Full;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use thiserror::Error;
+
+use super::head_rewrite;
+use hvym_tunnel_net::coarse_timer::CoarseTimer;
+
+/// How long a body waits for the service to say `100 Continue`. Many services never do, and curl waits as long.
+const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Why a visitor's body did not come whole.
+#[derive(Debug, Error)]
+pub(super) enum RequestBodyError {
+    /// Nothing of it came for too long.
+    #[error("nothing of the body came for {0:?}")]
+    Late(Duration),
+    /// It ended too early, or is not what its head announced.
+    #[error(transparent)]
+    Broken(#[from] hyper::Error),
+}
+
+/// Lets a body that waits for the service's `100 Continue` come.
+#[derive(Clone, Default)]
+pub(super) struct Permit(Arc<UploadPermit>);
+
+#[derive(Default)]
+struct UploadPermit {
+    granted: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Permit {
+    /// The service wants the body.
+    pub(super) fn grant(&self) {
+        self.0.granted.store(true, Ordering::Release);
+        self.0.waker.wake();
+    }
+
+    fn is_granted(&self) -> bool {
+        self.0.granted.load(Ordering::Acquire)
+    }
+}
+
+/// The body of a visitor's request. Reading it is what makes the visitor send: hyper says `100 Continue` then.
+pub(super) struct RequestBody {
+    body: AskedRequest,
+    limit: Duration,
+    /// What is still waited for, if the visitor asked before it sends (RFC 9110 section 10.1.1).
+    permit: Option<Permit>,
+    timer: Option<CoarseTimer>,
+}
+
+enum AskedRequest {
+    /// From the visitor, as it is read.
+    Coming(Incoming),
+    /// Known whole.
+    Here(Full<Bytes>),
+}
+
+impl RequestBody {
+    /// `body`, of which something must come every `limit`; `fields` are those of its request.
+    pub(super) fn new(body: Incoming, fields: &HeaderMap, limit: Duration) -> Self {
+        let asks = head_rewrite::lists(fields, &EXPECT, "100-continue") && !body.is_end_stream();
+        Self { body: AskedRequest::Coming(body), limit, permit: asks.then(Permit::default), timer: None }
+    }
+
+    /// One that is here already.
+    pub(super) fn whole(body: Bytes) -> Self {
+        Self { body: AskedRequest::Here(Full::from(body)), limit: Duration::MAX, permit: None, timer: None }
+    }
+
+    /// What lets the body come, if it waits for that.
+    pub(super) fn permit(&self) -> Option<Permit> {
+        self.permit.clone()
+    }
+
+    fn poll_timer(&mut self, limit: Duration, cx: &mut Context<'_>) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(|| CoarseTimer::after(limit));
+        Pin::new(timer).poll(cx)
+    }
+
+    fn poll_permit(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(permit) = self.permit.clone() else { return Poll::Ready(()) };
+        permit.0.waker.register(cx.waker());
+        if !permit.is_granted() {
+            ready!(self.poll_timer(CONTINUE_PATIENCE, cx));
+        }
+        (self.permit, self.timer) = (None, None);
+        Poll::Ready(())
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = RequestBodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        ready!(self.poll_permit(cx));
+        let polled = match &mut self.body {
+            AskedRequest::Coming(body) => Pin::new(body).poll_frame(cx),
+            AskedRequest::Here(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
+        };
+        let Poll::Ready(frame) = polled else {
+            let limit = self.limit;
+            ready!(self.poll_timer(limit, cx));
+            return Poll::Ready(Some(Err(RequestBodyError::Late(limit))));
+        };
+        self.timer = None;
+        let frame = frame.map(|frame| {
+            let mut frame = frame?;
+            if let Some(trailers) = frame.trailers_mut() {
+                head_rewrite::toward_service_last(trailers);
+            }
+            Ok(frame)
+        });
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.body {
+            AskedRequest::Coming(body) => body.is_end_stream(),
+            AskedRequest::Here(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.body {
+            AskedRequest::Coming(body) => body.size_hint(),
+            AskedRequest::Here(body) => body.size_hint(),
+        }
+    }
+}

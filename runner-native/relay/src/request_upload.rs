@@ -1,0 +1,130 @@
+//! A request's body on its way to a service, and what is known of how far it got.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hvym_tunnel_core::time::Instant;
+use hyper::body::{Body, Frame, SizeHint};
+
+use super::h1_upstream::UpstreamError;
+use super::request_body::{RequestBody, RequestBodyError};
+use hvym_tunnel_net::clock::{Clock, within};
+
+/// A request's body. One that is empty costs nothing to follow.
+pub(super) struct RequestUpload(Option<Flowing>);
+
+struct Flowing {
+    body: RequestBody,
+    clock: Clock,
+    progress: Arc<UploadState>,
+}
+
+/// How far a body got, for those who do not carry it.
+pub(super) struct UploadState {
+    /// When it last moved, microseconds of the clock.
+    moved: AtomicU64,
+    /// Whether nobody carries it any more: all of it was passed on, or nobody wants the rest.
+    over: AtomicBool,
+    /// Whether it did not come whole.
+    broken: AtomicBool,
+    /// Whether that is because nothing came for too long.
+    late: AtomicBool,
+}
+
+impl RequestUpload {
+    /// What a visitor sends.
+    pub(super) fn new(body: RequestBody, clock: Clock) -> Self {
+        if body.is_end_stream() {
+            return Self::empty();
+        }
+        let progress = Arc::new(UploadState {
+            moved: AtomicU64::new(clock.now().as_micros()),
+            over: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
+            late: AtomicBool::new(false),
+        });
+        Self(Some(Flowing { body, clock, progress }))
+    }
+
+    /// Nothing.
+    pub(super) fn empty() -> Self {
+        Self(None)
+    }
+
+    /// Whether there is nothing to carry.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// To be looked at later; `None` if there is nothing to carry.
+    pub(super) fn progress(&self) -> Option<Arc<UploadState>> {
+        self.0.as_ref().map(|flowing| Arc::clone(&flowing.progress))
+    }
+}
+
+impl UploadState {
+    /// Whether nobody carries the body any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// What became of the request if its body did not come whole.
+    pub(super) fn broken(&self) -> Option<UpstreamError> {
+        let is_late = self.late.load(Ordering::Acquire);
+        self.broken.load(Ordering::Acquire).then_some(UpstreamError::Broken { is_late })
+    }
+
+    /// What `work` came to, unless `limit` passes after the last move of the body.
+    pub(super) async fn unless_idle<T>(
+        &self,
+        limit: Duration,
+        clock: Clock,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            let idle = clock.now() - Instant::from_micros(self.moved.load(Ordering::Relaxed));
+            let left = limit.checked_sub(idle).filter(|left| !left.is_zero())?;
+            if let Some(done) = within(left, work.as_mut()).await {
+                return Some(done);
+            }
+        }
+    }
+}
+
+impl Drop for Flowing {
+    fn drop(&mut self) {
+        self.progress.over.store(true, Ordering::Release);
+    }
+}
+
+impl Body for RequestUpload {
+    type Data = Bytes;
+    type Error = RequestBodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        let Some(flowing) = &mut self.0 else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(&mut flowing.body).poll_frame(cx));
+        flowing.progress.moved.store(flowing.clock.now().as_micros(), Ordering::Relaxed);
+        if let Some(Err(error)) = &frame {
+            flowing.progress.late.store(matches!(error, RequestBodyError::Late(_)), Ordering::Release);
+            flowing.progress.broken.store(true, Ordering::Release);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(|flowing| flowing.body.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |flowing| flowing.body.size_hint())
+    }
+}

@@ -1,0 +1,165 @@
+//! What a visitor is answered with: a page of our own, or a service's response as it arrives.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::header::{ACCEPT, HeaderMap};
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+use hvym_tunnel_net::runtime::Task;
+use hvym_tunnel_pages::{Format, Page};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+
+use super::connection_pool::PooledConn;
+use super::h2_upstream::H2Conn;
+use super::upstream_conn::UpstreamConn;
+use hvym_tunnel_net::runtime::spawn;
+use hvym_tunnel_net::shutdown::TaskGuard;
+
+/// A response to a visitor.
+pub(super) type Answer = Response<ResponseBody>;
+
+/// The body of an [`Answer`].
+pub(super) enum ResponseBody {
+    /// Ours, known whole.
+    Whole(Full<Bytes>),
+    /// A service's, passed on frame by frame.
+    Relayed(Relayed),
+}
+
+/// A service's response body. Dropped before its end, it tears the stream to the service down; at its end, what is left
+/// of the request may still flow, and then the HTTP/1.1 connection serves somebody else.
+pub(super) struct Relayed {
+    body: Incoming,
+    driving: Driving,
+    /// Why it broke off, while what came before is on its way.
+    broken: Option<hyper::Error>,
+    _pass: TaskGuard,
+}
+
+/// Who drives the HTTP/1.1 connection that the body comes through.
+enum Driving {
+    /// Whoever reads the body.
+    Here(PooledConn),
+    /// A task of its own: the visitor still asks, and may do so without reading.
+    Apart(Task<()>),
+    /// Those who share the HTTP/2 connection.
+    Shared(#[expect(dead_code, reason = "held so that the trunk is known to be in use")] H2Conn),
+    /// Nobody: the body is at its end.
+    Over,
+}
+
+impl Relayed {
+    /// A body that has just begun. `still_asked`: its request has not been passed on in full.
+    pub(super) fn new(body: Incoming, upstream: UpstreamConn, still_asked: bool, pass: TaskGuard) -> Self {
+        let driving = match upstream {
+            UpstreamConn::Own(lent) if still_asked => Driving::Apart(spawn(lent.settled())),
+            UpstreamConn::Own(lent) => Driving::Here(lent),
+            UpstreamConn::Shared { h2_conn, .. } => Driving::Shared(h2_conn),
+        };
+        Self { body, driving, broken: None, _pass: pass }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let frame = self.poll_body(cx);
+        match frame {
+            Poll::Ready(None) => self.let_go(),
+            Poll::Ready(Some(Err(error))) => {
+                // Told the next time: hyper throws away what it has not flushed when a body fails.
+                self.broken = Some(error);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            _ => {}
+        }
+        frame
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut self.driving {
+            Driving::Here(lent) => {
+                // Only driving the HTTP/1.1 connection brings more, so nobody else need wake us for it.
+                let mut quiet = Context::from_waker(Waker::noop());
+                let frame = Pin::new(&mut self.body).poll_frame(&mut quiet);
+                if frame.is_pending() {
+                    let _over = lent.h1_conn.poll_drive(cx);
+                    Pin::new(&mut self.body).poll_frame(&mut quiet)
+                } else {
+                    frame
+                }
+            }
+            Driving::Apart(_) | Driving::Shared(_) | Driving::Over => Pin::new(&mut self.body).poll_frame(cx),
+        }
+    }
+
+    fn let_go(&mut self) {
+        match std::mem::replace(&mut self.driving, Driving::Over) {
+            Driving::Here(lent) => lent.give_back(),
+            Driving::Apart(task) => task.detach(),
+            Driving::Shared(_) | Driving::Over => {}
+        }
+    }
+}
+
+impl Drop for Relayed {
+    fn drop(&mut self) {
+        if self.body.is_end_stream() {
+            self.let_go();
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            ResponseBody::Whole(body) => match Pin::new(body).poll_frame(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(None) => Poll::Ready(None),
+                Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(frame))),
+                Poll::Ready(Some(Err(never))) => match never {},
+            },
+            ResponseBody::Relayed(relayed) => relayed.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            ResponseBody::Whole(body) => body.is_end_stream(),
+            ResponseBody::Relayed(relayed) => relayed.body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            ResponseBody::Whole(body) => body.size_hint(),
+            ResponseBody::Relayed(relayed) => relayed.body.size_hint(),
+        }
+    }
+}
+
+/// An answer without a body.
+pub(super) fn empty(status: StatusCode) -> Answer {
+    let mut answer = Response::new(ResponseBody::Whole(Full::default()));
+    *answer.status_mut() = status;
+    answer
+}
+
+/// What a request with these fields wants pages to be written in.
+pub(super) fn format(fields: &HeaderMap) -> Format {
+    Format::preferred(fields.get(ACCEPT).map(HeaderValue::as_bytes))
+}
+
+/// `page` as an answer.
+pub(super) fn page(page: &Page, format: Format) -> Answer {
+    hvym_tunnel_net::hyper::page(page, format).map(ResponseBody::Whole)
+}
