@@ -11,12 +11,13 @@ use hvym_tunnel_core::agent::{Agent as AgentMachine, AgentEvent as MachineEvent,
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::message::Close;
 use hvym_tunnel_core::time::Instant;
-use hvym_tunnel_net::clock::{Clock, within};
+use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::link_driver::{Driver, DriverEvent, LinkHandle};
 use hvym_tunnel_net::runtime::Task;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::socket::{self, DialOptions, Socket};
+use hvym_tunnel_net::timeout::within;
 use hvym_tunnel_net::timer::Timer;
 use smol::channel::Receiver;
 

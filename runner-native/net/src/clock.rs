@@ -1,13 +1,9 @@
 //! The clocks that the core is not allowed to read.
 
-use std::future::Future;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use futures_util::future::{self, Either};
 use hvym_tunnel_core::rng::Seed;
 use hvym_tunnel_core::time::{Instant, UnixTime, Wall};
-
-use super::coarse_timer::CoarseTimer;
 
 /// The monotonic clock of this machine. On Linux it goes on while the machine sleeps, so that a link that
 /// died meanwhile is noticed at once.
@@ -15,7 +11,7 @@ use super::coarse_timer::CoarseTimer;
 pub struct Clock;
 
 impl Clock {
-    /// A clock that counts from now.
+    /// The clock; all of them tell the same time.
     pub fn new() -> Self {
         Clock
     }
@@ -52,12 +48,4 @@ pub fn seed() -> Seed {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).expect("the operating system gives random bytes");
     seed
-}
-
-/// What `work` came to, if it was done within `limit`, or a quarter of a second more.
-pub async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
-    match future::select(std::pin::pin!(work), CoarseTimer::after(limit)).await {
-        Either::Left((done, _)) => Some(done),
-        Either::Right(_) => None,
-    }
 }

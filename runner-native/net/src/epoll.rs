@@ -8,7 +8,6 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
@@ -16,27 +15,24 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::io::Errno;
 
-use super::reactor::Reactor;
-use super::runtime::RuntimeHandle;
-
 /// PollEvents that one wait brings. More come with the next.
 const EVENTS: usize = 256;
 /// The key of the poller's own event counter.
 const NOTIFIER: u64 = u64::MAX;
 
 /// Reading may give something.
-const READABLE: u8 = 1;
+pub(crate) const READABLE: u8 = 1;
 /// Writing may take something.
-const WRITABLE: u8 = 2;
+pub(crate) const WRITABLE: u8 = 2;
 /// Reading will not wait any more: it gives what is left, and then the end or an error.
-const ENDED: u8 = 4;
+pub(crate) const ENDED: u8 = 4;
 
 /// What the kernel said of one socket.
 #[derive(Debug, Default)]
-struct Readiness {
-    bits: AtomicU8,
-    reader: AtomicWaker,
-    writer: AtomicWaker,
+pub(crate) struct Readiness {
+    pub(crate) bits: AtomicU8,
+    pub(crate) reader: AtomicWaker,
+    pub(crate) writer: AtomicWaker,
 }
 
 impl Readiness {
@@ -58,97 +54,6 @@ impl Readiness {
         if bits & WRITABLE != 0 {
             self.writer.wake();
         }
-    }
-}
-
-/// One socket, registered with the runtime that this was made in. At first both reading and writing are worth a try.
-#[derive(Debug)]
-pub(crate) struct Registration {
-    readiness: Arc<Readiness>,
-    key: u64,
-    reactor: Arc<Reactor>,
-}
-
-impl Registration {
-    /// Registers `socket`, which must outlive this.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub(crate) fn new(socket: impl AsFd) -> io::Result<Self> {
-        Self::with(socket, READABLE | WRITABLE)
-    }
-
-    /// Registers `socket`, whose connect goes on: it can be written once that is done.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub(crate) fn connecting(socket: impl AsFd) -> io::Result<Self> {
-        Self::with(socket, 0)
-    }
-
-    fn with(socket: impl AsFd, bits: u8) -> io::Result<Self> {
-        let reactor = RuntimeHandle::with_current(|current| Arc::clone(&current.reactor));
-        let poller = &reactor.poller;
-        let readiness = Arc::new(Readiness { bits: AtomicU8::new(bits), ..Readiness::default() });
-        let key = poller.slots().insert(Arc::clone(&readiness));
-        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        let data = EventData::new_u64(key);
-        let added = match epoll::add(&poller.epoll, &socket, data, flags) {
-            // Whoever had it before let go of it, and kept the socket.
-            Err(Errno::EXIST) => epoll::modify(&poller.epoll, &socket, data, flags),
-            added => added,
-        };
-        // Made before the error is returned, so that its slot is freed.
-        let registration = Self { readiness, key, reactor };
-        added?;
-        Ok(registration)
-    }
-
-    /// Ready when reading is worth a try. Only the last task that asked is woken.
-    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll(&self.readiness.reader, READABLE | ENDED, cx)
-    }
-
-    /// Ready when writing is worth a try. Only the last task that asked is woken.
-    pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll(&self.readiness.writer, WRITABLE, cx)
-    }
-
-    fn poll(&self, waker: &AtomicWaker, bits: u8, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let is_set = || self.readiness.bits.load(Ordering::Acquire) & bits != 0;
-        if is_set() {
-            return Poll::Ready(Ok(()));
-        }
-        waker.register(cx.waker());
-        // A change between the two looks woke nobody.
-        if is_set() { Poll::Ready(Ok(())) } else { Poll::Pending }
-    }
-
-    /// Call it before a read: what the kernel reports from now on is new.
-    pub(crate) fn about_to_read(&self) {
-        self.readiness.bits.fetch_and(!READABLE, Ordering::AcqRel);
-    }
-
-    /// There was more than the read took.
-    pub(crate) fn has_more(&self) {
-        self.readiness.bits.fetch_or(READABLE, Ordering::AcqRel);
-    }
-
-    /// Call it before a write that may find no room.
-    pub(crate) fn about_to_write(&self) {
-        self.readiness.bits.fetch_and(!WRITABLE, Ordering::AcqRel);
-    }
-
-    /// The write found room, and there may be more of it.
-    pub(crate) fn has_room(&self) {
-        self.readiness.bits.fetch_or(WRITABLE, Ordering::AcqRel);
-    }
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        // The kernel forgets the socket by itself when it is closed.
-        drop(self.reactor.poller.slots().remove(self.key));
     }
 }
 
@@ -212,6 +117,35 @@ impl Poller {
     pub(crate) fn notify(&self) {
         // It fails only when it was written 2^64 times and never read.
         let _written = rustix::io::write(&self.notifier, &1_u64.to_ne_bytes());
+    }
+
+    /// Registers `socket`, of which `bits` are worth a try from the start. The key is freed by [`Self::unregister`].
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(crate) fn register(&self, socket: impl AsFd, bits: u8) -> io::Result<(Arc<Readiness>, u64)> {
+        let readiness = Arc::new(Readiness { bits: AtomicU8::new(bits), ..Readiness::default() });
+        let key = self.slots().insert(Arc::clone(&readiness));
+        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        let data = EventData::new_u64(key);
+        let added = match epoll::add(&self.epoll, &socket, data, flags) {
+            // Whoever had it before let go of it, and kept the socket.
+            Err(Errno::EXIST) => epoll::modify(&self.epoll, &socket, data, flags),
+            added => added,
+        };
+        match added {
+            Ok(()) => Ok((readiness, key)),
+            Err(error) => {
+                self.unregister(key);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Forgets a socket. The kernel does so by itself when it is closed.
+    pub(crate) fn unregister(&self, key: u64) {
+        let forgotten = self.slots().remove(key);
+        drop(forgotten);
     }
 
     fn slots(&self) -> MutexGuard<'_, Slots> {

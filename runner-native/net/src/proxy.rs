@@ -15,9 +15,9 @@ use percent_encoding::percent_decode_str;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::clock::within;
-use super::socket::words;
+use super::error_text::words;
 use super::tcp::Tcp;
+use super::timeout::within;
 use crate::target::{RelayUrl, authority, host_and_port};
 
 /// How long a proxy may take until the way through it is open: name, connection and its own connection to the relay.
@@ -177,7 +177,7 @@ impl Proxy {
     }
 
     async fn open(&self, host: &str, port: u16) -> Result<Tcp, ProxyError> {
-        let tcp = super::socket::connect(&self.host, self.port).await;
+        let tcp = super::host_connect::connect(&self.host, self.port).await;
         let mut tcp = tcp.map_err(|error| ProxyError::Unreachable(self.to_string(), words(&error)))?;
         let login = self.login.as_deref();
         let opened = match self.kind {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::clock::Clock;
 use super::poller::{PollEvents, Poller};
-use super::timer::TimerQueue;
+use super::timer_queue::TimerQueue;
 
 /// Nothing happened since the leader looked last.
 const QUIET: u8 = 0;

@@ -4,11 +4,10 @@
 //! Tasks, timers and sockets belong to the runtime of the thread that makes them. The runtime's own threads and
 //! [`Runtime::block_on`] are inside it; everybody else enters it by [`RuntimeHandle::enter`]. Knows no protocol.
 
-use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::num::NonZero;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -17,17 +16,13 @@ use async_executor::Executor;
 use super::reactor::Reactor;
 use super::workers::Workers;
 
-pub use async_executor::Task;
+pub use super::runtime_handle::{Entered, RuntimeHandle, Task, spawn};
 
 /// Threads at least: as many tasks less one may fail to yield before nothing is done any more. A thread that has nothing
 /// to do costs its stack.
 const MIN_THREADS: usize = 4;
 /// How long a runtime that is dropped waits for tasks that do not yield.
 const DROP_LIMIT: Duration = Duration::from_secs(5);
-
-thread_local! {
-    static CURRENT: RefCell<Option<RuntimeHandle>> = const { RefCell::new(None) };
-}
 
 /// Running threads, one of which waits for sockets and timers. Dropped, it shuts down.
 ///
@@ -58,7 +53,7 @@ impl Runtime {
     pub fn with_threads(threads: usize) -> io::Result<Self> {
         let executor = Arc::new(Executor::new());
         let reactor = Arc::new(Reactor::new()?);
-        let handle = RuntimeHandle { executor: Arc::downgrade(&executor), reactor: Arc::clone(&reactor) };
+        let handle = RuntimeHandle::new(&executor, Arc::clone(&reactor));
         let workers = Workers::start(threads.max(2), &handle, &executor, reactor)?;
         Ok(Self { handle, executor: Some(executor), workers })
     }
@@ -106,75 +101,6 @@ impl Drop for Runtime {
             tracing::warn!("a task does not yield: its thread is left behind");
         }
     }
-}
-
-/// A reference to a [`Runtime`], which does not keep it running.
-#[derive(Clone, Debug)]
-pub struct RuntimeHandle {
-    executor: Weak<Executor<'static>>,
-    pub(crate) reactor: Arc<Reactor>,
-}
-
-impl RuntimeHandle {
-    /// The runtime of this thread.
-    ///
-    /// # Panics
-    /// On a thread that is not inside one.
-    pub fn current() -> Self {
-        Self::with_current(Self::clone)
-    }
-
-    /// The runtime of this thread, if it is inside one.
-    pub fn try_current() -> Option<Self> {
-        CURRENT.with_borrow(Clone::clone)
-    }
-
-    /// Runs `future` beside everything else. A dropped [`Task`] is cancelled, a detached one goes on; a panic ends it alone.
-    /// After the shutdown nothing runs any more: the future is dropped at once, and awaiting its task panics.
-    pub fn spawn<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> Task<T> {
-        match self.executor.upgrade() {
-            Some(executor) => executor.spawn(future),
-            None => Executor::new().spawn(future),
-        }
-    }
-
-    /// Makes it this thread's runtime until the guard is dropped.
-    pub fn enter(&self) -> Entered {
-        Entered { before: CURRENT.replace(Some(self.clone())) }
-    }
-
-    pub(crate) fn with_current<R>(look: impl FnOnce(&Self) -> R) -> R {
-        CURRENT.with_borrow(|current| {
-            look(
-                current
-                    .as_ref()
-                    .expect("the thread is inside a Runtime: use block_on or RuntimeHandle::enter"),
-            )
-        })
-    }
-}
-
-/// See [`RuntimeHandle::enter`].
-#[derive(Debug)]
-#[must_use = "the thread leaves the runtime when this is dropped"]
-pub struct Entered {
-    before: Option<RuntimeHandle>,
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        let left = CURRENT.replace(self.before.take());
-        // Outside the borrow: it may be the last reference to the reactor.
-        drop(left);
-    }
-}
-
-/// Runs `future` on the runtime of this thread; see [`RuntimeHandle::spawn`].
-///
-/// # Panics
-/// On a thread that is not inside a runtime.
-pub fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> Task<T> {
-    RuntimeHandle::with_current(|current| current.spawn(future))
 }
 
 #[cfg(test)]

@@ -11,8 +11,12 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::io::{AsyncRead, AsyncWrite};
 
+/// Each read asks for this much, and the buffer stays allocated for as long as the link lives. It is cleared before each
+/// read, also before those that find nothing, so more would cost more than the system calls it saves.
+pub(super) const READ_BUFFER_BYTES: usize = 16 * 1024;
+
 /// What one read may bring of the message after.
-const SLACK: usize = super::socket::READ_BUFFER_BYTES;
+const SLACK: usize = READ_BUFFER_BYTES;
 
 /// A wire, and what was read of the message that is on the way.
 pub struct SizeLimit<W> {

@@ -20,11 +20,13 @@ use hvym_tunnel_core::message::{Close, Message};
 use hvym_tunnel_core::reason::DownReason;
 use smol::channel::{Receiver, Sender, bounded};
 
-use super::clock::within;
+use super::error_text::words;
+use super::host_connect::connect;
 use super::proxy::Proxy;
 use super::runtime::spawn;
-use super::size_limit::{SizeLimit, TooLarge};
+use super::size_limit::{READ_BUFFER_BYTES, SizeLimit, TooLarge};
 use super::tcp::Tcp;
+use super::timeout::within;
 use super::tls::{self, Trust};
 
 pub use async_tungstenite::tungstenite::Error;
@@ -34,9 +36,6 @@ pub use async_tungstenite::tungstenite::Error;
 const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 /// The largest message we read at all, whatever the machine takes: the limit of the older systems' servers.
 const LARGEST_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
-/// Each read asks for this much, and the buffer stays allocated for as long as the link lives. It is cleared before each
-/// read, also before those that find nothing, so more would cost more than the system calls it saves.
-pub(super) const READ_BUFFER_BYTES: usize = 16 * 1024;
 /// Collected before a write: two batches of the mux. Larger makes the rest of a partial write costly to move.
 const WRITE_BUFFER_BYTES: usize = 128 * 1024;
 /// A ping or pong adds two bytes to what is in it (RFC 6455 section 5.2), and four where it is masked.
@@ -190,21 +189,6 @@ pub fn bearer(token: &str) -> Result<HeaderValue, Close> {
     Ok(value)
 }
 
-/// A TCP connection without delay, to whichever address of `host` answers first in the resolver's order.
-pub async fn connect(host: &str, port: u16) -> io::Result<Tcp> {
-    let mut refused = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
-    for at in smol::net::resolve((host, port)).await? {
-        match Tcp::connect(at).await {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                return Ok(stream);
-            }
-            Err(error) => refused = error,
-        }
-    }
-    Err(refused)
-}
-
 /// The relay's end of a connection whose upgrade was already answered.
 pub async fn accepted(wire: Wire) -> Socket {
     let wire = SizeLimit::new(wire, MAX_MESSAGE_BYTES);
@@ -221,15 +205,6 @@ fn upgrade_failure(error: &Error) -> String {
         }
         Error::Io(error) => words(error),
         other => other.to_string(),
-    }
-}
-
-/// An error of the system as a person reads it: without the number, which says no more than the words.
-pub fn words(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.split_once(" (os error") {
-        Some((words, _)) => words.to_owned(),
-        None => text,
     }
 }
 

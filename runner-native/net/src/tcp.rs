@@ -17,7 +17,7 @@ use std::os::fd::AsFd as AsSource;
 #[cfg(windows)]
 use std::os::windows::io::AsSocket as AsSource;
 
-use super::poller::Registration;
+use super::registration::Registration;
 use super::timer::Timer;
 
 /// A TCP connection. Only one task at a time may use it.

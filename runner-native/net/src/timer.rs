@@ -1,6 +1,5 @@
 //! Timers of a runtime: a point on the monotonic clock, and a future that is ready once it has passed.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,37 +10,7 @@ use hvym_tunnel_core::time::Instant;
 
 use super::clock::Clock;
 use super::reactor::Reactor;
-use super::runtime::RuntimeHandle;
-
-/// Who waits for which moment. The number tells apart those that wait for the same.
-#[derive(Debug, Default)]
-pub(crate) struct TimerQueue {
-    waiting: BTreeMap<(Instant, u64), Waker>,
-    next_number: u64,
-}
-
-impl TimerQueue {
-    /// The earliest moment.
-    pub(crate) fn next(&self) -> Option<Instant> {
-        self.waiting.first_key_value().map(|((at, _), _)| *at)
-    }
-
-    /// Takes out those whose moment has come.
-    pub(crate) fn expired(&mut self, now: Instant) -> BTreeMap<(Instant, u64), Waker> {
-        if self.next().is_none_or(|at| at > now) {
-            return BTreeMap::new();
-        }
-        let later = self.waiting.split_off(&(now + Duration::from_micros(1), 0));
-        std::mem::replace(&mut self.waiting, later)
-    }
-
-    fn insert(&mut self, at: Instant, waker: Waker) -> u64 {
-        let number = self.next_number;
-        self.next_number += 1;
-        self.waiting.insert((at, number), waker);
-        number
-    }
-}
+use super::runtime_handle::RuntimeHandle;
 
 /// Ready once a moment has passed; never early. Dropped, it leaves nothing behind.
 #[derive(Debug)]
@@ -64,10 +33,7 @@ impl Timer {
 
     fn arm(&mut self, waker: &Waker) {
         if let Some((reactor, number)) = &self.armed {
-            let mut timers = reactor.timers();
-            if let Some(known) = timers.waiting.get_mut(&(self.at, *number)) {
-                let before = (!known.will_wake(waker)).then(|| std::mem::replace(known, waker.clone()));
-                drop(timers);
+            if let Some(before) = reactor.timers().replace(self.at, *number, waker) {
                 return drop(before);
             }
         }
@@ -76,8 +42,7 @@ impl Timer {
             None => RuntimeHandle::with_current(|current| Arc::clone(&current.reactor)),
         };
         let mut timers = reactor.timers();
-        let number = timers.insert(self.at, waker.clone());
-        let is_next = timers.waiting.first_key_value().is_some_and(|(key, _)| *key == (self.at, number));
+        let (number, is_next) = timers.insert(self.at, waker.clone());
         drop(timers);
         if is_next {
             reactor.timer_moved();
@@ -87,9 +52,7 @@ impl Timer {
 
     #[cfg(test)]
     pub(crate) fn is_armed(&self) -> bool {
-        self.armed
-            .as_ref()
-            .is_some_and(|(reactor, number)| reactor.timers().waiting.contains_key(&(self.at, *number)))
+        self.armed.as_ref().is_some_and(|(reactor, number)| reactor.timers().contains(self.at, *number))
     }
 }
 
@@ -110,7 +73,7 @@ impl Future for Timer {
 impl Drop for Timer {
     fn drop(&mut self) {
         if let Some((reactor, number)) = &self.armed {
-            let stopped = reactor.timers().waiting.remove(&(self.at, *number));
+            let stopped = reactor.timers().remove(self.at, *number);
             // Outside the lock: a waker may be the last reference to a task.
             drop(stopped);
         }
@@ -154,8 +117,8 @@ mod tests {
         assert!(timer.as_mut().poll(&mut cx).is_pending());
         assert!(timer.as_mut().poll(&mut cx).is_pending());
         assert!(timer.is_armed());
-        assert_eq!(runtime.handle().reactor.timers().waiting.len(), 1);
+        assert_eq!(runtime.handle().reactor.timers().len(), 1);
         drop(timer);
-        assert_eq!(runtime.handle().reactor.timers().waiting.len(), 0);
+        assert_eq!(runtime.handle().reactor.timers().len(), 0);
     }
 }

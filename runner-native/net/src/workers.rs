@@ -17,13 +17,13 @@ use std::time::{Duration, Instant};
 use async_executor::Executor;
 use futures_util::FutureExt;
 
+use super::cpu_usage::CpuUsage;
 use super::poller::PollEvents;
 use super::reactor::Reactor;
-use super::runtime::RuntimeHandle;
-use super::strain::Strain;
+use super::runtime_handle::RuntimeHandle;
 
 /// How long a thread helps, once it is called. Shorter, and a steady load would call it again and again.
-const STINT: Duration = Duration::from_secs(1);
+const HELP_DURATION: Duration = Duration::from_secs(1);
 /// How often the monitor looks whether the leader gets on.
 const MONITOR_TICK: Duration = Duration::from_millis(25);
 /// Looks in a row that find the leader in the same turn before another thread leads: 50 to 75 ms. Less, and a thread that
@@ -199,7 +199,7 @@ impl Workers {
         let waker = Waker::from(Arc::clone(&self.reactor));
         let mut cx = Context::from_waker(&waker);
         let mut tasks = pin!(run_tasks(executor));
-        let mut strain = Strain::new();
+        let mut usage = CpuUsage::new();
         let _leading = self.reactor.leading();
         let mut events = PollEvents::new();
         let mut is_first = true;
@@ -215,7 +215,7 @@ impl Workers {
                 self.reactor.begin();
                 continue;
             }
-            if strain.look() {
+            if usage.is_saturated() {
                 self.calls().help = true;
                 self.changed.notify_one();
             }
@@ -236,7 +236,7 @@ impl Workers {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let mut cx = Context::from_waker(&waker);
         let mut tasks = pin!(run_tasks(executor));
-        let until = Instant::now() + STINT;
+        let until = Instant::now() + HELP_DURATION;
         while !self.interrupted.load(Ordering::SeqCst) {
             poll(tasks.as_mut(), &mut cx);
             let left = until.saturating_duration_since(Instant::now());

@@ -18,9 +18,10 @@ use super::metrics::Record;
 use super::pages;
 use super::settings::{BIND_TIMEOUT, ROOM_TIMEOUT};
 use super::upstream_conn::UpstreamConn;
-use hvym_tunnel_net::clock::{Clock, within};
+use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::link_driver::LinkHandle;
 use hvym_tunnel_net::stream::TunnelStream;
+use hvym_tunnel_net::timeout::within;
 
 /// One session, for everybody but the task that drives it. Clones are the same session.
 #[derive(Clone)]

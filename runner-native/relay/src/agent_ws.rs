@@ -28,11 +28,12 @@ use super::relay_state::RelayState;
 use super::response_body::{self, Answer};
 use super::settings::CLOSE_TIMEOUT;
 use super::{head_rewrite, pages, upgrade};
-use hvym_tunnel_net::clock::{self, within};
+use hvym_tunnel_net::clock;
 use hvym_tunnel_net::link_driver::{Driver, DriverEvent, LinkHandle};
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::shutdown::TaskGuard;
 use hvym_tunnel_net::socket;
+use hvym_tunnel_net::timeout::within;
 
 const MUX: HeaderName = HeaderName::from_static("hvym-tunnel-mux");
 /// RFC 6455 section 4.1: a key is 16 bytes in base64.

@@ -24,11 +24,11 @@ use super::settings::{
 };
 use super::upgrade::Early;
 use super::write_timeout::WriteTimeout;
-use hvym_tunnel_net::clock::within;
 use hvym_tunnel_net::hyper::Io;
 use hvym_tunnel_net::hyper_rt::{HyperExecutor, HyperTimer};
 use hvym_tunnel_net::socket::Wire;
 use hvym_tunnel_net::tcp::Tcp;
+use hvym_tunnel_net::timeout::within;
 
 /// What every HTTP/2 connection begins with.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -18,8 +18,9 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 
 use super::request_upload::RequestUpload;
 use super::settings::{MAX_FIELDS, MAX_HEAD_BYTES};
-use hvym_tunnel_net::clock::{Clock, within};
+use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::stream::TunnelStream;
+use hvym_tunnel_net::timeout::within;
 
 /// Why no response head came.
 pub(super) enum UpstreamError {

@@ -14,10 +14,11 @@ use hyper::client::conn::http2;
 use super::h1_upstream::{ServiceWire, UpstreamError};
 use super::request_upload::RequestUpload;
 use super::settings::MAX_HEAD_BYTES;
-use hvym_tunnel_net::clock::{Clock, within};
+use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::hyper_rt::HyperExecutor;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::stream::TunnelStream;
+use hvym_tunnel_net::timeout::within;
 
 /// Requests that share one HTTP/2 connection. Services grant a hundred at once, as RFC 9113 section 6.5.2 asks them to; what is
 /// above their number would wait there.

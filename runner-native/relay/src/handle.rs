@@ -9,8 +9,8 @@ use std::time::Duration;
 use futures_util::future::{join, select};
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::stellar::Address;
-use hvym_tunnel_net::clock::within;
 use hvym_tunnel_net::runtime::{Task, spawn};
+use hvym_tunnel_net::timeout::within;
 use hvym_tunnel_net::timer::Timer;
 use smol::channel::{Receiver, Sender};
 

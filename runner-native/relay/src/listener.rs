@@ -29,10 +29,10 @@ use super::session_table::HostTarget;
 use super::settings::{ACCEPT_REST, BACKLOG, MAX_FIELDS, TCP_KEEPALIVE, TLS_TIMEOUT};
 use super::tls::Tls;
 use super::{api, client_conn, head_rewrite, ingress, pages, path_route, tls};
-use hvym_tunnel_net::clock::within;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::socket::Wire;
 use hvym_tunnel_net::tcp::{Tcp, TcpListener};
+use hvym_tunnel_net::timeout::within;
 use hvym_tunnel_net::timer::Timer;
 
 /// What a connection holds for as long as it lives, upgraded or not.

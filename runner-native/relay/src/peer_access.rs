@@ -13,9 +13,9 @@ use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
 
 use super::relay_state::RelayState;
-use hvym_tunnel_net::clock::within;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::stream::{TunnelReader, TunnelStream, TunnelWriter};
+use hvym_tunnel_net::timeout::within;
 use hvym_tunnel_net::timer::Timer;
 
 /// Streams to other identities' services that one caller may hold. A pool of a busy application has a hundred; each

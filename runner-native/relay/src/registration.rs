@@ -22,8 +22,8 @@ use super::relay_state::RelayState;
 use super::session_table::{NameClaim, SessionKey};
 use super::tcp_ports;
 use crate::config::Policy;
-use hvym_tunnel_net::clock::within;
 use hvym_tunnel_net::shutdown::TaskGuard;
+use hvym_tunnel_net::timeout::within;
 
 /// The place of one session in its relay; whatever happens to its task, the place is freed.
 pub(super) struct AgentRegistration {

@@ -12,7 +12,8 @@ use hyper::body::{Body, Frame, SizeHint};
 
 use super::h1_upstream::UpstreamError;
 use super::request_body::{RequestBody, RequestBodyError};
-use hvym_tunnel_net::clock::{Clock, within};
+use hvym_tunnel_net::clock::Clock;
+use hvym_tunnel_net::timeout::within;
 
 /// A request's body. One that is empty costs nothing to follow.
 pub(super) struct RequestUpload(Option<Flowing>);

@@ -19,12 +19,12 @@ use super::request_guard::RequestGuard;
 use super::response_body::{self, Answer};
 use super::settings::UPGRADE_TIMEOUT;
 use super::upstream_conn::UpstreamConn;
-use hvym_tunnel_net::clock::within;
 use hvym_tunnel_net::copy::splice;
 use hvym_tunnel_net::hyper::Io;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::shutdown::TaskGuard;
 use hvym_tunnel_net::socket::Wire;
+use hvym_tunnel_net::timeout::within;
 
 /// Joins a visitor to a service that both change their protocol. The answer tells the visitor.
 pub(super) fn join(

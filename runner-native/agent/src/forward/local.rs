@@ -12,12 +12,12 @@ use bytes::BytesMut;
 use futures_util::future::{self, Either, select};
 use futures_util::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use hvym_tunnel_core::dialect::{OpenResult, StreamHeader};
-use hvym_tunnel_net::clock::within;
 use hvym_tunnel_net::copy::{ResetFlag, to_local};
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::stream::{TunnelReader, TunnelWriter};
 use hvym_tunnel_net::target::ServiceAddress;
 use hvym_tunnel_net::tcp::{Tcp, TcpListener};
+use hvym_tunnel_net::timeout::within;
 use hvym_tunnel_net::timer::Timer;
 use socket2::SockRef;
 

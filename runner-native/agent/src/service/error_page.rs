@@ -8,8 +8,9 @@ use hvym_http1::{MAX_HEAD_BYTES, RequestHead};
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_pages::{Format, Page};
 
-use hvym_tunnel_net::clock::{Clock, within};
+use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::stream::TunnelStream;
+use hvym_tunnel_net::timeout::within;
 
 use super::upstream::{ConnectError, Upstream};
 

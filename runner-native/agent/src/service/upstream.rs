@@ -14,12 +14,12 @@ use futures_rustls::client::TlsStream;
 use futures_util::io::{AsyncRead, AsyncWrite};
 use thiserror::Error;
 
-use hvym_tunnel_net::clock::within;
-use hvym_tunnel_net::socket::words;
+use hvym_tunnel_net::error_text::words;
 use hvym_tunnel_net::target::{Origin, Scheme, Target};
 use hvym_tunnel_net::tcp::Tcp;
 #[cfg(unix)]
 use hvym_tunnel_net::tcp::Unix;
+use hvym_tunnel_net::timeout::within;
 use hvym_tunnel_net::tls::{self, Trust};
 
 /// How long name, connection and TLS may take together. A service on this machine or its network answers in

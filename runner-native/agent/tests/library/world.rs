@@ -59,7 +59,7 @@ impl World {
                 }
             }
         };
-        let next = hvym_tunnel_net::clock::within(PATIENCE, next);
+        let next = hvym_tunnel_net::timeout::within(PATIENCE, next);
         self.runtime.block_on(next).expect("the event comes")
     }
 

@@ -6,7 +6,7 @@ use futures_util::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use zeroize::Zeroizing;
 
 use super::{Fault, Login};
-use crate::socket::words;
+use crate::error_text::words;
 
 const VERSION: u8 = 5;
 /// The version of the negotiation about user name and password, which counts for itself.

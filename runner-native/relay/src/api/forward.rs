@@ -26,7 +26,7 @@ use crate::relay_state::RelayState;
 use crate::request_body::RequestBody;
 use crate::response_body::{Answer, ResponseBody};
 use crate::session_table::HostTarget;
-use hvym_tunnel_net::clock::within;
+use hvym_tunnel_net::timeout::within;
 
 /// The largest request and the largest answer, bytes. Both are held whole, and again as JSON. Messages of Tunely's own
 /// relay end at 16 MiB.

@@ -6,32 +6,32 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_millis(20);
 
 /// What a thread has used of its time. The kernel's word for it: a thread that waits for a core needs no second thread.
-pub(crate) struct Strain {
+pub(crate) struct CpuUsage {
     at: Instant,
     used: Duration,
 }
 
-impl Strain {
+impl CpuUsage {
     /// That of this thread, from now on.
     pub(crate) fn new() -> Self {
         Self { at: Instant::now(), used: used() }
     }
 
     /// Whether the thread had hardly a pause since it looked last; `false` between two looks.
-    pub(crate) fn look(&mut self) -> bool {
+    pub(crate) fn is_saturated(&mut self) -> bool {
         let passed = self.at.elapsed();
         if passed < LOOK {
             return false;
         }
         let used = used();
-        let is_strained = is_strain(used.saturating_sub(self.used), passed);
+        let saturated = is_saturated(used.saturating_sub(self.used), passed);
         (self.at, self.used) = (Instant::now(), used);
-        is_strained
+        saturated
     }
 }
 
 /// Whether a thread that ran for `used` of the time had hardly a pause.
-fn is_strain(used: Duration, passed: Duration) -> bool {
+fn is_saturated(used: Duration, passed: Duration) -> bool {
     used * 10 >= passed * 9
 }
 
@@ -54,9 +54,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_that_waits_for_a_core_or_for_work_is_not_strained() {
+    fn a_thread_that_waits_for_a_core_or_for_work_is_not_saturated() {
         let [little, much, all] = [50, 90, 100].map(Duration::from_millis);
-        assert!(is_strain(all, all) && is_strain(much, all));
-        assert!(!is_strain(little, all) && !is_strain(Duration::ZERO, all));
+        assert!(is_saturated(all, all) && is_saturated(much, all));
+        assert!(!is_saturated(little, all) && !is_saturated(Duration::ZERO, all));
     }
 }
