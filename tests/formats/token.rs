@@ -202,6 +202,37 @@ fn the_largest_token_is_made_and_read() {
 }
 
 #[test]
+fn a_text_of_the_largest_size_is_decoded_and_one_byte_more_is_not() {
+    assert_eq!(verify(&"x".repeat(MAX_TOKEN_BYTES - 1)), Err(JwtError::Format));
+    assert_eq!(verify(&"x".repeat(MAX_TOKEN_BYTES)), Err(JwtError::Format));
+    assert_eq!(verify(&"x".repeat(MAX_TOKEN_BYTES + 1)), Err(JwtError::TooLarge(MAX_TOKEN_BYTES + 1)));
+}
+
+#[test]
+fn a_token_has_an_age_that_its_relay_limits_whatever_its_expiry_says() {
+    let token = signed(&claims().with_lifetime(None));
+    let mut expected = Expected::for_audience(relay());
+    expected.max_age = Some(Duration::from_secs(100));
+    let at = |seconds| {
+        Token::verify(token.as_str(), &expected, later(seconds)).map(|verified| verified.expires_at())
+    };
+    let skew = SKEW.as_secs();
+    assert_eq!(at(100 + skew - 1), Ok(None));
+    assert_eq!(at(100 + skew), Ok(None));
+    let age = i128::from(100 + skew + 1);
+    assert_eq!(at(100 + skew + 1), Err(JwtError::TooOld { age, max: 100 }));
+}
+
+#[test]
+fn a_refusal_quotes_160_characters() {
+    let quoted = |length: usize| {
+        let error = verify_claim("aud", json!("x".repeat(length))).expect_err("another audience");
+        error.to_string().rsplit("got ").next().map_or(0, str::len)
+    };
+    assert_eq!([159, 160, 161, 3000].map(quoted), [159, 160, 160, 160]);
+}
+
+#[test]
 fn json_nested_beyond_reason_is_refused_without_a_deep_stack() {
     let deep = format!("{{\"iss\":{}", "[".repeat(5000));
     assert!(matches!(verify(&forged(HEADER, deep.as_bytes())), Err(JwtError::Json { .. })));
