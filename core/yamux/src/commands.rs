@@ -8,7 +8,7 @@ use crate::session::{Mux, SessionPhase};
 use crate::stats::MuxStats;
 use crate::stream::Stream;
 use crate::stream_id::StreamId;
-use crate::stream_state::{PendingFrame, Timer};
+use crate::stream_state::{PendingFrame, StreamTimer};
 
 impl Mux {
     /// Opens a stream. Its SYN leaves with its first data, or with the next batch if that is sooner.
@@ -47,7 +47,7 @@ impl Mux {
         self.counts.outbound += 1;
         self.counts.unacked += 1;
         self.queue_frame(key, PendingFrame::Syn);
-        self.arm(key, Timer::Open);
+        self.arm(key, StreamTimer::Open);
         Ok(self.id(key))
     }
 

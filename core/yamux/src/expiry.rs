@@ -3,8 +3,8 @@
 use crate::error::{MuxError, ResetReason};
 use crate::instant::{Instant, earliest};
 use crate::session::{Mux, SessionPhase};
-use crate::stream_state::Timer;
-use crate::timers::KeepaliveAction;
+use crate::stream_state::StreamTimer;
+use crate::timers::PingAction;
 
 impl Mux {
     /// Acts on every deadline that has passed. Early, late and repeated calls are harmless.
@@ -57,16 +57,16 @@ impl Mux {
         }
     }
 
-    fn expire(&mut self, key: usize, timer: Timer) {
+    fn expire(&mut self, key: usize, timer: StreamTimer) {
         let reason = match timer {
-            Timer::SwsDelay => {
+            StreamTimer::SwsDelay => {
                 self.streams[key].send.end_sws_delay();
                 return self.schedule(key);
             }
-            Timer::Accept => ResetReason::AcceptTimeout,
-            Timer::Open => ResetReason::OpenTimeout,
-            Timer::Closing => ResetReason::Idle,
-            Timer::Stall => ResetReason::WriteStall,
+            StreamTimer::Accept => ResetReason::AcceptTimeout,
+            StreamTimer::Open => ResetReason::OpenTimeout,
+            StreamTimer::Closing => ResetReason::Idle,
+            StreamTimer::Stall => ResetReason::WriteStall,
         };
         self.reset_stream(key, reason, true);
     }
@@ -76,9 +76,9 @@ impl Mux {
             return Err(MuxError::WriteStall);
         }
         match self.timers.keepalive(self.now) {
-            KeepaliveAction::None => Ok(()),
-            KeepaliveAction::GiveUp => Err(MuxError::KeepAlive),
-            KeepaliveAction::Ping => {
+            PingAction::None => Ok(()),
+            PingAction::GiveUp => Err(MuxError::KeepAlive),
+            PingAction::Ping => {
                 self.control.ping(self.random.next_u64() as u32);
                 self.timers.output_pending(self.now);
                 Ok(())

@@ -20,7 +20,7 @@ use crate::rtt::Rtt;
 use crate::send::Sendable;
 use crate::stats::StreamCounts;
 use crate::stream_id::StreamId;
-use crate::stream_state::{List, PendingEvent, PendingFrame, Timer};
+use crate::stream_state::{List, PendingEvent, PendingFrame, StreamTimer};
 use crate::stream_table::StreamTable;
 use crate::timers::Timers;
 use crate::token_bucket::TokenBucket;
@@ -166,7 +166,7 @@ impl Mux {
     }
 
     /// Arms a timer.
-    pub(crate) fn arm(&mut self, key: usize, timer: Timer) {
+    pub(crate) fn arm(&mut self, key: usize, timer: StreamTimer) {
         self.timers.arm(&mut self.streams[key], key, timer, self.now);
     }
 
@@ -178,7 +178,7 @@ impl Mux {
         }
         match stream.send.sendable() {
             Sendable::Nothing | Sendable::Delayed => {}
-            Sendable::DelayStarts => self.arm(key, Timer::SwsDelay),
+            Sendable::DelayStarts => self.arm(key, StreamTimer::SwsDelay),
             Sendable::Data => {
                 self.streams.push(List::Ready, key);
                 self.timers.output_pending(self.now);
@@ -191,7 +191,7 @@ impl Mux {
         let stream = &mut self.streams[key];
         if stream.is_half_closed() {
             stream.progress_at = self.now;
-            self.arm(key, Timer::Closing);
+            self.arm(key, StreamTimer::Closing);
         }
     }
 
@@ -201,14 +201,14 @@ impl Mux {
         let stream = &mut self.streams[key];
         if stream.is_abandoned() {
             stream.progress_at = self.now;
-            self.arm(key, Timer::Closing);
+            self.arm(key, StreamTimer::Closing);
         }
     }
 
     /// Arms the stall timer of a stream whose data has just begun to wait for any window.
     pub(crate) fn arm_stall(&mut self, key: usize) {
         self.streams[key].send.set_flow_blocked_at(self.now);
-        self.arm(key, Timer::Stall);
+        self.arm(key, StreamTimer::Stall);
     }
 
     /// StreamCounts a frame that changes nothing, which is an error only if there are too many.

@@ -9,7 +9,7 @@ use crate::id_map::Entry;
 use crate::recv::{Fin, RecvState};
 use crate::send::SendState;
 use crate::session::{Mux, SessionPhase};
-use crate::stream_state::{PendingEvent, PendingFrame, Timer};
+use crate::stream_state::{PendingEvent, PendingFrame, StreamTimer};
 
 /// A stream that its opener resets sooner than this counts against the limit of resets ("rapid reset").
 const RAPID_RESET: Duration = Duration::from_secs(1);
@@ -72,7 +72,7 @@ impl Mux {
         let key = self.streams.create(id, false, self.now);
         self.counts.inbound += 1;
         self.counts.unaccepted += 1;
-        self.arm(key, Timer::Accept);
+        self.arm(key, StreamTimer::Accept);
         self.notify(key, PendingEvent::Incoming);
         self.on_live(key, header)
     }

@@ -40,7 +40,7 @@ pub(crate) enum List {
 
 /// What a stream may wait for, with a deadline.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Timer {
+pub(crate) enum StreamTimer {
     /// A window that is worth a frame.
     SwsDelay,
     /// The application, to accept the stream.
@@ -62,7 +62,7 @@ macro_rules! bits {
         })+
     };
 }
-bits!(PendingFrame, PendingEvent, List, Timer);
+bits!(PendingFrame, PendingEvent, List, StreamTimer);
 
 /// How a stream was opened, and how far its opening has got.
 #[derive(Debug)]
@@ -94,7 +94,7 @@ pub(crate) struct StreamState {
     /// The lists that hold this slot.
     pub(crate) lists: BitSet<List>,
     /// The timers that have an entry for this slot.
-    pub(crate) timers: BitSet<Timer>,
+    pub(crate) timers: BitSet<StreamTimer>,
     /// When data was last received, sent or read, or the stream began to close.
     pub(crate) progress_at: Instant,
     pub(crate) send: SendHalf,

@@ -10,13 +10,13 @@ use core::time::Duration;
 
 use crate::config::MuxConfig;
 use crate::instant::{Instant, earliest};
-use crate::stream_state::{StreamState, Timer};
+use crate::stream_state::{StreamState, StreamTimer};
 
 /// How long a sender waits for a window that is worth a frame.
 const SWS_DELAY: Duration = Duration::from_millis(20);
 
 /// An entry of the heap: when, what, and the slot, in 16 bytes.
-pub(crate) type Deadline = (Instant, Timer, u32);
+pub(crate) type Deadline = (Instant, StreamTimer, u32);
 
 /// The deadlines of a session.
 #[derive(Debug)]
@@ -55,18 +55,18 @@ impl Timers {
     }
 
     /// The duration of a timer; `None` is for ever.
-    fn timeout(&self, timer: Timer) -> Option<Duration> {
+    fn timeout(&self, timer: StreamTimer) -> Option<Duration> {
         match timer {
-            Timer::SwsDelay => Some(SWS_DELAY),
-            Timer::Accept => Some(self.accept_timeout),
-            Timer::Open => self.open_timeout,
-            Timer::Closing => Some(self.half_close_idle_timeout),
-            Timer::Stall => self.stream_stall_timeout,
+            StreamTimer::SwsDelay => Some(SWS_DELAY),
+            StreamTimer::Accept => Some(self.accept_timeout),
+            StreamTimer::Open => self.open_timeout,
+            StreamTimer::Closing => Some(self.half_close_idle_timeout),
+            StreamTimer::Stall => self.stream_stall_timeout,
         }
     }
 
     /// Arms a timer of a stream, unless its slot has an entry: that one is earlier, and is put off when it is taken.
-    pub(crate) fn arm(&mut self, stream: &mut StreamState, key: usize, timer: Timer, now: Instant) {
+    pub(crate) fn arm(&mut self, stream: &mut StreamState, key: usize, timer: StreamTimer, now: Instant) {
         if !stream.timers.contains(timer)
             && let Some(timeout) = self.timeout(timer)
         {
@@ -91,17 +91,17 @@ impl Timers {
     }
 
     /// When `timer` runs out for this stream; `None` if the stream waits for no such thing.
-    pub(crate) fn deadline(&self, stream: &StreamState, timer: Timer, now: Instant) -> Option<Instant> {
+    pub(crate) fn deadline(&self, stream: &StreamState, timer: StreamTimer, now: Instant) -> Option<Instant> {
         if stream.is_free() || stream.reset.is_some() {
             return None;
         }
         let (waits, since) = match timer {
             // The only timer that is never put off.
-            Timer::SwsDelay => return stream.send.is_sws_delayed().then_some(now),
-            Timer::Accept => (stream.opening.unaccepted, stream.opening.at),
-            Timer::Open => (stream.opening.outbound && !stream.opening.acked, stream.opening.at),
-            Timer::Closing => (stream.is_closing(), stream.progress_at),
-            Timer::Stall => (stream.send.is_flow_blocked(), stream.send.flow_blocked_at()),
+            StreamTimer::SwsDelay => return stream.send.is_sws_delayed().then_some(now),
+            StreamTimer::Accept => (stream.opening.unaccepted, stream.opening.at),
+            StreamTimer::Open => (stream.opening.outbound && !stream.opening.acked, stream.opening.at),
+            StreamTimer::Closing => (stream.is_closing(), stream.progress_at),
+            StreamTimer::Stall => (stream.send.is_flow_blocked(), stream.send.flow_blocked_at()),
         };
         if waits { self.timeout(timer).map(|timeout| since + timeout) } else { None }
     }
@@ -137,15 +137,15 @@ impl Timers {
     }
 
     /// What the keepalive asks for now.
-    pub(crate) fn keepalive(&mut self, now: Instant) -> KeepaliveAction {
-        let Some((_, timeout)) = self.keepalive else { return KeepaliveAction::None };
+    pub(crate) fn keepalive(&mut self, now: Instant) -> PingAction {
+        let Some((_, timeout)) = self.keepalive else { return PingAction::None };
         match (self.keepalive_due(), self.keepalive_deadline) {
-            (Some(due), Some(_)) if now >= due => KeepaliveAction::GiveUp,
+            (Some(due), Some(_)) if now >= due => PingAction::GiveUp,
             (Some(due), None) if now >= due => {
                 self.keepalive_deadline = Some(now + timeout);
-                KeepaliveAction::Ping
+                PingAction::Ping
             }
-            _ => KeepaliveAction::None,
+            _ => PingAction::None,
         }
     }
 
@@ -159,7 +159,7 @@ impl Timers {
 
 /// What the keepalive asks for.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(crate) enum KeepaliveAction {
+pub(crate) enum PingAction {
     None,
     /// Nothing was received for the interval.
     Ping,

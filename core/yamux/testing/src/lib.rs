@@ -19,4 +19,4 @@ pub mod raw;
 pub mod rig;
 pub mod run;
 mod settle;
-pub mod tally;
+pub mod statistics;

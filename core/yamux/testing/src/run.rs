@@ -11,7 +11,7 @@ use crate::lens::{GRANT, Lens};
 use crate::meddle::Meddler;
 use crate::model::{Model, ensure};
 use crate::ops::{End, Op, Ops, Setup};
-use crate::tally::Kinds;
+use crate::statistics::Kinds;
 
 /// Steps of the trace that a failure shows.
 const SHOWN: usize = 60;

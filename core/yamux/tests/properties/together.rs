@@ -7,7 +7,7 @@ use hvym_yamux_testing::meddle::run_with_a_man_in_the_middle;
 use hvym_yamux_testing::ops::{Op, Ops};
 use hvym_yamux_testing::raw::{cases, raw};
 use hvym_yamux_testing::run::{run, run_fidgeting};
-use hvym_yamux_testing::tally::{Kinds, tallied};
+use hvym_yamux_testing::statistics::{Kinds, measured};
 use proptest::prelude::*;
 
 /// Kinds of steps, see `ops`: moving bytes, opening, accepting, writing, reading.
@@ -49,13 +49,13 @@ fn fitting(ops: &Ops) -> Result<Kinds, TestCaseError> {
 #[test]
 fn whatever_two_applications_do_bytes_arrive_in_order_and_only_an_end_is_an_end() {
     let required = ["incoming", "readable", "writable", "data read", "end read", "reset by peer", "stopped"];
-    tallied(cases(192), 200, &required, |raw| fitting(&Ops::from_bytes(&raw.0)));
+    measured(cases(192), 200, &required, |raw| fitting(&Ops::from_bytes(&raw.0)));
 }
 
 // invariants 3, 4, 20
 #[test]
 fn nobody_sends_more_than_granted_or_grants_more_than_was_read_and_grown() {
-    tallied(cases(192), 200, &["data read", "window update", "writable"], |raw| {
+    measured(cases(192), 200, &["data read", "window update", "writable"], |raw| {
         let mut ops = Ops::from_bytes(&only(raw.0, &BULK));
         bulk(&mut ops);
         fitting(&ops)
@@ -65,7 +65,7 @@ fn nobody_sends_more_than_granted_or_grants_more_than_was_read_and_grown() {
 // invariants 16, 17, 25
 #[test]
 fn streams_that_come_and_go_leave_nothing_behind() {
-    tallied(cases(192), 200, &["incoming", "end read", "reset by peer", "stopped"], |raw| {
+    measured(cases(192), 200, &["incoming", "end read", "reset by peer", "stopped"], |raw| {
         fitting(&Ops::from_bytes(&only(raw.0, &CHURN)))
     });
 }
@@ -74,7 +74,7 @@ fn streams_that_come_and_go_leave_nothing_behind() {
 #[test]
 fn a_clock_that_jumps_ends_streams_and_sessions_by_the_rules_only() {
     let required = ["accept timeout", "open timeout", "idle timeout", "stall timeout", "session ended"];
-    tallied(cases(256), 260, &required, |raw| {
+    measured(cases(256), 260, &required, |raw| {
         let raw_len = raw.0.len() / 4;
         let mut ops = Ops::from_bytes(&only(raw.0, &WAITING));
         bulk(&mut ops);

@@ -22,16 +22,16 @@ const COMPARED: usize = 100;
 /// # Panics
 ///
 /// A case fails, or a required kind is too rare.
-pub fn tallied(
+pub fn measured(
     config: Config,
     steps: usize,
     required: &[&'static str],
     case: impl Fn(Raw) -> Result<Kinds, TestCaseError>,
 ) {
-    let tally = RefCell::new((0usize, BTreeMap::<&str, usize>::new()));
+    let counted = RefCell::new((0usize, BTreeMap::<&str, usize>::new()));
     let outcome = TestRunner::new(config).run(&raw(steps), |raw| {
         let kinds = case(raw)?;
-        let (cases, counts) = &mut *tally.borrow_mut();
+        let (cases, counts) = &mut *counted.borrow_mut();
         *cases += 1;
         for kind in kinds {
             *counts.entry(kind).or_default() += 1;
@@ -43,7 +43,7 @@ pub fn tallied(
         Err(TestError::Fail(why, raw)) => panic!("{why}\nminimal failing input: raw = {raw:?}"),
         Err(TestError::Abort(why)) => panic!("given up: {why}"),
     }
-    let (cases, counts) = tally.into_inner();
+    let (cases, counts) = counted.into_inner();
     let share = |kind: &str| counts.get(kind).map_or(0, |count| count * 100 / cases.max(1));
     for kind in counts.keys() {
         println!("{kind}: in {} % of {cases} cases", share(kind));
