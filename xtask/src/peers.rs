@@ -90,3 +90,31 @@ fn peers() -> PathBuf {
     let folder = target().join("peers");
     std::path::absolute(&folder).unwrap_or(folder)
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_environment_that_was_moved_or_whose_python_is_gone_is_made_again() {
+        let folder = std::env::temp_dir().join(format!("hvym-tunnel-xtask-{}", std::process::id()));
+        let bin = folder.join("bin");
+        fs::create_dir_all(&bin).expect("the temporary folder takes a folder");
+        let activate = |place: &Path| {
+            let script = format!("VIRTUAL_ENV={}\n", place.display());
+            fs::write(bin.join("activate"), script).expect("a folder takes a file");
+        };
+        activate(&folder);
+        assert!(!is_whole(&folder), "there is no Python");
+        // A program that starts and ends well is all that is asked of it.
+        fs::write(bin.join("python"), "#!/bin/sh\n").expect("a folder takes a file");
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        fs::set_permissions(bin.join("python"), executable).expect("its owner may change a mode");
+        let whole = is_whole(&folder);
+        activate(Path::new("/elsewhere/peers/venv"));
+        let moved = is_whole(&folder);
+        fs::remove_dir_all(&folder).expect("the folder can be removed");
+        assert!(whole, "its Python starts");
+        assert!(!moved, "its scripts lead elsewhere");
+    }
+}
