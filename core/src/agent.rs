@@ -52,6 +52,19 @@ pub struct AgentConfig {
     pub backoff: BackoffConfig,
 }
 
+impl AgentConfig {
+    /// An agent that offers nothing yet, with the usual limits.
+    pub fn new(relay: impl Into<String>, login: AgentLogin) -> Self {
+        Self {
+            relay: relay.into(),
+            login,
+            services: Vec::new(),
+            link: LinkConfig::agent(),
+            backoff: BackoffConfig::default(),
+        }
+    }
+}
+
 /// Makes the logins of an agent whose relay speaks another protocol, one for each link.
 pub trait LoginFactory: Send {
     /// The login over a WebSocket that just opened. What comes is for `service`, the first that the agent offers; it

@@ -13,6 +13,82 @@
 //!  out:  command -> Login | DataPlane -> Message
 //! ```
 //!
+//! # The run loop
+//!
+//! A runner owns a socket and a clock. After each input it repeats these steps until nothing changes, and then sleeps:
+//!
+//! 1. Take every event by `poll_event`: dial, sign, admit, wake the tasks of streams.
+//! 2. While the socket takes more, send what `poll_transmit` gives. This is the back-pressure.
+//! 3. Read the socket, even while it takes nothing, and pass each message to `handle_message`, and its end to `handle_close`.
+//! 4. If the clock has reached `poll_timeout`, call `handle_timeout`.
+//! 5. Sleep until the socket is ready, `poll_timeout` is reached, or somebody gives a command. `poll_timeout` may change
+//!    with every input.
+//!
+//! ```
+//! use std::collections::VecDeque;
+//!
+//! use hvym_tunnel_core::handshake::{Credential, RelayLogin};
+//! use hvym_tunnel_core::machine::Machine;
+//! use hvym_tunnel_core::message::{Message, Transmit};
+//! use hvym_tunnel_core::relay::{Session, SessionConfig, SessionEvent};
+//! use hvym_tunnel_core::stellar::Address;
+//! use hvym_tunnel_core::time::{Instant, UnixTime, Wall};
+//!
+//! /// Stands for a WebSocket.
+//! #[derive(Default)]
+//! struct Socket {
+//!     received: VecDeque<Message>,
+//!     sent: Vec<Transmit>,
+//! }
+//!
+//! /// Steps 1 to 4. Returns when to wake at the latest.
+//! fn run<M: Machine>(
+//!     machine: &mut M,
+//!     socket: &mut Socket,
+//!     now: Instant,
+//!     mut on_event: impl FnMut(&mut M, M::Event),
+//! ) -> Option<Instant> {
+//!     loop {
+//!         let mut changed = false;
+//!         while let Some(event) = machine.poll_event() {
+//!             on_event(machine, event);
+//!             changed = true;
+//!         }
+//!         while let Some(transmit) = machine.poll_transmit() {
+//!             socket.sent.push(transmit);
+//!             changed = true;
+//!         }
+//!         if let Some(message) = socket.received.pop_front() {
+//!             machine.handle_message(message, now);
+//!             changed = true;
+//!         }
+//!         if machine.poll_timeout().is_some_and(|at| now >= at) {
+//!             machine.handle_timeout(now);
+//!             changed = true;
+//!         }
+//!         if !changed {
+//!             return machine.poll_timeout();
+//!         }
+//!     }
+//! }
+//!
+//! let login = RelayLogin::new(Address::from_public_key([7; 32]));
+//! let wall = Wall { unix: UnixTime::from_secs(1_767_225_600), at: Instant::ZERO };
+//! // In a program, the seed is 32 bytes of the operating system's entropy.
+//! let mut session = Session::new(SessionConfig::new(login), &Credential::None, wall, [1; 32], Instant::ZERO);
+//! let (mut socket, mut events) = (Socket::default(), Vec::new());
+//!
+//! let wake_at = run(&mut session, &mut socket, Instant::ZERO, |_, event| events.push(event)).unwrap();
+//! assert!(matches!(socket.sent[..], [Transmit::Send(Message::Text(_))]), "a challenge");
+//!
+//! // Step 5. Nobody answers the challenge, so the next thing that happens is the time limit of the login.
+//! assert_eq!(run(&mut session, &mut socket, wake_at, |_, event| events.push(event)), None);
+//! assert!(matches!(events[..], [SessionEvent::Closed(_)]));
+//! assert!(matches!(socket.sent.last(), Some(Transmit::Close(close)) if close.code == 4008));
+//! ```
+//!
+//! # Modules
+//!
 //! | module | what it is | what it refuses to know |
 //! |---|---|---|
 //! | [`agent`], [`relay`] | a link and reconnection; a link and admission | sockets |
@@ -45,6 +121,8 @@ pub mod plane;
 pub mod reason;
 pub mod relay;
 pub mod rng;
+#[cfg(feature = "std")]
+mod std_support;
 pub mod stellar;
 pub mod time;
 

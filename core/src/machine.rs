@@ -80,6 +80,7 @@ impl From<Side> for hvym_yamux::Role {
 
 /// One row of a machine's transition table, for diagrams and for tests of the table.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct TransitionRow {
     /// The phase before the input.
     pub from: String,

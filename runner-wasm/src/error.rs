@@ -48,7 +48,7 @@ pub(crate) fn open_error(error: &OpenStreamError) -> JsValue {
     let code = match error {
         OpenStreamError::NotUp => "not_connected",
         OpenStreamError::Header(_) => "bad_target",
-        OpenStreamError::Refused(_) | OpenStreamError::SendBufferFull => "too_many",
+        _ => "too_many",
     };
     tunnel_error_from(code, error)
 }

@@ -117,12 +117,12 @@ impl PageAgent {
                 self.emit("error", &tunnel_error_with_hint(&code, &message, hint.as_deref()));
             }
             DriverEvent::Agent(AgentEvent::Down { reason, retry_at }) => self.on_down(&reason, retry_at),
-            // The driver handles streams. After `Draining` the relay closes the link, and `Down` follows.
-            DriverEvent::Agent(AgentEvent::Stream(_) | AgentEvent::Draining { .. }) => {}
             DriverEvent::Agent(AgentEvent::Latency(round_trip)) => {
                 let milliseconds = round_trip.as_secs_f64() * 1000.0;
                 self.emit("latency", &object(&[("milliseconds", milliseconds.into())]));
             }
+            // The driver handles streams. After `Draining` the relay closes the link, and `Down` follows.
+            DriverEvent::Agent(_) => {}
         }
     }
 

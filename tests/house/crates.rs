@@ -54,7 +54,7 @@ const TESTED: [&str; 9] = [
 ];
 
 /// The layers of the core, lowest first. A module imports from its own folder and from below.
-const LAYERS: [&[&str]; 10] = [
+const LAYERS: [&[&str]; 11] = [
     &["json", "mux", "time", "rng"],
     &["message"],
     &["machine", "reason"],
@@ -65,6 +65,7 @@ const LAYERS: [&[&str]; 10] = [
     &["handshake"],
     &["link", "backoff"],
     &["agent", "relay"],
+    &["std_support"],
 ];
 
 /// The packages of the workspace that a manifest names outside of its development dependencies.

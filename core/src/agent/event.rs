@@ -16,6 +16,7 @@ pub struct AttemptId(pub(super) u32);
 
 /// Where to dial.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Target {
     /// To be passed on with everything that comes of this dial.
     pub attempt: AttemptId,
@@ -27,6 +28,7 @@ pub struct Target {
 
 /// What an agent tells, or asks of, its runner.
 #[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
 pub enum AgentEvent {
     /// Open a WebSocket there, then call [`Agent::handle_open`], or [`Machine::handle_close_from`] if it fails, with the
     /// target's attempt. A dial that is still under way is not needed any more.

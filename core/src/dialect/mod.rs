@@ -36,6 +36,7 @@ pub enum Frame {
 
 /// Why a message could not be understood.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
 pub enum DecodeError {
     /// A control message above [`MAX_CONTROL_BYTES`].
     #[error("a control message of {0} bytes; at most {MAX_CONTROL_BYTES} are allowed")]

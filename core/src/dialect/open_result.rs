@@ -36,6 +36,7 @@ pub enum OpenResult {
 
 /// Why there is no open result.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
 pub enum OpenResultError {
     /// Longer than [`MAX_OPEN_RESULT_BYTES`].
     #[error("a verdict of {0} bytes; at most {MAX_OPEN_RESULT_BYTES} are allowed")]

@@ -40,6 +40,7 @@ pub struct StreamHeader {
 
 /// Why a stream header cannot be encoded, or is refused.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
 pub enum StreamHeaderError {
     /// Longer than [`MAX_STREAM_HEADER_BYTES`].
     #[error("an opening of {0} bytes; at most {MAX_STREAM_HEADER_BYTES} are allowed")]

@@ -13,6 +13,7 @@ use crate::machine::TransitionRow;
 use crate::message::Message;
 use crate::plane::{DataPlane, PlaneStart, YamuxPlane};
 use crate::reason::DownReason;
+use crate::stellar::jwt::LIFETIME;
 use crate::stellar::{Address, Claims, Signature, SigningInput};
 use crate::time::{Instant, UnixTime, Wall};
 
@@ -42,6 +43,17 @@ pub struct AgentLogin {
 }
 
 impl AgentLogin {
+    /// The login of `identity` by challenge, at any relay, with tokens of the usual lifetime.
+    pub fn new(identity: Address) -> Self {
+        Self {
+            identity,
+            relay_address: None,
+            services: Vec::new(),
+            token_lifetime: LIFETIME,
+            mode: AuthMode::Challenge,
+        }
+    }
+
     /// The claims of a token for `relay`, issued now.
     pub fn claims(&self, relay: Address, wall: Wall, now: Instant) -> Claims {
         Claims::new(self.identity, relay.to_string(), wall.unix_at(now))

@@ -11,6 +11,7 @@ use crate::stellar::Address;
 
 /// A peer that named no data plane, and what was agreed on with it.
 #[derive(Copy, Clone, Debug)]
+#[non_exhaustive]
 pub struct FallbackPeer<'a> {
     /// Who the other side is.
     pub address: Address,

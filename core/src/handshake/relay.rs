@@ -29,6 +29,13 @@ pub struct RelayLogin {
     pub require_challenge: bool,
 }
 
+impl RelayLogin {
+    /// The logins of the relay `address`, with services of any legal name.
+    pub fn new(address: Address) -> Self {
+        Self { address, allowed_services: None, require_challenge: false }
+    }
+}
+
 /// What the upgrade request carried.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub enum Credential {

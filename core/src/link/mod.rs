@@ -42,8 +42,21 @@ pub struct LinkConfig {
     pub fallback: Option<SharedFallback>,
 }
 
+impl LinkConfig {
+    /// The usual limits of an agent, whose streams are opened by the relay.
+    pub fn agent() -> Self {
+        Self { keepalive: KeepaliveConfig::default(), mux: MuxConfig::acceptor(), fallback: None }
+    }
+
+    /// The usual limits of a relay, which opens the streams.
+    pub fn relay() -> Self {
+        Self { mux: MuxConfig::opener(), ..Self::agent() }
+    }
+}
+
 /// What a link tells its owner.
 #[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
 pub enum LinkEvent {
     /// Have this signed and call [`Link::handle_signature`].
     Sign(SigningInput),

@@ -23,6 +23,7 @@ pub use yamux::YamuxPlane;
 
 /// A signal about one stream. Data is pulled through [`Stream::read`].
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum StreamEvent {
     /// The peer opened a stream and said what for. Data may be waiting already.
     Opened {
@@ -57,6 +58,7 @@ impl StreamEvent {
     clippy::large_enum_variant,
     reason = "an event lives until the link takes it, and nearly all are `Stream`"
 )]
+#[non_exhaustive]
 pub enum PlaneEvent {
     /// Something happened to a stream.
     Stream(StreamEvent),
@@ -66,6 +68,7 @@ pub enum PlaneEvent {
 
 /// Why a stream could not be opened.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
 pub enum OpenStreamError {
     /// The link is not up.
     #[error("the link is not up")]

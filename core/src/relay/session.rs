@@ -31,8 +31,16 @@ pub struct SessionConfig {
     pub link: LinkConfig,
 }
 
+impl SessionConfig {
+    /// The usual limits.
+    pub fn new(login: RelayLogin) -> Self {
+        Self { login, link: LinkConfig::relay() }
+    }
+}
+
 /// What a session tells, or asks of, its relay.
 #[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
 pub enum SessionEvent {
     /// An agent proved its identity: [`Session::admit`] or [`Session::refuse`].
     Admit(Verified),

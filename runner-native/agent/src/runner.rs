@@ -247,7 +247,8 @@ impl AgentRunner {
                 }
                 self.shared.update(|status, now| status.handle_down(reason, retry_at, now))?;
             }
-            MachineEvent::Stream(_) => {}
+            // Streams are the driver's.
+            _ => {}
         }
         Ok(Next::Continue)
     }

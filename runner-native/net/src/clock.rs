@@ -1,9 +1,9 @@
 //! The clocks that the core is not allowed to read.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use hvym_tunnel_core::rng::Seed;
-use hvym_tunnel_core::time::{Instant, UnixTime, Wall};
+use hvym_tunnel_core::time::{Instant, Wall};
 
 /// The monotonic clock of this machine. On Linux it goes on while the machine sleeps, so that a link that
 /// died meanwhile is noticed at once.
@@ -35,8 +35,7 @@ impl Clock {
 
     /// What the wall clock says, and when it said so.
     pub fn wall(self) -> Wall {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        Wall { unix: UnixTime::from_secs(unix), at: self.now() }
+        Wall::from_system_time(SystemTime::now(), self.now())
     }
 }
 

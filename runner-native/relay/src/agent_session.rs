@@ -212,10 +212,8 @@ impl AgentSession {
             session.open(opening, now).map_err(|error| match error {
                 error if error.is_transient() => Wanting::Room,
                 OpenStreamError::NotUp => absent(),
-                OpenStreamError::Refused(_) | OpenStreamError::SendBufferFull => {
-                    Wanting::Ever(pages::overloaded())
-                }
                 OpenStreamError::Header(_) => Wanting::Ever(Page::bad_host()),
+                _ => Wanting::Ever(pages::overloaded()),
             })
         });
         opened.map(|id| self.session.stream(id))

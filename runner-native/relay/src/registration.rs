@@ -81,7 +81,8 @@ impl AgentRegistration {
             SessionEvent::OpenReady => self.live.wake(),
             SessionEvent::Authenticate(request) => self.on_token(request),
             // Streams are the driver's, the end is the loop's.
-            SessionEvent::Stream(_) | SessionEvent::Closed(_) => {}
+            // Streams and the end are the driver's; a newer core may have more to tell.
+            _ => {}
         }
     }
 
