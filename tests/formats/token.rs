@@ -224,6 +224,19 @@ fn a_token_has_an_age_that_its_relay_limits_whatever_its_expiry_says() {
 }
 
 #[test]
+fn a_signing_input_made_later_has_the_same_claims_and_lifetime() {
+    let asked = claims().with_lifetime(Some(Duration::from_secs(100))).with_challenge("c").signing_input();
+    let late = asked.reissued(later(500));
+    assert_eq!((late.signer(), late.issued_at()), (asked.signer(), later(500)));
+    let token = late.clone().into_token(agent().sign(&late)).expect("signed");
+    let verified = verify_at(token.as_str(), later(500)).expect("valid");
+    assert_eq!((verified.expires_at(), verified.challenge()), (Some(later(600)), Some("c")));
+    assert!(late.answers(&asked) && asked.answers(&asked));
+    assert!(!late.answers(&claims().with_challenge("c").signing_input()), "another lifetime");
+    assert!(!claims().with_challenge("d").signing_input().answers(&asked), "another challenge");
+}
+
+#[test]
 fn a_refusal_quotes_160_characters() {
     let quoted = |length: usize| {
         let error = verify_claim("aud", json!("x".repeat(length))).expect_err("another audience");
