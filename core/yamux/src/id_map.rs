@@ -167,6 +167,7 @@ mod tests {
                 for n in 1..=1024 {
                     map.insert(n * stride, 0);
                 }
+                assert_eq!(map.buckets.len(), 2048, "a power of two, half full");
                 let mask = map.buckets.len() - 1;
                 let away = |n: u32| {
                     let at = map.position(n * stride).expect("it was inserted");
