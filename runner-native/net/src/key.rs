@@ -40,7 +40,7 @@ impl Identity {
     pub fn generate() -> Result<Self, KeyError> {
         let mut seed = Zeroizing::new([0; 32]);
         getrandom::fill(seed.as_mut()).map_err(|_| KeyError::NoRandomness)?;
-        Ok(Identity::of(&seed))
+        Ok(Identity::from_seed(&seed))
     }
 
     /// The key pair of an existing source; nothing is created.
@@ -154,7 +154,7 @@ impl Identity {
         derive(&seed)
     }
 
-    fn of(seed: &[u8; 32]) -> Self {
+    fn from_seed(seed: &[u8; 32]) -> Self {
         let key = SigningKey::from_bytes(seed);
         Identity { address: Address::from_public_key(key.verifying_key().to_bytes()), key }
     }
@@ -170,7 +170,7 @@ impl Identity {
     fn decode(text: &[u8], place: &str) -> Result<Self, KeyError> {
         let text = text.trim_ascii();
         match PrivateKey::from_slice(text) {
-            Ok(secret) => Ok(Identity::of(&secret.0)),
+            Ok(secret) => Ok(Identity::from_seed(&secret.0)),
             Err(_) if text.len() == Address::CHARACTERS && text.starts_with(b"G") => {
                 Err(KeyError::Public { place: place.to_owned() })
             }

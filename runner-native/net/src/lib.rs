@@ -39,3 +39,8 @@ pub mod timer;
 mod timer_queue;
 pub mod tls;
 mod workers;
+
+/// Runs the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct ReadmeExample;

@@ -3,7 +3,7 @@
 //! Knows no WebSocket and no TLS: both run over what comes out here, as over a direct connection. Passwords are never shown.
 
 mod bypass;
-mod connect;
+mod http_connect;
 mod socks;
 
 use std::fmt;
@@ -99,7 +99,7 @@ pub enum ProxyError {
 
 /// What a proxy's language says of a try, in no context.
 #[derive(Debug)]
-enum Fault {
+enum ProxyFault {
     Io(io::Error),
     LoginWanted,
     LoginRefused,
@@ -107,11 +107,11 @@ enum Fault {
     Foreign(&'static str),
 }
 
-impl From<io::Error> for Fault {
+impl From<io::Error> for ProxyFault {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::UnexpectedEof => Fault::Foreign("it closed the connection without an answer"),
-            _ => Fault::Io(error),
+            io::ErrorKind::UnexpectedEof => ProxyFault::Foreign("it closed the connection without an answer"),
+            _ => ProxyFault::Io(error),
         }
     }
 }
@@ -181,20 +181,20 @@ impl Proxy {
         let mut tcp = tcp.map_err(|error| ProxyError::Unreachable(self.to_string(), words(&error)))?;
         let login = self.login.as_deref();
         let opened = match self.kind {
-            Kind::Http => connect::open(&mut tcp, host, port, login).await,
+            Kind::Http => http_connect::open(&mut tcp, host, port, login).await,
             Kind::Socks5 { resolves } => socks::open(&mut tcp, host, port, resolves, login).await,
         };
         opened.map(|()| tcp).map_err(|fault| self.explain(fault, authority(host, port)))
     }
 
-    fn explain(&self, fault: Fault, place: String) -> ProxyError {
+    fn explain(&self, fault: ProxyFault, place: String) -> ProxyError {
         let proxy = self.to_string();
         match fault {
-            Fault::Io(error) => ProxyError::Unreachable(proxy, words(&error)),
-            Fault::LoginWanted => ProxyError::LoginWanted(proxy),
-            Fault::LoginRefused => ProxyError::LoginRefused(proxy),
-            Fault::Refused(why) => ProxyError::Refused(proxy, place, why),
-            Fault::Foreign(what) => ProxyError::Foreign(proxy, what.to_owned()),
+            ProxyFault::Io(error) => ProxyError::Unreachable(proxy, words(&error)),
+            ProxyFault::LoginWanted => ProxyError::LoginWanted(proxy),
+            ProxyFault::LoginRefused => ProxyError::LoginRefused(proxy),
+            ProxyFault::Refused(why) => ProxyError::Refused(proxy, place, why),
+            ProxyFault::Foreign(what) => ProxyError::Foreign(proxy, what.to_owned()),
         }
     }
 }

@@ -100,7 +100,7 @@ pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
     /// Of this token.
-    pub fn of(token: &[u8]) -> Self {
+    pub fn new(token: &[u8]) -> Self {
         let mut hash = [0; 32];
         hash.copy_from_slice(digest(&SHA256, token).as_ref());
         Self(hash)
@@ -133,13 +133,13 @@ mod tests {
 
     #[test]
     fn nothing_of_a_secret_is_shown() {
-        let shown = format!("{:?} {:?}", Secret::from("hush"), Fingerprint::of(b"hush"));
+        let shown = format!("{:?} {:?}", Secret::from("hush"), Fingerprint::new(b"hush"));
         assert_eq!(shown, "Secret(..) Fingerprint(..)");
     }
 
     #[test]
     fn a_token_is_recognised_by_its_hash_alone() {
-        assert_eq!(Fingerprint::of(b"one"), Fingerprint::of(b"one"));
-        assert_ne!(Fingerprint::of(b"one"), Fingerprint::of(b"on"));
+        assert_eq!(Fingerprint::new(b"one"), Fingerprint::new(b"one"));
+        assert_ne!(Fingerprint::new(b"one"), Fingerprint::new(b"on"));
     }
 }

@@ -183,7 +183,7 @@ impl Workers {
                 Some(generation) => {
                     self.interrupted.store(false, Ordering::SeqCst);
                     drop(calls);
-                    self.lead(executor, generation);
+                    self.run_leader(executor, generation);
                 }
                 None => {
                     calls.help = false;
@@ -195,7 +195,7 @@ impl Workers {
     }
 
     /// Does everything, until another thread is told to lead.
-    fn lead(&self, executor: &Executor<'static>, generation: u64) {
+    fn run_leader(&self, executor: &Executor<'static>, generation: u64) {
         let waker = Waker::from(Arc::clone(&self.reactor));
         let mut cx = Context::from_waker(&waker);
         let mut tasks = pin!(run_tasks(executor));

@@ -177,7 +177,7 @@ async fn welcome(
         match driver.next().await {
             DriverEvent::Event(SessionEvent::Closed(reason)) => break reason,
             DriverEvent::Event(event) => seat.on_event(event).await,
-            DriverEvent::Opened { stream, opening } => caller.reach(&seat.state, stream, *opening),
+            DriverEvent::Opened { stream, opening } => caller.open(&seat.state, stream, *opening),
         }
     };
     seat.on_closed(reason);

@@ -107,7 +107,7 @@ fn health(visitor: &Visitor) -> Answer {
 /// What programs and pages ask; `None` if there is nothing at this path.
 async fn asked(visitor: &Visitor, request: Request<Incoming>) -> Option<Led> {
     let state = &visitor.state;
-    let grant = cors::Grant::of(&request, &state.settings.options.origins);
+    let grant = cors::Grant::new(&request, &state.settings.options.origins);
     if let Some(answer) = grant.preflight() {
         return Some((answer, None));
     }
@@ -129,7 +129,7 @@ async fn api(visitor: &Visitor, request: Request<Incoming>) -> Option<Answer> {
     {
         return tunely::answer(visitor, rest, request).await;
     }
-    let asker = || Asker::of(request.headers(), state);
+    let asker = || Asker::new(request.headers(), state);
     let told = |tell: &dyn Fn(&Asker) -> Answer| asker().map_or_else(hvym::refused, |asker| tell(&asker));
     let answer = match path.as_str() {
         "/api/health" => cloud::alive(),

@@ -130,7 +130,7 @@ impl CompatAgents {
     }
 
     fn tunnel(&self, token: &str) -> Result<Arc<str>, DownReason> {
-        let shown = Fingerprint::of(token.as_bytes());
+        let shown = Fingerprint::new(token.as_bytes());
         let mut found = None;
         // All of them, so that the time does not tell which.
         for (name, tunnel) in self.tunely.iter().flat_map(|tunely| &tunely.tunnels) {

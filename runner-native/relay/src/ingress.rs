@@ -69,7 +69,7 @@ async fn send(
 ) -> Result<(Response<Incoming>, UpstreamConn), Page> {
     let state = &visitor.state;
     let limit = state.settings.limits.response_timeout;
-    let spare = Spare::of(&request);
+    let spare = Spare::new(&request);
     let mut choice = if spare.0.is_some() { Choice::Any } else { Choice::JustUsed };
     let mut is_moved = false;
     loop {
@@ -107,7 +107,7 @@ async fn send(
 struct Spare(Option<Request<()>>);
 
 impl Spare {
-    fn of(request: &Request<RequestUpload>) -> Self {
+    fn new(request: &Request<RequestUpload>) -> Self {
         if !request.body().is_empty() || !request.method().is_idempotent() {
             return Self(None);
         }

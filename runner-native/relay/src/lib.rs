@@ -62,3 +62,8 @@ pub use registry::{Admission, Decision, OpenRegistry, REGISTRY_TIMEOUT, Refusal,
 pub use router::{LocalRouter, Route, Router};
 pub use settings::{Limits, RelaySettings};
 pub use tls::{CertSource, FileCertificate, TlsError};
+
+/// Runs the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct ReadmeExample;

@@ -48,7 +48,7 @@ impl Caller {
     }
 
     /// Serves one stream that the caller opened, beside everything else.
-    pub(super) fn reach(&mut self, state: &Arc<RelayState>, stream: TunnelStream, opening: StreamHeader) {
+    pub(super) fn open(&mut self, state: &Arc<RelayState>, stream: TunnelStream, opening: StreamHeader) {
         let StreamHeader { service, to: Some(to), from: Some(from), .. } = opening else {
             // The session announces no other.
             return drop(stream);

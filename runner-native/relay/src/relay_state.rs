@@ -154,7 +154,7 @@ impl RelayState {
     /// Whether this is the operator's key.
     pub(super) fn is_operator(&self, key: &[u8]) -> bool {
         let known = self.settings.options.guests.tunely.as_ref().and_then(|tunely| tunely.admin_key.as_ref());
-        known.is_some_and(|known| known.matches(&Fingerprint::of(key)))
+        known.is_some_and(|known| known.matches(&Fingerprint::new(key)))
     }
 
     /// Whether everybody may know who is connected.

@@ -95,7 +95,7 @@ impl FileCertificate {
     /// They cannot be read, or not be used.
     pub fn load(files: &TlsFiles) -> Result<Self, TlsError> {
         // Taken before the files are read, so that no later write goes unnoticed.
-        let stamp = Mutex::new(Stamp::of(files));
+        let stamp = Mutex::new(Stamp::new(files));
         let certified = RwLock::new(Arc::new(certified(files)?));
         Ok(Self { files: files.clone(), certified, stamp })
     }
@@ -113,7 +113,7 @@ impl CertSource for FileCertificate {
     }
 
     fn poll(&self) -> Option<Result<(), TlsError>> {
-        let now = Stamp::of(&self.files);
+        let now = Stamp::new(&self.files);
         let before = std::mem::replace(&mut *self.stamp.lock().unwrap_or_else(PoisonError::into_inner), now);
         (now != before).then(|| self.reload())
     }
@@ -125,7 +125,7 @@ struct Stamp([Option<(SystemTime, u64)>; 2]);
 
 impl Stamp {
     /// That of these files.
-    fn of(files: &TlsFiles) -> Self {
+    fn new(files: &TlsFiles) -> Self {
         let at = |path: &Path| {
             let metadata = fs::metadata(path).ok()?;
             Some((metadata.modified().ok()?, metadata.len()))

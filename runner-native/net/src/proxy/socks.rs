@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use futures_util::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use zeroize::Zeroizing;
 
-use super::{Fault, Login};
+use super::{Login, ProxyFault};
 use crate::error_text::words;
 
 const VERSION: u8 = 5;
@@ -27,7 +27,7 @@ pub(super) async fn open(
     port: u16,
     resolves: bool,
     login: Option<&Login>,
-) -> Result<(), Fault> {
+) -> Result<(), ProxyFault> {
     let place = place(host, port, resolves).await?;
     let methods: &[u8] =
         if login.is_some() { &[VERSION, 2, NO_LOGIN, USER_AND_PASSWORD] } else { &[VERSION, 1, NO_LOGIN] };
@@ -35,17 +35,17 @@ pub(super) async fn open(
     match (version, method, login) {
         (VERSION, NO_LOGIN, _) => {}
         (VERSION, USER_AND_PASSWORD, Some(login)) => authenticate(wire, login).await?,
-        (VERSION, NO_METHOD, None) => return Err(Fault::LoginWanted),
-        (VERSION, NO_METHOD, Some(_)) => return Err(Fault::LoginRefused),
-        (VERSION, ..) => return Err(Fault::Foreign("it wants what was not offered")),
-        _ => return Err(Fault::Foreign("its answer is no SOCKS 5")),
+        (VERSION, NO_METHOD, None) => return Err(ProxyFault::LoginWanted),
+        (VERSION, NO_METHOD, Some(_)) => return Err(ProxyFault::LoginRefused),
+        (VERSION, ..) => return Err(ProxyFault::Foreign("it wants what was not offered")),
+        _ => return Err(ProxyFault::Foreign("its answer is no SOCKS 5")),
     }
     let request = [&[VERSION, CONNECT, 0], place.as_slice()].concat();
     let [version, reply, _, kind] = ask(wire, &request).await?;
     match (version, reply) {
         (VERSION, 0) => {}
-        (VERSION, reply) => return Err(Fault::Refused(refusal(reply))),
-        _ => return Err(Fault::Foreign("its answer is no SOCKS 5")),
+        (VERSION, reply) => return Err(ProxyFault::Refused(refusal(reply))),
+        _ => return Err(ProxyFault::Foreign("its answer is no SOCKS 5")),
     }
     // From where it connects to there: nobody asks, but it must be read to its end.
     let length = match kind {
@@ -56,7 +56,7 @@ pub(super) async fn open(
             wire.read_exact(&mut length).await?;
             usize::from(length[0])
         }
-        _ => return Err(Fault::Foreign("its answer is no SOCKS 5")),
+        _ => return Err(ProxyFault::Foreign("its answer is no SOCKS 5")),
     };
     let mut from = vec![0; length + 2];
     wire.read_exact(&mut from).await?;
@@ -64,16 +64,16 @@ pub(super) async fn open(
 }
 
 /// Kind, address and port, as they go into a request.
-async fn place(host: &str, port: u16, resolves: bool) -> Result<Vec<u8>, Fault> {
+async fn place(host: &str, port: u16, resolves: bool) -> Result<Vec<u8>, ProxyFault> {
     let mut place = match (host.parse(), u8::try_from(host.len())) {
         (Ok(ip), _) => address(ip),
         (Err(_), Ok(length)) if resolves => [&[NAME, length], host.as_bytes()].concat(),
-        (Err(_), Err(_)) => return Err(Fault::Refused("the name of the relay is too long".to_owned())),
+        (Err(_), Err(_)) => return Err(ProxyFault::Refused("the name of the relay is too long".to_owned())),
         (Err(_), Ok(_)) => {
             let found = smol::net::resolve((host, port)).await;
-            let found = found.map_err(|error| Fault::Refused(words(&error)))?;
+            let found = found.map_err(|error| ProxyFault::Refused(words(&error)))?;
             let ip = found.first().map(SocketAddr::ip);
-            address(ip.ok_or_else(|| Fault::Refused("its name has no address".to_owned()))?)
+            address(ip.ok_or_else(|| ProxyFault::Refused("its name has no address".to_owned()))?)
         }
     };
     place.extend_from_slice(&port.to_be_bytes());
@@ -87,16 +87,19 @@ fn address(ip: IpAddr) -> Vec<u8> {
     }
 }
 
-async fn authenticate(wire: &mut (impl AsyncRead + AsyncWrite + Unpin), login: &Login) -> Result<(), Fault> {
+async fn authenticate(
+    wire: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    login: &Login,
+) -> Result<(), ProxyFault> {
     let (user, password) = (login.user.as_bytes(), login.password.as_bytes());
     let (Ok(users), Ok(passwords)) = (u8::try_from(user.len()), u8::try_from(password.len())) else {
-        return Err(Fault::LoginRefused);
+        return Err(ProxyFault::LoginRefused);
     };
     let request = [&[LOGIN_VERSION, users], user, &[passwords], password].concat();
     match ask(wire, &Zeroizing::new(request)).await? {
         [LOGIN_VERSION, 0] => Ok(()),
-        [LOGIN_VERSION, _] => Err(Fault::LoginRefused),
-        _ => Err(Fault::Foreign("its answer is no SOCKS 5")),
+        [LOGIN_VERSION, _] => Err(ProxyFault::LoginRefused),
+        _ => Err(ProxyFault::Foreign("its answer is no SOCKS 5")),
     }
 }
 
@@ -104,7 +107,7 @@ async fn authenticate(wire: &mut (impl AsyncRead + AsyncWrite + Unpin), login: &
 async fn ask<const N: usize>(
     wire: &mut (impl AsyncRead + AsyncWrite + Unpin),
     question: &[u8],
-) -> Result<[u8; N], Fault> {
+) -> Result<[u8; N], ProxyFault> {
     wire.write_all(question).await?;
     wire.flush().await?;
     let mut answer = [0; N];

@@ -197,9 +197,9 @@ pub(super) fn answer(state: &RelayState, rest: &str, fields: &HeaderMap) -> Opti
     if let Some(user) = user {
         return Some(user_health(state, user, &account));
     }
-    let status = || Status { user: User::of(state, &account), system: System::of(state), timestamp: now() };
+    let status = || Status { user: User::new(state, &account), system: System::new(state), timestamp: now() };
     Some(match rest {
-        "health" => json::answer(&Health::of(state)),
+        "health" => json::answer(&Health::new(state)),
         "status" => json::answer(&status()),
         _ => {
             let status = status();
@@ -219,7 +219,7 @@ fn user_health(state: &RelayState, user: &str, account: &CloudAccount) -> Answer
         let denied = Denied { error: "Access denied", message: "You can only check your own tunnel status" };
         return json::with(StatusCode::FORBIDDEN, &denied);
     }
-    json::answer(&UserHealth { user: User::of(state, account), timestamp: now() })
+    json::answer(&UserHealth { user: User::new(state, account), timestamp: now() })
 }
 
 /// Whether this part of a path is the account.
@@ -228,7 +228,7 @@ pub(super) fn is(user: &str, account: &CloudAccount) -> bool {
 }
 
 impl User {
-    fn of(state: &RelayState, account: &CloudAccount) -> Self {
+    fn new(state: &RelayState, account: &CloudAccount) -> Self {
         let live = state.sessions.agent(&Owner::Named(account.name.clone()));
         let live = live.filter(|live| hvym::present(live).is_some());
         let heard = |live: &AgentSession| stamp::javascript(hvym::last_heard(state, live));
@@ -242,7 +242,7 @@ impl User {
 }
 
 impl System {
-    fn of(state: &RelayState) -> Self {
+    fn new(state: &RelayState) -> Self {
         let total = state.sessions.all().iter().filter(|live| hvym::present(live).is_some()).count();
         let counts = state.metrics.counts();
         Self {
@@ -253,7 +253,7 @@ impl System {
                 failed: counts.failed,
                 timeout: counts.timeout,
                 pending: counts.pending,
-                rates: Rates::of(&counts),
+                rates: Rates::new(&counts),
             },
             performance: Performance {
                 average_response_time: Duration::from_micros(counts.average_micros).as_secs_f64() * 1000.0,
@@ -265,7 +265,7 @@ impl System {
 
 impl Rates {
     /// Of those that came to an end.
-    fn of(counts: &RequestCounts) -> Self {
+    fn new(counts: &RequestCounts) -> Self {
         let ended = (counts.successful + counts.failed).max(1) as f64;
         let percent = |count: u64| count as f64 * 100.0 / ended;
         Self { success_rate: percent(counts.successful), timeout_rate: percent(counts.timeout) }
@@ -273,8 +273,8 @@ impl Rates {
 }
 
 impl Health {
-    fn of(state: &RelayState) -> Self {
-        let system = System::of(state);
+    fn new(state: &RelayState) -> Self {
+        let system = System::new(state);
         let (requests, time) = (&system.requests, system.performance.average_response_time);
         let checks = Checks {
             tunnel_creation_system_operational: state.sessions.has_room(),

@@ -26,7 +26,7 @@ pub(super) struct Grant {
 
 impl Grant {
     /// Of a request; `origins` are those that the operator named, and none is all.
-    pub(super) fn of<B>(request: &Request<B>, origins: &[String]) -> Self {
+    pub(super) fn new<B>(request: &Request<B>, origins: &[String]) -> Self {
         let fields = request.headers();
         let is_preflight =
             request.method() == Method::OPTIONS && fields.contains_key(ACCESS_CONTROL_REQUEST_METHOD);

@@ -47,7 +47,7 @@ impl Asker {
     ///
     /// # Errors
     /// Something was shown, and it is worth nothing: nobody is taken for a stranger who claimed to be more.
-    pub(super) fn of(fields: &HeaderMap, state: &RelayState) -> Result<Self, Refused> {
+    pub(super) fn new(fields: &HeaderMap, state: &RelayState) -> Result<Self, Refused> {
         if let Some(key) = fields.get(API_KEY) {
             return state.is_operator(key.as_bytes()).then_some(Asker::Operator).ok_or(Refused::Key);
         }

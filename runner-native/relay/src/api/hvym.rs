@@ -153,7 +153,7 @@ pub(super) fn tunnels(state: &RelayState, asker: &Asker) -> Answer {
         if let Some(joined) = present(&live)
             && let Owner::Identity(address) = joined.owner
         {
-            tunnels.push(Tunnel::of(state, address, &live, joined));
+            tunnels.push(Tunnel::new(state, address, &live, joined));
         }
     }
     json::answer(&Tunnels { count: tunnels.len(), tunnels })
@@ -170,7 +170,7 @@ pub(super) fn tunnel(state: &RelayState, text: &str, asker: &Asker) -> Answer {
         Asker::Operator => true,
         Asker::Stranger => state.is_list_public(),
     };
-    let mut tunnel = Tunnel::of(state, address, &live, joined);
+    let mut tunnel = Tunnel::new(state, address, &live, joined);
     let mut expires_at = joined.expires_at.map(|at| at.as_secs());
     let now = state.clock.wall().unix.as_secs();
     let is_expired = is_told && expires_at.is_some_and(|at| at < now);
@@ -226,7 +226,7 @@ pub(super) fn last_heard(state: &RelayState, live: &AgentSession) -> SystemTime 
 }
 
 impl Tunnel {
-    fn of(state: &RelayState, address: Address, live: &AgentSession, joined: &Joined) -> Self {
+    fn new(state: &RelayState, address: Address, live: &AgentSession, joined: &Joined) -> Self {
         let services = live.session.look(|session| {
             let public = session.services().iter().filter(|service| service.public);
             public.map(|service| service.name.clone()).collect()

@@ -14,7 +14,7 @@ struct Moment {
 }
 
 impl Moment {
-    fn of(at: SystemTime) -> Self {
+    fn new(at: SystemTime) -> Self {
         let since = at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let (days, second) = (since.as_secs() / DAY, since.as_secs() % DAY);
         // Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms": years that begin in March, eras of 400 years.
@@ -42,13 +42,13 @@ pub(super) fn with_zone(at: SystemTime) -> String {
 
 /// As Tunely writes it: `2026-11-21T09:50:13.991462`.
 pub(super) fn without_zone(at: SystemTime) -> String {
-    let moment = Moment::of(at);
+    let moment = Moment::new(at);
     format!("{}.{:06}", moment.seconds(), moment.micros)
 }
 
 /// As JavaScript writes it: `2026-11-21T09:50:13.991Z`.
 pub(super) fn javascript(at: SystemTime) -> String {
-    let moment = Moment::of(at);
+    let moment = Moment::new(at);
     format!("{}.{:03}Z", moment.seconds(), moment.micros / 1000)
 }
 
@@ -68,7 +68,7 @@ mod tests {
             (4_107_542_400, "2100-03-01T00:00:00"),
         ] {
             let at = UNIX_EPOCH + Duration::from_secs(seconds);
-            assert_eq!(Moment::of(at).seconds(), date);
+            assert_eq!(Moment::new(at).seconds(), date);
         }
     }
 

@@ -121,7 +121,7 @@ pub(super) async fn answer(visitor: &Visitor, rest: &str, request: Request<Incom
     if let (_, _, Some(_)) = parts {
         return None;
     }
-    if Asker::of(request.headers(), state) != Ok(Asker::Operator) {
+    if Asker::new(request.headers(), state) != Ok(Asker::Operator) {
         return Some(json::detail(StatusCode::UNAUTHORIZED, "Invalid API key"));
     }
     let reads = is_read(request.method());

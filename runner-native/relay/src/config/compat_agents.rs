@@ -296,7 +296,7 @@ impl Text<'_> {
                 format!("the {key} is too short to be secret: {MIN_TOKEN_CHARACTERS} characters at least");
             return Err(self.mistake(at, what));
         }
-        Ok(Some(Fingerprint::of(secret.bytes())))
+        Ok(Some(Fingerprint::new(secret.bytes())))
     }
 
     fn word(&self, key: &str, word: &Spanned<Word>) -> Result<Secret, GuestsError> {

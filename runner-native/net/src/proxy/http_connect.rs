@@ -7,7 +7,7 @@ use futures_util::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use hvym_http1::ResponseHead;
 use zeroize::Zeroizing;
 
-use super::{Fault, Login};
+use super::{Login, ProxyFault};
 use crate::target::authority;
 
 /// The longest answer. It has a few fields, and its end is the only thing of interest.
@@ -21,7 +21,7 @@ pub(super) async fn open(
     host: &str,
     port: u16,
     login: Option<&Login>,
-) -> Result<(), Fault> {
+) -> Result<(), ProxyFault> {
     let place = authority(host, port);
     let mut request = Zeroizing::new(format!("CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n"));
     if let Some(login) = login {
@@ -38,13 +38,13 @@ pub(super) async fn open(
     let answer = answer(wire).await?;
     match answer.status {
         200..300 => Ok(()),
-        407 if login.is_some() => Err(Fault::LoginRefused),
-        407 => Err(Fault::LoginWanted),
-        status => Err(Fault::Refused(format!("HTTP {status} {}", answer.reason).trim_end().to_owned())),
+        407 if login.is_some() => Err(ProxyFault::LoginRefused),
+        407 => Err(ProxyFault::LoginWanted),
+        status => Err(ProxyFault::Refused(format!("HTTP {status} {}", answer.reason).trim_end().to_owned())),
     }
 }
 
-async fn answer(wire: &mut (impl AsyncRead + Unpin)) -> Result<ResponseHead, Fault> {
+async fn answer(wire: &mut (impl AsyncRead + Unpin)) -> Result<ResponseHead, ProxyFault> {
     let mut gathered = Vec::new();
     let mut chunk = [0; 1024];
     loop {
@@ -55,18 +55,18 @@ async fn answer(wire: &mut (impl AsyncRead + Unpin)) -> Result<ResponseHead, Fau
         gathered.extend_from_slice(&chunk[..n]);
         // Others that speak first (SSH, SMTP) never end a head, and would keep us waiting.
         if !gathered.iter().zip(BEGINNING).all(|(one, other)| one == other) {
-            return Err(Fault::Foreign("its answer is no HTTP"));
+            return Err(ProxyFault::Foreign("its answer is no HTTP"));
         }
         match ResponseHead::parse(&gathered) {
             // Whoever is behind it waits for us to speak first.
             Ok(Some((head, length))) if (200..300).contains(&head.status) && length < gathered.len() => {
-                return Err(Fault::Foreign("it sent more than the answer"));
+                return Err(ProxyFault::Foreign("it sent more than the answer"));
             }
             // RFC 9110 section 15.2: more than one of these may come before the answer.
             Ok(Some((head, length))) if head.status < 200 => drop(gathered.drain(..length)),
             Ok(Some((head, _))) => return Ok(head),
             Ok(None) if gathered.len() < MAX_ANSWER_BYTES => {}
-            Ok(None) | Err(_) => return Err(Fault::Foreign("its answer is no HTTP")),
+            Ok(None) | Err(_) => return Err(ProxyFault::Foreign("its answer is no HTTP")),
         }
     }
 }
