@@ -3,6 +3,25 @@
 //!
 //! The protocol, the login and the reconnection are the core's; here are sockets and local services. Nothing here prints,
 //! reads a command line, handles a process signal or ends the process.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use hvym_tunnel_agent::{Agent, Identity, ServiceSpec};
+//! use hvym_tunnel_net::runtime::Runtime;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let runtime = Runtime::new()?;
+//! let agent = Agent::builder(Identity::generate()?)
+//!     .relay("ws://localhost:4896".parse()?)
+//!     .service(ServiceSpec::new("web".parse()?, "3000".parse()?))
+//!     .start(runtime.handle())?;
+//! agent.add_service(ServiceSpec::new("api".parse()?, "3001".parse()?))?;
+//! assert_eq!(agent.status().services.len(), 2);
+//! runtime.block_on(agent.shutdown(Duration::from_secs(1)))?;
+//! # Ok(())
+//! # }
+//! ```
 
 mod builder;
 mod compat;
