@@ -164,23 +164,25 @@ const DEFINED: &[(&[&str], &[&str])] = &[
 ];
 
 /// Words that are no module below these folders; functions may have them.
-const MODULES: &[(&[&str], &[&str])] = &[(
-    &["runner-native"],
-    &[
-        "carry",
-        "connect",
-        "descriptors",
-        "drain",
-        "driver",
-        "executor",
-        "gate",
-        "live",
-        "load",
-        "pipe",
-        "ports",
-        "upload",
-    ],
-)];
+const MODULES: &[(&[&str], &[&str])] = &[
+    (
+        &["runner-native"],
+        &[
+            "carry",
+            "descriptors",
+            "drain",
+            "driver",
+            "executor",
+            "gate",
+            "live",
+            "load",
+            "pipe",
+            "ports",
+            "upload",
+        ],
+    ),
+    (&["runner-native/relay"], &["connect"]),
+];
 
 /// What stands before the word that it defines.
 const KINDS: [&str; 9] = ["struct", "enum", "trait", "type", "union", "fn", "mod", "const", "static"];
