@@ -81,6 +81,7 @@ mod tests {
     fn a_point_past_the_end_of_the_clock_is_its_end() {
         assert_eq!(Instant::from_micros(1) + Duration::MAX, Instant::from_micros(u64::MAX));
         assert_eq!(Instant::from_millis(u64::MAX), Instant::from_micros(u64::MAX));
+        assert_eq!(Instant::from_millis(7).as_micros(), 7000);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hvym_yamux::{
     Mux, MuxConfig, MuxEnd, MuxError, MuxEvent, OpenError, Read, ResetReason, Role, StreamError, StreamId,
 };
-use hvym_yamux_testing::rig::{FIN, Frame, RST, Rig, SYN, WINDOW, data, ping, window};
+use hvym_yamux_testing::rig::{ACK, FIN, Frame, RST, Rig, SYN, WINDOW, data, header, ping, window};
 
 #[test]
 fn the_room_to_write_is_the_lesser_of_the_streams_and_the_sessions() {
@@ -186,4 +186,27 @@ fn half_a_window_that_was_read_is_granted_and_a_byte_less_is_not() {
     rig.take(&ping(SYN, 0, 1));
     rig.take(&window(FIN, 2, 0));
     assert_eq!(rig.read_all(id), (vec![], true));
+}
+
+#[test]
+fn every_frame_but_a_wrong_pong_postpones_the_keepalive_and_nothing_does_not() {
+    let interval = Duration::from_secs(10);
+    let keepalive = |config: &mut MuxConfig| config.keepalive = Some((interval, Duration::from_secs(5)));
+    for frame in [ping(SYN, 0, 1), window(ACK, 1, 0), data(0, 2, b"")] {
+        let mut rig = Rig::agent_but(keepalive);
+        rig.pass(Duration::from_secs(9)).unwrap();
+        rig.take(&frame);
+        rig.sent();
+        assert_eq!(rig.mux.poll_timeout(), Some(rig.now + interval), "{frame:?}");
+    }
+    let mut rig = Rig::agent_but(keepalive);
+    rig.accepted(2);
+    // Within a payload any byte counts, but no byte is none.
+    rig.take(&header(0, 0, 0, 2, 100));
+    let due = rig.now + interval;
+    rig.pass(Duration::from_secs(9)).unwrap();
+    rig.take(b"");
+    assert_eq!(rig.mux.poll_timeout(), Some(due));
+    rig.take(b"x");
+    assert_eq!(rig.mux.poll_timeout(), Some(rig.now + interval));
 }
