@@ -308,6 +308,13 @@ fn what_a_tap_holds_is_counted() {
     assert_eq!(Observer::with_sniff(Refusals).held(), 0);
     assert_eq!(held(110, 20) - held(10, 20), 100);
     assert_eq!(held(10, 10_000) - held(10, 0), 10_000);
+    let held_with_host = |length: usize| {
+        let mut tap = Tap::with_sniff(Refusals);
+        let request = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", "h".repeat(length));
+        tap.handle_request_bytes(request.as_bytes(), at(0));
+        tap.held()
+    };
+    assert_eq!(held_with_host(150) - held_with_host(50), 100);
     // As many records as there can be, with short texts.
     let mut tap = Tap::with_sniff(Refusals);
     for piece in [&GET.repeat(MAX_PENDING), ""] {
