@@ -49,6 +49,7 @@ pub mod tunely;
 #[cfg(unix)]
 pub mod tunnel;
 pub mod wire;
+pub mod world;
 
 pub use cargo::cargo;
 #[cfg(unix)]

@@ -11,3 +11,4 @@ mod states;
 mod streams;
 mod takeover;
 mod wakers;
+mod walk;
