@@ -1,5 +1,6 @@
 //! The seeds of the fuzz corpus: those of the multiplexer, and one for each way that owners and peers use a dialect.
 
+use hvym_tunnel_core::rng::Rng;
 use hvym_yamux_testing::corpus::Seed;
 
 use crate::talk::SEPARATOR;
@@ -8,6 +9,7 @@ use crate::talk::SEPARATOR;
 pub fn seeds() -> Vec<Seed> {
     let mut all = hvym_yamux_testing::corpus::seeds();
     all.extend(talks());
+    all.extend(walks());
     all.extend(crate::formats::seeds());
     all
 }
@@ -48,6 +50,15 @@ fn talks() -> Vec<Seed> {
         }
     }
     all
+}
+
+/// Random walks: each act is one that can happen, so that any bytes are a good start.
+fn walks() -> Vec<Seed> {
+    let walk = |number: u8| {
+        let data: [u8; 121] = Rng::new([number; 32]).bytes();
+        ("f11_world", format!("walk_{number}"), data.to_vec())
+    };
+    (0..12).map(walk).collect()
 }
 
 /// A script whose steps are separated by bars.

@@ -8,9 +8,10 @@ use hvym_yamux_testing::run::Checked;
 
 use crate::formats;
 use crate::talk::talk;
+use crate::world::walk;
 
 /// Every target, by the name of its binary and of its corpus.
-pub const TARGETS: [(&str, Target); 14] = [
+pub const TARGETS: [(&str, Target); 15] = [
     ("f1_raw", f1),
     ("f2_frames", f2),
     ("f3_two_sessions", f3),
@@ -21,6 +22,7 @@ pub const TARGETS: [(&str, Target); 14] = [
     ("f8_hvym", f8),
     ("f9_tunely", f9),
     ("f10_cloud", f10),
+    ("f11_world", f11),
     ("f13_heads", formats::heads),
     ("f14_tokens", formats::tokens),
     ("f15_names", formats::names),
@@ -46,4 +48,9 @@ pub fn f9(data: &[u8]) {
 /// The same in CloudToLocalLLM's.
 pub fn f10(data: &[u8]) {
     hold(talk(Dialect::CloudLlm, data));
+}
+
+/// Several agents and one relay: logins, links, streams, takeovers and the way back.
+pub fn f11(data: &[u8]) {
+    let _counts = walk(data);
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use hvym_tunnel_core::agent::{AgentEvent, AttemptId};
+use hvym_tunnel_core::link::Streams;
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::message::{Close, Message, Transmit};
 use hvym_tunnel_core::reason::DownReason;
@@ -81,4 +82,12 @@ fn a_socket_that_opens_between_two_dials_is_closed_by_the_agent() {
     assert!(pair.agent.machine.handle_open(first, wall(pair.now), pair.now));
     assert!(matches!(pair.agent.machine.poll_transmit(), Some(Transmit::Close(_))));
     assert_eq!(pair.agent.machine.attempt(), None);
+}
+
+#[test]
+fn a_native_link_leaves_the_size_of_messages_to_the_runner() {
+    let mut pair = pair();
+    pair.up();
+    assert_eq!(pair.agent.machine.max_message_bytes(), None);
+    assert_eq!(pair.relay.session().max_message_bytes(), None);
 }

@@ -1,7 +1,9 @@
 //! Our agent in the place of the recorded client.
 
+use hvym_tunnel_compat::dialect::Dialect;
 use hvym_tunnel_core::agent::AgentEvent;
-use hvym_tunnel_tests::dialects::{conversation, local_answer, visits};
+use hvym_tunnel_core::link::Streams;
+use hvym_tunnel_tests::dialects::{agent, conversation, local_answer, visits};
 use serde_json::{Value, json};
 
 use super::agent_up;
@@ -147,4 +149,10 @@ fn an_answer_that_is_whole_goes_ahead_of_the_agents_own_end() {
         (1, &json!(7), &json!("last"))
     );
     assert_eq!(agent.closed.map(|close| close.code), Some(1000));
+}
+
+#[test]
+fn messages_may_be_large_only_after_the_login() {
+    assert_eq!(agent().machine.max_message_bytes(), None);
+    assert_eq!(agent_up(None).machine.max_message_bytes(), Some(Dialect::MAX_CALL_BYTES));
 }
