@@ -4,7 +4,7 @@ use crate::source::{bare, code, product, root, rust, text, words};
 
 /// Every crate of the workspace, lowest first: its folder, its package, and the packages of the workspace that it may
 /// depend on. What is not listed here is an error, so a new crate says where it belongs.
-const CRATES: [(&str, &str, &[&str]); 15] = [
+const CRATES: [(&str, &str, &[&str]); 16] = [
     ("core/yamux", "hvym-yamux", &[]),
     ("core/http1", "hvym-http1", &[]),
     ("core/pages", "hvym-tunnel-pages", &["hvym-http1"]),
@@ -19,6 +19,7 @@ const CRATES: [(&str, &str, &[&str]); 15] = [
     // What measures and tests others may name everything.
     ("core/yamux/testing", "hvym-yamux-testing", &["hvym-yamux"]),
     ("tests", "hvym-tunnel-tests", &TESTED),
+    ("examples", "hvym-tunnel-examples", &TESTED),
     ("benches", "hvym-tunnel-benches", &TESTED),
     ("fuzz", "hvym-tunnel-fuzz", &["hvym-tunnel-tests"]),
 ];
