@@ -15,7 +15,7 @@ use super::timer::Timer;
 /// nothing that can be measured.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Ready once the time has come, at most [`TICK`] late and never early.
+/// Ready once the time has come, at most a quarter of a second late and never early.
 #[derive(Debug)]
 pub struct CoarseTimer(Timer);
 

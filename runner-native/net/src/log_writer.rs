@@ -45,8 +45,8 @@ struct Queue {
     bytes: usize,
     lines: usize,
     /// Since the reader was told last.
+    dropped_untold: u64,
     dropped: u64,
-    dropped_in_all: u64,
     /// The writer waits for something to write.
     is_idle: bool,
     /// The writer is to pause no more.
@@ -116,8 +116,8 @@ impl LogWriter {
         };
         let lines = bytes.iter().filter(|byte| **byte == b'\n').count().max(1);
         if queue.bytes + bytes.len() > capacity {
+            queue.dropped_untold += lines as u64;
             queue.dropped += lines as u64;
-            queue.dropped_in_all += lines as u64;
             return false;
         }
         queue.bytes += bytes.len();
@@ -146,7 +146,7 @@ impl LogWriter {
 
     /// How many lines were dropped so far.
     pub fn dropped(&self) -> u64 {
-        self.0.0.lock().dropped_in_all
+        self.0.0.lock().dropped
     }
 }
 
@@ -163,7 +163,7 @@ impl Streams {
         let (mut since, mut lines) = (Instant::now(), 0);
         loop {
             let mut queue = shared.lock();
-            if queue.pieces.is_empty() && queue.dropped == 0 {
+            if queue.pieces.is_empty() && queue.dropped_untold == 0 {
                 queue.is_done = true;
                 shared.drained.notify_all();
                 if queue.closed {
@@ -171,7 +171,7 @@ impl Streams {
                 }
                 queue.is_idle = true;
                 let waits =
-                    |queue: &mut Queue| queue.pieces.is_empty() && queue.dropped == 0 && !queue.closed;
+                    |queue: &mut Queue| queue.pieces.is_empty() && queue.dropped_untold == 0 && !queue.closed;
                 queue = shared.filled.wait_while(queue, waits).unwrap_or_else(PoisonError::into_inner);
                 queue.is_idle = false;
             }
@@ -185,7 +185,7 @@ impl Streams {
             }
             queue.is_urgent = false;
             let pieces = std::mem::take(&mut queue.pieces);
-            let dropped = std::mem::take(&mut queue.dropped);
+            let dropped = std::mem::take(&mut queue.dropped_untold);
             lines += std::mem::take(&mut queue.lines);
             // Still counted while it is written, so that twice the capacity is the most that is ever held.
             queue.bytes = 0;

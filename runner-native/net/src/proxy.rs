@@ -80,7 +80,7 @@ pub enum ProxyError {
     /// Nobody is there.
     #[error("{0} cannot be reached: {1}")]
     Unreachable(String, String),
-    /// It says nothing for [`PROXY_TIMEOUT`].
+    /// It says nothing in time.
     #[error("{0} did not answer within {limit} s", limit = PROXY_TIMEOUT.as_secs())]
     Silent(String),
     /// It wants to know who asks.

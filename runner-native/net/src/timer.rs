@@ -32,10 +32,11 @@ impl Timer {
     }
 
     fn arm(&mut self, waker: &Waker) {
-        if let Some((reactor, number)) = &self.armed {
-            if let Some(before) = reactor.timers().replace(self.at, *number, waker) {
-                return drop(before);
-            }
+        let known = self.armed.as_ref();
+        let before = known.and_then(|(reactor, number)| reactor.timers().replace(self.at, *number, waker));
+        if let Some(before) = before {
+            // Outside the lock: it may be the last reference to a task, and so to its timers.
+            return drop(before);
         }
         let reactor = match self.armed.take() {
             Some((reactor, _)) => reactor,
