@@ -1,4 +1,5 @@
 //! Conversions for programs that have the standard library (feature `std`). Nothing here reads a clock.
+#![expect(clippy::disallowed_types, reason = "converts what a runner has read; it reads no clock itself")]
 
 extern crate std;
 

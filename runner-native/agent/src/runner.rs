@@ -138,7 +138,7 @@ impl AgentRunner {
         let now = self.shared.clock.now();
         let deadline = async {
             match deadline {
-                Some(at) => drop(Timer::after(at - now).await),
+                Some(at) => Timer::after(at - now).await,
                 None => future::pending().await,
             }
             Woke::Deadline

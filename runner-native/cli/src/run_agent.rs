@@ -88,7 +88,7 @@ pub(crate) async fn until_end(
             let asked = pin!(async { Woke::Asked(signals.next().await) });
             let countdown = pin!(async {
                 match reports.is_waiting() {
-                    true => drop(Timer::after(COUNTDOWN).await),
+                    true => Timer::after(COUNTDOWN).await,
                     false => reports.waiting_began().await,
                 }
                 Woke::Countdown

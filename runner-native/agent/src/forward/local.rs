@@ -149,7 +149,7 @@ impl Connections {
     /// Reports why a connection was cut, unless the last one was cut for the same reason.
     fn report(&self, error: ForwardError) {
         let last = self.last_error().replace(error.clone());
-        if !last.is_some_and(|last| last.code() == error.code()) {
+        if last.is_none_or(|last| last.code() != error.code()) {
             self.shared.sink.emit(AgentEvent::ForwardFailed(error));
         }
     }

@@ -216,8 +216,8 @@ fn an_inspector_sees_bytes_for_as_long_as_it_is_wanted() {
 fn an_agent_whose_relay_is_not_there_gives_up_after_its_limit() {
     let world = World::new();
     let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
-    let mut link = hvym_tunnel_agent::settings::LinkSettings::default();
-    link.relay = Some(format!("ws://{nobody}").parse().expect("a URL"));
+    let relay = Some(format!("ws://{nobody}").parse().expect("a URL"));
+    let mut link = hvym_tunnel_agent::settings::LinkSettings { relay, ..Default::default() };
     link.retry.give_up_after = Some(Duration::from_millis(50));
     let agent = world.agent().link(link).service(spec("web", nobody)).start(world.runtime.handle());
     let ended = world.runtime.block_on(agent.expect("it starts").closed());
