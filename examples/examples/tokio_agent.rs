@@ -216,7 +216,7 @@ async fn outward(shared: &Shared, id: StreamId, mut from: impl AsyncReadExt + Un
         })
         .await?;
     }
-    shared.with(|machine, _, now| Ok::<(), StreamError>(machine.stream(id)?.finish(now)?))?;
+    shared.with(|machine, _, now| machine.stream(id)?.finish(now))?;
     shared.output.notify_one();
     Ok(())
 }
