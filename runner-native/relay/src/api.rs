@@ -22,10 +22,11 @@ use hvym_tunnel_core::relay::NameError;
 use hyper::body::Incoming;
 use serde::Serialize;
 
-use super::concurrency_limit::ConcurrencyPermit;
-use super::listener::Visitor;
-use super::response_body::{self, Answer};
-use super::{agent_ws, pages};
+use crate::agent_conn;
+use crate::limits::concurrency::ConcurrencyPermit;
+use crate::listener::Visitor;
+use crate::pages;
+use crate::upstream::response_body::{self, Answer};
 use credential::Asker;
 
 /// The name by which existing programs recognise a relay of this protocol.
@@ -59,10 +60,10 @@ pub(super) async fn answer(visitor: &Visitor, name: &NameError, request: Request
     }
     let path = request.uri().path();
     if path == "/connect" {
-        return (agent_ws::answer(visitor, request), None);
+        return (agent_conn::answer(visitor, request), None);
     }
     if path == "/ws/tunnel" && visitor.state.guests.are_expected() {
-        return (agent_ws::answer_guest(visitor, request), None);
+        return (agent_conn::answer_with_token(visitor, request), None);
     }
     let page = match (path, name) {
         ("/health" | "/info", _) | ("/", NameError::Bare) if !is_read(request.method()) => {

@@ -10,17 +10,18 @@ use hvym_tunnel_net::observer::Observer;
 use hvym_tunnel_net::runtime::{RuntimeHandle, spawn};
 use smol::channel::bounded;
 
-use super::compat_agents::CompatAgents;
-use super::config::RelayOptions;
-use super::error::RelayError;
-use super::event::{EventSink, RelayEvent};
-use super::handle::{RelayHandle, Running};
-use super::registry::{OpenRegistry, Registry};
-use super::relay_state::{RelayState, Seams};
-use super::router::Router;
-use super::settings::RelaySettings;
-use super::tls::{CertSource, FileCertificate, Tls};
-use super::{listener, rlimit};
+use crate::compat_agents::CompatAgents;
+use crate::config::RelayOptions;
+use crate::error::RelayError;
+use crate::event::{EventSink, RelayEvent};
+use crate::handle::{RelayHandle, Running};
+use crate::listener;
+use crate::registry::{OpenRegistry, Registry};
+use crate::relay_state::{RelayState, Seams};
+use crate::rlimit;
+use crate::router::Router;
+use crate::settings::RelaySettings;
+use crate::tls::{CertSource, FileCertificate, Tls};
 
 /// Requests to drain that may wait for the relay's task, which takes them at once.
 const COMMAND_CAPACITY: usize = 4;

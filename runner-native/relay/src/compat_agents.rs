@@ -13,7 +13,7 @@ use hvym_tunnel_compat::CompatAgent;
 use hvym_tunnel_core::reason::DownReason;
 use percent_encoding::percent_decode_str;
 
-use super::agent_ws::bearer;
+use crate::agent_conn::bearer;
 use crate::config::{GuestOptions, TunelyOptions};
 use cloud::Cloud;
 pub use cloud::KeysError;

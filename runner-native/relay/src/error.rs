@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 
 use thiserror::Error;
 
-use super::compat_agents::KeysError;
-use super::config::ConfigError;
-use super::tls::TlsError;
+use crate::compat_agents::KeysError;
+use crate::config::ConfigError;
+use crate::tls::TlsError;
 
 /// Why a relay does not start.
 #[derive(Clone, PartialEq, Debug, Error)]

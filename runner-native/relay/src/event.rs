@@ -8,8 +8,8 @@ use hvym_tunnel_core::relay::Owner;
 use hvym_tunnel_net::events::{EventSender, Events};
 use hvym_tunnel_net::observer::Observer;
 
-use super::compat_agents::KeysError;
-use super::tls::TlsError;
+use crate::compat_agents::KeysError;
+use crate::tls::TlsError;
 
 /// Something that happened at a relay.
 #[derive(Clone, PartialEq, Debug)]

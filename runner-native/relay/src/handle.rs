@@ -14,10 +14,10 @@ use hvym_tunnel_net::timeout::within;
 use hvym_tunnel_net::timer::Timer;
 use smol::channel::{Receiver, Sender};
 
-use super::event::{RelayEvent, RelayEvents};
-use super::relay_state::RelayState;
-use super::settings::CLOSE_TIMEOUT;
-use super::tls::Tls;
+use crate::event::{RelayEvent, RelayEvents};
+use crate::relay_state::RelayState;
+use crate::settings::CLOSE_TIMEOUT;
+use crate::tls::Tls;
 
 /// How things stand at a relay.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]

@@ -8,47 +8,30 @@
 //!
 //! It runs by itself, and inside `expose` for somebody who has no relay. What a session may do is the core's.
 
-mod agent_session;
-mod agent_ws;
+mod agent_conn;
 mod api;
 mod builder;
-mod client_conn;
 mod compat_agents;
-mod concurrency_limit;
 pub mod config;
-mod connection_pool;
 mod error;
 mod event;
-mod forwarded;
-mod h1_upstream;
-mod h2_upstream;
 mod handle;
-mod head_rewrite;
-mod head_validation;
-mod in_flight;
-mod ingress;
-mod ip_limit;
+mod http1;
+mod limits;
 mod listener;
 mod metrics;
 mod pages;
-mod path_route;
-mod peer_access;
-mod registration;
+mod proxy;
 mod registry;
 mod relay_state;
-mod request_body;
-mod request_guard;
-mod request_upload;
-mod response_body;
 mod rlimit;
 mod router;
-mod session_table;
+mod sessions;
 mod settings;
 mod tcp_ports;
 mod tls;
-mod upgrade;
-mod upstream_conn;
-mod write_timeout;
+mod upstream;
+mod visitor;
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,8 @@
 //! The public listener: who may come in, and where each request leads by its host name.
 
+mod client_conn;
+mod path_route;
+
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,21 +17,25 @@ use hvym_tunnel_pages::{Format, Page};
 use hyper::body::Incoming;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-use super::agent_session::AgentSession;
-use super::concurrency_limit::ConcurrencyPermit;
-use super::forwarded::ClientInfo;
-use super::head_validation::RequestError;
-use super::in_flight::{InFlight, ResponseTracker};
-use super::ip_limit::{IpLimitError, IpPermit};
-use super::relay_state::{Counted, RelayState};
-use super::request_body::RequestBody;
-use super::request_guard::GuardVerdict;
-use super::response_body::{self, Answer};
-use super::router::Route;
-use super::session_table::HostTarget;
-use super::settings::{ACCEPT_REST, BACKLOG, MAX_FIELDS, TCP_KEEPALIVE, TLS_TIMEOUT};
-use super::tls::Tls;
-use super::{api, client_conn, head_rewrite, ingress, pages, path_route, tls};
+use crate::api;
+use crate::http1::forwarded::ClientInfo;
+use crate::http1::head_rewrite;
+use crate::http1::head_validation::RequestError;
+use crate::http1::request_body::RequestBody;
+use crate::http1::request_guard::GuardVerdict;
+use crate::limits::concurrency::ConcurrencyPermit;
+use crate::limits::ip::{IpLimitError, IpPermit};
+use crate::pages;
+use crate::proxy::forward::forward;
+use crate::relay_state::{Counted, RelayState};
+use crate::router::Route;
+use crate::sessions::AgentSession;
+use crate::sessions::HostTarget;
+use crate::settings::{ACCEPT_REST, BACKLOG, MAX_FIELDS, TCP_KEEPALIVE, TLS_TIMEOUT};
+use crate::tls;
+use crate::tls::Tls;
+use crate::upstream::response_body::{self, Answer};
+use crate::visitor::in_flight::{InFlight, ResponseTracker};
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::socket::Wire;
 use hvym_tunnel_net::tcp::{Tcp, TcpListener};
@@ -289,7 +296,7 @@ pub(super) async fn try_proxy(
     let (head, body) = request.into_parts();
     let body = RequestBody::new(body, &head.headers, limit);
     let request = Request::from_parts(head, body);
-    Ok((ingress::ask(visitor, session, name, host, request).await?, permit))
+    Ok((forward(visitor, session, name, host, request).await?, permit))
 }
 
 /// Why a request leads nowhere, whatever its host.

@@ -2,8 +2,8 @@
 
 use hvym_tunnel_pages::Page;
 
-use super::head_validation::RequestError;
-use super::settings::{MAX_FIELDS, MAX_HEAD_BYTES};
+use crate::http1::head_validation::RequestError;
+use crate::settings::{MAX_FIELDS, MAX_HEAD_BYTES};
 
 /// Seconds after which a relay that is full, or about to be restarted, is worth another try.
 const RETRY_SECONDS: u32 = 5;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hvym_tunnel_core::stellar::Address;
 
-use super::config::Policy;
+use crate::config::Policy;
 
 /// How long a decision may take. The agent's login waits for it.
 pub const REGISTRY_TIMEOUT: Duration = Duration::from_secs(5);

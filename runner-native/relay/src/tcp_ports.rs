@@ -18,10 +18,10 @@ use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_net::runtime::Task;
 use socket2::SockRef;
 
-use super::concurrency_limit::ConcurrencyPermit;
-use super::listener::{self, ConnectionSlot};
-use super::relay_state::RelayState;
-use super::session_table::SessionKey;
+use crate::limits::concurrency::ConcurrencyPermit;
+use crate::listener::{self, ConnectionSlot};
+use crate::relay_state::RelayState;
+use crate::sessions::SessionKey;
 use hvym_tunnel_net::copy::splice;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::shutdown::TaskGuard;
@@ -218,12 +218,12 @@ mod tests {
     use hvym_tunnel_core::handshake::Credential;
     use hvym_tunnel_core::relay::Session;
 
-    use super::super::RelaySettings;
-    use super::super::agent_session::AgentSession;
-    use super::super::compat_agents::CompatAgents;
-    use super::super::event::EventSink;
-    use super::super::relay_state::Seams;
     use super::*;
+    use crate::RelaySettings;
+    use crate::compat_agents::CompatAgents;
+    use crate::event::EventSink;
+    use crate::relay_state::Seams;
+    use crate::sessions::AgentSession;
     use hvym_tunnel_net::link_driver::LinkHandle;
 
     const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), 9);

@@ -11,11 +11,11 @@ use serde::Serialize;
 
 use super::credential::bearer;
 use super::{hvym, json, stamp};
-use crate::agent_session::AgentSession;
 use crate::compat_agents::{CloudAccount, CloudTokenError};
 use crate::metrics::RequestCounts;
 use crate::relay_state::RelayState;
-use crate::response_body::Answer;
+use crate::sessions::AgentSession;
+use crate::upstream::response_body::Answer;
 
 /// Below this part of answered requests, and above this one of late ones, somebody should have a look; percent.
 const ENOUGH_ANSWERED: f64 = 90.0;

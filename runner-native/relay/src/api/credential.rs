@@ -6,7 +6,7 @@ use http::header::{HeaderMap, HeaderName};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::stellar::jwt::{Expected, Token};
 
-use crate::agent_ws;
+use crate::agent_conn;
 use crate::relay_state::RelayState;
 
 /// The key of a relay's operator, as Tunely's tools show it.
@@ -34,7 +34,7 @@ pub(super) enum Refused {
 
 /// The token of `Authorization: Bearer`, if there is one.
 pub(super) fn bearer(fields: &HeaderMap) -> Option<&str> {
-    agent_ws::bearer(fields).filter(|token| !token.is_empty())
+    agent_conn::bearer(fields).filter(|token| !token.is_empty())
 }
 
 /// Whether somebody tries the operator's key.

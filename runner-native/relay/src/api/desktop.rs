@@ -13,7 +13,7 @@ use super::cloud::{account, fault, is, unknown};
 use super::{Led, READ, SERVES, json};
 use crate::compat_agents::CloudTokenError;
 use crate::listener::{self, Visitor};
-use crate::response_body::Answer;
+use crate::upstream::response_body::Answer;
 
 /// Where the web application asks the model behind its user's desktop.
 const MODEL: &str = "/api/ollama";

@@ -20,12 +20,12 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 
 use super::json;
-use crate::ingress;
+use crate::http1::request_body::RequestBody;
 use crate::listener::Visitor;
+use crate::proxy::forward as upstream_request;
 use crate::relay_state::RelayState;
-use crate::request_body::RequestBody;
-use crate::response_body::{Answer, ResponseBody};
-use crate::session_table::HostTarget;
+use crate::sessions::HostTarget;
+use crate::upstream::response_body::{Answer, ResponseBody};
 use hvym_tunnel_net::timeout::within;
 
 /// The largest request and the largest answer, bytes. Both are held whole, and again as JSON. Messages of Tunely's own
@@ -214,7 +214,7 @@ async fn run(visitor: &Visitor, domain: &str, mut request: Request<RequestBody>)
     let Some(_ticket) = state.load.enter(&name) else {
         return Outcome::failed(503, "Too many requests are under way");
     };
-    match ingress::ask(visitor, live, name, host, request).await {
+    match upstream_request::forward(visitor, live, name, host, request).await {
         Ok(answer) => read(answer).await,
         Err(page) if page.status == 504 => Outcome::failed(504, "Request timeout"),
         Err(page) => Outcome::failed(page.status, page.text),

@@ -13,12 +13,12 @@ use serde::Serialize;
 
 use super::credential::{Asker, Refused};
 use super::{Led, SERVES, json, stamp};
-use crate::agent_session::AgentSession;
 use crate::listener::{self, Visitor};
 use crate::metrics::Joined;
 use crate::relay_state::RelayState;
-use crate::response_body::Answer;
-use crate::session_table::HostTarget;
+use crate::sessions::AgentSession;
+use crate::sessions::HostTarget;
+use crate::upstream::response_body::Answer;
 
 /// Whose service is meant, where the host name does not say it.
 const STELLAR_ADDRESS: HeaderName = HeaderName::from_static("x-stellar-address");

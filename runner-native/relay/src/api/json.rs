@@ -6,7 +6,7 @@ use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
 
-use crate::response_body::{Answer, ResponseBody};
+use crate::upstream::response_body::{Answer, ResponseBody};
 
 /// `value` for whoever may know it, with this status.
 pub(super) fn with(status: StatusCode, value: &impl Serialize) -> Answer {

@@ -13,12 +13,12 @@ use serde::Serialize;
 
 use super::credential::Asker;
 use super::{READ, forward, hvym, is_read, json, stamp};
-use crate::agent_session::AgentSession;
 use crate::listener::Visitor;
 use crate::metrics::Joined;
 use crate::relay_state::RelayState;
-use crate::response_body::Answer;
-use crate::session_table::HostTarget;
+use crate::sessions::AgentSession;
+use crate::sessions::HostTarget;
+use crate::upstream::response_body::Answer;
 
 /// Why tunnels are not made, changed or removed here.
 const NO_REGISTRY: &str =

@@ -13,9 +13,9 @@ use http::header::{CONNECTION, HeaderName, HeaderValue};
 use http::response;
 use hvym_tunnel_core::time::Instant;
 
-use super::h1_upstream::H1Conn;
-use super::h2_upstream::H2Conn;
-use super::head_rewrite;
+use crate::http1::head_rewrite;
+use crate::upstream::h1::H1Conn;
+use crate::upstream::h2::H2Conn;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::timer::Timer;
@@ -41,7 +41,7 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// Which HTTP/1.1 connections will do.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(super) enum Choice {
+pub(crate) enum Choice {
     /// Any: the request can be repeated.
     Any,
     /// One that was used a moment ago.
@@ -51,7 +51,7 @@ pub(super) enum Choice {
 }
 
 /// The HTTP/1.1 connections of one session that wait.
-pub(super) struct Pool {
+pub(crate) struct Pool {
     idle_conns: Mutex<IdleConns>,
     clock: Clock,
 }
@@ -85,13 +85,13 @@ struct IdleWatch {
 }
 
 /// An HTTP/1.1 connection in use. It goes back when it is free, and is torn down when this is dropped before.
-pub(super) struct PooledConn {
-    pub(super) h1_conn: Box<H1Conn>,
+pub(crate) struct PooledConn {
+    pub(crate) h1_conn: Box<H1Conn>,
     watch: Arc<IdleWatch>,
     /// How long the service lets it wait.
     keep: Duration,
     /// Whether it served a request before.
-    pub(super) is_used: bool,
+    pub(crate) is_used: bool,
 }
 
 impl Wake for IdleWatch {
@@ -108,18 +108,18 @@ impl Wake for IdleWatch {
 
 impl Pool {
     /// Nothing waits.
-    pub(super) fn new(clock: Clock) -> Self {
+    pub(crate) fn new(clock: Clock) -> Self {
         Self { idle_conns: Mutex::default(), clock }
     }
 
     /// Takes in use an HTTP/1.1 connection that was just opened.
-    pub(super) fn lend(self: &Arc<Self>, service: &str, h1_conn: H1Conn) -> PooledConn {
+    pub(crate) fn lend(self: &Arc<Self>, service: &str, h1_conn: H1Conn) -> PooledConn {
         let watch = IdleWatch { pool: Arc::downgrade(self), service: Arc::from(service) };
         PooledConn { h1_conn: Box::new(h1_conn), watch: Arc::new(watch), keep: IDLE_LIMIT, is_used: false }
     }
 
     /// Takes out the HTTP/1.1 connection that was used last.
-    pub(super) fn take(&self, service: &str, choice: Choice) -> Option<PooledConn> {
+    pub(crate) fn take(&self, service: &str, choice: Choice) -> Option<PooledConn> {
         if choice == Choice::Fresh {
             return None;
         }
@@ -140,7 +140,7 @@ impl Pool {
     }
 
     /// An HTTP/2 connection with room for one more.
-    pub(super) fn h2_conn(&self, service: &str, choice: Choice) -> Option<H2Conn> {
+    pub(crate) fn h2_conn(&self, service: &str, choice: Choice) -> Option<H2Conn> {
         if choice == Choice::Fresh {
             return None;
         }
@@ -150,7 +150,7 @@ impl Pool {
     }
 
     /// Lets others share an HTTP/2 connection that was just opened.
-    pub(super) fn share(self: &Arc<Self>, service: &str, h2_conn: &H2Conn) {
+    pub(crate) fn share(self: &Arc<Self>, service: &str, h2_conn: &H2Conn) {
         let mut idle_conns = self.lock();
         let shelf = idle_conns.trunks.entry(Arc::from(service)).or_default();
         shelf.retain(|shared| !shared.h2_conn.is_closed());
@@ -161,14 +161,14 @@ impl Pool {
     }
 
     /// Lets go of what waits for `service`.
-    pub(super) fn clear(&self, service: &str) {
+    pub(crate) fn clear(&self, service: &str) {
         let mut idle_conns = self.lock();
         idle_conns.idle.remove(service);
         idle_conns.trunks.remove(service);
     }
 
     /// Lets go of every HTTP/1.1 connection that waits.
-    pub(super) fn make_room(&self) {
+    pub(crate) fn make_room(&self) {
         self.lock().idle.clear();
     }
 
@@ -245,7 +245,7 @@ async fn sweep(pool: Weak<Pool>) {
 
 impl PooledConn {
     /// Notes what the service says of the connection, in the head of a response.
-    pub(super) fn note(&mut self, head: &response::Parts) {
+    pub(crate) fn note(&mut self, head: &response::Parts) {
         let closes =
             head.version < Version::HTTP_11 || head_rewrite::lists(&head.headers, &CONNECTION, "close");
         let kept = head.headers.get(KEEP_ALIVE).and_then(kept_for).map(|kept| kept.saturating_sub(MARGIN));
@@ -253,7 +253,7 @@ impl PooledConn {
     }
 
     /// Puts it back, now or as soon as what is left of the request was sent.
-    pub(super) fn give_back(mut self) {
+    pub(crate) fn give_back(mut self) {
         let mut quiet = Context::from_waker(Waker::noop());
         if self.h1_conn.poll_drive(&mut quiet).is_ready() {
             return;
@@ -265,7 +265,7 @@ impl PooledConn {
     }
 
     /// Drives it until it is free, and puts it back then.
-    pub(super) async fn settled(mut self) {
+    pub(crate) async fn settled(mut self) {
         self.h1_conn.settled().await;
         self.put_back();
     }

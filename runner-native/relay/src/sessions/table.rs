@@ -7,15 +7,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hvym_tunnel_core::relay::{Directory, Name, NameError, Owner};
 
-use super::agent_session::AgentSession;
 use crate::config::Policy;
+use crate::sessions::agent_session::AgentSession;
 
 /// Names one session for as long as the relay runs; never used twice.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) struct SessionKey(u64);
+pub(crate) struct SessionKey(u64);
 
 /// What a host name reaches.
-pub(super) enum HostTarget {
+pub(crate) enum HostTarget {
     /// An agent that is connected.
     Agent(AgentSession, Name),
     /// An agent that is not.
@@ -23,7 +23,7 @@ pub(super) enum HostTarget {
 }
 
 /// What came of an admission.
-pub(super) enum NameClaim {
+pub(crate) enum NameClaim {
     /// Let in; the session whose place it took, if any, is to be ended.
     IpPermit(Option<AgentSession>),
     /// Somebody of the same name is there and stays.
@@ -50,14 +50,14 @@ impl Rows {
 }
 
 /// Every session of a relay.
-pub(super) struct SessionTable {
+pub(crate) struct SessionTable {
     rows: Mutex<Rows>,
     capacity: usize,
 }
 
 impl SessionTable {
     /// Nobody yet; at most `capacity` at once, logged in or not. `guests` are the names of agents without an identity.
-    pub(super) fn new(domain: &str, guests: impl IntoIterator<Item = Arc<str>>, capacity: usize) -> Self {
+    pub(crate) fn new(domain: &str, guests: impl IntoIterator<Item = Arc<str>>, capacity: usize) -> Self {
         let mut directory = Directory::new(domain);
         guests.into_iter().for_each(|guest| directory.register(guest));
         let rows = Rows { directory, sessions: BTreeMap::new(), next: 1 };
@@ -65,7 +65,7 @@ impl SessionTable {
     }
 
     /// Takes in a session that has not logged in yet. `None`: there is no room.
-    pub(super) fn enter(&self, session: AgentSession) -> Option<SessionKey> {
+    pub(crate) fn enter(&self, session: AgentSession) -> Option<SessionKey> {
         let mut rows = self.lock();
         if rows.sessions.len() >= self.capacity {
             return None;
@@ -77,12 +77,12 @@ impl SessionTable {
     }
 
     /// Whether another session would find room.
-    pub(super) fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.lock().sessions.len() < self.capacity
     }
 
     /// Gives the name of `owner` to the session of this key, if the policy lets it.
-    pub(super) fn admit(&self, key: SessionKey, owner: Owner, policy: Policy) -> NameClaim {
+    pub(crate) fn admit(&self, key: SessionKey, owner: Owner, policy: Policy) -> NameClaim {
         let mut rows = self.lock();
         let live = rows.directory.lookup(&owner).is_some_and(|old| rows.sessions.contains_key(old));
         if live && policy == Policy::Reject {
@@ -93,7 +93,7 @@ impl SessionTable {
     }
 
     /// Takes a session out. Its name is freed only if no other session has taken it meanwhile.
-    pub(super) fn leave(&self, key: SessionKey, owner: Option<&Owner>) {
+    pub(crate) fn leave(&self, key: SessionKey, owner: Option<&Owner>) {
         let mut rows = self.lock();
         rows.sessions.remove(&key);
         if let Some(owner) = owner {
@@ -102,31 +102,31 @@ impl SessionTable {
     }
 
     /// What `host` reaches.
-    pub(super) fn find(&self, host: &str) -> Result<HostTarget, NameError> {
+    pub(crate) fn find(&self, host: &str) -> Result<HostTarget, NameError> {
         let rows = self.lock();
         let name = rows.directory.parse(host)?;
         Ok(rows.target(name))
     }
 
     /// What the name of a guest reaches, in any case; `None` if nobody can have it.
-    pub(super) fn find_guest(&self, name: &str) -> Option<HostTarget> {
+    pub(crate) fn find_guest(&self, name: &str) -> Option<HostTarget> {
         let rows = self.lock();
         let owner = rows.directory.named(name)?;
         Some(rows.target(Name { owner, service: None }))
     }
 
     /// The session of `owner`.
-    pub(super) fn agent(&self, owner: &Owner) -> Option<AgentSession> {
+    pub(crate) fn agent(&self, owner: &Owner) -> Option<AgentSession> {
         self.lock().session(owner)
     }
 
     /// Whether it is the session of this key that has the name of `owner`.
-    pub(super) fn is_current(&self, key: SessionKey, owner: &Owner) -> bool {
+    pub(crate) fn is_current(&self, key: SessionKey, owner: &Owner) -> bool {
         self.lock().directory.lookup(owner) == Some(&key)
     }
 
     /// The host name of a service; `None` is the agent's first.
-    pub(super) fn host(&self, owner: &Owner, service: Option<&str>) -> String {
+    pub(crate) fn host(&self, owner: &Owner, service: Option<&str>) -> String {
         let rows = self.lock();
         match service {
             Some(service) => rows.directory.service_host(owner, service),
@@ -135,7 +135,7 @@ impl SessionTable {
     }
 
     /// Every session.
-    pub(super) fn all(&self) -> Vec<AgentSession> {
+    pub(crate) fn all(&self) -> Vec<AgentSession> {
         self.lock().sessions.values().cloned().collect()
     }
 

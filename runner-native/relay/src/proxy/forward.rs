@@ -8,20 +8,21 @@ use hvym_tunnel_core::relay::Name;
 use hvym_tunnel_pages::Page;
 use hyper::body::Incoming;
 
-use super::agent_session::AgentSession;
-use super::connection_pool::Choice;
-use super::h1_upstream::UpstreamError;
-use super::head_rewrite;
-use super::listener::Visitor;
-use super::metrics::AskedRequest;
-use super::request_body::RequestBody;
-use super::request_upload::RequestUpload;
-use super::response_body::{Answer, Relayed, ResponseBody};
-use super::upstream_conn::UpstreamConn;
-use super::{pages, upgrade};
+use crate::http1::head_rewrite;
+use crate::http1::request_body::RequestBody;
+use crate::listener::Visitor;
+use crate::metrics::AskedRequest;
+use crate::pages;
+use crate::proxy::upgrade;
+use crate::sessions::AgentSession;
+use crate::upstream::conn::UpstreamConn;
+use crate::upstream::h1::UpstreamError;
+use crate::upstream::pool::Choice;
+use crate::upstream::request_upload::RequestUpload;
+use crate::upstream::response_body::{Answer, Relayed, ResponseBody};
 
 /// Passes one request on to the agent behind `live`; the page says what went wrong.
-pub(super) async fn ask(
+pub(crate) async fn forward(
     visitor: &Visitor,
     live: AgentSession,
     name: Name,

@@ -11,9 +11,9 @@ use http::{Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
 
-use super::h1_upstream::{ServiceWire, UpstreamError};
-use super::request_upload::RequestUpload;
-use super::settings::MAX_HEAD_BYTES;
+use crate::settings::MAX_HEAD_BYTES;
+use crate::upstream::h1::{ServiceWire, UpstreamError};
+use crate::upstream::request_upload::RequestUpload;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::hyper_rt::HyperExecutor;
 use hvym_tunnel_net::runtime::spawn;
@@ -31,7 +31,7 @@ const TRUNK_WINDOW: u32 = 4 * 1024 * 1024;
 
 /// One connection for many. Clones are the same; when the last is gone, and the last answer read, it ends.
 #[derive(Clone)]
-pub(super) struct H2Conn {
+pub(crate) struct H2Conn {
     sender: http2::SendRequest<RequestUpload>,
     /// One for each HTTP/2 connection and each request of it.
     sharing: Arc<()>,
@@ -39,7 +39,7 @@ pub(super) struct H2Conn {
 
 impl H2Conn {
     /// Over a stream that was just opened.
-    pub(super) async fn new(stream: TunnelStream) -> hyper::Result<Self> {
+    pub(crate) async fn new(stream: TunnelStream) -> hyper::Result<Self> {
         let (sender, connection) = http2::Builder::new(HyperExecutor)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(TRUNK_WINDOW)
@@ -56,22 +56,22 @@ impl H2Conn {
     }
 
     /// Whether it takes another request.
-    pub(super) fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         !self.sender.is_closed() && Arc::strong_count(&self.sharing) <= MAX_SHARING
     }
 
     /// Whether nobody uses it.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         Arc::strong_count(&self.sharing) == 1
     }
 
     /// Whether it takes no request any more.
-    pub(super) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.sender.is_closed()
     }
 
     /// Sends a request and waits for the head of its response, at most `limit` after the request's last move.
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &mut self,
         request: Request<RequestUpload>,
         limit: Duration,

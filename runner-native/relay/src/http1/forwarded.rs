@@ -17,16 +17,16 @@ const MAX_HOPS: usize = 16;
 
 /// Who asks, as the relay itself saw it or a trusted proxy says.
 #[derive(Clone, Debug)]
-pub(super) struct ClientInfo {
+pub(crate) struct ClientInfo {
     /// The visitor, then every trusted proxy on the way, the one that connected to us last.
     chain: Vec<IpAddr>,
     /// `http` or `https`: what the visitor used.
-    pub(super) scheme: &'static str,
+    pub(crate) scheme: &'static str,
 }
 
 impl ClientInfo {
     /// Who is behind a request with these fields, that came from `peer` by `scheme`.
-    pub(super) fn new(peer: IpAddr, scheme: &'static str, fields: &HeaderMap, trusted: &[IpNet]) -> Self {
+    pub(crate) fn new(peer: IpAddr, scheme: &'static str, fields: &HeaderMap, trusted: &[IpNet]) -> Self {
         let is_trusted = |hop: &IpAddr| trusted.iter().any(|net| net.contains(hop));
         let mut nearest = peer.to_canonical();
         let mut chain = vec![nearest];
@@ -53,7 +53,7 @@ impl ClientInfo {
     }
 
     /// Says who asks, in both spellings that services know.
-    pub(super) fn add_forwarded(&self, headers: &mut HeaderMap, host: &str) {
+    pub(crate) fn add_forwarded(&self, headers: &mut HeaderMap, host: &str) {
         let scheme = self.scheme;
         let mut addresses = String::new();
         let mut forwarded = String::with_capacity(host.len() + 64);

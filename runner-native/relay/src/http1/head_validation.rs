@@ -8,11 +8,11 @@ use http::Uri;
 use hvym_http1::{Body, Framing, FramingError, HeadError, HeadScanner, LineEndings, RequestHead, Version};
 use hvym_tunnel_pages::Format;
 
-use super::settings::MAX_FIELDS;
+use crate::settings::MAX_FIELDS;
 
 /// Why a request is refused before its host is even looked at.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum RequestError {
+pub(crate) enum RequestError {
     /// No HTTP, or HTTP that two parsers could read differently; what exactly.
     Malformed(String),
     /// More bytes or fields than a head may have.
@@ -41,24 +41,24 @@ impl From<HeadError> for RequestError {
 }
 
 /// Finds the end of a visitor's head. Lines end with CR LF and nothing else.
-pub(super) const fn scanner() -> HeadScanner {
+pub(crate) const fn scanner() -> HeadScanner {
     HeadScanner::new(LineEndings::Strict)
 }
 
 /// What follows a head that was let through.
 #[derive(Debug)]
-pub(super) struct Framed {
+pub(crate) struct Framed {
     /// The request's body.
-    pub(super) body: Body,
+    pub(crate) body: Body,
     /// Whether what comes after it may be another protocol: that is for the answer to say.
-    pub(super) may_change: bool,
+    pub(crate) may_change: bool,
 }
 
 /// Judges a whole head.
 ///
 /// # Errors
 /// Why it is refused.
-pub(super) fn validate_head(bytes: &[u8]) -> Result<Framed, RequestError> {
+pub(crate) fn validate_head(bytes: &[u8]) -> Result<Framed, RequestError> {
     let whole = RequestHead::parse(bytes)?.filter(|(_, used)| *used == bytes.len());
     let Some((head, _)) = whole else { return Err(RequestError::malformed("the head ends twice")) };
     if head.headers.len() > MAX_FIELDS {
@@ -98,7 +98,7 @@ fn target(head: &RequestHead) -> Result<(), RequestError> {
 }
 
 /// What a head that may be broken seems to want its answer written in.
-pub(super) fn wanted_format(bytes: &[u8]) -> Format {
+pub(crate) fn wanted_format(bytes: &[u8]) -> Format {
     let name = b"accept:";
     let accept = bytes.split(|byte| *byte == b'\n').find_map(|line| {
         let (start, value) = line.split_at_checked(name.len())?;

@@ -12,13 +12,13 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::h1_upstream::ServiceWire;
-use super::head_rewrite;
-use super::listener::Visitor;
-use super::request_guard::RequestGuard;
-use super::response_body::{self, Answer};
-use super::settings::UPGRADE_TIMEOUT;
-use super::upstream_conn::UpstreamConn;
+use crate::http1::head_rewrite;
+use crate::http1::request_guard::RequestGuard;
+use crate::listener::Visitor;
+use crate::settings::UPGRADE_TIMEOUT;
+use crate::upstream::conn::UpstreamConn;
+use crate::upstream::h1::ServiceWire;
+use crate::upstream::response_body::{self, Answer};
 use hvym_tunnel_net::copy::splice;
 use hvym_tunnel_net::hyper::Io;
 use hvym_tunnel_net::runtime::spawn;
@@ -27,7 +27,7 @@ use hvym_tunnel_net::socket::Wire;
 use hvym_tunnel_net::timeout::within;
 
 /// Joins a visitor to a service that both change their protocol. The answer tells the visitor.
-pub(super) fn join(
+pub(crate) fn join(
     visitor: &Visitor,
     visitor_upgrade: OnUpgrade,
     mut response: Response<Incoming>,
@@ -70,13 +70,13 @@ async fn run(visitor: OnUpgrade, service: OnUpgrade) -> io::Result<()> {
 }
 
 /// The connection of an upgrade, once the 101 has left.
-pub(super) async fn timely(upgrade: OnUpgrade) -> io::Result<Upgraded> {
+pub(crate) async fn timely(upgrade: OnUpgrade) -> io::Result<Upgraded> {
     let upgraded = within(UPGRADE_TIMEOUT, upgrade).await.ok_or(io::ErrorKind::TimedOut)?;
     upgraded.map_err(io::Error::other)
 }
 
 /// The connection of a visitor or agent as it was before HTTP, with what was read too early put back.
-pub(super) fn reclaim(upgraded: Upgraded) -> Wire {
+pub(crate) fn reclaim(upgraded: Upgraded) -> Wire {
     match upgraded.downcast::<Io<RequestGuard>>() {
         Ok(parts) => {
             let (wire, ahead) = parts.io.0.into_parts();
@@ -88,14 +88,14 @@ pub(super) fn reclaim(upgraded: Upgraded) -> Wire {
 }
 
 /// A connection with bytes that were read from it already.
-pub(super) struct Early {
+pub(crate) struct Early {
     ahead: Bytes,
     wire: Wire,
 }
 
 impl Early {
     /// `wire`, with `ahead` to be read before what comes from it.
-    pub(super) fn put_back(ahead: Bytes, wire: Wire) -> Wire {
+    pub(crate) fn put_back(ahead: Bytes, wire: Wire) -> Wire {
         if ahead.is_empty() { wire } else { Wire::Boxed(Box::new(Early { ahead, wire })) }
     }
 }

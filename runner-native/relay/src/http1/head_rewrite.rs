@@ -12,7 +12,7 @@ use http::{StatusCode, Uri, Version, request, response};
 use hvym_http1::{HOP_BY_HOP, list_members};
 use thiserror::Error;
 
-use super::forwarded::ClientInfo;
+use crate::http1::forwarded::ClientInfo;
 
 /// Fields that only we may set, because services and other relays believe them.
 const OURS: [HeaderName; 4] = [
@@ -24,7 +24,7 @@ const OURS: [HeaderName; 4] = [
 
 /// Why a request names no host (RFC 9112 section 3.2).
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Error)]
-pub(super) enum HostError {
+pub(crate) enum HostError {
     /// None, or one that is no text.
     #[error("the request names no host")]
     Missing,
@@ -35,7 +35,7 @@ pub(super) enum HostError {
 
 /// The host a request is for. In HTTP/1.1 an absolute target beats the `Host` field, and replaces it (RFC 9112
 /// section 3.2.2); in HTTP/2 it is `:authority`, from which `Host` must not differ (RFC 9113 section 8.3.1).
-pub(super) fn settle_host(head: &mut request::Parts) -> Result<String, HostError> {
+pub(crate) fn settle_host(head: &mut request::Parts) -> Result<String, HostError> {
     let mut named = head.headers.get_all(HOST).iter();
     let (first, second) = (named.next(), named.next());
     if second.is_some() {
@@ -60,7 +60,7 @@ fn without_user(authority: &Authority) -> String {
 }
 
 /// Turns a visitor's head into the one for the service. The protocol the visitor wants to change to, if any.
-pub(super) fn rewrite_request(
+pub(crate) fn rewrite_request(
     head: &mut request::Parts,
     host: &str,
     origin: &ClientInfo,
@@ -91,7 +91,7 @@ pub(super) fn rewrite_request(
 
 /// Turns the fields after a visitor's body into those for the service: what the head may not say, they may not either,
 /// and nothing about the message they end (RFC 9110 section 6.5.1).
-pub(super) fn toward_service_last(trailers: &mut HeaderMap) {
+pub(crate) fn toward_service_last(trailers: &mut HeaderMap) {
     strip(trailers);
     remove_claims(trailers);
     for name in [CONTENT_LENGTH, HOST, TRAILER, COOKIE, http::header::AUTHORIZATION] {
@@ -110,7 +110,7 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Turns a service's head into the one for the visitor.
-pub(super) fn rewrite_response(head: &mut response::Parts) {
+pub(crate) fn rewrite_response(head: &mut response::Parts) {
     // Both statuses are about an upgrade, and say nothing without the field.
     let keeps = matches!(head.status, StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED);
     let protocol = head.headers.get(UPGRADE).filter(|_| keeps).cloned();
@@ -132,7 +132,7 @@ fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
 }
 
 /// Whether a comma-separated field lists `token`, in any case, with or without parameters.
-pub(super) fn lists(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+pub(crate) fn lists(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     let members = |value: &HeaderValue| {
         list_members(value.as_bytes()).any(|member| {
             let word = member.split(|byte| *byte == b';').next().unwrap_or_default();

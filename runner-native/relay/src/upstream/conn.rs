@@ -5,14 +5,14 @@ use std::time::Duration;
 use http::{Request, Response, response};
 use hyper::body::Incoming;
 
-use super::connection_pool::PooledConn;
-use super::h1_upstream::UpstreamError;
-use super::h2_upstream::H2Conn;
-use super::request_upload::RequestUpload;
+use crate::upstream::h1::UpstreamError;
+use crate::upstream::h2::H2Conn;
+use crate::upstream::pool::PooledConn;
+use crate::upstream::request_upload::RequestUpload;
 use hvym_tunnel_net::clock::Clock;
 
 /// The way of one request.
-pub(super) enum UpstreamConn {
+pub(crate) enum UpstreamConn {
     /// HTTP/1.1, for this request alone.
     Own(PooledConn),
     /// HTTP/2, together with others.
@@ -26,7 +26,7 @@ pub(super) enum UpstreamConn {
 
 impl UpstreamConn {
     /// Whether it carried a request before: what it then loses, another one may carry.
-    pub(super) fn is_used(&self) -> bool {
+    pub(crate) fn is_used(&self) -> bool {
         match self {
             UpstreamConn::Own(lent) => lent.is_used,
             UpstreamConn::Shared { is_used, .. } => *is_used,
@@ -34,7 +34,7 @@ impl UpstreamConn {
     }
 
     /// Sends a request and waits for the head of its response, at most `limit` after the request's last move.
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &mut self,
         request: Request<RequestUpload>,
         limit: Duration,
@@ -47,7 +47,7 @@ impl UpstreamConn {
     }
 
     /// Notes what the service says of the connection, in the head of a response.
-    pub(super) fn note(&mut self, head: &response::Parts) {
+    pub(crate) fn note(&mut self, head: &response::Parts) {
         if let UpstreamConn::Own(lent) = self {
             lent.note(head);
         }

@@ -13,21 +13,21 @@ use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::UnixTime;
 use zeroize::Zeroizing;
 
-use super::agent_session::AgentSession;
-use super::compat_agents::TokenLogin;
-use super::event::RelayEvent;
-use super::metrics::Joined;
-use super::registry::REGISTRY_TIMEOUT;
-use super::relay_state::RelayState;
-use super::session_table::{NameClaim, SessionKey};
-use super::tcp_ports;
+use crate::compat_agents::TokenLogin;
 use crate::config::Policy;
+use crate::event::RelayEvent;
+use crate::metrics::Joined;
+use crate::registry::REGISTRY_TIMEOUT;
+use crate::relay_state::RelayState;
+use crate::sessions::AgentSession;
+use crate::sessions::{NameClaim, SessionKey};
+use crate::tcp_ports;
 use hvym_tunnel_net::shutdown::TaskGuard;
 use hvym_tunnel_net::timeout::within;
 
 /// The place of one session in its relay; whatever happens to its task, the place is freed.
-pub(super) struct AgentRegistration {
-    pub(super) state: Arc<RelayState>,
+pub(crate) struct AgentRegistration {
+    pub(crate) state: Arc<RelayState>,
     live: AgentSession,
     key: SessionKey,
     peer: SocketAddr,
@@ -47,7 +47,7 @@ impl Drop for AgentRegistration {
 
 impl AgentRegistration {
     /// The place `key` of a session that has not logged in yet.
-    pub(super) fn new(
+    pub(crate) fn new(
         state: Arc<RelayState>,
         live: AgentSession,
         key: SessionKey,
@@ -66,7 +66,7 @@ impl AgentRegistration {
         }
     }
 
-    pub(super) async fn on_event(&mut self, event: SessionEvent) {
+    pub(crate) async fn on_event(&mut self, event: SessionEvent) {
         match event {
             SessionEvent::Admit(verified) => self.on_admit(verified.address(), verified.expires_at()).await,
             SessionEvent::Bind(service) => self.on_bind(service),
@@ -197,7 +197,7 @@ impl AgentRegistration {
         }
     }
 
-    pub(super) fn on_closed(&self, reason: DownReason) {
+    pub(crate) fn on_closed(&self, reason: DownReason) {
         self.state.sessions.leave(self.key, self.owner.as_ref());
         self.live.wake();
         match self.owner.clone() {

@@ -5,13 +5,13 @@
 
 use http::uri::{PathAndQuery, Uri};
 
-use super::session_table::{HostTarget, SessionTable};
+use crate::sessions::{HostTarget, SessionTable};
 
 /// Where such paths begin.
 const PREFIX: &str = "/t/";
 
 /// What the path of `uri` reaches, if it names a guest. Then `uri` is what the service is asked for.
-pub(super) fn find(sessions: &SessionTable, uri: &mut Uri) -> Option<HostTarget> {
+pub(crate) fn find(sessions: &SessionTable, uri: &mut Uri) -> Option<HostTarget> {
     let (name, rest) = cut(uri.path_and_query()?.as_str())?;
     let reached = sessions.find_guest(name)?;
     let mut parts = uri.clone().into_parts();

@@ -11,13 +11,13 @@ use hvym_tunnel_core::relay::{Name, Session};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_pages::Page;
 
-use super::connection_pool::{Choice, Pool};
-use super::h1_upstream::H1Conn;
-use super::h2_upstream::H2Conn;
-use super::metrics::Record;
-use super::pages;
-use super::settings::{BIND_TIMEOUT, ROOM_TIMEOUT};
-use super::upstream_conn::UpstreamConn;
+use crate::metrics::Record;
+use crate::pages;
+use crate::settings::{BIND_TIMEOUT, ROOM_TIMEOUT};
+use crate::upstream::conn::UpstreamConn;
+use crate::upstream::h1::H1Conn;
+use crate::upstream::h2::H2Conn;
+use crate::upstream::pool::{Choice, Pool};
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::link_driver::LinkHandle;
 use hvym_tunnel_net::stream::TunnelStream;
@@ -25,13 +25,13 @@ use hvym_tunnel_net::timeout::within;
 
 /// One session, for everybody but the task that drives it. Clones are the same session.
 #[derive(Clone)]
-pub(super) struct AgentSession {
+pub(crate) struct AgentSession {
     /// The machine.
-    pub(super) session: LinkHandle<Session>,
+    pub(crate) session: LinkHandle<Session>,
     /// What waits for its next request.
-    pub(super) pool: Arc<Pool>,
+    pub(crate) pool: Arc<Pool>,
     /// What is known of it beside its streams.
-    pub(super) record: Arc<Record>,
+    pub(crate) record: Arc<Record>,
     /// Who waits for room, or for a service to be bound.
     waiting: Arc<Mutex<Vec<Waker>>>,
 }
@@ -48,28 +48,28 @@ enum Wanting {
 
 impl AgentSession {
     /// Nobody waits yet.
-    pub(super) fn new(session: LinkHandle<Session>, clock: Clock) -> Self {
+    pub(crate) fn new(session: LinkHandle<Session>, clock: Clock) -> Self {
         Self { session, pool: Arc::new(Pool::new(clock)), record: Arc::default(), waiting: Arc::default() }
     }
 
     /// Whether both are the same session.
-    pub(super) fn is(&self, other: &AgentSession) -> bool {
+    pub(crate) fn is(&self, other: &AgentSession) -> bool {
         Arc::ptr_eq(&self.pool, &other.pool)
     }
 
     /// There may be room or a service again, or there never will be.
-    pub(super) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.waiting().drain(..).for_each(Waker::wake);
     }
 
     /// Whether streams may flow.
-    pub(super) fn is_up(&self) -> bool {
+    pub(crate) fn is_up(&self) -> bool {
         self.session.look(Session::is_up)
     }
 
     /// Opens a stream for the identity `from`, as soon as there is room. `None`: not there, not bound, or no room; which
     /// of them is nobody's business.
-    pub(super) async fn open_for(&self, from: Address, service: &str) -> Option<TunnelStream> {
+    pub(crate) async fn open_for(&self, from: Address, service: &str) -> Option<TunnelStream> {
         let opened = poll_fn(|cx| self.poll_open_for(from, service, cx));
         within(ROOM_TIMEOUT, opened).await.flatten()
     }
@@ -108,7 +108,7 @@ impl AgentSession {
 
     /// A way to the service that `name` means: one that is there, or a new one as soon as there is room for it. The
     /// page says why there is none. `is_new` sessions may not have bound their services yet, and are waited for.
-    pub(super) async fn upstream(
+    pub(crate) async fn upstream(
         &self,
         name: &Name,
         choice: Choice,
@@ -152,7 +152,7 @@ impl AgentSession {
     }
 
     /// Opens a stream that nobody else will use, as soon as there is room; `opening` says of which kind, and is completed.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         &self,
         name: &Name,
         opening: &mut StreamHeader,

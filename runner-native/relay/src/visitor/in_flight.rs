@@ -14,14 +14,14 @@ use hvym_tunnel_core::time::Instant;
 use hyper::body::{Body, Frame, SizeHint};
 use thiserror::Error;
 
-use super::concurrency_limit::ConcurrencyPermit;
-use super::response_body::ResponseBody;
+use crate::limits::concurrency::ConcurrencyPermit;
+use crate::upstream::response_body::ResponseBody;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::timer::Timer;
 
 /// Why an answer did not come whole.
 #[derive(Debug, Error)]
-pub(super) enum AnswerError {
+pub(crate) enum AnswerError {
     /// The service's end of it broke.
     #[error(transparent)]
     Service(#[from] hyper::Error),
@@ -31,7 +31,7 @@ pub(super) enum AnswerError {
 }
 
 /// The answers of one connection.
-pub(super) struct ResponseTracker {
+pub(crate) struct ResponseTracker {
     clock: Clock,
     pending: AtomicUsize,
     /// When the last of them ended, microseconds.
@@ -52,7 +52,7 @@ struct SlowReader {
 
 impl ResponseTracker {
     /// None yet.
-    pub(super) fn new(clock: Clock) -> Arc<Self> {
+    pub(crate) fn new(clock: Clock) -> Arc<Self> {
         Arc::new(Self {
             clock,
             pending: AtomicUsize::new(0),
@@ -62,13 +62,13 @@ impl ResponseTracker {
     }
 
     /// A request came, and is under way until its answer ends.
-    pub(super) fn begin(self: &Arc<Self>) -> PendingResponse {
+    pub(crate) fn begin(self: &Arc<Self>) -> PendingResponse {
         self.pending.fetch_add(1, Ordering::AcqRel);
         PendingResponse(Arc::clone(self))
     }
 
     /// Waits until no request was under way for `idle`. Answers that nobody read for `unread` are given up meanwhile.
-    pub(super) async fn idle(&self, idle: Duration, unread: Duration) {
+    pub(crate) async fn idle(&self, idle: Duration, unread: Duration) {
         loop {
             Timer::after(idle.min(unread)).await;
             let now = self.clock.now();
@@ -101,7 +101,7 @@ fn lock(slow: &Mutex<SlowReader>) -> MutexGuard<'_, SlowReader> {
 }
 
 /// A request that is not answered to the last byte.
-pub(super) struct PendingResponse(Arc<ResponseTracker>);
+pub(crate) struct PendingResponse(Arc<ResponseTracker>);
 
 impl Drop for PendingResponse {
     fn drop(&mut self) {
@@ -111,7 +111,7 @@ impl Drop for PendingResponse {
 }
 
 /// The body of an answer, which counts as under way until its end.
-pub(super) struct InFlight {
+pub(crate) struct InFlight {
     slow: Arc<Mutex<SlowReader>>,
     clock: Clock,
     _under_way: PendingResponse,
@@ -119,7 +119,7 @@ pub(super) struct InFlight {
 
 impl InFlight {
     /// `reply` has just begun.
-    pub(super) fn new(
+    pub(crate) fn new(
         reply: ResponseBody,
         permit: Option<ConcurrencyPermit>,
         pending: PendingResponse,

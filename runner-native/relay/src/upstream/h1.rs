@@ -16,14 +16,14 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::rt::{Read, ReadBufCursor, Write};
 
-use super::request_upload::RequestUpload;
-use super::settings::{MAX_FIELDS, MAX_HEAD_BYTES};
+use crate::settings::{MAX_FIELDS, MAX_HEAD_BYTES};
+use crate::upstream::request_upload::RequestUpload;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::stream::TunnelStream;
 use hvym_tunnel_net::timeout::within;
 
 /// Why no response head came.
-pub(super) enum UpstreamError {
+pub(crate) enum UpstreamError {
     /// Nothing of the request was sent: here it is.
     Unsent(Box<Request<RequestUpload>>),
     /// The connection ended without a byte of an answer.
@@ -42,7 +42,7 @@ pub(super) enum UpstreamError {
 }
 
 /// One connection to a service. Dropped while something is under way, it tears its stream down.
-pub(super) struct H1Conn {
+pub(crate) struct H1Conn {
     sender: http1::SendRequest<RequestUpload>,
     /// Gone once it ended.
     connection: Option<Connection>,
@@ -55,7 +55,7 @@ type Connection = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 
 impl H1Conn {
     /// Over a stream that was just opened.
-    pub(super) async fn new(stream: TunnelStream) -> hyper::Result<Self> {
+    pub(crate) async fn new(stream: TunnelStream) -> hyper::Result<Self> {
         let wire = ServiceWire::new(stream);
         let heard = Arc::clone(&wire.heard);
         let (sender, connection) = http1::Builder::new()
@@ -69,12 +69,12 @@ impl H1Conn {
     }
 
     /// Whether it can take a request now: the one before is answered in full, and was itself sent in full.
-    pub(super) fn is_free(&self) -> bool {
+    pub(crate) fn is_free(&self) -> bool {
         self.connection.is_some() && self.sender.is_ready()
     }
 
     /// Moves what can be moved. Ready when the connection is over.
-    pub(super) fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(connection) = &mut self.connection else { return Poll::Ready(()) };
         let ended = ready!(connection.as_mut().poll(cx));
         self.connection = None;
@@ -85,7 +85,7 @@ impl H1Conn {
     }
 
     /// Drives until it can take a request, or never again.
-    pub(super) async fn settled(&mut self) {
+    pub(crate) async fn settled(&mut self) {
         poll_fn(|cx| match self.poll_drive(cx) {
             Poll::Ready(()) => Poll::Ready(()),
             Poll::Pending => self.sender.poll_ready(cx).map(drop),
@@ -94,7 +94,7 @@ impl H1Conn {
     }
 
     /// Sends a request and waits for the head of its response, at most `limit` after the request's last move.
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &mut self,
         request: Request<RequestUpload>,
         limit: Duration,
@@ -128,14 +128,14 @@ impl H1Conn {
 
 /// A stream to a service that may answer before it has taken the whole question: what it no longer takes is
 /// dropped, and whether there is an answer is for reading to find out.
-pub(super) struct ServiceWire {
-    pub(super) stream: TunnelStream,
+pub(crate) struct ServiceWire {
+    pub(crate) stream: TunnelStream,
     heard: Arc<AtomicBool>,
 }
 
 impl ServiceWire {
     /// Over a stream that was just opened.
-    pub(super) fn new(stream: TunnelStream) -> Self {
+    pub(crate) fn new(stream: TunnelStream) -> Self {
         Self { stream, heard: Arc::default() }
     }
 }

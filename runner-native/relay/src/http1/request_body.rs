@@ -13,7 +13,7 @@ use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use thiserror::Error;
 
-use super::head_rewrite;
+use crate::http1::head_rewrite;
 use hvym_tunnel_net::coarse_timer::CoarseTimer;
 
 /// How long a body waits for the service to say `100 Continue`. Many services never do, and curl waits as long.
@@ -21,7 +21,7 @@ const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why a visitor's body did not come whole.
 #[derive(Debug, Error)]
-pub(super) enum RequestBodyError {
+pub(crate) enum RequestBodyError {
     /// Nothing of it came for too long.
     #[error("nothing of the body came for {0:?}")]
     Late(Duration),
@@ -32,7 +32,7 @@ pub(super) enum RequestBodyError {
 
 /// Lets a body that waits for the service's `100 Continue` come.
 #[derive(Clone, Default)]
-pub(super) struct Permit(Arc<UploadPermit>);
+pub(crate) struct Permit(Arc<UploadPermit>);
 
 #[derive(Default)]
 struct UploadPermit {
@@ -42,7 +42,7 @@ struct UploadPermit {
 
 impl Permit {
     /// The service wants the body.
-    pub(super) fn grant(&self) {
+    pub(crate) fn grant(&self) {
         self.0.granted.store(true, Ordering::Release);
         self.0.waker.wake();
     }
@@ -53,7 +53,7 @@ impl Permit {
 }
 
 /// The body of a visitor's request. Reading it is what makes the visitor send: hyper says `100 Continue` then.
-pub(super) struct RequestBody {
+pub(crate) struct RequestBody {
     body: AskedRequest,
     limit: Duration,
     /// What is still waited for, if the visitor asked before it sends (RFC 9110 section 10.1.1).
@@ -70,18 +70,18 @@ enum AskedRequest {
 
 impl RequestBody {
     /// `body`, of which something must come every `limit`; `fields` are those of its request.
-    pub(super) fn new(body: Incoming, fields: &HeaderMap, limit: Duration) -> Self {
+    pub(crate) fn new(body: Incoming, fields: &HeaderMap, limit: Duration) -> Self {
         let asks = head_rewrite::lists(fields, &EXPECT, "100-continue") && !body.is_end_stream();
         Self { body: AskedRequest::Coming(body), limit, permit: asks.then(Permit::default), timer: None }
     }
 
     /// One that is here already.
-    pub(super) fn whole(body: Bytes) -> Self {
+    pub(crate) fn whole(body: Bytes) -> Self {
         Self { body: AskedRequest::Here(Full::from(body)), limit: Duration::MAX, permit: None, timer: None }
     }
 
     /// What lets the body come, if it waits for that.
-    pub(super) fn permit(&self) -> Option<Permit> {
+    pub(crate) fn permit(&self) -> Option<Permit> {
         self.permit.clone()
     }
 

@@ -16,8 +16,8 @@ use futures_util::io::{AsyncRead, AsyncWrite};
 use hvym_http1::{Body, HeadScanner};
 use hvym_tunnel_pages::Format;
 
-use super::head_validation::{self, RequestError};
-use super::write_timeout::WriteTimeout;
+use crate::http1::head_validation::{self, RequestError};
+use crate::http1::write_timeout::WriteTimeout;
 use hvym_tunnel_net::coarse_timer::CoarseTimer;
 use hvym_tunnel_net::socket::Wire;
 
@@ -32,7 +32,7 @@ const MAX_EARLY_BYTES: usize = 64 * 1024;
 
 /// What the two ends of a connection, reading and answering, tell each other.
 #[derive(Default)]
-pub(super) struct GuardVerdict {
+pub(crate) struct GuardVerdict {
     refused: Mutex<Option<(RequestError, Format)>>,
     /// Whether the last request that asked to change the protocol was answered, and stays with this one.
     stays: AtomicBool,
@@ -40,12 +40,12 @@ pub(super) struct GuardVerdict {
 
 impl GuardVerdict {
     /// Why the request in whose place [`REFUSED`] stands was refused.
-    pub(super) fn refused(&self) -> Option<(RequestError, Format)> {
+    pub(crate) fn refused(&self) -> Option<(RequestError, Format)> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A request was answered, and the protocol stays what it is.
-    pub(super) fn stays(&self) {
+    pub(crate) fn stays(&self) {
         self.stays.store(true, Ordering::Release);
     }
 }
@@ -62,7 +62,7 @@ enum GuardPhase {
 }
 
 /// A visitor's connection, judged.
-pub(super) struct RequestGuard {
+pub(crate) struct RequestGuard {
     wire: WriteTimeout,
     verdict: Arc<GuardVerdict>,
     phase: GuardPhase,
@@ -77,7 +77,7 @@ pub(super) struct RequestGuard {
 
 impl RequestGuard {
     /// A connection from which `ahead` was read already.
-    pub(super) fn new(
+    pub(crate) fn new(
         wire: WriteTimeout,
         ahead: &[u8],
         verdict: Arc<GuardVerdict>,
@@ -88,7 +88,7 @@ impl RequestGuard {
     }
 
     /// The connection, once it is no longer HTTP, and what was read from it too early.
-    pub(super) fn into_parts(self) -> (Wire, Bytes) {
+    pub(crate) fn into_parts(self) -> (Wire, Bytes) {
         (self.wire.into_wire(), self.ahead.freeze())
     }
 

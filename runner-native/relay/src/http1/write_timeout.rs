@@ -11,7 +11,7 @@ use hvym_tunnel_net::coarse_timer::CoarseTimer;
 use hvym_tunnel_net::socket::Wire;
 
 /// A connection, and how long it may refuse to take more.
-pub(super) struct WriteTimeout {
+pub(crate) struct WriteTimeout {
     wire: Wire,
     limit: Duration,
     /// Runs while nothing can be written.
@@ -20,12 +20,12 @@ pub(super) struct WriteTimeout {
 
 impl WriteTimeout {
     /// `wire`, which fails when it takes nothing for `limit`.
-    pub(super) fn new(wire: Wire, limit: Duration) -> Self {
+    pub(crate) fn new(wire: Wire, limit: Duration) -> Self {
         Self { wire, limit, timer: None }
     }
 
     /// The connection alone.
-    pub(super) fn into_wire(self) -> Wire {
+    pub(crate) fn into_wire(self) -> Wire {
         self.wire
     }
 

@@ -16,18 +16,18 @@ const PARTS: u64 = 1_000_000;
 
 /// What one visitor may do.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(super) struct IpLimits {
+pub(crate) struct IpLimits {
     /// Connections at once.
-    pub(super) at_once: usize,
+    pub(crate) at_once: usize,
     /// New connections per second, after the burst.
-    pub(super) per_second: u32,
+    pub(crate) per_second: u32,
     /// New connections at once, from a visitor who was quiet.
-    pub(super) burst: u32,
+    pub(crate) burst: u32,
 }
 
 /// Why a visitor does not come in.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(super) enum IpLimitError {
+pub(crate) enum IpLimitError {
     /// It has as many connections as it may have.
     TooMany,
     /// It opens them too fast.
@@ -44,14 +44,14 @@ struct Visits {
 
 /// Who is in, and who was lately.
 #[derive(Debug)]
-pub(super) struct IpLimiter {
+pub(crate) struct IpLimiter {
     pace: IpLimits,
     visits: Mutex<BTreeMap<IpAddr, Visits>>,
 }
 
 /// One connection of a visitor, for as long as it lives.
 #[derive(Debug)]
-pub(super) struct IpPermit {
+pub(crate) struct IpPermit {
     ip_limiter: Arc<IpLimiter>,
     who: IpAddr,
 }
@@ -66,12 +66,12 @@ impl Drop for IpPermit {
 
 impl IpLimiter {
     /// Nobody yet.
-    pub(super) fn new(pace: IpLimits) -> Self {
+    pub(crate) fn new(pace: IpLimits) -> Self {
         Self { pace, visits: Mutex::default() }
     }
 
     /// Lets one connection from `from` in, if its pace allows it.
-    pub(super) fn enter(self: &Arc<Self>, from: IpAddr, now: Instant) -> Result<IpPermit, IpLimitError> {
+    pub(crate) fn enter(self: &Arc<Self>, from: IpAddr, now: Instant) -> Result<IpPermit, IpLimitError> {
         let who = customer(from);
         let full = u64::from(self.pace.burst) * PARTS;
         let mut all = self.lock();

@@ -12,7 +12,7 @@ use hvym_tunnel_core::relay::Owner;
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
 
-use super::relay_state::RelayState;
+use crate::relay_state::RelayState;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::stream::{TunnelReader, TunnelStream, TunnelWriter};
 use hvym_tunnel_net::timeout::within;
@@ -31,7 +31,7 @@ const VERDICT_TIMEOUT: Duration = Duration::from_secs(10);
 const REFUSAL_AFTER: Duration = Duration::from_millis(500);
 
 /// One agent, as somebody who reaches others.
-pub(super) struct Caller {
+pub(crate) struct Caller {
     /// Held by each of its streams.
     streams: Arc<()>,
     /// When its next opening would be due, if it kept to [`REACH_INTERVAL`].
@@ -43,12 +43,12 @@ type StreamSlot = Arc<()>;
 
 impl Caller {
     /// Somebody who has not reached anybody.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { streams: Arc::default(), due: Instant::ZERO }
     }
 
     /// Serves one stream that the caller opened, beside everything else.
-    pub(super) fn open(&mut self, state: &Arc<RelayState>, stream: TunnelStream, opening: StreamHeader) {
+    pub(crate) fn open(&mut self, state: &Arc<RelayState>, stream: TunnelStream, opening: StreamHeader) {
         let StreamHeader { service, to: Some(to), from: Some(from), .. } = opening else {
             // The session announces no other.
             return drop(stream);

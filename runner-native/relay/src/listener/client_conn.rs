@@ -16,14 +16,14 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use socket2::SockRef;
 
-use super::listener::{self, Visitor};
-use super::request_guard::RequestGuard;
-use super::settings::{
+use crate::http1::request_guard::RequestGuard;
+use crate::http1::write_timeout::WriteTimeout;
+use crate::listener::{self, Visitor};
+use crate::proxy::upgrade::Early;
+use crate::settings::{
     H2_CONNECTION_WINDOW, H2_FAULTS, H2_PENDING_RESETS, H2_PING, H2_SEND_BYTES, H2_STREAM_WINDOW, H2_STREAMS,
     MAX_FIELDS, MAX_HEAD_BYTES, PARTING_TIMEOUT,
 };
-use super::upgrade::Early;
-use super::write_timeout::WriteTimeout;
 use hvym_tunnel_net::hyper::Io;
 use hvym_tunnel_net::hyper_rt::{HyperExecutor, HyperTimer};
 use hvym_tunnel_net::socket::Wire;
@@ -34,7 +34,7 @@ use hvym_tunnel_net::timeout::within;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Holds a conversation to its end. `rest` is the same connection, for what is to be done after it.
-pub(super) async fn serve(visitor: &Arc<Visitor>, mut wire: Wire, rest: Arc<TcpStream>) {
+pub(crate) async fn serve(visitor: &Arc<Visitor>, mut wire: Wire, rest: Arc<TcpStream>) {
     let Some(pass) = visitor.state.conversations.enter() else { return };
     let limits = &visitor.state.settings.limits;
     // Nothing was asked yet, so nothing is owed when the relay ends.

@@ -11,17 +11,17 @@ use hvym_tunnel_net::runtime::Task;
 use hvym_tunnel_pages::{Format, Page};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-use super::connection_pool::PooledConn;
-use super::h2_upstream::H2Conn;
-use super::upstream_conn::UpstreamConn;
+use crate::upstream::conn::UpstreamConn;
+use crate::upstream::h2::H2Conn;
+use crate::upstream::pool::PooledConn;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::shutdown::TaskGuard;
 
 /// A response to a visitor.
-pub(super) type Answer = Response<ResponseBody>;
+pub(crate) type Answer = Response<ResponseBody>;
 
 /// The body of an [`Answer`].
-pub(super) enum ResponseBody {
+pub(crate) enum ResponseBody {
     /// Ours, known whole.
     Whole(Full<Bytes>),
     /// A service's, passed on frame by frame.
@@ -30,7 +30,7 @@ pub(super) enum ResponseBody {
 
 /// A service's response body. Dropped before its end, it tears the stream to the service down; at its end, what is left
 /// of the request may still flow, and then the HTTP/1.1 connection serves somebody else.
-pub(super) struct Relayed {
+pub(crate) struct Relayed {
     body: Incoming,
     driving: Driving,
     /// Why it broke off, while what came before is on its way.
@@ -52,7 +52,7 @@ enum Driving {
 
 impl Relayed {
     /// A body that has just begun. `still_asked`: its request has not been passed on in full.
-    pub(super) fn new(body: Incoming, upstream: UpstreamConn, still_asked: bool, pass: TaskGuard) -> Self {
+    pub(crate) fn new(body: Incoming, upstream: UpstreamConn, still_asked: bool, pass: TaskGuard) -> Self {
         let driving = match upstream {
             UpstreamConn::Own(lent) if still_asked => Driving::Apart(spawn(lent.settled())),
             UpstreamConn::Own(lent) => Driving::Here(lent),
@@ -148,18 +148,18 @@ impl Body for ResponseBody {
 }
 
 /// An answer without a body.
-pub(super) fn empty(status: StatusCode) -> Answer {
+pub(crate) fn empty(status: StatusCode) -> Answer {
     let mut answer = Response::new(ResponseBody::Whole(Full::default()));
     *answer.status_mut() = status;
     answer
 }
 
 /// What a request with these fields wants pages to be written in.
-pub(super) fn format(fields: &HeaderMap) -> Format {
+pub(crate) fn format(fields: &HeaderMap) -> Format {
     Format::preferred(fields.get(ACCEPT).map(HeaderValue::as_bytes))
 }
 
 /// `page` as an answer.
-pub(super) fn page(page: &Page, format: Format) -> Answer {
+pub(crate) fn page(page: &Page, format: Format) -> Answer {
     hvym_tunnel_net::hyper::page(page, format).map(ResponseBody::Whole)
 }

@@ -16,14 +16,14 @@ struct RequestCounts {
 }
 
 /// The requests under way.
-pub(super) struct ConcurrencyLimit {
+pub(crate) struct ConcurrencyLimit {
     most: usize,
     most_each: usize,
     counts: Mutex<RequestCounts>,
 }
 
 /// One request under way.
-pub(super) struct ConcurrencyPermit {
+pub(crate) struct ConcurrencyPermit {
     load: Arc<ConcurrencyLimit>,
     service: Service,
 }
@@ -43,12 +43,12 @@ impl Drop for ConcurrencyPermit {
 
 impl ConcurrencyLimit {
     /// None yet; at most `most`, and at most `most_each` for one service.
-    pub(super) fn new(most: usize, most_each: usize) -> Self {
+    pub(crate) fn new(most: usize, most_each: usize) -> Self {
         Self { most, most_each, counts: Mutex::default() }
     }
 
     /// Counts one more request for the service `name`, if there is room for it.
-    pub(super) fn enter(self: &Arc<Self>, name: &Name) -> Option<ConcurrencyPermit> {
+    pub(crate) fn enter(self: &Arc<Self>, name: &Name) -> Option<ConcurrencyPermit> {
         let mut counts = self.lock();
         if counts.all >= self.most {
             return None;

@@ -10,13 +10,13 @@ use bytes::Bytes;
 use hvym_tunnel_core::time::Instant;
 use hyper::body::{Body, Frame, SizeHint};
 
-use super::h1_upstream::UpstreamError;
-use super::request_body::{RequestBody, RequestBodyError};
+use crate::http1::request_body::{RequestBody, RequestBodyError};
+use crate::upstream::h1::UpstreamError;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::timeout::within;
 
 /// A request's body. One that is empty costs nothing to follow.
-pub(super) struct RequestUpload(Option<Flowing>);
+pub(crate) struct RequestUpload(Option<Flowing>);
 
 struct Flowing {
     body: RequestBody,
@@ -25,7 +25,7 @@ struct Flowing {
 }
 
 /// How far a body got, for those who do not carry it.
-pub(super) struct UploadState {
+pub(crate) struct UploadState {
     /// When it last moved, microseconds of the clock.
     moved: AtomicU64,
     /// Whether nobody carries it any more: all of it was passed on, or nobody wants the rest.
@@ -38,7 +38,7 @@ pub(super) struct UploadState {
 
 impl RequestUpload {
     /// What a visitor sends.
-    pub(super) fn new(body: RequestBody, clock: Clock) -> Self {
+    pub(crate) fn new(body: RequestBody, clock: Clock) -> Self {
         if body.is_end_stream() {
             return Self::empty();
         }
@@ -52,35 +52,35 @@ impl RequestUpload {
     }
 
     /// Nothing.
-    pub(super) fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self(None)
     }
 
     /// Whether there is nothing to carry.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
     /// To be looked at later; `None` if there is nothing to carry.
-    pub(super) fn progress(&self) -> Option<Arc<UploadState>> {
+    pub(crate) fn progress(&self) -> Option<Arc<UploadState>> {
         self.0.as_ref().map(|flowing| Arc::clone(&flowing.progress))
     }
 }
 
 impl UploadState {
     /// Whether nobody carries the body any more.
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.over.load(Ordering::Acquire)
     }
 
     /// What became of the request if its body did not come whole.
-    pub(super) fn broken(&self) -> Option<UpstreamError> {
+    pub(crate) fn broken(&self) -> Option<UpstreamError> {
         let is_late = self.late.load(Ordering::Acquire);
         self.broken.load(Ordering::Acquire).then_some(UpstreamError::Broken { is_late })
     }
 
     /// What `work` came to, unless `limit` passes after the last move of the body.
-    pub(super) async fn unless_idle<T>(
+    pub(crate) async fn unless_idle<T>(
         &self,
         limit: Duration,
         clock: Clock,

@@ -19,15 +19,17 @@ use hvym_tunnel_core::relay::{Session, SessionEvent};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
-use super::agent_session::AgentSession;
-use super::compat_agents::TokenLogin;
-use super::listener::Visitor;
-use super::peer_access::Caller;
-use super::registration::AgentRegistration;
-use super::relay_state::RelayState;
-use super::response_body::{self, Answer};
-use super::settings::CLOSE_TIMEOUT;
-use super::{head_rewrite, pages, upgrade};
+use crate::agent_conn::peer_access::Caller;
+use crate::agent_conn::registration::AgentRegistration;
+use crate::compat_agents::TokenLogin;
+use crate::http1::head_rewrite;
+use crate::listener::Visitor;
+use crate::pages;
+use crate::proxy::upgrade;
+use crate::relay_state::RelayState;
+use crate::sessions::AgentSession;
+use crate::settings::CLOSE_TIMEOUT;
+use crate::upstream::response_body::{self, Answer};
 use hvym_tunnel_net::clock;
 use hvym_tunnel_net::link_driver::{Driver, DriverEvent, LinkHandle};
 use hvym_tunnel_net::runtime::spawn;
@@ -48,13 +50,13 @@ enum Login {
 }
 
 /// Answers a request for `/connect`.
-pub(super) fn answer(visitor: &Visitor, request: Request<Incoming>) -> Answer {
+pub(crate) fn answer(visitor: &Visitor, request: Request<Incoming>) -> Answer {
     let login = Login::Identity(credential(request.headers()));
     accept(visitor, request, login)
 }
 
 /// Answers a request for `/ws/tunnel`, where programs of other systems connect.
-pub(super) fn answer_guest(visitor: &Visitor, request: Request<Incoming>) -> Answer {
+pub(crate) fn answer_with_token(visitor: &Visitor, request: Request<Incoming>) -> Answer {
     let (guest, door, protocol) = visitor.state.guests.at_the_door(&request);
     let mut answer = accept(visitor, request, Login::Guest(guest, door));
     if let Some(protocol) = protocol.filter(|_| answer.status() == StatusCode::SWITCHING_PROTOCOLS) {
@@ -75,7 +77,7 @@ fn accept(visitor: &Visitor, mut request: Request<Incoming>, login: Login) -> An
         return answer;
     };
     let state = &visitor.state;
-    if !is_welcome(request.headers(), &state.settings.options.origins) {
+    if !is_allowed_origin(request.headers(), &state.settings.options.origins) {
         return response_body::page(&pages::foreign_origin(), format);
     }
     let Some(pass) = state.links.enter() else {
@@ -115,7 +117,7 @@ fn accept_key(request: &Request<Incoming>) -> Option<HeaderValue> {
 }
 
 /// Whether the page that connects, if it is a page, is of an origin that may (RFC 6455 section 10.2).
-pub(super) fn is_welcome(fields: &HeaderMap, origins: &[String]) -> bool {
+pub(crate) fn is_allowed_origin(fields: &HeaderMap, origins: &[String]) -> bool {
     let mut named = fields.get_all(ORIGIN).iter();
     let is_known = |origin: &HeaderValue| {
         origins.iter().any(|known| origin.as_bytes().eq_ignore_ascii_case(known.as_bytes()))
@@ -124,7 +126,7 @@ pub(super) fn is_welcome(fields: &HeaderMap, origins: &[String]) -> bool {
 }
 
 /// The token of `Authorization: Bearer`, if there is one.
-pub(super) fn bearer(fields: &HeaderMap) -> Option<&str> {
+pub(crate) fn bearer(fields: &HeaderMap) -> Option<&str> {
     let value = fields.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())

@@ -1,0 +1,7 @@
+//! Agents' connections: the WebSocket upgrade, the session's registration, and streams from one agent to another.
+
+mod peer_access;
+mod registration;
+mod websocket;
+
+pub(crate) use websocket::{answer, answer_with_token, bearer, is_allowed_origin};

@@ -1,0 +1,4 @@
+//! Passes requests on to agents.
+
+pub(crate) mod forward;
+pub(crate) mod upgrade;

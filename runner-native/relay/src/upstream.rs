@@ -1,0 +1,9 @@
+//! Connections to the services behind agents: HTTP/1.1 and HTTP/2 over streams of a link, their pool, and the bodies
+//! that pass through them. Knows no visitor and no session.
+
+pub(crate) mod conn;
+pub(crate) mod h1;
+pub(crate) mod h2;
+pub(crate) mod pool;
+pub(crate) mod request_upload;
+pub(crate) mod response_body;
