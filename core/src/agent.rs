@@ -30,7 +30,7 @@ use crate::time::{Instant, Wall};
 use states::{AgentAction, AgentInput, AgentPhase, rows};
 use wall_clock::OwnClock;
 
-pub use event::{AgentEvent, AttemptId, Target};
+pub use event::{AgentEvent, AttemptId, DialTarget};
 
 /// How long a dial may take before the agent counts it as failed: DNS, TCP, TLS and the upgrade together.
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
@@ -306,7 +306,7 @@ impl Agent {
             self.timer = Some(now + DIAL_TIMEOUT);
             self.attempt = AttemptId(self.attempt.0.wrapping_add(1));
             let (attempt, relay) = (self.attempt, self.config.relay.clone());
-            self.events.push_back(AgentEvent::Dial(Target { attempt, relay, bearer }));
+            self.events.push_back(AgentEvent::Dial(DialTarget { attempt, relay, bearer }));
         }
     }
 

@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hvym_tunnel_core::agent::{Agent, AgentEvent, AttemptId, Target};
+use hvym_tunnel_core::agent::{Agent, AgentEvent, AttemptId, DialTarget};
 use hvym_tunnel_core::dialect::StreamHeader;
 use hvym_tunnel_core::link::{Stream, StreamEvent, StreamInterest, StreamWakers, Streams};
 use hvym_tunnel_core::machine::Machine;
@@ -259,7 +259,7 @@ impl Driver {
         self.run();
     }
 
-    fn dial(&self, target: &Target) -> Result<Socket, Close> {
+    fn dial(&self, target: &DialTarget) -> Result<Socket, Close> {
         let (shared, attempt) = (Rc::downgrade(&self.0), target.attempt);
         Socket::dial(&target.relay, move |event| {
             if let Some(shared) = Weak::upgrade(&shared) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hvym_tunnel_compat::HvymFallback;
-use hvym_tunnel_core::agent::{Agent, AgentConfig, AgentEvent, AttemptId, Target};
+use hvym_tunnel_core::agent::{Agent, AgentConfig, AgentEvent, AttemptId, DialTarget};
 use hvym_tunnel_core::backoff::BackoffConfig;
 use hvym_tunnel_core::dialect::{Service, StreamHeader};
 use hvym_tunnel_core::handshake::{AgentLogin, AuthMode, Credential, RelayLogin, SharedFallback};
@@ -54,7 +54,7 @@ pub struct AgentEnd {
     /// What has been asked to be signed.
     pub asked: Vec<SigningInput>,
     /// The dial that has been asked for and is not done.
-    pub dialing: Option<Target>,
+    pub dialing: Option<DialTarget>,
     /// By how many seconds its wall clock differs; the monotonic clock knows nothing of it.
     pub wall_error: i64,
 }

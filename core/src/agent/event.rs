@@ -17,7 +17,7 @@ pub struct AttemptId(pub(super) u32);
 /// Where to dial.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub struct Target {
+pub struct DialTarget {
     /// To be passed on with everything that comes of this dial.
     pub attempt: AttemptId,
     /// The relay, as configured.
@@ -35,7 +35,7 @@ pub enum AgentEvent {
     ///
     /// [`Agent::handle_open`]: super::Agent::handle_open
     /// [`Machine::handle_close_from`]: crate::machine::Machine::handle_close_from
-    Dial(Target),
+    Dial(DialTarget),
     /// Have this signed and call [`Agent::handle_signature`](super::Agent::handle_signature). The claims in it are from the
     /// wall clock as the agent knows it; [`SigningInput::reissued`] creates them from the clock at the moment of signing.
     Sign(SigningInput),

@@ -4,10 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hvym_tunnel_core::agent::{Agent as AgentMachine, AgentConfig};
-use hvym_tunnel_core::backoff::BackoffConfig;
 use hvym_tunnel_core::dialect::Proto;
-use hvym_tunnel_core::handshake::{AgentLogin, AuthMode};
-use hvym_tunnel_core::keepalive::KeepaliveConfig;
+use hvym_tunnel_core::handshake::AgentLogin;
 use hvym_tunnel_core::link::LinkConfig;
 use hvym_tunnel_core::mux::MuxConfig;
 use hvym_tunnel_core::stellar::Address;
@@ -31,7 +29,7 @@ use crate::handle::{AgentControl, AgentHandle, Outcome};
 use crate::link_status::{LinkStatus, Purpose};
 use crate::runner::{AgentRunner, Shared};
 use crate::service::{self, ServiceTable};
-use crate::settings::{Auth, CompatSettings, CompatSystem, LinkSettings, SettingsError};
+use crate::settings::{CompatSettings, CompatSystem, LinkSettings, SettingsError};
 use crate::spec::ServiceSpec;
 
 /// How long a token is valid. It is used within seconds, but clocks differ, and older systems give as much.
@@ -259,24 +257,14 @@ fn config(
             relay_address: link.relay_address,
             services: Vec::new(),
             token_lifetime: TOKEN_LIFETIME,
-            mode: match link.auth {
-                Auth::Challenge => AuthMode::Challenge,
-                Auth::Bearer => AuthMode::Bearer,
-            },
+            mode: link.auth.into(),
         },
         services,
         link: LinkConfig {
-            keepalive: KeepaliveConfig {
-                ping_interval: link.keepalive.interval,
-                ping_timeout: link.keepalive.timeout,
-            },
+            keepalive: link.keepalive.into(),
             mux: MuxConfig::acceptor(),
             fallback: Some(compat::fallback(identity)),
         },
-        backoff: BackoffConfig {
-            initial: link.retry.initial,
-            max: link.retry.max,
-            ..BackoffConfig::default()
-        },
+        backoff: link.retry.into(),
     }
 }

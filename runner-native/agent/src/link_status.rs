@@ -232,7 +232,7 @@ impl LinkStatus {
         // An agent that was never taken may have the wrong token. One that was may meet its own link, not yet missed.
         let is_final = matches!(reason, DownReason::TokenInUse { .. }) && !self.online.once;
         let Some(retry_at) = retry_at.filter(|_| !is_final) else { return Err(AgentError::Ended(reason)) };
-        if !self.retry.again {
+        if self.retry.no_retry {
             return Err(AgentError::Unreachable(reason));
         }
         self.attempt = self.attempt.saturating_add(1);
@@ -244,14 +244,14 @@ impl LinkStatus {
 
     /// When to give up for good, unless visitors can come before.
     pub(crate) fn give_up_at(&self) -> Option<Instant> {
-        let limit = self.retry.give_up_after.filter(|_| !self.online.now)?;
+        let limit = self.retry.timeout.filter(|_| !self.online.now)?;
         Some(self.online.away_since + limit)
     }
 
     /// The error when [`Self::give_up_at`] is past.
     pub(crate) fn gave_up(&self) -> AgentError {
         let last = self.waiting.as_ref().map(|(reason, _)| reason.clone());
-        AgentError::GaveUp { limit: self.retry.give_up_after.unwrap_or_default(), last }
+        AgentError::GaveUp { limit: self.retry.timeout.unwrap_or_default(), last }
     }
 
     /// When every service has its answer, visitors can come, or none ever will.

@@ -1,6 +1,7 @@
 //! The settings of an agent, and what is wrong with a combination of them.
 //!
-//! Knows no flag and no variable: a program that has them says by which name a setting is set.
+//! The feature `clap` makes a group of settings a group of options of a command line, in the words of its help. What is
+//! wrong is said without the names of options.
 
 mod compat;
 mod link;
@@ -16,7 +17,7 @@ use thiserror::Error;
 use crate::credentials::{Credentials, CredentialsError};
 pub(crate) use compat::needed_feature;
 pub use compat::{CompatError, CompatSettings, CompatSystem};
-pub use hvym_tunnel_net::config::Keepalive;
+pub use hvym_tunnel_net::config::KeepaliveSettings;
 pub use link::{Auth, LinkSettings, RetrySettings};
 
 /// What is required of visitors, and changed in requests, before a service sees them. Nothing by default.

@@ -5,7 +5,7 @@
 use hvym_tunnel_core::stellar::Address;
 
 use crate::exit::{Exit, ExitError};
-use hvym_tunnel_net::config::Keepalive;
+use hvym_tunnel_net::config::KeepaliveSettings;
 use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::runtime::RuntimeHandle;
 use hvym_tunnel_net::target::RelayUrl;
@@ -20,7 +20,7 @@ pub(crate) struct Embedded {
 ///
 /// # Errors
 /// No entropy, or a port that is taken.
-pub(crate) fn start(keepalive: Keepalive, port: u16) -> Result<Embedded, ExitError> {
+pub(crate) fn start(keepalive: KeepaliveSettings, port: u16) -> Result<Embedded, ExitError> {
     let identity =
         Identity::generate().map_err(|error| ExitError::new(Exit::Unexpected, error.to_string()))?;
     let relay = Relay::builder(identity.address()).with_options(|options| {

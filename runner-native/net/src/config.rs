@@ -3,20 +3,47 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hvym_tunnel_core::keepalive::KeepaliveConfig;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// When a silent link is dead.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub struct Keepalive {
-    /// Ask after this long without a sign of life. Too long, and proxies on the way drop the link first.
-    pub interval: Duration,
-    /// Give up after this much longer. Too short, and a slow network looks dead.
-    pub timeout: Duration,
+use crate::seconds;
+
+/// When a silent link counts as dead.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "clap", derive(clap::Args), command(next_help_heading = "Links"))]
+pub struct KeepaliveSettings {
+    /// Ping after this long without any input. Too long, and proxies on the way drop the link first.
+    #[serde(with = "seconds")]
+    #[cfg_attr(feature = "clap", arg(
+        long, value_name = "SECS", value_parser = seconds::parse, default_value = "10",
+        env = "HVYM_TUNNEL_PING_INTERVAL", hide_env = true,
+        help = "Ask for a sign of life after this long without one",
+    ))]
+    pub ping_interval: Duration,
+    /// Give the link up after this much longer. Too short, and a slow network looks dead.
+    #[serde(with = "seconds")]
+    #[cfg_attr(feature = "clap", arg(
+        long, value_name = "SECS", value_parser = seconds::parse, default_value = "5",
+        env = "HVYM_TUNNEL_PING_TIMEOUT", hide_env = true,
+        help = "Give the link up after this much longer",
+    ))]
+    pub ping_timeout: Duration,
 }
 
-impl Default for Keepalive {
+impl Default for KeepaliveSettings {
+    /// As in the core: 10 s and 5 s.
     fn default() -> Self {
-        Keepalive { interval: Duration::from_secs(10), timeout: Duration::from_secs(5) }
+        let KeepaliveConfig { ping_interval, ping_timeout } = KeepaliveConfig::default();
+        Self { ping_interval, ping_timeout }
+    }
+}
+
+impl From<KeepaliveSettings> for KeepaliveConfig {
+    fn from(settings: KeepaliveSettings) -> Self {
+        let KeepaliveSettings { ping_interval, ping_timeout } = settings;
+        Self { ping_interval, ping_timeout }
     }
 }
 

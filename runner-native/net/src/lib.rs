@@ -26,6 +26,7 @@ mod reactor;
 mod registration;
 pub mod runtime;
 mod runtime_handle;
+pub mod seconds;
 pub mod secret;
 pub mod shutdown;
 mod size_limit;

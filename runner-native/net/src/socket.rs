@@ -14,7 +14,7 @@ use async_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
 use async_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use bytes::Bytes;
 use futures_util::io::{AsyncRead, AsyncWrite};
-use hvym_tunnel_core::agent::Target;
+use hvym_tunnel_core::agent::DialTarget;
 use hvym_tunnel_core::dialect::MUX_YAMUX;
 use hvym_tunnel_core::message::{Close, Message};
 use hvym_tunnel_core::reason::DownReason;
@@ -131,7 +131,7 @@ pub(super) fn set_max_message(socket: &mut Socket, max: Option<usize>) {
 }
 
 /// Opens a WebSocket to a relay. What went wrong, if it did, is the close's reason, for a person.
-pub async fn dial(target: &Target, options: &DialOptions) -> Result<Socket, Close> {
+pub async fn dial(target: &DialTarget, options: &DialOptions) -> Result<Socket, Close> {
     let failed = |what: String| Close::abnormal(what);
     let mut request = target
         .relay

@@ -5,6 +5,7 @@
 mod place;
 mod relay_url;
 mod service;
+mod text_serde;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::settings::Limits;
 pub use compat_agents::{CloudKeys, CloudOptions, GuestOptions, GuestsError, TunelyOptions, TunelyTunnel};
-pub use hvym_tunnel_net::config::Keepalive;
+pub use hvym_tunnel_net::config::KeepaliveSettings;
 use hvym_tunnel_net::target::{RelayUrl, ServiceName};
 
 /// The port a relay listens on and an agent dials unless told otherwise: HVYM on a telephone's keys. No tunnel
@@ -46,7 +46,7 @@ pub struct RelayOptions {
     /// What happens when an identity connects twice.
     pub policy: Policy,
     /// When a silent link is dead.
-    pub keepalive: Keepalive,
+    pub keepalive: KeepaliveSettings,
     /// Proxies in front of the relay, which are believed for whom they saw.
     pub trusted_proxies: Vec<IpNet>,
     /// How much it takes.
@@ -183,7 +183,7 @@ mod tests {
             require_challenge: false,
             origins: Vec::new(),
             policy: Policy::Takeover,
-            keepalive: Keepalive::default(),
+            keepalive: KeepaliveSettings::default(),
             trusted_proxies: Vec::new(),
             limits: Limits::default(),
             guests: GuestOptions::default(),

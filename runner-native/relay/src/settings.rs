@@ -9,13 +9,12 @@ use hvym_tunnel_compat::HvymFallback;
 use hvym_tunnel_compat::sealed_box::SealKey;
 use hvym_tunnel_core::handshake::RelayLogin;
 use hvym_tunnel_core::handshake::SharedFallback;
-use hvym_tunnel_core::keepalive::KeepaliveConfig;
 use hvym_tunnel_core::link::LinkConfig;
 use hvym_tunnel_core::mux::MuxConfig;
 use hvym_tunnel_core::relay::SessionConfig;
 use hvym_tunnel_core::stellar::Address;
 
-use crate::config::{GuestOptions, Keepalive, Policy, PublicScheme, RelayOptions};
+use crate::config::{GuestOptions, KeepaliveSettings, Policy, PublicScheme, RelayOptions};
 use hvym_tunnel_net::key::Identity;
 
 /// The largest head of a request or response. nginx takes 32 KiB and Node.js 16; cookies and tokens grow.
@@ -155,7 +154,7 @@ impl RelaySettings {
             require_challenge: false,
             origins: Vec::new(),
             policy: Policy::default(),
-            keepalive: Keepalive::default(),
+            keepalive: KeepaliveSettings::default(),
             trusted_proxies: Vec::new(),
             limits: Limits::default(),
             guests: GuestOptions::default(),
@@ -176,10 +175,7 @@ impl RelaySettings {
     pub(super) fn session(&self, address: Address) -> SessionConfig {
         let services = &self.options.services;
         let allowed_services = Some(services).filter(|names| !names.is_empty());
-        let keepalive = KeepaliveConfig {
-            ping_interval: self.options.keepalive.interval,
-            ping_timeout: self.options.keepalive.timeout,
-        };
+        let keepalive = self.options.keepalive.into();
         let mux = MuxConfig::opener().with(|config| config.max_outbound_streams = self.limits.link_streams);
         SessionConfig {
             login: RelayLogin {

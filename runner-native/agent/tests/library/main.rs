@@ -218,7 +218,7 @@ fn an_agent_whose_relay_is_not_there_gives_up_after_its_limit() {
     let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
     let relay = Some(format!("ws://{nobody}").parse().expect("a URL"));
     let mut link = hvym_tunnel_agent::settings::LinkSettings { relay, ..Default::default() };
-    link.retry.give_up_after = Some(Duration::from_millis(50));
+    link.retry.timeout = Some(Duration::from_millis(50));
     let agent = world.agent().link(link).service(spec("web", nobody)).start(world.runtime.handle());
     let ended = world.runtime.block_on(agent.expect("it starts").closed());
     assert!(matches!(ended, Err(AgentError::GaveUp { .. })), "{ended:?}");

@@ -11,14 +11,13 @@ use ipnet::IpNet;
 
 use super::compat::CompatArgs;
 use super::identity::{IdentityRole, SourceArgs};
-use super::link::LinkArgs;
 use super::{OptionError, Output};
 use crate::exit::{EXIT_CODES, ExitError};
 use crate::expose::ExposeOptions;
 use hvym_tunnel_agent::ServiceSpec;
 use hvym_tunnel_agent::credentials::Credentials;
 use hvym_tunnel_agent::credentials::CredentialsError;
-use hvym_tunnel_agent::settings::{FilterSettings, SettingsError};
+use hvym_tunnel_agent::settings::{FilterSettings, LinkSettings, SettingsError};
 use hvym_tunnel_net::key::Source;
 use hvym_tunnel_net::target::{Binding, ServiceName, Target};
 
@@ -78,7 +77,7 @@ pub(crate) struct ExposeArgs {
     #[command(flatten)]
     access: AccessArgs,
     #[command(flatten)]
-    link: LinkArgs,
+    link: LinkSettings,
     #[command(flatten)]
     compat: CompatArgs,
     #[command(flatten)]
@@ -186,7 +185,7 @@ impl ExposeArgs {
             spec
         };
         let options = ExposeOptions {
-            link: self.link.options(),
+            link: self.link,
             compat,
             own_relay_port: 0,
             services: bindings.into_iter().map(spec).collect(),

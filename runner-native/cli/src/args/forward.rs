@@ -6,9 +6,9 @@ use clap::Args;
 
 use super::Output;
 use super::identity::{IdentityRole, SourceArgs};
-use super::link::LinkArgs;
 use crate::exit::{EXIT_CODES, ExitError};
 use crate::forward::ForwardOptions;
+use hvym_tunnel_agent::settings::LinkSettings;
 use hvym_tunnel_net::key::Source;
 use hvym_tunnel_net::target::ServiceAddress;
 
@@ -35,7 +35,7 @@ pub(crate) struct ForwardArgs {
     #[arg(value_name = "LISTEN", value_parser = super::relay::listen, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
     #[command(flatten)]
-    link: LinkArgs,
+    link: LinkSettings,
     #[command(flatten)]
     source: SourceArgs,
     #[command(flatten)]
@@ -49,7 +49,7 @@ impl ForwardArgs {
     /// The first contradiction.
     pub(crate) fn options(self) -> Result<(Source, ForwardOptions), ExitError> {
         let source = self.source.source(IdentityRole::Agent);
-        let options = ForwardOptions { link: self.link.options(), to: self.to, listen: self.listen };
+        let options = ForwardOptions { link: self.link, to: self.to, listen: self.listen };
         options.check()?;
         Ok((source, options))
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::seconds;
+use hvym_tunnel_net::seconds;
 use hvym_tunnel_relay::Limits;
 
 /// Flags without a value leave what [`Limits::default`] says.
@@ -39,19 +39,19 @@ pub(super) struct LimitArgs {
     #[arg(long, value_name = "N", value_parser = number, env = "HVYM_TUNNEL_LINK_STREAMS", hide_env = true)]
     link_streams: Option<u32>,
     /// How long the head of a request may take (408) [default: 30]
-    #[arg(long, value_name = "SECS", value_parser = seconds, env = "HVYM_TUNNEL_HEAD_TIMEOUT", hide_env = true)]
+    #[arg(long, value_name = "SECS", value_parser = seconds::parse, env = "HVYM_TUNNEL_HEAD_TIMEOUT", hide_env = true)]
     head_timeout: Option<Duration>,
     /// How long a connection may idle between requests [default: 75]
-    #[arg(long, value_name = "SECS", value_parser = seconds, env = "HVYM_TUNNEL_IDLE_TIMEOUT", hide_env = true)]
+    #[arg(long, value_name = "SECS", value_parser = seconds::parse, env = "HVYM_TUNNEL_IDLE_TIMEOUT", hide_env = true)]
     idle_timeout: Option<Duration>,
     /// How long nothing of a request's body may come (408) [default: 60]
-    #[arg(long, value_name = "SECS", value_parser = seconds, env = "HVYM_TUNNEL_BODY_TIMEOUT", hide_env = true)]
+    #[arg(long, value_name = "SECS", value_parser = seconds::parse, env = "HVYM_TUNNEL_BODY_TIMEOUT", hide_env = true)]
     body_timeout: Option<Duration>,
     /// How long a visitor may read nothing of its answer [default: 120]
-    #[arg(long, value_name = "SECS", value_parser = seconds, env = "HVYM_TUNNEL_SEND_TIMEOUT", hide_env = true)]
+    #[arg(long, value_name = "SECS", value_parser = seconds::parse, env = "HVYM_TUNNEL_SEND_TIMEOUT", hide_env = true)]
     send_timeout: Option<Duration>,
     /// How long a service may take to begin its answer (504) [default: 300]
-    #[arg(long, value_name = "SECS", value_parser = seconds, env = "HVYM_TUNNEL_RESPONSE_TIMEOUT", hide_env = true)]
+    #[arg(long, value_name = "SECS", value_parser = seconds::parse, env = "HVYM_TUNNEL_RESPONSE_TIMEOUT", hide_env = true)]
     response_timeout: Option<Duration>,
 }
 

@@ -4,7 +4,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal, Write};
-use std::time::Duration;
 
 use clap::builder::Resettable;
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -18,7 +17,6 @@ mod forward;
 
 mod identity;
 mod limits;
-mod link;
 mod logs;
 mod relay;
 
@@ -219,16 +217,6 @@ fn write_out(answer: &[u8]) -> Result<(), ExitError> {
     })
 }
 
-/// A positive number of seconds, decimals allowed.
-fn seconds(text: &str) -> Result<Duration, String> {
-    // A month: longer is a typing error, and Duration would overflow long after.
-    const MOST: f64 = 31.0 * 86_400.0;
-    match text.parse::<f64>() {
-        Ok(seconds) if (0.001..=MOST).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
-        _ => Err("a number of seconds is needed, as in 10 or 0.5".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,11 +245,12 @@ mod tests {
     }
 
     #[test]
-    fn seconds_are_positive_and_finite() {
-        assert_eq!(seconds("10"), Ok(Duration::from_secs(10)));
-        assert_eq!(seconds("0.25"), Ok(Duration::from_millis(250)));
-        for text in ["0", "-1", "inf", "NaN", "1e99", "", "ten"] {
-            assert!(seconds(text).is_err(), "{text}");
-        }
+    fn options_that_are_not_typed_have_the_defaults_of_the_library() {
+        use hvym_tunnel_agent::settings::LinkSettings;
+
+        let command = LinkSettings::augment_args(clap::Command::new("agent"));
+        let command = command.mut_args(|argument| argument.env(Resettable::Reset));
+        let matches = command.get_matches_from(["agent"]);
+        assert_eq!(LinkSettings::from_arg_matches(&matches).ok(), Some(LinkSettings::default()));
     }
 }

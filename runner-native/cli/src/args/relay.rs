@@ -10,8 +10,8 @@ use ipnet::IpNet;
 use super::Output;
 use super::identity::{IdentityRole, SourceArgs};
 use super::limits::LimitArgs;
-use super::link::KeepaliveArgs;
 use crate::exit::{EXIT_CODES, ExitError};
+use hvym_tunnel_net::config::KeepaliveSettings;
 use hvym_tunnel_net::key::Source;
 use hvym_tunnel_net::target::ServiceName;
 use hvym_tunnel_relay::config::{self, GuestOptions, Policy, PublicScheme, RelayOptions, TlsFiles};
@@ -54,7 +54,7 @@ pub(crate) struct RelayArgs {
     #[command(flatten)]
     admission: AdmissionArgs,
     #[command(flatten)]
-    keepalive: KeepaliveArgs,
+    keepalive: KeepaliveSettings,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
@@ -164,7 +164,7 @@ impl RelayArgs {
                 PolicyArg::Takeover => Policy::Takeover,
                 PolicyArg::Reject => Policy::Reject,
             },
-            keepalive: self.keepalive.keepalive(),
+            keepalive: self.keepalive,
             trusted_proxies: self.public.trusted_proxy,
             limits: self.limits.limits(),
             guests: self.admission.config.as_deref().map(GuestOptions::load).transpose()?.unwrap_or_default(),
