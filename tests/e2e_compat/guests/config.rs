@@ -114,7 +114,7 @@ fn keys_that_cannot_be_used_are_told_at_the_start() {
 
 #[test]
 fn the_example_of_the_documentation_is_understood() {
-    let page = include_str!("../../../docs/GUESTS.md");
+    let page = include_str!("../../../docs/COMPATIBILITY.md");
     let example =
         page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
     let home = Home::new();
