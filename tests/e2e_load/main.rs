@@ -4,3 +4,4 @@ mod flow;
 mod loss;
 mod many;
 mod slow;
+mod unread;

@@ -48,6 +48,8 @@ pub mod tokens;
 pub mod tunely;
 #[cfg(unix)]
 pub mod tunnel;
+#[cfg(target_os = "linux")]
+pub mod unread;
 pub mod wire;
 pub mod world;
 

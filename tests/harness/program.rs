@@ -158,9 +158,17 @@ impl Program {
     pub fn start(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let out = Lines::of(child.stdout.take().expect("it was piped"));
-        let err = Lines::of(child.stderr.take().expect("it was piped"));
-        Program { child, out, err }
+        let (out, err) = (child.stdout.take().expect("it was piped"), child.stderr.take().expect("it was piped"));
+        Self::reading(child, out, err)
+    }
+
+    /// `child`, whose output and errors come from these streams.
+    pub(crate) fn reading(
+        child: Child,
+        out: impl Read + Send + 'static,
+        err: impl Read + Send + 'static,
+    ) -> Self {
+        Program { child, out: Lines::of(out), err: Lines::of(err) }
     }
 
     /// The next line on standard output.
