@@ -13,7 +13,7 @@ use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::ends::{
     AGENT, AgentEnd, RELAY, RelayEnd, Signer, agent_config, pair_with, session_config,
 };
-use hvym_tunnel_tests::pair::{EPOCH, Pair, wall};
+use hvym_tunnel_tests::pair::{EPOCH, Pair, wall, wall_off_by};
 use hvym_tunnel_tests::wire::WireConfig;
 
 use super::agent_side::answered;
@@ -145,6 +145,32 @@ fn a_signer_that_takes_the_claims_as_they_were_asked_for_is_refused_at_most_once
         .filter(|(reason, _)| matches!(reason, DownReason::TokenTime { .. }))
         .count();
     assert_eq!(clock, 1);
+}
+
+#[test]
+fn after_a_sleep_a_challenge_is_signed_with_the_wall_clock_of_this_dial() {
+    let mut pair = world(AuthMode::Challenge);
+    // The test signs what the agent asks for, with the times that are in it.
+    pair.agent.signer = Signer::Silent;
+    for slept in [0, 3 * HOUR] {
+        // The wall clocks move on, and the monotonic clock stands.
+        pair.agent.wall_error += slept;
+        pair.relay.wall_error += slept;
+        let asked = pair.agent.asked.len();
+        while pair.agent.asked.len() == asked {
+            pair.settle();
+            if pair.agent.asked.len() == asked {
+                pair.now = pair.next_at().expect("a dial is due");
+            }
+        }
+        let input = pair.agent.asked[asked].clone();
+        assert_eq!(input.issued_at(), wall_off_by(pair.agent.wall_error, pair.now).unix);
+        let signature = Key::from_seed(AGENT).sign(&input);
+        pair.agent.machine.handle_signature(&input, Some(signature), pair.now);
+        pair.up();
+        assert_eq!(pair.agent.asked.len(), asked + 1, "{:?}", pair.agent.downs());
+        pair.cut();
+    }
 }
 
 fn claims(issued_at: u64) -> Claims {
