@@ -158,7 +158,8 @@ impl Program {
     pub fn start(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let (out, err) = (child.stdout.take().expect("it was piped"), child.stderr.take().expect("it was piped"));
+        let (out, err) =
+            (child.stdout.take().expect("it was piped"), child.stderr.take().expect("it was piped"));
         Self::reading(child, out, err)
     }
 
