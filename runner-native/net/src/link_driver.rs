@@ -230,11 +230,6 @@ impl<M: Streams + Send + 'static> Driver<M> {
         self.socket = Some((id, socket));
     }
 
-    /// Whether it has a socket: after the machine's last event, whether the close still waits to be sent.
-    pub fn is_attached(&self) -> bool {
-        self.socket.is_some()
-    }
-
     /// Drives on until the owner has something to see. Dropping the future loses nothing.
     pub async fn next(&mut self) -> DriverEvent<M::Event> {
         poll_fn(|cx| self.poll_next(cx)).await

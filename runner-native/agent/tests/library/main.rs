@@ -5,7 +5,7 @@ mod world;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hvym_tunnel_agent::event::{AgentEvent, LinkState};
 use hvym_tunnel_agent::settings::SettingsError;
@@ -223,6 +223,29 @@ fn an_agent_whose_relay_is_not_there_gives_up_after_its_limit() {
     let ended = world.runtime.block_on(agent.expect("it starts").closed());
     assert!(matches!(ended, Err(AgentError::GaveUp { .. })), "{ended:?}");
     world.end();
+}
+
+#[test]
+fn a_relay_that_stops_waits_for_its_agents_to_answer_and_not_for_its_limit() {
+    /// Half of what a relay waits for an agent that does not answer. A busy machine is slow, but not every time.
+    const MOST: Duration = Duration::from_millis(500);
+    const ROUNDS: usize = 5;
+    for agent_stops_too in [false, true] {
+        let stop = |_| {
+            let world = World::new();
+            let agent = world.agent().service(spec("web", service("hello")));
+            let agent = agent.start(world.runtime.handle()).expect("it starts");
+            world.online(&agent.events());
+            let begun = Instant::now();
+            if agent_stops_too {
+                agent.stop();
+            }
+            world.end();
+            begun.elapsed()
+        };
+        let fastest = (0..ROUNDS).map(stop).min().expect("a round");
+        assert!(fastest < MOST, "{fastest:?}, agent stops too: {agent_stops_too}");
+    }
 }
 
 /// Threads and descriptors of this process.

@@ -170,7 +170,7 @@ async fn welcome(
     let Some(key) = state.sessions.enter(live.clone()) else {
         let full = DownReason::Overloaded("this relay has no room for another agent".to_owned());
         live.session.with(|session, now| session.refuse(full, now));
-        let _flushed = within(CLOSE_TIMEOUT, driver.next()).await;
+        within(CLOSE_TIMEOUT, driver.closed()).await;
         return;
     };
     let mut seat = AgentRegistration::new(state, live, key, peer, door, pass);
@@ -184,5 +184,5 @@ async fn welcome(
     };
     seat.on_closed(reason);
     // The close may still be on its way to a peer that reads slowly.
-    while driver.is_attached() && within(CLOSE_TIMEOUT, driver.next()).await.is_some() {}
+    within(CLOSE_TIMEOUT, driver.closed()).await;
 }
