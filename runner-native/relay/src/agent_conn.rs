@@ -4,4 +4,4 @@ mod peer_access;
 mod registration;
 mod websocket;
 
-pub(crate) use websocket::{answer, answer_with_token, bearer, is_allowed_origin};
+pub(crate) use websocket::{answer, answer_with_token};

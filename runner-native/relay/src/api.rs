@@ -24,9 +24,9 @@ use serde::Serialize;
 
 use crate::agent_conn;
 use crate::limits::concurrency::ConcurrencyPermit;
-use crate::listener::Visitor;
 use crate::pages;
 use crate::upstream::response_body::{self, Answer};
+use crate::visitor::Visitor;
 use credential::Asker;
 
 /// The name by which existing programs recognise a relay of this protocol.
@@ -62,7 +62,7 @@ pub(super) async fn answer(visitor: &Visitor, name: &NameError, request: Request
     if path == "/connect" {
         return (agent_conn::answer(visitor, request), None);
     }
-    if path == "/ws/tunnel" && visitor.state.guests.are_expected() {
+    if path == "/ws/tunnel" && visitor.state.compat_agents.are_expected() {
         return (agent_conn::answer_with_token(visitor, request), None);
     }
     let page = match (path, name) {
@@ -99,7 +99,7 @@ fn health(visitor: &Visitor) -> Answer {
     json::public(&Health {
         status: "healthy",
         service: SERVICE,
-        server_address: visitor.state.address.to_string(),
+        server_address: visitor.state.info.address.to_string(),
         timestamp: stamp::javascript(SystemTime::now()),
         tunnel_system: "websocket",
     })
@@ -112,7 +112,7 @@ async fn asked(visitor: &Visitor, request: Request<Incoming>) -> Option<Led> {
     if let Some(answer) = grant.preflight() {
         return Some((answer, None));
     }
-    let (answer, permit) = if state.guests.has_cloud() && desktop::is_routed(request.uri()) {
+    let (answer, permit) = if state.compat_agents.has_cloud() && desktop::is_routed(request.uri()) {
         desktop::route(visitor, request).await
     } else {
         (api(visitor, request).await?, None)
@@ -140,7 +140,7 @@ async fn api(visitor: &Visitor, request: Request<Incoming>) -> Option<Answer> {
         path => {
             let rest = path.strip_prefix("/api/tunnel/")?;
             let of_cloud = || cloud::answer(state, rest, request.headers());
-            match state.guests.has_cloud().then(of_cloud).flatten() {
+            match state.compat_agents.has_cloud().then(of_cloud).flatten() {
                 Some(answer) => answer,
                 None if rest.contains('/') => return None,
                 None => told(&|asker| hvym::tunnel(state, rest, asker)),

@@ -14,14 +14,15 @@ use crate::compat_agents::CompatAgents;
 use crate::config::RelayOptions;
 use crate::error::RelayError;
 use crate::event::{EventSink, RelayEvent};
-use crate::handle::{RelayHandle, Running};
+use crate::handle::RelayHandle;
 use crate::listener;
 use crate::registry::{OpenRegistry, Registry};
-use crate::relay_state::{RelayState, Seams};
-use crate::rlimit;
+use crate::relay_state::{Plugins, RelayState};
 use crate::router::Router;
 use crate::settings::RelaySettings;
+use crate::shutdown::Running;
 use crate::tls::{CertSource, FileCertificate, Tls};
+use crate::{rlimit, socket};
 
 /// Requests to drain that may wait for the relay's task, which takes them at once.
 const COMMAND_CAPACITY: usize = 4;
@@ -38,7 +39,7 @@ impl Relay {
             address,
             settings: RelaySettings::loopback(),
             registry: None,
-            router: Seams::default().router,
+            router: Plugins::default().router,
             certificates: None,
             observer: Arc::new(()),
             event_capacity: EVENT_CAPACITY,
@@ -149,16 +150,16 @@ impl RelayBuilder {
             (None, None) => None,
         };
         let tls = source.map(Tls::new).transpose()?;
-        let guests = CompatAgents::new(&options.guests)?;
+        let compat_agents = CompatAgents::new(&options.guests)?;
         let at = options.listen;
-        let listener = listener::listen(at).map_err(|error| RelayError::listen(at, &error))?;
+        let listener = socket::listen(at).map_err(|error| RelayError::listen(at, &error))?;
         let local = listener.local_addr().map_err(|error| RelayError::listen(at, &error))?;
         let policy = options.policy;
         let registry = self.registry.unwrap_or_else(|| Arc::new(OpenRegistry { policy }));
-        let seams = Seams { registry, router: self.router };
+        let plugins = Plugins { registry, router: self.router };
         let (sender, events) = event_channel(self.event_capacity);
         let sink = EventSink { observer: self.observer, sender };
-        let state = RelayState::new(self.address, self.settings, guests, local.port(), sink, seams);
+        let state = RelayState::new(self.address, self.settings, compat_agents, local.port(), sink, plugins);
         let state = Arc::new(state);
         let accepting = spawn(listener::accept(Arc::clone(&state), listener, tls.clone()));
         let (commands, receiver) = bounded(COMMAND_CAPACITY);

@@ -13,8 +13,8 @@ use hvym_tunnel_compat::CompatAgent;
 use hvym_tunnel_core::reason::DownReason;
 use percent_encoding::percent_decode_str;
 
-use crate::agent_conn::bearer;
 use crate::config::{GuestOptions, TunelyOptions};
+use crate::http1::auth::bearer;
 use cloud::Cloud;
 pub use cloud::KeysError;
 pub(crate) use cloud::{CloudAccount, CloudTokenError};

@@ -3,6 +3,7 @@
 //! Knows no flag, no variable and no secret; it says which settings contradict each other.
 
 mod compat_agents;
+mod limits;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,10 +13,10 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use thiserror::Error;
 
-use crate::settings::Limits;
 pub use compat_agents::{CloudKeys, CloudOptions, GuestOptions, GuestsError, TunelyOptions, TunelyTunnel};
 pub use hvym_tunnel_net::config::KeepaliveSettings;
 use hvym_tunnel_net::target::{RelayUrl, ServiceName};
+pub use limits::Limits;
 
 /// The port a relay listens on and an agent dials unless told otherwise: HVYM on a telephone's keys. No tunnel
 /// in the field uses it.

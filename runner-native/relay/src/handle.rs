@@ -2,21 +2,14 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{join, select};
-use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::stellar::Address;
-use hvym_tunnel_net::runtime::{Task, spawn};
-use hvym_tunnel_net::timeout::within;
-use hvym_tunnel_net::timer::Timer;
 use smol::channel::{Receiver, Sender};
 
 use crate::event::{RelayEvent, RelayEvents};
 use crate::relay_state::RelayState;
-use crate::settings::CLOSE_TIMEOUT;
 use crate::tls::Tls;
 
 /// How things stand at a relay.
@@ -63,7 +56,7 @@ impl RelayHandle {
 
     /// Who the relay is: what agents may insist on.
     pub fn address(&self) -> Address {
-        self.state.address
+        self.state.info.address
     }
 
     /// Where it really listens.
@@ -89,7 +82,7 @@ impl RelayHandle {
         let counts = self.state.metrics.counts();
         RelayStatus {
             sessions: self.state.sessions.all().len(),
-            connections: self.state.connections(),
+            connections: self.state.limits.connections.open(),
             requests: counts.total,
             pending_requests: counts.pending,
             failed_requests: counts.failed,
@@ -100,16 +93,16 @@ impl RelayHandle {
     /// Reads the certificates again, and the keys that check tokens of older systems. Events tell what came of it.
     pub fn reload(&self) {
         if let Some(tls) = &self.tls {
-            self.state.tell(RelayEvent::Certificate(tls.source.reload()));
+            self.state.emit(RelayEvent::Certificate(tls.source.reload()));
         }
-        if let Some(reloaded) = self.state.guests.reload() {
-            self.state.tell(RelayEvent::Keys(reloaded));
+        if let Some(reloaded) = self.state.compat_agents.reload() {
+            self.state.emit(RelayEvent::Keys(reloaded));
         }
     }
 
     /// Whether there is anything to read again.
     pub fn has_files(&self) -> bool {
-        self.tls.is_some() || self.state.guests.has_file()
+        self.tls.is_some() || self.state.compat_agents.has_file()
     }
 
     /// Asks the relay to finish: it takes nothing new, tells its agents to connect elsewhere, and ends when every request
@@ -139,74 +132,5 @@ impl RelayHandle {
 impl Drop for RelayHandle {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-/// The life of a relay, from its start to its end.
-pub(super) struct Running {
-    state: Arc<RelayState>,
-    accepting: Option<Task<()>>,
-    /// Looks whether the certificates were renewed.
-    _renewing: Option<Task<()>>,
-}
-
-impl Running {
-    pub(super) fn new(state: Arc<RelayState>, accepting: Task<()>, tls: Option<Tls>) -> Self {
-        let _renewing = tls.map(|tls| spawn(renew(Arc::clone(&state), tls)));
-        Self { state, accepting: Some(accepting), _renewing }
-    }
-
-    /// Serves until it is asked to end.
-    pub(super) async fn run(mut self, commands: Receiver<Duration>) {
-        if let Ok(deadline) = commands.recv().await {
-            let stopped = async { while commands.recv().await.is_ok() {} };
-            select(pin!(self.drain(deadline)), pin!(stopped)).await;
-        }
-        self.stop().await;
-    }
-
-    async fn drain(&mut self, deadline: Duration) {
-        self.refuse_new().await;
-        for live in self.state.sessions.all() {
-            live.session.with(|session, now| session.drain("this relay is shutting down", deadline, now));
-        }
-        let finished = async {
-            self.state.requests.empty().await;
-            // An answer that is complete may still wait to be sent.
-            self.state.conversations.empty().await;
-        };
-        let _in_time = within(deadline, finished).await;
-    }
-
-    async fn stop(mut self) {
-        self.refuse_new().await;
-        for live in self.state.sessions.all() {
-            live.session.with(|session, now| session.refuse(DownReason::GoingAway, now));
-        }
-        self.state.closing.cancel();
-        // Visitors too are told, by a reset where a connection breaks off; a process that ends sooner would end them.
-        let all = join(self.state.links.empty(), self.state.requests.empty());
-        let _in_time = within(CLOSE_TIMEOUT, all).await;
-        self.state.events.sender.close();
-    }
-
-    async fn refuse_new(&mut self) {
-        if let Some(accepting) = self.accepting.take() {
-            accepting.cancel().await;
-        }
-        self.state.requests.close();
-        self.state.conversations.close();
-        self.state.links.close();
-        self.state.draining.cancel();
-    }
-}
-
-/// Has the certificates read again whenever they were replaced, until it is dropped.
-async fn renew(state: Arc<RelayState>, tls: Tls) {
-    loop {
-        Timer::after(state.settings.certificate_poll).await;
-        if let Some(reloaded) = tls.source.poll() {
-            state.tell(RelayEvent::Certificate(reloaded));
-        }
     }
 }

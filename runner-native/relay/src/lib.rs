@@ -17,6 +17,7 @@ mod error;
 mod event;
 mod handle;
 mod http1;
+mod lifecycle;
 mod limits;
 mod listener;
 mod metrics;
@@ -28,6 +29,8 @@ mod rlimit;
 mod router;
 mod sessions;
 mod settings;
+mod shutdown;
+mod socket;
 mod tcp_ports;
 mod tls;
 mod upstream;
@@ -38,12 +41,13 @@ mod tests;
 
 pub use builder::{Relay, RelayBuilder};
 pub use compat_agents::KeysError;
+pub use config::Limits;
 pub use error::RelayError;
 pub use event::{RelayEvent, RelayEvents};
 pub use handle::{RelayHandle, RelayStatus};
 pub use registry::{Admission, Decision, OpenRegistry, REGISTRY_TIMEOUT, Refusal, Registry};
 pub use router::{LocalRouter, Route, Router};
-pub use settings::{Limits, RelaySettings};
+pub use settings::RelaySettings;
 pub use tls::{CertSource, FileCertificate, TlsError};
 
 /// Runs the example of the README.

@@ -1,4 +1,6 @@
-//! Limits on what visitors may use: connections per IP address, requests at once. Knows no HTTP and no session.
+//! Limits on what visitors may use: connections in all and per IP address, requests at once. Knows no HTTP and no
+//! session.
 
 pub(crate) mod concurrency;
+pub(crate) mod connections;
 pub(crate) mod ip;

@@ -1,7 +1,10 @@
-//! Agents' sessions: what visitors may do with one, and the table of all. Knows no socket.
+//! Agents' sessions: what visitors may do with one, the table of all, and the TCP ports of their services. Knows no
+//! socket.
 
 mod agent_session;
+mod ports;
 mod table;
 
 pub(crate) use agent_session::AgentSession;
+pub(crate) use ports::PortTable;
 pub(crate) use table::{HostTarget, NameClaim, SessionKey, SessionTable};

@@ -1,133 +1,57 @@
-//! The public ports of services that carry bytes: one listener for each, and each visitor to the agent it is of.
+//! Public TCP ports of services: accepts visitors at each, and joins them to the agent that has the port.
 //!
-//! Which service has which port is the core's to say. What a visitor sends is never looked at.
+//! Which service has which port, [`crate::sessions`] says. The bytes of visitors are passed on unread.
 
-use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::ops::RangeInclusive;
+use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use hvym_tunnel_core::dialect::{Proto, StreamHeader};
-use hvym_tunnel_core::relay::{BindRefusal, Name, Owner, PortError, Ports};
+use hvym_tunnel_core::relay::{BindRefusal, Name};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
-use hvym_tunnel_net::runtime::Task;
 use socket2::SockRef;
 
 use crate::limits::concurrency::ConcurrencyPermit;
-use crate::listener::{self, ConnectionSlot};
+use crate::limits::connections::ConnectionSlot;
 use crate::relay_state::RelayState;
 use crate::sessions::SessionKey;
+use crate::socket;
 use hvym_tunnel_net::copy::splice;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::shutdown::TaskGuard;
 use hvym_tunnel_net::tcp::{Tcp, TcpListener};
 use hvym_tunnel_net::timer::Timer;
 
-/// Ports that are found taken by other programs before a service is refused. Each costs a few system calls.
-const MAX_TRIES: usize = 64;
-
-/// The ports of one relay.
-pub(super) struct PublicPorts {
-    /// Where the relay listens, and so do its ports.
-    at: IpAddr,
-    /// `None`: this relay has no ports to give.
-    shelf: Option<Mutex<Shelf>>,
-}
-
-struct Shelf {
-    ports: Ports<SessionKey>,
-    listeners: BTreeMap<u16, Task<()>>,
-}
-
-impl PublicPorts {
-    /// The ports of `range` of this machine; nothing listens yet.
-    pub(super) fn new(at: IpAddr, range: Option<RangeInclusive<u16>>) -> Self {
-        let shelf = |range| Mutex::new(Shelf { ports: Ports::new(range), listeners: BTreeMap::new() });
-        Self { at, shelf: range.map(shelf) }
-    }
-
-    fn shelf(&self) -> Option<MutexGuard<'_, Shelf>> {
-        self.shelf.as_ref().map(|shelf| shelf.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Whose `port` is.
-    fn owner(&self, port: u16) -> Option<Name> {
-        let shelf = self.shelf()?;
-        let (address, service) = shelf.ports.owner(port)?;
-        Some(Name { owner: Owner::Identity(address), service: Some(service.to_owned()) })
-    }
-
-    /// Forgets whom the ports waited for, if the wait is over; they are listened at no more.
-    fn expire(&self, now: Instant) {
-        let Some(mut shelf) = self.shelf() else { return };
-        for port in shelf.ports.expire(now) {
-            tracing::info!(port, "its agent stayed away: the port is free again");
-            shelf.listeners.remove(&port);
-        }
-    }
-}
-
-/// Listens for visitors of a service, at the port that is its own from now on.
+/// Listens for visitors of a service, at a port that it alone has from now on.
 ///
 /// # Errors
-/// What the agent's owner is told.
-pub(super) fn bind(
+/// The refusal that the agent's owner is told.
+pub(crate) fn bind(
     state: &Arc<RelayState>,
     address: Address,
     service: &str,
     session: SessionKey,
 ) -> Result<u16, BindRefusal> {
-    let Some(mut shelf) = state.ports.shelf() else {
-        let error = "this relay serves HTTP services only; its operator can offer ports with --tcp-ports";
-        return Err(BindRefusal { code: "not_offered", error: error.to_owned() });
-    };
-    for _ in 0..MAX_TRIES {
-        let port = shelf.ports.take(address, service, session).map_err(refusal)?;
-        if shelf.listeners.contains_key(&port) {
-            return Ok(port);
-        }
-        // Binding and listening do not block, and nobody else may try the same port meanwhile.
-        match listener::listen(SocketAddr::new(state.ports.at, port)) {
-            Ok(listener) => {
-                let accepting = spawn(accept(Arc::clone(state), listener, port));
-                shelf.listeners.insert(port, accepting);
-                return Ok(port);
-            }
-            Err(error) => {
-                tracing::warn!(port, %error, "cannot listen at a port of --tcp-ports");
-                shelf.ports.quarantine(port, state.clock.now());
-            }
-        }
-    }
-    Err(refusal(PortError::Exhausted))
+    state.ports.bind(address, service, session, state.clock.now(), |at| {
+        let listener = socket::listen(at)?;
+        Ok(spawn(accept(Arc::clone(state), listener, at.port())))
+    })
 }
 
-fn refusal(error: PortError) -> BindRefusal {
-    let (code, hint) = match error {
-        PortError::Exhausted => ("no_port", "; its operator can offer more with --tcp-ports"),
-        PortError::TooMany => ("too_many", ""),
-    };
-    BindRefusal { code, error: format!("{error}{hint}") }
-}
-
-/// A session withdrew a service: its port waits a while for it.
-pub(super) fn release(state: &Arc<RelayState>, address: &Address, service: &str, session: SessionKey) {
+/// A session withdrew a service: its port is held for it for a while.
+pub(crate) fn release(state: &Arc<RelayState>, address: &Address, service: &str, session: SessionKey) {
     let now = state.clock.now();
-    let until =
-        state.ports.shelf().and_then(|mut shelf| shelf.ports.release(address, service, &session, now));
-    expire_at(state, until);
+    expire_at(state, state.ports.release(address, service, session, now));
 }
 
-/// A session is gone: its ports wait a while for its agent.
-pub(super) fn leave(state: &Arc<RelayState>, session: SessionKey) {
+/// A session ended: its ports are held for its agent for a while.
+pub(crate) fn release_all(state: &Arc<RelayState>, session: SessionKey) {
     let now = state.clock.now();
-    let until = state.ports.shelf().and_then(|mut shelf| shelf.ports.release_all(&session, now));
-    expire_at(state, until);
+    expire_at(state, state.ports.release_all(session, now));
 }
 
 fn expire_at(state: &Arc<RelayState>, until: Option<Instant>) {
@@ -140,60 +64,65 @@ fn expire_at(state: &Arc<RelayState>, until: Option<Instant>) {
                 Timer::at(until).await;
             }
         };
-        if let Either::Left(_) = select(pin!(over), pin!(state.closing.cancelled())).await {
+        if let Either::Left(_) = select(pin!(over), pin!(state.lifecycle.closing.cancelled())).await {
             state.ports.expire(state.clock.now());
         }
     })
     .detach();
 }
 
-/// Accepts visitors of whoever has `port`, until it is dropped or the relay takes nothing new.
+/// Accepts visitors of the service that has `port`, until it is dropped or the relay drains.
 async fn accept(state: Arc<RelayState>, listener: TcpListener, port: u16) {
     let visitors = async {
         loop {
-            let (tcp, peer) = listener::next(&listener).await;
+            let (tcp, peer) = socket::accept(&listener).await;
             match admit(&state, port, peer) {
                 Some(admitted) => spawn(serve(Arc::clone(&state), tcp, peer, admitted)).detach(),
-                // Dropping the connection is all there is to say where nobody knows the language.
-                None => tracing::debug!(%peer, port, "turned away"),
+                // The protocol is unknown, so there is no way to say why.
+                None => tracing::debug!(%peer, port, "refused a connection"),
             }
         }
     };
-    select(pin!(visitors), pin!(state.draining.cancelled())).await;
+    select(pin!(visitors), pin!(state.lifecycle.draining.cancelled())).await;
 }
 
-/// One visitor's place, held for as long as the connection lives.
+/// What one visitor holds of the limits while its connection is open.
 struct Admitted {
     name: Name,
-    _place: Arc<ConnectionSlot>,
-    _ticket: ConcurrencyPermit,
-    _pass: TaskGuard,
+    _slot: Arc<ConnectionSlot>,
+    _permit: ConcurrencyPermit,
+    _guard: TaskGuard,
 }
 
-/// A place at `port`, unless it is nobody's, or the visitor, the service or the relay has as many connections as it may.
+/// Admits a visitor of `port`; `None` if no service has it, or a limit of the visitor, the service or the relay is reached.
 fn admit(state: &Arc<RelayState>, port: u16, peer: SocketAddr) -> Option<Admitted> {
     let name = state.ports.owner(port)?;
-    let place = listener::admit(state, peer).ok()?;
-    Some(Admitted { _place: place, _ticket: state.load.enter(&name)?, _pass: state.requests.enter()?, name })
+    let slot = state.limits.connections.admit(peer).ok()?;
+    Some(Admitted {
+        _slot: slot,
+        _permit: state.limits.requests.enter(&name)?,
+        _guard: state.lifecycle.requests.enter()?,
+        name,
+    })
 }
 
 async fn serve(state: Arc<RelayState>, tcp: Tcp, peer: SocketAddr, admitted: Admitted) {
-    // One handle stays here, to say how the connection ends when everybody else has let go of it.
+    // One handle is kept, to reset the connection after everything else has dropped it.
     let kept = tcp.handle();
     let carried = pin!(carry(&state, tcp, peer, &admitted.name));
-    let outcome = match select(carried, pin!(state.closing.cancelled())).await {
+    let outcome = match select(carried, pin!(state.lifecycle.closing.cancelled())).await {
         Either::Left((outcome, _)) => outcome,
         Either::Right(_) => Err(io::ErrorKind::ConnectionAborted.into()),
     };
     if let Err(error) = outcome {
         tracing::debug!(%peer, %error, "a visitor's connection ended early");
-        // What is not whole must not end like a whole.
+        // An orderly end would look like complete data.
         let _reset = SockRef::from(&*kept).set_linger(Some(Duration::ZERO));
     }
 }
 
 async fn carry(state: &RelayState, tcp: Tcp, peer: SocketAddr, name: &Name) -> io::Result<()> {
-    listener::tune(&tcp)?;
+    socket::configure(&tcp)?;
     let mut opening = StreamHeader {
         proto: Proto::Tcp,
         visitor: Some(canonical(peer).to_string()),
@@ -215,6 +144,8 @@ fn canonical(at: SocketAddr) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
     use hvym_tunnel_core::handshake::Credential;
     use hvym_tunnel_core::relay::Session;
 
@@ -222,20 +153,18 @@ mod tests {
     use crate::RelaySettings;
     use crate::compat_agents::CompatAgents;
     use crate::event::EventSink;
-    use crate::relay_state::Seams;
+    use crate::relay_state::Plugins;
     use crate::sessions::AgentSession;
     use hvym_tunnel_net::link_driver::LinkHandle;
 
-    const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), 9);
+    const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 9);
 
     fn state(change: impl FnOnce(&mut RelaySettings)) -> Arc<RelayState> {
         let mut settings = RelaySettings::loopback();
         change(&mut settings);
         let address = Address::from_public_key([7; 32]);
-        {
-            let guests = CompatAgents::default();
-            Arc::new(RelayState::new(address, settings, guests, 1, EventSink::unseen(), Seams::default()))
-        }
+        let (agents, plugins) = (CompatAgents::default(), Plugins::default());
+        Arc::new(RelayState::new(address, settings, agents, 1, EventSink::unseen(), plugins))
     }
 
     /// A port of `state` that somebody has.
@@ -244,8 +173,7 @@ mod tests {
         let machine = Session::new(config, &Credential::None, clock.wall(), [0; 32], clock.now());
         let live = AgentSession::new(LinkHandle::new(machine, clock), clock);
         let session = state.sessions.enter(live).expect("an empty relay has room");
-        let mut shelf = state.ports.shelf().expect("a relay for this machine has ports");
-        shelf.ports.take(Address::from_public_key([9; 32]), service, session).expect("a free port")
+        state.ports.assign(Address::from_public_key([9; 32]), service, session).expect("a free port")
     }
 
     #[test]
@@ -266,7 +194,7 @@ mod tests {
         let port = taken(&state, "db");
         let first = admit(&state, port, PEER);
         assert!(first.is_some() && admit(&state, port, PEER).is_none());
-        let other = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2)), 9);
+        let other = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)), 9);
         assert!(admit(&state, port, other).is_some());
     }
 
@@ -277,7 +205,7 @@ mod tests {
         let first = admit(&state, port, PEER);
         assert!(first.is_some() && admit(&state, port, PEER).is_none());
         drop(first);
-        state.requests.close();
+        state.lifecycle.requests.close();
         assert!(admit(&state, port, PEER).is_none());
     }
 }

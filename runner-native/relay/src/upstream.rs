@@ -2,6 +2,7 @@
 //! that pass through them. Knows no visitor and no session.
 
 pub(crate) mod conn;
+pub(crate) mod error;
 pub(crate) mod h1;
 pub(crate) mod h2;
 pub(crate) mod pool;

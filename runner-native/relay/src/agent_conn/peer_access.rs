@@ -96,7 +96,7 @@ struct Reach {
 impl Reach {
     async fn run(self, caller: TunnelStream) -> io::Result<()> {
         // Held until the end, so that a drain waits for this stream.
-        let Some(_pass) = self.state.requests.enter() else {
+        let Some(_pass) = self.state.lifecycle.requests.enter() else {
             let verdict = OpenResult::refused(OpenResult::UNAVAILABLE, "the relay is restarting");
             return refuse(caller.split().1, &verdict).await;
         };

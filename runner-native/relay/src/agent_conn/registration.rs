@@ -41,7 +41,7 @@ pub(crate) struct AgentRegistration {
 impl Drop for AgentRegistration {
     fn drop(&mut self) {
         self.state.sessions.leave(self.key, self.owner.as_ref());
-        tcp_ports::leave(&self.state, self.key);
+        tcp_ports::release_all(&self.state, self.key);
     }
 }
 
@@ -88,7 +88,7 @@ impl AgentRegistration {
 
     async fn on_admit(&mut self, address: Address, expires_at: Option<UnixTime>) {
         let owner = Owner::Identity(address);
-        let registry = Arc::clone(&self.state.seams.registry);
+        let registry = Arc::clone(&self.state.plugins.registry);
         let policy = match within(REGISTRY_TIMEOUT, registry.admit(address)).await {
             Some(Ok(admission)) => admission.policy,
             Some(Err(refusal)) => return self.refuse(DownReason::NotAllowed(refusal.0)),
@@ -107,7 +107,7 @@ impl AgentRegistration {
     fn on_token(&mut self, request: TokenAuthRequest) {
         let token = Zeroizing::new(request.token);
         let Some(door) = self.door else { return };
-        let name = match self.state.guests.check_token(door, &token) {
+        let name = match self.state.compat_agents.check_token(door, &token) {
             Ok(name) => name,
             Err(reason) => return self.refuse(reason),
         };
@@ -129,7 +129,7 @@ impl AgentRegistration {
                 self.refuse(DownReason::Replaced);
                 None
             }
-            NameClaim::IpPermit(old) => {
+            NameClaim::Granted(old) => {
                 self.owner = Some(owner);
                 let _first = self.live.record.joined.set(joined);
                 self.state.metrics.join();
@@ -143,7 +143,7 @@ impl AgentRegistration {
             old.session.with(|session, now| session.refuse(DownReason::Replaced, now));
         }
         if let Some(owner) = self.owner.clone() {
-            self.state.tell(RelayEvent::AgentJoined { owner, url, peer: self.peer });
+            self.state.emit(RelayEvent::AgentJoined { owner, url, peer: self.peer });
         }
     }
 
@@ -153,7 +153,7 @@ impl AgentRegistration {
 
     fn on_bind(&mut self, service: Service) {
         let Some(address) = self.address() else { return };
-        if let Err(refusal) = self.state.seams.registry.may_offer(&address, &service.name) {
+        if let Err(refusal) = self.state.plugins.registry.may_offer(&address, &service.name) {
             let refusal = BindRefusal { code: "not_allowed", error: refusal.0 };
             self.live.session.with(|session, now| session.decline(&service.name, &refusal, now));
             return;
@@ -201,7 +201,7 @@ impl AgentRegistration {
         self.state.sessions.leave(self.key, self.owner.as_ref());
         self.live.wake();
         match self.owner.clone() {
-            Some(owner) => self.state.tell(RelayEvent::AgentLeft { owner, reason }),
+            Some(owner) => self.state.emit(RelayEvent::AgentLeft { owner, reason }),
             None => tracing::info!(peer = %self.peer, %reason, "an agent was not let in"),
         }
     }

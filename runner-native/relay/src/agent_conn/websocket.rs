@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use async_tungstenite::tungstenite::handshake::derive_accept_key;
 use http::header::{
-    AUTHORIZATION, CONNECTION, HeaderMap, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, HeaderMap, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use hvym_tunnel_compat::CompatAgent;
@@ -22,14 +22,14 @@ use hyper::upgrade::OnUpgrade;
 use crate::agent_conn::peer_access::Caller;
 use crate::agent_conn::registration::AgentRegistration;
 use crate::compat_agents::TokenLogin;
+use crate::http1::auth::{bearer, is_allowed_origin};
 use crate::http1::head_rewrite;
-use crate::listener::Visitor;
 use crate::pages;
-use crate::proxy::upgrade;
 use crate::relay_state::RelayState;
 use crate::sessions::AgentSession;
 use crate::settings::CLOSE_TIMEOUT;
 use crate::upstream::response_body::{self, Answer};
+use crate::visitor::{Visitor, upgraded};
 use hvym_tunnel_net::clock;
 use hvym_tunnel_net::link_driver::{Driver, DriverEvent, LinkHandle};
 use hvym_tunnel_net::runtime::spawn;
@@ -57,7 +57,7 @@ pub(crate) fn answer(visitor: &Visitor, request: Request<Incoming>) -> Answer {
 
 /// Answers a request for `/ws/tunnel`, where programs of other systems connect.
 pub(crate) fn answer_with_token(visitor: &Visitor, request: Request<Incoming>) -> Answer {
-    let (guest, door, protocol) = visitor.state.guests.at_the_door(&request);
+    let (guest, door, protocol) = visitor.state.compat_agents.at_the_door(&request);
     let mut answer = accept(visitor, request, Login::Guest(guest, door));
     if let Some(protocol) = protocol.filter(|_| answer.status() == StatusCode::SWITCHING_PROTOCOLS) {
         answer.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, protocol);
@@ -80,14 +80,14 @@ fn accept(visitor: &Visitor, mut request: Request<Incoming>, login: Login) -> An
     if !is_allowed_origin(request.headers(), &state.settings.options.origins) {
         return response_body::page(&pages::foreign_origin(), format);
     }
-    let Some(pass) = state.links.enter() else {
+    let Some(pass) = state.lifecycle.links.enter() else {
         return response_body::page(&pages::draining(), format);
     };
     if !state.sessions.has_room() {
         return response_body::page(&pages::overloaded(), format);
     }
     let upgrade = hyper::upgrade::on(&mut request);
-    visitor.give_away();
+    visitor.mark_upgraded();
     let welcomed = welcome(Arc::clone(state), visitor.peer, login, upgrade, pass);
     // An agent is a connection like any other, and counts for as long as it stays.
     let slot = visitor.slot();
@@ -116,22 +116,6 @@ fn accept_key(request: &Request<Incoming>) -> Option<HeaderValue> {
     HeaderValue::try_from(derive_accept_key(key.as_bytes())).ok()
 }
 
-/// Whether the page that connects, if it is a page, is of an origin that may (RFC 6455 section 10.2).
-pub(crate) fn is_allowed_origin(fields: &HeaderMap, origins: &[String]) -> bool {
-    let mut named = fields.get_all(ORIGIN).iter();
-    let is_known = |origin: &HeaderValue| {
-        origins.iter().any(|known| origin.as_bytes().eq_ignore_ascii_case(known.as_bytes()))
-    };
-    origins.is_empty() || named.all(is_known)
-}
-
-/// The token of `Authorization: Bearer`, if there is one.
-pub(crate) fn bearer(fields: &HeaderMap) -> Option<&str> {
-    let value = fields.get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
 /// What an identity shows at once, to be spared the challenge. An agent that does not name our data plane is one of the
 /// oldest programs, which knows no challenge.
 fn credential(fields: &HeaderMap) -> Credential {
@@ -149,11 +133,11 @@ async fn welcome(
     upgrade: OnUpgrade,
     pass: TaskGuard,
 ) {
-    let upgraded = match upgrade::timely(upgrade).await {
-        Ok(upgraded) => upgraded,
+    let connection = match upgraded::completed(upgrade).await {
+        Ok(connection) => connection,
         Err(error) => return tracing::debug!(%peer, %error, "an agent left before its upgrade was done"),
     };
-    let socket = socket::accepted(upgrade::reclaim(upgraded)).await;
+    let socket = socket::accepted(upgraded::reclaim(connection)).await;
     let (clock, config) = (state.clock, state.session.clone());
     let (session, door) = match login {
         Login::Identity(credential) => {

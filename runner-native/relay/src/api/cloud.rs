@@ -181,7 +181,7 @@ pub(super) fn unknown(error: &CloudTokenError) -> Answer {
 
 /// Whose token the fields hold.
 pub(super) fn account(state: &RelayState, fields: &HeaderMap) -> Result<CloudAccount, CloudTokenError> {
-    state.guests.account(bearer(fields).ok_or(CloudTokenError::Missing)?)
+    state.compat_agents.account(bearer(fields).ok_or(CloudTokenError::Missing)?)
 }
 
 /// What is asked below `/api/tunnel/`; `rest` is what follows that in the path. `None`: nothing of CloudToLocalLLM's.

@@ -10,7 +10,7 @@ use http::header::{
 use http::{HeaderValue, Method, Request, StatusCode};
 
 use super::{SERVES, credential};
-use crate::agent_conn;
+use crate::http1::auth;
 use crate::upstream::response_body::{self, Answer};
 
 /// What pages send beside what they may always send.
@@ -32,7 +32,7 @@ impl Grant {
             request.method() == Method::OPTIONS && fields.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
         let shows = credential::shows_key(fields) || credential::bearer(fields).is_some();
         let named = fields.get(ORIGIN).filter(|_| is_preflight || shows);
-        let origin = named.filter(|_| agent_conn::is_allowed_origin(fields, origins));
+        let origin = named.filter(|_| auth::is_allowed_origin(fields, origins));
         let origin = origin
             .map(|origin| if origins.is_empty() { HeaderValue::from_static("*") } else { origin.clone() });
         Self { origin, is_preflight: is_preflight && fields.contains_key(ORIGIN) }

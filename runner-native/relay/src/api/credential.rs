@@ -6,7 +6,7 @@ use http::header::{HeaderMap, HeaderName};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::stellar::jwt::{Expected, Token};
 
-use crate::agent_conn;
+use crate::http1::auth;
 use crate::relay_state::RelayState;
 
 /// The key of a relay's operator, as Tunely's tools show it.
@@ -34,7 +34,7 @@ pub(super) enum Refused {
 
 /// The token of `Authorization: Bearer`, if there is one.
 pub(super) fn bearer(fields: &HeaderMap) -> Option<&str> {
-    agent_conn::bearer(fields).filter(|token| !token.is_empty())
+    auth::bearer(fields).filter(|token| !token.is_empty())
 }
 
 /// Whether somebody tries the operator's key.
@@ -62,7 +62,7 @@ impl Asker {
 /// Who signed `token` for this relay. An answer to a challenge is good on its own connection only, and a token that
 /// never expires would be good for whoever finds it.
 fn owner(token: &str, state: &RelayState) -> Result<Address, String> {
-    let expected = Expected::for_audience(state.address);
+    let expected = Expected::for_audience(state.info.address);
     let verified = Token::verify(token, &expected, state.clock.wall().unix).map_err(|e| e.to_string())?;
     if verified.expires_at().is_none() {
         return Err("the token must expire".to_owned());

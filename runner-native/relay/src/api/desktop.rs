@@ -12,8 +12,9 @@ use serde::Serialize;
 use super::cloud::{account, fault, is, unknown};
 use super::{Led, READ, SERVES, json};
 use crate::compat_agents::CloudTokenError;
-use crate::listener::{self, Visitor};
+use crate::proxy;
 use crate::upstream::response_body::Answer;
+use crate::visitor::Visitor;
 
 /// Where the web application asks the model behind its user's desktop.
 const MODEL: &str = "/api/ollama";
@@ -86,7 +87,7 @@ pub(super) async fn route(visitor: &Visitor, mut request: Request<Incoming>) -> 
     let Some(live) = state.sessions.agent(&name.owner) else {
         return (unpassable(way, &Page::no_agent(&account.name)), None);
     };
-    match listener::try_proxy(visitor, live, name, host, request).await {
+    match proxy::try_proxy(visitor, live, name, host, request).await {
         Ok((answer, permit)) => (answer, Some(permit)),
         Err(page) => (unpassable(way, &page), None),
     }

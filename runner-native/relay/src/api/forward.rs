@@ -21,11 +21,11 @@ use thiserror::Error;
 
 use super::json;
 use crate::http1::request_body::RequestBody;
-use crate::listener::Visitor;
 use crate::proxy::forward as upstream_request;
 use crate::relay_state::RelayState;
 use crate::sessions::HostTarget;
 use crate::upstream::response_body::{Answer, ResponseBody};
+use crate::visitor::Visitor;
 use hvym_tunnel_net::timeout::within;
 
 /// The largest request and the largest answer, bytes. Both are held whole, and again as JSON. Messages of Tunely's own
@@ -211,7 +211,7 @@ async fn run(visitor: &Visitor, domain: &str, mut request: Request<RequestBody>)
     let host = state.authority(&name);
     let Ok(value) = HeaderValue::try_from(&host) else { return absent() };
     request.headers_mut().insert(HOST, value);
-    let Some(_ticket) = state.load.enter(&name) else {
+    let Some(_ticket) = state.limits.requests.enter(&name) else {
         return Outcome::failed(503, "Too many requests are under way");
     };
     match upstream_request::forward(visitor, live, name, host, request).await {

@@ -13,12 +13,13 @@ use serde::Serialize;
 
 use super::credential::{Asker, Refused};
 use super::{Led, SERVES, json, stamp};
-use crate::listener::{self, Visitor};
 use crate::metrics::Joined;
+use crate::proxy;
 use crate::relay_state::RelayState;
 use crate::sessions::AgentSession;
 use crate::sessions::HostTarget;
 use crate::upstream::response_body::Answer;
+use crate::visitor::Visitor;
 
 /// Whose service is meant, where the host name does not say it.
 const STELLAR_ADDRESS: HeaderName = HeaderName::from_static("x-stellar-address");
@@ -103,7 +104,7 @@ struct Security {
 pub(super) fn info(state: &RelayState) -> Answer {
     let options = &state.settings.options;
     json::public(&Info {
-        server_address: state.address.to_string(),
+        server_address: state.info.address.to_string(),
         websocket_url: websocket_url(state),
         services: options.services.iter().map(ToString::to_string).collect(),
         version: env!("CARGO_PKG_VERSION"),
@@ -112,7 +113,7 @@ pub(super) fn info(state: &RelayState) -> Answer {
 }
 
 fn websocket_url(state: &RelayState) -> String {
-    format!("{}/connect", state.settings.options.agent_url(state.port))
+    format!("{}/connect", state.settings.options.agent_url(state.info.port))
 }
 
 /// `/server-identity` and what is below it; `None` is another path.
@@ -120,14 +121,14 @@ pub(super) fn identity(state: &RelayState, path: &str) -> Option<Answer> {
     let options = &state.settings.options;
     Some(match path.strip_prefix("/server-identity")? {
         "" => json::public(&Identity {
-            server_address: state.address.to_string(),
+            server_address: state.info.address.to_string(),
             domain: options.domain.clone(),
             websocket_url: websocket_url(state),
-            api_url: options.public_url(&options.domain, state.port),
-            generated_at: stamp::with_zone(state.started),
+            api_url: options.public_url(&options.domain, state.info.port),
+            generated_at: stamp::with_zone(state.info.started),
             qr_code_path: "/server-identity/qr",
         }),
-        "/address" => json::public(&IdentityAddress { address: state.address.to_string() }),
+        "/address" => json::public(&IdentityAddress { address: state.info.address.to_string() }),
         "/qr" | "/qr.png" => json::detail(
             StatusCode::SERVICE_UNAVAILABLE,
             ErrorBody {
@@ -272,7 +273,7 @@ pub(super) async fn proxy(visitor: &Visitor, mut request: Request<Incoming>) -> 
     *request.uri_mut() = target;
     request.headers_mut().insert(HOST, value);
     match state.sessions.find(&host) {
-        Ok(HostTarget::Agent(live, name)) => listener::proxy(visitor, live, name, host, request).await,
+        Ok(HostTarget::Agent(live, name)) => proxy::proxy(visitor, live, name, host, request).await,
         Ok(HostTarget::Absent(_)) | Err(_) => (unavailable(&address), None),
     }
 }

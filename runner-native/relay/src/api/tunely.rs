@@ -13,12 +13,12 @@ use serde::Serialize;
 
 use super::credential::Asker;
 use super::{READ, forward, hvym, is_read, json, stamp};
-use crate::listener::Visitor;
 use crate::metrics::Joined;
 use crate::relay_state::RelayState;
 use crate::sessions::AgentSession;
 use crate::sessions::HostTarget;
 use crate::upstream::response_body::Answer;
+use crate::visitor::Visitor;
 
 /// Why tunnels are not made, changed or removed here.
 const NO_REGISTRY: &str =
@@ -97,7 +97,7 @@ struct Logs {
 /// `/api/info`.
 pub(super) fn info(state: &RelayState) -> Answer {
     let options = &state.settings.options;
-    let mut url = options.agent_url(state.port);
+    let mut url = options.agent_url(state.info.port);
     url.path = "/ws/tunnel".to_owned();
     json::public(&Info {
         name: "hvym-tunnel",
@@ -172,7 +172,7 @@ fn availability(state: &RelayState, query: Option<&str>) -> Answer {
 /// Everybody who is connected, and every tunnel that the operator named.
 fn list(state: &RelayState) -> Vec<Tunnel> {
     let mut all: BTreeMap<String, Tunnel> = BTreeMap::new();
-    for name in state.guests.names() {
+    for name in state.compat_agents.names() {
         all.insert(name.to_string(), Tunnel::absent(state, name.to_string()));
     }
     for live in state.sessions.all() {
@@ -209,7 +209,7 @@ impl Tunnel {
     /// One whose agent is not there.
     fn absent(state: &RelayState, domain: String) -> Self {
         Self {
-            enabled: state.guests.is_enabled(&domain),
+            enabled: state.compat_agents.is_enabled(&domain),
             domain,
             name: None,
             description: None,
@@ -218,7 +218,7 @@ impl Tunnel {
             bytes_out: 0,
             connected: false,
             token: None,
-            created_at: stamp::without_zone(state.started),
+            created_at: stamp::without_zone(state.info.started),
             last_connected_at: None,
             last_seen: None,
             total_requests: 0,

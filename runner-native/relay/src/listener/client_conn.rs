@@ -16,14 +16,15 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use socket2::SockRef;
 
+use super::routing;
 use crate::http1::request_guard::RequestGuard;
+use crate::http1::rewind::Rewind;
 use crate::http1::write_timeout::WriteTimeout;
-use crate::listener::{self, Visitor};
-use crate::proxy::upgrade::Early;
 use crate::settings::{
     H2_CONNECTION_WINDOW, H2_FAULTS, H2_PENDING_RESETS, H2_PING, H2_SEND_BYTES, H2_STREAM_WINDOW, H2_STREAMS,
     MAX_FIELDS, MAX_HEAD_BYTES, PARTING_TIMEOUT,
 };
+use crate::visitor::Visitor;
 use hvym_tunnel_net::hyper::Io;
 use hvym_tunnel_net::hyper_rt::{HyperExecutor, HyperTimer};
 use hvym_tunnel_net::socket::Wire;
@@ -35,12 +36,12 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Holds a conversation to its end. `rest` is the same connection, for what is to be done after it.
 pub(crate) async fn serve(visitor: &Arc<Visitor>, mut wire: Wire, rest: Arc<TcpStream>) {
-    let Some(pass) = visitor.state.conversations.enter() else { return };
+    let Some(pass) = visitor.state.lifecycle.connections.enter() else { return };
     let limits = &visitor.state.settings.limits;
     // Nothing was asked yet, so nothing is owed when the relay ends.
     let opened = match select(
         pin!(within(limits.head_timeout, first_bytes(&mut wire))),
-        pin!(visitor.state.draining.cancelled()),
+        pin!(visitor.state.lifecycle.draining.cancelled()),
     )
     .await
     {
@@ -49,15 +50,15 @@ pub(crate) async fn serve(visitor: &Arc<Visitor>, mut wire: Wire, rest: Arc<TcpS
     };
     let Some(Ok(ahead)) = opened else { return };
     let ended = if ahead.starts_with(PREFACE) {
-        http2(visitor, WriteTimeout::new(Early::put_back(ahead, wire), limits.send_timeout)).await
+        http2(visitor, WriteTimeout::new(Rewind::put_back(ahead, wire), limits.send_timeout)).await
     } else {
         http1(visitor, WriteTimeout::new(wire, limits.send_timeout), &ahead).await
     };
     drop(pass);
     if let Some(ended) = ended
-        && !visitor.is_given_away()
+        && !visitor.is_upgraded()
     {
-        select(pin!(part(visitor, rest, ended)), pin!(visitor.state.closing.cancelled())).await;
+        select(pin!(part(visitor, rest, ended)), pin!(visitor.state.lifecycle.closing.cancelled())).await;
     }
 }
 
@@ -82,7 +83,7 @@ async fn http1(visitor: &Arc<Visitor>, wire: WriteTimeout, ahead: &[u8]) -> Ende
     let asked = Arc::clone(visitor);
     let service = service_fn(move |request| {
         let visitor = Arc::clone(&asked);
-        async move { Ok::<_, Infallible>(listener::answer(&visitor, request).await) }
+        async move { Ok::<_, Infallible>(routing::answer(&visitor, request).await) }
     });
     let threshold = RequestGuard::new(wire, ahead, Arc::clone(&visitor.verdict), limits.head_timeout);
     let connection = pin!(
@@ -97,7 +98,7 @@ async fn http1(visitor: &Arc<Visitor>, wire: WriteTimeout, ahead: &[u8]) -> Ende
             .with_upgrades()
     );
     let enough = async {
-        visitor.state.draining.cancelled().await;
+        visitor.state.lifecycle.draining.cancelled().await;
         None
     };
     shutdown_gracefully(visitor, connection, |connection| connection.graceful_shutdown(), enough).await
@@ -107,7 +108,7 @@ async fn http2(visitor: &Arc<Visitor>, wire: WriteTimeout) -> Ended {
     let asked = Arc::clone(visitor);
     let service = service_fn(move |request| {
         let visitor = Arc::clone(&asked);
-        async move { Ok::<_, Infallible>(listener::answer(&visitor, request).await) }
+        async move { Ok::<_, Infallible>(routing::answer(&visitor, request).await) }
     });
     let (ping_interval, ping_timeout) = H2_PING;
     let connection = pin!(
@@ -127,7 +128,7 @@ async fn http2(visitor: &Arc<Visitor>, wire: WriteTimeout) -> Ended {
     let limits = &visitor.state.settings.limits;
     let enough = async {
         let idle = visitor.responses.idle(limits.idle_timeout, limits.send_timeout);
-        match select(pin!(visitor.state.draining.cancelled()), pin!(idle)).await {
+        match select(pin!(visitor.state.lifecycle.draining.cancelled()), pin!(idle)).await {
             Either::Left(_) => None,
             Either::Right(_) => Some(PARTING_TIMEOUT),
         }
@@ -149,7 +150,7 @@ async fn shutdown_gracefully<C: Future<Output = hyper::Result<()>>>(
     };
     finish(connection.as_mut());
     let cut = async {
-        let closing = visitor.state.closing.cancelled();
+        let closing = visitor.state.lifecycle.closing.cancelled();
         match limit_after {
             Some(limit_after) => drop(within(limit_after, closing).await),
             None => closing.await,
@@ -165,7 +166,7 @@ async fn shutdown_gracefully<C: Future<Output = hyper::Result<()>>>(
 async fn part(visitor: &Visitor, tcp: Arc<TcpStream>, ended: hyper::Result<()>) {
     if let Err(error) = ended {
         tracing::debug!(%error, "a visitor's connection ended");
-        if error.is_user() && visitor.knows_no_chunks() {
+        if error.is_user() && visitor.is_http10() {
             // The answer broke off, and a plain end would look like the whole.
             let _reset = SockRef::from(&*tcp).set_linger(Some(Duration::ZERO));
             return;

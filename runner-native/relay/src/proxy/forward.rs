@@ -8,18 +8,18 @@ use hvym_tunnel_core::relay::Name;
 use hvym_tunnel_pages::Page;
 use hyper::body::Incoming;
 
+use super::upgrade;
 use crate::http1::head_rewrite;
 use crate::http1::request_body::RequestBody;
-use crate::listener::Visitor;
 use crate::metrics::AskedRequest;
 use crate::pages;
-use crate::proxy::upgrade;
 use crate::sessions::AgentSession;
 use crate::upstream::conn::UpstreamConn;
-use crate::upstream::h1::UpstreamError;
+use crate::upstream::error::UpstreamError;
 use crate::upstream::pool::Choice;
-use crate::upstream::request_upload::RequestUpload;
+use crate::upstream::request_upload::{RequestUpload, UploadFailure};
 use crate::upstream::response_body::{Answer, Relayed, ResponseBody};
+use crate::visitor::Visitor;
 
 /// Passes one request on to the agent behind `live`; the page says what went wrong.
 pub(crate) async fn forward(
@@ -29,9 +29,9 @@ pub(crate) async fn forward(
     host: String,
     mut request: Request<RequestBody>,
 ) -> Result<Answer, Page> {
-    let pass = visitor.state.requests.enter().ok_or_else(pages::draining)?;
+    let pass = visitor.state.lifecycle.requests.enter().ok_or_else(pages::draining)?;
     let asked = AskedRequest::new(&visitor.state.metrics, &live.record, visitor.state.clock);
-    let origin = visitor.origin(request.headers());
+    let origin = visitor.client_info(request.headers());
     // Taken before the request is, because it stays with what came in.
     let visitor_upgrade = hyper::upgrade::on(&mut request);
     let (mut head, body) = request.into_parts();
@@ -81,8 +81,8 @@ async fn send(
         };
         let (again, error) = match failure {
             UpstreamError::TooLate => return Err(Page::upstream_timeout()),
-            UpstreamError::Broken { is_late: true } => return Err(pages::late_body()),
-            UpstreamError::Broken { is_late: false } => return Err(pages::broken_request()),
+            UpstreamError::Upload(UploadFailure::TimedOut) => return Err(pages::late_body()),
+            UpstreamError::Upload(UploadFailure::Broken) => return Err(pages::broken_request()),
             UpstreamError::BadHost => return Err(Page::bad_host()),
             UpstreamError::Bad(error) => (None, Some(error)),
             UpstreamError::Unsent(request) => (Some(*request), None),

@@ -25,7 +25,7 @@ pub(crate) enum HostTarget {
 /// What came of an admission.
 pub(crate) enum NameClaim {
     /// Let in; the session whose place it took, if any, is to be ended.
-    IpPermit(Option<AgentSession>),
+    Granted(Option<AgentSession>),
     /// Somebody of the same name is there and stays.
     Conflict,
 }
@@ -89,7 +89,7 @@ impl SessionTable {
             return NameClaim::Conflict;
         }
         let old = rows.directory.insert(owner, key).and_then(|old| rows.sessions.get(&old).cloned());
-        NameClaim::IpPermit(old)
+        NameClaim::Granted(old)
     }
 
     /// Takes a session out. Its name is freed only if no other session has taken it meanwhile.

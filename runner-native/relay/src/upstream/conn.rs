@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{Request, Response, response};
 use hyper::body::Incoming;
 
-use crate::upstream::h1::UpstreamError;
+use crate::upstream::error::UpstreamError;
 use crate::upstream::h2::H2Conn;
 use crate::upstream::pool::PooledConn;
 use crate::upstream::request_upload::RequestUpload;

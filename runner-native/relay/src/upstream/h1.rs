@@ -17,29 +17,11 @@ use hyper::client::conn::http1;
 use hyper::rt::{Read, ReadBufCursor, Write};
 
 use crate::settings::{MAX_FIELDS, MAX_HEAD_BYTES};
+use crate::upstream::error::UpstreamError;
 use crate::upstream::request_upload::RequestUpload;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::stream::TunnelStream;
 use hvym_tunnel_net::timeout::within;
-
-/// Why no response head came.
-pub(crate) enum UpstreamError {
-    /// Nothing of the request was sent: here it is.
-    Unsent(Box<Request<RequestUpload>>),
-    /// The connection ended without a byte of an answer.
-    Lost(hyper::Error),
-    /// The body of the request did not come whole.
-    Broken {
-        /// Because nothing of it came for too long.
-        is_late: bool,
-    },
-    /// The service's protocol has no way to say the visitor's `Host`.
-    BadHost,
-    /// What came is no answer, or was not all of a head.
-    Bad(hyper::Error),
-    /// Nothing moved for too long.
-    TooLate,
-}
 
 /// One connection to a service. Dropped while something is under way, it tears its stream down.
 pub(crate) struct H1Conn {
@@ -117,8 +99,8 @@ impl H1Conn {
         };
         answered.ok_or(UpstreamError::TooLate)?.map_err(|mut error| match error.take_message() {
             Some(request) => UpstreamError::Unsent(Box::new(request)),
-            None => match progress.and_then(|progress| progress.broken()) {
-                Some(broken) => broken,
+            None => match progress.and_then(|progress| progress.failure()) {
+                Some(failure) => UpstreamError::Upload(failure),
                 None if self.heard.load(Ordering::Relaxed) => UpstreamError::Bad(error.into_error()),
                 None => UpstreamError::Lost(error.into_error()),
             },

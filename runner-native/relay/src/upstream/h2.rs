@@ -12,7 +12,8 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2;
 
 use crate::settings::MAX_HEAD_BYTES;
-use crate::upstream::h1::{ServiceWire, UpstreamError};
+use crate::upstream::error::UpstreamError;
+use crate::upstream::h1::ServiceWire;
 use crate::upstream::request_upload::RequestUpload;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::hyper_rt::HyperExecutor;
@@ -87,8 +88,8 @@ impl H2Conn {
         answered.ok_or(UpstreamError::TooLate)?.map_err(|mut error| match error.take_message() {
             Some(request) => UpstreamError::Unsent(Box::new(request)),
             None => {
-                let broken = progress.and_then(|progress| progress.broken());
-                broken.unwrap_or_else(|| UpstreamError::Lost(error.into_error()))
+                let failure = progress.and_then(|progress| progress.failure());
+                failure.map_or_else(|| UpstreamError::Lost(error.into_error()), UpstreamError::Upload)
             }
         })
     }

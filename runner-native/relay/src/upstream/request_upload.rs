@@ -11,7 +11,6 @@ use hvym_tunnel_core::time::Instant;
 use hyper::body::{Body, Frame, SizeHint};
 
 use crate::http1::request_body::{RequestBody, RequestBodyError};
-use crate::upstream::h1::UpstreamError;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::timeout::within;
 
@@ -22,6 +21,15 @@ struct Flowing {
     body: RequestBody,
     clock: Clock,
     progress: Arc<UploadState>,
+}
+
+/// Why a body did not arrive completely.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum UploadFailure {
+    /// No byte of it arrived for the body timeout.
+    TimedOut,
+    /// The visitor's connection ended, or the body is malformed.
+    Broken,
 }
 
 /// How far a body got, for those who do not carry it.
@@ -73,10 +81,11 @@ impl UploadState {
         self.over.load(Ordering::Acquire)
     }
 
-    /// What became of the request if its body did not come whole.
-    pub(crate) fn broken(&self) -> Option<UpstreamError> {
+    /// Why the body did not arrive completely, if it failed.
+    pub(crate) fn failure(&self) -> Option<UploadFailure> {
         let is_late = self.late.load(Ordering::Acquire);
-        self.broken.load(Ordering::Acquire).then_some(UpstreamError::Broken { is_late })
+        let failure = if is_late { UploadFailure::TimedOut } else { UploadFailure::Broken };
+        self.broken.load(Ordering::Acquire).then_some(failure)
     }
 
     /// What `work` came to, unless `limit` passes after the last move of the body.

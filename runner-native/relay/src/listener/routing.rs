@@ -1,0 +1,98 @@
+//! Routes requests by their host name: to an agent, to the relay's own API, or to another relay.
+
+use std::sync::Arc;
+
+use http::header::LOCATION;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use hvym_tunnel_core::relay::NameError;
+use hvym_tunnel_pages::{Format, Page};
+use hyper::body::Incoming;
+
+use super::path_route;
+use crate::api;
+use crate::http1::head_rewrite;
+use crate::http1::head_validation::RequestError;
+use crate::limits::concurrency::ConcurrencyPermit;
+use crate::pages;
+use crate::proxy::proxy;
+use crate::router::Route;
+use crate::sessions::HostTarget;
+use crate::settings::MAX_FIELDS;
+use crate::upstream::response_body::{self, Answer};
+use crate::visitor::Visitor;
+use crate::visitor::in_flight::InFlight;
+
+/// Answers one request.
+pub(super) async fn answer(visitor: &Arc<Visitor>, request: Request<Incoming>) -> Response<InFlight> {
+    let pending = visitor.responses.begin();
+    let (answer, mut permit) = route(visitor, request).await;
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        visitor.slot().hold(permit.take());
+    } else {
+        visitor.verdict.stays();
+    }
+    answer.map(|reply| InFlight::new(reply, permit, pending))
+}
+
+/// Routes one request by its host name.
+async fn route(visitor: &Arc<Visitor>, request: Request<Incoming>) -> (Answer, Option<ConcurrencyPermit>) {
+    let format = response_body::format(request.headers());
+    if request.version() < Version::HTTP_11 {
+        visitor.mark_http10();
+    }
+    if let Some((request_error, format)) = request_error(visitor, &request) {
+        return (response_body::page(&pages::refused(&request_error), format), None);
+    }
+    let (mut head, body) = request.into_parts();
+    let Ok(host) = head_rewrite::settle_host(&mut head) else {
+        return (response_body::page(&Page::bad_host(), format), None);
+    };
+    let host = match visitor.state.plugins.router.route(&host) {
+        Route::Here(name) if *name == host => host,
+        Route::Here(name) => name.into_owned(),
+        Route::Elsewhere(origin) => return (elsewhere(&origin, &head.uri), None),
+    };
+    let mut reached = visitor.state.sessions.find(&host);
+    if matches!(reached, Err(NameError::Bare))
+        && let Some(guest) = path_route::find(&visitor.state.sessions, &mut head.uri)
+    {
+        reached = Ok(guest);
+    }
+    let request = Request::from_parts(head, body);
+    match reached {
+        Ok(HostTarget::Agent(session, name)) => proxy(visitor, session, name, host, request).await,
+        Ok(HostTarget::Absent(name)) => {
+            (response_body::page(&Page::no_agent(&name.owner.to_string()), format), None)
+        }
+        // Boxed, so that its large future does not add to every request.
+        Err(name) => Box::pin(api::answer(visitor, &name, request)).await,
+    }
+}
+
+/// The redirect to another relay.
+fn elsewhere(origin: &str, uri: &Uri) -> Answer {
+    let mut answer = response_body::empty(StatusCode::TEMPORARY_REDIRECT);
+    let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    if let Ok(location) = HeaderValue::try_from(format!("{origin}{path}")) {
+        answer.headers_mut().insert(LOCATION, location);
+    }
+    answer
+}
+
+/// Why a request is refused, whatever its host.
+fn request_error(visitor: &Visitor, request: &Request<Incoming>) -> Option<(RequestError, Format)> {
+    let format = response_body::format(request.headers());
+    let is_star = request.uri().path() == "*" && request.method() != Method::OPTIONS;
+    if is_star && request.version() == Version::HTTP_11 {
+        // The request guard lets no such request through: it replaces one that was refused.
+        return visitor.verdict.refused();
+    }
+    let request_error = match request.method() {
+        &Method::CONNECT => RequestError::Proxy,
+        _ if is_star => RequestError::Malformed("the target is no path and no URL".to_owned()),
+        _ if request.headers().len() > MAX_FIELDS => RequestError::TooLarge,
+        _ => return None,
+    };
+    Some((request_error, format))
+}

@@ -1,0 +1,126 @@
+//! Which service has which public TCP port, and the task that listens there. The rules are the core's ([`Ports`]); this
+//! binds them to listeners. It accepts nobody.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use hvym_tunnel_core::relay::{BindRefusal, Name, Owner, PortError, Ports};
+use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_core::time::Instant;
+use hvym_tunnel_net::runtime::Task;
+
+use super::table::SessionKey;
+
+/// Ports that are found taken by other programs before a service is refused. Each costs a few system calls.
+const MAX_TRIES: usize = 64;
+
+/// The TCP ports of one relay.
+pub(crate) struct PortTable {
+    /// The IP address that the relay and its ports listen on.
+    ip: IpAddr,
+    /// `None`: this relay offers no ports.
+    rows: Option<Mutex<Rows>>,
+}
+
+struct Rows {
+    ports: Ports<SessionKey>,
+    /// Dropping a task stops listening.
+    listeners: BTreeMap<u16, Task<()>>,
+}
+
+impl PortTable {
+    /// The ports of `range` at `ip`; nothing listens yet.
+    pub(crate) fn new(ip: IpAddr, range: Option<RangeInclusive<u16>>) -> Self {
+        let rows = |range| Mutex::new(Rows { ports: Ports::new(range), listeners: BTreeMap::new() });
+        Self { ip, rows: range.map(rows) }
+    }
+
+    fn lock(&self) -> Option<MutexGuard<'_, Rows>> {
+        self.rows.as_ref().map(|rows| rows.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The service that has `port`.
+    pub(crate) fn owner(&self, port: u16) -> Option<Name> {
+        let rows = self.lock()?;
+        let (address, service) = rows.ports.owner(port)?;
+        Some(Name { owner: Owner::Identity(address), service: Some(service.to_owned()) })
+    }
+
+    /// Assigns a port to a service and has `listen` accept there, unless something listens there already.
+    ///
+    /// # Errors
+    /// The refusal that the agent's owner is told.
+    pub(crate) fn bind(
+        &self,
+        address: Address,
+        service: &str,
+        session: SessionKey,
+        now: Instant,
+        listen: impl Fn(SocketAddr) -> io::Result<Task<()>>,
+    ) -> Result<u16, BindRefusal> {
+        let Some(mut rows) = self.lock() else {
+            let error = "this relay serves HTTP services only; its operator can offer ports with --tcp-ports";
+            return Err(BindRefusal { code: "not_offered", error: error.to_owned() });
+        };
+        for _ in 0..MAX_TRIES {
+            let port = rows.ports.take(address, service, session).map_err(refusal)?;
+            if rows.listeners.contains_key(&port) {
+                return Ok(port);
+            }
+            // Under the lock, so that nobody else tries the same port. Binding and listening do not block.
+            match listen(SocketAddr::new(self.ip, port)) {
+                Ok(accepting) => {
+                    rows.listeners.insert(port, accepting);
+                    return Ok(port);
+                }
+                Err(error) => {
+                    tracing::warn!(port, %error, "cannot listen at a port of --tcp-ports");
+                    rows.ports.quarantine(port, now);
+                }
+            }
+        }
+        Err(refusal(PortError::Exhausted))
+    }
+
+    /// A session withdrew a service: its port is held for it until the time returned.
+    pub(crate) fn release(
+        &self,
+        address: &Address,
+        service: &str,
+        session: SessionKey,
+        now: Instant,
+    ) -> Option<Instant> {
+        self.lock().and_then(|mut rows| rows.ports.release(address, service, &session, now))
+    }
+
+    /// A session ended: its ports are held for its agent until the time returned.
+    pub(crate) fn release_all(&self, session: SessionKey, now: Instant) -> Option<Instant> {
+        self.lock().and_then(|mut rows| rows.ports.release_all(&session, now))
+    }
+
+    /// Frees the ports whose hold is over, and stops listening there.
+    pub(crate) fn expire(&self, now: Instant) {
+        let Some(mut rows) = self.lock() else { return };
+        for port in rows.ports.expire(now) {
+            tracing::info!(port, "its agent stayed away: the port is free again");
+            rows.listeners.remove(&port);
+        }
+    }
+
+    /// Assigns a port at which nothing listens.
+    #[cfg(test)]
+    pub(crate) fn assign(&self, address: Address, service: &str, session: SessionKey) -> Option<u16> {
+        self.lock()?.ports.take(address, service, session).ok()
+    }
+}
+
+fn refusal(error: PortError) -> BindRefusal {
+    let (code, hint) = match error {
+        PortError::Exhausted => ("no_port", "; its operator can offer more with --tcp-ports"),
+        PortError::TooMany => ("too_many", ""),
+    };
+    BindRefusal { code, error: format!("{error}{hint}") }
+}

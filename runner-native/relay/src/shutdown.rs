@@ -1,0 +1,83 @@
+//! The shutdown of a relay: draining within a deadline, then closing within [`CLOSE_TIMEOUT`].
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{join, select};
+use hvym_tunnel_core::reason::DownReason;
+use hvym_tunnel_net::runtime::{Task, spawn};
+use hvym_tunnel_net::timeout::within;
+use hvym_tunnel_net::timer::Timer;
+use smol::channel::Receiver;
+
+use crate::event::RelayEvent;
+use crate::relay_state::RelayState;
+use crate::settings::CLOSE_TIMEOUT;
+use crate::tls::Tls;
+
+/// The task of a running relay: it ends the relay when asked.
+pub(crate) struct Running {
+    state: Arc<RelayState>,
+    accepting: Option<Task<()>>,
+    /// Polls the certificates for renewal.
+    _renewing: Option<Task<()>>,
+}
+
+impl Running {
+    pub(crate) fn new(state: Arc<RelayState>, accepting: Task<()>, tls: Option<Tls>) -> Self {
+        let _renewing = tls.map(|tls| spawn(renew(Arc::clone(&state), tls)));
+        Self { state, accepting: Some(accepting), _renewing }
+    }
+
+    /// Serves until it is asked to end.
+    pub(crate) async fn run(mut self, commands: Receiver<Duration>) {
+        if let Ok(deadline) = commands.recv().await {
+            let stopped = async { while commands.recv().await.is_ok() {} };
+            select(pin!(self.drain(deadline)), pin!(stopped)).await;
+        }
+        self.stop().await;
+    }
+
+    async fn drain(&mut self, deadline: Duration) {
+        self.refuse_new().await;
+        for live in self.state.sessions.all() {
+            live.session.with(|session, now| session.drain("this relay is shutting down", deadline, now));
+        }
+        let finished = async {
+            self.state.lifecycle.requests.empty().await;
+            // A response that is complete may still wait to be sent.
+            self.state.lifecycle.connections.empty().await;
+        };
+        let _in_time = within(deadline, finished).await;
+    }
+
+    async fn stop(mut self) {
+        self.refuse_new().await;
+        for live in self.state.sessions.all() {
+            live.session.with(|session, now| session.refuse(DownReason::GoingAway, now));
+        }
+        self.state.lifecycle.closing.cancel();
+        // Interrupted responses end by a reset, which the tasks send; a process that exits sooner would end them orderly.
+        let all = join(self.state.lifecycle.links.empty(), self.state.lifecycle.requests.empty());
+        let _in_time = within(CLOSE_TIMEOUT, all).await;
+        self.state.events.sender.close();
+    }
+
+    async fn refuse_new(&mut self) {
+        if let Some(accepting) = self.accepting.take() {
+            accepting.cancel().await;
+        }
+        self.state.lifecycle.refuse_new();
+    }
+}
+
+/// Reloads the certificates whenever they were replaced, until it is dropped.
+async fn renew(state: Arc<RelayState>, tls: Tls) {
+    loop {
+        Timer::after(state.settings.certificate_poll).await;
+        if let Some(reloaded) = tls.source.poll() {
+            state.emit(RelayEvent::Certificate(reloaded));
+        }
+    }
+}
