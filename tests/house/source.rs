@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 /// What is not ours, or made by a tool.
 const SKIPPED: [&str; 6] = ["target", ".git", "node_modules", "pkg", "corpus", "mutants.out"];
 
-/// Folders that are being rebuilt: their sizes, names and circles are shown and not held against them.
-pub(crate) const UNDER_WAY: [&str; 2] = ["runner-native/net/", "runner-native/relay/"];
+/// Files that are being rebuilt: their sizes, names and circles are shown and not held against them.
+pub(crate) const UNDER_WAY: [&str; 2] =
+    ["runner-native/net/src/config.rs", "runner-native/net/src/target.rs"];
 
-/// Fails with what was found, but for what concerns folders that are being rebuilt.
+/// Fails with what was found, but for what concerns files that are being rebuilt.
 pub(crate) fn assert_none(found: Vec<String>) {
     let is_under_way = |line: &String| UNDER_WAY.iter().any(|folder| line.contains(folder));
     let (under_way, wrong): (Vec<_>, Vec<_>) = found.into_iter().partition(is_under_way);

@@ -22,6 +22,7 @@ pub use limits::Limits;
 /// in the field uses it.
 pub const DEFAULT_PORT: u16 = 4896;
 
+// Fields: one for each option of the command line.
 /// What `relay` does.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RelayOptions {

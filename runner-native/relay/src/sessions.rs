@@ -2,9 +2,9 @@
 //! socket.
 
 mod agent_session;
-mod ports;
+mod port_table;
 mod table;
 
 pub(crate) use agent_session::AgentSession;
-pub(crate) use ports::PortTable;
+pub(crate) use port_table::PortTable;
 pub(crate) use table::{HostTarget, NameClaim, SessionKey, SessionTable};

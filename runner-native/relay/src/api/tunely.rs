@@ -63,6 +63,7 @@ struct Availability<'a> {
     reason: Option<&'static str>,
 }
 
+// Fields: those of the JSON object that Tunely's tools read.
 /// One tunnel. Counts begin with its agent's connection.
 #[derive(Serialize)]
 struct Tunnel {

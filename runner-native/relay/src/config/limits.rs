@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+// Fields: one for each limit that an operator can set.
 /// How much a relay takes. Every number has a bound behind it: raising one costs the memory or time it names.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Limits {
