@@ -225,7 +225,7 @@ fn files_do_not_import_each_other_in_circles() {
         }
         found.extend(circles.iter().map(|circle| format!("{folder}/: {}", circle.join(", "))));
     }
-    assert_none(found);
+    assert_none(&found);
 }
 
 fn sample(files: &[(&str, &str)]) -> Crate {

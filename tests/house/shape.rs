@@ -92,7 +92,7 @@ fn no_function_is_longer_than_a_screen() {
             functions.map(|(line, name, length)| format!("{path}:{line}: {name} has {length} lines")),
         );
     }
-    assert_none(long);
+    assert_none(&long);
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn no_struct_has_many_fields_without_a_reason() {
             .map(|(line, name, count)| format!("{path}:{line}: {name} has {count} fields"));
         wide.extend(structs);
     }
-    assert_none(wide);
+    assert_none(&wide);
 }
 
 #[test]

@@ -6,16 +6,9 @@ use std::path::{Path, PathBuf};
 /// What is not ours, or made by a tool.
 const SKIPPED: [&str; 6] = ["target", ".git", "node_modules", "pkg", "corpus", "mutants.out"];
 
-/// Files that are being rebuilt: their sizes, names and circles are shown and not held against them.
-pub(crate) const UNDER_WAY: [&str; 2] =
-    ["runner-native/net/src/config.rs", "runner-native/net/src/target.rs"];
-
-/// Fails with what was found, but for what concerns files that are being rebuilt.
-pub(crate) fn assert_none(found: Vec<String>) {
-    let is_under_way = |line: &String| UNDER_WAY.iter().any(|folder| line.contains(folder));
-    let (under_way, wrong): (Vec<_>, Vec<_>) = found.into_iter().partition(is_under_way);
-    println!("under way:\n{}", under_way.join("\n"));
-    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+/// Fails with what was found.
+pub(crate) fn assert_none(found: &[String]) {
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
 }
 
 /// The workspace.

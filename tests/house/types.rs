@@ -80,7 +80,7 @@ fn no_two_types_have_one_name() {
     for stack in STACKS {
         let files = stack.into_iter().flat_map(product).filter(|(path, _)| !path.contains("/testing/"));
         let files: Vec<_> = files.collect();
-        assert_none(doubled(&files));
+        assert_none(&doubled(&files));
     }
 }
 

@@ -229,7 +229,7 @@ fn the_code_speaks_the_words_of_the_field() {
         let words = Banned::of(&path).find(&bare).into_iter();
         found.extend(words.map(|(line, word)| format!("{path}:{line}: {word}")));
     }
-    assert_none(found);
+    assert_none(&found);
 }
 
 #[test]
