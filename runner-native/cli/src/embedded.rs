@@ -25,7 +25,7 @@ pub(crate) fn start(keepalive: KeepaliveSettings, port: u16) -> Result<Embedded,
         Identity::generate().map_err(|error| ExitError::new(Exit::Unexpected, error.to_string()))?;
     let relay = Relay::builder(identity.address()).with_options(|options| {
         options.keepalive = keepalive;
-        options.listen.set_port(port);
+        options.ingress.listen.set_port(port);
     });
     Ok(Embedded { relay: relay.start(&RuntimeHandle::current())? })
 }

@@ -56,7 +56,7 @@ pub(super) async fn answer(visitor: &Visitor, name: &NameError, request: Request
     let format = response_body::format(request.headers());
     let options = &visitor.state.settings.options;
     if let NameError::NotAnAddress(label) = name {
-        return (response_body::page(&pages::not_an_address(label, &options.domain), format), None);
+        return (response_body::page(&pages::not_an_address(label, &options.ingress.domain), format), None);
     }
     let path = request.uri().path();
     if path == "/connect" {
@@ -73,7 +73,7 @@ pub(super) async fn answer(visitor: &Visitor, name: &NameError, request: Request
         }
         ("/health", _) => return (health(visitor), None),
         ("/info", _) => return (hvym::info(&visitor.state), None),
-        ("/", NameError::Bare) => pages::welcome(&options.domain),
+        ("/", NameError::Bare) => pages::welcome(&options.ingress.domain),
         (_, NameError::OtherDomain { domain, host }) => pages::other_domain(domain, host),
         _ if hvym::is_proxied(request.uri()) => return hvym::proxy(visitor, request).await,
         (path, _) if path.starts_with("/api/") => {
@@ -108,7 +108,7 @@ fn health(visitor: &Visitor) -> Answer {
 /// What programs and pages ask; `None` if there is nothing at this path.
 async fn asked(visitor: &Visitor, request: Request<Incoming>) -> Option<Led> {
     let state = &visitor.state;
-    let grant = cors::Grant::new(&request, &state.settings.options.origins);
+    let grant = cors::Grant::new(&request, &state.settings.options.admission.origins);
     if let Some(answer) = grant.preflight() {
         return Some((answer, None));
     }

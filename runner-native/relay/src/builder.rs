@@ -62,14 +62,14 @@ impl RelayBuilder {
     /// The domain whose sub-domains are the agents' addresses, lower case.
     #[must_use]
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
-        self.settings.options.domain = domain.into();
+        self.settings.options.ingress.domain = domain.into();
         self
     }
 
     /// Where visitors and agents arrive. Port 0 takes a free one.
     #[must_use]
     pub fn listen(mut self, at: SocketAddr) -> Self {
-        self.settings.options.listen = at;
+        self.settings.options.ingress.listen = at;
         self
     }
 
@@ -138,23 +138,24 @@ impl RelayBuilder {
     /// Listens, and serves from then on by the threads of `runtime`.
     ///
     /// # Errors
-    /// The options contradict each other, there is no place to listen, or no usable certificate.
-    pub fn start(self, runtime: &RuntimeHandle) -> Result<RelayHandle, RelayError> {
+    /// The options contradict each other, there is no place to listen, or no usable certificate or config file.
+    pub fn start(mut self, runtime: &RuntimeHandle) -> Result<RelayHandle, RelayError> {
         let _inside = runtime.enter();
-        let options = &self.settings.options;
+        let options = &mut self.settings.options;
         options.check()?;
+        options.load_guests()?;
         rlimit::allow(options.limits.connections);
-        let source = match (self.certificates, &options.tls) {
+        let source = match (self.certificates, options.public.tls()) {
             (Some(source), _) => Some(source),
-            (None, Some(files)) => Some(Arc::new(FileCertificate::load(files)?) as Arc<dyn CertSource>),
+            (None, Some(files)) => Some(Arc::new(FileCertificate::load(&files)?) as Arc<dyn CertSource>),
             (None, None) => None,
         };
         let tls = source.map(Tls::new).transpose()?;
         let compat_agents = CompatAgents::new(&options.guests)?;
-        let at = options.listen;
+        let at = options.ingress.listen;
         let listener = socket::listen(at).map_err(|error| RelayError::listen(at, &error))?;
         let local = listener.local_addr().map_err(|error| RelayError::listen(at, &error))?;
-        let policy = options.policy;
+        let policy = options.admission.policy;
         let registry = self.registry.unwrap_or_else(|| Arc::new(OpenRegistry { policy }));
         let plugins = Plugins { registry, router: self.router };
         let (sender, events) = event_channel(self.event_capacity);

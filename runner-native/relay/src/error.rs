@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use thiserror::Error;
 
 use crate::compat_agents::KeysError;
-use crate::config::ConfigError;
+use crate::config::{ConfigError, GuestsError};
 use crate::tls::TlsError;
 
 /// Why a relay does not start.
@@ -16,6 +16,9 @@ pub enum RelayError {
     /// Its settings contradict each other.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The file of the agents of other systems.
+    #[error(transparent)]
+    Guests(#[from] GuestsError),
     /// The address is taken, not ours, or below 1024 without the right.
     #[error("cannot listen at {at}: {message}")]
     Listen {

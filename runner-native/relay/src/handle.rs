@@ -67,7 +67,7 @@ impl RelayHandle {
     /// Where visitors and agents are told to begin: the relay's own page, and what agents dial.
     pub fn urls(&self) -> (String, String) {
         let options = &self.state.settings.options;
-        let front = options.public_url(&options.domain, self.local.port());
+        let front = options.public_url(&options.ingress.domain, self.local.port());
         (front, options.agent_url(self.local.port()).to_string())
     }
 

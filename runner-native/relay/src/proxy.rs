@@ -43,7 +43,7 @@ pub(crate) async fn try_proxy(
     request: Request<Incoming>,
 ) -> Result<(Answer, ConcurrencyPermit), Page> {
     let permit = visitor.state.limits.requests.enter(&name).ok_or_else(pages::overloaded)?;
-    let limit = visitor.state.settings.limits.body_timeout;
+    let limit = visitor.state.settings.options.limits.body_timeout;
     let (head, body) = request.into_parts();
     let body = RequestBody::new(body, &head.headers, limit);
     let request = Request::from_parts(head, body);

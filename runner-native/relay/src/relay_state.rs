@@ -54,15 +54,11 @@ pub(crate) struct VisitorLimits {
 
 impl VisitorLimits {
     fn new(settings: &RelaySettings, clock: Clock) -> Self {
-        let limits = &settings.limits;
-        let per_ip = IpLimits {
-            at_once: limits.visitor_connections,
-            per_second: limits.visitor_rate,
-            burst: u32::try_from(limits.visitor_connections).unwrap_or(u32::MAX),
-        };
+        let limits = &settings.options.limits;
+        let per_ip = IpLimits::from(limits);
         let exempt = ExemptAddresses {
-            proxies: settings.options.trusted_proxies.clone(),
-            loopback: !limits.limit_loopback,
+            proxies: settings.options.public.trusted_proxies.clone(),
+            loopback: limits.exempts_loopback(),
         };
         let connections = ConnectionLimit::new(limits.connections, per_ip, exempt, clock);
         let requests = ConcurrencyLimit::new(limits.requests, limits.service_requests);
@@ -97,9 +93,13 @@ impl RelayState {
             info: RelayInfo { address, port, started: SystemTime::now() },
             session: settings.session(address),
             clock,
-            sessions: SessionTable::new(&options.domain, compat_agents.names(), settings.limits.sessions),
+            sessions: SessionTable::new(
+                &options.ingress.domain,
+                compat_agents.names(),
+                settings.options.limits.sessions,
+            ),
             compat_agents,
-            ports: PortTable::new(options.listen.ip(), options.tcp_ports.clone()),
+            ports: PortTable::new(options.ingress.listen.ip(), options.ingress.tcp_ports.clone()),
             limits: VisitorLimits::new(&settings, clock),
             metrics: Metrics::default(),
             lifecycle: Lifecycle::default(),
@@ -126,7 +126,7 @@ impl RelayState {
 
     /// The public URL of the service that has this TCP port.
     pub(crate) fn tcp_url(&self, port: u16) -> String {
-        format!("tcp://{}:{port}", self.settings.options.domain)
+        format!("tcp://{}:{port}", self.settings.options.ingress.domain)
     }
 
     /// Whether this is the operator's key. Compares fingerprints in constant time.

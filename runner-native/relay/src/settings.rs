@@ -14,7 +14,7 @@ use hvym_tunnel_core::mux::MuxConfig;
 use hvym_tunnel_core::relay::SessionConfig;
 use hvym_tunnel_core::stellar::Address;
 
-use crate::config::{GuestOptions, KeepaliveSettings, Limits, Policy, PublicScheme, RelayOptions};
+use crate::config::{IngressSettings, RelayOptions};
 use hvym_tunnel_net::key::Identity;
 
 /// The largest head of a request or response. nginx takes 32 KiB and Node.js 16; cookies and tokens grow.
@@ -70,8 +70,6 @@ const CERTIFICATE_POLL: Duration = Duration::from_secs(30);
 pub struct RelaySettings {
     /// What its operator chose.
     pub options: RelayOptions,
-    /// How much it takes.
-    pub limits: Limits,
     /// How often the certificate's files are looked at.
     pub certificate_poll: Duration,
     /// The relay's own key pair, where messages may be sealed; a relay that breaks then gives it away.
@@ -80,29 +78,19 @@ pub struct RelaySettings {
 
 impl From<RelayOptions> for RelaySettings {
     fn from(options: RelayOptions) -> Self {
-        Self { limits: options.limits.clone(), options, certificate_poll: CERTIFICATE_POLL, sealer: None }
+        Self { options, certificate_poll: CERTIFICATE_POLL, sealer: None }
     }
 }
 
 impl RelaySettings {
     /// A relay for this machine alone, at a free port, for agents of this process and visitors of this machine.
     pub fn loopback() -> Self {
-        Self::from(RelayOptions {
+        let ingress = IngressSettings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            domain: "localhost".to_owned(),
-            public_scheme: PublicScheme::Http,
-            public_port: None,
             tcp_ports: Some(LOOPBACK_PORTS),
-            tls: None,
-            services: Vec::new(),
-            require_challenge: false,
-            origins: Vec::new(),
-            policy: Policy::default(),
-            keepalive: KeepaliveSettings::default(),
-            trusted_proxies: Vec::new(),
-            limits: Limits::default(),
-            guests: GuestOptions::default(),
-        })
+            ..IngressSettings::default()
+        };
+        Self::from(RelayOptions { ingress, ..RelayOptions::default() })
     }
 
     /// Serves agents that are existing HVYM programs, and seals their messages if there is a key pair for it.
@@ -117,16 +105,17 @@ impl RelaySettings {
 
     /// What every session of the relay `address` is given.
     pub(super) fn session(&self, address: Address) -> SessionConfig {
-        let services = &self.options.services;
+        let services = &self.options.admission.services;
         let allowed_services = Some(services).filter(|names| !names.is_empty());
         let keepalive = self.options.keepalive.into();
-        let mux = MuxConfig::opener().with(|config| config.max_outbound_streams = self.limits.link_streams);
+        let mux =
+            MuxConfig::opener().with(|config| config.max_outbound_streams = self.options.limits.link_streams);
         SessionConfig {
             login: RelayLogin {
                 address,
                 allowed_services: allowed_services
                     .map(|names| names.iter().map(ToString::to_string).collect()),
-                require_challenge: self.options.require_challenge,
+                require_challenge: self.options.admission.require_challenge,
             },
             link: LinkConfig { keepalive, mux, fallback: Some(self.fallback()) },
         }

@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_service_takes_a_bounded_number_of_visitors_and_then_as_many_as_leave() {
-        let state = state(|settings| settings.limits.service_requests = 3);
+        let state = state(|settings| settings.options.limits.service_requests = 3);
         let (port, other) = (taken(&state, "db"), taken(&state, "cache"));
         let mut inside: Vec<_> = std::iter::from_fn(|| admit(&state, port, PEER)).collect();
         assert_eq!(inside.len(), 3);
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_visitor_who_has_enough_is_turned_away_at_ports_too() {
-        let state = state(|settings| settings.limits.visitor_connections = 1);
+        let state = state(|settings| settings.options.limits.visitor_connections = Some(1));
         let port = taken(&state, "db");
         let first = admit(&state, port, PEER);
         assert!(first.is_some() && admit(&state, port, PEER).is_none());
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_relay_that_is_full_or_drains_takes_no_visitor_at_any_port() {
-        let state = state(|settings| settings.limits.connections = 1);
+        let state = state(|settings| settings.options.limits.connections = 1);
         let port = taken(&state, "db");
         let first = admit(&state, port, PEER);
         assert!(first.is_some() && admit(&state, port, PEER).is_none());

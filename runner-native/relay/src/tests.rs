@@ -44,7 +44,7 @@ fn a_relay_says_who_it_is_under_any_name_that_is_no_agents() {
 
 #[test]
 fn a_connection_above_the_limit_is_turned_away_with_an_answer() {
-    let (_runtime, relay) = start(|settings| settings.limits.connections = 1);
+    let (_runtime, relay) = start(|settings| settings.options.limits.connections = 1);
     let at = relay.local_addr();
     let first = TcpStream::connect(at).expect("the relay listens");
     let mut answer = String::new();
@@ -57,7 +57,7 @@ fn a_connection_above_the_limit_is_turned_away_with_an_answer() {
 
 #[test]
 fn an_address_without_an_agent_is_a_503_that_says_when_to_come_back() {
-    let (_runtime, relay) = start(|settings| settings.options.policy = Policy::Reject);
+    let (_runtime, relay) = start(|settings| settings.options.admission.policy = Policy::Reject);
     let host = format!("{}.localhost", Address::from_public_key([9; 32]).label());
     let answer =
         ask(relay.local_addr(), &format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
@@ -78,8 +78,8 @@ fn a_certificate_that_was_written_anew_is_read_without_being_asked() {
     };
     write();
     let (_runtime, relay) = start(|settings| {
-        settings.options.public_scheme = crate::config::PublicScheme::Https;
-        settings.options.tls = Some(files.clone());
+        settings.options.public.tls_cert = Some(files.certificate.clone());
+        settings.options.public.tls_key = Some(files.key.clone());
         settings.certificate_poll = Duration::from_millis(5);
     });
     let events = relay.events();

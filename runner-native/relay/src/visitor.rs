@@ -75,12 +75,12 @@ impl Visitor {
     /// Who is behind a request with these header fields.
     pub(crate) fn client_info(&self, fields: &HeaderMap) -> ClientInfo {
         let options = &self.state.settings.options;
-        ClientInfo::new(self.peer.ip(), self.scheme(), fields, &options.trusted_proxies)
+        ClientInfo::new(self.peer.ip(), self.scheme(), fields, &options.public.trusted_proxies)
     }
 
     /// The scheme that the visitor used: also `https` when a proxy in front of the relay terminates TLS.
     fn scheme(&self) -> &'static str {
-        let public = self.state.settings.options.public_scheme.usual_port();
+        let public = self.state.settings.options.public.scheme().usual_port();
         if self.is_tls || public == PublicScheme::Https.usual_port() { "https" } else { "http" }
     }
 }

@@ -11,6 +11,7 @@ use crate::forward::ForwardOptions;
 use hvym_tunnel_agent::settings::LinkSettings;
 use hvym_tunnel_net::key::Source;
 use hvym_tunnel_net::target::ServiceAddress;
+use hvym_tunnel_relay::config::listen_address;
 
 const AFTER: &str = "\
 Examples:
@@ -32,7 +33,7 @@ pub(crate) struct ForwardArgs {
     /// Where to take local connections: a port of this machine alone, or IP:port
     ///
     /// Whoever can connect there is you, to the owner.
-    #[arg(value_name = "LISTEN", value_parser = super::relay::listen, default_value = "127.0.0.1:0")]
+    #[arg(value_name = "LISTEN", value_parser = listen_address, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
     #[command(flatten)]
     link: LinkSettings,

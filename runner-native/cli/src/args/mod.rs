@@ -16,7 +16,6 @@ mod compat;
 mod forward;
 
 mod identity;
-mod limits;
 mod logs;
 mod relay;
 
@@ -219,6 +218,8 @@ fn write_out(answer: &[u8]) -> Result<(), ExitError> {
 
 #[cfg(test)]
 mod tests {
+    use hvym_tunnel_relay::Limits;
+
     use super::*;
 
     #[test]
@@ -252,5 +253,38 @@ mod tests {
         let command = command.mut_args(|argument| argument.env(Resettable::Reset));
         let matches = command.get_matches_from(["agent"]);
         assert_eq!(LinkSettings::from_arg_matches(&matches).ok(), Some(LinkSettings::default()));
+    }
+
+    #[derive(Parser)]
+    struct LimitLine {
+        #[command(flatten)]
+        limits: Limits,
+    }
+
+    fn limits(flags: &[&str]) -> Limits {
+        LimitLine::parse_from([&["relay"], flags].concat()).limits
+    }
+
+    #[test]
+    fn what_is_not_said_is_as_usual_and_as_the_help_says() {
+        let usual = Limits::default();
+        assert_eq!(limits(&[]), usual);
+        let help = LimitLine::command().term_width(1000).render_help().to_string();
+        let visitor = Limits::DEFAULT_VISITOR_CONNECTIONS;
+        let counts = [usual.connections, usual.sessions, visitor, usual.requests];
+        let counts = [counts.as_slice(), &[usual.service_requests, usual.link_streams]].concat();
+        let times = [usual.head_timeout, usual.idle_timeout, usual.body_timeout, usual.response_timeout];
+        let times = times.iter().chain([&usual.send_timeout]).map(|time| time.as_secs().to_string());
+        let all = counts.iter().map(ToString::to_string).chain(times);
+        for number in all.chain([Limits::DEFAULT_VISITOR_RATE.to_string()]) {
+            assert!(help.contains(&format!("[default: {number}]")), "{number}: {help}");
+        }
+    }
+
+    #[test]
+    fn this_machine_is_limited_once_somebody_asks_for_it() {
+        assert!(limits(&["--max-connections", "5"]).exempts_loopback());
+        assert!(!limits(&["--visitor-connections", "5"]).exempts_loopback());
+        assert!(!limits(&["--visitor-rate", "5"]).exempts_loopback());
     }
 }

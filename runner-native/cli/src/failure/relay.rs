@@ -11,6 +11,7 @@ impl From<RelayError> for ExitError {
     fn from(error: RelayError) -> ExitError {
         let hint = match &error {
             RelayError::Config(error) => return error.clone().into(),
+            RelayError::Guests(error) => return error.clone().into(),
             RelayError::Listen { kind, .. } => match kind {
                 io::ErrorKind::AddrInUse => {
                     "something listens there already: stop it, or choose another --listen"
@@ -36,6 +37,7 @@ impl From<ConfigError> for ExitError {
         let hint = match &error {
             ConfigError::Domain(_) => "for example --domain tunnel.example",
             ConfigError::TlsButHttp => "leave out --public-scheme",
+            _ => return ExitError::new(Exit::Config, error.to_string()),
         };
         ExitError::new(Exit::Config, error.to_string()).with_hint(hint)
     }

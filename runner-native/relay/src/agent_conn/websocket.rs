@@ -77,7 +77,7 @@ fn accept(visitor: &Visitor, mut request: Request<Incoming>, login: Login) -> An
         return answer;
     };
     let state = &visitor.state;
-    if !is_allowed_origin(request.headers(), &state.settings.options.origins) {
+    if !is_allowed_origin(request.headers(), &state.settings.options.admission.origins) {
         return response_body::page(&pages::foreign_origin(), format);
     }
     let Some(pass) = state.lifecycle.links.enter() else {

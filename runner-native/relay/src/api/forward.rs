@@ -83,7 +83,7 @@ impl Outcome {
 /// Answers `POST /api/tunnels/{domain}/forward`, asked by the operator.
 pub(super) async fn answer(visitor: &Visitor, domain: &str, request: Request<Incoming>) -> Answer {
     let state = &visitor.state;
-    let limit = state.settings.limits.body_timeout;
+    let limit = state.settings.options.limits.body_timeout;
     let read = within(limit, Limited::new(request.into_body(), MAX_BYTES).collect()).await;
     let asked = match read {
         Some(Ok(body)) => body.to_bytes(),
@@ -223,7 +223,7 @@ async fn run(visitor: &Visitor, domain: &str, mut request: Request<RequestBody>)
 
 /// The host name by which visitors reach what Tunely calls a domain.
 pub(super) fn host(state: &RelayState, domain: &str) -> String {
-    format!("{domain}.{}", state.settings.options.domain)
+    format!("{domain}.{}", state.settings.options.ingress.domain)
 }
 
 async fn read(answer: Response<ResponseBody>) -> Outcome {

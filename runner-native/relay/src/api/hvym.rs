@@ -106,7 +106,7 @@ pub(super) fn info(state: &RelayState) -> Answer {
     json::public(&Info {
         server_address: state.info.address.to_string(),
         websocket_url: websocket_url(state),
-        services: options.services.iter().map(ToString::to_string).collect(),
+        services: options.admission.services.iter().map(ToString::to_string).collect(),
         version: env!("CARGO_PKG_VERSION"),
         mux: &[MUX_YAMUX],
     })
@@ -122,9 +122,9 @@ pub(super) fn identity(state: &RelayState, path: &str) -> Option<Answer> {
     Some(match path.strip_prefix("/server-identity")? {
         "" => json::public(&Identity {
             server_address: state.info.address.to_string(),
-            domain: options.domain.clone(),
+            domain: options.ingress.domain.clone(),
             websocket_url: websocket_url(state),
-            api_url: options.public_url(&options.domain, state.info.port),
+            api_url: options.public_url(&options.ingress.domain, state.info.port),
             generated_at: stamp::with_zone(state.info.started),
             qr_code_path: "/server-identity/qr",
         }),

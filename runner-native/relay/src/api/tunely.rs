@@ -104,9 +104,9 @@ pub(super) fn info(state: &RelayState) -> Answer {
         name: "hvym-tunnel",
         version: env!("CARGO_PKG_VERSION"),
         domain: Domain {
-            pattern: format!("{{subdomain}}.{}", options.domain),
+            pattern: format!("{{subdomain}}.{}", options.ingress.domain),
             customizable: "subdomain",
-            suffix: format!(".{}", options.domain),
+            suffix: format!(".{}", options.ingress.domain),
         },
         websocket: WebSocket { url: url.to_string() },
         protocols: ["https", "http"],

@@ -2,59 +2,185 @@
 
 use std::time::Duration;
 
-// Fields: one for each limit that an operator can set.
+use hvym_tunnel_net::seconds;
+use serde::{Deserialize, Serialize};
+
+use super::text::{read_count, read_optional_count};
+
 /// How much a relay takes. Every number has a bound behind it: raising one costs the memory or time it names.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "clap", derive(clap::Args), command(next_help_heading = "Limits"))]
 pub struct Limits {
     /// Connections of visitors and agents at once. Each holds some 20 KiB and a file descriptor; what comes
     /// above it is turned away at once, so that the relay never dies of too many.
+    #[serde(rename = "max_connections", deserialize_with = "read_count")]
+    #[cfg_attr(feature = "clap", arg(
+        long = "max-connections", value_name = "N", value_parser = super::text::count::<usize>,
+        default_value_t = Limits::DEFAULT.connections, hide_default_value = true,
+        env = "HVYM_TUNNEL_MAX_CONNECTIONS", hide_env = true,
+        help = "Connections at once, of visitors and agents [default: 10000]",
+    ))]
     pub connections: usize,
-    /// Connections of one visitor at once, and how many it may open in one go. A browser has six to a host, an
-    /// office behind one address some dozens.
-    pub visitor_connections: usize,
-    /// New connections of one visitor per second, in the long run. A TLS handshake costs us a millisecond.
-    pub visitor_rate: u32,
-    /// Whether both limits hold for visitors of this machine too. They do once an operator has set them; before, a
-    /// proxy on this machine that nobody told us of must not be taken for one visitor.
-    pub limit_loopback: bool,
-    /// Sessions at once, logged in or not. Each can hold its mux's whole receive window.
+    /// Sessions at once, logged in or not. Each can hold its multiplexer's whole receive window.
+    #[serde(rename = "max_agents", deserialize_with = "read_count")]
+    #[cfg_attr(feature = "clap", arg(
+        long = "max-agents", value_name = "N", value_parser = super::text::count::<usize>,
+        default_value_t = Limits::DEFAULT.sessions, hide_default_value = true,
+        env = "HVYM_TUNNEL_MAX_AGENTS", hide_env = true,
+        help = "Agents at once [default: 1000]",
+        long_help = "Agents at once [default: 1000]\n\nEach is one of the connections above.",
+    ))]
     pub sessions: usize,
+    /// Connections of one visitor at once, and how many it may open in one go; `None` is
+    /// [`Self::DEFAULT_VISITOR_CONNECTIONS`]. Once it is set, it holds for visitors of this machine too.
+    #[serde(deserialize_with = "read_optional_count")]
+    #[cfg_attr(feature = "clap", arg(
+        long, value_name = "N", value_parser = super::text::count::<usize>,
+        env = "HVYM_TUNNEL_VISITOR_CONNECTIONS", hide_env = true,
+        help = "Connections at once of one visitor (an IPv4 address, or 64 bits of IPv6) [default: 256]",
+        long_help = "Connections at once of one visitor (an IPv4 address, or 64 bits of IPv6) [default: 256]\n\n\
+            Trusted proxies are exempt. So is this machine itself, until this or --visitor-rate is set.",
+    ))]
+    pub visitor_connections: Option<usize>,
+    /// New connections of one visitor per second, in the long run; `None` is [`Self::DEFAULT_VISITOR_RATE`]. Once it is
+    /// set, it holds for visitors of this machine too.
+    #[serde(deserialize_with = "read_optional_count")]
+    #[cfg_attr(feature = "clap", arg(
+        long, value_name = "N", value_parser = super::text::count::<u32>,
+        env = "HVYM_TUNNEL_VISITOR_RATE", hide_env = true,
+        help = "New connections per second of one visitor, after a burst [default: 64]",
+        long_help = "New connections per second of one visitor, after a burst [default: 64]\n\n\
+            The burst is as large as --visitor-connections.",
+    ))]
+    pub visitor_rate: Option<u32>,
     /// Requests under way at once, those of upgraded connections included. Each holds some 100 KiB at most.
+    #[serde(rename = "max_requests", deserialize_with = "read_count")]
+    #[cfg_attr(feature = "clap", arg(
+        long = "max-requests", value_name = "N", value_parser = super::text::count::<usize>,
+        default_value_t = Limits::DEFAULT.requests, hide_default_value = true,
+        env = "HVYM_TUNNEL_MAX_REQUESTS", hide_env = true,
+        help = "Requests at once [default: 10000]",
+    ))]
     pub requests: usize,
     /// The same for one service, so that one that hangs does not take the place of all.
+    #[serde(deserialize_with = "read_count")]
+    #[cfg_attr(feature = "clap", arg(
+        long, value_name = "N", value_parser = super::text::count::<usize>,
+        default_value_t = Limits::DEFAULT.service_requests, hide_default_value = true,
+        env = "HVYM_TUNNEL_SERVICE_REQUESTS", hide_env = true,
+        help = "Requests at once to one service [default: 512]",
+    ))]
     pub service_requests: usize,
     /// Streams at once on the link of one agent. Agents take 1024, and 256 KiB can be under way on each.
+    #[serde(deserialize_with = "read_count")]
+    #[cfg_attr(feature = "clap", arg(
+        long, value_name = "N", value_parser = super::text::count::<usize>,
+        default_value_t = Limits::DEFAULT.link_streams, hide_default_value = true,
+        env = "HVYM_TUNNEL_LINK_STREAMS", hide_env = true,
+        help = "Streams at once on the link of one agent [default: 1024]",
+    ))]
     pub link_streams: usize,
-    /// How long a head may take from its first byte to its last, however it dribbles.
+    /// How long a head may take from its first byte to its last, however slowly they come.
+    #[serde(with = "seconds")]
+    #[cfg_attr(feature = "clap", arg(
+        long, value_name = "SECS", value_parser = seconds::parse,
+        default_value = "30", hide_default_value = true,
+        env = "HVYM_TUNNEL_HEAD_TIMEOUT", hide_env = true,
+        help = "How long the head of a request may take (408) [default: 30]",
+    ))]
     pub head_timeout: Duration,
     /// How long a connection may idle between two requests. Browsers keep theirs for a minute or two.
+    #[serde(with = "seconds")]
+    #[cfg_attr(feature = "clap", arg(
+        long, value_name = "SECS", value_parser = seconds::parse,
+        default_value = "75", hide_default_value = true,
+        env = "HVYM_TUNNEL_IDLE_TIMEOUT", hide_env = true,
+        help = "How long a connection may idle between requests [default: 75]",
+    ))]
     pub idle_timeout: Duration,
     /// How long nothing of a request's body may come while the service waits for it.
+    #[serde(with = "seconds")]
+    #[cfg_attr(feature = "clap", arg(
+        long, value_name = "SECS", value_parser = seconds::parse,
+        default_value = "60", hide_default_value = true,
+        env = "HVYM_TUNNEL_BODY_TIMEOUT", hide_env = true,
+        help = "How long nothing of a request's body may come (408) [default: 60]",
+    ))]
     pub body_timeout: Duration,
     /// How long a visitor may read nothing of its answer. A paused film is asked for again when it goes on; whoever
     /// never reads would hold a place at the service for ever.
+    #[serde(with = "seconds")]
+    #[cfg_attr(feature = "clap", arg(
+        long, value_name = "SECS", value_parser = seconds::parse,
+        default_value = "120", hide_default_value = true,
+        env = "HVYM_TUNNEL_SEND_TIMEOUT", hide_env = true,
+        help = "How long a visitor may read nothing of its answer [default: 120]",
+    ))]
     pub send_timeout: Duration,
     /// How long a service may take to begin its answer, counted from the last byte of the request that was
     /// passed on. Language models think for minutes; too short, and their visitors get a 504.
+    #[serde(with = "seconds")]
+    #[cfg_attr(feature = "clap", arg(
+        long, value_name = "SECS", value_parser = seconds::parse,
+        default_value = "300", hide_default_value = true,
+        env = "HVYM_TUNNEL_RESPONSE_TIMEOUT", hide_env = true,
+        help = "How long a service may take to begin its answer (504) [default: 300]",
+    ))]
     pub response_timeout: Duration,
+}
+
+impl Limits {
+    /// What holds unless something else is set.
+    pub const DEFAULT: Limits = Limits {
+        connections: 10_000,
+        sessions: 1_000,
+        visitor_connections: None,
+        visitor_rate: None,
+        requests: 10_000,
+        service_requests: 512,
+        link_streams: 1024,
+        head_timeout: Duration::from_secs(30),
+        idle_timeout: Duration::from_secs(75),
+        body_timeout: Duration::from_secs(60),
+        send_timeout: Duration::from_secs(120),
+        response_timeout: Duration::from_secs(300),
+    };
+    /// A browser has six connections to a host, an office behind one address some dozens.
+    pub const DEFAULT_VISITOR_CONNECTIONS: usize = 256;
+    /// A TLS handshake costs a relay a millisecond.
+    pub const DEFAULT_VISITOR_RATE: u32 = 64;
+
+    /// Whether visitors of this machine have no limits of their own. They have some once an operator has set one; before,
+    /// a proxy on this machine that is not among the trusted ones must not be taken for one visitor.
+    pub const fn exempts_loopback(&self) -> bool {
+        self.visitor_connections.is_none() && self.visitor_rate.is_none()
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            connections: 10_000,
-            visitor_connections: 256,
-            visitor_rate: 64,
-            limit_loopback: false,
-            sessions: 1_000,
-            requests: 10_000,
-            service_requests: 512,
-            link_streams: 1024,
-            head_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(75),
-            body_timeout: Duration::from_secs(60),
-            send_timeout: Duration::from_secs(120),
-            response_timeout: Duration::from_secs(300),
+        Self::DEFAULT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_names_limits_as_the_command_line_does() {
+        let read: Limits =
+            toml::from_str("max_agents = 5\nvisitor_rate = 7\nhead_timeout = 0.5").expect("limits");
+        let expected = Limits {
+            sessions: 5,
+            visitor_rate: Some(7),
+            head_timeout: Duration::from_millis(500),
+            ..Limits::DEFAULT
+        };
+        assert_eq!(read, expected);
+        for wrong in ["max_agents = 0", "visitor_rate = 1000001", "idle_timeout = 0", "agents = 1"] {
+            assert!(toml::from_str::<Limits>(wrong).is_err(), "{wrong}");
         }
     }
 }

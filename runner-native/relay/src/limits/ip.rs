@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hvym_tunnel_core::time::Instant;
 
+use crate::config::Limits;
+
 /// Visitors without a connection that are remembered for their pace. A flood from more addresses than this is stopped
 /// by the number of connections alone; the memory is some 100 bytes for each.
 const MAX_REMEMBERED: usize = 65_536;
@@ -23,6 +25,17 @@ pub(crate) struct IpLimits {
     pub(crate) per_second: u32,
     /// New connections at once, from a visitor who was quiet.
     pub(crate) burst: u32,
+}
+
+impl From<&Limits> for IpLimits {
+    fn from(limits: &Limits) -> Self {
+        let at_once = limits.visitor_connections.unwrap_or(Limits::DEFAULT_VISITOR_CONNECTIONS);
+        Self {
+            at_once,
+            per_second: limits.visitor_rate.unwrap_or(Limits::DEFAULT_VISITOR_RATE),
+            burst: u32::try_from(at_once).unwrap_or(u32::MAX),
+        }
+    }
 }
 
 /// Why a visitor does not come in.

@@ -37,7 +37,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Holds a conversation to its end. `rest` is the same connection, for what is to be done after it.
 pub(crate) async fn serve(visitor: &Arc<Visitor>, mut wire: Wire, rest: Arc<TcpStream>) {
     let Some(pass) = visitor.state.lifecycle.connections.enter() else { return };
-    let limits = &visitor.state.settings.limits;
+    let limits = &visitor.state.settings.options.limits;
     // Nothing was asked yet, so nothing is owed when the relay ends.
     let opened = match select(
         pin!(within(limits.head_timeout, first_bytes(&mut wire))),
@@ -79,7 +79,7 @@ async fn first_bytes(wire: &mut Wire) -> io::Result<Bytes> {
 type Ended = Option<hyper::Result<()>>;
 
 async fn http1(visitor: &Arc<Visitor>, wire: WriteTimeout, ahead: &[u8]) -> Ended {
-    let limits = &visitor.state.settings.limits;
+    let limits = &visitor.state.settings.options.limits;
     let asked = Arc::clone(visitor);
     let service = service_fn(move |request| {
         let visitor = Arc::clone(&asked);
@@ -125,7 +125,7 @@ async fn http2(visitor: &Arc<Visitor>, wire: WriteTimeout) -> Ended {
             .keep_alive_timeout(ping_timeout)
             .serve_connection(Io(wire), service)
     );
-    let limits = &visitor.state.settings.limits;
+    let limits = &visitor.state.settings.options.limits;
     let enough = async {
         let idle = visitor.responses.idle(limits.idle_timeout, limits.send_timeout);
         match select(pin!(visitor.state.lifecycle.draining.cancelled()), pin!(idle)).await {

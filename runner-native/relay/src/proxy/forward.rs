@@ -69,7 +69,7 @@ async fn send(
     mut request: Request<RequestUpload>,
 ) -> Result<(Response<Incoming>, UpstreamConn), Page> {
     let state = &visitor.state;
-    let limit = state.settings.limits.response_timeout;
+    let limit = state.settings.options.limits.response_timeout;
     let spare = Spare::new(&request);
     let mut choice = if spare.0.is_some() { Choice::Any } else { Choice::JustUsed };
     let mut is_moved = false;

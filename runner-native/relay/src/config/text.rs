@@ -1,0 +1,168 @@
+//! Settings as people write them: on a command line and in a file, by the same rules and with the same words for what is
+//! wrong.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+
+use ipnet::IpNet;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serializer};
+
+/// The largest count; more of anything than a machine has.
+const MAX_COUNT: u32 = 1_000_000;
+
+/// A number from 1 to 1 000 000. Zero of anything would be a relay that serves nobody.
+pub(super) fn count<T: TryFrom<u32>>(text: &str) -> Result<T, String> {
+    let number = text.parse().ok().filter(|number| (1..=MAX_COUNT).contains(number));
+    number
+        .and_then(|number| T::try_from(number).ok())
+        .ok_or_else(|| "a number from 1 to 1000000 is needed".to_owned())
+}
+
+/// `IP:port`, `[IPv6]:port`, or a port of this machine alone.
+///
+/// # Errors
+/// What is needed instead, in words.
+pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(port) = text.parse() {
+        return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    }
+    text.parse().map_err(|_| "an IP address and a port are needed, as in 0.0.0.0:443 or [::]:443".to_owned())
+}
+
+/// A network, or one address of it.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| IpNet::from(ip)));
+    network.map_err(|_| "an IP address or a network is needed, as in 10.0.0.1 or 10.0.0.0/8".to_owned())
+}
+
+/// `scheme://host` or `scheme://host:port`, as browsers write it (RFC 6454 section 6.2).
+pub(super) fn origin(text: &str) -> Result<String, String> {
+    let text = text.to_ascii_lowercase();
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    match host {
+        Some(host) if !host.is_empty() && !host.contains(['/', '?', '#', '@', '*', ' ']) => Ok(text),
+        _ => Err("an origin has a scheme, a host and nothing else, as in https://app.example".to_owned()),
+    }
+}
+
+/// `FIRST-LAST`, or one port.
+pub(super) fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
+    match (port(first), port(last)) {
+        (Some(first), Some(last)) if first <= last => Ok(first..=last),
+        _ => Err("two ports are needed, the smaller first, as in 20000-20099".to_owned()),
+    }
+}
+
+/// A domain: names of hosts mean the same in upper case, and are compared in lower case.
+#[allow(clippy::unnecessary_wraps, reason = "the form of a value parser")]
+pub(super) fn domain(text: &str) -> Result<String, String> {
+    Ok(text.to_ascii_lowercase())
+}
+
+/// A count in a file, within the bounds of [`count`].
+pub(super) fn read_count<'de, T: TryFrom<u32>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    count(&u32::deserialize(deserializer)?.to_string()).map_err(D::Error::custom)
+}
+
+/// A count in a file that need not be set.
+pub(super) fn read_optional_count<'de, T: TryFrom<u32>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    let number = Option::<u32>::deserialize(deserializer)?;
+    number.map(|number| count(&number.to_string())).transpose().map_err(D::Error::custom)
+}
+
+/// A port that may be in a URL.
+pub(super) fn read_public_port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
+    let port = Option::<u16>::deserialize(deserializer)?;
+    if port == Some(0) { Err(D::Error::custom("port 0 is none that a URL can name")) } else { Ok(port) }
+}
+
+pub(super) fn read_listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    listen_address(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+}
+
+pub(super) fn read_domain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    domain(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+}
+
+pub(super) fn read_ports<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<RangeInclusive<u16>>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.as_deref().map(port_range).transpose().map_err(D::Error::custom)
+}
+
+pub(super) fn write_ports<S: Serializer>(
+    ports: &Option<RangeInclusive<u16>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match ports {
+        Some(ports) => serializer.collect_str(&format_args!("{}-{}", ports.start(), ports.end())),
+        None => serializer.serialize_none(),
+    }
+}
+
+pub(super) fn read_networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    read_list(deserializer, network)
+}
+
+pub(super) fn write_networks<S: Serializer>(networks: &[IpNet], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(networks.iter().map(ToString::to_string))
+}
+
+pub(super) fn read_origins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    read_list(deserializer, origin)
+}
+
+fn read_list<'de, T, D: Deserializer<'de>>(
+    deserializer: D,
+    parse: fn(&str) -> Result<T, String>,
+) -> Result<Vec<T>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    texts.iter().map(|text| parse(text)).collect::<Result<_, _>>().map_err(D::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_port_listens_on_this_machine_alone() {
+        assert_eq!(listen_address("80").map(|addr| addr.to_string()), Ok("127.0.0.1:80".to_owned()));
+        assert_eq!(listen_address("[::]:443").map(|addr| addr.to_string()), Ok("[::]:443".to_owned()));
+        assert_eq!(network("10.0.0.1").map(|net| net.to_string()), Ok("10.0.0.1/32".to_owned()));
+        assert!(network("10.0.0.0/8").is_ok() && network("proxy").is_err());
+        assert!(
+            listen_address("localhost:80").is_err()
+                && listen_address("").is_err()
+                && listen_address("70000").is_err()
+        );
+    }
+
+    #[test]
+    fn an_origin_has_no_path_and_no_wildcard() {
+        assert_eq!(origin("https://App.example:8443").as_deref(), Ok("https://app.example:8443"));
+        for typed in ["", "app.example", "https://", "https://a/", "https://*.a", "wss://a", "https://u@a"] {
+            assert!(origin(typed).is_err(), "{typed}");
+        }
+    }
+
+    #[test]
+    fn a_range_of_ports_is_written_as_its_ends() {
+        assert_eq!(port_range("20000-20099"), Ok(20000..=20099));
+        assert_eq!(port_range("443"), Ok(443..=443));
+        for typed in ["", "-", "0-9", "9-8", "1-", "-1", "1-2-3", "1-65536", "a-b"] {
+            assert!(port_range(typed).is_err(), "{typed}");
+        }
+    }
+
+    #[test]
+    fn a_count_is_from_one_to_a_million() {
+        assert_eq!((count("1"), count("1000000")), (Ok(1_u32), Ok(1_000_000_usize)));
+        assert!(count::<u32>("0").is_err() && count::<u32>("1000001").is_err());
+    }
+}
