@@ -10,6 +10,7 @@ pub fn seeds() -> Vec<Seed> {
     let mut all = hvym_yamux_testing::corpus::seeds();
     all.extend(talks());
     all.extend(walks());
+    all.extend(inputs());
     all.extend(crate::formats::seeds());
     all
 }
@@ -59,6 +60,16 @@ fn walks() -> Vec<Seed> {
         ("f11_world", format!("walk_{number}"), data.to_vec())
     };
     (0..12).map(walk).collect()
+}
+
+/// Random acts for either end.
+fn inputs() -> Vec<Seed> {
+    let input = |number: u8| {
+        let mut data: [u8; 485] = Rng::new([number; 32]).bytes();
+        (data[0], data[1]) = (number, number / 2);
+        ("f12_any_input", format!("run_{number}"), data.to_vec())
+    };
+    (0..96).map(input).collect()
 }
 
 /// A script whose steps are separated by bars.

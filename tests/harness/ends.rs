@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hvym_tunnel_compat::HvymFallback;
+use hvym_tunnel_compat::{CompatAgent, HvymFallback};
 use hvym_tunnel_core::agent::{Agent, AgentConfig, AgentEvent, AttemptId, DialTarget};
 use hvym_tunnel_core::backoff::BackoffConfig;
 use hvym_tunnel_core::dialect::{Service, StreamHeader};
@@ -204,6 +204,8 @@ pub struct RelayEnd {
     pub accepted: u32,
     /// As [`AgentEnd::wall_error`], for sessions that begin from now on.
     pub wall_error: i64,
+    /// Agents log in by token, as this one does. Each is admitted and offers the service `web`.
+    pub guest: Option<CompatAgent>,
     seed: [u8; 32],
 }
 
@@ -219,6 +221,7 @@ impl RelayEnd {
             declines: None,
             accepted: 0,
             wall_error: 0,
+            guest: None,
             seed,
         }
     }
@@ -228,6 +231,11 @@ impl RelayEnd {
         self.accepted += 1;
         let mut seed = self.seed;
         seed[..4].copy_from_slice(&self.accepted.to_be_bytes());
+        if let Some(guest) = &self.guest {
+            let link = self.config.link.clone();
+            self.machine = Some(hvym_tunnel_compat::session(link, guest.clone(), seed, now));
+            return;
+        }
         let credential =
             bearer.map_or(Credential::None, |token| Credential::Bearer(token.as_str().to_owned()));
         let wall = wall_off_by(self.wall_error, now);
@@ -276,6 +284,7 @@ impl End for RelayEnd {
                 Some(reason) => session.refuse(reason, now),
                 None => session.admit(format!("https://{}.relay.example", verified.address().label()), now),
             },
+            SessionEvent::Authenticate(_) => session.admit_token("agent".into(), Service::http("web"), now),
             SessionEvent::Bind(service) => match declines {
                 Some(refusal) => session.decline(&service.name, &refusal, now),
                 None => {

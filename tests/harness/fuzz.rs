@@ -6,12 +6,12 @@ use hvym_tunnel_compat::dialect::Dialect;
 pub use hvym_yamux_testing::fuzz::{Target, f1, f2, f3, f4, f5, f6, f7};
 use hvym_yamux_testing::run::Checked;
 
-use crate::formats;
 use crate::talk::talk;
 use crate::world::walk;
+use crate::{any_input, formats};
 
 /// Every target, by the name of its binary and of its corpus.
-pub const TARGETS: [(&str, Target); 15] = [
+pub const TARGETS: [(&str, Target); 16] = [
     ("f1_raw", f1),
     ("f2_frames", f2),
     ("f3_two_sessions", f3),
@@ -23,6 +23,7 @@ pub const TARGETS: [(&str, Target); 15] = [
     ("f9_tunely", f9),
     ("f10_cloud", f10),
     ("f11_world", f11),
+    ("f12_any_input", any_input::run_either),
     ("f13_heads", formats::heads),
     ("f14_tokens", formats::tokens),
     ("f15_names", formats::names),

@@ -2,6 +2,7 @@
 
 #[cfg(unix)]
 pub mod alone;
+pub mod any_input;
 pub mod apps;
 pub mod cargo;
 #[cfg(unix)]
