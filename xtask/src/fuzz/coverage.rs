@@ -18,6 +18,28 @@ use crate::{root, target};
 const REQUIRED: [&str; 4] =
     ["core/src/agent", "core/src/link", "core/src/handshake", "core/src/relay/session"];
 
+/// Functions of these files that no input of a target can reach, by a text of their first line.
+const EXCEPTIONS: [(&str, &str, &str); 8] = [
+    ("core/src/agent.rs", "pub fn transitions()", TABLE),
+    ("core/src/agent/states.rs", "pub(super) fn rows()", TABLE),
+    ("core/src/handshake/agent.rs", "pub fn transitions()", TABLE),
+    ("core/src/handshake/agent_states.rs", "pub(super) fn rows()", TABLE),
+    ("core/src/handshake/relay.rs", "pub fn transitions()", TABLE),
+    ("core/src/handshake/relay_states.rs", "pub(super) fn rows()", TABLE),
+    (
+        "core/src/handshake/mod.rs",
+        "fn admit(&mut self, _url",
+        "only relays admit, and their logins have their own",
+    ),
+    (
+        "core/src/link/dispatch.rs",
+        "fn is_current(&self, (): ())",
+        "agents and sessions own links, no runner does",
+    ),
+];
+/// Why the tables of transitions need no input.
+const TABLE: &str = "a table for the documentation, which takes no input";
+
 /// For each function, by file and line: whether an input reached it.
 type Functions = BTreeMap<(String, u64), bool>;
 
@@ -116,18 +138,29 @@ fn print(functions: &Functions) -> usize {
     for (file, (reached, all)) in files {
         println!("{file:40} {reached:3} of {all:3}");
     }
-    let missed: Vec<_> = functions
-        .iter()
-        .filter(|((file, _), reached)| {
-            !**reached && REQUIRED.iter().any(|required| file.starts_with(required))
-        })
-        .collect();
-    for ((file, line), _) in &missed {
-        let text = fs::read_to_string(root().join(file)).unwrap_or_default();
+    let unreached = functions.iter().filter(|((file, _), reached)| {
+        !**reached && REQUIRED.iter().any(|required| file.starts_with(required))
+    });
+    let mut missed = 0;
+    for ((file, line), _) in unreached {
+        let source = fs::read_to_string(root().join(file)).unwrap_or_default();
         let index = usize::try_from(line.saturating_sub(1)).unwrap_or(usize::MAX);
-        println!("not reached: {file}:{line}: {}", text.lines().nth(index).unwrap_or_default().trim());
+        let text = source.lines().nth(index).unwrap_or_default().trim();
+        match exception(file, text) {
+            Some(why) => println!("not reached, {why}: {file}:{line}: {text}"),
+            None => {
+                println!("not reached: {file}:{line}: {text}");
+                missed += 1;
+            }
+        }
     }
-    missed.len()
+    missed
+}
+
+/// Why the function that begins with `text` need not be reached.
+fn exception(file: &str, text: &str) -> Option<&'static str> {
+    let found = EXCEPTIONS.iter().find(|(of, begin, _)| *of == file && text.starts_with(begin));
+    found.map(|(_, _, why)| *why)
 }
 
 #[cfg(test)]
