@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64;
 use hvym_tunnel_net::files;
+use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -78,6 +79,12 @@ fn is_same(one: &[u8], other: &[u8]) -> bool {
 impl From<&str> for Credentials {
     fn from(text: &str) -> Self {
         Credentials(Zeroizing::new(text.to_owned()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Credentials {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Credentials(Zeroizing::new(text)))
     }
 }
 

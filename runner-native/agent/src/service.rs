@@ -23,9 +23,11 @@ use hvym_tunnel_core::dialect::{Proto, StreamHeader};
 use hvym_tunnel_net::target::Target;
 use hvym_tunnel_net::tls::Trust;
 
+use crate::credentials::Credentials;
 use crate::error::{AgentError, AuthorityRole};
 use crate::event::AgentEvent;
 use crate::event_sink::EventSink;
+use crate::settings::SettingsError;
 use crate::shutdown::Drain;
 use crate::spec::ServiceSpec;
 use access_filter::AccessFilter;
@@ -56,9 +58,11 @@ impl LocalService {
     /// The service of `spec`, whose streams are counted by `drain`. Nothing is connected yet.
     ///
     /// # Errors
-    /// Settings that contradict each other, a folder that does not exist, an unusable file of authorities.
+    /// Settings that contradict each other, a folder that does not exist, an unusable file of authorities or accounts.
     pub(crate) fn open(spec: ServiceSpec, drain: Drain) -> Result<Self, AgentError> {
         spec.check()?;
+        let filter = spec.filter.clone().with_file().map_err(SettingsError::from)?;
+        filter.credentials.iter().try_for_each(Credentials::check).map_err(SettingsError::from)?;
         let source = match &spec.target {
             Target::Folder(path) => Source::Folder(Folder::open(path)?),
             target => {
@@ -66,7 +70,7 @@ impl LocalService {
                 Source::Upstream(Upstream::new(target.clone(), trust))
             }
         };
-        let (name, filter) = (Arc::from(spec.name.as_str()), AccessFilter::new(spec.filter.clone()));
+        let (name, filter) = (Arc::from(spec.name.as_str()), AccessFilter::new(filter));
         Ok(Self { spec: Arc::new(spec), name, source, filter, drain })
     }
 

@@ -4,80 +4,21 @@
 //! wrong is said without the names of options.
 
 mod compat;
+mod filter;
 mod link;
 
 use std::fmt;
 
-use hvym_tunnel_core::dialect::Proto;
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_net::target::{RelayUrl, ServiceName, Target};
-use ipnet::IpNet;
 use thiserror::Error;
 
-use crate::credentials::{Credentials, CredentialsError};
+use crate::credentials::CredentialsError;
 pub(crate) use compat::needed_feature;
 pub use compat::{CompatError, CompatSettings, CompatSystem};
+pub use filter::{FilterSetting, FilterSettings};
 pub use hvym_tunnel_net::config::KeepaliveSettings;
 pub use link::{Auth, LinkSettings, RetrySettings};
-
-/// What is required of visitors, and changed in requests, before a service sees them. Nothing by default.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct FilterSettings {
-    /// Visitors must give one of these names and passwords (RFC 7617); empty admits everybody.
-    pub credentials: Vec<Credentials>,
-    /// Visitors must have an address in one of these; empty admits every address.
-    pub networks: Vec<IpNet>,
-    /// Whether CORS preflights are answered with yes, without asking the service.
-    pub cors_preflight: bool,
-    /// The `Host` that services see; `None` is what visitors sent. For services that refuse the public name.
-    pub host: Option<String>,
-}
-
-/// A setting of [`FilterSettings`].
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum FilterSetting {
-    /// [`FilterSettings::networks`].
-    Networks,
-    /// [`FilterSettings::credentials`].
-    Credentials,
-    /// [`FilterSettings::cors_preflight`].
-    CorsPreflight,
-    /// [`FilterSettings::host`].
-    Host,
-}
-
-impl fmt::Display for FilterSetting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            FilterSetting::Networks => "a list of networks",
-            FilterSetting::Credentials => "basic authentication",
-            FilterSetting::CorsPreflight => "answering preflights",
-            FilterSetting::Host => "a host header",
-        })
-    }
-}
-
-impl FilterSettings {
-    /// Whether every request passes as it is.
-    pub fn is_open(&self) -> bool {
-        self.credentials.is_empty() && self.networks.is_empty() && !self.cors_preflight && self.host.is_none()
-    }
-
-    /// The first setting that cannot be kept for streams of this `proto`.
-    pub(crate) fn beyond(&self, proto: Proto) -> Option<FilterSetting> {
-        let settings = [
-            // The relay names the visitor of a byte stream; an HTTP/2 connection carries requests of many.
-            (FilterSetting::Networks, !self.networks.is_empty(), proto == Proto::Tcp),
-            (FilterSetting::Credentials, !self.credentials.is_empty(), false),
-            // On a byte stream these have no effect that anybody could miss.
-            (FilterSetting::CorsPreflight, self.cors_preflight, proto == Proto::Tcp),
-            (FilterSetting::Host, self.host.is_some(), proto == Proto::Tcp),
-        ];
-        let broken = settings.into_iter().find(|(_, is_set, is_kept)| *is_set && !is_kept);
-        broken.map(|(setting, ..)| setting).filter(|_| proto != Proto::Http)
-    }
-}
 
 /// Something that only a relay of this protocol has, and no server of an older system.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]

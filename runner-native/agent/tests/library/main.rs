@@ -110,6 +110,25 @@ fn each_service_has_its_own_credentials_and_access_list() {
 }
 
 #[test]
+fn a_service_asks_for_the_accounts_of_its_file() {
+    let world = World::new();
+    let path = std::env::temp_dir().join(format!("hvym-tunnel-library-accounts-{}", std::process::id()));
+    let mut asked = spec("web", service("hello"));
+    asked.filter.credentials_file = Some(path.clone());
+    let builder = || world.agent().service(asked.clone());
+    assert!(builder().check().is_err(), "there is no file yet");
+    std::fs::write(&path, "secret\n").expect("a file");
+    assert!(builder().check().is_err(), "a line without a colon is no account");
+    std::fs::write(&path, "ann:secret\n").expect("a file");
+    let agent = builder().start(world.runtime.handle()).expect("it starts");
+    std::fs::remove_file(&path).expect("it was ours");
+    let services = world.online(&agent.events());
+    assert_eq!(world.visit(&services[0].url, "/").0, 401, "{services:?}");
+    drop(agent);
+    world.end();
+}
+
+#[test]
 fn a_forward_reaches_a_private_service_and_reports_a_refusal() {
     let world = World::new();
     let (friend, stranger) = (identity(), identity());

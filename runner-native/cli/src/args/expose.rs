@@ -1,13 +1,11 @@
 //! `expose`: what a person types to give local services an address.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
 use hvym_tunnel_core::access::Access;
 use hvym_tunnel_core::dialect::Proto;
 use hvym_tunnel_core::stellar::Address;
-use ipnet::IpNet;
 
 use super::compat::CompatArgs;
 use super::identity::{IdentityRole, SourceArgs};
@@ -15,8 +13,6 @@ use super::{OptionError, Output};
 use crate::exit::{EXIT_CODES, ExitError};
 use crate::expose::ExposeOptions;
 use hvym_tunnel_agent::ServiceSpec;
-use hvym_tunnel_agent::credentials::Credentials;
-use hvym_tunnel_agent::credentials::CredentialsError;
 use hvym_tunnel_agent::settings::{FilterSettings, LinkSettings, SettingsError};
 use hvym_tunnel_net::key::Source;
 use hvym_tunnel_net::target::{Binding, ServiceName, Target};
@@ -73,7 +69,7 @@ pub(crate) struct ExposeArgs {
     #[arg(long, env = "HVYM_TUNNEL_REQUIRE_UPSTREAM", hide_env = true)]
     require_upstream: bool,
     #[command(flatten)]
-    filter: FilterArgs,
+    filter: FilterSettings,
     #[command(flatten)]
     access: AccessArgs,
     #[command(flatten)]
@@ -97,61 +93,6 @@ struct AccessArgs {
     allow: Vec<Address>,
 }
 
-#[derive(Args, Debug)]
-#[command(next_help_heading = "Visitors of HTTP services")]
-struct FilterArgs {
-    /// Ask visitors for this name and password; repeat for more
-    ///
-    /// Other users of this machine may see what is typed here: a file, or the variable, keeps it to you. Services do
-    /// not see what visitors gave.
-    #[arg(
-        long,
-        value_name = "USER:PASSWORD",
-        value_delimiter = '\n',
-        hide_env_values = true,
-        env = "HVYM_TUNNEL_BASIC_AUTH",
-        hide_env = true
-    )]
-    basic_auth: Vec<Credentials>,
-    /// Ask visitors for one of the names and passwords in this file, USER:PASSWORD in each line
-    #[arg(long, value_name = "FILE", env = "HVYM_TUNNEL_BASIC_AUTH_FILE", hide_env = true)]
-    basic_auth_file: Option<PathBuf>,
-    /// Let in visitors with these addresses alone, as in 203.0.113.0/24; repeat for more
-    #[arg(
-        long,
-        value_name = "CIDR",
-        value_delimiter = ',',
-        value_parser = network,
-        env = "HVYM_TUNNEL_ALLOW_CIDR",
-        hide_env = true
-    )]
-    allow_cidr: Vec<IpNet>,
-    /// Tell browsers that every site may use the services (CORS), without asking the services
-    ///
-    /// Only the question beforehand is answered, which services behind a login often cannot. What they answer to the
-    /// request itself passes as it is.
-    #[arg(long, env = "HVYM_TUNNEL_CORS_PREFLIGHT", hide_env = true)]
-    cors_preflight: bool,
-    /// Send services this Host, for those that refuse the public name; often localhost:PORT
-    #[arg(long, value_name = "HOST", value_parser = host, env = "HVYM_TUNNEL_HOST_HEADER", hide_env = true)]
-    host_header: Option<String>,
-}
-
-impl FilterArgs {
-    fn settings(self) -> Result<FilterSettings, CredentialsError> {
-        let mut credentials = self.basic_auth;
-        if let Some(path) = &self.basic_auth_file {
-            credentials.extend(Credentials::all_in(path)?);
-        }
-        Ok(FilterSettings {
-            credentials,
-            networks: self.allow_cidr,
-            cors_preflight: self.cors_preflight,
-            host: self.host_header,
-        })
-    }
-}
-
 impl AccessArgs {
     fn access(self) -> Result<Access, OptionError> {
         match (self.private, self.allow) {
@@ -171,7 +112,7 @@ impl ExposeArgs {
         let source = self.source.source(IdentityRole::Agent);
         let compat = self.compat.settings()?;
         let access = self.access.access()?;
-        let filter = self.filter.settings().map_err(SettingsError::from)?;
+        let filter = self.filter.with_file().map_err(SettingsError::from)?;
         let first = Binding { service: self.service, target: self.target };
         let bindings: Vec<_> = std::iter::once(first).chain(self.bind).collect();
         let has_tcp = bindings.iter().any(|binding| binding.target.proto() == Proto::Tcp);
@@ -193,21 +134,5 @@ impl ExposeArgs {
         };
         options.check()?;
         Ok((source, options))
-    }
-}
-
-/// A network, or one address.
-fn network(text: &str) -> Result<IpNet, String> {
-    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    network.map_err(|_| "an address or a network is needed, as in 203.0.113.7 or 2001:db8::/32".to_owned())
-}
-
-/// A value of the `Host` field (RFC 9110 section 7.2), no more: what else could be sent with it would be another field.
-fn host(text: &str) -> Result<String, String> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
-    match text {
-        "" => Err("a host is needed, as in localhost:3000".to_owned()),
-        text if text.bytes().all(allowed) => Ok(text.to_owned()),
-        _ => Err("a host has only letters, digits, - . _ : and brackets".to_owned()),
     }
 }

@@ -154,7 +154,11 @@ pub struct PublicSettings {
     ))]
     pub public_port: Option<u16>,
     /// Proxies in front of the relay, which are believed for whom they saw.
-    #[serde(deserialize_with = "text::read_networks", serialize_with = "text::write_networks")]
+    #[serde(
+        rename = "trusted_proxy",
+        deserialize_with = "text::read_networks",
+        serialize_with = "text::write_networks"
+    )]
     #[cfg_attr(feature = "clap", arg(
         long = "trusted-proxy", value_name = "CIDR", value_delimiter = ',', value_parser = text::network, env = "HVYM_TUNNEL_TRUSTED_PROXY", hide_env = true,
         help = "Believe this proxy in front of the relay (IP or CIDR) for its X-Forwarded-For; repeat for more",
@@ -203,6 +207,7 @@ pub enum Policy {
 #[cfg_attr(feature = "clap", derive(clap::Args), command(next_help_heading = "Agents"))]
 pub struct AdmissionSettings {
     /// The services agents may bind; empty is every service.
+    #[serde(rename = "service_allow")]
     #[cfg_attr(
         feature = "clap",
         arg(
@@ -243,7 +248,7 @@ pub struct AdmissionSettings {
     pub require_challenge: bool,
     /// The origins whose pages may connect as agents; empty is every origin. A login needs a signature, and no cookie
     /// counts for one, so that a foreign page gains nothing by itself: a list keeps strangers from using the relay.
-    #[serde(deserialize_with = "text::read_origins")]
+    #[serde(rename = "allow_origin", deserialize_with = "text::read_origins")]
     #[cfg_attr(feature = "clap", arg(
         long = "allow-origin", value_name = "ORIGIN", value_delimiter = ',', value_parser = text::origin, env = "HVYM_TUNNEL_ALLOW_ORIGIN", hide_env = true,
         help = "Let pages of this origin alone connect as agents (its scheme and host, as a browser sends it); repeat for more",
@@ -282,19 +287,19 @@ mod tests {
         };
         assert_eq!(toml::from_str::<IngressSettings>(text).ok(), Some(expected));
         let text = r#"public_scheme = "https"
-            trusted_proxies = ["10.0.0.1", "192.0.2.0/24"]"#;
+            trusted_proxy = ["10.0.0.1", "192.0.2.0/24"]"#;
         let public: PublicSettings = toml::from_str(text).expect("settings");
         assert_eq!((public.scheme(), public.port(4896)), (PublicScheme::Https, 443));
         assert_eq!(public.trusted_proxies.len(), 2);
         assert!(toml::from_str::<PublicSettings>("public_port = 0").is_err());
-        let text = r#"services = ["web"]
-            origins = ["https://App.example"]
+        let text = r#"service_allow = ["web"]
+            allow_origin = ["https://App.example"]
             policy = "reject""#;
         let admission: AdmissionSettings = toml::from_str(text).expect("settings");
         assert_eq!(
             (admission.policy, admission.origins),
             (Policy::Reject, vec!["https://app.example".to_owned()])
         );
-        assert!(toml::from_str::<AdmissionSettings>(r#"origins = ["https://*.example"]"#).is_err());
+        assert!(toml::from_str::<AdmissionSettings>(r#"allow_origin = ["https://*.example"]"#).is_err());
     }
 }
