@@ -7,6 +7,7 @@ mod login;
 mod ports;
 mod reach;
 mod reconnect;
+mod runner_view;
 mod states;
 mod streams;
 mod takeover;

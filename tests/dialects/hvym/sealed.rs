@@ -126,7 +126,9 @@ fn both_of_ours_seal_everything_once_they_agreed() {
     let (mut relay, mut agent) = (relay_up(Some(key())), agent_up(Some(key())));
     let wish = agent.said();
     assert!(wish.contains(&json!({"type": "enable_encryption"})), "{wish:?}");
+    assert!(!relay.machine.is_sealed());
     relay.hear(&json!({"type": "enable_encryption"}));
+    assert!(relay.machine.is_sealed());
     let agreed = relay.said();
     assert_eq!(agreed, [json!({"type": "encryption_enabled", "mode": "XSalsa20-Poly1305"})]);
     agent.hear(&agreed[0]);
@@ -179,6 +181,7 @@ fn a_relay_without_a_key_says_so_and_one_with_another_key_is_not_understood() {
     let mut relay = relay_up(None);
     relay.hear(&json!({"type": "enable_encryption"}));
     assert_eq!(relay.said()[0]["type"], "encryption_unavailable");
+    assert!(!relay.machine.is_sealed());
     let mut relay = relay_up(Some(key()));
     let other = SealKey::from_bytes(&[9; 32]);
     let inner = br#"{"type":"tunnel_response","stream_id":1,"response":{"body":"x"}}"#;
