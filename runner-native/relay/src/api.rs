@@ -1,8 +1,8 @@
-//! What the relay says under its own name: who it is, whether it lives, where agents connect, and to those who may know
-//! it, who is connected.
+//! The HTTP API of the relay's own domain: its address, health, the agents' WebSocket endpoints, and the list of
+//! agents for those who may see it.
 //!
-//! Three older systems have tools that ask their relays such things. Each has a file here with the shapes that its tools
-//! read; where two of them ask at the same path, the answer is one of both, or depends on what was shown.
+//! It serves the tools of three older systems, each with a file for its JSON. Where two of them use the same path,
+//! the response suits both or depends on the credential.
 
 mod cloud;
 mod cors;
@@ -31,15 +31,15 @@ use credential::Asker;
 
 /// The name by which existing programs recognise a relay of this protocol.
 const SERVICE: &str = "hvym_tunnler";
-/// What the relay's own routes are read by.
+/// `Allow` of routes that are read.
 const READ: &str = "GET, HEAD";
-/// The methods by which HVYM's and CloudToLocalLLM's relays let a service be asked.
+/// `Allow` of routes that pass requests on to services, as HVYM's and CloudToLocalLLM's relays have it.
 const SERVES: &str = "GET, POST, PUT, DELETE, PATCH, HEAD, OPTIONS";
 
-/// An answer, and the place of a request that was passed on for it.
-type Led = (Answer, Option<ConcurrencyPermit>);
+/// A response, with the permit of a request that was passed on for it.
+type RoutedAnswer = (Answer, Option<ConcurrencyPermit>);
 
-/// As HVYM's and CloudToLocalLLM's tools read it; Tunely's look at `status`, or at the code alone.
+/// Read by HVYM's and CloudToLocalLLM's tools; Tunely's read `status`, or the status code.
 #[derive(Serialize)]
 struct Health<'a> {
     status: &'a str,
@@ -50,9 +50,9 @@ struct Health<'a> {
     tunnel_system: &'a str,
 }
 
-/// Answers a request that names no agent. `name` says what it names instead: the relay itself, another domain
-/// (an IP address, when a load balancer looks whether we live), or nothing that could be an agent.
-pub(super) async fn answer(visitor: &Visitor, name: &NameError, request: Request<Incoming>) -> Led {
+/// Answers a request that names no agent. `name` says what its host is instead: the relay itself, another domain (an
+/// IP address, in health checks of a load balancer), or no possible agent.
+pub(super) async fn answer(visitor: &Visitor, name: &NameError, request: Request<Incoming>) -> RoutedAnswer {
     let format = response_body::format(request.headers());
     let options = &visitor.state.settings.options;
     if let NameError::NotAnAddress(label) = name {
@@ -105,8 +105,8 @@ fn health(visitor: &Visitor) -> Answer {
     })
 }
 
-/// What programs and pages ask; `None` if there is nothing at this path.
-async fn asked(visitor: &Visitor, request: Request<Incoming>) -> Option<Led> {
+/// Answers below `/api/`, with CORS; `None` if the path is unknown.
+async fn asked(visitor: &Visitor, request: Request<Incoming>) -> Option<RoutedAnswer> {
     let state = &visitor.state;
     let grant = cors::Grant::new(&request, &state.settings.options.admission.origins);
     if let Some(answer) = grant.preflight() {
@@ -120,7 +120,7 @@ async fn asked(visitor: &Visitor, request: Request<Incoming>) -> Option<Led> {
     Some((grant.mark(answer), permit))
 }
 
-/// What is known here; `None` if there is nothing at this path.
+/// Answers below `/api/`; `None` if the path is unknown.
 async fn api(visitor: &Visitor, request: Request<Incoming>) -> Option<Answer> {
     let state = &visitor.state;
     let path = request.uri().path().to_owned();
@@ -150,7 +150,7 @@ async fn api(visitor: &Visitor, request: Request<Incoming>) -> Option<Answer> {
     Some(read_only(request.method(), answer))
 }
 
-/// `answer`, if the request only reads.
+/// `answer` for `GET` and `HEAD`, else 405.
 fn read_only(method: &Method, answer: Answer) -> Answer {
     if is_read(method) { answer } else { json::wrong_method(READ) }
 }

@@ -1,4 +1,4 @@
-//! From settings to a running relay.
+//! Builds and starts a relay.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,16 +24,16 @@ use crate::shutdown::Running;
 use crate::tls::{CertSource, FileCertificate, Tls};
 use crate::{rlimit, socket};
 
-/// Requests to drain that may wait for the relay's task, which takes them at once.
+/// Pending requests to drain. The relay's task receives them at once.
 const COMMAND_CAPACITY: usize = 4;
 
-/// A relay: the public side, where agents connect and visitors come.
+/// A relay: the public side of tunnels, which agents connect to and visitors reach services through.
 #[derive(Debug)]
 pub enum Relay {}
 
 impl Relay {
-    /// A relay with this address, for this machine alone until it is told otherwise. It needs no secret: agents sign, a
-    /// relay verifies.
+    /// A relay with this address, which listens on loopback unless other options are set. It needs no secret: agents
+    /// sign, a relay only verifies.
     pub fn builder(address: Address) -> RelayBuilder {
         RelayBuilder {
             address,
@@ -47,7 +47,7 @@ impl Relay {
     }
 }
 
-/// The settings of a relay that does not run yet.
+/// The settings of a relay that is not started.
 pub struct RelayBuilder {
     address: Address,
     settings: RelaySettings,
@@ -66,63 +66,64 @@ impl RelayBuilder {
         self
     }
 
-    /// Where visitors and agents arrive. Port 0 takes a free one.
+    /// The address to listen at, for visitors and agents. Port 0 takes a free one.
     #[must_use]
     pub fn listen(mut self, at: SocketAddr) -> Self {
         self.settings.options.ingress.listen = at;
         self
     }
 
-    /// All options, in place of those set before.
+    /// Replaces all options.
     #[must_use]
     pub fn options(mut self, options: RelayOptions) -> Self {
         self.settings = RelaySettings { sealer: self.settings.sealer, ..RelaySettings::from(options) };
         self
     }
 
-    /// Changes options one by one.
+    /// Changes single options.
     #[must_use]
     pub fn with_options(mut self, change: impl FnOnce(&mut RelayOptions)) -> Self {
         change(&mut self.settings.options);
         self
     }
 
-    /// The relay's key pair, where older programs may have their messages sealed; whoever breaks into the relay has it then.
+    /// The relay's key pair, with which messages of older programs can be sealed. Its secret is then in the relay's
+    /// memory.
     #[must_use]
     pub fn sealer(mut self, identity: Arc<Identity>) -> Self {
         self.settings.sealer = Some(identity);
         self
     }
 
-    /// Who may be an agent, in place of every identity.
+    /// Decides who may connect as an agent; the default admits every identity.
     #[must_use]
     pub fn registry(mut self, registry: impl Registry + 'static) -> Self {
         self.registry = Some(Arc::new(registry));
         self
     }
 
-    /// Where host names lead, if they do not mean what they say.
+    /// Maps host names to agents or to other relays; the default takes host names as they are.
     #[must_use]
     pub fn router(mut self, router: impl Router + 'static) -> Self {
         self.router = Arc::new(router);
         self
     }
 
-    /// Speaks TLS, with these certificates in place of those that the options name.
+    /// Terminates TLS with these certificates, in place of those that the options name.
     #[must_use]
     pub fn certificates(mut self, source: impl CertSource + 'static) -> Self {
         self.certificates = Some(Arc::new(source));
         self
     }
 
-    /// Sees every event as it happens, on the thread where it happens; without it there is the channel of the handle.
+    /// Called with every event, on the thread where it happens, before the event is sent to [`RelayHandle::events`].
     #[must_use]
     pub fn observer(mut self, observer: Arc<dyn Observer<RelayEvent>>) -> Self {
         self.observer = observer;
         self
     }
 
-    /// How many events wait for the reader of [`RelayHandle::events`]; at least 1.
+    /// The capacity of [`RelayHandle::events`]; at least 1.
     #[must_use]
     pub fn event_capacity(mut self, capacity: usize) -> Self {
         self.event_capacity = capacity.max(1);
@@ -135,7 +136,7 @@ impl RelayBuilder {
         self
     }
 
-    /// Listens, and serves from then on by the threads of `runtime`.
+    /// Listens, and serves on the threads of `runtime`.
     ///
     /// # Errors
     /// The options contradict each other, there is no place to listen, or no usable certificate or config file.

@@ -1,6 +1,6 @@
-//! Agents without an identity, which the operator knows by tokens: how they come to the door, and who they are.
+//! Agents of other systems, which have no identity and log in by token: recognizes them and checks their tokens.
 //!
-//! Knows no session. What strangers show is compared in constant time, and no answer tells which names exist.
+//! Knows no session. Tokens are compared in constant time, and no error tells which names exist.
 
 mod cloud;
 mod signatures;
@@ -20,10 +20,10 @@ pub use cloud::KeysError;
 pub(crate) use cloud::{CloudAccount, CloudTokenError};
 use hvym_tunnel_net::secret::Fingerprint;
 
-/// How a subprotocol that is a token begins.
+/// The prefix of a WebSocket subprotocol that carries a token.
 const OFFERED: &str = "token-";
 
-/// How a guest came, which says who judges its token.
+/// The system of an agent, which decides how its token is checked.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(super) enum TokenLogin {
     /// Tunely: the token comes in the first message.
@@ -32,7 +32,7 @@ pub(super) enum TokenLogin {
     Cloud,
 }
 
-/// The guests of a relay.
+/// The agents of other systems that a relay serves.
 #[derive(Debug, Default)]
 pub(super) struct CompatAgents {
     tunely: Option<TunelyOptions>,
@@ -40,27 +40,27 @@ pub(super) struct CompatAgents {
 }
 
 impl CompatAgents {
-    /// Those whom the operator named.
+    /// Those that the options name.
     ///
     /// # Errors
-    /// The keys for their tokens are missing.
+    /// The keys that verify their tokens cannot be loaded.
     pub(super) fn new(options: &GuestOptions) -> Result<Self, KeysError> {
         let cloud = options.cloud.clone().map(Cloud::new).transpose()?;
         Ok(Self { tunely: options.tunely.clone(), cloud })
     }
 
-    /// Whether there is anybody to let in.
+    /// Whether any are served.
     pub(super) fn are_expected(&self) -> bool {
         self.tunely.is_some() || self.cloud.is_some()
     }
 
-    /// Every name that is certain to be a guest's, connected or not.
+    /// The names that are reserved for them, connected or not.
     pub(super) fn names(&self) -> Vec<Arc<str>> {
         let tunnels = self.tunely.iter().flat_map(|tunely| tunely.tunnels.keys());
         tunnels.chain(self.cloud.iter().flat_map(Cloud::names)).cloned().collect()
     }
 
-    /// Whether a tunnel of this name may have its agent.
+    /// Whether the operator enabled the tunnel of this name.
     pub(super) fn is_enabled(&self, name: &str) -> bool {
         let tunnels = self.tunely.as_ref().map(|tunely| &tunely.tunnels);
         tunnels.and_then(|tunnels| tunnels.get(name)).is_none_or(|tunnel| tunnel.enabled)
@@ -71,19 +71,19 @@ impl CompatAgents {
         self.cloud.is_some()
     }
 
-    /// Whether there is a file that can be read again.
+    /// Whether [`Self::reload`] has a file to reload.
     pub(super) fn has_file(&self) -> bool {
         self.cloud.as_ref().is_some_and(Cloud::has_file)
     }
 
-    /// Reads the file of keys again; on an error those from before stay. `None`: there is no such file.
+    /// Reloads the key file; on an error the keys before stay in use. `None`: there is no key file.
     pub(super) fn reload(&self) -> Option<Result<(), KeysError>> {
         self.cloud.as_ref().and_then(Cloud::reload)
     }
 
-    /// Who knocks, from what the upgrade brings; and what is to be said of its subprotocols, since browsers give up when
-    /// none of what they offered is taken.
-    pub(super) fn at_the_door<B>(
+    /// Recognizes the system of an agent by its upgrade request. The header value is the subprotocol to select:
+    /// browsers fail the connection if none that they offered is selected (RFC 6455 section 4.1).
+    pub(super) fn recognize<B>(
         &self,
         request: &Request<B>,
     ) -> (CompatAgent, TokenLogin, Option<HeaderValue>) {
@@ -101,12 +101,12 @@ impl CompatAgents {
         (CompatAgent::Tunely { user_agent: user_agent.map(str::to_owned) }, TokenLogin::Tunely, None)
     }
 
-    /// The name of whoever shows `token`.
+    /// The name of the agent that logs in with `token`.
     ///
     /// # Errors
-    /// What its owner is told.
-    pub(super) fn check_token(&self, door: TokenLogin, token: &str) -> Result<Arc<str>, DownReason> {
-        match door {
+    /// The reason, which is sent to the agent.
+    pub(super) fn check_token(&self, login: TokenLogin, token: &str) -> Result<Arc<str>, DownReason> {
+        match login {
             TokenLogin::Tunely => self.tunnel(token),
             TokenLogin::Cloud => {
                 self.account(token).map(|account| account.name).map_err(|error| match error {
@@ -119,10 +119,10 @@ impl CompatAgents {
         }
     }
 
-    /// The account at CloudToLocalLLM of whoever shows `token`.
+    /// The CloudToLocalLLM account of `token`.
     ///
     /// # Errors
-    /// It has none, or no name here.
+    /// The token is invalid, or its account has no name here.
     pub(super) fn account(&self, token: &str) -> Result<CloudAccount, CloudTokenError> {
         let is_taken =
             |name: &str| self.tunely.as_ref().is_some_and(|tunely| tunely.tunnels.contains_key(name));
@@ -132,25 +132,25 @@ impl CompatAgents {
     fn tunnel(&self, token: &str) -> Result<Arc<str>, DownReason> {
         let shown = Fingerprint::new(token.as_bytes());
         let mut found = None;
-        // All of them, so that the time does not tell which.
+        // Compares all of them, so that the time does not tell which matched.
         for (name, tunnel) in self.tunely.iter().flat_map(|tunely| &tunely.tunnels) {
             if tunnel.token.matches(&shown) && tunnel.enabled {
                 found = Some(name);
             }
         }
-        // A stranger is not told whether there is such a tunnel.
+        // The same text for both, so that it does not tell whether there is such a tunnel.
         let refusal = "the token is wrong, or its tunnel is disabled";
         found.cloned().ok_or_else(|| DownReason::Authentication(refusal.to_owned()))
     }
 }
 
-/// The subprotocol that is a token, which is all that a page can send along.
+/// The subprotocol that carries a token: the only header that a web page can set.
 fn offered(fields: &HeaderMap) -> Option<&str> {
     let lists = fields.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
     lists.flat_map(|list| list.split(',')).map(str::trim).find(|offered| offered.starts_with(OFFERED))
 }
 
-/// The parameter `token` of a query.
+/// The query parameter `token`.
 fn in_query(query: &str) -> Option<String> {
     let value = query.split('&').find_map(|pair| pair.strip_prefix("token="))?;
     percent_decode_str(value).decode_utf8().ok().map(|token| token.into_owned())

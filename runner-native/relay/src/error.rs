@@ -13,26 +13,26 @@ use crate::tls::TlsError;
 #[derive(Clone, PartialEq, Debug, Error)]
 #[non_exhaustive]
 pub enum RelayError {
-    /// Its settings contradict each other.
+    /// The options contradict each other.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The file of the agents of other systems.
     #[error(transparent)]
     Guests(#[from] GuestsError),
-    /// The address is taken, not ours, or below 1024 without the right.
+    /// The address is in use, not of this machine, or a port below 1024 without the privilege.
     #[error("cannot listen at {at}: {message}")]
     Listen {
-        /// Where.
+        /// The address to listen at.
         at: SocketAddr,
-        /// What the system says.
+        /// The system's kind of error.
         kind: io::ErrorKind,
-        /// The same in words.
+        /// The system's message.
         message: String,
     },
-    /// Certificate or key.
+    /// The certificate or key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// What tokens of older systems are checked with.
+    /// The keys that verify tokens of older systems cannot be used.
     #[error(transparent)]
     Keys(#[from] KeysError),
 }

@@ -1,4 +1,4 @@
-//! What a relay tells whoever runs it, and where these events go.
+//! The events of a relay, and where they are sent.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use hvym_tunnel_net::observer::Observer;
 use crate::compat_agents::KeysError;
 use crate::tls::TlsError;
 
-/// Something that happened at a relay.
+/// An event of a relay.
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub enum RelayEvent {
@@ -19,12 +19,12 @@ pub enum RelayEvent {
     AgentJoined {
         /// Who.
         owner: Owner,
-        /// Where its first service is reachable.
+        /// The public URL of its first service.
         url: String,
-        /// From where it dialled.
+        /// The address it connected from.
         peer: SocketAddr,
     },
-    /// An agent is gone.
+    /// A logged-in agent's link ended.
     AgentLeft {
         /// Who.
         owner: Owner,
@@ -37,17 +37,17 @@ pub enum RelayEvent {
     Certificate(Result<(), TlsError>),
 }
 
-/// The channel by which a handle gives out events.
+/// The receiving end of a relay's events.
 pub type RelayEvents = Events<RelayEvent>;
 
-/// Where events go: to the observer first, then into the channel of the handle.
+/// Sends events to the observer first, then into the channel of the handle.
 pub(crate) struct EventSink {
     pub(crate) observer: Arc<dyn Observer<RelayEvent>>,
     pub(crate) sender: EventSender<RelayEvent>,
 }
 
 impl EventSink {
-    /// Events that nobody sees.
+    /// A sink that nobody reads.
     #[cfg(test)]
     pub(crate) fn unseen() -> Self {
         let (sender, _) = hvym_tunnel_net::events::event_channel(1);

@@ -1,4 +1,4 @@
-//! What the owner of a running relay holds: its events, its status, and its end.
+//! The handle of a running relay: events, status, reload and shutdown.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -12,33 +12,33 @@ use crate::event::{RelayEvent, RelayEvents};
 use crate::relay_state::RelayState;
 use crate::tls::Tls;
 
-/// How things stand at a relay.
+/// A snapshot of a relay's counters.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct RelayStatus {
-    /// Agents' links, logged in or about to.
+    /// Agents' links, logged in or not yet.
     pub sessions: usize,
     /// Open connections, of visitors and agents.
     pub connections: usize,
     /// Requests since the start.
     pub requests: u64,
-    /// Those that wait for their answer.
+    /// Requests that wait for their response head.
     pub pending_requests: u64,
-    /// Those without an answer of their service.
+    /// Requests that got no response of their service.
     pub failed_requests: u64,
-    /// Events that were dropped because nobody read them.
+    /// Events that were dropped because their readers fell behind.
     pub lagged_events: u64,
 }
 
-/// A running relay. Dropped, it ends at once. Its futures may be awaited on any executor.
+/// A running relay. Dropping it stops the relay at once. Its futures may be awaited on any executor.
 pub struct RelayHandle {
     state: Arc<RelayState>,
     local: SocketAddr,
     tls: Option<Tls>,
     events: RelayEvents,
-    /// A deadline asks to drain, closing the channel to stop.
+    /// Sending a deadline starts draining, closing the channel stops.
     commands: Sender<Duration>,
-    /// Closed after the end.
+    /// Closed when the relay has ended.
     ended: Receiver<Infallible>,
 }
 
@@ -54,30 +54,30 @@ impl RelayHandle {
         Self { state, local, tls, events, commands, ended }
     }
 
-    /// Who the relay is: what agents may insist on.
+    /// The relay's address, which agents can pin.
     pub fn address(&self) -> Address {
         self.state.info.address
     }
 
-    /// Where it really listens.
+    /// The address it listens at, with the port that was assigned.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
     }
 
-    /// Where visitors and agents are told to begin: the relay's own page, and what agents dial.
+    /// The public URL of the relay's own page, and the URL that agents dial.
     pub fn urls(&self) -> (String, String) {
         let options = &self.state.settings.options;
         let front = options.public_url(&options.ingress.domain, self.local.port());
         (front, options.agent_url(self.local.port()).to_string())
     }
 
-    /// The events from the start on; each goes to one reader. A reader that falls behind by more than the channel's
-    /// capacity loses events, which [`RelayEvents::lagged`] counts.
+    /// The events from the start on; each is received by one reader. A reader that falls behind by more than the
+    /// channel's capacity loses events, which [`RelayEvents::lagged`] counts.
     pub fn events(&self) -> RelayEvents {
         self.events.clone()
     }
 
-    /// How things stand now.
+    /// The counters now.
     pub fn status(&self) -> RelayStatus {
         let counts = self.state.metrics.counts();
         RelayStatus {
@@ -90,7 +90,7 @@ impl RelayHandle {
         }
     }
 
-    /// Reads the certificates again, and the keys that check tokens of older systems. Events tell what came of it.
+    /// Reloads the certificates, and the keys that verify tokens of older systems. The result is sent as events.
     pub fn reload(&self) {
         if let Some(tls) = &self.tls {
             self.state.emit(RelayEvent::Certificate(tls.source.reload()));
@@ -100,24 +100,24 @@ impl RelayHandle {
         }
     }
 
-    /// Whether there is anything to read again.
+    /// Whether [`Self::reload`] has anything to reload.
     pub fn has_files(&self) -> bool {
         self.tls.is_some() || self.state.compat_agents.has_file()
     }
 
-    /// Asks the relay to finish: it takes nothing new, tells its agents to connect elsewhere, and ends when every request
-    /// that is under way is done, at the latest after `deadline`.
+    /// Starts draining: the relay accepts nothing new, tells its agents to connect elsewhere, and ends when every
+    /// request in progress is done, at the latest after `deadline`.
     pub fn drain(&self, deadline: Duration) {
-        // If the channel is full, the same was asked for before.
+        // A full channel means that draining was requested before.
         let _asked_already = self.commands.try_send(deadline);
     }
 
-    /// Asks the relay to end at once: agents are told that it goes away, visitors are cut off.
+    /// Stops the relay at once: agents receive a close frame (going away), visitors' connections are cut.
     pub fn stop(&self) {
         self.commands.close();
     }
 
-    /// Waits for the end.
+    /// Waits until the relay has ended.
     pub async fn closed(&self) {
         let _end = self.ended.recv().await;
     }

@@ -1,12 +1,12 @@
-//! The relay: the public side, where agents connect and visitors come.
+//! The relay: the public side of tunnels, which agents connect to and visitors reach services through.
 //!
 //! ```text
-//!  visitor -- HTTP --> listener -- host name --> session table -- stream --> ingress --> agent
-//!                         |                        ^
-//!                         +-- /connect --> agent_ws + (one Session each)
+//!  visitor -- HTTP --> listener -- host name --> proxy -- stream of a session --> agent
+//!                         |
+//!                         +-- the relay's domain --> api -- /connect --> agent_conn (one session each)
 //! ```
 //!
-//! It runs by itself, and inside `expose` for somebody who has no relay. What a session may do is the core's.
+//! It runs as a program of its own, and inside `expose` without a relay. The rules of a session are in the core.
 
 mod agent_conn;
 mod api;

@@ -1,7 +1,7 @@
-//! How many requests passed, and what became of them: for the whole relay, and for each session.
+//! Counters of requests and their outcomes, for the whole relay and for each session.
 //!
-//! Plain counters, added to without a lock. Nobody decides anything by them: whoever reads them while a request ends
-//! may see it half counted.
+//! The counters are independent atomics: a reader may see a request that just ended in some of them only. Nothing is
+//! decided by them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -14,41 +14,41 @@ use hvym_tunnel_pages::Page;
 
 use hvym_tunnel_net::clock::Clock;
 
-/// What is kept of the version that a program says it is. Real ones have a dozen characters.
+/// Characters kept of the version that an agent sends. Real ones have a dozen.
 const MAX_VERSION_CHARACTERS: usize = 64;
 
-/// Requests, by what became of them.
+/// Requests by outcome.
 #[derive(Default)]
 pub(super) struct Metrics {
     asked: AtomicU64,
     answered: AtomicU64,
     failed: AtomicU64,
     late: AtomicU64,
-    /// Agents that were let in.
+    /// Agents that were admitted.
     joined: AtomicU64,
-    /// Of those that were answered, microseconds from the question to the answer's head.
+    /// Microseconds from request to response head, summed over the answered requests.
     waited: AtomicU64,
 }
 
-/// What a [`Metrics`] said at one moment.
+/// A snapshot of [`Metrics`].
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(super) struct RequestCounts {
-    /// Requests that were passed on, or meant to be.
+    /// Requests that named a connected agent.
     pub(super) total: u64,
-    /// Those whose answer has begun.
+    /// Requests whose response head arrived.
     pub(super) successful: u64,
-    /// Those without an answer of their service: it failed, its agent left, or the visitor did.
+    /// Requests without a response: the service failed, or the agent or visitor disconnected.
     pub(super) failed: u64,
-    /// Those among the failed whose service took too long.
+    /// Failed requests whose service exceeded the timeout.
     pub(super) timeout: u64,
-    /// Those that wait for their answer.
+    /// Requests that wait for their response head.
     pub(super) pending: u64,
-    /// From question to answer, microseconds, on average.
+    /// Mean time from request to response head, microseconds.
     pub(super) average_micros: u64,
 }
 
 impl Metrics {
-    /// What it says now.
+    /// The counters now.
     pub(super) fn counts(&self) -> RequestCounts {
         let [total, successful, failed, timeout, waited] =
             [&self.asked, &self.answered, &self.failed, &self.late, &self.waited]
@@ -58,12 +58,12 @@ impl Metrics {
         RequestCounts { total, successful, failed, timeout, pending, average_micros }
     }
 
-    /// Somebody was let in.
+    /// Counts an admitted agent.
     pub(super) fn join(&self) {
         Metrics::add(&self.joined, 1);
     }
 
-    /// How many were let in, gone or not.
+    /// Agents admitted since the start.
     pub(super) fn joined(&self) -> u64 {
         self.joined.load(Ordering::Relaxed)
     }
@@ -73,30 +73,30 @@ impl Metrics {
     }
 }
 
-/// What is known of one session beside its streams.
+/// Metrics and login of one session.
 #[derive(Default)]
 pub(super) struct Record {
-    /// Its visitors' requests.
+    /// The counters of its requests.
     pub(super) metrics: Metrics,
-    /// Since it was let in.
+    /// Set when it is admitted.
     pub(super) joined: OnceLock<Joined>,
 }
 
-/// How somebody came in.
+/// The login of an agent.
 #[derive(Clone, Debug)]
 pub(super) struct Joined {
     /// Who.
     pub(super) owner: Owner,
     /// When.
     pub(super) at: SystemTime,
-    /// Until when the token was good that let them in, if it says so.
+    /// When the token expires that it logged in with, if it does.
     pub(super) expires_at: Option<UnixTime>,
-    /// Which version their program says it is.
+    /// The version that the program sent.
     pub(super) version: Option<String>,
 }
 
 impl Joined {
-    /// Somebody who comes in at this moment.
+    /// A login at this moment.
     pub(super) fn now(owner: Owner, expires_at: Option<UnixTime>, version: Option<String>) -> Self {
         let version = version.filter(|version| !version.is_empty());
         let version = version.map(|version| version.chars().take(MAX_VERSION_CHARACTERS).collect());
@@ -104,8 +104,8 @@ impl Joined {
     }
 }
 
-/// One request on its way. Dropped without an answer, it failed.
-pub(super) struct AskedRequest<'a> {
+/// Counts one request: as failed, unless [`Self::with`] sees a response before it is dropped.
+pub(super) struct RequestRecord<'a> {
     all: &'a Metrics,
     own: Arc<Record>,
     clock: Clock,
@@ -120,15 +120,15 @@ enum Outcome {
     Late,
 }
 
-impl<'a> AskedRequest<'a> {
-    /// Begins now, in both counts.
+impl<'a> RequestRecord<'a> {
+    /// Begins a request, in the counters of the relay and of the session.
     pub(super) fn new(all: &'a Metrics, own: &Arc<Record>, clock: Clock) -> Self {
         [all, &own.metrics].into_iter().for_each(|metrics| Metrics::add(&metrics.asked, 1));
         Self { all, own: Arc::clone(own), clock, begun: clock.now(), outcome: Outcome::Failed }
     }
 
-    /// Ends with `answer`, which is given back; `status` says which one it has. A 504 tells of lateness, whoever on the
-    /// way to the service says it.
+    /// Ends with `answer`, which is returned; `status` reads its status. A 504 counts as a timeout, also if the
+    /// service or a proxy before it sent it.
     pub(super) fn with<T>(
         mut self,
         answer: Result<T, Page>,
@@ -144,7 +144,7 @@ impl<'a> AskedRequest<'a> {
     }
 }
 
-impl Drop for AskedRequest<'_> {
+impl Drop for RequestRecord<'_> {
     fn drop(&mut self) {
         let waited = self.clock.now() - self.begun;
         for metrics in [self.all, &self.own.metrics] {
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn every_request_ends_once_however_it_ends() {
         let (all, own, clock) = (Metrics::default(), Arc::new(Record::default()), Clock::new());
-        let begin = || AskedRequest::new(&all, &own, clock);
+        let begin = || RequestRecord::new(&all, &own, clock);
         let waiting = begin();
         let end = |answer: Result<StatusCode, Page>| begin().with(answer, |status| *status).is_ok();
         assert!(end(Ok(StatusCode::INTERNAL_SERVER_ERROR)) && end(Ok(StatusCode::GATEWAY_TIMEOUT)));

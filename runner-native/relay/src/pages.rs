@@ -1,11 +1,11 @@
-//! The words of the pages that only a relay has: about its own name, its own limits and its own end.
+//! The texts of error pages that only a relay sends: about its own domain, limits and shutdown.
 
 use hvym_tunnel_pages::Page;
 
 use crate::http1::head_validation::RequestError;
 use crate::settings::{MAX_FIELDS, MAX_HEAD_BYTES};
 
-/// Seconds after which a relay that is full, or about to be restarted, is worth another try.
+/// `Retry-After` of a relay that is full or restarts, seconds.
 const RETRY_SECONDS: u32 = 5;
 
 fn new(status: u16, title: &str, text: String, hint: &str) -> Page {
@@ -26,7 +26,7 @@ pub(super) fn welcome(domain: &str) -> Page {
     )
 }
 
-/// The relay's own name, but nothing there.
+/// 404 for a path of the relay's own domain.
 pub(super) fn not_here(path: &str) -> Page {
     new(
         404,
@@ -36,7 +36,7 @@ pub(super) fn not_here(path: &str) -> Page {
     )
 }
 
-/// Another domain, or none.
+/// The host is another domain, or none.
 pub(super) fn other_domain(domain: &str, host: &str) -> Page {
     new(
         404,
@@ -46,7 +46,7 @@ pub(super) fn other_domain(domain: &str, host: &str) -> Page {
     )
 }
 
-/// Below the relay's domain, and no agent can ever have this name.
+/// A sub-domain of the relay that no agent can have.
 pub(super) fn not_an_address(label: &str, domain: &str) -> Page {
     new(
         404,
@@ -58,7 +58,7 @@ pub(super) fn not_an_address(label: &str, domain: &str) -> Page {
     )
 }
 
-/// The agent is there and has bound nothing yet.
+/// The agent is connected and has bound no service.
 pub(super) fn nothing_offered() -> Page {
     later(
         503,
@@ -68,7 +68,7 @@ pub(super) fn nothing_offered() -> Page {
     )
 }
 
-/// A browser came to a service that carries bytes, or something else to one that speaks HTTP.
+/// An HTTP request for a TCP service, or a TCP connection for an HTTP service.
 pub(super) fn other_language(service: &str) -> Page {
     new(
         404,
@@ -78,7 +78,7 @@ pub(super) fn other_language(service: &str) -> Page {
     )
 }
 
-/// The service's answer was no HTTP, or none.
+/// 502: the service sent no HTTP response.
 pub(super) fn bad_answer() -> Page {
     new(
         502,
@@ -89,7 +89,7 @@ pub(super) fn bad_answer() -> Page {
     )
 }
 
-/// What was refused before its host was looked at.
+/// A request that was refused before routing.
 pub(super) fn refused(fault: &RequestError) -> Page {
     match fault {
         RequestError::Proxy => no_proxy(),
@@ -123,7 +123,7 @@ pub(super) fn refused(fault: &RequestError) -> Page {
     }
 }
 
-/// A body of which nothing came for too long.
+/// 408: the request body arrived later than the timeout.
 pub(super) fn late_body() -> Page {
     new(
         408,
@@ -133,7 +133,7 @@ pub(super) fn late_body() -> Page {
     )
 }
 
-/// As many connections as the relay takes.
+/// The relay has its maximum of connections.
 pub(super) fn full() -> Page {
     later(
         503,
@@ -143,7 +143,7 @@ pub(super) fn full() -> Page {
     )
 }
 
-/// As many connections as one visitor may have.
+/// The IP address has its maximum of connections.
 pub(super) fn too_many() -> Page {
     later(
         429,
@@ -153,7 +153,7 @@ pub(super) fn too_many() -> Page {
     )
 }
 
-/// New connections faster than one visitor may open them.
+/// The IP address exceeds its rate of new connections.
 pub(super) fn too_fast() -> Page {
     later(
         429,
@@ -163,7 +163,7 @@ pub(super) fn too_fast() -> Page {
     )
 }
 
-/// The visitor's own fault, found after the head had passed.
+/// 400: the request body is malformed.
 pub(super) fn broken_request() -> Page {
     new(
         400,
@@ -173,7 +173,7 @@ pub(super) fn broken_request() -> Page {
     )
 }
 
-/// No room for another stream or session.
+/// No capacity for another stream or session.
 pub(super) fn overloaded() -> Page {
     later(
         503,
@@ -183,7 +183,7 @@ pub(super) fn overloaded() -> Page {
     )
 }
 
-/// The relay is about to end.
+/// The relay is shutting down.
 pub(super) fn draining() -> Page {
     later(
         503,
@@ -203,13 +203,13 @@ pub(super) fn no_proxy() -> Page {
     )
 }
 
-/// A method the relay's own pages do not take.
+/// 405 of the relay's own pages.
 pub(super) fn wrong_method() -> Page {
     let text = "The relay's own pages can be read only.".to_owned();
     new(405, "The method is not allowed here", text, "Ask with GET.")
 }
 
-/// A page of another origin than those that the operator named.
+/// The origin is not among those that may connect.
 pub(super) fn foreign_origin() -> Page {
     new(
         403,
@@ -219,7 +219,7 @@ pub(super) fn foreign_origin() -> Page {
     )
 }
 
-/// Somebody looks at the agents' entrance with something that is not an agent.
+/// A request for the agents' endpoint that is no WebSocket upgrade.
 pub(super) fn websocket_wanted() -> Page {
     new(
         426,

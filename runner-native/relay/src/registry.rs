@@ -1,4 +1,5 @@
-//! Who may be an agent of a relay, and which services each may offer: the seam for a database of accounts.
+//! Decides who may be an agent of a relay, and which services each may offer: the interface for a database of
+//! accounts.
 
 use std::fmt;
 use std::pin::Pin;
@@ -8,13 +9,13 @@ use hvym_tunnel_core::stellar::Address;
 
 use crate::config::Policy;
 
-/// How long a decision may take. The agent's login waits for it.
+/// Timeout of a decision. The agent's login waits for it.
 pub const REGISTRY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A decision that may take its time.
+/// The future of a decision.
 pub type Decision<'a, T> = Pin<Box<dyn Future<Output = Result<T, Refusal>> + Send + 'a>>;
 
-/// Decides who may be an agent. Every identity that is asked about has proved that it holds its key.
+/// Decides who may be an agent. Each identity has proved before that it holds its key.
 pub trait Registry: Send + Sync {
     /// Whether `agent` may connect, and what happens if it is connected already. An agent whose decision takes longer than
     /// [`REGISTRY_TIMEOUT`] is refused.
@@ -23,14 +24,14 @@ pub trait Registry: Send + Sync {
     /// Whether `agent` may offer a service of this name. Called on a worker thread: it must not block.
     ///
     /// # Errors
-    /// Why not; the agent's owner is told.
+    /// The reason, which is sent to the agent.
     fn may_offer(&self, agent: &Address, service: &str) -> Result<(), Refusal> {
         let _any = (agent, service);
         Ok(())
     }
 }
 
-/// What is granted to an agent.
+/// An agent's permission to connect.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct Admission {
@@ -45,7 +46,7 @@ impl Admission {
     }
 }
 
-/// A `no`, with a text for the agent's owner.
+/// A refusal, with a text that is sent to the agent.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Refusal(pub String);
 
@@ -55,7 +56,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The local registry: every identity may be an agent.
+/// The default registry: admits every identity.
 #[derive(Copy, Clone, Debug, Default)]
 pub struct OpenRegistry {
     /// What happens when an identity connects twice.

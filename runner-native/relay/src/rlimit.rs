@@ -1,4 +1,4 @@
-//! How many connections the operating system lets this process have.
+//! The limit of open files of this process.
 
 /// Raises the soft limit of open files, as far as the hard one allows, so that `connections` fit. Most systems start
 /// a process with 1024, for the sake of programs that use `select`.
@@ -6,7 +6,7 @@
 pub(super) fn allow(connections: usize) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-    /// Files that are no connection: the listener, the poller, standard streams, logs.
+    /// Descriptors that are no connection: listener, poller, standard streams, logs.
     const OTHERS: u64 = 64;
 
     let old = getrlimit(Resource::Nofile);
@@ -20,6 +20,6 @@ pub(super) fn allow(connections: usize) {
     }
 }
 
-/// Nothing to raise here.
+/// Other systems have no such limit.
 #[cfg(not(unix))]
 pub(super) fn allow(_connections: usize) {}

@@ -1,8 +1,8 @@
-//! Where a request leads by its host name: the seam for custom domains, and for relays that share their agents.
+//! Maps host names to agents: the interface for custom domains, and for several relays that share their agents.
 
 use std::borrow::Cow;
 
-/// Where a host name leads.
+/// The target of a host name.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Route<'a> {
@@ -12,13 +12,13 @@ pub enum Route<'a> {
     Elsewhere(String),
 }
 
-/// Finds where a host name leads. Called for each request, on a worker thread: it must not block.
+/// Maps host names to targets. Called for each request, on a worker thread: it must not block.
 pub trait Router: Send + Sync {
-    /// Where a request for `host` leads; it is lower case and without a port.
+    /// The target of requests for `host`, which is lower case and without a port.
     fn route<'a>(&self, host: &'a str) -> Route<'a>;
 }
 
-/// The local router: a host name means what it says.
+/// The default router: each host name is looked up on this relay as it is.
 #[derive(Copy, Clone, Debug, Default)]
 pub struct LocalRouter;
 

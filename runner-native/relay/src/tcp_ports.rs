@@ -137,7 +137,7 @@ async fn carry(state: &RelayState, tcp: Tcp, peer: SocketAddr, name: &Name) -> i
     splice(stream, tcp, |_, _| ()).await
 }
 
-/// IPv4 as IPv4, though it came in at an IPv6 socket.
+/// IPv4-mapped IPv6 addresses as IPv4.
 fn canonical(at: SocketAddr) -> SocketAddr {
     SocketAddr::new(at.ip().to_canonical(), at.port())
 }
@@ -167,7 +167,7 @@ mod tests {
         Arc::new(RelayState::new(address, settings, agents, 1, EventSink::unseen(), plugins))
     }
 
-    /// A port of `state` that somebody has.
+    /// Assigns a port of `state`.
     fn taken(state: &Arc<RelayState>, service: &str) -> u16 {
         let (clock, config) = (state.clock, state.session.clone());
         let machine = Session::new(config, &Credential::None, clock.wall(), [0; 32], clock.now());

@@ -1,4 +1,4 @@
-//! TLS as a server, and where its certificates come from.
+//! TLS termination, and the sources of its certificates.
 
 use std::fmt;
 use std::fs;
@@ -21,38 +21,38 @@ use thiserror::Error;
 use crate::config::TlsFiles;
 use hvym_tunnel_net::tcp::Tcp;
 
-/// Unsent ciphertext that may wait: a few batches, so that one write carries much.
+/// Limit of buffered ciphertext: a few batches, so that one write sends much.
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// Said to who speaks plain HTTP. Every method begins with a letter, and no TLS record does (RFC 8446 section 5.1).
+/// The response to plain HTTP. Every method begins with a letter, and no TLS record does (RFC 8446 section 5.1).
 const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 40\r\n\
     connection: close\r\n\r\nThis port speaks TLS: use https:// here\n";
 
-/// Why TLS cannot be spoken. Names the file, never what is in it.
+/// Why a certificate cannot be used. Names the file, never its content.
 #[derive(Clone, PartialEq, Debug, Error)]
 pub enum TlsError {
-    /// The file is missing, or closed to us.
+    /// The file is missing, or not readable for this process.
     #[error("{file} cannot be read: {error}")]
     Unreadable {
         /// The file.
         file: String,
-        /// The system's words.
+        /// The system's message.
         error: String,
     },
-    /// No PEM block of the kind that is needed.
+    /// The file has no PEM block of the needed kind.
     #[error("{file} contains no {wanted}")]
     Empty {
         /// The file.
         file: String,
-        /// What should be in it.
+        /// The kind of block.
         wanted: &'static str,
     },
-    /// Readable, but not what it says it is.
+    /// A PEM block is malformed.
     #[error("{file} is damaged: {error}")]
     Damaged {
         /// The file.
         file: String,
-        /// What the parser found.
+        /// The parser's message.
         error: String,
     },
     /// Certificate and key do not fit each other, or the algorithm is not supported.
@@ -60,41 +60,41 @@ pub enum TlsError {
     Unusable(String),
 }
 
-/// Which certificate a TLS handshake gets, by the name that the visitor asks for (SNI, RFC 6066 section 3).
+/// Selects the certificate of a TLS handshake by server name (SNI, RFC 6066 section 3).
 pub trait CertSource: fmt::Debug + Send + Sync {
     /// The chain and key for `server_name`; `None` ends the handshake. Called within each handshake: it must not block.
     fn certificate(&self, server_name: Option<&str>) -> Option<Arc<CertifiedKey>>;
 
-    /// Reads again whatever may have changed, for every handshake from now on; connections that are open keep theirs.
+    /// Reloads the certificates for later handshakes; open connections keep theirs.
     ///
     /// # Errors
-    /// What was read cannot be used, and what was there before stays in use.
+    /// The new certificates cannot be used; those before stay in use.
     fn reload(&self) -> Result<(), TlsError> {
         Ok(())
     }
 
-    /// Called every half minute: reloads if there is something new. `None`: there is not.
+    /// Called every half minute. Reloads if something changed, else returns `None`.
     fn poll(&self) -> Option<Result<(), TlsError>> {
         None
     }
 }
 
-/// The local source: one certificate for every name, from two PEM files that may be replaced while it is used.
+/// The default source: one certificate for every name, from two PEM files that may be replaced at any time.
 #[derive(Debug)]
 pub struct FileCertificate {
     files: TlsFiles,
     certified: RwLock<Arc<CertifiedKey>>,
-    /// Of the files that were read last.
+    /// The stamp of the files that were loaded last.
     stamp: Mutex<Stamp>,
 }
 
 impl FileCertificate {
-    /// Reads certificate and key.
+    /// Loads certificate and key.
     ///
     /// # Errors
-    /// They cannot be read, or not be used.
+    /// They cannot be read or used.
     pub fn load(files: &TlsFiles) -> Result<Self, TlsError> {
-        // Taken before the files are read, so that no later write goes unnoticed.
+        // Taken before the files are read, so that a later write is noticed.
         let stamp = Mutex::new(Stamp::new(files));
         let certified = RwLock::new(Arc::new(certified(files)?));
         Ok(Self { files: files.clone(), certified, stamp })
@@ -119,12 +119,13 @@ impl CertSource for FileCertificate {
     }
 }
 
-/// When both files were last written, and how long they are: two writes may fall into one tick of the file system.
+/// Modification time and length of both files. The length is there because two writes can share one tick of the file
+/// system.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 struct Stamp([Option<(SystemTime, u64)>; 2]);
 
 impl Stamp {
-    /// That of these files.
+    /// The stamp of these files.
     fn new(files: &TlsFiles) -> Self {
         let at = |path: &Path| {
             let metadata = fs::metadata(path).ok()?;
@@ -134,14 +135,14 @@ impl Stamp {
     }
 }
 
-/// TLS with visitors and agents. Clones share the certificates.
+/// The TLS acceptor. Clones share the certificates.
 #[derive(Clone)]
 pub(super) struct Tls {
     acceptor: TlsAcceptor,
     pub(super) source: Arc<dyn CertSource>,
 }
 
-/// The source of certificates as rustls asks it.
+/// Adapts a [`CertSource`] to rustls.
 #[derive(Debug)]
 struct Resolver(Arc<dyn CertSource>);
 
@@ -152,7 +153,7 @@ impl ResolvesServerCert for Resolver {
 }
 
 impl Tls {
-    /// TLS with the certificates of `source`.
+    /// An acceptor with the certificates of `source`.
     ///
     /// # Errors
     /// None with the built-in cryptography.
@@ -188,7 +189,7 @@ fn certified(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
         .map_err(|error| TlsError::Unusable(error.to_string()))
 }
 
-/// Speaks TLS with a visitor. One who speaks plain HTTP is told that this is the wrong door.
+/// Performs the TLS handshake. A client that sends plain HTTP gets a response that says so.
 pub(super) async fn accept(tls: &Tls, mut tcp: Tcp) -> io::Result<TlsStream<Tcp>> {
     let mut first = [0];
     if tcp.peek(&mut first).await? == 1 && first[0].is_ascii_uppercase() {

@@ -1,6 +1,8 @@
-//! One identity at the service of another: finds the owner, and joins the caller's stream to one of the owner's.
+//! Streams from one agent to a service of another: opens a stream to the service's owner, and copies between it and
+//! the caller's stream.
 //!
-//! Who may is the owner's to say. A caller who may not learns one thing, after one time, whatever the reason is.
+//! The owner decides about access. Every refusal has the same text and the same delay, so that a caller cannot tell
+//! the reasons apart.
 
 use std::io;
 use std::sync::Arc;
@@ -18,39 +20,39 @@ use hvym_tunnel_net::stream::{TunnelReader, TunnelStream, TunnelWriter};
 use hvym_tunnel_net::timeout::within;
 use hvym_tunnel_net::timer::Timer;
 
-/// Streams to other identities' services that one caller may hold. A pool of a busy application has a hundred; each
+/// Streams to other agents' services that one caller may have open. A pool of a busy application has a hundred; each
 /// holds a window on two links.
 const REACHED_STREAMS: usize = 128;
-/// Time between two openings of one caller, once it has used up its burst of [`REACHED_STREAMS`]: 32 a second. An
-/// application opens what it needs and keeps it; more is somebody who guesses names.
+/// Time between two streams of one caller, after a burst of [`REACHED_STREAMS`]: 32 a second. An application keeps
+/// its connections; a higher rate indicates guessing of names.
 const REACH_INTERVAL: Duration = Duration::from_micros(31_250);
-/// How long the owner of a service may take to say yes or no: as long as an opening may take, and its own connection.
+/// Timeout of the owner's answer, which includes its connection to the service.
 const VERDICT_TIMEOUT: Duration = Duration::from_secs(10);
-/// No refusal reaches a caller sooner after its opening. A way to the owner and back is shorter nearly always, so the
-/// time does not tell whether there is an owner.
+/// The delay of refusals after the stream was opened. The round trip to an owner is nearly always shorter, so the
+/// time does not tell whether the owner exists.
 const REFUSAL_AFTER: Duration = Duration::from_millis(500);
 
-/// One agent, as somebody who reaches others.
+/// The caller side of one agent.
 pub(crate) struct Caller {
-    /// Held by each of its streams.
+    /// Cloned by each of its streams, which counts them.
     streams: Arc<()>,
-    /// When its next opening would be due, if it kept to [`REACH_INTERVAL`].
+    /// The theoretical arrival time of its next stream at the rate of [`REACH_INTERVAL`].
     due: Instant,
 }
 
-/// One place among the streams of a caller.
+/// One of the streams that a caller may have open.
 type StreamSlot = Arc<()>;
 
 impl Caller {
-    /// Somebody who has not reached anybody.
+    /// A caller without streams.
     pub(crate) fn new() -> Self {
         Self { streams: Arc::default(), due: Instant::ZERO }
     }
 
-    /// Serves one stream that the caller opened, beside everything else.
+    /// Serves one stream that the caller opened, in a task of its own.
     pub(crate) fn open(&mut self, state: &Arc<RelayState>, stream: TunnelStream, opening: StreamHeader) {
         let StreamHeader { service, to: Some(to), from: Some(from), .. } = opening else {
-            // The session announces no other.
+            // The session announces no other kind.
             return drop(stream);
         };
         let now = state.clock.now();
@@ -69,11 +71,11 @@ impl Caller {
         .detach();
     }
 
-    /// A place, if there is one and the last one was not too long ago.
+    /// A slot, unless the caller has all it may have or opens them too fast.
     fn slot(&mut self, now: Instant) -> Option<StreamSlot> {
         let burst = REACH_INTERVAL * u32::try_from(REACHED_STREAMS).unwrap_or(u32::MAX);
         let due = self.due.max(now);
-        // Ours is one of them.
+        // One reference is the caller's own.
         let full = Arc::strong_count(&self.streams) > REACHED_STREAMS;
         if full || due - now >= burst {
             return None;
@@ -83,7 +85,7 @@ impl Caller {
     }
 }
 
-/// One caller's wish.
+/// One stream to another agent's service.
 struct Reach {
     state: Arc<RelayState>,
     to: Address,
@@ -95,7 +97,7 @@ struct Reach {
 
 impl Reach {
     async fn run(self, caller: TunnelStream) -> io::Result<()> {
-        // Held until the end, so that a drain waits for this stream.
+        // Held to the end, so that draining waits for this stream.
         let Some(_pass) = self.state.lifecycle.requests.enter() else {
             let verdict = OpenResult::refused(OpenResult::UNAVAILABLE, "the relay is restarting");
             return refuse(caller.split().1, &verdict).await;
@@ -108,12 +110,12 @@ impl Reach {
         match future::try_join(pass_on(from_caller, to_owner), answer(from_owner, to_caller)).await {
             Ok(_) => Ok(()),
             Err(Ended::Broken(error)) => Err(error),
-            // The owner's stream is gone by now: strangers that wait take no room on its link.
+            // The owner's stream is dropped by now: refused callers that wait hold no capacity of its link.
             Err(Ended::Refused(verdict, to_caller)) => self.reject(to_caller, &verdict).await,
         }
     }
 
-    /// A stream to the owner.
+    /// Opens a stream to the owner.
     async fn open(&self) -> Option<TunnelStream> {
         let live = self.state.sessions.agent(&Owner::Identity(self.to))?;
         tracing::debug!(from = %self.from, to = %self.to, service = self.service, "reach");
@@ -128,17 +130,17 @@ impl Reach {
     }
 }
 
-/// Says no. The caller may go on sending for a moment; nobody reads that.
+/// Sends a refusal. What the caller still sends is not read.
 async fn refuse(mut caller: TunnelWriter, verdict: &OpenResult) -> io::Result<()> {
     caller.write_bytes(verdict.encode()).await?;
     caller.finish()
 }
 
-/// Why two streams are not one any more, before both halves have ended.
+/// Why copying ended before both directions did.
 enum Ended {
-    /// They never were: the owner said no, or nothing. The caller is still to be told.
+    /// The owner refused or did not answer; the refusal is still to be sent to the caller.
     Refused(OpenResult, TunnelWriter),
-    /// One of the two broke.
+    /// One of the streams failed.
     Broken(io::Error),
 }
 
@@ -148,12 +150,12 @@ impl From<io::Error> for Ended {
     }
 }
 
-/// What the owner says, and then its service.
+/// Copies the owner's answer, then the service's bytes, to the caller.
 async fn answer(mut owner: TunnelReader, mut caller: TunnelWriter) -> Result<(), Ended> {
     match within(VERDICT_TIMEOUT, owner.read_verdict()).await {
         Some(Ok(OpenResult::Accepted)) => {}
         Some(Ok(refused)) => return Err(Ended::Refused(refused, caller)),
-        // An owner that hangs up, or says something else, does not offer this.
+        // A closed stream or an invalid answer means that the service is not offered.
         Some(Err(_)) | None => return Err(Ended::Refused(OpenResult::not_reachable(), caller)),
     }
     caller.write_bytes(OpenResult::Accepted.encode()).await?;
@@ -163,7 +165,7 @@ async fn answer(mut owner: TunnelReader, mut caller: TunnelWriter) -> Result<(),
     Ok(caller.finish()?)
 }
 
-/// From the caller to the owner. An owner that takes nothing more may still have something to say.
+/// Copies from the caller to the owner. An owner that stops reading may still send.
 async fn pass_on(mut caller: TunnelReader, mut owner: TunnelWriter) -> Result<(), Ended> {
     while let Some(data) = caller.read_bytes().await? {
         if let Err(error) = owner.write_bytes(data).await {
@@ -171,7 +173,7 @@ async fn pass_on(mut caller: TunnelReader, mut owner: TunnelWriter) -> Result<()
             return Ok(());
         }
     }
-    // It may have hung up meanwhile, which its own half tells.
+    // An error here is also seen by the other direction.
     let _ended = owner.finish();
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! The place of one session among the others: who is let in, under which name, and which of its services are reachable.
+//! The registration of one session in its relay: admission, name, and the services that it binds.
 //!
-//! Knows no socket; what a session is told goes by its handle.
+//! Knows no socket; it acts on the session by its handle.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,15 +25,15 @@ use crate::tcp_ports;
 use hvym_tunnel_net::shutdown::TaskGuard;
 use hvym_tunnel_net::timeout::within;
 
-/// The place of one session in its relay; whatever happens to its task, the place is freed.
+/// The registration of one session. Dropping it removes the session from the relay.
 pub(crate) struct AgentRegistration {
     pub(crate) state: Arc<RelayState>,
     live: AgentSession,
     key: SessionKey,
     peer: SocketAddr,
-    /// How a guest came; identities have the other one.
-    door: Option<TokenLogin>,
-    /// Known once it was let in.
+    /// The system of an agent that logs in by token; `None` for identities.
+    token_login: Option<TokenLogin>,
+    /// Set when it is admitted.
     owner: Option<Owner>,
     _pass: TaskGuard,
 }
@@ -46,19 +46,19 @@ impl Drop for AgentRegistration {
 }
 
 impl AgentRegistration {
-    /// The place `key` of a session that has not logged in yet.
+    /// Registers the session `key`, which is not logged in.
     pub(crate) fn new(
         state: Arc<RelayState>,
         live: AgentSession,
         key: SessionKey,
         peer: SocketAddr,
-        door: Option<TokenLogin>,
+        token_login: Option<TokenLogin>,
         pass: TaskGuard,
     ) -> Self {
-        Self { state, live, key, peer, door, owner: None, _pass: pass }
+        Self { state, live, key, peer, token_login, owner: None, _pass: pass }
     }
 
-    /// The identity that was let in.
+    /// The identity that was admitted.
     fn address(&self) -> Option<Address> {
         match self.owner {
             Some(Owner::Identity(address)) => Some(address),
@@ -80,8 +80,7 @@ impl AgentRegistration {
             SessionEvent::Latency(rtt) => tracing::trace!(owner = ?self.owner, ?rtt, "latency"),
             SessionEvent::OpenReady => self.live.wake(),
             SessionEvent::Authenticate(request) => self.on_token(request),
-            // Streams are the driver's, the end is the loop's.
-            // Streams and the end are the driver's; a newer core may have more to tell.
+            // The caller handles streams and the end; a newer core may have more events.
             _ => {}
         }
     }
@@ -106,8 +105,8 @@ impl AgentRegistration {
 
     fn on_token(&mut self, request: TokenAuthRequest) {
         let token = Zeroizing::new(request.token);
-        let Some(door) = self.door else { return };
-        let name = match self.state.compat_agents.check_token(door, &token) {
+        let Some(token_login) = self.token_login else { return };
+        let name = match self.state.compat_agents.check_token(token_login, &token) {
             Ok(name) => name,
             Err(reason) => return self.refuse(reason),
         };
@@ -121,7 +120,8 @@ impl AgentRegistration {
         }
     }
 
-    /// Takes the name of who has joined, or refuses who wants it. Whoever had it is returned.
+    /// Assigns the name to this session, or refuses the session. Returns the session that had the name before; the
+    /// outer `None` is a refusal.
     fn claim_name(&mut self, joined: Joined, policy: Policy) -> Option<Option<AgentSession>> {
         let owner = joined.owner.clone();
         match self.state.sessions.admit(self.key, owner.clone(), policy) {
@@ -161,7 +161,7 @@ impl AgentRegistration {
         if service.proto == Proto::Tcp && service.public {
             return self.on_bind_tcp(address, service);
         }
-        // It may have carried bytes until now.
+        // The service may have been a TCP service before.
         tcp_ports::release(&self.state, &address, &service.name, self.key);
         if !service.public {
             tracing::info!(%address, service = service.name, "bound, for identities");
@@ -169,13 +169,13 @@ impl AgentRegistration {
         }
         let name = service.name.clone();
         let url = self.live.session.with(|session, now| {
-            // The first service is at the bare address, which a wildcard certificate covers.
+            // The first service has the agent's own host name, which a wildcard certificate covers.
             let first = session.service(None).is_none_or(|first| first.name == name);
             let url = self.state.url(&address.into(), Some(name.as_str()).filter(|_| !first));
             session.confirm(service, url.clone(), now);
             url
         });
-        // What waits for it goes elsewhere from now on, if it was bound anew.
+        // A service that is bound again may be another program: idle connections to it are stale.
         self.live.pool.clear(&name);
         self.live.wake();
         tracing::info!(%address, service = name, url, "bound");

@@ -1,6 +1,6 @@
-//! Where agents come in: the upgrades of `/connect` and `/ws/tunnel`, and one session from there to its end.
+//! WebSocket endpoints of agents, `/connect` and `/ws/tunnel`: the upgrade, and the task of one session.
 //!
-//! What a session asks for is judged elsewhere.
+//! What a session may do, its registration decides.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,15 +38,15 @@ use hvym_tunnel_net::socket;
 use hvym_tunnel_net::timeout::within;
 
 const MUX: HeaderName = HeaderName::from_static("hvym-tunnel-mux");
-/// RFC 6455 section 4.1: a key is 16 bytes in base64.
+/// A key is 16 bytes in base64 (RFC 6455 section 4.1).
 const KEY_CHARACTERS: usize = 24;
 
-/// How whoever connects will log in.
+/// The login method of a connection.
 enum Login {
     /// As an identity.
     Identity(Credential),
-    /// By a token of this relay's operator.
-    Guest(CompatAgent, TokenLogin),
+    /// By a token, with a protocol of another system.
+    Token(CompatAgent, TokenLogin),
 }
 
 /// Answers a request for `/connect`.
@@ -57,15 +57,15 @@ pub(crate) fn answer(visitor: &Visitor, request: Request<Incoming>) -> Answer {
 
 /// Answers a request for `/ws/tunnel`, where programs of other systems connect.
 pub(crate) fn answer_with_token(visitor: &Visitor, request: Request<Incoming>) -> Answer {
-    let (guest, door, protocol) = visitor.state.compat_agents.at_the_door(&request);
-    let mut answer = accept(visitor, request, Login::Guest(guest, door));
+    let (guest, token_login, protocol) = visitor.state.compat_agents.recognize(&request);
+    let mut answer = accept(visitor, request, Login::Token(guest, token_login));
     if let Some(protocol) = protocol.filter(|_| answer.status() == StatusCode::SWITCHING_PROTOCOLS) {
         answer.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, protocol);
     }
     answer
 }
 
-/// Answers an upgrade, and serves the agent behind it from then on.
+/// Answers an upgrade request, and spawns the task of the session.
 fn accept(visitor: &Visitor, mut request: Request<Incoming>, login: Login) -> Answer {
     let format = response_body::format(request.headers());
     let Some(accept) = accept_key(&request) else {
@@ -88,11 +88,11 @@ fn accept(visitor: &Visitor, mut request: Request<Incoming>, login: Login) -> An
     }
     let upgrade = hyper::upgrade::on(&mut request);
     visitor.mark_upgraded();
-    let welcomed = welcome(Arc::clone(state), visitor.peer, login, upgrade, pass);
-    // An agent is a connection like any other, and counts for as long as it stays.
+    let session = run_session(Arc::clone(state), visitor.peer, login, upgrade, pass);
+    // An agent's connection counts against the limits while it is open.
     let slot = visitor.slot();
     spawn(async move {
-        welcomed.await;
+        session.await;
         drop(slot);
     })
     .detach();
@@ -104,7 +104,7 @@ fn accept(visitor: &Visitor, mut request: Request<Incoming>, login: Login) -> An
     answer
 }
 
-/// What proves to the agent that its upgrade was understood; `None` if it was not one (RFC 6455 section 4.2.1).
+/// The value of `Sec-WebSocket-Accept`; `None` if the request is no WebSocket upgrade (RFC 6455 section 4.2.1).
 fn accept_key(request: &Request<Incoming>) -> Option<HeaderValue> {
     let fields = request.headers();
     let meant = request.method() == Method::GET
@@ -116,8 +116,8 @@ fn accept_key(request: &Request<Incoming>) -> Option<HeaderValue> {
     HeaderValue::try_from(derive_accept_key(key.as_bytes())).ok()
 }
 
-/// What an identity shows at once, to be spared the challenge. An agent that does not name our data plane is one of the
-/// oldest programs, which knows no challenge.
+/// The credential in the upgrade request, which saves the challenge. An agent that does not name the multiplexer is
+/// one of the oldest programs, which know no challenge.
 fn credential(fields: &HeaderMap) -> Credential {
     match bearer(fields).map(str::to_owned) {
         Some(token) if head_rewrite::lists(fields, &MUX, MUX_YAMUX) => Credential::Bearer(token),
@@ -126,7 +126,7 @@ fn credential(fields: &HeaderMap) -> Credential {
     }
 }
 
-async fn welcome(
+async fn run_session(
     state: Arc<RelayState>,
     peer: SocketAddr,
     login: Login,
@@ -139,13 +139,13 @@ async fn welcome(
     };
     let socket = socket::accepted(upgraded::reclaim(connection)).await;
     let (clock, config) = (state.clock, state.session.clone());
-    let (session, door) = match login {
+    let (session, token_login) = match login {
         Login::Identity(credential) => {
             (Session::new(config, &credential, clock.wall(), clock::seed(), clock.now()), None)
         }
-        Login::Guest(guest, door) => {
+        Login::Token(guest, token_login) => {
             let session = hvym_tunnel_compat::session(config.link, guest, clock::seed(), clock.now());
-            (session, Some(door))
+            (session, Some(token_login))
         }
     };
     let live = AgentSession::new(LinkHandle::new(session, clock), clock);
@@ -157,16 +157,16 @@ async fn welcome(
         within(CLOSE_TIMEOUT, driver.closed()).await;
         return;
     };
-    let mut seat = AgentRegistration::new(state, live, key, peer, door, pass);
+    let mut registration = AgentRegistration::new(state, live, key, peer, token_login, pass);
     let mut caller = Caller::new();
     let reason = loop {
         match driver.next().await {
             DriverEvent::Event(SessionEvent::Closed(reason)) => break reason,
-            DriverEvent::Event(event) => seat.on_event(event).await,
-            DriverEvent::Opened { stream, opening } => caller.open(&seat.state, stream, *opening),
+            DriverEvent::Event(event) => registration.on_event(event).await,
+            DriverEvent::Opened { stream, opening } => caller.open(&registration.state, stream, *opening),
         }
     };
-    seat.on_closed(reason);
-    // The close may still be on its way to a peer that reads slowly.
+    registration.on_closed(reason);
+    // Flushes the close frame to a peer that reads slowly.
     within(CLOSE_TIMEOUT, driver.closed()).await;
 }

@@ -1,6 +1,6 @@
-//! What CloudToLocalLLM's web application asks a relay: whether it lives, and how one's own desktop does.
+//! Routes of CloudToLocalLLM's web application: health, and the status of the account's own desktop.
 //!
-//! The account is what the login service's token says, which is checked each time.
+//! The token of the login service names the account; it is verified on each request.
 
 use std::time::{Duration, SystemTime};
 
@@ -17,10 +17,10 @@ use crate::relay_state::RelayState;
 use crate::sessions::AgentSession;
 use crate::upstream::response_body::Answer;
 
-/// Below this part of answered requests, and above this one of late ones, somebody should have a look; percent.
+/// Rates of successful and of timed-out requests, percent, beyond which a health check fails.
 const ENOUGH_ANSWERED: f64 = 90.0;
 const TOO_MANY_LATE: f64 = 10.0;
-/// The same for the time to an answer. Language models begin to answer within seconds.
+/// The same for the mean time to a response. Language models begin within seconds.
 const TOO_SLOW: Duration = Duration::from_secs(30);
 
 #[derive(Serialize)]
@@ -96,7 +96,7 @@ struct Health {
     system: System,
 }
 
-/// One account. What only a desktop that is there has, is left out for others.
+/// One account. Fields of a connected desktop are omitted if it is not connected.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct User {
@@ -151,7 +151,7 @@ pub(super) fn alive() -> Answer {
     })
 }
 
-/// Why somebody is not answered, as the routes below `/api/tunnel` say it.
+/// An error in the format of the routes below `/api/tunnel`.
 pub(super) fn fault(status: StatusCode, code: &'static str, message: &str) -> Answer {
     #[derive(Serialize)]
     struct ErrorBody<'a> {
@@ -166,7 +166,7 @@ pub(super) fn fault(status: StatusCode, code: &'static str, message: &str) -> An
     json::with(status, &ErrorBody { error: Inner { code, message, timestamp: now() } })
 }
 
-/// Why nobody is known by what was shown.
+/// The error for a missing or invalid token.
 pub(super) fn unknown(error: &CloudTokenError) -> Answer {
     match error {
         CloudTokenError::Missing => {
@@ -179,12 +179,12 @@ pub(super) fn unknown(error: &CloudTokenError) -> Answer {
     }
 }
 
-/// Whose token the fields hold.
+/// The account of the bearer token.
 pub(super) fn account(state: &RelayState, fields: &HeaderMap) -> Result<CloudAccount, CloudTokenError> {
     state.compat_agents.account(bearer(fields).ok_or(CloudTokenError::Missing)?)
 }
 
-/// What is asked below `/api/tunnel/`; `rest` is what follows that in the path. `None`: nothing of CloudToLocalLLM's.
+/// Answers below `/api/tunnel/`; `rest` is the rest of the path. `None`: not a path of CloudToLocalLLM.
 pub(super) fn answer(state: &RelayState, rest: &str, fields: &HeaderMap) -> Option<Answer> {
     let user = rest.strip_prefix("health/").filter(|user| !user.contains('/'));
     if user.is_none() && !["health", "status", "metrics"].contains(&rest) {
@@ -264,7 +264,7 @@ impl System {
 }
 
 impl Rates {
-    /// Of those that came to an end.
+    /// Of the completed requests.
     fn new(counts: &RequestCounts) -> Self {
         let ended = (counts.successful + counts.failed).max(1) as f64;
         let percent = |count: u64| count as f64 * 100.0 / ended;

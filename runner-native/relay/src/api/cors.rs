@@ -1,7 +1,7 @@
-//! Pages of other origins that ask the relay something (the CORS protocol of the Fetch standard).
+//! CORS for the relay's API (the Fetch standard).
 //!
-//! No cookie counts here, so a page can do nothing with what its reader is logged in to: it has to show a credential of
-//! its own, and whoever has that may be told. Where the operator named origins, the others may not.
+//! The API uses no cookies, so a page needs a credential of its own, and may read the response to it. If the operator
+//! named origins, only their pages may.
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
@@ -13,19 +13,19 @@ use super::{SERVES, credential};
 use crate::http1::auth;
 use crate::upstream::response_body::{self, Answer};
 
-/// What pages send beside what they may always send.
+/// `Access-Control-Allow-Headers`.
 const FIELDS: HeaderValue = HeaderValue::from_static("authorization, content-type, x-api-key");
-/// How long a page need not ask again, seconds; HVYM's relay says as much.
+/// `Access-Control-Max-Age`, seconds, as in HVYM's relay.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
-/// Which origin may read the answer to one request, if any.
+/// The origin that may read the response to one request, if any.
 pub(super) struct Grant {
     origin: Option<HeaderValue>,
     is_preflight: bool,
 }
 
 impl Grant {
-    /// Of a request; `origins` are those that the operator named, and none is all.
+    /// For a request; an empty `origins` allows every origin.
     pub(super) fn new<B>(request: &Request<B>, origins: &[String]) -> Self {
         let fields = request.headers();
         let is_preflight =
@@ -38,7 +38,7 @@ impl Grant {
         Self { origin, is_preflight: is_preflight && fields.contains_key(ORIGIN) }
     }
 
-    /// What a page is told that asks whether it may ask; `None` if it asked something else.
+    /// The response to a preflight request; `None` if it is none.
     pub(super) fn preflight(&self) -> Option<Answer> {
         self.is_preflight.then(|| {
             let mut answer = response_body::empty(StatusCode::NO_CONTENT);
@@ -52,7 +52,8 @@ impl Grant {
         })
     }
 
-    /// Says in `answer` who may read it. What the service behind it says of that is about its own address.
+    /// Sets the CORS fields of `answer`. A service's `Access-Control-Allow-Credentials` is removed: it is about the
+    /// service's own origin.
     pub(super) fn mark(&self, mut answer: Answer) -> Answer {
         if let Some(origin) = &self.origin {
             let fields = answer.headers_mut();

@@ -1,6 +1,6 @@
-//! Who asks the relay about itself: a stranger, its operator, or the owner of an agent.
+//! Authenticates requests to the relay's API: anonymous, operator, or owner of an agent.
 //!
-//! It decides nothing; what each may know is the routes' own.
+//! Authorization is up to the routes.
 
 use http::header::{HeaderMap, HeaderName};
 use hvym_tunnel_core::stellar::Address;
@@ -9,26 +9,26 @@ use hvym_tunnel_core::stellar::jwt::{Expected, Token};
 use crate::http1::auth;
 use crate::relay_state::RelayState;
 
-/// The key of a relay's operator, as Tunely's tools show it.
+/// The header of the operator's key, as Tunely's tools send it.
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// Somebody who asks.
+/// The sender of a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Asker {
-    /// Somebody who showed nothing.
+    /// Sent no credential.
     Stranger,
-    /// Whoever holds the operator's key.
+    /// Sent the operator's key.
     Operator,
-    /// Whoever holds the key of this identity.
+    /// Sent a token signed by this identity.
     Owner(Address),
 }
 
-/// Why what somebody showed is worth nothing.
+/// Why a credential is refused.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Refused {
-    /// A key that is not the operator's.
+    /// The key is not the operator's.
     Key,
-    /// A token that proves nothing; the text says why.
+    /// An invalid token; the text says why.
     Token(String),
 }
 
@@ -37,16 +37,16 @@ pub(super) fn bearer(fields: &HeaderMap) -> Option<&str> {
     auth::bearer(fields).filter(|token| !token.is_empty())
 }
 
-/// Whether somebody tries the operator's key.
+/// Whether the operator's key header is present.
 pub(super) fn shows_key(fields: &HeaderMap) -> bool {
     fields.contains_key(API_KEY)
 }
 
 impl Asker {
-    /// Who sent these fields.
+    /// The sender of these header fields.
     ///
     /// # Errors
-    /// Something was shown, and it is worth nothing: nobody is taken for a stranger who claimed to be more.
+    /// A credential was sent and is invalid; such a request is not treated as anonymous.
     pub(super) fn new(fields: &HeaderMap, state: &RelayState) -> Result<Self, Refused> {
         if let Some(key) = fields.get(API_KEY) {
             return state.is_operator(key.as_bytes()).then_some(Asker::Operator).ok_or(Refused::Key);
@@ -59,8 +59,8 @@ impl Asker {
     }
 }
 
-/// Who signed `token` for this relay. An answer to a challenge is good on its own connection only, and a token that
-/// never expires would be good for whoever finds it.
+/// The signer of `token`. Refuses answers to a challenge, which are valid on their own connection only, and tokens
+/// that never expire.
 fn owner(token: &str, state: &RelayState) -> Result<Address, String> {
     let expected = Expected::for_audience(state.info.address);
     let verified = Token::verify(token, &expected, state.clock.wall().unix).map_err(|e| e.to_string())?;

@@ -1,6 +1,6 @@
-//! CloudToLocalLLM's ways to a desktop: by path, with the token of the account whose desktop it is.
+//! CloudToLocalLLM's routes to a desktop, by path and the account's token.
 //!
-//! They end as every visitor's way does. What the relay itself has to say, it says in the words of these routes.
+//! Requests are proxied like any visitor's. Errors of the relay have the format of these routes.
 
 use http::header::{AUTHORIZATION, HOST, HeaderValue, RETRY_AFTER};
 use http::{Request, StatusCode, Uri};
@@ -10,16 +10,16 @@ use hyper::body::Incoming;
 use serde::Serialize;
 
 use super::cloud::{account, fault, is, unknown};
-use super::{Led, READ, SERVES, json};
+use super::{READ, RoutedAnswer, SERVES, json};
 use crate::compat_agents::CloudTokenError;
 use crate::proxy;
 use crate::upstream::response_body::Answer;
 use crate::visitor::Visitor;
 
-/// Where the web application asks the model behind its user's desktop.
+/// The prefix of requests to the model on the user's desktop.
 const MODEL: &str = "/api/ollama";
 
-/// Why somebody is not answered, as the routes below [`MODEL`] say it.
+/// An error in the format of the routes below [`MODEL`].
 fn flat(status: StatusCode, code: &'static str, error: &str) -> Answer {
     #[derive(Serialize)]
     struct Flat<'a> {
@@ -29,16 +29,16 @@ fn flat(status: StatusCode, code: &'static str, error: &str) -> Answer {
     json::with(status, &Flat { error, code })
 }
 
-/// How a request names the desktop that it is for.
+/// The kind of route to a desktop.
 #[derive(Copy, Clone, PartialEq, Eq)]
 enum DesktopRoute {
-    /// `/api/ollama/..`: the asker's own, in the words of those routes.
+    /// `/api/ollama/..`: the desktop of the token's account.
     Model,
     /// `/api/tunnel/{user}/..`.
     Named,
 }
 
-/// The way of a request to a desktop, the user in its path, and what follows, as it was written.
+/// The kind of route, the user in the path, and the rest, unchanged.
 fn routed_target(target: &str) -> Option<(DesktopRoute, Option<&str>, &str)> {
     if let Some(rest) = target.strip_prefix(MODEL) {
         return rest.starts_with('/').then_some((DesktopRoute::Model, None, rest));
@@ -49,13 +49,13 @@ fn routed_target(target: &str) -> Option<(DesktopRoute, Option<&str>, &str)> {
     (rest.starts_with('/') && user != "health").then_some((DesktopRoute::Named, Some(user), rest))
 }
 
-/// Whether this leads to somebody's desktop.
+/// Whether the path is one of these routes.
 pub(super) fn is_routed(uri: &Uri) -> bool {
     uri.path_and_query().is_some_and(|target| routed_target(target.as_str()).is_some())
 }
 
-/// Passes a request on to the desktop of the account that asks.
-pub(super) async fn route(visitor: &Visitor, mut request: Request<Incoming>) -> Led {
+/// Proxies a request to the desktop of the token's account.
+pub(super) async fn route(visitor: &Visitor, mut request: Request<Incoming>) -> RoutedAnswer {
     let state = &visitor.state;
     let target = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
     let Some((way, user, rest)) = routed_target(&target) else { return (json::wrong_method(READ), None) };
@@ -82,7 +82,7 @@ pub(super) async fn route(visitor: &Visitor, mut request: Request<Incoming>) -> 
     };
     *request.uri_mut() = uri;
     request.headers_mut().insert(HOST, value);
-    // It was for the relay. The service behind it would take it for its own.
+    // The token is for the relay; the service must not see it.
     request.headers_mut().remove(AUTHORIZATION);
     let Some(live) = state.sessions.agent(&name.owner) else {
         return (unpassable(way, &Page::no_agent(&account.name)), None);
@@ -93,7 +93,7 @@ pub(super) async fn route(visitor: &Visitor, mut request: Request<Incoming>) -> 
     }
 }
 
-/// A page in the words of CloudToLocalLLM's routes.
+/// A page as an error in the format of CloudToLocalLLM's routes.
 fn unpassable(way: DesktopRoute, page: &Page) -> Answer {
     let status = StatusCode::from_u16(page.status).unwrap_or(StatusCode::BAD_GATEWAY);
     let mut answer = match (way, page.status) {

@@ -1,6 +1,7 @@
-//! Tunely's `forward`: one request to an agent's service, written as JSON, and its answer as JSON.
+//! Tunely's `forward`: one request to an agent's service as JSON, and its response as JSON.
 //!
-//! It goes the way of a visitor, and past the same checks. What a text cannot carry is refused, not changed.
+//! The request is proxied like a visitor's, under the same limits. Bodies that JSON cannot carry are refused, not
+//! changed.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -28,19 +29,19 @@ use crate::upstream::response_body::{Answer, ResponseBody};
 use crate::visitor::Visitor;
 use hvym_tunnel_net::timeout::within;
 
-/// The largest request and the largest answer, bytes. Both are held whole, and again as JSON. Messages of Tunely's own
-/// relay end at 16 MiB.
+/// The largest request and response, bytes. Both are buffered, and again as JSON. Tunely's own relay has the same
+/// limit.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
-/// How long an answer may take if nobody says, and at most: Tunely's numbers.
+/// Default and largest timeout of a response, as in Tunely's relay.
 const TIMEOUT: Duration = Duration::from_secs(1800);
 const MAX_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Fields that are the connection's or the framing's, and so the relay's own.
+/// Header fields of connection and framing, which the relay sets itself.
 const OURS: [HeaderName; 6] = [CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE];
 
-/// What is asked.
+/// The request.
 #[derive(Deserialize)]
-struct AskedRequest<'a> {
+struct ForwardRequest<'a> {
     #[serde(default = "get")]
     method: String,
     #[serde(default = "root")]
@@ -60,7 +61,7 @@ fn root() -> String {
     "/".to_owned()
 }
 
-/// What came of it.
+/// The response.
 #[derive(Serialize)]
 struct Outcome {
     status: u16,
@@ -104,16 +105,16 @@ pub(super) async fn answer(visitor: &Visitor, domain: &str, request: Request<Inc
     json::answer(&outcome)
 }
 
-/// Why nothing is asked.
+/// Why a request is refused.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 enum Refused {
-    /// What was sent is not what `forward` takes.
+    /// The JSON is not what `forward` takes.
     #[error("{0}")]
     Form(String),
-    /// The path could lead elsewhere.
+    /// The path is invalid.
     #[error("Invalid path: {0}")]
     Path(&'static str),
-    /// No field of HTTP.
+    /// The header field is invalid.
     #[error("Invalid header: {}", .0.escape_debug())]
     Field(String),
 }
@@ -137,10 +138,10 @@ impl Refused {
     }
 }
 
-/// The request to the service, and how long it may take.
+/// The request to the service, and its timeout.
 fn compose(asked: &[u8]) -> Result<(Request<RequestBody>, Duration), Refused> {
     let misunderstood = |what: &str| Refused::Form(what.to_owned());
-    let asked: AskedRequest =
+    let asked: ForwardRequest =
         serde_json::from_slice(asked).map_err(|error| Refused::Form(error.to_string()))?;
     let limit = match asked.timeout.map(Duration::try_from_secs_f64) {
         None => TIMEOUT,
@@ -161,14 +162,14 @@ fn compose(asked: &[u8]) -> Result<(Request<RequestBody>, Duration), Refused> {
             said(text)
         }
     };
-    // What is compressed would be no text here.
+    // A compressed body cannot be carried in JSON.
     headers.entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static("identity"));
     let mut request = Request::new(RequestBody::whole(body));
     (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (method, uri, headers);
     Ok((request, limit.min(MAX_TIMEOUT)))
 }
 
-/// The path and query: begun by one `/`, so that nothing in it can be taken for a host.
+/// The path and query. It must begin with exactly one `/`, so that nothing in it can be parsed as a host.
 fn target(path: &str) -> Result<Uri, Refused> {
     if !path.starts_with('/') {
         return Err(Refused::Path("must start with '/'"));
@@ -194,7 +195,7 @@ fn fields(asked: BTreeMap<String, String>) -> Result<HeaderMap, Refused> {
     Ok(fields)
 }
 
-/// A text as it is, everything else as it is written in JSON.
+/// The body of a JSON value: a string's content, else the JSON text.
 fn said(json: &str) -> Bytes {
     match serde_json::from_str::<Cow<str>>(json) {
         Ok(text) => Bytes::from(text.into_owned()),
@@ -221,7 +222,7 @@ async fn run(visitor: &Visitor, domain: &str, mut request: Request<RequestBody>)
     }
 }
 
-/// The host name by which visitors reach what Tunely calls a domain.
+/// The host name of what Tunely calls a domain.
 pub(super) fn host(state: &RelayState, domain: &str) -> String {
     format!("{domain}.{}", state.settings.options.ingress.domain)
 }
@@ -232,7 +233,7 @@ async fn read(answer: Response<ResponseBody>) -> Outcome {
     let mut headers = BTreeMap::<String, String>::new();
     for (name, value) in &head.headers {
         let text: String = value.as_bytes().iter().map(|byte| char::from(*byte)).collect();
-        // A comma is part of a cookie's date, so it cannot be what separates two of them.
+        // Cookie dates contain commas, so cookies cannot be joined by one.
         let separator = if *name == SET_COOKIE { "\n" } else { ", " };
         headers
             .entry(name.as_str().to_owned())
@@ -245,7 +246,7 @@ async fn read(answer: Response<ResponseBody>) -> Outcome {
     Outcome { status: head.status.as_u16(), headers, body: text, duration_ms: 0, error }
 }
 
-/// JSON as it came, everything else as a text.
+/// JSON as it is, everything else as a string.
 fn written(body: &str) -> Option<Box<RawValue>> {
     if serde_json::from_str::<IgnoredAny>(body).is_ok() {
         return RawValue::from_string(body.to_owned()).ok();

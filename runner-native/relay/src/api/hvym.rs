@@ -1,4 +1,4 @@
-//! What HVYM's tools ask a relay: who it is, who is connected, and a service by its agent's address.
+//! Routes of HVYM's tools: the relay's identity, the connected agents, and `/proxy`.
 
 use std::time::SystemTime;
 
@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use serde::Serialize;
 
 use super::credential::{Asker, Refused};
-use super::{Led, SERVES, json, stamp};
+use super::{RoutedAnswer, SERVES, json, stamp};
 use crate::metrics::Joined;
 use crate::proxy;
 use crate::relay_state::RelayState;
@@ -21,9 +21,9 @@ use crate::sessions::HostTarget;
 use crate::upstream::response_body::Answer;
 use crate::visitor::Visitor;
 
-/// Whose service is meant, where the host name does not say it.
+/// The agent of a request to `/proxy`.
 const STELLAR_ADDRESS: HeaderName = HeaderName::from_static("x-stellar-address");
-/// What the paths of visitors begin with who name an agent by [`STELLAR_ADDRESS`].
+/// The prefix of requests that name an agent by [`STELLAR_ADDRESS`].
 const PROXY: &str = "/proxy";
 
 #[derive(Serialize)]
@@ -58,14 +58,14 @@ struct ErrorBody {
     code: &'static str,
 }
 
-/// One agent, as whoever may know of it is told.
+/// One agent.
 #[derive(Serialize)]
 struct Tunnel {
     stellar_address: String,
     endpoint: String,
-    /// `null` for strangers.
+    /// `null` for anonymous requests.
     connected_at: Option<String>,
-    /// Those that visitors reach; empty for strangers.
+    /// Its public services; empty for anonymous requests.
     services: Vec<String>,
 }
 
@@ -79,7 +79,7 @@ struct Tunnels {
 struct TunnelDetails {
     #[serde(flatten)]
     tunnel: Tunnel,
-    /// Seconds since 1970, when the token expires that let the agent in.
+    /// Expiry of the agent's login token, seconds since 1970.
     expires_at: Option<u64>,
     is_expired: bool,
 }
@@ -100,7 +100,7 @@ struct Security {
     rate_limited_ips: usize,
 }
 
-/// `/info`: by this, programs find the WebSocket and the address they sign for.
+/// `/info`: the WebSocket URL, and the address that login tokens are signed for.
 pub(super) fn info(state: &RelayState) -> Answer {
     let options = &state.settings.options;
     json::public(&Info {
@@ -116,7 +116,7 @@ fn websocket_url(state: &RelayState) -> String {
     format!("{}/connect", state.settings.options.agent_url(state.info.port))
 }
 
-/// `/server-identity` and what is below it; `None` is another path.
+/// `/server-identity` and below; `None` for other paths.
 pub(super) fn identity(state: &RelayState, path: &str) -> Option<Answer> {
     let options = &state.settings.options;
     Some(match path.strip_prefix("/server-identity")? {
@@ -141,7 +141,7 @@ pub(super) fn identity(state: &RelayState, path: &str) -> Option<Answer> {
     })
 }
 
-/// `/api/tunnels`, for those who do not ask with the operator's key: all of them for the operator, and one's own.
+/// `/api/tunnels` without the operator's key header: all agents for the operator, else one's own.
 pub(super) fn tunnels(state: &RelayState, asker: &Asker) -> Answer {
     let lives = match asker {
         Asker::Owner(address) => state.sessions.agent(&(*address).into()).into_iter().collect(),
@@ -160,8 +160,8 @@ pub(super) fn tunnels(state: &RelayState, asker: &Asker) -> Answer {
     json::answer(&Tunnels { count: tunnels.len(), tunnels })
 }
 
-/// `/api/tunnel/{address}`. That an agent is there, visitors see anyhow; since when and with what, only its owner and
-/// the operator are told.
+/// `/api/tunnel/{address}`. Everybody can see whether an agent is connected; since when and with which services, only
+/// its owner and the operator.
 pub(super) fn tunnel(state: &RelayState, text: &str, asker: &Asker) -> Answer {
     let Ok(address) = Address::from_label(text) else { return absent(text) };
     let Some(live) = state.sessions.agent(&address.into()) else { return absent(text) };
@@ -201,13 +201,13 @@ pub(super) fn stats(state: &RelayState, asker: &Asker) -> Answer {
         security: Security {
             pending_challenges: all.len() - up.len(),
             used_challenges: state.metrics.joined(),
-            // Nobody is blocked for a time: each connection is let in or not.
+            // No address is blocked for a time.
             rate_limited_ips: 0,
         },
     })
 }
 
-/// What a refused credential is answered with.
+/// The response to a refused credential.
 pub(super) fn refused(refused: Refused) -> Answer {
     match refused {
         Refused::Key => json::detail(StatusCode::UNAUTHORIZED, "Invalid API key"),
@@ -215,12 +215,12 @@ pub(super) fn refused(refused: Refused) -> Answer {
     }
 }
 
-/// How a session that is let in, and not on its way out, came in.
+/// The login of a session that is up.
 pub(super) fn present(live: &AgentSession) -> Option<&Joined> {
     live.record.joined.get().filter(|_| live.is_up())
 }
 
-/// When something came from the agent last.
+/// When the agent last sent something.
 pub(super) fn last_heard(state: &RelayState, live: &AgentSession) -> SystemTime {
     let silent = state.clock.now() - live.session.look(|session| session.last_received());
     SystemTime::now().checked_sub(silent).unwrap_or(SystemTime::UNIX_EPOCH)
@@ -242,19 +242,19 @@ impl Tunnel {
     }
 }
 
-/// What follows `/proxy` in this path, as it was written.
+/// The rest of the path after `/proxy`, unchanged.
 fn proxied(uri: &Uri) -> Option<&str> {
     let target = uri.path_and_query()?.as_str().strip_prefix(PROXY)?;
     target.starts_with('/').then_some(target)
 }
 
-/// Whether the path is a visitor's, who names an agent by a field.
+/// Whether the path is below `/proxy/`.
 pub(super) fn is_proxied(uri: &Uri) -> bool {
     proxied(uri).is_some()
 }
 
-/// Passes a request for `/proxy/..` on to the agent that it names.
-pub(super) async fn proxy(visitor: &Visitor, mut request: Request<Incoming>) -> Led {
+/// Proxies a request below `/proxy/` to the agent that it names.
+pub(super) async fn proxy(visitor: &Visitor, mut request: Request<Incoming>) -> RoutedAnswer {
     let state = &visitor.state;
     if !SERVES.split(", ").any(|method| method == request.method().as_str()) {
         return (json::wrong_method(SERVES), None);
@@ -278,7 +278,7 @@ pub(super) async fn proxy(visitor: &Visitor, mut request: Request<Incoming>) -> 
     }
 }
 
-/// As HVYM's relay says it, with a status by which programs know that trying again helps.
+/// 503 in HVYM's format, so that programs try again.
 fn unavailable(address: &Address) -> Answer {
     let mut answer =
         json::detail(StatusCode::SERVICE_UNAVAILABLE, format!("Tunnel not available for {address}"));
@@ -288,7 +288,7 @@ fn unavailable(address: &Address) -> Answer {
     answer
 }
 
-/// The value of a field that stands there once.
+/// The value of a field that occurs once.
 fn only(fields: &HeaderMap, name: &HeaderName) -> Option<String> {
     let mut values = fields.get_all(name).iter();
     let value = values.next()?.to_str().ok()?.to_owned();

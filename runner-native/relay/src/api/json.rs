@@ -1,4 +1,4 @@
-//! Answers of the relay's own that programs read.
+//! JSON responses of the relay's API.
 
 use bytes::Bytes;
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::upstream::response_body::{Answer, ResponseBody};
 
-/// `value` for whoever may know it, with this status.
+/// `value` with this status; it must not be stored by caches.
 pub(super) fn with(status: StatusCode, value: &impl Serialize) -> Answer {
     let body = serde_json::to_vec(value).expect("texts, numbers, lists and objects with text keys are JSON");
     let mut answer = Response::new(ResponseBody::Whole(Full::from(Bytes::from(body))));
@@ -19,19 +19,19 @@ pub(super) fn with(status: StatusCode, value: &impl Serialize) -> Answer {
     answer
 }
 
-/// `value` for whoever may know it.
+/// `value` with status 200.
 pub(super) fn answer(value: &impl Serialize) -> Answer {
     with(StatusCode::OK, value)
 }
 
-/// `value` for everybody, pages of other origins included.
+/// `value` with status 200, readable by pages of every origin.
 pub(super) fn public(value: &impl Serialize) -> Answer {
     let mut answer = answer(value);
     answer.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     answer
 }
 
-/// What went wrong, as HVYM's and Tunely's programs read it.
+/// An error in the format of HVYM and Tunely.
 pub(super) fn detail(status: StatusCode, detail: impl Serialize) -> Answer {
     #[derive(Serialize)]
     struct Detail<T> {
@@ -40,14 +40,14 @@ pub(super) fn detail(status: StatusCode, detail: impl Serialize) -> Answer {
     with(status, &Detail { detail })
 }
 
-/// Somebody has to say who they are, by a token.
+/// 401: a token is needed.
 pub(super) fn not_authenticated() -> Answer {
     let mut answer = detail(StatusCode::UNAUTHORIZED, "Not authenticated");
     answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     answer
 }
 
-/// The path has other methods than the one that was used.
+/// 405, with `allowed` in `Allow`.
 pub(super) fn wrong_method(allowed: &'static str) -> Answer {
     let mut answer = detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
     answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));

@@ -1,10 +1,10 @@
-//! Moments, as the tools of each system read them. All of them are UTC.
+//! Timestamps in the format of each system. All are UTC.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const DAY: u64 = 86_400;
 
-/// A moment, taken apart (Gregorian calendar).
+/// A date and time of the Gregorian calendar.
 struct Moment {
     year: u64,
     month: u64,

@@ -1,6 +1,6 @@
-//! What Tunely's tools ask a relay: which tunnels there are, how they do, and one request through one of them.
+//! Routes of Tunely's tools: the list of tunnels, their status, and `forward`.
 //!
-//! All of it is the operator's, but for `/api/info`. The tools' "domain" is the first label of a public name.
+//! All but `/api/info` need the operator's key. Tunely's "domain" is the first label of a host name.
 
 use std::collections::BTreeMap;
 
@@ -20,10 +20,10 @@ use crate::sessions::HostTarget;
 use crate::upstream::response_body::Answer;
 use crate::visitor::Visitor;
 
-/// Why tunnels are not made, changed or removed here.
+/// The error of routes that create, change or remove tunnels.
 const NO_REGISTRY: &str =
     "This relay keeps no registry: its operator names the tunnels in its configuration file";
-/// As Tunely's own relay says it.
+/// The text of Tunely's own relay.
 const BAD_NAME: &str =
     "Invalid domain format. Use letters, numbers, and hyphens only (1-63 chars, start with letter/number)";
 
@@ -49,7 +49,7 @@ struct WebSocket {
     url: String,
 }
 
-/// Whether a token is needed to make a tunnel.
+/// Whether creating a tunnel needs a token.
 #[derive(Serialize)]
 struct Auth {
     required: bool,
@@ -64,7 +64,7 @@ struct Availability<'a> {
 }
 
 // Fields: those of the JSON object that Tunely's tools read.
-/// One tunnel. Counts begin with its agent's connection.
+/// One tunnel. Counters begin with its agent's connection.
 #[derive(Serialize)]
 struct Tunnel {
     domain: String,
@@ -72,23 +72,23 @@ struct Tunnel {
     description: Option<String>,
     mode: &'static str,
     enabled: bool,
-    /// What came from visitors.
+    /// Bytes from visitors.
     bytes_in: u64,
-    /// What went to them.
+    /// Bytes to visitors.
     bytes_out: u64,
     connected: bool,
-    /// Never told.
+    /// Always `null`.
     token: Option<String>,
-    /// When it was named here: when the relay began, or when the identity came.
+    /// The start of the relay, or the login of an identity.
     created_at: String,
     last_connected_at: Option<String>,
-    /// When something came from its agent last; Tunely's own relay does not say.
+    /// When its agent last sent something; Tunely's own relay does not have it.
     last_seen: Option<String>,
     total_requests: u64,
     client_version: Option<String>,
 }
 
-/// Log entries of one tunnel: none, for what visitors ask is not kept.
+/// Log entries of one tunnel: none, because requests are not recorded.
 #[derive(Serialize)]
 struct Logs {
     total: u64,
@@ -114,7 +114,7 @@ pub(super) fn info(state: &RelayState) -> Answer {
     })
 }
 
-/// `/api/tunnels` and what is below it, for the operator. `rest` is what follows that in the path.
+/// `/api/tunnels` and below, for the operator. `rest` is the rest of the path.
 pub(super) async fn answer(visitor: &Visitor, rest: &str, request: Request<Incoming>) -> Option<Answer> {
     let state = &visitor.state;
     let mut parts = rest.trim_start_matches('/').split('/').filter(|_| !rest.is_empty());
@@ -170,7 +170,7 @@ fn availability(state: &RelayState, query: Option<&str>) -> Answer {
     json::answer(&Availability { available: reason.is_none(), name: &name, reason })
 }
 
-/// Everybody who is connected, and every tunnel that the operator named.
+/// The connected agents, and the tunnels that the operator configured.
 fn list(state: &RelayState) -> Vec<Tunnel> {
     let mut all: BTreeMap<String, Tunnel> = BTreeMap::new();
     for name in state.compat_agents.names() {
@@ -193,12 +193,12 @@ fn tunnel(state: &RelayState, domain: &str) -> Option<Tunnel> {
         HostTarget::Absent(Name { owner: Owner::Named(name), .. }) => {
             Some(Tunnel::absent(state, name.to_string()))
         }
-        // Every address may come some day; that is no tunnel yet.
+        // An address whose agent is not connected is no tunnel.
         HostTarget::Absent(_) => None,
     }
 }
 
-/// The first label of the public name.
+/// The first label of the host name.
 fn label(owner: &Owner) -> String {
     match owner {
         Owner::Identity(address) => address.label(),
@@ -207,7 +207,7 @@ fn label(owner: &Owner) -> String {
 }
 
 impl Tunnel {
-    /// One whose agent is not there.
+    /// A tunnel whose agent is not connected.
     fn absent(state: &RelayState, domain: String) -> Self {
         Self {
             enabled: state.compat_agents.is_enabled(&domain),

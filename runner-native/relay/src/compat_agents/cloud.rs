@@ -1,7 +1,7 @@
 //! Tokens of CloudToLocalLLM: JSON Web Tokens (RFC 7519) that the operator's login service signs.
 //!
-//! Which algorithm is right, the kind of key decides and never the token. What a token says is believed after its
-//! signature, issuer, audience and time were checked, all of them.
+//! The kind of key decides the algorithm, never the token. Claims are used only after signature, issuer, audience and
+//! time were verified.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,23 +17,23 @@ use thiserror::Error;
 use super::signatures;
 use crate::config::{CloudKeys, CloudOptions};
 
-/// The longest token that is looked at. Auth0's have 1 to 2 KiB.
+/// The longest token that is parsed. Auth0's have 1 to 2 KiB.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
 /// How far the clocks of the login service and of this machine may differ, seconds.
 const LEEWAY_SECONDS: u64 = 60;
 
-/// Why a file of keys cannot be used.
+/// Why a key file cannot be used.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum KeysError {
-    /// The system refused to read.
+    /// The file cannot be read.
     #[error("cannot read the keys in {path}: {reason}")]
     Unreadable {
         /// The file.
         path: String,
-        /// The system's words.
+        /// The system's message.
         reason: String,
     },
-    /// Something else, or a set without a key for RS256 that has a name.
+    /// The file is no key set, or has no RS256 key with a `kid`.
     #[error(
         "{path} holds no key that could be used: a JSON Web Key Set with RSA keys and their kid is needed"
     )]
@@ -43,34 +43,34 @@ pub enum KeysError {
     },
 }
 
-/// Why a token is worth nothing, for its owner and the relay's.
+/// Why a token is refused.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub(crate) enum CloudTokenError {
-    /// There is none.
+    /// There is no token, or no login service.
     #[error("Authentication required")]
     Missing,
-    /// It is not what the login service would give.
+    /// It is not a valid token of the login service.
     #[error("Invalid token: {0}")]
     Invalid(&'static str),
-    /// It is good, and names nobody here.
+    /// It is valid, and its account has no name here.
     #[error("this relay has no name for the account of this token")]
     Nameless,
 }
 
-/// Whoever showed a good token.
+/// The account of a valid token.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct CloudAccount {
-    /// The name that its tunnel has here.
+    /// The name of its tunnel.
     pub(crate) name: Arc<str>,
-    /// The account, as the login service knows it (`sub`).
+    /// The account's id at the login service (`sub`).
     pub(crate) subject: String,
 }
 
-/// What tokens are checked with.
+/// The verification keys.
 enum Keys {
     /// HS256.
     Shared(DecodingKey),
-    /// RS256, by the names of the keys.
+    /// RS256, by `kid`.
     Public(Vec<(String, DecodingKey)>),
 }
 
@@ -83,7 +83,7 @@ impl fmt::Debug for Keys {
     }
 }
 
-/// The login service, as the relay knows it.
+/// Verifies tokens of one login service.
 #[derive(Debug)]
 pub(super) struct Cloud {
     options: CloudOptions,
@@ -94,19 +94,19 @@ impl Cloud {
     /// With the keys that the options name.
     ///
     /// # Errors
-    /// There are none.
+    /// The keys cannot be loaded.
     pub(super) fn new(options: CloudOptions) -> Result<Self, KeysError> {
         signatures::install();
         let keys = RwLock::new(Arc::new(load(&options.keys)?));
         Ok(Self { options, keys })
     }
 
-    /// Whether its keys are in a file that can be read again.
+    /// Whether its keys are in a file.
     pub(super) fn has_file(&self) -> bool {
         matches!(self.options.keys, CloudKeys::Public(_))
     }
 
-    /// Reads the file of keys again; on an error those from before stay. `None`: there is no such file.
+    /// Reloads the key file; on an error the keys before stay in use. `None`: there is no key file.
     pub(super) fn reload(&self) -> Option<Result<(), KeysError>> {
         self.has_file().then(|| {
             load(&self.options.keys).map(|keys| {
@@ -115,15 +115,15 @@ impl Cloud {
         })
     }
 
-    /// The names that are certain to belong to somebody.
+    /// The names that the options assign.
     pub(super) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
         self.options.names.values()
     }
 
-    /// Who shows `token`. `is_taken` says whether a name belongs to somebody else.
+    /// The account of `token`. `is_taken` says whether a name is reserved for another agent.
     ///
     /// # Errors
-    /// Nobody whom this relay serves.
+    /// The token is invalid, or its account has no name.
     pub(super) fn check_token(
         &self,
         token: &str,
@@ -136,7 +136,7 @@ impl Cloud {
         if let Some(name) = self.options.names.get(named) {
             return Ok(CloudAccount { name: Arc::clone(name), subject });
         }
-        // Who is not in the list has what the login service calls it, unless that is somebody's in the list.
+        // An account without an assigned name has its claim for a name, unless that is assigned to another.
         let is_given = self.names().any(|name| **name == *named);
         if is_given || is_taken(named) || Service::check_name(named).is_err() {
             return Err(CloudTokenError::Nameless);
@@ -153,7 +153,7 @@ impl Cloud {
         }
         let header = decode_header(token).map_err(|error| said(&error))?;
         if header.crit.is_some() {
-            // Something that has to be understood (RFC 7515 section 4.1.11), and is not.
+            // A critical extension (RFC 7515 section 4.1.11), of which none is supported.
             return Err(CloudTokenError::Invalid("it demands what is not known here"));
         }
         let keys = Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner));
@@ -176,7 +176,7 @@ impl Cloud {
     }
 }
 
-/// An error without anything of the token in it.
+/// A message that contains nothing of the token.
 fn said(error: &Error) -> CloudTokenError {
     CloudTokenError::Invalid(match error.kind() {
         ErrorKind::ExpiredSignature => "it has expired",
@@ -211,7 +211,7 @@ fn public_keys(path: &PathBuf) -> Result<Keys, KeysError> {
     Ok(Keys::Public(keys))
 }
 
-/// A key for RS256, and its name. Sets also hold keys for other things.
+/// An RS256 key and its `kid`. Sets also hold keys for other purposes.
 fn usable(key: &Jwk) -> Option<(String, DecodingKey)> {
     let AlgorithmParameters::RSA(_) = &key.algorithm else { return None };
     let signs = !matches!(&key.common.public_key_use, Some(what) if *what != PublicKeyUse::Signature);

@@ -1,6 +1,6 @@
-//! The two signatures that tokens of guests have, RS256 and HS256 (RFC 7518), by the cryptography that TLS uses too.
+//! Verifies the signatures of other systems' tokens, RS256 and HS256 (RFC 7518), with the cryptography that TLS uses.
 //!
-//! Nothing is ever signed here.
+//! It signs nothing.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{Error, ErrorKind};
@@ -15,7 +15,7 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Makes them the ones of this process.
+/// Installs the verifiers for this process.
 pub(super) fn install() {
     // Several relays of one process share them.
     let _there_already = PROVIDER.install_default();

@@ -1,7 +1,8 @@
-//! Who asks, and how services are told: `X-Forwarded-*` and `Forwarded` (RFC 7239).
+//! The client address and scheme of a request, and the fields that tell services: `X-Forwarded-*` and `Forwarded`
+//! (RFC 7239).
 //!
-//! A visitor's own claims are worth nothing. A proxy that the operator trusts is believed for the visitor it saw, and
-//! so on along the chain; what stands before the first address nobody vouches for is a claim again.
+//! A visitor's own fields are ignored. A trusted proxy is believed for the address it saw, and so on along the chain
+//! up to the first address that is no trusted proxy.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,10 +13,10 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Hops that are believed and passed on. Real chains have three or four; each costs bytes in every request.
+/// Hops that are used and passed on. Real chains have three or four; each costs bytes in every request.
 const MAX_HOPS: usize = 16;
 
-/// Who asks, as the relay itself saw it or a trusted proxy says.
+/// The client of a request, as the relay saw it or a trusted proxy reports.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientInfo {
     /// The visitor, then every trusted proxy on the way, the one that connected to us last.
@@ -25,7 +26,7 @@ pub(crate) struct ClientInfo {
 }
 
 impl ClientInfo {
-    /// Who is behind a request with these fields, that came from `peer` by `scheme`.
+    /// The client of a request with these fields, which came from `peer` by `scheme`.
     pub(crate) fn new(peer: IpAddr, scheme: &'static str, fields: &HeaderMap, trusted: &[IpNet]) -> Self {
         let is_trusted = |hop: &IpAddr| trusted.iter().any(|net| net.contains(hop));
         let mut nearest = peer.to_canonical();
@@ -52,7 +53,7 @@ impl ClientInfo {
         }
     }
 
-    /// Says who asks, in both spellings that services know.
+    /// Sets the fields in both formats.
     pub(crate) fn add_forwarded(&self, headers: &mut HeaderMap, host: &str) {
         let scheme = self.scheme;
         let mut addresses = String::new();

@@ -1,7 +1,7 @@
-//! What changes in a request's and a response's head on the way between a visitor and a service, and nothing else.
+//! Rewrites the heads of requests and responses between visitor and service.
 //!
-//! Path, query, `Host` and every end-to-end field pass as they came. It knows no stream and no session.
-//! No `Via` is added: behind one, popular servers stop compressing, and a tunnel is not meant to be noticed.
+//! Path, query, `Host` and every end-to-end field are kept. It knows no stream and no session. No `Via` is added,
+//! because some servers stop compressing for requests with one.
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::http1::forwarded::ClientInfo;
 
-/// Fields that only we may set, because services and other relays believe them.
+/// Fields that only the relay may set, because services and other relays trust them.
 const OURS: [HeaderName; 4] = [
     FORWARDED,
     HeaderName::from_static("x-real-ip"),
@@ -25,10 +25,10 @@ const OURS: [HeaderName; 4] = [
 /// Why a request names no host (RFC 9112 section 3.2).
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Error)]
 pub(crate) enum HostError {
-    /// None, or one that is no text.
+    /// There is none, or it is no text.
     #[error("the request names no host")]
     Missing,
-    /// Two parsers could choose two of them.
+    /// The host is ambiguous.
     #[error("the request names more than one host")]
     Several,
 }
@@ -59,7 +59,7 @@ fn without_user(authority: &Authority) -> String {
     text.rsplit_once('@').map_or(text, |(_, host)| host).to_owned()
 }
 
-/// Turns a visitor's head into the one for the service. The protocol the visitor wants to change to, if any.
+/// Rewrites a visitor's head for the service. Returns the protocol of the upgrade, if one is requested.
 pub(crate) fn rewrite_request(
     head: &mut request::Parts,
     host: &str,
@@ -70,7 +70,7 @@ pub(crate) fn rewrite_request(
     let chunked = head.headers.contains_key(TRANSFER_ENCODING);
     strip(&mut head.headers);
     if chunked {
-        // Whoever sends both hopes that two parsers disagree (RFC 9112 section 6.1).
+        // Both together indicate request smuggling (RFC 9112 section 6.1).
         head.headers.remove(CONTENT_LENGTH);
     }
     remove_claims(&mut head.headers);
@@ -89,8 +89,8 @@ pub(crate) fn rewrite_request(
     upgrade
 }
 
-/// Turns the fields after a visitor's body into those for the service: what the head may not say, they may not either,
-/// and nothing about the message they end (RFC 9110 section 6.5.1).
+/// Rewrites a visitor's trailers for the service: without the fields that are removed from heads, and without framing
+/// fields (RFC 9110 section 6.5.1).
 pub(crate) fn toward_service_last(trailers: &mut HeaderMap) {
     strip(trailers);
     remove_claims(trailers);
@@ -109,7 +109,7 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Turns a service's head into the one for the visitor.
+/// Rewrites a service's head for the visitor.
 pub(crate) fn rewrite_response(head: &mut response::Parts) {
     // Both statuses are about an upgrade, and say nothing without the field.
     let keeps = matches!(head.status, StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED);
@@ -164,7 +164,7 @@ fn strip(headers: &mut HeaderMap) {
     }
 }
 
-/// Removes what a visitor may not say about itself.
+/// Removes the fields that only the relay may set.
 fn remove_claims(headers: &mut HeaderMap) {
     let claims = |name: &&HeaderName| name.as_str().starts_with("x-forwarded-") || OURS.contains(name);
     let names: Vec<HeaderName> = headers.keys().filter(claims).cloned().collect();

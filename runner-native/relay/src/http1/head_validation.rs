@@ -1,8 +1,7 @@
-//! Whether the head of a visitor's HTTP/1.1 request can be read in one way only; no socket, no time.
+//! Strict validation of HTTP/1.1 request heads. Knows no socket and no time.
 //!
-//! Stricter than the parser behind it on purpose: whatever two parsers could read differently is refused here, before
-//! anything of it is passed on (RFC 9112 section 11.2). What is let through has one meaning, the same for us, for
-//! hyper and for the service.
+//! It refuses every head that two parsers could read differently (RFC 9112 section 11.2), so that the relay, hyper
+//! and the service agree on what was accepted.
 
 use http::Uri;
 use hvym_http1::{Body, Framing, FramingError, HeadError, HeadScanner, LineEndings, RequestHead, Version};
@@ -10,7 +9,7 @@ use hvym_tunnel_pages::Format;
 
 use crate::settings::MAX_FIELDS;
 
-/// Why a request is refused before its host is even looked at.
+/// Why a request is refused before routing.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum RequestError {
     /// No HTTP, or HTTP that two parsers could read differently; what exactly.
@@ -21,7 +20,7 @@ pub(crate) enum RequestError {
     Coding,
     /// `CONNECT`.
     Proxy,
-    /// The head took too long.
+    /// The head arrived later than the timeout.
     Late,
 }
 
@@ -54,7 +53,7 @@ pub(crate) struct Framed {
     pub(crate) may_change: bool,
 }
 
-/// Judges a whole head.
+/// Validates a complete head.
 ///
 /// # Errors
 /// Why it is refused.
@@ -68,7 +67,7 @@ pub(crate) fn validate_head(bytes: &[u8]) -> Result<Framed, RequestError> {
         return Err(RequestError::Proxy);
     }
     target(&head)?;
-    // Equal lengths said twice are no danger to us, but a sign that somebody tries.
+    // Equal lengths are harmless here, but indicate request smuggling.
     let lengths: Vec<&[u8]> = head.headers.all("content-length").collect();
     if lengths.len() > 1 || lengths.iter().any(|value| value.contains(&b',')) {
         return Err(RequestError::malformed("the length of the body is said more than once"));
@@ -97,7 +96,7 @@ fn target(head: &RequestHead) -> Result<(), RequestError> {
     Err(RequestError::malformed("the target is no path and no URL"))
 }
 
-/// What a head that may be broken seems to want its answer written in.
+/// The format of the error page for a head that may be malformed.
 pub(crate) fn wanted_format(bytes: &[u8]) -> Format {
     let name = b"accept:";
     let accept = bytes.split(|byte| *byte == b'\n').find_map(|line| {

@@ -1,4 +1,4 @@
-//! The body of a visitor's request on its way in: not before the service wants it, and not for ever.
+//! The body of a visitor's request, with `100-continue` and a timeout.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use thiserror::Error;
 use crate::http1::head_rewrite;
 use hvym_tunnel_net::coarse_timer::CoarseTimer;
 
-/// How long a body waits for the service to say `100 Continue`. Many services never do, and curl waits as long.
-const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a body waits for `100 Continue` of the service. Many services never send it; curl waits as long.
+const CONTINUE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Why a visitor's body did not come whole.
+/// Why a body is incomplete.
 #[derive(Debug, Error)]
 pub(crate) enum RequestBodyError {
-    /// Nothing of it came for too long.
+    /// No byte of it arrived for the timeout.
     #[error("nothing of the body came for {0:?}")]
     Late(Duration),
     /// It ended too early, or is not what its head announced.
@@ -30,7 +30,7 @@ pub(crate) enum RequestBodyError {
     Broken(#[from] hyper::Error),
 }
 
-/// Lets a body that waits for the service's `100 Continue` come.
+/// Releases a body that waits for `100 Continue`.
 #[derive(Clone, Default)]
 pub(crate) struct Permit(Arc<UploadPermit>);
 
@@ -54,14 +54,14 @@ impl Permit {
 
 /// The body of a visitor's request. Reading it is what makes the visitor send: hyper says `100 Continue` then.
 pub(crate) struct RequestBody {
-    body: AskedRequest,
+    body: Source,
     limit: Duration,
     /// What is still waited for, if the visitor asked before it sends (RFC 9110 section 10.1.1).
     permit: Option<Permit>,
     timer: Option<CoarseTimer>,
 }
 
-enum AskedRequest {
+enum Source {
     /// From the visitor, as it is read.
     Coming(Incoming),
     /// Known whole.
@@ -72,12 +72,12 @@ impl RequestBody {
     /// `body`, of which something must come every `limit`; `fields` are those of its request.
     pub(crate) fn new(body: Incoming, fields: &HeaderMap, limit: Duration) -> Self {
         let asks = head_rewrite::lists(fields, &EXPECT, "100-continue") && !body.is_end_stream();
-        Self { body: AskedRequest::Coming(body), limit, permit: asks.then(Permit::default), timer: None }
+        Self { body: Source::Coming(body), limit, permit: asks.then(Permit::default), timer: None }
     }
 
     /// One that is here already.
     pub(crate) fn whole(body: Bytes) -> Self {
-        Self { body: AskedRequest::Here(Full::from(body)), limit: Duration::MAX, permit: None, timer: None }
+        Self { body: Source::Here(Full::from(body)), limit: Duration::MAX, permit: None, timer: None }
     }
 
     /// What lets the body come, if it waits for that.
@@ -94,7 +94,7 @@ impl RequestBody {
         let Some(permit) = self.permit.clone() else { return Poll::Ready(()) };
         permit.0.waker.register(cx.waker());
         if !permit.is_granted() {
-            ready!(self.poll_timer(CONTINUE_PATIENCE, cx));
+            ready!(self.poll_timer(CONTINUE_TIMEOUT, cx));
         }
         (self.permit, self.timer) = (None, None);
         Poll::Ready(())
@@ -111,8 +111,8 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         ready!(self.poll_permit(cx));
         let polled = match &mut self.body {
-            AskedRequest::Coming(body) => Pin::new(body).poll_frame(cx),
-            AskedRequest::Here(body) => Pin::new(body)
+            Source::Coming(body) => Pin::new(body).poll_frame(cx),
+            Source::Here(body) => Pin::new(body)
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
         };
@@ -134,15 +134,15 @@ impl Body for RequestBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.body {
-            AskedRequest::Coming(body) => body.is_end_stream(),
-            AskedRequest::Here(body) => body.is_end_stream(),
+            Source::Coming(body) => body.is_end_stream(),
+            Source::Here(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.body {
-            AskedRequest::Coming(body) => body.size_hint(),
-            AskedRequest::Here(body) => body.size_hint(),
+            Source::Coming(body) => body.size_hint(),
+            Source::Here(body) => body.size_hint(),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! What stands between a visitor's connection and hyper while it speaks HTTP/1.1: every head is judged here first.
+//! Validates every HTTP/1.1 head between a visitor's connection and hyper.
 //!
-//! What is refused never reaches hyper. In its place stands [`REFUSED`], a request that cannot come from a visitor,
-//! so that the page about it is written in order, after the answers that are still owed. Afterwards nothing more is
-//! read. It passes bodies on as they come, and only watches where they end.
+//! A refused head is replaced by [`REFUSED`], a request that cannot come from a visitor, so that its error page is
+//! sent in order after earlier responses. Afterwards nothing more is read. Bodies are passed on as they come; only
+//! their end is tracked.
 
 use std::io;
 use std::pin::Pin;
@@ -30,7 +30,7 @@ const READ_BYTES: usize = 8 * 1024;
 /// What a visitor may send before its upgrade is answered. A first message comes early, megabytes do not.
 const MAX_EARLY_BYTES: usize = 64 * 1024;
 
-/// What the two ends of a connection, reading and answering, tell each other.
+/// State that the reading side and the answering side of a connection share.
 #[derive(Default)]
 pub(crate) struct GuardVerdict {
     refused: Mutex<Option<(RequestError, Format)>>,
@@ -61,14 +61,14 @@ enum GuardPhase {
     Over,
 }
 
-/// A visitor's connection, judged.
+/// A visitor's connection whose heads are validated.
 pub(crate) struct RequestGuard {
     wire: WriteTimeout,
     verdict: Arc<GuardVerdict>,
     phase: GuardPhase,
-    /// Read, and not judged.
+    /// Read, and not validated.
     ahead: BytesMut,
-    /// Judged, and not passed on.
+    /// Validated, and not passed on.
     judged: Bytes,
     head_limit: Duration,
     /// Runs from the first byte of a head to its last.

@@ -1,4 +1,4 @@
-//! A visitor's connection that is given up when the visitor reads nothing for too long.
+//! A connection whose writes fail when the peer reads nothing for a timeout.
 
 use std::io;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use futures_util::io::{AsyncRead, AsyncWrite};
 use hvym_tunnel_net::coarse_timer::CoarseTimer;
 use hvym_tunnel_net::socket::Wire;
 
-/// A connection, and how long it may refuse to take more.
+/// A connection with a write timeout.
 pub(crate) struct WriteTimeout {
     wire: Wire,
     limit: Duration,

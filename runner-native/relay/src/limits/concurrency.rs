@@ -1,28 +1,28 @@
-//! How many requests are under way at once, for the whole relay and for each service of it.
+//! The limit of requests at once, for the relay and for each service.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hvym_tunnel_core::relay::{Name, Owner};
 
-/// A service as visitors name it; the first one of an agent is counted apart under its own name.
+/// A service as visitors name it. The first one of an agent has two names, which are counted apart.
 type Service = (Owner, Option<String>);
 
 #[derive(Default)]
 struct RequestCounts {
     all: usize,
-    /// Only services with requests.
+    /// Has only services with requests.
     each: BTreeMap<Service, usize>,
 }
 
-/// The requests under way.
+/// Counts the requests in progress.
 pub(crate) struct ConcurrencyLimit {
     most: usize,
     most_each: usize,
     counts: Mutex<RequestCounts>,
 }
 
-/// One request under way.
+/// One request, counted until it is dropped.
 pub(crate) struct ConcurrencyPermit {
     load: Arc<ConcurrencyLimit>,
     service: Service,
@@ -42,12 +42,12 @@ impl Drop for ConcurrencyPermit {
 }
 
 impl ConcurrencyLimit {
-    /// None yet; at most `most`, and at most `most_each` for one service.
+    /// At most `most` requests, and at most `most_each` for one service.
     pub(crate) fn new(most: usize, most_each: usize) -> Self {
         Self { most, most_each, counts: Mutex::default() }
     }
 
-    /// Counts one more request for the service `name`, if there is room for it.
+    /// Counts one more request for the service `name`. `None`: a limit is reached.
     pub(crate) fn enter(self: &Arc<Self>, name: &Name) -> Option<ConcurrencyPermit> {
         let mut counts = self.lock();
         if counts.all >= self.most {

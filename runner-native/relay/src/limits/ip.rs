@@ -1,6 +1,6 @@
-//! How many connections one visitor may have and how fast it may open them. No socket, and no clock of its own.
+//! Connections and connection rate of one IP address. Knows no socket and no clock.
 //!
-//! A visitor is an IPv4 address, or the 64 bits of an IPv6 address that a network gives to one customer.
+//! IPv6 addresses are counted by their /64, which a network assigns to one customer.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -10,20 +10,20 @@ use hvym_tunnel_core::time::Instant;
 
 use crate::config::Limits;
 
-/// Visitors without a connection that are remembered for their pace. A flood from more addresses than this is stopped
-/// by the number of connections alone; the memory is some 100 bytes for each.
+/// Addresses that are kept for their rate, some 100 bytes each. A flood from more addresses is limited by the number
+/// of connections alone.
 const MAX_REMEMBERED: usize = 65_536;
-/// In these parts of a connection the pace is counted.
+/// The rate is counted in these fractions of a connection.
 const PARTS: u64 = 1_000_000;
 
-/// What one visitor may do.
+/// The limits of one address.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(crate) struct IpLimits {
     /// Connections at once.
     pub(crate) at_once: usize,
     /// New connections per second, after the burst.
     pub(crate) per_second: u32,
-    /// New connections at once, from a visitor who was quiet.
+    /// New connections at once, after a pause.
     pub(crate) burst: u32,
 }
 
@@ -38,31 +38,31 @@ impl From<&Limits> for IpLimits {
     }
 }
 
-/// Why a visitor does not come in.
+/// Why a connection is refused.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(crate) enum IpLimitError {
-    /// It has as many connections as it may have.
+    /// The address has its maximum of connections.
     TooMany,
-    /// It opens them too fast.
+    /// The address exceeds its rate.
     TooFast,
 }
 
 #[derive(Debug)]
 struct Visits {
     open: usize,
-    /// What is left of the burst, in millionths of a connection.
+    /// The token bucket's level, in millionths of a connection.
     level: u64,
     at: Instant,
 }
 
-/// Who is in, and who was lately.
+/// The addresses with connections, and those with recent ones.
 #[derive(Debug)]
 pub(crate) struct IpLimiter {
     pace: IpLimits,
     visits: Mutex<BTreeMap<IpAddr, Visits>>,
 }
 
-/// One connection of a visitor, for as long as it lives.
+/// One connection, counted until it is dropped.
 #[derive(Debug)]
 pub(crate) struct IpPermit {
     ip_limiter: Arc<IpLimiter>,
@@ -78,12 +78,12 @@ impl Drop for IpPermit {
 }
 
 impl IpLimiter {
-    /// Nobody yet.
+    /// No connections.
     pub(crate) fn new(pace: IpLimits) -> Self {
         Self { pace, visits: Mutex::default() }
     }
 
-    /// Lets one connection from `from` in, if its pace allows it.
+    /// Counts one connection from `from`.
     pub(crate) fn enter(self: &Arc<Self>, from: IpAddr, now: Instant) -> Result<IpPermit, IpLimitError> {
         let who = customer(from);
         let full = u64::from(self.pace.burst) * PARTS;
@@ -92,7 +92,7 @@ impl IpLimiter {
             let pace = self.pace;
             all.retain(|_, visits| visits.open > 0 || visits.level_at(pace, now) < full);
             if all.len() >= MAX_REMEMBERED {
-                // Still full of those who were quick a moment ago: forget them, keep who is in.
+                // The map is full: drop the rate-limit state of addresses without an open connection.
                 all.retain(|_, visits| visits.open > 0);
             }
         }

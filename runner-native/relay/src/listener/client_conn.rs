@@ -1,6 +1,6 @@
-//! One visitor's connection, once it is open: HTTP/1.1 or HTTP/2, from its first byte to its end.
+//! Serves one visitor's connection, HTTP/1.1 or HTTP/2, from its first byte to its end.
 //!
-//! Which of the two it is, the first bytes say: those of HTTP/2 are no request of HTTP/1.1 (RFC 9113 section 3.4).
+//! The protocol is detected by the HTTP/2 preface (RFC 9113 section 3.4).
 
 use std::convert::Infallible;
 use std::io;
@@ -31,14 +31,14 @@ use hvym_tunnel_net::socket::Wire;
 use hvym_tunnel_net::tcp::Tcp;
 use hvym_tunnel_net::timeout::within;
 
-/// What every HTTP/2 connection begins with.
+/// The HTTP/2 connection preface (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Holds a conversation to its end. `rest` is the same connection, for what is to be done after it.
+/// Serves a connection to its end. `rest` is the same socket, to close it after hyper.
 pub(crate) async fn serve(visitor: &Arc<Visitor>, mut wire: Wire, rest: Arc<TcpStream>) {
     let Some(pass) = visitor.state.lifecycle.connections.enter() else { return };
     let limits = &visitor.state.settings.options.limits;
-    // Nothing was asked yet, so nothing is owed when the relay ends.
+    // No request is in progress yet, so a relay that drains closes the connection.
     let opened = match select(
         pin!(within(limits.head_timeout, first_bytes(&mut wire))),
         pin!(visitor.state.lifecycle.draining.cancelled()),
@@ -58,11 +58,15 @@ pub(crate) async fn serve(visitor: &Arc<Visitor>, mut wire: Wire, rest: Arc<TcpS
     if let Some(ended) = ended
         && !visitor.is_upgraded()
     {
-        select(pin!(part(visitor, rest, ended)), pin!(visitor.state.lifecycle.closing.cancelled())).await;
+        select(
+            pin!(close_gracefully(visitor, rest, ended)),
+            pin!(visitor.state.lifecycle.closing.cancelled()),
+        )
+        .await;
     }
 }
 
-/// As many bytes as tell which protocol they are.
+/// Reads as many bytes as identify the protocol.
 async fn first_bytes(wire: &mut Wire) -> io::Result<Bytes> {
     let mut ahead = BytesMut::new();
     let mut room = [0; 4096];
@@ -75,7 +79,7 @@ async fn first_bytes(wire: &mut Wire) -> io::Result<Bytes> {
     Ok(ahead.freeze())
 }
 
-/// How a conversation ended; `None` if it was cut.
+/// The result of a connection; `None` if it was cut.
 type Ended = Option<hyper::Result<()>>;
 
 async fn http1(visitor: &Arc<Visitor>, wire: WriteTimeout, ahead: &[u8]) -> Ended {
@@ -85,16 +89,16 @@ async fn http1(visitor: &Arc<Visitor>, wire: WriteTimeout, ahead: &[u8]) -> Ende
         let visitor = Arc::clone(&asked);
         async move { Ok::<_, Infallible>(routing::answer(&visitor, request).await) }
     });
-    let threshold = RequestGuard::new(wire, ahead, Arc::clone(&visitor.verdict), limits.head_timeout);
+    let guard = RequestGuard::new(wire, ahead, Arc::clone(&visitor.verdict), limits.head_timeout);
     let connection = pin!(
         http1::Builder::new()
             .preserve_header_case(true)
             .max_headers(MAX_FIELDS)
             .max_header_size(MAX_HEAD_BYTES)
             .timer(HyperTimer)
-            // Counts from the end of the last answer; how long a head takes is for the request guard to say.
+            // The keep-alive timeout. The request guard limits the time of a head.
             .header_read_timeout(limits.idle_timeout)
-            .serve_connection(Io(threshold), service)
+            .serve_connection(Io(guard), service)
             .with_upgrades()
     );
     let enough = async {
@@ -136,8 +140,8 @@ async fn http2(visitor: &Arc<Visitor>, wire: WriteTimeout) -> Ended {
     shutdown_gracefully(visitor, connection, |connection| connection.graceful_shutdown(), enough).await
 }
 
-/// Drives a connection until it ends, or until there was `enough` of it: then `finish` lets what is under way be
-/// finished, for as long as `enough` says or the relay lives.
+/// Drives a connection until it ends, or until `enough` completes: then `finish` starts the graceful shutdown, which
+/// may take as long as `enough` returned, or until the relay closes.
 async fn shutdown_gracefully<C: Future<Output = hyper::Result<()>>>(
     visitor: &Visitor,
     mut connection: Pin<&mut C>,
@@ -162,23 +166,23 @@ async fn shutdown_gracefully<C: Future<Output = hyper::Result<()>>>(
     }
 }
 
-/// Ends a connection so that the visitor sees what happened: a whole answer, or that it is not whole.
-async fn part(visitor: &Visitor, tcp: Arc<TcpStream>, ended: hyper::Result<()>) {
+/// Closes a connection so that the visitor can tell a complete response from an incomplete one.
+async fn close_gracefully(visitor: &Visitor, tcp: Arc<TcpStream>, ended: hyper::Result<()>) {
     if let Err(error) = ended {
         tracing::debug!(%error, "a visitor's connection ended");
         if error.is_user() && visitor.is_http10() {
-            // The answer broke off, and a plain end would look like the whole.
+            // The response is incomplete, and without chunks an orderly end would look complete.
             let _reset = SockRef::from(&*tcp).set_linger(Some(Duration::ZERO));
             return;
         }
     }
-    // hyper has done it already, except where an upgrade was asked for and declined.
+    // hyper has shut it down already, except after a declined upgrade.
     if let Err(error) = tcp.shutdown(Shutdown::Write)
         && error.kind() != io::ErrorKind::NotConnected
     {
         return;
     }
-    // Closing while the visitor still sends would be a reset, which can overtake our answer (RFC 9112 section 9.6).
+    // Closing with unread data would send a reset, which can overtake the response (RFC 9112 section 9.6).
     let Ok(mut tcp) = Tcp::from_shared(tcp) else { return };
     let unread = async {
         let mut sink = [0; 4096];

@@ -1,16 +1,17 @@
-//! Guests under the relay's own name: `/t/{name}/...`, for visitors of domains whose sub-domains lead nowhere.
+//! Routes `/t/{name}/...` of the relay's own domain to agents without an identity, for domains without a wildcard
+//! record.
 //!
-//! The path is cut behind the name and nowhere else. It is neither decoded nor resolved: what `..` or `%2f` mean is for
-//! the service to say, which sees the rest as the visitor sent it.
+//! Only the prefix is cut. The rest is neither decoded nor resolved: the service sees `..` and `%2f` as the visitor
+//! sent them.
 
 use http::uri::{PathAndQuery, Uri};
 
 use crate::sessions::{HostTarget, SessionTable};
 
-/// Where such paths begin.
+/// The prefix of such paths.
 const PREFIX: &str = "/t/";
 
-/// What the path of `uri` reaches, if it names a guest. Then `uri` is what the service is asked for.
+/// The target of the path of `uri`, if it names such an agent; `uri` is then rewritten for the service.
 pub(crate) fn find(sessions: &SessionTable, uri: &mut Uri) -> Option<HostTarget> {
     let (name, rest) = cut(uri.path_and_query()?.as_str())?;
     let reached = sessions.find_guest(name)?;
@@ -20,7 +21,7 @@ pub(crate) fn find(sessions: &SessionTable, uri: &mut Uri) -> Option<HostTarget>
     Some(reached)
 }
 
-/// The name, and what is behind it. An empty path is `/` (RFC 9110 section 4.2.3).
+/// The name and the rest. An empty path is `/` (RFC 9110 section 4.2.3).
 fn cut(target: &str) -> Option<(&str, PathAndQuery)> {
     let behind = target.strip_prefix(PREFIX)?;
     let end = behind.find(['/', '?']).unwrap_or(behind.len());

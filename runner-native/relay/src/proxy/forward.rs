@@ -1,7 +1,7 @@
-//! A visitor's request to the service behind an agent and the service's answer back, both as they arrive.
+//! Streams a visitor's request to a service and the response back.
 //!
-//! What went wrong before anything was answered is put right where that is safe: a request is repeated only when
-//! nothing of it was sent, or when repeating it changes nothing (RFC 9110 section 9.2.2).
+//! A request that got no response is retried if nothing of it was sent, or if it is idempotent and without a body
+//! (RFC 9110 section 9.2.2).
 
 use http::{Request, Response, StatusCode};
 use hvym_tunnel_core::relay::Name;
@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use super::upgrade;
 use crate::http1::head_rewrite;
 use crate::http1::request_body::RequestBody;
-use crate::metrics::AskedRequest;
+use crate::metrics::RequestRecord;
 use crate::pages;
 use crate::sessions::AgentSession;
 use crate::upstream::conn::UpstreamConn;
@@ -21,7 +21,7 @@ use crate::upstream::request_upload::{RequestUpload, UploadFailure};
 use crate::upstream::response_body::{Answer, Relayed, ResponseBody};
 use crate::visitor::Visitor;
 
-/// Passes one request on to the agent behind `live`; the page says what went wrong.
+/// Forwards one request to the agent of `live`.
 pub(crate) async fn forward(
     visitor: &Visitor,
     live: AgentSession,
@@ -30,9 +30,9 @@ pub(crate) async fn forward(
     mut request: Request<RequestBody>,
 ) -> Result<Answer, Page> {
     let pass = visitor.state.lifecycle.requests.enter().ok_or_else(pages::draining)?;
-    let asked = AskedRequest::new(&visitor.state.metrics, &live.record, visitor.state.clock);
+    let asked = RequestRecord::new(&visitor.state.metrics, &live.record, visitor.state.clock);
     let origin = visitor.client_info(request.headers());
-    // Taken before the request is, because it stays with what came in.
+    // Taken from the incoming request, before its parts are moved.
     let visitor_upgrade = hyper::upgrade::on(&mut request);
     let (mut head, body) = request.into_parts();
     let wanted = head_rewrite::rewrite_request(&mut head, &host, &origin);
@@ -61,7 +61,7 @@ pub(crate) async fn forward(
     Ok(Response::from_parts(head, ResponseBody::Relayed(Relayed::new(body, upstream, still_asked, pass))))
 }
 
-/// Sends the request, again if it was lost and may be, and waits for the head of its response.
+/// Sends the request, with retries, and waits for the response head.
 async fn send(
     visitor: &Visitor,
     mut live: AgentSession,
@@ -70,8 +70,8 @@ async fn send(
 ) -> Result<(Response<Incoming>, UpstreamConn), Page> {
     let state = &visitor.state;
     let limit = state.settings.options.limits.response_timeout;
-    let spare = Spare::new(&request);
-    let mut choice = if spare.0.is_some() { Choice::Any } else { Choice::JustUsed };
+    let retry = RetryCopy::new(&request);
+    let mut choice = if retry.0.is_some() { Choice::Any } else { Choice::JustUsed };
     let mut is_moved = false;
     loop {
         let mut upstream = live.upstream(name, choice, is_moved).await?;
@@ -86,7 +86,7 @@ async fn send(
             UpstreamError::BadHost => return Err(Page::bad_host()),
             UpstreamError::Bad(error) => (None, Some(error)),
             UpstreamError::Unsent(request) => (Some(*request), None),
-            UpstreamError::Lost(error) => (spare.again(), Some(error)),
+            UpstreamError::Lost(error) => (retry.again(), Some(error)),
         };
         tracing::debug!(?error, owner = %name.owner, used = upstream.is_used(), "no response");
         let is_up = live.is_up();
@@ -104,10 +104,10 @@ async fn send(
     }
 }
 
-/// What it takes to ask once more, if that is safe whatever became of the first time.
-struct Spare(Option<Request<()>>);
+/// A copy of a request that is safe to retry.
+struct RetryCopy(Option<Request<()>>);
 
-impl Spare {
+impl RetryCopy {
     fn new(request: &Request<RequestUpload>) -> Self {
         if !request.body().is_empty() || !request.method().is_idempotent() {
             return Self(None);
@@ -125,7 +125,7 @@ impl Spare {
     }
 }
 
-/// The session that took the place of one that is gone, if there is one.
+/// The session that replaced one that ended, if any.
 fn successor(visitor: &Visitor, gone: &AgentSession, name: &Name) -> Option<AgentSession> {
     visitor.state.sessions.agent(&name.owner).filter(|session| !session.is(gone))
 }

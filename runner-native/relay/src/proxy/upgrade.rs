@@ -1,4 +1,4 @@
-//! Connections that change their protocol, WebSockets above all: from then on bytes pass both ways, unread.
+//! Upgraded connections, mostly WebSockets: copies bytes both ways, unread.
 
 use futures_util::future::{Either, select};
 use futures_util::io::AsyncWriteExt;
@@ -19,7 +19,7 @@ use hvym_tunnel_net::copy::splice;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::shutdown::TaskGuard;
 
-/// Joins a visitor to a service that both change their protocol. The answer tells the visitor.
+/// Joins the connections of visitor and service, and returns the 101 response.
 pub(crate) fn join(
     visitor: &Visitor,
     visitor_upgrade: OnUpgrade,
@@ -29,9 +29,9 @@ pub(crate) fn join(
 ) -> Answer {
     let service_upgrade = hyper::upgrade::on(&mut response);
     visitor.mark_upgraded();
-    if let UpstreamConn::Own(lent) = upstream {
-        // It ends as soon as it has handed its stream over.
-        spawn(lent.settled()).detach();
+    if let UpstreamConn::Own(pooled) = upstream {
+        // It completes as soon as it has handed its stream over.
+        spawn(pooled.settled()).detach();
     }
     let state = Arc::clone(&visitor.state);
     let slot = visitor.slot();

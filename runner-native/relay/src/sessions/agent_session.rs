@@ -1,5 +1,5 @@
-//! A session as visitors use it: ways to its services, those that are there and new ones, and to wait while there is no
-//! room for another.
+//! An agent's session as visitors use it: pooled and new connections to its services, and waiting for stream
+//! capacity.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,31 +23,31 @@ use hvym_tunnel_net::link_driver::LinkHandle;
 use hvym_tunnel_net::stream::TunnelStream;
 use hvym_tunnel_net::timeout::within;
 
-/// One session, for everybody but the task that drives it. Clones are the same session.
+/// A handle of one session. Clones are the same session.
 #[derive(Clone)]
 pub(crate) struct AgentSession {
     /// The machine.
     pub(crate) session: LinkHandle<Session>,
-    /// What waits for its next request.
+    /// Connections to its services.
     pub(crate) pool: Arc<Pool>,
-    /// What is known of it beside its streams.
+    /// Its metrics and login.
     pub(crate) record: Arc<Record>,
-    /// Who waits for room, or for a service to be bound.
+    /// Tasks that wait for stream capacity, or for a service to be bound.
     waiting: Arc<Mutex<Vec<Waker>>>,
 }
 
-/// Why there is no stream yet.
-enum Wanting {
-    /// Room, which comes when others end.
-    Room,
-    /// The service, which its agent may be about to bind.
-    Service(Page),
-    /// The agent, or something else that does not come back.
-    Ever(Page),
+/// Why no stream can be opened.
+enum OpenBlocked {
+    /// No stream capacity, until other streams end.
+    Capacity,
+    /// The service is not bound; a new session may bind it soon.
+    Unbound(Page),
+    /// Waiting does not help.
+    Permanently(Page),
 }
 
 impl AgentSession {
-    /// Nobody waits yet.
+    /// A handle without connections.
     pub(crate) fn new(session: LinkHandle<Session>, clock: Clock) -> Self {
         Self { session, pool: Arc::new(Pool::new(clock)), record: Arc::default(), waiting: Arc::default() }
     }
@@ -57,18 +57,18 @@ impl AgentSession {
         Arc::ptr_eq(&self.pool, &other.pool)
     }
 
-    /// There may be room or a service again, or there never will be.
+    /// Wakes the waiting tasks: capacity, services or the session itself changed.
     pub(crate) fn wake(&self) {
         self.waiting().drain(..).for_each(Waker::wake);
     }
 
-    /// Whether streams may flow.
+    /// Whether it is logged in and not closing.
     pub(crate) fn is_up(&self) -> bool {
         self.session.look(Session::is_up)
     }
 
-    /// Opens a stream for the identity `from`, as soon as there is room. `None`: not there, not bound, or no room; which
-    /// of them is nobody's business.
+    /// Opens a stream for the identity `from`, as soon as there is capacity. Returns `None` if the agent is offline,
+    /// the service unbound, or no stream is free; callers refuse without telling which.
     pub(crate) async fn open_for(&self, from: Address, service: &str) -> Option<TunnelStream> {
         let opened = poll_fn(|cx| self.poll_open_for(from, service, cx));
         within(ROOM_TIMEOUT, opened).await.flatten()
@@ -92,7 +92,7 @@ impl AgentSession {
         Poll::Pending
     }
 
-    /// `None` is for want of room.
+    /// The outer `None` means no capacity, the inner one a refusal.
     fn try_open_for(&self, from: Address, service: &str) -> Option<Option<TunnelStream>> {
         let opened = self.session.with(|session, now| {
             let service = session.service_for_identities(service)?;
@@ -106,8 +106,8 @@ impl AgentSession {
         }
     }
 
-    /// A way to the service that `name` means: one that is there, or a new one as soon as there is room for it. The
-    /// page says why there is none. `is_new` sessions may not have bound their services yet, and are waited for.
+    /// A connection to the service of `name`: a pooled one, or a new one as soon as there is capacity. With `is_new`,
+    /// waits for the service to be bound.
     pub(crate) async fn upstream(
         &self,
         name: &Name,
@@ -151,7 +151,8 @@ impl AgentSession {
         })
     }
 
-    /// Opens a stream that nobody else will use, as soon as there is room; `opening` says of which kind, and is completed.
+    /// Opens a new stream, as soon as there is capacity. Sets service and protocol in `opening`; its `proto` says on
+    /// entry whether TCP is wanted.
     pub(crate) async fn open(
         &self,
         name: &Name,
@@ -178,13 +179,13 @@ impl AgentSession {
         for is_registered in [false, true] {
             match self.try_open(name, opening) {
                 Ok(stream) => return Poll::Ready(Ok(stream)),
-                Err(Wanting::Ever(page)) => return Poll::Ready(Err(page)),
-                Err(Wanting::Service(page)) if !is_new => return Poll::Ready(Err(page)),
-                Err(Wanting::Service(page)) => *missing = Some(page),
-                // Those that wait for nothing in particular make room for somebody who is here.
-                Err(Wanting::Room) => self.pool.make_room(),
+                Err(OpenBlocked::Permanently(page)) => return Poll::Ready(Err(page)),
+                Err(OpenBlocked::Unbound(page)) if !is_new => return Poll::Ready(Err(page)),
+                Err(OpenBlocked::Unbound(page)) => *missing = Some(page),
+                // Idle connections are closed to free streams for a waiting request.
+                Err(OpenBlocked::Capacity) => self.pool.make_room(),
             }
-            // What was wanted may have come before anybody knew that we wait, so look again.
+            // Capacity may have come before the waker was registered, so try again.
             if !is_registered {
                 self.waiting().push(cx.waker().clone());
             }
@@ -192,28 +193,28 @@ impl AgentSession {
         Poll::Pending
     }
 
-    fn try_open(&self, name: &Name, opening: &mut StreamHeader) -> Result<TunnelStream, Wanting> {
-        let absent = || Wanting::Ever(Page::no_agent(&name.owner.to_string()));
+    fn try_open(&self, name: &Name, opening: &mut StreamHeader) -> Result<TunnelStream, OpenBlocked> {
+        let absent = || OpenBlocked::Permanently(Page::no_agent(&name.owner.to_string()));
         let opened = self.session.with(|session, now| {
             if !session.is_up() {
                 return Err(absent());
             }
             let Some(service) = session.service(name.service.as_deref()) else {
                 let unknown = |name: &String| Page::unknown_service(name);
-                return Err(Wanting::Service(
+                return Err(OpenBlocked::Unbound(
                     name.service.as_ref().map_or_else(pages::nothing_offered, unknown),
                 ));
             };
             if (service.proto == Proto::Tcp) != (opening.proto == Proto::Tcp) {
-                return Err(Wanting::Ever(pages::other_language(&service.name)));
+                return Err(OpenBlocked::Permanently(pages::other_language(&service.name)));
             }
             opening.service.clone_from(&service.name);
             opening.proto = service.proto;
             session.open(opening, now).map_err(|error| match error {
-                error if error.is_transient() => Wanting::Room,
+                error if error.is_transient() => OpenBlocked::Capacity,
                 OpenStreamError::NotUp => absent(),
-                OpenStreamError::Header(_) => Wanting::Ever(Page::bad_host()),
-                _ => Wanting::Ever(pages::overloaded()),
+                OpenStreamError::Header(_) => OpenBlocked::Permanently(Page::bad_host()),
+                _ => OpenBlocked::Permanently(pages::overloaded()),
             })
         });
         opened.map(|id| self.session.stream(id))

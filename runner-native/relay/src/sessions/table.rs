@@ -1,6 +1,6 @@
-//! Who is connected: every session from its upgrade to its end, and which of them a host name reaches.
+//! The table of sessions, from upgrade to end, and the lookup of sessions by host name.
 //!
-//! Knows no socket. Its lock is held for a lookup at a time, never while a session is asked something.
+//! Knows no socket. The lock is held for one lookup at a time, and never while a session is locked.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,23 +10,23 @@ use hvym_tunnel_core::relay::{Directory, Name, NameError, Owner};
 use crate::config::Policy;
 use crate::sessions::agent_session::AgentSession;
 
-/// Names one session for as long as the relay runs; never used twice.
+/// The id of one session; unique while the relay runs.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct SessionKey(u64);
 
-/// What a host name reaches.
+/// The target of a host name.
 pub(crate) enum HostTarget {
-    /// An agent that is connected.
+    /// A connected agent.
     Agent(AgentSession, Name),
-    /// An agent that is not.
+    /// An agent that is not connected.
     Absent(Name),
 }
 
-/// What came of an admission.
+/// The result of claiming a name.
 pub(crate) enum NameClaim {
-    /// Let in; the session whose place it took, if any, is to be ended.
+    /// The name is assigned; the caller ends the session that had it before, if any.
     Granted(Option<AgentSession>),
-    /// Somebody of the same name is there and stays.
+    /// A connected session has the name and keeps it.
     Conflict,
 }
 
@@ -49,14 +49,15 @@ impl Rows {
     }
 }
 
-/// Every session of a relay.
+/// The sessions of a relay.
 pub(crate) struct SessionTable {
     rows: Mutex<Rows>,
     capacity: usize,
 }
 
 impl SessionTable {
-    /// Nobody yet; at most `capacity` at once, logged in or not. `guests` are the names of agents without an identity.
+    /// An empty table for at most `capacity` sessions, logged in or not. `guests` are reserved names of agents
+    /// without an identity.
     pub(crate) fn new(domain: &str, guests: impl IntoIterator<Item = Arc<str>>, capacity: usize) -> Self {
         let mut directory = Directory::new(domain);
         guests.into_iter().for_each(|guest| directory.register(guest));
@@ -64,7 +65,7 @@ impl SessionTable {
         Self { rows: Mutex::new(rows), capacity }
     }
 
-    /// Takes in a session that has not logged in yet. `None`: there is no room.
+    /// Adds a session that is not logged in. `None`: the table is full.
     pub(crate) fn enter(&self, session: AgentSession) -> Option<SessionKey> {
         let mut rows = self.lock();
         if rows.sessions.len() >= self.capacity {
@@ -76,12 +77,12 @@ impl SessionTable {
         Some(key)
     }
 
-    /// Whether another session would find room.
+    /// Whether the table is not full.
     pub(crate) fn has_room(&self) -> bool {
         self.lock().sessions.len() < self.capacity
     }
 
-    /// Gives the name of `owner` to the session of this key, if the policy lets it.
+    /// Assigns the name of `owner` to the session of this key, if the policy allows it.
     pub(crate) fn admit(&self, key: SessionKey, owner: Owner, policy: Policy) -> NameClaim {
         let mut rows = self.lock();
         let live = rows.directory.lookup(&owner).is_some_and(|old| rows.sessions.contains_key(old));
@@ -92,7 +93,7 @@ impl SessionTable {
         NameClaim::Granted(old)
     }
 
-    /// Takes a session out. Its name is freed only if no other session has taken it meanwhile.
+    /// Removes a session. Its name is freed only if no other session has taken it over.
     pub(crate) fn leave(&self, key: SessionKey, owner: Option<&Owner>) {
         let mut rows = self.lock();
         rows.sessions.remove(&key);
@@ -101,14 +102,14 @@ impl SessionTable {
         }
     }
 
-    /// What `host` reaches.
+    /// Looks up a host name.
     pub(crate) fn find(&self, host: &str) -> Result<HostTarget, NameError> {
         let rows = self.lock();
         let name = rows.directory.parse(host)?;
         Ok(rows.target(name))
     }
 
-    /// What the name of a guest reaches, in any case; `None` if nobody can have it.
+    /// Looks up the name of an agent without an identity, ignoring case; `None` if no agent can have it.
     pub(crate) fn find_guest(&self, name: &str) -> Option<HostTarget> {
         let rows = self.lock();
         let owner = rows.directory.named(name)?;
@@ -120,7 +121,7 @@ impl SessionTable {
         self.lock().session(owner)
     }
 
-    /// Whether it is the session of this key that has the name of `owner`.
+    /// Whether the session of this key has the name of `owner`.
     pub(crate) fn is_current(&self, key: SessionKey, owner: &Owner) -> bool {
         self.lock().directory.lookup(owner) == Some(&key)
     }
@@ -134,7 +135,7 @@ impl SessionTable {
         }
     }
 
-    /// Every session.
+    /// All sessions.
     pub(crate) fn all(&self) -> Vec<AgentSession> {
         self.lock().sessions.values().cloned().collect()
     }

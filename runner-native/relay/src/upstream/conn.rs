@@ -1,4 +1,4 @@
-//! The way of one request to its service: an HTTP/1.1 connection of its own, or an HTTP/2 connection that it shares.
+//! The connection that carries one request: HTTP/1.1 of its own, or shared HTTP/2.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::upstream::pool::PooledConn;
 use crate::upstream::request_upload::RequestUpload;
 use hvym_tunnel_net::clock::Clock;
 
-/// The way of one request.
+/// The connection of one request.
 pub(crate) enum UpstreamConn {
     /// HTTP/1.1, for this request alone.
     Own(PooledConn),
@@ -25,15 +25,15 @@ pub(crate) enum UpstreamConn {
 }
 
 impl UpstreamConn {
-    /// Whether it carried a request before: what it then loses, another one may carry.
+    /// Whether it carried a request before. A request that it loses may be retried on a fresh one.
     pub(crate) fn is_used(&self) -> bool {
         match self {
-            UpstreamConn::Own(lent) => lent.is_used,
+            UpstreamConn::Own(pooled) => pooled.is_used,
             UpstreamConn::Shared { is_used, .. } => *is_used,
         }
     }
 
-    /// Sends a request and waits for the head of its response, at most `limit` after the request's last move.
+    /// Sends a request and waits for the head of its response, at most `limit` after the request last progressed.
     pub(crate) async fn ask(
         &mut self,
         request: Request<RequestUpload>,
@@ -41,15 +41,15 @@ impl UpstreamConn {
         clock: Clock,
     ) -> Result<Response<Incoming>, UpstreamError> {
         match self {
-            UpstreamConn::Own(lent) => lent.h1_conn.ask(request, limit, clock).await,
+            UpstreamConn::Own(pooled) => pooled.h1_conn.ask(request, limit, clock).await,
             UpstreamConn::Shared { h2_conn, .. } => h2_conn.ask(request, limit, clock).await,
         }
     }
 
-    /// Notes what the service says of the connection, in the head of a response.
+    /// Reads from a response head how long the service keeps the connection.
     pub(crate) fn note(&mut self, head: &response::Parts) {
-        if let UpstreamConn::Own(lent) = self {
-            lent.note(head);
+        if let UpstreamConn::Own(pooled) = self {
+            pooled.note(head);
         }
     }
 }

@@ -1,7 +1,7 @@
-//! An HTTP/1.1 connection: one HTTP/1.1 connection to a service, over one stream, for one request after the other.
+//! An HTTP/1.1 connection to a service, over one stream.
 //!
-//! It has no task. Whoever uses it drives it, so a request costs no switch between tasks, and what is known of a
-//! HTTP/1.1 connection is known at once. It knows no pool and no session.
+//! It has no task: its user drives it, which saves a switch between tasks for each request. It knows no pool and no
+//! session.
 
 use std::future::poll_fn;
 use std::io;
@@ -23,12 +23,12 @@ use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::stream::TunnelStream;
 use hvym_tunnel_net::timeout::within;
 
-/// One connection to a service. Dropped while something is under way, it tears its stream down.
+/// One connection to a service. Dropping it during a request resets its stream.
 pub(crate) struct H1Conn {
     sender: http1::SendRequest<RequestUpload>,
-    /// Gone once it ended.
+    /// `None` once it ended.
     connection: Option<Connection>,
-    /// Whether the service said anything since the last request began.
+    /// Whether the service sent anything since the last request began.
     heard: Arc<AtomicBool>,
 }
 
@@ -75,7 +75,7 @@ impl H1Conn {
         .await;
     }
 
-    /// Sends a request and waits for the head of its response, at most `limit` after the request's last move.
+    /// Sends a request and waits for the head of its response, at most `limit` after the request last progressed.
     pub(crate) async fn ask(
         &mut self,
         request: Request<RequestUpload>,
@@ -108,8 +108,8 @@ impl H1Conn {
     }
 }
 
-/// A stream to a service that may answer before it has taken the whole question: what it no longer takes is
-/// dropped, and whether there is an answer is for reading to find out.
+/// A stream to a service that may respond before it has read the whole request: failed writes are ignored, and
+/// reading finds out whether there is a response.
 pub(crate) struct ServiceWire {
     pub(crate) stream: TunnelStream,
     heard: Arc<AtomicBool>,

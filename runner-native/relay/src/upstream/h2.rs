@@ -1,4 +1,4 @@
-//! An HTTP/2 connection: one HTTP/2 connection to a service, over one stream, for many requests at the same time.
+//! An HTTP/2 connection to a service, over one stream, shared by many requests.
 //!
 //! A task of its own drives it. It knows no pool and no session.
 
@@ -24,13 +24,14 @@ use hvym_tunnel_net::timeout::within;
 /// Requests that share one HTTP/2 connection. Services grant a hundred at once, as RFC 9113 section 6.5.2 asks them to; what is
 /// above their number would wait there.
 const MAX_SHARING: usize = 100;
-/// What one response may be ahead of its visitor. The mux below grants windows that grow with the way's delay, so
-/// this one need only be no narrower than most of those.
+/// What one response may be ahead of its visitor. The multiplexer below grants windows that grow with the round-trip
+/// time, so this one need only be no narrower than most of those.
 const STREAM_WINDOW: u32 = 1024 * 1024;
 /// The same for all responses of one HTTP/2 connection.
-const TRUNK_WINDOW: u32 = 4 * 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 
-/// One connection for many. Clones are the same; when the last is gone, and the last answer read, it ends.
+/// One connection for many. Clones are the same connection; it ends when the last is dropped and the last response
+/// read.
 #[derive(Clone)]
 pub(crate) struct H2Conn {
     sender: http2::SendRequest<RequestUpload>,
@@ -43,7 +44,7 @@ impl H2Conn {
     pub(crate) async fn new(stream: TunnelStream) -> hyper::Result<Self> {
         let (sender, connection) = http2::Builder::new(HyperExecutor)
             .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(TRUNK_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).unwrap_or(u32::MAX))
             .handshake(ServiceWire::new(stream))
             .await?;
@@ -71,7 +72,7 @@ impl H2Conn {
         self.sender.is_closed()
     }
 
-    /// Sends a request and waits for the head of its response, at most `limit` after the request's last move.
+    /// Sends a request and waits for the head of its response, at most `limit` after the request last progressed.
     pub(crate) async fn ask(
         &mut self,
         request: Request<RequestUpload>,
@@ -95,10 +96,10 @@ impl H2Conn {
     }
 }
 
-/// The same request in the words of HTTP/2 (RFC 9113 section 8.3.1); `None` if its host cannot be said in them.
+/// The request as HTTP/2 (RFC 9113 section 8.3.1); `None` if its host is no authority.
 fn as_http2(request: Request<RequestUpload>) -> Option<Request<RequestUpload>> {
     let (mut head, body) = request.into_parts();
-    // One that was said already comes back as it went.
+    // A retried request is HTTP/2 already.
     if head.uri.authority().is_none() {
         let host = head.headers.remove(HOST)?;
         let mut target = head.uri.into_parts();

@@ -1,7 +1,7 @@
-//! The HTTP/1.1 connections of one session that wait for their next request, and its HTTP/2 connections, by service.
+//! The pool of one session's connections, by service: idle HTTP/1.1 and shared HTTP/2.
 //!
-//! It opens none and sends nothing. An HTTP/1.1 connection that its service closes is noticed at once, and one that nobody wanted
-//! for a while is closed.
+//! It opens none and sends nothing. An idle connection that its service closes is removed at once; unused ones are
+//! closed after a timeout.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -20,37 +20,36 @@ use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::timer::Timer;
 
-/// Conduits of one service that wait. As many as a page with many parts and a few dozen visitors use at once; each
-/// holds one connection to a service that may be a development server.
+/// Idle HTTP/1.1 connections of one service. As many as a page with many parts and a few dozen visitors use at once;
+/// each holds one connection to a service that may be a development server.
 const MAX_IDLE: usize = 64;
-/// How long an HTTP/1.1 connection waits. A visitor who reads a page comes back sooner or much later; 30 s is also what we grant
-/// visitors' own connections.
+/// Idle timeout. A visitor who reads a page comes back sooner or much later.
 const IDLE_LIMIT: Duration = Duration::from_secs(30);
-/// Trunks of one service that are shared. Four carry four hundred requests at once; what comes above that gets HTTP/2 connections of
-/// its own, up to what the session has streams for.
-const MAX_TRUNKS: usize = 4;
-/// How often those that waited too long are looked for. Later costs nothing but a connection that waits longer.
+/// Shared HTTP/2 connections of one service. Four carry four hundred requests at once; more requests get unshared
+/// connections, as far as the session has streams.
+const MAX_H2_CONNS: usize = 4;
+/// Interval of closing expired connections.
 const SWEEP: Duration = Duration::from_secs(5);
-/// What a request may use that cannot be repeated. Services that close idle connections do so after 2 s at the
-/// soonest, and a request that crosses the close on its way is lost.
+/// Idle time up to which a connection is used for requests that cannot be retried. Services close idle connections
+/// after 2 s at the soonest, and a request that crosses the close is lost.
 const JUST_USED: Duration = Duration::from_secs(1);
-/// Taken off what a service says of itself, for the time its word and our request are on their way.
+/// Subtracted from the timeout that a service announces, for the round trip.
 const MARGIN: Duration = Duration::from_secs(1);
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
-/// Which HTTP/1.1 connections will do.
+/// Which connections a request may use.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Choice {
-    /// Any: the request can be repeated.
+    /// Any: the request can be retried.
     Any,
     /// One that was used a moment ago.
     JustUsed,
-    /// None of those that wait.
+    /// Only a new one.
     Fresh,
 }
 
-/// The HTTP/1.1 connections of one session that wait.
+/// The pool of one session.
 pub(crate) struct Pool {
     idle_conns: Mutex<IdleConns>,
     clock: Clock,
@@ -60,8 +59,8 @@ pub(crate) struct Pool {
 struct IdleConns {
     /// Those used last at the end.
     idle: BTreeMap<Arc<str>, Vec<Idle>>,
-    trunks: BTreeMap<Arc<str>, Vec<Shared>>,
-    /// Whether a task looks for those that waited too long.
+    h2_conns: BTreeMap<Arc<str>, Vec<Shared>>,
+    /// Whether the sweeping task runs.
     is_swept: bool,
 }
 
@@ -78,17 +77,17 @@ struct Shared {
     used: Instant,
 }
 
-/// Woken when something happens to an HTTP/1.1 connection that waits, which can only be its end.
+/// Woken when an idle connection is readable, which can only mean its end.
 struct IdleWatch {
     pool: Weak<Pool>,
     service: Arc<str>,
 }
 
-/// An HTTP/1.1 connection in use. It goes back when it is free, and is torn down when this is dropped before.
+/// An HTTP/1.1 connection in use. Dropping it resets the connection; [`Self::give_back`] returns it to the pool.
 pub(crate) struct PooledConn {
     pub(crate) h1_conn: Box<H1Conn>,
     watch: Arc<IdleWatch>,
-    /// How long the service lets it wait.
+    /// How long the service keeps it idle.
     keep: Duration,
     /// Whether it served a request before.
     pub(crate) is_used: bool,
@@ -107,7 +106,7 @@ impl Wake for IdleWatch {
 }
 
 impl Pool {
-    /// Nothing waits.
+    /// An empty pool.
     pub(crate) fn new(clock: Clock) -> Self {
         Self { idle_conns: Mutex::default(), clock }
     }
@@ -125,10 +124,10 @@ impl Pool {
         }
         let now = self.clock.now();
         let mut idle_conns = self.lock();
-        let shelf = idle_conns.idle.get_mut(service)?;
-        while let Some(idle) = shelf.pop() {
+        let conns = idle_conns.idle.get_mut(service)?;
+        while let Some(idle) = conns.pop() {
             if choice == Choice::JustUsed && now - idle.since > JUST_USED {
-                shelf.push(idle);
+                conns.push(idle);
                 return None;
             }
             if idle.h1_conn.is_free() && now < idle.until {
@@ -145,36 +144,36 @@ impl Pool {
             return None;
         }
         let idle_conns = self.lock();
-        let mut trunks = idle_conns.trunks.get(service)?.iter();
-        trunks.find(|shared| shared.h2_conn.has_room()).map(|shared| shared.h2_conn.clone())
+        let mut h2_conns = idle_conns.h2_conns.get(service)?.iter();
+        h2_conns.find(|shared| shared.h2_conn.has_room()).map(|shared| shared.h2_conn.clone())
     }
 
     /// Lets others share an HTTP/2 connection that was just opened.
     pub(crate) fn share(self: &Arc<Self>, service: &str, h2_conn: &H2Conn) {
         let mut idle_conns = self.lock();
-        let shelf = idle_conns.trunks.entry(Arc::from(service)).or_default();
-        shelf.retain(|shared| !shared.h2_conn.is_closed());
-        if shelf.len() < MAX_TRUNKS {
-            shelf.push(Shared { h2_conn: h2_conn.clone(), used: self.clock.now() });
+        let conns = idle_conns.h2_conns.entry(Arc::from(service)).or_default();
+        conns.retain(|shared| !shared.h2_conn.is_closed());
+        if conns.len() < MAX_H2_CONNS {
+            conns.push(Shared { h2_conn: h2_conn.clone(), used: self.clock.now() });
         }
         self.keep_swept(&mut idle_conns);
     }
 
-    /// Lets go of what waits for `service`.
+    /// Drops the connections of `service`.
     pub(crate) fn clear(&self, service: &str) {
         let mut idle_conns = self.lock();
         idle_conns.idle.remove(service);
-        idle_conns.trunks.remove(service);
+        idle_conns.h2_conns.remove(service);
     }
 
-    /// Lets go of every HTTP/1.1 connection that waits.
+    /// Drops all idle HTTP/1.1 connections, to free their streams.
     pub(crate) fn make_room(&self) {
         self.lock().idle.clear();
     }
 
     /// Puts an HTTP/1.1 connection back. Not one that is not free.
-    fn put(self: &Arc<Self>, lent: PooledConn) {
-        let PooledConn { mut h1_conn, watch, keep, .. } = lent;
+    fn put(self: &Arc<Self>, pooled: PooledConn) {
+        let PooledConn { mut h1_conn, watch, keep, .. } = pooled;
         let mut idle_conns = self.lock();
         // Under the lock, so that an end that comes now finds the HTTP/1.1 connection in its place.
         let waker = Waker::from(Arc::clone(&watch));
@@ -182,11 +181,11 @@ impl Pool {
             return;
         }
         let since = self.clock.now();
-        let shelf = idle_conns.idle.entry(Arc::clone(&watch.service)).or_default();
-        if shelf.len() >= MAX_IDLE {
-            shelf.remove(0);
+        let conns = idle_conns.idle.entry(Arc::clone(&watch.service)).or_default();
+        if conns.len() >= MAX_IDLE {
+            conns.remove(0);
         }
-        shelf.push(Idle { h1_conn, watch, since, until: since + keep });
+        conns.push(Idle { h1_conn, watch, since, until: since + keep });
         self.keep_swept(&mut idle_conns);
     }
 
@@ -196,36 +195,36 @@ impl Pool {
         }
     }
 
-    /// Drops an HTTP/1.1 connection that ended while it waited.
+    /// Drops an idle connection that ended.
     fn look(&self, watch: &Arc<IdleWatch>) {
         let mut idle_conns = self.lock();
-        let Some(shelf) = idle_conns.idle.get_mut(&watch.service) else { return };
-        let Some(at) = shelf.iter().position(|idle| Arc::ptr_eq(&idle.watch, watch)) else { return };
+        let Some(conns) = idle_conns.idle.get_mut(&watch.service) else { return };
+        let Some(at) = conns.iter().position(|idle| Arc::ptr_eq(&idle.watch, watch)) else { return };
         let waker = Waker::from(Arc::clone(watch));
-        if shelf[at].h1_conn.poll_drive(&mut Context::from_waker(&waker)).is_ready() {
+        if conns[at].h1_conn.poll_drive(&mut Context::from_waker(&waker)).is_ready() {
             tracing::debug!(service = %watch.service, "a waiting connection was closed by its service");
-            shelf.remove(at);
+            conns.remove(at);
         }
     }
 
-    /// Drops those that waited too long. Whether there are others.
+    /// Drops expired connections. Returns whether others are left.
     fn expire(&self) -> bool {
         let now = self.clock.now();
         let mut idle_conns = self.lock();
-        idle_conns.idle.retain(|_, shelf| {
-            shelf.retain(|idle| now < idle.until);
-            !shelf.is_empty()
+        idle_conns.idle.retain(|_, conns| {
+            conns.retain(|idle| now < idle.until);
+            !conns.is_empty()
         });
-        idle_conns.trunks.retain(|_, shelf| {
-            shelf.retain_mut(|shared| {
+        idle_conns.h2_conns.retain(|_, conns| {
+            conns.retain_mut(|shared| {
                 if !shared.h2_conn.is_idle() {
                     shared.used = now;
                 }
                 !shared.h2_conn.is_closed() && now - shared.used < IDLE_LIMIT
             });
-            !shelf.is_empty()
+            !conns.is_empty()
         });
-        idle_conns.is_swept = !(idle_conns.idle.is_empty() && idle_conns.trunks.is_empty());
+        idle_conns.is_swept = !(idle_conns.idle.is_empty() && idle_conns.h2_conns.is_empty());
         idle_conns.is_swept
     }
 
@@ -244,7 +243,7 @@ async fn sweep(pool: Weak<Pool>) {
 }
 
 impl PooledConn {
-    /// Notes what the service says of the connection, in the head of a response.
+    /// Reads from a response head how long the service keeps the connection.
     pub(crate) fn note(&mut self, head: &response::Parts) {
         let closes =
             head.version < Version::HTTP_11 || head_rewrite::lists(&head.headers, &CONNECTION, "close");
@@ -280,7 +279,7 @@ impl PooledConn {
     }
 }
 
-/// The `timeout` of a `Keep-Alive` field (RFC 2068 section 19.7.1.1; still what servers say).
+/// The `timeout` of a `Keep-Alive` field (RFC 2068 section 19.7.1.1).
 fn kept_for(value: &HeaderValue) -> Option<Duration> {
     let text = value.to_str().ok()?;
     let seconds = text.split(',').find_map(|part| {

@@ -1,4 +1,4 @@
-//! A request's body on its way to a service, and what is known of how far it got.
+//! A request's body on its way to a service, with its progress.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::http1::request_body::{RequestBody, RequestBodyError};
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::timeout::within;
 
-/// A request's body. One that is empty costs nothing to follow.
+/// A request's body. An empty one has no progress to track.
 pub(crate) struct RequestUpload(Option<Flowing>);
 
 struct Flowing {
@@ -32,20 +32,20 @@ pub(crate) enum UploadFailure {
     Broken,
 }
 
-/// How far a body got, for those who do not carry it.
+/// The progress of a body.
 pub(crate) struct UploadState {
-    /// When it last moved, microseconds of the clock.
+    /// When it last progressed, microseconds of the clock.
     moved: AtomicU64,
-    /// Whether nobody carries it any more: all of it was passed on, or nobody wants the rest.
+    /// Whether it ended: completely passed on, or dropped.
     over: AtomicBool,
-    /// Whether it did not come whole.
+    /// Whether it failed.
     broken: AtomicBool,
-    /// Whether that is because nothing came for too long.
+    /// Whether it failed by the body timeout.
     late: AtomicBool,
 }
 
 impl RequestUpload {
-    /// What a visitor sends.
+    /// The body of a visitor's request.
     pub(crate) fn new(body: RequestBody, clock: Clock) -> Self {
         if body.is_end_stream() {
             return Self::empty();
@@ -59,24 +59,24 @@ impl RequestUpload {
         Self(Some(Flowing { body, clock, progress }))
     }
 
-    /// Nothing.
+    /// An empty body.
     pub(crate) fn empty() -> Self {
         Self(None)
     }
 
-    /// Whether there is nothing to carry.
+    /// Whether it is empty.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
-    /// To be looked at later; `None` if there is nothing to carry.
+    /// Its progress; `None` if it is empty.
     pub(crate) fn progress(&self) -> Option<Arc<UploadState>> {
         self.0.as_ref().map(|flowing| Arc::clone(&flowing.progress))
     }
 }
 
 impl UploadState {
-    /// Whether nobody carries the body any more.
+    /// Whether the body ended, completely or not.
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Ordering::Acquire)
     }
@@ -88,7 +88,7 @@ impl UploadState {
         self.broken.load(Ordering::Acquire).then_some(failure)
     }
 
-    /// What `work` came to, unless `limit` passes after the last move of the body.
+    /// Runs `work`; `None` if `limit` passes after the body last progressed.
     pub(crate) async fn unless_idle<T>(
         &self,
         limit: Duration,

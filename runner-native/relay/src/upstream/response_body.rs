@@ -1,4 +1,4 @@
-//! What a visitor is answered with: a page of our own, or a service's response as it arrives.
+//! The bodies of responses: of the relay itself, or streamed from a service.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -22,31 +22,31 @@ pub(crate) type Answer = Response<ResponseBody>;
 
 /// The body of an [`Answer`].
 pub(crate) enum ResponseBody {
-    /// Ours, known whole.
+    /// Of the relay, complete.
     Whole(Full<Bytes>),
-    /// A service's, passed on frame by frame.
+    /// Of a service, streamed.
     Relayed(Relayed),
 }
 
-/// A service's response body. Dropped before its end, it tears the stream to the service down; at its end, what is left
-/// of the request may still flow, and then the HTTP/1.1 connection serves somebody else.
+/// A service's response body. Dropping it before its end resets the connection. At its end, the rest of the request
+/// may still be sent; then the connection returns to the pool.
 pub(crate) struct Relayed {
     body: Incoming,
     driving: Driving,
-    /// Why it broke off, while what came before is on its way.
+    /// The error of the body, held back while earlier data is flushed.
     broken: Option<hyper::Error>,
     _pass: TaskGuard,
 }
 
-/// Who drives the HTTP/1.1 connection that the body comes through.
+/// What drives the connection of the body.
 enum Driving {
-    /// Whoever reads the body.
+    /// Reading the body does.
     Here(PooledConn),
-    /// A task of its own: the visitor still asks, and may do so without reading.
+    /// A task, because the visitor may still send the request without reading.
     Apart(Task<()>),
-    /// Those who share the HTTP/2 connection.
-    Shared(#[expect(dead_code, reason = "held so that the trunk is known to be in use")] H2Conn),
-    /// Nobody: the body is at its end.
+    /// The task of the HTTP/2 connection.
+    Shared(#[expect(dead_code, reason = "held so that the connection is known to be in use")] H2Conn),
+    /// Nothing: the body ended.
     Over,
 }
 
@@ -54,8 +54,8 @@ impl Relayed {
     /// A body that has just begun. `still_asked`: its request has not been passed on in full.
     pub(crate) fn new(body: Incoming, upstream: UpstreamConn, still_asked: bool, pass: TaskGuard) -> Self {
         let driving = match upstream {
-            UpstreamConn::Own(lent) if still_asked => Driving::Apart(spawn(lent.settled())),
-            UpstreamConn::Own(lent) => Driving::Here(lent),
+            UpstreamConn::Own(pooled) if still_asked => Driving::Apart(spawn(pooled.settled())),
+            UpstreamConn::Own(pooled) => Driving::Here(pooled),
             UpstreamConn::Shared { h2_conn, .. } => Driving::Shared(h2_conn),
         };
         Self { body, driving, broken: None, _pass: pass }
@@ -69,7 +69,7 @@ impl Relayed {
         match frame {
             Poll::Ready(None) => self.let_go(),
             Poll::Ready(Some(Err(error))) => {
-                // Told the next time: hyper throws away what it has not flushed when a body fails.
+                // Returned by the next poll: hyper discards unflushed data when a body fails.
                 self.broken = Some(error);
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
@@ -81,12 +81,12 @@ impl Relayed {
 
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match &mut self.driving {
-            Driving::Here(lent) => {
+            Driving::Here(pooled) => {
                 // Only driving the HTTP/1.1 connection brings more, so nobody else need wake us for it.
                 let mut quiet = Context::from_waker(Waker::noop());
                 let frame = Pin::new(&mut self.body).poll_frame(&mut quiet);
                 if frame.is_pending() {
-                    let _over = lent.h1_conn.poll_drive(cx);
+                    let _over = pooled.h1_conn.poll_drive(cx);
                     Pin::new(&mut self.body).poll_frame(&mut quiet)
                 } else {
                     frame
@@ -98,7 +98,7 @@ impl Relayed {
 
     fn let_go(&mut self) {
         match std::mem::replace(&mut self.driving, Driving::Over) {
-            Driving::Here(lent) => lent.give_back(),
+            Driving::Here(pooled) => pooled.give_back(),
             Driving::Apart(task) => task.detach(),
             Driving::Shared(_) | Driving::Over => {}
         }
@@ -154,7 +154,7 @@ pub(crate) fn empty(status: StatusCode) -> Answer {
     answer
 }
 
-/// What a request with these fields wants pages to be written in.
+/// The page format that a request with these fields prefers.
 pub(crate) fn format(fields: &HeaderMap) -> Format {
     Format::preferred(fields.get(ACCEPT).map(HeaderValue::as_bytes))
 }

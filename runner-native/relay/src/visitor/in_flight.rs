@@ -1,7 +1,7 @@
-//! Answers on their way to visitors: what counts as under way, and for how long a visitor may not read.
+//! Responses in progress of one connection: counts them, and gives up those that the visitor does not read.
 //!
-//! Over HTTP/1.1 a visitor who does not read is seen on its connection. Over HTTP/2 the connection goes on while one
-//! stream stands still, so each answer notes when it was last asked for more.
+//! Over HTTP/1.1 the write timeout of the connection does this. Over HTTP/2 one stream can stall while the connection
+//! goes on, so each response records when it was last polled.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -19,39 +19,39 @@ use crate::upstream::response_body::ResponseBody;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::timer::Timer;
 
-/// Why an answer did not come whole.
+/// Why a response is incomplete.
 #[derive(Debug, Error)]
 pub(crate) enum AnswerError {
-    /// The service's end of it broke.
+    /// The connection to the service failed.
     #[error(transparent)]
     Service(#[from] hyper::Error),
-    /// The visitor read nothing for too long.
+    /// The visitor read nothing for the send timeout.
     #[error("the visitor read nothing for too long")]
     Unread,
 }
 
-/// The answers of one connection.
+/// The responses of one connection.
 pub(crate) struct ResponseTracker {
     clock: Clock,
     pending: AtomicUsize,
-    /// When the last of them ended, microseconds.
+    /// When the last one ended, microseconds of the clock.
     idle_since: AtomicU64,
     all: Mutex<Vec<Weak<Mutex<SlowReader>>>>,
 }
 
-/// One answer, as whoever looks for slow visitors sees it.
+/// The state of one response, shared with the tracker.
 struct SlowReader {
-    /// Gone once it was given up.
+    /// `None` once it was given up.
     reply: Option<ResponseBody>,
-    /// Given back as soon as the service is done, even if the visitor is not.
+    /// Released when the service is done, even if the visitor is not.
     permit: Option<ConcurrencyPermit>,
-    /// Whether it is the visitor, and not the service, that has to move next.
+    /// Whether the visitor has to read next, and not the service to send.
     waits: bool,
     at: Instant,
 }
 
 impl ResponseTracker {
-    /// None yet.
+    /// A tracker without responses.
     pub(crate) fn new(clock: Clock) -> Arc<Self> {
         Arc::new(Self {
             clock,
@@ -61,13 +61,14 @@ impl ResponseTracker {
         })
     }
 
-    /// A request came, and is under way until its answer ends.
+    /// Counts a request, until its response ends.
     pub(crate) fn begin(self: &Arc<Self>) -> PendingResponse {
         self.pending.fetch_add(1, Ordering::AcqRel);
         PendingResponse(Arc::clone(self))
     }
 
-    /// Waits until no request was under way for `idle`. Answers that nobody read for `unread` are given up meanwhile.
+    /// Waits until no request was in progress for `idle`. Gives up responses that were not read for `unread`
+    /// meanwhile.
     pub(crate) async fn idle(&self, idle: Duration, unread: Duration) {
         loop {
             Timer::after(idle.min(unread)).await;
@@ -100,7 +101,7 @@ fn lock(slow: &Mutex<SlowReader>) -> MutexGuard<'_, SlowReader> {
     slow.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A request that is not answered to the last byte.
+/// A request whose response is not sent completely.
 pub(crate) struct PendingResponse(Arc<ResponseTracker>);
 
 impl Drop for PendingResponse {
@@ -110,7 +111,7 @@ impl Drop for PendingResponse {
     }
 }
 
-/// The body of an answer, which counts as under way until its end.
+/// The body of a response, which is in progress until its end.
 pub(crate) struct InFlight {
     slow: Arc<Mutex<SlowReader>>,
     clock: Clock,
@@ -118,7 +119,7 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
-    /// `reply` has just begun.
+    /// A response that has just begun.
     pub(crate) fn new(
         reply: ResponseBody,
         permit: Option<ConcurrencyPermit>,
@@ -128,7 +129,7 @@ impl InFlight {
         let slow = SlowReader { reply: Some(reply), permit, waits: true, at: responses.clock.now() };
         let slow = Arc::new(Mutex::new(slow));
         let mut all = responses.all();
-        // Those that ended are cleared away whenever they have doubled the list.
+        // Ended responses are removed whenever the list would grow.
         if all.len() == all.capacity() {
             all.retain(|slow| slow.strong_count() > 0);
         }
