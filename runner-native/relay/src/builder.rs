@@ -139,7 +139,8 @@ impl RelayBuilder {
     /// Listens, and serves on the threads of `runtime`.
     ///
     /// # Errors
-    /// The options contradict each other, there is no place to listen, or no usable certificate or config file.
+    /// The options contradict each other, the address cannot be listened at, or a certificate, key or config file
+    /// cannot be used.
     pub fn start(mut self, runtime: &RuntimeHandle) -> Result<RelayHandle, RelayError> {
         let _inside = runtime.enter();
         let options = &mut self.settings.options;
