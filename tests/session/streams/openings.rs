@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use hvym_tunnel_core::agent::AgentEvent;
 use hvym_tunnel_core::dialect::{MAX_STREAM_HEADER_BYTES, Proto, StreamHeader, StreamHeaderError};
-use hvym_tunnel_core::link::OpenStreamError;
+use hvym_tunnel_core::link::{OpenStreamError, StreamEvent};
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::mux::MuxEvent;
 use hvym_tunnel_core::relay::SessionEvent;
 use hvym_tunnel_core::time::Instant;
-use hvym_tunnel_tests::ends::{Outcome, agent_config, opening, pair_with, read, session_config, write};
+use hvym_tunnel_tests::ends::{
+    AgentEnd, Outcome, RelayEnd, agent_config, opening, pair, pair_with, read, session_config, write,
+};
+use hvym_tunnel_tests::pair::Pair;
 use hvym_tunnel_tests::wire::WireConfig;
 
 use super::raw::{framed, raw_agent};
@@ -186,4 +190,25 @@ fn a_stream_that_an_agent_opens_is_reset() {
         pair.relay.events.iter().filter(|event| matches!(event, SessionEvent::Stream(_))).collect();
     assert!(heard.is_empty(), "{heard:?}");
     assert!(pair.agent.machine.is_up());
+}
+
+#[test]
+fn data_that_comes_with_an_opening_is_not_announced_again() {
+    let mut pair = pair();
+    pair.up();
+    let readable = |pair: &Pair<AgentEnd, RelayEnd>| {
+        let is_readable = |event: &&AgentEvent| matches!(event, AgentEvent::Stream(StreamEvent::Readable(_)));
+        pair.agent.events.iter().filter(is_readable).count()
+    };
+    let now = pair.now;
+    let id = pair.relay.session().open(&opening("web"), now).expect("room");
+    write(pair.relay.session(), id, b"ask", now);
+    pair.run(Duration::from_secs(1));
+    let (theirs, _) = pair.agent.opened().pop().expect("announced");
+    assert_eq!(readable(&pair), 0, "whoever is told of a stream reads it");
+    assert_eq!(read(&mut pair.agent.machine, theirs, pair.now), (b"ask".to_vec(), Outcome::Open));
+    let now = pair.now;
+    write(pair.relay.session(), id, b"more", now);
+    pair.run(Duration::from_secs(1));
+    assert_eq!(readable(&pair), 1);
 }
