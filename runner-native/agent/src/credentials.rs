@@ -1,6 +1,6 @@
 //! The names and passwords that visitors must give: where they come from, and whether what a visitor gave is one.
 //!
-//! No message, no `Debug` and no log of this program holds a password.
+//! No message, `Debug` or log contains a password.
 
 use std::fmt;
 use std::fs::File;
@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials(Zeroizing<String>);
 
-/// Maximum size of a password file in bytes: some ten thousand accounts, more than anybody lists by hand.
+/// Maximum size of a password file in bytes: some ten thousand accounts, more than a list kept by hand.
 const MAX_FILE_BYTES: usize = 1024 * 1024;
 /// What a password file may hold beside accounts: a line that starts with this.
 const COMMENT: char = '#';
@@ -117,10 +117,10 @@ pub enum CredentialsError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's message.
         reason: String,
     },
-    /// The file names nobody, so nobody could visit.
+    /// The file has no account, so every visitor would be refused.
     #[error("there is no account in {}", .0.display())]
     Nobody(PathBuf),
 }

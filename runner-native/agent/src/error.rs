@@ -46,7 +46,7 @@ pub enum AgentError {
     ServiceRefused {
         /// The last one that it refused.
         service: String,
-        /// The relay's word for the reason.
+        /// The relay's code for the reason.
         code: String,
         /// The relay's text for a person.
         message: String,
@@ -57,7 +57,7 @@ pub enum AgentError {
     /// The link ended for a reason that dialling again does not change.
     #[error("{0}")]
     Ended(DownReason),
-    /// The relay could not be reached, and the settings say not to try again.
+    /// The relay could not be reached, and the settings disable retries.
     #[error("{0}")]
     Unreachable(DownReason),
     /// The relay was out of reach for too long.
@@ -74,7 +74,7 @@ pub enum AgentError {
     Listen {
         /// Where.
         at: SocketAddr,
-        /// The system's words.
+        /// The system's message.
         reason: String,
     },
     /// There is no service of this name.
@@ -103,7 +103,7 @@ pub enum FolderError {
     NoPath {
         /// As it was given.
         path: PathBuf,
-        /// The system's words.
+        /// The system's message.
         reason: String,
     },
     /// There is a file.
@@ -114,7 +114,7 @@ pub enum FolderError {
     Missing {
         /// As it was given.
         path: PathBuf,
-        /// The system's words.
+        /// The system's message.
         reason: String,
     },
 }

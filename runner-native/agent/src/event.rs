@@ -1,6 +1,6 @@
 //! What an agent tells its owner, as values: the events of a link, of visitors and of local services.
 //!
-//! Knows no screen and no wording: how an event reads is for whoever shows it.
+//! Knows no screen and no texts.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub enum AgentEvent {
     ServiceRefused {
         /// Its name.
         service: String,
-        /// The relay's word for the reason.
+        /// The relay's code for the reason.
         code: String,
         /// The relay's text for a person.
         message: String,
@@ -56,7 +56,7 @@ pub enum AgentEvent {
     },
     /// The relay wants a person to know something.
     Notice {
-        /// Its word for it.
+        /// Its code for the reason.
         code: String,
         /// Its text.
         message: String,
@@ -217,7 +217,7 @@ pub enum ForwardError {
     NotConnected(String),
     /// The relay or the owner's agent refused.
     Refused {
-        /// Its word for the reason: one of the codes of [`OpenResult`](hvym_tunnel_core::dialect::OpenResult).
+        /// The code of the reason, one of [`OpenResult`](hvym_tunnel_core::dialect::OpenResult).
         code: String,
         /// Its text.
         message: String,
@@ -229,7 +229,7 @@ pub enum ForwardError {
 }
 
 impl ForwardError {
-    /// A word for the reason, the peer's own where it gave one.
+    /// A code for the reason, the peer's own if it sent one.
     pub fn code(&self) -> &str {
         match self {
             ForwardError::NotConnected(_) => "not_connected",
@@ -244,7 +244,7 @@ impl ForwardError {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct AgentStatus {
-    /// Who the agent is.
+    /// The agent's address.
     pub address: Address,
     /// The link to the relay.
     pub link: LinkState,
@@ -254,7 +254,7 @@ pub struct AgentStatus {
     pub services: Vec<ServiceStatus>,
     /// How many streams run.
     pub streams: usize,
-    /// How many events were dropped because nobody read them.
+    /// Events that were dropped because their readers fell behind.
     pub lagged: u64,
     /// Of a forward: where local connections are taken.
     pub listen: Option<SocketAddr>,

@@ -115,7 +115,7 @@ pub struct ForwardHandle {
 }
 
 impl ForwardHandle {
-    /// Who the forward is: what the owner of the service must admit.
+    /// The forward's address, which the owner of the service must admit.
     pub fn address(&self) -> Address {
         self.control.address
     }

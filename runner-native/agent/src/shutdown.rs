@@ -37,7 +37,7 @@ pub(crate) struct DrainGuard {
     activity: Arc<Activity>,
 }
 
-/// Whether one stream is between two requests, as its observer says.
+/// Whether one stream is between two requests, as its observer reports.
 pub(crate) struct Activity {
     idle: AtomicBool,
     running: Arc<Running>,

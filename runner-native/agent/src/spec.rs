@@ -29,8 +29,8 @@ pub struct ServiceSpec {
     pub access: Access,
     /// What is required of visitors and changed in requests. HTTP/1.1 only, but for the networks, which TCP services have too.
     pub filter: FilterSettings,
-    /// Whether a TCP service is told first who the visitor is (PROXY protocol version 2). A service that does not expect
-    /// the header takes it for the visitor's first bytes.
+    /// Whether a TCP service first gets the visitor's address (PROXY protocol version 2). A service that does not
+    /// expect the header takes it for the visitor's first bytes.
     pub proxy_protocol: bool,
     /// A PEM file of certificate authorities to trust beside the public ones, for an `https` target.
     pub ca: Option<PathBuf>,
@@ -86,7 +86,7 @@ impl ServiceSpec {
         Ok(())
     }
 
-    /// What the relay is told of it.
+    /// What is sent to the relay about it.
     pub(crate) fn binding(&self) -> Binding {
         Binding {
             name: self.name.as_str().to_owned(),

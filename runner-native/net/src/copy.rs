@@ -22,8 +22,8 @@ pub enum Direction {
     ToTunnel,
 }
 
-/// Whether a local side has broken off. The system says so once, to whoever asks first: a write that was told takes the
-/// error with it, and reading then looks like a clean end.
+/// Whether the local side was reset. The system reports a reset once: if a write gets the error, a later read looks
+/// like a clean end.
 #[derive(Default)]
 pub struct ResetFlag(AtomicBool);
 
@@ -44,9 +44,8 @@ impl ResetFlag {
     }
 }
 
-/// Moves bytes both ways until both halves have ended, or one has failed; then the other is torn down too.
-/// A local side that takes nothing more may still have something to say: a service that answers "too large"
-/// closes before it has read the question.
+/// Moves bytes both ways until both halves have ended, or one has failed; then the other is reset too. A local side
+/// that stops reading may still send: a service that responds "too large" closes before it has read the request.
 ///
 /// `tap` sees everything that passes; `None` is the end of that half.
 pub async fn splice<L>(

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// How often a thread looks. Shorter, and a single burst would call for help.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What a thread has used of its time. The kernel's word for it: a thread that waits for a core needs no second thread.
+/// The processor time of a thread, from the kernel: a thread that waits for a core needs no second thread.
 pub(crate) struct CpuUsage {
     at: Instant,
     used: Duration,
@@ -42,7 +42,7 @@ fn used() -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// Where the system does not say, a thread counts as busy, and the others help.
+/// On systems without it, a thread counts as busy, and the others help.
 #[cfg(not(target_os = "linux"))]
 fn used() -> Duration {
     use std::time::{SystemTime, UNIX_EPOCH};

@@ -1,8 +1,7 @@
-//! The poller of a runtime on Linux: when sockets can be read and written again, told once per change and asked for once
-//! per wait.
+//! The poller of a runtime on Linux: readiness of sockets by edge-triggered epoll.
 //!
-//! The reactor of `async-io` asks the kernel anew for every wait, and makes five system calls for each wake-up. Here a
-//! socket is registered once, edge-triggered, and one call hears of all of them.
+//! The reactor of `async-io` re-arms sockets for every wait, and makes five system calls for each wake-up. Here a
+//! socket is registered once, and one call returns the events of all.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,7 +14,7 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::io::Errno;
 
-/// PollEvents that one wait brings. More come with the next.
+/// Events that one wait returns. More are returned by the next.
 const EVENTS: usize = 256;
 /// The key of the poller's own event counter.
 const NOTIFIER: u64 = u64::MAX;
@@ -27,7 +26,7 @@ pub(crate) const WRITABLE: u8 = 2;
 /// Reading will not wait any more: it gives what is left, and then the end or an error.
 pub(crate) const ENDED: u8 = 4;
 
-/// What the kernel said of one socket.
+/// The readiness of one socket.
 #[derive(Debug, Default)]
 pub(crate) struct Readiness {
     pub(crate) bits: AtomicU8,
@@ -57,8 +56,8 @@ impl Readiness {
     }
 }
 
-/// Registered sockets by key. A key is a slot and how often the slot was reused, so that an event of a socket that is gone
-/// reaches nobody.
+/// Registered sockets by key. A key is a slot and how often the slot was reused, so that a late event of a removed
+/// socket is ignored.
 #[derive(Debug, Default)]
 struct Slots {
     all: Vec<(u32, Option<Arc<Readiness>>)>,
@@ -94,7 +93,7 @@ impl Slots {
     }
 }
 
-/// The kernel's list of sockets, and ours.
+/// The epoll instance, and the registered sockets.
 #[derive(Debug)]
 pub(crate) struct Poller {
     epoll: OwnedFd,
@@ -129,7 +128,7 @@ impl Poller {
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         let data = EventData::new_u64(key);
         let added = match epoll::add(&self.epoll, &socket, data, flags) {
-            // Whoever had it before let go of it, and kept the socket.
+            // It was unregistered by its previous owner, who kept the socket.
             Err(Errno::EXIST) => epoll::modify(&self.epoll, &socket, data, flags),
             added => added,
         };
@@ -164,7 +163,7 @@ impl PollEvents {
         Self { events: Vec::with_capacity(EVENTS), changed: Vec::with_capacity(EVENTS) }
     }
 
-    /// Waits for at most `timeout`; `None` is for ever.
+    /// Waits for at most `timeout`; `None` is without limit.
     pub(crate) fn wait(&mut self, poller: &Poller, timeout: Option<Duration>) {
         let timeout = timeout.map(|timeout| Timespec {
             tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),

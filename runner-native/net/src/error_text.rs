@@ -1,8 +1,8 @@
-//! Errors of the system in words.
+//! Texts of system errors.
 
 use std::io;
 
-/// An error of the system as a person reads it: without the number, which says no more than the words.
+/// The text of a system error, without its number.
 pub fn words(error: &io::Error) -> String {
     let text = error.to_string();
     match text.split_once(" (os error") {

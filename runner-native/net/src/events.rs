@@ -1,7 +1,6 @@
-//! The bounded channel by which a handle gives out events: a reader that falls behind loses the newest, and is told how
-//! many.
+//! The bounded channel of a handle's events. A reader that falls behind loses the newest; their number is counted.
 //!
-//! Sending never waits, so nobody who forgets to read holds up a link.
+//! Sending never waits, so a reader that stops does not block a link.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,7 +48,7 @@ pub fn event_channel<E>(capacity: usize) -> (EventSender<E>, Events<E>) {
 }
 
 impl<E> EventSender<E> {
-    /// Sends `event`. It is dropped and counted if the channel is full, and dropped if nobody reads any more.
+    /// Sends `event`. It is dropped and counted if the channel is full, and dropped if no reader is left.
     pub fn send(&self, event: E) {
         if let Err(TrySendError::Full(_)) = self.sender.try_send(event) {
             self.lagged.fetch_add(1, Ordering::Relaxed);

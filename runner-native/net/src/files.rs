@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 pub enum FileAccess {
     /// The owner alone: mode 0600.
     Private,
-    /// Whoever the umask lets.
+    /// As the umask allows.
     Public,
 }
 
@@ -29,7 +29,7 @@ pub fn create_folder_of(path: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
-/// The permission bits of `file`, if anybody but its owner can read it or write to it.
+/// The permission bits of `file`, if others than its owner can read or write it.
 #[cfg(unix)]
 pub fn mode_for_others(file: &File) -> io::Result<Option<u32>> {
     let mode = std::os::unix::fs::MetadataExt::mode(&file.metadata()?) & 0o777;

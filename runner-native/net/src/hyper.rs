@@ -85,7 +85,7 @@ pub fn page(page: &Page, format: Format) -> Response<Full<Bytes>> {
     *answer.status_mut() = StatusCode::from_u16(page.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     for (name, value) in head.headers.iter() {
         let field = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value));
-        // Whether the connection stays is decided by whoever writes it.
+        // hyper decides about keep-alive.
         if let (Ok(name), Ok(value)) = field
             && name != CONNECTION
         {

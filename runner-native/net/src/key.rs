@@ -1,4 +1,4 @@
-//! The one file that sees a Stellar secret: where it comes from, how it is kept, and what it signs.
+//! The only file that handles a Stellar secret: its sources, its file, and its signatures.
 //!
 //! The secret leaves in three ways only: into its own file, as a signature, and in a key that is shared with one other
 //! account. No message, no `Debug` and no
@@ -106,7 +106,7 @@ impl Identity {
         Identity::decode(&text, PLACE)
     }
 
-    /// The key pair whose secret is the only line of a file that nobody else may read.
+    /// The key pair whose secret is the only line of a file that only its owner can read.
     ///
     /// # Errors
     /// [`KeyError`] says what is wrong with the file, never what was in it.
@@ -116,7 +116,7 @@ impl Identity {
         Identity::read(path, file)
     }
 
-    /// As [`Identity::from_file`], whoever may read the file: for a copy that is about to be imported.
+    /// As [`Identity::from_file`], whatever the file's permissions: for a copy that is about to be imported.
     ///
     /// # Errors
     /// As for [`Identity::from_file`].

@@ -1,4 +1,4 @@
-//! The loop that drives any machine: four lanes, a budget, and nothing of the protocol.
+//! Drives a machine of the core over sockets, in four steps with a budget. Knows nothing of the protocol.
 //!
 //! 1. While the socket is writable, `poll_transmit`.
 //! 2. Read, always, even when (1) is blocked.
@@ -29,7 +29,7 @@ const BUDGET: usize = 32;
 /// Messages handed to the socket in one round, so that reading is never far away.
 const MESSAGES_PER_ROUND: usize = 8;
 
-/// Bytes that streams counters, as their users count: what was read from them, and written to them.
+/// The bytes that passed through streams, as their users count them.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
 pub struct ByteCounters {
     /// From the peer.
@@ -52,7 +52,7 @@ struct Shared<M> {
 
 impl<M> Shared<M> {
     fn lock(&self) -> MutexGuard<'_, State<M>> {
-        // A machine that panicked is a bug of ours; its peers still deserve an orderly end.
+        // A panic inside the machine is a bug; the link is still closed in order.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -65,7 +65,7 @@ impl<M> State<M> {
     }
 }
 
-/// A machine that a [`Driver`] drives, for everybody else.
+/// A handle of the machine that a [`Driver`] drives.
 pub struct LinkHandle<M>(Arc<Shared<M>>);
 
 impl<M> Clone for LinkHandle<M> {
@@ -75,7 +75,7 @@ impl<M> Clone for LinkHandle<M> {
 }
 
 impl<M: Streams + Send + 'static> LinkHandle<M> {
-    /// Takes `machine` in.
+    /// A handle of `machine`, which no driver drives yet.
     pub fn new(machine: M, clock: Clock) -> Self {
         let state =
             State { machine, counters: ByteCounters::default(), driver: None, wakers: StreamWakers::new() };
@@ -91,12 +91,12 @@ impl<M: Streams + Send + 'static> LinkHandle<M> {
         result
     }
 
-    /// A look at the machine, which changes nothing. `see` must not block.
+    /// Reads the machine. `see` must not block.
     pub fn look<R>(&self, see: impl FnOnce(&M) -> R) -> R {
         see(&self.0.lock().machine)
     }
 
-    /// What all its streams have counters.
+    /// The bytes of all its streams.
     pub fn counters(&self) -> ByteCounters {
         self.0.lock().counters
     }
@@ -192,12 +192,12 @@ impl<M: Streams + Send + 'static> StreamBackend for LinkHandle<M> {
     }
 }
 
-/// A torn stream is an error for whoever uses it, never an end.
+/// A reset stream is an error for its user, never an end.
 fn broken(error: StreamError) -> std::io::Error {
     std::io::Error::new(std::io::ErrorKind::ConnectionReset, error)
 }
 
-/// What came out of the machine that its owner must see.
+/// What the owner of the machine must handle.
 pub enum DriverEvent<E> {
     /// An event that is not about a stream.
     Event(E),
@@ -215,7 +215,7 @@ pub struct Driver<M: Streams> {
     handle: LinkHandle<M>,
     socket: Option<(M::Socket, Socket)>,
     timer: Option<(Instant, Timer)>,
-    /// The last close that was said.
+    /// The last close that was sent.
     close_done: Option<CloseDone>,
 }
 
@@ -230,13 +230,13 @@ impl<M: Streams + Send + 'static> Driver<M> {
         self.socket = Some((id, socket));
     }
 
-    /// Drives on until the owner has something to see. Dropping the future loses nothing.
+    /// Drives until there is something for the owner. Dropping the future loses nothing.
     pub async fn next(&mut self) -> DriverEvent<M::Event> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    /// Drives on, whatever happens, until the socket is closed and the peer knows why: a process that ends sooner
-    /// takes its last words with it. For ever, if the machine does not close.
+    /// Drives until the socket is closed and the close frame is sent, which a process that exits sooner would lose.
+    /// Does not end if the machine does not close.
     pub async fn closed(&mut self) {
         poll_fn(|cx| {
             while self.socket.is_some() {
@@ -301,7 +301,7 @@ impl<M: Streams + Send + 'static> Driver<M> {
         let mut progress = false;
         for _ in 0..MESSAGES_PER_ROUND {
             let Some((_, socket)) = &mut self.socket else {
-                // What a machine still says after its socket is gone goes nowhere.
+                // Messages after the end of the socket are discarded.
                 while self.handle.0.lock().machine.poll_transmit().is_some() {}
                 return progress;
             };
@@ -370,7 +370,7 @@ impl<M: Streams + Send + 'static> Driver<M> {
             None => false,
         };
         if fired {
-            // The clock, not the timer, says what has expired: look at it again.
+            // The clock decides what has expired: read it again.
             self.timer = None;
         }
         fired

@@ -1,19 +1,19 @@
-//! One thread that writes lines to two streams, behind a bounded queue: whoever has something to write never waits for
-//! whoever reads, however slow or stopped that is.
+//! Writes lines to two streams by a thread of its own, behind a bounded queue: writers never wait for a slow or
+//! stopped reader.
 //!
-//! Knows nothing of reports and logs. What finds no room is dropped and counted, and the reader is told how much is missing
-//! once there is room again.
+//! Knows nothing of reports and logs. Lines beyond the capacity are dropped and counted; a line with their number is
+//! written once there is room.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What may wait, bytes: some thousand lines, which bridge a reader's pause of a second under load.
+/// The capacity of the queue, bytes: some thousand lines, which bridge a reader's pause of a second under load.
 const CAPACITY_BYTES: usize = 512 * 1024;
-/// The part of it that [`Priority::Droppable`] lines may fill, so that what matters still finds room.
+/// The part of it that [`Priority::Droppable`] lines may fill, so that important lines have room left.
 const DROPPABLE_BYTES: usize = CAPACITY_BYTES / 2;
-/// How late a line of many may be. Nobody sees the difference.
+/// How long lines are collected under load before one write. Too short to be noticed.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Lines in a [`PAUSE`] that are still few: each is written as it comes. Beyond, one write carries many.
 const FEW: usize = 8;
@@ -36,7 +36,7 @@ pub enum Priority {
     Important,
 }
 
-/// Renders what the reader is told of `n` lines that are missing.
+/// Renders the line about `n` dropped lines.
 type RenderDropped = Box<dyn Fn(u64) -> (Output, Vec<u8>) + Send>;
 
 #[derive(Default)]
@@ -44,7 +44,7 @@ struct Queue {
     pieces: Vec<(Output, Vec<u8>)>,
     bytes: usize,
     lines: usize,
-    /// Since the reader was told last.
+    /// Dropped since the last such line.
     dropped_untold: u64,
     dropped: u64,
     /// The writer waits for something to write.
@@ -61,7 +61,7 @@ struct Shared {
     queue: Mutex<Queue>,
     /// For the writer.
     filled: Condvar,
-    /// For those who wait until everything is written.
+    /// Notifies those that wait until everything is written.
     drained: Condvar,
 }
 
@@ -135,7 +135,7 @@ impl LogWriter {
         true
     }
 
-    /// Waits until everything that was queued is written, for at most `limit`. `false`: nobody reads.
+    /// Waits until everything that was queued is written, for at most `limit`. `false`: the reader does not read.
     pub fn flush(&self, limit: Duration) -> bool {
         let mut queue = self.0.0.lock();
         queue.is_urgent = true;
@@ -150,7 +150,7 @@ impl LogWriter {
     }
 }
 
-/// The thread's own.
+/// The state of the thread.
 struct Streams {
     out: Box<dyn Write + Send>,
     err: Box<dyn Write + Send>,

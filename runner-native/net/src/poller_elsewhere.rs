@@ -35,7 +35,7 @@ impl PollEvents {
         Self
     }
 
-    /// Waits for at most `timeout`; `None` is for ever.
+    /// Waits for at most `timeout`; `None` is without limit.
     pub(crate) fn wait(&mut self, poller: &Poller, timeout: Option<Duration>) {
         let notified = poller.is_notified.lock().unwrap_or_else(PoisonError::into_inner);
         let waits = |is_notified: &mut bool| !*is_notified;

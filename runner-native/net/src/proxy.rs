@@ -1,6 +1,6 @@
-//! A proxy on the way to the relay: which one the surroundings name, and a TCP connection through it.
+//! A proxy for connections to the relay: the one that the environment names, and a TCP connection through it.
 //!
-//! Knows no WebSocket and no TLS: both run over what comes out here, as over a direct connection. Passwords are never shown.
+//! Knows no WebSocket and no TLS: both run over the connection as over a direct one. Passwords are never logged.
 
 mod bypass;
 mod http_connect;
@@ -20,11 +20,11 @@ use super::tcp::Tcp;
 use super::timeout::within;
 use crate::target::{RelayUrl, authority, host_and_port};
 
-/// How long a proxy may take until the way through it is open: name, connection and its own connection to the relay.
-/// Shorter than a whole dial, so that a person is told who was silent.
+/// Timeout of a connection through a proxy: name, connection and its own connection to the relay. Shorter than a
+/// whole dial, so that the error names the proxy.
 const PROXY_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What a proxy speaks.
+/// The protocol of a proxy.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 enum Kind {
     /// HTTP with `CONNECT` (RFC 9110 section 9.3.6).
@@ -42,14 +42,14 @@ struct Login {
     password: Zeroizing<String>,
 }
 
-/// A proxy that somebody set in the surroundings.
+/// A proxy that is set in the environment.
 #[derive(Clone)]
 pub struct Proxy {
     kind: Kind,
     host: String,
     port: u16,
     login: Option<Arc<Login>>,
-    /// Where it was named, for whoever must change it.
+    /// The variable that names it.
     variable: &'static str,
 }
 
@@ -77,27 +77,27 @@ pub struct NotAProxy(pub &'static str);
 /// Why there is no way through a proxy.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum ProxyError {
-    /// Nobody is there.
+    /// It cannot be connected to.
     #[error("{0} cannot be reached: {1}")]
     Unreachable(String, String),
-    /// It says nothing in time.
+    /// It did not answer within the timeout.
     #[error("{0} did not answer within {limit} s", limit = PROXY_TIMEOUT.as_secs())]
     Silent(String),
-    /// It wants to know who asks.
+    /// It requires credentials.
     #[error("{0} wants a user name and a password: set them there, as in http://user:password@host:port")]
     LoginWanted(String),
-    /// It does not believe who asks.
+    /// It refused the credentials.
     #[error("{0} does not accept the user name and password that are set there")]
     LoginRefused(String),
-    /// It does not lead there.
+    /// It refused the destination.
     #[error("{0} does not connect to {1}: {2}")]
     Refused(String, String, String),
-    /// It does not speak what it should.
+    /// It sent an invalid response.
     #[error("{0} is no such proxy: {1}")]
     Foreign(String, String),
 }
 
-/// What a proxy's language says of a try, in no context.
+/// The result of a handshake with a proxy, without its context.
 #[derive(Debug)]
 enum ProxyFault {
     Io(io::Error),
@@ -251,7 +251,7 @@ mod tests {
             assert_eq!(error, NotAProxy("HTTPS_PROXY"));
             assert!(!error.to_string().contains("hunter2"));
         }
-        // What does not count is not looked at.
+        // Variables that do not apply are not checked.
         assert_eq!(named("ws://localhost", &[("ALL_PROXY", "nonsense://")]), Ok(None));
     }
 

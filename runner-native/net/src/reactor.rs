@@ -56,7 +56,7 @@ impl Reactor {
             None => None,
         };
         events.wait(&self.poller, timeout);
-        // Whoever wakes us now, the tasks below above all, need not end a wait.
+        // A wake-up from now on, mostly by the tasks below, need not interrupt a wait.
         self.state.store(CALLED, Ordering::SeqCst);
         events.dispatch();
         if next.is_some() {

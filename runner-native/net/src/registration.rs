@@ -1,4 +1,4 @@
-//! One socket on a runtime: whether it can be read and written, and who waits for that (Linux).
+//! The registration of one socket with a runtime: its readiness, and the tasks that wait for it (Linux).
 
 use std::io;
 use std::os::fd::AsFd;
@@ -59,7 +59,7 @@ impl Registration {
             return Poll::Ready(Ok(()));
         }
         waker.register(cx.waker());
-        // A change between the two looks woke nobody.
+        // A change before the waker was registered woke no task.
         if is_set() { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 

@@ -1,4 +1,5 @@
-//! What a relay's operator shares with guests: tokens and keys, read from files that nobody else may read.
+//! Secrets that a relay's operator shares with agents of other systems: tokens and keys, read from files that others
+//! cannot read.
 //!
 //! No `Debug` and no message shows one. A token is kept as its hash, which is all that a comparison needs.
 
@@ -17,19 +18,19 @@ use crate::files;
 /// Maximum size of a file with one secret, in bytes. RSA keys are the longest, with about 3 KiB.
 const MAX_BYTES: usize = 16 * 1024;
 
-/// Bytes that nobody else may see; wiped when dropped.
+/// Secret bytes; wiped when dropped.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<Vec<u8>>);
 
 /// Why a file's secret cannot be used.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum SecretError {
-    /// The system refused to read.
+    /// The file cannot be read.
     #[error("cannot read {path}: {reason}")]
     Unreadable {
         /// The file.
         path: String,
-        /// The system's words.
+        /// The system's message.
         reason: String,
     },
     /// Others could have copied it.
@@ -40,7 +41,7 @@ pub enum SecretError {
         /// Its permission bits.
         mode: u32,
     },
-    /// There is nothing in it.
+    /// The file is empty.
     #[error("{path} is empty")]
     Empty {
         /// The file.
@@ -94,7 +95,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The hash of a token, by which it is recognised when it is shown.
+/// The hash of a token, to compare tokens with.
 #[derive(Clone)]
 pub struct Fingerprint([u8; 32]);
 

@@ -1,7 +1,7 @@
 //! A wire that knows how much was read of a message that is not whole yet, and stops where one is too large.
 //!
-//! The WebSocket library is told its limit once, before anybody has logged in; this one follows what the machine says.
-//! It knows no frames: what was read since the last whole message is at least what is held of the next.
+//! The limit of the WebSocket library is set once, before login; this one follows the machine. It knows no frames:
+//! what was read since the last whole message is at least what is held of the next.
 
 use std::error::Error;
 use std::fmt;
@@ -106,7 +106,7 @@ mod tests {
 
     use super::*;
 
-    /// Reads until nothing more comes; how much it was, and whether the gauge stopped it.
+    /// Reads until nothing more comes; how much it was, and whether the limit stopped it.
     fn drained(gauge: &mut SizeLimit<Cursor<Vec<u8>>>) -> (usize, bool) {
         let mut buf = [0; 1000];
         let mut total = 0;

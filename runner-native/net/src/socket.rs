@@ -119,7 +119,7 @@ fn config() -> WebSocketConfig {
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES)
         .max_write_buffer_size(8 * WRITE_BUFFER_BYTES + LARGEST_MESSAGE_BYTES)
-        // The most that any machine takes: the gauge below is told what this one takes now.
+        // The largest limit of any machine; the size limit below follows the machine's current one.
         .max_message_size(Some(LARGEST_MESSAGE_BYTES))
         .max_frame_size(Some(LARGEST_MESSAGE_BYTES))
 }
@@ -208,7 +208,7 @@ fn upgrade_failure(error: &Error) -> String {
     }
 }
 
-/// What a socket received, in the core's words.
+/// What a socket received, as the core's type.
 pub enum Received {
     /// A message for the machine.
     Message(Message),
@@ -259,7 +259,7 @@ pub fn to_wire(message: Message) -> Wired {
     }
 }
 
-/// What an error of the socket means. A code other than [`Close::ABNORMAL`] is to be told to the peer.
+/// What an error of the socket means. A code other than [`Close::ABNORMAL`] is sent to the peer.
 pub fn what_happened(error: &Error) -> Close {
     match error {
         Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => {

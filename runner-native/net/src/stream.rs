@@ -1,4 +1,4 @@
-//! One stream of a link as an async byte stream, for everybody who does not drive the link.
+//! One stream of a link as an async byte stream.
 
 use std::io;
 use std::pin::Pin;
@@ -20,19 +20,19 @@ const READ_BYTES: usize = 64 * 1024;
 /// The most that one write copies into a stream at once: more does not fit its queue.
 const WRITE_BYTES: usize = 64 * 1024;
 
-/// What a stream asks of the link that carries it. Implemented by the driver's handle.
+/// What a stream needs of its link. Implemented by the driver's handle.
 pub trait StreamBackend: Send + Sync {
     /// `None` is the peer's end of the stream.
     fn poll_read(&self, id: StreamId, max: usize, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>>;
-    /// Takes from the front of `data` what there is room for, at least one byte.
+    /// Takes from the front of `data` as much as fits, at least one byte.
     fn poll_write(&self, id: StreamId, data: &mut Bytes, cx: &mut Context<'_>) -> Poll<io::Result<usize>>;
     /// Ends this side's half, after what was written.
     fn finish(&self, id: StreamId) -> io::Result<()>;
-    /// Gives up reading: what still comes is discarded.
+    /// Stops reading: later data is discarded.
     fn stop(&self, id: StreamId);
-    /// Tears the stream down.
+    /// Resets the stream.
     fn reset(&self, id: StreamId, code: u32);
-    /// Nobody holds the stream any more.
+    /// The last half was dropped.
     fn forget(&self, id: StreamId);
 }
 
@@ -46,7 +46,7 @@ struct Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // A reset would also drop what was written and has not left yet, so an ended half is left in peace.
+        // A reset would also discard written data that is not sent yet, so an ended half is not reset.
         match (*self.write_ended.get_mut(), *self.read_ended.get_mut()) {
             (true, true) => {}
             (true, false) => self.plane.stop(self.id),
@@ -121,7 +121,7 @@ impl TunnelWriter {
         self.held.plane.finish(self.held.id)
     }
 
-    /// Tears both halves down: the peer sees an error, never an end.
+    /// Resets both halves: the peer sees an error, never an end.
     pub fn reset(&mut self, code: u32) {
         self.held.plane.reset(self.held.id, code);
     }

@@ -131,7 +131,7 @@ impl Tcp {
     /// Connects to `at`, for as long as the system tries.
     ///
     /// # Errors
-    /// The system's word for why there is no connection.
+    /// The system's reason why there is no connection.
     pub async fn connect(at: SocketAddr) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
@@ -205,7 +205,7 @@ impl Unix {
     /// Connects to the socket at `path`.
     ///
     /// # Errors
-    /// The system's word for why there is no connection.
+    /// The system's reason why there is no connection.
     pub async fn connect_to(path: &std::path::Path) -> io::Result<Self> {
         let at = socket2::SockAddr::unix(path)?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
@@ -295,7 +295,7 @@ impl TcpListener {
     /// Listens at `at`.
     ///
     /// # Errors
-    /// The address is taken, not ours, or below 1024 without the right.
+    /// The address is in use, not of this machine, or a port below 1024 without the privilege.
     pub fn bind(at: SocketAddr) -> io::Result<Self> {
         Self::new(std::net::TcpListener::bind(at)?)
     }

@@ -1,4 +1,4 @@
-//! Room to read into, one for each thread: connections that wait hold no buffer.
+//! A read buffer for each thread: idle connections hold no buffer.
 
 use std::cell::RefCell;
 
@@ -9,7 +9,7 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Lends the room of this thread. What is in it is of no meaning; whoever is lent it while it is lent gets a fresh one.
+/// Runs with the buffer of this thread. Its content is unspecified; a nested call gets a fresh buffer.
 pub fn with<T>(work: impl FnOnce(&mut [u8]) -> T) -> T {
     let mut room = SCRATCH.take();
     room.resize(SCRATCH_BYTES, 0);

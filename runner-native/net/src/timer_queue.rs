@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hvym_tunnel_core::time::Instant;
 
-/// Who waits for which moment. The number tells apart those that wait for the same.
+/// The wakers by time and number; the number distinguishes timers of the same time.
 #[derive(Debug, Default)]
 pub(crate) struct TimerQueue {
     waiting: BTreeMap<(Instant, u64), Waker>,

@@ -29,21 +29,21 @@ const MONITOR_TICK: Duration = Duration::from_millis(25);
 /// Looks in a row that find the leader in the same turn before another thread leads: 50 to 75 ms. Less, and a thread that
 /// merely waits for a core would lose its place.
 const STUCK_LOOKS: u32 = 2;
-/// Looks in a row that find the leader waiting before the monitor sleeps too: a process without work wakes nobody.
+/// Looks in a row that find the leader waiting before the monitor sleeps too: an idle process does not wake up.
 const IDLE_LOOKS: u32 = 40;
 
 /// What the threads are asked to do.
 #[derive(Debug, Default)]
 struct Calls {
     stop: bool,
-    /// Somebody must lead from now on, as this generation.
+    /// A thread must become the leader of this generation.
     lead: Option<u64>,
     help: bool,
     running: usize,
 }
 
-/// Counts the leaders: one of an older generation was replaced. Locked by the leader while it waits for the poller, so that
-/// nobody replaces it then.
+/// Counts the leaders: one of an older generation was replaced. Locked by the leader while it waits for the poller,
+/// so that it is not replaced then.
 type Generation = Mutex<u64>;
 
 /// What the threads of one runtime share.
@@ -231,7 +231,7 @@ impl Workers {
         }
     }
 
-    /// Does a share for a while. It asks no timer when that is over: nobody may be there to fire it.
+    /// Does a share for a while. It uses no timer for the end: no thread may be left to fire it.
     fn help(&self, executor: &Executor<'static>) {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let mut cx = Context::from_waker(&waker);
@@ -307,7 +307,7 @@ impl Workers {
     }
 }
 
-/// Runs tasks for ever. The executor lets a panicking task's panic through to the thread that ran it.
+/// Runs tasks until it is dropped. The executor lets a panicking task's panic through to the thread that ran it.
 async fn run_tasks(executor: &Executor<'static>) {
     while AssertUnwindSafe(executor.run(pending::<()>())).catch_unwind().await.is_err() {}
 }
@@ -316,7 +316,7 @@ fn poll(tasks: Pin<&mut impl Future<Output = ()>>, cx: &mut Context<'_>) {
     let _never = tasks.poll(cx);
 }
 
-/// A thread that panicked outside a task is a bug of ours; the others go on.
+/// A panic outside a task is a bug; the other threads go on.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -107,7 +107,7 @@ impl<'a> LocalHttp<'a> {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
-        // A refused request may have a long body, which nobody will read.
+        // A refused request may have a long body, which is not read.
         let is_long = !request.body().is_end_stream();
         let (mut head, body) = request.into_parts();
         let format = access_filter::format(&head.headers);

@@ -1,6 +1,6 @@
 //! The PROXY protocol, version 2: how a service learns who the visitor is (HAProxy's proxy-protocol.txt, section 2.2).
 //!
-//! Knows no socket; whether a service wants it is for its owner to say.
+//! Knows no socket; the owner of a service enables it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 /// Version 2; the connection is the proxy's own.
 const LOCAL: u8 = 0x20;
-/// Version 2; the connection is made for somebody else.
+/// Version 2, command PROXY.
 const PROXY: u8 = 0x21;
 const UNSPECIFIED: u8 = 0x00;
 const TCP_OVER_IPV4: u8 = 0x11;

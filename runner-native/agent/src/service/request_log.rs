@@ -44,7 +44,7 @@ pub(super) struct RequestLog {
     place: String,
     /// The `Host` by which the service knows itself; `None` if requests carry one of our own already.
     own_host: Option<String>,
-    /// Told whether the stream is between two requests.
+    /// Gets whether the stream is between two requests.
     activity: Arc<Activity>,
     /// Whether the service ended its direction.
     service_ended: bool,

@@ -32,8 +32,8 @@ impl Transferred {
     }
 }
 
-/// Copies until both sides have ended, or one has broken. With `announce`, the service is told first who the visitor is.
-/// `show` sees everything that passes.
+/// Copies until both sides have ended, or one has broken. With `announce`, the service first gets the visitor's
+/// address. `show` sees everything that passes.
 pub(super) async fn copy(
     stream: TunnelStream,
     mut local: UpstreamStream,

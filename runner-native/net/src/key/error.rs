@@ -1,4 +1,4 @@
-//! What can be wrong with an identity, in words that never hold a secret.
+//! The errors of identities. No message contains a secret.
 
 use std::borrow::Cow;
 use std::io;
@@ -22,7 +22,7 @@ pub enum KeyError {
     Unreadable {
         /// Where it was looked for.
         path: String,
-        /// The system's words.
+        /// The system's message.
         reason: String,
     },
     /// Others could have copied the secret.
@@ -45,7 +45,7 @@ pub enum KeyError {
         /// Where it was read.
         place: String,
     },
-    /// Whoever looks at the screen would see the secret.
+    /// The secret would be visible on the screen.
     #[error("standard input is a terminal, where the secret would be shown as it is typed")]
     Terminal,
     /// There already is one.
@@ -59,7 +59,7 @@ pub enum KeyError {
     Unwritable {
         /// The file.
         path: String,
-        /// The system's words.
+        /// The system's message.
         reason: String,
     },
     /// No file was named, and there is no default place.
@@ -96,7 +96,7 @@ pub fn concealed(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// A path as messages show it: somebody may have given the secret where its file belongs.
+/// A path as messages show it: a secret may have been given in place of its file.
 pub fn shown(path: &Path) -> String {
     concealed(&path.to_string_lossy()).into_owned()
 }

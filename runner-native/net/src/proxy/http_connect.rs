@@ -58,7 +58,7 @@ async fn answer(wire: &mut (impl AsyncRead + Unpin)) -> Result<ResponseHead, Pro
             return Err(ProxyFault::Foreign("its answer is no HTTP"));
         }
         match ResponseHead::parse(&gathered) {
-            // Whoever is behind it waits for us to speak first.
+            // The destination waits for the client to send first.
             Ok(Some((head, length))) if (200..300).contains(&head.status) && length < gathered.len() => {
                 return Err(ProxyFault::Foreign("it sent more than the answer"));
             }

@@ -1,4 +1,4 @@
-//! The way through a SOCKS proxy, version 5 (RFC 1928), with a user name and a password where it wants them (RFC 1929).
+//! The SOCKS 5 handshake (RFC 1928), with user name and password if the proxy requires them (RFC 1929).
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,7 +9,7 @@ use super::{Login, ProxyFault};
 use crate::error_text::words;
 
 const VERSION: u8 = 5;
-/// The version of the negotiation about user name and password, which counts for itself.
+/// The version of the user name and password sub-negotiation (RFC 1929 section 2).
 const LOGIN_VERSION: u8 = 1;
 const NO_LOGIN: u8 = 0;
 const USER_AND_PASSWORD: u8 = 2;
@@ -19,8 +19,7 @@ const IPV4: u8 = 1;
 const NAME: u8 = 3;
 const IPV6: u8 = 4;
 
-/// Asks for the way to `host` and `port`; from then on the connection is to there. A name is resolved by the proxy if
-/// `resolves`, and here if not.
+/// Requests a connection to `host` and `port`. The proxy resolves the name if `resolves`, else this machine.
 pub(super) async fn open(
     wire: &mut (impl AsyncRead + AsyncWrite + Unpin),
     host: &str,
@@ -47,7 +46,7 @@ pub(super) async fn open(
         (VERSION, reply) => return Err(ProxyFault::Refused(refusal(reply))),
         _ => return Err(ProxyFault::Foreign("its answer is no SOCKS 5")),
     }
-    // From where it connects to there: nobody asks, but it must be read to its end.
+    // The bound address, which is not used, but must be read.
     let length = match kind {
         IPV4 => 4,
         IPV6 => 16,
@@ -103,7 +102,7 @@ async fn authenticate(
     }
 }
 
-/// Says something, and reads an answer of this length.
+/// Sends a message, and reads an answer of this length.
 async fn ask<const N: usize>(
     wire: &mut (impl AsyncRead + AsyncWrite + Unpin),
     question: &[u8],

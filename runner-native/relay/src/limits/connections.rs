@@ -112,3 +112,46 @@ impl ConnectionSlot {
         self.permits.lock().unwrap_or_else(PoisonError::into_inner).extend(permit);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PER_IP: IpLimits = IpLimits { at_once: 1, per_second: 1, burst: 2 };
+
+    fn limit(max: usize, loopback: bool) -> Arc<ConnectionLimit> {
+        let proxies = vec!["192.0.2.0/24".parse().expect("a network")];
+        let exempt = ExemptAddresses { proxies, loopback };
+        Arc::new(ConnectionLimit::new(max, PER_IP, exempt, Clock::new()))
+    }
+
+    fn peer(ip: &str) -> SocketAddr {
+        SocketAddr::new(ip.parse().expect("an address"), 9)
+    }
+
+    #[test]
+    fn an_address_has_its_own_limit_and_a_trusted_proxy_has_none() {
+        let limit = limit(10, false);
+        for ip in ["198.51.100.1", "127.0.0.1", "::1"] {
+            let first = limit.admit(peer(ip));
+            assert!(first.is_ok());
+            assert_eq!(limit.admit(peer(ip)).err(), Some(ConnectionLimitError::TooMany), "{ip}");
+        }
+        let behind_a_proxy: Vec<_> =
+            ["192.0.2.1", "192.0.2.1", "::ffff:192.0.2.1"].map(|ip| limit.admit(peer(ip))).into();
+        assert!(behind_a_proxy.iter().all(Result::is_ok));
+    }
+
+    #[test]
+    fn loopback_may_be_exempt_from_its_own_limit_but_not_from_that_of_the_relay() {
+        let limit = limit(2, true);
+        let open: Vec<_> = (0..2).map(|_| limit.admit(peer("127.0.0.1"))).collect();
+        assert!(open.iter().all(Result::is_ok));
+        for ip in ["127.0.0.1", "192.0.2.1", "198.51.100.1"] {
+            assert_eq!(limit.admit(peer(ip)).err(), Some(ConnectionLimitError::Full), "{ip}");
+        }
+        assert_eq!(limit.open(), 2);
+        drop(open);
+        assert_eq!(limit.open(), 0);
+    }
+}

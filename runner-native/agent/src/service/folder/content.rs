@@ -50,7 +50,7 @@ impl Body for FileContent {
         this.buffer.resize(most, 0);
         let n = ready!(Pin::new(&mut this.file).poll_read(cx, &mut this.buffer))?;
         if n == 0 {
-            // It was cut since its length was told. Breaking off is how a visitor learns of it.
+            // The file was truncated after its length was sent; the response ends by an error.
             return Poll::Ready(Some(Err(io::Error::from(io::ErrorKind::UnexpectedEof).into())));
         }
         this.left -= n as u64;
