@@ -119,7 +119,7 @@ impl Mux {
         if stream.send.state() != SendState::Open || stream.reset.is_some() || self.is_ended() {
             return 0;
         }
-        let own = self.config.max_stream_unsent.saturating_sub(stream.send.unsent());
+        let own = stream.send.room(self.config.max_stream_unsent);
         own.min(self.config.max_unsent.saturating_sub(self.counts.unsent))
     }
 

@@ -17,6 +17,37 @@ const STREAM_BYTES: usize = 2048;
 /// What a session costs beside its streams: 4096 tombstones and the id map that finds them.
 const SESSION_BYTES: usize = 256 * 1024;
 
+/// The number of inbound streams that [`MuxConfig::reset_limit`] is for.
+pub(crate) const RESET_LIMIT_STREAMS: u64 = 256;
+
+/// How often something may happen before it counts as a flood: a token bucket.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct RateLimit {
+    /// How many may come at once.
+    pub burst: u64,
+    /// How many may come each second in the long run.
+    pub per_second: u64,
+}
+
+impl RateLimit {
+    /// Allows `burst` at once and `per_second` in the long run.
+    #[must_use]
+    pub const fn new(burst: u64, per_second: u64) -> Self {
+        Self { burst, per_second }
+    }
+}
+
+/// Resets, of streams of which 256 may be open: the peer itself decides what it opens and resets.
+const RESETS: RateLimit = RateLimit::new(512, 100);
+/// Resets by a peer that opens few streams but whose users may connect and break off as fast as they can; each costs one
+/// header to judge. Only a peer that means to exceeds it.
+const RESETS_BY_USERS: RateLimit = RateLimit::new(8192, 2000);
+/// Bytes for unknown streams: an honest peer may have this much in flight when this end resets many streams.
+const DISCARDED: RateLimit = RateLimit::new(64 * MIB as u64, 4 * MIB as u64);
+/// Refusals that wait to leave: a peer that decides itself what it opens does not open streams without waiting for them.
+const REFUSALS: usize = 256;
+
 /// The limits of a session. Begin with [`default`](Self::default), [`acceptor`](Self::acceptor),
 /// [`opener`](Self::opener) or [`low_memory`](Self::low_memory), and change fields:
 ///
@@ -47,10 +78,25 @@ pub struct MuxConfig {
     pub window_growth_budget: usize,
     /// Unread bytes that a session may hold. Above it the stream with the most is reset.
     pub max_unread: usize,
-    /// Unsent bytes of a stream above which its writes block, at least 1024.
+    /// Unsent bytes of a stream above which its writes block, at least 1024. They also block above what the peer has
+    /// granted.
     pub max_stream_unsent: usize,
-    /// Unsent bytes of all streams above which writes block, at least `max_stream_unsent`.
+    /// Unsent bytes of all streams above which writes block, at least `max_stream_unsent`. All of them may leave as soon as
+    /// the transport takes them.
     pub max_unsent: usize,
+    /// Above it the session ends with [`FloodKind::Resets`](crate::FloodKind::Resets). Counted are streams that the peer
+    /// resets within a second of their opening ("rapid reset"), that are refused, and that send data after their end. In
+    /// proportion more where more than 256 inbound streams may be open. `None`: the session goes on, for a peer that
+    /// carries the streams of many strangers, where what one of them does must not end the streams of the others.
+    pub reset_limit: Option<RateLimit>,
+    /// Refusals that wait to be sent; one more ends the session with [`FloodKind::Refusals`](crate::FloodKind::Refusals).
+    /// `None`: the session goes on, and of more than 4096 that wait the oldest is forgotten, whose stream the peer must
+    /// then end by itself.
+    pub refusal_limit: Option<usize>,
+    /// Bytes for streams that are not remembered, above which the session ends with
+    /// [`FloodKind::Discarded`](crate::FloodKind::Discarded). They are skipped and cost no memory. `None`: the session goes
+    /// on.
+    pub discarded_limit: Option<RateLimit>,
     /// Copies every payload, so that a peer that cuts its frames badly cannot keep large messages alive with small
     /// slices of them.
     pub always_copy: bool,
@@ -58,10 +104,9 @@ pub struct MuxConfig {
     pub accept_timeout: Duration,
     /// A stream that the peer does not acknowledge for so long is reset. Off by default: some peers acknowledge late.
     pub open_timeout: Option<Duration>,
-    /// A stream without progress for so long is reset if it is half-closed, or if its application has stopped and
-    /// finished it.
+    /// A half-closed stream without progress for so long is reset.
     pub half_close_idle_timeout: Duration,
-    /// A stream whose peer grants no window for so long is reset.
+    /// A stream whose writer waits so long for any window is reset.
     pub stream_stall_timeout: Option<Duration>,
     /// The session ends when pending output is not pulled for so long.
     pub write_stall_timeout: Duration,
@@ -99,6 +144,9 @@ impl Default for MuxConfig {
             max_unread: 64 * MIB,
             max_stream_unsent: 64 * 1024,
             max_unsent: 8 * MIB,
+            reset_limit: Some(RESETS),
+            refusal_limit: Some(REFUSALS),
+            discarded_limit: Some(DISCARDED),
             always_copy: false,
             accept_timeout: Duration::from_secs(30),
             open_timeout: None,
@@ -111,15 +159,23 @@ impl Default for MuxConfig {
 }
 
 impl MuxConfig {
-    /// For an end whose trusted peer opens many streams.
+    /// For an end whose trusted peer opens many streams, for strangers whom it does not choose: nothing that these do to
+    /// their own streams ends the session.
     #[must_use]
     pub fn acceptor() -> Self {
-        Self { max_inbound_streams: 1024, ..Self::default() }
+        Self {
+            max_inbound_streams: 1024,
+            reset_limit: None,
+            refusal_limit: None,
+            discarded_limit: None,
+            ..Self::default()
+        }
     }
 
     /// For an end that opens streams to many peers that it does not trust, one session each: payloads are copied, so
     /// that no small slice keeps a large message alive, and unread data is limited to 32 MiB, which is the first window
-    /// of 128 streams that are read too slowly.
+    /// of 128 streams that are read too slowly. What strangers can make an honest peer do (data in flight for streams that
+    /// were reset because they left, openings beyond the limit) does not end the session.
     #[must_use]
     pub fn opener() -> Self {
         Self {
@@ -128,13 +184,16 @@ impl MuxConfig {
             max_outbound_streams: 1024,
             window_growth_budget: 4 * MIB,
             max_unread: 32 * MIB,
+            reset_limit: Some(RESETS_BY_USERS),
+            refusal_limit: None,
+            discarded_limit: None,
             always_copy: true,
             stream_stall_timeout: Some(Duration::from_secs(300)),
             ..Self::default()
         }
     }
 
-    /// For an end with little memory and few streams.
+    /// For an end with little memory and few streams, whose peer is trusted as by [`acceptor`](Self::acceptor).
     #[must_use]
     pub fn low_memory() -> Self {
         Self {
@@ -144,7 +203,7 @@ impl MuxConfig {
             window_growth_budget: 4 * MIB,
             max_unread: 16 * MIB,
             max_unsent: 2 * MIB,
-            ..Self::default()
+            ..Self::acceptor()
         }
     }
 

@@ -5,8 +5,9 @@ use alloc::collections::VecDeque;
 /// Pending answers to pings. When there are more, the oldest is dropped: a peer that does not read its answers gains
 /// nothing from more of them.
 const MAX_PONGS: usize = 16;
-/// Pending resets of refused streams. A peer that opens streams faster than their refusals leave is flooding.
-const MAX_REFUSALS: usize = 256;
+/// Pending refusals of a session without a limit for them. Above it the oldest is forgotten, whose stream the peer has most
+/// likely given up since: as many streams as are remembered after their end have been opened after it.
+const MAX_REFUSALS: usize = 4096;
 
 /// Pending frames of the session, in the order in which they leave.
 #[derive(Debug, Default)]
@@ -39,13 +40,16 @@ impl ControlFrames {
         self.resets.push_back(id);
     }
 
-    /// Resets a stream that the session does not take. `false` if too many are pending.
-    pub(crate) fn refuse(&mut self, id: u32) -> bool {
-        let has_room = self.resets.len() < MAX_REFUSALS;
-        if has_room {
-            self.resets.push_back(id);
+    /// Resets a stream that the session does not take. `false` if more than `limit` would be pending.
+    pub(crate) fn refuse(&mut self, id: u32, limit: Option<usize>) -> bool {
+        if limit.is_some_and(|limit| self.resets.len() >= limit) {
+            return false;
         }
-        has_room
+        if self.resets.len() >= MAX_REFUSALS {
+            self.resets.pop_front();
+        }
+        self.resets.push_back(id);
+        true
     }
 
     pub(crate) fn pong(&mut self, value: u32) {

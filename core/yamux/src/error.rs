@@ -137,10 +137,10 @@ pub enum ResetReason {
     /// The application did not accept it within `accept_timeout`.
     #[error("nobody accepted it in time")]
     AcceptTimeout,
-    /// Half-closed, or stopped and finished, and without progress for `half_close_idle_timeout`.
+    /// Half-closed, and without progress for `half_close_idle_timeout`.
     #[error("half-closed and idle")]
     Idle,
-    /// The peer granted no window for `stream_stall_timeout`.
+    /// A writer waited for any window for `stream_stall_timeout`.
     #[error("the other side stopped reading")]
     WriteStall,
     /// The session exceeded `max_unread`, and this stream held the most.

@@ -60,12 +60,11 @@ impl Mux {
     fn expire(&mut self, key: usize, timer: StreamTimer) {
         let reason = match timer {
             StreamTimer::SwsDelay => {
-                self.streams[key].send.end_sws_delay();
-                return self.schedule(key);
+                return self.notify_writer(key);
             }
             StreamTimer::Accept => ResetReason::AcceptTimeout,
             StreamTimer::Open => ResetReason::OpenTimeout,
-            StreamTimer::Closing => ResetReason::Idle,
+            StreamTimer::HalfClosed => ResetReason::Idle,
             StreamTimer::Stall => ResetReason::WriteStall,
         };
         self.reset_stream(key, reason, true);

@@ -5,9 +5,10 @@ use alloc::string::String;
 use alloc::{format, vec};
 
 use crate::recv::RecvState;
+use crate::send::WriterWait;
 use crate::session::Mux;
 use crate::stream_id::StreamId;
-use crate::stream_state::{List, StreamState};
+use crate::stream_state::{List, StreamState, StreamTimer};
 
 impl Mux {
     /// The id on the wire of a live stream, so that a test can find its frames.
@@ -60,9 +61,12 @@ impl Mux {
         if recv.state() == RecvState::Open && stream.reset.is_none() && used > u64::from(recv.window()) {
             return fails("more granted than its window");
         }
-        let is_scheduled = stream.lists.contains(List::Ready) || send.is_sws_delayed();
-        if stream.reset.is_none() && send.allowed() > 0 && !is_scheduled {
-            return fails("data and window, but it is not scheduled");
+        if send.unsent() > send.window() as usize {
+            return fails("more is queued than its peer has granted");
+        }
+        let is_scheduled = stream.lists.contains(List::Ready);
+        if send.unsent() > 0 && !is_scheduled {
+            return fails("data, but it is not scheduled");
         }
         if !stream.frames.is_empty() && !stream.lists.contains(List::Frames) && !is_scheduled {
             return fails("frames are pending, but it is not scheduled");
@@ -70,8 +74,14 @@ impl Mux {
         if !stream.events.is_empty() && !stream.lists.contains(List::Events) {
             return fails("events are pending, but it is not listed");
         }
-        let will_wake = send.unsent() > 0 || stream.lists.contains(List::SessionBlocked);
-        if send.is_blocked() && stream.reset.is_none() && !will_wake {
+        let will_wake = stream.reset.is_some()
+            || stream.lists.contains(List::SessionBlocked)
+            || match send.writer_wait(0) {
+                WriterWait::NoWriter | WriterWait::Queue | WriterWait::Window => true,
+                WriterWait::LargerWindow => stream.timers.contains(StreamTimer::SwsDelay),
+                WriterWait::Ready => false,
+            };
+        if !will_wake {
             return fails("blocked, and nothing will wake it");
         }
         Ok(())

@@ -80,7 +80,8 @@
 //! # Limits
 //!
 //! Whatever the peer does, a session holds at most [`MuxConfig::memory_bound`] bytes, answers with no more bytes than it
-//! was sent, and ends a peer that floods it ([`MuxError::Flood`]). Every limit is a field of [`MuxConfig`].
+//! was sent, and ends a peer that floods it ([`MuxError::Flood`]), except with what the config lets it do without a limit,
+//! for peers that carry the streams of many strangers. Every limit is a field of [`MuxConfig`].
 //!
 //! # Determinism
 //!
@@ -136,7 +137,7 @@ mod timers;
 mod token_bucket;
 mod window;
 
-pub use config::{MuxConfig, MuxConfigError};
+pub use config::{MuxConfig, MuxConfigError, RateLimit};
 pub use error::{ClosedStream, FloodKind, MuxEnd, MuxError, OpenError, ResetReason, StreamError};
 pub use event::MuxEvent;
 pub use instant::Instant;

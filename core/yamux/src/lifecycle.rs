@@ -54,14 +54,9 @@ impl Mux {
             return;
         }
         while let Some(key) = self.streams.pop(List::SessionBlocked) {
-            let stream = &mut self.streams[key];
-            // A stream whose own queue is full is notified when that has drained.
-            if !stream.is_free()
-                && stream.reset.is_none()
-                && stream.send.unsent() < self.config.max_stream_unsent
-                && stream.send.unblock()
-            {
-                self.notify(key, PendingEvent::Writable);
+            if !self.streams[key].is_free() {
+                // A stream whose own queue is full is notified when that has drained.
+                self.wake_writer(key, self.config.max_stream_unsent - 1);
             }
         }
     }

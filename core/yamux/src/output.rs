@@ -6,7 +6,7 @@ use crate::frame::{Flags, FrameType, HEADER_BYTES, Header};
 use crate::recv::RecvState;
 use crate::send::SendState;
 use crate::session::Mux;
-use crate::stream_state::{List, PendingEvent, PendingFrame};
+use crate::stream_state::{List, PendingFrame};
 
 /// The most payload in a frame while other streams wait.
 const QUANTUM: u16 = 16 * 1024;
@@ -109,7 +109,7 @@ impl Mux {
             self.release_if_over(key);
             return;
         }
-        let data_follows = stream.lists.contains(List::Ready) && stream.send.allowed() > 0;
+        let data_follows = stream.lists.contains(List::Ready) && stream.send.unsent() > 0;
         let mut delta = 0;
         if stream.frames.remove(PendingFrame::Window) && stream.recv.state() == RecvState::Open {
             delta = stream.recv.grantable(unarrived);
@@ -161,14 +161,14 @@ impl Mux {
         let is_alone = self.streams.list(List::Ready).is_empty();
         let room = self.config.batch - self.batch.len() - HEADER_BYTES;
         let stream = &mut self.streams[key];
-        let allowed = stream.send.allowed();
-        if stream.is_free() || stream.reset.is_some() || allowed == 0 {
+        let unsent = stream.send.unsent();
+        if stream.is_free() || unsent == 0 {
             return;
         }
         let turn = stream.send.begin_turn(QUANTUM);
-        let length = allowed.min(if is_alone { MAX_FRAME } else { usize::from(turn) }).min(room);
+        let length = unsent.min(if is_alone { MAX_FRAME } else { usize::from(turn) }).min(room);
         // A turn that the batch is too short for goes on in the next batch, before all others.
-        let interrupted = !is_alone && length == room && length < allowed.min(usize::from(turn));
+        let interrupted = !is_alone && length == room && length < unsent.min(usize::from(turn));
         stream.send.end_turn(if interrupted { turn - length as u16 } else { 0 });
         let id = stream.id;
         let flags = self.syn_ack_flags(key);
@@ -181,17 +181,14 @@ impl Mux {
     }
 
     fn after_data(&mut self, key: usize, interrupted: bool) {
-        let stream = &mut self.streams[key];
-        if stream.send.unsent() <= self.config.max_stream_unsent / 4 && stream.send.unblock() {
-            self.notify(key, PendingEvent::Writable);
-        }
-        let stream = &self.streams[key];
-        if stream.send.unsent() == 0 {
-            if stream.send.state() == SendState::FinQueued {
+        self.wake_writer(key, self.low_mark());
+        let send = &self.streams[key].send;
+        if send.unsent() == 0 {
+            if send.state() == SendState::FinQueued {
                 self.queue_frame(key, PendingFrame::Fin);
+            } else if send.is_stalled() {
+                self.arm_stall(key);
             }
-        } else if stream.send.window() == 0 {
-            self.arm_stall(key);
         } else if interrupted {
             self.streams.push_ready_front(key);
         } else {

@@ -12,8 +12,9 @@ use crate::instant::Instant;
 const SMALL_WRITE: usize = 1024;
 /// Small writes are coalesced into blocks of at most this size.
 const COALESCED: usize = 4096;
-/// A window below this is not worth a frame while more is queued (silly window avoidance, RFC 9293 section 3.8.6.2.1).
-const SMALL_WINDOW: u32 = 1024;
+/// A writer that waits for more is not woken for a window below this (silly window avoidance, RFC 9293 section
+/// 3.8.6.2.1). Half of the largest window, the other limit of the RFC, is never less: a window begins at 256 KiB.
+const SMALL_WINDOW: u16 = 1024;
 
 /// The states of the half, in their order.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -37,30 +38,23 @@ pub(crate) enum Finish {
     Already,
 }
 
-/// How far the wait for a window worth a frame has got.
+/// What a writer that was cut short waits for.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-enum SwsDelay {
-    Idle,
-    /// A timer runs.
-    Waiting,
-    /// The timer ran out: the small window is used as it is.
-    Elapsed,
+pub(crate) enum WriterWait {
+    /// No write was cut short.
+    NoWriter,
+    /// Nothing: a write would take enough now.
+    Ready,
+    /// Queued data must leave.
+    Queue,
+    /// The peer grants nothing.
+    Window,
+    /// The window is too small to be worth a frame.
+    LargerWindow,
 }
 
-/// Whether a half has something to send.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Sendable {
-    /// No data or no window.
-    Nothing,
-    /// Data that its window allows.
-    Data,
-    /// The window is too small to be worth a frame; a timer must be armed.
-    DelayStarts,
-    /// The window is too small, and the timer runs already.
-    Delayed,
-}
-
-/// The sending half of a stream.
+/// The sending half of a stream. What is queued never exceeds the window, so that all of it can leave, and a peer that
+/// grants nothing makes this end hold nothing.
 #[derive(Debug)]
 pub(crate) struct SendHalf {
     state: SendState,
@@ -71,11 +65,11 @@ pub(crate) struct SendHalf {
     unsent: usize,
     /// What is left of an interrupted turn in the round robin, bytes.
     deficit: u16,
-    /// A write was cut short, so that the application is owed a `Writable`.
-    blocked: bool,
-    sws_delay: SwsDelay,
-    /// When data began to wait for any window.
-    flow_blocked_at: Instant,
+    /// What a write that was cut short left, bytes, at most [`SMALL_WINDOW`]: the application is owed a `Writable` once a
+    /// write takes as much. 0: no writer waits.
+    wanted: u16,
+    /// When a writer began to wait for any window.
+    stalled_at: Instant,
 }
 
 impl SendHalf {
@@ -86,9 +80,8 @@ impl SendHalf {
             queue: ByteQueue::default(),
             unsent: 0,
             deficit: 0,
-            blocked: false,
-            sws_delay: SwsDelay::Idle,
-            flow_blocked_at: Instant::ZERO,
+            wanted: 0,
+            stalled_at: Instant::ZERO,
         }
     }
 
@@ -97,9 +90,8 @@ impl SendHalf {
         self.state = SendState::Open;
         self.window = INITIAL_WINDOW;
         self.deficit = 0;
-        self.blocked = false;
-        self.sws_delay = SwsDelay::Idle;
-        self.flow_blocked_at = now;
+        self.wanted = 0;
+        self.stalled_at = now;
     }
 
     pub(crate) fn state(&self) -> SendState {
@@ -114,28 +106,35 @@ impl SendHalf {
         self.window
     }
 
-    /// Bytes that could leave now.
-    pub(crate) fn allowed(&self) -> usize {
-        self.unsent.min(self.window as usize)
+    /// The bytes that the peer has granted and nothing is queued for.
+    fn window_room(&self) -> usize {
+        (self.window as usize).saturating_sub(self.unsent)
     }
 
-    /// Data waits, and the peer grants no window.
-    pub(crate) fn is_flow_blocked(&self) -> bool {
-        self.unsent > 0 && self.window == 0
+    /// How many bytes [`push`](Self::push) may take, where at most `max_unsent` bytes may be queued.
+    pub(crate) fn room(&self, max_unsent: usize) -> usize {
+        max_unsent.saturating_sub(self.unsent).min(self.window_room())
     }
 
-    pub(crate) fn flow_blocked_at(&self) -> Instant {
-        self.flow_blocked_at
+    /// A writer waits, and the peer grants no window.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.wanted > 0 && self.window == 0
     }
 
-    pub(crate) fn set_flow_blocked_at(&mut self, now: Instant) {
-        self.flow_blocked_at = now;
+    pub(crate) fn stalled_at(&self) -> Instant {
+        self.stalled_at
     }
 
-    /// Queues data of an application; call it only in `Open`. Small writes that follow small ones are coalesced, so
-    /// that an application that writes byte by byte to a peer that does not read holds no slice for each byte.
+    pub(crate) fn set_stalled_at(&mut self, now: Instant) {
+        self.stalled_at = now;
+    }
+
+    /// Queues data of an application, at most [`room`](Self::room) bytes; call it only in `Open`. Small writes that
+    /// follow small ones are coalesced, so that an application that writes byte by byte to a link that takes nothing
+    /// holds no slice for each byte.
     pub(crate) fn push(&mut self, data: Bytes) {
         debug_assert!(self.state == SendState::Open, "data after the end");
+        debug_assert!(data.len() <= self.window_room(), "more than the peer has granted");
         self.unsent += data.len();
         let previous = match self.queue.back() {
             Some(last) if data.len() < SMALL_WRITE && last.len() + data.len() <= COALESCED => {
@@ -153,7 +152,7 @@ impl SendHalf {
         self.queue.push_back(block.freeze());
     }
 
-    /// Moves `length` bytes into `batch`; there must be as many, and the window must allow them.
+    /// Moves `length` bytes into `batch`; there must be as many.
     pub(crate) fn pop_into(&mut self, batch: &mut BytesMut, length: usize) {
         let mut left = length;
         while left > 0
@@ -170,9 +169,6 @@ impl SendHalf {
         }
         self.unsent -= length;
         self.window -= length as u32;
-        if self.sws_delay == SwsDelay::Elapsed {
-            self.sws_delay = SwsDelay::Idle;
-        }
     }
 
     /// Adds what the peer granted; `None` if the window would exceed 2^32 - 1.
@@ -181,29 +177,19 @@ impl SendHalf {
         Some(())
     }
 
-    /// Whether data may leave, and whether it is worth a frame.
-    pub(crate) fn sendable(&mut self) -> Sendable {
-        if self.unsent == 0 || self.window == 0 {
-            return Sendable::Nothing;
+    /// What a writer waits for, if it is to be woken once at most `mark` bytes are queued.
+    pub(crate) fn writer_wait(&self, mark: usize) -> WriterWait {
+        if self.wanted == 0 {
+            WriterWait::NoWriter
+        } else if self.unsent <= mark && self.window_room() >= usize::from(self.wanted) {
+            WriterWait::Ready
+        } else if self.unsent > 0 {
+            WriterWait::Queue
+        } else if self.window == 0 {
+            WriterWait::Window
+        } else {
+            WriterWait::LargerWindow
         }
-        let is_small = self.window < SMALL_WINDOW && (self.window as usize) < self.unsent;
-        match self.sws_delay {
-            SwsDelay::Idle if is_small => {
-                self.sws_delay = SwsDelay::Waiting;
-                Sendable::DelayStarts
-            }
-            SwsDelay::Waiting if is_small => Sendable::Delayed,
-            _ => Sendable::Data,
-        }
-    }
-
-    pub(crate) fn is_sws_delayed(&self) -> bool {
-        self.sws_delay == SwsDelay::Waiting
-    }
-
-    /// The timer of a small window has run out.
-    pub(crate) fn end_sws_delay(&mut self) {
-        self.sws_delay = SwsDelay::Elapsed;
     }
 
     /// What is left of this turn, at most `quantum` bytes.
@@ -219,18 +205,14 @@ impl SendHalf {
         self.deficit = left;
     }
 
-    /// A write was cut short.
-    pub(crate) fn block(&mut self) {
-        self.blocked = true;
-    }
-
-    pub(crate) fn is_blocked(&self) -> bool {
-        self.blocked
+    /// A write was cut short; `left` bytes of it, at least one, were not taken.
+    pub(crate) fn block(&mut self, left: usize) {
+        self.wanted = u16::try_from(left).map_or(SMALL_WINDOW, |left| left.min(SMALL_WINDOW));
     }
 
     /// Whether a writer was blocked, which it is no more.
     pub(crate) fn unblock(&mut self) -> bool {
-        core::mem::take(&mut self.blocked)
+        core::mem::take(&mut self.wanted) > 0
     }
 
     /// The application ends the half.
@@ -239,7 +221,7 @@ impl SendHalf {
             return Finish::Already;
         }
         self.state = SendState::FinQueued;
-        self.blocked = false;
+        self.wanted = 0;
         if self.unsent == 0 { Finish::FinDue } else { Finish::AfterData }
     }
 

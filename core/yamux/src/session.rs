@@ -7,7 +7,7 @@ use alloc::collections::VecDeque;
 
 use bytes::BytesMut;
 
-use crate::config::MuxConfig;
+use crate::config::{MuxConfig, RESET_LIMIT_STREAMS, RateLimit};
 use crate::control_frames::ControlFrames;
 use crate::error::{FloodKind, MuxEnd, MuxError};
 use crate::event::MuxEvent;
@@ -17,7 +17,7 @@ use crate::parser::Parser;
 use crate::random::Random;
 use crate::role::Role;
 use crate::rtt::Rtt;
-use crate::send::Sendable;
+use crate::send::WriterWait;
 use crate::stats::StreamCounts;
 use crate::stream_id::StreamId;
 use crate::stream_state::{List, PendingEvent, PendingFrame, StreamTimer};
@@ -25,14 +25,10 @@ use crate::stream_table::StreamTable;
 use crate::timers::Timers;
 use crate::token_bucket::TokenBucket;
 
-/// Frames that change nothing: a burst of 1000, and 100 a second.
-const NOISE: (u64, u64) = (1000, 100);
-/// Pings. Some applications ping in a loop, so a burst of 1000, and 200 a second.
-const PINGS: (u64, u64) = (1000, 200);
-/// Streams reset within a second of their opening, where 256 may be open: a burst of 512, and 100 a second.
-const RESETS: (u64, u64) = (512, 100);
-/// Bytes for unknown streams: an honest peer may have this much in flight when this end resets many streams.
-const DISCARDED: (u64, u64) = (64 * 1024 * 1024, 4 * 1024 * 1024);
+/// Frames that change nothing: an honest peer sends few, whatever its users do.
+const NOISE: RateLimit = RateLimit::new(1000, 100);
+/// Pings: some applications ping in a loop.
+const PINGS: RateLimit = RateLimit::new(1000, 200);
 
 /// The lifecycle of a session.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -51,8 +47,26 @@ pub(crate) enum SessionPhase {
 pub(crate) struct FloodLimits {
     pub(crate) noise: TokenBucket,
     pub(crate) pings: TokenBucket,
-    pub(crate) resets: TokenBucket,
-    pub(crate) discarded: TokenBucket,
+    /// `None`: not limited.
+    pub(crate) resets: Option<TokenBucket>,
+    /// `None`: not limited.
+    pub(crate) discarded: Option<TokenBucket>,
+}
+
+impl FloodLimits {
+    fn new(config: &MuxConfig, now: Instant) -> Self {
+        let bucket = |limit: RateLimit| TokenBucket::new(limit.burst, limit.per_second, now);
+        // A peer that may open many streams may also reset all of them at once.
+        let streams = config.max_inbound_streams as u64;
+        let scaled = |n: u64| n.max(n.saturating_mul(streams) / RESET_LIMIT_STREAMS);
+        let resets = |limit: RateLimit| RateLimit::new(scaled(limit.burst), scaled(limit.per_second));
+        Self {
+            noise: bucket(NOISE),
+            pings: bucket(PINGS),
+            resets: config.reset_limit.map(resets).map(bucket),
+            discarded: config.discarded_limit.map(bucket),
+        }
+    }
 }
 
 /// One Yamux session. See the [crate documentation](crate) for how to run it.
@@ -96,9 +110,6 @@ impl Mux {
     pub fn new(role: Role, mut config: MuxConfig, number: u32, seed: [u8; 32], now: Instant) -> Self {
         config.clamp();
         let mut random = Random::new(seed);
-        let bucket = |(capacity, rate)| TokenBucket::new(capacity, rate, now);
-        // A peer that may open many streams may also reset all of them at once.
-        let scaled = |n: u64| n.max(n.saturating_mul(config.max_inbound_streams as u64) / 256);
         Self {
             role,
             number,
@@ -108,12 +119,7 @@ impl Mux {
             local_ids: LocalIds::new(role),
             last_peer_id: 0,
             counts: StreamCounts::default(),
-            limits: FloodLimits {
-                noise: bucket(NOISE),
-                pings: bucket(PINGS),
-                resets: bucket((scaled(RESETS.0), scaled(RESETS.1))),
-                discarded: bucket(DISCARDED),
-            },
+            limits: FloodLimits::new(&config, now),
             parser: Parser::default(),
             control: ControlFrames::default(),
             rtt: Rtt::default(),
@@ -170,20 +176,40 @@ impl Mux {
         self.timers.arm(&mut self.streams[key], key, timer, self.now);
     }
 
-    /// Puts a stream into the round robin if it has data and a window that is worth a frame.
+    /// Puts a stream into the round robin if it has data.
     pub(crate) fn schedule(&mut self, key: usize) {
         let stream = &mut self.streams[key];
-        if stream.lists.contains(List::Ready) || stream.reset.is_some() {
+        if stream.send.unsent() > 0 && !stream.lists.contains(List::Ready) {
+            self.streams.push(List::Ready, key);
+            self.timers.output_pending(self.now);
+        }
+    }
+
+    /// Notifies a writer that was cut short if a write would take enough now and at most `mark` bytes are queued.
+    /// A window that is too small is used as it is after a delay, since the peer may wait for data to grant more.
+    pub(crate) fn wake_writer(&mut self, key: usize, mark: usize) {
+        let stream = &self.streams[key];
+        if stream.reset.is_some() {
             return;
         }
-        match stream.send.sendable() {
-            Sendable::Nothing | Sendable::Delayed => {}
-            Sendable::DelayStarts => self.arm(key, StreamTimer::SwsDelay),
-            Sendable::Data => {
-                self.streams.push(List::Ready, key);
-                self.timers.output_pending(self.now);
-            }
+        match stream.send.writer_wait(mark) {
+            WriterWait::Ready => self.notify_writer(key),
+            WriterWait::LargerWindow => self.arm(key, StreamTimer::SwsDelay),
+            WriterWait::NoWriter | WriterWait::Queue | WriterWait::Window => {}
         }
+    }
+
+    /// Notifies a writer that was cut short, if there is one.
+    pub(crate) fn notify_writer(&mut self, key: usize) {
+        if self.streams[key].send.unblock() {
+            self.notify(key, PendingEvent::Writable);
+        }
+    }
+
+    /// The queued bytes of a stream down to which a full queue drains before its writer is notified: so few that the
+    /// writer can fill most of it at once, so many that it does not run empty before.
+    pub(crate) fn low_mark(&self) -> usize {
+        self.config.max_stream_unsent / 4
     }
 
     /// Arms the idle timer of a stream that has just become half-closed.
@@ -191,27 +217,17 @@ impl Mux {
         let stream = &mut self.streams[key];
         if stream.is_half_closed() {
             stream.progress_at = self.now;
-            self.arm(key, StreamTimer::Closing);
+            self.arm(key, StreamTimer::HalfClosed);
         }
     }
 
-    /// Arms the idle timer of a stream that its application has just abandoned. If the other end has abandoned it too,
-    /// neither window opens any more and neither FIN can leave.
-    pub(crate) fn arm_if_abandoned(&mut self, key: usize) {
-        let stream = &mut self.streams[key];
-        if stream.is_abandoned() {
-            stream.progress_at = self.now;
-            self.arm(key, StreamTimer::Closing);
-        }
-    }
-
-    /// Arms the stall timer of a stream whose data has just begun to wait for any window.
+    /// Arms the stall timer of a stream whose writer has just begun to wait for any window.
     pub(crate) fn arm_stall(&mut self, key: usize) {
-        self.streams[key].send.set_flow_blocked_at(self.now);
+        self.streams[key].send.set_stalled_at(self.now);
         self.arm(key, StreamTimer::Stall);
     }
 
-    /// StreamCounts a frame that changes nothing, which is an error only if there are too many.
+    /// Counts a frame that changes nothing, which is an error only if there are too many.
     pub(crate) fn protocol_noise(&mut self) -> Result<(), MuxError> {
         match self.limits.noise.take(1, self.now) {
             true => Ok(()),
@@ -219,9 +235,9 @@ impl Mux {
         }
     }
 
-    /// StreamCounts a stream that was opened and reset for nothing.
+    /// Counts a stream that was opened and reset for nothing, where that is limited.
     pub(crate) fn count_reset(&mut self) -> Result<(), MuxError> {
-        match self.limits.resets.take(1, self.now) {
+        match self.limits.resets.as_mut().is_none_or(|bucket| bucket.take(1, self.now)) {
             true => Ok(()),
             false => Err(MuxError::Flood(FloodKind::Resets)),
         }

@@ -47,11 +47,12 @@ impl Mux {
         if header.is_noop() { self.protocol_noise() } else { Ok(()) }
     }
 
-    /// A frame of a stream without state. Data is skipped within a limit; any frame of an id that was not in use
+    /// A frame of a stream without state. Data is skipped, within a limit if there is one; any frame of an id that was not in use
     /// before is noise.
     pub(crate) fn on_unknown_stream(&mut self, header: Header, was_used: bool) -> Result<(), MuxError> {
         if header.kind == FrameType::Data {
-            if !self.limits.discarded.take(u64::from(header.length), self.now) {
+            let length = u64::from(header.length);
+            if !self.limits.discarded.as_mut().is_none_or(|bucket| bucket.take(length, self.now)) {
                 return Err(MuxError::Flood(FloodKind::Discarded));
             }
             self.parser.skip(header.length);

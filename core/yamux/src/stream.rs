@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::error::{ResetReason, StreamError};
 use crate::instant::Instant;
-use crate::recv::{EndOfData, RecvState};
+use crate::recv::EndOfData;
 use crate::send::{Finish, SendState};
 use crate::session::Mux;
 use crate::stream_id::StreamId;
@@ -64,8 +64,9 @@ impl<'a> Stream<'a> {
     }
 
     /// Takes from the front of `data` what there is room for, without a copy if it is not small, and returns the number
-    /// of bytes. If some are left, the stream is blocked, and one [`MuxEvent::Writable`](crate::MuxEvent::Writable)
-    /// follows.
+    /// of bytes. Nothing is taken that the peer has not granted, so that a stream whose peer does not read takes no room
+    /// from others. If some bytes are left, the stream is blocked, and one
+    /// [`MuxEvent::Writable`](crate::MuxEvent::Writable) follows.
     ///
     /// # Errors
     ///
@@ -80,7 +81,7 @@ impl<'a> Stream<'a> {
         if data.is_empty() {
             return Ok(0);
         }
-        let own = self.mux.config.max_stream_unsent.saturating_sub(stream.send.unsent());
+        let own = stream.send.room(self.mux.config.max_stream_unsent);
         let shared = self.mux.config.max_unsent.saturating_sub(self.mux.counts.unsent);
         let taken = data.split_to(data.len().min(own).min(shared));
         let n = taken.len();
@@ -88,15 +89,16 @@ impl<'a> Stream<'a> {
             stream.send.push(taken);
             self.mux.counts.unsent += n;
         }
-        let begins_to_wait = stream.send.is_flow_blocked() && stream.send.unsent() == n;
         if !data.is_empty() {
-            stream.send.block();
+            let was_stalled = stream.send.is_stalled();
+            stream.send.block(data.len());
+            let begins_to_stall = !was_stalled && stream.send.is_stalled();
             if shared < own {
                 self.mux.streams.push(List::SessionBlocked, self.key);
             }
-        }
-        if begins_to_wait {
-            self.mux.arm_stall(self.key);
+            if begins_to_stall {
+                self.mux.arm_stall(self.key);
+            }
         }
         self.mux.schedule(self.key);
         Ok(n)
@@ -117,8 +119,7 @@ impl<'a> Stream<'a> {
         self.check(now)?;
         match self.mux.streams[self.key].send.finish() {
             Finish::FinDue => self.mux.queue_frame(self.key, PendingFrame::Fin),
-            Finish::AfterData => self.mux.arm_if_abandoned(self.key),
-            Finish::Already => {}
+            Finish::AfterData | Finish::Already => {}
         }
         Ok(())
     }
@@ -133,20 +134,15 @@ impl<'a> Stream<'a> {
     }
 
     /// Reads no more: what has arrived and what still comes is discarded, and the peer is granted no more window. Yamux
-    /// has no frame to tell the peer. Once this end has finished too, a peer that has used up its window is reset, and so is a stream whose last
-    /// data waits for a window without progress for [`MuxConfig::half_close_idle_timeout`](crate::MuxConfig::half_close_idle_timeout).
+    /// has no frame to tell the peer. Once this end has finished too, a peer that has used up its window is reset.
     pub fn stop(&mut self, now: Instant) {
         if self.check(now).is_err() {
             // A stream that is reset or lost already is as good.
             return;
         }
         let stream = &mut self.mux.streams[self.key];
-        let was_read = stream.recv.state() == RecvState::Open;
         self.mux.counts.unread -= stream.recv.stop();
         stream.frames.remove(PendingFrame::Window);
-        if was_read {
-            self.mux.arm_if_abandoned(self.key);
-        }
         self.mux.reset_if_unwanted(self.key);
         self.mux.release_if_over(self.key);
     }

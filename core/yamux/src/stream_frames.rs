@@ -137,9 +137,7 @@ impl Mux {
         let stream = &mut self.streams[key];
         self.counts.unsent -= stream.send.refuse();
         stream.frames = BitSet::EMPTY;
-        if stream.send.unblock() {
-            self.notify(key, PendingEvent::Writable);
-        }
+        self.notify_writer(key);
         self.wake_session_blocked();
     }
 
@@ -147,7 +145,7 @@ impl Mux {
         let stream = &mut self.streams[key];
         let is_noise = delta < SMALL_GRANT && stream.send.window() > AMPLE_WINDOW;
         stream.send.grant(delta).ok_or(MuxError::WindowOverflow(stream.id))?;
-        self.schedule(key);
+        self.wake_writer(key, self.low_mark());
         if is_noise { self.protocol_noise() } else { Ok(()) }
     }
 
@@ -223,10 +221,11 @@ impl Mux {
         }
     }
 
-    /// Refuses a stream for want of room: it is reset, and its payload skipped.
+    /// Refuses a stream for want of room: it is reset, and its payload skipped. Without a limit of refusals the session
+    /// goes on however many there are, since what many strangers do through one peer is not its fault.
     fn refuse(&mut self, header: Header) -> Result<(), MuxError> {
         self.count_reset()?;
-        if !self.control.refuse(header.id) {
+        if !self.control.refuse(header.id, self.config.refusal_limit) {
             return Err(MuxError::Flood(FloodKind::Refusals));
         }
         self.timers.output_pending(self.now);

@@ -30,7 +30,7 @@ pub(crate) enum PendingEvent {
 pub(crate) enum List {
     /// Frames other than data are pending.
     Frames,
-    /// Data and window: the round robin.
+    /// Data is queued: the round robin.
     Ready,
     /// Events are pending.
     Events,
@@ -41,15 +41,15 @@ pub(crate) enum List {
 /// What a stream may wait for, with a deadline.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum StreamTimer {
-    /// A window that is worth a frame.
+    /// A window that is worth a frame, for a writer.
     SwsDelay,
     /// The application, to accept the stream.
     Accept,
     /// The peer, to acknowledge the stream.
     Open,
-    /// Progress on a stream that is about to end.
-    Closing,
-    /// Any window.
+    /// Progress on a half-closed stream.
+    HalfClosed,
+    /// Any window, for a writer.
     Stall,
 }
 
@@ -95,7 +95,7 @@ pub(crate) struct StreamState {
     pub(crate) lists: BitSet<List>,
     /// The timers that have an entry for this slot.
     pub(crate) timers: BitSet<StreamTimer>,
-    /// When data was last received, sent or read, or the stream began to close.
+    /// When data was last received, sent or read, or the stream became half-closed.
     pub(crate) progress_at: Instant,
     pub(crate) send: SendHalf,
     pub(crate) recv: RecvHalf,
@@ -152,16 +152,6 @@ impl StreamState {
     /// Whether exactly one end has sent its FIN.
     pub(crate) fn is_half_closed(&self) -> bool {
         (self.send.state() == SendState::FinSent) != self.recv.has_fin()
-    }
-
-    /// Whether the application uses neither half any more, while data that it wrote still waits to leave.
-    pub(crate) fn is_abandoned(&self) -> bool {
-        self.send.state() == SendState::FinQueued && self.recv.state() == RecvState::Stopped
-    }
-
-    /// Whether only one end still uses the stream, so that it must make progress or end.
-    pub(crate) fn is_closing(&self) -> bool {
-        self.is_half_closed() || self.is_abandoned()
     }
 
     /// Whether both halves are over or the stream is reset, the application knows, and no frame is pending.

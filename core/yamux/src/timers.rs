@@ -10,9 +10,10 @@ use core::time::Duration;
 
 use crate::config::MuxConfig;
 use crate::instant::{Instant, earliest};
+use crate::send::WriterWait;
 use crate::stream_state::{StreamState, StreamTimer};
 
-/// How long a sender waits for a window that is worth a frame.
+/// How long a writer waits for a window that is worth a frame.
 const SWS_DELAY: Duration = Duration::from_millis(20);
 
 /// An entry of the heap: when, what, and the slot, in 16 bytes.
@@ -60,7 +61,7 @@ impl Timers {
             StreamTimer::SwsDelay => Some(SWS_DELAY),
             StreamTimer::Accept => Some(self.accept_timeout),
             StreamTimer::Open => self.open_timeout,
-            StreamTimer::Closing => Some(self.half_close_idle_timeout),
+            StreamTimer::HalfClosed => Some(self.half_close_idle_timeout),
             StreamTimer::Stall => self.stream_stall_timeout,
         }
     }
@@ -97,11 +98,13 @@ impl Timers {
         }
         let (waits, since) = match timer {
             // The only timer that is never put off.
-            StreamTimer::SwsDelay => return stream.send.is_sws_delayed().then_some(now),
+            StreamTimer::SwsDelay => {
+                return (stream.send.writer_wait(0) == WriterWait::LargerWindow).then_some(now);
+            }
             StreamTimer::Accept => (stream.opening.unaccepted, stream.opening.at),
             StreamTimer::Open => (stream.opening.outbound && !stream.opening.acked, stream.opening.at),
-            StreamTimer::Closing => (stream.is_closing(), stream.progress_at),
-            StreamTimer::Stall => (stream.send.is_flow_blocked(), stream.send.flow_blocked_at()),
+            StreamTimer::HalfClosed => (stream.is_half_closed(), stream.progress_at),
+            StreamTimer::Stall => (stream.send.is_stalled(), stream.send.stalled_at()),
         };
         if waits { self.timeout(timer).map(|timeout| since + timeout) } else { None }
     }

@@ -233,6 +233,7 @@ impl Model {
             let total = own.announced + u64::from(frame.length);
             ensure!(total <= WINDOW + peer.grants, "{frame:?}: {total} bytes exceed the window");
             ensure!(total <= half.written, "{frame:?}: more than was written");
+            ensure!(half.written <= WINDOW + peer.grants, "{frame:?}: more is queued than was granted");
         } else if frame.length > 0 {
             ensure!(!peer.fin, "{frame:?}: a grant after the peer's end");
             // invariant 4
@@ -318,7 +319,6 @@ impl Model {
             ResetReason::Local(_) => half.reset,
             ResetReason::Unwanted => half.stopped,
             ResetReason::Budget => sheds,
-            ResetReason::Idle => !calm || (half.stopped && half.finished),
             _ => !calm,
         };
         ensure!(just, "stream {id} was torn down without a cause: {reason:?}");

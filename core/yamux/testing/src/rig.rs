@@ -223,6 +223,12 @@ impl Rig {
         taken.expect("a writable stream")
     }
 
+    /// Writes what there is room for if the stream is told that it may, as an application does that waits for it.
+    pub fn write_when_told(&mut self, id: StreamId, payload: &[u8]) -> usize {
+        let is_told = self.events().contains(&MuxEvent::Writable(id));
+        if is_told { self.write_some(id, payload) } else { 0 }
+    }
+
     /// One read.
     pub fn read(&mut self, id: StreamId) -> Result<Read, StreamError> {
         let read = self.mux.stream(id)?.read(usize::MAX, self.now);

@@ -57,6 +57,58 @@ fn openings_that_are_all_refused_are_a_flood_sooner_or_later() {
 }
 
 #[test]
+fn of_openings_that_are_refused_without_a_limit_the_newest_4096_are_answered_and_the_session_goes_on() {
+    let mut rig =
+        Rig::with(Role::Client, MuxConfig::acceptor().with(|config| config.max_inbound_streams = 1));
+    let served = rig.accepted(2);
+    for n in 2..=10_001 {
+        rig.take(&window(SYN, 2 * n, 0));
+    }
+    let refused: Vec<u32> = rig.sent().iter().filter(|frame| frame.flags == RST).map(|frame| frame.id).collect();
+    assert_eq!(refused, (10_001 - 4095..=10_001).map(|n| 2 * n).collect::<Vec<_>>());
+    rig.take(&data(0, 2, b"hello"));
+    assert_eq!(rig.read_all(served).0, b"hello");
+    rig.write(served, b"served");
+    assert_eq!(rig.sent()[0].payload, b"served");
+}
+
+#[test]
+fn without_limits_what_strangers_do_to_their_own_streams_never_ends_the_session() {
+    let mut rig = Rig::with(Role::Client, MuxConfig::acceptor());
+    let served = rig.accepted(2);
+    for n in 0..20_000 {
+        let wire = 4 + 2 * n;
+        rig.take(&[window(SYN, wire, 0), data(0, wire, b"GET"), window(RST, wire, 0)].concat());
+        if n % 3 == 0 {
+            rig.events();
+        }
+    }
+    // Data that was in flight for streams that nobody remembers: far beyond the limit of other profiles.
+    for _ in 0..1000 {
+        rig.take(&data(0, 4, &vec![1; WINDOW]));
+    }
+    // Data after an end costs its own stream.
+    for n in 0..1000 {
+        let wire = 50_000 + 2 * n;
+        rig.accepted(wire);
+        rig.take(&[window(FIN, wire, 0), data(0, wire, b"x")].concat());
+        assert_eq!(rig.sent(), [Frame::bare(1, RST, wire, 0)]);
+        rig.events();
+    }
+    rig.take(&data(0, 2, b"hello"));
+    assert_eq!(rig.read_all(served).0, b"hello");
+    rig.assert_alive();
+}
+
+#[test]
+fn an_end_whose_peers_are_not_trusted_still_ends_a_peer_that_resets_what_it_opens_without_end() {
+    let mut rig = Rig::with(Role::Client, MuxConfig::opener());
+    let pair = |n: u32| [window(SYN, 2 * n, 0), window(RST, 2 * n, 0)].concat();
+    rig.take(&(1..=8192).flat_map(pair).collect::<Vec<u8>>());
+    rig.assert_fatal(&pair(8193), flood(FloodKind::Resets), 1);
+}
+
+#[test]
 fn openings_that_are_reset_at_once_take_nobodys_place_and_are_a_flood_in_the_end() {
     let mut rig = Rig::agent();
     let mut wire = 0;
@@ -149,14 +201,33 @@ fn a_window_opened_byte_by_byte_does_not_make_us_send_byte_by_byte() {
     }
     for _ in 0..100 {
         rig.take(&window(0, wire, 1));
-        assert_eq!(rig.sent(), []);
+        assert_eq!((rig.write_when_told(id, &[1; 65_536]), rig.sent()), (0, vec![]));
     }
     rig.pass(Duration::from_millis(20) - Duration::from_micros(1)).unwrap();
-    assert_eq!(rig.sent(), []);
+    assert_eq!((rig.write_when_told(id, &[1; 65_536]), rig.sent()), (0, vec![]));
     rig.pass(Duration::from_micros(1)).unwrap();
+    assert_eq!(rig.write_when_told(id, &[1; 65_536]), 100);
     assert_eq!(rig.sent().iter().map(|frame| frame.length).collect::<Vec<_>>(), [100]);
     rig.take(&window(0, wire, 1024));
-    assert_eq!(rig.sent().len(), 1, "a useful window waits for nothing");
+    assert_eq!(rig.write_when_told(id, &[1; 65_536]), 1024, "a useful window waits for nothing");
+    assert_eq!(rig.sent().len(), 1);
+}
+
+#[test]
+fn a_window_that_holds_what_is_left_of_a_write_is_told_at_once_however_small_it_is() {
+    let mut rig = Rig::agent();
+    let (id, wire) = rig.opened();
+    for _ in 0..3 {
+        rig.write(id, &[1; 65_536]);
+        rig.sent();
+    }
+    assert_eq!(rig.write_some(id, &[1; 65_541]), 65_536);
+    rig.sent();
+    rig.take(&window(0, wire, 4));
+    assert_eq!(rig.write_when_told(id, b"hello"), 0);
+    rig.take(&window(0, wire, 1));
+    assert_eq!(rig.write_when_told(id, b"hello"), 5);
+    assert_eq!(rig.sent()[0].payload, b"hello");
 }
 
 #[test]

@@ -85,9 +85,9 @@ fn a_reader_that_stops_stops_the_writer() {
         sent += relay.stream(ours).unwrap().write(&mut data, NOW).unwrap();
         settle(&mut relay, &mut agent);
     }
-    // One receive window, and one full send queue behind it.
-    assert_eq!(sent, 256 * 1024 + 64 * 1024);
-    assert_eq!(agent.stats().unread, 256 * 1024);
+    // One receive window, and nothing behind it.
+    assert_eq!(sent, 256 * 1024);
+    assert_eq!((agent.stats().unread, relay.stats().unsent), (256 * 1024, 0));
     let theirs = accept(&mut agent);
     let mut read = 0;
     while read < sent {
@@ -191,8 +191,8 @@ fn every_writer_that_the_limit_of_the_session_stopped_is_told_of_room() {
 #[test]
 fn a_stream_that_stalls_below_the_limit_of_the_session_keeps_no_other_waiting() {
     let config = MuxConfig::default().with(|config| {
-        config.max_stream_unsent = 400_000;
-        config.max_unsent = 500_000;
+        config.max_stream_unsent = 300_000;
+        config.max_unsent = 256 * 1024 + 100_000;
     });
     let mut relay = Mux::new(Role::Server, config, 1, [7; 32], NOW);
     let (_, mut agent) = pair();
@@ -201,11 +201,12 @@ fn a_stream_that_stalls_below_the_limit_of_the_session_keeps_no_other_waiting() 
         relay.stream(id).unwrap().write(&mut Bytes::from(vec![0; wanted]), NOW).unwrap();
         id
     });
-    assert_eq!(relay.stats().unsent, 500_000);
-    // Nobody reads: the first can send one window, which leaves some of it, and of the second nothing.
+    assert_eq!(relay.stats().unsent, 256 * 1024 + 100_000);
+    // Nobody reads: the first can send one window, and the rest of it takes no room.
     settle(&mut relay, &mut agent);
-    assert_eq!(relay.stats().unsent, 400_000 - 256 * 1024);
+    assert_eq!(relay.stats().unsent, 0);
     assert_eq!(relay.poll_event(), Some(MuxEvent::Writable(streams[2])));
+    assert_eq!(relay.poll_event(), None);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The limits of a config: below, at and above each of them.
 
-use hvym_yamux::{Mux, MuxConfig, MuxConfigError, Role};
+use hvym_yamux::{Mux, MuxConfig, MuxConfigError, RateLimit, Role};
 use hvym_yamux_testing::rig::{Rig, WINDOW};
 
 const MIB: usize = 1024 * 1024;
@@ -56,18 +56,31 @@ fn a_config_that_fails_its_check_works_with_the_nearest_values() {
 
 #[test]
 fn each_profile_differs_from_the_default_where_its_use_does() {
-    assert_eq!(MuxConfig::acceptor(), MuxConfig::default().with(|config| config.max_inbound_streams = 1024));
+    let default = MuxConfig::default();
+    assert_eq!(default.reset_limit, Some(RateLimit::new(512, 100)));
+    assert_eq!(default.refusal_limit, Some(256));
+    assert_eq!(default.discarded_limit, Some(RateLimit::new(67_108_864, 4_194_304)));
+    let trusting = |config: &mut MuxConfig| {
+        config.reset_limit = None;
+        config.refusal_limit = None;
+        config.discarded_limit = None;
+    };
+    let acceptor = MuxConfig::default().with(trusting).with(|config| config.max_inbound_streams = 1024);
+    assert_eq!(MuxConfig::acceptor(), acceptor);
     let opener = MuxConfig::default().with(|config| {
         config.max_inbound_streams = 16;
         config.accept_backlog = 16;
         config.max_outbound_streams = 1024;
         config.window_growth_budget = 4_194_304;
         config.max_unread = 33_554_432;
+        config.reset_limit = Some(RateLimit::new(8192, 2000));
+        config.refusal_limit = None;
+        config.discarded_limit = None;
         config.always_copy = true;
         config.stream_stall_timeout = Some(std::time::Duration::from_secs(300));
     });
     assert_eq!(MuxConfig::opener(), opener);
-    let low_memory = MuxConfig::default().with(|config| {
+    let low_memory = MuxConfig::default().with(trusting).with(|config| {
         config.max_inbound_streams = 64;
         config.accept_backlog = 64;
         config.max_stream_window = 1_048_576;

@@ -29,7 +29,7 @@ fn a_peer_that_grants_nothing_blocks_the_writer_and_nobody_else() {
         taken += rig.write_some(blocked, &[1; 65_536]);
         rig.sent();
     }
-    assert_eq!(taken, WINDOW + 65_536, "a window on the wire and a mark in the queue");
+    assert_eq!((taken, rig.mux.stats().unsent), (WINDOW, 0), "a window on the wire and nothing in the queue");
     let (free, _) = rig.opened();
     rig.write(free, b"free");
     assert_eq!(rig.sent().len(), 1);
@@ -46,15 +46,11 @@ fn streams_that_nobody_takes_fill_the_session_no_further_than_its_limit_and_wake
     for (id, _) in &streams {
         for _ in 0..8 {
             rig.write_some(*id, &[1; 65_536]);
-            rig.sent();
         }
     }
     assert_eq!(rig.mux.stats().unsent, 256 * 1024);
     rig.events();
-    // The four that hold the room get a window; each batch that leaves makes room for one that waits.
-    for (_, wire) in &streams[..4] {
-        rig.take(&window(0, *wire, 65_536));
-    }
+    // Each batch that leaves makes room for those that wait.
     let mut woken = Vec::new();
     for _ in 0..8 {
         rig.batch();
@@ -67,6 +63,70 @@ fn streams_that_nobody_takes_fill_the_session_no_further_than_its_limit_and_wake
     once.dedup();
     assert_eq!(once.len(), woken.len());
     assert_eq!(rig.mux.stats().unsent, 0);
+}
+
+#[test]
+fn two_hundred_readers_that_stopped_take_nothing_from_one_that_reads() {
+    let mut rig = Rig::agent_but(|config| {
+        config.max_stream_unsent = 16 * 1024;
+        config.max_unsent = 64 * 1024;
+        config.ack_backlog = 300;
+    });
+    let stopped: Vec<_> = (0..200).map(|_| rig.opened().0).collect();
+    let (good, wire) = rig.opened();
+    for id in &stopped {
+        while rig.write_some(*id, &[1; 16 * 1024]) > 0 {
+            rig.sent();
+        }
+    }
+    assert_eq!(rig.mux.stats().unsent, 0);
+    for round in 0..200 {
+        for id in &stopped {
+            assert_eq!((rig.mux.writable(*id), rig.write_some(*id, &[1; 16 * 1024])), (0, 0));
+        }
+        assert_eq!(rig.write_some(good, &[round; 16 * 1024]), 16 * 1024);
+        let frames = rig.sent();
+        assert_eq!(frames.iter().map(|frame| frame.id).collect::<Vec<_>>(), [wire]);
+        rig.take(&window(0, wire, 16 * 1024));
+    }
+    // Those that begin to read again are served as ever.
+    rig.events();
+    rig.take(&window(0, wire - 2, 16 * 1024));
+    assert_eq!(rig.write_when_told(stopped[199], &[1; 16 * 1024]), 16 * 1024);
+}
+
+#[test]
+fn a_writer_that_waits_for_a_window_is_told_of_it_though_nothing_is_queued() {
+    let mut rig = Rig::agent();
+    let (id, wire) = rig.opened();
+    let mut left = WINDOW;
+    while left > 0 {
+        left -= rig.write_some(id, &vec![1; left]);
+        rig.sent();
+    }
+    rig.events();
+    rig.take(&window(0, wire, 50_000));
+    assert_eq!(rig.events(), [], "nobody waits");
+    assert_eq!(rig.write_some(id, &[1; 60_000]), 50_000);
+    rig.sent();
+    assert_eq!((rig.mux.stats().unsent, rig.mux.writable(id)), (0, 0));
+    assert_eq!(rig.events(), []);
+    rig.take(&window(0, wire, 2000));
+    assert_eq!(rig.mux.writable(id), 2000);
+    assert_eq!(rig.events(), [MuxEvent::Writable(id)]);
+    rig.take(&window(0, wire, 2000));
+    assert_eq!(rig.events(), [], "it was told");
+}
+
+#[test]
+fn a_writer_that_waits_for_its_queue_is_told_once_it_has_drained_and_not_of_a_window() {
+    let mut rig = Rig::agent_but(|config| config.batch = 4096);
+    let (id, wire) = rig.opened();
+    assert_eq!(rig.write_some(id, &[1; 70_000]), 65_536);
+    rig.take(&window(0, wire, 100_000));
+    assert_eq!(rig.events(), []);
+    rig.sent();
+    assert_eq!(rig.events(), [MuxEvent::Writable(id)]);
 }
 
 #[test]

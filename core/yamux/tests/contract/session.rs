@@ -323,7 +323,7 @@ fn a_session_with_nothing_to_send_cannot_stall() {
         rig.write_some(ours, &[1; 65_536]);
         rig.sent();
     }
-    // What is queued waits for the peer's window, not for the socket.
+    // The writer waits for the peer's window, not for the socket.
     rig.pass(3000 * SECOND).unwrap();
     assert_eq!(rig.events().iter().filter(|e| matches!(e, MuxEvent::Ended(_))).count(), 0);
 }
@@ -338,10 +338,29 @@ fn a_stream_whose_peer_grants_nothing_is_reset_where_that_is_configured() {
     }
     rig.pass(299 * SECOND).unwrap();
     rig.take(&window(0, wire, 20_000));
+    assert_eq!(rig.write_when_told(ours, &[1; 65_536]), 20_000);
     assert_eq!(rig.sent().len(), 1);
+    rig.pass(299 * SECOND).unwrap();
+    assert_eq!((rig.write_some(ours, &[1]), rig.sent()), (0, vec![]), "a writer that asks again is no progress");
+    rig.pass(SECOND).unwrap();
+    assert_eq!(rig.sent(), [Frame::bare(1, RST, wire, 0)]);
+    assert!(rig.events().contains(&MuxEvent::Reset(ours, ResetReason::WriteStall)));
+}
+
+#[test]
+fn a_stream_without_a_window_is_not_stalled_while_nobody_writes() {
+    let mut rig = Rig::agent_but(|config| config.stream_stall_timeout = Some(300 * SECOND));
+    let (ours, wire) = rig.opened();
+    for _ in 0..4 {
+        rig.write(ours, &[1; 65_536]);
+        rig.sent();
+    }
+    rig.pass(1000 * SECOND).unwrap();
+    assert_eq!(rig.sent(), []);
+    // From when a writer waits, not from when the window was used up.
+    assert_eq!(rig.write_some(ours, b"x"), 0);
     rig.pass(299 * SECOND).unwrap();
     assert_eq!(rig.sent(), []);
     rig.pass(SECOND).unwrap();
     assert_eq!(rig.sent(), [Frame::bare(1, RST, wire, 0)]);
-    assert!(rig.events().contains(&MuxEvent::Reset(ours, ResetReason::WriteStall)));
 }

@@ -1,13 +1,15 @@
 //! Who gets how much of the line, and what goes first.
 
 use bytes::Bytes;
-use hvym_yamux::{MuxConfig, Read, StreamId};
-use hvym_yamux_testing::lens::{ACK, DATA, Frame, GRANT, PING, SYN, frames};
+use hvym_yamux::{MuxConfig, MuxEvent, Read, StreamId};
+use hvym_yamux_testing::lens::{ACK, DATA, Frame, GRANT, PING, RST, SYN, frames};
 use hvym_yamux_testing::lone::Lone;
 use hvym_yamux_testing::raw::cases;
 use proptest::prelude::*;
 
 const QUANTUM: i64 = 16 * 1024;
+/// More than any queue of these tests takes.
+static ZEROS: [u8; 131_072] = [0; 131_072];
 
 /// A session with `n` streams of its own, each with a wide window and `queued` bytes to send.
 fn crowd(n: u32, batch: usize, queued: usize) -> Result<(Lone, Vec<StreamId>), String> {
@@ -35,8 +37,147 @@ fn crowd(n: u32, batch: usize, queued: usize) -> Result<(Lone, Vec<StreamId>), S
     Ok((lone, keys))
 }
 
+/// What the peer of a stream does, whose writer always has more.
+#[derive(Copy, Clone, PartialEq, Debug)]
+enum Reader {
+    /// Grants nothing beyond the first window.
+    Stopped,
+    /// Grants a little with every batch.
+    Slow,
+    /// Has granted more than is ever used.
+    Fast,
+    /// Stops, and then tears the stream down.
+    Gone,
+}
+
+/// One stream that writes byte by byte beside those of `readers`.
+struct Beside {
+    lone: Lone,
+    others: Vec<StreamId>,
+    good: StreamId,
+    good_wire: u32,
+    /// Bytes of each other stream that left since the byte of the good one was taken; `None`: it waits for room.
+    served: Option<Vec<i64>>,
+    /// Bytes of others that left while the good one waited for room.
+    waited: usize,
+    /// Bytes of the good one that left.
+    arrived: usize,
+}
+
+impl Beside {
+    fn new(config: MuxConfig, readers: &[Reader]) -> Result<Self, String> {
+        let mut lone = Lone::new(1, config);
+        let mut others = Vec::new();
+        for (at, reader) in (0u32..).zip(readers) {
+            others.push(lone.mux.open(lone.now).map_err(|error| error.to_string())?);
+            lone.drain()?;
+            let granted = if *reader == Reader::Fast { 64 << 20 } else { 0 };
+            lone.feed_frame(Frame::new(GRANT, ACK, 1 + 2 * at, granted), 12)?;
+        }
+        let good = lone.mux.open(lone.now).map_err(|error| error.to_string())?;
+        let good_wire = 1 + 2 * readers.len() as u32;
+        let mut beside = Self { lone, others, good, good_wire, served: None, waited: 0, arrived: 0 };
+        for key in beside.others.clone() {
+            beside.fill(key)?;
+        }
+        beside.write()?;
+        Ok(beside)
+    }
+
+    fn fill(&mut self, key: StreamId) -> Result<(), String> {
+        let Ok(mut stream) = self.lone.mux.stream(key) else { return Ok(()) };
+        stream.write(&mut Bytes::from_static(&ZEROS), self.lone.now).map_err(|error| error.to_string())?;
+        Ok(())
+    }
+
+    /// The good stream writes its next byte.
+    fn write(&mut self) -> Result<(), String> {
+        let mut stream = self.lone.mux.stream(self.good).map_err(|error| error.to_string())?;
+        let taken = stream.write(&mut Bytes::from_static(b"x"), self.lone.now).map_err(|e| e.to_string())?;
+        if taken > 0 {
+            (self.served, self.waited) = (Some(vec![0; self.others.len()]), 0);
+        }
+        Ok(())
+    }
+
+    /// Everybody who is told to writes, in that order.
+    fn answer(&mut self) -> Result<(), String> {
+        self.lone.listen()?;
+        for event in std::mem::take(&mut self.lone.events) {
+            match event {
+                MuxEvent::Writable(key) if key == self.good => self.write()?,
+                MuxEvent::Writable(key) => self.fill(key)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn pull(&mut self) -> Result<(), String> {
+        for frame in self.lone.pull()?.into_iter().filter(|frame| frame.kind == DATA) {
+            if frame.id == self.good_wire {
+                self.arrived += 1;
+                self.served = None;
+                continue;
+            }
+            match &mut self.served {
+                Some(served) => served[frame.id as usize / 2] += i64::from(frame.length),
+                None => self.waited += frame.length as usize,
+            }
+        }
+        if self.served.is_none() {
+            self.write()?;
+        }
+        Ok(())
+    }
+}
+
 proptest! {
     #![proptest_config(cases(64))]
+
+    // invariants 14 and 29
+    #[test]
+    fn a_stream_that_has_credit_is_served_within_one_round_whatever_the_others_do(
+        readers in prop::collection::vec(
+            prop_oneof![
+                4 => Just(Reader::Stopped), 2 => Just(Reader::Slow), 1 => Just(Reader::Fast), 1 => Just(Reader::Gone)
+            ],
+            1..48,
+        ),
+        batch in 4096usize..70_000,
+        max_unsent in 16_384usize..131_072,
+    ) {
+        let config = MuxConfig::default().with(|config| {
+            config.batch = batch;
+            config.max_stream_unsent = max_unsent.min(65_536);
+            config.max_unsent = max_unsent;
+        });
+        // Each wake makes room for at least one of those that wait, in their order.
+        let longest = (readers.len() + 2) * (max_unsent / 8 + batch + QUANTUM as usize);
+        let mut beside = Beside::new(config, &readers).map_err(TestCaseError::fail)?;
+        let rounds = 200;
+        for round in 0..rounds {
+            for (at, reader) in (0u32..).zip(&readers) {
+                let frame = match reader {
+                    Reader::Slow => Frame::new(GRANT, 0, 1 + 2 * at, 2000),
+                    Reader::Gone if round == rounds / 2 => Frame::new(GRANT, RST, 1 + 2 * at, 0),
+                    _ => continue,
+                };
+                beside.lone.feed_frame(frame, 12).map_err(TestCaseError::fail)?;
+            }
+            beside.answer().map_err(TestCaseError::fail)?;
+            beside.pull().map_err(TestCaseError::fail)?;
+            let served = beside.served.iter().flatten().copied().max();
+            prop_assert!(served.is_none_or(|bytes| bytes <= 2 * QUANTUM), "{:?}", beside.served);
+            prop_assert!(beside.waited <= longest, "{} bytes while it waited", beside.waited);
+        }
+        // Without hungry neighbours every batch carries a byte once the windows of the others are used up.
+        let others = readers.len() * 262_144 / batch + 1;
+        if !readers.contains(&Reader::Fast) && others < rounds / 2 {
+            prop_assert!(beside.arrived >= rounds / 4, "{} bytes in {} batches", beside.arrived, rounds);
+        }
+        prop_assert!(beside.arrived > 0);
+    }
 
     // invariant 14
     #[test]

@@ -81,7 +81,7 @@ fn a_clock_that_jumps_ends_streams_and_sessions_by_the_rules_only() {
         ops.setup.calm = false;
         ops.setup.delay = Duration::ZERO;
         if ops.setup.profile < 2 {
-            // A queue that holds more than a window, so that one write is enough to stall.
+            // A queue that holds a whole window, so that one write is enough to use it up.
             ops.setup.profile = 6;
         }
         // Time passes after every fourth step, which is often enough for every deadline and too seldom for all at once.
