@@ -1,5 +1,6 @@
 //! The real program, its relay and its agent, and visitors at its door.
 
+mod abort;
 mod coming_back;
 mod conformance;
 mod conformance_http2;

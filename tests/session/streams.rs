@@ -4,3 +4,4 @@ mod control;
 mod data;
 mod openings;
 mod raw;
+mod strangers;
