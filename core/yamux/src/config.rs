@@ -95,7 +95,7 @@ pub struct MuxConfig {
     pub refusal_limit: Option<usize>,
     /// Bytes for streams that are not remembered, above which the session ends with
     /// [`FloodKind::Discarded`](crate::FloodKind::Discarded). They are skipped and cost no memory. `None`: the session goes
-    /// on.
+    /// on, unless one frame is longer than `max_stream_window`.
     pub discarded_limit: Option<RateLimit>,
     /// Copies every payload, so that a peer that cuts its frames badly cannot keep large messages alive with small
     /// slices of them.

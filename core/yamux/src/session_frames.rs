@@ -51,9 +51,14 @@ impl Mux {
     /// before is noise.
     pub(crate) fn on_unknown_stream(&mut self, header: Header, was_used: bool) -> Result<(), MuxError> {
         if header.kind == FrameType::Data {
-            let length = u64::from(header.length);
-            if !self.limits.discarded.as_mut().is_none_or(|bucket| bucket.take(length, self.now)) {
-                return Err(MuxError::Flood(FloodKind::Discarded));
+            match &mut self.limits.discarded {
+                Some(bucket) if bucket.take(u64::from(header.length), self.now) => {}
+                Some(_) => return Err(MuxError::Flood(FloodKind::Discarded)),
+                // Whatever its users do, an honest peer sends no frame beyond the largest window.
+                None if header.length > self.config.max_stream_window => {
+                    return Err(MuxError::WindowExceeded(header.id));
+                }
+                None => {}
             }
             self.parser.skip(header.length);
         }

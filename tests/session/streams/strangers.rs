@@ -8,9 +8,12 @@ use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::message::Message;
 use hvym_tunnel_core::mux::{Mux, MuxConfig, MuxError, MuxEvent, OpenError, Read, Role, StreamId};
 use hvym_tunnel_core::time::Instant;
+use hvym_tunnel_tests::ends::{agent_config, opening, pair_with, read, session_config, write};
+use hvym_tunnel_tests::wire::WireConfig;
 
 use super::raw::{Raw, framed, raw_agent};
 
+const SECOND: Duration = Duration::from_secs(1);
 /// The time between two turns of the relay.
 const TURN: Duration = Duration::from_millis(20);
 /// Openings of each turn: 5000 a second.
@@ -149,6 +152,35 @@ fn resets_by_an_agent_of_what_its_relay_opened_never_end_the_link() {
         while relay.poll_event().is_some() {}
         assert!(!relay.contains(ours));
     }
+}
+
+#[test]
+fn a_hundred_visitors_who_read_nothing_take_nothing_from_one_who_reads() {
+    const PIECE: usize = 64 * 1024;
+    let mut agent = agent_config();
+    // Room for sixteen full queues.
+    agent.link.mux.max_unsent = 16 * PIECE;
+    let mut pair = pair_with(agent, session_config(), WireConfig::default(), [7; 32]);
+    pair.up();
+    let now = pair.now;
+    let ours: Vec<StreamId> =
+        (0..101).map(|_| pair.relay.session().open(&opening("web"), now).expect("room")).collect();
+    pair.run(SECOND);
+    let theirs: Vec<StreamId> = pair.agent.opened().into_iter().map(|(id, _)| id).collect();
+    for _ in 0..8 {
+        for id in &theirs[..100] {
+            write(&mut pair.agent.machine, *id, &[0; PIECE], pair.now);
+        }
+        pair.run(SECOND);
+    }
+    let mut arrived = 0;
+    for _ in 0..64 {
+        assert_eq!(write(&mut pair.agent.machine, theirs[100], &[1; PIECE], pair.now), PIECE);
+        pair.run(SECOND);
+        let now = pair.now;
+        arrived += read(pair.relay.session(), ours[100], now).0.len();
+    }
+    assert_eq!(arrived, 64 * PIECE);
 }
 
 fn exchange(a: &mut Mux, b: &mut Mux, now: Instant) -> Result<(), MuxError> {

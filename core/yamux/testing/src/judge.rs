@@ -8,8 +8,6 @@ use crate::lens::{DATA, FIN, Frame, GO_AWAY, PING, RST, SYN};
 use crate::ops::End;
 
 const WINDOW: u32 = 262_144;
-/// Bytes for streams that nobody remembers.
-const DISCARDED: u64 = 64 * 1024 * 1024;
 
 #[derive(Copy, Clone, Debug)]
 enum Known {
@@ -112,9 +110,10 @@ impl Judge {
         let theirs = self.theirs(id);
         let Some(known) = self.streams.get_mut(&id) else {
             self.discarded += if data { u64::from(length) } else { 0 };
-            return match self.discarded > DISCARDED {
-                true => Err(MuxError::Flood(FloodKind::Discarded)),
-                false => Ok(()),
+            return match self.config.discarded_limit {
+                Some(limit) if self.discarded > limit.burst => Err(MuxError::Flood(FloodKind::Discarded)),
+                None if data && length > self.config.max_stream_window => Err(MuxError::WindowExceeded(id)),
+                _ => Ok(()),
             };
         };
         match known {
