@@ -51,14 +51,16 @@ impl Mux {
     /// before is noise.
     pub(crate) fn on_unknown_stream(&mut self, header: Header, was_used: bool) -> Result<(), MuxError> {
         if header.kind == FrameType::Data {
-            match &mut self.limits.discarded {
-                Some(bucket) if bucket.take(u64::from(header.length), self.now) => {}
-                Some(_) => return Err(MuxError::Flood(FloodKind::Discarded)),
+            let is_within = match &mut self.limits.discarded {
+                Some(bucket) => bucket.take(u64::from(header.length), self.now),
                 // Whatever its users do, an honest peer sends no frame beyond the largest window.
                 None if header.length > self.config.max_stream_window => {
                     return Err(MuxError::WindowExceeded(header.id));
                 }
-                None => {}
+                None => true,
+            };
+            if !is_within {
+                return Err(MuxError::Flood(FloodKind::Discarded));
             }
             self.parser.skip(header.length);
         }

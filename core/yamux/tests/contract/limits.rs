@@ -80,7 +80,7 @@ fn two_hundred_readers_that_stopped_take_nothing_from_one_that_reads() {
         }
     }
     assert_eq!(rig.mux.stats().unsent, 0);
-    for round in 0..200 {
+    for round in 0..20 {
         for id in &stopped {
             assert_eq!((rig.mux.writable(*id), rig.write_some(*id, &[1; 16 * 1024])), (0, 0));
         }
