@@ -29,9 +29,8 @@ fn service() -> Origin {
 /// Lets all visitors do `visit` as often as each does, at once.
 fn all_at_once(visit: impl Fn() -> io::Result<()> + Sync) -> usize {
     thread::scope(|scope| {
-        let visitors: Vec<_> = (0..VISITORS)
-            .map(|_| scope.spawn(|| (0..TIMES).filter(|_| visit().is_ok()).count()))
-            .collect();
+        let visitors: Vec<_> =
+            (0..VISITORS).map(|_| scope.spawn(|| (0..TIMES).filter(|_| visit().is_ok()).count())).collect();
         visitors.into_iter().map(|visitor| visitor.join().expect("no panic")).sum()
     })
 }

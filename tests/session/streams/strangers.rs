@@ -76,7 +76,8 @@ impl Raw {
 }
 
 #[test]
-fn five_thousand_streams_a_second_that_are_reset_for_a_minute_cost_an_agent_neither_its_link_nor_its_streams() {
+fn five_thousand_streams_a_second_that_are_reset_for_a_minute_cost_an_agent_neither_its_link_nor_its_streams()
+{
     let mut raw = crowded();
     let ours = raw.open(&framed(br#"{"service":"web"}"#));
     let (theirs, _) = raw.agent.opened().pop().expect("announced");

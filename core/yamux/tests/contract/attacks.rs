@@ -62,7 +62,8 @@ fn of_openings_that_are_refused_without_a_limit_the_newest_4096_are_answered_and
         Rig::with(Role::Client, MuxConfig::acceptor().with(|config| config.max_inbound_streams = 1));
     let served = rig.accepted(2);
     rig.take(&(2..=10_001).flat_map(|n| window(SYN, 2 * n, 0)).collect::<Vec<u8>>());
-    let refused: Vec<u32> = rig.sent().iter().filter(|frame| frame.flags == RST).map(|frame| frame.id).collect();
+    let refused: Vec<u32> =
+        rig.sent().iter().filter(|frame| frame.flags == RST).map(|frame| frame.id).collect();
     assert_eq!(refused, (10_001 - 4095..=10_001).map(|n| 2 * n).collect::<Vec<_>>());
     rig.take(&data(0, 2, b"hello"));
     assert_eq!(rig.read_all(served).0, b"hello");

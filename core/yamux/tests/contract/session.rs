@@ -341,7 +341,11 @@ fn a_stream_whose_peer_grants_nothing_is_reset_where_that_is_configured() {
     assert_eq!(rig.write_when_told(ours, &[1; 65_536]), 20_000);
     assert_eq!(rig.sent().len(), 1);
     rig.pass(299 * SECOND).unwrap();
-    assert_eq!((rig.write_some(ours, &[1]), rig.sent()), (0, vec![]), "a writer that asks again is no progress");
+    assert_eq!(
+        (rig.write_some(ours, &[1]), rig.sent()),
+        (0, vec![]),
+        "a writer that asks again is no progress"
+    );
     rig.pass(SECOND).unwrap();
     assert_eq!(rig.sent(), [Frame::bare(1, RST, wire, 0)]);
     assert!(rig.events().contains(&MuxEvent::Reset(ours, ResetReason::WriteStall)));
