@@ -223,3 +223,17 @@ fn an_agent_looks_for_a_key_only_with_an_older_relay_that_says_it_can_seal_and_n
     assert_eq!(log_in(None, false), ("hvym-json", vec![]));
     assert_eq!(log_in(Some("yamux"), true), ("yamux", vec![]));
 }
+
+#[test]
+fn a_sealed_message_that_is_called_what_the_other_side_sends_is_ignored() {
+    let mut relay = relay_up(Some(key()));
+    relay.hear(&json!({"type": "enable_encryption"}));
+    let id = relay.ask(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    relay.said();
+    let inner = br#"{"type":"tunnel_response","stream_id":1,"response":{"status_code":200,"body":"x"}}"#;
+    let payload = BASE64.encode(&key().seal(inner, [3; NONCE_BYTES]));
+    relay.hear(&json!({"type": "tunnel_request_encrypted", "encrypted": true, "payload": payload}));
+    assert_eq!(relay.read(id), (Vec::new(), false));
+    relay.hear(&json!({"type": "tunnel_response_encrypted", "encrypted": true, "payload": payload}));
+    assert_eq!(relay.answer(id).status, 200);
+}
