@@ -67,7 +67,7 @@ fn streams_of_messages_go_either_way_and_both_ways() {
 fn a_visitor_who_cancels_or_has_no_time_left_ends_the_call_in_the_service_too() {
     let Some(python) = packaged_python() else { return };
     let (mut service, tunnel) = service(&python);
-    let commands = [json!({"hang": 3}), json!({"late": 0.5}), json!({"unary": 1})];
+    let commands = [json!({"hang": 3}), json!({"late": 3}), json!({"unary": 1})];
     let found = answers(&mut visitor(&python, &tunnel, &commands), commands.len());
     assert_eq!(found[0], json!({"seen": [0, 1, 2]}));
     assert_eq!(found[1]["code"], "DEADLINE_EXCEEDED", "{}", found[1]);

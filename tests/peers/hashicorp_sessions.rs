@@ -357,10 +357,10 @@ fn a_reader_that_stops_there_stops_our_writer() {
             stream
         });
         assert_eq!(pair.theirs.tell("hold").await, "ok");
-        let mark = MuxConfig::default().max_stream_unsent;
-        pair.ours.node.until(|node| (node.stats().unsent > mark / 2).then_some(())).await;
+        pair.ours.record.first_stream_sent(WINDOW).await;
         assert_eq!(pair.theirs.tell("storm 1").await, "1");
-        assert!(pair.ours.node.stats().unsent <= mark);
+        assert_eq!(pair.ours.node.stats().unsent, 0, "nothing is queued that they have not granted");
+        assert_eq!(pair.ours.record.first_stream_sent(WINDOW).await, WINDOW);
         assert_eq!(pair.theirs.tell("drain 0").await, format!("{total} <nil>"));
         drop(sender.await);
     });

@@ -393,14 +393,11 @@ fn a_reader_that_stops_there_stops_our_writer_and_no_other() {
         });
         let mut theirs = pair.theirs.accept().await.expect("a stream");
         pair.they_echo();
-        let mark = MuxConfig::default().max_stream_unsent;
-        pair.ours.node.until(|node| (node.stats().unsent > mark / 2).then_some(())).await;
+        pair.ours.record.first_stream_sent(WINDOW).await;
         let other = pair.ours.node.open().await.expect("the session lives");
         assert_eq!(exchange(other, b"meanwhile").await.expect("an answer"), b"meanwhile");
-        assert!(pair.ours.node.stats().unsent <= mark);
-        let outbound = frames_so_far(&pair.ours.record.outbound.borrow());
-        let of_first = outbound.iter().filter(|frame| frame.kind == DATA && frame.id == outbound[0].id);
-        assert!(of_first.map(|frame| frame.length as usize).sum::<usize>() <= WINDOW);
+        assert_eq!(pair.ours.node.stats().unsent, 0, "nothing is queued that they have not granted");
+        assert_eq!(pair.ours.record.first_stream_sent(WINDOW).await, WINDOW);
         let mut received = Vec::new();
         theirs.read_to_end(&mut received).await.expect("an end");
         sender.await;
