@@ -13,8 +13,6 @@ use std::time::{Duration, Instant};
 
 use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::lens::{DATA, frames_so_far};
-
 /// What one direction of a pipe holds before a write must wait; that of a small socket buffer.
 const PIPE_BYTES: usize = 64 * 1024;
 
@@ -107,22 +105,6 @@ pub struct Record {
     pub inbound: Rc<RefCell<Vec<u8>>>,
     /// Bytes that were written.
     pub outbound: Rc<RefCell<Vec<u8>>>,
-}
-
-impl Record {
-    /// Waits until the first stream that was written to has sent `length` bytes of data, and returns how many it has.
-    pub async fn first_stream_sent(&self, length: usize) -> usize {
-        loop {
-            let frames = frames_so_far(&self.outbound.borrow());
-            let first = frames.iter().find(|frame| frame.kind == DATA).map(|frame| frame.id);
-            let of_first = frames.iter().filter(|frame| frame.kind == DATA && Some(frame.id) == first);
-            let sent = of_first.map(|frame| frame.length as usize).sum();
-            if sent >= length {
-                return sent;
-            }
-            smol::future::yield_now().await;
-        }
-    }
 }
 
 /// A byte stream that keeps a copy of everything.

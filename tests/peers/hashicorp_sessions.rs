@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::hashicorp::{self, Peer};
+use crate::sent;
 use hvym_tunnel_core::mux::{MuxConfig, MuxEnd, MuxError, OpenError, Role};
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_tests::apps::{exchange, pattern, size};
@@ -357,10 +358,10 @@ fn a_reader_that_stops_there_stops_our_writer() {
             stream
         });
         assert_eq!(pair.theirs.tell("hold").await, "ok");
-        pair.ours.record.first_stream_sent(WINDOW).await;
+        sent::by_first_stream(&pair.ours.record, WINDOW).await;
         assert_eq!(pair.theirs.tell("storm 1").await, "1");
         assert_eq!(pair.ours.node.stats().unsent, 0, "nothing is queued that they have not granted");
-        assert_eq!(pair.ours.record.first_stream_sent(WINDOW).await, WINDOW);
+        assert_eq!(sent::by_first_stream(&pair.ours.record, WINDOW).await, WINDOW);
         assert_eq!(pair.theirs.tell("drain 0").await, format!("{total} <nil>"));
         drop(sender.await);
     });

@@ -3,6 +3,7 @@
 mod hashicorp;
 mod hashicorp_sessions;
 mod replay;
+mod sent;
 mod tokens;
 mod yamux;
 mod yamux_sessions;

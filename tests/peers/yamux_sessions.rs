@@ -5,6 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::sent;
 use crate::yamux::Peer;
 use hvym_tunnel_core::mux::{MuxConfig, MuxEnd, MuxError, OpenError, Role};
 use hvym_tunnel_core::time::Instant;
@@ -393,11 +394,11 @@ fn a_reader_that_stops_there_stops_our_writer_and_no_other() {
         });
         let mut theirs = pair.theirs.accept().await.expect("a stream");
         pair.they_echo();
-        pair.ours.record.first_stream_sent(WINDOW).await;
+        sent::by_first_stream(&pair.ours.record, WINDOW).await;
         let other = pair.ours.node.open().await.expect("the session lives");
         assert_eq!(exchange(other, b"meanwhile").await.expect("an answer"), b"meanwhile");
         assert_eq!(pair.ours.node.stats().unsent, 0, "nothing is queued that they have not granted");
-        assert_eq!(pair.ours.record.first_stream_sent(WINDOW).await, WINDOW);
+        assert_eq!(sent::by_first_stream(&pair.ours.record, WINDOW).await, WINDOW);
         let mut received = Vec::new();
         theirs.read_to_end(&mut received).await.expect("an end");
         sender.await;
