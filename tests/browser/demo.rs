@@ -33,7 +33,8 @@ fn text(tab: &Tab, id: &str) -> String {
 fn a_person_connects_offers_and_reaches_by_clicking() {
     let Some(chromium) = Chromium::shared() else { return };
     let folder = package().display().to_string();
-    let mut demo = Home::new().start(&["demo", "--port", "0", "--package", &folder]);
+    let home = Home::new();
+    let mut demo = home.start(&["demo", "--port", "0", "--package", &folder]);
     let url = demo.line();
     let tab = chromium.open(&url);
     until(&tab, "document.getElementById('address')?.textContent.startsWith('G')");

@@ -61,10 +61,9 @@ fn whole(steps: &mut Steps) -> Result<()> {
         // Alone, because a workspace build unifies features.
         let alone = ["clippy", "--package", &package, "--all-targets", "--", "-D", "warnings"];
         steps.command(&format!("lints of {package} alone"), cargo(alone))?;
-        steps.command(
-            &format!("tests of {package} alone"),
-            cargo(["test", "--quiet", "--package", &package]),
-        )?;
+        let mut tests = cargo(["test", "--quiet", "--package", &package]);
+        tests.env(steps::SEED, steps::seed());
+        steps.command(&format!("tests of {package} alone"), tests)?;
     }
     let mut docs = cargo(["doc", "--workspace", "--no-deps", "--document-private-items"]);
     docs.env("RUSTDOCFLAGS", "-D warnings");

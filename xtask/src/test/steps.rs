@@ -9,6 +9,15 @@ use super::programs::Programs;
 use crate::cargo::succeed;
 use crate::target;
 
+/// The variable with the seed of all property tests.
+pub(super) const SEED: &str = "PROPTEST_RNG_SEED";
+
+/// The seed of the property tests: what [`SEED`] says, or one number, so that two runs over the same code try the same.
+/// New cases come from fuzzing, and from `cargo test`, which chooses a new seed each time.
+pub(super) fn seed() -> String {
+    std::env::var(SEED).unwrap_or_else(|_| "1".to_owned())
+}
+
 /// Steps done so far.
 #[derive(Default)]
 pub(super) struct Steps {
@@ -59,7 +68,7 @@ impl Steps {
         std::fs::write(&list, "").with_context(|| list.display().to_string())?;
         let outcome = self.run(name, || {
             programs.run(|command| {
-                command.env("HVYM_TUNNEL_SKIPPED", &list);
+                command.env("HVYM_TUNNEL_SKIPPED", &list).env(SEED, seed());
                 prepare(command);
             })
         });
