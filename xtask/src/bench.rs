@@ -4,9 +4,13 @@
 //! Times depend on the machine, so only ratios of runs side by side are compared; instructions do not, so they are
 //! held to what `benches/instructions.txt` says.
 
+#[cfg(unix)]
+mod curves;
 mod instructions;
 #[cfg(unix)]
 mod load;
+#[cfg(unix)]
+mod network;
 #[cfg(unix)]
 mod nginx;
 #[cfg(unix)]
@@ -23,6 +27,8 @@ mod sink;
 mod table;
 #[cfg(unix)]
 mod tunnel;
+#[cfg(unix)]
+mod wire;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -32,7 +38,8 @@ use anyhow::{Result, bail, ensure};
 use crate::cargo::{cargo, succeed};
 use crate::target;
 
-const USAGE: &str = "usage: cargo xtask bench mux [RUNS] | instructions [--record] | tunnel [RUNS] [--quick]";
+const USAGE: &str = "usage: cargo xtask bench mux [RUNS] | instructions [--record] | tunnel [RUNS] [--quick] | curves [SECONDS] | \
+                     network [RUNS] [--quick]";
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -42,6 +49,16 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         ["instructions", "--record"] => instructions::instructions(true),
         #[cfg(unix)]
         ["tunnel", ref rest @ ..] => tunnel::run(rest),
+        #[cfg(unix)]
+        ["curves"] => curves::run(3),
+        #[cfg(unix)]
+        ["curves", seconds] => curves::run(seconds.parse()?),
+        #[cfg(unix)]
+        ["network"] => network::run(3, false),
+        #[cfg(unix)]
+        ["network", "--quick"] => network::run(1, true),
+        #[cfg(unix)]
+        ["network", runs] => network::run(runs.parse()?, false),
         _ => bail!(USAGE),
     }
 }
@@ -51,6 +68,16 @@ fn ratios(arguments: &[&str]) -> Result<()> {
     let status = Command::new(build("ratio")?).args(arguments).status()?;
     ensure!(status.success(), "ratio: {status}");
     Ok(())
+}
+
+/// Prints a result, and keeps it as the last one of its kind in `benches/results`.
+#[cfg(unix)]
+fn record(name: &str, text: &str) -> Result<()> {
+    println!("{text}");
+    let folder = crate::root().join("benches/results");
+    std::fs::create_dir_all(&folder)?;
+    let title = format!("# The last run of `cargo xtask bench {name}`\n\n");
+    Ok(std::fs::write(folder.join(format!("{name}.md")), title + text)?)
 }
 
 /// Builds a program of the benches as they are measured.

@@ -42,8 +42,8 @@ pub(super) struct Wrk {
     pub(super) failures: u64,
 }
 
-/// Asks for the small file for this long, on so many connections; each carries one request if they are `fresh`.
-pub(super) fn wrk(door: &Door, connections: u32, fresh: bool, seconds: u32) -> Result<Wrk> {
+/// Asks for `file` for this long, on so many connections; each carries one request if they are `fresh`.
+pub(super) fn wrk(door: &Door, file: &str, connections: u32, fresh: bool, seconds: u32) -> Result<Wrk> {
     let threads = connections.min(2);
     let mut command = Command::new("wrk");
     command.arg(format!("-t{threads}")).arg(format!("-c{connections}")).arg(format!("-d{seconds}s"));
@@ -51,7 +51,7 @@ pub(super) fn wrk(door: &Door, connections: u32, fresh: bool, seconds: u32) -> R
     if fresh {
         command.args(["-H", "Connection: close"]);
     }
-    let output = command.arg(door.url("small")).output().context("wrk: is it installed?")?;
+    let output = command.arg(door.url(file)).output().context("wrk: is it installed?")?;
     ensure!(output.status.success(), "wrk: {}", String::from_utf8_lossy(&output.stderr));
     read(&String::from_utf8_lossy(&output.stdout))
 }

@@ -22,6 +22,7 @@ pub(super) struct Origin {
     _process: Process,
     /// The large file, for whoever wants to send it.
     pub(super) large: PathBuf,
+    files: PathBuf,
 }
 
 impl Origin {
@@ -37,7 +38,12 @@ impl Origin {
             files.display()
         );
         let process = start(&folder.folder("origin")?, &server, port)?;
-        Ok(Origin { port, _process: process, large })
+        Ok(Origin { port, _process: process, large, files })
+    }
+
+    /// Adds a sparse file.
+    pub(super) fn file(&self, name: &str, bytes: u64) -> Result<()> {
+        Ok(File::create(self.files.join(name))?.set_len(bytes)?)
     }
 }
 

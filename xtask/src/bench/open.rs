@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::load::Door;
 use super::nginx::Chain;
-use super::others::OTHERS;
+use super::others::{DIALLING, OTHERS, Place};
 use super::path::{DIRECT, NGINX, OURS, Path, Services};
 use super::process::{Folder, Process, find};
 
@@ -18,10 +18,11 @@ pub(super) fn paths(
     program: &File,
     services: Services,
 ) -> Result<(Vec<Path>, Vec<&'static str>)> {
+    let place = Place { folder, via: &|listen| Ok(listen) };
     let [files, sink] = services.map(Door::plain);
     let mut paths = vec![
         Path::new(DIRECT, files, sink, Vec::new()),
-        ours(folder, program, services)?,
+        ours(&place, program, services)?,
         embedded(folder, program, services)?,
     ];
     let chain = Chain::start(folder, services)?;
@@ -31,7 +32,7 @@ pub(super) fn paths(
     let mut absent = Vec::new();
     for (name, start) in OTHERS {
         match find(name) {
-            Some(other) => paths.push(start(folder, &other, services).with_context(|| name.to_owned())?),
+            Some(other) => paths.push(start(&place, &other, services).with_context(|| name.to_owned())?),
             None => absent.push(name),
         }
     }
@@ -39,11 +40,27 @@ pub(super) fn paths(
     Ok((paths, absent))
 }
 
+/// The paths whose agent dials its relay through a simulated network; on the straight one the visitor does.
+pub(super) fn dialling(place: &Place<'_>, program: &File, services: Services) -> Result<Vec<Path>> {
+    let [files, sink] = services;
+    let [files, sink] = [(place.via)(files)?, (place.via)(sink)?].map(Door::plain);
+    let mut paths = vec![Path::new(DIRECT, files, sink, Vec::new()), ours(place, program, services)?];
+    for (name, start) in DIALLING {
+        if let Some(other) = find(name) {
+            paths.push(start(place, &other, services).with_context(|| name.to_owned())?);
+        }
+    }
+    paths.into_iter().map(Path::proven).collect()
+}
+
 /// A relay and an agent, each in a process and a home of its own.
-fn ours(folder: &Folder, program: &File, services: Services) -> Result<Path> {
+fn ours(place: &Place<'_>, program: &File, services: Services) -> Result<Path> {
+    let folder = place.folder;
     let mut relay = hvym(folder, "relay", program, &["relay", "--listen", "0", "--json"])?;
     let listen = event(&mut relay, "listening", "listen")?;
-    let url = format!("ws://{listen}");
+    let port = listen.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+    let port = port.with_context(|| format!("no port in {listen}"))?;
+    let url = format!("ws://127.0.0.1:{}", (place.via)(port)?);
     let (agent, [files, sink]) = expose(folder, "agent", program, services, &["--relay", &url])?;
     Ok(Path::new(OURS, files, sink, vec![agent, relay]))
 }

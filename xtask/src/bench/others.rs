@@ -14,21 +14,36 @@ use super::load::Door;
 use super::path::{Path, Services};
 use super::process::{Folder, PATIENCE, Process, find, free_ports};
 
-/// The tunnel that the goals compare with: it copies between one TCP connection of the visitor and one of its agent.
-pub(super) const BORE: &str = "bore";
+/// A tunnel that copies between one TCP connection of the visitor and one of its agent.
+const BORE: &str = "bore";
 /// How often an agent is started that found nobody.
 const GLANCE: Duration = Duration::from_millis(50);
 /// The secret of those that insist on one; their relays listen on this machine alone.
 const SECRET: &str = "bench";
 
-type Start = fn(&Folder, &File, Services) -> Result<Path>;
+/// Where a path is opened.
+pub(super) struct Place<'a> {
+    pub(super) folder: &'a Folder,
+    /// The port to dial for one that a relay listens on: the same, or that of a simulated network in between.
+    pub(super) via: &'a dyn Fn(u16) -> Result<u16>,
+}
+
+type Start = fn(&Place<'_>, &File, Services) -> Result<Path>;
+
+/// A tunnel with one connection of its agent for each visitor's.
+pub(super) const RATHOLE: &str = "rathole";
+/// A tunnel with one WebSocket of its agent for each visitor's connection.
+pub(super) const WSTUNNEL: &str = "wstunnel";
 
 /// How each is called, and how it is started.
-pub(super) const OTHERS: [(&str, Start); 4] =
-    [(BORE, bore), ("chisel", chisel), ("frpc", frp), ("rathole", rathole)];
+pub(super) const OTHERS: [(&str, Start); 5] =
+    [(BORE, bore), ("chisel", chisel), ("frpc", frp), (RATHOLE, rathole), (WSTUNNEL, wstunnel)];
+
+/// Those whose agents can dial through a simulated network.
+pub(super) const DIALLING: [(&str, Start); 2] = [(RATHOLE, rathole), (WSTUNNEL, wstunnel)];
 
 /// Its agents carry one service each. Its control port cannot be chosen, so two benches cannot run at once.
-fn bore(_: &Folder, program: &File, [files, sink]: Services) -> Result<Path> {
+fn bore(_: &Place<'_>, program: &File, [files, sink]: Services) -> Result<Path> {
     let relay = Process::start(Command::new(program).args(["server", "--bind-addr", "127.0.0.1"]))?;
     let (files, agent) = bore_agent(program, files)?;
     let (sink, second) = bore_agent(program, sink)?;
@@ -52,13 +67,13 @@ fn bore_agent(program: &File, service: u16) -> Result<(Door, Process)> {
 }
 
 /// SSH over a WebSocket.
-fn chisel(_: &Folder, program: &File, services: Services) -> Result<Path> {
+fn chisel(place: &Place<'_>, program: &File, services: Services) -> Result<Path> {
     let [listen, files, sink] = free_ports()?;
     let port = listen.to_string();
     let server = ["server", "--host", "127.0.0.1", "--port", &port, "--reverse"];
     let relay = Process::start(Command::new(program).args(server))?;
     let mut agent = Command::new(program);
-    agent.args(["client", &format!("http://127.0.0.1:{listen}")]);
+    agent.args(["client", &format!("http://127.0.0.1:{}", (place.via)(listen)?)]);
     for (port, service) in [files, sink].iter().zip(services) {
         agent.arg(format!("R:127.0.0.1:{port}:127.0.0.1:{service}"));
     }
@@ -67,33 +82,53 @@ fn chisel(_: &Folder, program: &File, services: Services) -> Result<Path> {
 }
 
 /// Its relay is a program of its own, `frps`. Yamux over TCP, as it comes.
-fn frp(folder: &Folder, program: &File, services: Services) -> Result<Path> {
+fn frp(place: &Place<'_>, program: &File, services: Services) -> Result<Path> {
     let server = find("frps").context("there is frpc, but no frps")?;
     let [listen, files, sink] = free_ports()?;
-    let mut agent = format!("serverAddr = \"127.0.0.1\"\nserverPort = {listen}\n");
+    let mut agent = format!("serverAddr = \"127.0.0.1\"\nserverPort = {}\n", (place.via)(listen)?);
     for (port, service) in [files, sink].iter().zip(services) {
         agent.push_str(&format!(
             "[[proxies]]\nname = \"at{port}\"\ntype = \"tcp\"\nlocalPort = {service}\nremotePort = {port}\n"
         ));
     }
     let relay = format!("bindAddr = \"127.0.0.1\"\nbindPort = {listen}\n");
-    let relay = configured(folder, "frps.toml", &relay, Command::new(server).arg("-c"))?;
-    let agent = configured(folder, "frpc.toml", &agent, Command::new(program).arg("-c"))?;
+    let relay = configured(place.folder, "frps.toml", &relay, Command::new(server).arg("-c"))?;
+    let agent = configured(place.folder, "frpc.toml", &agent, Command::new(program).arg("-c"))?;
     Ok(Path::new("frp", Door::plain(files), Door::plain(sink), vec![agent, relay]))
 }
 
 /// One connection of its agent for each visitor's, made ahead.
-fn rathole(folder: &Folder, program: &File, services: Services) -> Result<Path> {
+fn rathole(place: &Place<'_>, program: &File, services: Services) -> Result<Path> {
     let [listen, files, sink] = free_ports()?;
     let mut relay = format!("[server]\nbind_addr = \"127.0.0.1:{listen}\"\ndefault_token = \"{SECRET}\"\n");
-    let mut agent = format!("[client]\nremote_addr = \"127.0.0.1:{listen}\"\ndefault_token = \"{SECRET}\"\n");
+    let dialled = (place.via)(listen)?;
+    let mut agent =
+        format!("[client]\nremote_addr = \"127.0.0.1:{dialled}\"\ndefault_token = \"{SECRET}\"\n");
     for (port, service) in [files, sink].iter().zip(services) {
         relay.push_str(&format!("[server.services.at{port}]\nbind_addr = \"127.0.0.1:{port}\"\n"));
         agent.push_str(&format!("[client.services.at{port}]\nlocal_addr = \"127.0.0.1:{service}\"\n"));
     }
-    let relay = configured(folder, "rathole-relay.toml", &relay, Command::new(program).arg("--server"))?;
-    let agent = configured(folder, "rathole-agent.toml", &agent, Command::new(program).arg("--client"))?;
-    Ok(Path::new("rathole", Door::plain(files), Door::plain(sink), vec![agent, relay]))
+    let relay =
+        configured(place.folder, "rathole-relay.toml", &relay, Command::new(program).arg("--server"))?;
+    let agent =
+        configured(place.folder, "rathole-agent.toml", &agent, Command::new(program).arg("--client"))?;
+    Ok(Path::new(RATHOLE, Door::plain(files), Door::plain(sink), vec![agent, relay]))
+}
+
+/// Its agent asks for both ports, and dials one more WebSocket for each visitor's connection.
+fn wstunnel(place: &Place<'_>, program: &File, services: Services) -> Result<Path> {
+    let [listen, files, sink] = free_ports()?;
+    let mut server = Command::new(program);
+    server.args(["--no-color=1", "server", &format!("ws://127.0.0.1:{listen}")]);
+    let mut relay = Process::start(&mut server)?;
+    relay.hears(|line| line.contains("Starting wstunnel server").then_some(()))?;
+    let mut agent = Command::new(program);
+    agent.args(["--no-color=1", "client"]);
+    for (port, service) in [files, sink].iter().zip(services) {
+        agent.args(["-R", &format!("tcp://127.0.0.1:{port}:127.0.0.1:{service}")]);
+    }
+    let agent = Process::start(agent.arg(format!("ws://127.0.0.1:{}", (place.via)(listen)?)))?;
+    Ok(Path::new(WSTUNNEL, Door::plain(files), Door::plain(sink), vec![agent, relay]))
 }
 
 /// Starts `command` with one more argument: the file `name` with this text.

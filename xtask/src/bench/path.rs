@@ -14,6 +14,8 @@ pub(super) const DIRECT: &str = "direct";
 pub(super) const OURS: &str = "ours";
 /// Two nginx, one behind the other.
 pub(super) const NGINX: &str = "nginx × 2";
+/// What our agent prints with `--json` when it has lost its link.
+const LOST: &str = "\"event\":\"disconnected\"";
 /// How often a path is tried until it carries a request.
 const GLANCE: Duration = Duration::from_millis(50);
 
@@ -48,6 +50,11 @@ impl Path {
         let apart = all.iter().map(|memory| memory.shared).sum::<u64>();
         let once = all.iter().map(|memory| memory.shared).max().unwrap_or(0);
         [own + apart, own + once]
+    }
+
+    /// How often an agent has lost its link since this was asked last; of tunnels that do not say it, never.
+    pub(super) fn lost_links(&self) -> usize {
+        self.weighed.iter().map(|process| process.count(LOST)).sum()
     }
 
     /// Waits until it carries a request.

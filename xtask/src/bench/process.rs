@@ -58,6 +58,11 @@ impl Process {
         }
     }
 
+    /// Of the lines since this or [`Self::hears`] was asked last, how many contain `text`.
+    pub(super) fn count(&self, text: &str) -> usize {
+        self.lines.try_iter().filter(|line| line.contains(text)).count()
+    }
+
     /// The memory it holds; nothing where the system does not tell.
     pub(super) fn memory(&self) -> Memory {
         let rollup =

@@ -12,12 +12,14 @@ use super::nginx::Origin;
 use super::path::{OURS, Path};
 use super::process::Folder;
 use super::table::{Measure, Table};
-use super::{cargo_build, open, sink};
+use super::{cargo_build, open, record, sink};
 use crate::target;
 
 const MIB: u64 = 1024 * 1024;
 /// Kept connections of the measurement under load.
 const CONNECTIONS: u32 = 64;
+/// Kept connections of the measurement under more load.
+const MANY_CONNECTIONS: u32 = 512;
 /// Downloads at once.
 const PARALLEL: usize = 8;
 
@@ -75,16 +77,16 @@ pub(super) fn run(arguments: &[&str]) -> Result<()> {
     table.add(OURS, Measure::Size, size as f64);
     let (text, missed) = table.show();
     let runs = if plan.runs == 1 { "One run".to_owned() } else { format!("Medians of {} runs", plan.runs) };
-    println!("{runs}; ratios are made within a run.\n\n{text}");
-    if !absent.is_empty() {
-        println!("Not found: {}.", absent.join(", "));
-    }
-    println!("Goals missed: {missed}.");
-    Ok(())
+    let absent =
+        if absent.is_empty() { String::new() } else { format!("Not found: {}.\n", absent.join(", ")) };
+    record(
+        "tunnel",
+        &format!("{runs}; ratios are made within a run.\n\n{text}\n{absent}Goals missed: {missed}.\n"),
+    )
 }
 
 /// The program that is measured: what `HVYM_TUNNEL_BIN` names, or a release build.
-fn program() -> Result<PathBuf> {
+pub(super) fn program() -> Result<PathBuf> {
     if let Some(program) = std::env::var_os("HVYM_TUNNEL_BIN") {
         return Ok(program.into());
     }
@@ -97,6 +99,10 @@ fn measure(plan: &Plan, paths: &[Path], origin: &Origin, table: &mut Table) -> R
     for path in paths {
         let found = wrk(path, CONNECTIONS, false, plan)?;
         table.add(path.name, Measure::Requests, found.requests);
+    }
+    for path in paths {
+        let found = wrk(path, MANY_CONNECTIONS, false, plan)?;
+        table.add(path.name, Measure::ManyRequests, found.requests);
     }
     for path in paths {
         let found = wrk(path, CONNECTIONS, true, plan)?;
@@ -124,7 +130,8 @@ fn measure(plan: &Plan, paths: &[Path], origin: &Origin, table: &mut Table) -> R
 
 /// Failures are said: a path that is fast because it refuses would look good.
 fn wrk(path: &Path, connections: u32, fresh: bool, plan: &Plan) -> Result<Wrk> {
-    let found = load::wrk(&path.files, connections, fresh, plan.seconds).with_context(|| path.name)?;
+    let found =
+        load::wrk(&path.files, "small", connections, fresh, plan.seconds).with_context(|| path.name)?;
     if found.requests == 0.0 {
         bail!("{}: nothing came through", path.name);
     }

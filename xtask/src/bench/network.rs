@@ -1,0 +1,124 @@
+//! Bulk transfers through tunnels whose agents dial over a simulated network, beside the same over that network directly.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::load;
+use super::nginx::Origin;
+use super::others::Place;
+use super::path::{DIRECT, Path};
+use super::process::Folder;
+use super::wire::{self, Conditions};
+use super::{open, record, sink};
+
+const MIB: u64 = 1024 * 1024;
+/// Milliseconds there and back.
+const ROUND_TRIPS: [u64; 4] = [1, 20, 100, 300];
+/// Of one segment.
+const LOSSES: [f64; 3] = [0.0, 0.001, 0.01];
+/// Bytes per second of the bottleneck: 200 Mbit/s, so that the machine itself is none.
+const RATE: f64 = 25e6;
+/// Downloads at once.
+const PARALLEL: usize = 8;
+/// Bytes of a transfer: what a path without loss carries in about so many seconds.
+const SECONDS: f64 = 2.0;
+
+/// One kind of transfer.
+#[derive(Copy, Clone)]
+enum Transfer {
+    Download,
+    Parallel,
+    Upload,
+}
+
+impl Transfer {
+    const ALL: [Transfer; 3] = [Transfer::Download, Transfer::Parallel, Transfer::Upload];
+
+    fn name(self) -> &'static str {
+        match self {
+            Transfer::Download => "1 download",
+            Transfer::Parallel => "8 downloads",
+            Transfer::Upload => "1 upload",
+        }
+    }
+
+    /// Bytes per second.
+    fn run(self, path: &Path, origin: &Origin, bytes: u64) -> Result<f64> {
+        match self {
+            Transfer::Download => load::download(&path.files, bytes, 1),
+            Transfer::Parallel => load::download(&path.files, bytes / 2, PARALLEL),
+            Transfer::Upload => load::upload(&path.sink, &origin.large),
+        }
+    }
+}
+
+/// A transfer is smaller where the path is slow, so that each takes about as long.
+fn bytes(conditions: Conditions) -> u64 {
+    // The throughput of a window that loses now and then (Mathis et al. 1997).
+    let lossy = if conditions.loss > 0.0 {
+        1448.0 * 1.3 / (conditions.round_trip.as_secs_f64() * conditions.loss.sqrt())
+    } else {
+        RATE
+    };
+    ((lossy.min(RATE) * SECONDS) as u64).clamp(MIB, 64 * MIB)
+}
+
+/// Measures each kind of transfer under each condition, `runs` times, and prints one table of ratios.
+pub(super) fn run(runs: usize, is_quick: bool) -> Result<()> {
+    let program = super::tunnel::program()?;
+    let mut rows = String::new();
+    let mut columns = Vec::new();
+    for milliseconds in ROUND_TRIPS {
+        for loss in LOSSES {
+            if is_quick && (milliseconds != 20 || loss == 0.01) {
+                continue;
+            }
+            let round_trip = Duration::from_millis(milliseconds);
+            let conditions = Conditions { round_trip, loss, rate: Some(RATE) };
+            let bytes = bytes(conditions);
+            let folder = Folder::new()?;
+            let origin = Origin::start(&folder, bytes)?;
+            let place = Place { folder: &folder, via: &|port| wire::open(conditions, port) };
+            let paths = open::dialling(&place, &program, [origin.port, sink::start()?])?;
+            columns = paths.iter().map(|path| path.name).collect();
+            for transfer in Transfer::ALL {
+                let case = format!("{milliseconds} ms, {} %, {}", loss * 100.0, transfer.name());
+                eprintln!("{case}");
+                let found =
+                    rates(&paths, runs, |path| transfer.run(path, &origin, bytes)).context(case.clone())?;
+                let _infallible = write!(rows, "| {case} | {:.2} MiB/s |", found[0] / MIB as f64);
+                for rate in &found[1..] {
+                    let _infallible = write!(rows, " {:.2} |", rate / found[0]);
+                }
+                rows.push('\n');
+            }
+        }
+    }
+    let others = columns[1..].join(" | ");
+    let text = format!(
+        "Medians of {runs}. The network between agent and relay is simulated (`xtask/src/bench/wire.rs`): round trip, loss \
+         of a segment, 200 Mbit/s. Tunnels as multiples of the same transfer over that network without a tunnel.\n\n\
+         | | {DIRECT} | {others} |\n|---|---|{}\n{rows}",
+        "---|".repeat(columns.len() - 1)
+    );
+    record("network", &text)
+}
+
+/// The middle rate of each path; the paths take turns.
+fn rates(paths: &[Path], runs: usize, once: impl Fn(&Path) -> Result<f64>) -> Result<Vec<f64>> {
+    let mut found = vec![Vec::new(); paths.len()];
+    for _ in 0..runs {
+        for (path, found) in paths.iter().zip(&mut found) {
+            found.push(once(path).context(path.name)?);
+        }
+    }
+    Ok(found
+        .into_iter()
+        .map(|mut rates| {
+            rates.sort_by(f64::total_cmp);
+            rates[rates.len() / 2]
+        })
+        .collect())
+}
