@@ -4,10 +4,11 @@ use crate::source::{bare, code, product, root, rust, text, words};
 
 /// Every crate of the workspace, lowest first: its folder, its package, and the packages of the workspace that it may
 /// depend on. What is not listed here is an error, so a new crate says where it belongs.
-const CRATES: [(&str, &str, &[&str]); 16] = [
+const CRATES: [(&str, &str, &[&str]); 17] = [
     ("core/yamux", "hvym-yamux", &[]),
     ("core/http1", "hvym-http1", &[]),
     ("core/pages", "hvym-tunnel-pages", &["hvym-http1"]),
+    ("core/proxy", "hvym-proxy", &["hvym-yamux", "hvym-http1"]),
     ("core", "hvym-tunnel-core", &["hvym-yamux"]),
     ("core/compat", "hvym-tunnel-compat", &PURE),
     ("runner-native/net", "hvym-tunnel-net", &PURE),
@@ -25,9 +26,10 @@ const CRATES: [(&str, &str, &[&str]); 16] = [
 ];
 /// The pure crates without the older dialects, which a browser does not carry.
 const PURE: [&str; 4] = ["hvym-yamux", "hvym-http1", "hvym-tunnel-pages", "hvym-tunnel-core"];
-const BELOW_SIDES: [&str; 6] = [
+const BELOW_SIDES: [&str; 7] = [
     "hvym-yamux",
     "hvym-http1",
+    "hvym-proxy",
     "hvym-tunnel-pages",
     "hvym-tunnel-core",
     "hvym-tunnel-compat",
@@ -42,10 +44,11 @@ const BELOW_CLI: [&str; 7] = [
     "hvym-tunnel-agent",
     "hvym-tunnel-relay",
 ];
-const TESTED: [&str; 9] = [
+const TESTED: [&str; 10] = [
     "hvym-yamux",
     "hvym-yamux-testing",
     "hvym-http1",
+    "hvym-proxy",
     "hvym-tunnel-pages",
     "hvym-tunnel-core",
     "hvym-tunnel-compat",

@@ -1,0 +1,49 @@
+//! The timeouts and limits of a visitor's connection and of its exchanges.
+
+use core::time::Duration;
+
+/// What a connection may hold, and how long it may wait. All limits are inclusive.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProxyConfig {
+    /// From the first byte of a request head to its last, however slowly they come (408).
+    pub head_timeout: Duration,
+    /// Between an answer and the first byte of the next request.
+    pub idle_timeout: Duration,
+    /// How long an exchange may stand still, in both directions, while its request is incomplete (408).
+    pub body_timeout: Duration,
+    /// How long a visitor may take nothing of what it is sent.
+    pub send_timeout: Duration,
+    /// From the last progress of a request to the head of its response (504).
+    pub response_timeout: Duration,
+    /// How long a request that expects `100 Continue` waits for the service to say so, before the proxy says it. Many
+    /// services never do; curl waits as long by itself.
+    pub continue_timeout: Duration,
+    /// How long an exchange may stand still whose visitor has ended its half (RFC 9112 section 9.6). An ended half looks
+    /// like a visitor who left, and the service should not work for nobody.
+    pub half_closed_timeout: Duration,
+    /// Bytes queued for either side; above it, nothing more is read for that side. As much as one read takes.
+    pub max_unsent: usize,
+    /// Bytes that a visitor may send before its upgrade is answered. A first message comes early, megabytes do not.
+    pub max_early: usize,
+}
+
+impl ProxyConfig {
+    /// What holds unless something else is set.
+    pub const DEFAULT: ProxyConfig = ProxyConfig {
+        head_timeout: Duration::from_secs(30),
+        idle_timeout: Duration::from_secs(75),
+        body_timeout: Duration::from_secs(60),
+        send_timeout: Duration::from_secs(120),
+        response_timeout: Duration::from_secs(300),
+        continue_timeout: Duration::from_secs(1),
+        half_closed_timeout: Duration::from_secs(10),
+        max_unsent: 64 * 1024,
+        max_early: 64 * 1024,
+    };
+}
+
+impl Default for ProxyConfig {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}

@@ -1,0 +1,18 @@
+//! The connections of an HTTP/1.1 reverse proxy as state machines: facts and the time come in by `handle_*`, bytes and
+//! decisions come out.
+//!
+//! Nothing here knows sockets, clocks or threads; the crate is `no_std` and needs `alloc`. Which service a request is for,
+//! and which connections there are, its runner knows.
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(clippy::unwrap_used)]
+
+extern crate alloc;
+
+mod config;
+mod history;
+mod send_queue;
+
+pub use config::ProxyConfig;
+pub use history::{Choice, ConnHistory};
+pub use send_queue::SendQueue;
