@@ -16,6 +16,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::error_text::words;
+use super::host_connect::HostConnectError;
 use super::tcp::Tcp;
 use super::timeout::within;
 use crate::target::{RelayUrl, authority, host_and_port};
@@ -177,8 +178,9 @@ impl Proxy {
     }
 
     async fn open(&self, host: &str, port: u16) -> Result<Tcp, ProxyError> {
-        let tcp = super::host_connect::connect(&self.host, self.port).await;
-        let mut tcp = tcp.map_err(|error| ProxyError::Unreachable(self.to_string(), words(&error)))?;
+        let tcp = super::host_connect::connect(&self.host, self.port, None).await;
+        let unreachable = |error: HostConnectError| words(&error.into());
+        let (mut tcp, _) = tcp.map_err(|e| ProxyError::Unreachable(self.to_string(), unreachable(e)))?;
         let login = self.login.as_deref();
         let opened = match self.kind {
             Kind::Http => http_connect::open(&mut tcp, host, port, login).await,

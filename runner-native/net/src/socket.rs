@@ -151,7 +151,10 @@ pub async fn dial(target: &DialTarget, options: &DialOptions) -> Result<Socket, 
     let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
     let tcp = match &options.proxy {
         Some(proxy) => proxy.connect(&host, port).await.map_err(|error| failed(error.to_string()))?,
-        None => connect(&host, port).await.map_err(|e| failed(format!("{host}:{port}: {}", words(&e))))?,
+        None => match connect(&host, port, None).await {
+            Ok((tcp, _)) => tcp,
+            Err(error) => return Err(failed(format!("{host}:{port}: {}", words(&error.into())))),
+        },
     };
     let wire = if secure {
         let stream = tls::client(tcp, &host, options.trust.clone()).await;

@@ -3,7 +3,7 @@
 //! Knows nothing of tunnels and HTTP. It remembers the address that worked last and the last error.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
@@ -15,6 +15,7 @@ use futures_util::io::{AsyncRead, AsyncWrite};
 use thiserror::Error;
 
 use hvym_tunnel_net::error_text::words;
+use hvym_tunnel_net::host_connect::{self, HostConnectError};
 use hvym_tunnel_net::target::{Origin, Scheme, Target};
 use hvym_tunnel_net::tcp::Tcp;
 #[cfg(unix)]
@@ -31,7 +32,8 @@ pub(crate) struct Upstream {
     target: Target,
     /// Which certificates are accepted.
     trust: Trust,
-    /// The address that answered last; asking it first spares a name lookup for every stream.
+    /// The address that answered last. It is tried first as long as the name leads there, which spares an attempt where
+    /// a service listens on one of the two addresses of `localhost`.
     last_good: Mutex<Option<SocketAddr>>,
     /// The error of the last attempt.
     last_error: Mutex<Option<ConnectError>>,
@@ -137,29 +139,16 @@ impl Upstream {
     }
 
     async fn connect_tcp(&self, origin: &Origin) -> Result<Tcp, ConnectError> {
-        let known = *self.last_good.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(address) = known
-            && let Ok(stream) = open(address).await
-        {
-            return Ok(stream);
-        }
-        let addresses = addresses(origin).await?;
-        // Every address gets its share, so that one which swallows packets does not use up the time of the others.
-        let share = CONNECT_TIMEOUT / u32::try_from(addresses.len()).unwrap_or(1).max(1);
-        let mut worst = None;
-        for address in addresses {
-            match within(share, open(address)).await {
-                Some(Ok(stream)) => {
-                    *self.last_good.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
-                    return Ok(stream);
-                }
-                Some(Err(error)) => {
-                    worst = worse(worst, self.explain(&error));
-                }
-                None => worst = worse(worst, ConnectError::TimedOut(self.target.place())),
+        let preferred = *self.last_good.lock().unwrap_or_else(PoisonError::into_inner);
+        let connected = host_connect::connect(&origin.host, origin.port, preferred).await;
+        let (stream, address) = connected.map_err(|error| match error {
+            HostConnectError::Unresolved(error) => {
+                ConnectError::Unresolved(origin.host.clone(), words(&error))
             }
-        }
-        Err(worst.unwrap_or_else(|| ConnectError::Unresolved(origin.host.clone(), "no address".to_owned())))
+            HostConnectError::Failed(error) => self.explain(&error),
+        })?;
+        *self.last_good.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
+        Ok(stream)
     }
 
     fn explain(&self, error: &io::Error) -> ConnectError {
@@ -179,49 +168,12 @@ impl Upstream {
     }
 }
 
-async fn addresses(origin: &Origin) -> Result<Vec<SocketAddr>, ConnectError> {
-    let Origin { host, port, .. } = origin;
-    if let Ok(ip) = host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(ip, *port)]);
-    }
-    if is_localhost(host) {
-        // RFC 6761 section 6.3: always loopback. Development servers take one family or the other, hence
-        // both; IPv6 first, as browsers ask.
-        let loopback = [IpAddr::from(Ipv6Addr::LOCALHOST), IpAddr::from(Ipv4Addr::LOCALHOST)];
-        return Ok(loopback.map(|ip| SocketAddr::new(ip, *port)).to_vec());
-    }
-    smol::net::resolve((host.as_str(), *port))
-        .await
-        .map_err(|error| ConnectError::Unresolved(host.clone(), words(&error)))
-}
-
 /// A path as a person means it: `~` is the home folder, which a shell replaces only at the start of a word.
 pub(crate) fn expanded(path: &Path) -> PathBuf {
     match (path.strip_prefix("~"), std::env::home_dir()) {
         (Ok(below), Some(home)) => home.join(below),
         _ => path.to_owned(),
     }
-}
-
-fn is_localhost(host: &str) -> bool {
-    let host = host.to_ascii_lowercase();
-    host == "localhost" || host.ends_with(".localhost")
-}
-
-/// A closed port says more than an address that this machine cannot even try (no IPv6, say).
-fn worse(known: Option<ConnectError>, new: ConnectError) -> Option<ConnectError> {
-    match known {
-        None | Some(ConnectError::Failed(..)) => Some(new),
-        Some(ConnectError::TimedOut(_)) if matches!(new, ConnectError::Refused(_)) => Some(new),
-        known => known,
-    }
-}
-
-async fn open(address: SocketAddr) -> io::Result<Tcp> {
-    let stream = Tcp::connect(address).await?;
-    // A head of two hundred bytes must not wait for the acknowledgement of what went before.
-    stream.set_nodelay(true)?;
-    Ok(stream)
 }
 
 /// A connection to a local place.
