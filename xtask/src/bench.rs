@@ -5,6 +5,8 @@
 //! held to what `benches/instructions.txt` says.
 
 #[cfg(unix)]
+mod certificate;
+#[cfg(unix)]
 mod curves;
 mod instructions;
 #[cfg(unix)]
@@ -38,7 +40,7 @@ use anyhow::{Result, bail, ensure};
 use crate::cargo::{cargo, succeed};
 use crate::target;
 
-const USAGE: &str = "usage: cargo xtask bench mux [RUNS] | instructions [--record] | tunnel [RUNS] [--quick] | curves [SECONDS] | \
+const USAGE: &str = "usage: cargo xtask bench mux [RUNS] | instructions [--record] | tunnel [RUNS] [--quick] [--tls] | curves [SECONDS] | \
                      network [RUNS] [--quick]";
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
@@ -77,7 +79,7 @@ fn record(name: &str, text: &str) -> Result<()> {
     let folder = crate::root().join("benches/results");
     std::fs::create_dir_all(&folder)?;
     let title = format!("# The last run of `cargo xtask bench {name}`\n\n");
-    Ok(std::fs::write(folder.join(format!("{name}.md")), title + text)?)
+    Ok(std::fs::write(folder.join(format!("{}.md", name.replace(" --", "-"))), title + text)?)
 }
 
 /// Builds a program of the benches as they are measured.

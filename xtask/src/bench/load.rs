@@ -12,16 +12,24 @@ pub(super) struct Door {
     pub(super) port: u16,
     /// `None` is the machine itself.
     pub(super) host: Option<String>,
+    /// Whether visitors speak TLS.
+    pub(super) has_tls: bool,
 }
 
 impl Door {
     /// The door of a path that does not look at host names.
     pub(super) fn plain(port: u16) -> Self {
-        Door { port, host: None }
+        Door { port, host: None, has_tls: false }
+    }
+
+    /// The same, where visitors speak TLS.
+    pub(super) fn with_tls(self) -> Self {
+        Door { has_tls: true, ..self }
     }
 
     fn url(&self, file: &str) -> String {
-        format!("http://127.0.0.1:{}/{file}", self.port)
+        let scheme = if self.has_tls { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}/{file}", self.port)
     }
 
     fn fields(&self) -> Vec<String> {
@@ -127,7 +135,7 @@ pub(super) fn reachable(door: &Door) -> bool {
 fn curl(door: &Door) -> Command {
     let mut command = Command::new("curl");
     command.args(["-s", "-o", "/dev/null", "-w", "%{http_code} %{size_download} %{size_upload}"]);
-    command.args(["--noproxy", "*"]).args(door.fields()).stdout(Stdio::piped());
+    command.args(["--http1.1", "-k", "--noproxy", "*"]).args(door.fields()).stdout(Stdio::piped());
     command
 }
 

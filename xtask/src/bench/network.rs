@@ -80,8 +80,8 @@ pub(super) fn run(runs: usize, is_quick: bool) -> Result<()> {
             let bytes = bytes(conditions);
             let folder = Folder::new()?;
             let origin = Origin::start(&folder, bytes)?;
-            let place = Place { folder: &folder, via: &|port| wire::open(conditions, port) };
-            let paths = open::dialling(&place, &program, [origin.port, sink::start()?])?;
+            let place = Place { folder: &folder, via: &|port| wire::open(conditions, port), tls: None };
+            let paths = open::dialling(&place, &program, [origin.port, sink::start()?], None)?;
             columns = paths.iter().map(|path| path.name).collect();
             for transfer in Transfer::ALL {
                 let case = format!("{milliseconds} ms, {} %, {}", loss * 100.0, transfer.name());

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::certificate::Certificate;
 use super::process::{Folder, PATIENCE, Process, find, free_ports};
 
 /// The small file of the requests that are counted, bytes.
@@ -25,6 +26,12 @@ pub(super) struct Origin {
     files: PathBuf,
 }
 
+/// The origin and a sink behind TLS.
+pub(super) struct Encrypted {
+    pub(super) ports: [u16; 2],
+    _process: Process,
+}
+
 impl Origin {
     pub(super) fn start(folder: &Folder, large_bytes: u64) -> Result<Self> {
         let files = folder.folder("files")?;
@@ -39,6 +46,24 @@ impl Origin {
         );
         let process = start(&folder.folder("origin")?, &server, port)?;
         Ok(Origin { port, _process: process, large, files })
+    }
+
+    /// The same files behind TLS, and beside them what listens on the port `sink`.
+    pub(super) fn encrypted(&self, folder: &Folder, sink: u16, tls: &Certificate) -> Result<Encrypted> {
+        let ports = free_ports::<2>()?;
+        let listen = |port| {
+            let (certificate, key) = (tls.certificate.display(), tls.key.display());
+            format!(
+                "server {{ listen 127.0.0.1:{port} ssl backlog=4096; ssl_certificate {certificate}; ssl_certificate_key {key};"
+            )
+        };
+        let files = format!("{} root {}; }}", listen(ports[0]), self.files.display());
+        let sink = format!(
+            "{} location / {{ proxy_pass http://127.0.0.1:{sink}; proxy_http_version 1.1; proxy_request_buffering off; }} }}",
+            listen(ports[1])
+        );
+        let process = start(&folder.folder("encrypted")?, &[files, sink].concat(), ports[1])?;
+        Ok(Encrypted { ports, _process: process })
     }
 
     /// Adds a sparse file.

@@ -18,7 +18,7 @@ pub(super) fn paths(
     program: &File,
     services: Services,
 ) -> Result<(Vec<Path>, Vec<&'static str>)> {
-    let place = Place { folder, via: &|listen| Ok(listen) };
+    let place = Place { folder, via: &|listen| Ok(listen), tls: None };
     let [files, sink] = services.map(Door::plain);
     let mut paths = vec![
         Path::new(DIRECT, files, sink, Vec::new()),
@@ -40,14 +40,21 @@ pub(super) fn paths(
     Ok((paths, absent))
 }
 
-/// The paths whose agent dials its relay through a simulated network; on the straight one the visitor does.
-pub(super) fn dialling(place: &Place<'_>, program: &File, services: Services) -> Result<Vec<Path>> {
-    let [files, sink] = services;
-    let [files, sink] = [(place.via)(files)?, (place.via)(sink)?].map(Door::plain);
+/// The straight path, ours, and those of others whose agents can dial through a simulated network and with TLS. On the
+/// straight one the visitor dials. `services` are those that ours exposes, which speaks TLS with visitors itself;
+/// the others lead to `encrypted`, if there is TLS.
+pub(super) fn dialling(
+    place: &Place<'_>,
+    program: &File,
+    services: Services,
+    encrypted: Option<Services>,
+) -> Result<Vec<Path>> {
+    let theirs = encrypted.unwrap_or(services);
+    let [files, sink] = [(place.via)(theirs[0])?, (place.via)(theirs[1])?].map(|port| place.door(port));
     let mut paths = vec![Path::new(DIRECT, files, sink, Vec::new()), ours(place, program, services)?];
     for (name, start) in DIALLING {
         if let Some(other) = find(name) {
-            paths.push(start(place, &other, services).with_context(|| name.to_owned())?);
+            paths.push(start(place, &other, theirs).with_context(|| name.to_owned())?);
         }
     }
     paths.into_iter().map(Path::proven).collect()
@@ -56,12 +63,24 @@ pub(super) fn dialling(place: &Place<'_>, program: &File, services: Services) ->
 /// A relay and an agent, each in a process and a home of its own.
 fn ours(place: &Place<'_>, program: &File, services: Services) -> Result<Path> {
     let folder = place.folder;
-    let mut relay = hvym(folder, "relay", program, &["relay", "--listen", "0", "--json"])?;
+    let tls = place
+        .tls
+        .map(|tls| [&tls.certificate, &tls.key, &tls.authority].map(|file| file.display().to_string()));
+    let mut relay = vec!["relay", "--listen", "0", "--json"];
+    if let Some([certificate, key, _]) = &tls {
+        relay.extend(["--tls-cert", certificate, "--tls-key", key]);
+    }
+    let mut relay = hvym(folder, "relay", program, &relay)?;
     let listen = event(&mut relay, "listening", "listen")?;
     let port = listen.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
     let port = port.with_context(|| format!("no port in {listen}"))?;
-    let url = format!("ws://127.0.0.1:{}", (place.via)(port)?);
-    let (agent, [files, sink]) = expose(folder, "agent", program, services, &["--relay", &url])?;
+    let scheme = if tls.is_some() { "wss" } else { "ws" };
+    let url = format!("{scheme}://localhost:{}", (place.via)(port)?);
+    let mut more = vec!["--relay", &url];
+    if let Some([_, _, authority]) = &tls {
+        more.extend(["--relay-ca", authority]);
+    }
+    let (agent, [files, sink]) = expose(folder, "agent", program, services, &more)?;
     Ok(Path::new(OURS, files, sink, vec![agent, relay]))
 }
 
@@ -82,10 +101,12 @@ fn expose(
     let arguments = [&["expose", &files, "--bind", &sink, "--json"], more].concat();
     let mut agent = hvym(folder, home, program, &arguments)?;
     let url = event(&mut agent, "ready", "url")?;
-    let host = url.strip_prefix("http://").unwrap_or(&url).trim_end_matches('/');
+    let has_tls = url.starts_with("https://");
+    let host = url.split_once("://").map_or(&*url, |(_, host)| host).trim_end_matches('/');
     let port = host.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
     let port = port.with_context(|| format!("no port in {url}"))?;
-    let doors = [host.to_owned(), format!("sink.{host}")].map(|host| Door { port, host: Some(host) });
+    let doors =
+        [host.to_owned(), format!("sink.{host}")].map(|host| Door { port, host: Some(host), has_tls });
     Ok((agent, doors))
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+use super::certificate::{Certificate, PASSWORD};
 use super::load::Door;
 use super::path::{Path, Services};
 use super::process::{Folder, PATIENCE, Process, find, free_ports};
@@ -26,6 +27,15 @@ pub(super) struct Place<'a> {
     pub(super) folder: &'a Folder,
     /// The port to dial for one that a relay listens on: the same, or that of a simulated network in between.
     pub(super) via: &'a dyn Fn(u16) -> Result<u16>,
+    /// Whether agents and visitors speak TLS.
+    pub(super) tls: Option<&'a Certificate>,
+}
+
+impl Place<'_> {
+    /// Where visitors of a tunnel that copies knock: with TLS, it is the service's.
+    pub(super) fn door(&self, port: u16) -> Door {
+        if self.tls.is_some() { Door::plain(port).with_tls() } else { Door::plain(port) }
+    }
 }
 
 type Start = fn(&Place<'_>, &File, Services) -> Result<Path>;
@@ -39,7 +49,7 @@ pub(super) const WSTUNNEL: &str = "wstunnel";
 pub(super) const OTHERS: [(&str, Start); 5] =
     [(BORE, bore), ("chisel", chisel), ("frpc", frp), (RATHOLE, rathole), (WSTUNNEL, wstunnel)];
 
-/// Those whose agents can dial through a simulated network.
+/// Those whose agents can dial through a simulated network, and with TLS.
 pub(super) const DIALLING: [(&str, Start); 2] = [(RATHOLE, rathole), (WSTUNNEL, wstunnel)];
 
 /// Its agents carry one service each. Its control port cannot be chosen, so two benches cannot run at once.
@@ -108,18 +118,33 @@ fn rathole(place: &Place<'_>, program: &File, services: Services) -> Result<Path
         relay.push_str(&format!("[server.services.at{port}]\nbind_addr = \"127.0.0.1:{port}\"\n"));
         agent.push_str(&format!("[client.services.at{port}]\nlocal_addr = \"127.0.0.1:{service}\"\n"));
     }
+    if let Some(tls) = place.tls {
+        relay.push_str(&format!(
+            "[server.transport]\ntype = \"tls\"\n[server.transport.tls]\npkcs12 = \"{}\"\npkcs12_password = \"{PASSWORD}\"\n",
+            tls.both.display()
+        ));
+        agent.push_str(&format!(
+            "[client.transport]\ntype = \"tls\"\n[client.transport.tls]\ntrusted_root = \"{}\"\nhostname = \"localhost\"\n",
+            tls.authority.display()
+        ));
+    }
     let relay =
         configured(place.folder, "rathole-relay.toml", &relay, Command::new(program).arg("--server"))?;
     let agent =
         configured(place.folder, "rathole-agent.toml", &agent, Command::new(program).arg("--client"))?;
-    Ok(Path::new(RATHOLE, Door::plain(files), Door::plain(sink), vec![agent, relay]))
+    Ok(Path::new(RATHOLE, place.door(files), place.door(sink), vec![agent, relay]))
 }
 
 /// Its agent asks for both ports, and dials one more WebSocket for each visitor's connection.
 fn wstunnel(place: &Place<'_>, program: &File, services: Services) -> Result<Path> {
     let [listen, files, sink] = free_ports()?;
+    let scheme = if place.tls.is_some() { "wss" } else { "ws" };
     let mut server = Command::new(program);
-    server.args(["--no-color=1", "server", &format!("ws://127.0.0.1:{listen}")]);
+    server.args(["--no-color=1", "server"]);
+    if let Some(tls) = place.tls {
+        server.arg("--tls-certificate").arg(&tls.certificate).arg("--tls-private-key").arg(&tls.key);
+    }
+    server.arg(format!("{scheme}://127.0.0.1:{listen}"));
     let mut relay = Process::start(&mut server)?;
     relay.hears(|line| line.contains("Starting wstunnel server").then_some(()))?;
     let mut agent = Command::new(program);
@@ -127,8 +152,8 @@ fn wstunnel(place: &Place<'_>, program: &File, services: Services) -> Result<Pat
     for (port, service) in [files, sink].iter().zip(services) {
         agent.args(["-R", &format!("tcp://127.0.0.1:{port}:127.0.0.1:{service}")]);
     }
-    let agent = Process::start(agent.arg(format!("ws://127.0.0.1:{}", (place.via)(listen)?)))?;
-    Ok(Path::new(WSTUNNEL, Door::plain(files), Door::plain(sink), vec![agent, relay]))
+    let agent = Process::start(agent.arg(format!("{scheme}://127.0.0.1:{}", (place.via)(listen)?)))?;
+    Ok(Path::new(WSTUNNEL, place.door(files), place.door(sink), vec![agent, relay]))
 }
 
 /// Starts `command` with one more argument: the file `name` with this text.

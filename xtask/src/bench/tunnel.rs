@@ -7,8 +7,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::certificate::Certificate;
 use super::load::{self, Wrk};
 use super::nginx::Origin;
+use super::others::Place;
 use super::path::{OURS, Path};
 use super::process::Folder;
 use super::table::{Measure, Table};
@@ -32,15 +34,18 @@ struct Plan {
     large: u64,
     /// Each of several large bodies at once, bytes.
     shared: u64,
+    /// Whether agents and visitors speak TLS.
+    has_tls: bool,
 }
 
 impl Plan {
-    const FULL: Plan = Plan { runs: 5, seconds: 5, large: 1024 * MIB, shared: 256 * MIB };
-    const QUICK: Plan = Plan { runs: 1, seconds: 1, large: 128 * MIB, shared: 32 * MIB };
+    const FULL: Plan = Plan { runs: 5, seconds: 5, large: 1024 * MIB, shared: 256 * MIB, has_tls: false };
+    const QUICK: Plan = Plan { runs: 1, seconds: 1, large: 128 * MIB, shared: 32 * MIB, has_tls: false };
 
     fn read(arguments: &[&str]) -> Result<Self> {
         let mut plan = if arguments.contains(&"--quick") { Self::QUICK } else { Self::FULL };
-        for argument in arguments.iter().filter(|argument| **argument != "--quick") {
+        plan.has_tls = arguments.contains(&"--tls");
+        for argument in arguments.iter().filter(|argument| !argument.starts_with("--")) {
             plan.runs = argument.parse().with_context(|| format!("{argument} is no number of runs"))?;
         }
         ensure!(plan.runs > 0, "at least one run is needed");
@@ -65,7 +70,16 @@ pub(super) fn run(arguments: &[&str]) -> Result<()> {
     let program = program()?;
     let folder = Folder::new()?;
     let origin = Origin::start(&folder, plan.large)?;
-    let (paths, absent) = open::paths(&folder, &program, [origin.port, sink::start()?])?;
+    let services = [origin.port, sink::start()?];
+    let (certificate, encrypted);
+    let (paths, absent) = if plan.has_tls {
+        certificate = Certificate::new(&folder)?;
+        encrypted = origin.encrypted(&folder, services[1], &certificate)?;
+        let place = Place { folder: &folder, via: &|listen| Ok(listen), tls: Some(&certificate) };
+        (open::dialling(&place, &program, services, Some(encrypted.ports))?, Vec::new())
+    } else {
+        open::paths(&folder, &program, services)?
+    };
     let mut table = Table::new(paths.iter().map(|path| path.name).collect());
     weigh(&paths, [Measure::IdleApart, Measure::Idle], &mut table);
     for run in 1..=plan.runs {
