@@ -11,8 +11,14 @@ extern crate alloc;
 
 mod config;
 mod history;
+pub mod limits;
+mod min_rate;
+pub mod pool;
+mod reuse;
 mod send_queue;
 
 pub use config::ProxyConfig;
 pub use history::{Choice, ConnHistory};
+pub use min_rate::{MinRate, RateMeter};
+pub use reuse::{Reuse, names_connection_login};
 pub use send_queue::SendQueue;

@@ -1,0 +1,268 @@
+//! The connections to the services behind one link: idle ones by service, and the requests that wait while the link is
+//! full. It opens none, closes none and reads no clock.
+//!
+//! A connection that a visitor's connection has used is its own while that lives; [`Reuse`] says which ones others may
+//! take. No number of users turns them away: only idle connections are limited, and the oldest goes.
+//!
+//! A request calls [`ConnPool::take`], else opens a stream, unless [`ConnPool::must_wait`] says that others were first.
+//! When the link is full it calls [`ConnPool::wait`], and then [`ConnPool::take_grant`] whenever
+//! [`ConnPool::poll_granted`] names it.
+
+mod idle;
+mod waiting;
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use core::time::Duration;
+
+use hvym_yamux::Instant;
+
+pub use idle::ConnId;
+use idle::{Idle, IdleConns};
+use waiting::Waiting;
+pub use waiting::{Grant, WaitId};
+
+use crate::reuse::Reuse;
+use crate::{Choice, ConnHistory};
+
+/// One visitor's connection; unique among those that use a pool.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct VisitorId(pub u64);
+
+/// How many connections and requests a pool holds, and for how long.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct PoolConfig {
+    /// Which connections other visitors may take.
+    pub reuse: Reuse,
+    /// Idle connections of one service. Each is a connection to a service that may be a development server, and a stream
+    /// of the link; fewer than requests may run at once, and each request above it would open a new one.
+    pub max_idle: usize,
+    /// How long a connection is kept idle. A visitor who reads a page comes back sooner or much later.
+    pub idle_limit: Duration,
+    /// Idle time up to which a connection is used for requests that cannot be retried. Services close idle connections
+    /// after 2 s at the soonest, and a request that crosses the close is lost.
+    pub just_used: Duration,
+    /// How long nothing may come on a connection after an answer that has no body, before other visitors use it: some
+    /// services send one all the same, in a packet of its own.
+    pub quiet: Duration,
+    /// Subtracted from the timeout that a service announces, for the round trip.
+    pub margin: Duration,
+    /// Requests that wait for a connection at once. More are told at once that the link is full.
+    pub max_waiting: usize,
+    /// How long a request waits. A burst is over sooner; visitors of a tunnel that stays full are better told so.
+    pub wait_limit: Duration,
+}
+
+impl PoolConfig {
+    /// The usual limits.
+    pub const DEFAULT: PoolConfig = PoolConfig {
+        reuse: Reuse::Safe,
+        max_idle: 512,
+        idle_limit: Duration::from_secs(30),
+        just_used: Duration::from_secs(1),
+        quiet: Duration::from_millis(250),
+        margin: Duration::from_secs(1),
+        max_waiting: 256,
+        wait_limit: Duration::from_secs(10),
+    };
+}
+
+impl Default for PoolConfig {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// A connection whose last exchange is over in both directions.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Returned<C> {
+    /// The connection.
+    pub conn: C,
+    /// Its service.
+    pub service: Arc<str>,
+    /// Who used it last.
+    pub visitor: VisitorId,
+    /// What it has carried. A [`ConnHistory::keep_alive`] of zero: the service closes it.
+    pub history: ConnHistory,
+}
+
+/// The connections behind one link. `C` is the handle of a connection; whoever gets one back from here drops it to
+/// close it.
+pub struct ConnPool<C> {
+    config: PoolConfig,
+    services: BTreeMap<Arc<str>, IdleConns<C>>,
+    waiting: Waiting<C>,
+    /// Connections that are to be closed, without whatever lock protects the pool.
+    closed: VecDeque<C>,
+    next_id: u64,
+    /// No idle connection expires sooner.
+    expiry: Option<Instant>,
+}
+
+impl<C> ConnPool<C> {
+    /// An empty pool.
+    pub const fn new(config: PoolConfig) -> Self {
+        Self {
+            config,
+            services: BTreeMap::new(),
+            waiting: Waiting::new(),
+            closed: VecDeque::new(),
+            next_id: 1,
+            expiry: None,
+        }
+    }
+
+    /// An idle connection to `service` for a request of `visitor`: its own first, then one of others.
+    pub fn take(&mut self, service: &str, visitor: VisitorId, choice: Choice, now: Instant) -> Option<C> {
+        let conns = self.services.get_mut(service)?;
+        let id = conns.find(visitor, choice, self.config.just_used, now)?;
+        conns.remove(id)
+    }
+
+    /// Puts a connection back: whoever waits for it gets it, else it is kept idle. Returns its id if it is idle now.
+    pub fn put(&mut self, returned: Returned<C>, now: Instant) -> Option<ConnId> {
+        let history = &returned.history;
+        let announced = history.keep_alive.map(|kept| kept.saturating_sub(self.config.margin));
+        let keep = announced.map_or(self.config.idle_limit, |kept| kept.min(self.config.idle_limit));
+        let is_shareable = self.config.reuse.may_share(history);
+        let may_trail = history.was_bodiless;
+        if keep.is_zero() {
+            self.closed.push_back(returned.conn);
+            return None;
+        }
+        if self.waiting.is_contended() {
+            let taker = self.waiting.taker(&returned.service, returned.visitor, is_shareable && !may_trail);
+            match taker {
+                Some(id) => self.waiting.give(id, returned),
+                // Its stream is for those who wait.
+                None => self.closed.push_back(returned.conn),
+            }
+            return None;
+        }
+        let quiet = if may_trail { self.config.quiet } else { Duration::ZERO };
+        let until = now + keep;
+        let idle = Idle {
+            conn: returned.conn,
+            visitor: returned.visitor,
+            since: now,
+            until,
+            shared_from: is_shareable.then(|| now + quiet),
+        };
+        let id = ConnId(self.next_id);
+        self.next_id += 1;
+        let conns = self.services.entry(returned.service).or_insert_with(IdleConns::new);
+        if conns.len() >= self.config.max_idle
+            && let Some(oldest) = conns.oldest()
+        {
+            self.closed.extend(conns.remove(oldest));
+        }
+        conns.insert(id, idle);
+        self.expiry = Some(self.expiry.map_or(until, |expiry| expiry.min(until)));
+        Some(id)
+    }
+
+    /// Takes out an idle connection that its service closed, or on which it said something. `None`: it is not idle any
+    /// more.
+    pub fn remove(&mut self, service: &str, id: ConnId) -> Option<C> {
+        self.services.get_mut(service)?.remove(id)
+    }
+
+    /// Changes an idle connection in place, if it is idle still.
+    pub fn get_mut(&mut self, service: &str, id: ConnId) -> Option<&mut C> {
+        self.services.get_mut(service)?.get_mut(id)
+    }
+
+    /// The visitor's connection has ended: what others may not take is closed.
+    pub fn handle_visitor_end(&mut self, visitor: VisitorId) {
+        for conns in self.services.values_mut() {
+            for id in conns.orphan(visitor) {
+                self.closed.extend(conns.remove(id));
+            }
+        }
+    }
+
+    /// The service is another one from now on, or gone: idle connections to it are closed.
+    pub fn handle_service_end(&mut self, service: &str) {
+        if let Some(conns) = self.services.remove(service) {
+            self.closed.extend(conns.into_conns());
+        }
+    }
+
+    /// Whether others wait already, so that a request may not open a stream before them.
+    pub fn must_wait(&self) -> bool {
+        self.waiting.is_contended()
+    }
+
+    /// The link is full: the request waits for a connection to `service`, or for a stream. Without a service, only for a
+    /// stream. `None`: too many wait. Closes the connection that is idle for longest.
+    pub fn wait(&mut self, service: Option<Arc<str>>, visitor: VisitorId, now: Instant) -> Option<WaitId> {
+        if self.waiting.len() >= self.config.max_waiting {
+            return None;
+        }
+        let oldest = self.services.iter().filter_map(|(name, conns)| Some((conns.oldest()?, name))).min();
+        if let Some((id, name)) = oldest {
+            let name = Arc::clone(name);
+            let conn = self.remove(&name, id);
+            self.closed.extend(conn);
+        }
+        Some(self.waiting.push(service, visitor, now + self.config.wait_limit))
+    }
+
+    /// What a waiting request has got. After [`Grant::Stream`] it calls [`Self::handle_opened`] or [`Self::handle_full`];
+    /// the other two end its waiting.
+    pub fn take_grant(&mut self, id: WaitId) -> Option<Grant<C>> {
+        self.waiting.take(id)
+    }
+
+    /// It opened a stream, and waits no longer.
+    pub fn handle_opened(&mut self, id: WaitId) {
+        self.waiting.handle_opened(id);
+    }
+
+    /// It could open none, and waits on, before all who came later.
+    pub fn handle_full(&mut self, id: WaitId) {
+        self.waiting.handle_full(id);
+    }
+
+    /// It does not wait any more. What it was given goes to the next.
+    pub fn cancel(&mut self, id: WaitId, now: Instant) {
+        if let Some(returned) = self.waiting.cancel(id) {
+            self.put(returned, now);
+        }
+    }
+
+    /// A stream of the link may have become free.
+    pub fn handle_room(&mut self) {
+        self.waiting.handle_room();
+    }
+
+    /// The next waiting request that has got something.
+    pub fn poll_granted(&mut self) -> Option<WaitId> {
+        self.waiting.poll_granted()
+    }
+
+    /// The next connection to close.
+    pub fn poll_closed(&mut self) -> Option<C> {
+        self.closed.pop_front()
+    }
+
+    /// When to call [`Self::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let waiting = self.waiting.poll_timeout();
+        self.expiry.map_or(waiting, |expiry| Some(waiting.map_or(expiry, |waiting| waiting.min(expiry))))
+    }
+
+    /// Closes what was idle for too long, and tells those who waited too long.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.waiting.handle_timeout(now);
+        if self.expiry.is_none_or(|expiry| now < expiry) {
+            return;
+        }
+        self.services.retain(|_, conns| {
+            let expired: VecDeque<ConnId> = conns.expired(now).collect();
+            self.closed.extend(expired.into_iter().filter_map(|id| conns.remove(id)));
+            !conns.is_empty()
+        });
+        self.expiry = self.services.values().filter_map(IdleConns::next_expiry).min();
+    }
+}

@@ -1,0 +1,119 @@
+//! The idle connections of one service: who may take which, and how long they are kept. Knows no waiting request.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use core::time::Duration;
+
+use hvym_yamux::Instant;
+
+use super::VisitorId;
+use crate::Choice;
+
+/// An idle connection; a later one was put back later.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct ConnId(pub(super) u64);
+
+/// An idle connection and who may take it.
+pub(super) struct Idle<C> {
+    pub(super) conn: C,
+    pub(super) visitor: VisitorId,
+    pub(super) since: Instant,
+    pub(super) until: Instant,
+    /// From when on others may take it; `None` is never.
+    pub(super) shared_from: Option<Instant>,
+}
+
+/// The idle connections of one service.
+pub(super) struct IdleConns<C> {
+    conns: BTreeMap<ConnId, Idle<C>>,
+    /// Those of visitors whose connections live.
+    own: BTreeSet<(VisitorId, ConnId)>,
+    /// Those that others may take.
+    shared: BTreeSet<ConnId>,
+}
+
+impl<C> IdleConns<C> {
+    pub(super) const fn new() -> Self {
+        Self { conns: BTreeMap::new(), own: BTreeSet::new(), shared: BTreeSet::new() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.conns.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.conns.len()
+    }
+
+    pub(super) fn insert(&mut self, id: ConnId, idle: Idle<C>) {
+        self.own.insert((idle.visitor, id));
+        if idle.shared_from.is_some() {
+            self.shared.insert(id);
+        }
+        self.conns.insert(id, idle);
+    }
+
+    pub(super) fn remove(&mut self, id: ConnId) -> Option<C> {
+        let idle = self.conns.remove(&id)?;
+        self.own.remove(&(idle.visitor, id));
+        self.shared.remove(&id);
+        Some(idle.conn)
+    }
+
+    pub(super) fn get_mut(&mut self, id: ConnId) -> Option<&mut C> {
+        self.conns.get_mut(&id).map(|idle| &mut idle.conn)
+    }
+
+    /// The connection that `visitor` may take: the one it used last, else the one that others used last.
+    pub(super) fn find(
+        &self,
+        visitor: VisitorId,
+        choice: Choice,
+        just_used: Duration,
+        now: Instant,
+    ) -> Option<ConnId> {
+        let fits = |id: &ConnId, is_own: bool| {
+            let idle = self.conns.get(id)?;
+            let is_fresh_enough = match choice {
+                Choice::Any => true,
+                Choice::JustUsed => now.saturating_duration_since(idle.since) <= just_used,
+                Choice::Fresh => false,
+            };
+            let is_allowed = is_own || idle.shared_from.is_some_and(|from| from <= now);
+            (is_fresh_enough && is_allowed && now < idle.until).then_some(*id)
+        };
+        let own = self.own.range((visitor, ConnId(0))..=(visitor, ConnId(u64::MAX)));
+        let found = own.rev().find_map(|(_, id)| fits(id, true));
+        found.or_else(|| self.shared.iter().rev().find_map(|id| fits(id, false)))
+    }
+
+    /// The one that is idle for longest.
+    pub(super) fn oldest(&self) -> Option<ConnId> {
+        self.conns.keys().next().copied()
+    }
+
+    /// Those whose time is over.
+    pub(super) fn expired(&self, now: Instant) -> impl Iterator<Item = ConnId> + '_ {
+        self.conns.iter().filter(move |(_, idle)| idle.until <= now).map(|(id, _)| *id)
+    }
+
+    /// When the next one's time is over.
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        self.conns.values().map(|idle| idle.until).min()
+    }
+
+    /// The connection of `visitor` has ended: what others may take stays. Returns what nobody may take now.
+    pub(super) fn orphan(&mut self, visitor: VisitorId) -> impl Iterator<Item = ConnId> + use<C> {
+        let range = (visitor, ConnId(0))..=(visitor, ConnId(u64::MAX));
+        let own: BTreeSet<ConnId> = self.own.range(range).map(|(_, id)| *id).collect();
+        for id in &own {
+            self.own.remove(&(visitor, *id));
+        }
+        let useless: BTreeSet<ConnId> = own.difference(&self.shared).copied().collect();
+        useless.into_iter()
+    }
+
+    /// All connections.
+    pub(super) fn into_conns(self) -> impl Iterator<Item = C> {
+        self.conns.into_values().map(|idle| idle.conn)
+    }
+}
