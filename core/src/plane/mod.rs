@@ -199,6 +199,10 @@ pub trait DataPlane: Send {
     /// Stops reading: what arrives from now on is dropped.
     fn stop(&mut self, id: StreamId, now: Instant);
 
+    /// Counts what is unread on `id` together with the other streams of `group`, where the plane knows groups; see
+    /// [`Stream::set_group`].
+    fn set_group(&mut self, _id: StreamId, _group: u64) {}
+
     /// The link ends for `reason`: the next of the last messages ahead of the WebSocket close. Polled until `None`.
     fn poll_last(&mut self, reason: &DownReason) -> Option<Message>;
 
@@ -262,6 +266,14 @@ impl<'a> Stream<'a> {
     /// As [`DataPlane::reset`].
     pub fn reset(&mut self, code: u32, now: Instant) {
         self.plane.reset(self.id, code, now);
+    }
+
+    /// Counts what is unread on this stream together with the other streams of `group`, as
+    /// [`hvym_yamux::Stream::set_group`] does: a relay calls it right after it has opened the stream, with a number that
+    /// stands for the visitor whom the stream is for and that is not 0. Where the unread data of a link exceeds its limits,
+    /// the visitor who holds most of it for longest loses a stream, and no other.
+    pub fn set_group(&mut self, group: u64) {
+        self.plane.set_group(self.id, group);
     }
 
     /// As [`DataPlane::stop`].

@@ -179,6 +179,12 @@ impl DataPlane for YamuxPlane {
         }
     }
 
+    fn set_group(&mut self, id: StreamId, group: u64) {
+        if let Ok(mut stream) = self.mux.stream(id) {
+            stream.set_group(group);
+        }
+    }
+
     /// The session's last frames, such as a `GoAway`.
     fn poll_last(&mut self, _reason: &DownReason) -> Option<Message> {
         self.last_batches = self.last_batches.checked_sub(1)?;

@@ -76,8 +76,15 @@ pub struct MuxConfig {
     pub max_stream_window: u32,
     /// What the windows of all streams together may grow beyond their first 256 KiB each, bytes.
     pub window_growth_budget: usize,
-    /// Unread bytes that a session may hold. Above it the stream with the most is reset.
+    /// Unread bytes that a session may hold. Above it a stream is reset with
+    /// [`ResetReason::Budget`](crate::ResetReason::Budget): of the group that holds most bytes for longest (see
+    /// [`Stream::set_group`](crate::Stream::set_group)), the stream that does. Bytes count by the time since their stream
+    /// was last read, so that streams that stand still go before those that are read.
     pub max_unread: usize,
+    /// Unread bytes that the streams of one group may hold. Above it a stream of the group is reset, chosen as for
+    /// `max_unread`. At least `max_stream_window`, so that no stream exceeds it alone; one without a group is limited by
+    /// its window.
+    pub max_group_unread: usize,
     /// Unsent bytes of a stream above which its writes block, at least 1024. They also block above what the peer has
     /// granted.
     pub max_stream_unsent: usize,
@@ -125,6 +132,9 @@ pub enum MuxConfigError {
     /// Every stream begins with a window of 256 KiB (Yamux specification, "Flow Control").
     #[error("max_stream_window must be at least 262144 bytes")]
     Window,
+    /// One stream that is not read for a moment would be reset.
+    #[error("max_group_unread must be at least max_stream_window")]
+    GroupUnread,
     /// Writes would be cut into tiny frames, or one stream could exceed the limit of all.
     #[error("max_stream_unsent must be at least 1024 bytes and at most max_unsent")]
     Unsent,
@@ -142,6 +152,7 @@ impl Default for MuxConfig {
             max_stream_window: 4 * MIB as u32,
             window_growth_budget: 16 * MIB,
             max_unread: 64 * MIB,
+            max_group_unread: 64 * MIB,
             max_stream_unsent: 64 * 1024,
             max_unsent: 8 * MIB,
             reset_limit: Some(RESETS),
@@ -184,6 +195,8 @@ impl MuxConfig {
             max_outbound_streams: 1024,
             window_growth_budget: 4 * MIB,
             max_unread: 32 * MIB,
+            // Half of all, so that no group alone exhausts what all share.
+            max_group_unread: 16 * MIB,
             reset_limit: Some(RESETS_BY_USERS),
             refusal_limit: None,
             discarded_limit: None,
@@ -226,6 +239,9 @@ impl MuxConfig {
         if self.max_stream_window < INITIAL_WINDOW {
             return Err(MuxConfigError::Window);
         }
+        if self.max_group_unread < self.max_stream_window as usize {
+            return Err(MuxConfigError::GroupUnread);
+        }
         if self.max_stream_unsent < MIN_UNSENT || self.max_stream_unsent > self.max_unsent {
             return Err(MuxConfigError::Unsent);
         }
@@ -236,6 +252,7 @@ impl MuxConfig {
     pub(crate) fn clamp(&mut self) {
         self.batch = self.batch.max(MIN_BATCH);
         self.max_stream_window = self.max_stream_window.max(INITIAL_WINDOW);
+        self.max_group_unread = self.max_group_unread.max(self.max_stream_window as usize);
         self.max_stream_unsent = self.max_stream_unsent.max(MIN_UNSENT);
         self.max_unsent = self.max_unsent.max(self.max_stream_unsent);
     }

@@ -143,7 +143,7 @@ pub enum ResetReason {
     /// A writer waited for any window for `stream_stall_timeout`.
     #[error("the other side stopped reading")]
     WriteStall,
-    /// The session exceeded `max_unread`, and this stream held the most.
+    /// The session exceeded `max_unread`, or the stream's group `max_group_unread`, and this stream held most for longest.
     #[error("too much unread data")]
     Budget,
 }

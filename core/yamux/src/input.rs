@@ -1,10 +1,8 @@
 //! Bytes in: headers and payloads, and which reaction each frame gets.
 
-use core::cmp::Reverse;
-
 use bytes::{Buf, Bytes};
 
-use crate::error::{MuxError, ResetReason};
+use crate::error::MuxError;
 use crate::frame::{Flags, FrameType, HEADER_BYTES, Header};
 use crate::instant::Instant;
 use crate::recv::RecvState;
@@ -81,7 +79,6 @@ impl Mux {
             return;
         }
         stream.progress_at = self.now;
-        self.counts.unread += length;
         let keep = length >= SMALL_PAYLOAD && (length + HEADER_BYTES) * MAX_PINNED >= message;
         if keep && !self.config.always_copy {
             // The last payload of a message takes the message with it, without a second reference.
@@ -94,17 +91,6 @@ impl Mux {
         if stream.recv.take_wants_read() {
             self.notify(key, PendingEvent::Readable);
         }
-        if self.counts.unread > self.config.max_unread {
-            self.evict_largest_unread();
-        }
-    }
-
-    /// Resets the stream that holds the most unread bytes; of several, the oldest.
-    fn evict_largest_unread(&mut self) {
-        let largest =
-            self.streams.live().max_by_key(|(_, stream)| (stream.recv.unread(), Reverse(stream.id)));
-        if let Some((key, _)) = largest {
-            self.reset_stream(key, ResetReason::Budget, true);
-        }
+        self.add_unread(key, length);
     }
 }

@@ -59,6 +59,23 @@ impl Sub<Instant> for Instant {
     }
 }
 
+/// A recent point in time in four bytes: milliseconds modulo 2^32, for distances of less than 49 days.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Millis(u32);
+
+impl Millis {
+    /// Milliseconds from this point to `now`.
+    pub(crate) fn elapsed(self, now: Instant) -> u32 {
+        Millis::from(now).0.wrapping_sub(self.0)
+    }
+}
+
+impl From<Instant> for Millis {
+    fn from(at: Instant) -> Self {
+        Millis((at.0 / 1000) as u32)
+    }
+}
+
 /// The earlier of two optional deadlines; `None` means never.
 pub(crate) fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     match (a, b) {
@@ -82,6 +99,13 @@ mod tests {
         assert_eq!(Instant::from_micros(1) + Duration::MAX, Instant::from_micros(u64::MAX));
         assert_eq!(Instant::from_millis(u64::MAX), Instant::from_micros(u64::MAX));
         assert_eq!(Instant::from_millis(7).as_micros(), 7000);
+    }
+
+    #[test]
+    fn milliseconds_count_on_where_their_four_bytes_end() {
+        let before = Instant::from_millis(u64::from(u32::MAX));
+        assert_eq!(Millis::from(before).elapsed(before + Duration::from_millis(7)), 7);
+        assert_eq!(Millis::from(before).elapsed(before + Duration::from_micros(999)), 0);
     }
 
     #[test]

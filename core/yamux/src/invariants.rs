@@ -44,6 +44,8 @@ impl Mux {
         compare("window_growth", live().map(|s| s.recv.window_growth()).sum(), counts.window_growth)?;
         compare("ids", live().count(), self.streams.ids.live())?;
         compare("free slots", self.streams.slots() - live().count(), self.streams.free_slots())?;
+        self.groups
+            .check(live().map(|s| (s.unread.group, s.recv.unread() as usize, s.recv.window_growth())))?;
         for (key, stream) in self.streams.live() {
             self.check_stream(key, stream)?;
         }

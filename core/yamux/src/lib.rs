@@ -110,6 +110,7 @@ mod event;
 mod events;
 mod expiry;
 mod frame;
+mod groups;
 mod id_map;
 mod input;
 mod instant;
@@ -135,6 +136,7 @@ mod stream_state;
 mod stream_table;
 mod timers;
 mod token_bucket;
+mod unread;
 mod window;
 
 pub use config::{MuxConfig, MuxConfigError, RateLimit};

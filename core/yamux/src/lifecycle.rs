@@ -41,7 +41,8 @@ impl Mux {
     fn clear_queues(&mut self, key: usize) {
         let stream = &mut self.streams[key];
         self.counts.unsent -= stream.send.clear();
-        self.counts.unread -= stream.recv.clear();
+        let unread = stream.recv.clear();
+        self.remove_unread(key, unread);
         self.wake_session_blocked();
     }
 
@@ -71,7 +72,10 @@ impl Mux {
         // The rest of an arriving payload was taken from the credit when its header arrived.
         self.parser.drop_target(key);
         let stream = &self.streams[key];
-        self.counts.window_growth -= stream.recv.window_growth();
+        let growth = stream.recv.window_growth();
+        self.counts.window_growth -= growth;
+        self.groups.shrink(stream.unread.group, growth);
+        self.groups.leave(stream.unread.group);
         let (id, credit, acked) = (stream.id, stream.recv.credit(), stream.opening.acked);
         let (outbound, syn_sent) = (stream.opening.outbound, stream.opening.syn_sent);
         if syn_sent {

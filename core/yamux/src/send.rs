@@ -61,8 +61,8 @@ pub(crate) struct SendHalf {
     /// What the peer allows beyond what was sent, bytes.
     window: u32,
     queue: ByteQueue,
-    /// Bytes in `queue`.
-    unsent: usize,
+    /// Bytes in `queue`, at most `window`.
+    unsent: u32,
     /// What is left of an interrupted turn in the round robin, bytes.
     deficit: u16,
     /// What a write that was cut short left, bytes, at most [`SMALL_WINDOW`]: the application is owed a `Writable` once a
@@ -99,7 +99,7 @@ impl SendHalf {
     }
 
     pub(crate) fn unsent(&self) -> usize {
-        self.unsent
+        self.unsent as usize
     }
 
     pub(crate) fn window(&self) -> u32 {
@@ -108,12 +108,12 @@ impl SendHalf {
 
     /// The bytes that the peer has granted and nothing is queued for.
     fn window_room(&self) -> usize {
-        (self.window as usize).saturating_sub(self.unsent)
+        self.window.saturating_sub(self.unsent) as usize
     }
 
     /// How many bytes [`push`](Self::push) may take, where at most `max_unsent` bytes may be queued.
     pub(crate) fn room(&self, max_unsent: usize) -> usize {
-        max_unsent.saturating_sub(self.unsent).min(self.window_room())
+        max_unsent.saturating_sub(self.unsent()).min(self.window_room())
     }
 
     /// A writer waits, and the peer grants no window.
@@ -135,7 +135,7 @@ impl SendHalf {
     pub(crate) fn push(&mut self, data: Bytes) {
         debug_assert!(self.state == SendState::Open, "data after the end");
         debug_assert!(data.len() <= self.window_room(), "more than the peer has granted");
-        self.unsent += data.len();
+        self.unsent += data.len() as u32;
         let previous = match self.queue.back() {
             Some(last) if data.len() < SMALL_WRITE && last.len() + data.len() <= COALESCED => {
                 self.queue.pop_back()
@@ -167,7 +167,7 @@ impl SendHalf {
                 front.advance(n);
             }
         }
-        self.unsent -= length;
+        self.unsent -= length as u32;
         self.window -= length as u32;
     }
 
@@ -181,7 +181,7 @@ impl SendHalf {
     pub(crate) fn writer_wait(&self, mark: usize) -> WriterWait {
         if self.wanted == 0 {
             WriterWait::NoWriter
-        } else if self.unsent <= mark && self.window_room() >= usize::from(self.wanted) {
+        } else if self.unsent() <= mark && self.window_room() >= usize::from(self.wanted) {
             WriterWait::Ready
         } else if self.unsent > 0 {
             WriterWait::Queue
@@ -240,7 +240,7 @@ impl SendHalf {
     /// Discards what is queued, and frees its memory. Returns the number of bytes.
     pub(crate) fn clear(&mut self) -> usize {
         self.queue.clear();
-        core::mem::take(&mut self.unsent)
+        core::mem::take(&mut self.unsent) as usize
     }
 
     /// The bytes in the queue, counted. For the invariant check only.

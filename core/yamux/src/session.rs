@@ -11,6 +11,7 @@ use crate::config::{MuxConfig, RESET_LIMIT_STREAMS, RateLimit};
 use crate::control_frames::ControlFrames;
 use crate::error::{FloodKind, MuxEnd, MuxError};
 use crate::event::MuxEvent;
+use crate::groups::Groups;
 use crate::instant::Instant;
 use crate::local_ids::LocalIds;
 use crate::parser::Parser;
@@ -86,6 +87,7 @@ pub struct Mux {
     /// The highest id that the peer has used.
     pub(crate) last_peer_id: u32,
     pub(crate) counts: StreamCounts,
+    pub(crate) groups: Groups,
     pub(crate) limits: FloodLimits,
     pub(crate) parser: Parser,
     pub(crate) control: ControlFrames,
@@ -119,6 +121,7 @@ impl Mux {
             local_ids: LocalIds::new(role),
             last_peer_id: 0,
             counts: StreamCounts::default(),
+            groups: Groups::default(),
             limits: FloodLimits::new(&config, now),
             parser: Parser::default(),
             control: ControlFrames::default(),

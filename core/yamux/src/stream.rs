@@ -58,7 +58,8 @@ impl<'a> Stream<'a> {
             });
         };
         stream.progress_at = self.mux.now;
-        self.mux.counts.unread -= data.len();
+        stream.unread.read_at = self.mux.now.into();
+        self.mux.remove_unread(self.key, data.len());
         self.mux.grant_if_due(self.key);
         Ok(Read::Data(data))
     }
@@ -110,6 +111,18 @@ impl<'a> Stream<'a> {
         self.mux.writable_of(self.key)
     }
 
+    /// Counts the stream's unread bytes, and what its window grows by, together with those of the other streams of `group`:
+    /// give all streams of one user of this session the same number. Where memory runs out, it is the group that holds
+    /// most that loses a stream; see [`MuxConfig::max_unread`](crate::MuxConfig::max_unread) and
+    /// [`MuxConfig::max_group_unread`](crate::MuxConfig::max_group_unread). 0 takes the stream out of its group; it then
+    /// counts by itself, as every new stream does. Nothing is sent.
+    ///
+    /// A relay that opens a stream for a visitor calls this right after [`Mux::open`] with a number that stands for the
+    /// visitor, such as a hash of the address that its other limits count by.
+    pub fn set_group(&mut self, group: u64) {
+        self.mux.set_group(self.key, group);
+    }
+
     /// Ends this end's half after what was written. A second time does nothing.
     ///
     /// # Errors
@@ -141,8 +154,9 @@ impl<'a> Stream<'a> {
             return;
         }
         let stream = &mut self.mux.streams[self.key];
-        self.mux.counts.unread -= stream.recv.stop();
         stream.frames.remove(PendingFrame::Window);
+        let discarded = stream.recv.stop();
+        self.mux.remove_unread(self.key, discarded);
         self.mux.reset_if_unwanted(self.key);
         self.mux.release_if_over(self.key);
     }

@@ -2,7 +2,8 @@
 
 use crate::bit_set::{Bit, BitSet};
 use crate::error::ResetReason;
-use crate::instant::Instant;
+use crate::groups::GroupKey;
+use crate::instant::{Instant, Millis};
 use crate::recv::{RecvHalf, RecvState};
 use crate::send::{SendHalf, SendState};
 
@@ -80,6 +81,15 @@ pub(crate) struct OpenState {
     pub(crate) at: Instant,
 }
 
+/// For whom and since when a stream holds unread bytes.
+#[derive(Debug)]
+pub(crate) struct UnreadState {
+    /// Whose unread bytes count together; see [`Groups`](crate::groups::Groups).
+    pub(crate) group: GroupKey,
+    /// When data was last read, or arrived where none was unread.
+    pub(crate) read_at: Millis,
+}
+
 /// A stream. `lists` and `timers` belong to the slot, not to the stream: a list may still hold the slot of a stream
 /// that is gone, and whoever takes the slot from the list looks at the stream that is in it now.
 #[derive(Debug)]
@@ -95,6 +105,7 @@ pub(crate) struct StreamState {
     pub(crate) lists: BitSet<List>,
     /// The timers that have an entry for this slot.
     pub(crate) timers: BitSet<StreamTimer>,
+    pub(crate) unread: UnreadState,
     /// When data was last received, sent or read, or the stream became half-closed.
     pub(crate) progress_at: Instant,
     pub(crate) send: SendHalf,
@@ -120,6 +131,7 @@ impl StreamState {
             events: BitSet::EMPTY,
             lists: BitSet::EMPTY,
             timers: BitSet::EMPTY,
+            unread: UnreadState { group: GroupKey::NONE, read_at: Millis::default() },
             progress_at: Instant::ZERO,
             send: SendHalf::new(),
             recv: RecvHalf::new(),
@@ -140,6 +152,7 @@ impl StreamState {
         self.reset = None;
         self.frames = BitSet::EMPTY;
         self.events = BitSet::EMPTY;
+        self.unread.group = GroupKey::NONE;
         self.progress_at = now;
         self.send.restart(now);
         self.recv.restart(now);

@@ -36,6 +36,7 @@ impl Mux {
     /// the reader.
     fn grow_window(&mut self, key: usize) {
         let Some(rtt) = self.rtt.min() else { return };
+        let group = self.streams[key].unread.group;
         let recv = &mut self.streams[key].recv;
         let elapsed = self.now - recv.granted_at();
         if elapsed >= rtt.max(MIN_RTT).saturating_mul(2) {
@@ -46,6 +47,7 @@ impl Mux {
         let growth = recv.window().min(room).min(u32::try_from(budget).unwrap_or(u32::MAX));
         recv.grow(growth);
         self.counts.window_growth += growth as usize;
+        self.groups.grow(group, growth as usize);
         debug_assert!(recv.window() >= INITIAL_WINDOW);
     }
 }

@@ -3,7 +3,7 @@
 use hvym_yamux::{MuxEvent, OpenError, Read, ResetReason, StreamError, StreamId};
 
 use crate::model::{ensure, pattern};
-use crate::ops::End;
+use crate::ops::{End, group};
 use crate::run::{Checked, World};
 
 impl World {
@@ -14,10 +14,19 @@ impl World {
                 let id = self.model.opens(end, key);
                 ensure!(self.ends[end].mux.wire_id(key) == Some(id), "stream {id} has another number");
                 self.ends[end].known.push(id);
+                self.group(end, id, key);
                 Ok(())
             }
             Err(OpenError::IdsExhausted) => Err("out of ids".into()),
             Err(_) => Ok(()),
+        }
+    }
+
+    fn group(&mut self, end: End, id: u32, key: StreamId) {
+        if self.setup.sheds()
+            && let Ok(mut stream) = self.ends[end].mux.stream(key)
+        {
+            stream.set_group(group(id));
         }
     }
 
@@ -29,6 +38,7 @@ impl World {
         }
         let Some(key) = half.key else { return Ok(()) };
         half.accepted = self.ends[end].mux.accept(key, self.now).is_ok();
+        self.group(end, id, key);
         Ok(())
     }
 

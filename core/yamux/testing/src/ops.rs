@@ -75,6 +75,8 @@ impl Setup {
                 config.max_stream_unsent = 400_000;
                 config.max_unsent = 500_000;
                 config.max_unread = 300_000;
+                config.max_stream_window = 262_144;
+                config.max_group_unread = 262_144;
             }),
             5 => base.with(|config| {
                 config.always_copy = true;
@@ -110,6 +112,11 @@ impl Setup {
     pub fn sheds(&self) -> bool {
         self.profile == 4
     }
+}
+
+/// Which streams count their unread bytes together.
+pub fn group(id: u32) -> u64 {
+    u64::from(id / 2 % 4)
 }
 
 /// One step. A `u8` picks one of the streams that the end knows.

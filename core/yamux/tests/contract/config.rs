@@ -24,6 +24,14 @@ fn a_window_is_at_least_the_one_that_every_stream_begins_with() {
 }
 
 #[test]
+fn a_group_may_hold_at_least_what_one_stream_may() {
+    let window = MuxConfig::default().max_stream_window as usize;
+    assert_eq!(check(|config| config.max_group_unread = window - 1), Err(MuxConfigError::GroupUnread));
+    assert_eq!(check(|config| config.max_group_unread = window), Ok(()));
+    assert_eq!(check(|config| config.max_group_unread = window + 1), Ok(()));
+}
+
+#[test]
 fn the_unsent_bytes_of_a_stream_are_at_least_1024_and_at_most_those_of_the_session() {
     assert_eq!(check(|config| config.max_stream_unsent = 1023), Err(MuxConfigError::Unsent));
     assert_eq!(check(|config| config.max_stream_unsent = 1024), Ok(()));
@@ -73,6 +81,7 @@ fn each_profile_differs_from_the_default_where_its_use_does() {
         config.max_outbound_streams = 1024;
         config.window_growth_budget = 4_194_304;
         config.max_unread = 33_554_432;
+        config.max_group_unread = 16_777_216;
         config.reset_limit = Some(RateLimit::new(8192, 2000));
         config.refusal_limit = None;
         config.discarded_limit = None;

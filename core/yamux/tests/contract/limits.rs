@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use hvym_yamux::{MuxConfig, MuxEvent, ResetReason};
-use hvym_yamux_testing::rig::{ACK, Frame, RST, Rig, WINDOW, data, ping, window};
+use hvym_yamux::{MuxConfig, MuxEvent};
+use hvym_yamux_testing::rig::{ACK, Rig, WINDOW, data, ping, window};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -127,24 +127,6 @@ fn a_writer_that_waits_for_its_queue_is_told_once_it_has_drained_and_not_of_a_wi
     assert_eq!(rig.events(), []);
     rig.sent();
     assert_eq!(rig.events(), [MuxEvent::Writable(id)]);
-}
-
-#[test]
-fn over_the_limit_of_unread_bytes_the_stream_that_holds_most_is_reset() {
-    let mut rig = Rig::agent_but(|config| config.max_unread = 400_000);
-    let small = rig.accepted(4);
-    let equal = rig.accepted(6);
-    let largest = rig.accepted(2);
-    rig.take(&data(0, 4, &[1; 1000]));
-    rig.take(&data(0, 6, &vec![1; 199_500]));
-    rig.take(&data(0, 2, &vec![1; 199_500]));
-    assert_eq!(rig.mux.stats().unread, 400_000);
-    rig.take(&data(0, 4, &[1]));
-    assert_eq!(rig.sent(), [Frame::bare(1, RST, 2, 0)], "of equals the one with the lowest id");
-    assert!(rig.events().contains(&MuxEvent::Reset(largest, ResetReason::Budget)));
-    assert_eq!(rig.mux.stats().unread, 200_501);
-    assert_eq!(rig.read_all(equal).0.len(), 199_500);
-    assert_eq!(rig.read_all(small).0.len(), 1001);
 }
 
 /// Sends half a window at a time to a reader that reads at once, `pause` apart.

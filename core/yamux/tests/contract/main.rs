@@ -10,6 +10,7 @@ mod limits;
 mod memory;
 mod open;
 mod session;
+mod unread;
 
 use hvym_yamux_testing::memory::Counting;
 
