@@ -15,6 +15,7 @@ use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::link_driver::LinkHandle;
 use hvym_tunnel_net::observer::Observer;
 use hvym_tunnel_net::proxy::Proxy;
+use hvym_tunnel_net::rlimit::raise_open_files;
 use hvym_tunnel_net::runtime::Task;
 use hvym_tunnel_net::runtime::{RuntimeHandle, spawn};
 use hvym_tunnel_net::socket::{self, DialOptions};
@@ -176,6 +177,8 @@ impl Launch {
         table: ServiceTable,
     ) -> Result<Prepared, AgentError> {
         self.link.check()?;
+        // Each stream has a connection to a service, and a link carries a thousand.
+        let _limit = raise_open_files();
         let relay = self.relay()?;
         let dial_options = dial_options(&relay, &self.link, compat.as_ref())?;
         let (clock, address) = (Clock::new(), self.identity.address());

@@ -16,6 +16,7 @@ pub mod hyper;
 pub mod hyper_rt;
 pub mod key;
 pub mod link_driver;
+pub mod listener;
 pub mod log_writer;
 pub mod observer;
 #[cfg_attr(target_os = "linux", path = "epoll.rs")]
@@ -25,6 +26,7 @@ pub mod proxy;
 mod reactor;
 #[cfg_attr(not(target_os = "linux"), path = "registration_elsewhere.rs")]
 mod registration;
+pub mod rlimit;
 pub mod runtime;
 mod runtime_handle;
 pub mod seconds;

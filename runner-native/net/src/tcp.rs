@@ -1,5 +1,4 @@
-//! Sockets on a runtime: streams that remember what the kernel reported last and ask again only when that may have changed,
-//! and listeners.
+//! Connected sockets on a runtime. They remember what the kernel reported last, and ask again only when that may have changed.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -274,63 +273,6 @@ impl<S: StreamSocket> AsyncWrite for SocketStream<S> {
     }
 }
 
-/// Where TCP connections arrive.
-#[derive(Debug)]
-pub struct TcpListener {
-    /// Before the socket, which must outlive it.
-    registration: Registration,
-    listener: std::net::TcpListener,
-}
-
-impl TcpListener {
-    /// Takes over a socket that listens.
-    ///
-    /// # Errors
-    /// The system has no room for another.
-    pub fn new(listener: std::net::TcpListener) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        Ok(Self { registration: Registration::new(&listener)?, listener })
-    }
-
-    /// Listens at `at`.
-    ///
-    /// # Errors
-    /// The address is in use, not of this machine, or a port below 1024 without the privilege.
-    pub fn bind(at: SocketAddr) -> io::Result<Self> {
-        Self::new(std::net::TcpListener::bind(at)?)
-    }
-
-    /// Where it really listens.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-
-    /// The next connection, and from where it comes.
-    ///
-    /// # Errors
-    /// The connection was gone before it was accepted, or the process has no descriptors left.
-    pub async fn accept(&self) -> io::Result<(Tcp, SocketAddr)> {
-        let accepted = poll_fn(|cx| {
-            loop {
-                ready!(self.registration.poll_readable(cx))?;
-                self.registration.about_to_read();
-                match self.listener.accept() {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    accepted => {
-                        self.registration.has_more();
-                        return Poll::Ready(accepted);
-                    }
-                }
-            }
-        });
-        let (stream, peer) = accepted.await?;
-        Ok((Tcp::new(stream)?, peer))
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use std::net::Ipv4Addr;
@@ -339,6 +281,7 @@ pub(crate) mod tests {
     use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+    use crate::listener::TcpListener;
     use crate::runtime::Runtime;
 
     fn runtime() -> Runtime {
@@ -386,10 +329,10 @@ pub(crate) mod tests {
     fn a_listener_accepts_and_a_closed_port_refuses() {
         let runtime = runtime();
         let (at, served) = runtime.block_on(async {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
+            let listener = TcpListener::listen((Ipv4Addr::LOCALHOST, 0).into(), None).expect("a free port");
             let at = listener.local_addr().expect("its address");
             let (ours, theirs) = futures_util::future::join(listener.accept(), Tcp::connect(at)).await;
-            let (mut ours, mut theirs) = (ours.expect("a connection").0, theirs.expect("it listens"));
+            let (mut ours, mut theirs) = (ours.0, theirs.expect("it listens"));
             theirs.write_all(b"x").await.expect("somebody reads");
             let mut byte = [0];
             assert_eq!(ours.peek(&mut byte).await.ok(), Some(1));

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_net::events::{EVENT_CAPACITY, event_channel};
 use hvym_tunnel_net::key::Identity;
+use hvym_tunnel_net::listener::TcpListener;
 use hvym_tunnel_net::observer::Observer;
+use hvym_tunnel_net::rlimit::raise_open_files;
 use hvym_tunnel_net::runtime::{RuntimeHandle, spawn};
 use smol::channel::bounded;
 
@@ -19,10 +21,9 @@ use crate::listener;
 use crate::registry::{OpenRegistry, Registry};
 use crate::relay_state::{Plugins, RelayState};
 use crate::router::Router;
-use crate::settings::RelaySettings;
+use crate::settings::{RelaySettings, TCP_KEEPALIVE};
 use crate::shutdown::Running;
 use crate::tls::{CertSource, FileCertificate, Tls};
-use crate::{rlimit, socket};
 
 /// Pending requests to drain. The relay's task receives them at once.
 const COMMAND_CAPACITY: usize = 4;
@@ -146,7 +147,7 @@ impl RelayBuilder {
         let options = &mut self.settings.options;
         options.check()?;
         options.load_guests()?;
-        rlimit::allow(options.limits.connections);
+        allow_connections(options.limits.connections);
         let source = match (self.certificates, options.public.tls()) {
             (Some(source), _) => Some(source),
             (None, Some(files)) => Some(Arc::new(FileCertificate::load(&files)?) as Arc<dyn CertSource>),
@@ -155,7 +156,8 @@ impl RelayBuilder {
         let tls = source.map(Tls::new).transpose()?;
         let compat_agents = CompatAgents::new(&options.guests)?;
         let at = options.ingress.listen;
-        let listener = socket::listen(at).map_err(|error| RelayError::listen(at, &error))?;
+        let listener =
+            TcpListener::listen(at, Some(TCP_KEEPALIVE)).map_err(|error| RelayError::listen(at, &error))?;
         let local = listener.local_addr().map_err(|error| RelayError::listen(at, &error))?;
         let policy = options.admission.policy;
         let registry = self.registry.unwrap_or_else(|| Arc::new(OpenRegistry { policy }));
@@ -174,5 +176,18 @@ impl RelayBuilder {
         })
         .detach();
         Ok(RelayHandle::new(state, local, tls, events, commands, ended))
+    }
+}
+
+/// Raises the limit of open files, and says so where not all connections fit below it.
+fn allow_connections(connections: usize) {
+    /// Descriptors that are no connection: listener, poller, standard streams, logs.
+    const OTHERS: u64 = 64;
+
+    let wanted = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OTHERS);
+    if let Some(limit) = raise_open_files()
+        && limit < wanted
+    {
+        tracing::warn!(limit, wanted, "the limit of open files is lower than what the connections need");
     }
 }

@@ -11,20 +11,21 @@ use futures_util::io::AsyncWriteExt;
 use hvym_tunnel_pages::{Format, Page};
 
 use crate::limits::connections::{ConnectionLimitError, ConnectionSlot};
+use crate::pages;
 use crate::relay_state::RelayState;
 use crate::settings::TLS_TIMEOUT;
 use crate::tls::{self, Tls};
 use crate::visitor::Visitor;
-use crate::{pages, socket};
+use hvym_tunnel_net::listener::TcpListener;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::socket::Wire;
-use hvym_tunnel_net::tcp::{Tcp, TcpListener};
+use hvym_tunnel_net::tcp::Tcp;
 use hvym_tunnel_net::timeout::within;
 
 /// Accepts connections until it is dropped.
 pub(crate) async fn accept(state: Arc<RelayState>, listener: TcpListener, tls: Option<Tls>) {
     loop {
-        let (tcp, peer) = socket::accept(&listener).await;
+        let (tcp, peer) = listener.accept().await;
         match state.limits.connections.admit(peer) {
             Ok(slot) => spawn(serve(Arc::clone(&state), tcp, peer, tls.clone(), slot)).detach(),
             Err(error) => {
@@ -59,9 +60,6 @@ async fn serve(
     tls: Option<Tls>,
     slot: Arc<ConnectionSlot>,
 ) {
-    if socket::configure(&tcp).is_err() {
-        return;
-    }
     let visitor = Arc::new(Visitor::new(state, peer, slot, tls.is_some()));
     // hyper keeps the connection to itself, and drops it when it has closed its own half.
     let rest = tcp.handle();

@@ -38,11 +38,6 @@ pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Idle time before TCP asks whether the visitor is still there, so that a connection whose visitor lost its
 /// network does not stay for ever. Shorter wakes phones for nothing.
 pub(super) const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
-/// Connections the kernel holds ready for us. A page with many parts opens dozens at once.
-pub(super) const BACKLOG: i32 = 1024;
-/// How long accepting rests when the process is out of file descriptors; some are free again by then.
-pub(super) const ACCEPT_REST: Duration = Duration::from_millis(100);
-
 /// The ports that a relay for this machine alone may give to services: those that nobody registered (RFC 6335
 /// section 6). What other programs listen at is passed over.
 const LOOPBACK_PORTS: RangeInclusive<u16> = 49152..=65535;

@@ -19,11 +19,12 @@ use crate::limits::concurrency::ConcurrencyPermit;
 use crate::limits::connections::ConnectionSlot;
 use crate::relay_state::RelayState;
 use crate::sessions::SessionKey;
-use crate::socket;
+use crate::settings::TCP_KEEPALIVE;
 use hvym_tunnel_net::copy::splice;
+use hvym_tunnel_net::listener::TcpListener;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::shutdown::TaskGuard;
-use hvym_tunnel_net::tcp::{Tcp, TcpListener};
+use hvym_tunnel_net::tcp::Tcp;
 use hvym_tunnel_net::timer::Timer;
 
 /// Listens for visitors of a service, at a port that it alone has from now on.
@@ -37,7 +38,7 @@ pub(crate) fn bind(
     session: SessionKey,
 ) -> Result<u16, BindRefusal> {
     state.ports.bind(address, service, session, state.clock.now(), |at| {
-        let listener = socket::listen(at)?;
+        let listener = TcpListener::listen(at, Some(TCP_KEEPALIVE))?;
         Ok(spawn(accept(Arc::clone(state), listener, at.port())))
     })
 }
@@ -75,7 +76,7 @@ fn expire_at(state: &Arc<RelayState>, until: Option<Instant>) {
 async fn accept(state: Arc<RelayState>, listener: TcpListener, port: u16) {
     let visitors = async {
         loop {
-            let (tcp, peer) = socket::accept(&listener).await;
+            let (tcp, peer) = listener.accept().await;
             match admit(&state, port, peer) {
                 Some(admitted) => spawn(serve(Arc::clone(&state), tcp, peer, admitted)).detach(),
                 // The protocol is unknown, so there is no way to say why.
@@ -122,7 +123,6 @@ async fn serve(state: Arc<RelayState>, tcp: Tcp, peer: SocketAddr, admitted: Adm
 }
 
 async fn carry(state: &RelayState, tcp: Tcp, peer: SocketAddr, name: &Name) -> io::Result<()> {
-    socket::configure(&tcp)?;
     let mut opening = StreamHeader {
         proto: Proto::Tcp,
         visitor: Some(canonical(peer).to_string()),

@@ -13,12 +13,12 @@ use futures_util::future::{self, Either, select};
 use futures_util::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use hvym_tunnel_core::dialect::{OpenResult, StreamHeader};
 use hvym_tunnel_net::copy::{ResetFlag, to_local};
+use hvym_tunnel_net::listener::TcpListener;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::stream::{TunnelReader, TunnelWriter};
 use hvym_tunnel_net::target::ServiceAddress;
-use hvym_tunnel_net::tcp::{Tcp, TcpListener};
+use hvym_tunnel_net::tcp::Tcp;
 use hvym_tunnel_net::timeout::within;
-use hvym_tunnel_net::timer::Timer;
 use socket2::SockRef;
 
 use crate::error::AgentError;
@@ -27,9 +27,6 @@ use crate::runner::Shared;
 
 /// How long a verdict may take. The relay gives up on the owner after 10 s and says so.
 const VERDICT_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long accepting rests when the process is out of file descriptors; some are free again by then.
-const ACCEPT_REST: Duration = Duration::from_millis(100);
-
 /// Read from a local connection at once. Larger saves little and is held by every open connection.
 const CHUNK_BYTES: usize = 16 * 1024;
 
@@ -60,8 +57,8 @@ enum Broken {
 /// # Errors
 /// The address is in use, not of this machine, or a port below 1024 without the permission.
 pub(super) fn bind(at: SocketAddr) -> Result<(TcpListener, SocketAddr), AgentError> {
-    let bound =
-        TcpListener::bind(at).and_then(|listener| listener.local_addr().map(|local| (listener, local)));
+    let bound = TcpListener::listen(at, None)
+        .and_then(|listener| listener.local_addr().map(|local| (listener, local)));
     bound.map_err(|error| AgentError::Listen { at, reason: error.to_string() })
 }
 
@@ -77,14 +74,7 @@ impl LocalListener {
         let table = Arc::clone(&self.connections.shared.table);
         let accepting = async {
             loop {
-                let (tcp, peer) = match self.listener.accept().await {
-                    Ok(accepted) => accepted,
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot accept connections for a moment");
-                        Timer::after(ACCEPT_REST).await;
-                        continue;
-                    }
-                };
+                let (tcp, peer) = self.listener.accept().await;
                 tracing::debug!(%peer, "a local connection");
                 let (connections, guard) = (Arc::clone(&self.connections), table.drain().guard());
                 spawn(async move {
@@ -114,8 +104,6 @@ impl Connections {
     }
 
     async fn try_forward(&self, tcp: Tcp) -> Result<(), Broken> {
-        // A small write must not wait for the acknowledgement of the last one (Nagle).
-        tcp.set_nodelay(true).map_err(Broken::Later)?;
         let opening = StreamHeader::reaching(self.to.owner, self.to.service.as_str());
         let agent = &self.shared.agent;
         let opened = agent.with(|agent, now| agent.open(&opening, now));

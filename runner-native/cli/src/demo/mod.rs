@@ -14,9 +14,9 @@ use crate::expose::{self, ExposeOptions};
 use crate::report::Reporter;
 use crate::signals::StopSignals;
 use hvym_tunnel_net::key::Identity;
+use hvym_tunnel_net::listener::TcpListener;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::target::Target;
-use hvym_tunnel_net::tcp::TcpListener;
 use site::Site;
 
 /// What `demo` does.
@@ -41,7 +41,7 @@ pub(crate) async fn run(
     let site = Site::load(&options.package)?;
     let refused =
         |error| ExitError::new(Exit::Unexpected, format!("cannot listen for the page's visitors: {error}"));
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into()).map_err(refused)?;
+    let listener = TcpListener::listen((Ipv4Addr::LOCALHOST, 0).into(), None).map_err(refused)?;
     let at = listener.local_addr().map_err(refused)?;
     let serving = spawn(site.serve(listener));
     let ended = expose::run(identity, options_for(at, options.port), reporter, signals).await;

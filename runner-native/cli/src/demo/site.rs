@@ -20,9 +20,10 @@ use hyper::service::service_fn;
 
 use crate::exit::{Exit, ExitError};
 use hvym_tunnel_net::hyper::Io;
+use hvym_tunnel_net::listener::TcpListener;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::target::ServiceName;
-use hvym_tunnel_net::tcp::{Tcp, TcpListener};
+use hvym_tunnel_net::tcp::Tcp;
 use hvym_tunnel_net::timer::Timer;
 
 /// The page's own files.
@@ -88,10 +89,9 @@ impl Site {
     /// Answers whoever connects, until it is dropped.
     pub(super) async fn serve(self: Arc<Self>, listener: TcpListener) {
         loop {
-            if let Ok((tcp, _)) = listener.accept().await {
-                let site = Arc::clone(&self);
-                spawn(async move { site.converse(tcp).await }).detach();
-            }
+            let (tcp, _) = listener.accept().await;
+            let site = Arc::clone(&self);
+            spawn(async move { site.converse(tcp).await }).detach();
         }
     }
 
