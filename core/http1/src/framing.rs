@@ -4,8 +4,9 @@
 //! requests are smuggled (RFC 9112 section 11.2).
 
 use crate::error::FramingError;
-use crate::head::{RequestHead, ResponseHead, Version};
+use crate::head::{RequestHead, ResponseHead};
 use crate::headers::{Headers, list_members};
+use crate::version::Version;
 
 /// How the end of a body is determined. RFC 9112 section 6.3 has no further way, so this enum will not grow.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -82,7 +83,7 @@ fn declared_length(headers: &Headers) -> Result<Option<u64>, FramingError> {
 }
 
 /// `1*DIGIT`: unlike `str::parse` it accepts no sign.
-fn decimal(digits: &[u8]) -> Option<u64> {
+pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }

@@ -5,7 +5,6 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
 
 use bytes::Bytes;
 use httparse::{EMPTY_HEADER, Status};
@@ -15,40 +14,7 @@ use crate::headers::Headers;
 use crate::limits::{MAX_HEAD_BYTES, MAX_HEADERS};
 use crate::scan::{HeadScanner, LineEndings};
 use crate::syntax::{is_target, is_token, is_value};
-
-/// The protocol version of a message (RFC 9112 section 2.3).
-#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
-pub enum Version {
-    /// HTTP/1.0: no chunked bodies, and the connection closes after the response unless both sides agree otherwise.
-    Http10,
-    /// HTTP/1.1.
-    #[default]
-    Http11,
-}
-
-impl Version {
-    fn from_minor(minor: Option<u8>) -> Result<Self, HeadError> {
-        match minor {
-            Some(0) => Ok(Version::Http10),
-            Some(1) => Ok(Version::Http11),
-            _ => Err(HeadError::Version),
-        }
-    }
-
-    /// As written in a start line.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Version::Http10 => "HTTP/1.0",
-            Version::Http11 => "HTTP/1.1",
-        }
-    }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+use crate::version::Version;
 
 /// The head of a request (RFC 9112 section 3).
 #[derive(Clone, PartialEq, Eq, Debug)]

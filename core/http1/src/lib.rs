@@ -11,7 +11,8 @@
 //! | find the end of a body | [`Framing`], [`Body`] |
 //! | read whole messages from a stream | [`RequestReader`], [`ResponseReader`] |
 //! | write whole messages | [`RequestHead::set_framing`], [`ResponseHead::set_framing`], [`BodyWriter`] |
-//! | forward a head as a proxy | [`Headers::strip_hop_by_hop`] |
+//! | read a head where it lies | [`RequestView`], [`ResponseView`] |
+//! | forward a head as a proxy | [`RequestView::write_forwarded`], [`ResponseView::write_forwarded`], [`write_request_head`] |
 //! | log the requests of a connection whose bytes pass unchanged | [`Tap`] |
 //!
 //! # Reading a request and writing its response
@@ -47,6 +48,7 @@ mod body;
 mod chunked;
 mod decoded;
 mod error;
+mod forward;
 mod framing;
 mod head;
 mod head_buffer;
@@ -57,22 +59,36 @@ mod reader;
 mod scan;
 mod syntax;
 mod tap;
+mod version;
+mod view;
 mod writer;
 
 pub use body::Body;
 pub use chunked::{Chunked, LAST_CHUNK, encode_chunk};
 pub use decoded::Decoded;
 pub use error::{BodyError, FramingError, HeadError, ReadError, WriteError};
+pub use forward::{
+    ClientInfo, ForwardedBlock, ForwardedFields, HostMapping, MessageKind, RequestParts, RequestRewrite,
+    ResponseRewrite, UrlOrigin, UrlScheme, framing_toward, is_trailer_forwarded, write_request_head,
+    write_trailers,
+};
 pub use framing::Framing;
-pub use head::{RequestHead, ResponseHead, Version};
+pub use head::{RequestHead, ResponseHead};
 pub use head_buffer::{HeadBuffer, Taken};
 pub use headers::{Headers, list_members};
 pub use hop_by_hop::HOP_BY_HOP;
-pub use limits::{MAX_EXTENSION_BYTES, MAX_HEAD_BYTES, MAX_HEADERS, MAX_SIZE_DIGITS, MAX_TRAILER_BYTES};
+pub use limits::{
+    MAX_CONNECTION_OPTIONS, MAX_EXTENSION_BYTES, MAX_HEAD_BYTES, MAX_HEADERS, MAX_SIZE_DIGITS,
+    MAX_TRAILER_BYTES,
+};
 pub use reader::{Event, RequestReader, ResponseReader};
 pub use scan::{HeadScanner, LineEndings};
 pub use tap::{
     AccessRecord, MAX_PENDING, MAX_RECORDED_HOST_BYTES, MAX_RECORDED_METHOD_BYTES, MAX_RECORDED_TARGET_BYTES,
     Sniff, Tap,
+};
+pub use version::Version;
+pub use view::{
+    ConnectionOptions, FieldTable, Fields, RequestError, RequestView, ResponseError, ResponseView,
 };
 pub use writer::{BodyWriter, Payload};

@@ -8,6 +8,9 @@ pub const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// fixed slot for each.
 pub const MAX_HEADERS: usize = 128;
 
+/// Maximum number of fields that `Connection` names in a head. Real ones name one or two; each is compared with every field.
+pub const MAX_CONNECTION_OPTIONS: usize = 64;
+
 /// Maximum number of hexadecimal digits of a chunk size, leading zeros included: 64 bits, so that a size cannot overflow.
 pub const MAX_SIZE_DIGITS: u8 = 16;
 

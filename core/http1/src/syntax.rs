@@ -2,7 +2,29 @@
 
 /// A token (RFC 9110 section 5.6.2): a method or a field name.
 pub(crate) fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    !text.is_empty() && token_prefix(text.as_bytes()) == text.len()
+}
+
+/// Whether each byte may stand in a token.
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let signs = b"!#$%&'*+-.^_`|~";
+    let mut at = 0;
+    while at < signs.len() {
+        table[signs[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
+/// The number of leading bytes that may stand in a token.
+pub(crate) fn token_prefix(bytes: &[u8]) -> usize {
+    bytes.iter().position(|byte| !TOKEN[usize::from(*byte)]).unwrap_or(bytes.len())
 }
 
 /// A field value or a reason phrase (RFC 9110 section 5.5): no control byte but TAB.

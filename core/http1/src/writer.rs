@@ -10,8 +10,9 @@ use bytes::Bytes;
 use crate::chunked::{LAST_CHUNK, encode_chunk};
 use crate::error::WriteError;
 use crate::framing::Framing;
-use crate::head::{RequestHead, ResponseHead, Version};
+use crate::head::{RequestHead, ResponseHead};
 use crate::headers::Headers;
+use crate::version::Version;
 
 /// The body that a message will have.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]

@@ -1,0 +1,17 @@
+//! Heads and trailer fields as a proxy forwards them.
+
+mod client_info;
+mod field_writer;
+mod forwarded_block;
+mod host_mapping;
+mod request;
+mod response;
+mod set_cookie;
+mod trailers;
+
+pub use client_info::{ClientInfo, UrlScheme};
+pub use forwarded_block::ForwardedBlock;
+pub use host_mapping::{HostMapping, UrlOrigin};
+pub use request::{ForwardedFields, RequestParts, RequestRewrite, write_request_head};
+pub use response::{ResponseRewrite, framing_toward};
+pub use trailers::{MessageKind, is_trailer_forwarded, write_trailers};

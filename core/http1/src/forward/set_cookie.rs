@@ -1,0 +1,43 @@
+//! The `Domain` attribute of `Set-Cookie` (RFC 6265 section 4.1.2.3).
+
+use core::ops::Range;
+
+/// The next `Domain` attribute of a `Set-Cookie` value from `at`: where the attribute is, with the semicolon before it, and
+/// where its value is, without the dot that it may begin with.
+pub(crate) fn next_domain(value: &[u8], at: usize) -> Option<(Range<usize>, Range<usize>)> {
+    let mut start = at + value.get(at..)?.iter().position(|byte| *byte == b';')?;
+    loop {
+        let behind = start + 1;
+        let length = value[behind..].iter().position(|byte| *byte == b';');
+        let end = length.map_or(value.len(), |length| behind + length);
+        if let Some(domain) = domain(&value[behind..end]) {
+            return Some((start..end, behind + domain.start..behind + domain.end));
+        }
+        length?;
+        start = end;
+    }
+}
+
+/// Where the value of an attribute is, if it is `Domain`.
+fn domain(attribute: &[u8]) -> Option<Range<usize>> {
+    let equals = attribute.iter().position(|byte| *byte == b'=')?;
+    if !attribute[..equals].trim_ascii().eq_ignore_ascii_case(b"domain") {
+        return None;
+    }
+    let value = &attribute[equals + 1..];
+    let mut start = equals + 1 + (value.len() - value.trim_ascii_start().len());
+    let end = start + value.trim_ascii().len();
+    if attribute.get(start) == Some(&b'.') && start < end {
+        start += 1;
+    }
+    Some(start..end)
+}
+
+/// Whether cookies of `domain` reach every host below `relay_domain`: it is that or a parent of it.
+pub(crate) fn is_shared(domain: &[u8], relay_domain: &str) -> bool {
+    let relay = relay_domain.as_bytes();
+    let domain = domain.strip_suffix(b".").unwrap_or(domain);
+    let Some(rest) = relay.len().checked_sub(domain.len()) else { return false };
+    let is_suffix = !domain.is_empty() && relay[rest..].eq_ignore_ascii_case(domain);
+    is_suffix && (rest == 0 || relay[rest - 1] == b'.')
+}

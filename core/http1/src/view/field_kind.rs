@@ -1,0 +1,172 @@
+//! Which field names mean something to a proxy.
+//!
+//! It looks at names alone; what is done with a field is decided by who reads or forwards it.
+
+/// What a field is to a proxy.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum FieldKind {
+    /// Nothing: it is forwarded as it is.
+    Other,
+    Host,
+    ContentLength,
+    TransferEncoding,
+    Connection,
+    Te,
+    Trailer,
+    Upgrade,
+    Expect,
+    Cookie,
+    SetCookie,
+    Authorization,
+    /// `WWW-Authenticate` or `Proxy-Authenticate`.
+    Challenge,
+    /// `Keep-Alive`.
+    KeepAlive,
+    /// Meant for the next hop, and without a meaning here (RFC 9110 section 7.6.1).
+    HopByHop,
+    /// `Proxy` and `Proxy-...` of a request: there is no proxy to log in to between a visitor and a service, and CGI
+    /// takes `Proxy` for the variable `HTTP_PROXY`.
+    Proxy,
+    /// `Proxy-Status`, which a response may carry through (RFC 9209).
+    ProxyStatus,
+    /// What only a relay may say: `Forwarded`, `X-Forwarded-...` and the relay's own.
+    Claim,
+    /// The address of a visitor, as other proxies write it.
+    ClientAddress,
+    /// An absolute URL of the service or the visitor, in one of the fields that [`HostMapping`](crate::HostMapping) maps.
+    Url,
+    Date,
+}
+
+/// Names that only a relay may set, because services and other relays trust them.
+const CLAIMS: [&str; 3] = ["forwarded", "x-stellar-address", "x-custom-domain"];
+
+/// Names in which content delivery networks and other proxies write the visitor's address.
+const CLIENT_ADDRESSES: [&str; 6] = [
+    "cf-connecting-ip",
+    "fastly-client-ip",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-real-ip",
+];
+
+impl FieldKind {
+    /// The kind of the field `name`.
+    pub(crate) fn classify(name: &[u8]) -> Self {
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        let Some(first) = name.first() else { return FieldKind::Other };
+        match (first | 0x20, name.len()) {
+            (b'h', 4) if is("host") => FieldKind::Host,
+            (b'c', 6) if is("cookie") => FieldKind::Cookie,
+            (b'c', 10) if is("connection") => FieldKind::Connection,
+            (b'c', 14) if is("content-length") => FieldKind::ContentLength,
+            (b'c', 16) if is("content-location") => FieldKind::Url,
+            (b'd', 4) if is("date") => FieldKind::Date,
+            (b'd', 11) if is("destination") => FieldKind::Url,
+            (b'e', 6) if is("expect") => FieldKind::Expect,
+            (b'k', 10) if is("keep-alive") => FieldKind::KeepAlive,
+            (b'l', 8) if is("location") => FieldKind::Url,
+            (b'o', 6) if is("origin") => FieldKind::Url,
+            (b'r', 7) if is("referer") || is("refresh") => FieldKind::Url,
+            (b's', 10) if is("set-cookie") => FieldKind::SetCookie,
+            (b't', 2) if is("te") => FieldKind::Te,
+            (b't', 7) if is("trailer") => FieldKind::Trailer,
+            (b't', 8) if is("trailers") => FieldKind::HopByHop,
+            (b't', 17) if is("transfer-encoding") => FieldKind::TransferEncoding,
+            (b'u', 7) if is("upgrade") => FieldKind::Upgrade,
+            (b'a', 13) if is("authorization") => FieldKind::Authorization,
+            (b'a', 27) if is("access-control-allow-origin") => FieldKind::Url,
+            (b'w', 16) if is("www-authenticate") => FieldKind::Challenge,
+            (b'p', 5) if is("proxy") => FieldKind::Proxy,
+            (b'p', 7..) if has_prefix(name, b"proxy-") => proxy(name),
+            (b'c' | b'f' | b't' | b'x', 9..) => claim(name),
+            _ => FieldKind::Other,
+        }
+    }
+}
+
+fn proxy(name: &[u8]) -> FieldKind {
+    let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+    if is("proxy-status") {
+        FieldKind::ProxyStatus
+    } else if is("proxy-authenticate") {
+        FieldKind::Challenge
+    } else if is("proxy-connection") || is("proxy-authentication-info") || is("proxy-authorization") {
+        FieldKind::HopByHop
+    } else {
+        FieldKind::Proxy
+    }
+}
+
+fn claim(name: &[u8]) -> FieldKind {
+    if has_variable_prefix(name, b"x-forwarded-") || CLAIMS.iter().any(|known| is_variable(name, known)) {
+        FieldKind::Claim
+    } else if CLIENT_ADDRESSES.iter().any(|known| is_variable(name, known)) {
+        FieldKind::ClientAddress
+    } else {
+        FieldKind::Other
+    }
+}
+
+fn has_prefix(name: &[u8], prefix: &[u8]) -> bool {
+    name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+/// Whether CGI makes one variable of both names: every character but letters and digits becomes `_` (RFC 3875 section
+/// 4.1.18 names `-`, servers do it to all).
+fn is_variable(name: &[u8], known: &str) -> bool {
+    name.len() == known.len() && has_variable_prefix(name, known.as_bytes())
+}
+
+fn has_variable_prefix(name: &[u8], known: &[u8]) -> bool {
+    let same = |(a, b): (&u8, &u8)| match b {
+        b'-' => !a.is_ascii_alphanumeric(),
+        _ => a.eq_ignore_ascii_case(b),
+    };
+    name.len() >= known.len() && name.iter().zip(known).all(same)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_known_in_any_case() {
+        for (name, kind) in [
+            ("HOST", FieldKind::Host),
+            ("content-Length", FieldKind::ContentLength),
+            ("Transfer-Encoding", FieldKind::TransferEncoding),
+            ("tE", FieldKind::Te),
+            ("Trailers", FieldKind::HopByHop),
+            ("Referer", FieldKind::Url),
+            ("Refresh", FieldKind::Url),
+            ("Referee", FieldKind::Other),
+            ("Proxy", FieldKind::Proxy),
+            ("Proxy-Anything", FieldKind::Proxy),
+            ("Proxy-Status", FieldKind::ProxyStatus),
+            ("Proxy-Authenticate", FieldKind::Challenge),
+            ("Proxy-Connection", FieldKind::HopByHop),
+            ("Access-Control-Allow-Origin", FieldKind::Url),
+            ("Content_Length", FieldKind::Other),
+            ("", FieldKind::Other),
+        ] {
+            assert_eq!(FieldKind::classify(name.as_bytes()), kind, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_claim_is_known_however_a_program_writes_its_separators() {
+        for name in
+            ["X-Forwarded-For", "x_forwarded_proto", "X-Forwarded_Anything", "X.Forwarded~Port", "Forwarded"]
+        {
+            assert_eq!(FieldKind::classify(name.as_bytes()), FieldKind::Claim, "{name}");
+        }
+        for name in ["X_Real_IP", "x-real-ip", "CF-Connecting_IP", "True-Client-IP", "Fastly-Client-IP"] {
+            assert_eq!(FieldKind::classify(name.as_bytes()), FieldKind::ClientAddress, "{name}");
+        }
+        for name in ["X-Forwarded", "XForwardedFor", "Forwarded-For", "X-Real-IPs", "X0Forwarded0For"] {
+            assert_eq!(FieldKind::classify(name.as_bytes()), FieldKind::Other, "{name}");
+        }
+    }
+}

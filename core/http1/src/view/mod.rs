@@ -1,0 +1,16 @@
+//! Heads read where they lie: one scan, a table of offsets, no copy.
+
+pub(crate) mod connection;
+mod error;
+pub(crate) mod field_kind;
+mod field_lines;
+pub(crate) mod field_table;
+mod request;
+mod response;
+mod target;
+
+pub use connection::ConnectionOptions;
+pub use error::{RequestError, ResponseError};
+pub use field_table::{FieldTable, Fields};
+pub use request::RequestView;
+pub use response::ResponseView;
