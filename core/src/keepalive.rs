@@ -1,4 +1,5 @@
-//! When to ping and when to give up. Any message proves life; a pong also gives the round trip time.
+//! When to ping and when to give up. Any message proves life, and so does output that waited and was taken; a pong also
+//! gives the round trip time.
 //!
 //! It knows neither what a ping looks like nor who sends it: the link asks, and tells it what arrived.
 
@@ -11,7 +12,8 @@ use crate::time::Instant;
 pub struct KeepaliveConfig {
     /// Ping after this long without any input. Shorter notices a dead peer sooner and costs a message each time.
     pub ping_interval: Duration,
-    /// Give the link up when this passes after a ping without any input. Too short, and a slow network kills a live link.
+    /// Give the link up when this passes after a ping without any input, and without the socket taking any of the data
+    /// that waits. Too short, and a slow network kills a live link.
     pub ping_timeout: Duration,
 }
 
@@ -54,6 +56,10 @@ pub struct Keepalive {
     asked: Option<(u64, Instant)>,
     /// When the outstanding ping counts as unanswered; any input clears it.
     give_up: Option<Instant>,
+    /// The socket has not taken all that there is to send.
+    output_waits: bool,
+    /// The socket has taken data since the deadline in `give_up` was set.
+    output_taken: bool,
 }
 
 impl Keepalive {
@@ -66,6 +72,8 @@ impl Keepalive {
             next_id: 1,
             asked: None,
             give_up: None,
+            output_waits: false,
+            output_taken: false,
         }
     }
 
@@ -82,6 +90,17 @@ impl Keepalive {
     pub fn handle_input(&mut self, now: Instant) {
         self.last_received = self.last_received.max(now);
         self.give_up = None;
+    }
+
+    /// The socket took data, after which there may be more.
+    pub fn handle_data_taken(&mut self) {
+        self.output_waits = true;
+        self.output_taken = true;
+    }
+
+    /// The socket has taken all that there is to send.
+    pub fn handle_output_done(&mut self) {
+        self.output_waits = false;
     }
 
     /// When something arrived last.
@@ -106,6 +125,11 @@ impl Keepalive {
                 self.handle_input(now);
                 None
             }
+            // A full socket takes more only when the peer has received some. The answer waits behind the rest.
+            Some(at) if now >= at && self.output_waits && self.output_taken => {
+                self.give_up_at(now + self.config.ping_timeout);
+                None
+            }
             Some(at) if now >= at => Some(KeepaliveAction::Dead),
             Some(_) => None,
             None if now >= self.last_received + self.config.ping_interval => self.probe(now),
@@ -120,9 +144,15 @@ impl Keepalive {
         let id = self.next_id;
         self.next_id = self.next_id.wrapping_add(1);
         self.asked = Some((id, now));
-        let verdict = self.give_up.filter(|at| *at > now);
-        self.give_up = Some(verdict.unwrap_or(now + self.config.ping_timeout));
+        if self.give_up.is_none_or(|at| at <= now) {
+            self.give_up_at(now + self.config.ping_timeout);
+        }
         (self.mode != KeepaliveMode::Passive).then_some(KeepaliveAction::Ping(id))
+    }
+
+    fn give_up_at(&mut self, deadline: Instant) {
+        self.give_up = Some(deadline);
+        self.output_taken = false;
     }
 
     /// When the next thing is due.
@@ -170,6 +200,31 @@ mod tests {
         assert_eq!(keepalive.handle_timeout(at(5)), Some(KeepaliveAction::Dead));
         assert_eq!(keepalive.probe(at(7200)), Some(KeepaliveAction::Ping(6)));
         assert_eq!(keepalive.poll_timeout(), at(7205));
+    }
+
+    #[test]
+    fn a_socket_that_takes_what_waits_puts_off_the_verdict_and_one_that_takes_nothing_does_not() {
+        let mut keepalive = Keepalive::new(KeepaliveConfig::default(), at(0));
+        keepalive.handle_data_taken();
+        assert_eq!(keepalive.handle_timeout(at(10)), Some(KeepaliveAction::Ping(1)));
+        for second in [15, 20, 25] {
+            keepalive.handle_data_taken();
+            assert_eq!(
+                (keepalive.handle_timeout(at(second)), keepalive.poll_timeout()),
+                (None, at(second + 5))
+            );
+        }
+        assert_eq!(keepalive.handle_timeout(at(30)), Some(KeepaliveAction::Dead), "what it took earlier");
+        assert_eq!(keepalive.last_received(), at(0), "nothing arrived");
+    }
+
+    #[test]
+    fn a_socket_that_has_room_for_everything_proves_nothing() {
+        let mut keepalive = Keepalive::new(KeepaliveConfig::default(), at(0));
+        assert_eq!(keepalive.handle_timeout(at(10)), Some(KeepaliveAction::Ping(1)));
+        keepalive.handle_data_taken();
+        keepalive.handle_output_done();
+        assert_eq!(keepalive.handle_timeout(at(15)), Some(KeepaliveAction::Dead));
     }
 
     #[test]

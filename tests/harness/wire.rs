@@ -29,6 +29,8 @@ pub struct WireConfig {
     pub recut: Recut,
     /// Bytes that may be under way in one direction; beyond it the sender's socket takes nothing.
     pub room: usize,
+    /// Bytes a second that leave the socket of either end; `None` is no limit.
+    pub rate: Option<u64>,
     /// Closes never arrive, as when a machine loses its power.
     pub loses_closes: bool,
 }
@@ -39,6 +41,7 @@ impl Default for WireConfig {
             latency: Duration::from_millis(20),
             recut: Recut::Whole,
             room: 1024 * 1024,
+            rate: None,
             loses_closes: false,
         }
     }
@@ -59,6 +62,8 @@ struct End {
     open: bool,
     arriving: VecDeque<(Instant, Arrival)>,
     bytes: usize,
+    /// When the last byte under way leaves the other end's socket.
+    busy_until: Instant,
 }
 
 /// A WebSocket, or the place where the next one will be.
@@ -175,8 +180,15 @@ impl Wire {
     }
 
     fn arrive(&mut self, to: Side, arrival: Arrival, now: Instant) {
-        let at = now + self.config.latency;
+        let (latency, rate) = (self.config.latency, self.config.rate);
         let end = self.end_mut(to);
+        let mut leaves = now;
+        if let (Some(rate), Arrival::Message(message)) = (rate, &arrival) {
+            let micros = message.payload().len() as u64 * 1_000_000 / rate;
+            leaves = now.max(end.busy_until) + Duration::from_micros(micros);
+            end.busy_until = leaves;
+        }
+        let at = leaves + latency;
         let after = end.arriving.back().map_or(at, |(last, _)| at.max(*last));
         end.arriving.push_back((after, arrival));
     }

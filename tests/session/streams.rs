@@ -4,4 +4,5 @@ mod control;
 mod data;
 mod openings;
 mod raw;
+mod slow;
 mod strangers;

@@ -68,7 +68,14 @@ impl Machine for Link {
             return Some(transmit);
         }
         match &mut self.state {
-            State::Up(plane) => plane.poll_transmit().map(Transmit::Send),
+            State::Up(plane) => {
+                let message = plane.poll_transmit();
+                match &message {
+                    Some(_) => self.keepalive.handle_data_taken(),
+                    None => self.keepalive.handle_output_done(),
+                }
+                message.map(Transmit::Send)
+            }
             State::Login(_) | State::Ended => None,
         }
     }

@@ -117,7 +117,8 @@ pub struct MuxConfig {
     pub stream_stall_timeout: Option<Duration>,
     /// The session ends when pending output is not pulled for so long.
     pub write_stall_timeout: Duration,
-    /// Yamux pings when nothing is received: after which interval, and how long to wait for the answer. Off by default,
+    /// Yamux pings when nothing is received: after which interval, and how long to wait for the answer, or for the
+    /// transport to take some of the output that waits, which the answer waits behind. Off by default,
     /// for transports with a keepalive of their own.
     pub keepalive: Option<(Duration, Duration)>,
 }

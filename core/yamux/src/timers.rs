@@ -33,6 +33,8 @@ pub(crate) struct Timers {
     output_pending_since: Option<Instant>,
     /// Some output was pulled since then, by a poll, which does not know the time.
     output_pulled: bool,
+    /// Output was pulled, and more was left, by this time.
+    output_taken_at: Option<Instant>,
     last_received: Instant,
     /// When the outstanding keepalive ping counts as unanswered.
     keepalive_deadline: Option<Instant>,
@@ -50,6 +52,7 @@ impl Timers {
             keepalive: config.keepalive,
             output_pending_since: None,
             output_pulled: false,
+            output_taken_at: None,
             last_received: now,
             keepalive_deadline: None,
         }
@@ -124,6 +127,7 @@ impl Timers {
     pub(crate) fn is_write_stalled(&mut self, now: Instant) -> bool {
         if core::mem::take(&mut self.output_pulled) {
             self.output_pending_since = Some(now);
+            self.output_taken_at = Some(now);
         }
         self.output_pending_since.is_some_and(|since| now >= since + self.write_stall_timeout)
     }
@@ -139,9 +143,17 @@ impl Timers {
         Some(self.keepalive_deadline.unwrap_or(self.last_received + interval))
     }
 
-    /// What the keepalive asks for now.
+    /// What the keepalive asks for now. A transport that is full takes more only when the peer has received some, so that
+    /// puts off the verdict: the answer waits behind the rest.
     pub(crate) fn keepalive(&mut self, now: Instant) -> PingAction {
         let Some((_, timeout)) = self.keepalive else { return PingAction::None };
+        if let Some(deadline) = self.keepalive_deadline
+            && self.output_pending_since.is_some()
+            && let Some(taken) = self.output_taken_at
+            && taken + timeout > deadline
+        {
+            self.keepalive_deadline = Some(taken + timeout);
+        }
         match (self.keepalive_due(), self.keepalive_deadline) {
             (Some(due), Some(_)) if now >= due => PingAction::GiveUp,
             (Some(due), None) if now >= due => {

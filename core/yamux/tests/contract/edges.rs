@@ -210,3 +210,30 @@ fn every_frame_but_a_wrong_pong_postpones_the_keepalive_and_nothing_does_not() {
     rig.take(b"x");
     assert_eq!(rig.mux.poll_timeout(), Some(rig.now + interval));
 }
+
+#[test]
+fn a_transport_that_takes_what_waits_puts_off_the_end_and_one_that_has_room_for_all_does_not() {
+    let keepalive = |config: &mut MuxConfig| {
+        config.keepalive = Some((Duration::from_secs(10), Duration::from_secs(5)));
+        config.batch = 4096;
+    };
+    let mut rig = Rig::agent_but(keepalive);
+    let (id, _) = rig.opened();
+    rig.write_some(id, &[0; 65_536]);
+    rig.pass(Duration::from_secs(10)).unwrap();
+    for _ in 0..4 {
+        assert!(!rig.batch().is_empty());
+        rig.pass(Duration::from_secs(4)).unwrap();
+    }
+    // 4 s after the last look at the clock that found something taken, and a second later.
+    rig.pass(Duration::from_secs(4)).unwrap();
+    assert_eq!(rig.pass(Duration::from_secs(1)), Err(MuxError::KeepAlive));
+    let mut rig = Rig::agent_but(keepalive);
+    let (id, _) = rig.opened();
+    rig.pass(Duration::from_secs(10)).unwrap();
+    rig.write_some(id, &[0; 1000]);
+    rig.sent();
+    rig.pass(Duration::from_secs(4)).unwrap();
+    rig.write_some(id, &[0; 1000]);
+    assert_eq!(rig.pass(Duration::from_secs(1)), Err(MuxError::KeepAlive));
+}
