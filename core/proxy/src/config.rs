@@ -1,5 +1,6 @@
 //! The timeouts and limits of a visitor's connection and of its exchanges.
 
+use alloc::string::String;
 use core::time::Duration;
 
 /// What a connection may hold, and how long it may wait. All limits are inclusive.
@@ -25,6 +26,8 @@ pub struct ProxyConfig {
     pub max_unsent: usize,
     /// Bytes that a visitor may send before its upgrade is answered. A first message comes early, megabytes do not.
     pub max_early: usize,
+    /// The domain below which all services are: a cookie for all of it is made one of the host that sets it.
+    pub relay_domain: Option<String>,
 }
 
 impl ProxyConfig {
@@ -39,6 +42,7 @@ impl ProxyConfig {
         half_closed_timeout: Duration::from_secs(10),
         max_unsent: 64 * 1024,
         max_early: 64 * 1024,
+        relay_domain: None,
     };
 }
 

@@ -9,16 +9,27 @@
 
 extern crate alloc;
 
+mod body_reader;
 mod config;
+mod downstream;
+mod exchange;
+mod facts;
 mod history;
 pub mod limits;
 mod min_rate;
 pub mod pool;
+mod read_buffer;
 mod reuse;
 mod send_queue;
+mod upstream;
 
+pub use body_reader::BodyMode;
 pub use config::ProxyConfig;
+pub use downstream::{Closing, Downstream, DownstreamEvent, HeadRefusal, RequestBody};
+pub use exchange::{Exchange, ExchangeError, ExchangeEvent, HttpDate, LocalBody, Released, RetryAction};
+pub use facts::{MethodKind, RequestFacts, ResponseFacts};
 pub use history::{Choice, ConnHistory};
 pub use min_rate::{MinRate, RateMeter};
 pub use reuse::{Reuse, names_connection_login};
 pub use send_queue::SendQueue;
+pub use upstream::{Upstream, UpstreamEvent, UpstreamFailure};

@@ -1,0 +1,416 @@
+//! A visitor's connection: requests in, one under way at a time, and what it is answered.
+//!
+//! It validates every head, and limits the time of a head, between requests, and of an answer that is not read. It knows no
+//! service.
+
+use alloc::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use hvym_http1::{BodyError, FieldTable, Framing, LineEndings, RequestError, RequestView, Version};
+use hvym_yamux::Instant;
+
+use crate::body_reader::{BodyMode, BodyPiece, BodyReader};
+use crate::config::ProxyConfig;
+use crate::facts::RequestFacts;
+use crate::read_buffer::ReadBuffer;
+use crate::send_queue::SendQueue;
+
+/// The interim response that makes a visitor send its body (RFC 9110 section 15.2.1).
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Why a request is refused before anybody is asked for it.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum HeadRefusal {
+    /// The head is malformed, or asks for what no proxy does.
+    Head(RequestError),
+    /// The head was incomplete after the timeout.
+    Late,
+}
+
+/// What a visitor asks.
+#[derive(Debug)]
+pub enum DownstreamEvent<'a> {
+    /// A request. [`Downstream::set_body_mode`] says how its body is handed on.
+    Request(RequestView<'a>),
+    /// A request that must be answered with an error; the connection ends after that.
+    Refused {
+        /// Why.
+        reason: HeadRefusal,
+        /// What came of its head.
+        head: &'a [u8],
+    },
+}
+
+/// A piece of a request's body.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RequestBody {
+    /// Bytes, never empty.
+    Data(Bytes),
+    /// The request is complete.
+    End,
+    /// It will not be: it is malformed, or the visitor ended its half.
+    Failed(BodyError),
+}
+
+/// How a connection ends.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Closing {
+    /// In order: what was sent is complete, or its framing tells that it is not. What still comes is to be read for a while,
+    /// because a reset could overtake the answer (RFC 9112 section 9.6).
+    Orderly,
+    /// By a reset: an orderly end would make an incomplete answer look complete.
+    Reset,
+}
+
+#[derive(Debug)]
+enum Reading {
+    /// Before or inside a head.
+    Head,
+    Body(BodyReader),
+    /// The request is complete, its response is not.
+    Complete,
+    /// What comes is discarded.
+    Over,
+}
+
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum Writing {
+    /// No response is owed.
+    Idle,
+    /// The head of a response is owed.
+    Head,
+    /// Its body, which has this framing.
+    Body(Framing),
+    /// It is complete.
+    Complete,
+}
+
+/// A visitor's connection.
+#[derive(Debug)]
+pub struct Downstream {
+    // Fields: the state of both halves, what passes through them, and the times that limit them.
+    config: Arc<ProxyConfig>,
+    input: ReadBuffer,
+    head: Bytes,
+    fields: FieldTable,
+    request: RequestFacts,
+    reading: Reading,
+    writing: Writing,
+    out: SendQueue,
+    /// Whether another request may follow.
+    persists: bool,
+    is_draining: bool,
+    has_ended: bool,
+    closing: Option<Closing>,
+    /// When the head began, or the last exchange ended.
+    since: Instant,
+    /// When the visitor last took something, or had nothing to take.
+    taken: Instant,
+}
+
+impl Downstream {
+    /// A connection that was just accepted.
+    pub fn new(config: Arc<ProxyConfig>, now: Instant) -> Self {
+        Downstream {
+            config,
+            input: ReadBuffer::new(LineEndings::Strict),
+            head: Bytes::new(),
+            fields: FieldTable::new(),
+            request: RequestFacts::NONE,
+            reading: Reading::Head,
+            writing: Writing::Idle,
+            out: SendQueue::new(),
+            persists: true,
+            is_draining: false,
+            has_ended: false,
+            closing: None,
+            since: now,
+            taken: now,
+        }
+    }
+
+    /// The visitor sent `data`.
+    pub fn handle_data(&mut self, data: Bytes, now: Instant) {
+        if matches!(self.reading, Reading::Over) {
+            return;
+        }
+        if matches!(self.reading, Reading::Head) && self.input.is_empty() {
+            self.since = now;
+        }
+        self.input.push(data);
+    }
+
+    /// The visitor ended its half. What it asked for is still answered (RFC 9112 section 9.6).
+    pub fn handle_end(&mut self) {
+        self.has_ended = true;
+        self.persists = false;
+    }
+
+    /// No further request is taken. One that is under way is answered.
+    pub fn drain(&mut self) {
+        self.is_draining = true;
+        self.persists = false;
+    }
+
+    /// `count` bytes of the output were sent.
+    pub fn handle_sent(&mut self, count: usize, now: Instant) {
+        self.out.advance(count);
+        self.taken = now;
+    }
+
+    /// What waits to be sent to the visitor.
+    pub const fn output(&self) -> &SendQueue {
+        &self.out
+    }
+
+    /// Whether more should be read from the visitor. While a response is owed this finds out whether it is still there, and
+    /// holds no more than one read or [`ProxyConfig::max_early`].
+    pub fn wants_data(&self) -> bool {
+        let room = match self.reading {
+            Reading::Complete if self.request.wants_upgrade => self.config.max_early,
+            _ => 1,
+        };
+        self.closing.is_none() && !self.has_ended && self.input.data.len() < room
+    }
+
+    /// The next request, if none is under way. Its response is owed from now on.
+    pub fn poll_request(&mut self, now: Instant) -> Option<DownstreamEvent<'_>> {
+        if !matches!((&self.reading, self.writing), (Reading::Head, Writing::Idle)) || self.closing.is_some()
+        {
+            return None;
+        }
+        match self.input.take_head() {
+            Ok(Some(head)) => {
+                self.head = head;
+                Some(self.on_head(now))
+            }
+            Ok(None) => {
+                let is_idle = !self.input.has_begun_head();
+                if self.has_ended || (self.is_draining && is_idle) {
+                    self.closing = Some(Closing::Orderly);
+                }
+                None
+            }
+            Err(error) => {
+                self.head = self.input.take_all();
+                Some(self.refuse(HeadRefusal::Head(error.into()), now))
+            }
+        }
+    }
+
+    fn on_head(&mut self, now: Instant) -> DownstreamEvent<'_> {
+        (self.writing, self.taken) = (Writing::Head, now);
+        match RequestView::parse(&self.head, &mut self.fields) {
+            Ok(view) => {
+                self.request = RequestFacts::new(&view);
+                self.persists = self.request.keeps_alive && !self.is_draining && !self.has_ended;
+                self.reading = if self.request.has_body() {
+                    Reading::Body(BodyReader::new(self.request.framing, BodyMode::AsIs))
+                } else {
+                    Reading::Complete
+                };
+                DownstreamEvent::Request(view)
+            }
+            Err(error) => {
+                (self.reading, self.persists) = (Reading::Over, false);
+                self.request = RequestFacts::refused(&self.head);
+                self.input.take_all();
+                DownstreamEvent::Refused { reason: HeadRefusal::Head(error), head: &self.head }
+            }
+        }
+    }
+
+    fn refuse(&mut self, reason: HeadRefusal, now: Instant) -> DownstreamEvent<'_> {
+        (self.writing, self.taken) = (Writing::Head, now);
+        (self.reading, self.persists) = (Reading::Over, false);
+        self.request = RequestFacts::refused(&self.head);
+        DownstreamEvent::Refused { reason, head: &self.head }
+    }
+
+    /// How the body of the request under way is handed on; [`BodyMode::AsIs`] unless it is told.
+    pub fn set_body_mode(&mut self, mode: BodyMode) {
+        if let Reading::Body(reader) = &mut self.reading {
+            reader.mode = mode;
+        }
+    }
+
+    /// The next piece of the body of the request under way.
+    pub fn poll_body(&mut self, now: Instant) -> Option<RequestBody> {
+        let Reading::Body(reader) = &mut self.reading else { return None };
+        let failure = match reader.read(&mut self.input.data) {
+            Ok(Some(BodyPiece::Data(data))) => return Some(RequestBody::Data(data)),
+            Ok(Some(BodyPiece::End)) => {
+                self.reading = Reading::Complete;
+                self.settle(now);
+                return Some(RequestBody::End);
+            }
+            Ok(None) if self.has_ended => BodyError::Truncated,
+            Ok(None) => return None,
+            Err(error) => error,
+        };
+        self.stop_reading();
+        Some(RequestBody::Failed(failure))
+    }
+
+    /// Discards the rest of the request under way, and everything behind it: the connection ends after the response.
+    pub fn stop_reading(&mut self) {
+        if !matches!(self.reading, Reading::Complete) {
+            (self.reading, self.persists) = (Reading::Over, false);
+            self.input.take_all();
+            if self.writing == Writing::Complete {
+                self.closing = self.closing.or(Some(Closing::Orderly));
+            }
+        }
+    }
+
+    /// The request under way.
+    pub const fn request(&self) -> &RequestFacts {
+        &self.request
+    }
+
+    /// Whether the request under way was read to its end.
+    pub const fn is_request_complete(&self) -> bool {
+        !matches!(self.reading, Reading::Body(_))
+    }
+
+    /// Whether the head of a response is owed.
+    pub fn owes_head(&self) -> bool {
+        self.writing == Writing::Head
+    }
+
+    /// Whether another request may follow the one under way. The head of a response says so.
+    pub const fn persists(&self) -> bool {
+        self.persists
+    }
+
+    /// The connection ends after the response that is owed.
+    pub fn close_after_response(&mut self) {
+        self.persists = false;
+    }
+
+    /// Whether the visitor ended its half.
+    pub const fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Sends an interim response. Only to visitors that speak HTTP/1.1, and before the final one.
+    pub fn send_interim(&mut self, head: Bytes, now: Instant) {
+        if self.request.version == Version::Http11 && self.owes_head() {
+            self.send(head, now);
+        }
+    }
+
+    /// Tells the visitor to send its body.
+    pub fn send_continue(&mut self, now: Instant) {
+        self.send_interim(Bytes::from_static(CONTINUE), now);
+    }
+
+    /// Sends the head of the response that is owed; its body will have this framing.
+    pub fn send_head(&mut self, head: Bytes, framing: Framing, now: Instant) {
+        self.writing = Writing::Body(framing);
+        self.persists &= framing != Framing::UntilClose;
+        self.send(head, now);
+    }
+
+    /// Sends a piece of the response's body, framed already.
+    pub fn send_body(&mut self, piece: Bytes, now: Instant) {
+        self.send(piece, now);
+    }
+
+    /// Sends a piece of payload as one chunk, whose size line is written into `buffer`.
+    pub fn send_chunk(&mut self, payload: Bytes, buffer: &mut BytesMut, now: Instant) {
+        use core::fmt::Write as _;
+        // Writing to `BytesMut` cannot fail.
+        let _ = write!(buffer, "{:x}\r\n", payload.len());
+        self.send(buffer.split().freeze(), now);
+        self.send(payload, now);
+        self.send(Bytes::from_static(b"\r\n"), now);
+    }
+
+    fn send(&mut self, data: Bytes, now: Instant) {
+        if self.out.is_empty() {
+            self.taken = now;
+        }
+        self.out.push(data);
+    }
+
+    /// The response is complete.
+    pub fn end_response(&mut self, now: Instant) {
+        self.writing = Writing::Complete;
+        self.settle(now);
+    }
+
+    /// The response will not be completed: the connection ends in a way that shows it.
+    pub fn abort_response(&mut self) {
+        let is_until_close = self.writing == Writing::Body(Framing::UntilClose);
+        self.closing = Some(if is_until_close { Closing::Reset } else { Closing::Orderly });
+        (self.reading, self.persists) = (Reading::Over, false);
+        self.input.take_all();
+    }
+
+    /// Nobody is there to be answered: nothing more is sent.
+    pub fn discard(&mut self) {
+        self.out.clear();
+        self.input.take_all();
+        (self.reading, self.persists, self.closing) = (Reading::Over, false, Some(Closing::Reset));
+    }
+
+    /// Takes the next request, or ends, once request and response are complete.
+    fn settle(&mut self, now: Instant) {
+        if self.writing != Writing::Complete || matches!(self.reading, Reading::Body(_)) {
+            return;
+        }
+        self.persists &= !self.is_draining;
+        if self.persists {
+            (self.reading, self.writing, self.since) = (Reading::Head, Writing::Idle, now);
+            self.head = Bytes::new();
+        } else {
+            self.closing = self.closing.or(Some(Closing::Orderly));
+        }
+    }
+
+    /// How the connection ends, once what was queued has been sent.
+    pub fn closing(&self) -> Option<Closing> {
+        self.closing.filter(|_| self.out.is_empty())
+    }
+
+    /// What was queued for the visitor, and what it sent behind its request: the connection speaks another protocol now.
+    pub fn into_tunnel(mut self) -> (SendQueue, Bytes) {
+        (self.out, self.input.take_all())
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if !self.out.is_empty() {
+            return Some(self.taken + self.config.send_timeout);
+        }
+        if self.closing.is_some() || !matches!((&self.reading, self.writing), (Reading::Head, Writing::Idle))
+        {
+            return None;
+        }
+        let limit = if self.is_in_head() { self.config.head_timeout } else { self.config.idle_timeout };
+        Some(self.since + limit)
+    }
+
+    fn is_in_head(&self) -> bool {
+        !self.input.is_empty()
+    }
+
+    /// The clock has reached `now`. A head that is late is refused.
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<DownstreamEvent<'_>> {
+        if self.poll_timeout().is_none_or(|at| now < at) {
+            return None;
+        }
+        if !self.out.is_empty() {
+            self.out.clear();
+            self.closing = Some(Closing::Reset);
+            return None;
+        }
+        if !self.is_in_head() {
+            self.closing = Some(Closing::Orderly);
+            return None;
+        }
+        self.head = self.input.take_all();
+        Some(self.refuse(HeadRefusal::Late, now))
+    }
+}
