@@ -4,14 +4,15 @@ use crate::source::{bare, code, product, root, rust, text, words};
 
 /// Every crate of the workspace, lowest first: its folder, its package, and the packages of the workspace that it may
 /// depend on. What is not listed here is an error, so a new crate says where it belongs.
-const CRATES: [(&str, &str, &[&str]); 17] = [
+const CRATES: [(&str, &str, &[&str]); 18] = [
     ("core/yamux", "hvym-yamux", &[]),
     ("core/http1", "hvym-http1", &[]),
+    ("core/websocket", "hvym-websocket", &[]),
     ("core/pages", "hvym-tunnel-pages", &["hvym-http1"]),
     ("core/proxy", "hvym-proxy", &["hvym-yamux", "hvym-http1"]),
     ("core", "hvym-tunnel-core", &["hvym-yamux"]),
     ("core/compat", "hvym-tunnel-compat", &PURE),
-    ("runner-native/net", "hvym-tunnel-net", &PURE),
+    ("runner-native/net", "hvym-tunnel-net", &BELOW_NET),
     ("runner-native/agent", "hvym-tunnel-agent", &BELOW_SIDES),
     ("runner-native/relay", "hvym-tunnel-relay", &BELOW_SIDES),
     ("runner-native/cli", "hvym-tunnel", &BELOW_CLI),
@@ -26,6 +27,8 @@ const CRATES: [(&str, &str, &[&str]); 17] = [
 ];
 /// The pure crates without the older dialects, which a browser does not carry.
 const PURE: [&str; 4] = ["hvym-yamux", "hvym-http1", "hvym-tunnel-pages", "hvym-tunnel-core"];
+const BELOW_NET: [&str; 5] =
+    ["hvym-yamux", "hvym-http1", "hvym-websocket", "hvym-tunnel-pages", "hvym-tunnel-core"];
 const BELOW_SIDES: [&str; 7] = [
     "hvym-yamux",
     "hvym-http1",
@@ -44,11 +47,12 @@ const BELOW_CLI: [&str; 7] = [
     "hvym-tunnel-agent",
     "hvym-tunnel-relay",
 ];
-const TESTED: [&str; 10] = [
+const TESTED: [&str; 11] = [
     "hvym-yamux",
     "hvym-yamux-testing",
     "hvym-http1",
     "hvym-proxy",
+    "hvym-websocket",
     "hvym-tunnel-pages",
     "hvym-tunnel-core",
     "hvym-tunnel-compat",

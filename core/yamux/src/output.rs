@@ -43,7 +43,12 @@ impl Mux {
             self.write_stream_frames(self.config.batch);
         }
         self.timers.output_pulled(self.has_output(), self.now);
-        if self.batch.is_empty() { None } else { Some(self.batch.split().freeze()) }
+        match self.batch.len() {
+            0 => None,
+            1..BLOCK => Some(self.batch.split().freeze()),
+            // Nobody else has this allocation, so that it can be changed where it lies.
+            BLOCK.. => Some(core::mem::take(&mut self.batch).freeze()),
+        }
     }
 
     /// Whether [`poll_transmit`](Self::poll_transmit) may give something.

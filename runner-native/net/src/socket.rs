@@ -212,7 +212,7 @@ fn upgrade_failure(error: &Error) -> String {
 }
 
 /// What a socket received, as the core's type.
-pub enum Received {
+pub(super) enum Received {
     /// A message for the machine.
     Message(Message),
     /// The peer's close.

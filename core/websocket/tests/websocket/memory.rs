@@ -1,0 +1,132 @@
+//! What a peer can make a connection hold, and which payloads are copied.
+
+use bytes::Bytes;
+use hvym_websocket::{BinaryDelivery, Input, ProtocolError, Received, WebSocket};
+
+use crate::support::{
+    BINARY, BINARY_BEGINS, ENDS, PING, Role, Seen, TEXT, TEXT_BEGINS, frame, frame_to, written,
+};
+
+fn read(connection: &mut WebSocket, bytes: Vec<u8>) -> Result<Option<Received>, ProtocolError> {
+    connection.read(&mut Input::new(bytes))
+}
+
+#[test]
+fn a_message_above_the_limit_is_an_error_at_its_header() {
+    let too_large = Err(ProtocolError::TooLarge { limit: 1000 });
+    assert_eq!(ProtocolError::TooLarge { limit: 1000 }.close_code(), 1009);
+    for first in [TEXT, BINARY] {
+        let header_of = |n: usize| frame(first, &vec![b'x'; n])[..8].to_vec();
+        assert_eq!(read(&mut WebSocket::server(1000), header_of(999)), Ok(None));
+        assert_eq!(read(&mut WebSocket::server(1000), header_of(1000)), Ok(None));
+        assert_eq!(read(&mut WebSocket::server(1000), header_of(1001)), too_large);
+    }
+    let huge = vec![0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+    assert_eq!(read(&mut WebSocket::server(1000), huge), too_large);
+}
+
+#[test]
+fn fragments_count_together_and_control_frames_do_not_count() {
+    for (last, expected) in [(499, true), (500, true), (501, false)] {
+        let mut server = WebSocket::server(1000);
+        assert_eq!(read(&mut server, frame(BINARY_BEGINS, &[0; 500])), Ok(None));
+        for _ in 0..100 {
+            assert_eq!(read(&mut server, frame(PING, &[0; 125])), Ok(None));
+        }
+        let ended = read(&mut server, frame(ENDS, &vec![0; last]));
+        assert_eq!(ended.is_ok(), expected, "{last}: {ended:?}");
+        if ended.is_ok() {
+            assert!(read(&mut server, frame(BINARY, &[0; 1000])).is_ok(), "the next message counts anew");
+        }
+    }
+}
+
+#[test]
+fn the_limit_can_change_between_messages_and_frames() {
+    let mut server = WebSocket::server(10);
+    assert!(read(&mut server, frame(TEXT, &[b'x'; 10])).is_ok());
+    server.set_max_message_bytes(100);
+    assert!(read(&mut server, frame(TEXT, &[b'x'; 100])).is_ok());
+    assert_eq!(read(&mut server, frame(TEXT_BEGINS, &[b'x'; 60])), Ok(None));
+    server.set_max_message_bytes(50);
+    assert_eq!(read(&mut server, frame(ENDS, b"x")), Err(ProtocolError::TooLarge { limit: 50 }));
+}
+
+/// A buffer as a socket fills it.
+fn buffer(capacity: usize, content: &[u8]) -> Input {
+    let mut buffer = Vec::with_capacity(capacity);
+    buffer.extend_from_slice(content);
+    Input::new(buffer)
+}
+
+fn binary(message: Option<Received>) -> Bytes {
+    match message {
+        Some(Received::Binary(data)) => data,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_payload_that_fills_its_buffer_keeps_it_and_others_are_copied() {
+    let capacity = 65 * 1024;
+    for (size, is_kept) in [(64 * 1024, true), (57 * 1024, true), (56 * 1024, false), (1000, false)] {
+        let mut server = WebSocket::server(1 << 20);
+        let wire = [frame(BINARY, &vec![7; size]), frame(TEXT, b"next"), frame(PING, b"")].concat();
+        let mut input = buffer(capacity, &wire);
+        let data = binary(server.read(&mut input).expect("it is right"));
+        assert_eq!((data.len(), data.iter().all(|byte| *byte == 7)), (size, true));
+        assert_eq!(server.read(&mut input), Ok(Some(Received::Text(Bytes::from_static(b"next")))));
+        assert_eq!(server.read(&mut input), Ok(None));
+        // A buffer that was given away is not there to be read into again.
+        assert_eq!(input.into_buffer().capacity() < capacity, is_kept, "{size}");
+    }
+}
+
+#[test]
+fn a_stream_of_batches_comes_to_have_a_buffer_for_each_payload() {
+    const BATCH: usize = 64 * 1024;
+    for size in [40_000, BATCH - 1, BATCH, 1_000_000] {
+        let mut client = WebSocket::client([1; 32], 1 << 20);
+        client.set_binary_delivery(BinaryDelivery::Pieces);
+        let one = frame_to(Role::Client, BINARY, &vec![7; size]);
+        let wire = one.repeat(64 * BATCH / size);
+        let (mut at, mut reads, mut reused) = (0, 0, 0);
+        while at < wire.len() {
+            let capacity = client.read_bytes();
+            let end = (at + capacity).min(wire.len());
+            let mut input = buffer(capacity, &wire[at..end]);
+            (at, reads) = (end, reads + 1);
+            while client.read(&mut input).expect("it is right").is_some() {}
+            reused += usize::from(input.into_buffer().capacity() >= capacity);
+        }
+        assert!(
+            reused <= 4 + reads / 16,
+            "{reused} of {reads} buffers were copied from, with frames of {size}"
+        );
+        let frames = wire.len().div_ceil(size.min(BATCH));
+        assert!(reads <= frames + frames / 8 + 2, "{reads} reads for {frames} frames of {size}");
+    }
+}
+
+#[test]
+fn a_client_masks_in_place_what_nobody_else_has() {
+    let mut client = WebSocket::client([1; 32], 1000);
+    let own = Bytes::from(vec![7; 5000]);
+    let place = own.as_ptr();
+    client.send_binary(own);
+    assert_eq!(client.slices().nth(1).map(<[u8]>::as_ptr), Some(place));
+    assert_eq!(written(Role::Client, &mut client), [Seen::Binary(vec![7; 5000])]);
+    let shared = Bytes::from(vec![7; 5000]);
+    client.send_binary(shared.clone());
+    assert_eq!(written(Role::Client, &mut client), [Seen::Binary(vec![7; 5000])]);
+    assert!(shared.iter().all(|byte| *byte == 7), "what others have is not touched");
+}
+
+#[test]
+fn a_server_writes_payloads_where_they_lie() {
+    let mut server = WebSocket::server(1000);
+    let payload = Bytes::from(vec![7; 100]);
+    server.send_binary(payload.clone());
+    let slices: Vec<&[u8]> = server.slices().collect();
+    assert_eq!((slices.len(), slices[1].as_ptr()), (2, payload.as_ptr()));
+}
