@@ -44,18 +44,18 @@ impl Body {
         Ok(used)
     }
 
-    /// Decodes up to and including the next piece of payload. Call again with the rest until the rest is empty or the body
+    /// Decodes up to and including the next piece of payload or of trailer fields. Call again with the rest until the rest is empty or the body
     /// [`is_finished`](Self::is_finished).
     ///
     /// # Errors
     /// [`BodyError`] if the coding is malformed; nothing after that can be framed.
     pub fn decode<'a>(&mut self, bytes: &'a [u8]) -> Result<Decoded<'a>, BodyError> {
         let decoded = match &mut self.0 {
-            State::Finished => Decoded { used: 0, payload: &[] },
-            State::UntilClose => Decoded { used: bytes.len(), payload: bytes },
+            State::Finished => Decoded { used: 0, payload: &[], trailers: &[] },
+            State::UntilClose => Decoded { used: bytes.len(), payload: bytes, trailers: &[] },
             State::Length(remaining) => {
                 let payload = split_prefix(bytes, remaining);
-                Decoded { used: payload.len(), payload }
+                Decoded { used: payload.len(), payload, trailers: &[] }
             }
             State::Chunked(chunked) => chunked.decode(bytes)?,
         };

@@ -1,7 +1,7 @@
 //! The chunked transfer coding (RFC 9112 section 7.1), decoded and encoded.
 //!
-//! The decoder holds no bytes. It is strict: lines end with CR LF, sizes are plain hexadecimal. Extensions and trailer
-//! fields are validated, limited and dropped, as RFC 9112 sections 7.1.1 and 7.1.2 allow.
+//! The decoder holds no bytes. It is strict: lines end with CR LF, sizes are plain hexadecimal, quotes of an extension are
+//! closed. Extensions and trailer fields are limited; what becomes of them is for the caller to say.
 
 use alloc::vec::Vec;
 
@@ -16,7 +16,7 @@ pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 enum State {
     SizeStart,
     Size { digits: u8 },
-    Extension,
+    Extension { quoting: Quoting },
     SizeLf,
     Data,
     DataCr,
@@ -27,6 +27,52 @@ enum State {
     EndLf,
     Finished,
     Failed(BodyError),
+}
+
+/// Where an extension is in a quoted string (RFC 9110 section 5.6.4).
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum Quoting {
+    Outside,
+    Inside,
+    /// Behind a backslash in it.
+    Escaped,
+}
+
+/// What a byte that is not data means.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum Meaning {
+    Framing,
+    Extension,
+    Trailers,
+    End,
+}
+
+/// A run of bytes of a chunked body that have one meaning.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum ChunkedPart<'a> {
+    /// Sizes and line ends.
+    Framing(&'a [u8]),
+    /// Chunk extensions, with the white space and the semicolon before them.
+    Extension(&'a [u8]),
+    /// The body itself.
+    Data(&'a [u8]),
+    /// Lines of the trailer section.
+    Trailers(&'a [u8]),
+    /// The empty line that ends the body.
+    End(&'a [u8]),
+}
+
+impl<'a> ChunkedPart<'a> {
+    /// The bytes.
+    pub const fn bytes(self) -> &'a [u8] {
+        match self {
+            ChunkedPart::Framing(bytes)
+            | ChunkedPart::Extension(bytes)
+            | ChunkedPart::Data(bytes)
+            | ChunkedPart::Trailers(bytes)
+            | ChunkedPart::End(bytes) => bytes,
+        }
+    }
 }
 
 /// Decodes one chunked body, however its bytes are split over calls.
@@ -45,31 +91,66 @@ impl Chunked {
         Chunked { state: State::SizeStart, remaining: 0, extension_bytes: 0, trailer_bytes: 0 }
     }
 
-    /// Decodes up to and including the next piece of payload, as [`Body::decode`](crate::Body::decode).
+    /// Decodes up to and including the next piece of payload or of trailer fields, as [`Body::decode`](crate::Body::decode).
     ///
     /// # Errors
     /// [`BodyError`] if the coding is malformed; every later call gives the same error.
     pub fn decode<'a>(&mut self, bytes: &'a [u8]) -> Result<Decoded<'a>, BodyError> {
         let mut used = 0;
-        while let Some(byte) = bytes.get(used) {
-            match self.state {
-                State::Finished => break,
-                State::Failed(error) => return Err(error),
-                State::Data => {
-                    let payload = split_prefix(&bytes[used..], &mut self.remaining);
-                    if self.remaining == 0 {
-                        self.state = State::DataCr;
-                    }
-                    return Ok(Decoded { used: used + payload.len(), payload });
-                }
-                _ => self.state = self.next_state(*byte).unwrap_or_else(State::Failed),
+        while let Some(part) = self.next_part(&bytes[used..])? {
+            used += part.bytes().len();
+            match part {
+                ChunkedPart::Data(payload) => return Ok(Decoded { used, payload, trailers: &[] }),
+                ChunkedPart::Trailers(trailers) => return Ok(Decoded { used, payload: &[], trailers }),
+                ChunkedPart::Framing(_) | ChunkedPart::Extension(_) | ChunkedPart::End(_) => {}
             }
+        }
+        Ok(Decoded { used, payload: &[], trailers: &[] })
+    }
+
+    /// The longest run of bytes with one meaning at the beginning of `bytes`; `None` if there are none or the body is
+    /// finished.
+    ///
+    /// # Errors
+    /// [`BodyError`] if the coding is malformed; every later call gives the same error.
+    pub fn next_part<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<ChunkedPart<'a>>, BodyError> {
+        if self.state == State::Data {
+            let data = split_prefix(bytes, &mut self.remaining);
+            if self.remaining == 0 {
+                self.state = State::DataCr;
+            }
+            return Ok((!data.is_empty()).then_some(ChunkedPart::Data(data)));
+        }
+        let Some(meaning) = bytes.first().and_then(|byte| self.meaning(*byte)) else {
+            return if let State::Failed(error) = self.state { Err(error) } else { Ok(None) };
+        };
+        let mut used = 0;
+        while let Some(byte) = bytes.get(used).filter(|byte| self.meaning(**byte) == Some(meaning)) {
+            self.state = self.next_state(*byte).unwrap_or_else(State::Failed);
             if let State::Failed(error) = self.state {
                 return Err(error);
             }
             used += 1;
         }
-        Ok(Decoded { used, payload: &[] })
+        let run = &bytes[..used];
+        Ok(Some(match meaning {
+            Meaning::Framing => ChunkedPart::Framing(run),
+            Meaning::Extension => ChunkedPart::Extension(run),
+            Meaning::Trailers => ChunkedPart::Trailers(run),
+            Meaning::End => ChunkedPart::End(run),
+        }))
+    }
+
+    /// What the next byte means; `None` if it is data, behind the end or behind an error.
+    fn meaning(&self, byte: u8) -> Option<Meaning> {
+        Some(match (self.state, byte) {
+            (State::Data | State::Finished | State::Failed(_), _) => return None,
+            (State::Size { .. }, b';' | b' ' | b'\t') => Meaning::Extension,
+            (State::Extension { .. }, byte) if byte != b'\r' => Meaning::Extension,
+            (State::TrailerStart, b'\r') | (State::EndLf, _) => Meaning::End,
+            (State::TrailerStart | State::Trailer | State::TrailerLf, _) => Meaning::Trailers,
+            _ => Meaning::Framing,
+        })
     }
 
     /// Whether the last byte of the body was decoded.
@@ -81,10 +162,10 @@ impl Chunked {
     fn next_state(&mut self, byte: u8) -> Result<State, BodyError> {
         match (self.state, byte) {
             (State::SizeStart, byte) => self.on_size_digit(byte, 0),
-            (State::Size { .. } | State::Extension, b'\r') => Ok(State::SizeLf),
-            (State::Size { .. }, b';' | b' ' | b'\t') => self.on_extension(),
+            (State::Size { .. } | State::Extension { quoting: Quoting::Outside }, b'\r') => Ok(State::SizeLf),
+            (State::Size { .. }, b';' | b' ' | b'\t') => self.on_extension(byte, Quoting::Outside),
             (State::Size { digits }, byte) => self.on_size_digit(byte, digits),
-            (State::Extension, byte) if is_text(byte) => self.on_extension(),
+            (State::Extension { quoting }, byte) if is_text(byte) => self.on_extension(byte, quoting),
             (State::SizeLf, b'\n') if self.remaining == 0 => Ok(State::TrailerStart),
             (State::SizeLf, b'\n') => Ok(State::Data),
             (State::DataCr, b'\r') => Ok(State::DataLf),
@@ -98,7 +179,7 @@ impl Chunked {
             (State::TrailerStart | State::Trailer | State::TrailerLf | State::EndLf, _) => {
                 Err(BodyError::Trailer)
             }
-            (State::Extension, _) => Err(BodyError::Extension),
+            (State::Extension { .. }, _) => Err(BodyError::Extension),
             (_, _) => Err(BodyError::ChunkSize),
         }
     }
@@ -112,12 +193,18 @@ impl Chunked {
         Ok(State::Size { digits: digits + 1 })
     }
 
-    fn on_extension(&mut self) -> Result<State, BodyError> {
+    fn on_extension(&mut self, byte: u8, quoting: Quoting) -> Result<State, BodyError> {
         self.extension_bytes += 1;
         if self.extension_bytes > MAX_EXTENSION_BYTES {
             return Err(BodyError::Extension);
         }
-        Ok(State::Extension)
+        let quoting = match (quoting, byte) {
+            (Quoting::Outside, b'"') | (Quoting::Escaped, _) => Quoting::Inside,
+            (Quoting::Inside, b'"') => Quoting::Outside,
+            (Quoting::Inside, b'\\') => Quoting::Escaped,
+            (quoting, _) => quoting,
+        };
+        Ok(State::Extension { quoting })
     }
 
     fn on_trailer(&mut self) -> Result<State, BodyError> {

@@ -7,6 +7,9 @@ pub struct Decoded<'a> {
     pub used: usize,
     /// The payload among them, a subslice of the given bytes; empty if all of them were framing.
     pub payload: &'a [u8],
+    /// Bytes of the trailer section among them (RFC 9112 section 7.1.2), for
+    /// [`trailer_fields`](crate::trailer_fields) once the body is finished. Empty if there is payload.
+    pub trailers: &'a [u8],
 }
 
 /// The prefix of `bytes` with at most `remaining` bytes; its length is subtracted from `remaining`.

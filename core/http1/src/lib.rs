@@ -10,6 +10,7 @@
 //! | find the end of a head that arrives in pieces | [`HeadScanner`], [`HeadBuffer`] |
 //! | find the end of a body | [`Framing`], [`Body`] |
 //! | read whole messages from a stream | [`RequestReader`], [`ResponseReader`] |
+//! | forward a body without copying it | [`BodyForwarder`] |
 //! | write whole messages | [`RequestHead::set_framing`], [`ResponseHead::set_framing`], [`BodyWriter`] |
 //! | read a head where it lies | [`RequestView`], [`ResponseView`] |
 //! | forward a head as a proxy | [`RequestView::write_forwarded`], [`ResponseView::write_forwarded`], [`write_request_head`] |
@@ -64,13 +65,13 @@ mod view;
 mod writer;
 
 pub use body::Body;
-pub use chunked::{Chunked, LAST_CHUNK, encode_chunk};
+pub use chunked::{Chunked, ChunkedPart, LAST_CHUNK, encode_chunk};
 pub use decoded::Decoded;
 pub use error::{BodyError, FramingError, HeadError, ReadError, WriteError};
 pub use forward::{
-    ClientInfo, ForwardedBlock, ForwardedFields, HostMapping, MessageKind, RequestParts, RequestRewrite,
-    ResponseRewrite, UrlOrigin, UrlScheme, framing_toward, is_trailer_forwarded, write_request_head,
-    write_trailers,
+    BodyForwarder, ClientInfo, ForwardedBlock, ForwardedFields, HostMapping, MessageKind, RequestParts,
+    RequestRewrite, ResponseRewrite, UrlOrigin, UrlScheme, framing_toward, is_trailer_forwarded,
+    trailer_fields, write_request_head,
 };
 pub use framing::Framing;
 pub use head::{RequestHead, ResponseHead};

@@ -1,8 +1,6 @@
 //! Which trailer fields a proxy forwards (RFC 9110 section 6.5).
 
-use bytes::BytesMut;
-
-use super::field_writer::write_field;
+use crate::syntax::{is_token, is_value};
 use crate::view::field_kind::FieldKind;
 
 /// Whose fields they are.
@@ -16,7 +14,7 @@ pub enum MessageKind {
 
 /// Whether a trailer field of this name is forwarded: none that a head would lose, none that frames or routes the message, and
 /// none that authenticates it (RFC 9110 section 6.5.1).
-pub fn is_trailer_forwarded(name: &str, direction: MessageKind) -> bool {
+pub fn is_trailer_forwarded(name: &str, kind: MessageKind) -> bool {
     match FieldKind::classify(name.as_bytes()) {
         FieldKind::Host
         | FieldKind::ContentLength
@@ -31,22 +29,23 @@ pub fn is_trailer_forwarded(name: &str, direction: MessageKind) -> bool {
         | FieldKind::Proxy
         | FieldKind::Challenge
         | FieldKind::SetCookie => false,
-        FieldKind::Claim | FieldKind::ClientAddress | FieldKind::Cookie | FieldKind::Authorization => {
-            direction == MessageKind::Response
-        }
-        FieldKind::Other | FieldKind::ProxyStatus | FieldKind::Url | FieldKind::Date => true,
+        FieldKind::Claim
+        | FieldKind::ClientAddress
+        | FieldKind::Cookie
+        | FieldKind::Authorization
+        | FieldKind::ProxyStatus => kind == MessageKind::Response,
+        FieldKind::Other | FieldKind::Url | FieldKind::Date => true,
     }
 }
 
-/// Appends those lines of a trailer section, as [`Chunked`](crate::Chunked) gives them, that are forwarded. A line that is no
-/// field is dropped.
-pub fn write_trailers(section: &[u8], direction: MessageKind, out: &mut BytesMut) {
-    for line in section.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)) {
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
-        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-        let text = core::str::from_utf8(name).ok().filter(|name| crate::syntax::is_token(name));
-        if text.is_some_and(|name| is_trailer_forwarded(name, direction)) && crate::syntax::is_value(value) {
-            write_field(name, value, out);
-        }
-    }
+/// The fields in a trailer section, as [`Decoded::trailers`](crate::Decoded::trailers) gives it, that are forwarded. A line that
+/// is no field is skipped.
+pub fn trailer_fields(section: &[u8], kind: MessageKind) -> impl Iterator<Item = (&str, &[u8])> {
+    let lines = section.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let fields = lines.filter_map(|line| {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        let name = core::str::from_utf8(&line[..colon]).ok().filter(|name| is_token(name))?;
+        Some((name, line[colon + 1..].trim_ascii())).filter(|(_, value)| is_value(value))
+    });
+    fields.filter(move |(name, _)| is_trailer_forwarded(name, kind))
 }

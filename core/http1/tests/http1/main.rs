@@ -1,6 +1,7 @@
 //! HTTP/1.1 messages: what is accepted, what is refused, and what an observer reports.
 
 mod body;
+mod body_forwarder;
 mod forwarded_request;
 mod forwarded_response;
 mod head;
