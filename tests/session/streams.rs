@@ -4,5 +4,6 @@ mod control;
 mod data;
 mod openings;
 mod raw;
+mod shutdown;
 mod slow;
 mod strangers;

@@ -37,8 +37,10 @@ impl Agent {
             LinkEvent::Signal(Signal::Error { code, message, hint }) => {
                 AgentEvent::Notice { code, message, hint }
             }
-            // What only a relay is told.
+            // What only a relay is told, and what the relay of an agent says by messages of its own.
             LinkEvent::Signal(_)
+            | LinkEvent::GoingAway
+            | LinkEvent::IdsLow
             | LinkEvent::Admit(_)
             | LinkEvent::Authenticate(_)
             | LinkEvent::OpenReady => {

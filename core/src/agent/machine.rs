@@ -95,6 +95,12 @@ impl Streams for Agent {
         self.connection.as_ref().is_some_and(|connection| connection.link.has_output())
     }
 
+    fn set_batch(&mut self, bytes: usize) {
+        if let Some(connection) = &mut self.connection {
+            connection.link.set_batch(bytes);
+        }
+    }
+
     fn split_event(event: AgentEvent) -> Result<StreamEvent, AgentEvent> {
         match event {
             AgentEvent::Stream(event) => Ok(event),

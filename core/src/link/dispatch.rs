@@ -58,6 +58,9 @@ impl Machine for Link {
                     let outcome = plane.handle_timeout(now).map(|()| None);
                     self.after_plane(outcome, now);
                 }
+                if let Some((reason, _)) = self.shutdown.take_if(|(_, deadline)| now >= *deadline) {
+                    self.end(reason, now);
+                }
             }
             State::Ended => {}
         }
@@ -91,7 +94,11 @@ impl Machine for Link {
     fn poll_timeout(&self) -> Option<Instant> {
         match &self.state {
             State::Login(login) => login.poll_timeout(),
-            State::Up(plane) => earliest(Some(self.keepalive.poll_timeout()), plane.poll_timeout()),
+            State::Up(plane) => {
+                let shutdown = self.shutdown.as_ref().map(|(_, deadline)| *deadline);
+                let own = earliest(Some(self.keepalive.poll_timeout()), shutdown);
+                earliest(own, plane.poll_timeout())
+            }
             State::Ended => None,
         }
     }
@@ -163,7 +170,7 @@ impl Link {
         }
     }
 
-    fn drain_plane(&mut self) {
+    pub(super) fn drain_plane(&mut self) {
         let State::Up(plane) = &mut self.state else { return };
         while let Some(event) = plane.poll_event() {
             match event {
@@ -171,6 +178,12 @@ impl Link {
                 PlaneEvent::Stream(StreamEvent::Readable(id)) if was_just_opened(self.events.back(), id) => {}
                 PlaneEvent::Stream(event) => self.events.push_back(LinkEvent::Stream(event)),
                 PlaneEvent::OpenReady => self.events.push_back(LinkEvent::OpenReady),
+                PlaneEvent::GoingAway => self.events.push_back(LinkEvent::GoingAway),
+                PlaneEvent::IdsLow => self.events.push_back(LinkEvent::IdsLow),
+                PlaneEvent::ShutDown => {
+                    let reason = self.shutdown.take().map_or(DownReason::Finished, |(reason, _)| reason);
+                    return self.end(reason, self.now);
+                }
             }
         }
     }

@@ -72,6 +72,11 @@ pub enum LinkEvent {
     Stream(StreamEvent),
     /// Opening a stream, which was refused for lack of capacity, may succeed again.
     OpenReady,
+    /// The peer opens and takes no new streams; open ones go on until it ends the link. Use another link for new ones.
+    GoingAway,
+    /// 2^20 stream ids are left for this side, of 2^31: at 1000 streams a second a quarter of an hour's worth. Have another
+    /// link made, and then [`Link::shutdown`] this one. Told once.
+    IdsLow,
     /// A fresh round trip time.
     Latency(Duration),
     /// The end; nothing follows.
@@ -88,6 +93,9 @@ pub trait Streams: Machine {
 
     /// Splits an event: a signal about one stream, or something for the machine's owner.
     fn split_event(event: Self::Event) -> Result<StreamEvent, Self::Event>;
+
+    /// As [`Link::set_batch`].
+    fn set_batch(&mut self, bytes: usize);
 
     /// As [`Link::max_message_bytes`]: to be asked before each message is read.
     fn max_message_bytes(&self) -> Option<usize>;
@@ -109,6 +117,8 @@ pub struct Link {
     keepalive: Keepalive,
     control: ControlQueue,
     events: VecDeque<LinkEvent>,
+    /// Why and when the link ends at the latest, after [`Link::shutdown`].
+    shutdown: Option<(DownReason, Instant)>,
     /// The latest time that came in, for events that a poll finds.
     now: Instant,
 }
@@ -171,6 +181,7 @@ impl Link {
             state: State::Login(login),
             control: ControlQueue::default(),
             events: VecDeque::new(),
+            shutdown: None,
             now,
         };
         link.on_step(first, now);
@@ -238,6 +249,31 @@ impl Link {
     /// Whether its streams have something to send, or may have.
     pub fn has_output(&self) -> bool {
         matches!(&self.state, State::Up(plane) if plane.has_output())
+    }
+
+    /// The most bytes of a message of stream data from now on; larger than the multiplexer's own limit is that limit. A
+    /// driver whose socket did not take a message whole asks for what it will take next, so that small answers go ahead
+    /// of bulk: what the socket holds nothing overtakes. It asks for much again when the socket takes all.
+    pub fn set_batch(&mut self, bytes: usize) {
+        if let State::Up(plane) = &mut self.state {
+            plane.set_batch(bytes);
+        }
+    }
+
+    /// Ends the link for `reason` without breaking a stream: the peer is told to open no more ([`LinkEvent::GoingAway`]),
+    /// those that it opened before it knew are served, and the link ends when the last stream is over, or at `deadline`.
+    /// Opening a stream fails with [`OpenError::Draining`](crate::mux::OpenError::Draining) from now on, at either end.
+    ///
+    /// Whoever replaces a link first makes the new one and has new streams opened there, and then calls this; the relay,
+    /// which does not dial, has the agent do so by the message `drain`. A link that is not up
+    /// ends at once. A second call moves nothing.
+    pub fn shutdown(&mut self, reason: DownReason, deadline: Instant, now: Instant) {
+        let State::Up(plane) = &mut self.state else { return self.end(reason, now) };
+        if self.shutdown.is_none() {
+            plane.shutdown(deadline, now);
+            self.shutdown = Some((reason, deadline));
+            self.drain_plane();
+        }
     }
 
     /// Sends a ping at once.

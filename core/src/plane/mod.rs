@@ -64,6 +64,12 @@ pub enum PlaneEvent {
     Stream(StreamEvent),
     /// Opening a stream, which was refused for lack of capacity, may succeed again.
     OpenReady,
+    /// The peer takes no new streams; open ones go on.
+    GoingAway,
+    /// Few ids are left for the streams that this end opens.
+    IdsLow,
+    /// The end that [`DataPlane::shutdown`] asked for.
+    ShutDown,
 }
 
 /// Why a stream could not be opened.
@@ -152,6 +158,14 @@ pub trait DataPlane: Send {
 
     /// When [`Self::handle_timeout`] is due; `None` is never.
     fn poll_timeout(&self) -> Option<Instant>;
+
+    /// Tells the peer that no new streams are taken, lets open ones go on, and ends with [`PlaneEvent::ShutDown`] after the
+    /// last, or at `deadline`. A plane whose protocol cannot say so does nothing, and its link ends at `deadline`.
+    fn shutdown(&mut self, _deadline: Instant, _now: Instant) {}
+
+    /// The most bytes of a message of stream data from now on, where the plane can cut them; see
+    /// [`hvym_yamux::Mux::set_batch`].
+    fn set_batch(&mut self, _bytes: usize) {}
 
     /// The next message for the socket.
     fn poll_transmit(&mut self) -> Option<Message>;

@@ -10,7 +10,7 @@ use crate::dialect::{Frame, MUX_YAMUX, Signal, StreamHeader};
 use crate::keepalive::KeepaliveMode;
 use crate::machine::Side;
 use crate::message::Message;
-use crate::mux::{Mux, MuxError, MuxEvent, Read, StreamError, StreamId};
+use crate::mux::{Mux, MuxEnd, MuxError, MuxEvent, Read, StreamError, StreamId};
 use crate::reason::DownReason;
 use crate::time::{Instant, earliest};
 
@@ -45,6 +45,12 @@ impl YamuxPlane {
         }
     }
 
+    /// The session inside, for tests of what takes long to happen.
+    #[doc(hidden)]
+    pub fn mux(&mut self) -> &mut Mux {
+        &mut self.mux
+    }
+
     fn on_event(&mut self, event: MuxEvent) -> Option<PlaneEvent> {
         let event = match event {
             MuxEvent::Incoming(id) => return self.on_incoming(id),
@@ -57,6 +63,10 @@ impl YamuxPlane {
             MuxEvent::Writable(id) => StreamEvent::Writable(id),
             MuxEvent::Reset(id, reason) => StreamEvent::Reset(id, reason),
             MuxEvent::OpenReady => return Some(PlaneEvent::OpenReady),
+            MuxEvent::RemoteGoAway(_) => return Some(PlaneEvent::GoingAway),
+            MuxEvent::IdsLow => return Some(PlaneEvent::IdsLow),
+            MuxEvent::Ended(MuxEnd::Normal) => return Some(PlaneEvent::ShutDown),
+            // A failure was returned by the call that caused it.
             _ => return None,
         };
         Some(PlaneEvent::Stream(event))
@@ -117,6 +127,15 @@ impl DataPlane for YamuxPlane {
 
     fn poll_timeout(&self) -> Option<Instant> {
         earliest(self.mux.poll_timeout(), self.headers.poll_timeout())
+    }
+
+    fn shutdown(&mut self, deadline: Instant, now: Instant) {
+        self.mux.go_away(now);
+        self.mux.shutdown(deadline, now);
+    }
+
+    fn set_batch(&mut self, bytes: usize) {
+        self.mux.set_batch(bytes);
     }
 
     fn poll_transmit(&mut self) -> Option<Message> {

@@ -55,6 +55,11 @@ pub enum SessionEvent {
     Stream(StreamEvent),
     /// Opening a stream, which was refused for lack of capacity, may succeed again.
     OpenReady,
+    /// The agent takes no new streams on this link: as [`LinkEvent::GoingAway`].
+    GoingAway,
+    /// As [`LinkEvent::IdsLow`]: have the agent connect again by [`Session::drain`], and [`Session::shutdown`] this session
+    /// when it has.
+    IdsLow,
     /// A fresh round trip time to the agent.
     Latency(Duration),
     /// The end; every stream is closed, nothing follows.
@@ -176,6 +181,12 @@ impl Session {
         self.drain_link();
     }
 
+    /// As [`Link::shutdown`].
+    pub fn shutdown(&mut self, reason: DownReason, deadline: Instant, now: Instant) {
+        self.link.shutdown(reason, deadline, now);
+        self.drain_link();
+    }
+
     /// Every bound service, in the order in which they were bound; private ones too.
     pub fn services(&self) -> &[Service] {
         &self.services
@@ -259,6 +270,8 @@ impl Session {
             LinkEvent::Stream(StreamEvent::Opened { id, header }) => self.on_opened(id, header, now),
             LinkEvent::Stream(event) => Some(SessionEvent::Stream(event)),
             LinkEvent::OpenReady => Some(SessionEvent::OpenReady),
+            LinkEvent::GoingAway => Some(SessionEvent::GoingAway),
+            LinkEvent::IdsLow => Some(SessionEvent::IdsLow),
             LinkEvent::Latency(rtt) => Some(SessionEvent::Latency(rtt)),
             LinkEvent::Down(reason) => Some(SessionEvent::Closed(reason)),
             // What only an agent is told, and what the owner knows because it caused it.
@@ -319,6 +332,10 @@ impl Streams for Session {
 
     fn has_output(&self) -> bool {
         self.link.has_output()
+    }
+
+    fn set_batch(&mut self, bytes: usize) {
+        self.link.set_batch(bytes);
     }
 
     fn split_event(event: SessionEvent) -> Result<StreamEvent, SessionEvent> {

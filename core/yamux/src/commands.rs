@@ -4,7 +4,7 @@ use crate::error::{ClosedStream, MuxError, OpenError};
 use crate::event::MuxEvent;
 use crate::instant::Instant;
 use crate::send::SendState;
-use crate::session::{Mux, SessionPhase};
+use crate::session::{GoAwayState, Mux, SessionPhase};
 use crate::stats::MuxStats;
 use crate::stream::Stream;
 use crate::stream_id::StreamId;
@@ -88,18 +88,25 @@ impl Mux {
         self.find(id).map_or(0, |key| self.writable_of(key))
     }
 
-    /// Sends `GoAway` with code 0: neither end opens streams from now on, and open streams go on.
+    /// Sends `GoAway` with code 0: neither end opens streams from now on, and open streams go on. Streams that the peer
+    /// opened before it knew are taken: a ping follows the `GoAway`, and what is opened after its answer is refused.
     pub fn go_away(&mut self, now: Instant) {
         self.advance(now);
         if self.phase == SessionPhase::Open {
             self.phase = SessionPhase::GoingAway;
-            self.control.go_away();
+            let value = self.random.next_u64() as u32;
+            self.control.go_away_and_ping(value);
+            self.go_away = GoAwayState::Probing(value);
             self.timers.output_pending(self.now);
         }
     }
 
     /// Refuses new streams, and ends the session with `GoAway` with code 0 and `Ended(Normal)` after its last stream,
     /// or at `deadline`, when streams that are still open are reset.
+    ///
+    /// After [`go_away`](Self::go_away) this loses nothing that the peer has opened: the session ends when the peer knows
+    /// and the last stream is over. Without it the peer is told at the end alone, since some peers take `GoAway` for the
+    /// end of all streams.
     pub fn shutdown(&mut self, deadline: Instant, now: Instant) {
         self.advance(now);
         if matches!(self.phase, SessionPhase::Open | SessionPhase::GoingAway) {

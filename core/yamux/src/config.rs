@@ -9,7 +9,7 @@ use crate::frame::INITIAL_WINDOW;
 const MIB: usize = 1024 * 1024;
 
 /// The least batch: one frame of useful size.
-const MIN_BATCH: usize = 4096;
+pub(crate) const MIN_BATCH: usize = 4096;
 /// The least limit of unsent bytes.
 const MIN_UNSENT: usize = 1024;
 /// What a stream costs beside its data: its slot, its places in lists, its timers and one small block.

@@ -17,6 +17,8 @@ pub(crate) struct ControlFrames {
     /// Ids of streams to reset.
     resets: VecDeque<u32>,
     go_away: Option<u32>,
+    /// The ping whose answer shows that the peer knows of the `GoAway`, which it follows.
+    go_away_ping: Option<u32>,
     /// A `GoAway` leaves once.
     go_away_queued: bool,
 }
@@ -33,6 +35,12 @@ impl ControlFrames {
             self.go_away_queued = true;
             self.go_away = Some(0);
         }
+    }
+
+    /// As [`go_away`](Self::go_away), and a ping right after it.
+    pub(crate) fn go_away_and_ping(&mut self, value: u32) {
+        self.go_away();
+        self.go_away_ping = Some(value);
     }
 
     /// Resets a live stream at the end of a session. Their number is bounded by that of the streams.
@@ -81,11 +89,17 @@ impl ControlFrames {
         if self.resets.is_empty() { self.go_away.take() } else { None }
     }
 
+    /// The ping that follows the `GoAway`.
+    pub(crate) fn take_go_away_ping(&mut self) -> Option<u32> {
+        if self.go_away.is_none() { self.go_away_ping.take() } else { None }
+    }
+
     /// The number of pending frames.
     pub(crate) fn len(&self) -> usize {
         self.pongs.len()
             + self.resets.len()
             + usize::from(self.ping.is_some())
             + usize::from(self.go_away.is_some())
+            + usize::from(self.go_away_ping.is_some())
     }
 }

@@ -4,7 +4,7 @@ use crate::bit_set::BitSet;
 use crate::control_frames::ControlFrames;
 use crate::error::{MuxEnd, MuxError, ResetReason};
 use crate::event::MuxEvent;
-use crate::session::{Mux, SessionPhase};
+use crate::session::{GoAwayState, Mux, SessionPhase};
 use crate::stream_state::{List, PendingEvent, PendingFrame};
 
 impl Mux {
@@ -106,10 +106,11 @@ impl Mux {
         }
     }
 
-    /// Ends a session that is shutting down and has no streams left.
+    /// Ends a session that is shutting down, has no streams left, and will get no more.
     pub(crate) fn end_if_shut_down(&mut self) {
         if matches!(self.phase, SessionPhase::ShuttingDown(_))
             && self.counts.inbound + self.counts.outbound == 0
+            && !matches!(self.go_away, GoAwayState::Probing(_))
         {
             self.control.go_away();
             self.end(MuxEnd::Normal);

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::config::MIN_BATCH;
 use crate::frame::{Flags, FrameType, HEADER_BYTES, Header};
 use crate::recv::RecvState;
 use crate::send::SendState;
@@ -18,7 +19,8 @@ const MIN_ROOM: usize = HEADER_BYTES + 512;
 const BLOCK: usize = 4096;
 
 impl Mux {
-    /// The next batch of whole frames, at most [`MuxConfig::batch`](crate::MuxConfig::batch) bytes: first frames of the
+    /// The next batch of whole frames, at most [`MuxConfig::batch`](crate::MuxConfig::batch) bytes, or what
+    /// [`set_batch`](Self::set_batch) said: first frames of the
     /// session, then frames of streams other than data, then data by deficit round robin. `None`: nothing is pending.
     #[must_use]
     pub fn poll_transmit(&mut self) -> Option<Bytes> {
@@ -29,18 +31,18 @@ impl Mux {
         }
         // Room for everything that is pending, and for the small batches that follow.
         let wanted = self.counts.unsent.saturating_add(frames.saturating_mul(3 * HEADER_BYTES));
-        let wanted = wanted.min(self.config.batch);
+        let wanted = wanted.min(self.batch_limit);
         if self.batch.capacity() < wanted {
             self.batch.reserve(wanted.max(BLOCK));
         }
         self.write_control();
         if !self.is_ended() {
             // While data waits, it gets at least half of the batch.
-            let half = self.config.batch / 2;
+            let half = self.batch_limit / 2;
             let has_data = !self.streams.list(List::Ready).is_empty();
-            self.write_stream_frames(if has_data { half } else { self.config.batch });
+            self.write_stream_frames(if has_data { half } else { self.batch_limit });
             self.write_data();
-            self.write_stream_frames(self.config.batch);
+            self.write_stream_frames(self.batch_limit);
         }
         self.timers.output_pulled(self.has_output(), self.now);
         match self.batch.len() {
@@ -49,6 +51,16 @@ impl Mux {
             // Nobody else has this allocation, so that it can be changed where it lies.
             BLOCK.. => Some(core::mem::take(&mut self.batch).freeze()),
         }
+    }
+
+    /// The most bytes of a batch from now on, between 4096 and [`MuxConfig::batch`](crate::MuxConfig::batch).
+    ///
+    /// What is in a batch has left: nothing overtakes it. So a driver whose transport takes all at once leaves this at its
+    /// first value, the largest, which saves calls; one whose transport did not take a batch whole asks for what it will
+    /// take next, such as the free bytes of its buffer, so that what waits does so here, where a small answer goes ahead
+    /// of bulk.
+    pub fn set_batch(&mut self, bytes: usize) {
+        self.batch_limit = bytes.clamp(MIN_BATCH, self.config.batch);
     }
 
     /// Whether [`poll_transmit`](Self::poll_transmit) may give something.
@@ -79,15 +91,21 @@ impl Mux {
             self.rtt.ping_sent(value, self.now);
             self.write(Header::new(FrameType::Ping, Flags::SYN, 0, value));
         }
-        while self.has_room(self.config.batch, 1)
+        while self.has_room(self.batch_limit, 1)
             && let Some(id) = self.control.pop_reset()
         {
             self.write(Header::new(FrameType::WindowUpdate, Flags::RST, id, 0));
         }
-        if self.has_room(self.config.batch, 1)
+        if self.has_room(self.batch_limit, 1)
             && let Some(code) = self.control.take_go_away()
         {
             self.write(Header::new(FrameType::GoAway, Flags::NONE, 0, code));
+        }
+        if self.has_room(self.batch_limit, 1)
+            && let Some(value) = self.control.take_go_away_ping()
+        {
+            self.rtt.ping_sent(value, self.now);
+            self.write(Header::new(FrameType::Ping, Flags::SYN, 0, value));
         }
     }
 
@@ -154,7 +172,7 @@ impl Mux {
     }
 
     fn write_data(&mut self) {
-        while self.config.batch.saturating_sub(self.batch.len()) >= MIN_ROOM
+        while self.batch_limit.saturating_sub(self.batch.len()) >= MIN_ROOM
             && let Some(key) = self.streams.pop(List::Ready)
         {
             self.write_data_of(key);
@@ -164,7 +182,7 @@ impl Mux {
 
     fn write_data_of(&mut self, key: usize) {
         let is_alone = self.streams.list(List::Ready).is_empty();
-        let room = self.config.batch - self.batch.len() - HEADER_BYTES;
+        let room = self.batch_limit - self.batch.len() - HEADER_BYTES;
         let stream = &mut self.streams[key];
         let unsent = stream.send.unsent();
         if stream.is_free() || unsent == 0 {

@@ -43,6 +43,17 @@ pub(crate) enum SessionPhase {
     Ended(MuxEnd),
 }
 
+/// How far this end's `GoAway` with code 0 has got, which leaves room for streams that the peer opened before it knew.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum GoAwayState {
+    /// Not sent.
+    None,
+    /// The peer may not know of it before it answers the ping of this value, which follows the `GoAway`.
+    Probing(u32),
+    /// The peer knows.
+    Acknowledged,
+}
+
 /// What a peer may do in excess before it counts as flooding.
 #[derive(Debug)]
 pub(crate) struct FloodLimits {
@@ -93,6 +104,9 @@ pub struct Mux {
     pub(crate) control: ControlFrames,
     pub(crate) rtt: Rtt,
     pub(crate) timers: Timers,
+    pub(crate) go_away: GoAwayState,
+    /// The most bytes of a batch.
+    pub(crate) batch_limit: usize,
     /// The batch that is being written; empty between polls, but it keeps its memory.
     pub(crate) batch: BytesMut,
     /// Events of the session. Those of streams are kept as state of the streams.
@@ -127,6 +141,8 @@ impl Mux {
             control: ControlFrames::default(),
             rtt: Rtt::default(),
             timers: Timers::new(&config, now),
+            go_away: GoAwayState::None,
+            batch_limit: config.batch,
             batch: BytesMut::new(),
             events: VecDeque::new(),
             remote_go_away: false,

@@ -3,7 +3,7 @@
 use crate::error::{FloodKind, MuxError};
 use crate::event::MuxEvent;
 use crate::frame::{Flags, FrameType, Header};
-use crate::session::Mux;
+use crate::session::{GoAwayState, Mux};
 
 impl Mux {
     pub(crate) fn on_go_away(&mut self, code: u32) -> Result<(), MuxError> {
@@ -24,6 +24,10 @@ impl Mux {
                 return self.protocol_noise();
             }
             self.timers.received(self.now);
+            if self.go_away == GoAwayState::Probing(header.length) {
+                self.go_away = GoAwayState::Acknowledged;
+                self.end_if_shut_down();
+            }
             return Ok(());
         }
         if !header.flags.has(Flags::SYN) {

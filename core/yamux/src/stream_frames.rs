@@ -8,7 +8,7 @@ use crate::frame::{Flags, FrameType, Header, INITIAL_WINDOW};
 use crate::id_map::Entry;
 use crate::recv::{Fin, RecvState};
 use crate::send::SendState;
-use crate::session::{Mux, SessionPhase};
+use crate::session::{GoAwayState, Mux, SessionPhase};
 use crate::stream_state::{PendingEvent, PendingFrame, StreamTimer};
 
 /// A stream that its opener resets sooner than this counts against the limit of resets ("rapid reset").
@@ -66,7 +66,9 @@ impl Mux {
         }
         let is_full = self.counts.inbound >= self.config.max_inbound_streams
             || self.counts.unaccepted >= self.config.accept_backlog;
-        if is_full || self.phase != SessionPhase::Open {
+        let is_draining =
+            self.phase != SessionPhase::Open && !matches!(self.go_away, GoAwayState::Probing(_));
+        if is_full || is_draining {
             return self.refuse(header);
         }
         let key = self.streams.create(id, false, self.now);

@@ -126,13 +126,54 @@ fn data_for_a_stream_that_closed_a_moment_ago_is_no_noise_however_often_it_comes
     rig.assert_alive();
 }
 
-#[test]
-fn a_farewell_before_a_shutdown_is_not_sent_again_at_its_end() {
-    let mut rig = Rig::agent();
+/// Sends `GoAway`; the value of the ping that follows it.
+fn goes_away(rig: &mut Rig) -> u32 {
     rig.mux.go_away(rig.now);
-    assert_eq!(rig.sent(), [Frame::bare(3, 0, 0, 0)]);
-    rig.mux.shutdown(rig.now + Duration::from_secs(1), rig.now);
-    assert_eq!(rig.sent(), []);
+    let frames = rig.sent();
+    let [Frame { kind: 3, length: 0, .. }, Frame { kind: 2, flags: SYN, length, .. }] = frames[..] else {
+        panic!("{frames:?}")
+    };
+    length
+}
+
+#[test]
+fn a_shutdown_after_a_farewell_ends_when_the_peer_knows_and_says_it_once() {
+    let mut rig = Rig::agent();
+    let asked = goes_away(&mut rig);
+    let deadline = rig.now + Duration::from_secs(1);
+    rig.mux.shutdown(deadline, rig.now);
+    assert_eq!((rig.sent(), rig.events()), (vec![], vec![]));
+    rig.take(&ping(ACK, 0, asked));
+    assert_eq!((rig.sent(), rig.events()), (vec![], vec![MuxEvent::Ended(MuxEnd::Normal)]));
+}
+
+#[test]
+fn a_stream_that_was_opened_before_the_peer_knew_of_the_farewell_is_served_before_the_end() {
+    let mut rig = Rig::agent();
+    let asked = goes_away(&mut rig);
+    let deadline = rig.now + Duration::from_secs(9);
+    rig.mux.shutdown(deadline, rig.now);
+    rig.take(&[data(SYN, 2, b"in time"), ping(ACK, 0, asked), data(SYN, 4, b"too late")].concat());
+    let id = rig.incoming();
+    assert_eq!(rig.sent(), [Frame::bare(1, RST, 4, 0), Frame::bare(1, ACK, 2, 0)]);
+    assert_eq!(rig.read_all(id), (b"in time".to_vec(), false));
+    rig.write(id, b"answer");
+    rig.finish(id);
+    rig.take(&window(FIN, 2, 0));
+    assert_eq!(rig.read_all(id), (vec![], true));
+    assert_eq!(rig.sent().iter().map(|frame| (frame.kind, frame.id)).collect::<Vec<_>>(), [(0, 2), (1, 2)]);
+    assert_eq!(rig.events().last(), Some(&MuxEvent::Ended(MuxEnd::Normal)));
+}
+
+#[test]
+fn a_peer_that_never_shows_that_it_knows_of_the_farewell_is_left_at_the_deadline() {
+    let mut rig = Rig::agent();
+    goes_away(&mut rig);
+    let deadline = rig.now + Duration::from_secs(9);
+    rig.mux.shutdown(deadline, rig.now);
+    rig.pass(Duration::from_micros(8_999_999)).unwrap();
+    assert_eq!(rig.events(), []);
+    rig.pass(Duration::from_micros(1)).unwrap();
     assert_eq!(rig.events(), [MuxEvent::Ended(MuxEnd::Normal)]);
 }
 
