@@ -10,9 +10,10 @@ use crate::source::{assert_none, line_of, product, words};
 /// The crates that come together in a program: the native one, and the one in a browser.
 const STACKS: [[&str; 2]; 2] = [["core", "runner-native"], ["core", "runner-wasm/src"]];
 /// Names that several types may have, with the reason.
-const ALLOWED: [(&str, &str); 9] = [
+const ALLOWED: [(&str, &str); 10] = [
     ("Agent", "the machine in the core, and the same agent with its sockets in the native library"),
     ("AgentEvent", "what the machine says to its runner, and what the native library says to its owner"),
+    ("HostEvents", "of each system the same; one of them is built"),
     ("PollEvents", "of each system the same; one of them is built"),
     ("Poller", "of each system the same; one of them is built"),
     (

@@ -8,11 +8,13 @@ use std::time::{Duration, Instant as Awake, SystemTime};
 use hvym_tunnel_core::time::Instant;
 
 use hvym_tunnel_net::clock::Clock;
+use hvym_tunnel_net::host_events::HostEvents;
 use hvym_tunnel_net::timer::Timer;
 
-/// How often to look. Shorter notices sooner and wakes an idle machine more often.
-const TICK: Duration = Duration::from_secs(2);
-/// How much longer than [`TICK`] may pass before the machine, or this process, counts as having slept. A busy
+/// The least time between two looks. Shorter notices sooner, and wakes the process more often: a change of networks is a
+/// dozen events in a row, and where the system reports none, this is how often we look.
+const INTERVAL: Duration = Duration::from_secs(2);
+/// How much more time than this process lived through must have passed before the machine counts as having slept. A busy
 /// machine is late by less.
 const SLACK: Duration = Duration::from_secs(3);
 /// Addresses on the other side of any default route; they are reserved (RFC 5737, RFC 3849) and nothing is sent to them.
@@ -35,6 +37,19 @@ pub(crate) enum Change {
 pub(crate) struct NetworkMonitor {
     clock: Clock,
     last: Sample,
+    source: Source,
+    /// Something happened since the last sample.
+    is_due: bool,
+}
+
+/// What says when to look.
+enum Source {
+    /// Not known before the first wait, which is inside a runtime.
+    Unknown,
+    /// The system.
+    Events(HostEvents),
+    /// The time, where the system says nothing.
+    Interval,
 }
 
 /// Clocks and routes at one moment.
@@ -49,23 +64,41 @@ struct Sample {
 impl NetworkMonitor {
     /// Takes the first sample.
     pub(crate) fn new(clock: Clock) -> Self {
-        Self { clock, last: Sample::now(clock) }
+        Self { clock, last: Sample::now(clock), source: Source::Unknown, is_due: false }
     }
 
     /// Waits until something has changed. Dropping the future loses nothing.
     pub(crate) async fn changed(&mut self) -> Change {
         loop {
-            let rest = TICK.saturating_sub(self.last.awake.elapsed());
-            Timer::after(rest).await;
+            self.due().await;
             let now = Sample::now(self.clock);
             let before = std::mem::replace(&mut self.last, now);
-            if now.elapsed_since(&before) > TICK + SLACK {
+            self.is_due = false;
+            let most = match self.source {
+                Source::Events(_) => now.awake - before.awake,
+                _ => INTERVAL,
+            };
+            if now.elapsed_since(&before) > most + SLACK {
                 return Change::Slept;
             }
             if is_new_route(before.routes, now.routes) {
                 return Change::Network;
             }
         }
+    }
+
+    /// Waits until it is time to look.
+    async fn due(&mut self) {
+        if let Source::Unknown = self.source {
+            self.source = HostEvents::new().map_or(Source::Interval, Source::Events);
+        }
+        if let Source::Events(events) = &mut self.source
+            && !self.is_due
+        {
+            events.next().await;
+            self.is_due = true;
+        }
+        Timer::after(INTERVAL.saturating_sub(self.last.awake.elapsed())).await;
     }
 }
 
@@ -121,6 +154,6 @@ mod tests {
         let hour = Duration::from_secs(3600);
         assert!(Sample { wall: before.wall + hour, ..before }.elapsed_since(&before) >= hour);
         assert!(Sample { monotonic: before.monotonic + hour, ..before }.elapsed_since(&before) >= hour);
-        assert!(Sample { wall: before.wall - hour, ..before }.elapsed_since(&before) < TICK);
+        assert!(Sample { wall: before.wall - hour, ..before }.elapsed_since(&before) < INTERVAL);
     }
 }

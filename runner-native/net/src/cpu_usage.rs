@@ -5,28 +5,38 @@ use std::time::{Duration, Instant};
 /// How often a thread looks. Shorter, and a single burst would call for help.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// After so long without a look, there was nothing to do, or a task did not yield, which is the monitor's business. The next
+/// look begins anew: a process that wakes up now and then does not ask the kernel for its time.
+const FORGET: Duration = Duration::from_millis(100);
+
 /// The processor time of a thread, from the kernel: a thread that waits for a core needs no second thread.
 pub(crate) struct CpuUsage {
     at: Instant,
-    used: Duration,
+    /// What it was then, if the kernel was asked.
+    used: Option<Duration>,
 }
 
 impl CpuUsage {
     /// That of this thread, from now on.
     pub(crate) fn new() -> Self {
-        Self { at: Instant::now(), used: used() }
+        Self { at: Instant::now(), used: None }
     }
 
     /// Whether the thread had hardly a pause since it looked last; `false` between two looks.
     pub(crate) fn is_saturated(&mut self) -> bool {
-        let passed = self.at.elapsed();
+        let now = Instant::now();
+        let passed = now - self.at;
         if passed < LOOK {
             return false;
         }
+        let before = self.used.take();
+        self.at = now;
+        if passed >= FORGET {
+            return false;
+        }
         let used = used();
-        let saturated = is_saturated(used.saturating_sub(self.used), passed);
-        (self.at, self.used) = (Instant::now(), used);
-        saturated
+        self.used = Some(used);
+        before.is_some_and(|before| is_saturated(used.saturating_sub(before), passed))
     }
 }
 

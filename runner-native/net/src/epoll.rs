@@ -19,6 +19,9 @@ const EVENTS: usize = 256;
 /// The key of the poller's own event counter.
 const NOTIFIER: u64 = u64::MAX;
 
+/// What the kernel reports on every socket.
+const READING: EventFlags = EventFlags::IN.union(EventFlags::RDHUP).union(EventFlags::ET);
+
 /// Reading may give something.
 pub(crate) const READABLE: u8 = 1;
 /// Writing may take something.
@@ -118,14 +121,16 @@ impl Poller {
         let _written = rustix::io::write(&self.notifier, &1_u64.to_ne_bytes());
     }
 
-    /// Registers `socket`, of which `bits` are worth a try from the start. The key is freed by [`Self::unregister`].
+    /// Registers `socket`, of which `bits` are worth a try from the start; the kernel reports on the others. The key is
+    /// freed by [`Self::unregister`].
     ///
     /// # Errors
     /// The kernel's.
     pub(crate) fn register(&self, socket: impl AsFd, bits: u8) -> io::Result<(Arc<Readiness>, u64)> {
         let readiness = Arc::new(Readiness { bits: AtomicU8::new(bits), ..Readiness::default() });
         let key = self.slots().insert(Arc::clone(&readiness));
-        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        // A socket that can be written would be reported at once, which only costs a wake-up.
+        let flags = if bits & WRITABLE != 0 { READING } else { READING | EventFlags::OUT };
         let data = EventData::new_u64(key);
         let added = match epoll::add(&self.epoll, &socket, data, flags) {
             // It was unregistered by its previous owner, who kept the socket.
@@ -139,6 +144,15 @@ impl Poller {
                 Err(error.into())
             }
         }
+    }
+
+    /// Has the kernel report from now on when `socket`, registered as `key`, can be written: at once, if it can be.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(crate) fn watch_writable(&self, socket: impl AsFd, key: u64) -> io::Result<()> {
+        epoll::modify(&self.epoll, socket, EventData::new_u64(key), READING | EventFlags::OUT)?;
+        Ok(())
     }
 
     /// Forgets a socket. The kernel does so by itself when it is closed.

@@ -12,9 +12,12 @@ pub mod events;
 pub mod files;
 mod happy_eyeballs;
 pub mod host_connect;
+#[cfg_attr(not(target_os = "linux"), path = "host_events_elsewhere.rs")]
+pub mod host_events;
 pub mod hyper;
 pub mod hyper_rt;
 pub mod key;
+mod leader_watch;
 pub mod link_driver;
 pub mod listener;
 pub mod log_writer;

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
@@ -18,6 +18,8 @@ pub(crate) struct Registration {
     readiness: Arc<Readiness>,
     key: u64,
     reactor: Arc<Reactor>,
+    /// Whether the kernel reports on writing too: most sockets never fill up.
+    reports_writable: AtomicBool,
 }
 
 impl Registration {
@@ -40,7 +42,7 @@ impl Registration {
     fn with(socket: impl AsFd, bits: u8) -> io::Result<Self> {
         let reactor = RuntimeHandle::with_current(|current| Arc::clone(&current.reactor));
         let (readiness, key) = reactor.poller.register(socket, bits)?;
-        Ok(Self { readiness, key, reactor })
+        Ok(Self { readiness, key, reactor, reports_writable: AtomicBool::new(bits & WRITABLE == 0) })
     }
 
     /// Ready when reading is worth a try. Only the last task that asked is woken.
@@ -48,9 +50,13 @@ impl Registration {
         self.poll(&self.readiness.reader, READABLE | ENDED, cx)
     }
 
-    /// Ready when writing is worth a try. Only the last task that asked is woken.
-    pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll(&self.readiness.writer, WRITABLE, cx)
+    /// Ready when writing to `socket`, which is the registered one, is worth a try. Only the last task that asked is woken.
+    pub(crate) fn poll_writable(&self, socket: impl AsFd, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = self.poll(&self.readiness.writer, WRITABLE, cx);
+        if polled.is_pending() && !self.reports_writable.swap(true, Ordering::Relaxed) {
+            self.reactor.poller.watch_writable(socket, self.key)?;
+        }
+        polled
     }
 
     fn poll(&self, waker: &AtomicWaker, bits: u8, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -55,7 +55,7 @@ impl Registration {
     }
 
     /// Ready when writing is worth a try.
-    pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_writable(&self, _socket: impl AsSource, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.is_full.load(Ordering::Relaxed) {
             ready!(self.source.poll_writable(cx))?;
         }

@@ -101,7 +101,7 @@ impl<S: StreamSocket> SocketStream<S> {
         mut write: impl FnMut(&S) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.registration.poll_writable(cx))?;
+            ready!(self.registration.poll_writable(&*self.socket, cx))?;
             self.registration.about_to_write();
             match write(&self.socket) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -149,7 +149,7 @@ impl Tcp {
     /// Waits until the connect that was begun is done.
     async fn connected(&self) -> io::Result<()> {
         // One that was done before it was registered is reported all the same.
-        poll_fn(|cx| self.registration.poll_writable(cx)).await?;
+        poll_fn(|cx| self.registration.poll_writable(&*self.socket, cx)).await?;
         self.socket.take_error()?.map_or(Ok(()), Err)
     }
 

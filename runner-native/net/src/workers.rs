@@ -18,6 +18,7 @@ use async_executor::Executor;
 use futures_util::FutureExt;
 
 use super::cpu_usage::CpuUsage;
+use super::leader_watch::{LeaderState, LeaderWatch};
 use super::poller::PollEvents;
 use super::reactor::Reactor;
 use super::runtime_handle::RuntimeHandle;
@@ -26,11 +27,6 @@ use super::runtime_handle::RuntimeHandle;
 const HELP_DURATION: Duration = Duration::from_secs(1);
 /// How often the monitor looks whether the leader gets on.
 const MONITOR_TICK: Duration = Duration::from_millis(25);
-/// Looks in a row that find the leader in the same turn before another thread leads: 50 to 75 ms. Less, and a thread that
-/// merely waits for a core would lose its place.
-const STUCK_LOOKS: u32 = 2;
-/// Looks in a row that find the leader waiting before the monitor sleeps too: an idle process does not wake up.
-const IDLE_LOOKS: u32 = 40;
 
 /// What the threads are asked to do.
 #[derive(Debug, Default)]
@@ -249,24 +245,13 @@ impl Workers {
 
     /// Looks whether the leader comes back to the poller, and has it replaced if it does not.
     fn monitor(&self) {
-        let (mut seen, mut stuck, mut idle) = (0, 0, 0);
+        let mut watch = LeaderWatch::default();
         while !self.stopping.load(Ordering::SeqCst) {
             thread::park_timeout(MONITOR_TICK);
-            if self.reactor.is_waiting() {
-                (stuck, idle) = (0, idle + 1);
-                if idle >= IDLE_LOOKS {
-                    idle = 0;
-                    self.sleep_until_there_is_work();
-                }
-                continue;
-            }
-            idle = 0;
-            let turns = self.turns.load(Ordering::Relaxed);
-            stuck = if turns == seen { stuck + 1 } else { 0 };
-            seen = turns;
-            if stuck >= STUCK_LOOKS {
-                stuck = 0;
-                self.replace_leader();
+            match watch.look(self.turns.load(Ordering::Relaxed), self.reactor.is_waiting()) {
+                LeaderState::Busy => {}
+                LeaderState::Idle => self.sleep_until_there_is_work(),
+                LeaderState::Stuck => self.replace_leader(),
             }
         }
     }
