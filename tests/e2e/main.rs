@@ -12,6 +12,7 @@ mod h2;
 mod h2_visitor;
 mod h2c;
 mod http;
+mod kept_apart;
 mod login;
 mod ports;
 mod proxy;

@@ -47,7 +47,8 @@ pub struct PoolConfig {
     pub quiet: Duration,
     /// Subtracted from the timeout that a service announces, for the round trip.
     pub margin: Duration,
-    /// Requests that wait for a connection at once. More are told at once that the link is full.
+    /// Requests that wait for a connection at once, a few hundred bytes each. More are told at once that the link is full.
+    /// As many as streams of a link: new visitors come in such bursts, and a link takes them some hundred at a time.
     pub max_waiting: usize,
     /// How long a request waits. A burst is over sooner; visitors of a tunnel that stays full are better told so.
     pub wait_limit: Duration,
@@ -62,7 +63,7 @@ impl PoolConfig {
         just_used: Duration::from_secs(1),
         quiet: Duration::from_millis(250),
         margin: Duration::from_secs(1),
-        max_waiting: 256,
+        max_waiting: 1024,
         wait_limit: Duration::from_secs(10),
     };
 }
@@ -208,15 +209,10 @@ impl<C> ConnPool<C> {
         Some(self.waiting.push(service, visitor, now + self.config.wait_limit))
     }
 
-    /// What a waiting request has got. After [`Grant::Stream`] it calls [`Self::handle_opened`] or [`Self::handle_full`];
-    /// the other two end its waiting.
+    /// What a waiting request has got. After [`Grant::Stream`] it tries to open one, and calls [`Self::cancel`] if it could,
+    /// else [`Self::handle_full`]; the other two end its waiting.
     pub fn take_grant(&mut self, id: WaitId) -> Option<Grant<C>> {
         self.waiting.take(id)
-    }
-
-    /// It opened a stream, and waits no longer.
-    pub fn handle_opened(&mut self, id: WaitId) {
-        self.waiting.handle_opened(id);
     }
 
     /// It could open none, and waits on, before all who came later.
@@ -224,7 +220,8 @@ impl<C> ConnPool<C> {
         self.waiting.handle_full(id);
     }
 
-    /// It does not wait any more. What it was given goes to the next.
+    /// It does not wait any more, because it opened a stream or went away. What it was given goes to the next, and so does
+    /// its turn: where one stream was free there may be more.
     pub fn cancel(&mut self, id: WaitId, now: Instant) {
         if let Some(returned) = self.waiting.cancel(id) {
             self.put(returned, now);

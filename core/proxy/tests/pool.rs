@@ -188,7 +188,7 @@ fn requests_wait_in_order_and_each_stream_that_becomes_free_serves_the_first() {
     pool.handle_room();
     assert_eq!((granted(&mut pool), pool.take_grant(ids[0])), (vec![ids[0]], Some(Grant::Stream)));
     // Where one was free there may be more, until somebody finds none.
-    pool.handle_opened(ids[0]);
+    pool.cancel(ids[0], at(1));
     assert_eq!((granted(&mut pool), pool.take_grant(ids[1])), (vec![ids[1]], Some(Grant::Stream)));
     // The stream that became free meanwhile is not forgotten.
     pool.handle_room();
@@ -197,7 +197,7 @@ fn requests_wait_in_order_and_each_stream_that_becomes_free_serves_the_first() {
     // Nor the one of a request that went away.
     pool.cancel(ids[1], at(1));
     assert_eq!((granted(&mut pool), pool.take_grant(ids[2])), (vec![ids[2]], Some(Grant::Stream)));
-    pool.handle_opened(ids[2]);
+    pool.cancel(ids[2], at(1));
     assert!(!pool.must_wait() && granted(&mut pool).is_empty());
 }
 

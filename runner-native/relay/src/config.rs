@@ -7,6 +7,7 @@ mod compat_agents;
 mod groups;
 mod limits;
 mod text;
+mod upstream;
 
 use thiserror::Error;
 
@@ -19,6 +20,7 @@ pub use hvym_tunnel_net::config::KeepaliveSettings;
 use hvym_tunnel_net::target::RelayUrl;
 pub use limits::Limits;
 pub use text::listen_address;
+pub use upstream::{ReusePolicy, UpstreamSettings};
 
 /// What `relay` does.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -29,6 +31,8 @@ pub struct RelayOptions {
     pub public: PublicSettings,
     /// Which agents it takes.
     pub admission: AdmissionSettings,
+    /// How it uses connections to services.
+    pub upstream: UpstreamSettings,
     /// When a silent link is dead.
     pub keepalive: KeepaliveSettings,
     /// How much it takes.

@@ -5,6 +5,6 @@ mod agent_session;
 mod port_table;
 mod table;
 
-pub(crate) use agent_session::AgentSession;
+pub(crate) use agent_session::{AgentSession, Wanted};
 pub(crate) use port_table::PortTable;
 pub(crate) use table::{HostTarget, NameClaim, SessionKey, SessionTable};

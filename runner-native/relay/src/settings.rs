@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hvym_proxy::pool::PoolConfig;
 use hvym_tunnel_compat::HvymFallback;
 use hvym_tunnel_compat::sealed_box::SealKey;
 use hvym_tunnel_core::handshake::RelayLogin;
@@ -25,9 +26,6 @@ pub(super) const MAX_FIELDS: usize = 100;
 pub(super) const TLS_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the 101 that we wrote may take to be flushed.
 pub(super) const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a request waits for room on its agent's link. A burst is over sooner; visitors of a tunnel that stays
-/// full are better told so.
-pub(super) const ROOM_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a request that its agent's old session lost waits for the new one to bind its services. They follow the
 /// login at once; a service that is not among them is not coming.
 pub(super) const BIND_TIMEOUT: Duration = Duration::from_secs(3);
@@ -96,6 +94,11 @@ impl RelaySettings {
             }
             None => HvymFallback::new(),
         })
+    }
+
+    /// How the connections of every session are kept and shared.
+    pub(super) fn pool(&self) -> PoolConfig {
+        PoolConfig { reuse: self.options.upstream.reuse.into(), ..PoolConfig::DEFAULT }
     }
 
     /// What every session of the relay `address` is given.

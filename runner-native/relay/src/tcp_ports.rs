@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
+use hvym_proxy::limits::VisitorKey;
 use hvym_tunnel_core::dialect::{Proto, StreamHeader};
 use hvym_tunnel_core::relay::{BindRefusal, Name};
 use hvym_tunnel_core::stellar::Address;
@@ -20,6 +21,7 @@ use crate::limits::connections::ConnectionSlot;
 use crate::relay_state::RelayState;
 use crate::sessions::SessionKey;
 use crate::settings::TCP_KEEPALIVE;
+use crate::upstream::pool::{StreamUser, next_visitor_id};
 use hvym_tunnel_net::copy::splice;
 use hvym_tunnel_net::listener::TcpListener;
 use hvym_tunnel_net::runtime::spawn;
@@ -132,7 +134,8 @@ async fn carry(state: &RelayState, tcp: Tcp, peer: SocketAddr, name: &Name) -> i
     let Some(live) = state.sessions.agent(&name.owner) else {
         return Err(io::Error::new(io::ErrorKind::NotConnected, "its agent is away"));
     };
-    let stream = live.open(name, &mut opening, false).await.map_err(|page| io::Error::other(page.title))?;
+    let user = StreamUser { id: next_visitor_id(), group: VisitorKey::new(peer.ip()).as_u64() };
+    let stream = live.open(user, name, &mut opening).await.map_err(|page| io::Error::other(page.title))?;
     tracing::debug!(stream = ?stream.id(), service = opening.service, %peer, "connection");
     splice(stream, tcp, |_, _| ()).await
 }
@@ -171,7 +174,7 @@ mod tests {
     fn taken(state: &Arc<RelayState>, service: &str) -> u16 {
         let (clock, config) = (state.clock, state.session.clone());
         let machine = Session::new(config, &Credential::None, clock.wall(), [0; 32], clock.now());
-        let live = AgentSession::new(LinkHandle::new(machine, clock), clock);
+        let live = AgentSession::new(LinkHandle::new(machine, clock), state.settings.pool(), clock);
         let session = state.sessions.enter(live).expect("an empty relay has room");
         state.ports.assign(Address::from_public_key([9; 32]), service, session).expect("a free port")
     }

@@ -5,6 +5,8 @@ pub(crate) mod conn;
 pub(crate) mod error;
 pub(crate) mod h1;
 pub(crate) mod h2;
+mod h2_pool;
 pub(crate) mod pool;
+pub(crate) mod pool_wait;
 pub(crate) mod request_upload;
 pub(crate) mod response_body;

@@ -4,17 +4,26 @@ pub(crate) mod in_flight;
 pub(crate) mod upgraded;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use http::HeaderMap;
+use hvym_proxy::limits::VisitorKey;
+use hvym_proxy::pool::VisitorId;
 
 use crate::config::PublicScheme;
 use crate::http1::forwarded::ClientInfo;
 use crate::http1::request_guard::GuardVerdict;
 use crate::limits::connections::ConnectionSlot;
 use crate::relay_state::RelayState;
+use crate::upstream::pool::{Pool, StreamUser, next_visitor_id};
 use in_flight::ResponseTracker;
+
+/// The number by which a connection is counted whose visitors cannot be told apart: none of an address, since the upper
+/// bits are those of multicast (RFC 4291 section 2.7).
+fn unknown_group(id: VisitorId) -> u64 {
+    id.0 | 0xff << 56
+}
 
 /// One visitor's connection.
 pub(crate) struct Visitor {
@@ -27,6 +36,17 @@ pub(crate) struct Visitor {
     is_tls: bool,
     is_upgraded: AtomicBool,
     is_http10: AtomicBool,
+    /// What its connections to services belong to.
+    id: VisitorId,
+    /// The pools that may have some.
+    pools: Mutex<Vec<Weak<Pool>>>,
+}
+
+impl Drop for Visitor {
+    fn drop(&mut self) {
+        let pools = self.pools.get_mut().unwrap_or_else(PoisonError::into_inner);
+        pools.iter().filter_map(Weak::upgrade).for_each(|pool| pool.handle_visitor_end(self.id));
+    }
 }
 
 impl Visitor {
@@ -45,6 +65,8 @@ impl Visitor {
             is_tls,
             is_upgraded: AtomicBool::new(false),
             is_http10: AtomicBool::new(false),
+            id: next_visitor_id(),
+            pools: Mutex::default(),
             state,
         }
     }
@@ -70,6 +92,22 @@ impl Visitor {
     /// What counts against the limits until the connection ends; an upgraded connection keeps it.
     pub(crate) fn slot(&self) -> Arc<ConnectionSlot> {
         Arc::clone(&self.slot)
+    }
+
+    /// A request is about to use connections of this pool, which may then have some that are the visitor's.
+    pub(crate) fn note_pool(&self, pool: &Arc<Pool>) {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = |known: &Weak<Pool>| std::ptr::eq(known.as_ptr(), Arc::as_ptr(pool));
+        if !pools.iter().any(is_known) {
+            pools.retain(|known| known.strong_count() > 0);
+            pools.push(Arc::downgrade(pool));
+        }
+    }
+
+    /// Whom a stream for a request of `client` is for.
+    pub(crate) fn stream_user(&self, client: &ClientInfo) -> StreamUser {
+        let key = client.visitor().map(VisitorKey::new);
+        StreamUser { id: self.id, group: key.map_or_else(|| unknown_group(self.id), VisitorKey::as_u64) }
     }
 
     /// Who is behind a request with these header fields.

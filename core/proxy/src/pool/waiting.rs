@@ -144,12 +144,6 @@ impl<C> Waiting<C> {
         }
     }
 
-    /// The one that was told of a stream opened one; there may be more.
-    pub(super) fn handle_opened(&mut self, id: WaitId) {
-        self.waits.remove(&id);
-        self.pass_on(id);
-    }
-
     /// The one that was told of a stream could open none: it is the first in line again.
     pub(super) fn handle_full(&mut self, id: WaitId) {
         self.set(id, State::Queued);

@@ -7,7 +7,8 @@ use super::identity::{IdentityRole, SourceArgs};
 use crate::exit::{EXIT_CODES, ExitError};
 use hvym_tunnel_net::key::Source;
 use hvym_tunnel_relay::config::{
-    AdmissionSettings, GuestOptions, IngressSettings, KeepaliveSettings, Limits, PublicSettings, RelayOptions,
+    AdmissionSettings, GuestOptions, IngressSettings, KeepaliveSettings, Limits, PublicSettings,
+    RelayOptions, UpstreamSettings,
 };
 
 const AFTER: &str = "\
@@ -35,6 +36,8 @@ pub(crate) struct RelayArgs {
     #[command(flatten)]
     admission: AdmissionSettings,
     #[command(flatten)]
+    upstream: UpstreamSettings,
+    #[command(flatten)]
     keepalive: KeepaliveSettings,
     #[command(flatten)]
     limits: Limits,
@@ -53,6 +56,7 @@ impl RelayArgs {
             ingress: self.ingress,
             public: self.public,
             admission: self.admission,
+            upstream: self.upstream,
             keepalive: self.keepalive,
             limits: self.limits,
             guests: GuestOptions::default(),

@@ -148,7 +148,7 @@ async fn run_session(
             (session, Some(token_login))
         }
     };
-    let live = AgentSession::new(LinkHandle::new(session, clock), clock);
+    let live = AgentSession::new(LinkHandle::new(session, clock), state.settings.pool(), clock);
     let mut driver = Driver::new(live.session.clone());
     driver.attach((), socket);
     let Some(key) = state.sessions.enter(live.clone()) else {

@@ -23,6 +23,8 @@ pub(crate) struct ClientInfo {
     chain: Vec<IpAddr>,
     /// `http` or `https`: what the visitor used.
     pub(crate) scheme: &'static str,
+    /// Whether the first of the chain is the visitor, and not a trusted proxy that does not say whom it saw.
+    is_known: bool,
 }
 
 impl ClientInfo {
@@ -32,7 +34,7 @@ impl ClientInfo {
         let mut nearest = peer.to_canonical();
         let mut chain = vec![nearest];
         if !is_trusted(&nearest) {
-            return Self { chain, scheme };
+            return Self { chain, scheme, is_known: true };
         }
         let elements = elements(fields);
         let mut proto = None;
@@ -49,8 +51,14 @@ impl ClientInfo {
         chain.reverse();
         Self {
             chain,
+            is_known: !is_trusted(&nearest),
             scheme: proto.or_else(|| last_proto(fields).filter(|_| elements.is_empty())).unwrap_or(scheme),
         }
+    }
+
+    /// The address of the visitor. `None`: it came by a trusted proxy that does not say whom it saw.
+    pub(crate) fn visitor(&self) -> Option<IpAddr> {
+        self.chain.first().copied().filter(|_| self.is_known)
     }
 
     /// Sets the fields in both formats.
@@ -277,6 +285,23 @@ mod tests {
         let written = r#"for=203.0.113.9;host="a\", for=6.6.6.6;proto=https";proto=http"#;
         let said = told("10.0.0.1", &[("forwarded", written)]);
         assert_eq!([&said[FORWARDED_FOR], &said[FORWARDED_PROTO]], ["203.0.113.9, 10.0.0.1", "http"]);
+    }
+
+    #[test]
+    fn a_visitor_is_known_unless_the_nearest_trusted_proxy_says_nothing_of_it() {
+        let trusted: [IpNet; 1] = ["10.0.0.0/8".parse().expect("a network")];
+        let visitor = |peer: &str, said: &'static str| {
+            let mut fields = HeaderMap::new();
+            fields.append("x-forwarded-for", HeaderValue::from_static(said));
+            let client = ClientInfo::new(peer.parse().expect("an address"), "http", &fields, &trusted);
+            client.visitor().map(|ip| ip.to_string())
+        };
+        assert_eq!(visitor("192.0.2.1", "6.6.6.6").as_deref(), Some("192.0.2.1"));
+        assert_eq!(visitor("10.0.0.1", "6.6.6.6, 203.0.113.9").as_deref(), Some("203.0.113.9"));
+        assert_eq!(visitor("10.0.0.1", "203.0.113.9, 10.0.0.2").as_deref(), Some("203.0.113.9"));
+        for silent in ["unknown", "203.0.113.9, unknown, 10.0.0.2", "10.0.0.2"] {
+            assert_eq!(visitor("10.0.0.1", silent), None, "{silent}");
+        }
     }
 
     #[test]

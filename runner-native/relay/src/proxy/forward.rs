@@ -4,6 +4,7 @@
 //! (RFC 9110 section 9.2.2).
 
 use http::{Request, Response, StatusCode};
+use hvym_proxy::Choice;
 use hvym_tunnel_core::relay::Name;
 use hvym_tunnel_pages::Page;
 use hyper::body::Incoming;
@@ -13,10 +14,10 @@ use crate::http1::head_rewrite;
 use crate::http1::request_body::RequestBody;
 use crate::metrics::RequestRecord;
 use crate::pages;
-use crate::sessions::AgentSession;
+use crate::sessions::{AgentSession, Wanted};
 use crate::upstream::conn::UpstreamConn;
 use crate::upstream::error::UpstreamError;
-use crate::upstream::pool::Choice;
+use crate::upstream::pool::{StreamUser, logs_in_connection};
 use crate::upstream::request_upload::{RequestUpload, UploadFailure};
 use crate::upstream::response_body::{Answer, Relayed, ResponseBody};
 use crate::visitor::Visitor;
@@ -46,8 +47,10 @@ pub(crate) async fn forward(
             }
         });
     }
-    let (response, mut upstream) =
-        asked.with(send(visitor, live, &name, request).await, |(response, _)| response.status())?;
+    let (response, mut upstream) = asked
+        .with(send(visitor, visitor.stream_user(&origin), live, &name, request).await, |(response, _)| {
+            response.status()
+        })?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return match wanted {
             Some(_) => Ok(upgrade::join(visitor, visitor_upgrade, response, upstream, pass)),
@@ -64,6 +67,7 @@ pub(crate) async fn forward(
 /// Sends the request, with retries, and waits for the response head.
 async fn send(
     visitor: &Visitor,
+    user: StreamUser,
     mut live: AgentSession,
     name: &Name,
     mut request: Request<RequestUpload>,
@@ -72,9 +76,11 @@ async fn send(
     let limit = state.settings.options.limits.response_timeout;
     let retry = RetryCopy::new(&request);
     let mut choice = if retry.0.is_some() { Choice::Any } else { Choice::JustUsed };
+    let logs_in = logs_in_connection(request.headers());
     let mut is_moved = false;
     loop {
-        let mut upstream = live.upstream(name, choice, is_moved).await?;
+        visitor.note_pool(&live.pool);
+        let mut upstream = live.upstream(user, name, Wanted { choice, logs_in, is_new: is_moved }).await?;
         let failure = match upstream.ask(request, limit, state.clock).await {
             Ok(response) => return Ok((response, upstream)),
             Err(failure) => failure,

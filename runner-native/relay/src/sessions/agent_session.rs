@@ -3,21 +3,24 @@
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 
+use hvym_proxy::Choice;
+use hvym_proxy::pool::{Grant, PoolConfig, VisitorId};
 use hvym_tunnel_core::dialect::{Proto, StreamHeader};
-use hvym_tunnel_core::link::OpenStreamError;
+use hvym_tunnel_core::link::{OpenStreamError, Streams};
 use hvym_tunnel_core::relay::{Name, Session};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_pages::Page;
 
 use crate::metrics::Record;
 use crate::pages;
-use crate::settings::{BIND_TIMEOUT, ROOM_TIMEOUT};
+use crate::settings::BIND_TIMEOUT;
 use crate::upstream::conn::UpstreamConn;
 use crate::upstream::h1::H1Conn;
 use crate::upstream::h2::H2Conn;
-use crate::upstream::pool::{Choice, Pool};
+use crate::upstream::pool::{Pool, PooledConn, StreamUser, next_visitor_id};
+use crate::upstream::pool_wait::PoolWaiter;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::link_driver::LinkHandle;
 use hvym_tunnel_net::stream::TunnelStream;
@@ -32,24 +35,40 @@ pub(crate) struct AgentSession {
     pub(crate) pool: Arc<Pool>,
     /// Its metrics and login.
     pub(crate) record: Arc<Record>,
-    /// Tasks that wait for stream capacity, or for a service to be bound.
+    /// Tasks that wait for a service to be bound.
     waiting: Arc<Mutex<Vec<Waker>>>,
+}
+
+/// What is wanted of a service.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Wanted {
+    /// Which connections will do.
+    pub(crate) choice: Choice,
+    /// Whether the request logs in its connection, which then is for its visitor alone.
+    pub(crate) logs_in: bool,
+    /// Whether the session is new, so that the service may be about to be bound.
+    pub(crate) is_new: bool,
 }
 
 /// Why no stream can be opened.
 enum OpenBlocked {
     /// No stream capacity, until other streams end.
     Capacity,
-    /// The service is not bound; a new session may bind it soon.
-    Unbound(Page),
     /// Waiting does not help.
     Permanently(Page),
 }
 
+/// A stream, or the connection that another request has put back meanwhile.
+enum Opened {
+    Stream(TunnelStream),
+    Conn(PooledConn),
+}
+
 impl AgentSession {
     /// A handle without connections.
-    pub(crate) fn new(session: LinkHandle<Session>, clock: Clock) -> Self {
-        Self { session, pool: Arc::new(Pool::new(clock)), record: Arc::default(), waiting: Arc::default() }
+    pub(crate) fn new(session: LinkHandle<Session>, pool: PoolConfig, clock: Clock) -> Self {
+        let pool = Arc::new(Pool::new(pool, clock));
+        Self { session, pool, record: Arc::default(), waiting: Arc::default() }
     }
 
     /// Whether both are the same session.
@@ -60,6 +79,7 @@ impl AgentSession {
     /// Wakes the waiting tasks: capacity, services or the session itself changed.
     pub(crate) fn wake(&self) {
         self.waiting().drain(..).for_each(Waker::wake);
+        self.pool.handle_room();
     }
 
     /// Whether it is logged in and not closing.
@@ -70,79 +90,80 @@ impl AgentSession {
     /// Opens a stream for the identity `from`, as soon as there is capacity. Returns `None` if the agent is offline,
     /// the service unbound, or no stream is free; callers refuse without telling which.
     pub(crate) async fn open_for(&self, from: Address, service: &str) -> Option<TunnelStream> {
-        let opened = poll_fn(|cx| self.poll_open_for(from, service, cx));
-        within(ROOM_TIMEOUT, opened).await.flatten()
-    }
-
-    fn poll_open_for(
-        &self,
-        from: Address,
-        service: &str,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<TunnelStream>> {
-        for is_registered in [false, true] {
-            if let Some(outcome) = self.try_open_for(from, service) {
-                return Poll::Ready(outcome);
+        let open = || {
+            let opened = self.session.with(|session, now| {
+                let service = session.service_for_identities(service)?;
+                let opening = StreamHeader::reached(from, service, None);
+                Some(session.open(&opening, now))
+            });
+            match opened {
+                Some(Ok(id)) => Ok(self.session.stream(id)),
+                Some(Err(error)) if error.is_transient() => Err(OpenBlocked::Capacity),
+                Some(Err(_)) | None => Err(OpenBlocked::Permanently(pages::overloaded())),
             }
-            self.pool.make_room();
-            if !is_registered {
-                self.waiting().push(cx.waker().clone());
-            }
-        }
-        Poll::Pending
-    }
-
-    /// The outer `None` means no capacity, the inner one a refusal.
-    fn try_open_for(&self, from: Address, service: &str) -> Option<Option<TunnelStream>> {
-        let opened = self.session.with(|session, now| {
-            let service = session.service_for_identities(service)?;
-            let opening = StreamHeader::reached(from, service, None);
-            Some(session.open(&opening, now))
-        });
-        match opened {
-            Some(Ok(id)) => Some(Some(self.session.stream(id))),
-            Some(Err(error)) if error.is_transient() => None,
-            Some(Err(_)) | None => Some(None),
+        };
+        match self.open_in_turn(None, next_visitor_id(), open).await {
+            Ok(Opened::Stream(stream)) => Some(stream),
+            Ok(Opened::Conn(_)) | Err(_) => None,
         }
     }
 
-    /// A connection to the service of `name`: a pooled one, or a new one as soon as there is capacity. With `is_new`,
-    /// waits for the service to be bound.
+    /// A connection to the service of `name`: a pooled one, or a new one as soon as there is capacity.
     pub(crate) async fn upstream(
         &self,
+        user: StreamUser,
         name: &Name,
-        choice: Choice,
-        is_new: bool,
+        wanted: Wanted,
     ) -> Result<UpstreamConn, Page> {
+        if wanted.is_new {
+            self.bound(name).await;
+        }
         let service = self.session.look(|session| {
             let service = session.service(name.service.as_deref())?;
             Some((service.name.clone(), service.proto))
         });
-        let known = service.and_then(|(service, proto)| match proto {
-            Proto::H2 => {
-                let h2_conn = self.pool.h2_conn(&service, choice)?;
-                Some(UpstreamConn::Shared { h2_conn, is_used: true })
+        let known = match &service {
+            Some((service, Proto::H2)) if wanted.choice != Choice::Fresh => {
+                let h2_conn = self.pool.with_h2(|h2, _| h2.get(service, user.id, wanted.logs_in));
+                h2_conn.map(|h2_conn| UpstreamConn::Shared { h2_conn, is_used: true })
             }
-            Proto::Http | Proto::Tcp => self.pool.take(&service, choice).map(UpstreamConn::Own),
-        });
+            Some((service, Proto::Http | Proto::Tcp)) => {
+                self.pool.take(service, user.id, wanted.choice).map(|pooled| self.own(user, pooled))
+            }
+            Some((_, Proto::H2)) | None => None,
+        };
         match known {
             Some(upstream) => Ok(upstream),
-            None => self.fresh(name, is_new).await,
+            None => self.fresh(user, name, wanted, service.map(|(service, _)| service)).await,
         }
     }
 
-    async fn fresh(&self, name: &Name, is_new: bool) -> Result<UpstreamConn, Page> {
+    async fn fresh(
+        &self,
+        user: StreamUser,
+        name: &Name,
+        wanted: Wanted,
+        service: Option<String>,
+    ) -> Result<UpstreamConn, Page> {
         let mut opening = StreamHeader::default();
-        let stream = self.open(name, &mut opening, is_new).await?;
+        let service = service.filter(|_| wanted.choice != Choice::Fresh);
+        let opened =
+            self.open_in_turn(service.as_deref(), user.id, || self.try_open(user, name, &mut opening));
+        let stream = match opened.await? {
+            Opened::Stream(stream) => stream,
+            Opened::Conn(pooled) => return Ok(self.own(user, pooled)),
+        };
         tracing::debug!(stream = ?stream.id(), service = opening.service, "opened");
         let upstream = match opening.proto {
             Proto::H2 => H2Conn::new(stream).await.map(|h2_conn| {
-                self.pool.share(&opening.service, &h2_conn);
+                self.pool.with_h2(|h2, now| {
+                    h2.insert(&opening.service, user.id, wanted.logs_in, &h2_conn, now);
+                });
                 UpstreamConn::Shared { h2_conn, is_used: false }
             }),
             Proto::Http | Proto::Tcp => {
                 let h1_conn = H1Conn::new(stream).await;
-                h1_conn.map(|h1_conn| UpstreamConn::Own(self.pool.lend(&opening.service, h1_conn)))
+                h1_conn.map(|h1_conn| UpstreamConn::Own(self.pool.lend(&opening.service, user, h1_conn)))
             }
         };
         upstream.map_err(|error| {
@@ -151,49 +172,87 @@ impl AgentSession {
         })
     }
 
+    /// A connection that another visitor may have used before, for `user` from now on.
+    fn own(&self, user: StreamUser, mut pooled: PooledConn) -> UpstreamConn {
+        if pooled.group != user.group {
+            pooled.group = user.group;
+            let id = pooled.h1_conn.stream_id();
+            self.session.with(|session, _| {
+                // One that has ended counts nowhere.
+                if let Ok(mut stream) = session.stream(id) {
+                    stream.set_group(user.group);
+                }
+            });
+        }
+        UpstreamConn::Own(pooled)
+    }
+
     /// Opens a new stream, as soon as there is capacity. Sets service and protocol in `opening`; its `proto` says on
     /// entry whether TCP is wanted.
     pub(crate) async fn open(
         &self,
+        user: StreamUser,
         name: &Name,
         opening: &mut StreamHeader,
-        is_new: bool,
     ) -> Result<TunnelStream, Page> {
-        let mut missing = None;
-        let opened = poll_fn(|cx| self.poll_open(name, opening, is_new, &mut missing, cx));
-        let limit = if is_new { BIND_TIMEOUT } else { ROOM_TIMEOUT };
-        match within(limit, opened).await {
-            Some(outcome) => outcome,
-            None => Err(missing.unwrap_or_else(pages::overloaded)),
+        match self.open_in_turn(None, user.id, || self.try_open(user, name, opening)).await? {
+            Opened::Stream(stream) => Ok(stream),
+            Opened::Conn(_) => Err(pages::overloaded()),
         }
     }
 
-    fn poll_open(
+    /// Opens a stream by `open` as soon as there is capacity, after all who waited before. With a service, a connection to
+    /// it that comes back meanwhile will do too.
+    async fn open_in_turn(
         &self,
+        service: Option<&str>,
+        user: VisitorId,
+        mut open: impl FnMut() -> Result<TunnelStream, OpenBlocked>,
+    ) -> Result<Opened, Page> {
+        if !self.pool.must_wait() {
+            match open() {
+                Ok(stream) => return Ok(Opened::Stream(stream)),
+                Err(OpenBlocked::Permanently(page)) => return Err(page),
+                Err(OpenBlocked::Capacity) => {}
+            }
+        }
+        let mut waiter = PoolWaiter::join(&self.pool, service, user).ok_or_else(pages::overloaded)?;
+        loop {
+            match waiter.granted().await {
+                Grant::Conn(pooled) => return Ok(Opened::Conn(pooled)),
+                Grant::TimedOut => return Err(pages::overloaded()),
+                Grant::Stream => match open() {
+                    Ok(stream) => return Ok(Opened::Stream(stream)),
+                    Err(OpenBlocked::Permanently(page)) => return Err(page),
+                    Err(OpenBlocked::Capacity) => waiter.handle_full(),
+                },
+            }
+        }
+    }
+
+    /// Waits until the service of `name` is bound, a moment at most.
+    async fn bound(&self, name: &Name) {
+        let is_settled = || {
+            self.session
+                .look(|session| !session.is_up() || session.service(name.service.as_deref()).is_some())
+        };
+        let bound = poll_fn(|cx| {
+            if is_settled() {
+                return Poll::Ready(());
+            }
+            self.waiting().push(cx.waker().clone());
+            // It may have been bound before the waker was there.
+            if is_settled() { Poll::Ready(()) } else { Poll::Pending }
+        });
+        let _in_time = within(BIND_TIMEOUT, bound).await;
+    }
+
+    fn try_open(
+        &self,
+        user: StreamUser,
         name: &Name,
         opening: &mut StreamHeader,
-        is_new: bool,
-        missing: &mut Option<Page>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<TunnelStream, Page>> {
-        for is_registered in [false, true] {
-            match self.try_open(name, opening) {
-                Ok(stream) => return Poll::Ready(Ok(stream)),
-                Err(OpenBlocked::Permanently(page)) => return Poll::Ready(Err(page)),
-                Err(OpenBlocked::Unbound(page)) if !is_new => return Poll::Ready(Err(page)),
-                Err(OpenBlocked::Unbound(page)) => *missing = Some(page),
-                // Idle connections are closed to free streams for a waiting request.
-                Err(OpenBlocked::Capacity) => self.pool.make_room(),
-            }
-            // Capacity may have come before the waker was registered, so try again.
-            if !is_registered {
-                self.waiting().push(cx.waker().clone());
-            }
-        }
-        Poll::Pending
-    }
-
-    fn try_open(&self, name: &Name, opening: &mut StreamHeader) -> Result<TunnelStream, OpenBlocked> {
+    ) -> Result<TunnelStream, OpenBlocked> {
         let absent = || OpenBlocked::Permanently(Page::no_agent(&name.owner.to_string()));
         let opened = self.session.with(|session, now| {
             if !session.is_up() {
@@ -201,7 +260,7 @@ impl AgentSession {
             }
             let Some(service) = session.service(name.service.as_deref()) else {
                 let unknown = |name: &String| Page::unknown_service(name);
-                return Err(OpenBlocked::Unbound(
+                return Err(OpenBlocked::Permanently(
                     name.service.as_ref().map_or_else(pages::nothing_offered, unknown),
                 ));
             };
@@ -210,12 +269,16 @@ impl AgentSession {
             }
             opening.service.clone_from(&service.name);
             opening.proto = service.proto;
-            session.open(opening, now).map_err(|error| match error {
+            let opened = session.open(opening, now).map_err(|error| match error {
                 error if error.is_transient() => OpenBlocked::Capacity,
                 OpenStreamError::NotUp => absent(),
                 OpenStreamError::Header(_) => OpenBlocked::Permanently(Page::bad_host()),
                 _ => OpenBlocked::Permanently(pages::overloaded()),
-            })
+            })?;
+            if let Ok(mut stream) = session.stream(opened) {
+                stream.set_group(user.group);
+            }
+            Ok(opened)
         });
         opened.map(|id| self.session.stream(id))
     }

@@ -28,7 +28,7 @@ impl UpstreamConn {
     /// Whether it carried a request before. A request that it loses may be retried on a fresh one.
     pub(crate) fn is_used(&self) -> bool {
         match self {
-            UpstreamConn::Own(pooled) => pooled.is_used,
+            UpstreamConn::Own(pooled) => pooled.is_used(),
             UpstreamConn::Shared { is_used, .. } => *is_used,
         }
     }
@@ -41,7 +41,10 @@ impl UpstreamConn {
         clock: Clock,
     ) -> Result<Response<Incoming>, UpstreamError> {
         match self {
-            UpstreamConn::Own(pooled) => pooled.h1_conn.ask(request, limit, clock).await,
+            UpstreamConn::Own(pooled) => {
+                pooled.note_request(&request);
+                pooled.h1_conn.ask(request, limit, clock).await
+            }
             UpstreamConn::Shared { h2_conn, .. } => h2_conn.ask(request, limit, clock).await,
         }
     }

@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use http::{Request, Response};
+use hvym_tunnel_core::mux::StreamId;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -30,6 +31,7 @@ pub(crate) struct H1Conn {
     connection: Option<Connection>,
     /// Whether the service sent anything since the last request began.
     heard: Arc<AtomicBool>,
+    stream_id: StreamId,
 }
 
 /// Also hands its stream over when both sides change their protocol.
@@ -38,6 +40,7 @@ type Connection = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 impl H1Conn {
     /// Over a stream that was just opened.
     pub(crate) async fn new(stream: TunnelStream) -> hyper::Result<Self> {
+        let stream_id = stream.id();
         let wire = ServiceWire::new(stream);
         let heard = Arc::clone(&wire.heard);
         let (sender, connection) = http1::Builder::new()
@@ -47,7 +50,12 @@ impl H1Conn {
             .handshake(wire)
             .await?;
         let connection: Connection = Box::pin(connection.with_upgrades());
-        Ok(Self { sender, connection: Some(connection), heard })
+        Ok(Self { sender, connection: Some(connection), heard, stream_id })
+    }
+
+    /// The stream that it is over.
+    pub(crate) const fn stream_id(&self) -> StreamId {
+        self.stream_id
     }
 
     /// Whether it can take a request now: the one before is answered in full, and was itself sent in full.

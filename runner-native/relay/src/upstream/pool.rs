@@ -1,96 +1,86 @@
-//! The pool of one session's connections, by service: idle HTTP/1.1 and shared HTTP/2.
+//! The connections of one session: idle and in use HTTP/1.1 ones, and shared HTTP/2 ones, by service. Also the queue of
+//! requests while the link is full.
 //!
-//! It opens none and sends nothing. An idle connection that its service closes is removed at once; unused ones are
-//! closed after a timeout.
+//! [`ConnPool`] decides who gets which; this adds what it cannot have: a lock, timers, wakers, and a look at idle
+//! connections, of which one that its service closes, or says something on, is removed at once.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use http::Version;
-use http::header::{CONNECTION, HeaderName, HeaderValue};
-use http::response;
+use http::header::{AUTHORIZATION, CONNECTION, HeaderMap, HeaderName, PROXY_AUTHENTICATE, WWW_AUTHENTICATE};
+use http::{HeaderValue, Method, Request, StatusCode, Version, response};
+use hvym_proxy::pool::{ConnId, ConnPool, PoolConfig, Returned, VisitorId, WaitId};
+use hvym_proxy::{Choice, ConnHistory, names_connection_login};
 use hvym_tunnel_core::time::Instant;
 
+use super::h1::H1Conn;
+use super::h2_pool::H2Pool;
+use super::request_upload::RequestUpload;
 use crate::http1::head_rewrite;
-use crate::upstream::h1::H1Conn;
-use crate::upstream::h2::H2Conn;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::timer::Timer;
 
-/// Idle HTTP/1.1 connections of one service. As many as a page with many parts and a few dozen visitors use at once;
-/// each holds one connection to a service that may be a development server.
-const MAX_IDLE: usize = 64;
-/// Idle timeout. A visitor who reads a page comes back sooner or much later.
-const IDLE_LIMIT: Duration = Duration::from_secs(30);
-/// Shared HTTP/2 connections of one service. Four carry four hundred requests at once; more requests get unshared
-/// connections, as far as the session has streams.
-const MAX_H2_CONNS: usize = 4;
-/// Interval of closing expired connections.
-const SWEEP: Duration = Duration::from_secs(5);
-/// Idle time up to which a connection is used for requests that cannot be retried. Services close idle connections
-/// after 2 s at the soonest, and a request that crosses the close is lost.
-const JUST_USED: Duration = Duration::from_secs(1);
-/// Subtracted from the timeout that a service announces, for the round trip.
-const MARGIN: Duration = Duration::from_secs(1);
+/// Expired connections are closed, and late requests answered, at most this often and this late.
+const TICK: Duration = Duration::from_secs(1);
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
-/// Which connections a request may use.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Choice {
-    /// Any: the request can be retried.
-    Any,
-    /// One that was used a moment ago.
-    JustUsed,
-    /// Only a new one.
-    Fresh,
-}
-
 /// The pool of one session.
 pub(crate) struct Pool {
-    idle_conns: Mutex<IdleConns>,
+    state: Mutex<PoolState>,
     clock: Clock,
 }
 
-#[derive(Default)]
-struct IdleConns {
-    /// Those used last at the end.
-    idle: BTreeMap<Arc<str>, Vec<Idle>>,
-    h2_conns: BTreeMap<Arc<str>, Vec<Shared>>,
-    /// Whether the sweeping task runs.
-    is_swept: bool,
+pub(super) struct PoolState {
+    pub(super) conns: ConnPool<IdleConn>,
+    pub(super) h2: H2Pool,
+    /// Tasks of waiting requests.
+    pub(super) wakers: BTreeMap<WaitId, Waker>,
+    /// When the task that looks for what is over wakes, if there is one.
+    armed: Option<Instant>,
 }
 
-struct Idle {
+/// Whom a connection to a service is for.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct StreamUser {
+    /// The visitor's connection, which its connections to services belong to.
+    pub(crate) id: VisitorId,
+    /// The visitor, whose unread data on a link is counted together. Not 0.
+    pub(crate) group: u64,
+}
+
+/// An idle HTTP/1.1 connection.
+pub(super) struct IdleConn {
     h1_conn: Box<H1Conn>,
     watch: Arc<IdleWatch>,
-    since: Instant,
-    until: Instant,
-}
-
-struct Shared {
-    h2_conn: H2Conn,
-    /// When it was last seen in use.
-    used: Instant,
+    history: ConnHistory,
+    group: u64,
 }
 
 /// Woken when an idle connection is readable, which can only mean its end.
 struct IdleWatch {
     pool: Weak<Pool>,
     service: Arc<str>,
+    /// Its [`ConnId`] while it is idle.
+    id: Mutex<Option<ConnId>>,
 }
 
 /// An HTTP/1.1 connection in use. Dropping it resets the connection; [`Self::give_back`] returns it to the pool.
 pub(crate) struct PooledConn {
     pub(crate) h1_conn: Box<H1Conn>,
     watch: Arc<IdleWatch>,
-    /// How long the service keeps it idle.
-    keep: Duration,
-    /// Whether it served a request before.
-    pub(crate) is_used: bool,
+    visitor: VisitorId,
+    history: ConnHistory,
+    /// The visitor by whom its stream is counted.
+    pub(crate) group: u64,
+    /// The method of the request under way is `HEAD`.
+    is_head: bool,
+    /// The service closes it after the answer.
+    closes: bool,
 }
 
 impl Wake for IdleWatch {
@@ -105,150 +95,214 @@ impl Wake for IdleWatch {
     }
 }
 
+/// A number for a visitor's connection, or for something else that uses pools.
+pub(crate) fn next_visitor_id() -> VisitorId {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    VisitorId(NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
 impl Pool {
     /// An empty pool.
-    pub(crate) fn new(clock: Clock) -> Self {
-        Self { idle_conns: Mutex::default(), clock }
+    pub(crate) fn new(config: PoolConfig, clock: Clock) -> Self {
+        let (conns, h2, wakers) = (ConnPool::new(config), H2Pool::new(config), BTreeMap::new());
+        Self { state: Mutex::new(PoolState { conns, h2, wakers, armed: None }), clock }
     }
 
     /// Takes in use an HTTP/1.1 connection that was just opened.
-    pub(crate) fn lend(self: &Arc<Self>, service: &str, h1_conn: H1Conn) -> PooledConn {
-        let watch = IdleWatch { pool: Arc::downgrade(self), service: Arc::from(service) };
-        PooledConn { h1_conn: Box::new(h1_conn), watch: Arc::new(watch), keep: IDLE_LIMIT, is_used: false }
+    pub(crate) fn lend(self: &Arc<Self>, service: &str, user: StreamUser, h1_conn: H1Conn) -> PooledConn {
+        let (pool, service) = (Arc::downgrade(self), Arc::from(service));
+        let watch = Arc::new(IdleWatch { pool, service, id: Mutex::default() });
+        let history = ConnHistory::default();
+        let idle = IdleConn { h1_conn: Box::new(h1_conn), watch, history, group: user.group };
+        PooledConn::new(idle, user.id)
     }
 
-    /// Takes out the HTTP/1.1 connection that was used last.
-    pub(crate) fn take(&self, service: &str, choice: Choice) -> Option<PooledConn> {
-        if choice == Choice::Fresh {
-            return None;
-        }
+    /// Takes out an idle HTTP/1.1 connection that `visitor` may use.
+    pub(crate) fn take(
+        self: &Arc<Self>,
+        service: &str,
+        visitor: VisitorId,
+        choice: Choice,
+    ) -> Option<PooledConn> {
         let now = self.clock.now();
-        let mut idle_conns = self.lock();
-        let conns = idle_conns.idle.get_mut(service)?;
-        while let Some(idle) = conns.pop() {
-            if choice == Choice::JustUsed && now - idle.since > JUST_USED {
-                conns.push(idle);
-                return None;
+        self.with(|state| {
+            loop {
+                let idle = state.conns.take(service, visitor, choice, now)?;
+                if idle.h1_conn.is_free() {
+                    return Some(PooledConn::new(idle, visitor));
+                }
             }
-            if idle.h1_conn.is_free() && now < idle.until {
-                let Idle { h1_conn, watch, .. } = idle;
-                return Some(PooledConn { h1_conn, watch, keep: IDLE_LIMIT, is_used: true });
-            }
-        }
-        None
+        })
     }
 
-    /// An HTTP/2 connection with room for one more.
-    pub(crate) fn h2_conn(&self, service: &str, choice: Choice) -> Option<H2Conn> {
-        if choice == Choice::Fresh {
-            return None;
-        }
-        let idle_conns = self.lock();
-        let mut h2_conns = idle_conns.h2_conns.get(service)?.iter();
-        h2_conns.find(|shared| shared.h2_conn.has_room()).map(|shared| shared.h2_conn.clone())
+    /// Changes the shared HTTP/2 connections.
+    pub(crate) fn with_h2<T>(self: &Arc<Self>, change: impl FnOnce(&mut H2Pool, Instant) -> T) -> T {
+        let now = self.clock.now();
+        self.with(|state| change(&mut state.h2, now))
     }
 
-    /// Lets others share an HTTP/2 connection that was just opened.
-    pub(crate) fn share(self: &Arc<Self>, service: &str, h2_conn: &H2Conn) {
-        let mut idle_conns = self.lock();
-        let conns = idle_conns.h2_conns.entry(Arc::from(service)).or_default();
-        conns.retain(|shared| !shared.h2_conn.is_closed());
-        if conns.len() < MAX_H2_CONNS {
-            conns.push(Shared { h2_conn: h2_conn.clone(), used: self.clock.now() });
-        }
-        self.keep_swept(&mut idle_conns);
+    /// Whether requests wait, so that another one may not open a stream before them.
+    pub(crate) fn must_wait(&self) -> bool {
+        self.lock().conns.must_wait()
     }
 
-    /// Drops the connections of `service`.
-    pub(crate) fn clear(&self, service: &str) {
-        let mut idle_conns = self.lock();
-        idle_conns.idle.remove(service);
-        idle_conns.h2_conns.remove(service);
+    /// A place in the queue for a connection to `service`, or a stream; without a service for a stream alone. `None`: too
+    /// many wait.
+    pub(super) fn enqueue(self: &Arc<Self>, service: Option<&str>, visitor: VisitorId) -> Option<WaitId> {
+        let now = self.clock.now();
+        self.with(|state| {
+            let id = state.conns.wait(service.map(Arc::from), visitor, now)?;
+            // A stream may have become free after this request found none, and before it waited.
+            state.conns.handle_room();
+            Some(id)
+        })
     }
 
-    /// Drops all idle HTTP/1.1 connections, to free their streams.
-    pub(crate) fn make_room(&self) {
-        self.lock().idle.clear();
+    /// A stream of the link may have become free, or the session has ended, which whoever tries next finds out.
+    pub(crate) fn handle_room(self: &Arc<Self>) {
+        self.with(|state| state.conns.handle_room());
+    }
+
+    /// A request waits no longer.
+    pub(super) fn cancel(self: &Arc<Self>, id: WaitId) {
+        let now = self.clock.now();
+        self.with(|state| {
+            state.wakers.remove(&id);
+            state.conns.cancel(id, now);
+        });
+    }
+
+    /// The connection of this visitor has ended.
+    pub(crate) fn handle_visitor_end(self: &Arc<Self>, visitor: VisitorId) {
+        self.with(|state| {
+            state.conns.handle_visitor_end(visitor);
+            state.h2.handle_visitor_end(visitor);
+        });
+    }
+
+    /// Closes idle connections to `service`, which is another program from now on.
+    pub(crate) fn clear(self: &Arc<Self>, service: &str) {
+        self.with(|state| {
+            state.conns.handle_service_end(service);
+            state.h2.handle_service_end(service);
+        });
     }
 
     /// Puts an HTTP/1.1 connection back. Not one that is not free.
     fn put(self: &Arc<Self>, pooled: PooledConn) {
-        let PooledConn { mut h1_conn, watch, keep, .. } = pooled;
-        let mut idle_conns = self.lock();
-        // Under the lock, so that an end that comes now finds the HTTP/1.1 connection in its place.
-        let waker = Waker::from(Arc::clone(&watch));
-        if h1_conn.poll_drive(&mut Context::from_waker(&waker)).is_ready() || !h1_conn.is_free() {
-            return;
-        }
-        let since = self.clock.now();
-        let conns = idle_conns.idle.entry(Arc::clone(&watch.service)).or_default();
-        if conns.len() >= MAX_IDLE {
-            conns.remove(0);
-        }
-        conns.push(Idle { h1_conn, watch, since, until: since + keep });
-        self.keep_swept(&mut idle_conns);
-    }
-
-    fn keep_swept(self: &Arc<Self>, idle_conns: &mut IdleConns) {
-        if !std::mem::replace(&mut idle_conns.is_swept, true) {
-            spawn(sweep(Arc::downgrade(self))).detach();
-        }
+        let PooledConn { mut h1_conn, watch, visitor, history, group, .. } = pooled;
+        let now = self.clock.now();
+        self.with(|state| {
+            // Under the lock, so that an end that comes now finds the connection in its place.
+            let waker = Waker::from(Arc::clone(&watch));
+            if h1_conn.poll_drive(&mut Context::from_waker(&waker)).is_ready() || !h1_conn.is_free() {
+                return;
+            }
+            let service = Arc::clone(&watch.service);
+            let conn = IdleConn { h1_conn, watch: Arc::clone(&watch), history, group };
+            let id = state.conns.put(Returned { conn, service, visitor, history }, now);
+            *watch.lock() = id;
+        });
     }
 
     /// Drops an idle connection that ended.
-    fn look(&self, watch: &Arc<IdleWatch>) {
-        let mut idle_conns = self.lock();
-        let Some(conns) = idle_conns.idle.get_mut(&watch.service) else { return };
-        let Some(at) = conns.iter().position(|idle| Arc::ptr_eq(&idle.watch, watch)) else { return };
-        let waker = Waker::from(Arc::clone(watch));
-        if conns[at].h1_conn.poll_drive(&mut Context::from_waker(&waker)).is_ready() {
+    fn look(self: &Arc<Self>, watch: &Arc<IdleWatch>) {
+        self.with(|state| {
+            let id = (*watch.lock())?;
+            let idle = state.conns.get_mut(&watch.service, id)?;
+            let waker = Waker::from(Arc::clone(watch));
+            if idle.h1_conn.poll_drive(&mut Context::from_waker(&waker)).is_pending() {
+                return None;
+            }
             tracing::debug!(service = %watch.service, "a waiting connection was closed by its service");
-            conns.remove(at);
+            state.conns.remove(&watch.service, id)
+        });
+    }
+
+    /// Changes the pool; then tells those who wait, and closes what is to be closed, without the lock.
+    pub(super) fn with<T>(self: &Arc<Self>, change: impl FnOnce(&mut PoolState) -> T) -> T {
+        let mut state = self.lock();
+        let changed = change(&mut state);
+        let closed: Vec<IdleConn> = std::iter::from_fn(|| state.conns.poll_closed()).collect();
+        let mut wakers = Vec::new();
+        while let Some(id) = state.conns.poll_granted() {
+            wakers.extend(state.wakers.remove(&id));
         }
+        self.arm(&mut state);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+        drop(closed);
+        changed
     }
 
-    /// Drops expired connections. Returns whether others are left.
-    fn expire(&self) -> bool {
+    fn arm(self: &Arc<Self>, state: &mut PoolState) {
+        let timeouts = [state.conns.poll_timeout(), state.h2.poll_timeout()];
+        let Some(timeout) = timeouts.into_iter().flatten().min() else { return };
+        // What is armed is late by no more than a tick.
+        if state.armed.is_some_and(|armed| armed <= timeout + TICK) {
+            return;
+        }
+        let at = timeout + TICK;
+        state.armed = Some(at);
+        let pool = Arc::downgrade(self);
+        spawn(async move {
+            Timer::at(at).await;
+            if let Some(pool) = pool.upgrade() {
+                pool.handle_timeout(at);
+            }
+        })
+        .detach();
+    }
+
+    fn handle_timeout(self: &Arc<Self>, at: Instant) {
         let now = self.clock.now();
-        let mut idle_conns = self.lock();
-        idle_conns.idle.retain(|_, conns| {
-            conns.retain(|idle| now < idle.until);
-            !conns.is_empty()
+        self.with(|state| {
+            state.armed = state.armed.filter(|armed| *armed != at);
+            state.conns.handle_timeout(now);
+            state.h2.handle_timeout(now);
         });
-        idle_conns.h2_conns.retain(|_, conns| {
-            conns.retain_mut(|shared| {
-                if !shared.h2_conn.is_idle() {
-                    shared.used = now;
-                }
-                !shared.h2_conn.is_closed() && now - shared.used < IDLE_LIMIT
-            });
-            !conns.is_empty()
-        });
-        idle_conns.is_swept = !(idle_conns.idle.is_empty() && idle_conns.h2_conns.is_empty());
-        idle_conns.is_swept
     }
 
-    fn lock(&self) -> MutexGuard<'_, IdleConns> {
-        self.idle_conns.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn sweep(pool: Weak<Pool>) {
-    loop {
-        Timer::after(SWEEP).await;
-        if !pool.upgrade().is_some_and(|pool| pool.expire()) {
-            return;
-        }
+impl IdleWatch {
+    fn lock(&self) -> MutexGuard<'_, Option<ConnId>> {
+        self.id.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl PooledConn {
-    /// Reads from a response head how long the service keeps the connection.
+    pub(super) fn new(idle: IdleConn, visitor: VisitorId) -> Self {
+        let IdleConn { h1_conn, watch, history, group } = idle;
+        Self { h1_conn, watch, visitor, history, group, is_head: false, closes: false }
+    }
+
+    /// Whether it served a request before.
+    pub(crate) fn is_used(&self) -> bool {
+        self.history.requests > 1
+    }
+
+    /// A request is about to be sent.
+    pub(crate) fn note_request(&mut self, request: &Request<RequestUpload>) {
+        let method = request.method();
+        self.is_head = method == Method::HEAD;
+        self.history.requests = self.history.requests.saturating_add(1);
+        self.history.has_unsafe_request |=
+            !request.body().is_empty() || !(self.is_head || method == Method::GET);
+        self.history.has_connection_login |= logs_in_connection(request.headers());
+    }
+
+    /// Reads from a response head how long the service keeps the connection, and whether others may have it.
     pub(crate) fn note(&mut self, head: &response::Parts) {
-        let closes =
+        self.closes =
             head.version < Version::HTTP_11 || head_rewrite::lists(&head.headers, &CONNECTION, "close");
-        let kept = head.headers.get(KEEP_ALIVE).and_then(kept_for).map(|kept| kept.saturating_sub(MARGIN));
-        self.keep = if closes { Duration::ZERO } else { kept.unwrap_or(IDLE_LIMIT).min(IDLE_LIMIT) };
+        self.history.keep_alive = head.headers.get(KEEP_ALIVE).and_then(kept_for);
+        self.history.has_connection_login |= challenges_connection(head.status, &head.headers);
+        self.history.was_bodiless =
+            self.is_head || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     }
 
     /// Puts it back, now or as soon as what is left of the request was sent.
@@ -271,12 +325,27 @@ impl PooledConn {
 
     /// Puts it back where it is free by now.
     fn put_back(self) {
-        if !self.keep.is_zero()
+        if !self.closes
             && let Some(pool) = self.watch.pool.upgrade()
         {
             pool.put(self);
         }
     }
+}
+
+/// Whether a request logs in its connection, and not only itself.
+pub(crate) fn logs_in_connection(fields: &HeaderMap) -> bool {
+    fields.get_all(AUTHORIZATION).iter().any(|value| names_connection_login(value.as_bytes()))
+}
+
+/// Whether an answer asks for a login of its connection.
+fn challenges_connection(status: StatusCode, fields: &HeaderMap) -> bool {
+    let name = match status {
+        StatusCode::UNAUTHORIZED => WWW_AUTHENTICATE,
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED => PROXY_AUTHENTICATE,
+        _ => return false,
+    };
+    fields.get_all(name).iter().any(|value| names_connection_login(value.as_bytes()))
 }
 
 /// The `timeout` of a `Keep-Alive` field (RFC 2068 section 19.7.1.1).
