@@ -47,7 +47,7 @@ impl YamuxPlane {
 
     /// The session inside, for tests of what takes long to happen.
     #[doc(hidden)]
-    pub fn mux(&mut self) -> &mut Mux {
+    pub fn inner(&mut self) -> &mut Mux {
         &mut self.mux
     }
 

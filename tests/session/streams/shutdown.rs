@@ -97,7 +97,7 @@ fn plane(side: Side) -> YamuxPlane {
 #[test]
 fn an_owner_is_told_once_when_few_ids_are_left() {
     let mut plane = plane(Side::Relay);
-    plane.mux().skip_ids((1 << 20) + 1);
+    plane.inner().skip_ids((1 << 20) + 1);
     plane.open(&opening("web"), Instant::ZERO).expect("room");
     plane.open(&opening("web"), Instant::ZERO).expect("room");
     assert_eq!(plane.poll_event(), Some(PlaneEvent::IdsLow));
