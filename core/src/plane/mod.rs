@@ -82,9 +82,6 @@ pub enum OpenStreamError {
     /// The session has no room, or takes no new streams.
     #[error(transparent)]
     Refused(#[from] OpenError),
-    /// The peer reads too slowly: what waits to be sent leaves no capacity for a header.
-    #[error("too much waits to be sent on this link")]
-    SendBufferFull,
     /// The header does not fit.
     #[error(transparent)]
     Header(#[from] StreamHeaderError),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::stream_headers::PendingHeaders;
 use super::{DataPlane, OpenStreamError, PlaneEvent, PlaneInfo, PlaneStart, StreamEvent};
-use crate::dialect::{Frame, MUX_YAMUX, Signal, StreamHeader};
+use crate::dialect::{Frame, MAX_STREAM_HEADER_BYTES, MUX_YAMUX, Signal, StreamHeader};
 use crate::keepalive::KeepaliveMode;
 use crate::machine::Side;
 use crate::message::Message;
@@ -16,8 +16,8 @@ use crate::time::{Instant, earliest};
 
 /// Given to `reset` when the peer's header cannot be served; local knowledge only.
 const RESET_BAD_HEADER: u32 = 1;
-/// Reset code of a stream whose header did not fit into the send buffer. Not sent.
-const RESET_NO_ROOM: u32 = 3;
+/// What a header takes in the queue of its stream: its length and its JSON.
+const MAX_HEADER_BYTES: usize = 2 + MAX_STREAM_HEADER_BYTES;
 /// A fatal mux error leaves at most a `GoAway`, which fits one batch; the second is for a batch that was begun before.
 const MAX_LAST_BATCHES: u8 = 2;
 
@@ -35,7 +35,8 @@ pub struct YamuxPlane {
 impl YamuxPlane {
     /// The plane of a login that is over.
     pub fn new(start: PlaneStart) -> Self {
-        let PlaneStart { side, mux, epoch, seed, now } = start;
+        let PlaneStart { side, mut mux, epoch, seed, now } = start;
+        mux.opening_reserve = mux.opening_reserve.max(MAX_HEADER_BYTES);
         Self {
             mux: Mux::new(side.into(), mux, epoch, seed, now),
             side,
@@ -158,11 +159,10 @@ impl DataPlane for YamuxPlane {
     fn open(&mut self, header: &StreamHeader, now: Instant) -> Result<StreamId, OpenStreamError> {
         let mut head = header.encode()?;
         let id = self.mux.open(now)?;
-        // Half an header would make the peer take the stream's first bytes for the rest of it.
-        if self.writable(id) < head.len() || self.write(id, &mut head, now).is_err() {
-            self.reset(id, RESET_NO_ROOM, now);
-            return Err(OpenStreamError::SendBufferFull);
-        }
+        let written =
+            self.mux.stream(id).map_err(StreamError::from).and_then(|mut s| s.write(&mut head, now));
+        // The reserve for openings has room for any header.
+        debug_assert!(written.is_ok() && head.is_empty(), "half a header");
         Ok(id)
     }
 

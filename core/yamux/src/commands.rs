@@ -126,8 +126,20 @@ impl Mux {
         if stream.send.state() != SendState::Open || stream.reset.is_some() || self.is_ended() {
             return 0;
         }
+        let (own, shared) = self.send_room(key);
+        own.min(shared)
+    }
+
+    /// What the limits of a stream, and those of all streams together, let it queue.
+    pub(crate) fn send_room(&self, key: usize) -> (usize, usize) {
+        let stream = &self.streams[key];
         let own = stream.send.room(self.config.max_stream_unsent);
-        own.min(self.config.max_unsent.saturating_sub(self.counts.unsent))
+        let shared = self.config.max_unsent.saturating_sub(self.counts.unsent);
+        if stream.opening.syn_sent {
+            return (own, shared);
+        }
+        let reserve = stream.send.room(self.config.opening_reserve);
+        (own.max(reserve), shared.max(reserve))
     }
 
     /// The counters.

@@ -91,6 +91,10 @@ pub struct MuxConfig {
     /// Unsent bytes of all streams above which writes block, at least `max_stream_unsent`. All of them may leave as soon as
     /// the transport takes them.
     pub max_unsent: usize,
+    /// Bytes that a stream of this end may queue before its SYN leaves though the two limits above are reached: what the
+    /// peer needs to know of a stream when it opens, so that opening one never waits for others. At most `ack_backlog`
+    /// streams use it at once. 0: openings wait as everything does.
+    pub opening_reserve: usize,
     /// Above it the session ends with [`FloodKind::Resets`](crate::FloodKind::Resets). Counted are streams that the peer
     /// resets within a second of their opening ("rapid reset"), that are refused, and that send data after their end. In
     /// proportion more where more than 256 inbound streams may be open. `None`: the session goes on, for a peer that
@@ -156,6 +160,7 @@ impl Default for MuxConfig {
             max_group_unread: 64 * MIB,
             max_stream_unsent: 64 * 1024,
             max_unsent: 8 * MIB,
+            opening_reserve: 0,
             reset_limit: Some(RESETS),
             refusal_limit: Some(REFUSALS),
             discarded_limit: Some(DISCARDED),
@@ -269,10 +274,12 @@ impl MuxConfig {
         let windows =
             streams.saturating_mul(INITIAL_WINDOW as usize).saturating_add(self.window_growth_budget);
         let unread = windows.min(self.max_unread);
+        let reserve = self.ack_backlog.min(self.max_outbound_streams).saturating_mul(self.opening_reserve);
+        let unsent = self.max_unsent.saturating_add(reserve);
         let pinned = if self.always_copy { unread } else { unread.saturating_mul(4) };
         pinned
             .saturating_add(unread / 4)
-            .saturating_add(self.max_unsent.saturating_mul(2))
+            .saturating_add(unsent.saturating_mul(2))
             .saturating_add(streams.saturating_mul(STREAM_BYTES))
             .saturating_add(self.batch.saturating_mul(2))
             .saturating_add(SESSION_BYTES)

@@ -75,17 +75,16 @@ impl<'a> Stream<'a> {
     /// [`StreamError::Reset`]; [`StreamError::Lost`].
     pub fn write(&mut self, data: &mut Bytes, now: Instant) -> Result<usize, StreamError> {
         self.check(now)?;
-        let stream = &mut self.mux.streams[self.key];
-        if stream.send.state() != SendState::Open {
+        if self.mux.streams[self.key].send.state() != SendState::Open {
             return Err(StreamError::Finished);
         }
         if data.is_empty() {
             return Ok(0);
         }
-        let own = stream.send.room(self.mux.config.max_stream_unsent);
-        let shared = self.mux.config.max_unsent.saturating_sub(self.mux.counts.unsent);
+        let (own, shared) = self.mux.send_room(self.key);
         let taken = data.split_to(data.len().min(own).min(shared));
         let n = taken.len();
+        let stream = &mut self.mux.streams[self.key];
         if n > 0 {
             stream.send.push(taken);
             self.mux.counts.unsent += n;

@@ -6,7 +6,7 @@ use hvym_tunnel_core::agent::AgentEvent;
 use hvym_tunnel_core::dialect::{MAX_STREAM_HEADER_BYTES, Proto, StreamHeader, StreamHeaderError};
 use hvym_tunnel_core::link::{OpenStreamError, StreamEvent};
 use hvym_tunnel_core::machine::Machine;
-use hvym_tunnel_core::mux::MuxEvent;
+use hvym_tunnel_core::mux::{MuxConfig, MuxEvent, OpenError};
 use hvym_tunnel_core::relay::SessionEvent;
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_tests::ends::{
@@ -149,14 +149,16 @@ fn an_opening_that_does_not_fit_is_refused_before_anything_is_sent() {
 }
 
 #[test]
-fn no_stream_is_opened_while_there_is_no_room_for_its_opening() {
+fn streams_open_with_their_headers_however_much_others_have_queued() {
     let mut relay = session_config();
     relay.link.mux.max_unsent = 64 * 1024;
     let mut pair = pair_with(agent_config(), relay, WireConfig::default(), [7; 32]);
     pair.up();
     let now = pair.now;
     let full = pair.relay.session().open(&opening("web"), now).expect("room");
+    pair.run(Duration::from_secs(1));
     pair.wire.config.room = 0;
+    let now = pair.now;
     let mut written = 0;
     loop {
         match write(pair.relay.session(), full, &[7; 4096], now) {
@@ -164,19 +166,26 @@ fn no_stream_is_opened_while_there_is_no_room_for_its_opening() {
             n => written += n,
         }
     }
-    for _ in 0..2000 {
-        assert_eq!(pair.relay.session().open(&opening("api"), now), Err(OpenStreamError::SendBufferFull));
+    let long = StreamHeader { id: Some("x".repeat(4000)), ..opening("api") };
+    let length = long.encode().expect("it fits").len();
+    let limit = MuxConfig::opener().ack_backlog;
+    for n in 0..limit {
+        let id = pair.relay.session().open(&long, now).expect("there is room for its header");
+        assert_eq!(
+            write(pair.relay.session(), id, &[7; 8192], now),
+            2 + MAX_STREAM_HEADER_BYTES - length,
+            "stream {n}"
+        );
     }
+    let refused = pair.relay.session().open(&long, now);
+    assert_eq!(refused, Err(OpenStreamError::Refused(OpenError::AckBacklog)));
     pair.wire.config.room = 1024 * 1024;
     pair.run(Duration::from_secs(1));
-    let [(theirs, said)] = &pair.agent.opened()[..] else { panic!("{:?}", pair.agent.opened()) };
-    assert_eq!(said.service, "web");
-    let (data, outcome) = read(&mut pair.agent.machine, *theirs, pair.now);
+    let opened = pair.agent.opened();
+    assert_eq!(opened.len(), 1 + limit);
+    assert!(opened[1..].iter().all(|(_, header)| *header == long));
+    let (data, outcome) = read(&mut pair.agent.machine, opened[0].0, pair.now);
     assert_eq!((data.len(), outcome), (written, Outcome::Open));
-    let now = pair.now;
-    pair.relay.session().open(&opening("api"), now).expect("room again");
-    pair.run(Duration::from_secs(1));
-    assert_eq!(pair.agent.opened()[1].1.service, "api");
 }
 
 #[test]

@@ -63,6 +63,7 @@ impl Setup {
                 config.batch = 4096;
                 config.max_stream_unsent = 1024;
                 config.max_unsent = 2500;
+                config.opening_reserve = 1500;
             }),
             2 => base.with(|config| config.window_growth_budget = 0),
             3 => base.with(|config| {

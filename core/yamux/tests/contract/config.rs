@@ -111,10 +111,11 @@ fn the_memory_bound_is_what_windows_copies_and_queues_add_up_to() {
         config.max_outbound_streams = 1;
         config.window_growth_budget = 1000;
         config.max_unsent = 70_000;
+        config.opening_reserve = 100;
         config.batch = 5000;
     });
     let unread = 3 * WINDOW + 1000;
-    let rest = 2 * 70_000 + 3 * 2048 + 2 * 5000 + 262_144;
+    let rest = 2 * 70_100 + 3 * 2048 + 2 * 5000 + 262_144;
     assert_eq!(config.memory_bound(), 4 * unread + unread / 4 + rest);
     let copying = config.clone().with(|config| config.always_copy = true);
     assert_eq!(copying.memory_bound(), unread + unread / 4 + rest);

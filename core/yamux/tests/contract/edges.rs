@@ -24,6 +24,31 @@ fn the_room_to_write_is_the_lesser_of_the_streams_and_the_sessions() {
 }
 
 #[test]
+fn a_stream_that_opens_has_the_room_of_its_opening_until_its_syn_has_left() {
+    let mut rig = Rig::agent_but(|config| {
+        config.max_stream_unsent = 1024;
+        config.max_unsent = 1024;
+        config.opening_reserve = 3000;
+        config.batch = 4096;
+    });
+    let (full, _) = rig.opened();
+    rig.write(full, &[0; 1024]);
+    let (a, b) = (rig.open(), rig.open());
+    assert_eq!((rig.mux.writable(full), rig.mux.writable(a), rig.mux.writable(b)), (0, 3000, 3000));
+    assert_eq!(rig.write_some(a, &[0; 2999]), 2999);
+    assert_eq!(rig.mux.writable(a), 1);
+    assert_eq!(rig.write_some(a, &[0; 2]), 1);
+    assert_eq!((rig.write_some(a, &[0]), rig.mux.writable(b)), (0, 3000));
+    rig.write(b, &[0; 3000]);
+    assert_eq!(rig.mux.stats().unsent, 7024);
+    rig.batch();
+    assert_eq!((rig.mux.writable(a), rig.mux.writable(b)), (0, 0), "what is left counts as any data does");
+    rig.sent();
+    assert_eq!((rig.mux.writable(a), rig.mux.writable(b)), (1024, 1024));
+    assert!(rig.events().contains(&MuxEvent::Writable(a)));
+}
+
+#[test]
 fn a_stream_that_is_reset_gone_or_lost_has_no_room() {
     let mut rig = Rig::agent();
     let (id, wire) = rig.opened();
