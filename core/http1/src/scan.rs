@@ -125,21 +125,29 @@ fn strict(position: Position, byte: u8) -> Result<Next, HeadError> {
 
 /// The number of leading bytes that are not control bytes (0x00 to 0x1f and 0x7f).
 pub(crate) fn ctl_free_prefix(bytes: &[u8]) -> usize {
-    let (words, _) = bytes.as_chunks();
-    let skipped = words.iter().take_while(|word| !has_ctl(word)).count() * size_of::<u64>();
-    let rest = bytes.get(skipped..).unwrap_or_default();
+    let (words, rest) = bytes.as_chunks();
+    let mut skipped = 0;
+    for word in words {
+        let found = ctl_flags(*word);
+        if found != 0 {
+            return skipped + found.trailing_zeros() as usize / 8;
+        }
+        skipped += size_of::<u64>();
+    }
     skipped + rest.iter().position(u8::is_ascii_control).unwrap_or(rest.len())
 }
 
-/// Whether one of eight bytes is a control byte, without a branch for each.
-fn has_ctl(bytes: &[u8; size_of::<u64>()]) -> bool {
+/// A word whose lowest set bit is in the first control byte of eight; zero if none of them is one. Bits above may be set in
+/// others.
+fn ctl_flags(bytes: [u8; size_of::<u64>()]) -> u64 {
     const ONES: u64 = u64::MAX / 255;
-    let word = u64::from_ne_bytes(*bytes);
+    const TOPS: u64 = ONES * 0x80;
+    let word = u64::from_le_bytes(bytes);
     // A top bit is set where a byte is below 0x20. A borrow can set others, but only above such a byte.
-    let below_space = word.wrapping_sub(ONES * 0x20) & !word;
-    let delete = word ^ (ONES * 0x7f);
-    let is_delete = delete.wrapping_sub(ONES) & !delete;
-    (below_space | is_delete) & (ONES * 0x80) != 0
+    let below_space = word.wrapping_sub(ONES * 0x20);
+    // A top bit is set where the other bits are those of 0x7f.
+    let delete = (word & !TOPS).wrapping_add(ONES);
+    (below_space | delete) & !word & TOPS
 }
 
 #[cfg(test)]
@@ -217,12 +225,17 @@ mod tests {
     }
 
     #[test]
-    fn eight_bytes_have_a_control_byte_if_one_of_them_is_one() {
+    fn the_first_control_byte_of_eight_is_found() {
         for filler in [b'a', b'b', b' ', b'!', b'~', 0x80, 0x9f, 0xff] {
             for (byte, at) in (0..=u8::MAX).flat_map(|byte| (0..8).map(move |at| (byte, at))) {
                 let mut bytes = [filler; 8];
                 bytes[at] = byte;
-                assert_eq!(has_ctl(&bytes), byte.is_ascii_control(), "{byte} at {at} in {filler}");
+                let expected = if byte.is_ascii_control() { at } else { 8 };
+                assert_eq!(
+                    ctl_flags(bytes).trailing_zeros() as usize / 8,
+                    expected,
+                    "{byte} at {at} in {filler}"
+                );
             }
         }
     }

@@ -4,49 +4,53 @@ use bytes::BytesMut;
 
 use crate::view::field_table::{FieldSpan, Fields};
 
-/// Copies the kept fields of a head.
+/// Copies the fields of a head but for some.
 pub(super) struct FieldWriter<'a, 'o> {
     fields: Fields<'a>,
     out: &'o mut BytesMut,
-    /// Lines that will be copied.
-    run: (u32, u32),
+    /// Everything before it is written or left out.
+    done: u32,
 }
 
 impl<'a, 'o> FieldWriter<'a, 'o> {
     pub(super) fn new(fields: Fields<'a>, out: &'o mut BytesMut) -> Self {
-        FieldWriter { fields, out, run: (0, 0) }
+        let done = fields.spans().first().map_or(0, |span| span.start);
+        FieldWriter { fields, out, done }
     }
 
-    /// Keeps a field, with its line written as `Name: value` and CR LF.
+    /// Keeps a field. Not needed for a line that is plain, nor are any calls for it.
     pub(super) fn keep(&mut self, span: &FieldSpan) {
-        let is_plain = span.value_start == span.name_end + 2 && span.end == span.value_end + 2;
-        let separator = self.fields.slice(span.name_end, span.value_start);
-        if is_plain && separator == b": " && self.fields.slice(span.value_end, span.end) == b"\r\n" {
-            if self.run.1 != span.start {
-                self.flush();
-                self.run.0 = span.start;
-            }
-            self.run.1 = span.end;
-        } else {
-            self.write(self.fields.name(span), self.fields.value(span));
+        if !span.is_plain {
+            self.replace(span, self.fields.value(span));
         }
     }
 
-    /// Writes a field in place of others.
-    pub(super) fn write(&mut self, name: &[u8], value: &[u8]) {
-        self.flush();
-        write_field(name, value, self.out);
+    /// Leaves a field out.
+    pub(super) fn skip(&mut self, span: &FieldSpan) {
+        self.write_until(span.start);
+        self.done = span.end;
     }
 
-    /// The output behind everything that was kept.
-    pub(super) fn out(&mut self) -> &mut BytesMut {
-        self.flush();
+    /// Writes a field with another value.
+    pub(super) fn replace(&mut self, span: &FieldSpan, value: &[u8]) {
+        self.skip(span);
+        write_field(self.fields.name(span), value, self.out);
+    }
+
+    /// The output, with all that was before this field.
+    pub(super) fn out_instead(&mut self, span: &FieldSpan) -> &mut BytesMut {
+        self.skip(span);
         self.out
     }
 
-    fn flush(&mut self) {
-        let (start, end) = core::mem::take(&mut self.run);
-        self.out.extend_from_slice(self.fields.slice(start, end));
+    /// Writes the rest.
+    pub(super) fn finish(mut self) -> &'o mut BytesMut {
+        self.write_until(self.fields.spans().last().map_or(0, |span| span.end));
+        self.out
+    }
+
+    fn write_until(&mut self, end: u32) {
+        self.out.extend_from_slice(self.fields.slice(self.done, end));
     }
 }
 

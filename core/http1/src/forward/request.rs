@@ -92,29 +92,35 @@ impl RequestView<'_> {
             self.write_host(rewrite, out);
         }
         let mut are_cookies_written = false;
+        let has_removed = self.connection().named > 0 || !rewrite.remove.is_empty();
         let mut writer = FieldWriter::new(fields, out);
         for span in fields.spans() {
-            let (kind, name) = (span.kind, fields.name(span));
-            let is_named =
-                || self.connection().named > 0 && names_field(fields.of_kind(FieldKind::Connection), name);
-            if rewrite.drops(kind, name)
-                || is_named()
-                || (kind == FieldKind::Host && self.is_host_from_target())
-            {
+            if span.kind == FieldKind::Other && span.is_plain && !has_removed {
                 continue;
             }
-            match rewrite.mapped(kind, name, fields.value(span)) {
-                Some(value) => writer.write(name, &value),
-                None if kind == FieldKind::Cookie && self.cookies() > 1 => {
-                    if !core::mem::replace(&mut are_cookies_written, true) {
-                        write_cookies(name, fields.of_kind(FieldKind::Cookie), writer.out());
-                    }
+            let (kind, name) = (span.kind, fields.name(span));
+            if rewrite.drops(kind, name) || self.drops(kind, name) {
+                writer.skip(span);
+            } else if kind == FieldKind::Cookie && self.cookies() > 1 {
+                let out = writer.out_instead(span);
+                if !core::mem::replace(&mut are_cookies_written, true) {
+                    write_cookies(name, fields.of_kind(FieldKind::Cookie), out);
                 }
-                None => writer.keep(span),
+            } else if let Some(value) = rewrite.mapped(kind, name, fields.value(span)) {
+                writer.replace(span, &value);
+            } else {
+                writer.keep(span);
             }
         }
         let is_chunked = self.framing() == Framing::Chunked;
-        rewrite.finish(self.upgrade(), self.accepts_trailers(), is_chunked, writer.out());
+        rewrite.finish(self.upgrade(), self.accepts_trailers(), is_chunked, writer.finish());
+    }
+
+    /// Whether a field goes because of others.
+    fn drops(&self, kind: FieldKind, name: &[u8]) -> bool {
+        (kind == FieldKind::Host && self.is_host_from_target())
+            || (self.connection().named > 0
+                && names_field(self.fields().of_kind(FieldKind::Connection), name))
     }
 
     fn write_host(&self, rewrite: &RequestRewrite<'_>, out: &mut BytesMut) {

@@ -1,6 +1,5 @@
 //! A response head as the visitor gets it.
 
-use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use bytes::BytesMut;
@@ -14,7 +13,7 @@ use crate::version::Version;
 use crate::view::ResponseView;
 use crate::view::connection::names_field;
 use crate::view::field_kind::FieldKind;
-use crate::view::field_table::{FieldSpan, text};
+use crate::view::field_table::text;
 
 /// How a response head is changed.
 #[derive(Copy, Clone, Debug, Default)]
@@ -80,11 +79,21 @@ impl ResponseView<'_> {
         out.extend_from_slice(self.reason());
         out.extend_from_slice(b"\r\n");
         let mut writer = FieldWriter::new(fields, out);
-        self.each_kept(rewrite, |span, name, changed| match changed {
-            Some(value) => writer.write(name, &value),
-            None => writer.keep(span),
-        });
-        let out = writer.out();
+        let has_removed = self.connection().named > 0 || !rewrite.remove.is_empty();
+        for span in fields.spans() {
+            if span.kind == FieldKind::Other && span.is_plain && !has_removed {
+                continue;
+            }
+            let name = fields.name(span);
+            if rewrite.drops(self, span.kind, name) {
+                writer.skip(span);
+            } else if let Some(value) = rewrite.changed(span.kind, name, fields.value(span)) {
+                writer.replace(span, &value);
+            } else {
+                writer.keep(span);
+            }
+        }
+        let out = writer.finish();
         if let Some(length) = self.forwarded_length() {
             write_length(length, out);
         }
@@ -102,10 +111,13 @@ impl ResponseView<'_> {
     /// Shows `put` each field that a visitor of another version gets, by the same rules, without those of a connection.
     pub fn forward_fields(&self, rewrite: &ResponseRewrite<'_>, mut put: impl FnMut(&str, &[u8])) {
         let fields = self.fields();
-        self.each_kept(rewrite, |span, name, changed| {
-            let value = changed.map_or(Cow::Borrowed(fields.value(span)), Cow::Owned);
-            put(text(name), &value);
-        });
+        for span in fields.spans() {
+            let (name, value) = (fields.name(span), fields.value(span));
+            if !rewrite.drops(self, span.kind, name) {
+                let changed = rewrite.changed(span.kind, name, value);
+                put(text(name), changed.as_deref().unwrap_or(value));
+            }
+        }
         if let Some(length) = self.forwarded_length() {
             let mut line = BytesMut::new();
             write_length(length, &mut line);
@@ -113,20 +125,6 @@ impl ResponseView<'_> {
         }
         if let Some(date) = rewrite.date.filter(|_| !self.has_date()) {
             put("Date", date.as_bytes());
-        }
-    }
-
-    fn each_kept(
-        &self,
-        rewrite: &ResponseRewrite<'_>,
-        mut put: impl FnMut(&FieldSpan, &[u8], Option<Vec<u8>>),
-    ) {
-        let fields = self.fields();
-        for span in fields.spans() {
-            let name = fields.name(span);
-            if !rewrite.drops(self, span.kind, name) {
-                put(span, name, rewrite.changed(span.kind, name, fields.value(span)));
-            }
         }
     }
 

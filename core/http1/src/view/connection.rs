@@ -20,6 +20,11 @@ const ESSENTIAL: [&str; 4] = ["content-length", "host", "trailer", "transfer-enc
 
 impl ConnectionOptions {
     pub(super) fn read(&mut self, value: &[u8]) {
+        // What most messages say.
+        if value.eq_ignore_ascii_case(b"keep-alive") {
+            self.keep_alive = true;
+            return;
+        }
         for member in list_members(value).filter(|member| !member.is_empty()) {
             let is = |option: &str| member.eq_ignore_ascii_case(option.as_bytes());
             if is("close") {

@@ -52,33 +52,32 @@ const CLIENT_ADDRESSES: [&str; 6] = [
 ];
 
 impl FieldKind {
-    /// The kind of the field `name`.
+    /// The kind of the field `name`, a token.
     pub(crate) fn classify(name: &[u8]) -> Self {
-        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         let Some(first) = name.first() else { return FieldKind::Other };
         match (first | 0x20, name.len()) {
-            (b'h', 4) if is("host") => FieldKind::Host,
-            (b'c', 6) if is("cookie") => FieldKind::Cookie,
-            (b'c', 10) if is("connection") => FieldKind::Connection,
-            (b'c', 14) if is("content-length") => FieldKind::ContentLength,
-            (b'c', 16) if is("content-location") => FieldKind::Url,
-            (b'd', 4) if is("date") => FieldKind::Date,
-            (b'd', 11) if is("destination") => FieldKind::Url,
-            (b'e', 6) if is("expect") => FieldKind::Expect,
-            (b'k', 10) if is("keep-alive") => FieldKind::KeepAlive,
-            (b'l', 8) if is("location") => FieldKind::Url,
-            (b'o', 6) if is("origin") => FieldKind::Url,
-            (b'r', 7) if is("referer") || is("refresh") => FieldKind::Url,
-            (b's', 10) if is("set-cookie") => FieldKind::SetCookie,
-            (b't', 2) if is("te") => FieldKind::Te,
-            (b't', 7) if is("trailer") => FieldKind::Trailer,
-            (b't', 8) if is("trailers") => FieldKind::HopByHop,
-            (b't', 17) if is("transfer-encoding") => FieldKind::TransferEncoding,
-            (b'u', 7) if is("upgrade") => FieldKind::Upgrade,
-            (b'a', 13) if is("authorization") => FieldKind::Authorization,
-            (b'a', 27) if is("access-control-allow-origin") => FieldKind::Url,
-            (b'w', 16) if is("www-authenticate") => FieldKind::Challenge,
-            (b'p', 5) if is("proxy") => FieldKind::Proxy,
+            (b'h', 4) if is(name, b"host") => FieldKind::Host,
+            (b'c', 6) if is(name, b"cookie") => FieldKind::Cookie,
+            (b'c', 10) if is(name, b"connection") => FieldKind::Connection,
+            (b'c', 14) if is(name, b"content-length") => FieldKind::ContentLength,
+            (b'c', 16) if is(name, b"content-location") => FieldKind::Url,
+            (b'd', 4) if is(name, b"date") => FieldKind::Date,
+            (b'd', 11) if is(name, b"destination") => FieldKind::Url,
+            (b'e', 6) if is(name, b"expect") => FieldKind::Expect,
+            (b'k', 10) if is(name, b"keep-alive") => FieldKind::KeepAlive,
+            (b'l', 8) if is(name, b"location") => FieldKind::Url,
+            (b'o', 6) if is(name, b"origin") => FieldKind::Url,
+            (b'r', 7) if is(name, b"referer") || is(name, b"refresh") => FieldKind::Url,
+            (b's', 10) if is(name, b"set-cookie") => FieldKind::SetCookie,
+            (b't', 2) if is(name, b"te") => FieldKind::Te,
+            (b't', 7) if is(name, b"trailer") => FieldKind::Trailer,
+            (b't', 8) if is(name, b"trailers") => FieldKind::HopByHop,
+            (b't', 17) if is(name, b"transfer-encoding") => FieldKind::TransferEncoding,
+            (b'u', 7) if is(name, b"upgrade") => FieldKind::Upgrade,
+            (b'a', 13) if is(name, b"authorization") => FieldKind::Authorization,
+            (b'a', 27) if is(name, b"access-control-allow-origin") => FieldKind::Url,
+            (b'w', 16) if is(name, b"www-authenticate") => FieldKind::Challenge,
+            (b'p', 5) if is(name, b"proxy") => FieldKind::Proxy,
             (b'p', 7..) if has_prefix(name, b"proxy-") => proxy(name),
             (b'c' | b'f' | b't' | b'x', 9..) => claim(name),
             _ => FieldKind::Other,
@@ -86,19 +85,30 @@ impl FieldKind {
     }
 }
 
+/// Whether a token is `known`, which has letters and `-` alone: other characters that differ from these in the same bit are not in
+/// tokens.
+fn is<const N: usize>(name: &[u8], known: &[u8; N]) -> bool {
+    let Some(name) = name.as_array::<N>() else { return false };
+    name.iter().zip(known).fold(0, |difference, (a, b)| difference | ((a | 0x20) ^ b)) == 0
+}
+
+#[inline(never)]
 fn proxy(name: &[u8]) -> FieldKind {
-    let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
-    if is("proxy-status") {
+    if is(name, b"proxy-status") {
         FieldKind::ProxyStatus
-    } else if is("proxy-authenticate") {
+    } else if is(name, b"proxy-authenticate") {
         FieldKind::Challenge
-    } else if is("proxy-connection") || is("proxy-authentication-info") || is("proxy-authorization") {
+    } else if is(name, b"proxy-connection")
+        || is(name, b"proxy-authentication-info")
+        || is(name, b"proxy-authorization")
+    {
         FieldKind::HopByHop
     } else {
         FieldKind::Proxy
     }
 }
 
+#[inline(never)]
 fn claim(name: &[u8]) -> FieldKind {
     if has_variable_prefix(name, b"x-forwarded-") || CLAIMS.iter().any(|known| is_variable(name, known)) {
         FieldKind::Claim

@@ -3,81 +3,154 @@
 use super::field_kind::FieldKind;
 use super::field_table::{FieldSpan, FieldTable};
 use crate::error::HeadError;
-use crate::limits::MAX_HEADERS;
-use crate::scan::{LineEndings, ctl_free_prefix};
+use crate::limits::{MAX_HEAD_BYTES, MAX_HEADERS};
+use crate::scan::ctl_free_prefix;
 use crate::syntax::token_prefix;
 
-/// Reads the lines from `at` to the empty line that must end `bytes`, and shows each to `on_field` with its value.
-pub(super) fn read_fields<'a, E: From<HeadError>>(
+/// Reads the lines from `at` to the empty line, shows those that mean something to `on_field`, and returns the length of the
+/// head; `None` if `bytes` end before it. Without `STRICT`, lines may end with LF, and names with white space.
+pub(super) fn read_fields<'a, const STRICT: bool, E: From<HeadError>>(
     bytes: &'a [u8],
     mut at: usize,
-    line_endings: LineEndings,
     table: &mut FieldTable,
     mut on_field: impl FnMut(FieldKind, &'a [u8]) -> Result<(), E>,
-) -> Result<(), E> {
+) -> Result<Option<usize>, E> {
+    // Offsets have 32 bits.
+    let bytes = &bytes[..bytes.len().min(MAX_HEAD_BYTES)];
     table.0.clear();
     loop {
         let rest = bytes.get(at..).unwrap_or_default();
-        if let Some(length) = line_end(rest, line_endings) {
-            return if length == rest.len() { Ok(()) } else { Err(HeadError::LineEnd.into()) };
-        }
+        let line = match plain_line(rest) {
+            (0, _) => match read_line::<STRICT>(rest)? {
+                LineRead::Field(line) => line,
+                LineRead::End(length) => return Ok(Some(at + length)),
+                LineRead::Cut => return Ok(None),
+            },
+            (name_end, value_end) => {
+                Line { name_end, value_start: name_end + 2, value_end, end: value_end + 2, is_plain: true }
+            }
+        };
         if table.0.len() >= MAX_HEADERS {
             return Err(HeadError::TooManyHeaders.into());
         }
-        let span = read_field(bytes, at, line_endings)?;
-        if span.kind != FieldKind::Other {
-            on_field(span.kind, &bytes[span.value_start as usize..span.value_end as usize])?;
+        let kind = FieldKind::classify(&rest[..line.name_end]);
+        if kind != FieldKind::Other {
+            on_field(kind, &rest[line.value_start..line.value_end])?;
         }
-        at = span.end as usize;
-        table.0.push(span);
+        table.0.push(FieldSpan {
+            start: at as u32,
+            name_end: (at + line.name_end) as u32,
+            value_start: (at + line.value_start) as u32,
+            value_end: (at + line.value_end) as u32,
+            end: (at + line.end) as u32,
+            kind,
+            is_plain: line.is_plain,
+        });
+        at += line.end;
     }
 }
 
-/// The length of the line end that `bytes` begin with.
-pub(super) fn line_end(bytes: &[u8], line_endings: LineEndings) -> Option<usize> {
-    match (bytes, line_endings) {
-        ([b'\r', b'\n', ..], _) => Some(2),
-        ([b'\n', ..], LineEndings::Lenient) => Some(1),
-        _ => None,
+/// Where name and value end, if a line is `Name: value` and CR LF, as most are; else zeros. Not inlined, because it is the
+/// innermost loop and needs the registers.
+#[inline(never)]
+fn plain_line(line: &[u8]) -> (usize, usize) {
+    let name_end = token_prefix(line);
+    let Some([b':', b' ', value @ ..]) = line.get(name_end..) else { return (0, 0) };
+    let length = ctl_free_prefix(value);
+    match value.get(length..) {
+        Some([b'\r', b'\n', ..]) => {}
+        _ => return (0, 0),
+    }
+    let (Some(first), Some(last)) = (value.first(), value.get(length.wrapping_sub(1))) else { return (0, 0) };
+    if is_blank(*first) || is_blank(*last) { (0, 0) } else { (name_end, name_end + 2 + length) }
+}
+
+/// Offsets in one line.
+struct Line {
+    name_end: usize,
+    value_start: usize,
+    value_end: usize,
+    end: usize,
+    /// Whether it is written as `Name: value` and CR LF.
+    is_plain: bool,
+}
+
+/// What a line is.
+enum LineRead {
+    Field(Line),
+    /// Empty, with a line end of this many bytes.
+    End(usize),
+    /// Incomplete.
+    Cut,
+}
+
+/// Whether a line ends here.
+pub(super) enum LineEnd {
+    None,
+    /// It does, after this many bytes.
+    Length(usize),
+    /// It may, if more bytes come.
+    Cut,
+}
+
+#[inline]
+pub(super) fn line_end<const STRICT: bool>(bytes: &[u8]) -> LineEnd {
+    match bytes {
+        [b'\r', b'\n', ..] => LineEnd::Length(2),
+        [b'\n', ..] if !STRICT => LineEnd::Length(1),
+        [] | [b'\r'] => LineEnd::Cut,
+        _ => LineEnd::None,
     }
 }
 
-fn read_field(bytes: &[u8], start: usize, line_endings: LineEndings) -> Result<FieldSpan, HeadError> {
-    let name_end = start + token_prefix(&bytes[start..]);
-    let mut colon = name_end;
+/// Reads any line.
+#[inline(never)]
+fn read_line<const STRICT: bool>(line: &[u8]) -> Result<LineRead, HeadError> {
+    let name_end = token_prefix(line);
+    if name_end == 0 {
+        return match line_end::<STRICT>(line) {
+            LineEnd::Length(length) => Ok(LineRead::End(length)),
+            LineEnd::Cut => Ok(LineRead::Cut),
+            LineEnd::None => Err(HeadError::HeaderName),
+        };
+    }
     // A proxy removes white space before the colon of a response, and a server refuses it in a request (RFC 9112
     // section 5.1).
-    if line_endings == LineEndings::Lenient {
-        colon += blank_prefix(&bytes[colon..]);
+    let colon = if STRICT { name_end } else { skip_blanks(line, name_end) };
+    match line.get(colon) {
+        Some(b':') => {}
+        None => return Ok(LineRead::Cut),
+        Some(_) => return Err(HeadError::HeaderName),
     }
-    if name_end == start || bytes.get(colon) != Some(&b':') {
-        return Err(HeadError::HeaderName);
-    }
-    let value_start = colon + 1 + blank_prefix(&bytes[colon + 1..]);
-    let mut value_end = value_start;
+    let value_start = skip_blanks(line, colon + 1);
+    let mut at = value_start;
     let length = loop {
-        value_end += ctl_free_prefix(&bytes[value_end..]);
-        let rest = &bytes[value_end..];
-        match (rest.first(), line_end(rest, line_endings)) {
-            (_, Some(length)) => break length,
-            (Some(b'\t'), _) => value_end += 1,
-            (None | Some(b'\r' | b'\n'), _) => return Err(HeadError::LineEnd),
-            (Some(_), _) => return Err(HeadError::HeaderValue),
+        at += ctl_free_prefix(&line[at..]);
+        match line_end::<STRICT>(&line[at..]) {
+            LineEnd::Length(length) => break length,
+            LineEnd::Cut => return Ok(LineRead::Cut),
+            LineEnd::None => match line[at] {
+                b'\t' => at += 1,
+                b'\r' => return Err(HeadError::BareCr),
+                b'\n' => return Err(HeadError::BareLf),
+                _ => return Err(HeadError::HeaderValue),
+            },
         }
     };
-    let end = value_end + length;
-    let kept = bytes[value_start..value_end].trim_ascii_end().len();
-    let offset = |at: usize| u32::try_from(at).map_err(|_| HeadError::TooLong);
-    Ok(FieldSpan {
-        start: offset(start)?,
-        name_end: offset(name_end)?,
-        value_start: offset(value_start)?,
-        value_end: offset(value_start + kept)?,
-        end: offset(end)?,
-        kind: FieldKind::classify(&bytes[start..name_end]),
-    })
+    let mut value_end = at;
+    while value_end > value_start && is_blank(line[value_end - 1]) {
+        value_end -= 1;
+    }
+    Ok(LineRead::Field(Line { name_end, value_start, value_end, end: at + length, is_plain: false }))
 }
 
-fn blank_prefix(bytes: &[u8]) -> usize {
-    bytes.iter().position(|byte| !matches!(byte, b' ' | b'\t')).unwrap_or(bytes.len())
+fn skip_blanks(bytes: &[u8], mut at: usize) -> usize {
+    while bytes.get(at).is_some_and(|byte| is_blank(*byte)) {
+        at += 1;
+    }
+    at
+}
+
+const fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
 }

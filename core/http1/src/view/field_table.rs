@@ -14,6 +14,8 @@ pub(crate) struct FieldSpan {
     /// Behind the line end.
     pub(crate) end: u32,
     pub(crate) kind: FieldKind,
+    /// Whether the line is written as `Name: value` and CR LF.
+    pub(crate) is_plain: bool,
 }
 
 /// Room for the offsets of one head's fields. Reused for the next head, it allocates nothing: it grows to

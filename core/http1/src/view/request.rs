@@ -7,14 +7,13 @@ use super::connection::ConnectionOptions;
 use super::error::RequestError;
 use super::field_kind::FieldKind;
 use super::field_lines::read_fields;
-use super::field_table::{FieldTable, Fields};
-use super::target::{Target, parse_host};
+use super::field_table::{FieldTable, Fields, text};
+use super::target::Target;
 use crate::error::{FramingError, HeadError};
 use crate::framing::{Framing, decimal};
 use crate::headers::list_members;
 use crate::limits::{MAX_CONNECTION_OPTIONS, MAX_HEAD_BYTES};
-use crate::scan::LineEndings;
-use crate::syntax::token_prefix;
+use crate::syntax::{is_host, sent_target_prefix, token_prefix};
 use crate::version::Version;
 
 /// A request head that a proxy may forward: what routing and framing need to know of it, borrowed from its bytes.
@@ -31,7 +30,8 @@ pub struct RequestView<'a> {
 /// What the fields say.
 #[derive(Copy, Clone, Debug)]
 struct RequestFacts<'a> {
-    host: &'a str,
+    /// ASCII.
+    host: &'a [u8],
     is_host_from_target: bool,
     framing: Framing,
     connection: ConnectionOptions,
@@ -48,19 +48,36 @@ impl<'a> RequestView<'a> {
     /// # Errors
     /// [`RequestError`], for which [`RequestError::status`] is the answer.
     pub fn parse(bytes: &'a [u8], table: &'a mut FieldTable) -> Result<Self, RequestError> {
-        if bytes.len() > MAX_HEAD_BYTES {
-            return Err(HeadError::TooLong.into());
+        match Self::parse_prefix(bytes, table)? {
+            Some((view, length)) if length == bytes.len() => Ok(view),
+            _ => Err(HeadError::LineEnd.into()),
         }
-        let line = RequestLine::parse(bytes)?;
+    }
+
+    /// Reads a head at the beginning of `bytes`, and its length; `None` if it is incomplete. Not for bytes that come in small
+    /// pieces, because each call begins anew: a [`HeadScanner`](crate::HeadScanner) finds the end of those.
+    ///
+    /// # Errors
+    /// [`RequestError`], for which [`RequestError::status`] is the answer.
+    pub fn parse_prefix(
+        bytes: &'a [u8],
+        table: &'a mut FieldTable,
+    ) -> Result<Option<(Self, usize)>, RequestError> {
+        let Some(line) = RequestLine::parse(bytes)? else { return incomplete(bytes) };
         let mut reader = FactsReader::default();
-        read_fields(bytes, line.end, LineEndings::Strict, table, |kind, value| reader.on_field(kind, value))?;
+        let on_field = |kind, value| reader.on_field(kind, value);
+        let Some(length) = read_fields::<true, _>(bytes, line.end, table, on_field)? else {
+            return incomplete(bytes);
+        };
         if line.method == "CONNECT" {
             return Err(RequestError::Connect);
         }
         let target = Target::parse(line.method, line.target)?;
         let facts = reader.finish(line.version, target.authority)?;
         let (RequestLine { method, target: sent, version, .. }, path) = (line, target.path);
-        Ok(RequestView { method, target: sent, path, version, fields: Fields::new(bytes, &table.0), facts })
+        let view =
+            RequestView { method, target: sent, path, version, fields: Fields::new(bytes, &table.0), facts };
+        Ok(Some((view, length)))
     }
 
     /// The method, case-sensitive. Never `CONNECT`.
@@ -85,8 +102,8 @@ impl<'a> RequestView<'a> {
 
     /// The host, with its port if there is one: that of the target, else the `Host` field (RFC 9112 section 3.2.2). Never
     /// empty; the case is the sender's.
-    pub const fn host(&self) -> &'a str {
-        self.facts.host
+    pub fn host(&self) -> &'a str {
+        text(self.facts.host)
     }
 
     /// Whether [`host`](Self::host) is that of the target, which replaces the `Host` field.
@@ -144,6 +161,11 @@ impl<'a> RequestView<'a> {
     }
 }
 
+/// What is said of a head without its end.
+fn incomplete<T>(bytes: &[u8]) -> Result<Option<T>, RequestError> {
+    if bytes.len() > MAX_HEAD_BYTES { Err(HeadError::TooLong.into()) } else { Ok(None) }
+}
+
 /// The request line, and where it ends.
 struct RequestLine<'a> {
     method: &'a str,
@@ -153,7 +175,8 @@ struct RequestLine<'a> {
 }
 
 impl<'a> RequestLine<'a> {
-    fn parse(bytes: &'a [u8]) -> Result<Self, RequestError> {
+    /// The line at the beginning of `bytes`; `None` if it is incomplete.
+    fn parse(bytes: &'a [u8]) -> Result<Option<Self>, RequestError> {
         let mut start = 0;
         // RFC 9112 section 2.2.
         while bytes[start..].starts_with(b"\r\n") {
@@ -162,26 +185,40 @@ impl<'a> RequestLine<'a> {
         let line = &bytes[start..];
         let malformed = RequestError::Head(HeadError::RequestLine);
         let method_end = token_prefix(line);
-        if method_end == 0 || line.get(method_end) != Some(&b' ') {
-            return Err(malformed);
+        match line.get(method_end) {
+            Some(b' ') if method_end > 0 => {}
+            None => return Ok(None),
+            Some(b'\r') if line.len() == 1 => return Ok(None),
+            Some(_) => return Err(malformed),
         }
         let rest = &line[method_end + 1..];
-        let target_end = rest.iter().position(|byte| *byte <= b' ' || *byte == 0x7f).unwrap_or(rest.len());
-        if target_end == 0 || rest.get(target_end) != Some(&b' ') {
-            return Err(malformed);
+        let target_end = sent_target_prefix(rest);
+        match rest.get(target_end) {
+            Some(b' ') if target_end > 0 => {}
+            None => return Ok(None),
+            Some(b'#') => return Err(RequestError::Fragment),
+            Some(_) => return Err(malformed),
         }
         let behind = &rest[target_end + 1..];
-        let version = match behind.get(..10) {
+        let version = match behind.get(..VERSION_BYTES) {
             Some(b"HTTP/1.1\r\n") => Version::Http11,
             Some(b"HTTP/1.0\r\n") => Version::Http10,
-            Some(other) if other.starts_with(b"HTTP/") => return Err(HeadError::Version.into()),
+            None if b"HTTP/1.1\r\n".starts_with(behind) || b"HTTP/1.0\r\n".starts_with(behind) => {
+                return Ok(None);
+            }
+            _ if behind.starts_with(b"HTTP/") => return Err(HeadError::Version.into()),
             _ => return Err(malformed),
         };
-        let method = core::str::from_utf8(&line[..method_end]).map_err(|_| malformed)?;
-        let target = core::str::from_utf8(&rest[..target_end]).map_err(|_| RequestError::Target)?;
-        Ok(RequestLine { method, target, version, end: start + method_end + target_end + 12 })
+        let both =
+            core::str::from_utf8(&line[..method_end + 1 + target_end]).map_err(|_| RequestError::Target)?;
+        let (method, target) = (&both[..method_end], &both[method_end + 1..]);
+        let end = start + method_end + 1 + target_end + 1 + VERSION_BYTES;
+        Ok(Some(RequestLine { method, target, version, end }))
     }
 }
+
+/// A version and its line end.
+const VERSION_BYTES: usize = b"HTTP/1.1\r\n".len();
 
 /// Collects what the fields say.
 #[derive(Default)]
@@ -237,7 +274,13 @@ impl<'a> FactsReader<'a> {
             (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => Framing::Chunked,
             (Some(_), None) => return Err(FramingError::Encoding.into()),
         };
-        let host = parse_host(authority.map(str::as_bytes).or(self.host).unwrap_or_default())?;
+        let host = authority.map(str::as_bytes).or(self.host).unwrap_or_default();
+        if host.is_empty() {
+            return Err(RequestError::HostMissing);
+        }
+        if !is_host(host) {
+            return Err(RequestError::Host);
+        }
         let is_http11 = version == Version::Http11;
         let has_body = !matches!(framing, Framing::Empty | Framing::Length(0));
         Ok(RequestFacts {

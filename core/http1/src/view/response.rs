@@ -8,14 +8,14 @@ use core::time::Duration;
 use super::connection::ConnectionOptions;
 use super::error::ResponseError;
 use super::field_kind::FieldKind;
-use super::field_lines::{line_end, read_fields};
+use super::field_lines::{LineEnd, line_end, read_fields};
 use super::field_table::{FieldTable, Fields};
 use super::request::logs_in_connection;
 use crate::error::{FramingError, HeadError};
 use crate::framing::{Framing, decimal};
 use crate::headers::list_members;
 use crate::limits::{MAX_CONNECTION_OPTIONS, MAX_HEAD_BYTES};
-use crate::scan::{LineEndings, ctl_free_prefix};
+use crate::scan::ctl_free_prefix;
 use crate::version::Version;
 
 /// A response head that a proxy may forward, borrowed from its bytes.
@@ -48,12 +48,28 @@ impl<'a> ResponseView<'a> {
     /// # Errors
     /// [`ResponseError`].
     pub fn parse(bytes: &'a [u8], table: &'a mut FieldTable, method: &str) -> Result<Self, ResponseError> {
-        if bytes.len() > MAX_HEAD_BYTES {
-            return Err(HeadError::TooLong.into());
+        match Self::parse_prefix(bytes, table, method)? {
+            Some((view, length)) if length == bytes.len() => Ok(view),
+            _ => Err(HeadError::LineEnd.into()),
         }
-        let line = StatusLine::parse(bytes)?;
+    }
+
+    /// Reads a head at the beginning of `bytes`, and its length; `None` if it is incomplete. Not for bytes that come in small
+    /// pieces, because each call begins anew: a [`HeadScanner`](crate::HeadScanner) finds the end of those.
+    ///
+    /// # Errors
+    /// [`ResponseError`].
+    pub fn parse_prefix(
+        bytes: &'a [u8],
+        table: &'a mut FieldTable,
+        method: &str,
+    ) -> Result<Option<(Self, usize)>, ResponseError> {
+        let Some(line) = StatusLine::parse(bytes)? else { return incomplete(bytes) };
         let mut facts = ResponseFacts::default();
-        read_fields(bytes, line.end, LineEndings::Lenient, table, |kind, value| facts.on_field(kind, value))?;
+        let on_field = |kind, value| facts.on_field(kind, value);
+        let Some(length) = read_fields::<false, _>(bytes, line.end, table, on_field)? else {
+            return incomplete(bytes);
+        };
         if facts.connection.named > MAX_CONNECTION_OPTIONS {
             return Err(ResponseError::ConnectionOptions);
         }
@@ -70,7 +86,9 @@ impl<'a> ResponseView<'a> {
             _ => facts.length.map_or(Framing::UntilClose, Framing::Length),
         };
         let StatusLine { status, reason, version, .. } = line;
-        Ok(ResponseView { status, reason, version, framing, fields: Fields::new(bytes, &table.0), facts })
+        let view =
+            ResponseView { status, reason, version, framing, fields: Fields::new(bytes, &table.0), facts };
+        Ok(Some((view, length)))
     }
 
     /// The status, 100 to 999.
@@ -141,6 +159,11 @@ impl<'a> ResponseView<'a> {
     }
 }
 
+/// What is said of a head without its end.
+fn incomplete<T>(bytes: &[u8]) -> Result<Option<T>, ResponseError> {
+    if bytes.len() > MAX_HEAD_BYTES { Err(HeadError::TooLong.into()) } else { Ok(None) }
+}
+
 struct StatusLine<'a> {
     status: u16,
     reason: &'a [u8],
@@ -148,41 +171,49 @@ struct StatusLine<'a> {
     end: usize,
 }
 
+/// A version, a space and a status.
+const STATUS_BYTES: usize = b"HTTP/1.1 200".len();
+
 impl<'a> StatusLine<'a> {
-    fn parse(bytes: &'a [u8]) -> Result<Self, ResponseError> {
+    /// The line at the beginning of `bytes`; `None` if it is incomplete.
+    fn parse(bytes: &'a [u8]) -> Result<Option<Self>, ResponseError> {
         let mut start = 0;
-        while let Some(length) = line_end(&bytes[start..], LineEndings::Lenient) {
+        while let LineEnd::Length(length) = line_end::<false>(&bytes[start..]) {
             start += length;
         }
         let line = &bytes[start..];
-        let version = match line.get(..9) {
-            Some(b"HTTP/1.1 ") => Version::Http11,
-            Some(b"HTTP/1.0 ") => Version::Http10,
+        let malformed = ResponseError::Head(HeadError::StatusLine);
+        let (version, digits) = match line {
+            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1', b' ', digits @ ..] => (Version::Http11, digits),
+            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0', b' ', digits @ ..] => (Version::Http10, digits),
+            _ if b"HTTP/1.1 ".starts_with(line) || b"HTTP/1.0 ".starts_with(line) || line == b"\r" => {
+                return Ok(None);
+            }
             _ => return Err(HeadError::Version.into()),
         };
-        let malformed = ResponseError::Head(HeadError::StatusLine);
-        let status = match line.get(9..12) {
-            Some(digits) if digits.iter().all(u8::is_ascii_digit) && digits[0] != b'0' => {
-                digits.iter().fold(0, |number, digit| number * 10 + u16::from(digit - b'0'))
-            }
-            _ => return Err(malformed),
-        };
-        // Some servers leave out the reason and the space before it.
-        let mut reason_end = 12;
-        loop {
-            reason_end += ctl_free_prefix(&line[reason_end..]);
-            if line.get(reason_end) != Some(&b'\t') {
-                break;
-            }
-            reason_end += 1;
+        let digit = |at: usize| digits.get(at).map_or(0, |digit| u16::from(digit.wrapping_sub(b'0')));
+        if digits.iter().take(3).any(|byte| !byte.is_ascii_digit()) || digits.first() == Some(&b'0') {
+            return Err(malformed);
         }
-        let length = line_end(&line[reason_end..], LineEndings::Lenient).ok_or(malformed)?;
-        let reason = match &line[12..reason_end] {
+        let mut reason_end = STATUS_BYTES;
+        let length = loop {
+            let Some(rest) = line.get(reason_end..) else { return Ok(None) };
+            reason_end += ctl_free_prefix(rest);
+            match (line_end::<false>(&line[reason_end..]), line.get(reason_end)) {
+                (LineEnd::Length(length), _) => break length,
+                (LineEnd::Cut, _) => return Ok(None),
+                (LineEnd::None, Some(b'\t')) => reason_end += 1,
+                (LineEnd::None, _) => return Err(malformed),
+            }
+        };
+        let reason = match &line[STATUS_BYTES..reason_end] {
+            // Some servers leave out the reason and the space before it.
             [] => &[],
             [b' ', reason @ ..] => reason,
             _ => return Err(malformed),
         };
-        Ok(StatusLine { status, reason, version, end: start + reason_end + length })
+        let status = digit(0) * 100 + digit(1) * 10 + digit(2);
+        Ok(Some(StatusLine { status, reason, version, end: start + reason_end + length }))
     }
 }
 

@@ -14,9 +14,6 @@ pub(super) struct Target<'a> {
 impl<'a> Target<'a> {
     /// A path, an `http` URL, or `*` for `OPTIONS`.
     pub(super) fn parse(method: &str, target: &'a str) -> Result<Self, RequestError> {
-        if target.contains('#') {
-            return Err(RequestError::Fragment);
-        }
         if target.starts_with('/') || (target == "*" && method == "OPTIONS") {
             return Ok(Target { path: target, authority: None });
         }
@@ -35,15 +32,4 @@ impl<'a> Target<'a> {
         };
         Ok(Target { path, authority: Some(host) })
     }
-}
-
-/// A host with or without a port (RFC 3986 section 3.2), by its characters. A comma is refused, because fields that are lists
-/// carry the host on.
-pub(super) fn parse_host(value: &[u8]) -> Result<&str, RequestError> {
-    let is_host = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(byte);
-    if value.is_empty() {
-        return Err(RequestError::HostMissing);
-    }
-    let text = core::str::from_utf8(value).ok().filter(|_| value.iter().all(is_host));
-    text.ok_or(RequestError::Host)
 }
