@@ -20,6 +20,7 @@ mod reach;
 mod reuse;
 mod secrets;
 mod smuggling;
+mod stalled;
 mod targets;
 mod tcp;
 mod tls;

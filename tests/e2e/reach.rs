@@ -11,7 +11,7 @@ use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::apps::pattern;
 use hvym_tunnel_tests::http::{Conversation, Head, Origin, nobody};
-use hvym_tunnel_tests::program::{Home, Program, python};
+use hvym_tunnel_tests::program::{Home, PATIENCE, Program, python};
 use hvym_tunnel_tests::tunnel::{Agent, Relay, host_of, request};
 use rustix::process::Signal;
 
@@ -228,6 +228,40 @@ fn a_public_service_is_reached_by_anybody_who_is_logged_in_and_still_visited() {
     let mut visitor = relay.visit();
     visitor.send(request(host_of(owner.url()), "GET", "/", &[])).expect("sent");
     assert_eq!(visitor.head().expect("an answer").status(), 200);
+}
+
+#[test]
+fn a_forward_carries_128_connections_at_once_and_says_why_it_carries_no_more() {
+    const AT_ONCE: usize = 128;
+    let relay = Relay::start(&[]);
+    let _owner = expose(&relay, &format!("tcp://localhost:{}", Origin::echo().port));
+    let mut friend = Forward::start(&relay, FRIEND, &format!("{}/db", address(OWNER)));
+    let mut connections: Vec<Conversation> = (0..AT_ONCE).map(|_| Conversation::dial(friend.port)).collect();
+    for connection in &mut connections {
+        connection.send("ping").expect("the forward reads");
+    }
+    for connection in &mut connections {
+        assert_eq!(connection.take(4).expect("an echo"), b"ping");
+    }
+    Conversation::dial(friend.port).rest().expect_err("one too many");
+    let told = friend.program.event("not_reached");
+    assert_eq!(told["code"], "too_many", "{told}");
+    assert!(told["message"].as_str().is_some_and(|message| message.contains("128 connections")), "{told}");
+    // Those that are open are none the worse for it, and one that ends makes room.
+    connections.pop();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut next = Conversation::dial(friend.port);
+        next.send("ping").expect("the forward reads");
+        if next.take(4).is_ok() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "there is never room again");
+    }
+    for connection in &mut connections {
+        connection.send("pong").expect("the forward reads");
+        assert_eq!(connection.take(4).expect("an echo"), b"pong");
+    }
 }
 
 #[test]

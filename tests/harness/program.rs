@@ -282,6 +282,26 @@ impl Program {
         format!("{}{}", self.out.all(), self.err.all())
     }
 
+    /// How many descriptors it has open.
+    ///
+    /// # Panics
+    /// When the process is gone, or the system is not Linux.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("Linux tells").count()
+    }
+
+    /// Waits until it has at most `count` descriptors open.
+    ///
+    /// # Panics
+    /// When it keeps more.
+    pub fn comes_down_to(&self, count: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.descriptors() > count {
+            assert!(Instant::now() < deadline, "{} descriptors, not {count}: {self:?}", self.descriptors());
+            std::thread::yield_now();
+        }
+    }
+
     /// The memory it holds now (`VmRSS`), or the most it ever held (`VmHWM`), bytes.
     ///
     /// # Panics

@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use futures_util::Stream;
 use futures_util::io::{AsyncRead, AsyncWrite};
 use futures_util::task::AtomicWaker;
+use hvym_tunnel_net::copy::LocalConnection;
 use smol::channel::{Receiver, Sender, bounded};
 
 /// Counts what runs, and asks it to finish. Several may share one count: see [`Drain::child`].
@@ -150,6 +151,12 @@ impl<L> Finishing<L> {
     }
 }
 
+impl<L: LocalConnection> LocalConnection for Finishing<L> {
+    fn poll_broken_off(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        self.local.poll_broken_off(cx)
+    }
+}
+
 impl<L: AsyncRead + Unpin> AsyncRead for Finishing<L> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let read = Pin::new(&mut self.local).poll_read(cx, buf);
@@ -169,6 +176,14 @@ impl<L: AsyncRead + Unpin> AsyncRead for Finishing<L> {
 impl<L: AsyncWrite + Unpin> AsyncWrite for Finishing<L> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.local).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.local).poll_write_vectored(cx, bufs)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

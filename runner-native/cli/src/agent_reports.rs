@@ -149,6 +149,7 @@ impl AgentReports {
                     OpenResult::NOT_REACHABLE => {
                         Some(format!("is its owner connected to this relay, and does it --allow {own}?"))
                     }
+                    OpenResult::TOO_MANY => Some("close some, or wait a moment".to_owned()),
                     OpenResult::UNAVAILABLE => Some("you are let in; ask the owner to start it".to_owned()),
                     _ => None,
                 };

@@ -28,6 +28,8 @@ pub(crate) const READABLE: u8 = 1;
 pub(crate) const WRITABLE: u8 = 2;
 /// Reading will not wait any more: it gives what is left, and then the end or an error.
 pub(crate) const ENDED: u8 = 4;
+/// The connection broke.
+pub(crate) const BROKEN: u8 = 8;
 
 /// The readiness of one socket.
 #[derive(Debug, Default)]
@@ -42,6 +44,9 @@ impl Readiness {
         let mut bits = 0;
         if flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR) {
             bits |= ENDED;
+        }
+        if flags.contains(EventFlags::ERR) {
+            bits |= BROKEN;
         }
         if flags.contains(EventFlags::IN) {
             bits |= READABLE;

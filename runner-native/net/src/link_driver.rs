@@ -112,9 +112,9 @@ impl<M: Streams + Send + 'static> StreamBackend for LinkHandle<M> {
         &self,
         id: StreamId,
         max: usize,
+        now: Instant,
         cx: &mut Context<'_>,
     ) -> Poll<std::io::Result<Option<Bytes>>> {
-        let now = self.0.clock.now();
         let mut state = self.0.lock();
         let read = match state.machine.stream(id) {
             Ok(mut stream) => stream.read(max, now),
@@ -142,9 +142,9 @@ impl<M: Streams + Send + 'static> StreamBackend for LinkHandle<M> {
         &self,
         id: StreamId,
         data: &mut Bytes,
+        now: Instant,
         cx: &mut Context<'_>,
     ) -> Poll<std::io::Result<usize>> {
-        let now = self.0.clock.now();
         let mut state = self.0.lock();
         let written = match state.machine.stream(id) {
             Ok(mut stream) => stream.write(data, now),
@@ -161,6 +161,22 @@ impl<M: Streams + Send + 'static> StreamBackend for LinkHandle<M> {
                 Poll::Ready(Ok(n))
             }
             Err(error) => Poll::Ready(Err(broken(error))),
+        }
+    }
+
+    fn poll_reset(&self, id: StreamId, now: Instant, cx: &mut Context<'_>) -> Poll<std::io::Error> {
+        let mut state = self.0.lock();
+        // A write of nothing only tells how the stream is.
+        let error = match state.machine.stream(id) {
+            Ok(mut stream) => stream.write(&mut Bytes::new(), now).err(),
+            Err(closed) => Some(StreamError::Closed(closed)),
+        };
+        match error {
+            None | Some(StreamError::Finished) => {
+                state.wakers.register(id, StreamInterest::Reset, cx.waker());
+                Poll::Pending
+            }
+            Some(error) => Poll::Ready(broken(error)),
         }
     }
 

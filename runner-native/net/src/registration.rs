@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 
-use super::poller::{ENDED, READABLE, Readiness, WRITABLE};
+use super::poller::{BROKEN, ENDED, READABLE, Readiness, WRITABLE};
 use super::reactor::Reactor;
 use super::runtime_handle::RuntimeHandle;
 
@@ -57,6 +57,12 @@ impl Registration {
             self.reactor.poller.watch_writable(socket, self.key)?;
         }
         polled
+    }
+
+    /// Ready when the connection broke, for who does not read at the moment. Only the last task that asked for this or for
+    /// reading is woken.
+    pub(crate) fn poll_broken(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll(&self.readiness.reader, BROKEN, cx).map(drop)
     }
 
     fn poll(&self, waker: &AtomicWaker, bits: u8, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -62,6 +62,11 @@ impl Registration {
         Poll::Ready(Ok(()))
     }
 
+    /// Never ready: that reactor does not tell.
+    pub(crate) fn poll_broken(&self, _cx: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+
     /// Call it before a read: what the system reports from now on is new.
     pub(crate) fn about_to_read(&self) {
         self.is_drained.store(true, Ordering::Relaxed);

@@ -1,5 +1,6 @@
 //! One stream of a link as an async byte stream.
 
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,6 +12,9 @@ use futures_util::future::poll_fn;
 use futures_util::io::{AsyncRead, AsyncWrite};
 use hvym_tunnel_core::dialect::{OpenResult, OpenResultError, OpenResultReader};
 use hvym_tunnel_core::mux::StreamId;
+use hvym_tunnel_core::time::Instant;
+
+use super::clock::Clock;
 
 /// Given to `reset` when a stream is dropped before both halves have ended.
 const RESET_DROPPED: u32 = 0;
@@ -23,9 +27,23 @@ const WRITE_BYTES: usize = 64 * 1024;
 /// What a stream needs of its link. Implemented by the driver's handle.
 pub trait StreamBackend: Send + Sync {
     /// `None` is the peer's end of the stream.
-    fn poll_read(&self, id: StreamId, max: usize, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>>;
+    fn poll_read(
+        &self,
+        id: StreamId,
+        max: usize,
+        now: Instant,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<Bytes>>>;
     /// Takes from the front of `data` as much as fits, at least one byte.
-    fn poll_write(&self, id: StreamId, data: &mut Bytes, cx: &mut Context<'_>) -> Poll<io::Result<usize>>;
+    fn poll_write(
+        &self,
+        id: StreamId,
+        data: &mut Bytes,
+        now: Instant,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>>;
+    /// Ready when the stream was reset, or its link was lost: why. Not to be asked once both halves have ended.
+    fn poll_reset(&self, id: StreamId, now: Instant, cx: &mut Context<'_>) -> Poll<io::Error>;
     /// Ends this side's half, after what was written.
     fn finish(&self, id: StreamId) -> io::Result<()>;
     /// Stops reading: later data is discarded.
@@ -56,6 +74,27 @@ impl Drop for Held {
     }
 }
 
+impl Held {
+    fn poll_reset(&self, now: Instant, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if self.read_ended.load(Ordering::Relaxed) && self.write_ended.load(Ordering::Relaxed) {
+            return Poll::Pending;
+        }
+        self.plane.poll_reset(self.id, now, cx)
+    }
+}
+
+/// Ready when a stream was reset, or its link was lost: why. It counts as a half of the stream: as long as it is there, the
+/// stream is not dropped.
+pub struct ResetWatch(Arc<Held>);
+
+impl Future for ResetWatch {
+    type Output = io::Error;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Error> {
+        self.0.poll_reset(Clock::new().now(), cx)
+    }
+}
+
 /// The reading half. Reading ends (`Ok(None)`, `Ok(0)`) only when the peer ended its half; a stream that was
 /// reset, or whose link was lost, is an error.
 pub struct TunnelReader {
@@ -76,15 +115,20 @@ pub struct TunnelStream {
 impl TunnelReader {
     /// The next bytes, as they came, without a copy.
     pub async fn read_bytes(&mut self) -> io::Result<Option<Bytes>> {
-        poll_fn(|cx| self.poll_some(READ_BYTES, cx)).await
+        poll_fn(|cx| self.poll_some(READ_BYTES, Clock::new().now(), cx)).await
     }
 
     /// At most `max` bytes, without a copy.
-    fn poll_some(&mut self, max: usize, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+    fn poll_some(
+        &mut self,
+        max: usize,
+        now: Instant,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<Bytes>>> {
         if self.held.read_ended.load(Ordering::Relaxed) {
             return Poll::Ready(Ok(None));
         }
-        let read = ready!(self.held.plane.poll_read(self.held.id, max.min(READ_BYTES), cx))?;
+        let read = ready!(self.held.plane.poll_read(self.held.id, max.min(READ_BYTES), now, cx))?;
         self.held.read_ended.store(read.is_none(), Ordering::Relaxed);
         Poll::Ready(Ok(read))
     }
@@ -94,9 +138,14 @@ impl TunnelWriter {
     /// Writes all of `data`, as fast as the peer reads.
     pub async fn write_bytes(&mut self, mut data: Bytes) -> io::Result<()> {
         while !data.is_empty() {
-            poll_fn(|cx| self.held.plane.poll_write(self.held.id, &mut data, cx)).await?;
+            poll_fn(|cx| self.poll_bytes(&mut data, Clock::new().now(), cx)).await?;
         }
         Ok(())
+    }
+
+    /// Takes from the front of `data` what there is room for, without a copy.
+    fn poll_bytes(&self, data: &mut Bytes, now: Instant, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.held.plane.poll_write(self.held.id, data, now, cx)
     }
 
     /// Takes what there is room for, in one piece.
@@ -110,7 +159,7 @@ impl TunnelWriter {
         if data.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        self.held.plane.poll_write(self.held.id, &mut data.freeze(), cx)
+        self.poll_bytes(&mut data.freeze(), Clock::new().now(), cx)
     }
 
     /// Ends this half, after what was written.
@@ -147,7 +196,38 @@ impl TunnelStream {
 
     /// At most `max` of the next bytes; `None` is the peer's end of the stream.
     pub fn poll_some(&mut self, max: usize, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
-        self.reader.poll_some(max, cx)
+        self.reader.poll_some(max, Clock::new().now(), cx)
+    }
+
+    /// As [`Self::poll_some`], for who has read the clock already.
+    pub fn poll_some_at(
+        &mut self,
+        max: usize,
+        now: Instant,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<Bytes>>> {
+        self.reader.poll_some(max, now, cx)
+    }
+
+    /// Takes from the front of `data` what there is room for, without a copy, at least one byte.
+    pub fn poll_write_at(
+        &mut self,
+        data: &mut Bytes,
+        now: Instant,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        self.writer.poll_bytes(data, now, cx)
+    }
+
+    /// Ready when the stream was reset, or its link was lost: why. For who neither reads nor writes at the moment, and so
+    /// would not hear of it. Never ready once both halves have ended.
+    pub fn poll_reset(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<io::Error> {
+        self.reader.held.poll_reset(now, cx)
+    }
+
+    /// As [`Self::poll_reset`], for who splits the stream. Only one of both is told.
+    pub fn reset_watch(&self) -> ResetWatch {
+        ResetWatch(Arc::clone(&self.reader.held))
     }
 
     /// Takes what there is room for, in one piece; how much that was.
@@ -182,7 +262,9 @@ impl TunnelStream {
 
 impl AsyncRead for TunnelReader {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let Some(data) = ready!(self.poll_some(buf.len(), cx))? else { return Poll::Ready(Ok(0)) };
+        let Some(data) = ready!(self.poll_some(buf.len(), Clock::new().now(), cx))? else {
+            return Poll::Ready(Ok(0));
+        };
         buf[..data.len()].copy_from_slice(&data);
         Poll::Ready(Ok(data.len()))
     }
@@ -229,13 +311,19 @@ impl TunnelReader {
     /// # Errors
     /// The stream's, or [`io::ErrorKind::InvalidData`] when what comes is no verdict.
     pub async fn read_verdict(&mut self) -> io::Result<OpenResult> {
-        let wrong = |error: OpenResultError| io::Error::new(io::ErrorKind::InvalidData, error);
         let mut reader = OpenResultReader::new();
-        while let Some(mut data) = poll_fn(|cx| self.poll_some(reader.wanted(), cx)).await? {
-            if let Some(verdict) = reader.handle_data(&mut data).map_err(wrong)? {
+        while let Some(mut data) =
+            poll_fn(|cx| self.poll_some(reader.wanted(), Clock::new().now(), cx)).await?
+        {
+            if let Some(verdict) = reader.handle_data(&mut data).map_err(not_a_verdict)? {
                 return Ok(verdict);
             }
         }
-        Err(wrong(OpenResultError::Missing))
+        Err(not_a_verdict(OpenResultError::Missing))
     }
+}
+
+/// What came first on another identity's stream is no verdict.
+pub(crate) fn not_a_verdict(error: OpenResultError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
 }

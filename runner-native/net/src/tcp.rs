@@ -95,6 +95,12 @@ impl<S: StreamSocket> SocketStream<S> {
         Arc::clone(&self.socket)
     }
 
+    /// Ready when the connection was reset, for who does not read at the moment and so would not hear of it. Where what
+    /// arrived before may still matter, read it first.
+    pub fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        self.registration.poll_broken(cx).map(|()| io::ErrorKind::ConnectionReset.into())
+    }
+
     fn poll_io(
         &mut self,
         cx: &mut Context<'_>,

@@ -18,6 +18,13 @@ use hvym_tunnel_core::stellar::Address;
 use crate::config::{IngressSettings, RelayOptions};
 use hvym_tunnel_net::key::Identity;
 
+/// Streams to other agents' services that one caller may have open. A pool of a busy application has a hundred; each
+/// holds a window on two links.
+pub(crate) const REACHED_STREAMS: usize = 128;
+/// Streams that an agent may have open at its link: those, and as many again that are told why they are refused. More are
+/// reset.
+const INBOUND_STREAMS: usize = 2 * REACHED_STREAMS;
+
 /// The largest head of a request or response. nginx takes 32 KiB and Node.js 16; cookies and tokens grow.
 pub(super) const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Fields of one head. A browser sends thirty; hyper's parser keeps this many on its stack.
@@ -106,8 +113,10 @@ impl RelaySettings {
         let services = &self.options.admission.services;
         let allowed_services = Some(services).filter(|names| !names.is_empty());
         let keepalive = self.options.keepalive.into();
-        let mux =
-            MuxConfig::opener().with(|config| config.max_outbound_streams = self.options.limits.link_streams);
+        let mux = MuxConfig::opener().with(|config| {
+            config.max_outbound_streams = self.options.limits.link_streams;
+            (config.max_inbound_streams, config.accept_backlog) = (INBOUND_STREAMS, INBOUND_STREAMS);
+        });
         SessionConfig {
             login: RelayLogin {
                 address,

@@ -137,7 +137,7 @@ async fn carry(state: &RelayState, tcp: Tcp, peer: SocketAddr, name: &Name) -> i
     let user = StreamUser { id: next_visitor_id(), group: VisitorKey::new(peer.ip()).as_u64() };
     let stream = live.open(user, name, &mut opening).await.map_err(|page| io::Error::other(page.title))?;
     tracing::debug!(stream = ?stream.id(), service = opening.service, %peer, "connection");
-    splice(stream, tcp, |_, _| ()).await
+    splice(stream, tcp, |_, _, _| ()).await
 }
 
 /// IPv4-mapped IPv6 addresses as IPv4.

@@ -8,14 +8,11 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::BytesMut;
-use futures_util::future::{self, Either, select};
-use futures_util::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use futures_util::future::{Either, select};
 use hvym_tunnel_core::dialect::{OpenResult, StreamHeader};
-use hvym_tunnel_net::copy::{ResetFlag, to_local};
+use hvym_tunnel_net::copy::Splice;
 use hvym_tunnel_net::listener::TcpListener;
 use hvym_tunnel_net::runtime::spawn;
-use hvym_tunnel_net::stream::{TunnelReader, TunnelWriter};
 use hvym_tunnel_net::target::ServiceAddress;
 use hvym_tunnel_net::tcp::Tcp;
 use hvym_tunnel_net::timeout::within;
@@ -27,8 +24,6 @@ use crate::runner::Shared;
 
 /// How long a verdict may take. The relay gives up on the owner after 10 s and says so.
 const VERDICT_TIMEOUT: Duration = Duration::from_secs(15);
-/// Read from a local connection at once. Larger saves little and is held by every open connection.
-const CHUNK_BYTES: usize = 16 * 1024;
 
 /// Takes local connections.
 pub(super) struct LocalListener {
@@ -108,24 +103,11 @@ impl Connections {
         let agent = &self.shared.agent;
         let opened = agent.with(|agent, now| agent.open(&opening, now));
         let id = opened.map_err(|error| Broken::Refused(ForwardError::NotConnected(error.to_string())))?;
-        let (from_owner, to_owner) = agent.stream(id).split();
-        let (from_local, into_local) = tcp.split();
-        let reset = ResetFlag::default();
-        let inward = self.inward(from_owner, into_local, &reset);
-        let outward = async { outward(from_local, to_owner, &reset).await.map_err(Broken::Later) };
-        future::try_join(inward, outward).await.map(|_| ())
-    }
-
-    async fn inward(
-        &self,
-        mut from: TunnelReader,
-        to: impl AsyncWrite + Unpin,
-        reset: &ResetFlag,
-    ) -> Result<(), Broken> {
-        let error = match within(VERDICT_TIMEOUT, from.read_verdict()).await {
+        let mut splice = Splice::new(agent.stream(id), tcp, |_, _, _| ());
+        let error = match within(VERDICT_TIMEOUT, splice.verdict()).await {
             Some(Ok(OpenResult::Accepted)) => {
                 self.last_error().take();
-                return to_local(from, to, reset, &|_, _| ()).await.map_err(Broken::Later);
+                return splice.await.map_err(Broken::Later);
             }
             Some(Ok(OpenResult::Refused { code, message })) => ForwardError::Refused { code, message },
             Some(Err(error)) => ForwardError::NoVerdict(error.to_string()),
@@ -144,29 +126,5 @@ impl Connections {
 
     fn last_error(&self) -> MutexGuard<'_, Option<ForwardError>> {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Copies from the local side to the owner. If the owner accepts no more, it may still send, a verdict for one; so that is
-/// no error.
-async fn outward(
-    mut from: impl AsyncRead + Unpin,
-    mut to: TunnelWriter,
-    reset: &ResetFlag,
-) -> io::Result<()> {
-    let mut buffer = BytesMut::new();
-    loop {
-        buffer.resize(CHUNK_BYTES, 0);
-        let n = from.read(&mut buffer).await?;
-        if n == 0 {
-            reset.check()?;
-        }
-        let sent = match n {
-            0 => to.finish(),
-            n => to.write_bytes(buffer.split_to(n).freeze()).await,
-        };
-        if n == 0 || sent.is_err() {
-            return Ok(());
-        }
     }
 }

@@ -136,7 +136,7 @@ impl Dispatcher {
             (Ok(local), Proto::Http) => {
                 let mut log = RequestLog::new(service, id, &guard, &self.sink, self.clock);
                 let local = Finishing::new(local, guard);
-                splice(stream, local, move |direction, bytes| log.pass(direction, bytes)).await
+                splice(stream, local, move |direction, bytes, now| log.pass(direction, bytes, now)).await
             }
             (Ok(local), Proto::Tcp) => {
                 let begun = self.clock.now();
@@ -151,7 +151,9 @@ impl Dispatcher {
                 self.report_connection(opening, service, self.clock.now(), &Transferred::none(), failure);
                 self.decline(stream, opening, &error_page::unreachable(&error, upstream)).await
             }
-            (Ok(local), Proto::H2) => splice(stream, local, show).await,
+            (Ok(local), Proto::H2) => {
+                splice(stream, local, |direction, bytes, _| show(direction, bytes)).await
+            }
             (Err(error), _) => {
                 self.decline(stream, opening, &error_page::unreachable(&error, upstream)).await
             }

@@ -17,6 +17,7 @@ use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt;
 use hvym_http1::MAX_HEAD_BYTES;
+use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::copy::{Direction, splice};
 use hvym_tunnel_net::hyper::Io;
 use hvym_tunnel_net::stream::TunnelStream;
@@ -100,7 +101,7 @@ impl<'a> LocalHttp<'a> {
         match upgrading {
             Some(upgrading) => upgrading.run(stream, log, parts.read_buf, guard).await,
             None => {
-                log.pass(Direction::ToTunnel, None);
+                log.pass(Direction::ToTunnel, None, Clock::new().now());
                 error_page::finish(stream).await
             }
         }
@@ -181,10 +182,10 @@ impl Upgrading {
             local.flush().await
         };
         if !response.is_empty() {
-            log.pass(Direction::ToTunnel, Some(&response));
+            log.pass(Direction::ToTunnel, Some(&response), Clock::new().now());
         }
         try_join(write_early, stream.write_bytes(response)).await?;
         let local = Finishing::new(local, guard);
-        splice(stream, local, move |direction, bytes| log.pass(direction, bytes)).await
+        splice(stream, local, move |direction, bytes, now| log.pass(direction, bytes, now)).await
     }
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hvym_tunnel_core::mux::StreamId;
+use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::copy::Direction;
 use hvym_tunnel_net::observer::Piece;
@@ -92,9 +93,8 @@ impl RequestLog {
     }
 
     /// These bytes are about to pass; `None` is the end of that direction.
-    pub(super) fn pass(&mut self, direction: Direction, bytes: Option<&[u8]>) {
+    pub(super) fn pass(&mut self, direction: Direction, bytes: Option<&[u8]>, now: Instant) {
         self.sink.show_bytes(&Piece::new(&self.service, self.stream, direction, bytes));
-        let now = self.clock.now();
         match (direction, bytes) {
             (Direction::ToLocal, Some(bytes)) => self.observer.handle_request_bytes(bytes, now),
             (Direction::ToTunnel, Some(bytes)) => self.observer.handle_response_bytes(bytes, now),

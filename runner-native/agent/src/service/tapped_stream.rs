@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use futures_util::io::{AsyncRead, AsyncWrite};
 
 use super::request_log::RequestLog;
+use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::copy::Direction;
 use hvym_tunnel_net::stream::TunnelStream;
 
@@ -43,12 +44,12 @@ impl AsyncRead for TappedStream {
         let n = if self.ended { 0 } else { ready!(Pin::new(&mut self.stream).poll_read(cx, buf))? };
         if n > 0 {
             self.begun.store(true, Ordering::Release);
-            self.log.pass(Direction::ToLocal, Some(&buf[..n]));
+            self.log.pass(Direction::ToLocal, Some(&buf[..n]), Clock::new().now());
             return Poll::Ready(Ok(n));
         }
         if !self.ended {
             self.ended = true;
-            self.log.pass(Direction::ToLocal, None);
+            self.log.pass(Direction::ToLocal, None, Clock::new().now());
         }
         // A visitor may end its direction and wait for the response. hyper reads meanwhile to detect a broken stream,
         // and would take the end for one; it reads again after the response.
@@ -59,7 +60,7 @@ impl AsyncRead for TappedStream {
 impl AsyncWrite for TappedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let n = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
-        self.log.pass(Direction::ToTunnel, Some(&buf[..n]));
+        self.log.pass(Direction::ToTunnel, Some(&buf[..n]), Clock::new().now());
         Poll::Ready(Ok(n))
     }
 

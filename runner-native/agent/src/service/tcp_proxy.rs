@@ -49,7 +49,7 @@ pub(super) async fn copy(
             let header = proxy_protocol::header(known(&opening.visitor), known(&opening.at));
             local.write_all(&header).await?;
         }
-        let count = |direction, bytes: Option<&[u8]>| {
+        let count = |direction, bytes: Option<&[u8]>, _| {
             show(direction, bytes);
             let total = if direction == Direction::ToLocal { &mut received } else { &mut sent };
             *total += bytes.map_or(0, |bytes| bytes.len() as u64);

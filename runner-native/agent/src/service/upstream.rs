@@ -14,6 +14,7 @@ use futures_rustls::client::TlsStream;
 use futures_util::io::{AsyncRead, AsyncWrite};
 use thiserror::Error;
 
+use hvym_tunnel_net::copy::LocalConnection;
 use hvym_tunnel_net::error_text::words;
 use hvym_tunnel_net::host_connect::{self, HostConnectError};
 use hvym_tunnel_net::target::{Origin, Scheme, Target};
@@ -187,6 +188,8 @@ pub(crate) enum UpstreamStream {
     Tls(Box<TlsStream<Tcp>>),
 }
 
+impl LocalConnection for UpstreamStream {}
+
 impl AsyncRead for UpstreamStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         match &mut *self {
@@ -209,6 +212,19 @@ impl AsyncWrite for UpstreamStream {
             #[cfg(unix)]
             UpstreamStream::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
             UpstreamStream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut *self {
+            UpstreamStream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            #[cfg(unix)]
+            UpstreamStream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            UpstreamStream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
 

@@ -8,21 +8,20 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future;
+use futures_util::future::{self, Either};
 use hvym_tunnel_core::dialect::{OpenResult, StreamHeader};
 use hvym_tunnel_core::relay::Owner;
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
+use thiserror::Error;
 
 use crate::relay_state::RelayState;
+use crate::settings::REACHED_STREAMS;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::stream::{TunnelReader, TunnelStream, TunnelWriter};
 use hvym_tunnel_net::timeout::within;
 use hvym_tunnel_net::timer::Timer;
 
-/// Streams to other agents' services that one caller may have open. A pool of a busy application has a hundred; each
-/// holds a window on two links.
-const REACHED_STREAMS: usize = 128;
 /// Time between two streams of one caller, after a burst of [`REACHED_STREAMS`]: 32 a second. An application keeps
 /// its connections; a higher rate indicates guessing of names.
 const REACH_INTERVAL: Duration = Duration::from_micros(31_250);
@@ -56,10 +55,12 @@ impl Caller {
             return drop(stream);
         };
         let now = state.clock.now();
-        let Some(slot) = self.slot(now) else {
-            let verdict =
-                OpenResult::refused(OpenResult::TOO_MANY, "you have too many streams, or open them too fast");
-            return spawn(async move { refuse(stream.split().1, &verdict).await }).detach();
+        let slot = match self.slot(now) {
+            Ok(slot) => slot,
+            Err(error) => {
+                let verdict = OpenResult::refused(OpenResult::TOO_MANY, &error.to_string());
+                return spawn(async move { refuse(stream.split().1, &verdict).await }).detach();
+            }
         };
         let reach = Reach { state: Arc::clone(state), to, from, service, opened: now, _place: slot };
         spawn(async move {
@@ -71,18 +72,28 @@ impl Caller {
         .detach();
     }
 
-    /// A slot, unless the caller has all it may have or opens them too fast.
-    fn slot(&mut self, now: Instant) -> Option<StreamSlot> {
+    fn slot(&mut self, now: Instant) -> Result<StreamSlot, SlotError> {
         let burst = REACH_INTERVAL * u32::try_from(REACHED_STREAMS).unwrap_or(u32::MAX);
         let due = self.due.max(now);
         // One reference is the caller's own.
-        let full = Arc::strong_count(&self.streams) > REACHED_STREAMS;
-        if full || due - now >= burst {
-            return None;
+        if Arc::strong_count(&self.streams) > REACHED_STREAMS {
+            return Err(SlotError::Full);
+        }
+        if due - now >= burst {
+            return Err(SlotError::TooFast);
         }
         self.due = due + REACH_INTERVAL;
-        Some(Arc::clone(&self.streams))
+        Ok(Arc::clone(&self.streams))
     }
+}
+
+/// Why a caller gets no other stream.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Error)]
+enum SlotError {
+    #[error("you have {REACHED_STREAMS} connections open, and the relay carries no more for one identity")]
+    Full,
+    #[error("you open connections faster than the relay takes them from one identity")]
+    TooFast,
 }
 
 /// One stream to another agent's service.
@@ -102,12 +113,23 @@ impl Reach {
             let verdict = OpenResult::refused(OpenResult::UNAVAILABLE, "the relay is restarting");
             return refuse(caller.split().1, &verdict).await;
         };
+        let caller_reset = caller.reset_watch();
         let (from_caller, to_caller) = caller.split();
         let Some(owner) = self.open().await else {
             return self.reject(to_caller, &OpenResult::not_reachable()).await;
         };
+        let owner_reset = owner.reset_watch();
         let (from_owner, to_owner) = owner.split();
-        match future::try_join(pass_on(from_caller, to_owner), answer(from_owner, to_caller)).await {
+        let copying =
+            Box::pin(future::try_join(pass_on(from_caller, to_owner), answer(from_owner, to_caller)));
+        // One that waits for the other side's room would not hear that its own is gone.
+        let copied = match future::select(copying, future::select(caller_reset, owner_reset)).await {
+            Either::Left((copied, _)) => copied,
+            Either::Right((Either::Left((error, _)) | Either::Right((error, _)), _)) => {
+                Err(Ended::Broken(error))
+            }
+        };
+        match copied {
             Ok(_) => Ok(()),
             Err(Ended::Broken(error)) => Err(error),
             // The owner's stream is dropped by now: refused callers that wait hold no capacity of its link.
@@ -185,20 +207,22 @@ mod tests {
     #[test]
     fn a_caller_has_so_many_streams_and_no_more() {
         let (mut caller, now) = (Caller::new(), Instant::ZERO);
-        let places: Vec<_> = std::iter::from_fn(|| caller.slot(now)).collect();
+        let mut places: Vec<_> = std::iter::from_fn(|| caller.slot(now).ok()).collect();
         assert_eq!(places.len(), REACHED_STREAMS);
         let later = now + REACH_INTERVAL * 1000;
-        assert!(caller.slot(later).is_none());
-        drop(places);
-        assert!(caller.slot(later).is_some());
+        assert_eq!(caller.slot(later), Err(SlotError::Full));
+        places.pop();
+        places.push(caller.slot(later).expect("one is free again"));
+        assert_eq!(caller.slot(later), Err(SlotError::Full));
     }
 
     #[test]
     fn a_caller_that_lets_go_at_once_opens_a_burst_and_then_so_many_a_second() {
         let (mut caller, mut now) = (Caller::new(), Instant::ZERO);
-        let opened = (0..1000).filter(|_| caller.slot(now).is_some()).count();
+        let opened = (0..1000).filter(|_| caller.slot(now).is_ok()).count();
         assert_eq!(opened, REACHED_STREAMS);
+        assert_eq!(caller.slot(now), Err(SlotError::TooFast));
         now = now + Duration::from_secs(1);
-        assert_eq!((0..1000).filter(|_| caller.slot(now).is_some()).count(), 32);
+        assert_eq!((0..1000).filter(|_| caller.slot(now).is_ok()).count(), 32);
     }
 }

@@ -61,5 +61,5 @@ async fn run(visitor: OnUpgrade, service: OnUpgrade) -> io::Result<()> {
         visitor.write_all(&parts.read_buf).await?;
         visitor.flush().await?;
     }
-    splice(parts.io.stream, visitor, |_, _| {}).await
+    splice(parts.io.stream, visitor, |_, _, _| {}).await
 }
