@@ -89,6 +89,17 @@ fn the_token_of_the_upgrade_is_announced_and_nothing_is_said_before_the_verdict(
 }
 
 #[test]
+fn a_relay_keeps_twelve_kibibytes_of_what_comes_before_the_verdict() {
+    let padded = |size: usize| format!("{:size$}", json!({"type": "ping", "id": "early"}).to_string());
+    for (sizes, is_kept) in [([6000, 6287], true), ([6000, 6288], true), ([6000, 6289], false)] {
+        let mut relay = door();
+        sizes.iter().for_each(|size| relay.hear_text(&padded(*size)));
+        assert_eq!(relay.said(), Vec::<Value>::new());
+        assert_eq!(relay.closed.map(|close| close.code), (!is_kept).then_some(1009), "{sizes:?}");
+    }
+}
+
+#[test]
 fn agents_are_asked_as_the_recorded_ones_were_and_visitors_get_what_the_service_said() {
     let mut compared = 0;
     for visit in visits(&conversation("c2llm/ws/03_nov_requests.jsonl")) {

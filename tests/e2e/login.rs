@@ -206,19 +206,31 @@ fn with_token(link: &mut Link, asked: &Value, key: &Key, claims: Claims) {
     link.tell(&response(asked, &token(key, &claims.with_challenge(challenge))));
 }
 
+/// The longest message before the login, bytes.
+const LONGEST: usize = 12 * 1024;
+
 const ABUSES: &[Abuse] = &[
     ("garbage", 4000, |link, _, _| link.say(Message::text("garbage"))),
     ("an object without a type", 4000, |link, _, _| link.tell(&json!({"hello": 1}))),
     ("a field of another type", 4000, |link, _, _| link.tell(&json!({"type": "auth_response", "jwt": 5}))),
-    ("deep nesting", 4000, |link, _, _| link.say(Message::text("[".repeat(60_000)))),
+    ("deep nesting", 4000, |link, _, _| link.say(Message::text("[".repeat(10_000)))),
     ("bytes before the login", 4000, |link, _, _| link.say(Message::binary(vec![0; 12]))),
     ("a bind before the login", 4001, |link, _, _| link.tell(&json!({"type": "bind", "service": "web"}))),
     ("a login without a token", 4001, |link, _, _| link.tell(&json!({"type": "auth_response"}))),
     ("the other side's words", 4001, |link, asked, _| link.tell(asked)),
-    ("a large control message", 1009, |link, _, _| {
-        link.tell(&json!({"type": "ping", "id": 1, "more": "x".repeat(64 * 1024)}));
+    ("the longest message", 4000, |link, _, _| link.say(Message::text("x".repeat(LONGEST)))),
+    ("a longer message", 1009, |link, _, _| link.say(Message::text("x".repeat(LONGEST + 1)))),
+    ("a large message in parts", 1009, |link, _, _| {
+        let part =
+            |opcode, size| Message::Frame(Frame::message(vec![b'x'; size], OpCode::Data(opcode), false));
+        link.say(part(Data::Text, LONGEST));
+        link.say(part(Data::Continue, 1));
     }),
-    ("a large message", 1009, |link, _, _| link.say(Message::binary(vec![0; 1024 * 1024 + 1]))),
+    ("a large message of bytes", 1009, |link, _, _| link.say(Message::binary(vec![0; 1024 * 1024]))),
+    ("the header of a huge message", 1009, |link, _, _| {
+        let header = [0x82, 0xff, 0, 0, 0, 0, 1, 0, 0, 0, 1, 2, 3, 4];
+        link.0.get_mut().write_all(&header).expect("the relay reads");
+    }),
     ("a large message of text", 1009, |link, _, _| link.say(Message::text("x".repeat(3 * 1024 * 1024)))),
     ("text that is none", 1007, |link, _, _| {
         let frame = Frame::message(vec![b'{', 0xff, b'}'], OpCode::Data(Data::Text), true);

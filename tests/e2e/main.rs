@@ -21,6 +21,7 @@ mod reuse;
 mod secrets;
 mod smuggling;
 mod stalled;
+mod strangers;
 mod targets;
 mod tcp;
 mod tls;

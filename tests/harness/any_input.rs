@@ -18,6 +18,7 @@ use hvym_tunnel_core::link::{StreamEvent, StreamInterest, StreamWakers, Streams}
 use hvym_tunnel_core::machine::{Machine, Side};
 use hvym_tunnel_core::message::{Close, Message, Transmit};
 use hvym_tunnel_core::mux::{Read, StreamId};
+use hvym_tunnel_core::plane::MessageLimits;
 use hvym_tunnel_core::reason::Retry;
 use hvym_tunnel_core::relay::{Session, SessionEvent};
 use hvym_tunnel_core::time::Instant;
@@ -377,13 +378,16 @@ impl Trial {
         let agent = &self.agent.machine;
         assert_eq!(agent.plane().is_some(), agent.is_up(), "a link has a data plane once it is up");
         assert!(agent.is_up() || !agent.has_output(), "output of streams without a link");
-        assert!(agent.is_up() || agent.max_message_bytes().is_none(), "a stranger may send large messages");
+        assert!(
+            agent.is_up() || agent.limits() == MessageLimits::AGENT_LOGIN,
+            "a stranger may send large messages"
+        );
         assert!(agent.failures() as usize <= self.agent.downs().len(), "more failures than ends");
         let Some(session) = &self.relay.machine else { return };
         assert!(session.last_received() <= self.now, "something arrived in the future");
         assert!(session.is_up() || !session.has_output(), "output of streams without a link");
         assert!(
-            session.is_up() || session.max_message_bytes().is_none(),
+            session.is_up() || session.limits() == MessageLimits::LOGIN,
             "a stranger may send large messages"
         );
         assert!(!session.is_sealed(), "sealed without a key");

@@ -7,6 +7,7 @@ use hvym_tunnel_core::dialect::MUX_YAMUX;
 use hvym_tunnel_core::link::Streams;
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::message::{Close, Message, Transmit};
+use hvym_tunnel_core::plane::MessageLimits;
 use hvym_tunnel_tests::ends::{opening, pair, session_config, write};
 
 #[test]
@@ -36,7 +37,7 @@ fn the_data_plane_is_known_while_the_link_is_up() {
     assert_eq!(pair.agent.machine.plane(), None);
     pair.up();
     let plane = pair.agent.machine.plane().expect("up");
-    assert_eq!((plane.protocol, plane.max_message_bytes), (MUX_YAMUX, None));
+    assert_eq!((plane.protocol, plane.limits), (MUX_YAMUX, MessageLimits::NATIVE));
     pair.agent.machine.handle_close(Close::abnormal("lost"), pair.now);
     assert_eq!(pair.agent.machine.plane(), None);
 }

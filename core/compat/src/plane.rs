@@ -12,7 +12,9 @@ use hvym_tunnel_core::keepalive::{KeepaliveConfig, KeepaliveMode};
 use hvym_tunnel_core::machine::Side;
 use hvym_tunnel_core::message::{Close, Message};
 use hvym_tunnel_core::mux::{Read, StreamError, StreamId};
-use hvym_tunnel_core::plane::{DataPlane, OpenStreamError, PlaneEvent, PlaneInfo, PlaneStart, StreamEvent};
+use hvym_tunnel_core::plane::{
+    DataPlane, MessageLimits, OpenStreamError, PlaneEvent, PlaneInfo, PlaneStart, StreamEvent,
+};
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
@@ -66,7 +68,7 @@ impl DataPlane for BridgePlane {
             protocol: self.dialect.name(),
             keepalive: self.keepalive,
             min_keepalive: Some(MIN_KEEPALIVE),
-            max_message_bytes: Some(MAX_MESSAGE_BYTES),
+            limits: MessageLimits { max_bytes: MAX_MESSAGE_BYTES, binary_is_stream: false },
         }
     }
 

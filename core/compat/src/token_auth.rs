@@ -68,6 +68,8 @@ impl fmt::Debug for CompatAgent {
 /// Messages that are kept until the login is over: early pings of an agent, or requests that one existing relay sends
 /// ahead of its answer.
 const MAX_EARLY: usize = 16;
+/// Bytes of them that a relay keeps of somebody who has not logged in.
+const MAX_EARLY_BYTES: usize = 12 * 1024;
 
 /// The credentials of an agent.
 #[derive(Clone, PartialEq, Eq)]
@@ -220,6 +222,10 @@ impl TokenHandshake {
     fn on_early(&mut self, message: Message) -> Result<Option<Step>, DownReason> {
         if !self.dialect.profile().sends_before_auth || self.early.len() >= MAX_EARLY {
             return Err(DownReason::Malformed(self.not_a_login().to_owned()));
+        }
+        let held: usize = self.early.iter().map(|early| early.payload().len()).sum();
+        if self.side == Side::Relay && held + message.payload().len() > MAX_EARLY_BYTES {
+            return Err(DownReason::TooLarge(self.not_a_login().to_owned()));
         }
         self.early.push(message);
         Ok(None)

@@ -8,6 +8,7 @@ use crate::link::{Stream, StreamEvent, Streams};
 use crate::machine::Machine;
 use crate::message::{Close, Message, Transmit};
 use crate::mux::{ClosedStream, StreamId};
+use crate::plane::MessageLimits;
 use crate::reason::DownReason;
 use crate::time::Instant;
 
@@ -108,7 +109,7 @@ impl Streams for Agent {
         }
     }
 
-    fn max_message_bytes(&self) -> Option<usize> {
-        self.plane().and_then(|info| info.max_message_bytes)
+    fn limits(&self) -> MessageLimits {
+        self.plane().map_or(MessageLimits::AGENT_LOGIN, |info| info.limits)
     }
 }

@@ -21,7 +21,7 @@ use crate::keepalive::{Keepalive, KeepaliveConfig};
 use crate::machine::{Machine, Side};
 use crate::message::{Close, Message, Transmit};
 use crate::mux::{ClosedStream, MuxConfig, StreamId};
-use crate::plane::{DataPlane, PlaneInfo};
+use crate::plane::{DataPlane, MessageLimits, PlaneInfo};
 use crate::reason::DownReason;
 use crate::rng::{Rng, Seed};
 use crate::stellar::{Signature, SigningInput, Verified};
@@ -97,8 +97,8 @@ pub trait Streams: Machine {
     /// As [`Link::set_batch`].
     fn set_batch(&mut self, bytes: usize);
 
-    /// As [`Link::max_message_bytes`]: to be asked before each message is read.
-    fn max_message_bytes(&self) -> Option<usize>;
+    /// As [`Link::limits`]: to be asked before each message is read.
+    fn limits(&self) -> MessageLimits;
 }
 
 enum State {
@@ -312,10 +312,13 @@ impl Link {
         }
     }
 
-    /// The largest message that the peer may send, bytes; `None` leaves the runner's usual limit, which is right until
-    /// the login is over, so that a stranger cannot make the runner hold more.
-    pub fn max_message_bytes(&self) -> Option<usize> {
-        self.plane().and_then(|info| info.max_message_bytes)
+    /// What the peer may send at once, which is little until the login is over.
+    pub fn limits(&self) -> MessageLimits {
+        let login = match self.side {
+            Side::Agent => MessageLimits::AGENT_LOGIN,
+            Side::Relay => MessageLimits::LOGIN,
+        };
+        self.plane().map_or(login, |info| info.limits)
     }
 
     /// As [`DataPlane::is_sealed`].

@@ -103,8 +103,28 @@ pub struct PlaneInfo {
     pub keepalive: KeepaliveMode,
     /// The shortest interval and timeout that the peer can keep; `None` leaves the link's own.
     pub min_keepalive: Option<KeepaliveConfig>,
-    /// The largest message the peer may send, bytes; `None` leaves the runner's usual limit.
-    pub max_message_bytes: Option<usize>,
+    /// What the peer may send at once.
+    pub limits: MessageLimits,
+}
+
+/// What a runner receives of a peer at once, in WebSocket messages.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct MessageLimits {
+    /// The largest message, bytes. A larger one is refused with the close code 1009.
+    pub max_bytes: usize,
+    /// The binary messages are one byte stream: a runner may pass on each piece as it arrives.
+    pub binary_is_stream: bool,
+}
+
+impl MessageLimits {
+    /// Of a relay until the login is over: a token of 8 KiB and what surrounds it. With what one read brings, a stranger
+    /// makes a runner hold less than 16 KiB.
+    pub const LOGIN: Self = Self { max_bytes: 12 * 1024, binary_is_stream: false };
+    /// Of an agent until the login is over. It has chosen its relay, and existing ones may send requests that early.
+    pub const AGENT_LOGIN: Self = Self { max_bytes: 1024 * 1024, binary_is_stream: false };
+    /// Of the native plane. Its batches have 64 KiB and its control messages at most as much; other programs may have
+    /// larger ones.
+    pub const NATIVE: Self = Self { max_bytes: 1024 * 1024, binary_is_stream: true };
 }
 
 /// What every data plane starts from.

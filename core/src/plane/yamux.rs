@@ -5,7 +5,7 @@ use alloc::string::ToString;
 use bytes::Bytes;
 
 use super::stream_headers::PendingHeaders;
-use super::{DataPlane, OpenStreamError, PlaneEvent, PlaneInfo, PlaneStart, StreamEvent};
+use super::{DataPlane, MessageLimits, OpenStreamError, PlaneEvent, PlaneInfo, PlaneStart, StreamEvent};
 use crate::dialect::{Frame, MAX_STREAM_HEADER_BYTES, MUX_YAMUX, Signal, StreamHeader};
 use crate::keepalive::KeepaliveMode;
 use crate::machine::Side;
@@ -102,7 +102,7 @@ impl DataPlane for YamuxPlane {
             protocol: MUX_YAMUX,
             keepalive: KeepaliveMode::Active,
             min_keepalive: None,
-            max_message_bytes: None,
+            limits: MessageLimits::NATIVE,
         }
     }
 

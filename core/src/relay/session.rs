@@ -12,6 +12,7 @@ use crate::link::{Link, LinkConfig, LinkEvent, OpenStreamError, Stream, StreamEv
 use crate::machine::{Machine, Side};
 use crate::message::{Close, Message, Transmit};
 use crate::mux::{ClosedStream, StreamId};
+use crate::plane::MessageLimits;
 use crate::reason::DownReason;
 use crate::rng::Seed;
 use crate::stellar::{Address, Verified};
@@ -345,7 +346,7 @@ impl Streams for Session {
         }
     }
 
-    fn max_message_bytes(&self) -> Option<usize> {
-        self.link.max_message_bytes()
+    fn limits(&self) -> MessageLimits {
+        self.link.limits()
     }
 }

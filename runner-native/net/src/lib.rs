@@ -2,6 +2,7 @@
 //!
 //! Knows no control message and no frame.
 
+mod client_upgrade;
 pub mod clock;
 pub mod coarse_timer;
 pub mod config;
@@ -35,7 +36,6 @@ mod runtime_handle;
 pub mod seconds;
 pub mod secret;
 pub mod shutdown;
-mod size_limit;
 pub mod socket;
 pub mod stream;
 pub mod target;
@@ -45,6 +45,8 @@ pub mod timeout;
 pub mod timer;
 mod timer_queue;
 pub mod tls;
+mod websocket;
+mod wire;
 mod workers;
 
 /// Runs the example of the README.

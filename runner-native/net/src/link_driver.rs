@@ -1,6 +1,6 @@
 //! Drives a machine of the core over sockets, in four steps with a budget. Knows nothing of the protocol.
 //!
-//! 1. While the socket is writable, `poll_transmit`.
+//! 1. While the socket is writable, `poll_transmit`: nothing is pulled before what was pulled last is written.
 //! 2. Read, always, even when (1) is blocked.
 //! 3. When the clock has passed `poll_timeout`, `handle_timeout`.
 //! 4. Commands from elsewhere, through [`LinkHandle::with`], wake the loop.
@@ -12,7 +12,6 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use futures_util::future::poll_fn;
-use futures_util::{Sink, Stream};
 use hvym_tunnel_core::dialect::StreamHeader;
 use hvym_tunnel_core::link::{StreamEvent, StreamInterest, StreamWakers, Streams};
 use hvym_tunnel_core::message::{Close, Transmit};
@@ -20,14 +19,16 @@ use hvym_tunnel_core::mux::{Read, StreamError, StreamId};
 use hvym_tunnel_core::time::Instant;
 
 use super::clock::Clock;
-use super::socket::{self, CloseDone, Socket};
 use super::stream::{StreamBackend, TunnelStream};
 use super::timer::Timer;
+use super::websocket::{self, CloseDone, Incoming, Socket, SocketError};
 
 /// Rounds of the loop before other tasks get their turn.
 const BUDGET: usize = 32;
-/// Messages handed to the socket in one round, so that reading is never far away.
-const MESSAGES_PER_ROUND: usize = 8;
+/// Messages are pulled up to this, to be written at once: one batch of the mux. Reading is never far away.
+const WRITE_BYTES: usize = 64 * 1024;
+/// Messages that are pulled at once, however small.
+const WRITE_MESSAGES: usize = 8;
 
 /// The bytes that passed through streams, as their users count them.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
@@ -62,6 +63,32 @@ impl<M> State<M> {
         if let Some(waker) = self.driver.take() {
             waker.wake();
         }
+    }
+}
+
+/// What a driver has for its owner.
+enum OwnerEvent<E> {
+    Machine(E),
+    Opened(StreamId, Box<StreamHeader>),
+}
+
+impl<M: Streams> State<M> {
+    /// Hands stream events to those who wait for them; `Some` is for the owner.
+    fn next_event(&mut self) -> Option<OwnerEvent<M::Event>> {
+        while let Some(event) = self.machine.poll_event() {
+            match M::split_event(event) {
+                Ok(StreamEvent::Opened { id, header }) => {
+                    return Some(OwnerEvent::Opened(id, Box::new(header)));
+                }
+                Ok(event) => self.wakers.wake(&event),
+                Err(event) => {
+                    // It may be the end of the link, which every stream must learn of.
+                    self.wakers.wake_all();
+                    return Some(OwnerEvent::Machine(event));
+                }
+            }
+        }
+        None
     }
 }
 
@@ -233,12 +260,14 @@ pub struct Driver<M: Streams> {
     timer: Option<(Instant, Timer)>,
     /// The last close that was sent.
     close_done: Option<CloseDone>,
+    /// Found while reading, for the owner.
+    event: Option<OwnerEvent<M::Event>>,
 }
 
 impl<M: Streams + Send + 'static> Driver<M> {
     /// Drives the machine behind `handle`, without a socket yet.
     pub fn new(handle: LinkHandle<M>) -> Self {
-        Self { handle, socket: None, timer: None, close_done: None }
+        Self { handle, socket: None, timer: None, close_done: None, event: None }
     }
 
     /// Gives the machine its next socket, which it knows by `id`. One that it still had is dropped.
@@ -269,16 +298,17 @@ impl<M: Streams + Send + 'static> Driver<M> {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<DriverEvent<M::Event>> {
+        let now = self.handle.0.clock.now();
         for _ in 0..BUDGET {
-            if let Some(happened) = self.poll_events(cx) {
-                return Poll::Ready(happened);
+            if let Some(event) = self.poll_events(cx) {
+                return Poll::Ready(event);
             }
-            let wrote = self.poll_write(cx);
-            let read = self.poll_read(cx);
-            let fired = self.poll_timer(cx);
+            let wrote = self.poll_write(cx, now);
+            let read = self.poll_read(cx, now);
+            let fired = self.poll_timer(cx, now);
             if !(wrote || read || fired) {
                 return match self.poll_events(cx) {
-                    Some(happened) => Poll::Ready(happened),
+                    Some(event) => Poll::Ready(event),
                     None => Poll::Pending,
                 };
             }
@@ -289,89 +319,102 @@ impl<M: Streams + Send + 'static> Driver<M> {
 
     /// Hands stream events to those who wait for them; `Some` is for the owner.
     fn poll_events(&mut self, cx: &mut Context<'_>) -> Option<DriverEvent<M::Event>> {
-        let mut state = self.handle.0.lock();
-        state.driver = Some(cx.waker().clone());
-        if let Some((_, socket)) = &mut self.socket {
-            // Before anything more is read, since a login that was just over may have changed it.
-            socket::set_max_message(socket, state.machine.max_message_bytes());
-        }
-        while let Some(event) = state.machine.poll_event() {
-            match M::split_event(event) {
-                Ok(StreamEvent::Opened { id, header: opening }) => {
-                    drop(state);
-                    let (stream, opening) = (self.handle.stream(id), Box::new(opening));
-                    return Some(DriverEvent::Opened { stream, opening });
+        let event = match self.event.take() {
+            Some(event) => event,
+            None => {
+                let mut state = self.handle.0.lock();
+                if !state.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                    state.driver = Some(cx.waker().clone());
                 }
-                Ok(event) => state.wakers.wake(&event),
-                Err(event) => {
-                    // It may be the end of the link, which every stream must learn of.
-                    state.wakers.wake_all();
-                    return Some(DriverEvent::Event(event));
+                if let Some((_, socket)) = &mut self.socket {
+                    // Before anything more is read, since a login that was just over may have changed them.
+                    socket.set_limits(state.machine.limits());
                 }
+                state.next_event()?
             }
-        }
-        None
+        };
+        Some(match event {
+            OwnerEvent::Opened(id, opening) => {
+                DriverEvent::Opened { stream: self.handle.stream(id), opening }
+            }
+            OwnerEvent::Machine(event) => DriverEvent::Event(event),
+        })
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
+    fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let Some((_, socket)) = &mut self.socket else {
+            // Messages after the end of the socket are discarded.
+            while self.handle.0.lock().machine.poll_transmit().is_some() {}
+            return false;
+        };
+        match socket.poll_flush(cx) {
+            Poll::Pending => return false,
+            Poll::Ready(Err(error)) => return self.lost(error.into(), now),
+            Poll::Ready(Ok(())) => {}
+        }
         let mut progress = false;
-        for _ in 0..MESSAGES_PER_ROUND {
-            let Some((_, socket)) = &mut self.socket else {
-                // Messages after the end of the socket are discarded.
-                while self.handle.0.lock().machine.poll_transmit().is_some() {}
-                return progress;
-            };
-            match Pin::new(&mut *socket).poll_ready(cx) {
-                Poll::Pending => return progress,
-                Poll::Ready(Err(error)) => return self.lost(&error),
-                Poll::Ready(Ok(())) => {}
+        for _ in 0..WRITE_MESSAGES {
+            if socket.queued_bytes() >= WRITE_BYTES {
+                break;
             }
             let transmit = self.handle.0.lock().machine.poll_transmit();
             match transmit {
                 None => break,
-                Some(Transmit::Send(message)) => {
-                    if let Err(error) = Pin::new(socket).start_send(socket::to_wire(message)) {
-                        return self.lost(&error);
-                    }
-                }
+                Some(Transmit::Send(message)) => socket.send(message),
                 Some(Transmit::Close(close)) => {
                     if let Some((_, socket)) = self.socket.take() {
-                        self.close_done = Some(socket::close(socket, close));
+                        self.close_done = Some(websocket::close(socket, close));
                     }
+                    return true;
                 }
             }
             progress = true;
         }
-        match self.socket.as_mut().map(|(_, socket)| Pin::new(socket).poll_flush(cx)) {
-            Some(Poll::Ready(Err(error))) => self.lost(&error),
+        match progress.then(|| socket.poll_flush(cx)) {
+            Some(Poll::Ready(Err(error))) => self.lost(error.into(), now),
             _ => progress,
         }
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some((id, socket)) = &mut self.socket else { return false };
-        let id = *id;
-        let Poll::Ready(message) = Pin::new(&mut *socket).poll_next(cx) else { return false };
-        let now = self.handle.0.clock.now();
-        match message.map(|message| message.and_then(|message| socket::from_wire(socket, message))) {
-            Some(Ok(socket::Received::Message(message))) => {
-                self.handle.0.lock().machine.handle_message_from(id, message, now);
-                true
+    /// Hands over all messages of one read, up to an event for the owner.
+    fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let mut progress = false;
+        loop {
+            let Some((id, socket)) = &mut self.socket else { return progress };
+            match socket.next_message() {
+                Ok(Some(Incoming::Message(message))) => {
+                    let mut state = self.handle.0.lock();
+                    state.machine.handle_message_from(*id, message, now);
+                    self.event = state.next_event();
+                    progress = true;
+                    if self.event.is_some() {
+                        return true;
+                    }
+                }
+                Ok(Some(Incoming::Close(close))) => {
+                    // The answer goes into a socket that has room for it, or is not worth waiting.
+                    let _sent = socket.poll_flush(cx);
+                    let id = *id;
+                    return self.ended(id, close, now);
+                }
+                Ok(None) if progress => return true,
+                Ok(None) => match socket.poll_input(cx) {
+                    Poll::Pending => return false,
+                    // One read for each round, also if it brings no whole message.
+                    Poll::Ready(Ok(())) => progress = true,
+                    Poll::Ready(Err(error)) => return self.lost(error, now),
+                },
+                Err(error) => return self.lost(error, now),
             }
-            Some(Ok(socket::Received::Close(close))) => self.ended(id, close),
-            Some(Ok(socket::Received::Nothing)) => true,
-            Some(Err(error)) => self.lost(&error),
-            None => self.ended(id, Close::abnormal("the connection ended without a close")),
         }
     }
 
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+    fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let deadline = self.handle.0.lock().machine.poll_timeout();
         let Some(deadline) = deadline else {
             self.timer = None;
             return false;
         };
-        let now = self.handle.0.clock.now();
         if now >= deadline {
             self.timer = None;
             self.handle.0.lock().machine.handle_timeout(now);
@@ -388,22 +431,22 @@ impl<M: Streams + Send + 'static> Driver<M> {
         if fired {
             // The clock decides what has expired: read it again.
             self.timer = None;
+            cx.waker().wake_by_ref();
         }
-        fired
+        false
     }
 
-    fn lost(&mut self, error: &socket::Error) -> bool {
-        let close = socket::what_happened(error);
+    fn lost(&mut self, error: SocketError, now: Instant) -> bool {
+        let close = error.close();
         let Some((id, socket)) = self.socket.take() else { return false };
         if close.code != Close::ABNORMAL {
-            self.close_done = Some(socket::close(socket, close.clone()));
+            self.close_done = Some(websocket::close(socket, close.clone()));
         }
-        self.ended(id, close)
+        self.ended(id, close, now)
     }
 
-    fn ended(&mut self, id: M::Socket, close: Close) -> bool {
+    fn ended(&mut self, id: M::Socket, close: Close, now: Instant) -> bool {
         self.socket = None;
-        let now = self.handle.0.clock.now();
         self.handle.0.lock().machine.handle_close_from(id, close, now);
         true
     }

@@ -36,6 +36,11 @@ pub trait StreamSocket: AsSource + Send + Sync + 'static {
     /// # Errors
     /// The system's; [`io::ErrorKind::WouldBlock`] if nothing is there.
     fn read(&self, buf: &mut [u8]) -> io::Result<usize>;
+    /// Reads what is there into the spare capacity of `buf`.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    fn read_spare(&self, buf: &mut Vec<u8>) -> io::Result<usize>;
     /// Writes what there is room for.
     ///
     /// # Errors
@@ -53,6 +58,21 @@ macro_rules! stream_socket {
         impl StreamSocket for $socket {
             fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
                 Read::read(&mut &*self, buf)
+            }
+
+            #[cfg(unix)]
+            fn read_spare(&self, buf: &mut Vec<u8>) -> io::Result<usize> {
+                Ok(rustix::io::read(self, rustix::buffer::spare_capacity(buf))?)
+            }
+
+            #[cfg(not(unix))]
+            fn read_spare(&self, buf: &mut Vec<u8>) -> io::Result<usize> {
+                super::thread_buffer::with(|scratch| {
+                    let spare = scratch.len().min(buf.capacity() - buf.len());
+                    let n = Read::read(&mut &*self, &mut scratch[..spare])?;
+                    buf.extend_from_slice(&scratch[..n]);
+                    Ok(n)
+                })
             }
 
             fn write(&self, bufs: &[io::IoSlice<'_>]) -> io::Result<usize> {
@@ -101,9 +121,41 @@ impl<S: StreamSocket> SocketStream<S> {
         self.registration.poll_broken(cx).map(|()| io::ErrorKind::ConnectionReset.into())
     }
 
+    /// Reads into the spare capacity of `buf`, which must have some and need not be initialised; 0 is the end.
+    pub fn poll_read_spare(&mut self, cx: &mut Context<'_>, buf: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        let room = buf.capacity() - buf.len();
+        self.poll_input(cx, room, |socket| socket.read_spare(buf))
+    }
+
+    fn poll_input(
+        &self,
+        cx: &mut Context<'_>,
+        room: usize,
+        mut read: impl FnMut(&S) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.registration.poll_readable(cx))?;
+            self.registration.about_to_read();
+            match read(&self.socket) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // A read that was not filled took everything; more, or the end, is reported anew.
+                Ok(n) if 0 < n && n < room => return Poll::Ready(Ok(n)),
+                read => {
+                    self.registration.has_more();
+                    match read {
+                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                        read => return Poll::Ready(read),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes; `length` is how much there is.
     fn poll_io(
         &mut self,
         cx: &mut Context<'_>,
+        length: usize,
         mut write: impl FnMut(&S) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         loop {
@@ -111,6 +163,8 @@ impl<S: StreamSocket> SocketStream<S> {
             self.registration.about_to_write();
             match write(&self.socket) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // What was taken in part has filled the buffer; room is reported anew.
+                Ok(n) if 0 < n && n < length => return Poll::Ready(Ok(n)),
                 written => {
                     self.registration.has_room();
                     match written {
@@ -236,30 +290,14 @@ fn is_in_progress(error: &io::Error) -> bool {
 
 impl<S: StreamSocket> AsyncRead for SocketStream<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.registration.poll_readable(cx))?;
-            self.registration.about_to_read();
-            match self.socket.read(buf) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Ok(n) if 0 < n && n < buf.len() => {
-                    // A read that was not filled took everything; more, or the end, is reported anew.
-                    return Poll::Ready(Ok(n));
-                }
-                read => {
-                    self.registration.has_more();
-                    match read {
-                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                        read => return Poll::Ready(read),
-                    }
-                }
-            }
-        }
+        let room = buf.len();
+        self.poll_input(cx, room, |socket| socket.read(buf))
     }
 }
 
 impl<S: StreamSocket> AsyncWrite for SocketStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_io(cx, |socket| socket.write(&[io::IoSlice::new(buf)]))
+        self.poll_io(cx, buf.len(), |socket| socket.write(&[io::IoSlice::new(buf)]))
     }
 
     fn poll_write_vectored(
@@ -267,7 +305,8 @@ impl<S: StreamSocket> AsyncWrite for SocketStream<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_io(cx, |socket| socket.write(bufs))
+        let length = bufs.iter().map(|buf| buf.len()).sum();
+        self.poll_io(cx, length, |socket| socket.write(bufs))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {

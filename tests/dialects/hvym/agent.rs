@@ -3,6 +3,7 @@
 use hvym_tunnel_compat::dialect::Dialect;
 use hvym_tunnel_core::agent::AgentEvent;
 use hvym_tunnel_core::link::Streams;
+use hvym_tunnel_core::plane::MessageLimits;
 use hvym_tunnel_tests::dialects::{agent, conversation, local_answer, visits};
 use serde_json::{Value, json};
 
@@ -153,6 +154,7 @@ fn an_answer_that_is_whole_goes_ahead_of_the_agents_own_end() {
 
 #[test]
 fn messages_may_be_large_only_after_the_login() {
-    assert_eq!(agent().machine.max_message_bytes(), None);
-    assert_eq!(agent_up(None).machine.max_message_bytes(), Some(Dialect::MAX_CALL_BYTES));
+    assert_eq!(agent().machine.limits(), MessageLimits::AGENT_LOGIN);
+    let limits = agent_up(None).machine.limits();
+    assert_eq!((limits.max_bytes, limits.binary_is_stream), (Dialect::MAX_CALL_BYTES, false));
 }

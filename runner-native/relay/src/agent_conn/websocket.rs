@@ -5,7 +5,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use async_tungstenite::tungstenite::handshake::derive_accept_key;
 use http::header::{
     CONNECTION, HeaderMap, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
     SEC_WEBSOCKET_VERSION, UPGRADE,
@@ -113,7 +112,7 @@ fn accept_key(request: &Request<Incoming>) -> Option<HeaderValue> {
         && head_rewrite::lists(fields, &UPGRADE, "websocket")
         && fields.get(SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13");
     let key = fields.get(SEC_WEBSOCKET_KEY).filter(|key| meant && key.len() == KEY_CHARACTERS)?;
-    HeaderValue::try_from(derive_accept_key(key.as_bytes())).ok()
+    HeaderValue::try_from(socket::accept_key(key.as_bytes())).ok()
 }
 
 /// The credential in the upgrade request, which saves the challenge. An agent that does not name the multiplexer is
@@ -137,7 +136,7 @@ async fn run_session(
         Ok(connection) => connection,
         Err(error) => return tracing::debug!(%peer, %error, "an agent left before its upgrade was done"),
     };
-    let socket = socket::accepted(upgraded::reclaim(connection)).await;
+    let socket = socket::accepted(upgraded::reclaim(connection));
     let (clock, config) = (state.clock, state.session.clone());
     let (session, token_login) = match login {
         Login::Identity(credential) => {

@@ -1,0 +1,81 @@
+//! The connections that carry WebSockets and HTTP, whatever lies below them.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_util::io::{AsyncRead, AsyncWrite};
+
+use super::tcp::Tcp;
+use super::thread_buffer;
+
+/// Any duplex byte stream.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// A connection.
+pub enum Wire {
+    /// TCP.
+    Plain(Tcp),
+    /// TLS, or a connection that was upgraded by the HTTP server.
+    Boxed(Box<dyn Duplex>),
+}
+
+impl Wire {
+    /// Reads into the spare capacity of `buf`, which must have some; 0 is the end. Over TCP nothing is copied, and the
+    /// capacity need not be initialised.
+    pub fn poll_read_spare(&mut self, cx: &mut Context<'_>, buf: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        match self {
+            Wire::Plain(stream) => stream.poll_read_spare(cx, buf),
+            Wire::Boxed(stream) => thread_buffer::with(|scratch| {
+                let spare = scratch.len().min(buf.capacity() - buf.len());
+                let n = ready!(Pin::new(stream).poll_read(cx, &mut scratch[..spare]))?;
+                buf.extend_from_slice(&scratch[..n]);
+                Poll::Ready(Ok(n))
+            }),
+        }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Wire::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Wire::Boxed(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Wire::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Wire::Boxed(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Wire::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Wire::Boxed(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Wire::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Wire::Boxed(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Wire::Plain(stream) => Pin::new(stream).poll_close(cx),
+            Wire::Boxed(stream) => Pin::new(stream).poll_close(cx),
+        }
+    }
+}
