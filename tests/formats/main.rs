@@ -4,3 +4,4 @@ mod address;
 mod control_json;
 mod jwt_golden;
 mod token;
+mod websocket;

@@ -12,6 +12,7 @@ pub fn seeds() -> Vec<Seed> {
     all.extend(walks());
     all.extend(inputs());
     all.extend(crate::formats::seeds());
+    all.extend(crate::websocket::seeds());
     all
 }
 

@@ -8,10 +8,10 @@ use hvym_yamux_testing::run::Checked;
 
 use crate::talk::talk;
 use crate::world::walk;
-use crate::{any_input, formats};
+use crate::{any_input, formats, websocket};
 
 /// Every target, by the name of its binary and of its corpus.
-pub const TARGETS: [(&str, Target); 16] = [
+pub const TARGETS: [(&str, Target); 18] = [
     ("f1_raw", f1),
     ("f2_frames", f2),
     ("f3_two_sessions", f3),
@@ -28,6 +28,8 @@ pub const TARGETS: [(&str, Target); 16] = [
     ("f14_tokens", formats::tokens),
     ("f15_names", formats::names),
     ("f16_json", formats::json),
+    ("f17_websocket", websocket::frames),
+    ("f18_websocket_peers", websocket::beside_tungstenite),
 ];
 
 fn hold(result: Checked) {

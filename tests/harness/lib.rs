@@ -51,6 +51,7 @@ pub mod tunely;
 pub mod tunnel;
 #[cfg(target_os = "linux")]
 pub mod unread;
+pub mod websocket;
 pub mod wire;
 pub mod world;
 
