@@ -19,6 +19,7 @@ mod proxy;
 mod reach;
 mod reuse;
 mod secrets;
+mod shares;
 mod smuggling;
 mod stalled;
 mod strangers;

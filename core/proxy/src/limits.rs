@@ -205,18 +205,6 @@ impl<S: Ord + Clone> VisitorLimits<S> {
         Ok(())
     }
 
-    /// A request is upgraded: it is a tunnel from now on.
-    ///
-    /// # Errors
-    /// The visitor has as many as it may have; it stays a request then.
-    pub fn upgrade(&mut self, visitor: Option<VisitorKey>, service: &S) -> Result<(), LimitError> {
-        let share = self.config.visitor;
-        match visitor.and_then(|key| self.visitors.get_mut(&key)) {
-            Some(visits) => visits.upgrade(&share, service),
-            None => Ok(()),
-        }
-    }
-
     /// A request or tunnel has ended.
     pub fn leave(&mut self, visitor: Option<VisitorKey>, service: &S, kind: Use) {
         self.requests = self.requests.saturating_sub(1);

@@ -116,10 +116,7 @@ fn tunnels_leave_their_visitor_room_for_requests() {
     let refused = limits.enter(alice, &"web", Use::Tunnel, at(0));
     assert_eq!(refused, Err(LimitError::VisitorTunnels));
     enter(&mut limits, "192.0.2.1", "web", Use::Request, 1);
-    assert_eq!(limits.upgrade(alice, &"web"), Err(LimitError::VisitorTunnels));
-    limits.leave(alice, &"web", Use::Tunnel);
-    assert_eq!(limits.upgrade(alice, &"web"), Ok(()));
-    assert_eq!(limits.upgrade(alice, &"web"), Err(LimitError::VisitorTunnels));
+    limits.leave(alice, &"web", Use::Request);
     limits.leave(alice, &"web", Use::Tunnel);
     limits.leave(alice, &"web", Use::Tunnel);
     assert_eq!(limits.requests(), 0);

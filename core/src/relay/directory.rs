@@ -36,7 +36,7 @@ impl fmt::Display for Owner {
 }
 
 /// What a visitor's host name names.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Name {
     /// The agent.
     pub owner: Owner,

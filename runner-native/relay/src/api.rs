@@ -23,7 +23,7 @@ use hyper::body::Incoming;
 use serde::Serialize;
 
 use crate::agent_conn;
-use crate::limits::concurrency::ConcurrencyPermit;
+use crate::limits::visitors::RequestPermit;
 use crate::pages;
 use crate::upstream::response_body::{self, Answer};
 use crate::visitor::Visitor;
@@ -37,7 +37,7 @@ const READ: &str = "GET, HEAD";
 const SERVES: &str = "GET, POST, PUT, DELETE, PATCH, HEAD, OPTIONS";
 
 /// A response, with the permit of a request that was passed on for it.
-type RoutedAnswer = (Answer, Option<ConcurrencyPermit>);
+type RoutedAnswer = (Answer, Option<RequestPermit>);
 
 /// Read by HVYM's and CloudToLocalLLM's tools; Tunely's read `status`, or the status code.
 #[derive(Serialize)]

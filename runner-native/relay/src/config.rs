@@ -8,6 +8,7 @@ mod groups;
 mod limits;
 mod text;
 mod upstream;
+mod visitors;
 
 use thiserror::Error;
 
@@ -21,6 +22,7 @@ use hvym_tunnel_net::target::RelayUrl;
 pub use limits::Limits;
 pub use text::listen_address;
 pub use upstream::{ReusePolicy, UpstreamSettings};
+pub use visitors::VisitorSettings;
 
 /// What `relay` does.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -37,6 +39,8 @@ pub struct RelayOptions {
     pub keepalive: KeepaliveSettings,
     /// How much it takes.
     pub limits: Limits,
+    /// How much of it one visitor may use.
+    pub visitors: VisitorSettings,
     /// The agents of other systems that it serves. As long as there are none, [`Self::load_guests`] is called at the start.
     pub guests: GuestOptions,
 }

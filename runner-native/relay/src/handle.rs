@@ -82,7 +82,7 @@ impl RelayHandle {
         let counts = self.state.metrics.counts();
         RelayStatus {
             sessions: self.state.sessions.all().len(),
-            connections: self.state.limits.connections.open(),
+            connections: self.state.limits.connections(),
             requests: counts.total,
             pending_requests: counts.pending,
             failed_requests: counts.failed,

@@ -1,6 +1,3 @@
-//! Limits on what visitors may use: connections in all and per IP address, requests at once. Knows no HTTP and no
-//! session.
+//! Limits on what visitors may use, in all and each: connections, requests, tunnels. Knows no HTTP and no session.
 
-pub(crate) mod concurrency;
-pub(crate) mod connections;
-pub(crate) mod ip;
+pub(crate) mod visitors;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use futures_util::io::AsyncWriteExt;
 use hvym_tunnel_pages::{Format, Page};
 
-use crate::limits::connections::{ConnectionLimitError, ConnectionSlot};
+use crate::limits::visitors::ConnectionSlot;
 use crate::pages;
 use crate::relay_state::RelayState;
 use crate::settings::TLS_TIMEOUT;
@@ -26,21 +26,13 @@ use hvym_tunnel_net::timeout::within;
 pub(crate) async fn accept(state: Arc<RelayState>, listener: TcpListener, tls: Option<Tls>) {
     loop {
         let (tcp, peer) = listener.accept().await;
-        match state.limits.connections.admit(peer) {
+        match state.limits.connect(peer) {
             Ok(slot) => spawn(serve(Arc::clone(&state), tcp, peer, tls.clone(), slot)).detach(),
             Err(error) => {
                 tracing::debug!(%peer, %error, "refused a connection");
-                reject(tcp, &page(error), tls.is_some()).await;
+                reject(tcp, &pages::over_limit(error), tls.is_some()).await;
             }
         }
-    }
-}
-
-fn page(error: ConnectionLimitError) -> Page {
-    match error {
-        ConnectionLimitError::Full => pages::full(),
-        ConnectionLimitError::TooMany => pages::too_many(),
-        ConnectionLimitError::TooFast => pages::too_fast(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The texts of error pages that only a relay sends: about its own domain, limits and shutdown.
 
+use hvym_proxy::limits::LimitError;
 use hvym_tunnel_pages::Page;
 
 use crate::http1::head_validation::RequestError;
@@ -133,34 +134,48 @@ pub(super) fn late_body() -> Page {
     )
 }
 
-/// The relay has its maximum of connections.
-pub(super) fn full() -> Page {
-    later(
-        503,
-        "The relay is full",
-        "This relay has as many connections as it takes.",
-        "Reload in a moment. If this is your relay, raise --max-connections.",
-    )
-}
-
-/// The IP address has its maximum of connections.
-pub(super) fn too_many() -> Page {
-    later(
-        429,
-        "Too many connections",
-        "Your network has as many connections to this relay as one visitor may have.",
-        "Close some of them. If this is your relay, see --visitor-connections and --trusted-proxy.",
-    )
-}
-
-/// The IP address exceeds its rate of new connections.
-pub(super) fn too_fast() -> Page {
-    later(
-        429,
-        "Too many connections",
-        "Your network opens connections to this relay faster than one visitor may.",
-        "Reload in a moment. If this is your relay, see --visitor-rate and --trusted-proxy.",
-    )
+/// A limit on visitors is reached: 503 where all share it, 429 where it is the visitor's own.
+pub(super) fn over_limit(limit: LimitError) -> Page {
+    let busy = "Too many requests";
+    match limit {
+        LimitError::Connections => later(
+            503,
+            "The relay is full",
+            "This relay has as many connections as it takes.",
+            "Reload in a moment. If this is your relay, raise --max-connections.",
+        ),
+        LimitError::Requests | LimitError::ServiceRequests => overloaded(),
+        LimitError::VisitorConnections => later(
+            429,
+            "Too many connections",
+            "Your network has as many connections to this relay as one visitor may have.",
+            "Close some of them. If this is your relay, see --visitor-connections and --trusted-proxy.",
+        ),
+        LimitError::ConnectionRate => later(
+            429,
+            "Too many connections",
+            "Your network opens connections to this relay faster than one visitor may.",
+            "Reload in a moment. If this is your relay, see --visitor-rate and --trusted-proxy.",
+        ),
+        LimitError::VisitorRequests => later(
+            429,
+            busy,
+            "Your network has as many requests under way as one visitor may have.",
+            "Wait until some are answered. If this is your relay, see --visitor-requests and --trusted-proxy.",
+        ),
+        LimitError::VisitorTunnels => later(
+            429,
+            busy,
+            "Your network has as many WebSockets open as one visitor may have.",
+            "Close some of them. If this is your relay, see --visitor-tunnels and --trusted-proxy.",
+        ),
+        LimitError::ResetRate => later(
+            429,
+            busy,
+            "Your network breaks off requests faster than one visitor may.",
+            "Reload in a moment. If this is your relay, see --visitor-resets and --trusted-proxy.",
+        ),
+    }
 }
 
 /// 400: the request body is malformed.

@@ -3,13 +3,17 @@
 pub(crate) mod forward;
 mod upgrade;
 
+use std::sync::Arc;
+
 use http::Request;
+use hvym_proxy::limits::Use;
 use hvym_tunnel_core::relay::Name;
 use hvym_tunnel_pages::Page;
 use hyper::body::Incoming;
 
+use crate::http1::head_rewrite;
 use crate::http1::request_body::RequestBody;
-use crate::limits::concurrency::ConcurrencyPermit;
+use crate::limits::visitors::RequestPermit;
 use crate::pages;
 use crate::sessions::AgentSession;
 use crate::upstream::response_body::{self, Answer};
@@ -23,7 +27,7 @@ pub(crate) async fn proxy(
     name: Name,
     host: String,
     request: Request<Incoming>,
-) -> (Answer, Option<ConcurrencyPermit>) {
+) -> (Answer, Option<RequestPermit>) {
     let format = response_body::format(request.headers());
     match try_proxy(visitor, session, name, host, request).await {
         Ok((answer, permit)) => (answer, Some(permit)),
@@ -41,11 +45,19 @@ pub(crate) async fn try_proxy(
     name: Name,
     host: String,
     request: Request<Incoming>,
-) -> Result<(Answer, ConcurrencyPermit), Page> {
-    let permit = visitor.state.limits.requests.enter(&name).ok_or_else(pages::overloaded)?;
+) -> Result<(Answer, RequestPermit), Page> {
+    let (name, client) = (Arc::new(name), visitor.client_info(request.headers()));
+    let kind = if head_rewrite::wants_upgrade(request.headers()) { Use::Tunnel } else { Use::Request };
+    let permit = visitor.state.limits.enter(visitor.key(&client), &name, kind).map_err(pages::over_limit)?;
     let limit = visitor.state.settings.options.limits.body_timeout;
     let (head, body) = request.into_parts();
     let body = RequestBody::new(body, &head.headers, limit);
     let request = Request::from_parts(head, body);
-    Ok((forward(visitor, session, name, host, request).await?, permit))
+    match forward(visitor, session, &name, host, client, request).await {
+        Ok(answer) => Ok((answer, permit)),
+        Err(page) => {
+            drop(permit.over());
+            Err(page)
+        }
+    }
 }

@@ -9,9 +9,7 @@ use hvym_tunnel_core::stellar::Address;
 use crate::compat_agents::CompatAgents;
 use crate::event::{EventSink, RelayEvent};
 use crate::lifecycle::Lifecycle;
-use crate::limits::concurrency::ConcurrencyLimit;
-use crate::limits::connections::{ConnectionLimit, ExemptAddresses};
-use crate::limits::ip::IpLimits;
+use crate::limits::visitors::{ExemptAddresses, VisitorCounts};
 use crate::metrics::Metrics;
 use crate::registry::{OpenRegistry, Registry};
 use crate::router::{LocalRouter, Router};
@@ -30,7 +28,7 @@ pub(crate) struct RelayState {
     pub(crate) sessions: SessionTable,
     pub(crate) compat_agents: CompatAgents,
     pub(crate) ports: PortTable,
-    pub(crate) limits: VisitorLimits,
+    pub(crate) limits: Arc<VisitorCounts>,
     /// The counters of all requests.
     pub(crate) metrics: Metrics,
     pub(crate) lifecycle: Lifecycle,
@@ -44,26 +42,6 @@ pub(crate) struct RelayInfo {
     /// The port it listens on, also where the settings say 0.
     pub(crate) port: u16,
     pub(crate) started: SystemTime,
-}
-
-/// The limits that visitors share.
-pub(crate) struct VisitorLimits {
-    pub(crate) connections: Arc<ConnectionLimit>,
-    pub(crate) requests: Arc<ConcurrencyLimit>,
-}
-
-impl VisitorLimits {
-    fn new(settings: &RelaySettings, clock: Clock) -> Self {
-        let limits = &settings.options.limits;
-        let per_ip = IpLimits::from(limits);
-        let exempt = ExemptAddresses {
-            proxies: settings.options.public.trusted_proxies.clone(),
-            loopback: limits.exempts_loopback(),
-        };
-        let connections = ConnectionLimit::new(limits.connections, per_ip, exempt, clock);
-        let requests = ConcurrencyLimit::new(limits.requests, limits.service_requests);
-        Self { connections: Arc::new(connections), requests: Arc::new(requests) }
-    }
 }
 
 /// The decisions that an embedder of the relay may replace.
@@ -89,6 +67,10 @@ impl RelayState {
     ) -> Self {
         let options = &settings.options;
         let clock = Clock::new();
+        let exempt = ExemptAddresses {
+            proxies: options.public.trusted_proxies.clone(),
+            loopback: options.visitors.exempts_loopback(),
+        };
         Self {
             info: RelayInfo { address, port, started: SystemTime::now() },
             session: settings.session(address),
@@ -100,7 +82,7 @@ impl RelayState {
             ),
             compat_agents,
             ports: PortTable::new(options.ingress.listen.ip(), options.ingress.tcp_ports.clone()),
-            limits: VisitorLimits::new(&settings, clock),
+            limits: Arc::new(VisitorCounts::new(options.visitors.counted(&options.limits), exempt, clock)),
             metrics: Metrics::default(),
             lifecycle: Lifecycle::default(),
             events,

@@ -9,15 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use hvym_proxy::limits::VisitorKey;
+use hvym_proxy::limits::{Use, VisitorKey};
 use hvym_tunnel_core::dialect::{Proto, StreamHeader};
 use hvym_tunnel_core::relay::{BindRefusal, Name};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
 use socket2::SockRef;
 
-use crate::limits::concurrency::ConcurrencyPermit;
-use crate::limits::connections::ConnectionSlot;
+use crate::limits::visitors::{ConnectionSlot, RequestPermit};
 use crate::relay_state::RelayState;
 use crate::sessions::SessionKey;
 use crate::settings::TCP_KEEPALIVE;
@@ -91,19 +90,21 @@ async fn accept(state: Arc<RelayState>, listener: TcpListener, port: u16) {
 
 /// What one visitor holds of the limits while its connection is open.
 struct Admitted {
-    name: Name,
+    name: Arc<Name>,
     _slot: Arc<ConnectionSlot>,
-    _permit: ConcurrencyPermit,
+    _permit: RequestPermit,
     _guard: TaskGuard,
 }
 
 /// Admits a visitor of `port`; `None` if no service has it, or a limit of the visitor, the service or the relay is reached.
 fn admit(state: &Arc<RelayState>, port: u16, peer: SocketAddr) -> Option<Admitted> {
-    let name = state.ports.owner(port)?;
-    let slot = state.limits.connections.admit(peer).ok()?;
+    let name = Arc::new(state.ports.owner(port)?);
+    let slot = state.limits.connect(peer).ok()?;
+    let visitor = state.limits.key(peer.ip());
     Some(Admitted {
         _slot: slot,
-        _permit: state.limits.requests.enter(&name)?,
+        // Whether it is broken off, its bytes do not tell.
+        _permit: state.limits.enter(visitor, &name, Use::Tunnel).ok()?.over(),
         _guard: state.lifecycle.requests.enter()?,
         name,
     })
@@ -193,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_visitor_who_has_enough_is_turned_away_at_ports_too() {
-        let state = state(|settings| settings.options.limits.visitor_connections = Some(1));
+        let state = state(|settings| settings.options.visitors.connections = Some(1));
         let port = taken(&state, "db");
         let first = admit(&state, port, PEER);
         assert!(first.is_some() && admit(&state, port, PEER).is_none());

@@ -14,7 +14,7 @@ use hvym_proxy::pool::VisitorId;
 use crate::config::PublicScheme;
 use crate::http1::forwarded::ClientInfo;
 use crate::http1::request_guard::GuardVerdict;
-use crate::limits::connections::ConnectionSlot;
+use crate::limits::visitors::ConnectionSlot;
 use crate::relay_state::RelayState;
 use crate::upstream::pool::{Pool, StreamUser, next_visitor_id};
 use in_flight::ResponseTracker;
@@ -104,10 +104,15 @@ impl Visitor {
         }
     }
 
+    /// What a request of `client` is counted by; `None`: by nothing of its own.
+    pub(crate) fn key(&self, client: &ClientInfo) -> Option<VisitorKey> {
+        client.visitor().and_then(|ip| self.state.limits.key(ip))
+    }
+
     /// Whom a stream for a request of `client` is for.
     pub(crate) fn stream_user(&self, client: &ClientInfo) -> StreamUser {
-        let key = client.visitor().map(VisitorKey::new);
-        StreamUser { id: self.id, group: key.map_or_else(|| unknown_group(self.id), VisitorKey::as_u64) }
+        let group = self.key(client).map_or_else(|| unknown_group(self.id), VisitorKey::as_u64);
+        StreamUser { id: self.id, group }
     }
 
     /// Who is behind a request with these header fields.

@@ -94,15 +94,6 @@ impl<S: Ord + Clone> Visits<S> {
         Ok(())
     }
 
-    pub(super) fn upgrade(&mut self, share: &VisitorShare, service: &S) -> Result<(), LimitError> {
-        let Some(used) = self.services.iter_mut().find(|at| at.service == *service) else { return Ok(()) };
-        if used.tunnels >= share.service_tunnels {
-            return Err(LimitError::VisitorTunnels);
-        }
-        used.tunnels += 1;
-        Ok(())
-    }
-
     pub(super) fn leave(&mut self, service: &S, kind: Use) {
         let Some(at) = self.services.iter().position(|at| at.service == *service) else { return };
         self.requests = self.requests.saturating_sub(1);

@@ -219,6 +219,7 @@ fn write_out(answer: &[u8]) -> Result<(), ExitError> {
 #[cfg(test)]
 mod tests {
     use hvym_tunnel_relay::Limits;
+    use hvym_tunnel_relay::config::VisitorSettings;
 
     use super::*;
 
@@ -259,32 +260,42 @@ mod tests {
     struct LimitLine {
         #[command(flatten)]
         limits: Limits,
+        #[command(flatten)]
+        visitors: VisitorSettings,
     }
 
-    fn limits(flags: &[&str]) -> Limits {
-        LimitLine::parse_from([&["relay"], flags].concat()).limits
+    fn limits(flags: &[&str]) -> LimitLine {
+        LimitLine::parse_from([&["relay"], flags].concat())
     }
 
     #[test]
     fn what_is_not_said_is_as_usual_and_as_the_help_says() {
-        let usual = Limits::default();
-        assert_eq!(limits(&[]), usual);
+        let (usual, visitors) = (Limits::default(), VisitorSettings::default());
+        let unsaid = limits(&[]);
+        assert_eq!((&unsaid.limits, &unsaid.visitors), (&usual, &visitors));
         let help = LimitLine::command().term_width(1000).render_help().to_string();
-        let visitor = Limits::DEFAULT_VISITOR_CONNECTIONS;
+        let visitor = VisitorSettings::DEFAULT_CONNECTIONS;
         let counts = [usual.connections, usual.sessions, visitor, usual.requests];
         let counts = [counts.as_slice(), &[usual.service_requests, usual.link_streams]].concat();
         let times = [usual.head_timeout, usual.idle_timeout, usual.body_timeout, usual.response_timeout];
-        let times = times.iter().chain([&usual.send_timeout]).map(|time| time.as_secs().to_string());
+        let times = times
+            .iter()
+            .chain([&usual.send_timeout, &visitors.tunnel_timeout])
+            .map(|time| time.as_secs().to_string());
         let all = counts.iter().map(ToString::to_string).chain(times);
-        for number in all.chain([Limits::DEFAULT_VISITOR_RATE.to_string()]) {
+        let rates = [VisitorSettings::DEFAULT_RATE, VisitorSettings::DEFAULT_RESETS, visitors.min_rate];
+        for number in all.chain(rates.map(|rate| rate.to_string())) {
             assert!(help.contains(&format!("[default: {number}]")), "{number}: {help}");
         }
     }
 
     #[test]
     fn this_machine_is_limited_once_somebody_asks_for_it() {
-        assert!(limits(&["--max-connections", "5"]).exempts_loopback());
-        assert!(!limits(&["--visitor-connections", "5"]).exempts_loopback());
-        assert!(!limits(&["--visitor-rate", "5"]).exempts_loopback());
+        for other in ["--max-connections", "--min-rate", "--tunnel-timeout"] {
+            assert!(limits(&[other, "5"]).visitors.exempts_loopback(), "{other}");
+        }
+        for own in ["connections", "rate", "requests", "tunnels", "resets"] {
+            assert!(!limits(&[&format!("--visitor-{own}"), "5"]).visitors.exempts_loopback(), "{own}");
+        }
     }
 }

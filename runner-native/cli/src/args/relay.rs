@@ -8,7 +8,7 @@ use crate::exit::{EXIT_CODES, ExitError};
 use hvym_tunnel_net::key::Source;
 use hvym_tunnel_relay::config::{
     AdmissionSettings, GuestOptions, IngressSettings, KeepaliveSettings, Limits, PublicSettings,
-    RelayOptions, UpstreamSettings,
+    RelayOptions, UpstreamSettings, VisitorSettings,
 };
 
 const AFTER: &str = "\
@@ -42,6 +42,8 @@ pub(crate) struct RelayArgs {
     #[command(flatten)]
     limits: Limits,
     #[command(flatten)]
+    visitors: VisitorSettings,
+    #[command(flatten)]
     pub(crate) output: Output,
 }
 
@@ -59,6 +61,7 @@ impl RelayArgs {
             upstream: self.upstream,
             keepalive: self.keepalive,
             limits: self.limits,
+            visitors: self.visitors,
             guests: GuestOptions::default(),
         };
         options.load_guests()?;

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use http::header::{
 };
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
+use hvym_proxy::limits::Use;
 use hyper::body::Incoming;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
@@ -212,10 +214,12 @@ async fn run(visitor: &Visitor, domain: &str, mut request: Request<RequestBody>)
     let host = state.authority(&name);
     let Ok(value) = HeaderValue::try_from(&host) else { return absent() };
     request.headers_mut().insert(HOST, value);
-    let Some(_ticket) = state.limits.requests.enter(&name) else {
+    let (name, client) = (Arc::new(name), visitor.client_info(request.headers()));
+    let Ok(permit) = state.limits.enter(visitor.key(&client), &name, Use::Request) else {
         return Outcome::failed(503, "Too many requests are under way");
     };
-    match upstream_request::forward(visitor, live, name, host, request).await {
+    let _permit = permit.over();
+    match upstream_request::forward(visitor, live, &name, host, client, request).await {
         Ok(answer) => read(answer).await,
         Err(page) if page.status == 504 => Outcome::failed(504, "Request timeout"),
         Err(page) => Outcome::failed(page.status, page.text),

@@ -163,7 +163,7 @@ pub struct PublicSettings {
         long = "trusted-proxy", value_name = "CIDR", value_delimiter = ',', value_parser = text::network, env = "HVYM_TUNNEL_TRUSTED_PROXY", hide_env = true,
         help = "Believe this proxy in front of the relay (IP or CIDR) for its X-Forwarded-For; repeat for more",
         long_help = "Believe this proxy in front of the relay (IP or CIDR) for its X-Forwarded-For; repeat for more\n\n\
-            Everybody else's claims about themselves are dropped. The limits on one visitor do not hold for a trusted proxy.",
+            Everybody else's claims about themselves are dropped. The limits on one visitor hold for whom it names.",
     ))]
     pub trusted_proxies: Vec<IpNet>,
 }

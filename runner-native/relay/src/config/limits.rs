@@ -5,7 +5,7 @@ use std::time::Duration;
 use hvym_tunnel_net::seconds;
 use serde::{Deserialize, Serialize};
 
-use super::text::{read_count, read_optional_count};
+use super::text::read_count;
 
 /// How much a relay takes. Every number has a bound behind it: raising one costs the memory or time it names.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize, Serialize)]
@@ -32,28 +32,6 @@ pub struct Limits {
         long_help = "Agents at once [default: 1000]\n\nEach is one of the connections above.",
     ))]
     pub sessions: usize,
-    /// Connections of one visitor at once, and how many it may open in one go; `None` is
-    /// [`Self::DEFAULT_VISITOR_CONNECTIONS`]. Once it is set, it holds for visitors of this machine too.
-    #[serde(deserialize_with = "read_optional_count")]
-    #[cfg_attr(feature = "clap", arg(
-        long, value_name = "N", value_parser = super::text::count::<usize>,
-        env = "HVYM_TUNNEL_VISITOR_CONNECTIONS", hide_env = true,
-        help = "Connections at once of one visitor (an IPv4 address, or 64 bits of IPv6) [default: 256]",
-        long_help = "Connections at once of one visitor (an IPv4 address, or 64 bits of IPv6) [default: 256]\n\n\
-            Trusted proxies are exempt. So is this machine itself, until this or --visitor-rate is set.",
-    ))]
-    pub visitor_connections: Option<usize>,
-    /// New connections of one visitor per second, in the long run; `None` is [`Self::DEFAULT_VISITOR_RATE`]. Once it is
-    /// set, it holds for visitors of this machine too.
-    #[serde(deserialize_with = "read_optional_count")]
-    #[cfg_attr(feature = "clap", arg(
-        long, value_name = "N", value_parser = super::text::count::<u32>,
-        env = "HVYM_TUNNEL_VISITOR_RATE", hide_env = true,
-        help = "New connections per second of one visitor, after a burst [default: 64]",
-        long_help = "New connections per second of one visitor, after a burst [default: 64]\n\n\
-            The burst is as large as --visitor-connections.",
-    ))]
-    pub visitor_rate: Option<u32>,
     /// Requests under way at once, those of upgraded connections included. Each holds some 100 KiB at most.
     #[serde(rename = "max_requests", deserialize_with = "read_count")]
     #[cfg_attr(feature = "clap", arg(
@@ -135,8 +113,6 @@ impl Limits {
     pub const DEFAULT: Limits = Limits {
         connections: 10_000,
         sessions: 1_000,
-        visitor_connections: None,
-        visitor_rate: None,
         requests: 10_000,
         service_requests: 512,
         link_streams: 1024,
@@ -146,16 +122,6 @@ impl Limits {
         send_timeout: Duration::from_secs(120),
         response_timeout: Duration::from_secs(300),
     };
-    /// A browser has six connections to a host, an office behind one address some dozens.
-    pub const DEFAULT_VISITOR_CONNECTIONS: usize = 256;
-    /// A TLS handshake costs a relay a millisecond.
-    pub const DEFAULT_VISITOR_RATE: u32 = 64;
-
-    /// Whether visitors of this machine have no limits of their own. They have some once an operator has set one; before,
-    /// a proxy on this machine that is not among the trusted ones must not be taken for one visitor.
-    pub const fn exempts_loopback(&self) -> bool {
-        self.visitor_connections.is_none() && self.visitor_rate.is_none()
-    }
 }
 
 impl Default for Limits {
@@ -170,16 +136,10 @@ mod tests {
 
     #[test]
     fn a_file_names_limits_as_the_command_line_does() {
-        let read: Limits =
-            toml::from_str("max_agents = 5\nvisitor_rate = 7\nhead_timeout = 0.5").expect("limits");
-        let expected = Limits {
-            sessions: 5,
-            visitor_rate: Some(7),
-            head_timeout: Duration::from_millis(500),
-            ..Limits::DEFAULT
-        };
+        let read: Limits = toml::from_str("max_agents = 5\nhead_timeout = 0.5").expect("limits");
+        let expected = Limits { sessions: 5, head_timeout: Duration::from_millis(500), ..Limits::DEFAULT };
         assert_eq!(read, expected);
-        for wrong in ["max_agents = 0", "visitor_rate = 1000001", "idle_timeout = 0", "agents = 1"] {
+        for wrong in ["max_agents = 0", "idle_timeout = 0", "agents = 1"] {
             assert!(toml::from_str::<Limits>(wrong).is_err(), "{wrong}");
         }
     }

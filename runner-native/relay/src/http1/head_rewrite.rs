@@ -131,6 +131,11 @@ fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(UPGRADE).cloned()
 }
 
+/// Whether a request wants to leave HTTP with its connection.
+pub(crate) fn wants_upgrade(headers: &HeaderMap) -> bool {
+    upgrade(headers).is_some()
+}
+
 /// Whether a comma-separated field lists `token`, in any case, with or without parameters.
 pub(crate) fn lists(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     let members = |value: &HeaderValue| {

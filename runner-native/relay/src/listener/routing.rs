@@ -13,7 +13,7 @@ use super::path_route;
 use crate::api;
 use crate::http1::head_rewrite;
 use crate::http1::head_validation::RequestError;
-use crate::limits::concurrency::ConcurrencyPermit;
+use crate::limits::visitors::RequestPermit;
 use crate::pages;
 use crate::proxy::proxy;
 use crate::router::Route;
@@ -36,7 +36,7 @@ pub(super) async fn answer(visitor: &Arc<Visitor>, request: Request<Incoming>) -
 }
 
 /// Routes one request by its host name.
-async fn route(visitor: &Arc<Visitor>, request: Request<Incoming>) -> (Answer, Option<ConcurrencyPermit>) {
+async fn route(visitor: &Arc<Visitor>, request: Request<Incoming>) -> (Answer, Option<RequestPermit>) {
     let format = response_body::format(request.headers());
     if request.version() < Version::HTTP_11 {
         visitor.mark_http10();

@@ -10,6 +10,7 @@ use hvym_tunnel_pages::Page;
 use hyper::body::Incoming;
 
 use super::upgrade;
+use crate::http1::forwarded::ClientInfo;
 use crate::http1::head_rewrite;
 use crate::http1::request_body::RequestBody;
 use crate::metrics::RequestRecord;
@@ -26,17 +27,17 @@ use crate::visitor::Visitor;
 pub(crate) async fn forward(
     visitor: &Visitor,
     live: AgentSession,
-    name: Name,
+    name: &Name,
     host: String,
+    client: ClientInfo,
     mut request: Request<RequestBody>,
 ) -> Result<Answer, Page> {
     let pass = visitor.state.lifecycle.requests.enter().ok_or_else(pages::draining)?;
     let asked = RequestRecord::new(&visitor.state.metrics, &live.record, visitor.state.clock);
-    let origin = visitor.client_info(request.headers());
     // Taken from the incoming request, before its parts are moved.
     let visitor_upgrade = hyper::upgrade::on(&mut request);
     let (mut head, body) = request.into_parts();
-    let wanted = head_rewrite::rewrite_request(&mut head, &host, &origin);
+    let wanted = head_rewrite::rewrite_request(&mut head, &host, &client);
     let permit = body.permit();
     let mut request = Request::from_parts(head, RequestUpload::new(body, visitor.state.clock));
     let upload = request.body().progress();
@@ -48,7 +49,7 @@ pub(crate) async fn forward(
         });
     }
     let (response, mut upstream) = asked
-        .with(send(visitor, visitor.stream_user(&origin), live, &name, request).await, |(response, _)| {
+        .with(send(visitor, visitor.stream_user(&client), live, name, request).await, |(response, _)| {
             response.status()
         })?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {

@@ -14,7 +14,7 @@ use hvym_tunnel_core::time::Instant;
 use hyper::body::{Body, Frame, SizeHint};
 use thiserror::Error;
 
-use crate::limits::concurrency::ConcurrencyPermit;
+use crate::limits::visitors::RequestPermit;
 use crate::upstream::response_body::ResponseBody;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::timer::Timer;
@@ -44,10 +44,31 @@ struct SlowReader {
     /// `None` once it was given up.
     reply: Option<ResponseBody>,
     /// Released when the service is done, even if the visitor is not.
-    permit: Option<ConcurrencyPermit>,
+    permit: Option<RequestPermit>,
     /// Whether the visitor has to read next, and not the service to send.
     waits: bool,
     at: Instant,
+}
+
+impl SlowReader {
+    /// The response has ended.
+    fn leave(&mut self) {
+        drop(self.permit.take().map(RequestPermit::over));
+    }
+
+    fn give_up(&mut self) {
+        self.reply = None;
+        self.leave();
+    }
+}
+
+impl Drop for SlowReader {
+    fn drop(&mut self) {
+        // A response that has no body, or no more of it, is not read to its end.
+        if self.reply.as_ref().is_none_or(Body::is_end_stream) {
+            self.leave();
+        }
+    }
 }
 
 impl ResponseTracker {
@@ -86,7 +107,7 @@ impl ResponseTracker {
             let Some(slow) = slow.upgrade() else { return false };
             let mut slow = lock(&slow);
             if slow.waits && now - slow.at >= unread {
-                (slow.reply, slow.permit) = (None, None);
+                slow.give_up();
             }
             slow.reply.is_some()
         });
@@ -120,11 +141,7 @@ pub(crate) struct InFlight {
 
 impl InFlight {
     /// A response that has just begun.
-    pub(crate) fn new(
-        reply: ResponseBody,
-        permit: Option<ConcurrencyPermit>,
-        pending: PendingResponse,
-    ) -> Self {
+    pub(crate) fn new(reply: ResponseBody, permit: Option<RequestPermit>, pending: PendingResponse) -> Self {
         let responses = &pending.0;
         let slow = SlowReader { reply: Some(reply), permit, waits: true, at: responses.clock.now() };
         let slow = Arc::new(Mutex::new(slow));
@@ -155,7 +172,7 @@ impl Body for InFlight {
         slow.waits = matches!(frame, Poll::Ready(Some(_)));
         slow.at = self.clock.now();
         if matches!(frame, Poll::Ready(None)) {
-            slow.permit = None;
+            slow.leave();
         }
         frame.map_err(AnswerError::Service)
     }
