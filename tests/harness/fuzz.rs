@@ -8,10 +8,10 @@ use hvym_yamux_testing::run::Checked;
 
 use crate::talk::talk;
 use crate::world::walk;
-use crate::{any_input, formats, websocket};
+use crate::{any_input, formats, forwarded, forwarded_bodies, websocket};
 
 /// Every target, by the name of its binary and of its corpus.
-pub const TARGETS: [(&str, Target); 18] = [
+pub const TARGETS: [(&str, Target); 21] = [
     ("f1_raw", f1),
     ("f2_frames", f2),
     ("f3_two_sessions", f3),
@@ -30,6 +30,9 @@ pub const TARGETS: [(&str, Target); 18] = [
     ("f16_json", formats::json),
     ("f17_websocket", websocket::frames),
     ("f18_websocket_peers", websocket::beside_tungstenite),
+    ("f19_forwarded_requests", forwarded::requests),
+    ("f20_forwarded_responses", forwarded::responses),
+    ("f21_forwarded_bodies", forwarded_bodies::bodies),
 ];
 
 fn hold(result: Checked) {

@@ -18,6 +18,8 @@ pub mod door;
 pub mod ends;
 #[cfg(unix)]
 pub mod formats;
+pub mod forwarded;
+pub mod forwarded_bodies;
 pub mod frames;
 pub mod fuzz;
 pub mod golden;

@@ -46,20 +46,6 @@ pub enum HeadError {
     LeadingWhitespace,
 }
 
-impl From<httparse::Error> for HeadError {
-    fn from(error: httparse::Error) -> Self {
-        match error {
-            httparse::Error::HeaderName => HeadError::HeaderName,
-            httparse::Error::HeaderValue => HeadError::HeaderValue,
-            httparse::Error::NewLine => HeadError::LineEnd,
-            httparse::Error::Status => HeadError::StatusLine,
-            httparse::Error::Token => HeadError::RequestLine,
-            httparse::Error::TooManyHeaders => HeadError::TooManyHeaders,
-            httparse::Error::Version => HeadError::Version,
-        }
-    }
-}
-
 /// Why the length of a body cannot be determined (RFC 9112 section 6.3).
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]

@@ -4,8 +4,7 @@
 //! requests are smuggled (RFC 9112 section 11.2).
 
 use crate::error::FramingError;
-use crate::head::{RequestHead, ResponseHead};
-use crate::headers::{Headers, list_members};
+use crate::list::list_members;
 use crate::version::Version;
 
 /// How the end of a body is determined. RFC 9112 section 6.3 has no further way, so this enum will not grow.
@@ -24,62 +23,96 @@ pub enum Framing {
     Tunnel,
 }
 
-impl Framing {
-    /// How the body of a request ends.
+/// What the fields that frame a body say, read one by one.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct FramingFields {
+    length: Option<u64>,
+    coding: Option<Coding>,
+}
+
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum Coding {
+    Chunked,
+    /// Something else, or `chunked` twice.
+    Other,
+}
+
+impl FramingFields {
+    /// Reads a `Content-Length`: all fields and list members must agree (RFC 9112 section 6.3, item 5).
     ///
     /// # Errors
-    /// [`FramingError`] where another recipient might determine another length.
-    pub fn for_request(head: &RequestHead) -> Result<Self, FramingError> {
-        if head.method == "CONNECT" {
-            return Ok(Framing::Tunnel);
+    /// [`FramingError`] if they do not, or one is no number.
+    pub(crate) fn read_length(&mut self, value: &[u8]) -> Result<(), FramingError> {
+        for member in list_members(value) {
+            let length = decimal(member).ok_or(FramingError::Length)?;
+            if self.length.is_some_and(|agreed| agreed != length) {
+                return Err(FramingError::LengthsDiffer);
+            }
+            self.length = Some(length);
         }
-        Ok(declared(&head.headers, head.version)?.unwrap_or(Framing::Empty))
+        Ok(())
     }
 
-    /// How the body of the response to a request of this `method` ends.
+    /// Reads a `Transfer-Encoding`.
+    pub(crate) fn read_coding(&mut self, value: &[u8]) {
+        let is_chunked = self.coding.is_none() && value.trim_ascii().eq_ignore_ascii_case(b"chunked");
+        self.coding = Some(if is_chunked { Coding::Chunked } else { Coding::Other });
+    }
+
+    /// The agreed length.
+    pub(crate) const fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// Whether there is a `Transfer-Encoding`.
+    pub(crate) const fn has_coding(&self) -> bool {
+        self.coding.is_some()
+    }
+
+    /// How the body of a request ends. A length beside a coding is how requests are smuggled (RFC 9112 section 6.1).
     ///
     /// # Errors
     /// [`FramingError`] where another recipient might determine another length.
-    pub fn for_response(head: &ResponseHead, method: &str) -> Result<Self, FramingError> {
-        match head.status {
+    pub(crate) fn request_framing(&self, method: &[u8], version: Version) -> Result<Framing, FramingError> {
+        if method == b"CONNECT" {
+            return Ok(Framing::Tunnel);
+        }
+        if self.coding.is_some() && self.length.is_some() {
+            return Err(FramingError::EncodingAndLength);
+        }
+        Ok(self.declared(version)?.unwrap_or(Framing::Empty))
+    }
+
+    /// How the body of the response to a request of this `method` ends. Chunks override a length, which must not be
+    /// forwarded then (RFC 9112 section 6.3, item 3).
+    ///
+    /// # Errors
+    /// [`FramingError`] where another recipient might determine another length.
+    pub(crate) fn response_framing(
+        &self,
+        status: u16,
+        method: &str,
+        version: Version,
+    ) -> Result<Framing, FramingError> {
+        match status {
             101 => return Ok(Framing::Tunnel),
             100..=199 | 204 | 304 => return Ok(Framing::Empty),
             _ if method == "HEAD" => return Ok(Framing::Empty),
             200..=299 if method == "CONNECT" => return Ok(Framing::Tunnel),
             _ => {}
         }
-        Ok(declared(&head.headers, head.version)?.unwrap_or(Framing::UntilClose))
+        Ok(self.declared(version)?.unwrap_or(Framing::UntilClose))
     }
-}
 
-/// What the fields declare, or `None` if they declare nothing.
-fn declared(headers: &Headers, version: Version) -> Result<Option<Framing>, FramingError> {
-    let length = declared_length(headers)?;
-    let mut encodings = headers.all("transfer-encoding");
-    let Some(encoding) = encodings.next() else { return Ok(length.map(Framing::Length)) };
-    if length.is_some() {
-        return Err(FramingError::EncodingAndLength);
-    }
-    if version == Version::Http10 {
-        return Err(FramingError::EncodingInHttp10);
-    }
-    if encodings.next().is_some() || !encoding.trim_ascii().eq_ignore_ascii_case(b"chunked") {
-        return Err(FramingError::Encoding);
-    }
-    Ok(Some(Framing::Chunked))
-}
-
-/// The one length that all `Content-Length` fields and list members agree on (RFC 9112 section 6.3, item 5).
-fn declared_length(headers: &Headers) -> Result<Option<u64>, FramingError> {
-    let mut agreed = None;
-    for member in headers.all("content-length").flat_map(list_members) {
-        let length = decimal(member).ok_or(FramingError::Length)?;
-        if agreed.is_some_and(|agreed| agreed != length) {
-            return Err(FramingError::LengthsDiffer);
+    /// What the fields declare, or `None` if they declare nothing.
+    fn declared(&self, version: Version) -> Result<Option<Framing>, FramingError> {
+        match self.coding {
+            None => Ok(self.length.map(Framing::Length)),
+            Some(_) if version == Version::Http10 => Err(FramingError::EncodingInHttp10),
+            Some(Coding::Chunked) => Ok(Some(Framing::Chunked)),
+            Some(Coding::Other) => Err(FramingError::Encoding),
         }
-        agreed = Some(length);
     }
-    Ok(agreed)
 }
 
 /// `1*DIGIT`: unlike `str::parse` it accepts no sign.

@@ -1,4 +1,4 @@
-//! The head of a request or a response: bytes to value and back, with `httparse` inside.
+//! The head of a request or a response: bytes to value and back.
 //!
 //! It does not know bodies (`framing.rs`) and gives no field a meaning. Encoding refuses every byte that could end a line,
 //! so that no value, whatever its source, can add a field or end the head.
@@ -7,14 +7,18 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
-use httparse::{EMPTY_HEADER, Status};
 
-use crate::error::HeadError;
+use crate::error::{FramingError, HeadError};
+use crate::framing::{Framing, FramingFields};
 use crate::headers::Headers;
 use crate::limits::{MAX_HEAD_BYTES, MAX_HEADERS};
 use crate::scan::{HeadScanner, LineEndings};
 use crate::syntax::{is_target, is_token, is_value};
 use crate::version::Version;
+use crate::view::FieldTable;
+use crate::view::field_lines::read_fields;
+use crate::view::field_table::text;
+use crate::view::start_line::{RequestLine, StatusLine};
 
 /// The head of a request (RFC 9112 section 3).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -52,16 +56,12 @@ impl RequestHead {
     /// # Errors
     /// [`HeadError`] if it is malformed, or `bytes` do not end with it.
     pub fn parse_complete(bytes: &[u8]) -> Result<Self, HeadError> {
-        let mut fields = [EMPTY_HEADER; MAX_HEADERS];
-        let mut request = httparse::Request::new(&mut fields);
-        if request.parse(bytes)? != Status::Complete(bytes.len()) {
-            return Err(HeadError::LineEnd);
-        }
+        let line = RequestLine::parse::<true>(bytes)?.ok_or(HeadError::LineEnd)?;
         Ok(RequestHead {
-            method: String::from(request.method.ok_or(HeadError::RequestLine)?),
-            target: String::from(request.path.ok_or(HeadError::RequestLine)?),
-            version: Version::from_minor(request.version)?,
-            headers: Headers::from_parsed(request.headers, bytes),
+            method: String::from(text(line.method)),
+            target: String::from(text(line.target)),
+            version: line.version,
+            headers: parse_fields::<false>(bytes, line.end)?,
         })
     }
 
@@ -117,17 +117,14 @@ impl ResponseHead {
     /// # Errors
     /// [`HeadError`] if it is malformed, or `bytes` do not end with it.
     pub fn parse_complete(bytes: &[u8]) -> Result<Self, HeadError> {
-        let mut fields = [EMPTY_HEADER; MAX_HEADERS];
-        let mut response = httparse::Response::new(&mut fields);
-        if response.parse(bytes)? != Status::Complete(bytes.len()) {
-            return Err(HeadError::LineEnd);
-        }
-        let status = response.code.filter(|code| is_status(*code)).ok_or(HeadError::StatusLine)?;
+        let line = StatusLine::parse(bytes)?.ok_or(HeadError::LineEnd)?;
         Ok(ResponseHead {
-            status,
-            reason: String::from(response.reason.unwrap_or_default()),
-            version: Version::from_minor(response.version)?,
-            headers: Headers::from_parsed(response.headers, bytes),
+            status: line.status,
+            reason: String::from(
+                core::str::from_utf8(line.reason).ok().filter(|text| text.is_ascii()).unwrap_or_default(),
+            ),
+            version: line.version,
+            headers: parse_fields::<true>(bytes, line.end)?,
         })
     }
 
@@ -151,6 +148,49 @@ impl ResponseHead {
         out.extend_from_slice(self.reason.as_bytes());
         encode_fields(&self.headers, out)
     }
+}
+
+/// The fields from `at` to the end of a head.
+fn parse_fields<const REPAIR: bool>(bytes: &[u8], at: usize) -> Result<Headers, HeadError> {
+    let mut table = FieldTable::new();
+    if read_fields::<true, REPAIR, HeadError>(bytes, at, &mut table, |_, _| Ok(()))? != Some(bytes.len()) {
+        return Err(HeadError::LineEnd);
+    }
+    // One copy for all fields: a request has a dozen.
+    let head = Bytes::copy_from_slice(bytes);
+    let slice = |start: u32, end: u32| head.slice(start as usize..end as usize);
+    Ok(Headers::from_slices(
+        table
+            .0
+            .iter()
+            .map(|span| (slice(span.start, span.name_end), slice(span.value_start, span.value_end))),
+    ))
+}
+
+impl Framing {
+    /// How the body of a request ends.
+    ///
+    /// # Errors
+    /// [`FramingError`] where another recipient might determine another length.
+    pub fn for_request(head: &RequestHead) -> Result<Self, FramingError> {
+        framing_fields(&head.headers)?.request_framing(head.method.as_bytes(), head.version)
+    }
+
+    /// How the body of the response to a request of this `method` ends. Chunks override a length (RFC 9112 section 6.3), which
+    /// must not be forwarded then.
+    ///
+    /// # Errors
+    /// [`FramingError`] where another recipient might determine another length.
+    pub fn for_response(head: &ResponseHead, method: &str) -> Result<Self, FramingError> {
+        framing_fields(&head.headers)?.response_framing(head.status, method, head.version)
+    }
+}
+
+fn framing_fields(headers: &Headers) -> Result<FramingFields, FramingError> {
+    let mut fields = FramingFields::default();
+    headers.all("content-length").try_for_each(|value| fields.read_length(value))?;
+    headers.all("transfer-encoding").for_each(|value| fields.read_coding(value));
+    Ok(fields)
 }
 
 const fn is_status(code: u16) -> bool {

@@ -7,6 +7,8 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use crate::list::list_members;
+
 /// Header fields in wire order. Names keep their spelling and are compared case-insensitively (RFC 9110 section 5.1);
 /// values are bytes, because the protocol does not guarantee UTF-8.
 ///
@@ -85,32 +87,15 @@ impl Headers {
     }
 }
 
-/// The members of a comma-separated list (RFC 9110 section 5.6.1), without the white space around them. Empty members are
-/// not skipped. Members with quoted commas are not supported: no field that uses this has them.
-pub fn list_members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
-}
-
 /// A name comes from a `String` or from a parsed token, which is ASCII.
 fn text(name: &[u8]) -> &str {
     core::str::from_utf8(name).expect("a field name is UTF-8")
 }
 
 impl Headers {
-    /// The `fields` that were parsed from the head `bytes`.
-    pub(crate) fn from_parsed(fields: &[httparse::Header<'_>], bytes: &[u8]) -> Self {
-        // One copy for all fields: a request has a dozen.
-        let head = Bytes::copy_from_slice(bytes);
-        let slice = |part: &[u8]| {
-            let start = (part.as_ptr() as usize).wrapping_sub(bytes.as_ptr() as usize);
-            let end = start.saturating_add(part.len());
-            // An empty value may lie outside of `bytes`.
-            if part.is_empty() || end > head.len() {
-                return Bytes::copy_from_slice(part);
-            }
-            head.slice(start..end)
-        };
-        Headers(fields.iter().map(|field| (slice(field.name.as_bytes()), slice(field.value))).collect())
+    /// Fields whose names are tokens.
+    pub(crate) fn from_slices(fields: impl Iterator<Item = (Bytes, Bytes)>) -> Self {
+        Headers(fields.collect())
     }
 }
 

@@ -3,7 +3,8 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::headers::{Headers, list_members};
+use crate::headers::Headers;
+use crate::list::list_members;
 
 /// Fields that are removed at each hop, whether or not `Connection` names them. `TE` and `Trailer` describe the coding of
 /// one connection (RFC 2616 section 13.5.1 spelled the latter `Trailers`); the `Proxy-Auth...` fields are for the next

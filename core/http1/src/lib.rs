@@ -56,6 +56,7 @@ mod head_buffer;
 mod headers;
 mod hop_by_hop;
 mod limits;
+mod list;
 mod reader;
 mod scan;
 mod syntax;
@@ -76,12 +77,13 @@ pub use forward::{
 pub use framing::Framing;
 pub use head::{RequestHead, ResponseHead};
 pub use head_buffer::{HeadBuffer, Taken};
-pub use headers::{Headers, list_members};
+pub use headers::Headers;
 pub use hop_by_hop::HOP_BY_HOP;
 pub use limits::{
     MAX_CONNECTION_OPTIONS, MAX_EXTENSION_BYTES, MAX_HEAD_BYTES, MAX_HEADERS, MAX_SIZE_DIGITS,
     MAX_TRAILER_BYTES,
 };
+pub use list::list_members;
 pub use reader::{Event, RequestReader, ResponseReader};
 pub use scan::{HeadScanner, LineEndings};
 pub use tap::{

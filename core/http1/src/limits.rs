@@ -4,9 +4,9 @@
 /// 32 KiB in practice, and common servers refuse at 8 to 64 KiB; a larger head is an attempt to fill memory.
 pub const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// Maximum number of fields in a head. Browsers send about 20 and chains of proxies add a few dozen; the parser keeps a
-/// fixed slot for each.
-pub const MAX_HEADERS: usize = 128;
+/// Maximum number of fields in a head. [`MAX_HEAD_BYTES`] is the limit that messages meet; this one bounds what is kept for
+/// each field, 24 bytes. Browsers send about 20, services with many links or cookies a few hundred.
+pub const MAX_HEADERS: usize = 1024;
 
 /// Maximum number of fields that `Connection` names in a head. Real ones name one or two; each is compared with every field.
 pub const MAX_CONNECTION_OPTIONS: usize = 64;

@@ -124,30 +124,44 @@ fn strict(position: Position, byte: u8) -> Result<Next, HeadError> {
 }
 
 /// The number of leading bytes that are not control bytes (0x00 to 0x1f and 0x7f).
+#[inline]
 pub(crate) fn ctl_free_prefix(bytes: &[u8]) -> usize {
+    prefix_above::<0x20>(bytes)
+}
+
+/// The number of leading bytes that may stand in a request target: neither control bytes nor space.
+#[inline]
+pub(crate) fn target_prefix(bytes: &[u8]) -> usize {
+    prefix_above::<0x21>(bytes)
+}
+
+/// The number of leading bytes that are neither below `FIRST` nor 0x7f.
+#[inline]
+fn prefix_above<const FIRST: u8>(bytes: &[u8]) -> usize {
     let (words, rest) = bytes.as_chunks();
     let mut skipped = 0;
     for word in words {
-        let found = ctl_flags(*word);
+        let found = flags_below::<FIRST>(*word);
         if found != 0 {
             return skipped + found.trailing_zeros() as usize / 8;
         }
         skipped += size_of::<u64>();
     }
-    skipped + rest.iter().position(u8::is_ascii_control).unwrap_or(rest.len())
+    skipped + rest.iter().position(|byte| *byte < FIRST || *byte == 0x7f).unwrap_or(rest.len())
 }
 
-/// A word whose lowest set bit is in the first control byte of eight; zero if none of them is one. Bits above may be set in
-/// others.
-fn ctl_flags(bytes: [u8; size_of::<u64>()]) -> u64 {
+/// A word whose lowest set bit is in the first of eight bytes that is below `FIRST` or 0x7f; zero if none of them is. Bits
+/// above may be set in others.
+#[inline]
+fn flags_below<const FIRST: u8>(bytes: [u8; size_of::<u64>()]) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     const TOPS: u64 = ONES * 0x80;
     let word = u64::from_le_bytes(bytes);
-    // A top bit is set where a byte is below 0x20. A borrow can set others, but only above such a byte.
-    let below_space = word.wrapping_sub(ONES * 0x20);
+    // A top bit is set where a byte is too small. A borrow can set others, but only above such a byte.
+    let below = word.wrapping_sub(ONES * FIRST as u64);
     // A top bit is set where the other bits are those of 0x7f.
     let delete = (word & !TOPS).wrapping_add(ONES);
-    (below_space | delete) & !word & TOPS
+    (below | delete) & !word & TOPS
 }
 
 #[cfg(test)]
@@ -220,6 +234,10 @@ mod tests {
                 bytes[at] = byte;
                 let expected = if byte.is_ascii_control() { at } else { 20 };
                 assert_eq!(ctl_free_prefix(&bytes), expected, "{byte} at {at} in {filler}");
+                if filler != b' ' {
+                    let expected = if byte == b' ' { at } else { expected };
+                    assert_eq!(target_prefix(&bytes), expected, "{byte} at {at} in {filler}");
+                }
             }
         }
     }
@@ -232,7 +250,7 @@ mod tests {
                 bytes[at] = byte;
                 let expected = if byte.is_ascii_control() { at } else { 8 };
                 assert_eq!(
-                    ctl_flags(bytes).trailing_zeros() as usize / 8,
+                    flags_below::<0x20>(bytes).trailing_zeros() as usize / 8,
                     expected,
                     "{byte} at {at} in {filler}"
                 );

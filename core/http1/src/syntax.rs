@@ -1,5 +1,7 @@
 //! Which bytes the parts of a head may contain.
 
+use crate::scan::target_prefix;
+
 /// A token (RFC 9110 section 5.6.2): a method or a field name.
 pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty() && token_prefix(text.as_bytes()) == text.len()
@@ -12,9 +14,6 @@ const PARTS: [u8; 256] = {
     while byte < 256 {
         if (byte as u8).is_ascii_alphanumeric() {
             table[byte] |= TOKEN | HOST;
-        }
-        if byte > b' ' as usize && byte != 0x7f {
-            table[byte] |= if byte == b'#' as usize { FRAGMENT } else { TARGET };
         }
         byte += 1;
     }
@@ -33,9 +32,7 @@ const PARTS: [u8; 256] = {
     table
 };
 const TOKEN: u8 = 1;
-const TARGET: u8 = 2;
-const HOST: u8 = 4;
-const FRAGMENT: u8 = 8;
+const HOST: u8 = 2;
 
 /// Whether a byte may stand in one of these parts.
 #[inline]
@@ -76,25 +73,13 @@ fn other_flags(bytes: [u8; size_of::<u64>()]) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     const TOPS: u64 = ONES * 0x80;
     let word = u64::from_le_bytes(bytes);
-    let small = word | ONES * 0x20;
+    let small = word | (ONES * 0x20);
     // Their top bits are set from `a`, and above `z`.
     let from_a = small.wrapping_add(ONES * (0x80 - b'a' as u64));
     let above_z = small.wrapping_add(ONES * (0x80 - 1 - b'z' as u64));
     // Its top bits are set where the byte is not `-`.
     let not_dash = (word ^ (ONES * b'-' as u64)).wrapping_add(ONES * 0x7f);
     (((!from_a | above_z) & not_dash) | word) & TOPS
-}
-
-/// The number of leading bytes that may stand in a request target.
-#[inline]
-pub(crate) fn target_prefix(bytes: &[u8]) -> usize {
-    prefix(bytes, TARGET | FRAGMENT, 0)
-}
-
-/// The same without `#`.
-#[inline]
-pub(crate) fn sent_target_prefix(bytes: &[u8]) -> usize {
-    prefix(bytes, TARGET, 0)
 }
 
 /// A host with or without a port (RFC 3986 section 3.2), by its characters. A comma is none of them, because fields that are

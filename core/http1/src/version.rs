@@ -2,8 +2,6 @@
 
 use core::fmt;
 
-use crate::error::HeadError;
-
 /// The protocol version of a message (RFC 9112 section 2.3).
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub enum Version {
@@ -15,14 +13,6 @@ pub enum Version {
 }
 
 impl Version {
-    pub(crate) fn from_minor(minor: Option<u8>) -> Result<Self, HeadError> {
-        match minor {
-            Some(0) => Ok(Version::Http10),
-            Some(1) => Ok(Version::Http11),
-            _ => Err(HeadError::Version),
-        }
-    }
-
     /// As written in a start line.
     pub const fn as_str(self) -> &'static str {
         match self {

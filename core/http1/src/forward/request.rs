@@ -87,7 +87,8 @@ impl RequestView<'_> {
     /// Appends the head for the service: HTTP/1.1, with the fields of this hop dropped.
     pub fn write_forwarded(&self, rewrite: &RequestRewrite<'_>, out: &mut BytesMut) {
         let fields = self.fields();
-        write_request_line(self.method(), self.path(), out);
+        let (method, path) = self.request_line();
+        write_request_line(method, path, out);
         if self.is_host_from_target() {
             self.write_host(rewrite, out);
         }
@@ -124,7 +125,7 @@ impl RequestView<'_> {
     }
 
     fn write_host(&self, rewrite: &RequestRewrite<'_>, out: &mut BytesMut) {
-        let host = self.host().as_bytes();
+        let host = self.host_bytes();
         match rewrite.mapped(FieldKind::Host, b"host", host) {
             Some(mapped) => write_field(b"Host", &mapped, out),
             None => write_field(b"Host", host, out),
@@ -153,7 +154,7 @@ pub fn write_request_head<'a>(
     rewrite: &RequestRewrite<'_>,
     out: &mut BytesMut,
 ) {
-    write_request_line(parts.method, parts.path, out);
+    write_request_line(parts.method.as_bytes(), parts.path.as_bytes(), out);
     match rewrite.mapped(FieldKind::Host, b"host", parts.host.as_bytes()) {
         Some(mapped) => write_field(b"Host", &mapped, out),
         None => write_field(b"Host", parts.host.as_bytes(), out),
@@ -183,14 +184,14 @@ pub fn write_request_head<'a>(
     rewrite.finish(None, accepts_trailers, parts.framing == Framing::Chunked, out);
 }
 
-fn write_request_line(method: &str, path: &str, out: &mut BytesMut) {
-    out.extend_from_slice(method.as_bytes());
+fn write_request_line(method: &[u8], path: &[u8], out: &mut BytesMut) {
+    out.extend_from_slice(method);
     out.extend_from_slice(b" ");
     // A URL without a path may have a query.
-    if path.starts_with('?') {
+    if path.starts_with(b"?") {
         out.extend_from_slice(b"/");
     }
-    out.extend_from_slice(path.as_bytes());
+    out.extend_from_slice(path);
     out.extend_from_slice(b" HTTP/1.1\r\n");
 }
 

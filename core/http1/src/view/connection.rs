@@ -1,6 +1,6 @@
 //! What the `Connection` field of a message says (RFC 9110 section 7.6.1).
 
-use crate::headers::list_members;
+use crate::list::list_members;
 
 /// The options of all `Connection` fields of a head.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]

@@ -17,7 +17,7 @@ pub enum RequestError {
     /// `Content-Length` is repeated, even with the same value: harmless here, but an indication of request smuggling.
     #[error("the length of the body is said more than once")]
     LengthRepeated,
-    /// The target is no path, no `http` URL, and no `*` of `OPTIONS`; or it is not UTF-8.
+    /// The target is no path, no `http` URL, and no `*` of `OPTIONS`.
     #[error("the target is no path and no URL")]
     Target,
     /// A fragment, which is never sent (RFC 9112 section 3.2); `%23` is meant.

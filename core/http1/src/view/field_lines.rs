@@ -8,8 +8,8 @@ use crate::scan::ctl_free_prefix;
 use crate::syntax::token_prefix;
 
 /// Reads the lines from `at` to the empty line, shows those that mean something to `on_field`, and returns the length of the
-/// head; `None` if `bytes` end before it. Without `STRICT`, lines may end with LF, and names with white space.
-pub(super) fn read_fields<'a, const STRICT: bool, E: From<HeadError>>(
+/// head; `None` if `bytes` end before it. With `LF` lines may end with LF alone, with `REPAIR` white space may follow a name.
+pub(crate) fn read_fields<'a, const LF: bool, const REPAIR: bool, E: From<HeadError>>(
     bytes: &'a [u8],
     mut at: usize,
     table: &mut FieldTable,
@@ -21,7 +21,7 @@ pub(super) fn read_fields<'a, const STRICT: bool, E: From<HeadError>>(
     loop {
         let rest = bytes.get(at..).unwrap_or_default();
         let line = match plain_line(rest) {
-            (0, _) => match read_line::<STRICT>(rest)? {
+            (0, _) => match read_line::<LF, REPAIR>(rest)? {
                 LineRead::Field(line) => line,
                 LineRead::End(length) => return Ok(Some(at + length)),
                 LineRead::Cut => return Ok(None),
@@ -94,10 +94,10 @@ pub(super) enum LineEnd {
 }
 
 #[inline]
-pub(super) fn line_end<const STRICT: bool>(bytes: &[u8]) -> LineEnd {
+pub(super) fn line_end<const LF: bool>(bytes: &[u8]) -> LineEnd {
     match bytes {
         [b'\r', b'\n', ..] => LineEnd::Length(2),
-        [b'\n', ..] if !STRICT => LineEnd::Length(1),
+        [b'\n', ..] if LF => LineEnd::Length(1),
         [] | [b'\r'] => LineEnd::Cut,
         _ => LineEnd::None,
     }
@@ -105,10 +105,10 @@ pub(super) fn line_end<const STRICT: bool>(bytes: &[u8]) -> LineEnd {
 
 /// Reads any line.
 #[inline(never)]
-fn read_line<const STRICT: bool>(line: &[u8]) -> Result<LineRead, HeadError> {
+fn read_line<const LF: bool, const REPAIR: bool>(line: &[u8]) -> Result<LineRead, HeadError> {
     let name_end = token_prefix(line);
     if name_end == 0 {
-        return match line_end::<STRICT>(line) {
+        return match line_end::<LF>(line) {
             LineEnd::Length(length) => Ok(LineRead::End(length)),
             LineEnd::Cut => Ok(LineRead::Cut),
             LineEnd::None => Err(HeadError::HeaderName),
@@ -116,7 +116,7 @@ fn read_line<const STRICT: bool>(line: &[u8]) -> Result<LineRead, HeadError> {
     }
     // A proxy removes white space before the colon of a response, and a server refuses it in a request (RFC 9112
     // section 5.1).
-    let colon = if STRICT { name_end } else { skip_blanks(line, name_end) };
+    let colon = if REPAIR { skip_blanks(line, name_end) } else { name_end };
     match line.get(colon) {
         Some(b':') => {}
         None => return Ok(LineRead::Cut),
@@ -126,7 +126,7 @@ fn read_line<const STRICT: bool>(line: &[u8]) -> Result<LineRead, HeadError> {
     let mut at = value_start;
     let length = loop {
         at += ctl_free_prefix(&line[at..]);
-        match line_end::<STRICT>(&line[at..]) {
+        match line_end::<LF>(&line[at..]) {
             LineEnd::Length(length) => break length,
             LineEnd::Cut => return Ok(LineRead::Cut),
             LineEnd::None => match line[at] {

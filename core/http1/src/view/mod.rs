@@ -3,10 +3,11 @@
 pub(crate) mod connection;
 mod error;
 pub(crate) mod field_kind;
-mod field_lines;
+pub(crate) mod field_lines;
 pub(crate) mod field_table;
 mod request;
 mod response;
+pub(crate) mod start_line;
 mod target;
 
 pub use connection::ConnectionOptions;

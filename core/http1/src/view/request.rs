@@ -8,20 +8,23 @@ use super::error::RequestError;
 use super::field_kind::FieldKind;
 use super::field_lines::read_fields;
 use super::field_table::{FieldTable, Fields, text};
+use super::start_line::RequestLine;
 use super::target::Target;
-use crate::error::{FramingError, HeadError};
-use crate::framing::{Framing, decimal};
-use crate::headers::list_members;
+use crate::error::HeadError;
+use crate::framing::{Framing, FramingFields};
 use crate::limits::{MAX_CONNECTION_OPTIONS, MAX_HEAD_BYTES};
-use crate::syntax::{is_host, sent_target_prefix, token_prefix};
+use crate::list::list_members;
+use crate::syntax::is_host;
 use crate::version::Version;
 
 /// A request head that a proxy may forward: what routing and framing need to know of it, borrowed from its bytes.
 #[derive(Copy, Clone, Debug)]
 pub struct RequestView<'a> {
-    method: &'a str,
-    target: &'a str,
-    path: &'a str,
+    /// A token.
+    method: &'a [u8],
+    /// UTF-8, as the path is, which lies in it.
+    target: &'a [u8],
+    path: &'a [u8],
     version: Version,
     fields: Fields<'a>,
     facts: RequestFacts<'a>,
@@ -63,13 +66,13 @@ impl<'a> RequestView<'a> {
         bytes: &'a [u8],
         table: &'a mut FieldTable,
     ) -> Result<Option<(Self, usize)>, RequestError> {
-        let Some(line) = RequestLine::parse(bytes)? else { return incomplete(bytes) };
+        let Some(line) = RequestLine::parse::<false>(bytes)? else { return incomplete(bytes) };
         let mut reader = FactsReader::default();
         let on_field = |kind, value| reader.on_field(kind, value);
-        let Some(length) = read_fields::<true, _>(bytes, line.end, table, on_field)? else {
+        let Some(length) = read_fields::<false, false, _>(bytes, line.end, table, on_field)? else {
             return incomplete(bytes);
         };
-        if line.method == "CONNECT" {
+        if line.method == b"CONNECT" {
             return Err(RequestError::Connect);
         }
         let target = Target::parse(line.method, line.target)?;
@@ -81,18 +84,18 @@ impl<'a> RequestView<'a> {
     }
 
     /// The method, case-sensitive. Never `CONNECT`.
-    pub const fn method(&self) -> &'a str {
-        self.method
+    pub fn method(&self) -> &'a str {
+        text(self.method)
     }
 
     /// The target as it was sent: a path with its query, a URL, or `*`.
-    pub const fn target(&self) -> &'a str {
-        self.target
+    pub fn target(&self) -> &'a str {
+        text(self.target)
     }
 
     /// The target as the service gets it: path and query, or `*`.
-    pub const fn path(&self) -> &'a str {
-        self.path
+    pub fn path(&self) -> &'a str {
+        text(self.path)
     }
 
     /// The version.
@@ -155,6 +158,15 @@ impl<'a> RequestView<'a> {
         self.fields
     }
 
+    /// Method and path.
+    pub(crate) const fn request_line(&self) -> (&'a [u8], &'a [u8]) {
+        (self.method, self.path)
+    }
+
+    pub(crate) const fn host_bytes(&self) -> &'a [u8] {
+        self.facts.host
+    }
+
     /// How many `Cookie` fields there are.
     pub(crate) const fn cookies(&self) -> usize {
         self.facts.cookies
@@ -166,66 +178,11 @@ fn incomplete<T>(bytes: &[u8]) -> Result<Option<T>, RequestError> {
     if bytes.len() > MAX_HEAD_BYTES { Err(HeadError::TooLong.into()) } else { Ok(None) }
 }
 
-/// The request line, and where it ends.
-struct RequestLine<'a> {
-    method: &'a str,
-    target: &'a str,
-    version: Version,
-    end: usize,
-}
-
-impl<'a> RequestLine<'a> {
-    /// The line at the beginning of `bytes`; `None` if it is incomplete.
-    fn parse(bytes: &'a [u8]) -> Result<Option<Self>, RequestError> {
-        let mut start = 0;
-        // RFC 9112 section 2.2.
-        while bytes[start..].starts_with(b"\r\n") {
-            start += 2;
-        }
-        let line = &bytes[start..];
-        let malformed = RequestError::Head(HeadError::RequestLine);
-        let method_end = token_prefix(line);
-        match line.get(method_end) {
-            Some(b' ') if method_end > 0 => {}
-            None => return Ok(None),
-            Some(b'\r') if line.len() == 1 => return Ok(None),
-            Some(_) => return Err(malformed),
-        }
-        let rest = &line[method_end + 1..];
-        let target_end = sent_target_prefix(rest);
-        match rest.get(target_end) {
-            Some(b' ') if target_end > 0 => {}
-            None => return Ok(None),
-            Some(b'#') => return Err(RequestError::Fragment),
-            Some(_) => return Err(malformed),
-        }
-        let behind = &rest[target_end + 1..];
-        let version = match behind.get(..VERSION_BYTES) {
-            Some(b"HTTP/1.1\r\n") => Version::Http11,
-            Some(b"HTTP/1.0\r\n") => Version::Http10,
-            None if b"HTTP/1.1\r\n".starts_with(behind) || b"HTTP/1.0\r\n".starts_with(behind) => {
-                return Ok(None);
-            }
-            _ if behind.starts_with(b"HTTP/") => return Err(HeadError::Version.into()),
-            _ => return Err(malformed),
-        };
-        let both =
-            core::str::from_utf8(&line[..method_end + 1 + target_end]).map_err(|_| RequestError::Target)?;
-        let (method, target) = (&both[..method_end], &both[method_end + 1..]);
-        let end = start + method_end + 1 + target_end + 1 + VERSION_BYTES;
-        Ok(Some(RequestLine { method, target, version, end }))
-    }
-}
-
-/// A version and its line end.
-const VERSION_BYTES: usize = b"HTTP/1.1\r\n".len();
-
 /// Collects what the fields say.
 #[derive(Default)]
 struct FactsReader<'a> {
     host: Option<&'a [u8]>,
-    length: Option<u64>,
-    coding: Option<&'a [u8]>,
+    framing: FramingFields,
     connection: ConnectionOptions,
     upgrade: Option<&'a [u8]>,
     offers_http2: bool,
@@ -240,12 +197,11 @@ impl<'a> FactsReader<'a> {
         match kind {
             FieldKind::Host if self.host.is_some() => return Err(RequestError::HostRepeated),
             FieldKind::Host => self.host = Some(value),
-            FieldKind::ContentLength if self.length.is_some() || value.contains(&b',') => {
+            FieldKind::ContentLength if self.framing.length().is_some() || value.contains(&b',') => {
                 return Err(RequestError::LengthRepeated);
             }
-            FieldKind::ContentLength => self.length = Some(decimal(value).ok_or(FramingError::Length)?),
-            FieldKind::TransferEncoding if self.coding.is_some() => return Err(FramingError::Encoding.into()),
-            FieldKind::TransferEncoding => self.coding = Some(value),
+            FieldKind::ContentLength => self.framing.read_length(value)?,
+            FieldKind::TransferEncoding => self.framing.read_coding(value),
             FieldKind::Connection => self.connection.read(value),
             FieldKind::Upgrade => {
                 self.upgrade = self.upgrade.or(Some(value));
@@ -260,21 +216,12 @@ impl<'a> FactsReader<'a> {
         Ok(())
     }
 
-    fn finish(self, version: Version, authority: Option<&'a str>) -> Result<RequestFacts<'a>, RequestError> {
+    fn finish(self, version: Version, authority: Option<&'a [u8]>) -> Result<RequestFacts<'a>, RequestError> {
         if self.connection.named > MAX_CONNECTION_OPTIONS {
             return Err(RequestError::ConnectionOptions);
         }
-        let framing = match (self.coding, self.length) {
-            (None, None) => Framing::Empty,
-            (None, Some(length)) => Framing::Length(length),
-            (Some(_), Some(_)) => return Err(FramingError::EncodingAndLength.into()),
-            (Some(_), None) if version == Version::Http10 => {
-                return Err(FramingError::EncodingInHttp10.into());
-            }
-            (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => Framing::Chunked,
-            (Some(_), None) => return Err(FramingError::Encoding.into()),
-        };
-        let host = authority.map(str::as_bytes).or(self.host).unwrap_or_default();
+        let framing = self.framing.request_framing(b"", version)?;
+        let host = authority.or(self.host).unwrap_or_default();
         if host.is_empty() {
             return Err(RequestError::HostMissing);
         }

@@ -8,14 +8,14 @@ use core::time::Duration;
 use super::connection::ConnectionOptions;
 use super::error::ResponseError;
 use super::field_kind::FieldKind;
-use super::field_lines::{LineEnd, line_end, read_fields};
+use super::field_lines::read_fields;
 use super::field_table::{FieldTable, Fields};
 use super::request::logs_in_connection;
-use crate::error::{FramingError, HeadError};
-use crate::framing::{Framing, decimal};
-use crate::headers::list_members;
+use super::start_line::StatusLine;
+use crate::error::HeadError;
+use crate::framing::{Framing, FramingFields, decimal};
 use crate::limits::{MAX_CONNECTION_OPTIONS, MAX_HEAD_BYTES};
-use crate::scan::ctl_free_prefix;
+use crate::list::list_members;
 use crate::version::Version;
 
 /// A response head that a proxy may forward, borrowed from its bytes.
@@ -32,8 +32,7 @@ pub struct ResponseView<'a> {
 /// What the fields say.
 #[derive(Copy, Clone, Debug, Default)]
 struct ResponseFacts<'a> {
-    length: Option<u64>,
-    is_chunked: bool,
+    framing: FramingFields,
     connection: ConnectionOptions,
     upgrade: Option<&'a [u8]>,
     keep_alive: Option<Duration>,
@@ -67,24 +66,13 @@ impl<'a> ResponseView<'a> {
         let Some(line) = StatusLine::parse(bytes)? else { return incomplete(bytes) };
         let mut facts = ResponseFacts::default();
         let on_field = |kind, value| facts.on_field(kind, value);
-        let Some(length) = read_fields::<false, _>(bytes, line.end, table, on_field)? else {
+        let Some(length) = read_fields::<true, true, _>(bytes, line.end, table, on_field)? else {
             return incomplete(bytes);
         };
         if facts.connection.named > MAX_CONNECTION_OPTIONS {
             return Err(ResponseError::ConnectionOptions);
         }
-        if facts.is_chunked && line.version == Version::Http10 {
-            return Err(FramingError::EncodingInHttp10.into());
-        }
-        let framing = match line.status {
-            101 => Framing::Tunnel,
-            100..=199 | 204 | 304 => Framing::Empty,
-            _ if method == "HEAD" => Framing::Empty,
-            200..=299 if method == "CONNECT" => Framing::Tunnel,
-            // Chunks override a length (RFC 9112 section 6.3).
-            _ if facts.is_chunked => Framing::Chunked,
-            _ => facts.length.map_or(Framing::UntilClose, Framing::Length),
-        };
+        let framing = facts.framing.response_framing(line.status, method, line.version)?;
         let StatusLine { status, reason, version, .. } = line;
         let view =
             ResponseView { status, reason, version, framing, fields: Fields::new(bytes, &table.0), facts };
@@ -118,7 +106,7 @@ impl<'a> ResponseView<'a> {
 
     /// The `Content-Length`, even of a response without a body, as that to `HEAD`; `None` beside chunks.
     pub const fn length(&self) -> Option<u64> {
-        if self.facts.is_chunked { None } else { self.facts.length }
+        if self.facts.framing.has_coding() { None } else { self.facts.framing.length() }
     }
 
     /// What `Connection` says.
@@ -164,77 +152,11 @@ fn incomplete<T>(bytes: &[u8]) -> Result<Option<T>, ResponseError> {
     if bytes.len() > MAX_HEAD_BYTES { Err(HeadError::TooLong.into()) } else { Ok(None) }
 }
 
-struct StatusLine<'a> {
-    status: u16,
-    reason: &'a [u8],
-    version: Version,
-    end: usize,
-}
-
-/// A version, a space and a status.
-const STATUS_BYTES: usize = b"HTTP/1.1 200".len();
-
-impl<'a> StatusLine<'a> {
-    /// The line at the beginning of `bytes`; `None` if it is incomplete.
-    fn parse(bytes: &'a [u8]) -> Result<Option<Self>, ResponseError> {
-        let mut start = 0;
-        while let LineEnd::Length(length) = line_end::<false>(&bytes[start..]) {
-            start += length;
-        }
-        let line = &bytes[start..];
-        let malformed = ResponseError::Head(HeadError::StatusLine);
-        let (version, digits) = match line {
-            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1', b' ', digits @ ..] => (Version::Http11, digits),
-            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0', b' ', digits @ ..] => (Version::Http10, digits),
-            _ if b"HTTP/1.1 ".starts_with(line) || b"HTTP/1.0 ".starts_with(line) || line == b"\r" => {
-                return Ok(None);
-            }
-            _ => return Err(HeadError::Version.into()),
-        };
-        let digit = |at: usize| digits.get(at).map_or(0, |digit| u16::from(digit.wrapping_sub(b'0')));
-        if digits.iter().take(3).any(|byte| !byte.is_ascii_digit()) || digits.first() == Some(&b'0') {
-            return Err(malformed);
-        }
-        let mut reason_end = STATUS_BYTES;
-        let length = loop {
-            let Some(rest) = line.get(reason_end..) else { return Ok(None) };
-            reason_end += ctl_free_prefix(rest);
-            match (line_end::<false>(&line[reason_end..]), line.get(reason_end)) {
-                (LineEnd::Length(length), _) => break length,
-                (LineEnd::Cut, _) => return Ok(None),
-                (LineEnd::None, Some(b'\t')) => reason_end += 1,
-                (LineEnd::None, _) => return Err(malformed),
-            }
-        };
-        let reason = match &line[STATUS_BYTES..reason_end] {
-            // Some servers leave out the reason and the space before it.
-            [] => &[],
-            [b' ', reason @ ..] => reason,
-            _ => return Err(malformed),
-        };
-        let status = digit(0) * 100 + digit(1) * 10 + digit(2);
-        Ok(Some(StatusLine { status, reason, version, end: start + reason_end + length }))
-    }
-}
-
 impl<'a> ResponseFacts<'a> {
     fn on_field(&mut self, kind: FieldKind, value: &'a [u8]) -> Result<(), ResponseError> {
         match kind {
-            FieldKind::ContentLength => {
-                // Equal lengths are one (RFC 9112 section 6.3).
-                for member in list_members(value) {
-                    let length = decimal(member).ok_or(FramingError::Length)?;
-                    if self.length.is_some_and(|agreed| agreed != length) {
-                        return Err(FramingError::LengthsDiffer.into());
-                    }
-                    self.length = Some(length);
-                }
-            }
-            // Other codings would reach a visitor who did not ask for them.
-            FieldKind::TransferEncoding if self.is_chunked || !value.eq_ignore_ascii_case(b"chunked") => {
-                return Err(FramingError::Encoding.into());
-            }
-            FieldKind::TransferEncoding => self.is_chunked = true,
+            FieldKind::ContentLength => self.framing.read_length(value)?,
+            FieldKind::TransferEncoding => self.framing.read_coding(value),
             FieldKind::Connection => self.connection.read(value),
             FieldKind::Upgrade => self.upgrade = self.upgrade.or(Some(value)),
             FieldKind::KeepAlive => self.keep_alive = self.keep_alive.or(timeout(value)),

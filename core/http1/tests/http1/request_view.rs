@@ -138,7 +138,7 @@ fn a_target_is_a_path_a_url_or_a_star_for_options() {
     }
     assert_eq!(path("GET http:///x"), Err(RequestError::HostMissing));
     let head = b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n";
-    assert_eq!(RequestView::parse(head, &mut FieldTable::new()).err(), Some(RequestError::Target));
+    assert_eq!(RequestView::parse(head, &mut FieldTable::new()).err(), Some(HeadError::RequestLine.into()));
 }
 
 #[test]
