@@ -308,13 +308,15 @@ fn a_peer_that_hangs_is_given_up_by_our_keepalive() {
         };
         // Ten minutes in which nobody says anything else.
         for answered in 1..=20 {
-            pair.ours.node.skip(interval);
+            // The first is the measurement of the start.
             pair.ours.node.until(|_| (count(ACK) == answered).then_some(())).await;
+            pair.ours.node.skip(interval);
+            pair.ours.node.until(|_| (count(ACK) == answered + 1).then_some(())).await;
         }
         assert_eq!(pair.ours.node.end(), None);
         pair.theirs.signal("STOP");
         pair.ours.node.skip(interval);
-        pair.ours.node.until(|_| (count(1) == 21).then_some(())).await;
+        pair.ours.node.until(|_| (count(1) == 22).then_some(())).await;
         pair.ours.node.skip(timeout);
         assert_eq!(pair.ours.end.await, MuxEnd::Failed(MuxError::KeepAlive));
         pair.theirs.signal("CONT");

@@ -47,6 +47,7 @@ impl Mux {
         self.counts.outbound += 1;
         self.counts.unacked += 1;
         self.queue_frame(key, PendingFrame::Syn);
+        self.grow_first_window(key);
         self.arm(key, StreamTimer::Open);
         Ok(self.id(key))
     }
@@ -62,6 +63,7 @@ impl Mux {
         let key = self.find(id).filter(|_| !self.is_ended()).ok_or(ClosedStream)?;
         if self.leave_accept_backlog(key) && self.streams[key].reset.is_none() {
             self.queue_frame(key, PendingFrame::Ack);
+            self.grow_first_window(key);
         }
         Ok(())
     }

@@ -100,6 +100,11 @@ impl Groups {
         }
     }
 
+    /// What the windows of a group have grown by; `None` for no group.
+    pub(crate) fn growth(&self, key: GroupKey) -> Option<usize> {
+        key.index().map(|index| self.places[index].growth)
+    }
+
     /// How many places there are, free ones included.
     pub(crate) fn places(&self) -> usize {
         self.places.len()

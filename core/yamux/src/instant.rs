@@ -76,6 +76,23 @@ impl From<Instant> for Millis {
     }
 }
 
+/// A recent point in time in four bytes: microseconds modulo 2^32, for distances of less than 71 minutes.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Micros(u32);
+
+impl Micros {
+    /// Microseconds from this point to `now`.
+    pub(crate) fn elapsed(self, now: Instant) -> u32 {
+        Micros::from(now).0.wrapping_sub(self.0)
+    }
+}
+
+impl From<Instant> for Micros {
+    fn from(at: Instant) -> Self {
+        Micros(at.0 as u32)
+    }
+}
+
 /// The earlier of two optional deadlines; `None` means never.
 pub(crate) fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     match (a, b) {
@@ -102,10 +119,12 @@ mod tests {
     }
 
     #[test]
-    fn milliseconds_count_on_where_their_four_bytes_end() {
+    fn times_of_four_bytes_count_on_where_they_end() {
         let before = Instant::from_millis(u64::from(u32::MAX));
         assert_eq!(Millis::from(before).elapsed(before + Duration::from_millis(7)), 7);
         assert_eq!(Millis::from(before).elapsed(before + Duration::from_micros(999)), 0);
+        let before = Instant::from_micros(u64::from(u32::MAX));
+        assert_eq!(Micros::from(before).elapsed(before + Duration::from_micros(7)), 7);
     }
 
     #[test]

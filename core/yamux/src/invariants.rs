@@ -45,7 +45,7 @@ impl Mux {
         compare("ids", live().count(), self.streams.ids.live())?;
         compare("free slots", self.streams.slots() - live().count(), self.streams.free_slots())?;
         self.groups
-            .check(live().map(|s| (s.unread.group, s.recv.unread() as usize, s.recv.window_growth())))?;
+            .check(live().map(|s| (s.reader.group, s.recv.unread() as usize, s.recv.window_growth())))?;
         for (key, stream) in self.streams.live() {
             self.check_stream(key, stream)?;
         }

@@ -74,8 +74,8 @@ impl Mux {
         let stream = &self.streams[key];
         let growth = stream.recv.window_growth();
         self.counts.window_growth -= growth;
-        self.groups.shrink(stream.unread.group, growth);
-        self.groups.leave(stream.unread.group);
+        self.groups.shrink(stream.reader.group, growth);
+        self.groups.leave(stream.reader.group);
         let (id, credit, acked) = (stream.id, stream.recv.credit(), stream.opening.acked);
         let (outbound, syn_sent) = (stream.opening.outbound, stream.opening.syn_sent);
         if syn_sent {

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::byte_queue::ByteQueue;
 use crate::frame::INITIAL_WINDOW;
-use crate::instant::Instant;
+use crate::instant::{Instant, Micros};
 
 /// The smallest and the largest block that small payloads are copied into, bytes.
 const BLOCK: (usize, usize) = (256, 4096);
@@ -63,8 +63,10 @@ pub(crate) struct RecvHalf {
     block: BytesMut,
     /// A read found nothing, so that the next arrival is an event.
     wants_read: bool,
-    /// When the last window update was due.
-    granted_at: Instant,
+    /// Since when `measured` is counted.
+    measured_at: Micros,
+    /// Bytes that were read in this measurement of the rate.
+    measured: u32,
 }
 
 impl RecvHalf {
@@ -77,7 +79,8 @@ impl RecvHalf {
             queue: ByteQueue::default(),
             block: BytesMut::new(),
             wants_read: true,
-            granted_at: Instant::ZERO,
+            measured_at: Micros::default(),
+            measured: 0,
         }
     }
 
@@ -87,7 +90,7 @@ impl RecvHalf {
         self.credit = INITIAL_WINDOW;
         self.window = INITIAL_WINDOW;
         self.wants_read = true;
-        self.granted_at = now;
+        self.restart_measurement(now);
     }
 
     pub(crate) fn state(&self) -> RecvState {
@@ -111,8 +114,15 @@ impl RecvHalf {
         self.unread
     }
 
-    pub(crate) fn granted_at(&self) -> Instant {
-        self.granted_at
+    /// The bytes that were read in this measurement of the rate, and for how many microseconds it has lasted.
+    pub(crate) fn measured(&self, now: Instant) -> (u32, u32) {
+        (self.measured, self.measured_at.elapsed(now))
+    }
+
+    /// Begins a new measurement of the rate.
+    pub(crate) fn restart_measurement(&mut self, now: Instant) {
+        self.measured_at = now.into();
+        self.measured = 0;
     }
 
     /// What the window has grown beyond its first size, bytes.
@@ -173,6 +183,7 @@ impl RecvHalf {
             None => Some(core::mem::take(&mut self.block).freeze()),
         }?;
         self.unread -= data.len() as u32;
+        self.measured = self.measured.saturating_add(data.len() as u32);
         if self.unread == 0 && self.block.capacity() > 0 {
             self.block = BytesMut::new();
         }
@@ -230,14 +241,14 @@ impl RecvHalf {
         self.credit = self.credit.saturating_add(delta);
     }
 
-    /// A window update is due.
-    pub(crate) fn set_granted_at(&mut self, now: Instant) {
-        self.granted_at = now;
-    }
-
     /// Grows the window by `bytes`.
     pub(crate) fn grow(&mut self, bytes: u32) {
         self.window = self.window.saturating_add(bytes);
+    }
+
+    /// Shrinks the window by `bytes`, which are neither granted nor unread.
+    pub(crate) fn shrink(&mut self, bytes: u32) {
+        self.window -= bytes;
     }
 
     /// Discards what is unread, and frees its memory. Returns the number of bytes.

@@ -126,19 +126,23 @@ impl Mux {
     pub fn new(role: Role, mut config: MuxConfig, number: u32, seed: [u8; 32], now: Instant) -> Self {
         config.clamp();
         let mut random = Random::new(seed);
+        let streams = StreamTable::new(random.next_u64());
+        // The round trip is measured before there is any data that an answer could wait behind.
+        let mut control = ControlFrames::default();
+        control.ping(random.next_u64() as u32);
         Self {
             role,
             number,
             now,
             phase: SessionPhase::Open,
-            streams: StreamTable::new(random.next_u64()),
+            streams,
             local_ids: LocalIds::new(role),
             last_peer_id: 0,
             counts: StreamCounts::default(),
             groups: Groups::default(),
             limits: FloodLimits::new(&config, now),
             parser: Parser::default(),
-            control: ControlFrames::default(),
+            control,
             rtt: Rtt::default(),
             timers: Timers::new(&config, now),
             go_away: GoAwayState::None,

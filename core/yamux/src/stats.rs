@@ -18,7 +18,7 @@ pub struct MuxStats {
     pub unsent: usize,
     /// What the receive windows of all streams have grown beyond their first 256 KiB each, bytes.
     pub window_growth: usize,
-    /// The least of the last six round trips measured by Yamux pings; `None` before the first.
+    /// The least round trip that Yamux pings measured in the last five to ten minutes; `None` before the first.
     pub rtt: Option<Duration>,
 }
 

@@ -58,7 +58,7 @@ impl<'a> Stream<'a> {
             });
         };
         stream.progress_at = self.mux.now;
-        stream.unread.read_at = self.mux.now.into();
+        stream.reader.read_at = self.mux.now.into();
         self.mux.remove_unread(self.key, data.len());
         self.mux.grant_if_due(self.key);
         Ok(Read::Data(data))

@@ -81,13 +81,15 @@ pub(crate) struct OpenState {
     pub(crate) at: Instant,
 }
 
-/// For whom and since when a stream holds unread bytes.
+/// For whom a stream is read, when it was, and how fast.
 #[derive(Debug)]
-pub(crate) struct UnreadState {
+pub(crate) struct ReaderState {
     /// Whose unread bytes count together; see [`Groups`](crate::groups::Groups).
     pub(crate) group: GroupKey,
     /// When data was last read, or arrived where none was unread.
     pub(crate) read_at: Millis,
+    /// Bytes in a millisecond at the last change of the window; 0 before the first.
+    pub(crate) rate: u32,
 }
 
 /// A stream. `lists` and `timers` belong to the slot, not to the stream: a list may still hold the slot of a stream
@@ -105,7 +107,7 @@ pub(crate) struct StreamState {
     pub(crate) lists: BitSet<List>,
     /// The timers that have an entry for this slot.
     pub(crate) timers: BitSet<StreamTimer>,
-    pub(crate) unread: UnreadState,
+    pub(crate) reader: ReaderState,
     /// When data was last received, sent or read, or the stream became half-closed.
     pub(crate) progress_at: Instant,
     pub(crate) send: SendHalf,
@@ -131,7 +133,7 @@ impl StreamState {
             events: BitSet::EMPTY,
             lists: BitSet::EMPTY,
             timers: BitSet::EMPTY,
-            unread: UnreadState { group: GroupKey::NONE, read_at: Millis::default() },
+            reader: ReaderState { group: GroupKey::NONE, read_at: Millis::default(), rate: 0 },
             progress_at: Instant::ZERO,
             send: SendHalf::new(),
             recv: RecvHalf::new(),
@@ -152,7 +154,8 @@ impl StreamState {
         self.reset = None;
         self.frames = BitSet::EMPTY;
         self.events = BitSet::EMPTY;
-        self.unread.group = GroupKey::NONE;
+        self.reader.group = GroupKey::NONE;
+        self.reader.rate = 0;
         self.progress_at = now;
         self.send.restart(now);
         self.recv.restart(now);

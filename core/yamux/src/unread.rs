@@ -13,9 +13,9 @@ impl Mux {
         self.counts.unread += bytes;
         let stream = &mut self.streams[key];
         if stream.recv.unread() as usize == bytes {
-            stream.unread.read_at = self.now.into();
+            stream.reader.read_at = self.now.into();
         }
-        let group = stream.unread.group;
+        let group = stream.reader.group;
         if self.groups.add_unread(group, bytes) > self.config.max_group_unread {
             self.evict_from(group);
         }
@@ -28,14 +28,14 @@ impl Mux {
     /// Counts bytes that were read or discarded.
     pub(crate) fn remove_unread(&mut self, key: usize, bytes: usize) {
         self.counts.unread -= bytes;
-        self.groups.remove_unread(self.streams[key].unread.group, bytes);
+        self.groups.remove_unread(self.streams[key].reader.group, bytes);
     }
 
     /// Moves a stream to another group.
     pub(crate) fn set_group(&mut self, key: usize, number: u64) {
         let joined = self.groups.join(number);
         let stream = &mut self.streams[key];
-        let left = core::mem::replace(&mut stream.unread.group, joined);
+        let left = core::mem::replace(&mut stream.reader.group, joined);
         let (unread, growth) = (stream.recv.unread() as usize, stream.recv.window_growth());
         self.groups.remove_unread(left, unread);
         self.groups.shrink(left, growth);
@@ -48,7 +48,7 @@ impl Mux {
     /// stream that is read now and then may hold as much as one that is never read.
     fn held(&self, stream: &StreamState) -> (u64, u32) {
         let unread = stream.recv.unread();
-        (u64::from(unread) * u64::from(stream.unread.read_at.elapsed(self.now)), unread)
+        (u64::from(unread) * u64::from(stream.reader.read_at.elapsed(self.now)), unread)
     }
 
     /// The group that keeps most memory from others; [`GroupKey::NONE`] if a stream without a group keeps more.
@@ -57,7 +57,7 @@ impl Mux {
         let mut largest = (0, 0, GroupKey::NONE);
         for (_, stream) in self.streams.live() {
             let (held, unread) = self.held(stream);
-            let sum = match stream.unread.group.index() {
+            let sum = match stream.reader.group.index() {
                 Some(index) => {
                     let sum = &mut groups[index];
                     *sum = (sum.0.saturating_add(held), sum.1 + u64::from(unread));
@@ -66,7 +66,7 @@ impl Mux {
                 None => (held, u64::from(unread)),
             };
             if sum > (largest.0, largest.1) {
-                largest = (sum.0, sum.1, stream.unread.group);
+                largest = (sum.0, sum.1, stream.reader.group);
             }
         }
         largest.2
@@ -74,7 +74,7 @@ impl Mux {
 
     /// Resets the stream of a group, or of those without one, that keeps most memory from others; of several, the newest.
     fn evict_from(&mut self, group: GroupKey) {
-        let of_group = self.streams.live().filter(|(_, stream)| stream.unread.group == group);
+        let of_group = self.streams.live().filter(|(_, stream)| stream.reader.group == group);
         let largest = of_group.max_by_key(|(_, stream)| (self.held(stream), stream.id));
         if let Some((key, _)) = largest {
             self.reset_stream(key, ResetReason::Budget, true);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hvym_yamux::Instant;
 use hvym_yamux::{Mux, MuxConfig, MuxError, MuxEvent, Read, Role, StreamId};
 
-use crate::lens::{ACK, DATA, Frame, GO_AWAY, Lens, PING, Piece, frames};
+use crate::lens::{ACK, DATA, Frame, GO_AWAY, Lens, PING, Piece, SYN, frames};
 use crate::model::ensure;
 use crate::ops::End;
 use crate::run::Checked;
@@ -38,8 +38,12 @@ impl Lone {
     pub fn new(end: End, config: MuxConfig) -> Self {
         let now = Instant::from_millis(1);
         let role = if end == 0 { Role::Server } else { Role::Client };
+        let mut mux = Mux::new(role, config.clone(), 1, [3; 32], now);
+        // The ping that every session begins with.
+        let ping = mux.poll_transmit().map(|batch| frames(&batch));
+        assert!(matches!(ping.as_deref(), Some([Frame { kind: PING, flags: SYN, .. }])), "{ping:?}");
         Lone {
-            mux: Mux::new(role, config.clone(), 1, [3; 32], now),
+            mux,
             now,
             failed: None,
             keys: Vec::new(),

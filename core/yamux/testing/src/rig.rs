@@ -102,13 +102,20 @@ pub struct Rig {
     pub mux: Mux,
     /// The time it is told.
     pub now: Instant,
+    /// The value of the ping that its session began with.
+    pub first_ping: u32,
 }
 
 impl Rig {
     /// With this configuration; its own streams are odd as an agent and even as a relay.
     pub fn with(role: Role, config: MuxConfig) -> Self {
         let now = Instant::from_millis(1_000);
-        Rig { mux: Mux::new(role, config, 1, [7; 32], now), now }
+        let mut rig = Rig { mux: Mux::new(role, config, 1, [7; 32], now), now, first_ping: 0 };
+        let [Frame { kind: 2, flags: SYN, id: 0, length, .. }] = rig.sent()[..] else {
+            panic!("a session begins with a ping")
+        };
+        rig.first_ping = length;
+        rig
     }
 
     /// An agent with the default limits: the peer's streams are even.

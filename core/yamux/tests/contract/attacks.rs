@@ -99,8 +99,8 @@ fn without_limits_what_strangers_do_to_their_own_streams_never_ends_the_session(
     rig.take(&data(0, 2, b"hello"));
     assert_eq!(rig.read_all(served).0, b"hello");
     rig.assert_alive();
-    rig.take(&data(0, 4, &vec![1; 4 << 20]));
-    rig.assert_fatal(&header(0, 0, 0, 4, (4 << 20) + 1), MuxError::WindowExceeded(4), 1);
+    rig.take(&data(0, 4, &vec![1; 16 << 20]));
+    rig.assert_fatal(&header(0, 0, 0, 4, (16 << 20) + 1), MuxError::WindowExceeded(4), 1);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The limits of a config: below, at and above each of them.
 
-use hvym_yamux::{Mux, MuxConfig, MuxConfigError, RateLimit, Role};
+use hvym_yamux::{MuxConfig, MuxConfigError, RateLimit, Role};
 use hvym_yamux_testing::rig::{Rig, WINDOW};
 
 const MIB: usize = 1024 * 1024;
@@ -79,7 +79,6 @@ fn each_profile_differs_from_the_default_where_its_use_does() {
         config.max_inbound_streams = 16;
         config.accept_backlog = 16;
         config.max_outbound_streams = 1024;
-        config.window_growth_budget = 4_194_304;
         config.max_unread = 33_554_432;
         config.max_group_unread = 16_777_216;
         config.reset_limit = Some(RateLimit::new(8192, 2000));
@@ -129,10 +128,7 @@ fn the_limit_of_resets_grows_with_the_number_of_streams_that_may_be_open() {
     use hvym_yamux_testing::rig::{RST, SYN, window};
     for (streams, allowed) in [(1, 512), (256, 512), (512, 1024), (1024, 2048)] {
         let config = MuxConfig::default().with(|config| config.max_inbound_streams = streams);
-        let mut rig = Rig {
-            mux: Mux::new(Role::Client, config, 1, [7; 32], hvym_yamux::Instant::ZERO),
-            now: hvym_yamux::Instant::ZERO,
-        };
+        let mut rig = Rig::with(Role::Client, config);
         let resets = |n: u32| [window(SYN, 2 * n, 0), window(RST, 2 * n, 0)].concat();
         for n in 1..=allowed {
             rig.take(&resets(n));

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use hvym_yamux::{MuxConfig, MuxEvent};
-use hvym_yamux_testing::rig::{ACK, Rig, WINDOW, data, ping, window};
+use hvym_yamux::MuxEvent;
+use hvym_yamux_testing::rig::{Rig, WINDOW, data, window};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -127,81 +127,6 @@ fn a_writer_that_waits_for_its_queue_is_told_once_it_has_drained_and_not_of_a_wi
     assert_eq!(rig.events(), []);
     rig.sent();
     assert_eq!(rig.events(), [MuxEvent::Writable(id)]);
-}
-
-/// Sends half a window at a time to a reader that reads at once, `pause` apart.
-fn download(rig: &mut Rig, wire: u32, id: hvym_yamux::StreamId, rounds: usize, pause: Duration) {
-    let mut credit = WINDOW;
-    for _ in 0..rounds {
-        let sent = credit / 2;
-        rig.take(&data(0, wire, &vec![1; sent]));
-        rig.read_all(id);
-        credit -= sent;
-        for frame in rig.sent() {
-            credit += if frame.kind == 1 { frame.length as usize } else { 0 };
-        }
-        rig.pass(pause).unwrap();
-    }
-}
-
-/// An agent that has measured a round trip of 40 ms on a stream that it has accepted.
-fn measured(change: impl FnOnce(&mut MuxConfig)) -> (Rig, hvym_yamux::StreamId) {
-    let mut rig = Rig::agent_but(change);
-    let id = rig.accepted(2);
-    rig.take(&data(0, 2, &vec![1; WINDOW / 2]));
-    rig.read_all(id);
-    let value = rig.sent().iter().find(|frame| frame.kind == 2).expect("a measurement").length;
-    rig.pass(Duration::from_millis(40)).unwrap();
-    rig.take(&ping(ACK, 0, value));
-    (rig, id)
-}
-
-#[test]
-fn a_window_that_limits_its_stream_grows_to_its_limit_and_the_budget_comes_back() {
-    let (mut rig, id) = measured(|_| {});
-    download(&mut rig, 2, id, 10, Duration::from_millis(40));
-    assert_eq!(rig.mux.stats().window_growth, 4 * 1024 * 1024 - WINDOW);
-    rig.reset(id);
-    rig.sent();
-    assert_eq!(rig.mux.stats().window_growth, 0);
-}
-
-#[test]
-fn windows_do_not_grow_together_beyond_the_budget() {
-    let (mut rig, id) = measured(|config| config.window_growth_budget = 1_000_000);
-    download(&mut rig, 2, id, 10, Duration::from_millis(40));
-    assert_eq!(rig.mux.stats().window_growth, 1_000_000);
-    let other = rig.accepted(4);
-    download(&mut rig, 4, other, 5, Duration::from_millis(1));
-    assert_eq!(rig.mux.stats().window_growth, 1_000_000);
-}
-
-#[test]
-fn a_window_does_not_grow_for_a_slow_stream_or_without_a_measurement() {
-    let (mut rig, id) = measured(|_| {});
-    rig.pass(Duration::from_millis(80)).unwrap();
-    download(&mut rig, 2, id, 10, Duration::from_millis(80));
-    assert_eq!(rig.mux.stats().window_growth, 0);
-    let mut rig = Rig::agent();
-    let id = rig.accepted(2);
-    download(&mut rig, 2, id, 10, Duration::from_micros(10));
-    assert_eq!(rig.mux.stats().window_growth, 0);
-}
-
-#[test]
-fn an_answer_held_back_does_not_fake_a_long_round_trip() {
-    let (mut rig, id) = measured(|_| {});
-    for _ in 0..4 {
-        rig.pass(10 * SECOND).unwrap();
-        rig.take(&data(0, 2, &vec![1; WINDOW / 2]));
-        rig.read_all(id);
-        let asked = rig.sent().into_iter().find(|frame| frame.kind == 2);
-        rig.pass(9 * SECOND).unwrap();
-        if let Some(asked) = asked {
-            rig.take(&ping(ACK, 0, asked.length));
-        }
-    }
-    assert_eq!(rig.mux.stats().rtt, Some(Duration::from_millis(40)));
 }
 
 #[test]

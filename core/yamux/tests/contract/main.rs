@@ -11,6 +11,7 @@ mod memory;
 mod open;
 mod session;
 mod unread;
+mod windows;
 
 use hvym_yamux_testing::memory::Counting;
 

@@ -8,6 +8,7 @@ mod floods;
 mod memory;
 mod shares;
 mod together;
+mod wires;
 
 use hvym_yamux_testing::memory::Counting;
 
