@@ -9,7 +9,7 @@ use hvym_tunnel_tests::Door;
 use hvym_tunnel_tests::frames::{self, END_HEADERS, END_STREAM, Frames, HEADERS, RST_STREAM};
 use hvym_tunnel_tests::http::{Conversation, Origin, ok};
 use hvym_tunnel_tests::program::PATIENCE;
-use hvym_tunnel_tests::tunnel::Tunnel;
+use hvym_tunnel_tests::tunnel::{Agent, PORTS, Relay, Tunnel};
 
 const GREEDY: &str = "203.0.113.1";
 const OTHER: &str = "198.51.100.7";
@@ -144,4 +144,45 @@ fn who_breaks_off_request_after_request_is_answered_by_the_relay() {
     door.open();
     // Some seconds later it may ask again.
     until(&tunnel, GREEDY, 200);
+}
+
+#[test]
+fn a_tunnel_that_is_silent_for_too_long_ends_and_one_that_pings_does_not() {
+    let origin = Origin::start(|mut connection| {
+        let head = connection.head()?;
+        if head.field("upgrade").is_none() {
+            return connection.send(ok(b"here"));
+        }
+        connection.send(SWITCH)?;
+        loop {
+            let byte = connection.take(1)?;
+            connection.send(byte)?;
+        }
+    });
+    let tunnel = tunnel(origin, &["--tunnel-timeout", "0.5"]);
+    let open = || {
+        let mut visitor = asked(&tunnel, OTHER, "/", &["Connection: Upgrade", "Upgrade: Example"]);
+        assert_eq!(visitor.head().expect("an answer").status(), 101);
+        visitor
+    };
+    let (silent, mut pinging) = (open(), open());
+    let mut reader = Conversation::over(silent.writer());
+    let ended = std::thread::spawn(move || reader.rest().unwrap_or_default());
+    while !ended.is_finished() {
+        pinging.send("p").expect("the relay reads");
+        assert_eq!(pinging.take(1).expect("an echo"), b"p");
+    }
+    assert_eq!(ended.join().expect("it reads"), b"");
+    pinging.send("p").expect("the relay reads");
+    assert_eq!(pinging.take(1).expect("an echo"), b"p");
+}
+
+#[test]
+fn a_tcp_connection_that_is_silent_for_too_long_ends() {
+    let relay = Relay::start(&["--tcp-ports", PORTS, "--tunnel-timeout", "0.5"]);
+    let agent = Agent::carrying(&relay, Origin::echo().port, &[]);
+    let mut visitor = Conversation::dial(agent.port());
+    visitor.send("p").expect("the relay reads");
+    assert_eq!(visitor.take(1).expect("an echo"), b"p");
+    assert_eq!(visitor.rest().unwrap_or_default(), b"", "it ends without a word");
 }

@@ -23,7 +23,7 @@ use hyper::body::Incoming;
 use serde::Serialize;
 
 use crate::agent_conn;
-use crate::limits::visitors::RequestPermit;
+use crate::limits::visitor_counts::RequestPermit;
 use crate::pages;
 use crate::upstream::response_body::{self, Answer};
 use crate::visitor::Visitor;

@@ -8,7 +8,7 @@ mod groups;
 mod limits;
 mod text;
 mod upstream;
-mod visitors;
+mod visitor_share;
 
 use thiserror::Error;
 
@@ -22,7 +22,7 @@ use hvym_tunnel_net::target::RelayUrl;
 pub use limits::Limits;
 pub use text::listen_address;
 pub use upstream::{ReusePolicy, UpstreamSettings};
-pub use visitors::VisitorSettings;
+pub use visitor_share::VisitorSettings;
 
 /// What `relay` does.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -1,3 +1,4 @@
 //! Limits on what visitors may use, in all and each: connections, requests, tunnels. Knows no HTTP and no session.
 
-pub(crate) mod visitors;
+pub(crate) mod tunnel_idle;
+pub(crate) mod visitor_counts;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use futures_util::io::AsyncWriteExt;
 use hvym_tunnel_pages::{Format, Page};
 
-use crate::limits::visitors::ConnectionSlot;
+use crate::limits::visitor_counts::ConnectionSlot;
 use crate::pages;
 use crate::relay_state::RelayState;
 use crate::settings::TLS_TIMEOUT;

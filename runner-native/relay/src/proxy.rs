@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 
 use crate::http1::head_rewrite;
 use crate::http1::request_body::RequestBody;
-use crate::limits::visitors::RequestPermit;
+use crate::limits::visitor_counts::RequestPermit;
 use crate::pages;
 use crate::sessions::AgentSession;
 use crate::upstream::response_body::{self, Answer};

@@ -9,7 +9,7 @@ use hvym_tunnel_core::stellar::Address;
 use crate::compat_agents::CompatAgents;
 use crate::event::{EventSink, RelayEvent};
 use crate::lifecycle::Lifecycle;
-use crate::limits::visitors::{ExemptAddresses, VisitorCounts};
+use crate::limits::visitor_counts::{ExemptAddresses, VisitorCounts};
 use crate::metrics::Metrics;
 use crate::registry::{OpenRegistry, Registry};
 use crate::router::{LocalRouter, Router};

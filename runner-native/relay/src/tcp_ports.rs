@@ -16,12 +16,12 @@ use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
 use socket2::SockRef;
 
-use crate::limits::visitors::{ConnectionSlot, RequestPermit};
+use crate::limits::tunnel_idle::splice_until_idle;
+use crate::limits::visitor_counts::{ConnectionSlot, RequestPermit};
 use crate::relay_state::RelayState;
 use crate::sessions::SessionKey;
 use crate::settings::TCP_KEEPALIVE;
 use crate::upstream::pool::{StreamUser, next_visitor_id};
-use hvym_tunnel_net::copy::splice;
 use hvym_tunnel_net::listener::TcpListener;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::shutdown::TaskGuard;
@@ -138,7 +138,7 @@ async fn carry(state: &RelayState, tcp: Tcp, peer: SocketAddr, name: &Name) -> i
     let user = StreamUser { id: next_visitor_id(), group: VisitorKey::new(peer.ip()).as_u64() };
     let stream = live.open(user, name, &mut opening).await.map_err(|page| io::Error::other(page.title))?;
     tracing::debug!(stream = ?stream.id(), service = opening.service, %peer, "connection");
-    splice(stream, tcp, |_, _, _| ()).await
+    splice_until_idle(stream, tcp, state.settings.options.visitors.tunnel_timeout, state.clock).await
 }
 
 /// IPv4-mapped IPv6 addresses as IPv4.

@@ -14,7 +14,7 @@ use hvym_proxy::pool::VisitorId;
 use crate::config::PublicScheme;
 use crate::http1::forwarded::ClientInfo;
 use crate::http1::request_guard::GuardVerdict;
-use crate::limits::visitors::ConnectionSlot;
+use crate::limits::visitor_counts::ConnectionSlot;
 use crate::relay_state::RelayState;
 use crate::upstream::pool::{Pool, StreamUser, next_visitor_id};
 use in_flight::ResponseTracker;

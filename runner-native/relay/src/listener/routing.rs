@@ -13,7 +13,7 @@ use super::path_route;
 use crate::api;
 use crate::http1::head_rewrite;
 use crate::http1::head_validation::RequestError;
-use crate::limits::visitors::RequestPermit;
+use crate::limits::visitor_counts::RequestPermit;
 use crate::pages;
 use crate::proxy::proxy;
 use crate::router::Route;

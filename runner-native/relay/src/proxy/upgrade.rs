@@ -9,13 +9,15 @@ use hyper::upgrade::OnUpgrade;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::http1::head_rewrite;
+use crate::limits::tunnel_idle::splice_until_idle;
 use crate::upstream::conn::UpstreamConn;
 use crate::upstream::h1::ServiceWire;
 use crate::upstream::response_body::{self, Answer};
 use crate::visitor::{Visitor, upgraded};
-use hvym_tunnel_net::copy::splice;
+use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::shutdown::TaskGuard;
 
@@ -34,9 +36,9 @@ pub(crate) fn join(
         spawn(pooled.settled()).detach();
     }
     let state = Arc::clone(&visitor.state);
-    let slot = visitor.slot();
+    let (slot, limit) = (visitor.slot(), state.settings.options.visitors.tunnel_timeout);
     spawn(async move {
-        let splicing = pin!(run(visitor_upgrade, service_upgrade));
+        let splicing = pin!(run(visitor_upgrade, service_upgrade, limit, state.clock));
         if let Either::Left((Err(error), _)) =
             select(splicing, pin!(state.lifecycle.closing.cancelled())).await
         {
@@ -53,7 +55,7 @@ pub(crate) fn join(
     answer
 }
 
-async fn run(visitor: OnUpgrade, service: OnUpgrade) -> io::Result<()> {
+async fn run(visitor: OnUpgrade, service: OnUpgrade, limit: Duration, clock: Clock) -> io::Result<()> {
     let service = upgraded::completed(service).await?;
     let mut visitor = upgraded::reclaim(upgraded::completed(visitor).await?);
     let parts = service.downcast::<ServiceWire>().map_err(|_| io::ErrorKind::InvalidData)?;
@@ -61,5 +63,5 @@ async fn run(visitor: OnUpgrade, service: OnUpgrade) -> io::Result<()> {
         visitor.write_all(&parts.read_buf).await?;
         visitor.flush().await?;
     }
-    splice(parts.io.stream, visitor, |_, _, _| {}).await
+    splice_until_idle(parts.io.stream, visitor, limit, clock).await
 }

@@ -14,7 +14,7 @@ use hvym_tunnel_core::time::Instant;
 use hyper::body::{Body, Frame, SizeHint};
 use thiserror::Error;
 
-use crate::limits::visitors::RequestPermit;
+use crate::limits::visitor_counts::RequestPermit;
 use crate::upstream::response_body::ResponseBody;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::timer::Timer;
