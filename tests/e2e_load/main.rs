@@ -1,5 +1,6 @@
 //! The real program under load: what it holds in memory, and how long things take.
 
+mod bottleneck;
 mod flow;
 mod loss;
 mod many;

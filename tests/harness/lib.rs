@@ -4,6 +4,8 @@
 pub mod alone;
 pub mod any_input;
 pub mod apps;
+#[cfg(target_os = "linux")]
+pub mod bottleneck;
 pub mod cargo;
 #[cfg(unix)]
 pub mod chromium;

@@ -115,12 +115,15 @@ mod tests {
     use futures_util::io::{AsyncRead, AsyncWrite};
 
     use super::*;
+    use crate::wire::Duplex;
 
     /// A server that answers whatever it is asked, a few bytes at a time.
     struct Scripted {
         answer: Vec<u8>,
         asked: Vec<u8>,
     }
+
+    impl Duplex for Scripted {}
 
     impl AsyncRead for Scripted {
         fn poll_read(

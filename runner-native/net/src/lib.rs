@@ -20,6 +20,7 @@ pub mod hyper_rt;
 pub mod key;
 mod leader_watch;
 pub mod link_driver;
+mod link_pacing;
 pub mod listener;
 pub mod log_writer;
 pub mod observer;

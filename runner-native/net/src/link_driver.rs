@@ -25,8 +25,6 @@ use super::websocket::{self, CloseDone, Incoming, Socket, SocketError};
 
 /// Rounds of the loop before other tasks get their turn.
 const BUDGET: usize = 32;
-/// Messages are pulled up to this, to be written at once: one batch of the mux. Reading is never far away.
-const WRITE_BYTES: usize = 64 * 1024;
 /// Messages that are pulled at once, however small.
 const WRITE_MESSAGES: usize = 8;
 
@@ -347,17 +345,21 @@ impl<M: Streams + Send + 'static> Driver<M> {
             while self.handle.0.lock().machine.poll_transmit().is_some() {}
             return false;
         };
-        match socket.poll_flush(cx) {
+        match socket.poll_flush_at(cx, now) {
             Poll::Pending => return false,
             Poll::Ready(Err(error)) => return self.lost(error.into(), now),
             Poll::Ready(Ok(())) => {}
         }
         let mut progress = false;
         for _ in 0..WRITE_MESSAGES {
-            if socket.queued_bytes() >= WRITE_BYTES {
+            let room = socket.batch().saturating_sub(socket.queued_bytes());
+            if room == 0 {
                 break;
             }
-            let transmit = self.handle.0.lock().machine.poll_transmit();
+            let mut state = self.handle.0.lock();
+            state.machine.set_batch(room);
+            let transmit = state.machine.poll_transmit();
+            drop(state);
             match transmit {
                 None => break,
                 Some(Transmit::Send(message)) => socket.send(message),
@@ -370,7 +372,7 @@ impl<M: Streams + Send + 'static> Driver<M> {
             }
             progress = true;
         }
-        match progress.then(|| socket.poll_flush(cx)) {
+        match progress.then(|| socket.poll_flush_at(cx, now)) {
             Some(Poll::Ready(Err(error))) => self.lost(error.into(), now),
             _ => progress,
         }

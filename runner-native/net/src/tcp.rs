@@ -237,6 +237,19 @@ impl Tcp {
         self.socket.set_nodelay(nodelay)
     }
 
+    /// Limits what the system holds unsent to about `bytes` (`TCP_NOTSENT_LOWAT`), beside what is on its way. Systems without
+    /// such a limit hold as much as their buffers.
+    pub fn limit_unsent(&self, bytes: usize) {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        {
+            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+            // A connection that is gone says so when it is written.
+            let _set = socket2::SockRef::from(&*self.socket).set_tcp_notsent_lowat(bytes);
+        }
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        let _nothing = bytes;
+    }
+
     /// Reads the next bytes and leaves them where they are.
     ///
     /// # Errors

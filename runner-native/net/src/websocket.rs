@@ -14,11 +14,13 @@ use std::time::Duration;
 use futures_util::io::AsyncWrite;
 use hvym_tunnel_core::message::{Close, Message};
 use hvym_tunnel_core::plane::MessageLimits;
+use hvym_tunnel_core::time::Instant;
 use hvym_websocket::{BinaryDelivery, CloseCode, Input, ProtocolError, Received, WebSocket};
 use smol::channel::{Receiver, Sender, bounded};
 use thiserror::Error;
 
 use super::error_text::words;
+use super::link_pacing::LinkPacing;
 use super::runtime::spawn;
 use super::thread_buffer;
 use super::timeout::within;
@@ -69,12 +71,15 @@ pub struct Socket {
     input: Input,
     /// The most that is read at once.
     max_read: usize,
+    pacing: LinkPacing,
 }
 
 impl Socket {
     /// `wire` after its upgrade; `ahead` was read from it already.
     pub(super) fn new(wire: Wire, websocket: WebSocket, ahead: Vec<u8>) -> Self {
-        Self { wire, websocket, input: Input::new(ahead), max_read: SMALL_READ_BYTES }
+        let pacing = LinkPacing::new();
+        limit_unsent(&wire, pacing);
+        Self { wire, websocket, input: Input::new(ahead), max_read: SMALL_READ_BYTES, pacing }
     }
 
     /// Limits what is received from now on.
@@ -124,6 +129,22 @@ impl Socket {
         }
     }
 
+    /// Bytes that may be queued at once, in one message or several.
+    pub(super) fn batch(&self) -> usize {
+        self.pacing.batch()
+    }
+
+    /// As [`Self::poll_flush`]; how long the system takes nothing says how much it may hold.
+    pub(super) fn poll_flush_at(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
+        let flushed = self.poll_flush(cx);
+        if flushed.is_pending() {
+            self.pacing.handle_blocked(now);
+        } else if self.pacing.handle_writable(now) {
+            limit_unsent(&self.wire, self.pacing);
+        }
+        flushed
+    }
+
     /// Bytes that wait to be written.
     pub(super) fn queued_bytes(&self) -> usize {
         self.websocket.queued_bytes()
@@ -144,6 +165,12 @@ impl Socket {
             }
         }
         Pin::new(&mut self.wire).poll_flush(cx)
+    }
+}
+
+fn limit_unsent(wire: &Wire, pacing: LinkPacing) {
+    if let Some(tcp) = wire.tcp() {
+        tcp.limit_unsent(pacing.unsent());
     }
 }
 

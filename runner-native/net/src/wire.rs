@@ -4,14 +4,35 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use futures_rustls::{client, server};
 use futures_util::io::{AsyncRead, AsyncWrite};
+use hyper::rt::{Read, Write};
 
+use super::hyper::Io;
 use super::tcp::Tcp;
 use super::thread_buffer;
 
-/// Any duplex byte stream.
-pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+/// A duplex byte stream that a [`Wire`] may be.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {
+    /// The TCP connection below it, if it is known.
+    fn tcp(&self) -> Option<&Tcp> {
+        None
+    }
+}
+
+impl Duplex for client::TlsStream<Tcp> {
+    fn tcp(&self) -> Option<&Tcp> {
+        Some(self.get_ref().0)
+    }
+}
+
+impl Duplex for server::TlsStream<Tcp> {
+    fn tcp(&self) -> Option<&Tcp> {
+        Some(self.get_ref().0)
+    }
+}
+
+impl<T: Read + Write + Send + Unpin> Duplex for Io<T> {}
 
 /// A connection.
 pub enum Wire {
@@ -22,6 +43,14 @@ pub enum Wire {
 }
 
 impl Wire {
+    /// The TCP connection below it, if it is known.
+    pub fn tcp(&self) -> Option<&Tcp> {
+        match self {
+            Wire::Plain(stream) => Some(stream),
+            Wire::Boxed(stream) => stream.tcp(),
+        }
+    }
+
     /// Reads into the spare capacity of `buf`, which must have some; 0 is the end. Over TCP nothing is copied, and the
     /// capacity need not be initialised.
     pub fn poll_read_spare(&mut self, cx: &mut Context<'_>, buf: &mut Vec<u8>) -> Poll<io::Result<usize>> {

@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_util::io::{AsyncRead, AsyncWrite};
 
-use hvym_tunnel_net::socket::Wire;
+use hvym_tunnel_net::socket::{Duplex, Wire};
+use hvym_tunnel_net::tcp::Tcp;
 
 /// A connection with bytes put back.
 pub(crate) struct Rewind {
@@ -19,6 +20,12 @@ impl Rewind {
     /// `wire`, with `ahead` to be read before what comes from it.
     pub(crate) fn put_back(ahead: Bytes, wire: Wire) -> Wire {
         if ahead.is_empty() { wire } else { Wire::Boxed(Box::new(Rewind { ahead, wire })) }
+    }
+}
+
+impl Duplex for Rewind {
+    fn tcp(&self) -> Option<&Tcp> {
+        self.wire.tcp()
     }
 }
 
