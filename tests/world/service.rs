@@ -1,0 +1,211 @@
+//! Services: small HTTP/1.1 servers, some with the faults of real ones.
+//!
+//! A target is `/TAG/BYTES`. The answer names the tag, and its body repeats it, so that whoever gets another's answer sees it.
+
+use std::collections::VecDeque;
+use std::fmt::Write;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use hvym_http1::{Event, RequestHead, RequestReader};
+use hvym_tunnel_core::rng::Rng;
+use hvym_tunnel_core::time::Instant;
+
+/// How a service behaves.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum ServiceKind {
+    Honest,
+    /// It logs in the connection instead of the request, as NTLM does.
+    ConnectionLogin,
+    /// It does not read bodies: their bytes are its next request.
+    IgnoresBodies,
+    /// It sends a body after the head of an answer to `HEAD`.
+    HeadWithBody,
+    /// It sends answers that nobody asked for, with others.
+    Unsolicited,
+}
+
+impl ServiceKind {
+    pub(crate) const ALL: [ServiceKind; 5] = [
+        ServiceKind::Honest,
+        ServiceKind::ConnectionLogin,
+        ServiceKind::IgnoresBodies,
+        ServiceKind::HeadWithBody,
+        ServiceKind::Unsolicited,
+    ];
+}
+
+/// The byte at `at` of the body for `tag`.
+pub(crate) fn body_byte(tag: &str, at: u64) -> u8 {
+    let bytes = tag.as_bytes();
+    bytes[(at % bytes.len() as u64) as usize]
+}
+
+/// An answer that is being sent.
+struct Answer {
+    head: Bytes,
+    tag: String,
+    at: u64,
+    size: u64,
+    is_chunked: bool,
+}
+
+/// One connection to a service.
+pub(crate) struct Serving {
+    kind: ServiceKind,
+    reader: RequestReader,
+    input: BytesMut,
+    user: String,
+    /// Answers, and when each begins.
+    answers: VecDeque<(Instant, Answer)>,
+    /// The last request, until it has been read.
+    asked: Option<RequestHead>,
+    has_ended: bool,
+    /// What it does with a peer that it does not understand.
+    is_broken: bool,
+}
+
+/// Bytes of a body that are made at once.
+const BLOCK: u64 = 16 * 1024;
+
+impl Serving {
+    pub(crate) fn new(kind: ServiceKind) -> Self {
+        Self {
+            kind,
+            reader: RequestReader::new(),
+            input: BytesMut::new(),
+            user: "-".to_owned(),
+            answers: VecDeque::new(),
+            asked: None,
+            has_ended: false,
+            is_broken: false,
+        }
+    }
+
+    /// Whether it takes more of a request: one at a time.
+    pub(crate) fn wants_data(&self) -> bool {
+        self.answers.is_empty() && !self.is_broken
+    }
+
+    pub(crate) fn handle_data(&mut self, data: &Bytes, rng: &mut Rng, now: Instant) {
+        self.input.extend_from_slice(data);
+        self.read(rng, now);
+    }
+
+    pub(crate) fn handle_end(&mut self) {
+        self.has_ended = true;
+    }
+
+    fn read(&mut self, rng: &mut Rng, now: Instant) {
+        let mut input = self.input.split().freeze();
+        while self.answers.is_empty() {
+            match self.reader.read(&mut input) {
+                Ok(Some(Event::Head(head))) if self.kind == ServiceKind::IgnoresBodies => {
+                    self.reader = RequestReader::new();
+                    self.answer(&head, rng, now);
+                }
+                Ok(Some(Event::Head(head))) => self.asked = Some(head),
+                Ok(Some(Event::Body(_))) => {}
+                Ok(Some(Event::End)) => {
+                    if let Some(head) = self.asked.take() {
+                        self.answer(&head, rng, now);
+                    }
+                }
+                Ok(None) => break,
+                Err(_) => {
+                    self.is_broken = true;
+                    break;
+                }
+            }
+        }
+        self.input.extend_from_slice(&input);
+    }
+
+    fn answer(&mut self, request: &RequestHead, rng: &mut Rng, now: Instant) {
+        if let Some(login) = request.headers.first("authorization")
+            && self.kind == ServiceKind::ConnectionLogin
+        {
+            self.user = String::from_utf8_lossy(login).trim_start_matches("NTLM ").to_owned();
+        }
+        let mut parts = request.target.trim_start_matches('/').split('/');
+        let (tag, size) = (parts.next().unwrap_or("none"), parts.next().and_then(|size| size.parse().ok()));
+        let size: u64 = size.unwrap_or(0);
+        let begins = now + Duration::from_millis(rng.next_u64() % 200);
+        let is_chunked = tag.len() % 2 == 0 && request.method != "HEAD";
+        let sent = if request.method == "HEAD" && self.kind != ServiceKind::HeadWithBody { 0 } else { size };
+        self.push(tag, size, sent, is_chunked, begins);
+        if self.kind == ServiceKind::Unsolicited && rng.next_u64().is_multiple_of(4) {
+            self.push("unsolicited", 10, 10, false, begins);
+        }
+    }
+
+    fn push(&mut self, tag: &str, size: u64, sent: u64, is_chunked: bool, begins: Instant) {
+        let mut head = format!("HTTP/1.1 200 OK\r\nX-Tag: {tag}\r\nX-User: {}\r\n", self.user);
+        let _infallible = if is_chunked {
+            write!(head, "Transfer-Encoding: chunked\r\n\r\n")
+        } else {
+            write!(head, "Content-Length: {size}\r\n\r\n")
+        };
+        let tag = if tag.is_empty() { "none" } else { tag };
+        let answer = Answer { head: head.into(), tag: tag.to_owned(), at: 0, size: sent, is_chunked };
+        self.answers.push_back((begins, answer));
+    }
+
+    /// When there is something to send.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.answers.front().map(|(at, _)| *at)
+    }
+
+    /// What it sends next, which is put back by [`unsent`](Self::unsent) if it is not taken.
+    pub(crate) fn output(&mut self, rng: &mut Rng, now: Instant) -> Option<Bytes> {
+        let (begins, answer) = self.answers.front_mut()?;
+        if *begins > now {
+            return None;
+        }
+        if !answer.head.is_empty() {
+            return Some(std::mem::take(&mut answer.head));
+        }
+        let count = (answer.size - answer.at).min(BLOCK);
+        let mut out = Vec::new();
+        if count > 0 {
+            let bytes = (answer.at..answer.at + count).map(|at| body_byte(&answer.tag, at));
+            if answer.is_chunked {
+                out.extend(format!("{count:x}\r\n").into_bytes());
+            }
+            out.extend(bytes);
+            if answer.is_chunked {
+                out.extend(b"\r\n");
+            }
+            answer.at += count;
+        }
+        if answer.at == answer.size {
+            if answer.is_chunked {
+                out.extend(b"0\r\n\r\n");
+            }
+            self.answers.pop_front();
+            if self.answers.is_empty() {
+                self.read(rng, now);
+            }
+        }
+        Some(out.into())
+    }
+
+    /// Whether it ends its half: nothing more will be asked, and everything is answered.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.answers.is_empty() && (self.has_ended || self.is_broken)
+    }
+}
+
+/// What was not taken, and is sent first.
+#[derive(Default)]
+pub(crate) struct Unsent(Bytes);
+
+impl Unsent {
+    pub(crate) fn get(&mut self) -> &mut Bytes {
+        &mut self.0
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.0.has_remaining()
+    }
+}
