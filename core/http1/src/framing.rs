@@ -23,6 +23,17 @@ pub enum Framing {
     Tunnel,
 }
 
+/// The one length that the values of all `Content-Length` fields agree on (RFC 9112 section 6.3, item 5), for messages of versions
+/// that frame bodies by themselves; `None` without any.
+///
+/// # Errors
+/// [`FramingError`] if they differ, or one is no number.
+pub fn content_length<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<Option<u64>, FramingError> {
+    let mut fields = FramingFields::default();
+    values.into_iter().try_for_each(|value| fields.read_length(value))?;
+    Ok(fields.length)
+}
+
 /// What the fields that frame a body say, read one by one.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct FramingFields {

@@ -74,7 +74,7 @@ pub use forward::{
     RequestRewrite, ResponseRewrite, UrlOrigin, UrlScheme, framing_toward, is_trailer_forwarded,
     trailer_fields, write_request_head,
 };
-pub use framing::Framing;
+pub use framing::{Framing, content_length};
 pub use head::{RequestHead, ResponseHead};
 pub use head_buffer::{HeadBuffer, Taken};
 pub use headers::Headers;

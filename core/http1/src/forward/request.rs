@@ -46,7 +46,7 @@ impl RequestRewrite<'_> {
             | FieldKind::Upgrade
             | FieldKind::TransferEncoding
             | FieldKind::HopByHop
-            | FieldKind::Challenge
+            | FieldKind::ProxyChallenge
             | FieldKind::ProxyStatus
             | FieldKind::Proxy => true,
             FieldKind::Claim => matches!(self.forwarded, ForwardedFields::Replace(_)),

@@ -43,8 +43,8 @@ impl ResponseRewrite<'_> {
             | FieldKind::TransferEncoding
             | FieldKind::Upgrade
             | FieldKind::HopByHop
+            | FieldKind::ProxyChallenge
             | FieldKind::Proxy => true,
-            FieldKind::Challenge => !name.eq_ignore_ascii_case(b"www-authenticate"),
             // One is written, if any.
             FieldKind::ContentLength => true,
             _ => {

@@ -28,6 +28,7 @@ pub fn is_trailer_forwarded(name: &str, kind: MessageKind) -> bool {
         | FieldKind::HopByHop
         | FieldKind::Proxy
         | FieldKind::Challenge
+        | FieldKind::ProxyChallenge
         | FieldKind::SetCookie => false,
         FieldKind::Claim
         | FieldKind::ClientAddress

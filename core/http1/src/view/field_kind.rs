@@ -18,8 +18,10 @@ pub(crate) enum FieldKind {
     Cookie,
     SetCookie,
     Authorization,
-    /// `WWW-Authenticate` or `Proxy-Authenticate`.
+    /// `WWW-Authenticate`.
     Challenge,
+    /// `Proxy-Authenticate`.
+    ProxyChallenge,
     /// `Keep-Alive`.
     KeepAlive,
     /// Meant for the next hop, and without a meaning here (RFC 9110 section 7.6.1).
@@ -97,7 +99,7 @@ fn proxy(name: &[u8]) -> FieldKind {
     if is(name, b"proxy-status") {
         FieldKind::ProxyStatus
     } else if is(name, b"proxy-authenticate") {
-        FieldKind::Challenge
+        FieldKind::ProxyChallenge
     } else if is(name, b"proxy-connection")
         || is(name, b"proxy-authentication-info")
         || is(name, b"proxy-authorization")
@@ -155,7 +157,8 @@ mod tests {
             ("Proxy", FieldKind::Proxy),
             ("Proxy-Anything", FieldKind::Proxy),
             ("Proxy-Status", FieldKind::ProxyStatus),
-            ("Proxy-Authenticate", FieldKind::Challenge),
+            ("Proxy-Authenticate", FieldKind::ProxyChallenge),
+            ("WWW-Authenticate", FieldKind::Challenge),
             ("Proxy-Connection", FieldKind::HopByHop),
             ("Access-Control-Allow-Origin", FieldKind::Url),
             ("Content_Length", FieldKind::Other),

@@ -160,7 +160,9 @@ impl<'a> ResponseFacts<'a> {
             FieldKind::Connection => self.connection.read(value),
             FieldKind::Upgrade => self.upgrade = self.upgrade.or(Some(value)),
             FieldKind::KeepAlive => self.keep_alive = self.keep_alive.or(timeout(value)),
-            FieldKind::Challenge => self.authenticates_connection |= logs_in_connection(value),
+            FieldKind::Challenge | FieldKind::ProxyChallenge => {
+                self.authenticates_connection |= logs_in_connection(value)
+            }
             FieldKind::Date => self.has_date = true,
             _ => {}
         }

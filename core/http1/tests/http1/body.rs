@@ -2,7 +2,7 @@
 
 use hvym_http1::{
     Body, BodyError, Framing, FramingError, LAST_CHUNK, MAX_EXTENSION_BYTES, MAX_TRAILER_BYTES, RequestHead,
-    ResponseHead, encode_chunk,
+    ResponseHead, content_length, encode_chunk,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -76,6 +76,15 @@ fn a_length_that_could_be_read_in_two_ways_is_refused() {
     let old =
         ResponseHead::parse(b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap().unwrap().0;
     assert_eq!(Framing::for_response(&old, "GET"), Err(FramingError::EncodingInHttp10));
+}
+
+#[test]
+fn lengths_of_another_version_are_one_or_none() {
+    let length = |values: &[&'static str]| content_length(values.iter().map(|value| value.as_bytes()));
+    assert_eq!(length(&[]), Ok(None));
+    assert_eq!(length(&["5", "5, 05"]), Ok(Some(5)));
+    assert_eq!(length(&["5", "6"]), Err(FramingError::LengthsDiffer));
+    assert_eq!(length(&["5", ""]), Err(FramingError::Length));
 }
 
 /// All payload, how many bytes were used, and how it went, feeding pieces cut at `cuts`.
