@@ -17,6 +17,7 @@ pub mod ours;
 pub mod pipe;
 pub mod sockets;
 pub mod theirs;
+pub mod websocket;
 pub mod work;
 
 pub use work::{Contender, Transport, Work};

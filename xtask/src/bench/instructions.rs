@@ -1,4 +1,5 @@
-//! How many instructions each kind of work of the multiplexer takes, counted by callgrind and held to a record.
+//! How many instructions each kind of work of the multiplexer and of the WebSocket framing takes, counted by callgrind
+//! and held to a record.
 
 use std::path::Path;
 use std::process::Command;
@@ -22,8 +23,8 @@ pub(super) fn instructions(record: bool) -> Result<()> {
     let recorded = std::fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
     let mut kept = String::new();
     let mut worse = Vec::new();
-    println!("| work | instructions each | recorded |");
-    println!("|---|---|---|");
+    println!("| work | instructions each | recorded | with those that move and clear bytes |");
+    println!("|---|---|---|---|");
     for line in recorded.lines() {
         let Some((kind, limit)) = line.split_once(' ').filter(|_| !line.starts_with('#')) else {
             kept.push_str(&format!("{line}\n"));
@@ -31,8 +32,10 @@ pub(super) fn instructions(record: bool) -> Result<()> {
         };
         let limit: u64 = limit.trim().parse().with_context(|| format!("{RECORD}: {line}"))?;
         let [few, many] = AMOUNTS.map(|amount| count(&program, kind, amount));
-        let each = many?.saturating_sub(few?) / (AMOUNTS[1] - AMOUNTS[0]);
-        println!("| {kind} | {each} | {limit} |");
+        let (few, many) = (few?, many?);
+        let [each, total] = [(few.work, many.work), (few.total, many.total)]
+            .map(|(few, many)| many.saturating_sub(few) / (AMOUNTS[1] - AMOUNTS[0]));
+        println!("| {kind} | {each} | {limit} | {total} |");
         kept.push_str(&format!("{kind} {each}\n"));
         if each * 100 > limit * (100 + TOLERANCE) {
             worse.push(format!("{kind}: {each} instead of {limit}"));
@@ -51,9 +54,15 @@ pub(super) fn instructions(record: bool) -> Result<()> {
     Ok(())
 }
 
-/// Instructions of the whole program, without those that move and clear bytes: how many these are depends on the
-/// processor, and on how valgrind counts a repeated one.
-fn count(program: &Path, kind: &str, amount: u64) -> Result<u64> {
+/// Instructions of a whole program.
+struct Instructions {
+    total: u64,
+    /// Without those that move and clear bytes: how many these are depends on the processor, and on how valgrind counts a
+    /// repeated one.
+    work: u64,
+}
+
+fn count(program: &Path, kind: &str, amount: u64) -> Result<Instructions> {
     let out = program.with_extension("callgrind");
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--quiet"])
@@ -73,7 +82,7 @@ fn count(program: &Path, kind: &str, amount: u64) -> Result<u64> {
         |wanted: &'static str| report.lines().filter(move |line| line.contains(wanted)).filter_map(number);
     let total = line("PROGRAM TOTALS").next().context("callgrind_annotate says no total")?;
     let bytes: u64 = ["memcpy_", "memmove_", "memset_"].map(line).into_iter().flatten().sum();
-    Ok(total.saturating_sub(bytes))
+    Ok(Instructions { total, work: total.saturating_sub(bytes) })
 }
 
 /// The count at the beginning of a line of the report.

@@ -83,6 +83,16 @@ fn a_payload_that_fills_its_buffer_keeps_it_and_others_are_copied() {
 }
 
 #[test]
+fn a_small_payload_leaves_its_buffer_to_the_next_read_even_if_it_fills_it() {
+    for (size, is_kept) in [(4000, false), (4096, true)] {
+        let wire = frame(BINARY, &vec![7; size]);
+        let mut input = buffer(wire.len(), &wire);
+        assert!(WebSocket::server(1 << 20).read(&mut input).is_ok_and(|message| message.is_some()));
+        assert_eq!(input.into_buffer().capacity() < wire.len(), is_kept, "{size}");
+    }
+}
+
+#[test]
 fn a_stream_of_batches_comes_to_have_a_buffer_for_each_payload() {
     const BATCH: usize = 64 * 1024;
     for size in [40_000, BATCH - 1, BATCH, 1_000_000] {
