@@ -14,6 +14,7 @@ mod h2c;
 mod http;
 mod kept_apart;
 mod login;
+mod owner_log;
 mod ports;
 mod proxy;
 mod reach;

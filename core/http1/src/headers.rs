@@ -99,6 +99,15 @@ impl Headers {
     }
 }
 
+impl<'a> FromIterator<(&'a str, &'a [u8])> for Headers {
+    fn from_iter<I: IntoIterator<Item = (&'a str, &'a [u8])>>(fields: I) -> Self {
+        let copied = |(name, value): (&str, &[u8])| {
+            (Bytes::copy_from_slice(name.as_bytes()), Bytes::copy_from_slice(value))
+        };
+        Headers(fields.into_iter().map(copied).collect())
+    }
+}
+
 impl FromIterator<(String, Bytes)> for Headers {
     fn from_iter<I: IntoIterator<Item = (String, Bytes)>>(fields: I) -> Self {
         Headers(fields.into_iter().map(|(name, value)| (Bytes::from(name), value)).collect())

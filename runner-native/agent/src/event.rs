@@ -2,10 +2,12 @@
 //!
 //! Knows no screen and no texts.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hvym_http1::ResponseError;
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_net::target::Target;
@@ -123,14 +125,14 @@ pub struct RequestRecord {
     /// The service.
     pub service: Arc<str>,
     /// As the visitor sent it.
-    pub method: String,
+    pub method: Cow<'static, str>,
     /// The request target as the visitor sent it. What follows `?` may be secret.
     pub target: String,
-    /// What the visitor got; 499 if it left before the response (as nginx), 502 if the service did.
+    /// What the visitor got; 499 if it left before the response (as nginx), 502 if the service did or sent no proper one.
     pub status: u16,
-    /// From the first byte of the request to the first byte of the response.
+    /// From the first byte of the request to the last of the response.
     pub duration: Duration,
-    /// Bytes of the response body, if there was a response of the service.
+    /// Bytes of the response's body, without its framing, if there was a response of the service.
     pub response_bytes: Option<u64>,
     /// What was unusual.
     pub note: Option<RequestNote>,
@@ -146,8 +148,7 @@ pub enum RequestNote {
         server: DevServer,
         /// The `Host` of the request.
         host: Option<String>,
-        /// The `Host` that the service would accept; `None` if it already gets another one than visitors send, or if
-        /// that does not help.
+        /// The `Host` that the service would accept; `None` if it already gets another one than visitors send.
         accepted: Option<String>,
     },
     /// The visitor's address is in none of the allowed networks.
@@ -163,10 +164,13 @@ pub enum RequestNote {
         /// Where the service is.
         place: String,
     },
-    /// What the service sent is not HTTP/1.1.
-    NotHttp {
+    /// What the service sent is not HTTP/1.1, or a form of it that two recipients could read differently: the visitor got an
+    /// error page.
+    BadResponse {
         /// Where the service is.
         place: String,
+        /// What is wrong with it.
+        reason: ResponseError,
     },
     /// The service closed the connection in the middle of its response.
     StoppedInResponse {

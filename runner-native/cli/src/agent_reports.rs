@@ -13,7 +13,7 @@ use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_net::observer::Observer;
 use smol::channel::{Receiver, Sender, bounded};
 
-use crate::report::{Report, Reporter};
+use crate::report::{Report, Reporter, RequestReport};
 
 /// Reports the events of one agent.
 pub(crate) struct AgentReports {
@@ -106,14 +106,15 @@ impl AgentReports {
     }
 
     fn request(&self, record: &RequestRecord) {
-        self.reporter.tell(&Report::Request {
-            method: record.method.clone(),
-            path: record.target.clone(),
+        let note = record.note.as_ref().map(note);
+        self.reporter.tell_request(&RequestReport {
+            method: &record.method,
+            path: &record.target,
             status: record.status,
             millis: u64::try_from(record.duration.as_millis()).unwrap_or(u64::MAX),
             bytes: record.response_bytes,
             service: self.name_if_needed(&record.service),
-            note: record.note.as_ref().map(note),
+            note: note.as_deref(),
         });
     }
 
@@ -123,7 +124,7 @@ impl AgentReports {
             received: record.received,
             sent: record.sent,
             lasted: record.duration,
-            service: self.name_if_needed(&record.service),
+            service: self.name_if_needed(&record.service).map(str::to_owned),
             note: record.failure.as_ref().map(|failure| match failure {
                 ConnectionFailure::Unreachable(error) => error.to_string(),
                 _ => "cut off".to_owned(),
@@ -132,12 +133,12 @@ impl AgentReports {
     }
 
     /// With one service, naming it in every line says nothing.
-    fn name_if_needed(&self, service: &str) -> Option<String> {
+    fn name_if_needed<'a>(&self, service: &'a str) -> Option<&'a str> {
         let is_only = match &self.subject.purpose {
             AgentKind::Expose { services, .. } => matches!(&services[..], [only] if only == service),
             AgentKind::Forward { .. } => false,
         };
-        (!is_only).then(|| service.to_owned())
+        (!is_only).then_some(service)
     }
 
     fn forward_failed(&self, error: &ForwardError) {
@@ -253,7 +254,10 @@ fn note(note: &RequestNote) -> String {
         }
         RequestNote::HostRefused { server, host, .. } => {
             let host = host.as_deref().map_or("the public host name", without_port);
-            format!("{server} refused this host: add {host} to its {}", server.setting())
+            match server.setting() {
+                Some(setting) => format!("{server} refused this host: add {host} to its {setting}"),
+                None => format!("{server} refused this host: add {host} to those it takes"),
+            }
         }
         RequestNote::NetworkNotAllowed(visitor) => {
             let who = visitor.map_or_else(|| "an unknown address".to_owned(), |ip| ip.to_string());
@@ -265,7 +269,9 @@ fn note(note: &RequestNote) -> String {
         RequestNote::ClosedWithoutResponse { place } => {
             format!("{place} closed the connection without an answer")
         }
-        RequestNote::NotHttp { place } => format!("{place} did not answer in HTTP/1.1"),
+        RequestNote::BadResponse { place, reason } => {
+            format!("{place} did not answer in proper HTTP/1.1, so it was not passed on: {reason}")
+        }
         RequestNote::StoppedInResponse { place } => format!("{place} stopped in the middle"),
         RequestNote::CutOffInResponse => "cut off before the end".to_owned(),
         RequestNote::CutOffBeforeResponse => "cut off before the answer".to_owned(),

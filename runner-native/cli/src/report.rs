@@ -1,10 +1,11 @@
 //! Everything that a person or a script is told, as one list of reports.
 //!
-//! How a report reads as text is in `human.rs`, as JSON in `json.rs`; where it goes is in `reporter.rs`.
+//! How a report reads as text is in `human.rs` and `request_line.rs`, as JSON in `json.rs`; where it goes is in `reporter.rs`.
 
 mod human;
 mod json;
 mod reporter;
+mod request_line;
 
 use std::fmt;
 use std::time::Duration;
@@ -42,6 +43,31 @@ impl fmt::Display for Who {
             Who::Name(name) => f.write_str(name),
         }
     }
+}
+
+/// A visitor's request was answered. Borrowed, because there may be thousands a second. What follows `?` in its path is not
+/// told: it may hold a visitor's secrets.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(tag = "event", rename = "request")]
+pub(crate) struct RequestReport<'a> {
+    /// As the visitor sent it.
+    pub(crate) method: &'a str,
+    /// As the visitor sent it.
+    #[serde(serialize_with = "json::path_alone")]
+    pub(crate) path: &'a str,
+    /// What the visitor got.
+    pub(crate) status: u16,
+    /// From the first byte of the request to the last of the response.
+    pub(crate) millis: u64,
+    /// Bytes of the response's body, once they are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) bytes: Option<u64>,
+    /// Which service, when that is not obvious.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) service: Option<&'a str>,
+    /// What a person should know about it, with the way out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) note: Option<&'a str>,
 }
 
 /// One thing that happened. In JSON: the variant is the member `event`, in snake case; times are whole
@@ -98,27 +124,6 @@ pub(crate) enum Report {
         code: String,
         /// The relay's text for a person.
         message: String,
-    },
-    /// A visitor's request was answered. What follows `?` in its path is not told: it may hold a visitor's secrets.
-    Request {
-        /// As the visitor sent it.
-        method: String,
-        /// As the visitor sent it.
-        #[serde(serialize_with = "json::path_alone")]
-        path: String,
-        /// What the visitor got.
-        status: u16,
-        /// From the first byte of the question to the first byte of the answer.
-        millis: u64,
-        /// Bytes of the answer's body, once they are known.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        bytes: Option<u64>,
-        /// Which service, when that is not obvious.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        service: Option<String>,
-        /// What a person should know about it, with the way out.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        note: Option<String>,
     },
     /// An identity reached a service. Told now and then, not for every stream.
     Reached {

@@ -105,7 +105,7 @@ impl LogWriter {
     }
 
     /// Queues `bytes`, which are whole lines; never waits. `false`: there was no room, and they were dropped.
-    pub fn write(&self, output: Output, priority: Priority, bytes: Vec<u8>) -> bool {
+    pub fn write(&self, output: Output, priority: Priority, bytes: &[u8]) -> bool {
         if bytes.is_empty() {
             return true;
         }
@@ -126,8 +126,8 @@ impl LogWriter {
         // What matters does not wait for a pause to end.
         queue.is_urgent |= priority == Priority::Important;
         match queue.pieces.last_mut() {
-            Some((last, piece)) if *last == output => piece.extend_from_slice(&bytes),
-            _ => queue.pieces.push((output, bytes)),
+            Some((last, piece)) if *last == output => piece.extend_from_slice(bytes),
+            _ => queue.pieces.push((output, bytes.to_vec())),
         }
         if queue.is_idle || queue.is_urgent {
             self.0.0.filled.notify_one();
@@ -249,10 +249,10 @@ mod tests {
         for _ in 0..1000 {
             allow.send(()).expect("the writer lives");
         }
-        assert!(writer.write(Output::Out, Priority::Droppable, b"first\n".to_vec()));
+        assert!(writer.write(Output::Out, Priority::Droppable, b"first\n"));
         assert_eq!(written.recv().expect("a line"), b"first\n");
         for _ in 0..1000 {
-            assert!(writer.write(Output::Out, Priority::Droppable, b"x\n".to_vec()));
+            assert!(writer.write(Output::Out, Priority::Droppable, b"x\n"));
         }
         assert!(writer.flush(LIMIT));
         let writes: Vec<Vec<u8>> = written.try_iter().collect();
@@ -265,14 +265,10 @@ mod tests {
         let (writer, allow, written) = writer();
         let line = vec![b'x'; 1023].into_iter().chain([b'\n']).collect::<Vec<u8>>();
         let lines = 2 * CAPACITY_BYTES / line.len();
-        let taken =
-            (0..lines).filter(|_| writer.write(Output::Out, Priority::Droppable, line.clone())).count();
+        let taken = (0..lines).filter(|_| writer.write(Output::Out, Priority::Droppable, &line)).count();
         assert!(taken < lines);
         assert_eq!(writer.dropped(), (lines - taken) as u64);
-        assert!(
-            writer.write(Output::Out, Priority::Important, b"the end\n".to_vec()),
-            "no room for what matters"
-        );
+        assert!(writer.write(Output::Out, Priority::Important, b"the end\n"), "no room for what matters");
         assert!(!writer.flush(Duration::from_millis(1)));
         for _ in 0..lines {
             allow.send(()).expect("the writer lives");
@@ -288,7 +284,7 @@ mod tests {
     #[test]
     fn what_waits_is_written_after_the_last_handle_is_gone() {
         let (writer, allow, written) = writer();
-        assert!(writer.write(Output::Out, Priority::Important, b"last words\n".to_vec()));
+        assert!(writer.write(Output::Out, Priority::Important, b"last words\n"));
         drop(writer);
         allow.send(()).expect("the writer lives");
         assert_eq!(written.recv().expect("a line"), b"last words\n");

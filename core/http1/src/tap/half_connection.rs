@@ -1,8 +1,6 @@
 //! One direction of an observed connection: heads, bodies, or bytes that are only counted.
 
 use crate::body::Body;
-use crate::framing::Framing;
-use crate::head::{RequestHead, ResponseHead};
 use crate::head_buffer::{HeadBuffer, Taken};
 
 /// What the next bytes of a direction are.
@@ -26,13 +24,11 @@ pub(super) struct HalfConnection {
     pub(super) phase: HalfState,
     /// Every byte of this direction.
     pub(super) total: u64,
-    /// Bytes of the head that is not complete yet.
-    pub(super) head_bytes: u64,
 }
 
 impl HalfConnection {
     pub(super) fn new() -> Self {
-        HalfConnection { phase: HalfState::head(), total: 0, head_bytes: 0 }
+        HalfConnection { phase: HalfState::head(), total: 0 }
     }
 
     pub(super) fn has_begun_a_head(&self) -> bool {
@@ -50,9 +46,7 @@ impl HalfConnection {
     /// Takes the next bytes of a head; `None` if they cannot belong to one.
     pub(super) fn take_head<'a>(&mut self, bytes: &'a [u8]) -> Option<Taken<'a>> {
         let HalfState::Head(buffer) = &mut self.phase else { return None };
-        let taken = buffer.take(bytes).ok()?;
-        self.head_bytes = self.head_bytes.saturating_add(taken.used as u64);
-        Some(taken)
+        buffer.take(bytes).ok()
     }
 
     /// Whether the body in progress has ended; the next head may then begin.
@@ -63,16 +57,4 @@ impl HalfConnection {
         }
         ended
     }
-}
-
-pub(super) fn read_request(head: &[u8]) -> Option<(RequestHead, Framing)> {
-    let request = RequestHead::parse_complete(head).ok()?;
-    let framing = Framing::for_request(&request).ok()?;
-    Some((request, framing))
-}
-
-pub(super) fn read_response(head: &[u8], method: &str) -> Option<(ResponseHead, Framing)> {
-    let response = ResponseHead::parse_complete(head).ok()?;
-    let framing = Framing::for_response(&response, method).ok()?;
-    Some((response, framing))
 }

@@ -10,20 +10,23 @@ mod sniff;
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::sync::Arc;
 use core::mem;
 use core::ops::Sub;
 use core::time::Duration;
 
-use self::half_connection::{HalfConnection, HalfState, read_request, read_response};
+use self::half_connection::{HalfConnection, HalfState};
 pub use self::record::{
     AccessRecord, MAX_RECORDED_HOST_BYTES, MAX_RECORDED_METHOD_BYTES, MAX_RECORDED_TARGET_BYTES,
 };
 pub use self::sniff::Sniff;
 use self::sniff::Sniffed;
 use crate::body::Body;
+use crate::error::HeadError;
 use crate::framing::Framing;
-use crate::head::ResponseHead;
+use crate::head::RequestHead;
 use crate::head_buffer::Taken;
+use crate::view::{FieldTable, RequestView, ResponseError, ResponseView};
 
 /// Maximum number of requests without a complete response, and of records that were not polled. Browsers do not pipeline
 /// and tools stay below ten; past this limit the tap stops parsing requests.
@@ -48,6 +51,10 @@ pub struct Tap<T, S: Sniff = ()> {
     response_expected: bool,
     sniff: S,
     sniffed: Option<Sniffed>,
+    /// Of the head that is read.
+    fields: FieldTable,
+    /// Of the last request: most requests of a connection have the same.
+    host: Option<Arc<str>>,
     events: VecDeque<AccessRecord<T, S::Finding>>,
 }
 
@@ -70,6 +77,8 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
             response_expected: false,
             sniff,
             sniffed: None,
+            fields: FieldTable::new(),
+            host: None,
             events: VecDeque::new(),
         }
     }
@@ -82,10 +91,7 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
             let used = match self.requests.phase {
                 HalfState::Head(_) => self.on_request_head(rest, now),
                 HalfState::Body(_) => self.on_request_body(rest),
-                HalfState::Opaque => {
-                    self.count_request(rest.len() as u64);
-                    rest.len()
-                }
+                HalfState::Opaque => rest.len(),
             };
             rest = &rest[used..];
         }
@@ -99,12 +105,7 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
             let used = match self.responses.phase {
                 HalfState::Head(_) => self.on_response_head(rest, now),
                 HalfState::Body(_) => self.on_response_body(rest, now),
-                HalfState::Opaque => {
-                    if self.response_expected {
-                        self.count_response(rest.len() as u64);
-                    }
-                    rest.len()
-                }
+                HalfState::Opaque => rest.len(),
             };
             rest = &rest[used..];
         }
@@ -117,9 +118,6 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
 
     /// The response direction ended, or the connection failed: all pending requests are reported as they are.
     pub fn handle_response_end(&mut self, now: T) {
-        if let HalfState::Head(_) = self.responses.phase {
-            self.count_response(self.responses.head_bytes);
-        }
         if let HalfState::Body(body) = &mut self.responses.phase
             && self.response_expected
         {
@@ -165,57 +163,92 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
         matches!(self.requests.phase, HalfState::Opaque)
     }
 
-    /// Heap bytes held, at most about 270 KiB besides [`Sniff::PREFIX_BYTES`] and the findings: two incomplete heads, the
-    /// fields of a response under inspection, and the records.
+    /// Heap bytes held, at most about 300 KiB besides [`Sniff::PREFIX_BYTES`] and the findings: two incomplete heads, the
+    /// fields of a response under inspection, a table of fields, and the records.
     pub fn held(&self) -> usize {
         let texts_of = |record: &AccessRecord<T, S::Finding>| {
-            let host = record.host.as_ref().map_or(0, String::capacity);
-            record.method.capacity() + record.target.capacity() + host
+            let host = record
+                .host
+                .as_ref()
+                .filter(|host| !self.host.as_ref().is_some_and(|last| Arc::ptr_eq(host, last)));
+            record.method.len() + record.target.capacity() + host.map_or(0, |host| host.len())
         };
         let sniffed = self.sniffed.as_ref().map_or(0, Sniffed::held);
         let slots =
             (self.pending.capacity() + self.events.capacity()) * size_of::<AccessRecord<T, S::Finding>>();
         let texts: usize = self.pending.iter().chain(&self.events).map(texts_of).sum();
-        self.requests.held() + self.responses.held() + sniffed + slots + texts
+        let host = self.host.as_ref().map_or(0, |host| host.len());
+        self.requests.held() + self.responses.held() + self.fields.held() + sniffed + slots + texts + host
     }
 
     fn on_request_head(&mut self, bytes: &[u8], now: T) -> usize {
         if !self.requests.has_begun_a_head() {
             self.request_started = Some(now);
+            // Nearly every head comes in one piece.
+            if let Some(used) = self.read_request(bytes, now) {
+                return used;
+            }
         }
         let Some(Taken { used, head }) = self.requests.take_head(bytes) else {
             self.requests.phase = HalfState::Opaque;
             return 0;
         };
         let Some(head) = head else { return used };
-        let request_bytes = mem::take(&mut self.requests.head_bytes);
-        match read_request(&head) {
-            Some((request, framing)) if self.pending.len() < MAX_PENDING => {
-                let started = self.request_started.take().unwrap_or(now);
-                self.pending.push_back(AccessRecord::new(&request, started, request_bytes));
-                self.request_open = true;
-                self.requests.phase = match framing {
-                    Framing::Tunnel => HalfState::Opaque,
-                    framing => HalfState::Body(Body::new(framing)),
-                };
-                self.next_request_if_finished();
+        if self.read_request(&head, now).is_some() {
+            return used;
+        }
+        // What a proxy refuses, a service may take.
+        let parsed = RequestHead::parse_complete(&head).ok();
+        match parsed.and_then(|head| Framing::for_request(&head).ok().map(|framing| (head, framing))) {
+            Some((head, framing)) => {
+                self.begin_request(&head.method, &head.target, head.headers.first("host"), framing, now);
             }
-            // Pending requests keep waiting for their responses; no further request is parsed.
-            _ => self.requests.phase = HalfState::Opaque,
+            None => self.requests.phase = HalfState::Opaque,
         }
         used
+    }
+
+    /// Reads a whole head at the beginning of `bytes`, and how long it is.
+    fn read_request(&mut self, bytes: &[u8], now: T) -> Option<usize> {
+        let mut fields = mem::take(&mut self.fields);
+        let read = RequestView::parse_prefix(bytes, &mut fields).ok().flatten();
+        let used = read.map(|(view, used)| {
+            let host = view.fields().first("host");
+            self.begin_request(view.method(), view.target(), host, view.framing(), now);
+            used
+        });
+        self.fields = fields;
+        used
+    }
+
+    fn begin_request(&mut self, method: &str, target: &str, host: Option<&[u8]>, framing: Framing, now: T) {
+        if self.pending.len() >= MAX_PENDING {
+            // Pending requests keep waiting for their responses; no further request is parsed.
+            self.requests.phase = HalfState::Opaque;
+            return;
+        }
+        let started = self.request_started.take().unwrap_or(now);
+        if host != self.host.as_deref().map(str::as_bytes) {
+            self.host = host.map(recorded_host);
+        }
+        self.pending.push_back(AccessRecord::new(method, target, self.host.clone(), started));
+        self.request_open = true;
+        self.requests.phase = match framing {
+            Framing::Tunnel => HalfState::Opaque,
+            framing => HalfState::Body(Body::new(framing)),
+        };
+        self.next_request_if_finished();
     }
 
     fn on_request_body(&mut self, bytes: &[u8]) -> usize {
         let HalfState::Body(body) = &mut self.requests.phase else { return 0 };
         match body.decode(bytes) {
             Ok(decoded) => {
-                self.count_request(decoded.used as u64);
+                self.count_request(decoded.payload.len() as u64);
                 self.next_request_if_finished();
                 decoded.used
             }
             Err(_) => {
-                // The following bytes are still counted as part of this request.
                 self.requests.phase = HalfState::Opaque;
                 0
             }
@@ -229,33 +262,49 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
     }
 
     fn on_response_head(&mut self, bytes: &[u8], now: T) -> usize {
-        let Some(Taken { used, head }) = self.responses.take_head(bytes) else {
-            self.fail_response();
-            return 0;
-        };
-        let Some(head) = head else { return used };
-        let method = self.pending.front().map_or("", |record| record.method.as_str());
-        let Some((response, framing)) = read_response(&head, method) else {
-            self.fail_response();
+        if !self.responses.has_begun_a_head()
+            && let Ok(Some(used)) = self.read_response(bytes, now)
+        {
             return used;
-        };
-        let head_bytes = mem::take(&mut self.responses.head_bytes);
-        self.count_response(head_bytes);
-        if response.is_interim() {
-            self.responses.phase = HalfState::head();
-        } else {
-            self.on_final_response(response, framing, now);
         }
+        let taken = match self.responses.take_head(bytes) {
+            Some(Taken { used, head: None }) => return used,
+            Some(Taken { used, head: Some(head) }) => self.read_response(&head, now).map(|_| used),
+            None => Err(HeadError::StatusLine.into()),
+        };
+        taken.unwrap_or_else(|error| {
+            self.refuse_response(error, now);
+            0
+        })
+    }
+
+    /// Reads a whole head at the beginning of `bytes`, and how long it is.
+    fn read_response(&mut self, bytes: &[u8], now: T) -> Result<Option<usize>, ResponseError> {
+        let mut fields = mem::take(&mut self.fields);
+        let method = self.pending.front().map_or("", |record| &record.method);
+        let read = ResponseView::parse_prefix(bytes, &mut fields, method);
+        let used = read.map(|read| {
+            read.map(|(view, used)| {
+                if view.is_interim() {
+                    self.responses.phase = HalfState::head();
+                } else {
+                    self.on_final_response(&view, now);
+                }
+                used
+            })
+        });
+        self.fields = fields;
         used
     }
 
-    fn on_final_response(&mut self, response: ResponseHead, framing: Framing, now: T) {
+    fn on_final_response(&mut self, response: &ResponseView<'_>, now: T) {
         self.response_expected = !self.pending.is_empty();
+        let framing = response.framing();
         if let Some(record) = self.pending.front_mut() {
-            record.status = Some(response.status);
+            record.status = Some(response.status());
             record.upgraded = framing == Framing::Tunnel;
-            if self.sniff.wants(response.status, &response.headers) {
-                self.sniffed = Some(Sniffed::new(response.headers));
+            if self.sniff.wants(response) {
+                self.sniffed = Some(Sniffed::new(response.fields().iter().collect()));
             }
         }
         if framing == Framing::Tunnel {
@@ -279,7 +328,7 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
                     sniffed.extend(decoded.payload, S::PREFIX_BYTES);
                 }
                 if self.response_expected {
-                    self.count_response(decoded.used as u64);
+                    self.count_response(decoded.payload.len() as u64);
                 }
                 self.next_response_if_finished(now);
                 decoded.used
@@ -297,11 +346,12 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
         }
     }
 
-    /// The bytes are not a response head: they are counted for the oldest request, whose response stays incomplete.
-    fn fail_response(&mut self) {
-        let head_bytes = mem::take(&mut self.responses.head_bytes);
-        self.count_response(head_bytes);
-        self.response_expected = !self.pending.is_empty();
+    /// The bytes are not a response head, or one that no proxy passes on: no other response can be found behind it.
+    fn refuse_response(&mut self, error: ResponseError, now: T) {
+        if let Some(record) = self.pending.front_mut() {
+            record.refused = Some(error);
+            self.finish(now, false);
+        }
         self.become_opaque();
     }
 
@@ -340,6 +390,11 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
             record.response_bytes = record.response_bytes.saturating_add(bytes);
         }
     }
+}
+
+/// A `Host` as it is recorded.
+fn recorded_host(value: &[u8]) -> Arc<str> {
+    record::truncated(&String::from_utf8_lossy(value), MAX_RECORDED_HOST_BYTES).into()
 }
 
 impl<T: Copy + Sub<Output = Duration>> Default for Tap<T> {

@@ -1,9 +1,11 @@
 //! What a [`Tap`](super::Tap) reports: one request and its outcome.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
+use alloc::sync::Arc;
 use core::time::Duration;
 
-use crate::head::RequestHead;
+use crate::view::ResponseError;
 
 /// Maximum bytes of a method that are recorded; registered methods have at most 17.
 pub const MAX_RECORDED_METHOD_BYTES: usize = 32;
@@ -19,20 +21,20 @@ pub const MAX_RECORDED_HOST_BYTES: usize = 260;
 #[non_exhaustive]
 pub struct AccessRecord<T, F> {
     /// The method, truncated to [`MAX_RECORDED_METHOD_BYTES`].
-    pub method: String,
+    pub method: Cow<'static, str>,
     /// The target as sent, truncated to [`MAX_RECORDED_TARGET_BYTES`].
     pub target: String,
     /// The `Host` field, truncated to [`MAX_RECORDED_HOST_BYTES`].
-    pub host: Option<String>,
+    pub host: Option<Arc<str>>,
     /// The status of the final response; `None` if the connection ended before it.
     pub status: Option<u16>,
     /// When the request's first byte was observed.
     pub started: T,
     /// From then to the response's last byte, or to the end of the connection.
     pub duration: Duration,
-    /// Bytes of the request, head and framing included, that were observed before the response's last byte.
+    /// Bytes of the request's body, without their framing, that were observed before the response's last byte.
     pub request_bytes: u64,
-    /// Bytes of the response, interim responses, head and framing included.
+    /// Bytes of the response's body, without their framing.
     pub response_bytes: u64,
     /// The connection changed its protocol (`101`, or a granted `CONNECT`). The record is reported at that moment, because the
     /// connection may last for days; later bytes are counted in [`Tap::request_bytes`](super::Tap::request_bytes) and
@@ -40,35 +42,44 @@ pub struct AccessRecord<T, F> {
     pub upgraded: bool,
     /// Whether the response was complete.
     pub complete: bool,
+    /// Why what came in place of the response is none that a proxy passes on; then [`status`](Self::status) is `None`.
+    pub refused: Option<ResponseError>,
     /// What [`Sniff::inspect`](super::Sniff::inspect) found in the response.
     pub finding: Option<F>,
 }
 
 impl<T, F> AccessRecord<T, F> {
-    /// The record of a request without a response; `request_bytes` is the size of its head.
-    pub(super) fn new(head: &RequestHead, started: T, request_bytes: u64) -> Self {
+    /// The record of a request without a response.
+    pub(super) fn new(method: &str, target: &str, host: Option<Arc<str>>, started: T) -> Self {
         AccessRecord {
-            method: truncated(&head.method, MAX_RECORDED_METHOD_BYTES),
-            target: truncated(&head.target, MAX_RECORDED_TARGET_BYTES),
-            host: head.headers.first("host").map(recorded_host),
+            method: recorded_method(method),
+            target: truncated(target, MAX_RECORDED_TARGET_BYTES),
+            host,
             status: None,
             started,
             duration: Duration::ZERO,
-            request_bytes,
+            request_bytes: 0,
             response_bytes: 0,
             upgraded: false,
             complete: false,
+            refused: None,
             finding: None,
         }
     }
 }
 
-fn recorded_host(value: &[u8]) -> String {
-    truncated(&String::from_utf8_lossy(value), MAX_RECORDED_HOST_BYTES)
+/// Methods that nearly all requests have, which are recorded without a copy.
+const METHODS: [&str; 7] = ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"];
+
+fn recorded_method(method: &str) -> Cow<'static, str> {
+    match METHODS.into_iter().find(|known| *known == method) {
+        Some(known) => Cow::Borrowed(known),
+        None => Cow::Owned(truncated(method, MAX_RECORDED_METHOD_BYTES)),
+    }
 }
 
 /// The beginning of `text`, at most `limit` bytes, cut at a character boundary.
-fn truncated(text: &str, limit: usize) -> String {
+pub(super) fn truncated(text: &str, limit: usize) -> String {
     let mut end = text.len().min(limit);
     while !text.is_char_boundary(end) {
         end -= 1;

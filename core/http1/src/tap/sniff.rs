@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::convert::Infallible;
 
 use crate::headers::Headers;
+use crate::view::ResponseView;
 
 /// Decides which responses a [`Tap`](super::Tap) inspects, and what their beginning says.
 ///
@@ -17,7 +18,7 @@ pub trait Sniff {
 
     /// Whether the beginning of this response's body is needed. The fields are kept until it is there, so answer `false`
     /// for most responses.
-    fn wants(&self, status: u16, headers: &Headers) -> bool;
+    fn wants(&self, response: &ResponseView<'_>) -> bool;
 
     /// What the response says. `prefix` is decoded from its transfer coding, not from its content coding; it has
     /// [`PREFIX_BYTES`](Self::PREFIX_BYTES) bytes, or fewer if the body is shorter or the connection ended.
@@ -29,7 +30,7 @@ impl Sniff for () {
 
     const PREFIX_BYTES: usize = 0;
 
-    fn wants(&self, _: u16, _: &Headers) -> bool {
+    fn wants(&self, _: &ResponseView<'_>) -> bool {
         false
     }
 

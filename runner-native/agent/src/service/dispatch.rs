@@ -123,6 +123,7 @@ impl Dispatcher {
             stream.reset(RESET_REFUSED);
             return Ok(());
         }
+        let begun = self.clock.now();
         let connected = upstream.connect().await;
         service.note(upstream, connected.as_ref().err(), &self.sink);
         if connected.is_ok() {
@@ -139,7 +140,6 @@ impl Dispatcher {
                 splice(stream, local, move |direction, bytes, now| log.pass(direction, bytes, now)).await
             }
             (Ok(local), Proto::Tcp) => {
-                let begun = self.clock.now();
                 let announce = service.spec.proxy_protocol;
                 let transferred = tcp_proxy::copy(stream, local, opening, announce, show).await;
                 let failure = transferred.outcome.is_err().then_some(ConnectionFailure::CutOff);
@@ -148,14 +148,14 @@ impl Dispatcher {
             }
             (Err(error), Proto::Tcp) => {
                 let failure = Some(ConnectionFailure::Unreachable(error.clone()));
-                self.report_connection(opening, service, self.clock.now(), &Transferred::none(), failure);
-                self.decline(stream, opening, &error_page::unreachable(&error, upstream)).await
+                self.report_connection(opening, service, begun, &Transferred::none(), failure);
+                self.decline(stream, opening, &error_page::unreachable(&error, upstream), begun).await
             }
             (Ok(local), Proto::H2) => {
                 splice(stream, local, |direction, bytes, _| show(direction, bytes)).await
             }
             (Err(error), _) => {
-                self.decline(stream, opening, &error_page::unreachable(&error, upstream)).await
+                self.decline(stream, opening, &error_page::unreachable(&error, upstream), begun).await
             }
         }
     }
@@ -198,11 +198,19 @@ impl Dispatcher {
         if peer_log::answer(&mut stream, opening, &OpenResult::not_reachable()).await? {
             return stream.finish();
         }
-        self.decline(stream, opening, &Page::unknown_service(&opening.service)).await
+        let page = Page::unknown_service(&opening.service);
+        self.decline(stream, opening, &page, self.clock.now()).await
     }
 
     /// Refuses in the stream's own protocol: a verdict for identities, a page for HTTP/1.1, a reset for bytes.
-    async fn decline(&self, mut stream: TunnelStream, opening: &StreamHeader, page: &Page) -> io::Result<()> {
+    /// The request came with the stream, which was opened at `begun`.
+    async fn decline(
+        &self,
+        mut stream: TunnelStream,
+        opening: &StreamHeader,
+        page: &Page,
+        begun: Instant,
+    ) -> io::Result<()> {
         let verdict = OpenResult::refused(OpenResult::UNAVAILABLE, "the service does not answer its owner");
         if peer_log::answer(&mut stream, opening, &verdict).await? {
             return stream.finish();
@@ -211,17 +219,17 @@ impl Dispatcher {
             stream.reset(RESET_UNREACHABLE);
             return Ok(());
         }
-        let Answered { method, target, started } = error_page::answer_one(stream, page, self.clock).await?;
+        let Answered { method, target } = error_page::answer_one(&mut stream, page).await?;
         self.sink.emit(AgentEvent::Request(RequestRecord {
             service: Arc::from(opening.service.as_str()),
-            method,
+            method: method.into(),
             target,
             status: page.status,
-            duration: self.clock.now() - started,
+            duration: self.clock.now() - begun,
             response_bytes: None,
             note: None,
         }));
-        Ok(())
+        error_page::finish(stream).await
     }
 }
 

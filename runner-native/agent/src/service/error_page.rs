@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use hvym_http1::{MAX_HEAD_BYTES, RequestHead};
-use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_pages::{Format, Page};
 
-use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::stream::TunnelStream;
 use hvym_tunnel_net::timeout::within;
 
@@ -25,24 +23,21 @@ pub(super) struct Answered {
     pub(super) method: String,
     /// Its target, as sent.
     pub(super) target: String,
-    /// When its first bytes arrived.
-    pub(super) started: Instant,
 }
 
-/// Reads one request, answers it with `page`, and ends the stream; the request body is discarded.
+/// Reads one request and answers it with `page`; then the stream is to be [`finish`]ed.
 ///
 /// # Errors
 /// If the stream breaks or carries no request; it is reset then.
-pub(super) async fn answer_one(mut stream: TunnelStream, page: &Page, clock: Clock) -> io::Result<Answered> {
-    let read = within(HEAD_TIMEOUT, head(&mut stream, clock)).await;
-    let (head, started) = read.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))?;
+pub(super) async fn answer_one(stream: &mut TunnelStream, page: &Page) -> io::Result<Answered> {
+    let read = within(HEAD_TIMEOUT, head(stream)).await;
+    let head = read.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))?;
     let format = Format::preferred(head.headers.first("accept"));
     stream.write_bytes(page.response(format, &head.method)).await?;
-    finish(stream).await?;
-    Ok(Answered { method: head.method, target: head.target, started })
+    Ok(Answered { method: head.method, target: head.target })
 }
 
-/// Ends a stream after everything that was written, and waits until the relay ends it too: then it has the response.
+/// Ends a stream after everything that was written, discards what still comes, and waits until the relay ends it too: then it has the response.
 ///
 /// # Errors
 /// If the stream is broken already.
@@ -53,15 +48,13 @@ pub(super) async fn finish(mut stream: TunnelStream) -> io::Result<()> {
     Ok(())
 }
 
-async fn head(stream: &mut TunnelStream, clock: Clock) -> io::Result<(RequestHead, Instant)> {
-    let mut started = None;
+async fn head(stream: &mut TunnelStream) -> io::Result<RequestHead> {
     let mut gathered = BytesMut::new();
     while let Some(bytes) = stream.read_bytes().await? {
-        let started = *started.get_or_insert_with(|| clock.now());
         let room = MAX_HEAD_BYTES.saturating_sub(gathered.len());
         gathered.extend_from_slice(&bytes[..bytes.len().min(room)]);
         match RequestHead::parse(&gathered) {
-            Ok(Some((head, _))) => return Ok((head, started)),
+            Ok(Some((head, _))) => return Ok(head),
             Ok(None) if room > bytes.len() => {}
             Ok(None) => {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "the head of a request is too long"));

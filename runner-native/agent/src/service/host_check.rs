@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use hvym_http1::{AccessRecord, Headers, Sniff, Tap};
+use hvym_http1::{AccessRecord, Headers, ResponseView, Sniff, Tap};
 use hvym_tunnel_core::time::Instant;
 
 /// How much of a body is looked at. The longest page recognised (Angular) names itself within 1.7 KiB.
@@ -32,6 +32,12 @@ pub enum DevServer {
     Rails,
     /// Starlette and FastAPI with `TrustedHostMiddleware`.
     Starlette,
+    /// Jupyter Server, and what is built on it: JupyterLab, Notebook.
+    Jupyter,
+    /// A server by the Python SDK of the Model Context Protocol, which looks at `Host` and `Origin`.
+    Mcp,
+    /// One that answers 421 (Misdirected Request) and cannot be told from others.
+    Unknown,
 }
 
 impl DevServer {
@@ -45,25 +51,24 @@ impl DevServer {
             DevServer::Django => "Django",
             DevServer::Rails => "Rails",
             DevServer::Starlette => "Starlette",
+            DevServer::Jupyter => "Jupyter",
+            DevServer::Mcp => "the MCP server",
+            DevServer::Unknown => "the service",
         }
     }
 
-    /// The setting in its own configuration that lists more hosts.
-    pub const fn setting(self) -> &'static str {
-        match self {
+    /// The setting in its own configuration that lists more hosts, if it is known.
+    pub const fn setting(self) -> Option<&'static str> {
+        Some(match self {
             DevServer::Vite => "server.allowedHosts",
             DevServer::Angular | DevServer::Webpack => "allowedHosts",
             DevServer::Next => "allowedDevOrigins",
             DevServer::Django => "ALLOWED_HOSTS",
             DevServer::Rails => "config.hosts",
-            DevServer::Starlette => "allowed_hosts",
-        }
-    }
-
-    /// Whether it is content when the agent sends it a local `Host` instead of the public one. If not, only
-    /// [`setting`](Self::setting) helps.
-    pub const fn host_header_helps(self) -> bool {
-        !matches!(self, DevServer::Next)
+            DevServer::Starlette | DevServer::Mcp => "allowed_hosts",
+            DevServer::Jupyter => "ServerApp.allow_remote_access or ServerApp.local_hostnames",
+            DevServer::Unknown => return None,
+        })
     }
 }
 
@@ -82,8 +87,8 @@ impl Sniff for HostCheck {
 
     const PREFIX_BYTES: usize = PREFIX_BYTES;
 
-    fn wants(&self, status: u16, headers: &Headers) -> bool {
-        is_worth_a_look(status, headers)
+    fn wants(&self, response: &ResponseView<'_>) -> bool {
+        is_worth_a_look(response.status(), response.length())
     }
 
     fn inspect(&self, status: u16, headers: &Headers, prefix: &[u8]) -> Option<DevServer> {
@@ -98,10 +103,10 @@ pub(super) type HttpObserver = Tap<Instant, HostCheck>;
 pub(super) type ObservedRequest = AccessRecord<Instant, DevServer>;
 
 /// Whether the beginning of this body can tell anything, so that other bodies are never held.
-fn is_worth_a_look(status: u16, headers: &Headers) -> bool {
+fn is_worth_a_look(status: u16, length: Option<u64>) -> bool {
     match status {
-        400 | 403 => true,
-        200 => headers.first("content-length").is_some_and(|length| length == b"19"),
+        400 | 403 | 421 => true,
+        200 => length == Some(WEBPACK.len() as u64),
         _ => false,
     }
 }
@@ -112,7 +117,7 @@ fn recognise(status: u16, headers: &Headers, body_prefix: &[u8]) -> Option<DevSe
     let has = |words: &[u8]| contains(body_prefix, words);
     let body = body_prefix.trim_ascii();
     match status {
-        200 if is_worth_a_look(status, headers) && body == WEBPACK => Some(DevServer::Webpack),
+        200 if body == WEBPACK => Some(DevServer::Webpack),
         403 if has(b"Blocked request. This host (") && has(b"angular.json") => Some(DevServer::Angular),
         403 if has(b"Blocked request. This host (") => Some(DevServer::Vite),
         403 if body.starts_with(WEBPACK) => Some(DevServer::Webpack),
@@ -129,6 +134,13 @@ fn recognise(status: u16, headers: &Headers, body_prefix: &[u8]) -> Option<DevSe
             Some(DevServer::Django)
         }
         400 if body == b"Invalid host header" => Some(DevServer::Starlette),
+        // The template of all its error pages. Who is not logged in is sent to the login, so a 403 without a message is
+        // about the host.
+        403 if has(b"<title>Jupyter Server</title>") && !has(b"The error was:") => Some(DevServer::Jupyter),
+        421 if body == b"Invalid Host header" => Some(DevServer::Mcp),
+        403 if body == b"Invalid Origin header" => Some(DevServer::Mcp),
+        // The server is not responsible for this host (RFC 9110 section 15.5.20).
+        421 => Some(DevServer::Unknown),
         _ => None,
     }
 }
@@ -154,7 +166,7 @@ mod tests {
     #[test]
     fn each_server_is_known_by_its_own_words() {
         let html = headers(&[("Content-Type", "text/html")]);
-        let cases: [(u16, &str, DevServer); 8] = [
+        let cases: [(u16, &str, DevServer); 12] = [
             (
                 403,
                 "Blocked request. This host (\"a.example\") is not allowed.\nTo allow this host, add \"a.example\" \
@@ -177,6 +189,14 @@ mod tests {
             (400, "<!DOCTYPE html>\n<title>DisallowedHost\n          at /</title>", DevServer::Django),
             (400, "DisallowedHost at /api\nInvalid HTTP_HOST header", DevServer::Django),
             (400, "Invalid host header", DevServer::Starlette),
+            (
+                403,
+                "<!DOCTYPE HTML>\n<html>\n<head>\n    <meta charset=\"utf-8\">\n    <title>Jupyter Server</title>",
+                DevServer::Jupyter,
+            ),
+            (421, "Invalid Host header", DevServer::Mcp),
+            (403, "Invalid Origin header", DevServer::Mcp),
+            (421, "<h1>Misdirected Request</h1>", DevServer::Unknown),
         ];
         for (status, body, server) in cases {
             assert_eq!(recognise(status, &html, body.as_bytes()), Some(server), "{body}");
@@ -190,7 +210,9 @@ mod tests {
     fn an_older_webpack_refuses_with_success() {
         let sized = headers(&[("Content-Length", "19")]);
         assert_eq!(recognise(200, &sized, b"Invalid Host header"), Some(DevServer::Webpack));
-        assert_eq!(recognise(200, &Headers::new(), b"Invalid Host header"), None);
+        assert!(
+            is_worth_a_look(200, Some(19)) && !is_worth_a_look(200, None) && !is_worth_a_look(200, Some(20))
+        );
         assert_eq!(recognise(200, &sized, b"a page of 19 bytes."), None);
     }
 
@@ -200,6 +222,9 @@ mod tests {
         assert_eq!(recognise(403, &headers(&[("X-Request-Id", "1")]), page), None);
         assert_eq!(recognise(403, &headers(&[]), b"<h1>403 Forbidden</h1>"), None);
         assert_eq!(recognise(400, &headers(&[]), b""), None);
+        let message =
+            b"<title>Jupyter Server</title><p>The error was:</p><pre>XSRF cookie does not match</pre>";
+        assert_eq!(recognise(403, &headers(&[]), message), None);
     }
 
     /// Everything a tap finds in these responses, each to a `GET` or, if it begins with `HEAD `, to a `HEAD`.

@@ -126,11 +126,14 @@ impl RequestLog {
 
     fn outcome(&self, request: &ObservedRequest) -> (u16, Option<RequestNote>) {
         let place = || self.place.clone();
+        if let Some(reason) = request.refused {
+            return (502, Some(RequestNote::BadResponse { place: place(), reason }));
+        }
         let note = match (request.status, request.finding) {
             (Some(_), Some(server)) => Some(RequestNote::HostRefused {
                 server,
-                host: request.host.clone(),
-                accepted: self.own_host.clone().filter(|_| server.host_header_helps()),
+                host: request.host.as_deref().map(str::to_owned),
+                accepted: self.own_host.clone(),
             }),
             (Some(_), None) if request.complete || request.upgraded => None,
             (Some(_), None) if self.service_ended => Some(RequestNote::StoppedInResponse { place: place() }),

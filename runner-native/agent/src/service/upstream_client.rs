@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Request, Response, Version};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty};
-use hvym_http1::MAX_HEAD_BYTES;
+use hvym_http1::{HeadError, MAX_HEAD_BYTES};
 use hvym_tunnel_net::hyper::Io;
 use hvym_tunnel_net::runtime::Task;
 use hvym_tunnel_net::runtime::spawn;
@@ -144,7 +144,9 @@ impl UpstreamError {
         match self {
             // It has an event of its own.
             UpstreamError::Unreachable(_) => None,
-            UpstreamError::Broken(error) if error.is_parse() => Some(RequestNote::NotHttp { place }),
+            UpstreamError::Broken(error) if error.is_parse() => {
+                Some(RequestNote::BadResponse { place, reason: HeadError::StatusLine.into() })
+            }
             UpstreamError::Broken(_) => Some(RequestNote::ClosedWithoutResponse { place }),
         }
     }

@@ -32,7 +32,7 @@ struct Span {
 }
 
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-enum Ink {
+pub(super) enum Ink {
     Plain,
     Bold,
     Dim,
@@ -44,7 +44,7 @@ enum Ink {
 
 impl Ink {
     /// The SGR parameter (ECMA-48 section 8.3.117).
-    const fn parameter(self) -> u8 {
+    pub(super) const fn parameter(self) -> u8 {
         match self {
             Ink::Plain => 0,
             Ink::Bold => 1,
@@ -136,7 +136,6 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
             lines.extend(hint.as_ref().map(|hint| err().with(Plain, hint)));
             lines
         }
-        Report::Request { .. } => vec![request(report, moment.now)],
         Report::Connection { .. } => vec![connection(report, moment.now)],
         Report::UpstreamUnreachable { message, .. } => vec![err().with(Yellow, message)],
     }
@@ -260,38 +259,6 @@ fn listening(report: &Report) -> Vec<Line> {
     ]
 }
 
-/// One line per request: `12:01:07Z  GET  /  200  4 ms`.
-fn request(report: &Report, now: Duration) -> Line {
-    let Report::Request { method, path, status, millis, bytes, service, note } = report else {
-        return Line::out();
-    };
-    let ink = match status {
-        0..300 => Ink::Green,
-        300..400 => Ink::Cyan,
-        400..500 => Ink::Yellow,
-        _ => Ink::Red,
-    };
-    let took = span(Duration::from_millis(*millis));
-    let mut line = Line::out()
-        .with(Ink::Dim, clock(now))
-        .with(
-            Ink::Plain,
-            format!("  {:<4} {:<24} ", shortened(method, 16), shortened(without_query(path), MAX_PATH)),
-        )
-        .with(ink, format!("{status:>3}"))
-        .with(Ink::Plain, format!("  {took:>6}"));
-    if let Some(bytes) = bytes {
-        line = line.with(Ink::Dim, format!("  {}", size(*bytes)));
-    }
-    if let Some(service) = service {
-        line = line.with(Ink::Dim, format!("  [{service}]"));
-    }
-    match note {
-        Some(note) => line.with(ink, format!("  {note}")),
-        None => line,
-    }
-}
-
 /// One line per connection of bytes: `12:01:07Z  tcp  203.0.113.7:51234  12 B in  1.2 kB out  4 s`.
 fn connection(report: &Report, now: Duration) -> Line {
     let Report::Connection { visitor, received, sent, lasted, service, note } = report else {
@@ -312,7 +279,7 @@ fn connection(report: &Report, now: Duration) -> Line {
 }
 
 /// Characters of a path that a person sees; a visitor could send thousands.
-const MAX_PATH: usize = 120;
+pub(super) const MAX_PATH: usize = 120;
 
 /// What a person may know of a path: parameters often are tokens and passwords.
 pub(crate) fn without_query(path: &str) -> &str {
@@ -322,6 +289,9 @@ pub(crate) fn without_query(path: &str) -> &str {
 /// `text` with every character that could steer a terminal, or that hides, written as `\u{..}`. What strangers
 /// send is shown to a person, and must stay text.
 pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
+    if is_plain(text) {
+        return Cow::Borrowed(text);
+    }
     let steers = |character: char| {
         character.is_control()
             // Invisible, and the marks that turn the reading direction (Unicode TR 36).
@@ -338,8 +308,13 @@ pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Whether every character is visible ASCII or a space.
+pub(super) fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
 /// At most `limit` characters, counted after escaping.
-fn shortened(text: &str, limit: usize) -> String {
+pub(super) fn shortened(text: &str, limit: usize) -> String {
     let text = escaped(text);
     match text.char_indices().nth(limit) {
         None => text.into_owned(),
@@ -348,12 +323,12 @@ fn shortened(text: &str, limit: usize) -> String {
 }
 
 /// Hours, minutes and seconds of the day, UTC.
-fn clock(now: Duration) -> String {
+pub(super) fn clock(now: Duration) -> String {
     let second = now.as_secs() % 86_400;
     format!("{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
 }
 
-fn span(duration: Duration) -> String {
+pub(super) fn span(duration: Duration) -> String {
     match duration.as_millis() {
         millis @ 0..1_000 => format!("{millis} ms"),
         millis @ 1_000..60_000 => match (millis / 1000, millis % 1000 / 100) {
@@ -365,7 +340,7 @@ fn span(duration: Duration) -> String {
 }
 
 /// Decimal units, as disks and network rates are counted.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} B"),
         1_000..1_000_000 => format!("{}.{} kB", bytes / 1_000, bytes % 1_000 / 100),

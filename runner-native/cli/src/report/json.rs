@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use super::{Report, human};
+use super::human;
 
 /// One line of JSON, ASCII only: what a visitor or a relay sent cannot steer a terminal that shows it.
-pub(super) fn line(report: &Report, now: Duration) -> String {
+pub(super) fn line(report: &impl Serialize, now: Duration) -> String {
     #[derive(Serialize)]
-    struct Timed<'a> {
+    struct Timed<'a, R> {
         #[serde(flatten)]
-        report: &'a Report,
+        report: &'a R,
         unix_ms: u64,
     }
     let timed = Timed { report, unix_ms: whole_millis(now) };
@@ -38,7 +38,7 @@ fn whole_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-pub(super) fn path_alone<S: Serializer>(path: &str, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn path_alone<S: Serializer>(path: &&str, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(human::without_query(path))
 }
 

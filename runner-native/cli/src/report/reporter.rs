@@ -12,7 +12,8 @@ use hvym_tunnel_net::files::{self, FileAccess};
 use hvym_tunnel_net::log_writer::{LogWriter, Output, Priority};
 
 use super::human::{self, Line, OutputStream};
-use super::{Report, json};
+use super::request_line::{self, ClockText};
+use super::{Report, RequestReport, json};
 
 /// How long the end of the program waits until everything is written; for ever would be for a stream that nobody reads.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
@@ -60,6 +61,8 @@ impl Reporter {
             attempt: None,
             live_line: false,
             url: None,
+            line: String::new(),
+            clock: ClockText::default(),
         };
         Ok(Reporter { screen: Arc::new(Mutex::new(screen)) })
     }
@@ -68,6 +71,12 @@ impl Reporter {
     pub(crate) fn tell(&self, report: &Report) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.screen().tell(report, now);
+    }
+
+    /// Tells of one request.
+    pub(crate) fn tell_request(&self, request: &RequestReport<'_>) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.screen().tell_request(request, now);
     }
 
     /// Ends the line that is being updated, removes the URL file if it is still the one written here, and waits a moment
@@ -87,7 +96,7 @@ impl Reporter {
     pub(crate) fn panic_log(&self) -> impl Fn(&str) + Send + Sync + 'static {
         let writer = self.screen().writer.clone();
         move |line| {
-            writer.write(Output::Err, Priority::Important, format!("{line}\n").into_bytes());
+            writer.write(Output::Err, Priority::Important, format!("{line}\n").as_bytes());
         }
     }
 
@@ -104,7 +113,7 @@ impl Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut screen = self.0.screen();
         screen.leave_live_line();
-        screen.writer.write(Output::Err, Priority::Droppable, line.to_vec());
+        screen.writer.write(Output::Err, Priority::Droppable, line);
         Ok(line.len())
     }
 
@@ -123,6 +132,10 @@ struct Screen {
     live_line: bool,
     /// What the URL file holds.
     url: Option<String>,
+    /// Room for one line.
+    line: String,
+    /// The time of the last one.
+    clock: ClockText,
 }
 
 impl Screen {
@@ -131,7 +144,7 @@ impl Screen {
         if self.style.json {
             if !same_attempt {
                 let line = format!("{}\n", json::line(report, now));
-                self.writer.write(Output::Out, priority(report), line.into_bytes());
+                self.writer.write(Output::Out, priority(report), line.as_bytes());
             }
             // A person who looks on must see why it ended.
             if !matches!(report, Report::Error { .. }) {
@@ -148,6 +161,18 @@ impl Screen {
             self.write(&line, live, report);
         }
         self.live_line = live;
+    }
+
+    fn tell_request(&mut self, request: &RequestReport<'_>, now: Duration) {
+        self.line.clear();
+        if self.style.json {
+            self.line.push_str(&json::line(request, now));
+        } else {
+            request_line::request(request, self.clock.at(now), self.style.colour, &mut self.line);
+            self.leave_live_line();
+        }
+        self.line.push('\n');
+        self.writer.write(Output::Out, Priority::Droppable, self.line.as_bytes());
     }
 
     /// Keeps what later reports depend on; true if `report` only updates what was told before.
@@ -176,13 +201,13 @@ impl Screen {
             OutputStream::Out => Output::Out,
             OutputStream::Err => Output::Err,
         };
-        self.writer.write(output, priority(report), format!("{begin}{text}{end}").into_bytes());
+        self.writer.write(output, priority(report), format!("{begin}{text}{end}").as_bytes());
     }
 
     /// Wipes the line that is being updated, so that another can take its place.
     fn leave_live_line(&mut self) {
         if std::mem::take(&mut self.live_line) {
-            self.writer.write(Output::Err, Priority::Important, b"\r\x1b[K".to_vec());
+            self.writer.write(Output::Err, Priority::Important, b"\r\x1b[K");
         }
     }
 
@@ -198,7 +223,7 @@ impl Screen {
                 let message = format!("warning: cannot write the URL to {}: {error}", path.display());
                 self.leave_live_line();
                 let line = format!("{}\n", human::escaped(&message));
-                self.writer.write(Output::Err, Priority::Important, line.into_bytes());
+                self.writer.write(Output::Err, Priority::Important, line.as_bytes());
             }
         }
     }
@@ -215,10 +240,10 @@ impl Screen {
     }
 }
 
-/// Requests and connections may be many; everything else is rare.
+/// Connections may be many; everything else is rare.
 fn priority(report: &Report) -> Priority {
     match report {
-        Report::Request { .. } | Report::Connection { .. } => Priority::Droppable,
+        Report::Connection { .. } => Priority::Droppable,
         _ => Priority::Important,
     }
 }

@@ -32,15 +32,24 @@ fn lost(attempt: u32, seconds: u64) -> Report {
     }
 }
 
-fn visit(method: &str, path: &str) -> Report {
-    Report::Request {
-        method: method.to_owned(),
-        path: path.to_owned(),
-        status: 200,
-        millis: 4,
-        bytes: None,
-        service: None,
-        note: None,
+fn visit<'a>(method: &'a str, path: &'a str) -> RequestReport<'a> {
+    RequestReport { method, path, status: 200, millis: 4, bytes: None, service: None, note: None }
+}
+
+/// Anything that a reporter can tell.
+trait Tell {
+    fn by(&self, reporter: &Reporter);
+}
+
+impl Tell for Report {
+    fn by(&self, reporter: &Reporter) {
+        reporter.tell(self);
+    }
+}
+
+impl Tell for RequestReport<'_> {
+    fn by(&self, reporter: &Reporter) {
+        reporter.tell_request(self);
     }
 }
 
@@ -65,9 +74,13 @@ impl Write for Paper {
 }
 
 fn told(style: Style, reports: &[Report]) -> (String, String) {
+    told_all(style, &reports.iter().map(|report| report as &dyn Tell).collect::<Vec<_>>())
+}
+
+fn told_all(style: Style, reports: &[&dyn Tell]) -> (String, String) {
     let (out, err) = (Paper::default(), Paper::default());
     let reporter = Reporter::new(style, out.clone(), err.clone()).expect("a thread");
-    reports.iter().for_each(|report| reporter.tell(report));
+    reports.iter().for_each(|report| report.by(&reporter));
     reporter.finish();
     (out.text(), err.text())
 }
@@ -97,7 +110,8 @@ impl Drop for Folder {
 #[test]
 fn the_url_stands_alone_on_the_first_line() {
     let created = Report::IdentityCreated { address: address(), path: "/id.key".to_owned() };
-    let (out, err) = told(Style::default(), &[created, ready("https://g.relay.example"), visit("GET", "/")]);
+    let (out, err) =
+        told_all(Style::default(), &[&created, &ready("https://g.relay.example"), &visit("GET", "/")]);
     let mut lines = out.lines();
     assert_eq!(lines.next(), Some("https://g.relay.example"));
     assert_eq!(lines.next(), Some("  -> http://localhost:3000"));
@@ -136,14 +150,14 @@ fn a_connection_of_bytes_is_one_line_when_it_is_over() {
 #[test]
 fn a_visitor_cannot_steer_the_terminal() {
     let url = "https://x\x1b[2J";
-    let hostile = [
-        ready(url),
-        visit("GET\x1b[1A", "/\u{9b}2J\r\u{202e}"),
-        Report::Notice { code: "x\n".to_owned(), message: "\x07".to_owned(), hint: Some("\x1b".to_owned()) },
-        Report::Disconnected { reason: "\x1b]0;".to_owned(), retry_in: None, attempt: 1 },
+    let hostile: [&dyn Tell; 4] = [
+        &ready(url),
+        &visit("GET\x1b[1A", "/\u{9b}2J\r\u{202e}"),
+        &Report::Notice { code: "x\n".to_owned(), message: "\x07".to_owned(), hint: Some("\x1b".to_owned()) },
+        &Report::Disconnected { reason: "\x1b]0;".to_owned(), retry_in: None, attempt: 1 },
     ];
     for style in [Style::default(), json()] {
-        let (out, err) = told(style, &hostile);
+        let (out, err) = told_all(style, &hostile);
         let steers = |text: &str| text.chars().any(|c| c != '\n' && (c.is_control() || c == '\u{202e}'));
         assert!(!steers(&out) && !steers(&err), "{out:?} {err:?}");
         assert!(out.contains("u{1b}[2J") || out.contains("u001b[2J"), "{out}");
@@ -153,26 +167,27 @@ fn a_visitor_cannot_steer_the_terminal() {
 #[test]
 fn a_query_is_never_told() {
     for style in [Style::default(), json()] {
-        let (out, err) = told(style, &[visit("GET", "/login?token=hunter2")]);
+        let (out, err) = told_all(style, &[&visit("GET", "/login?token=hunter2")]);
         assert!(out.contains("/login") && !out.contains("hunter2") && !err.contains("hunter2"), "{out}");
     }
 }
 
 #[test]
 fn json_is_one_ascii_object_per_line_on_standard_output_alone() {
-    let request = Report::Request {
-        method: "POST".to_owned(),
-        path: "/hé😀".to_owned(),
+    let request = RequestReport {
+        method: "POST",
+        path: "/hé😀",
         status: 502,
         millis: 12,
         bytes: Some(9),
         service: None,
-        note: Some("nothing is listening".to_owned()),
+        note: Some("nothing is listening"),
     };
     let failure = ExitError::new(Exit::NameConflict, "taken").with_hint("wait");
     let again = Report::Reconnected { url: "https://g".to_owned(), after: Duration::from_millis(2500) };
-    let reports = [ready("https://g"), request, lost(1, 2), lost(1, 1), again, Report::from(&failure)];
-    let (out, err) = told(json(), &reports);
+    let failure = Report::from(&failure);
+    let reports: [&dyn Tell; 6] = [&ready("https://g"), &request, &lost(1, 2), &lost(1, 1), &again, &failure];
+    let (out, err) = told_all(json(), &reports);
     assert_eq!(err, "error: taken\nhint: wait\n");
     assert!(out.is_ascii());
     let address = address();
@@ -235,10 +250,10 @@ fn a_log_line_does_not_run_into_the_line_that_changes() {
 
 #[test]
 fn colours_come_only_when_asked() {
-    let reports = [ready("https://g"), visit("GET", "/"), lost(1, 1)];
-    let (plain_out, plain_err) = told(Style::default(), &reports);
+    let reports: [&dyn Tell; 3] = [&ready("https://g"), &visit("GET", "/"), &lost(1, 1)];
+    let (plain_out, plain_err) = told_all(Style::default(), &reports);
     assert!(!plain_out.contains('\x1b') && !plain_err.contains('\x1b'));
-    let (out, err) = told(Style { colour: true, ..Style::default() }, &reports);
+    let (out, err) = told_all(Style { colour: true, ..Style::default() }, &reports);
     assert!(out.starts_with("\x1b[1mhttps://g\x1b[0m\n"), "{out:?}");
     assert!(out.contains("\x1b[32m200\x1b[0m") && err.contains("\x1b[33m"), "{out:?} {err:?}");
 }
@@ -279,7 +294,7 @@ fn threads_do_not_tear_each_others_lines() {
     std::thread::scope(|scope| {
         for letter in ["A", "B", "C"] {
             let reporter = reporter.clone();
-            scope.spawn(move || (0..50).for_each(|_| reporter.tell(&visit(letter, "/"))));
+            scope.spawn(move || (0..50).for_each(|_| reporter.tell_request(&visit(letter, "/"))));
         }
     });
     reporter.finish();

@@ -1,0 +1,139 @@
+//! The line about one request for a person. Written piece by piece, because there may be thousands a second.
+//!
+//! How the parts of a line read and are escaped is in `human.rs`.
+
+use std::time::Duration;
+
+use super::RequestReport;
+use super::human::{Ink, MAX_PATH, clock, escaped, is_plain, shortened, size, span, without_query};
+
+/// The clock's text, which is the same for all lines of one second.
+#[derive(Default)]
+pub(super) struct ClockText {
+    second: Option<u64>,
+    text: String,
+}
+
+impl ClockText {
+    /// At this time.
+    pub(super) fn at(&mut self, now: Duration) -> &str {
+        if self.second != Some(now.as_secs()) {
+            (self.second, self.text) = (Some(now.as_secs()), clock(now));
+        }
+        &self.text
+    }
+}
+
+/// One line per request: `12:01:07Z  GET  /  200  4 ms`, appended to `out` without its end.
+pub(super) fn request(report: &RequestReport<'_>, clock: &str, colour: bool, out: &mut String) {
+    let RequestReport { method, path, status, millis, bytes, service, note } = *report;
+    let ink = match status {
+        0..300 => Ink::Green,
+        300..400 => Ink::Cyan,
+        400..500 => Ink::Yellow,
+        _ => Ink::Red,
+    };
+    let inked = |out: &mut String, ink: Ink, text: &str| {
+        if colour {
+            out.push_str("\x1b[");
+            push_number(u64::from(ink.parameter()), out);
+            out.push('m');
+        }
+        out.push_str(text);
+        if colour {
+            out.push_str("\x1b[0m");
+        }
+    };
+    inked(out, Ink::Dim, clock);
+    out.push_str("  ");
+    push_padded(method, 16, 4, out);
+    out.push(' ');
+    push_padded(without_query(path), MAX_PATH, 24, out);
+    out.push(' ');
+    let mut digits = String::with_capacity(3);
+    push_number(status.into(), &mut digits);
+    inked(out, ink, &digits);
+    out.push_str("  ");
+    push_span(millis, out);
+    if let Some(bytes) = bytes {
+        inked(out, Ink::Dim, &format!("  {}", size(bytes)));
+    }
+    if let Some(service) = service {
+        inked(out, Ink::Dim, &format!("  [{}]", escaped(service)));
+    }
+    if let Some(note) = note {
+        inked(out, ink, &format!("  {}", escaped(note)));
+    }
+}
+
+/// `text`, shortened to `limit` characters and filled up to `width`.
+fn push_padded(text: &str, limit: usize, width: usize, out: &mut String) {
+    let count = if is_plain(text) && text.len() <= limit {
+        out.push_str(text);
+        text.len()
+    } else {
+        let text = shortened(text, limit);
+        out.push_str(&text);
+        text.chars().count()
+    };
+    (count..width).for_each(|_| out.push(' '));
+}
+
+/// A duration, at least six characters wide.
+fn push_span(millis: u64, out: &mut String) {
+    if millis >= 1000 {
+        return out.push_str(&format!("{:>6}", span(Duration::from_millis(millis))));
+    }
+    out.push_str(if millis < 10 {
+        "  "
+    } else if millis < 100 {
+        " "
+    } else {
+        ""
+    });
+    push_number(millis, out);
+    out.push_str(" ms");
+}
+
+fn push_number(number: u64, out: &mut String) {
+    if number >= 10 {
+        push_number(number / 10, out);
+    }
+    out.push(char::from(b'0' + u8::try_from(number % 10).unwrap_or(0)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_about_a_request_is_aligned_and_escaped() {
+        let report = |path, millis| RequestReport {
+            method: "GET",
+            path,
+            status: 404,
+            millis,
+            bytes: Some(1250),
+            service: Some("we\u{1b}b"),
+            note: Some("a\nb"),
+        };
+        let line = |path, millis, colour| {
+            let mut out = String::new();
+            request(&report(path, millis), "12:01:07Z", colour, &mut out);
+            out
+        };
+        let end = "1.2 kB  [we\\u{1b}b]  a\\nb";
+        for (millis, took) in
+            [(4, "  4 ms"), (40, " 40 ms"), (400, "400 ms"), (1_400, " 1.4 s"), (61_000, "1 min 1 s")]
+        {
+            let expected = format!("12:01:07Z  GET  /a\\u{{1b}}                 404  {took}  {end}");
+            assert_eq!(line("/a\u{1b}?secret", millis, false), expected);
+        }
+        let coloured = line("/", 4, true);
+        assert!(coloured.starts_with("\u{1b}[2m12:01:07Z\u{1b}[0m  GET  /"), "{coloured:?}");
+        assert!(
+            coloured.contains("\u{1b}[33m404\u{1b}[0m    4 ms\u{1b}[2m  1.2 kB\u{1b}[0m"),
+            "{coloured:?}"
+        );
+    }
+}
