@@ -4,5 +4,6 @@ mod bottleneck;
 mod flow;
 mod loss;
 mod many;
+mod readers;
 mod slow;
 mod unread;

@@ -65,6 +65,9 @@ pub(super) const H2_PING: (Duration, Duration) = (Duration::from_secs(30), Durat
 /// How often the certificate's files are looked at. Renewals come days before the old one ends.
 const CERTIFICATE_POLL: Duration = Duration::from_secs(30);
 
+/// What a stream of a link may hold that is not read, before its window has grown (Yamux specification, "Flow Control").
+const FIRST_WINDOW: usize = 256 * 1024;
+
 /// Everything a relay is told.
 #[derive(Clone, Debug)]
 pub struct RelaySettings {
@@ -114,7 +117,11 @@ impl RelaySettings {
         let allowed_services = Some(services).filter(|names| !names.is_empty());
         let keepalive = self.options.keepalive.into();
         let mux = MuxConfig::opener().with(|config| {
-            config.max_outbound_streams = self.options.limits.link_streams;
+            let streams = self.options.limits.link_streams;
+            config.max_outbound_streams = streams;
+            // So that no stream goes because of those of other visitors: of its own there is `max_group_unread`.
+            config.max_unread =
+                streams.saturating_mul(FIRST_WINDOW).saturating_add(config.window_growth_budget);
             (config.max_inbound_streams, config.accept_backlog) = (INBOUND_STREAMS, INBOUND_STREAMS);
         });
         SessionConfig {

@@ -32,7 +32,8 @@ pub struct Limits {
         long_help = "Agents at once [default: 1000]\n\nEach is one of the connections above.",
     ))]
     pub sessions: usize,
-    /// Requests under way at once, those of upgraded connections included. Each holds some 100 KiB at most.
+    /// Requests under way at once, those of upgraded connections included. Each holds some 100 KiB, and 256 KiB more of an
+    /// answer that is not read.
     #[serde(rename = "max_requests", deserialize_with = "read_count")]
     #[cfg_attr(feature = "clap", arg(
         long = "max-requests", value_name = "N", value_parser = super::text::count::<usize>,
@@ -50,7 +51,7 @@ pub struct Limits {
         help = "Requests at once to one service [default: 512]",
     ))]
     pub service_requests: usize,
-    /// Streams at once on the link of one agent. Agents take 1024, and 256 KiB can be under way on each.
+    /// Streams at once on the link of one agent. Agents take 1024, and 256 KiB can be unread on each.
     #[serde(deserialize_with = "read_count")]
     #[cfg_attr(feature = "clap", arg(
         long, value_name = "N", value_parser = super::text::count::<usize>,

@@ -39,7 +39,7 @@ pub struct VisitorSettings {
     ))]
     pub rate: Option<u32>,
     /// Requests at once to one service, tunnels included; `None` is a quarter of [`Limits::service_requests`], so that no
-    /// visitor takes the places of all. To all services together it may have a quarter of [`Limits::requests`].
+    /// visitor takes the places of all. To all services together it may have four times as many.
     #[serde(rename = "visitor_requests", deserialize_with = "read_optional_count")]
     #[cfg_attr(feature = "clap", arg(
         id = "visitor_requests", long = "visitor-requests", value_name = "N", value_parser = super::text::count::<usize>,
@@ -106,6 +106,8 @@ impl VisitorSettings {
     /// A page that is left breaks off its hundred requests at once, and people do not leave one each second. Each costs
     /// the agent a connection to the service.
     pub const DEFAULT_RESETS: u32 = 50;
+    /// A visitor may have its share of so many services at once.
+    const SERVICES: usize = 4;
     /// A burst, in seconds of the rate.
     const RESET_BURST: u32 = 10;
 
@@ -134,7 +136,7 @@ impl VisitorSettings {
                 per_second: self.rate.unwrap_or(Self::DEFAULT_RATE),
                 burst: u32::try_from(connections).unwrap_or(u32::MAX),
             },
-            requests: (limits.requests / 4).max(service_requests),
+            requests: service_requests.saturating_mul(Self::SERVICES),
             service_requests,
             service_tunnels: self.tunnels.unwrap_or(service_requests / 2).max(1),
             reset_rate: VisitorRate { per_second: resets, burst: resets.saturating_mul(Self::RESET_BURST) },
@@ -181,18 +183,15 @@ mod tests {
             let share = settings.counted(&limits).visitor;
             (share.service_requests, share.service_tunnels, share.requests)
         };
-        assert_eq!(share(VisitorSettings::DEFAULT, 512), (128, 64, 2500));
-        assert_eq!(share(VisitorSettings::DEFAULT, 1), (1, 1, 2500), "one at least");
-        assert_eq!(
-            share(VisitorSettings { requests: Some(9), ..VisitorSettings::DEFAULT }, 512),
-            (9, 4, 2500)
-        );
+        assert_eq!(share(VisitorSettings::DEFAULT, 512), (128, 64, 512));
+        assert_eq!(share(VisitorSettings::DEFAULT, 1), (1, 1, 4), "one at least");
+        assert_eq!(share(VisitorSettings { requests: Some(9), ..VisitorSettings::DEFAULT }, 512), (9, 4, 36));
         assert_eq!(
             share(
                 VisitorSettings { requests: Some(9000), tunnels: Some(7), ..VisitorSettings::DEFAULT },
                 512
             ),
-            (9000, 7, 9000)
+            (9000, 7, 36_000)
         );
     }
 }
