@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::thread;
+use std::time::Instant;
 
 use hvym_tunnel_tests::bottleneck::{Bottleneck, Way};
 use hvym_tunnel_tests::http::{Conversation, Origin, ok};
@@ -15,9 +16,13 @@ const KIB: u64 = 1024;
 const BLOCK: usize = 64 * 1024;
 /// What passes before the link stands still, so that the kernel has made its buffers as large as it makes them, blocks.
 const BEFORE: usize = 256;
-/// What the kernel may hold of a link that was fast and stands still: twice the most that it may hold unsent, since it counts
+/// What the kernel may hold of a link that was fast a moment ago: twice the most that it may hold unsent, since it counts
 /// whole segments. Without a limit it is several megabytes.
-const MOST_QUEUED: u64 = 512 * KIB;
+const MOST_AT_FIRST: u64 = 512 * KIB;
+/// What it may hold once both ends know that the link is slow.
+const MOST_LATER: u64 = 64 * KIB;
+/// What is carried until they know it.
+const CARRIED: usize = 2 * 1024 * 1024;
 
 /// Answers `/small` and says so; anything else is sent and received without end.
 fn origin(answered: std::sync::mpsc::Sender<()>) -> Origin {
@@ -91,13 +96,18 @@ fn little_waits_in_the_kernel(way: Way) {
     let (moved, moving) = channel();
     bulk(tunnel.visit(), tunnel.agent.host().to_owned(), way, moved);
     moving.recv_timeout(PATIENCE).expect("bulk passes");
-    bottleneck.close();
-    // As many looks as the kernel needs to fill whatever buffer it has.
-    let most = (0..200).map(|_| bottleneck.queued()).max().expect("looks");
-    assert!(most <= MOST_QUEUED, "{} KiB wait in the kernel", most / KIB);
-    assert!(most > 0, "nothing waits");
+    bottleneck.slow_down();
+    let most = |looks: usize| (0..looks).map(|_| bottleneck.queued()).max().expect("looks");
+    let at_first = most(100);
+    assert!(0 < at_first && at_first <= MOST_AT_FIRST, "{} KiB wait in the kernel", at_first / KIB);
+    let deadline = Instant::now() + PATIENCE;
+    while bottleneck.carried_slowly() < CARRIED {
+        assert!(Instant::now() < deadline, "bulk does not pass");
+        thread::yield_now();
+    }
+    let later = most(100);
+    assert!(later <= MOST_LATER, "{} KiB wait in the kernel for a slow link", later / KIB);
     visitor.send(&small).expect("the relay reads");
-    bottleneck.open();
     let head = visitor.head().expect("an answer beside bulk");
     assert_eq!(visitor.body(&head).expect("a whole answer"), b"small");
 }

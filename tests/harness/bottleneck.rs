@@ -1,16 +1,20 @@
-//! A narrow place between an agent and its relay: a TCP proxy that stops reading one direction when a test says so.
+//! A narrow place between an agent and its relay: a TCP proxy that carries one direction slowly from when a test says so.
 //!
 //! It carries bytes and knows no protocol. What waits before it, the kernel knows.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-/// What the narrow place itself takes while it is closed: little, so that what waits, waits before it.
+/// What the narrow place itself holds: little, so that what waits, waits before it.
 const RECEIVE_BYTES: usize = 16 * 1024;
+/// What it carries at once when it is slow, and how long it rests then: 16 Mbit/s.
+const SLOW: (usize, Duration) = (4 * 1024, Duration::from_millis(2));
 
 /// Which way bytes go.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -28,36 +32,24 @@ pub struct Bottleneck {
     pub port: u16,
     relay: u16,
     way: Way,
-    gate: Arc<Gate>,
+    flow: Arc<Flow>,
 }
 
-/// Whether bytes pass.
+/// How bytes pass.
 #[derive(Debug, Default)]
-struct Gate {
-    is_closed: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Gate {
-    fn set(&self, is_closed: bool) {
-        *self.is_closed.lock().unwrap_or_else(PoisonError::into_inner) = is_closed;
-        self.changed.notify_all();
-    }
-
-    fn pass(&self) {
-        let is_closed = self.is_closed.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(self.changed.wait_while(is_closed, |is_closed| *is_closed));
-    }
+struct Flow {
+    is_slow: AtomicBool,
+    carried_slowly: AtomicUsize,
 }
 
 impl Bottleneck {
-    /// One before this relay that can stop carrying `way`; the other way it carries always.
+    /// One before this relay that can be slow on one `way`; the other is always fast.
     ///
     /// # Panics
     /// When there is no free port.
     pub fn start(relay: u16, way: Way) -> Self {
-        let gate = Arc::<Gate>::default();
-        let ours = Arc::clone(&gate);
+        let flow = Arc::<Flow>::default();
+        let ours = Arc::clone(&flow);
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         socket.set_recv_buffer_size(RECEIVE_BYTES).expect("a socket");
         socket.bind(&std::net::SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a free port");
@@ -70,22 +62,22 @@ impl Bottleneck {
                 let pairs = [(Way::ToRelay, &agent, &relay_side), (Way::ToAgent, &relay_side, &agent)];
                 for (one, from, to) in pairs {
                     let (from, to) = (from.try_clone().expect("a socket"), to.try_clone().expect("a socket"));
-                    let gate = (one == way).then(|| Arc::clone(&ours));
-                    thread::spawn(move || drop(carry(from, to, gate.as_deref())));
+                    let flow = if one == way { Arc::clone(&ours) } else { Arc::default() };
+                    thread::spawn(move || drop(carry(from, to, &flow)));
                 }
             }
         });
-        Bottleneck { port, relay, way, gate }
+        Bottleneck { port, relay, way, flow }
     }
 
-    /// Stops reading.
-    pub fn close(&self) {
-        self.gate.set(true);
+    /// Is slow from now on.
+    pub fn slow_down(&self) {
+        self.flow.is_slow.store(true, Ordering::Relaxed);
     }
 
-    /// Goes on.
-    pub fn open(&self) {
-        self.gate.set(false);
+    /// Bytes that were carried since it is slow.
+    pub fn carried_slowly(&self) -> usize {
+        self.flow.carried_slowly.load(Ordering::Relaxed)
     }
 
     /// Bytes before it that the kernel holds of the link: sent and not acknowledged, or not sent.
@@ -120,15 +112,18 @@ fn dial(relay: u16) -> io::Result<TcpStream> {
     Ok(socket.into())
 }
 
-fn carry(mut from: TcpStream, mut to: TcpStream, gate: Option<&Gate>) -> io::Result<()> {
+fn carry(mut from: TcpStream, mut to: TcpStream, flow: &Flow) -> io::Result<()> {
     let mut room = vec![0; RECEIVE_BYTES];
     loop {
-        if let Some(gate) = gate {
-            gate.pass();
-        }
-        match from.read(&mut room)? {
+        let is_slow = flow.is_slow.load(Ordering::Relaxed);
+        let most = if is_slow { SLOW.0 } else { RECEIVE_BYTES };
+        match from.read(&mut room[..most])? {
             0 => return to.shutdown(Shutdown::Write),
             n => to.write_all(&room[..n])?,
+        }
+        if is_slow {
+            flow.carried_slowly.fetch_add(most, Ordering::Relaxed);
+            thread::sleep(SLOW.1);
         }
     }
 }

@@ -345,7 +345,8 @@ impl<M: Streams + Send + 'static> Driver<M> {
             while self.handle.0.lock().machine.poll_transmit().is_some() {}
             return false;
         };
-        match socket.poll_flush_at(cx, now) {
+        let has_output = self.handle.0.lock().machine.has_output();
+        match if has_output { socket.poll_room(cx, now) } else { socket.poll_flush(cx) } {
             Poll::Pending => return false,
             Poll::Ready(Err(error)) => return self.lost(error.into(), now),
             Poll::Ready(Ok(())) => {}
@@ -372,7 +373,7 @@ impl<M: Streams + Send + 'static> Driver<M> {
             }
             progress = true;
         }
-        match progress.then(|| socket.poll_flush_at(cx, now)) {
+        match progress.then(|| socket.poll_flush(cx)) {
             Some(Poll::Ready(Err(error))) => self.lost(error.into(), now),
             _ => progress,
         }

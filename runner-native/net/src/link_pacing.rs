@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use hvym_tunnel_core::time::Instant;
 
-/// The least that a socket may hold unsent: eleven segments, 13 ms at 10 Mbit/s. Less, and each system call carries little.
-pub(crate) const LEAST_UNSENT: usize = 16 * 1024;
+/// The least that a socket may hold unsent: the smallest batch of the multiplexer, 33 ms at 1 Mbit/s.
+pub(crate) const LEAST_UNSENT: usize = 4 * 1024;
 /// The most: 2 ms at 1 Gbit/s. A link that slows down from one moment to the next holds no more than this up.
 pub(crate) const MOST_UNSENT: usize = 256 * 1024;
 /// The most that is handed over at once: a batch of the multiplexer.
@@ -44,12 +44,18 @@ impl LinkPacing {
         self.unsent.min(LARGEST_BATCH)
     }
 
+    /// Whether the socket is so slow that it is worth a system call to ask it whether it wants more, instead of writing
+    /// until it takes nothing: the kernel fills up a last segment of 64 KiB beyond the limit.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.unsent <= LARGEST_BATCH
+    }
+
     /// The socket takes nothing more.
     pub(crate) fn handle_blocked(&mut self, now: Instant) {
         self.blocked_at.get_or_insert(now);
     }
 
-    /// The socket takes something, which it does when half of what it may hold is sent. Whether [`Self::unsent`] changed.
+    /// The socket wants more, which it does when all but half of what it may hold is sent. Whether [`Self::unsent`] changed.
     pub(crate) fn handle_writable(&mut self, now: Instant) -> bool {
         let Some(blocked_at) = self.blocked_at.take() else { return false };
         let before = self.unsent;
@@ -94,15 +100,16 @@ mod tests {
 
     #[test]
     fn a_batch_is_what_the_socket_may_hold_and_never_more_than_the_largest() {
-        let batches = [0, 1, 2, 3].map(|count| {
+        let batches = [0, 1, 2, 3, 4, 5, 6].map(|count| {
             let mut pacing = LinkPacing::new();
             for millis in 0..count {
                 pacing.handle_blocked(Instant::from_millis(100 * millis));
                 pacing.handle_writable(Instant::from_millis(100 * millis + 50));
             }
-            pacing.batch()
+            assert_eq!(pacing.is_slow(), count > 0);
+            pacing.batch() / 1024
         });
-        assert_eq!(batches, [LARGEST_BATCH, LARGEST_BATCH, LARGEST_BATCH / 2, LEAST_UNSENT]);
+        assert_eq!(batches, [64, 64, 32, 16, 8, 4, 4]);
     }
 
     #[test]

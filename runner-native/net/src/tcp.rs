@@ -250,6 +250,33 @@ impl Tcp {
         let _nothing = bytes;
     }
 
+    /// Ready when the system wants more to send, as [`Self::limit_unsent`] has it. A write may take something before: the
+    /// system fills up its last segment without asking for the limit.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+        loop {
+            ready!(self.registration.poll_writable(&*self.socket, cx))?;
+            self.registration.about_to_write();
+            let mut socket = [PollFd::new(&*self.socket, PollFlags::OUT)];
+            match poll(&mut socket, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
+                // From now on the kernel reports when there is room (tcp_poll sets SOCK_NOSPACE).
+                Ok(0) => {}
+                polled => {
+                    self.registration.has_room();
+                    return Poll::Ready(polled.map(drop).map_err(io::Error::from));
+                }
+            }
+        }
+    }
+
+    /// Other systems take as much as their buffers hold.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn poll_room(&self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
     /// Reads the next bytes and leaves them where they are.
     ///
     /// # Errors

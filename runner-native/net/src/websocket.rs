@@ -134,15 +134,19 @@ impl Socket {
         self.pacing.batch()
     }
 
-    /// As [`Self::poll_flush`]; how long the system takes nothing says how much it may hold.
-    pub(super) fn poll_flush_at(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
-        let flushed = self.poll_flush(cx);
-        if flushed.is_pending() {
+    /// Ready once everything that was queued is written and the system wants more. How long it does not says how much it may
+    /// hold from then on.
+    pub(super) fn poll_room(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
+        let mut room = self.poll_flush(cx);
+        if let (Poll::Ready(Ok(())), true, Some(tcp)) = (&room, self.pacing.is_slow(), self.wire.tcp()) {
+            room = tcp.poll_room(cx);
+        }
+        if room.is_pending() {
             self.pacing.handle_blocked(now);
         } else if self.pacing.handle_writable(now) {
             limit_unsent(&self.wire, self.pacing);
         }
-        flushed
+        room
     }
 
     /// Bytes that wait to be written.
