@@ -267,7 +267,7 @@ const CASES: &[(&str, &str, Fate)] = &[
     ("a method nobody knows", "BREW /o HTTP/1.1\r\nHost: @\r\n\r\n", Heard(&[("/o", NO_BODY, "")])),
     ("a target without a slash", "GET o HTTP/1.1\r\nHost: @\r\n\r\n#", Refused(400)),
     ("a star where it means nothing", "GET * HTTP/1.1\r\nHost: @\r\n\r\n#", Refused(400)),
-    ("a fragment in the target", "GET /o#f HTTP/1.1\r\nHost: @\r\n\r\n", Heard(&[("/o", NO_BODY, "")])),
+    ("a fragment in the target", "GET /o#f HTTP/1.1\r\nHost: @\r\n\r\n", Refused(400)),
     ("another scheme", "GET ftp://@/o HTTP/1.1\r\nHost: @\r\n\r\n#", Refused(400)),
     ("CONNECT", "CONNECT @ HTTP/1.1\r\nHost: @\r\n\r\n#", Refused(405)),
     ("CONNECT with a length", "CONNECT @ HTTP/1.1\r\nHost: @\r\nContent-Length: 4\r\n\r\n#", Refused(405)),

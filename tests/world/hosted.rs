@@ -94,7 +94,7 @@ pub(crate) fn respond(exchange: &mut Exchange, status: u16, now: Instant) {
     let head = ResponseHead::new(status, "Page");
     if exchange.respond(head, LocalBody::Length(body.len() as u64), now).is_ok() {
         exchange.send_local_body(body, now);
-        exchange.end_local_body(now);
+        exchange.end_local_body(&[], now);
     }
 }
 

@@ -1,15 +1,17 @@
-//! Reads one body out of a peer's bytes, as payload or with the framing in which it came.
+//! Reads one body out of a peer's bytes: framed for another peer, or as payload and trailer fields.
+
+use alloc::vec::Vec;
 
 use bytes::{Buf, Bytes};
-use hvym_http1::{Body, BodyError, Framing};
+use hvym_http1::{Body, BodyError, BodyForwarder, Framing, MessageKind};
 
 /// How a body is handed on.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum BodyMode {
-    /// As it came, chunked framing included, after it was validated: for a peer that reads the same framing.
-    #[default]
-    AsIs,
-    /// Payload alone.
+    /// Framed for a peer that reads this framing: that in which it came, or one of those of
+    /// [`framing_toward`](hvym_http1::framing_toward). Chunks pass as they came, after they were validated.
+    Framed(Framing),
+    /// Payload and trailer fields apart, for whoever frames them in another way.
     Payload,
 }
 
@@ -18,21 +20,30 @@ pub enum BodyMode {
 pub(crate) enum BodyPiece {
     /// Bytes, never empty.
     Data(Bytes),
+    /// The trailer section, as [`trailer_fields`](hvym_http1::trailer_fields) reads it. Only with [`BodyMode::Payload`].
+    Trailers(Bytes),
     /// The body is complete.
     End,
 }
 
 /// Reads one body.
 #[derive(Debug)]
-pub(crate) struct BodyReader {
-    body: Body,
-    pub(crate) mode: BodyMode,
+pub(crate) enum BodyReader {
+    Framed(BodyForwarder),
+    /// Holds the trailer section until the body ends; [`Body`] limits it.
+    Payload {
+        body: Body,
+        trailers: Vec<u8>,
+    },
 }
 
 impl BodyReader {
     /// A body of which nothing was read.
-    pub(crate) const fn new(framing: Framing, mode: BodyMode) -> Self {
-        BodyReader { body: Body::new(framing), mode }
+    pub(crate) fn new(from: Framing, mode: BodyMode, kind: MessageKind) -> Self {
+        match mode {
+            BodyMode::Framed(to) => BodyReader::Framed(BodyForwarder::new(from, to, kind)),
+            BodyMode::Payload => BodyReader::Payload { body: Body::new(from), trailers: Vec::new() },
+        }
     }
 
     /// Takes the next piece out of `input`; `None` if more input is needed.
@@ -40,36 +51,46 @@ impl BodyReader {
     /// # Errors
     /// The coding is malformed.
     pub(crate) fn read(&mut self, input: &mut Bytes) -> Result<Option<BodyPiece>, BodyError> {
-        loop {
-            if self.body.is_finished() {
-                return Ok(Some(BodyPiece::End));
+        match self {
+            BodyReader::Framed(forwarder) => {
+                let piece = forwarder.forward(input)?.map(BodyPiece::Data);
+                Ok(piece.or_else(|| forwarder.is_finished().then_some(BodyPiece::End)))
             }
-            if input.is_empty() {
-                return Ok(None);
-            }
-            let data = match self.mode {
-                BodyMode::AsIs => {
-                    let used = self.body.advance(input)?;
-                    input.split_to(used)
-                }
-                BodyMode::Payload => {
-                    let decoded = self.body.decode(input)?;
-                    let (used, payload) = (decoded.used, input.slice_ref(decoded.payload));
-                    input.advance(used);
-                    payload
-                }
-            };
-            if !data.is_empty() {
-                return Ok(Some(BodyPiece::Data(data)));
-            }
+            BodyReader::Payload { body, trailers } => read_payload(body, trailers, input),
         }
     }
 
-    /// The peer's stream ended.
+    /// The peer's stream ended. More may be read after that.
     ///
     /// # Errors
     /// The body is incomplete.
     pub(crate) fn handle_end(&mut self) -> Result<(), BodyError> {
-        self.body.handle_end()
+        match self {
+            BodyReader::Framed(forwarder) => forwarder.handle_end(),
+            BodyReader::Payload { body, .. } => body.handle_end(),
+        }
     }
+}
+
+fn read_payload(
+    body: &mut Body,
+    trailers: &mut Vec<u8>,
+    input: &mut Bytes,
+) -> Result<Option<BodyPiece>, BodyError> {
+    while !input.is_empty() && !body.is_finished() {
+        let decoded = body.decode(input)?;
+        trailers.extend_from_slice(decoded.trailers);
+        let (used, payload) = (decoded.used, input.slice_ref(decoded.payload));
+        input.advance(used);
+        if !payload.is_empty() {
+            return Ok(Some(BodyPiece::Data(payload)));
+        }
+    }
+    if !body.is_finished() {
+        return Ok(None);
+    }
+    if trailers.is_empty() {
+        return Ok(Some(BodyPiece::End));
+    }
+    Ok(Some(BodyPiece::Trailers(Bytes::from(core::mem::take(trailers)))))
 }

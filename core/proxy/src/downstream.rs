@@ -6,7 +6,9 @@
 use alloc::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use hvym_http1::{BodyError, FieldTable, Framing, LineEndings, RequestError, RequestView, Version};
+use hvym_http1::{
+    BodyError, FieldTable, Framing, LineEndings, MessageKind, RequestError, RequestView, Version,
+};
 use hvym_yamux::Instant;
 
 use crate::body_reader::{BodyMode, BodyPiece, BodyReader};
@@ -46,6 +48,8 @@ pub enum DownstreamEvent<'a> {
 pub enum RequestBody {
     /// Bytes, never empty.
     Data(Bytes),
+    /// The trailer section. Only with [`BodyMode::Payload`].
+    Trailers(Bytes),
     /// The request is complete.
     End,
     /// It will not be: it is malformed, or the visitor ended its half.
@@ -205,7 +209,8 @@ impl Downstream {
                 self.request = RequestFacts::new(&view);
                 self.persists = self.request.keeps_alive && !self.is_draining && !self.has_ended;
                 self.reading = if self.request.has_body() {
-                    Reading::Body(BodyReader::new(self.request.framing, BodyMode::AsIs))
+                    let framing = self.request.framing;
+                    Reading::Body(BodyReader::new(framing, BodyMode::Framed(framing), MessageKind::Request))
                 } else {
                     Reading::Complete
                 };
@@ -227,10 +232,10 @@ impl Downstream {
         DownstreamEvent::Refused { reason, head: &self.head }
     }
 
-    /// How the body of the request under way is handed on; [`BodyMode::AsIs`] unless it is told.
+    /// How the body of the request under way is handed on, before any of it was: framed as it came, unless it is told.
     pub fn set_body_mode(&mut self, mode: BodyMode) {
         if let Reading::Body(reader) = &mut self.reading {
-            reader.mode = mode;
+            *reader = BodyReader::new(self.request.framing, mode, MessageKind::Request);
         }
     }
 
@@ -239,6 +244,7 @@ impl Downstream {
         let Reading::Body(reader) = &mut self.reading else { return None };
         let failure = match reader.read(&mut self.input.data) {
             Ok(Some(BodyPiece::Data(data))) => return Some(RequestBody::Data(data)),
+            Ok(Some(BodyPiece::Trailers(section))) => return Some(RequestBody::Trailers(section)),
             Ok(Some(BodyPiece::End)) => {
                 self.reading = Reading::Complete;
                 self.settle(now);
@@ -266,6 +272,11 @@ impl Downstream {
     /// The request under way.
     pub const fn request(&self) -> &RequestFacts {
         &self.request
+    }
+
+    /// What there is of its head.
+    pub fn request_head(&self) -> &[u8] {
+        &self.head
     }
 
     /// Whether the request under way was read to its end.

@@ -319,6 +319,7 @@ impl Exchange {
                     (self.is_continued, self.continue_at) = (true, None);
                     up.send_body(data);
                 }
+                Some(RequestBody::Trailers(_)) => {}
                 Some(RequestBody::End) => up.end_body(),
                 Some(RequestBody::Failed(_)) => return self.fail(ExchangeError::BodyBroken),
             }
@@ -348,6 +349,9 @@ impl Exchange {
             self.pending.is_finished = true;
         }
         self.release(false);
+        if let Some(released) = &mut self.pending.released {
+            released.is_abandoned = !released.upstream.is_response_complete();
+        }
         self.down.discard();
         (self.stage, self.pending.lost, self.pending.failed) = (Stage::Idle, None, None);
     }
@@ -362,7 +366,8 @@ impl Exchange {
             return;
         }
         if !self.down.is_request_complete() {
-            if !up.is_closing() {
+            let is_unsent = self.down.request().expects_continue && !self.is_continued;
+            if !up.is_closing() && !is_unsent {
                 return;
             }
             // The rest of the request is for nobody.
@@ -377,21 +382,23 @@ impl Exchange {
 
     fn release(&mut self, is_reusable: bool) {
         if let Some(upstream) = self.up.take() {
-            self.pending.released = Some(Released { upstream, is_reusable });
+            self.pending.released = Some(Released { upstream, is_reusable, is_abandoned: false });
         }
         self.continue_at = None;
     }
 
-    /// The queues of an upgraded connection: for the visitor, and for the service.
-    ///
-    /// # Panics
-    /// There was no [`ExchangeEvent::Upgraded`].
+    /// The queues of an upgraded connection: for the visitor, and for whoever it speaks to now.
     pub fn into_tunnel(self) -> (SendQueue, SendQueue) {
-        let up = self.up.expect("an upgraded connection has a service");
-        let ((mut to_visitor, early), (mut to_service, late)) = (self.down.into_tunnel(), up.into_tunnel());
+        let (mut to_visitor, early) = self.down.into_tunnel();
+        let (mut to_service, late) = self.up.map(|up| up.into_tunnel()).unwrap_or_default();
         to_visitor.push(late);
         to_service.push(early);
         (to_visitor, to_service)
+    }
+
+    /// What there is of the head of the request that the runner was told of last.
+    pub fn request_head(&self) -> &[u8] {
+        self.down.request_head()
     }
 
     /// The runner answers the request itself, and reads its body by [`poll_local_body`](Self::poll_local_body).

@@ -101,6 +101,13 @@ impl RequestFacts {
     }
 }
 
+impl Default for RequestFacts {
+    /// Those of a request that nothing is known of: it may not be repeated, and has no body.
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
 /// Facts about a final response.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct ResponseFacts {

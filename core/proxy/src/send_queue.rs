@@ -51,6 +51,29 @@ impl SendQueue {
         }
     }
 
+    /// Offers each buffer to `send`, which takes from its front, until one is not taken whole or `send` fails.
+    ///
+    /// # Errors
+    /// What `send` failed with.
+    pub fn send_with<E>(&mut self, mut send: impl FnMut(&mut Bytes) -> Result<(), E>) -> Result<(), E> {
+        while let Some(mut front) = self.buffers.pop_front() {
+            let before = front.len();
+            let sent = send(&mut front);
+            let taken = before.saturating_sub(front.len());
+            self.len -= taken;
+            self.sent = self.sent.saturating_add(taken as u64);
+            let is_whole = front.is_empty();
+            if !is_whole {
+                self.buffers.push_front(front);
+            }
+            sent?;
+            if !is_whole {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Drops everything.
     pub fn clear(&mut self) {
         self.buffers.clear();
@@ -94,6 +117,23 @@ mod tests {
             }
             assert_eq!((seen.as_slice(), queue.sent(), queue.buffers().count()), (&b"abcdef"[..], 6, 0));
         }
+    }
+
+    #[test]
+    fn what_is_not_taken_stays_at_the_front() {
+        let mut queue = SendQueue::new();
+        ["abc", "de"].map(Bytes::from).into_iter().for_each(|part| queue.push(part));
+        let mut room = 4;
+        let mut seen = Vec::new();
+        let taken = queue.send_with(|part| {
+            let count = part.len().min(room);
+            room -= count;
+            seen.extend_from_slice(&part.split_to(count));
+            Ok::<_, ()>(())
+        });
+        assert_eq!((taken, seen.as_slice(), queue.len(), queue.sent()), (Ok(()), &b"abcd"[..], 1, 4));
+        assert_eq!(queue.send_with(|_| Err("closed")), Err("closed"));
+        assert_eq!(queue.buffers().next(), Some(&Bytes::from("e")));
     }
 
     #[test]

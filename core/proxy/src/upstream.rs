@@ -4,7 +4,7 @@
 //! whole request, and reading finds out whether it did.
 
 use bytes::Bytes;
-use hvym_http1::{BodyError, FieldTable, Framing, LineEndings, ResponseError, ResponseView};
+use hvym_http1::{BodyError, FieldTable, Framing, LineEndings, MessageKind, ResponseError, ResponseView};
 use thiserror::Error;
 
 use crate::body_reader::{BodyMode, BodyPiece, BodyReader};
@@ -42,6 +42,8 @@ pub enum UpstreamEvent<'a> {
     Response(ResponseView<'a>),
     /// A piece of its body, never empty.
     Body(Bytes),
+    /// Its trailer section. Only with [`BodyMode::Payload`].
+    Trailers(Bytes),
     /// The response is complete.
     End,
     /// There will be no more of it. Nothing else can be done with the connection than to drop it.
@@ -78,6 +80,8 @@ pub struct Upstream {
     head: Bytes,
     fields: FieldTable,
     request: RequestFacts,
+    /// How the body of the response ends.
+    framing: Framing,
     out: SendQueue,
     /// Bytes that were sent when the request under way began.
     sent_before: u64,
@@ -101,6 +105,7 @@ impl Upstream {
             head: Bytes::new(),
             fields: FieldTable::new(),
             request: RequestFacts::NONE,
+            framing: Framing::Empty,
             out: SendQueue::new(),
             sent_before: 0,
             is_request_complete: true,
@@ -216,13 +221,18 @@ impl Upstream {
             },
             State::Body(reader) => match reader.read(&mut self.input.data) {
                 Ok(Some(BodyPiece::Data(data))) => Some(UpstreamEvent::Body(data)),
+                Ok(Some(BodyPiece::Trailers(section))) => Some(UpstreamEvent::Trailers(section)),
                 Ok(Some(BodyPiece::End)) => Some(self.finish()),
                 Ok(None) => match self.ending {
                     Ending::Open => None,
-                    Ending::Ended => match reader.handle_end() {
-                        Ok(()) => Some(self.finish()),
-                        Err(error) => Some(self.fail(error.into())),
-                    },
+                    // What frames the body's end for the visitor follows.
+                    Ending::Ended => {
+                        match reader.handle_end().and_then(|()| reader.read(&mut Bytes::new())) {
+                            Ok(Some(BodyPiece::Data(data))) => Some(UpstreamEvent::Body(data)),
+                            Ok(_) => Some(self.finish()),
+                            Err(error) => Some(self.fail(error.into())),
+                        }
+                    }
                     Ending::Reset => Some(self.fail(BodyError::Truncated.into())),
                 },
                 Err(error) => Some(self.fail(error.into())),
@@ -256,17 +266,20 @@ impl Upstream {
         self.history.keep_alive = facts.keep_alive;
         self.history.was_bodiless = facts.framing == Framing::Empty;
         self.closes |= !facts.keeps_alive;
+        self.framing = facts.framing;
         self.state = match facts.framing {
             Framing::Tunnel => State::Tunnel,
-            framing => State::Body(BodyReader::new(framing, BodyMode::AsIs)),
+            framing => {
+                State::Body(BodyReader::new(framing, BodyMode::Framed(framing), MessageKind::Response))
+            }
         };
         UpstreamEvent::Response(view)
     }
 
-    /// How the body of the response is handed on; [`BodyMode::AsIs`] unless it is told.
+    /// How the body of the response is handed on, before any of it was: framed as it came, unless it is told.
     pub fn set_body_mode(&mut self, mode: BodyMode) {
         if let State::Body(reader) = &mut self.state {
-            reader.mode = mode;
+            *reader = BodyReader::new(self.framing, mode, MessageKind::Response);
         }
     }
 

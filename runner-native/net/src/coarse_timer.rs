@@ -22,9 +22,14 @@ pub struct CoarseTimer(Timer);
 impl CoarseTimer {
     /// Ready after `limit` from now.
     pub fn after(limit: Duration) -> Self {
+        Self::at(Clock::new().now() + limit)
+    }
+
+    /// Ready at `at`.
+    pub fn at(at: Instant) -> Self {
         let tick = u64::try_from(TICK.as_micros()).unwrap_or(u64::MAX);
-        let at = (Clock::new().now() + limit).as_micros();
-        Self(Timer::at(Instant::from_micros(at.div_ceil(tick).saturating_mul(tick))))
+        let ticks = at.as_micros().div_ceil(tick);
+        Self(Timer::at(Instant::from_micros(ticks.saturating_mul(tick))))
     }
 }
 

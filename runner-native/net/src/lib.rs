@@ -8,6 +8,8 @@ pub mod coarse_timer;
 pub mod config;
 pub mod copy;
 mod cpu_usage;
+pub mod date;
+pub mod deadline;
 pub mod error_text;
 pub mod events;
 pub mod files;

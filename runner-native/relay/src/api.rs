@@ -16,10 +16,10 @@ mod tunely;
 
 use std::time::SystemTime;
 
+use crate::http1::request_body::RequestBody;
 use http::header::ALLOW;
 use http::{HeaderValue, Method, Request};
 use hvym_tunnel_core::relay::NameError;
-use hyper::body::Incoming;
 use serde::Serialize;
 
 use crate::agent_conn;
@@ -52,7 +52,11 @@ struct Health<'a> {
 
 /// Answers a request that names no agent. `name` says what its host is instead: the relay itself, another domain (an
 /// IP address, in health checks of a load balancer), or no possible agent.
-pub(super) async fn answer(visitor: &Visitor, name: &NameError, request: Request<Incoming>) -> RoutedAnswer {
+pub(super) async fn answer(
+    visitor: &Visitor,
+    name: &NameError,
+    request: Request<RequestBody>,
+) -> RoutedAnswer {
     let format = response_body::format(request.headers());
     let options = &visitor.state.settings.options;
     if let NameError::NotAnAddress(label) = name {
@@ -106,7 +110,7 @@ fn health(visitor: &Visitor) -> Answer {
 }
 
 /// Answers below `/api/`, with CORS; `None` if the path is unknown.
-async fn asked(visitor: &Visitor, request: Request<Incoming>) -> Option<RoutedAnswer> {
+async fn asked(visitor: &Visitor, request: Request<RequestBody>) -> Option<RoutedAnswer> {
     let state = &visitor.state;
     let grant = cors::Grant::new(&request, &state.settings.options.admission.origins);
     if let Some(answer) = grant.preflight() {
@@ -121,7 +125,7 @@ async fn asked(visitor: &Visitor, request: Request<Incoming>) -> Option<RoutedAn
 }
 
 /// Answers below `/api/`; `None` if the path is unknown.
-async fn api(visitor: &Visitor, request: Request<Incoming>) -> Option<Answer> {
+async fn api(visitor: &Visitor, request: Request<RequestBody>) -> Option<Answer> {
     let state = &visitor.state;
     let path = request.uri().path().to_owned();
     if let Some(rest) = path.strip_prefix("/api/tunnels")

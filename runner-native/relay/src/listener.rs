@@ -1,6 +1,7 @@
 //! The public listener: accepts connections within the limits, and terminates TLS.
 
 mod client_conn;
+mod http1_conn;
 mod path_route;
 mod routing;
 

@@ -127,6 +127,15 @@ impl<'a> RequestRecord<'a> {
         Self { all, own: Arc::clone(own), clock, begun: clock.now(), outcome: Outcome::Failed }
     }
 
+    /// Ends with a response of the service, or with a page instead.
+    pub(super) fn end(mut self, status: StatusCode, is_answered: bool) {
+        self.outcome = match (status, is_answered) {
+            (StatusCode::GATEWAY_TIMEOUT, _) => Outcome::Late,
+            (_, true) => Outcome::Answered,
+            (_, false) => Outcome::Failed,
+        };
+    }
+
     /// Ends with `answer`, which is returned; `status` reads its status. A 504 counts as a timeout, also if the
     /// service or a proxy before it sent it.
     pub(super) fn with<T>(

@@ -1,10 +1,9 @@
 //! The texts of error pages that only a relay sends: about its own domain, limits and shutdown.
 
+use hvym_http1::{MAX_HEAD_BYTES, MAX_HEADERS, RequestError};
+use hvym_proxy::HeadRefusal;
 use hvym_proxy::limits::LimitError;
 use hvym_tunnel_pages::Page;
-
-use crate::http1::head_validation::RequestError;
-use crate::settings::{MAX_FIELDS, MAX_HEAD_BYTES};
 
 /// `Retry-After` of a relay that is full or restarts, seconds.
 const RETRY_SECONDS: u32 = 5;
@@ -90,36 +89,44 @@ pub(super) fn bad_answer() -> Page {
     )
 }
 
-/// A request that was refused before routing.
-pub(super) fn refused(fault: &RequestError) -> Page {
-    match fault {
-        RequestError::Proxy => no_proxy(),
-        RequestError::Malformed(why) => new(
-            400,
-            "The request is malformed",
-            format!("Two programs could read it differently, so it is not passed on: {why}."),
-            "If you did not write it yourself, tell whoever made the program that sent it.",
+/// The head of a request was refused.
+pub(super) fn refused_head(reason: HeadRefusal) -> Page {
+    match reason {
+        HeadRefusal::Head(error) => refused(&error),
+        HeadRefusal::Late => new(
+            408,
+            "The request took too long",
+            "Its head did not come whole in time.".to_owned(),
+            "Reload; if it happens again, look at your network.",
         ),
-        RequestError::TooLarge => new(
+    }
+}
+
+/// A request that was refused before routing.
+pub(super) fn refused(error: &RequestError) -> Page {
+    match error {
+        RequestError::Connect => no_proxy(),
+        RequestError::HostMissing | RequestError::HostRepeated | RequestError::Host => Page::bad_host(),
+        error if error.status() == 431 => new(
             431,
             "The request's head is too large",
             format!(
-                "It has more than {MAX_FIELDS} fields or {} KiB, cookies included.",
+                "It has more than {MAX_HEADERS} fields or {} KiB, cookies included.",
                 MAX_HEAD_BYTES / 1024
             ),
             "Delete the cookies of this site and reload.",
         ),
-        RequestError::Coding => new(
+        error if error.status() == 501 => new(
             501,
             "The request's coding is not known here",
             "Its Transfer-Encoding is something else than chunked.".to_owned(),
             "Whoever wrote the program that sent it can leave the coding out.",
         ),
-        RequestError::Late => new(
-            408,
-            "The request took too long",
-            "Its head did not come whole in time.".to_owned(),
-            "Reload; if it happens again, look at your network.",
+        why => new(
+            400,
+            "The request is malformed",
+            format!("Two programs could read it differently, so it is not passed on: {why}."),
+            "If you did not write it yourself, tell whoever made the program that sent it.",
         ),
     }
 }

@@ -5,11 +5,10 @@ mod upgrade;
 
 use std::sync::Arc;
 
-use http::Request;
+use http::{HeaderMap, Request};
 use hvym_proxy::limits::Use;
 use hvym_tunnel_core::relay::Name;
 use hvym_tunnel_pages::Page;
-use hyper::body::Incoming;
 
 use crate::http1::head_rewrite;
 use crate::http1::request_body::RequestBody;
@@ -26,7 +25,7 @@ pub(crate) async fn proxy(
     session: AgentSession,
     name: Name,
     host: String,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
 ) -> (Answer, Option<RequestPermit>) {
     let format = response_body::format(request.headers());
     match try_proxy(visitor, session, name, host, request).await {
@@ -44,14 +43,13 @@ pub(crate) async fn try_proxy(
     session: AgentSession,
     name: Name,
     host: String,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
 ) -> Result<(Answer, RequestPermit), Page> {
-    let (name, client) = (Arc::new(name), visitor.client_info(request.headers()));
+    let (name, client) = (Arc::new(name), visitor.client_info(&fields(request.headers())));
     let kind = if head_rewrite::wants_upgrade(request.headers()) { Use::Tunnel } else { Use::Request };
     let permit = visitor.state.limits.enter(visitor.key(&client), &name, kind).map_err(pages::over_limit)?;
-    let limit = visitor.state.settings.options.limits.body_timeout;
-    let (head, body) = request.into_parts();
-    let body = RequestBody::new(body, &head.headers, limit);
+    let (head, mut body) = request.into_parts();
+    body.wait_for_service(&head.headers);
     let request = Request::from_parts(head, body);
     match forward(visitor, session, &name, host, client, request).await {
         Ok(answer) => Ok((answer, permit)),
@@ -60,4 +58,9 @@ pub(crate) async fn try_proxy(
             Err(page)
         }
     }
+}
+
+/// The fields of a map as lines have them.
+pub(crate) fn fields(headers: &HeaderMap) -> Vec<(&str, &[u8])> {
+    headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect()
 }

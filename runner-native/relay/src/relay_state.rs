@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use hvym_proxy::ProxyConfig;
 use hvym_tunnel_core::relay::{Name, Owner, SessionConfig};
 use hvym_tunnel_core::stellar::Address;
 
@@ -20,6 +21,7 @@ use hvym_tunnel_net::secret::Fingerprint;
 
 /// The state of one relay.
 pub(crate) struct RelayState {
+    // Fields: one for each part that a relay has.
     pub(crate) info: RelayInfo,
     pub(crate) settings: RelaySettings,
     /// What every session starts with.
@@ -29,6 +31,8 @@ pub(crate) struct RelayState {
     pub(crate) compat_agents: CompatAgents,
     pub(crate) ports: PortTable,
     pub(crate) limits: Arc<VisitorCounts>,
+    /// The timeouts and limits of visitors' connections.
+    pub(crate) proxy: Arc<ProxyConfig>,
     /// The counters of all requests.
     pub(crate) metrics: Metrics,
     pub(crate) lifecycle: Lifecycle,
@@ -83,6 +87,7 @@ impl RelayState {
             compat_agents,
             ports: PortTable::new(options.ingress.listen.ip(), options.ingress.tcp_ports.clone()),
             limits: Arc::new(VisitorCounts::new(options.visitors.counted(&options.limits), exempt, clock)),
+            proxy: Arc::new(settings.proxy()),
             metrics: Metrics::default(),
             lifecycle: Lifecycle::default(),
             events,

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hvym_proxy::ProxyConfig;
 use hvym_proxy::pool::PoolConfig;
 use hvym_tunnel_compat::HvymFallback;
 use hvym_tunnel_compat::sealed_box::SealKey;
@@ -27,8 +28,6 @@ const INBOUND_STREAMS: usize = 2 * REACHED_STREAMS;
 
 /// The largest head of a request or response. nginx takes 32 KiB and Node.js 16; cookies and tokens grow.
 pub(super) const MAX_HEAD_BYTES: usize = 64 * 1024;
-/// Fields of one head. A browser sends thirty; hyper's parser keeps this many on its stack.
-pub(super) const MAX_FIELDS: usize = 100;
 /// How long a TLS handshake may take. It costs us the most before we know anything about the visitor.
 pub(super) const TLS_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the 101 that we wrote may take to be flushed.
@@ -109,6 +108,20 @@ impl RelaySettings {
     /// How the connections of every session are kept and shared.
     pub(super) fn pool(&self) -> PoolConfig {
         PoolConfig { reuse: self.options.upstream.reuse.into(), ..PoolConfig::DEFAULT }
+    }
+
+    /// The timeouts and limits of visitors' connections.
+    pub(super) fn proxy(&self) -> ProxyConfig {
+        let limits = &self.options.limits;
+        ProxyConfig {
+            head_timeout: limits.head_timeout,
+            idle_timeout: limits.idle_timeout,
+            body_timeout: limits.body_timeout,
+            send_timeout: limits.send_timeout,
+            response_timeout: limits.response_timeout,
+            relay_domain: Some(self.options.ingress.domain.clone()),
+            ..ProxyConfig::DEFAULT
+        }
     }
 
     /// What every session of the relay `address` is given.

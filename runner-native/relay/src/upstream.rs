@@ -8,5 +8,7 @@ pub(crate) mod h2;
 mod h2_pool;
 pub(crate) mod pool;
 pub(crate) mod pool_wait;
+pub(crate) mod relayed;
 pub(crate) mod request_upload;
 pub(crate) mod response_body;
+mod service_wire;

@@ -3,17 +3,14 @@
 pub(crate) mod in_flight;
 pub(crate) mod upgraded;
 
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use http::HeaderMap;
+use hvym_http1::{ClientInfo, UrlScheme};
 use hvym_proxy::limits::VisitorKey;
 use hvym_proxy::pool::VisitorId;
 
 use crate::config::PublicScheme;
-use crate::http1::forwarded::ClientInfo;
-use crate::http1::request_guard::GuardVerdict;
 use crate::limits::visitor_counts::ConnectionSlot;
 use crate::relay_state::RelayState;
 use crate::upstream::pool::{Pool, StreamUser, next_visitor_id};
@@ -29,13 +26,10 @@ fn unknown_group(id: VisitorId) -> u64 {
 pub(crate) struct Visitor {
     pub(crate) state: Arc<RelayState>,
     pub(crate) peer: SocketAddr,
-    pub(crate) verdict: Arc<GuardVerdict>,
     /// Its responses that are not sent completely.
     pub(crate) responses: Arc<ResponseTracker>,
     slot: Arc<ConnectionSlot>,
     is_tls: bool,
-    is_upgraded: AtomicBool,
-    is_http10: AtomicBool,
     /// What its connections to services belong to.
     id: VisitorId,
     /// The pools that may have some.
@@ -59,34 +53,13 @@ impl Visitor {
     ) -> Self {
         Self {
             peer,
-            verdict: Arc::default(),
             responses: ResponseTracker::new(state.clock),
             slot,
             is_tls,
-            is_upgraded: AtomicBool::new(false),
-            is_http10: AtomicBool::new(false),
             id: next_visitor_id(),
             pools: Mutex::default(),
             state,
         }
-    }
-
-    /// The connection is about to leave HTTP; whoever takes it over also ends it.
-    pub(crate) fn mark_upgraded(&self) {
-        self.is_upgraded.store(true, Ordering::Release);
-    }
-
-    pub(crate) fn is_upgraded(&self) -> bool {
-        self.is_upgraded.load(Ordering::Acquire)
-    }
-
-    /// A request in HTTP/1.0 came: a response without a length ends where the connection does.
-    pub(crate) fn mark_http10(&self) {
-        self.is_http10.store(true, Ordering::Release);
-    }
-
-    pub(crate) fn is_http10(&self) -> bool {
-        self.is_http10.load(Ordering::Acquire)
     }
 
     /// What counts against the limits until the connection ends; an upgraded connection keeps it.
@@ -106,7 +79,8 @@ impl Visitor {
 
     /// What a request of `client` is counted by; `None`: by nothing of its own.
     pub(crate) fn key(&self, client: &ClientInfo) -> Option<VisitorKey> {
-        client.visitor().and_then(|ip| self.state.limits.key(ip))
+        // A trusted proxy that does not say whom it saw is not counted.
+        self.state.limits.key(client.address())
     }
 
     /// Whom a stream for a request of `client` is for.
@@ -116,14 +90,25 @@ impl Visitor {
     }
 
     /// Who is behind a request with these header fields.
-    pub(crate) fn client_info(&self, fields: &HeaderMap) -> ClientInfo {
-        let options = &self.state.settings.options;
-        ClientInfo::new(self.peer.ip(), self.scheme(), fields, &options.public.trusted_proxies)
+    pub(crate) fn client_info(&self, fields: &[(&str, &[u8])]) -> ClientInfo {
+        let fields = fields.iter().copied();
+        ClientInfo::new(self.peer.ip(), self.scheme(), fields, |address| self.is_trusted(address))
+    }
+
+    /// Whether the connection comes from a trusted proxy, which says for each request whom it saw.
+    pub(crate) fn is_behind_proxy(&self) -> bool {
+        self.is_trusted(self.peer.ip().to_canonical())
+    }
+
+    fn is_trusted(&self, address: IpAddr) -> bool {
+        let trusted = &self.state.settings.options.public.trusted_proxies;
+        trusted.iter().any(|net| net.contains(&address))
     }
 
     /// The scheme that the visitor used: also `https` when a proxy in front of the relay terminates TLS.
-    fn scheme(&self) -> &'static str {
+    fn scheme(&self) -> UrlScheme {
         let public = self.state.settings.options.public.scheme().usual_port();
-        if self.is_tls || public == PublicScheme::Https.usual_port() { "https" } else { "http" }
+        let is_https = self.is_tls || public == PublicScheme::Https.usual_port();
+        if is_https { UrlScheme::Https } else { UrlScheme::Http }
     }
 }

@@ -16,4 +16,4 @@ pub use forwarded_block::ForwardedBlock;
 pub use host_mapping::{HostMapping, UrlOrigin};
 pub use request::{ForwardedFields, RequestParts, RequestRewrite, write_request_head};
 pub use response::{ResponseRewrite, framing_toward};
-pub use trailers::{MessageKind, is_trailer_forwarded, trailer_fields};
+pub use trailers::{MessageKind, is_forwarded_field, is_trailer_forwarded, trailer_fields};

@@ -12,6 +12,12 @@ pub enum MessageKind {
     Response,
 }
 
+/// Whether a field of this name says who a visitor is, in any spelling: of a visitor it goes, and a proxy writes its own
+/// ([`ForwardedBlock`](crate::ForwardedBlock)).
+pub fn is_forwarded_field(name: &str) -> bool {
+    matches!(FieldKind::classify(name.as_bytes()), FieldKind::Claim | FieldKind::ClientAddress)
+}
+
 /// Whether a trailer field of this name is forwarded: none that a head would lose, none that frames or routes the message, and
 /// none that authenticates it (RFC 9110 section 6.5.1).
 pub fn is_trailer_forwarded(name: &str, kind: MessageKind) -> bool {

@@ -16,6 +16,8 @@ pub struct Released {
     pub upstream: Box<Upstream>,
     /// Whether it can carry another request.
     pub is_reusable: bool,
+    /// Whether the visitor broke off what it carried.
+    pub is_abandoned: bool,
 }
 
 /// Why a request is answered with an error of the proxy.

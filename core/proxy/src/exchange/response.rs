@@ -1,7 +1,7 @@
 //! How responses reach the visitor: those of services, and those of the runner.
 
 use bytes::Bytes;
-use hvym_http1::{Framing, HeadError, LAST_CHUNK, ResponseHead, ResponseRewrite, ResponseView, Version};
+use hvym_http1::{Framing, HeadError, ResponseHead, ResponseRewrite, ResponseView, Version};
 use hvym_yamux::Instant;
 
 use super::event::ExchangeError;
@@ -56,33 +56,18 @@ impl Exchange {
                         date: self.date.as_ref().and_then(|date| core::str::from_utf8(date).ok()),
                         ..ResponseRewrite::default()
                     };
-                    let (from, status) = (view.framing(), view.status());
+                    let status = view.status();
                     let framing = view.write_forwarded(&rewrite, &mut self.heads);
                     self.down.send_head(self.heads.split().freeze(), framing, now);
-                    up.set_body_mode(if framing == from { BodyMode::AsIs } else { BodyMode::Payload });
-                    self.is_encoding = framing != from && framing == Framing::Chunked;
+                    up.set_body_mode(BodyMode::Framed(framing));
                     (self.head, self.continue_at, self.pending.answered) = (Bytes::new(), None, Some(status));
                 }
-                Some(UpstreamEvent::Body(data)) => self.pass_body(data, now),
-                Some(UpstreamEvent::End) => return self.end_body(now),
+                Some(UpstreamEvent::Body(data)) => self.down.send_body(data, now),
+                Some(UpstreamEvent::Trailers(_)) => {}
+                Some(UpstreamEvent::End) => return self.down.end_response(now),
                 Some(UpstreamEvent::Failed(failure)) => return self.on_failure(failure),
             }
         }
-    }
-
-    fn pass_body(&mut self, data: Bytes, now: Instant) {
-        if self.is_encoding {
-            self.down.send_chunk(data, &mut self.heads, now);
-        } else {
-            self.down.send_body(data, now);
-        }
-    }
-
-    fn end_body(&mut self, now: Instant) {
-        if core::mem::take(&mut self.is_encoding) {
-            self.down.send_body(Bytes::from_static(LAST_CHUNK), now);
-        }
-        self.down.end_response(now);
     }
 
     fn on_failure(&mut self, failure: UpstreamFailure) {
@@ -152,13 +137,24 @@ impl Exchange {
     pub fn send_local_body(&mut self, data: Bytes, now: Instant) {
         if !self.is_bodiless && !data.is_empty() {
             self.moved = now;
-            self.pass_body(data, now);
+            if self.is_encoding {
+                self.down.send_chunk(data, &mut self.heads, now);
+            } else {
+                self.down.send_body(data, now);
+            }
         }
     }
 
-    /// The response of the runner is complete.
-    pub fn end_local_body(&mut self, now: Instant) {
-        self.end_body(now);
+    /// The response of the runner is complete. `trailers` are lines of fields, each with its line end; they are sent where
+    /// the body is in chunks.
+    pub fn end_local_body(&mut self, trailers: &[u8], now: Instant) {
+        if self.is_encoding {
+            self.heads.extend_from_slice(b"0\r\n");
+            self.heads.extend_from_slice(trailers);
+            self.heads.extend_from_slice(b"\r\n");
+            self.down.send_body(self.heads.split().freeze(), now);
+        }
+        self.down.end_response(now);
         if !self.down.is_request_complete() {
             self.down.stop_reading();
         }
@@ -182,6 +178,9 @@ fn is_last(down: &Downstream, response: &ResponseView<'_>, is_continued: bool) -
 fn frame(head: &mut ResponseHead, request: &RequestFacts, body: LocalBody) -> Framing {
     let keeps_upgrade = matches!(head.status, 101 | 426);
     let protocol = head.headers.first("upgrade").filter(|_| keeps_upgrade).map(Bytes::copy_from_slice);
+    // That of a response to HEAD is not the length of a body.
+    let length = head.headers.first("content-length").filter(|_| request.method == MethodKind::Head);
+    let length = length.map(Bytes::copy_from_slice);
     head.headers.strip_hop_by_hop();
     head.headers.remove("content-length");
     if let Some(protocol) = protocol {
@@ -191,6 +190,7 @@ fn frame(head: &mut ResponseHead, request: &RequestFacts, body: LocalBody) -> Fr
     match (head.status, body) {
         (101, _) => return Framing::Tunnel,
         (100..=199 | 204 | 304, _) => return Framing::Empty,
+        _ if length.is_some() => head.headers.push("Content-Length", length.unwrap_or_default()),
         (_, LocalBody::Length(length)) => head.headers.push("Content-Length", alloc::format!("{length}")),
         (_, LocalBody::Streamed) if request.version == Version::Http11 => {
             head.headers.push("Transfer-Encoding", "chunked");

@@ -142,7 +142,7 @@ impl Rig {
         let mut head = BytesMut::new();
         let said = match self.exchange.poll_event(self.now) {
             None => return false,
-            Some(ExchangeEvent::Released(Released { upstream, is_reusable })) => {
+            Some(ExchangeEvent::Released(Released { upstream, is_reusable, .. })) => {
                 self.pooled = is_reusable.then_some(upstream);
                 Said::Released(is_reusable)
             }

@@ -15,20 +15,20 @@ use hvym_tunnel_core::dialect::MUX_YAMUX;
 use hvym_tunnel_core::handshake::Credential;
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::{Session, SessionEvent};
-use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
 
 use crate::agent_conn::peer_access::Caller;
 use crate::agent_conn::registration::AgentRegistration;
 use crate::compat_agents::TokenLogin;
 use crate::http1::auth::{bearer, is_allowed_origin};
 use crate::http1::head_rewrite;
+use crate::http1::request_body::RequestBody;
 use crate::pages;
 use crate::relay_state::RelayState;
 use crate::sessions::AgentSession;
 use crate::settings::CLOSE_TIMEOUT;
 use crate::upstream::response_body::{self, Answer};
-use crate::visitor::{Visitor, upgraded};
+use crate::visitor::Visitor;
+use crate::visitor::upgraded::OnUpgrade;
 use hvym_tunnel_net::clock;
 use hvym_tunnel_net::link_driver::{Driver, DriverEvent, LinkHandle};
 use hvym_tunnel_net::runtime::spawn;
@@ -49,13 +49,13 @@ enum Login {
 }
 
 /// Answers a request for `/connect`.
-pub(crate) fn answer(visitor: &Visitor, request: Request<Incoming>) -> Answer {
+pub(crate) fn answer(visitor: &Visitor, request: Request<RequestBody>) -> Answer {
     let login = Login::Identity(credential(request.headers()));
     accept(visitor, request, login)
 }
 
 /// Answers a request for `/ws/tunnel`, where programs of other systems connect.
-pub(crate) fn answer_with_token(visitor: &Visitor, request: Request<Incoming>) -> Answer {
+pub(crate) fn answer_with_token(visitor: &Visitor, request: Request<RequestBody>) -> Answer {
     let (guest, token_login, protocol) = visitor.state.compat_agents.recognize(&request);
     let mut answer = accept(visitor, request, Login::Token(guest, token_login));
     if let Some(protocol) = protocol.filter(|_| answer.status() == StatusCode::SWITCHING_PROTOCOLS) {
@@ -65,7 +65,7 @@ pub(crate) fn answer_with_token(visitor: &Visitor, request: Request<Incoming>) -
 }
 
 /// Answers an upgrade request, and spawns the task of the session.
-fn accept(visitor: &Visitor, mut request: Request<Incoming>, login: Login) -> Answer {
+fn accept(visitor: &Visitor, mut request: Request<RequestBody>, login: Login) -> Answer {
     let format = response_body::format(request.headers());
     let Some(accept) = accept_key(&request) else {
         let mut answer = response_body::page(&pages::websocket_wanted(), format);
@@ -85,8 +85,9 @@ fn accept(visitor: &Visitor, mut request: Request<Incoming>, login: Login) -> An
     if !state.sessions.has_room() {
         return response_body::page(&pages::overloaded(), format);
     }
-    let upgrade = hyper::upgrade::on(&mut request);
-    visitor.mark_upgraded();
+    let Some(upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
+        return response_body::page(&pages::websocket_wanted(), format);
+    };
     let session = run_session(Arc::clone(state), visitor.peer, login, upgrade, pass);
     // An agent's connection counts against the limits while it is open.
     let slot = visitor.slot();
@@ -104,7 +105,7 @@ fn accept(visitor: &Visitor, mut request: Request<Incoming>, login: Login) -> An
 }
 
 /// The value of `Sec-WebSocket-Accept`; `None` if the request is no WebSocket upgrade (RFC 6455 section 4.2.1).
-fn accept_key(request: &Request<Incoming>) -> Option<HeaderValue> {
+fn accept_key(request: &Request<RequestBody>) -> Option<HeaderValue> {
     let fields = request.headers();
     let meant = request.method() == Method::GET
         && request.version() == Version::HTTP_11
@@ -132,11 +133,10 @@ async fn run_session(
     upgrade: OnUpgrade,
     pass: TaskGuard,
 ) {
-    let connection = match upgraded::completed(upgrade).await {
-        Ok(connection) => connection,
-        Err(error) => return tracing::debug!(%peer, %error, "an agent left before its upgrade was done"),
+    let Some(wire) = upgrade.completed().await else {
+        return tracing::debug!(%peer, "an agent left before its upgrade was done");
     };
-    let socket = socket::accepted(upgraded::reclaim(connection));
+    let socket = socket::accepted(wire);
     let (clock, config) = (state.clock, state.session.clone());
     let (session, token_login) = match login {
         Login::Identity(credential) => {

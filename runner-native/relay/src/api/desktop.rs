@@ -2,11 +2,11 @@
 //!
 //! Requests are proxied like any visitor's. Errors of the relay have the format of these routes.
 
+use crate::http1::request_body::RequestBody;
 use http::header::{AUTHORIZATION, HOST, HeaderValue, RETRY_AFTER};
 use http::{Request, StatusCode, Uri};
 use hvym_tunnel_core::relay::{Name, Owner};
 use hvym_tunnel_pages::Page;
-use hyper::body::Incoming;
 use serde::Serialize;
 
 use super::cloud::{account, fault, is, unknown};
@@ -55,7 +55,7 @@ pub(super) fn is_routed(uri: &Uri) -> bool {
 }
 
 /// Proxies a request to the desktop of the token's account.
-pub(super) async fn route(visitor: &Visitor, mut request: Request<Incoming>) -> RoutedAnswer {
+pub(super) async fn route(visitor: &Visitor, mut request: Request<RequestBody>) -> RoutedAnswer {
     let state = &visitor.state;
     let target = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
     let Some((way, user, rest)) = routed_target(&target) else { return (json::wrong_method(READ), None) };

@@ -16,7 +16,6 @@ use http::header::{
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
 use hvym_proxy::limits::Use;
-use hyper::body::Incoming;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -84,7 +83,7 @@ impl Outcome {
 }
 
 /// Answers `POST /api/tunnels/{domain}/forward`, asked by the operator.
-pub(super) async fn answer(visitor: &Visitor, domain: &str, request: Request<Incoming>) -> Answer {
+pub(super) async fn answer(visitor: &Visitor, domain: &str, request: Request<RequestBody>) -> Answer {
     let state = &visitor.state;
     let limit = state.settings.options.limits.body_timeout;
     let read = within(limit, Limited::new(request.into_body(), MAX_BYTES).collect()).await;
@@ -214,7 +213,7 @@ async fn run(visitor: &Visitor, domain: &str, mut request: Request<RequestBody>)
     let host = state.authority(&name);
     let Ok(value) = HeaderValue::try_from(&host) else { return absent() };
     request.headers_mut().insert(HOST, value);
-    let (name, client) = (Arc::new(name), visitor.client_info(request.headers()));
+    let (name, client) = (Arc::new(name), visitor.client_info(&crate::proxy::fields(request.headers())));
     let Ok(permit) = state.limits.enter(visitor.key(&client), &name, Use::Request) else {
         return Outcome::failed(503, "Too many requests are under way");
     };

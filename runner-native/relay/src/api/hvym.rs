@@ -2,13 +2,13 @@
 
 use std::time::SystemTime;
 
+use crate::http1::request_body::RequestBody;
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Request, StatusCode, Uri};
 use hvym_tunnel_core::dialect::MUX_YAMUX;
 use hvym_tunnel_core::relay::{Name, Owner};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_pages::Page;
-use hyper::body::Incoming;
 use serde::Serialize;
 
 use super::credential::{Asker, Refused};
@@ -254,7 +254,7 @@ pub(super) fn is_proxied(uri: &Uri) -> bool {
 }
 
 /// Proxies a request below `/proxy/` to the agent that it names.
-pub(super) async fn proxy(visitor: &Visitor, mut request: Request<Incoming>) -> RoutedAnswer {
+pub(super) async fn proxy(visitor: &Visitor, mut request: Request<RequestBody>) -> RoutedAnswer {
     let state = &visitor.state;
     if !SERVES.split(", ").any(|method| method == request.method().as_str()) {
         return (json::wrong_method(SERVES), None);

@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::http1::request_body::RequestBody;
 use http::{Method, Request, StatusCode};
 use hvym_tunnel_core::dialect::Service;
 use hvym_tunnel_core::relay::{Name, Owner};
-use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
@@ -115,7 +115,7 @@ pub(super) fn info(state: &RelayState) -> Answer {
 }
 
 /// `/api/tunnels` and below, for the operator. `rest` is the rest of the path.
-pub(super) async fn answer(visitor: &Visitor, rest: &str, request: Request<Incoming>) -> Option<Answer> {
+pub(super) async fn answer(visitor: &Visitor, rest: &str, request: Request<RequestBody>) -> Option<Answer> {
     let state = &visitor.state;
     let mut parts = rest.trim_start_matches('/').split('/').filter(|_| !rest.is_empty());
     let parts = (parts.next(), parts.next(), parts.next());

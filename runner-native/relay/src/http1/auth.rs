@@ -2,6 +2,7 @@
 
 use http::HeaderValue;
 use http::header::{AUTHORIZATION, HeaderMap, ORIGIN};
+use hvym_proxy::names_connection_login;
 
 /// The token of `Authorization: Bearer` (RFC 6750 section 2.1), if there is one.
 pub(crate) fn bearer(fields: &HeaderMap) -> Option<&str> {
@@ -18,4 +19,9 @@ pub(crate) fn is_allowed_origin(fields: &HeaderMap, allowed: &[String]) -> bool 
         allowed.iter().any(|known| origin.as_bytes().eq_ignore_ascii_case(known.as_bytes()))
     };
     allowed.is_empty() || named.all(is_known)
+}
+
+/// Whether a request logs in its connection, and not only itself.
+pub(crate) fn logs_in_connection(fields: &HeaderMap) -> bool {
+    fields.get_all(AUTHORIZATION).iter().any(|value| names_connection_login(value.as_bytes()))
 }

@@ -4,23 +4,13 @@
 //! because some servers stop compressing for requests with one.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
+    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::{Authority, PathAndQuery};
 use http::{StatusCode, Uri, Version, request, response};
-use hvym_http1::{HOP_BY_HOP, list_members};
+use hvym_http1::{ForwardedBlock, HOP_BY_HOP, is_forwarded_field, list_members};
 use thiserror::Error;
-
-use crate::http1::forwarded::ClientInfo;
-
-/// Fields that only the relay may set, because services and other relays trust them.
-const OURS: [HeaderName; 4] = [
-    FORWARDED,
-    HeaderName::from_static("x-real-ip"),
-    HeaderName::from_static("x-stellar-address"),
-    HeaderName::from_static("x-custom-domain"),
-];
 
 /// Why a request names no host (RFC 9112 section 3.2).
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Error)]
@@ -60,11 +50,7 @@ fn without_user(authority: &Authority) -> String {
 }
 
 /// Rewrites a visitor's head for the service. Returns the protocol of the upgrade, if one is requested.
-pub(crate) fn rewrite_request(
-    head: &mut request::Parts,
-    host: &str,
-    origin: &ClientInfo,
-) -> Option<HeaderValue> {
+pub(crate) fn rewrite_request(head: &mut request::Parts, forwarded: &ForwardedBlock) -> Option<HeaderValue> {
     let upgrade = upgrade(&head.headers).filter(|_| head.version == Version::HTTP_11);
     let trailers = lists(&head.headers, &TE, "trailers");
     let chunked = head.headers.contains_key(TRANSFER_ENCODING);
@@ -82,7 +68,12 @@ pub(crate) fn rewrite_request(
         head.headers.insert(TE, HeaderValue::from_static("trailers"));
     }
     join_cookies(&mut head.headers);
-    origin.add_forwarded(&mut head.headers, host);
+    for (name, value) in forwarded.fields() {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value))
+        {
+            head.headers.insert(name, value);
+        }
+    }
     head.version = Version::HTTP_11;
     let target = head.uri.path_and_query().cloned();
     head.uri = Uri::from(target.unwrap_or_else(|| PathAndQuery::from_static("/")));
@@ -171,8 +162,8 @@ fn strip(headers: &mut HeaderMap) {
 
 /// Removes the fields that only the relay may set.
 fn remove_claims(headers: &mut HeaderMap) {
-    let claims = |name: &&HeaderName| name.as_str().starts_with("x-forwarded-") || OURS.contains(name);
-    let names: Vec<HeaderName> = headers.keys().filter(claims).cloned().collect();
+    let is_claim = |name: &&HeaderName| is_forwarded_field(name.as_str());
+    let names: Vec<HeaderName> = headers.keys().filter(is_claim).cloned().collect();
     for name in names {
         headers.remove(name);
     }
@@ -181,6 +172,7 @@ fn remove_claims(headers: &mut HeaderMap) {
 #[cfg(test)]
 mod tests {
     use http::{Request, Response};
+    use hvym_http1::{ClientInfo, UrlScheme};
 
     use super::*;
 
@@ -192,8 +184,10 @@ mod tests {
         request.body(()).expect("a request").into_parts().0
     }
 
-    fn origin() -> ClientInfo {
-        ClientInfo::new("203.0.113.7".parse().expect("an address"), "https", &HeaderMap::new(), &[])
+    fn forwarded(host: &str) -> ForwardedBlock {
+        let peer = "203.0.113.7".parse().expect("an address");
+        let client = ClientInfo::new(peer, UrlScheme::Https, std::iter::empty(), |_| false);
+        ForwardedBlock::new(&client, host)
     }
 
     fn fields(headers: &HeaderMap) -> Vec<(&str, &str)> {
@@ -216,7 +210,7 @@ mod tests {
                 ("accept", "*/*"),
             ],
         );
-        assert_eq!(rewrite_request(&mut head, "h", &origin()), None);
+        assert_eq!(rewrite_request(&mut head, &forwarded("h")), None);
         let left: Vec<&str> =
             head.headers.keys().map(HeaderName::as_str).filter(|name| !name.contains("forwarded")).collect();
         assert_eq!(left, ["host", "content-length", "accept"]);
@@ -236,14 +230,15 @@ mod tests {
                 ("x-custom-domain", "d"),
             ],
         );
-        rewrite_request(&mut head, "a.example:8080", &origin());
+        rewrite_request(&mut head, &forwarded("a.example:8080"));
         assert_eq!(
             fields(&head.headers),
             [
                 ("x-forwarded-for", "203.0.113.7"),
                 ("x-forwarded-host", "a.example:8080"),
-                ("forwarded", "for=203.0.113.7;host=\"a.example:8080\";proto=https"),
+                ("x-forwarded-port", "8080"),
                 ("x-forwarded-proto", "https"),
+                ("forwarded", "for=203.0.113.7;proto=https"),
             ]
         );
     }
@@ -252,13 +247,13 @@ mod tests {
     fn path_and_query_stay_byte_for_byte() {
         for target in ["/a%2Fb//c/./..?q=%3F&+=%20", "//x", "/", "/?", "/%zz"] {
             let mut head = head(target, &[("host", "h")]);
-            rewrite_request(&mut head, "h", &origin());
+            rewrite_request(&mut head, &forwarded("h"));
             assert_eq!(head.uri.to_string(), target);
         }
         let mut absolute = head("http://user@other.example:81/p%2F?q", &[("host", "h")]);
         assert_eq!(settle_host(&mut absolute).as_deref(), Ok("other.example:81"));
         assert_eq!(absolute.headers[HOST], "other.example:81");
-        rewrite_request(&mut absolute, "other.example:81", &origin());
+        rewrite_request(&mut absolute, &forwarded("other.example:81"));
         assert_eq!(absolute.uri.to_string(), "/p%2F?q");
     }
 
@@ -273,14 +268,14 @@ mod tests {
     #[test]
     fn an_upgrade_is_passed_on_only_when_the_connection_means_it() {
         let mut meant = head("/", &[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]);
-        assert_eq!(rewrite_request(&mut meant, "h", &origin()), Some(HeaderValue::from_static("websocket")));
+        assert_eq!(rewrite_request(&mut meant, &forwarded("h")), Some(HeaderValue::from_static("websocket")));
         assert_eq!(
             (&meant.headers[CONNECTION], &meant.headers[UPGRADE]),
             (&"upgrade".parse().expect("a value"), &"websocket".parse().expect("a value"))
         );
         for fields in [&[("upgrade", "chat")][..], &[("connection", "Upgrade"), ("upgrade", "chat, h2c")]] {
             let mut stray = head("/", fields);
-            assert_eq!(rewrite_request(&mut stray, "h", &origin()), None);
+            assert_eq!(rewrite_request(&mut stray, &forwarded("h")), None);
             assert!(!stray.headers.contains_key(UPGRADE));
         }
     }
@@ -298,7 +293,7 @@ mod tests {
     #[test]
     fn crumbs_of_a_cookie_become_one() {
         let mut head = head("/", &[("cookie", "a=1"), ("cookie", "b=2")]);
-        rewrite_request(&mut head, "h", &origin());
+        rewrite_request(&mut head, &forwarded("h"));
         assert_eq!(head.headers.get_all(COOKIE).iter().collect::<Vec<_>>(), ["a=1; b=2"]);
     }
 
@@ -325,7 +320,7 @@ mod tests {
     #[test]
     fn a_length_beside_chunks_is_dropped() {
         let mut head = head("/", &[("transfer-encoding", "chunked"), ("content-length", "3")]);
-        rewrite_request(&mut head, "h", &origin());
+        rewrite_request(&mut head, &forwarded("h"));
         assert!(!head.headers.contains_key(CONTENT_LENGTH) && !head.headers.contains_key(TRANSFER_ENCODING));
     }
 

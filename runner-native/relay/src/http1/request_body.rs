@@ -11,24 +11,14 @@ use futures_util::task::AtomicWaker;
 use http::header::{EXPECT, HeaderMap};
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use thiserror::Error;
 
+use crate::http1::body_error::RequestBodyError;
+use crate::http1::body_pipe::BodyReaderEnd;
 use crate::http1::head_rewrite;
 use hvym_tunnel_net::coarse_timer::CoarseTimer;
 
 /// How long a body waits for `100 Continue` of the service. Many services never send it; curl waits as long.
 const CONTINUE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Why a body is incomplete.
-#[derive(Debug, Error)]
-pub(crate) enum RequestBodyError {
-    /// No byte of it arrived for the timeout.
-    #[error("nothing of the body came for {0:?}")]
-    Late(Duration),
-    /// It ended too early, or is not what its head announced.
-    #[error(transparent)]
-    Broken(#[from] hyper::Error),
-}
 
 /// Releases a body that waits for `100 Continue`.
 #[derive(Clone, Default)]
@@ -64,15 +54,28 @@ pub(crate) struct RequestBody {
 enum Source {
     /// From the visitor, as it is read.
     Coming(Incoming),
+    /// From a visitor of HTTP/1.1, whose connection limits its time.
+    Piped { pipe: BodyReaderEnd, length: SizeHint },
     /// Known whole.
     Here(Full<Bytes>),
 }
 
 impl RequestBody {
-    /// `body`, of which something must come every `limit`; `fields` are those of its request.
-    pub(crate) fn new(body: Incoming, fields: &HeaderMap, limit: Duration) -> Self {
-        let asks = head_rewrite::lists(fields, &EXPECT, "100-continue") && !body.is_end_stream();
-        Self { body: Source::Coming(body), limit, permit: asks.then(Permit::default), timer: None }
+    /// `body`, of which something must come every `limit`.
+    pub(crate) fn new(body: Incoming, limit: Duration) -> Self {
+        Self { body: Source::Coming(body), limit, permit: None, timer: None }
+    }
+
+    /// What comes through `pipe`, of `length` bytes if that is known.
+    pub(crate) fn piped(pipe: BodyReaderEnd, length: Option<u64>) -> Self {
+        let length = length.map_or_else(SizeHint::default, SizeHint::with_exact);
+        Self { body: Source::Piped { pipe, length }, limit: Duration::MAX, permit: None, timer: None }
+    }
+
+    /// It is for a service: if the visitor asked before it sends (RFC 9110 section 10.1.1), the service is waited for.
+    pub(crate) fn wait_for_service(&mut self, fields: &HeaderMap) {
+        let waits = head_rewrite::lists(fields, &EXPECT, "100-continue") && !self.is_end_stream();
+        self.permit = waits.then(Permit::default);
     }
 
     /// One that is here already.
@@ -111,7 +114,8 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         ready!(self.poll_permit(cx));
         let polled = match &mut self.body {
-            Source::Coming(body) => Pin::new(body).poll_frame(cx),
+            Source::Coming(body) => Pin::new(body).poll_frame(cx).map_err(RequestBodyError::Broken),
+            Source::Piped { pipe, .. } => return pipe.poll_frame(cx),
             Source::Here(body) => Pin::new(body)
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
@@ -135,6 +139,7 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         match &self.body {
             Source::Coming(body) => body.is_end_stream(),
+            Source::Piped { pipe, length } => length.exact() == Some(0) || pipe.is_over(),
             Source::Here(body) => body.is_end_stream(),
         }
     }
@@ -142,6 +147,7 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         match &self.body {
             Source::Coming(body) => body.size_hint(),
+            Source::Piped { length, .. } => length.clone(),
             Source::Here(body) => body.size_hint(),
         }
     }

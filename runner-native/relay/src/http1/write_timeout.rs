@@ -24,11 +24,6 @@ impl WriteTimeout {
         Self { wire, limit, timer: None }
     }
 
-    /// The connection alone.
-    pub(crate) fn into_wire(self) -> Wire {
-        self.wire
-    }
-
     fn within_limit<T>(&mut self, done: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if done.is_ready() {
             self.timer = None;

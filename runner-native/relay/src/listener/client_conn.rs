@@ -3,32 +3,36 @@
 //! The protocol is detected by the HTTP/2 preface (RFC 9113 section 3.4).
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::future::{Either, select};
-use futures_util::io::AsyncReadExt;
-use hyper::server::conn::{http1, http2};
+use futures_util::io::AsyncRead;
+use hvym_proxy::Closing;
+use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use socket2::SockRef;
 
+use super::http1_conn::{self, Http1End};
 use super::routing;
-use crate::http1::request_guard::RequestGuard;
 use crate::http1::rewind::Rewind;
 use crate::http1::write_timeout::WriteTimeout;
 use crate::settings::{
     H2_CONNECTION_WINDOW, H2_FAULTS, H2_PENDING_RESETS, H2_PING, H2_SEND_BYTES, H2_STREAM_WINDOW, H2_STREAMS,
-    MAX_FIELDS, MAX_HEAD_BYTES, PARTING_TIMEOUT,
+    MAX_HEAD_BYTES, PARTING_TIMEOUT,
 };
 use crate::visitor::Visitor;
 use hvym_tunnel_net::hyper::Io;
 use hvym_tunnel_net::hyper_rt::{HyperExecutor, HyperTimer};
 use hvym_tunnel_net::socket::Wire;
 use hvym_tunnel_net::tcp::Tcp;
+use hvym_tunnel_net::thread_buffer;
 use hvym_tunnel_net::timeout::within;
 
 /// The HTTP/2 connection preface (RFC 9113 section 3.4).
@@ -49,66 +53,38 @@ pub(crate) async fn serve(visitor: &Arc<Visitor>, mut wire: Wire, rest: Arc<TcpS
         Either::Right(_) => None,
     };
     let Some(Ok(ahead)) = opened else { return };
-    let ended = if ahead.starts_with(PREFACE) {
-        http2(visitor, WriteTimeout::new(Rewind::put_back(ahead, wire), limits.send_timeout)).await
+    let closing = if ahead.starts_with(PREFACE) {
+        // Boxed, so that its large future does not add to every connection.
+        let wire = WriteTimeout::new(Rewind::put_back(ahead, wire), limits.send_timeout);
+        Box::pin(http2(visitor, wire)).await
     } else {
-        http1(visitor, WriteTimeout::new(wire, limits.send_timeout), &ahead).await
+        let served = pin!(http1_conn::serve(visitor, wire, ahead));
+        match select(served, pin!(visitor.state.lifecycle.closing.cancelled())).await {
+            Either::Left((Http1End::Closed(closing), _)) => Some(closing),
+            Either::Left((Http1End::Gone, _)) | Either::Right(_) => None,
+        }
     };
     drop(pass);
-    if let Some(ended) = ended
-        && !visitor.is_upgraded()
-    {
-        select(
-            pin!(close_gracefully(visitor, rest, ended)),
-            pin!(visitor.state.lifecycle.closing.cancelled()),
-        )
-        .await;
+    if let Some(closing) = closing {
+        let closed = pin!(close_gracefully(rest, closing));
+        select(closed, pin!(visitor.state.lifecycle.closing.cancelled())).await;
     }
 }
 
 /// Reads as many bytes as identify the protocol.
 async fn first_bytes(wire: &mut Wire) -> io::Result<Bytes> {
-    let mut ahead = BytesMut::new();
-    let mut room = [0; 4096];
-    while ahead.is_empty() || (ahead.len() < PREFACE.len() && PREFACE.starts_with(&ahead)) {
-        match wire.read(&mut room).await? {
-            0 => break,
-            n => ahead.extend_from_slice(&room[..n]),
+    let mut ahead = poll_fn(|cx| http1_conn::read(wire, cx)).await?;
+    while !ahead.is_empty() && ahead.len() < PREFACE.len() && PREFACE.starts_with(&ahead) {
+        let more = poll_fn(|cx| http1_conn::read(wire, cx)).await?;
+        if more.is_empty() {
+            break;
         }
+        ahead = [ahead, more].concat().into();
     }
-    Ok(ahead.freeze())
+    Ok(ahead)
 }
 
-/// The result of a connection; `None` if it was cut.
-type Ended = Option<hyper::Result<()>>;
-
-async fn http1(visitor: &Arc<Visitor>, wire: WriteTimeout, ahead: &[u8]) -> Ended {
-    let limits = &visitor.state.settings.options.limits;
-    let asked = Arc::clone(visitor);
-    let service = service_fn(move |request| {
-        let visitor = Arc::clone(&asked);
-        async move { Ok::<_, Infallible>(routing::answer(&visitor, request).await) }
-    });
-    let guard = RequestGuard::new(wire, ahead, Arc::clone(&visitor.verdict), limits.head_timeout);
-    let connection = pin!(
-        http1::Builder::new()
-            .preserve_header_case(true)
-            .max_headers(MAX_FIELDS)
-            .max_header_size(MAX_HEAD_BYTES)
-            .timer(HyperTimer)
-            // The keep-alive timeout. The request guard limits the time of a head.
-            .header_read_timeout(limits.idle_timeout)
-            .serve_connection(Io(guard), service)
-            .with_upgrades()
-    );
-    let enough = async {
-        visitor.state.lifecycle.draining.cancelled().await;
-        None
-    };
-    shutdown_gracefully(visitor, connection, |connection| connection.graceful_shutdown(), enough).await
-}
-
-async fn http2(visitor: &Arc<Visitor>, wire: WriteTimeout) -> Ended {
+async fn http2(visitor: &Arc<Visitor>, wire: WriteTimeout) -> Option<Closing> {
     let asked = Arc::clone(visitor);
     let service = service_fn(move |request| {
         let visitor = Arc::clone(&asked);
@@ -137,17 +113,22 @@ async fn http2(visitor: &Arc<Visitor>, wire: WriteTimeout) -> Ended {
             Either::Right(_) => Some(PARTING_TIMEOUT),
         }
     };
-    shutdown_gracefully(visitor, connection, |connection| connection.graceful_shutdown(), enough).await
+    let ended =
+        shutdown_gracefully(visitor, connection, |connection| connection.graceful_shutdown(), enough).await?;
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a visitor's connection ended");
+    }
+    Some(Closing::Orderly)
 }
 
 /// Drives a connection until it ends, or until `enough` completes: then `finish` starts the graceful shutdown, which
-/// may take as long as `enough` returned, or until the relay closes.
+/// may take as long as `enough` returned, or until the relay closes; `None` if it was cut.
 async fn shutdown_gracefully<C: Future<Output = hyper::Result<()>>>(
     visitor: &Visitor,
     mut connection: Pin<&mut C>,
     finish: impl FnOnce(Pin<&mut C>),
     enough: impl Future<Output = Option<Duration>>,
-) -> Ended {
+) -> Option<hyper::Result<()>> {
     let limit_after = match select(connection.as_mut(), pin!(enough)).await {
         Either::Left((ended, _)) => return Some(ended),
         Either::Right((limit_after, _)) => limit_after,
@@ -167,16 +148,12 @@ async fn shutdown_gracefully<C: Future<Output = hyper::Result<()>>>(
 }
 
 /// Closes a connection so that the visitor can tell a complete response from an incomplete one.
-async fn close_gracefully(visitor: &Visitor, tcp: Arc<TcpStream>, ended: hyper::Result<()>) {
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a visitor's connection ended");
-        if error.is_user() && visitor.is_http10() {
-            // The response is incomplete, and without chunks an orderly end would look complete.
-            let _reset = SockRef::from(&*tcp).set_linger(Some(Duration::ZERO));
-            return;
-        }
+async fn close_gracefully(tcp: Arc<TcpStream>, closing: Closing) {
+    if closing == Closing::Reset {
+        let _reset = SockRef::from(&*tcp).set_linger(Some(Duration::ZERO));
+        return;
     }
-    // hyper has shut it down already, except after a declined upgrade.
+    // hyper has shut it down already.
     if let Err(error) = tcp.shutdown(Shutdown::Write)
         && error.kind() != io::ErrorKind::NotConnected
     {
@@ -184,9 +161,11 @@ async fn close_gracefully(visitor: &Visitor, tcp: Arc<TcpStream>, ended: hyper::
     }
     // Closing with unread data would send a reset, which can overtake the response (RFC 9112 section 9.6).
     let Ok(mut tcp) = Tcp::from_shared(tcp) else { return };
-    let unread = async {
-        let mut sink = [0; 4096];
-        while matches!(tcp.read(&mut sink).await, Ok(1..)) {}
-    };
+    let unread = poll_fn(|cx| {
+        thread_buffer::with(|scratch| {
+            while let 1.. = ready!(Pin::new(&mut tcp).poll_read(cx, scratch)).unwrap_or(0) {}
+            Poll::Ready(())
+        })
+    });
     let _in_time = within(PARTING_TIMEOUT, unread).await;
 }

@@ -4,21 +4,17 @@
 //! Only the prefix is cut. The rest is neither decoded nor resolved: the service sees `..` and `%2f` as the visitor
 //! sent them.
 
-use http::uri::{PathAndQuery, Uri};
+use http::uri::PathAndQuery;
 
 use crate::sessions::{HostTarget, SessionTable};
 
 /// The prefix of such paths.
 const PREFIX: &str = "/t/";
 
-/// The target of the path of `uri`, if it names such an agent; `uri` is then rewritten for the service.
-pub(crate) fn find(sessions: &SessionTable, uri: &mut Uri) -> Option<HostTarget> {
-    let (name, rest) = cut(uri.path_and_query()?.as_str())?;
-    let reached = sessions.find_guest(name)?;
-    let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(rest);
-    *uri = Uri::from_parts(parts).ok()?;
-    Some(reached)
+/// The target of a path and query, if it names such an agent, and the path and query for the service.
+pub(crate) fn find(sessions: &SessionTable, target: &str) -> Option<(HostTarget, PathAndQuery)> {
+    let (name, rest) = cut(target)?;
+    Some((sessions.find_guest(name)?, rest))
 }
 
 /// The name and the rest. An empty path is `/` (RFC 9110 section 4.2.3).

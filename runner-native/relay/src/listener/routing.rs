@@ -4,21 +4,21 @@ use std::sync::Arc;
 
 use http::header::LOCATION;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use hvym_http1::RequestError;
 use hvym_tunnel_core::relay::NameError;
-use hvym_tunnel_pages::{Format, Page};
+use hvym_tunnel_pages::Page;
 use hyper::body::Incoming;
 
 use super::path_route;
 use crate::api;
 use crate::http1::head_rewrite;
-use crate::http1::head_validation::RequestError;
+use crate::http1::request_body::RequestBody;
 use crate::limits::visitor_counts::RequestPermit;
 use crate::pages;
 use crate::proxy::proxy;
 use crate::router::Route;
 use crate::sessions::HostTarget;
-use crate::settings::MAX_FIELDS;
 use crate::upstream::response_body::{self, Answer};
 use crate::visitor::Visitor;
 use crate::visitor::in_flight::InFlight;
@@ -29,8 +29,6 @@ pub(super) async fn answer(visitor: &Arc<Visitor>, request: Request<Incoming>) -
     let (answer, mut permit) = route(visitor, request).await;
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         visitor.slot().hold(permit.take());
-    } else {
-        visitor.verdict.stays();
     }
     answer.map(|reply| InFlight::new(reply, permit, pending))
 }
@@ -38,11 +36,8 @@ pub(super) async fn answer(visitor: &Arc<Visitor>, request: Request<Incoming>) -
 /// Routes one request by its host name.
 async fn route(visitor: &Arc<Visitor>, request: Request<Incoming>) -> (Answer, Option<RequestPermit>) {
     let format = response_body::format(request.headers());
-    if request.version() < Version::HTTP_11 {
-        visitor.mark_http10();
-    }
-    if let Some((request_error, format)) = request_error(visitor, &request) {
-        return (response_body::page(&pages::refused(&request_error), format), None);
+    if let Some(error) = request_error(&request) {
+        return (response_body::page(&pages::refused(&error), format), None);
     }
     let (mut head, body) = request.into_parts();
     let Ok(host) = head_rewrite::settle_host(&mut head) else {
@@ -51,15 +46,22 @@ async fn route(visitor: &Arc<Visitor>, request: Request<Incoming>) -> (Answer, O
     let host = match visitor.state.plugins.router.route(&host) {
         Route::Here(name) if *name == host => host,
         Route::Here(name) => name.into_owned(),
-        Route::Elsewhere(origin) => return (elsewhere(&origin, &head.uri), None),
+        Route::Elsewhere(origin) => {
+            let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+            return (elsewhere(&origin, path), None);
+        }
     };
     let mut reached = visitor.state.sessions.find(&host);
     if matches!(reached, Err(NameError::Bare))
-        && let Some(guest) = path_route::find(&visitor.state.sessions, &mut head.uri)
+        && let Some((guest, rest)) = head
+            .uri
+            .path_and_query()
+            .and_then(|target| path_route::find(&visitor.state.sessions, target.as_str()))
     {
-        reached = Ok(guest);
+        (reached, head.uri) = (Ok(guest), Uri::from(rest));
     }
-    let request = Request::from_parts(head, body);
+    let limit = visitor.state.settings.options.limits.body_timeout;
+    let request = Request::from_parts(head, RequestBody::new(body, limit));
     match reached {
         Ok(HostTarget::Agent(session, name)) => proxy(visitor, session, name, host, request).await,
         Ok(HostTarget::Absent(name)) => {
@@ -71,9 +73,8 @@ async fn route(visitor: &Arc<Visitor>, request: Request<Incoming>) -> (Answer, O
 }
 
 /// The redirect to another relay.
-fn elsewhere(origin: &str, uri: &Uri) -> Answer {
+pub(super) fn elsewhere(origin: &str, path: &str) -> Answer {
     let mut answer = response_body::empty(StatusCode::TEMPORARY_REDIRECT);
-    let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
     if let Ok(location) = HeaderValue::try_from(format!("{origin}{path}")) {
         answer.headers_mut().insert(LOCATION, location);
     }
@@ -81,18 +82,11 @@ fn elsewhere(origin: &str, uri: &Uri) -> Answer {
 }
 
 /// Why a request is refused, whatever its host.
-fn request_error(visitor: &Visitor, request: &Request<Incoming>) -> Option<(RequestError, Format)> {
-    let format = response_body::format(request.headers());
+fn request_error(request: &Request<Incoming>) -> Option<RequestError> {
     let is_star = request.uri().path() == "*" && request.method() != Method::OPTIONS;
-    if is_star && request.version() == Version::HTTP_11 {
-        // The request guard lets no such request through: it replaces one that was refused.
-        return visitor.verdict.refused();
+    match request.method() {
+        &Method::CONNECT => Some(RequestError::Connect),
+        _ if is_star => Some(RequestError::Target),
+        _ => None,
     }
-    let request_error = match request.method() {
-        &Method::CONNECT => RequestError::Proxy,
-        _ if is_star => RequestError::Malformed("the target is no path and no URL".to_owned()),
-        _ if request.headers().len() > MAX_FIELDS => RequestError::TooLarge,
-        _ => return None,
-    };
-    Some((request_error, format))
 }

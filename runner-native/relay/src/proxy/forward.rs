@@ -4,24 +4,27 @@
 //! (RFC 9110 section 9.2.2).
 
 use http::{Request, Response, StatusCode};
+use hvym_http1::{ClientInfo, ForwardedBlock};
 use hvym_proxy::Choice;
 use hvym_tunnel_core::relay::Name;
 use hvym_tunnel_pages::Page;
 use hyper::body::Incoming;
 
 use super::upgrade;
-use crate::http1::forwarded::ClientInfo;
+use crate::http1::auth::logs_in_connection;
 use crate::http1::head_rewrite;
-use crate::http1::request_body::RequestBody;
+use crate::http1::request_body::{Permit, RequestBody};
 use crate::metrics::RequestRecord;
 use crate::pages;
 use crate::sessions::{AgentSession, Wanted};
 use crate::upstream::conn::UpstreamConn;
 use crate::upstream::error::UpstreamError;
-use crate::upstream::pool::{StreamUser, logs_in_connection};
+use crate::upstream::pool::StreamUser;
+use crate::upstream::relayed::Relayed;
 use crate::upstream::request_upload::{RequestUpload, UploadFailure};
-use crate::upstream::response_body::{Answer, Relayed, ResponseBody};
+use crate::upstream::response_body::{self, Answer, ResponseBody};
 use crate::visitor::Visitor;
+use crate::visitor::upgraded::OnUpgrade;
 
 /// Forwards one request to the agent of `live`.
 pub(crate) async fn forward(
@@ -30,39 +33,32 @@ pub(crate) async fn forward(
     name: &Name,
     host: String,
     client: ClientInfo,
-    mut request: Request<RequestBody>,
+    request: Request<RequestBody>,
 ) -> Result<Answer, Page> {
-    let pass = visitor.state.lifecycle.requests.enter().ok_or_else(pages::draining)?;
+    let guard = visitor.state.lifecycle.requests.enter().ok_or_else(pages::draining)?;
     let asked = RequestRecord::new(&visitor.state.metrics, &live.record, visitor.state.clock);
-    // Taken from the incoming request, before its parts are moved.
-    let visitor_upgrade = hyper::upgrade::on(&mut request);
+    let user = visitor.stream_user(&client);
     let (mut head, body) = request.into_parts();
-    let wanted = head_rewrite::rewrite_request(&mut head, &host, &client);
+    let on_upgrade = head.extensions.remove::<OnUpgrade>();
+    let forwarded = ForwardedBlock::new(&client, &host);
+    let wanted = head_rewrite::rewrite_request(&mut head, &forwarded);
     let permit = body.permit();
-    let mut request = Request::from_parts(head, RequestUpload::new(body, visitor.state.clock));
-    let upload = request.body().progress();
-    if let Some(permit) = permit {
-        hyper::ext::on_informational(&mut request, move |interim| {
-            if interim.status() == StatusCode::CONTINUE {
-                permit.grant();
-            }
-        });
-    }
-    let (response, mut upstream) = asked
-        .with(send(visitor, visitor.stream_user(&client), live, name, request).await, |(response, _)| {
-            response.status()
-        })?;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return match wanted {
-            Some(_) => Ok(upgrade::join(visitor, visitor_upgrade, response, upstream, pass)),
-            None => Err(pages::bad_answer()),
-        };
-    }
+    let request = Request::from_parts(head, RequestUpload::new(body, visitor.state.clock));
+    let sent = send(visitor, user, live, name, request, permit).await;
+    let (response, upstream) = asked.with(sent, |(response, _)| response.status())?;
     let (mut head, body) = response.into_parts();
-    upstream.note(&head);
     head_rewrite::rewrite_response(&mut head);
-    let still_asked = upload.is_some_and(|upload| !upload.is_over());
-    Ok(Response::from_parts(head, ResponseBody::Relayed(Relayed::new(body, upstream, still_asked, pass))))
+    let body = match (upstream, body) {
+        (UpstreamConn::Own(pooled), _) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
+            let (Some(on_upgrade), Some(_)) = (on_upgrade, wanted) else { return Err(pages::bad_answer()) };
+            upgrade::join(visitor, on_upgrade, pooled, guard);
+            return Ok(Response::from_parts(head, response_body::no_body()));
+        }
+        (UpstreamConn::Own(pooled), _) => Relayed::http1(pooled, guard),
+        (UpstreamConn::Shared { h2_conn, .. }, Some(body)) => Relayed::http2(body, h2_conn, guard),
+        (UpstreamConn::Shared { .. }, None) => return Err(pages::bad_answer()),
+    };
+    Ok(Response::from_parts(head, ResponseBody::Relayed(body)))
 }
 
 /// Sends the request, with retries, and waits for the response head.
@@ -72,7 +68,8 @@ async fn send(
     mut live: AgentSession,
     name: &Name,
     mut request: Request<RequestUpload>,
-) -> Result<(Response<Incoming>, UpstreamConn), Page> {
+    permit: Option<Permit>,
+) -> Result<(Response<Option<Incoming>>, UpstreamConn), Page> {
     let state = &visitor.state;
     let limit = state.settings.options.limits.response_timeout;
     let retry = RetryCopy::new(&request);
@@ -82,7 +79,17 @@ async fn send(
     loop {
         visitor.note_pool(&live.pool);
         let mut upstream = live.upstream(user, name, Wanted { choice, logs_in, is_new: is_moved }).await?;
-        let failure = match upstream.ask(request, limit, state.clock).await {
+        let asked = match &mut upstream {
+            UpstreamConn::Own(pooled) => {
+                let asked = pooled.h1_conn.ask(request, permit.clone(), limit, state.clock).await;
+                asked.map(|response| response.map(|()| None))
+            }
+            UpstreamConn::Shared { h2_conn, .. } => {
+                let asked = h2_conn.ask(with_permit(request, &permit), limit, state.clock).await;
+                asked.map(|response| response.map(Some))
+            }
+        };
+        let failure = match asked {
             Ok(response) => return Ok((response, upstream)),
             Err(failure) => failure,
         };
@@ -109,6 +116,18 @@ async fn send(
         };
         choice = Choice::Fresh;
     }
+}
+
+/// A request over HTTP/2 whose body waits for `permit`.
+fn with_permit(mut request: Request<RequestUpload>, permit: &Option<Permit>) -> Request<RequestUpload> {
+    if let Some(permit) = permit.clone() {
+        hyper::ext::on_informational(&mut request, move |interim| {
+            if interim.status() == StatusCode::CONTINUE {
+                permit.grant();
+            }
+        });
+    }
+    request
 }
 
 /// A copy of a request that is safe to retry.

@@ -1,67 +1,44 @@
-//! Upgraded connections, mostly WebSockets: copies bytes both ways, unread.
-
-use futures_util::future::{Either, select};
-use futures_util::io::AsyncWriteExt;
-use http::Response;
-use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
+//! Connections that leave HTTP by way of a handler, mostly WebSockets: copies bytes both ways, unread.
 
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::http1::head_rewrite;
+use futures_util::future::{Either, select};
+use futures_util::io::AsyncWriteExt;
+
 use crate::limits::tunnel_idle::splice_until_idle;
-use crate::upstream::conn::UpstreamConn;
-use crate::upstream::h1::ServiceWire;
-use crate::upstream::response_body::{self, Answer};
-use crate::visitor::{Visitor, upgraded};
+use crate::upstream::pool::PooledConn;
+use crate::visitor::Visitor;
+use crate::visitor::upgraded::OnUpgrade;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::shutdown::TaskGuard;
 
-/// Joins the connections of visitor and service, and returns the 101 response.
-pub(crate) fn join(
-    visitor: &Visitor,
-    visitor_upgrade: OnUpgrade,
-    mut response: Response<Incoming>,
-    upstream: UpstreamConn,
-    pass: TaskGuard,
-) -> Answer {
-    let service_upgrade = hyper::upgrade::on(&mut response);
-    visitor.mark_upgraded();
-    if let UpstreamConn::Own(pooled) = upstream {
-        // It completes as soon as it has handed its stream over.
-        spawn(pooled.settled()).detach();
-    }
-    let state = Arc::clone(&visitor.state);
-    let (slot, limit) = (visitor.slot(), state.settings.options.visitors.tunnel_timeout);
+/// Joins the connections of visitor and service, once the visitor has the 101.
+pub(crate) fn join(visitor: &Visitor, on_upgrade: OnUpgrade, pooled: PooledConn, guard: TaskGuard) {
+    let (state, slot) = (Arc::clone(&visitor.state), visitor.slot());
+    let limit = state.settings.options.visitors.tunnel_timeout;
     spawn(async move {
-        let splicing = pin!(run(visitor_upgrade, service_upgrade, limit, state.clock));
+        let splicing = pin!(run(on_upgrade, pooled, limit, state.clock));
         if let Either::Left((Err(error), _)) =
             select(splicing, pin!(state.lifecycle.closing.cancelled())).await
         {
             tracing::debug!(%error, "an upgraded connection ended");
         }
-        drop((pass, slot));
+        drop((guard, slot));
     })
     .detach();
-    let (mut head, _) = response.into_parts();
-    head_rewrite::rewrite_response(&mut head);
-    let mut answer = response_body::empty(head.status);
-    *answer.headers_mut() = head.headers;
-    *answer.extensions_mut() = head.extensions;
-    answer
 }
 
-async fn run(visitor: OnUpgrade, service: OnUpgrade, limit: Duration, clock: Clock) -> io::Result<()> {
-    let service = upgraded::completed(service).await?;
-    let mut visitor = upgraded::reclaim(upgraded::completed(visitor).await?);
-    let parts = service.downcast::<ServiceWire>().map_err(|_| io::ErrorKind::InvalidData)?;
-    if !parts.read_buf.is_empty() {
-        visitor.write_all(&parts.read_buf).await?;
-        visitor.flush().await?;
+async fn run(on_upgrade: OnUpgrade, pooled: PooledConn, limit: Duration, clock: Clock) -> io::Result<()> {
+    let mut visitor = on_upgrade.completed().await.ok_or(io::ErrorKind::TimedOut)?;
+    let (mut stream, to_service, early) = pooled.h1_conn.into_tunnel();
+    visitor.write_all(&early).await?;
+    visitor.flush().await?;
+    for data in to_service.buffers() {
+        stream.write_bytes(data.clone()).await?;
     }
-    splice_until_idle(parts.io.stream, visitor, limit, clock).await
+    splice_until_idle(stream, visitor, limit, clock).await
 }

@@ -108,6 +108,19 @@ impl AgentSession {
         }
     }
 
+    /// Name and protocol of the service of `name`, if it is bound.
+    pub(crate) fn service(&self, name: &Name) -> Option<(Arc<str>, Proto)> {
+        self.session.look(|session| {
+            let service = session.service(name.service.as_deref())?;
+            Some((Arc::from(service.name.as_str()), service.proto))
+        })
+    }
+
+    /// An idle connection to an HTTP/1.1 service of this name.
+    pub(crate) fn take_idle(&self, user: StreamUser, service: &str, choice: Choice) -> Option<PooledConn> {
+        self.pool.take(service, user.id, choice).map(|pooled| self.own(user, pooled))
+    }
+
     /// A connection to the service of `name`: a pooled one, or a new one as soon as there is capacity.
     pub(crate) async fn upstream(
         &self,
@@ -127,9 +140,10 @@ impl AgentSession {
                 let h2_conn = self.pool.with_h2(|h2, _| h2.get(service, user.id, wanted.logs_in));
                 h2_conn.map(|h2_conn| UpstreamConn::Shared { h2_conn, is_used: true })
             }
-            Some((service, Proto::Http | Proto::Tcp)) => {
-                self.pool.take(service, user.id, wanted.choice).map(|pooled| self.own(user, pooled))
-            }
+            Some((service, Proto::Http | Proto::Tcp)) => self
+                .pool
+                .take(service, user.id, wanted.choice)
+                .map(|pooled| UpstreamConn::Own(self.own(user, pooled))),
             Some((_, Proto::H2)) | None => None,
         };
         match known {
@@ -151,7 +165,7 @@ impl AgentSession {
             self.open_in_turn(service.as_deref(), user.id, || self.try_open(user, name, &mut opening));
         let stream = match opened.await? {
             Opened::Stream(stream) => stream,
-            Opened::Conn(pooled) => return Ok(self.own(user, pooled)),
+            Opened::Conn(pooled) => return Ok(UpstreamConn::Own(self.own(user, pooled))),
         };
         tracing::debug!(stream = ?stream.id(), service = opening.service, "opened");
         let upstream = match opening.proto {
@@ -162,8 +176,7 @@ impl AgentSession {
                 UpstreamConn::Shared { h2_conn, is_used: false }
             }),
             Proto::Http | Proto::Tcp => {
-                let h1_conn = H1Conn::new(stream).await;
-                h1_conn.map(|h1_conn| UpstreamConn::Own(self.pool.lend(&opening.service, user, h1_conn)))
+                Ok(UpstreamConn::Own(self.pool.lend(&opening.service, user, H1Conn::new(stream))))
             }
         };
         upstream.map_err(|error| {
@@ -173,7 +186,7 @@ impl AgentSession {
     }
 
     /// A connection that another visitor may have used before, for `user` from now on.
-    fn own(&self, user: StreamUser, mut pooled: PooledConn) -> UpstreamConn {
+    fn own(&self, user: StreamUser, mut pooled: PooledConn) -> PooledConn {
         if pooled.group != user.group {
             pooled.group = user.group;
             let id = pooled.h1_conn.stream_id();
@@ -184,7 +197,7 @@ impl AgentSession {
                 }
             });
         }
-        UpstreamConn::Own(pooled)
+        pooled
     }
 
     /// Opens a new stream, as soon as there is capacity. Sets service and protocol in `opening`; its `proto` says on

@@ -3,6 +3,7 @@
 //! Knows no socket. The lock is held for one lookup at a time, and never while a session is locked.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hvym_tunnel_core::relay::{Directory, Name, NameError, Owner};
@@ -53,6 +54,8 @@ impl Rows {
 pub(crate) struct SessionTable {
     rows: Mutex<Rows>,
     capacity: usize,
+    /// Changes with everything that a lookup by host name depends on.
+    generation: AtomicU64,
 }
 
 impl SessionTable {
@@ -62,7 +65,7 @@ impl SessionTable {
         let mut directory = Directory::new(domain);
         guests.into_iter().for_each(|guest| directory.register(guest));
         let rows = Rows { directory, sessions: BTreeMap::new(), next: 1 };
-        Self { rows: Mutex::new(rows), capacity }
+        Self { rows: Mutex::new(rows), capacity, generation: AtomicU64::new(0) }
     }
 
     /// Adds a session that is not logged in. `None`: the table is full.
@@ -89,6 +92,7 @@ impl SessionTable {
         if live && policy == Policy::Reject {
             return NameClaim::Conflict;
         }
+        self.generation.fetch_add(1, Ordering::Release);
         let old = rows.directory.insert(owner, key).and_then(|old| rows.sessions.get(&old).cloned());
         NameClaim::Granted(old)
     }
@@ -97,9 +101,15 @@ impl SessionTable {
     pub(crate) fn leave(&self, key: SessionKey, owner: Option<&Owner>) {
         let mut rows = self.lock();
         rows.sessions.remove(&key);
+        self.generation.fetch_add(1, Ordering::Release);
         if let Some(owner) = owner {
             rows.directory.remove(owner, &key);
         }
+    }
+
+    /// Changes whenever a host name may lead somewhere else than before.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     /// Looks up a host name.

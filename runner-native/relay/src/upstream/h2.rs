@@ -13,8 +13,8 @@ use hyper::client::conn::http2;
 
 use crate::settings::MAX_HEAD_BYTES;
 use crate::upstream::error::UpstreamError;
-use crate::upstream::h1::ServiceWire;
 use crate::upstream::request_upload::RequestUpload;
+use crate::upstream::service_wire::ServiceWire;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::hyper_rt::HyperExecutor;
 use hvym_tunnel_net::runtime::spawn;
@@ -90,7 +90,7 @@ impl H2Conn {
             Some(request) => UpstreamError::Unsent(Box::new(request)),
             None => {
                 let failure = progress.and_then(|progress| progress.failure());
-                failure.map_or_else(|| UpstreamError::Lost(error.into_error()), UpstreamError::Upload)
+                failure.map_or_else(|| UpstreamError::Lost(error.into_error().into()), UpstreamError::Upload)
             }
         })
     }

@@ -10,24 +10,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, CONNECTION, HeaderMap, HeaderName, PROXY_AUTHENTICATE, WWW_AUTHENTICATE};
-use http::{HeaderValue, Method, Request, StatusCode, Version, response};
+use hvym_proxy::Choice;
 use hvym_proxy::pool::{ConnId, ConnPool, PoolConfig, Returned, VisitorId, WaitId};
-use hvym_proxy::{Choice, ConnHistory, names_connection_login};
 use hvym_tunnel_core::time::Instant;
 
 use super::h1::H1Conn;
 use super::h2_pool::H2Pool;
-use super::request_upload::RequestUpload;
-use crate::http1::head_rewrite;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::timer::Timer;
 
 /// Expired connections are closed, and late requests answered, at most this often and this late.
 const TICK: Duration = Duration::from_secs(1);
-
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// The pool of one session.
 pub(crate) struct Pool {
@@ -57,7 +51,6 @@ pub(crate) struct StreamUser {
 pub(super) struct IdleConn {
     h1_conn: Box<H1Conn>,
     watch: Arc<IdleWatch>,
-    history: ConnHistory,
     group: u64,
 }
 
@@ -74,13 +67,8 @@ pub(crate) struct PooledConn {
     pub(crate) h1_conn: Box<H1Conn>,
     watch: Arc<IdleWatch>,
     visitor: VisitorId,
-    history: ConnHistory,
     /// The visitor by whom its stream is counted.
     pub(crate) group: u64,
-    /// The method of the request under way is `HEAD`.
-    is_head: bool,
-    /// The service closes it after the answer.
-    closes: bool,
 }
 
 impl Wake for IdleWatch {
@@ -112,8 +100,7 @@ impl Pool {
     pub(crate) fn lend(self: &Arc<Self>, service: &str, user: StreamUser, h1_conn: H1Conn) -> PooledConn {
         let (pool, service) = (Arc::downgrade(self), Arc::from(service));
         let watch = Arc::new(IdleWatch { pool, service, id: Mutex::default() });
-        let history = ConnHistory::default();
-        let idle = IdleConn { h1_conn: Box::new(h1_conn), watch, history, group: user.group };
+        let idle = IdleConn { h1_conn: Box::new(h1_conn), watch, group: user.group };
         PooledConn::new(idle, user.id)
     }
 
@@ -127,8 +114,10 @@ impl Pool {
         let now = self.clock.now();
         self.with(|state| {
             loop {
-                let idle = state.conns.take(service, visitor, choice, now)?;
-                if idle.h1_conn.is_free() {
+                let mut idle = state.conns.take(service, visitor, choice, now)?;
+                // What came unasked may not have been looked at yet, and would be taken for the answer.
+                let mut quiet = Context::from_waker(Waker::noop());
+                if idle.h1_conn.is_free() && idle.h1_conn.poll_over(&mut quiet).is_pending() {
                     return Some(PooledConn::new(idle, visitor));
                 }
             }
@@ -190,16 +179,17 @@ impl Pool {
 
     /// Puts an HTTP/1.1 connection back. Not one that is not free.
     fn put(self: &Arc<Self>, pooled: PooledConn) {
-        let PooledConn { mut h1_conn, watch, visitor, history, group, .. } = pooled;
+        let PooledConn { mut h1_conn, watch, visitor, group } = pooled;
         let now = self.clock.now();
         self.with(|state| {
             // Under the lock, so that an end that comes now finds the connection in its place.
             let waker = Waker::from(Arc::clone(&watch));
-            if h1_conn.poll_drive(&mut Context::from_waker(&waker)).is_ready() || !h1_conn.is_free() {
+            if h1_conn.poll_over(&mut Context::from_waker(&waker)).is_ready() || !h1_conn.is_free() {
                 return;
             }
+            let history = h1_conn.history();
             let service = Arc::clone(&watch.service);
-            let conn = IdleConn { h1_conn, watch: Arc::clone(&watch), history, group };
+            let conn = IdleConn { h1_conn, watch: Arc::clone(&watch), group };
             let id = state.conns.put(Returned { conn, service, visitor, history }, now);
             *watch.lock() = id;
         });
@@ -211,7 +201,7 @@ impl Pool {
             let id = (*watch.lock())?;
             let idle = state.conns.get_mut(&watch.service, id)?;
             let waker = Waker::from(Arc::clone(watch));
-            if idle.h1_conn.poll_drive(&mut Context::from_waker(&waker)).is_pending() {
+            if idle.h1_conn.poll_over(&mut Context::from_waker(&waker)).is_pending() {
                 return None;
             }
             tracing::debug!(service = %watch.service, "a waiting connection was closed by its service");
@@ -276,98 +266,21 @@ impl IdleWatch {
 
 impl PooledConn {
     pub(super) fn new(idle: IdleConn, visitor: VisitorId) -> Self {
-        let IdleConn { h1_conn, watch, history, group } = idle;
-        Self { h1_conn, watch, visitor, history, group, is_head: false, closes: false }
+        let IdleConn { h1_conn, watch, group } = idle;
+        Self { h1_conn, watch, visitor, group }
     }
 
-    /// Whether it served a request before.
+    /// Whether it served a request before the one under way.
     pub(crate) fn is_used(&self) -> bool {
-        self.history.requests > 1
+        self.h1_conn.history().requests > 1
     }
 
-    /// A request is about to be sent.
-    pub(crate) fn note_request(&mut self, request: &Request<RequestUpload>) {
-        let method = request.method();
-        self.is_head = method == Method::HEAD;
-        self.history.requests = self.history.requests.saturating_add(1);
-        self.history.has_unsafe_request |=
-            !request.body().is_empty() || !(self.is_head || method == Method::GET);
-        self.history.has_connection_login |= logs_in_connection(request.headers());
-    }
-
-    /// Reads from a response head how long the service keeps the connection, and whether others may have it.
-    pub(crate) fn note(&mut self, head: &response::Parts) {
-        self.closes =
-            head.version < Version::HTTP_11 || head_rewrite::lists(&head.headers, &CONNECTION, "close");
-        self.history.keep_alive = head.headers.get(KEEP_ALIVE).and_then(kept_for);
-        self.history.has_connection_login |= challenges_connection(head.status, &head.headers);
-        self.history.was_bodiless =
-            self.is_head || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    }
-
-    /// Puts it back, now or as soon as what is left of the request was sent.
-    pub(crate) fn give_back(mut self) {
-        let mut quiet = Context::from_waker(Waker::noop());
-        if self.h1_conn.poll_drive(&mut quiet).is_ready() {
-            return;
-        }
-        if self.h1_conn.is_free() {
-            return self.put_back();
-        }
-        spawn(self.settled()).detach();
-    }
-
-    /// Drives it until it is free, and puts it back then.
-    pub(crate) async fn settled(mut self) {
-        self.h1_conn.settled().await;
-        self.put_back();
-    }
-
-    /// Puts it back where it is free by now.
-    fn put_back(self) {
-        if !self.closes
+    /// Puts it back, if it is free.
+    pub(crate) fn give_back(self) {
+        if self.h1_conn.is_free()
             && let Some(pool) = self.watch.pool.upgrade()
         {
             pool.put(self);
         }
-    }
-}
-
-/// Whether a request logs in its connection, and not only itself.
-pub(crate) fn logs_in_connection(fields: &HeaderMap) -> bool {
-    fields.get_all(AUTHORIZATION).iter().any(|value| names_connection_login(value.as_bytes()))
-}
-
-/// Whether an answer asks for a login of its connection.
-fn challenges_connection(status: StatusCode, fields: &HeaderMap) -> bool {
-    let name = match status {
-        StatusCode::UNAUTHORIZED => WWW_AUTHENTICATE,
-        StatusCode::PROXY_AUTHENTICATION_REQUIRED => PROXY_AUTHENTICATE,
-        _ => return false,
-    };
-    fields.get_all(name).iter().any(|value| names_connection_login(value.as_bytes()))
-}
-
-/// The `timeout` of a `Keep-Alive` field (RFC 2068 section 19.7.1.1).
-fn kept_for(value: &HeaderValue) -> Option<Duration> {
-    let text = value.to_str().ok()?;
-    let seconds = text.split(',').find_map(|part| {
-        let (name, value) = part.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("timeout").then(|| value.trim().parse().ok())?
-    });
-    seconds.map(Duration::from_secs)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_service_says_of_its_patience_is_understood() {
-        let said = |text| kept_for(&HeaderValue::from_static(text)).map(|kept| kept.as_secs());
-        assert_eq!(said("timeout=5"), Some(5));
-        assert_eq!(said("max=100, Timeout = 15"), Some(15));
-        assert_eq!(said("max=100"), None);
-        assert_eq!(said("timeout=soon"), None);
     }
 }

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use hvym_tunnel_core::time::Instant;
 use hyper::body::{Body, Frame, SizeHint};
 
-use crate::http1::request_body::{RequestBody, RequestBodyError};
+use crate::http1::body_error::RequestBodyError;
+use crate::http1::request_body::RequestBody;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::timeout::within;
 
@@ -36,8 +37,6 @@ pub(crate) enum UploadFailure {
 pub(crate) struct UploadState {
     /// When it last progressed, microseconds of the clock.
     moved: AtomicU64,
-    /// Whether it ended: completely passed on, or dropped.
-    over: AtomicBool,
     /// Whether it failed.
     broken: AtomicBool,
     /// Whether it failed by the body timeout.
@@ -52,7 +51,6 @@ impl RequestUpload {
         }
         let progress = Arc::new(UploadState {
             moved: AtomicU64::new(clock.now().as_micros()),
-            over: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             late: AtomicBool::new(false),
         });
@@ -76,11 +74,6 @@ impl RequestUpload {
 }
 
 impl UploadState {
-    /// Whether the body ended, completely or not.
-    pub(crate) fn is_over(&self) -> bool {
-        self.over.load(Ordering::Acquire)
-    }
-
     /// Why the body did not arrive completely, if it failed.
     pub(crate) fn failure(&self) -> Option<UploadFailure> {
         let is_late = self.late.load(Ordering::Acquire);
@@ -103,12 +96,6 @@ impl UploadState {
                 return Some(done);
             }
         }
-    }
-}
-
-impl Drop for Flowing {
-    fn drop(&mut self) {
-        self.progress.over.store(true, Ordering::Release);
     }
 }
 

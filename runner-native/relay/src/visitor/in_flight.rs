@@ -15,6 +15,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use thiserror::Error;
 
 use crate::limits::visitor_counts::RequestPermit;
+use crate::upstream::relayed::ServiceError;
 use crate::upstream::response_body::ResponseBody;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::timer::Timer;
@@ -24,7 +25,7 @@ use hvym_tunnel_net::timer::Timer;
 pub(crate) enum AnswerError {
     /// The connection to the service failed.
     #[error(transparent)]
-    Service(#[from] hyper::Error),
+    Service(#[from] ServiceError),
     /// The visitor read nothing for the send timeout.
     #[error("the visitor read nothing for too long")]
     Unread,

@@ -1,0 +1,265 @@
+//! Which way a request goes, by its host: to an agent's service, or to whoever else answers it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::header::HOST;
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Version};
+use hvym_http1::{ForwardedBlock, ForwardedFields, Framing, RequestError, RequestRewrite, RequestView};
+use hvym_proxy::limits::{Use, VisitorKey};
+use hvym_tunnel_core::dialect::Proto;
+use hvym_tunnel_core::relay::{Name, NameError};
+use hvym_tunnel_pages::Page;
+
+use super::local::{Handler, LocalAnswer};
+use crate::api;
+use crate::http1::body_pipe::body_pipe;
+use crate::http1::request_body::RequestBody;
+use crate::limits::visitor_counts::RequestPermit;
+use crate::listener::{path_route, routing};
+use crate::metrics::RequestRecord;
+use crate::pages;
+use crate::proxy::proxy;
+use crate::router::Route;
+use crate::sessions::{AgentSession, HostTarget};
+use crate::upstream::pool::StreamUser;
+use crate::upstream::response_body::Answer;
+use crate::visitor::Visitor;
+use crate::visitor::upgraded::OnUpgrade;
+use hvym_tunnel_net::shutdown::TaskGuard;
+
+/// What becomes of a request.
+pub(super) enum Routed<'a> {
+    /// It is passed on over HTTP/1.1, with this head.
+    Forward { head: Bytes, request: Forwarded<'a> },
+    /// A handler answers it.
+    Local(LocalAnswer<'a>),
+    /// It is answered with an error.
+    Page(Page),
+}
+
+/// A request on its way to a service, and what counts it.
+pub(super) struct Forwarded<'a> {
+    pub(super) session: AgentSession,
+    pub(super) name: Arc<Name>,
+    /// The name by which its connections are pooled; `None` if the service is not bound.
+    pub(super) service: Option<Arc<str>>,
+    pub(super) user: StreamUser,
+    pub(super) logs_in: bool,
+    /// Whether the session replaced the one that it was for.
+    pub(super) has_moved: bool,
+    permit: Option<RequestPermit>,
+    record: Option<RequestRecord<'a>>,
+    _guard: TaskGuard,
+}
+
+impl Forwarded<'_> {
+    /// The response has begun.
+    pub(super) fn answered(&mut self, status: StatusCode) {
+        if let Some(record) = self.record.take() {
+            record.end(status, true);
+        }
+    }
+
+    /// The service is done with it, or it is a tunnel.
+    pub(super) fn leave(&mut self) {
+        drop(self.permit.take().map(RequestPermit::over));
+    }
+
+    /// It is answered with `page` instead.
+    pub(super) fn fail(&mut self, page: &Page) {
+        self.leave();
+        if let Some(record) = self.record.take() {
+            record.end(StatusCode::from_u16(page.status).unwrap_or(StatusCode::BAD_GATEWAY), false);
+        }
+    }
+
+    /// Goes to the session that replaced one that ended, if there is any.
+    pub(super) fn move_to_successor(&mut self, visitor: &Visitor) -> bool {
+        let newer = visitor.state.sessions.agent(&self.name.owner);
+        let Some(newer) = newer.filter(|newer| !newer.is(&self.session)) else { return false };
+        (self.session, self.service, self.has_moved) = (newer, None, true);
+        true
+    }
+}
+
+/// What a connection remembers from one request to the next.
+#[derive(Default)]
+pub(super) struct RouteCache {
+    target: Option<CachedTarget>,
+    /// What services are told of the visitor, and whom their connections are for.
+    forwarded: ForwardedBlock,
+    user: Option<(StreamUser, Option<VisitorKey>)>,
+}
+
+struct CachedTarget {
+    host: String,
+    /// Of the table of sessions when it was asked.
+    generation: u64,
+    session: AgentSession,
+    name: Arc<Name>,
+}
+
+/// Where a host name leads.
+enum Target {
+    Agent(AgentSession, Arc<Name>),
+    /// An agent that is not connected.
+    Absent(Name),
+}
+
+impl From<HostTarget> for Target {
+    fn from(target: HostTarget) -> Self {
+        match target {
+            HostTarget::Agent(session, name) => Target::Agent(session, Arc::new(name)),
+            HostTarget::Absent(name) => Target::Absent(name),
+        }
+    }
+}
+
+impl RouteCache {
+    fn find(&mut self, visitor: &Visitor, host: &str) -> Result<Target, NameError> {
+        let sessions = &visitor.state.sessions;
+        let generation = sessions.generation();
+        if let Some(cached) = &self.target
+            && cached.generation == generation
+            && cached.host == host
+        {
+            return Ok(Target::Agent(cached.session.clone(), Arc::clone(&cached.name)));
+        }
+        let found = sessions.find(host).map(Target::from);
+        self.target = match &found {
+            Ok(Target::Agent(session, name)) => Some(CachedTarget {
+                host: host.to_owned(),
+                generation,
+                session: session.clone(),
+                name: Arc::clone(name),
+            }),
+            _ => None,
+        };
+        found
+    }
+}
+
+/// Decides which way a request goes; the head for a service is written into `heads`.
+pub(super) fn route<'a>(
+    visitor: &'a Arc<Visitor>,
+    view: &RequestView<'_>,
+    cache: &mut RouteCache,
+    heads: &mut BytesMut,
+) -> Routed<'a> {
+    let host = match visitor.state.plugins.router.route(view.host()) {
+        Route::Here(host) => host,
+        Route::Elsewhere(origin) => return ready(view, routing::elsewhere(&origin, view.path())),
+    };
+    let mut path = Cow::Borrowed(view.path());
+    let mut reached = cache.find(visitor, &host);
+    if matches!(reached, Err(NameError::Bare))
+        && let Some((guest, rest)) = path_route::find(&visitor.state.sessions, view.path())
+    {
+        (reached, path) = (Ok(guest.into()), Cow::Owned(rest.to_string()));
+    }
+    match reached {
+        Ok(Target::Agent(session, name)) => {
+            let service = session.service(&name);
+            let is_http2 = service.as_ref().is_some_and(|(_, proto)| *proto == Proto::H2);
+            if !is_http2 && path == view.path() {
+                let service = service.map(|(service, _)| service);
+                return forward(visitor, view, (session, name, service), cache, heads);
+            }
+            let host = host.into_owned();
+            local(view, &path, |request| Box::pin(proxy(visitor, session, (*name).clone(), host, request)))
+        }
+        Ok(Target::Absent(name)) => Routed::Page(Page::no_agent(&name.owner.to_string())),
+        Err(name) => {
+            local(view, &path, |request| Box::pin(async move { api::answer(visitor, &name, request).await }))
+        }
+    }
+}
+
+fn forward<'a>(
+    visitor: &'a Arc<Visitor>,
+    view: &RequestView<'_>,
+    (session, name, service): (AgentSession, Arc<Name>, Option<Arc<str>>),
+    cache: &mut RouteCache,
+    heads: &mut BytesMut,
+) -> Routed<'a> {
+    let state = &visitor.state;
+    let Some(guard) = state.lifecycle.requests.enter() else { return Routed::Page(pages::draining()) };
+    if visitor.is_behind_proxy() || cache.forwarded.host() != view.host() {
+        let client = visitor.client_info(&view.fields().iter().collect::<Vec<_>>());
+        cache.forwarded = ForwardedBlock::new(&client, view.host());
+        cache.user = Some((visitor.stream_user(&client), visitor.key(&client)));
+    }
+    let Some((user, key)) = cache.user else { return Routed::Page(pages::overloaded()) };
+    let kind = if view.upgrade().is_some() { Use::Tunnel } else { Use::Request };
+    let permit = match state.limits.enter(key, &name, kind) {
+        Ok(permit) => permit,
+        Err(error) => return Routed::Page(pages::over_limit(error)),
+    };
+    let record = RequestRecord::new(&state.metrics, &session.record, state.clock);
+    let rewrite = RequestRewrite {
+        forwarded: ForwardedFields::Replace(&cache.forwarded),
+        keeps_client_address: false,
+        host: None,
+        remove: &[],
+    };
+    view.write_forwarded(&rewrite, heads);
+    let request = Forwarded {
+        user,
+        session,
+        name,
+        service,
+        logs_in: view.authenticates_connection(),
+        has_moved: false,
+        permit: Some(permit),
+        record: Some(record),
+        _guard: guard,
+    };
+    Routed::Forward { head: heads.split().freeze(), request }
+}
+
+/// A request that a handler answers.
+fn local<'a>(
+    view: &RequestView<'_>,
+    path: &str,
+    handler: impl FnOnce(Request<RequestBody>) -> Handler<'a>,
+) -> Routed<'a> {
+    let (body, reader) = body_pipe();
+    let length = match view.framing() {
+        Framing::Length(length) => Some(length),
+        Framing::Chunked => None,
+        Framing::Empty | Framing::UntilClose | Framing::Tunnel => Some(0),
+    };
+    let Some(mut request) = head(view, path) else {
+        return Routed::Page(pages::refused(&RequestError::Target));
+    };
+    let (upgrade, on_upgrade) = OnUpgrade::new();
+    if view.upgrade().is_some() {
+        request.extensions_mut().insert(on_upgrade);
+    }
+    let request = request.map(|()| RequestBody::piped(reader, length));
+    Routed::Local(LocalAnswer::Handling { handler: handler(request), body, upgrade })
+}
+
+/// The head of a request for those who know HTTP by the types of hyper; `None` if these cannot say it.
+fn head(view: &RequestView<'_>, path: &str) -> Option<Request<()>> {
+    let mut request = Request::new(());
+    *request.method_mut() = Method::from_bytes(view.method().as_bytes()).ok()?;
+    *request.uri_mut() =
+        if path.starts_with('?') { format!("/{path}").parse().ok()? } else { path.parse().ok()? };
+    if view.version() == hvym_http1::Version::Http10 {
+        *request.version_mut() = Version::HTTP_10;
+    }
+    let fields = request.headers_mut();
+    for (name, value) in view.fields().iter() {
+        fields.append(HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_bytes(value).ok()?);
+    }
+    fields.insert(HOST, HeaderValue::from_str(view.host()).ok()?);
+    Some(request)
+}
+
+/// A handler that has answered already.
+fn ready<'a>(view: &RequestView<'_>, answer: Answer) -> Routed<'a> {
+    local(view, "/", |_| Box::pin(async move { (answer, None) }))
+}
