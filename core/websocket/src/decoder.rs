@@ -26,7 +26,7 @@ pub enum DecodeEvent {
     Data {
         /// The type of the message.
         kind: Kind,
-        /// Where the piece lies in the input, unmasked. Empty only where it ends a message.
+        /// Where the piece lies in the input, unmasked.
         range: Range<usize>,
         /// It is the last piece of its message.
         end: bool,
@@ -113,12 +113,9 @@ impl Decoder {
         self.control.as_slice()
     }
 
-    /// Bytes that are missing of the data frame that is arriving.
+    /// Bytes that are missing of the payload that is arriving.
     pub fn remaining(&self) -> u64 {
-        match &self.payload {
-            Some(payload) if !payload.opcode.is_control() => payload.remaining,
-            _ => 0,
-        }
+        self.payload.as_ref().map_or(0, |payload| payload.remaining)
     }
 
     /// Decodes from the front of `input` up to the next event. To be called until there is none.
@@ -238,8 +235,7 @@ impl Decoder {
                 self.utf8.finish()?;
             }
         }
-        let is_nothing = data.is_empty() && !end;
-        Ok(if is_nothing { None } else { Some(DecodeEvent::Data { kind, range, end }) })
+        Ok(Some(DecodeEvent::Data { kind, range, end }))
     }
 
     fn on_control(&mut self, opcode: Opcode) -> Result<Option<DecodeEvent>, ProtocolError> {
