@@ -13,7 +13,8 @@ use hvym_tunnel_core::message::Close;
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::key::Identity;
-use hvym_tunnel_net::link_driver::{Driver, DriverEvent, LinkHandle};
+use hvym_tunnel_net::link_driver::{DriverEvent, LinkHandle};
+use hvym_tunnel_net::link_task::LinkTask;
 use hvym_tunnel_net::runtime::Task;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::socket::{self, DialOptions, Socket};
@@ -60,7 +61,7 @@ impl Shared {
 pub(crate) struct AgentRunner {
     shared: Shared,
     identity: Arc<Identity>,
-    driver: Driver<AgentMachine>,
+    driver: LinkTask<AgentMachine>,
     dispatcher: Arc<Dispatcher>,
     monitor: NetworkMonitor,
     dial_options: DialOptions,
@@ -99,7 +100,7 @@ impl AgentRunner {
     ) -> Self {
         Self {
             identity,
-            driver: Driver::new(shared.agent.clone()),
+            driver: LinkTask::spawn(shared.agent.clone()),
             dispatcher: Dispatcher::new(Arc::clone(&shared.table), shared.sink.clone(), shared.clock),
             monitor: NetworkMonitor::new(shared.clock),
             shared,

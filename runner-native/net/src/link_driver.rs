@@ -295,7 +295,7 @@ impl<M: Streams + Send + 'static> Driver<M> {
         }
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<DriverEvent<M::Event>> {
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<DriverEvent<M::Event>> {
         let now = self.handle.0.clock.now();
         for _ in 0..BUDGET {
             if let Some(event) = self.poll_events(cx) {
