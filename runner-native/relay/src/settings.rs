@@ -133,8 +133,8 @@ impl RelaySettings {
             let streams = self.options.limits.link_streams;
             config.max_outbound_streams = streams;
             // So that no stream goes because of those of other visitors: of its own there is `max_group_unread`.
-            config.max_unread =
-                streams.saturating_mul(FIRST_WINDOW).saturating_add(config.window_growth_budget);
+            let windows = streams.saturating_add(INBOUND_STREAMS).saturating_mul(FIRST_WINDOW);
+            config.max_unread = windows.saturating_add(config.window_growth_budget);
             (config.max_inbound_streams, config.accept_backlog) = (INBOUND_STREAMS, INBOUND_STREAMS);
         });
         SessionConfig {

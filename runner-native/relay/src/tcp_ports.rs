@@ -182,7 +182,11 @@ mod tests {
 
     #[test]
     fn a_service_takes_a_bounded_number_of_visitors_and_then_as_many_as_leave() {
-        let state = state(|settings| settings.options.limits.service_requests = 3);
+        let state = state(|settings| {
+            settings.options.limits.service_requests = 3;
+            settings.options.visitors.tunnels = Some(9);
+            settings.options.visitors.requests = Some(9);
+        });
         let (port, other) = (taken(&state, "db"), taken(&state, "cache"));
         let mut inside: Vec<_> = std::iter::from_fn(|| admit(&state, port, PEER)).collect();
         assert_eq!(inside.len(), 3);
@@ -190,6 +194,15 @@ mod tests {
         inside.pop();
         assert!(admit(&state, port, PEER).is_some());
         assert!(admit(&state, 1, PEER).is_none(), "nobody has that port");
+    }
+
+    #[test]
+    fn one_visitor_has_its_share_of_a_port_and_others_have_theirs() {
+        let state = state(|settings| settings.options.visitors.tunnels = Some(2));
+        let port = taken(&state, "db");
+        let inside: Vec<_> = std::iter::from_fn(|| admit(&state, port, PEER)).collect();
+        let other = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)), 9);
+        assert_eq!((inside.len(), admit(&state, port, other).is_some()), (2, true));
     }
 
     #[test]
