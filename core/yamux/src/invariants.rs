@@ -66,7 +66,7 @@ impl Mux {
         if send.unsent() > send.window() as usize {
             return fails("more is queued than its peer has granted");
         }
-        let is_scheduled = stream.lists.contains(List::Ready);
+        let is_scheduled = stream.is_scheduled();
         if send.unsent() > 0 && !is_scheduled {
             return fails("data, but it is not scheduled");
         }
@@ -103,7 +103,7 @@ impl Mux {
             }
             Ok(())
         };
-        for list in [List::Frames, List::Ready, List::Events, List::SessionBlocked] {
+        for list in [List::Frames, List::Sparse, List::Ready, List::Events, List::SessionBlocked] {
             check(list, self.streams.list(list))?;
         }
         Ok(())

@@ -9,8 +9,6 @@ use crate::send::SendState;
 use crate::session::Mux;
 use crate::stream_state::{List, PendingFrame};
 
-/// The most payload in a frame while other streams wait.
-const QUANTUM: u16 = 16 * 1024;
 /// The most payload in any frame. Some peers end the session above 256 KiB, others above 1 MiB.
 const MAX_FRAME: usize = 64 * 1024;
 /// Data that would be cut to less than this is left for the next batch.
@@ -20,8 +18,9 @@ const BLOCK: usize = 4096;
 
 impl Mux {
     /// The next batch of whole frames, at most [`MuxConfig::batch`](crate::MuxConfig::batch) bytes, or what
-    /// [`set_batch`](Self::set_batch) said: first frames of the
-    /// session, then frames of streams other than data, then data by deficit round robin. `None`: nothing is pending.
+    /// [`set_batch`](Self::set_batch) said: first frames of the session, then frames of streams other than data, then data
+    /// by deficit round robin, in which a stream that sends little goes before those that send much. `None`: nothing is
+    /// pending.
     #[must_use]
     pub fn poll_transmit(&mut self) -> Option<Bytes> {
         let frames = self.pending_frames();
@@ -39,7 +38,7 @@ impl Mux {
         if !self.is_ended() {
             // While data waits, it gets at least half of the batch.
             let half = self.batch_limit / 2;
-            let has_data = !self.streams.list(List::Ready).is_empty();
+            let has_data = self.waiting() > 0;
             self.write_stream_frames(if has_data { half } else { self.batch_limit });
             self.write_data();
             self.write_stream_frames(self.batch_limit);
@@ -71,8 +70,12 @@ impl Mux {
 
     /// An estimate of the pending frames: a stream may have several, or none after all.
     fn pending_frames(&self) -> usize {
-        let streams = self.streams.list(List::Frames).len() + self.streams.list(List::Ready).len();
-        self.control.len() + streams
+        self.control.len() + self.streams.list(List::Frames).len() + self.waiting()
+    }
+
+    /// The streams that wait to send data.
+    fn waiting(&self) -> usize {
+        self.streams.list(List::Sparse).len() + self.streams.list(List::Ready).len()
     }
 
     fn write(&mut self, header: Header) {
@@ -132,7 +135,7 @@ impl Mux {
             self.release_if_over(key);
             return;
         }
-        let data_follows = stream.lists.contains(List::Ready) && stream.send.unsent() > 0;
+        let data_follows = stream.is_scheduled() && stream.send.unsent() > 0;
         let mut delta = 0;
         if stream.frames.remove(PendingFrame::Window) && stream.recv.state() == RecvState::Open {
             delta = stream.recv.grantable(unarrived);
@@ -173,26 +176,40 @@ impl Mux {
 
     fn write_data(&mut self) {
         while self.batch_limit.saturating_sub(self.batch.len()) >= MIN_ROOM
-            && let Some(key) = self.streams.pop(List::Ready)
+            && let Some((list, key)) = self.next_sender()
         {
-            self.write_data_of(key);
+            self.write_data_of(key, list);
         }
         self.wake_session_blocked();
     }
 
-    fn write_data_of(&mut self, key: usize) {
-        let is_alone = self.streams.list(List::Ready).is_empty();
+    /// Takes the next stream from the list where it waits. The round is over when it is the turn of a stream that has used
+    /// up its quantum.
+    fn next_sender(&mut self) -> Option<(List, usize)> {
+        if let Some(key) = self.streams.pop(List::Sparse) {
+            return Some((List::Sparse, key));
+        }
+        let key = self.streams.pop(List::Ready)?;
+        if self.streams[key].send.quota(self.round) == 0 {
+            self.round = self.round.wrapping_add(1).max(1);
+        }
+        Some((List::Ready, key))
+    }
+
+    fn write_data_of(&mut self, key: usize, list: List) {
+        let is_alone = self.waiting() == 0;
         let room = self.batch_limit - self.batch.len() - HEADER_BYTES;
         let stream = &mut self.streams[key];
         let unsent = stream.send.unsent();
         if stream.is_free() || unsent == 0 {
             return;
         }
-        let turn = stream.send.begin_turn(QUANTUM);
-        let length = unsent.min(if is_alone { MAX_FRAME } else { usize::from(turn) }).min(room);
-        // A turn that the batch is too short for goes on in the next batch, before all others.
-        let interrupted = !is_alone && length == room && length < unsent.min(usize::from(turn));
-        stream.send.end_turn(if interrupted { turn - length as u16 } else { 0 });
+        let quota = stream.send.quota(self.round);
+        let wanted = unsent.min(if is_alone { MAX_FRAME } else { usize::from(quota) });
+        let length = wanted.min(room);
+        debug_assert!(length > 0, "a turn without a quota");
+        let left = quota.saturating_sub(u16::try_from(length).unwrap_or(u16::MAX));
+        stream.send.set_quota(self.round, left);
         let id = stream.id;
         let flags = self.syn_ack_flags(key);
         self.write(Header::new(FrameType::Data, flags, id, length as u32));
@@ -200,10 +217,12 @@ impl Mux {
         stream.send.pop_into(&mut self.batch, length);
         stream.progress_at = self.now;
         self.counts.unsent -= length;
+        // What the batch is too short for goes on in the next batch, before all others.
+        let interrupted = (length < wanted && left > 0).then_some(list);
         self.after_data(key, interrupted);
     }
 
-    fn after_data(&mut self, key: usize, interrupted: bool) {
+    fn after_data(&mut self, key: usize, interrupted: Option<List>) {
         self.wake_writer(key, self.low_mark());
         let send = &self.streams[key].send;
         if send.unsent() == 0 {
@@ -212,8 +231,8 @@ impl Mux {
             } else if send.is_stalled() {
                 self.arm_stall(key);
             }
-        } else if interrupted {
-            self.streams.push_ready_front(key);
+        } else if let Some(list) = interrupted {
+            self.streams.push_front(list, key);
         } else {
             self.schedule(key);
         }

@@ -16,6 +16,9 @@ const COALESCED: usize = 4096;
 /// 3.8.6.2.1). Half of the largest window, the other limit of the RFC, is never less: a window begins at 256 KiB.
 const SMALL_WINDOW: u16 = 1024;
 
+/// The most payload in a frame while other streams wait, and what a stream sends in a round.
+const QUANTUM: u16 = 16 * 1024;
+
 /// The states of the half, in their order.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(crate) enum SendState {
@@ -63,8 +66,9 @@ pub(crate) struct SendHalf {
     queue: ByteQueue,
     /// Bytes in `queue`, at most `window`.
     unsent: u32,
-    /// What is left of an interrupted turn in the round robin, bytes.
+    /// What is left of the stream's quantum, bytes, in the round of the round robin in which it was last served.
     deficit: u16,
+    round: u16,
     /// What a write that was cut short left, bytes, at most [`SMALL_WINDOW`]: the application is owed a `Writable` once a
     /// write takes as much. 0: no writer waits.
     wanted: u16,
@@ -80,6 +84,7 @@ impl SendHalf {
             queue: ByteQueue::default(),
             unsent: 0,
             deficit: 0,
+            round: 0,
             wanted: 0,
             stalled_at: Instant::ZERO,
         }
@@ -90,6 +95,7 @@ impl SendHalf {
         self.state = SendState::Open;
         self.window = INITIAL_WINDOW;
         self.deficit = 0;
+        self.round = 0;
         self.wanted = 0;
         self.stalled_at = now;
     }
@@ -192,16 +198,14 @@ impl SendHalf {
         }
     }
 
-    /// What is left of this turn, at most `quantum` bytes.
-    pub(crate) fn begin_turn(&mut self, quantum: u16) -> u16 {
-        if self.deficit == 0 {
-            self.deficit = quantum;
-        }
-        self.deficit
+    /// What the stream may still send in this round.
+    pub(crate) fn quota(&self, round: u16) -> u16 {
+        if self.round == round { self.deficit } else { QUANTUM }
     }
 
-    /// Ends a turn of which `left` bytes were not used because the batch was full.
-    pub(crate) fn end_turn(&mut self, left: u16) {
+    /// Sets what the stream may still send in this round.
+    pub(crate) fn set_quota(&mut self, round: u16, left: u16) {
+        self.round = round;
         self.deficit = left;
     }
 

@@ -105,6 +105,8 @@ pub struct Mux {
     pub(crate) rtt: Rtt,
     pub(crate) timers: Timers,
     pub(crate) go_away: GoAwayState,
+    /// The round of the round robin. 0 is no round.
+    pub(crate) round: u16,
     /// The most bytes of a batch.
     pub(crate) batch_limit: usize,
     /// The batch that is being written; empty between polls, but it keeps its memory.
@@ -146,6 +148,7 @@ impl Mux {
             rtt: Rtt::default(),
             timers: Timers::new(&config, now),
             go_away: GoAwayState::None,
+            round: 1,
             batch_limit: config.batch,
             batch: BytesMut::new(),
             events: VecDeque::new(),
@@ -199,11 +202,14 @@ impl Mux {
         self.timers.arm(&mut self.streams[key], key, timer, self.now);
     }
 
-    /// Puts a stream into the round robin if it has data.
+    /// Gives a stream that has data a place among those that wait to send it. One that has not used up its quantum in this
+    /// round goes before those that have: a small answer does not wait for a round of bulk, and no stream sends more than two
+    /// quanta while another waits.
     pub(crate) fn schedule(&mut self, key: usize) {
-        let stream = &mut self.streams[key];
-        if stream.send.unsent() > 0 && !stream.lists.contains(List::Ready) {
-            self.streams.push(List::Ready, key);
+        let stream = &self.streams[key];
+        if stream.send.unsent() > 0 && !stream.is_scheduled() {
+            let is_sparse = stream.send.quota(self.round) > 0;
+            self.streams.push(if is_sparse { List::Sparse } else { List::Ready }, key);
             self.timers.output_pending(self.now);
         }
     }

@@ -31,6 +31,8 @@ pub(crate) enum PendingEvent {
 pub(crate) enum List {
     /// Frames other than data are pending.
     Frames,
+    /// Data is queued on a stream that has not used up its quantum in this round: goes before `Ready`.
+    Sparse,
     /// Data is queued: the round robin.
     Ready,
     /// Events are pending.
@@ -163,6 +165,11 @@ impl StreamState {
 
     pub(crate) fn is_free(&self) -> bool {
         self.id == 0
+    }
+
+    /// Whether its data has a place in a list.
+    pub(crate) fn is_scheduled(&self) -> bool {
+        self.lists.contains(List::Sparse) || self.lists.contains(List::Ready)
     }
 
     /// Whether exactly one end has sent its FIN.

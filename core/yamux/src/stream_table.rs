@@ -9,7 +9,7 @@ use crate::instant::Instant;
 use crate::stream_state::{List, StreamState};
 
 /// The number of variants of [`List`].
-const LISTS: usize = 4;
+const LISTS: usize = 5;
 
 /// All streams of a session. The key of a stream is the index of its slot; slots are reused, but never freed, so that
 /// their number is the most that were live at once.
@@ -77,11 +77,11 @@ impl StreamTable {
         }
     }
 
-    /// Puts a slot at the front of the round robin; it must not be in it.
-    pub(crate) fn push_ready_front(&mut self, key: usize) {
-        let is_new = self.slots[key].lists.insert(List::Ready);
-        debug_assert!(is_new, "slot {key} is in the round robin already");
-        self.lists[List::Ready as usize].push_front(key);
+    /// Puts a slot at the front of a list, which must not hold it.
+    pub(crate) fn push_front(&mut self, list: List, key: usize) {
+        let is_new = self.slots[key].lists.insert(list);
+        debug_assert!(is_new, "slot {key} is in the list already");
+        self.lists[list as usize].push_front(key);
     }
 
     /// Takes the first slot from a list.

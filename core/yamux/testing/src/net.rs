@@ -31,8 +31,7 @@ pub enum Reader {
 #[derive(Copy, Clone, Debug)]
 pub struct Half {
     id: Option<StreamId>,
-    /// How it reads.
-    pub reader: Reader,
+    reader: Reader,
     /// Bytes that it still writes.
     pub left: u64,
     /// Bytes that it writes when the first byte has arrived.
@@ -69,6 +68,8 @@ pub struct Net {
     by_id: [BTreeMap<StreamId, usize>; 2],
     by_wire_id: BTreeMap<u32, usize>,
     next_tick: Instant,
+    /// The streams that are read slowly.
+    slow: Vec<usize>,
 }
 
 impl Net {
@@ -88,6 +89,7 @@ impl Net {
             by_id: Default::default(),
             by_wire_id: BTreeMap::new(),
             next_tick: now,
+            slow: Vec::new(),
         }
     }
 
@@ -113,6 +115,9 @@ impl Net {
     pub fn download(&mut self, bytes: u64, reader: Reader) -> Result<usize, OpenError> {
         let number = self.open()?;
         self.streams[number][0].reader = reader;
+        if matches!(reader, Reader::Slow(_)) {
+            self.slow.push(number);
+        }
         self.streams[number][1].left = bytes;
         Ok(number)
     }
@@ -163,7 +168,7 @@ impl Net {
 
     /// When something happens next.
     fn next(&mut self) -> Option<Instant> {
-        let mut next = self.has_slow_readers().then_some(self.next_tick);
+        let mut next = (!self.slow.is_empty()).then_some(self.next_tick);
         for end in 0..2 {
             let blocked = self.ends[end].has_output();
             let room = self.wires[end].next_room().filter(|_| blocked);
@@ -171,10 +176,6 @@ impl Net {
             next = at.into_iter().chain([next]).flatten().min();
         }
         next
-    }
-
-    fn has_slow_readers(&self) -> bool {
-        self.streams.iter().flatten().any(|half| matches!(half.reader, Reader::Slow(_)))
     }
 
     /// Everything that happens without the clock moving.
@@ -189,8 +190,8 @@ impl Net {
         }
         if self.now >= self.next_tick {
             self.next_tick = self.now + TICK;
-            for number in 0..self.streams.len() {
-                (0..2).for_each(|end| self.read_slowly(end, number));
+            for at in 0..self.slow.len() {
+                self.read_slowly(0, self.slow[at]);
             }
         }
         for end in 0..2 {

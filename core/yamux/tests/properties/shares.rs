@@ -207,24 +207,74 @@ proptest! {
 
     // invariant 14
     #[test]
-    fn a_stream_that_becomes_ready_is_served_within_one_round(n in 1u32..24, batches in 0usize..8) {
-        let (mut lone, _) = crowd(n, 65_536, 1 << 20).map_err(TestCaseError::fail)?;
+    fn a_stream_that_becomes_ready_goes_before_all_that_have_had_their_quantum(
+        n in 1u32..24,
+        batches in 0usize..8,
+        batch in prop_oneof![Just(65_536usize), 4096usize..140_000],
+        pieces in prop::collection::vec(1usize..6000, 1..6),
+    ) {
+        let (mut lone, _) = crowd(n, batch, 1 << 20).map_err(TestCaseError::fail)?;
+        let mut served = vec![0i64; n as usize];
         for _ in 0..batches {
-            lone.pull().map_err(TestCaseError::fail)?;
+            for frame in lone.pull().map_err(TestCaseError::fail)? {
+                served[frame.id as usize / 2] += i64::from(frame.length);
+            }
         }
         let late = lone.mux.open(lone.now).expect("there is room for one more");
-        let wrote = lone.mux.stream(late).expect("it is new").write(&mut Bytes::from_static(b"late"), lone.now);
-        prop_assert_eq!(wrote, Ok(4));
-        let mut served = vec![0; n as usize];
-        'round: loop {
-            for frame in lone.pull().map_err(TestCaseError::fail)? {
-                if frame.id == 1 + 2 * n && frame.kind == DATA {
-                    break 'round;
+        let mut left = QUANTUM;
+        for piece in pieces {
+            let mut data = Bytes::from_static(&ZEROS[..piece]);
+            let wrote = lone.mux.stream(late).expect("it is new").write(&mut data, lone.now);
+            prop_assert_eq!(wrote, Ok(piece));
+            // The rest of what it may send before others in this round.
+            let mut first = left.min(piece as i64);
+            left -= first;
+            while first > 0 {
+                for frame in lone.pull().map_err(TestCaseError::fail)?.iter().filter(|frame| frame.kind == DATA) {
+                    if frame.id == 1 + 2 * n {
+                        first -= i64::from(frame.length);
+                        continue;
+                    }
+                    let served = &mut served[frame.id as usize / 2];
+                    prop_assert!(first <= 0 || *served < QUANTUM, "{} bytes before it, {:?}", served, frame);
+                    *served += i64::from(frame.length);
                 }
-                if frame.kind == DATA {
-                    served[frame.id as usize / 2] += 1;
+            }
+            if left == 0 {
+                break;
+            }
+        }
+    }
+
+    // invariant 14
+    #[test]
+    fn streams_that_send_little_again_and_again_do_not_stop_those_that_send_much(
+        little in 1usize..40,
+        much in 1u32..8,
+        batch in 4096usize..70_000,
+        size in 1usize..9000,
+    ) {
+        let (mut lone, bulk) = crowd(much, batch, 4 << 20).map_err(TestCaseError::fail)?;
+        let mut small = Vec::new();
+        for at in 0..little as u32 {
+            small.push(lone.mux.open(lone.now).map_err(|e| TestCaseError::fail(e.to_string()))?);
+            lone.feed_frame(Frame::new(GRANT, ACK, 1 + 2 * (much + at), 64 << 20), 12).map_err(TestCaseError::fail)?;
+        }
+        // Bytes of the others since a bulk stream was last served.
+        let mut since = vec![0i64; bulk.len()];
+        let most = 2 * QUANTUM * (i64::from(much) + little as i64) + batch as i64;
+        for _ in 0..50 {
+            for key in &small {
+                let mut stream = lone.mux.stream(*key).map_err(|e| TestCaseError::fail(e.to_string()))?;
+                let wrote = stream.write(&mut Bytes::from_static(&ZEROS[..size]), lone.now);
+                prop_assert!(wrote.is_ok());
+            }
+            for frame in lone.pull().map_err(TestCaseError::fail)?.iter().filter(|frame| frame.kind == DATA) {
+                since.iter_mut().for_each(|bytes| *bytes += i64::from(frame.length));
+                if let Some(bytes) = since.get_mut(frame.id as usize / 2) {
+                    *bytes = 0;
                 }
-                prop_assert!(served.iter().all(|times| *times <= 2), "{:?}", served);
+                prop_assert!(since.iter().all(|bytes| *bytes <= most), "{:?}, {} allowed", since, most);
             }
         }
     }
