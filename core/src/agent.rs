@@ -1,7 +1,9 @@
-//! The agent: one identity, one relay, at most one link at a time, and the way back when it is lost.
+//! The agent: one identity, one relay, one session over one or several links, and the way back when it is lost.
 //!
-//! `Dial -> Link -> Down -> wait -> Dial`, for ever, unless a [`DownReason`] says that dialling again is no use.
+//! `Dial -> Link -> Down -> wait -> Dial`, for ever, unless a [`DownReason`] says that dialling again is no use. A link that
+//! is to be replaced is so by one mechanism, whatever the cause: dial another, open streams there, let the old one drain.
 
+mod dialer;
 mod event;
 mod link_events;
 mod machine;
@@ -15,27 +17,24 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::backoff::{Backoff, BackoffConfig};
-use crate::dialect::{Service, Signal, StreamHeader};
+use crate::bundle::{Bundle, MAX_LINKS};
+use crate::dialect::{Service, SessionTerms, Signal, StreamHeader};
 use crate::handshake::{AgentLogin, AuthMode, Login};
-use crate::link::{Link, LinkConfig, OpenStreamError};
-use crate::machine::{Side, TransitionRow};
-use crate::message::Transmit;
+use crate::link::{LinkConfig, OpenStreamError};
+use crate::machine::{Machine, TransitionRow};
 use crate::mux::StreamId;
 use crate::plane::PlaneInfo;
-use crate::reason::{DownReason, Retry};
+use crate::reason::DownReason;
 use crate::rng::{Rng, Seed};
-use crate::stellar::{Signature, SigningInput, Token};
+use crate::stellar::{Signature, SigningInput};
 use crate::time::{Instant, Wall};
 
+use dialer::Dialer;
 use states::{AgentAction, AgentInput, AgentPhase, rows};
 use wall_clock::OwnClock;
 
+pub use dialer::DIAL_TIMEOUT;
 pub use event::{AgentEvent, AttemptId, DialTarget};
-
-/// How long a dial may take before the agent counts it as failed: DNS, TCP, TLS and the upgrade together.
-pub const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
-/// Agents that a relay sends away come back within this, each at its own moment.
-const GOING_AWAY_DELAY: Duration = Duration::from_secs(1);
 
 /// What an agent is, and what it offers.
 #[derive(Clone, PartialEq, Debug)]
@@ -50,6 +49,9 @@ pub struct AgentConfig {
     pub link: LinkConfig,
     /// How to wait between dials.
     pub backoff: BackoffConfig,
+    /// The links that may take streams at once, as far as the relay allows as many. Above one, a link that is to be replaced
+    /// is so before it ends.
+    pub max_links: u32,
 }
 
 impl AgentConfig {
@@ -61,6 +63,7 @@ impl AgentConfig {
             services: Vec::new(),
             link: LinkConfig::agent(),
             backoff: BackoffConfig::default(),
+            max_links: MAX_LINKS,
         }
     }
 }
@@ -72,12 +75,6 @@ pub trait LoginFactory: Send {
     fn login(&self, service: &Service, now: Instant) -> Box<dyn Login>;
 }
 
-/// A link, and since when it is up.
-struct Connection {
-    link: Box<Link>,
-    up_since: Option<Instant>,
-}
-
 /// The owner of local services: dials, logs in, binds, and comes back.
 pub struct Agent {
     config: AgentConfig,
@@ -85,18 +82,14 @@ pub struct Agent {
     logins: Option<Box<dyn LoginFactory>>,
     rng: Rng,
     clock: OwnClock,
-    /// The latest dial. Its number is also the epoch of its link's streams.
-    attempt: AttemptId,
-    backoff: Backoff,
-    phase: AgentPhase,
-    /// When the signature or the WebSocket is given up, or the next dial is due.
-    timer: Option<Instant>,
-    /// The claims of the token of the next dial, while they are being signed.
-    token_request: Option<SigningInput>,
-    /// The link of [`AgentPhase::Linked`].
-    connection: Option<Connection>,
-    /// Output of the last link that is still to be sent after its end.
-    pending: VecDeque<Transmit>,
+    dialer: Dialer,
+    bundle: Bundle,
+    /// The session of the newest link, while there is one.
+    session: Option<SessionTerms>,
+    /// The links that are to take new streams.
+    target: usize,
+    /// The owner ends the agent; what is under way may finish.
+    is_stopping: bool,
     events: VecDeque<AgentEvent>,
 }
 
@@ -128,16 +121,14 @@ impl Agent {
     fn idle(config: AgentConfig, wall: Wall, seed: Seed) -> Self {
         let mut agent = Self {
             logins: None,
-            backoff: Backoff::new(config.backoff),
+            dialer: Dialer::new(Backoff::new(config.backoff)),
             config,
             rng: Rng::new(seed),
             clock: OwnClock::new(wall),
-            attempt: AttemptId(0),
-            phase: AgentPhase::Initial,
-            timer: None,
-            token_request: None,
-            connection: None,
-            pending: VecDeque::new(),
+            bundle: Bundle::default(),
+            session: None,
+            target: 1,
+            is_stopping: false,
             events: VecDeque::new(),
         };
         agent.update_token_services();
@@ -148,42 +139,47 @@ impl Agent {
     /// token. Returns whether the agent has anything to send on it; if not, drop the socket: it is of an earlier attempt.
     #[must_use = "a socket that is not used has to be dropped"]
     pub fn handle_open(&mut self, attempt: AttemptId, wall: Wall, now: Instant) -> bool {
-        let is_current = attempt == self.attempt;
-        match self.advance(if is_current { AgentInput::Opened } else { AgentInput::StaleOpened }) {
+        let is_current = attempt == self.dialer.attempt;
+        match self.dialer.advance(if is_current { AgentInput::Opened } else { AgentInput::StaleOpened }) {
             AgentAction::StartLink => {
-                self.clock.wall = wall;
-                self.pending.clear();
-                self.timer = None;
-                let link = Box::new(self.new_link(wall, now));
-                self.connection = Some(Connection { link, up_since: None });
-                self.drain_link(now);
+                self.start_link(wall, now);
                 true
             }
             AgentAction::CloseSocket => {
-                self.pending = VecDeque::from([Transmit::Close(DownReason::Finished.close())]);
+                let mut link = Box::new(self.new_link(wall, now));
+                link.end(DownReason::Finished, now);
+                while link.poll_event().is_some() {}
+                self.bundle.forget_ended();
+                self.bundle.push(attempt.0, link);
                 true
             }
             _ => false,
         }
     }
 
-    /// The dial that is under way, or that the link came of; `None` between two attempts.
+    /// The dial that is under way, or that the link came of which control messages go over; `None` between two attempts.
     pub fn attempt(&self) -> Option<AttemptId> {
-        matches!(self.phase, AgentPhase::Dialing | AgentPhase::Linked).then_some(self.attempt)
+        if self.dialer.phase == AgentPhase::Dialing {
+            return Some(self.dialer.attempt);
+        }
+        self.bundle.main().filter(|member| !member.link.is_ended()).map(|member| AttemptId(member.id))
     }
 
     /// The signer answered the [`AgentEvent::Sign`] that carried `input`, as it was or reissued; `None` is a refusal. An
     /// answer to an earlier request does nothing, so a slow signer cannot end the next login.
     pub fn handle_signature(&mut self, input: &SigningInput, signature: Option<Signature>, now: Instant) {
-        if !self.token_request.as_ref().is_some_and(|asked| input.answers(asked)) {
-            return self.with_link(now, |link| link.handle_signature(input, signature, now));
+        if !self.dialer.token_request.as_ref().is_some_and(|asked| input.answers(asked)) {
+            for member in self.bundle.iter_mut() {
+                member.link.handle_signature(input, signature, now);
+            }
+            return self.drain_links(now);
         }
         let token = signature.ok_or(DownReason::SignerRefused).and_then(|signature| {
             input.clone().into_token(signature).map_err(|_| DownReason::SignerMismatch)
         });
         match token {
             Ok(token) => self.request_dial(AgentInput::TokenSigned, Some(token), now),
-            Err(reason) => self.fail(reason, now),
+            Err(reason) => self.attempt_failed(reason, now),
         }
     }
 
@@ -194,7 +190,12 @@ impl Agent {
 
     /// Facts about the data plane, once the link is up.
     pub fn plane(&self) -> Option<PlaneInfo> {
-        self.connection.as_ref().and_then(|connection| connection.link.plane())
+        self.bundle.main().and_then(|member| member.link.plane())
+    }
+
+    /// The links that are up.
+    pub fn links(&self) -> usize {
+        self.bundle.up()
     }
 
     /// Offers a service, now and after every reconnection. One of the same name is replaced, in its place.
@@ -217,39 +218,66 @@ impl Agent {
     /// Opens a stream to the service of another identity: see [`StreamHeader::reaching`]. What comes back begins with a
     /// [`OpenResult`](crate::dialect::OpenResult); writing need not wait for it.
     pub fn open(&mut self, header: &StreamHeader, now: Instant) -> Result<StreamId, OpenStreamError> {
-        match &mut self.connection {
-            Some(connection) => connection.link.open(header, now),
-            None => Err(OpenStreamError::NotUp),
-        }
+        self.bundle.open(header, now)
     }
 
-    /// The machine slept, or the network changed: dial now instead of waiting, or ask the relay for a sign of life.
+    /// The machine slept, or the network changed: dial now instead of waiting, or ask the relay for a sign of life and dial
+    /// another link, which replaces those of the old network.
     pub fn network_changed(&mut self, now: Instant) {
-        if self.phase == AgentPhase::Waiting {
-            self.backoff.reset();
-            self.dial(now);
-        } else if self.advance(AgentInput::Probe) == AgentAction::ProbeLink {
-            self.with_link(now, |link| link.probe(now));
+        if self.bundle.up() == 0 && self.dialer.phase == AgentPhase::Waiting {
+            self.dialer.backoff.reset();
+            return self.dial(now);
+        }
+        if self.dialer.advance(AgentInput::Probe) == AgentAction::ProbeLinks {
+            let replaces = self.can_join();
+            for member in self.bundle.iter_mut() {
+                member.link.probe(now);
+                member.is_retiring |= replaces;
+            }
+            self.drain_links(now);
         }
     }
 
-    /// Ends the link and never dials again.
+    /// Ends all links and never dials again.
     pub fn close(&mut self, now: Instant) {
-        match self.advance(AgentInput::Stop) {
-            AgentAction::EndLink => self.with_link(now, |link| link.end(DownReason::Finished, now)),
-            AgentAction::ReportDown => self.report_down(DownReason::Finished, None),
-            _ => {}
+        self.is_stopping = true;
+        if self.bundle.iter().all(|member| member.link.is_ended()) {
+            return self.stop_dialing();
         }
+        if self.dialer.advance(AgentInput::StopLinks) == AgentAction::EndLinks {
+            for member in self.bundle.iter_mut() {
+                member.link.end(DownReason::Finished, now);
+            }
+            self.drain_links(now);
+        }
+    }
+
+    /// Goes away without losing what is under way: tells the relay, which opens no streams here any more. Those that it has
+    /// opened meanwhile are served. The agent ends when the last stream has ended, or after `limit`, and never dials again.
+    pub fn drain(&mut self, limit: Duration, now: Instant) {
+        self.is_stopping = true;
+        if self.bundle.up() == 0 {
+            return self.close(now);
+        }
+        for member in self.bundle.iter_mut() {
+            member.link.shutdown(DownReason::Finished, now + limit, now);
+        }
+        self.drain_links(now);
     }
 
     /// Whether a link is up.
     pub fn is_up(&self) -> bool {
-        self.connection.as_ref().is_some_and(|connection| connection.link.is_up())
+        self.bundle.up() > 0
     }
 
     /// Failures in a row.
     pub fn failures(&self) -> u32 {
-        self.backoff.failures()
+        self.dialer.backoff.failures()
+    }
+
+    /// Whether the relay takes another link of this session.
+    fn can_join(&self) -> bool {
+        self.config.max_links > 1 && self.session.as_ref().is_some_and(|terms| terms.session.is_some())
     }
 
     fn update_token_services(&mut self) {
@@ -258,85 +286,10 @@ impl Agent {
 
     /// During the login the relay takes nothing but the answer; what is bound is said once it is over.
     fn send_if_up(&mut self, signal: Signal, now: Instant) {
-        if self.is_up() {
-            self.with_link(now, |link| link.send(signal, now));
+        if let Some(link) = self.bundle.control() {
+            link.send(signal, now);
+            self.drain_links(now);
         }
-    }
-
-    fn with_link(&mut self, now: Instant, act: impl FnOnce(&mut Link)) {
-        if let Some(connection) = &mut self.connection {
-            act(&mut connection.link);
-            self.drain_link(now);
-        }
-    }
-
-    /// Takes the transition for `input`. The caller performs the action.
-    fn advance(&mut self, input: AgentInput) -> AgentAction {
-        let (to, action) = self.phase.on(input);
-        self.phase = to;
-        action
-    }
-
-    /// The link over a WebSocket that just opened.
-    fn new_link(&mut self, wall: Wall, now: Instant) -> Link {
-        let (config, seed) = (self.config.link.clone(), self.rng.fork());
-        if let Some(logins) = &self.logins {
-            let service = self.config.services.first().cloned().unwrap_or_else(|| Service::http(""));
-            let login = logins.login(&service, now);
-            return Link::with_login(Side::Agent, config, login, self.attempt.0, seed, now);
-        }
-        Link::agent(config, self.config.login.clone(), wall, self.attempt.0, seed, now)
-    }
-
-    fn dial(&mut self, now: Instant) {
-        // Without an audience there can be no token ahead of the dial: the relay's challenge names it.
-        let audience = self.config.login.relay_address.filter(|_| self.config.login.mode == AuthMode::Bearer);
-        let Some(relay) = audience else { return self.request_dial(AgentInput::DialDue, None, now) };
-        if self.advance(AgentInput::TokenDue) == AgentAction::RequestSignature {
-            let input = self.config.login.claims(relay, self.clock.wall, now).signing_input();
-            self.events.push_back(AgentEvent::Sign(input.clone()));
-            self.token_request = Some(input);
-            self.timer = Some(now + DIAL_TIMEOUT);
-        }
-    }
-
-    fn request_dial(&mut self, input: AgentInput, bearer: Option<Token>, now: Instant) {
-        if self.advance(input) == AgentAction::RequestDial {
-            self.token_request = None;
-            self.timer = Some(now + DIAL_TIMEOUT);
-            self.attempt = AttemptId(self.attempt.0.wrapping_add(1));
-            let (attempt, relay) = (self.attempt, self.config.relay.clone());
-            self.events.push_back(AgentEvent::Dial(DialTarget { attempt, relay, bearer }));
-        }
-    }
-
-    /// The attempt or the link ended for `reason`.
-    fn fail(&mut self, reason: DownReason, now: Instant) {
-        let retry = reason.retry();
-        let input = match retry {
-            Retry::Never => AgentInput::FinalFailure,
-            Retry::Soon | Retry::Backoff => AgentInput::TransientFailure,
-        };
-        if self.advance(input) != AgentAction::ReportDown {
-            return;
-        }
-        let up_since = self.connection.as_ref().and_then(|connection| connection.up_since);
-        let lived = up_since.map_or(Duration::ZERO, |since| now - since);
-        let retry_at = match retry {
-            Retry::Never => None,
-            Retry::Soon => Some(now + self.backoff.soon(GOING_AWAY_DELAY, lived, &mut self.rng)),
-            Retry::Backoff => Some(now + self.backoff.next_delay(lived, &mut self.rng)),
-        };
-        let notice = self.clock.notice(&reason, now);
-        self.events.extend(notice);
-        self.report_down(reason, retry_at);
-    }
-
-    fn report_down(&mut self, reason: DownReason, retry_at: Option<Instant>) {
-        self.connection = None;
-        self.token_request = None;
-        self.timer = retry_at;
-        self.events.push_back(AgentEvent::Down { reason, retry_at });
     }
 }
 

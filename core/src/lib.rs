@@ -110,6 +110,7 @@ extern crate alloc;
 pub mod access;
 pub mod agent;
 pub mod backoff;
+pub mod bundle;
 pub mod dialect;
 pub mod handshake;
 pub mod json;

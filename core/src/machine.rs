@@ -17,7 +17,7 @@ use crate::time::Instant;
 /// A protocol machine at the WebSocket-message seam, to be driven by a runner that owns a socket and a clock.
 ///
 /// `handle_*` tell the machine facts, `poll_*` drain what it wants. A driver drains `poll_event` until
-/// `None` after every `handle_*`, and calls `poll_transmit` only while its socket takes more: that is
+/// `None` after every `handle_*`, and calls `poll_transmit_to` only while that socket takes more: that is
 /// the back-pressure.
 pub trait Machine {
     /// What the machine tells its owner.
@@ -25,32 +25,43 @@ pub trait Machine {
     /// Tells the sockets of one machine apart; `()` for a machine that has one socket for its whole life.
     type Socket: Copy + PartialEq + Debug + Send;
 
-    /// Whether `socket` is the one that the machine waits for or uses. Input of any other is of an earlier attempt.
+    /// Whether `socket` is one that the machine waits for or uses. Input of any other is of an earlier attempt.
     fn is_current(&self, socket: Self::Socket) -> bool;
 
-    /// A message arrived on the current socket.
-    fn handle_message(&mut self, message: Message, now: Instant);
-    /// The current transport ended, or could not be opened: the peer's close, or [`Close::abnormal`].
-    fn handle_close(&mut self, close: Close, now: Instant);
+    /// The socket that control messages go over, or that the machine waits for; the only one of a machine with one.
+    fn main_socket(&self) -> Option<Self::Socket>;
 
-    /// As [`Machine::handle_message`]; does nothing for a message of an earlier socket.
-    fn handle_message_from(&mut self, socket: Self::Socket, message: Message, now: Instant) {
-        if self.is_current(socket) {
-            self.handle_message(message, now);
+    /// A message arrived on `socket`. Does nothing if it is of an earlier attempt.
+    fn handle_message_from(&mut self, socket: Self::Socket, message: Message, now: Instant);
+    /// The transport of `socket` ended, or could not be opened: the peer's close, or [`Close::abnormal`]. Does nothing if it
+    /// is of an earlier attempt.
+    fn handle_close_from(&mut self, socket: Self::Socket, close: Close, now: Instant);
+    /// The next thing for `socket` to do, if any.
+    #[must_use]
+    fn poll_transmit_to(&mut self, socket: Self::Socket) -> Option<Transmit>;
+
+    /// [`Machine::handle_message_from`] the main socket.
+    fn handle_message(&mut self, message: Message, now: Instant) {
+        if let Some(socket) = self.main_socket() {
+            self.handle_message_from(socket, message, now);
         }
     }
 
-    /// As [`Machine::handle_close`]; does nothing for the end of an earlier socket.
-    fn handle_close_from(&mut self, socket: Self::Socket, close: Close, now: Instant) {
-        if self.is_current(socket) {
-            self.handle_close(close, now);
+    /// [`Machine::handle_close_from`] the main socket.
+    fn handle_close(&mut self, close: Close, now: Instant) {
+        if let Some(socket) = self.main_socket() {
+            self.handle_close_from(socket, close, now);
         }
     }
+
+    /// [`Machine::poll_transmit_to`] the main socket.
+    #[must_use]
+    fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.main_socket().and_then(|socket| self.poll_transmit_to(socket))
+    }
+
     /// The clock may have passed [`Machine::poll_timeout`].
     fn handle_timeout(&mut self, now: Instant);
-    /// The next thing for the socket to do, if any.
-    #[must_use]
-    fn poll_transmit(&mut self) -> Option<Transmit>;
     /// The next event for the owner, if any.
     #[must_use]
     fn poll_event(&mut self) -> Option<Self::Event>;

@@ -73,6 +73,9 @@ pub enum DownReason {
     /// 4009: a newer session of the same identity took over.
     #[error("replaced by a newer connection of the same identity")]
     Replaced,
+    /// 4010: the session that this link was to join is not here, or takes no further link.
+    #[error("the session to join is not here: {0}")]
+    UnknownSession(String),
     /// 4029: too many attempts.
     #[error("too many attempts: {0}")]
     RateLimited(String),
@@ -138,6 +141,7 @@ impl DownReason {
             DownReason::NotAllowed(t) => (4003, text(t)),
             DownReason::TimedOut(t) => (4008, text(t)),
             DownReason::Replaced => (4009, self.to_string().into()),
+            DownReason::UnknownSession(t) => (4010, text(t)),
             DownReason::RateLimited(t) => (4029, text(t)),
             DownReason::GoingAway => (1001, self.to_string().into()),
             DownReason::Protocol(t) => (1002, text(t)),
@@ -178,6 +182,7 @@ impl DownReason {
             4003 => DownReason::NotAllowed(text()),
             4008 => DownReason::TimedOut(text()),
             4009 => DownReason::Replaced,
+            4010 => DownReason::UnknownSession(text()),
             4029 => DownReason::RateLimited(text()),
             code => DownReason::Unknown { code, reason: text() },
         }
@@ -195,6 +200,7 @@ impl DownReason {
             Some("not_allowed") => DownReason::NotAllowed(error),
             Some("rate_limited") => DownReason::RateLimited(error),
             Some("conflict") => DownReason::Replaced,
+            Some("unknown_session") => DownReason::UnknownSession(error),
             Some("overloaded") => DownReason::Overloaded(error),
             // Existing HVYM relays have no codes; these are their words.
             None if error == "Rate limited" => DownReason::RateLimited(error),
@@ -226,6 +232,7 @@ impl DownReason {
             DownReason::NotAllowed(_) => "not_allowed",
             DownReason::RateLimited(_) => "rate_limited",
             DownReason::Replaced => "conflict",
+            DownReason::UnknownSession(_) => "unknown_session",
             DownReason::Overloaded(_) => "overloaded",
             DownReason::TokenTime { validity: Validity::Expired, .. } => TOKEN_EXPIRED,
             DownReason::TokenTime { validity: Validity::NotYetValid, .. } => TOKEN_FROM_FUTURE,
@@ -283,6 +290,7 @@ mod tests {
             DownReason::TimedOut("e".into()),
             DownReason::Replaced,
             DownReason::RateLimited("f".into()),
+            DownReason::UnknownSession("j".into()),
             DownReason::GoingAway,
             DownReason::Protocol("g".into()),
             DownReason::TooLarge("h".into()),

@@ -185,6 +185,8 @@ impl Runner {
                 fallback: None,
             },
             backoff: BackoffConfig::default(),
+            // A page has one socket.
+            max_links: 1,
         };
         let agent = Agent::new(config, clock::wall(), clock::seed()?, clock::now());
         Ok(Runner { agent: PageAgent::start(agent, signer, on_event), address })

@@ -79,6 +79,7 @@ impl Simulation {
                 fallback: None,
             },
             backoff: BackoffConfig::default(),
+            max_links: 1,
         };
         let now = Instant::ZERO;
         let agent = Agent::new(config, wall(now), [seed; 32], now);
@@ -149,7 +150,7 @@ impl Simulation {
                     mux: MuxConfig::opener(),
                     fallback: None,
                 };
-                let config = SessionConfig { login, link };
+                let config = SessionConfig { login, link, max_links: 1 };
                 self.session = Some(Session::new(config, &Credential::None, wall(now), self.seed, now));
                 assert!(self.agent.handle_open(target.attempt, wall(now), now), "the only dial");
             }

@@ -2,7 +2,7 @@
 
 mod texts;
 
-use hvym_tunnel_core::dialect::{DecodeError, Frame, MAX_CONTROL_BYTES, Signal};
+use hvym_tunnel_core::dialect::{DecodeError, DrainScope, Frame, MAX_CONTROL_BYTES, Signal};
 use hvym_tunnel_core::json::JsonError;
 use hvym_tunnel_core::message::Message;
 use hvym_tunnel_tests::serde_shapes::{Shape, assert_same, read};
@@ -112,7 +112,7 @@ proptest! {
         let json = signal.to_json();
         prop_assert_eq!(Some(json.clone()), read(Shape::Signal, json.as_bytes()));
         prop_assert_eq!(Signal::from_json(json.as_bytes()), Ok(signal));
-        let signal = Signal::Drain { reason: text, deadline_ms: number };
+        let signal = Signal::Drain { reason: text, deadline_ms: number, scope: DrainScope::Link };
         prop_assert_eq!(Signal::from_json(signal.to_json().as_bytes()), Ok(signal));
     }
 }

@@ -20,7 +20,7 @@ use hvym_tunnel_core::message::{Close, Message, Transmit};
 use hvym_tunnel_core::mux::{Read, StreamId};
 use hvym_tunnel_core::plane::MessageLimits;
 use hvym_tunnel_core::reason::Retry;
-use hvym_tunnel_core::relay::{Session, SessionEvent};
+use hvym_tunnel_core::relay::{LinkId, Session, SessionEvent};
 use hvym_tunnel_core::time::Instant;
 use hvym_yamux_testing::statistics::Kinds;
 
@@ -241,7 +241,7 @@ impl Trial {
     /// The transport of the session ends, if it has not; every session has one end.
     fn retire_session(&mut self) {
         let Some(session) = self.relay.machine.as_mut() else { return };
-        session.handle_close_from((), Close::abnormal("lost"), self.now);
+        session.handle_close_from(LinkId::FIRST, Close::abnormal("lost"), self.now);
         self.drain(Side::Relay);
         assert_eq!(self.relay.closings().len(), self.relay.accepted as usize, "ends of sessions");
         assert_eq!(self.relay.session().poll_timeout(), None, "a session that ended has a timer");
@@ -264,11 +264,11 @@ impl Trial {
             (Side::Relay, Transmit::Send(message)) => {
                 let message = self.on_the_way(message);
                 let Some(session) = self.relay.machine.as_mut() else { return true };
-                session.handle_message_from((), message, self.now);
+                session.handle_message_from(LinkId::FIRST, message, self.now);
             }
             (Side::Relay, Transmit::Close(close)) => {
                 let Some(session) = self.relay.machine.as_mut() else { return true };
-                session.handle_close_from((), close, self.now);
+                session.handle_close_from(LinkId::FIRST, close, self.now);
             }
         }
         self.drain(side);
@@ -292,9 +292,14 @@ impl Trial {
                 mux: Vec::new(),
                 version: None,
             },
-            Signal::AuthResponse { challenge_id, jwt, .. } => {
-                Signal::AuthResponse { challenge_id, jwt, mux: None, version: None }
-            }
+            Signal::AuthResponse { challenge_id, jwt, .. } => Signal::AuthResponse {
+                challenge_id,
+                jwt,
+                mux: None,
+                version: None,
+                join: None,
+                streams: None,
+            },
             _ => return message,
         };
         Frame::Signal(without).encode()
@@ -379,7 +384,7 @@ impl Trial {
         assert_eq!(agent.plane().is_some(), agent.is_up(), "a link has a data plane once it is up");
         assert!(agent.is_up() || !agent.has_output(), "output of streams without a link");
         assert!(
-            agent.is_up() || agent.limits() == MessageLimits::AGENT_LOGIN,
+            agent.is_up() || limits(agent, MessageLimits::AGENT_LOGIN) == MessageLimits::AGENT_LOGIN,
             "a stranger may send large messages"
         );
         assert!(agent.failures() as usize <= self.agent.downs().len(), "more failures than ends");
@@ -387,7 +392,7 @@ impl Trial {
         assert!(session.last_received() <= self.now, "something arrived in the future");
         assert!(session.is_up() || !session.has_output(), "output of streams without a link");
         assert!(
-            session.is_up() || session.limits() == MessageLimits::LOGIN,
+            session.is_up() || limits(session, MessageLimits::LOGIN) == MessageLimits::LOGIN,
             "a stranger may send large messages"
         );
         assert!(!session.is_sealed(), "sealed without a key");
@@ -401,4 +406,8 @@ impl Trial {
             assert_eq!(session.service(Some(&service.name)).is_some(), service.public, "{service:?}");
         }
     }
+}
+
+fn limits(machine: &impl Streams, none: MessageLimits) -> MessageLimits {
+    machine.main_socket().map_or(none, |socket| machine.limits(socket))
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use hvym_tunnel_compat::{CompatAgent, HvymFallback};
 use hvym_tunnel_core::agent::{Agent, AgentConfig, AgentEvent, AttemptId, DialTarget};
 use hvym_tunnel_core::backoff::BackoffConfig;
+use hvym_tunnel_core::bundle::MAX_LINKS;
 use hvym_tunnel_core::dialect::{Service, StreamHeader};
 use hvym_tunnel_core::handshake::{AgentLogin, AuthMode, Credential, RelayLogin, SharedFallback};
 use hvym_tunnel_core::keepalive::KeepaliveConfig;
@@ -82,6 +83,7 @@ pub fn agent_config() -> AgentConfig {
             fallback: in_clear(),
         },
         backoff: BackoffConfig::default(),
+        max_links: 1,
     }
 }
 
@@ -98,6 +100,7 @@ pub fn session_config() -> SessionConfig {
             mux: MuxConfig::opener(),
             fallback: in_clear(),
         },
+        max_links: MAX_LINKS,
     }
 }
 

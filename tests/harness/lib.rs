@@ -32,6 +32,7 @@ pub mod http;
 #[cfg(unix)]
 pub mod installed;
 pub mod keys;
+pub mod links;
 #[cfg(unix)]
 pub mod matrix;
 pub mod meeting;

@@ -91,6 +91,8 @@ fn signal(json: &[u8]) -> Option<String> {
         "ping" => Signal::Ping(parsed(json)?),
         "pong" => Signal::Pong(parsed(json)?),
         "drain" => Signal::Drain(parsed(json)?),
+        "drained" => Signal::Drained,
+        "links" => Signal::Links(parsed(json)?),
         "error" => Signal::Error(parsed(json)?),
         _ => Signal::Unknown,
     };
@@ -112,6 +114,8 @@ enum Signal {
     Ping(Numbered),
     Pong(Numbered),
     Drain(Drain),
+    Drained,
+    Links(Links),
     Error(Error),
     Unknown,
 }
@@ -137,6 +141,10 @@ struct AuthResponse {
     mux: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     version: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    join: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    streams: Option<u32>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -149,6 +157,12 @@ struct AuthOk {
     mux: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     version: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    session: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    links: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    streams: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     encryption_available: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -211,6 +225,14 @@ struct Drain {
     reason: String,
     #[serde(default)]
     deadline_ms: u64,
+    #[serde(default, skip_serializing_if = "is_session")]
+    scope: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Links {
+    #[serde(default)]
+    wanted: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -278,6 +300,10 @@ fn http() -> String {
 
 fn is_unknown(proto: &str) -> bool {
     !["http", "tcp", "h2"].contains(&proto)
+}
+
+fn is_session(scope: &str) -> bool {
+    scope != "link"
 }
 
 fn yes() -> bool {

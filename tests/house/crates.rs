@@ -62,7 +62,7 @@ const TESTED: [&str; 11] = [
 ];
 
 /// The layers of the core, lowest first. A module imports from its own folder and from below.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 12] = [
     &["json", "mux", "time", "rng"],
     &["message"],
     &["machine", "reason"],
@@ -72,6 +72,7 @@ const LAYERS: [&[&str]; 11] = [
     &["plane"],
     &["handshake"],
     &["link", "backoff"],
+    &["bundle"],
     &["agent", "relay"],
     &["std_support"],
 ];

@@ -7,6 +7,7 @@ use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::message::{Close, Message, Transmit};
 use hvym_tunnel_core::plane::MessageLimits;
 use hvym_tunnel_core::reason::DownReason;
+use hvym_tunnel_core::relay::LinkId;
 use hvym_tunnel_tests::ends::{AgentEnd, RelayEnd, pair};
 use hvym_tunnel_tests::pair::{Dials, Pair, wall};
 
@@ -89,6 +90,7 @@ fn a_socket_that_opens_between_two_dials_is_closed_by_the_agent() {
 fn a_native_link_leaves_the_size_of_messages_to_the_runner() {
     let mut pair = pair();
     pair.up();
-    assert_eq!(pair.agent.machine.limits(), MessageLimits::NATIVE);
-    assert_eq!(pair.relay.session().limits(), MessageLimits::NATIVE);
+    let attempt = pair.agent.machine.attempt().expect("a link");
+    assert_eq!(pair.agent.machine.limits(attempt), MessageLimits::NATIVE);
+    assert_eq!(pair.relay.session().limits(LinkId::FIRST), MessageLimits::NATIVE);
 }

@@ -3,6 +3,7 @@
 mod any_input;
 mod attempts;
 mod determinism;
+mod links;
 mod login;
 mod ports;
 mod reach;

@@ -20,7 +20,7 @@ use core::fmt;
 use core::time::Duration;
 
 use hvym_tunnel_core::agent::LoginFactory;
-use hvym_tunnel_core::dialect::{DecodeError, Proto, Service, Signal};
+use hvym_tunnel_core::dialect::{DecodeError, Proto, Service, SessionTerms, Signal};
 use hvym_tunnel_core::handshake::{Endpoint, HANDSHAKE_TIMEOUT, Login, Step, TokenAuthRequest};
 use hvym_tunnel_core::machine::Side;
 use hvym_tunnel_core::message::Message;
@@ -245,7 +245,7 @@ impl TokenHandshake {
             Side::Agent => vec![self.service.name.clone()],
             Side::Relay => Vec::new(),
         };
-        Endpoint { url, relay: None, services }
+        Endpoint { url, relay: None, services, terms: SessionTerms::default() }
     }
 }
 
@@ -288,7 +288,7 @@ impl Login for TokenHandshake {
         }
     }
 
-    fn admit(&mut self, name: String) -> Option<(Option<Message>, Endpoint)> {
+    fn admit(&mut self, name: String, _terms: SessionTerms) -> Option<(Option<Message>, Endpoint)> {
         if !matches!(self.state, State::AwaitingVerdict) {
             return None;
         }

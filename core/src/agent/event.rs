@@ -31,7 +31,7 @@ pub struct DialTarget {
 #[non_exhaustive]
 pub enum AgentEvent {
     /// Open a WebSocket there, then call [`Agent::handle_open`], or [`Machine::handle_close_from`] if it fails, with the
-    /// target's attempt. A dial that is still under way is not needed any more.
+    /// target's attempt. A dial that is still under way is not needed any more; links that are up stay.
     ///
     /// [`Agent::handle_open`]: super::Agent::handle_open
     /// [`Machine::handle_close_from`]: crate::machine::Machine::handle_close_from
@@ -39,7 +39,7 @@ pub enum AgentEvent {
     /// Have this signed and call [`Agent::handle_signature`](super::Agent::handle_signature). The claims in it are from the
     /// wall clock as the agent knows it; [`SigningInput::reissued`] creates them from the clock at the moment of signing.
     Sign(SigningInput),
-    /// Logged in.
+    /// Logged in, with a new session.
     Up(Endpoint),
     /// A service is reachable at this URL.
     Bound {
@@ -59,9 +59,12 @@ pub enum AgentEvent {
     },
     /// Something happened to a stream.
     Stream(StreamEvent),
+    /// So many links are up: one came or went beside others. The streams of one that went are lost.
+    Links(usize),
     /// A fresh round trip time to the relay.
     Latency(Duration),
-    /// The relay will go away; streams of this link may go on for `deadline`.
+    /// The relay will go away; what is under way there may go on for `deadline`. If the relay allows more than one link, the
+    /// agent dials another first; a second [`AgentEvent::Up`] without a [`AgentEvent::Down`] follows.
     Draining {
         /// For a person.
         reason: String,
@@ -77,7 +80,7 @@ pub enum AgentEvent {
         /// What to do about it.
         hint: Option<String>,
     },
-    /// The link, or the attempt, ended; every stream of it is closed. `None` is the end of the agent.
+    /// The last link, or the attempt, ended; every stream is closed. `None` is the end of the agent.
     Down {
         /// Why.
         reason: DownReason,

@@ -1,47 +1,62 @@
-//! What the agent makes of the events of its link.
+//! What the agent makes of the events of its links.
 
 use core::time::Duration;
 
+use super::dialer::Purpose;
+use super::states::{AgentAction, AgentInput, AgentPhase};
 use super::{Agent, AgentEvent, bind_signal};
-use crate::dialect::Signal;
+use crate::bundle::MAX_LINKS;
+use crate::dialect::{DrainScope, Signal};
 use crate::handshake::Endpoint;
 use crate::link::LinkEvent;
-use crate::machine::Machine;
 use crate::reason::DownReason;
 use crate::time::Instant;
 
+/// How long streams of a link that was replaced may go on. It works as long as they do; the limit is for those that never
+/// end, whose link would be kept for ever.
+const REPLACED_LINK_LIMIT: Duration = Duration::from_secs(3600);
+
 impl Agent {
-    /// Takes every event of the link, and what it leads to.
-    pub(super) fn drain_link(&mut self, now: Instant) {
-        while let Some(connection) = &mut self.connection
-            && let Some(event) = connection.link.poll_event()
-        {
-            self.on_link(event, now);
+    /// Takes every event of the links, and what it leads to.
+    pub(super) fn drain_links(&mut self, now: Instant) {
+        while let Some((id, event)) = self.bundle.poll_event() {
+            self.on_link(id, event, now);
         }
+        self.bundle.forget_spent();
+        self.replace_links(now);
     }
 
-    fn on_link(&mut self, event: LinkEvent, now: Instant) {
+    fn on_link(&mut self, id: u32, event: LinkEvent, now: Instant) {
         let event = match event {
             LinkEvent::Sign(input) => AgentEvent::Sign(input),
-            LinkEvent::Up(endpoint) => return self.on_up(endpoint, now),
+            LinkEvent::Up(endpoint) => return self.on_up(id, endpoint, now),
             LinkEvent::Stream(event) => AgentEvent::Stream(event),
             LinkEvent::Latency(rtt) => AgentEvent::Latency(rtt),
-            LinkEvent::Down(reason) => return self.on_down(reason, now),
+            LinkEvent::Down(reason) => return self.on_down(id, reason, now),
+            LinkEvent::IdsLow | LinkEvent::GoingAway => return self.retire(id),
             LinkEvent::Signal(Signal::BindOk { service, url, .. }) => AgentEvent::Bound { service, url },
             LinkEvent::Signal(Signal::BindFailed { service, code, error }) => {
                 AgentEvent::BindRefused { service, code, error }
             }
-            LinkEvent::Signal(Signal::Drain { reason, deadline_ms }) => {
+            LinkEvent::Signal(Signal::Drain { reason, deadline_ms, scope }) => {
+                self.retire(id);
+                if scope == DrainScope::Link {
+                    return;
+                }
+                if self.can_join() {
+                    // The session ends with the relay's process: the next link begins another one.
+                    self.dialer.purpose = Purpose::NewSession;
+                }
                 AgentEvent::Draining { reason, deadline: Duration::from_millis(deadline_ms) }
             }
+            LinkEvent::Signal(Signal::Links { wanted }) => return self.grow(wanted),
             LinkEvent::Signal(Signal::Error { code, message, hint }) => {
                 AgentEvent::Notice { code, message, hint }
             }
-            // What only a relay is told, and what the relay of an agent says by messages of its own.
+            // What only a relay is told.
             LinkEvent::Signal(_)
-            | LinkEvent::GoingAway
-            | LinkEvent::IdsLow
             | LinkEvent::Admit(_)
+            | LinkEvent::Join(..)
             | LinkEvent::Authenticate(_)
             | LinkEvent::OpenReady => {
                 return;
@@ -50,15 +65,29 @@ impl Agent {
         self.events.push_back(event);
     }
 
-    fn on_up(&mut self, endpoint: Endpoint, now: Instant) {
+    fn on_up(&mut self, id: u32, endpoint: Endpoint, now: Instant) {
+        if self.dialer.advance(AgentInput::LoggedIn) != AgentAction::UseLink {
+            return;
+        }
+        self.clock.login_succeeded();
+        let Some(member) = self.bundle.get_mut(id) else { return };
+        member.up_since = Some(now);
+        let session = self.session.as_ref().and_then(|terms| terms.session.as_ref());
+        if session.is_some() && session == endpoint.terms.session.as_ref() {
+            return self.events.push_back(AgentEvent::Links(self.bundle.up()));
+        }
+        // Links of an earlier session carry what is under way there, and nothing new.
+        self.bundle.iter_mut().filter(|member| member.id != id).for_each(|member| member.is_retiring = true);
+        self.session = Some(endpoint.terms.clone());
+        self.dialer.purpose = if self.can_join() { Purpose::Join } else { Purpose::NewSession };
+        self.target = 1;
         let bound = self.bound_by_login(&endpoint);
         self.events.push_back(AgentEvent::Up(endpoint));
         self.events.extend(bound);
-        self.clock.login_succeeded();
-        let Some(connection) = &mut self.connection else { return };
-        connection.up_since = Some(now);
-        for service in &self.config.services {
-            connection.link.send(bind_signal(service), now);
+        if let Some(member) = self.bundle.get_mut(id) {
+            for service in &self.config.services {
+                member.link.send(bind_signal(service), now);
+            }
         }
     }
 
@@ -68,12 +97,51 @@ impl Agent {
         Some(AgentEvent::Bound { service, url: Some(endpoint.url.clone()) })
     }
 
-    fn on_down(&mut self, reason: DownReason, now: Instant) {
-        if let Some(connection) = &mut self.connection {
-            while let Some(transmit) = connection.link.poll_transmit() {
-                self.pending.push_back(transmit);
+    fn on_down(&mut self, id: u32, reason: DownReason, now: Instant) {
+        let up_since = self.bundle.get(id).and_then(|member| member.up_since);
+        if self.dialer.phase == AgentPhase::LoggingIn && id == self.dialer.attempt.0 {
+            return self.attempt_failed(reason, now);
+        }
+        if self.bundle.up() > 0 {
+            tracing::debug!(%reason, "lost one of several links");
+            // One more is dialled when it is missed, not because there was one.
+            self.target = self.bundle.steady().clamp(1, self.target);
+            return self.events.push_back(AgentEvent::Links(self.bundle.up()));
+        }
+        if self.dialer.phase == AgentPhase::Settled {
+            return self.fail(reason, up_since.map_or(Duration::ZERO, |since| now - since), now);
+        }
+        self.lose_session(reason, now);
+    }
+
+    /// Another link is to take the place of this one, if the relay lets it.
+    fn retire(&mut self, id: u32) {
+        let is_replaced = self.can_join();
+        if let Some(member) = self.bundle.get_mut(id) {
+            member.is_retiring |= is_replaced;
+        }
+    }
+
+    /// So many links are wanted, of which there may be as many as both sides allow.
+    fn grow(&mut self, wanted: u32) {
+        let allowed = self.session.as_ref().and_then(|terms| terms.links).unwrap_or(1);
+        let allowed = allowed.min(self.config.max_links).min(MAX_LINKS);
+        self.target = self.target.max(usize::try_from(wanted.min(allowed)).unwrap_or(1));
+    }
+
+    /// Dials for links that are to be replaced, and has those drain that are.
+    fn replace_links(&mut self, now: Instant) {
+        if self.is_stopping || self.bundle.up() == 0 {
+            return;
+        }
+        if self.bundle.steady() > 0 {
+            let until = now + REPLACED_LINK_LIMIT;
+            for member in self.bundle.iter_mut().filter(|member| member.is_retiring && member.link.is_up()) {
+                member.link.shutdown(DownReason::Finished, until, now);
             }
         }
-        self.fail(reason, now);
+        if self.bundle.steady() < self.target && self.can_join() && self.dialer.phase == AgentPhase::Settled {
+            self.dial(now);
+        }
     }
 }

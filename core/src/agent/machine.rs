@@ -1,6 +1,6 @@
 //! The agent as a machine that owns sockets, and as an owner of streams.
 
-use alloc::string::String;
+use alloc::borrow::ToOwned;
 
 use super::states::AgentPhase;
 use super::{Agent, AgentEvent, AttemptId};
@@ -10,95 +10,108 @@ use crate::message::{Close, Message, Transmit};
 use crate::mux::{ClosedStream, StreamId};
 use crate::plane::MessageLimits;
 use crate::reason::DownReason;
-use crate::time::Instant;
+use crate::time::{Instant, earliest};
+
+impl Agent {
+    /// Whether `attempt` is the dial that is under way.
+    fn is_dialing(&self, attempt: AttemptId) -> bool {
+        self.dialer.phase == AgentPhase::Dialing && self.dialer.attempt == attempt
+    }
+
+    fn handle_dial_timer(&mut self, now: Instant) {
+        if self.dialer.timer.is_none_or(|at| now < at) {
+            return;
+        }
+        match self.dialer.phase {
+            AgentPhase::SigningToken => {
+                let reason = "the signer did not answer the login".to_owned();
+                self.attempt_failed(DownReason::TimedOut(reason), now);
+            }
+            AgentPhase::Dialing => {
+                self.attempt_failed(DownReason::Unreachable("no answer within 20 s".to_owned()), now);
+            }
+            AgentPhase::Waiting => self.dial(now),
+            AgentPhase::Initial | AgentPhase::LoggingIn | AgentPhase::Settled | AgentPhase::Stopped => {}
+        }
+    }
+}
 
 impl Machine for Agent {
     type Event = AgentEvent;
     type Socket = AttemptId;
 
     fn is_current(&self, attempt: AttemptId) -> bool {
-        self.attempt() == Some(attempt)
+        let is_live = |id| self.bundle.get(id).is_some_and(|member| !member.link.is_ended());
+        self.is_dialing(attempt) || is_live(attempt.0)
     }
 
-    fn handle_message(&mut self, message: Message, now: Instant) {
-        self.with_link(now, |link| link.handle_message(message, now));
+    fn main_socket(&self) -> Option<AttemptId> {
+        let member = self.bundle.main().map(|member| AttemptId(member.id));
+        member.or((self.dialer.phase == AgentPhase::Dialing).then_some(self.dialer.attempt))
     }
 
-    fn handle_close(&mut self, close: Close, now: Instant) {
-        self.pending.clear();
-        if self.phase == AgentPhase::Dialing {
+    fn handle_message_from(&mut self, attempt: AttemptId, message: Message, now: Instant) {
+        self.bundle.handle_message(attempt.0, message, now);
+        self.drain_links(now);
+    }
+
+    fn handle_close_from(&mut self, attempt: AttemptId, close: Close, now: Instant) {
+        if self.is_dialing(attempt) {
             let reason = match DownReason::from_close(&close) {
                 // The upgrade itself was refused for what it brought.
                 refused @ DownReason::Authentication(_) => refused,
                 _ => DownReason::Unreachable(close.reason.into_owned()),
             };
-            self.fail(reason, now);
-        } else {
-            self.with_link(now, |link| link.handle_close(close, now));
+            return self.attempt_failed(reason, now);
         }
+        self.bundle.handle_close(attempt.0, close, now);
+        self.drain_links(now);
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        if self.connection.is_some() {
-            return self.with_link(now, |link| link.handle_timeout(now));
-        }
-        if self.timer.is_none_or(|at| now < at) {
-            return;
-        }
-        match self.phase {
-            AgentPhase::SigningToken => {
-                let reason = String::from("the signer did not answer the login");
-                self.fail(DownReason::TimedOut(reason), now);
-            }
-            AgentPhase::Dialing => {
-                self.fail(DownReason::Unreachable(String::from("no answer within 20 s")), now);
-            }
-            AgentPhase::Waiting => self.dial(now),
-            AgentPhase::Initial | AgentPhase::Linked | AgentPhase::Stopped => {}
-        }
+        self.bundle.handle_timeout(now);
+        self.drain_links(now);
+        self.handle_dial_timer(now);
     }
 
-    fn poll_transmit(&mut self) -> Option<Transmit> {
-        if let Some(transmit) = self.pending.pop_front() {
-            return Some(transmit);
+    fn poll_transmit_to(&mut self, attempt: AttemptId) -> Option<Transmit> {
+        let transmit = self.bundle.poll_transmit(attempt.0);
+        if matches!(transmit, Some(Transmit::Close(_))) {
+            self.bundle.forget_spent();
         }
-        self.connection.as_mut().and_then(|connection| connection.link.poll_transmit())
+        transmit
     }
 
     fn poll_event(&mut self) -> Option<AgentEvent> {
         if self.events.is_empty()
-            && let Some(connection) = &self.connection
+            && let Some(member) = self.bundle.main()
         {
             // Between two inputs only streams have news: what writing and sending made of them.
-            let now = connection.link.now();
-            self.drain_link(now);
+            let now = member.link.now();
+            self.drain_links(now);
         }
         self.events.pop_front()
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        match &self.connection {
-            Some(connection) => connection.link.poll_timeout(),
-            None => self.timer,
-        }
+        let is_timed =
+            matches!(self.dialer.phase, AgentPhase::SigningToken | AgentPhase::Dialing | AgentPhase::Waiting);
+        earliest(self.bundle.poll_timeout(), self.dialer.timer.filter(|_| is_timed))
     }
 }
 
 impl Streams for Agent {
     fn stream(&mut self, id: StreamId) -> Result<Stream<'_>, ClosedStream> {
-        match &mut self.connection {
-            Some(connection) => connection.link.stream(id),
-            None => Err(ClosedStream),
-        }
+        self.bundle.stream(id)
     }
 
     fn has_output(&self) -> bool {
-        self.connection.as_ref().is_some_and(|connection| connection.link.has_output())
+        self.bundle.has_output()
     }
 
-    fn set_batch(&mut self, bytes: usize) {
-        if let Some(connection) = &mut self.connection {
-            connection.link.set_batch(bytes);
+    fn set_batch(&mut self, attempt: AttemptId, bytes: usize) {
+        if let Some(member) = self.bundle.get_mut(attempt.0) {
+            member.link.set_batch(bytes);
         }
     }
 
@@ -109,7 +122,7 @@ impl Streams for Agent {
         }
     }
 
-    fn limits(&self) -> MessageLimits {
-        self.plane().map_or(MessageLimits::AGENT_LOGIN, |info| info.limits)
+    fn limits(&self, attempt: AttemptId) -> MessageLimits {
+        self.bundle.get(attempt.0).map_or(MessageLimits::AGENT_LOGIN, |member| member.link.limits())
     }
 }

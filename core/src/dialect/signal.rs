@@ -74,6 +74,27 @@ impl Service {
     }
 }
 
+/// What a relay grants to the session of a login.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct SessionTerms {
+    /// The session's name, for further links of the same agent; `None` if it takes none.
+    pub session: Option<String>,
+    /// The links that may take streams at once; `None` is one.
+    pub links: Option<u32>,
+    /// The streams that the relay lets the agent have open on one link; `None` if it does not say.
+    pub streams: Option<u32>,
+}
+
+/// What a [`Signal::Drain`] is about.
+#[derive(Copy, Clone, PartialEq, Eq, Default, Debug)]
+pub enum DrainScope {
+    /// All links: the relay goes away.
+    #[default]
+    Session,
+    /// The link that carries the message; others of the same session stay.
+    Link,
+}
+
 /// One control message. Fields a peer may leave out are optional; fields it adds are ignored.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Signal {
@@ -100,6 +121,10 @@ pub enum Signal {
         mux: Option<String>,
         /// Version of the dialect.
         version: Option<u32>,
+        /// The live session that this link shall belong to; absent for a session of its own.
+        join: Option<String>,
+        /// The streams that the agent lets the relay have open on one link.
+        streams: Option<u32>,
     },
     /// Relay: admitted.
     AuthOk {
@@ -113,6 +138,8 @@ pub enum Signal {
         mux: Option<String>,
         /// Version of the dialect.
         version: Option<u32>,
+        /// What the session is and may have; nothing is said by existing HVYM programs.
+        terms: SessionTerms,
         /// Whether messages can be sealed; only sent by existing HVYM programs.
         encryption_available: Option<bool>,
         /// The name of the encryption.
@@ -178,12 +205,21 @@ pub enum Signal {
         /// The ping's.
         id: Option<u64>,
     },
-    /// Relay: it will shut down; connect again now.
+    /// Relay: another link is needed now, because this one will end.
     Drain {
         /// For a person.
         reason: String,
         /// How long streams of this link may go on, milliseconds.
         deadline_ms: u64,
+        /// What will end.
+        scope: DrainScope,
+    },
+    /// No stream is left on this link, nor will there be another; see [`Link::shutdown`](crate::link::Link::shutdown).
+    Drained,
+    /// Relay: more streams wait than its links carry; the agent may dial so many in all.
+    Links {
+        /// The links that should take new streams.
+        wanted: u32,
     },
     /// A notice for a person; never fatal by itself.
     Error {
@@ -219,6 +255,8 @@ impl Signal {
             Signal::Ping { .. } => "ping",
             Signal::Pong { .. } => "pong",
             Signal::Drain { .. } => "drain",
+            Signal::Drained => "drained",
+            Signal::Links { .. } => "links",
             Signal::Error { .. } => "error",
             Signal::Unknown => "unknown",
         }

@@ -4,8 +4,11 @@
 
 use alloc::string::String;
 
-use super::{Proto, Signal};
+use super::{DrainScope, Proto, SessionTerms, Signal};
 use crate::json::{Field, FieldReader, JsonError, Object, Value, fields};
+
+/// The `scope` of a [`Signal::Drain`] that is about one link.
+const SCOPE_LINK: &str = "link";
 
 impl Proto {
     /// Its name on the wire.
@@ -63,9 +66,16 @@ impl Signal {
                 if kind == "ping" { Signal::Ping { id } } else { Signal::Pong { id } }
             }
             "drain" => {
-                let [reason, deadline] = fields(json, ["reason", "deadline_ms"])?;
+                let [reason, deadline, scope] = fields(json, ["reason", "deadline_ms", "scope"])?;
                 let deadline_ms = reader.take(deadline.or(0, Field::integer));
-                Signal::Drain { reason: reader.text_or_empty(reason), deadline_ms }
+                let (reason, scope) = (reader.text_or_empty(reason), reader.text_or_empty(scope));
+                let scope = if scope == SCOPE_LINK { DrainScope::Link } else { DrainScope::Session };
+                Signal::Drain { reason, deadline_ms, scope }
+            }
+            "drained" => Signal::Drained,
+            "links" => {
+                let [wanted] = fields(json, ["wanted"])?;
+                Signal::Links { wanted: reader.take(wanted.or(0, Field::integer)) }
             }
             "error" => {
                 let [code, message, hint] = fields(json, ["code", "message", "hint"])?;
@@ -85,10 +95,14 @@ impl Signal {
         self.write_service(&mut object);
         match self {
             Signal::Ping { id } | Signal::Pong { id } => object.put_some("id", *id),
-            Signal::Drain { reason, deadline_ms } => {
+            Signal::Drain { reason, deadline_ms, scope } => {
                 object.put("reason", Value::Text(reason));
                 object.put("deadline_ms", Value::Integer(*deadline_ms));
+                if *scope == DrainScope::Link {
+                    object.put("scope", Value::Text(SCOPE_LINK));
+                }
             }
+            Signal::Links { wanted } => object.put("wanted", Value::Integer((*wanted).into())),
             Signal::Error { code, message, hint } => {
                 object.put("code", Value::Text(code));
                 object.put("message", Value::Text(message));
@@ -109,11 +123,13 @@ impl Signal {
                 object.put("mux", Value::Texts(mux));
                 object.put("version", Value::from(*version));
             }
-            Signal::AuthResponse { challenge_id, jwt, mux, version } => {
+            Signal::AuthResponse { challenge_id, jwt, mux, version, join, streams } => {
                 object.put("challenge_id", Value::from(challenge_id));
                 object.put("jwt", Value::from(jwt));
                 object.put_some("mux", mux);
                 object.put_some("version", *version);
+                object.put_some("join", join);
+                object.put_some("streams", *streams);
             }
             Signal::AuthOk {
                 endpoint,
@@ -121,6 +137,7 @@ impl Signal {
                 services,
                 mux,
                 version,
+                terms,
                 encryption_available,
                 encryption_mode,
             } => {
@@ -129,6 +146,9 @@ impl Signal {
                 object.put("services", Value::Texts(services));
                 object.put_some("mux", mux);
                 object.put_some("version", *version);
+                object.put_some("session", &terms.session);
+                object.put_some("links", terms.links);
+                object.put_some("streams", terms.streams);
                 object.put_some(
                     "encryption_available",
                     encryption_available.map_or(Value::Null, Value::Boolean),
@@ -187,34 +207,46 @@ fn read_challenge(json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonE
 }
 
 fn read_response(json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError> {
-    let [challenge_id, jwt, mux, version] = fields(json, ["challenge_id", "jwt", "mux", "version"])?;
+    let [challenge_id, jwt, mux, version, join, streams] =
+        fields(json, ["challenge_id", "jwt", "mux", "version", "join", "streams"])?;
     Ok(Signal::AuthResponse {
         challenge_id: reader.optional_text(challenge_id),
         jwt: reader.optional_text(jwt),
         mux: reader.optional_text(mux),
         version: reader.optional_integer(version),
+        join: reader.optional_text(join),
+        streams: reader.optional_integer(streams),
     })
 }
 
 fn read_ok(json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError> {
-    let [endpoint, server_address, services, mux, version, available, mode] = fields(
-        json,
-        [
-            "endpoint",
-            "server_address",
-            "services",
-            "mux",
-            "version",
-            "encryption_available",
-            "encryption_mode",
-        ],
-    )?;
+    let [endpoint, server_address, services, mux, version, session, links, streams, available, mode] =
+        fields(
+            json,
+            [
+                "endpoint",
+                "server_address",
+                "services",
+                "mux",
+                "version",
+                "session",
+                "links",
+                "streams",
+                "encryption_available",
+                "encryption_mode",
+            ],
+        )?;
     Ok(Signal::AuthOk {
         endpoint: reader.text(endpoint),
         server_address: reader.text(server_address),
         services: reader.texts_or_empty(services),
         mux: reader.optional_text(mux),
         version: reader.optional_integer(version),
+        terms: SessionTerms {
+            session: reader.optional_text(session),
+            links: reader.optional_integer(links),
+            streams: reader.optional_integer(streams),
+        },
         encryption_available: reader.take(available.optional(Field::boolean)),
         encryption_mode: reader.optional_text(mode),
     })

@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use super::agent_states::{AgentLoginAction, AgentLoginInput, AgentLoginPhase, rows};
 use super::{Endpoint, FallbackPeer, HANDSHAKE_TIMEOUT, Login, SharedFallback, Step};
-use crate::dialect::{Frame, MUX_YAMUX, Signal, VERSION};
+use crate::dialect::{Frame, MUX_YAMUX, SessionTerms, Signal, VERSION};
 use crate::machine::TransitionRow;
 use crate::message::Message;
 use crate::plane::{DataPlane, PlaneStart, YamuxPlane};
@@ -62,6 +62,15 @@ impl AgentLogin {
     }
 }
 
+/// What an agent asks of the relay for one link, beside its login.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct LinkRequest {
+    /// The live session that the link shall belong to; `None` asks for a new one.
+    pub join: Option<String>,
+    /// The streams that the relay may have open on the link; `None` says nothing.
+    pub streams: Option<u32>,
+}
+
 /// A signature that was asked for.
 struct SignatureRequest {
     challenge_id: String,
@@ -71,6 +80,7 @@ struct SignatureRequest {
 /// The agent's half of the login, from the open WebSocket to `auth_ok`.
 pub struct AgentHandshake {
     login: AgentLogin,
+    link: LinkRequest,
     wall: Wall,
     phase: AgentLoginPhase,
     /// Whose challenge was accepted; `None` before, and where a token in the upgrade is enough.
@@ -87,8 +97,15 @@ pub struct AgentHandshake {
 
 impl AgentHandshake {
     /// A login over a WebSocket that opened at `now`.
-    pub fn new(login: AgentLogin, fallback: Option<SharedFallback>, wall: Wall, now: Instant) -> Self {
+    pub fn new(
+        login: AgentLogin,
+        link: LinkRequest,
+        fallback: Option<SharedFallback>,
+        wall: Wall,
+        now: Instant,
+    ) -> Self {
         Self {
+            link,
             phase: match login.mode {
                 AuthMode::Challenge => AgentLoginPhase::AwaitingChallenge,
                 AuthMode::Bearer => AgentLoginPhase::AwaitingChallengeOrOk,
@@ -181,13 +198,16 @@ impl AgentHandshake {
             jwt: Some(token.as_str().to_string()),
             mux: native.then(|| MUX_YAMUX.to_string()),
             version: native.then_some(VERSION),
+            join: self.link.join.take().filter(|_| native),
+            streams: self.link.streams.filter(|_| native),
         };
         self.deadline = now + HANDSHAKE_TIMEOUT;
         Ok(self.encode(answer).map(Step::Send))
     }
 
     fn accept_grant(&mut self, ok: Signal) -> Result<Step, DownReason> {
-        let Signal::AuthOk { endpoint, server_address, services, mux, encryption_available, .. } = ok else {
+        let Signal::AuthOk { endpoint, server_address, services, mux, terms, encryption_available, .. } = ok
+        else {
             return Err(out_of_order(&ok));
         };
         let relay = match self.relay {
@@ -211,7 +231,8 @@ impl AgentHandshake {
             return Err(DownReason::Protocol(String::from(fault)));
         }
         self.relay = Some(relay);
-        Ok(Step::Done(Endpoint { url: endpoint, relay: Some(relay), services }))
+        let terms = if self.falls_back { SessionTerms::default() } else { terms };
+        Ok(Step::Done(Endpoint { url: endpoint, relay: Some(relay), services, terms }))
     }
 
     /// Who the relay says it is, if that is who it must be. Nothing is signed for anybody else.
@@ -293,7 +314,8 @@ impl Login for AgentHandshake {
         None
     }
 
-    fn finish(self: Box<Self>, endpoint: &Endpoint, start: PlaneStart) -> Box<dyn DataPlane> {
+    fn finish(self: Box<Self>, endpoint: &Endpoint, mut start: PlaneStart) -> Box<dyn DataPlane> {
+        start.limit_opened(endpoint.terms.streams);
         match (&self.fallback, self.relay) {
             (Some(fallback), Some(relay)) if self.falls_back => {
                 let peer = FallbackPeer { address: relay, encrypts: self.encrypts, endpoint };
@@ -336,7 +358,7 @@ mod tests {
             mode,
         };
         let wall = Wall { unix: UnixTime::from_secs(0), at: Instant::ZERO };
-        let half = |mode| AgentHandshake::new(login(mode), None, wall, Instant::ZERO);
+        let half = |mode| AgentHandshake::new(login(mode), LinkRequest::default(), None, wall, Instant::ZERO);
         let asked = half(AuthMode::Challenge).on_signal(
             Signal::AuthChallenge {
                 challenge_id: String::from("id"),
@@ -355,6 +377,7 @@ mod tests {
                 services: Vec::new(),
                 mux: None,
                 version: None,
+                terms: SessionTerms::default(),
                 encryption_available: None,
                 encryption_mode: None,
             },

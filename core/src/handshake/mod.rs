@@ -23,14 +23,14 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use crate::dialect::Signal;
+use crate::dialect::{SessionTerms, Signal};
 use crate::message::Message;
 use crate::plane::{DataPlane, PlaneStart};
 use crate::reason::DownReason;
 use crate::stellar::{Address, Signature, SigningInput, Verified};
 use crate::time::Instant;
 
-pub use agent::{AgentHandshake, AgentLogin, AuthMode};
+pub use agent::{AgentHandshake, AgentLogin, AuthMode, LinkRequest};
 pub use fallback::{Fallback, FallbackPeer, SharedFallback};
 pub use relay::{Credential, RelayHandshake, RelayLogin};
 
@@ -67,6 +67,8 @@ pub enum Step {
     Sign(SigningInput),
     /// Somebody proved who they are: decide, then admit or refuse.
     Admit(Verified),
+    /// The same, for a further link of the session of this name.
+    Join(Verified, String),
     /// Somebody shows a token: decide, then admit or refuse.
     Authenticate(TokenAuthRequest),
     /// Both sides agree; streams may flow.
@@ -82,6 +84,8 @@ pub struct Endpoint {
     pub relay: Option<Address>,
     /// The services the token named.
     pub services: Vec<String>,
+    /// What the session may have.
+    pub terms: SessionTerms,
 }
 
 /// One half of a login, from the open WebSocket to the data plane.
@@ -111,9 +115,9 @@ pub trait Login: Send {
         Ok(None)
     }
 
-    /// Admits who was announced by [`Step::Admit`] or [`Step::Authenticate`]; `url` is where its service is reachable.
-    /// Returns what to send and the end of the login; `None` if nobody waits for the decision.
-    fn admit(&mut self, _url: String) -> Option<(Option<Message>, Endpoint)> {
+    /// Admits who was announced by [`Step::Admit`], [`Step::Join`] or [`Step::Authenticate`]; `url` is where its service is
+    /// reachable. Returns what to send and the end of the login; `None` if nobody waits for the decision.
+    fn admit(&mut self, _url: String, _terms: SessionTerms) -> Option<(Option<Message>, Endpoint)> {
         None
     }
 

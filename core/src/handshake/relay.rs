@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use super::relay_states::{RelayLoginAction, RelayLoginInput, RelayLoginPhase, rows};
 use super::{Endpoint, FallbackPeer, HANDSHAKE_TIMEOUT, Login, SharedFallback, Step, in_time};
-use crate::dialect::{DecodeError, Frame, MUX_YAMUX, Signal, VERSION};
+use crate::dialect::{DecodeError, Frame, MUX_YAMUX, SessionTerms, Signal, VERSION};
 use crate::machine::TransitionRow;
 use crate::message::Message;
 use crate::plane::{DataPlane, PlaneStart, YamuxPlane};
@@ -71,6 +71,17 @@ struct IssuedChallenge {
 struct ProvenPeer {
     address: Address,
     services: Vec<String>,
+    /// The streams that the agent lets this relay have open on the link, if it says so.
+    streams: Option<u32>,
+}
+
+/// What an agent says beside its token.
+#[derive(Default)]
+struct Wishes {
+    mux: Option<String>,
+    version: Option<u32>,
+    join: Option<String>,
+    streams: Option<u32>,
 }
 
 /// The relay's half of the login, from the accepted WebSocket to `auth_ok`.
@@ -142,8 +153,12 @@ impl RelayHandshake {
             _ => format!("{signal:?} before auth_ok"),
         };
         self.advance(input, |login, action| match (action, signal) {
-            (RelayLoginAction::VerifyResponse, Signal::AuthResponse { challenge_id, jwt, mux, version }) => {
-                login.verify_response(challenge_id, jwt, (mux.as_deref(), version), now).map(Some)
+            (
+                RelayLoginAction::VerifyResponse,
+                Signal::AuthResponse { challenge_id, jwt, mux, version, join, streams },
+            ) => {
+                let wishes = Wishes { mux, version, join, streams };
+                login.verify_response(challenge_id, jwt, wishes, now).map(Some)
             }
             (RelayLoginAction::Ignore, _) => Ok(None),
             _ => Err(DownReason::OutOfOrder(illegal)),
@@ -172,7 +187,7 @@ impl RelayHandshake {
         if verified.expires_at().is_none() {
             return Err(DownReason::Authentication("A bearer token must expire".to_owned()));
         }
-        self.on_verified(verified)
+        self.on_verified(verified, Wishes::default())
     }
 
     /// The order of the checks is that of the system this replaces: token, challenge claim, challenge id, services.
@@ -180,7 +195,7 @@ impl RelayHandshake {
         &mut self,
         id: Option<String>,
         jwt: Option<String>,
-        plane: (Option<&str>, Option<u32>),
+        wishes: Wishes,
         now: Instant,
     ) -> Result<Step, DownReason> {
         let (Some(id), Some(jwt)) = (id.filter(|s| !s.is_empty()), jwt.filter(|s| !s.is_empty())) else {
@@ -193,7 +208,7 @@ impl RelayHandshake {
         if id != self.challenge.id {
             return Err(DownReason::Authentication("Invalid or expired challenge".to_owned()));
         }
-        self.falls_back = match plane {
+        self.falls_back = match (wishes.mux.as_deref(), wishes.version) {
             (Some(MUX_YAMUX), _) => false,
             // Programs of the fallback name neither. Who names a version, knows of both.
             (None, None) if self.fallback.is_some() => true,
@@ -203,16 +218,19 @@ impl RelayHandshake {
                 return Err(DownReason::NotAllowed(text.to_owned()));
             }
         };
-        self.on_verified(verified)
+        self.on_verified(verified, wishes)
     }
 
-    fn on_verified(&mut self, verified: Verified) -> Result<Step, DownReason> {
+    fn on_verified(&mut self, verified: Verified, wishes: Wishes) -> Result<Step, DownReason> {
         for service in verified.services() {
             self.check_service(service)?;
         }
         let (address, services) = (verified.address(), verified.services().to_vec());
-        self.peer = Some(ProvenPeer { address, services });
-        Ok(Step::Admit(verified))
+        self.peer = Some(ProvenPeer { address, services, streams: wishes.streams });
+        Ok(match wishes.join.filter(|_| !self.falls_back) {
+            Some(session) => Step::Join(verified, session),
+            None => Step::Admit(verified),
+        })
     }
 
     fn verify(&self, jwt: &str, now: Instant) -> Result<Verified, DownReason> {
@@ -271,10 +289,12 @@ impl Login for RelayHandshake {
         })
     }
 
-    fn admit(&mut self, url: String) -> Option<(Option<Message>, Endpoint)> {
+    fn admit(&mut self, url: String, terms: SessionTerms) -> Option<(Option<Message>, Endpoint)> {
         let (to, action) = self.phase.on(RelayLoginInput::Admit);
         let peer = self.peer.as_ref().filter(|_| action == RelayLoginAction::SendOk)?;
-        let endpoint = Endpoint { url, relay: Some(self.login.address), services: peer.services.clone() };
+        let terms = if self.falls_back { SessionTerms::default() } else { terms };
+        let (relay, services) = (Some(self.login.address), peer.services.clone());
+        let endpoint = Endpoint { url, relay, services, terms };
         let fallback = self.fallback.as_ref().filter(|_| self.falls_back);
         let encryption = fallback.and_then(|fallback| fallback.encryption(&peer.address));
         self.encrypts = encryption.is_some();
@@ -286,6 +306,7 @@ impl Login for RelayHandshake {
             services: endpoint.services.clone(),
             mux: native.then(|| MUX_YAMUX.to_owned()),
             version: native.then_some(VERSION),
+            terms: endpoint.terms.clone(),
             encryption_available: (!native).then_some(encryption.is_some()),
             encryption_mode: encryption.map(str::to_owned),
         };
@@ -315,6 +336,7 @@ impl Login for RelayHandshake {
             error: match reason {
                 DownReason::Authentication(text)
                 | DownReason::NotAllowed(text)
+                | DownReason::UnknownSession(text)
                 | DownReason::TokenTime { error: text, .. } => text.clone(),
                 other => format!("{other}"),
             },
@@ -326,7 +348,8 @@ impl Login for RelayHandshake {
         is_announced(reason).then(failed).and_then(|failed| self.encode(failed))
     }
 
-    fn finish(self: Box<Self>, endpoint: &Endpoint, start: PlaneStart) -> Box<dyn DataPlane> {
+    fn finish(self: Box<Self>, endpoint: &Endpoint, mut start: PlaneStart) -> Box<dyn DataPlane> {
+        start.limit_opened(self.peer.as_ref().and_then(|peer| peer.streams));
         match (&self.fallback, &self.peer) {
             (Some(fallback), Some(peer)) if self.falls_back => {
                 let peer = FallbackPeer { address: peer.address, encrypts: self.encrypts, endpoint };
@@ -346,6 +369,7 @@ fn is_announced(reason: &DownReason) -> bool {
             | DownReason::NotAllowed(_)
             | DownReason::RateLimited(_)
             | DownReason::Replaced
+            | DownReason::UnknownSession(_)
             | DownReason::Overloaded(_)
     )
 }

@@ -34,6 +34,10 @@ impl ControlQueue {
         Some(transmit)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }

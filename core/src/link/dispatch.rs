@@ -2,6 +2,7 @@
 
 use alloc::format;
 
+use super::ending::EndingAction;
 use super::{Link, LinkEvent, State};
 use crate::dialect::Signal;
 use crate::handshake::{Endpoint, Step};
@@ -21,7 +22,11 @@ impl Machine for Link {
         true
     }
 
-    fn handle_message(&mut self, message: Message, now: Instant) {
+    fn main_socket(&self) -> Option<()> {
+        Some(())
+    }
+
+    fn handle_message_from(&mut self, (): (), message: Message, now: Instant) {
         if self.is_ended() {
             return;
         }
@@ -35,12 +40,13 @@ impl Machine for Link {
             State::Up(plane) => {
                 let outcome = plane.handle_message(message, now);
                 self.after_plane(outcome, now);
+                self.settle_ending(now);
             }
             State::Ended => {}
         }
     }
 
-    fn handle_close(&mut self, close: Close, _now: Instant) {
+    fn handle_close_from(&mut self, (): (), close: Close, _now: Instant) {
         self.drop_transport(&close);
     }
 
@@ -58,15 +64,13 @@ impl Machine for Link {
                     let outcome = plane.handle_timeout(now).map(|()| None);
                     self.after_plane(outcome, now);
                 }
-                if let Some((reason, _)) = self.shutdown.take_if(|(_, deadline)| now >= *deadline) {
-                    self.end(reason, now);
-                }
+                self.settle_ending(now);
             }
             State::Ended => {}
         }
     }
 
-    fn poll_transmit(&mut self) -> Option<Transmit> {
+    fn poll_transmit_to(&mut self, (): ()) -> Option<Transmit> {
         if let Some(transmit) = self.control.pop() {
             return Some(transmit);
         }
@@ -87,6 +91,7 @@ impl Machine for Link {
         // Stream operations and `poll_transmit` cause events as well.
         if self.events.is_empty() {
             self.drain_plane();
+            self.settle_ending(self.now);
         }
         self.events.pop_front()
     }
@@ -95,7 +100,7 @@ impl Machine for Link {
         match &self.state {
             State::Login(login) => login.poll_timeout(),
             State::Up(plane) => {
-                let shutdown = self.shutdown.as_ref().map(|(_, deadline)| *deadline);
+                let shutdown = self.ending.begun.as_ref().map(|(_, deadline)| *deadline);
                 let own = earliest(Some(self.keepalive.poll_timeout()), shutdown);
                 earliest(own, plane.poll_timeout())
             }
@@ -111,6 +116,9 @@ impl Link {
             Ok(Some(Step::Send(message))) => self.send_message(message, now),
             Ok(Some(Step::Sign(input))) => self.events.push_back(LinkEvent::Sign(input)),
             Ok(Some(Step::Admit(verified))) => self.events.push_back(LinkEvent::Admit(verified)),
+            Ok(Some(Step::Join(verified, session))) => {
+                self.events.push_back(LinkEvent::Join(verified, session));
+            }
             Ok(Some(Step::Authenticate(request))) => self.events.push_back(LinkEvent::Authenticate(request)),
             Ok(Some(Step::Done(endpoint))) => self.establish(endpoint, now),
             Err(reason) => self.end(reason, now),
@@ -151,6 +159,7 @@ impl Link {
                 }
             }
             Signal::Unknown => {}
+            Signal::Drained => self.ending.is_peer_drained = true,
             Signal::AuthChallenge { .. }
             | Signal::AuthResponse { .. }
             | Signal::AuthOk { .. }
@@ -158,6 +167,24 @@ impl Link {
                 self.end(DownReason::OutOfOrder(format!("{signal:?} after the login")), now);
             }
             signal => self.events.push_back(LinkEvent::Signal(signal)),
+        }
+    }
+
+    /// What the streams that are left, and the clock, mean for an end in good order.
+    pub(super) fn settle_ending(&mut self, now: Instant) {
+        while let State::Up(plane) = &self.state
+            && !self.ending.is_open()
+        {
+            let counts = plane.stream_counts();
+            let step = self.ending.settle(counts.opened + counts.accepted > 0);
+            let due = self.ending.begun.as_ref().filter(|(_, deadline)| now >= *deadline);
+            match (step, due, &self.ending.begun) {
+                (Some(EndingAction::SendDrained), None, _) => self.send(Signal::Drained, now),
+                (_, Some((reason, _)), _) | (Some(EndingAction::End), None, Some((reason, _))) => {
+                    self.end(reason.clone(), now);
+                }
+                _ => return,
+            }
         }
     }
 
@@ -178,12 +205,12 @@ impl Link {
                 PlaneEvent::Stream(StreamEvent::Readable(id)) if was_just_opened(self.events.back(), id) => {}
                 PlaneEvent::Stream(event) => self.events.push_back(LinkEvent::Stream(event)),
                 PlaneEvent::OpenReady => self.events.push_back(LinkEvent::OpenReady),
-                PlaneEvent::GoingAway => self.events.push_back(LinkEvent::GoingAway),
-                PlaneEvent::IdsLow => self.events.push_back(LinkEvent::IdsLow),
-                PlaneEvent::ShutDown => {
-                    let reason = self.shutdown.take().map_or(DownReason::Finished, |(reason, _)| reason);
-                    return self.end(reason, self.now);
+                PlaneEvent::GoingAway => {
+                    self.ending.is_left = true;
+                    self.events.push_back(LinkEvent::GoingAway);
                 }
+                PlaneEvent::IdsLow => self.events.push_back(LinkEvent::IdsLow),
+                PlaneEvent::ShutDown => self.ending.is_shut_down = true,
             }
         }
     }

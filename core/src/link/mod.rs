@@ -5,6 +5,7 @@
 
 mod control;
 mod dispatch;
+mod ending;
 mod wakers;
 
 use alloc::boxed::Box;
@@ -12,21 +13,22 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use core::time::Duration;
 
-use crate::dialect::{Signal, StreamHeader};
+use crate::dialect::{SessionTerms, Signal, StreamHeader};
 use crate::handshake::{
-    AgentHandshake, AgentLogin, Credential, Endpoint, Login, RelayHandshake, RelayLogin, SharedFallback,
-    TokenAuthRequest,
+    AgentHandshake, AgentLogin, Credential, Endpoint, LinkRequest, Login, RelayHandshake, RelayLogin,
+    SharedFallback, TokenAuthRequest,
 };
 use crate::keepalive::{Keepalive, KeepaliveConfig};
 use crate::machine::{Machine, Side};
 use crate::message::{Close, Message, Transmit};
 use crate::mux::{ClosedStream, MuxConfig, StreamId};
-use crate::plane::{DataPlane, MessageLimits, PlaneInfo};
+use crate::plane::{DataPlane, MessageLimits, PlaneInfo, StreamCounts};
 use crate::reason::DownReason;
 use crate::rng::{Rng, Seed};
 use crate::stellar::{Signature, SigningInput, Verified};
 use crate::time::{Instant, Wall};
 use control::ControlQueue;
+use ending::Ending;
 
 pub use crate::plane::{OpenStreamError, Stream, StreamEvent};
 pub use wakers::{StreamInterest, StreamWakers};
@@ -62,6 +64,8 @@ pub enum LinkEvent {
     Sign(SigningInput),
     /// Somebody proved who they are: [`Link::admit`] or [`Link::end`].
     Admit(Verified),
+    /// The same, for a further link of the session of this name.
+    Join(Verified, String),
     /// Somebody shows a token: [`Link::admit`] or [`Link::end`].
     Authenticate(TokenAuthRequest),
     /// Streams may flow.
@@ -95,10 +99,10 @@ pub trait Streams: Machine {
     fn split_event(event: Self::Event) -> Result<StreamEvent, Self::Event>;
 
     /// As [`Link::set_batch`].
-    fn set_batch(&mut self, bytes: usize);
+    fn set_batch(&mut self, socket: Self::Socket, bytes: usize);
 
-    /// As [`Link::limits`]: to be asked before each message is read.
-    fn limits(&self) -> MessageLimits;
+    /// As [`Link::limits`]: to be asked before each message of `socket` is read.
+    fn limits(&self, socket: Self::Socket) -> MessageLimits;
 }
 
 enum State {
@@ -117,23 +121,25 @@ pub struct Link {
     keepalive: Keepalive,
     control: ControlQueue,
     events: VecDeque<LinkEvent>,
-    /// Why and when the link ends at the latest, after [`Link::shutdown`].
-    shutdown: Option<(DownReason, Instant)>,
+    ending: Ending,
     /// The latest time that came in, for events that a poll finds.
     now: Instant,
 }
 
 impl Link {
-    /// The agent's end of a WebSocket that just opened. `epoch` tells its streams from those of the agent's other links.
+    /// The agent's end of a WebSocket that just opened, for the session `join` or for a new one. `epoch` tells its streams
+    /// from those of the agent's other links.
     pub fn agent(
         config: LinkConfig,
         login: AgentLogin,
+        join: Option<String>,
         wall: Wall,
         epoch: u32,
         seed: Seed,
         now: Instant,
     ) -> Self {
-        let login = AgentHandshake::new(login, config.fallback.clone(), wall, now);
+        let request = LinkRequest { join, streams: Some(streams(&config.mux)) };
+        let login = AgentHandshake::new(login, request, config.fallback.clone(), wall, now);
         Self::with_login(Side::Agent, config, Box::new(login), epoch, seed, now)
     }
 
@@ -181,7 +187,7 @@ impl Link {
             state: State::Login(login),
             control: ControlQueue::default(),
             events: VecDeque::new(),
-            shutdown: None,
+            ending: Ending::default(),
             now,
         };
         link.on_step(first, now);
@@ -196,11 +202,12 @@ impl Link {
         }
     }
 
-    /// Admits who was announced by [`LinkEvent::Admit`] or [`LinkEvent::Authenticate`]; `url` is where its service is
-    /// reachable. Nothing happens unless somebody waits for the decision.
-    pub fn admit(&mut self, url: String, now: Instant) {
+    /// Admits who was announced by [`LinkEvent::Admit`], [`LinkEvent::Join`] or [`LinkEvent::Authenticate`]; `url` is where
+    /// its service is reachable. Nothing happens unless somebody waits for the decision.
+    pub fn admit(&mut self, url: String, terms: SessionTerms, now: Instant) {
+        let terms = SessionTerms { streams: Some(streams(&self.mux)), ..terms };
         if let State::Login(login) = &mut self.state
-            && let Some((message, endpoint)) = login.admit(url)
+            && let Some((message, endpoint)) = login.admit(url, terms)
         {
             // Existing agents take the first message for the answer, whatever it is: no other may be sent before.
             if let Some(message) = message {
@@ -261,7 +268,8 @@ impl Link {
     }
 
     /// Ends the link for `reason` without breaking a stream: the peer is told to open no more ([`LinkEvent::GoingAway`]),
-    /// those that it opened before it knew are served, and the link ends when the last stream is over, or at `deadline`.
+    /// those that it opened before it knew are served, and the link ends when the last stream is over at both ends, or at
+    /// `deadline`.
     /// Opening a stream fails with [`OpenError::Draining`](crate::mux::OpenError::Draining) from now on, at either end.
     ///
     /// Whoever replaces a link first makes the new one and has new streams opened there, and then calls this; the relay,
@@ -269,10 +277,11 @@ impl Link {
     /// ends at once. A second call moves nothing.
     pub fn shutdown(&mut self, reason: DownReason, deadline: Instant, now: Instant) {
         let State::Up(plane) = &mut self.state else { return self.end(reason, now) };
-        if self.shutdown.is_none() {
+        if self.ending.begun.is_none() {
             plane.shutdown(deadline, now);
-            self.shutdown = Some((reason, deadline));
+            self.ending.begun = Some((reason, deadline));
             self.drain_plane();
+            self.settle_ending(now);
         }
     }
 
@@ -282,6 +291,29 @@ impl Link {
             let due = self.keepalive.probe(now);
             self.on_due(due, now);
         }
+    }
+
+    /// Whether one of the two ends takes no new streams on this link.
+    pub fn is_going_away(&self) -> bool {
+        self.ending.is_left || self.ending.begun.is_some()
+    }
+
+    /// The streams that are open, and what they have to send.
+    pub fn stream_counts(&self) -> StreamCounts {
+        match &self.state {
+            State::Up(plane) => plane.stream_counts(),
+            State::Login(_) | State::Ended => StreamCounts::default(),
+        }
+    }
+
+    /// Whether the link has ended and its last message was polled.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.is_ended() && self.control.is_empty()
+    }
+
+    /// Gives its streams another session number, before it is up.
+    pub(crate) fn set_epoch(&mut self, epoch: u32) {
+        self.epoch = epoch;
     }
 
     /// Ends the link for `reason`: tells the peer, then the owner.
@@ -360,4 +392,9 @@ impl Link {
         };
         self.set_ended(reason);
     }
+}
+
+/// The streams that a peer may have open by these limits, as the login says it.
+fn streams(mux: &MuxConfig) -> u32 {
+    u32::try_from(mux.max_inbound_streams).unwrap_or(u32::MAX)
 }

@@ -127,6 +127,17 @@ impl MessageLimits {
     pub const NATIVE: Self = Self { max_bytes: 1024 * 1024, binary_is_stream: true };
 }
 
+/// The streams of a plane at one moment.
+#[derive(Copy, Clone, PartialEq, Eq, Default, Debug)]
+pub struct StreamCounts {
+    /// Opened by this side, and not over.
+    pub opened: usize,
+    /// Opened by the peer, and not over.
+    pub accepted: usize,
+    /// Bytes of all that were written and have not left.
+    pub unsent: usize,
+}
+
 /// What every data plane starts from.
 #[derive(Clone, Debug)]
 pub struct PlaneStart {
@@ -140,6 +151,15 @@ pub struct PlaneStart {
     pub seed: Seed,
     /// When the login was over.
     pub now: Instant,
+}
+
+impl PlaneStart {
+    /// Opens no more streams than the peer allows, if it says so.
+    pub fn limit_opened(&mut self, allowed: Option<u32>) {
+        if let Some(allowed) = allowed.and_then(|allowed| usize::try_from(allowed).ok()) {
+            self.mux.max_outbound_streams = self.mux.max_outbound_streams.min(allowed);
+        }
+    }
 }
 
 /// The streams of one link, and the messages that carry them.
@@ -198,6 +218,11 @@ pub trait DataPlane: Send {
     /// # Errors
     /// [`OpenStreamError`], never [`OpenStreamError::NotUp`] while the plane lives.
     fn open(&mut self, header: &StreamHeader, now: Instant) -> Result<StreamId, OpenStreamError>;
+
+    /// The streams that are open; none where a plane has no count of them.
+    fn stream_counts(&self) -> StreamCounts {
+        StreamCounts::default()
+    }
 
     /// Whether `id` is a live stream that its owner knows of.
     fn contains(&self, id: StreamId) -> bool;

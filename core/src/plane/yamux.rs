@@ -5,7 +5,9 @@ use alloc::string::ToString;
 use bytes::Bytes;
 
 use super::stream_headers::PendingHeaders;
-use super::{DataPlane, MessageLimits, OpenStreamError, PlaneEvent, PlaneInfo, PlaneStart, StreamEvent};
+use super::{
+    DataPlane, MessageLimits, OpenStreamError, PlaneEvent, PlaneInfo, PlaneStart, StreamCounts, StreamEvent,
+};
 use crate::dialect::{Frame, MAX_STREAM_HEADER_BYTES, MUX_YAMUX, Signal, StreamHeader};
 use crate::keepalive::KeepaliveMode;
 use crate::machine::Side;
@@ -164,6 +166,11 @@ impl DataPlane for YamuxPlane {
         // The reserve for openings has room for any header.
         debug_assert!(written.is_ok() && head.is_empty(), "half a header");
         Ok(id)
+    }
+
+    fn stream_counts(&self) -> StreamCounts {
+        let stats = self.mux.stats();
+        StreamCounts { opened: stats.outbound, accepted: stats.inbound, unsent: stats.unsent }
     }
 
     fn contains(&self, id: StreamId) -> bool {

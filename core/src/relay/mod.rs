@@ -1,4 +1,4 @@
-//! The relay's side: one [`Session`] for each accepted link, the [`Directory`] that finds it by name,
+//! The relay's side: one [`Session`] for each agent, the [`Directory`] that finds it by name,
 //! and the [`Ports`] by which services that are not HTTP are found.
 
 mod directory;
@@ -7,4 +7,4 @@ mod session;
 
 pub use directory::{Directory, Name, NameError, Owner};
 pub use ports::{MAX_PORTS_OF_ONE, PORT_HOLD, PortError, Ports};
-pub use session::{BindRefusal, Session, SessionConfig, SessionEvent};
+pub use session::{BindRefusal, LinkId, Session, SessionConfig, SessionEvent};

@@ -1,4 +1,4 @@
-//! A session: a link and its admission, as the relay sees them.
+//! A session: its links and its admission, as the relay sees them.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -6,7 +6,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::dialect::{Proto, Service, Signal, StreamHeader};
+use crate::bundle::{Bundle, MAX_LINKS, Member};
+use crate::dialect::{DrainScope, Proto, Service, SessionTerms, Signal, StreamHeader};
 use crate::handshake::{Credential, Login, RelayLogin, TokenAuthRequest};
 use crate::link::{Link, LinkConfig, LinkEvent, OpenStreamError, Stream, StreamEvent, Streams};
 use crate::machine::{Machine, Side};
@@ -14,12 +15,14 @@ use crate::message::{Close, Message, Transmit};
 use crate::mux::{ClosedStream, StreamId};
 use crate::plane::MessageLimits;
 use crate::reason::DownReason;
-use crate::rng::Seed;
+use crate::rng::{Rng, Seed};
 use crate::stellar::{Address, Verified};
 use crate::time::{Instant, Wall};
 
 /// Services that one session may bind. A person offers a few; each costs the relay a name.
 const MAX_SERVICES: usize = 64;
+/// How long streams of a link that is to be replaced may go on; as long as the agent lets them.
+const REPLACED_LINK_LIMIT: Duration = Duration::from_secs(3600);
 /// Reset code of a stream from an agent without an identity. Not sent.
 const RESET_NOT_OFFERED: u32 = 2;
 
@@ -30,13 +33,25 @@ pub struct SessionConfig {
     pub login: RelayLogin,
     /// Keepalive and stream limits.
     pub link: LinkConfig,
+    /// The links of one agent that may take streams at once, 1 to [`MAX_LINKS`]. Each has a socket and the limits of
+    /// [`SessionConfig::link`]. One more is let in, so that a link can be replaced before it ends.
+    pub max_links: u32,
 }
 
 impl SessionConfig {
     /// The usual limits.
     pub fn new(login: RelayLogin) -> Self {
-        Self { login, link: LinkConfig::relay() }
+        Self { login, link: LinkConfig::relay(), max_links: MAX_LINKS }
     }
+}
+
+/// Names one link of a session, and its WebSocket.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct LinkId(u32);
+
+impl LinkId {
+    /// The link that a session begins with.
+    pub const FIRST: LinkId = LinkId(0);
 }
 
 /// What a session tells, or asks of, its relay.
@@ -45,6 +60,9 @@ impl SessionConfig {
 pub enum SessionEvent {
     /// An agent proved its identity: [`Session::admit`] or [`Session::refuse`].
     Admit(Verified),
+    /// An agent proved its identity, for a further link of its session of this name: [`Session::join`] of that session, or
+    /// [`Session::refuse`] of this one.
+    Join(Verified, String),
     /// An agent without an identity shows a token: [`Session::admit_token`] or [`Session::refuse`].
     Authenticate(TokenAuthRequest),
     /// The agent wants this service to be reachable: [`Session::confirm`] or [`Session::decline`].
@@ -56,13 +74,13 @@ pub enum SessionEvent {
     Stream(StreamEvent),
     /// Opening a stream, which was refused for lack of capacity, may succeed again.
     OpenReady,
-    /// The agent takes no new streams on this link: as [`LinkEvent::GoingAway`].
-    GoingAway,
-    /// As [`LinkEvent::IdsLow`]: have the agent connect again by [`Session::drain`], and [`Session::shutdown`] this session
-    /// when it has.
-    IdsLow,
     /// A fresh round trip time to the agent.
     Latency(Duration),
+    /// So many links are up: one came or went beside others. The streams of one that went are lost.
+    Links(usize),
+    /// The agent takes no new streams on one of its links: streams that are idle there ([`Session::is_steady`]) should end.
+    /// It goes away if there is no other ([`Session::takes_streams`]).
+    GoingAway,
     /// The end; every stream is closed, nothing follows.
     Closed(DownReason),
 }
@@ -76,9 +94,17 @@ pub struct BindRefusal {
     pub error: String,
 }
 
-/// One agent's link, as the relay sees it.
+/// One agent's session, as the relay sees it.
 pub struct Session {
-    link: Link,
+    /// What further links of the agent name. Nobody can guess it, and none but the same identity can use it.
+    name: String,
+    max_links: u32,
+    bundle: Bundle,
+    next_link: u32,
+    /// What a link that is not admitted yet wants to join.
+    wish: Option<String>,
+    /// Where its first service is reachable; known once it is admitted.
+    url: Option<String>,
     /// The verified identity of the agent.
     address: Option<Address>,
     allowed_services: Option<Vec<String>>,
@@ -90,19 +116,34 @@ impl Session {
     /// A WebSocket that was just accepted. `credential` is what its upgrade request carried.
     pub fn new(config: SessionConfig, credential: &Credential, wall: Wall, seed: Seed, now: Instant) -> Self {
         let allowed_services = config.login.allowed_services.clone();
-        let link = Link::relay(config.link, config.login, credential, wall, seed, now);
-        Self::over(link, allowed_services)
+        let mut rng = Rng::new(seed);
+        let name = rng.token::<16>();
+        let link = Link::relay(config.link, config.login, credential, wall, rng.fork(), now);
+        Self::over(link, name, config.max_links, allowed_services)
     }
 
     /// A WebSocket that was just accepted, with a login of another protocol. Its agent binds no service by messages.
     pub fn with_login(config: LinkConfig, login: Box<dyn Login>, seed: Seed, now: Instant) -> Self {
-        Self::over(Link::with_login(Side::Relay, config, login, 0, seed, now), Some(Vec::new()))
+        let link = Link::with_login(Side::Relay, config, login, 0, seed, now);
+        Self::over(link, String::new(), 1, Some(Vec::new()))
     }
 
-    fn over(link: Link, allowed_services: Option<Vec<String>>) -> Self {
-        let mut session =
-            Self { link, address: None, allowed_services, services: Vec::new(), events: VecDeque::new() };
-        session.drain_link();
+    fn over(link: Link, name: String, max_links: u32, allowed_services: Option<Vec<String>>) -> Self {
+        let mut bundle = Bundle::default();
+        bundle.push(LinkId::FIRST.0, Box::new(link));
+        let mut session = Self {
+            name,
+            max_links: max_links.clamp(1, MAX_LINKS),
+            bundle,
+            next_link: LinkId::FIRST.0 + 1,
+            wish: None,
+            url: None,
+            address: None,
+            allowed_services,
+            services: Vec::new(),
+            events: VecDeque::new(),
+        };
+        session.drain_links();
         session
     }
 
@@ -111,23 +152,69 @@ impl Session {
     pub fn admit_token(&mut self, shown: String, service: Service, now: Instant) {
         if self.address.is_none() {
             self.services = Vec::from([service]);
-            self.link.admit(shown, now);
-            self.drain_link();
+            self.admit_link(LinkId::FIRST, shown, now);
         }
     }
 
     /// Admits who was announced by [`SessionEvent::Admit`]; `url` is where the first service will be reachable.
     pub fn admit(&mut self, url: String, now: Instant) {
-        if self.address.is_some() {
-            self.link.admit(url, now);
-            self.drain_link();
+        if self.address.is_some() && self.wish.is_none() {
+            self.url = Some(url.clone());
+            self.admit_link(LinkId::FIRST, url, now);
         }
+    }
+
+    fn admit_link(&mut self, id: LinkId, url: String, now: Instant) {
+        let session = Some(self.name.clone()).filter(|_| self.address.is_some());
+        let links = session.is_some().then_some(self.max_links);
+        let terms = SessionTerms { session, links, streams: None };
+        if let Some(member) = self.bundle.get_mut(id.0) {
+            member.link.admit(url, terms, now);
+        }
+        self.drain_links();
+    }
+
+    /// Whether a link of this identity may join by this name.
+    ///
+    /// # Errors
+    /// The reason, for the agent.
+    pub fn may_join(&self, address: Address, name: &str) -> Result<(), DownReason> {
+        let unknown = |text: &str| Err(DownReason::UnknownSession(text.to_string()));
+        // One answer for all, so that nobody learns which sessions there are.
+        if self.address != Some(address) || self.name != name || !self.is_up() || self.name.is_empty() {
+            return unknown("this relay has no such session");
+        }
+        let links = self.bundle.iter().filter(|member| !member.link.is_ended()).count();
+        match u32::try_from(links) {
+            Ok(links) if links <= self.max_links => Ok(()),
+            _ => unknown("the session has all the links that this relay allows"),
+        }
+    }
+
+    /// Takes over the link of `newcomer`, whose agent was announced by [`SessionEvent::Join`]. Its WebSocket belongs to this
+    /// session from now on, by the number returned, and `newcomer` has none.
+    ///
+    /// # Errors
+    /// As [`Session::may_join`]; nothing has happened then.
+    pub fn join(&mut self, newcomer: &mut Session, now: Instant) -> Result<LinkId, DownReason> {
+        let unknown = || DownReason::UnknownSession("this relay has no such session".to_string());
+        let (Some(address), Some(name)) = (newcomer.address, &newcomer.wish) else { return Err(unknown()) };
+        self.may_join(address, name)?;
+        let mut link = newcomer.bundle.remove(LinkId::FIRST.0).ok_or_else(unknown)?.link;
+        let id = LinkId(self.next_link);
+        self.next_link = self.next_link.wrapping_add(1);
+        link.set_epoch(id.0);
+        self.bundle.push(id.0, link);
+        self.admit_link(id, self.url.clone().unwrap_or_default(), now);
+        Ok(id)
     }
 
     /// Refuses the login, or ends the session.
     pub fn refuse(&mut self, reason: DownReason, now: Instant) {
-        self.link.end(reason, now);
-        self.drain_link();
+        for member in self.bundle.iter_mut() {
+            member.link.end(reason.clone(), now);
+        }
+        self.drain_links();
     }
 
     /// Answers [`SessionEvent::Bind`]: the service is reachable, for visitors at `url`. A private one has none.
@@ -145,19 +232,25 @@ impl Session {
             None if self.services.len() >= MAX_SERVICES => return self.decline(&name, &too_many(), now),
             None => self.services.push(service),
         }
-        self.link.send(Signal::BindOk { service: name, local_port, url, port }, now);
-        self.drain_link();
+        self.send(Signal::BindOk { service: name, local_port, url, port }, now);
+        self.drain_links();
     }
 
     /// Answers [`SessionEvent::Bind`]: it is not.
     pub fn decline(&mut self, service: &str, refusal: &BindRefusal, now: Instant) {
-        self.link.send(Signal::bind_failed(service, refusal.code, &refusal.error), now);
-        self.drain_link();
+        self.send(Signal::bind_failed(service, refusal.code, &refusal.error), now);
+        self.drain_links();
     }
 
-    /// Opens a stream for a visitor, or for another identity: see [`StreamHeader::reached`].
+    /// Opens a stream for a visitor, or for another identity (see [`StreamHeader::reached`]), on the link with the least
+    /// traffic.
     pub fn open(&mut self, header: &StreamHeader, now: Instant) -> Result<StreamId, OpenStreamError> {
-        self.link.open(header, now)
+        self.bundle.open(header, now)
+    }
+
+    /// Whether the link of this stream takes new ones, and will for a while: what is idle on another should end.
+    pub fn is_steady(&self, id: StreamId) -> bool {
+        self.bundle.get(id.session()).is_some_and(Member::is_steady)
     }
 
     /// The bound service of this name that visitors may reach; `None` asks for the one at the bare address, the
@@ -178,14 +271,19 @@ impl Session {
     /// Tells the agent to connect again, because this relay will be gone after `deadline`.
     pub fn drain(&mut self, reason: &str, deadline: Duration, now: Instant) {
         let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
-        self.link.send(Signal::Drain { reason: reason.to_string(), deadline_ms }, now);
-        self.drain_link();
+        for member in self.bundle.iter_mut().filter(|member| member.link.is_up()) {
+            let reason = reason.to_string();
+            member.link.send(Signal::Drain { reason, deadline_ms, scope: DrainScope::Session }, now);
+        }
+        self.drain_links();
     }
 
-    /// As [`Link::shutdown`].
+    /// As [`Link::shutdown`], of all links.
     pub fn shutdown(&mut self, reason: DownReason, deadline: Instant, now: Instant) {
-        self.link.shutdown(reason, deadline, now);
-        self.drain_link();
+        for member in self.bundle.iter_mut() {
+            member.link.shutdown(reason.clone(), deadline, now);
+        }
+        self.drain_links();
     }
 
     /// Every bound service, in the order in which they were bound; private ones too.
@@ -195,17 +293,33 @@ impl Session {
 
     /// When something arrived from the agent last.
     pub fn last_received(&self) -> Instant {
-        self.link.last_received()
+        self.bundle.iter().map(|member| member.link.last_received()).max().unwrap_or(Instant::ZERO)
     }
 
     /// Whether streams may flow.
     pub fn is_up(&self) -> bool {
-        self.link.is_up()
+        self.bundle.up() > 0
+    }
+
+    /// Whether new streams may be opened: the agent has not said that it goes away.
+    pub fn takes_streams(&self) -> bool {
+        self.bundle.iter().any(|member| member.link.is_up() && !member.link.is_going_away())
+    }
+
+    /// The links that are up.
+    pub fn links(&self) -> usize {
+        self.bundle.up()
     }
 
     /// As [`Link::is_sealed`].
     pub fn is_sealed(&self) -> bool {
-        self.link.is_sealed()
+        self.bundle.main().is_some_and(|member| member.link.is_sealed())
+    }
+
+    fn send(&mut self, signal: Signal, now: Instant) {
+        if let Some(link) = self.bundle.control() {
+            link.send(signal, now);
+        }
     }
 
     /// Whether a service may be bound at all, before the relay is asked.
@@ -231,25 +345,34 @@ impl Session {
             let header = StreamHeader { from: Some(from), ..header };
             return Some(SessionEvent::Stream(StreamEvent::Opened { id, header }));
         }
-        if let Ok(mut stream) = self.link.stream(id) {
+        if let Ok(mut stream) = self.bundle.stream(id) {
             stream.reset(RESET_NOT_OFFERED, now);
         }
         None
     }
 
-    fn drain_link(&mut self) {
-        while let Some(event) = self.link.poll_event() {
-            let event = self.on_link(event);
+    fn drain_links(&mut self) {
+        while let Some((id, event)) = self.bundle.poll_event() {
+            let event = self.on_link(id, event);
             self.events.extend(event);
+        }
+        // What is left of the last link is asked about until the session is dropped.
+        if self.bundle.iter().nth(1).is_some() {
+            self.bundle.forget_spent();
         }
     }
 
-    fn on_link(&mut self, event: LinkEvent) -> Option<SessionEvent> {
-        let now = self.link.now();
+    fn on_link(&mut self, id: u32, event: LinkEvent) -> Option<SessionEvent> {
+        let now = self.bundle.get(id)?.link.now();
         match event {
             LinkEvent::Admit(verified) => {
                 self.address = Some(verified.address());
                 Some(SessionEvent::Admit(verified))
+            }
+            LinkEvent::Join(verified, name) => {
+                self.address = Some(verified.address());
+                self.wish = Some(name.clone());
+                Some(SessionEvent::Join(verified, name))
             }
             LinkEvent::Authenticate(request) => Some(SessionEvent::Authenticate(request)),
             LinkEvent::Signal(Signal::Bind { service: name, local_port, proto, public }) => {
@@ -258,25 +381,44 @@ impl Session {
                         return Some(SessionEvent::Bind(Service { name, proto, local_port, public }));
                     }
                     Err(refusal) => {
-                        self.link.send(Signal::bind_failed(&name, refusal.code, &refusal.error), now);
+                        self.send(Signal::bind_failed(&name, refusal.code, &refusal.error), now);
                     }
                 }
                 None
             }
             LinkEvent::Signal(Signal::Unbind { service }) => {
                 self.services.retain(|known| known.name != service);
-                self.link.send(Signal::UnbindOk { service: service.clone() }, now);
+                self.send(Signal::UnbindOk { service: service.clone() }, now);
                 Some(SessionEvent::Unbound(service))
             }
             LinkEvent::Stream(StreamEvent::Opened { id, header }) => self.on_opened(id, header, now),
             LinkEvent::Stream(event) => Some(SessionEvent::Stream(event)),
             LinkEvent::OpenReady => Some(SessionEvent::OpenReady),
             LinkEvent::GoingAway => Some(SessionEvent::GoingAway),
-            LinkEvent::IdsLow => Some(SessionEvent::IdsLow),
             LinkEvent::Latency(rtt) => Some(SessionEvent::Latency(rtt)),
-            LinkEvent::Down(reason) => Some(SessionEvent::Closed(reason)),
+            LinkEvent::IdsLow => {
+                self.replace(id, now);
+                None
+            }
+            LinkEvent::Up(_) if id != LinkId::FIRST.0 => Some(SessionEvent::Links(self.bundle.up())),
+            LinkEvent::Down(reason) => Some(match self.bundle.iter().all(|member| member.link.is_ended()) {
+                true => SessionEvent::Closed(reason),
+                false => SessionEvent::Links(self.bundle.up()),
+            }),
             // What only an agent is told, and what the owner knows because it caused it.
             LinkEvent::Signal(_) | LinkEvent::Sign(_) | LinkEvent::Up(_) => None,
+        }
+    }
+}
+
+impl Session {
+    /// Asks the agent for another link in place of this one, which is used until then.
+    fn replace(&mut self, id: u32, now: Instant) {
+        if let Some(member) = self.bundle.get_mut(id) {
+            member.is_retiring = true;
+            let deadline_ms = u64::try_from(REPLACED_LINK_LIMIT.as_millis()).unwrap_or(u64::MAX);
+            let reason = "this link has few stream ids left".to_string();
+            member.link.send(Signal::Drain { reason, deadline_ms, scope: DrainScope::Link }, now);
         }
     }
 }
@@ -288,55 +430,61 @@ fn too_many() -> BindRefusal {
 
 impl Machine for Session {
     type Event = SessionEvent;
-    type Socket = ();
+    type Socket = LinkId;
 
-    fn is_current(&self, (): ()) -> bool {
-        true
+    fn is_current(&self, link: LinkId) -> bool {
+        self.bundle.get(link.0).is_some()
     }
 
-    fn handle_message(&mut self, message: Message, now: Instant) {
-        self.link.handle_message(message, now);
-        self.drain_link();
+    fn main_socket(&self) -> Option<LinkId> {
+        self.bundle.main().map(|member| LinkId(member.id))
     }
 
-    fn handle_close(&mut self, close: Close, now: Instant) {
-        self.link.handle_close(close, now);
-        self.drain_link();
+    fn handle_message_from(&mut self, link: LinkId, message: Message, now: Instant) {
+        self.bundle.handle_message(link.0, message, now);
+        self.drain_links();
+    }
+
+    fn handle_close_from(&mut self, link: LinkId, close: Close, now: Instant) {
+        self.bundle.handle_close(link.0, close, now);
+        self.drain_links();
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        self.link.handle_timeout(now);
-        self.drain_link();
+        self.bundle.handle_timeout(now);
+        self.drain_links();
     }
 
-    fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.link.poll_transmit()
+    fn poll_transmit_to(&mut self, link: LinkId) -> Option<Transmit> {
+        self.bundle.poll_transmit(link.0)
     }
 
     fn poll_event(&mut self) -> Option<SessionEvent> {
         if self.events.is_empty() {
             // Between two inputs only streams have news: what writing and sending made of them.
-            self.drain_link();
+            self.drain_links();
         }
         self.events.pop_front()
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.link.poll_timeout()
+        self.bundle.poll_timeout()
     }
 }
 
 impl Streams for Session {
     fn stream(&mut self, id: StreamId) -> Result<Stream<'_>, ClosedStream> {
-        self.link.stream(id)
+        self.bundle.stream(id)
     }
 
     fn has_output(&self) -> bool {
-        self.link.has_output()
+        self.bundle.has_output()
     }
 
-    fn set_batch(&mut self, bytes: usize) {
-        self.link.set_batch(bytes);
+    fn set_batch(&mut self, link: LinkId, bytes: usize) {
+        if let Some(member) = self.bundle.get_mut(link.0) {
+            member.link.set_batch(bytes);
+        }
     }
 
     fn split_event(event: SessionEvent) -> Result<StreamEvent, SessionEvent> {
@@ -346,7 +494,7 @@ impl Streams for Session {
         }
     }
 
-    fn limits(&self) -> MessageLimits {
-        self.link.limits()
+    fn limits(&self, link: LinkId) -> MessageLimits {
+        self.bundle.get(link.0).map_or(MessageLimits::LOGIN, |member| member.link.limits())
     }
 }

@@ -11,6 +11,12 @@ pub struct StreamId {
 }
 
 impl StreamId {
+    /// The number that the owner of the session gave it, the `epoch` of [`Mux::new`](crate::Mux::new).
+    #[must_use]
+    pub const fn session(self) -> u32 {
+        self.session
+    }
+
     /// An id for a stream that belongs to no Yamux session: the `number`th stream of a transport that is shown to an
     /// application beside Yamux sessions, by the same type. Give such a transport a `session` number of its own, since
     /// ids with the same one are distinct only if the same party gave them out.

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hvym_tunnel_core::agent::{Agent as AgentMachine, AgentConfig};
+use hvym_tunnel_core::bundle::MAX_LINKS;
 use hvym_tunnel_core::dialect::Proto;
 use hvym_tunnel_core::handshake::AgentLogin;
 use hvym_tunnel_core::link::LinkConfig;
@@ -269,5 +270,6 @@ fn config(
             fallback: Some(compat::fallback(identity)),
         },
         backoff: link.retry.into(),
+        max_links: MAX_LINKS,
     }
 }

@@ -298,6 +298,7 @@ fn bound_service(spec: &ServiceSpec, url: String) -> BoundService {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hvym_tunnel_core::dialect::SessionTerms;
 
     const NOW: Instant = Instant::from_millis(1000);
 
@@ -312,8 +313,12 @@ mod tests {
     }
 
     fn up(status: &mut LinkStatus) {
-        let endpoint =
-            Endpoint { url: "https://relay.example".to_owned(), relay: None, services: Vec::new() };
+        let endpoint = Endpoint {
+            url: "https://relay.example".to_owned(),
+            relay: None,
+            services: Vec::new(),
+            terms: SessionTerms::default(),
+        };
         assert_eq!(status.handle_up(endpoint, None, NOW), Ok(()));
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::{self, Either, FutureExt};
 use hvym_tunnel_core::agent::{Agent as AgentMachine, AgentEvent as MachineEvent, AttemptId};
+use hvym_tunnel_core::dialect::MUX_YAMUX;
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::message::Close;
 use hvym_tunnel_core::time::Instant;
@@ -134,8 +135,14 @@ impl AgentRunner {
         outcome
     }
 
+    /// Whether the relay can be told that the agent goes away.
+    fn speaks_native(&self) -> bool {
+        self.shared.agent.look(|agent| agent.plane().is_some_and(|plane| plane.protocol == MUX_YAMUX))
+    }
+
     async fn wait(&mut self) -> Woke {
         let deadline = self.deadline();
+        let is_native = self.drain_until.is_some() && self.speaks_native();
         let now = self.shared.clock.now();
         let deadline = async {
             match deadline {
@@ -152,8 +159,9 @@ impl AgentRunner {
         };
         let drained = async {
             match self.drain_until {
-                Some(_) => self.shared.table.drain().idle().await,
-                None => future::pending().await,
+                // The machine knows better when nothing is left where the relay has its part in it.
+                Some(_) if !is_native => self.shared.table.drain().idle().await,
+                Some(_) | None => future::pending().await,
             }
             Woke::Drained
         };
@@ -263,12 +271,23 @@ impl AgentRunner {
     /// Takes nothing new, and waits for what is under way.
     fn drain(&mut self, limit: Duration) -> Next {
         let Shared { agent, table, sink, clock, .. } = &self.shared;
-        // Before anything finishes, so that the relay opens no stream that is about to end.
-        agent.with(|agent, now| table.specs().iter().for_each(|spec| agent.unbind(spec.name.as_str(), now)));
-        table.begin_drain();
         let drain = table.drain();
-        if limit.is_zero() || drain.running() == 0 || !agent.look(AgentMachine::is_up) {
+        if limit.is_zero() || !agent.look(AgentMachine::is_up) {
             return Next::End;
+        }
+        if self.speaks_native() {
+            // The relay opens no more streams then, and ends those that are idle; what it has opened meanwhile is served.
+            agent.with(|agent, now| agent.drain(limit, now));
+        } else {
+            // Before anything finishes, so that the relay opens no stream that is about to end.
+            let unbind_all = |agent: &mut AgentMachine, now| {
+                table.specs().iter().for_each(|spec| agent.unbind(spec.name.as_str(), now));
+            };
+            agent.with(unbind_all);
+            table.begin_drain();
+            if drain.running() == 0 {
+                return Next::End;
+            }
         }
         self.drain_until = Some(clock.now() + limit);
         // Streams between two requests end within a round trip, which is not worth an event.

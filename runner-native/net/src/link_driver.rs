@@ -1,10 +1,12 @@
 //! Drives a machine of the core over sockets, in four steps with a budget. Knows nothing of the protocol.
 //!
-//! 1. While the socket is writable, `poll_transmit`: nothing is pulled before what was pulled last is written.
+//! 1. While a socket is writable, `poll_transmit_to` it: nothing is pulled before what was pulled last is written.
 //! 2. Read, always, even when (1) is blocked.
 //! 3. When the clock has passed `poll_timeout`, `handle_timeout`.
 //! 4. Commands from elsewhere, through [`LinkHandle::with`], wake the loop.
 
+use std::any::Any;
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,26 +39,41 @@ pub struct ByteCounters {
     pub written: u64,
 }
 
-struct State<M> {
+/// Closes that are awaited at the end: those of the links that a machine may have at once, and of one that was replaced.
+const MAX_CLOSES: usize = 9;
+
+/// What a socket keeps alive, such as its place among the connections that are limited.
+pub type SocketGuard = Box<dyn Any + Send>;
+
+/// A socket of the machine, by the name that the machine has for it.
+struct Attached<S> {
+    id: S,
+    socket: Socket,
+    _guard: Option<SocketGuard>,
+}
+
+struct State<M: Streams> {
     machine: M,
     counters: ByteCounters,
     driver: Option<Waker>,
     wakers: StreamWakers,
+    /// Sockets that the driver has not taken yet.
+    arriving: Vec<Attached<M::Socket>>,
 }
 
-struct Shared<M> {
+struct Shared<M: Streams> {
     state: Mutex<State<M>>,
     clock: Clock,
 }
 
-impl<M> Shared<M> {
+impl<M: Streams> Shared<M> {
     fn lock(&self) -> MutexGuard<'_, State<M>> {
         // A panic inside the machine is a bug; the link is still closed in order.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<M> State<M> {
+impl<M: Streams> State<M> {
     fn wake_driver(&mut self) {
         if let Some(waker) = self.driver.take() {
             waker.wake();
@@ -91,9 +108,9 @@ impl<M: Streams> State<M> {
 }
 
 /// A handle of the machine that a [`Driver`] drives.
-pub struct LinkHandle<M>(Arc<Shared<M>>);
+pub struct LinkHandle<M: Streams>(Arc<Shared<M>>);
 
-impl<M> Clone for LinkHandle<M> {
+impl<M: Streams> Clone for LinkHandle<M> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
@@ -102,8 +119,13 @@ impl<M> Clone for LinkHandle<M> {
 impl<M: Streams + Send + 'static> LinkHandle<M> {
     /// A handle of `machine`, which no driver drives yet.
     pub fn new(machine: M, clock: Clock) -> Self {
-        let state =
-            State { machine, counters: ByteCounters::default(), driver: None, wakers: StreamWakers::new() };
+        let state = State {
+            machine,
+            counters: ByteCounters::default(),
+            driver: None,
+            wakers: StreamWakers::new(),
+            arriving: Vec::new(),
+        };
         Self(Arc::new(Shared { state: Mutex::new(state), clock }))
     }
 
@@ -114,6 +136,13 @@ impl<M: Streams + Send + 'static> LinkHandle<M> {
         let result = act(&mut state.machine, now);
         state.wake_driver();
         result
+    }
+
+    /// Gives the machine a further socket, which it knows by `id`. `guard` is dropped with the socket.
+    pub fn attach(&self, id: M::Socket, socket: Socket, guard: Option<SocketGuard>) {
+        let mut state = self.0.lock();
+        state.arriving.push(Attached { id, socket, _guard: guard });
+        state.wake_driver();
     }
 
     /// Reads the machine. `see` must not block.
@@ -251,13 +280,13 @@ pub enum DriverEvent<E> {
     },
 }
 
-/// Drives one machine over the sockets it is given, one after the other.
+/// Drives one machine over the sockets it is given.
 pub struct Driver<M: Streams> {
     handle: LinkHandle<M>,
-    socket: Option<(M::Socket, Socket)>,
+    sockets: Vec<Attached<M::Socket>>,
     timer: Option<(Instant, Timer)>,
-    /// The last close that was sent.
-    close_done: Option<CloseDone>,
+    /// The last closes that were sent.
+    closes: VecDeque<CloseDone>,
     /// Found while reading, for the owner.
     event: Option<OwnerEvent<M::Event>>,
 }
@@ -265,12 +294,22 @@ pub struct Driver<M: Streams> {
 impl<M: Streams + Send + 'static> Driver<M> {
     /// Drives the machine behind `handle`, without a socket yet.
     pub fn new(handle: LinkHandle<M>) -> Self {
-        Self { handle, socket: None, timer: None, close_done: None, event: None }
+        Self { handle, sockets: Vec::new(), timer: None, closes: VecDeque::new(), event: None }
     }
 
-    /// Gives the machine its next socket, which it knows by `id`. One that it still had is dropped.
+    /// Gives the machine a socket, which it knows by `id`. Those that it does not use any more are dropped.
     pub fn attach(&mut self, id: M::Socket, socket: Socket) {
-        self.socket = Some((id, socket));
+        {
+            let machine = &self.handle.0.lock().machine;
+            self.sockets.retain(|attached| machine.is_current(attached.id));
+        }
+        self.sockets.push(Attached { id, socket, _guard: None });
+    }
+
+    /// Takes a socket away from the machine, to be given to another one.
+    pub fn detach(&mut self, id: M::Socket) -> Option<Socket> {
+        let at = self.sockets.iter().position(|attached| attached.id == id)?;
+        Some(self.sockets.remove(at).socket)
     }
 
     /// Drives until there is something for the owner. Dropping the future loses nothing.
@@ -278,21 +317,25 @@ impl<M: Streams + Send + 'static> Driver<M> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    /// Drives until the socket is closed and the close frame is sent, which a process that exits sooner would lose.
+    /// Drives until all sockets are closed and the close frames are sent, which a process that exits sooner would lose.
     /// Does not end if the machine does not close.
     pub async fn closed(&mut self) {
         poll_fn(|cx| {
-            while self.socket.is_some() {
-                if self.poll_next(cx).is_pending() && self.socket.is_some() {
+            while self.has_sockets() {
+                if self.poll_next(cx).is_pending() && self.has_sockets() {
                     return Poll::Pending;
                 }
             }
             Poll::Ready(())
         })
         .await;
-        if let Some(close_done) = self.close_done.take() {
-            let _over = close_done.recv().await;
+        for close in self.closes.drain(..) {
+            let _over = close.recv().await;
         }
+    }
+
+    fn has_sockets(&self) -> bool {
+        !self.sockets.is_empty() || !self.handle.0.lock().arriving.is_empty()
     }
 
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<DriverEvent<M::Event>> {
@@ -301,10 +344,9 @@ impl<M: Streams + Send + 'static> Driver<M> {
             if let Some(event) = self.poll_events(cx) {
                 return Poll::Ready(event);
             }
-            let wrote = self.poll_write(cx, now);
-            let read = self.poll_read(cx, now);
+            let moved = self.poll_sockets(cx, now);
             let fired = self.poll_timer(cx, now);
-            if !(wrote || read || fired) {
+            if !(moved || fired) {
                 return match self.poll_events(cx) {
                     Some(event) => Poll::Ready(event),
                     None => Poll::Pending,
@@ -313,6 +355,26 @@ impl<M: Streams + Send + 'static> Driver<M> {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// One round for each socket, up to an event for the owner.
+    fn poll_sockets(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let mut moved = false;
+        let mut at = 0;
+        while at < self.sockets.len() && self.event.is_none() {
+            let id = self.sockets[at].id;
+            moved |= self.poll_write(at, cx, now);
+            if self.is_at(at, id) {
+                moved |= self.poll_read(at, cx, now);
+            }
+            at += usize::from(self.is_at(at, id));
+        }
+        moved
+    }
+
+    /// Whether the socket is still there; one that ended is not.
+    fn is_at(&self, at: usize, id: M::Socket) -> bool {
+        self.sockets.get(at).is_some_and(|attached| attached.id == id)
     }
 
     /// Hands stream events to those who wait for them; `Some` is for the owner.
@@ -324,9 +386,10 @@ impl<M: Streams + Send + 'static> Driver<M> {
                 if !state.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
                     state.driver = Some(cx.waker().clone());
                 }
-                if let Some((_, socket)) = &mut self.socket {
+                self.sockets.append(&mut state.arriving);
+                for attached in &mut self.sockets {
                     // Before anything more is read, since a login that was just over may have changed them.
-                    socket.set_limits(state.machine.limits());
+                    attached.socket.set_limits(state.machine.limits(attached.id));
                 }
                 state.next_event()?
             }
@@ -339,16 +402,12 @@ impl<M: Streams + Send + 'static> Driver<M> {
         })
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        let Some((_, socket)) = &mut self.socket else {
-            // Messages after the end of the socket are discarded.
-            while self.handle.0.lock().machine.poll_transmit().is_some() {}
-            return false;
-        };
+    fn poll_write(&mut self, at: usize, cx: &mut Context<'_>, now: Instant) -> bool {
+        let Attached { id, socket, .. } = &mut self.sockets[at];
         let has_output = self.handle.0.lock().machine.has_output();
         match if has_output { socket.poll_room(cx, now) } else { socket.poll_flush(cx) } {
             Poll::Pending => return false,
-            Poll::Ready(Err(error)) => return self.lost(error.into(), now),
+            Poll::Ready(Err(error)) => return self.lost(at, error.into(), now),
             Poll::Ready(Ok(())) => {}
         }
         let mut progress = false;
@@ -358,32 +417,31 @@ impl<M: Streams + Send + 'static> Driver<M> {
                 break;
             }
             let mut state = self.handle.0.lock();
-            state.machine.set_batch(room);
-            let transmit = state.machine.poll_transmit();
+            state.machine.set_batch(*id, room);
+            let transmit = state.machine.poll_transmit_to(*id);
             drop(state);
             match transmit {
                 None => break,
                 Some(Transmit::Send(message)) => socket.send(message),
                 Some(Transmit::Close(close)) => {
-                    if let Some((_, socket)) = self.socket.take() {
-                        self.close_done = Some(websocket::close(socket, close));
-                    }
+                    let attached = self.sockets.remove(at);
+                    self.close(attached.socket, close);
                     return true;
                 }
             }
             progress = true;
         }
         match progress.then(|| socket.poll_flush(cx)) {
-            Some(Poll::Ready(Err(error))) => self.lost(error.into(), now),
+            Some(Poll::Ready(Err(error))) => self.lost(at, error.into(), now),
             _ => progress,
         }
     }
 
     /// Hands over all messages of one read, up to an event for the owner.
-    fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+    fn poll_read(&mut self, at: usize, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut progress = false;
         loop {
-            let Some((id, socket)) = &mut self.socket else { return progress };
+            let Attached { id, socket, .. } = &mut self.sockets[at];
             match socket.next_message() {
                 Ok(Some(Incoming::Message(message))) => {
                     let mut state = self.handle.0.lock();
@@ -397,17 +455,16 @@ impl<M: Streams + Send + 'static> Driver<M> {
                 Ok(Some(Incoming::Close(close))) => {
                     // The answer goes into a socket that has room for it, or is not worth waiting.
                     let _sent = socket.poll_flush(cx);
-                    let id = *id;
-                    return self.ended(id, close, now);
+                    return self.ended(at, close, now);
                 }
                 Ok(None) if progress => return true,
                 Ok(None) => match socket.poll_input(cx) {
                     Poll::Pending => return false,
                     // One read for each round, also if it brings no whole message.
                     Poll::Ready(Ok(())) => progress = true,
-                    Poll::Ready(Err(error)) => return self.lost(error, now),
+                    Poll::Ready(Err(error)) => return self.lost(at, error, now),
                 },
-                Err(error) => return self.lost(error, now),
+                Err(error) => return self.lost(at, error, now),
             }
         }
     }
@@ -439,18 +496,26 @@ impl<M: Streams + Send + 'static> Driver<M> {
         false
     }
 
-    fn lost(&mut self, error: SocketError, now: Instant) -> bool {
+    fn lost(&mut self, at: usize, error: SocketError, now: Instant) -> bool {
         let close = error.close();
-        let Some((id, socket)) = self.socket.take() else { return false };
+        let Attached { id, socket, .. } = self.sockets.remove(at);
         if close.code != Close::ABNORMAL {
-            self.close_done = Some(websocket::close(socket, close.clone()));
+            self.close(socket, close.clone());
         }
-        self.ended(id, close, now)
-    }
-
-    fn ended(&mut self, id: M::Socket, close: Close, now: Instant) -> bool {
-        self.socket = None;
         self.handle.0.lock().machine.handle_close_from(id, close, now);
         true
+    }
+
+    fn ended(&mut self, at: usize, close: Close, now: Instant) -> bool {
+        let id = self.sockets.remove(at).id;
+        self.handle.0.lock().machine.handle_close_from(id, close, now);
+        true
+    }
+
+    fn close(&mut self, socket: Socket, close: Close) {
+        if self.closes.len() == MAX_CLOSES {
+            self.closes.pop_front();
+        }
+        self.closes.push_back(websocket::close(socket, close));
     }
 }

@@ -9,6 +9,7 @@ use hvym_proxy::ProxyConfig;
 use hvym_proxy::pool::PoolConfig;
 use hvym_tunnel_compat::HvymFallback;
 use hvym_tunnel_compat::sealed_box::SealKey;
+use hvym_tunnel_core::bundle::MAX_LINKS;
 use hvym_tunnel_core::handshake::RelayLogin;
 use hvym_tunnel_core::handshake::SharedFallback;
 use hvym_tunnel_core::link::LinkConfig;
@@ -145,6 +146,7 @@ impl RelaySettings {
                 require_challenge: self.options.admission.require_challenge,
             },
             link: LinkConfig { keepalive, mux, fallback: Some(self.fallback()) },
+            max_links: MAX_LINKS,
         }
     }
 }

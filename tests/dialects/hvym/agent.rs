@@ -1,7 +1,7 @@
 //! Our agent in the place of the recorded client.
 
 use hvym_tunnel_compat::dialect::Dialect;
-use hvym_tunnel_core::agent::AgentEvent;
+use hvym_tunnel_core::agent::{Agent, AgentEvent};
 use hvym_tunnel_core::link::Streams;
 use hvym_tunnel_core::plane::MessageLimits;
 use hvym_tunnel_tests::dialects::{agent, conversation, local_answer, visits};
@@ -154,7 +154,8 @@ fn an_answer_that_is_whole_goes_ahead_of_the_agents_own_end() {
 
 #[test]
 fn messages_may_be_large_only_after_the_login() {
-    assert_eq!(agent().machine.limits(), MessageLimits::AGENT_LOGIN);
-    let limits = agent_up(None).machine.limits();
+    let limits = |agent: &Agent| agent.limits(agent.attempt().expect("a dial, or a link"));
+    assert_eq!(limits(&agent().machine), MessageLimits::AGENT_LOGIN);
+    let limits = limits(&agent_up(None).machine);
     assert_eq!((limits.max_bytes, limits.binary_is_stream), (Dialect::MAX_CALL_BYTES, false));
 }

@@ -72,6 +72,8 @@ impl Setup {
         let mut config =
             AgentConfig::new("wss://relay.example", AgentLogin::new(Key::from_seed(AGENT).address()));
         config.login.mode = self.mode;
+        // There is one lane for each direction.
+        config.max_links = 1;
         config.login.relay_address = self.pinned.then(|| Key::from_seed(RELAY).address());
         config.services = vec![Service::http("web"), Service { public: false, ..Service::http("api") }];
         config.link = LinkConfig { fallback: agent_config().link.fallback, ..config.link };

@@ -104,10 +104,12 @@ fn an_honest_answer_is_let_in_once_its_owner_says_so() {
     assert!(session.is_up());
     let said = Said::by(&mut session);
     let relay = Key::from_seed(RELAY).address().to_string();
+    let name = said.texts[0]["session"].as_str().expect("a name for further links");
+    assert_eq!(name.len(), 22, "128 bits");
     assert_eq!(
         said.texts,
         [json!({"type": "auth_ok", "endpoint": "https://a.relay.example", "server_address": relay,
-                "services": ["web"], "mux": "yamux", "version": 1})]
+                "services": ["web"], "mux": "yamux", "version": 1, "session": name, "links": 8, "streams": 16})]
     );
 }
 

@@ -9,6 +9,7 @@ use hvym_tunnel_core::message::{Message, Transmit};
 use hvym_tunnel_core::mux::{MuxConfig, OpenError, StreamId};
 use hvym_tunnel_core::plane::{DataPlane, PlaneEvent, PlaneStart, YamuxPlane};
 use hvym_tunnel_core::reason::DownReason;
+use hvym_tunnel_core::relay::LinkId;
 use hvym_tunnel_core::relay::SessionEvent;
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_tests::ends::{AgentEnd, Outcome, RelayEnd, finish, opening, pair, read, write};
@@ -70,7 +71,7 @@ fn a_session_that_shuts_down_without_streams_ends_when_the_agent_knows() {
     shut_down(&mut pair, 60 * SECOND);
     let now = pair.now;
     assert!(pair.run_until(now + SECOND, |pair| !pair.agent.downs().is_empty()));
-    assert_eq!(pair.now, now + 3 * pair.wire.config.latency, "there, back, and the close");
+    assert_eq!(pair.now, now + 5 * pair.wire.config.latency, "twice there and back, and the close");
 }
 
 #[test]
@@ -134,10 +135,10 @@ fn a_driver_says_how_long_messages_of_stream_data_are() {
     };
     assert!(longest(&mut pair) > 60_000);
     for (asked, least, most) in [(10_000, 9000, 10_000), (1, 3000, 4096)] {
-        pair.relay.session().set_batch(asked);
+        pair.relay.session().set_batch(LinkId::FIRST, asked);
         let longest = longest(&mut pair);
         assert!((least..=most).contains(&longest), "{longest} bytes, {asked} asked for");
     }
-    pair.relay.session().set_batch(usize::MAX);
+    pair.relay.session().set_batch(LinkId::FIRST, usize::MAX);
     assert!(longest(&mut pair) > 60_000);
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use hvym_tunnel_core::dialect::{Proto, Service};
 use hvym_tunnel_core::handshake::TokenAuthRequest;
 use hvym_tunnel_core::reason::DownReason;
-use hvym_tunnel_core::relay::{BindRefusal, Owner, SessionEvent};
+use hvym_tunnel_core::relay::{BindRefusal, LinkId, Owner, SessionEvent};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::UnixTime;
 use zeroize::Zeroizing;
@@ -79,9 +79,34 @@ impl AgentRegistration {
             }
             SessionEvent::Latency(rtt) => tracing::trace!(owner = ?self.owner, ?rtt, "latency"),
             SessionEvent::OpenReady => self.live.wake(),
+            SessionEvent::Links(links) => {
+                tracing::info!(owner = ?self.owner, links, "links");
+                self.live.wake();
+            }
             SessionEvent::Authenticate(request) => self.on_token(request),
             // The caller handles streams and the end; a newer core may have more events.
             _ => {}
+        }
+    }
+
+    /// Gives the link to the session of `address` that it wants to join, or refuses it.
+    pub(crate) fn join(&self, address: Address) -> Option<(AgentSession, LinkId)> {
+        let Some(target) = self.state.sessions.agent(&Owner::Identity(address)) else {
+            let unknown = "this relay has no such session".to_owned();
+            self.refuse(DownReason::UnknownSession(unknown));
+            return None;
+        };
+        // The newcomer is locked first. Nobody can want to join it, since it was not admitted, so nobody locks the other way.
+        let joined = self
+            .live
+            .session
+            .with(|newcomer, _| target.session.with(|session, now| session.join(newcomer, now)));
+        match joined {
+            Ok(link) => Some((target, link)),
+            Err(reason) => {
+                self.refuse(reason);
+                None
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! What a session may do, its registration decides.
 
+use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use hvym_tunnel_compat::CompatAgent;
 use hvym_tunnel_core::dialect::MUX_YAMUX;
 use hvym_tunnel_core::handshake::Credential;
 use hvym_tunnel_core::reason::DownReason;
-use hvym_tunnel_core::relay::{Session, SessionEvent};
+use hvym_tunnel_core::relay::{LinkId, Session, SessionEvent};
 
 use crate::agent_conn::peer_access::Caller;
 use crate::agent_conn::registration::AgentRegistration;
@@ -88,14 +89,9 @@ fn accept(visitor: &Visitor, mut request: Request<RequestBody>, login: Login) ->
     let Some(upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
         return response_body::page(&pages::websocket_wanted(), format);
     };
-    let session = run_session(Arc::clone(state), visitor.peer, login, upgrade, pass);
     // An agent's connection counts against the limits while it is open.
-    let slot = visitor.slot();
-    spawn(async move {
-        session.await;
-        drop(slot);
-    })
-    .detach();
+    let held = Held { pass, _slot: Box::new(visitor.slot()) };
+    spawn(run_session(Arc::clone(state), visitor.peer, login, upgrade, held)).detach();
     let mut answer = response_body::empty(StatusCode::SWITCHING_PROTOCOLS);
     let fields = answer.headers_mut();
     fields.insert(SEC_WEBSOCKET_ACCEPT, accept);
@@ -126,13 +122,13 @@ fn credential(fields: &HeaderMap) -> Credential {
     }
 }
 
-async fn run_session(
-    state: Arc<RelayState>,
-    peer: SocketAddr,
-    login: Login,
-    upgrade: OnUpgrade,
+/// What is held while an agent's WebSocket is open.
+struct Held {
     pass: TaskGuard,
-) {
+    _slot: Box<dyn Any + Send>,
+}
+
+async fn run_session(state: Arc<RelayState>, peer: SocketAddr, login: Login, upgrade: OnUpgrade, held: Held) {
     let Some(wire) = upgrade.completed().await else {
         return tracing::debug!(%peer, "an agent left before its upgrade was done");
     };
@@ -149,18 +145,26 @@ async fn run_session(
     };
     let live = AgentSession::new(LinkHandle::new(session, clock), state.settings.pool(), clock);
     let mut driver = Driver::new(live.session.clone());
-    driver.attach((), socket);
+    driver.attach(LinkId::FIRST, socket);
     let Some(key) = state.sessions.enter(live.clone()) else {
         let full = DownReason::Overloaded("this relay has no room for another agent".to_owned());
         live.session.with(|session, now| session.refuse(full, now));
         within(CLOSE_TIMEOUT, driver.closed()).await;
         return;
     };
+    let pass = held.pass.clone();
     let mut registration = AgentRegistration::new(state, live, key, peer, token_login, pass);
     let mut caller = Caller::new();
     let reason = loop {
         match driver.next().await {
             DriverEvent::Event(SessionEvent::Closed(reason)) => break reason,
+            DriverEvent::Event(SessionEvent::Join(verified, _)) => {
+                if let Some((joined, link)) = registration.join(verified.address())
+                    && let Some(socket) = driver.detach(LinkId::FIRST)
+                {
+                    return joined.session.attach(link, socket, Some(Box::new(held)));
+                }
+            }
             DriverEvent::Event(event) => registration.on_event(event).await,
             DriverEvent::Opened { stream, opening } => caller.open(&registration.state, stream, *opening),
         }

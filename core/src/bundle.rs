@@ -1,0 +1,219 @@
+//! The links of one session: which carries control messages, which takes the next stream, and which have ended. It dials
+//! none, and does not know why one is replaced.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::dialect::StreamHeader;
+use crate::link::{Link, LinkEvent, OpenStreamError, Stream};
+use crate::machine::Machine;
+use crate::message::{Close, Message, Transmit};
+use crate::mux::{ClosedStream, OpenError, StreamId};
+use crate::time::{Instant, earliest};
+
+/// Links of one session. Loss and long round trips are outweighed by a few; each costs both sides a socket and a login.
+pub const MAX_LINKS: u32 = 8;
+/// How long the traffic of a link counts when the next stream chooses one: long enough to see a download that waits for a
+/// window, short enough to forget it when it is over.
+const RECENT: Duration = Duration::from_secs(1);
+/// Traffic that makes no difference between two links: what a few small requests need.
+const TRAFFIC_STEP: u64 = 64 * 1024;
+
+/// The bytes of the current and of the last period of [`RECENT`].
+#[derive(Default)]
+struct Traffic {
+    since: Option<Instant>,
+    current: u64,
+    last: u64,
+}
+
+impl Traffic {
+    fn add(&mut self, bytes: usize, now: Instant) {
+        self.turn(now);
+        self.current += bytes as u64;
+    }
+
+    fn turn(&mut self, now: Instant) {
+        let age = self.since.map_or(RECENT * 2, |since| now - since);
+        if age >= RECENT {
+            self.last = if age < RECENT * 2 { self.current } else { 0 };
+            (self.current, self.since) = (0, Some(now));
+        }
+    }
+
+    fn recent(&mut self, now: Instant) -> u64 {
+        self.turn(now);
+        self.current + self.last
+    }
+}
+
+/// One link of a session.
+pub(crate) struct Member {
+    /// Its number, which is also that of its streams.
+    pub(crate) id: u32,
+    pub(crate) link: Box<Link>,
+    /// Since when it is up.
+    pub(crate) up_since: Option<Instant>,
+    /// Another link is to take its place.
+    pub(crate) is_retiring: bool,
+    traffic: Traffic,
+}
+
+impl Member {
+    /// Whether it takes new streams, and will for a while.
+    pub(crate) fn is_steady(&self) -> bool {
+        self.link.is_up() && !self.is_retiring && !self.link.is_going_away()
+    }
+}
+
+/// The links of one session, oldest first.
+#[derive(Default)]
+pub(crate) struct Bundle {
+    members: Vec<Member>,
+}
+
+impl Bundle {
+    pub(crate) fn push(&mut self, id: u32, link: Box<Link>) {
+        let traffic = Traffic::default();
+        self.members.push(Member { id, link, up_since: None, is_retiring: false, traffic });
+    }
+
+    pub(crate) fn get(&self, id: u32) -> Option<&Member> {
+        self.members.iter().find(|member| member.id == id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut Member> {
+        self.members.iter_mut().find(|member| member.id == id)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Member> {
+        self.members.iter_mut()
+    }
+
+    /// Takes a link out; its streams are gone with it.
+    pub(crate) fn remove(&mut self, id: u32) -> Option<Member> {
+        let at = self.members.iter().position(|member| member.id == id)?;
+        Some(self.members.remove(at))
+    }
+
+    /// The link that control messages go over: the oldest that is up and stays, else the oldest that is up.
+    pub(crate) fn control(&mut self) -> Option<&mut Link> {
+        let at = self.first(Member::is_steady).or_else(|| self.first(|member| member.link.is_up()))?;
+        Some(&mut self.members[at].link)
+    }
+
+    /// The one to be asked about all: as [`Bundle::control`], or any that has not ended, or what is left of the last.
+    pub(crate) fn main(&self) -> Option<&Member> {
+        let at = self.first(Member::is_steady).or_else(|| self.first(|member| member.link.is_up()));
+        let at = at.or_else(|| self.first(|member| !member.link.is_ended()));
+        at.map(|at| &self.members[at]).or(self.members.last())
+    }
+
+    fn first(&self, is_it: impl Fn(&Member) -> bool) -> Option<usize> {
+        self.members.iter().position(is_it)
+    }
+
+    /// Links that are up.
+    pub(crate) fn up(&self) -> usize {
+        self.members.iter().filter(|member| member.link.is_up()).count()
+    }
+
+    /// Links that take new streams, and will for a while.
+    pub(crate) fn steady(&self) -> usize {
+        self.members.iter().filter(|member| member.is_steady()).count()
+    }
+
+    /// Opens a stream on the link with the least traffic, then the fewest streams. One that is to be replaced is used when
+    /// there is no other.
+    pub(crate) fn open(&mut self, header: &StreamHeader, now: Instant) -> Result<StreamId, OpenStreamError> {
+        if let [only] = &mut self.members[..] {
+            return only.link.open(header, now);
+        }
+        let mut order = Vec::new();
+        for (at, member) in self.members.iter_mut().enumerate() {
+            if member.link.is_up() && !member.link.is_going_away() {
+                let traffic = member.traffic.recent(now) / TRAFFIC_STEP;
+                let counts = member.link.stream_counts();
+                order.push((member.is_retiring, traffic, counts.opened + counts.accepted, at));
+            }
+        }
+        order.sort_unstable();
+        let none = match self.up() {
+            0 => OpenStreamError::NotUp,
+            _ => OpenStreamError::Refused(OpenError::Draining),
+        };
+        let mut outcome = Err(none);
+        for (.., at) in order {
+            outcome = self.members[at].link.open(header, now);
+            // A full link, and one whose ids are used up, may have a neighbour that is not.
+            if !matches!(&outcome, Err(OpenStreamError::Refused(_))) {
+                break;
+            }
+        }
+        outcome
+    }
+
+    pub(crate) fn stream(&mut self, id: StreamId) -> Result<Stream<'_>, ClosedStream> {
+        self.get_mut(id.session()).ok_or(ClosedStream)?.link.stream(id)
+    }
+
+    pub(crate) fn has_output(&self) -> bool {
+        self.members.iter().any(|member| member.link.has_output())
+    }
+
+    pub(crate) fn handle_message(&mut self, id: u32, message: Message, now: Instant) {
+        if let Some(member) = self.get_mut(id) {
+            member.traffic.add(message.payload().len(), now);
+            member.link.handle_message(message, now);
+        }
+    }
+
+    /// The end of a transport. What the link still had to say is not sent.
+    pub(crate) fn handle_close(&mut self, id: u32, close: Close, now: Instant) {
+        if let Some(member) = self.get_mut(id) {
+            member.link.handle_close(close, now);
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        for member in &mut self.members {
+            if member.link.poll_timeout().is_some_and(|at| now >= at) {
+                member.link.handle_timeout(now);
+            }
+        }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.members.iter().fold(None, |due, member| earliest(due, member.link.poll_timeout()))
+    }
+
+    pub(crate) fn poll_transmit(&mut self, id: u32) -> Option<Transmit> {
+        let member = self.get_mut(id)?;
+        let transmit = member.link.poll_transmit();
+        if let Some(Transmit::Send(message)) = &transmit {
+            let now = member.link.now();
+            member.traffic.add(message.payload().len(), now);
+        }
+        transmit
+    }
+
+    /// The next event of any link.
+    pub(crate) fn poll_event(&mut self) -> Option<(u32, LinkEvent)> {
+        self.members.iter_mut().find_map(|member| member.link.poll_event().map(|event| (member.id, event)))
+    }
+
+    /// Forgets links that have ended; what they still have to say is not said.
+    pub(crate) fn forget_ended(&mut self) {
+        self.members.retain(|member| !member.link.is_ended());
+    }
+
+    /// Forgets links that have ended and said so.
+    pub(crate) fn forget_spent(&mut self) {
+        self.members.retain(|member| !member.link.is_spent());
+    }
+}
