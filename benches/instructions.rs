@@ -1,15 +1,19 @@
 //! A fixed amount of work in memory, for counting instructions: `instructions WORK AMOUNT`. It goes by a clock of its own,
 //! so that it is the same every time.
 
-use hvym_tunnel_benches::{Transport, Work, ours, websocket};
+use hvym_tunnel_benches::{Transport, Work, heads, ours, websocket};
 use hvym_tunnel_core::time::Instant;
 
-const USAGE: &str = "usage: instructions frame|echo|cycle|websocket_SIZE|tungstenite_SIZE AMOUNT";
+const USAGE: &str = "usage: instructions frame|echo|cycle|head|websocket_SIZE|tungstenite_SIZE AMOUNT";
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let kind = arguments.next().expect(USAGE);
     let amount = arguments.next().and_then(|n| n.parse().ok()).expect(USAGE);
+    if kind == "head" {
+        heads::forward(amount);
+        return;
+    }
     match kind.split_once('_') {
         Some(("websocket", size)) => return websocket::ours(size.parse().expect(USAGE), amount),
         Some(("tungstenite", size)) => return websocket::theirs(size.parse().expect(USAGE), amount),

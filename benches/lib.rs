@@ -1,4 +1,5 @@
-//! Work for multiplexers, and two that do it: ours and the crate `yamux`. Benches and the table of ratios share it.
+//! Work for multiplexers, and two that do it: ours and the crate `yamux`. Benches and the table of ratios share it. Beside it,
+//! the head of a request that is forwarded.
 //!
 //! What is compared, and how it is kept fair:
 //!
@@ -12,6 +13,7 @@
 //!   for a reactor.
 //! - Ours runs in a plain loop, theirs on the single-threaded executor of `futures`.
 
+pub mod heads;
 pub mod ours;
 #[path = "../tests/harness/pipe.rs"]
 pub mod pipe;

@@ -1,7 +1,11 @@
 //! What a proxy forwards, made of pieces that are nearly right: the fuzz targets hold for it, however the pieces are put together.
 
-use hvym_http1::{FieldTable, RequestView, ResponseView};
-use hvym_tunnel_tests::{forwarded, forwarded_bodies};
+use bytes::BytesMut;
+use hvym_http1::{
+    ClientInfo, FieldTable, ForwardedBlock, ForwardedFields, RequestRewrite, RequestView, ResponseRewrite,
+    ResponseView, UrlScheme,
+};
+use hvym_tunnel_tests::{forwarded, forwarded_bodies, memory};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -130,4 +134,31 @@ fn enough_of_the_pieces_make_heads_that_are_accepted() {
         (requests, responses) = (requests + usize::from(parsed), responses + usize::from(is_response));
     }
     assert!(requests > 50 && responses > 100, "{requests} requests and {responses} responses of 500");
+}
+
+#[test]
+fn heads_are_forwarded_without_an_allocation() {
+    let request = "GET /a?b HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\nX-Real-IP: 1\r\nCookie: a=1; b=2\r\nX:y\r\n\r\n";
+    let response = "HTTP/1.1 200 OK\r\nServer: a\r\nContent-Length: 2\r\nSet-Cookie: a=1; Path=/\r\nConnection: close\r\n\r\n";
+    let client = ClientInfo::new([192, 0, 2, 7].into(), UrlScheme::Https, std::iter::empty(), |_| false);
+    let block = ForwardedBlock::new(&client, "a");
+    let forwarded = ForwardedFields::Replace(&block);
+    let to_service = RequestRewrite { forwarded, keeps_client_address: false, host: None, remove: &["x"] };
+    let to_visitor =
+        ResponseRewrite { relay_domain: Some("relay.example"), date: Some("now"), ..Default::default() };
+    let (mut table, mut out) = (FieldTable::new(), BytesMut::with_capacity(1024));
+    let mut forward = || {
+        out.clear();
+        let view = RequestView::parse(request.as_bytes(), &mut table).expect("a good head");
+        view.write_forwarded(&to_service, &mut out);
+        let view = ResponseView::parse(response.as_bytes(), &mut table, "GET").expect("a good head");
+        view.write_forwarded(&to_visitor, &mut out);
+    };
+    // The table grows once.
+    forward();
+    let before = memory::live();
+    assert!(before > 0, "the allocator counts");
+    memory::forget_peak();
+    forward();
+    assert_eq!((memory::peak(), memory::live()), (before, before));
 }

@@ -6,3 +6,8 @@ mod forwarded;
 mod jwt_golden;
 mod token;
 mod websocket;
+
+use hvym_tunnel_tests::memory::Counting;
+
+#[global_allocator]
+static COUNTING: Counting = Counting;

@@ -1,5 +1,4 @@
-//! How many instructions each kind of work of the multiplexer and of the WebSocket framing takes, counted by callgrind
-//! and held to a record.
+//! How many instructions each kind of work of the pure crates takes, counted by callgrind and held to a record.
 
 use std::path::Path;
 use std::process::Command;
