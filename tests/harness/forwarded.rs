@@ -7,9 +7,9 @@ use bytes::BytesMut;
 use http::Uri;
 use httparse::{EMPTY_HEADER, ParserConfig, Status};
 use hvym_http1::{
-    ClientInfo, FieldTable, ForwardedBlock, ForwardedFields, Framing, HeadScanner, LineEndings, MAX_HEADERS,
-    RequestParts, RequestRewrite, RequestView, ResponseRewrite, ResponseView, UrlScheme, Version,
-    framing_toward, write_request_head,
+    ClientInfo, FieldTable, ForwardedBlock, ForwardedFields, Framing, HeadError, HeadScanner, LineEndings,
+    MAX_HEADERS, RequestParts, RequestRewrite, RequestView, ResponseRewrite, ResponseView, UrlScheme,
+    Version, framing_toward, write_request_head,
 };
 use hvym_yamux_testing::corpus::Seed;
 
@@ -63,6 +63,7 @@ const HOP: [&str; 6] = ["connection", "keep-alive", "te", "trailers", "upgrade",
 /// When a rule is broken.
 pub fn requests(data: &[u8]) {
     let end = HeadScanner::new(LineEndings::Strict).feed(data);
+    assert_eq!(end, scanned_in_pieces(data, LineEndings::Strict), "in pieces the head ends elsewhere");
     let mut table = FieldTable::new();
     let parsed = RequestView::parse_prefix(data, &mut table);
     let (view, length) = match (end, parsed) {
@@ -104,6 +105,17 @@ pub fn requests(data: &[u8]) {
             assert_eq!(out, twice, "a head that was forwarded is changed by another proxy");
         }
     }
+}
+
+fn scanned_in_pieces(data: &[u8], line_endings: LineEndings) -> Result<Option<usize>, HeadError> {
+    let mut scanner = HeadScanner::new(line_endings);
+    for piece in data.chunks(3) {
+        let before = scanner.scanned();
+        if let Some(end) = scanner.feed(piece)? {
+            return Ok(Some(before + end));
+        }
+    }
+    Ok(None)
 }
 
 fn fields_of(fields: &[Field]) -> impl Iterator<Item = (&str, &[u8])> + Clone {
@@ -255,6 +267,7 @@ pub fn responses(data: &[u8]) {
     let method = if first & 1 == 0 { "GET" } else { "HEAD" };
     let version = if first & 2 == 0 { Version::Http11 } else { Version::Http10 };
     let end = HeadScanner::new(LineEndings::Lenient).feed(data);
+    assert_eq!(end, scanned_in_pieces(data, LineEndings::Lenient), "in pieces the head ends elsewhere");
     let mut table = FieldTable::new();
     let (view, length) = match (end, ResponseView::parse_prefix(data, &mut table, method)) {
         (Ok(Some(end)), Ok(Some((view, length)))) => {

@@ -59,7 +59,7 @@ impl HeadScanner {
         let mut at = 0;
         while let Some(byte) = bytes.get(at) {
             // Most of a head is the inside of lines.
-            let skipped = if self.position == Position::InLine { ctl_free_prefix(&bytes[at..]) } else { 0 };
+            let skipped = if self.position == Position::InLine { lines_prefix(&bytes[at..]) } else { 0 };
             at += skipped.max(1);
             self.seen = self.seen.saturating_add(skipped.max(1));
             if self.seen > MAX_HEAD_BYTES {
@@ -121,6 +121,18 @@ fn strict(position: Position, byte: u8) -> Result<Next, HeadError> {
         (_, byte) if byte != b'\t' && byte.is_ascii_control() => return Err(HeadError::Byte(byte)),
         (_, _) => Position::InLine,
     }))
+}
+
+/// The number of leading bytes, inside a line, that are the insides of lines and line ends with another line behind them.
+fn lines_prefix(bytes: &[u8]) -> usize {
+    let mut length = ctl_free_prefix(bytes);
+    while let [b'\r', b'\n', next, ..] = bytes[length..]
+        && next > b' '
+        && next != 0x7f
+    {
+        length += 2 + ctl_free_prefix(&bytes[length + 2..]);
+    }
+    length
 }
 
 /// The number of leading bytes that are not control bytes (0x00 to 0x1f and 0x7f).

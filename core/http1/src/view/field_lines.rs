@@ -61,8 +61,11 @@ fn plain_line(line: &[u8]) -> (usize, usize) {
         Some([b'\r', b'\n', ..]) => {}
         _ => return (0, 0),
     }
-    let (Some(first), Some(last)) = (value.first(), value.get(length.wrapping_sub(1))) else { return (0, 0) };
-    if is_blank(*first) || is_blank(*last) { (0, 0) } else { (name_end, name_end + 2 + length) }
+    // The prefix ends at a TAB.
+    match (value.first(), value.get(length.wrapping_sub(1))) {
+        (None | Some(b' '), _) | (_, None | Some(b' ')) => (0, 0),
+        _ => (name_end, name_end + 2 + length),
+    }
 }
 
 /// Offsets in one line.
