@@ -2,8 +2,8 @@
 
 use bytes::BytesMut;
 use hvym_http1::{
-    ClientInfo, FieldTable, ForwardedBlock, ForwardedFields, Framing, HostMapping, RequestParts,
-    RequestRewrite, RequestView, UrlOrigin, UrlScheme, write_request_head,
+    ClientInfo, FieldTable, ForwardedBlock, ForwardedFields, Framing, HOP_BY_HOP, HostMapping, RequestParts,
+    RequestRewrite, RequestView, ResponseRewrite, ResponseView, UrlOrigin, UrlScheme, write_request_head,
 };
 
 fn block(host: &str) -> ForwardedBlock {
@@ -51,6 +51,19 @@ fn what_the_connection_names_ends_at_this_hop() {
                   Keep-Alive: timeout=5\r\nProxy-Authorization: secret\r\nProxy-Thing: 1\r\nProxy: http://evil\r\n\
                   TE: gzip\r\nContent-Length: 3\r\nTrailer: x\r\nAccept: */*\r\n";
     assert_eq!(forward_fields(fields), "Host: h\r\nContent-Length: 3\r\nTrailer: x\r\nAccept: */*\r\n");
+}
+
+#[test]
+fn every_field_of_the_list_ends_at_this_hop_in_both_directions() {
+    for name in HOP_BY_HOP.into_iter().filter(|name| !["trailer", "transfer-encoding"].contains(name)) {
+        assert_eq!(forward_fields(&format!("Host: h\r\n{name}: x\r\n")), "Host: h\r\n", "{name}");
+        let head = format!("HTTP/1.1 204 X\r\n{name}: x\r\n\r\n");
+        let mut table = FieldTable::new();
+        let view = ResponseView::parse(head.as_bytes(), &mut table, "GET").expect("a good head");
+        let mut out = BytesMut::new();
+        view.write_forwarded(&ResponseRewrite::default(), &mut out);
+        assert_eq!(out, "HTTP/1.1 204 X\r\n\r\n", "{name}");
+    }
 }
 
 #[test]
