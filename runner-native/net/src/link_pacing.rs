@@ -12,8 +12,9 @@ use hvym_tunnel_core::time::Instant;
 pub(crate) const LEAST_UNSENT: usize = 4 * 1024;
 /// The most: 2 ms at 1 Gbit/s. A link that slows down from one moment to the next holds no more than this up.
 pub(crate) const MOST_UNSENT: usize = 256 * 1024;
-/// The most that is handed over at once: a batch of the multiplexer.
-pub(crate) const LARGEST_BATCH: usize = 64 * 1024;
+/// The most that is handed over at once: a batch of the multiplexer, which has room for the headers beside 64 KiB that were
+/// read at once. Without it each such read would leave in two messages.
+pub(crate) const LARGEST_BATCH: usize = 64 * 1024 + 64;
 /// What a socket may hold unsent until it is known how fast it is.
 const FIRST_UNSENT: usize = 128 * 1024;
 /// A socket that needs longer than this to send what it holds holds too much: a person notices nothing below 10 ms.
