@@ -278,6 +278,21 @@ fn a_visitor_who_leaves_is_missed_by_the_service() {
 }
 
 #[test]
+fn a_visitor_who_ends_its_half_after_its_request_is_answered() {
+    for arguments in [&[][..], &["--host-header", "localhost"]] {
+        let (service, body) = (Origin::answering(|_, body| ok(&body)), b"said before the end");
+        let tunnel = Alone::exposing(&service.port.to_string(), arguments);
+        let mut visitor = tunnel.visit();
+        let length = format!("Content-Length: {}", body.len());
+        visitor.send(request(tunnel.host(), "POST", "/", &[&length])).expect("the relay reads");
+        visitor.send(body).expect("the relay reads");
+        visitor.finish().expect("a fresh connection");
+        let head = visitor.head().expect("an answer");
+        assert_eq!((head.status(), visitor.body(&head).expect("all of it").as_slice()), (200, &body[..]));
+    }
+}
+
+#[test]
 fn a_service_that_fails_behind_the_gate_is_explained() {
     let gate = ["--host-header", "localhost"];
     let place = nobody().to_string();

@@ -11,6 +11,7 @@ mod gate;
 mod h2;
 mod h2_visitor;
 mod h2c;
+mod host_mapping;
 mod http;
 mod kept_apart;
 mod login;

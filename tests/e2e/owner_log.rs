@@ -11,6 +11,7 @@ use hvym_tunnel_tests::http::{Head, Origin, answer, ok};
 fn a_response_that_is_not_passed_on_is_502_for_both_with_the_reason() {
     for (response, reason) in [
         ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", "differ"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "chunked"),
         ("SSH-2.0-OpenSSH_9.9\r\n\r\n", "version"),
     ] {
         let service = Origin::start(move |mut visitor| {
@@ -24,6 +25,22 @@ fn a_response_that_is_not_passed_on_is_502_for_both_with_the_reason() {
         assert_eq!((&told["status"], &told["path"]), (&502.into(), &"/odd".into()), "{told}");
         let note = told["note"].as_str().expect("a note");
         assert!(note.contains("not passed on") && note.contains(reason), "{told}");
+    }
+}
+
+#[test]
+fn many_fields_are_no_reason_to_refuse_a_response_or_a_request() {
+    let service = Origin::answering(|head: &Head, _| {
+        let links: Vec<String> = (0..300).map(|n| format!("</{n}.css>; rel=preload")).collect();
+        let fields: Vec<(&str, &str)> = links.iter().map(|link| ("Link", link.as_str())).collect();
+        answer("200 OK", &fields, head.all("x-many").len().to_string().as_bytes())
+    });
+    for arguments in [&[][..], &["--host-header", "localhost"]] {
+        let mut tunnel = Alone::exposing(&service.port.to_string(), arguments);
+        let lines = vec!["X-Many: 1"; 300];
+        let (head, body) = tunnel.ask("GET", "/", &lines, &[]).expect("an answer");
+        assert_eq!((head.status(), head.all("link").len(), body.as_slice()), (200, 300, &b"300"[..]));
+        assert_eq!(tunnel.agent.event("request")["status"], 200, "{arguments:?}");
     }
 }
 

@@ -11,6 +11,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use hvym_http1::HostMapping;
 use hvym_yamux::Instant;
 
 pub use self::event::{ExchangeError, ExchangeEvent, Released, RetryAction};
@@ -72,6 +73,8 @@ pub struct Exchange {
     heads: BytesMut,
     /// The value of `Date` for responses without one.
     date: Option<HttpDate>,
+    /// How names in the response are mapped back.
+    host: Option<Box<HostMapping>>,
 }
 
 /// A point in time as `Date` has it (RFC 9110 section 5.6.7).
@@ -108,6 +111,7 @@ impl Exchange {
             is_bodiless: false,
             heads: BytesMut::new(),
             date: None,
+            host: None,
         }
     }
 

@@ -6,21 +6,20 @@ mod dispatch;
 mod error_page;
 mod folder;
 pub(crate) mod host_check;
-mod local_http;
+mod http_proxy;
 mod peer_log;
 mod proxy_protocol;
 mod request_log;
 mod table;
-mod tapped_stream;
 mod tcp_proxy;
 pub(crate) mod upstream;
-mod upstream_client;
 
 use std::path::Path;
 use std::sync::Arc;
 
+use hvym_http1::UrlScheme;
 use hvym_tunnel_core::dialect::{Proto, StreamHeader};
-use hvym_tunnel_net::target::Target;
+use hvym_tunnel_net::target::{Origin, Scheme, Target};
 use hvym_tunnel_net::tls::Trust;
 
 use crate::credentials::Credentials;
@@ -70,7 +69,11 @@ impl LocalService {
                 Source::Upstream(Upstream::new(target.clone(), trust))
             }
         };
-        let (name, filter) = (Arc::from(spec.name.as_str()), AccessFilter::new(filter));
+        let scheme = match &spec.target {
+            Target::Origin(Origin { scheme: Scheme::Https { .. }, .. }) => UrlScheme::Https,
+            _ => UrlScheme::Http,
+        };
+        let (name, filter) = (Arc::from(spec.name.as_str()), AccessFilter::new(filter, scheme));
         Ok(Self { spec: Arc::new(spec), name, source, filter, drain })
     }
 

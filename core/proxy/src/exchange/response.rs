@@ -1,7 +1,9 @@
 //! How responses reach the visitor: those of services, and those of the runner.
 
+use alloc::boxed::Box;
+
 use bytes::Bytes;
-use hvym_http1::{Framing, HeadError, ResponseHead, ResponseRewrite, ResponseView, Version};
+use hvym_http1::{Framing, HeadError, HostMapping, ResponseHead, ResponseRewrite, ResponseView, Version};
 use hvym_yamux::Instant;
 
 use super::event::ExchangeError;
@@ -53,6 +55,7 @@ impl Exchange {
                         version: self.down.request().version,
                         closes: !self.down.persists(),
                         relay_domain: self.config.relay_domain.as_deref(),
+                        host: self.host.as_deref(),
                         date: self.date.as_ref().and_then(|date| core::str::from_utf8(date).ok()),
                         ..ResponseRewrite::default()
                     };
@@ -68,6 +71,11 @@ impl Exchange {
                 Some(UpstreamEvent::Failed(failure)) => return self.on_failure(failure),
             }
         }
+    }
+
+    /// How names in the response to the request under way are mapped back, if its own were mapped.
+    pub fn map_host(&mut self, mapping: Option<HostMapping>) {
+        self.host = mapping.map(Box::new);
     }
 
     fn on_failure(&mut self, failure: UpstreamFailure) {

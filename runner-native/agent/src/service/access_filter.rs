@@ -5,44 +5,45 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use http::header::{
-    ACCEPT, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, HOST, HeaderMap,
-    HeaderName, HeaderValue, ORIGIN, VARY, WWW_AUTHENTICATE,
-};
-use http::{Method, Response, StatusCode, request};
-use http_body_util::Full;
+use hvym_http1::{HostMapping, RequestView, ResponseHead, UrlOrigin, UrlScheme};
 use hvym_tunnel_pages::{Format, Page};
 
 use crate::credentials::Credentials;
 use crate::event::RequestNote;
 use crate::settings::FilterSettings;
-use hvym_tunnel_net::hyper;
 
-/// Set by the relay, which lets no visitor set it.
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// The challenge for Basic authentication (RFC 7617 section 2).
-const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"hvym-tunnel\", charset=\"UTF-8\"");
+const CHALLENGE: &str = "Basic realm=\"hvym-tunnel\", charset=\"UTF-8\"";
+/// What decides about the response to a preflight.
+const PREFLIGHT_VARY: &str = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers";
 
 /// The filter of one service.
 pub(super) struct AccessFilter {
     settings: FilterSettings,
-    host: Option<HeaderValue>,
+    /// How the service is asked.
+    scheme: UrlScheme,
 }
 
 /// The response in place of the service's, and what is recorded of it.
 pub(super) struct Refusal {
     /// For the visitor.
-    pub(super) answer: Response<Full<Bytes>>,
+    pub(super) head: ResponseHead,
+    pub(super) body: Bytes,
     /// For the record of the request.
     pub(super) note: RequestNote,
 }
 
+impl Refusal {
+    fn of_page(page: &Page, format: Format, note: RequestNote) -> Self {
+        let body = page.body(format);
+        Self { head: page.head(format, body.len()), body: Bytes::from(body), note }
+    }
+}
+
 impl AccessFilter {
-    /// A filter with these settings.
-    pub(super) fn new(settings: FilterSettings) -> Self {
-        let host = settings.host.as_deref().and_then(|host| HeaderValue::from_str(host).ok());
-        Self { settings, host }
+    /// A filter with these settings, of a service that is asked by `scheme`.
+    pub(super) fn new(settings: FilterSettings, scheme: UrlScheme) -> Self {
+        Self { settings, scheme }
     }
 
     /// Whether every request passes as it is.
@@ -52,7 +53,7 @@ impl AccessFilter {
 
     /// Whether the service sees another `Host` than visitors send.
     pub(super) fn sets_host(&self) -> bool {
-        self.host.is_some()
+        self.settings.host.is_some()
     }
 
     /// Whether the allowed networks admit a visitor with this address.
@@ -62,13 +63,12 @@ impl AccessFilter {
         networks.is_empty() || visitor.is_some_and(is_in)
     }
 
-    /// Admits a request, and changes it as the service is to see it.
+    /// Admits a request.
     ///
     /// # Errors
     /// The response that the visitor gets instead.
-    pub(super) fn pass(&self, head: &mut request::Parts) -> Result<(), Box<Refusal>> {
-        let format = format(&head.headers);
-        let visitor = visitor(&head.headers);
+    pub(super) fn admit(&self, request: &RequestView<'_>, format: Format) -> Result<(), Box<Refusal>> {
+        let visitor = visitor(request);
         if !self.admits(visitor) {
             let who = visitor.map_or_else(|| "an unknown address".to_owned(), |ip| ip.to_string());
             let page = Page {
@@ -78,34 +78,48 @@ impl AccessFilter {
                 hint: "Ask the owner of the tunnel to let your address in.".to_owned(),
                 retry_after: None,
             };
-            let note = RequestNote::NetworkNotAllowed(visitor);
-            return Err(Box::new(Refusal { answer: hyper::page(&page, format), note }));
+            return Err(Box::new(Refusal::of_page(&page, format, RequestNote::NetworkNotAllowed(visitor))));
         }
         // Before the credentials: browsers send preflights without any.
         if self.settings.cors_preflight
-            && let Some(answer) = preflight(head)
+            && let Some(head) = preflight(request)
         {
-            return Err(Box::new(Refusal { answer, note: RequestNote::PreflightAnswered }));
+            let note = RequestNote::PreflightAnswered;
+            return Err(Box::new(Refusal { head, body: Bytes::new(), note }));
         }
-        self.authenticate(&mut head.headers, format)?;
-        if let Some(host) = &self.host {
-            head.headers.insert(HOST, host.clone());
-        }
-        Ok(())
+        self.authenticate(request, format)
     }
 
-    fn authenticate(&self, headers: &mut HeaderMap, format: Format) -> Result<(), Box<Refusal>> {
+    /// How names are mapped for the service and back, if it is asked by another name than visitors use.
+    pub(super) fn mapping(&self, request: &RequestView<'_>) -> Option<HostMapping> {
+        let authority = self.settings.host.clone()?;
+        // The relay's word.
+        let is_https = request.fields().first("x-forwarded-proto") == Some(b"https");
+        let scheme = if is_https { UrlScheme::Https } else { UrlScheme::Http };
+        Some(HostMapping {
+            public: UrlOrigin { scheme, authority: request.host().to_owned() },
+            local: UrlOrigin { scheme: self.scheme, authority },
+        })
+    }
+
+    /// Fields that the service does not see.
+    pub(super) fn removed(&self) -> &'static [&'static str] {
+        // What a visitor gave to be admitted was not for the service.
+        if self.settings.credentials.is_empty() { &[] } else { &["authorization"] }
+    }
+
+    fn authenticate(&self, request: &RequestView<'_>, format: Format) -> Result<(), Box<Refusal>> {
         if self.settings.credentials.is_empty() {
             return Ok(());
         }
-        // Of two fields the service could use the one that was not checked. It sees neither.
-        let mut given = headers.get_all(AUTHORIZATION).into_iter();
-        let admitted = match (given.next(), given.next()) {
-            (Some(one), None) => Credentials::admits(&self.settings.credentials, one.as_bytes()),
-            _ => false,
-        };
-        let is_given = headers.remove(AUTHORIZATION).is_some();
-        if admitted {
+        // Of two fields the service could use the one that was not checked.
+        let fields = request.fields();
+        let mut given = fields.all("authorization");
+        let (first, second) = (given.next(), given.next());
+        let is_given = first.is_some();
+        if let (Some(one), None) = (first, second)
+            && Credentials::admits(&self.settings.credentials, one)
+        {
             return Ok(());
         }
         let page = Page {
@@ -115,62 +129,60 @@ impl AccessFilter {
             hint: "Ask the person who gave you the address.".to_owned(),
             retry_after: None,
         };
-        let mut answer = hyper::page(&page, format);
-        answer.headers_mut().insert(WWW_AUTHENTICATE, CHALLENGE);
         let note = if is_given { RequestNote::WrongCredentials } else { RequestNote::NoCredentials };
-        Err(Box::new(Refusal { answer, note }))
+        let mut refusal = Refusal::of_page(&page, format, note);
+        refusal.head.headers.push("WWW-Authenticate", CHALLENGE);
+        Err(Box::new(refusal))
     }
-}
-
-/// The format of pages that the visitor accepts.
-pub(super) fn format(headers: &HeaderMap) -> Format {
-    Format::preferred(headers.get(ACCEPT).map(HeaderValue::as_bytes))
 }
 
 /// The visitor's address as the relay set it; after it come the proxies that the relay trusts.
-fn visitor(headers: &HeaderMap) -> Option<IpAddr> {
-    headers.get(FORWARDED_FOR)?.to_str().ok()?.split(',').next()?.trim().parse().ok()
+fn visitor(request: &RequestView<'_>) -> Option<IpAddr> {
+    let addresses = std::str::from_utf8(request.fields().first("x-forwarded-for")?).ok()?;
+    addresses.split(',').next()?.trim().parse().ok()
 }
 
 /// The response to a CORS preflight (Fetch, section "CORS-preflight request"), which allows everything.
-fn preflight(head: &request::Parts) -> Option<Response<Full<Bytes>>> {
-    if head.method != Method::OPTIONS {
+fn preflight(request: &RequestView<'_>) -> Option<ResponseHead> {
+    if request.method() != "OPTIONS" {
         return None;
     }
-    let (origin, method) = (head.headers.get(ORIGIN)?, head.headers.get(ACCESS_CONTROL_REQUEST_METHOD)?);
-    let mut answer = Response::new(Full::default());
-    *answer.status_mut() = StatusCode::NO_CONTENT;
-    let headers = answer.headers_mut();
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, method.clone());
-    for requested in head.headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS) {
-        headers.append(ACCESS_CONTROL_ALLOW_HEADERS, requested.clone());
+    let fields = request.fields();
+    let (origin, method) = (fields.first("origin")?, fields.first("access-control-request-method")?);
+    let mut head = ResponseHead::new(204, "No Content");
+    head.headers.push("Access-Control-Allow-Origin", Bytes::copy_from_slice(origin));
+    head.headers.push("Access-Control-Allow-Methods", Bytes::copy_from_slice(method));
+    for requested in fields.all("access-control-request-headers") {
+        head.headers.push("Access-Control-Allow-Headers", Bytes::copy_from_slice(requested));
     }
-    let requested = HeaderValue::from_static(
-        "Origin, Access-AgentControl-Request-Method, Access-AgentControl-Request-Headers",
-    );
-    headers.insert(VARY, requested);
-    Some(answer)
+    head.headers.push("Vary", PREFLIGHT_VARY);
+    Some(head)
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
+    use hvym_http1::{FieldTable, ForwardedFields, RequestRewrite};
+
     use super::*;
 
     fn filter(settings: FilterSettings) -> AccessFilter {
-        AccessFilter::new(settings)
+        AccessFilter::new(settings, UrlScheme::Http)
     }
 
-    fn head(method: &str, fields: &[(&str, &str)]) -> request::Parts {
-        let mut request = http::Request::builder().method(method).uri("/");
-        for (name, value) in fields {
-            request = request.header(*name, *value);
-        }
-        request.body(()).expect("a request").into_parts().0
+    /// What `see` makes of a request with these fields.
+    fn with<T>(method: &str, fields: &[(&str, &str)], see: impl FnOnce(&RequestView<'_>) -> T) -> T {
+        let mut head = format!("{method} / HTTP/1.1\r\nHost: a.example\r\n");
+        fields.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
+        head.push_str("\r\n");
+        let mut table = FieldTable::new();
+        see(&RequestView::parse(head.as_bytes(), &mut table).expect("a request"))
     }
 
-    fn status(filter: &AccessFilter, head: &mut request::Parts) -> u16 {
-        filter.pass(head).map_or_else(|refusal| refusal.answer.status().as_u16(), |()| 0)
+    fn status(filter: &AccessFilter, method: &str, fields: &[(&str, &str)]) -> u16 {
+        with(method, fields, |request| {
+            filter.admit(request, Format::Html).map_or_else(|refusal| refusal.head.status, |()| 0)
+        })
     }
 
     #[test]
@@ -188,13 +200,9 @@ mod tests {
             ("unknown", 403),
             ("", 403),
         ] {
-            assert_eq!(
-                status(&filter, &mut head("GET", &[("x-forwarded-for", address)])),
-                expected,
-                "{address}"
-            );
+            assert_eq!(status(&filter, "GET", &[("x-forwarded-for", address)]), expected, "{address}");
         }
-        assert_eq!(status(&filter, &mut head("GET", &[])), 403);
+        assert_eq!(status(&filter, "GET", &[]), 403);
     }
 
     #[test]
@@ -202,11 +210,18 @@ mod tests {
         let accounts = vec!["ann:secret".into()];
         let filter = filter(FilterSettings { credentials: accounts, ..FilterSettings::default() });
         let right = ("authorization", "Basic YW5uOnNlY3JldA==");
-        let mut good = head("GET", &[right]);
-        assert_eq!(status(&filter, &mut good), 0);
-        assert!(!good.headers.contains_key(AUTHORIZATION));
+        assert_eq!(status(&filter, "GET", &[right]), 0);
+        let rewrite = RequestRewrite {
+            forwarded: ForwardedFields::Keep,
+            keeps_client_address: true,
+            host: None,
+            remove: filter.removed(),
+        };
+        let mut written = BytesMut::new();
+        with("GET", &[right], |request| request.write_forwarded(&rewrite, &mut written));
+        assert_eq!(&written[..], b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
         for fields in [&[][..], &[("authorization", "Basic YW5uOndyb25n")], &[right, right]] {
-            assert_eq!(status(&filter, &mut head("GET", fields)), 401, "{fields:?}");
+            assert_eq!(status(&filter, "GET", fields), 401, "{fields:?}");
         }
     }
 
@@ -214,8 +229,26 @@ mod tests {
     fn only_a_preflight_is_answered_for_the_service() {
         let filter = filter(FilterSettings { cors_preflight: true, ..FilterSettings::default() });
         let fields = [("origin", "http://a.example"), ("access-control-request-method", "PUT")];
-        assert_eq!(status(&filter, &mut head("OPTIONS", &fields)), 204);
-        assert_eq!(status(&filter, &mut head("OPTIONS", &fields[..1])), 0);
-        assert_eq!(status(&filter, &mut head("GET", &fields)), 0);
+        assert_eq!(status(&filter, "OPTIONS", &fields), 204);
+        assert_eq!(status(&filter, "OPTIONS", &fields[..1]), 0);
+        assert_eq!(status(&filter, "GET", &fields), 0);
+    }
+
+    #[test]
+    fn names_are_mapped_from_what_the_visitor_used_to_what_the_owner_set() {
+        let host = Some("localhost:3000".to_owned());
+        let filter = filter(FilterSettings { host, ..FilterSettings::default() });
+        for (proto, scheme) in
+            [("https", UrlScheme::Https), ("http", UrlScheme::Http), ("ftp", UrlScheme::Http)]
+        {
+            let mapping = with("GET", &[("x-forwarded-proto", proto)], |request| filter.mapping(request));
+            let public = UrlOrigin { scheme, authority: "a.example".to_owned() };
+            let local = UrlOrigin { scheme: UrlScheme::Http, authority: "localhost:3000".to_owned() };
+            assert_eq!(mapping, Some(HostMapping { public, local }), "{proto}");
+        }
+        assert_eq!(
+            with("GET", &[], |request| super::tests::filter(FilterSettings::default()).mapping(request)),
+            None
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Serves the streams that the relay opens: finds the service, connects to it, copies bytes, and reports the outcome.
 //!
-//! Unless the service has a filter, no byte is changed on the way.
+//! Unless the service has a filter, no byte that a visitor sends is changed on the way.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -16,13 +16,11 @@ use hvym_tunnel_net::stream::TunnelStream;
 use hvym_tunnel_pages::Page;
 
 use super::error_page::{self, Answered};
-use super::local_http::{Handler, LocalHttp};
+use super::http_proxy::HttpProxy;
 use super::peer_log::{self, PeerLog};
 use super::request_log::RequestLog;
-use super::tapped_stream::TappedStream;
 use super::tcp_proxy::{self, Transferred};
-use super::upstream::Upstream;
-use super::upstream_client::UpstreamClient;
+use super::upstream::{Upstream, UpstreamStream};
 use super::{LocalService, ServiceTable, Source};
 use crate::event::{AgentEvent, ConnectionFailure, ConnectionRecord, RequestRecord};
 use crate::event_sink::EventSink;
@@ -81,31 +79,31 @@ impl Dispatcher {
             stream.reset(RESET_REFUSED);
             return Ok(());
         }
-        match (&service.source, opening.proto) {
-            (Source::Folder(folder), _) => {
-                peer_log::answer(&mut stream, &opening, &OpenResult::Accepted).await?;
-                self.answer(stream, service, Handler::Folder(folder), guard).await
+        match &service.source {
+            Source::Upstream(upstream) if opening.proto != Proto::Http || service.filter.is_open() => {
+                self.pass(stream, &opening, service, upstream, guard).await
             }
-            (Source::Upstream(upstream), Proto::Http) if !service.filter.is_open() => {
+            _ => {
                 peer_log::answer(&mut stream, &opening, &OpenResult::Accepted).await?;
-                let client = UpstreamClient::new(service, upstream, &self.sink);
-                self.answer(stream, service, Handler::Upstream(client), guard).await
+                self.answer(stream, &opening, service, None, guard).await
             }
-            (Source::Upstream(upstream), _) => self.pass(stream, &opening, service, upstream, guard).await,
         }
     }
 
-    /// Answers the requests of a stream here.
+    /// Answers the requests of a stream, or forwards them one by one: the first over `local`.
     async fn answer(
         &self,
         stream: TunnelStream,
+        opening: &StreamHeader,
         service: &LocalService,
-        handler: Handler<'_>,
+        local: Option<UpstreamStream>,
         guard: DrainGuard,
     ) -> io::Result<()> {
         let log = RequestLog::new(service, stream.id(), &guard, &self.sink, self.clock);
-        let http = LocalHttp::new(&service.filter, handler, log.notes());
-        http.serve(TappedStream::new(stream, log), guard).await
+        HttpProxy::new(service, opening.from.is_some(), &self.sink, stream, log, guard)
+            .with_idle(local)
+            .serve()
+            .await
     }
 
     /// Copies a stream to its service as it is.
@@ -134,6 +132,10 @@ impl Dispatcher {
             self.sink.show_bytes(&Piece::new(&service.name, id, direction, bytes));
         };
         match (connected, opening.proto) {
+            // A caller could say what is the relay's to say, and speak HTTP that two parsers read differently.
+            (Ok(local), Proto::Http) if opening.from.is_some() => {
+                self.answer(stream, opening, service, Some(local), guard).await
+            }
             (Ok(local), Proto::Http) => {
                 let mut log = RequestLog::new(service, id, &guard, &self.sink, self.clock);
                 let local = Finishing::new(local, guard);

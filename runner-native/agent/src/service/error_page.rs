@@ -81,3 +81,20 @@ pub(super) fn unreachable(error: &ConnectError, upstream: &Upstream) -> Page {
         },
     }
 }
+
+/// The page of a request that cannot be read.
+pub(super) fn unreadable(status: u16, why: &str) -> Page {
+    let (title, text) = ("The request cannot be read".to_owned(), why.to_owned());
+    Page { status, title, text, hint: String::new(), retry_after: None }
+}
+
+/// The page of a service that was reached and gave no answer.
+pub(super) fn no_answer(what: &str) -> Page {
+    Page {
+        status: 502,
+        title: "The service gave no answer".to_owned(),
+        text: format!("The tunnel works, but the service behind it {what}."),
+        hint: "If this is your tunnel, see what the service says.".to_owned(),
+        retry_after: None,
+    }
+}

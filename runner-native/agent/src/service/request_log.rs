@@ -1,7 +1,7 @@
 //! Observes the HTTP/1.1 of one stream passively, and reports each request when its response is over.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use hvym_tunnel_core::mux::StreamId;
 use hvym_tunnel_core::time::Instant;
@@ -19,21 +19,6 @@ use crate::shutdown::{Activity, DrainGuard};
 /// The status of a request that its visitor abandoned. No visitor ever sees it; access logs agree on the number.
 const CLIENT_CLOSED: u16 = 499;
 
-/// The notes of the requests of a stream that the agent answers itself, in the order of the responses.
-#[derive(Clone, Default)]
-pub(super) struct RequestNotes(Arc<Mutex<VecDeque<Option<RequestNote>>>>);
-
-impl RequestNotes {
-    /// The note of the next response.
-    pub(super) fn push(&self, note: Option<RequestNote>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(note);
-    }
-
-    fn pop(&self) -> Option<RequestNote> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front().flatten()
-    }
-}
-
 /// The log of one HTTP stream.
 pub(super) struct RequestLog {
     observer: HttpObserver,
@@ -49,7 +34,8 @@ pub(super) struct RequestLog {
     activity: Arc<Activity>,
     /// Whether the service ended its direction.
     service_ended: bool,
-    notes: RequestNotes,
+    /// Of the requests that the agent answers itself, in the order of the responses.
+    notes: VecDeque<Option<RequestNote>>,
 }
 
 impl RequestLog {
@@ -78,18 +64,13 @@ impl RequestLog {
             own_host: (!service.filter.sets_host()).then_some(own_host),
             activity: guard.activity(),
             service_ended: false,
-            notes: RequestNotes::default(),
+            notes: VecDeque::new(),
         }
     }
 
-    /// Where notes of requests go that the agent answers itself.
-    pub(super) fn notes(&self) -> RequestNotes {
-        self.notes.clone()
-    }
-
-    /// Whether all requests were read and a response is still due.
-    pub(super) fn response_pending(&self) -> bool {
-        self.observer.response_pending()
+    /// What is to be recorded of the next response that begins.
+    pub(super) fn note(&mut self, note: Option<RequestNote>) {
+        self.notes.push_back(note);
     }
 
     /// These bytes are about to pass; `None` is the end of that direction.
@@ -111,7 +92,7 @@ impl RequestLog {
     fn report(&mut self) {
         while let Some(request) = self.observer.poll_event() {
             let (status, note) = self.outcome(&request);
-            let note = self.notes.pop().or(note);
+            let note = self.notes.pop_front().flatten().or(note);
             self.sink.emit(AgentEvent::Request(RequestRecord {
                 service: Arc::clone(&self.service),
                 method: request.method,

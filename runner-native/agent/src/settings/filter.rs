@@ -68,11 +68,15 @@ pub struct FilterSettings {
         )
     )]
     pub cors_preflight: bool,
-    /// The `Host` that services see; `None` is what visitors sent. For services that refuse the public name.
+    /// The `Host` that services see; `None` is what visitors sent. For services that refuse the public name. Other fields that
+    /// name the host are mapped for the service and back.
     #[serde(rename = "host_header", deserialize_with = "read_host")]
     #[cfg_attr(feature = "clap", arg(
         long = "host-header", value_name = "HOST", value_parser = host, env = "HVYM_TUNNEL_HOST_HEADER", hide_env = true,
         help = "Send services this Host, for those that refuse the public name; often localhost:PORT",
+        long_help = "Send services this Host, for those that refuse the public name; often localhost:PORT\n\n\
+            Origin, Referer and Destination of a request that name the public host name this one instead. Location, Content-Location, \
+            Refresh, Set-Cookie and Access-Control-Allow-Origin of the answer are mapped back. What is in bodies stays.",
     ))]
     pub host: Option<String>,
 }

@@ -1,0 +1,50 @@
+//! What becomes of a request: the filter refuses it, a folder answers it, or the service gets it.
+
+use bytes::BytesMut;
+use hvym_http1::{ForwardedBlock, ForwardedFields, HostMapping, RequestRewrite, RequestView};
+use hvym_tunnel_pages::Format;
+
+use super::Step;
+use super::local_answer::LocalAnswer;
+use crate::service::{LocalService, Source};
+
+/// What becomes of a request.
+pub(super) struct Routed<'a> {
+    pub(super) step: Step<'a>,
+    pub(super) mapping: Option<HostMapping>,
+    pub(super) format: Format,
+}
+
+/// Whether a request passes the filter, and who answers it.
+pub(super) fn route<'a>(
+    service: &'a LocalService,
+    is_caller: bool,
+    request: &RequestView<'_>,
+    heads: &mut BytesMut,
+) -> Routed<'a> {
+    let format = Format::preferred(request.fields().first("accept"));
+    let (step, mapping) = match service.filter.admit(request, format) {
+        Err(refusal) => (Step::Refuse(refusal), None),
+        Ok(()) => match &service.source {
+            Source::Folder(folder) => (Step::Local(LocalAnswer::of_folder(folder, request, format)), None),
+            Source::Upstream(_) => {
+                let mapping = service.filter.mapping(request);
+                let nothing = ForwardedBlock::empty();
+                let rewrite = RequestRewrite {
+                    // Of a caller, an identity, nobody vouches for any address.
+                    forwarded: if is_caller {
+                        ForwardedFields::Replace(&nothing)
+                    } else {
+                        ForwardedFields::Keep
+                    },
+                    keeps_client_address: !is_caller,
+                    host: mapping.as_ref(),
+                    remove: service.filter.removed(),
+                };
+                request.write_forwarded(&rewrite, heads);
+                (Step::Forward(heads.split().freeze()), mapping)
+            }
+        },
+    };
+    Routed { step, mapping, format }
+}
