@@ -272,16 +272,18 @@ fn a_forwarded_request_cannot_leave_its_tunnel_nor_bring_a_second_one() {
     fields.sort();
     let host = fields.iter().find(|(name, _)| name == "host").map_or("", |(_, host)| host);
     assert!(host.starts_with(&format!("{label}.localhost:")), "{host}");
-    let forwarded = format!("for=127.0.0.1;host=\"{host}\";proto=http");
+    let (_, port) = host.rsplit_once(':').expect("a port");
     let body = json!({"b": 1.0, "a": [true]}).to_string();
     let expected = [
         ("accept-encoding", "identity"),
         ("content-length", &body.len().to_string()),
         ("content-type", "application/json"),
-        ("forwarded", &forwarded),
+        // A port would have to be quoted, which some services do not understand: the host is told in the other fields.
+        ("forwarded", "for=127.0.0.1;proto=http"),
         ("host", host),
         ("x-forwarded-for", "127.0.0.1"),
         ("x-forwarded-host", host),
+        ("x-forwarded-port", port),
         ("x-forwarded-proto", "http"),
         ("x-kept", "1"),
     ];
