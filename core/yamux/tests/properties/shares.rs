@@ -52,13 +52,18 @@ enum Reader {
     Gone,
 }
 
-/// One stream that writes byte by byte beside those of `readers`.
+/// One stream beside those of others, that writes pieces and rests for some batches after each, so that it holds nothing
+/// while others take what they can.
 struct Beside {
     lone: Lone,
     others: Vec<StreamId>,
     good: StreamId,
     good_wire: u32,
-    /// Bytes of each other stream that left since the byte of the good one was taken; `None`: it waits for room.
+    piece: usize,
+    /// Batches between two pieces, and how many of them are left.
+    pause: usize,
+    resting: usize,
+    /// Bytes of each other stream that left since some of the good one were taken; `None`: it waits for room.
     served: Option<Vec<i64>>,
     /// Bytes of others that left while the good one waited for room.
     waited: usize,
@@ -67,7 +72,7 @@ struct Beside {
 }
 
 impl Beside {
-    fn new(config: MuxConfig, readers: &[Reader]) -> Result<Self, String> {
+    fn new(config: MuxConfig, readers: &[Reader], piece: usize, pause: usize) -> Result<Self, String> {
         let mut lone = Lone::new(1, config);
         let mut others = Vec::new();
         for (at, reader) in (0u32..).zip(readers) {
@@ -78,7 +83,20 @@ impl Beside {
         }
         let good = lone.mux.open(lone.now).map_err(|error| error.to_string())?;
         let good_wire = 1 + 2 * readers.len() as u32;
-        let mut beside = Self { lone, others, good, good_wire, served: None, waited: 0, arrived: 0 };
+        lone.drain()?;
+        lone.feed_frame(Frame::new(GRANT, ACK, good_wire, 64 << 20), 12)?;
+        let mut beside = Self {
+            lone,
+            others,
+            good,
+            good_wire,
+            piece,
+            pause,
+            resting: 0,
+            served: None,
+            waited: 0,
+            arrived: 0,
+        };
         for key in beside.others.clone() {
             beside.fill(key)?;
         }
@@ -92,12 +110,14 @@ impl Beside {
         Ok(())
     }
 
-    /// The good stream writes its next byte.
+    /// The good stream writes its next piece, or what there is room for.
     fn write(&mut self) -> Result<(), String> {
         let mut stream = self.lone.mux.stream(self.good).map_err(|error| error.to_string())?;
-        let taken = stream.write(&mut Bytes::from_static(b"x"), self.lone.now).map_err(|e| e.to_string())?;
+        let taken = stream
+            .write(&mut Bytes::from_static(&ZEROS[..self.piece]), self.lone.now)
+            .map_err(|e| e.to_string())?;
         if taken > 0 {
-            (self.served, self.waited) = (Some(vec![0; self.others.len()]), 0);
+            (self.served, self.waited, self.resting) = (Some(vec![0; self.others.len()]), 0, self.pause);
         }
         Ok(())
     }
@@ -118,7 +138,7 @@ impl Beside {
     fn pull(&mut self) -> Result<(), String> {
         for frame in self.lone.pull()?.into_iter().filter(|frame| frame.kind == DATA) {
             if frame.id == self.good_wire {
-                self.arrived += 1;
+                self.arrived += frame.length as usize;
                 self.served = None;
                 continue;
             }
@@ -127,7 +147,10 @@ impl Beside {
                 None => self.waited += frame.length as usize,
             }
         }
-        if self.served.is_none() {
+        if self.served.is_none() && self.resting > 0 {
+            self.resting -= 1;
+            self.waited = 0;
+        } else if self.served.is_none() {
             self.write()?;
         }
         Ok(())
@@ -148,6 +171,8 @@ proptest! {
         ),
         batch in 4096usize..70_000,
         max_unsent in 16_384usize..131_072,
+        piece in prop_oneof![1 => Just(1usize), 3 => 1usize..32_000],
+        pause in 0usize..4,
     ) {
         let config = MuxConfig::default().with(|config| {
             config.batch = batch;
@@ -156,7 +181,7 @@ proptest! {
         });
         // Each wake makes room for at least one of those that wait, in their order.
         let longest = (readers.len() + 2) * (max_unsent / 8 + batch + QUANTUM as usize);
-        let mut beside = Beside::new(config, &readers).map_err(TestCaseError::fail)?;
+        let mut beside = Beside::new(config, &readers, piece, pause).map_err(TestCaseError::fail)?;
         let rounds = 200;
         for round in 0..rounds {
             for (at, reader) in (0u32..).zip(&readers) {
@@ -173,12 +198,13 @@ proptest! {
             prop_assert!(served.is_none_or(|bytes| bytes <= 2 * QUANTUM), "{:?}", beside.served);
             prop_assert!(beside.waited <= longest, "{} bytes while it waited", beside.waited);
         }
-        // Without hungry neighbours every batch carries a byte once the windows of the others are used up: those of slow
+        // Without hungry neighbours every other batch carries a piece, but for the pauses, once the windows of the others are used up: those of slow
         // readers while they are granted more.
         let granted = readers.iter().filter(|reader| **reader == Reader::Slow).count() * SLOW_GRANT;
         let used_up = readers.len() * 262_144 / batch.saturating_sub(granted).max(1) + 1;
         if !readers.contains(&Reader::Fast) && used_up < rounds / 2 {
-            prop_assert!(beside.arrived >= rounds / 4, "{} bytes in {} batches", beside.arrived, rounds);
+            let pieces = rounds / 2 / (pause + 2);
+            prop_assert!(beside.arrived >= pieces * piece.min(max_unsent / 4).min(batch / 2), "{} bytes in {} batches", beside.arrived, rounds);
         }
         prop_assert!(beside.arrived > 0);
     }

@@ -109,7 +109,10 @@ fn open_all(net: &mut Net, readers: &[Reader], bytes: u64) {
 
 /// How many bytes those who read fast get in `time`, once everything has begun.
 fn throughput(readers: &[Reader], path: Path, time: Duration) -> u64 {
-    let mut net = net(path);
+    // Room for sixteen full queues.
+    let acceptor = MuxConfig::acceptor().with(|config| config.max_unsent = 1 << 20);
+    let mut net = Net::new(MuxConfig::opener(), acceptor, path);
+    net.run(SECOND);
     open_all(&mut net, readers, 1 << 40);
     // Those that have stopped fill their windows.
     let stopped = readers.iter().filter(|reader| **reader == Reader::Stopped).count();
