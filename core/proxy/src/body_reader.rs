@@ -60,6 +60,14 @@ impl BodyReader {
         }
     }
 
+    /// Whether [`BodyPiece::End`] is next.
+    pub(crate) fn is_at_end(&self) -> bool {
+        match self {
+            BodyReader::Framed(forwarder) => forwarder.is_finished(),
+            BodyReader::Payload { body, trailers } => body.is_finished() && trailers.is_empty(),
+        }
+    }
+
     /// The peer's stream ended. More may be read after that.
     ///
     /// # Errors

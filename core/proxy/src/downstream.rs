@@ -7,7 +7,7 @@ use alloc::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use hvym_http1::{
-    BodyError, FieldTable, Framing, LineEndings, MessageKind, RequestError, RequestView, Version,
+    BodyError, FieldTable, Framing, HeadError, LineEndings, MessageKind, RequestError, RequestView, Version,
 };
 use hvym_yamux::Instant;
 
@@ -96,6 +96,8 @@ pub struct Downstream {
     config: Arc<ProxyConfig>,
     input: ReadBuffer,
     head: Bytes,
+    /// Why what is in `head` is none.
+    head_error: Option<HeadError>,
     fields: FieldTable,
     request: RequestFacts,
     reading: Reading,
@@ -119,6 +121,7 @@ impl Downstream {
             config,
             input: ReadBuffer::new(LineEndings::Strict),
             head: Bytes::new(),
+            head_error: None,
             fields: FieldTable::new(),
             request: RequestFacts::NONE,
             reading: Reading::Head,
@@ -179,26 +182,39 @@ impl Downstream {
 
     /// The next request, if none is under way. Its response is owed from now on.
     pub fn poll_request(&mut self, now: Instant) -> Option<DownstreamEvent<'_>> {
+        self.find_head().then(|| self.read_head(now))
+    }
+
+    /// Looks for the next head, if no request is under way. It may find that there will be none.
+    pub(crate) fn find_head(&mut self) -> bool {
         if !matches!((&self.reading, self.writing), (Reading::Head, Writing::Idle)) || self.closing.is_some()
         {
-            return None;
+            return false;
         }
         match self.input.take_head() {
             Ok(Some(head)) => {
-                self.head = head;
-                Some(self.on_head(now))
+                (self.head, self.head_error) = (head, None);
+                true
             }
             Ok(None) => {
                 let is_idle = !self.input.has_begun_head();
                 if self.has_ended || (self.is_draining && is_idle) {
                     self.closing = Some(Closing::Orderly);
                 }
-                None
+                false
             }
             Err(error) => {
-                self.head = self.input.take_all();
-                Some(self.refuse(HeadRefusal::Head(error.into()), now))
+                (self.head, self.head_error) = (self.input.take_all(), Some(error));
+                true
             }
+        }
+    }
+
+    /// Reads the head that was found.
+    pub(crate) fn read_head(&mut self, now: Instant) -> DownstreamEvent<'_> {
+        match self.head_error {
+            Some(error) => self.refuse(HeadRefusal::Head(error.into()), now),
+            None => self.on_head(now),
         }
     }
 

@@ -91,6 +91,13 @@ struct Pending {
     is_closed: bool,
 }
 
+impl Pending {
+    const fn is_empty(&self) -> bool {
+        let is_told = self.answered.is_none() && self.lost.is_none() && self.failed.is_none();
+        is_told && self.released.is_none() && !self.is_finished
+    }
+}
+
 impl Exchange {
     /// A visitor's connection that was just accepted.
     pub fn new(config: Arc<ProxyConfig>, now: Instant) -> Self {
@@ -221,25 +228,23 @@ impl Exchange {
             self.pass_response(now);
             self.finish_joined();
         }
-        if let Some(event) = self.poll_told() {
+        let has_head = self.stage == Stage::Idle && self.pending.is_empty() && self.down.find_head();
+        if let Some(event) = self.poll_pending() {
             return Some(event);
         }
-        match self.stage {
-            Stage::Wanted(choice) => {
-                self.stage = Stage::Connecting;
-                Some(ExchangeEvent::Connect(choice))
-            }
-            Stage::Idle => {
-                let event = self.down.poll_request(now)?;
-                (self.stage, self.moved) = (Stage::Routing, now);
-                (self.has_moved, self.is_continued, self.continue_at) = (false, false, None);
-                Some(event.into())
-            }
-            _ => None,
+        if let Stage::Wanted(choice) = self.stage {
+            self.stage = Stage::Connecting;
+            return Some(ExchangeEvent::Connect(choice));
         }
+        if !has_head {
+            return None;
+        }
+        (self.stage, self.moved) = (Stage::Routing, now);
+        (self.has_moved, self.is_continued, self.continue_at) = (false, false, None);
+        Some(self.down.read_head(now).into())
     }
 
-    fn poll_told(&mut self) -> Option<ExchangeEvent<'static>> {
+    fn poll_pending(&mut self) -> Option<ExchangeEvent<'static>> {
         if let Some(status) = self.pending.answered.take() {
             return Some(ExchangeEvent::Answered(status));
         }

@@ -206,6 +206,11 @@ impl Upstream {
         self.ending == Ending::Open && self.input.data.is_empty() && !matches!(self.state, State::Failed)
     }
 
+    /// Whether the next event is [`UpstreamEvent::End`], which needs no room at the visitor.
+    pub fn is_at_end(&self) -> bool {
+        matches!(&self.state, State::Body(reader) if reader.is_at_end())
+    }
+
     /// The next event. After [`UpstreamEvent::Response`], [`set_body_mode`](Self::set_body_mode) says how the body is handed on.
     pub fn poll_event(&mut self) -> Option<UpstreamEvent<'_>> {
         match &mut self.state {

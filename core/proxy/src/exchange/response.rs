@@ -25,8 +25,9 @@ pub enum LocalBody {
 impl Exchange {
     /// Passes on what the service has sent, as far as there is room for the visitor.
     pub(super) fn pass_response(&mut self, now: Instant) {
-        while self.stage == Stage::Joined && self.down.output().len() < self.config.max_unsent {
-            let Some(up) = &mut self.up else { return };
+        while self.stage == Stage::Joined {
+            let has_room = self.has_room_for_visitor();
+            let Some(up) = self.up.as_mut().filter(|up| has_room || up.is_at_end()) else { return };
             match up.poll_event() {
                 None => return,
                 Some(UpstreamEvent::Interim(view)) => {

@@ -1,4 +1,7 @@
 //! A visitor's connection, its requests, and the connections to services, without a socket.
 
+mod limits;
+mod local;
+mod peers;
 mod rig;
 mod rules;

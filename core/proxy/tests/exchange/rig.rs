@@ -28,6 +28,12 @@ pub(crate) enum Said {
     Closed(Closing),
 }
 
+/// A request without a body.
+pub(crate) const GET: &str = "GET /a HTTP/1.1\r\nHost: h\r\n\r\n";
+
+/// The head of one with a body of five bytes.
+pub(crate) const POST: &str = "POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n";
+
 /// An exchange whose runner forwards every request to one service.
 pub(crate) struct Rig {
     pub(crate) exchange: Exchange,
@@ -40,6 +46,8 @@ pub(crate) struct Rig {
     pub(crate) is_session_up: bool,
     /// A connection that is free.
     pub(crate) pooled: Option<Box<Upstream>>,
+    /// Whether the runner forwards requests, or answers them itself.
+    pub(crate) forwards: bool,
     /// Whether the runner brings a connection at once.
     pub(crate) connects: bool,
     /// Whether the peers take what is sent.
@@ -62,6 +70,7 @@ impl Rig {
             service: Vec::new(),
             is_session_up: true,
             pooled: None,
+            forwards: true,
             connects: true,
             visitor_reads: true,
             service_reads: true,
@@ -75,6 +84,16 @@ impl Rig {
 
     pub(crate) fn answer(&mut self, bytes: impl AsRef<[u8]>) {
         self.exchange.handle_service_data(Bytes::copy_from_slice(bytes.as_ref()), self.now);
+        self.run();
+    }
+
+    pub(crate) fn end_visitor(&mut self) {
+        self.exchange.handle_visitor_end(self.now);
+        self.run();
+    }
+
+    pub(crate) fn end_service(&mut self) {
+        self.exchange.handle_service_end();
         self.run();
     }
 
@@ -111,8 +130,8 @@ impl Rig {
 
     pub(crate) fn run(&mut self) {
         loop {
-            let moved = self.flush();
-            if !self.step() && !moved {
+            let stepped = self.step();
+            if !self.flush() && !stepped {
                 return;
             }
         }
@@ -155,7 +174,8 @@ impl Rig {
         };
         self.said.push(said.clone());
         match said {
-            Said::Request(_) => self.exchange.forward(head.freeze()),
+            Said::Request(_) if self.forwards => self.exchange.forward(head.freeze()),
+            Said::Request(_) => self.exchange.take_over(),
             Said::Connect(choice) if self.connects => self.connect(choice),
             Said::Lost(failure) => match self.exchange.resolve_loss(&failure, self.is_session_up) {
                 RetryAction::Again => {}

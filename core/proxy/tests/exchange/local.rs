@@ -1,0 +1,95 @@
+//! Requests that the runner answers itself, refused ones among them.
+
+use bytes::Bytes;
+use hvym_http1::{RequestError, ResponseHead};
+use hvym_proxy::{Closing, HeadRefusal, LocalBody, RequestBody};
+
+use crate::rig::{GET, POST, Rig, Said};
+
+#[test]
+fn a_refused_head_is_answered_in_its_turn_and_nothing_behind_it_is_read() {
+    let mut rig = Rig::new();
+    rig.visit(format!("{GET}GET /x HTTP/1.1\r\n\r\n{GET}"));
+    rig.answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+    let refused = Said::Refused(HeadRefusal::Head(RequestError::HostMissing));
+    assert_eq!(rig.drained().last(), Some(&refused));
+    let page = ResponseHead::new(400, "Bad Request");
+    rig.exchange.respond(page, LocalBody::Length(2), rig.now).expect("a head");
+    rig.exchange.send_local_body(Bytes::from("no"), rig.now);
+    rig.exchange.end_local_body(&[], rig.now);
+    rig.run();
+    assert!(
+        rig.seen().ends_with("HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
+    );
+    assert_eq!(rig.drained(), [Said::Finished, Said::Closed(Closing::Orderly)]);
+}
+
+/// Answers the request of the rig with `head` and `body` by the runner itself.
+fn respond(rig: &mut Rig, status: u16, length: LocalBody, body: &str) -> String {
+    rig.exchange.respond(ResponseHead::new(status, "X"), length, rig.now).expect("a head");
+    rig.exchange.send_local_body(Bytes::copy_from_slice(body.as_bytes()), rig.now);
+    rig.exchange.end_local_body(b"X-T: 1\r\n", rig.now);
+    rig.run();
+    rig.seen()
+}
+
+#[test]
+fn the_runner_may_answer_itself_in_the_framing_that_the_visitor_reads() {
+    let cases: [(&str, u16, LocalBody, &str); 6] = [
+        (GET, 200, LocalBody::Length(2), "HTTP/1.1 200 X\r\nContent-Length: 2\r\n\r\nok"),
+        (
+            GET,
+            200,
+            LocalBody::Streamed,
+            "HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-T: 1\r\n\r\n",
+        ),
+        (
+            "HEAD /a HTTP/1.1\r\nHost: h\r\n\r\n",
+            200,
+            LocalBody::Length(2),
+            "HTTP/1.1 200 X\r\nContent-Length: 2\r\n\r\n",
+        ),
+        (GET, 304, LocalBody::Length(2), "HTTP/1.1 304 X\r\n\r\n"),
+        (
+            "GET /a HTTP/1.0\r\nHost: h\r\n\r\n",
+            200,
+            LocalBody::Streamed,
+            "HTTP/1.0 200 X\r\nConnection: close\r\n\r\nok",
+        ),
+        (
+            POST,
+            503,
+            LocalBody::Length(2),
+            "HTTP/1.1 503 X\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
+        ),
+    ];
+    for (request, status, length, expected) in cases {
+        let mut rig = Rig::new();
+        rig.connects = false;
+        rig.visit(request);
+        assert_eq!(respond(&mut rig, status, length, "ok"), expected, "{request}");
+    }
+    // A body that is there already is read over, and the connection goes on.
+    let mut rig = Rig::new();
+    rig.connects = false;
+    rig.visit(format!("{POST}hello"));
+    assert!(!respond(&mut rig, 503, LocalBody::Length(2), "ok").contains("close"));
+    rig.visit(GET);
+    assert_eq!(rig.said.iter().filter(|said| matches!(said, Said::Request(_))).count(), 2);
+}
+
+#[test]
+fn the_runner_reads_a_body_as_payload_and_asks_for_it_by_reading() {
+    let mut rig = Rig::new();
+    rig.forwards = false;
+    rig.visit("POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n");
+    assert_eq!(rig.seen(), "");
+    assert_eq!(rig.exchange.poll_local_body(rig.now), None);
+    rig.run();
+    assert_eq!(rig.seen(), "HTTP/1.1 100 Continue\r\n\r\n");
+    rig.visit("2\r\nab\r\n0\r\nX-A: 1\r\n\r\n");
+    let mut body = || rig.exchange.poll_local_body(rig.now);
+    assert_eq!(body(), Some(RequestBody::Data(Bytes::from("ab"))));
+    assert_eq!(body(), Some(RequestBody::Trailers(Bytes::from("X-A: 1\r\n"))));
+    assert_eq!((body(), body()), (Some(RequestBody::End), None));
+}
