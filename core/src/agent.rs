@@ -5,6 +5,7 @@
 
 mod dialer;
 mod event;
+mod growth;
 mod link_events;
 mod machine;
 mod states;
@@ -30,6 +31,7 @@ use crate::stellar::{Signature, SigningInput};
 use crate::time::{Instant, Wall};
 
 use dialer::Dialer;
+use growth::Growth;
 use states::{AgentAction, AgentInput, AgentPhase, rows};
 use wall_clock::OwnClock;
 
@@ -86,8 +88,7 @@ pub struct Agent {
     bundle: Bundle,
     /// The session of the newest link, while there is one.
     session: Option<SessionTerms>,
-    /// The links that are to take new streams.
-    target: usize,
+    growth: Growth,
     /// The owner ends the agent; what is under way may finish.
     is_stopping: bool,
     events: VecDeque<AgentEvent>,
@@ -127,7 +128,7 @@ impl Agent {
             clock: OwnClock::new(wall),
             bundle: Bundle::default(),
             session: None,
-            target: 1,
+            growth: Growth::new(),
             is_stopping: false,
             events: VecDeque::new(),
         };

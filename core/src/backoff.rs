@@ -1,8 +1,10 @@
-//! How long to wait before dialling again: exponential, with full jitter inside the cap.
+//! How long to wait before dialling again: exponential, with full jitter inside a cap that depends on how long the relay
+//! has been away.
 
 use core::time::Duration;
 
 use crate::rng::Rng;
+use crate::time::Instant;
 
 /// The rule of waiting.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -15,6 +17,13 @@ pub struct BackoffConfig {
     pub multiplier: u32,
     /// A link that lived this long counts as a success, and the next failure starts over.
     pub reset_after: Duration,
+    /// The cap while the outage is short: nearly all outages are restarts, after which agents should be back at once. A
+    /// thousand agents dial less than a thousand times a second by it, which costs a relay less than serving them.
+    pub short_max: Duration,
+    /// How long an outage is short.
+    pub short_for: Duration,
+    /// The cap after that, where the relay answers and cannot take the agent yet.
+    pub answered_max: Duration,
 }
 
 impl Default for BackoffConfig {
@@ -24,8 +33,23 @@ impl Default for BackoffConfig {
             max: Duration::from_secs(60),
             multiplier: 2,
             reset_after: Duration::from_secs(10),
+            short_max: Duration::from_millis(2500),
+            short_for: Duration::from_secs(120),
+            answered_max: Duration::from_secs(5),
         }
     }
+}
+
+/// What the relay did.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Outage {
+    /// Nothing: it cannot be reached.
+    Silent,
+    /// It answered, and sent the agent away.
+    Answered,
+    /// It asked for fewer attempts, or ends links as soon as they are up: the cap grows to the most from the first failure
+    /// on.
+    RateLimited,
 }
 
 /// Failures in a row, and the delay they ask for.
@@ -33,23 +57,28 @@ impl Default for BackoffConfig {
 pub struct Backoff {
     config: BackoffConfig,
     failures: u32,
+    /// When the first of them was.
+    since: Instant,
 }
 
 impl Backoff {
     /// No failures yet.
     pub fn new(config: BackoffConfig) -> Self {
-        Self { config, failures: 0 }
+        Self { config, failures: 0, since: Instant::ZERO }
     }
 
     /// Counts a failure of a link that had been up for `lived`, and draws the delay before the next attempt.
     ///
     /// The draw is even from zero to the cap ("full jitter"), so that a thousand agents of one relay do not
     /// come back in the same instant.
-    pub fn next_delay(&mut self, lived: Duration, rng: &mut Rng) -> Duration {
+    pub fn next_delay(&mut self, outage: Outage, lived: Duration, rng: &mut Rng, now: Instant) -> Duration {
         if lived >= self.config.reset_after {
             self.failures = 0;
         }
-        let delay = rng.up_to(self.cap());
+        if self.failures == 0 {
+            self.since = now;
+        }
+        let delay = rng.up_to(self.cap(outage, now));
         self.failures = self.failures.saturating_add(1);
         delay
     }
@@ -57,11 +86,11 @@ impl Backoff {
     /// Counts an end that the other side asked to be short, and draws the delay before the next attempt: at most `max`.
     ///
     /// Only once in a row: a relay that sends everybody away as soon as they come is one that fails.
-    pub fn soon(&mut self, max: Duration, lived: Duration, rng: &mut Rng) -> Duration {
+    pub fn soon(&mut self, max: Duration, lived: Duration, rng: &mut Rng, now: Instant) -> Duration {
         if self.failures > 0 && lived < self.config.reset_after {
-            return self.next_delay(lived, rng);
+            return self.next_delay(Outage::RateLimited, lived, rng, now);
         }
-        self.failures = 1;
+        (self.failures, self.since) = (1, now);
         rng.up_to(max)
     }
 
@@ -75,43 +104,132 @@ impl Backoff {
         self.failures = 0;
     }
 
-    fn cap(&self) -> Duration {
+    fn cap(&self, outage: Outage, now: Instant) -> Duration {
         let factor = self.config.multiplier.saturating_pow(self.failures);
-        self.config.initial.saturating_mul(factor).min(self.config.max)
+        let grown = self.config.initial.saturating_mul(factor).min(self.config.max);
+        match outage {
+            Outage::RateLimited => grown,
+            _ if now - self.since < self.config.short_for => grown.min(self.config.short_max),
+            Outage::Answered => grown.min(self.config.answered_max),
+            Outage::Silent => grown,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn rng(agent: u32) -> Rng {
+        let mut seed = [3; 32];
+        seed[..4].copy_from_slice(&agent.to_be_bytes());
+        Rng::new(seed)
+    }
+
+    /// When an agent dials after its relay went away at zero, up to the first dial after `outage`.
+    fn dials(agent: u32, outage: Duration) -> Vec<Duration> {
+        let (mut backoff, mut rng) = (Backoff::new(BackoffConfig::default()), rng(agent));
+        let mut lived = HOUR;
+        let mut at = Duration::ZERO;
+        let mut dials = Vec::new();
+        loop {
+            at += backoff.next_delay(Outage::Silent, lived, &mut rng, Instant::ZERO + at);
+            dials.push(at);
+            if at >= outage {
+                return dials;
+            }
+            lived = Duration::ZERO;
+        }
+    }
+
+    /// How many of a thousand agents dial within `limit` of their relay's return after `outage`.
+    fn back_within(outage: Duration, limit: Duration) -> usize {
+        let last = |agent| dials(agent, outage).pop().expect("it dials");
+        (0..1000).filter(|agent| last(*agent) - outage <= limit).count()
+    }
+
     #[test]
-    fn the_cap_doubles_from_one_second_to_sixty() {
-        let mut backoff = Backoff::new(BackoffConfig::default());
-        let mut rng = Rng::new([3; 32]);
-        for cap in [1, 2, 4, 8, 16, 32, 60, 60, 60] {
-            assert_eq!(backoff.cap(), Duration::from_secs(cap));
-            assert!(backoff.next_delay(Duration::ZERO, &mut rng) <= Duration::from_secs(cap));
+    fn of_a_thousand_agents_all_dial_within_three_seconds_of_the_end_of_a_short_outage() {
+        for outage in [SECOND, 20 * SECOND, 90 * SECOND, 119 * SECOND] {
+            assert_eq!(back_within(outage, 3 * SECOND), 1000, "{outage:?}");
         }
     }
 
     #[test]
-    fn only_a_link_that_lived_resets_the_cap() {
-        let mut backoff = Backoff::new(BackoffConfig::default());
-        let mut rng = Rng::new([3; 32]);
-        for _ in 0..5 {
-            backoff.next_delay(Duration::from_secs(9), &mut rng);
+    fn after_a_long_outage_they_come_spread_over_a_minute() {
+        assert_eq!(back_within(HOUR, 60 * SECOND), 1000);
+        assert!(back_within(HOUR, 10 * SECOND) < 500, "not all at once");
+    }
+
+    #[test]
+    fn a_thousand_agents_do_not_dial_more_than_a_thousand_times_a_second() {
+        let mut per_second = [0; 120];
+        for agent in 0..1000 {
+            for at in dials(agent, 118 * SECOND) {
+                let second = usize::try_from(at.as_secs()).expect("small");
+                per_second.get_mut(second).into_iter().for_each(|dials| *dials += 1);
+            }
         }
-        assert_eq!(backoff.cap(), Duration::from_secs(32));
-        backoff.next_delay(Duration::from_secs(10), &mut rng);
+        // In the first seconds the cap grows from one second.
+        assert!(per_second[..3].iter().all(|dials| *dials < 1600), "{per_second:?}");
+        assert!(per_second[3..118].iter().all(|dials| *dials < 1000), "{per_second:?}");
+    }
+
+    #[test]
+    fn the_cap_doubles_to_that_of_a_short_outage_and_then_to_the_most() {
+        let mut backoff = Backoff::new(BackoffConfig::default());
+        let mut rng = rng(0);
+        for cap in [1000, 2000, 2500, 2500, 2500, 2500, 2500] {
+            assert_eq!(backoff.cap(Outage::Silent, Instant::ZERO), Duration::from_millis(cap));
+            let delay = backoff.next_delay(Outage::Silent, Duration::ZERO, &mut rng, Instant::ZERO);
+            assert!(delay <= Duration::from_millis(cap));
+        }
+        let before = Instant::from_millis(119_999);
+        let after = Instant::from_millis(120_000);
+        for (outage, short, long) in [
+            (Outage::Silent, 2500, 60_000),
+            (Outage::Answered, 2500, 5000),
+            (Outage::RateLimited, 60_000, 60_000),
+        ] {
+            assert_eq!(backoff.cap(outage, before), Duration::from_millis(short), "{outage:?}");
+            assert_eq!(backoff.cap(outage, after), Duration::from_millis(long), "{outage:?}");
+        }
+    }
+
+    #[test]
+    fn who_is_asked_for_fewer_attempts_doubles_to_the_most() {
+        let mut backoff = Backoff::new(BackoffConfig::default());
+        let mut rng = rng(0);
+        for cap in [1, 2, 4, 8, 16, 32, 60, 60, 60] {
+            assert_eq!(backoff.cap(Outage::RateLimited, Instant::ZERO), Duration::from_secs(cap));
+            backoff.next_delay(Outage::RateLimited, Duration::ZERO, &mut rng, Instant::ZERO);
+        }
+    }
+
+    #[test]
+    fn only_a_link_that_lived_starts_over() {
+        let mut backoff = Backoff::new(BackoffConfig::default());
+        let mut rng = rng(0);
+        let late = Instant::ZERO + HOUR;
+        for now in [Instant::ZERO, late, late, late, late, late] {
+            backoff.next_delay(Outage::Silent, 9 * SECOND, &mut rng, now);
+        }
+        assert_eq!(backoff.cap(Outage::Silent, late), 60 * SECOND);
+        backoff.next_delay(Outage::Silent, 10 * SECOND, &mut rng, late);
         assert_eq!(backoff.failures(), 1);
+        assert_eq!(backoff.cap(Outage::Silent, late + SECOND), 2 * SECOND, "the outage is a new one");
     }
 
     #[test]
     fn failures_without_end_never_overflow() {
         let mut backoff = Backoff::new(BackoffConfig::default());
         backoff.failures = u32::MAX;
-        let mut rng = Rng::new([3; 32]);
-        assert!(backoff.next_delay(Duration::ZERO, &mut rng) <= Duration::from_secs(60));
+        let delay = backoff.next_delay(Outage::Silent, Duration::ZERO, &mut rng(0), Instant::ZERO + HOUR);
+        assert!(delay <= 60 * SECOND);
     }
 }

@@ -48,8 +48,23 @@ impl Traffic {
     }
 }
 
+/// How long several streams must have had more to send than a link takes before another one is worth a login and a socket:
+/// longer than a burst that is over soon.
+const HELD_BACK_FOR: Duration = Duration::from_secs(1);
+/// The least round trip at which another link helps. Within a machine or a room, where it is shorter, one connection takes
+/// what the network carries, whatever it loses.
+const MIN_ROUND_TRIP: Duration = Duration::from_micros(500);
+
+/// Since when a link takes less than its streams have.
+#[derive(Default)]
+struct HeldBack {
+    since: Option<Instant>,
+    /// More than one of them.
+    is_shared: bool,
+}
+
 /// One link of a session.
-pub(crate) struct Member {
+pub(crate) struct BundledLink {
     /// Its number, which is also that of its streams.
     pub(crate) id: u32,
     pub(crate) link: Box<Link>,
@@ -58,9 +73,10 @@ pub(crate) struct Member {
     /// Another link is to take its place.
     pub(crate) is_retiring: bool,
     traffic: Traffic,
+    held_back: HeldBack,
 }
 
-impl Member {
+impl BundledLink {
     /// Whether it takes new streams, and will for a while.
     pub(crate) fn is_steady(&self) -> bool {
         self.link.is_up() && !self.is_retiring && !self.link.is_going_away()
@@ -70,51 +86,51 @@ impl Member {
 /// The links of one session, oldest first.
 #[derive(Default)]
 pub(crate) struct Bundle {
-    members: Vec<Member>,
+    members: Vec<BundledLink>,
 }
 
 impl Bundle {
     pub(crate) fn push(&mut self, id: u32, link: Box<Link>) {
-        let traffic = Traffic::default();
-        self.members.push(Member { id, link, up_since: None, is_retiring: false, traffic });
+        let (traffic, held_back) = (Traffic::default(), HeldBack::default());
+        self.members.push(BundledLink { id, link, up_since: None, is_retiring: false, traffic, held_back });
     }
 
-    pub(crate) fn get(&self, id: u32) -> Option<&Member> {
+    pub(crate) fn get(&self, id: u32) -> Option<&BundledLink> {
         self.members.iter().find(|member| member.id == id)
     }
 
-    pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut Member> {
+    pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut BundledLink> {
         self.members.iter_mut().find(|member| member.id == id)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Member> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &BundledLink> {
         self.members.iter()
     }
 
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Member> {
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut BundledLink> {
         self.members.iter_mut()
     }
 
     /// Takes a link out; its streams are gone with it.
-    pub(crate) fn remove(&mut self, id: u32) -> Option<Member> {
+    pub(crate) fn remove(&mut self, id: u32) -> Option<BundledLink> {
         let at = self.members.iter().position(|member| member.id == id)?;
         Some(self.members.remove(at))
     }
 
     /// The link that control messages go over: the oldest that is up and stays, else the oldest that is up.
     pub(crate) fn control(&mut self) -> Option<&mut Link> {
-        let at = self.first(Member::is_steady).or_else(|| self.first(|member| member.link.is_up()))?;
+        let at = self.first(BundledLink::is_steady).or_else(|| self.first(|member| member.link.is_up()))?;
         Some(&mut self.members[at].link)
     }
 
     /// The one to be asked about all: as [`Bundle::control`], or any that has not ended, or what is left of the last.
-    pub(crate) fn main(&self) -> Option<&Member> {
-        let at = self.first(Member::is_steady).or_else(|| self.first(|member| member.link.is_up()));
+    pub(crate) fn main(&self) -> Option<&BundledLink> {
+        let at = self.first(BundledLink::is_steady).or_else(|| self.first(|member| member.link.is_up()));
         let at = at.or_else(|| self.first(|member| !member.link.is_ended()));
         at.map(|at| &self.members[at]).or(self.members.last())
     }
 
-    fn first(&self, is_it: impl Fn(&Member) -> bool) -> Option<usize> {
+    fn first(&self, is_it: impl Fn(&BundledLink) -> bool) -> Option<usize> {
         self.members.iter().position(is_it)
     }
 
@@ -194,12 +210,34 @@ impl Bundle {
 
     pub(crate) fn poll_transmit(&mut self, id: u32) -> Option<Transmit> {
         let member = self.get_mut(id)?;
+        let counts = member.link.stream_counts();
         let transmit = member.link.poll_transmit();
         if let Some(Transmit::Send(message)) = &transmit {
             let now = member.link.now();
             member.traffic.add(message.payload().len(), now);
+            member.held_back.since.get_or_insert(now);
+            member.held_back.is_shared |= counts.unsent > member.link.max_stream_unsent();
+        } else {
+            // The socket took all there was.
+            member.held_back = HeldBack::default();
         }
         transmit
+    }
+
+    /// Whether several streams of one link have had more to send than it takes, for a while, so that another link helps.
+    pub(crate) fn is_held_back(&self, now: Instant) -> bool {
+        self.members.iter().filter(|member| member.is_steady()).any(|member| {
+            let HeldBack { since, is_shared } = &member.held_back;
+            *is_shared
+                && since.is_some_and(|since| now - since >= HELD_BACK_FOR)
+                && member.link.stream_counts().rtt.is_none_or(|rtt| rtt >= MIN_ROUND_TRIP)
+        })
+    }
+
+    /// The newest link that takes new streams, if it is not the only one.
+    pub(crate) fn newest_of_several(&mut self) -> Option<&mut BundledLink> {
+        let several = self.steady() > 1;
+        self.members.iter_mut().rev().find(|member| several && member.is_steady())
     }
 
     /// The next event of any link.

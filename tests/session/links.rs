@@ -1,5 +1,7 @@
 //! Several links for one session: further ones join, old ones drain, and the loss of one costs its streams alone.
 
+mod growth;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -35,15 +37,9 @@ fn relay_says(net: &mut Net, json: &'static str) {
 
 fn with_links(links: usize) -> Net {
     let mut net = net();
-    relay_says(&mut net, r#"{"type":"links","wanted":8}"#);
-    if links < 8 {
-        net = self::net();
-        for wanted in 2..=links {
-            let json = format!(r#"{{"type":"links","wanted":{wanted}}}"#);
-            net.agent.machine.handle_message(Message::Text(json.into()), net.now);
-            net.up(wanted);
-        }
-    }
+    net.run(SECOND);
+    let json = format!(r#"{{"type":"links","wanted":{links}}}"#);
+    net.agent.machine.handle_message(Message::Text(json.into()), net.now);
     net.up(links);
     net
 }
@@ -386,6 +382,7 @@ fn an_agent_with_one_socket_keeps_it_until_it_ends() {
 #[test]
 fn a_failed_dial_for_more_links_changes_nothing() {
     let mut net = net();
+    net.run(SECOND);
     net.dials = Dials::Fail;
     relay_says(&mut net, r#"{"type":"links","wanted":3}"#);
     net.run(SECOND * 60);

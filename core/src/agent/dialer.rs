@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::states::{AgentAction, AgentInput, AgentPhase};
 use super::{Agent, AgentEvent, AttemptId, DialTarget};
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, Outage};
 use crate::dialect::Service;
 use crate::handshake::AuthMode;
 use crate::link::Link;
@@ -125,7 +125,7 @@ impl Agent {
         self.dialer.token_request = None;
         self.dialer.timer = None;
         if self.bundle.steady() > 0 {
-            self.target = self.bundle.steady();
+            self.growth.pause(self.bundle.steady(), now);
             self.dialer.advance(AgentInput::GrowthFailed);
             return;
         }
@@ -135,7 +135,8 @@ impl Agent {
             self.dialer.purpose = Purpose::NewSession;
             return self.dial(now);
         }
-        let delay = self.dialer.backoff.next_delay(Duration::ZERO, &mut self.rng);
+        let (backoff, rng) = (&mut self.dialer.backoff, &mut self.rng);
+        let delay = backoff.next_delay(outage(&reason), Duration::ZERO, rng, now);
         self.dialer.timer = Some(now + delay);
     }
 
@@ -154,10 +155,10 @@ impl Agent {
         let (backoff, rng) = (&mut self.dialer.backoff, &mut self.rng);
         let retry_at = match retry {
             Retry::Never => None,
-            Retry::Soon => Some(now + backoff.soon(GOING_AWAY_DELAY, lived, rng)),
+            Retry::Soon => Some(now + backoff.soon(GOING_AWAY_DELAY, lived, rng, now)),
             // Another process answers for the relay, or the session ended meanwhile: one of its own is no failure.
             Retry::Backoff if was_join && matches!(reason, DownReason::UnknownSession(_)) => Some(now),
-            Retry::Backoff => Some(now + backoff.next_delay(lived, rng)),
+            Retry::Backoff => Some(now + backoff.next_delay(outage(&reason), lived, rng, now)),
         };
         self.dialer.timer = retry_at;
         self.dialer.token_request = None;
@@ -181,7 +182,7 @@ impl Agent {
 
     fn report_down(&mut self, reason: DownReason, retry_at: Option<Instant>) {
         self.session = None;
-        self.target = 1;
+        self.growth.reset();
         self.dialer.purpose = Purpose::NewSession;
         self.events.push_back(AgentEvent::Down { reason, retry_at });
     }
@@ -193,5 +194,14 @@ impl Agent {
             self.dialer.token_request = None;
             self.report_down(DownReason::Finished, None);
         }
+    }
+}
+
+/// What the relay did when an attempt or a link ended for `reason`.
+fn outage(reason: &DownReason) -> Outage {
+    match reason {
+        DownReason::RateLimited(_) => Outage::RateLimited,
+        DownReason::Unreachable(_) | DownReason::Lost(_) | DownReason::Silent => Outage::Silent,
+        _ => Outage::Answered,
     }
 }

@@ -23,6 +23,7 @@ impl Agent {
             self.on_link(id, event, now);
         }
         self.bundle.forget_spent();
+        self.adapt_links(now);
         self.replace_links(now);
     }
 
@@ -49,7 +50,7 @@ impl Agent {
                 }
                 AgentEvent::Draining { reason, deadline: Duration::from_millis(deadline_ms) }
             }
-            LinkEvent::Signal(Signal::Links { wanted }) => return self.grow(wanted),
+            LinkEvent::Signal(Signal::Links { wanted }) => return self.grow(wanted, now),
             LinkEvent::Signal(Signal::Error { code, message, hint }) => {
                 AgentEvent::Notice { code, message, hint }
             }
@@ -80,7 +81,7 @@ impl Agent {
         self.bundle.iter_mut().filter(|member| member.id != id).for_each(|member| member.is_retiring = true);
         self.session = Some(endpoint.terms.clone());
         self.dialer.purpose = if self.can_join() { Purpose::Join } else { Purpose::NewSession };
-        self.target = 1;
+        self.growth.reset();
         let bound = self.bound_by_login(&endpoint);
         self.events.push_back(AgentEvent::Up(endpoint));
         self.events.extend(bound);
@@ -105,7 +106,7 @@ impl Agent {
         if self.bundle.up() > 0 {
             tracing::debug!(%reason, "lost one of several links");
             // One more is dialled when it is missed, not because there was one.
-            self.target = self.bundle.steady().clamp(1, self.target);
+            self.growth.shrink_to(self.bundle.steady());
             return self.events.push_back(AgentEvent::Links(self.bundle.up()));
         }
         if self.dialer.phase == AgentPhase::Settled {
@@ -123,10 +124,23 @@ impl Agent {
     }
 
     /// So many links are wanted, of which there may be as many as both sides allow.
-    fn grow(&mut self, wanted: u32) {
+    fn grow(&mut self, wanted: u32, now: Instant) {
         let allowed = self.session.as_ref().and_then(|terms| terms.links).unwrap_or(1);
         let allowed = allowed.min(self.config.max_links).min(MAX_LINKS);
-        self.target = self.target.max(usize::try_from(wanted.min(allowed)).unwrap_or(1));
+        let count = |links: u32| usize::try_from(links).unwrap_or(1);
+        self.growth.need(count(wanted), count(allowed), now);
+    }
+
+    /// Wants one link more while those that there are hold streams back, and one less when they have not for long.
+    fn adapt_links(&mut self, now: Instant) {
+        if self.can_join() && self.bundle.is_held_back(now) {
+            let one_more = u32::try_from(self.bundle.steady()).unwrap_or(MAX_LINKS).saturating_add(1);
+            self.grow(one_more, now);
+        } else if self.growth.take_surplus(now)
+            && let Some(member) = self.bundle.newest_of_several()
+        {
+            member.is_retiring = true;
+        }
     }
 
     /// Dials for links that are to be replaced, and has those drain that are.
@@ -140,7 +154,10 @@ impl Agent {
                 member.link.shutdown(DownReason::Finished, until, now);
             }
         }
-        if self.bundle.steady() < self.target && self.can_join() && self.dialer.phase == AgentPhase::Settled {
+        if self.bundle.steady() < self.growth.target()
+            && self.can_join()
+            && self.dialer.phase == AgentPhase::Settled
+        {
             self.dial(now);
         }
     }

@@ -96,7 +96,8 @@ impl Machine for Agent {
     fn poll_timeout(&self) -> Option<Instant> {
         let is_timed =
             matches!(self.dialer.phase, AgentPhase::SigningToken | AgentPhase::Dialing | AgentPhase::Waiting);
-        earliest(self.bundle.poll_timeout(), self.dialer.timer.filter(|_| is_timed))
+        let dial = self.dialer.timer.filter(|_| is_timed);
+        earliest(earliest(self.bundle.poll_timeout(), dial), self.growth.poll_timeout())
     }
 }
 

@@ -306,6 +306,11 @@ impl Link {
         }
     }
 
+    /// What one stream may have queued, bytes.
+    pub(crate) fn max_stream_unsent(&self) -> usize {
+        self.mux.max_stream_unsent
+    }
+
     /// Whether the link has ended and its last message was polled.
     pub(crate) fn is_spent(&self) -> bool {
         self.is_ended() && self.control.is_empty()

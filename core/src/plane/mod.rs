@@ -7,6 +7,8 @@
 mod stream_headers;
 mod yamux;
 
+use core::time::Duration;
+
 use bytes::Bytes;
 use thiserror::Error;
 
@@ -136,6 +138,8 @@ pub struct StreamCounts {
     pub accepted: usize,
     /// Bytes of all that were written and have not left.
     pub unsent: usize,
+    /// The least round trip of late, if it was measured.
+    pub rtt: Option<Duration>,
 }
 
 /// What every data plane starts from.

@@ -6,7 +6,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::bundle::{Bundle, MAX_LINKS, Member};
+use crate::bundle::{Bundle, BundledLink, MAX_LINKS};
 use crate::dialect::{DrainScope, Proto, Service, SessionTerms, Signal, StreamHeader};
 use crate::handshake::{Credential, Login, RelayLogin, TokenAuthRequest};
 use crate::link::{Link, LinkConfig, LinkEvent, OpenStreamError, Stream, StreamEvent, Streams};
@@ -21,6 +21,8 @@ use crate::time::{Instant, Wall};
 
 /// Services that one session may bind. A person offers a few; each costs the relay a name.
 const MAX_SERVICES: usize = 64;
+/// Between two requests for a further link: what the last one changed shows by then.
+const REQUEST_INTERVAL: Duration = Duration::from_secs(1);
 /// How long streams of a link that is to be replaced may go on; as long as the agent lets them.
 const REPLACED_LINK_LIMIT: Duration = Duration::from_secs(3600);
 /// Reset code of a stream from an agent without an identity. Not sent.
@@ -101,6 +103,8 @@ pub struct Session {
     max_links: u32,
     bundle: Bundle,
     next_link: u32,
+    /// When the agent may be asked for another link again.
+    next_request: Instant,
     /// What a link that is not admitted yet wants to join.
     wish: Option<String>,
     /// Where its first service is reachable; known once it is admitted.
@@ -136,6 +140,7 @@ impl Session {
             max_links: max_links.clamp(1, MAX_LINKS),
             bundle,
             next_link: LinkId::FIRST.0 + 1,
+            next_request: Instant::ZERO,
             wish: None,
             url: None,
             address: None,
@@ -250,7 +255,7 @@ impl Session {
 
     /// Whether the link of this stream takes new ones, and will for a while: what is idle on another should end.
     pub fn is_steady(&self, id: StreamId) -> bool {
-        self.bundle.get(id.session()).is_some_and(Member::is_steady)
+        self.bundle.get(id.session()).is_some_and(BundledLink::is_steady)
     }
 
     /// The bound service of this name that visitors may reach; `None` asks for the one at the bare address, the
@@ -412,6 +417,16 @@ impl Session {
 }
 
 impl Session {
+    /// Asks the agent for one link more while those that there are hold streams back, or, with the most, for keeping them.
+    fn ask_for_links(&mut self, now: Instant) {
+        if self.max_links == 1 || now < self.next_request || !self.bundle.is_held_back(now) {
+            return;
+        }
+        self.next_request = now + REQUEST_INTERVAL;
+        let links = u32::try_from(self.bundle.steady()).unwrap_or(MAX_LINKS);
+        self.send(Signal::Links { wanted: self.max_links.min(links + 1) }, now);
+    }
+
     /// Asks the agent for another link in place of this one, which is used until then.
     fn replace(&mut self, id: u32, now: Instant) {
         if let Some(member) = self.bundle.get_mut(id) {
@@ -443,6 +458,7 @@ impl Machine for Session {
     fn handle_message_from(&mut self, link: LinkId, message: Message, now: Instant) {
         self.bundle.handle_message(link.0, message, now);
         self.drain_links();
+        self.ask_for_links(now);
     }
 
     fn handle_close_from(&mut self, link: LinkId, close: Close, now: Instant) {

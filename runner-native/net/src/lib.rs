@@ -23,6 +23,7 @@ pub mod key;
 mod leader_watch;
 pub mod link_driver;
 mod link_pacing;
+mod link_sockets;
 pub mod link_task;
 pub mod listener;
 pub mod log_writer;

@@ -5,8 +5,6 @@
 //! 3. When the clock has passed `poll_timeout`, `handle_timeout`.
 //! 4. Commands from elsewhere, through [`LinkHandle::with`], wake the loop.
 
-use std::any::Any;
-use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,9 +19,12 @@ use hvym_tunnel_core::mux::{Read, StreamError, StreamId};
 use hvym_tunnel_core::time::Instant;
 
 use super::clock::Clock;
+use super::link_sockets::{Attached, Sockets};
 use super::stream::{StreamBackend, TunnelStream};
 use super::timer::Timer;
-use super::websocket::{self, CloseDone, Incoming, Socket, SocketError};
+use super::websocket::{Incoming, Socket, SocketError};
+
+pub use super::link_sockets::SocketGuard;
 
 /// Rounds of the loop before other tasks get their turn.
 const BUDGET: usize = 32;
@@ -37,19 +38,6 @@ pub struct ByteCounters {
     pub read: u64,
     /// To the peer.
     pub written: u64,
-}
-
-/// Closes that are awaited at the end: those of the links that a machine may have at once, and of one that was replaced.
-const MAX_CLOSES: usize = 9;
-
-/// What a socket keeps alive, such as its place among the connections that are limited.
-pub type SocketGuard = Box<dyn Any + Send>;
-
-/// A socket of the machine, by the name that the machine has for it.
-struct Attached<S> {
-    id: S,
-    socket: Socket,
-    _guard: Option<SocketGuard>,
 }
 
 struct State<M: Streams> {
@@ -141,7 +129,7 @@ impl<M: Streams + Send + 'static> LinkHandle<M> {
     /// Gives the machine a further socket, which it knows by `id`. `guard` is dropped with the socket.
     pub fn attach(&self, id: M::Socket, socket: Socket, guard: Option<SocketGuard>) {
         let mut state = self.0.lock();
-        state.arriving.push(Attached { id, socket, _guard: guard });
+        state.arriving.push(Attached::new(id, socket, guard));
         state.wake_driver();
     }
 
@@ -283,10 +271,8 @@ pub enum DriverEvent<E> {
 /// Drives one machine over the sockets it is given.
 pub struct Driver<M: Streams> {
     handle: LinkHandle<M>,
-    sockets: Vec<Attached<M::Socket>>,
+    sockets: Sockets<M::Socket>,
     timer: Option<(Instant, Timer)>,
-    /// The last closes that were sent.
-    closes: VecDeque<CloseDone>,
     /// Found while reading, for the owner.
     event: Option<OwnerEvent<M::Event>>,
 }
@@ -294,22 +280,21 @@ pub struct Driver<M: Streams> {
 impl<M: Streams + Send + 'static> Driver<M> {
     /// Drives the machine behind `handle`, without a socket yet.
     pub fn new(handle: LinkHandle<M>) -> Self {
-        Self { handle, sockets: Vec::new(), timer: None, closes: VecDeque::new(), event: None }
+        Self { handle, sockets: Sockets::new(), timer: None, event: None }
     }
 
     /// Gives the machine a socket, which it knows by `id`. Those that it does not use any more are dropped.
     pub fn attach(&mut self, id: M::Socket, socket: Socket) {
         {
             let machine = &self.handle.0.lock().machine;
-            self.sockets.retain(|attached| machine.is_current(attached.id));
+            self.sockets.retain(|id| machine.is_current(id));
         }
-        self.sockets.push(Attached { id, socket, _guard: None });
+        self.sockets.push(Attached::new(id, socket, None));
     }
 
     /// Takes a socket away from the machine, to be given to another one.
     pub fn detach(&mut self, id: M::Socket) -> Option<Socket> {
-        let at = self.sockets.iter().position(|attached| attached.id == id)?;
-        Some(self.sockets.remove(at).socket)
+        self.sockets.take(id)
     }
 
     /// Drives until there is something for the owner. Dropping the future loses nothing.
@@ -329,13 +314,11 @@ impl<M: Streams + Send + 'static> Driver<M> {
             Poll::Ready(())
         })
         .await;
-        for close in self.closes.drain(..) {
-            let _over = close.recv().await;
-        }
+        self.sockets.closed().await;
     }
 
     fn has_sockets(&self) -> bool {
-        !self.sockets.is_empty() || !self.handle.0.lock().arriving.is_empty()
+        self.sockets.len() > 0 || !self.handle.0.lock().arriving.is_empty()
     }
 
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<DriverEvent<M::Event>> {
@@ -361,20 +344,15 @@ impl<M: Streams + Send + 'static> Driver<M> {
     fn poll_sockets(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut moved = false;
         let mut at = 0;
-        while at < self.sockets.len() && self.event.is_none() {
-            let id = self.sockets[at].id;
+        while let Some(id) = self.sockets.id(at).filter(|_| self.event.is_none()) {
             moved |= self.poll_write(at, cx, now);
-            if self.is_at(at, id) {
+            // One that ended is not there any more.
+            if self.sockets.id(at) == Some(id) {
                 moved |= self.poll_read(at, cx, now);
             }
-            at += usize::from(self.is_at(at, id));
+            at += usize::from(self.sockets.id(at) == Some(id));
         }
         moved
-    }
-
-    /// Whether the socket is still there; one that ended is not.
-    fn is_at(&self, at: usize, id: M::Socket) -> bool {
-        self.sockets.get(at).is_some_and(|attached| attached.id == id)
     }
 
     /// Hands stream events to those who wait for them; `Some` is for the owner.
@@ -387,7 +365,7 @@ impl<M: Streams + Send + 'static> Driver<M> {
                     state.driver = Some(cx.waker().clone());
                 }
                 self.sockets.append(&mut state.arriving);
-                for attached in &mut self.sockets {
+                for attached in self.sockets.iter_mut() {
                     // Before anything more is read, since a login that was just over may have changed them.
                     attached.socket.set_limits(state.machine.limits(attached.id));
                 }
@@ -403,7 +381,7 @@ impl<M: Streams + Send + 'static> Driver<M> {
     }
 
     fn poll_write(&mut self, at: usize, cx: &mut Context<'_>, now: Instant) -> bool {
-        let Attached { id, socket, .. } = &mut self.sockets[at];
+        let Attached { id, socket, .. } = self.sockets.at(at);
         let has_output = self.handle.0.lock().machine.has_output();
         match if has_output { socket.poll_room(cx, now) } else { socket.poll_flush(cx) } {
             Poll::Pending => return false,
@@ -425,7 +403,7 @@ impl<M: Streams + Send + 'static> Driver<M> {
                 Some(Transmit::Send(message)) => socket.send(message),
                 Some(Transmit::Close(close)) => {
                     let attached = self.sockets.remove(at);
-                    self.close(attached.socket, close);
+                    self.sockets.close(attached.socket, close);
                     return true;
                 }
             }
@@ -441,7 +419,7 @@ impl<M: Streams + Send + 'static> Driver<M> {
     fn poll_read(&mut self, at: usize, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut progress = false;
         loop {
-            let Attached { id, socket, .. } = &mut self.sockets[at];
+            let Attached { id, socket, .. } = self.sockets.at(at);
             match socket.next_message() {
                 Ok(Some(Incoming::Message(message))) => {
                     let mut state = self.handle.0.lock();
@@ -500,7 +478,7 @@ impl<M: Streams + Send + 'static> Driver<M> {
         let close = error.close();
         let Attached { id, socket, .. } = self.sockets.remove(at);
         if close.code != Close::ABNORMAL {
-            self.close(socket, close.clone());
+            self.sockets.close(socket, close.clone());
         }
         self.handle.0.lock().machine.handle_close_from(id, close, now);
         true
@@ -510,12 +488,5 @@ impl<M: Streams + Send + 'static> Driver<M> {
         let id = self.sockets.remove(at).id;
         self.handle.0.lock().machine.handle_close_from(id, close, now);
         true
-    }
-
-    fn close(&mut self, socket: Socket, close: Close) {
-        if self.closes.len() == MAX_CLOSES {
-            self.closes.pop_front();
-        }
-        self.closes.push_back(websocket::close(socket, close));
     }
 }
