@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use super::field_writer::{FieldWriter, write_field};
 use super::host_mapping::HostMapping;
 use super::request::write_length;
-use super::set_cookie::{is_shared, next_domain};
+use super::set_cookie::without_shared_domain;
 use crate::framing::Framing;
 use crate::version::Version;
 use crate::view::ResponseView;
@@ -156,21 +156,4 @@ pub const fn framing_toward(version: Version, framing: Framing) -> Framing {
         (Version::Http11, Framing::UntilClose) => Framing::Chunked,
         (_, framing) => framing,
     }
-}
-
-/// A `Set-Cookie` value without those `Domain` attributes that every host below `relay_domain` shares; `None` if it has none.
-fn without_shared_domain(value: &[u8], relay_domain: &str) -> Option<Vec<u8>> {
-    let (mut left, mut copied, mut at) = (Vec::new(), 0, 0);
-    while let Some((attribute, domain)) = next_domain(value, at) {
-        if is_shared(&value[domain], relay_domain) {
-            left.extend_from_slice(&value[copied..attribute.start]);
-            copied = attribute.end;
-        }
-        at = attribute.end;
-    }
-    if copied == 0 {
-        return None;
-    }
-    left.extend_from_slice(&value[copied..]);
-    Some(left)
 }

@@ -1,5 +1,6 @@
 //! The `Domain` attribute of `Set-Cookie` (RFC 6265 section 4.1.2.3).
 
+use alloc::vec::Vec;
 use core::ops::Range;
 
 /// The next `Domain` attribute of a `Set-Cookie` value from `at`: where the attribute is, with the semicolon before it, and
@@ -33,8 +34,26 @@ fn domain(attribute: &[u8]) -> Option<Range<usize>> {
     Some(start..end)
 }
 
+/// A `Set-Cookie` value without those `Domain` attributes that every host below `relay_domain` shares: that domain
+/// and its parents. `None` if it has none.
+pub fn without_shared_domain(value: &[u8], relay_domain: &str) -> Option<Vec<u8>> {
+    let (mut left, mut copied, mut at) = (Vec::new(), 0, 0);
+    while let Some((attribute, domain)) = next_domain(value, at) {
+        if is_shared(&value[domain], relay_domain) {
+            left.extend_from_slice(&value[copied..attribute.start]);
+            copied = attribute.end;
+        }
+        at = attribute.end;
+    }
+    if copied == 0 {
+        return None;
+    }
+    left.extend_from_slice(&value[copied..]);
+    Some(left)
+}
+
 /// Whether cookies of `domain` reach every host below `relay_domain`: it is that or a parent of it.
-pub(crate) fn is_shared(domain: &[u8], relay_domain: &str) -> bool {
+fn is_shared(domain: &[u8], relay_domain: &str) -> bool {
     let relay = relay_domain.as_bytes();
     let domain = domain.strip_suffix(b".").unwrap_or(domain);
     let Some(rest) = relay.len().checked_sub(domain.len()) else { return false };

@@ -44,7 +44,9 @@ impl Exchange {
                     if !self.down.request().wants_upgrade {
                         return self.fail(ExchangeError::BadResponse);
                     }
-                    view.write_forwarded(&ResponseRewrite::default(), &mut self.heads);
+                    let relay_domain = self.config.relay_domain.as_deref();
+                    let rewrite = ResponseRewrite { relay_domain, ..ResponseRewrite::default() };
+                    view.write_forwarded(&rewrite, &mut self.heads);
                     self.down.send_head(self.heads.split().freeze(), Framing::Tunnel, now);
                     (self.stage, self.pending.answered) = (Stage::Tunnel, Some(101));
                 }

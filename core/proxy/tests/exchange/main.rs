@@ -1,5 +1,6 @@
 //! A visitor's connection, its requests, and the connections to services, without a socket.
 
+mod cookies;
 mod limits;
 mod local;
 mod peers;

@@ -4,12 +4,15 @@
 //! because some servers stop compressing for requests with one.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, Entry, HOST, HeaderMap, HeaderName, HeaderValue, SET_COOKIE, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::{Authority, PathAndQuery};
 use http::{StatusCode, Uri, Version, request, response};
-use hvym_http1::{ForwardedBlock, HOP_BY_HOP, is_forwarded_field, list_members};
+use hvym_http1::{
+    ForwardedBlock, HOP_BY_HOP, MessageKind, content_length, is_forwarded_field, list_members,
+    without_shared_domain,
+};
 use thiserror::Error;
 
 /// Why a request names no host (RFC 9112 section 3.2).
@@ -54,10 +57,14 @@ pub(crate) fn rewrite_request(head: &mut request::Parts, forwarded: &ForwardedBl
     let upgrade = upgrade(&head.headers).filter(|_| head.version == Version::HTTP_11);
     let trailers = lists(&head.headers, &TE, "trailers");
     let chunked = head.headers.contains_key(TRANSFER_ENCODING);
-    strip(&mut head.headers);
-    if chunked {
+    strip(&mut head.headers, MessageKind::Request);
+    let lengths = head.headers.get_all(CONTENT_LENGTH).iter().map(HeaderValue::as_bytes);
+    match content_length(lengths) {
         // Both together indicate request smuggling (RFC 9112 section 6.1).
-        head.headers.remove(CONTENT_LENGTH);
+        _ if chunked => drop(head.headers.remove(CONTENT_LENGTH)),
+        // Equal lengths become one.
+        Ok(Some(length)) => drop(head.headers.insert(CONTENT_LENGTH, HeaderValue::from(length))),
+        Ok(None) | Err(_) => {}
     }
     remove_claims(&mut head.headers);
     if let Some(protocol) = &upgrade {
@@ -83,7 +90,7 @@ pub(crate) fn rewrite_request(head: &mut request::Parts, forwarded: &ForwardedBl
 /// Rewrites a visitor's trailers for the service: without the fields that are removed from heads, and without framing
 /// fields (RFC 9110 section 6.5.1).
 pub(crate) fn toward_service_last(trailers: &mut HeaderMap) {
-    strip(trailers);
+    strip(trailers, MessageKind::Request);
     remove_claims(trailers);
     for name in [CONTENT_LENGTH, HOST, TRAILER, COOKIE, http::header::AUTHORIZATION] {
         trailers.remove(name);
@@ -100,12 +107,20 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Rewrites a service's head for the visitor.
-pub(crate) fn rewrite_response(head: &mut response::Parts) {
+/// Rewrites a service's head for the visitor. Cookies for all hosts below `relay_domain` become cookies of one.
+pub(crate) fn rewrite_response(head: &mut response::Parts, relay_domain: &str) {
     // Both statuses are about an upgrade, and say nothing without the field.
     let keeps = matches!(head.status, StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED);
     let protocol = head.headers.get(UPGRADE).filter(|_| keeps).cloned();
-    strip(&mut head.headers);
+    strip(&mut head.headers, MessageKind::Response);
+    if let Entry::Occupied(mut cookies) = head.headers.entry(SET_COOKIE) {
+        for cookie in cookies.iter_mut() {
+            let own = without_shared_domain(cookie.as_bytes(), relay_domain);
+            if let Some(own) = own.and_then(|own| HeaderValue::from_bytes(&own).ok()) {
+                *cookie = own;
+            }
+        }
+    }
     if let Some(protocol) = protocol {
         head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         head.headers.insert(UPGRADE, protocol);
@@ -139,7 +154,7 @@ pub(crate) fn lists(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool
 }
 
 /// Removes what ends at this hop: what `Connection` names, then what always does.
-fn strip(headers: &mut HeaderMap) {
+fn strip(headers: &mut HeaderMap, kind: MessageKind) {
     let mut named: Vec<HeaderName> = Vec::new();
     for value in headers.get_all(CONNECTION) {
         for word in list_members(value.as_bytes()) {
@@ -149,8 +164,9 @@ fn strip(headers: &mut HeaderMap) {
             );
         }
     }
-    // Between a visitor and a service there is no proxy to log in to.
-    named.extend(headers.keys().filter(|name| name.as_str().starts_with("proxy-")).cloned());
+    // Between a visitor and a service there is no proxy to log in to, but one may have said what went wrong (RFC 9209). CGI
+    // takes `Proxy` for the variable `HTTP_PROXY`.
+    named.extend(headers.keys().filter(|name| is_of_proxy(name.as_str(), kind)).cloned());
     for name in named {
         headers.remove(name);
     }
@@ -158,6 +174,11 @@ fn strip(headers: &mut HeaderMap) {
     for name in HOP_BY_HOP.into_iter().filter(|name| *name != "trailer") {
         headers.remove(name);
     }
+}
+
+fn is_of_proxy(name: &str, kind: MessageKind) -> bool {
+    let is_status = name == "proxy-status" && kind == MessageKind::Response;
+    (name == "proxy" || name.starts_with("proxy-")) && !is_status
 }
 
 /// Removes the fields that only the relay may set.
@@ -318,6 +339,13 @@ mod tests {
     }
 
     #[test]
+    fn equal_lengths_become_one() {
+        let mut head = head("/", &[("content-length", "3"), ("content-length", "3, 03"), ("proxy", "evil")]);
+        rewrite_request(&mut head, &ForwardedBlock::empty());
+        assert_eq!(fields(&head.headers), [("content-length", "3")]);
+    }
+
+    #[test]
     fn a_length_beside_chunks_is_dropped() {
         let mut head = head("/", &[("transfer-encoding", "chunked"), ("content-length", "3")]);
         rewrite_request(&mut head, &forwarded("h"));
@@ -325,18 +353,26 @@ mod tests {
     }
 
     #[test]
-    fn cookies_of_a_response_stay_separate() {
+    fn cookies_of_a_response_stay_separate_and_with_their_host() {
         let response = Response::builder()
             .header("set-cookie", "a=1; Expires=Wed, 21 Oct 2026 07:28:00 GMT")
-            .header("set-cookie", "b=2")
+            .header("set-cookie", "b=2; Domain=.relay.example; Path=/")
+            .header("set-cookie", "c=3; Domain=a.relay.example")
+            .header("proxy-status", "a; error=b")
+            .header("proxy-authenticate", "Basic")
             .header("connection", "close")
             .header("transfer-encoding", "chunked")
             .header("upgrade", "h2c");
         let mut head = response.body(()).expect("a response").into_parts().0;
-        rewrite_response(&mut head);
+        rewrite_response(&mut head, "relay.example");
         assert_eq!(
             fields(&head.headers),
-            [("set-cookie", "a=1; Expires=Wed, 21 Oct 2026 07:28:00 GMT"), ("set-cookie", "b=2")]
+            [
+                ("set-cookie", "a=1; Expires=Wed, 21 Oct 2026 07:28:00 GMT"),
+                ("set-cookie", "b=2; Path=/"),
+                ("set-cookie", "c=3; Domain=a.relay.example"),
+                ("proxy-status", "a; error=b"),
+            ]
         );
     }
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use http::header::LOCATION;
+use http::header::{CONTENT_LENGTH, LOCATION};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
-use hvym_http1::RequestError;
+use hvym_http1::{RequestError, content_length};
 use hvym_tunnel_core::relay::NameError;
 use hvym_tunnel_pages::Page;
 use hyper::body::Incoming;
@@ -82,11 +82,35 @@ pub(super) fn elsewhere(origin: &str, path: &str) -> Answer {
 }
 
 /// Why a request is refused, whatever its host.
-fn request_error(request: &Request<Incoming>) -> Option<RequestError> {
+fn request_error<B>(request: &Request<B>) -> Option<RequestError> {
     let is_star = request.uri().path() == "*" && request.method() != Method::OPTIONS;
     match request.method() {
         &Method::CONNECT => Some(RequestError::Connect),
         _ if is_star => Some(RequestError::Target),
-        _ => None,
+        _ => {
+            let lengths = request.headers().get_all(CONTENT_LENGTH).iter().map(HeaderValue::as_bytes);
+            content_length(lengths).err().map(RequestError::from)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hvym_http1::FramingError;
+
+    use super::*;
+
+    #[test]
+    fn lengths_that_differ_are_refused_in_any_version() {
+        let request = |lengths: &[&str]| {
+            let mut request = Request::builder().uri("https://a.example/").method(Method::POST);
+            for length in lengths {
+                request = request.header(CONTENT_LENGTH, *length);
+            }
+            request_error(&request.body(()).expect("a request"))
+        };
+        assert_eq!(request(&["5", "5"]), None);
+        assert_eq!(request(&["5", "6"]), Some(RequestError::Framing(FramingError::LengthsDiffer)));
+        assert_eq!(request(&["+5"]), Some(RequestError::Framing(FramingError::Length)));
     }
 }

@@ -47,7 +47,7 @@ pub(crate) async fn forward(
     let sent = send(visitor, user, live, name, request, permit).await;
     let (response, upstream) = asked.with(sent, |(response, _)| response.status())?;
     let (mut head, body) = response.into_parts();
-    head_rewrite::rewrite_response(&mut head);
+    head_rewrite::rewrite_response(&mut head, &visitor.state.settings.options.ingress.domain);
     let body = match (upstream, body) {
         (UpstreamConn::Own(pooled), _) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
             let (Some(on_upgrade), Some(_)) = (on_upgrade, wanted) else { return Err(pages::bad_answer()) };
