@@ -1,12 +1,15 @@
 //! What one visitor may use of a service and of the relay, whatever it comes by. A trusted proxy says who it is.
 #![cfg(unix)]
 
+use std::io::Write;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 use std::time::Instant;
 
 use hvym_tunnel_tests::Door;
-use hvym_tunnel_tests::frames::{self, END_HEADERS, END_STREAM, Frames, HEADERS, RST_STREAM};
+use hvym_tunnel_tests::frames::{self, DATA, END_HEADERS, END_STREAM, Frames, HEADERS, RST_STREAM};
 use hvym_tunnel_tests::http::{Conversation, Origin, ok};
 use hvym_tunnel_tests::program::PATIENCE;
 use hvym_tunnel_tests::tunnel::{Agent, PORTS, Relay, Tunnel};
@@ -185,4 +188,35 @@ fn a_tcp_connection_that_is_silent_for_too_long_ends() {
     visitor.send("p").expect("the relay reads");
     assert_eq!(visitor.take(1).expect("an echo"), b"p");
     assert_eq!(visitor.rest().unwrap_or_default(), b"", "it ends without a word");
+}
+
+#[test]
+fn a_body_that_dribbles_ends_where_most_places_are_taken() {
+    let door = Door::default();
+    let (origin, entering) = holding(&door);
+    let limits = ["--service-requests", "3", "--body-timeout", "0.5", "--min-rate", "1000000"];
+    let tunnel = tunnel(origin, &[&limits[..], &["--visitor-requests", "3"]].concat());
+    let _held = asked(&tunnel, OTHER, "/held", &[]);
+    entering.recv_timeout(PATIENCE).expect("the service is asked");
+    let block = frames::post(tunnel.agent.host(), "/", &[("x-forwarded-for", GREEDY)]);
+    let mut shared = Frames::dial(tunnel.relay.port, 65_535);
+    let mut own = asked(&tunnel, GREEDY, "/held", &["Content-Length: 1000000"]);
+    shared.send(HEADERS, END_HEADERS, 1, &block).expect("the relay reads");
+    let (mut to_own, mut to_shared) = (own.writer(), shared.writer());
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let begun = Instant::now();
+            // Bytes keep coming, one for each answer that somebody else gets.
+            while !ended.load(Ordering::Relaxed) && begun.elapsed() < PATIENCE {
+                let _gone = to_own.write_all(b"x");
+                let _gone = to_shared.write_all(&frames::frame(DATA, 0, 1, b"x"));
+                get(&tunnel, OTHER, "/");
+            }
+        });
+        let (status, page) = read(&mut own);
+        assert_eq!(status, 408, "{page}");
+        assert_eq!(shared.wait_for(HEADERS).expect("an answer").stream, 1);
+        ended.store(true, Ordering::Relaxed);
+    });
 }

@@ -101,8 +101,22 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 /// # Panics
 /// When a text is longer than 126 bytes.
 pub fn get(authority: &str, path: &str, fields: &[(&str, &str)]) -> Vec<u8> {
-    // Indexed: :method GET, :scheme http.
-    let mut block = vec![0x82, 0x86];
+    // Indexed: :method GET.
+    head(0x82, authority, path, fields)
+}
+
+/// The same for a POST.
+///
+/// # Panics
+/// When a text is longer than 126 bytes.
+pub fn post(authority: &str, path: &str, fields: &[(&str, &str)]) -> Vec<u8> {
+    // Indexed: :method POST.
+    head(0x83, authority, path, fields)
+}
+
+fn head(method: u8, authority: &str, path: &str, fields: &[(&str, &str)]) -> Vec<u8> {
+    // Indexed: :scheme http.
+    let mut block = vec![method, 0x86];
     let literal = |block: &mut Vec<u8>, name: &str, value: &str| {
         block.push(0x00);
         for text in [name, value] {

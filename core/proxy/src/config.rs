@@ -3,6 +3,8 @@
 use alloc::string::String;
 use core::time::Duration;
 
+use crate::min_rate::MinRate;
+
 /// What a connection may hold, and how long it may wait. All limits are inclusive.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProxyConfig {
@@ -14,6 +16,9 @@ pub struct ProxyConfig {
     pub body_timeout: Duration,
     /// How long a visitor may take nothing of what it is sent.
     pub send_timeout: Duration,
+    /// Bytes a second that a visitor sends and takes at least, in the long run, where that is demanded: see
+    /// [`Exchange::set_rate_enforced`](crate::Exchange::set_rate_enforced).
+    pub min_rate: u32,
     /// From the last progress of a request to the head of its response (504).
     pub response_timeout: Duration,
     /// How long a request that expects `100 Continue` waits for the service to say so, before the proxy says it. Many
@@ -37,6 +42,7 @@ impl ProxyConfig {
         idle_timeout: Duration::from_secs(75),
         body_timeout: Duration::from_secs(60),
         send_timeout: Duration::from_secs(120),
+        min_rate: 240,
         response_timeout: Duration::from_secs(300),
         continue_timeout: Duration::from_secs(1),
         half_closed_timeout: Duration::from_secs(10),
@@ -44,6 +50,18 @@ impl ProxyConfig {
         max_early: 64 * 1024,
         relay_domain: None,
     };
+}
+
+impl ProxyConfig {
+    /// How slow a visitor may take what it is sent.
+    pub(crate) const fn send_rate(&self) -> MinRate {
+        MinRate { bytes_per_second: self.min_rate, pause: self.send_timeout }
+    }
+
+    /// How slow a request's body may come.
+    pub(crate) const fn body_rate(&self) -> MinRate {
+        MinRate { bytes_per_second: self.min_rate, pause: self.body_timeout }
+    }
 }
 
 impl Default for ProxyConfig {

@@ -14,6 +14,7 @@ use hvym_yamux::Instant;
 use crate::body_reader::{BodyMode, BodyPiece, BodyReader};
 use crate::config::ProxyConfig;
 use crate::facts::RequestFacts;
+use crate::min_rate::RateMeter;
 use crate::read_buffer::ReadBuffer;
 use crate::send_queue::SendQueue;
 
@@ -110,13 +111,15 @@ pub struct Downstream {
     closing: Option<Closing>,
     /// When the head began, or the last exchange ended.
     since: Instant,
-    /// When the visitor last took something, or had nothing to take.
-    taken: Instant,
+    /// How fast the visitor takes what it is sent.
+    taking: RateMeter,
+    is_rate_enforced: bool,
 }
 
 impl Downstream {
     /// A connection that was just accepted.
     pub fn new(config: Arc<ProxyConfig>, now: Instant) -> Self {
+        let taking = RateMeter::new(config.send_rate());
         Downstream {
             config,
             input: ReadBuffer::new(LineEndings::Strict),
@@ -132,7 +135,8 @@ impl Downstream {
             has_ended: false,
             closing: None,
             since: now,
-            taken: now,
+            taking,
+            is_rate_enforced: false,
         }
     }
 
@@ -162,7 +166,10 @@ impl Downstream {
     /// `count` bytes of the output were sent.
     pub fn handle_sent(&mut self, count: usize, now: Instant) {
         self.out.advance(count);
-        self.taken = now;
+        self.taking.handle_bytes(count, self.is_rate_enforced, now);
+        if self.out.is_empty() {
+            self.taking.stop(now);
+        }
     }
 
     /// What waits to be sent to the visitor.
@@ -219,7 +226,7 @@ impl Downstream {
     }
 
     fn on_head(&mut self, now: Instant) -> DownstreamEvent<'_> {
-        (self.writing, self.taken) = (Writing::Head, now);
+        self.begin_response(now);
         match RequestView::parse(&self.head, &mut self.fields) {
             Ok(view) => {
                 self.request = RequestFacts::new(&view);
@@ -241,8 +248,27 @@ impl Downstream {
         }
     }
 
+    /// A response is owed: its visitor has the whole time to take it.
+    fn begin_response(&mut self, now: Instant) {
+        (self.writing, self.is_rate_enforced) = (Writing::Head, false);
+        self.taking = RateMeter::new(self.config.send_rate());
+        if !self.out.is_empty() {
+            self.taking.start(now);
+        }
+    }
+
+    /// Whether the request under way has to come, and its response to be taken, at the minimum rate.
+    pub(crate) const fn is_rate_enforced(&self) -> bool {
+        self.is_rate_enforced
+    }
+
+    /// See [`Exchange::set_rate_enforced`](crate::Exchange::set_rate_enforced).
+    pub(crate) const fn set_rate_enforced(&mut self, is_enforced: bool) {
+        self.is_rate_enforced = is_enforced;
+    }
+
     fn refuse(&mut self, reason: HeadRefusal, now: Instant) -> DownstreamEvent<'_> {
-        (self.writing, self.taken) = (Writing::Head, now);
+        self.begin_response(now);
         (self.reading, self.persists) = (Reading::Over, false);
         self.request = RequestFacts::refused(&self.head);
         DownstreamEvent::Refused { reason, head: &self.head }
@@ -355,10 +381,10 @@ impl Downstream {
     }
 
     fn send(&mut self, data: Bytes, now: Instant) {
-        if self.out.is_empty() {
-            self.taken = now;
-        }
         self.out.push(data);
+        if !self.out.is_empty() {
+            self.taking.start(now);
+        }
     }
 
     /// The response is complete.
@@ -409,7 +435,7 @@ impl Downstream {
     /// When [`handle_timeout`](Self::handle_timeout) is to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
         if !self.out.is_empty() {
-            return Some(self.taken + self.config.send_timeout);
+            return self.taking.poll_timeout();
         }
         if self.closing.is_some() || !matches!((&self.reading, self.writing), (Reading::Head, Writing::Idle))
         {

@@ -21,6 +21,7 @@ use crate::config::ProxyConfig;
 use crate::downstream::{Downstream, DownstreamEvent, RequestBody};
 use crate::facts::RequestFacts;
 use crate::history::Choice;
+use crate::min_rate::RateMeter;
 use crate::send_queue::SendQueue;
 use crate::upstream::{Upstream, UpstreamFailure};
 
@@ -62,6 +63,8 @@ pub struct Exchange {
     pending: Pending,
     /// When anything last passed in either direction.
     moved: Instant,
+    /// How fast the request's body comes.
+    upload: RateMeter,
     /// When the visitor is told to send the body, if nobody else does.
     continue_at: Option<Instant>,
     /// Whether the visitor knows that its body is wanted, or sends it unasked.
@@ -101,6 +104,7 @@ impl Pending {
 impl Exchange {
     /// A visitor's connection that was just accepted.
     pub fn new(config: Arc<ProxyConfig>, now: Instant) -> Self {
+        let upload = RateMeter::new(config.body_rate());
         Exchange {
             down: Downstream::new(Arc::clone(&config), now),
             config,
@@ -112,6 +116,7 @@ impl Exchange {
             has_moved: false,
             pending: Pending::default(),
             moved: now,
+            upload,
             continue_at: None,
             is_continued: false,
             is_encoding: false,
@@ -135,6 +140,7 @@ impl Exchange {
 
     /// The visitor sent `data`.
     pub fn handle_visitor_data(&mut self, data: Bytes, now: Instant) {
+        self.upload.handle_bytes(data.len(), self.down.is_rate_enforced(), now);
         self.down.handle_data(data, now);
         self.moved = now;
     }
@@ -228,6 +234,7 @@ impl Exchange {
             self.pass_response(now);
             self.finish_joined();
         }
+        self.watch_upload(now);
         let has_head = self.stage == Stage::Idle && self.pending.is_empty() && self.down.find_head();
         if let Some(event) = self.poll_pending() {
             return Some(event);
@@ -240,6 +247,7 @@ impl Exchange {
             return None;
         }
         (self.stage, self.moved) = (Stage::Routing, now);
+        self.upload = RateMeter::new(self.config.body_rate());
         (self.has_moved, self.is_continued, self.continue_at) = (false, false, None);
         Some(self.down.read_head(now).into())
     }
@@ -273,6 +281,13 @@ impl Exchange {
         let request = self.down.request();
         let choice = if request.is_repeatable() { Choice::Any } else { Choice::JustUsed };
         (self.head, self.stage) = (head, Stage::Wanted(choice));
+    }
+
+    /// Demands the minimum rate ([`ProxyConfig::min_rate`]) of the request under way, which its runner does where slow
+    /// visitors are in the way of others. Else any byte shows that a visitor goes on. A request's body may be slow once its
+    /// response has begun: then both sides talk.
+    pub const fn set_rate_enforced(&mut self, is_enforced: bool) {
+        self.down.set_rate_enforced(is_enforced);
     }
 
     /// The connection that was wanted.

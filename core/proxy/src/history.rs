@@ -14,9 +14,6 @@ pub struct ConnHistory {
     pub has_unsafe_request: bool,
     /// Whether a request or an answer named NTLM or Negotiate, which log in a connection instead of a request.
     pub has_connection_login: bool,
-    /// Whether the last answer had no body because of its request's method or its status. Some services send one all the
-    /// same, after the head.
-    pub was_bodiless: bool,
     /// How long the service keeps the connection while it is idle, if it said so (RFC 2068 section 19.7.1.1).
     pub keep_alive: Option<Duration>,
 }

@@ -42,8 +42,10 @@ pub struct PoolConfig {
     /// Idle time up to which a connection is used for requests that cannot be retried. Services close idle connections
     /// after 2 s at the soonest, and a request that crosses the close is lost.
     pub just_used: Duration,
-    /// How long nothing may come on a connection after an answer that has no body, before other visitors use it: some
-    /// services send one all the same, in a packet of its own.
+    /// How long nothing may come on a connection after an answer, before other visitors use it ([`Reuse::Safe`]). What a
+    /// service says unasked, a second answer or a body after the head of a `HEAD`, often comes in a packet of its own, and
+    /// would be taken for the answer of the next request. Services write both at once; few visitors a second who need a
+    /// connection each keep some dozens more of them open.
     pub quiet: Duration,
     /// Subtracted from the timeout that a service announces, for the round trip.
     pub margin: Duration,
@@ -61,7 +63,7 @@ impl PoolConfig {
         max_idle: 512,
         idle_limit: Duration::from_secs(30),
         just_used: Duration::from_secs(1),
-        quiet: Duration::from_millis(250),
+        quiet: Duration::from_millis(100),
         margin: Duration::from_secs(1),
         max_waiting: 1024,
         wait_limit: Duration::from_secs(10),
@@ -125,30 +127,26 @@ impl<C> ConnPool<C> {
         let history = &returned.history;
         let announced = history.keep_alive.map(|kept| kept.saturating_sub(self.config.margin));
         let keep = announced.map_or(self.config.idle_limit, |kept| kept.min(self.config.idle_limit));
-        let is_shareable = self.config.reuse.may_share(history);
-        let may_trail = history.was_bodiless;
+        let shared_from = match self.config.reuse {
+            Reuse::Always => Some(now),
+            reuse => reuse.may_share(history).then(|| now + self.config.quiet),
+        };
         if keep.is_zero() {
             self.closed.push_back(returned.conn);
             return None;
         }
         if self.waiting.is_contended() {
-            let taker = self.waiting.taker(&returned.service, returned.visitor, is_shareable && !may_trail);
+            // Others cannot wait for it to be quiet: they get its stream.
+            let is_shared = shared_from.is_some_and(|from| from <= now);
+            let taker = self.waiting.taker(&returned.service, returned.visitor, is_shared);
             match taker {
                 Some(id) => self.waiting.give(id, returned),
-                // Its stream is for those who wait.
                 None => self.closed.push_back(returned.conn),
             }
             return None;
         }
-        let quiet = if may_trail { self.config.quiet } else { Duration::ZERO };
         let until = now + keep;
-        let idle = Idle {
-            conn: returned.conn,
-            visitor: returned.visitor,
-            since: now,
-            until,
-            shared_from: is_shareable.then(|| now + quiet),
-        };
+        let idle = Idle { conn: returned.conn, visitor: returned.visitor, since: now, until, shared_from };
         let id = ConnId(self.next_id);
         self.next_id += 1;
         let conns = self.services.entry(returned.service).or_insert_with(IdleConns::new);

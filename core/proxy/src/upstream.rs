@@ -269,7 +269,6 @@ impl Upstream {
         let facts = ResponseFacts::new(&view);
         self.history.has_connection_login |= facts.wants_connection_login;
         self.history.keep_alive = facts.keep_alive;
-        self.history.was_bodiless = facts.framing == Framing::Empty;
         self.closes |= !facts.keeps_alive;
         self.framing = facts.framing;
         self.state = match facts.framing {

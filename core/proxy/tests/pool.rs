@@ -11,13 +11,8 @@ use proptest::prelude::*;
 
 const ALICE: VisitorId = VisitorId(1);
 const BOB: VisitorId = VisitorId(2);
-const SAFE: ConnHistory = ConnHistory {
-    requests: 1,
-    has_unsafe_request: false,
-    has_connection_login: false,
-    was_bodiless: false,
-    keep_alive: None,
-};
+const SAFE: ConnHistory =
+    ConnHistory { requests: 1, has_unsafe_request: false, has_connection_login: false, keep_alive: None };
 const POSTED: ConnHistory = ConnHistory { has_unsafe_request: true, ..SAFE };
 const LOGGED_IN: ConnHistory = ConnHistory { has_connection_login: true, ..SAFE };
 
@@ -56,7 +51,7 @@ fn what_others_may_take_depends_on_what_a_connection_carried() {
     for (reuse, history, is_shared) in table {
         let mut pool = pool(|config| config.reuse = reuse);
         pool.put(returned(7, ALICE, history), at(0));
-        let got = pool.take("web", BOB, Choice::Any, at(1));
+        let got = pool.take("web", BOB, Choice::Any, at(100));
         assert_eq!(got, is_shared.then_some(7), "{reuse:?} {history:?}");
         if !is_shared {
             assert_eq!(pool.take("web", ALICE, Choice::Any, at(1)), Some(7), "its own");
@@ -80,12 +75,12 @@ fn a_visitor_gets_its_own_connection_before_one_that_others_used_later() {
     pool.put(returned(1, ALICE, SAFE), at(0));
     pool.put(returned(2, BOB, SAFE), at(1));
     pool.put(returned(3, BOB, SAFE), at(2));
-    assert_eq!(pool.take("web", ALICE, Choice::Any, at(3)), Some(1));
-    assert_eq!(pool.take("web", ALICE, Choice::Any, at(3)), Some(3), "the one that was used last");
-    assert_eq!(pool.take("other", ALICE, Choice::Any, at(3)), None);
-    assert_eq!(pool.take("web", ALICE, Choice::Fresh, at(3)), None);
-    assert_eq!(pool.take("web", ALICE, Choice::Any, at(3)), Some(2));
-    assert_eq!(pool.take("web", ALICE, Choice::Any, at(3)), None);
+    assert_eq!(pool.take("web", ALICE, Choice::Any, at(200)), Some(1));
+    assert_eq!(pool.take("web", ALICE, Choice::Any, at(200)), Some(3), "the one that was used last");
+    assert_eq!(pool.take("other", ALICE, Choice::Any, at(200)), None);
+    assert_eq!(pool.take("web", ALICE, Choice::Fresh, at(200)), None);
+    assert_eq!(pool.take("web", ALICE, Choice::Any, at(200)), Some(2));
+    assert_eq!(pool.take("web", ALICE, Choice::Any, at(200)), None);
 }
 
 #[test]
@@ -100,16 +95,20 @@ fn what_cannot_be_retried_goes_over_connections_that_were_just_used() {
 }
 
 #[test]
-fn others_wait_a_moment_after_an_answer_without_a_body() {
-    let bodiless = ConnHistory { was_bodiless: true, ..SAFE };
-    for (millis, fits) in [(249, false), (250, true), (251, true)] {
-        let mut pool = pool(|_| ());
-        pool.put(returned(1, ALICE, bodiless), at(0));
-        assert_eq!(pool.take("web", BOB, Choice::Any, at(millis)).is_some(), fits, "{millis} ms");
+fn others_take_a_connection_once_it_was_quiet_for_a_moment() {
+    for (reuse, millis, fits) in [
+        (Reuse::Safe, 99, false),
+        (Reuse::Safe, 100, true),
+        (Reuse::Safe, 101, true),
+        (Reuse::Always, 0, true),
+    ] {
+        let mut pool = pool(|config| config.reuse = reuse);
+        pool.put(returned(1, ALICE, SAFE), at(0));
+        assert_eq!(pool.take("web", BOB, Choice::Any, at(millis)).is_some(), fits, "{reuse:?} {millis} ms");
     }
     let mut pool = pool(|_| ());
-    pool.put(returned(1, ALICE, bodiless), at(0));
-    assert_eq!(pool.take("web", ALICE, Choice::Any, at(0)), Some(1), "its own visitor need not");
+    pool.put(returned(1, ALICE, SAFE), at(0));
+    assert_eq!(pool.take("web", ALICE, Choice::Any, at(0)), Some(1), "its own visitor need not wait");
 }
 
 #[test]
@@ -120,8 +119,8 @@ fn the_end_of_a_visitor_leaves_only_what_others_may_take() {
     pool.put(returned(3, BOB, POSTED), at(0));
     pool.handle_visitor_end(ALICE);
     assert_eq!(closed(&mut pool), [2]);
-    assert_eq!(pool.take("web", BOB, Choice::Any, at(1)), Some(3));
-    assert_eq!(pool.take("web", BOB, Choice::Any, at(1)), Some(1));
+    assert_eq!(pool.take("web", BOB, Choice::Any, at(100)), Some(3));
+    assert_eq!(pool.take("web", BOB, Choice::Any, at(100)), Some(1));
 }
 
 #[test]
@@ -204,25 +203,26 @@ fn requests_wait_in_order_and_each_stream_that_becomes_free_serves_the_first() {
 #[test]
 fn a_connection_that_comes_back_goes_to_the_first_who_may_have_it_and_else_frees_its_stream() {
     let web = || Some(Arc::from("web"));
-    let mut pool = pool(|_| ());
-    let [stream, bob, alice] =
-        [(None, BOB), (web(), BOB), (web(), ALICE)].map(|(service, who)| pool.wait(service, who, at(0)));
-    let (stream, bob, alice) = (stream.expect("room"), bob.expect("room"), alice.expect("room"));
-    assert_eq!(pool.put(returned(1, ALICE, POSTED), at(1)), None);
-    assert_eq!((granted(&mut pool), pool.take_grant(alice)), (vec![alice], Some(Grant::Conn(1))));
-    let bodiless = ConnHistory { was_bodiless: true, ..SAFE };
-    for useless in [returned(2, ALICE, POSTED), returned(3, ALICE, bodiless)] {
-        let conn = useless.conn;
-        assert_eq!(pool.put(useless, at(2)), None);
-        assert_eq!((granted(&mut pool), closed(&mut pool)), (vec![], vec![conn]));
+    for (reuse, takes_any) in [(Reuse::Safe, false), (Reuse::Always, true)] {
+        let mut pool = pool(|config| config.reuse = reuse);
+        let ids = [(None, BOB), (web(), BOB), (web(), ALICE)]
+            .map(|(service, who)| pool.wait(service, who, at(0)).expect("room"));
+        let [stream, bob, alice] = ids;
+        // Others cannot wait for it to be quiet, and its own visitor need not.
+        let first = if takes_any { bob } else { alice };
+        assert_eq!(pool.put(returned(1, ALICE, SAFE), at(1)), None);
+        assert_eq!((granted(&mut pool), pool.take_grant(first)), (vec![first], Some(Grant::Conn(1))));
+        let other = if takes_any { alice } else { bob };
+        assert_eq!(pool.put(returned(2, VisitorId(9), SAFE), at(2)), None);
+        let expected = if takes_any { (vec![other], vec![]) } else { (vec![], vec![2]) };
+        assert_eq!((granted(&mut pool), closed(&mut pool)), expected);
+        // Whoever goes away passes it on; the last one wants a stream alone.
+        pool.cancel(other, at(4));
+        let expected = if takes_any { vec![2] } else { vec![] };
+        assert_eq!((granted(&mut pool), closed(&mut pool)), (vec![], expected));
+        pool.cancel(stream, at(4));
+        assert!(!pool.must_wait());
     }
-    assert_eq!(pool.put(returned(4, ALICE, SAFE), at(3)), None);
-    assert_eq!(granted(&mut pool), [bob]);
-    // Whoever goes away first passes it on; the last one wants a stream alone.
-    pool.cancel(bob, at(4));
-    assert_eq!((granted(&mut pool), closed(&mut pool)), (vec![], vec![4]));
-    pool.cancel(stream, at(4));
-    assert!(!pool.must_wait());
 }
 
 #[test]

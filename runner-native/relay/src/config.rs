@@ -10,6 +10,7 @@ mod text;
 mod upstream;
 mod visitor_share;
 
+use hvym_proxy::MinRate;
 use thiserror::Error;
 
 pub use compat_agents::{CloudKeys, CloudOptions, GuestOptions, GuestsError, TunelyOptions, TunelyTunnel};
@@ -65,6 +66,16 @@ impl RelayOptions {
             port: self.public.port(port),
             path: RelayUrl::DEFAULT_PATH.to_owned(),
         }
+    }
+
+    /// How slowly a visitor may read its answer.
+    pub(crate) const fn send_rate(&self) -> MinRate {
+        self.visitors.min_rate(self.limits.send_timeout)
+    }
+
+    /// How slowly the body of a request may come.
+    pub(crate) const fn body_rate(&self) -> MinRate {
+        self.visitors.min_rate(self.limits.body_timeout)
     }
 
     /// Reads the config file that [`AdmissionSettings::config`] names, unless there are agents of other systems already.

@@ -51,7 +51,8 @@ pub(crate) async fn try_proxy(
     let (head, mut body) = request.into_parts();
     body.wait_for_service(&head.headers);
     let request = Request::from_parts(head, body);
-    match forward(visitor, session, &name, host, client, request).await {
+    let rate = permit.is_pressed().then(|| visitor.state.settings.options.body_rate());
+    match forward(visitor, session, &name, host, client, request, rate).await {
         Ok(answer) => Ok((answer, permit)),
         Err(page) => {
             drop(permit.over());

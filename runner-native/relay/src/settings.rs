@@ -120,6 +120,7 @@ impl RelaySettings {
             body_timeout: limits.body_timeout,
             send_timeout: limits.send_timeout,
             response_timeout: limits.response_timeout,
+            min_rate: self.options.visitors.min_rate,
             relay_domain: Some(self.options.ingress.domain.clone()),
             ..ProxyConfig::DEFAULT
         }

@@ -53,7 +53,7 @@ impl Visitor {
     ) -> Self {
         Self {
             peer,
-            responses: ResponseTracker::new(state.clock),
+            responses: ResponseTracker::new(state.settings.options.send_rate(), state.clock),
             slot,
             is_tls,
             id: next_visitor_id(),

@@ -20,9 +20,24 @@ impl Exchange {
 
     /// The request stands still, and so does its response: the visitor is waited for.
     fn body_deadline(&self) -> Option<Instant> {
+        let quiet = self.is_body_awaited().then(|| self.moved + self.config.body_timeout)?;
+        let slow =
+            self.upload.poll_timeout().filter(|_| self.down.is_rate_enforced() && self.down.owes_head());
+        Some(slow.map_or(quiet, |slow| slow.min(quiet)))
+    }
+
+    fn is_body_awaited(&self) -> bool {
         let is_passed = matches!(self.stage, Stage::Joined | Stage::Local);
-        let is_awaited = is_passed && !self.down.is_request_complete() && self.wants_visitor_data();
-        is_awaited.then(|| self.moved + self.config.body_timeout)
+        is_passed && !self.down.is_request_complete() && self.wants_visitor_data()
+    }
+
+    /// The time of a body runs while its visitor is waited for.
+    pub(super) fn watch_upload(&mut self, now: Instant) {
+        if self.is_body_awaited() {
+            self.upload.start(now);
+        } else {
+            self.upload.stop(now);
+        }
     }
 
     /// The service is waited for.

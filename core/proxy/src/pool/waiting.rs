@@ -81,11 +81,11 @@ impl<C> Waiting<C> {
     }
 
     /// The first who may take a connection to `service` that `visitor` used.
-    pub(super) fn taker(&self, service: &str, visitor: VisitorId, is_shareable: bool) -> Option<WaitId> {
+    pub(super) fn taker(&self, service: &str, visitor: VisitorId, is_shared: bool) -> Option<WaitId> {
         let fits = |wait: &Wait<C>| {
             matches!(wait.state, State::Queued)
                 && wait.service.as_deref() == Some(service)
-                && (is_shareable || wait.visitor == visitor)
+                && (is_shared || wait.visitor == visitor)
         };
         self.waits.iter().find(|(_, wait)| fits(wait)).map(|(id, _)| *id)
     }

@@ -16,6 +16,7 @@ fn rig() -> Rig {
         idle_timeout: Duration::from_millis(200),
         body_timeout: Duration::from_millis(300),
         send_timeout: Duration::from_millis(400),
+        min_rate: 10,
         response_timeout: Duration::from_millis(500),
         continue_timeout: Duration::from_millis(50),
         half_closed_timeout: Duration::from_millis(600),

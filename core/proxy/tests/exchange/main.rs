@@ -4,5 +4,6 @@ mod cookies;
 mod limits;
 mod local;
 mod peers;
+mod rates;
 mod rig;
 mod rules;

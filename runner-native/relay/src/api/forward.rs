@@ -218,7 +218,7 @@ async fn run(visitor: &Visitor, domain: &str, mut request: Request<RequestBody>)
         return Outcome::failed(503, "Too many requests are under way");
     };
     let _permit = permit.over();
-    match upstream_request::forward(visitor, live, &name, host, client, request).await {
+    match upstream_request::forward(visitor, live, &name, host, client, request, None).await {
         Ok(answer) => read(answer).await,
         Err(page) if page.status == 504 => Outcome::failed(504, "Request timeout"),
         Err(page) => Outcome::failed(page.status, page.text),

@@ -121,7 +121,7 @@ impl VisitorSettings {
     }
 
     /// How slow a body may be of which nothing may come for `pause`.
-    pub const fn min_rate(&self, pause: Duration) -> MinRate {
+    pub(crate) const fn min_rate(&self, pause: Duration) -> MinRate {
         MinRate { bytes_per_second: self.min_rate, pause }
     }
 

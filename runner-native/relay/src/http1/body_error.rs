@@ -10,6 +10,9 @@ pub(crate) enum RequestBodyError {
     /// No byte of it arrived for the timeout.
     #[error("nothing of the body came for {0:?}")]
     Late(Duration),
+    /// It came more slowly than it may.
+    #[error("the body came too slowly")]
+    Slow,
     /// It ended too early, or is not what its head announced.
     #[error(transparent)]
     Broken(#[from] hyper::Error),

@@ -45,6 +45,7 @@ pub(crate) struct RequestPermit {
     service: Arc<Name>,
     kind: Use,
     is_over: bool,
+    is_pressed: bool,
 }
 
 impl VisitorCounts {
@@ -79,9 +80,12 @@ impl VisitorCounts {
         service: &Arc<Name>,
         kind: Use,
     ) -> Result<RequestPermit, LimitError> {
-        self.lock().enter(visitor, service, kind, self.clock.now())?;
+        let mut counts = self.lock();
+        counts.enter(visitor, service, kind, self.clock.now())?;
+        let is_pressed = counts.is_pressed(service);
+        drop(counts);
         let (counts, service) = (Arc::clone(self), Arc::clone(service));
-        Ok(RequestPermit { counts, visitor, service, kind, is_over: false })
+        Ok(RequestPermit { counts, visitor, service, kind, is_over: false, is_pressed })
     }
 
     /// How many connections are open.
@@ -115,6 +119,12 @@ impl RequestPermit {
     pub(crate) fn over(mut self) -> Self {
         self.is_over = true;
         self
+    }
+
+    /// Whether more than half of the places were taken when it came, itself included: whoever is slow then is in the way of
+    /// others. Those who came before hold half of the places at most.
+    pub(crate) const fn is_pressed(&self) -> bool {
+        self.is_pressed
     }
 }
 

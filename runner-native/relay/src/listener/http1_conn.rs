@@ -210,6 +210,7 @@ impl<'a> Http1Conn<'a> {
     fn begin(&mut self, routed: Routed<'a>, now: Instant) {
         match routed {
             Routed::Forward { head, request } => {
+                self.exchange.set_rate_enforced(request.is_rate_enforced());
                 self.request = Some(request);
                 self.exchange.forward(head);
             }

@@ -5,7 +5,7 @@
 
 use http::{Request, Response, StatusCode};
 use hvym_http1::{ClientInfo, ForwardedBlock};
-use hvym_proxy::Choice;
+use hvym_proxy::{Choice, MinRate};
 use hvym_tunnel_core::relay::Name;
 use hvym_tunnel_pages::Page;
 use hyper::body::Incoming;
@@ -26,7 +26,7 @@ use crate::upstream::response_body::{self, Answer, ResponseBody};
 use crate::visitor::Visitor;
 use crate::visitor::upgraded::OnUpgrade;
 
-/// Forwards one request to the agent of `live`.
+/// Forwards one request to the agent of `live`. `rate` is how slow its body may come, if that is limited.
 pub(crate) async fn forward(
     visitor: &Visitor,
     live: AgentSession,
@@ -34,6 +34,7 @@ pub(crate) async fn forward(
     host: String,
     client: ClientInfo,
     request: Request<RequestBody>,
+    rate: Option<MinRate>,
 ) -> Result<Answer, Page> {
     let guard = visitor.state.lifecycle.requests.enter().ok_or_else(pages::draining)?;
     let asked = RequestRecord::new(&visitor.state.metrics, &live.record, visitor.state.clock);
@@ -43,9 +44,13 @@ pub(crate) async fn forward(
     let forwarded = ForwardedBlock::new(&client, &host);
     let wanted = head_rewrite::rewrite_request(&mut head, &forwarded);
     let permit = body.permit();
-    let request = Request::from_parts(head, RequestUpload::new(body, visitor.state.clock));
+    let request = Request::from_parts(head, RequestUpload::new(body, rate, visitor.state.clock));
+    let upload = request.body().progress();
     let sent = send(visitor, user, live, name, request, permit).await;
     let (response, upstream) = asked.with(sent, |(response, _)| response.status())?;
+    if let Some(upload) = upload {
+        upload.answer();
+    }
     let (mut head, body) = response.into_parts();
     head_rewrite::rewrite_response(&mut head, &visitor.state.settings.options.ingress.domain);
     let body = match (upstream, body) {

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hvym_proxy::{MinRate, RateMeter};
 use hvym_tunnel_core::time::Instant;
 use hyper::body::{Body, Frame, SizeHint};
 
@@ -22,6 +23,8 @@ struct Flowing {
     body: RequestBody,
     clock: Clock,
     progress: Arc<UploadState>,
+    /// Measures it until its response begins, if it must not be slow.
+    meter: Option<RateMeter>,
 }
 
 /// Why a body did not arrive completely.
@@ -37,6 +40,8 @@ pub(crate) enum UploadFailure {
 pub(crate) struct UploadState {
     /// When it last progressed, microseconds of the clock.
     moved: AtomicU64,
+    /// Whether its response has begun.
+    answered: AtomicBool,
     /// Whether it failed.
     broken: AtomicBool,
     /// Whether it failed by the body timeout.
@@ -44,17 +49,18 @@ pub(crate) struct UploadState {
 }
 
 impl RequestUpload {
-    /// The body of a visitor's request.
-    pub(crate) fn new(body: RequestBody, clock: Clock) -> Self {
+    /// The body of a visitor's request. With `rate` it must not be slower, until its response begins: then both sides talk.
+    pub(crate) fn new(body: RequestBody, rate: Option<MinRate>, clock: Clock) -> Self {
         if body.is_end_stream() {
             return Self::empty();
         }
         let progress = Arc::new(UploadState {
             moved: AtomicU64::new(clock.now().as_micros()),
+            answered: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             late: AtomicBool::new(false),
         });
-        Self(Some(Flowing { body, clock, progress }))
+        Self(Some(Flowing { body, clock, progress, meter: rate.map(RateMeter::new) }))
     }
 
     /// An empty body.
@@ -73,7 +79,31 @@ impl RequestUpload {
     }
 }
 
+impl Flowing {
+    /// Measures what came, or that nothing did. Looks for those who are too slow whenever something comes of them: of the
+    /// others, [`RequestBody`] notices that nothing does.
+    fn measure(&mut self, came: Option<usize>, now: Instant) -> Result<(), RequestBodyError> {
+        let is_answered = self.progress.answered.load(Ordering::Relaxed);
+        let Some(meter) = self.meter.as_mut().filter(|_| !is_answered) else { return Ok(()) };
+        let Some(count) = came else {
+            meter.start(now);
+            return Ok(());
+        };
+        if meter.is_late(now) {
+            return Err(RequestBodyError::Slow);
+        }
+        meter.handle_bytes(count, true, now);
+        meter.stop(now);
+        Ok(())
+    }
+}
+
 impl UploadState {
+    /// The response has begun.
+    pub(crate) fn answer(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+    }
+
     /// Why the body did not arrive completely, if it failed.
     pub(crate) fn failure(&self) -> Option<UploadFailure> {
         let is_late = self.late.load(Ordering::Acquire);
@@ -108,10 +138,22 @@ impl Body for RequestUpload {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         let Some(flowing) = &mut self.0 else { return Poll::Ready(None) };
-        let frame = ready!(Pin::new(&mut flowing.body).poll_frame(cx));
-        flowing.progress.moved.store(flowing.clock.now().as_micros(), Ordering::Relaxed);
+        let polled = Pin::new(&mut flowing.body).poll_frame(cx);
+        let now = flowing.clock.now();
+        let came = match &polled {
+            Poll::Ready(Some(Ok(frame))) => Some(frame.data_ref().map_or(0, Bytes::len)),
+            Poll::Ready(_) => Some(0),
+            Poll::Pending => None,
+        };
+        let measured = flowing.measure(came, now);
+        let mut frame = ready!(polled);
+        if let Err(error) = measured {
+            frame = Some(Err(error));
+        }
+        flowing.progress.moved.store(now.as_micros(), Ordering::Relaxed);
         if let Some(Err(error)) = &frame {
-            flowing.progress.late.store(matches!(error, RequestBodyError::Late(_)), Ordering::Release);
+            let is_late = matches!(error, RequestBodyError::Late(_) | RequestBodyError::Slow);
+            flowing.progress.late.store(is_late, Ordering::Release);
             flowing.progress.broken.store(true, Ordering::Release);
         }
         Poll::Ready(frame)

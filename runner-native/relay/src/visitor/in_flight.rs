@@ -3,6 +3,7 @@
 //! Over HTTP/1.1 the write timeout of the connection does this. Over HTTP/2 one stream can stall while the connection
 //! goes on, so each response records when it was last polled.
 
+use std::mem;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -10,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hvym_proxy::{MinRate, RateMeter};
 use hvym_tunnel_core::time::Instant;
 use hyper::body::{Body, Frame, SizeHint};
 use thiserror::Error;
@@ -34,6 +36,7 @@ pub(crate) enum AnswerError {
 /// The responses of one connection.
 pub(crate) struct ResponseTracker {
     clock: Clock,
+    rate: MinRate,
     pending: AtomicUsize,
     /// When the last one ended, microseconds of the clock.
     idle_since: AtomicU64,
@@ -46,15 +49,29 @@ struct SlowReader {
     reply: Option<ResponseBody>,
     /// Released when the service is done, even if the visitor is not.
     permit: Option<RequestPermit>,
-    /// Whether the visitor has to read next, and not the service to send.
-    waits: bool,
-    at: Instant,
+    /// Runs while the visitor has to read next, and not the service to send.
+    meter: RateMeter,
+    /// What the visitor has to read of it.
+    unread: usize,
 }
 
 impl SlowReader {
     /// The response has ended.
     fn leave(&mut self) {
         drop(self.permit.take().map(RequestPermit::over));
+    }
+
+    /// The visitor took what was unread; `frame` is what it has to read next.
+    fn note<E>(&mut self, frame: &Poll<Option<Result<Frame<Bytes>, E>>>, now: Instant) {
+        let is_enforced = self.permit.as_ref().is_some_and(RequestPermit::is_pressed);
+        self.meter.handle_bytes(mem::take(&mut self.unread), is_enforced, now);
+        if let Poll::Ready(Some(frame)) = frame {
+            let data = frame.as_ref().ok().and_then(Frame::data_ref);
+            self.unread = data.map_or(0, Bytes::len);
+            self.meter.start(now);
+        } else {
+            self.meter.stop(now);
+        }
     }
 
     fn give_up(&mut self) {
@@ -74,9 +91,10 @@ impl Drop for SlowReader {
 
 impl ResponseTracker {
     /// A tracker without responses.
-    pub(crate) fn new(clock: Clock) -> Arc<Self> {
+    pub(crate) fn new(rate: MinRate, clock: Clock) -> Arc<Self> {
         Arc::new(Self {
             clock,
+            rate,
             pending: AtomicUsize::new(0),
             idle_since: AtomicU64::new(clock.now().as_micros()),
             all: Mutex::default(),
@@ -95,7 +113,7 @@ impl ResponseTracker {
         loop {
             Timer::after(idle.min(unread)).await;
             let now = self.clock.now();
-            self.give_up(now, unread);
+            self.give_up(now);
             let since = Instant::from_micros(self.idle_since.load(Ordering::Acquire));
             if self.pending.load(Ordering::Acquire) == 0 && now - since >= idle {
                 return;
@@ -103,11 +121,11 @@ impl ResponseTracker {
         }
     }
 
-    fn give_up(&self, now: Instant, unread: Duration) {
+    fn give_up(&self, now: Instant) {
         self.all().retain(|slow| {
             let Some(slow) = slow.upgrade() else { return false };
             let mut slow = lock(&slow);
-            if slow.waits && now - slow.at >= unread {
+            if slow.meter.is_late(now) {
                 slow.give_up();
             }
             slow.reply.is_some()
@@ -144,7 +162,9 @@ impl InFlight {
     /// A response that has just begun.
     pub(crate) fn new(reply: ResponseBody, permit: Option<RequestPermit>, pending: PendingResponse) -> Self {
         let responses = &pending.0;
-        let slow = SlowReader { reply: Some(reply), permit, waits: true, at: responses.clock.now() };
+        let mut meter = RateMeter::new(responses.rate);
+        meter.start(responses.clock.now());
+        let slow = SlowReader { reply: Some(reply), permit, meter, unread: 0 };
         let slow = Arc::new(Mutex::new(slow));
         let mut all = responses.all();
         // Ended responses are removed whenever the list would grow.
@@ -170,8 +190,7 @@ impl Body for InFlight {
             return Poll::Ready(Some(Err(AnswerError::Unread)));
         };
         let frame = Pin::new(reply).poll_frame(cx);
-        slow.waits = matches!(frame, Poll::Ready(Some(_)));
-        slow.at = self.clock.now();
+        slow.note(&frame, self.clock.now());
         if matches!(frame, Poll::Ready(None)) {
             slow.leave();
         }

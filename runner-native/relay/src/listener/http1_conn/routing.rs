@@ -55,6 +55,11 @@ pub(super) struct Forwarded<'a> {
 }
 
 impl Forwarded<'_> {
+    /// Whether its visitor must not be slow.
+    pub(super) fn is_rate_enforced(&self) -> bool {
+        self.permit.as_ref().is_some_and(RequestPermit::is_pressed)
+    }
+
     /// The response has begun.
     pub(super) fn answered(&mut self, status: StatusCode) {
         if let Some(record) = self.record.take() {
