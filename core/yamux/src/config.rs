@@ -201,8 +201,8 @@ impl MuxConfig {
             accept_backlog: 16,
             max_outbound_streams: 1024,
             max_unread: 32 * MIB,
-            // Half of all, so that no group alone exhausts what all share.
-            max_group_unread: 16 * MIB,
+            // The first windows of 128 streams, which is what an HTTP/2 connection opens at once and may read slowly.
+            max_group_unread: 32 * MIB,
             reset_limit: Some(RESETS_BY_USERS),
             refusal_limit: None,
             discarded_limit: None,

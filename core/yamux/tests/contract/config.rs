@@ -80,7 +80,7 @@ fn each_profile_differs_from_the_default_where_its_use_does() {
         config.accept_backlog = 16;
         config.max_outbound_streams = 1024;
         config.max_unread = 33_554_432;
-        config.max_group_unread = 16_777_216;
+        config.max_group_unread = 33_554_432;
         config.reset_limit = Some(RateLimit::new(8192, 2000));
         config.refusal_limit = None;
         config.discarded_limit = None;
