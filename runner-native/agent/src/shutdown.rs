@@ -8,7 +8,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use futures_util::Stream;
 use futures_util::io::{AsyncRead, AsyncWrite};
@@ -35,6 +35,8 @@ struct Running {
 /// Held by a stream for as long as it runs.
 pub(crate) struct DrainGuard {
     signalled: Pin<Box<Receiver<Infallible>>>,
+    /// Who is woken by the signal. A task asks each time it runs, and is entered once.
+    waker: Option<Waker>,
     activity: Arc<Activity>,
 }
 
@@ -82,7 +84,7 @@ impl Drain {
     pub(crate) fn guard(&self) -> DrainGuard {
         self.running.count.fetch_add(1, Ordering::Relaxed);
         let activity = Activity { idle: AtomicBool::new(false), running: Arc::clone(&self.running) };
-        DrainGuard { signalled: Box::pin(self.signalled.clone()), activity: Arc::new(activity) }
+        DrainGuard { signalled: Box::pin(self.signalled.clone()), waker: None, activity: Arc::new(activity) }
     }
 
     /// Asks all streams to finish, those to come included.
@@ -123,6 +125,13 @@ impl DrainGuard {
 
     /// Whether the stream is asked to finish; if not, the task is woken when it is.
     pub(crate) fn is_asked_to_finish(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.signalled.is_closed() {
+            return true;
+        }
+        if self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return false;
+        }
+        self.waker = Some(cx.waker().clone());
         self.signalled.as_mut().poll_next(cx).is_ready()
     }
 }
@@ -208,6 +217,27 @@ mod tests {
         drain.begin();
         assert!(early.is_asked_to_finish(&mut cx));
         assert!(drain.guard().is_asked_to_finish(&mut cx));
+    }
+
+    #[test]
+    fn a_task_that_asks_again_and_again_is_woken_by_the_signal() {
+        struct Woken(AtomicUsize);
+        impl std::task::Wake for Woken {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let [first, second] = [0, 0].map(|count| Arc::new(Woken(AtomicUsize::new(count))));
+        let (drain, mut asks) = (Drain::new(), Vec::new());
+        let mut guard = drain.guard();
+        for woken in [&first, &first, &second, &second] {
+            let waker = Waker::from(Arc::clone(woken));
+            asks.push(guard.is_asked_to_finish(&mut Context::from_waker(&waker)));
+        }
+        assert_eq!(asks, [false; 4]);
+        drain.begin();
+        // The last one that asked, as for every future.
+        assert_eq!(second.0.load(Ordering::Relaxed), 1);
     }
 
     #[test]

@@ -313,3 +313,7 @@ where
         }
     }
 }
+
+#[cfg(test)]
+#[path = "copy/tests.rs"]
+mod tests;

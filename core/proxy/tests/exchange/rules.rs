@@ -1,6 +1,7 @@
 //! What passes between a visitor and a service, and when a connection goes on.
 
 use bytes::Bytes;
+use hvym_http1::{HostMapping, UrlOrigin, UrlScheme};
 use hvym_proxy::{Choice, Closing, ExchangeError, UpstreamFailure};
 
 use crate::rig::{GET, POST, Rig, Said};
@@ -24,6 +25,25 @@ fn a_request_passes_and_its_answer_passes_back_and_both_connections_go_on() {
     assert_eq!(rig.seen(), "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
     assert_eq!(rig.said.last(), Some(&Said::Closed(Closing::Orderly)));
     assert_eq!(rig.service.len(), 1, "one connection carried both");
+}
+
+#[test]
+fn names_in_a_response_are_mapped_back_as_long_as_the_runner_maps_them() {
+    let origin = |scheme, authority: &str| UrlOrigin { scheme, authority: authority.to_owned() };
+    let mapping = HostMapping {
+        public: origin(UrlScheme::Https, "a.example"),
+        local: origin(UrlScheme::Http, "localhost:3000"),
+    };
+    let moved = "HTTP/1.1 302 Found\r\nLocation: http://localhost:3000/x\r\nContent-Length: 0\r\n\r\n";
+    let mut rig = Rig::new();
+    rig.visit(GET);
+    rig.exchange.map_host(Some(mapping));
+    rig.answer(moved);
+    assert_eq!(rig.seen(), moved.replace("http://localhost:3000", "https://a.example"));
+    rig.visit(GET);
+    rig.exchange.map_host(None);
+    rig.answer(moved);
+    assert_eq!(rig.seen(), moved);
 }
 
 #[test]

@@ -33,36 +33,42 @@ pub(super) fn request(report: &RequestReport<'_>, clock: &str, colour: bool, out
         400..500 => Ink::Yellow,
         _ => Ink::Red,
     };
-    let inked = |out: &mut String, ink: Ink, text: &str| {
+    let begin = |ink: Ink, out: &mut String| {
         if colour {
             out.push_str("\x1b[");
-            push_number(u64::from(ink.parameter()), out);
+            push_number(ink.parameter().into(), out);
             out.push('m');
         }
-        out.push_str(text);
-        if colour {
-            out.push_str("\x1b[0m");
-        }
     };
-    inked(out, Ink::Dim, clock);
+    let end = |out: &mut String| out.push_str(if colour { "\x1b[0m" } else { "" });
+    begin(Ink::Dim, out);
+    out.push_str(clock);
+    end(out);
     out.push_str("  ");
     push_padded(method, 16, 4, out);
     out.push(' ');
     push_padded(without_query(path), MAX_PATH, 24, out);
     out.push(' ');
-    let mut digits = String::with_capacity(3);
-    push_number(status.into(), &mut digits);
-    inked(out, ink, &digits);
+    begin(ink, out);
+    push_number(status.into(), out);
+    end(out);
     out.push_str("  ");
     push_span(millis, out);
     if let Some(bytes) = bytes {
-        inked(out, Ink::Dim, &format!("  {}", size(bytes)));
+        begin(Ink::Dim, out);
+        out.push_str("  ");
+        push_size(bytes, out);
+        end(out);
     }
     if let Some(service) = service {
-        inked(out, Ink::Dim, &format!("  [{}]", escaped(service)));
+        begin(Ink::Dim, out);
+        out.extend(["  [", &escaped(service), "]"]);
+        end(out);
     }
     if let Some(note) = note {
-        inked(out, ink, &format!("  {}", escaped(note)));
+        begin(ink, out);
+        out.extend(["  ", &escaped(note)]);
+        end(out);
     }
 }
 
@@ -93,6 +99,14 @@ fn push_span(millis: u64, out: &mut String) {
     });
     push_number(millis, out);
     out.push_str(" ms");
+}
+
+fn push_size(bytes: u64, out: &mut String) {
+    if bytes >= 1000 {
+        return out.push_str(&size(bytes));
+    }
+    push_number(bytes, out);
+    out.push_str(" B");
 }
 
 fn push_number(number: u64, out: &mut String) {
