@@ -15,6 +15,7 @@ mod host_mapping;
 mod http;
 mod kept_apart;
 mod login;
+mod odd_answers;
 mod owner_log;
 mod ports;
 mod proxy;

@@ -72,6 +72,7 @@ impl AgentRegistration {
             SessionEvent::Bind(service) => self.on_bind(service),
             SessionEvent::Unbound(service) => {
                 self.live.pool.clear(&service);
+                self.state.sessions.handle_services();
                 tracing::info!(owner = ?self.owner, service, "unbound");
                 if let Some(address) = self.address() {
                     tcp_ports::release(&self.state, &address, &service, self.key);
@@ -81,6 +82,7 @@ impl AgentRegistration {
             SessionEvent::OpenReady => self.live.wake(),
             SessionEvent::Links(links) => {
                 tracing::info!(owner = ?self.owner, links, "links");
+                self.state.sessions.handle_services();
                 self.live.wake();
             }
             SessionEvent::Authenticate(request) => self.on_token(request),
@@ -202,6 +204,7 @@ impl AgentRegistration {
         });
         // A service that is bound again may be another program: idle connections to it are stale.
         self.live.pool.clear(&name);
+        self.state.sessions.handle_services();
         self.live.wake();
         tracing::info!(%address, service = name, url, "bound");
     }
@@ -224,6 +227,7 @@ impl AgentRegistration {
 
     pub(crate) fn on_closed(&self, reason: DownReason) {
         self.state.sessions.leave(self.key, self.owner.as_ref());
+        self.state.sessions.handle_services();
         self.live.wake();
         match self.owner.clone() {
             Some(owner) => self.state.emit(RelayEvent::AgentLeft { owner, reason }),

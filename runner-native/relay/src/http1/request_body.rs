@@ -147,7 +147,7 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         match &self.body {
             Source::Coming(body) => body.size_hint(),
-            Source::Piped { length, .. } => length.clone(),
+            Source::Piped { length, .. } => *length,
             Source::Here(body) => body.size_hint(),
         }
     }

@@ -107,6 +107,11 @@ impl SessionTable {
         }
     }
 
+    /// A session offers other services than before.
+    pub(crate) fn handle_services(&self) {
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
     /// Changes whenever a host name may lead somewhere else than before.
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)

@@ -113,7 +113,7 @@ impl Relayed {
     pub(super) fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Here(pooled) => pooled.h1_conn.size_hint(),
-            Source::Apart { hint, .. } => hint.clone(),
+            Source::Apart { hint, .. } => *hint,
             Source::Shared { body, .. } => body.size_hint(),
             Source::Over => SizeHint::with_exact(0),
         }

@@ -102,13 +102,21 @@ struct CachedTarget {
     host: String,
     /// Of the table of sessions when it was asked.
     generation: u64,
+    agent: AgentTarget,
+}
+
+/// A service of an agent.
+#[derive(Clone)]
+struct AgentTarget {
     session: AgentSession,
     name: Arc<Name>,
+    /// The name by which its connections are pooled, and its protocol; `None` if it is not bound.
+    service: Option<(Arc<str>, Proto)>,
 }
 
 /// Where a host name leads.
 enum Target {
-    Agent(AgentSession, Arc<Name>),
+    Agent(AgentTarget),
     /// An agent that is not connected.
     Absent(Name),
 }
@@ -116,7 +124,10 @@ enum Target {
 impl From<HostTarget> for Target {
     fn from(target: HostTarget) -> Self {
         match target {
-            HostTarget::Agent(session, name) => Target::Agent(session, Arc::new(name)),
+            HostTarget::Agent(session, name) => {
+                let service = session.service(&name);
+                Target::Agent(AgentTarget { session, name: Arc::new(name), service })
+            }
             HostTarget::Absent(name) => Target::Absent(name),
         }
     }
@@ -130,16 +141,13 @@ impl RouteCache {
             && cached.generation == generation
             && cached.host == host
         {
-            return Ok(Target::Agent(cached.session.clone(), Arc::clone(&cached.name)));
+            return Ok(Target::Agent(cached.agent.clone()));
         }
         let found = sessions.find(host).map(Target::from);
         self.target = match &found {
-            Ok(Target::Agent(session, name)) => Some(CachedTarget {
-                host: host.to_owned(),
-                generation,
-                session: session.clone(),
-                name: Arc::clone(name),
-            }),
+            Ok(Target::Agent(agent)) => {
+                Some(CachedTarget { host: host.to_owned(), generation, agent: agent.clone() })
+            }
             _ => None,
         };
         found
@@ -165,13 +173,12 @@ pub(super) fn route<'a>(
         (reached, path) = (Ok(guest.into()), Cow::Owned(rest.to_string()));
     }
     match reached {
-        Ok(Target::Agent(session, name)) => {
-            let service = session.service(&name);
-            let is_http2 = service.as_ref().is_some_and(|(_, proto)| *proto == Proto::H2);
+        Ok(Target::Agent(agent)) => {
+            let is_http2 = agent.service.as_ref().is_some_and(|(_, proto)| *proto == Proto::H2);
             if !is_http2 && path == view.path() {
-                let service = service.map(|(service, _)| service);
-                return forward(visitor, view, (session, name, service), cache, heads);
+                return forward(visitor, view, agent, cache, heads);
             }
+            let AgentTarget { session, name, .. } = agent;
             let host = host.into_owned();
             local(view, &path, |request| Box::pin(proxy(visitor, session, (*name).clone(), host, request)))
         }
@@ -185,11 +192,12 @@ pub(super) fn route<'a>(
 fn forward<'a>(
     visitor: &'a Arc<Visitor>,
     view: &RequestView<'_>,
-    (session, name, service): (AgentSession, Arc<Name>, Option<Arc<str>>),
+    agent: AgentTarget,
     cache: &mut RouteCache,
     heads: &mut BytesMut,
 ) -> Routed<'a> {
     let state = &visitor.state;
+    let AgentTarget { session, name, service } = agent;
     let Some(guard) = state.lifecycle.requests.enter() else { return Routed::Page(pages::draining()) };
     if visitor.is_behind_proxy() || cache.forwarded.host() != view.host() {
         let client = visitor.client_info(&view.fields().iter().collect::<Vec<_>>());
@@ -214,7 +222,7 @@ fn forward<'a>(
         user,
         session,
         name,
-        service,
+        service: service.map(|(service, _)| service),
         logs_in: view.authenticates_connection(),
         has_moved: false,
         permit: Some(permit),
