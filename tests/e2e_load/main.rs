@@ -4,6 +4,7 @@ mod bottleneck;
 mod flow;
 mod loss;
 mod many;
+mod peak;
 mod readers;
 mod slow;
 mod unread;

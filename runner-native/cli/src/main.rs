@@ -24,6 +24,10 @@ use args::{Cli, Command};
 use hvym_tunnel_net::key::{Identity, Source};
 use hvym_tunnel_net::runtime::Runtime;
 
+/// Gives memory back to the system after a peak; glibc's keeps it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match Cli::understand(std::env::args_os().collect()) {
         Ok(cli) => cli,
