@@ -51,19 +51,26 @@ async fn route(visitor: &Arc<Visitor>, request: Request<Incoming>) -> (Answer, O
             return (elsewhere(&origin, path), None);
         }
     };
-    let mut reached = visitor.state.sessions.find(&host);
+    let (mut reached, mut shared_path) = (visitor.state.sessions.find(&host), None);
     if matches!(reached, Err(NameError::Bare))
         && let Some((guest, rest)) = head
             .uri
             .path_and_query()
             .and_then(|target| path_route::find(&visitor.state.sessions, target.as_str()))
     {
-        (reached, head.uri) = (Ok(guest), Uri::from(rest));
+        let shared = std::mem::replace(&mut head.uri, Uri::from(rest));
+        (reached, shared_path) = (Ok(guest), shared.path_and_query().cloned());
     }
     let limit = visitor.state.settings.options.limits.body_timeout;
     let request = Request::from_parts(head, RequestBody::new(body, limit));
     match reached {
-        Ok(HostTarget::Agent(session, name)) => proxy(visitor, session, name, host, request).await,
+        Ok(HostTarget::Agent(session, name)) => {
+            let (mut answer, permit) = proxy(visitor, session, name, host, request).await;
+            if let Some(target) = shared_path {
+                path_route::confine(answer.headers_mut(), target.as_str());
+            }
+            (answer, permit)
+        }
         Ok(HostTarget::Absent(name)) => {
             (response_body::page(&Page::no_agent(&name.owner.to_string()), format), None)
         }

@@ -180,7 +180,16 @@ pub(super) fn route<'a>(
             }
             let AgentTarget { session, name, .. } = agent;
             let host = host.into_owned();
-            local(view, &path, |request| Box::pin(proxy(visitor, session, (*name).clone(), host, request)))
+            let shared_path = (path != view.path()).then(|| view.path().to_owned());
+            local(view, &path, |request| {
+                Box::pin(async move {
+                    let (mut answer, permit) = proxy(visitor, session, (*name).clone(), host, request).await;
+                    if let Some(target) = shared_path {
+                        path_route::confine(answer.headers_mut(), &target);
+                    }
+                    (answer, permit)
+                })
+            })
         }
         Ok(Target::Absent(name)) => Routed::Page(Page::no_agent(&name.owner.to_string())),
         Err(name) => {
