@@ -13,6 +13,10 @@ use super::wire::Wire;
 
 /// What a server appends to the key before it hashes both (section 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+/// The field in which a relay names the limit that it refuses an agent for.
+pub const LIMIT: &str = "hvym-tunnel-limit";
+/// The longest name of a limit that is shown; the longest that there is has 20 bytes.
+const MAX_LIMIT_BYTES: usize = 32;
 /// What is read of a response at once: the head, and what the server says first.
 const READ_BYTES: usize = 4 * 1024;
 
@@ -37,6 +41,8 @@ pub(super) enum UpgradeError {
     Head(#[from] HeadError),
     #[error("the server answered HTTP {0} instead of a WebSocket")]
     Status(u16),
+    #[error("the relay takes no more: its limit {0} is reached")]
+    Limit(String),
     #[error("the server's answer is no WebSocket upgrade: {0}")]
     Answer(&'static str),
 }
@@ -89,9 +95,20 @@ fn head(request: &UpgradeRequest<'_>, key: &str) -> Vec<u8> {
     head
 }
 
+/// The limit of the relay that refuses an agent, by the name of its option. Anything else than such a name is not shown.
+fn limit(answer: &ResponseHead) -> Option<String> {
+    let name = answer.headers.first(LIMIT)?;
+    let is_name = (1..=MAX_LIMIT_BYTES).contains(&name.len())
+        && name.iter().all(|byte| byte.is_ascii_lowercase() || *byte == b'-');
+    if is_name { String::from_utf8(name.to_vec()).ok() } else { None }
+}
+
 fn check(answer: &ResponseHead, key: &str) -> Result<(), UpgradeError> {
     if answer.status != 101 {
-        return Err(UpgradeError::Status(answer.status));
+        return Err(match limit(answer) {
+            Some(name) => UpgradeError::Limit(name),
+            None => UpgradeError::Status(answer.status),
+        });
     }
     let fields = &answer.headers;
     if !fields.contains_token("upgrade", "websocket") || !fields.contains_token("connection", "upgrade") {
@@ -232,5 +249,23 @@ mod tests {
             assert!(error.contains(expected), "{answer}: {error}");
         }
         assert_eq!(ask(&with("")), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_relay_that_is_full_names_its_limit_and_nothing_else_is_shown() {
+        let longest = "a".repeat(MAX_LIMIT_BYTES);
+        let longer = "a".repeat(MAX_LIMIT_BYTES + 1);
+        for (field, told) in [
+            ("Hvym-Tunnel-Limit: max-agents\n", "its limit max-agents is reached"),
+            (&format!("Hvym-Tunnel-Limit: {longest}\n"), longest.as_str()),
+            (&format!("Hvym-Tunnel-Limit: {longer}\n"), "HTTP 503"),
+            ("Hvym-Tunnel-Limit: \n", "HTTP 503"),
+            ("Hvym-Tunnel-Limit: a b\n", "HTTP 503"),
+            ("Hvym-Tunnel-Limit: https://x\n", "HTTP 503"),
+            ("", "HTTP 503"),
+        ] {
+            let error = ask(&format!("HTTP/1.1 503 Full\n{field}\n")).expect_err("no WebSocket");
+            assert!(error.contains(told), "{field:?}: {error}");
+        }
     }
 }

@@ -16,7 +16,7 @@ use super::host_connect::connect;
 use super::proxy::Proxy;
 use super::tls::{self, Trust};
 
-pub use super::client_upgrade::accept_key;
+pub use super::client_upgrade::{LIMIT, accept_key};
 pub use super::websocket::Socket;
 pub use super::wire::{Duplex, Wire};
 

@@ -205,6 +205,16 @@ pub(super) fn overloaded() -> Page {
     )
 }
 
+/// The relay has its maximum of agents.
+pub(super) fn no_more_agents() -> Page {
+    later(
+        503,
+        "The relay is full",
+        "This relay has as many agents as it takes.",
+        "Try again in a moment. If this is your relay, raise --max-agents.",
+    )
+}
+
 /// The relay is shutting down.
 pub(super) fn draining() -> Page {
     later(

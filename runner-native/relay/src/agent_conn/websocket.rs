@@ -34,7 +34,7 @@ use hvym_tunnel_net::clock;
 use hvym_tunnel_net::link_driver::{Driver, DriverEvent, LinkHandle};
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::shutdown::TaskGuard;
-use hvym_tunnel_net::socket;
+use hvym_tunnel_net::socket::{self, LIMIT};
 use hvym_tunnel_net::timeout::within;
 
 const MUX: HeaderName = HeaderName::from_static("hvym-tunnel-mux");
@@ -84,7 +84,9 @@ fn accept(visitor: &Visitor, mut request: Request<RequestBody>, login: Login) ->
         return response_body::page(&pages::draining(), format);
     };
     if !state.sessions.has_room() {
-        return response_body::page(&pages::overloaded(), format);
+        let mut answer = response_body::page(&pages::no_more_agents(), format);
+        answer.headers_mut().insert(LIMIT, HeaderValue::from_static("max-agents"));
+        return answer;
     }
     let Some(upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
         return response_body::page(&pages::websocket_wanted(), format);
