@@ -3,12 +3,13 @@
 
 use std::io;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use hvym_tunnel_tests::http::{Conversation, Origin, nobody, ok};
 use hvym_tunnel_tests::program::{Home, PATIENCE};
-use hvym_tunnel_tests::tunnel::{Relay, Tunnel};
+use hvym_tunnel_tests::tunnel::{Agent, Relay, Tunnel, request};
 use hvym_tunnel_tests::{Door, Key};
 use rustix::process::Signal;
 
@@ -125,9 +126,8 @@ fn one_interrupt_lets_a_download_finish() {
     let mut visitor = in_the_middle(&tunnel, "/");
     tunnel.agent.program.signal(Signal::INT);
     assert_eq!(tunnel.agent.program.event("draining")["deadline_ms"], 10_000);
-    // The relay hears of it a moment later; from then on no new visitor is let in.
+    // The relay hears of it a moment later; from then on new visitors wait for another agent, and none comes.
     while status(&tunnel) == 200 {}
-    assert_eq!(status(&tunnel), 503);
     door.open();
     assert_eq!(visitor.take(7).expect("the second half"), b" second");
     tunnel.agent.program.event("stopped");
@@ -176,6 +176,54 @@ fn an_agent_with_nothing_under_way_stops_at_once() {
     assert_eq!(tunnel.agent.program.code(), 0);
     assert!(asked.elapsed() < AT_ONCE, "{:?}", asked.elapsed());
     tunnel.relay.program.event("agent_left");
+}
+
+#[test]
+fn an_agent_that_is_restarted_under_load_loses_no_get_and_no_post() {
+    let origin = Origin::start(|mut connection| {
+        while let Ok(head) = connection.head() {
+            connection.body(&head)?;
+            connection.send(ok(b"all of it"))?;
+        }
+        Ok(())
+    });
+    let Tunnel { relay, mut agent } = Tunnel::to(origin.port);
+    let (host, port) = (agent.host().to_owned(), relay.port);
+    let (is_over, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let ask = |method: &str, visitor: &mut Conversation| {
+        let request = request(&host, method, "/", &["Content-Length: 4"]) + "data";
+        visitor.send(request).expect("the relay reads");
+        let head = visitor.head().unwrap_or_else(|error| panic!("{method}: {error}"));
+        let body = visitor.body(&head).unwrap_or_else(|error| panic!("{method}: {error}"));
+        let body = String::from_utf8_lossy(&body);
+        assert_eq!((head.status(), &*body), (200, "all of it"), "{method}");
+        asked.fetch_add(1, Ordering::Relaxed);
+    };
+    let _agent = std::thread::scope(|scope| {
+        for method in ["GET", "POST", "GET", "POST"] {
+            scope.spawn(|| {
+                let mut visitor = Conversation::dial(port);
+                while !is_over.load(Ordering::Relaxed) {
+                    ask(method, &mut visitor);
+                    // A visitor who comes for the first time.
+                    ask(method, &mut Conversation::dial(port));
+                }
+            });
+        }
+        for _ in 0..3 {
+            let before = asked.load(Ordering::Relaxed);
+            while asked.load(Ordering::Relaxed) < before + 50 {
+                std::thread::yield_now();
+            }
+            agent.program.signal(Signal::TERM);
+            assert_eq!(agent.program.code(), 0);
+            agent = Agent::start_in(agent.home, &relay, origin.port, &[]);
+        }
+        is_over.store(true, Ordering::Relaxed);
+        // It serves the last requests.
+        agent
+    });
+    assert!(asked.load(Ordering::Relaxed) > 150);
 }
 
 /// How `expose` with these arguments ends by itself: its exit code, and its error.

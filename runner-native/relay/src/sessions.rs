@@ -3,6 +3,7 @@
 
 mod agent_session;
 mod port_table;
+mod succession;
 mod table;
 
 pub(crate) use agent_session::{AgentSession, Wanted};

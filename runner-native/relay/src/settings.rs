@@ -33,6 +33,9 @@ pub(super) const MAX_HEAD_BYTES: usize = 64 * 1024;
 pub(super) const TLS_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the 101 that we wrote may take to be flushed.
 pub(super) const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long visitors wait for an agent that said that it goes away, since it is mostly restarted: a program starts, and logs
+/// in, within a few seconds.
+pub(super) const SUCCESSOR_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a request that its agent's old session lost waits for the new one to bind its services. They follow the
 /// login at once; a service that is not among them is not coming.
 pub(super) const BIND_TIMEOUT: Duration = Duration::from_secs(3);

@@ -21,9 +21,12 @@ use crate::registry::REGISTRY_TIMEOUT;
 use crate::relay_state::RelayState;
 use crate::sessions::AgentSession;
 use crate::sessions::{NameClaim, SessionKey};
+use crate::settings::SUCCESSOR_TIMEOUT;
 use crate::tcp_ports;
+use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::shutdown::TaskGuard;
 use hvym_tunnel_net::timeout::within;
+use hvym_tunnel_net::timer::Timer;
 
 /// The registration of one session. Dropping it removes the session from the relay.
 pub(crate) struct AgentRegistration {
@@ -80,6 +83,10 @@ impl AgentRegistration {
             }
             SessionEvent::Latency(rtt) => tracing::trace!(owner = ?self.owner, ?rtt, "latency"),
             SessionEvent::OpenReady => self.live.wake(),
+            SessionEvent::GoingAway => {
+                tracing::info!(owner = ?self.owner, all = self.live.is_leaving(), "the agent leaves a link");
+                self.live.handle_going_away();
+            }
             SessionEvent::Links(links) => {
                 tracing::info!(owner = ?self.owner, links, "links");
                 self.state.sessions.handle_services();
@@ -167,7 +174,11 @@ impl AgentRegistration {
 
     fn announce(&self, old: Option<AgentSession>, url: String) {
         if let Some(old) = old {
-            old.session.with(|session, now| session.refuse(DownReason::Replaced, now));
+            old.succeed(&self.live);
+            // One that goes away ends by itself, after what is under way.
+            if !old.is_leaving() {
+                old.session.with(|session, now| session.refuse(DownReason::Replaced, now));
+            }
         }
         if let Some(owner) = self.owner.clone() {
             self.state.emit(RelayEvent::AgentJoined { owner, url, peer: self.peer });
@@ -226,6 +237,16 @@ impl AgentRegistration {
     }
 
     pub(crate) fn on_closed(&self, reason: DownReason) {
+        if let Some(owner) = self.owner.clone().filter(|_| self.live.is_leaving())
+            && self.state.sessions.depart(self.key, &owner)
+        {
+            let (state, key) = (Arc::clone(&self.state), self.key);
+            spawn(async move {
+                Timer::after(SUCCESSOR_TIMEOUT).await;
+                state.sessions.forget(key, &owner);
+            })
+            .detach();
+        }
         self.state.sessions.leave(self.key, self.owner.as_ref());
         self.state.sessions.handle_services();
         self.live.wake();

@@ -15,7 +15,8 @@ use hvym_tunnel_pages::Page;
 
 use crate::metrics::Record;
 use crate::pages;
-use crate::settings::BIND_TIMEOUT;
+use crate::sessions::succession::Succession;
+use crate::settings::{BIND_TIMEOUT, SUCCESSOR_TIMEOUT};
 use crate::upstream::conn::UpstreamConn;
 use crate::upstream::h1::H1Conn;
 use crate::upstream::h2::H2Conn;
@@ -37,6 +38,7 @@ pub(crate) struct AgentSession {
     pub(crate) record: Arc<Record>,
     /// Tasks that wait for a service to be bound.
     waiting: Arc<Mutex<Vec<Waker>>>,
+    succession: Arc<Succession<AgentSession>>,
 }
 
 /// What is wanted of a service.
@@ -67,8 +69,39 @@ enum Opened {
 impl AgentSession {
     /// A handle without connections.
     pub(crate) fn new(session: LinkHandle<Session>, pool: PoolConfig, clock: Clock) -> Self {
-        let pool = Arc::new(Pool::new(pool, clock));
-        Self { session, pool, record: Arc::default(), waiting: Arc::default() }
+        let pool = Arc::new(Pool::new(pool, session.clone(), clock));
+        let succession = Arc::new(Succession::new());
+        Self { session, pool, record: Arc::default(), waiting: Arc::default(), succession }
+    }
+
+    /// Whether its agent goes away, or went away in good order: another session follows, probably at once.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.succession.is_leaving()
+            || self.session.look(|session| session.is_up() && !session.takes_streams())
+    }
+
+    /// The agent takes no new streams on one of its links: closes the connections that are idle, for some keep that link.
+    pub(crate) fn handle_going_away(&self) {
+        if self.is_leaving() {
+            self.succession.begin();
+        }
+        let names = self.session.look(|session| {
+            session.services().iter().map(|service| service.name.clone()).collect::<Vec<_>>()
+        });
+        self.pool.handle_link_ending();
+        names.iter().for_each(|name| self.pool.clear(name));
+        self.wake();
+    }
+
+    /// `next` follows: whoever waits goes there.
+    pub(crate) fn succeed(&self, next: &AgentSession) {
+        self.succession.settle(next.clone());
+    }
+
+    /// The session that follows one whose agent goes away.
+    async fn successor(&self, name: &Name) -> Result<AgentSession, Page> {
+        let next = within(SUCCESSOR_TIMEOUT, self.succession.next()).await;
+        next.ok_or_else(|| Page::no_agent(&name.owner.to_string()))
     }
 
     /// Whether both are the same session.
@@ -121,8 +154,26 @@ impl AgentSession {
         self.pool.take(service, user.id, choice).map(|pooled| self.own(user, pooled))
     }
 
-    /// A connection to the service of `name`: a pooled one, or a new one as soon as there is capacity.
+    /// A connection to the service of `name`: a pooled one, or a new one as soon as there is capacity. Of an agent that
+    /// goes away, one of the session that follows.
     pub(crate) async fn upstream(
+        &self,
+        user: StreamUser,
+        name: &Name,
+        wanted: Wanted,
+    ) -> Result<UpstreamConn, Page> {
+        if !self.is_leaving() {
+            match self.own_upstream(user, name, wanted).await {
+                // It may have been told only now.
+                Err(_) if self.is_leaving() => {}
+                outcome => return outcome,
+            }
+        }
+        let next = self.successor(name).await?;
+        next.own_upstream(user, name, Wanted { is_new: true, ..wanted }).await
+    }
+
+    async fn own_upstream(
         &self,
         user: StreamUser,
         name: &Name,

@@ -34,6 +34,8 @@ pub(crate) enum NameClaim {
 struct Rows {
     directory: Directory<SessionKey>,
     sessions: BTreeMap<SessionKey, AgentSession>,
+    /// Of agents that went away in good order a moment ago: their visitors wait for the next session.
+    departed: BTreeMap<Owner, (SessionKey, AgentSession)>,
     next: u64,
 }
 
@@ -43,7 +45,8 @@ impl Rows {
     }
 
     fn target(&self, name: Name) -> HostTarget {
-        match self.session(&name.owner) {
+        let departed = || self.departed.get(&name.owner).map(|(_, session)| session.clone());
+        match self.session(&name.owner).or_else(departed) {
             Some(session) => HostTarget::Agent(session, name),
             None => HostTarget::Absent(name),
         }
@@ -64,7 +67,7 @@ impl SessionTable {
     pub(crate) fn new(domain: &str, guests: impl IntoIterator<Item = Arc<str>>, capacity: usize) -> Self {
         let mut directory = Directory::new(domain);
         guests.into_iter().for_each(|guest| directory.register(guest));
-        let rows = Rows { directory, sessions: BTreeMap::new(), next: 1 };
+        let rows = Rows { directory, sessions: BTreeMap::new(), departed: BTreeMap::new(), next: 1 };
         Self { rows: Mutex::new(rows), capacity, generation: AtomicU64::new(0) }
     }
 
@@ -93,8 +96,9 @@ impl SessionTable {
             return NameClaim::Conflict;
         }
         self.generation.fetch_add(1, Ordering::Release);
+        let departed = rows.departed.remove(&owner).map(|(_, session)| session);
         let old = rows.directory.insert(owner, key).and_then(|old| rows.sessions.get(&old).cloned());
-        NameClaim::Granted(old)
+        NameClaim::Granted(old.or(departed))
     }
 
     /// Removes a session. Its name is freed only if no other session has taken it over.
@@ -110,6 +114,27 @@ impl SessionTable {
     /// A session offers other services than before.
     pub(crate) fn handle_services(&self) {
         self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// As [`Self::leave`], for a session whose agent went away in good order. Lookups still find it, so that visitors wait
+    /// for the next session, until [`Self::forget`]. Returns whether it is so: a newer session may have the name.
+    pub(crate) fn depart(&self, key: SessionKey, owner: &Owner) -> bool {
+        let mut rows = self.lock();
+        let is_current = rows.directory.lookup(owner) == Some(&key);
+        let Some(session) = rows.sessions.remove(&key).filter(|_| is_current) else { return false };
+        rows.directory.remove(owner, &key);
+        rows.departed.insert(owner.clone(), (key, session));
+        self.generation.fetch_add(1, Ordering::Release);
+        true
+    }
+
+    /// The agent of this session did not come back.
+    pub(crate) fn forget(&self, key: SessionKey, owner: &Owner) {
+        let mut rows = self.lock();
+        if rows.departed.get(owner).is_some_and(|(departed, _)| *departed == key) {
+            rows.departed.remove(owner);
+            self.generation.fetch_add(1, Ordering::Release);
+        }
     }
 
     /// Changes whenever a host name may lead somewhere else than before.

@@ -5,18 +5,20 @@
 //! connections, of which one that its service closes, or says something on, is removed at once.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use hvym_proxy::Choice;
 use hvym_proxy::pool::{ConnId, ConnPool, PoolConfig, Returned, VisitorId, WaitId};
+use hvym_tunnel_core::relay::Session;
 use hvym_tunnel_core::time::Instant;
 
 use super::h1::H1Conn;
 use super::h2_pool::H2Pool;
 use hvym_tunnel_net::clock::Clock;
+use hvym_tunnel_net::link_driver::LinkHandle;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::timer::Timer;
 
@@ -27,6 +29,9 @@ const TICK: Duration = Duration::from_secs(1);
 pub(crate) struct Pool {
     state: Mutex<PoolState>,
     clock: Clock,
+    session: LinkHandle<Session>,
+    /// A link ended or ends beside others, so that a connection may not be worth keeping.
+    is_checked: AtomicBool,
 }
 
 pub(super) struct PoolState {
@@ -91,9 +96,10 @@ pub(crate) fn next_visitor_id() -> VisitorId {
 
 impl Pool {
     /// An empty pool.
-    pub(crate) fn new(config: PoolConfig, clock: Clock) -> Self {
+    pub(crate) fn new(config: PoolConfig, session: LinkHandle<Session>, clock: Clock) -> Self {
         let (conns, h2, wakers) = (ConnPool::new(config), H2Pool::new(config), BTreeMap::new());
-        Self { state: Mutex::new(PoolState { conns, h2, wakers, armed: None }), clock }
+        let state = Mutex::new(PoolState { conns, h2, wakers, armed: None });
+        Self { state, clock, session, is_checked: AtomicBool::new(false) }
     }
 
     /// Takes in use an HTTP/1.1 connection that was just opened.
@@ -177,9 +183,19 @@ impl Pool {
         });
     }
 
+    /// One of the session's links takes no new streams: connections over it are not kept from now on.
+    pub(crate) fn handle_link_ending(&self) {
+        self.is_checked.store(true, Ordering::Release);
+    }
+
     /// Puts an HTTP/1.1 connection back. Not one that is not free.
     fn put(self: &Arc<Self>, pooled: PooledConn) {
         let PooledConn { mut h1_conn, watch, visitor, group } = pooled;
+        if self.is_checked.load(Ordering::Acquire)
+            && !self.session.look(|session| session.is_steady(h1_conn.stream_id()))
+        {
+            return;
+        }
         let now = self.clock.now();
         self.with(|state| {
             // Under the lock, so that an end that comes now finds the connection in its place.
