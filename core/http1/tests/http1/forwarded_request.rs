@@ -42,7 +42,8 @@ fn order_and_spelling_stay() {
 
 #[test]
 fn a_line_gets_one_space_and_no_white_space_at_its_end() {
-    assert_eq!(forward_fields("Host:a\r\nX:\t 1 \r\nY: 2\r\n"), "Host: a\r\nX: 1\r\nY: 2\r\n");
+    let fields = "Host:a\r\nX:\t 1 \r\nY: 2\r\nZ: 3 \r\nW: 4\t\r\nV:  5\r\n";
+    assert_eq!(forward_fields(fields), "Host: a\r\nX: 1\r\nY: 2\r\nZ: 3\r\nW: 4\r\nV: 5\r\n");
 }
 
 #[test]

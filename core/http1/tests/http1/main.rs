@@ -2,6 +2,7 @@
 
 mod body;
 mod body_forwarder;
+mod client_info;
 mod forwarded_request;
 mod forwarded_response;
 mod head;
