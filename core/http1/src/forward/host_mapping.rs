@@ -118,12 +118,10 @@ fn url_of_refresh(value: &[u8]) -> Option<usize> {
 
 /// The host of an authority, and its port if it names one.
 fn split_port(authority: &str) -> (&str, Option<u16>) {
-    match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => match port.parse() {
-            Ok(port) => (host, Some(port)),
-            Err(_) if port.is_empty() => (host, None),
-            Err(_) => (authority, None),
-        },
-        _ => (authority, None),
+    match authority.rsplit_once(':').map(|(host, port)| (host, port, port.parse())) {
+        Some((host, _, Ok(port))) => (host, Some(port)),
+        Some((host, "", Err(_))) => (host, None),
+        // The colon is one of an IPv6 address.
+        Some((_, _, Err(_))) | None => (authority, None),
     }
 }

@@ -57,6 +57,6 @@ fn is_shared(domain: &[u8], relay_domain: &str) -> bool {
     let relay = relay_domain.as_bytes();
     let domain = domain.strip_suffix(b".").unwrap_or(domain);
     let Some(rest) = relay.len().checked_sub(domain.len()) else { return false };
-    let is_suffix = !domain.is_empty() && relay[rest..].eq_ignore_ascii_case(domain);
+    let is_suffix = relay[rest..].eq_ignore_ascii_case(domain);
     is_suffix && (rest == 0 || relay[rest - 1] == b'.')
 }

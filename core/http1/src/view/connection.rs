@@ -33,7 +33,7 @@ impl ConnectionOptions {
                 self.keep_alive = true;
             } else if is("upgrade") {
                 self.upgrade = true;
-            } else if !ESSENTIAL.into_iter().any(is) && !is("te") {
+            } else if !ESSENTIAL.into_iter().any(is) {
                 self.named += 1;
             }
         }

@@ -132,6 +132,14 @@ fn a_body_is_written_as_the_other_side_can_read_it() {
 }
 
 #[test]
+fn a_body_that_is_none_is_forwarded_at_once() {
+    for framing in [Framing::Empty, Framing::Length(0)] {
+        assert!(BodyForwarder::new(framing, framing, MessageKind::Request).is_finished());
+    }
+    assert!(!BodyForwarder::new(Framing::Length(1), Framing::Length(1), MessageKind::Request).is_finished());
+}
+
+#[test]
 fn a_body_that_ends_too_early_is_not_whole() {
     for (framing, bytes) in [
         (Framing::Length(2), &b"a"[..]),

@@ -116,8 +116,8 @@ fn crumbs_of_a_cookie_become_one() {
 
 #[test]
 fn what_the_caller_removes_is_gone() {
-    let options = RequestRewrite { remove: &["authorization"], ..rewrite(ForwardedFields::Keep) };
-    let head = "GET / HTTP/1.1\r\nHost: h\r\nAuthorization: Basic x\r\nX: y\r\n\r\n";
+    let options = RequestRewrite { remove: &["authorization", "x-own"], ..rewrite(ForwardedFields::Keep) };
+    let head = "GET / HTTP/1.1\r\nHost: h\r\nAuthorization: Basic x\r\nX: y\r\nX-Own: 1\r\n\r\n";
     assert_eq!(forward(head, &options), "GET / HTTP/1.1\r\nHost: h\r\nX: y\r\n\r\n");
 }
 

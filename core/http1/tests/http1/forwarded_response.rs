@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use hvym_http1::{
-    FieldTable, Framing, FramingError, HeadError, HostMapping, ResponseError, ResponseRewrite, ResponseView,
-    UrlOrigin, UrlScheme, Version,
+    FieldTable, Framing, FramingError, HeadError, HostMapping, MAX_CONNECTION_OPTIONS, MAX_HEAD_BYTES,
+    ResponseError, ResponseRewrite, ResponseView, UrlOrigin, UrlScheme, Version,
 };
 
 fn read<T>(head: &str, method: &str, read: impl FnOnce(&ResponseView<'_>) -> T) -> Result<T, ResponseError> {
@@ -192,6 +192,8 @@ fn an_upgrade_is_named_where_the_status_is_about_it() {
         (head.as_str(), framing),
         ("HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n", Framing::Tunnel)
     );
+    let required = "HTTP/1.1 426 X\r\nContent-Length: 0\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n";
+    assert_eq!(forward(required, "GET", &ResponseRewrite::default()).0, required);
     let (head, _) = forward("HTTP/1.1 103 X\r\nLink: <a>\r\n\r\n", "GET", &close);
     assert_eq!(head, "HTTP/1.1 103 X\r\nLink: <a>\r\n\r\n");
 }
@@ -216,6 +218,8 @@ fn a_cookie_for_every_tunnel_becomes_one_for_its_own() {
     ] {
         assert_eq!(cookie(sent), got, "{sent}");
     }
+    let other = "Location: /a; Domain=tunnel.example\r\n";
+    assert_eq!(forward_fields(other, &rewrite), other);
     let unasked = forward_fields("Set-Cookie: a=1; Domain=tunnel.example\r\n", &ResponseRewrite::default());
     assert_eq!(unasked, "Set-Cookie: a=1; Domain=tunnel.example\r\n");
 }
@@ -244,10 +248,67 @@ fn a_public_host_is_named_in_every_field_that_names_the_local_one() {
         ("Access-Control-Allow-Origin: *", "Access-Control-Allow-Origin: *"),
         ("Set-Cookie: a=1; Domain=localhost; Path=/", "Set-Cookie: a=1; Domain=a.example; Path=/"),
         ("Set-Cookie: a=1; Domain=other", "Set-Cookie: a=1; Domain=other"),
+        (
+            "Set-Cookie: a; Domain=localhost; Domain=.LOCALHOST",
+            "Set-Cookie: a; Domain=a.example; Domain=.a.example",
+        ),
         ("X: http://localhost:3000/", "X: http://localhost:3000/"),
     ] {
         assert_eq!(forward_fields(&format!("{sent}\r\n"), &rewrite).trim_end(), got, "{sent}");
     }
+}
+
+#[test]
+fn hosts_are_compared_with_their_ports() {
+    let origin = |scheme, authority: &str| UrlOrigin { scheme, authority: authority.to_owned() };
+    let mapped = |public: &str, origin_field: &str| {
+        let public = origin(UrlScheme::Https, public);
+        let mapping = HostMapping { public, local: origin(UrlScheme::Http, "[::1]:3000") };
+        mapping
+            .map_request("Origin", origin_field.as_bytes())
+            .map(|value| String::from_utf8(value).expect("text"))
+    };
+    let local = Some("http://[::1]:3000".to_owned());
+    for same in ["https://a.example", "https://a.example:443", "https://a.example:", "http://A.example:443"] {
+        assert_eq!(mapped("a.example", same), local, "{same}");
+    }
+    for other in
+        ["http://a.example", "https://a.example:8443", "https://b.example", "null", "https://a.example.b"]
+    {
+        assert_eq!(mapped("a.example", other), None, "{other}");
+    }
+    assert_eq!(mapped("[2001:db8::1]", "https://[2001:db8::1]"), local);
+    assert_eq!(mapped("[2001:db8::1]", "https://[2001:db8::2]"), None);
+    let mapping =
+        HostMapping { public: origin(UrlScheme::Https, "a"), local: origin(UrlScheme::Http, "b:1") };
+    assert_eq!(mapping.map_request("Host", b"anything").as_deref(), Some(&b"b:1"[..]));
+    assert_eq!(mapping.map_request("Referer", b"https://a/b?c").as_deref(), Some(&b"http://b:1/b?c"[..]));
+    assert_eq!(mapping.map_request("X-Referer", b"https://a/"), None);
+}
+
+#[test]
+fn a_response_is_whole_or_incomplete() {
+    let length = |bytes: &[u8]| {
+        let mut table = FieldTable::new();
+        ResponseView::parse_prefix(bytes, &mut table, "GET").map(|whole| whole.map(|(_, length)| length))
+    };
+    let head = b"\r\n\nHTTP/1.1 200 O\tK\r\nA: b\r\nB : c\n\r\n";
+    for end in 0..head.len() {
+        assert_eq!(length(&head[..end]), Ok(None), "{end}");
+    }
+    let more = [&head[..], b"body"].concat();
+    assert_eq!(length(&more), Ok(Some(head.len())));
+    let long = |bytes: usize| format!("HTTP/1.1 200 OK\r\nA: {}", "b".repeat(bytes - 20));
+    assert_eq!(length(long(MAX_HEAD_BYTES).as_bytes()), Ok(None));
+    assert_eq!(length(long(MAX_HEAD_BYTES + 1).as_bytes()), Err(HeadError::TooLong.into()));
+    let options = |count: usize| {
+        read_fields(&format!("Connection: close, {}\r\n", vec!["x"; count].join(",")), |view| {
+            view.connection().close
+        })
+    };
+    assert_eq!(options(MAX_CONNECTION_OPTIONS - 1), Ok(true));
+    assert_eq!(options(MAX_CONNECTION_OPTIONS), Ok(true));
+    assert_eq!(options(MAX_CONNECTION_OPTIONS + 1), Err(ResponseError::ConnectionOptions));
 }
 
 #[test]

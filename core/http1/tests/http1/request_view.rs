@@ -2,7 +2,7 @@
 
 use hvym_http1::{
     FieldTable, Framing, FramingError, HeadError, HeadScanner, LineEndings, MAX_CONNECTION_OPTIONS,
-    MAX_HEADERS, RequestError, RequestView, Version,
+    MAX_HEAD_BYTES, MAX_HEADERS, RequestError, RequestView, Version,
 };
 
 /// What `read` says of a head that is accepted, or why it is not.
@@ -86,7 +86,21 @@ fn bytes_that_are_no_complete_head_are_refused() {
     for end in 0..head.len() {
         assert!(RequestView::parse(&head[..end], &mut FieldTable::new()).is_err(), "{end}");
     }
+    let head = [b"\r\n\r\n", &head[..]].concat();
+    let length = |bytes: &[u8]| {
+        RequestView::parse_prefix(bytes, &mut FieldTable::new()).map(|whole| whole.map(|(_, length)| length))
+    };
+    for end in 0..head.len() {
+        assert_eq!(length(&head[..end]), Ok(None), "{end}");
+    }
     let more = [&head[..], b"G"].concat();
+    assert_eq!(length(&more), Ok(Some(head.len())));
+    let long = |bytes: usize| format!("GET / HTTP/1.1\r\nHost: {}", "a".repeat(bytes - 22));
+    assert_eq!(length(long(MAX_HEAD_BYTES).as_bytes()), Ok(None));
+    assert_eq!(length(long(MAX_HEAD_BYTES + 1).as_bytes()), Err(HeadError::TooLong.into()));
+    let whole = |bytes: usize| format!("{}\r\n\r\n", long(bytes - 4));
+    assert_eq!(length(whole(MAX_HEAD_BYTES).as_bytes()), Ok(Some(MAX_HEAD_BYTES)));
+    assert_eq!(length(whole(MAX_HEAD_BYTES + 1).as_bytes()), Err(HeadError::TooLong.into()));
     let error = RequestView::parse(&more, &mut FieldTable::new()).err();
     assert_eq!(error, Some(RequestError::Head(HeadError::LineEnd)));
 }
