@@ -148,10 +148,12 @@ fn half_of_the_places_taken_is_no_pressure_and_one_more_is() {
     let mut limits = Limits::new(CONFIG);
     enter(&mut limits, "192.0.2.1", "web", Use::Request, 2);
     assert!(!limits.is_pressed(&"web"));
-    enter(&mut limits, "192.0.2.1", "web", Use::Request, 1);
-    assert!(limits.is_pressed(&"web") && !limits.is_pressed(&"db"));
     enter(&mut limits, "192.0.2.2", "db", Use::Request, 2);
-    assert!(limits.is_pressed(&"db"), "the relay is more than half full");
+    assert!(!limits.is_pressed(&"mail"), "half of all is no pressure either");
+    enter(&mut limits, "192.0.2.1", "web", Use::Request, 1);
+    assert!(limits.is_pressed(&"web") && limits.is_pressed(&"mail"), "the relay is more than half full");
+    limits.leave(who("192.0.2.2"), &"db", Use::Request);
+    assert!(limits.is_pressed(&"web") && !limits.is_pressed(&"mail"), "the service is");
 }
 
 #[test]
