@@ -1,6 +1,8 @@
 //! Several links for one session: further ones join, old ones drain, and the loss of one costs its streams alone.
 
 mod growth;
+mod limits;
+mod walk;
 
 use std::time::Duration;
 
