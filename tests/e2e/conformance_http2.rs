@@ -13,9 +13,14 @@ use serde_json::{Value, json};
 
 /// A gRPC service, and a tunnel under which it is called `rpc`.
 fn service(python: &Path) -> (Program, Tunnel) {
+    service_at(python, &[])
+}
+
+/// The same, at a relay with these arguments.
+fn service_at(python: &Path, relay: &[&str]) -> (Program, Tunnel) {
     let mut service = peer(python, &["rpc.py", "serve"]);
     let target = format!("rpc=h2c://localhost:{}", service.line());
-    (service, Tunnel::with(nobody(), &[], &["--bind", &target]))
+    (service, Tunnel::with(nobody(), relay, &["--bind", &target]))
 }
 
 /// A visitor who does this on one connection, and prints one answer for each.
@@ -61,6 +66,14 @@ fn streams_of_messages_go_either_way_and_both_ways() {
     assert_eq!(found[..2], [json!({"right": true}), json!({"right": true})]);
     assert_eq!(found[2], json!({"sum": 700_004}));
     assert_eq!(found[3], json!({"right": 100, "ended": true, "code": "OK"}));
+}
+
+#[test]
+fn a_visitor_may_listen_for_longer_than_a_body_may_stand_still() {
+    let Some(python) = packaged_python() else { return };
+    let (_service, tunnel) = service_at(&python, &["--body-timeout", "1"]);
+    let found = answers(&mut visitor(&python, &tunnel, &[json!({"listen": 3})]), 1);
+    assert_eq!(found, [json!({"seen": ["first", "last"], "ended": true})]);
 }
 
 #[test]

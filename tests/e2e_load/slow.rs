@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hvym_tunnel_tests::Door;
-use hvym_tunnel_tests::frames::{self, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS};
+use hvym_tunnel_tests::frames::{self, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS};
 use hvym_tunnel_tests::http::{Conversation, Head, Origin, answer, ok};
 use hvym_tunnel_tests::program::PATIENCE;
 use hvym_tunnel_tests::tunnel::{Agent, Relay, Tunnel, request};
@@ -123,6 +123,37 @@ fn a_body_that_stops_coming_is_a_408() {
     let head = visitor.wait_for(HEADERS).expect("an answer");
     // A literal value behind the name :status (RFC 7541 section 6.2), in Huffman's code or not.
     assert_eq!(head.payload.first(), Some(&0x48), "{head:?}");
+}
+
+#[test]
+fn a_body_over_http2_may_stand_still_while_its_response_flows() {
+    let limit = Duration::from_secs(1);
+    let (ask, asked) = channel();
+    let asked = Mutex::new(asked);
+    let service = Origin::start(move |mut relay| {
+        relay.head()?;
+        relay.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+        // A piece for each request, until there are no more.
+        while asked.lock().expect("nobody panics here").recv().is_ok() {
+            relay.send("1\r\n.\r\n")?;
+        }
+        let (rest, _) = relay.chunks()?;
+        relay.send(format!("{:x}\r\n", rest.len()))?;
+        relay.send([&rest[..], b"\r\n0\r\n\r\n"].concat())
+    });
+    let tunnel = Tunnel::with(service.port, &["--body-timeout", &limit.as_secs().to_string()], &[]);
+    let mut visitor = Frames::dial(tunnel.relay.port, 65_535);
+    visitor
+        .send(HEADERS, END_HEADERS, 1, &frames::post(tunnel.agent.host(), "/", &[]))
+        .expect("the relay reads");
+    let begun = Instant::now();
+    while begun.elapsed() < limit * 3 {
+        ask.send(()).expect("the service waits");
+        assert_eq!(visitor.wait_for(DATA).expect("a piece").payload, b".");
+    }
+    drop(ask);
+    visitor.send(DATA, END_STREAM, 1, b"the rest").expect("the relay reads");
+    assert_eq!(visitor.wait_for(DATA).expect("the last piece").payload, b"the rest");
 }
 
 #[test]

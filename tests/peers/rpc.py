@@ -6,13 +6,15 @@
 
 Commands: {"unary": size} echoes so many bytes, {"fail": text} is refused with that text, {"count": n} gets n messages,
 {"sum": [sizes]} sends messages and gets their number of bytes, {"chat": n} sends n messages, each after the answer to the
-one before, {"hang": n} cancels after n messages, {"late": seconds} gives up after that time.
+one before, {"hang": n} cancels after n messages, {"late": seconds} gives up after that time, {"listen": seconds} sends a message, and
+one more after that time, in which only answers come.
 """
 
 import json
 import os
 import queue
 import sys
+import time
 from concurrent import futures
 
 import grpc
@@ -54,12 +56,28 @@ def hang(request, context):
     print("cancelled", flush=True)
 
 
+NEXT = queue.Queue()
+
+
+def listen(requests, context):
+    yield next(requests)
+    yield from iter(NEXT.get, b"")
+    yield next(requests)
+
+
+def following(request, context):
+    NEXT.put(request)
+    return b""
+
+
 METHODS = {
     "Unary": grpc.unary_unary_rpc_method_handler(unary),
     "Fail": grpc.unary_unary_rpc_method_handler(fail),
     "Count": grpc.unary_stream_rpc_method_handler(count),
     "Sum": grpc.stream_unary_rpc_method_handler(total),
     "Chat": grpc.stream_stream_rpc_method_handler(chat),
+    "Listen": grpc.stream_stream_rpc_method_handler(listen),
+    "Next": grpc.unary_unary_rpc_method_handler(following),
     "Hang": grpc.unary_stream_rpc_method_handler(hang),
 }
 
@@ -96,6 +114,21 @@ def do(channel, what, value):
                 return {"wrong": number}
         said.put(None)
         return {"right": value, "ended": next(answers, None) is None, "code": answers.code().name}
+    if what == "listen":
+        said = queue.Queue()
+        answers = channel.stream_stream("/t.T/Listen")(iter(said.get, None), timeout=60)
+        said.put(b"first")
+        seen = [next(answers)]
+        until = time.monotonic() + value
+        while time.monotonic() < until:
+            channel.unary_unary("/t.T/Next")(b"tick", timeout=60)
+            if next(answers) != b"tick":
+                return {"wrong": "tick"}
+        channel.unary_unary("/t.T/Next")(b"", timeout=60)
+        said.put(b"last")
+        seen.append(next(answers))
+        said.put(None)
+        return {"seen": [answer.decode() for answer in seen], "ended": next(answers, None) is None}
     if what == "hang":
         answers = channel.unary_stream("/t.T/Hang")(str(value).encode(), timeout=60)
         seen = [int(next(answers)) for _ in range(value)]

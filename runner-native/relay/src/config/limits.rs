@@ -78,7 +78,7 @@ pub struct Limits {
         help = "How long a connection may idle between requests [default: 75]",
     ))]
     pub idle_timeout: Duration,
-    /// How long nothing of a request's body may come while the service waits for it.
+    /// How long nothing of a request's body, nor of its response, may come while the service waits for the body.
     #[serde(with = "seconds")]
     #[cfg_attr(feature = "clap", arg(
         long, value_name = "SECS", value_parser = seconds::parse,

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use http::header::{EXPECT, HeaderMap};
 use http_body_util::Full;
+use hvym_tunnel_core::time::Instant;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use crate::http1::body_error::RequestBodyError;
@@ -86,6 +87,11 @@ impl RequestBody {
     /// What lets the body come, if it waits for that.
     pub(crate) fn permit(&self) -> Option<Permit> {
         self.permit.clone()
+    }
+
+    /// Waits until `deadline` for more of a body that was late.
+    pub(crate) fn wait_until(&mut self, deadline: Instant) {
+        self.timer = Some(CoarseTimer::at(deadline));
     }
 
     fn poll_timer(&mut self, limit: Duration, cx: &mut Context<'_>) -> Poll<()> {

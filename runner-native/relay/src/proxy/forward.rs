@@ -48,7 +48,7 @@ pub(crate) async fn forward(
     let upload = request.body().progress();
     let sent = send(visitor, user, live, name, request, permit).await;
     let (response, upstream) = asked.with(sent, |(response, _)| response.status())?;
-    if let Some(upload) = upload {
+    if let Some(upload) = &upload {
         upload.answer();
     }
     let (mut head, body) = response.into_parts();
@@ -59,8 +59,8 @@ pub(crate) async fn forward(
             upgrade::join(visitor, on_upgrade, pooled, guard);
             return Ok(Response::from_parts(head, response_body::no_body()));
         }
-        (UpstreamConn::Own(pooled), _) => Relayed::http1(pooled, guard),
-        (UpstreamConn::Shared { h2_conn, .. }, Some(body)) => Relayed::http2(body, h2_conn, guard),
+        (UpstreamConn::Own(pooled), _) => Relayed::http1(pooled, upload, guard),
+        (UpstreamConn::Shared { h2_conn, .. }, Some(body)) => Relayed::http2(body, h2_conn, upload, guard),
         (UpstreamConn::Shared { .. }, None) => return Err(pages::bad_answer()),
     };
     Ok(Response::from_parts(head, ResponseBody::Relayed(body)))

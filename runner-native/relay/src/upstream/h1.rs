@@ -165,10 +165,6 @@ impl H1Conn {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Response<()>, Option<UpstreamFailure>>> {
         loop {
-            let moved = match self.drive(cx) {
-                Ok(moved) => moved,
-                Err(()) => return Poll::Ready(Err(None)),
-            };
             let Some(upstream) = &mut self.upstream else { return Poll::Ready(Err(None)) };
             match upstream.poll_event() {
                 Some(UpstreamEvent::Interim(view)) => {
@@ -188,8 +184,11 @@ impl H1Conn {
                 }
                 Some(UpstreamEvent::Failed(failure)) => return Poll::Ready(Err(Some(failure))),
                 Some(_) => {}
-                None if !moved => return Poll::Pending,
-                None => {}
+                None => match self.drive(cx) {
+                    Ok(true) => {}
+                    Ok(false) => return Poll::Pending,
+                    Err(()) => return Poll::Ready(Err(None)),
+                },
             }
         }
     }
@@ -200,8 +199,6 @@ impl H1Conn {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UpstreamFailure>>> {
         loop {
-            // That the request broke off is no end of its response, but the service may wait for the rest of it.
-            let moved = self.drive(cx);
             let Some(upstream) = &mut self.upstream else { return Poll::Ready(None) };
             match upstream.poll_event() {
                 Some(UpstreamEvent::Body(data)) => {
@@ -214,9 +211,11 @@ impl H1Conn {
                 Some(UpstreamEvent::Failed(failure)) => return Poll::Ready(Some(Err(failure))),
                 Some(UpstreamEvent::End) => return Poll::Ready(None),
                 Some(UpstreamEvent::Interim(_) | UpstreamEvent::Response(_)) => {}
-                None => match moved {
+                // After the events: the end of a chunk is none, and makes room for what has to be waited for.
+                None => match self.drive(cx) {
                     Ok(true) => {}
                     Ok(false) => return Poll::Pending,
+                    // That the request broke off is no end of its response, but the service may wait for the rest.
                     Err(()) => return Poll::Ready(Some(Err(UpstreamFailure::Lost))),
                 },
             }

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use thiserror::Error;
 
 use crate::upstream::h2::H2Conn;
 use crate::upstream::pool::PooledConn;
+use crate::upstream::request_upload::UploadState;
 use hvym_tunnel_net::runtime::{Task, spawn};
 use hvym_tunnel_net::shutdown::TaskGuard;
 
@@ -34,6 +36,8 @@ pub(crate) struct Relayed {
     source: Source,
     /// The error of the body, held back while earlier data is flushed.
     broken: Option<ServiceError>,
+    /// The request's body, if there is one: while its response flows, it may stand still.
+    upload: Option<Arc<UploadState>>,
     _guard: TaskGuard,
 }
 
@@ -51,14 +55,20 @@ enum Source {
 
 impl Relayed {
     /// Over HTTP/1.1.
-    pub(crate) fn http1(pooled: PooledConn, guard: TaskGuard) -> Self {
+    pub(crate) fn http1(pooled: PooledConn, upload: Option<Arc<UploadState>>, guard: TaskGuard) -> Self {
         let source = if pooled.h1_conn.is_request_sent() { Source::Here(pooled) } else { apart(pooled) };
-        Self { source, broken: None, _guard: guard }
+        Self { source, broken: None, upload, _guard: guard }
     }
 
     /// Over HTTP/2.
-    pub(crate) fn http2(body: Incoming, h2_conn: H2Conn, guard: TaskGuard) -> Self {
-        Self { source: Source::Shared { body, _h2_conn: h2_conn }, broken: None, _guard: guard }
+    pub(crate) fn http2(
+        body: Incoming,
+        h2_conn: H2Conn,
+        upload: Option<Arc<UploadState>>,
+        guard: TaskGuard,
+    ) -> Self {
+        let source = Source::Shared { body, _h2_conn: h2_conn };
+        Self { source, broken: None, upload, _guard: guard }
     }
 
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<FrameResult>> {
@@ -74,7 +84,12 @@ impl Relayed {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            _ => {}
+            Poll::Ready(Some(Ok(_))) => {
+                if let Some(upload) = &self.upload {
+                    upload.response_progressed();
+                }
+            }
+            Poll::Pending => {}
         }
         frame
     }

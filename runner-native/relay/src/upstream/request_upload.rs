@@ -38,7 +38,8 @@ pub(crate) enum UploadFailure {
 
 /// The progress of a body.
 pub(crate) struct UploadState {
-    /// When it last progressed, microseconds of the clock.
+    clock: Clock,
+    /// When the body, or its response, last progressed, microseconds of the clock.
     moved: AtomicU64,
     /// Whether its response has begun.
     answered: AtomicBool,
@@ -55,6 +56,7 @@ impl RequestUpload {
             return Self::empty();
         }
         let progress = Arc::new(UploadState {
+            clock,
             moved: AtomicU64::new(clock.now().as_micros()),
             answered: AtomicBool::new(false),
             broken: AtomicBool::new(false),
@@ -80,6 +82,20 @@ impl RequestUpload {
 }
 
 impl Flowing {
+    /// The next of the body. It is late only if its response stood still as long: who streams in both directions may
+    /// listen for longer than the body timeout.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        loop {
+            let polled = Pin::new(&mut self.body).poll_frame(cx);
+            let Poll::Ready(Some(Err(RequestBodyError::Late(limit)))) = &polled else { return polled };
+            let deadline = self.progress.last_progress() + *limit;
+            if deadline <= self.clock.now() {
+                return polled;
+            }
+            self.body.wait_until(deadline);
+        }
+    }
+
     /// Measures what came, or that nothing did. Looks for those who are too slow whenever something comes of them: of the
     /// others, [`RequestBody`] notices that nothing does.
     fn measure(&mut self, came: Option<usize>, now: Instant) -> Result<(), RequestBodyError> {
@@ -102,6 +118,21 @@ impl UploadState {
     /// The response has begun.
     pub(crate) fn answer(&self) {
         self.answered.store(true, Ordering::Relaxed);
+        self.progressed(self.clock.now());
+    }
+
+    /// More of the response went to the visitor.
+    pub(crate) fn response_progressed(&self) {
+        self.progressed(self.clock.now());
+    }
+
+    fn progressed(&self, now: Instant) {
+        self.moved.store(now.as_micros(), Ordering::Relaxed);
+    }
+
+    /// When the body or its response last progressed.
+    fn last_progress(&self) -> Instant {
+        Instant::from_micros(self.moved.load(Ordering::Relaxed))
     }
 
     /// Why the body did not arrive completely, if it failed.
@@ -120,7 +151,7 @@ impl UploadState {
     ) -> Option<T> {
         let mut work = std::pin::pin!(work);
         loop {
-            let idle = clock.now() - Instant::from_micros(self.moved.load(Ordering::Relaxed));
+            let idle = clock.now() - self.last_progress();
             let left = limit.checked_sub(idle).filter(|left| !left.is_zero())?;
             if let Some(done) = within(left, work.as_mut()).await {
                 return Some(done);
@@ -138,7 +169,7 @@ impl Body for RequestUpload {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         let Some(flowing) = &mut self.0 else { return Poll::Ready(None) };
-        let polled = Pin::new(&mut flowing.body).poll_frame(cx);
+        let polled = flowing.poll_body(cx);
         let now = flowing.clock.now();
         let came = match &polled {
             Poll::Ready(Some(Ok(frame))) => Some(frame.data_ref().map_or(0, Bytes::len)),
@@ -150,7 +181,7 @@ impl Body for RequestUpload {
         if let Err(error) = measured {
             frame = Some(Err(error));
         }
-        flowing.progress.moved.store(now.as_micros(), Ordering::Relaxed);
+        flowing.progress.progressed(now);
         if let Some(Err(error)) = &frame {
             let is_late = matches!(error, RequestBodyError::Late(_) | RequestBodyError::Slow);
             flowing.progress.late.store(is_late, Ordering::Release);
