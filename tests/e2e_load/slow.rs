@@ -287,8 +287,8 @@ fn a_trusted_proxy_says_who_the_visitor_is() {
     assert_eq!(head.field("x-forwarded-for"), Some("203.0.113.9, 127.0.0.1"));
     assert_eq!(head.field("x-forwarded-proto"), Some("https"));
     assert_eq!(head.field("x-forwarded-host"), Some(host));
-    let forwarded = format!("for=203.0.113.9;host=\"{host}\";proto=https, for=127.0.0.1");
-    assert_eq!(head.field("forwarded"), Some(forwarded.as_str()));
+    // A host with a port would need quotes, which some services cannot read.
+    assert_eq!(head.field("forwarded"), Some("for=203.0.113.9;proto=https, for=127.0.0.1"));
 }
 
 #[test]
