@@ -104,7 +104,8 @@ fn a_body_that_its_service_ignored_is_nobody_elses_request() {
         }
     });
     let tunnel = Tunnel::to(origin.port);
-    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+    // The head of a request that lacks its end: the next request over this connection would be a field of it.
+    let smuggled = "GET /smuggled HTTP/1.1\r\nX: ";
     for method in ["POST", "PUT", "GET"] {
         let mut bad = tunnel.visit();
         let length = format!("Content-Length: {}", smuggled.len());
