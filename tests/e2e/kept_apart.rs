@@ -4,6 +4,7 @@
 use std::io;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
 
 use hvym_tunnel_tests::Door;
 use hvym_tunnel_tests::http::{Conversation, Origin, answer, ok};
@@ -117,9 +118,17 @@ fn a_body_that_its_service_ignored_is_nobody_elses_request() {
             assert_eq!(get(&tunnel, &target), (200, target));
         }
         drop(bad);
-        for number in 0..10 {
-            let target = format!("/{number}");
-            assert_eq!(get(&tunnel, &target), (200, target));
+        // So many at once, and for so long, that whatever is free is used by somebody.
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(500) {
+            let mut visitors: Vec<Conversation> = (0..20).map(|_| tunnel.visit()).collect();
+            for (number, visitor) in visitors.iter_mut().enumerate() {
+                let target = format!("/{number}");
+                visitor.send(tunnel.request("GET", &target, &[])).expect("the relay reads");
+            }
+            for (number, visitor) in visitors.iter_mut().enumerate() {
+                assert_eq!(read(visitor), (200, format!("/{number}")));
+            }
         }
     }
 }
