@@ -3,6 +3,7 @@
 
 use hvym_tunnel_tests::alone::Alone;
 use hvym_tunnel_tests::http::{Conversation, Head, Origin, answer, ok};
+use hvym_tunnel_tests::installed::{packaged_python, peer};
 use hvym_tunnel_tests::program::Home;
 use hvym_tunnel_tests::tunnel::{Agent, Relay, request};
 
@@ -55,6 +56,25 @@ fn every_field_that_names_the_host_is_mapped_for_the_service_and_back_for_the_vi
     // Others are passed as they are, and the service decides.
     let (head, _) = tunnel.ask("GET", "/", &["Origin: http://elsewhere.example"], &[]).expect("an answer");
     assert_eq!(head.status(), 403);
+}
+
+#[test]
+fn a_file_is_moved_at_a_webdav_server_whichever_host_it_is_told() {
+    let Some(python) = packaged_python() else { return };
+    let home = Home::new();
+    let folder = home.path("files");
+    std::fs::create_dir_all(&folder).expect("a folder takes a folder");
+    let mut server = peer(&python, &["dav.py", folder.to_str().expect("text")]);
+    let local = format!("localhost:{}", server.line());
+    for (moved, arguments) in [("public", &[][..]), ("local", &["--host-header", &local])] {
+        let tunnel = Alone::exposing(&local, arguments);
+        assert_eq!(tunnel.ask("PUT", "/file", &[], b"text").expect("an answer").0.status(), 201);
+        let destination = format!("Destination: http://{}/{moved}", tunnel.host());
+        let (head, body) = tunnel.ask("MOVE", "/file", &[&destination], &[]).expect("an answer");
+        assert_eq!(head.status(), 201, "{moved}: {}", String::from_utf8_lossy(&body));
+        assert!(!folder.join("file").exists(), "{moved}");
+        assert_eq!(std::fs::read(folder.join(moved)).expect("it is there"), b"text");
+    }
 }
 
 fn strict_port() -> u16 {

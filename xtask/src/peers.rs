@@ -8,10 +8,16 @@ use anyhow::{Context, Result, ensure};
 
 use crate::target;
 
-/// The package that existing programs make and check their tokens with, the one their agents ask services with, and
-/// two whose visitors and services meet.
-const PYTHON_PACKAGES: [&str; 4] =
-    ["hvym-stellar==0.23.0", "httpx==0.28.1", "grpcio==1.85.1", "websockets==17.4"];
+/// The package that existing programs make and check their tokens with, the one their agents ask services with, two
+/// whose visitors and services meet, and a file server (WebDAV) with its HTTP server.
+const PYTHON_PACKAGES: [&str; 6] = [
+    "hvym-stellar==0.23.0",
+    "httpx==0.28.1",
+    "grpcio==1.85.1",
+    "websockets==17.4",
+    "wsgidav==4.4.0",
+    "cheroot==11.1.2",
+];
 /// Versions of tunely, as PyPI has them: the last, and the last that speaks the protocol before.
 const TUNELY_PYTHON: [&str; 2] = ["0.12.0", "0.2.1"];
 /// The version of tunely's agent for Node.
