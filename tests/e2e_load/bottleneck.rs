@@ -49,10 +49,13 @@ fn origin(answered: std::sync::mpsc::Sender<()>) -> Origin {
     })
 }
 
+/// Moves one block.
+type OneBlock = Box<dyn FnMut(&mut Conversation) -> io::Result<()>>;
+
 /// A visitor that moves bulk until it breaks; `moved` hears when it has moved enough.
 fn bulk(mut visitor: Conversation, host: String, way: Way, moved: std::sync::mpsc::Sender<()>) {
     thread::spawn(move || {
-        let mut one_block: Box<dyn FnMut(&mut Conversation) -> io::Result<()>> = match way {
+        let mut one_block: OneBlock = match way {
             Way::ToRelay => {
                 visitor.send(request(&host, "GET", "/bulk", &[]))?;
                 visitor.head()?;

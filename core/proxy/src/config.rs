@@ -14,6 +14,8 @@ pub struct ProxyConfig {
     pub idle_timeout: Duration,
     /// How long an exchange may stand still, in both directions, while its request is incomplete (408).
     pub body_timeout: Duration,
+    /// The same once its response has begun: both sides stream, and may be silent as long as those that upgraded.
+    pub tunnel_timeout: Duration,
     /// How long a visitor may take nothing of what it is sent.
     pub send_timeout: Duration,
     /// Bytes a second that a visitor sends and takes at least, in the long run, where that is demanded: see
@@ -41,6 +43,7 @@ impl ProxyConfig {
         head_timeout: Duration::from_secs(30),
         idle_timeout: Duration::from_secs(75),
         body_timeout: Duration::from_secs(60),
+        tunnel_timeout: Duration::from_secs(3600),
         send_timeout: Duration::from_secs(120),
         min_rate: 240,
         response_timeout: Duration::from_secs(300),

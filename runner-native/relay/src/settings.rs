@@ -121,6 +121,7 @@ impl RelaySettings {
             head_timeout: limits.head_timeout,
             idle_timeout: limits.idle_timeout,
             body_timeout: limits.body_timeout,
+            tunnel_timeout: self.options.visitors.tunnel_timeout,
             send_timeout: limits.send_timeout,
             response_timeout: limits.response_timeout,
             min_rate: self.options.visitors.min_rate,

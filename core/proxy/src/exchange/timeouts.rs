@@ -20,7 +20,8 @@ impl Exchange {
 
     /// The request stands still, and so does its response: the visitor is waited for.
     fn body_deadline(&self) -> Option<Instant> {
-        let quiet = self.is_body_awaited().then(|| self.moved + self.config.body_timeout)?;
+        let limit = if self.down.owes_head() { self.config.body_timeout } else { self.config.tunnel_timeout };
+        let quiet = self.is_body_awaited().then(|| self.moved + limit)?;
         let slow =
             self.upload.poll_timeout().filter(|_| self.down.is_rate_enforced() && self.down.owes_head());
         Some(slow.map_or(quiet, |slow| slow.min(quiet)))

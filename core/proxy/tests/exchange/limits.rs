@@ -15,6 +15,7 @@ fn rig() -> Rig {
         head_timeout: Duration::from_millis(100),
         idle_timeout: Duration::from_millis(200),
         body_timeout: Duration::from_millis(300),
+        tunnel_timeout: Duration::from_millis(700),
         send_timeout: Duration::from_millis(400),
         min_rate: 10,
         response_timeout: Duration::from_millis(500),
@@ -70,11 +71,20 @@ fn an_exchange_whose_request_is_incomplete_may_stand_still_for_so_long() {
     let mut answered = self::rig();
     answered.visit(format!("{POST}abc"));
     answered.answer("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n");
-    for _ in 0..10 {
-        answered.wait(299);
+    for _ in 0..8 {
+        answered.wait(699);
         answered.answer("x");
     }
     assert_eq!(answered.said.iter().filter(|said| matches!(said, Said::Closed(_))).count(), 0);
+}
+
+#[test]
+fn two_sides_that_stream_may_both_be_silent_as_long_as_a_tunnel() {
+    let mut rig = rig();
+    rig.visit(format!("{POST}abc"));
+    rig.answer("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n");
+    let ended = [Said::Released(false), Said::Finished, Said::Closed(Closing::Orderly)];
+    assert_eq!(at(&mut rig, 700), ended);
 }
 
 #[test]

@@ -65,7 +65,7 @@ pub struct VisitorSettings {
         help = "Requests per second that one visitor may break off, after a burst of ten times as many [default: 50]",
     ))]
     pub resets: Option<u32>,
-    /// How long nothing may pass over an upgraded or TCP connection, in either direction. Whoever pings stays; of the
+    /// How long nothing may pass over an upgraded or TCP connection, or between two sides that stream, in either direction. Whoever pings stays; of the
     /// others, a visitor who lost its network cannot be told from one who is silent. As long as HAProxy's examples wait.
     #[serde(with = "seconds")]
     #[cfg_attr(feature = "clap", arg(

@@ -44,7 +44,9 @@ pub(crate) async fn forward(
     let forwarded = ForwardedBlock::new(&client, &host);
     let wanted = head_rewrite::rewrite_request(&mut head, &forwarded);
     let permit = body.permit();
-    let request = Request::from_parts(head, RequestUpload::new(body, rate, visitor.state.clock));
+    let tunnel_timeout = visitor.state.settings.options.visitors.tunnel_timeout;
+    let request =
+        Request::from_parts(head, RequestUpload::new(body, rate, tunnel_timeout, visitor.state.clock));
     let upload = request.body().progress();
     let sent = send(visitor, user, live, name, request, permit).await;
     let (response, upstream) = asked.with(sent, |(response, _)| response.status())?;

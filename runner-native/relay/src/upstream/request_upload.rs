@@ -23,6 +23,8 @@ struct Flowing {
     body: RequestBody,
     clock: Clock,
     progress: Arc<UploadState>,
+    /// How long it may be late once its response has begun.
+    tunnel_timeout: Duration,
     /// Measures it until its response begins, if it must not be slow.
     meter: Option<RateMeter>,
 }
@@ -51,7 +53,13 @@ pub(crate) struct UploadState {
 
 impl RequestUpload {
     /// The body of a visitor's request. With `rate` it must not be slower, until its response begins: then both sides talk.
-    pub(crate) fn new(body: RequestBody, rate: Option<MinRate>, clock: Clock) -> Self {
+    /// Both sides may be silent for `tunnel_timeout` from then on.
+    pub(crate) fn new(
+        body: RequestBody,
+        rate: Option<MinRate>,
+        tunnel_timeout: Duration,
+        clock: Clock,
+    ) -> Self {
         if body.is_end_stream() {
             return Self::empty();
         }
@@ -62,7 +70,7 @@ impl RequestUpload {
             broken: AtomicBool::new(false),
             late: AtomicBool::new(false),
         });
-        Self(Some(Flowing { body, clock, progress, meter: rate.map(RateMeter::new) }))
+        Self(Some(Flowing { body, clock, progress, tunnel_timeout, meter: rate.map(RateMeter::new) }))
     }
 
     /// An empty body.
@@ -88,7 +96,9 @@ impl Flowing {
         loop {
             let polled = Pin::new(&mut self.body).poll_frame(cx);
             let Poll::Ready(Some(Err(RequestBodyError::Late(limit)))) = &polled else { return polled };
-            let deadline = self.progress.last_progress() + *limit;
+            let is_answered = self.progress.answered.load(Ordering::Relaxed);
+            let limit = if is_answered { self.tunnel_timeout } else { *limit };
+            let deadline = self.progress.last_progress() + limit;
             if deadline <= self.clock.now() {
                 return polled;
             }
