@@ -46,7 +46,7 @@ struct RequestFacts<'a> {
 }
 
 impl<'a> RequestView<'a> {
-    /// Reads one complete head, whose end [`HeadScanner`](crate::HeadScanner) found with [`LineEndings::Strict`].
+    /// Reads one complete head, whose end [`HeadScanner`](crate::HeadScanner) found with [`LineEndings::Strict`](crate::LineEndings::Strict).
     ///
     /// # Errors
     /// [`RequestError`], for which [`RequestError::status`] is the answer.
