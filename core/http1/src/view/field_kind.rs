@@ -80,7 +80,7 @@ impl FieldKind {
             (b'a', 27) if is(name, b"access-control-allow-origin") => FieldKind::Url,
             (b'w', 16) if is(name, b"www-authenticate") => FieldKind::Challenge,
             (b'p', 5) if is(name, b"proxy") => FieldKind::Proxy,
-            (b'p', 7..) if has_prefix(name, b"proxy-") => proxy(name),
+            (b'p', 6..) if has_prefix(name, b"proxy-") => proxy(name),
             (b'c' | b'f' | b't' | b'x', 9..) => claim(name),
             _ => FieldKind::Other,
         }
@@ -156,6 +156,7 @@ mod tests {
             ("Referee", FieldKind::Other),
             ("Proxy", FieldKind::Proxy),
             ("Proxy-Anything", FieldKind::Proxy),
+            ("Proxy-", FieldKind::Proxy),
             ("Proxy-Status", FieldKind::ProxyStatus),
             ("Proxy-Authenticate", FieldKind::ProxyChallenge),
             ("WWW-Authenticate", FieldKind::Challenge),
