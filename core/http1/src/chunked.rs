@@ -32,6 +32,8 @@ enum State {
 /// Where an extension is in a quoted string (RFC 9110 section 5.6.4).
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 enum Quoting {
+    /// In the white space before the first semicolon (RFC 9112 section 7.1.1).
+    Before,
     Outside,
     Inside,
     /// Behind a backslash in it.
@@ -162,8 +164,9 @@ impl Chunked {
     fn next_state(&mut self, byte: u8) -> Result<State, BodyError> {
         match (self.state, byte) {
             (State::SizeStart, byte) => self.on_size_digit(byte, 0),
-            (State::Size { .. } | State::Extension { quoting: Quoting::Outside }, b'\r') => Ok(State::SizeLf),
-            (State::Size { .. }, b';' | b' ' | b'\t') => self.on_extension(byte, Quoting::Outside),
+            (State::Size { .. }, b'\r') => Ok(State::SizeLf),
+            (State::Extension { quoting: Quoting::Before | Quoting::Outside }, b'\r') => Ok(State::SizeLf),
+            (State::Size { .. }, b';' | b' ' | b'\t') => self.on_extension(byte, Quoting::Before),
             (State::Size { digits }, byte) => self.on_size_digit(byte, digits),
             (State::Extension { quoting }, byte) if is_text(byte) => self.on_extension(byte, quoting),
             (State::SizeLf, b'\n') if self.remaining == 0 => Ok(State::TrailerStart),
@@ -199,6 +202,9 @@ impl Chunked {
             return Err(BodyError::Extension);
         }
         let quoting = match (quoting, byte) {
+            (Quoting::Before, b' ' | b'\t') => Quoting::Before,
+            (Quoting::Before, b';') => Quoting::Outside,
+            (Quoting::Before, _) => return Err(BodyError::Extension),
             (Quoting::Outside, b'"') | (Quoting::Escaped, _) => Quoting::Inside,
             (Quoting::Inside, b'"') => Quoting::Outside,
             (Quoting::Inside, b'\\') => Quoting::Escaped,

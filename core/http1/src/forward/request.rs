@@ -198,8 +198,12 @@ fn write_request_line(method: &[u8], path: &[u8], out: &mut BytesMut) {
 /// HTTP/2 may cut cookies into several fields, which HTTP/1.1 must see as one (RFC 9113 section 8.2.3).
 fn write_cookies<'a>(name: &[u8], values: impl Iterator<Item = &'a [u8]>, out: &mut BytesMut) {
     out.extend_from_slice(name);
-    for (at, value) in values.enumerate() {
-        out.extend_from_slice(if at == 0 { b": " } else { b"; " });
+    out.extend_from_slice(b": ");
+    // An empty one would leave white space at the end, which the next recipient drops.
+    for (at, value) in values.filter(|value| !value.is_empty()).enumerate() {
+        if at > 0 {
+            out.extend_from_slice(b"; ");
+        }
         out.extend_from_slice(value);
     }
     out.extend_from_slice(b"\r\n");

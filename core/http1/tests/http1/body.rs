@@ -133,6 +133,7 @@ fn a_malformed_chunk_is_refused() {
         (b"5\r\nhello\n", BodyError::ChunkSize),
         (b"11111111111111111\r\n", BodyError::ChunkSize),
         (b"5;a\nb\r\n", BodyError::Extension),
+        (b"5 a;b\r\n", BodyError::Extension),
         (b"0\r\n folded: x\r\n", BodyError::Trailer),
         (b"0\r\nA: b\n\r\n", BodyError::Trailer),
         (b"0\r\n\n", BodyError::Trailer),

@@ -112,6 +112,8 @@ fn an_upgrade_and_the_wish_for_trailers_are_said_anew() {
 fn crumbs_of_a_cookie_become_one() {
     let fields = "Cookie: a=1\r\nHost: h\r\ncookie: b=2\r\nX: y\r\n";
     assert_eq!(forward_fields(fields), "Cookie: a=1; b=2\r\nHost: h\r\nX: y\r\n");
+    let empty = "Cookie: \r\nHost: h\r\nCookie: b=2\r\nCookie:\r\n";
+    assert_eq!(forward_fields(empty), "Cookie: b=2\r\nHost: h\r\n");
 }
 
 #[test]
