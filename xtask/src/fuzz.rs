@@ -24,6 +24,8 @@ const SECONDS: u64 = 60;
 struct Plan {
     targets: Vec<String>,
     seconds: u64,
+    /// Where the random inputs begin; `None` is anywhere.
+    seed: Option<u32>,
     input: Option<PathBuf>,
     /// Whether inputs that reach something new are added to the corpus.
     keep: bool,
@@ -41,7 +43,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     }
     for target in &plan.targets {
         let paths = Paths::of(target)?;
-        fuzz(&binary, target, &paths, plan.seconds)?;
+        fuzz(&binary, target, &paths, &plan)?;
         if plan.keep {
             merge(&binary, target, &paths)?;
         }
@@ -87,10 +89,14 @@ fn targets() -> Result<Vec<String>> {
 }
 
 fn plan(arguments: &[String], all: &[String]) -> Result<Plan> {
-    let mut plan = Plan { targets: Vec::new(), seconds: SECONDS, input: None, keep: false };
+    let mut plan = Plan { targets: Vec::new(), seconds: SECONDS, seed: None, input: None, keep: false };
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
+            "--seed" => {
+                let seed = arguments.next().context("--seed wants a number")?;
+                plan.seed = Some(seed.parse().with_context(|| format!("{seed} is no seed"))?);
+            }
             "--seconds" => {
                 let seconds = arguments.next().context("--seconds wants a number")?;
                 plan.seconds =
@@ -139,11 +145,14 @@ fn program(binary: &Path, target: &str) -> Command {
     command
 }
 
-fn fuzz(binary: &Path, target: &str, paths: &Paths, seconds: u64) -> Result<()> {
+fn fuzz(binary: &Path, target: &str, paths: &Paths, plan: &Plan) -> Result<()> {
+    let seconds = plan.seconds;
     let log = paths.artifacts.join("log.txt");
     println!("{target}: {seconds} s");
     let status = program(binary, target)
         .arg(format!("-max_total_time={seconds}"))
+        // Zero is any.
+        .arg(format!("-seed={}", plan.seed.unwrap_or(0)))
         .arg(format!("-artifact_prefix={}/", paths.artifacts.display()))
         .args(["-print_final_stats=1", "-timeout=60"])
         .args([&paths.found, &paths.corpus])

@@ -123,7 +123,7 @@ fn a_chunked_body_ends_before_the_next_message() {
 
 #[test]
 fn a_malformed_chunk_is_refused() {
-    let cases: [(&[u8], BodyError); 12] = [
+    let cases: [(&[u8], BodyError); 13] = [
         (b"\r\n", BodyError::ChunkSize),
         (b" 5\r\n", BodyError::ChunkSize),
         (b"-5\r\n", BodyError::ChunkSize),
