@@ -66,17 +66,7 @@ pub fn requests(data: &[u8]) {
     assert_eq!(end, scanned_in_pieces(data, LineEndings::Strict), "in pieces the head ends elsewhere");
     let mut table = FieldTable::new();
     let parsed = RequestView::parse_prefix(data, &mut table);
-    let (view, length) = match (end, parsed) {
-        (Ok(Some(end)), Ok(Some((view, length)))) => {
-            assert_eq!(length, end, "the head ends elsewhere");
-            (view, length)
-        }
-        (Ok(Some(_)), Ok(None)) => panic!("a whole head is called incomplete"),
-        (Ok(None) | Err(_), Ok(Some(_))) => {
-            panic!("a head that the scanner does not end is accepted: {end:?}")
-        }
-        (_, Ok(None) | Err(_)) => return,
-    };
+    let Some((view, length)) = ends_where_scanned(end, parsed) else { return };
     let head = &data[..length];
     let mut again = FieldTable::new();
     let whole = RequestView::parse(head, &mut again).expect("a head by itself is that head");
@@ -116,6 +106,24 @@ fn scanned_in_pieces(data: &[u8], line_endings: LineEndings) -> Result<Option<us
         }
     }
     Ok(None)
+}
+
+/// What was parsed, which ends where the scanner found the end; `None` if there is no head.
+fn ends_where_scanned<V, E>(
+    end: Result<Option<usize>, HeadError>,
+    parsed: Result<Option<(V, usize)>, E>,
+) -> Option<(V, usize)> {
+    match (end, parsed) {
+        (Ok(Some(end)), Ok(Some((view, length)))) => {
+            assert_eq!(length, end, "the head ends elsewhere");
+            Some((view, length))
+        }
+        (Ok(Some(_)), Ok(None)) => panic!("a whole head is called incomplete"),
+        (Ok(None) | Err(_), Ok(Some(_))) => {
+            panic!("a head that the scanner does not end is accepted: {end:?}")
+        }
+        (_, Ok(None) | Err(_)) => None,
+    }
 }
 
 fn fields_of(fields: &[Field]) -> impl Iterator<Item = (&str, &[u8])> + Clone {
@@ -270,17 +278,8 @@ pub fn responses(data: &[u8]) {
     let end = HeadScanner::new(LineEndings::Lenient).feed(data);
     assert_eq!(end, scanned_in_pieces(data, LineEndings::Lenient), "in pieces the head ends elsewhere");
     let mut table = FieldTable::new();
-    let (view, length) = match (end, ResponseView::parse_prefix(data, &mut table, method)) {
-        (Ok(Some(end)), Ok(Some((view, length)))) => {
-            assert_eq!(length, end, "the head ends elsewhere");
-            (view, length)
-        }
-        (Ok(Some(_)), Ok(None)) => panic!("a whole head is called incomplete"),
-        (Ok(None) | Err(_), Ok(Some(_))) => {
-            panic!("a head that the scanner does not end is accepted: {end:?}")
-        }
-        (_, Ok(None) | Err(_)) => return,
-    };
+    let parsed = ResponseView::parse_prefix(data, &mut table, method);
+    let Some((view, length)) = ends_where_scanned(end, parsed) else { return };
     let mut fields = [EMPTY_HEADER; MAX_HEADERS];
     let mut theirs = httparse::Response::new(&mut fields);
     let mut config = ParserConfig::default();
