@@ -1,7 +1,8 @@
-//! The pure machines one by one: addresses, tokens, control messages, WebSocket frames and what is forwarded of HTTP/1.1.
+//! The pure machines one by one: addresses, tokens, control messages, WebSocket frames, DNS answers and what is forwarded of HTTP/1.1.
 
 mod address;
 mod control_json;
+mod dns;
 mod forwarded;
 mod jwt_golden;
 mod token;

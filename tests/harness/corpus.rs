@@ -13,6 +13,7 @@ pub fn seeds() -> Vec<Seed> {
     all.extend(inputs());
     all.extend(crate::formats::seeds());
     all.extend(crate::websocket::seeds());
+    all.extend(crate::dns::seeds());
     all.extend(crate::forwarded::seeds());
     all
 }

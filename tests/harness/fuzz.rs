@@ -8,10 +8,10 @@ use hvym_yamux_testing::run::Checked;
 
 use crate::talk::talk;
 use crate::world::walk;
-use crate::{any_input, formats, forwarded, forwarded_bodies, websocket};
+use crate::{any_input, dns, formats, forwarded, forwarded_bodies, websocket};
 
 /// Every target, by the name of its binary and of its corpus.
-pub const TARGETS: [(&str, Target); 21] = [
+pub const TARGETS: [(&str, Target); 22] = [
     ("f1_raw", f1),
     ("f2_frames", f2),
     ("f3_two_sessions", f3),
@@ -33,6 +33,7 @@ pub const TARGETS: [(&str, Target); 21] = [
     ("f19_forwarded_requests", forwarded::requests),
     ("f20_forwarded_responses", forwarded::responses),
     ("f21_forwarded_bodies", forwarded_bodies::bodies),
+    ("f22_dns", dns::queries),
 ];
 
 fn hold(result: Checked) {

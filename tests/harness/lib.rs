@@ -16,6 +16,7 @@ pub mod crowd;
 pub mod curl;
 pub mod dialects;
 #[cfg(unix)]
+pub mod dns;
 pub mod door;
 pub mod ends;
 #[cfg(unix)]

@@ -9,11 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::source::{assert_none, product, words};
 
 /// Folders of sources, each one crate.
-const CRATES: [&str; 12] = [
+const CRATES: [&str; 13] = [
     "core/src",
     "core/yamux/src",
     "core/http1/src",
     "core/websocket/src",
+    "core/dns/src",
     "core/pages/src",
     "core/compat/src",
     "runner-native/net/src",

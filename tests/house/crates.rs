@@ -4,10 +4,11 @@ use crate::source::{bare, code, product, root, rust, text, words};
 
 /// Every crate of the workspace, lowest first: its folder, its package, and the packages of the workspace that it may
 /// depend on. What is not listed here is an error, so a new crate says where it belongs.
-const CRATES: [(&str, &str, &[&str]); 18] = [
+const CRATES: [(&str, &str, &[&str]); 19] = [
     ("core/yamux", "hvym-yamux", &[]),
     ("core/http1", "hvym-http1", &[]),
     ("core/websocket", "hvym-websocket", &[]),
+    ("core/dns", "hvym-dns", &[]),
     ("core/pages", "hvym-tunnel-pages", &["hvym-http1"]),
     ("core/proxy", "hvym-proxy", &["hvym-yamux", "hvym-http1"]),
     ("core", "hvym-tunnel-core", &["hvym-yamux"]),
@@ -47,7 +48,8 @@ const BELOW_CLI: [&str; 7] = [
     "hvym-tunnel-agent",
     "hvym-tunnel-relay",
 ];
-const TESTED: [&str; 11] = [
+const TESTED: [&str; 12] = [
+    "hvym-dns",
     "hvym-yamux",
     "hvym-yamux-testing",
     "hvym-http1",
