@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use hvym_dns::{MAX_ADDRESSES, MAX_ISSUERS, MAX_TEXTS, MAX_UDP_BYTES, Name, Transport, Zone, answer};
+use hvym_dns::{DomainName, MAX_ADDRESSES, MAX_ISSUERS, MAX_TEXTS, MAX_UDP_BYTES, Transport, Zone, answer};
 use hvym_tunnel_tests::dns::{APEX, Message, name, queries, query, zone};
 use proptest::prelude::*;
 
@@ -99,7 +99,7 @@ fn a_question_for_everything_gets_next_to_nothing() {
 
 #[test]
 fn an_answer_over_udp_is_as_long_as_the_resolver_takes_and_not_longer() {
-    let mut zone = Zone::new(Name::parse(APEX).expect("a name"), 1);
+    let mut zone = Zone::new(DomainName::parse(APEX).expect("a name"), 1);
     for at in 0..MAX_TEXTS {
         assert!(zone.add_challenge(format!("{at:0>255}")));
     }
@@ -118,7 +118,7 @@ fn an_answer_over_udp_is_as_long_as_the_resolver_takes_and_not_longer() {
 
     // Four values fit 1232 bytes, and one fits 512.
     let kept = |texts: usize, udp_bytes| {
-        let mut zone = Zone::new(Name::parse(APEX).expect("a name"), 1);
+        let mut zone = Zone::new(DomainName::parse(APEX).expect("a name"), 1);
         assert!((0..texts).all(|at| zone.add_challenge(format!("{at:0>255}"))));
         let answer = answer(&zone, &query(name, TXT, udp_bytes), Transport::Udp).expect("an answer");
         !Message::read(&answer).expect("an answer").is_truncated()

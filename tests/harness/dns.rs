@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use hvym_dns::{MAX_UDP_BYTES, MIN_UDP_BYTES, Name, Transport, Zone, answer};
+use hvym_dns::{DomainName, MAX_UDP_BYTES, MIN_UDP_BYTES, Transport, Zone, answer};
 use hvym_yamux_testing::corpus::Seed;
 
 /// The domain of [`zone`].
@@ -127,7 +127,7 @@ pub fn query(name: &str, kind: u16, udp_bytes: Option<u16>) -> Vec<u8> {
 
 /// A zone with an address of each family, one issuer and both challenges of an order.
 pub fn zone() -> Zone {
-    let mut zone = Zone::new(Name::parse(APEX).expect("a name"), 1);
+    let mut zone = Zone::new(DomainName::parse(APEX).expect("a name"), 1);
     zone.set_addresses(
         ["192.0.2.7", "2001:db8::7"].map(|ip| ip.parse::<IpAddr>().expect("an address")).to_vec(),
     );

@@ -16,7 +16,7 @@ mod record;
 mod zone;
 
 pub use answer::{MAX_UDP_BYTES, MIN_UDP_BYTES, Transport, answer};
-pub use name::{MAX_LABEL_BYTES, MAX_NAME_BYTES, Name, NameError};
+pub use name::{DomainName, DomainNameError, MAX_LABEL_BYTES, MAX_NAME_BYTES};
 pub use zone::{CHALLENGE_LABEL, MAX_ADDRESSES, MAX_ISSUERS, MAX_TEXTS, Zone};
 
 /// Runs the example of the README.

@@ -12,7 +12,7 @@ pub const MAX_NAME_BYTES: usize = 255;
 
 /// A text that is no domain name.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Error)]
-pub enum NameError {
+pub enum DomainNameError {
     /// A label is empty or longer than [`MAX_LABEL_BYTES`].
     #[error("a label of a domain name has 1 to {MAX_LABEL_BYTES} characters")]
     Label,
@@ -26,31 +26,31 @@ pub enum NameError {
 
 /// A domain name, in lower case.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Name {
+pub struct DomainName {
     /// Length octets and labels, the root's empty label at the end.
     wire: Vec<u8>,
 }
 
-impl Name {
+impl DomainName {
     /// The name that `text` writes; a dot at the end is optional, and an empty text is the root.
     ///
     /// # Errors
     /// It is no name.
-    pub fn parse(text: &str) -> Result<Self, NameError> {
+    pub fn parse(text: &str) -> Result<Self, DomainNameError> {
         let text = text.strip_suffix('.').unwrap_or(text);
         let mut wire = Vec::with_capacity(text.len() + 2);
         for label in text.split('.').filter(|_| !text.is_empty()) {
             if label.is_empty() || label.len() > MAX_LABEL_BYTES {
-                return Err(NameError::Label);
+                return Err(DomainNameError::Label);
             }
             if !label.is_ascii() {
-                return Err(NameError::Character);
+                return Err(DomainNameError::Character);
             }
             wire.push(label.len() as u8);
             wire.extend(label.bytes().map(|byte| byte.to_ascii_lowercase()));
         }
         wire.push(0);
-        if wire.len() > MAX_NAME_BYTES { Err(NameError::Length) } else { Ok(Self { wire }) }
+        if wire.len() > MAX_NAME_BYTES { Err(DomainNameError::Length) } else { Ok(Self { wire }) }
     }
 
     /// The name at the beginning of `bytes`. A compressed one is none: nothing that a question could refer to stands before it.
@@ -80,7 +80,7 @@ impl Name {
     }
 
     /// The labels before those of `apex`; `None` if this is neither `apex` nor below it.
-    pub(crate) fn below(&self, apex: &Name) -> Option<impl Iterator<Item = &[u8]>> {
+    pub(crate) fn below(&self, apex: &DomainName) -> Option<impl Iterator<Item = &[u8]>> {
         let more = self.labels().count().checked_sub(apex.labels().count())?;
         self.labels().skip(more).eq(apex.labels()).then(|| self.labels().take(more))
     }
@@ -91,7 +91,7 @@ impl Name {
     }
 }
 
-impl fmt::Display for Name {
+impl fmt::Display for DomainName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, label) in self.labels().enumerate() {
             write!(f, "{}{}", if at > 0 { "." } else { "" }, label.escape_ascii())?;
@@ -100,9 +100,9 @@ impl fmt::Display for Name {
     }
 }
 
-impl fmt::Debug for Name {
+impl fmt::Debug for DomainName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Name({self})")
+        write!(f, "DomainName({self})")
     }
 }
 
@@ -115,43 +115,43 @@ mod tests {
     #[test]
     fn names_are_read_as_they_are_written_in_lower_case() {
         for text in ["tunnel.example", "Tunnel.EXAMPLE", "tunnel.example."] {
-            let name = Name::parse(text).expect("a name");
+            let name = DomainName::parse(text).expect("a name");
             assert_eq!(name.to_string(), "tunnel.example");
-            assert_eq!(Name::read(b"\x06tUnNeL\x07example\0rest"), Some(name));
+            assert_eq!(DomainName::read(b"\x06tUnNeL\x07example\0rest"), Some(name));
         }
-        assert_eq!(Name::parse("").expect("the root"), Name::read(b"\0").expect("the root"));
+        assert_eq!(DomainName::parse("").expect("the root"), DomainName::read(b"\0").expect("the root"));
     }
 
     #[test]
     fn labels_and_names_have_limits() {
         let label = |length: usize| "a".repeat(length);
-        assert!(Name::parse(&label(63)).is_ok());
-        assert_eq!(Name::parse(&label(64)), Err(NameError::Label));
-        assert_eq!(Name::parse("a..b"), Err(NameError::Label));
-        assert_eq!(Name::parse("ä.example"), Err(NameError::Character));
+        assert!(DomainName::parse(&label(63)).is_ok());
+        assert_eq!(DomainName::parse(&label(64)), Err(DomainNameError::Label));
+        assert_eq!(DomainName::parse("a..b"), Err(DomainNameError::Label));
+        assert_eq!(DomainName::parse("ä.example"), Err(DomainNameError::Character));
         let longest = [label(63), label(63), label(63), label(61)].join(".");
-        let name = Name::parse(&longest).expect("a name of 255 bytes");
+        let name = DomainName::parse(&longest).expect("a name of 255 bytes");
         assert_eq!(name.wire_length(), MAX_NAME_BYTES);
-        assert_eq!(Name::read(&name.wire), Some(name.clone()));
-        assert_eq!(Name::parse(&[&longest, "a"].join("")).err(), Some(NameError::Length));
+        assert_eq!(DomainName::read(&name.wire), Some(name.clone()));
+        assert_eq!(DomainName::parse(&[&longest, "a"].join("")).err(), Some(DomainNameError::Length));
         let mut longer = name.wire.clone();
         longer[3 * 64] = 62;
         longer.insert(3 * 64 + 1, b'a');
-        assert_eq!(Name::read(&longer), None);
+        assert_eq!(DomainName::read(&longer), None);
     }
 
     #[test]
     fn a_name_that_is_compressed_or_cut_off_is_none() {
         for bytes in [&b"\x01a\xc0\x0c"[..], b"\xc0\x0c", b"\x40", b"\x01a", b"\x05abc", b""] {
-            assert_eq!(Name::read(bytes), None, "{bytes:?}");
+            assert_eq!(DomainName::read(bytes), None, "{bytes:?}");
         }
     }
 
     #[test]
     fn a_name_is_below_another_by_whole_labels() {
-        let apex = Name::parse("t.test").expect("a name");
+        let apex = DomainName::parse("t.test").expect("a name");
         let below = |text: &str| {
-            let name = Name::parse(text).expect("a name");
+            let name = DomainName::parse(text).expect("a name");
             name.below(&apex).map(|labels| labels.count())
         };
         assert_eq!([below("t.test"), below("a.T.test"), below("a.b.t.test")], [Some(0), Some(1), Some(2)]);

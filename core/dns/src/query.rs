@@ -1,6 +1,6 @@
 //! Reads a query: its header, its question, and what it says by EDNS. It knows no zone.
 
-use crate::name::Name;
+use crate::name::DomainName;
 
 /// The header of every message (RFC 1035 section 4.1.1).
 pub(crate) const HEADER_BYTES: usize = 12;
@@ -41,7 +41,7 @@ pub(crate) struct Header {
 pub(crate) struct Question<'a> {
     /// As it was sent: an answer repeats it, and some resolvers compare the case of its letters.
     pub(crate) wire: &'a [u8],
-    pub(crate) name: Name,
+    pub(crate) name: DomainName,
     pub(crate) kind: u16,
     pub(crate) class: u16,
 }
@@ -100,7 +100,7 @@ impl<'a> Query<'a> {
 
 impl<'a> Question<'a> {
     fn read(rest: &mut &'a [u8]) -> Option<Self> {
-        let name = Name::read(rest)?;
+        let name = DomainName::read(rest)?;
         let (wire, after) = rest.split_at_checked(name.wire_length() + 4)?;
         let [.., a, b, c, d] = *wire else { return None };
         *rest = after;
@@ -177,7 +177,7 @@ mod tests {
         let query = Query::read(&bytes).expect("a query");
         assert_eq!(query.header, HEADER);
         assert_eq!((query.question.wire, query.question.kind, query.question.class), (QUESTION, 16, 1));
-        assert_eq!(query.question.name, Name::parse("a.test").expect("a name"));
+        assert_eq!(query.question.name, DomainName::parse("a.test").expect("a name"));
         assert_eq!(query.edns, None);
     }
 

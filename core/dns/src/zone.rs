@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use crate::name::Name;
+use crate::name::DomainName;
 use crate::record::{A, AAAA, CAA, NS, Record, SOA, TXT};
 
 /// The label of the challenge's records (RFC 8555 section 8.4).
@@ -22,7 +22,7 @@ const MAX_ISSUER_BYTES: usize = 64;
 /// with one do not exist, except for the challenge's while there is one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Zone {
-    apex: Name,
+    apex: DomainName,
     serial: u32,
     addresses: Vec<IpAddr>,
     texts: Vec<String>,
@@ -41,12 +41,12 @@ pub(crate) enum Lookup<'a> {
 
 impl Zone {
     /// The zone of `apex`. `serial` should grow from one start to the next.
-    pub fn new(apex: Name, serial: u32) -> Self {
+    pub fn new(apex: DomainName, serial: u32) -> Self {
         Self { apex, serial, addresses: Vec::new(), texts: Vec::new(), issuers: Vec::new() }
     }
 
     /// Its domain.
-    pub fn apex(&self) -> &Name {
+    pub fn apex(&self) -> &DomainName {
         &self.apex
     }
 
@@ -85,7 +85,7 @@ impl Zone {
         Record::Authority { serial: self.serial }
     }
 
-    pub(crate) fn lookup(&self, name: &Name, kind: u16) -> Lookup<'_> {
+    pub(crate) fn lookup(&self, name: &DomainName, kind: u16) -> Lookup<'_> {
         let Some(labels) = name.below(&self.apex) else { return Lookup::Outside };
         let labels: Vec<&[u8]> = labels.collect();
         let records: Vec<Record<'_>> = if labels == [CHALLENGE_LABEL.as_bytes()] && !self.texts.is_empty() {
