@@ -3,6 +3,8 @@
 //! The same reason is what a side decides and what the other side is told: [`DownReason::close`] puts it on
 //! the wire, [`DownReason::from_close`] reads it back.
 
+mod delegation_fault;
+
 use alloc::borrow::{Cow, ToOwned};
 use alloc::string::{String, ToString};
 
@@ -11,12 +13,17 @@ use thiserror::Error;
 use crate::message::Close;
 use crate::time::{UnixTime, Validity};
 
+pub use delegation_fault::DelegationFault;
+
 /// What one existing server says of a wrong token, of one that it does not serve, and of one that is in use.
 const UNKNOWN_TOKEN: &str = "the token is wrong or disabled, or another agent is connected with it";
 
 /// Codes of `auth_failed` for a token that is refused for its times.
 const TOKEN_EXPIRED: &str = "token_expired";
 const TOKEN_FROM_FUTURE: &str = "token_from_future";
+
+/// Stands between the code and the text of a close because of a delegation.
+const DELEGATION_SEPARATOR: &str = ": ";
 
 /// Why a link is down. Texts that came from the peer are kept as it sent them.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -67,6 +74,14 @@ pub enum DownReason {
     /// 4003: authenticated, but not allowed what was asked for.
     #[error("not allowed: {0}")]
     NotAllowed(String),
+    /// 4011: the delegation that the login is made with does not allow it, or not any more.
+    #[error("{error}")]
+    Delegation {
+        /// What is wrong with it.
+        fault: DelegationFault,
+        /// For a person.
+        error: String,
+    },
     /// 4008: the other side did not answer in time.
     #[error("timed out: {0}")]
     TimedOut(String),
@@ -142,6 +157,9 @@ impl DownReason {
             DownReason::TimedOut(t) => (4008, text(t)),
             DownReason::Replaced => (4009, self.to_string().into()),
             DownReason::UnknownSession(t) => (4010, text(t)),
+            DownReason::Delegation { fault, error } => {
+                (4011, Cow::Owned([fault.code(), DELEGATION_SEPARATOR, error].concat()))
+            }
             DownReason::RateLimited(t) => (4029, text(t)),
             DownReason::GoingAway => (1001, self.to_string().into()),
             DownReason::Protocol(t) => (1002, text(t)),
@@ -183,8 +201,20 @@ impl DownReason {
             4008 => DownReason::TimedOut(text()),
             4009 => DownReason::Replaced,
             4010 => DownReason::UnknownSession(text()),
+            4011 => Self::from_delegation_close(&close.reason),
             4029 => DownReason::RateLimited(text()),
             code => DownReason::Unknown { code, reason: text() },
+        }
+    }
+
+    /// A close because of a delegation, whose text begins with the code.
+    fn from_delegation_close(reason: &str) -> Self {
+        let known = reason
+            .split_once(DELEGATION_SEPARATOR)
+            .and_then(|(code, error)| Some((DelegationFault::from_code(code)?, error)));
+        match known {
+            Some((fault, error)) => DownReason::Delegation { fault, error: error.to_owned() },
+            None => DownReason::NotAllowed(reason.to_owned()),
         }
     }
 
@@ -192,6 +222,9 @@ impl DownReason {
     pub fn from_auth_failed(code: Option<&str>, error: &str, time: Option<UnixTime>) -> Self {
         let token_time = |validity, error| DownReason::TokenTime { validity, error, relay_time: time };
         let error = error.to_owned();
+        if let Some(fault) = code.and_then(DelegationFault::from_code) {
+            return DownReason::Delegation { fault, error };
+        }
         match code {
             Some(TOKEN_EXPIRED) => token_time(Validity::Expired, error),
             Some(TOKEN_FROM_FUTURE) => token_time(Validity::NotYetValid, error),
@@ -233,6 +266,7 @@ impl DownReason {
             DownReason::RateLimited(_) => "rate_limited",
             DownReason::Replaced => "conflict",
             DownReason::UnknownSession(_) => "unknown_session",
+            DownReason::Delegation { fault, .. } => fault.code(),
             DownReason::Overloaded(_) => "overloaded",
             DownReason::TokenTime { validity: Validity::Expired, .. } => TOKEN_EXPIRED,
             DownReason::TokenTime { validity: Validity::NotYetValid, .. } => TOKEN_FROM_FUTURE,
@@ -250,6 +284,9 @@ impl DownReason {
             | DownReason::WrongRelay { .. }
             | DownReason::SignerRefused
             | DownReason::SignerMismatch => Retry::Never,
+            // Clocks are set, and its time comes.
+            DownReason::Delegation { fault: DelegationFault::NotYet, .. } => Retry::Backoff,
+            DownReason::Delegation { .. } => Retry::Never,
             DownReason::GoingAway => Retry::Soon,
             _ => Retry::Backoff,
         }
@@ -264,6 +301,10 @@ impl DownReason {
             }
             DownReason::TokenTime { .. } => "set this machine's clock, or let it be set from the network",
             DownReason::NotAllowed(_) => "choose a service that the relay allows, or ask its operator",
+            DownReason::Delegation { fault: DelegationFault::NotYet, .. } => {
+                "set this machine's clock, or wait until the delegation begins"
+            }
+            DownReason::Delegation { .. } => "ask the owner of the account for another delegation",
             DownReason::Replaced => {
                 "another agent uses this identity; stop it, or give this one its own with `hvym-tunnel identity new`"
             }
@@ -291,6 +332,7 @@ mod tests {
             DownReason::Replaced,
             DownReason::RateLimited("f".into()),
             DownReason::UnknownSession("j".into()),
+            DownReason::Delegation { fault: DelegationFault::Revoked, error: "k: l".into() },
             DownReason::GoingAway,
             DownReason::Protocol("g".into()),
             DownReason::TooLarge("h".into()),
@@ -323,6 +365,21 @@ mod tests {
         assert!(matches!(unknown, DownReason::TokenTime { relay_time: None, .. }));
         let forged = DownReason::from_auth_failed(None, "Signature verification failed", now);
         assert_eq!(forged.retry(), Retry::Never);
+    }
+
+    #[test]
+    fn a_delegation_that_is_refused_says_why_and_only_one_that_has_not_begun_is_tried_again() {
+        for (code, retry) in [
+            ("delegation_revoked", Retry::Never),
+            ("delegation_expired", Retry::Never),
+            ("delegation_not_yet", Retry::Backoff),
+        ] {
+            let reason = DownReason::from_auth_failed(Some(code), "no", None);
+            assert_eq!((reason.auth_failed_code(), reason.retry()), (code, retry));
+            assert_eq!(DownReason::from_close(&reason.close()), reason);
+        }
+        let unknown = DownReason::from_close(&Close::new(4011, "of a later version"));
+        assert_eq!(unknown, DownReason::NotAllowed("of a later version".into()));
     }
 
     #[test]

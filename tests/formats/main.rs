@@ -2,6 +2,7 @@
 
 mod address;
 mod control_json;
+mod delegation;
 mod dns;
 mod forwarded;
 mod jwt_golden;

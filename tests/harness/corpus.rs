@@ -11,6 +11,7 @@ pub fn seeds() -> Vec<Seed> {
     all.extend(talks());
     all.extend(walks());
     all.extend(inputs());
+    all.extend(crate::delegation::seeds());
     all.extend(crate::formats::seeds());
     all.extend(crate::websocket::seeds());
     all.extend(crate::dns::seeds());

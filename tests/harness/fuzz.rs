@@ -8,10 +8,10 @@ use hvym_yamux_testing::run::Checked;
 
 use crate::talk::talk;
 use crate::world::walk;
-use crate::{any_input, dns, formats, forwarded, forwarded_bodies, websocket};
+use crate::{any_input, delegation, dns, formats, forwarded, forwarded_bodies, websocket};
 
 /// Every target, by the name of its binary and of its corpus.
-pub const TARGETS: [(&str, Target); 22] = [
+pub const TARGETS: [(&str, Target); 23] = [
     ("f1_raw", f1),
     ("f2_frames", f2),
     ("f3_two_sessions", f3),
@@ -34,6 +34,7 @@ pub const TARGETS: [(&str, Target); 22] = [
     ("f20_forwarded_responses", forwarded::responses),
     ("f21_forwarded_bodies", forwarded_bodies::bodies),
     ("f22_dns", dns::queries),
+    ("f23_delegations", delegation::delegations),
 ];
 
 fn hold(result: Checked) {

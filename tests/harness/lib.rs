@@ -14,6 +14,7 @@ pub mod corpus;
 pub mod crowd;
 #[cfg(unix)]
 pub mod curl;
+pub mod delegation;
 pub mod dialects;
 #[cfg(unix)]
 pub mod dns;

@@ -3,6 +3,8 @@
 
   {"op": "create", "seed_hex": ..., "audience": ..., "services": [...]?, "expires_in": n?, "claims": {...}?} -> {"jwt": ...}
   {"op": "verify", "jwt": ..., "audience": ..., "issuer": ...?} -> {"ok": true, "claims": {...}} or {"ok": false, "error": ...}
+  {"op": "sign_message", "seed_hex": ..., "text": ...} -> {"signature_hex": ...}, of stellar-sdk, as wallets sign (SEP-53)
+  {"op": "verify_message", "address": ..., "text": ..., "signature_hex": ...} -> {"ok": true or false}
   anything that it cannot do                                                                    -> {"fault": ...}
 """
 
@@ -36,11 +38,28 @@ def verify(command):
     return {"ok": True, "claims": claims}
 
 
+def sign_message(command):
+    keypair = Keypair.from_raw_ed25519_seed(bytes.fromhex(command["seed_hex"]))
+    return {"signature_hex": keypair.sign_message(command["text"]).hex()}
+
+
+def verify_message(command):
+    keypair = Keypair.from_public_key(command["address"])
+    try:
+        keypair.verify_message(command["text"], bytes.fromhex(command["signature_hex"]))
+    except Exception:
+        return {"ok": False}
+    return {"ok": True}
+
+
+OPERATIONS = {"create": create, "verify": verify, "sign_message": sign_message, "verify_message": verify_message}
+
+
 def main():
     for line in sys.stdin:
         try:
             command = json.loads(line)
-            answer = {"create": create, "verify": verify}[command["op"]](command)
+            answer = OPERATIONS[command["op"]](command)
         except Exception as error:
             answer = {"fault": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), flush=True)

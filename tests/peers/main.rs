@@ -1,5 +1,6 @@
 //! Other implementations of what we speak, alive.
 
+mod delegation;
 mod hashicorp;
 mod hashicorp_sessions;
 mod replay;

@@ -8,10 +8,11 @@ use anyhow::{Context, Result, ensure};
 
 use crate::target;
 
-/// The package that existing programs make and check their tokens with, the one their agents ask services with, two
+/// The package that existing programs make and check their tokens with, the one that signs as wallets do, the one their agents ask services with, two
 /// whose visitors and services meet, and a file server (WebDAV) with its HTTP server.
-const PYTHON_PACKAGES: [&str; 6] = [
+const PYTHON_PACKAGES: [&str; 7] = [
     "hvym-stellar==0.23.0",
+    "stellar-sdk==16.1.1",
     "httpx==0.28.1",
     "grpcio==1.85.1",
     "websockets==17.4",

@@ -370,6 +370,7 @@ fn is_announced(reason: &DownReason) -> bool {
             | DownReason::RateLimited(_)
             | DownReason::Replaced
             | DownReason::UnknownSession(_)
+            | DownReason::Delegation { .. }
             | DownReason::Overloaded(_)
     )
 }

@@ -123,7 +123,7 @@ pub struct Signature(pub [u8; 64]);
 impl Signature {
     /// Whether the key of `signer` signed `message`. Refuses keys of small order and non-canonical signatures, so that a
     /// signature cannot be changed into another valid one.
-    fn is_by(&self, signer: Address, message: &[u8]) -> bool {
+    pub(super) fn is_by(&self, signer: Address, message: &[u8]) -> bool {
         let signature = ed25519_dalek::Signature::from_bytes(&self.0);
         VerifyingKey::from_bytes(signer.public_key())
             .is_ok_and(|key| key.verify_strict(message, &signature).is_ok())

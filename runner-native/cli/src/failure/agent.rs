@@ -70,6 +70,7 @@ fn exit(reason: &DownReason) -> Exit {
         DownReason::Replaced | DownReason::TokenInUse { known: true } => Exit::NameConflict,
         DownReason::Authentication(_)
         | DownReason::NotAllowed(_)
+        | DownReason::Delegation { .. }
         | DownReason::TokenInUse { .. }
         | DownReason::WrongRelay { .. }
         | DownReason::SignerRefused
