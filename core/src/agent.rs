@@ -19,7 +19,7 @@ use core::time::Duration;
 
 use crate::backoff::{Backoff, BackoffConfig};
 use crate::bundle::{Bundle, MAX_LINKS};
-use crate::dialect::{Service, SessionTerms, Signal, StreamHeader};
+use crate::dialect::{Process, Service, SessionTerms, Signal, StreamHeader};
 use crate::handshake::{AgentLogin, AuthMode, Login};
 use crate::link::{LinkConfig, OpenStreamError};
 use crate::machine::{Machine, TransitionRow};
@@ -54,6 +54,8 @@ pub struct AgentConfig {
     /// The links that may take streams at once, as far as the relay allows as many. Above one, a link that is to be replaced
     /// is so before it ends.
     pub max_links: u32,
+    /// What the relay is told of this program. Without an instance the agent makes one.
+    pub process: Process,
 }
 
 impl AgentConfig {
@@ -66,6 +68,7 @@ impl AgentConfig {
             link: LinkConfig::agent(),
             backoff: BackoffConfig::default(),
             max_links: MAX_LINKS,
+            process: Process::default(),
         }
     }
 }
@@ -119,12 +122,14 @@ impl Agent {
         agent
     }
 
-    fn idle(config: AgentConfig, wall: Wall, seed: Seed) -> Self {
+    fn idle(mut config: AgentConfig, wall: Wall, seed: Seed) -> Self {
+        let mut rng = Rng::new(seed);
+        config.process.instance.get_or_insert_with(|| rng.token::<16>());
         let mut agent = Self {
             logins: None,
             dialer: Dialer::new(Backoff::new(config.backoff)),
             config,
-            rng: Rng::new(seed),
+            rng,
             clock: OwnClock::new(wall),
             bundle: Bundle::default(),
             session: None,
@@ -212,6 +217,10 @@ impl Agent {
     /// Withdraws a service. Its streams go on.
     pub fn unbind(&mut self, name: &str, now: Instant) {
         self.send_if_up(Signal::Unbind { service: name.into() }, now);
+        self.forget_service(name);
+    }
+
+    fn forget_service(&mut self, name: &str) {
         self.config.services.retain(|known| known.name != name);
         self.update_token_services();
     }
@@ -301,5 +310,6 @@ fn bind_signal(service: &Service) -> Signal {
         local_port: service.local_port,
         proto: Some(service.proto),
         public: service.public,
+        on_conflict: Some(service.on_conflict),
     }
 }

@@ -74,7 +74,15 @@ pub(crate) async fn run(relay: String, port: u16, seed: [u8; 32], up: impl Fn(St
     };
     let (services, backoff) = (vec![dialect::Service::http("web")], backoff::BackoffConfig::default());
     // One socket at a time.
-    let config = AgentConfig { relay, login, services, link, backoff, max_links: 1 };
+    let config = AgentConfig {
+        relay,
+        login,
+        services,
+        link,
+        backoff,
+        max_links: 1,
+        process: dialect::Process::default(),
+    };
     let wall = Wall { unix: UnixTime::from_secs(0), at: Instant::ZERO };
     let state = Mutex::new((Agent::new(config, wall, seed, Instant::ZERO), StreamWakers::new()));
     let shared = Arc::new(Shared { state, output: Notify::new(), start: tokio::time::Instant::now() });

@@ -28,6 +28,7 @@ use std::time::Duration;
 use hvym_tunnel_core::access::{Access, AddressSet};
 use hvym_tunnel_core::agent::{Agent, AgentConfig};
 use hvym_tunnel_core::backoff::BackoffConfig;
+use hvym_tunnel_core::dialect::Process;
 use hvym_tunnel_core::handshake::{AgentLogin, AuthMode};
 use hvym_tunnel_core::keepalive::KeepaliveConfig;
 use hvym_tunnel_core::link::LinkConfig;
@@ -187,6 +188,7 @@ impl Runner {
             backoff: BackoffConfig::default(),
             // A page has one socket.
             max_links: 1,
+            process: Process::default(),
         };
         let agent = Agent::new(config, clock::wall(), clock::seed()?, clock::now());
         Ok(Runner { agent: PageAgent::start(agent, signer, on_event), address })

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use ed25519_dalek::{Signer, SigningKey};
 use hvym_tunnel_core::agent::{Agent, AgentConfig, AgentEvent};
 use hvym_tunnel_core::backoff::BackoffConfig;
-use hvym_tunnel_core::dialect::{Service, StreamHeader};
+use hvym_tunnel_core::dialect::{Process, Service, StreamHeader};
 use hvym_tunnel_core::handshake::{AgentLogin, AuthMode, Credential, RelayLogin};
 use hvym_tunnel_core::keepalive::KeepaliveConfig;
 use hvym_tunnel_core::link::{LinkConfig, StreamEvent, Streams};
@@ -80,6 +80,7 @@ impl Simulation {
             },
             backoff: BackoffConfig::default(),
             max_links: 1,
+            process: Process::default(),
         };
         let now = Instant::ZERO;
         let agent = Agent::new(config, wall(now), [seed; 32], now);
@@ -170,7 +171,7 @@ impl Simulation {
             SessionEvent::Admit(verified) => {
                 session.admit(format!("https://{}", verified.address().label()), now);
             }
-            SessionEvent::Bind(service) => session.confirm(service, "https://there".to_owned(), now),
+            SessionEvent::Bind(service) => _ = session.confirm(service, "https://there".to_owned(), now),
             SessionEvent::Stream(StreamEvent::Readable(id)) => {
                 while let Ok(mut stream) = session.stream(id)
                     && let Ok(Read::Data(_)) = stream.read(usize::MAX, now)

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::task::Waker;
 
 use hvym_tunnel_core::agent::{Agent, AgentEvent};
-use hvym_tunnel_core::dialect::{Frame, Proto, Signal};
+use hvym_tunnel_core::dialect::{Frame, Process, Proto, Signal};
 use hvym_tunnel_core::handshake::Credential;
 use hvym_tunnel_core::link::{StreamEvent, StreamInterest, StreamWakers, Streams};
 use hvym_tunnel_core::machine::{Machine, Side};
@@ -299,6 +299,7 @@ impl Trial {
                 version: None,
                 join: None,
                 streams: None,
+                process: Process::default(),
             },
             _ => return message,
         };

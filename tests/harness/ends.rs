@@ -7,7 +7,7 @@ use hvym_tunnel_compat::{CompatAgent, HvymFallback};
 use hvym_tunnel_core::agent::{Agent, AgentConfig, AgentEvent, AttemptId, DialTarget};
 use hvym_tunnel_core::backoff::BackoffConfig;
 use hvym_tunnel_core::bundle::MAX_LINKS;
-use hvym_tunnel_core::dialect::{Service, StreamHeader};
+use hvym_tunnel_core::dialect::{Process, Service, StreamHeader};
 use hvym_tunnel_core::handshake::{AgentLogin, AuthMode, Credential, RelayLogin, SharedFallback};
 use hvym_tunnel_core::keepalive::KeepaliveConfig;
 use hvym_tunnel_core::link::{LinkConfig, StreamEvent, Streams};
@@ -84,6 +84,7 @@ pub fn agent_config() -> AgentConfig {
         },
         backoff: BackoffConfig::default(),
         max_links: 1,
+        process: Process::default(),
     }
 }
 

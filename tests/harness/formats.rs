@@ -226,7 +226,8 @@ pub(crate) fn seeds() -> Vec<Seed> {
         &[
             r#"{"type":"auth_challenge","challenge_id":"a","challenge":"b","server_address":"G","mux":["yamux"],"version":1}"#,
             r#" { "type" : "auth_ok" , "endpoint" : "\u0041\ud83d\ude00" , "server_address" : "" , "services" : [ ] , "x" : [ { "y" : -1.5e+3 } ] } "#,
-            r#"{"type":"bind","service":"a","local_port":65535,"proto":"h2","public":false}"#,
+            r#"{"type":"bind","service":"a","local_port":65535,"proto":"h2","public":false,"on_conflict":"pool"}"#,
+            r#"{"type":"auth_response","jwt":"a","instance":"AAAAAAAAAAAAAAAAAAAAAA","role":"caller","process":"host, process 1"}"#,
             r#"{"type":"drain","reason":"\b\f\n\r\t\/\"","deadline_ms":18446744073709551615}"#,
             r#"{"service":"a","proto":"tcp","visitor":"192.0.2.1:1","to":null}"#,
             r#"{"service":"a","proto":{"http":null}}"#,

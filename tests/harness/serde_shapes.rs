@@ -88,6 +88,7 @@ fn signal(json: &[u8]) -> Option<String> {
         "bind_failed" => Signal::BindFailed(parsed(json)?),
         "unbind" => Signal::Unbind(parsed(json)?),
         "unbind_ok" => Signal::UnbindOk(parsed(json)?),
+        "unbound" => Signal::Unbound(parsed(json)?),
         "ping" => Signal::Ping(parsed(json)?),
         "pong" => Signal::Pong(parsed(json)?),
         "drain" => Signal::Drain(parsed(json)?),
@@ -111,6 +112,7 @@ enum Signal {
     BindFailed(BindFailed),
     Unbind(Named),
     UnbindOk(Named),
+    Unbound(Unbound),
     Ping(Numbered),
     Pong(Numbered),
     Drain(Drain),
@@ -145,6 +147,21 @@ struct AuthResponse {
     join: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     streams: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    instance: Option<String>,
+    #[serde(default, skip_serializing_if = "is_no_caller")]
+    role: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    process: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Unbound {
+    service: String,
+    #[serde(default)]
+    code: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -188,6 +205,8 @@ struct Bind {
     proto: String,
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     public: bool,
+    #[serde(default = "takeover", skip_serializing_if = "is_not_said")]
+    on_conflict: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -300,6 +319,18 @@ fn http() -> String {
 
 fn is_unknown(proto: &str) -> bool {
     !["http", "tcp", "h2"].contains(&proto)
+}
+
+fn takeover() -> String {
+    "takeover".to_owned()
+}
+
+fn is_not_said(mode: &str) -> bool {
+    !["reject", "pool", "standby"].contains(&mode)
+}
+
+fn is_no_caller(role: &str) -> bool {
+    role != "caller"
 }
 
 fn is_session(scope: &str) -> bool {

@@ -7,7 +7,7 @@ use super::states::{AgentAction, AgentInput, AgentPhase};
 use super::{Agent, AgentEvent, AttemptId, DialTarget};
 use crate::backoff::{Backoff, Outage};
 use crate::dialect::Service;
-use crate::handshake::AuthMode;
+use crate::handshake::{AuthMode, LinkRequest};
 use crate::link::Link;
 use crate::machine::Side;
 use crate::reason::{DownReason, Retry};
@@ -78,7 +78,8 @@ impl Agent {
             // No token goes ahead: who joins a session answers a challenge.
             login.mode = AuthMode::Challenge;
         }
-        Link::agent(config, login, join, wall, epoch, seed, now)
+        let request = LinkRequest { join, streams: None, process: self.config.process.clone() };
+        Link::agent(config, login, request, wall, epoch, seed, now)
     }
 
     pub(super) fn dial(&mut self, now: Instant) {
@@ -101,7 +102,8 @@ impl Agent {
             self.dialer.timer = Some(now + DIAL_TIMEOUT);
             self.dialer.attempt = AttemptId(self.dialer.attempt.0.wrapping_add(1));
             let (attempt, relay) = (self.dialer.attempt, self.config.relay.clone());
-            self.events.push_back(AgentEvent::Dial(DialTarget { attempt, relay, bearer }));
+            let process = self.config.process.clone();
+            self.events.push_back(AgentEvent::Dial(DialTarget { attempt, relay, bearer, process }));
         }
     }
 

@@ -3,6 +3,7 @@
 use alloc::string::String;
 use core::time::Duration;
 
+use crate::dialect::Process;
 use crate::handshake::Endpoint;
 use crate::link::StreamEvent;
 use crate::reason::DownReason;
@@ -24,6 +25,8 @@ pub struct DialTarget {
     pub relay: String,
     /// The token for `Authorization: Bearer`, if the agent logs in that way.
     pub bearer: Option<Token>,
+    /// What the upgrade says of this program, where a token in it makes other messages of the login unnecessary.
+    pub process: Process,
 }
 
 /// What an agent tells, or asks of, its runner.
@@ -56,6 +59,13 @@ pub enum AgentEvent {
         code: String,
         /// For a person.
         error: String,
+    },
+    /// Another session of the identity serves a service from now on. It is not offered again, and its streams go on.
+    Unbound {
+        /// The service.
+        service: String,
+        /// Which program took it, if that allows to tell.
+        by: Option<String>,
     },
     /// Something happened to a stream.
     Stream(StreamEvent),

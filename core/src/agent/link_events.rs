@@ -39,6 +39,11 @@ impl Agent {
             LinkEvent::Signal(Signal::BindFailed { service, code, error }) => {
                 AgentEvent::BindRefused { service, code, error }
             }
+            LinkEvent::Signal(Signal::Unbound { service, by, .. }) => {
+                // Offered again, it would be taken from the session that has it now, which would take it back.
+                self.forget_service(&service);
+                AgentEvent::Unbound { service, by }
+            }
             LinkEvent::Signal(Signal::Drain { reason, deadline_ms, scope }) => {
                 self.retire(id);
                 if scope == DrainScope::Link {

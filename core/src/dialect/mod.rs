@@ -6,6 +6,7 @@
 mod length_prefixed;
 mod native;
 mod open_result;
+mod process;
 mod signal;
 mod signal_json;
 mod stream_header;
@@ -19,6 +20,7 @@ use crate::reason::DownReason;
 
 pub(crate) use length_prefixed::LengthPrefixed;
 pub use open_result::{MAX_OPEN_RESULT_BYTES, OpenResult, OpenResultError, OpenResultReader};
+pub use process::{MAX_PROCESS_LABEL, OnConflict, Process, SessionRole};
 pub use signal::{DrainScope, MUX_YAMUX, Proto, Service, ServiceNameError, SessionTerms, Signal, VERSION};
 pub use stream_header::{MAX_STREAM_HEADER_BYTES, StreamHeader, StreamHeaderError};
 

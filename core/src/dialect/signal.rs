@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use thiserror::Error;
 
+use super::{OnConflict, Process};
 use crate::stellar::Address;
 
 /// The data plane's name in the `mux` field.
@@ -36,6 +37,8 @@ pub struct Service {
     pub local_port: Option<u16>,
     /// Whether visitors may reach it. If not, only identities may that its owner allows.
     pub public: bool,
+    /// What becomes of it when another session of the same identity has bound it.
+    pub on_conflict: OnConflict,
 }
 
 /// Why a service name is invalid.
@@ -57,7 +60,8 @@ impl Service {
 
     /// An HTTP service of this name.
     pub fn http(name: impl Into<String>) -> Self {
-        Self { name: name.into(), proto: Proto::Http, local_port: None, public: true }
+        let on_conflict = OnConflict::default();
+        Self { name: name.into(), proto: Proto::Http, local_port: None, public: true, on_conflict }
     }
 
     /// Whether `name` can be a service's: it must be one lower-case DNS label (RFC 1035 section 2.3.1, digits first allowed).
@@ -125,6 +129,8 @@ pub enum Signal {
         join: Option<String>,
         /// The streams that the agent lets the relay have open on one link.
         streams: Option<u32>,
+        /// Which of the identity's programs this is; nothing is said by older ones.
+        process: Process,
     },
     /// Relay: admitted.
     AuthOk {
@@ -164,6 +170,8 @@ pub enum Signal {
         proto: Option<Proto>,
         /// Whether visitors may reach it; relays of earlier versions ignore it.
         public: bool,
+        /// What becomes of it when another session has bound it; `None` is a mode that this version does not know.
+        on_conflict: Option<OnConflict>,
     },
     /// Relay: the service is reachable.
     BindOk {
@@ -194,6 +202,15 @@ pub enum Signal {
     UnbindOk {
         /// Its name.
         service: String,
+    },
+    /// Relay: another session of the same identity serves this service from now on.
+    Unbound {
+        /// Its name.
+        service: String,
+        /// Machine-readable.
+        code: String,
+        /// Which program took it, if that allows to tell.
+        by: Option<String>,
     },
     /// Keepalive request.
     Ping {
@@ -252,6 +269,7 @@ impl Signal {
             Signal::BindFailed { .. } => "bind_failed",
             Signal::Unbind { .. } => "unbind",
             Signal::UnbindOk { .. } => "unbind_ok",
+            Signal::Unbound { .. } => "unbound",
             Signal::Ping { .. } => "ping",
             Signal::Pong { .. } => "pong",
             Signal::Drain { .. } => "drain",

@@ -4,7 +4,7 @@
 
 use alloc::string::String;
 
-use super::{DrainScope, Proto, SessionTerms, Signal};
+use super::{DrainScope, OnConflict, Process, Proto, SessionRole, SessionTerms, Signal};
 use crate::json::{Field, FieldReader, JsonError, Object, Value, fields};
 
 /// The `scope` of a [`Signal::Drain`] that is about one link.
@@ -59,6 +59,11 @@ impl Signal {
                 let [service] = fields(json, ["service"])?;
                 let service = reader.text(service);
                 if kind == "unbind" { Signal::Unbind { service } } else { Signal::UnbindOk { service } }
+            }
+            "unbound" => {
+                let [service, code, by] = fields(json, ["service", "code", "by"])?;
+                let (code, by) = (reader.text_or_empty(code), reader.optional_text(by));
+                Signal::Unbound { service: reader.text(service), code, by }
             }
             "ping" | "pong" => {
                 let [id] = fields(json, ["id"])?;
@@ -123,13 +128,18 @@ impl Signal {
                 object.put("mux", Value::Texts(mux));
                 object.put("version", Value::from(*version));
             }
-            Signal::AuthResponse { challenge_id, jwt, mux, version, join, streams } => {
+            Signal::AuthResponse { challenge_id, jwt, mux, version, join, streams, process } => {
                 object.put("challenge_id", Value::from(challenge_id));
                 object.put("jwt", Value::from(jwt));
                 object.put_some("mux", mux);
                 object.put_some("version", *version);
                 object.put_some("join", join);
                 object.put_some("streams", *streams);
+                object.put_some("instance", &process.instance);
+                if process.role == SessionRole::Caller {
+                    object.put("role", Value::Text(SessionRole::CALLER));
+                }
+                object.put_some("process", &process.label);
             }
             Signal::AuthOk {
                 endpoint,
@@ -167,7 +177,7 @@ impl Signal {
     /// The members of a message about one service.
     fn write_service(&self, object: &mut Object) {
         match self {
-            Signal::Bind { service, local_port, proto, public } => {
+            Signal::Bind { service, local_port, proto, public, on_conflict } => {
                 object.put("service", Value::Text(service));
                 object.put_some("local_port", *local_port);
                 object.put_some("proto", proto.map_or(Value::Null, |proto| Value::Text(proto.name())));
@@ -175,6 +185,8 @@ impl Signal {
                 if !public {
                     object.put("public", Value::Boolean(false));
                 }
+                let mode = on_conflict.filter(|mode| *mode != OnConflict::default());
+                object.put_some("on_conflict", mode.map_or(Value::Null, |mode| Value::Text(mode.name())));
             }
             Signal::BindOk { service, local_port: _, url, port } => {
                 object.put("service", Value::Text(service));
@@ -188,6 +200,11 @@ impl Signal {
             }
             Signal::Unbind { service } | Signal::UnbindOk { service } => {
                 object.put("service", Value::Text(service));
+            }
+            Signal::Unbound { service, code, by } => {
+                object.put("service", Value::Text(service));
+                object.put("code", Value::Text(code));
+                object.put_some("by", by);
             }
             _ => {}
         }
@@ -209,6 +226,7 @@ fn read_challenge(json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonE
 fn read_response(json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError> {
     let [challenge_id, jwt, mux, version, join, streams] =
         fields(json, ["challenge_id", "jwt", "mux", "version", "join", "streams"])?;
+    let process = read_process(json, reader)?;
     Ok(Signal::AuthResponse {
         challenge_id: reader.optional_text(challenge_id),
         jwt: reader.optional_text(jwt),
@@ -216,6 +234,17 @@ fn read_response(json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonEr
         version: reader.optional_integer(version),
         join: reader.optional_text(join),
         streams: reader.optional_integer(streams),
+        process,
+    })
+}
+
+fn read_process(json: &[u8], reader: &mut FieldReader) -> Result<Process, JsonError> {
+    let [instance, role, label] = fields(json, ["instance", "role", "process"])?;
+    let role = reader.text_or_empty(role);
+    Ok(Process {
+        instance: reader.optional_text(instance),
+        role: SessionRole::named(&role),
+        label: reader.optional_text(label),
     })
 }
 
@@ -253,13 +282,16 @@ fn read_ok(json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError> {
 }
 
 fn read_bind(json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError> {
-    let [service, local_port, proto, public] = fields(json, ["service", "local_port", "proto", "public"])?;
+    let [service, local_port, proto, public, on_conflict] =
+        fields(json, ["service", "local_port", "proto", "public", "on_conflict"])?;
     // A protocol that only newer peers know is kept as `None`: the service is refused, the link goes on.
     let known = |proto: Field<'_>| proto.text().map(|name| Proto::named(&name));
+    let mode = |mode: Field<'_>| mode.text().map(|name| OnConflict::named(&name));
     Ok(Signal::Bind {
         service: reader.text(service),
         local_port: reader.optional_integer(local_port),
         proto: reader.take(proto.or(Some(Proto::default()), known)),
         public: reader.take(public.or(true, Field::boolean)),
+        on_conflict: reader.take(on_conflict.or(Some(OnConflict::default()), mode)),
     })
 }

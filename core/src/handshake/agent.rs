@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use super::agent_states::{AgentLoginAction, AgentLoginInput, AgentLoginPhase, rows};
 use super::{Endpoint, FallbackPeer, HANDSHAKE_TIMEOUT, Login, SharedFallback, Step};
-use crate::dialect::{Frame, MUX_YAMUX, SessionTerms, Signal, VERSION};
+use crate::dialect::{Frame, MUX_YAMUX, Process, SessionTerms, Signal, VERSION};
 use crate::machine::TransitionRow;
 use crate::message::Message;
 use crate::plane::{DataPlane, PlaneStart, YamuxPlane};
@@ -69,6 +69,8 @@ pub struct LinkRequest {
     pub join: Option<String>,
     /// The streams that the relay may have open on the link; `None` says nothing.
     pub streams: Option<u32>,
+    /// Which of the identity's programs this is.
+    pub process: Process,
 }
 
 /// A signature that was asked for.
@@ -200,6 +202,7 @@ impl AgentHandshake {
             version: native.then_some(VERSION),
             join: self.link.join.take().filter(|_| native),
             streams: self.link.streams.filter(|_| native),
+            process: if native { self.link.process.clone() } else { Process::default() },
         };
         self.deadline = now + HANDSHAKE_TIMEOUT;
         Ok(self.encode(answer).map(Step::Send))

@@ -23,7 +23,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use crate::dialect::{SessionTerms, Signal};
+use crate::dialect::{Process, SessionTerms, Signal};
 use crate::message::Message;
 use crate::plane::{DataPlane, PlaneStart};
 use crate::reason::DownReason;
@@ -118,6 +118,11 @@ pub trait Login: Send {
     /// Admits who was announced by [`Step::Admit`], [`Step::Join`] or [`Step::Authenticate`]; `url` is where its service is
     /// reachable. Returns what to send and the end of the login; `None` if nobody waits for the decision.
     fn admit(&mut self, _url: String, _terms: SessionTerms) -> Option<(Option<Message>, Endpoint)> {
+        None
+    }
+
+    /// What the other side said of its program, if it did. Asked once somebody waits for the decision.
+    fn take_process(&mut self) -> Option<Process> {
         None
     }
 

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use super::relay_states::{RelayLoginAction, RelayLoginInput, RelayLoginPhase, rows};
 use super::{Endpoint, FallbackPeer, HANDSHAKE_TIMEOUT, Login, SharedFallback, Step, in_time};
-use crate::dialect::{DecodeError, Frame, MUX_YAMUX, SessionTerms, Signal, VERSION};
+use crate::dialect::{DecodeError, Frame, MUX_YAMUX, Process, SessionTerms, Signal, VERSION};
 use crate::machine::TransitionRow;
 use crate::message::Message;
 use crate::plane::{DataPlane, PlaneStart, YamuxPlane};
@@ -82,6 +82,7 @@ struct Wishes {
     version: Option<u32>,
     join: Option<String>,
     streams: Option<u32>,
+    process: Process,
 }
 
 /// The relay's half of the login, from the accepted WebSocket to `auth_ok`.
@@ -92,6 +93,8 @@ pub struct RelayHandshake {
     phase: RelayLoginPhase,
     challenge: IssuedChallenge,
     peer: Option<ProvenPeer>,
+    /// What the agent said of its program.
+    process: Option<Process>,
     deadline: Instant,
     /// For agents that name no data plane; without it they are refused.
     fallback: Option<SharedFallback>,
@@ -119,6 +122,7 @@ impl RelayHandshake {
             phase: RelayLoginPhase::Initial,
             challenge: IssuedChallenge { id, text },
             peer: None,
+            process: None,
             deadline: now + HANDSHAKE_TIMEOUT,
             fallback,
             falls_back: false,
@@ -155,9 +159,9 @@ impl RelayHandshake {
         self.advance(input, |login, action| match (action, signal) {
             (
                 RelayLoginAction::VerifyResponse,
-                Signal::AuthResponse { challenge_id, jwt, mux, version, join, streams },
+                Signal::AuthResponse { challenge_id, jwt, mux, version, join, streams, process },
             ) => {
-                let wishes = Wishes { mux, version, join, streams };
+                let wishes = Wishes { mux, version, join, streams, process };
                 login.verify_response(challenge_id, jwt, wishes, now).map(Some)
             }
             (RelayLoginAction::Ignore, _) => Ok(None),
@@ -195,7 +199,7 @@ impl RelayHandshake {
         &mut self,
         id: Option<String>,
         jwt: Option<String>,
-        wishes: Wishes,
+        mut wishes: Wishes,
         now: Instant,
     ) -> Result<Step, DownReason> {
         let (Some(id), Some(jwt)) = (id.filter(|s| !s.is_empty()), jwt.filter(|s| !s.is_empty())) else {
@@ -218,6 +222,10 @@ impl RelayHandshake {
                 return Err(DownReason::NotAllowed(text.to_owned()));
             }
         };
+        if !wishes.process.is_valid() {
+            return Err(DownReason::Malformed("instance or process is malformed".to_owned()));
+        }
+        self.process = Some(core::mem::take(&mut wishes.process));
         self.on_verified(verified, wishes)
     }
 
@@ -311,6 +319,10 @@ impl Login for RelayHandshake {
             encryption_mode: encryption.map(str::to_owned),
         };
         Some((self.encode(ok), endpoint))
+    }
+
+    fn take_process(&mut self) -> Option<Process> {
+        self.process.take()
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DownReason> {

@@ -13,7 +13,7 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use core::time::Duration;
 
-use crate::dialect::{SessionTerms, Signal, StreamHeader};
+use crate::dialect::{Process, SessionTerms, Signal, StreamHeader};
 use crate::handshake::{
     AgentHandshake, AgentLogin, Credential, Endpoint, LinkRequest, Login, RelayHandshake, RelayLogin,
     SharedFallback, TokenAuthRequest,
@@ -127,18 +127,18 @@ pub struct Link {
 }
 
 impl Link {
-    /// The agent's end of a WebSocket that just opened, for the session `join` or for a new one. `epoch` tells its streams
+    /// The agent's end of a WebSocket that just opened; how many streams it takes is said in addition to `request`. `epoch` tells its streams
     /// from those of the agent's other links.
     pub fn agent(
         config: LinkConfig,
         login: AgentLogin,
-        join: Option<String>,
+        request: LinkRequest,
         wall: Wall,
         epoch: u32,
         seed: Seed,
         now: Instant,
     ) -> Self {
-        let request = LinkRequest { join, streams: Some(streams(&config.mux)) };
+        let request = LinkRequest { streams: Some(streams(&config.mux)), ..request };
         let login = AgentHandshake::new(login, request, config.fallback.clone(), wall, now);
         Self::with_login(Side::Agent, config, Box::new(login), epoch, seed, now)
     }
@@ -214,6 +214,14 @@ impl Link {
                 self.send_message(message, now);
             }
             self.establish(endpoint, now);
+        }
+    }
+
+    /// What the peer said of its program, once, while somebody waits for [`Link::admit`].
+    pub fn take_process(&mut self) -> Option<Process> {
+        match &mut self.state {
+            State::Login(login) => login.take_process(),
+            State::Up(_) | State::Ended => None,
         }
     }
 

@@ -1,5 +1,7 @@
 //! A session: its links and its admission, as the relay sees them.
 
+mod services;
+
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
@@ -7,7 +9,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::bundle::{Bundle, BundledLink, MAX_LINKS};
-use crate::dialect::{DrainScope, Proto, Service, SessionTerms, Signal, StreamHeader};
+use crate::dialect::{DrainScope, Process, Service, SessionTerms, Signal, StreamHeader};
 use crate::handshake::{Credential, Login, RelayLogin, TokenAuthRequest};
 use crate::link::{Link, LinkConfig, LinkEvent, OpenStreamError, Stream, StreamEvent, Streams};
 use crate::machine::{Machine, Side};
@@ -19,8 +21,6 @@ use crate::rng::{Rng, Seed};
 use crate::stellar::{Address, Verified};
 use crate::time::{Instant, Wall};
 
-/// Services that one session may bind. A person offers a few; each costs the relay a name.
-const MAX_SERVICES: usize = 64;
 /// Between two requests for a further link: what the last one changed shows by then.
 const REQUEST_INTERVAL: Duration = Duration::from_secs(1);
 /// How long streams of a link that is to be replaced may go on; as long as the agent lets them.
@@ -111,6 +111,8 @@ pub struct Session {
     url: Option<String>,
     /// The verified identity of the agent.
     address: Option<Address>,
+    /// What the agent says of its program.
+    process: Process,
     allowed_services: Option<Vec<String>>,
     services: Vec<Service>,
     events: VecDeque<SessionEvent>,
@@ -144,6 +146,7 @@ impl Session {
             wish: None,
             url: None,
             address: None,
+            process: Process::default(),
             allowed_services,
             services: Vec::new(),
             events: VecDeque::new(),
@@ -222,31 +225,6 @@ impl Session {
         self.drain_links();
     }
 
-    /// Answers [`SessionEvent::Bind`]: the service is reachable, for visitors at `url`. A private one has none.
-    pub fn confirm(&mut self, service: Service, url: String, now: Instant) {
-        self.confirm_at(service, url, None, now);
-    }
-
-    /// The same, for a service that has a public port of its own.
-    pub fn confirm_at(&mut self, service: Service, url: String, port: Option<u16>, now: Instant) {
-        let (name, url) = (service.name.clone(), Some(url).filter(|_| service.public));
-        let local_port = service.local_port;
-        match self.services.iter().position(|known| known.name == name) {
-            Some(at) => self.services[at] = service,
-            // Several binds may have arrived before the first was confirmed.
-            None if self.services.len() >= MAX_SERVICES => return self.decline(&name, &too_many(), now),
-            None => self.services.push(service),
-        }
-        self.send(Signal::BindOk { service: name, local_port, url, port }, now);
-        self.drain_links();
-    }
-
-    /// Answers [`SessionEvent::Bind`]: it is not.
-    pub fn decline(&mut self, service: &str, refusal: &BindRefusal, now: Instant) {
-        self.send(Signal::bind_failed(service, refusal.code, &refusal.error), now);
-        self.drain_links();
-    }
-
     /// Opens a stream for a visitor, or for another identity (see [`StreamHeader::reached`]), on the link with the least
     /// traffic.
     pub fn open(&mut self, header: &StreamHeader, now: Instant) -> Result<StreamId, OpenStreamError> {
@@ -256,21 +234,6 @@ impl Session {
     /// Whether the link of this stream takes new ones, and will for a while: what is idle on another should end.
     pub fn is_steady(&self, id: StreamId) -> bool {
         self.bundle.get(id.session()).is_some_and(BundledLink::is_steady)
-    }
-
-    /// The bound service of this name that visitors may reach; `None` asks for the one at the bare address, the
-    /// first that browsers can visit.
-    pub fn service(&self, name: Option<&str>) -> Option<&Service> {
-        let mut public = self.services.iter().filter(|service| service.public);
-        match name {
-            Some(name) => public.find(|service| service.name == name),
-            None => public.find(|service| service.proto != Proto::Tcp),
-        }
-    }
-
-    /// The bound service of this name, private or not: for identities, of whom the owner decides.
-    pub fn service_for_identities(&self, name: &str) -> Option<&Service> {
-        self.services.iter().find(|service| service.name == name)
     }
 
     /// Tells the agent to connect again, because this relay will be gone after `deadline`.
@@ -289,11 +252,6 @@ impl Session {
             member.link.shutdown(reason.clone(), deadline, now);
         }
         self.drain_links();
-    }
-
-    /// Every bound service, in the order in which they were bound; private ones too.
-    pub fn services(&self) -> &[Service] {
-        &self.services
     }
 
     /// When something arrived from the agent last.
@@ -327,21 +285,19 @@ impl Session {
         }
     }
 
-    /// Whether a service may be bound at all, before the relay is asked.
-    fn check_bind(&self, service: &str, proto: Option<Proto>) -> Result<Proto, BindRefusal> {
-        Service::check_name(service).map_err(|e| BindRefusal { code: "bad_name", error: e.to_string() })?;
-        if self.allowed_services.as_ref().is_some_and(|allowed| !allowed.iter().any(|name| name == service)) {
-            let error = String::from("this relay does not allow a service of this name");
-            return Err(BindRefusal { code: "not_allowed", error });
-        }
-        let known = self.services.iter().any(|bound| bound.name == service);
-        if !known && self.services.len() >= MAX_SERVICES {
-            return Err(too_many());
-        }
-        proto.ok_or_else(|| {
-            let error = String::from("this relay is too old for what this service carries");
-            BindRefusal { code: "not_offered", error }
-        })
+    /// What the upgrade request said of the agent's program, where its login says nothing.
+    pub fn set_process(&mut self, process: Process) {
+        self.process = process;
+    }
+
+    /// What the agent says of its program; settled once [`SessionEvent::Admit`] was polled.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// The name by which further links join it.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The one place where a relay says who opened a stream.
@@ -372,6 +328,9 @@ impl Session {
         match event {
             LinkEvent::Admit(verified) => {
                 self.address = Some(verified.address());
+                if let Some(process) = self.bundle.get_mut(id).and_then(|member| member.link.take_process()) {
+                    self.process = process;
+                }
                 Some(SessionEvent::Admit(verified))
             }
             LinkEvent::Join(verified, name) => {
@@ -380,10 +339,11 @@ impl Session {
                 Some(SessionEvent::Join(verified, name))
             }
             LinkEvent::Authenticate(request) => Some(SessionEvent::Authenticate(request)),
-            LinkEvent::Signal(Signal::Bind { service: name, local_port, proto, public }) => {
-                match self.check_bind(&name, proto) {
-                    Ok(proto) => {
-                        return Some(SessionEvent::Bind(Service { name, proto, local_port, public }));
+            LinkEvent::Signal(Signal::Bind { service: name, local_port, proto, public, on_conflict }) => {
+                match self.check_bind(&name, proto, on_conflict) {
+                    Ok((proto, on_conflict)) => {
+                        let service = Service { name, proto, local_port, public, on_conflict };
+                        return Some(SessionEvent::Bind(service));
                     }
                     Err(refusal) => {
                         self.send(Signal::bind_failed(&name, refusal.code, &refusal.error), now);
@@ -436,11 +396,6 @@ impl Session {
             member.link.send(Signal::Drain { reason, deadline_ms, scope: DrainScope::Link }, now);
         }
     }
-}
-
-fn too_many() -> BindRefusal {
-    let error = alloc::format!("at most {MAX_SERVICES} services can be bound at once");
-    BindRefusal { code: "too_many", error }
 }
 
 impl Machine for Session {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hvym_tunnel_core::agent::{Agent as AgentMachine, AgentConfig};
 use hvym_tunnel_core::bundle::MAX_LINKS;
-use hvym_tunnel_core::dialect::Proto;
+use hvym_tunnel_core::dialect::{Process, Proto, SessionRole};
 use hvym_tunnel_core::handshake::AgentLogin;
 use hvym_tunnel_core::link::LinkConfig;
 use hvym_tunnel_core::mux::MuxConfig;
@@ -93,6 +93,14 @@ impl AgentBuilder {
         self
     }
 
+    /// What the relay, and other agents of the same identity whose services this one takes over, are told of this program:
+    /// usually its host name and process id. Without it they are told nothing.
+    #[must_use]
+    pub fn process_label(mut self, label: impl Into<String>) -> Self {
+        self.launch.process_label = Some(label.into());
+        self
+    }
+
     /// Sees every event as it happens, on the thread where it happens; without it there is the channel of the handle.
     #[must_use]
     pub fn observer(mut self, observer: Arc<dyn Observer<AgentEvent>>) -> Self {
@@ -154,12 +162,14 @@ pub(crate) struct Launch {
     pub(crate) link: LinkSettings,
     pub(crate) observer: Arc<dyn Observer<AgentEvent>>,
     pub(crate) event_capacity: usize,
+    pub(crate) process_label: Option<String>,
 }
 
 impl Launch {
     pub(crate) fn new(identity: Arc<Identity>) -> Self {
         let link = LinkSettings::default();
-        Self { identity, link, observer: Arc::new(()), event_capacity: EVENT_CAPACITY }
+        let (observer, event_capacity) = (Arc::new(()), EVENT_CAPACITY);
+        Self { identity, link, observer, event_capacity, process_label: None }
     }
 
     /// The relay, which must be set.
@@ -185,7 +195,10 @@ impl Launch {
         let (clock, address) = (Clock::new(), self.identity.address());
         let specs = table.specs();
         let services = specs.iter().map(|spec| spec.binding()).collect();
-        let config = config(&self.identity, &relay, &self.link, services);
+        let role =
+            if matches!(purpose, Purpose::Forward { .. }) { SessionRole::Caller } else { SessionRole::Agent };
+        let process = Process { instance: None, role, label: self.process_label };
+        let config = config(&self.identity, &relay, &self.link, services, process);
         let (wall, seed, now) = (clock.wall(), clock::seed(), clock.now());
         let machine = match &compat {
             Some(settings) => hvym_tunnel_compat::agent(config, compat::login(settings), wall, seed, now),
@@ -252,6 +265,7 @@ fn config(
     relay: &RelayUrl,
     link: &LinkSettings,
     services: Vec<hvym_tunnel_core::dialect::Service>,
+    process: Process,
 ) -> AgentConfig {
     let scheme = if relay.tls { "wss" } else { "ws" };
     AgentConfig {
@@ -271,5 +285,6 @@ fn config(
         },
         backoff: link.retry.into(),
         max_links: MAX_LINKS,
+        process,
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use hvym_tunnel_core::access::Access;
-use hvym_tunnel_core::dialect::{Proto, Service as Binding};
+use hvym_tunnel_core::dialect::{OnConflict, Proto, Service as Binding};
 use hvym_tunnel_net::target::{ServiceName, Target};
 
 use crate::credentials::Credentials;
@@ -36,6 +36,8 @@ pub struct ServiceSpec {
     pub ca: Option<PathBuf>,
     /// What to do when the relay refuses the name.
     pub conflict: ConflictPolicy,
+    /// What becomes of it when another agent of the same identity has it.
+    pub on_conflict: OnConflict,
 }
 
 /// What an agent does when the relay does not take a service.
@@ -62,6 +64,7 @@ impl ServiceSpec {
             proxy_protocol: false,
             ca: None,
             conflict: ConflictPolicy::default(),
+            on_conflict: OnConflict::default(),
         }
     }
 
@@ -93,6 +96,7 @@ impl ServiceSpec {
             proto: self.target.proto(),
             local_port: self.target.port(),
             public: self.access.is_public(),
+            on_conflict: self.on_conflict,
         }
     }
 }

@@ -3,7 +3,7 @@
 use http::uri::Uri;
 use http::{HeaderValue, StatusCode};
 use hvym_tunnel_core::agent::DialTarget;
-use hvym_tunnel_core::dialect::MUX_YAMUX;
+use hvym_tunnel_core::dialect::{MUX_YAMUX, Process, SessionRole};
 use hvym_tunnel_core::message::Close;
 use hvym_tunnel_core::plane::MessageLimits;
 use hvym_tunnel_core::reason::DownReason;
@@ -19,6 +19,13 @@ use super::tls::{self, Trust};
 pub use super::client_upgrade::{LIMIT, accept_key};
 pub use super::websocket::Socket;
 pub use super::wire::{Duplex, Wire};
+
+/// The field of an upgrade with the agent's instance, see [`Process`].
+pub const INSTANCE: &str = "hvym-tunnel-instance";
+/// The field with its role.
+pub const ROLE: &str = "hvym-tunnel-role";
+/// The field with its label.
+pub const PROCESS: &str = "hvym-tunnel-process";
 
 /// How to reach a relay.
 #[derive(Clone)]
@@ -72,6 +79,7 @@ pub async fn dial(target: &DialTarget, options: &DialOptions) -> Result<Socket, 
     } else if let Some(token) = &target.bearer {
         fields.push(("authorization", bearer(token.as_str())?));
         fields.push(("hvym-tunnel-mux", HeaderValue::from_static(MUX_YAMUX)));
+        fields.extend(process_fields(&target.process));
     }
     let mut wire = connect_wire(&url, options).await?;
     let [seed, nonce] = [clock::seed(), clock::seed()];
@@ -123,6 +131,13 @@ pub fn bearer(token: &str) -> Result<HeaderValue, Close> {
     let mut value = value.map_err(|_| Close::abnormal("the token cannot be sent as a header"))?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// What an upgrade says of the program, where no `auth_response` will. What no field can carry is left out.
+fn process_fields(process: &Process) -> impl Iterator<Item = (&'static str, HeaderValue)> {
+    let role = (process.role == SessionRole::Caller).then_some("caller");
+    let texts = [(INSTANCE, process.instance.as_deref()), (ROLE, role), (PROCESS, process.label.as_deref())];
+    texts.into_iter().filter_map(|(name, text)| Some((name, HeaderValue::from_str(text?).ok()?)))
 }
 
 /// The relay's end of a connection whose upgrade was already answered.

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-const KINDS: [&str; 16] = [
+const KINDS: [&str; 17] = [
     "auth_challenge",
     "auth_response",
     "auth_ok",
@@ -14,6 +14,7 @@ const KINDS: [&str; 16] = [
     "bind_failed",
     "unbind",
     "unbind_ok",
+    "unbound",
     "ping",
     "pong",
     "drain",
@@ -23,7 +24,7 @@ const KINDS: [&str; 16] = [
     "",
 ];
 /// The members of all messages, and some that none has.
-const NAMES: [&str; 33] = [
+const NAMES: [&str; 38] = [
     "type",
     "challenge_id",
     "challenge",
@@ -41,6 +42,11 @@ const NAMES: [&str; 33] = [
     "local_port",
     "proto",
     "public",
+    "on_conflict",
+    "instance",
+    "role",
+    "process",
+    "by",
     "url",
     "port",
     "id",
@@ -162,13 +168,17 @@ fn value() -> impl Strategy<Value = String> {
 /// The kind of value that a member of this name has, most of the time: otherwise nothing would ever be a message.
 fn value_of(name: &'static str) -> BoxedStrategy<String> {
     let honest = match name {
-        "type" => select(&KINDS[..13]).prop_map(|kind| format!("\"{kind}\"")).boxed(),
+        "type" => select(&KINDS[..14]).prop_map(|kind| format!("\"{kind}\"")).boxed(),
         "version" | "local_port" | "port" | "id" | "deadline_ms" => {
             select(&NUMBERS[..12]).prop_map(str::to_owned).boxed()
         }
         "public" | "ok" | "encryption_available" => any::<bool>().prop_map(|truth| truth.to_string()).boxed(),
         "services" => vec(text(), 0..3).prop_map(|texts| format!("[{}]", texts.join(","))).boxed(),
         "to" | "from" => Just(format!("\"{ADDRESS}\"")).boxed(),
+        "on_conflict" => select(&["takeover", "reject", "pool", "standby", "x"][..])
+            .prop_map(|name| format!("\"{name}\""))
+            .boxed(),
+        "role" => select(&["agent", "caller", "x"][..]).prop_map(|name| format!("\"{name}\"")).boxed(),
         "proto" => select(&INSIDES[1..5]).prop_map(|name| format!("\"{name}\"")).boxed(),
         _ => select(&INSIDES[..16]).prop_map(|inside| format!("\"{inside}\"")).boxed(),
     };

@@ -238,7 +238,7 @@ impl Trial {
     fn answer(&mut self, what: u8) {
         let (session, now) = (self.relay.session(), self.now);
         match what % 4 {
-            0 => session.confirm_at(Service::tcp("extra"), "tcp://x".into(), Some(7000), now),
+            0 => _ = session.confirm_at(Service::tcp("extra"), "tcp://x".into(), Some(7000), now),
             1 => session.decline("extra", &BindRefusal { code: "c", error: "e".into() }, now),
             _ => session.drain("update", Duration::from_secs(10), now),
         }

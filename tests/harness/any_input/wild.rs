@@ -256,7 +256,7 @@ impl Trial {
         let now = self.now;
         match which {
             0..=60 => session.admit("https://x".into(), now),
-            61..=90 => session.confirm(Service::http("web"), "https://x".into(), now),
+            61..=90 => _ = session.confirm(Service::http("web"), "https://x".into(), now),
             91..=120 => session.decline("web", &BindRefusal { code: "c", error: "e".into() }, now),
             121..=150 => session.drain("r", Duration::MAX, now),
             151..=160 => session.refuse(DownReason::Unknown { code: 1006, reason: "x".repeat(500) }, now),

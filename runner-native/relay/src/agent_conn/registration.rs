@@ -203,7 +203,8 @@ impl AgentRegistration {
         tcp_ports::release(&self.state, &address, &service.name, self.key);
         if !service.public {
             tracing::info!(%address, service = service.name, "bound, for identities");
-            return self.live.session.with(|session, now| session.confirm(service, String::new(), now));
+            self.live.session.with(|session, now| session.confirm(service, String::new(), now));
+            return;
         }
         let name = service.name.clone();
         let url = self.live.session.with(|session, now| {

@@ -12,7 +12,7 @@ use http::header::{
 };
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use hvym_tunnel_compat::CompatAgent;
-use hvym_tunnel_core::dialect::MUX_YAMUX;
+use hvym_tunnel_core::dialect::{MUX_YAMUX, Process, SessionRole};
 use hvym_tunnel_core::handshake::Credential;
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::{LinkId, Session, SessionEvent};
@@ -44,14 +44,14 @@ const KEY_CHARACTERS: usize = 24;
 /// The login method of a connection.
 enum Login {
     /// As an identity.
-    Identity(Credential),
+    Identity(Credential, Process),
     /// By a token, with a protocol of another system.
     Token(CompatAgent, TokenLogin),
 }
 
 /// Answers a request for `/connect`.
 pub(crate) fn answer(visitor: &Visitor, request: Request<RequestBody>) -> Answer {
-    let login = Login::Identity(credential(request.headers()));
+    let login = Login::Identity(credential(request.headers()), process(request.headers()));
     accept(visitor, request, login)
 }
 
@@ -124,6 +124,17 @@ fn credential(fields: &HeaderMap) -> Credential {
     }
 }
 
+/// What the upgrade request says of the agent's program; nothing if that is malformed.
+fn process(fields: &HeaderMap) -> Process {
+    let text = |name: &str| fields.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let process = Process {
+        instance: text(socket::INSTANCE),
+        role: text(socket::ROLE).map_or(SessionRole::default(), |role| SessionRole::named(&role)),
+        label: text(socket::PROCESS),
+    };
+    if process.is_valid() { process } else { Process::default() }
+}
+
 /// What is held while an agent's WebSocket is open.
 struct Held {
     pass: TaskGuard,
@@ -137,8 +148,10 @@ async fn run_session(state: Arc<RelayState>, peer: SocketAddr, login: Login, upg
     let socket = socket::accepted(wire);
     let (clock, config) = (state.clock, state.session.clone());
     let (session, token_login) = match login {
-        Login::Identity(credential) => {
-            (Session::new(config, &credential, clock.wall(), clock::seed(), clock.now()), None)
+        Login::Identity(credential, process) => {
+            let mut session = Session::new(config, &credential, clock.wall(), clock::seed(), clock.now());
+            session.set_process(process);
+            (session, None)
         }
         Login::Token(guest, token_login) => {
             let session = hvym_tunnel_compat::session(config.link, guest, clock::seed(), clock.now());
