@@ -98,6 +98,7 @@
 //! | [`access`] | who may reach a service | where the address comes from |
 //! | [`dialect`] | wire language to vocabulary and back | state |
 //! | [`stellar`] | addresses and tokens | links |
+//! | [`names`] | what may be a name, and what a host name says | who has a name |
 //! | [`machine`], [`message`], [`reason`] | the seam to the runner | everything above |
 //! | [`time`], [`rng`] | points in time, one seed | clocks, entropy |
 //! | [`json`] | the members of one object | messages |
@@ -118,6 +119,7 @@ pub mod keepalive;
 pub mod link;
 pub mod machine;
 pub mod message;
+pub mod names;
 pub mod plane;
 pub mod reason;
 pub mod relay;

@@ -205,7 +205,7 @@ export class Tunnel extends EventTarget {
   /** Who the relay is, once it was connected. */
   readonly relayAddress: Address | undefined;
   /**
-   * Offers an HTTP service under a name of 1 to 63 of `a-z`, `0-9` and `-`, now and after every reconnection; one of the
+   * Offers an HTTP service under a name of 1 to 40 of `a-z`, `0-9` and single `-`, now and after every reconnection; one of the
    * same name is replaced. Resolves to its URL, or, if it is not public, to what others give to {@link Tunnel.fetch}.
    * @throws {TunnelError} `bad_service`, or the relay's no
    */

@@ -25,7 +25,7 @@ fn service_at(python: &Path, relay: &[&str]) -> (Program, Tunnel) {
 
 /// A visitor who does this on one connection, and prints one answer for each.
 fn visitor(python: &Path, tunnel: &Tunnel, commands: &[Value]) -> Program {
-    let (port, host) = (tunnel.relay.port.to_string(), format!("rpc.{}", tunnel.agent.host()));
+    let (port, host) = (tunnel.relay.port.to_string(), format!("rpc--{}", tunnel.agent.host()));
     let mut command = peer_command(python, &["rpc.py", "visit", &port, &host]);
     command.args(commands.iter().map(Value::to_string));
     Program::start(command)

@@ -4,6 +4,7 @@
 use std::fs;
 use std::process::Command;
 
+use hvym_tunnel_core::names::ShortLabel;
 use hvym_tunnel_tests::http::{Conversation, Head, Origin, nobody, ok};
 use hvym_tunnel_tests::installed::required_tool;
 use hvym_tunnel_tests::program::{Home, Program, python};
@@ -74,13 +75,14 @@ fn scripts_find_the_url_in_an_event_and_in_a_file() {
     assert_eq!(fs::read_to_string(&file).expect("the file is there before the event"), format!("{url}\n"));
     assert_eq!(ready["target"], format!("http://localhost:{port}"));
     let address = ready["address"].as_str().expect("an address");
-    assert!(url.contains(&address.to_ascii_lowercase()), "{ready}");
+    let short = ShortLabel::new(&address.parse().expect("an address"));
+    assert!(url.starts_with(&format!("http://{short}.localhost:")), "{ready}");
     assert_eq!(get(url, "/").1, "web");
 
     let bound = agent.event("bound");
     assert_eq!(bound["service"], "api");
     let bound = bound["url"].as_str().expect("a URL");
-    assert_eq!(bound, url.replace("http://", "http://api."));
+    assert_eq!(bound, url.replace("http://", "http://api--"));
     assert_eq!(get(bound, "/").1, "api");
 
     let told = agent.event("request");

@@ -92,7 +92,7 @@ fn each_of_two_services_has_connections_of_its_own() {
     let (one, ones) = counting(|_, _| ok(b"one"));
     let (two, twos) = counting(|_, _| ok(b"two"));
     let tunnel = Tunnel::with(one.port, &[], &["--bind", &format!("two=localhost:{}", two.port)]);
-    let two = format!("two.{}", tunnel.agent.host());
+    let two = format!("two--{}", tunnel.agent.host());
     let mut visitor = tunnel.visit();
     for _ in 0..3 {
         for (host, says) in [(tunnel.agent.host(), b"one"), (two.as_str(), b"two")] {

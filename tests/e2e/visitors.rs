@@ -4,6 +4,7 @@
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
+use hvym_tunnel_core::names::ShortLabel;
 use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::http::{Head, Origin, answer, ok};
 use hvym_tunnel_tests::tunnel::{Relay, Tunnel, request};
@@ -117,14 +118,21 @@ fn hosts_that_lead_nowhere_are_told_so() {
     let (port, host) = (tunnel.relay.port, tunnel.agent.host());
     let absent = Key::from_seed([51; 32]).address().to_string().to_ascii_lowercase();
     let absent = format!("{absent}.localhost:{port}");
-    let mistyped = host.replacen(&host[5..6], if &host[5..6] == "a" { "b" } else { "a" }, 1);
+    let mistyped = format!(
+        "{}.localhost",
+        absent[..55].to_owned() + if absent[55..].starts_with('a') { "b" } else { "a" }
+    );
+    let nobody = ShortLabel::new(&Key::from_seed([51; 32]).address());
     let get = |host: &str| request(host, "GET", "/", &[]);
     let cases = [
         (get("other.example"), 404, "This name is not served here"),
         (get("nonsense.localhost"), 404, "This is not the name of a tunnel"),
         (get(&mistyped), 404, "This is not the name of a tunnel"),
-        (get(&format!("api.{host}")), 404, "There is no such service"),
+        (get(&format!("api--{host}")), 404, "There is no such service"),
         (get(&absent), 503, "The tunnel is not connected"),
+        (get(&format!("{nobody}.localhost")), 503, "The tunnel is not connected"),
+        (get(&format!("api--{nobody}.localhost")), 503, "The tunnel is not connected"),
+        (get("cool-app.localhost"), 404, "This is not the name of a tunnel"),
         (get(""), 400, "The request names no valid host"),
         ("GET / HTTP/1.1\r\n\r\n".to_owned(), 400, "The request names no valid host"),
         (request(host, "GET", "/", &["Host: other.example"]), 400, "The request names no valid host"),

@@ -187,7 +187,7 @@ fn a_visitor_who_stops_reading_stops_the_service_and_nobody_else() {
         let before = taken;
         for _ in 0..100 {
             let mut visitor = tunnel.visit();
-            let host = format!("other.{}", tunnel.agent.host());
+            let host = format!("other--{}", tunnel.agent.host());
             visitor.send(request(&host, "GET", "/", &[])).expect("the relay reads");
             let head = visitor.head().expect("an answer");
             assert_eq!(visitor.body(&head).expect("a whole answer"), b"quick");

@@ -6,6 +6,7 @@ mod delegation;
 mod dns;
 mod forwarded;
 mod jwt_golden;
+mod names;
 mod token;
 mod websocket;
 

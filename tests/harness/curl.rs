@@ -55,7 +55,7 @@ impl Curl {
     /// The same curl, to the agent's service of this name.
     #[must_use]
     pub fn named(&self, service: &str) -> Self {
-        Curl { host: format!("{service}.{}", self.host), ..self.clone() }
+        Curl { host: format!("{service}--{}", self.host), ..self.clone() }
     }
 
     /// The same curl, straight to a service of this machine.

@@ -10,6 +10,7 @@ use hvym_http1::{
     HOP_BY_HOP, HeadBuffer, HeadScanner, Headers, LineEndings, MAX_HEADERS, RequestHead, ResponseHead,
 };
 use hvym_tunnel_core::dialect::Service;
+use hvym_tunnel_core::names::ShortLabel;
 use hvym_tunnel_core::relay::{Directory, Owner};
 use hvym_tunnel_core::stellar::jwt::{LIFETIME, MAX_TOKEN_BYTES, SKEW};
 use hvym_tunnel_core::stellar::{Address, Claims, Expected, Token};
@@ -164,18 +165,25 @@ pub fn names(data: &[u8]) {
         assert_eq!(address.label(), text.to_ascii_lowercase());
         assert!(Service::check_name(text).is_err(), "an address is the name of a service");
     }
-    let relay = Directory::<u8>::new("relay.example");
+    let mut relay = Directory::new("relay.example");
+    relay.insert(audience().into(), 0);
     if Service::check_name(text).is_ok() {
-        assert!(matches!(text.len(), 1..=63) && !text.starts_with('-') && !text.ends_with('-'), "{text:?}");
-        let host = format!("{text}.{}.relay.example:8443", audience().label());
-        let name = relay.parse(&host).expect("a service of an agent");
-        assert_eq!((name.owner, name.service.as_deref()), (Owner::Identity(audience()), Some(text)));
+        assert!(matches!(text.len(), 1..=40) && !text.starts_with('-') && !text.ends_with('-'), "{text:?}");
+        let short = format!("{text}--{}", ShortLabel::new(&audience()));
+        assert!(short.len() <= 63, "{short} is no DNS label");
+        for labels in [short, format!("{text}.{}", audience().label())] {
+            let name = relay.parse(&format!("{labels}.relay.example:8443")).expect("a service of an agent");
+            assert_eq!((name.owner, name.service.as_deref()), (Owner::Identity(audience()), Some(text)));
+        }
     }
     if let Ok(name) = relay.parse(text) {
         let host = text.to_ascii_lowercase();
         let Owner::Identity(address) = &name.owner else { panic!("no guest is registered") };
-        let label = name.service.iter().map(|service| format!("{service}.")).collect::<String>();
-        assert!(host.starts_with(&format!("{label}{}.relay.example", address.label())), "{host}: {name:?}");
+        let service =
+            |between| name.service.iter().map(|service| format!("{service}{between}")).collect::<String>();
+        let long = format!("{}{}.relay.example", service("."), address.label());
+        let short = format!("{}{}.relay.example", service("--"), ShortLabel::new(address));
+        assert!(host.starts_with(&long) || host.starts_with(&short), "{host}: {name:?}");
         assert!(name.service.is_none_or(|service| Service::check_name(&service).is_ok()), "{host}");
     }
 }
@@ -219,6 +227,7 @@ pub(crate) fn seeds() -> Vec<Seed> {
         "relay.example".to_owned(),
         "[::1]:80".to_owned(),
         "SCOWDMM5574VVYCE4FUEJ3BMYRWRIRF3Q4K5FQBLVEZEWBG7K4LGALY6".to_owned(),
+        format!("Api--{}.relay.example.:1", ShortLabel::new(&audience())),
     ];
     add("f15_names", &names.each_ref().map(String::as_str));
     add(

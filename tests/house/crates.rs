@@ -64,11 +64,12 @@ const TESTED: [&str; 12] = [
 ];
 
 /// The layers of the core, lowest first. A module imports from its own folder and from below.
-const LAYERS: [&[&str]; 12] = [
+const LAYERS: [&[&str]; 13] = [
     &["json", "mux", "time", "rng"],
     &["message"],
     &["machine", "reason"],
     &["stellar"],
+    &["names"],
     &["access", "dialect"],
     &["keepalive"],
     &["plane"],

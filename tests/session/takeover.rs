@@ -101,8 +101,8 @@ fn a_host_names_an_agent_in_any_case_with_or_without_port_and_dot() {
             }
         }
     }
-    assert_eq!(directory.parse(&directory.host(&owner)).map(|name| name.owner), Ok(owner.clone()));
-    let host = directory.service_host(&owner, "api");
+    assert_eq!(directory.parse(&directory.long_host(&owner)).map(|name| name.owner), Ok(owner.clone()));
+    let host = format!("api.{}", directory.long_host(&owner));
     assert_eq!(directory.parse(&host), Ok(Name { owner, service: Some("api".into()) }));
 }
 
@@ -193,7 +193,10 @@ fn below_our_domain_only_a_whole_address_and_one_service_name_an_agent() {
         format!("we b.{label}"),
         format!("w_b.{label}"),
         format!("wéb.{label}"),
-        format!("{}.{label}", "x".repeat(64)),
+        format!("{}.{label}", "x".repeat(41)),
+        format!("a--b.{label}"),
+        format!("xn.{label}"),
+        format!("web--{label}"),
         format!("{} ", label),
         label.replace('a', "а"),
     ] {

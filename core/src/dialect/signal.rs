@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use thiserror::Error;
 
 use super::{OnConflict, Process};
-use crate::stellar::Address;
+use crate::names::{MAX_SERVICE_CHARACTERS, check_service};
 
 /// The data plane's name in the `mux` field.
 pub const MUX_YAMUX: &str = "yamux";
@@ -41,16 +41,12 @@ pub struct Service {
     pub on_conflict: OnConflict,
 }
 
-/// Why a service name is invalid.
+/// A text that cannot name a service.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Error)]
-pub enum ServiceNameError {
-    /// Not 1 to 63 of `a-z`, `0-9` and `-`, or a `-` at an end.
-    #[error("a service name is 1 to 63 of a-z, 0-9 and '-', with no '-' at either end")]
-    NotALabel,
-    /// It would shadow the name of an identity.
-    #[error("a Stellar address cannot be a service name")]
-    LooksLikeAnAddress,
-}
+#[error(
+    "a service name is 1 to {MAX_SERVICE_CHARACTERS} of a-z, 0-9 and single '-', with no '-' at either end, and not xn"
+)]
+pub struct ServiceNameError;
 
 impl Service {
     /// A service of this name whose streams are bytes.
@@ -64,17 +60,12 @@ impl Service {
         Self { name: name.into(), proto: Proto::Http, local_port: None, public: true, on_conflict }
     }
 
-    /// Whether `name` can be a service's: it must be one lower-case DNS label (RFC 1035 section 2.3.1, digits first allowed).
+    /// Whether `name` can be a service's: it shares a DNS label with the name of its owner, see [`names`](crate::names).
+    ///
+    /// # Errors
+    /// The rule, if it cannot.
     pub fn check_name(name: &str) -> Result<(), ServiceNameError> {
-        let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        let edge = name.starts_with('-') || name.ends_with('-');
-        if name.is_empty() || name.len() > 63 || edge || !name.bytes().all(legal) {
-            return Err(ServiceNameError::NotALabel);
-        }
-        if Address::from_label(name).is_ok() {
-            return Err(ServiceNameError::LooksLikeAnAddress);
-        }
-        Ok(())
+        if check_service(name) { Ok(()) } else { Err(ServiceNameError) }
     }
 }
 

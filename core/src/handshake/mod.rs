@@ -126,6 +126,11 @@ pub trait Login: Send {
         None
     }
 
+    /// Whether the agent is a program of an older system, by what it has said so far.
+    fn falls_back(&self) -> bool {
+        false
+    }
+
     /// Gives up when the other side takes too long.
     ///
     /// # Errors

@@ -325,6 +325,10 @@ impl Login for RelayHandshake {
         self.process.take()
     }
 
+    fn falls_back(&self) -> bool {
+        self.falls_back
+    }
+
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DownReason> {
         let Err(reason) = in_time(self.poll_timeout(), now) else { return Ok(()) };
         self.advance(RelayLoginInput::Deadline, |_, action| match action {

@@ -225,6 +225,11 @@ impl Link {
         }
     }
 
+    /// Whether an agent that waits to be admitted is a program of an older system.
+    pub fn falls_back(&self) -> bool {
+        matches!(&self.state, State::Login(login) if login.falls_back())
+    }
+
     /// Sends a control message, if the protocol has one for it.
     pub fn send(&mut self, signal: Signal, now: Instant) {
         let message = match &self.state {

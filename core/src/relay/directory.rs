@@ -8,7 +8,7 @@ use core::fmt;
 
 use thiserror::Error;
 
-use crate::dialect::Service;
+use crate::names::{ClaimedName, HostParts, OwnerLabel, ShortLabel};
 use crate::stellar::Address;
 
 /// The owner of a public name.
@@ -40,7 +40,7 @@ impl fmt::Display for Owner {
 pub struct Name {
     /// The agent.
     pub owner: Owner,
-    /// The service; `None` is the agent's first.
+    /// The service; `None` is the one at the bare name.
     pub service: Option<String>,
 }
 
@@ -58,9 +58,12 @@ pub enum NameError {
     /// The relay's own name: no agent is meant.
     #[error("no agent is named")]
     Bare,
-    /// Below the relay's domain, but neither `[service.]address` nor a registered name.
+    /// Below the relay's domain, but nothing that an agent has or could have as its name.
     #[error("{0} is not the name of an agent")]
     NotAnAddress(String),
+    /// The short label of an address that is not connected, so that nobody knows which address it is.
+    #[error("no agent is connected for {0}")]
+    NotConnected(ShortLabel),
 }
 
 /// The live sessions by owner. `K` names a session; the directory never confuses two of the same owner.
@@ -70,23 +73,39 @@ pub struct Directory<K> {
     sessions: BTreeMap<Owner, K>,
     /// Names of agents without an identity, connected or not.
     registered: BTreeSet<Arc<str>>,
+    /// The addresses that are here, by their short labels.
+    short: BTreeMap<ShortLabel, Address>,
+    /// Who has a claimed name, connected or not.
+    claimed: BTreeMap<ClaimedName, Address>,
+    /// Whose a host name outside of the domain is, connected or not.
+    hosts: BTreeMap<String, Address>,
 }
 
 impl<K: PartialEq> Directory<K> {
     /// An empty directory of a relay that serves `domain` and what is below it.
     pub fn new(domain: &str) -> Self {
         let domain = domain.trim_end_matches('.').to_ascii_lowercase();
-        Self { domain, sessions: BTreeMap::new(), registered: BTreeSet::new() }
+        Self {
+            domain,
+            sessions: BTreeMap::new(),
+            registered: BTreeSet::new(),
+            short: BTreeMap::new(),
+            claimed: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+        }
     }
 
-    /// Registers the name of an agent without an identity, which must pass [`Service::check_name`]. It resolves even while
-    /// the agent is not connected.
+    /// Registers the name of an agent without an identity, which must pass [`check_label`](crate::names::check_label). It
+    /// resolves even while the agent is not connected.
     pub fn register(&mut self, name: Arc<str>) {
         self.registered.insert(name);
     }
 
     /// Puts `session` in place; the session it replaces, if any, is the caller's to end.
     pub fn insert(&mut self, owner: Owner, session: K) -> Option<K> {
+        if let Owner::Identity(address) = &owner {
+            self.short.insert(ShortLabel::new(address), *address);
+        }
         self.sessions.insert(owner, session)
     }
 
@@ -99,6 +118,15 @@ impl<K: PartialEq> Directory<K> {
             self.sessions.remove(owner);
         }
         there
+    }
+
+    /// Forgets the short label of an owner that has no session: until then, its host names say whose they are.
+    pub fn forget(&mut self, owner: &Owner) {
+        if let Owner::Identity(address) = owner
+            && !self.sessions.contains_key(owner)
+        {
+            self.short.remove(&ShortLabel::new(address));
+        }
     }
 
     /// The session of this owner.
@@ -115,43 +143,71 @@ impl<K: PartialEq> Directory<K> {
         Some(Owner::Named(name.into())).filter(|owner| self.sessions.contains_key(owner))
     }
 
-    /// What a `Host` header names: `<address>.<domain>`, `<service>.<address>.<domain>` or `<name>.<domain>`, in any
-    /// case, with or without a port and a final dot.
+    /// What a `Host` header names: by [`HostParts`], or as the name of an agent without an identity; in any case, with or
+    /// without a port and a final dot.
+    ///
+    /// # Errors
+    /// Why it leads to no agent.
     pub fn parse(&self, host: &str) -> Result<Name, NameError> {
         let host = without_port(host);
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
         if host == self.domain {
             return Err(NameError::Bare);
         }
-        let Some(label) = host.strip_suffix(&format!(".{}", self.domain)) else {
-            return Err(NameError::OtherDomain { domain: self.domain.clone(), host });
+        let Some(labels) = host.strip_suffix(&self.domain).and_then(|rest| rest.strip_suffix('.')) else {
+            return match self.hosts.get(&host) {
+                Some(address) => Ok(Name { owner: (*address).into(), service: None }),
+                None => Err(NameError::OtherDomain { domain: self.domain.clone(), host }),
+            };
         };
-        let (service, address) = match label.rsplit_once('.') {
-            Some((service, address)) => (Some(service), address),
-            None => (None, label),
-        };
-        let wrong = || NameError::NotAnAddress(label.to_string());
-        if service.is_some_and(|name| Service::check_name(name).is_err()) {
-            return Err(wrong());
+        // What the relay's operator has named goes ahead of what agents are called by themselves.
+        if let Some(registered) = self.registered.get(labels) {
+            return Ok(Name { owner: Owner::Named(Arc::clone(registered)), service: None });
         }
-        let owner = match Address::from_label(address) {
-            Ok(address) => Owner::Identity(address),
-            Err(_) => self.named(label).ok_or_else(wrong)?,
-        };
-        Ok(Name { owner, service: service.map(ToString::to_string) })
+        let parts = HostParts::parse(labels);
+        let found = parts.as_ref().and_then(|parts| self.owner(&parts.owner));
+        if let (Some(owner), Some(parts)) = (found, parts) {
+            return Ok(Name { owner: owner.into(), service: parts.service.map(ToString::to_string) });
+        }
+        if let Some(owner) = self.named(labels) {
+            return Ok(Name { owner, service: None });
+        }
+        Err(match parts {
+            Some(HostParts { owner: OwnerLabel::Short(short), .. }) => NameError::NotConnected(short),
+            _ => NameError::NotAnAddress(labels.to_string()),
+        })
     }
 
-    /// The host name of an agent's first service.
+    fn owner(&self, label: &OwnerLabel<'_>) -> Option<Address> {
+        match label {
+            OwnerLabel::Address(address) => Some(*address),
+            OwnerLabel::Short(short) => self.short.get(short).copied(),
+            OwnerLabel::Claimed(name) => self.claimed.get(*name).copied(),
+        }
+    }
+
+    /// The host name of an agent's service `web`, or its first.
     pub fn host(&self, owner: &Owner) -> String {
         match owner {
-            Owner::Identity(address) => format!("{}.{}", address.label(), self.domain),
+            Owner::Identity(address) => format!("{}.{}", ShortLabel::new(address), self.domain),
             Owner::Named(name) => format!("{name}.{}", self.domain),
         }
     }
 
-    /// The host name of a service.
+    /// The host name of a service. An agent without an identity has one service, at its bare name.
     pub fn service_host(&self, owner: &Owner, service: &str) -> String {
-        format!("{service}.{}", self.host(owner))
+        match owner {
+            Owner::Identity(_) => format!("{service}--{}", self.host(owner)),
+            Owner::Named(_) => self.host(owner),
+        }
+    }
+
+    /// The host name of an agent by its whole address, as programs of older systems expect it.
+    pub fn long_host(&self, owner: &Owner) -> String {
+        match owner {
+            Owner::Identity(address) => format!("{}.{}", address.label(), self.domain),
+            Owner::Named(_) => self.host(owner),
+        }
     }
 
     /// How many sessions are live.

@@ -217,6 +217,11 @@ impl Session {
         Ok(id)
     }
 
+    /// Whether an agent that waits to be admitted is a program of an older system, which is told the long form of its URL.
+    pub fn falls_back(&self) -> bool {
+        self.bundle.main().is_some_and(|member| member.link.falls_back())
+    }
+
     /// Refuses the login, or ends the session.
     pub fn refuse(&mut self, reason: DownReason, now: Instant) {
         for member in self.bundle.iter_mut() {

@@ -29,12 +29,17 @@ pub fn encode(kind: StrkeyKind, key: &[u8; 32]) -> [u8; CHARACTERS] {
     raw[33..].copy_from_slice(&sum.to_le_bytes());
     let mut text = [0; CHARACTERS];
     for (bytes, characters) in raw.chunks_exact(5).zip(text.chunks_exact_mut(8)) {
-        let bits = bytes.iter().fold(0u64, |bits, byte| bits << 8 | u64::from(*byte));
-        for (place, character) in characters.iter_mut().rev().enumerate() {
-            *character = ALPHABET[(bits >> (5 * place)) as usize & 31];
-        }
+        encode_group(bytes, characters);
     }
     text
+}
+
+/// Encodes a group of base32: five bytes as eight characters, upper case.
+pub(crate) fn encode_group(bytes: &[u8], characters: &mut [u8]) {
+    let bits = bytes.iter().fold(0u64, |bits, byte| bits << 8 | u64::from(*byte));
+    for (place, character) in characters.iter_mut().rev().enumerate() {
+        *character = ALPHABET[(bits >> (5 * place)) as usize & 31];
+    }
 }
 
 /// Decodes the key in `text`. `None` if the length, a character, the version or the checksum is wrong; each key has exactly

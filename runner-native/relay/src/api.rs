@@ -20,6 +20,7 @@ use crate::http1::request_body::RequestBody;
 use http::header::ALLOW;
 use http::{HeaderValue, Method, Request};
 use hvym_tunnel_core::relay::NameError;
+use hvym_tunnel_pages::Page;
 use serde::Serialize;
 
 use crate::agent_conn;
@@ -61,6 +62,9 @@ pub(super) async fn answer(
     let options = &visitor.state.settings.options;
     if let NameError::NotAnAddress(label) = name {
         return (response_body::page(&pages::not_an_address(label, &options.ingress.domain), format), None);
+    }
+    if let NameError::NotConnected(short) = name {
+        return (response_body::page(&Page::no_agent(short.as_str()), format), None);
     }
     let path = request.uri().path();
     if path == "/connect" {

@@ -51,9 +51,7 @@ pub(super) fn not_an_address(label: &str, domain: &str) -> Page {
     new(
         404,
         "This is not the name of a tunnel",
-        format!(
-            "{label}.{domain} is not made of a Stellar address: 56 letters and digits that begin with G."
-        ),
+        format!("Nobody has the name {label}.{domain}."),
         "Copy the address again: a character may be missing or mistyped.",
     )
 }

@@ -96,10 +96,18 @@ impl RelayState {
         }
     }
 
-    /// The public URL of an agent's service; `None` is the agent's first.
+    /// The public URL of an agent's service; `None` is the one at the bare name.
     pub(crate) fn url(&self, owner: &Owner, service: Option<&str>) -> String {
-        let host = self.sessions.host(owner, service);
-        let mut url = self.settings.options.public_url(&host, self.info.port);
+        self.url_of_host(&self.sessions.host(owner, service))
+    }
+
+    /// The public URL of an agent by its whole address, for programs of older systems.
+    pub(crate) fn long_url(&self, owner: &Owner) -> String {
+        self.url_of_host(&self.sessions.long_host(owner))
+    }
+
+    fn url_of_host(&self, host: &str) -> String {
+        let mut url = self.settings.options.public_url(host, self.info.port);
         url.push('/');
         url
     }

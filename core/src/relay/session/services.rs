@@ -4,6 +4,7 @@ use alloc::string::{String, ToString};
 
 use super::{BindRefusal, Session};
 use crate::dialect::{OnConflict, Proto, Service, SessionRole, Signal};
+use crate::names::BARE_SERVICE;
 use crate::time::Instant;
 
 /// Services that one session may bind. A person offers a few; each costs the relay a name.
@@ -42,14 +43,15 @@ impl Session {
         self.drain_links();
     }
 
-    /// The bound service of this name that visitors may reach; `None` asks for the one at the bare address, the
-    /// first that browsers can visit.
+    /// The bound service of this name that visitors may reach; `None` asks for the one at the bare name: [`BARE_SERVICE`],
+    /// else the first that browsers can visit.
     pub fn service(&self, name: Option<&str>) -> Option<&Service> {
         let mut public = self.services.iter().filter(|service| service.public);
-        match name {
-            Some(name) => public.find(|service| service.name == name),
-            None => public.find(|service| service.proto != Proto::Tcp),
+        if let Some(name) = name {
+            return public.find(|service| service.name == name);
         }
+        let mut visited = public.filter(|service| service.proto != Proto::Tcp);
+        visited.clone().find(|service| service.name == BARE_SERVICE).or_else(|| visited.next())
     }
 
     /// The bound service of this name, private or not: for identities, of whom the owner decides.

@@ -47,7 +47,7 @@ pub(crate) struct ExposeArgs {
     target: Target,
     /// The name of the service
     ///
-    /// It is reached at the bare address, and under this name before it.
+    /// It is reached under this name, and at the bare address if it is web or nothing else is exposed.
     #[arg(long, value_name = "NAME", default_value = "web", env = "HVYM_TUNNEL_SERVICE", hide_env = true)]
     service: ServiceName,
     /// Expose one more service under its own name; repeat for more

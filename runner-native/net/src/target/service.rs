@@ -3,17 +3,15 @@
 use std::fmt;
 use std::str::FromStr;
 
+use hvym_tunnel_core::names::{MAX_SERVICE_CHARACTERS, check_service};
 use hvym_tunnel_core::stellar::{Address, AddressError};
 use thiserror::Error;
 
-/// The name under which visitors reach a target: one DNS label of 1 to 63 of `a-z`, `0-9` and `-`.
+/// The name under which visitors reach a target: 1 to 40 of `a-z`, `0-9` and single `-`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ServiceName(String);
 
 impl ServiceName {
-    /// RFC 1035 section 2.3.4: a label has at most 63 octets.
-    pub const MAX_CHARACTERS: usize = 63;
-
     /// The name itself.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -33,10 +31,12 @@ impl FromStr for ServiceName {
         let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         match text.len() {
             0 => Err(ServiceNameError::Empty),
-            length if length > Self::MAX_CHARACTERS => Err(ServiceNameError::Long),
+            length if length > MAX_SERVICE_CHARACTERS => Err(ServiceNameError::Long),
             _ if !text.bytes().all(allowed) => Err(ServiceNameError::Character),
-            _ if text.starts_with('-') || text.ends_with('-') => Err(ServiceNameError::Hyphen),
-            Address::CHARACTERS if text.starts_with('g') => Err(ServiceNameError::Address),
+            _ if text.starts_with('-') || text.ends_with('-') || text.contains("--") => {
+                Err(ServiceNameError::Hyphen)
+            }
+            _ if !check_service(text) => Err(ServiceNameError::Punycode),
             _ => Ok(ServiceName(text.to_owned())),
         }
     }
@@ -48,18 +48,18 @@ pub enum ServiceNameError {
     /// No characters.
     #[error("a service needs a name")]
     Empty,
-    /// It would not fit a DNS label.
-    #[error("a service name has at most {} characters", ServiceName::MAX_CHARACTERS)]
+    /// It would not fit a DNS label beside the name of its owner.
+    #[error("a service name has at most {MAX_SERVICE_CHARACTERS} characters")]
     Long,
     /// It becomes part of a host name.
     #[error("a service name has only a to z (lower case), 0 to 9 and -")]
     Character,
-    /// Host names forbid it.
-    #[error("a service name neither starts nor ends with -")]
+    /// At an end host names forbid it, and two separate a service from its owner.
+    #[error("a service name neither starts nor ends with -, and has no two of them in a row")]
     Hyphen,
-    /// It could be taken for an agent's address in a host name.
-    #[error("a service name must not look like an address (56 characters that start with g)")]
-    Address,
+    /// Browsers decode labels that begin like this.
+    #[error("xn cannot be the name of a service: xn-- marks encoded host names")]
+    Punycode,
 }
 
 /// A service of somebody: `<address>/<service>`.
@@ -105,22 +105,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_service_name_is_a_dns_label_that_no_address_can_be_mistaken_for() {
-        let label = format!("g{}", "a".repeat(55));
+    fn a_service_name_shares_a_dns_label_with_the_name_of_its_owner() {
         for (name, verdict) in [
             ("web", Ok(())),
             ("a", Ok(())),
             ("7-up", Ok(())),
-            (&"a".repeat(63), Ok(())),
-            (&"a".repeat(56), Ok(())),
+            ("xn-1", Ok(())),
+            (&"a".repeat(40), Ok(())),
             ("", Err(ServiceNameError::Empty)),
-            (&"a".repeat(64), Err(ServiceNameError::Long)),
+            (&"a".repeat(41), Err(ServiceNameError::Long)),
             ("Web", Err(ServiceNameError::Character)),
             ("a.b", Err(ServiceNameError::Character)),
             ("a_b", Err(ServiceNameError::Character)),
             ("-a", Err(ServiceNameError::Hyphen)),
             ("a-", Err(ServiceNameError::Hyphen)),
-            (&label, Err(ServiceNameError::Address)),
+            ("a--b", Err(ServiceNameError::Hyphen)),
+            ("xn", Err(ServiceNameError::Punycode)),
         ] {
             assert_eq!(name.parse::<ServiceName>().map(|_| ()), verdict, "{name}");
         }

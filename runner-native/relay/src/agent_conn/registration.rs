@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use hvym_tunnel_core::dialect::{Proto, Service};
 use hvym_tunnel_core::handshake::TokenAuthRequest;
+use hvym_tunnel_core::names::BARE_SERVICE;
 use hvym_tunnel_core::reason::DownReason;
-use hvym_tunnel_core::relay::{BindRefusal, LinkId, Owner, SessionEvent};
+use hvym_tunnel_core::relay::{BindRefusal, LinkId, Owner, Session, SessionEvent};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::UnixTime;
 use zeroize::Zeroizing;
@@ -131,7 +132,8 @@ impl AgentRegistration {
             }
         };
         if let Some(old) = self.claim_name(Joined::now(owner.clone(), expires_at, None), policy) {
-            let url = self.state.url(&owner, None);
+            let is_older = self.live.session.look(Session::falls_back);
+            let url = if is_older { self.state.long_url(&owner) } else { self.state.url(&owner, None) };
             self.live.session.with(|session, now| session.admit(url.clone(), now));
             self.announce(old, url);
         }
@@ -207,13 +209,9 @@ impl AgentRegistration {
             return;
         }
         let name = service.name.clone();
-        let url = self.live.session.with(|session, now| {
-            // The first service has the agent's own host name, which a wildcard certificate covers.
-            let first = session.service(None).is_none_or(|first| first.name == name);
-            let url = self.state.url(&address.into(), Some(name.as_str()).filter(|_| !first));
-            session.confirm(service, url.clone(), now);
-            url
-        });
+        // The bare name leads to the first service only until there is one of that name.
+        let url = self.state.url(&address.into(), Some(name.as_str()).filter(|name| *name != BARE_SERVICE));
+        self.live.session.with(|session, now| session.confirm(service, url.clone(), now));
         // A service that is bound again may be another program: idle connections to it are stale.
         self.live.pool.clear(&name);
         self.state.sessions.handle_services();

@@ -232,7 +232,7 @@ impl Tunnel {
             let public = session.services().iter().filter(|service| service.public);
             public.map(|service| service.name.clone()).collect()
         });
-        let endpoint = state.url(&address.into(), None);
+        let endpoint = state.long_url(&address.into());
         Self {
             stellar_address: address.to_string(),
             endpoint: endpoint.trim_end_matches('/').to_owned(),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::http1::request_body::RequestBody;
 use http::{Method, Request, StatusCode};
-use hvym_tunnel_core::dialect::Service;
+use hvym_tunnel_core::names::check_label;
 use hvym_tunnel_core::relay::{Name, Owner};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
@@ -162,7 +162,7 @@ fn details(state: &RelayState, domain: &str) -> Answer {
 fn availability(state: &RelayState, query: Option<&str>) -> Answer {
     let asked = query.unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("name="));
     let name = percent_decode_str(asked.unwrap_or_default()).decode_utf8_lossy();
-    let reason = if Service::check_name(&name.to_ascii_lowercase()).is_err() {
+    let reason = if check_label(&name.to_ascii_lowercase()).is_err() {
         Some(BAD_NAME)
     } else {
         state.sessions.find(&forward::host(state, &name)).ok().map(|_| "Domain already exists")

@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use hvym_tunnel_core::dialect::Service;
+use hvym_tunnel_core::names::{ShortLabel, check_label};
 use jsonwebtoken::errors::{Error, ErrorKind};
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
@@ -138,7 +138,10 @@ impl Cloud {
         }
         // An account without an assigned name has its claim for a name, unless that is assigned to another.
         let is_given = self.names().any(|name| **name == *named);
-        if is_given || is_taken(named) || Service::check_name(named).is_err() {
+        // Whoever can choose a claim must not choose the name of an identity.
+        let is_label =
+            check_label(named).is_ok() && ShortLabel::parse(named).is_none() && !named.contains("--");
+        if is_given || is_taken(named) || !is_label {
             return Err(CloudTokenError::Nameless);
         }
         Ok(CloudAccount { name: named.into(), subject })

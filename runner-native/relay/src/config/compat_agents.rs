@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hvym_tunnel_core::dialect::{Service, ServiceNameError};
+use hvym_tunnel_core::names::check_label;
 use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 use toml::Spanned;
@@ -265,16 +265,10 @@ impl Text<'_> {
 
     /// A name that visitors will type: one DNS label (RFC 1123 section 2.1), lower case.
     fn name(&self, name: &Spanned<String>) -> Result<Arc<str>, GuestsError> {
-        let what = match Service::check_name(name.get_ref()) {
-            Ok(()) => return Ok(name.get_ref().as_str().into()),
-            Err(ServiceNameError::NotALabel) => {
-                "a name is 1 to 63 of a-z, 0-9 and '-', with no '-' at either end"
-            }
-            Err(ServiceNameError::LooksLikeAnAddress) => {
-                "a Stellar address belongs to whoever has its key, and cannot be a name"
-            }
-        };
-        Err(self.mistake(name.span().start, what.to_owned()))
+        match check_label(name.get_ref()) {
+            Ok(()) => Ok(name.get_ref().as_str().into()),
+            Err(error) => Err(self.mistake(name.span().start, error.to_string())),
+        }
     }
 
     /// A token that stands here or in a file of its own.

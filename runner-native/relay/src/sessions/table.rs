@@ -44,6 +44,13 @@ impl Rows {
         self.directory.lookup(owner).and_then(|key| self.sessions.get(key)).cloned()
     }
 
+    /// The short label of an owner is kept while visitors may wait for its next session.
+    fn forget_label(&mut self, owner: &Owner) {
+        if !self.departed.contains_key(owner) {
+            self.directory.forget(owner);
+        }
+    }
+
     fn target(&self, name: Name) -> HostTarget {
         let departed = || self.departed.get(&name.owner).map(|(_, session)| session.clone());
         match self.session(&name.owner).or_else(departed) {
@@ -108,6 +115,7 @@ impl SessionTable {
         self.generation.fetch_add(1, Ordering::Release);
         if let Some(owner) = owner {
             rows.directory.remove(owner, &key);
+            rows.forget_label(owner);
         }
     }
 
@@ -133,6 +141,7 @@ impl SessionTable {
         let mut rows = self.lock();
         if rows.departed.get(owner).is_some_and(|(departed, _)| *departed == key) {
             rows.departed.remove(owner);
+            rows.forget_label(owner);
             self.generation.fetch_add(1, Ordering::Release);
         }
     }
@@ -166,13 +175,18 @@ impl SessionTable {
         self.lock().directory.lookup(owner) == Some(&key)
     }
 
-    /// The host name of a service; `None` is the agent's first.
+    /// The host name of a service; `None` is the one at the bare name.
     pub(crate) fn host(&self, owner: &Owner, service: Option<&str>) -> String {
         let rows = self.lock();
         match service {
             Some(service) => rows.directory.service_host(owner, service),
             None => rows.directory.host(owner),
         }
+    }
+
+    /// The host name of an agent by its whole address.
+    pub(crate) fn long_host(&self, owner: &Owner) -> String {
+        self.lock().directory.long_host(owner)
     }
 
     /// All sessions.

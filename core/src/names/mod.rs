@@ -1,0 +1,13 @@
+//! The names of agents and services in host names: what may be one, and what the labels before a relay's domain say.
+//!
+//! Knows no domain, and not who has a name: [`Directory`](crate::relay::Directory) does.
+
+mod claimed;
+mod host;
+mod label;
+mod short_label;
+
+pub use claimed::{ClaimedName, ClaimedNameError};
+pub use host::{HostParts, OwnerLabel};
+pub use label::{BARE_SERVICE, LabelError, MAX_SERVICE_CHARACTERS, check_label, check_service};
+pub use short_label::ShortLabel;
