@@ -24,7 +24,7 @@ use crate::handshake::{AgentLogin, AuthMode, Login};
 use crate::link::{LinkConfig, OpenStreamError};
 use crate::machine::{Machine, TransitionRow};
 use crate::mux::StreamId;
-use crate::plane::PlaneInfo;
+use crate::plane::{PlaneInfo, StreamCounts};
 use crate::reason::DownReason;
 use crate::rng::{Rng, Seed};
 use crate::stellar::{Signature, SigningInput};
@@ -273,6 +273,11 @@ impl Agent {
             member.link.shutdown(DownReason::Finished, now + limit, now);
         }
         self.drain_links(now);
+    }
+
+    /// What the streams of each link hold.
+    pub fn stream_counts(&self) -> impl Iterator<Item = StreamCounts> {
+        self.bundle.iter().map(|member| member.link.stream_counts())
     }
 
     /// Whether a link is up.

@@ -394,3 +394,16 @@ fn a_failed_dial_for_more_links_changes_nothing() {
     assert!(!net.agent.downs().is_empty(), "the link itself may end as ever");
     net.agent.machine.handle_close(Close::abnormal("late"), net.now);
 }
+
+#[test]
+fn an_agent_whose_last_link_is_replaced_while_it_logs_in_again_carries_on() {
+    let mut net = net();
+    let old = net.agent.machine.main_socket().expect("a link is up");
+    relay_says(&mut net, r#"{"type":"drain","reason":"update","deadline_ms":1000}"#);
+    net.run(Duration::from_millis(1));
+    let attempts = net.agent.attempts();
+    assert_eq!(attempts.len(), 2, "it logs in to another session");
+    net.agent.machine.handle_close_from(old, Close::new(4009, "replaced"), net.now);
+    net.up(1);
+    assert_eq!((ups(&net), net.agent.attempts()), (2, attempts), "by the login that was under way");
+}

@@ -1,4 +1,4 @@
-//! Services: small HTTP/1.1 servers, some with the faults of real ones.
+//! Services: small HTTP/1.1 servers, some with the faults of real ones, and one that returns what it gets.
 //!
 //! A target is `/TAG/BYTES`. The answer names the tag, and its body repeats it, so that whoever gets another's answer sees it.
 
@@ -10,6 +10,11 @@ use bytes::{Buf, Bytes, BytesMut};
 use hvym_http1::{Event, RequestHead, RequestReader};
 use hvym_tunnel_core::rng::Rng;
 use hvym_tunnel_core::time::Instant;
+
+/// The name of the HTTP service of each agent.
+pub(crate) const WEB: &str = "web";
+/// The name of its TCP service.
+pub(crate) const TCP: &str = "tcp";
 
 /// How a service behaves.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -35,10 +40,13 @@ impl ServiceKind {
     ];
 }
 
-/// The byte at `at` of the body for `tag`.
-pub(crate) fn body_byte(tag: &str, at: u64) -> u8 {
-    let bytes = tag.as_bytes();
-    bytes[(at % bytes.len() as u64) as usize]
+/// `count` bytes at `at` of the body for `tag`, which repeats it.
+pub(crate) fn body(tag: &str, at: u64, count: usize) -> Vec<u8> {
+    let skipped = (at % tag.len() as u64) as usize;
+    let mut bytes = tag.repeat((skipped + count).div_ceil(tag.len())).into_bytes();
+    bytes.truncate(skipped + count);
+    bytes.drain(..skipped);
+    bytes
 }
 
 /// An answer that is being sent.
@@ -48,6 +56,7 @@ struct Answer {
     at: u64,
     size: u64,
     is_chunked: bool,
+    is_upgrade: bool,
 }
 
 /// One connection to a service.
@@ -63,8 +72,12 @@ pub(crate) struct Serving {
     has_ended: bool,
     /// What it does with a peer that it does not understand.
     is_broken: bool,
+    /// What is to be returned, once it does nothing else.
+    echo: Option<VecDeque<Bytes>>,
 }
 
+/// Pieces that may wait to be returned.
+const MAX_ECHO: usize = 16;
 /// Bytes of a body that are made at once.
 const BLOCK: u64 = 16 * 1024;
 
@@ -79,15 +92,25 @@ impl Serving {
             asked: None,
             has_ended: false,
             is_broken: false,
+            echo: None,
         }
+    }
+
+    /// A connection to the service that returns what it gets.
+    pub(crate) fn tcp() -> Self {
+        Self { echo: Some(VecDeque::new()), ..Self::new(ServiceKind::Honest) }
     }
 
     /// Whether it takes more of a request: one at a time.
     pub(crate) fn wants_data(&self) -> bool {
-        self.answers.is_empty() && !self.is_broken
+        let has_room = self.echo.as_ref().is_none_or(|echo| echo.len() < MAX_ECHO);
+        self.answers.is_empty() && !self.is_broken && !self.has_ended && has_room
     }
 
     pub(crate) fn handle_data(&mut self, data: &Bytes, rng: &mut Rng, now: Instant) {
+        if let Some(echo) = &mut self.echo {
+            return echo.push_back(data.clone());
+        }
         self.input.extend_from_slice(data);
         self.read(rng, now);
     }
@@ -127,6 +150,14 @@ impl Serving {
         {
             self.user = String::from_utf8_lossy(login).trim_start_matches("NTLM ").to_owned();
         }
+        if request.headers.first("upgrade").is_some() {
+            let head = Bytes::from_static(
+                b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+            );
+            let answer =
+                Answer { head, tag: "none".to_owned(), at: 0, size: 0, is_chunked: false, is_upgrade: true };
+            return self.answers.push_back((now, answer));
+        }
         let mut parts = request.target.trim_start_matches('/').split('/');
         let (tag, size) = (parts.next().unwrap_or("none"), parts.next().and_then(|size| size.parse().ok()));
         let size: u64 = size.unwrap_or(0);
@@ -147,7 +178,8 @@ impl Serving {
             write!(head, "Content-Length: {size}\r\n\r\n")
         };
         let tag = if tag.is_empty() { "none" } else { tag };
-        let answer = Answer { head: head.into(), tag: tag.to_owned(), at: 0, size: sent, is_chunked };
+        let tag = tag.to_owned();
+        let answer = Answer { head: head.into(), tag, at: 0, size: sent, is_chunked, is_upgrade: false };
         self.answers.push_back((begins, answer));
     }
 
@@ -156,11 +188,19 @@ impl Serving {
         self.answers.front().map(|(at, _)| *at)
     }
 
-    /// What it sends next, which is put back by [`unsent`](Self::unsent) if it is not taken.
+    /// What it sends next.
     pub(crate) fn output(&mut self, rng: &mut Rng, now: Instant) -> Option<Bytes> {
+        if let Some(echo) = &mut self.echo {
+            return echo.pop_front();
+        }
         let (begins, answer) = self.answers.front_mut()?;
         if *begins > now {
             return None;
+        }
+        if answer.is_upgrade {
+            let rest = self.input.split().freeze();
+            self.echo = Some(VecDeque::from_iter(Some(rest).filter(|rest| !rest.is_empty())));
+            return self.answers.pop_front().map(|(_, answer)| answer.head);
         }
         if !answer.head.is_empty() {
             return Some(std::mem::take(&mut answer.head));
@@ -168,11 +208,10 @@ impl Serving {
         let count = (answer.size - answer.at).min(BLOCK);
         let mut out = Vec::new();
         if count > 0 {
-            let bytes = (answer.at..answer.at + count).map(|at| body_byte(&answer.tag, at));
             if answer.is_chunked {
                 out.extend(format!("{count:x}\r\n").into_bytes());
             }
-            out.extend(bytes);
+            out.extend(body(&answer.tag, answer.at, count as usize));
             if answer.is_chunked {
                 out.extend(b"\r\n");
             }
@@ -192,7 +231,8 @@ impl Serving {
 
     /// Whether it ends its half: nothing more will be asked, and everything is answered.
     pub(crate) fn is_finished(&self) -> bool {
-        self.answers.is_empty() && (self.has_ended || self.is_broken)
+        let has_returned = self.echo.as_ref().is_none_or(VecDeque::is_empty);
+        self.answers.is_empty() && has_returned && (self.has_ended || self.is_broken)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Visitors: honest ones, whose every answer is checked, and those that are slow, stalled, rude or hostile.
+//! A visitor and its connection: what an honest one gets is checked to the last byte.
 
 use std::time::Duration;
 
@@ -7,27 +7,11 @@ use hvym_http1::{Event, ResponseHead, ResponseReader};
 use hvym_tunnel_core::rng::Rng;
 use hvym_tunnel_core::time::Instant;
 
-use crate::line::{LineConfig, Pipe, PipeEnd, Received};
-use crate::service::body_byte;
-
-/// How a visitor behaves.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(crate) enum VisitorKind {
-    /// Asks, reads, waits, asks again.
-    Honest,
-    /// Reads this many bytes a second.
-    Slow(u64),
-    /// Asks for much and reads nothing.
-    Stalled,
-    /// Breaks off.
-    Aborting,
-    /// Logs in, and lets its body be taken for requests.
-    Hostile,
-    /// Sends what is no HTTP.
-    Garbage,
-    /// Sends its body a byte at a time.
-    Dribbling,
-}
+use crate::line::{Pipe, PipeEnd, Received};
+use crate::plan::VisitorPlan;
+use crate::service::body;
+use crate::talk::{Heard, Talk};
+use crate::visitor_kind::VisitorKind;
 
 /// A request under way.
 struct Asked {
@@ -51,17 +35,19 @@ pub(crate) enum Outcome {
     Cut,
 }
 
+/// What a visitor is about.
+enum Business {
+    Asked(Asked),
+    Talk(Talk),
+}
+
 /// A visitor and its connection.
 pub(crate) struct Visitor {
     // Fields: who it is, its connection, and its request under way.
-    pub(crate) kind: VisitorKind,
-    pub(crate) number: usize,
-    /// The agent and the service that it visits.
-    pub(crate) target: usize,
+    pub(crate) plan: VisitorPlan,
     pub(crate) pipe: Option<Pipe>,
     rng: Rng,
-    line: LineConfig,
-    asked: Option<Asked>,
+    business: Option<Business>,
     unsent: Bytes,
     /// When it acts next by itself.
     pub(crate) acts_at: Option<Instant>,
@@ -69,35 +55,30 @@ pub(crate) struct Visitor {
     /// Requests so far.
     pub(crate) count: u64,
     outcomes: Vec<(Instant, Outcome)>,
+    /// When anything came last.
+    moved: Instant,
 }
 
 /// An honest visitor waits so long between requests.
 const THINKS_MS: u64 = 2000;
 /// Bytes that an honest visitor asks for at most.
 pub(crate) const HONEST_BYTES: u64 = 64 * 1024;
+/// Bytes of a large download, at least and at most.
+const BULK_BYTES: (u64, u64) = (400_000, 1_000_000);
 
 impl Visitor {
-    pub(crate) fn new(
-        kind: VisitorKind,
-        number: usize,
-        target: usize,
-        line: LineConfig,
-        mut rng: Rng,
-    ) -> Self {
-        let acts_at = Some(Instant::from_micros(rng.next_u64() % 3_000_000));
+    pub(crate) fn new(plan: VisitorPlan) -> Self {
         Self {
-            kind,
-            number,
-            target,
+            plan,
             pipe: None,
-            rng,
-            line,
-            asked: None,
+            rng: Rng::new(plan.seed),
+            business: None,
             unsent: Bytes::new(),
-            acts_at,
+            acts_at: None,
             input: BytesMut::new(),
             count: 0,
             outcomes: Vec::new(),
+            moved: Instant::ZERO,
         }
     }
 
@@ -109,28 +90,39 @@ impl Visitor {
     /// Stops: no further request is made.
     pub(crate) fn rest(&mut self, now: Instant) {
         self.acts_at = None;
-        if let Some(pipe) = &mut self.pipe {
-            pipe.reset(PipeEnd::Visitor, now);
-        }
-        self.forget();
+        self.hang_up(now);
     }
 
     /// The relay has ended the connection, which a visitor that does not read would never learn.
     pub(crate) fn on_gone(&mut self, now: Instant) {
-        if self.kind == VisitorKind::Stalled {
-            self.forget();
+        if self.plan.kind == VisitorKind::Stalled {
+            self.hang_up(now);
             self.acts_at = Some(now + Duration::from_secs(1));
         }
     }
 
-    fn forget(&mut self) {
-        (self.pipe, self.asked, self.unsent) = (None, None, Bytes::new());
+    /// The relay takes no connection of it now.
+    pub(crate) fn refused(&mut self, now: Instant) {
+        self.hang_up(now);
+        self.finish(Outcome::Refused(0), now);
+        self.acts_at = Some(now + Duration::from_secs(1));
+    }
+
+    fn hang_up(&mut self, now: Instant) {
+        if let Some(pipe) = &mut self.pipe {
+            pipe.reset(PipeEnd::Visitor, now);
+        }
+        (self.pipe, self.business, self.unsent) = (None, None, Bytes::new());
         self.input.clear();
     }
 
-    /// Since when a request has been under way.
-    pub(crate) fn asks_since(&self) -> Option<Instant> {
-        self.asked.as_ref().map(|asked| asked.since)
+    /// Since when it waits for something: all of a small answer, or any more of a large one.
+    pub(crate) fn waits_since(&self) -> Option<Instant> {
+        match self.business.as_ref().filter(|_| self.plan.kind.is_honest())? {
+            Business::Asked(asked) if self.plan.kind == VisitorKind::Honest => Some(asked.since),
+            Business::Asked(asked) => Some(asked.since.max(self.moved)),
+            Business::Talk(talk) => talk.since,
+        }
     }
 
     /// What became of its requests since this was asked last.
@@ -151,27 +143,37 @@ impl Visitor {
     }
 
     fn act(&mut self, now: Instant) -> bool {
-        match self.kind {
-            VisitorKind::Slow(_) if self.asked.is_some() => {
-                self.acts_at = Some(now + Duration::from_millis(100));
+        let in_ms = |ms| Some(now + Duration::from_millis(ms));
+        match (self.plan.kind, &mut self.business) {
+            (_, None) => {}
+            (VisitorKind::Crawling(_) | VisitorKind::Reader(_), Some(_)) => {
+                self.acts_at = in_ms(100);
                 return false;
             }
-            VisitorKind::Dribbling if self.asked.is_some() => {
+            (VisitorKind::Dribbling, Some(_)) => {
                 self.unsent = Bytes::from_static(b"x");
-                self.acts_at = Some(now + Duration::from_secs(1));
+                self.acts_at = in_ms(1000);
                 return false;
             }
-            VisitorKind::Aborting if self.asked.is_some() => {
-                self.abort(now);
-                self.acts_at = Some(now + Duration::from_millis(self.rng.next_u64() % 500));
+            (VisitorKind::Aborting, Some(_)) => {
+                self.hang_up(now);
+                self.acts_at = in_ms(self.rng.next_u64() % 500);
                 return false;
             }
-            _ if self.asked.is_some() => return false,
-            _ => {}
+            (VisitorKind::Flooding, Some(_)) => {
+                self.hang_up(now);
+                self.acts_at = Some(now);
+                return false;
+            }
+            (VisitorKind::Chatting | VisitorKind::Tcp, Some(Business::Talk(talk))) => {
+                self.unsent = talk.say(&mut self.rng, now);
+                return false;
+            }
+            (_, Some(_)) => return false,
         }
         let opened = self.pipe.is_none();
         if opened {
-            self.pipe = Some(Pipe::new(self.line));
+            self.pipe = Some(Pipe::new(self.plan.line));
         }
         self.ask(now);
         opened
@@ -179,17 +181,57 @@ impl Visitor {
 
     fn ask(&mut self, now: Instant) {
         self.count += 1;
-        let tag = format!("v{}r{}", self.number, self.count);
+        self.moved = now;
+        let tag = format!("v{}r{}", self.plan.number, self.count);
         let random = self.rng.next_u64();
-        let (method, size, fields, body): (_, _, _, Vec<u8>) = match self.kind {
+        let kind = self.plan.kind;
+        let host = format!("a{}.relay.example", self.plan.target);
+        if kind.talks() {
+            let is_tcp = kind == VisitorKind::Tcp;
+            if !is_tcp {
+                let head = format!(
+                    "GET /{tag} HTTP/1.1\r\nHost: {host}\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+                );
+                self.unsent = head.into();
+            }
+            self.business = Some(Business::Talk(Talk::new(tag, is_tcp, &mut self.rng, now)));
+            self.acts_at = is_tcp.then_some(now);
+            return;
+        }
+        let (method, size, fields, body) = self.request(random, &tag);
+        let length =
+            if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        let head = format!("{method} /{tag}/{size} HTTP/1.1\r\nHost: {host}\r\n{fields}{length}\r\n");
+        self.unsent = [head.as_bytes(), &body].concat().into();
+        let user = if fields.starts_with("Auth") { tag.clone() } else { "-".to_owned() };
+        let reader = ResponseReader::new(method);
+        let asked = Asked { tag, method, size, user, since: now, reader, head: None, got: 0 };
+        self.business = Some(Business::Asked(asked));
+        self.acts_at = match kind {
+            VisitorKind::Crawling(_) | VisitorKind::Reader(_) | VisitorKind::Dribbling => {
+                Some(now + Duration::from_millis(100))
+            }
+            VisitorKind::Aborting => Some(now + Duration::from_millis(random >> 32 & 1023)),
+            // Long enough for the request to reach the service.
+            VisitorKind::Flooding => Some(now + self.plan.line.delay * 2 + Duration::from_millis(20)),
+            _ => None,
+        };
+    }
+
+    /// Method, size, fields and body of the next request.
+    fn request(&self, random: u64, tag: &str) -> (&'static str, u64, String, Vec<u8>) {
+        let get = |size| ("GET", size, String::new(), Vec::new());
+        match self.plan.kind {
             VisitorKind::Honest => match random % 8 {
                 0 => ("POST", 100, String::new(), vec![b'p'; (random >> 8) as usize % 20_000]),
                 1 => ("HEAD", 1000, String::new(), Vec::new()),
-                _ => ("GET", (random >> 8) % HONEST_BYTES, String::new(), Vec::new()),
+                _ => get((random >> 8) % HONEST_BYTES),
             },
-            VisitorKind::Slow(_) => ("GET", 2_000_000, String::new(), Vec::new()),
-            VisitorKind::Stalled => ("GET", 20_000_000, String::new(), Vec::new()),
-            VisitorKind::Aborting => ("GET", random >> 8 & 0xf_ffff, String::new(), Vec::new()),
+            VisitorKind::Reader(rate) => get(rate * 20),
+            VisitorKind::Bulk => get((self.plan.target_rate * 15).clamp(BULK_BYTES.0, BULK_BYTES.1)),
+            VisitorKind::Crawling(_) => get(2_000_000),
+            VisitorKind::Stalled => get(20_000_000),
+            VisitorKind::Aborting => get(random >> 8 & 0xf_ffff),
             VisitorKind::Hostile => match random % 3 {
                 0 => ("GET", 10, format!("Authorization: NTLM {tag}\r\n"), Vec::new()),
                 1 => ("HEAD", 10, String::new(), Vec::new()),
@@ -197,30 +239,10 @@ impl Visitor {
             },
             VisitorKind::Garbage => ("GET", 0, format!("X: {random}\nContent-Length: 1\r\n"), Vec::new()),
             VisitorKind::Dribbling => ("POST", 10, "Content-Length: 100000\r\n".to_owned(), Vec::new()),
-        };
-        let length =
-            if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
-        let host = format!("a{}.relay.example", self.target);
-        let head = format!("{method} /{tag}/{size} HTTP/1.1\r\nHost: {host}\r\n{fields}{length}\r\n");
-        self.unsent = [head.as_bytes(), &body].concat().into();
-        let user = if fields.starts_with("Auth") { tag.clone() } else { "-".to_owned() };
-        let reader = ResponseReader::new(method);
-        self.asked = Some(Asked { tag, method, size, user, since: now, reader, head: None, got: 0 });
-        self.acts_at = match self.kind {
-            VisitorKind::Slow(_) | VisitorKind::Dribbling => Some(now + Duration::from_millis(100)),
-            VisitorKind::Aborting => Some(now + Duration::from_millis(random >> 32 & 1023)),
-            _ => None,
-        };
-    }
-
-    fn abort(&mut self, now: Instant) {
-        if let Some(pipe) = &mut self.pipe {
-            pipe.reset(PipeEnd::Visitor, now);
+            VisitorKind::Flooding | VisitorKind::Chatting | VisitorKind::Tcp | VisitorKind::Silent => {
+                get(1000)
+            }
         }
-        self.asked = None;
-        self.unsent = Bytes::new();
-        self.input.clear();
-        self.pipe = None;
     }
 
     fn write(&mut self, now: Instant) {
@@ -233,20 +255,24 @@ impl Visitor {
     }
 
     fn read(&mut self, now: Instant) {
-        let most = match self.kind {
+        let mut left = match self.plan.kind {
             VisitorKind::Stalled => return,
-            VisitorKind::Slow(rate) => (rate / 10) as usize,
+            VisitorKind::Crawling(rate) | VisitorKind::Reader(rate) => (rate / 10) as usize,
             _ => usize::MAX,
         };
-        let mut left = most;
         while left > 0 {
             let Some(pipe) = &mut self.pipe else { return };
             match pipe.receive(PipeEnd::Visitor, left, now) {
                 Received::Nothing => return,
                 Received::Data(data) => {
                     left = left.saturating_sub(data.len());
+                    self.moved = now;
                     self.input.extend_from_slice(&data);
-                    self.understand(now);
+                    if matches!(self.business, Some(Business::Talk(_))) {
+                        self.hear(now);
+                    } else {
+                        self.understand(now);
+                    }
                 }
                 ending @ (Received::End | Received::Reset) => {
                     self.on_ending(matches!(ending, Received::End), now);
@@ -257,51 +283,72 @@ impl Visitor {
     }
 
     fn on_ending(&mut self, is_orderly: bool, now: Instant) {
-        if let Some(mut asked) = self.asked.take() {
-            let is_whole = is_orderly && matches!(asked.reader.handle_end(), Ok(Some(Event::End)));
-            if is_whole {
-                self.answered(asked, now);
-            } else {
-                self.finish(Outcome::Cut, now);
+        match self.business.take() {
+            Some(Business::Asked(mut asked)) => {
+                let is_whole = is_orderly && matches!(asked.reader.handle_end(), Ok(Some(Event::End)));
+                if is_whole {
+                    self.answered(asked, now);
+                } else {
+                    self.finish(Outcome::Cut, now);
+                }
+            }
+            Some(Business::Talk(talk)) if !(is_orderly && talk.is_over()) => self.finish(Outcome::Cut, now),
+            Some(Business::Talk(_)) | None => {}
+        }
+        self.hang_up(now);
+        self.again(now);
+    }
+
+    fn hear(&mut self, now: Instant) {
+        let Some(Business::Talk(talk)) = &mut self.business else { return };
+        let was_open = talk.is_open();
+        match talk.hear(&mut self.input) {
+            Heard::Part => {}
+            Heard::Refused(status) => {
+                self.finish(Outcome::Refused(status), now);
+                self.hang_up(now);
+                self.again(now);
+            }
+            Heard::All => {
+                if talk.is_over()
+                    && let Some(pipe) = &mut self.pipe
+                {
+                    pipe.finish(PipeEnd::Visitor, now);
+                }
+                self.acts_at = Some(now + Talk::pause(&mut self.rng));
+                if was_open {
+                    self.finish(Outcome::Answered, now);
+                }
             }
         }
-        if let Some(pipe) = &mut self.pipe {
-            pipe.reset(PipeEnd::Visitor, now);
-        }
-        self.forget();
-        self.again(now);
     }
 
     fn understand(&mut self, now: Instant) {
         let mut input = self.input.split().freeze();
-        while let Some(asked) = &mut self.asked {
+        let kind = self.plan.kind;
+        while let Some(Business::Asked(asked)) = &mut self.business {
             match asked.reader.read(&mut input) {
                 Ok(Some(Event::Head(head))) => asked.head = Some(head),
                 Ok(Some(Event::Body(data))) => {
-                    let is_ours = self.kind != VisitorKind::Hostile
-                        && asked.head.as_ref().is_some_and(|head| head.status == 200);
-                    for byte in data.iter().filter(|_| is_ours) {
-                        assert_eq!(
-                            *byte,
-                            body_byte(&asked.tag, asked.got),
-                            "{}: a byte of another answer",
-                            asked.tag
-                        );
-                        asked.got += 1;
+                    let is_ours = asked.head.as_ref().is_some_and(|head| head.status == 200);
+                    if is_ours && kind != VisitorKind::Hostile {
+                        let expected = body(&asked.tag, asked.got, data.len());
+                        assert!(data[..] == expected[..], "{}: bytes of another answer", asked.tag);
+                        asked.got += data.len() as u64;
                     }
                 }
                 Ok(Some(Event::End)) => {
-                    if let Some(asked) = self.asked.take() {
+                    if let Some(Business::Asked(asked)) = self.business.take() {
                         self.answered(asked, now);
                         self.again(now);
                     }
                 }
                 Ok(None) => break,
-                Err(_) if self.kind == VisitorKind::Hostile => return self.on_ending(false, now),
+                Err(_) if kind == VisitorKind::Hostile => return self.on_ending(false, now),
                 Err(error) => panic!("{}: an answer that is none: {error}", asked.tag),
             }
         }
-        let is_free = self.asked.is_some() || self.kind == VisitorKind::Hostile;
+        let is_free = self.business.is_some() || kind == VisitorKind::Hostile;
         assert!(is_free || input.is_empty(), "an answer that nobody asked for: {input:?}");
         self.input.extend_from_slice(&input);
     }
@@ -309,7 +356,7 @@ impl Visitor {
     fn answered(&mut self, asked: Asked, now: Instant) {
         let head = asked.head.expect("an answer has a head");
         // What it left on a connection of its own is its own business.
-        if self.kind == VisitorKind::Hostile {
+        if self.plan.kind == VisitorKind::Hostile {
             return;
         }
         if head.status != 200 {
@@ -319,9 +366,9 @@ impl Visitor {
         let (tag, user) = (field("x-tag"), field("x-user"));
         assert_eq!(tag.as_deref(), Some(&*asked.tag), "the answer of another");
         // A connection that is logged in stays the visitor's own.
-        let is_own = user.as_deref().is_some_and(|user| {
-            user == "-" || user == asked.user || user.starts_with(&format!("v{}r", self.number))
-        });
+        let own = format!("v{}r", self.plan.number);
+        let is_own =
+            user.as_deref().is_some_and(|user| user == "-" || user == asked.user || user.starts_with(&own));
         assert!(is_own, "{} is served as {user:?}", asked.tag);
         let size = if asked.method == "HEAD" { 0 } else { asked.size };
         assert_eq!(asked.got, size, "{}: an incomplete answer looks complete", asked.tag);
@@ -329,14 +376,18 @@ impl Visitor {
     }
 
     fn finish(&mut self, outcome: Outcome, now: Instant) {
-        if self.kind == VisitorKind::Honest {
+        if self.plan.kind.is_honest() {
             self.outcomes.push((now, outcome));
         }
     }
 
     fn again(&mut self, now: Instant) {
-        if self.kind != VisitorKind::Stalled {
-            self.acts_at = Some(now + Duration::from_millis(self.rng.next_u64() % THINKS_MS));
-        }
+        let pause = match self.plan.kind {
+            VisitorKind::Stalled => return,
+            // What it downloads takes long to simulate.
+            VisitorKind::Bulk => Duration::from_secs(30),
+            _ => Duration::from_millis(self.rng.next_u64() % THINKS_MS),
+        };
+        self.acts_at = Some(now + pause);
     }
 }

@@ -171,7 +171,9 @@ impl Agent {
 
     /// The last link ended while another one is on its way, which then begins a session.
     pub(super) fn lose_session(&mut self, reason: DownReason, now: Instant) {
-        if self.is_stopping || reason.retry() == Retry::Never {
+        // Who replaced it is most likely the session that this agent is logging in to: the two tell on links of their own.
+        let is_by_itself = reason == DownReason::Replaced && self.dialer.phase == AgentPhase::LoggingIn;
+        if self.is_stopping || (reason.retry() == Retry::Never && !is_by_itself) {
             return self.fail(reason, Duration::ZERO, now);
         }
         let planned = self.dialer.timer.filter(|_| self.dialer.phase == AgentPhase::Waiting);

@@ -138,6 +138,8 @@ pub struct StreamCounts {
     pub accepted: usize,
     /// Bytes of all that were written and have not left.
     pub unsent: usize,
+    /// Bytes of all that arrived and were not read.
+    pub unread: usize,
     /// The least round trip of late, if it was measured.
     pub rtt: Option<Duration>,
 }

@@ -170,7 +170,13 @@ impl DataPlane for YamuxPlane {
 
     fn stream_counts(&self) -> StreamCounts {
         let stats = self.mux.stats();
-        StreamCounts { opened: stats.outbound, accepted: stats.inbound, unsent: stats.unsent, rtt: stats.rtt }
+        StreamCounts {
+            opened: stats.outbound,
+            accepted: stats.inbound,
+            unsent: stats.unsent,
+            unread: stats.unread,
+            rtt: stats.rtt,
+        }
     }
 
     fn contains(&self, id: StreamId) -> bool {

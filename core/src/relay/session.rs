@@ -15,7 +15,7 @@ use crate::link::{Link, LinkConfig, LinkEvent, OpenStreamError, Stream, StreamEv
 use crate::machine::{Machine, Side};
 use crate::message::{Close, Message, Transmit};
 use crate::mux::{ClosedStream, StreamId};
-use crate::plane::MessageLimits;
+use crate::plane::{MessageLimits, StreamCounts};
 use crate::reason::DownReason;
 use crate::rng::{Rng, Seed};
 use crate::stellar::{Address, Verified};
@@ -277,6 +277,11 @@ impl Session {
     /// The links that are up.
     pub fn links(&self) -> usize {
         self.bundle.up()
+    }
+
+    /// What the streams of each link hold.
+    pub fn stream_counts(&self) -> impl Iterator<Item = StreamCounts> {
+        self.bundle.iter().map(|member| member.link.stream_counts())
     }
 
     /// As [`Link::is_sealed`].
