@@ -1,6 +1,7 @@
 //! The real program, its relay and its agent, and visitors at its door.
 
 mod abort;
+mod access;
 mod coming_back;
 mod conformance;
 mod conformance_http2;

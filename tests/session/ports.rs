@@ -105,14 +105,14 @@ fn nobody_takes_a_whole_range_alone() {
     for n in 0..MAX_PORTS_OF_ONE {
         ports.take(address(1), &format!("s{n}"), 1).expect("a port");
     }
-    assert_eq!(ports.take(address(1), "more", 1), Err(PortError::TooMany));
+    assert_eq!(ports.take(address(1), "more", 1), Err(PortError::TooMany(MAX_PORTS_OF_ONE)));
     assert!(ports.take(address(2), "db", 2).is_ok());
     // Going and coming back under other names does not help.
     ports.release_all(&1, NOW);
     for n in 0..MAX_PORTS_OF_ONE {
         ports.take(address(1), &format!("t{n}"), 3).expect("a port that waited");
     }
-    assert_eq!(ports.take(address(1), "more", 3), Err(PortError::TooMany));
+    assert_eq!(ports.take(address(1), "more", 3), Err(PortError::TooMany(MAX_PORTS_OF_ONE)));
 }
 
 /// The relay's answers to an agent that says `bind`.
@@ -161,4 +161,24 @@ fn the_bare_address_is_not_for_services_that_carry_bytes() {
     pair.agent.machine.bind(Service::http("later"), pair.now);
     pair.run(Duration::from_secs(1));
     assert_eq!(pair.relay.session().service(None).map(|service| service.name.as_str()), Some("later"));
+}
+
+#[test]
+fn a_few_identities_cannot_take_all_ports_of_a_range() {
+    let mut ports = Ports::new(20000..=20031);
+    assert_eq!(ports.share(), 4);
+    for who in 1..=2 {
+        let services = (0..5).map(|n| ports.take(address(who), &format!("s{n}"), who));
+        let given = services.filter(Result::is_ok).count();
+        assert_eq!(given, 4, "an eighth of the range");
+        assert_eq!(ports.take(address(who), "more", who), Err(PortError::TooMany(4)));
+    }
+    assert!(ports.take(address(3), "db", 3).is_ok());
+    // Whom the relay gives more has more, and whom it gives none has none.
+    assert!((0..9).all(|n| ports.take_within(address(4), &format!("s{n}"), 4, 9).is_ok()));
+    assert_eq!(ports.take_within(address(4), "more", 4, 9), Err(PortError::TooMany(9)));
+    assert_eq!(ports.take_within(address(5), "db", 5, 0), Err(PortError::TooMany(0)));
+    assert_eq!((Ports::<u8>::new(1..=1).share(), Ports::<u8>::new(1..=15).share()), (1, 1));
+    assert_eq!((Ports::<u8>::new(1..=127).share(), Ports::<u8>::new(1..=128).share()), (15, 16));
+    assert_eq!(Ports::<u8>::new(1..=65535).share(), MAX_PORTS_OF_ONE);
 }

@@ -16,8 +16,10 @@ use crate::time::Instant;
 /// How long a port is held for a disconnected agent: longer than the maximum back-off and a slow dial. Later the agent
 /// still gets the same port, unless another service needed it.
 pub const PORT_HOLD: Duration = Duration::from_secs(120);
-/// Ports of one address, held ones included, so that no agent exhausts the range.
+/// Ports of one address, held ones included, unless its relay gives it more.
 pub const MAX_PORTS_OF_ONE: usize = 16;
+/// The part of a small range that one address may have, so that a few agents do not exhaust it. One port is always allowed.
+const RANGE_SHARE: usize = 8;
 
 /// A service of an agent.
 type Owner = (Address, String);
@@ -52,9 +54,9 @@ pub enum PortError {
     /// Every port of the range is bound or held.
     #[error("all ports of this relay are taken")]
     Exhausted,
-    /// The address has [`MAX_PORTS_OF_ONE`] bound.
-    #[error("at most {MAX_PORTS_OF_ONE} TCP services of one address can be bound at once")]
-    TooMany,
+    /// The address has as many bound as it may have.
+    #[error("your limit of TCP ports at this relay is {0}")]
+    TooMany(usize),
 }
 
 impl<K: PartialEq> Ports<K> {
@@ -63,16 +65,36 @@ impl<K: PartialEq> Ports<K> {
         Self { range, leases: BTreeMap::new() }
     }
 
-    /// Binds a port for a service: the one it had last, else the first free one from a start that its name determines.
-    /// A port that another session of the same address has bound passes to `session`.
+    /// The ports that one address may have, held ones included, unless its relay gives it another number: an eighth of the
+    /// range, from 1 to [`MAX_PORTS_OF_ONE`].
+    pub fn share(&self) -> usize {
+        (self.range.len() / RANGE_SHARE).clamp(1, MAX_PORTS_OF_ONE)
+    }
+
+    /// As [`Self::take_within`], within [`Self::share`].
     ///
     /// # Errors
     /// [`PortError`] if no port is available.
     pub fn take(&mut self, address: Address, service: &str, session: K) -> Result<u16, PortError> {
+        self.take_within(address, service, session, self.share())
+    }
+
+    /// Binds a port for a service of an address that may have `share` ports: the one it had last, else the first free one from a
+    /// start that its name determines. A port that another session of the same address has bound passes to `session`.
+    ///
+    /// # Errors
+    /// [`PortError`] if no port is available.
+    pub fn take_within(
+        &mut self,
+        address: Address,
+        service: &str,
+        session: K,
+        share: usize,
+    ) -> Result<u16, PortError> {
         let owner = (address, String::from(service));
         let port = match self.held(&owner) {
             Some(port) => port,
-            None => self.another(&owner)?,
+            None => self.another(&owner, share)?,
         };
         self.leases.insert(port, Lease { owner: Some(owner), state: State::Bound(session) });
         Ok(port)
@@ -123,10 +145,10 @@ impl<K: PartialEq> Ports<K> {
     }
 
     /// A port for a service that has none.
-    fn another(&self, owner: &Owner) -> Result<u16, PortError> {
+    fn another(&self, owner: &Owner, share: usize) -> Result<u16, PortError> {
         let theirs = |lease: &Lease<K>| lease.owner.as_ref().is_some_and(|(who, _)| *who == owner.0);
         let at_limit = self.leases.values().filter(|lease| !lease.is_free() && theirs(lease)).count();
-        let at_limit = at_limit >= MAX_PORTS_OF_ONE;
+        let at_limit = at_limit >= share;
         // Without a free port, a new service takes one that is held for another service of the same agent.
         let own = || {
             let resting =
@@ -136,7 +158,7 @@ impl<K: PartialEq> Ports<K> {
             resting.min().map(|(_, port)| port)
         };
         let free = if at_limit { None } else { self.free(owner) };
-        let refusal = if at_limit { PortError::TooMany } else { PortError::Exhausted };
+        let refusal = if at_limit { PortError::TooMany(share) } else { PortError::Exhausted };
         free.or_else(own).ok_or(refusal)
     }
 

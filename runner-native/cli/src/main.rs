@@ -70,9 +70,11 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), ExitError> {
             runtime()?.run(demo::run(identity, options, reporter.clone(), signals()?))
         }
         Command::Relay(arguments) => {
+            let audit = relay::audit_file(arguments.audit.audit_file.as_deref())?;
             let (source, options) = arguments.options()?;
             let identity = identity(&source, reporter)?;
-            runtime()?.run(relay::run(identity, options, reporter.clone(), signals()?))
+            let reports = relay::Reports::new(reporter.clone(), audit);
+            runtime()?.run(relay::run(identity, options, reports, signals()?))
         }
         command => args::print(command),
     }

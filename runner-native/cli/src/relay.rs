@@ -1,17 +1,18 @@
 //! `relay`: runs a relay until a person ends it, and tells that person what happens.
 
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 
-use crate::exit::ExitError;
-use crate::report::{Report, Reporter};
+use crate::exit::{Exit, ExitError};
+use crate::report::{AuditFile, Report, Reporter, Who};
 use crate::signals::{DRAIN_LIMIT, ReloadSignals, Stop, StopSignals};
 use futures_util::future::{Either, select};
 use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::observer::Observer;
 use hvym_tunnel_net::runtime::RuntimeHandle;
 use hvym_tunnel_relay::config::RelayOptions;
-use hvym_tunnel_relay::{Relay, RelayEvent, RelayHandle};
+use hvym_tunnel_relay::{AuditRecord, Relay, RelayEvent, RelayHandle};
 
 /// Runs a relay until a person ends it.
 ///
@@ -20,12 +21,20 @@ use hvym_tunnel_relay::{Relay, RelayEvent, RelayHandle};
 pub(crate) async fn run(
     identity: Identity,
     options: RelayOptions,
-    reporter: Reporter,
+    reports: Reports,
     mut signals: StopSignals,
 ) -> Result<(), ExitError> {
     let address = identity.address();
     let seals = options.guests.seal;
-    let mut builder = Relay::builder(address).options(options).observer(Arc::new(Reports(reporter.clone())));
+    let reporter = reports.reporter.clone();
+    let is_behind_proxy =
+        options.public.public_scheme.is_some() || !options.public.trusted_proxies.is_empty();
+    if is_behind_proxy && !options.access.open && !options.access.has_list() {
+        tracing::warn!(
+            "everybody whom the proxy leads here can log in: name agents with --allow-agent, or say --open"
+        );
+    }
+    let mut builder = Relay::builder(address).options(options).observer(Arc::new(reports.clone()));
     if seals {
         // Whoever breaks into a relay finds no key in it, unless it has to seal messages.
         builder = builder.sealer(Arc::new(identity));
@@ -33,11 +42,12 @@ pub(crate) async fn run(
     let relay = builder.start(&RuntimeHandle::current())?;
     // Without files to read again the signal means what it always means: the terminal is gone. It is heard before anybody
     // is told that the relay runs, or it would end a relay that has just begun.
-    let mut reloads = relay.has_files().then(ReloadSignals::new).and_then(Result::ok);
+    let mut reloads =
+        (relay.has_files() || reports.audit.is_some()).then(ReloadSignals::new).and_then(Result::ok);
     let (url, agent_url) = relay.urls();
     let listen = relay.local_addr().to_string();
     reporter.tell(&Report::Listening { url, relay: agent_url, address, listen });
-    if until_stop(&relay, &mut signals, &mut reloads).await == Stop::Drain {
+    if until_stop(&relay, &reports, &mut signals, &mut reloads).await == Stop::Drain {
         let reason = "as asked".to_owned();
         reporter.tell(&Report::Draining { reason, deadline: DRAIN_LIMIT });
         relay.drain(DRAIN_LIMIT);
@@ -48,12 +58,16 @@ pub(crate) async fn run(
     relay.stop();
     relay.closed().await;
     reporter.tell(&Report::Stopped { reason: "as asked".to_owned() });
+    if let Some(audit) = &reports.audit {
+        audit.finish();
+    }
     Ok(())
 }
 
 /// Waits for the end, and reads certificate and keys again on SIGHUP meanwhile.
 async fn until_stop(
     relay: &RelayHandle,
+    reports: &Reports,
     signals: &mut StopSignals,
     reloads: &mut Option<ReloadSignals>,
 ) -> Stop {
@@ -61,13 +75,54 @@ async fn until_stop(
         let Some(reloads) = reloads else { return signals.next().await };
         match select(pin!(signals.next()), pin!(reloads.next())).await {
             Either::Left((stop, _)) => return stop,
-            Either::Right(_) => relay.reload(),
+            Either::Right(_) => {
+                if let Some(audit) = &reports.audit {
+                    audit.reopen();
+                }
+                relay.reload();
+            }
         }
     }
 }
 
+/// Opens the file of the audit log, if there is to be one.
+///
+/// # Errors
+/// It cannot be opened.
+pub(crate) fn audit_file(path: Option<&Path>) -> Result<Option<AuditFile>, ExitError> {
+    let Some(path) = path else { return Ok(None) };
+    AuditFile::open(path).map(Some).map_err(|error| {
+        ExitError::new(Exit::Config, format!("cannot write the audit log to {}: {error}", path.display()))
+    })
+}
+
 /// Tells a person what happens at a relay.
-struct Reports(Reporter);
+#[derive(Clone)]
+pub(crate) struct Reports {
+    reporter: Reporter,
+    /// Where records of the audit log go, if not to the reporter.
+    audit: Option<AuditFile>,
+}
+
+impl Reports {
+    pub(crate) const fn new(reporter: Reporter, audit: Option<AuditFile>) -> Self {
+        Self { reporter, audit }
+    }
+
+    fn audit(&self, record: AuditRecord) {
+        let report = Report::Audit {
+            action: record.kind.as_str(),
+            who: record.agent.map(Who::from),
+            peer: record.peer.map(|peer| peer.to_string()),
+            detail: record.detail,
+            suppressed: record.suppressed,
+        };
+        match &self.audit {
+            Some(file) => file.write(&report),
+            None => self.reporter.tell(&report),
+        }
+    }
+}
 
 impl Observer<RelayEvent> for Reports {
     fn handle_event(&self, event: &RelayEvent) {
@@ -78,6 +133,7 @@ impl Observer<RelayEvent> for Reports {
             RelayEvent::AgentLeft { owner, reason } => {
                 Report::AgentLeft { who: owner.into(), reason: reason.to_string() }
             }
+            RelayEvent::Audit(record) => return self.audit(record),
             RelayEvent::Keys(Ok(())) => Report::KeysLoaded,
             RelayEvent::Keys(Err(error)) => Report::KeysKept { message: error.to_string() },
             RelayEvent::Certificate(Ok(())) => Report::CertificateLoaded,
@@ -85,6 +141,6 @@ impl Observer<RelayEvent> for Reports {
             // Something that this program has no words for.
             _ => return,
         };
-        self.0.tell(&report);
+        self.reporter.tell(&report);
     }
 }

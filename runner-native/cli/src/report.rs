@@ -2,6 +2,7 @@
 //!
 //! How a report reads as text is in `human.rs` and `request_line.rs`, as JSON in `json.rs`; where it goes is in `reporter.rs`.
 
+mod audit_file;
 mod human;
 mod json;
 mod reporter;
@@ -15,6 +16,7 @@ use hvym_tunnel_core::stellar::Address;
 use serde::Serialize;
 
 use crate::exit::ExitError;
+pub(crate) use audit_file::AuditFile;
 pub(crate) use reporter::{Reporter, Style};
 
 /// Whose agent it is. In JSON one member, named like the variant.
@@ -248,6 +250,22 @@ pub(crate) enum Report {
         /// Why, in words.
         reason: String,
     },
+    /// A record of a relay's audit log.
+    Audit {
+        /// What happened, as a word.
+        action: &'static str,
+        /// Whom it concerns, as far as it is known.
+        #[serde(flatten)]
+        who: Option<Who>,
+        /// From where it dialled.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        peer: Option<String>,
+        /// Why, or what.
+        detail: String,
+        /// Records of this action that came too fast and were left out since the last one.
+        #[serde(skip_serializing_if = "is_zero")]
+        suppressed: u64,
+    },
     /// The relay's certificate was read again, and is used from now on.
     CertificateLoaded,
     /// The relay's new certificate cannot be used, and the one from before stays.
@@ -287,6 +305,11 @@ pub(crate) enum Report {
         #[serde(skip_serializing_if = "Option::is_none")]
         hint: Option<String>,
     },
+}
+
+/// For serde, which gives a reference.
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl From<&ExitError> for Report {

@@ -326,6 +326,9 @@ fn a_command_line_that_cannot_be_understood_ends_with_2() {
     home.run(&["expose", "3000", "--service", "Web"]).refused(2, &["lower case"]);
     home.run(&["expose", "3000", "--relay-address", "GABC"]).refused(2, &["56 characters"]);
     home.run(&["relay", "--listen", "nowhere"]).refused(2, &["0.0.0.0:443"]);
+    home.run(&["relay", "--listen", "0.0.0.0:0"])
+        .refused(3, &["--allow-agent", "--allow-agents-file", "--open"]);
+    home.run(&["relay", "--allow-agent", "G"]).refused(2, &["56 characters"]);
     home.run(&["relay", "--tls-cert", "cert.pem"]).refused(2, &["--tls-key"]);
     assert!(!home.path("config").exists(), "a mistake made an identity");
 }

@@ -12,13 +12,14 @@ use hvym_tunnel_net::rlimit::raise_open_files;
 use hvym_tunnel_net::runtime::{RuntimeHandle, spawn};
 use smol::channel::bounded;
 
+use crate::access::AgentLists;
 use crate::compat_agents::CompatAgents;
 use crate::config::RelayOptions;
 use crate::error::RelayError;
 use crate::event::{EventSink, RelayEvent};
 use crate::handle::RelayHandle;
 use crate::listener;
-use crate::registry::{OpenRegistry, Registry};
+use crate::registry::Registry;
 use crate::relay_state::{Plugins, RelayState};
 use crate::router::Router;
 use crate::settings::{RelaySettings, TCP_KEEPALIVE};
@@ -96,7 +97,7 @@ impl RelayBuilder {
         self
     }
 
-    /// Decides who may connect as an agent; the default admits every identity.
+    /// Decides who may connect as an agent, in place of the lists of the options.
     #[must_use]
     pub fn registry(mut self, registry: impl Registry + 'static) -> Self {
         self.registry = Some(Arc::new(registry));
@@ -148,6 +149,13 @@ impl RelayBuilder {
         options.check()?;
         options.load_guests()?;
         allow_connections(options.limits.connections);
+        let registry = match self.registry {
+            Some(registry) => registry,
+            None => {
+                options.check_access()?;
+                Arc::new(AgentLists::load(options.access.clone(), options.admission.policy)?)
+            }
+        };
         let source = match (self.certificates, options.public.tls()) {
             (Some(source), _) => Some(source),
             (None, Some(files)) => Some(Arc::new(FileCertificate::load(&files)?) as Arc<dyn CertSource>),
@@ -159,8 +167,6 @@ impl RelayBuilder {
         let listener =
             TcpListener::listen(at, Some(TCP_KEEPALIVE)).map_err(|error| RelayError::listen(at, &error))?;
         let local = listener.local_addr().map_err(|error| RelayError::listen(at, &error))?;
-        let policy = options.admission.policy;
-        let registry = self.registry.unwrap_or_else(|| Arc::new(OpenRegistry { policy }));
         let plugins = Plugins { registry, router: self.router };
         let (sender, events) = event_channel(self.event_capacity);
         let sink = EventSink { observer: self.observer, sender };

@@ -3,6 +3,7 @@
 //! Knows no secret; it says which settings contradict each other. The feature `clap` makes a group of settings a group of
 //! options of a command line, in the words of its help.
 
+mod access;
 mod compat_agents;
 mod groups;
 mod limits;
@@ -10,9 +11,12 @@ mod text;
 mod upstream;
 mod visitor_share;
 
+use std::net::SocketAddr;
+
 use hvym_proxy::MinRate;
 use thiserror::Error;
 
+pub use access::AccessSettings;
 pub use compat_agents::{CloudKeys, CloudOptions, GuestOptions, GuestsError, TunelyOptions, TunelyTunnel};
 pub use groups::{
     AdmissionSettings, DEFAULT_PORT, IngressSettings, Policy, PublicScheme, PublicSettings, TlsFiles,
@@ -34,6 +38,8 @@ pub struct RelayOptions {
     pub public: PublicSettings,
     /// Which agents it takes.
     pub admission: AdmissionSettings,
+    /// Which identities may be agents, unless a registry decides.
+    pub access: AccessSettings,
     /// How it uses connections to services.
     pub upstream: UpstreamSettings,
     /// When a silent link is dead.
@@ -116,6 +122,17 @@ impl RelayOptions {
     }
 }
 
+impl RelayOptions {
+    /// Whether the operator has said who may be an agent, as far as a relay for other machines needs it.
+    ///
+    /// # Errors
+    /// [`ConfigError::Undecided`].
+    pub fn check_access(&self) -> Result<(), ConfigError> {
+        let listen = self.ingress.listen;
+        if self.access.is_decided(listen) { Ok(()) } else { Err(ConfigError::Undecided(listen)) }
+    }
+}
+
 /// A host name has at most 253 characters, and `<service>.<address>.` takes up to 121 of them.
 const MAX_DOMAIN_CHARACTERS: usize = 253 - 121;
 
@@ -131,6 +148,12 @@ pub enum ConfigError {
     /// The URLs would lead nowhere.
     #[error("with a certificate the relay speaks TLS, so its public URLs cannot be http")]
     TlsButHttp,
+    /// It would serve everybody, which nobody has asked for.
+    #[error(
+        "a relay at {0} can be reached from other machines, and would let everybody log in as an agent: name those who may with \
+         --allow-agent or --allow-agents-file, or say --open"
+    )]
+    Undecided(SocketAddr),
     /// One is of no use without the other.
     #[error("a certificate and its private key are set together, or neither")]
     TlsPair,

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::compat_agents::KeysError;
 use crate::config::{ConfigError, GuestsError};
+use crate::registry::AgentListFileError;
 use crate::tls::TlsError;
 
 /// Why a relay does not start.
@@ -16,6 +17,9 @@ pub enum RelayError {
     /// The options contradict each other.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The list of agents.
+    #[error(transparent)]
+    Agents(#[from] AgentListFileError),
     /// The file of the agents of other systems.
     #[error(transparent)]
     Guests(#[from] GuestsError),

@@ -8,6 +8,7 @@ use hvym_tunnel_core::relay::Owner;
 use hvym_tunnel_net::events::{EventSender, Events};
 use hvym_tunnel_net::observer::Observer;
 
+use crate::audit::AuditRecord;
 use crate::compat_agents::KeysError;
 use crate::tls::TlsError;
 
@@ -31,6 +32,8 @@ pub enum RelayEvent {
         /// Why.
         reason: DownReason,
     },
+    /// A record for the audit log.
+    Audit(AuditRecord),
     /// The keys that check tokens of older systems were read again; on an error those from before stay in use.
     Keys(Result<(), KeysError>),
     /// The certificates were read again; on an error those from before stay in use.

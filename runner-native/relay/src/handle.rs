@@ -90,7 +90,8 @@ impl RelayHandle {
         }
     }
 
-    /// Reloads the certificates, and the keys that verify tokens of older systems. The result is sent as events.
+    /// Reloads the certificates, the list of agents, and the keys that verify tokens of older systems. The results are sent as
+    /// events.
     pub fn reload(&self) {
         if let Some(tls) = &self.tls {
             self.state.emit(RelayEvent::Certificate(tls.source.reload()));
@@ -98,11 +99,15 @@ impl RelayHandle {
         if let Some(reloaded) = self.state.compat_agents.reload() {
             self.state.emit(RelayEvent::Keys(reloaded));
         }
+        // A full channel means that it was asked for before.
+        let _asked_already = self.state.lifecycle.reloads.0.try_send(());
     }
 
     /// Whether [`Self::reload`] has anything to reload.
     pub fn has_files(&self) -> bool {
-        self.tls.is_some() || self.state.compat_agents.has_file()
+        self.tls.is_some()
+            || self.state.compat_agents.has_file()
+            || self.state.settings.options.access.allowed_file.is_some()
     }
 
     /// Starts draining: the relay accepts nothing new, tells its agents to connect elsewhere, and ends when every

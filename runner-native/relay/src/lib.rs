@@ -8,8 +8,11 @@
 //!
 //! It runs as a program of its own, and inside `expose` without a relay. The rules of a session are in the core.
 
+mod access;
 mod agent_conn;
 mod api;
+mod audit;
+mod audit_log;
 mod builder;
 mod compat_agents;
 pub mod config;
@@ -37,13 +40,16 @@ mod visitor;
 #[cfg(test)]
 mod tests;
 
+pub use audit::{AuditKind, AuditRecord};
 pub use builder::{Relay, RelayBuilder};
 pub use compat_agents::KeysError;
 pub use config::Limits;
 pub use error::RelayError;
 pub use event::{RelayEvent, RelayEvents};
 pub use handle::{RelayHandle, RelayStatus};
-pub use registry::{Admission, Decision, OpenRegistry, REGISTRY_TIMEOUT, Refusal, Registry};
+pub use registry::{
+    Admission, AgentListFileError, Decision, OpenRegistry, REGISTRY_TIMEOUT, Refusal, Registry,
+};
 pub use router::{LocalRouter, Route, Router};
 pub use settings::RelaySettings;
 pub use tls::{CertSource, FileCertificate, TlsError};

@@ -1,9 +1,9 @@
 //! What of a relay is still in progress, and how far its shutdown is. It decides nothing: see [`crate::shutdown`].
 
 use hvym_tunnel_net::shutdown::{CancellationToken, TaskTracker};
+use smol::channel::{Receiver, Sender, bounded};
 
 /// The tasks of a relay, and the two steps of its shutdown.
-#[derive(Default)]
 pub(crate) struct Lifecycle {
     /// Visitors' requests.
     pub(crate) requests: TaskTracker,
@@ -15,6 +15,21 @@ pub(crate) struct Lifecycle {
     pub(crate) draining: CancellationToken,
     /// Cancelled when what is still open is cut.
     pub(crate) closing: CancellationToken,
+    /// Requests to read the list of agents again; one that waits stands for all.
+    pub(crate) reloads: (Sender<()>, Receiver<()>),
+}
+
+impl Default for Lifecycle {
+    fn default() -> Self {
+        Self {
+            requests: TaskTracker::default(),
+            connections: TaskTracker::default(),
+            links: TaskTracker::default(),
+            draining: CancellationToken::default(),
+            closing: CancellationToken::default(),
+            reloads: bounded(1),
+        }
+    }
 }
 
 impl Lifecycle {

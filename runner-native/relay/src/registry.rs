@@ -1,6 +1,8 @@
 //! Decides who may be an agent of a relay, and which services each may offer: the interface for a database of
 //! accounts.
 
+mod error;
+
 use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use std::time::Duration;
 use hvym_tunnel_core::stellar::Address;
 
 use crate::config::Policy;
+pub use error::AgentListFileError;
 
 /// Timeout of a decision. The agent's login waits for it.
 pub const REGISTRY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,6 +32,20 @@ pub trait Registry: Send + Sync {
         let _any = (agent, service);
         Ok(())
     }
+
+    /// Reads again what the decisions depend on, if that is a file, and returns how many agents are listed. Sessions of
+    /// identities that are not admitted any more are ended then.
+    ///
+    /// # Errors
+    /// The file cannot be used; the decisions stay as they were.
+    fn reload(&self) -> Option<Result<usize, AgentListFileError>> {
+        None
+    }
+
+    /// Called every half minute. As [`Self::reload`] if something has changed, else `None`.
+    fn poll(&self) -> Option<Result<usize, AgentListFileError>> {
+        None
+    }
 }
 
 /// An agent's permission to connect.
@@ -37,12 +54,30 @@ pub trait Registry: Send + Sync {
 pub struct Admission {
     /// What happens to its older link, if there is one.
     pub policy: Policy,
+    /// Public TCP ports at once; `None` is the share that every agent has.
+    pub tcp_ports: Option<usize>,
+    /// Services at once, private ones included; `None` is as many as the protocol allows.
+    pub max_services: Option<usize>,
 }
 
 impl Admission {
     /// Admits an agent under this policy.
     pub fn new(policy: Policy) -> Self {
-        Self { policy }
+        Self { policy, ..Self::default() }
+    }
+
+    /// Sets [`Self::tcp_ports`].
+    #[must_use]
+    pub const fn with_tcp_ports(mut self, tcp_ports: Option<usize>) -> Self {
+        self.tcp_ports = tcp_ports;
+        self
+    }
+
+    /// Sets [`Self::max_services`].
+    #[must_use]
+    pub const fn with_max_services(mut self, max_services: Option<usize>) -> Self {
+        self.max_services = max_services;
+        self
     }
 }
 
@@ -56,7 +91,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The default registry: admits every identity.
+/// Admits every identity.
 #[derive(Copy, Clone, Debug, Default)]
 pub struct OpenRegistry {
     /// What happens when an identity connects twice.

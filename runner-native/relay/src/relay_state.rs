@@ -7,6 +7,7 @@ use hvym_proxy::ProxyConfig;
 use hvym_tunnel_core::relay::{Name, Owner, SessionConfig};
 use hvym_tunnel_core::stellar::Address;
 
+use crate::audit::Audit;
 use crate::compat_agents::CompatAgents;
 use crate::event::{EventSink, RelayEvent};
 use crate::lifecycle::Lifecycle;
@@ -37,6 +38,7 @@ pub(crate) struct RelayState {
     pub(crate) metrics: Metrics,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) events: EventSink,
+    pub(crate) audit: Audit,
     pub(crate) plugins: Plugins,
 }
 
@@ -91,6 +93,7 @@ impl RelayState {
             metrics: Metrics::default(),
             lifecycle: Lifecycle::default(),
             events,
+            audit: Audit::default(),
             plugins,
             settings,
         }

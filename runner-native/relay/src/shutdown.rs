@@ -8,7 +8,6 @@ use futures_util::future::{join, select};
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_net::runtime::{Task, spawn};
 use hvym_tunnel_net::timeout::within;
-use hvym_tunnel_net::timer::Timer;
 use smol::channel::Receiver;
 
 use crate::event::RelayEvent;
@@ -20,13 +19,13 @@ use crate::tls::Tls;
 pub(crate) struct Running {
     state: Arc<RelayState>,
     accepting: Option<Task<()>>,
-    /// Polls the certificates for renewal.
-    _renewing: Option<Task<()>>,
+    /// Polls certificates and lists of agents for changes.
+    _renewing: Task<()>,
 }
 
 impl Running {
     pub(crate) fn new(state: Arc<RelayState>, accepting: Task<()>, tls: Option<Tls>) -> Self {
-        let _renewing = tls.map(|tls| spawn(renew(Arc::clone(&state), tls)));
+        let _renewing = spawn(renew(Arc::clone(&state), tls));
         Self { state, accepting: Some(accepting), _renewing }
     }
 
@@ -72,12 +71,21 @@ impl Running {
     }
 }
 
-/// Reloads the certificates whenever they were replaced, until it is dropped.
-async fn renew(state: Arc<RelayState>, tls: Tls) {
+/// Reloads certificates and lists of agents whenever they were replaced, until it is dropped.
+async fn renew(state: Arc<RelayState>, tls: Option<Tls>) {
     loop {
-        Timer::after(state.settings.certificate_poll).await;
-        if let Some(reloaded) = tls.source.poll() {
+        let polled = within(state.settings.certificate_poll, state.lifecycle.reloads.1.recv()).await;
+        if polled.is_some() {
+            if let Some(reloaded) = state.plugins.registry.reload() {
+                state.handle_registry_reload(reloaded).await;
+            }
+            continue;
+        }
+        if let Some(reloaded) = tls.as_ref().and_then(|tls| tls.source.poll()) {
             state.emit(RelayEvent::Certificate(reloaded));
+        }
+        if let Some(reloaded) = state.plugins.registry.poll() {
+            state.handle_registry_reload(reloaded).await;
         }
     }
 }

@@ -28,7 +28,7 @@ use hvym_tunnel_net::shutdown::TaskGuard;
 use hvym_tunnel_net::tcp::Tcp;
 use hvym_tunnel_net::timer::Timer;
 
-/// Listens for visitors of a service, at a port that it alone has from now on.
+/// Listens for visitors of a service, at a port that it alone has from now on. `share` is as for [`crate::sessions::PortTable::bind`].
 ///
 /// # Errors
 /// The refusal that the agent's owner is told.
@@ -37,8 +37,9 @@ pub(crate) fn bind(
     address: Address,
     service: &str,
     session: SessionKey,
+    share: Option<usize>,
 ) -> Result<u16, BindRefusal> {
-    state.ports.bind(address, service, session, state.clock.now(), |at| {
+    state.ports.bind(address, service, session, share, state.clock.now(), |at| {
         let listener = TcpListener::listen(at, Some(TCP_KEEPALIVE))?;
         Ok(spawn(accept(Arc::clone(state), listener, at.port())))
     })

@@ -8,6 +8,7 @@ use std::io::{self, IsTerminal, Write};
 use clap::builder::Resettable;
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+mod audit;
 mod demo;
 
 mod expose;
@@ -90,7 +91,7 @@ pub(crate) struct Output {
     ///
     /// Each has a member "event": own_relay, ready, bound, request, reached, refused, upstream_unreachable, disconnected,
     /// reconnected, told, draining, stopped, error, for a forward forwarding, not_reached, and for a relay listening,
-    /// agent_joined, agent_left (with the member "address", or "name" for guests), certificate_loaded, certificate_kept,
+    /// agent_joined, agent_left (with the member "address", or "name" for guests), audit, certificate_loaded, certificate_kept,
     /// keys_loaded, keys_kept. Without it, the URL and one line per request go to standard output, everything else to standard error.
     #[arg(long, env = "HVYM_TUNNEL_JSON", hide_env = true)]
     json: bool,

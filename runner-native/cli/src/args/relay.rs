@@ -3,21 +3,23 @@
 use clap::Args;
 
 use super::Output;
+use super::audit::AuditArgs;
 use super::identity::{IdentityRole, SourceArgs};
 use crate::exit::{EXIT_CODES, ExitError};
 use hvym_tunnel_net::key::Source;
 use hvym_tunnel_relay::config::{
-    AdmissionSettings, GuestOptions, IngressSettings, KeepaliveSettings, Limits, PublicSettings,
-    RelayOptions, UpstreamSettings, VisitorSettings,
+    AccessSettings, AdmissionSettings, GuestOptions, IngressSettings, KeepaliveSettings, Limits,
+    PublicSettings, RelayOptions, UpstreamSettings, VisitorSettings,
 };
 
 const AFTER: &str = "\
 Examples:
     hvym-tunnel relay                        on this machine alone, localhost:4896
     hvym-tunnel relay --domain tunnel.example --listen 0.0.0.0:443 \\
-        --tls-cert cert.pem --tls-key key.pem
-    hvym-tunnel relay --domain tunnel.example --public-scheme https
-                                             behind a proxy that speaks TLS
+        --tls-cert cert.pem --tls-key key.pem --allow-agent G...
+    hvym-tunnel relay --domain tunnel.example --public-scheme https --open
+                                             for everybody's agents, behind a
+                                             proxy that speaks TLS
 
 tunnel.example and every name below it must lead to the relay. The first lines
 of standard output are its URL and the command for an agent. Every option
@@ -36,6 +38,8 @@ pub(crate) struct RelayArgs {
     #[command(flatten)]
     admission: AdmissionSettings,
     #[command(flatten)]
+    access: AccessSettings,
+    #[command(flatten)]
     upstream: UpstreamSettings,
     #[command(flatten)]
     keepalive: KeepaliveSettings,
@@ -45,6 +49,8 @@ pub(crate) struct RelayArgs {
     visitors: VisitorSettings,
     #[command(flatten)]
     pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) audit: AuditArgs,
 }
 
 impl RelayArgs {
@@ -58,6 +64,7 @@ impl RelayArgs {
             ingress: self.ingress,
             public: self.public,
             admission: self.admission,
+            access: self.access,
             upstream: self.upstream,
             keepalive: self.keepalive,
             limits: self.limits,
@@ -66,6 +73,7 @@ impl RelayArgs {
         };
         options.load_guests()?;
         options.check()?;
+        options.check_access()?;
         Ok((source, options))
     }
 }

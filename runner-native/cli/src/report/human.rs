@@ -136,6 +136,7 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
             lines.extend(hint.as_ref().map(|hint| err().with(Plain, hint)));
             lines
         }
+        Report::Audit { .. } => vec![audit(report)],
         Report::Connection { .. } => vec![connection(report, moment.now)],
         Report::UpstreamUnreachable { message, .. } => vec![err().with(Yellow, message)],
     }
@@ -244,6 +245,19 @@ fn peer(now: Duration, from: &Address, what: &str, ink: Ink, service: &str) -> L
         .with(Ink::Plain, format!("  {from} "))
         .with(ink, what)
         .with(Ink::Plain, format!(" {}", shortened(service, MAX_PATH)))
+}
+
+/// A record of a relay's audit log: `audit: login refused: G... from 192.0.2.1: why`.
+fn audit(report: &Report) -> Line {
+    let Report::Audit { action, who, peer, detail, suppressed } = report else { return err() };
+    let who = who.as_ref().map(|who| format!(": {who}")).unwrap_or_default();
+    let peer = peer.as_ref().map(|peer| format!(" from {peer}")).unwrap_or_default();
+    let text = format!("{}{who}{peer}: {detail}", action.replace('_', " "));
+    let line = err().with(Ink::Dim, "audit: ").with(Ink::Yellow, text);
+    if *suppressed == 0 {
+        return line;
+    }
+    line.with(Ink::Dim, format!(" ({suppressed} more like this were left out)"))
 }
 
 /// The relay's first lines: its URL, and the command that somebody types on another machine.

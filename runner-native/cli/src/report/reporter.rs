@@ -16,7 +16,7 @@ use super::request_line::{self, ClockText};
 use super::{Report, RequestReport, json};
 
 /// How long the end of the program waits until everything is written; for ever would be for a stream that nobody reads.
-const FLUSH_LIMIT: Duration = Duration::from_secs(1);
+pub(super) const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 
 /// How reports are written.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -14,11 +14,12 @@ use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::UnixTime;
 use zeroize::Zeroizing;
 
+use crate::audit::{self, AuditKind, AuditRecord};
 use crate::compat_agents::TokenLogin;
 use crate::config::Policy;
 use crate::event::RelayEvent;
 use crate::metrics::Joined;
-use crate::registry::REGISTRY_TIMEOUT;
+use crate::registry::{Admission, REGISTRY_TIMEOUT};
 use crate::relay_state::RelayState;
 use crate::sessions::AgentSession;
 use crate::sessions::{NameClaim, SessionKey};
@@ -37,8 +38,12 @@ pub(crate) struct AgentRegistration {
     peer: SocketAddr,
     /// The system of an agent that logs in by token; `None` for identities.
     token_login: Option<TokenLogin>,
+    /// Who it proved to be, whether it was admitted or not.
+    proven: Option<Address>,
     /// Set when it is admitted.
     owner: Option<Owner>,
+    /// What it may have, by the registry.
+    admission: Admission,
     _pass: TaskGuard,
 }
 
@@ -59,7 +64,17 @@ impl AgentRegistration {
         token_login: Option<TokenLogin>,
         pass: TaskGuard,
     ) -> Self {
-        Self { state, live, key, peer, token_login, owner: None, _pass: pass }
+        Self {
+            state,
+            live,
+            key,
+            peer,
+            token_login,
+            proven: None,
+            owner: None,
+            admission: Admission::default(),
+            _pass: pass,
+        }
     }
 
     /// The identity that was admitted.
@@ -122,9 +137,13 @@ impl AgentRegistration {
 
     async fn on_admit(&mut self, address: Address, expires_at: Option<UnixTime>) {
         let owner = Owner::Identity(address);
+        self.proven = Some(address);
         let registry = Arc::clone(&self.state.plugins.registry);
         let policy = match within(REGISTRY_TIMEOUT, registry.admit(address)).await {
-            Some(Ok(admission)) => admission.policy,
+            Some(Ok(admission)) => {
+                self.admission = admission;
+                admission.policy
+            }
             Some(Err(refusal)) => return self.refuse(DownReason::NotAllowed(refusal.0)),
             None => {
                 let late = "this relay could not find out in time whether you may connect";
@@ -179,6 +198,8 @@ impl AgentRegistration {
             old.succeed(&self.live);
             // One that goes away ends by itself, after what is under way.
             if !old.is_leaving() {
+                let taken = AuditRecord::new(AuditKind::Takeover, "a newer session took its place");
+                self.state.audit(taken.agent(self.owner.clone()).peer(self.peer.ip()));
                 old.session.with(|session, now| session.refuse(DownReason::Replaced, now));
             }
         }
@@ -197,6 +218,9 @@ impl AgentRegistration {
             let refusal = BindRefusal { code: "not_allowed", error: refusal.0 };
             self.live.session.with(|session, now| session.decline(&service.name, &refusal, now));
             return;
+        }
+        if let Err(refusal) = self.check_max_services(&service.name) {
+            return self.live.session.with(|session, now| session.decline(&service.name, &refusal, now));
         }
         if service.proto == Proto::Tcp && service.public {
             return self.on_bind_tcp(address, service);
@@ -219,13 +243,33 @@ impl AgentRegistration {
         tracing::info!(%address, service = name, url, "bound");
     }
 
+    /// Whether the agent may have this service beside those that it has.
+    fn check_max_services(&self, name: &str) -> Result<(), BindRefusal> {
+        let Some(most) = self.admission.max_services else { return Ok(()) };
+        let others = self
+            .live
+            .session
+            .look(|session| session.services().iter().filter(|service| service.name != name).count());
+        if others < most {
+            return Ok(());
+        }
+        let error = format!("your limit of services at this relay is {most}");
+        Err(BindRefusal { code: "too_many", error })
+    }
+
     fn on_bind_tcp(&mut self, address: Address, service: Service) {
         if !self.state.sessions.is_current(self.key, &address.into()) {
             return;
         }
-        match tcp_ports::bind(&self.state, address, &service.name, self.key) {
+        match tcp_ports::bind(&self.state, address, &service.name, self.key, self.admission.tcp_ports) {
             Ok(port) => {
                 let url = self.state.tcp_url(port);
+                let given = format!("port {port} for the service {}", service.name);
+                self.state.audit(
+                    AuditRecord::new(AuditKind::PortGiven, given)
+                        .agent(Owner::Identity(address))
+                        .peer(self.peer.ip()),
+                );
                 tracing::info!(%address, service = service.name, url, "bound");
                 self.live.session.with(|session, now| session.confirm_at(service, url, Some(port), now));
             }
@@ -251,7 +295,13 @@ impl AgentRegistration {
         self.live.wake();
         match self.owner.clone() {
             Some(owner) => self.state.emit(RelayEvent::AgentLeft { owner, reason }),
-            None => tracing::info!(peer = %self.peer, %reason, "an agent was not let in"),
+            None => {
+                tracing::info!(peer = %self.peer, %reason, "an agent was not let in");
+                if audit::is_refusal(&reason) {
+                    let refused = AuditRecord::new(AuditKind::LoginRefused, reason.to_string());
+                    self.state.audit(refused.agent(self.proven.map(Owner::Identity)).peer(self.peer.ip()));
+                }
+            }
         }
     }
 }

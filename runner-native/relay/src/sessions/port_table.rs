@@ -49,7 +49,8 @@ impl PortTable {
         Some(Name { owner: Owner::Identity(address), service: Some(service.to_owned()) })
     }
 
-    /// Assigns a port to a service and has `listen` accept there, unless something listens there already.
+    /// Assigns a port to a service and has `listen` accept there, unless something listens there already. `share` is what the
+    /// address may have; `None` is what every address may have.
     ///
     /// # Errors
     /// The refusal that the agent's owner is told.
@@ -58,6 +59,7 @@ impl PortTable {
         address: Address,
         service: &str,
         session: SessionKey,
+        share: Option<usize>,
         now: Instant,
         listen: impl Fn(SocketAddr) -> io::Result<Task<()>>,
     ) -> Result<u16, BindRefusal> {
@@ -65,8 +67,9 @@ impl PortTable {
             let error = "this relay serves HTTP services only; its operator can offer ports with --tcp-ports";
             return Err(BindRefusal { code: "not_offered", error: error.to_owned() });
         };
+        let share = share.unwrap_or(rows.ports.share());
         for _ in 0..MAX_TRIES {
-            let port = rows.ports.take(address, service, session).map_err(refusal)?;
+            let port = rows.ports.take_within(address, service, session, share).map_err(refusal)?;
             if rows.listeners.contains_key(&port) {
                 return Ok(port);
             }
@@ -120,7 +123,7 @@ impl PortTable {
 fn refusal(error: PortError) -> BindRefusal {
     let (code, hint) = match error {
         PortError::Exhausted => ("no_port", "; its operator can offer more with --tcp-ports"),
-        PortError::TooMany => ("too_many", ""),
+        PortError::TooMany(_) => ("too_many", ""),
     };
     BindRefusal { code, error: format!("{error}{hint}") }
 }

@@ -1,0 +1,44 @@
+//! Sends records of the audit log as events of their relay.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hvym_tunnel_net::runtime::spawn;
+use hvym_tunnel_net::timer::Timer;
+
+use crate::audit::{AuditKind, AuditRecord};
+use crate::event::RelayEvent;
+use crate::relay_state::RelayState;
+
+/// How long after the first record that is left out somebody is told how many were.
+const SUMMARY_AFTER: Duration = Duration::from_secs(60);
+
+impl RelayState {
+    /// Sends a record as an event, unless those of its kind come too fast.
+    pub(crate) fn audit(self: &Arc<Self>, mut record: AuditRecord) {
+        let now = self.clock.now();
+        let outcome = self.audit.rate().record(record.kind, now);
+        match outcome {
+            Ok(suppressed) => {
+                record.suppressed = suppressed;
+                self.emit(RelayEvent::Audit(record));
+            }
+            Err(1) => self.summarize_later(record.kind),
+            Err(_) => {}
+        }
+    }
+
+    /// Says how many records of this kind were left out, if nothing else has until then.
+    fn summarize_later(self: &Arc<Self>, kind: AuditKind) {
+        let state = Arc::clone(self);
+        spawn(async move {
+            Timer::after(SUMMARY_AFTER).await;
+            let suppressed = state.audit.rate().take(kind);
+            if suppressed > 0 {
+                let record = AuditRecord::new(kind, "they came too fast to be written one by one");
+                state.emit(RelayEvent::Audit(AuditRecord { suppressed, ..record }));
+            }
+        })
+        .detach();
+    }
+}
