@@ -3,9 +3,9 @@
 
 use bytes::Bytes;
 use ed25519_dalek::{Signer, SigningKey};
-use hvym_tunnel_core::agent::{Agent, AgentConfig, AgentEvent};
+use hvym_tunnel_core::agent::{Agent, AgentConfig, AgentEvent, DialTarget};
 use hvym_tunnel_core::dialect::{Service, StreamHeader};
-use hvym_tunnel_core::handshake::{AgentLogin, Credential, RelayLogin};
+use hvym_tunnel_core::handshake::{AgentLogin, ProofInput, RelayLogin, Upgrade, nonce_in_query};
 use hvym_tunnel_core::link::{StreamEvent, Streams};
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::message::{Close, Transmit};
@@ -22,7 +22,7 @@ struct World {
     agent: Agent,
     key: SigningKey,
     session: Option<Session>,
-    relay: Address,
+    relay: SigningKey,
     now: Instant,
     /// Streams that the agent was told of.
     opened: Vec<StreamId>,
@@ -31,9 +31,8 @@ struct World {
 impl World {
     fn new() -> Self {
         let key = SigningKey::from_bytes(&[1; 32]);
-        let relay = Address::from_public_key(SigningKey::from_bytes(&[2; 32]).verifying_key().to_bytes());
-        let identity = Address::from_public_key(key.verifying_key().to_bytes());
-        let login = AgentLogin { relay_address: Some(relay), ..AgentLogin::new(identity) };
+        let relay = SigningKey::from_bytes(&[2; 32]);
+        let login = AgentLogin { relay_address: Some(address(&relay)), ..AgentLogin::new(address(&key)) };
         let config = AgentConfig {
             services: vec![Service::http("web")],
             ..AgentConfig::new("wss://relay.example", login)
@@ -81,10 +80,11 @@ impl World {
         match event {
             AgentEvent::Dial(target) => {
                 println!("agent: dials {}", target.relay);
-                let config = SessionConfig::new(RelayLogin::new(self.relay));
+                let config = SessionConfig::new(RelayLogin::new(address(&self.relay)));
                 // A fresh seed for each session; a program takes the operating system's entropy.
                 let seed = [u8::try_from(now.as_micros() % 251).unwrap_or(0); 32];
-                self.session = Some(Session::new(config, &Credential::None, wall(now), seed, now));
+                let upgrade = self.upgrade(&target);
+                self.session = Some(Session::new(config, upgrade, wall(now), seed, now));
                 assert!(self.agent.handle_open(target.attempt, wall(now), now));
             }
             AgentEvent::Sign(input) => {
@@ -103,6 +103,17 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    /// The upgrade request as the relay's runner sees it: its host is one of the relay's names, and its nonce is answered.
+    fn upgrade(&self, target: &DialTarget) -> Upgrade {
+        let query = target.relay.split_once('?').map_or("", |(_, query)| query);
+        let nonce = nonce_in_query(query).expect("an agent has a nonce");
+        // A program takes 32 bytes of the operating system's entropy.
+        let challenge = "prove it";
+        let input = ProofInput::new(nonce, challenge, &target.host, address(&self.relay));
+        let signature = Signature(self.relay.sign(input.as_bytes()).to_bytes());
+        Upgrade::new(target.host.as_str()).with_proof(input.into_proof(signature))
     }
 
     fn on_session(&mut self, event: SessionEvent) {
@@ -148,6 +159,10 @@ impl World {
             other => panic!("no answer: {other:?}"),
         }
     }
+}
+
+fn address(key: &SigningKey) -> Address {
+    Address::from_public_key(key.verifying_key().to_bytes())
 }
 
 fn wall(now: Instant) -> Wall {

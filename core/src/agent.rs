@@ -94,6 +94,8 @@ pub struct Agent {
     growth: Growth,
     /// The owner ends the agent; what is under way may finish.
     is_stopping: bool,
+    /// The owner was told that nothing proves who the relay is.
+    is_warned: bool,
     events: VecDeque<AgentEvent>,
 }
 
@@ -135,6 +137,7 @@ impl Agent {
             session: None,
             growth: Growth::new(),
             is_stopping: false,
+            is_warned: false,
             events: VecDeque::new(),
         };
         agent.update_token_services();

@@ -27,7 +27,7 @@
 //! ```
 //! use std::collections::VecDeque;
 //!
-//! use hvym_tunnel_core::handshake::{Credential, RelayLogin};
+//! use hvym_tunnel_core::handshake::{RelayLogin, Upgrade};
 //! use hvym_tunnel_core::machine::Machine;
 //! use hvym_tunnel_core::message::{Message, Transmit};
 //! use hvym_tunnel_core::relay::{Session, SessionConfig, SessionEvent};
@@ -75,7 +75,8 @@
 //! let login = RelayLogin::new(Address::from_public_key([7; 32]));
 //! let wall = Wall { unix: UnixTime::from_secs(1_767_225_600), at: Instant::ZERO };
 //! // In a program, the seed is 32 bytes of the operating system's entropy.
-//! let mut session = Session::new(SessionConfig::new(login), &Credential::None, wall, [1; 32], Instant::ZERO);
+//! let upgrade = Upgrade::new("relay.example");
+//! let mut session = Session::new(SessionConfig::new(login), upgrade, wall, [1; 32], Instant::ZERO);
 //! let (mut socket, mut events) = (Socket::default(), Vec::new());
 //!
 //! let wake_at = run(&mut session, &mut socket, Instant::ZERO, |_, event| events.push(event)).unwrap();

@@ -114,6 +114,27 @@ pub enum DownReason {
         /// The address the relay named.
         found: String,
     },
+    /// The relay has another key than when it was dialled before, so nothing was signed for it.
+    #[error("the relay at {host} has another key than before: {found}, and no longer {known}")]
+    RelayKeyChanged {
+        /// The authority that was dialled.
+        host: String,
+        /// The address that answered there before.
+        known: String,
+        /// The address the relay named.
+        found: String,
+    },
+    /// The relay was reached by another name than the one that was dialled, so nothing was signed for it.
+    #[error("{dialled} was dialled, but the relay was reached as {found:?}")]
+    WrongHost {
+        /// The authority that was dialled.
+        dialled: String,
+        /// The one that the relay named; empty if it named none.
+        found: String,
+    },
+    /// The relay does not prove that it holds its key, so nothing was signed for it.
+    #[error("the relay does not prove that it is {0}")]
+    RelayUnproven(String),
     /// The signer said no.
     #[error("the signer refused to sign the login")]
     SignerRefused,
@@ -165,7 +186,11 @@ impl DownReason {
             DownReason::Protocol(t) => (1002, text(t)),
             DownReason::TooLarge(t) => (1009, text(t)),
             DownReason::Overloaded(t) => (1013, text(t)),
-            DownReason::WrongRelay { .. } => (4002, "wrong relay address".into()),
+            DownReason::WrongRelay { .. } | DownReason::RelayKeyChanged { .. } => {
+                (4002, "wrong relay address".into())
+            }
+            DownReason::WrongHost { .. } => (4002, "another host was dialled".into()),
+            DownReason::RelayUnproven(_) => (4002, "the relay's proof is missing or wrong".into()),
             DownReason::SignerRefused | DownReason::SignerMismatch => (4002, self.to_string().into()),
             DownReason::TokenInUse { .. } => (1000, "".into()),
             // RFC 6455 section 7.4: of the codes we do not know ourselves, only these may travel.
@@ -282,6 +307,9 @@ impl DownReason {
             | DownReason::NotAllowed(_)
             | DownReason::Replaced
             | DownReason::WrongRelay { .. }
+            | DownReason::RelayKeyChanged { .. }
+            | DownReason::WrongHost { .. }
+            | DownReason::RelayUnproven(_)
             | DownReason::SignerRefused
             | DownReason::SignerMismatch => Retry::Never,
             // Clocks are set, and its time comes.
@@ -311,6 +339,13 @@ impl DownReason {
             DownReason::WrongRelay { .. } => {
                 "if the relay's key was really changed, pass the new one with --relay-address"
             }
+            DownReason::RelayKeyChanged { .. } => {
+                "if its operator changed the key, forget the old one with `hvym-tunnel relays forget`"
+            }
+            DownReason::WrongHost { .. } => {
+                "let a proxy in front of the relay pass the Host field on as it comes; without one, do not trust this relay"
+            }
+            DownReason::RelayUnproven(_) => "do not trust it: it may be another one that copies the address",
             DownReason::RateLimited(_) => "wait a few minutes before trying again",
             _ => return None,
         })

@@ -46,9 +46,12 @@ impl From<OpenStreamError> for io::Error {
 impl From<DownReason> for io::Error {
     fn from(reason: DownReason) -> Self {
         let kind = match reason {
-            DownReason::Authentication(_) | DownReason::NotAllowed(_) | DownReason::WrongRelay { .. } => {
-                io::ErrorKind::PermissionDenied
-            }
+            DownReason::Authentication(_)
+            | DownReason::NotAllowed(_)
+            | DownReason::WrongRelay { .. }
+            | DownReason::RelayKeyChanged { .. }
+            | DownReason::WrongHost { .. }
+            | DownReason::RelayUnproven(_) => io::ErrorKind::PermissionDenied,
             DownReason::TimedOut(_) | DownReason::Silent => io::ErrorKind::TimedOut,
             _ => io::ErrorKind::ConnectionAborted,
         };

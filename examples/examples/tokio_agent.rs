@@ -5,7 +5,7 @@
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::BytesMut;
 use ed25519_dalek::{Signer, SigningKey};
@@ -60,13 +60,7 @@ impl Shared {
 /// Runs an agent with the key of `seed` until it ends for good; `up` is told the public URL.
 pub(crate) async fn run(relay: String, port: u16, seed: [u8; 32], up: impl Fn(String)) -> Result<(), Error> {
     let key = SigningKey::from_bytes(&seed);
-    let login = handshake::AgentLogin {
-        identity: Address::from_public_key(key.verifying_key().to_bytes()),
-        relay_address: None,
-        services: Vec::new(),
-        token_lifetime: Duration::from_secs(300),
-        mode: handshake::AuthMode::Challenge,
-    };
+    let login = handshake::AgentLogin::new(Address::from_public_key(key.verifying_key().to_bytes()));
     let link = LinkConfig {
         keepalive: keepalive::KeepaliveConfig::default(),
         mux: MuxConfig::acceptor(),

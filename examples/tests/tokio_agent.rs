@@ -9,7 +9,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::runtime::Runtime;
 use hvym_tunnel_relay::Relay;
 
@@ -19,8 +19,8 @@ const BODY_BYTES: usize = 1024 * 1024;
 #[test]
 fn a_service_of_an_agent_on_tokio_can_be_visited() {
     let runtime = Runtime::new().expect("threads");
-    let relay =
-        Relay::builder(Address::from_public_key([9; 32])).start(runtime.handle()).expect("a free port");
+    let identity = Identity::generate().expect("randomness");
+    let relay = Relay::builder(identity).start(runtime.handle()).expect("a free port");
     let service = TcpListener::bind("localhost:0").expect("a free port");
     let port = service.local_addr().expect("an address").port();
     let (sender, urls) = mpsc::channel();

@@ -273,9 +273,11 @@ export type ErrorCode =
   | "protocol"
   | "rate_limited"
   | "refused"
+  | "relay_changed"
   | "relay_going_away"
   | "relay_overloaded"
   | "relay_silent"
+  | "relay_unproven"
   | "relay_unreachable"
   | "signer_invalid"
   | "signer_mismatch"
@@ -286,6 +288,7 @@ export type ErrorCode =
   | "too_many"
   | "unavailable"
   | "visitor_gone"
+  | "wrong_host"
   | "wrong_relay"
   | (string & {});
 

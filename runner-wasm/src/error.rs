@@ -75,6 +75,9 @@ pub(crate) fn down_code(reason: &DownReason) -> &'static str {
         DownReason::GoingAway => "relay_going_away",
         DownReason::Overloaded(_) => "relay_overloaded",
         DownReason::WrongRelay { .. } => "wrong_relay",
+        DownReason::RelayKeyChanged { .. } => "relay_changed",
+        DownReason::WrongHost { .. } => "wrong_host",
+        DownReason::RelayUnproven(_) => "relay_unproven",
         DownReason::SignerRefused => "signer_refused",
         DownReason::SignerMismatch => "signer_mismatch",
         _ => "protocol",
@@ -96,6 +99,15 @@ pub(crate) fn down_hint(reason: &DownReason) -> Option<&'static str> {
         }
         DownReason::WrongRelay { .. } => {
             Some("if the relay's key was really changed, give the new one as relayAddress")
+        }
+        DownReason::RelayKeyChanged { .. } => Some(
+            "another relay answers at this URL; open a new tunnel if its operator says that this is right",
+        ),
+        DownReason::WrongHost { .. } => {
+            Some("a proxy in front of the relay has to pass the Host field on as it comes")
+        }
+        DownReason::RelayUnproven(_) => {
+            Some("do not trust this relay: it may be another one that copies an address")
         }
         DownReason::SignerMismatch => Some("open the account in your wallet that the address names"),
         DownReason::SignerRefused => Some("connect again and agree to the signature"),

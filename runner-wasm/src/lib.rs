@@ -172,12 +172,11 @@ impl Runner {
         let config = AgentConfig {
             relay,
             login: AgentLogin {
-                identity: address,
                 relay_address,
-                services: Vec::new(),
                 token_lifetime: TOKEN_LIFETIME,
                 // A page cannot set header fields of its WebSocket upgrade.
                 mode: AuthMode::Challenge,
+                ..AgentLogin::new(address)
             },
             services: Vec::new(),
             link: LinkConfig {

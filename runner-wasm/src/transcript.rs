@@ -8,16 +8,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ed25519_dalek::{Signer, SigningKey};
-use hvym_tunnel_core::agent::{Agent, AgentConfig, AgentEvent};
+use hvym_tunnel_core::agent::{Agent, AgentConfig, AgentEvent, DialTarget};
 use hvym_tunnel_core::backoff::BackoffConfig;
 use hvym_tunnel_core::dialect::{Process, Service, StreamHeader};
-use hvym_tunnel_core::handshake::{AgentLogin, AuthMode, Credential, RelayLogin};
+use hvym_tunnel_core::handshake::{AgentLogin, ProofInput, RelayLogin, Upgrade, nonce_in_query};
 use hvym_tunnel_core::keepalive::KeepaliveConfig;
 use hvym_tunnel_core::link::{LinkConfig, StreamEvent, Streams};
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::message::{Close, Transmit};
 use hvym_tunnel_core::mux::{MuxConfig, Read, StreamId};
 use hvym_tunnel_core::relay::{Session, SessionConfig, SessionEvent};
+use hvym_tunnel_core::rng::Rng;
 use hvym_tunnel_core::stellar::{Address, Signature};
 use hvym_tunnel_core::time::{Instant, UnixTime, Wall, earliest};
 
@@ -29,7 +30,7 @@ const STREAMS: usize = 20;
 struct Simulation {
     now: Instant,
     key: SigningKey,
-    relay: Address,
+    relay: SigningKey,
     agent: Agent,
     session: Option<Session>,
     seed: [u8; 32],
@@ -62,16 +63,10 @@ fn address(key: &SigningKey) -> Address {
 impl Simulation {
     fn new(seed: u8) -> Self {
         let key = SigningKey::from_bytes(&[seed; 32]);
-        let relay = address(&SigningKey::from_bytes(&[seed ^ 0x80; 32]));
+        let relay = SigningKey::from_bytes(&[seed ^ 0x80; 32]);
         let config = AgentConfig {
             relay: "wss://relay.example".to_owned(),
-            login: AgentLogin {
-                identity: address(&key),
-                relay_address: Some(relay),
-                services: Vec::new(),
-                token_lifetime: Duration::from_secs(3600),
-                mode: AuthMode::Challenge,
-            },
+            login: AgentLogin { relay_address: Some(address(&relay)), ..AgentLogin::new(address(&key)) },
             services: vec![Service::http("web"), Service::http("api")],
             link: LinkConfig {
                 keepalive: KeepaliveConfig::default(),
@@ -144,15 +139,15 @@ impl Simulation {
         match event {
             AgentEvent::Dial(target) => {
                 self.seed[0] = self.seed[0].wrapping_add(1);
-                let login =
-                    RelayLogin { address: self.relay, allowed_services: None, require_challenge: false };
+                let login = RelayLogin::new(address(&self.relay));
                 let link = LinkConfig {
                     keepalive: KeepaliveConfig::default(),
                     mux: MuxConfig::opener(),
                     fallback: None,
                 };
                 let config = SessionConfig { login, link, max_links: 1 };
-                self.session = Some(Session::new(config, &Credential::None, wall(now), self.seed, now));
+                let upgrade = self.upgrade(&target);
+                self.session = Some(Session::new(config, upgrade, wall(now), self.seed, now));
                 assert!(self.agent.handle_open(target.attempt, wall(now), now), "the only dial");
             }
             AgentEvent::Sign(input) => {
@@ -162,6 +157,17 @@ impl Simulation {
             AgentEvent::Stream(StreamEvent::Opened { id, .. } | StreamEvent::Readable(id)) => self.echo(id),
             _ => {}
         }
+    }
+
+    /// The upgrade request that `target` leads to, with the relay's proof.
+    fn upgrade(&self, target: &DialTarget) -> Upgrade {
+        let upgrade = Upgrade::new(target.host.as_str());
+        let query = target.relay.split_once('?').map_or("", |(_, query)| query);
+        let Some(nonce) = nonce_in_query(query) else { return upgrade };
+        let challenge = Rng::new(self.seed).token::<32>();
+        let input = ProofInput::new(nonce, &challenge, &target.host, address(&self.relay));
+        let signature = Signature(self.relay.sign(input.as_bytes()).to_bytes());
+        upgrade.with_proof(input.into_proof(signature))
     }
 
     fn on_session(&mut self, event: SessionEvent) {

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use hvym_tunnel_core::stellar::Claims;
+use hvym_tunnel_core::stellar::{Claims, Scope};
 use hvym_tunnel_core::time::UnixTime;
 use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::http::Origin;
@@ -90,7 +90,7 @@ impl Link {
     /// Answers the challenge with a token that `token` makes of it, and returns what the relay granted.
     fn log_in(&mut self, token: impl FnOnce(&str) -> String) -> Value {
         let asked = self.hears("auth_challenge");
-        assert_eq!((&asked["mux"], &asked["version"]), (&json!(["yamux"]), &1.into()), "{asked}");
+        assert_eq!((&asked["mux"], &asked["version"]), (&json!(["yamux"]), &2.into()), "{asked}");
         self.tell(&response(&asked, &token(asked["challenge"].as_str().expect("a challenge"))));
         self.hears("auth_ok")
     }
@@ -103,7 +103,7 @@ impl Link {
 }
 
 fn response(asked: &Value, jwt: &str) -> Value {
-    json!({"type": "auth_response", "challenge_id": asked["challenge_id"], "jwt": jwt, "mux": "yamux", "version": 1})
+    json!({"type": "auth_response", "challenge_id": asked["challenge_id"], "jwt": jwt, "mux": "yamux", "version": 2})
 }
 
 fn now() -> UnixTime {
@@ -112,7 +112,12 @@ fn now() -> UnixTime {
 }
 
 fn claims(key: &Key, relay: &Relay) -> Claims {
-    Claims::new(key.address(), relay.address.to_string(), now())
+    bound(Claims::new(key.address(), relay.address.to_string(), now()), relay)
+}
+
+/// For a login at this relay, by the name that [`Relay::url`] has.
+fn bound(claims: Claims, relay: &Relay) -> Claims {
+    claims.with_host(&format!("127.0.0.1:{}", relay.port)).with_scope(Scope::Agent)
 }
 
 fn token(key: &Key, claims: &Claims) -> String {
@@ -124,7 +129,7 @@ fn token(key: &Key, claims: &Claims) -> String {
 /// The relay let this identity in, and visitors find what it binds.
 fn is_in(link: &mut Link, granted: &Value, relay: &Relay, key: &Key) {
     assert_eq!(granted["server_address"], relay.address.to_string());
-    assert_eq!((&granted["mux"], &granted["version"]), (&"yamux".into(), &1.into()), "{granted}");
+    assert_eq!((&granted["mux"], &granted["version"]), (&"yamux".into(), &2.into()), "{granted}");
     let endpoint = granted["endpoint"].as_str().expect("a URL");
     assert!(endpoint.contains(&key.address().to_string().to_ascii_lowercase()), "{granted}");
     assert_eq!(link.bind("pintheon"), endpoint, "the first service is at the bare address");
@@ -159,13 +164,15 @@ fn a_token_of_the_real_package_logs_in_as_bearer_and_as_answer() {
         }));
         answer["jwt"].as_str().expect("a token").to_owned()
     };
-    let mut link = Link::bearer(&relay, &create(json!({})));
+    let own = json!({"host": format!("127.0.0.1:{}", relay.port), "scope": "agent"});
+    let mut link = Link::bearer(&relay, &create(own.clone()));
     let granted = link.hears("auth_ok");
     assert_eq!(granted["services"], json!(["pintheon"]));
     is_in(&mut link, &granted, &relay, &key);
 
     let mut link = Link::dial(&relay, &[]);
-    let granted = link.log_in(|challenge| create(json!({"challenge": challenge})));
+    let granted = link
+        .log_in(|challenge| create(json!({"challenge": challenge, "host": own["host"], "scope": "agent"})));
     is_in(&mut link, &granted, &relay, &key);
 }
 

@@ -2,7 +2,7 @@
 
 mod texts;
 
-use hvym_tunnel_core::dialect::{DecodeError, DrainScope, Frame, MAX_CONTROL_BYTES, Signal};
+use hvym_tunnel_core::dialect::{DecodeError, DrainScope, Frame, MAX_CONTROL_BYTES, ShownProof, Signal};
 use hvym_tunnel_core::json::JsonError;
 use hvym_tunnel_core::message::Message;
 use hvym_tunnel_tests::serde_shapes::{Shape, assert_same, read};
@@ -108,6 +108,7 @@ proptest! {
             server_address: "G".to_owned(),
             mux: list,
             version: u32::try_from(number).ok(),
+            shown: ShownProof { host: Some(text.clone()), proof: None },
         };
         let json = signal.to_json();
         prop_assert_eq!(Some(json.clone()), read(Shape::Signal, json.as_bytes()));

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::task::Waker;
 
 use hvym_tunnel_core::agent::{Agent, AgentEvent};
-use hvym_tunnel_core::dialect::{Frame, Process, Proto, Signal};
+use hvym_tunnel_core::dialect::{Frame, Process, Proto, ShownProof, Signal};
 use hvym_tunnel_core::handshake::Credential;
 use hvym_tunnel_core::link::{StreamEvent, StreamInterest, StreamWakers, Streams};
 use hvym_tunnel_core::machine::{Machine, Side};
@@ -221,7 +221,7 @@ impl Trial {
     fn dial(&mut self) {
         let Some(target) = self.agent.dialing.take() else { return };
         self.retire_session();
-        self.relay.accept(target.bearer.as_ref(), self.now);
+        self.relay.accept(&target, self.now);
         let config = &self.relay.config;
         assert_eq!(*config, config.clone(), "a copy of the settings differs");
         assert!(!format!("{config:?}").contains(SECRET), "a token is shown");
@@ -291,6 +291,7 @@ impl Trial {
                 server_address,
                 mux: Vec::new(),
                 version: None,
+                shown: ShownProof::default(),
             },
             Signal::AuthResponse { challenge_id, jwt, .. } => Signal::AuthResponse {
                 challenge_id,

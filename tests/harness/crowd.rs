@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use hvym_tunnel_core::agent::{Agent, AgentConfig, AgentEvent};
+use hvym_tunnel_core::agent::{Agent, AgentEvent};
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::message::{Message, Transmit};
 use hvym_tunnel_core::time::{Instant, UnixTime, Wall};
@@ -58,8 +58,19 @@ impl Crowd {
                     config.login.identity = key.address();
                     config.services.truncate(1);
                     config.login.relay_address = Some(address);
-                    let socket = connect(port).await;
-                    everybody.spawn(live(config, key, socket, bind.clone(), lose.clone())).detach();
+                    config.relay = format!("ws://127.0.0.1:{port}/connect");
+                    let started = std::time::Instant::now();
+                    let mut agent = Agent::new(config, wall(Instant::ZERO), [7; 32], Instant::ZERO);
+                    let Some(AgentEvent::Dial(target)) = agent.poll_event() else {
+                        panic!("an agent dials at once")
+                    };
+                    let socket = connect(port, &target.relay).await;
+                    assert!(
+                        agent.handle_open(target.attempt, wall(now(started)), now(started)),
+                        "the only dial"
+                    );
+                    let life = live(agent, started, key, socket, bind.clone(), lose.clone());
+                    everybody.spawn(life).detach();
                 }
                 std::future::pending::<()>().await;
             };
@@ -119,11 +130,10 @@ impl Write for Line {
     }
 }
 
-async fn connect(port: u16) -> WebSocket<Line> {
+async fn connect(port: u16, url: &str) -> WebSocket<Line> {
     let stream = Async::<TcpStream>::connect((Ipv4Addr::LOCALHOST, port)).await.expect("the relay listens");
     let line = Line(Arc::new(stream));
     let config = WebSocketConfig::default().read_buffer_size(READ_BYTES);
-    let url = format!("ws://127.0.0.1:{port}/connect");
     let mut attempt = tungstenite::client::client_with_config(url, line.clone(), Some(config));
     loop {
         match attempt {
@@ -137,22 +147,26 @@ async fn connect(port: u16) -> WebSocket<Line> {
     }
 }
 
+fn now(started: std::time::Instant) -> Instant {
+    Instant::from_micros(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX))
+}
+
+fn wall(at: Instant) -> Wall {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+    Wall { unix: UnixTime::from_secs(since.as_secs()), at }
+}
+
 /// One agent, from its first word to the end of its link.
 async fn live(
-    config: AgentConfig,
+    mut agent: Agent,
+    started: std::time::Instant,
     key: Key,
     mut socket: WebSocket<Line>,
     bind: Sender<()>,
     lose: Sender<String>,
 ) {
-    let started = std::time::Instant::now();
-    let now = || Instant::from_micros(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX));
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
-    let wall = Wall { unix: UnixTime::from_secs(since.as_secs()), at: now() };
+    let now = || now(started);
     let line = socket.get_ref().clone();
-    let mut agent = Agent::new(config, wall, [7; 32], now());
-    let attempt = agent.attempt().expect("an agent dials at once");
-    assert!(agent.handle_open(attempt, wall, now()), "the only dial");
     let reason = loop {
         if let Some(reason) = settle(&mut agent, &key, &mut socket, &bind, now()) {
             break reason;

@@ -8,7 +8,7 @@ use hvym_tunnel_compat::sealed_box::SealKey;
 use hvym_tunnel_compat::{CompatAgent, HvymFallback, TokenLogin};
 use hvym_tunnel_core::agent::{Agent, AgentConfig, AgentEvent};
 use hvym_tunnel_core::dialect::{Service, StreamHeader};
-use hvym_tunnel_core::handshake::{Credential, SharedFallback, TokenAuthRequest};
+use hvym_tunnel_core::handshake::{Credential, SharedFallback, TokenAuthRequest, Upgrade};
 use hvym_tunnel_core::link::{OpenStreamError, StreamEvent, Streams};
 use hvym_tunnel_core::message::{Close, Message, Transmit};
 use hvym_tunnel_core::mux::{Read, StreamId};
@@ -18,7 +18,7 @@ use hvym_tunnel_core::time::Instant;
 use serde_json::{Value, json};
 
 use crate::Key;
-use crate::ends::{AGENT, RELAY, agent_config, session_config};
+use crate::ends::{AGENT, HOST, RELAY, agent_config, session_config};
 use crate::pair::{EPOCH, open, wall};
 
 /// The records of the conversation `path` below `tests/golden/`.
@@ -338,7 +338,8 @@ fn fallback(key: Option<SealKey>) -> Option<SharedFallback> {
 pub fn session_with(key: Option<SealKey>, credential: &Credential) -> Owner<Session> {
     let mut config = session_config();
     config.link.fallback = fallback(key);
-    let mut owner = Owner::new(Session::new(config, credential, wall(Instant::ZERO), [5; 32], Instant::ZERO));
+    let upgrade = Upgrade::new(HOST).with_credential(credential.clone());
+    let mut owner = Owner::new(Session::new(config, upgrade, wall(Instant::ZERO), [5; 32], Instant::ZERO));
     owner.listen();
     owner
 }

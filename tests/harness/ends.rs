@@ -1,20 +1,21 @@
 //! The owners of an agent and of a relay's session, as tests need them: they answer at once, and remember everything.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use hvym_tunnel_compat::{CompatAgent, HvymFallback};
 use hvym_tunnel_core::agent::{Agent, AgentConfig, AgentEvent, AttemptId, DialTarget};
 use hvym_tunnel_core::backoff::BackoffConfig;
 use hvym_tunnel_core::bundle::MAX_LINKS;
 use hvym_tunnel_core::dialect::{Process, Service, StreamHeader};
-use hvym_tunnel_core::handshake::{AgentLogin, AuthMode, Credential, RelayLogin, SharedFallback};
+use hvym_tunnel_core::handshake::{
+    AgentLogin, Credential, ProofInput, RelayLogin, SharedFallback, Upgrade, nonce_in_query,
+};
 use hvym_tunnel_core::keepalive::KeepaliveConfig;
 use hvym_tunnel_core::link::{LinkConfig, StreamEvent, Streams};
 use hvym_tunnel_core::mux::{MuxConfig, Read, StreamError, StreamId};
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::{BindRefusal, Session, SessionConfig, SessionEvent};
-use hvym_tunnel_core::stellar::{SigningInput, Token};
+use hvym_tunnel_core::rng::Rng;
+use hvym_tunnel_core::stellar::SigningInput;
 use hvym_tunnel_core::time::Instant;
 
 use crate::keys::Key;
@@ -70,11 +71,8 @@ pub fn agent_config() -> AgentConfig {
     AgentConfig {
         relay: "wss://relay.example".into(),
         login: AgentLogin {
-            identity: Key::from_seed(AGENT).address(),
             relay_address: Some(Key::from_seed(RELAY).address()),
-            services: Vec::new(),
-            token_lifetime: Duration::from_secs(3600),
-            mode: AuthMode::Challenge,
+            ..AgentLogin::new(Key::from_seed(AGENT).address())
         },
         services: vec![Service::http("web"), Service::http("api")],
         link: LinkConfig {
@@ -91,11 +89,7 @@ pub fn agent_config() -> AgentConfig {
 /// What every relay of the tests starts from.
 pub fn session_config() -> SessionConfig {
     SessionConfig {
-        login: RelayLogin {
-            address: Key::from_seed(RELAY).address(),
-            allowed_services: None,
-            require_challenge: false,
-        },
+        login: RelayLogin::new(Key::from_seed(RELAY).address()),
         link: LinkConfig {
             keepalive: KeepaliveConfig::default(),
             mux: MuxConfig::opener(),
@@ -190,6 +184,32 @@ impl End for AgentEnd {
     }
 }
 
+/// The name by which agents of the tests dial.
+pub const HOST: &str = "relay.example";
+
+/// The upgrade request of a dial, as the relay of the tests takes it: by whatever name, and with a proof of its key over the nonce.
+pub fn upgrade(target: &DialTarget, seed: [u8; 32]) -> Upgrade {
+    upgrade_at(&Key::from_seed(RELAY), &target.host, target, seed)
+}
+
+/// The same, of the relay `key`, which takes itself to be dialled as `host`.
+pub fn upgrade_at(key: &Key, host: &str, target: &DialTarget, seed: [u8; 32]) -> Upgrade {
+    let bearer = target.bearer.as_ref().map(|token| Credential::Bearer(token.as_str().to_owned()));
+    let upgrade = Upgrade::new(host).with_credential(bearer.unwrap_or_default());
+    match nonce(target) {
+        Some(nonce) => {
+            let challenge = Rng::new(seed).token::<32>();
+            upgrade.with_proof(key.prove(ProofInput::new(nonce, &challenge, host, key.address())))
+        }
+        None => upgrade,
+    }
+}
+
+/// The agent's nonce.
+pub fn nonce(target: &DialTarget) -> Option<&str> {
+    nonce_in_query(target.relay.split_once('?')?.1)
+}
+
 /// A relay with room for one session.
 pub struct RelayEnd {
     /// What the next session demands.
@@ -230,8 +250,8 @@ impl RelayEnd {
         }
     }
 
-    /// A WebSocket was accepted, with this token in its upgrade request.
-    pub fn accept(&mut self, bearer: Option<&Token>, now: Instant) {
+    /// A WebSocket was accepted, which this dial asked for.
+    pub fn accept(&mut self, target: &DialTarget, now: Instant) {
         self.accepted += 1;
         let mut seed = self.seed;
         seed[..4].copy_from_slice(&self.accepted.to_be_bytes());
@@ -240,10 +260,8 @@ impl RelayEnd {
             self.machine = Some(hvym_tunnel_compat::session(link, guest.clone(), seed, now));
             return;
         }
-        let credential =
-            bearer.map_or(Credential::None, |token| Credential::Bearer(token.as_str().to_owned()));
         let wall = wall_off_by(self.wall_error, now);
-        self.machine = Some(Session::new(self.config.clone(), &credential, wall, seed, now));
+        self.machine = Some(Session::new(self.config.clone(), upgrade(target, seed), wall, seed, now));
     }
 
     /// The session.

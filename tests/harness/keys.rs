@@ -2,6 +2,7 @@
 
 use ed25519_dalek::{Signer, SigningKey};
 use hvym_tunnel_compat::sealed_box::SealKey;
+use hvym_tunnel_core::handshake::{ProofInput, RelayProof};
 use hvym_tunnel_core::stellar::{Address, Signature, SigningInput};
 use stellar_strkey::ed25519::PrivateKey;
 
@@ -36,6 +37,12 @@ impl Key {
     /// Signs whatever a machine asks for, even in the name of another account.
     pub fn sign(&self, input: &SigningInput) -> Signature {
         self.sign_bytes(input.as_bytes())
+    }
+
+    /// The proof of a relay that it holds this key.
+    pub fn prove(&self, input: ProofInput) -> RelayProof {
+        let signature = self.sign_bytes(input.as_bytes());
+        input.into_proof(signature)
     }
 
     /// Signs any bytes: for tokens that no honest program makes.

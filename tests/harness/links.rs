@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use hvym_tunnel_core::agent::{AgentConfig, AttemptId};
-use hvym_tunnel_core::handshake::Credential;
 use hvym_tunnel_core::link::{OpenStreamError, Streams};
 use hvym_tunnel_core::machine::{Machine, Side};
 use hvym_tunnel_core::message::{Close, Transmit};
@@ -12,7 +11,7 @@ use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::{LinkId, Session, SessionConfig, SessionEvent};
 use hvym_tunnel_core::time::{Instant, earliest};
 
-use crate::ends::{AgentEnd, Outcome, opening, read, write};
+use crate::ends::{AgentEnd, Outcome, opening, read, upgrade, write};
 use crate::pair::{Dials, End, wall, wall_off_by};
 use crate::wire::{Arrival, Wire, WireConfig};
 
@@ -418,11 +417,8 @@ impl Net {
         self.accepted += 1;
         let mut seed = self.seed;
         seed[..4].copy_from_slice(&self.accepted.to_be_bytes());
-        let credential = target
-            .bearer
-            .as_ref()
-            .map_or(Credential::None, |token| Credential::Bearer(token.as_str().to_owned()));
-        let session = Session::new(self.config.clone(), &credential, wall(self.now), seed, self.now);
+        let upgrade = upgrade(&target, seed);
+        let session = Session::new(self.config.clone(), upgrade, wall(self.now), seed, self.now);
         self.processes[process].hosted.push(Hosted { session, events: Vec::new() });
         let wall = wall_off_by(self.agent.wall_error, self.now);
         if self.agent.machine.handle_open(target.attempt, wall, self.now) {

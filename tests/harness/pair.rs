@@ -253,7 +253,7 @@ impl Pair<AgentEnd, RelayEnd> {
             return true;
         }
         self.wire.connect();
-        self.relay.accept(target.bearer.as_ref(), self.now);
+        self.relay.accept(&target, self.now);
         let wall = wall_off_by(self.agent.wall_error, self.now);
         self.agent.machine.handle_open(target.attempt, wall, self.now)
     }

@@ -131,6 +131,10 @@ struct AuthChallenge {
     mux: Vec<String>,
     #[serde(default)]
     version: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    host: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    proof: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -166,6 +170,7 @@ struct Unbound {
 
 #[derive(Serialize, Deserialize)]
 struct AuthOk {
+    // Fields: one for each member of the message.
     endpoint: String,
     server_address: String,
     #[serde(default)]
@@ -180,6 +185,12 @@ struct AuthOk {
     links: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     streams: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    challenge: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    host: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    proof: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     encryption_available: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

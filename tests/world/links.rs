@@ -1,13 +1,12 @@
 //! The links of the world: dialled, read, written, cut and forgotten.
 
 use hvym_tunnel_core::agent::AttemptId;
-use hvym_tunnel_core::handshake::Credential;
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::message::{Close, Message, Transmit};
 use hvym_tunnel_core::mux::MuxConfig;
 use hvym_tunnel_core::relay::{LinkId, Session};
 use hvym_tunnel_core::time::Instant;
-use hvym_tunnel_tests::ends::session_config;
+use hvym_tunnel_tests::ends::{session_config, upgrade};
 use hvym_tunnel_tests::pair::wall;
 use hvym_tunnel_tests::wire::Arrival;
 
@@ -64,7 +63,8 @@ impl World {
         }
         let mut config = session_config();
         config.link.mux = mux();
-        let session = Session::new(config, &Credential::None, wall(now), self.rng.fork(), now);
+        let seed = self.rng.fork();
+        let session = Session::new(config, upgrade(&target, seed), wall(now), seed, now);
         let key = self.relay.accept(process.name, number, session);
         let line = self.plan.agents[process.name].line;
         let is_taken = process.agent.handle_open(target.attempt, wall(now), now);

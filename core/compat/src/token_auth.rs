@@ -245,7 +245,7 @@ impl TokenHandshake {
             Side::Agent => vec![self.service.name.clone()],
             Side::Relay => Vec::new(),
         };
-        Endpoint { url, relay: None, services, terms: SessionTerms::default() }
+        Endpoint { url, relay: None, is_proven: false, services, terms: SessionTerms::default() }
     }
 }
 

@@ -1,13 +1,14 @@
 //! How the agent gets its next link: tokens that are signed ahead, dials, and what becomes of those that fail.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use core::time::Duration;
 
 use super::states::{AgentAction, AgentInput, AgentPhase};
 use super::{Agent, AgentEvent, AttemptId, DialTarget};
 use crate::backoff::{Backoff, Outage};
 use crate::dialect::Service;
-use crate::handshake::{AuthMode, LinkRequest};
+use crate::handshake::{AuthMode, Dialled, LinkRequest, NONCE_BYTES, dialled_authority, url_with_nonce};
 use crate::link::Link;
 use crate::machine::Side;
 use crate::reason::{DownReason, Retry};
@@ -38,6 +39,8 @@ pub(super) struct Dialer {
     pub(super) timer: Option<Instant>,
     /// The claims of the token of the next dial, while they are being signed.
     pub(super) token_request: Option<SigningInput>,
+    /// What the relay of the latest dial has to sign.
+    pub(super) nonce: String,
     pub(super) backoff: Backoff,
 }
 
@@ -49,6 +52,7 @@ impl Dialer {
             purpose: Purpose::NewSession,
             timer: None,
             token_request: None,
+            nonce: String::new(),
             backoff,
         }
     }
@@ -78,8 +82,14 @@ impl Agent {
             // No token goes ahead: who joins a session answers a challenge.
             login.mode = AuthMode::Challenge;
         }
-        let request = LinkRequest { join, streams: None, process: self.config.process.clone() };
+        let dialled = Dialled { host: self.dialled_host(), nonce: self.dialer.nonce.clone() };
+        let request = LinkRequest { join, streams: None, process: self.config.process.clone(), dialled };
         Link::agent(config, login, request, wall, epoch, seed, now)
+    }
+
+    /// The authority of the relay's URL; of one that cannot be dialled, nothing.
+    fn dialled_host(&self) -> String {
+        dialled_authority(&self.config.relay).unwrap_or_default()
     }
 
     pub(super) fn dial(&mut self, now: Instant) {
@@ -89,7 +99,8 @@ impl Agent {
         let audience = self.config.login.relay_address.filter(|_| is_ahead);
         let Some(relay) = audience else { return self.request_dial(AgentInput::DialDue, None, now) };
         if self.dialer.advance(AgentInput::TokenDue) == AgentAction::RequestSignature {
-            let input = self.config.login.claims(relay, self.clock.wall, now).signing_input();
+            let host = self.dialled_host();
+            let input = self.config.login.claims(relay, &host, self.clock.wall, now).signing_input();
             self.events.push_back(AgentEvent::Sign(input.clone()));
             self.dialer.token_request = Some(input);
             self.dialer.timer = Some(now + DIAL_TIMEOUT);
@@ -101,9 +112,14 @@ impl Agent {
             self.dialer.token_request = None;
             self.dialer.timer = Some(now + DIAL_TIMEOUT);
             self.dialer.attempt = AttemptId(self.dialer.attempt.0.wrapping_add(1));
-            let (attempt, relay) = (self.dialer.attempt, self.config.relay.clone());
+            let (attempt, host) = (self.dialer.attempt, self.dialled_host());
+            self.dialer.nonce = self.rng.token::<NONCE_BYTES>();
+            let relay = match &self.logins {
+                Some(_) => self.config.relay.clone(),
+                None => url_with_nonce(&self.config.relay, &self.dialer.nonce),
+            };
             let process = self.config.process.clone();
-            self.events.push_back(AgentEvent::Dial(DialTarget { attempt, relay, bearer, process }));
+            self.events.push_back(AgentEvent::Dial(DialTarget { attempt, relay, host, bearer, process }));
         }
     }
 

@@ -21,8 +21,10 @@ pub struct AttemptId(pub(super) u32);
 pub struct DialTarget {
     /// To be passed on with everything that comes of this dial.
     pub attempt: AttemptId,
-    /// The relay, as configured.
+    /// The relay's URL, with the nonce of this dial in the query where the relay is asked for a proof.
     pub relay: String,
+    /// What `Host` has to be: the authority of that URL, as browsers send it.
+    pub host: String,
     /// The token for `Authorization: Bearer`, if the agent logs in that way.
     pub bearer: Option<Token>,
     /// What the upgrade says of this program, where a token in it makes other messages of the login unnecessary.

@@ -1,5 +1,6 @@
 //! What the agent makes of the events of its links.
 
+use alloc::borrow::ToOwned;
 use core::time::Duration;
 
 use super::dialer::Purpose;
@@ -85,16 +86,33 @@ impl Agent {
         // Links of an earlier session carry what is under way there, and nothing new.
         self.bundle.iter_mut().filter(|member| member.id != id).for_each(|member| member.is_retiring = true);
         self.session = Some(endpoint.terms.clone());
+        let notice = self.note_relay(&endpoint);
         self.dialer.purpose = if self.can_join() { Purpose::Join } else { Purpose::NewSession };
         self.growth.reset();
         let bound = self.bound_by_login(&endpoint);
         self.events.push_back(AgentEvent::Up(endpoint));
-        self.events.extend(bound);
+        self.events.extend(notice.into_iter().chain(bound));
         if let Some(member) = self.bundle.get_mut(id) {
             for service in &self.config.services {
                 member.link.send(bind_signal(service), now);
             }
         }
+    }
+
+    /// Believes the relay that has proved to be there, and no other from now on; or has a person told, once, that none has.
+    fn note_relay(&mut self, endpoint: &Endpoint) -> Option<AgentEvent> {
+        let login = &mut self.config.login;
+        if endpoint.is_proven && login.relay_address.is_none() {
+            (login.relay_address, login.is_remembered) = (endpoint.relay, true);
+        }
+        if endpoint.is_proven || self.logins.is_some() || core::mem::replace(&mut self.is_warned, true) {
+            return None;
+        }
+        Some(AgentEvent::Notice {
+            code: "relay_unproven".to_owned(),
+            message: "this relay is of an older system, and nothing proves who it is".to_owned(),
+            hint: None,
+        })
     }
 
     /// The service that a login of another protocol has bound: no message does it.

@@ -21,7 +21,9 @@ use crate::reason::DownReason;
 pub(crate) use length_prefixed::LengthPrefixed;
 pub use open_result::{MAX_OPEN_RESULT_BYTES, OpenResult, OpenResultError, OpenResultReader};
 pub use process::{MAX_PROCESS_LABEL, OnConflict, Process, SessionRole};
-pub use signal::{DrainScope, MUX_YAMUX, Proto, Service, ServiceNameError, SessionTerms, Signal, VERSION};
+pub use signal::{
+    DrainScope, MUX_YAMUX, Proto, Service, ServiceNameError, SessionTerms, ShownProof, Signal, VERSION,
+};
 pub use stream_header::{MAX_STREAM_HEADER_BYTES, StreamHeader, StreamHeaderError};
 
 /// The largest control message, bytes. The largest honest one is an `auth_response`: a JWT of at most 8 KiB.

@@ -12,7 +12,7 @@ use crate::names::{MAX_SERVICE_CHARACTERS, check_service};
 /// The data plane's name in the `mux` field.
 pub const MUX_YAMUX: &str = "yamux";
 /// The version of the native dialect.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What a stream of a service carries.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
@@ -80,6 +80,15 @@ pub struct SessionTerms {
     pub streams: Option<u32>,
 }
 
+/// How a relay shows that it holds its key. Relays of older systems do not.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct ShownProof {
+    /// The authority that the relay takes itself to be dialled as.
+    pub host: Option<String>,
+    /// Its signature over a [`ProofInput`](crate::handshake::ProofInput), base64url.
+    pub proof: Option<String>,
+}
+
 /// What a [`Signal::Drain`] is about.
 #[derive(Copy, Clone, PartialEq, Eq, Default, Debug)]
 pub enum DrainScope {
@@ -105,6 +114,8 @@ pub enum Signal {
         mux: Vec<String>,
         /// Version of the dialect.
         version: Option<u32>,
+        /// The proof of the relay's key.
+        shown: ShownProof,
     },
     /// Agent: the signed token.
     AuthResponse {
@@ -137,6 +148,10 @@ pub enum Signal {
         version: Option<u32>,
         /// What the session is and may have; nothing is said by existing HVYM programs.
         terms: SessionTerms,
+        /// What the proof is over, if this message is the relay's first.
+        challenge: Option<String>,
+        /// The proof of the relay's key, if this message is the relay's first.
+        shown: ShownProof,
         /// Whether messages can be sealed; only sent by existing HVYM programs.
         encryption_available: Option<bool>,
         /// The name of the encryption.

@@ -4,7 +4,7 @@
 
 use alloc::string::String;
 
-use super::{DrainScope, OnConflict, Process, Proto, SessionRole, SessionTerms, Signal};
+use super::{DrainScope, OnConflict, Process, Proto, SessionRole, SessionTerms, ShownProof, Signal};
 use crate::json::{Field, FieldReader, JsonError, Object, Value, fields};
 
 /// The `scope` of a [`Signal::Drain`] that is about one link.
@@ -121,12 +121,13 @@ impl Signal {
     /// The members of a message of the login.
     fn write_login(&self, object: &mut Object) {
         match self {
-            Signal::AuthChallenge { challenge_id, challenge, server_address, mux, version } => {
+            Signal::AuthChallenge { challenge_id, challenge, server_address, mux, version, shown } => {
                 object.put("challenge_id", Value::Text(challenge_id));
                 object.put("challenge", Value::Text(challenge));
                 object.put("server_address", Value::Text(server_address));
                 object.put("mux", Value::Texts(mux));
                 object.put("version", Value::from(*version));
+                write_shown(object, shown);
             }
             Signal::AuthResponse { challenge_id, jwt, mux, version, join, streams, process } => {
                 object.put("challenge_id", Value::from(challenge_id));
@@ -148,6 +149,8 @@ impl Signal {
                 mux,
                 version,
                 terms,
+                challenge,
+                shown,
                 encryption_available,
                 encryption_mode,
             } => {
@@ -159,6 +162,8 @@ impl Signal {
                 object.put_some("session", &terms.session);
                 object.put_some("links", terms.links);
                 object.put_some("streams", terms.streams);
+                object.put_some("challenge", challenge);
+                write_shown(object, shown);
                 object.put_some(
                     "encryption_available",
                     encryption_available.map_or(Value::Null, Value::Boolean),
@@ -211,15 +216,21 @@ impl Signal {
     }
 }
 
+fn write_shown(object: &mut Object, ShownProof { host, proof }: &ShownProof) {
+    object.put_some("host", host);
+    object.put_some("proof", proof);
+}
+
 fn read_challenge(json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError> {
-    let [challenge_id, challenge, server_address, mux, version] =
-        fields(json, ["challenge_id", "challenge", "server_address", "mux", "version"])?;
+    let [challenge_id, challenge, server_address, mux, version, host, proof] =
+        fields(json, ["challenge_id", "challenge", "server_address", "mux", "version", "host", "proof"])?;
     Ok(Signal::AuthChallenge {
         challenge_id: reader.text(challenge_id),
         challenge: reader.text(challenge),
         server_address: reader.text(server_address),
         mux: reader.texts_or_empty(mux),
         version: reader.optional_integer(version),
+        shown: ShownProof { host: reader.optional_text(host), proof: reader.optional_text(proof) },
     })
 }
 
@@ -249,22 +260,11 @@ fn read_process(json: &[u8], reader: &mut FieldReader) -> Result<Process, JsonEr
 }
 
 fn read_ok(json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError> {
-    let [endpoint, server_address, services, mux, version, session, links, streams, available, mode] =
-        fields(
-            json,
-            [
-                "endpoint",
-                "server_address",
-                "services",
-                "mux",
-                "version",
-                "session",
-                "links",
-                "streams",
-                "encryption_available",
-                "encryption_mode",
-            ],
-        )?;
+    let [endpoint, server_address, services, mux, version] =
+        fields(json, ["endpoint", "server_address", "services", "mux", "version"])?;
+    let [session, links, streams] = fields(json, ["session", "links", "streams"])?;
+    let [challenge, host, proof] = fields(json, ["challenge", "host", "proof"])?;
+    let [available, mode] = fields(json, ["encryption_available", "encryption_mode"])?;
     Ok(Signal::AuthOk {
         endpoint: reader.text(endpoint),
         server_address: reader.text(server_address),
@@ -276,6 +276,8 @@ fn read_ok(json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError> {
             links: reader.optional_integer(links),
             streams: reader.optional_integer(streams),
         },
+        challenge: reader.optional_text(challenge),
+        shown: ShownProof { host: reader.optional_text(host), proof: reader.optional_text(proof) },
         encryption_available: reader.take(available.optional(Field::boolean)),
         encryption_mode: reader.optional_text(mode),
     })

@@ -4,63 +4,18 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::time::Duration;
 
+use super::agent_login::{AgentLogin, AuthMode};
 use super::agent_states::{AgentLoginAction, AgentLoginInput, AgentLoginPhase, rows};
+use super::relay_check::{self, Dialled, RelayCheck};
 use super::{Endpoint, FallbackPeer, HANDSHAKE_TIMEOUT, Login, SharedFallback, Step};
-use crate::dialect::{Frame, MUX_YAMUX, Process, SessionTerms, Signal, VERSION};
+use crate::dialect::{Frame, MUX_YAMUX, Process, SessionTerms, ShownProof, Signal, VERSION};
 use crate::machine::TransitionRow;
 use crate::message::Message;
 use crate::plane::{DataPlane, PlaneStart, YamuxPlane};
 use crate::reason::DownReason;
-use crate::stellar::jwt::LIFETIME;
-use crate::stellar::{Address, Claims, Signature, SigningInput};
+use crate::stellar::{Address, Signature, SigningInput};
 use crate::time::{Instant, UnixTime, Wall};
-
-/// How an agent shows who it is.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
-pub enum AuthMode {
-    /// The relay asks, the agent signs the answer: nothing that travels can be used twice.
-    #[default]
-    Challenge,
-    /// A token in the upgrade request, one round trip sooner. Whoever reads it can log in until it expires.
-    Bearer,
-}
-
-/// What an agent logs in with.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct AgentLogin {
-    /// Who the agent is.
-    pub identity: Address,
-    /// Who the relay must be; `None` trusts whoever answers at the URL.
-    pub relay_address: Option<Address>,
-    /// The services the token asks for.
-    pub services: Vec<String>,
-    /// How long the token is valid.
-    pub token_lifetime: Duration,
-    /// Whether a token went ahead in the upgrade.
-    pub mode: AuthMode,
-}
-
-impl AgentLogin {
-    /// The login of `identity` by challenge, at any relay, with tokens of the usual lifetime.
-    pub fn new(identity: Address) -> Self {
-        Self {
-            identity,
-            relay_address: None,
-            services: Vec::new(),
-            token_lifetime: LIFETIME,
-            mode: AuthMode::Challenge,
-        }
-    }
-
-    /// The claims of a token for `relay`, issued now.
-    pub fn claims(&self, relay: Address, wall: Wall, now: Instant) -> Claims {
-        Claims::new(self.identity, relay.to_string(), wall.unix_at(now))
-            .with_services(self.services.iter().cloned())
-            .with_lifetime(Some(self.token_lifetime))
-    }
-}
 
 /// What an agent asks of the relay for one link, beside its login.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -71,6 +26,8 @@ pub struct LinkRequest {
     pub streams: Option<u32>,
     /// Which of the identity's programs this is.
     pub process: Process,
+    /// The dial that the link came of.
+    pub dialled: Dialled,
 }
 
 /// A signature that was asked for.
@@ -144,8 +101,12 @@ impl AgentHandshake {
         self.advance(kind(&signal), |login, action| match (action, signal) {
             (
                 AgentLoginAction::RequestSignature,
-                Signal::AuthChallenge { challenge_id, challenge, server_address, mux, .. },
-            ) => login.request_signature(challenge_id, &challenge, &server_address, &mux, now).map(Some),
+                Signal::AuthChallenge { challenge_id, challenge, server_address, mux, version, shown },
+            ) => {
+                login.check_challenge(&challenge, &mux)?;
+                let relay = login.check_relay(&server_address, &challenge, &shown, version)?;
+                Ok(Some(login.request_signature(challenge_id, &challenge, relay, now)))
+            }
             (AgentLoginAction::AcceptGrant, ok) => login.accept_grant(ok).map(Some),
             (AgentLoginAction::SendPong, Signal::Ping { id }) => {
                 Ok(login.encode(Signal::Pong { id }).map(Step::Send))
@@ -158,15 +119,9 @@ impl AgentHandshake {
         })
     }
 
-    fn request_signature(
-        &mut self,
-        challenge_id: String,
-        challenge: &str,
-        server_address: &str,
-        mux: &[String],
-        now: Instant,
-    ) -> Result<Step, DownReason> {
-        let relay = self.pinned(server_address)?;
+    /// Whether the challenge can be signed, and its relay names a data plane that is known here, or none where such relays are
+    /// served.
+    fn check_challenge(&mut self, challenge: &str, mux: &[String]) -> Result<(), DownReason> {
         if challenge.is_empty() {
             // The signature would be valid for every other login with an empty challenge.
             return Err(DownReason::Malformed(String::from("an empty challenge")));
@@ -179,11 +134,37 @@ impl AgentHandshake {
                 return Err(DownReason::NotAllowed(String::from(text)));
             }
         };
-        let input = self.login.claims(relay, self.wall, now).with_challenge(challenge).signing_input();
+        Ok(())
+    }
+
+    /// Who the relay is. Everything else about it is settled before anything is signed.
+    fn check_relay(
+        &self,
+        server_address: &str,
+        challenge: &str,
+        shown: &ShownProof,
+        version: Option<u32>,
+    ) -> Result<Address, DownReason> {
+        let check = RelayCheck { login: &self.login, dialled: &self.link.dialled };
+        match self.falls_back {
+            true => check.older(server_address),
+            false => check.native(server_address, challenge, shown, version),
+        }
+    }
+
+    fn request_signature(
+        &mut self,
+        challenge_id: String,
+        challenge: &str,
+        relay: Address,
+        now: Instant,
+    ) -> Step {
+        let claims = self.login.claims(relay, &self.link.dialled.host, self.wall, now);
+        let input = claims.with_challenge(challenge).signing_input();
         self.relay = Some(relay);
         self.request = Some(SignatureRequest { challenge_id, input: input.clone() });
         self.deadline = now + HANDSHAKE_TIMEOUT;
-        Ok(Step::Sign(input))
+        Step::Sign(input)
     }
 
     fn send_response(
@@ -209,48 +190,48 @@ impl AgentHandshake {
     }
 
     fn accept_grant(&mut self, ok: Signal) -> Result<Step, DownReason> {
-        let Signal::AuthOk { endpoint, server_address, services, mux, terms, encryption_available, .. } = ok
+        let Signal::AuthOk {
+            endpoint,
+            server_address,
+            services,
+            mux,
+            version,
+            terms,
+            challenge,
+            shown,
+            encryption_available,
+            ..
+        } = ok
         else {
             return Err(out_of_order(&ok));
         };
-        let relay = match self.relay {
-            Some(relay) => relay,
+        let found = relay_check::parse(&server_address)?;
+        let is_asked = self.relay.is_some();
+        if !is_asked {
             // The token of the upgrade was enough: nothing was said about the data plane before.
-            None => {
-                self.falls_back = self.fallback.is_some() && mux.is_none();
-                self.pinned(&server_address)?
-            }
-        };
-        self.encrypts = encryption_available == Some(true);
-        if self.address(&server_address)? != relay {
-            return Err(DownReason::WrongRelay { pinned: relay.to_string(), found: server_address });
+            self.falls_back = self.fallback.is_some() && mux.is_none();
         }
         let fault = match (self.falls_back, mux.as_deref()) {
             (false, Some(MUX_YAMUX)) | (true, None) => None,
             (true, Some(_)) => Some("the relay took a data plane that it had not offered"),
             (false, _) => Some("the relay did not take the yamux data plane"),
         };
+        let relay = match self.relay {
+            Some(relay) => relay,
+            None if fault.is_some() => found,
+            None => self.check_relay(&server_address, &challenge.unwrap_or_default(), &shown, version)?,
+        };
+        if found != relay {
+            return Err(DownReason::WrongRelay { pinned: relay.to_string(), found: server_address });
+        }
         if let Some(fault) = fault {
             return Err(DownReason::Protocol(String::from(fault)));
         }
+        self.encrypts = encryption_available == Some(true);
         self.relay = Some(relay);
         let terms = if self.falls_back { SessionTerms::default() } else { terms };
-        Ok(Step::Done(Endpoint { url: endpoint, relay: Some(relay), services, terms }))
-    }
-
-    /// Who the relay says it is, if that is who it must be. Nothing is signed for anybody else.
-    fn pinned(&self, server_address: &str) -> Result<Address, DownReason> {
-        let found = self.address(server_address)?;
-        match self.login.relay_address {
-            Some(pinned) if pinned != found => {
-                Err(DownReason::WrongRelay { pinned: pinned.to_string(), found: found.to_string() })
-            }
-            _ => Ok(found),
-        }
-    }
-
-    fn address(&self, text: &str) -> Result<Address, DownReason> {
-        text.parse().map_err(|e| DownReason::Malformed(format!("the relay's address: {e}")))
+        let is_proven = !self.falls_back;
+        Ok(Step::Done(Endpoint { url: endpoint, relay: Some(relay), is_proven, services, terms }))
     }
 }
 
@@ -354,11 +335,9 @@ mod tests {
     fn alone_it_takes_no_relay_that_names_no_data_plane() {
         let relay = Address::from_public_key([7; 32]);
         let login = |mode| AgentLogin {
-            identity: Address::from_public_key([8; 32]),
             relay_address: Some(relay),
-            services: Vec::new(),
-            token_lifetime: Duration::from_secs(60),
             mode,
+            ..AgentLogin::new(Address::from_public_key([8; 32]))
         };
         let wall = Wall { unix: UnixTime::from_secs(0), at: Instant::ZERO };
         let half = |mode| AgentHandshake::new(login(mode), LinkRequest::default(), None, wall, Instant::ZERO);
@@ -369,6 +348,7 @@ mod tests {
                 server_address: relay.to_string(),
                 mux: Vec::new(),
                 version: None,
+                shown: ShownProof::default(),
             },
             Instant::ZERO,
         );
@@ -381,6 +361,8 @@ mod tests {
                 mux: None,
                 version: None,
                 terms: SessionTerms::default(),
+                challenge: None,
+                shown: ShownProof::default(),
                 encryption_available: None,
                 encryption_mode: None,
             },

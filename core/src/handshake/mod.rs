@@ -1,5 +1,8 @@
 //! The login of a link: every transition of both sides. It knows no key and no stream.
 //!
+//! A login is bound to both ends: the relay proves its key over the agent's nonce and the authority that was dialled before
+//! the agent signs, and the agent's token names that authority.
+//!
 //! ```text
 //!  agent                                   relay
 //!  AwaitingChallenge <-- auth_challenge -- AwaitingResponse
@@ -12,10 +15,15 @@
 //! [`Login`] is object safe: a link runs either half, and logins of other protocols, without knowing which.
 
 mod agent;
+mod agent_login;
 mod agent_states;
+mod authority;
 mod fallback;
+mod proof;
 mod relay;
+mod relay_check;
 mod relay_states;
+mod upgrade;
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -30,9 +38,16 @@ use crate::reason::DownReason;
 use crate::stellar::{Address, Signature, SigningInput, Verified};
 use crate::time::Instant;
 
-pub use agent::{AgentHandshake, AgentLogin, AuthMode, LinkRequest};
+pub use agent::{AgentHandshake, LinkRequest};
+pub use agent_login::{AgentLogin, AuthMode};
+pub(crate) use authority::split_port;
+pub use authority::{dialled_authority, normal_authority};
 pub use fallback::{Fallback, FallbackPeer, SharedFallback};
-pub use relay::{Credential, RelayHandshake, RelayLogin};
+pub(crate) use proof::url_with_nonce;
+pub use proof::{NONCE_BYTES, ProofInput, RelayProof, nonce_in_query};
+pub use relay::{RelayHandshake, RelayLogin};
+pub use relay_check::Dialled;
+pub use upgrade::{Credential, Upgrade};
 
 /// How long either side waits for the other's next step. The one system that is replaced waits as long.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -82,6 +97,8 @@ pub struct Endpoint {
     pub url: String,
     /// Who the relay is, if it has an identity.
     pub relay: Option<Address>,
+    /// Whether the relay has proved to hold the key of that identity; those of older systems do not.
+    pub is_proven: bool,
     /// The services the token named.
     pub services: Vec<String>,
     /// What the session may have.

@@ -6,16 +6,19 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::relay_states::{RelayLoginAction, RelayLoginInput, RelayLoginPhase, rows};
-use super::{Endpoint, FallbackPeer, HANDSHAKE_TIMEOUT, Login, SharedFallback, Step, in_time};
-use crate::dialect::{DecodeError, Frame, MUX_YAMUX, Process, SessionTerms, Signal, VERSION};
+use super::{
+    Credential, Endpoint, FallbackPeer, HANDSHAKE_TIMEOUT, Login, SharedFallback, Step, Upgrade, in_time,
+};
+use crate::dialect::{DecodeError, Frame, MUX_YAMUX, Process, SessionTerms, ShownProof, Signal, VERSION};
 use crate::machine::TransitionRow;
 use crate::message::Message;
 use crate::plane::{DataPlane, PlaneStart, YamuxPlane};
 use crate::reason::DownReason;
 use crate::rng::Rng;
-use crate::stellar::{Address, Expected, Token, Verified};
+use crate::stellar::{Address, Expected, MAX_LIFETIME, Scope, Token, Verified};
 use crate::time::{Instant, UnixTime, Wall};
 
 /// What a relay demands of a login.
@@ -27,34 +30,14 @@ pub struct RelayLogin {
     pub allowed_services: Option<Vec<String>>,
     /// Answer even a valid bearer token with a challenge, so that a stolen token is worth nothing.
     pub require_challenge: bool,
+    /// The longest time from `iat` to `exp` of a token that is not for one challenge alone.
+    pub max_token_lifetime: Duration,
 }
 
 impl RelayLogin {
     /// The logins of the relay `address`, with services of any legal name.
     pub fn new(address: Address) -> Self {
-        Self { address, allowed_services: None, require_challenge: false }
-    }
-}
-
-/// What the upgrade request carried.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub enum Credential {
-    /// Nothing: the agent will be challenged.
-    #[default]
-    None,
-    /// The token of `Authorization: Bearer`, in an upgrade that asks for the Yamux data plane.
-    Bearer(String),
-    /// The token of `Authorization: Bearer`, in an upgrade that names no data plane.
-    BearerWithoutMux(String),
-}
-
-impl core::fmt::Debug for Credential {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Credential::None => "None",
-            Credential::Bearer(_) => "Bearer(..)",
-            Credential::BearerWithoutMux(_) => "BearerWithoutMux(..)",
-        })
+        Self { address, allowed_services: None, require_challenge: false, max_token_lifetime: MAX_LIFETIME }
     }
 }
 
@@ -88,7 +71,9 @@ struct Wishes {
 /// The relay's half of the login, from the accepted WebSocket to `auth_ok`.
 pub struct RelayHandshake {
     login: RelayLogin,
-    credential: Credential,
+    upgrade: Upgrade,
+    /// The agent has shown a token that answers no challenge.
+    is_bearer: bool,
     wall: Wall,
     phase: RelayLoginPhase,
     challenge: IssuedChallenge,
@@ -109,15 +94,18 @@ impl RelayHandshake {
     pub fn new(
         login: RelayLogin,
         fallback: Option<SharedFallback>,
-        credential: Credential,
+        upgrade: Upgrade,
         rng: &mut Rng,
         wall: Wall,
         now: Instant,
     ) -> Self {
         let (id, text) = (rng.token::<16>(), rng.token::<32>());
+        // The proof is over its own challenge, which is as random.
+        let text = upgrade.proof.as_ref().map_or(text, |proof| proof.challenge.clone());
         Self {
             login,
-            credential,
+            upgrade,
+            is_bearer: false,
             wall,
             phase: RelayLoginPhase::Initial,
             challenge: IssuedChallenge { id, text },
@@ -176,8 +164,14 @@ impl RelayHandshake {
             server_address: self.login.address.to_string(),
             mux: vec![MUX_YAMUX.to_owned()],
             version: Some(VERSION),
+            shown: self.shown(),
         };
         self.encode(challenge).map(Step::Send)
+    }
+
+    fn shown(&self) -> ShownProof {
+        let Upgrade { host, proof, .. } = &self.upgrade;
+        ShownProof { host: Some(host.clone()), proof: proof.as_ref().map(|proof| proof.as_str().to_owned()) }
     }
 
     fn verify_token(&mut self, jwt: &str, now: Instant) -> Result<Step, DownReason> {
@@ -191,6 +185,7 @@ impl RelayHandshake {
         if verified.expires_at().is_none() {
             return Err(DownReason::Authentication("A bearer token must expire".to_owned()));
         }
+        self.is_bearer = true;
         self.on_verified(verified, Wishes::default())
     }
 
@@ -213,7 +208,15 @@ impl RelayHandshake {
             return Err(DownReason::Authentication("Invalid or expired challenge".to_owned()));
         }
         self.falls_back = match (wishes.mux.as_deref(), wishes.version) {
-            (Some(MUX_YAMUX), _) => false,
+            (Some(MUX_YAMUX), Some(VERSION)) => false,
+            (Some(MUX_YAMUX), theirs) => {
+                let theirs =
+                    theirs.map_or_else(|| "an unknown version".to_owned(), |v| format!("version {v}"));
+                let text = format!(
+                    "the agent speaks {theirs} of the protocol, this relay version {VERSION}: update both"
+                );
+                return Err(DownReason::NotAllowed(text));
+            }
             // Programs of the fallback name neither. Who names a version, knows of both.
             (None, None) if self.fallback.is_some() => true,
             _ => {
@@ -230,6 +233,7 @@ impl RelayHandshake {
     }
 
     fn on_verified(&mut self, verified: Verified, wishes: Wishes) -> Result<Step, DownReason> {
+        self.check_binding(&verified)?;
         for service in verified.services() {
             self.check_service(service)?;
         }
@@ -241,15 +245,33 @@ impl RelayHandshake {
         })
     }
 
+    /// Whether the token is for a login, and for one at this relay, whatever the agent's age. Programs of older systems name
+    /// neither host nor scope; a token that names them was made by one that knows this protocol, and is held to it.
+    fn check_binding(&self, verified: &Verified) -> Result<(), DownReason> {
+        let is_native = !self.falls_back;
+        let fault = match (verified.host(), verified.scope()) {
+            (None, _) if is_native => "Missing required claim: host",
+            (_, None) if is_native => "Missing required claim: scope",
+            (Some(host), _) if host != self.upgrade.host => {
+                // Its signer dialled somebody else, who passes the token on.
+                let text = format!("Host mismatch: the token is for another host than {}", self.upgrade.host);
+                return Err(DownReason::Authentication(text));
+            }
+            (_, Some(Scope::Api)) => "Scope mismatch: a token for the HTTP API is good for no login",
+            (_, Some(Scope::Agent | Scope::Call) | None) => return Ok(()),
+        };
+        Err(DownReason::Authentication(fault.to_owned()))
+    }
+
     fn verify(&self, jwt: &str, now: Instant) -> Result<Verified, DownReason> {
         let unix = self.wall.unix_at(now);
-        Token::verify(jwt, &Expected::for_audience(self.login.address), unix).map_err(|error| {
-            match error.validity() {
-                Some(validity) => {
-                    DownReason::TokenTime { validity, error: error.to_string(), relay_time: Some(unix) }
-                }
-                None => DownReason::Authentication(error.to_string()),
+        let mut expected = Expected::for_audience(self.login.address);
+        expected.max_lifetime = Some(self.login.max_token_lifetime);
+        Token::verify(jwt, &expected, unix).map_err(|error| match error.validity() {
+            Some(validity) => {
+                DownReason::TokenTime { validity, error: error.to_string(), relay_time: Some(unix) }
             }
+            None => DownReason::Authentication(error.to_string()),
         })
     }
 
@@ -266,7 +288,7 @@ impl RelayHandshake {
 impl Login for RelayHandshake {
     /// Takes the token of the upgrade, if there is one that can be taken, and sends a challenge otherwise.
     fn start(&mut self, now: Instant) -> Result<Option<Step>, DownReason> {
-        let token = match core::mem::take(&mut self.credential) {
+        let token = match core::mem::take(&mut self.upgrade.credential) {
             Credential::Bearer(jwt) => Some((jwt, false)),
             Credential::BearerWithoutMux(jwt) if self.fallback.is_some() => Some((jwt, true)),
             Credential::BearerWithoutMux(_) | Credential::None => None,
@@ -302,12 +324,15 @@ impl Login for RelayHandshake {
         let peer = self.peer.as_ref().filter(|_| action == RelayLoginAction::SendOk)?;
         let terms = if self.falls_back { SessionTerms::default() } else { terms };
         let (relay, services) = (Some(self.login.address), peer.services.clone());
-        let endpoint = Endpoint { url, relay, services, terms };
+        let is_proven = self.upgrade.proof.is_some();
+        let endpoint = Endpoint { url, relay, is_proven, services, terms };
         let fallback = self.fallback.as_ref().filter(|_| self.falls_back);
         let encryption = fallback.and_then(|fallback| fallback.encryption(&peer.address));
         self.encrypts = encryption.is_some();
         self.phase = to;
         let native = !self.falls_back;
+        // Who was challenged knows both already.
+        let is_first = native && self.is_bearer;
         let ok = Signal::AuthOk {
             endpoint: endpoint.url.clone(),
             server_address: self.login.address.to_string(),
@@ -315,6 +340,8 @@ impl Login for RelayHandshake {
             mux: native.then(|| MUX_YAMUX.to_owned()),
             version: native.then_some(VERSION),
             terms: endpoint.terms.clone(),
+            challenge: is_first.then(|| self.challenge.text.clone()),
+            shown: if is_first { self.shown() } else { ShownProof::default() },
             encryption_available: (!native).then_some(encryption.is_some()),
             encryption_mode: encryption.map(str::to_owned),
         };

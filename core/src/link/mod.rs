@@ -15,8 +15,8 @@ use core::time::Duration;
 
 use crate::dialect::{Process, SessionTerms, Signal, StreamHeader};
 use crate::handshake::{
-    AgentHandshake, AgentLogin, Credential, Endpoint, LinkRequest, Login, RelayHandshake, RelayLogin,
-    SharedFallback, TokenAuthRequest,
+    AgentHandshake, AgentLogin, Endpoint, LinkRequest, Login, RelayHandshake, RelayLogin, SharedFallback,
+    TokenAuthRequest, Upgrade,
 };
 use crate::keepalive::{Keepalive, KeepaliveConfig};
 use crate::machine::{Machine, Side};
@@ -127,8 +127,8 @@ pub struct Link {
 }
 
 impl Link {
-    /// The agent's end of a WebSocket that just opened; how many streams it takes is said in addition to `request`. `epoch` tells its streams
-    /// from those of the agent's other links.
+    /// The agent's end of a WebSocket that just opened. The streams of `request` are set here. `epoch` tells its streams from
+    /// those of the agent's other links.
     pub fn agent(
         config: LinkConfig,
         login: AgentLogin,
@@ -147,13 +147,13 @@ impl Link {
     pub fn relay(
         config: LinkConfig,
         login: RelayLogin,
-        credential: &Credential,
+        upgrade: Upgrade,
         wall: Wall,
         seed: Seed,
         now: Instant,
     ) -> Self {
         let (mut rng, fallback) = (Rng::new(seed), config.fallback.clone());
-        let login = RelayHandshake::new(login, fallback, credential.clone(), &mut rng, wall, now);
+        let login = RelayHandshake::new(login, fallback, upgrade, &mut rng, wall, now);
         Self::begin(Side::Relay, config, Box::new(login), 0, rng, now)
     }
 

@@ -1,14 +1,16 @@
 //! The relay's side: one [`Session`] for each agent, the [`Directory`] that finds it by name,
-//! and the [`Ports`] by which services that are not HTTP are found.
+//! the [`Ports`] by which services that are not HTTP are found, and the [`OwnNames`] by which agents dial.
 
 mod agent_list;
 mod bans;
 mod directory;
+mod own_names;
 mod ports;
 mod session;
 
 pub use agent_list::{AgentList, AgentListError, AgentRule, AgentRuleError, MAX_LISTED_AGENTS};
 pub use bans::{Ban, BanTable, BansFull, MAX_BAN_REASON_CHARACTERS, MAX_BANS};
 pub use directory::{Directory, Name, NameError, Owner};
+pub use own_names::OwnNames;
 pub use ports::{MAX_PORTS_OF_ONE, PORT_HOLD, PortError, Ports};
 pub use session::{BindRefusal, LinkId, Session, SessionConfig, SessionEvent};

@@ -9,8 +9,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::bundle::{Bundle, BundledLink, MAX_LINKS};
-use crate::dialect::{DrainScope, Process, Service, SessionTerms, Signal, StreamHeader};
-use crate::handshake::{Credential, Login, RelayLogin, TokenAuthRequest};
+use crate::dialect::{DrainScope, Process, Service, SessionRole, SessionTerms, Signal, StreamHeader};
+use crate::handshake::{Login, RelayLogin, TokenAuthRequest, Upgrade};
 use crate::link::{Link, LinkConfig, LinkEvent, OpenStreamError, Stream, StreamEvent, Streams};
 use crate::machine::{Machine, Side};
 use crate::message::{Close, Message, Transmit};
@@ -18,7 +18,7 @@ use crate::mux::{ClosedStream, StreamId};
 use crate::plane::{MessageLimits, StreamCounts};
 use crate::reason::DownReason;
 use crate::rng::{Rng, Seed};
-use crate::stellar::{Address, Verified};
+use crate::stellar::{Address, Scope, Verified};
 use crate::time::{Instant, Wall};
 
 /// Between two requests for a further link: what the last one changed shows by then.
@@ -119,12 +119,12 @@ pub struct Session {
 }
 
 impl Session {
-    /// A WebSocket that was just accepted. `credential` is what its upgrade request carried.
-    pub fn new(config: SessionConfig, credential: &Credential, wall: Wall, seed: Seed, now: Instant) -> Self {
+    /// A WebSocket that was just accepted, and its upgrade request.
+    pub fn new(config: SessionConfig, upgrade: Upgrade, wall: Wall, seed: Seed, now: Instant) -> Self {
         let allowed_services = config.login.allowed_services.clone();
         let mut rng = Rng::new(seed);
         let name = rng.token::<16>();
-        let link = Link::relay(config.link, config.login, credential, wall, rng.fork(), now);
+        let link = Link::relay(config.link, config.login, upgrade, wall, rng.fork(), now);
         Self::over(link, name, config.max_links, allowed_services)
     }
 
@@ -297,7 +297,9 @@ impl Session {
 
     /// What the upgrade request said of the agent's program, where its login says nothing.
     pub fn set_process(&mut self, process: Process) {
-        self.process = process;
+        // What the token of the upgrade says, the signer says.
+        let role = if self.process.role == SessionRole::Caller { SessionRole::Caller } else { process.role };
+        self.process = Process { role, ..process };
     }
 
     /// What the agent says of its program; settled once [`SessionEvent::Admit`] was polled.
@@ -340,6 +342,10 @@ impl Session {
                 self.address = Some(verified.address());
                 if let Some(process) = self.bundle.get_mut(id).and_then(|member| member.link.take_process()) {
                     self.process = process;
+                }
+                // What the token says, the signer says.
+                if verified.scope() == Some(Scope::Call) {
+                    self.process.role = SessionRole::Caller;
                 }
                 Some(SessionEvent::Admit(verified))
             }

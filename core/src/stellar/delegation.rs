@@ -48,6 +48,7 @@ use core::time::Duration;
 use base64ct::{Base64UrlUnpadded, Encoding};
 
 use super::address::Address;
+pub use super::jwt::Scope;
 use super::jwt::Signature;
 use crate::time::UnixTime;
 pub use error::DelegationError;
@@ -113,25 +114,6 @@ impl FromStr for Delegation {
     }
 }
 
-/// A kind of login that can be delegated.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub enum Scope {
-    /// To serve the owner's services.
-    Agent,
-    /// To call services as the owner.
-    Call,
-}
-
-impl Scope {
-    /// Its name in the text, and in the claim `scope` of a token.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Scope::Agent => "agent",
-            Scope::Call => "call",
-        }
-    }
-}
-
 /// The kinds of login that a delegation allows; at least one.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct Scopes {
@@ -154,6 +136,8 @@ impl Scopes {
         match scope {
             Scope::Agent => self.agent,
             Scope::Call => self.call,
+            // Of what an owner may, only logins can be delegated.
+            Scope::Api => false,
         }
     }
 }

@@ -27,6 +27,7 @@
 
 mod claims;
 mod error;
+mod scope;
 mod verify;
 
 use alloc::string::String;
@@ -40,12 +41,16 @@ use super::address::Address;
 use crate::time::UnixTime;
 pub use claims::{ClaimValue, Claims};
 pub use error::JwtError;
+pub use scope::Scope;
 pub use verify::{Expected, Verified};
 
 /// The `iss` claim of every HVYM token, with their spelling.
 pub const ISSUER: &str = "hvym_tunnler";
 /// Default time from `iat` to `exp`. A token is created for each link, so an hour is needed only for clocks that differ.
 pub const LIFETIME: Duration = Duration::from_secs(3600);
+/// The longest time from `iat` to `exp` of a token that is good more than once, unless a relay's operator says otherwise: whoever
+/// steals one has it for a day at most.
+pub const MAX_LIFETIME: Duration = Duration::from_secs(86_400);
 /// Tolerated difference between two clocks. HVYM's verifier tolerates the same 60 s.
 pub const SKEW: Duration = Duration::from_secs(60);
 /// The service that a token requests if it has no `services` claim.
@@ -123,7 +128,7 @@ pub struct Signature(pub [u8; 64]);
 impl Signature {
     /// Whether the key of `signer` signed `message`. Refuses keys of small order and non-canonical signatures, so that a
     /// signature cannot be changed into another valid one.
-    pub(super) fn is_by(&self, signer: Address, message: &[u8]) -> bool {
+    pub(crate) fn is_by(&self, signer: Address, message: &[u8]) -> bool {
         let signature = ed25519_dalek::Signature::from_bytes(&self.0);
         VerifyingKey::from_bytes(signer.public_key())
             .is_ok_and(|key| key.verify_strict(message, &signature).is_ok())

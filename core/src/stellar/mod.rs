@@ -9,4 +9,4 @@ pub mod jwt;
 pub mod strkey;
 
 pub use address::{Address, AddressError};
-pub use jwt::{Claims, Expected, JwtError, Signature, SigningInput, Token, Verified};
+pub use jwt::{Claims, Expected, JwtError, MAX_LIFETIME, Scope, Signature, SigningInput, Token, Verified};

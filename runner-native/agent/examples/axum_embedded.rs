@@ -47,7 +47,7 @@ async fn main() -> Result<(), Error> {
 /// Starts a relay and an agent, has one visitor served, and stops both.
 async fn round(service: &str) -> Result<(), Error> {
     let runtime = Runtime::new()?;
-    let relay = Relay::builder(Identity::generate()?.address()).start(runtime.handle())?;
+    let relay = Relay::builder(Identity::generate()?).start(runtime.handle())?;
     let at = relay.local_addr();
     let path = RelayUrl::DEFAULT_PATH.to_owned();
     let url = RelayUrl { tls: false, host: at.ip().to_string(), port: at.port(), path };

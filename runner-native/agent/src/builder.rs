@@ -9,7 +9,7 @@ use hvym_tunnel_core::dialect::{Process, Proto, SessionRole};
 use hvym_tunnel_core::handshake::AgentLogin;
 use hvym_tunnel_core::link::LinkConfig;
 use hvym_tunnel_core::mux::MuxConfig;
-use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_core::stellar::{Address, Scope};
 use hvym_tunnel_net::clock::{self, Clock};
 use hvym_tunnel_net::events::{EVENT_CAPACITY, event_channel};
 use hvym_tunnel_net::key::Identity;
@@ -195,10 +195,12 @@ impl Launch {
         let (clock, address) = (Clock::new(), self.identity.address());
         let specs = table.specs();
         let services = specs.iter().map(|spec| spec.binding()).collect();
-        let role =
-            if matches!(purpose, Purpose::Forward { .. }) { SessionRole::Caller } else { SessionRole::Agent };
+        let (role, scope) = match purpose {
+            Purpose::Forward { .. } => (SessionRole::Caller, Scope::Call),
+            Purpose::Expose { .. } => (SessionRole::Agent, Scope::Agent),
+        };
         let process = Process { instance: None, role, label: self.process_label };
-        let config = config(&self.identity, &relay, &self.link, services, process);
+        let config = config(&self.identity, &relay, &self.link, services, process, scope);
         let (wall, seed, now) = (clock.wall(), clock::seed(), clock.now());
         let machine = match &compat {
             Some(settings) => hvym_tunnel_compat::agent(config, compat::login(settings), wall, seed, now),
@@ -266,16 +268,17 @@ fn config(
     link: &LinkSettings,
     services: Vec<hvym_tunnel_core::dialect::Service>,
     process: Process,
+    scope: Scope,
 ) -> AgentConfig {
     let scheme = if relay.tls { "wss" } else { "ws" };
     AgentConfig {
         relay: format!("{scheme}://{}{}", relay.authority(), relay.path),
         login: AgentLogin {
-            identity: identity.address(),
             relay_address: link.relay_address,
-            services: Vec::new(),
             token_lifetime: TOKEN_LIFETIME,
             mode: link.auth.into(),
+            scope,
+            ..AgentLogin::new(identity.address())
         },
         services,
         link: LinkConfig {

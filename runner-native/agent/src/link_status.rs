@@ -316,6 +316,7 @@ mod tests {
         let endpoint = Endpoint {
             url: "https://relay.example".to_owned(),
             relay: None,
+            is_proven: true,
             services: Vec::new(),
             terms: SessionTerms::default(),
         };

@@ -35,7 +35,7 @@ fn spec(name: &str) -> ServiceSpec {
 fn a_registry_decides_who_may_be_an_agent_and_what_it_may_offer() {
     let runtime = Runtime::new().expect("threads");
     let [relay, known, stranger] = [(); 3].map(|()| Identity::generate().expect("randomness"));
-    let relay = Relay::builder(relay.address()).registry(OneAgent(known.address()));
+    let relay = Relay::builder(relay).registry(OneAgent(known.address()));
     let relay = relay.start(runtime.handle()).expect("a free port");
     let (at, path) = (relay.local_addr(), RelayUrl::DEFAULT_PATH.to_owned());
     let url = RelayUrl { tls: false, host: at.ip().to_string(), port: at.port(), path };

@@ -27,7 +27,7 @@ fn held() -> (usize, usize) {
 fn round(listener: &TcpListener) -> (usize, usize) {
     let runtime = Runtime::new().expect("threads");
     let [relay, agent] = [(); 2].map(|()| Identity::generate().expect("randomness"));
-    let relay = Relay::builder(relay.address()).start(runtime.handle()).expect("a free port");
+    let relay = Relay::builder(relay).start(runtime.handle()).expect("a free port");
     let (at, path) = (relay.local_addr(), RelayUrl::DEFAULT_PATH.to_owned());
     let url = RelayUrl { tls: false, host: at.ip().to_string(), port: at.port(), path };
     let target = listener.local_addr().expect("its address").to_string().parse().expect("a target");

@@ -23,7 +23,7 @@ pub(crate) struct Embedded {
 pub(crate) fn start(keepalive: KeepaliveSettings, port: u16) -> Result<Embedded, ExitError> {
     let identity =
         Identity::generate().map_err(|error| ExitError::new(Exit::Unexpected, error.to_string()))?;
-    let relay = Relay::builder(identity.address()).with_options(|options| {
+    let relay = Relay::builder(identity).with_options(|options| {
         options.keepalive = keepalive;
         options.ingress.listen.set_port(port);
     });

@@ -25,7 +25,6 @@ pub(crate) async fn run(
     mut signals: StopSignals,
 ) -> Result<(), ExitError> {
     let address = identity.address();
-    let seals = options.guests.seal;
     let reporter = reports.reporter.clone();
     let is_behind_proxy =
         options.public.public_scheme.is_some() || !options.public.trusted_proxies.is_empty();
@@ -34,11 +33,7 @@ pub(crate) async fn run(
             "everybody whom the proxy leads here can log in: name agents with --allow-agent, or say --open"
         );
     }
-    let mut builder = Relay::builder(address).options(options).observer(Arc::new(reports.clone()));
-    if seals {
-        // Whoever breaks into a relay finds no key in it, unless it has to seal messages.
-        builder = builder.sealer(Arc::new(identity));
-    }
+    let builder = Relay::builder(identity).options(options).observer(Arc::new(reports.clone()));
     let relay = builder.start(&RuntimeHandle::current())?;
     // Without files to read again the signal means what it always means: the terminal is gone. It is heard before anybody
     // is told that the relay runs, or it would end a relay that has just begun.

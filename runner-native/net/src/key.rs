@@ -12,6 +12,7 @@ use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::{Signer, SigningKey};
+use hvym_tunnel_core::handshake::{ProofInput, RelayProof};
 use hvym_tunnel_core::stellar::{Address, Signature, SigningInput};
 use stellar_strkey::ed25519::PrivateKey;
 use zeroize::Zeroizing;
@@ -146,6 +147,12 @@ impl Identity {
     /// The Ed25519 signature of what a token's signer must sign.
     pub fn sign(&self, input: &SigningInput) -> Signature {
         Signature(self.key.sign(input.as_bytes()).to_bytes())
+    }
+
+    /// The proof of a relay that it holds this key.
+    pub fn prove(&self, input: ProofInput) -> RelayProof {
+        let signature = Signature(self.key.sign(input.as_bytes()).to_bytes());
+        input.into_proof(signature)
     }
 
     /// Derives something from the secret seed, such as a key shared with another account. `derive` must not keep it.

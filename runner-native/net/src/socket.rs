@@ -43,8 +43,6 @@ pub struct DialOptions {
 /// A relay's URL in its parts.
 struct RelayUrl<'a> {
     secure: bool,
-    /// As `Host` has it.
-    authority: &'a str,
     host: &'a str,
     port: u16,
     /// Path and query.
@@ -58,12 +56,10 @@ impl<'a> RelayUrl<'a> {
             "ws" => false,
             _ => return None,
         };
-        let authority = uri.authority()?.as_str();
-        let authority = authority.rsplit_once('@').map_or(authority, |(_, authority)| authority);
         let host = uri.host()?.trim_matches(['[', ']']);
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let target = uri.path_and_query().map_or("/", |target| target.as_str());
-        (!host.is_empty()).then_some(Self { secure, authority, host, port, target })
+        (!host.is_empty()).then_some(Self { secure, host, port, target })
     }
 }
 
@@ -84,12 +80,12 @@ pub async fn dial(target: &DialTarget, options: &DialOptions) -> Result<Socket, 
     let mut wire = connect_wire(&url, options).await?;
     let [seed, nonce] = [clock::seed(), clock::seed()];
     let nonce = *nonce.first_chunk().expect("a seed has 32 bytes");
-    let request = UpgradeRequest { authority: url.authority, target: url.target, fields: &fields, nonce };
+    let request = UpgradeRequest { authority: &target.host, target: url.target, fields: &fields, nonce };
     let ahead = upgrade(&mut wire, request).await.map_err(|error| match error {
         UpgradeError::Status(status) if options.token.is_some() && status == StatusCode::UNAUTHORIZED => {
             DownReason::Authentication("the server answered HTTP 401".to_owned()).close()
         }
-        error => Close::abnormal(upgrade_failure(&error)),
+        error => Close::abnormal(upgrade_failure(&error, &target.host)),
     })?;
     let limit = MessageLimits::LOGIN.max_bytes;
     Ok(Socket::new(wire, WebSocket::client(seed, limit), ahead))
@@ -145,8 +141,12 @@ pub fn accepted(wire: Wire) -> Socket {
     Socket::new(wire, WebSocket::server(MessageLimits::LOGIN.max_bytes), Vec::new())
 }
 
-fn upgrade_failure(error: &UpgradeError) -> String {
+fn upgrade_failure(error: &UpgradeError, host: &str) -> String {
     match error {
+        UpgradeError::Status(421) => format!(
+            "{host} is not a name of the relay there (HTTP 421); dial it by its own name, or have its operator add this one \
+             with --also-name {host}"
+        ),
         UpgradeError::Status(404) => {
             "there is no relay at this URL (HTTP 404); a relay's path is usually /connect".into()
         }

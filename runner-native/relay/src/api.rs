@@ -60,15 +60,15 @@ pub(super) async fn answer(
 ) -> RoutedAnswer {
     let format = response_body::format(request.headers());
     let options = &visitor.state.settings.options;
+    let path = request.uri().path();
+    if path == "/connect" {
+        return (agent_conn::answer(visitor, request), None);
+    }
     if let NameError::NotAnAddress(label) = name {
         return (response_body::page(&pages::not_an_address(label, &options.ingress.domain), format), None);
     }
     if let NameError::NotConnected(short) = name {
         return (response_body::page(&Page::no_agent(short.as_str()), format), None);
-    }
-    let path = request.uri().path();
-    if path == "/connect" {
-        return (agent_conn::answer(visitor, request), None);
     }
     if path == "/ws/tunnel" && visitor.state.compat_agents.are_expected() {
         return (agent_conn::answer_with_token(visitor, request), None);

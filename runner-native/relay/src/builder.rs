@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_net::events::{EVENT_CAPACITY, event_channel};
 use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::listener::TcpListener;
@@ -34,11 +33,11 @@ const COMMAND_CAPACITY: usize = 4;
 pub enum Relay {}
 
 impl Relay {
-    /// A relay with this address, which listens on loopback unless other options are set. It needs no secret: agents
-    /// sign, a relay only verifies.
-    pub fn builder(address: Address) -> RelayBuilder {
+    /// A relay with this identity, which listens on loopback unless other options are set. It proves its key to each agent that
+    /// logs in, so that none is led to another relay.
+    pub fn builder(identity: impl Into<Arc<Identity>>) -> RelayBuilder {
         RelayBuilder {
-            address,
+            identity: identity.into(),
             settings: RelaySettings::loopback(),
             registry: None,
             router: Plugins::default().router,
@@ -51,7 +50,7 @@ impl Relay {
 
 /// The settings of a relay that is not started.
 pub struct RelayBuilder {
-    address: Address,
+    identity: Arc<Identity>,
     settings: RelaySettings,
     registry: Option<Arc<dyn Registry>>,
     router: Arc<dyn Router>,
@@ -78,7 +77,7 @@ impl RelayBuilder {
     /// Replaces all options.
     #[must_use]
     pub fn options(mut self, options: RelayOptions) -> Self {
-        self.settings = RelaySettings { sealer: self.settings.sealer, ..RelaySettings::from(options) };
+        self.settings = RelaySettings::from(options);
         self
     }
 
@@ -86,14 +85,6 @@ impl RelayBuilder {
     #[must_use]
     pub fn with_options(mut self, change: impl FnOnce(&mut RelayOptions)) -> Self {
         change(&mut self.settings.options);
-        self
-    }
-
-    /// The relay's key pair, with which messages of older programs can be sealed. Its secret is then in the relay's
-    /// memory.
-    #[must_use]
-    pub fn sealer(mut self, identity: Arc<Identity>) -> Self {
-        self.settings.sealer = Some(identity);
         self
     }
 
@@ -170,7 +161,7 @@ impl RelayBuilder {
         let plugins = Plugins { registry, router: self.router };
         let (sender, events) = event_channel(self.event_capacity);
         let sink = EventSink { observer: self.observer, sender };
-        let state = RelayState::new(self.address, self.settings, compat_agents, local.port(), sink, plugins);
+        let state = RelayState::new(self.identity, self.settings, compat_agents, local.port(), sink, plugins);
         let state = Arc::new(state);
         let accepting = spawn(listener::accept(Arc::clone(&state), listener, tls.clone()));
         let (commands, receiver) = bounded(COMMAND_CAPACITY);

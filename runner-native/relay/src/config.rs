@@ -7,6 +7,7 @@ mod access;
 mod compat_agents;
 mod groups;
 mod limits;
+mod login;
 mod text;
 mod upstream;
 mod visitor_share;
@@ -25,6 +26,7 @@ pub use groups::{
 pub use hvym_tunnel_net::config::KeepaliveSettings;
 use hvym_tunnel_net::target::RelayUrl;
 pub use limits::Limits;
+pub use login::LoginSettings;
 pub use text::listen_address;
 pub use upstream::{ReusePolicy, UpstreamSettings};
 pub use visitor_share::VisitorSettings;
@@ -40,6 +42,8 @@ pub struct RelayOptions {
     pub admission: AdmissionSettings,
     /// Which identities may be agents, unless a registry decides.
     pub access: AccessSettings,
+    /// By which names agents dial, and which tokens they may bring.
+    pub login: LoginSettings,
     /// How it uses connections to services.
     pub upstream: UpstreamSettings,
     /// When a silent link is dead.

@@ -249,6 +249,18 @@ pub(super) fn foreign_origin() -> Page {
     )
 }
 
+/// An agent dialled the relay by a name that is not its own.
+pub(super) fn not_a_name(host: &str, domain: &str) -> Page {
+    new(
+        421,
+        "This relay does not go by this name",
+        format!(
+            "Agents dial this relay as {domain}, and {host} may lead to another one, so no login is made here."
+        ),
+        "Dial its own name. If this is your relay, name the other one with --also-name; a proxy in front has to pass Host on.",
+    )
+}
+
 /// A request for the agents' endpoint that is no WebSocket upgrade.
 pub(super) fn websocket_wanted() -> Page {
     new(

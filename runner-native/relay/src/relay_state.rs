@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use hvym_proxy::ProxyConfig;
-use hvym_tunnel_core::relay::{Name, Owner, SessionConfig};
+use hvym_tunnel_core::relay::{Name, OwnNames, Owner, SessionConfig};
 use hvym_tunnel_core::stellar::Address;
 
 use crate::audit::Audit;
@@ -18,6 +18,7 @@ use crate::router::{LocalRouter, Router};
 use crate::sessions::{PortTable, SessionTable};
 use crate::settings::RelaySettings;
 use hvym_tunnel_net::clock::Clock;
+use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::secret::Fingerprint;
 
 /// The state of one relay.
@@ -45,6 +46,10 @@ pub(crate) struct RelayState {
 /// What identifies a running relay.
 pub(crate) struct RelayInfo {
     pub(crate) address: Address,
+    /// Its key pair: it proves its key to each agent that logs in.
+    pub(crate) identity: Arc<Identity>,
+    /// The names by which agents dial it.
+    pub(crate) names: OwnNames,
     /// The port it listens on, also where the settings say 0.
     pub(crate) port: u16,
     pub(crate) started: SystemTime,
@@ -64,7 +69,7 @@ impl Default for Plugins {
 
 impl RelayState {
     pub(crate) fn new(
-        address: Address,
+        identity: Arc<Identity>,
         settings: RelaySettings,
         compat_agents: CompatAgents,
         port: u16,
@@ -77,9 +82,11 @@ impl RelayState {
             proxies: options.public.trusted_proxies.clone(),
             loopback: options.visitors.exempts_loopback(),
         };
+        let session = settings.session(&identity);
+        let (address, names) = (identity.address(), settings.names(port));
         Self {
-            info: RelayInfo { address, port, started: SystemTime::now() },
-            session: settings.session(address),
+            info: RelayInfo { address, identity, names, port, started: SystemTime::now() },
+            session,
             clock,
             sessions: SessionTable::new(
                 &options.ingress.domain,

@@ -14,8 +14,7 @@ use hvym_tunnel_core::handshake::RelayLogin;
 use hvym_tunnel_core::handshake::SharedFallback;
 use hvym_tunnel_core::link::LinkConfig;
 use hvym_tunnel_core::mux::MuxConfig;
-use hvym_tunnel_core::relay::SessionConfig;
-use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_core::relay::{OwnNames, SessionConfig};
 
 use crate::config::{IngressSettings, RelayOptions};
 use hvym_tunnel_net::key::Identity;
@@ -71,20 +70,18 @@ const CERTIFICATE_POLL: Duration = Duration::from_secs(30);
 /// What a stream of a link may hold that is not read, before its window has grown (Yamux specification, "Flow Control").
 const FIRST_WINDOW: usize = 256 * 1024;
 
-/// Everything a relay is told.
+/// Everything a relay is told, but who it is.
 #[derive(Clone, Debug)]
 pub struct RelaySettings {
     /// What its operator chose.
     pub options: RelayOptions,
     /// How often the certificate's files are looked at.
     pub certificate_poll: Duration,
-    /// The relay's own key pair, where messages may be sealed; a relay that breaks then gives it away.
-    pub sealer: Option<Arc<Identity>>,
 }
 
 impl From<RelayOptions> for RelaySettings {
     fn from(options: RelayOptions) -> Self {
-        Self { options, certificate_poll: CERTIFICATE_POLL, sealer: None }
+        Self { options, certificate_poll: CERTIFICATE_POLL }
     }
 }
 
@@ -99,14 +96,22 @@ impl RelaySettings {
         Self::from(RelayOptions { ingress, ..RelayOptions::default() })
     }
 
-    /// Serves agents that are existing HVYM programs, and seals their messages if there is a key pair for it.
-    fn fallback(&self) -> SharedFallback {
-        SharedFallback::new(match self.sealer.clone() {
-            Some(sealer) => {
-                HvymFallback::sealing(move |agent| sealer.derive(|seed| SealKey::agree(seed, agent)).ok())
-            }
-            None => HvymFallback::new(),
+    /// Serves agents that are existing HVYM programs, and seals their messages if they are to be.
+    fn fallback(&self, identity: &Arc<Identity>) -> SharedFallback {
+        SharedFallback::new(if self.options.guests.seal {
+            let sealer = Arc::clone(identity);
+            HvymFallback::sealing(move |agent| sealer.derive(|seed| SealKey::agree(seed, agent)).ok())
+        } else {
+            HvymFallback::new()
         })
+    }
+
+    /// The names by which agents dial a relay that listens on `port`.
+    pub(super) fn names(&self, port: u16) -> OwnNames {
+        let options = &self.options;
+        let mut names = OwnNames::new(&options.ingress.domain, [port, options.public.port(port)]);
+        options.login.also_names.iter().for_each(|name| names.add(name));
+        names
     }
 
     /// How the connections of every session are kept and shared.
@@ -130,8 +135,8 @@ impl RelaySettings {
         }
     }
 
-    /// What every session of the relay `address` is given.
-    pub(super) fn session(&self, address: Address) -> SessionConfig {
+    /// What every session of the relay `identity` is given.
+    pub(super) fn session(&self, identity: &Arc<Identity>) -> SessionConfig {
         let services = &self.options.admission.services;
         let allowed_services = Some(services).filter(|names| !names.is_empty());
         let keepalive = self.options.keepalive.into();
@@ -145,12 +150,13 @@ impl RelaySettings {
         });
         SessionConfig {
             login: RelayLogin {
-                address,
+                max_token_lifetime: self.options.login.max_token_lifetime,
                 allowed_services: allowed_services
                     .map(|names| names.iter().map(ToString::to_string).collect()),
                 require_challenge: self.options.admission.require_challenge,
+                ..RelayLogin::new(identity.address())
             },
-            link: LinkConfig { keepalive, mux, fallback: Some(self.fallback()) },
+            link: LinkConfig { keepalive, mux, fallback: Some(self.fallback(identity)) },
             max_links: MAX_LINKS,
         }
     }

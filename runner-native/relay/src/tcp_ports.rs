@@ -151,7 +151,7 @@ fn canonical(at: SocketAddr) -> SocketAddr {
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
-    use hvym_tunnel_core::handshake::Credential;
+    use hvym_tunnel_core::handshake::Upgrade;
     use hvym_tunnel_core::relay::Session;
 
     use super::*;
@@ -160,6 +160,7 @@ mod tests {
     use crate::event::EventSink;
     use crate::relay_state::Plugins;
     use crate::sessions::AgentSession;
+    use hvym_tunnel_net::key::Identity;
     use hvym_tunnel_net::link_driver::LinkHandle;
 
     const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 9);
@@ -167,15 +168,15 @@ mod tests {
     fn state(change: impl FnOnce(&mut RelaySettings)) -> Arc<RelayState> {
         let mut settings = RelaySettings::loopback();
         change(&mut settings);
-        let address = Address::from_public_key([7; 32]);
+        let identity = Arc::new(Identity::generate().expect("randomness"));
         let (agents, plugins) = (CompatAgents::default(), Plugins::default());
-        Arc::new(RelayState::new(address, settings, agents, 1, EventSink::unseen(), plugins))
+        Arc::new(RelayState::new(identity, settings, agents, 1, EventSink::unseen(), plugins))
     }
 
     /// Assigns a port of `state`.
     fn taken(state: &Arc<RelayState>, service: &str) -> u16 {
         let (clock, config) = (state.clock, state.session.clone());
-        let machine = Session::new(config, &Credential::None, clock.wall(), [0; 32], clock.now());
+        let machine = Session::new(config, Upgrade::new("localhost"), clock.wall(), [0; 32], clock.now());
         let live = AgentSession::new(LinkHandle::new(machine, clock), state.settings.pool(), clock);
         let session = state.sessions.enter(live).expect("an empty relay has room");
         state.ports.assign(Address::from_public_key([9; 32]), service, session).expect("a free port")

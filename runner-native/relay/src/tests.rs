@@ -9,11 +9,16 @@ use std::time::Duration;
 use super::*;
 use crate::config::{Policy, TlsFiles};
 use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::runtime::Runtime;
+
+fn identity() -> Identity {
+    Identity::generate().expect("randomness")
+}
 
 fn start(change: impl FnOnce(&mut RelaySettings)) -> (Runtime, RelayHandle) {
     let runtime = Runtime::new().expect("threads and descriptors");
-    let relay = Relay::builder(Address::from_public_key([7; 32])).with_settings(change);
+    let relay = Relay::builder(identity()).with_settings(change);
     let relay = relay.start(runtime.handle()).expect("a free port");
     (runtime, relay)
 }
@@ -34,7 +39,7 @@ fn a_relay_says_who_it_is_under_any_name_that_is_no_agents() {
             relay.local_addr(),
             &format!("GET /info HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"),
         );
-        let address = Address::from_public_key([7; 32]);
+        let address = relay.address();
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
         assert!(answer.contains(&format!("\"server_address\":\"{address}\"")), "{answer}");
         let port = relay.local_addr().port();
@@ -140,7 +145,7 @@ fn a_host_of_another_relay_is_redirected_and_a_custom_domain_leads_here() {
         }
     }
     let runtime = Runtime::new().expect("threads and descriptors");
-    let relay = Relay::builder(Address::from_public_key([7; 32])).router(Table);
+    let relay = Relay::builder(identity()).router(Table);
     let relay = relay.start(runtime.handle()).expect("a free port");
     let get = |host: &str| {
         ask(
@@ -158,7 +163,7 @@ fn a_host_of_another_relay_is_redirected_and_a_custom_domain_leads_here() {
 #[test]
 fn settings_that_contradict_each_other_do_not_start() {
     let runtime = Runtime::new().expect("threads and descriptors");
-    let relay = Relay::builder(Address::from_public_key([7; 32])).domain("-bad");
+    let relay = Relay::builder(identity()).domain("-bad");
     let refused = relay.start(runtime.handle()).map(drop);
     assert_eq!(refused, Err(RelayError::Config(crate::config::ConfigError::Domain("-bad".to_owned()))));
 }

@@ -6,6 +6,7 @@ pub(crate) mod upgraded;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use http::HeaderMap;
 use hvym_http1::{ClientInfo, UrlScheme};
 use hvym_proxy::limits::VisitorKey;
 use hvym_proxy::pool::VisitorId;
@@ -15,6 +16,9 @@ use crate::limits::visitor_counts::ConnectionSlot;
 use crate::relay_state::RelayState;
 use crate::upstream::pool::{Pool, StreamUser, next_visitor_id};
 use in_flight::ResponseTracker;
+
+/// Fields of which each proxy adds one (RFC 7239, RFC 9110 section 7.6.3, and the usual one).
+const FORWARDING: [&str; 3] = ["forwarded", "via", "x-forwarded-for"];
 
 /// The number by which a connection is counted whose visitors cannot be told apart: none of an address, since the upper
 /// bits are those of multicast (RFC 4291 section 2.7).
@@ -103,6 +107,27 @@ impl Visitor {
     fn is_trusted(&self, address: IpAddr) -> bool {
         let trusted = &self.state.settings.options.public.trusted_proxies;
         trusted.iter().any(|net| net.contains(&address))
+    }
+
+    /// The port that a URL of the visitor's scheme need not name.
+    pub(crate) fn usual_port(&self) -> u16 {
+        match self.scheme() {
+            UrlScheme::Https => PublicScheme::Https.usual_port(),
+            UrlScheme::Http => PublicScheme::Http.usual_port(),
+        }
+    }
+
+    /// Whether whoever sends these fields is on this machine. One that comes through a proxy here is not, unless the proxy is
+    /// trusted and says so.
+    pub(crate) fn is_local(&self, fields: &HeaderMap) -> bool {
+        if !self.peer.ip().to_canonical().is_loopback() {
+            return false;
+        }
+        if !self.is_behind_proxy() {
+            return !FORWARDING.iter().any(|name| fields.contains_key(*name));
+        }
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        self.client_info(&fields).address().is_loopback()
     }
 
     /// The scheme that the visitor used: also `https` when a proxy in front of the relay terminates TLS.

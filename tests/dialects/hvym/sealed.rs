@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex};
 use data_encoding::{BASE64, HEXLOWER};
 use hvym_tunnel_compat::HvymFallback;
 use hvym_tunnel_compat::sealed_box::{NONCE_BYTES, SealError, SealKey};
-use hvym_tunnel_core::handshake::SharedFallback;
+use hvym_tunnel_core::agent::AgentEvent;
+use hvym_tunnel_core::handshake::{ProofInput, SharedFallback};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::dialects::{agent_with, conversation};
-use hvym_tunnel_tests::ends::{AGENT, RELAY};
+use hvym_tunnel_tests::ends::{AGENT, HOST, RELAY, nonce};
 use hvym_tunnel_tests::golden::{golden, hex, list, text};
 use serde_json::{Value, json};
 
@@ -210,6 +211,14 @@ fn an_agent_looks_for_a_key_only_with_an_older_relay_that_says_it_can_seal_and_n
                             "server_address": relay.to_string(), "encryption_available": seals});
         if let Some(offered) = offered {
             challenge["mux"] = json!([offered]);
+            let dialled = agent.events.iter().find_map(|event| match event {
+                AgentEvent::Dial(target) => Some(target),
+                _ => None,
+            });
+            let nonce = nonce(dialled.expect("it dialled")).expect("a nonce");
+            let proof = Key::from_seed(RELAY).prove(ProofInput::new(nonce, "prove it", HOST, relay));
+            (challenge["version"], challenge["host"]) = (2.into(), HOST.into());
+            challenge["proof"] = proof.as_str().into();
             ok["mux"] = offered.into();
         }
         agent.hear(&challenge);

@@ -33,18 +33,18 @@ pub(super) struct Caller {
 impl Caller {
     /// Logged in at `relay` as `key`.
     pub(super) fn new(relay: &Relay, key: &Key) -> Self {
-        let tcp = TcpStream::connect((Ipv4Addr::LOCALHOST, relay.port)).expect("a relay listens");
-        let url = format!("{}/connect", relay.url());
-        let (socket, _) = client(url, tcp).expect("a relay takes agents");
-        socket.get_ref().set_read_timeout(Some(TICK)).expect("a fresh connection can be tuned");
-        let mut config = AgentConfig { services: Vec::new(), ..agent_config() };
+        let relay_url = format!("{}/connect", relay.url());
+        let mut config = AgentConfig { relay: relay_url, services: Vec::new(), ..agent_config() };
         config.login.identity = key.address();
         config.login.relay_address = Some(relay.address);
         let (started, seed) = (Started::now(), [5; 32]);
-        let agent = Agent::new(config, wall(), seed, Instant::ZERO);
+        let mut agent = Agent::new(config, wall(), seed, Instant::ZERO);
+        let Some(AgentEvent::Dial(target)) = agent.poll_event() else { panic!("an agent dials at once") };
+        let tcp = TcpStream::connect((Ipv4Addr::LOCALHOST, relay.port)).expect("a relay listens");
+        let (socket, _) = client(&target.relay, tcp).expect("a relay takes agents");
+        socket.get_ref().set_read_timeout(Some(TICK)).expect("a fresh connection can be tuned");
         let mut caller = Caller { agent, socket, started, key: key.clone() };
-        let attempt = caller.agent.attempt().expect("an agent dials at once");
-        assert!(caller.agent.handle_open(attempt, wall(), Instant::ZERO), "the only dial");
+        assert!(caller.agent.handle_open(target.attempt, wall(), Instant::ZERO), "the only dial");
         caller.until(|agent| agent.is_up().then_some(()));
         caller
     }

@@ -1,6 +1,6 @@
 //! How the tests ask, and what was recorded when others asked the real programs.
 
-use hvym_tunnel_core::stellar::Claims;
+use hvym_tunnel_core::stellar::{Claims, Scope};
 use hvym_tunnel_core::time::UnixTime;
 use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::dialects::{Visit, conversation, visits};
@@ -47,7 +47,7 @@ pub(crate) fn recorded(files: &[&str], start: &str, status: u16) -> Shape {
 
 /// A token of `key` for `relay`, as its owner would make one for a tool.
 pub(crate) fn token(key: &Key, relay: &Relay) -> String {
-    signed(key, &Claims::new(key.address(), relay.address.to_string(), now()))
+    signed(key, &Claims::new(key.address(), relay.address.to_string(), now()).with_scope(Scope::Api))
 }
 
 /// `claims`, signed.

@@ -1,6 +1,6 @@
 //! HVYM's tools.
 
-use hvym_tunnel_core::stellar::Claims;
+use hvym_tunnel_core::stellar::{Claims, Scope};
 use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::dialects::{Visit, content, conversation, fields, local_answer, visits};
 use hvym_tunnel_tests::guests::relay_with;
@@ -10,6 +10,7 @@ use hvym_tunnel_tests::shapes::Shape;
 use hvym_tunnel_tests::tunnel::{Agent, Relay};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::asking::{ask, now, read, recorded, signed, token};
 
@@ -150,7 +151,8 @@ fn a_token_that_proves_nothing_is_refused_and_nobody_becomes_a_stranger_by_it() 
     let relay = Relay::start(&[]);
     let [key, other] = keys();
     let _agent = agent(&relay, &key, b"here");
-    let claims = || Claims::new(key.address(), relay.address.to_string(), now());
+    let unscoped = || Claims::new(key.address(), relay.address.to_string(), now());
+    let claims = || unscoped().with_scope(Scope::Api);
     let forged = {
         let mut token = token(&key, &relay).into_bytes();
         let at = token.len() - 20;
@@ -160,12 +162,25 @@ fn a_token_that_proves_nothing_is_refused_and_nobody_becomes_a_stranger_by_it() 
     let elsewhere = signed(&key, &Claims::new(key.address(), other.address().to_string(), now()));
     let answer = signed(&key, &claims().with_challenge("a challenge"));
     let endless = signed(&key, &claims().with_lifetime(None));
+    let [day, longer] = [0, 1].map(|more| claims().with_lifetime(Some(Duration::from_secs(86_400 + more))));
+    assert_eq!(
+        read(&relay, "/api/tunnels", &[&format!("Authorization: Bearer {}", signed(&key, &day))]).0,
+        200
+    );
+    let foreign = claims().with_host("other.example");
+    let [login, call] = [Scope::Agent, Scope::Call].map(|scope| signed(&key, &unscoped().with_scope(scope)));
     for (token, why) in [
         ("nope", "Invalid JWT format: expected 3 parts"),
         (&*forged, "Signature verification failed"),
         (&*elsewhere, "Audience mismatch"),
         (&*answer, "challenge"),
         (&*endless, "must expire"),
+        (&*signed(&key, &longer), "too long"),
+        (&*signed(&key, &foreign), "another host"),
+        // What logs an agent in opens nothing here, and no program of older systems shows its token here.
+        (&*login, "scope must be api"),
+        (&*call, "scope must be api"),
+        (&*signed(&key, &unscoped()), "scope must be api"),
     ] {
         for target in
             ["/api/tunnels".to_owned(), "/api/stats".to_owned(), format!("/api/tunnel/{}", key.address())]

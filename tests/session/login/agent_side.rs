@@ -4,38 +4,61 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hvym_tunnel_core::agent::{Agent, AgentConfig, AgentEvent};
-use hvym_tunnel_core::handshake::AuthMode;
+use hvym_tunnel_core::handshake::{AuthMode, ProofInput};
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::message::Message;
 use hvym_tunnel_core::reason::{DownReason, Retry};
 use hvym_tunnel_core::stellar::{Signature, SigningInput};
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_tests::Key;
-use hvym_tunnel_tests::ends::{AGENT, RELAY, agent_config};
+use hvym_tunnel_tests::ends::{AGENT, HOST, RELAY, agent_config, nonce};
 use hvym_tunnel_tests::pair::{open, wall};
 use serde_json::{Value, json};
 
 use super::{Said, message};
 
 const NOW: Instant = Instant::ZERO;
+const SEED: [u8; 32] = [4; 32];
 
 fn relay() -> String {
     Key::from_seed(RELAY).address().to_string()
 }
 
+/// The nonce of the first dial of every agent here.
+fn first_nonce() -> String {
+    let mut agent = Agent::new(agent_config(), wall(NOW), SEED, NOW);
+    let Some(AgentEvent::Dial(target)) = agent.poll_event() else { panic!("dials nobody") };
+    nonce(&target).expect("a nonce").to_owned()
+}
+
+/// What the relay `key` asks who was dialled as `host`.
+fn ask_by(key: &Key, nonce: &str, challenge: &str, host: &str) -> Value {
+    let proof = key.prove(ProofInput::new(nonce, challenge, host, key.address()));
+    json!({"type": "auth_challenge", "challenge_id": "id", "challenge": challenge,
+           "server_address": key.address().to_string(), "mux": ["yamux"], "version": 2, "host": host, "proof": proof.as_str()})
+}
+
 pub(super) fn ask() -> Value {
-    json!({"type": "auth_challenge", "challenge_id": "id", "challenge": "prove it", "server_address": relay(),
-           "mux": ["yamux"], "version": 1})
+    ask_by(&Key::from_seed(RELAY), &first_nonce(), "prove it", HOST)
 }
 
 pub(super) fn welcome() -> Value {
     json!({"type": "auth_ok", "endpoint": "https://a.relay.example", "server_address": relay(), "services": ["web"],
-           "mux": "yamux", "version": 1})
+           "mux": "yamux", "version": 2})
+}
+
+/// The same, as the first that is said.
+fn welcome_first() -> Value {
+    let Value::Object(mut welcome) = welcome() else { panic!("no object") };
+    for name in ["challenge", "host", "proof"] {
+        welcome.insert(name.to_owned(), ask()[name].clone());
+    }
+    Value::Object(welcome)
 }
 
 /// An agent whose WebSocket has just opened.
 fn opened(config: AgentConfig) -> Agent {
-    let mut agent = Agent::new(config, wall(NOW), [4; 32], NOW);
+    let mut agent = Agent::new(config, wall(NOW), SEED, NOW);
     if let Some(AgentEvent::Sign(input)) = agent.poll_event() {
         agent.handle_signature(&input, Some(Key::from_seed(AGENT).sign(&input)), NOW);
         assert!(matches!(agent.poll_event(), Some(AgentEvent::Dial(target)) if target.bearer.is_some()));
@@ -105,7 +128,7 @@ fn an_honest_relay_is_answered_in_full() {
     let [answer] = &said.texts[..] else { panic!("{:?}", said.texts) };
     assert_eq!(
         (answer["challenge_id"].as_str(), answer["mux"].as_str(), answer["version"].as_u64()),
-        (Some("id"), Some("yamux"), Some(1))
+        (Some("id"), Some("yamux"), Some(2))
     );
     let token = answer["jwt"].as_str().expect("a token");
     assert!(token.as_bytes().starts_with(input.as_bytes()));
@@ -124,6 +147,13 @@ fn every_wrong_challenge_ends_it_and_nothing_is_signed() {
     let table = [
         ("another relay", changed(ask(), "server_address", other.into()), 4002, "is expected"),
         ("no address", changed(ask(), "server_address", "here".into()), 4000, "address"),
+        ("another version", changed(ask(), "version", 1.into()), 4003, "speaks version 1"),
+        ("no version", without(ask(), "version"), 4003, "an unknown version"),
+        ("another host", changed(ask(), "host", "m.example".into()), 4002, "reached as \"m.example\""),
+        ("no host", without(ask(), "host"), 4002, "reached as"),
+        ("no proof", without(ask(), "proof"), 4002, "does not prove"),
+        ("a proof that is none", changed(ask(), "proof", "AAAA".into()), 4002, "does not prove"),
+        ("another challenge", changed(ask(), "challenge", "prove this".into()), 4002, "does not prove"),
         ("another data plane", changed(ask(), "mux", json!(["quic"])), 4003, "yamux"),
         ("nothing to prove", changed(ask(), "challenge", "".into()), 4000, "challenge"),
         ("no challenge", without(ask(), "challenge"), 4000, "challenge"),
@@ -244,7 +274,7 @@ fn a_signer_that_refuses_or_is_somebody_else_ends_the_agent_for_good() {
         assert_eq!(agent.poll_timeout(), None, "{what}");
         let mut config = agent_config();
         config.login.mode = AuthMode::Bearer;
-        let mut agent = Agent::new(config, wall(NOW), [4; 32], NOW);
+        let mut agent = Agent::new(config, wall(NOW), SEED, NOW);
         let Some(AgentEvent::Sign(input)) = agent.poll_event() else { panic!("{what}: signs nothing") };
         agent.handle_signature(&input, sign(&input), NOW);
         assert_eq!(agent.poll_event(), Some(AgentEvent::Down { reason: expected, retry_at: None }), "{what}");
@@ -257,8 +287,12 @@ fn an_answer_of_the_signer_that_comes_too_late_spoils_nothing() {
     agent.handle_close(hvym_tunnel_core::message::Close::abnormal("lost"), NOW);
     let retry = agent.poll_timeout().expect("a retry");
     agent.handle_timeout(retry);
+    let dialled = std::iter::from_fn(|| agent.poll_event()).find_map(|event| match event {
+        AgentEvent::Dial(target) => nonce(&target).map(str::to_owned),
+        _ => None,
+    });
     open(&mut agent, retry);
-    let second = changed(ask(), "challenge", "prove it again".into());
+    let second = ask_by(&Key::from_seed(RELAY), &dialled.expect("it dials"), "prove it again", HOST);
     agent.handle_message(message(&second), retry);
     let inputs: Vec<_> = std::iter::from_fn(|| agent.poll_event())
         .filter_map(|event| if let AgentEvent::Sign(input) = event { Some(input) } else { None })
@@ -280,8 +314,8 @@ fn an_agent_without_a_pin_signs_for_whoever_answers_and_only_for_them() {
     let mut config = agent_config();
     config.login.relay_address = None;
     let mut agent = opened(config);
-    let other = Key::from_seed([9; 32]).address().to_string();
-    agent.handle_message(message(&changed(ask(), "server_address", other.clone().into())), NOW);
+    let other = ask_by(&Key::from_seed([9; 32]), &first_nonce(), "prove it", HOST);
+    agent.handle_message(message(&other), NOW);
     let Some(AgentEvent::Sign(input)) = agent.poll_event() else { panic!("signs nothing") };
     agent.handle_signature(&input, Some(Key::from_seed(AGENT).sign(&input)), NOW);
     let _answer = Said::by(&mut agent);
@@ -294,14 +328,29 @@ fn a_bearer_token_goes_ahead_and_a_challenge_is_answered_all_the_same() {
     let mut config = agent_config();
     config.login.mode = AuthMode::Bearer;
     let mut agent = opened(config.clone());
-    agent.handle_message(message(&welcome()), NOW);
+    agent.handle_message(message(&welcome_first()), NOW);
     assert!(matches!(agent.poll_event(), Some(AgentEvent::Up(_))));
+    // Nothing is bound at a relay that does not prove who it is.
+    for (what, said, text) in [
+        ("no proof", welcome(), "reached as \"\""),
+        ("another host", changed(welcome_first(), "host", "m.example".into()), "m.example"),
+        (
+            "proof of another challenge",
+            changed(welcome_first(), "challenge", "another".into()),
+            "does not prove",
+        ),
+        ("proof removed", without(welcome_first(), "proof"), "does not prove"),
+    ] {
+        let mut agent = opened(config.clone());
+        agent.handle_message(message(&said), NOW);
+        assert_down(&mut agent, what, 4002, text);
+    }
     let mut agent = opened(config.clone());
     agent.handle_message(message(&ask()), NOW);
     assert!(matches!(agent.poll_event(), Some(AgentEvent::Sign(_))));
     // Whoever answers at the URL must be the relay that the token was made for.
     let mut agent = opened(config);
     let other = Key::from_seed([9; 32]).address().to_string();
-    agent.handle_message(message(&changed(welcome(), "server_address", other.into())), NOW);
+    agent.handle_message(message(&changed(welcome_first(), "server_address", other.into())), NOW);
     assert_down(&mut agent, "another relay", 4002, "is expected");
 }

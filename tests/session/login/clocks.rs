@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use hvym_tunnel_core::agent::AgentEvent;
-use hvym_tunnel_core::handshake::{AuthMode, Credential};
+use hvym_tunnel_core::handshake::{AuthMode, Credential, Upgrade};
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::reason::{DownReason, Retry};
 use hvym_tunnel_core::relay::Session;
-use hvym_tunnel_core::stellar::{Claims, SigningInput};
+use hvym_tunnel_core::stellar::{Claims, Scope, SigningInput};
 use hvym_tunnel_core::time::{Instant, UnixTime, Validity};
 use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::ends::{
-    AGENT, AgentEnd, RELAY, RelayEnd, Signer, agent_config, pair_with, session_config,
+    AGENT, AgentEnd, HOST, RELAY, RelayEnd, Signer, agent_config, pair_with, session_config,
 };
 use hvym_tunnel_tests::pair::{EPOCH, Pair, wall, wall_off_by};
 use hvym_tunnel_tests::wire::WireConfig;
@@ -175,7 +175,8 @@ fn after_a_sleep_a_challenge_is_signed_with_the_wall_clock_of_this_dial() {
 
 fn claims(issued_at: u64) -> Claims {
     let relay = Key::from_seed(RELAY).address().to_string();
-    Claims::new(Key::from_seed(AGENT).address(), relay, UnixTime::from_secs(issued_at))
+    let claims = Claims::new(Key::from_seed(AGENT).address(), relay, UnixTime::from_secs(issued_at));
+    claims.with_host(HOST).with_scope(Scope::Agent)
 }
 
 #[test]
@@ -205,7 +206,8 @@ fn a_relay_says_which_way_the_token_is_off_and_what_its_clock_is() {
         let token = input.into_token(signature).expect("a token");
         let credential = Credential::Bearer(token.as_str().to_owned());
         let now = Instant::ZERO;
-        let mut session = Session::new(session_config(), &credential, wall(now), [5; 32], now);
+        let upgrade = Upgrade::new(HOST).with_credential(credential);
+        let mut session = Session::new(session_config(), upgrade, wall(now), [5; 32], now);
         let said = Said::by(&mut session);
         assert_eq!((said.code(), said.last_type()), (Some(4002), Some("auth_failed")));
         let failed = said.texts.last().expect("told");

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hvym_tunnel_core::dialect::MAX_CONTROL_BYTES;
-use hvym_tunnel_core::handshake::Credential;
+use hvym_tunnel_core::handshake::{Credential, Upgrade};
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::message::Message;
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::{Session, SessionConfig, SessionEvent};
-use hvym_tunnel_core::stellar::Claims;
+use hvym_tunnel_core::stellar::{Claims, Scope};
 use hvym_tunnel_core::time::{Instant, UnixTime};
 use hvym_tunnel_tests::Key;
-use hvym_tunnel_tests::ends::{AGENT, RELAY, session_config};
+use hvym_tunnel_tests::ends::{AGENT, HOST, RELAY, session_config};
 use hvym_tunnel_tests::pair::{EPOCH, wall};
 use serde_json::{Value, json};
 
@@ -20,13 +20,14 @@ use super::{Said, message};
 
 const NOW: Instant = Instant::ZERO;
 
-fn session(config: SessionConfig, credential: &Credential) -> Session {
-    Session::new(config, credential, wall(NOW), [5; 32], NOW)
+fn session(config: SessionConfig, credential: Credential) -> Session {
+    let upgrade = Upgrade::new(HOST).with_credential(credential);
+    Session::new(config, upgrade, wall(NOW), [5; 32], NOW)
 }
 
 /// A session that has asked, and what it asked.
 pub(super) fn challenged() -> (Session, Value) {
-    let mut session = session(session_config(), &Credential::None);
+    let mut session = session(session_config(), Credential::None);
     let mut said = Said::by(&mut session);
     assert_eq!((said.texts.len(), said.last_type()), (1, Some("auth_challenge")));
     (session, said.texts.remove(0))
@@ -34,7 +35,10 @@ pub(super) fn challenged() -> (Session, Value) {
 
 pub(super) fn claims() -> Claims {
     let (agent, relay) = (Key::from_seed(AGENT).address(), Key::from_seed(RELAY).address());
-    Claims::new(agent, relay.to_string(), EPOCH).with_services(["web"])
+    Claims::new(agent, relay.to_string(), EPOCH)
+        .with_services(["web"])
+        .with_host(HOST)
+        .with_scope(Scope::Agent)
 }
 
 pub(super) fn signed(claims: &Claims) -> String {
@@ -47,7 +51,7 @@ pub(super) fn signed(claims: &Claims) -> String {
 pub(super) fn answer(ask: &Value) -> Value {
     let challenge = ask["challenge"].as_str().expect("a challenge");
     json!({"type": "auth_response", "challenge_id": ask["challenge_id"], "jwt": signed(&claims().with_challenge(challenge)),
-           "mux": "yamux", "version": 1})
+           "mux": "yamux", "version": 2})
 }
 
 /// The code of the `auth_failed` for a token with this fault.
@@ -109,7 +113,7 @@ fn an_honest_answer_is_let_in_once_its_owner_says_so() {
     assert_eq!(
         said.texts,
         [json!({"type": "auth_ok", "endpoint": "https://a.relay.example", "server_address": relay,
-                "services": ["web"], "mux": "yamux", "version": 1, "session": name, "links": 8, "streams": 16})]
+                "services": ["web"], "mux": "yamux", "version": 2, "session": name, "links": 8, "streams": 16})]
     );
 }
 
@@ -201,6 +205,8 @@ fn every_wrong_answer_gets_its_code() {
         ("empty jwt", Box::new(edit("jwt", "".into())), 4001, None, "Missing auth fields"),
         ("null id", Box::new(edit("challenge_id", Value::Null)), 4001, None, "Missing auth fields"),
         ("id of another type", Box::new(edit("challenge_id", 5.into())), 4000, None, "Invalid auth response"),
+        ("another version", Box::new(edit("version", 1.into())), 4003, Some("not_allowed"), "version 1 of"),
+        ("no version", Box::new(drop("version")), 4003, Some("not_allowed"), "unknown version"),
         ("another data plane", Box::new(edit("mux", "json".into())), 4003, Some("not_allowed"), "yamux"),
         ("a ping", Box::new(|_, _| json!({"type": "ping", "id": 1})), 4001, None, "Expected auth_response"),
         (
@@ -229,7 +235,7 @@ fn every_wrong_answer_gets_its_code() {
         ),
     ];
     for (what, change, code, failed, text) in table {
-        let mut session = Session::new(session_config(), &Credential::None, wall(NOW), [6; 32], NOW);
+        let mut session = Session::new(session_config(), Upgrade::new(HOST), wall(NOW), [6; 32], NOW);
         let ask = Said::by(&mut session).texts.remove(0);
         session.handle_message(message(&change(answer(&ask), &ask)), NOW);
         assert_refused(&mut session, what, code, failed, text);
@@ -288,7 +294,7 @@ fn an_agent_that_never_answers_is_sent_away_after_thirty_seconds() {
 fn a_service_that_is_not_allowed_is_refused_by_name() {
     let mut config = session_config();
     config.login.allowed_services = Some(vec!["api".into()]);
-    let mut session = session(config, &Credential::None);
+    let mut session = session(config, Credential::None);
     let ask = Said::by(&mut session).texts.remove(0);
     session.handle_message(message(&answer(&ask)), NOW);
     assert_refused(&mut session, "web", 4003, Some("not_allowed"), "Service not allowed: web");
@@ -296,7 +302,7 @@ fn a_service_that_is_not_allowed_is_refused_by_name() {
 
 #[test]
 fn a_valid_bearer_token_is_announced_at_once() {
-    let mut session = session(session_config(), &Credential::Bearer(signed(&claims())));
+    let mut session = session(session_config(), Credential::Bearer(signed(&claims())));
     assert!(session.poll_transmit().is_none());
     assert!(matches!(session.poll_event(), Some(SessionEvent::Admit(_))));
     session.admit("https://a.relay.example".into(), NOW);
@@ -315,7 +321,7 @@ fn every_fault_of_a_bearer_token_is_answered_and_not_just_dropped() {
         ("for ever", signed(&claims().with_lifetime(None)), "must expire"),
     ];
     for (what, token, text) in table {
-        let mut session = session(session_config(), &Credential::Bearer(token));
+        let mut session = session(session_config(), Credential::Bearer(token));
         assert_refused(&mut session, what, 4002, Some(code_for(what)), text);
     }
 }
@@ -325,7 +331,7 @@ fn a_relay_that_demands_the_challenge_gives_a_bearer_token_no_way_around_it() {
     for token in [signed(&claims()), "nonsense".to_owned()] {
         let mut config = session_config();
         config.login.require_challenge = true;
-        let mut session = session(config, &Credential::Bearer(token));
+        let mut session = session(config, Credential::Bearer(token));
         let ask = Said::by(&mut session).texts.remove(0);
         assert_eq!(ask["type"], "auth_challenge");
         assert!(session.poll_event().is_none());
@@ -359,7 +365,7 @@ fn the_owner_refuses_with_a_reason_that_the_agent_reads() {
 fn no_two_sessions_ask_the_same() {
     let asks: Vec<Value> = (0..100)
         .map(|seed| {
-            let mut session = Session::new(session_config(), &Credential::None, wall(NOW), [seed; 32], NOW);
+            let mut session = Session::new(session_config(), Upgrade::new(HOST), wall(NOW), [seed; 32], NOW);
             Said::by(&mut session).texts.remove(0)
         })
         .collect();

@@ -163,7 +163,7 @@ impl VerifiedDelegation {
     pub fn check_scope(&self, scope: Scope) -> Result<(), DelegationError> {
         match self.delegation().may.has(scope) {
             true => Ok(()),
-            false => Err(DelegationError::Scope(scope.name())),
+            false => Err(DelegationError::Scope(scope.as_str())),
         }
     }
 

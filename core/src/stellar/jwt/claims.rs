@@ -11,7 +11,7 @@ use core::time::Duration;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 
-use super::{DEFAULT_SERVICE, ISSUER, LIFETIME, SigningInput};
+use super::{DEFAULT_SERVICE, ISSUER, LIFETIME, Scope, SigningInput};
 use crate::json::{Object, Value, to_json};
 use crate::stellar::address::Address;
 use crate::time::UnixTime;
@@ -91,6 +91,20 @@ impl Claims {
     #[must_use]
     pub fn with_challenge(mut self, challenge: &str) -> Self {
         self.extra.push(("challenge".to_owned(), challenge.into()));
+        self
+    }
+
+    /// Adds the authority that the agent dialled: a relay of another name refuses the token, whoever passes it on.
+    #[must_use]
+    pub fn with_host(mut self, host: &str) -> Self {
+        self.extra.push(("host".to_owned(), host.into()));
+        self
+    }
+
+    /// Adds what the token is good for.
+    #[must_use]
+    pub fn with_scope(mut self, scope: Scope) -> Self {
+        self.extra.push(("scope".to_owned(), scope.as_str().into()));
         self
     }
 

@@ -120,6 +120,20 @@ pub enum JwtError {
     /// `services` is not an array of strings.
     #[error("Invalid services in JWT: the claim services must be a list of names")]
     Services,
+    /// `host` is no text.
+    #[error("Invalid host in JWT: the claim host must be a text")]
+    Host,
+    /// `scope` is no scope that is known here.
+    #[error("Invalid scope in JWT: the claim scope must be agent, call or api")]
+    Scope,
+    /// `exp` is too long after `iat` for [`Expected::max_lifetime`](super::Expected::max_lifetime).
+    #[error("Token valid for too long: {lifetime}s > {max}s")]
+    Lifetime {
+        /// Seconds from `iat` to `exp`.
+        lifetime: i128,
+        /// The limit in seconds.
+        max: u64,
+    },
     /// A token could not be created: the signature is not by the key that had to sign.
     #[error("the signature is not by {0}: the signer used another key")]
     WrongSigner(Address),

@@ -14,7 +14,7 @@ use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::error::quoted;
-use super::{DEFAULT_SERVICE, ISSUER, JwtError, MAX_TOKEN_BYTES, SKEW, Signature};
+use super::{DEFAULT_SERVICE, ISSUER, JwtError, MAX_TOKEN_BYTES, SKEW, Scope, Signature};
 use crate::stellar::address::{Address, AddressError};
 use crate::time::UnixTime;
 
@@ -28,12 +28,15 @@ pub struct Expected<'a> {
     pub issuer: &'a str,
     /// Maximum time since `iat`, whatever `exp` says, with a tolerance of [`SKEW`]. `None`: only `exp` limits the lifetime.
     pub max_age: Option<Duration>,
+    /// Maximum time from `iat` to `exp`, except for a token with a `challenge` and without a `scope`: that is good once, and made by
+    /// a program of an older system. `None`: no limit.
+    pub max_lifetime: Option<Duration>,
 }
 
 impl Expected<'_> {
     /// The requirements of the relay `audience`: the usual issuer, and no limit besides `exp`.
     pub fn for_audience(audience: Address) -> Expected<'static> {
-        Expected { audience, issuer: ISSUER, max_age: None }
+        Expected { audience, issuer: ISSUER, max_age: None, max_lifetime: None }
     }
 }
 
@@ -45,6 +48,8 @@ impl Expected<'_> {
 pub struct Verified {
     address: Address,
     services: Vec<String>,
+    host: Option<String>,
+    scope: Option<Scope>,
     issued_at: UnixTime,
     expires_at: Option<UnixTime>,
     claims: BTreeMap<String, Value>,
@@ -64,6 +69,16 @@ impl Verified {
     /// The `challenge` claim, if any.
     pub fn challenge(&self) -> Option<&str> {
         self.claim("challenge")?.as_str()
+    }
+
+    /// `host`: the authority that the signer dialled; tokens of older systems do not say.
+    pub fn host(&self) -> Option<&str> {
+        self.host.as_deref()
+    }
+
+    /// `scope`: what the token is good for; tokens of older systems do not say.
+    pub fn scope(&self) -> Option<Scope> {
+        self.scope
     }
 
     /// `iat`: when the token was created.
@@ -87,6 +102,7 @@ pub(super) fn verify(token: &str, expected: &Expected<'_>, now: UnixTime) -> Res
     unverified.check_claims(expected, now)?;
     let address = unverified.check_signature()?;
     unverified.check_header(address)?;
+    unverified.check_lifetime(expected)?;
     unverified.into_verified(address, now)
 }
 
@@ -171,6 +187,24 @@ impl<'a> Unverified<'a> {
         Ok(())
     }
 
+    fn check_lifetime(&self, expected: &Expected<'_>) -> Result<(), JwtError> {
+        let is_single_use = self.claims.contains_key("challenge") && !self.claims.contains_key("scope");
+        let Some(max) = expected.max_lifetime.filter(|_| !is_single_use).map(|max| max.as_secs()) else {
+            return Ok(());
+        };
+        match (self.seconds("iat")?, self.seconds("exp")?) {
+            (Some(from), Some(to)) if to - from > i128::from(max) => {
+                Err(JwtError::Lifetime { lifetime: to - from, max })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A claim that must be a text.
+    fn text(&self, name: &str, error: JwtError) -> Result<Option<&str>, JwtError> {
+        self.claims.get(name).map(|value| value.as_str().ok_or(error)).transpose()
+    }
+
     fn into_verified(self, address: Address, now: UnixTime) -> Result<Verified, JwtError> {
         let issued_at = self.seconds("iat")?.ok_or(JwtError::Missing("iat"))?;
         let (now, skew) = (i128::from(now.as_secs()), i128::from(SKEW.as_secs()));
@@ -185,8 +219,11 @@ impl<'a> Unverified<'a> {
         let unix = |name, seconds| {
             u64::try_from(seconds).map(UnixTime::from_secs).map_err(|_| JwtError::Seconds(name))
         };
+        let scope = self.text("scope", JwtError::Scope)?.map(str::parse).transpose();
         Ok(Verified {
             address,
+            host: self.text("host", JwtError::Host)?.map(str::to_owned),
+            scope: scope.map_err(|_| JwtError::Scope)?,
             services: services(self.claims.get("services"))?,
             issued_at: unix("iat", issued_at)?,
             expires_at: self.seconds("exp")?.map(|at| unix("exp", at)).transpose()?,

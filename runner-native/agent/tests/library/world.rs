@@ -24,8 +24,7 @@ impl World {
     /// A runtime of its own with a relay.
     pub(crate) fn new() -> Self {
         let runtime = Runtime::new().expect("threads");
-        let address = identity().address();
-        let relay = Relay::builder(address).start(runtime.handle()).expect("a free port");
+        let relay = Relay::builder(identity()).start(runtime.handle()).expect("a free port");
         let at = relay.local_addr();
         let path = RelayUrl::DEFAULT_PATH.to_owned();
         let url = RelayUrl { tls: false, host: at.ip().to_string(), port: at.port(), path };

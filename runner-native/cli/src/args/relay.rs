@@ -9,7 +9,7 @@ use crate::exit::{EXIT_CODES, ExitError};
 use hvym_tunnel_net::key::Source;
 use hvym_tunnel_relay::config::{
     AccessSettings, AdmissionSettings, GuestOptions, IngressSettings, KeepaliveSettings, Limits,
-    PublicSettings, RelayOptions, UpstreamSettings, VisitorSettings,
+    LoginSettings, PublicSettings, RelayOptions, UpstreamSettings, VisitorSettings,
 };
 
 const AFTER: &str = "\
@@ -40,6 +40,8 @@ pub(crate) struct RelayArgs {
     #[command(flatten)]
     access: AccessSettings,
     #[command(flatten)]
+    login: LoginSettings,
+    #[command(flatten)]
     upstream: UpstreamSettings,
     #[command(flatten)]
     keepalive: KeepaliveSettings,
@@ -65,6 +67,7 @@ impl RelayArgs {
             public: self.public,
             admission: self.admission,
             access: self.access,
+            login: self.login,
             upstream: self.upstream,
             keepalive: self.keepalive,
             limits: self.limits,

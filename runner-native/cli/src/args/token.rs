@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use clap::Args;
-use hvym_tunnel_core::stellar::{Address, Claims};
+use clap::{Args, ValueEnum};
+use hvym_tunnel_core::stellar::{Address, Claims, Scope};
 use hvym_tunnel_core::time::UnixTime;
 
 use super::identity::{IdentityRole, SourceArgs};
@@ -13,7 +13,8 @@ use hvym_tunnel_net::target::ServiceName;
 
 /// Print a token that proves who you are to one relay
 ///
-/// Whoever has the token is you, at that relay, until it expires. The token goes to standard output, one line about it
+/// Whoever has the token is you, at that relay, until it expires: where its HTTP routes are asked, unless another --scope makes it
+/// good for a login instead. The token goes to standard output, one line about it
 /// to standard error.
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -25,11 +26,19 @@ pub(crate) struct TokenArgs {
     #[arg(long, value_name = "ADDRESS", env = "HVYM_TUNNEL_AUDIENCE", hide_env = true)]
     audience: Address,
     /// Seconds until it expires
-    #[arg(long, value_name = "SECS", default_value_t = 3600, value_parser = clap::value_parser!(u32).range(1..=86_400), env = "HVYM_TUNNEL_LIFETIME", hide_env = true)]
+    ///
+    /// Relays refuse what is good for longer than a day, unless their operator says otherwise.
+    #[arg(long, value_name = "SECS", default_value_t = 3600, value_parser = clap::value_parser!(u32).range(1..=MAX_LIFETIME), env = "HVYM_TUNNEL_LIFETIME", hide_env = true)]
     lifetime: u32,
     /// The challenge it answers, as the relay sent it
     #[arg(long, value_name = "TEXT", env = "HVYM_TUNNEL_CHALLENGE", hide_env = true)]
     challenge: Option<String>,
+    /// What it is good for
+    #[arg(long, value_enum, default_value_t, env = "HVYM_TUNNEL_SCOPE", hide_env = true)]
+    scope: TokenScope,
+    /// The host name, with its port if that is not the usual one, by which the relay is dialled; a login needs it
+    #[arg(long, value_name = "HOST", env = "HVYM_TUNNEL_HOST", hide_env = true)]
+    host: Option<String>,
     /// A service it asks for; repeat for more
     #[arg(
         long = "service",
@@ -44,6 +53,31 @@ pub(crate) struct TokenArgs {
     source: SourceArgs,
 }
 
+/// The longest lifetime in seconds: 31 days, the most that a relay's operator can allow.
+const MAX_LIFETIME: i64 = 31 * 86_400;
+
+/// What a token is good for.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default, ValueEnum)]
+enum TokenScope {
+    /// The relay's HTTP routes, and no login
+    #[default]
+    Api,
+    /// A login that may bind services
+    Agent,
+    /// A login that reaches services of others
+    Call,
+}
+
+impl From<TokenScope> for Scope {
+    fn from(scope: TokenScope) -> Self {
+        match scope {
+            TokenScope::Api => Scope::Api,
+            TokenScope::Agent => Scope::Agent,
+            TokenScope::Call => Scope::Call,
+        }
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(arguments: &TokenArgs) -> Result<(), ExitError> {
     let identity = Identity::load(&arguments.source.source(IdentityRole::Agent))?;
@@ -54,6 +88,10 @@ pub(crate) fn run(arguments: &TokenArgs) -> Result<(), ExitError> {
         Claims::new(identity.address(), arguments.audience.to_string(), UnixTime::from_secs(now.as_secs()))
             .with_services(arguments.services.iter().map(ServiceName::as_str))
             .with_lifetime(Some(Duration::from_secs(arguments.lifetime.into())));
+    if let Some(host) = &arguments.host {
+        claims = claims.with_host(&host.to_ascii_lowercase());
+    }
+    claims = claims.with_scope(arguments.scope.into());
     if let Some(challenge) = &arguments.challenge {
         claims = claims.with_challenge(challenge);
     }

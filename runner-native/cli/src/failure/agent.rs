@@ -73,6 +73,9 @@ fn exit(reason: &DownReason) -> Exit {
         | DownReason::Delegation { .. }
         | DownReason::TokenInUse { .. }
         | DownReason::WrongRelay { .. }
+        | DownReason::RelayKeyChanged { .. }
+        | DownReason::WrongHost { .. }
+        | DownReason::RelayUnproven(_)
         | DownReason::SignerRefused
         | DownReason::SignerMismatch => Exit::Refused,
         _ => Exit::Unexpected,

@@ -7,15 +7,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::header::{
-    CONNECTION, HeaderMap, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    CONNECTION, HOST, HeaderMap, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use hvym_tunnel_compat::CompatAgent;
 use hvym_tunnel_core::dialect::{MUX_YAMUX, Process, SessionRole};
-use hvym_tunnel_core::handshake::Credential;
+use hvym_tunnel_core::handshake::{
+    Credential, ProofInput, RelayProof, Upgrade, nonce_in_query, normal_authority,
+};
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::{LinkId, Session, SessionEvent};
+use hvym_tunnel_core::rng::Rng;
 
 use crate::agent_conn::peer_access::Caller;
 use crate::agent_conn::registration::AgentRegistration;
@@ -38,21 +41,50 @@ use hvym_tunnel_net::socket::{self, LIMIT};
 use hvym_tunnel_net::timeout::within;
 
 const MUX: HeaderName = HeaderName::from_static("hvym-tunnel-mux");
+/// Random bytes of a challenge.
+const CHALLENGE_BYTES: usize = 32;
 /// A key is 16 bytes in base64 (RFC 6455 section 4.1).
 const KEY_CHARACTERS: usize = 24;
 
 /// The login method of a connection.
 enum Login {
     /// As an identity.
-    Identity(Credential, Process),
+    Identity(Upgrade, Process),
     /// By a token, with a protocol of another system.
     Token(CompatAgent, TokenLogin),
 }
 
 /// Answers a request for `/connect`.
 pub(crate) fn answer(visitor: &Visitor, request: Request<RequestBody>) -> Answer {
-    let login = Login::Identity(credential(request.headers()), process(request.headers()));
+    let host = match dialled_name(visitor, request.headers()) {
+        Ok(host) => host,
+        Err(host) => {
+            let (domain, format) =
+                (&visitor.state.settings.options.ingress.domain, response_body::format(request.headers()));
+            return response_body::page(&pages::not_a_name(&host, domain), format);
+        }
+    };
+    let upgrade = Upgrade::new(host.as_str()).with_credential(credential(request.headers()));
+    let nonce = request.uri().query().and_then(nonce_in_query);
+    let upgrade = match nonce {
+        Some(nonce) => upgrade.with_proof(proof(&visitor.state, nonce, &host)),
+        None => upgrade,
+    };
+    let login = Login::Identity(upgrade, process(request.headers()));
     accept(visitor, request, login)
+}
+
+/// The name by which the relay was dialled, if it is one of its own; else what was dialled.
+fn dialled_name(visitor: &Visitor, fields: &HeaderMap) -> Result<String, String> {
+    let host = fields.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let host = normal_authority(host, visitor.usual_port());
+    if visitor.state.info.names.contains(&host, visitor.is_local(fields)) { Ok(host) } else { Err(host) }
+}
+
+/// The proof that this relay, dialled as `host`, is the one whose address it shows.
+fn proof(state: &RelayState, nonce: &str, host: &str) -> RelayProof {
+    let challenge = Rng::new(clock::seed()).token::<CHALLENGE_BYTES>();
+    state.info.identity.prove(ProofInput::new(nonce, &challenge, host, state.info.address))
 }
 
 /// Answers a request for `/ws/tunnel`, where programs of other systems connect.
@@ -148,8 +180,8 @@ async fn run_session(state: Arc<RelayState>, peer: SocketAddr, login: Login, upg
     let socket = socket::accepted(wire);
     let (clock, config) = (state.clock, state.session.clone());
     let (session, token_login) = match login {
-        Login::Identity(credential, process) => {
-            let mut session = Session::new(config, &credential, clock.wall(), clock::seed(), clock.now());
+        Login::Identity(upgrade, process) => {
+            let mut session = Session::new(config, upgrade, clock.wall(), clock::seed(), clock.now());
             session.set_process(process);
             (session, None)
         }

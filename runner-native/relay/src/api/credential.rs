@@ -4,7 +4,7 @@
 
 use http::header::{HeaderMap, HeaderName};
 use hvym_tunnel_core::stellar::Address;
-use hvym_tunnel_core::stellar::jwt::{Expected, Token};
+use hvym_tunnel_core::stellar::jwt::{Expected, Scope, Token};
 
 use crate::http1::auth;
 use crate::relay_state::RelayState;
@@ -59,16 +59,24 @@ impl Asker {
     }
 }
 
-/// The signer of `token`. Refuses answers to a challenge, which are valid on their own connection only, and tokens
-/// that never expire.
+/// The signer of `token`, which must be for this API (scope `api`): a token that logs an agent in opens nothing here, and one
+/// without a scope is of an older program, none of which shows it here. Refuses answers to a challenge, which are valid on their own
+/// connection only, tokens that never expire or too late, and those that name another host.
 fn owner(token: &str, state: &RelayState) -> Result<Address, String> {
-    let expected = Expected::for_audience(state.info.address);
+    let mut expected = Expected::for_audience(state.info.address);
+    expected.max_lifetime = Some(state.settings.options.login.max_token_lifetime);
     let verified = Token::verify(token, &expected, state.clock.wall().unix).map_err(|e| e.to_string())?;
     if verified.expires_at().is_none() {
         return Err("the token must expire".to_owned());
     }
     if verified.claim("challenge").is_some() {
         return Err("the token answers a challenge, and is good for nothing else".to_owned());
+    }
+    if verified.scope() != Some(Scope::Api) {
+        return Err("the token is not for this API: its scope must be api".to_owned());
+    }
+    if verified.host().is_some_and(|host| !state.info.names.contains(host, true)) {
+        return Err("the token is for another host than this relay".to_owned());
     }
     Ok(verified.address())
 }

@@ -46,6 +46,18 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
     }
 }
 
+/// A host, or a host and a port, as `Host` has them (RFC 9110 section 7.2), in lower case.
+pub(super) fn authority(text: &str) -> Result<String, String> {
+    let text = text.to_ascii_lowercase();
+    let parsed = text.parse::<http::uri::Authority>().ok();
+    let is_one = |authority: &http::uri::Authority| {
+        !authority.host().is_empty() && !text.contains(['@', '*', '%']) && !text.ends_with([':', '.'])
+    };
+    parsed.filter(is_one).map(|_| text.clone()).ok_or_else(|| {
+        "a host or a host and a port is needed, as in relay.internal or 192.0.2.7:4896".to_owned()
+    })
+}
+
 /// `FIRST-LAST`, or one port.
 pub(super) fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
@@ -118,6 +130,10 @@ pub(super) fn read_origins<'de, D: Deserializer<'de>>(deserializer: D) -> Result
     read_list(deserializer, origin)
 }
 
+pub(super) fn read_authorities<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    read_list(deserializer, authority)
+}
+
 fn read_list<'de, T, D: Deserializer<'de>>(
     deserializer: D,
     parse: fn(&str) -> Result<T, String>,
@@ -148,6 +164,20 @@ mod tests {
         assert_eq!(origin("https://App.example:8443").as_deref(), Ok("https://app.example:8443"));
         for typed in ["", "app.example", "https://", "https://a/", "https://*.a", "wss://a", "https://u@a"] {
             assert!(origin(typed).is_err(), "{typed}");
+        }
+    }
+
+    #[test]
+    fn an_authority_is_a_host_and_perhaps_a_port() {
+        for (typed, read) in [
+            ("Relay.internal", "relay.internal"),
+            ("192.0.2.7:4896", "192.0.2.7:4896"),
+            ("[2001:db8::1]:80", "[2001:db8::1]:80"),
+        ] {
+            assert_eq!(authority(typed).as_deref(), Ok(read));
+        }
+        for typed in ["", ":80", "a:", "a.", "https://a", "a/b", "*.a", "u@a", "a b", "a:b", "a%41"] {
+            assert!(authority(typed).is_err(), "{typed}");
         }
     }
 
