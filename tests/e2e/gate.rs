@@ -3,12 +3,14 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
 use data_encoding::BASE64;
 use hvym_tunnel_tests::alone::Alone;
 use hvym_tunnel_tests::apps::pattern;
+use hvym_tunnel_tests::guests::write_private;
 use hvym_tunnel_tests::http::{Conversation, Head, Origin, answer, nobody, ok};
 use hvym_tunnel_tests::program::{Home, PATIENCE, Program, python};
 use hvym_tunnel_tests::tunnel::request;
@@ -65,6 +67,7 @@ fn a_password_may_stand_in_a_file_or_a_variable() {
     let home = Home::new();
     let file = home.path("accounts");
     fs::write(&file, format!("# who may come\n\nbob:x\n{ACCOUNT}\n")).expect("a folder takes a file");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("it is ours");
     let file = file.to_str().expect("text").to_owned();
     for (name, value) in
         [("HVYM_TUNNEL_BASIC_AUTH_FILE", file.as_str()), ("HVYM_TUNNEL_BASIC_AUTH", "bob:x\nann:open sesame")]
@@ -83,13 +86,16 @@ fn a_password_may_stand_in_a_file_or_a_variable() {
 #[test]
 fn a_gate_that_cannot_be_kept_is_refused_without_a_word_of_the_secret() {
     let home = Home::new();
-    fs::write(home.path("none"), "# nobody\n").expect("a folder takes a file");
-    let none = home.path("none");
+    let none = write_private(&home, "none", "# nobody\n");
+    fs::write(home.path("open"), "ann:opensesame\n").expect("a folder takes a file");
+    fs::set_permissions(home.path("open"), fs::Permissions::from_mode(0o644)).expect("it is ours");
+    let open = home.path("open").display().to_string();
     for (arguments, words) in [
         (&["3000", "--basic-auth", "opensesame"][..], "has no colon"),
         (&["3000", "--basic-auth", "opensesame:"], "has no password"),
         (&["3000", "--basic-auth", ":opensesame"], "has no user"),
-        (&["3000", "--basic-auth-file", none.to_str().expect("text")], "there is no account"),
+        (&["3000", "--basic-auth-file", &none], "there is no account"),
+        (&["3000", "--basic-auth-file", &open], "can be read by others (mode 0644)"),
         (&["3000", "--basic-auth-file", "missing"], "cannot read the accounts"),
         (&["tcp://db:5432", "--basic-auth", "ann:opensesame"], "tcp://db:5432 is not that"),
         (&["3000", "--bind", "g=h2c://app:1", "--allow-cidr", "::/0"], "h2c://app:1 is not that"),

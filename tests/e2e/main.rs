@@ -6,6 +6,8 @@ mod coming_back;
 mod conformance;
 mod conformance_http2;
 mod conformance_streams;
+mod control;
+mod crowded;
 mod end;
 mod expose;
 mod gate;

@@ -2,6 +2,7 @@
 #![cfg(unix)]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use crate::h2_visitor::H2;
 use futures_rustls::TlsConnector;
 use futures_rustls::client::TlsStream;
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
+use hvym_tunnel_tests::guests::write_private;
 use hvym_tunnel_tests::http::{Conversation, Origin, ok};
 use hvym_tunnel_tests::program::{Home, Program};
 use hvym_tunnel_tests::tunnel::Relay;
@@ -60,7 +62,7 @@ impl Place {
         let (certificate, key) = authority.issue(last_year);
         fs::write(files.path("ca.pem"), authority.certificate.pem()).expect("a folder takes a file");
         fs::write(files.path("cert.pem"), certificate.pem()).expect("a folder takes a file");
-        fs::write(files.path("key.pem"), key.serialize_pem()).expect("a folder takes a file");
+        write_private(&files, "key.pem", &key.serialize_pem());
         let [cert, key] = ["cert.pem", "key.pem"].map(|name| files.path(name).display().to_string());
         let relay = Relay::start(&["--tls-cert", &cert, "--tls-key", &key]);
         Place { authority, files, relay, certificate }
@@ -151,7 +153,15 @@ fn a_renewed_certificate_is_read_on_sighup_and_a_broken_one_is_not_used() {
         place.relay.program.event("certificate_kept");
         assert_eq!(place.shown().await, first);
 
-        fs::write(place.path("key.pem"), key.serialize_pem()).expect("a file");
+        write_private(&place.files, "key.pem", &key.serialize_pem());
+        fs::set_permissions(place.path("key.pem"), fs::Permissions::from_mode(0o640)).expect("it is ours");
+        place.relay.program.signal(Signal::HUP);
+        let kept = place.relay.program.event("certificate_kept");
+        assert!(
+            kept["message"].as_str().is_some_and(|text| text.contains("can be read by others (mode 0640)")),
+            "{kept}"
+        );
+        fs::set_permissions(place.path("key.pem"), fs::Permissions::from_mode(0o600)).expect("it is ours");
         place.relay.program.signal(Signal::HUP);
         place.relay.program.event("certificate_loaded");
         assert_eq!(place.shown().await, *second.der());

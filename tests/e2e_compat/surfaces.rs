@@ -5,3 +5,4 @@ mod asking;
 mod cloud;
 mod hvym;
 mod tunely;
+mod wrong_keys;

@@ -5,6 +5,8 @@
 //! It knows no socket; what is counted, its runner gives back.
 
 mod bucket;
+mod guesses;
+mod logins;
 mod visitor;
 
 use alloc::collections::BTreeMap;
@@ -14,6 +16,10 @@ use hvym_yamux::Instant;
 use thiserror::Error;
 
 pub use bucket::VisitorRate;
+pub use guesses::{FIRST_DELAY, FORGET_AFTER, FREE_GUESSES, GuessLimits, MAX_DELAY, MAX_GUESSERS};
+pub use logins::{
+    KNOWN_AFTER, LoginLimits, LoginLimitsConfig, LoginRefusal, LoginStart, LoginTicket, MAX_KNOWN,
+};
 use visitor::Visits;
 
 /// Visitors that are remembered for their rates, some 150 bytes each. A flood from more addresses is limited by what
@@ -159,6 +165,14 @@ impl<S: Ord + Clone> VisitorLimits<S> {
         if self.connections >= self.config.connections {
             return Err(LimitError::Connections);
         }
+        self.open_beyond(visitor, now)
+    }
+
+    /// As [`Self::open`], whatever all have: for connections that have places of their own. They count all the same.
+    ///
+    /// # Errors
+    /// The limit of the visitor that it would exceed; nothing is counted then.
+    pub fn open_beyond(&mut self, visitor: Option<VisitorKey>, now: Instant) -> Result<(), LimitError> {
         if let Some(key) = visitor {
             let share = self.config.visitor;
             self.visits(key, now).open(&share, now)?;

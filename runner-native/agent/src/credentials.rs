@@ -35,6 +35,9 @@ impl Credentials {
             reason: error.to_string(),
         };
         let file = File::open(path).map_err(unreadable)?;
+        if let Some(mode) = files::mode_for_others(&file).map_err(unreadable)? {
+            return Err(CredentialsError::TooOpen { path: path.to_owned(), mode });
+        }
         let text = files::read_text_limited(file, MAX_FILE_BYTES).map_err(unreadable)?;
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(COMMENT));
         let accounts: Vec<Self> = lines.map(Self::from).collect();
@@ -119,6 +122,14 @@ pub enum CredentialsError {
         path: PathBuf,
         /// The system's message.
         reason: String,
+    },
+    /// Others could have read the passwords.
+    #[error("the accounts in {0} can be read by others (mode {mode:04o}): chmod 600 {0}", path.display())]
+    TooOpen {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
     },
     /// The file has no account, so every visitor would be refused.
     #[error("there is no account in {}", .0.display())]

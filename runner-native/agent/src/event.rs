@@ -159,6 +159,8 @@ pub enum RequestNote {
     NoCredentials,
     /// The visitor gave wrong credentials.
     WrongCredentials,
+    /// The visitor gave credentials, and none is looked at because too many from its address were wrong.
+    TooManyGuesses,
     /// The service closed the connection before it answered.
     ClosedWithoutResponse {
         /// Where the service is.

@@ -266,6 +266,7 @@ fn note(note: &RequestNote) -> String {
         RequestNote::PreflightAnswered => "answered for the service (--cors-preflight)".to_owned(),
         RequestNote::NoCredentials => "no name and password".to_owned(),
         RequestNote::WrongCredentials => "wrong name or password".to_owned(),
+        RequestNote::TooManyGuesses => "too many wrong passwords from there".to_owned(),
         RequestNote::ClosedWithoutResponse { place } => {
             format!("{place} closed the connection without an answer")
         }

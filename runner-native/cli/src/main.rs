@@ -2,6 +2,7 @@
 //!
 //! Only the way through it: understand the command line, find the identity, run one side, end with one exit code.
 
+mod admin;
 mod agent_reports;
 mod args;
 mod demo;
@@ -70,7 +71,7 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), ExitError> {
             runtime()?.run(demo::run(identity, options, reporter.clone(), signals()?))
         }
         Command::Relay(arguments) => {
-            let audit = relay::audit_file(arguments.audit.audit_file.as_deref())?;
+            let audit = relay::audit_file(arguments.operator.audit_file.as_deref())?;
             let (source, options) = arguments.options()?;
             let identity = identity(&source, reporter)?;
             let reports = relay::Reports::new(reporter.clone(), audit);

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 
+use crate::args::admin;
 use crate::exit::{Exit, ExitError};
 use crate::report::{AuditFile, Report, Reporter, Who};
 use crate::signals::{DRAIN_LIMIT, ReloadSignals, Stop, StopSignals};
@@ -33,6 +34,8 @@ pub(crate) async fn run(
             "everybody whom the proxy leads here can log in: name agents with --allow-agent, or say --open"
         );
     }
+    let mut options = options;
+    options.state.state_dir = admin::state_dir(options.state.state_dir).ok();
     let builder = Relay::builder(identity).options(options).observer(Arc::new(reports.clone()));
     let relay = builder.start(&RuntimeHandle::current())?;
     // Without files to read again the signal means what it always means: the terminal is gone. It is heard before anybody

@@ -51,6 +51,11 @@ struct Health<'a> {
     tunnel_system: &'a str,
 }
 
+/// Whether agents connect at this path of the relay's own domain.
+pub(super) fn is_agent_endpoint(target: &str) -> bool {
+    matches!(target.split('?').next(), Some("/connect" | "/ws/tunnel"))
+}
+
 /// Answers a request that names no agent. `name` says what its host is instead: the relay itself, another domain (an
 /// IP address, in health checks of a load balancer), or no possible agent.
 pub(super) async fn answer(
@@ -138,7 +143,7 @@ async fn api(visitor: &Visitor, request: Request<RequestBody>) -> Option<Answer>
     {
         return tunely::answer(visitor, rest, request).await;
     }
-    let asker = || Asker::new(request.headers(), state);
+    let asker = || Asker::new(request.headers(), visitor);
     let told = |tell: &dyn Fn(&Asker) -> Answer| asker().map_or_else(hvym::refused, |asker| tell(&asker));
     let answer = match path.as_str() {
         "/api/health" => cloud::alive(),

@@ -1,5 +1,6 @@
 //! Sends records of the audit log as events of their relay.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,16 @@ impl RelayState {
             Err(1) => self.summarize_later(record.kind),
             Err(_) => {}
         }
+    }
+
+    /// A key, token or password from this address was wrong: others from there wait.
+    pub(crate) fn handle_wrong_key(self: &Arc<Self>, from: IpAddr, what: &str) {
+        let delay = self.guesses.handle_wrong(from, self.clock.now());
+        let detail = match delay {
+            Duration::ZERO => format!("{what} was wrong"),
+            delay => format!("{what} was wrong; none is looked at for {} s", delay.as_secs()),
+        };
+        self.audit(AuditRecord::new(AuditKind::WrongKey, detail).peer(from));
     }
 
     /// Says how many records of this kind were left out, if nothing else has until then.

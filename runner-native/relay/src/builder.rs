@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use hvym_tunnel_core::time::UnixTime;
 use hvym_tunnel_net::events::{EVENT_CAPACITY, event_channel};
 use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::listener::TcpListener;
@@ -11,9 +13,11 @@ use hvym_tunnel_net::rlimit::raise_open_files;
 use hvym_tunnel_net::runtime::{RuntimeHandle, spawn};
 use smol::channel::bounded;
 
-use crate::access::AgentLists;
+use crate::access::{AgentLists, Bans};
 use crate::compat_agents::CompatAgents;
-use crate::config::RelayOptions;
+use crate::config::{CONTROL_SOCKET, RelayOptions, StateSettings};
+#[cfg(unix)]
+use crate::control::ControlSocket;
 use crate::error::RelayError;
 use crate::event::{EventSink, RelayEvent};
 use crate::handle::RelayHandle;
@@ -23,6 +27,7 @@ use crate::relay_state::{Plugins, RelayState};
 use crate::router::Router;
 use crate::settings::{RelaySettings, TCP_KEEPALIVE};
 use crate::shutdown::Running;
+use crate::state_dir::StateDir;
 use crate::tls::{CertSource, FileCertificate, Tls};
 
 /// Pending requests to drain. The relay's task receives them at once.
@@ -159,20 +164,52 @@ impl RelayBuilder {
             TcpListener::listen(at, Some(TCP_KEEPALIVE)).map_err(|error| RelayError::listen(at, &error))?;
         let local = listener.local_addr().map_err(|error| RelayError::listen(at, &error))?;
         let plugins = Plugins { registry, router: self.router };
+        let bans = load_bans(&self.settings.options.state)?;
         let (sender, events) = event_channel(self.event_capacity);
         let sink = EventSink { observer: self.observer, sender };
-        let state = RelayState::new(self.identity, self.settings, compat_agents, local.port(), sink, plugins);
+        let state =
+            RelayState::new(self.identity, self.settings, compat_agents, local.port(), sink, plugins, bans);
         let state = Arc::new(state);
         let accepting = spawn(listener::accept(Arc::clone(&state), listener, tls.clone()));
         let (commands, receiver) = bounded(COMMAND_CAPACITY);
         let (at_end, ended) = bounded(1);
+        #[cfg(unix)]
+        let control = open_control(&state, runtime)?;
         let running = Running::new(Arc::clone(&state), accepting, tls.clone());
         spawn(async move {
             running.run(receiver).await;
+            #[cfg(unix)]
+            drop(control);
             drop(at_end);
         })
         .detach();
         Ok(RelayHandle::new(state, local, tls, events, commands, ended))
+    }
+}
+
+/// The bans of the state folder.
+fn load_bans(state: &StateSettings) -> Result<Bans, RelayError> {
+    let folder = state.state_dir.clone().map(StateDir::new);
+    let now = UnixTime::from_secs(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
+    Bans::load(folder, now).map_err(|error| RelayError::Bans(error.to_string()))
+}
+
+/// The control socket, if there is to be one.
+#[cfg(unix)]
+fn open_control(
+    state: &Arc<RelayState>,
+    runtime: &RuntimeHandle,
+) -> Result<Option<ControlSocket>, RelayError> {
+    let StateSettings { state_dir, control } = &state.settings.options.state;
+    let by_default = state_dir.as_ref().map(|folder| folder.join(CONTROL_SOCKET));
+    let Some(path) = control.clone().or(by_default) else { return Ok(None) };
+    match ControlSocket::open(&path, Arc::clone(state), runtime.clone()) {
+        Ok(socket) => Ok(Some(socket)),
+        Err(error) if control.is_none() => {
+            tracing::warn!(path = %path.display(), %error, "there is no control socket");
+            Ok(None)
+        }
+        Err(error) => Err(RelayError::Control { path, message: error.to_string() }),
     }
 }
 

@@ -8,6 +8,7 @@ mod compat_agents;
 mod groups;
 mod limits;
 mod login;
+mod state;
 mod text;
 mod upstream;
 mod visitor_share;
@@ -15,6 +16,7 @@ mod visitor_share;
 use std::net::SocketAddr;
 
 use hvym_proxy::MinRate;
+use hvym_proxy::limits::LoginLimitsConfig;
 use thiserror::Error;
 
 pub use access::AccessSettings;
@@ -27,6 +29,7 @@ pub use hvym_tunnel_net::config::KeepaliveSettings;
 use hvym_tunnel_net::target::RelayUrl;
 pub use limits::Limits;
 pub use login::LoginSettings;
+pub use state::{CONTROL_SOCKET, StateSettings};
 pub use text::listen_address;
 pub use upstream::{ReusePolicy, UpstreamSettings};
 pub use visitor_share::VisitorSettings;
@@ -44,6 +47,8 @@ pub struct RelayOptions {
     pub access: AccessSettings,
     /// By which names agents dial, and which tokens they may bring.
     pub login: LoginSettings,
+    /// Where it keeps its state, and takes commands.
+    pub state: StateSettings,
     /// How it uses connections to services.
     pub upstream: UpstreamSettings,
     /// When a silent link is dead.
@@ -86,6 +91,12 @@ impl RelayOptions {
     /// How slowly the body of a request may come.
     pub(crate) const fn body_rate(&self) -> MinRate {
         self.visitors.min_rate(self.limits.body_timeout)
+    }
+
+    /// How many agents log in and are logged in. Places are kept for known agents where strangers may take them.
+    pub(crate) const fn logins(&self) -> LoginLimitsConfig {
+        let limits = LoginLimitsConfig::new(self.limits.sessions);
+        if self.access.open { limits } else { LoginLimitsConfig { kept_agents: 0, ..limits } }
     }
 
     /// Reads the config file that [`AdmissionSettings::config`] names, unless there are agents of other systems already.

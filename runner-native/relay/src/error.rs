@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use thiserror::Error;
 
@@ -20,6 +21,17 @@ pub enum RelayError {
     /// The list of agents.
     #[error(transparent)]
     Agents(#[from] AgentListFileError),
+    /// The file of bans in the state folder. Without it, those who are banned would be let in.
+    #[error("the bans in the state folder cannot be read: {0}")]
+    Bans(String),
+    /// The control socket.
+    #[error("cannot take commands at {}: {message}", path.display())]
+    Control {
+        /// Where it was to be.
+        path: PathBuf,
+        /// The system's message.
+        message: String,
+    },
     /// The file of the agents of other systems.
     #[error(transparent)]
     Guests(#[from] GuestsError),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use hvym_tunnel_core::stellar::Address;
 use smol::channel::{Receiver, Sender};
 
-use crate::event::{RelayEvent, RelayEvents};
+use crate::event::RelayEvents;
 use crate::relay_state::RelayState;
 use crate::tls::Tls;
 
@@ -93,14 +93,7 @@ impl RelayHandle {
     /// Reloads the certificates, the list of agents, and the keys that verify tokens of older systems. The results are sent as
     /// events.
     pub fn reload(&self) {
-        if let Some(tls) = &self.tls {
-            self.state.emit(RelayEvent::Certificate(tls.source.reload()));
-        }
-        if let Some(reloaded) = self.state.compat_agents.reload() {
-            self.state.emit(RelayEvent::Keys(reloaded));
-        }
-        // A full channel means that it was asked for before.
-        let _asked_already = self.state.lifecycle.reloads.0.try_send(());
+        self.state.request_reload();
     }
 
     /// Whether [`Self::reload`] has anything to reload.

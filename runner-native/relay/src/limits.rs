@@ -1,4 +1,7 @@
 //! Limits on what visitors may use, in all and each: connections, requests, tunnels. Knows no HTTP and no session.
 
+pub(crate) mod guesses;
+pub(crate) mod logins;
+pub(crate) mod reserve;
 pub(crate) mod tunnel_idle;
 pub(crate) mod visitor_counts;

@@ -5,10 +5,11 @@ mod http1_conn;
 mod path_route;
 mod routing;
 
-use std::net::{Shutdown, SocketAddr};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use futures_util::io::AsyncWriteExt;
+use hvym_proxy::limits::LimitError;
 use hvym_tunnel_pages::{Format, Page};
 
 use crate::limits::visitor_counts::ConnectionSlot;
@@ -27,13 +28,29 @@ use hvym_tunnel_net::timeout::within;
 pub(crate) async fn accept(state: Arc<RelayState>, listener: TcpListener, tls: Option<Tls>) {
     loop {
         let (tcp, peer) = listener.accept().await;
-        match state.limits.connect(peer) {
-            Ok(slot) => spawn(serve(Arc::clone(&state), tcp, peer, tls.clone(), slot)).detach(),
+        match admit(&state, &tcp, peer) {
+            Ok(admitted) => spawn(serve(Arc::clone(&state), tcp, peer, tls.clone(), admitted)).detach(),
             Err(error) => {
                 tracing::debug!(%peer, %error, "refused a connection");
                 reject(tcp, &pages::over_limit(error), tls.is_some()).await;
             }
         }
+    }
+}
+
+/// What a connection has of the limits, and its handle if it is in the reserve.
+type Admitted = (Arc<ConnectionSlot>, Option<Arc<TcpStream>>);
+
+/// Takes a connection in within the limits. Where all have what they may have, it comes into the reserve.
+fn admit(state: &RelayState, tcp: &Tcp, peer: SocketAddr) -> Result<Admitted, LimitError> {
+    match state.limits.connect(peer) {
+        Err(LimitError::Connections) => {
+            let slot = state.limits.connect_beyond(peer)?;
+            let handle = tcp.handle();
+            state.reserve.enter(&handle);
+            Ok((slot, Some(handle)))
+        }
+        slot => slot.map(|slot| (slot, None)),
     }
 }
 
@@ -51,9 +68,9 @@ async fn serve(
     tcp: Tcp,
     peer: SocketAddr,
     tls: Option<Tls>,
-    slot: Arc<ConnectionSlot>,
+    (slot, reserved): Admitted,
 ) {
-    let visitor = Arc::new(Visitor::new(state, peer, slot, tls.is_some()));
+    let visitor = Arc::new(Visitor::new(state, peer, slot, reserved, tls.is_some()));
     // hyper keeps the connection to itself, and drops it when it has closed its own half.
     let rest = tcp.handle();
     let wire = match tls {

@@ -2,7 +2,7 @@
 
 use hvym_http1::{MAX_HEAD_BYTES, MAX_HEADERS, RequestError};
 use hvym_proxy::HeadRefusal;
-use hvym_proxy::limits::LimitError;
+use hvym_proxy::limits::{LimitError, LoginRefusal};
 use hvym_tunnel_pages::Page;
 
 /// `Retry-After` of a relay that is full or restarts, seconds.
@@ -201,6 +201,17 @@ pub(super) fn overloaded() -> Page {
         "The tunnel has no room for another request right now.",
         "Reload in a moment. If this is your relay, see its limits on requests and streams.",
     )
+}
+
+/// A limit on logins is reached: 503 where all share it, 429 where it is the address's own.
+pub(super) fn over_logins(limit: LoginRefusal) -> Page {
+    let status = match limit {
+        LoginRefusal::AddressPending | LoginRefusal::AddressRate | LoginRefusal::AddressAgents => 429,
+        LoginRefusal::Pending | LoginRefusal::Rate | LoginRefusal::Agents => 503,
+    };
+    let mut text = limit.to_string();
+    text[..1].make_ascii_uppercase();
+    later(status, "Too many logins", &format!("{text}."), "Try again in a moment.")
 }
 
 /// The relay has its maximum of agents.

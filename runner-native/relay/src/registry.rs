@@ -56,6 +56,8 @@ pub struct Admission {
     pub policy: Policy,
     /// Public TCP ports at once; `None` is the share that every agent has.
     pub tcp_ports: Option<usize>,
+    /// Whether the operator named this agent: places are kept for it.
+    pub is_listed: bool,
     /// Services at once, private ones included; `None` is as many as the protocol allows.
     pub max_services: Option<usize>,
 }
@@ -70,6 +72,13 @@ impl Admission {
     #[must_use]
     pub const fn with_tcp_ports(mut self, tcp_ports: Option<usize>) -> Self {
         self.tcp_ports = tcp_ports;
+        self
+    }
+
+    /// Sets [`Self::is_listed`].
+    #[must_use]
+    pub const fn with_listed(mut self, is_listed: bool) -> Self {
+        self.is_listed = is_listed;
         self
     }
 

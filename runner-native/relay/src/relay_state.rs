@@ -7,10 +7,14 @@ use hvym_proxy::ProxyConfig;
 use hvym_tunnel_core::relay::{Name, OwnNames, Owner, SessionConfig};
 use hvym_tunnel_core::stellar::Address;
 
+use crate::access::Bans;
 use crate::audit::Audit;
 use crate::compat_agents::CompatAgents;
 use crate::event::{EventSink, RelayEvent};
 use crate::lifecycle::Lifecycle;
+use crate::limits::guesses::Guesses;
+use crate::limits::logins::Logins;
+use crate::limits::reserve::Reserve;
 use crate::limits::visitor_counts::{ExemptAddresses, VisitorCounts};
 use crate::metrics::Metrics;
 use crate::registry::{OpenRegistry, Registry};
@@ -40,6 +44,11 @@ pub(crate) struct RelayState {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) events: EventSink,
     pub(crate) audit: Audit,
+    pub(crate) bans: Bans,
+    pub(crate) guesses: Guesses,
+    pub(crate) logins: Arc<Logins>,
+    /// Connections beyond the limit, for agents alone.
+    pub(crate) reserve: Reserve,
     pub(crate) plugins: Plugins,
 }
 
@@ -75,6 +84,7 @@ impl RelayState {
         port: u16,
         events: EventSink,
         plugins: Plugins,
+        bans: Bans,
     ) -> Self {
         let options = &settings.options;
         let clock = Clock::new();
@@ -84,15 +94,12 @@ impl RelayState {
         };
         let session = settings.session(&identity);
         let (address, names) = (identity.address(), settings.names(port));
+        let logins = Arc::new(Logins::new(options.logins(), clock));
         Self {
             info: RelayInfo { address, identity, names, port, started: SystemTime::now() },
             session,
             clock,
-            sessions: SessionTable::new(
-                &options.ingress.domain,
-                compat_agents.names(),
-                settings.options.limits.sessions,
-            ),
+            sessions: SessionTable::new(&options.ingress.domain, compat_agents.names(), logins.capacity()),
             compat_agents,
             ports: PortTable::new(options.ingress.listen.ip(), options.ingress.tcp_ports.clone()),
             limits: Arc::new(VisitorCounts::new(options.visitors.counted(&options.limits), exempt, clock)),
@@ -101,6 +108,10 @@ impl RelayState {
             lifecycle: Lifecycle::default(),
             events,
             audit: Audit::default(),
+            bans,
+            guesses: Guesses::default(),
+            logins: Arc::clone(&logins),
+            reserve: Reserve::default(),
             plugins,
             settings,
         }

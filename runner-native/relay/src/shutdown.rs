@@ -10,8 +10,8 @@ use hvym_tunnel_net::runtime::{Task, spawn};
 use hvym_tunnel_net::timeout::within;
 use smol::channel::Receiver;
 
-use crate::event::RelayEvent;
 use crate::relay_state::RelayState;
+use crate::reload;
 use crate::settings::CLOSE_TIMEOUT;
 use crate::tls::Tls;
 
@@ -25,7 +25,7 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn new(state: Arc<RelayState>, accepting: Task<()>, tls: Option<Tls>) -> Self {
-        let _renewing = spawn(renew(Arc::clone(&state), tls));
+        let _renewing = spawn(reload::run(Arc::clone(&state), tls));
         Self { state, accepting: Some(accepting), _renewing }
     }
 
@@ -68,24 +68,5 @@ impl Running {
             accepting.cancel().await;
         }
         self.state.lifecycle.refuse_new();
-    }
-}
-
-/// Reloads certificates and lists of agents whenever they were replaced, until it is dropped.
-async fn renew(state: Arc<RelayState>, tls: Option<Tls>) {
-    loop {
-        let polled = within(state.settings.certificate_poll, state.lifecycle.reloads.1.recv()).await;
-        if polled.is_some() {
-            if let Some(reloaded) = state.plugins.registry.reload() {
-                state.handle_registry_reload(reloaded).await;
-            }
-            continue;
-        }
-        if let Some(reloaded) = tls.as_ref().and_then(|tls| tls.source.poll()) {
-            state.emit(RelayEvent::Certificate(reloaded));
-        }
-        if let Some(reloaded) = state.plugins.registry.poll() {
-            state.handle_registry_reload(reloaded).await;
-        }
     }
 }

@@ -153,6 +153,7 @@ mod tests {
 
     use hvym_tunnel_core::handshake::Upgrade;
     use hvym_tunnel_core::relay::Session;
+    use hvym_tunnel_core::time::UnixTime;
 
     use super::*;
     use crate::RelaySettings;
@@ -170,7 +171,8 @@ mod tests {
         change(&mut settings);
         let identity = Arc::new(Identity::generate().expect("randomness"));
         let (agents, plugins) = (CompatAgents::default(), Plugins::default());
-        Arc::new(RelayState::new(identity, settings, agents, 1, EventSink::unseen(), plugins))
+        let bans = crate::access::Bans::load(None, UnixTime::from_secs(0)).expect("no file");
+        Arc::new(RelayState::new(identity, settings, agents, 1, EventSink::unseen(), plugins, bans))
     }
 
     /// Assigns a port of `state`.

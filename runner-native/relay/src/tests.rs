@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::{Policy, TlsFiles};
 use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_net::files::{FileAccess, replace};
 use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::runtime::Runtime;
 
@@ -52,11 +53,13 @@ fn a_connection_above_the_limit_is_turned_away_with_an_answer() {
     let (_runtime, relay) = start(|settings| settings.options.limits.connections = 1);
     let at = relay.local_addr();
     let first = TcpStream::connect(at).expect("the relay listens");
-    let mut answer = String::new();
-    // The first is counted before the second is accepted.
-    let mut second = TcpStream::connect(at).expect("the kernel accepts");
-    second.read_to_string(&mut answer).expect("the relay answers, then closes");
-    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    // The first is counted before the second is accepted, which then may be an agent and nothing else.
+    for path in ["/", "/health", "/connected"] {
+        let answer = ask(at, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"));
+        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("The relay is full"), "{answer}");
+    }
+    let answer = ask(at, "GET /connect?a=b HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 426 "), "{answer}");
     drop(first);
 }
 
@@ -78,7 +81,7 @@ fn a_certificate_that_was_written_anew_is_read_without_being_asked() {
     let write = || {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
         // The key first: a look between the two must find a pair that does not fit, and not a stamp that is final.
-        std::fs::write(&files.key, made.key_pair.serialize_pem()).expect("a file");
+        replace(&files.key, made.key_pair.serialize_pem().as_bytes(), FileAccess::Private).expect("a file");
         std::fs::write(&files.certificate, made.cert.pem()).expect("a file");
     };
     write();

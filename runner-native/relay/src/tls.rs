@@ -17,10 +17,14 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use crate::config::TlsFiles;
+use hvym_tunnel_net::files::{mode_for_others, read_limited};
 use hvym_tunnel_net::tcp::Tcp;
 
+/// The largest file with a private key. RSA keys are the longest, with about 3 KiB; some files have the chain too.
+const MAX_KEY_BYTES: usize = 64 * 1024;
 /// Limit of buffered ciphertext: a few batches, so that one write sends much.
 const BUFFER_BYTES: usize = 256 * 1024;
 
@@ -38,6 +42,16 @@ pub enum TlsError {
         file: String,
         /// The system's message.
         error: String,
+    },
+    /// Others could have copied the key.
+    #[error(
+        "{file} can be read by others (mode {mode:04o}), so it may not hold a private key: chmod 600 {file}"
+    )]
+    TooOpen {
+        /// The file.
+        file: String,
+        /// Its permission bits.
+        mode: u32,
     },
     /// The file has no PEM block of the needed kind.
     #[error("{file} contains no {wanted}")]
@@ -170,7 +184,7 @@ impl Tls {
 
 fn certified(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
     let chain = read(&files.certificate)?;
-    let key = read(&files.key)?;
+    let key = read_private(&files.key)?;
     let file = files.certificate.display().to_string();
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&chain)
         .collect::<Result<_, _>>()
@@ -199,6 +213,17 @@ pub(super) async fn accept(tls: &Tls, mut tcp: Tcp) -> io::Result<TlsStream<Tcp>
     let mut stream = tls.acceptor.accept(tcp).await?;
     stream.get_mut().1.set_buffer_limit(Some(BUFFER_BYTES));
     Ok(stream)
+}
+
+/// Reads a file that nobody else may read.
+fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
+    let file = path.display().to_string();
+    let unreadable = |error: io::Error| TlsError::Unreadable { file: file.clone(), error: error.to_string() };
+    let opened = fs::File::open(path).map_err(unreadable)?;
+    if let Some(mode) = mode_for_others(&opened).map_err(unreadable)? {
+        return Err(TlsError::TooOpen { file, mode });
+    }
+    read_limited(opened, MAX_KEY_BYTES).map_err(unreadable)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {

@@ -3,7 +3,7 @@
 pub(crate) mod in_flight;
 pub(crate) mod upgraded;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use http::HeaderMap;
@@ -33,6 +33,8 @@ pub(crate) struct Visitor {
     /// Its responses that are not sent completely.
     pub(crate) responses: Arc<ResponseTracker>,
     slot: Arc<ConnectionSlot>,
+    /// Its handle, if it is in the reserve for agents.
+    reserved: Option<Arc<TcpStream>>,
     is_tls: bool,
     /// What its connections to services belong to.
     id: VisitorId,
@@ -53,12 +55,14 @@ impl Visitor {
         state: Arc<RelayState>,
         peer: SocketAddr,
         slot: Arc<ConnectionSlot>,
+        reserved: Option<Arc<TcpStream>>,
         is_tls: bool,
     ) -> Self {
         Self {
             peer,
             responses: ResponseTracker::new(state.settings.options.send_rate(), state.clock),
             slot,
+            reserved,
             is_tls,
             id: next_visitor_id(),
             pools: Mutex::default(),
@@ -69,6 +73,18 @@ impl Visitor {
     /// What counts against the limits until the connection ends; an upgraded connection keeps it.
     pub(crate) fn slot(&self) -> Arc<ConnectionSlot> {
         Arc::clone(&self.slot)
+    }
+
+    /// Whether the connection is beyond the limit of all, for a login of an agent and nothing else.
+    pub(crate) const fn is_reserved(&self) -> bool {
+        self.reserved.is_some()
+    }
+
+    /// The connection is an agent's, which is not cut for a newcomer.
+    pub(crate) fn leave_reserve(&self) {
+        if let Some(reserved) = &self.reserved {
+            self.state.reserve.leave(reserved);
+        }
     }
 
     /// A request is about to use connections of this pool, which may then have some that are the visitor's.

@@ -2,10 +2,14 @@
 //!
 //! It reads and changes heads; it opens nothing and writes nothing.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hvym_http1::{HostMapping, RequestView, ResponseHead, UrlOrigin, UrlScheme};
+use hvym_proxy::limits::{GuessLimits, VisitorKey};
+use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_pages::{Format, Page};
 
 use crate::credentials::Credentials;
@@ -22,6 +26,8 @@ pub(super) struct AccessFilter {
     settings: FilterSettings,
     /// How the service is asked.
     scheme: UrlScheme,
+    guesses: Mutex<GuessLimits>,
+    clock: Clock,
 }
 
 /// The response in place of the service's, and what is recorded of it.
@@ -43,7 +49,7 @@ impl Refusal {
 impl AccessFilter {
     /// A filter with these settings, of a service that is asked by `scheme`.
     pub(super) fn new(settings: FilterSettings, scheme: UrlScheme) -> Self {
-        Self { settings, scheme }
+        Self { settings, scheme, guesses: Mutex::default(), clock: Clock::new() }
     }
 
     /// Whether every request passes as it is.
@@ -63,11 +69,16 @@ impl AccessFilter {
         networks.is_empty() || visitor.is_some_and(is_in)
     }
 
-    /// Admits a request.
+    /// Admits a request. `is_caller` is whether another identity sent it, of whose address nobody knows anything.
     ///
     /// # Errors
     /// The response that the visitor gets instead.
-    pub(super) fn admit(&self, request: &RequestView<'_>, format: Format) -> Result<(), Box<Refusal>> {
+    pub(super) fn admit(
+        &self,
+        request: &RequestView<'_>,
+        is_caller: bool,
+        format: Format,
+    ) -> Result<(), Box<Refusal>> {
         let visitor = visitor(request);
         if !self.admits(visitor) {
             let who = visitor.map_or_else(|| "an unknown address".to_owned(), |ip| ip.to_string());
@@ -87,7 +98,7 @@ impl AccessFilter {
             let note = RequestNote::PreflightAnswered;
             return Err(Box::new(Refusal { head, body: Bytes::new(), note }));
         }
-        self.authenticate(request, format)
+        self.authenticate(request, visitor.filter(|_| !is_caller), format)
     }
 
     /// How names are mapped for the service and back, if it is asked by another name than visitors use.
@@ -108,19 +119,43 @@ impl AccessFilter {
         if self.settings.credentials.is_empty() { &[] } else { &["authorization"] }
     }
 
-    fn authenticate(&self, request: &RequestView<'_>, format: Format) -> Result<(), Box<Refusal>> {
+    fn guesses(&self) -> MutexGuard<'_, GuessLimits> {
+        self.guesses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn authenticate(
+        &self,
+        request: &RequestView<'_>,
+        visitor: Option<IpAddr>,
+        format: Format,
+    ) -> Result<(), Box<Refusal>> {
         if self.settings.credentials.is_empty() {
             return Ok(());
         }
+        // Those whose address is not known share one.
+        let from = VisitorKey::new(visitor.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)));
         // Of two fields the service could use the one that was not checked.
         let fields = request.fields();
         let mut given = fields.all("authorization");
         let (first, second) = (given.next(), given.next());
         let is_given = first.is_some();
+        if is_given && let Err(wait) = self.guesses().check(from, self.clock.now()) {
+            return Err(Box::new(too_many_guesses(wait, format)));
+        }
         if let (Some(one), None) = (first, second)
             && Credentials::admits(&self.settings.credentials, one)
         {
             return Ok(());
+        }
+        if is_given {
+            let wait = self.guesses().handle_wrong(from, self.clock.now());
+            if !wait.is_zero() {
+                tracing::warn!(
+                    ?visitor,
+                    ?wait,
+                    "wrong passwords from one address: for so long none is looked at"
+                );
+            }
         }
         let page = Page {
             status: 401,
@@ -134,6 +169,19 @@ impl AccessFilter {
         refusal.head.headers.push("WWW-Authenticate", CHALLENGE);
         Err(Box::new(refusal))
     }
+}
+
+/// What a visitor gets from whose address too many passwords were wrong.
+fn too_many_guesses(wait: Duration, format: Format) -> Refusal {
+    let page = Page {
+        status: 429,
+        title: "Too many wrong passwords".to_owned(),
+        text: "No password that comes from your network is looked at for a while.".to_owned(),
+        hint: "Wait a minute, then try the right one.".to_owned(),
+        // Rounded up, so that whoever keeps to it is not too early.
+        retry_after: u32::try_from(wait.as_millis().div_ceil(1000)).ok(),
+    };
+    Refusal::of_page(&page, format, RequestNote::TooManyGuesses)
 }
 
 /// The visitor's address as the relay set it; after it come the proxies that the relay trusts.
@@ -181,7 +229,7 @@ mod tests {
 
     fn status(filter: &AccessFilter, method: &str, fields: &[(&str, &str)]) -> u16 {
         with(method, fields, |request| {
-            filter.admit(request, Format::Html).map_or_else(|refusal| refusal.head.status, |()| 0)
+            filter.admit(request, false, Format::Html).map_or_else(|refusal| refusal.head.status, |()| 0)
         })
     }
 
@@ -223,6 +271,34 @@ mod tests {
         for fields in [&[][..], &[("authorization", "Basic YW5uOndyb25n")], &[right, right]] {
             assert_eq!(status(&filter, "GET", fields), 401, "{fields:?}");
         }
+    }
+
+    #[test]
+    fn guesses_of_one_address_are_slowed_and_others_are_let_in() {
+        let filter =
+            filter(FilterSettings { credentials: vec!["ann:secret".into()], ..FilterSettings::default() });
+        let ask = |address: &str, password: &'static str| {
+            status(&filter, "GET", &[("x-forwarded-for", address), ("authorization", password)])
+        };
+        let (right, wrong) = ("Basic YW5uOnNlY3JldA==", "Basic YW5uOndyb25n");
+        let answers: Vec<u16> = (0..1000).map(|_| ask("192.0.2.1", wrong)).collect();
+        // Those that are free, the one that brings the first delay, and few more, should this take seconds.
+        let looked_at = answers.iter().filter(|status| **status == 401).count();
+        assert!((11..20).contains(&looked_at) && answers[999] == 429, "{looked_at}");
+        assert_eq!(
+            [ask("192.0.2.1", right), ask("192.0.2.2", right), ask("192.0.2.2", wrong)],
+            [429, 0, 401]
+        );
+        // Nothing given is no guess.
+        assert_eq!(status(&filter, "GET", &[("x-forwarded-for", "192.0.2.1")]), 401);
+        // What a caller says of its address changes nothing.
+        let caller = |address: &str| {
+            with("GET", &[("x-forwarded-for", address), ("authorization", wrong)], |request| {
+                filter.admit(request, true, Format::Html).map_or_else(|refusal| refusal.head.status, |()| 0)
+            })
+        };
+        let answers: Vec<u16> = (0..200).map(|n| caller(&format!("198.51.100.{n}"))).collect();
+        assert_eq!((answers[9], answers[199]), (401, 429));
     }
 
     #[test]

@@ -196,6 +196,20 @@ mod tests {
     fn accounts_of_a_file_are_added_to_those_that_are_set() {
         let path = std::env::temp_dir().join(format!("hvym-tunnel-accounts-{}", std::process::id()));
         std::fs::write(&path, "bob:other\n").expect("a file");
+        #[cfg(unix)]
+        {
+            use std::fs::Permissions;
+            use std::os::unix::fs::PermissionsExt;
+            let file = FilterSettings { credentials_file: Some(path.clone()), ..FilterSettings::default() };
+            let chmod =
+                |mode| std::fs::set_permissions(&path, Permissions::from_mode(mode)).expect("it is ours");
+            for mode in [0o640, 0o604, 0o620, 0o666] {
+                chmod(mode);
+                let read = file.clone().with_file();
+                assert_eq!(read, Err(CredentialsError::TooOpen { path: path.clone(), mode }));
+            }
+            chmod(0o600);
+        }
         let both = FilterSettings {
             credentials: vec!["ann:secret".into()],
             credentials_file: Some(path.clone()),

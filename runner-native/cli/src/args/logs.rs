@@ -1,12 +1,24 @@
 //! Where log lines go: standard error, between the reports, never through them.
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::report::Reporter;
 
 /// Logs from now on. `HVYM_TUNNEL_LOG`, or else `RUST_LOG`, decides what; without them `verbose` does.
 pub(crate) fn begin(verbose: u8, reporter: &Reporter) {
     let asked = ["HVYM_TUNNEL_LOG", "RUST_LOG"].into_iter().find_map(|name| std::env::var(name).ok());
+    if subscriber(verbose, asked, reporter).try_init().is_err() {
+        tracing::debug!("logging had begun already");
+    }
+}
+
+/// What formats log lines. What strangers sent is in them as it came: [`Reporter::log`] escapes whole lines.
+pub(crate) fn subscriber(
+    verbose: u8,
+    asked: Option<String>,
+    reporter: &Reporter,
+) -> impl tracing::Subscriber + Send + Sync + 'static {
     let filter = asked.filter(|text| !text.is_empty()).unwrap_or_else(|| {
         // Other crates write whole TLS and HTTP conversations below `info`.
         let (ours, others) = match verbose {
@@ -18,12 +30,9 @@ pub(crate) fn begin(verbose: u8, reporter: &Reporter) {
         format!("{others},hvym_tunnel={ours},hvym_tunnel_core={ours}")
     });
     let reporter = reporter.clone();
-    let begun = tracing_subscriber::fmt()
+    tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(move || reporter.log())
         .with_ansi(false)
-        .try_init();
-    if begun.is_err() {
-        tracing::debug!("logging had begun already");
-    }
+        .finish()
 }

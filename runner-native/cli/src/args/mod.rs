@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal, Write};
 use clap::builder::Resettable;
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-mod audit;
+pub(crate) mod admin;
 mod demo;
 
 mod expose;
@@ -17,7 +17,8 @@ mod compat;
 mod forward;
 
 mod identity;
-mod logs;
+pub(crate) mod logs;
+mod operator;
 mod relay;
 
 mod token;
@@ -59,6 +60,7 @@ pub(crate) enum Command {
     Expose(Box<expose::ExposeArgs>),
     Forward(Box<forward::ForwardArgs>),
     Relay(Box<relay::RelayArgs>),
+    Admin(admin::AdminArgs),
     Demo(demo::DemoArgs),
     Identity(identity::IdentityArgs),
     Token(token::TokenArgs),
@@ -168,6 +170,9 @@ pub(crate) fn print(command: Command) -> Result<(), ExitError> {
     match command {
         Command::Identity(arguments) => identity::run(arguments),
         Command::Token(arguments) => token::run(&arguments),
+        Command::Admin(arguments) => {
+            write_out(format!("{}\n", crate::admin::run(arguments)?.trim_end()).as_bytes())
+        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "hvym-tunnel", &mut script);
@@ -234,7 +239,7 @@ mod tests {
         fn check(command: &clap::Command) {
             for argument in command.get_arguments().filter(|argument| argument.get_long().is_some()) {
                 let long = argument.get_long().expect("filtered above");
-                if matches!(long, "help" | "version" | "force" | "of" | "from") {
+                if matches!(long, "help" | "version" | "force" | "of" | "from" | "for" | "reason") {
                     continue;
                 }
                 let variable = argument.get_env().map(|name| name.to_string_lossy().into_owned());

@@ -3,13 +3,13 @@
 use clap::Args;
 
 use super::Output;
-use super::audit::AuditArgs;
 use super::identity::{IdentityRole, SourceArgs};
+use super::operator::OperatorArgs;
 use crate::exit::{EXIT_CODES, ExitError};
 use hvym_tunnel_net::key::Source;
 use hvym_tunnel_relay::config::{
-    AccessSettings, AdmissionSettings, GuestOptions, IngressSettings, KeepaliveSettings, Limits,
-    LoginSettings, PublicSettings, RelayOptions, UpstreamSettings, VisitorSettings,
+    AdmissionSettings, GuestOptions, IngressSettings, KeepaliveSettings, Limits, LoginSettings,
+    PublicSettings, RelayOptions, UpstreamSettings, VisitorSettings,
 };
 
 const AFTER: &str = "\
@@ -38,7 +38,7 @@ pub(crate) struct RelayArgs {
     #[command(flatten)]
     admission: AdmissionSettings,
     #[command(flatten)]
-    access: AccessSettings,
+    pub(crate) operator: OperatorArgs,
     #[command(flatten)]
     login: LoginSettings,
     #[command(flatten)]
@@ -51,8 +51,6 @@ pub(crate) struct RelayArgs {
     visitors: VisitorSettings,
     #[command(flatten)]
     pub(crate) output: Output,
-    #[command(flatten)]
-    pub(crate) audit: AuditArgs,
 }
 
 impl RelayArgs {
@@ -66,8 +64,9 @@ impl RelayArgs {
             ingress: self.ingress,
             public: self.public,
             admission: self.admission,
-            access: self.access,
+            access: self.operator.access,
             login: self.login,
+            state: self.operator.state,
             upstream: self.upstream,
             keepalive: self.keepalive,
             limits: self.limits,

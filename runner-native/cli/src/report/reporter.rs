@@ -87,7 +87,8 @@ impl Reporter {
         writer.flush(FLUSH_LIMIT);
     }
 
-    /// Standard error for a log: one write is one line, which no report tears.
+    /// Standard error for a log: one write is one line, which no report tears, and in which what could steer a terminal is
+    /// escaped.
     pub(crate) fn log(&self) -> Log {
         Log(self.clone())
     }
@@ -96,7 +97,7 @@ impl Reporter {
     pub(crate) fn panic_log(&self) -> impl Fn(&str) + Send + Sync + 'static {
         let writer = self.screen().writer.clone();
         move |line| {
-            writer.write(Output::Err, Priority::Important, format!("{line}\n").as_bytes());
+            writer.write(Output::Err, Priority::Important, log_line(line).as_bytes());
         }
     }
 
@@ -113,13 +114,19 @@ impl Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut screen = self.0.screen();
         screen.leave_live_line();
-        screen.writer.write(Output::Err, Priority::Droppable, line);
+        let escaped = log_line(&String::from_utf8_lossy(line));
+        screen.writer.write(Output::Err, Priority::Droppable, escaped.as_bytes());
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// A line of the log with its end. The only way into the log: what is in its fields may come from strangers.
+fn log_line(text: &str) -> String {
+    format!("{}\n", human::escaped(text.strip_suffix('\n').unwrap_or(text)))
 }
 
 struct Screen {
@@ -248,6 +255,9 @@ fn priority(report: &Report) -> Priority {
     }
 }
 
+#[cfg(test)]
+#[path = "escape_tests.rs"]
+mod escape_tests;
 #[cfg(test)]
 #[path = "tests.rs"]
 mod tests;

@@ -55,10 +55,10 @@ impl Tell for RequestReport<'_> {
 
 /// A stream that can be read afterwards.
 #[derive(Clone, Default)]
-struct Paper(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Paper(Arc<Mutex<Vec<u8>>>);
 
 impl Paper {
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         String::from_utf8(self.0.lock().expect("no writer panicked").clone()).expect("reports are UTF-8")
     }
 }

@@ -55,7 +55,10 @@ impl AgentLists {
 impl Registry for AgentLists {
     fn admit(&self, agent: Address) -> Decision<'_, Admission> {
         let admission = self.rule(&agent).map(|rule| {
-            Admission::new(self.policy).with_tcp_ports(rule.tcp_ports).with_max_services(rule.max_services)
+            Admission::new(self.policy)
+                .with_listed(self.settings.has_list())
+                .with_tcp_ports(rule.tcp_ports)
+                .with_max_services(rule.max_services)
         });
         Box::pin(async move { admission })
     }
@@ -135,7 +138,10 @@ mod tests {
         let allowed = vec![rule, AgentRule::new(address(2))];
         let settings = AccessSettings { allowed, denied: vec![address(2)], ..AccessSettings::default() };
         let lists = lists(settings).expect("no file");
-        let expected = Admission::new(Policy::Reject).with_tcp_ports(Some(2)).with_max_services(Some(3));
+        let expected = Admission::new(Policy::Reject)
+            .with_listed(true)
+            .with_tcp_ports(Some(2))
+            .with_max_services(Some(3));
         assert_eq!(admitted(&lists, 1), Ok(expected));
         assert!(admitted(&lists, 2).is_err());
         let refusal = admitted(&lists, 3).expect_err("not listed");

@@ -2,9 +2,10 @@
 //!
 //! Knows no socket; it acts on the session by its handle.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use hvym_proxy::limits::VisitorKey;
 use hvym_tunnel_core::dialect::{Proto, Service};
 use hvym_tunnel_core::handshake::TokenAuthRequest;
 use hvym_tunnel_core::names::BARE_SERVICE;
@@ -18,6 +19,7 @@ use crate::audit::{self, AuditKind, AuditRecord};
 use crate::compat_agents::TokenLogin;
 use crate::config::Policy;
 use crate::event::RelayEvent;
+use crate::limits::logins::{AgentPlace, PendingLogin};
 use crate::metrics::Joined;
 use crate::registry::{Admission, REGISTRY_TIMEOUT};
 use crate::relay_state::RelayState;
@@ -30,12 +32,32 @@ use hvym_tunnel_net::shutdown::TaskGuard;
 use hvym_tunnel_net::timeout::within;
 use hvym_tunnel_net::timer::Timer;
 
+/// Where an agent connects from.
+#[derive(Copy, Clone)]
+pub(crate) struct AgentOrigin {
+    /// The other end of its connection.
+    pub(crate) socket: SocketAddr,
+    /// Its address, as a trusted proxy says it.
+    pub(crate) ip: IpAddr,
+    /// What it is counted by; `None`: by nothing of its own.
+    pub(crate) key: Option<VisitorKey>,
+}
+
+/// What a session has of the limits.
+enum Occupied {
+    /// It logs in.
+    Login { _pending: PendingLogin },
+    /// It is logged in.
+    Agent { _place: AgentPlace },
+}
+
 /// The registration of one session. Dropping it removes the session from the relay.
 pub(crate) struct AgentRegistration {
     pub(crate) state: Arc<RelayState>,
     live: AgentSession,
     key: SessionKey,
-    peer: SocketAddr,
+    from: AgentOrigin,
+    occupied: Occupied,
     /// The system of an agent that logs in by token; `None` for identities.
     token_login: Option<TokenLogin>,
     /// Who it proved to be, whether it was admitted or not.
@@ -60,15 +82,17 @@ impl AgentRegistration {
         state: Arc<RelayState>,
         live: AgentSession,
         key: SessionKey,
-        peer: SocketAddr,
+        (from, pending): (AgentOrigin, PendingLogin),
         token_login: Option<TokenLogin>,
         pass: TaskGuard,
     ) -> Self {
+        let occupied = Occupied::Login { _pending: pending };
         Self {
             state,
             live,
             key,
-            peer,
+            from,
+            occupied,
             token_login,
             proven: None,
             owner: None,
@@ -138,6 +162,11 @@ impl AgentRegistration {
     async fn on_admit(&mut self, address: Address, expires_at: Option<UnixTime>) {
         let owner = Owner::Identity(address);
         self.proven = Some(address);
+        if let Some(ban) = self.state.bans.get(&address, self.state.clock.wall().unix) {
+            let reason = if ban.reason.is_empty() { String::new() } else { format!(": {}", ban.reason) };
+            return self
+                .refuse(DownReason::NotAllowed(format!("the relay's operator has banned you{reason}")));
+        }
         let registry = Arc::clone(&self.state.plugins.registry);
         let policy = match within(REGISTRY_TIMEOUT, registry.admit(address)).await {
             Some(Ok(admission)) => {
@@ -161,9 +190,20 @@ impl AgentRegistration {
     fn on_token(&mut self, request: TokenAuthRequest) {
         let token = Zeroizing::new(request.token);
         let Some(token_login) = self.token_login else { return };
+        let from = self.from.ip;
+        if let Err(wait) = self.state.guesses.check(from, self.state.clock.now()) {
+            let text = format!("too many wrong tokens came from your network: wait {} s", wait.as_secs() + 1);
+            return self.refuse(DownReason::RateLimited(text));
+        }
         let name = match self.state.compat_agents.check_token(token_login, &token) {
             Ok(name) => name,
-            Err(reason) => return self.refuse(reason),
+            Err(reason) => {
+                // Tokens that somebody signs are not guessed.
+                if token_login == TokenLogin::Tunely {
+                    self.state.handle_wrong_key(from, "a token of an agent");
+                }
+                return self.refuse(reason);
+            }
         };
         let policy = if request.force { Policy::Takeover } else { Policy::Reject };
         let owner = Owner::Named(Arc::clone(&name));
@@ -179,6 +219,14 @@ impl AgentRegistration {
     /// outer `None` is a refusal.
     fn claim_name(&mut self, joined: Joined, policy: Policy) -> Option<Option<AgentSession>> {
         let owner = joined.owner.clone();
+        let is_listed = self.token_login.is_some() || self.admission.is_listed;
+        match self.state.logins.admit(owner.clone(), self.from.key, is_listed) {
+            Ok(place) => self.occupied = Occupied::Agent { _place: place },
+            Err(refusal) => {
+                self.refuse(DownReason::Overloaded(refusal.to_string()));
+                return None;
+            }
+        }
         match self.state.sessions.admit(self.key, owner.clone(), policy) {
             NameClaim::Conflict => {
                 self.refuse(DownReason::Replaced);
@@ -199,12 +247,12 @@ impl AgentRegistration {
             // One that goes away ends by itself, after what is under way.
             if !old.is_leaving() {
                 let taken = AuditRecord::new(AuditKind::Takeover, "a newer session took its place");
-                self.state.audit(taken.agent(self.owner.clone()).peer(self.peer.ip()));
+                self.state.audit(taken.agent(self.owner.clone()).peer(self.from.ip));
                 old.session.with(|session, now| session.refuse(DownReason::Replaced, now));
             }
         }
         if let Some(owner) = self.owner.clone() {
-            self.state.emit(RelayEvent::AgentJoined { owner, url, peer: self.peer });
+            self.state.emit(RelayEvent::AgentJoined { owner, url, peer: self.from.socket });
         }
     }
 
@@ -268,7 +316,7 @@ impl AgentRegistration {
                 self.state.audit(
                     AuditRecord::new(AuditKind::PortGiven, given)
                         .agent(Owner::Identity(address))
-                        .peer(self.peer.ip()),
+                        .peer(self.from.ip),
                 );
                 tracing::info!(%address, service = service.name, url, "bound");
                 self.live.session.with(|session, now| session.confirm_at(service, url, Some(port), now));
@@ -296,10 +344,10 @@ impl AgentRegistration {
         match self.owner.clone() {
             Some(owner) => self.state.emit(RelayEvent::AgentLeft { owner, reason }),
             None => {
-                tracing::info!(peer = %self.peer, %reason, "an agent was not let in");
+                tracing::info!(peer = %self.from.socket, %reason, "an agent was not let in");
                 if audit::is_refusal(&reason) {
                     let refused = AuditRecord::new(AuditKind::LoginRefused, reason.to_string());
-                    self.state.audit(refused.agent(self.proven.map(Owner::Identity)).peer(self.peer.ip()));
+                    self.state.audit(refused.agent(self.proven.map(Owner::Identity)).peer(self.from.ip));
                 }
             }
         }

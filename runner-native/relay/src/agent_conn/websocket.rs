@@ -3,7 +3,6 @@
 //! What a session may do, its registration decides.
 
 use std::any::Any;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::header::{
@@ -21,12 +20,15 @@ use hvym_tunnel_core::relay::{LinkId, Session, SessionEvent};
 use hvym_tunnel_core::rng::Rng;
 
 use crate::agent_conn::peer_access::Caller;
-use crate::agent_conn::registration::AgentRegistration;
+use crate::agent_conn::registration::{AgentOrigin, AgentRegistration};
+use crate::audit::{AuditKind, AuditRecord};
 use crate::compat_agents::TokenLogin;
 use crate::http1::auth::{bearer, is_allowed_origin};
 use crate::http1::head_rewrite;
 use crate::http1::request_body::RequestBody;
+use crate::limits::logins::{PRESSED_TIMEOUT, PendingLogin};
 use crate::pages;
+use crate::proxy;
 use crate::relay_state::RelayState;
 use crate::sessions::AgentSession;
 use crate::settings::CLOSE_TIMEOUT;
@@ -39,6 +41,7 @@ use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::shutdown::TaskGuard;
 use hvym_tunnel_net::socket::{self, LIMIT};
 use hvym_tunnel_net::timeout::within;
+use hvym_tunnel_net::timer::Timer;
 
 const MUX: HeaderName = HeaderName::from_static("hvym-tunnel-mux");
 /// Random bytes of a challenge.
@@ -115,17 +118,30 @@ fn accept(visitor: &Visitor, mut request: Request<RequestBody>, login: Login) ->
     let Some(pass) = state.lifecycle.links.enter() else {
         return response_body::page(&pages::draining(), format);
     };
-    if !state.sessions.has_room() {
+    if state.logins.is_full() {
         let mut answer = response_body::page(&pages::no_more_agents(), format);
         answer.headers_mut().insert(LIMIT, HeaderValue::from_static("max-agents"));
         return answer;
     }
+    let client = visitor.client_info(&proxy::fields(request.headers()));
+    let from = AgentOrigin { socket: visitor.peer, ip: client.address(), key: visitor.key(&client) };
+    let login_place = match state.logins.begin(from.key) {
+        Ok(place) => place,
+        Err(refusal) => {
+            let record = AuditRecord::new(AuditKind::LoginRefused, refusal.to_string());
+            state.audit(record.peer(from.ip));
+            let mut answer = response_body::page(&pages::over_logins(refusal), format);
+            answer.headers_mut().insert(LIMIT, HeaderValue::from_static("logins"));
+            return answer;
+        }
+    };
     let Some(upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
         return response_body::page(&pages::websocket_wanted(), format);
     };
     // An agent's connection counts against the limits while it is open.
     let held = Held { pass, _slot: Box::new(visitor.slot()) };
-    spawn(run_session(Arc::clone(state), visitor.peer, login, upgrade, held)).detach();
+    visitor.leave_reserve();
+    spawn(run_session(Arc::clone(state), (from, login_place), login, upgrade, held)).detach();
     let mut answer = response_body::empty(StatusCode::SWITCHING_PROTOCOLS);
     let fields = answer.headers_mut();
     fields.insert(SEC_WEBSOCKET_ACCEPT, accept);
@@ -173,9 +189,25 @@ struct Held {
     _slot: Box<dyn Any + Send>,
 }
 
-async fn run_session(state: Arc<RelayState>, peer: SocketAddr, login: Login, upgrade: OnUpgrade, held: Held) {
+/// Ends a login that takes longer than there is time while many are under way.
+async fn end_if_slow(session: LinkHandle<Session>) {
+    Timer::after(PRESSED_TIMEOUT).await;
+    if !session.look(Session::is_up) {
+        let reason =
+            DownReason::TimedOut("this relay has many logins under way, and yours took too long".to_owned());
+        session.with(|session, now| session.refuse(reason, now));
+    }
+}
+
+async fn run_session(
+    state: Arc<RelayState>,
+    (from, login_place): (AgentOrigin, PendingLogin),
+    login: Login,
+    upgrade: OnUpgrade,
+    held: Held,
+) {
     let Some(wire) = upgrade.completed().await else {
-        return tracing::debug!(%peer, "an agent left before its upgrade was done");
+        return tracing::debug!(peer = %from.socket, "an agent left before its upgrade was done");
     };
     let socket = socket::accepted(wire);
     let (clock, config) = (state.clock, state.session.clone());
@@ -199,8 +231,12 @@ async fn run_session(state: Arc<RelayState>, peer: SocketAddr, login: Login, upg
         within(CLOSE_TIMEOUT, driver.closed()).await;
         return;
     };
+    login_place.attach(&live.session);
+    if login_place.is_pressed {
+        spawn(end_if_slow(live.session.clone())).detach();
+    }
     let pass = held.pass.clone();
-    let mut registration = AgentRegistration::new(state, live, key, peer, token_login, pass);
+    let mut registration = AgentRegistration::new(state, live, key, (from, login_place), token_login, pass);
     let mut caller = Caller::new();
     let reason = loop {
         match driver.next().await {

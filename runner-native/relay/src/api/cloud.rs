@@ -277,7 +277,7 @@ impl Health {
         let system = System::new(state);
         let (requests, time) = (&system.requests, system.performance.average_response_time);
         let checks = Checks {
-            tunnel_creation_system_operational: state.sessions.has_room(),
+            tunnel_creation_system_operational: !state.logins.is_full(),
             connection_performance_ok: true,
             success_rate_ok: requests.failed == 0 || requests.rates.success_rate >= ENOUGH_ANSWERED,
             timeout_rate_ok: requests.rates.timeout_rate <= TOO_MANY_LATE,

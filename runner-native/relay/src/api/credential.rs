@@ -2,12 +2,16 @@
 //!
 //! Authorization is up to the routes.
 
+use std::time::Duration;
+
 use http::header::{HeaderMap, HeaderName};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::stellar::jwt::{Expected, Scope, Token};
 
 use crate::http1::auth;
+use crate::proxy::fields as fields_of;
 use crate::relay_state::RelayState;
+use crate::visitor::Visitor;
 
 /// The header of the operator's key, as Tunely's tools send it.
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -30,6 +34,8 @@ pub(super) enum Refused {
     Key,
     /// An invalid token; the text says why.
     Token(String),
+    /// Too many keys from this address were wrong: none is looked at for so long.
+    Wait(Duration),
 }
 
 /// The token of `Authorization: Bearer`, if there is one.
@@ -47,15 +53,28 @@ impl Asker {
     ///
     /// # Errors
     /// A credential was sent and is invalid; such a request is not treated as anonymous.
-    pub(super) fn new(fields: &HeaderMap, state: &RelayState) -> Result<Self, Refused> {
-        if let Some(key) = fields.get(API_KEY) {
-            return state.is_operator(key.as_bytes()).then_some(Asker::Operator).ok_or(Refused::Key);
+    pub(super) fn new(fields: &HeaderMap, visitor: &Visitor) -> Result<Self, Refused> {
+        let state = &visitor.state;
+        let (key, token) = (fields.get(API_KEY), bearer(fields));
+        if key.is_none() && token.is_none() {
+            return Ok(Asker::Stranger);
         }
-        match bearer(fields) {
-            None => Ok(Asker::Stranger),
-            Some(token) if state.is_operator(token.as_bytes()) => Ok(Asker::Operator),
-            Some(token) => owner(token, state).map(Asker::Owner).map_err(Refused::Token),
+        let from = visitor.client_info(&fields_of(fields)).address();
+        state.guesses.check(from, state.clock.now()).map_err(Refused::Wait)?;
+        let asker = match (key, token) {
+            (Some(key), _) if state.is_operator(key.as_bytes()) => Ok(Asker::Operator),
+            (Some(_), _) => Err(Refused::Key),
+            (None, Some(token)) if state.is_operator(token.as_bytes()) => Ok(Asker::Operator),
+            (None, token) => {
+                owner(token.unwrap_or_default(), state).map(Asker::Owner).map_err(Refused::Token)
+            }
+        };
+        // What somebody signs is not guessed: a token of an owner has three parts (RFC 7515 section 3.1).
+        let is_signed = key.is_none() && token.is_some_and(|token| token.split('.').count() == 3);
+        if asker.is_err() && !is_signed {
+            state.handle_wrong_key(from, "a key for the API");
         }
+        asker
     }
 }
 

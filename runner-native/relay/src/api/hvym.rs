@@ -211,6 +211,7 @@ pub(super) fn stats(state: &RelayState, asker: &Asker) -> Answer {
 pub(super) fn refused(refused: Refused) -> Answer {
     match refused {
         Refused::Key => json::detail(StatusCode::UNAUTHORIZED, "Invalid API key"),
+        Refused::Wait(wait) => json::too_many(wait),
         Refused::Token(why) => json::detail(StatusCode::UNAUTHORIZED, format!("Invalid token: {why}")),
     }
 }

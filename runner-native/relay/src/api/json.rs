@@ -1,7 +1,11 @@
 //! JSON responses of the relay's API.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
@@ -44,6 +48,16 @@ pub(super) fn detail(status: StatusCode, detail: impl Serialize) -> Answer {
 pub(super) fn not_authenticated() -> Answer {
     let mut answer = detail(StatusCode::UNAUTHORIZED, "Not authenticated");
     answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    answer
+}
+
+/// 429: wrong keys came from this address, and none is looked at for a while.
+pub(super) fn too_many(wait: Duration) -> Answer {
+    let mut answer =
+        detail(StatusCode::TOO_MANY_REQUESTS, "Too many wrong keys came from your network: wait");
+    // Rounded up, so that whoever keeps to it is not too early.
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     answer
 }
 

@@ -11,7 +11,7 @@ use hvym_tunnel_core::relay::{Name, Owner};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
-use super::credential::Asker;
+use super::credential::{Asker, Refused};
 use super::{READ, forward, hvym, is_read, json, stamp};
 use crate::metrics::Joined;
 use crate::relay_state::RelayState;
@@ -122,7 +122,11 @@ pub(super) async fn answer(visitor: &Visitor, rest: &str, request: Request<Reque
     if let (_, _, Some(_)) = parts {
         return None;
     }
-    if Asker::new(request.headers(), state) != Ok(Asker::Operator) {
+    let asker = Asker::new(request.headers(), visitor);
+    if let Err(Refused::Wait(wait)) = asker {
+        return Some(json::too_many(wait));
+    }
+    if asker != Ok(Asker::Operator) {
         return Some(json::detail(StatusCode::UNAUTHORIZED, "Invalid API key"));
     }
     let reads = is_read(request.method());

@@ -70,6 +70,19 @@ impl VisitorCounts {
         Ok(Arc::new(ConnectionSlot { counts: Arc::clone(self), visitor, permits: Mutex::default() }))
     }
 
+    /// As [`Self::connect`], for a connection of the reserve, which all do not fill.
+    ///
+    /// # Errors
+    /// The limit of the visitor that it would exceed.
+    pub(crate) fn connect_beyond(
+        self: &Arc<Self>,
+        peer: SocketAddr,
+    ) -> Result<Arc<ConnectionSlot>, LimitError> {
+        let visitor = self.key(peer.ip());
+        self.lock().open_beyond(visitor, self.clock.now())?;
+        Ok(Arc::new(ConnectionSlot { counts: Arc::clone(self), visitor, permits: Mutex::default() }))
+    }
+
     /// A permit for one more request or tunnel of `visitor`.
     ///
     /// # Errors

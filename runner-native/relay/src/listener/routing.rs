@@ -6,6 +6,7 @@ use http::header::{CONTENT_LENGTH, LOCATION};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hvym_http1::{RequestError, content_length};
+use hvym_proxy::limits::LimitError;
 use hvym_tunnel_core::relay::NameError;
 use hvym_tunnel_pages::Page;
 use hyper::body::Incoming;
@@ -64,6 +65,10 @@ async fn route(visitor: &Arc<Visitor>, request: Request<Incoming>) -> (Answer, O
     let limit = visitor.state.settings.options.limits.body_timeout;
     let request = Request::from_parts(head, RequestBody::new(body, limit));
     match reached {
+        // No agent logs in over HTTP/2.
+        _ if visitor.is_reserved() => {
+            (response_body::page(&pages::over_limit(LimitError::Connections), format), None)
+        }
         Ok(HostTarget::Agent(session, name)) => {
             let (mut answer, permit) = proxy(visitor, session, name, host, request).await;
             if let Some(target) = shared_path {

@@ -90,11 +90,6 @@ impl SessionTable {
         Some(key)
     }
 
-    /// Whether the table is not full.
-    pub(crate) fn has_room(&self) -> bool {
-        self.lock().sessions.len() < self.capacity
-    }
-
     /// Assigns the name of `owner` to the session of this key, if the policy allows it.
     pub(crate) fn admit(&self, key: SessionKey, owner: Owner, policy: Policy) -> NameClaim {
         let mut rows = self.lock();

@@ -23,7 +23,7 @@ pub(super) fn route<'a>(
     heads: &mut BytesMut,
 ) -> Routed<'a> {
     let format = Format::preferred(request.fields().first("accept"));
-    let (step, mapping) = match service.filter.admit(request, format) {
+    let (step, mapping) = match service.filter.admit(request, is_caller, format) {
         Err(refusal) => (Step::Refuse(refusal), None),
         Ok(()) => match &service.source {
             Source::Folder(folder) => (Step::Local(LocalAnswer::of_folder(folder, request, format)), None),

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::HOST;
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use hvym_http1::{ForwardedBlock, ForwardedFields, Framing, RequestError, RequestRewrite, RequestView};
-use hvym_proxy::limits::{Use, VisitorKey};
+use hvym_proxy::limits::{LimitError, Use, VisitorKey};
 use hvym_tunnel_core::dialect::Proto;
 use hvym_tunnel_core::relay::{Name, NameError};
 use hvym_tunnel_pages::Page;
@@ -171,6 +171,9 @@ pub(super) fn route<'a>(
         && let Some((guest, rest)) = path_route::find(&visitor.state.sessions, view.path())
     {
         (reached, path) = (Ok(guest.into()), Cow::Owned(rest.to_string()));
+    }
+    if visitor.is_reserved() && (reached.is_ok() || !api::is_agent_endpoint(view.path())) {
+        return Routed::Page(pages::over_limit(LimitError::Connections));
     }
     match reached {
         Ok(Target::Agent(agent)) => {

@@ -1,0 +1,126 @@
+//! Whatever strangers send, each log line and each report is one line of text, and steers no terminal.
+
+use proptest::prelude::*;
+use tracing::subscriber::with_default;
+
+use hvym_tunnel_core::stellar::Address;
+
+use super::tests::Paper;
+use super::*;
+use crate::args::logs;
+use crate::report::Who;
+
+/// Texts that strangers would choose: line ends, escape sequences, marks that turn the reading direction.
+fn text() -> impl Strategy<Value = String> {
+    let hostile = prop::sample::select(vec![
+        "\r\n",
+        "\n",
+        "\x1b[2J",
+        "\x1b]0;title\x07",
+        "\u{9b}31m",
+        "\u{202e}",
+        "\u{2028}",
+        "\0",
+        "\x7f",
+        "audit: ",
+    ]);
+    prop::collection::vec(prop_oneof![hostile.prop_map(str::to_owned), any::<String>()], 0..4)
+        .prop_map(|parts| parts.concat())
+}
+
+/// The characters that no line may contain.
+fn steers(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2028}' | '\u{2029}' | '\u{200f}')
+}
+
+/// The lines on this paper, each without anything that steers.
+fn harmless_lines(paper: &Paper) -> Result<Vec<String>, TestCaseError> {
+    let text = paper.text();
+    let lines: Vec<String> =
+        text.strip_suffix('\n').into_iter().flat_map(|text| text.split('\n')).map(str::to_owned).collect();
+    prop_assert!(text.is_empty() || text.ends_with('\n'));
+    for line in &lines {
+        prop_assert!(!line.contains(steers), "{line:?}");
+    }
+    Ok(lines)
+}
+
+/// Reports with this text wherever a stranger, a relay or a service may have a say.
+fn all_with(text: &str) -> Vec<Report> {
+    let text = || text.to_owned();
+    let hint = || Some(text());
+    let from = Address::from_public_key([7; 32]);
+    let who = || Who::Name(text());
+    vec![
+        Report::Bound { service: text(), url: text(), target: text() },
+        Report::BindFailed { service: text(), code: text(), message: text() },
+        Report::Reached { service: text(), from },
+        Report::NotReached { service: text(), code: text(), message: text(), hint: hint() },
+        Report::Connection {
+            visitor: hint(),
+            received: 1,
+            sent: 2,
+            lasted: Duration::ZERO,
+            service: hint(),
+            note: hint(),
+        },
+        Report::UpstreamUnreachable { service: text(), target: text(), message: text() },
+        Report::Disconnected { reason: text(), retry_in: Some(Duration::ZERO), attempt: 1 },
+        Report::Disconnected { reason: text(), retry_in: None, attempt: 1 },
+        Report::Reconnected { url: text(), after: Duration::ZERO },
+        Report::Notice { code: text(), message: text(), hint: hint() },
+        Report::AgentJoined { who: who(), url: text(), peer: text() },
+        Report::AgentLeft { who: who(), reason: text() },
+        Report::Audit {
+            action: "login_refused",
+            who: Some(who()),
+            peer: hint(),
+            detail: text(),
+            suppressed: 3,
+        },
+        Report::KeysKept { message: text() },
+        Report::Draining { reason: text(), deadline: Duration::ZERO },
+        Report::Stopped { reason: text() },
+        Report::Error { code: "refused", exit: 4, message: text(), hint: hint() },
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_log_line_is_one_line_at_every_level(text in text(), verbose in 0_u8..4) {
+        let paper = Paper::default();
+        let reporter = Reporter::new(Style::default(), std::io::sink(), paper.clone()).expect("a thread");
+        with_default(logs::subscriber(verbose, None, &reporter), || {
+            let error = std::io::Error::other(text.clone());
+            tracing::error!(peer = %text, "{text}");
+            tracing::warn!(peer = %text, reason = ?text, "as text and quoted");
+            tracing::info!(%error, text, "as an error and a value");
+            tracing::debug!(?error, "quoted");
+            let span = tracing::info_span!("agent", name = %text);
+            span.in_scope(|| tracing::trace!("in a span"));
+            reporter.panic_log()(&text);
+        });
+        reporter.finish();
+        // One of each level that shows, and the panic.
+        let expected = [3, 4, 5, 6][usize::from(verbose)];
+        prop_assert_eq!(harmless_lines(&paper)?.len(), expected);
+    }
+
+    #[test]
+    fn a_report_steers_no_terminal(text in text(), json in any::<bool>()) {
+        for report in all_with(&text) {
+            let (out, err) = (Paper::default(), Paper::default());
+            let reporter = Reporter::new(Style { json, ..Style::default() }, out.clone(), err.clone()).expect("a thread");
+            reporter.tell(&report);
+            reporter.finish();
+            harmless_lines(&err)?;
+            let lines = harmless_lines(&out)?;
+            if json {
+                prop_assert_eq!(lines.len(), 1);
+                prop_assert!(lines[0].is_ascii());
+                prop_assert!(serde_json::from_str::<serde_json::Value>(&lines[0]).is_ok());
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The control socket: an operator lists, ends and bans agents of a relay that runs.
+#![cfg(unix)]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+
+use hvym_tunnel_tests::Key;
+use hvym_tunnel_tests::http::Origin;
+use hvym_tunnel_tests::program::Home;
+use hvym_tunnel_tests::tunnel::{Agent, Relay};
+use serde_json::Value;
+
+/// What `admin` says to these words, with its exit code.
+fn admin(relay: &Relay, words: &[&str]) -> (i32, Value) {
+    let output = relay.home.command(&[&["admin"], words].concat()).output().expect("the program starts");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let answer = serde_json::from_str(&out).unwrap_or_else(|_| Value::String(err.into_owned()));
+    (output.status.code().expect("it was not killed"), answer)
+}
+
+fn asked(relay: &Relay, words: &[&str]) -> Value {
+    let (code, answer) = admin(relay, words);
+    assert_eq!(code, 0, "{words:?}: {answer}");
+    answer
+}
+
+#[test]
+fn an_operator_lists_ends_and_bans_agents_while_the_relay_runs() {
+    let key = Key::from_seed([91; 32]);
+    let address = key.address().to_string();
+    let mut relay = Relay::start(&[]);
+    assert_eq!(asked(&relay, &["agents"])["agents"], serde_json::json!([]));
+    let mut agent = Agent::start_in(Home::of(&key), &relay, Origin::echo().port, &["--service", "web"]);
+    let listed = asked(&relay, &["agents"]);
+    assert_eq!(listed["agents"][0]["agent"], address, "{listed}");
+    assert_eq!(listed["agents"][0]["services"], serde_json::json!(["web"]));
+
+    assert_eq!(asked(&relay, &["kick", &address, "--reason", "too much traffic"])["ended"], 1);
+    assert_eq!(agent.program.code(), 4);
+    assert!(agent.program.transcript().contains("ended your session: too much traffic"), "{agent:?}");
+    assert_eq!(relay.program.event("audit")["action"], "kicked");
+    let (code, error) = admin(&relay, &["kick", &address]);
+    assert!(code == 4 && error.as_str().is_some_and(|text| text.contains("not logged in")), "{error}");
+
+    let mut agent = Agent::start_in(Home::of(&key), &relay, Origin::echo().port, &[]);
+    assert_eq!(asked(&relay, &["ban", &address, "--for", "1h", "--reason", "spam"])["ended"], 1);
+    assert_eq!(agent.program.code(), 4);
+    assert!(agent.program.transcript().contains("has banned you: spam"), "{agent:?}");
+    let banned = relay.program.event("audit");
+    assert_eq!((&banned["action"], &banned["detail"]), (&"banned".into(), &"for 3600 s: spam".into()));
+    let bans = asked(&relay, &["bans"]);
+    assert_eq!(
+        (&bans["bans"][0]["agent"], &bans["bans"][0]["reason"]),
+        (&address.clone().into(), &"spam".into())
+    );
+
+    // It outlives the relay.
+    let mut relay = relay.restart(&[]);
+    let home = Home::of(&key);
+    let mut refused = home.start(&["expose", "3000", "--relay", &relay.url()]);
+    refused.says("has banned you: spam");
+    assert_eq!(refused.code(), 4);
+    assert_eq!(relay.program.event("audit")["action"], "login_refused");
+    asked(&relay, &["unban", &address]);
+    assert_eq!(relay.program.event("audit")["action"], "unbanned");
+    assert_eq!(admin(&relay, &["unban", &address]).0, 4, "there is no ban any more");
+    let _served = Agent::start_in(home, &relay, Origin::echo().port, &[]);
+    asked(&relay, &["reload"]);
+}
+
+#[test]
+fn the_socket_is_for_its_owner_and_answers_whatever_it_is_sent() {
+    let home = Home::new();
+    let path = home.path("control");
+    let file = path.to_str().expect("a path").to_owned();
+    let mut relay = Relay::start_in(home, 0, &["--control", &file]);
+    let mode = fs::metadata(&path).expect("a socket").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let ask = |lines: &[&str]| {
+        let mut stream = UnixStream::connect(&path).expect("the relay listens");
+        stream.write_all(format!("{}\n", lines.join("\n")).as_bytes()).expect("the relay reads");
+        let answers = BufReader::new(stream).lines().take(lines.len());
+        answers
+            .map(|line| serde_json::from_str(&line.expect("a line")).expect("JSON"))
+            .collect::<Vec<Value>>()
+    };
+    let answers = ask(&["", "{}", "[]", r#"{"command":"bans"}"#, r#"{"command":"ban","agent":"x"}"#]);
+    let ok: Vec<_> = answers.iter().map(|answer| answer["ok"] == true).collect();
+    assert_eq!(ok, [false, false, false, true, false], "{answers:?}");
+    let long = format!("{{\"command\":\"bans\",\"x\":\"{}\"}}", "x".repeat(20_000));
+    assert_eq!(ask(&[&long])[0]["ok"], false);
+    assert_eq!(asked(&relay, &["bans", "--control", &file])["bans"], serde_json::json!([]));
+    // A second relay does not take it away.
+    let other = Home::new();
+    let mut second = other.start(&["relay", "--listen", "0", "--control", &file]);
+    second.says("another relay listens there");
+    assert_eq!(second.code(), 3);
+    relay.program.signal(rustix::process::Signal::TERM);
+    assert_eq!(relay.program.code(), 0);
+    assert!(!path.exists());
+}
