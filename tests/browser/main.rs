@@ -6,6 +6,7 @@ mod bundled;
 mod demo;
 mod determinism;
 mod fetch;
+mod foreign;
 mod lifecycle;
 mod page;
 mod serve;

@@ -10,6 +10,7 @@ mod control;
 mod crowded;
 mod end;
 mod expose;
+mod foreign_pages;
 mod gate;
 mod h2;
 mod h2_visitor;

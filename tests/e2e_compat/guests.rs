@@ -40,7 +40,7 @@ fn answer(visitor: &mut Conversation) -> (Head, Vec<u8>) {
 
 #[test]
 fn a_tunely_agent_answers_visitors_by_its_name_and_by_path() {
-    let mut relay = relay_with(TUNELY, &[]);
+    let mut relay = relay_with(TUNELY, &["--path-names"]);
     let mut agent = Guest::tunely(&relay, TOKEN, false);
     let joined = relay.program.event("agent_joined");
     assert_eq!(joined["name"], "app", "{joined}");
@@ -61,6 +61,40 @@ fn a_tunely_agent_answers_visitors_by_its_name_and_by_path() {
     drop(agent);
     let left = relay.program.event("agent_left");
     assert_eq!(left["name"], "app", "{left}");
+}
+
+#[test]
+fn paths_lead_to_agents_only_if_the_operator_says_so_and_then_in_a_sandbox() {
+    let relay = relay_with(TUNELY, &[]);
+    let _agent = Guest::tunely(&relay, TOKEN, false);
+    let (head, _) = answer(&mut ask(&relay, "localhost", "GET", "/t/app/", &[]));
+    assert_eq!(head.status(), 404);
+
+    let relay = relay_with(TUNELY, &["--path-names"]);
+    let mut agent = Guest::tunely(&relay, TOKEN, false);
+    let fields = json!({
+        "Set-Cookie": "a=1", "Clear-Site-Data": "\"*\"", "Service-Worker-Allowed": "/",
+        "Content-Security-Policy": "default-src 'self'", "X-A": "b",
+    });
+    let mut said = |host: &str, target: &str| {
+        let mut visitor = ask(&relay, host, "GET", target, &[]);
+        let asked = agent.hears("request");
+        agent.tell(
+            &json!({"type": "response", "id": asked["id"], "status": 200, "headers": fields, "body": "hi"}),
+        );
+        answer(&mut visitor).0
+    };
+    let shared = said("localhost", "/t/app/sw.js");
+    for gone in ["set-cookie", "clear-site-data", "service-worker-allowed"] {
+        assert_eq!(shared.field(gone), None, "{gone}");
+    }
+    let policies = shared.all("content-security-policy");
+    assert_eq!((policies.len(), policies[0]), (2, "default-src 'self'"), "{policies:?}");
+    assert!(policies[1].starts_with("sandbox ") && !policies[1].contains("same-origin"), "{policies:?}");
+    assert_eq!(shared.field("x-a"), Some("b"));
+    // At a name of its own an agent has an origin of its own.
+    let own = said("app.localhost", "/sw.js");
+    assert_eq!((own.field("set-cookie"), own.field("service-worker-allowed")), (Some("a=1"), Some("/")));
 }
 
 #[test]
@@ -100,7 +134,7 @@ fn pages_of_other_origins_than_the_operators_are_no_guests() {
 
 #[test]
 fn visitors_of_a_path_change_the_protocol_and_send_bytes_like_others() {
-    let relay = relay_with(TUNELY, &[]);
+    let relay = relay_with(TUNELY, &["--path-names"]);
     let mut agent = Guest::dial(&relay, "/ws/tunnel", &[PYTHON]);
     agent.knock(TOKEN, false);
     agent.hears("auth_ok");

@@ -6,8 +6,10 @@ mod claimed;
 mod host;
 mod label;
 mod short_label;
+mod url_check;
 
 pub use claimed::{ClaimedName, ClaimedNameError};
 pub use host::{HostParts, OwnerLabel};
 pub use label::{BARE_SERVICE, LabelError, MAX_SERVICE_CHARACTERS, check_label, check_service};
 pub use short_label::ShortLabel;
+pub use url_check::{UrlCheck, UrlError};

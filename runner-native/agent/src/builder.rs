@@ -9,6 +9,7 @@ use hvym_tunnel_core::dialect::{Process, Proto, SessionRole};
 use hvym_tunnel_core::handshake::AgentLogin;
 use hvym_tunnel_core::link::LinkConfig;
 use hvym_tunnel_core::mux::MuxConfig;
+use hvym_tunnel_core::names::UrlCheck;
 use hvym_tunnel_core::stellar::{Address, Scope};
 use hvym_tunnel_net::clock::{self, Clock};
 use hvym_tunnel_net::events::{EVENT_CAPACITY, event_channel};
@@ -207,7 +208,8 @@ impl Launch {
             None => AgentMachine::new(config, wall, seed, now),
         };
         let (sender, events) = event_channel(self.event_capacity);
-        let status = LinkStatus::new(address, purpose, specs, self.link.retry, now);
+        let urls = UrlCheck::new(&relay.host);
+        let status = LinkStatus::new(address, purpose, urls, specs, self.link.retry, now);
         let shared = Shared {
             agent: LinkHandle::new(machine, clock),
             table: Arc::new(table),

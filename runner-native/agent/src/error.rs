@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hvym_tunnel_core::names::UrlError;
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_net::proxy::NotAProxy;
 use hvym_tunnel_net::target::ServiceName;
@@ -51,6 +52,9 @@ pub enum AgentError {
         /// The relay's text for a person.
         message: String,
     },
+    /// The relay named a URL that is not to be shown to anybody.
+    #[error(transparent)]
+    Url(#[from] UrlError),
     /// The relay is one of an older system and does not have what was asked for.
     #[error("this relay is of an older system, which does not have {0}")]
     Unsupported(Feature),

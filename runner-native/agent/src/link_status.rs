@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use hvym_tunnel_core::dialect::MUX_YAMUX;
 use hvym_tunnel_core::handshake::Endpoint;
+use hvym_tunnel_core::names::{UrlCheck, check_label};
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
@@ -36,6 +37,7 @@ pub(crate) enum Purpose {
 pub(crate) struct LinkStatus {
     address: Address,
     purpose: Purpose,
+    urls: UrlCheck,
     retry: RetrySettings,
     services: Vec<Arc<ServiceSpec>>,
     /// The URL of the bare address, once the relay said it.
@@ -67,6 +69,7 @@ impl LinkStatus {
     pub(crate) fn new(
         address: Address,
         purpose: Purpose,
+        urls: UrlCheck,
         services: Vec<Arc<ServiceSpec>>,
         retry: RetrySettings,
         now: Instant,
@@ -74,6 +77,7 @@ impl LinkStatus {
         Self {
             address,
             purpose,
+            urls,
             retry,
             services,
             endpoint: None,
@@ -137,7 +141,7 @@ impl LinkStatus {
     /// Logged in; the services, if there are any, are not bound yet. `protocol` is what the data plane speaks.
     ///
     /// # Errors
-    /// If the relay does not have what the services need.
+    /// If the relay does not have what the services need, or names a URL that it may not.
     pub(crate) fn handle_up(
         &mut self,
         endpoint: Endpoint,
@@ -146,6 +150,10 @@ impl LinkStatus {
     ) -> Result<(), AgentError> {
         if let Some(feature) = self.missing_feature(protocol) {
             return Err(AgentError::Unsupported(feature));
+        }
+        self.urls.set_older(protocol.is_some_and(|protocol| protocol != MUX_YAMUX));
+        if matches!(self.purpose, Purpose::Expose { server: None }) {
+            self.urls.check(&endpoint.url, None)?;
         }
         self.endpoint = Some(endpoint.url);
         self.answers.clear();
@@ -166,23 +174,37 @@ impl LinkStatus {
     }
 
     /// The relay took a service.
-    pub(crate) fn handle_bound(&mut self, service: String, url: Option<String>, now: Instant) {
-        let Some(spec) = self.services.iter().find(|spec| spec.name.as_str() == service) else { return };
+    ///
+    /// # Errors
+    /// It names a URL that it may not.
+    pub(crate) fn handle_bound(
+        &mut self,
+        service: String,
+        url: Option<String>,
+        now: Instant,
+    ) -> Result<(), AgentError> {
+        let Some(spec) = self.services.iter().find(|spec| spec.name.as_str() == service) else {
+            return Ok(());
+        };
         let url = match (&self.purpose, url) {
             // Whatever a relay says: visitors are refused here.
             _ if !spec.access.is_public() => format!("{}/{service}", self.address),
             (Purpose::Expose { server: Some(server) }, name) => {
-                server.url(name.as_deref().unwrap_or_default())
+                // One that is no label would be something else in a host name.
+                server.url(name.as_deref().filter(|name| is_label(name)).unwrap_or_default())
             }
-            (_, url) => url.or_else(|| self.endpoint.clone()).unwrap_or_default(),
+            (_, url) => {
+                let url = url.or_else(|| self.endpoint.clone()).unwrap_or_default();
+                self.urls.check(&url, None)?;
+                url
+            }
         };
         let bound = bound_service(spec, url.clone());
         self.answers.insert(service.clone(), Some(url));
         if self.online.now && self.announced.insert(service) {
             self.events.push(AgentEvent::ServiceBound(bound));
         }
-        // Only a refusal can be an error.
-        let _without_refusal = self.settle(None, now);
+        self.settle(None, now)
     }
 
     /// The relay did not take a service.
@@ -290,6 +312,10 @@ impl LinkStatus {
     }
 }
 
+fn is_label(name: &str) -> bool {
+    check_label(&name.to_ascii_lowercase()).is_ok()
+}
+
 fn bound_service(spec: &ServiceSpec, url: String) -> BoundService {
     let (service, private) = (spec.name.to_string(), !spec.access.is_public());
     BoundService { service, url, target: spec.target.clone(), private }
@@ -309,7 +335,15 @@ mod tests {
     fn status(names: &[&str]) -> LinkStatus {
         let address = Address::from_public_key([7; 32]);
         let services = names.iter().map(|name| spec(name)).collect();
-        LinkStatus::new(address, Purpose::Expose { server: None }, services, RetrySettings::default(), NOW)
+        let urls = UrlCheck::new("relay.example");
+        LinkStatus::new(
+            address,
+            Purpose::Expose { server: None },
+            urls,
+            services,
+            RetrySettings::default(),
+            NOW,
+        )
     }
 
     fn up(status: &mut LinkStatus) {
@@ -327,15 +361,15 @@ mod tests {
     fn a_service_that_is_added_later_is_announced_once() {
         let mut status = status(&["web"]);
         up(&mut status);
-        status.handle_bound("web".to_owned(), None, NOW);
+        assert_eq!(status.handle_bound("web".to_owned(), None, NOW), Ok(()));
         assert!(
             matches!(&status.take_events()[..], [AgentEvent::Online { services }] if services.len() == 1)
         );
         status.put_service(spec("api"));
-        status.handle_bound("api".to_owned(), None, NOW);
+        assert_eq!(status.handle_bound("api".to_owned(), None, NOW), Ok(()));
         let events = status.take_events();
         assert!(matches!(&events[..], [AgentEvent::ServiceBound(bound)] if bound.service == "api"));
-        status.handle_bound("api".to_owned(), None, NOW);
+        assert_eq!(status.handle_bound("api".to_owned(), None, NOW), Ok(()));
         assert_eq!(status.take_events(), []);
     }
 
@@ -354,9 +388,34 @@ mod tests {
     fn removing_the_service_that_had_no_answer_brings_the_others_online() {
         let mut status = status(&["web", "api"]);
         up(&mut status);
-        status.handle_bound("web".to_owned(), None, NOW);
+        assert_eq!(status.handle_bound("web".to_owned(), None, NOW), Ok(()));
         assert_eq!(status.take_events(), []);
         status.remove_service("api", NOW);
         assert!(matches!(&status.take_events()[..], [AgentEvent::Online { .. }]));
+    }
+
+    #[test]
+    fn an_agent_ends_when_the_relay_names_a_url_that_is_not_its_own() {
+        let mut status = status(&["web"]);
+        up(&mut status);
+        let bound = |status: &mut LinkStatus, url: &str| {
+            status.handle_bound("web".to_owned(), Some(url.to_owned()), NOW)
+        };
+        for url in ["javascript:alert(1)", "https://evil.example/", "$(id)"] {
+            assert!(matches!(bound(&mut status, url), Err(AgentError::Url(_))), "{url}");
+            assert_eq!(status.take_events(), []);
+        }
+        assert_eq!(bound(&mut status, "https://abc.relay.example/"), Ok(()));
+        let endpoint = |url: &str| Endpoint {
+            url: url.to_owned(),
+            is_proven: true,
+            relay: None,
+            services: Vec::new(),
+            terms: SessionTerms::default(),
+        };
+        assert!(matches!(
+            status.handle_up(endpoint("https://evil.example"), None, NOW),
+            Err(AgentError::Url(_))
+        ));
     }
 }

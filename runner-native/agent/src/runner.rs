@@ -230,9 +230,9 @@ impl AgentRunner {
             MachineEvent::Bound { service, url } => {
                 let came_online = self.shared.update(|status, now| {
                     let was_online = status.was_online();
-                    status.handle_bound(service, url, now);
-                    status.was_online() && !was_online
-                });
+                    status.handle_bound(service, url, now)?;
+                    Ok::<_, AgentError>(status.was_online() && !was_online)
+                })?;
                 if came_online {
                     self.probe_services();
                 }

@@ -16,14 +16,15 @@ pub(crate) struct Embedded {
     relay: RelayHandle,
 }
 
-/// Starts a relay on `port`, or on a free one if that is 0, with an identity that nobody will see again.
+/// Starts a relay on `port`, or on a free one if that is 0, with an identity that nobody will see again. Unless `reaching`,
+/// its agents do not reach services of each other: what is exposed here is for visitors alone.
 ///
 /// # Errors
 /// No entropy, or a port that is taken.
-pub(crate) fn start(keepalive: KeepaliveSettings, port: u16) -> Result<Embedded, ExitError> {
+pub(crate) fn start(keepalive: KeepaliveSettings, port: u16, reaching: bool) -> Result<Embedded, ExitError> {
     let identity =
         Identity::generate().map_err(|error| ExitError::new(Exit::Unexpected, error.to_string()))?;
-    let relay = Relay::builder(identity).with_options(|options| {
+    let relay = Relay::builder(identity).reaching(reaching).with_options(|options| {
         options.keepalive = keepalive;
         options.ingress.listen.set_port(port);
     });

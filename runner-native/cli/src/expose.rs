@@ -23,6 +23,8 @@ pub(crate) struct ExposeOptions {
     pub(crate) compat: Option<CompatSettings>,
     /// Where a relay of its own listens, on this machine alone; 0 is a free port.
     pub(crate) own_relay_port: u16,
+    /// Whether other agents there reach what is exposed, as the page of the demo does.
+    pub(crate) own_relay_reaching: bool,
     /// What is exposed, never empty. The first is the one reached at the bare address.
     pub(crate) services: Vec<ServiceSpec>,
     /// Whether to stop (exit 7) when nothing listens at a target at the start.
@@ -36,6 +38,7 @@ impl ExposeOptions {
             link: LinkSettings::default(),
             compat: None,
             own_relay_port: 0,
+            own_relay_reaching: false,
             services: vec![service],
             require_upstream: false,
         }
@@ -87,7 +90,11 @@ pub(crate) async fn run(
     }
     let (mut relay, mut own) = (options.link.relay.clone(), None);
     if relay.is_none() {
-        let started = own.insert(embedded::start(options.link.keepalive, options.own_relay_port)?);
+        let started = own.insert(embedded::start(
+            options.link.keepalive,
+            options.own_relay_port,
+            options.own_relay_reaching,
+        )?);
         let url = started.url();
         reporter.tell(&Report::OwnRelay { relay: url.to_string() });
         builder = builder.relay(url.clone()).relay_address(started.address());

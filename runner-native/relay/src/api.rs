@@ -11,6 +11,7 @@ mod desktop;
 mod forward;
 mod hvym;
 mod json;
+mod local_access;
 mod stamp;
 mod tunely;
 
@@ -65,6 +66,9 @@ pub(super) async fn answer(
 ) -> RoutedAnswer {
     let format = response_body::format(request.headers());
     let options = &visitor.state.settings.options;
+    if let Some(page) = local_access::refusal(request.headers(), name, options) {
+        return (response_body::page(&page, format), None);
+    }
     let path = request.uri().path();
     if path == "/connect" {
         return (agent_conn::answer(visitor, request), None);

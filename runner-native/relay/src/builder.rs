@@ -82,7 +82,8 @@ impl RelayBuilder {
     /// Replaces all options.
     #[must_use]
     pub fn options(mut self, options: RelayOptions) -> Self {
-        self.settings = RelaySettings::from(options);
+        let RelaySettings { reaching, .. } = self.settings;
+        self.settings = RelaySettings { reaching, ..RelaySettings::from(options) };
         self
     }
 
@@ -90,6 +91,13 @@ impl RelayBuilder {
     #[must_use]
     pub fn with_options(mut self, change: impl FnOnce(&mut RelayOptions)) -> Self {
         change(&mut self.settings.options);
+        self
+    }
+
+    /// Whether agents reach services of each other; they do unless this says no.
+    #[must_use]
+    pub fn reaching(mut self, reaching: bool) -> Self {
+        self.settings.reaching = reaching;
         self
     }
 

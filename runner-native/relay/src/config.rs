@@ -8,6 +8,7 @@ mod compat_agents;
 mod groups;
 mod limits;
 mod login;
+mod names;
 mod state;
 mod text;
 mod upstream;
@@ -29,6 +30,7 @@ pub use hvym_tunnel_net::config::KeepaliveSettings;
 use hvym_tunnel_net::target::RelayUrl;
 pub use limits::Limits;
 pub use login::LoginSettings;
+pub use names::NameSettings;
 pub use state::{CONTROL_SOCKET, StateSettings};
 pub use text::listen_address;
 pub use upstream::{ReusePolicy, UpstreamSettings};
@@ -51,6 +53,8 @@ pub struct RelayOptions {
     pub state: StateSettings,
     /// How it uses connections to services.
     pub upstream: UpstreamSettings,
+    /// Which names it gives.
+    pub names: NameSettings,
     /// When a silent link is dead.
     pub keepalive: KeepaliveSettings,
     /// How much it takes.
@@ -81,6 +85,15 @@ impl RelayOptions {
             port: self.public.port(port),
             path: RelayUrl::DEFAULT_PATH.to_owned(),
         }
+    }
+
+    /// Whether no other machine reaches the relay: it listens on loopback, and is called so, and no agents of other systems
+    /// are named. One that listens on loopback for a proxy has a domain.
+    pub(crate) fn is_for_this_machine(&self) -> bool {
+        let domain = &self.ingress.domain;
+        let is_local = domain == "localhost" || domain.ends_with(".localhost");
+        let is_alone = self.guests == GuestOptions::default() && self.login.also_names.is_empty();
+        is_local && is_alone && self.ingress.listen.ip().is_loopback()
     }
 
     /// How slowly a visitor may read its answer.

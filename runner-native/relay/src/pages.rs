@@ -272,6 +272,26 @@ pub(super) fn not_a_name(host: &str, domain: &str) -> Page {
     )
 }
 
+/// A page of another machine asks a relay that is for this machine alone.
+pub(super) fn foreign_page() -> Page {
+    new(
+        403,
+        "Websites may not use this relay",
+        "This relay is for programs and pages of this machine alone.".to_owned(),
+        "If the website is yours, name it with --allow-origin, or run a relay with a domain.",
+    )
+}
+
+/// A host name of somebody else's that leads to a relay for this machine alone.
+pub(super) fn foreign_host(domain: &str, host: &str) -> Page {
+    new(
+        421,
+        "This name does not belong to this relay",
+        format!("This relay is for this machine alone and is called {domain}, not {host}."),
+        "If the name is yours, give it to the relay with --domain.",
+    )
+}
+
 /// A request for the agents' endpoint that is no WebSocket upgrade.
 pub(super) fn websocket_wanted() -> Page {
     new(

@@ -77,11 +77,13 @@ pub struct RelaySettings {
     pub options: RelayOptions,
     /// How often the certificate's files are looked at.
     pub certificate_poll: Duration,
+    /// Whether agents reach services of each other.
+    pub reaching: bool,
 }
 
 impl From<RelayOptions> for RelaySettings {
     fn from(options: RelayOptions) -> Self {
-        Self { options, certificate_poll: CERTIFICATE_POLL }
+        Self { options, certificate_poll: CERTIFICATE_POLL, reaching: true }
     }
 }
 

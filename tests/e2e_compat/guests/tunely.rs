@@ -48,7 +48,7 @@ fn a_wrong_token_and_that_of_a_disabled_tunnel_are_refused_in_the_same_words() {
 
 #[test]
 fn a_name_is_503_while_its_agent_is_away_and_what_is_no_name_is_404() {
-    let relay = relay_with(TWO, &[]);
+    let relay = relay_with(TWO, &["--path-names"]);
     for (host, target, status) in [
         ("app.localhost", "/", 503),
         ("off.localhost", "/", 503),

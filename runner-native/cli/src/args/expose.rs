@@ -129,6 +129,7 @@ impl ExposeArgs {
             link: self.link,
             compat,
             own_relay_port: 0,
+            own_relay_reaching: false,
             services: bindings.into_iter().map(spec).collect(),
             require_upstream: self.require_upstream,
         };

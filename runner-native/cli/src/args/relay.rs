@@ -8,7 +8,7 @@ use super::operator::OperatorArgs;
 use crate::exit::{EXIT_CODES, ExitError};
 use hvym_tunnel_net::key::Source;
 use hvym_tunnel_relay::config::{
-    AdmissionSettings, GuestOptions, IngressSettings, KeepaliveSettings, Limits, LoginSettings,
+    AdmissionSettings, GuestOptions, IngressSettings, KeepaliveSettings, Limits, LoginSettings, NameSettings,
     PublicSettings, RelayOptions, UpstreamSettings, VisitorSettings,
 };
 
@@ -42,6 +42,8 @@ pub(crate) struct RelayArgs {
     #[command(flatten)]
     login: LoginSettings,
     #[command(flatten)]
+    names: NameSettings,
+    #[command(flatten)]
     upstream: UpstreamSettings,
     #[command(flatten)]
     keepalive: KeepaliveSettings,
@@ -67,6 +69,7 @@ impl RelayArgs {
             access: self.operator.access,
             login: self.login,
             state: self.operator.state,
+            names: self.names,
             upstream: self.upstream,
             keepalive: self.keepalive,
             limits: self.limits,

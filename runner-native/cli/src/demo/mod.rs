@@ -52,5 +52,6 @@ pub(crate) async fn run(
 /// The page at the bare address, under the name that it reaches itself by.
 fn options_for(at: SocketAddr, port: u16) -> ExposeOptions {
     let target = Target::local(at.port());
-    ExposeOptions { own_relay_port: port, ..ExposeOptions::new(ServiceSpec::new(site::service(), target)) }
+    let exposed = ExposeOptions::new(ServiceSpec::new(site::service(), target));
+    ExposeOptions { own_relay_port: port, own_relay_reaching: true, ..exposed }
 }

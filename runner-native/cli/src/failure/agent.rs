@@ -46,6 +46,8 @@ impl From<AgentError> for ExitError {
                 ExitError::new(exit, error.to_string())
                     .with_hint("choose another name with --service, or ask the relay's operator")
             }
+            AgentError::Url(_) => ExitError::new(Exit::Refused, error.to_string())
+                .with_hint("dial the relay by its domain; if you did, do not trust it"),
             AgentError::Unsupported(feature) => {
                 let option = wanted(feature);
                 let message =

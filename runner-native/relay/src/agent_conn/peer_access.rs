@@ -54,6 +54,13 @@ impl Caller {
             // The session announces no other kind.
             return drop(stream);
         };
+        if !state.settings.reaching {
+            let verdict = OpenResult::refused(
+                OpenResult::NOT_REACHABLE,
+                "this relay leads to no other agent's services",
+            );
+            return spawn(async move { refuse(stream.split().1, &verdict).await }).detach();
+        }
         let now = state.clock.now();
         let slot = match self.slot(now) {
             Ok(slot) => slot,

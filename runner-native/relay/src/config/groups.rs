@@ -39,6 +39,9 @@ pub struct IngressSettings {
         long, value_name = "NAME", value_parser = text::domain, default_value = "localhost",
         env = "HVYM_TUNNEL_DOMAIN", hide_env = true,
         help = "The domain under which agents get their addresses",
+        long_help = "The domain under which agents get their addresses\n\n\
+            Each agent is one name below it, so one wildcard record and certificate do. Use it for nothing else. If strangers \
+            may have names there, have it added to the Public Suffix List (publicsuffix.org), by which browsers keep them apart.",
     ))]
     pub domain: String,
     /// The ports that services which carry bytes are given; `None`: such services are refused.

@@ -4,69 +4,48 @@
 //! Only the prefix is cut. The rest is neither decoded nor resolved: the service sees `..` and `%2f` as the visitor
 //! sent them.
 //!
-//! All such agents have one origin with the relay, so what a browser keeps for an origin is kept below their paths.
+//! All such agents have one origin with the relay. So it is off unless the operator asks for it, and a browser keeps
+//! nothing for that origin and runs their pages in a sandbox.
 
-use http::header::{Entry, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
+use http::header::{
+    ALT_SVC, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, SET_COOKIE,
+    STRICT_TRANSPORT_SECURITY,
+};
 use http::uri::PathAndQuery;
 
-use crate::sessions::{HostTarget, SessionTable};
+use crate::relay_state::RelayState;
+use crate::sessions::HostTarget;
 
-/// Empties what a browser keeps for a whole origin (Clear Site Data, section 3.1).
-const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
-/// Lets a script answer requests outside of its own path (Service Workers, section 3.4).
-const SERVICE_WORKER_ALLOWED: HeaderName = HeaderName::from_static("service-worker-allowed");
+/// What a browser keeps for a whole origin, or host, by these fields.
+const OF_THE_ORIGIN: [HeaderName; 8] = [
+    SET_COOKIE,
+    HeaderName::from_static("clear-site-data"),
+    HeaderName::from_static("service-worker-allowed"),
+    STRICT_TRANSPORT_SECURITY,
+    ALT_SVC,
+    HeaderName::from_static("nel"),
+    HeaderName::from_static("report-to"),
+    HeaderName::from_static("reporting-endpoints"),
+];
+/// Gives each page an origin of its own (Content Security Policy Level 3, section 6.3.2): no cookies, no storage, no service
+/// workers, and nothing of other pages.
+const SANDBOX: HeaderValue = HeaderValue::from_static(
+    "sandbox allow-downloads allow-forms allow-modals allow-pointer-lock allow-popups allow-scripts",
+);
 /// The prefix of such paths.
 const PREFIX: &str = "/t/";
 
 /// The target of a path and query, if it names such an agent, and the path and query for the service.
-pub(crate) fn find(sessions: &SessionTable, target: &str) -> Option<(HostTarget, PathAndQuery)> {
-    let (name, rest) = cut(target)?;
-    Some((sessions.find_guest(name)?, rest))
+pub(crate) fn find(state: &RelayState, target: &str) -> Option<(HostTarget, PathAndQuery)> {
+    let (name, rest) = cut(target).filter(|_| state.settings.options.names.path_names)?;
+    Some((state.sessions.find_guest(name)?, rest))
 }
 
-/// Keeps an answer to `target` from other agents and from the relay: cookies are for the path of the agent alone, and what
-/// concerns the whole origin goes.
-pub(crate) fn confine(fields: &mut HeaderMap, target: &str) {
-    let Some((name, _)) = cut(target) else { return };
-    fields.remove(CLEAR_SITE_DATA);
-    fields.remove(SERVICE_WORKER_ALLOWED);
-    if let Entry::Occupied(mut cookies) = fields.entry(SET_COOKIE) {
-        for cookie in cookies.iter_mut() {
-            if let Ok(confined) = HeaderValue::from_bytes(&confined_cookie(cookie.as_bytes(), name)) {
-                *cookie = confined;
-            }
-        }
-    }
-}
-
-/// A cookie whose `Path` is below that of the agent. Without one it would be for the path of its request up to the last slash
-/// (RFC 6265 section 5.1.4), which for `/t/{name}` is that of all agents.
-fn confined_cookie(cookie: &[u8], name: &str) -> Vec<u8> {
-    let (mut kept, mut path) = (Vec::new(), &b"/"[..]);
-    for (at, part) in cookie.split(|byte| *byte == b';').enumerate() {
-        let text = part.trim_ascii();
-        match text.split_at_checked(b"path".len()) {
-            Some((attribute, value))
-                if at > 0 && attribute.eq_ignore_ascii_case(b"path") && is_value(value) =>
-            {
-                let value = value.trim_ascii().strip_prefix(b"=").unwrap_or_default().trim_ascii();
-                path = if value.starts_with(b"/") { value } else { b"/" };
-            }
-            _ => {
-                kept.extend_from_slice(if at > 0 { b";" } else { b"" });
-                kept.extend_from_slice(part);
-            }
-        }
-    }
-    let own = [PREFIX.as_bytes(), name.as_bytes()].concat();
-    let is_below = path.strip_prefix(&own[..]).is_some_and(|rest| rest.starts_with(b"/"));
-    let prefix = if is_below { &b""[..] } else { &own };
-    [&kept, &b"; Path="[..], prefix, path].concat()
-}
-
-/// Whether the name of an attribute ends before `rest`.
-fn is_value(rest: &[u8]) -> bool {
-    matches!(rest.trim_ascii_start().first(), None | Some(b'='))
+/// Keeps what an agent answers from other agents and from the relay, whose origin it has.
+pub(crate) fn confine(fields: &mut HeaderMap) {
+    OF_THE_ORIGIN.iter().for_each(|name| drop(fields.remove(name)));
+    // Beside a policy of the service's own: all that there are hold.
+    fields.append(CONTENT_SECURITY_POLICY, SANDBOX);
 }
 
 /// The name and the rest. An empty path is `/` (RFC 9110 section 4.2.3).
@@ -84,30 +63,22 @@ mod tests {
 
     #[test]
     fn an_answer_says_nothing_about_the_origin_that_agents_share() {
-        let cookie = |text: &'static str| {
-            let mut fields = HeaderMap::new();
-            fields.insert(SET_COOKIE, HeaderValue::from_static(text));
-            confine(&mut fields, "/t/app/login?x");
-            fields[SET_COOKIE].to_str().expect("text").to_owned()
-        };
-        assert_eq!(cookie("a=b"), "a=b; Path=/t/app/");
-        assert_eq!(cookie("a=b; path = /; Secure"), "a=b; Secure; Path=/t/app/");
-        assert_eq!(cookie("a=b;PATH=/admin"), "a=b; Path=/t/app/admin");
-        assert_eq!(cookie("a=b; Path=/t/app/x"), "a=b; Path=/t/app/x", "it knows where it is");
-        assert_eq!(cookie("a=b; Path=/t/app"), "a=b; Path=/t/app/t/app");
-        assert_eq!(cookie("a=b; Path=/t/other/"), "a=b; Path=/t/app/t/other/");
-        assert_eq!(cookie("a=b; Path=/t/app/; Path=/"), "a=b; Path=/t/app/", "the last one counts");
-        assert_eq!(
-            cookie("path=b; Pathology; Path"),
-            "path=b; Pathology; Path=/t/app/",
-            "the first part is the cookie"
-        );
         let mut fields = HeaderMap::new();
-        for name in [CLEAR_SITE_DATA, SERVICE_WORKER_ALLOWED, http::header::CACHE_CONTROL] {
-            fields.insert(name, HeaderValue::from_static("x"));
+        for name in OF_THE_ORIGIN {
+            fields.append(&name, HeaderValue::from_static("x"));
+            fields.append(&name, HeaderValue::from_static("y"));
         }
-        confine(&mut fields, "/t/app");
-        assert_eq!(fields.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["cache-control"]);
+        fields.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("x"));
+        fields.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox allow-same-origin"));
+        confine(&mut fields);
+        assert_eq!(
+            fields.keys().map(HeaderName::as_str).collect::<Vec<_>>(),
+            ["cache-control", "content-security-policy"]
+        );
+        let policies: Vec<_> = fields.get_all(CONTENT_SECURITY_POLICY).iter().collect();
+        assert_eq!(policies.len(), 2);
+        assert_eq!(policies[1], SANDBOX);
+        assert!(!policies[1].to_str().expect("text").contains("same-origin"));
     }
 
     #[test]

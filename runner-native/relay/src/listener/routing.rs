@@ -52,15 +52,13 @@ async fn route(visitor: &Arc<Visitor>, request: Request<Incoming>) -> (Answer, O
             return (elsewhere(&origin, path), None);
         }
     };
-    let (mut reached, mut shared_path) = (visitor.state.sessions.find(&host), None);
+    let (mut reached, mut is_shared) = (visitor.state.sessions.find(&host), false);
     if matches!(reached, Err(NameError::Bare))
-        && let Some((guest, rest)) = head
-            .uri
-            .path_and_query()
-            .and_then(|target| path_route::find(&visitor.state.sessions, target.as_str()))
+        && let Some((guest, rest)) =
+            head.uri.path_and_query().and_then(|target| path_route::find(&visitor.state, target.as_str()))
     {
-        let shared = std::mem::replace(&mut head.uri, Uri::from(rest));
-        (reached, shared_path) = (Ok(guest), shared.path_and_query().cloned());
+        head.uri = Uri::from(rest);
+        (reached, is_shared) = (Ok(guest), true);
     }
     let limit = visitor.state.settings.options.limits.body_timeout;
     let request = Request::from_parts(head, RequestBody::new(body, limit));
@@ -71,8 +69,8 @@ async fn route(visitor: &Arc<Visitor>, request: Request<Incoming>) -> (Answer, O
         }
         Ok(HostTarget::Agent(session, name)) => {
             let (mut answer, permit) = proxy(visitor, session, name, host, request).await;
-            if let Some(target) = shared_path {
-                path_route::confine(answer.headers_mut(), target.as_str());
+            if is_shared {
+                path_route::confine(answer.headers_mut());
             }
             (answer, permit)
         }

@@ -168,7 +168,7 @@ pub(super) fn route<'a>(
     let mut path = Cow::Borrowed(view.path());
     let mut reached = cache.find(visitor, &host);
     if matches!(reached, Err(NameError::Bare))
-        && let Some((guest, rest)) = path_route::find(&visitor.state.sessions, view.path())
+        && let Some((guest, rest)) = path_route::find(&visitor.state, view.path())
     {
         (reached, path) = (Ok(guest.into()), Cow::Owned(rest.to_string()));
     }
@@ -183,12 +183,12 @@ pub(super) fn route<'a>(
             }
             let AgentTarget { session, name, .. } = agent;
             let host = host.into_owned();
-            let shared_path = (path != view.path()).then(|| view.path().to_owned());
+            let is_shared = path != view.path();
             local(view, &path, |request| {
                 Box::pin(async move {
                     let (mut answer, permit) = proxy(visitor, session, (*name).clone(), host, request).await;
-                    if let Some(target) = shared_path {
-                        path_route::confine(answer.headers_mut(), &target);
+                    if is_shared {
+                        path_route::confine(answer.headers_mut());
                     }
                     (answer, permit)
                 })
