@@ -6,7 +6,7 @@ use std::fs;
 use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::http::Origin;
 use hvym_tunnel_tests::program::{Home, Program};
-use hvym_tunnel_tests::tunnel::{Agent, PORTS, Relay};
+use hvym_tunnel_tests::tunnel::{Agent, PORTS, Relay, request};
 use rustix::process::Signal;
 
 fn key(seed: u8) -> Key {
@@ -115,4 +115,21 @@ fn the_audit_log_is_on_the_screen_or_in_a_file_of_the_operators() {
         "{text}"
     );
     assert!(!relay.program.transcript().contains("audit"), "{relay:?}");
+}
+
+#[test]
+fn a_list_says_how_many_requests_the_visitors_of_an_agent_have() {
+    let slow = key(89);
+    let rule = format!("{} rate=1", slow.address());
+    let relay = Relay::start(&["--allow-agent", &rule]);
+    let agent = Agent::start_in(Home::of(&slow), &relay, Origin::saying(b"ok").port, &[]);
+    let ask = || {
+        let mut visitor = relay.visit();
+        visitor.send(request(agent.host(), "GET", "/", &[])).expect("the relay reads");
+        visitor.head().expect("an answer").status()
+    };
+    let answers: Vec<u16> = (0..100).map(|_| ask()).collect();
+    // Five at once, and one for each second that this takes.
+    assert_eq!(answers[..5], [200; 5]);
+    assert!(answers.iter().filter(|status| **status == 429).count() > 30, "{answers:?}");
 }

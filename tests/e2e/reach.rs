@@ -2,6 +2,7 @@
 #![cfg(unix)]
 
 mod caller;
+mod crowd;
 
 use std::io;
 use std::time::{Duration, Instant};

@@ -15,7 +15,7 @@ use core::net::IpAddr;
 use hvym_yamux::Instant;
 use thiserror::Error;
 
-pub use bucket::VisitorRate;
+pub use bucket::{RateLimiter, VisitorRate};
 pub use guesses::{FIRST_DELAY, FORGET_AFTER, FREE_GUESSES, GuessLimits, MAX_DELAY, MAX_GUESSERS};
 pub use logins::{
     KNOWN_AFTER, LoginLimits, LoginLimitsConfig, LoginRefusal, LoginStart, LoginTicket, MAX_KNOWN,

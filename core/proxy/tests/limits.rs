@@ -229,3 +229,20 @@ fn time_stands_still_while_the_other_side_is_waited_for() {
     meter.start(at(200_000));
     assert_eq!(meter.poll_timeout(), Some(at(205_000)));
 }
+
+#[test]
+fn a_rate_limit_takes_a_burst_and_then_so_many_a_second() {
+    use std::time::Duration;
+
+    use hvym_proxy::limits::RateLimiter;
+
+    let start = Instant::from_millis(3);
+    let mut limit = RateLimiter::new(VisitorRate { per_second: 10, burst: 4 }, start);
+    let mut taken = |now| (0..100).filter(|_| limit.take(now)).count();
+    assert_eq!(taken(start), 4);
+    assert_eq!(taken(start + Duration::from_millis(99)), 0);
+    assert_eq!(taken(start + Duration::from_millis(100)), 1);
+    assert_eq!(taken(start + Duration::from_secs(60)), 4);
+    let mut none = RateLimiter::new(VisitorRate { per_second: 0, burst: 0 }, start);
+    assert!(!none.take(start) && !none.take(start + Duration::from_secs(60)));
+}

@@ -6,6 +6,7 @@ mod bans;
 mod directory;
 mod own_names;
 mod ports;
+mod reach;
 mod session;
 
 pub use agent_list::{AgentList, AgentListError, AgentRule, AgentRuleError, MAX_LISTED_AGENTS};
@@ -13,4 +14,5 @@ pub use bans::{Ban, BanTable, BansFull, MAX_BAN_REASON_CHARACTERS, MAX_BANS};
 pub use directory::{Directory, Name, NameError, Owner};
 pub use own_names::OwnNames;
 pub use ports::{MAX_PORTS_OF_ONE, PORT_HOLD, PortError, Ports};
+pub use reach::{CALLER_STREAMS, OWNER_STREAMS, ReachError, ReachLimits};
 pub use session::{BindRefusal, LinkId, Session, SessionConfig, SessionEvent};

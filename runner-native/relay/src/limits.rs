@@ -2,6 +2,7 @@
 
 pub(crate) mod guesses;
 pub(crate) mod logins;
+pub(crate) mod reached;
 pub(crate) mod reserve;
 pub(crate) mod tunnel_idle;
 pub(crate) mod visitor_counts;

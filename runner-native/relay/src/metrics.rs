@@ -4,10 +4,11 @@
 //! decided by them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use http::StatusCode;
+use hvym_proxy::limits::RateLimiter;
 use hvym_tunnel_core::relay::Owner;
 use hvym_tunnel_core::time::{Instant, UnixTime};
 use hvym_tunnel_pages::Page;
@@ -80,6 +81,16 @@ pub(super) struct Record {
     pub(super) metrics: Metrics,
     /// Set when it is admitted.
     pub(super) joined: OnceLock<Joined>,
+    /// How many requests of visitors its services get, if its relay says so.
+    pub(super) rate: OnceLock<Mutex<RateLimiter>>,
+}
+
+impl Record {
+    /// Whether one more request is within the rate of the agent.
+    pub(super) fn takes_request(&self, now: Instant) -> bool {
+        let Some(rate) = self.rate.get() else { return true };
+        rate.lock().unwrap_or_else(PoisonError::into_inner).take(now)
+    }
 }
 
 /// The login of an agent.

@@ -183,6 +183,16 @@ pub(super) fn over_limit(limit: LimitError) -> Page {
     }
 }
 
+/// 429: the agent gets as many requests as its relay's operator lets it have.
+pub(super) fn over_rate() -> Page {
+    later(
+        429,
+        "Too many requests",
+        "This address gets more requests than its relay carries for it.",
+        "Reload in a moment. If this is your relay, see rate= in its list of agents.",
+    )
+}
+
 /// 400: the request body is malformed.
 pub(super) fn broken_request() -> Page {
     new(

@@ -48,6 +48,10 @@ pub(crate) async fn try_proxy(
     let (name, client) = (Arc::new(name), visitor.client_info(&fields(request.headers())));
     let kind = if head_rewrite::wants_upgrade(request.headers()) { Use::Tunnel } else { Use::Request };
     let permit = visitor.state.limits.enter(visitor.key(&client), &name, kind).map_err(pages::over_limit)?;
+    if !session.record.takes_request(visitor.state.clock.now()) {
+        drop(permit.over());
+        return Err(pages::over_rate());
+    }
     let (head, mut body) = request.into_parts();
     body.wait_for_service(&head.headers);
     let request = Request::from_parts(head, body);

@@ -56,6 +56,8 @@ pub struct Admission {
     pub policy: Policy,
     /// Public TCP ports at once; `None` is the share that every agent has.
     pub tcp_ports: Option<usize>,
+    /// Requests of its visitors in a second, in the long run; `None` is as many as come.
+    pub rate: Option<u32>,
     /// Whether the operator named this agent: places are kept for it.
     pub is_listed: bool,
     /// Services at once, private ones included; `None` is as many as the protocol allows.
@@ -72,6 +74,13 @@ impl Admission {
     #[must_use]
     pub const fn with_tcp_ports(mut self, tcp_ports: Option<usize>) -> Self {
         self.tcp_ports = tcp_ports;
+        self
+    }
+
+    /// Sets [`Self::rate`].
+    #[must_use]
+    pub const fn with_rate(mut self, rate: Option<u32>) -> Self {
+        self.rate = rate;
         self
     }
 

@@ -14,6 +14,7 @@ use crate::event::{EventSink, RelayEvent};
 use crate::lifecycle::Lifecycle;
 use crate::limits::guesses::Guesses;
 use crate::limits::logins::Logins;
+use crate::limits::reached::ReachedStreams;
 use crate::limits::reserve::Reserve;
 use crate::limits::visitor_counts::{ExemptAddresses, VisitorCounts};
 use crate::metrics::Metrics;
@@ -47,6 +48,7 @@ pub(crate) struct RelayState {
     pub(crate) bans: Bans,
     pub(crate) guesses: Guesses,
     pub(crate) logins: Arc<Logins>,
+    pub(crate) reached: Arc<ReachedStreams>,
     /// Connections beyond the limit, for agents alone.
     pub(crate) reserve: Reserve,
     pub(crate) plugins: Plugins,
@@ -111,6 +113,7 @@ impl RelayState {
             bans,
             guesses: Guesses::default(),
             logins: Arc::clone(&logins),
+            reached: Arc::default(),
             reserve: Reserve::default(),
             plugins,
             settings,

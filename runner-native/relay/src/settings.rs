@@ -14,17 +14,14 @@ use hvym_tunnel_core::handshake::RelayLogin;
 use hvym_tunnel_core::handshake::SharedFallback;
 use hvym_tunnel_core::link::LinkConfig;
 use hvym_tunnel_core::mux::MuxConfig;
-use hvym_tunnel_core::relay::{OwnNames, SessionConfig};
+use hvym_tunnel_core::relay::{CALLER_STREAMS, OwnNames, SessionConfig};
 
 use crate::config::{IngressSettings, RelayOptions};
 use hvym_tunnel_net::key::Identity;
 
-/// Streams to other agents' services that one caller may have open. A pool of a busy application has a hundred; each
-/// holds a window on two links.
-pub(crate) const REACHED_STREAMS: usize = 128;
-/// Streams that an agent may have open at its link: those, and as many again that are told why they are refused. More are
+/// Streams that an agent may have open at its link: those to services of others, and as many again that are told why they are refused. More are
 /// reset.
-const INBOUND_STREAMS: usize = 2 * REACHED_STREAMS;
+const INBOUND_STREAMS: usize = 2 * CALLER_STREAMS;
 
 /// The largest head of a request or response. nginx takes 32 KiB and Node.js 16; cookies and tokens grow.
 pub(super) const MAX_HEAD_BYTES: usize = 64 * 1024;

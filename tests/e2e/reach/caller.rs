@@ -49,6 +49,12 @@ impl Caller {
         caller
     }
 
+    /// Opens a stream, and says nothing.
+    pub(super) fn idle(&mut self, opening: &StreamHeader) -> StreamId {
+        let now = self.now();
+        self.agent.open(opening, now).expect("a link that is up")
+    }
+
     /// Opens a stream, says `words` at once, and ends its half.
     pub(super) fn open(&mut self, opening: &StreamHeader, words: &[u8]) -> StreamId {
         let now = self.now();
@@ -57,6 +63,20 @@ impl Caller {
         self.agent.stream(id).expect("live").write(&mut words, now).expect("open");
         self.agent.stream(id).expect("live").finish(now).expect("open");
         id
+    }
+
+    /// The first bytes that come back; `None` if the other side tears the stream down, or ends its half without any.
+    pub(super) fn begins(&mut self, id: StreamId) -> Option<Vec<u8>> {
+        let started = self.started;
+        self.until(|agent| {
+            let now =
+                Instant::from_micros(u64::try_from(started.elapsed().as_micros()).expect("a short test"));
+            match agent.stream(id).map(|mut stream| stream.read(usize::MAX, now)) {
+                Ok(Ok(Read::Data(data))) => Some(Some(data.to_vec())),
+                Ok(Ok(Read::Empty)) => None,
+                Ok(Ok(Read::Finished) | Err(_)) | Err(_) => Some(None),
+            }
+        })
     }
 
     /// Everything that comes back until the other side ends its half; `None` if it tears the stream down.

@@ -14,6 +14,29 @@ pub struct VisitorRate {
     pub burst: u32,
 }
 
+/// Limits events to a rate.
+#[derive(Copy, Clone, Debug)]
+pub struct RateLimiter {
+    rate: VisitorRate,
+    bucket: Bucket,
+}
+
+impl RateLimiter {
+    /// A limit that was not used yet.
+    pub fn new(rate: VisitorRate, now: Instant) -> Self {
+        Self { rate, bucket: Bucket::full(rate, now) }
+    }
+
+    /// One event. Returns whether it is within the rate; one that is not costs nothing.
+    pub fn take(&mut self, now: Instant) -> bool {
+        let is_within = self.bucket.has_one(self.rate, now);
+        if is_within {
+            self.bucket.take(self.rate, now);
+        }
+        is_within
+    }
+}
+
 /// How much of a rate is left. Starts full.
 #[derive(Copy, Clone, Debug)]
 pub(super) struct Bucket {

@@ -59,6 +59,7 @@ impl Registry for AgentLists {
                 .with_listed(self.settings.has_list())
                 .with_tcp_ports(rule.tcp_ports)
                 .with_max_services(rule.max_services)
+                .with_rate(rule.rate)
         });
         Box::pin(async move { admission })
     }
@@ -134,14 +135,15 @@ mod tests {
     #[test]
     fn with_a_list_nobody_else_is_admitted_and_what_is_denied_stays_denied() {
         let mut rule = AgentRule::new(address(1));
-        (rule.tcp_ports, rule.max_services) = (Some(2), Some(3));
+        (rule.tcp_ports, rule.max_services, rule.rate) = (Some(2), Some(3), Some(4));
         let allowed = vec![rule, AgentRule::new(address(2))];
         let settings = AccessSettings { allowed, denied: vec![address(2)], ..AccessSettings::default() };
         let lists = lists(settings).expect("no file");
         let expected = Admission::new(Policy::Reject)
             .with_listed(true)
             .with_tcp_ports(Some(2))
-            .with_max_services(Some(3));
+            .with_max_services(Some(3))
+            .with_rate(Some(4));
         assert_eq!(admitted(&lists, 1), Ok(expected));
         assert!(admitted(&lists, 2).is_err());
         let refusal = admitted(&lists, 3).expect_err("not listed");

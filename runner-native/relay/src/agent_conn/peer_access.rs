@@ -5,24 +5,26 @@
 //! the reasons apart.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{self, Either};
 use hvym_tunnel_core::dialect::{OpenResult, StreamHeader};
-use hvym_tunnel_core::relay::Owner;
+use hvym_tunnel_core::relay::{CALLER_STREAMS, Owner, ReachError};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
 use thiserror::Error;
 
+use crate::limits::reached::ReachedStream;
 use crate::relay_state::RelayState;
-use crate::settings::REACHED_STREAMS;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::stream::{TunnelReader, TunnelStream, TunnelWriter};
 use hvym_tunnel_net::timeout::within;
 use hvym_tunnel_net::timer::Timer;
 
-/// Time between two streams of one caller, after a burst of [`REACHED_STREAMS`]: 32 a second. An application keeps
+/// Time between two streams of one caller, after a burst of [`CALLER_STREAMS`]: 32 a second. An application keeps
 /// its connections; a higher rate indicates guessing of names.
 const REACH_INTERVAL: Duration = Duration::from_micros(31_250);
 /// Timeout of the owner's answer, which includes its connection to the service.
@@ -31,21 +33,20 @@ const VERDICT_TIMEOUT: Duration = Duration::from_secs(10);
 /// time does not tell whether the owner exists.
 const REFUSAL_AFTER: Duration = Duration::from_millis(500);
 
+/// How long nothing may pass on a stream of an owner that has more than half of what it may have: whoever idles is in the way of
+/// others then. Pools of databases check theirs more often.
+const PRESSED_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// The caller side of one agent.
 pub(crate) struct Caller {
-    /// Cloned by each of its streams, which counts them.
-    streams: Arc<()>,
     /// The theoretical arrival time of its next stream at the rate of [`REACH_INTERVAL`].
     due: Instant,
 }
 
-/// One of the streams that a caller may have open.
-type StreamSlot = Arc<()>;
-
 impl Caller {
     /// A caller without streams.
     pub(crate) fn new() -> Self {
-        Self { streams: Arc::default(), due: Instant::ZERO }
+        Self { due: Instant::ZERO }
     }
 
     /// Serves one stream that the caller opened, in a task of its own.
@@ -62,14 +63,21 @@ impl Caller {
             return spawn(async move { refuse(stream.split().1, &verdict).await }).detach();
         }
         let now = state.clock.now();
-        let slot = match self.slot(now) {
+        let slot = self.take(now).map_err(|error| error.to_string()).and_then(|()| {
+            match state.reached.enter(from, to) {
+                Err(error @ ReachError::Caller) => Err(error.to_string()),
+                // As if there were no owner.
+                counted => Ok(counted.ok()),
+            }
+        });
+        let slot = match slot {
             Ok(slot) => slot,
             Err(error) => {
-                let verdict = OpenResult::refused(OpenResult::TOO_MANY, &error.to_string());
+                let verdict = OpenResult::refused(OpenResult::TOO_MANY, &error);
                 return spawn(async move { refuse(stream.split().1, &verdict).await }).detach();
             }
         };
-        let reach = Reach { state: Arc::clone(state), to, from, service, opened: now, _place: slot };
+        let reach = Reach { state: Arc::clone(state), to, from, service, opened: now, slot };
         spawn(async move {
             let stream_id = stream.id();
             if let Err(error) = reach.run(stream).await {
@@ -79,29 +87,22 @@ impl Caller {
         .detach();
     }
 
-    fn slot(&mut self, now: Instant) -> Result<StreamSlot, SlotError> {
-        let burst = REACH_INTERVAL * u32::try_from(REACHED_STREAMS).unwrap_or(u32::MAX);
+    /// Takes one stream of the caller's rate.
+    fn take(&mut self, now: Instant) -> Result<(), TooFast> {
+        let burst = REACH_INTERVAL * u32::try_from(CALLER_STREAMS).unwrap_or(u32::MAX);
         let due = self.due.max(now);
-        // One reference is the caller's own.
-        if Arc::strong_count(&self.streams) > REACHED_STREAMS {
-            return Err(SlotError::Full);
-        }
         if due - now >= burst {
-            return Err(SlotError::TooFast);
+            return Err(TooFast);
         }
         self.due = due + REACH_INTERVAL;
-        Ok(Arc::clone(&self.streams))
+        Ok(())
     }
 }
 
-/// Why a caller gets no other stream.
+/// A caller gets no other stream for a moment.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Error)]
-enum SlotError {
-    #[error("you have {REACHED_STREAMS} connections open, and the relay carries no more for one identity")]
-    Full,
-    #[error("you open connections faster than the relay takes them from one identity")]
-    TooFast,
-}
+#[error("you open connections faster than the relay takes them from one identity")]
+struct TooFast;
 
 /// One stream to another agent's service.
 struct Reach {
@@ -110,7 +111,8 @@ struct Reach {
     from: Address,
     service: String,
     opened: Instant,
-    _place: StreamSlot,
+    /// `None`: the owner has all that it may have.
+    slot: Option<ReachedStream>,
 }
 
 impl Reach {
@@ -127,14 +129,20 @@ impl Reach {
         };
         let owner_reset = owner.reset_watch();
         let (from_owner, to_owner) = owner.split();
-        let copying =
-            Box::pin(future::try_join(pass_on(from_caller, to_owner), answer(from_owner, to_caller)));
+        let moved = AtomicU64::new(self.state.clock.now().as_micros());
+        let note = || moved.store(self.state.clock.now().as_micros(), Ordering::Relaxed);
+        let copying = Box::pin(future::try_join(
+            pass_on(from_caller, to_owner, note),
+            answer(from_owner, to_caller, note),
+        ));
         // One that waits for the other side's room would not hear that its own is gone.
-        let copied = match future::select(copying, future::select(caller_reset, owner_reset)).await {
+        let gone = future::select(caller_reset, owner_reset);
+        let copied = match future::select(copying, future::select(gone, pin!(self.idle(&moved)))).await {
             Either::Left((copied, _)) => copied,
-            Either::Right((Either::Left((error, _)) | Either::Right((error, _)), _)) => {
+            Either::Right((Either::Left((Either::Left((error, _)) | Either::Right((error, _)), _)), _)) => {
                 Err(Ended::Broken(error))
             }
+            Either::Right((Either::Right(((), _)), _)) => Err(Ended::Broken(io::ErrorKind::TimedOut.into())),
         };
         match copied {
             Ok(_) => Ok(()),
@@ -144,8 +152,25 @@ impl Reach {
         }
     }
 
+    /// Waits until nothing has passed for too long: an hour by default, less where the owner's streams become few.
+    async fn idle(&self, moved: &AtomicU64) {
+        loop {
+            let is_pressed = self.slot.as_ref().is_some_and(ReachedStream::is_pressed);
+            let limit = self.state.settings.options.visitors.tunnel_timeout;
+            let limit = if is_pressed { limit.min(PRESSED_IDLE_TIMEOUT) } else { limit };
+            let now = self.state.clock.now();
+            let until = Instant::from_micros(moved.load(Ordering::Relaxed)) + limit;
+            if now >= until {
+                return;
+            }
+            // Looked at again meanwhile: the owner's streams may become few.
+            Timer::at(until.min(now + PRESSED_IDLE_TIMEOUT)).await;
+        }
+    }
+
     /// Opens a stream to the owner.
     async fn open(&self) -> Option<TunnelStream> {
+        self.slot.as_ref()?;
         let live = self.state.sessions.agent(&Owner::Identity(self.to))?;
         tracing::debug!(from = %self.from, to = %self.to, service = self.service, "reach");
         live.open_for(self.from, &self.service).await
@@ -180,7 +205,7 @@ impl From<io::Error> for Ended {
 }
 
 /// Copies the owner's answer, then the service's bytes, to the caller.
-async fn answer(mut owner: TunnelReader, mut caller: TunnelWriter) -> Result<(), Ended> {
+async fn answer(mut owner: TunnelReader, mut caller: TunnelWriter, note: impl Fn()) -> Result<(), Ended> {
     match within(VERDICT_TIMEOUT, owner.read_verdict()).await {
         Some(Ok(OpenResult::Accepted)) => {}
         Some(Ok(refused)) => return Err(Ended::Refused(refused, caller)),
@@ -189,14 +214,16 @@ async fn answer(mut owner: TunnelReader, mut caller: TunnelWriter) -> Result<(),
     }
     caller.write_bytes(OpenResult::Accepted.encode()).await?;
     while let Some(data) = owner.read_bytes().await? {
+        note();
         caller.write_bytes(data).await?;
     }
     Ok(caller.finish()?)
 }
 
 /// Copies from the caller to the owner. An owner that stops reading may still send.
-async fn pass_on(mut caller: TunnelReader, mut owner: TunnelWriter) -> Result<(), Ended> {
+async fn pass_on(mut caller: TunnelReader, mut owner: TunnelWriter, note: impl Fn()) -> Result<(), Ended> {
     while let Some(data) = caller.read_bytes().await? {
+        note();
         if let Err(error) = owner.write_bytes(data).await {
             tracing::debug!(%error, "the owner takes nothing more");
             return Ok(());
@@ -212,24 +239,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_caller_has_so_many_streams_and_no_more() {
-        let (mut caller, now) = (Caller::new(), Instant::ZERO);
-        let mut places: Vec<_> = std::iter::from_fn(|| caller.slot(now).ok()).collect();
-        assert_eq!(places.len(), REACHED_STREAMS);
-        let later = now + REACH_INTERVAL * 1000;
-        assert_eq!(caller.slot(later), Err(SlotError::Full));
-        places.pop();
-        places.push(caller.slot(later).expect("one is free again"));
-        assert_eq!(caller.slot(later), Err(SlotError::Full));
-    }
-
-    #[test]
     fn a_caller_that_lets_go_at_once_opens_a_burst_and_then_so_many_a_second() {
         let (mut caller, mut now) = (Caller::new(), Instant::ZERO);
-        let opened = (0..1000).filter(|_| caller.slot(now).is_ok()).count();
-        assert_eq!(opened, REACHED_STREAMS);
-        assert_eq!(caller.slot(now), Err(SlotError::TooFast));
+        let opened = (0..1000).filter(|_| caller.take(now).is_ok()).count();
+        assert_eq!(opened, CALLER_STREAMS);
+        assert_eq!(caller.take(now), Err(TooFast));
         now = now + Duration::from_secs(1);
-        assert_eq!((0..1000).filter(|_| caller.slot(now).is_ok()).count(), 32);
+        assert_eq!((0..1000).filter(|_| caller.take(now).is_ok()).count(), 32);
     }
 }

@@ -3,9 +3,9 @@
 //! Knows no socket; it acts on the session by its handle.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use hvym_proxy::limits::VisitorKey;
+use hvym_proxy::limits::{RateLimiter, VisitorKey, VisitorRate};
 use hvym_tunnel_core::dialect::{Proto, Service};
 use hvym_tunnel_core::handshake::TokenAuthRequest;
 use hvym_tunnel_core::names::BARE_SERVICE;
@@ -31,6 +31,9 @@ use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::shutdown::TaskGuard;
 use hvym_tunnel_net::timeout::within;
 use hvym_tunnel_net::timer::Timer;
+
+/// How many seconds of an agent's rate of requests may come at once, after a pause.
+const RATE_BURST_SECONDS: u32 = 5;
 
 /// Where an agent connects from.
 #[derive(Copy, Clone)]
@@ -234,6 +237,13 @@ impl AgentRegistration {
             }
             NameClaim::Granted(old) => {
                 self.owner = Some(owner);
+                if let Some(per_second) = self.admission.rate {
+                    // A page asks for a dozen things at once.
+                    let rate =
+                        VisitorRate { per_second, burst: per_second.saturating_mul(RATE_BURST_SECONDS) };
+                    let limit = RateLimiter::new(rate, self.state.clock.now());
+                    let _first = self.live.record.rate.set(Mutex::new(limit));
+                }
                 let _first = self.live.record.joined.set(joined);
                 self.state.metrics.join();
                 Some(old)

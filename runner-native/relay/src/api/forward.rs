@@ -218,6 +218,9 @@ async fn run(visitor: &Visitor, domain: &str, mut request: Request<RequestBody>)
         return Outcome::failed(503, "Too many requests are under way");
     };
     let _permit = permit.over();
+    if !live.record.takes_request(state.clock.now()) {
+        return Outcome::failed(503, "This agent gets more requests than its relay carries for it");
+    }
     match upstream_request::forward(visitor, live, &name, host, client, request, None).await {
         Ok(answer) => read(answer).await,
         Err(page) if page.status == 504 => Outcome::failed(504, "Request timeout"),

@@ -222,6 +222,10 @@ fn forward<'a>(
         Ok(permit) => permit,
         Err(error) => return Routed::Page(pages::over_limit(error)),
     };
+    if !session.record.takes_request(state.clock.now()) {
+        drop(permit.over());
+        return Routed::Page(pages::over_rate());
+    }
     let record = RequestRecord::new(&state.metrics, &session.record, state.clock);
     let rewrite = RequestRewrite {
         forwarded: ForwardedFields::Replace(&cache.forwarded),
