@@ -13,7 +13,7 @@ mod wall_clock;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -27,8 +27,9 @@ use crate::mux::StreamId;
 use crate::plane::{PlaneInfo, StreamCounts};
 use crate::reason::DownReason;
 use crate::rng::{Rng, Seed};
+use crate::stellar::delegation::DelegationId;
 use crate::stellar::{Signature, SigningInput};
-use crate::time::{Instant, Wall};
+use crate::time::{Instant, UnixTime, Wall};
 
 use dialer::Dialer;
 use growth::Growth;
@@ -226,6 +227,13 @@ impl Agent {
     fn forget_service(&mut self, name: &str) {
         self.config.services.retain(|known| known.name != name);
         self.update_token_services();
+    }
+
+    /// Has the relay take a delegation of this identity for revoked, which would be over at `until`. An
+    /// [`AgentEvent::Revoked`] or [`AgentEvent::RevokeRefused`] follows. Nothing happens unless a link is up.
+    pub fn revoke(&mut self, id: DelegationId, until: Option<UnixTime>, now: Instant) {
+        let (id, until) = (id.to_string(), until.map(UnixTime::as_secs));
+        self.send_if_up(Signal::Revoke { id, until }, now);
     }
 
     /// Opens a stream to the service of another identity: see [`StreamHeader::reaching`]. What comes back begins with a

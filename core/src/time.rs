@@ -4,8 +4,12 @@
 //! the wall clock once per dial as a [`Wall`].
 
 use core::fmt;
+use core::time::Duration;
 
 pub use hvym_yamux::Instant;
+
+/// Tolerated difference between two clocks. HVYM's verifier of tokens tolerates the same 60 s.
+pub const SKEW: Duration = Duration::from_secs(60);
 
 /// Seconds since 1970-01-01T00:00:00Z, the unit of every time claim in a JWT (RFC 7519 section 2, `NumericDate`).
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -9,9 +9,12 @@ const keyPairs = new WeakMap();
 
 export class Identity {
   constructor(keyPair, token) {
-    if (token !== keyPairs) throw new TypeError("use Identity.generate() or Identity.fromSecret()");
+    if (token !== keyPairs) throw new TypeError("use Identity.generate(), fromSecret() or fromShareLink()");
     keyPairs.set(this, keyPair);
     Object.defineProperty(this, "address", { value: keyPair.address, enumerable: true });
+    const { relay, target, until } = keyPair;
+    const shared = relay && Object.freeze({ relay, target, until: new Date(until * 1000) });
+    Object.defineProperty(this, "shared", { value: shared, enumerable: true });
   }
 
   static async generate() {
@@ -22,6 +25,11 @@ export class Identity {
   static async fromSecret(secret) {
     await load();
     return new Identity(KeyPair.fromSecret(String(secret)), keyPairs);
+  }
+
+  static async fromShareLink(link) {
+    await load();
+    return new Identity(KeyPair.fromShareLink(String(link)), keyPairs);
   }
 
   async sign(bytes) {

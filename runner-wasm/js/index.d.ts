@@ -42,8 +42,16 @@ export class Identity implements Signer {
    * @throws {TunnelError} `bad_secret`
    */
   static fromSecret(secret: string): Promise<Identity>;
+  /**
+   * The one-off key in a link that `hvym-tunnel share` has made. A tunnel with it acts for the link's owner, and reaches that
+   * one service: `tunnel.fetch(identity.shared.target)`.
+   * @throws {TunnelError} `bad_link`
+   */
+  static fromShareLink(link: string | URL): Promise<Identity>;
   /** The public half, which is the name: `G...`. */
   readonly address: Address;
+  /** What the share link is good for; nothing for other identities. */
+  readonly shared?: Shared;
   /** The Ed25519 signature of `bytes`. */
   sign(bytes: Uint8Array): Promise<Uint8Array>;
   /** The secret, `S...`. Whoever has it is this identity; a page keeps it at its own risk. */
@@ -52,9 +60,22 @@ export class Identity implements Signer {
   forget(): void;
 }
 
+/** What a share link is good for. */
+export interface Shared {
+  /** The relay to connect to. */
+  readonly relay: string;
+  /** The service. */
+  readonly target: Target;
+  /** When its time is over. */
+  readonly until: Date;
+}
+
 export interface TunnelOptions {
-  /** The relay: `wss://tunnel.example`. Plain `ws://` works where the browser allows it: on this machine. */
-  relay: string | URL;
+  /**
+   * The relay: `wss://tunnel.example`. Plain `ws://` works where the browser allows it: on this machine. With the identity of
+   * a share link it may be left out.
+   */
+  relay?: string | URL;
   /** Who the relay must be. Nothing is signed for another one; left out, whoever answers at the URL is trusted. */
   relayAddress?: Address;
   /** Who this page is. */
@@ -255,6 +276,7 @@ export class Tunnel extends EventTarget {
 export type ErrorCode =
   | "bad_address"
   | "bad_http"
+  | "bad_link"
   | "bad_relay"
   | "bad_relay_address"
   | "bad_request"
@@ -265,6 +287,12 @@ export type ErrorCode =
   | "closed"
   | "closed_by_relay"
   | "connection_lost"
+  | "delegation_expired"
+  | "delegation_not_yet"
+  | "delegation_relay"
+  | "delegation_revoked"
+  | "delegation_scope"
+  | "delegation_service"
   | "forgotten"
   | "name_conflict"
   | "not_allowed"

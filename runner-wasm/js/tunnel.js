@@ -111,10 +111,12 @@ export class Tunnel extends EventTarget {
   }
 
   async #start({ relay, relayAddress, identity, module }) {
-    if (!relay || !identity) throw new TypeError("relay and identity are needed");
+    if (!identity) throw new TypeError("an identity is needed");
     const [signer] = await Promise.all([identity, load(module)]);
     const onEvent = (kind, detail) => this.#onEvent(kind, detail);
-    const url = endpointOf(relay);
+    const dialled = relay ?? signer.shared?.relay;
+    if (!dialled) throw new TypeError("relay is needed");
+    const url = endpointOf(dialled);
     if (this.#closed) throw new TunnelError("closed", "the tunnel was closed");
     const keyPair = keyPairOf(signer);
     if (keyPair === undefined && typeof signer.sign !== "function") throw new TypeError("the identity cannot sign");

@@ -69,6 +69,7 @@ pub(crate) fn down_code(reason: &DownReason) -> &'static str {
         DownReason::Authentication(_) => "refused",
         DownReason::TokenTime { .. } => "clock",
         DownReason::NotAllowed(_) => "not_allowed",
+        DownReason::Delegation { fault, .. } => fault.code(),
         DownReason::TimedOut(_) => "timed_out",
         DownReason::Replaced => "name_conflict",
         DownReason::RateLimited(_) => "rate_limited",
@@ -108,6 +109,9 @@ pub(crate) fn down_hint(reason: &DownReason) -> Option<&'static str> {
         }
         DownReason::RelayUnproven(_) => {
             Some("do not trust this relay: it may be another one that copies an address")
+        }
+        DownReason::Delegation { .. } => {
+            Some("ask whoever gave you the link, or the delegation, for another one")
         }
         DownReason::SignerMismatch => Some("open the account in your wallet that the address names"),
         DownReason::SignerRefused => Some("connect again and agree to the signature"),

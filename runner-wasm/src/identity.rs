@@ -1,21 +1,27 @@
 //! Stellar key pairs in the module's memory, and signers outside it. A secret is zeroed when it is dropped.
 
+use std::rc::Rc;
+
 use ed25519_dalek::{Signer as _, SigningKey};
+use hvym_tunnel_core::handshake::AgentLogin;
+use hvym_tunnel_core::stellar::delegation::{ShareLink, SignedDelegation};
 use hvym_tunnel_core::stellar::strkey::{self, StrkeyKind};
-use hvym_tunnel_core::stellar::{Address, Signature};
+use hvym_tunnel_core::stellar::{Address, Scope, Signature};
 use js_sys::{Function, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use zeroize::Zeroizing;
 
 use crate::clock;
-use crate::error::tunnel_error;
+use crate::error::{tunnel_error, tunnel_error_from};
 
 /// A key pair. JavaScript holds a handle, not the secret.
 #[wasm_bindgen]
 #[derive(Clone)]
 pub struct Identity {
     key: SigningKey,
+    /// The link that the key came in.
+    share: Option<Rc<ShareLink>>,
 }
 
 #[wasm_bindgen]
@@ -26,7 +32,7 @@ impl Identity {
     /// The browser's exception if it has none.
     pub fn generate() -> Result<Identity, JsValue> {
         let seed = Zeroizing::new(clock::seed()?);
-        Ok(Self { key: SigningKey::from_bytes(&seed) })
+        Ok(Self { key: SigningKey::from_bytes(&seed), share: None })
     }
 
     /// The key pair of the secret `S...` (SEP-23).
@@ -40,7 +46,40 @@ impl Identity {
         let seed = seed.ok_or_else(|| {
             tunnel_error("bad_secret", "this is not a Stellar secret: it starts with S and has 56 characters")
         })?;
-        Ok(Self { key: SigningKey::from_bytes(&seed) })
+        Ok(Self { key: SigningKey::from_bytes(&seed), share: None })
+    }
+
+    /// The key pair in a share link, which acts for the link's owner.
+    ///
+    /// # Errors
+    /// `bad_link`; its message does not contain `link`.
+    #[wasm_bindgen(js_name = fromShareLink)]
+    pub fn from_share_link(link: String) -> Result<Identity, JsValue> {
+        let share =
+            ShareLink::parse(&Zeroizing::new(link)).map_err(|error| tunnel_error_from("bad_link", &error))?;
+        Ok(Self { key: SigningKey::from_bytes(share.seed()), share: Some(Rc::new(share)) })
+    }
+
+    /// The relay of the share link: `wss://..`.
+    #[wasm_bindgen(getter)]
+    pub fn relay(&self) -> Option<String> {
+        let share = self.share.as_ref()?;
+        Some([if share.tls() { "wss://" } else { "ws://" }, share.relay()].concat())
+    }
+
+    /// The service of the share link: `G.../service`.
+    #[wasm_bindgen(getter)]
+    pub fn target(&self) -> Option<String> {
+        let share = self.share.as_ref()?;
+        Some([&share.owner().to_string(), "/", share.service()].concat())
+    }
+
+    /// When the time of the share link is over, in seconds since 1970.
+    #[wasm_bindgen(getter)]
+    pub fn until(&self) -> Option<f64> {
+        let share = self.share.as_ref()?;
+        // The year 9999 is far below what a double counts exactly.
+        Some(share.delegation().delegation().until.as_secs() as f64)
     }
 
     /// The public key, `G...`.
@@ -65,6 +104,11 @@ impl Identity {
 impl Identity {
     fn public(&self) -> Address {
         Address::from_public_key(self.key.verifying_key().to_bytes())
+    }
+
+    /// What lets the key act for somebody else.
+    pub(crate) fn delegation(&self) -> Option<SignedDelegation> {
+        self.share.as_ref().map(|share| share.delegation().signed().clone())
     }
 }
 
@@ -98,6 +142,18 @@ impl Signer {
         match self {
             Signer::Local(identity) => identity.public(),
             Signer::Wallet { address, .. } => *address,
+        }
+    }
+
+    /// As whom to log in, and for what. A share link is for calls alone.
+    pub(crate) fn login(&self) -> AgentLogin {
+        let delegation = match self {
+            Signer::Local(identity) => identity.delegation(),
+            Signer::Wallet { .. } => None,
+        };
+        match delegation {
+            Some(signed) => AgentLogin { scope: Scope::Call, ..AgentLogin::by_delegation(signed) },
+            None => AgentLogin::new(self.address()),
         }
     }
 

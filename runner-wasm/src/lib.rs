@@ -166,7 +166,8 @@ impl Runner {
         signer: Signer,
         on_event: Function,
     ) -> Result<Runner, JsValue> {
-        let address = signer.address();
+        let login = signer.login();
+        let address = login.identity;
         let relay_address =
             relay_address.map(|address| parse_address("bad_relay_address", &address)).transpose()?;
         let config = AgentConfig {
@@ -176,7 +177,7 @@ impl Runner {
                 token_lifetime: TOKEN_LIFETIME,
                 // A page cannot set header fields of its WebSocket upgrade.
                 mode: AuthMode::Challenge,
-                ..AgentLogin::new(address)
+                ..login
             },
             services: Vec::new(),
             link: LinkConfig {
@@ -190,7 +191,7 @@ impl Runner {
             process: Process::default(),
         };
         let agent = Agent::new(config, clock::wall(), clock::seed()?, clock::now());
-        Ok(Runner { agent: PageAgent::start(agent, signer, on_event), address })
+        Ok(Runner { agent: PageAgent::start(agent, address, signer, on_event), address })
     }
 }
 

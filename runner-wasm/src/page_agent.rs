@@ -10,7 +10,7 @@ use hvym_tunnel_core::dialect::{OpenResult, Service, StreamHeader};
 use hvym_tunnel_core::handshake::Endpoint;
 use hvym_tunnel_core::mux::StreamId;
 use hvym_tunnel_core::reason::DownReason;
-use hvym_tunnel_core::stellar::SigningInput;
+use hvym_tunnel_core::stellar::{Address, SigningInput};
 use hvym_tunnel_core::time::Instant;
 use js_sys::{Array, Function, Object, Reflect};
 use wasm_bindgen::prelude::*;
@@ -30,6 +30,8 @@ use crate::task;
 /// An agent, its services and its signer.
 pub(crate) struct PageAgent {
     driver: Driver,
+    /// Who the agent is.
+    address: Address,
     /// `None` after the end, so that the secret is zeroed.
     signer: RefCell<Option<Signer>>,
     /// Whether the signer has an unanswered request. A wallet must not get a second one.
@@ -45,10 +47,11 @@ pub(crate) struct PageAgent {
 
 impl PageAgent {
     /// Dials, and calls `on_event(kind, detail)` for each event, from the next microtask on.
-    pub(crate) fn start(agent: Agent, signer: Signer, on_event: Function) -> Rc<Self> {
+    pub(crate) fn start(agent: Agent, address: Address, signer: Signer, on_event: Function) -> Rc<Self> {
         let driver = Driver::new(agent);
         let this = Rc::new(Self {
             driver: driver.clone(),
+            address,
             signer: RefCell::new(Some(signer)),
             is_signing: Cell::new(false),
             signer_error: RefCell::new(None),
@@ -217,7 +220,7 @@ impl PageAgent {
         // Without a handler the stream is finished without a response; the relay then tells the visitor that there is no
         // such service.
         let stream = TunnelStream::new(self.driver.clone(), id);
-        let handler = self.services.handler(&header.service, header.from);
+        let handler = self.services.handler(&header, self.address, clock::wall().unix);
         if handler.is_some() {
             let detail = object(&[
                 ("service", header.service.as_str().into()),

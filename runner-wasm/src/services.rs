@@ -5,7 +5,9 @@ use std::mem;
 
 use futures_channel::oneshot;
 use hvym_tunnel_core::access::Access;
+use hvym_tunnel_core::dialect::StreamHeader;
 use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_core::time::UnixTime;
 use js_sys::Function;
 use wasm_bindgen::JsValue;
 
@@ -64,11 +66,13 @@ impl Services {
         is_awaited
     }
 
-    /// The handler of a service if `from` may use it; `None` for `from` is a visitor.
-    pub(crate) fn handler(&self, name: &str, from: Option<Address>) -> Option<Function> {
+    /// The handler of the service that a stream is for, if its peer may use it: a visitor, an identity, or somebody who acts
+    /// by a delegation of `owner`, whose services these are.
+    pub(crate) fn handler(&self, header: &StreamHeader, owner: Address, now: UnixTime) -> Option<Function> {
         let offered = self.offered.borrow();
-        let found = offered.iter().find(|offered| offered.name == name && offered.access.admits(from));
-        found.map(|offered| offered.handler.clone())
+        let found = offered.iter().find(|offered| offered.name == header.service)?;
+        let is_let_in = found.access.admits(header.from) || header.is_delegated_by(owner, now);
+        is_let_in.then(|| found.handler.clone())
     }
 
     /// Removes all services, and rejects all waits with `error`.

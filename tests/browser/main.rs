@@ -10,6 +10,7 @@ mod foreign;
 mod lifecycle;
 mod page;
 mod serve;
+mod share;
 mod signers;
 #[path = "../../runner-wasm/src/transcript.rs"]
 mod transcript;

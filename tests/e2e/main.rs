@@ -8,6 +8,7 @@ mod conformance_http2;
 mod conformance_streams;
 mod control;
 mod crowded;
+mod delegation;
 mod end;
 mod expose;
 mod foreign_pages;

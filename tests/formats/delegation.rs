@@ -1,11 +1,11 @@
 //! Delegations: vectors of a real Stellar library, every refusal by its own code, and any change of a text.
 
 use hvym_tunnel_core::stellar::delegation::{
-    Delegation, DelegationError, DelegationId, MAX_LIFETIME, MAX_TEXT_BYTES, Scope, Scopes, ShareLink,
+    Delegation, DelegationError, DelegationId, MAX_LIFETIME, MAX_TEXT_BYTES, Scopes, ShareLink,
     ShareLinkError, SignatureForm, SignedDelegation, VerifiedDelegation,
 };
 use hvym_tunnel_core::stellar::jwt::SKEW;
-use hvym_tunnel_core::stellar::{Address, Signature};
+use hvym_tunnel_core::stellar::{Address, Scope, Signature};
 use hvym_tunnel_core::time::UnixTime;
 use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::golden::{golden, hex, list, text};
@@ -94,10 +94,8 @@ fn a_delegation_lives_from_its_beginning_give_or_take_the_skew_to_its_end() {
 fn a_delegation_is_for_its_key_its_owner_and_its_relay_alone() {
     let named = verified(delegation());
     let (o, k) = (owner().address(), device().address());
-    assert_eq!(code(named.check_parties(o, k)), "allowed");
-    assert_eq!(code(named.check_parties(o, other())), "delegation_key");
-    assert_eq!(code(named.check_parties(other(), k)), "delegation_key");
-    assert_eq!(code(named.check_parties(k, o)), "delegation_key");
+    assert_eq!([named.check_owner(o), named.check_owner(k)].map(code), ["allowed", "delegation_key"]);
+    assert_eq!([named.check_key(k), named.check_key(o)].map(code), ["allowed", "delegation_key"]);
     assert_eq!(code(named.check_relay(Some("tunnel.example:8443"))), "allowed");
     for host in [None, Some("tunnel.example"), Some("other.example:8443"), Some("")] {
         assert_eq!(code(named.check_relay(host)), "delegation_relay", "{host:?}");
@@ -115,8 +113,8 @@ fn a_scope_that_is_not_delegated_is_refused() {
         (Scopes::CALL, "delegation_scope", "allowed"),
     ] {
         let delegation = verified(Delegation { may, ..delegation() });
-        let found = [Scope::Agent, Scope::Call].map(|scope| code(delegation.check_scope(scope)));
-        assert_eq!(found, [agent, call]);
+        let found = [Scope::Agent, Scope::Call, Scope::Api].map(|scope| code(delegation.check_scope(scope)));
+        assert_eq!(found, [agent, call, "delegation_scope"]);
     }
 }
 

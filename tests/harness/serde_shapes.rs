@@ -2,6 +2,7 @@
 
 use hvym_tunnel_core::dialect::{self, MAX_OPEN_RESULT_BYTES, MAX_STREAM_HEADER_BYTES};
 use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_core::stellar::delegation::SignedDelegation;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +29,7 @@ pub fn read(shape: Shape, json: &[u8]) -> Option<String> {
     match shape {
         Shape::Signal => signal(json),
         Shape::StreamHeader => {
-            let text = written(&parsed::<StreamHeader>(json)?);
+            let text = written(&parsed::<StreamHeader>(json)?.checked()?);
             Some(if text.len() > MAX_STREAM_HEADER_BYTES { String::new() } else { text })
         }
         Shape::OpenResult => {
@@ -89,6 +90,9 @@ fn signal(json: &[u8]) -> Option<String> {
         "unbind" => Signal::Unbind(parsed(json)?),
         "unbind_ok" => Signal::UnbindOk(parsed(json)?),
         "unbound" => Signal::Unbound(parsed(json)?),
+        "revoke" => Signal::Revoke(parsed(json)?),
+        "revoke_ok" => Signal::RevokeOk(parsed(json)?),
+        "revoke_failed" => Signal::RevokeFailed(parsed(json)?),
         "ping" => Signal::Ping(parsed(json)?),
         "pong" => Signal::Pong(parsed(json)?),
         "drain" => Signal::Drain(parsed(json)?),
@@ -113,6 +117,9 @@ enum Signal {
     Unbind(Named),
     UnbindOk(Named),
     Unbound(Unbound),
+    Revoke(Revoke),
+    RevokeOk(RevokeOk),
+    RevokeFailed(RevokeFailed),
     Ping(Numbered),
     Pong(Numbered),
     Drain(Drain),
@@ -244,6 +251,29 @@ struct Named {
 }
 
 #[derive(Serialize, Deserialize)]
+struct Revoke {
+    id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RevokeOk {
+    id: String,
+    #[serde(default)]
+    persisted: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RevokeFailed {
+    id: String,
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    error: String,
+}
+
+#[derive(Serialize, Deserialize)]
 struct Numbered {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     id: Option<u64>,
@@ -292,6 +322,23 @@ struct StreamHeader {
     to: Option<Address>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     from: Option<Address>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<Address>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    delegation: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signature: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    form: Option<String>,
+}
+
+impl StreamHeader {
+    /// Its three members are those of a delegation, or none of them counts.
+    fn checked(self) -> Option<Self> {
+        let Some(text) = &self.delegation else { return Some(Self { signature: None, form: None, ..self }) };
+        let form = self.form.as_deref()?;
+        SignedDelegation::from_parts(text, self.signature.as_deref()?, form).ok().map(|_| self)
+    }
 }
 
 #[derive(Default, Serialize, Deserialize)]

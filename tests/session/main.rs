@@ -2,6 +2,7 @@
 
 mod any_input;
 mod attempts;
+mod delegation;
 mod determinism;
 mod links;
 mod login;

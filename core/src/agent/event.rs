@@ -69,6 +69,22 @@ pub enum AgentEvent {
         /// Which program took it, if that allows to tell.
         by: Option<String>,
     },
+    /// The relay takes a delegation of this identity for revoked.
+    Revoked {
+        /// The delegation.
+        id: String,
+        /// Whether it stays so when the relay is started again.
+        persisted: bool,
+    },
+    /// The relay does not revoke a delegation.
+    RevokeRefused {
+        /// The delegation.
+        id: String,
+        /// Machine-readable.
+        code: String,
+        /// For a person.
+        error: String,
+    },
     /// Something happened to a stream.
     Stream(StreamEvent),
     /// So many links are up: one came or went beside others. The streams of one that went are lost.

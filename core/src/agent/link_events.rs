@@ -45,6 +45,10 @@ impl Agent {
                 self.forget_service(&service);
                 AgentEvent::Unbound { service, by }
             }
+            LinkEvent::Signal(Signal::RevokeOk { id, persisted }) => AgentEvent::Revoked { id, persisted },
+            LinkEvent::Signal(Signal::RevokeFailed { id, code, error }) => {
+                AgentEvent::RevokeRefused { id, code, error }
+            }
             LinkEvent::Signal(Signal::Drain { reason, deadline_ms, scope }) => {
                 self.retire(id);
                 if scope == DrainScope::Link {

@@ -218,6 +218,29 @@ pub enum Signal {
         /// Which program took it, if that allows to tell.
         by: Option<String>,
     },
+    /// Agent: a delegation of its identity is not valid any more.
+    Revoke {
+        /// The id of the delegation.
+        id: String,
+        /// When it would be over by itself, Unix seconds; `None` is not known.
+        until: Option<u64>,
+    },
+    /// Relay: the delegation is revoked.
+    RevokeOk {
+        /// The id of the delegation.
+        id: String,
+        /// Whether it stays so when the relay is started again.
+        persisted: bool,
+    },
+    /// Relay: the delegation is not revoked.
+    RevokeFailed {
+        /// The id of the delegation.
+        id: String,
+        /// Machine-readable.
+        code: String,
+        /// For a person.
+        error: String,
+    },
     /// Keepalive request.
     Ping {
         /// To be repeated in the pong.
@@ -276,6 +299,9 @@ impl Signal {
             Signal::Unbind { .. } => "unbind",
             Signal::UnbindOk { .. } => "unbind_ok",
             Signal::Unbound { .. } => "unbound",
+            Signal::Revoke { .. } => "revoke",
+            Signal::RevokeOk { .. } => "revoke_ok",
+            Signal::RevokeFailed { .. } => "revoke_failed",
             Signal::Ping { .. } => "ping",
             Signal::Pong { .. } => "pong",
             Signal::Drain { .. } => "drain",

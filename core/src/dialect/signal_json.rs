@@ -65,6 +65,7 @@ impl Signal {
                 let (code, by) = (reader.text_or_empty(code), reader.optional_text(by));
                 Signal::Unbound { service: reader.text(service), code, by }
             }
+            "revoke" | "revoke_ok" | "revoke_failed" => read_revocation(&kind, json, &mut reader)?,
             "ping" | "pong" => {
                 let [id] = fields(json, ["id"])?;
                 let id = reader.optional_integer(id);
@@ -99,6 +100,19 @@ impl Signal {
         self.write_login(&mut object);
         self.write_service(&mut object);
         match self {
+            Signal::Revoke { id, until } => {
+                object.put("id", Value::Text(id));
+                object.put_some("until", *until);
+            }
+            Signal::RevokeOk { id, persisted } => {
+                object.put("id", Value::Text(id));
+                object.put("persisted", Value::Boolean(*persisted));
+            }
+            Signal::RevokeFailed { id, code, error } => {
+                object.put("id", Value::Text(id));
+                object.put("code", Value::Text(code));
+                object.put("error", Value::Text(error));
+            }
             Signal::Ping { id } | Signal::Pong { id } => object.put_some("id", *id),
             Signal::Drain { reason, deadline_ms, scope } => {
                 object.put("reason", Value::Text(reason));
@@ -280,6 +294,18 @@ fn read_ok(json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError> {
         shown: ShownProof { host: reader.optional_text(host), proof: reader.optional_text(proof) },
         encryption_available: reader.take(available.optional(Field::boolean)),
         encryption_mode: reader.optional_text(mode),
+    })
+}
+
+fn read_revocation(kind: &str, json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError> {
+    let [id, until, persisted, code, error] = fields(json, ["id", "until", "persisted", "code", "error"])?;
+    let id = reader.text(id);
+    Ok(match kind {
+        "revoke" => Signal::Revoke { id, until: reader.optional_integer(until) },
+        "revoke_ok" => Signal::RevokeOk { id, persisted: reader.take(persisted.or(false, Field::boolean)) },
+        _ => {
+            Signal::RevokeFailed { id, code: reader.text_or_empty(code), error: reader.text_or_empty(error) }
+        }
     })
 }
 

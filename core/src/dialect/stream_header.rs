@@ -13,6 +13,8 @@ use super::{Proto, Service};
 use crate::json::{Field, FieldReader, JsonError, Object, Value, fields};
 use crate::machine::Side;
 use crate::stellar::Address;
+use crate::stellar::delegation::SignedDelegation;
+use crate::time::UnixTime;
 
 /// The largest JSON object of a stream header, bytes. A host name, an address and an id fit many times over.
 pub const MAX_STREAM_HEADER_BYTES: usize = 4096;
@@ -36,6 +38,10 @@ pub struct StreamHeader {
     pub to: Option<Address>,
     /// The identity that opened the stream; absent for a visitor. Sent by relays only.
     pub from: Option<Address>,
+    /// The key that acts for that identity by a delegation; absent where it is the identity's own. Sent by relays only.
+    pub key: Option<Address>,
+    /// The delegation, where identity and owner are the same: the owner itself decides what it has signed. Sent by relays only.
+    pub delegation: Option<SignedDelegation>,
 }
 
 /// Why a stream header cannot be encoded, or is refused.
@@ -65,6 +71,24 @@ impl StreamHeader {
         Self { service: service.name.clone(), proto: service.proto, from: Some(from), id, ..Self::default() }
     }
 
+    /// The same header, of a caller that acts by a delegation. `to` is the owner of the service: it is shown what it has signed
+    /// itself, and nobody else is.
+    #[must_use]
+    pub fn delegated(mut self, delegation: &SignedDelegation, to: Address) -> Self {
+        self.key = Some(delegation.delegation.key);
+        self.delegation = Some(delegation).filter(|signed| signed.delegation.owner == to).cloned();
+        self
+    }
+
+    /// Whether `owner` itself has signed that the caller may have the service at `now`. Who does not trust the relay can trust
+    /// this: without such a signature no relay gets in, and with one only the caller that the relay vouches for.
+    pub fn is_delegated_by(&self, owner: Address, now: UnixTime) -> bool {
+        let (Some(from), Some(key), Some(signed)) = (self.from, self.key, &self.delegation) else {
+            return false;
+        };
+        from == owner && signed.check_call_of_owner(owner, key, &self.service, now).is_ok()
+    }
+
     /// The encoded header: length, then JSON.
     pub fn encode(&self) -> Result<Bytes, StreamHeaderError> {
         let mut object = Object::new();
@@ -76,6 +100,12 @@ impl StreamHeader {
         object.put_some("id", &self.id);
         object.put_some("to", &self.to.map(|owner| owner.to_string()));
         object.put_some("from", &self.from.map(|caller| caller.to_string()));
+        object.put_some("key", &self.key.map(|key| key.to_string()));
+        if let Some(signed) = &self.delegation {
+            object.put("delegation", Value::Text(&signed.delegation.to_string()));
+            object.put("signature", Value::Text(&signed.signature.to_string()));
+            object.put("form", Value::Text(signed.form.name()));
+        }
         let json = object.finish();
         framed(json.as_bytes(), MAX_STREAM_HEADER_BYTES).ok_or(StreamHeaderError::TooLong(json.len()))
     }
@@ -86,8 +116,23 @@ impl StreamHeader {
     }
 
     fn from_json(json: &[u8]) -> Result<Self, JsonError> {
-        let [service, proto, visitor, at, host, id, to, from] =
-            fields(json, ["service", "proto", "visitor", "at", "host", "id", "to", "from"])?;
+        let [service, proto, visitor, at, host, id, to, from, key, delegation, signature, form] = fields(
+            json,
+            [
+                "service",
+                "proto",
+                "visitor",
+                "at",
+                "host",
+                "id",
+                "to",
+                "from",
+                "key",
+                "delegation",
+                "signature",
+                "form",
+            ],
+        )?;
         let mut reader = FieldReader::default();
         let header = Self {
             service: reader.text(service),
@@ -98,6 +143,17 @@ impl StreamHeader {
             id: reader.optional_text(id),
             to: reader.take(to.optional(address)),
             from: reader.take(from.optional(address)),
+            key: reader.take(key.optional(address)),
+            delegation: match reader.optional_text(delegation) {
+                Some(text) => {
+                    let signed =
+                        SignedDelegation::from_parts(&text, &reader.text(signature), &reader.text(form));
+                    reader.take(
+                        signed.map(Some).map_err(|_| delegation.must_be("a delegation with a signature")),
+                    )
+                }
+                None => None,
+            },
         };
         reader.finish(header)
     }
@@ -110,7 +166,12 @@ impl StreamHeader {
     pub fn check(&self, opener: Side) -> Result<(), StreamHeaderError> {
         let wrong = match opener {
             Side::Relay if self.to.is_some() => "a relay names no other owner",
-            Side::Agent if self.from.is_some() => "who an agent is, the relay knows",
+            Side::Agent if self.from.is_some() || self.key.is_some() || self.delegation.is_some() => {
+                "who an agent is, the relay knows"
+            }
+            Side::Relay if self.from.is_none() && (self.key.is_some() || self.delegation.is_some()) => {
+                "whom the key acts for"
+            }
             Side::Agent if self.to.is_none() => "whose service is meant",
             Side::Agent if Service::check_name(&self.service).is_err() => "no service has this name",
             Side::Relay | Side::Agent => return Ok(()),

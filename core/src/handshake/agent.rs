@@ -126,6 +126,10 @@ impl AgentHandshake {
             // The signature would be valid for every other login with an empty challenge.
             return Err(DownReason::Malformed(String::from("an empty challenge")));
         }
+        if self.login.delegation.is_some() && mux.is_empty() {
+            let text = "the relay is of an older system, which takes no login by delegation";
+            return Err(DownReason::NotAllowed(String::from(text)));
+        }
         self.falls_back = match mux {
             [] if self.fallback.is_some() => true,
             planes if planes.iter().any(|offered| offered == MUX_YAMUX) => false,

@@ -4,6 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::stellar::delegation::SignedDelegation;
 use crate::stellar::jwt::LIFETIME;
 use crate::stellar::{Address, Claims, Scope};
 use crate::time::{Instant, Wall};
@@ -27,6 +28,8 @@ pub struct AgentLogin {
     pub relay_address: Option<Address>,
     /// Whether that is who answered there before, and no person said so. Such a relay has proved its key, and must again.
     pub is_remembered: bool,
+    /// What lets the key that signs act for `identity`, its owner; `None` where the identity's own key signs.
+    pub delegation: Option<SignedDelegation>,
     /// What the token is good for: a login as an agent or as a caller.
     pub scope: Scope,
     /// The services the token asks for.
@@ -44,6 +47,7 @@ impl AgentLogin {
             identity,
             relay_address: None,
             is_remembered: false,
+            delegation: None,
             scope: Scope::Agent,
             services: Vec::new(),
             token_lifetime: LIFETIME,
@@ -51,11 +55,17 @@ impl AgentLogin {
         }
     }
 
+    /// The login of the key that `delegation` names, for its owner.
+    pub fn by_delegation(delegation: SignedDelegation) -> Self {
+        Self { delegation: Some(delegation.clone()), ..Self::new(delegation.delegation.owner) }
+    }
+
     /// The claims of a token for `relay`, dialled as `host`, issued now.
     pub fn claims(&self, relay: Address, host: &str, wall: Wall, now: Instant) -> Claims {
         Claims::new(self.identity, relay.to_string(), wall.unix_at(now))
             .with_services(self.services.iter().cloned())
             .with_lifetime(Some(self.token_lifetime))
+            .with_delegation(self.delegation.clone())
             .with_host(host)
             .with_scope(self.scope)
     }

@@ -18,7 +18,7 @@ use crate::message::Message;
 use crate::plane::{DataPlane, PlaneStart, YamuxPlane};
 use crate::reason::DownReason;
 use crate::rng::Rng;
-use crate::stellar::{Address, Expected, MAX_LIFETIME, Scope, Token, Verified};
+use crate::stellar::{Address, Expected, JwtError, MAX_LIFETIME, Scope, Token, Verified};
 use crate::time::{Instant, UnixTime, Wall};
 
 /// What a relay demands of a login.
@@ -267,11 +267,14 @@ impl RelayHandshake {
         let unix = self.wall.unix_at(now);
         let mut expected = Expected::for_audience(self.login.address);
         expected.max_lifetime = Some(self.login.max_token_lifetime);
-        Token::verify(jwt, &expected, unix).map_err(|error| match error.validity() {
-            Some(validity) => {
+        Token::verify(jwt, &expected, unix).map_err(|error| match (error.validity(), error) {
+            (Some(validity), error) => {
                 DownReason::TokenTime { validity, error: error.to_string(), relay_time: Some(unix) }
             }
-            None => DownReason::Authentication(error.to_string()),
+            (None, JwtError::Delegation(error)) => {
+                DownReason::Delegation { fault: error.fault(), error: error.to_string() }
+            }
+            (None, error) => DownReason::Authentication(error.to_string()),
         })
     }
 

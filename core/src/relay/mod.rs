@@ -15,4 +15,4 @@ pub use directory::{Directory, Name, NameError, Owner};
 pub use own_names::OwnNames;
 pub use ports::{MAX_PORTS_OF_ONE, PORT_HOLD, PortError, Ports};
 pub use reach::{CALLER_STREAMS, OWNER_STREAMS, ReachError, ReachLimits};
-pub use session::{BindRefusal, LinkId, Session, SessionConfig, SessionEvent};
+pub use session::{BindRefusal, LinkId, RevokeRefusal, Session, SessionConfig, SessionEvent};

@@ -1,5 +1,6 @@
 //! A session: its links and its admission, as the relay sees them.
 
+mod peer;
 mod services;
 
 use alloc::boxed::Box;
@@ -18,15 +19,17 @@ use crate::mux::{ClosedStream, StreamId};
 use crate::plane::{MessageLimits, StreamCounts};
 use crate::reason::DownReason;
 use crate::rng::{Rng, Seed};
+use crate::stellar::delegation::DelegationId;
 use crate::stellar::{Address, Scope, Verified};
-use crate::time::{Instant, Wall};
+use crate::time::{Instant, UnixTime, Wall, earliest};
+use peer::Peer;
+
+pub use peer::RevokeRefusal;
 
 /// Between two requests for a further link: what the last one changed shows by then.
 const REQUEST_INTERVAL: Duration = Duration::from_secs(1);
 /// How long streams of a link that is to be replaced may go on; as long as the agent lets them.
 const REPLACED_LINK_LIMIT: Duration = Duration::from_secs(3600);
-/// Reset code of a stream from an agent without an identity. Not sent.
-const RESET_NOT_OFFERED: u32 = 2;
 
 /// The settings of every session of a relay.
 #[derive(Clone, PartialEq, Debug)]
@@ -71,6 +74,13 @@ pub enum SessionEvent {
     Bind(Service),
     /// The agent withdrew this service; already answered.
     Unbound(String),
+    /// A delegation of the agent's account is not valid any more: [`Session::answer_revoke`].
+    Revoke {
+        /// The delegation.
+        id: DelegationId,
+        /// When it is over by itself; `None` is not known.
+        until: Option<UnixTime>,
+    },
     /// Something happened to a stream. One that the agent opened is for the service of another identity: its header
     /// names `to`, and `from` as the session has verified it.
     Stream(StreamEvent),
@@ -109,8 +119,8 @@ pub struct Session {
     wish: Option<String>,
     /// Where its first service is reachable; known once it is admitted.
     url: Option<String>,
-    /// The verified identity of the agent.
-    address: Option<Address>,
+    /// Who the agent is.
+    peer: Peer,
     /// What the agent says of its program.
     process: Process,
     allowed_services: Option<Vec<String>>,
@@ -125,19 +135,24 @@ impl Session {
         let mut rng = Rng::new(seed);
         let name = rng.token::<16>();
         let link = Link::relay(config.link, config.login, upgrade, wall, rng.fork(), now);
-        Self::over(link, name, config.max_links, allowed_services)
+        let mut session = Self::over(link, name, config.max_links, allowed_services);
+        session.peer = Peer::new(wall);
+        session.drain_links();
+        session
     }
 
     /// A WebSocket that was just accepted, with a login of another protocol. Its agent binds no service by messages.
     pub fn with_login(config: LinkConfig, login: Box<dyn Login>, seed: Seed, now: Instant) -> Self {
         let link = Link::with_login(Side::Relay, config, login, 0, seed, now);
-        Self::over(link, String::new(), 1, Some(Vec::new()))
+        let mut session = Self::over(link, String::new(), 1, Some(Vec::new()));
+        session.drain_links();
+        session
     }
 
     fn over(link: Link, name: String, max_links: u32, allowed_services: Option<Vec<String>>) -> Self {
         let mut bundle = Bundle::default();
         bundle.push(LinkId::FIRST.0, Box::new(link));
-        let mut session = Self {
+        Self {
             name,
             max_links: max_links.clamp(1, MAX_LINKS),
             bundle,
@@ -145,20 +160,18 @@ impl Session {
             next_request: Instant::ZERO,
             wish: None,
             url: None,
-            address: None,
+            peer: Peer::default(),
             process: Process::default(),
             allowed_services,
             services: Vec::new(),
             events: VecDeque::new(),
-        };
-        session.drain_links();
-        session
+        }
     }
 
     /// Admits who was announced by [`SessionEvent::Authenticate`]. Visitors of `service` are carried to it; its agent is
     /// told the name `shown`.
     pub fn admit_token(&mut self, shown: String, service: Service, now: Instant) {
-        if self.address.is_none() {
+        if self.peer.address().is_none() {
             self.services = Vec::from([service]);
             self.admit_link(LinkId::FIRST, shown, now);
         }
@@ -166,14 +179,14 @@ impl Session {
 
     /// Admits who was announced by [`SessionEvent::Admit`]; `url` is where the first service will be reachable.
     pub fn admit(&mut self, url: String, now: Instant) {
-        if self.address.is_some() && self.wish.is_none() {
+        if self.peer.address().is_some() && self.wish.is_none() {
             self.url = Some(url.clone());
             self.admit_link(LinkId::FIRST, url, now);
         }
     }
 
     fn admit_link(&mut self, id: LinkId, url: String, now: Instant) {
-        let session = Some(self.name.clone()).filter(|_| self.address.is_some());
+        let session = Some(self.name.clone()).filter(|_| self.peer.address().is_some());
         let links = session.is_some().then_some(self.max_links);
         let terms = SessionTerms { session, links, streams: None };
         if let Some(member) = self.bundle.get_mut(id.0) {
@@ -189,7 +202,8 @@ impl Session {
     pub fn may_join(&self, address: Address, name: &str) -> Result<(), DownReason> {
         let unknown = |text: &str| Err(DownReason::UnknownSession(text.to_string()));
         // One answer for all, so that nobody learns which sessions there are.
-        if self.address != Some(address) || self.name != name || !self.is_up() || self.name.is_empty() {
+        if self.peer.address() != Some(address) || self.name != name || !self.is_up() || self.name.is_empty()
+        {
             return unknown("this relay has no such session");
         }
         let links = self.bundle.iter().filter(|member| !member.link.is_ended()).count();
@@ -206,8 +220,13 @@ impl Session {
     /// As [`Session::may_join`]; nothing has happened then.
     pub fn join(&mut self, newcomer: &mut Session, now: Instant) -> Result<LinkId, DownReason> {
         let unknown = || DownReason::UnknownSession("this relay has no such session".to_string());
-        let (Some(address), Some(name)) = (newcomer.address, &newcomer.wish) else { return Err(unknown()) };
+        let (Some(address), Some(name)) = (newcomer.peer.address(), &newcomer.wish) else {
+            return Err(unknown());
+        };
         self.may_join(address, name)?;
+        if !self.peer.is_same(&newcomer.peer) {
+            return Err(unknown());
+        }
         let mut link = newcomer.bundle.remove(LinkId::FIRST.0).ok_or_else(unknown)?.link;
         let id = LinkId(self.next_link);
         self.next_link = self.next_link.wrapping_add(1);
@@ -312,18 +331,6 @@ impl Session {
         &self.name
     }
 
-    /// The one place where a relay says who opened a stream.
-    fn on_opened(&mut self, id: StreamId, header: StreamHeader, now: Instant) -> Option<SessionEvent> {
-        if let Some(from) = self.address {
-            let header = StreamHeader { from: Some(from), ..header };
-            return Some(SessionEvent::Stream(StreamEvent::Opened { id, header }));
-        }
-        if let Ok(mut stream) = self.bundle.stream(id) {
-            stream.reset(RESET_NOT_OFFERED, now);
-        }
-        None
-    }
-
     fn drain_links(&mut self) {
         while let Some((id, event)) = self.bundle.poll_event() {
             let event = self.on_link(id, event);
@@ -339,7 +346,7 @@ impl Session {
         let now = self.bundle.get(id)?.link.now();
         match event {
             LinkEvent::Admit(verified) => {
-                self.address = Some(verified.address());
+                self.peer.log_in(&verified, now);
                 if let Some(process) = self.bundle.get_mut(id).and_then(|member| member.link.take_process()) {
                     self.process = process;
                 }
@@ -350,7 +357,7 @@ impl Session {
                 Some(SessionEvent::Admit(verified))
             }
             LinkEvent::Join(verified, name) => {
-                self.address = Some(verified.address());
+                self.peer.log_in(&verified, now);
                 self.wish = Some(name.clone());
                 Some(SessionEvent::Join(verified, name))
             }
@@ -367,6 +374,7 @@ impl Session {
                 }
                 None
             }
+            LinkEvent::Signal(Signal::Revoke { id, until }) => self.on_revoke(&id, until, now),
             LinkEvent::Signal(Signal::Unbind { service }) => {
                 self.services.retain(|known| known.name != service);
                 self.send(Signal::UnbindOk { service: service.clone() }, now);
@@ -439,7 +447,10 @@ impl Machine for Session {
 
     fn handle_timeout(&mut self, now: Instant) {
         self.bundle.handle_timeout(now);
-        self.drain_links();
+        match self.peer.end(now) {
+            Some(reason) => self.refuse(reason, now),
+            None => self.drain_links(),
+        }
     }
 
     fn poll_transmit_to(&mut self, link: LinkId) -> Option<Transmit> {
@@ -455,7 +466,8 @@ impl Machine for Session {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.bundle.poll_timeout()
+        let is_over = self.bundle.iter().all(|member| member.link.is_ended());
+        earliest(self.bundle.poll_timeout(), self.peer.ends_at().filter(|_| !is_over))
     }
 }
 

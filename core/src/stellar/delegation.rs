@@ -6,8 +6,8 @@
 //!
 //! ```
 //! use ed25519_dalek::{Signer, SigningKey};
-//! use hvym_tunnel_core::stellar::delegation::{Delegation, DelegationId, Scope, Scopes, SignatureForm};
-//! use hvym_tunnel_core::stellar::{Address, Signature};
+//! use hvym_tunnel_core::stellar::delegation::{Delegation, DelegationId, Scopes, SignatureForm};
+//! use hvym_tunnel_core::stellar::{Address, Scope, Signature};
 //! use hvym_tunnel_core::time::UnixTime;
 //!
 //! # fn main() -> Result<(), hvym_tunnel_core::stellar::delegation::DelegationError> {
@@ -48,12 +48,13 @@ use core::time::Duration;
 use base64ct::{Base64UrlUnpadded, Encoding};
 
 use super::address::Address;
-pub use super::jwt::Scope;
-use super::jwt::Signature;
+use super::scope::Scope;
+use super::signature::Signature;
 use crate::time::UnixTime;
 pub use error::DelegationError;
 pub use share_link::{ShareLink, ShareLinkError};
 pub use signed::{SEP53_PREFIX, SignatureForm, SignedDelegation, VerifiedDelegation};
+pub use timestamp::Timestamp;
 
 /// Maximum size of the text in bytes. A usual one has 350. It travels in a token, which may have 8 KiB in base64, and in the
 /// header of a stream, which may have 4 KiB.
@@ -131,7 +132,7 @@ impl Scopes {
     /// Both.
     pub const ALL: Self = Self { agent: true, call: true };
 
-    /// Whether `scope` is among them.
+    /// Whether `scope` is among them; [`Scope::Api`] never is.
     pub const fn has(self, scope: Scope) -> bool {
         match scope {
             Scope::Agent => self.agent,

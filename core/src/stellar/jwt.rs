@@ -27,7 +27,6 @@
 
 mod claims;
 mod error;
-mod scope;
 mod verify;
 
 use alloc::string::String;
@@ -35,13 +34,14 @@ use core::fmt;
 use core::time::Duration;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use ed25519_dalek::VerifyingKey;
 
 use super::address::Address;
+pub use super::scope::Scope;
+pub use super::signature::Signature;
+pub use crate::time::SKEW;
 use crate::time::UnixTime;
 pub use claims::{ClaimValue, Claims};
 pub use error::JwtError;
-pub use scope::Scope;
 pub use verify::{Expected, Verified};
 
 /// The `iss` claim of every HVYM token, with their spelling.
@@ -51,8 +51,6 @@ pub const LIFETIME: Duration = Duration::from_secs(3600);
 /// The longest time from `iat` to `exp` of a token that is good more than once, unless a relay's operator says otherwise: whoever
 /// steals one has it for a day at most.
 pub const MAX_LIFETIME: Duration = Duration::from_secs(86_400);
-/// Tolerated difference between two clocks. HVYM's verifier tolerates the same 60 s.
-pub const SKEW: Duration = Duration::from_secs(60);
 /// The service that a token requests if it has no `services` claim.
 pub const DEFAULT_SERVICE: &str = "pintheon";
 /// Maximum size of a token in bytes. A typical token has 600; a larger one is refused before it is decoded, which bounds the
@@ -76,7 +74,7 @@ impl SigningInput {
 
     /// The account whose key must sign.
     pub fn signer(&self) -> Address {
-        self.claims.subject
+        self.claims.signer()
     }
 
     /// `iat`.
@@ -118,26 +116,6 @@ impl SigningInput {
 impl fmt::Debug for SigningInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SigningInput").field("signer", &self.signer()).finish_non_exhaustive()
-    }
-}
-
-/// An Ed25519 signature (RFC 8032): `R`, then `S`.
-#[derive(Copy, Clone, PartialEq, Eq)]
-pub struct Signature(pub [u8; 64]);
-
-impl Signature {
-    /// Whether the key of `signer` signed `message`. Refuses keys of small order and non-canonical signatures, so that a
-    /// signature cannot be changed into another valid one.
-    pub(crate) fn is_by(&self, signer: Address, message: &[u8]) -> bool {
-        let signature = ed25519_dalek::Signature::from_bytes(&self.0);
-        VerifyingKey::from_bytes(signer.public_key())
-            .is_ok_and(|key| key.verify_strict(message, &signature).is_ok())
-    }
-}
-
-impl fmt::Debug for Signature {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Signature(..)")
     }
 }
 

@@ -6,6 +6,8 @@
 pub mod address;
 pub mod delegation;
 pub mod jwt;
+pub mod scope;
+pub mod signature;
 pub mod strkey;
 
 pub use address::{Address, AddressError};

@@ -10,6 +10,7 @@ use hvym_tunnel_core::handshake::AgentLogin;
 use hvym_tunnel_core::link::LinkConfig;
 use hvym_tunnel_core::mux::MuxConfig;
 use hvym_tunnel_core::names::UrlCheck;
+use hvym_tunnel_core::stellar::delegation::SignedDelegation;
 use hvym_tunnel_core::stellar::{Address, Scope};
 use hvym_tunnel_net::clock::{self, Clock};
 use hvym_tunnel_net::events::{EVENT_CAPACITY, event_channel};
@@ -25,6 +26,7 @@ use hvym_tunnel_net::target::RelayUrl;
 use smol::channel::bounded;
 
 use crate::compat::{self, CompatServer};
+use crate::delegation::{self, DelegationFileError};
 use crate::error::{AgentError, AuthorityRole};
 use crate::event::AgentEvent;
 use crate::event_sink::EventSink;
@@ -102,6 +104,13 @@ impl AgentBuilder {
         self
     }
 
+    /// What lets this identity act for another one, in place of the file that the settings of the link name.
+    #[must_use]
+    pub fn delegation(mut self, delegation: SignedDelegation) -> Self {
+        self.launch.delegation = Some(delegation);
+        self
+    }
+
     /// Sees every event as it happens, on the thread where it happens; without it there is the channel of the handle.
     #[must_use]
     pub fn observer(mut self, observer: Arc<dyn Observer<AgentEvent>>) -> Self {
@@ -161,6 +170,8 @@ impl AgentBuilder {
 pub(crate) struct Launch {
     pub(crate) identity: Arc<Identity>,
     pub(crate) link: LinkSettings,
+    /// In place of the one that the settings of the link name.
+    pub(crate) delegation: Option<SignedDelegation>,
     pub(crate) observer: Arc<dyn Observer<AgentEvent>>,
     pub(crate) event_capacity: usize,
     pub(crate) process_label: Option<String>,
@@ -170,12 +181,38 @@ impl Launch {
     pub(crate) fn new(identity: Arc<Identity>) -> Self {
         let link = LinkSettings::default();
         let (observer, event_capacity) = (Arc::new(()), EVENT_CAPACITY);
-        Self { identity, link, observer, event_capacity, process_label: None }
+        Self { identity, link, delegation: None, observer, event_capacity, process_label: None }
     }
 
     /// The relay, which must be set.
     pub(crate) fn relay(&self) -> Result<RelayUrl, SettingsError> {
         self.link.relay.clone().ok_or(SettingsError::NoRelay)
+    }
+
+    /// As whom the agent logs in, and for what: as its identity, or as the owner of the delegation by which it acts.
+    fn login(&self, purpose: &Purpose) -> Result<AgentLogin, DelegationFileError> {
+        let delegation = match (&self.delegation, &self.link.delegation) {
+            (Some(signed), _) => Some(signed.clone()),
+            (None, Some(path)) => Some(delegation::load(path)?),
+            (None, None) => None,
+        };
+        let login = match delegation {
+            Some(signed) => {
+                delegation::check(&signed, &self.identity)?;
+                AgentLogin::by_delegation(signed)
+            }
+            None => AgentLogin::new(self.identity.address()),
+        };
+        let scope = match purpose {
+            Purpose::Expose { .. } => Scope::Agent,
+            Purpose::Forward { .. } => Scope::Call,
+            // Whoever may do anything may give up its delegation.
+            Purpose::Revoke => match &login.delegation {
+                Some(signed) if !signed.delegation.may.call => Scope::Agent,
+                _ => Scope::Call,
+            },
+        };
+        Ok(AgentLogin { scope, ..login })
     }
 
     /// Builds everything that runs; nothing is dialled yet.
@@ -193,15 +230,16 @@ impl Launch {
         let _limit = raise_open_files();
         let relay = self.relay()?;
         let dial_options = dial_options(&relay, &self.link, compat.as_ref())?;
-        let (clock, address) = (Clock::new(), self.identity.address());
+        let login = self.login(&purpose)?;
+        let (clock, address) = (Clock::new(), login.identity);
         let specs = table.specs();
         let services = specs.iter().map(|spec| spec.binding()).collect();
-        let (role, scope) = match purpose {
-            Purpose::Forward { .. } => (SessionRole::Caller, Scope::Call),
-            Purpose::Expose { .. } => (SessionRole::Agent, Scope::Agent),
+        let role = match purpose {
+            Purpose::Forward { .. } | Purpose::Revoke => SessionRole::Caller,
+            Purpose::Expose { .. } => SessionRole::Agent,
         };
         let process = Process { instance: None, role, label: self.process_label };
-        let config = config(&self.identity, &relay, &self.link, services, process, scope);
+        let config = config(&self.identity, &relay, &self.link, login, services, process);
         let (wall, seed, now) = (clock.wall(), clock::seed(), clock.now());
         let machine = match &compat {
             Some(settings) => hvym_tunnel_compat::agent(config, compat::login(settings), wall, seed, now),
@@ -217,7 +255,7 @@ impl Launch {
             sink: EventSink::new(self.observer, sender),
             clock,
         };
-        Ok(Prepared { shared, identity: self.identity, dial_options, events })
+        Ok(Prepared { shared, identity: self.identity, address, dial_options, events })
     }
 }
 
@@ -225,6 +263,8 @@ impl Launch {
 pub(crate) struct Prepared {
     pub(crate) shared: Shared,
     identity: Arc<Identity>,
+    /// Who the agent is: `identity`, or whom it acts for.
+    address: Address,
     dial_options: DialOptions,
     events: crate::event_sink::AgentEvents,
 }
@@ -232,12 +272,12 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Runs it in a task of its own; `listener` takes the local connections of a forward, and ends with it.
     pub(crate) fn run(self, listener: Option<(std::net::SocketAddr, Task<()>)>) -> AgentControl {
-        let Prepared { shared, identity, dial_options, events } = self;
+        let Prepared { shared, identity, address, dial_options, events } = self;
         let (listen, listener) = listener.unzip();
         let (commands, receiver) = bounded(COMMAND_CAPACITY);
         let (at_end, ended) = bounded(1);
-        let (outcome, address) = (Arc::<Outcome>::default(), identity.address());
-        let runner = AgentRunner::new(shared.clone(), identity, dial_options, receiver);
+        let outcome = Arc::<Outcome>::default();
+        let runner = AgentRunner::new(shared.clone(), identity, address, dial_options, receiver);
         let result = Arc::clone(&outcome);
         spawn(async move {
             result.set(runner.run(listener).await);
@@ -268,9 +308,9 @@ fn config(
     identity: &Arc<Identity>,
     relay: &RelayUrl,
     link: &LinkSettings,
+    login: AgentLogin,
     services: Vec<hvym_tunnel_core::dialect::Service>,
     process: Process,
-    scope: Scope,
 ) -> AgentConfig {
     let scheme = if relay.tls { "wss" } else { "ws" };
     AgentConfig {
@@ -279,8 +319,7 @@ fn config(
             relay_address: link.relay_address,
             token_lifetime: TOKEN_LIFETIME,
             mode: link.auth.into(),
-            scope,
-            ..AgentLogin::new(identity.address())
+            ..login
         },
         services,
         link: LinkConfig {

@@ -10,6 +10,7 @@ use hvym_tunnel_net::proxy::NotAProxy;
 use hvym_tunnel_net::target::ServiceName;
 use thiserror::Error;
 
+use crate::delegation::DelegationFileError;
 use crate::event::ConnectError;
 use crate::settings::{Feature, SettingsError};
 
@@ -58,6 +59,17 @@ pub enum AgentError {
     /// The relay is one of an older system and does not have what was asked for.
     #[error("this relay is of an older system, which does not have {0}")]
     Unsupported(Feature),
+    /// The agent cannot act by the delegation that it was given.
+    #[error(transparent)]
+    Delegation(#[from] DelegationFileError),
+    /// The relay does not revoke a delegation.
+    #[error("the relay does not revoke the delegation: {message}")]
+    RevokeRefused {
+        /// The relay's code for the reason.
+        code: String,
+        /// The relay's text for a person.
+        message: String,
+    },
     /// The link ended for a reason that dialling again does not change.
     #[error("{0}")]
     Ended(DownReason),

@@ -82,6 +82,8 @@ pub enum AgentEvent {
         service: String,
         /// Who.
         from: Address,
+        /// The key that acts for that identity by a delegation; `None` where it is the identity's own.
+        key: Option<Address>,
     },
     /// An identity opened a stream to a service and was refused. Reported once a minute for each identity and service.
     PeerRefused {
@@ -89,6 +91,20 @@ pub enum AgentEvent {
         service: String,
         /// Who.
         from: Address,
+        /// The key that acts for that identity by a delegation; `None` where it is the identity's own.
+        key: Option<Address>,
+    },
+    /// The relay takes a delegation for revoked, as it was asked.
+    Revoked {
+        /// Whether it stays so when the relay is started again.
+        persisted: bool,
+    },
+    /// The relay does not revoke a delegation.
+    RevokeRefused {
+        /// The relay's code for the reason.
+        code: String,
+        /// The relay's text for a person.
+        message: String,
     },
     /// A local service does not answer. Reported when its state changes, not for every visitor.
     UpstreamUnreachable {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_core::stellar::delegation::SignedDelegation;
 use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::observer::Observer;
 use hvym_tunnel_net::runtime::{RuntimeHandle, spawn};
@@ -54,6 +55,13 @@ impl ForwardBuilder {
     #[must_use]
     pub fn link(mut self, link: LinkSettings) -> Self {
         self.launch.link = link;
+        self
+    }
+
+    /// What lets this identity act for another one, in place of the file that the settings of the link name.
+    #[must_use]
+    pub fn delegation(mut self, delegation: SignedDelegation) -> Self {
+        self.launch.delegation = Some(delegation);
         self
     }
 

@@ -26,6 +26,7 @@
 mod builder;
 mod compat;
 pub mod credentials;
+mod delegation;
 mod error;
 pub mod event;
 mod event_sink;
@@ -41,6 +42,7 @@ mod spec;
 pub mod token;
 
 pub use builder::{Agent, AgentBuilder};
+pub use delegation::{DelegationFileError, revoke};
 pub use error::{AgentError, AuthorityRole, FolderError};
 pub use event::AgentEvent;
 pub use event_sink::{AgentEvents, Inspection};

@@ -31,6 +31,8 @@ pub(crate) enum Purpose {
         /// Where local connections are taken.
         listen: SocketAddr,
     },
+    /// To revoke a delegation.
+    Revoke,
 }
 
 /// The relay, and the services there.
@@ -167,6 +169,7 @@ impl LinkStatus {
         match &self.purpose {
             _ if is_ours => None,
             Purpose::Forward { .. } => Some(Feature::Forward),
+            Purpose::Revoke => Some(Feature::Delegation),
             // Their settings were checked against the server before the dial.
             Purpose::Expose { server: Some(_) } => None,
             Purpose::Expose { server: None } => needed_feature(self.services.iter().map(AsRef::as_ref)),
@@ -285,6 +288,7 @@ impl LinkStatus {
         let services = self.bound();
         let url = match (&self.purpose, services.first()) {
             (Purpose::Forward { listen }, _) => listen.to_string(),
+            (Purpose::Revoke, _) => self.endpoint.clone().unwrap_or_default(),
             (Purpose::Expose { .. }, Some(first)) => first.url.clone(),
             (Purpose::Expose { .. }, None) if self.services.is_empty() => {
                 self.endpoint.clone().unwrap_or_default()
@@ -295,7 +299,7 @@ impl LinkStatus {
         self.events.push(match &self.purpose {
             _ if self.online.once => AgentEvent::Reconnected { url, after: now - self.online.away_since },
             Purpose::Forward { listen } => AgentEvent::ForwardOnline { listen: *listen },
-            Purpose::Expose { .. } => AgentEvent::Online { services },
+            Purpose::Expose { .. } | Purpose::Revoke => AgentEvent::Online { services },
         });
         self.online = Online { now: true, once: true, ..self.online };
         self.attempt = 0;

@@ -11,6 +11,7 @@ use hvym_tunnel_core::agent::{Agent as AgentMachine, AgentEvent as MachineEvent,
 use hvym_tunnel_core::dialect::MUX_YAMUX;
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::message::Close;
+use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::key::Identity;
@@ -92,17 +93,23 @@ enum Next {
 }
 
 impl AgentRunner {
-    /// Nothing runs yet; the machine is about to dial.
+    /// Nothing runs yet; the machine is about to dial, and to log in as `address` with the key of `identity`.
     pub(crate) fn new(
         shared: Shared,
         identity: Arc<Identity>,
+        address: Address,
         dial_options: DialOptions,
         commands: Receiver<Duration>,
     ) -> Self {
         Self {
             identity,
             driver: LinkTask::spawn(shared.agent.clone()),
-            dispatcher: Dispatcher::new(Arc::clone(&shared.table), shared.sink.clone(), shared.clock),
+            dispatcher: Dispatcher::new(
+                Arc::clone(&shared.table),
+                address,
+                shared.sink.clone(),
+                shared.clock,
+            ),
             monitor: NetworkMonitor::new(shared.clock),
             shared,
             dial_options,
@@ -239,6 +246,12 @@ impl AgentRunner {
             }
             MachineEvent::BindRefused { service, code, error } => {
                 self.shared.update(|status, now| status.handle_refused(service, code, error, now))?;
+            }
+            MachineEvent::Revoked { persisted, .. } => {
+                self.shared.sink.emit(AgentEvent::Revoked { persisted });
+            }
+            MachineEvent::RevokeRefused { code, error, .. } => {
+                self.shared.sink.emit(AgentEvent::RevokeRefused { code, message: error });
             }
             MachineEvent::Latency(round_trip) => tracing::debug!(?round_trip, "the relay answered a ping"),
             MachineEvent::Draining { reason, deadline } => {

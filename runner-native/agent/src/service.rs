@@ -19,6 +19,8 @@ use std::sync::Arc;
 
 use hvym_http1::UrlScheme;
 use hvym_tunnel_core::dialect::{Proto, StreamHeader};
+use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_core::time::UnixTime;
 use hvym_tunnel_net::target::{Origin, Scheme, Target};
 use hvym_tunnel_net::tls::Trust;
 
@@ -97,9 +99,11 @@ impl LocalService {
         self.spec.target.proto()
     }
 
-    /// Whether the peer that opened a stream may have it. An identity has no network address that anybody vouches for.
-    fn admits(&self, opening: &StreamHeader) -> bool {
-        self.spec.access.admits(opening.from) && (opening.from.is_none() || self.filter.admits(None))
+    /// Whether the peer that opened a stream may have it: its identity is on the list, or acts by a delegation of `owner`,
+    /// whose service it is. An identity has no network address that anybody vouches for.
+    fn admits(&self, opening: &StreamHeader, owner: Address, now: UnixTime) -> bool {
+        let is_let_in = self.spec.access.admits(opening.from) || opening.is_delegated_by(owner, now);
+        is_let_in && (opening.from.is_none() || self.filter.admits(None))
     }
 
     /// Records the outcome of an attempt to connect, and reports it if it is a new one.

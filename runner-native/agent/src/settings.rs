@@ -40,6 +40,8 @@ pub enum Feature {
     RawStreams,
     /// Reaching the service of another identity.
     Forward,
+    /// Acting for another identity.
+    Delegation,
 }
 
 impl fmt::Display for Feature {
@@ -53,6 +55,7 @@ impl fmt::Display for Feature {
             Feature::SeveralServices => "several services for an agent",
             Feature::RawStreams => "streams that are not HTTP/1.1",
             Feature::Forward => "streams between agents",
+            Feature::Delegation => "delegations",
         })
     }
 }

@@ -215,11 +215,11 @@ impl Observer<AgentEvent> for AgentReports {
             }
             AgentEvent::Request(record) => self.request(record),
             AgentEvent::Connection(record) => self.connection(record),
-            AgentEvent::PeerAdmitted { service, from } => {
-                self.reporter.tell(&Report::Reached { service: service.clone(), from: *from });
+            AgentEvent::PeerAdmitted { service, from, key } => {
+                self.reporter.tell(&Report::Reached { service: service.clone(), from: *from, key: *key });
             }
-            AgentEvent::PeerRefused { service, from } => {
-                self.reporter.tell(&Report::Refused { service: service.clone(), from: *from });
+            AgentEvent::PeerRefused { service, from, key } => {
+                self.reporter.tell(&Report::Refused { service: service.clone(), from: *from, key: *key });
             }
             AgentEvent::UpstreamUnreachable { service, target, error } => {
                 let (service, target, message) = (service.clone(), target.to_string(), upstream(error));

@@ -1,6 +1,7 @@
 //! Which exit code and which hint each error of the libraries has, in the words of the command line.
 
 mod agent;
+mod delegation;
 mod identity;
 mod relay;
 mod settings;

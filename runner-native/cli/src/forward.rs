@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hvym_tunnel_agent::settings::{LinkSettings, SettingsError};
 use hvym_tunnel_agent::{Forward, Identity, ServiceAddress};
+use hvym_tunnel_core::stellar::delegation::ShareLink;
 use hvym_tunnel_net::runtime::RuntimeHandle;
 
 use crate::agent_reports::{AgentKind, AgentReports, Subject};
@@ -22,6 +23,8 @@ pub(crate) struct ForwardOptions {
     pub(crate) to: ServiceAddress,
     /// Where local connections are taken. Port 0 takes a free one.
     pub(crate) listen: SocketAddr,
+    /// The link with which it was shared: its key is the identity.
+    pub(crate) share: Option<ShareLink>,
 }
 
 impl ForwardOptions {
@@ -47,12 +50,16 @@ pub(crate) async fn run(
     reporter: Reporter,
     signals: StopSignals,
 ) -> Result<(), ExitError> {
-    let ForwardOptions { link, to, listen } = options;
+    let ForwardOptions { link, to, listen, share } = options;
     let relay = link.relay.as_ref().map(ToString::to_string).unwrap_or_default();
     let (address, service) = (identity.address(), to.to_string());
     let subject = Subject { address, relay, purpose: AgentKind::Forward { service } };
     let reports = Arc::new(AgentReports::new(reporter.clone(), subject));
     let builder = Forward::builder(identity).link(link).to(to).listen(listen);
+    let builder = match share {
+        Some(share) => builder.delegation(share.delegation().signed().clone()),
+        None => builder,
+    };
     let forward = builder.observer(Arc::clone(&reports) as _).start(&RuntimeHandle::current())?;
     until_end(&forward, &reports, signals, ExitError::from).await?;
     reporter.tell(&Report::Stopped { reason: "as asked".to_owned() });

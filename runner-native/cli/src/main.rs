@@ -5,6 +5,7 @@
 mod admin;
 mod agent_reports;
 mod args;
+mod delegations;
 mod demo;
 mod embedded;
 mod exit;
@@ -13,6 +14,7 @@ mod failure;
 mod forward;
 mod relay;
 mod report;
+mod revoke;
 mod run_agent;
 mod signals;
 
@@ -60,9 +62,16 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), ExitError> {
             };
             runtime()?.run(expose::run(identity, options, reporter.clone(), signals()?))
         }
+        Command::Identity(arguments) => match arguments.revocation()? {
+            Ok(options) => runtime()?.run(revoke::run(options)),
+            Err(arguments) => args::print(Command::Identity(arguments)),
+        },
         Command::Forward(arguments) => {
             let (source, options) = arguments.options()?;
-            let identity = identity(&source, reporter)?;
+            let identity = match &options.share {
+                Some(link) => Identity::from_share_link(link),
+                None => identity(&source, reporter)?,
+            };
             runtime()?.run(forward::run(identity, options, reporter.clone(), signals()?))
         }
         Command::Demo(arguments) => {

@@ -125,11 +125,14 @@ impl Reports {
 impl Observer<RelayEvent> for Reports {
     fn handle_event(&self, event: &RelayEvent) {
         let report = match event.clone() {
-            RelayEvent::AgentJoined { owner, url, peer } => {
-                Report::AgentJoined { who: owner.into(), url, peer: peer.to_string() }
+            RelayEvent::AgentJoined { owner, key, url, peer } => {
+                Report::AgentJoined { who: owner.into(), key, url, peer: peer.to_string() }
             }
-            RelayEvent::AgentLeft { owner, reason } => {
-                Report::AgentLeft { who: owner.into(), reason: reason.to_string() }
+            RelayEvent::AgentLeft { owner, key, reason } => {
+                Report::AgentLeft { who: owner.into(), key, reason: reason.to_string() }
+            }
+            RelayEvent::DelegationRevoked { owner, id, persisted } => {
+                Report::DelegationRevoked { address: owner, id: id.to_string(), persisted }
             }
             RelayEvent::Audit(record) => return self.audit(record),
             RelayEvent::Keys(Ok(())) => Report::KeysLoaded,

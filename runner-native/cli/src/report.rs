@@ -133,6 +133,9 @@ pub(crate) enum Report {
         service: String,
         /// Who.
         from: Address,
+        /// The key that acts for them by a delegation, if it is not their own.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        key: Option<Address>,
     },
     /// An identity that may not reach a service tried to. Told now and then, not for every stream.
     Refused {
@@ -140,6 +143,9 @@ pub(crate) enum Report {
         service: String,
         /// Who.
         from: Address,
+        /// The key that acts for them by a delegation, if it is not their own.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        key: Option<Address>,
     },
     /// Local connections lead to the service of another identity. The first one decides what is in the URL file.
     Forwarding {
@@ -237,6 +243,9 @@ pub(crate) enum Report {
         /// Who.
         #[serde(flatten)]
         who: Who,
+        /// The key that acts for them by a delegation, if it is not their own.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        key: Option<Address>,
         /// Where visitors reach it.
         url: String,
         /// From where it dialled.
@@ -247,6 +256,9 @@ pub(crate) enum Report {
         /// Who.
         #[serde(flatten)]
         who: Who,
+        /// The key that acts for them by a delegation, if it is not their own.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        key: Option<Address>,
         /// Why, in words.
         reason: String,
     },
@@ -265,6 +277,15 @@ pub(crate) enum Report {
         /// Records of this action that came too fast and were left out since the last one.
         #[serde(skip_serializing_if = "is_zero")]
         suppressed: u64,
+    },
+    /// An owner took a delegation back.
+    DelegationRevoked {
+        /// The owner.
+        address: Address,
+        /// The delegation.
+        id: String,
+        /// Whether it stays revoked when the relay is started again.
+        persisted: bool,
     },
     /// The relay's certificate was read again, and is used from now on.
     CertificateLoaded,

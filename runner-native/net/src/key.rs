@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use ed25519_dalek::{Signer, SigningKey};
 use hvym_tunnel_core::handshake::{ProofInput, RelayProof};
+use hvym_tunnel_core::stellar::delegation::{Delegation, ShareLink, SignatureForm, SignedDelegation};
 use hvym_tunnel_core::stellar::{Address, Signature, SigningInput};
 use stellar_strkey::ed25519::PrivateKey;
 use zeroize::Zeroizing;
@@ -153,6 +154,17 @@ impl Identity {
     pub fn prove(&self, input: ProofInput) -> RelayProof {
         let signature = Signature(self.key.sign(input.as_bytes()).to_bytes());
         input.into_proof(signature)
+    }
+
+    /// Lets another key act for this identity, whose address is the owner's.
+    pub fn sign_delegation(&self, delegation: Delegation) -> SignedDelegation {
+        let signature = Signature(self.key.sign(delegation.to_string().as_bytes()).to_bytes());
+        delegation.signed(signature, SignatureForm::Raw)
+    }
+
+    /// The key pair in a share link.
+    pub fn from_share_link(link: &ShareLink) -> Self {
+        Identity::from_seed(link.seed())
     }
 
     /// Derives something from the secret seed, such as a key shared with another account. `derive` must not keep it.

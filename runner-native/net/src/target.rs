@@ -17,7 +17,7 @@ use thiserror::Error;
 use place::{PlaceError, port, split_path};
 pub use place::{authority, host_and_port};
 pub use relay_url::RelayUrl;
-pub use service::{ServiceAddress, ServiceName, ServiceNameError};
+pub use service::{ServiceAddress, ServiceAddressError, ServiceName, ServiceNameError};
 
 /// Where a stream of a service ends.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -37,11 +37,13 @@ pub enum AuditKind {
     ListKept,
     /// A key, token or password was wrong.
     WrongKey,
+    /// An owner took a delegation back.
+    DelegationRevoked,
 }
 
 impl AuditKind {
     /// Every kind.
-    const ALL: [AuditKind; 9] = [
+    const ALL: [AuditKind; 10] = [
         AuditKind::LoginRefused,
         AuditKind::Takeover,
         AuditKind::Kicked,
@@ -51,6 +53,7 @@ impl AuditKind {
         AuditKind::ListLoaded,
         AuditKind::ListKept,
         AuditKind::WrongKey,
+        AuditKind::DelegationRevoked,
     ];
 
     /// The kind as a word, for logs that programs read.
@@ -65,6 +68,7 @@ impl AuditKind {
             AuditKind::ListLoaded => "list_loaded",
             AuditKind::ListKept => "list_kept",
             AuditKind::WrongKey => "wrong_key",
+            AuditKind::DelegationRevoked => "delegation_revoked",
         }
     }
 }
@@ -125,6 +129,7 @@ pub(crate) const fn is_refusal(reason: &DownReason) -> bool {
         DownReason::Authentication(_)
             | DownReason::TokenTime { .. }
             | DownReason::NotAllowed(_)
+            | DownReason::Delegation { .. }
             | DownReason::RateLimited(_)
             | DownReason::Malformed(_)
             | DownReason::OutOfOrder(_)

@@ -24,6 +24,7 @@ use crate::handle::RelayHandle;
 use crate::listener;
 use crate::registry::Registry;
 use crate::relay_state::{Plugins, RelayState};
+use crate::revocations::Revocations;
 use crate::router::Router;
 use crate::settings::{RelaySettings, TCP_KEEPALIVE};
 use crate::shutdown::Running;
@@ -175,9 +176,10 @@ impl RelayBuilder {
         let bans = load_bans(&self.settings.options.state)?;
         let (sender, events) = event_channel(self.event_capacity);
         let sink = EventSink { observer: self.observer, sender };
+        let revocations = Revocations::load(self.settings.options.state.state_dir.as_deref())?;
         let state =
             RelayState::new(self.identity, self.settings, compat_agents, local.port(), sink, plugins, bans);
-        let state = Arc::new(state);
+        let state = Arc::new(RelayState { revocations, ..state });
         let accepting = spawn(listener::accept(Arc::clone(&state), listener, tls.clone()));
         let (commands, receiver) = bounded(COMMAND_CAPACITY);
         let (at_end, ended) = bounded(1);

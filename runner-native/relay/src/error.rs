@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::compat_agents::KeysError;
 use crate::config::{ConfigError, GuestsError};
 use crate::registry::AgentListFileError;
+use crate::revocations::RevocationsError;
 use crate::tls::TlsError;
 
 /// Why a relay does not start.
@@ -48,6 +49,9 @@ pub enum RelayError {
     /// The certificate or key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The revoked delegations cannot be read.
+    #[error(transparent)]
+    Revocations(#[from] RevocationsError),
     /// The keys that verify tokens of older systems cannot be used.
     #[error(transparent)]
     Keys(#[from] KeysError),

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::Owner;
+use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_core::stellar::delegation::DelegationId;
 use hvym_tunnel_net::events::{EventSender, Events};
 use hvym_tunnel_net::observer::Observer;
 
@@ -20,6 +22,8 @@ pub enum RelayEvent {
     AgentJoined {
         /// Who.
         owner: Owner,
+        /// The key that acts for the owner by a delegation; `None` where it is the owner's own.
+        key: Option<Address>,
         /// The public URL of its first service.
         url: String,
         /// The address it connected from.
@@ -29,11 +33,22 @@ pub enum RelayEvent {
     AgentLeft {
         /// Who.
         owner: Owner,
+        /// The key that acts for the owner by a delegation; `None` where it is the owner's own.
+        key: Option<Address>,
         /// Why.
         reason: DownReason,
     },
     /// A record for the audit log.
     Audit(AuditRecord),
+    /// An owner took a delegation back. Agents that acted by it are gone, or go now.
+    DelegationRevoked {
+        /// The owner.
+        owner: Address,
+        /// The delegation.
+        id: DelegationId,
+        /// Whether it stays revoked when the relay is started again.
+        persisted: bool,
+    },
     /// The keys that check tokens of older systems were read again; on an error those from before stay in use.
     Keys(Result<(), KeysError>),
     /// The certificates were read again; on an error those from before stay in use.

@@ -31,6 +31,7 @@ mod proxy;
 mod registry;
 mod relay_state;
 mod reload;
+mod revocations;
 mod router;
 mod sessions;
 mod settings;

@@ -19,6 +19,7 @@ use crate::limits::reserve::Reserve;
 use crate::limits::visitor_counts::{ExemptAddresses, VisitorCounts};
 use crate::metrics::Metrics;
 use crate::registry::{OpenRegistry, Registry};
+use crate::revocations::Revocations;
 use crate::router::{LocalRouter, Router};
 use crate::sessions::{PortTable, SessionTable};
 use crate::settings::RelaySettings;
@@ -37,6 +38,7 @@ pub(crate) struct RelayState {
     pub(crate) sessions: SessionTable,
     pub(crate) compat_agents: CompatAgents,
     pub(crate) ports: PortTable,
+    pub(crate) revocations: Revocations,
     pub(crate) limits: Arc<VisitorCounts>,
     /// The timeouts and limits of visitors' connections.
     pub(crate) proxy: Arc<ProxyConfig>,
@@ -104,6 +106,7 @@ impl RelayState {
             sessions: SessionTable::new(&options.ingress.domain, compat_agents.names(), logins.capacity()),
             compat_agents,
             ports: PortTable::new(options.ingress.listen.ip(), options.ingress.tcp_ports.clone()),
+            revocations: Revocations::default(),
             limits: Arc::new(VisitorCounts::new(options.visitors.counted(&options.limits), exempt, clock)),
             proxy: Arc::new(settings.proxy()),
             metrics: Metrics::default(),

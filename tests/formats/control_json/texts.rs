@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-const KINDS: [&str; 17] = [
+const KINDS: [&str; 20] = [
     "auth_challenge",
     "auth_response",
     "auth_ok",
@@ -15,6 +15,9 @@ const KINDS: [&str; 17] = [
     "unbind",
     "unbind_ok",
     "unbound",
+    "revoke",
+    "revoke_ok",
+    "revoke_failed",
     "ping",
     "pong",
     "drain",
@@ -24,7 +27,7 @@ const KINDS: [&str; 17] = [
     "",
 ];
 /// The members of all messages, and some that none has.
-const NAMES: [&str; 38] = [
+const NAMES: [&str; 44] = [
     "type",
     "challenge_id",
     "challenge",
@@ -58,6 +61,12 @@ const NAMES: [&str; 38] = [
     "at",
     "host",
     "to",
+    "key",
+    "delegation",
+    "signature",
+    "form",
+    "until",
+    "persisted",
     "from",
     "ok",
     "x",

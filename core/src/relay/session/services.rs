@@ -89,6 +89,7 @@ impl Session {
             let error = String::from("this relay does not allow a service of this name");
             return Err(BindRefusal { code: "not_allowed", error });
         }
+        self.peer.check_bind(service)?;
         let known = self.services.iter().any(|bound| bound.name == service);
         if !known && self.services.len() >= MAX_SERVICES {
             return Err(too_many());

@@ -7,6 +7,7 @@ use thiserror::Error;
 use super::timestamp::Timestamp;
 use crate::reason::DelegationFault;
 use crate::stellar::address::Address;
+use crate::stellar::scope::Scope;
 use crate::time::UnixTime;
 
 /// Why a delegation is not one, or does not allow what its key wants.
@@ -27,7 +28,7 @@ pub enum DelegationError {
     WrongOwner(Address),
     /// It does not allow this kind of login.
     #[error("the delegation does not allow a login of the scope {0}")]
-    Scope(&'static str),
+    Scope(Scope),
     /// It does not name this service of its owner, or names services, and this one is of somebody else.
     #[error("the delegation does not name the service {0}")]
     Service(String),

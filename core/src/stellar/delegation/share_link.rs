@@ -14,7 +14,7 @@ use super::{
     Delegation, DelegationError, MAX_TEXT_BYTES, Scopes, SignatureForm, SignedDelegation, VerifiedDelegation,
 };
 use crate::stellar::address::Address;
-use crate::stellar::jwt::Signature;
+use crate::stellar::signature::Signature;
 
 /// What the fragment begins with.
 const MARK: &str = "#share=";
@@ -54,12 +54,12 @@ impl ShareLink {
     /// What [`ShareLink::parse`] would refuse.
     pub fn new(seed: [u8; 32], delegation: SignedDelegation, tls: bool) -> Result<Self, ShareLinkError> {
         let delegation = delegation.verify()?;
-        let Delegation { owner, services, relay, may, .. } = delegation.delegation();
+        let Delegation { services, relay, may, .. } = delegation.delegation();
         if services.len() != 1 || relay.is_none() || *may != Scopes::CALL {
             return Err(ShareLinkError::NotOneService);
         }
         let key = SigningKey::from_bytes(&seed).verifying_key().to_bytes();
-        delegation.check_parties(*owner, Address::from_public_key(key))?;
+        delegation.check_key(Address::from_public_key(key))?;
         Ok(Self { seed, delegation, tls })
     }
 

@@ -6,11 +6,12 @@ use alloc::string::{String, ToString};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use sha2::{Digest, Sha256};
 
-use super::{Delegation, DelegationError, Scope};
+use super::{Delegation, DelegationError};
 use crate::json::{FieldReader, JsonError, Object, Value, fields};
 use crate::stellar::address::Address;
-use crate::stellar::jwt::{SKEW, Signature};
-use crate::time::UnixTime;
+use crate::stellar::scope::Scope;
+use crate::stellar::signature::Signature;
+use crate::time::{SKEW, UnixTime};
 
 /// What stands before a message that a wallet signs (SEP-53), so that it can be no transaction.
 pub const SEP53_PREFIX: &str = "Stellar Signed Message:\n";
@@ -71,7 +72,7 @@ impl SignedDelegation {
     pub fn to_json(&self) -> String {
         let mut object = Object::new();
         object.put("text", Value::Text(&self.delegation.to_string()));
-        object.put("signature", Value::Text(&Base64UrlUnpadded::encode_string(&self.signature.0)));
+        object.put("signature", Value::Text(&self.signature.to_string()));
         object.put("form", Value::Text(self.form.name()));
         object.finish()
     }
@@ -83,14 +84,41 @@ impl SignedDelegation {
     pub fn from_json(json: &[u8]) -> Result<Self, DelegationError> {
         let (text, signature, form) = read(json)
             .map_err(|_| DelegationError::Malformed("it is not an object with text, signature and form"))?;
+        Self::from_parts(&text, &signature, &form)
+    }
+
+    /// Reads the text, the signature in base64url, and the name of its form.
+    ///
+    /// # Errors
+    /// [`DelegationError::Malformed`].
+    pub fn from_parts(text: &str, signature: &str, form: &str) -> Result<Self, DelegationError> {
         let mut bytes = [0; 64];
-        match Base64UrlUnpadded::decode(&signature, &mut bytes) {
+        match Base64UrlUnpadded::decode(signature, &mut bytes) {
             Ok(decoded) if decoded.len() == 64 => {}
             _ => return Err(DelegationError::Malformed("its signature is not 64 bytes in base64url")),
         }
-        let form = SignatureForm::named(&form)
+        let form = SignatureForm::named(form)
             .ok_or(DelegationError::Malformed("its signature has a form that is not known here"))?;
         Ok(text.parse::<Delegation>()?.signed(Signature(bytes), form))
+    }
+
+    /// Whether it lets `key` call `service` of its own signer, `owner`, at `now`: what an owner checks who does not take the
+    /// relay's word alone.
+    ///
+    /// # Errors
+    /// What it does not allow.
+    pub fn check_call_of_owner(
+        &self,
+        owner: Address,
+        key: Address,
+        service: &str,
+        now: UnixTime,
+    ) -> Result<(), DelegationError> {
+        let verified = self.clone().verify()?;
+        verified.check_owner(owner)?;
+        verified.check_key(key)?;
+        verified.check_time(now)?;
+        verified.check_call(owner, service)
     }
 }
 
@@ -118,15 +146,25 @@ impl VerifiedDelegation {
         &self.0
     }
 
-    /// Whether it lets `key` log in for `owner`.
+    /// Whether it is by `owner`.
     ///
     /// # Errors
-    /// [`DelegationError::WrongKey`] and [`DelegationError::WrongOwner`].
-    pub fn check_parties(&self, owner: Address, key: Address) -> Result<(), DelegationError> {
-        match self.delegation() {
-            delegation if delegation.owner != owner => Err(DelegationError::WrongOwner(delegation.owner)),
-            delegation if delegation.key != key => Err(DelegationError::WrongKey(delegation.key)),
-            _ => Ok(()),
+    /// [`DelegationError::WrongOwner`].
+    pub fn check_owner(&self, owner: Address) -> Result<(), DelegationError> {
+        match self.delegation().owner {
+            signer if signer == owner => Ok(()),
+            signer => Err(DelegationError::WrongOwner(signer)),
+        }
+    }
+
+    /// Whether it lets `key` act.
+    ///
+    /// # Errors
+    /// [`DelegationError::WrongKey`].
+    pub fn check_key(&self, key: Address) -> Result<(), DelegationError> {
+        match self.delegation().key {
+            named if named == key => Ok(()),
+            named => Err(DelegationError::WrongKey(named)),
         }
     }
 
@@ -163,7 +201,7 @@ impl VerifiedDelegation {
     pub fn check_scope(&self, scope: Scope) -> Result<(), DelegationError> {
         match self.delegation().may.has(scope) {
             true => Ok(()),
-            false => Err(DelegationError::Scope(scope.as_str())),
+            false => Err(DelegationError::Scope(scope)),
         }
     }
 

@@ -13,8 +13,9 @@ const EPOCH_DAYS: u64 = 719_468;
 /// 9999-12-31T23:59:59Z: the last second with a year of four digits.
 pub(super) const LAST: UnixTime = UnixTime::from_secs(253_402_300_799);
 
-/// Shows a point in time. Those after [`LAST`] have a longer year, which [`parse`] refuses.
-pub(super) struct Timestamp(pub(super) UnixTime);
+/// Shows a point in time as a delegation writes it. A year after 9999 has more digits.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Timestamp(pub UnixTime);
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

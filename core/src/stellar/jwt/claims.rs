@@ -14,6 +14,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use super::{DEFAULT_SERVICE, ISSUER, LIFETIME, Scope, SigningInput};
 use crate::json::{Object, Value, to_json};
 use crate::stellar::address::Address;
+use crate::stellar::delegation::SignedDelegation;
 use crate::time::UnixTime;
 
 /// The claims of an agent for one relay, before they are signed.
@@ -22,8 +23,10 @@ use crate::time::UnixTime;
 pub struct Claims {
     /// `iss`: relays accept [`ISSUER`] only.
     pub issuer: String,
-    /// `sub`, and `kid` in the header: the account that signs.
+    /// `sub`: the account that logs in. It signs, unless there is a delegation.
     pub subject: Address,
+    /// `delegation`: lets another key, which is `kid` in the header, sign for the account.
+    pub delegation: Option<SignedDelegation>,
     /// `aud`: the address of the relay; every other relay refuses the token.
     pub audience: String,
     /// `iat`: when the token was created.
@@ -60,6 +63,7 @@ impl Claims {
         Claims {
             issuer: ISSUER.to_owned(),
             subject,
+            delegation: None,
             audience: audience.into(),
             issued_at,
             services: Vec::new(),
@@ -85,6 +89,18 @@ impl Claims {
             UnixTime::from_secs(self.issued_at.as_secs().saturating_add(seconds))
         });
         self
+    }
+
+    /// Lets the key of `delegation` sign for its owner.
+    #[must_use]
+    pub fn with_delegation(mut self, delegation: Option<SignedDelegation>) -> Self {
+        self.delegation = delegation;
+        self
+    }
+
+    /// The account whose key signs.
+    pub fn signer(&self) -> Address {
+        self.delegation.as_ref().map_or(self.subject, |signed| signed.delegation.key)
     }
 
     /// Adds the challenge of a relay, which makes the token useless on any other link.
@@ -115,9 +131,9 @@ impl Claims {
         Self { issued_at: at, expires_at: self.expires_at.map(lifetime).map(until), ..self.clone() }
     }
 
-    /// What the key of `subject` must sign. Equal claims give equal bytes.
+    /// What the key of [`Self::signer`] must sign. Equal claims give equal bytes.
     pub fn signing_input(&self) -> SigningInput {
-        let header = format!(r#"{{"alg":"EdDSA","typ":"JWT","kid":"{}"}}"#, self.subject);
+        let header = format!(r#"{{"alg":"EdDSA","typ":"JWT","kid":"{}"}}"#, self.signer());
         let mut text = Base64UrlUnpadded::encode_string(header.as_bytes());
         text.push('.');
         text.push_str(&Base64UrlUnpadded::encode_string(self.payload().as_bytes()));
@@ -142,6 +158,8 @@ impl Claims {
                 None => claims.push((name, Value::Raw(json))),
             }
         }
+        let delegation = self.delegation.as_ref().map(SignedDelegation::to_json);
+        claims.extend(delegation.as_ref().map(|json| ("delegation", Value::Raw(json))));
         let mut object = Object::new();
         for (name, value) in claims {
             object.put(name, value);

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::MAX_TOKEN_BYTES;
 use crate::stellar::address::{Address, AddressError, looks_secret};
+use crate::stellar::delegation::DelegationError;
 use crate::time::Validity;
 
 /// Why a token was refused or could not be created. Values of the token are truncated, and a secret seed is never shown.
@@ -134,6 +135,9 @@ pub enum JwtError {
         /// The limit in seconds.
         max: u64,
     },
+    /// The delegation by which another key signed does not allow it.
+    #[error(transparent)]
+    Delegation(#[from] DelegationError),
     /// A token could not be created: the signature is not by the key that had to sign.
     #[error("the signature is not by {0}: the signer used another key")]
     WrongSigner(Address),

@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::error::quoted;
 use super::{DEFAULT_SERVICE, ISSUER, JwtError, MAX_TOKEN_BYTES, SKEW, Scope, Signature};
 use crate::stellar::address::{Address, AddressError};
+use crate::stellar::delegation::{SignedDelegation, VerifiedDelegation};
 use crate::time::UnixTime;
 
 /// What a relay requires of a token.
@@ -47,6 +48,7 @@ impl Expected<'_> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Verified {
     address: Address,
+    delegation: Option<VerifiedDelegation>,
     services: Vec<String>,
     host: Option<String>,
     scope: Option<Scope>,
@@ -56,9 +58,19 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// The account that signed the token (`sub`).
+    /// The account that logs in (`sub`). Its key signed the token, unless there is a [`Self::delegation`].
     pub fn address(&self) -> Address {
         self.address
+    }
+
+    /// What lets another key sign for the account; `None` where the account signed itself.
+    pub fn delegation(&self) -> Option<&VerifiedDelegation> {
+        self.delegation.as_ref()
+    }
+
+    /// The account whose key signed the token.
+    pub fn key(&self) -> Address {
+        self.delegation().map_or(self.address, |delegation| delegation.delegation().key)
     }
 
     /// The requested services; [`DEFAULT_SERVICE`] if there is no `services` claim.
@@ -74,6 +86,16 @@ impl Verified {
     /// `host`: the authority that the signer dialled; tokens of older systems do not say.
     pub fn host(&self) -> Option<&str> {
         self.host.as_deref()
+    }
+
+    /// Whether a delegation allows what the token is for. The relay that was dialled is the one of `host`, and a token without
+    /// `scope` could be taken for anything.
+    fn check_delegation(&self, now: UnixTime) -> Result<(), JwtError> {
+        let Some(delegation) = &self.delegation else { return Ok(()) };
+        delegation.check_time(now)?;
+        delegation.check_relay(self.host())?;
+        delegation.check_scope(self.scope.ok_or(JwtError::Missing("scope"))?)?;
+        Ok(())
     }
 
     /// `scope`: what the token is good for; tokens of older systems do not say.
@@ -100,10 +122,15 @@ impl Verified {
 pub(super) fn verify(token: &str, expected: &Expected<'_>, now: UnixTime) -> Result<Verified, JwtError> {
     let unverified = Unverified::from_token(token)?;
     unverified.check_claims(expected, now)?;
-    let address = unverified.check_signature()?;
-    unverified.check_header(address)?;
+    let address = unverified.subject()?;
+    let delegation = unverified.delegation(address)?;
+    let key = delegation.as_ref().map_or(address, |delegation| delegation.delegation().key);
+    unverified.check_signature(key)?;
+    unverified.check_header(key, delegation.is_some())?;
     unverified.check_lifetime(expected)?;
-    unverified.into_verified(address, now)
+    let verified = unverified.into_verified(address, delegation, now)?;
+    verified.check_delegation(now)?;
+    Ok(verified)
 }
 
 /// A decoded token before its verification.
@@ -162,24 +189,35 @@ impl<'a> Unverified<'a> {
         Ok(())
     }
 
-    /// Checks 8 and 9: the key of `sub` signed the token.
-    fn check_signature(&self) -> Result<Address, JwtError> {
+    /// Check 8: `sub` is an account.
+    fn subject(&self) -> Result<Address, JwtError> {
         let subject = self.required("sub")?;
-        let address: Address = match subject.as_str().map(str::parse) {
-            Some(Ok(address)) => address,
-            Some(Err(AddressError::SecretSeed)) => return Err(JwtError::SecretSubject),
-            _ => return Err(JwtError::Subject(quoted(subject))),
-        };
-        let signature = self.signature.as_slice().try_into().map_err(|_| JwtError::SignatureLength)?;
-        if !Signature(signature).is_by(address, self.signed) {
-            return Err(JwtError::Forged);
+        match subject.as_str().map(str::parse) {
+            Some(Ok(address)) => Ok(address),
+            Some(Err(AddressError::SecretSeed)) => Err(JwtError::SecretSubject),
+            _ => Err(JwtError::Subject(quoted(subject))),
         }
-        Ok(address)
     }
 
-    fn check_header(&self, address: Address) -> Result<(), JwtError> {
-        if self.header.get("kid").is_some_and(|kid| *kid != *address.to_string()) {
-            return Err(JwtError::KeyId(address));
+    /// What `owner` has signed to let another key sign for it.
+    fn delegation(&self, owner: Address) -> Result<Option<VerifiedDelegation>, JwtError> {
+        let Some(claim) = self.claims.get("delegation") else { return Ok(None) };
+        let verified = SignedDelegation::from_json(claim.to_string().as_bytes())?.verify()?;
+        verified.check_owner(owner)?;
+        Ok(Some(verified))
+    }
+
+    /// Check 9: this key signed the token.
+    fn check_signature(&self, key: Address) -> Result<(), JwtError> {
+        let signature = self.signature.as_slice().try_into().map_err(|_| JwtError::SignatureLength)?;
+        if Signature(signature).is_by(key, self.signed) { Ok(()) } else { Err(JwtError::Forged) }
+    }
+
+    /// `kid` is the key that signed. It may be missing, but not where it is another key than that of `sub`.
+    fn check_header(&self, key: Address, is_delegated: bool) -> Result<(), JwtError> {
+        let is_wrong = |kid: &Value| *kid != *key.to_string();
+        if self.header.get("kid").map_or(is_delegated, is_wrong) {
+            return Err(JwtError::KeyId(key));
         }
         if self.header.contains_key("crit") {
             return Err(JwtError::Critical);
@@ -205,7 +243,12 @@ impl<'a> Unverified<'a> {
         self.claims.get(name).map(|value| value.as_str().ok_or(error)).transpose()
     }
 
-    fn into_verified(self, address: Address, now: UnixTime) -> Result<Verified, JwtError> {
+    fn into_verified(
+        self,
+        address: Address,
+        delegation: Option<VerifiedDelegation>,
+        now: UnixTime,
+    ) -> Result<Verified, JwtError> {
         let issued_at = self.seconds("iat")?.ok_or(JwtError::Missing("iat"))?;
         let (now, skew) = (i128::from(now.as_secs()), i128::from(SKEW.as_secs()));
         if issued_at > now + skew {
@@ -222,6 +265,7 @@ impl<'a> Unverified<'a> {
         let scope = self.text("scope", JwtError::Scope)?.map(str::parse).transpose();
         Ok(Verified {
             address,
+            delegation,
             host: self.text("host", JwtError::Host)?.map(str::to_owned),
             scope: scope.map_err(|_| JwtError::Scope)?,
             services: services(self.claims.get("services"))?,

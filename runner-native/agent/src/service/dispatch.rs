@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use hvym_tunnel_core::dialect::{OpenResult, Proto, StreamHeader};
+use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::copy::{Direction, splice};
@@ -34,6 +35,8 @@ const RESET_REFUSED: u32 = 4;
 /// Serves streams of all services.
 pub(crate) struct Dispatcher {
     table: Arc<ServiceTable>,
+    /// Whose services these are.
+    owner: Address,
     peers: PeerLog,
     sink: EventSink,
     clock: Clock,
@@ -41,8 +44,8 @@ pub(crate) struct Dispatcher {
 
 impl Dispatcher {
     /// Serves the streams of the services in `table`.
-    pub(crate) fn new(table: Arc<ServiceTable>, sink: EventSink, clock: Clock) -> Arc<Self> {
-        Arc::new(Self { table, peers: PeerLog::default(), sink, clock })
+    pub(crate) fn new(table: Arc<ServiceTable>, owner: Address, sink: EventSink, clock: Clock) -> Arc<Self> {
+        Arc::new(Self { table, owner, peers: PeerLog::default(), sink, clock })
     }
 
     /// Tries every service once, and reports those that do not answer.
@@ -68,7 +71,8 @@ impl Dispatcher {
     }
 
     async fn run(&self, mut stream: TunnelStream, opening: StreamHeader) -> io::Result<()> {
-        let service = self.table.get(&opening.service).filter(|service| service.admits(&opening));
+        let service = self.table.get(&opening.service);
+        let service = service.filter(|service| service.admits(&opening, self.owner, self.clock.wall().unix));
         // Held until the end, so that a drain waits for this stream.
         let drain = service.as_ref().map_or(self.table.drain(), |service| &service.drain);
         let guard = drain.guard();
@@ -184,13 +188,14 @@ impl Dispatcher {
     /// Reports an identity that opens streams: once in a while, for there may be hundreds.
     fn report_peer(&self, opening: &StreamHeader, admitted: bool) {
         let Some(from) = opening.from else { return };
-        if !self.peers.is_news(from, &opening.service, admitted, self.clock.now()) {
+        let key = opening.key;
+        if !self.peers.is_news(key.unwrap_or(from), &opening.service, admitted, self.clock.now()) {
             return;
         }
         let service = opening.service.clone();
         self.sink.emit(match admitted {
-            true => AgentEvent::PeerAdmitted { service, from },
-            false => AgentEvent::PeerRefused { service, from },
+            true => AgentEvent::PeerAdmitted { service, from, key },
+            false => AgentEvent::PeerRefused { service, from, key },
         });
     }
 

@@ -58,6 +58,18 @@ pub struct LinkSettings {
         )
     )]
     pub relay_ca: Option<PathBuf>,
+    /// A file with the delegation that lets the identity act for another one, as whom it then logs in.
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            value_name = "FILE",
+            env = "HVYM_TUNNEL_DELEGATION",
+            hide_env = true,
+            help = "Act for the owner of this delegation (hvym-tunnel identity delegate)",
+        )
+    )]
+    pub delegation: Option<PathBuf>,
     /// Whether plain `ws://` may leave this machine.
     #[cfg_attr(
         feature = "clap",

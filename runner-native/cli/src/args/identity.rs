@@ -1,10 +1,12 @@
-//! `identity`: shows, makes and takes in key pairs. Prints addresses, never secrets.
+//! `identity`: shows, makes and takes in key pairs, and lets other keys act for them. Prints addresses, never secrets.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::delegate::{self, DelegateArgs, RevokeArgs};
 use crate::exit::ExitError;
+use crate::revoke::RevokeOptions;
 use hvym_tunnel_net::config;
 use hvym_tunnel_net::key::{Identity, Source};
 
@@ -74,7 +76,9 @@ Examples:
     hvym-tunnel identity --of relay                  print your relay's address
     hvym-tunnel identity new --identity ./demo.key   a key pair in another file
     hvym-tunnel identity import --from ./secret.txt  be the account of this secret
-    pass show stellar | hvym-tunnel identity import  the same, without a file")]
+    pass show stellar | hvym-tunnel identity import  the same, without a file
+    hvym-tunnel identity delegate --to G... --may agent --services web
+                                                     let another key serve web as you")]
 pub(crate) struct IdentityArgs {
     #[command(subcommand)]
     action: Option<Action>,
@@ -95,6 +99,10 @@ enum Action {
         #[arg(long)]
         force: bool,
     },
+    Delegate(Box<DelegateArgs>),
+    Revoke(Box<RevokeArgs>),
+    /// Show the delegations that were made here and are not over
+    List,
     /// Take in a secret that you already have
     Import {
         /// File that holds the secret; without it, the first line of standard input
@@ -106,6 +114,19 @@ enum Action {
     },
 }
 
+impl IdentityArgs {
+    /// What to revoke, or the arguments again if it is something else.
+    ///
+    /// # Errors
+    /// As for [`RevokeArgs::options`].
+    pub(crate) fn revocation(mut self) -> Result<Result<RevokeOptions, Self>, ExitError> {
+        match self.action.take() {
+            Some(Action::Revoke(arguments)) => arguments.options(&self.file.source(self.of)).map(Ok),
+            action => Ok(Err(Self { action, ..self })),
+        }
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(arguments: IdentityArgs) -> Result<(), ExitError> {
     let source = arguments.file.source(arguments.of);
@@ -114,6 +135,10 @@ pub(crate) fn run(arguments: IdentityArgs) -> Result<(), ExitError> {
             let identity = Identity::load(&source)?;
             return super::write_out(format!("{}\n", identity.address()).as_bytes());
         }
+        Action::Delegate(arguments) => return delegate::run(*arguments, &source),
+        Action::List => return delegate::list(&source),
+        // It needs a network, and is taken out before.
+        Action::Revoke(_) => return Ok(()),
         Action::New { force } => (Identity::generate()?, force),
         Action::Import { from: Some(path), force } => (Identity::from_copy(&path)?, force),
         Action::Import { from: None, force } => (Identity::from_stdin()?, force),

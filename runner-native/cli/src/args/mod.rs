@@ -9,6 +9,7 @@ use clap::builder::Resettable;
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) mod admin;
+mod delegate;
 mod demo;
 
 mod expose;
@@ -20,6 +21,7 @@ mod identity;
 pub(crate) mod logs;
 mod operator;
 mod relay;
+mod share;
 
 mod token;
 
@@ -48,6 +50,7 @@ Examples:
     hvym-tunnel forward G.../db 5432 --relay ...     reach what somebody lets you reach
     hvym-tunnel relay                                run a relay, here for this machine
     hvym-tunnel demo                                 see a tunnel in a browser tab
+    hvym-tunnel share web --for 2h --relay ...       a link to a private service
     hvym-tunnel identity                             your address
 
 Every option --so-named can be set by a variable HVYM_TUNNEL_SO_NAMED; what is
@@ -63,6 +66,7 @@ pub(crate) enum Command {
     Admin(admin::AdminArgs),
     Demo(demo::DemoArgs),
     Identity(identity::IdentityArgs),
+    Share(share::ShareArgs),
     Token(token::TokenArgs),
     /// Print a completion script for a shell
     #[command(
@@ -169,6 +173,7 @@ pub(crate) enum OptionError {
 pub(crate) fn print(command: Command) -> Result<(), ExitError> {
     match command {
         Command::Identity(arguments) => identity::run(arguments),
+        Command::Share(arguments) => share::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Admin(arguments) => {
             write_out(format!("{}\n", crate::admin::run(arguments)?.trim_end()).as_bytes())

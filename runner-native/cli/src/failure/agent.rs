@@ -37,6 +37,8 @@ impl From<AgentError> for ExitError {
                 };
                 config(&format!("{option} names a PEM file with the certificate of an authority"))
             }
+            AgentError::Delegation(error) => error.into(),
+            AgentError::RevokeRefused { .. } => ExitError::new(Exit::Refused, error.to_string()),
             AgentError::Proxy(_) => config("correct it, unset it, or name the relay in NO_PROXY"),
             AgentError::Token(message) => ExitError::new(Exit::Refused, message),
             AgentError::Upstream(_) => ExitError::new(Exit::UpstreamUnreachable, error.to_string())

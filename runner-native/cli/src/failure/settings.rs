@@ -111,6 +111,7 @@ pub(super) fn wanted(feature: Feature) -> &'static str {
         Feature::SeveralServices => "a second service",
         Feature::RawStreams => "a target of tcp:// or h2c://",
         Feature::Forward => "forward",
+        Feature::Delegation => "a delegation",
         _ => "it",
     }
 }

@@ -55,7 +55,7 @@ fn all_with(text: &str) -> Vec<Report> {
     vec![
         Report::Bound { service: text(), url: text(), target: text() },
         Report::BindFailed { service: text(), code: text(), message: text() },
-        Report::Reached { service: text(), from },
+        Report::Reached { service: text(), from, key: None },
         Report::NotReached { service: text(), code: text(), message: text(), hint: hint() },
         Report::Connection {
             visitor: hint(),
@@ -70,8 +70,8 @@ fn all_with(text: &str) -> Vec<Report> {
         Report::Disconnected { reason: text(), retry_in: None, attempt: 1 },
         Report::Reconnected { url: text(), after: Duration::ZERO },
         Report::Notice { code: text(), message: text(), hint: hint() },
-        Report::AgentJoined { who: who(), url: text(), peer: text() },
-        Report::AgentLeft { who: who(), reason: text() },
+        Report::AgentJoined { who: who(), key: None, url: text(), peer: text() },
+        Report::AgentLeft { who: who(), key: None, reason: text() },
         Report::Audit {
             action: "login_refused",
             who: Some(who()),

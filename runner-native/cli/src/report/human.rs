@@ -3,6 +3,7 @@
 //! Pure: no stream, no clock. Times are UTC and end in `Z`.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use hvym_tunnel_core::stellar::Address;
@@ -124,12 +125,17 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
         Report::Listening { .. }
         | Report::AgentJoined { .. }
         | Report::AgentLeft { .. }
+        | Report::DelegationRevoked { .. }
         | Report::CertificateLoaded
         | Report::CertificateKept { .. }
         | Report::KeysLoaded
         | Report::KeysKept { .. } => relay(report, moment),
-        Report::Reached { service, from } => vec![peer(moment.now, from, "reached", Ink::Green, service)],
-        Report::Refused { service, from } => vec![peer(moment.now, from, "was refused", Yellow, service)],
+        Report::Reached { service, from, key } => {
+            vec![peer(moment.now, &acting(from, *key), "reached", Ink::Green, service)]
+        }
+        Report::Refused { service, from, key } => {
+            vec![peer(moment.now, &acting(from, *key), "was refused", Yellow, service)]
+        }
         Report::NotReached { service, code, message, hint } => {
             let mut lines =
                 vec![err().with(Yellow, format!("{service} was not reached: {message} ({code})"))];
@@ -210,16 +216,21 @@ fn relay(report: &Report, moment: Moment) -> Vec<Line> {
     use Ink::{Dim, Green, Plain, Yellow};
     match report {
         Report::Listening { .. } => listening(report),
-        Report::AgentJoined { who, url, peer } => vec![
+        Report::AgentJoined { who, key, url, peer } => vec![
             Line::out().with(Dim, clock(moment.now)).with(Green, "  joined  ").with(Plain, url),
-            err().with(Dim, format!("agent {who} from {peer}")),
+            err().with(Dim, format!("agent {} from {peer}", acting(who, *key))),
         ],
-        Report::AgentLeft { who, reason } => vec![
+        Report::AgentLeft { who, key, reason } => vec![
             Line::out()
                 .with(Dim, clock(moment.now))
-                .with(Plain, format!("  left    {who}"))
+                .with(Plain, format!("  left    {}", acting(who, *key)))
                 .with(Dim, format!("  {reason}")),
         ],
+        Report::DelegationRevoked { address, id, persisted } => {
+            let kept = if *persisted { "" } else { ", until this relay is started again" };
+            let text = format!("  revoked {id} of {address}{kept}");
+            vec![Line::out().with(Dim, clock(moment.now)).with(if *persisted { Plain } else { Yellow }, text)]
+        }
         Report::CertificateLoaded => {
             vec![Line::out().with(Dim, clock(moment.now)).with(Plain, "  the certificate was read again")]
         }
@@ -239,7 +250,7 @@ fn relay(report: &Report, moment: Moment) -> Vec<Line> {
 }
 
 /// An identity that opened a stream to a service: `12:01:07Z  G... reached db`.
-fn peer(now: Duration, from: &Address, what: &str, ink: Ink, service: &str) -> Line {
+fn peer(now: Duration, from: &str, what: &str, ink: Ink, service: &str) -> Line {
     Line::out()
         .with(Ink::Dim, clock(now))
         .with(Ink::Plain, format!("  {from} "))
@@ -258,6 +269,11 @@ fn audit(report: &Report) -> Line {
         return line;
     }
     line.with(Ink::Dim, format!(" ({suppressed} more like this were left out)"))
+}
+
+/// Somebody, and the key that acts for them if it is another one.
+fn acting(who: impl fmt::Display, key: Option<Address>) -> String {
+    key.map_or_else(|| who.to_string(), |key| format!("{who} (by the key {key})"))
 }
 
 /// The relay's first lines: its URL, and the command that somebody types on another machine.

@@ -307,9 +307,13 @@ fn threads_do_not_tear_each_others_lines() {
 
 #[test]
 fn an_agent_is_told_by_its_address_and_a_guest_by_its_name() {
-    let joined =
-        |who| Report::AgentJoined { who, url: "http://h/".to_owned(), peer: "192.0.2.1:9".to_owned() };
-    let left = |who| Report::AgentLeft { who, reason: "closed".to_owned() };
+    let joined = |who| Report::AgentJoined {
+        who,
+        key: None,
+        url: "http://h/".to_owned(),
+        peer: "192.0.2.1:9".to_owned(),
+    };
+    let left = |who| Report::AgentLeft { who, key: None, reason: "closed".to_owned() };
     let (guest, agent) = (Who::Name("app".to_owned()), Who::Address(address()));
     let reports = [joined(guest.clone()), joined(agent.clone()), left(guest), left(agent)];
     let (out, _) = told(json(), &reports);

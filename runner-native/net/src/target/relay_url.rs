@@ -30,6 +30,17 @@ impl RelayUrl {
         authority(&self.host, self.port)
     }
 
+    /// The authority in lower case, without the port that the scheme implies: what a `Host` field says of it (RFC 9110
+    /// section 7.2).
+    pub fn host_field(&self) -> String {
+        let host = self.host.to_ascii_lowercase();
+        match self.port == if self.tls { 443 } else { 80 } {
+            true if host.contains(':') => format!("[{host}]"),
+            true => host,
+            false => authority(&host, self.port),
+        }
+    }
+
     /// Whether it is named by an IP address, so that no name can be put before it.
     pub fn is_address(&self) -> bool {
         self.host.parse::<IpAddr>().is_ok()
@@ -113,6 +124,21 @@ mod tests {
         }
         for typed in ["", "ftp://a", "wss://", "wss://a/\u{1b}[2J", "wss://a#b", "wss://a?b", "wss://u:p@a"] {
             assert!(typed.parse::<RelayUrl>().is_err(), "{typed}");
+        }
+    }
+
+    #[test]
+    fn the_authority_is_that_of_a_host_field() {
+        for (relay, host) in [
+            ("Relay.Example", "relay.example"),
+            ("wss://relay.example:443", "relay.example"),
+            ("wss://relay.example:80", "relay.example:80"),
+            ("ws://localhost:80", "localhost"),
+            ("ws://localhost:443", "localhost:443"),
+            ("ws://[::1]", "[::1]"),
+            ("wss://[2001:DB8::1]:8443", "[2001:db8::1]:8443"),
+        ] {
+            assert_eq!(relay.parse::<RelayUrl>().map(|relay| relay.host_field()), Ok(host.to_owned()));
         }
     }
 

@@ -14,6 +14,7 @@ use futures_util::future::{self, Either};
 use hvym_tunnel_core::dialect::{OpenResult, StreamHeader};
 use hvym_tunnel_core::relay::{CALLER_STREAMS, Owner, ReachError};
 use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_core::stellar::delegation::SignedDelegation;
 use hvym_tunnel_core::time::Instant;
 use thiserror::Error;
 
@@ -51,7 +52,7 @@ impl Caller {
 
     /// Serves one stream that the caller opened, in a task of its own.
     pub(crate) fn open(&mut self, state: &Arc<RelayState>, stream: TunnelStream, opening: StreamHeader) {
-        let StreamHeader { service, to: Some(to), from: Some(from), .. } = opening else {
+        let StreamHeader { service, to: Some(to), from: Some(from), delegation, .. } = opening else {
             // The session announces no other kind.
             return drop(stream);
         };
@@ -77,7 +78,8 @@ impl Caller {
                 return spawn(async move { refuse(stream.split().1, &verdict).await }).detach();
             }
         };
-        let reach = Reach { state: Arc::clone(state), to, from, service, opened: now, slot };
+        let state = Arc::clone(state);
+        let reach = Reach { state, to, from, delegation, service, opened: now, slot };
         spawn(async move {
             let stream_id = stream.id();
             if let Err(error) = reach.run(stream).await {
@@ -109,6 +111,8 @@ struct Reach {
     state: Arc<RelayState>,
     to: Address,
     from: Address,
+    /// By what another key acts for `from`.
+    delegation: Option<SignedDelegation>,
     service: String,
     opened: Instant,
     /// `None`: the owner has all that it may have.
@@ -172,8 +176,13 @@ impl Reach {
     async fn open(&self) -> Option<TunnelStream> {
         self.slot.as_ref()?;
         let live = self.state.sessions.agent(&Owner::Identity(self.to))?;
-        tracing::debug!(from = %self.from, to = %self.to, service = self.service, "reach");
-        live.open_for(self.from, &self.service).await
+        let key = self.delegation.as_ref().map(|signed| signed.delegation.key);
+        tracing::debug!(from = %self.from, ?key, to = %self.to, service = self.service, "reach");
+        live.open_for(self.from, &self.service, |header| match &self.delegation {
+            Some(signed) => header.delegated(signed, self.to),
+            None => header,
+        })
+        .await
     }
 
     async fn reject(&self, caller: TunnelWriter, verdict: &OpenResult) -> io::Result<()> {

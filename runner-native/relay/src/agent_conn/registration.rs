@@ -11,10 +11,10 @@ use hvym_tunnel_core::handshake::TokenAuthRequest;
 use hvym_tunnel_core::names::BARE_SERVICE;
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::{BindRefusal, LinkId, Owner, Session, SessionEvent};
-use hvym_tunnel_core::stellar::Address;
-use hvym_tunnel_core::time::UnixTime;
+use hvym_tunnel_core::stellar::{Address, Verified};
 use zeroize::Zeroizing;
 
+use super::delegation::check_revoked;
 use crate::audit::{self, AuditKind, AuditRecord};
 use crate::compat_agents::TokenLogin;
 use crate::config::Policy;
@@ -57,7 +57,7 @@ enum Occupied {
 /// The registration of one session. Dropping it removes the session from the relay.
 pub(crate) struct AgentRegistration {
     pub(crate) state: Arc<RelayState>,
-    live: AgentSession,
+    pub(super) live: AgentSession,
     key: SessionKey,
     from: AgentOrigin,
     occupied: Occupied,
@@ -69,6 +69,8 @@ pub(crate) struct AgentRegistration {
     owner: Option<Owner>,
     /// What it may have, by the registry.
     admission: Admission,
+    /// The key that acts for the owner by a delegation.
+    key_that_acts: Option<Address>,
     _pass: TaskGuard,
 }
 
@@ -100,6 +102,7 @@ impl AgentRegistration {
             proven: None,
             owner: None,
             admission: Admission::default(),
+            key_that_acts: None,
             _pass: pass,
         }
     }
@@ -114,7 +117,12 @@ impl AgentRegistration {
 
     pub(crate) async fn on_event(&mut self, event: SessionEvent) {
         match event {
-            SessionEvent::Admit(verified) => self.on_admit(verified.address(), verified.expires_at()).await,
+            SessionEvent::Admit(verified) => self.on_admit(&verified).await,
+            SessionEvent::Revoke { id, until } => {
+                if let Some(owner) = self.address() {
+                    self.on_revoke(owner, id, until).await;
+                }
+            }
             SessionEvent::Bind(service) => self.on_bind(service),
             SessionEvent::Unbound(service) => {
                 self.live.pool.clear(&service);
@@ -162,7 +170,8 @@ impl AgentRegistration {
         }
     }
 
-    async fn on_admit(&mut self, address: Address, expires_at: Option<UnixTime>) {
+    async fn on_admit(&mut self, verified: &Verified) {
+        let (address, expires_at) = (verified.address(), verified.expires_at());
         let owner = Owner::Identity(address);
         self.proven = Some(address);
         if let Some(ban) = self.state.bans.get(&address, self.state.clock.wall().unix) {
@@ -182,6 +191,10 @@ impl AgentRegistration {
                 return self.refuse(DownReason::Overloaded(late.to_owned()));
             }
         };
+        if let Err(reason) = check_revoked(&self.state, verified) {
+            return self.refuse(reason);
+        }
+        self.key_that_acts = verified.delegation().map(|delegation| delegation.delegation().key);
         if let Some(old) = self.claim_name(Joined::now(owner.clone(), expires_at, None), policy) {
             let is_older = self.live.session.look(Session::falls_back);
             let url = if is_older { self.state.long_url(&owner) } else { self.state.url(&owner, None) };
@@ -262,7 +275,8 @@ impl AgentRegistration {
             }
         }
         if let Some(owner) = self.owner.clone() {
-            self.state.emit(RelayEvent::AgentJoined { owner, url, peer: self.from.socket });
+            let key = self.key_that_acts;
+            self.state.emit(RelayEvent::AgentJoined { owner, key, url, peer: self.from.socket });
         }
     }
 
@@ -352,7 +366,10 @@ impl AgentRegistration {
         self.state.sessions.handle_services();
         self.live.wake();
         match self.owner.clone() {
-            Some(owner) => self.state.emit(RelayEvent::AgentLeft { owner, reason }),
+            Some(owner) => {
+                let key = self.key_that_acts;
+                self.state.emit(RelayEvent::AgentLeft { owner, key, reason });
+            }
             None => {
                 tracing::info!(peer = %self.from.socket, %reason, "an agent was not let in");
                 if audit::is_refusal(&reason) {

@@ -120,13 +120,18 @@ impl AgentSession {
         self.session.look(Session::is_up)
     }
 
-    /// Opens a stream for the identity `from`, as soon as there is capacity. Returns `None` if the agent is offline,
+    /// Opens a stream for the identity `from`, with a header that `delegated` completes, as soon as there is capacity. Returns `None` if the agent is offline,
     /// the service unbound, or no stream is free; callers refuse without telling which.
-    pub(crate) async fn open_for(&self, from: Address, service: &str) -> Option<TunnelStream> {
+    pub(crate) async fn open_for(
+        &self,
+        from: Address,
+        service: &str,
+        delegated: impl Fn(StreamHeader) -> StreamHeader,
+    ) -> Option<TunnelStream> {
         let open = || {
             let opened = self.session.with(|session, now| {
                 let service = session.service_for_identities(service)?;
-                let opening = StreamHeader::reached(from, service, None);
+                let opening = delegated(StreamHeader::reached(from, service, None));
                 Some(session.open(&opening, now))
             });
             match opened {

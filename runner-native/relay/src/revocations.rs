@@ -1,0 +1,272 @@
+//! The delegations that their owners took back, until they would be over anyway: in memory, and in a file if there is a folder
+//! for it.
+//!
+//! Knows no session. The file has no secret in it.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_core::stellar::delegation::{DelegationId, MAX_LIFETIME};
+use hvym_tunnel_core::time::UnixTime;
+use hvym_tunnel_net::files::{self, FileAccess};
+use thiserror::Error;
+
+/// The name of the file in the relay's folder.
+const FILE: &str = "revocations";
+/// Revocations of one owner at once, so that one cannot take the room of all. A person revokes a few in a year.
+pub(crate) const MAX_OF_OWNER: usize = 64;
+/// Revocations at once: 2 MiB of memory, and as much of a file that is written anew with each.
+pub(crate) const MAX_ALL: usize = 16 * 1024;
+/// Maximum size of the file in bytes: an address, an id and a time in each line.
+const MAX_FILE_BYTES: usize = MAX_ALL * 128;
+
+/// Why the file cannot be used. A relay that went on without it would let in again whom owners have shut out.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum RevocationsError {
+    /// The system refused to read it.
+    #[error("cannot read the revoked delegations in {}: {reason}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's message.
+        reason: String,
+    },
+    /// A line is not one that a relay writes.
+    #[error("line {line} of {} is not a revoked delegation", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Which, from 1 on.
+        line: usize,
+    },
+}
+
+/// There is no room: the owner has [`MAX_OF_OWNER`], or all together [`MAX_ALL`].
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Error)]
+#[error("this relay keeps at most {MAX_OF_OWNER} revoked delegations of one owner, and {MAX_ALL} in all")]
+pub(crate) struct RevocationsFull;
+
+type Entries = BTreeMap<(Address, DelegationId), UnixTime>;
+
+/// The revoked delegations of a relay.
+#[derive(Debug, Default)]
+pub(crate) struct Revocations {
+    entries: Mutex<Entries>,
+    /// Held while the file is written, so that what is written last has all entries.
+    file: Mutex<Option<PathBuf>>,
+    /// Whether there are entries that are not in the file.
+    is_unwritten: AtomicBool,
+}
+
+impl Revocations {
+    /// Those of the file in `folder`; without a folder they are kept in memory alone.
+    ///
+    /// # Errors
+    /// [`RevocationsError`]. An absent file is an empty one.
+    pub(crate) fn load(folder: Option<&Path>) -> Result<Self, RevocationsError> {
+        let Some(path) = folder.map(|folder| folder.join(FILE)) else { return Ok(Self::default()) };
+        let unreadable =
+            |error: io::Error| RevocationsError::Unreadable { path: path.clone(), reason: error.to_string() };
+        let text = match File::open(&path) {
+            Ok(file) => files::read_text_limited(file, MAX_FILE_BYTES).map_err(unreadable)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Default::default(),
+            Err(error) => return Err(unreadable(error)),
+        };
+        let malformed = |line| RevocationsError::Malformed { path: path.clone(), line };
+        let entries = text.lines().enumerate().map(|(index, line)| entry(line).ok_or(malformed(index + 1)));
+        let entries = entries.collect::<Result<_, _>>()?;
+        let file = Mutex::new(Some(path.clone()));
+        Ok(Self { entries: Mutex::new(entries), file, is_unwritten: AtomicBool::new(false) })
+    }
+
+    /// Whether `owner` took this delegation back.
+    pub(crate) fn contains(&self, owner: Address, id: DelegationId) -> bool {
+        self.lock().contains_key(&(owner, id))
+    }
+
+    /// Revokes a delegation of `owner`, which is over at `until` or, if that is not known, a year from now at the latest.
+    /// What is over already is forgotten. It counts at once; [`Self::write`] makes it survive a restart. Returns whether it is
+    /// news.
+    ///
+    /// # Errors
+    /// [`RevocationsFull`]; nothing has changed then.
+    pub(crate) fn add(
+        &self,
+        owner: Address,
+        id: DelegationId,
+        until: Option<UnixTime>,
+        now: UnixTime,
+    ) -> Result<bool, RevocationsFull> {
+        let latest = UnixTime::from_secs(now.as_secs().saturating_add(MAX_LIFETIME.as_secs()));
+        let until = until.map_or(latest, |until| until.min(latest));
+        let mut entries = self.lock();
+        entries.retain(|_, until| now < *until);
+        let of_owner = entries.keys().filter(|(other, _)| *other == owner).count();
+        let is_known = entries.contains_key(&(owner, id));
+        if !is_known && (of_owner >= MAX_OF_OWNER || entries.len() >= MAX_ALL) {
+            return Err(RevocationsFull);
+        }
+        let known = entries.entry((owner, id)).or_insert(UnixTime::from_secs(0));
+        let is_news = until > *known;
+        if is_news {
+            *known = until;
+            self.is_unwritten.store(true, Ordering::Release);
+        }
+        Ok(is_news)
+    }
+
+    /// Writes all entries to the file, unless it has them. Returns whether they survive a restart. Blocks.
+    pub(crate) fn write(&self) -> bool {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(path) = file.as_ref() else { return false };
+        if !self.is_unwritten.swap(false, Ordering::AcqRel) {
+            return true;
+        }
+        let text: String = {
+            let entries = self.lock();
+            entries.iter().map(|((owner, id), until)| format!("{owner} {id} {until}\n")).collect()
+        };
+        let written = files::create_folder_of(path)
+            .and_then(|()| files::replace(path, text.as_bytes(), FileAccess::Private));
+        if let Err(error) = &written {
+            tracing::error!(path = %path.display(), %error, "revoked delegations cannot be kept");
+            self.is_unwritten.store(true, Ordering::Release);
+        }
+        written.is_ok()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One line of the file.
+fn entry(line: &str) -> Option<((Address, DelegationId), UnixTime)> {
+    let mut words = line.split(' ');
+    let (owner, id) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    let until = words.next()?.parse().ok().map(UnixTime::from_secs)?;
+    words.next().is_none().then_some(((owner, id), until))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixTime = UnixTime::from_secs(1_767_225_600);
+
+    fn owner(number: usize) -> Address {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&number.to_be_bytes());
+        Address::from_public_key(key)
+    }
+
+    fn id(number: usize) -> DelegationId {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&number.to_be_bytes());
+        DelegationId(id)
+    }
+
+    fn in_secs(seconds: u64) -> UnixTime {
+        UnixTime::from_secs(NOW.as_secs() + seconds)
+    }
+
+    /// A folder that nobody else uses, removed at the end.
+    struct TempFolder(PathBuf);
+
+    impl TempFolder {
+        fn new(name: &str) -> Self {
+            TempFolder(std::env::temp_dir().join(format!("hvym-tunnel-{name}-{}", std::process::id())))
+        }
+    }
+
+    impl Drop for TempFolder {
+        fn drop(&mut self) {
+            let _gone = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_revocation_is_of_one_owner_and_survives_a_restart_where_there_is_a_folder() {
+        let folder = TempFolder::new("revoked");
+        let kept = Revocations::load(Some(&folder.0)).expect("nothing is there");
+        kept.add(owner(1), id(1), Some(in_secs(10)), NOW).expect("room");
+        assert!(kept.write(), "it can be written");
+        let read = Revocations::load(Some(&folder.0)).expect("what was written");
+        assert!(read.contains(owner(1), id(1)));
+        assert!(!read.contains(owner(2), id(1)) && !read.contains(owner(1), id(2)));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let file = std::fs::metadata(folder.0.join(FILE)).expect("a file");
+            assert_eq!(file.permissions().mode() & 0o777, 0o600);
+        }
+        let path = folder.0.join(FILE);
+        std::fs::remove_file(&path).expect("a file");
+        assert!(kept.write() && !path.exists(), "it has them all");
+        std::fs::remove_dir_all(&folder.0).expect("a folder");
+        std::fs::write(&folder.0, "in the way").expect("a file");
+        kept.add(owner(1), id(2), None, NOW).expect("room");
+        assert!(!kept.write() && !kept.write(), "it is said that it was not written");
+        std::fs::remove_file(&folder.0).expect("a file");
+        assert!(kept.write() && path.exists(), "it is tried again");
+        let memory = Revocations::load(None).expect("no file");
+        memory.add(owner(1), id(1), None, NOW).expect("room");
+        assert!(memory.contains(owner(1), id(1)) && !memory.write(), "it is said that it does not survive");
+    }
+
+    #[test]
+    fn what_is_over_is_forgotten_and_nothing_is_kept_for_more_than_a_year() {
+        let kept = Revocations::default();
+        kept.add(owner(1), id(1), Some(in_secs(10)), NOW).expect("room");
+        kept.add(owner(1), id(2), None, NOW).expect("room");
+        kept.add(owner(1), id(3), Some(UnixTime::from_secs(u64::MAX)), NOW).expect("room");
+        // Who revokes again cannot shorten it.
+        kept.add(owner(1), id(1), Some(in_secs(5)), NOW).expect("room");
+        kept.add(owner(2), id(9), None, in_secs(9)).expect("room");
+        assert!(kept.contains(owner(1), id(1)));
+        kept.add(owner(2), id(9), None, in_secs(10)).expect("room");
+        assert!(!kept.contains(owner(1), id(1)));
+        let year = MAX_LIFETIME.as_secs();
+        kept.add(owner(2), id(9), None, in_secs(year - 1)).expect("room");
+        assert!(kept.contains(owner(1), id(2)) && kept.contains(owner(1), id(3)));
+        kept.add(owner(2), id(9), None, in_secs(year)).expect("room");
+        assert!(!kept.contains(owner(1), id(2)) && !kept.contains(owner(1), id(3)));
+    }
+
+    #[test]
+    fn an_owner_has_so_many_revocations_and_no_more_and_all_together_too() {
+        let kept = Revocations::default();
+        let add = |of: usize, number: usize, now| kept.add(owner(of), id(number), Some(in_secs(10)), now);
+        for number in 0..MAX_OF_OWNER {
+            assert_eq!(add(0, number, NOW), Ok(true));
+        }
+        assert_eq!(add(0, MAX_OF_OWNER, NOW), Err(RevocationsFull));
+        assert_eq!(add(0, 0, NOW), Ok(false), "it is known");
+        for number in MAX_OF_OWNER..MAX_ALL {
+            assert_eq!(add(1 + number / MAX_OF_OWNER, number, NOW), Ok(true));
+        }
+        assert_eq!(add(MAX_ALL, 0, NOW), Err(RevocationsFull));
+        assert_eq!(add(MAX_ALL, 0, in_secs(10)), Ok(true), "the others are over");
+    }
+
+    #[test]
+    fn a_file_that_is_not_understood_keeps_a_relay_from_starting() {
+        let folder = TempFolder::new("unrevoked");
+        std::fs::create_dir_all(&folder.0).expect("a folder");
+        let good = format!("{} {} 5\n", owner(1), id(1));
+        for (more, line) in
+            [("\n", 2), ("x\n", 2), (&*good.replace(" 5", " 5 6"), 2), (&*good.replace(" 5", " -5"), 2)]
+        {
+            std::fs::write(folder.0.join(FILE), format!("{good}{more}")).expect("a file");
+            let error = Revocations::load(Some(&folder.0)).expect_err(more);
+            assert_eq!(error, RevocationsError::Malformed { path: folder.0.join(FILE), line });
+        }
+        std::fs::write(folder.0.join(FILE), vec![b'x'; MAX_FILE_BYTES + 1]).expect("a file");
+        assert!(matches!(Revocations::load(Some(&folder.0)), Err(RevocationsError::Unreadable { .. })));
+    }
+}
