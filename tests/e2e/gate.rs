@@ -84,6 +84,21 @@ fn a_password_may_stand_in_a_file_or_a_variable() {
 }
 
 #[test]
+fn a_file_of_htpasswd_asks_for_the_password_and_not_for_its_hash() {
+    const HASH: &str = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW";
+    let home = Home::new();
+    let file = write_private(&home, "accounts", &format!("ann:{HASH}\nbob:plain\n"));
+    let (_service, tunnel) = gated(&["--basic-auth-file", &file]);
+    let ask =
+        |account: &str| tunnel.ask("POST", "/", &[&login(account)], b"body").expect("an answer").0.status();
+    let [right, wrong, hash, plain] =
+        ["ann:secret", "ann:Secret", &format!("ann:{HASH}"), "bob:plain"].map(ask);
+    assert_eq!([wrong, hash], [401, 401]);
+    assert_eq!(right, 404, "the service answers");
+    assert_eq!(plain, right);
+}
+
+#[test]
 fn a_gate_that_cannot_be_kept_is_refused_without_a_word_of_the_secret() {
     let home = Home::new();
     let none = write_private(&home, "none", "# nobody\n");
@@ -94,6 +109,8 @@ fn a_gate_that_cannot_be_kept_is_refused_without_a_word_of_the_secret() {
         (&["3000", "--basic-auth", "opensesame"][..], "has no colon"),
         (&["3000", "--basic-auth", "opensesame:"], "has no password"),
         (&["3000", "--basic-auth", ":opensesame"], "has no user"),
+        (&["3000", "--basic-auth", "ann:$apr1$opensesame"], "a hash of an old kind"),
+        (&["3000", "--basic-auth", "ann:$2y$10$opensesame"], "a damaged hash"),
         (&["3000", "--basic-auth-file", &none], "there is no account"),
         (&["3000", "--basic-auth-file", &open], "can be read by others (mode 0644)"),
         (&["3000", "--basic-auth-file", "missing"], "cannot read the accounts"),

@@ -13,7 +13,9 @@ use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// `name:password`, as typed; [`Credentials::check`] says whether it is one.
+use crate::password_hash::{HashError, PasswordHash};
+
+/// `name:password`, as typed, or `name:hash`; [`Credentials::check`] says whether it is one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials(Zeroizing<String>);
 
@@ -21,8 +23,6 @@ pub struct Credentials(Zeroizing<String>);
 const MAX_FILE_BYTES: usize = 1024 * 1024;
 /// What a password file may hold beside accounts: a line that starts with this.
 const COMMENT: char = '#';
-/// How the hashes begin that `htpasswd` writes: what follows them is no password.
-const HASHES: [&str; 6] = ["$apr1$", "$2y$", "$2b$", "$5$", "$6$", "{SHA}"];
 
 impl Credentials {
     /// The accounts of a file: one in each line, empty lines and comments left out.
@@ -57,21 +57,81 @@ impl Credentials {
             ("", _) => Err(CredentialsError::NoName),
             (_, "") => Err(CredentialsError::NoPassword),
             _ if self.0.chars().any(char::is_control) => Err(CredentialsError::AgentControl),
-            _ if HASHES.iter().any(|hash| password.starts_with(hash)) => Err(CredentialsError::Hashed),
-            _ => Ok(()),
+            _ => match PasswordHash::parse(password) {
+                None | Some(Ok(_)) => Ok(()),
+                Some(Err(HashError::Kind)) => Err(CredentialsError::Hashed),
+                Some(Err(HashError::Damaged)) => Err(CredentialsError::HashDamaged),
+                Some(Err(HashError::Cost)) => Err(CredentialsError::HashCost),
+            },
         }
     }
 
     /// Whether the value of an `Authorization` field is one of `accounts`. How long that takes says nothing about
     /// how much of a guess was right, nor whose account it was.
-    pub fn admits(accounts: &[Self], authorization: &[u8]) -> bool {
-        let Some((scheme, rest)) = authorization.split_at_checked(6) else { return false };
-        if !scheme.eq_ignore_ascii_case(b"basic ") {
-            return false;
+    pub(crate) fn match_any(accounts: &[Self], authorization: &[u8]) -> CredentialsMatch {
+        let Some(given) = basic(authorization) else { return CredentialsMatch::Wrong };
+        let is_plain = |account: &&Self| account.hash().is_none();
+        // What is given for a hash is a password, and never the hash.
+        let known = accounts.iter().filter(is_plain);
+        if known.fold(false, |known, account| known | is_same(account.0.as_bytes(), &given)) {
+            return CredentialsMatch::Right;
         }
-        let Ok(given) = BASE64.decode(rest.trim_ascii()).map(Zeroizing::new) else { return false };
-        accounts.iter().fold(false, |known, account| known | is_same(account.0.as_bytes(), &given))
+        let Some(colon) = given.iter().position(|byte| *byte == b':') else { return CredentialsMatch::Wrong };
+        let (name, password) = (&given[..colon], Zeroizing::new(given[colon + 1..].to_vec()));
+        let hashed = || accounts.iter().filter_map(|account| Some((account.name(), account.hash()?)));
+        let own = hashed().find(|(known, _)| is_same(known.as_bytes(), name));
+        let is_account = own.is_some();
+        // Where nobody has this name, another hash takes the time.
+        match own.or_else(|| hashed().next()) {
+            Some((_, hash)) => {
+                CredentialsMatch::Unsure(HashCandidate { hash: hash.to_owned(), password, is_account })
+            }
+            None => CredentialsMatch::Wrong,
+        }
     }
+
+    fn name(&self) -> &str {
+        self.0.split(':').next().unwrap_or_default()
+    }
+
+    /// The hash in place of a password.
+    fn hash(&self) -> Option<&str> {
+        self.0.split_once(':').map(|(_, hash)| hash).filter(|hash| PasswordHash::is_meant(hash))
+    }
+}
+
+/// Whether credentials are one of some accounts.
+pub(crate) enum CredentialsMatch {
+    /// They are.
+    Right,
+    /// They are not.
+    Wrong,
+    /// A hash has to be verified first.
+    Unsure(HashCandidate),
+}
+
+/// A password that may be that of a hash.
+pub(crate) struct HashCandidate {
+    hash: String,
+    password: Zeroizing<Vec<u8>>,
+    /// Whether the hash is of the account that was named; else it only takes the time that one would.
+    is_account: bool,
+}
+
+impl HashCandidate {
+    /// Whether the password is the right one. Blocks for a good part of a second.
+    pub(crate) fn verify(&self) -> bool {
+        let is_right = PasswordHash::parse(&self.hash)
+            .is_some_and(|hash| hash.is_ok_and(|hash| hash.verify(&self.password)));
+        is_right & self.is_account
+    }
+}
+
+/// The name and password of Basic credentials (RFC 7617 section 2).
+fn basic(authorization: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let (scheme, rest) = authorization.split_at_checked(6)?;
+    let decoded = BASE64.decode(rest.trim_ascii()).map(Zeroizing::new).ok();
+    decoded.filter(|_| scheme.eq_ignore_ascii_case(b"basic "))
 }
 
 /// Whether two texts are equal, after looking at every byte. That lengths differ shows.
@@ -112,9 +172,19 @@ pub enum CredentialsError {
     /// No browser can send it.
     #[error("an account has a control character in it")]
     AgentControl,
-    /// A line of an `htpasswd` file.
-    #[error("an account has a hash where its password belongs: passwords are written as they are")]
+    /// A kind of hash that is not taken.
+    #[error(
+        "an account has a hash of an old kind: bcrypt (htpasswd -B) and argon2 are taken, and passwords as they are"
+    )]
     Hashed,
+    /// A hash that cannot be one.
+    #[error("an account has a damaged hash: copy the whole line")]
+    HashDamaged,
+    /// A hash that takes too long.
+    #[error(
+        "an account has a hash that takes too long to verify: bcrypt's cost is at most 15, argon2 has at most 256 MiB and 10 passes"
+    )]
+    HashCost,
     /// The file cannot be read.
     #[error("cannot read the accounts in {}: {reason}", path.display())]
     Unreadable {
@@ -140,6 +210,8 @@ pub enum CredentialsError {
 mod tests {
     use super::*;
 
+    const HASH: &str = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW";
+
     fn sent(text: &str) -> Vec<u8> {
         format!("Basic {}", BASE64.encode(text.as_bytes())).into_bytes()
     }
@@ -147,19 +219,36 @@ mod tests {
     #[test]
     fn only_a_whole_account_admits() {
         let accounts = ["ann:one:two", "bob:\u{e9}"].map(Credentials::from);
+        let admits = |accounts: &[Credentials], sent: &[u8]| match Credentials::match_any(accounts, sent) {
+            CredentialsMatch::Right => true,
+            CredentialsMatch::Wrong => false,
+            CredentialsMatch::Unsure(candidate) => candidate.verify(),
+        };
         for good in ["ann:one:two", "bob:\u{e9}"] {
-            assert!(Credentials::admits(&accounts, &sent(good)), "{good}");
+            assert!(admits(&accounts, &sent(good)), "{good}");
         }
         for bad in ["ann:one", "ann:one:twO", "ann", "", ":", "bob:one:two", "ann:one:two "] {
-            assert!(!Credentials::admits(&accounts, &sent(bad)), "{bad}");
+            assert!(!admits(&accounts, &sent(bad)), "{bad}");
         }
-        assert!(Credentials::admits(&accounts, b"bASIC  YW5uOm9uZTp0d28="));
+        assert!(admits(&accounts, b"bASIC  YW5uOm9uZTp0d28="));
         for bad in
             [&b""[..], b"Basic", b"Basic ", b"Basic !", b"Bearer YW5uOm9uZTp0d28=", b"YW5uOm9uZTp0d28="]
         {
-            assert!(!Credentials::admits(&accounts, bad), "{bad:?}");
+            assert!(!admits(&accounts, bad), "{bad:?}");
         }
-        assert!(!Credentials::admits(&[], &sent("ann:one:two")));
+        assert!(!admits(&[], &sent("ann:one:two")));
+        let accounts = [format!("ann:{HASH}"), "bob:plain".to_owned(), format!("eve:{HASH}x")]
+            .map(|account| Credentials::from(account.as_str()));
+        for good in ["ann:secret", "bob:plain"] {
+            assert!(admits(&accounts, &sent(good)), "{good}");
+        }
+        let hash = format!("ann:{HASH}");
+        for bad in
+            ["ann:Secret", "ann:", "bob:secret", "eve:secret", "carl:secret", ":secret", "secret", &hash]
+        {
+            assert!(!admits(&accounts, &sent(bad)), "{bad}");
+        }
+        assert_eq!(accounts.map(|account| account.check().is_ok()), [true, true, false]);
     }
 
     #[test]

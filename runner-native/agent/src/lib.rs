@@ -34,6 +34,7 @@ mod forward;
 mod handle;
 mod link_status;
 mod network_monitor;
+mod password_hash;
 mod runner;
 mod service;
 pub mod settings;

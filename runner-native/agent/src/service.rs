@@ -13,6 +13,7 @@ mod request_log;
 mod table;
 mod tcp_proxy;
 pub(crate) mod upstream;
+mod verifier;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 //! It reads and changes heads; it opens nothing and writes nothing.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,9 +11,11 @@ use bytes::Bytes;
 use hvym_http1::{HostMapping, RequestView, ResponseHead, UrlOrigin, UrlScheme};
 use hvym_proxy::limits::{GuessLimits, VisitorKey};
 use hvym_tunnel_net::clock::Clock;
+use hvym_tunnel_net::secret::Fingerprint;
 use hvym_tunnel_pages::{Format, Page};
 
-use crate::credentials::Credentials;
+use super::verifier::{Crowded, Verifier};
+use crate::credentials::{Credentials, CredentialsMatch, HashCandidate};
 use crate::event::RequestNote;
 use crate::settings::FilterSettings;
 
@@ -27,6 +30,7 @@ pub(super) struct AccessFilter {
     /// How the service is asked.
     scheme: UrlScheme,
     guesses: Mutex<GuessLimits>,
+    verifier: Verifier,
     clock: Clock,
 }
 
@@ -49,7 +53,7 @@ impl Refusal {
 impl AccessFilter {
     /// A filter with these settings, of a service that is asked by `scheme`.
     pub(super) fn new(settings: FilterSettings, scheme: UrlScheme) -> Self {
-        Self { settings, scheme, guesses: Mutex::default(), clock: Clock::new() }
+        Self { settings, scheme, guesses: Mutex::default(), verifier: Verifier::new(), clock: Clock::new() }
     }
 
     /// Whether every request passes as it is.
@@ -78,7 +82,7 @@ impl AccessFilter {
         request: &RequestView<'_>,
         is_caller: bool,
         format: Format,
-    ) -> Result<(), Box<Refusal>> {
+    ) -> Result<Admitted<'_>, Box<Refusal>> {
         let visitor = visitor(request);
         if !self.admits(visitor) {
             let who = visitor.map_or_else(|| "an unknown address".to_owned(), |ip| ip.to_string());
@@ -128,9 +132,9 @@ impl AccessFilter {
         request: &RequestView<'_>,
         visitor: Option<IpAddr>,
         format: Format,
-    ) -> Result<(), Box<Refusal>> {
+    ) -> Result<Admitted<'_>, Box<Refusal>> {
         if self.settings.credentials.is_empty() {
-            return Ok(());
+            return Ok(Admitted::Now);
         }
         // Those whose address is not known share one.
         let from = VisitorKey::new(visitor.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)));
@@ -138,37 +142,118 @@ impl AccessFilter {
         let fields = request.fields();
         let mut given = fields.all("authorization");
         let (first, second) = (given.next(), given.next());
-        let is_given = first.is_some();
-        if is_given && let Err(wait) = self.guesses().check(from, self.clock.now()) {
-            return Err(Box::new(too_many_guesses(wait, format)));
-        }
-        if let (Some(one), None) = (first, second)
-            && Credentials::admits(&self.settings.credentials, one)
-        {
-            return Ok(());
-        }
-        if is_given {
-            let wait = self.guesses().handle_wrong(from, self.clock.now());
-            if !wait.is_zero() {
-                tracing::warn!(
-                    ?visitor,
-                    ?wait,
-                    "wrong passwords from one address: for so long none is looked at"
-                );
+        let Some(shown) = first else { return Err(Box::new(wrong(RequestNote::NoCredentials, format))) };
+        let client = Client { from, visitor, format };
+        self.check_guesses(client)?;
+        let matched = match second {
+            None => Credentials::match_any(&self.settings.credentials, shown),
+            Some(_) => CredentialsMatch::Wrong,
+        };
+        match matched {
+            CredentialsMatch::Right => Ok(Admitted::Now),
+            CredentialsMatch::Wrong => Err(self.handle_wrong(client)),
+            CredentialsMatch::Unsure(candidate) => {
+                let shown = Fingerprint::new(shown);
+                if self.verifier.remembers(&shown, self.clock.now()) {
+                    return Ok(Admitted::Now);
+                }
+                Ok(Admitted::After(Box::pin(self.verify(candidate, shown, client))))
             }
         }
-        let page = Page {
-            status: 401,
-            title: "A name and a password, please".to_owned(),
-            text: "The owner of this service lets in only who knows them.".to_owned(),
-            hint: "Ask the person who gave you the address.".to_owned(),
-            retry_after: None,
-        };
-        let note = if is_given { RequestNote::WrongCredentials } else { RequestNote::NoCredentials };
-        let mut refusal = Refusal::of_page(&page, format, note);
-        refusal.head.headers.push("WWW-Authenticate", CHALLENGE);
-        Err(Box::new(refusal))
     }
+
+    /// Admits a request once its password is verified.
+    async fn verify(
+        &self,
+        candidate: HashCandidate,
+        shown: Fingerprint,
+        client: Client,
+    ) -> Result<(), Box<Refusal>> {
+        // Others from there may have been wrong while this one waited.
+        let begins = || self.check_guesses(client).map_err(NotVerified::Refused);
+        match self.verifier.verify(candidate, shown, || self.clock.now(), begins).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(self.handle_wrong(client)),
+            Err(NotVerified::Refused(refusal)) => Err(refusal),
+            Err(NotVerified::Crowded) => Err(Box::new(crowded(client.format))),
+        }
+    }
+
+    /// Whether a password of this client is looked at now.
+    fn check_guesses(&self, client: Client) -> Result<(), Box<Refusal>> {
+        let checked = self.guesses().check(client.from, self.clock.now());
+        checked.map_err(|wait| Box::new(too_many_guesses(wait, client.format)))
+    }
+
+    fn handle_wrong(&self, client: Client) -> Box<Refusal> {
+        let wait = self.guesses().handle_wrong(client.from, self.clock.now());
+        if !wait.is_zero() {
+            let visitor = client.visitor;
+            tracing::warn!(
+                ?visitor,
+                ?wait,
+                "wrong passwords from one address: for so long none is looked at"
+            );
+        }
+        Box::new(wrong(RequestNote::WrongCredentials, client.format))
+    }
+}
+
+/// Who shows a password.
+#[derive(Copy, Clone)]
+struct Client {
+    from: VisitorKey,
+    visitor: Option<IpAddr>,
+    format: Format,
+}
+
+/// Whether a request passes.
+pub(super) enum Admitted<'a> {
+    /// It does.
+    Now,
+    /// It does if this says so, for which it waits.
+    After(Verification<'a>),
+}
+
+/// A password that is being verified.
+pub(super) type Verification<'a> = Pin<Box<dyn Future<Output = Result<(), Box<Refusal>>> + Send + 'a>>;
+
+/// Why a password was not verified.
+enum NotVerified {
+    Refused(Box<Refusal>),
+    Crowded,
+}
+
+impl From<Crowded> for NotVerified {
+    fn from(_: Crowded) -> Self {
+        NotVerified::Crowded
+    }
+}
+
+/// What a visitor gets without the right credentials.
+fn wrong(note: RequestNote, format: Format) -> Refusal {
+    let page = Page {
+        status: 401,
+        title: "A name and a password, please".to_owned(),
+        text: "The owner of this service lets in only who knows them.".to_owned(),
+        hint: "Ask the person who gave you the address.".to_owned(),
+        retry_after: None,
+    };
+    let mut refusal = Refusal::of_page(&page, format, note);
+    refusal.head.headers.push("WWW-Authenticate", CHALLENGE);
+    refusal
+}
+
+/// What a visitor gets while too many passwords are verified.
+fn crowded(format: Format) -> Refusal {
+    let page = Page {
+        status: 503,
+        title: "Too many at once".to_owned(),
+        text: "Many passwords are being looked at, and yours would wait for too long.".to_owned(),
+        hint: "Reload in a moment.".to_owned(),
+        retry_after: Some(1),
+    };
+    Refusal::of_page(&page, format, RequestNote::TooManyGuesses)
 }
 
 /// What a visitor gets from whose address too many passwords were wrong.
@@ -227,10 +312,17 @@ mod tests {
         see(&RequestView::parse(head.as_bytes(), &mut table).expect("a request"))
     }
 
+    /// The status that a visitor gets, or 0 for one that passes.
+    fn outcome(admitted: Result<Admitted<'_>, Box<Refusal>>) -> u16 {
+        let admitted = admitted.and_then(|admitted| match admitted {
+            Admitted::Now => Ok(()),
+            Admitted::After(verification) => smol::block_on(verification),
+        });
+        admitted.map_or_else(|refusal| refusal.head.status, |()| 0)
+    }
+
     fn status(filter: &AccessFilter, method: &str, fields: &[(&str, &str)]) -> u16 {
-        with(method, fields, |request| {
-            filter.admit(request, false, Format::Html).map_or_else(|refusal| refusal.head.status, |()| 0)
-        })
+        with(method, fields, |request| outcome(filter.admit(request, false, Format::Html)))
     }
 
     #[test]
@@ -294,11 +386,26 @@ mod tests {
         // What a caller says of its address changes nothing.
         let caller = |address: &str| {
             with("GET", &[("x-forwarded-for", address), ("authorization", wrong)], |request| {
-                filter.admit(request, true, Format::Html).map_or_else(|refusal| refusal.head.status, |()| 0)
+                outcome(filter.admit(request, true, Format::Html))
             })
         };
         let answers: Vec<u16> = (0..200).map(|n| caller(&format!("198.51.100.{n}"))).collect();
         assert_eq!((answers[9], answers[199]), (401, 429));
+    }
+
+    #[test]
+    fn a_hashed_password_is_verified_and_guesses_of_it_are_slowed() {
+        let hash = "ann:$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW";
+        let filter = filter(FilterSettings { credentials: vec![hash.into()], ..FilterSettings::default() });
+        let (right, wrong) =
+            (("authorization", "Basic YW5uOnNlY3JldA=="), ("authorization", "Basic YW5uOndyb25n"));
+        assert_eq!([status(&filter, "GET", &[right]), status(&filter, "GET", &[wrong])], [0, 401]);
+        let is_remembered = with("GET", &[right], |request| {
+            matches!(filter.admit(request, false, Format::Html), Ok(Admitted::Now))
+        });
+        assert!(is_remembered);
+        let answers: Vec<u16> = (0..50).map(|_| status(&filter, "GET", &[wrong])).collect();
+        assert_eq!((answers[0], answers[49]), (401, 429));
     }
 
     #[test]

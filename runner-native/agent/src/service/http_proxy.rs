@@ -28,7 +28,7 @@ use hvym_tunnel_net::thread_buffer;
 use hvym_tunnel_pages::{Format, Page};
 
 use self::local_answer::LocalAnswer;
-use super::access_filter::Refusal;
+use super::access_filter::{Refusal, Verification};
 use super::request_log::RequestLog;
 use super::upstream::{ConnectError, UpstreamStream};
 use super::{LocalService, Source, error_page};
@@ -64,6 +64,8 @@ pub(super) struct HttpProxy<'a> {
     wanted: Option<Choice>,
     connecting: Option<Boxed<'a, Result<UpstreamStream, ConnectError>>>,
     local: Option<LocalAnswer<'a>>,
+    /// The password of the request under way, and what becomes of it if that is right.
+    verifying: Option<(Verification<'a>, Box<Step<'a>>)>,
     /// Of pages for the request under way.
     format: Format,
     heads: BytesMut,
@@ -83,6 +85,8 @@ enum Step<'a> {
     Forward(Bytes),
     Local(LocalAnswer<'a>),
     Refuse(Box<Refusal>),
+    /// The step once a password is verified.
+    Verify(Verification<'a>, Box<Step<'a>>),
     Malformed(HeadRefusal),
     Connect(Choice),
     Retry(UpstreamFailure),
@@ -116,6 +120,7 @@ impl<'a> HttpProxy<'a> {
             wanted: None,
             connecting: None,
             local: None,
+            verifying: None,
             format: Format::Html,
             heads: BytesMut::new(),
             has_begun: false,
@@ -158,7 +163,8 @@ impl<'a> HttpProxy<'a> {
             if let Some(end) = self.handle_events(now) {
                 return Poll::Ready(Ok(end));
             }
-            let mut moved = self.poll_connecting(now, cx) | self.poll_local(now, cx);
+            let mut moved = self.poll_verifying(now, cx);
+            moved |= self.poll_connecting(now, cx) | self.poll_local(now, cx);
             moved |= self.poll_visitor(now, cx).inspect_err(|_| self.exchange.handle_visitor_reset())?;
             moved |= self.poll_service(now, cx);
             if !moved {
@@ -190,27 +196,53 @@ impl<'a> HttpProxy<'a> {
                 ExchangeEvent::Upgraded => Step::End(End::Upgraded),
                 ExchangeEvent::Closed(closing) => Step::End(End::Closed(closing)),
             };
-            match step {
-                Step::Forward(head) => self.exchange.forward(head),
-                Step::Local(answer) => {
-                    self.exchange.take_over();
-                    self.local = Some(answer);
-                }
-                Step::Refuse(refusal) => {
-                    let Refusal { head, body, note } = *refusal;
-                    self.log.note(Some(note));
-                    self.respond(head, body, now);
-                }
-                Step::Malformed(reason) => self.refuse_head(reason, now),
-                Step::Connect(choice) => self.wanted = Some(choice),
-                Step::Retry(failure) => self.retry(failure, now),
-                Step::Fail(error) => self.fail(error, now),
-                Step::Answered => self.log.note(None),
-                Step::Release(released) => self.release(released),
-                Step::Finish => (self.local, self.connecting, self.wanted) = (None, None, None),
-                Step::End(end) => return Some(end),
+            if let Some(end) = self.take_step(step, now) {
+                return Some(end);
             }
         }
+    }
+
+    fn take_step(&mut self, step: Step<'a>, now: Instant) -> Option<End> {
+        match step {
+            Step::Forward(head) => self.exchange.forward(head),
+            Step::Verify(verification, step) => self.verifying = Some((verification, step)),
+            Step::Local(answer) => {
+                self.exchange.take_over();
+                self.local = Some(answer);
+            }
+            Step::Refuse(refusal) => {
+                let Refusal { head, body, note } = *refusal;
+                self.log.note(Some(note));
+                self.respond(head, body, now);
+            }
+            Step::Malformed(reason) => self.refuse_head(reason, now),
+            Step::Connect(choice) => self.wanted = Some(choice),
+            Step::Retry(failure) => self.retry(failure, now),
+            Step::Fail(error) => self.fail(error, now),
+            Step::Answered => self.log.note(None),
+            Step::Release(released) => self.release(released),
+            Step::Finish => {
+                (self.local, self.connecting, self.wanted, self.verifying) = (None, None, None, None);
+            }
+            Step::End(end) => return Some(end),
+        }
+        None
+    }
+
+    /// Goes on with a request whose password was verified.
+    fn poll_verifying(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
+        let Some((verification, _)) = &mut self.verifying else { return false };
+        let Poll::Ready(verified) = verification.as_mut().poll(cx) else { return false };
+        let step = self.verifying.take().map(|(_, step)| *step);
+        let step = match verified {
+            Ok(()) => step,
+            Err(refusal) => Some(Step::Refuse(refusal)),
+        };
+        // Neither ends the stream.
+        if let Some(step) = step {
+            let _none = self.take_step(step, now);
+        }
+        true
     }
 
     /// Answers the request under way in place of the service.

@@ -34,7 +34,7 @@ pub struct FilterSettings {
         )
     )]
     pub credentials: Vec<Credentials>,
-    /// A file with more of them, one in each line. It is read when the service is added.
+    /// A file with more of them, one in each line, with a password or a hash of it. Others may not read it. It is read when the service is added.
     #[serde(rename = "basic_auth_file")]
     #[cfg_attr(
         feature = "clap",
@@ -44,6 +44,8 @@ pub struct FilterSettings {
             env = "HVYM_TUNNEL_BASIC_AUTH_FILE",
             hide_env = true,
             help = "Ask visitors for one of the names and passwords in this file, USER:PASSWORD in each line",
+            long_help = "Ask visitors for one of the names and passwords in this file, USER:PASSWORD in each line\n\n\
+            In place of a password there may be a hash of it, bcrypt as htpasswd -B writes it, or argon2. Nobody but you may read the file.",
         )
     )]
     pub credentials_file: Option<PathBuf>,

@@ -6,6 +6,7 @@ use hvym_tunnel_pages::Format;
 
 use super::Step;
 use super::local_answer::LocalAnswer;
+use crate::service::access_filter::Admitted;
 use crate::service::{LocalService, Source};
 
 /// What becomes of a request.
@@ -23,28 +24,29 @@ pub(super) fn route<'a>(
     heads: &mut BytesMut,
 ) -> Routed<'a> {
     let format = Format::preferred(request.fields().first("accept"));
-    let (step, mapping) = match service.filter.admit(request, is_caller, format) {
-        Err(refusal) => (Step::Refuse(refusal), None),
-        Ok(()) => match &service.source {
-            Source::Folder(folder) => (Step::Local(LocalAnswer::of_folder(folder, request, format)), None),
-            Source::Upstream(_) => {
-                let mapping = service.filter.mapping(request);
-                let nothing = ForwardedBlock::empty();
-                let rewrite = RequestRewrite {
-                    // Of a caller, an identity, nobody vouches for any address.
-                    forwarded: if is_caller {
-                        ForwardedFields::Replace(&nothing)
-                    } else {
-                        ForwardedFields::Keep
-                    },
-                    keeps_client_address: !is_caller,
-                    host: mapping.as_ref(),
-                    remove: service.filter.removed(),
-                };
-                request.write_forwarded(&rewrite, heads);
-                (Step::Forward(heads.split().freeze()), mapping)
-            }
-        },
+    let admitted = match service.filter.admit(request, is_caller, format) {
+        Ok(admitted) => admitted,
+        Err(refusal) => return Routed { step: Step::Refuse(refusal), mapping: None, format },
+    };
+    let (step, mapping) = match &service.source {
+        Source::Folder(folder) => (Step::Local(LocalAnswer::of_folder(folder, request, format)), None),
+        Source::Upstream(_) => {
+            let mapping = service.filter.mapping(request);
+            let nothing = ForwardedBlock::empty();
+            let rewrite = RequestRewrite {
+                // Of a caller, an identity, nobody vouches for any address.
+                forwarded: if is_caller { ForwardedFields::Replace(&nothing) } else { ForwardedFields::Keep },
+                keeps_client_address: !is_caller,
+                host: mapping.as_ref(),
+                remove: service.filter.removed(),
+            };
+            request.write_forwarded(&rewrite, heads);
+            (Step::Forward(heads.split().freeze()), mapping)
+        }
+    };
+    let step = match admitted {
+        Admitted::Now => step,
+        Admitted::After(verification) => Step::Verify(verification, Box::new(step)),
     };
     Routed { step, mapping, format }
 }
