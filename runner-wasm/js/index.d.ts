@@ -76,7 +76,10 @@ export interface TunnelOptions {
    * a share link it may be left out.
    */
   relay?: string | URL;
-  /** Who the relay must be. Nothing is signed for another one; left out, whoever answers at the URL is trusted. */
+  /**
+   * Who the relay must be. Nothing is signed for another one. Left out, the first that answers at the URL and proves its key is trusted, and
+   * no other while the tunnel lives; a page may keep {@link Up.relayAddress} and give it back here.
+   */
   relayAddress?: Address;
   /** Who this page is. */
   identity: Identity | Signer | Promise<Identity | Signer>;

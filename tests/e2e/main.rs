@@ -18,6 +18,7 @@ mod h2_visitor;
 mod h2c;
 mod host_mapping;
 mod http;
+mod in_the_middle;
 mod kept_apart;
 mod login;
 mod odd_answers;

@@ -81,7 +81,7 @@ fn bulk(mut visitor: Conversation, host: String, way: Way, moved: std::sync::mps
 
 fn little_waits_in_the_kernel(way: Way) {
     let (answered, answers) = channel();
-    let relay = Relay::start(&[]);
+    let relay = Relay::start(&["--also-name", "127.0.0.1:*"]);
     let bottleneck = Bottleneck::start(relay.port, way);
     let url = format!("ws://127.0.0.1:{}", bottleneck.port);
     let home = hvym_tunnel_tests::program::Home::new();

@@ -3,6 +3,7 @@
 mod agent_side;
 mod clocks;
 mod garbage;
+mod in_the_middle;
 mod relay_side;
 mod together;
 

@@ -12,7 +12,7 @@ use crate::handshake::split_port;
 pub struct OwnNames {
     /// Lower case, without ports.
     hosts: Vec<String>,
-    /// Lower case, with the port that alone is meant.
+    /// Lower case, with the port that alone is meant, or `*`.
     authorities: Vec<String>,
     /// The ports at which the relay is reached, besides the usual ones of HTTP, which are not written.
     ports: Vec<u16>,
@@ -29,7 +29,8 @@ impl OwnNames {
         }
     }
 
-    /// Adds a name: a host, reached at the ports of the relay, or a host and the port that alone is meant.
+    /// Adds a name: a host, reached at the ports of the relay, a host and the port that alone is meant, or a host and `*` for every
+    /// port.
     pub fn add(&mut self, name: &str) {
         let name = name.to_ascii_lowercase();
         match split_port(&name) {
@@ -47,8 +48,13 @@ impl OwnNames {
             Some(port) => port.parse().is_ok_and(|port: u16| self.ports.contains(&port)),
         };
         let is_known = self.hosts.iter().any(|known| known == host) || (is_local && is_loopback(host));
-        (is_reached && is_known) || self.authorities.iter().any(|known| known == authority)
+        (is_reached && is_known) || self.authorities.iter().any(|known| is_meant(known, authority))
     }
+}
+
+/// Whether `known`, which names a port or all of them, means `authority`.
+fn is_meant(known: &str, authority: &str) -> bool {
+    known.strip_suffix(":*").map_or(known == authority, |host| host == split_port(authority).0)
 }
 
 /// Whether `host` means the machine that says it (RFC 6761 section 6.3).
@@ -68,6 +74,7 @@ mod tests {
         let mut names = OwnNames::new("Tunnel.example", [4896, 8443]);
         names.add("Relay.internal");
         names.add("192.0.2.7:9000");
+        names.add("Mapped.example:*");
         for (authority, is_own) in [
             ("tunnel.example", true),
             ("tunnel.example:4896", true),
@@ -79,6 +86,10 @@ mod tests {
             ("relay.internal", true),
             ("relay.internal:8443", true),
             ("192.0.2.7:9000", true),
+            ("mapped.example", true),
+            ("mapped.example:1", true),
+            ("mapped.example.org:1", false),
+            ("mapped.example:*", true),
             ("192.0.2.7", false),
             ("192.0.2.7:4896", false),
             ("", false),

@@ -15,6 +15,7 @@ use hvym_tunnel_core::stellar::{Address, Scope};
 use hvym_tunnel_net::clock::{self, Clock};
 use hvym_tunnel_net::events::{EVENT_CAPACITY, event_channel};
 use hvym_tunnel_net::key::Identity;
+use hvym_tunnel_net::known_relays::KnownRelays;
 use hvym_tunnel_net::link_driver::LinkHandle;
 use hvym_tunnel_net::observer::Observer;
 use hvym_tunnel_net::proxy::Proxy;
@@ -32,6 +33,7 @@ use crate::event::AgentEvent;
 use crate::event_sink::EventSink;
 use crate::handle::{AgentControl, AgentHandle, Outcome};
 use crate::link_status::{LinkStatus, Purpose};
+use crate::relay_memory::RelayMemory;
 use crate::runner::{AgentRunner, Shared};
 use crate::service::{self, ServiceTable};
 use crate::settings::{CompatSettings, CompatSystem, LinkSettings, SettingsError};
@@ -79,6 +81,14 @@ impl AgentBuilder {
     #[must_use]
     pub fn link(mut self, link: LinkSettings) -> Self {
         self.launch.link = link;
+        self
+    }
+
+    /// Where to keep the relay's identity if none is set: the first that proves itself there, and no other from then on. Without
+    /// a file, the first is believed for as long as the agent runs.
+    #[must_use]
+    pub fn known_relays(mut self, file: Option<KnownRelays>) -> Self {
+        self.launch.known_relays = file;
         self
     }
 
@@ -175,13 +185,22 @@ pub(crate) struct Launch {
     pub(crate) observer: Arc<dyn Observer<AgentEvent>>,
     pub(crate) event_capacity: usize,
     pub(crate) process_label: Option<String>,
+    pub(crate) known_relays: Option<KnownRelays>,
 }
 
 impl Launch {
     pub(crate) fn new(identity: Arc<Identity>) -> Self {
         let link = LinkSettings::default();
         let (observer, event_capacity) = (Arc::new(()), EVENT_CAPACITY);
-        Self { identity, link, delegation: None, observer, event_capacity, process_label: None }
+        Self {
+            identity,
+            link,
+            delegation: None,
+            observer,
+            event_capacity,
+            process_label: None,
+            known_relays: None,
+        }
     }
 
     /// The relay, which must be set.
@@ -239,7 +258,11 @@ impl Launch {
             Purpose::Expose { .. } => SessionRole::Agent,
         };
         let process = Process { instance: None, role, label: self.process_label };
-        let config = config(&self.identity, &relay, &self.link, login, services, process);
+        let mut config = config(&self.identity, &relay, &self.link, login, services, process);
+        let memory = match self.known_relays.filter(|_| compat.is_none()) {
+            Some(file) => RelayMemory::recall(file, &config.relay, &mut config.login)?,
+            None => None,
+        };
         let (wall, seed, now) = (clock.wall(), clock::seed(), clock.now());
         let machine = match &compat {
             Some(settings) => hvym_tunnel_compat::agent(config, compat::login(settings), wall, seed, now),
@@ -255,7 +278,7 @@ impl Launch {
             sink: EventSink::new(self.observer, sender),
             clock,
         };
-        Ok(Prepared { shared, identity: self.identity, address, dial_options, events })
+        Ok(Prepared { shared, identity: self.identity, address, dial_options, memory, events })
     }
 }
 
@@ -266,18 +289,19 @@ pub(crate) struct Prepared {
     /// Who the agent is: `identity`, or whom it acts for.
     address: Address,
     dial_options: DialOptions,
+    memory: Option<RelayMemory>,
     events: crate::event_sink::AgentEvents,
 }
 
 impl Prepared {
     /// Runs it in a task of its own; `listener` takes the local connections of a forward, and ends with it.
     pub(crate) fn run(self, listener: Option<(std::net::SocketAddr, Task<()>)>) -> AgentControl {
-        let Prepared { shared, identity, address, dial_options, events } = self;
+        let Prepared { shared, identity, address, dial_options, memory, events } = self;
         let (listen, listener) = listener.unzip();
         let (commands, receiver) = bounded(COMMAND_CAPACITY);
         let (at_end, ended) = bounded(1);
         let outcome = Arc::<Outcome>::default();
-        let runner = AgentRunner::new(shared.clone(), identity, address, dial_options, receiver);
+        let runner = AgentRunner::new(shared.clone(), identity, address, dial_options, memory, receiver);
         let result = Arc::clone(&outcome);
         spawn(async move {
             result.set(runner.run(listener).await);

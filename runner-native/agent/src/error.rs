@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hvym_tunnel_core::names::UrlError;
 use hvym_tunnel_core::reason::DownReason;
+use hvym_tunnel_net::known_relays::KnownRelaysError;
 use hvym_tunnel_net::proxy::NotAProxy;
 use hvym_tunnel_net::target::ServiceName;
 use thiserror::Error;
@@ -37,6 +38,9 @@ pub enum AgentError {
     /// An environment variable names no usable proxy.
     #[error(transparent)]
     Proxy(#[from] NotAProxy),
+    /// The file of known relays cannot be used.
+    #[error(transparent)]
+    KnownRelays(#[from] KnownRelaysError),
     /// The token cannot be sent in a header.
     #[error("{0}")]
     Token(String),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::stellar::delegation::SignedDelegation;
 use hvym_tunnel_net::key::Identity;
+use hvym_tunnel_net::known_relays::KnownRelays;
 use hvym_tunnel_net::observer::Observer;
 use hvym_tunnel_net::runtime::{RuntimeHandle, spawn};
 use hvym_tunnel_net::target::{RelayUrl, ServiceAddress};
@@ -62,6 +63,13 @@ impl ForwardBuilder {
     #[must_use]
     pub fn delegation(mut self, delegation: SignedDelegation) -> Self {
         self.launch.delegation = Some(delegation);
+        self
+    }
+
+    /// As [`AgentBuilder::known_relays`](crate::AgentBuilder::known_relays).
+    #[must_use]
+    pub fn known_relays(mut self, file: Option<KnownRelays>) -> Self {
+        self.launch.known_relays = file;
         self
     }
 

@@ -29,6 +29,7 @@ use crate::event::AgentEvent;
 use crate::event_sink::EventSink;
 use crate::link_status::LinkStatus;
 use crate::network_monitor::{Change, NetworkMonitor};
+use crate::relay_memory::RelayMemory;
 use crate::service::{Dispatcher, ServiceTable};
 
 /// How long the close of the link may take. It is queued already; a network that is gone never confirms it.
@@ -67,6 +68,8 @@ pub(crate) struct AgentRunner {
     dispatcher: Arc<Dispatcher>,
     monitor: NetworkMonitor,
     dial_options: DialOptions,
+    /// Set until the relay's address is known.
+    memory: Option<RelayMemory>,
     /// What listens for the handle's wishes: a deadline asks to drain, the end of the channel to stop.
     commands: Receiver<Duration>,
     dial: Option<(AttemptId, Dial)>,
@@ -99,6 +102,7 @@ impl AgentRunner {
         identity: Arc<Identity>,
         address: Address,
         dial_options: DialOptions,
+        memory: Option<RelayMemory>,
         commands: Receiver<Duration>,
     ) -> Self {
         Self {
@@ -113,6 +117,7 @@ impl AgentRunner {
             monitor: NetworkMonitor::new(shared.clock),
             shared,
             dial_options,
+            memory,
             commands,
             dial: None,
             drain_until: None,
@@ -232,6 +237,9 @@ impl AgentRunner {
             MachineEvent::Up(endpoint) => {
                 let protocol = self.shared.agent.look(AgentMachine::plane).map(|plane| plane.protocol);
                 tracing::info!(?protocol, "logged in");
+                if let Some(memory) = self.memory.take_if(|_| endpoint.is_proven) {
+                    memory.note(&endpoint);
+                }
                 self.shared.update(|status, now| status.handle_up(endpoint, protocol, now))?;
             }
             MachineEvent::Bound { service, url } => {

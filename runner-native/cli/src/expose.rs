@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hvym_tunnel_agent::settings::{CompatSettings, LinkSettings, SettingsError};
 use hvym_tunnel_agent::{Agent, AgentBuilder, AgentError, Identity, ServiceSpec};
+use hvym_tunnel_net::known_relays::KnownRelays;
 use hvym_tunnel_net::runtime::RuntimeHandle;
 
 use crate::agent_reports::{AgentKind, AgentReports, Subject};
@@ -21,6 +22,8 @@ pub(crate) struct ExposeOptions {
     pub(crate) link: LinkSettings,
     /// The login at a server of an older system, in place of one by identity.
     pub(crate) compat: Option<CompatSettings>,
+    /// Where relays whose addresses nobody told are kept; `None` believes whoever answers.
+    pub(crate) known_relays: Option<KnownRelays>,
     /// Where a relay of its own listens, on this machine alone; 0 is a free port.
     pub(crate) own_relay_port: u16,
     /// Whether other agents there reach what is exposed, as the page of the demo does.
@@ -37,6 +40,7 @@ impl ExposeOptions {
         Self {
             link: LinkSettings::default(),
             compat: None,
+            known_relays: None,
             own_relay_port: 0,
             own_relay_reaching: false,
             services: vec![service],
@@ -63,7 +67,8 @@ impl ExposeOptions {
     }
 
     fn builder(&self, identity: Identity) -> AgentBuilder {
-        let builder = Agent::builder(identity).link(self.link.clone());
+        let builder =
+            Agent::builder(identity).link(self.link.clone()).known_relays(self.known_relays.clone());
         let builder = self.services.iter().cloned().fold(builder, AgentBuilder::service);
         match &self.compat {
             Some(compat) => builder.compat(compat.clone()),

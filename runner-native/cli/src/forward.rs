@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hvym_tunnel_agent::settings::{LinkSettings, SettingsError};
 use hvym_tunnel_agent::{Forward, Identity, ServiceAddress};
 use hvym_tunnel_core::stellar::delegation::ShareLink;
+use hvym_tunnel_net::known_relays::KnownRelays;
 use hvym_tunnel_net::runtime::RuntimeHandle;
 
 use crate::agent_reports::{AgentKind, AgentReports, Subject};
@@ -19,6 +20,8 @@ use crate::signals::StopSignals;
 pub(crate) struct ForwardOptions {
     /// The link to the relay, which is named.
     pub(crate) link: LinkSettings,
+    /// Where relays whose addresses nobody told are kept; `None` believes whoever answers.
+    pub(crate) known_relays: Option<KnownRelays>,
     /// Whose service it is, and which.
     pub(crate) to: ServiceAddress,
     /// Where local connections are taken. Port 0 takes a free one.
@@ -50,12 +53,12 @@ pub(crate) async fn run(
     reporter: Reporter,
     signals: StopSignals,
 ) -> Result<(), ExitError> {
-    let ForwardOptions { link, to, listen, share } = options;
+    let ForwardOptions { link, known_relays, to, listen, share } = options;
     let relay = link.relay.as_ref().map(ToString::to_string).unwrap_or_default();
     let (address, service) = (identity.address(), to.to_string());
     let subject = Subject { address, relay, purpose: AgentKind::Forward { service } };
     let reports = Arc::new(AgentReports::new(reporter.clone(), subject));
-    let builder = Forward::builder(identity).link(link).to(to).listen(listen);
+    let builder = Forward::builder(identity).link(link).known_relays(known_relays).to(to).listen(listen);
     let builder = match share {
         Some(share) => builder.delegation(share.delegation().signed().clone()),
         None => builder,

@@ -20,6 +20,7 @@ pub mod host_events;
 pub mod hyper;
 pub mod hyper_rt;
 pub mod key;
+pub mod known_relays;
 mod leader_watch;
 pub mod link_driver;
 mod link_pacing;

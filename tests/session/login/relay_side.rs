@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hvym_tunnel_core::dialect::MAX_CONTROL_BYTES;
+use hvym_tunnel_core::dialect::{MAX_CONTROL_BYTES, Process};
 use hvym_tunnel_core::handshake::{Credential, Upgrade};
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::message::Message;
@@ -45,6 +45,18 @@ pub(super) fn signed(claims: &Claims) -> String {
     let input = claims.signing_input();
     let signature = Key::from_seed(AGENT).sign(&input);
     input.into_token(signature).expect("the agent's own").as_str().to_owned()
+}
+
+/// Claims with one that is replaced.
+trait WithExtra {
+    fn with_extra(self, name: &str, value: &str) -> Self;
+}
+
+impl WithExtra for Claims {
+    fn with_extra(mut self, name: &str, value: &str) -> Self {
+        self.extra.push((name.to_owned(), value.into()));
+        self
+    }
 }
 
 /// What an honest agent answers to `ask`.
@@ -126,7 +138,10 @@ fn every_fault_of_a_token_is_named_and_closes_with_4002() {
         change(&mut claims);
         claims
     };
-    let table: [(&str, Claims, &str); 8] = [
+    let without = |name: &str| with(&|c| c.extra.retain(|(claim, _)| claim != name));
+    let replaced =
+        |name: &str, value: Value| with(&|c| c.extra.push((name.to_owned(), value.clone().into())));
+    let table: [(&str, Claims, &str); 16] = [
         ("audience", with(&|c| c.audience = other.clone()), "Audience mismatch"),
         ("no audience", with(&|c| c.audience = String::new()), "Audience mismatch"),
         ("issuer", with(&|c| c.issuer = "somebody".into()), "Issuer mismatch"),
@@ -134,6 +149,14 @@ fn every_fault_of_a_token_is_named_and_closes_with_4002() {
         ("future", with(&|c| c.issued_at = later(61)), ""),
         ("not before", with(&|c| c.extra.push(("nbf".into(), json!(EPOCH.as_secs() + 61).into()))), ""),
         ("services", with(&|c| c.extra.push(("services".into(), json!("web").into()))), ""),
+        ("no host", without("host"), "Missing required claim: host"),
+        ("another host", replaced("host", "m.example".into()), "Host mismatch"),
+        ("another port", replaced("host", "relay.example:8443".into()), "Host mismatch"),
+        ("a host that is none", replaced("host", 5.into()), "host must be a text"),
+        ("no scope", without("scope"), "Missing required claim: scope"),
+        ("another scope", replaced("scope", "api".into()), "no login"),
+        ("a scope that is none", replaced("scope", "all".into()), "must be agent, call or api"),
+        ("too long", with(&|c| c.expires_at = Some(later(86_401))), "too long"),
         ("crit-free kid", with(&|c| c.extra.push(("sub".into(), json!(other.clone()).into()))), "Signature"),
     ];
     for (what, claims, text) in table {
@@ -147,7 +170,7 @@ fn every_fault_of_a_token_is_named_and_closes_with_4002() {
 
 #[test]
 fn what_lies_within_the_grace_of_a_minute_is_let_in() {
-    for (issued, expires) in [(60, 3600), (-3600, -60), (0, 0)] {
+    for (issued, expires) in [(60, 3600), (-3600, -60), (0, 0), (0, 86_400)] {
         let at = |seconds: i64| UnixTime::from_secs(EPOCH.as_secs().wrapping_add_signed(seconds));
         let (mut session, ask) = challenged();
         let mut claims = claims().with_challenge(ask["challenge"].as_str().unwrap());
@@ -319,10 +342,77 @@ fn every_fault_of_a_bearer_token_is_answered_and_not_just_dropped() {
         // A person who can read one answer to a challenge could log in with it until it expires.
         ("answer to a challenge", signed(&claims().with_challenge("an older one")), "challenge"),
         ("for ever", signed(&claims().with_lifetime(None)), "must expire"),
+        (
+            "for 7900 years",
+            signed(&claims().with_lifetime(Some(Duration::from_secs(249_000_000_000)))),
+            "too long",
+        ),
+        ("for the API", signed(&claims().with_extra("scope", "api")), "no login"),
+        ("for another host", signed(&claims().with_extra("host", "m.example")), "Host mismatch"),
     ];
     for (what, token, text) in table {
         let mut session = session(session_config(), Credential::Bearer(token));
         assert_refused(&mut session, what, 4002, Some(code_for(what)), text);
+    }
+}
+
+#[test]
+fn programs_of_older_systems_name_neither_host_nor_scope_and_their_answers_are_good_once_and_for_any_time() {
+    let older = || {
+        let (agent, relay) = (Key::from_seed(AGENT).address(), Key::from_seed(RELAY).address());
+        Claims::new(agent, relay.to_string(), EPOCH).with_services(["web"])
+    };
+    let years = Some(Duration::from_secs(249_000_000_000));
+    for claims in
+        [older(), older().with_lifetime(None), older().with_lifetime(years), older().with_host(HOST)]
+    {
+        let (mut session, ask) = challenged();
+        let jwt = signed(&claims.with_challenge(ask["challenge"].as_str().expect("a challenge")));
+        let reply = json!({"type": "auth_response", "challenge_id": ask["challenge_id"], "jwt": jwt});
+        session.handle_message(message(&reply), NOW);
+        assert!(matches!(events(&mut session)[..], [SessionEvent::Admit(_)]), "{reply}");
+    }
+    let mut bearer = session(session_config(), Credential::BearerWithoutMux(signed(&older())));
+    assert!(matches!(bearer.poll_event(), Some(SessionEvent::Admit(_))));
+    let mut bearer =
+        session(session_config(), Credential::BearerWithoutMux(signed(&older().with_lifetime(years))));
+    assert_refused(&mut bearer, "good more than once", 4002, Some("authentication"), "too long");
+    // What they do name, they are held to.
+    for (claims, text) in [
+        (older().with_scope(Scope::Api), "no login"),
+        (older().with_host("m.example"), "Host mismatch"),
+        (older().with_host("m.example").with_scope(Scope::Agent), "Host mismatch"),
+    ] {
+        let (mut session, ask) = challenged();
+        let jwt = signed(&claims.with_challenge(ask["challenge"].as_str().expect("a challenge")));
+        let reply = json!({"type": "auth_response", "challenge_id": ask["challenge_id"], "jwt": jwt});
+        session.handle_message(message(&reply), NOW);
+        assert_refused(&mut session, text, 4002, Some("authentication"), text);
+    }
+}
+
+#[test]
+fn a_token_for_calls_binds_nothing_whatever_is_said_beside_it() {
+    for is_bearer in [false, true] {
+        let claims = claims().with_extra("scope", "call");
+        let mut session = if is_bearer {
+            session(session_config(), Credential::Bearer(signed(&claims)))
+        } else {
+            let (mut session, ask) = challenged();
+            let mut reply = answer(&ask);
+            reply["jwt"] = signed(&claims.with_challenge(ask["challenge"].as_str().expect("text"))).into();
+            reply["role"] = "agent".into();
+            session.handle_message(message(&reply), NOW);
+            session
+        };
+        assert!(matches!(session.poll_event(), Some(SessionEvent::Admit(_))));
+        session.set_process(Process::default());
+        session.admit("https://a.relay.example".into(), NOW);
+        let _ok = Said::by(&mut session);
+        session.handle_message(message(&json!({"type": "bind", "service": "web"})), NOW);
+        assert!(session.poll_event().is_none(), "{is_bearer}");
+        let said = Said::by(&mut session);
+        assert_eq!((said.last_type(), &said.texts[0]["code"]), (Some("bind_failed"), &json!("not_allowed")));
     }
 }
 

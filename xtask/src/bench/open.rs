@@ -66,7 +66,8 @@ fn ours(place: &Place<'_>, program: &File, services: Services) -> Result<Path> {
     let tls = place
         .tls
         .map(|tls| [&tls.certificate, &tls.key, &tls.authority].map(|file| file.display().to_string()));
-    let mut relay = vec!["relay", "--listen", "0", "--json"];
+    // The network between is at another port.
+    let mut relay = vec!["relay", "--listen", "0", "--json", "--also-name", "localhost:*"];
     if let Some([certificate, key, _]) = &tls {
         relay.extend(["--tls-cert", certificate, "--tls-key", key]);
     }

@@ -128,6 +128,7 @@ impl ExposeArgs {
         let options = ExposeOptions {
             link: self.link,
             compat,
+            known_relays: source.known_relays(),
             own_relay_port: 0,
             own_relay_reaching: false,
             services: bindings.into_iter().map(spec).collect(),

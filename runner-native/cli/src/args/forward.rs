@@ -123,7 +123,7 @@ impl ForwardArgs {
             }
             Err(to) => (to, None),
         };
-        let options = ForwardOptions { link, to, listen, share };
+        let options = ForwardOptions { link, known_relays: source.known_relays(), to, listen, share };
         options.check()?;
         Ok((source, options))
     }

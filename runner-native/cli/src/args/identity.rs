@@ -30,7 +30,7 @@ impl SourceArgs {
 
 /// The file of an identity.
 #[derive(Args, Debug)]
-struct FileArgs {
+pub(super) struct FileArgs {
     /// File that holds the secret (S...), readable by you alone
     ///
     /// Without it: the secret in the variable HVYM_TUNNEL_SECRET, else identity.key (for a relay: relay.key) in your
@@ -40,7 +40,8 @@ struct FileArgs {
 }
 
 impl FileArgs {
-    fn source(&self, role: IdentityRole) -> Source {
+    /// Where the identity of this role is looked for, standard input apart.
+    pub(super) fn source(&self, role: IdentityRole) -> Source {
         let file = self.identity.clone();
         let default = config::folder().map(|folder| folder.join(role.file_name()));
         Source { file, stdin: false, default }

@@ -21,6 +21,7 @@ mod identity;
 pub(crate) mod logs;
 mod operator;
 mod relay;
+mod relays;
 mod share;
 
 mod token;
@@ -68,6 +69,7 @@ pub(crate) enum Command {
     Identity(identity::IdentityArgs),
     Share(share::ShareArgs),
     Token(token::TokenArgs),
+    Relays(relays::RelaysArgs),
     /// Print a completion script for a shell
     #[command(
         after_help = "Examples:\n    hvym-tunnel completions bash > ~/.local/share/bash-completion/completions/hvym-tunnel\n    hvym-tunnel completions fish > ~/.config/fish/completions/hvym-tunnel.fish"
@@ -178,6 +180,7 @@ pub(crate) fn print(command: Command) -> Result<(), ExitError> {
         Command::Admin(arguments) => {
             write_out(format!("{}\n", crate::admin::run(arguments)?.trim_end()).as_bytes())
         }
+        Command::Relays(arguments) => relays::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "hvym-tunnel", &mut script);

@@ -39,6 +39,7 @@ impl From<AgentError> for ExitError {
             }
             AgentError::Delegation(error) => error.into(),
             AgentError::RevokeRefused { .. } => ExitError::new(Exit::Refused, error.to_string()),
+            AgentError::KnownRelays(error) => error.into(),
             AgentError::Proxy(_) => config("correct it, unset it, or name the relay in NO_PROXY"),
             AgentError::Token(message) => ExitError::new(Exit::Refused, message),
             AgentError::Upstream(_) => ExitError::new(Exit::UpstreamUnreachable, error.to_string())

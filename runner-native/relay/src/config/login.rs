@@ -14,13 +14,13 @@ use super::text;
 #[cfg_attr(feature = "clap", derive(clap::Args), command(next_help_heading = "Agents"))]
 pub struct LoginSettings {
     /// Names by which agents may dial, beside the domain: hosts, at the ports of the relay, or hosts with the port that alone is
-    /// meant; lower case. A login is bound to the name that was dialled, so name nothing that may lead to somebody else.
+    /// meant, or `*`; lower case. A login is bound to the name that was dialled, so name nothing that may lead to somebody else.
     #[serde(rename = "also_name", deserialize_with = "text::read_authorities")]
     #[cfg_attr(feature = "clap", arg(
         long = "also-name", value_name = "HOST", value_delimiter = ',', value_parser = text::authority,
         env = "HVYM_TUNNEL_ALSO_NAME", hide_env = true,
-        help = "Let agents dial by this name too (host or host:port); repeat for more",
-        long_help = "Let agents dial by this name too (host or host:port); repeat for more\n\n\
+        help = "Let agents dial by this name too (host, host:port or host:*); repeat for more",
+        long_help = "Let agents dial by this name too (host, host:port or host:*); repeat for more\n\n\
             A login is bound to the name that the agent dialled. Without this, agents dial the domain, or localhost on this machine, \
             at the port listened on or the public one.",
     ))]

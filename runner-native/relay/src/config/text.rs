@@ -46,12 +46,17 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
     }
 }
 
-/// A host, or a host and a port, as `Host` has them (RFC 9110 section 7.2), in lower case.
+/// A host, or a host and a port, as `Host` has them (RFC 9110 section 7.2), in lower case. The port may be `*`.
 pub(super) fn authority(text: &str) -> Result<String, String> {
     let text = text.to_ascii_lowercase();
-    let parsed = text.parse::<http::uri::Authority>().ok();
+    let bare = text.strip_suffix(":*").unwrap_or(&text);
+    let parsed = bare.parse::<http::uri::Authority>().ok();
     let is_one = |authority: &http::uri::Authority| {
-        !authority.host().is_empty() && !text.contains(['@', '*', '%']) && !text.ends_with([':', '.'])
+        let is_whole = bare.len() == text.len() || authority.port().is_none();
+        !authority.host().is_empty()
+            && !bare.contains(['@', '*', '%'])
+            && !bare.ends_with([':', '.'])
+            && is_whole
     };
     parsed.filter(is_one).map(|_| text.clone()).ok_or_else(|| {
         "a host or a host and a port is needed, as in relay.internal or 192.0.2.7:4896".to_owned()
@@ -173,10 +178,26 @@ mod tests {
             ("Relay.internal", "relay.internal"),
             ("192.0.2.7:4896", "192.0.2.7:4896"),
             ("[2001:db8::1]:80", "[2001:db8::1]:80"),
+            ("mapped:*", "mapped:*"),
         ] {
             assert_eq!(authority(typed).as_deref(), Ok(read));
         }
-        for typed in ["", ":80", "a:", "a.", "https://a", "a/b", "*.a", "u@a", "a b", "a:b", "a%41"] {
+        for typed in [
+            "",
+            ":80",
+            "a:",
+            "a.",
+            "https://a",
+            "a/b",
+            "*.a",
+            "u@a",
+            "a b",
+            "a:b",
+            "a%41",
+            "a:1:*",
+            ":*",
+            "*",
+        ] {
             assert!(authority(typed).is_err(), "{typed}");
         }
     }
