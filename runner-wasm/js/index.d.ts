@@ -142,6 +142,13 @@ export interface StreamOpened {
   from?: Address;
 }
 
+/** What the `unbound` event says: another program of the same identity serves the service from now on. */
+export interface Unbound {
+  service: string;
+  /** Which program, if it allows to tell. */
+  by?: string;
+}
+
 /** The events of a {@link Tunnel}; what they say is their `detail`. */
 export interface TunnelEventMap {
   state: CustomEvent<{ state: TunnelState }>;
@@ -149,6 +156,7 @@ export interface TunnelEventMap {
   down: CustomEvent<Down>;
   stream: CustomEvent<StreamOpened>;
   latency: CustomEvent<Latency>;
+  unbound: CustomEvent<Unbound>;
   /** A {@link TunnelError}, or what a handler of the page threw. */
   error: CustomEvent<unknown>;
 }
@@ -189,6 +197,12 @@ export interface ServeOptions {
   public?: boolean;
   /** Which identities may; nobody else knows that the service is there. */
   allow?: Address[];
+  /**
+   * What happens when another program of the same identity serves this service: this page serves it instead (`takeover`, if
+   * left out), `serve` is rejected with `name_taken` (`reject`), all that say so share the visitors (`pool`), or the next
+   * takes over when the oldest goes (`standby`).
+   */
+  onConflict?: "takeover" | "reject" | "pool" | "standby";
 }
 
 export interface FetchInit {
@@ -231,7 +245,7 @@ export class Tunnel extends EventTarget {
   /**
    * Offers an HTTP service under a name of 1 to 40 of `a-z`, `0-9` and single `-`, now and after every reconnection; one of the
    * same name is replaced. Resolves to its URL, or, if it is not public, to what others give to {@link Tunnel.fetch}.
-   * @throws {TunnelError} `bad_service`, or the relay's no
+   * @throws {TunnelError} `bad_service`, `bad_conflict_mode`, or the relay's no
    */
   serve(service: string, handler: Handler, options?: ServeOptions): Promise<string>;
   /** Withdraws a service. What is being answered is answered to its end. */
@@ -278,6 +292,7 @@ export class Tunnel extends EventTarget {
 /** The codes this package gives; a relay or an owner may send others. */
 export type ErrorCode =
   | "bad_address"
+  | "bad_conflict_mode"
   | "bad_http"
   | "bad_link"
   | "bad_relay"
@@ -298,6 +313,7 @@ export type ErrorCode =
   | "delegation_service"
   | "forgotten"
   | "name_conflict"
+  | "name_taken"
   | "not_allowed"
   | "not_connected"
   | "not_reachable"

@@ -59,12 +59,13 @@ export class Tunnel extends EventTarget {
     return this.#relayAddress;
   }
 
-  async serve(service, handler, { public: isPublic, allow } = {}) {
+  async serve(service, handler, { public: isPublic, allow, onConflict = "takeover" } = {}) {
     if (typeof handler !== "function") throw new TypeError("the handler has to be a function");
     const everyone = isPublic ?? allow === undefined;
     if (everyone && allow !== undefined) throw new TypeError("a service that has a list of addresses is not public");
     const runner = await this.#running();
-    const url = await runner.bind(String(service), everyone, allow ?? [], exchangeHandler(handler));
+    const answer = exchangeHandler(handler);
+    const url = await runner.bind(String(service), everyone, allow ?? [], String(onConflict), answer);
     return url ?? `${this.address}/${service}`;
   }
 

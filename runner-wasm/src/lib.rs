@@ -28,7 +28,7 @@ use std::time::Duration;
 use hvym_tunnel_core::access::{Access, AddressSet};
 use hvym_tunnel_core::agent::{Agent, AgentConfig};
 use hvym_tunnel_core::backoff::BackoffConfig;
-use hvym_tunnel_core::dialect::Process;
+use hvym_tunnel_core::dialect::{OnConflict, Process};
 use hvym_tunnel_core::handshake::{AgentLogin, AuthMode};
 use hvym_tunnel_core::keepalive::KeepaliveConfig;
 use hvym_tunnel_core::link::LinkConfig;
@@ -37,7 +37,7 @@ use hvym_tunnel_core::stellar::Address;
 use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
 
-use error::tunnel_error_from;
+use error::{tunnel_error, tunnel_error_from};
 use identity::Signer;
 use page_agent::PageAgent;
 use task::promise;
@@ -97,9 +97,16 @@ impl Runner {
     }
 
     /// Offers an HTTP service: `handler(exchange)` is called for each request. Resolves to the service's URL, or
-    /// `undefined` for a private one. Rejected with `bad_address`, `bad_service`, the relay's refusal, or why the agent
-    /// ended.
-    pub fn bind(&self, name: String, public: bool, allow: Vec<String>, handler: Function) -> Promise {
+    /// `undefined` for a private one. Rejected with `bad_address`, `bad_conflict_mode`, `bad_service`, the relay's refusal, or
+    /// why the agent ended.
+    pub fn bind(
+        &self,
+        name: String,
+        public: bool,
+        allow: Vec<String>,
+        on_conflict: String,
+        handler: Function,
+    ) -> Promise {
         let agent = Rc::clone(&self.agent);
         promise(async move {
             let access = if public {
@@ -111,7 +118,11 @@ impl Runner {
                 }
                 Access::Private(addresses)
             };
-            let url = agent.bind(name, access, handler).await?;
+            let on_conflict = OnConflict::named(&on_conflict).ok_or_else(|| {
+                let known = "onConflict is takeover, reject, pool or standby";
+                tunnel_error("bad_conflict_mode", known)
+            })?;
+            let url = agent.bind(name, access, on_conflict, handler).await?;
             Ok(url.map_or(JsValue::UNDEFINED, JsValue::from))
         })
     }

@@ -6,7 +6,7 @@ use std::rc::{Rc, Weak};
 
 use hvym_tunnel_core::access::Access;
 use hvym_tunnel_core::agent::{Agent, AgentEvent};
-use hvym_tunnel_core::dialect::{OpenResult, Service, StreamHeader};
+use hvym_tunnel_core::dialect::{OnConflict, OpenResult, Service, StreamHeader};
 use hvym_tunnel_core::handshake::Endpoint;
 use hvym_tunnel_core::mux::StreamId;
 use hvym_tunnel_core::reason::DownReason;
@@ -83,9 +83,15 @@ impl PageAgent {
     ///
     /// # Errors
     /// `bad_service`, the relay's refusal, or why the agent ended.
-    pub(crate) async fn bind(&self, name: String, access: Access, handler: Function) -> BindResult {
+    pub(crate) async fn bind(
+        &self,
+        name: String,
+        access: Access,
+        on_conflict: OnConflict,
+        handler: Function,
+    ) -> BindResult {
         Service::check_name(&name).map_err(|error| tunnel_error_from("bad_service", &error))?;
-        let service = Service { public: access.is_public(), ..Service::http(name.clone()) };
+        let service = Service { public: access.is_public(), on_conflict, ..Service::http(name.clone()) };
         self.driver()?.with(|agent, now| agent.bind(service, now));
         let bound = self.services.add(name, access, handler);
         bound.await.unwrap_or_else(|_| Err(tunnel_error("closed", "the tunnel was closed")))
@@ -115,6 +121,11 @@ impl PageAgent {
             }
             DriverEvent::Agent(AgentEvent::BindRefused { service, code, error }) => {
                 self.on_bind_refused(&service, &code, &error);
+            }
+            // Its handler stays, for requests that are on their way.
+            DriverEvent::Agent(AgentEvent::Unbound { service, by }) => {
+                let by = by.map_or(JsValue::UNDEFINED, JsValue::from);
+                self.emit("unbound", &object(&[("service", service.into()), ("by", by)]));
             }
             DriverEvent::Agent(AgentEvent::Notice { code, message, hint }) => {
                 self.emit("error", &tunnel_error_with_hint(&code, &message, hint.as_deref()));

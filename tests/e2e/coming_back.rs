@@ -1,11 +1,9 @@
-//! Links that are lost and come back, and two agents that are one identity: two or three processes of the real program.
+//! Links that are lost and come back: two or three processes of the real program.
 #![cfg(unix)]
 
 use std::time::{Duration, Instant};
 
-use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::http::Origin;
-use hvym_tunnel_tests::program::Home;
 use hvym_tunnel_tests::tunnel::{Agent, Relay, Tunnel, request};
 use rustix::process::Signal;
 
@@ -72,45 +70,6 @@ fn an_agent_that_stops_answering_is_absent_until_it_answers() {
     tunnel.agent.program.signal(Signal::CONT);
     tunnel.agent.program.event("reconnected");
     assert_eq!(body(&tunnel), "ok");
-}
-
-#[test]
-fn the_newer_of_two_agents_with_one_identity_stays() {
-    let key = Key::from_seed([21; 32]);
-    let mut relay = Relay::start(&[]);
-    let [older, newer] = [b"older" as &[u8], b"newer"].map(|name| Origin::saying(name).port);
-    let older = Agent::start_in(Home::of(&key), &relay, older, &[]);
-    relay.program.event("agent_joined");
-    let newer = Agent::start_in(Home::of(&key), &relay, newer, &[]);
-    let Agent { program: mut old, ready, .. } = older;
-    assert_eq!(newer.ready["url"], ready["url"]);
-
-    let error = old.event("error");
-    assert_eq!((&error["exit"], &error["code"]), (&5.into(), &"name_conflict".into()), "{error}");
-    old.says("replaced by a newer connection of the same identity");
-    old.says("stop it, or give this one its own");
-    assert_eq!(old.code(), 5);
-    assert!(!old.transcript().contains("reconnected"), "it fought back: {old:?}");
-
-    // What cleans up after the older one must not take the newer one with it.
-    relay.program.event("agent_left");
-    let mut tunnel = Tunnel { relay, agent: newer };
-    for _ in 0..10 {
-        assert_eq!(body(&tunnel), "newer");
-    }
-    assert!(tunnel.agent.program.runs());
-}
-
-#[test]
-fn a_relay_that_rejects_keeps_the_older_of_two() {
-    let key = Key::from_seed([22; 32]);
-    let [older, newer] = [b"older" as &[u8], b"newer"].map(|name| Origin::saying(name).port);
-    let relay = Relay::start(&["--policy", "reject"]);
-    let agent = Agent::start_in(Home::of(&key), &relay, older, &[]);
-    let home = Home::of(&key);
-    let mut refused = home.start(&["expose", &newer.to_string(), "--json", "--relay", &relay.url()]);
-    assert_eq!(refused.code(), 5, "{refused:?}");
-    assert_eq!(body(&Tunnel { relay, agent }), "older");
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod h2c;
 mod host_mapping;
 mod http;
 mod in_the_middle;
+mod instances;
 mod kept_apart;
 mod login;
 mod odd_answers;

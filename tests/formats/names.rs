@@ -1,10 +1,12 @@
 //! Names in host names: what may be one, and that no host name has two meanings.
 
+use hvym_tunnel_core::dialect::Service;
 use hvym_tunnel_core::names::{
     ClaimedName, ClaimedNameError, HostParts, OwnerLabel, ShortLabel, check_service,
 };
-use hvym_tunnel_core::relay::{Directory, Name, Owner};
+use hvym_tunnel_core::relay::{Directory, Name, Newcomer, Owner, SUCCESSOR_LIMIT};
 use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_core::time::Instant;
 use proptest::prelude::*;
 
 const DOMAIN: &str = "relay.example";
@@ -97,29 +99,34 @@ fn an_address_is_found_by_its_short_label_until_it_is_forgotten() {
     let [here, away] = [[1; 32], [2; 32]].map(|key| Owner::from(Address::from_public_key(key)));
     let host = directory.host(&here);
     assert!(directory.parse(&host).is_err());
-    directory.insert(here.clone(), 1);
+    directory.admit(1, Newcomer::new(here.clone()), Instant::ZERO).expect("room");
+    directory.bind(1, &Service::http("web")).expect("bound");
     let named = |service: Option<&str>| Ok(Name { owner: here.clone(), service: service.map(str::to_owned) });
     assert_eq!(directory.parse(&host), named(None));
     assert_eq!(directory.parse(&format!("{}.:443", host.to_ascii_uppercase())), named(None));
     assert_eq!(directory.parse(&directory.service_host(&here, "api")), named(Some("api")));
     assert_eq!(directory.parse(&directory.long_host(&here)), named(None));
     assert!(directory.parse(&directory.host(&away)).is_err());
-    directory.forget(&here);
+    directory.expire(&here, Instant::ZERO);
     assert_eq!(directory.parse(&host), named(None), "it is here");
-    assert!(directory.remove(&here, &1));
+    directory.set_leaving(1);
+    directory.remove(1, Instant::ZERO);
     assert_eq!(directory.parse(&host), named(None), "whose visitors may wait for it");
-    directory.forget(&here);
+    directory.expire(&here, Instant::ZERO + SUCCESSOR_LIMIT);
     assert!(directory.parse(&host).is_err());
+    directory.admit(2, Newcomer::new(here.clone()), Instant::ZERO).expect("room");
+    directory.remove(2, Instant::ZERO);
+    assert!(directory.parse(&host).is_err(), "nobody expects it");
 }
 
 #[test]
 fn a_name_that_the_operator_gave_goes_ahead_of_short_labels() {
     let mut directory = Directory::new(DOMAIN);
     let owner = Owner::from(Address::from_public_key([1; 32]));
-    directory.insert(owner.clone(), 1);
+    directory.admit(1, Newcomer::new(owner.clone()), Instant::ZERO).expect("room");
     let host = directory.host(&owner);
     let label = host.split('.').next().expect("a label");
-    directory.insert(Owner::Named(label.into()), 2);
+    directory.admit(2, Newcomer::new(Owner::Named(label.into())), Instant::ZERO).expect("room");
     assert_eq!(directory.parse(&host).map(|name| name.owner), Ok(owner), "an agent cannot take it by itself");
     directory.register(label.into());
     assert_eq!(directory.parse(&host).map(|name| name.owner), Ok(Owner::Named(label.into())));

@@ -11,10 +11,10 @@ use hvym_http1::{
 };
 use hvym_tunnel_core::dialect::Service;
 use hvym_tunnel_core::names::ShortLabel;
-use hvym_tunnel_core::relay::{Directory, Owner};
+use hvym_tunnel_core::relay::{Directory, Newcomer, Owner};
 use hvym_tunnel_core::stellar::jwt::{LIFETIME, MAX_TOKEN_BYTES, SKEW};
 use hvym_tunnel_core::stellar::{Address, Claims, Expected, Token};
-use hvym_tunnel_core::time::UnixTime;
+use hvym_tunnel_core::time::{Instant, UnixTime};
 use hvym_yamux_testing::corpus::Seed;
 use stellar_strkey::ed25519::PublicKey;
 
@@ -166,7 +166,7 @@ pub fn names(data: &[u8]) {
         assert!(Service::check_name(text).is_err(), "an address is the name of a service");
     }
     let mut relay = Directory::new("relay.example");
-    relay.insert(audience().into(), 0);
+    relay.admit(0, Newcomer::new(audience()), Instant::ZERO).expect("room");
     if Service::check_name(text).is_ok() {
         assert!(matches!(text.len(), 1..=40) && !text.starts_with('-') && !text.ends_with('-'), "{text:?}");
         let short = format!("{text}--{}", ShortLabel::new(&audience()));

@@ -14,7 +14,7 @@ use hvym_tunnel_core::machine::{Machine, Side};
 use hvym_tunnel_core::message::{Close, Message};
 use hvym_tunnel_core::mux::{Read, StreamId};
 use hvym_tunnel_core::reason::{DownReason, Retry};
-use hvym_tunnel_core::relay::{Directory, Owner, SessionEvent};
+use hvym_tunnel_core::relay::{Directory, Name, Newcomer, Owner, Serving, SessionEvent};
 use hvym_tunnel_core::time::Instant;
 
 use crate::ends::{AgentEnd, RelayEnd, Signer, agent_config, opening, pair_with, session_config};
@@ -38,7 +38,7 @@ pub struct WalkCounts {
     pub retries: u32,
     /// Agents that ended for good.
     pub finals: u32,
-    /// Sessions that a newer one of the same identity replaced.
+    /// Services that another session of the same identity took over.
     pub takeovers: u32,
     /// Streams that a visitor opened.
     pub streams: u32,
@@ -158,7 +158,9 @@ impl World {
     }
 
     fn visit(&mut self, which: usize) {
-        let Some(&(at, number)) = self.directory.lookup(&self.members[which].owner) else { return };
+        let name = Name { owner: self.members[which].owner.clone(), service: Some("web".to_owned()) };
+        let Serving::By { sessions, .. } = self.directory.serving(&name) else { return };
+        let (at, number) = sessions[0];
         let member = &mut self.members[at];
         let now = member.pair.now;
         let Some(session) = member.pair.relay.machine.as_mut() else { return };
@@ -246,8 +248,9 @@ impl World {
     fn relay_says(&mut self, which: usize, argument: u8) {
         let pair = &mut self.members[which].pair;
         let Some(session) = pair.relay.machine.as_mut() else { return };
-        match argument % 4 {
+        match argument % 5 {
             0 => session.refuse(DownReason::GoingAway, pair.now),
+            4 => session.refuse(DownReason::NotAllowed("no longer".into()), pair.now),
             1 => session.drain("update", Duration::from_secs(10), pair.now),
             2 => session.refuse(DownReason::Overloaded("later".into()), pair.now),
             _ => session.handle_close(Close::abnormal("reset"), pair.now),
@@ -290,11 +293,23 @@ impl World {
                     _ => {}
                 }
             }
+            let now = member.pair.now;
             let mut replaced = Vec::new();
             for event in relay {
                 match event {
                     SessionEvent::Admit(_) => {
-                        replaced.extend(self.directory.insert(member.owner.clone(), (at, accepted)));
+                        (0..=accepted).for_each(|older| drop(self.directory.remove((at, older), now)));
+                        // What the session said is forgotten when it has ended meanwhile.
+                        let (owner, instance) = (member.owner.clone(), Some(at.to_string()));
+                        let newcomer = Newcomer { owner, instance, keeps_older: false };
+                        let admitted = self.directory.admit((at, accepted), newcomer, now).expect("few");
+                        assert_eq!(admitted.replaced, None, "another program was taken for this one");
+                    }
+                    SessionEvent::Bind(service) => {
+                        if let Ok(others) = self.directory.bind((at, accepted), service) {
+                            let name = &service.name;
+                            replaced.extend(others.into_iter().map(|other| (other, name.clone())));
+                        }
                     }
                     SessionEvent::Stream(StreamEvent::Opened { header, .. }) => {
                         assert!(
@@ -309,11 +324,12 @@ impl World {
             member.seen = (member.pair.agent.events.len(), member.pair.relay.events.len());
             let closings = member.pair.relay.closings().len();
             assert!(closings <= accepted as usize, "{closings} ends of {accepted} sessions");
-            for (older, number) in replaced.into_iter().filter(|(older, _)| *older != at) {
-                let pair = &mut self.members[older].pair;
+            for ((other, number), service) in replaced {
+                assert_ne!(other, at, "a session took a service from itself");
+                let pair = &mut self.members[other].pair;
                 if pair.relay.accepted == number && pair.relay.is_up() {
                     self.counts.takeovers += 1;
-                    pair.relay.session().refuse(DownReason::Replaced, pair.now);
+                    pair.relay.session().replace_service(&service, None, pair.now);
                 }
             }
         }

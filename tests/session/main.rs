@@ -2,6 +2,7 @@
 
 mod any_input;
 mod attempts;
+mod bindings;
 mod delegation;
 mod determinism;
 mod links;

@@ -21,98 +21,100 @@ fn address(n: u8) -> Address {
 
 #[test]
 fn a_service_prefers_the_same_port_wherever_it_is_asked() {
-    let preferred = Ports::new(20000..=29999).take(address(1), "db", 1);
-    for session in 2..5 {
+    let preferred = Ports::new(20000..=29999).take(address(1), "db");
+    for _ in 0..3 {
         let mut ports = Ports::new(20000..=29999);
-        assert_eq!(ports.take(address(1), "db", session), preferred);
+        assert_eq!(ports.take(address(1), "db"), preferred);
         // And has it already, when it asks again.
-        assert_eq!(ports.take(address(1), "db", session), preferred);
-        assert_ne!(ports.take(address(1), "cache", session), preferred);
-        assert_ne!(ports.take(address(2), "db", session), preferred);
+        assert_eq!(ports.take(address(1), "db"), preferred);
+        assert_ne!(ports.take(address(1), "cache"), preferred);
+        assert_ne!(ports.take(address(2), "db"), preferred);
     }
 }
 
 #[test]
 fn every_port_of_the_range_is_given_once() {
     let mut ports = Ports::new(65530..=65535);
-    let given: BTreeSet<_> = (1..=6).map(|n| ports.take(address(n), "db", n).expect("a port")).collect();
+    let given: BTreeSet<_> = (1..=6).map(|n| ports.take(address(n), "db").expect("a port")).collect();
     assert_eq!(given, (65530..=65535).collect());
-    assert_eq!(ports.take(address(7), "db", 7), Err(PortError::Exhausted));
+    assert_eq!(ports.take(address(7), "db"), Err(PortError::Exhausted));
     #[allow(clippy::reversed_empty_ranges)]
     let mut none = Ports::new(2..=1);
-    assert_eq!(none.take(address(1), "db", 1), Err(PortError::Exhausted));
+    assert_eq!(none.take(address(1), "db"), Err(PortError::Exhausted));
 }
 
 #[test]
 fn a_port_waits_for_its_service_and_then_is_anybodys() {
     let mut ports = Ports::new(20000..=20000);
-    assert_eq!(ports.take(address(1), "db", 1), Ok(20000));
-    assert_eq!(ports.release_all(&1, NOW), Some(NOW + PORT_HOLD));
+    assert_eq!(ports.take(address(1), "db"), Ok(20000));
+    assert_eq!(ports.release(&address(1), "db", NOW), Some(NOW + PORT_HOLD));
     assert_eq!(ports.owner(20000), Some((address(1), "db")), "while it waits it is still the service's");
-    assert_eq!(ports.take(address(2), "db", 2), Err(PortError::Exhausted));
+    assert_eq!(ports.take(address(2), "db"), Err(PortError::Exhausted));
     assert_eq!(ports.expire(NOW + PORT_HOLD / 2), [0; 0]);
-    assert_eq!(ports.take(address(1), "db", 3), Ok(20000), "back in time");
+    assert_eq!(ports.take(address(1), "db"), Ok(20000), "back in time");
     assert_eq!(ports.expire(NOW + PORT_HOLD * 2), [0; 0], "what is bound again waits for nobody");
 
-    assert_eq!(ports.release_all(&3, NOW), Some(NOW + PORT_HOLD));
+    assert_eq!(ports.release(&address(1), "db", NOW), Some(NOW + PORT_HOLD));
     assert_eq!(ports.expire(NOW + PORT_HOLD), [20000]);
     assert_eq!(ports.expire(NOW + PORT_HOLD), [0; 0], "once");
     assert_eq!(ports.owner(20000), None);
-    assert_eq!(ports.take(address(2), "db", 2), Ok(20000));
+    assert_eq!(ports.take(address(2), "db"), Ok(20000));
 }
 
 #[test]
 fn a_service_that_stayed_away_finds_its_port_again_unless_somebody_needed_it() {
     let mut ports = Ports::new(20000..=20099);
-    let first = ports.take(address(1), "db", 1).expect("a port");
+    let first = ports.take(address(1), "db").expect("a port");
     ports.quarantine(first, NOW);
-    let second = ports.take(address(1), "db", 1).expect("another port");
+    let second = ports.take(address(1), "db").expect("another port");
     assert_ne!(first, second, "the one it prefers belongs to another program");
-    ports.release_all(&1, NOW);
+    ports.release(&address(1), "db", NOW);
     ports.expire(NOW + PORT_HOLD);
     for n in 2..=9 {
-        assert_ne!(ports.take(address(n), "db", n), Ok(second), "there are others that nobody ever had");
+        assert_ne!(ports.take(address(n), "db"), Ok(second), "there are others that nobody ever had");
     }
-    assert_eq!(ports.take(address(1), "db", 10), Ok(second));
+    assert_eq!(ports.take(address(1), "db"), Ok(second));
 }
 
 #[test]
-fn the_clean_up_of_an_older_session_leaves_the_newer_one_its_ports() {
+fn only_the_port_of_the_service_that_is_withdrawn_is_held() {
     let mut ports = Ports::new(20000..=20099);
-    let port = ports.take(address(1), "db", 1).expect("a port");
-    assert_eq!(ports.take(address(1), "db", 2), Ok(port));
-    assert_eq!(ports.release_all(&1, NOW), None);
-    assert_eq!(ports.release(&address(1), "db", &1, NOW), None);
-    assert_eq!(ports.release(&address(1), "cache", &2, NOW), None);
-    assert_eq!(ports.release(&address(2), "db", &2, NOW), None);
+    let port = ports.take(address(1), "db").expect("a port");
+    assert_eq!(ports.take(address(1), "db"), Ok(port), "whoever else serves it has the same");
+    assert_eq!(ports.release(&address(1), "cache", NOW), None);
+    assert_eq!(ports.release(&address(2), "db", NOW), None);
     assert_eq!(ports.owner(port), Some((address(1), "db")));
-    assert_eq!(ports.release(&address(1), "db", &2, NOW), Some(NOW + PORT_HOLD));
+    assert_eq!(ports.release(&address(1), "db", NOW), Some(NOW + PORT_HOLD));
+    assert_eq!(ports.release(&address(1), "db", NOW + PORT_HOLD / 2), None, "held is held");
+    assert_eq!(ports.expire(NOW + PORT_HOLD), [port]);
 }
 
 #[test]
 fn what_waits_for_one_service_of_an_agent_is_given_to_another_before_it_is_refused() {
     let mut ports = Ports::new(20000..=20000);
-    ports.take(address(1), "db", 1).expect("a port");
-    ports.release_all(&1, NOW);
-    assert_eq!(ports.take(address(1), "database", 2), Ok(20000));
+    ports.take(address(1), "db").expect("a port");
+    ports.release(&address(1), "db", NOW);
+    assert_eq!(ports.take(address(1), "database"), Ok(20000));
     assert_eq!(ports.owner(20000), Some((address(1), "database")));
-    assert_eq!(ports.take(address(1), "db", 2), Err(PortError::Exhausted));
+    assert_eq!(ports.take(address(1), "db"), Err(PortError::Exhausted));
 }
 
 #[test]
 fn nobody_takes_a_whole_range_alone() {
     let mut ports = Ports::new(20000..=20999);
     for n in 0..MAX_PORTS_OF_ONE {
-        ports.take(address(1), &format!("s{n}"), 1).expect("a port");
+        ports.take(address(1), &format!("s{n}")).expect("a port");
     }
-    assert_eq!(ports.take(address(1), "more", 1), Err(PortError::TooMany(MAX_PORTS_OF_ONE)));
-    assert!(ports.take(address(2), "db", 2).is_ok());
+    assert_eq!(ports.take(address(1), "more"), Err(PortError::TooMany(MAX_PORTS_OF_ONE)));
+    assert!(ports.take(address(2), "db").is_ok());
     // Going and coming back under other names does not help.
-    ports.release_all(&1, NOW);
     for n in 0..MAX_PORTS_OF_ONE {
-        ports.take(address(1), &format!("t{n}"), 3).expect("a port that waited");
+        ports.release(&address(1), &format!("s{n}"), NOW);
     }
-    assert_eq!(ports.take(address(1), "more", 3), Err(PortError::TooMany(MAX_PORTS_OF_ONE)));
+    for n in 0..MAX_PORTS_OF_ONE {
+        ports.take(address(1), &format!("t{n}")).expect("a port that waited");
+    }
+    assert_eq!(ports.take(address(1), "more"), Err(PortError::TooMany(MAX_PORTS_OF_ONE)));
 }
 
 /// The relay's answers to an agent that says `bind`.
@@ -168,17 +170,17 @@ fn a_few_identities_cannot_take_all_ports_of_a_range() {
     let mut ports = Ports::new(20000..=20031);
     assert_eq!(ports.share(), 4);
     for who in 1..=2 {
-        let services = (0..5).map(|n| ports.take(address(who), &format!("s{n}"), who));
+        let services = (0..5).map(|n| ports.take(address(who), &format!("s{n}")));
         let given = services.filter(Result::is_ok).count();
         assert_eq!(given, 4, "an eighth of the range");
-        assert_eq!(ports.take(address(who), "more", who), Err(PortError::TooMany(4)));
+        assert_eq!(ports.take(address(who), "more"), Err(PortError::TooMany(4)));
     }
-    assert!(ports.take(address(3), "db", 3).is_ok());
+    assert!(ports.take(address(3), "db").is_ok());
     // Whom the relay gives more has more, and whom it gives none has none.
-    assert!((0..9).all(|n| ports.take_within(address(4), &format!("s{n}"), 4, 9).is_ok()));
-    assert_eq!(ports.take_within(address(4), "more", 4, 9), Err(PortError::TooMany(9)));
-    assert_eq!(ports.take_within(address(5), "db", 5, 0), Err(PortError::TooMany(0)));
-    assert_eq!((Ports::<u8>::new(1..=1).share(), Ports::<u8>::new(1..=15).share()), (1, 1));
-    assert_eq!((Ports::<u8>::new(1..=127).share(), Ports::<u8>::new(1..=128).share()), (15, 16));
-    assert_eq!(Ports::<u8>::new(1..=65535).share(), MAX_PORTS_OF_ONE);
+    assert!((0..9).all(|n| ports.take_within(address(4), &format!("s{n}"), 9).is_ok()));
+    assert_eq!(ports.take_within(address(4), "more", 9), Err(PortError::TooMany(9)));
+    assert_eq!(ports.take_within(address(5), "db", 0), Err(PortError::TooMany(0)));
+    assert_eq!((Ports::new(1..=1).share(), Ports::new(1..=15).share()), (1, 1));
+    assert_eq!((Ports::new(1..=127).share(), Ports::new(1..=128).share()), (15, 16));
+    assert_eq!(Ports::new(1..=65535).share(), MAX_PORTS_OF_ONE);
 }

@@ -1,9 +1,12 @@
-//! One live session per identity, and which name reaches it.
+//! What a session is told that another one replaces, or takes a service from, and which name reaches whom.
 
 use std::time::Duration;
 
+use hvym_tunnel_core::agent::AgentEvent;
+use hvym_tunnel_core::dialect::SessionRole;
 use hvym_tunnel_core::reason::DownReason;
-use hvym_tunnel_core::relay::{Directory, Name, NameError, Owner};
+use hvym_tunnel_core::relay::{Directory, Name, NameError, Newcomer, Owner};
+use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::ends::{
     AGENT, AgentEnd, Outcome, RelayEnd, agent_config, opening, pair, pair_with, read, session_config, write,
@@ -22,21 +25,10 @@ fn label() -> String {
     Key::from_seed(AGENT).address().label()
 }
 
-/// One session of the relay, under its key in the directory.
-fn enter(key: u32, directory: &mut Directory<u32>) -> (Pair<AgentEnd, RelayEnd>, Option<u32>) {
-    let mut pair = pair_with(agent_config(), session_config(), WireConfig::default(), [key as u8; 32]);
-    pair.up();
-    let replaced = directory.insert(Key::from_seed(AGENT).address().into(), key);
-    (pair, replaced)
-}
-
 #[test]
-fn the_newer_session_serves_and_the_older_one_is_told_and_stays_away() {
-    let mut directory = directory();
-    let (mut older, none) = enter(1, &mut directory);
-    assert_eq!(none, None);
-    let (mut newer, replaced) = enter(2, &mut directory);
-    assert_eq!(replaced, Some(1));
+fn a_session_that_was_replaced_is_told_and_stays_away() {
+    let mut older = pair();
+    older.up();
     let now = older.now;
     older.relay.session().refuse(DownReason::Replaced, now);
     older.run(3600 * SECOND);
@@ -46,46 +38,58 @@ fn the_newer_session_serves_and_the_older_one_is_told_and_stays_away() {
     assert_eq!(older.relay.accepted, 1, "it dialled again");
     let close = older.transcript.lines().find(|line| line.contains(" 4009 "));
     assert!(close.is_some_and(|line| line.contains("Relay")), "{}", older.transcript);
-    // The clean-up of the older one, late as it may be.
-    let address = Owner::from(Key::from_seed(AGENT).address());
-    assert!(!directory.remove(&address, &1));
-    assert_eq!(directory.lookup(&address), Some(&2));
-    let now = newer.now;
-    let stream = newer.relay.session().open(&opening("web"), now).expect("room");
-    write(newer.relay.session(), stream, b"hello", now);
-    newer.run(SECOND);
-    let (theirs, _) = newer.agent.opened()[0].clone();
-    assert_eq!(read(&mut newer.agent.machine, theirs, newer.now), (b"hello".to_vec(), Outcome::Open));
 }
 
 #[test]
-fn the_relay_may_refuse_the_newer_one_instead() {
-    let mut directory = directory();
-    let (mut older, _) = enter(1, &mut directory);
-    let mut newer = pair();
-    newer.relay.refusal = Some(DownReason::Replaced);
-    newer.run(600 * SECOND);
-    assert_eq!(newer.agent.downs(), [(&DownReason::Replaced, None)]);
-    assert_eq!(newer.relay.accepted, 1);
-    older.run(600 * SECOND);
-    assert!(older.agent.machine.is_up());
+fn a_service_that_was_taken_is_told_by_name_and_offered_no_more_while_the_others_stay() {
+    let mut pair = pair();
+    pair.up();
+    let now = pair.now;
+    let stream = pair.relay.session().open(&opening("web"), now).expect("room");
+    pair.run(SECOND);
+    let now = pair.now;
+    pair.relay.session().replace_service("web", Some("host, process 7".into()), now);
+    write(pair.relay.session(), stream, b"hello", now);
+    pair.run(SECOND);
+    let told = pair.agent.events.iter().filter_map(|event| match event {
+        AgentEvent::Unbound { service, by } => Some((service.as_str(), by.as_deref())),
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [("web", Some("host, process 7"))]);
+    let (theirs, _) = pair.agent.opened()[0].clone();
+    assert_eq!(read(&mut pair.agent.machine, theirs, pair.now), (b"hello".to_vec(), Outcome::Open));
+    // After a reconnection it would be taken back, and for ever.
+    pair.relay.session().refuse(DownReason::GoingAway, pair.now);
+    pair.run(60 * SECOND);
+    assert!(pair.agent.machine.is_up() && pair.relay.accepted == 2);
+    let names = pair.relay.session().services().iter().map(|service| service.name.clone());
+    assert_eq!(names.collect::<Vec<_>>(), ["api"]);
 }
 
 #[test]
-fn only_the_session_that_is_there_can_be_removed() {
-    let mut directory = directory();
-    let [one, two] = [[1; 32], [2; 32]].map(|seed| Owner::from(Key::from_seed(seed).address()));
-    assert!(!directory.remove(&one, &7));
-    assert_eq!(directory.insert(one.clone(), 7), None);
-    assert_eq!(directory.insert(two.clone(), 8), None);
-    assert!(!directory.remove(&two, &7));
-    assert_eq!(directory.insert(one.clone(), 9), Some(7));
-    assert!(!directory.remove(&one, &7));
-    assert_eq!((directory.len(), directory.lookup(&one)), (2, Some(&9)));
-    assert!(directory.remove(&one, &9));
-    assert!(!directory.remove(&one, &9));
-    assert_eq!((directory.lookup(&one), directory.lookup(&two)), (None, Some(&8)));
-    assert!(directory.remove(&two, &8) && directory.is_empty());
+fn an_agent_is_the_same_program_after_each_reconnection_and_another_agent_is_another() {
+    let instance = |pair: &mut Pair<AgentEnd, RelayEnd>| pair.relay.session().process().instance.clone();
+    let (mut one, mut other) =
+        (pair(), pair_with(agent_config(), session_config(), WireConfig::default(), [8; 32]));
+    one.up();
+    other.up();
+    let first = instance(&mut one);
+    assert!(first.is_some() && first != instance(&mut other));
+    one.relay.session().refuse(DownReason::GoingAway, one.now);
+    one.run(60 * SECOND);
+    assert_eq!((one.relay.accepted, instance(&mut one)), (2, first));
+}
+
+#[test]
+fn a_caller_binds_nothing() {
+    let mut config = agent_config();
+    config.process.role = SessionRole::Caller;
+    let mut pair = pair_with(config, session_config(), WireConfig::default(), [7; 32]);
+    pair.run(SECOND);
+    let refused =
+        |event: &&AgentEvent| matches!(event, AgentEvent::BindRefused { code, .. } if code == "not_allowed");
+    assert_eq!(pair.agent.events.iter().filter(refused).count(), 2);
+    assert!(pair.relay.session().services().is_empty() && pair.relay.session().is_up());
 }
 
 #[test]
@@ -119,13 +123,13 @@ fn a_guest_has_a_name_while_it_is_expected_or_there() {
     }
     let other = Owner::Named("other".into());
     assert_eq!(directory.named("Other"), None);
-    directory.insert(other.clone(), 1);
+    directory.admit(1, Newcomer::new(other.clone()), Instant::ZERO).expect("a session");
     assert_eq!(
         (directory.parse("other.relay.example"), directory.named("Other")),
         (guest("other"), Some(other.clone()))
     );
     assert_eq!(directory.host(&other), "other.relay.example");
-    assert!(directory.remove(&other, &1) && directory.named("other").is_none());
+    assert!(directory.remove(1, Instant::ZERO).is_empty() && directory.named("other").is_none());
 }
 
 #[test]

@@ -44,6 +44,10 @@ enum Stage {
     Tunnel,
 }
 
+/// Sessions to which one request moves, each time because the one before was lost. Several agents of one service may end
+/// together; a request that ends them all is not asked for ever.
+pub const MAX_MOVES: u32 = 3;
+
 /// A visitor's connection and its requests.
 #[derive(Debug)]
 pub struct Exchange {
@@ -58,8 +62,8 @@ pub struct Exchange {
     unsent: Option<SendQueue>,
     /// Whether the connection had carried a request before this one.
     is_used: bool,
-    /// Whether the request went to the session that replaced a lost one.
-    has_moved: bool,
+    /// The sessions that the request was moved to.
+    moves: u32,
     pending: Pending,
     /// When anything last passed in either direction.
     moved: Instant,
@@ -113,7 +117,7 @@ impl Exchange {
             head: Bytes::new(),
             unsent: None,
             is_used: false,
-            has_moved: false,
+            moves: 0,
             pending: Pending::default(),
             moved: now,
             upload,
@@ -248,7 +252,7 @@ impl Exchange {
         }
         (self.stage, self.moved) = (Stage::Routing, now);
         self.upload = RateMeter::new(self.config.body_rate());
-        (self.has_moved, self.is_continued, self.continue_at) = (false, false, None);
+        (self.moves, self.is_continued, self.continue_at) = (0, false, None);
         Some(self.down.read_head(now).into())
     }
 
@@ -320,7 +324,7 @@ impl Exchange {
         };
         let retry = match (may_repeat, is_session_up) {
             (true, true) if self.is_used => RetryAction::Again,
-            (true, false) if !self.has_moved => RetryAction::Elsewhere,
+            (true, false) if self.moves < MAX_MOVES => RetryAction::Elsewhere,
             (_, true) => RetryAction::No(ExchangeError::BadResponse),
             (_, false) => RetryAction::No(ExchangeError::SessionLost),
         };
@@ -332,7 +336,7 @@ impl Exchange {
 
     /// Sends the request over a connection of another session, after [`RetryAction::Elsewhere`].
     pub fn retry_elsewhere(&mut self) {
-        (self.has_moved, self.stage) = (true, Stage::Wanted(Choice::Fresh));
+        (self.moves, self.stage) = (self.moves + 1, Stage::Wanted(Choice::Fresh));
     }
 
     fn pass_request(&mut self, now: Instant) {

@@ -26,7 +26,9 @@ mod upstream;
 pub use body_reader::BodyMode;
 pub use config::ProxyConfig;
 pub use downstream::{Closing, Downstream, DownstreamEvent, HeadRefusal, RequestBody};
-pub use exchange::{Exchange, ExchangeError, ExchangeEvent, HttpDate, LocalBody, Released, RetryAction};
+pub use exchange::{
+    Exchange, ExchangeError, ExchangeEvent, HttpDate, LocalBody, MAX_MOVES, Released, RetryAction,
+};
 pub use facts::{MethodKind, RequestFacts, ResponseFacts};
 pub use history::{Choice, ConnHistory};
 pub use min_rate::{MinRate, RateMeter};

@@ -1,39 +1,19 @@
-//! From a public name to the session that serves it.
+//! From a public name to the sessions that serve it: the names here, who serves what in [`bindings`](super::bindings).
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
-use core::fmt;
+use alloc::vec::Vec;
 
 use thiserror::Error;
 
+use super::bindings::{AdmitError, Admitted, Bindings, Newcomer, Serving};
+use super::owner::Owner;
+use crate::dialect::Service;
 use crate::names::{ClaimedName, HostParts, OwnerLabel, ShortLabel};
 use crate::stellar::Address;
-
-/// The owner of a public name.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Owner {
-    /// Whoever proves to be this identity.
-    Identity(Address),
-    /// An agent without an identity, known to the relay's operator by this name: one DNS label, lower case.
-    Named(Arc<str>),
-}
-
-impl From<Address> for Owner {
-    fn from(address: Address) -> Self {
-        Owner::Identity(address)
-    }
-}
-
-impl fmt::Display for Owner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Owner::Identity(address) => address.fmt(f),
-            Owner::Named(name) => f.write_str(name),
-        }
-    }
-}
+use crate::time::Instant;
 
 /// What a visitor's host name names.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -66,11 +46,10 @@ pub enum NameError {
     NotConnected(ShortLabel),
 }
 
-/// The live sessions by owner. `K` names a session; the directory never confuses two of the same owner.
-#[derive(Debug)]
+/// The live sessions and their services, by owner. `K` names a session; the directory never confuses two of the same owner.
 pub struct Directory<K> {
     domain: String,
-    sessions: BTreeMap<Owner, K>,
+    bindings: Bindings<K>,
     /// Names of agents without an identity, connected or not.
     registered: BTreeSet<Arc<str>>,
     /// The addresses that are here, by their short labels.
@@ -81,13 +60,13 @@ pub struct Directory<K> {
     hosts: BTreeMap<String, Address>,
 }
 
-impl<K: PartialEq> Directory<K> {
+impl<K: Copy + Ord> Directory<K> {
     /// An empty directory of a relay that serves `domain` and what is below it.
     pub fn new(domain: &str) -> Self {
         let domain = domain.trim_end_matches('.').to_ascii_lowercase();
         Self {
             domain,
-            sessions: BTreeMap::new(),
+            bindings: Bindings::new(),
             registered: BTreeSet::new(),
             short: BTreeMap::new(),
             claimed: BTreeMap::new(),
@@ -101,37 +80,77 @@ impl<K: PartialEq> Directory<K> {
         self.registered.insert(name);
     }
 
-    /// Puts `session` in place; the session it replaces, if any, is the caller's to end.
-    pub fn insert(&mut self, owner: Owner, session: K) -> Option<K> {
-        if let Owner::Identity(address) = &owner {
-            self.short.insert(ShortLabel::new(address), *address);
-        }
-        self.sessions.insert(owner, session)
-    }
-
-    /// Removes `session`, unless another one has replaced it. Returns whether it was there.
+    /// Admits a session that logged in, in place of an older one of the same program. Services of that one are
+    /// [`Serving::Expected`], as after [`Directory::remove`].
     ///
-    /// Without the comparison, the clean-up of a replaced session would remove the one that replaced it.
-    pub fn remove(&mut self, owner: &Owner, session: &K) -> bool {
-        let there = self.sessions.get(owner) == Some(session);
-        if there {
-            self.sessions.remove(owner);
+    /// # Errors
+    /// [`AdmitError`]; nothing has changed then.
+    pub fn admit(&mut self, session: K, newcomer: Newcomer, now: Instant) -> Result<Admitted<K>, AdmitError> {
+        let owner = newcomer.owner.clone();
+        let admitted = self.bindings.admit(session, newcomer, now)?;
+        if let Owner::Identity(address) = owner {
+            self.short.insert(ShortLabel::new(&address), address);
         }
-        there
+        Ok(admitted)
     }
 
-    /// Forgets the short label of an owner that has no session: until then, its host names say whose they are.
-    pub fn forget(&mut self, owner: &Owner) {
+    /// Binds a service for a session that was admitted. Returns the sessions that serve it no longer, whose agents are to be
+    /// told.
+    ///
+    /// # Errors
+    /// The session that has the service and keeps it, if there is one; without one, `session` is not admitted.
+    pub fn bind(&mut self, session: K, service: &Service) -> Result<Vec<K>, Option<K>> {
+        self.bindings.bind(session, service)
+    }
+
+    /// A session withdraws a service. Returns whether no other one has it.
+    pub fn unbind(&mut self, session: K, service: &str) -> bool {
+        self.bindings.unbind(session, service)
+    }
+
+    /// The agent of this session goes away in good order: it serves nobody new.
+    pub fn set_leaving(&mut self, session: K) {
+        self.bindings.set_leaving(session);
+    }
+
+    /// Removes a session; another one of the same owner stays. Returns the services that nobody has any more. Where the agent
+    /// went away in good order, they are [`Serving::Expected`] until [`Directory::expire`] is called after
+    /// [`SUCCESSOR_LIMIT`](super::SUCCESSOR_LIMIT).
+    pub fn remove(&mut self, session: K, now: Instant) -> Vec<Arc<str>> {
+        let owner = self.bindings.owner(session).cloned();
+        let vacant = self.bindings.remove(session, now);
+        owner.iter().for_each(|owner| self.forget_label(owner));
+        vacant
+    }
+
+    /// Forgets services of this owner that nobody has bound in time.
+    pub fn expire(&mut self, owner: &Owner, now: Instant) {
+        self.bindings.expire(owner, now);
+        self.forget_label(owner);
+    }
+
+    /// The short label of an owner is kept while visitors may wait for its next session: only it says whose it is.
+    fn forget_label(&mut self, owner: &Owner) {
         if let Owner::Identity(address) = owner
-            && !self.sessions.contains_key(owner)
+            && !self.bindings.is_known(owner)
         {
             self.short.remove(&ShortLabel::new(address));
         }
     }
 
-    /// The session of this owner.
-    pub fn lookup(&self, owner: &Owner) -> Option<&K> {
-        self.sessions.get(owner)
+    /// Who serves visitors of `name`.
+    pub fn serving(&self, name: &Name) -> Serving<K> {
+        self.bindings.serving(&name.owner, name.service.as_deref())
+    }
+
+    /// Who serves this service, private or not, to identities.
+    pub fn serving_for_identities(&self, owner: &Owner, service: &str) -> Serving<K> {
+        self.bindings.serving_for_identities(owner, service)
+    }
+
+    /// The sessions of this owner, oldest first.
+    pub fn sessions_of(&self, owner: &Owner) -> &[K] {
+        self.bindings.sessions_of(owner)
     }
 
     /// The agent without an identity of this name, in any case, if it is registered or connected.
@@ -140,7 +159,7 @@ impl<K: PartialEq> Directory<K> {
         if let Some(expected) = self.registered.get(name.as_str()) {
             return Some(Owner::Named(Arc::clone(expected)));
         }
-        Some(Owner::Named(name.into())).filter(|owner| self.sessions.contains_key(owner))
+        Some(Owner::Named(name.into())).filter(|owner| !self.bindings.sessions_of(owner).is_empty())
     }
 
     /// What a `Host` header names: by [`HostParts`], or as the name of an agent without an identity; in any case, with or
@@ -212,12 +231,12 @@ impl<K: PartialEq> Directory<K> {
 
     /// How many sessions are live.
     pub fn len(&self) -> usize {
-        self.sessions.len()
+        self.bindings.len()
     }
 
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
-        self.sessions.is_empty()
+        self.bindings.len() == 0
     }
 }
 

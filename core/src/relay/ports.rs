@@ -25,9 +25,9 @@ const RANGE_SHARE: usize = 8;
 type Owner = (Address, String);
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum State<K> {
-    /// Bound by this session.
-    Bound(K),
+enum State {
+    /// Bound by one session or several.
+    Bound,
     /// Held for its owner until then.
     Held(Instant),
     /// Free since then; its last owner is preferred.
@@ -35,17 +35,17 @@ enum State<K> {
 }
 
 #[derive(Clone, Debug)]
-struct Lease<K> {
+struct Lease {
     /// `None`: another program on the relay's machine.
     owner: Option<Owner>,
-    state: State<K>,
+    state: State,
 }
 
-/// The ports of a relay. `K` names a session; no two are ever confused.
+/// The ports of a relay. A port belongs to a service, whichever sessions serve it.
 #[derive(Debug)]
-pub struct Ports<K> {
+pub struct Ports {
     range: RangeInclusive<u16>,
-    leases: BTreeMap<u16, Lease<K>>,
+    leases: BTreeMap<u16, Lease>,
 }
 
 /// Why a service has no port.
@@ -59,7 +59,7 @@ pub enum PortError {
     TooMany(usize),
 }
 
-impl<K: PartialEq> Ports<K> {
+impl Ports {
     /// The ports of `range`, none of them bound.
     pub fn new(range: RangeInclusive<u16>) -> Self {
         Self { range, leases: BTreeMap::new() }
@@ -75,28 +75,22 @@ impl<K: PartialEq> Ports<K> {
     ///
     /// # Errors
     /// [`PortError`] if no port is available.
-    pub fn take(&mut self, address: Address, service: &str, session: K) -> Result<u16, PortError> {
-        self.take_within(address, service, session, self.share())
+    pub fn take(&mut self, address: Address, service: &str) -> Result<u16, PortError> {
+        self.take_within(address, service, self.share())
     }
 
     /// Binds a port for a service of an address that may have `share` ports: the one it had last, else the first free one from a
-    /// start that its name determines. A port that another session of the same address has bound passes to `session`.
+    /// start that its name determines. One that is bound already stays as it is.
     ///
     /// # Errors
     /// [`PortError`] if no port is available.
-    pub fn take_within(
-        &mut self,
-        address: Address,
-        service: &str,
-        session: K,
-        share: usize,
-    ) -> Result<u16, PortError> {
+    pub fn take_within(&mut self, address: Address, service: &str, share: usize) -> Result<u16, PortError> {
         let owner = (address, String::from(service));
         let port = match self.held(&owner) {
             Some(port) => port,
             None => self.another(&owner, share)?,
         };
-        self.leases.insert(port, Lease { owner: Some(owner), state: State::Bound(session) });
+        self.leases.insert(port, Lease { owner: Some(owner), state: State::Bound });
         Ok(port)
     }
 
@@ -105,20 +99,15 @@ impl<K: PartialEq> Ports<K> {
         self.leases.insert(port, Lease { owner: None, state: State::Held(now + PORT_HOLD) });
     }
 
-    /// A session withdrew a service. Holds its port; returns until when, if the session had one.
-    pub fn release(
-        &mut self,
-        address: &Address,
-        service: &str,
-        session: &K,
-        now: Instant,
-    ) -> Option<Instant> {
-        self.hold(session, |(who, what)| who == address && what == service, now)
-    }
-
-    /// A session ended. Holds its ports; returns until when, if it had any.
-    pub fn release_all(&mut self, session: &K, now: Instant) -> Option<Instant> {
-        self.hold(session, |_| true, now)
+    /// No session serves the service any more. Holds its port; returns until when, if it had one.
+    pub fn release(&mut self, address: &Address, service: &str, now: Instant) -> Option<Instant> {
+        let until = now + PORT_HOLD;
+        let is_theirs = |(who, what): &Owner| who == address && what == service;
+        let mut leases = self.leases.values_mut();
+        let lease = leases
+            .find(|lease| lease.state == State::Bound && lease.owner.as_ref().is_some_and(is_theirs))?;
+        lease.state = State::Held(until);
+        Some(until)
     }
 
     /// Frees the ports whose hold has expired, and returns them.
@@ -146,7 +135,7 @@ impl<K: PartialEq> Ports<K> {
 
     /// A port for a service that has none.
     fn another(&self, owner: &Owner, share: usize) -> Result<u16, PortError> {
-        let theirs = |lease: &Lease<K>| lease.owner.as_ref().is_some_and(|(who, _)| *who == owner.0);
+        let theirs = |lease: &Lease| lease.owner.as_ref().is_some_and(|(who, _)| *who == owner.0);
         let at_limit = self.leases.values().filter(|lease| !lease.is_free() && theirs(lease)).count();
         let at_limit = at_limit >= share;
         // Without a free port, a new service takes one that is held for another service of the same agent.
@@ -187,22 +176,9 @@ impl<K: PartialEq> Ports<K> {
             first + offset
         })
     }
-
-    fn hold(&mut self, session: &K, which: impl Fn(&Owner) -> bool, now: Instant) -> Option<Instant> {
-        let until = now + PORT_HOLD;
-        let mut any = None;
-        for lease in self.leases.values_mut() {
-            let held = matches!(&lease.state, State::Bound(holder) if holder == session);
-            if held && lease.owner.as_ref().is_some_and(&which) {
-                lease.state = State::Held(until);
-                any = Some(until);
-            }
-        }
-        any
-    }
 }
 
-impl<K> Lease<K> {
+impl Lease {
     fn is_free(&self) -> bool {
         matches!(self.state, State::Free(_))
     }

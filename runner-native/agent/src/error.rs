@@ -60,6 +60,14 @@ pub enum AgentError {
     /// The relay named a URL that is not to be shown to anybody.
     #[error(transparent)]
     Url(#[from] UrlError),
+    /// Other agents of the same identity serve all of the services by now.
+    #[error("another agent of this identity serves {service} now{}", by_program(by.as_deref()))]
+    TakenOver {
+        /// The last one that was taken over.
+        service: String,
+        /// Which program has it, if that allowed to tell.
+        by: Option<String>,
+    },
     /// The relay is one of an older system and does not have what was asked for.
     #[error("this relay is of an older system, which does not have {0}")]
     Unsupported(Feature),
@@ -103,6 +111,10 @@ pub enum AgentError {
     /// The agent has ended.
     #[error("the agent has ended")]
     Closed,
+}
+
+fn by_program(label: Option<&str>) -> String {
+    label.map(|label| format!(" ({label})")).unwrap_or_default()
 }
 
 /// Whose certificates a file of authorities is for.

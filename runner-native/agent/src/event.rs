@@ -40,6 +40,13 @@ pub enum AgentEvent {
         /// The relay's text for a person.
         message: String,
     },
+    /// Another agent of the same identity serves this service from now on. What visitors have under way here goes on.
+    ServiceTakenOver {
+        /// Its name.
+        service: String,
+        /// Which program has it, if that allowed to tell.
+        by: Option<String>,
+    },
     /// There is no link. Once for each failed attempt.
     Disconnected {
         /// Why the link ended, or the attempt failed.

@@ -50,6 +50,7 @@ pub use event::AgentEvent;
 pub use event_sink::{AgentEvents, Inspection};
 pub use forward::{Forward, ForwardBuilder, ForwardHandle};
 pub use handle::AgentHandle;
+pub use hvym_tunnel_core::dialect::OnConflict;
 pub use hvym_tunnel_net::key::Identity;
 pub use hvym_tunnel_net::target::{RelayUrl, ServiceAddress, ServiceName, Target};
 pub use spec::{ConflictPolicy, ServiceSpec};

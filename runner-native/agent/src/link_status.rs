@@ -239,6 +239,27 @@ impl LinkStatus {
         }
     }
 
+    /// Another agent serves a service from now on.
+    ///
+    /// # Errors
+    /// If that ends the agent, which has no other service: see [`ConflictPolicy`].
+    pub(crate) fn handle_taken_over(
+        &mut self,
+        service: &str,
+        by: Option<String>,
+        now: Instant,
+    ) -> Result<(), AgentError> {
+        let Some(spec) = self.services.iter().find(|spec| spec.name.as_str() == service).cloned() else {
+            return Ok(());
+        };
+        self.events.push(AgentEvent::ServiceTakenOver { service: service.to_owned(), by: by.clone() });
+        self.remove_service(service, now);
+        if self.services.is_empty() && spec.conflict != ConflictPolicy::Stay {
+            return Err(AgentError::TakenOver { service: service.to_owned(), by });
+        }
+        Ok(())
+    }
+
     /// The link, or the attempt, ended.
     ///
     /// # Errors
@@ -386,6 +407,34 @@ mod tests {
         };
         assert_eq!(refuse(&mut status, "web"), Ok(()));
         assert!(matches!(refuse(&mut status, "api"), Err(AgentError::ServiceRefused { .. })));
+    }
+
+    #[test]
+    fn an_agent_ends_when_others_have_taken_all_of_its_services() {
+        let mut status = status(&["web", "api"]);
+        up(&mut status);
+        status.handle_bound("web".to_owned(), None, NOW).expect("a URL");
+        status.handle_bound("api".to_owned(), None, NOW).expect("a URL");
+        let by = Some("host, process 7".to_owned());
+        assert_eq!(status.handle_taken_over("web", by.clone(), NOW), Ok(()));
+        assert_eq!(status.handle_taken_over("web", by.clone(), NOW), Ok(()), "it is known already");
+        let ended = status.handle_taken_over("api", by.clone(), NOW).expect_err("the last one");
+        assert_eq!(ended.to_string(), "another agent of this identity serves api now (host, process 7)");
+        let told = status
+            .take_events()
+            .into_iter()
+            .filter(|event| matches!(event, AgentEvent::ServiceTakenOver { .. }));
+        assert_eq!(told.count(), 2);
+    }
+
+    #[test]
+    fn an_agent_that_is_to_stay_stays_without_any_service() {
+        let spec = ServiceSpec { conflict: ConflictPolicy::Stay, ..(*spec("web")).clone() };
+        let mut status = status(&[]);
+        status.put_service(Arc::new(spec));
+        up(&mut status);
+        status.handle_bound("web".to_owned(), None, NOW).expect("a URL");
+        assert_eq!(status.handle_taken_over("web", None, NOW), Ok(()));
     }
 
     #[test]

@@ -35,6 +35,9 @@ use crate::service::{Dispatcher, ServiceTable};
 /// How long the close of the link may take. It is queued already; a network that is gone never confirms it.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
+/// How long requests that are under way may take when others have taken all services.
+const TAKEN_OVER_LIMIT: Duration = Duration::from_secs(10);
+
 type Dial = Pin<Box<dyn Future<Output = Result<Box<Socket>, Close>> + Send>>;
 
 /// What a runner shares with the handle of its agent.
@@ -75,6 +78,8 @@ pub(crate) struct AgentRunner {
     dial: Option<(AttemptId, Dial)>,
     /// Set while draining: when to stop waiting.
     drain_until: Option<Instant>,
+    /// Why the agent ends once what is under way is over, if not because the handle asked for it.
+    ended_by: Option<AgentError>,
 }
 
 /// Why the loop woke.
@@ -121,6 +126,7 @@ impl AgentRunner {
             commands,
             dial: None,
             drain_until: None,
+            ended_by: None,
         }
     }
 
@@ -133,7 +139,7 @@ impl AgentRunner {
             let woke = self.wait().await;
             match self.handle(woke) {
                 Ok(Next::Continue) => {}
-                Ok(Next::End) => break Ok(()),
+                Ok(Next::End) => break self.ended_by.take().map_or(Ok(()), Err),
                 Err(error) => break Err(error),
             }
         };
@@ -260,6 +266,13 @@ impl AgentRunner {
             }
             MachineEvent::RevokeRefused { code, error, .. } => {
                 self.shared.sink.emit(AgentEvent::RevokeRefused { code, message: error });
+            }
+            MachineEvent::Unbound { service, by } => {
+                let outcome = self.shared.update(|status, now| status.handle_taken_over(&service, by, now));
+                if let Err(error) = outcome {
+                    self.ended_by = Some(error);
+                    return Ok(self.drain(TAKEN_OVER_LIMIT));
+                }
             }
             MachineEvent::Latency(round_trip) => tracing::debug!(?round_trip, "the relay answered a ping"),
             MachineEvent::Draining { reason, deadline } => {

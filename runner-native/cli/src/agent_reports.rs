@@ -105,6 +105,25 @@ impl AgentReports {
         self.reporter.tell(&Report::Bound { service, url, target });
     }
 
+    /// What became of one service at the relay.
+    fn service(&self, event: &AgentEvent) {
+        match event {
+            AgentEvent::ServiceBound(bound) => self.bound(bound),
+            AgentEvent::ServiceRefused { service, code, message } => {
+                // Of the only one, the end of the program says it.
+                if matches!(&self.subject.purpose, AgentKind::Expose { services, .. } if services.len() > 1) {
+                    let (service, code, message) = (service.clone(), code.clone(), message.clone());
+                    self.reporter.tell(&Report::BindFailed { service, code, message });
+                }
+            }
+            AgentEvent::ServiceTakenOver { service, by } => {
+                let (service, by) = (service.clone(), by.clone());
+                self.reporter.tell(&Report::Unbound { service, code: "replaced", by });
+            }
+            _ => {}
+        }
+    }
+
     fn request(&self, record: &RequestRecord) {
         let note = record.note.as_ref().map(note);
         self.reporter.tell_request(&RequestReport {
@@ -183,14 +202,9 @@ impl Observer<AgentEvent> for AgentReports {
                 let (service, listen, relay) = (service.clone(), listen.to_string(), relay.clone());
                 self.reporter.tell(&Report::Forwarding { service, listen, address: *address, relay });
             }
-            AgentEvent::ServiceBound(bound) => self.bound(bound),
-            AgentEvent::ServiceRefused { service, code, message } => {
-                // Of the only one, the end of the program says it.
-                if matches!(&self.subject.purpose, AgentKind::Expose { services, .. } if services.len() > 1) {
-                    let (service, code, message) = (service.clone(), code.clone(), message.clone());
-                    self.reporter.tell(&Report::BindFailed { service, code, message });
-                }
-            }
+            AgentEvent::ServiceBound(_)
+            | AgentEvent::ServiceRefused { .. }
+            | AgentEvent::ServiceTakenOver { .. } => self.service(event),
             AgentEvent::Disconnected { reason, retry_in, attempt } => {
                 let (reason, at) = (reason.to_string(), Instant::now() + *retry_in);
                 *self.waiting() = Some(NextAttempt { reason, at, attempt: *attempt });

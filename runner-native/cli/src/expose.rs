@@ -32,6 +32,8 @@ pub(crate) struct ExposeOptions {
     pub(crate) services: Vec<ServiceSpec>,
     /// Whether to stop (exit 7) when nothing listens at a target at the start.
     pub(crate) require_upstream: bool,
+    /// What the relay, and other agents of the identity, may know of this process.
+    pub(crate) process_label: Option<String>,
 }
 
 impl ExposeOptions {
@@ -45,6 +47,7 @@ impl ExposeOptions {
             own_relay_reaching: false,
             services: vec![service],
             require_upstream: false,
+            process_label: None,
         }
     }
 
@@ -70,6 +73,10 @@ impl ExposeOptions {
         let builder =
             Agent::builder(identity).link(self.link.clone()).known_relays(self.known_relays.clone());
         let builder = self.services.iter().cloned().fold(builder, AgentBuilder::service);
+        let builder = match &self.process_label {
+            Some(label) => builder.process_label(label),
+            None => builder,
+        };
         match &self.compat {
             Some(compat) => builder.compat(compat.clone()),
             None => builder,

@@ -127,6 +127,16 @@ pub(crate) enum Report {
         /// The relay's text for a person.
         message: String,
     },
+    /// Another agent of the same identity serves a service from now on.
+    Unbound {
+        /// Its name.
+        service: String,
+        /// The relay's word for the reason.
+        code: &'static str,
+        /// Which program has it, if that allowed to tell.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+    },
     /// An identity reached a service. Told now and then, not for every stream.
     Reached {
         /// The service.

@@ -132,10 +132,11 @@ enum Outcome {
 }
 
 impl<'a> RequestRecord<'a> {
-    /// Begins a request, in the counters of the relay and of the session.
-    pub(super) fn new(all: &'a Metrics, own: &Arc<Record>, clock: Clock) -> Self {
+    /// Begins a request, in the counters of the relay and of the session. While its session is awaited, there is none.
+    pub(super) fn new(all: &'a Metrics, own: Option<&Arc<Record>>, clock: Clock) -> Self {
+        let own = own.cloned().unwrap_or_default();
         [all, &own.metrics].into_iter().for_each(|metrics| Metrics::add(&metrics.asked, 1));
-        Self { all, own: Arc::clone(own), clock, begun: clock.now(), outcome: Outcome::Failed }
+        Self { all, own, clock, begun: clock.now(), outcome: Outcome::Failed }
     }
 
     /// Ends with a response of the service, or with a page instead.
@@ -190,7 +191,7 @@ mod tests {
     #[test]
     fn every_request_ends_once_however_it_ends() {
         let (all, own, clock) = (Metrics::default(), Arc::new(Record::default()), Clock::new());
-        let begin = || RequestRecord::new(&all, &own, clock);
+        let begin = || RequestRecord::new(&all, Some(&own), clock);
         let waiting = begin();
         let end = |answer: Result<StatusCode, Page>| begin().with(answer, |status| *status).is_ok();
         assert!(end(Ok(StatusCode::INTERNAL_SERVER_ERROR)) && end(Ok(StatusCode::GATEWAY_TIMEOUT)));

@@ -3,18 +3,15 @@
 pub(crate) mod forward;
 mod upgrade;
 
-use std::sync::Arc;
-
 use http::{HeaderMap, Request};
 use hvym_proxy::limits::Use;
-use hvym_tunnel_core::relay::Name;
 use hvym_tunnel_pages::Page;
 
 use crate::http1::head_rewrite;
 use crate::http1::request_body::RequestBody;
 use crate::limits::visitor_counts::RequestPermit;
 use crate::pages;
-use crate::sessions::AgentSession;
+use crate::sessions::Destination;
 use crate::upstream::response_body::{self, Answer};
 use crate::visitor::Visitor;
 use forward::forward;
@@ -22,13 +19,12 @@ use forward::forward;
 /// Passes one request on to an agent; an error becomes its page.
 pub(crate) async fn proxy(
     visitor: &Visitor,
-    session: AgentSession,
-    name: Name,
+    destination: Destination,
     host: String,
     request: Request<RequestBody>,
 ) -> (Answer, Option<RequestPermit>) {
     let format = response_body::format(request.headers());
-    match try_proxy(visitor, session, name, host, request).await {
+    match try_proxy(visitor, destination, host, request).await {
         Ok((answer, permit)) => (answer, Some(permit)),
         Err(page) => (response_body::page(&page, format), None),
     }
@@ -40,15 +36,18 @@ pub(crate) async fn proxy(
 /// The page about what went wrong.
 pub(crate) async fn try_proxy(
     visitor: &Visitor,
-    session: AgentSession,
-    name: Name,
+    destination: Destination,
     host: String,
     request: Request<RequestBody>,
 ) -> Result<(Answer, RequestPermit), Page> {
-    let (name, client) = (Arc::new(name), visitor.client_info(&fields(request.headers())));
+    let client = visitor.client_info(&fields(request.headers()));
     let kind = if head_rewrite::wants_upgrade(request.headers()) { Use::Tunnel } else { Use::Request };
-    let permit = visitor.state.limits.enter(visitor.key(&client), &name, kind).map_err(pages::over_limit)?;
-    if !session.record.takes_request(visitor.state.clock.now()) {
+    let permit = visitor
+        .state
+        .limits
+        .enter(visitor.key(&client), &destination.name, kind)
+        .map_err(pages::over_limit)?;
+    if !destination.takes_request(visitor.state.clock.now()) {
         drop(permit.over());
         return Err(pages::over_rate());
     }
@@ -56,7 +55,7 @@ pub(crate) async fn try_proxy(
     body.wait_for_service(&head.headers);
     let request = Request::from_parts(head, body);
     let rate = permit.is_pressed().then(|| visitor.state.settings.options.body_rate());
-    match forward(visitor, session, &name, host, client, request, rate).await {
+    match forward(visitor, destination, host, client, request, rate).await {
         Ok(answer) => Ok((answer, permit)),
         Err(page) => {
             drop(permit.over());

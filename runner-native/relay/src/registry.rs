@@ -20,7 +20,7 @@ pub type Decision<'a, T> = Pin<Box<dyn Future<Output = Result<T, Refusal>> + Sen
 
 /// Decides who may be an agent. Each identity has proved before that it holds its key.
 pub trait Registry: Send + Sync {
-    /// Whether `agent` may connect, and what happens if it is connected already. An agent whose decision takes longer than
+    /// Whether `agent` may connect. An agent whose decision takes longer than
     /// [`REGISTRY_TIMEOUT`] is refused.
     fn admit(&self, agent: Address) -> Decision<'_, Admission>;
 
@@ -52,7 +52,7 @@ pub trait Registry: Send + Sync {
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct Admission {
-    /// What happens to its older link, if there is one.
+    /// What happens to its older link, if both are of programs that name no instance.
     pub policy: Policy,
     /// Public TCP ports at once; `None` is the share that every agent has.
     pub tcp_ports: Option<usize>,
@@ -112,7 +112,7 @@ impl fmt::Display for Refusal {
 /// Admits every identity.
 #[derive(Copy, Clone, Debug, Default)]
 pub struct OpenRegistry {
-    /// What happens when an identity connects twice.
+    /// What happens when a program that names no instance connects twice.
     pub policy: Policy,
 }
 

@@ -2,10 +2,13 @@
 //! socket.
 
 mod agent_session;
+mod assignment;
 mod port_table;
-mod succession;
+mod service_target;
 mod table;
+mod waiters;
 
 pub(crate) use agent_session::{AgentSession, Wanted};
 pub(crate) use port_table::PortTable;
-pub(crate) use table::{HostTarget, NameClaim, SessionKey, SessionTable};
+pub(crate) use service_target::{Assigned, Destination, HostTarget, ServiceTarget};
+pub(crate) use table::{SessionKey, SessionTable};

@@ -31,10 +31,7 @@ pub(super) const TLS_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long visitors wait for an agent that said that it goes away, since it is mostly restarted: a program starts, and logs
 /// in, within a few seconds.
-pub(super) const SUCCESSOR_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a request that its agent's old session lost waits for the new one to bind its services. They follow the
-/// login at once; a service that is not among them is not coming.
-pub(super) const BIND_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const SUCCESSOR_TIMEOUT: Duration = hvym_tunnel_core::relay::SUCCESSOR_LIMIT;
 /// How long a visitor who still sends may take to notice that it was answered. nginx waits as long.
 pub(super) const PARTING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long closes may take to reach agents that do not read, at the end.

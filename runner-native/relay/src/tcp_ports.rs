@@ -19,7 +19,6 @@ use socket2::SockRef;
 use crate::limits::tunnel_idle::splice_until_idle;
 use crate::limits::visitor_counts::{ConnectionSlot, RequestPermit};
 use crate::relay_state::RelayState;
-use crate::sessions::SessionKey;
 use crate::settings::TCP_KEEPALIVE;
 use crate::upstream::pool::{StreamUser, next_visitor_id};
 use hvym_tunnel_net::listener::TcpListener;
@@ -36,25 +35,17 @@ pub(crate) fn bind(
     state: &Arc<RelayState>,
     address: Address,
     service: &str,
-    session: SessionKey,
     share: Option<usize>,
 ) -> Result<u16, BindRefusal> {
-    state.ports.bind(address, service, session, share, state.clock.now(), |at| {
+    state.ports.bind(address, service, share, state.clock.now(), |at| {
         let listener = TcpListener::listen(at, Some(TCP_KEEPALIVE))?;
         Ok(spawn(accept(Arc::clone(state), listener, at.port())))
     })
 }
 
-/// A session withdrew a service: its port is held for it for a while.
-pub(crate) fn release(state: &Arc<RelayState>, address: &Address, service: &str, session: SessionKey) {
-    let now = state.clock.now();
-    expire_at(state, state.ports.release(address, service, session, now));
-}
-
-/// A session ended: its ports are held for its agent for a while.
-pub(crate) fn release_all(state: &Arc<RelayState>, session: SessionKey) {
-    let now = state.clock.now();
-    expire_at(state, state.ports.release_all(session, now));
+/// No session serves a service any more: its port is held for it for a while.
+pub(crate) fn release(state: &Arc<RelayState>, address: &Address, service: &str) {
+    expire_at(state, state.ports.release(address, service, state.clock.now()));
 }
 
 fn expire_at(state: &Arc<RelayState>, until: Option<Instant>) {
@@ -126,18 +117,16 @@ async fn serve(state: Arc<RelayState>, tcp: Tcp, peer: SocketAddr, admitted: Adm
     }
 }
 
-async fn carry(state: &RelayState, tcp: Tcp, peer: SocketAddr, name: &Name) -> io::Result<()> {
+async fn carry(state: &RelayState, tcp: Tcp, peer: SocketAddr, name: &Arc<Name>) -> io::Result<()> {
     let mut opening = StreamHeader {
         proto: Proto::Tcp,
         visitor: Some(canonical(peer).to_string()),
         at: tcp.local_addr().ok().map(|at| canonical(at).to_string()),
         ..StreamHeader::default()
     };
-    let Some(live) = state.sessions.agent(&name.owner) else {
-        return Err(io::Error::new(io::ErrorKind::NotConnected, "its agent is away"));
-    };
     let user = StreamUser { id: next_visitor_id(), group: VisitorKey::new(peer.ip()).as_u64() };
-    let stream = live.open(user, name, &mut opening).await.map_err(|page| io::Error::other(page.title))?;
+    let opened = state.sessions.open(user, name, &mut opening).await;
+    let (stream, _assigned) = opened.map_err(|page| io::Error::other(page.title))?;
     tracing::debug!(stream = ?stream.id(), service = opening.service, %peer, "connection");
     splice_until_idle(stream, tcp, state.settings.options.visitors.tunnel_timeout, state.clock).await
 }
@@ -151,8 +140,6 @@ fn canonical(at: SocketAddr) -> SocketAddr {
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
-    use hvym_tunnel_core::handshake::Upgrade;
-    use hvym_tunnel_core::relay::Session;
     use hvym_tunnel_core::time::UnixTime;
 
     use super::*;
@@ -160,9 +147,7 @@ mod tests {
     use crate::compat_agents::CompatAgents;
     use crate::event::EventSink;
     use crate::relay_state::Plugins;
-    use crate::sessions::AgentSession;
     use hvym_tunnel_net::key::Identity;
-    use hvym_tunnel_net::link_driver::LinkHandle;
 
     const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 9);
 
@@ -177,11 +162,7 @@ mod tests {
 
     /// Assigns a port of `state`.
     fn taken(state: &Arc<RelayState>, service: &str) -> u16 {
-        let (clock, config) = (state.clock, state.session.clone());
-        let machine = Session::new(config, Upgrade::new("localhost"), clock.wall(), [0; 32], clock.now());
-        let live = AgentSession::new(LinkHandle::new(machine, clock), state.settings.pool(), clock);
-        let session = state.sessions.enter(live).expect("an empty relay has room");
-        state.ports.assign(Address::from_public_key([9; 32]), service, session).expect("a free port")
+        state.ports.assign(Address::from_public_key([9; 32]), service).expect("a free port")
     }
 
     #[test]

@@ -9,6 +9,7 @@ use hvym_tunnel_core::stellar::Address;
 
 use super::compat::CompatArgs;
 use super::identity::{IdentityRole, SourceArgs};
+use super::sessions::SessionArgs;
 use super::{OptionError, Output};
 use crate::exit::{EXIT_CODES, ExitError};
 use crate::expose::ExposeOptions;
@@ -91,6 +92,8 @@ struct AccessArgs {
     /// Let in the identity with this address (G...); repeat for more
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',', env = "HVYM_TUNNEL_ALLOW", hide_env = true)]
     allow: Vec<Address>,
+    #[command(flatten)]
+    sessions: SessionArgs,
 }
 
 impl AccessArgs {
@@ -111,6 +114,8 @@ impl ExposeArgs {
     pub(crate) fn options(self) -> Result<(Source, ExposeOptions), ExitError> {
         let source = self.source.source(IdentityRole::Agent);
         let compat = self.compat.settings()?;
+        let on_conflict = self.access.sessions.on_conflict();
+        let process_label = self.access.sessions.label();
         let access = self.access.access()?;
         let filter = self.filter.with_file().map_err(SettingsError::from)?;
         let first = Binding { service: self.service, target: self.target };
@@ -123,6 +128,7 @@ impl ExposeArgs {
             (spec.access, spec.filter, spec.proxy_protocol) =
                 (access.clone(), filter.clone(), proxy_protocol);
             spec.ca.clone_from(&self.ca_file);
+            spec.on_conflict = on_conflict;
             spec
         };
         let options = ExposeOptions {
@@ -131,6 +137,7 @@ impl ExposeArgs {
             known_relays: source.known_relays(),
             own_relay_port: 0,
             own_relay_reaching: false,
+            process_label,
             services: bindings.into_iter().map(spec).collect(),
             require_upstream: self.require_upstream,
         };

@@ -22,6 +22,7 @@ pub(crate) mod logs;
 mod operator;
 mod relay;
 mod relays;
+mod sessions;
 mod share;
 
 mod token;

@@ -45,12 +45,20 @@ impl From<AgentError> for ExitError {
             AgentError::Upstream(_) => ExitError::new(Exit::UpstreamUnreachable, error.to_string())
                 .with_hint("start it first, or leave out --require-upstream"),
             AgentError::ServiceRefused { ref code, .. } => {
-                let exit = if code == "conflict" { Exit::NameConflict } else { Exit::Refused };
-                ExitError::new(exit, error.to_string())
-                    .with_hint("choose another name with --service, or ask the relay's operator")
+                let (exit, hint) = if code == "name_taken" {
+                    (
+                        Exit::NameConflict,
+                        "stop it, choose another name, or share by --on-conflict pool on both",
+                    )
+                } else {
+                    (Exit::Refused, "choose another name with --service, or ask the relay's operator")
+                };
+                ExitError::new(exit, error.to_string()).with_hint(hint)
             }
             AgentError::Url(_) => ExitError::new(Exit::Refused, error.to_string())
                 .with_hint("dial the relay by its domain; if you did, do not trust it"),
+            AgentError::TakenOver { .. } => ExitError::new(Exit::NameConflict, error.to_string())
+                .with_hint("stop one of the two, or start both with --on-conflict pool or standby"),
             AgentError::Unsupported(feature) => {
                 let option = wanted(feature);
                 let message =

@@ -120,7 +120,8 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
         Report::Ready { .. }
         | Report::Forwarding { .. }
         | Report::Bound { .. }
-        | Report::BindFailed { .. } => services(report, moment),
+        | Report::BindFailed { .. }
+        | Report::Unbound { .. } => services(report, moment),
         Report::Disconnected { .. } | Report::Reconnected { .. } | Report::Notice { .. } => link(report),
         Report::Listening { .. }
         | Report::AgentJoined { .. }
@@ -155,7 +156,7 @@ fn err() -> Line {
 
 /// Services that can be reached now, or cannot.
 fn services(report: &Report, moment: Moment) -> Vec<Line> {
-    use Ink::{Bold, Dim, Plain, Red};
+    use Ink::{Bold, Dim, Plain, Red, Yellow};
     match report {
         Report::Ready { url, target, service, relay, private, note, .. } => {
             let mut lines =
@@ -178,6 +179,10 @@ fn services(report: &Report, moment: Moment) -> Vec<Line> {
             Line::out().with(Bold, url),
             Line::out().with(Plain, format!("  -> {target}")).with(Dim, format!("  service {service}")),
         ],
+        Report::Unbound { service, by, .. } => {
+            let by = by.as_ref().map(|by| format!(" ({by})")).unwrap_or_default();
+            vec![err().with(Yellow, format!("another agent of this identity serves {service} now{by}"))]
+        }
         Report::BindFailed { service, code, message } => {
             vec![err().with(Red, format!("service {service} was not bound: {message} ({code})"))]
         }

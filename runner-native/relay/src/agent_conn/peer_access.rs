@@ -20,6 +20,7 @@ use thiserror::Error;
 
 use crate::limits::reached::ReachedStream;
 use crate::relay_state::RelayState;
+use crate::sessions::Assigned;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::stream::{TunnelReader, TunnelStream, TunnelWriter};
 use hvym_tunnel_net::timeout::within;
@@ -128,7 +129,7 @@ impl Reach {
         };
         let caller_reset = caller.reset_watch();
         let (from_caller, to_caller) = caller.split();
-        let Some(owner) = self.open().await else {
+        let Some((owner, _assigned)) = self.open().await else {
             return self.reject(to_caller, &OpenResult::not_reachable()).await;
         };
         let owner_reset = owner.reset_watch();
@@ -173,16 +174,16 @@ impl Reach {
     }
 
     /// Opens a stream to the owner.
-    async fn open(&self) -> Option<TunnelStream> {
+    async fn open(&self) -> Option<(TunnelStream, Assigned)> {
         self.slot.as_ref()?;
-        let live = self.state.sessions.agent(&Owner::Identity(self.to))?;
         let key = self.delegation.as_ref().map(|signed| signed.delegation.key);
         tracing::debug!(from = %self.from, ?key, to = %self.to, service = self.service, "reach");
-        live.open_for(self.from, &self.service, |header| match &self.delegation {
+        let delegated = |header: StreamHeader| match &self.delegation {
             Some(signed) => header.delegated(signed, self.to),
             None => header,
-        })
-        .await
+        };
+        let (owner, sessions) = (Owner::Identity(self.to), &self.state.sessions);
+        sessions.open_for_identity(&owner, &self.service, self.from, &delegated).await
     }
 
     async fn reject(&self, caller: TunnelWriter, verdict: &OpenResult) -> io::Result<()> {

@@ -1,7 +1,8 @@
-//! The registration of one session in its relay: admission, name, and the services that it binds.
+//! The registration of one session in its relay: admission, and the services that it binds.
 //!
 //! Knows no socket; it acts on the session by its handle.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +11,7 @@ use hvym_tunnel_core::dialect::{Proto, Service};
 use hvym_tunnel_core::handshake::TokenAuthRequest;
 use hvym_tunnel_core::names::BARE_SERVICE;
 use hvym_tunnel_core::reason::DownReason;
-use hvym_tunnel_core::relay::{BindRefusal, LinkId, Owner, Session, SessionEvent};
+use hvym_tunnel_core::relay::{AdmitError, BindRefusal, LinkId, Newcomer, Owner, Session, SessionEvent};
 use hvym_tunnel_core::stellar::{Address, Verified};
 use zeroize::Zeroizing;
 
@@ -23,8 +24,7 @@ use crate::limits::logins::{AgentPlace, PendingLogin};
 use crate::metrics::Joined;
 use crate::registry::{Admission, REGISTRY_TIMEOUT};
 use crate::relay_state::RelayState;
-use crate::sessions::AgentSession;
-use crate::sessions::{NameClaim, SessionKey};
+use crate::sessions::{AgentSession, SessionKey};
 use crate::settings::SUCCESSOR_TIMEOUT;
 use crate::tcp_ports;
 use hvym_tunnel_net::runtime::spawn;
@@ -76,8 +76,7 @@ pub(crate) struct AgentRegistration {
 
 impl Drop for AgentRegistration {
     fn drop(&mut self) {
-        self.state.sessions.leave(self.key, self.owner.as_ref());
-        tcp_ports::release_all(&self.state, self.key);
+        self.deregister();
     }
 }
 
@@ -126,21 +125,20 @@ impl AgentRegistration {
             SessionEvent::Bind(service) => self.on_bind(service),
             SessionEvent::Unbound(service) => {
                 self.live.pool.clear(&service);
-                self.state.sessions.handle_services();
+                self.unbind(&service);
                 tracing::info!(owner = ?self.owner, service, "unbound");
-                if let Some(address) = self.address() {
-                    tcp_ports::release(&self.state, &address, &service, self.key);
-                }
             }
             SessionEvent::Latency(rtt) => tracing::trace!(owner = ?self.owner, ?rtt, "latency"),
             SessionEvent::OpenReady => self.live.wake(),
             SessionEvent::GoingAway => {
-                tracing::info!(owner = ?self.owner, all = self.live.is_leaving(), "the agent leaves a link");
-                self.live.handle_going_away();
+                let all = self.live.handle_going_away();
+                tracing::info!(owner = ?self.owner, all, "the agent leaves a link");
+                if let Some(owner) = self.owner.as_ref().filter(|_| all) {
+                    self.state.sessions.set_leaving(self.key, owner);
+                }
             }
             SessionEvent::Links(links) => {
                 tracing::info!(owner = ?self.owner, links, "links");
-                self.state.sessions.handle_services();
                 self.live.wake();
             }
             SessionEvent::Authenticate(request) => self.on_token(request),
@@ -149,9 +147,10 @@ impl AgentRegistration {
         }
     }
 
-    /// Gives the link to the session of `address` that it wants to join, or refuses it.
-    pub(crate) fn join(&self, address: Address) -> Option<(AgentSession, LinkId)> {
-        let Some(target) = self.state.sessions.agent(&Owner::Identity(address)) else {
+    /// Gives the link to the session of `address` and this name, or refuses it.
+    pub(crate) fn join(&self, address: Address, name: &str) -> Option<(AgentSession, LinkId)> {
+        let is_it = |live: &AgentSession| live.session.look(|session| session.name() == name);
+        let Some(target) = self.state.sessions.sessions_of(&address.into()).into_iter().find(is_it) else {
             let unknown = "this relay has no such session".to_owned();
             self.refuse(DownReason::UnknownSession(unknown));
             return None;
@@ -195,11 +194,15 @@ impl AgentRegistration {
             return self.refuse(reason);
         }
         self.key_that_acts = verified.delegation().map(|delegation| delegation.delegation().key);
-        if let Some(old) = self.claim_name(Joined::now(owner.clone(), expires_at, None), policy) {
+        // Whoever knows instances says for each service what is to happen.
+        let instance = self.live.session.look(|session| session.process().instance.clone());
+        let keeps_older = policy == Policy::Reject && instance.is_none();
+        let newcomer = Newcomer { owner: owner.clone(), instance, keeps_older };
+        if let Some(older) = self.enter(newcomer, Joined::now(owner.clone(), expires_at, None)) {
             let is_older = self.live.session.look(Session::falls_back);
             let url = if is_older { self.state.long_url(&owner) } else { self.state.url(&owner, None) };
             self.live.session.with(|session, now| session.admit(url.clone(), now));
-            self.announce(old, url);
+            self.announce(older, url);
         }
     }
 
@@ -221,20 +224,22 @@ impl AgentRegistration {
                 return self.refuse(reason);
             }
         };
-        let policy = if request.force { Policy::Takeover } else { Policy::Reject };
         let owner = Owner::Named(Arc::clone(&name));
+        let newcomer = Newcomer { owner: owner.clone(), instance: None, keeps_older: !request.force };
         let joined = Joined::now(owner.clone(), None, Some(request.version));
-        if let Some(old) = self.claim_name(joined, policy) {
+        if let Some(older) = self.enter(newcomer, joined) {
             let service = Service::http(&*name);
+            // The older session's was taken from it, and there is no other.
+            let _replaced = self.state.sessions.bind(self.key, &owner, &service);
             self.live.session.with(|session, now| session.admit_token(name.to_string(), service, now));
-            self.announce(old, self.state.url(&owner, None));
+            self.announce(older, self.state.url(&owner, None));
         }
     }
 
-    /// Assigns the name to this session, or refuses the session. Returns the session that had the name before; the
-    /// outer `None` is a refusal.
-    fn claim_name(&mut self, joined: Joined, policy: Policy) -> Option<Option<AgentSession>> {
-        let owner = joined.owner.clone();
+    /// Admits this session to the table, or refuses it. Returns the older session of the same program; the outer `None` is a
+    /// refusal.
+    fn enter(&mut self, newcomer: Newcomer, joined: Joined) -> Option<Option<AgentSession>> {
+        let (owner, now) = (newcomer.owner.clone(), self.state.clock.now());
         let is_listed = self.token_login.is_some() || self.admission.is_listed;
         match self.state.logins.admit(owner.clone(), self.from.key, is_listed) {
             Ok(place) => self.occupied = Occupied::Agent { _place: place },
@@ -243,12 +248,16 @@ impl AgentRegistration {
                 return None;
             }
         }
-        match self.state.sessions.admit(self.key, owner.clone(), policy) {
-            NameClaim::Conflict => {
+        match self.state.sessions.admit(self.key, newcomer, now) {
+            Err(AdmitError::Conflict) => {
                 self.refuse(DownReason::Replaced);
                 None
             }
-            NameClaim::Granted(old) => {
+            Err(error @ AdmitError::TooMany) => {
+                self.refuse(DownReason::Overloaded(error.to_string()));
+                None
+            }
+            Ok(entry) => {
                 self.owner = Some(owner);
                 if let Some(per_second) = self.admission.rate {
                     // A page asks for a dozen things at once.
@@ -259,20 +268,21 @@ impl AgentRegistration {
                 }
                 let _first = self.live.record.joined.set(joined);
                 self.state.metrics.join();
-                Some(old)
+                if entry.replaced.is_some() {
+                    self.expire_later();
+                }
+                self.release_ports(&entry.vacant);
+                Some(entry.replaced)
             }
         }
     }
 
-    fn announce(&self, old: Option<AgentSession>, url: String) {
-        if let Some(old) = old {
-            old.succeed(&self.live);
-            // One that goes away ends by itself, after what is under way.
-            if !old.is_leaving() {
-                let taken = AuditRecord::new(AuditKind::Takeover, "a newer session took its place");
-                self.state.audit(taken.agent(self.owner.clone()).peer(self.from.ip));
-                old.session.with(|session, now| session.refuse(DownReason::Replaced, now));
-            }
+    fn announce(&self, older: Option<AgentSession>, url: String) {
+        // One that goes away ends by itself, after what is under way.
+        if let Some(older) = older.filter(|older| !older.is_leaving()) {
+            let taken = AuditRecord::new(AuditKind::Takeover, "a newer session took its place");
+            self.state.audit(taken.agent(self.owner.clone()).peer(self.from.ip));
+            older.session.with(|session, now| session.refuse(DownReason::Replaced, now));
         }
         if let Some(owner) = self.owner.clone() {
             let key = self.key_that_acts;
@@ -287,53 +297,91 @@ impl AgentRegistration {
     fn on_bind(&mut self, service: Service) {
         let Some(address) = self.address() else { return };
         if let Err(refusal) = self.state.plugins.registry.may_offer(&address, &service.name) {
-            let refusal = BindRefusal { code: "not_allowed", error: refusal.0 };
-            self.live.session.with(|session, now| session.decline(&service.name, &refusal, now));
-            return;
+            return self.decline(&service.name, &BindRefusal { code: "not_allowed", error: refusal.0 });
         }
         if let Err(refusal) = self.check_max_services(&service.name) {
-            return self.live.session.with(|session, now| session.decline(&service.name, &refusal, now));
+            return self.decline(&service.name, &refusal);
         }
-        if service.proto == Proto::Tcp && service.public {
-            return self.on_bind_tcp(address, service);
-        }
-        // The service may have been a TCP service before.
-        tcp_ports::release(&self.state, &address, &service.name, self.key);
-        if !service.public {
-            tracing::info!(%address, service = service.name, "bound, for identities");
-            self.live.session.with(|session, now| session.confirm(service, String::new(), now));
+        if !self.take_service(address, &service) {
             return;
         }
         let name = service.name.clone();
-        // The bare name leads to the first service only until there is one of that name.
-        let url = self.state.url(&address.into(), Some(name.as_str()).filter(|name| *name != BARE_SERVICE));
-        self.live.session.with(|session, now| session.confirm(service, url.clone(), now));
-        // A service that is bound again may be another program: idle connections to it are stale.
-        self.live.pool.clear(&name);
-        self.state.sessions.handle_services();
+        let is_confirmed = match (service.public, service.proto) {
+            (true, Proto::Tcp) => self.confirm_at_port(address, service),
+            (false, _) => {
+                tracing::info!(%address, service = name, "bound, for identities");
+                self.live.session.with(|session, now| session.confirm(service, String::new(), now))
+            }
+            (true, _) => {
+                // The bare name leads to the first service only until there is one of that name.
+                let named = Some(name.as_str()).filter(|name| *name != BARE_SERVICE);
+                let url = self.state.url(&address.into(), named);
+                tracing::info!(%address, service = name, url, "bound");
+                self.live.session.with(|session, now| session.confirm(service, url, now))
+            }
+        };
+        if !is_confirmed {
+            self.unbind(&name);
+        }
         self.live.wake();
-        tracing::info!(%address, service = name, url, "bound");
     }
 
-    /// Whether the agent may have this service beside those that it has.
+    /// Whether the agent may have this service beside those that all of its sessions have.
     fn check_max_services(&self, name: &str) -> Result<(), BindRefusal> {
         let Some(most) = self.admission.max_services else { return Ok(()) };
-        let others = self
-            .live
-            .session
-            .look(|session| session.services().iter().filter(|service| service.name != name).count());
-        if others < most {
+        let Some(owner) = &self.owner else { return Ok(()) };
+        let mut others = BTreeSet::new();
+        for live in self.state.sessions.sessions_of(owner) {
+            let names = live.session.look(|session| {
+                session.services().iter().map(|service| service.name.clone()).collect::<Vec<_>>()
+            });
+            others.extend(names.into_iter().filter(|other| other != name));
+        }
+        if others.len() < most {
             return Ok(());
         }
         let error = format!("your limit of services at this relay is {most}");
         Err(BindRefusal { code: "too_many", error })
     }
 
-    fn on_bind_tcp(&mut self, address: Address, service: Service) {
-        if !self.state.sessions.is_current(self.key, &address.into()) {
-            return;
+    /// Has this session serve `service` and tells those that do no longer, or refuses it.
+    fn take_service(&self, address: Address, service: &Service) -> bool {
+        let name = &service.name;
+        match self.state.sessions.bind(self.key, &address.into(), service) {
+            Ok(replaced) => {
+                let by = self.live.session.look(|session| session.process().label.clone());
+                for other in replaced {
+                    tracing::info!(%address, service = name, "taken over by another session");
+                    other.session.with(|session, now| session.replace_service(name, by.clone(), now));
+                    other.pool.clear(name);
+                    let taken = format!("another session serves {name} now");
+                    self.state.audit(
+                        AuditRecord::new(AuditKind::Takeover, taken)
+                            .agent(self.owner.clone())
+                            .peer(self.from.ip),
+                    );
+                }
+            }
+            Err(holder) => {
+                let by =
+                    holder.and_then(|holder| holder.session.look(|session| session.process().label.clone()));
+                let by = by.map(|by| format!(" ({by})")).unwrap_or_default();
+                let error = format!("another agent of this identity serves it{by}");
+                self.decline(name, &BindRefusal { code: "name_taken", error });
+                return false;
+            }
         }
-        match tcp_ports::bind(&self.state, address, &service.name, self.key, self.admission.tcp_ports) {
+        // A service that is bound again may be another program: idle connections to it are stale.
+        self.live.pool.clear(name);
+        if service.proto != Proto::Tcp || !service.public {
+            // It may have been a TCP service before.
+            tcp_ports::release(&self.state, &address, name);
+        }
+        true
+    }
+
+    fn confirm_at_port(&self, address: Address, service: Service) -> bool {
+        match tcp_ports::bind(&self.state, address, &service.name, self.admission.tcp_ports) {
             Ok(port) => {
                 let url = self.state.tcp_url(port);
                 let given = format!("port {port} for the service {}", service.name);
@@ -343,27 +391,52 @@ impl AgentRegistration {
                         .peer(self.from.ip),
                 );
                 tracing::info!(%address, service = service.name, url, "bound");
-                self.live.session.with(|session, now| session.confirm_at(service, url, Some(port), now));
+                self.live.session.with(|session, now| session.confirm_at(service, url, Some(port), now))
             }
             Err(refusal) => {
-                self.live.session.with(|session, now| session.decline(&service.name, &refusal, now));
+                self.decline(&service.name, &refusal);
+                false
             }
         }
     }
 
-    pub(crate) fn on_closed(&self, reason: DownReason) {
-        if let Some(owner) = self.owner.clone().filter(|_| self.live.is_leaving())
-            && self.state.sessions.depart(self.key, &owner)
-        {
-            let (state, key) = (Arc::clone(&self.state), self.key);
-            spawn(async move {
-                Timer::after(SUCCESSOR_TIMEOUT).await;
-                state.sessions.forget(key, &owner);
-            })
-            .detach();
+    fn decline(&self, service: &str, refusal: &BindRefusal) {
+        self.live.session.with(|session, now| session.decline(service, refusal, now));
+    }
+
+    fn unbind(&self, service: &str) {
+        if self.state.sessions.unbind(self.key, service) {
+            self.release_ports(&[Arc::from(service)]);
         }
-        self.state.sessions.leave(self.key, self.owner.as_ref());
-        self.state.sessions.handle_services();
+    }
+
+    /// The ports of services that nobody has any more.
+    fn release_ports(&self, services: &[Arc<str>]) {
+        let Some(address) = self.address() else { return };
+        services.iter().for_each(|service| tcp_ports::release(&self.state, &address, service));
+    }
+
+    /// Visitors of services that nobody has wait for the next session, but not for long.
+    fn expire_later(&self) {
+        let (state, Some(owner)) = (Arc::clone(&self.state), self.owner.clone()) else { return };
+        spawn(async move {
+            Timer::after(SUCCESSOR_TIMEOUT).await;
+            state.sessions.expire(&owner, state.clock.now());
+        })
+        .detach();
+    }
+
+    /// Removes the session from the relay. A second time nothing is left to do.
+    fn deregister(&self) {
+        let vacant = self.state.sessions.leave(self.key, self.owner.as_ref(), self.state.clock.now());
+        self.release_ports(&vacant);
+        if !vacant.is_empty() && self.live.is_leaving() {
+            self.expire_later();
+        }
+    }
+
+    pub(crate) fn on_closed(&self, reason: DownReason) {
+        self.deregister();
         self.live.wake();
         match self.owner.clone() {
             Some(owner) => {

@@ -241,8 +241,8 @@ async fn run_session(
     let reason = loop {
         match driver.next().await {
             DriverEvent::Event(SessionEvent::Closed(reason)) => break reason,
-            DriverEvent::Event(SessionEvent::Join(verified, _)) => {
-                if let Some((joined, link)) = registration.join(verified.address())
+            DriverEvent::Event(SessionEvent::Join(verified, name)) => {
+                if let Some((joined, link)) = registration.join(verified.address(), &name)
                     && let Some(socket) = driver.detach(LinkId::FIRST)
                 {
                     return joined.session.attach(link, socket, Some(Box::new(held)));

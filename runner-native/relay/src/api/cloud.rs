@@ -229,8 +229,8 @@ pub(super) fn is(user: &str, account: &CloudAccount) -> bool {
 
 impl User {
     fn new(state: &RelayState, account: &CloudAccount) -> Self {
-        let live = state.sessions.agent(&Owner::Named(account.name.clone()));
-        let live = live.filter(|live| hvym::present(live).is_some());
+        let lives = state.sessions.sessions_of(&Owner::Named(account.name.clone()));
+        let live = lives.into_iter().find(|live| hvym::present(live).is_some());
         let heard = |live: &AgentSession| stamp::javascript(hvym::last_heard(state, live));
         Self {
             user_id: account.subject.clone(),

@@ -2,6 +2,8 @@
 //!
 //! Requests are proxied like any visitor's. Errors of the relay have the format of these routes.
 
+use std::sync::Arc;
+
 use crate::http1::request_body::RequestBody;
 use http::header::{AUTHORIZATION, HOST, HeaderValue, RETRY_AFTER};
 use http::{Request, StatusCode, Uri};
@@ -84,10 +86,11 @@ pub(super) async fn route(visitor: &Visitor, mut request: Request<RequestBody>) 
     request.headers_mut().insert(HOST, value);
     // The token is for the relay; the service must not see it.
     request.headers_mut().remove(AUTHORIZATION);
-    let Some(live) = state.sessions.agent(&name.owner) else {
-        return (unpassable(way, &Page::no_agent(&account.name)), None);
+    let destination = match state.sessions.lookup(Arc::new(name), false).destination() {
+        Ok(destination) => destination,
+        Err(page) => return (unpassable(way, &page), None),
     };
-    match proxy::try_proxy(visitor, live, name, host, request).await {
+    match proxy::try_proxy(visitor, destination, host, request).await {
         Ok((answer, permit)) => (answer, Some(permit)),
         Err(page) => (unpassable(way, &page), None),
     }

@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -207,21 +206,20 @@ fn said(json: &str) -> Bytes {
 async fn run(visitor: &Visitor, domain: &str, mut request: Request<RequestBody>) -> Outcome {
     let state = &visitor.state;
     let absent = || Outcome::failed(503, format!("Tunnel not connected: {domain}"));
-    let Ok(HostTarget::Agent(live, name)) = state.sessions.find(&host(state, domain)) else {
-        return absent();
-    };
-    let host = state.authority(&name);
+    let found = state.sessions.find(&host(state, domain)).map(HostTarget::destination);
+    let Ok(Ok(destination)) = found else { return absent() };
+    let host = state.authority(&destination.name);
     let Ok(value) = HeaderValue::try_from(&host) else { return absent() };
     request.headers_mut().insert(HOST, value);
-    let (name, client) = (Arc::new(name), visitor.client_info(&crate::proxy::fields(request.headers())));
-    let Ok(permit) = state.limits.enter(visitor.key(&client), &name, Use::Request) else {
+    let client = visitor.client_info(&crate::proxy::fields(request.headers()));
+    let Ok(permit) = state.limits.enter(visitor.key(&client), &destination.name, Use::Request) else {
         return Outcome::failed(503, "Too many requests are under way");
     };
     let _permit = permit.over();
-    if !live.record.takes_request(state.clock.now()) {
+    if !destination.takes_request(state.clock.now()) {
         return Outcome::failed(503, "This agent gets more requests than its relay carries for it");
     }
-    match upstream_request::forward(visitor, live, &name, host, client, request, None).await {
+    match upstream_request::forward(visitor, destination, host, client, request, None).await {
         Ok(answer) => read(answer).await,
         Err(page) if page.status == 504 => Outcome::failed(504, "Request timeout"),
         Err(page) => Outcome::failed(page.status, page.text),

@@ -144,7 +144,7 @@ pub(super) fn identity(state: &RelayState, path: &str) -> Option<Answer> {
 /// `/api/tunnels` without the operator's key header: all agents for the operator, else one's own.
 pub(super) fn tunnels(state: &RelayState, asker: &Asker) -> Answer {
     let lives = match asker {
-        Asker::Owner(address) => state.sessions.agent(&(*address).into()).into_iter().collect(),
+        Asker::Owner(address) => state.sessions.sessions_of(&(*address).into()),
         Asker::Operator => state.sessions.all(),
         Asker::Stranger if state.is_list_public() => state.sessions.all(),
         Asker::Stranger => return json::not_authenticated(),
@@ -164,14 +164,19 @@ pub(super) fn tunnels(state: &RelayState, asker: &Asker) -> Answer {
 /// its owner and the operator.
 pub(super) fn tunnel(state: &RelayState, text: &str, asker: &Asker) -> Answer {
     let Ok(address) = Address::from_label(text) else { return absent(text) };
-    let Some(live) = state.sessions.agent(&address.into()) else { return absent(text) };
-    let Some(joined) = present(&live) else { return absent(text) };
+    let lives = state.sessions.sessions_of(&address.into());
+    let Some((live, joined)) = lives.iter().find_map(|live| Some((live, present(live)?))) else {
+        return absent(text);
+    };
     let is_told = match asker {
         Asker::Owner(owner) => *owner == address,
         Asker::Operator => true,
         Asker::Stranger => state.is_list_public(),
     };
-    let mut tunnel = Tunnel::new(state, address, &live, joined);
+    let mut tunnel = Tunnel::new(state, address, live, joined);
+    let others = lives.iter().flat_map(services).filter(|name| !tunnel.services.contains(name));
+    let others: Vec<String> = others.collect();
+    tunnel.services.extend(others);
     let mut expires_at = joined.expires_at.map(|at| at.as_secs());
     let now = state.clock.wall().unix.as_secs();
     let is_expired = is_told && expires_at.is_some_and(|at| at < now);
@@ -229,18 +234,22 @@ pub(super) fn last_heard(state: &RelayState, live: &AgentSession) -> SystemTime 
 
 impl Tunnel {
     fn new(state: &RelayState, address: Address, live: &AgentSession, joined: &Joined) -> Self {
-        let services = live.session.look(|session| {
-            let public = session.services().iter().filter(|service| service.public);
-            public.map(|service| service.name.clone()).collect()
-        });
         let endpoint = state.long_url(&address.into());
         Self {
             stellar_address: address.to_string(),
             endpoint: endpoint.trim_end_matches('/').to_owned(),
             connected_at: Some(stamp::with_zone(joined.at)),
-            services,
+            services: services(live),
         }
     }
+}
+
+/// The public services of a session.
+fn services(live: &AgentSession) -> Vec<String> {
+    live.session.look(|session| {
+        let public = session.services().iter().filter(|service| service.public);
+        public.map(|service| service.name.clone()).collect()
+    })
 }
 
 /// The rest of the path after `/proxy`, unchanged.
@@ -273,9 +282,9 @@ pub(super) async fn proxy(visitor: &Visitor, mut request: Request<RequestBody>) 
     };
     *request.uri_mut() = target;
     request.headers_mut().insert(HOST, value);
-    match state.sessions.find(&host) {
-        Ok(HostTarget::Agent(live, name)) => proxy::proxy(visitor, live, name, host, request).await,
-        Ok(HostTarget::Absent(_)) | Err(_) => (unavailable(&address), None),
+    match state.sessions.find(&host).map(HostTarget::destination) {
+        Ok(Ok(destination)) => proxy::proxy(visitor, destination, host, request).await,
+        Ok(Err(_)) | Err(_) => (unavailable(&address), None),
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use crate::http1::request_body::RequestBody;
 use http::{Method, Request, StatusCode};
 use hvym_tunnel_core::names::check_label;
-use hvym_tunnel_core::relay::{Name, Owner};
+use hvym_tunnel_core::relay::Owner;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
@@ -16,7 +16,6 @@ use super::{READ, forward, hvym, is_read, json, stamp};
 use crate::metrics::Joined;
 use crate::relay_state::RelayState;
 use crate::sessions::AgentSession;
-use crate::sessions::HostTarget;
 use crate::upstream::response_body::Answer;
 use crate::visitor::Visitor;
 
@@ -169,7 +168,7 @@ fn availability(state: &RelayState, query: Option<&str>) -> Answer {
     let reason = if check_label(&name.to_ascii_lowercase()).is_err() {
         Some(BAD_NAME)
     } else {
-        state.sessions.find(&forward::host(state, &name)).ok().map(|_| "Domain already exists")
+        state.sessions.resolve(&forward::host(state, &name)).ok().map(|_| "Domain already exists")
     };
     json::answer(&Availability { available: reason.is_none(), name: &name, reason })
 }
@@ -191,15 +190,14 @@ fn list(state: &RelayState) -> Vec<Tunnel> {
 
 /// The tunnel of this name, if there is one.
 fn tunnel(state: &RelayState, domain: &str) -> Option<Tunnel> {
-    let reached = state.sessions.find(&forward::host(state, domain)).ok()?;
-    match reached {
-        HostTarget::Agent(live, _) => hvym::present(&live).map(|joined| Tunnel::live(state, &live, joined)),
-        HostTarget::Absent(Name { owner: Owner::Named(name), .. }) => {
-            Some(Tunnel::absent(state, name.to_string()))
-        }
+    let name = state.sessions.resolve(&forward::host(state, domain)).ok()?;
+    let lives = state.sessions.sessions_of(&name.owner);
+    let live = lives.iter().find_map(|live| Some(Tunnel::live(state, live, hvym::present(live)?)));
+    live.or_else(|| match name.owner {
+        Owner::Named(name) => Some(Tunnel::absent(state, name.to_string())),
         // An address whose agent is not connected is no tunnel.
-        HostTarget::Absent(_) => None,
-    }
+        Owner::Identity(_) => None,
+    })
 }
 
 /// The first label of the host name.

@@ -190,7 +190,7 @@ impl PublicSettings {
     }
 }
 
-/// What happens when an identity that has a live link connects again.
+/// What happens when a program without an instance connects again that has a live link.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
@@ -259,7 +259,8 @@ pub struct AdmissionSettings {
             Without it pages of every origin may. Agents that are no pages are not concerned.",
     ))]
     pub origins: Vec<String>,
-    /// What happens when an identity connects twice.
+    /// What happens when a program that names no instance, of an existing HVYM system, connects twice. Ours say for each
+    /// service what is to happen.
     #[cfg_attr(
         feature = "clap",
         arg(
@@ -268,7 +269,7 @@ pub struct AdmissionSettings {
             default_value_t,
             env = "HVYM_TUNNEL_POLICY",
             hide_env = true,
-            help = "What happens when an identity connects twice",
+            help = "What happens when an existing HVYM program connects twice with one identity",
         )
     )]
     pub policy: Policy,

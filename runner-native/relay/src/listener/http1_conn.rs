@@ -26,7 +26,7 @@ use self::local::LocalAnswer;
 use self::routing::{Forwarded, RouteCache, Routed};
 use crate::http1::page_format::wanted_format;
 use crate::pages;
-use crate::sessions::Wanted;
+use crate::sessions::{Assigned, Wanted};
 use crate::settings::PARTING_TIMEOUT;
 use crate::upstream::conn::UpstreamConn;
 use crate::upstream::h1;
@@ -61,7 +61,7 @@ struct Http1Conn<'a> {
     /// The connection that carries the request under way.
     service: Option<PooledConn>,
     request: Option<Forwarded<'a>>,
-    connecting: Option<Boxed<'a, Result<UpstreamConn, Page>>>,
+    connecting: Option<Boxed<'a, Result<(UpstreamConn, Assigned), Page>>>,
     local: Option<LocalAnswer<'a>>,
     routes: RouteCache,
     deadline: Deadline,
@@ -251,11 +251,9 @@ impl<'a> Http1Conn<'a> {
     fn retry(&mut self, failure: &UpstreamFailure, now: Instant) {
         let Some(request) = &mut self.request else { return };
         tracing::debug!(error = %failure, owner = %request.name.owner, "no response");
-        match self.exchange.resolve_loss(failure, request.session.is_up()) {
+        match self.exchange.resolve_loss(failure, request.is_session_up()) {
             RetryAction::Again => {}
-            RetryAction::Elsewhere if request.move_to_successor(self.visitor) => {
-                self.exchange.retry_elsewhere()
-            }
+            RetryAction::Elsewhere if request.move_elsewhere(self.visitor) => self.exchange.retry_elsewhere(),
             RetryAction::Elsewhere => self.fail(ExchangeError::SessionLost, now),
             RetryAction::No(error) => self.fail(error, now),
         }
@@ -280,16 +278,18 @@ impl<'a> Http1Conn<'a> {
     }
 
     fn connect(&mut self, choice: Choice, now: Instant) {
-        let Some(request) = &self.request else { return };
-        let wanted = Wanted { choice, logs_in: request.logs_in, is_new: request.has_moved };
-        self.visitor.note_pool(&request.session.pool);
-        let idle = request.service.as_ref().filter(|_| choice != Choice::Fresh);
-        let idle = idle.and_then(|service| request.session.take_idle(request.user, service, choice));
-        if let Some(pooled) = idle {
+        let Some(request) = &mut self.request else { return };
+        let wanted = Wanted { choice, logs_in: request.logs_in };
+        if let Some(assigned) = request.assigned.as_ref().filter(|_| choice != Choice::Fresh)
+            && let Some(pooled) = assigned.session.take_idle(request.user, &assigned.service, choice)
+        {
+            self.visitor.note_pool(&assigned.session.pool);
             return self.connected(pooled, now);
         }
-        let (session, name, user) = (request.session.clone(), request.name.clone(), request.user);
-        self.connecting = Some(Box::pin(async move { session.upstream(user, &name, wanted).await }));
+        let assigned = request.assigned.take();
+        let (sessions, name, user) = (&self.visitor.state.sessions, Arc::clone(&request.name), request.user);
+        self.connecting =
+            Some(Box::pin(async move { sessions.upstream(user, &name, assigned, wanted).await }));
     }
 
     fn poll_connecting(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
@@ -297,9 +297,15 @@ impl<'a> Http1Conn<'a> {
         let Poll::Ready(connected) = connecting.as_mut().poll(cx) else { return false };
         self.connecting = None;
         match connected {
-            Ok(UpstreamConn::Own(pooled)) => self.connected(pooled, now),
+            Ok((UpstreamConn::Own(pooled), assigned)) => {
+                self.visitor.note_pool(&assigned.session.pool);
+                if let Some(request) = &mut self.request {
+                    request.assigned = Some(assigned);
+                }
+                self.connected(pooled, now);
+            }
             // The service speaks HTTP/2 since the request was routed.
-            Ok(UpstreamConn::Shared { .. }) => self.respond(&pages::bad_answer(), now),
+            Ok((UpstreamConn::Shared { .. }, _)) => self.respond(&pages::bad_answer(), now),
             Err(page) => self.respond(&page, now),
         }
         true

@@ -19,7 +19,6 @@ use crate::limits::visitor_counts::RequestPermit;
 use crate::pages;
 use crate::proxy::proxy;
 use crate::router::Route;
-use crate::sessions::HostTarget;
 use crate::upstream::response_body::{self, Answer};
 use crate::visitor::Visitor;
 use crate::visitor::in_flight::InFlight;
@@ -67,16 +66,16 @@ async fn route(visitor: &Arc<Visitor>, request: Request<Incoming>) -> (Answer, O
         _ if visitor.is_reserved() => {
             (response_body::page(&pages::over_limit(LimitError::Connections), format), None)
         }
-        Ok(HostTarget::Agent(session, name)) => {
-            let (mut answer, permit) = proxy(visitor, session, name, host, request).await;
-            if is_shared {
-                path_route::confine(answer.headers_mut());
+        Ok(target) => match target.destination() {
+            Ok(destination) => {
+                let (mut answer, permit) = proxy(visitor, destination, host, request).await;
+                if is_shared {
+                    path_route::confine(answer.headers_mut());
+                }
+                (answer, permit)
             }
-            (answer, permit)
-        }
-        Ok(HostTarget::Absent(name)) => {
-            (response_body::page(&Page::no_agent(&name.owner.to_string()), format), None)
-        }
+            Err(page) => (response_body::page(&page, format), None),
+        },
         // Boxed, so that its large future does not add to every request.
         Err(name) => Box::pin(api::answer(visitor, &name, request)).await,
     }

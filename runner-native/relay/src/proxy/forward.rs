@@ -5,8 +5,7 @@
 
 use http::{Request, Response, StatusCode};
 use hvym_http1::{ClientInfo, ForwardedBlock};
-use hvym_proxy::{Choice, MinRate};
-use hvym_tunnel_core::relay::Name;
+use hvym_proxy::{Choice, MAX_MOVES, MinRate};
 use hvym_tunnel_pages::Page;
 use hyper::body::Incoming;
 
@@ -16,28 +15,31 @@ use crate::http1::head_rewrite;
 use crate::http1::request_body::{Permit, RequestBody};
 use crate::metrics::RequestRecord;
 use crate::pages;
-use crate::sessions::{AgentSession, Wanted};
+use crate::sessions::{Assigned, Destination, Wanted};
 use crate::upstream::conn::UpstreamConn;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::pool::StreamUser;
-use crate::upstream::relayed::Relayed;
+use crate::upstream::relayed::{Relayed, RequestGuard};
 use crate::upstream::request_upload::{RequestUpload, UploadFailure};
 use crate::upstream::response_body::{self, Answer, ResponseBody};
 use crate::visitor::Visitor;
 use crate::visitor::upgraded::OnUpgrade;
 
-/// Forwards one request to the agent of `live`. `rate` is how slow its body may come, if that is limited.
+/// Forwards one request to `destination`. `rate` is how slow its body may come, if that is limited.
 pub(crate) async fn forward(
     visitor: &Visitor,
-    live: AgentSession,
-    name: &Name,
+    destination: Destination,
     host: String,
     client: ClientInfo,
     request: Request<RequestBody>,
     rate: Option<MinRate>,
 ) -> Result<Answer, Page> {
     let guard = visitor.state.lifecycle.requests.enter().ok_or_else(pages::draining)?;
-    let asked = RequestRecord::new(&visitor.state.metrics, &live.record, visitor.state.clock);
+    let asked = RequestRecord::new(
+        &visitor.state.metrics,
+        destination.assigned.as_ref().map(Assigned::record),
+        visitor.state.clock,
+    );
     let user = visitor.stream_user(&client);
     let (mut head, body) = request.into_parts();
     let on_upgrade = head.extensions.remove::<OnUpgrade>();
@@ -48,8 +50,9 @@ pub(crate) async fn forward(
     let request =
         Request::from_parts(head, RequestUpload::new(body, rate, tunnel_timeout, visitor.state.clock));
     let upload = request.body().progress();
-    let sent = send(visitor, user, live, name, request, permit).await;
-    let (response, upstream) = asked.with(sent, |(response, _)| response.status())?;
+    let sent = send(visitor, user, destination, request, permit).await;
+    let (response, upstream, assigned) = asked.with(sent, |(response, ..)| response.status())?;
+    let guard: RequestGuard = Box::new((guard, assigned));
     if let Some(upload) = &upload {
         upload.answer();
     }
@@ -72,20 +75,20 @@ pub(crate) async fn forward(
 async fn send(
     visitor: &Visitor,
     user: StreamUser,
-    mut live: AgentSession,
-    name: &Name,
+    destination: Destination,
     mut request: Request<RequestUpload>,
     permit: Option<Permit>,
-) -> Result<(Response<Option<Incoming>>, UpstreamConn), Page> {
-    let state = &visitor.state;
+) -> Result<(Response<Option<Incoming>>, UpstreamConn, Assigned), Page> {
+    let (state, Destination { name, mut assigned }) = (&visitor.state, destination);
     let limit = state.settings.options.limits.response_timeout;
     let retry = RetryCopy::new(&request);
     let mut choice = if retry.0.is_some() { Choice::Any } else { Choice::JustUsed };
     let logs_in = logs_in_connection(request.headers());
-    let mut is_moved = false;
+    let mut moves = 0;
     loop {
-        visitor.note_pool(&live.pool);
-        let mut upstream = live.upstream(user, name, Wanted { choice, logs_in, is_new: is_moved }).await?;
+        let wanted = Wanted { choice, logs_in };
+        let (mut upstream, live) = state.sessions.upstream(user, &name, assigned.take(), wanted).await?;
+        visitor.note_pool(&live.session.pool);
         let asked = match &mut upstream {
             UpstreamConn::Own(pooled) => {
                 let asked = pooled.h1_conn.ask(request, permit.clone(), limit, state.clock).await;
@@ -97,7 +100,7 @@ async fn send(
             }
         };
         let failure = match asked {
-            Ok(response) => return Ok((response, upstream)),
+            Ok(response) => return Ok((response, upstream, live)),
             Err(failure) => failure,
         };
         let (again, error) = match failure {
@@ -110,12 +113,15 @@ async fn send(
             UpstreamError::Lost(error) => (retry.again(), Some(error)),
         };
         tracing::debug!(?error, owner = %name.owner, used = upstream.is_used(), "no response");
-        let is_up = live.is_up();
+        let is_up = live.session.is_up();
         request = match again {
-            Some(again) if is_up && upstream.is_used() => again,
-            Some(again) if !is_up && !is_moved => {
-                let Some(newer) = successor(visitor, &live, name) else { return Err(Page::agent_lost()) };
-                (live, is_moved) = (newer, true);
+            Some(again) if is_up && upstream.is_used() => {
+                assigned = Some(live);
+                again
+            }
+            Some(again) if !is_up && moves < MAX_MOVES => {
+                assigned = state.sessions.try_assign(&name, false).map_err(|_| Page::agent_lost())?;
+                moves += 1;
                 again
             }
             _ if is_up => return Err(pages::bad_answer()),
@@ -156,9 +162,4 @@ impl RetryCopy {
     fn again(&self) -> Option<Request<RequestUpload>> {
         self.0.clone().map(|copy| copy.map(|()| RequestUpload::empty()))
     }
-}
-
-/// The session that replaced one that ended, if any.
-fn successor(visitor: &Visitor, gone: &AgentSession, name: &Name) -> Option<AgentSession> {
-    visitor.state.sessions.agent(&name.owner).filter(|session| !session.is(gone))
 }

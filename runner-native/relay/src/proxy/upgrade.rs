@@ -10,14 +10,14 @@ use futures_util::io::AsyncWriteExt;
 
 use crate::limits::tunnel_idle::splice_until_idle;
 use crate::upstream::pool::PooledConn;
+use crate::upstream::relayed::RequestGuard;
 use crate::visitor::Visitor;
 use crate::visitor::upgraded::OnUpgrade;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::runtime::spawn;
-use hvym_tunnel_net::shutdown::TaskGuard;
 
 /// Joins the connections of visitor and service, once the visitor has the 101.
-pub(crate) fn join(visitor: &Visitor, on_upgrade: OnUpgrade, pooled: PooledConn, guard: TaskGuard) {
+pub(crate) fn join(visitor: &Visitor, on_upgrade: OnUpgrade, pooled: PooledConn, guard: RequestGuard) {
     let (state, slot) = (Arc::clone(&visitor.state), visitor.slot());
     let limit = state.settings.options.visitors.tunnel_timeout;
     spawn(async move {

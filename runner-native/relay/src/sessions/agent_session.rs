@@ -1,22 +1,20 @@
 //! An agent's session as visitors use it: pooled and new connections to its services, and waiting for stream
-//! capacity.
+//! capacity. It does not know which services it has.
 
-use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use hvym_proxy::Choice;
 use hvym_proxy::pool::{Grant, PoolConfig, VisitorId};
 use hvym_tunnel_core::dialect::{Proto, StreamHeader};
 use hvym_tunnel_core::link::{OpenStreamError, Streams};
-use hvym_tunnel_core::relay::{Name, Session};
+use hvym_tunnel_core::mux::OpenError;
+use hvym_tunnel_core::relay::Session;
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_pages::Page;
 
 use crate::metrics::Record;
 use crate::pages;
-use crate::sessions::succession::Succession;
-use crate::settings::{BIND_TIMEOUT, SUCCESSOR_TIMEOUT};
 use crate::upstream::conn::UpstreamConn;
 use crate::upstream::h1::H1Conn;
 use crate::upstream::h2::H2Conn;
@@ -25,7 +23,6 @@ use crate::upstream::pool_wait::PoolWaiter;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::link_driver::LinkHandle;
 use hvym_tunnel_net::stream::TunnelStream;
-use hvym_tunnel_net::timeout::within;
 
 /// A handle of one session. Clones are the same session.
 #[derive(Clone)]
@@ -36,9 +33,25 @@ pub(crate) struct AgentSession {
     pub(crate) pool: Arc<Pool>,
     /// Its metrics and login.
     pub(crate) record: Arc<Record>,
-    /// Tasks that wait for a service to be bound.
-    waiting: Arc<Mutex<Vec<Waker>>>,
-    succession: Arc<Succession<AgentSession>>,
+    status: Arc<Status>,
+}
+
+/// What requests decide by.
+#[derive(Default)]
+struct Status {
+    /// Requests and connections that it was chosen for.
+    load: AtomicUsize,
+    /// Its agent goes away, or went away in good order.
+    is_leaving: AtomicBool,
+}
+
+/// One request or connection of a session's load, until it is dropped.
+pub(super) struct Load(Arc<Status>);
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.load.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What is wanted of a service.
@@ -48,16 +61,22 @@ pub(crate) struct Wanted {
     pub(crate) choice: Choice,
     /// Whether the request logs in its connection, which then is for its visitor alone.
     pub(crate) logs_in: bool,
-    /// Whether the session is new, so that the service may be about to be bound.
-    pub(crate) is_new: bool,
+}
+
+/// Why a session has no stream for somebody.
+pub(super) enum NoStream {
+    /// It has ended, or its agent goes away: another session may have one.
+    Gone,
+    /// The answer for the visitor.
+    Page(Page),
 }
 
 /// Why no stream can be opened.
 enum OpenBlocked {
     /// No stream capacity, until other streams end.
     Capacity,
-    /// Waiting does not help.
-    Permanently(Page),
+    /// Waiters does not help.
+    Permanently(NoStream),
 }
 
 /// A stream, or the connection that another request has put back meanwhile.
@@ -70,20 +89,38 @@ impl AgentSession {
     /// A handle without connections.
     pub(crate) fn new(session: LinkHandle<Session>, pool: PoolConfig, clock: Clock) -> Self {
         let pool = Arc::new(Pool::new(pool, session.clone(), clock));
-        let succession = Arc::new(Succession::new());
-        Self { session, pool, record: Arc::default(), waiting: Arc::default(), succession }
+        Self { session, pool, record: Arc::default(), status: Arc::default() }
+    }
+
+    /// Requests and connections that it was chosen for and that are not over.
+    pub(super) fn load(&self) -> usize {
+        self.status.load.load(Ordering::Relaxed)
+    }
+
+    /// Adds one to its load.
+    pub(super) fn add_load(&self) -> Load {
+        self.status.load.fetch_add(1, Ordering::Relaxed);
+        Load(Arc::clone(&self.status))
+    }
+
+    /// Whether it serves new requests: it is up, and its agent does not go away.
+    pub(crate) fn takes_requests(&self) -> bool {
+        !self.status.is_leaving.load(Ordering::Acquire)
+            && self.session.look(|session| session.is_up() && session.takes_streams())
     }
 
     /// Whether its agent goes away, or went away in good order: another session follows, probably at once.
     pub(crate) fn is_leaving(&self) -> bool {
-        self.succession.is_leaving()
+        self.status.is_leaving.load(Ordering::Acquire)
             || self.session.look(|session| session.is_up() && !session.takes_streams())
     }
 
     /// The agent takes no new streams on one of its links: closes the connections that are idle, for some keep that link.
-    pub(crate) fn handle_going_away(&self) {
-        if self.is_leaving() {
-            self.succession.begin();
+    /// Returns whether it goes away altogether.
+    pub(crate) fn handle_going_away(&self) -> bool {
+        let is_leaving = self.is_leaving();
+        if is_leaving {
+            self.status.is_leaving.store(true, Ordering::Release);
         }
         let names = self.session.look(|session| {
             session.services().iter().map(|service| service.name.clone()).collect::<Vec<_>>()
@@ -91,17 +128,7 @@ impl AgentSession {
         self.pool.handle_link_ending();
         names.iter().for_each(|name| self.pool.clear(name));
         self.wake();
-    }
-
-    /// `next` follows: whoever waits goes there.
-    pub(crate) fn succeed(&self, next: &AgentSession) {
-        self.succession.settle(next.clone());
-    }
-
-    /// The session that follows one whose agent goes away.
-    async fn successor(&self, name: &Name) -> Result<AgentSession, Page> {
-        let next = within(SUCCESSOR_TIMEOUT, self.succession.next()).await;
-        next.ok_or_else(|| Page::no_agent(&name.owner.to_string()))
+        is_leaving
     }
 
     /// Whether both are the same session.
@@ -109,9 +136,8 @@ impl AgentSession {
         Arc::ptr_eq(&self.pool, &other.pool)
     }
 
-    /// Wakes the waiting tasks: capacity, services or the session itself changed.
+    /// Wakes the waiting requests: capacity, or the session itself changed.
     pub(crate) fn wake(&self) {
-        self.waiting().drain(..).for_each(Waker::wake);
         self.pool.handle_room();
     }
 
@@ -120,14 +146,13 @@ impl AgentSession {
         self.session.look(Session::is_up)
     }
 
-    /// Opens a stream for the identity `from`, with a header that `delegated` completes, as soon as there is capacity. Returns `None` if the agent is offline,
-    /// the service unbound, or no stream is free; callers refuse without telling which.
-    pub(crate) async fn open_for(
+    /// Opens a stream for the identity `from`, with a header that `delegated` completes, as soon as there is capacity.
+    pub(super) async fn open_for(
         &self,
         from: Address,
         service: &str,
-        delegated: impl Fn(StreamHeader) -> StreamHeader,
-    ) -> Option<TunnelStream> {
+        delegated: &(impl Fn(StreamHeader) -> StreamHeader + Sync),
+    ) -> Result<TunnelStream, NoStream> {
         let open = || {
             let opened = self.session.with(|session, now| {
                 let service = session.service_for_identities(service)?;
@@ -136,22 +161,11 @@ impl AgentSession {
             });
             match opened {
                 Some(Ok(id)) => Ok(self.session.stream(id)),
-                Some(Err(error)) if error.is_transient() => Err(OpenBlocked::Capacity),
-                Some(Err(_)) | None => Err(OpenBlocked::Permanently(pages::overloaded())),
+                Some(Err(error)) => Err(blocked(&error)),
+                None => Err(OpenBlocked::Permanently(NoStream::Page(pages::overloaded()))),
             }
         };
-        match self.open_in_turn(None, next_visitor_id(), open).await {
-            Ok(Opened::Stream(stream)) => Some(stream),
-            Ok(Opened::Conn(_)) | Err(_) => None,
-        }
-    }
-
-    /// Name and protocol of the service of `name`, if it is bound.
-    pub(crate) fn service(&self, name: &Name) -> Option<(Arc<str>, Proto)> {
-        self.session.look(|session| {
-            let service = session.service(name.service.as_deref())?;
-            Some((Arc::from(service.name.as_str()), service.proto))
-        })
+        self.open_stream(next_visitor_id(), open).await
     }
 
     /// An idle connection to an HTTP/1.1 service of this name.
@@ -159,85 +173,55 @@ impl AgentSession {
         self.pool.take(service, user.id, choice).map(|pooled| self.own(user, pooled))
     }
 
-    /// A connection to the service of `name`: a pooled one, or a new one as soon as there is capacity. Of an agent that
-    /// goes away, one of the session that follows.
-    pub(crate) async fn upstream(
+    /// A connection to a service: a pooled one, or a new one as soon as there is capacity.
+    pub(super) async fn upstream(
         &self,
         user: StreamUser,
-        name: &Name,
+        service: &str,
+        proto: Proto,
         wanted: Wanted,
-    ) -> Result<UpstreamConn, Page> {
-        if !self.is_leaving() {
-            match self.own_upstream(user, name, wanted).await {
-                // It may have been told only now.
-                Err(_) if self.is_leaving() => {}
-                outcome => return outcome,
-            }
-        }
-        let next = self.successor(name).await?;
-        next.own_upstream(user, name, Wanted { is_new: true, ..wanted }).await
-    }
-
-    async fn own_upstream(
-        &self,
-        user: StreamUser,
-        name: &Name,
-        wanted: Wanted,
-    ) -> Result<UpstreamConn, Page> {
-        if wanted.is_new {
-            self.bound(name).await;
-        }
-        let service = self.session.look(|session| {
-            let service = session.service(name.service.as_deref())?;
-            Some((service.name.clone(), service.proto))
-        });
-        let known = match &service {
-            Some((service, Proto::H2)) if wanted.choice != Choice::Fresh => {
+    ) -> Result<UpstreamConn, NoStream> {
+        let known = match proto {
+            Proto::H2 if wanted.choice != Choice::Fresh => {
                 let h2_conn = self.pool.with_h2(|h2, _| h2.get(service, user.id, wanted.logs_in));
                 h2_conn.map(|h2_conn| UpstreamConn::Shared { h2_conn, is_used: true })
             }
-            Some((service, Proto::Http | Proto::Tcp)) => self
-                .pool
-                .take(service, user.id, wanted.choice)
-                .map(|pooled| UpstreamConn::Own(self.own(user, pooled))),
-            Some((_, Proto::H2)) | None => None,
+            Proto::H2 => None,
+            Proto::Http | Proto::Tcp => self.take_idle(user, service, wanted.choice).map(UpstreamConn::Own),
         };
         match known {
             Some(upstream) => Ok(upstream),
-            None => self.fresh(user, name, wanted, service.map(|(service, _)| service)).await,
+            None => self.fresh(user, service, proto, wanted).await,
         }
     }
 
     async fn fresh(
         &self,
         user: StreamUser,
-        name: &Name,
+        service: &str,
+        proto: Proto,
         wanted: Wanted,
-        service: Option<String>,
-    ) -> Result<UpstreamConn, Page> {
-        let mut opening = StreamHeader::default();
-        let service = service.filter(|_| wanted.choice != Choice::Fresh);
-        let opened =
-            self.open_in_turn(service.as_deref(), user.id, || self.try_open(user, name, &mut opening));
+    ) -> Result<UpstreamConn, NoStream> {
+        let opening = StreamHeader { service: service.to_owned(), proto, ..StreamHeader::default() };
+        let pooled = Some(service).filter(|_| wanted.choice != Choice::Fresh);
+        let opened = self.open_in_turn(pooled, user.id, || self.try_open(user, &opening));
         let stream = match opened.await? {
             Opened::Stream(stream) => stream,
             Opened::Conn(pooled) => return Ok(UpstreamConn::Own(self.own(user, pooled))),
         };
-        tracing::debug!(stream = ?stream.id(), service = opening.service, "opened");
-        let upstream = match opening.proto {
+        tracing::debug!(stream = ?stream.id(), service, "opened");
+        let upstream = match proto {
             Proto::H2 => H2Conn::new(stream).await.map(|h2_conn| {
-                self.pool.with_h2(|h2, now| {
-                    h2.insert(&opening.service, user.id, wanted.logs_in, &h2_conn, now);
-                });
+                self.pool.with_h2(|h2, now| h2.insert(service, user.id, wanted.logs_in, &h2_conn, now));
                 UpstreamConn::Shared { h2_conn, is_used: false }
             }),
             Proto::Http | Proto::Tcp => {
-                Ok(UpstreamConn::Own(self.pool.lend(&opening.service, user, H1Conn::new(stream))))
+                Ok(UpstreamConn::Own(self.pool.lend(service, user, H1Conn::new(stream))))
             }
         };
         upstream.map_err(|error| {
             tracing::debug!(%error, "no connection to a service");
-            pages::bad_answer()
+            NoStream::Page(pages::bad_answer())
         })
     }
 
@@ -256,17 +240,23 @@ impl AgentSession {
         pooled
     }
 
-    /// Opens a new stream, as soon as there is capacity. Sets service and protocol in `opening`; its `proto` says on
-    /// entry whether TCP is wanted.
-    pub(crate) async fn open(
+    /// Opens a new stream, as soon as there is capacity.
+    pub(super) async fn open(
         &self,
         user: StreamUser,
-        name: &Name,
-        opening: &mut StreamHeader,
-    ) -> Result<TunnelStream, Page> {
-        match self.open_in_turn(None, user.id, || self.try_open(user, name, opening)).await? {
+        opening: &StreamHeader,
+    ) -> Result<TunnelStream, NoStream> {
+        self.open_stream(user.id, || self.try_open(user, opening)).await
+    }
+
+    async fn open_stream(
+        &self,
+        user: VisitorId,
+        open: impl FnMut() -> Result<TunnelStream, OpenBlocked>,
+    ) -> Result<TunnelStream, NoStream> {
+        match self.open_in_turn(None, user, open).await? {
             Opened::Stream(stream) => Ok(stream),
-            Opened::Conn(_) => Err(pages::overloaded()),
+            Opened::Conn(_) => Err(NoStream::Page(pages::overloaded())),
         }
     }
 
@@ -277,82 +267,46 @@ impl AgentSession {
         service: Option<&str>,
         user: VisitorId,
         mut open: impl FnMut() -> Result<TunnelStream, OpenBlocked>,
-    ) -> Result<Opened, Page> {
+    ) -> Result<Opened, NoStream> {
         if !self.pool.must_wait() {
             match open() {
                 Ok(stream) => return Ok(Opened::Stream(stream)),
-                Err(OpenBlocked::Permanently(page)) => return Err(page),
+                Err(OpenBlocked::Permanently(error)) => return Err(error),
                 Err(OpenBlocked::Capacity) => {}
             }
         }
-        let mut waiter = PoolWaiter::join(&self.pool, service, user).ok_or_else(pages::overloaded)?;
+        let full = || NoStream::Page(pages::overloaded());
+        let mut waiter = PoolWaiter::join(&self.pool, service, user).ok_or_else(full)?;
         loop {
             match waiter.granted().await {
                 Grant::Conn(pooled) => return Ok(Opened::Conn(pooled)),
-                Grant::TimedOut => return Err(pages::overloaded()),
+                Grant::TimedOut => return Err(full()),
                 Grant::Stream => match open() {
                     Ok(stream) => return Ok(Opened::Stream(stream)),
-                    Err(OpenBlocked::Permanently(page)) => return Err(page),
+                    Err(OpenBlocked::Permanently(error)) => return Err(error),
                     Err(OpenBlocked::Capacity) => waiter.handle_full(),
                 },
             }
         }
     }
 
-    /// Waits until the service of `name` is bound, a moment at most.
-    async fn bound(&self, name: &Name) {
-        let is_settled = || {
-            self.session
-                .look(|session| !session.is_up() || session.service(name.service.as_deref()).is_some())
-        };
-        let bound = poll_fn(|cx| {
-            if is_settled() {
-                return Poll::Ready(());
-            }
-            self.waiting().push(cx.waker().clone());
-            // It may have been bound before the waker was there.
-            if is_settled() { Poll::Ready(()) } else { Poll::Pending }
-        });
-        let _in_time = within(BIND_TIMEOUT, bound).await;
-    }
-
-    fn try_open(
-        &self,
-        user: StreamUser,
-        name: &Name,
-        opening: &mut StreamHeader,
-    ) -> Result<TunnelStream, OpenBlocked> {
-        let absent = || OpenBlocked::Permanently(Page::no_agent(&name.owner.to_string()));
+    fn try_open(&self, user: StreamUser, opening: &StreamHeader) -> Result<TunnelStream, OpenBlocked> {
         let opened = self.session.with(|session, now| {
-            if !session.is_up() {
-                return Err(absent());
-            }
-            let Some(service) = session.service(name.service.as_deref()) else {
-                let unknown = |name: &String| Page::unknown_service(name);
-                return Err(OpenBlocked::Permanently(
-                    name.service.as_ref().map_or_else(pages::nothing_offered, unknown),
-                ));
-            };
-            if (service.proto == Proto::Tcp) != (opening.proto == Proto::Tcp) {
-                return Err(OpenBlocked::Permanently(pages::other_language(&service.name)));
-            }
-            opening.service.clone_from(&service.name);
-            opening.proto = service.proto;
-            let opened = session.open(opening, now).map_err(|error| match error {
-                error if error.is_transient() => OpenBlocked::Capacity,
-                OpenStreamError::NotUp => absent(),
-                OpenStreamError::Header(_) => OpenBlocked::Permanently(Page::bad_host()),
-                _ => OpenBlocked::Permanently(pages::overloaded()),
-            })?;
+            let opened = session.open(opening, now)?;
             if let Ok(mut stream) = session.stream(opened) {
                 stream.set_group(user.group);
             }
             Ok(opened)
         });
-        opened.map(|id| self.session.stream(id))
+        opened.map(|id| self.session.stream(id)).map_err(|error| blocked(&error))
     }
+}
 
-    fn waiting(&self) -> MutexGuard<'_, Vec<Waker>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn blocked(error: &OpenStreamError) -> OpenBlocked {
+    OpenBlocked::Permanently(match error {
+        error if error.is_transient() => return OpenBlocked::Capacity,
+        OpenStreamError::NotUp | OpenStreamError::Refused(OpenError::Draining) => NoStream::Gone,
+        OpenStreamError::Header(_) => NoStream::Page(Page::bad_host()),
+        _ => NoStream::Page(pages::overloaded()),
+    })
 }

@@ -12,8 +12,6 @@ use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_net::runtime::Task;
 
-use super::table::SessionKey;
-
 /// Ports that are found taken by other programs before a service is refused. Each costs a few system calls.
 const MAX_TRIES: usize = 64;
 
@@ -26,7 +24,7 @@ pub(crate) struct PortTable {
 }
 
 struct Rows {
-    ports: Ports<SessionKey>,
+    ports: Ports,
     /// Dropping a task stops listening.
     listeners: BTreeMap<u16, Task<()>>,
 }
@@ -58,7 +56,6 @@ impl PortTable {
         &self,
         address: Address,
         service: &str,
-        session: SessionKey,
         share: Option<usize>,
         now: Instant,
         listen: impl Fn(SocketAddr) -> io::Result<Task<()>>,
@@ -69,7 +66,7 @@ impl PortTable {
         };
         let share = share.unwrap_or(rows.ports.share());
         for _ in 0..MAX_TRIES {
-            let port = rows.ports.take_within(address, service, session, share).map_err(refusal)?;
+            let port = rows.ports.take_within(address, service, share).map_err(refusal)?;
             if rows.listeners.contains_key(&port) {
                 return Ok(port);
             }
@@ -88,20 +85,9 @@ impl PortTable {
         Err(refusal(PortError::Exhausted))
     }
 
-    /// A session withdrew a service: its port is held for it until the time returned.
-    pub(crate) fn release(
-        &self,
-        address: &Address,
-        service: &str,
-        session: SessionKey,
-        now: Instant,
-    ) -> Option<Instant> {
-        self.lock().and_then(|mut rows| rows.ports.release(address, service, &session, now))
-    }
-
-    /// A session ended: its ports are held for its agent until the time returned.
-    pub(crate) fn release_all(&self, session: SessionKey, now: Instant) -> Option<Instant> {
-        self.lock().and_then(|mut rows| rows.ports.release_all(&session, now))
+    /// No session serves a service any more: its port is held for it until the time returned.
+    pub(crate) fn release(&self, address: &Address, service: &str, now: Instant) -> Option<Instant> {
+        self.lock().and_then(|mut rows| rows.ports.release(address, service, now))
     }
 
     /// Frees the ports whose hold is over, and stops listening there.
@@ -115,8 +101,8 @@ impl PortTable {
 
     /// Assigns a port at which nothing listens.
     #[cfg(test)]
-    pub(crate) fn assign(&self, address: Address, service: &str, session: SessionKey) -> Option<u16> {
-        self.lock()?.ports.take(address, service, session).ok()
+    pub(crate) fn assign(&self, address: Address, service: &str) -> Option<u16> {
+        self.lock()?.ports.take(address, service).ok()
     }
 }
 

@@ -5,57 +5,66 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
-use hvym_tunnel_core::relay::{Directory, Name, NameError, Owner};
+use hvym_tunnel_core::dialect::{Proto, Service};
+use hvym_tunnel_core::relay::{AdmitError, Directory, Name, NameError, Newcomer, Owner, Serving};
+use hvym_tunnel_core::time::Instant;
+use hvym_tunnel_pages::Page;
 
-use crate::config::Policy;
+use super::service_target::{HostTarget, ServiceTarget};
+use super::waiters::Waiters;
+use crate::pages;
 use crate::sessions::agent_session::AgentSession;
 
 /// The id of one session; unique while the relay runs.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct SessionKey(u64);
 
-/// The target of a host name.
-pub(crate) enum HostTarget {
-    /// A connected agent.
-    Agent(AgentSession, Name),
-    /// An agent that is not connected.
-    Absent(Name),
-}
-
-/// The result of claiming a name.
-pub(crate) enum NameClaim {
-    /// The name is assigned; the caller ends the session that had it before, if any.
-    Granted(Option<AgentSession>),
-    /// A connected session has the name and keeps it.
-    Conflict,
+/// What an admission changed.
+pub(crate) struct Entry {
+    /// The older session of the same program, which the caller ends.
+    pub(crate) replaced: Option<AgentSession>,
+    /// The services that nobody has any more.
+    pub(crate) vacant: Vec<Arc<str>>,
 }
 
 struct Rows {
     directory: Directory<SessionKey>,
     sessions: BTreeMap<SessionKey, AgentSession>,
-    /// Of agents that went away in good order a moment ago: their visitors wait for the next session.
-    departed: BTreeMap<Owner, (SessionKey, AgentSession)>,
+    /// Visitors of agents that went away in good order a moment ago.
+    waiting: BTreeMap<Owner, Waiters>,
     next: u64,
 }
 
 impl Rows {
-    fn session(&self, owner: &Owner) -> Option<AgentSession> {
-        self.directory.lookup(owner).and_then(|key| self.sessions.get(key)).cloned()
+    fn all<'a>(&'a self, keys: &'a [SessionKey]) -> impl Iterator<Item = AgentSession> + 'a {
+        keys.iter().filter_map(|key| self.sessions.get(key)).cloned()
     }
 
-    /// The short label of an owner is kept while visitors may wait for its next session.
-    fn forget_label(&mut self, owner: &Owner) {
-        if !self.departed.contains_key(owner) {
-            self.directory.forget(owner);
-        }
+    fn served(&self, name: Arc<Name>, serving: Serving<SessionKey>) -> HostTarget {
+        let page = match serving {
+            Serving::By { service, proto, sessions } => {
+                let sessions: Arc<[AgentSession]> = self.all(&sessions).collect();
+                return HostTarget::Served(ServiceTarget { name, service, proto, sessions });
+            }
+            Serving::Expected { proto } => return HostTarget::Expected(name, proto),
+            Serving::Unbound => {
+                let unknown = |service: &String| Page::unknown_service(service);
+                name.service.as_ref().map_or_else(pages::nothing_offered, unknown)
+            }
+            Serving::Absent => Page::no_agent(&name.owner.to_string()),
+        };
+        HostTarget::Missing(page)
     }
 
-    fn target(&self, name: Name) -> HostTarget {
-        let departed = || self.departed.get(&name.owner).map(|(_, session)| session.clone());
-        match self.session(&name.owner).or_else(departed) {
-            Some(session) => HostTarget::Agent(session, name),
-            None => HostTarget::Absent(name),
+    fn target(&self, name: Arc<Name>, is_tcp: bool) -> HostTarget {
+        let serving = self.directory.serving(&name);
+        match self.served(name, serving) {
+            HostTarget::Served(ServiceTarget { service, proto, .. }) if (proto == Proto::Tcp) != is_tcp => {
+                HostTarget::Missing(pages::other_language(&service))
+            }
+            target => target,
         }
     }
 }
@@ -74,7 +83,7 @@ impl SessionTable {
     pub(crate) fn new(domain: &str, guests: impl IntoIterator<Item = Arc<str>>, capacity: usize) -> Self {
         let mut directory = Directory::new(domain);
         guests.into_iter().for_each(|guest| directory.register(guest));
-        let rows = Rows { directory, sessions: BTreeMap::new(), departed: BTreeMap::new(), next: 1 };
+        let rows = Rows { directory, sessions: BTreeMap::new(), waiting: BTreeMap::new(), next: 1 };
         Self { rows: Mutex::new(rows), capacity, generation: AtomicU64::new(0) }
     }
 
@@ -90,55 +99,77 @@ impl SessionTable {
         Some(key)
     }
 
-    /// Assigns the name of `owner` to the session of this key, if the policy allows it.
-    pub(crate) fn admit(&self, key: SessionKey, owner: Owner, policy: Policy) -> NameClaim {
-        let mut rows = self.lock();
-        let live = rows.directory.lookup(&owner).is_some_and(|old| rows.sessions.contains_key(old));
-        if live && policy == Policy::Reject {
-            return NameClaim::Conflict;
-        }
-        self.generation.fetch_add(1, Ordering::Release);
-        let departed = rows.departed.remove(&owner).map(|(_, session)| session);
-        let old = rows.directory.insert(owner, key).and_then(|old| rows.sessions.get(&old).cloned());
-        NameClaim::Granted(old.or(departed))
+    /// Admits a session that is logged in.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub(crate) fn admit(
+        &self,
+        key: SessionKey,
+        newcomer: Newcomer,
+        now: Instant,
+    ) -> Result<Entry, AdmitError> {
+        let owner = newcomer.owner.clone();
+        self.change(Some(&owner), |rows| {
+            let admitted = rows.directory.admit(key, newcomer, now)?;
+            let replaced = admitted.replaced.and_then(|older| rows.sessions.get(&older).cloned());
+            Ok(Entry { replaced, vacant: admitted.vacant })
+        })
     }
 
-    /// Removes a session. Its name is freed only if no other session has taken it over.
-    pub(crate) fn leave(&self, key: SessionKey, owner: Option<&Owner>) {
-        let mut rows = self.lock();
-        rows.sessions.remove(&key);
-        self.generation.fetch_add(1, Ordering::Release);
-        if let Some(owner) = owner {
-            rows.directory.remove(owner, &key);
-            rows.forget_label(owner);
-        }
+    /// Binds a service. Returns the sessions that serve it no longer.
+    ///
+    /// # Errors
+    /// The session that has it and keeps it.
+    pub(crate) fn bind(
+        &self,
+        key: SessionKey,
+        owner: &Owner,
+        service: &Service,
+    ) -> Result<Vec<AgentSession>, Option<AgentSession>> {
+        self.change(Some(owner), |rows| match rows.directory.bind(key, service) {
+            Ok(replaced) => Ok(rows.all(&replaced).collect()),
+            Err(holder) => Err(holder.and_then(|holder| rows.sessions.get(&holder).cloned())),
+        })
     }
 
-    /// A session offers other services than before.
-    pub(crate) fn handle_services(&self) {
-        self.generation.fetch_add(1, Ordering::Release);
+    /// A session withdraws a service. Returns whether nobody has it any more.
+    pub(crate) fn unbind(&self, key: SessionKey, service: &str) -> bool {
+        self.change(None, |rows| rows.directory.unbind(key, service))
     }
 
-    /// As [`Self::leave`], for a session whose agent went away in good order. Lookups still find it, so that visitors wait
-    /// for the next session, until [`Self::forget`]. Returns whether it is so: a newer session may have the name.
-    pub(crate) fn depart(&self, key: SessionKey, owner: &Owner) -> bool {
-        let mut rows = self.lock();
-        let is_current = rows.directory.lookup(owner) == Some(&key);
-        let Some(session) = rows.sessions.remove(&key).filter(|_| is_current) else { return false };
-        rows.directory.remove(owner, &key);
-        rows.departed.insert(owner.clone(), (key, session));
-        self.generation.fetch_add(1, Ordering::Release);
-        true
+    /// The agent of a session goes away in good order: it serves nobody new.
+    pub(crate) fn set_leaving(&self, key: SessionKey, owner: &Owner) {
+        self.change(Some(owner), |rows| rows.directory.set_leaving(key));
     }
 
-    /// The agent of this session did not come back.
-    pub(crate) fn forget(&self, key: SessionKey, owner: &Owner) {
+    /// Removes a session, and nothing of another one. Returns the services that nobody has any more.
+    pub(crate) fn leave(&self, key: SessionKey, owner: Option<&Owner>, now: Instant) -> Vec<Arc<str>> {
+        self.change(owner, |rows| {
+            rows.sessions.remove(&key);
+            rows.directory.remove(key, now)
+        })
+    }
+
+    /// Forgets the services of `owner` that no session has bound in time.
+    pub(crate) fn expire(&self, owner: &Owner, now: Instant) {
+        self.change(Some(owner), |rows| rows.directory.expire(owner, now));
+    }
+
+    /// Changes the rows, then tells those who wait for a session of `owner`, without the lock.
+    fn change<T>(&self, owner: Option<&Owner>, change: impl FnOnce(&mut Rows) -> T) -> T {
         let mut rows = self.lock();
-        if rows.departed.get(owner).is_some_and(|(departed, _)| *departed == key) {
-            rows.departed.remove(owner);
-            rows.forget_label(owner);
-            self.generation.fetch_add(1, Ordering::Release);
-        }
+        let changed = change(&mut rows);
+        self.generation.fetch_add(1, Ordering::Release);
+        let waiting = owner.and_then(|owner| rows.waiting.remove(owner));
+        drop(rows);
+        waiting.into_iter().flat_map(Waiters::into_wakers).for_each(|waker| waker.wake_by_ref());
+        changed
+    }
+
+    /// Wakes `waker` when sessions of `owner` or their services have changed, while the ticket is held.
+    pub(super) fn wait_for(&self, owner: &Owner, waker: &Waker) -> Arc<Waker> {
+        self.lock().waiting.entry(owner.clone()).or_default().add(waker)
     }
 
     /// Changes whenever a host name may lead somewhere else than before.
@@ -146,28 +177,44 @@ impl SessionTable {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// Looks up a host name.
+    /// Looks up a host name, for a visitor who speaks HTTP.
     pub(crate) fn find(&self, host: &str) -> Result<HostTarget, NameError> {
         let rows = self.lock();
         let name = rows.directory.parse(host)?;
-        Ok(rows.target(name))
+        Ok(rows.target(Arc::new(name), false))
+    }
+
+    /// What a host name names, served or not.
+    pub(crate) fn resolve(&self, host: &str) -> Result<Name, NameError> {
+        self.lock().directory.parse(host)
     }
 
     /// Looks up the name of an agent without an identity, ignoring case; `None` if no agent can have it.
     pub(crate) fn find_guest(&self, name: &str) -> Option<HostTarget> {
         let rows = self.lock();
         let owner = rows.directory.named(name)?;
-        Some(rows.target(Name { owner, service: None }))
+        Some(rows.target(Arc::new(Name { owner, service: None }), false))
     }
 
-    /// The session of `owner`.
-    pub(crate) fn agent(&self, owner: &Owner) -> Option<AgentSession> {
-        self.lock().session(owner)
+    /// Who serves `name` to visitors who speak HTTP, or to those of a TCP port.
+    pub(crate) fn lookup(&self, name: Arc<Name>, is_tcp: bool) -> HostTarget {
+        self.lock().target(name, is_tcp)
     }
 
-    /// Whether the session of this key has the name of `owner`.
-    pub(crate) fn is_current(&self, key: SessionKey, owner: &Owner) -> bool {
-        self.lock().directory.lookup(owner) == Some(&key)
+    /// Who serves a service, private or not, to identities; `None` if nobody does.
+    pub(super) fn served_to_identities(&self, owner: &Owner, service: &str) -> Option<ServiceTarget> {
+        let rows = self.lock();
+        let name = Arc::new(Name { owner: owner.clone(), service: Some(service.to_owned()) });
+        match rows.served(name, rows.directory.serving_for_identities(owner, service)) {
+            HostTarget::Served(target) => Some(target),
+            HostTarget::Expected(..) | HostTarget::Missing(_) => None,
+        }
+    }
+
+    /// The sessions of `owner`, oldest first.
+    pub(crate) fn sessions_of(&self, owner: &Owner) -> Vec<AgentSession> {
+        let rows = self.lock();
+        rows.all(rows.directory.sessions_of(owner)).collect()
     }
 
     /// The host name of a service; `None` is the one at the bare name.

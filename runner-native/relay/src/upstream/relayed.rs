@@ -1,5 +1,6 @@
 //! The body of a service's response, on its way to a visitor for whom hyper or a handler reads it.
 
+use std::any::Any;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -15,7 +16,6 @@ use crate::upstream::h2::H2Conn;
 use crate::upstream::pool::PooledConn;
 use crate::upstream::request_upload::UploadState;
 use hvym_tunnel_net::runtime::{Task, spawn};
-use hvym_tunnel_net::shutdown::TaskGuard;
 
 /// Why a response is incomplete.
 #[derive(Debug, Error)]
@@ -30,6 +30,9 @@ pub(crate) enum ServiceError {
 
 type FrameResult = Result<Frame<Bytes>, ServiceError>;
 
+/// What is held until a request is over.
+pub(crate) type RequestGuard = Box<dyn Any + Send>;
+
 /// A service's response body. Dropping it before its end resets the connection. At its end, the rest of the request
 /// may still be sent; then the connection returns to the pool.
 pub(crate) struct Relayed {
@@ -38,7 +41,7 @@ pub(crate) struct Relayed {
     broken: Option<ServiceError>,
     /// The request's body, if there is one: while its response flows, it may stand still.
     upload: Option<Arc<UploadState>>,
-    _guard: TaskGuard,
+    _guard: RequestGuard,
 }
 
 /// Where the body comes from.
@@ -55,7 +58,7 @@ enum Source {
 
 impl Relayed {
     /// Over HTTP/1.1.
-    pub(crate) fn http1(pooled: PooledConn, upload: Option<Arc<UploadState>>, guard: TaskGuard) -> Self {
+    pub(crate) fn http1(pooled: PooledConn, upload: Option<Arc<UploadState>>, guard: RequestGuard) -> Self {
         let source = if pooled.h1_conn.is_request_sent() { Source::Here(pooled) } else { apart(pooled) };
         Self { source, broken: None, upload, _guard: guard }
     }
@@ -65,7 +68,7 @@ impl Relayed {
         body: Incoming,
         h2_conn: H2Conn,
         upload: Option<Arc<UploadState>>,
-        guard: TaskGuard,
+        guard: RequestGuard,
     ) -> Self {
         let source = Source::Shared { body, _h2_conn: h2_conn };
         Self { source, broken: None, upload, _guard: guard }

@@ -8,7 +8,6 @@ use http::header::HOST;
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use hvym_http1::{ForwardedBlock, ForwardedFields, Framing, RequestError, RequestRewrite, RequestView};
 use hvym_proxy::limits::{LimitError, Use, VisitorKey};
-use hvym_tunnel_core::dialect::Proto;
 use hvym_tunnel_core::relay::{Name, NameError};
 use hvym_tunnel_pages::Page;
 
@@ -22,7 +21,7 @@ use crate::metrics::RequestRecord;
 use crate::pages;
 use crate::proxy::proxy;
 use crate::router::Route;
-use crate::sessions::{AgentSession, HostTarget};
+use crate::sessions::{Assigned, Destination, HostTarget, ServiceTarget};
 use crate::upstream::pool::StreamUser;
 use crate::upstream::response_body::Answer;
 use crate::visitor::Visitor;
@@ -41,14 +40,11 @@ pub(super) enum Routed<'a> {
 
 /// A request on its way to a service, and what counts it.
 pub(super) struct Forwarded<'a> {
-    pub(super) session: AgentSession,
     pub(super) name: Arc<Name>,
-    /// The name by which its connections are pooled; `None` if the service is not bound.
-    pub(super) service: Option<Arc<str>>,
+    /// Who is to answer it; `None`: to be awaited.
+    pub(super) assigned: Option<Assigned>,
     pub(super) user: StreamUser,
     pub(super) logs_in: bool,
-    /// Whether the session replaced the one that it was for.
-    pub(super) has_moved: bool,
     permit: Option<RequestPermit>,
     record: Option<RequestRecord<'a>>,
     _guard: TaskGuard,
@@ -80,12 +76,17 @@ impl Forwarded<'_> {
         }
     }
 
-    /// Goes to the session that replaced one that ended, if there is any.
-    pub(super) fn move_to_successor(&mut self, visitor: &Visitor) -> bool {
-        let newer = visitor.state.sessions.agent(&self.name.owner);
-        let Some(newer) = newer.filter(|newer| !newer.is(&self.session)) else { return false };
-        (self.session, self.service, self.has_moved) = (newer, None, true);
-        true
+    /// Whether the link that carries it still does.
+    pub(super) fn is_session_up(&self) -> bool {
+        self.assigned.as_ref().is_some_and(|assigned| assigned.session.is_up())
+    }
+
+    /// Goes to another session that serves the service, or will in a moment, if there is any.
+    pub(super) fn move_elsewhere(&mut self, visitor: &Visitor) -> bool {
+        let other = visitor.state.sessions.try_assign(&self.name, false);
+        let is_served = other.is_ok();
+        self.assigned = other.ok().flatten();
+        is_served
     }
 }
 
@@ -102,51 +103,23 @@ struct CachedTarget {
     host: String,
     /// Of the table of sessions when it was asked.
     generation: u64,
-    agent: AgentTarget,
-}
-
-/// A service of an agent.
-#[derive(Clone)]
-struct AgentTarget {
-    session: AgentSession,
-    name: Arc<Name>,
-    /// The name by which its connections are pooled, and its protocol; `None` if it is not bound.
-    service: Option<(Arc<str>, Proto)>,
-}
-
-/// Where a host name leads.
-enum Target {
-    Agent(AgentTarget),
-    /// An agent that is not connected.
-    Absent(Name),
-}
-
-impl From<HostTarget> for Target {
-    fn from(target: HostTarget) -> Self {
-        match target {
-            HostTarget::Agent(session, name) => {
-                let service = session.service(&name);
-                Target::Agent(AgentTarget { session, name: Arc::new(name), service })
-            }
-            HostTarget::Absent(name) => Target::Absent(name),
-        }
-    }
+    service: ServiceTarget,
 }
 
 impl RouteCache {
-    fn find(&mut self, visitor: &Visitor, host: &str) -> Result<Target, NameError> {
+    fn find(&mut self, visitor: &Visitor, host: &str) -> Result<HostTarget, NameError> {
         let sessions = &visitor.state.sessions;
         let generation = sessions.generation();
         if let Some(cached) = &self.target
             && cached.generation == generation
             && cached.host == host
         {
-            return Ok(Target::Agent(cached.agent.clone()));
+            return Ok(HostTarget::Served(cached.service.clone()));
         }
-        let found = sessions.find(host).map(Target::from);
+        let found = sessions.find(host);
         self.target = match &found {
-            Ok(Target::Agent(agent)) => {
-                Some(CachedTarget { host: host.to_owned(), generation, agent: agent.clone() })
+            Ok(HostTarget::Served(service)) => {
+                Some(CachedTarget { host: host.to_owned(), generation, service: service.clone() })
             }
             _ => None,
         };
@@ -170,46 +143,48 @@ pub(super) fn route<'a>(
     if matches!(reached, Err(NameError::Bare))
         && let Some((guest, rest)) = path_route::find(&visitor.state, view.path())
     {
-        (reached, path) = (Ok(guest.into()), Cow::Owned(rest.to_string()));
+        (reached, path) = (Ok(guest), Cow::Owned(rest.to_string()));
     }
     if visitor.is_reserved() && (reached.is_ok() || !api::is_agent_endpoint(view.path())) {
         return Routed::Page(pages::over_limit(LimitError::Connections));
     }
-    match reached {
-        Ok(Target::Agent(agent)) => {
-            let is_http2 = agent.service.as_ref().is_some_and(|(_, proto)| *proto == Proto::H2);
-            if !is_http2 && path == view.path() {
-                return forward(visitor, view, agent, cache, heads);
-            }
-            let AgentTarget { session, name, .. } = agent;
-            let host = host.into_owned();
-            let is_shared = path != view.path();
-            local(view, &path, |request| {
-                Box::pin(async move {
-                    let (mut answer, permit) = proxy(visitor, session, (*name).clone(), host, request).await;
-                    if is_shared {
-                        path_route::confine(answer.headers_mut());
-                    }
-                    (answer, permit)
-                })
-            })
-        }
-        Ok(Target::Absent(name)) => Routed::Page(Page::no_agent(&name.owner.to_string())),
+    let target = match reached {
+        Ok(target) => target,
         Err(name) => {
-            local(view, &path, |request| Box::pin(async move { api::answer(visitor, &name, request).await }))
+            return local(view, &path, |request| {
+                Box::pin(async move { api::answer(visitor, &name, request).await })
+            });
         }
+    };
+    let is_http2 = target.is_http2();
+    let destination = match target.destination() {
+        Ok(destination) => destination,
+        Err(page) => return Routed::Page(page),
+    };
+    if !is_http2 && path == view.path() {
+        return forward(visitor, view, destination, cache, heads);
     }
+    let host = host.into_owned();
+    let is_shared = path != view.path();
+    local(view, &path, |request| {
+        Box::pin(async move {
+            let (mut answer, permit) = proxy(visitor, destination, host, request).await;
+            if is_shared {
+                path_route::confine(answer.headers_mut());
+            }
+            (answer, permit)
+        })
+    })
 }
 
 fn forward<'a>(
     visitor: &'a Arc<Visitor>,
     view: &RequestView<'_>,
-    agent: AgentTarget,
+    destination: Destination,
     cache: &mut RouteCache,
     heads: &mut BytesMut,
 ) -> Routed<'a> {
     let state = &visitor.state;
-    let AgentTarget { session, name, service } = agent;
     let Some(guard) = state.lifecycle.requests.enter() else { return Routed::Page(pages::draining()) };
     if visitor.is_behind_proxy() || cache.forwarded.host() != view.host() {
         let client = visitor.client_info(&view.fields().iter().collect::<Vec<_>>());
@@ -218,15 +193,16 @@ fn forward<'a>(
     }
     let Some((user, key)) = cache.user else { return Routed::Page(pages::overloaded()) };
     let kind = if view.upgrade().is_some() { Use::Tunnel } else { Use::Request };
-    let permit = match state.limits.enter(key, &name, kind) {
+    let permit = match state.limits.enter(key, &destination.name, kind) {
         Ok(permit) => permit,
         Err(error) => return Routed::Page(pages::over_limit(error)),
     };
-    if !session.record.takes_request(state.clock.now()) {
+    if !destination.takes_request(state.clock.now()) {
         drop(permit.over());
         return Routed::Page(pages::over_rate());
     }
-    let record = RequestRecord::new(&state.metrics, &session.record, state.clock);
+    let Destination { name, assigned } = destination;
+    let record = RequestRecord::new(&state.metrics, assigned.as_ref().map(Assigned::record), state.clock);
     let rewrite = RequestRewrite {
         forwarded: ForwardedFields::Replace(&cache.forwarded),
         keeps_client_address: false,
@@ -235,12 +211,10 @@ fn forward<'a>(
     };
     view.write_forwarded(&rewrite, heads);
     let request = Forwarded {
-        user,
-        session,
         name,
-        service: service.map(|(service, _)| service),
+        assigned,
+        user,
         logs_in: view.authenticates_connection(),
-        has_moved: false,
         permit: Some(permit),
         record: Some(record),
         _guard: guard,
