@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::http::Origin;
-use hvym_tunnel_tests::program::{Home, PATIENCE};
+use hvym_tunnel_tests::program::{Home, PATIENCE, Program};
 use hvym_tunnel_tests::tunnel::{Agent, Relay};
 
 /// An upgrade at this relay, answered, after which nobody logs in.
@@ -92,12 +92,42 @@ fn strangers_who_send_and_read_nothing_cost_little() {
     }
 }
 
+/// Everything that the relay says until it ends the connection.
+fn rest(stream: &mut TcpStream) -> String {
+    let mut all = Vec::new();
+    let mut piece = [0; 4096];
+    loop {
+        match stream.read(&mut piece) {
+            Ok(0) => break,
+            Ok(n) => all.extend_from_slice(&piece[..n]),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
+                break;
+            }
+        }
+    }
+    String::from_utf8_lossy(&all).into_owned()
+}
+
 #[test]
 fn a_thousand_that_never_log_in_keep_no_agent_out() {
     let relay = Relay::start(&[]);
-    let crowd: Vec<TcpStream> = (0..1000).map(|_| upgraded(&relay)).collect();
+    let mut crowd: Vec<TcpStream> = (0..1000).map(|_| upgraded(&relay)).collect();
     let _served = Agent::start_in(Home::of(&Key::from_seed([95; 32])), &relay, Origin::echo().port, &[]);
-    drop(crowd);
+    // Those that waited longest gave their places.
+    let told = rest(&mut crowd[0]);
+    assert!(told.contains("yours took longest"), "{told}");
+}
+
+#[test]
+fn while_many_log_in_each_has_less_time() {
+    let relay = Relay::start(&[]);
+    let mut crowd: Vec<TcpStream> = (0..150).map(|_| upgraded(&relay)).collect();
+    let told = rest(crowd.last_mut().expect("many"));
+    assert!(told.contains("yours took too long"), "{told}");
+    // The first came when there were few, and has its whole time.
+    let told = rest(&mut crowd[0]);
+    assert!(!told.contains("yours took"), "{told}");
 }
 
 #[test]
@@ -127,4 +157,20 @@ fn visitors_who_fill_the_relay_keep_no_agent_out() {
             other => panic!("{other}"),
         }
     }
+}
+
+#[test]
+fn what_a_stranger_says_when_it_leaves_is_one_line_of_the_log() {
+    let home = Home::new();
+    let mut command = home.command(&["relay", "--json", "--listen", "0", "-vvv"]);
+    command.env("NO_COLOR", "1");
+    let mut relay = Relay::started(Program::start(command), home);
+    let mut stream = upgraded(&relay);
+    let reason = "gone\r\n\u{1b}[2Jaudit: banned\u{202e}";
+    let payload = [&4555_u16.to_be_bytes()[..], reason.as_bytes()].concat();
+    stream.write_all(&frame(0x88, &payload)).expect("the relay reads");
+    rest(&mut stream);
+    let line = relay.program.says("gone");
+    assert!(line.contains(r"gone\r\n\u{1b}[2Jaudit: banned\u{202e}"), "{line}");
+    assert!(!relay.program.transcript().contains(['\u{1b}', '\r', '\u{202e}']), "{relay:?}");
 }

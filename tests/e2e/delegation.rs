@@ -73,7 +73,9 @@ fn a_revocation_that_a_relay_cannot_store_counts_and_is_said() {
     let folder = home.path("a-file/state").display().to_string();
     // What is not there yet can be read; only writing fails.
     std::fs::remove_file(home.path("a-file")).expect("a file");
-    let relay = Relay::start(&["--state-dir", &folder]);
+    // Where the control socket is, there is a folder.
+    let socket = home.path("control").display().to_string();
+    let relay = Relay::start(&["--state-dir", &folder, "--control", &socket]);
     std::fs::write(home.path("a-file"), "in the way").expect("a folder takes a file");
     let delegated = Delegated::new(&["--may", "agent"]);
     let told = delegated.revoke(&relay);

@@ -30,6 +30,7 @@ fn a_person_who_mistypes_waits_for_nothing() {
     assert_eq!(guesses.check(from(1), NOW + (FIRST_DELAY - millisecond())), Err(millisecond()));
     assert_eq!(guesses.check(from(1), NOW + FIRST_DELAY), Ok(()));
     assert_eq!(guesses.check(from(2), NOW), Ok(()), "somebody else");
+    assert_eq!([guesses.delayed(NOW), guesses.delayed(NOW + FIRST_DELAY)], [1, 0]);
 }
 
 #[test]

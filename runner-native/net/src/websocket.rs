@@ -72,6 +72,8 @@ pub struct Socket {
     /// The most that is read at once.
     max_read: usize,
     pacing: LinkPacing,
+    /// The connection may hold what it has not given to the system: TLS does.
+    is_unflushed: bool,
 }
 
 impl Socket {
@@ -79,7 +81,14 @@ impl Socket {
     pub(super) fn new(wire: Wire, websocket: WebSocket, ahead: Vec<u8>) -> Self {
         let pacing = LinkPacing::new();
         limit_unsent(&wire, pacing);
-        Self { wire, websocket, input: Input::new(ahead), max_read: SMALL_READ_BYTES, pacing }
+        Self {
+            wire,
+            websocket,
+            input: Input::new(ahead),
+            max_read: SMALL_READ_BYTES,
+            pacing,
+            is_unflushed: false,
+        }
     }
 
     /// Limits what is received from now on.
@@ -156,6 +165,10 @@ impl Socket {
 
     /// Ready once everything that was queued is written.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_unflushed {
+            // What TLS holds goes first: it takes more than the system does, and answers to pings would pile up there.
+            ready!(Pin::new(&mut self.wire).poll_flush(cx))?;
+        }
         while self.websocket.queued_bytes() > 0 {
             let mut slices = [io::IoSlice::new(&[]); SLICES];
             let mut count = 0;
@@ -167,8 +180,11 @@ impl Socket {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 n => self.websocket.advance(n),
             }
+            self.is_unflushed = true;
         }
-        Pin::new(&mut self.wire).poll_flush(cx)
+        ready!(Pin::new(&mut self.wire).poll_flush(cx))?;
+        self.is_unflushed = false;
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -205,5 +221,64 @@ async fn closing(socket: &mut Socket) -> Result<(), SocketError> {
             }
         }
         poll_fn(|cx| socket.poll_input(cx)).await?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::io::AsyncRead;
+    use futures_util::task::noop_waker;
+
+    use super::*;
+    use crate::wire::Duplex;
+
+    /// A peer that sends pings and reads nothing, behind something that takes all that is written, as TLS does for a while.
+    struct Pings(Arc<AtomicUsize>);
+
+    impl Duplex for Pings {}
+
+    impl AsyncRead for Pings {
+        fn poll_read(self: Pin<&mut Self>, _cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+            // Masked by zeros (RFC 6455 section 5.3).
+            let ping = [&[0x89, 0x80 | 100, 0, 0, 0, 0][..], &[b'x'; 100]].concat();
+            let pings = ping.repeat(buf.len() / ping.len());
+            buf[..pings.len()].copy_from_slice(&pings);
+            Poll::Ready(Ok(pings.len()))
+        }
+    }
+
+    impl AsyncWrite for Pings {
+        fn poll_write(self: Pin<&mut Self>, _cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            self.0.fetch_add(buf.len(), Ordering::Relaxed);
+            Poll::Ready(Ok(buf.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn a_peer_that_sends_pings_and_reads_nothing_makes_nothing_pile_up() {
+        let written = Arc::<AtomicUsize>::default();
+        let wire = Wire::Boxed(Box::new(Pings(Arc::clone(&written))));
+        let mut socket = Socket::new(wire, WebSocket::server(1024), Vec::new());
+        let waker = noop_waker();
+        let mut cx = Context::from_waker(&waker);
+        for _ in 0..1000 {
+            assert!(matches!(socket.poll_input(&mut cx), Poll::Ready(Ok(()))));
+            assert!(matches!(socket.next_message(), Ok(None)), "pings are no messages");
+            assert!(socket.poll_flush(&mut cx).is_pending());
+        }
+        // One that was written, and one that waited behind it.
+        let held = written.load(Ordering::Relaxed) + socket.queued_bytes();
+        assert!((1..=3 * 102).contains(&held), "{held} bytes");
     }
 }

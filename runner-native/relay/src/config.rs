@@ -207,6 +207,13 @@ mod tests {
     }
 
     #[test]
+    fn places_are_kept_where_strangers_are_let_in() {
+        let kept = |access| RelayOptions { access, ..relay("localhost") }.logins().kept_agents;
+        let open = AccessSettings { open: true, ..AccessSettings::default() };
+        assert_eq!((kept(open), kept(AccessSettings::default())), (Limits::DEFAULT.sessions / 8, 0));
+    }
+
+    #[test]
     fn public_urls_name_a_port_only_when_it_is_not_the_usual_one() {
         let here = relay("localhost");
         assert_eq!(here.public_url("x.localhost", 4896), "http://x.localhost:4896");

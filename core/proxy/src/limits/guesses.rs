@@ -73,6 +73,11 @@ impl GuessLimits {
         guesser.delay()
     }
 
+    /// Addresses of which no key is looked at now.
+    pub fn delayed(&self, now: Instant) -> usize {
+        self.guessers.values().filter(|guesser| now < guesser.last + guesser.delay()).count()
+    }
+
     /// Addresses that are remembered.
     pub fn len(&self) -> usize {
         self.guessers.len()

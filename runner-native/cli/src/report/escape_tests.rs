@@ -108,6 +108,32 @@ proptest! {
     }
 
     #[test]
+    fn a_request_steers_no_terminal(text in text(), json in any::<bool>(), colour in any::<bool>()) {
+        let out = Paper::default();
+        let style = Style { json, colour: colour && !json, ..Style::default() };
+        let reporter = Reporter::new(style, out.clone(), std::io::sink()).expect("a thread");
+        let some = Some(text.as_str());
+        let request = RequestReport {
+            method: &text,
+            path: &text,
+            status: 200,
+            millis: 1,
+            bytes: None,
+            service: some,
+            note: some,
+        };
+        reporter.tell_request(&request);
+        reporter.finish();
+        let written = out.text();
+        // Colours are ours.
+        let plain = ["0", "1", "2", "31", "32", "33", "36"]
+            .iter()
+            .fold(written, |text, ink| text.replace(&format!("\x1b[{ink}m"), ""));
+        prop_assert_eq!(plain.lines().count(), 1);
+        prop_assert!(!plain.trim_end_matches('\n').contains(steers), "{plain:?}");
+    }
+
+    #[test]
     fn a_report_steers_no_terminal(text in text(), json in any::<bool>()) {
         for report in all_with(&text) {
             let (out, err) = (Paper::default(), Paper::default());

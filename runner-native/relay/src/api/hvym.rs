@@ -206,8 +206,7 @@ pub(super) fn stats(state: &RelayState, asker: &Asker) -> Answer {
         security: Security {
             pending_challenges: all.len() - up.len(),
             used_challenges: state.metrics.joined(),
-            // No address is blocked for a time.
-            rate_limited_ips: 0,
+            rate_limited_ips: state.guesses.delayed(state.clock.now()),
         },
     })
 }

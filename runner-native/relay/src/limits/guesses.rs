@@ -25,6 +25,11 @@ impl Guesses {
         self.lock().handle_wrong(VisitorKey::new(from), now)
     }
 
+    /// Addresses of which no key is looked at now.
+    pub(crate) fn delayed(&self, now: Instant) -> usize {
+        self.lock().delayed(now)
+    }
+
     fn lock(&self) -> MutexGuard<'_, GuessLimits> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
