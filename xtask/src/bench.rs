@@ -5,6 +5,8 @@
 //! held to what `benches/instructions.txt` says.
 
 #[cfg(unix)]
+mod attack;
+#[cfg(unix)]
 mod certificate;
 #[cfg(unix)]
 mod curves;
@@ -41,7 +43,7 @@ use crate::cargo::{cargo, succeed};
 use crate::target;
 
 const USAGE: &str = "usage: cargo xtask bench mux [RUNS] | instructions [--record] | tunnel [RUNS] [--quick] [--tls] | curves [SECONDS] | \
-                     network [RUNS] [--quick]";
+                     network [RUNS] [--quick] | attack [SECONDS]";
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -55,6 +57,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         ["curves"] => curves::run(3),
         #[cfg(unix)]
         ["curves", seconds] => curves::run(seconds.parse()?),
+        #[cfg(unix)]
+        ["attack"] => attack::run(5),
+        #[cfg(unix)]
+        ["attack", seconds] => attack::run(seconds.parse()?),
         #[cfg(unix)]
         ["network"] => network::run(3, false),
         #[cfg(unix)]

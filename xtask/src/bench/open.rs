@@ -62,12 +62,22 @@ pub(super) fn dialling(
 
 /// A relay and an agent, each in a process and a home of its own.
 fn ours(place: &Place<'_>, program: &File, services: Services) -> Result<Path> {
+    ours_with(place, program, services, &[])
+}
+
+/// The same, with these options of the relay.
+pub(super) fn ours_with(
+    place: &Place<'_>,
+    program: &File,
+    services: Services,
+    options: &[&str],
+) -> Result<Path> {
     let folder = place.folder;
     let tls = place
         .tls
         .map(|tls| [&tls.certificate, &tls.key, &tls.authority].map(|file| file.display().to_string()));
     // The network between is at another port.
-    let mut relay = vec!["relay", "--listen", "0", "--json", "--also-name", "localhost:*"];
+    let mut relay = [&["relay", "--listen", "0", "--json", "--also-name", "localhost:*"], options].concat();
     if let Some([certificate, key, _]) = &tls {
         relay.extend(["--tls-cert", certificate, "--tls-key", key]);
     }
