@@ -72,6 +72,8 @@ pub(crate) struct BundledLink {
     pub(crate) up_since: Option<Instant>,
     /// Another link is to take its place.
     pub(crate) is_retiring: bool,
+    /// The other side ends it when it has no more use for it.
+    pub(crate) is_left_to_peer: bool,
     traffic: Traffic,
     held_back: HeldBack,
 }
@@ -92,7 +94,15 @@ pub(crate) struct Bundle {
 impl Bundle {
     pub(crate) fn push(&mut self, id: u32, link: Box<Link>) {
         let (traffic, held_back) = (Traffic::default(), HeldBack::default());
-        self.members.push(BundledLink { id, link, up_since: None, is_retiring: false, traffic, held_back });
+        self.members.push(BundledLink {
+            id,
+            link,
+            up_since: None,
+            is_retiring: false,
+            is_left_to_peer: false,
+            traffic,
+            held_back,
+        });
     }
 
     pub(crate) fn get(&self, id: u32) -> Option<&BundledLink> {

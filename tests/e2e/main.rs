@@ -27,6 +27,7 @@ mod owner_log;
 mod ports;
 mod proxy;
 mod reach;
+mod restart;
 mod reuse;
 mod secrets;
 mod shares;

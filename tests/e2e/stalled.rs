@@ -76,6 +76,29 @@ fn an_upload_to_a_service_that_does_not_read_costs_no_descriptor_once_its_caller
 }
 
 #[test]
+fn an_upload_to_a_service_that_does_not_read_costs_no_descriptor_once_its_visitor_has_left() {
+    let (service, hands) = deaf(|connection| connection.head().map(drop));
+    let relay = Relay::start(&[]);
+    let mut agent = Agent::start(&relay, service.port, &[]);
+    let before = (agent.program.descriptors(), relay.program.descriptors());
+    let length = format!("Content-Length: {MUCH}");
+    let mut held = Vec::new();
+    for _ in 0..MANY {
+        let mut visitor = relay.visit();
+        visitor.send(request(agent.host(), "POST", "/upload", &[&length])).expect("the relay reads");
+        held.push(hands.recv_timeout(PATIENCE).expect("a connection to the service"));
+        fill(&visitor);
+        visitor.reset();
+    }
+    for _ in 0..MANY {
+        let told = agent.program.event("request");
+        assert_eq!(told["path"], "/upload", "{told}");
+    }
+    agent.program.comes_down_to(before.0);
+    relay.program.comes_down_to(before.1);
+}
+
+#[test]
 fn bytes_for_a_service_that_does_not_read_cost_no_descriptor_once_their_visitor_has_left() {
     let (service, hands) = deaf(|connection| connection.take(1).map(drop));
     let relay = Relay::with_ports(PORTS);

@@ -205,7 +205,7 @@ fn a_full_link_lets_visitors_wait_for_a_stream_and_then_says_that_it_is_full() {
     }
     let (head, body) = whole(&mut ask());
     assert_eq!((head.status(), head.field("retry-after")), (503, Some("5")));
-    assert!(body.contains("Too much at once") && body.contains("no room for another request"), "{body}");
+    assert!(body.contains("carries 2 connections to its services at once"), "{body}");
     assert!(entering.try_recv().is_err(), "a third stream was opened");
     // One that waits when a stream ends has it, and does not wait until it is told that there is none.
     let mut waiting = ask();

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use hvym_http1::ResponseHead;
 use hvym_proxy::limits::{Use, VisitorKey};
-use hvym_proxy::pool::{ConnId, ConnPool, VisitorId, WaitId};
+use hvym_proxy::pool::{ConnId, ConnPool, OpenRefusal, VisitorId, WaitId};
 use hvym_proxy::{Choice, Exchange, LocalBody, Upstream};
-use hvym_tunnel_core::link::Streams;
+use hvym_tunnel_core::link::{OpenStreamError, Streams};
 use hvym_tunnel_core::mux::StreamId;
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::Session;
@@ -138,9 +138,12 @@ impl Hosted {
     }
 
     /// A new connection; the error says whether waiting helps.
-    pub(crate) fn open(&mut self, served: &Served, now: Instant) -> Result<Conn, bool> {
+    pub(crate) fn open(&mut self, served: &Served, now: Instant) -> Result<Conn, Option<OpenRefusal>> {
         let service = if matches!(served.carrier, Carrier::Http(_)) { WEB } else { TCP };
-        let id = self.session.open(&opening(service), now).map_err(|error| error.is_transient())?;
+        let id = self.session.open(&opening(service), now).map_err(|error| match error {
+            OpenStreamError::Refused(error) => OpenRefusal::new(error),
+            _ => None,
+        })?;
         Ok(Conn { id, upstream: Box::new(Upstream::new()) })
     }
 

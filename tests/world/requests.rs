@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use hvym_http1::{ForwardedBlock, ForwardedFields, RequestRewrite, RequestView};
 use hvym_proxy::limits::Use;
-use hvym_proxy::pool::{Grant, Returned};
+use hvym_proxy::pool::{Grant, OpenRefusal, Returned};
 use hvym_proxy::{
     Choice, Closing, Exchange, ExchangeError, ExchangeEvent, Released, RetryAction, UpstreamFailure,
 };
@@ -168,8 +168,8 @@ impl Relay {
         if !hosted.pool.must_wait() {
             match hosted.open(served, now) {
                 Ok(conn) => return hosted.join(at, visitor, served, conn, now),
-                Err(is_transient) if !is_transient => return served.refuse(502, now),
-                Err(_) => {}
+                Err(None) => return served.refuse(502, now),
+                Err(Some(refusal)) => hosted.pool.handle_refusal(refusal),
             }
         }
         let service = (choice == Choice::Any).then(|| Arc::from(WEB));
@@ -218,8 +218,8 @@ impl Relay {
                     (served.wait, _) = (None, hosted.waiting.remove(&wait));
                     hosted.join(at, visitor, served, conn, now);
                 }
-                Err(_) => {
-                    hosted.pool.handle_full(wait);
+                Err(refusal) => {
+                    hosted.pool.handle_no_stream(wait, refusal.unwrap_or(OpenRefusal::Full));
                     return false;
                 }
             },

@@ -106,7 +106,8 @@ pub struct Downstream {
     out: SendQueue,
     /// Whether another request may follow.
     persists: bool,
-    is_draining: bool,
+    /// The next response is the last. Without a request, the connection ends then.
+    draining: Option<Instant>,
     has_ended: bool,
     closing: Option<Closing>,
     /// When the head began, or the last exchange ended.
@@ -131,7 +132,7 @@ impl Downstream {
             writing: Writing::Idle,
             out: SendQueue::new(),
             persists: true,
-            is_draining: false,
+            draining: None,
             has_ended: false,
             closing: None,
             since: now,
@@ -157,9 +158,9 @@ impl Downstream {
         self.persists = false;
     }
 
-    /// No further request is taken. One that is under way is answered.
-    pub fn drain(&mut self) {
-        self.is_draining = true;
+    /// The request under way is the last, and where there is none the next one. Without one, the connection ends at `until`.
+    pub fn drain(&mut self, until: Instant) {
+        self.draining = Some(until);
         self.persists = false;
     }
 
@@ -189,11 +190,11 @@ impl Downstream {
 
     /// The next request, if none is under way. Its response is owed from now on.
     pub fn poll_request(&mut self, now: Instant) -> Option<DownstreamEvent<'_>> {
-        self.find_head().then(|| self.read_head(now))
+        self.find_head(now).then(|| self.read_head(now))
     }
 
     /// Looks for the next head, if no request is under way. It may find that there will be none.
-    pub(crate) fn find_head(&mut self) -> bool {
+    pub(crate) fn find_head(&mut self, now: Instant) -> bool {
         if !matches!((&self.reading, self.writing), (Reading::Head, Writing::Idle)) || self.closing.is_some()
         {
             return false;
@@ -204,8 +205,7 @@ impl Downstream {
                 true
             }
             Ok(None) => {
-                let is_idle = !self.input.has_begun_head();
-                if self.has_ended || (self.is_draining && is_idle) {
+                if self.has_ended || self.idle_until().is_some_and(|until| until <= now) {
                     self.closing = Some(Closing::Orderly);
                 }
                 false
@@ -230,7 +230,7 @@ impl Downstream {
         match RequestView::parse(&self.head, &mut self.fields) {
             Ok(view) => {
                 self.request = RequestFacts::new(&view);
-                self.persists = self.request.keeps_alive && !self.is_draining && !self.has_ended;
+                self.persists = self.request.keeps_alive && self.draining.is_none() && !self.has_ended;
                 self.reading = if self.request.has_body() {
                     let framing = self.request.framing;
                     Reading::Body(BodyReader::new(framing, BodyMode::Framed(framing), MessageKind::Request))
@@ -413,7 +413,7 @@ impl Downstream {
         if self.writing != Writing::Complete || matches!(self.reading, Reading::Body(_)) {
             return;
         }
-        self.persists &= !self.is_draining;
+        self.persists &= self.draining.is_none();
         if self.persists {
             (self.reading, self.writing, self.since) = (Reading::Head, Writing::Idle, now);
             self.head = Bytes::new();
@@ -442,7 +442,13 @@ impl Downstream {
             return None;
         }
         let limit = if self.is_in_head() { self.config.head_timeout } else { self.config.idle_timeout };
-        Some(self.since + limit)
+        let at = self.since + limit;
+        Some(self.idle_until().map_or(at, |until| at.min(until)))
+    }
+
+    /// When a connection that is to end does so, as long as no request has begun.
+    fn idle_until(&self) -> Option<Instant> {
+        self.draining.filter(|_| !self.input.has_begun_head())
     }
 
     fn is_in_head(&self) -> bool {
@@ -459,7 +465,7 @@ impl Downstream {
             self.closing = Some(Closing::Reset);
             return None;
         }
-        if !self.is_in_head() {
+        if !self.is_in_head() || self.idle_until().is_some_and(|until| until <= now) {
             self.closing = Some(Closing::Orderly);
             return None;
         }

@@ -221,9 +221,10 @@ impl Exchange {
         self.date = Some(date);
     }
 
-    /// No further request is taken.
-    pub fn drain(&mut self) {
-        self.down.drain();
+    /// The request under way is the last, and where there is none the next one: one may be on its way. Without one, the
+    /// connection ends at `until`.
+    pub fn drain(&mut self, until: Instant) {
+        self.down.drain(until);
     }
 
     /// Facts about the request under way.
@@ -239,7 +240,7 @@ impl Exchange {
             self.finish_joined();
         }
         self.watch_upload(now);
-        let has_head = self.stage == Stage::Idle && self.pending.is_empty() && self.down.find_head();
+        let has_head = self.stage == Stage::Idle && self.pending.is_empty() && self.down.find_head(now);
         if let Some(event) = self.poll_pending() {
             return Some(event);
         }

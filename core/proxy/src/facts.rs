@@ -95,9 +95,10 @@ impl RequestFacts {
         !matches!(self.method, MethodKind::Other) && !self.has_body()
     }
 
-    /// Whether it is `GET` or `HEAD` without a body: nothing of it can be taken for another request.
+    /// Whether it is `GET` without a body: nothing of it can be taken for another request, nor of its response for another
+    /// response, as the body that some services send after the head of a response to `HEAD`.
     pub const fn is_plain(&self) -> bool {
-        matches!(self.method, MethodKind::Get | MethodKind::Head) && !self.has_body()
+        matches!(self.method, MethodKind::Get) && !self.has_body()
     }
 }
 

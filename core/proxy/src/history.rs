@@ -9,7 +9,7 @@ use core::time::Duration;
 pub struct ConnHistory {
     /// Requests that began on it.
     pub requests: u32,
-    /// Whether one of them was something else than `GET` or `HEAD`, or had a body. A service that ignores a body would
+    /// Whether one of them was something else than `GET`, or had a body. A service that ignores a body would
     /// take the rest of it for the next request.
     pub has_unsafe_request: bool,
     /// Whether a request or an answer named NTLM or Negotiate, which log in a connection instead of a request.

@@ -5,17 +5,17 @@
 //! take. No number of users turns them away: only idle connections are limited, and the oldest goes.
 //!
 //! A request calls [`ConnPool::take`], else opens a stream, unless [`ConnPool::must_wait`] says that others were first.
-//! When the link is full it calls [`ConnPool::wait`], and then [`ConnPool::take_grant`] whenever
-//! [`ConnPool::poll_granted`] names it.
+//! When none can be opened now it says why by [`ConnPool::handle_refusal`], calls [`ConnPool::wait`], and then
+//! [`ConnPool::take_grant`] whenever [`ConnPool::poll_granted`] names it.
 
 mod idle;
 mod waiting;
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use hvym_yamux::Instant;
+use hvym_yamux::{Instant, OpenError};
 
 pub use idle::ConnId;
 use idle::{Idle, IdleConns};
@@ -29,13 +29,34 @@ use crate::{Choice, ConnHistory};
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct VisitorId(pub u64);
 
+/// Why a stream cannot be opened now.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum OpenRefusal {
+    /// The link has as many streams as it may have: one has to end first.
+    Full,
+    /// The other end has not acknowledged those that were opened last, and will: nothing has to end for it.
+    Unacknowledged,
+}
+
+impl OpenRefusal {
+    /// What an error of the multiplexer means; `None`: no stream will be opened on this link, however long one waits.
+    pub const fn new(error: OpenError) -> Option<Self> {
+        match error {
+            OpenError::TooMany => Some(OpenRefusal::Full),
+            OpenError::AckBacklog => Some(OpenRefusal::Unacknowledged),
+            _ => None,
+        }
+    }
+}
+
 /// How many connections and requests a pool holds, and for how long.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct PoolConfig {
     /// Which connections other visitors may take.
     pub reuse: Reuse,
     /// Idle connections of one service. Each is a connection to a service that may be a development server, and a stream
-    /// of the link; fewer than requests may run at once, and each request above it would open a new one.
+    /// of the link; fewer than requests may run at once, and of visitors that ask again and again some would open a new one
+    /// for each request.
     pub max_idle: usize,
     /// How long a connection is kept idle. A visitor who reads a page comes back sooner or much later.
     pub idle_limit: Duration,
@@ -94,7 +115,11 @@ pub struct Returned<C> {
 pub struct ConnPool<C> {
     config: PoolConfig,
     services: BTreeMap<Arc<str>, IdleConns<C>>,
+    /// Services that said something unasked; as many as there are services, at most.
+    outspoken: BTreeSet<Arc<str>>,
     waiting: Waiting<C>,
+    /// Whether a stream has to end before another one can be opened.
+    is_full: bool,
     /// Connections that are to be closed, without whatever lock protects the pool.
     closed: VecDeque<C>,
     next_id: u64,
@@ -108,7 +133,9 @@ impl<C> ConnPool<C> {
         Self {
             config,
             services: BTreeMap::new(),
+            outspoken: BTreeSet::new(),
             waiting: Waiting::new(),
+            is_full: false,
             closed: VecDeque::new(),
             next_id: 1,
             expiry: None,
@@ -129,6 +156,7 @@ impl<C> ConnPool<C> {
         let keep = announced.map_or(self.config.idle_limit, |kept| kept.min(self.config.idle_limit));
         let shared_from = match self.config.reuse {
             Reuse::Always => Some(now),
+            Reuse::Safe if self.outspoken.contains(&returned.service) => None,
             reuse => reuse.may_share(history).then(|| now + self.config.quiet),
         };
         if keep.is_zero() {
@@ -136,14 +164,16 @@ impl<C> ConnPool<C> {
             return None;
         }
         if self.waiting.is_contended() {
-            // Others cannot wait for it to be quiet: they get its stream.
             let is_shared = shared_from.is_some_and(|from| from <= now);
-            let taker = self.waiting.taker(&returned.service, returned.visitor, is_shared);
-            match taker {
-                Some(id) => self.waiting.give(id, returned),
-                None => self.closed.push_back(returned.conn),
+            if let Some(id) = self.waiting.taker(&returned.service, returned.visitor, is_shared) {
+                self.waiting.give(id, returned);
+                return None;
             }
-            return None;
+            if self.is_full {
+                // Others cannot wait for it to be quiet: they get its stream.
+                self.closed.push_back(returned.conn);
+                return None;
+            }
         }
         let until = now + keep;
         let idle = Idle { conn: returned.conn, visitor: returned.visitor, since: now, until, shared_from };
@@ -166,6 +196,20 @@ impl<C> ConnPool<C> {
         self.services.get_mut(service)?.remove(id)
     }
 
+    /// The service said something on an idle connection, which is to be removed: an answer that nobody asked for, or the rest
+    /// of one. What it will say after other answers may take longer, so with [`Reuse::Safe`] visitors share no connections to
+    /// it from now on.
+    pub fn handle_unasked(&mut self, service: &str) {
+        if self.config.reuse != Reuse::Safe || !self.outspoken.insert(Arc::from(service)) {
+            return;
+        }
+        if let Some(conns) = self.services.get_mut(service) {
+            for id in conns.unshare() {
+                self.closed.extend(conns.remove(id));
+            }
+        }
+    }
+
     /// Changes an idle connection in place, if it is idle still.
     pub fn get_mut(&mut self, service: &str, id: ConnId) -> Option<&mut C> {
         self.services.get_mut(service)?.get_mut(id)
@@ -182,6 +226,7 @@ impl<C> ConnPool<C> {
 
     /// The service is another one from now on, or gone: idle connections to it are closed.
     pub fn handle_service_end(&mut self, service: &str) {
+        self.outspoken.remove(service);
         if let Some(conns) = self.services.remove(service) {
             self.closed.extend(conns.into_conns());
         }
@@ -192,30 +237,42 @@ impl<C> ConnPool<C> {
         self.waiting.is_contended()
     }
 
-    /// The link is full: the request waits for a connection to `service`, or for a stream. Without a service, only for a
-    /// stream. `None`: too many wait. Closes the connection that is idle for longest.
+    /// A stream could not be opened. While the link is full, connections that come back make room for those who wait.
+    pub fn handle_refusal(&mut self, refusal: OpenRefusal) {
+        self.is_full = refusal == OpenRefusal::Full;
+    }
+
+    /// The request waits for a connection to `service`, or for a stream. Without a service, only for a stream. `None`: too
+    /// many wait. Where the link is full, closes the connection that is idle for longest.
     pub fn wait(&mut self, service: Option<Arc<str>>, visitor: VisitorId, now: Instant) -> Option<WaitId> {
         if self.waiting.len() >= self.config.max_waiting {
             return None;
         }
+        if self.is_full {
+            self.close_oldest();
+        }
+        Some(self.waiting.push(service, visitor, now + self.config.wait_limit))
+    }
+
+    fn close_oldest(&mut self) {
         let oldest = self.services.iter().filter_map(|(name, conns)| Some((conns.oldest()?, name))).min();
         if let Some((id, name)) = oldest {
             let name = Arc::clone(name);
             let conn = self.remove(&name, id);
             self.closed.extend(conn);
         }
-        Some(self.waiting.push(service, visitor, now + self.config.wait_limit))
     }
 
     /// What a waiting request has got. After [`Grant::Stream`] it tries to open one, and calls [`Self::cancel`] if it could,
-    /// else [`Self::handle_full`]; the other two end its waiting.
+    /// else [`Self::handle_no_stream`]; the other two end its waiting.
     pub fn take_grant(&mut self, id: WaitId) -> Option<Grant<C>> {
         self.waiting.take(id)
     }
 
     /// It could open none, and waits on, before all who came later.
-    pub fn handle_full(&mut self, id: WaitId) {
-        self.waiting.handle_full(id);
+    pub fn handle_no_stream(&mut self, id: WaitId, refusal: OpenRefusal) {
+        self.handle_refusal(refusal);
+        self.waiting.requeue(id);
     }
 
     /// It does not wait any more, because it opened a stream or went away. What it was given goes to the next, and so does

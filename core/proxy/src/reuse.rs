@@ -11,7 +11,7 @@ use crate::ConnHistory;
 pub enum Reuse {
     /// Each visitor's connection has connections of its own.
     Never,
-    /// Other visitors get only connections of which nothing can be left over: all that they carried was `GET` or `HEAD`
+    /// Other visitors get only connections of which nothing can be left over: all that they carried was `GET`
     /// without a body, answered in full, and no login of the connection itself.
     #[default]
     Safe,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hvym_proxy::pool::{ConnId, ConnPool, Grant, PoolConfig, Returned, VisitorId, WaitId};
+use hvym_proxy::pool::{ConnId, ConnPool, Grant, OpenRefusal, PoolConfig, Returned, VisitorId, WaitId};
 use hvym_proxy::{Choice, ConnHistory, Reuse, names_connection_login};
 use hvym_yamux::Instant;
 use proptest::prelude::*;
@@ -112,6 +112,32 @@ fn others_take_a_connection_once_it_was_quiet_for_a_moment() {
 }
 
 #[test]
+fn visitors_share_no_connections_to_a_service_that_said_something_unasked() {
+    for (reuse, shares) in [(Reuse::Safe, false), (Reuse::Always, true)] {
+        let mut pool = pool(|config| config.reuse = reuse);
+        let spoken = pool.put(returned(1, ALICE, SAFE), at(0)).expect("it is idle");
+        pool.put(returned(2, ALICE, SAFE), at(0));
+        pool.put(returned(3, BOB, SAFE), at(0));
+        pool.put(Returned { service: Arc::from("other"), ..returned(4, ALICE, SAFE) }, at(0));
+        pool.handle_visitor_end(BOB);
+        pool.handle_unasked("web");
+        assert_eq!(pool.remove("web", spoken), Some(1));
+        assert_eq!(closed(&mut pool), if shares { vec![] } else { vec![3] }, "its visitor is gone");
+        let carol = VisitorId(9);
+        assert_eq!(pool.take("web", carol, Choice::Any, at(200)), shares.then_some(3));
+        assert_eq!(pool.take("web", ALICE, Choice::Any, at(200)), Some(2), "her own is as good as before");
+        pool.put(returned(2, ALICE, SAFE), at(200));
+        assert_eq!(pool.take("web", carol, Choice::Any, at(20_000)).is_some(), shares, "nor later");
+        assert_eq!(pool.take("other", carol, Choice::Any, at(200)), Some(4), "another service");
+        // Another program behind the same name is not the one that spoke.
+        pool.handle_service_end("web");
+        closed(&mut pool);
+        pool.put(returned(5, ALICE, SAFE), at(300));
+        assert_eq!(pool.take("web", carol, Choice::Any, at(400)), Some(5));
+    }
+}
+
+#[test]
 fn the_end_of_a_visitor_leaves_only_what_others_may_take() {
     let mut pool = pool(|_| ());
     pool.put(returned(1, ALICE, SAFE), at(0));
@@ -182,16 +208,18 @@ fn requests_wait_in_order_and_each_stream_that_becomes_free_serves_the_first() {
     assert_eq!((granted(&mut pool), pool.take_grant(ids[1])), (vec![ids[0]], None));
     assert_eq!((pool.take_grant(ids[0]), pool.take_grant(ids[0])), (Some(Grant::Stream), None));
     // It was somebody else's, so the first stays the first.
-    pool.handle_full(ids[0]);
+    pool.handle_no_stream(ids[0], OpenRefusal::Full);
     assert!(granted(&mut pool).is_empty());
     pool.handle_room();
     assert_eq!((granted(&mut pool), pool.take_grant(ids[0])), (vec![ids[0]], Some(Grant::Stream)));
     // Where one was free there may be more, until somebody finds none.
     pool.cancel(ids[0], at(1));
-    assert_eq!((granted(&mut pool), pool.take_grant(ids[1])), (vec![ids[1]], Some(Grant::Stream)));
+    assert_eq!((granted(&mut pool), pool.take_grant(ids[1])), (vec![ids[1], ids[2]], Some(Grant::Stream)));
+    pool.handle_no_stream(ids[2], OpenRefusal::Full);
+    assert_eq!((granted(&mut pool), pool.take_grant(ids[2])), (vec![], None));
     // The stream that became free meanwhile is not forgotten.
     pool.handle_room();
-    pool.handle_full(ids[1]);
+    pool.handle_no_stream(ids[1], OpenRefusal::Full);
     assert_eq!((granted(&mut pool), pool.take_grant(ids[1])), (vec![ids[1]], Some(Grant::Stream)));
     // Nor the one of a request that went away.
     pool.cancel(ids[1], at(1));
@@ -201,10 +229,37 @@ fn requests_wait_in_order_and_each_stream_that_becomes_free_serves_the_first() {
 }
 
 #[test]
+fn more_and_more_of_those_who_wait_are_told_as_long_as_they_find_streams() {
+    let mut pool = pool(|_| ());
+    let ids: Vec<WaitId> = (0..500).filter_map(|_| pool.wait(None, ALICE, at(0))).collect();
+    pool.handle_room();
+    let (mut told, mut turns) = (granted(&mut pool), Vec::new());
+    let mut served = 0;
+    while !told.is_empty() {
+        assert_eq!(told[..], ids[served..served + told.len()], "in their order");
+        served += told.len();
+        turns.push(told.len());
+        told.drain(..).for_each(|id| pool.cancel(id, at(1)));
+        told = granted(&mut pool);
+    }
+    assert_eq!((served, turns.iter().max()), (500, Some(&64)));
+    // Nobody is left, and the next ones begin where these were.
+    let [first, second, third] = [(); 3].map(|()| pool.wait(None, ALICE, at(2)).expect("room"));
+    pool.handle_room();
+    assert_eq!(granted(&mut pool), [first, second, third]);
+    for id in [first, second, third] {
+        pool.handle_no_stream(id, OpenRefusal::Unacknowledged);
+    }
+    pool.handle_room();
+    assert_eq!(granted(&mut pool), [first], "one is enough to find out");
+}
+
+#[test]
 fn a_connection_that_comes_back_goes_to_the_first_who_may_have_it_and_else_frees_its_stream() {
     let web = || Some(Arc::from("web"));
     for (reuse, takes_any) in [(Reuse::Safe, false), (Reuse::Always, true)] {
         let mut pool = pool(|config| config.reuse = reuse);
+        pool.handle_refusal(OpenRefusal::Full);
         let ids = [(None, BOB), (web(), BOB), (web(), ALICE)]
             .map(|(service, who)| pool.wait(service, who, at(0)).expect("room"));
         let [stream, bob, alice] = ids;
@@ -230,10 +285,31 @@ fn whoever_begins_to_wait_closes_the_connection_that_is_idle_for_longest() {
     let mut pool = pool(|_| ());
     pool.put(returned(1, ALICE, SAFE), at(0));
     pool.put(Returned { service: Arc::from("other"), ..returned(2, ALICE, SAFE) }, at(1));
+    pool.handle_refusal(OpenRefusal::Full);
     for gone in [vec![1], vec![2], vec![]] {
         pool.wait(None, BOB, at(2));
         assert_eq!(closed(&mut pool), gone);
     }
+}
+
+#[test]
+fn no_connection_is_closed_for_those_who_wait_until_streams_are_acknowledged() {
+    let mut pool = pool(|_| ());
+    pool.put(returned(1, ALICE, SAFE), at(0));
+    pool.handle_refusal(OpenRefusal::Unacknowledged);
+    let bob = pool.wait(Some(Arc::from("web")), BOB, at(1)).expect("room");
+    assert!(pool.put(returned(2, ALICE, SAFE), at(2)).is_some(), "it is idle");
+    assert!(closed(&mut pool).is_empty() && granted(&mut pool).is_empty());
+    // His own would do.
+    assert_eq!(pool.put(returned(3, BOB, POSTED), at(3)), None);
+    assert_eq!((granted(&mut pool), pool.take_grant(bob)), (vec![bob], Some(Grant::Conn(3))));
+    // The last refusal counts: meanwhile the link may have become full.
+    let bob = pool.wait(None, BOB, at(4)).expect("room");
+    pool.handle_room();
+    assert_eq!((granted(&mut pool), pool.take_grant(bob)), (vec![bob], Some(Grant::Stream)));
+    pool.handle_no_stream(bob, OpenRefusal::Full);
+    assert_eq!(pool.put(returned(4, ALICE, SAFE), at(5)), None);
+    assert_eq!(closed(&mut pool), [4]);
 }
 
 #[test]
@@ -253,7 +329,7 @@ fn a_request_waits_for_so_long_and_so_many_wait() {
     assert_eq!((granted(&mut pool), pool.take_grant(second)), (vec![second], Some(Grant::Stream)));
     pool.handle_timeout(at(10_005));
     assert_eq!(pool.take_grant(second), None);
-    pool.handle_full(second);
+    pool.handle_no_stream(second, OpenRefusal::Full);
     pool.handle_timeout(at(10_005));
     assert_eq!((granted(&mut pool), pool.take_grant(second)), (vec![second], Some(Grant::TimedOut)));
 }
@@ -264,6 +340,7 @@ enum Op {
     Take(u64),
     Put { conn: usize, is_safe: bool },
     Wait(u64),
+    Refuse(bool),
     Cancel(usize),
     Leave(u64),
     Room,
@@ -275,6 +352,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         (0..4_u64).prop_map(Op::Take),
         (0..8_usize, any::<bool>()).prop_map(|(conn, is_safe)| Op::Put { conn, is_safe }),
         (0..4_u64).prop_map(Op::Wait),
+        any::<bool>().prop_map(Op::Refuse),
         (0..8_usize).prop_map(Op::Cancel),
         (0..4_u64).prop_map(Op::Leave),
         Just(Op::Room),
@@ -323,6 +401,8 @@ impl Model {
                 let (id, _) = self.waits.swap_remove(at % self.waits.len());
                 pool.cancel(id, *now);
             }
+            Op::Refuse(true) => pool.handle_refusal(OpenRefusal::Full),
+            Op::Refuse(false) => pool.handle_refusal(OpenRefusal::Unacknowledged),
             Op::Leave(who) => pool.handle_visitor_end(VisitorId(who)),
             Op::Room => pool.handle_room(),
             Op::Pass(millis) => {
@@ -342,7 +422,7 @@ impl Model {
                     self.got(conn, who);
                 }
                 Some(Grant::TimedOut) => drop(self.waits.swap_remove(at)),
-                Some(Grant::Stream) => pool.handle_full(id),
+                Some(Grant::Stream) => pool.handle_no_stream(id, OpenRefusal::Full),
                 None => {}
             }
         }

@@ -6,7 +6,7 @@ use core::time::Duration;
 use super::dialer::Purpose;
 use super::states::{AgentAction, AgentInput, AgentPhase};
 use super::{Agent, AgentEvent, bind_signal};
-use crate::bundle::MAX_LINKS;
+use crate::bundle::{BundledLink, MAX_LINKS};
 use crate::dialect::{DrainScope, Signal};
 use crate::handshake::Endpoint;
 use crate::link::LinkEvent;
@@ -54,6 +54,8 @@ impl Agent {
                 if scope == DrainScope::Link {
                     return;
                 }
+                // The relay goes on with what comes to it until then, which needs this link.
+                self.bundle.get_mut(id).into_iter().for_each(|member| member.is_left_to_peer = true);
                 if self.can_join() {
                     // The session ends with the relay's process: the next link begins another one.
                     self.dialer.purpose = Purpose::NewSession;
@@ -177,7 +179,10 @@ impl Agent {
         }
         if self.bundle.steady() > 0 {
             let until = now + REPLACED_LINK_LIMIT;
-            for member in self.bundle.iter_mut().filter(|member| member.is_retiring && member.link.is_up()) {
+            let is_ours = |member: &&mut BundledLink| {
+                member.is_retiring && !member.is_left_to_peer && member.link.is_up()
+            };
+            for member in self.bundle.iter_mut().filter(is_ours) {
                 member.link.shutdown(DownReason::Finished, until, now);
             }
         }

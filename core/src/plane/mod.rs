@@ -134,6 +134,8 @@ impl MessageLimits {
 pub struct StreamCounts {
     /// Opened by this side, and not over.
     pub opened: usize,
+    /// What `opened` may reach: this side's own limit, or the peer's if that is lower.
+    pub max_opened: usize,
     /// Opened by the peer, and not over.
     pub accepted: usize,
     /// Bytes of all that were written and have not left.

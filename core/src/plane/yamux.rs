@@ -27,6 +27,7 @@ const MAX_LAST_BATCHES: u8 = 2;
 pub struct YamuxPlane {
     mux: Mux,
     side: Side,
+    max_opened: usize,
     headers: PendingHeaders,
     /// Batches that may still be sent ahead of the close.
     last_batches: u8,
@@ -40,6 +41,7 @@ impl YamuxPlane {
         let PlaneStart { side, mut mux, epoch, seed, now } = start;
         mux.opening_reserve = mux.opening_reserve.max(MAX_HEADER_BYTES);
         Self {
+            max_opened: mux.max_outbound_streams,
             mux: Mux::new(side.into(), mux, epoch, seed, now),
             side,
             headers: PendingHeaders::default(),
@@ -172,6 +174,7 @@ impl DataPlane for YamuxPlane {
         let stats = self.mux.stats();
         StreamCounts {
             opened: stats.outbound,
+            max_opened: self.max_opened,
             accepted: stats.inbound,
             unsent: stats.unsent,
             unread: stats.unread,

@@ -36,7 +36,7 @@ use crate::link_status::{LinkStatus, Purpose};
 use crate::relay_memory::RelayMemory;
 use crate::runner::{AgentRunner, Shared};
 use crate::service::{self, ServiceTable};
-use crate::settings::{CompatSettings, CompatSystem, LinkSettings, SettingsError};
+use crate::settings::{CompatSettings, CompatSystem, LinkSettings, SettingsError, max_streams};
 use crate::spec::ServiceSpec;
 
 /// How long a token is valid. It is used within seconds, but clocks differ, and older systems give as much.
@@ -245,8 +245,7 @@ impl Launch {
         table: ServiceTable,
     ) -> Result<Prepared, AgentError> {
         self.link.check()?;
-        // Each stream has a connection to a service, and a link carries a thousand.
-        let _limit = raise_open_files();
+        let streams = max_streams(raise_open_files());
         let relay = self.relay()?;
         let dial_options = dial_options(&relay, &self.link, compat.as_ref())?;
         let login = self.login(&purpose)?;
@@ -258,7 +257,7 @@ impl Launch {
             Purpose::Expose { .. } => SessionRole::Agent,
         };
         let process = Process { instance: None, role, label: self.process_label };
-        let mut config = config(&self.identity, &relay, &self.link, login, services, process);
+        let mut config = config(&self.identity, &relay, &self.link, login, services, process, streams);
         let memory = match self.known_relays.filter(|_| compat.is_none()) {
             Some(file) => RelayMemory::recall(file, &config.relay, &mut config.login)?,
             None => None,
@@ -335,6 +334,7 @@ fn config(
     login: AgentLogin,
     services: Vec<hvym_tunnel_core::dialect::Service>,
     process: Process,
+    streams: usize,
 ) -> AgentConfig {
     let scheme = if relay.tls { "wss" } else { "ws" };
     AgentConfig {
@@ -348,7 +348,7 @@ fn config(
         services,
         link: LinkConfig {
             keepalive: link.keepalive.into(),
-            mux: MuxConfig::acceptor(),
+            mux: MuxConfig::acceptor().with(|config| config.max_inbound_streams = streams),
             fallback: Some(compat::fallback(identity)),
         },
         backoff: link.retry.into(),

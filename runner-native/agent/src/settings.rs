@@ -6,6 +6,7 @@
 mod compat;
 mod filter;
 mod link;
+mod stream_limit;
 
 use std::fmt;
 
@@ -19,6 +20,7 @@ pub use compat::{CompatError, CompatSettings, CompatSystem};
 pub use filter::{FilterSetting, FilterSettings};
 pub use hvym_tunnel_net::config::KeepaliveSettings;
 pub use link::{Auth, LinkSettings, RetrySettings};
+pub(crate) use stream_limit::max_streams;
 
 /// Something that only a relay of this protocol has, and no server of an older system.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]

@@ -57,10 +57,7 @@ impl LocalConnection for Tcp {
 
 impl LocalConnection for Wire {
     fn poll_broken_off(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        match self {
-            Wire::Plain(tcp) => tcp.poll_reset(cx),
-            Wire::Boxed(_) => Poll::Pending,
-        }
+        self.poll_reset(cx)
     }
 }
 

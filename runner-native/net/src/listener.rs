@@ -47,10 +47,29 @@ impl TcpListener {
     /// # Errors
     /// The address is in use, not of this machine, or a port below 1024 without the privilege.
     pub fn listen(at: SocketAddr, keepalive: Option<Duration>) -> io::Result<Self> {
+        Self::open(at, keepalive, false)
+    }
+
+    /// The same, beside other processes of this user that listen there in this way: each connection goes to one of them.
+    /// Only on Unix; elsewhere as [`TcpListener::listen`].
+    ///
+    /// # Errors
+    /// Also if something listens there that does not let others.
+    pub fn listen_beside_others(at: SocketAddr, keepalive: Option<Duration>) -> io::Result<Self> {
+        Self::open(at, keepalive, true)
+    }
+
+    fn open(at: SocketAddr, keepalive: Option<Duration>, is_shared: bool) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
         // Without it, a restart would wait for the connections of the previous run to time out.
         #[cfg(unix)]
         socket.set_reuse_address(true)?;
+        #[cfg(unix)]
+        if is_shared {
+            socket.set_reuse_port(true)?;
+        }
+        #[cfg(not(unix))]
+        let _no_such_option = is_shared;
         socket.bind(&at.into())?;
         socket.set_nonblocking(true)?;
         if INHERITS_OPTIONS {
@@ -92,6 +111,21 @@ impl TcpListener {
         }
     }
 
+    /// The next connection that the kernel has accepted already.
+    pub fn accept_now(&self) -> Option<(Tcp, SocketAddr)> {
+        let (stream, peer) = accept(&self.listener, self.keepalive).ok()?;
+        Some((Tcp::from_shared(Arc::new(stream)).ok()?, peer))
+    }
+
+    /// Begins no connection any more, and goes on with those that have begun: whoever dials tries again a second later, and
+    /// reaches another process that listens there. Closing at once would reset connections whose handshake is under way.
+    ///
+    /// # Errors
+    /// The system's; not all systems can.
+    pub fn pause(&self) -> io::Result<()> {
+        drop_dials(&self.listener)
+    }
+
     /// How often accepting failed for want of descriptors or memory.
     pub fn failures(&self) -> u64 {
         self.failures.load(Ordering::Relaxed)
@@ -125,6 +159,31 @@ impl TcpListener {
             }
         }
     }
+}
+
+/// Drops every segment that begins a connection (RFC 9293 section 3.1: SYN without ACK).
+#[cfg(target_os = "linux")]
+fn drop_dials(listener: &std::net::TcpListener) -> io::Result<()> {
+    use socket2::SockFilter;
+
+    /// Where the flags are in a TCP header, those of a segment that begins a connection, and the one beside it in its answer.
+    const FLAGS_AT: u32 = 13;
+    const SYN: u32 = 0x02;
+    const ACK: u32 = 0x10;
+    // bpf(4): load a byte, mask it, compare, and return how much of the segment to keep.
+    let program = [
+        SockFilter::new(0x30, 0, 0, FLAGS_AT),
+        SockFilter::new(0x54, 0, 0, SYN | ACK),
+        SockFilter::new(0x15, 0, 1, SYN),
+        SockFilter::new(0x06, 0, 0, 0),
+        SockFilter::new(0x06, 0, 0, u32::MAX),
+    ];
+    SockRef::from(listener).attach_filter(&program)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn drop_dials(_listener: &std::net::TcpListener) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Whether the options of a listening socket are those of its connections too.

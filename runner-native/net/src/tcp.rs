@@ -117,7 +117,7 @@ impl<S: StreamSocket> SocketStream<S> {
 
     /// Ready when the connection was reset, for who does not read at the moment and so would not hear of it. Where what
     /// arrived before may still matter, read it first.
-    pub fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+    pub fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<io::Error> {
         self.registration.poll_broken(cx).map(|()| io::ErrorKind::ConnectionReset.into())
     }
 

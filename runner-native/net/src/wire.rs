@@ -51,6 +51,11 @@ impl Wire {
         }
     }
 
+    /// As [`Tcp::poll_reset`].
+    pub fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        self.tcp().map_or(Poll::Pending, |tcp| tcp.poll_reset(cx))
+    }
+
     /// Reads into the spare capacity of `buf`, which must have some; 0 is the end. Over TCP nothing is copied, and the
     /// capacity need not be initialised.
     pub fn poll_read_spare(&mut self, cx: &mut Context<'_>, buf: &mut Vec<u8>) -> Poll<io::Result<usize>> {

@@ -7,7 +7,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use hvym_tunnel_core::time::UnixTime;
 use hvym_tunnel_net::events::{EVENT_CAPACITY, event_channel};
 use hvym_tunnel_net::key::Identity;
-use hvym_tunnel_net::listener::TcpListener;
 use hvym_tunnel_net::observer::Observer;
 use hvym_tunnel_net::rlimit::raise_open_files;
 use hvym_tunnel_net::runtime::{RuntimeHandle, spawn};
@@ -170,7 +169,7 @@ impl RelayBuilder {
         let compat_agents = CompatAgents::new(&options.guests)?;
         let at = options.ingress.listen;
         let listener =
-            TcpListener::listen(at, Some(TCP_KEEPALIVE)).map_err(|error| RelayError::listen(at, &error))?;
+            options.restart.listen(at, TCP_KEEPALIVE).map_err(|error| RelayError::listen(at, &error))?;
         let local = listener.local_addr().map_err(|error| RelayError::listen(at, &error))?;
         let plugins = Plugins { registry, router: self.router };
         let bans = load_bans(&self.settings.options.state)?;

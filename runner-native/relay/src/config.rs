@@ -9,6 +9,7 @@ mod groups;
 mod limits;
 mod login;
 mod names;
+mod restart;
 mod state;
 mod text;
 mod upstream;
@@ -31,6 +32,7 @@ use hvym_tunnel_net::target::RelayUrl;
 pub use limits::Limits;
 pub use login::LoginSettings;
 pub use names::NameSettings;
+pub use restart::RestartSettings;
 pub use state::{CONTROL_SOCKET, StateSettings};
 pub use text::listen_address;
 pub use upstream::{ReusePolicy, UpstreamSettings};
@@ -51,6 +53,8 @@ pub struct RelayOptions {
     pub login: LoginSettings,
     /// Where it keeps its state, and takes commands.
     pub state: StateSettings,
+    /// How it takes the place of another process of itself.
+    pub restart: RestartSettings,
     /// How it uses connections to services.
     pub upstream: UpstreamSettings,
     /// Which names it gives.

@@ -11,7 +11,9 @@ pub(crate) struct Lifecycle {
     pub(crate) connections: TaskTracker,
     /// Agents' links.
     pub(crate) links: TaskTracker,
-    /// Cancelled when nothing new is accepted.
+    /// Cancelled when no connection is accepted any more.
+    pub(crate) parting: CancellationToken,
+    /// Cancelled when each connection is to end soon.
     pub(crate) draining: CancellationToken,
     /// Cancelled when what is still open is cut.
     pub(crate) closing: CancellationToken,
@@ -25,6 +27,7 @@ impl Default for Lifecycle {
             requests: TaskTracker::default(),
             connections: TaskTracker::default(),
             links: TaskTracker::default(),
+            parting: CancellationToken::default(),
             draining: CancellationToken::default(),
             closing: CancellationToken::default(),
             reloads: bounded(1),
@@ -33,9 +36,8 @@ impl Default for Lifecycle {
 }
 
 impl Lifecycle {
-    /// Accepts nothing new from now on.
-    pub(crate) fn refuse_new(&self) {
-        self.requests.close();
+    /// Takes nothing but what comes on connections that there are, each of which ends soon.
+    pub(crate) fn drain(&self) {
         self.connections.close();
         self.links.close();
         self.draining.cancel();

@@ -1,13 +1,16 @@
 //! The public listener: accepts connections within the limits, and terminates TLS.
 
 mod client_conn;
+mod held;
 mod http1_conn;
 mod path_route;
 mod routing;
 
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::pin::pin;
 use std::sync::Arc;
 
+use futures_util::future::{Either, select};
 use futures_util::io::AsyncWriteExt;
 use hvym_proxy::limits::LimitError;
 use hvym_tunnel_pages::{Format, Page};
@@ -15,25 +18,48 @@ use hvym_tunnel_pages::{Format, Page};
 use crate::limits::visitor_counts::ConnectionSlot;
 use crate::pages;
 use crate::relay_state::RelayState;
-use crate::settings::TLS_TIMEOUT;
+use crate::settings::{HANDSHAKE_LINGER, TLS_TIMEOUT};
 use crate::tls::{self, Tls};
 use crate::visitor::Visitor;
 use hvym_tunnel_net::listener::TcpListener;
 use hvym_tunnel_net::runtime::spawn;
+use hvym_tunnel_net::shutdown::TaskGuard;
 use hvym_tunnel_net::socket::Wire;
 use hvym_tunnel_net::tcp::Tcp;
 use hvym_tunnel_net::timeout::within;
+use hvym_tunnel_net::timer::Timer;
 
-/// Accepts connections until it is dropped.
+/// Accepts connections until it is dropped, or until the relay ends: then those that have begun, and no more.
 pub(crate) async fn accept(state: Arc<RelayState>, listener: TcpListener, tls: Option<Tls>) {
-    loop {
-        let (tcp, peer) = listener.accept().await;
-        match admit(&state, &tcp, peer) {
-            Ok(admitted) => spawn(serve(Arc::clone(&state), tcp, peer, tls.clone(), admitted)).detach(),
-            Err(error) => {
-                tracing::debug!(%peer, %error, "refused a connection");
-                reject(tcp, &pages::over_limit(error), tls.is_some()).await;
-            }
+    accept_until(&state, &listener, &tls, state.lifecycle.parting.cancelled()).await;
+    if state.settings.options.restart.reuse_port && listener.pause().is_ok() {
+        // Those that are half open would be reset, and belong to nobody else.
+        accept_until(&state, &listener, &tls, Timer::after(HANDSHAKE_LINGER)).await;
+    }
+    while let Some((tcp, peer)) = listener.accept_now() {
+        take(&state, tcp, peer, &tls).await;
+    }
+}
+
+async fn accept_until(
+    state: &Arc<RelayState>,
+    listener: &TcpListener,
+    tls: &Option<Tls>,
+    end: impl Future<Output = ()>,
+) {
+    let mut end = pin!(end);
+    while let Either::Right(((tcp, peer), _)) = select(end.as_mut(), pin!(listener.accept())).await {
+        take(state, tcp, peer, tls).await;
+    }
+}
+
+async fn take(state: &Arc<RelayState>, tcp: Tcp, peer: SocketAddr, tls: &Option<Tls>) {
+    let Some(pass) = state.lifecycle.connections.enter() else { return };
+    match admit(state, &tcp, peer) {
+        Ok(admitted) => spawn(serve(Arc::clone(state), tcp, peer, tls.clone(), admitted, pass)).detach(),
+        Err(error) => {
+            tracing::debug!(%peer, %error, "refused a connection");
+            reject(tcp, &pages::over_limit(error), tls.is_some()).await;
         }
     }
 }
@@ -69,6 +95,7 @@ async fn serve(
     peer: SocketAddr,
     tls: Option<Tls>,
     (slot, reserved): Admitted,
+    pass: TaskGuard,
 ) {
     let visitor = Arc::new(Visitor::new(state, peer, slot, reserved, tls.is_some()));
     // hyper keeps the connection to itself, and drops it when it has closed its own half.
@@ -81,5 +108,5 @@ async fn serve(
             None => return tracing::debug!(%peer, "no TLS in time"),
         },
     };
-    client_conn::serve(&visitor, wire, rest).await;
+    client_conn::serve(&visitor, wire, rest, pass).await;
 }

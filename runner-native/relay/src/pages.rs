@@ -224,6 +224,18 @@ pub(super) fn over_logins(limit: LoginRefusal) -> Page {
     later(status, "Too many logins", &format!("{text}."), "Try again in a moment.")
 }
 
+/// The agent's link carries as many streams as it may, and none became free in time.
+pub(super) fn link_full(streams: usize) -> Page {
+    later(
+        503,
+        "Too much at once",
+        &format!(
+            "The tunnel carries {streams} connections to its services at once, and has no room for another request."
+        ),
+        "Reload in a moment. If this is your relay, see --link-streams; an agent's own limit is that of its open files.",
+    )
+}
+
 /// The relay has its maximum of agents.
 pub(super) fn no_more_agents() -> Page {
     later(

@@ -21,7 +21,7 @@ use crate::metrics::Metrics;
 use crate::registry::{OpenRegistry, Registry};
 use crate::revocations::Revocations;
 use crate::router::{LocalRouter, Router};
-use crate::sessions::{PortTable, SessionTable};
+use crate::sessions::{Hold, PortTable, SessionTable};
 use crate::settings::RelaySettings;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::key::Identity;
@@ -36,6 +36,8 @@ pub(crate) struct RelayState {
     pub(crate) session: SessionConfig,
     pub(crate) clock: Clock,
     pub(crate) sessions: SessionTable,
+    /// Visitors of agents that have not come back since the start.
+    pub(crate) hold: Hold,
     pub(crate) compat_agents: CompatAgents,
     pub(crate) ports: PortTable,
     pub(crate) revocations: Revocations,
@@ -104,6 +106,7 @@ impl RelayState {
             session,
             clock,
             sessions: SessionTable::new(&options.ingress.domain, compat_agents.names(), logins.capacity()),
+            hold: Hold::new(clock.now(), options.restart.hold),
             compat_agents,
             ports: PortTable::new(options.ingress.listen.ip(), options.ingress.tcp_ports.clone()),
             revocations: Revocations::default(),

@@ -3,12 +3,14 @@
 
 mod agent_session;
 mod assignment;
+mod hold;
 mod port_table;
 mod service_target;
 mod table;
 mod waiters;
 
 pub(crate) use agent_session::{AgentSession, Wanted};
+pub(crate) use hold::Hold;
 pub(crate) use port_table::PortTable;
 pub(crate) use service_target::{Assigned, Destination, HostTarget, ServiceTarget};
 pub(crate) use table::{SessionKey, SessionTable};

@@ -16,7 +16,7 @@ use hvym_tunnel_core::link::LinkConfig;
 use hvym_tunnel_core::mux::MuxConfig;
 use hvym_tunnel_core::relay::{CALLER_STREAMS, OwnNames, SessionConfig};
 
-use crate::config::{IngressSettings, RelayOptions};
+use crate::config::{IngressSettings, RelayOptions, RestartSettings};
 use hvym_tunnel_net::key::Identity;
 
 /// Streams that an agent may have open at its link: those to services of others, and as many again that are told why they are refused. More are
@@ -34,6 +34,12 @@ pub(super) const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const SUCCESSOR_TIMEOUT: Duration = hvym_tunnel_core::relay::SUCCESSOR_LIMIT;
 /// How long a visitor who still sends may take to notice that it was answered. nginx waits as long.
 pub(super) const PARTING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a relay that ends still answers on connections without a request: one may be on its way, and those that are busy
+/// carry the next one sooner.
+pub(super) const DRAIN_LINGER: Duration = Duration::from_secs(1);
+/// How long a relay that ends accepts the connections that are half open, beside the one that takes its place; most of the
+/// world is nearer.
+pub(super) const HANDSHAKE_LINGER: Duration = Duration::from_millis(300);
 /// How long closes may take to reach agents that do not read, at the end.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Idle time before TCP asks whether the visitor is still there, so that a connection whose visitor lost its
@@ -89,7 +95,9 @@ impl RelaySettings {
             tcp_ports: Some(LOOPBACK_PORTS),
             ..IngressSettings::default()
         };
-        Self::from(RelayOptions { ingress, ..RelayOptions::default() })
+        // It begins with its agents, not before them.
+        let restart = RestartSettings { hold: Duration::ZERO, ..RestartSettings::default() };
+        Self::from(RelayOptions { ingress, restart, ..RelayOptions::default() })
     }
 
     /// Serves agents that are existing HVYM programs, and seals their messages if they are to be.
@@ -112,7 +120,13 @@ impl RelaySettings {
 
     /// How the connections of every session are kept and shared.
     pub(super) fn pool(&self) -> PoolConfig {
-        PoolConfig { reuse: self.options.upstream.reuse.into(), ..PoolConfig::DEFAULT }
+        let requests = self.options.limits.service_requests;
+        PoolConfig {
+            reuse: self.options.upstream.reuse.into(),
+            max_idle: requests,
+            max_waiting: requests.max(PoolConfig::DEFAULT.max_waiting),
+            ..PoolConfig::DEFAULT
+        }
     }
 
     /// The timeouts and limits of visitors' connections.

@@ -39,20 +39,28 @@ impl Running {
     }
 
     async fn drain(&mut self, deadline: Duration) {
-        self.refuse_new().await;
+        self.state.lifecycle.parting.cancel();
+        if let Some(accepting) = self.accepting.take() {
+            accepting.await;
+        }
+        self.state.lifecycle.drain();
         for live in self.state.sessions.all() {
             live.session.with(|session, now| session.drain("this relay is shutting down", deadline, now));
         }
         let finished = async {
-            self.state.lifecycle.requests.empty().await;
-            // A response that is complete may still wait to be sent.
             self.state.lifecycle.connections.empty().await;
+            self.state.lifecycle.requests.close();
+            self.state.lifecycle.requests.empty().await;
         };
         let _in_time = within(deadline, finished).await;
     }
 
     async fn stop(mut self) {
-        self.refuse_new().await;
+        if let Some(accepting) = self.accepting.take() {
+            accepting.cancel().await;
+        }
+        self.state.lifecycle.drain();
+        self.state.lifecycle.requests.close();
         for live in self.state.sessions.all() {
             live.session.with(|session, now| session.refuse(DownReason::GoingAway, now));
         }
@@ -61,12 +69,5 @@ impl Running {
         let all = join(self.state.lifecycle.links.empty(), self.state.lifecycle.requests.empty());
         let _in_time = within(CLOSE_TIMEOUT, all).await;
         self.state.events.sender.close();
-    }
-
-    async fn refuse_new(&mut self) {
-        if let Some(accepting) = self.accepting.take() {
-            accepting.cancel().await;
-        }
-        self.state.lifecycle.refuse_new();
     }
 }

@@ -38,7 +38,7 @@ pub(crate) fn bind(
     share: Option<usize>,
 ) -> Result<u16, BindRefusal> {
     state.ports.bind(address, service, share, state.clock.now(), |at| {
-        let listener = TcpListener::listen(at, Some(TCP_KEEPALIVE))?;
+        let listener = state.settings.options.restart.listen(at, TCP_KEEPALIVE)?;
         Ok(spawn(accept(Arc::clone(state), listener, at.port())))
     })
 }

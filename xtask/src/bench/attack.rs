@@ -116,7 +116,8 @@ pub(super) fn run(seconds: u64) -> Result<()> {
         let done: usize = attackers.into_iter().filter_map(|attacker| attacker.join().ok()).sum();
         let (with, Ok(fetched)) = beside else { bail!("{name}: the download panicked") };
         let with = with.with_context(|| name.to_owned())?;
-        let fetched = fetched.map_or_else(|error| format!("**{error:#}**"), |rate| format!("{:.0} MiB/s", rate / MIB as f64));
+        let fetched = fetched
+            .map_or_else(|error| format!("**{error:#}**"), |rate| format!("{:.0} MiB/s", rate / MIB as f64));
         let ratio = with.p99.as_secs_f64() / without.p99.as_secs_f64();
         if ratio > MOST_SLOWER {
             slower.push(name);
@@ -133,6 +134,10 @@ pub(super) fn run(seconds: u64) -> Result<()> {
             with.p99
         )?;
     }
-    writeln!(text, "\nLinks lost: {}. More than {MOST_SLOWER} times as slow beside: {slower:?}.", path.lost_links())?;
+    writeln!(
+        text,
+        "\nLinks lost: {}. More than {MOST_SLOWER} times as slow beside: {slower:?}.",
+        path.lost_links()
+    )?;
     record("attack", &text)
 }

@@ -1,6 +1,7 @@
 //! The idle connections of one service: who may take which, and how long they are kept. Knows no waiting request.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use hvym_yamux::Instant;
@@ -110,6 +111,15 @@ impl<C> IdleConns<C> {
         }
         let useless: BTreeSet<ConnId> = own.difference(&self.shared).copied().collect();
         useless.into_iter()
+    }
+
+    /// Others may take none from now on. Returns what nobody may take now.
+    pub(super) fn unshare(&mut self) -> Vec<ConnId> {
+        let own: BTreeSet<ConnId> = self.own.iter().map(|(_, id)| *id).collect();
+        let useless = self.shared.difference(&own).copied().collect();
+        self.shared.clear();
+        self.conns.values_mut().for_each(|idle| idle.shared_from = None);
+        useless
     }
 
     /// All connections.

@@ -351,7 +351,7 @@ fn a_connection_remembers_what_it_has_carried() {
         (history.has_unsafe_request, history.has_connection_login)
     };
     assert_eq!(history(GET, OK), (false, false));
-    assert_eq!(history(&GET.replace("GET", "HEAD"), &OK.replace("hi", "")), (false, false));
+    assert_eq!(history(&GET.replace("GET", "HEAD"), &OK.replace("hi", "")), (true, false));
     assert_eq!(history(&format!("{POST}hello"), OK), (true, false));
     assert_eq!(history(&GET.replace("Host", "Authorization: NTLM x\r\nHost"), OK), (false, true));
     let challenge = "HTTP/1.1 401 No\r\nWWW-Authenticate: Negotiate\r\nContent-Length: 0\r\n\r\n";
@@ -380,17 +380,45 @@ fn an_upgrade_that_is_declined_leaves_the_next_request_where_it_is() {
 
 #[test]
 fn a_relay_that_drains_ends_each_connection_after_what_is_under_way() {
-    let mut idle = Rig::new();
-    idle.exchange.drain();
-    idle.run();
-    assert_eq!(idle.drained(), [Said::Closed(Closing::Orderly)]);
     let mut busy = Rig::new();
     busy.visit(GET);
-    busy.exchange.drain();
+    busy.exchange.drain(busy.now);
     busy.run();
     busy.answer(OK);
     assert!(busy.seen().contains("Connection: close"));
     assert_eq!(busy.said.last(), Some(&Said::Closed(Closing::Orderly)));
+}
+
+#[test]
+fn a_connection_that_is_idle_when_a_relay_drains_carries_the_request_that_is_on_its_way() {
+    const LINGER: u64 = 1000;
+    let linger = std::time::Duration::from_millis(LINGER);
+    // Line ends ahead of a request are none (RFC 9112 section 2.2).
+    for ahead in ["", "\r\n"] {
+        let mut silent = Rig::new();
+        silent.visit(ahead);
+        silent.exchange.drain(silent.now + linger);
+        silent.wait(LINGER - 1);
+        assert_eq!(silent.drained(), [], "too soon");
+        silent.wait(1);
+        assert_eq!(silent.drained(), [Said::Closed(Closing::Orderly)]);
+    }
+    let mut late = Rig::new();
+    late.visit(GET);
+    late.answer(OK);
+    late.exchange.drain(late.now + linger);
+    late.wait(LINGER - 1);
+    // It has begun, and may take as long as any.
+    late.visit(&GET[..5]);
+    late.wait(1);
+    late.visit(&GET[5..]);
+    late.answer(OK);
+    assert!(late.seen().contains("Connection: close"));
+    assert_eq!(late.said.last(), Some(&Said::Closed(Closing::Orderly)));
+    let mut at_once = Rig::new();
+    at_once.exchange.drain(at_once.now);
+    at_once.run();
+    assert_eq!(at_once.drained(), [Said::Closed(Closing::Orderly)]);
 }
 
 #[test]

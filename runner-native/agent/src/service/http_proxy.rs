@@ -157,7 +157,7 @@ impl<'a> HttpProxy<'a> {
         let now = Clock::new().now();
         // A stream without a request would be closed, and the first one is on its way.
         if self.has_begun && self.guard.is_asked_to_finish(cx) {
-            self.exchange.drain();
+            self.exchange.drain(now);
         }
         for _ in 0..BUDGET {
             if let Some(end) = self.handle_events(now) {

@@ -9,7 +9,7 @@ use crate::exit::{EXIT_CODES, ExitError};
 use hvym_tunnel_net::key::Source;
 use hvym_tunnel_relay::config::{
     AdmissionSettings, GuestOptions, IngressSettings, KeepaliveSettings, Limits, LoginSettings, NameSettings,
-    PublicSettings, RelayOptions, UpstreamSettings, VisitorSettings,
+    PublicSettings, RelayOptions, RestartSettings, UpstreamSettings, VisitorSettings,
 };
 
 const AFTER: &str = "\
@@ -44,6 +44,8 @@ pub(crate) struct RelayArgs {
     #[command(flatten)]
     names: NameSettings,
     #[command(flatten)]
+    restart: RestartSettings,
+    #[command(flatten)]
     upstream: UpstreamSettings,
     #[command(flatten)]
     keepalive: KeepaliveSettings,
@@ -70,6 +72,7 @@ impl RelayArgs {
             login: self.login,
             state: self.operator.state,
             names: self.names,
+            restart: self.restart,
             upstream: self.upstream,
             keepalive: self.keepalive,
             limits: self.limits,

@@ -285,6 +285,7 @@ impl AgentRegistration {
             older.session.with(|session, now| session.refuse(DownReason::Replaced, now));
         }
         if let Some(owner) = self.owner.clone() {
+            self.state.hold.handle_bound(&owner);
             let key = self.key_that_acts;
             self.state.emit(RelayEvent::AgentJoined { owner, key, url, peer: self.from.socket });
         }
@@ -323,6 +324,7 @@ impl AgentRegistration {
         if !is_confirmed {
             self.unbind(&name);
         }
+        self.state.hold.handle_bound(&address.into());
         self.live.wake();
     }
 

@@ -51,13 +51,15 @@ pub struct Limits {
         help = "Requests at once to one service [default: 512]",
     ))]
     pub service_requests: usize,
-    /// Streams at once on the link of one agent. Agents take 1024, and 256 KiB can be unread on each.
+    /// Streams at once on the link of one agent, each a connection to a service, in use or idle. Above the requests of one
+    /// service, so that none waits for a stream. Agents take 16384, or as many as they may have files open. Of those that
+    /// carry requests 256 KiB can be unread.
     #[serde(deserialize_with = "read_count")]
     #[cfg_attr(feature = "clap", arg(
         long, value_name = "N", value_parser = super::text::count::<usize>,
         default_value_t = Limits::DEFAULT.link_streams, hide_default_value = true,
         env = "HVYM_TUNNEL_LINK_STREAMS", hide_env = true,
-        help = "Streams at once on the link of one agent [default: 1024]",
+        help = "Connections at once to the services of one agent, idle ones included [default: 8192]",
     ))]
     pub link_streams: usize,
     /// How long a head may take from its first byte to its last, however slowly they come.
@@ -116,7 +118,7 @@ impl Limits {
         sessions: 1_000,
         requests: 10_000,
         service_requests: 512,
-        link_streams: 1024,
+        link_streams: 8192,
         head_timeout: Duration::from_secs(30),
         idle_timeout: Duration::from_secs(75),
         body_timeout: Duration::from_secs(60),

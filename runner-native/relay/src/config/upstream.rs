@@ -13,10 +13,7 @@ pub enum ReusePolicy {
     Never,
     /// Those of which nothing can be left over.
     #[default]
-    #[cfg_attr(
-        feature = "clap",
-        value(help = "Visitors share those that carried only GET and HEAD, and no NTLM")
-    )]
+    #[cfg_attr(feature = "clap", value(help = "Visitors share those that carried only GET, and no NTLM"))]
     Safe,
     /// All: one visitor's login on a connection may serve another.
     #[cfg_attr(feature = "clap", value(help = "Visitors share all: one's login may serve another"))]
@@ -51,8 +48,8 @@ pub struct UpstreamSettings {
             hide_env = true,
             help = "Which connections to a service visitors share",
             long_help = "Which connections to a service visitors share\n\n\
-            A connection that carried anything but GET and HEAD without a body, or a login by NTLM or Negotiate, stays with its \
-            visitor's connection. With `always` it does not: with a service that logs in connections, or does not read every \
+            A connection that carried anything but GET without a body, or a login by NTLM or Negotiate, stays with its \
+            visitor's connection; of a service that said something unasked all do. With `always` it does not: with a service that logs in connections, or does not read every \
             body, one visitor can get another one's login or answer. With `never` a service has a connection for each visitor.",
         )
     )]

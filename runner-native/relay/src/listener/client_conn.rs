@@ -24,30 +24,31 @@ use super::routing;
 use crate::http1::rewind::Rewind;
 use crate::http1::write_timeout::WriteTimeout;
 use crate::settings::{
-    H2_CONNECTION_WINDOW, H2_FAULTS, H2_PENDING_RESETS, H2_PING, H2_SEND_BYTES, H2_STREAM_WINDOW, H2_STREAMS,
-    MAX_HEAD_BYTES, PARTING_TIMEOUT,
+    DRAIN_LINGER, H2_CONNECTION_WINDOW, H2_FAULTS, H2_PENDING_RESETS, H2_PING, H2_SEND_BYTES,
+    H2_STREAM_WINDOW, H2_STREAMS, MAX_HEAD_BYTES, PARTING_TIMEOUT,
 };
 use crate::visitor::Visitor;
 use hvym_tunnel_net::hyper::Io;
 use hvym_tunnel_net::hyper_rt::{HyperExecutor, HyperTimer};
+use hvym_tunnel_net::shutdown::TaskGuard;
 use hvym_tunnel_net::socket::Wire;
 use hvym_tunnel_net::tcp::Tcp;
 use hvym_tunnel_net::thread_buffer;
 use hvym_tunnel_net::timeout::within;
+use hvym_tunnel_net::timer::Timer;
 
 /// The HTTP/2 connection preface (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Serves a connection to its end. `rest` is the same socket, to close it after hyper.
-pub(crate) async fn serve(visitor: &Arc<Visitor>, mut wire: Wire, rest: Arc<TcpStream>) {
-    let Some(pass) = visitor.state.lifecycle.connections.enter() else { return };
+/// Serves a connection to its end, and drops `pass` when its last response is sent. `rest` is the same socket, to close it
+/// after hyper.
+pub(crate) async fn serve(visitor: &Arc<Visitor>, mut wire: Wire, rest: Arc<TcpStream>, pass: TaskGuard) {
     let limits = &visitor.state.settings.options.limits;
-    // No request is in progress yet, so a relay that drains closes the connection.
-    let opened = match select(
-        pin!(within(limits.head_timeout, first_bytes(&mut wire))),
-        pin!(visitor.state.lifecycle.draining.cancelled()),
-    )
-    .await
+    let too_late = async {
+        visitor.state.lifecycle.draining.cancelled().await;
+        Timer::after(DRAIN_LINGER).await;
+    };
+    let opened = match select(pin!(within(limits.head_timeout, first_bytes(&mut wire))), pin!(too_late)).await
     {
         Either::Left((opened, _)) => opened,
         Either::Right(_) => None,

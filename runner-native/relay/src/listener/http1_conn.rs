@@ -27,7 +27,7 @@ use self::routing::{Forwarded, RouteCache, Routed};
 use crate::http1::page_format::wanted_format;
 use crate::pages;
 use crate::sessions::{Assigned, Wanted};
-use crate::settings::PARTING_TIMEOUT;
+use crate::settings::{DRAIN_LINGER, PARTING_TIMEOUT};
 use crate::upstream::conn::UpstreamConn;
 use crate::upstream::h1;
 use crate::upstream::pool::PooledConn;
@@ -130,7 +130,7 @@ enum Step<'a> {
 impl<'a> Http1Conn<'a> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let now = self.visitor.state.clock.now();
-        self.poll_draining(cx);
+        self.poll_draining(now, cx);
         for _ in 0..BUDGET {
             if let Some(end) = self.handle_events(now) {
                 return Poll::Ready(end);
@@ -158,12 +158,12 @@ impl<'a> Http1Conn<'a> {
         Poll::Pending
     }
 
-    fn poll_draining(&mut self, cx: &mut Context<'_>) {
+    fn poll_draining(&mut self, now: Instant, cx: &mut Context<'_>) {
         if let Some(draining) = &mut self.draining
             && draining.as_mut().poll(cx).is_ready()
         {
             self.draining = None;
-            self.exchange.drain();
+            self.exchange.drain(now + DRAIN_LINGER);
         }
     }
 
@@ -324,9 +324,14 @@ impl<'a> Http1Conn<'a> {
     /// Moves bytes to and from the visitor. Returns whether any moved.
     fn poll_visitor(&mut self, now: Instant, cx: &mut Context<'_>) -> io::Result<bool> {
         let mut moved = self.write_visitor(now, cx)?;
-        if self.exchange.wants_visitor_data()
-            && let Poll::Ready(data) = read(&mut self.wire, cx)
-        {
+        if !self.exchange.wants_visitor_data() {
+            // Nobody would hear otherwise that the visitor of a service that takes nothing has left.
+            return match self.wire.poll_reset(cx) {
+                Poll::Ready(error) => Err(error),
+                Poll::Pending => Ok(moved),
+            };
+        }
+        if let Poll::Ready(data) = read(&mut self.wire, cx) {
             let data = data?;
             moved = true;
             if data.is_empty() {

@@ -11,7 +11,7 @@ use hvym_tunnel_core::relay::NameError;
 use hvym_tunnel_pages::Page;
 use hyper::body::Incoming;
 
-use super::path_route;
+use super::{held, path_route};
 use crate::api;
 use crate::http1::head_rewrite;
 use crate::http1::request_body::RequestBody;
@@ -19,6 +19,7 @@ use crate::limits::visitor_counts::RequestPermit;
 use crate::pages;
 use crate::proxy::proxy;
 use crate::router::Route;
+use crate::sessions::HostTarget;
 use crate::upstream::response_body::{self, Answer};
 use crate::visitor::Visitor;
 use crate::visitor::in_flight::InFlight;
@@ -65,6 +66,9 @@ async fn route(visitor: &Arc<Visitor>, request: Request<Incoming>) -> (Answer, O
         // No agent logs in over HTTP/2.
         _ if visitor.is_reserved() => {
             (response_body::page(&pages::over_limit(LimitError::Connections), format), None)
+        }
+        Ok(HostTarget::Missing(page)) if held::is_held(&visitor.state) => {
+            Box::pin(held::answer(visitor, page, host, request)).await
         }
         Ok(target) => match target.destination() {
             Ok(destination) => {

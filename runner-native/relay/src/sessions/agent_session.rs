@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use hvym_proxy::Choice;
-use hvym_proxy::pool::{Grant, PoolConfig, VisitorId};
+use hvym_proxy::pool::{Grant, OpenRefusal, PoolConfig, VisitorId};
 use hvym_tunnel_core::dialect::{Proto, StreamHeader};
 use hvym_tunnel_core::link::{OpenStreamError, Streams};
 use hvym_tunnel_core::mux::OpenError;
@@ -73,9 +73,9 @@ pub(super) enum NoStream {
 
 /// Why no stream can be opened.
 enum OpenBlocked {
-    /// No stream capacity, until other streams end.
-    Capacity,
-    /// Waiters does not help.
+    /// There will be one: when another one ends, or is acknowledged.
+    ForNow(OpenRefusal),
+    /// Waiting does not help.
     Permanently(NoStream),
 }
 
@@ -268,26 +268,34 @@ impl AgentSession {
         user: VisitorId,
         mut open: impl FnMut() -> Result<TunnelStream, OpenBlocked>,
     ) -> Result<Opened, NoStream> {
+        let mut refusal = None;
         if !self.pool.must_wait() {
             match open() {
                 Ok(stream) => return Ok(Opened::Stream(stream)),
                 Err(OpenBlocked::Permanently(error)) => return Err(error),
-                Err(OpenBlocked::Capacity) => {}
+                Err(OpenBlocked::ForNow(why)) => refusal = Some(why),
             }
         }
-        let full = || NoStream::Page(pages::overloaded());
-        let mut waiter = PoolWaiter::join(&self.pool, service, user).ok_or_else(full)?;
+        let waiter = PoolWaiter::join(&self.pool, service, user, refusal);
+        let mut waiter = waiter.ok_or_else(|| self.full())?;
         loop {
             match waiter.granted().await {
                 Grant::Conn(pooled) => return Ok(Opened::Conn(pooled)),
-                Grant::TimedOut => return Err(full()),
+                Grant::TimedOut => return Err(self.full()),
                 Grant::Stream => match open() {
                     Ok(stream) => return Ok(Opened::Stream(stream)),
                     Err(OpenBlocked::Permanently(error)) => return Err(error),
-                    Err(OpenBlocked::Capacity) => waiter.handle_full(),
+                    Err(OpenBlocked::ForNow(why)) => waiter.handle_no_stream(why),
                 },
             }
         }
+    }
+
+    /// The answer to a request that got no stream in time.
+    fn full(&self) -> NoStream {
+        let streams =
+            self.session.look(|session| session.stream_counts().map(|counts| counts.max_opened).sum());
+        NoStream::Page(if streams == 0 { pages::overloaded() } else { pages::link_full(streams) })
     }
 
     fn try_open(&self, user: StreamUser, opening: &StreamHeader) -> Result<TunnelStream, OpenBlocked> {
@@ -303,8 +311,12 @@ impl AgentSession {
 }
 
 fn blocked(error: &OpenStreamError) -> OpenBlocked {
+    if let OpenStreamError::Refused(error) = error
+        && let Some(refusal) = OpenRefusal::new(*error)
+    {
+        return OpenBlocked::ForNow(refusal);
+    }
     OpenBlocked::Permanently(match error {
-        error if error.is_transient() => return OpenBlocked::Capacity,
         OpenStreamError::NotUp | OpenStreamError::Refused(OpenError::Draining) => NoStream::Gone,
         OpenStreamError::Header(_) => NoStream::Page(Page::bad_host()),
         _ => NoStream::Page(pages::overloaded()),

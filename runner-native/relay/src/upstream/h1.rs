@@ -41,6 +41,15 @@ pub(crate) struct H1Conn {
     remaining: Option<u64>,
 }
 
+/// Why an idle connection is over.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum IdleEnd {
+    /// It ended.
+    Ended,
+    /// The service said something that nobody asked for.
+    Unasked,
+}
+
 /// A request's body on its way.
 struct Upload {
     body: std::pin::Pin<Box<RequestUpload>>,
@@ -68,9 +77,12 @@ impl H1Conn {
         self.upstream.as_ref().map(|upstream| *upstream.history()).unwrap_or_default()
     }
 
-    /// Looks at an idle connection. Ready when it is over: it ended, or said something unasked.
-    pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.stream.poll_some(READ_BYTES, cx).map(drop)
+    /// Looks at an idle connection. Ready when it is over.
+    pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<IdleEnd> {
+        self.stream.poll_some(READ_BYTES, cx).map(|read| match read {
+            Ok(Some(_)) => IdleEnd::Unasked,
+            Ok(None) | Err(_) => IdleEnd::Ended,
+        })
     }
 
     /// Moves what can be moved. Returns whether anything was.

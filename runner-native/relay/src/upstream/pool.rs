@@ -7,15 +7,15 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use hvym_proxy::Choice;
-use hvym_proxy::pool::{ConnId, ConnPool, PoolConfig, Returned, VisitorId, WaitId};
+use hvym_proxy::pool::{ConnId, ConnPool, OpenRefusal, PoolConfig, Returned, VisitorId, WaitId};
 use hvym_tunnel_core::relay::Session;
 use hvym_tunnel_core::time::Instant;
 
-use super::h1::H1Conn;
+use super::h1::{H1Conn, IdleEnd};
 use super::h2_pool::H2Pool;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::link_driver::LinkHandle;
@@ -123,8 +123,10 @@ impl Pool {
                 let mut idle = state.conns.take(service, visitor, choice, now)?;
                 // What came unasked may not have been looked at yet, and would be taken for the answer.
                 let mut quiet = Context::from_waker(Waker::noop());
-                if idle.h1_conn.is_free() && idle.h1_conn.poll_over(&mut quiet).is_pending() {
-                    return Some(PooledConn::new(idle, visitor));
+                match idle.h1_conn.poll_over(&mut quiet) {
+                    Poll::Pending if idle.h1_conn.is_free() => return Some(PooledConn::new(idle, visitor)),
+                    Poll::Ready(IdleEnd::Unasked) => state.conns.handle_unasked(service),
+                    Poll::Pending | Poll::Ready(IdleEnd::Ended) => {}
                 }
             }
         })
@@ -143,9 +145,17 @@ impl Pool {
 
     /// A place in the queue for a connection to `service`, or a stream; without a service for a stream alone. `None`: too
     /// many wait.
-    pub(super) fn enqueue(self: &Arc<Self>, service: Option<&str>, visitor: VisitorId) -> Option<WaitId> {
+    pub(super) fn enqueue(
+        self: &Arc<Self>,
+        service: Option<&str>,
+        visitor: VisitorId,
+        refusal: Option<OpenRefusal>,
+    ) -> Option<WaitId> {
         let now = self.clock.now();
         self.with(|state| {
+            if let Some(refusal) = refusal {
+                state.conns.handle_refusal(refusal);
+            }
             let id = state.conns.wait(service.map(Arc::from), visitor, now)?;
             // A stream may have become free after this request found none, and before it waited.
             state.conns.handle_room();
@@ -200,8 +210,10 @@ impl Pool {
         self.with(|state| {
             // Under the lock, so that an end that comes now finds the connection in its place.
             let waker = Waker::from(Arc::clone(&watch));
-            if h1_conn.poll_over(&mut Context::from_waker(&waker)).is_ready() || !h1_conn.is_free() {
-                return;
+            match h1_conn.poll_over(&mut Context::from_waker(&waker)) {
+                Poll::Pending if h1_conn.is_free() => {}
+                Poll::Ready(IdleEnd::Unasked) => return state.conns.handle_unasked(&watch.service),
+                Poll::Pending | Poll::Ready(IdleEnd::Ended) => return,
             }
             let history = h1_conn.history();
             let service = Arc::clone(&watch.service);
@@ -217,8 +229,13 @@ impl Pool {
             let id = (*watch.lock())?;
             let idle = state.conns.get_mut(&watch.service, id)?;
             let waker = Waker::from(Arc::clone(watch));
-            if idle.h1_conn.poll_over(&mut Context::from_waker(&waker)).is_pending() {
-                return None;
+            match idle.h1_conn.poll_over(&mut Context::from_waker(&waker)) {
+                Poll::Pending => return None,
+                Poll::Ready(IdleEnd::Unasked) => {
+                    tracing::info!(service = %watch.service, "said something unasked: visitors share no connections to it");
+                    state.conns.handle_unasked(&watch.service);
+                }
+                Poll::Ready(IdleEnd::Ended) => {}
             }
             tracing::debug!(service = %watch.service, "a waiting connection was closed by its service");
             state.conns.remove(&watch.service, id)

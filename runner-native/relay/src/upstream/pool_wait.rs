@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use hvym_proxy::pool::{Grant, VisitorId, WaitId};
+use hvym_proxy::pool::{Grant, OpenRefusal, VisitorId, WaitId};
 
 use super::pool::{Pool, PooledConn};
 
@@ -17,14 +17,19 @@ pub(crate) struct PoolWaiter {
 
 impl PoolWaiter {
     /// The last place, for a connection to `service`, or a stream; without a service for a stream alone. `None`: too many
-    /// wait.
-    pub(crate) fn join(pool: &Arc<Pool>, service: Option<&str>, visitor: VisitorId) -> Option<Self> {
-        let id = pool.enqueue(service, visitor)?;
+    /// wait. `refusal`: why no stream could be opened, if that was tried.
+    pub(crate) fn join(
+        pool: &Arc<Pool>,
+        service: Option<&str>,
+        visitor: VisitorId,
+        refusal: Option<OpenRefusal>,
+    ) -> Option<Self> {
+        let id = pool.enqueue(service, visitor, refusal)?;
         Some(Self { pool: Arc::clone(pool), id, visitor })
     }
 
     /// What the request gets. After [`Grant::Stream`] it tries to open one: if it can, it drops this, else it calls
-    /// [`Self::handle_full`] and waits again.
+    /// [`Self::handle_no_stream`] and waits again.
     pub(crate) async fn granted(&mut self) -> Grant<PooledConn> {
         let grant = poll_fn(|cx| {
             self.pool.with(|state| match state.conns.take_grant(self.id) {
@@ -43,8 +48,8 @@ impl PoolWaiter {
     }
 
     /// No stream was free.
-    pub(crate) fn handle_full(&mut self) {
-        self.pool.with(|state| state.conns.handle_full(self.id));
+    pub(crate) fn handle_no_stream(&mut self, refusal: OpenRefusal) {
+        self.pool.with(|state| state.conns.handle_no_stream(self.id, refusal));
     }
 }
 

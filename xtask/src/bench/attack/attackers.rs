@@ -118,7 +118,8 @@ fn dribble(door: &Door, is_over: &Arc<AtomicBool>) -> Attackers {
         let (door, is_over) = (door.clone(), Arc::clone(is_over));
         thread::spawn(move || {
             let host = door.host.clone().unwrap_or_default();
-            let dribbled = dial(&door).map(|stream| http2::dribble(stream, &host, &address(number), &is_over));
+            let dribbled =
+                dial(&door).map(|stream| http2::dribble(stream, &host, &address(number), &is_over));
             usize::from(matches!(dribbled, Some(Ok(()))))
         })
     };

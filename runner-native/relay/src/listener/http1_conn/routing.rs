@@ -16,7 +16,7 @@ use crate::api;
 use crate::http1::body_pipe::body_pipe;
 use crate::http1::request_body::RequestBody;
 use crate::limits::visitor_counts::RequestPermit;
-use crate::listener::{path_route, routing};
+use crate::listener::{held, path_route, routing};
 use crate::metrics::RequestRecord;
 use crate::pages;
 use crate::proxy::proxy;
@@ -149,6 +149,12 @@ pub(super) fn route<'a>(
         return Routed::Page(pages::over_limit(LimitError::Connections));
     }
     let target = match reached {
+        Ok(HostTarget::Missing(page)) if held::is_held(&visitor.state) => {
+            let host = host.into_owned();
+            return local(view, &path, |request| {
+                Box::pin(async move { held::answer(visitor, page, host, request).await })
+            });
+        }
         Ok(target) => target,
         Err(name) => {
             return local(view, &path, |request| {

@@ -1,0 +1,41 @@
+//! A request for an agent that may be about to come back, because the relay has just started.
+
+use std::sync::Arc;
+
+use http::Request;
+use hvym_tunnel_pages::Page;
+
+use crate::http1::request_body::RequestBody;
+use crate::limits::visitor_counts::RequestPermit;
+use crate::proxy::proxy;
+use crate::relay_state::RelayState;
+use crate::sessions::HostTarget;
+use crate::upstream::response_body::{self, Answer};
+use crate::visitor::Visitor;
+
+/// Whether a request for a service that is not there is worth holding.
+pub(super) fn is_held(state: &RelayState) -> bool {
+    state.hold.is_active(state.clock.now())
+}
+
+/// Waits for the agent that `host` names, and passes the request on, or answers it with the page that says what is missing.
+pub(super) async fn answer(
+    visitor: &Arc<Visitor>,
+    mut page: Page,
+    host: String,
+    request: Request<RequestBody>,
+) -> (Answer, Option<RequestPermit>) {
+    let state = &visitor.state;
+    if let Ok(name) = state.sessions.resolve(&host) {
+        let is_there = || !matches!(state.sessions.find(&host), Ok(HostTarget::Missing(_)) | Err(_));
+        state.hold.wait(&name.owner, is_there, state.clock.now()).await;
+    }
+    if let Ok(target) = state.sessions.find(&host) {
+        match target.destination() {
+            Ok(destination) => return proxy(visitor, destination, host, request).await,
+            Err(missing) => page = missing,
+        }
+    }
+    let format = response_body::format(request.headers());
+    (response_body::page(&page, format), None)
+}
