@@ -45,7 +45,7 @@ fn a_list_that_changes_ends_the_sessions_of_those_it_names_no_more() {
     let home = Home::new();
     let path = home.path("agents");
     let file = path.to_str().expect("a path").to_owned();
-    fs::write(&path, format!("# friends\n{} names=a\n", friend.address())).expect("a file");
+    fs::write(&path, format!("# friends\n{} names=abc\n", friend.address())).expect("a file");
     let mut relay = Relay::start_in(home, 0, &["--allow-agents-file", &file]);
     let mut agent = Agent::start_in(Home::of(&friend), &relay, Origin::echo().port, &[]);
 

@@ -113,3 +113,16 @@ fn a_share_link_ends_with_its_time() {
     assert!(program.transcript().contains("the delegation ended at"), "{program:?}");
     assert!(!program.transcript().contains("#share="), "{program:?}");
 }
+
+#[test]
+fn a_key_that_is_banned_acts_for_nobody_and_its_owner_goes_on() {
+    let relay = Relay::start(&[]);
+    let delegated = Delegated::new(&["--may", "agent"]);
+    let mut program = delegated.expose(&relay, 1);
+    program.event("ready");
+    run(&relay.home, &["admin", "ban", &address(DEVICE).to_string(), "--reason", "lost"]);
+    is_refused(program, "has banned you: lost");
+    is_refused(delegated.expose(&relay, 1), "has banned you: lost");
+    let mut owner = delegated.owner.start(&["expose", "1", "--json", "--relay", &relay.url()]);
+    owner.event("ready");
+}

@@ -187,3 +187,54 @@ fn the_usual_limits_leave_most_of_every_kind_to_everybody() {
         assert!(config.address_agents >= 1 && config.address_pending < config.pending - config.kept);
     }
 }
+
+#[test]
+fn a_relay_is_full_when_every_place_is_taken() {
+    let mut logins = logins();
+    for number in 0..8 {
+        assert!(!logins.is_full());
+        logins.admit(&number, None, true, NOW).expect("room");
+    }
+    assert!(logins.is_full());
+    logins.leave(&0, None, NOW, NOW);
+    assert!(!logins.is_full());
+}
+
+#[test]
+fn addresses_are_forgotten_when_nothing_is_left_to_remember_of_them() {
+    let mut logins = LoginLimits::<u32>::new(
+        LoginLimitsConfig { rate: VisitorRate { per_second: 1000, burst: 1000 }, ..CONFIG },
+        NOW,
+    );
+    // One has agents, one a login under way, and one has used its rate; of the others nothing is left after a while.
+    for number in 0..3 {
+        logins.admit(&number, from(1000), false, NOW).expect("room");
+    }
+    let pending = logins.begin(from(1001), NOW).expect("room").ticket;
+    for number in 0..60 {
+        let start = logins.begin(from(number), NOW).expect("room");
+        logins.end(start.ticket);
+    }
+    assert_eq!(logins.addresses(), 62);
+    let now = NOW + Duration::from_secs(60);
+    for _ in 0..4 {
+        let start = logins.begin(from(1002), now).expect("room");
+        logins.end(start.ticket);
+    }
+    for number in 2000..2200 {
+        let start = logins.begin(from(number), now).expect("room");
+        logins.end(start.ticket);
+    }
+    // Those of the last second are remembered, for what is left of their rates.
+    assert_eq!(logins.addresses(), 203);
+    assert_eq!(logins.admit(&3, from(1000), false, now), Err(LoginRefusal::AddressAgents));
+    assert_eq!(logins.begin(from(1002), now), Err(LoginRefusal::AddressRate));
+    assert!(logins.is_pending(pending));
+    let later = now + Duration::from_secs(60);
+    for number in 3000..3300 {
+        let start = logins.begin(from(number), later).expect("room");
+        logins.end(start.ticket);
+    }
+    assert_eq!(logins.addresses(), 302);
+    assert_eq!(logins.admit(&3, from(1000), false, later), Err(LoginRefusal::AddressAgents));
+}

@@ -3,14 +3,13 @@
 //! It reads no file; a runner does, and keeps the list that it has if a new one is wrong.
 
 use alloc::collections::BTreeMap;
-use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
 
 use thiserror::Error;
 
-use crate::dialect::Service;
+use crate::names::{ClaimedName, ClaimedNameError};
 use crate::stellar::{Address, AddressError};
 
 /// Agents in one list: some megabytes, and more than anybody keeps by hand.
@@ -25,7 +24,7 @@ pub struct AgentRule {
     /// Who.
     pub address: Address,
     /// The names that are kept for it alone.
-    pub names: Vec<String>,
+    pub names: Vec<ClaimedName>,
     /// Public TCP ports at once.
     pub tcp_ports: Option<usize>,
     /// Services at once.
@@ -61,6 +60,12 @@ impl AgentList {
     /// The rule of `address`; `None` if it is not listed.
     pub fn get(&self, address: &Address) -> Option<&AgentRule> {
         self.rules.get(address)
+    }
+
+    /// Who alone may have the name; `None` if it is kept for nobody.
+    pub fn name_owner(&self, name: &str) -> Option<Address> {
+        let has = |rule: &&AgentRule| rule.names.iter().any(|kept| kept.as_str() == name);
+        self.rules.values().find(has).map(|rule| rule.address)
     }
 
     /// The agents listed, ordered by their keys.
@@ -110,9 +115,12 @@ pub enum AgentRuleError {
     /// A value that is no number, or too large for what it counts.
     #[error("a whole number up to {0} is needed")]
     Number(u32),
-    /// A value that is no name.
-    #[error("names are small letters, digits and hyphens between them, with commas between names")]
-    Name,
+    /// A value that is no name, or several without commas between them.
+    #[error(transparent)]
+    Name(#[from] ClaimedNameError),
+    /// A name that another agent has.
+    #[error("this agent's names are those of another, in line {0}")]
+    NameRepeated(usize),
     /// More agents than [`MAX_LISTED_AGENTS`].
     #[error("at most {MAX_LISTED_AGENTS} agents can be listed")]
     TooMany,
@@ -148,12 +156,8 @@ fn count(text: &str, most: u32) -> Result<Option<usize>, AgentRuleError> {
     number(text, most).map(|count| usize::try_from(count).ok())
 }
 
-fn names(text: &str) -> Result<Vec<String>, AgentRuleError> {
-    let name = |name: &str| match Service::check_name(name) {
-        Ok(()) => Ok(name.to_string()),
-        Err(_) => Err(AgentRuleError::Name),
-    };
-    text.split(',').map(name).collect()
+fn names(text: &str) -> Result<Vec<ClaimedName>, AgentRuleError> {
+    text.split(',').map(|name| Ok(ClaimedName::new(name)?)).collect()
 }
 
 impl AgentRule {
@@ -192,8 +196,8 @@ impl AgentRule {
 impl fmt::Display for AgentRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.address)?;
-        if !self.names.is_empty() {
-            write!(f, " names={}", self.names.join(","))?;
+        for (index, name) in self.names.iter().enumerate() {
+            write!(f, "{}{name}", if index == 0 { " names=" } else { "," })?;
         }
         let counts = [("tcp-ports", self.tcp_ports), ("max-services", self.max_services)];
         for (key, count) in counts {
@@ -219,7 +223,7 @@ impl FromStr for AgentList {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut list = AgentList::default();
-        let mut lines = BTreeMap::new();
+        let (mut lines, mut names) = (BTreeMap::new(), BTreeMap::new());
         for (index, line) in text.lines().enumerate() {
             let number = index + 1;
             let line = line.split('#').next().unwrap_or_default();
@@ -230,6 +234,11 @@ impl FromStr for AgentList {
             let rule = AgentRule::parse(line).map_err(|(column, mistake)| error(column, mistake))?;
             if let Some(first) = lines.insert(rule.address, number) {
                 return Err(error(1, AgentRuleError::Repeated(first)));
+            }
+            for name in &rule.names {
+                if let Some(first) = names.insert(name.clone(), number).filter(|first| *first != number) {
+                    return Err(error(1, AgentRuleError::NameRepeated(first)));
+                }
             }
             if list.len() >= MAX_LISTED_AGENTS {
                 return Err(error(1, AgentRuleError::TooMany));
@@ -243,6 +252,7 @@ impl FromStr for AgentList {
 #[cfg(test)]
 mod tests {
     use alloc::format;
+    use alloc::string::{String, ToString};
 
     use super::*;
 
@@ -263,7 +273,7 @@ mod tests {
         );
         let list: AgentList = text.parse().expect("a list");
         let rule = AgentRule {
-            names: Vec::from(["cool-app", "web"].map(String::from)),
+            names: Vec::from(["cool-app", "web"].map(|name| ClaimedName::new(name).expect("a name"))),
             tcp_ports: Some(0),
             max_services: Some(3),
             rate: Some(10),
@@ -275,6 +285,10 @@ mod tests {
         );
         assert_eq!(list.get(&address(3)), None);
         assert_eq!(rule.to_string().parse(), Ok(rule));
+        assert_eq!(
+            ["web", "cool", "cool-app"].map(|name| list.name_owner(name)),
+            [Some(ann), None, Some(ann)]
+        );
         assert!("# nobody\n\n".parse::<AgentList>().is_ok_and(|list| list.is_empty()));
     }
 
@@ -285,20 +299,25 @@ mod tests {
             (format!("{ann} tcp-ports=1 prots=2"), 70, AgentRuleError::Option),
             (format!("{ann}  tcp-ports"), 59, AgentRuleError::Option),
             (format!("{ann} rate=1 rate=1"), 65, AgentRuleError::OptionRepeated),
-            (format!("{ann} names=a names=a"), 66, AgentRuleError::OptionRepeated),
+            (format!("{ann} names=abc names=abc"), 68, AgentRuleError::OptionRepeated),
             (format!("{ann} tcp-ports=0 tcp-ports=0"), 70, AgentRuleError::OptionRepeated),
             (format!("{ann} max-services=0 max-services=0"), 73, AgentRuleError::OptionRepeated),
             (format!("{ann} tcp-ports=65536"), 58, AgentRuleError::Number(65_535)),
             (format!("{ann} tcp-ports=+1"), 58, AgentRuleError::Number(65_535)),
             (format!("{ann} rate="), 58, AgentRuleError::Number(1_000_000)),
             (format!("{ann} max-services=1000001"), 58, AgentRuleError::Number(1_000_000)),
-            (format!("{ann} names=a,,b"), 58, AgentRuleError::Name),
+            (format!("{ann} names=abc,,def"), 58, AgentRuleError::Name(ClaimedNameError::Length)),
+            (format!("{ann} names=a--b"), 58, AgentRuleError::Name(ClaimedNameError::Characters)),
+            (format!("{ann} names=www"), 58, AgentRuleError::Name(ClaimedNameError::Reserved)),
             (format!("  {ann}x"), 3, AgentRuleError::Address(AddressError::Length(57))),
             ("\u{e9}\u{e9} rate=1".to_string(), 1, AgentRuleError::Address(AddressError::Length(2))),
         ] {
             assert_eq!(wrong(&format!("\n{line}\n")), (2, column, mistake), "{line}");
         }
         assert_eq!(wrong(&format!("{ann}\n#\n{ann} rate=1")), (3, 1, AgentRuleError::Repeated(1)));
+        let bob = address(2);
+        let both = format!("{ann} names=abc,abc\n\n{bob} names=def,abc");
+        assert_eq!(wrong(&both), (3, 1, AgentRuleError::NameRepeated(1)));
         assert!(format!("{ann} tcp-ports=65535 rate=1000000").parse::<AgentList>().is_ok());
     }
 

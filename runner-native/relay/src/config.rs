@@ -41,6 +41,7 @@ pub use visitor_share::VisitorSettings;
 /// What `relay` does.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RelayOptions {
+    // Fields: one for each group of options.
     /// Where it is.
     pub ingress: IngressSettings,
     /// How visitors reach it.

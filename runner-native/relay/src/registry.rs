@@ -33,6 +33,16 @@ pub trait Registry: Send + Sync {
         Ok(())
     }
 
+    /// Whether `agent` may claim this name, whatever the relay's options say; `None` leaves it to them. Called on a worker
+    /// thread: it must not block.
+    ///
+    /// # Errors
+    /// The reason, which is sent to the agent.
+    fn may_claim(&self, agent: &Address, name: &str) -> Option<Result<(), Refusal>> {
+        let _any = (agent, name);
+        None
+    }
+
     /// Reads again what the decisions depend on, if that is a file, and returns how many agents are listed. Sessions of
     /// identities that are not admitted any more are ended then.
     ///

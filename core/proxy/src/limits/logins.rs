@@ -206,6 +206,11 @@ impl<A: Ord + Clone> LoginLimits<A> {
         self.pending.len()
     }
 
+    /// Addresses that are remembered.
+    pub fn addresses(&self) -> usize {
+        self.addresses.len()
+    }
+
     /// Whether there is no place for another agent, known or not.
     pub const fn is_full(&self) -> bool {
         self.agents >= self.config.agents

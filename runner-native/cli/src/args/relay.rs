@@ -29,6 +29,7 @@ of standard output are its URL and the command for an agent. Every option
 #[derive(Args, Debug)]
 #[command(after_help = format!("{AFTER}\n\n{EXIT_CODES}"))]
 pub(crate) struct RelayArgs {
+    // Fields: one for each group of options.
     #[command(flatten)]
     ingress: IngressSettings,
     #[command(flatten)]

@@ -64,6 +64,13 @@ impl Registry for AgentLists {
         Box::pin(async move { admission })
     }
 
+    fn may_claim(&self, agent: &Address, name: &str) -> Option<Result<(), Refusal>> {
+        let listed = self.listed.read().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let owner = listed.name_owner(name)?;
+        let kept = || Refusal("this relay keeps this name for somebody else".to_owned());
+        Some(if owner == *agent { Ok(()) } else { Err(kept()) })
+    }
+
     fn reload(&self) -> Option<Result<usize, AgentListFileError>> {
         self.settings.allowed_file.as_ref()?;
         *self.stamp.lock().unwrap_or_else(PoisonError::into_inner) = stamp(&self.settings);
@@ -148,6 +155,16 @@ mod tests {
         assert!(admitted(&lists, 2).is_err());
         let refusal = admitted(&lists, 3).expect_err("not listed");
         assert!(refusal.0.contains(&address(3).to_string()), "{refusal}");
+    }
+
+    #[test]
+    fn a_name_that_is_kept_is_its_agents_alone() {
+        let rule = format!("{} names=shop", address(1)).parse().expect("a rule");
+        let lists =
+            lists(AccessSettings { allowed: vec![rule], ..AccessSettings::default() }).expect("no file");
+        assert_eq!(lists.may_claim(&address(1), "shop"), Some(Ok(())));
+        assert!(lists.may_claim(&address(2), "shop").is_some_and(|claim| claim.is_err()));
+        assert_eq!(lists.may_claim(&address(1), "other"), None);
     }
 
     #[test]

@@ -173,7 +173,10 @@ impl AgentRegistration {
         let (address, expires_at) = (verified.address(), verified.expires_at());
         let owner = Owner::Identity(address);
         self.proven = Some(address);
-        if let Some(ban) = self.state.bans.get(&address, self.state.clock.wall().unix) {
+        let now = self.state.clock.wall().unix;
+        // Neither an owner who lets others act for it, nor a key that acts for somebody else.
+        let ban = [address, verified.key()].iter().find_map(|who| self.state.bans.get(who, now));
+        if let Some(ban) = ban {
             let reason = if ban.reason.is_empty() { String::new() } else { format!(": {}", ban.reason) };
             return self
                 .refuse(DownReason::NotAllowed(format!("the relay's operator has banned you{reason}")));

@@ -149,8 +149,11 @@ fn bans(state: &RelayState) -> Vec<BanRow> {
 
 /// Ends all sessions of an agent, and returns how many there were.
 fn end(state: &RelayState, agent: &Owner, sentence: &str) -> usize {
-    let is_theirs =
-        |live: &AgentSession| live.record.joined.get().is_some_and(|joined| joined.owner == *agent);
+    let is_theirs = |live: &AgentSession| {
+        let is_owner = live.record.joined.get().is_some_and(|joined| joined.owner == *agent);
+        let key = live.session.look(|session| session.delegation().map(|by| by.delegation().key));
+        is_owner || key.is_some_and(|key| Owner::Identity(key) == *agent)
+    };
     let theirs: Vec<_> = state.sessions.all().into_iter().filter(is_theirs).collect();
     for live in &theirs {
         live.session.with(|session, now| session.refuse(DownReason::NotAllowed(sentence.to_owned()), now));
