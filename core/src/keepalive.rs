@@ -18,7 +18,7 @@ pub struct KeepaliveConfig {
 }
 
 impl Default for KeepaliveConfig {
-    /// 10 s and 5 s: a dead peer is noticed within 15 s, and carrier NATs that forget after 30 s stay open.
+    /// 10 s and 5 s: a dead peer is noticed within 15 s, 20 s where the socket was full, and carrier NATs that forget after 30 s stay open.
     fn default() -> Self {
         Self { ping_interval: Duration::from_secs(10), ping_timeout: Duration::from_secs(5) }
     }
@@ -58,7 +58,9 @@ pub struct Keepalive {
     give_up: Option<Instant>,
     /// The socket has not taken all that there is to send.
     output_waits: bool,
-    /// The socket has taken data since the deadline in `give_up` was set.
+    /// Data had to wait for the socket since the last input, or since the last deadline.
+    was_full: bool,
+    /// The socket has taken data since then.
     output_taken: bool,
 }
 
@@ -73,6 +75,7 @@ impl Keepalive {
             asked: None,
             give_up: None,
             output_waits: false,
+            was_full: false,
             output_taken: false,
         }
     }
@@ -90,6 +93,7 @@ impl Keepalive {
     pub fn handle_input(&mut self, now: Instant) {
         self.last_received = self.last_received.max(now);
         self.give_up = None;
+        (self.was_full, self.output_taken) = (self.output_waits, false);
     }
 
     /// The socket took data, after which there may be more.
@@ -120,14 +124,17 @@ impl Keepalive {
 
     /// What is due at `now`, if anything. Early, late and repeated calls are harmless.
     pub fn handle_timeout(&mut self, now: Instant) -> Option<KeepaliveAction> {
+        self.was_full |= self.output_waits;
         match self.give_up {
             Some(at) if now >= at && self.mode == KeepaliveMode::Unanswered => {
                 self.handle_input(now);
                 None
             }
-            // A full socket takes more only when the peer has received some. The answer waits behind the rest.
-            Some(at) if now >= at && self.output_waits && self.output_taken => {
-                self.give_up_at(now + self.config.ping_timeout);
+            // A full socket takes more only when the peer has received some. The answer waits behind the rest, which may
+            // have been the last that there was to send.
+            Some(at) if now >= at && self.was_full && self.output_taken => {
+                self.give_up = Some(now + self.config.ping_timeout);
+                (self.was_full, self.output_taken) = (self.output_waits, false);
                 None
             }
             Some(at) if now >= at => Some(KeepaliveAction::Dead),
@@ -145,14 +152,9 @@ impl Keepalive {
         self.next_id = self.next_id.wrapping_add(1);
         self.asked = Some((id, now));
         if self.give_up.is_none_or(|at| at <= now) {
-            self.give_up_at(now + self.config.ping_timeout);
+            self.give_up = Some(now + self.config.ping_timeout);
         }
         (self.mode != KeepaliveMode::Passive).then_some(KeepaliveAction::Ping(id))
-    }
-
-    fn give_up_at(&mut self, deadline: Instant) {
-        self.give_up = Some(deadline);
-        self.output_taken = false;
     }
 
     /// When the next thing is due.
@@ -225,6 +227,26 @@ mod tests {
         keepalive.handle_data_taken();
         keepalive.handle_output_done();
         assert_eq!(keepalive.handle_timeout(at(15)), Some(KeepaliveAction::Dead));
+    }
+
+    #[test]
+    fn an_answer_behind_the_last_of_what_waited_has_time_to_come() {
+        for last in [9, 12] {
+            let mut keepalive = Keepalive::new(KeepaliveConfig::default(), at(0));
+            keepalive.handle_data_taken();
+            keepalive.handle_input(at(0));
+            let take_the_last = |keepalive: &mut Keepalive, second| {
+                if second == last {
+                    keepalive.handle_data_taken();
+                    keepalive.handle_output_done();
+                }
+            };
+            take_the_last(&mut keepalive, 9);
+            assert_eq!(keepalive.handle_timeout(at(10)), Some(KeepaliveAction::Ping(1)));
+            take_the_last(&mut keepalive, 12);
+            assert_eq!(keepalive.handle_timeout(at(15)), None, "the last was taken at {last}");
+            assert_eq!(keepalive.handle_timeout(at(20)), Some(KeepaliveAction::Dead), "only once");
+        }
     }
 
     #[test]
