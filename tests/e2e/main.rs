@@ -37,4 +37,5 @@ mod strangers;
 mod targets;
 mod tcp;
 mod tls;
+mod trace;
 mod visitors;

@@ -49,7 +49,7 @@ pub(crate) struct AgentNode {
 pub(crate) fn mux() -> MuxConfig {
     MuxConfig::acceptor().with(|mux| {
         mux.max_inbound_streams = 256;
-        mux.max_unsent = 2 * 1024 * 1024;
+        mux.max_unsent = 1024 * 1024;
     })
 }
 

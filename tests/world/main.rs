@@ -4,6 +4,7 @@
 //! `HVYM_WORLD_SEEDS` names how many seeds are tried, or one as `=SEED`; `HVYM_WORLD_HOURS` how long each world lives. In two
 //! minutes of each busy time everybody acts; the rest of its life the agents are idle. A seed that fails is printed, and what it
 //! needs to fail; `HVYM_WORLD_SHRINK=0` leaves that out, and `HVYM_WORLD_LOG=1` tells what happens.
+//! `HVYM_WORLD_TRACE` names a file that a relay has written by `--trace`, which is lived through instead of the recorded one.
 
 mod agent;
 mod checks;
@@ -16,6 +17,7 @@ mod links;
 mod log;
 mod plan;
 mod relay;
+mod replay;
 mod requests;
 mod service;
 mod talk;
@@ -65,6 +67,18 @@ fn an_honest_world_answers_every_request() {
 #[test]
 fn whatever_others_do_an_honest_visitor_is_answered_and_gets_only_its_own() {
     each_seed(false);
+}
+
+/// `HVYM_WORLD_TRACE` names another trace.
+#[test]
+fn what_a_relay_recorded_is_lived_through_again() {
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/trace/relay.jsonl");
+    let path = std::env::var("HVYM_WORLD_TRACE").unwrap_or_else(|_| golden.to_owned());
+    let plan = replay::plan(&std::fs::read_to_string(&path).expect("a trace"));
+    let counts = life::live_or_shrink(&plan);
+    let wanted = replay::answers(&plan) as u64;
+    println!("{} visitors, {wanted} answers: {counts:?}", plan.visitors.len());
+    assert!(wanted > 0 && counts.answered + counts.excused >= wanted, "{wanted} answers: {counts:?}");
 }
 
 #[test]

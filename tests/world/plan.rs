@@ -1,5 +1,6 @@
 //! What a world consists of and what happens in it, made from a seed, as data of which parts can be left out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hvym_tunnel_core::rng::Rng;
@@ -27,7 +28,7 @@ pub(crate) struct AgentPlan {
 }
 
 /// A visitor.
-#[derive(Copy, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct VisitorPlan {
     pub(crate) number: usize,
     pub(crate) kind: VisitorKind,
@@ -41,6 +42,20 @@ pub(crate) struct VisitorPlan {
     /// What its agent's line carries, bytes a second.
     pub(crate) target_rate: u64,
     pub(crate) seed: [u8; 32],
+    /// What it asks for, if that was recorded, and how long after it came it leaves.
+    pub(crate) exchanges: Arc<[TracedExchange]>,
+    pub(crate) leaves: Duration,
+}
+
+/// A request and its response, as they were recorded.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct TracedExchange {
+    /// Since the visitor came.
+    pub(crate) at: Duration,
+    /// Bytes with the head.
+    pub(crate) request: u64,
+    /// Bytes with the head; 0 for a request that was broken off.
+    pub(crate) response: u64,
 }
 
 /// Something breaks, or is replaced.
@@ -103,7 +118,7 @@ impl Plan {
         if !is_peaceful && below(&mut rng, 2) == 0 {
             plan.mob(&mut rng);
         }
-        plan.steps = steps(&mut rng, count as u64, hours);
+        plan.steps = steps(&mut rng, plan.agents.len() as u64, hours);
         plan
     }
 
@@ -124,12 +139,13 @@ impl Plan {
             starts: Duration::from_millis(below(rng, 5000)),
             target_rate: self.agents[target].line.rate,
             seed: rng.fork(),
+            exchanges: Arc::default(),
+            leaves: Duration::MAX,
         });
     }
 
     /// Many visitors of one kind at one agent.
     fn mob(&mut self, rng: &mut Rng) {
-        let target = below(rng, self.agents.len() as u64) as usize;
         let (kind, size, is_one) = match below(rng, 6) {
             0 | 1 => (VisitorKind::Stalled, 24 + below(rng, 33), true),
             2 => (VisitorKind::Dribbling, 24 + below(rng, 33), true),
@@ -137,14 +153,27 @@ impl Plan {
             4 => (VisitorKind::Flooding, 24 + below(rng, 33), false),
             _ => (VisitorKind::Bulk, 8 + below(rng, 9), false),
         };
+        if kind == VisitorKind::Bulk {
+            return self.downloads(size, rng);
+        }
+        let target = below(rng, self.agents.len() as u64) as usize;
         for _ in 0..size {
             self.visit(kind, target, is_one.then_some(0x0b00_0000), rng);
-            if let Some(visitor) =
-                self.visitors.last_mut().filter(|visitor| visitor.kind == VisitorKind::Bulk)
-            {
-                // At once, so that their windows are used up at once.
-                visitor.starts = Duration::from_secs(6);
-            }
+        }
+    }
+
+    /// Downloads that begin at once at an agent of their own behind a slow line, so that their windows are used up at once:
+    /// nothing but answers to pings comes to the agent for long.
+    fn downloads(&mut self, count: u64, rng: &mut Rng) {
+        let line = LineConfig {
+            delay: Duration::from_millis(1 + below(rng, 150)),
+            rate: RATES[0],
+            window: (RATES[0] * DEEP_QUEUE) as usize,
+        };
+        self.agents.push(AgentPlan { service: ServiceKind::Honest, line, max_links: 1 });
+        for _ in 0..count {
+            self.visit(VisitorKind::Bulk, self.agents.len() - 1, None, rng);
+            self.visitors.iter_mut().last().into_iter().for_each(|last| last.starts = Duration::from_secs(6));
         }
     }
 }

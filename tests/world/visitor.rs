@@ -57,21 +57,25 @@ pub(crate) struct Visitor {
     outcomes: Vec<(Instant, Outcome)>,
     /// When anything came last.
     moved: Instant,
+    /// When it began to act.
+    came: Instant,
 }
 
 /// An honest visitor waits so long between requests.
 const THINKS_MS: u64 = 2000;
 /// Bytes that an honest visitor asks for at most.
 pub(crate) const HONEST_BYTES: u64 = 64 * 1024;
+/// What is taken for the head in the bytes of a recorded message.
+const HEAD_BYTES: u64 = 300;
 /// Bytes of a large download, at least and at most.
 const BULK_BYTES: (u64, u64) = (400_000, 1_000_000);
 
 impl Visitor {
     pub(crate) fn new(plan: VisitorPlan) -> Self {
         Self {
+            rng: Rng::new(plan.seed),
             plan,
             pipe: None,
-            rng: Rng::new(plan.seed),
             business: None,
             unsent: Bytes::new(),
             acts_at: None,
@@ -79,7 +83,13 @@ impl Visitor {
             count: 0,
             outcomes: Vec::new(),
             moved: Instant::ZERO,
+            came: Instant::ZERO,
         }
+    }
+
+    /// It comes at `at`.
+    pub(crate) fn come_at(&mut self, at: Instant) {
+        (self.came, self.acts_at) = (at, Some(at));
     }
 
     /// Its next turn comes at `at`.
@@ -95,7 +105,7 @@ impl Visitor {
 
     /// The relay has ended the connection, which a visitor that does not read would never learn.
     pub(crate) fn on_gone(&mut self, now: Instant) {
-        if self.plan.kind == VisitorKind::Stalled {
+        if self.plan.kind == VisitorKind::Stalled && self.pipe.is_some() {
             self.hang_up(now);
             self.acts_at = Some(now + Duration::from_secs(1));
         }
@@ -145,6 +155,14 @@ impl Visitor {
     fn act(&mut self, now: Instant) -> bool {
         let in_ms = |ms| Some(now + Duration::from_millis(ms));
         match (self.plan.kind, &mut self.business) {
+            (VisitorKind::Traced, _) if now >= self.came + self.plan.leaves => {
+                self.hang_up(now);
+                return false;
+            }
+            (VisitorKind::Traced, None) if self.count as usize == self.plan.exchanges.len() => {
+                self.acts_at = Some(self.came + self.plan.leaves);
+                return false;
+            }
             (_, None) => {}
             (VisitorKind::Crawling(_) | VisitorKind::Reader(_), Some(_)) => {
                 self.acts_at = in_ms(100);
@@ -212,6 +230,8 @@ impl Visitor {
                 Some(now + Duration::from_millis(100))
             }
             VisitorKind::Aborting => Some(now + Duration::from_millis(random >> 32 & 1023)),
+            // If it is not answered before.
+            VisitorKind::Traced => Some(self.came + self.plan.leaves),
             // Long enough for the request to reach the service.
             VisitorKind::Flooding => Some(now + self.plan.line.delay * 2 + Duration::from_millis(20)),
             _ => None,
@@ -227,7 +247,7 @@ impl Visitor {
                 1 => ("HEAD", 1000, String::new(), Vec::new()),
                 _ => get((random >> 8) % HONEST_BYTES),
             },
-            VisitorKind::Reader(rate) => get(rate * 20),
+            VisitorKind::Reader(rate) => get(rate * 40),
             VisitorKind::Bulk => get((self.plan.target_rate * 15).clamp(BULK_BYTES.0, BULK_BYTES.1)),
             VisitorKind::Crawling(_) => get(2_000_000),
             VisitorKind::Stalled => get(20_000_000),
@@ -241,6 +261,12 @@ impl Visitor {
             VisitorKind::Dribbling => ("POST", 10, "Content-Length: 100000\r\n".to_owned(), Vec::new()),
             VisitorKind::Flooding | VisitorKind::Chatting | VisitorKind::Tcp | VisitorKind::Silent => {
                 get(1000)
+            }
+            VisitorKind::Traced => {
+                let one = self.plan.exchanges[self.count as usize - 1];
+                let body = one.request.saturating_sub(HEAD_BYTES);
+                let size = one.response.saturating_sub(HEAD_BYTES);
+                if body == 0 { get(size) } else { ("POST", size, String::new(), vec![b'p'; body as usize]) }
             }
         }
     }
@@ -384,6 +410,12 @@ impl Visitor {
     fn again(&mut self, now: Instant) {
         let pause = match self.plan.kind {
             VisitorKind::Stalled => return,
+            VisitorKind::Traced => {
+                let next = self.plan.exchanges.get(self.count as usize);
+                let at = self.came + next.map_or(self.plan.leaves, |next| next.at);
+                self.acts_at = Some(at.max(now));
+                return;
+            }
             // What it downloads takes long to simulate.
             VisitorKind::Bulk => Duration::from_secs(30),
             _ => Duration::from_millis(self.rng.next_u64() % THINKS_MS),

@@ -29,6 +29,8 @@ pub(crate) enum VisitorKind {
     Garbage,
     /// Sends its body a byte at a time.
     Dribbling,
+    /// Does what was recorded.
+    Traced,
 }
 
 impl VisitorKind {
@@ -41,6 +43,7 @@ impl VisitorKind {
                 | VisitorKind::Bulk
                 | VisitorKind::Chatting
                 | VisitorKind::Tcp
+                | VisitorKind::Traced
         )
     }
 

@@ -104,7 +104,7 @@ impl World {
             next_process: 0,
             wires: BTreeMap::new(),
             next_wire: 0,
-            visitors: plan.visitors.iter().map(|plan| Visitor::new(*plan)).collect(),
+            visitors: plan.visitors.iter().map(|plan| Visitor::new(plan.clone())).collect(),
             trouble: vec![trouble; plan.agents.len()],
             counts: Counts::default(),
             agenda,
@@ -139,8 +139,8 @@ impl World {
 
     pub(crate) fn wake(&mut self, node: Node, at: Instant) {
         let at = at.max(self.now);
-        let due = self.agenda.due.entry(node).or_insert(at);
-        if at <= *due {
+        let due = self.agenda.due.entry(node).or_insert(Instant::from_micros(u64::MAX));
+        if at < *due {
             *due = at;
             self.agenda.queue.push(Reverse((at, node)));
         }
@@ -267,7 +267,7 @@ impl World {
     pub(crate) fn crowd(&mut self) {
         for index in 0..self.visitors.len() {
             let at = self.now + self.visitors[index].plan.starts;
-            self.visitors[index].wake_at(at);
+            self.visitors[index].come_at(at);
             self.wake(Node::Visitor(index), at);
         }
     }

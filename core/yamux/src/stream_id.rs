@@ -17,6 +17,12 @@ impl StreamId {
         self.session
     }
 
+    /// Tells it from all other streams of the same session, earlier ones included.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.slot as u64 | (self.generation as u64) << 32
+    }
+
     /// An id for a stream that belongs to no Yamux session: the `number`th stream of a transport that is shown to an
     /// application beside Yamux sessions, by the same type. Give such a transport a `session` number of its own, since
     /// ids with the same one are distinct only if the same party gave them out.

@@ -17,12 +17,14 @@ mod report;
 mod revoke;
 mod run_agent;
 mod signals;
+mod trace_file;
 
 use std::process::ExitCode;
 
 use crate::exit::{Exit, ExitError};
 use crate::report::{Report, Reporter};
 use crate::signals::StopSignals;
+use crate::trace_file::TraceFile;
 use args::{Cli, Command};
 use hvym_tunnel_net::key::{Identity, Source};
 use hvym_tunnel_net::runtime::Runtime;
@@ -36,7 +38,15 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(exit) => return exit.into(),
     };
-    let reporter = match cli.reporter() {
+    let trace = match cli.trace() {
+        Ok(trace) => trace,
+        Err(error) => {
+            eprintln!("error: cannot write the file of --trace: {error}");
+            return Exit::Unexpected.into();
+        }
+    };
+    let traced = trace.as_ref().map(TraceFile::writer);
+    let reporter = match cli.reporter(trace) {
         Ok(reporter) => reporter,
         Err(error) => {
             eprintln!("error: cannot start a thread that writes: {error}");
@@ -48,6 +58,7 @@ fn main() -> ExitCode {
         reporter.tell(&Report::from(failure));
     }
     reporter.finish();
+    traced.as_ref().map(TraceFile::flush);
     result.map_or_else(|failure| failure.exit, |()| Exit::Clean).into()
 }
 

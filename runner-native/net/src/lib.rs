@@ -51,6 +51,7 @@ pub mod timeout;
 pub mod timer;
 mod timer_queue;
 pub mod tls;
+pub mod trace;
 mod websocket;
 mod wire;
 mod workers;

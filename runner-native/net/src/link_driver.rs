@@ -22,6 +22,7 @@ use super::clock::Clock;
 use super::link_sockets::{Attached, Sockets};
 use super::stream::{StreamBackend, TunnelStream};
 use super::timer::Timer;
+use super::trace::TraceId;
 use super::websocket::{Incoming, Socket, SocketError};
 
 pub use super::link_sockets::SocketGuard;
@@ -52,6 +53,7 @@ struct State<M: Streams> {
 struct Shared<M: Streams> {
     state: Mutex<State<M>>,
     clock: Clock,
+    trace: TraceId,
 }
 
 impl<M: Streams> Shared<M> {
@@ -114,7 +116,7 @@ impl<M: Streams + Send + 'static> LinkHandle<M> {
             wakers: StreamWakers::new(),
             arriving: Vec::new(),
         };
-        Self(Arc::new(Shared { state: Mutex::new(state), clock }))
+        Self(Arc::new(Shared { state: Mutex::new(state), clock, trace: TraceId::next() }))
     }
 
     /// One transition, under the lock. `act` must not block.
@@ -128,6 +130,7 @@ impl<M: Streams + Send + 'static> LinkHandle<M> {
 
     /// Gives the machine a further socket, which it knows by `id`. `guard` is dropped with the socket.
     pub fn attach(&self, id: M::Socket, socket: Socket, guard: Option<SocketGuard>) {
+        self.0.trace.link("socket");
         let mut state = self.0.lock();
         state.arriving.push(Attached::new(id, socket, guard));
         state.wake_driver();
@@ -145,6 +148,7 @@ impl<M: Streams + Send + 'static> LinkHandle<M> {
 
     /// The only handle of a stream that was just opened.
     pub fn stream(&self, id: StreamId) -> TunnelStream {
+        self.0.trace.stream("opened", id, 0);
         TunnelStream::new(Arc::new(self.clone()), id)
     }
 }
@@ -165,13 +169,17 @@ impl<M: Streams + Send + 'static> StreamBackend for LinkHandle<M> {
         match read {
             Ok(Read::Data(data)) => {
                 state.counters.read += data.len() as u64;
+                self.0.trace.stream("read", id, data.len());
                 // Reading may have made credit that the peer waits for.
                 if state.machine.has_output() {
                     state.wake_driver();
                 }
                 Poll::Ready(Ok(Some(data)))
             }
-            Ok(Read::Finished) => Poll::Ready(Ok(None)),
+            Ok(Read::Finished) => {
+                self.0.trace.stream("ended", id, 0);
+                Poll::Ready(Ok(None))
+            }
             Ok(Read::Empty) => {
                 state.wakers.register(id, StreamInterest::Read, cx.waker());
                 Poll::Pending
@@ -199,6 +207,7 @@ impl<M: Streams + Send + 'static> StreamBackend for LinkHandle<M> {
             }
             Ok(n) => {
                 state.counters.written += n as u64;
+                self.0.trace.stream("written", id, n);
                 state.wake_driver();
                 Poll::Ready(Ok(n))
             }
@@ -223,6 +232,7 @@ impl<M: Streams + Send + 'static> StreamBackend for LinkHandle<M> {
     }
 
     fn finish(&self, id: StreamId) -> std::io::Result<()> {
+        self.0.trace.stream("finished", id, 0);
         self.with(|machine, now| match machine.stream(id) {
             Ok(mut stream) => stream.finish(now).map_err(broken),
             Err(closed) => Err(broken(StreamError::Closed(closed))),
@@ -238,6 +248,7 @@ impl<M: Streams + Send + 'static> StreamBackend for LinkHandle<M> {
     }
 
     fn reset(&self, id: StreamId, code: u32) {
+        self.0.trace.stream("reset", id, 0);
         self.with(|machine, now| {
             if let Ok(mut stream) = machine.stream(id) {
                 stream.reset(code, now);
@@ -246,6 +257,7 @@ impl<M: Streams + Send + 'static> StreamBackend for LinkHandle<M> {
     }
 
     fn forget(&self, id: StreamId) {
+        self.0.trace.stream("forgotten", id, 0);
         self.0.lock().wakers.remove(id);
     }
 }
@@ -285,6 +297,7 @@ impl<M: Streams + Send + 'static> Driver<M> {
 
     /// Gives the machine a socket, which it knows by `id`. Those that it does not use any more are dropped.
     pub fn attach(&mut self, id: M::Socket, socket: Socket) {
+        self.handle.0.trace.link("socket");
         {
             let machine = &self.handle.0.lock().machine;
             self.sockets.retain(|id| machine.is_current(id));
@@ -454,6 +467,7 @@ impl<M: Streams + Send + 'static> Driver<M> {
             return false;
         };
         if now >= deadline {
+            self.handle.0.trace.link("timer");
             self.timer = None;
             self.handle.0.lock().machine.handle_timeout(now);
             return true;
@@ -475,6 +489,7 @@ impl<M: Streams + Send + 'static> Driver<M> {
     }
 
     fn lost(&mut self, at: usize, error: SocketError, now: Instant) -> bool {
+        self.handle.0.trace.link("lost");
         let close = error.close();
         let Attached { id, socket, .. } = self.sockets.remove(at);
         if close.code != Close::ABNORMAL {
@@ -485,6 +500,7 @@ impl<M: Streams + Send + 'static> Driver<M> {
     }
 
     fn ended(&mut self, at: usize, close: Close, now: Instant) -> bool {
+        self.handle.0.trace.link("closed");
         let id = self.sockets.remove(at).id;
         self.handle.0.lock().machine.handle_close_from(id, close, now);
         true

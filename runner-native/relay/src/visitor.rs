@@ -15,6 +15,7 @@ use crate::config::PublicScheme;
 use crate::limits::visitor_counts::ConnectionSlot;
 use crate::relay_state::RelayState;
 use crate::upstream::pool::{Pool, StreamUser, next_visitor_id};
+use hvym_tunnel_net::trace::TraceId;
 use in_flight::ResponseTracker;
 
 /// Fields of which each proxy adds one (RFC 7239, RFC 9110 section 7.6.3, and the usual one).
@@ -38,12 +39,14 @@ pub(crate) struct Visitor {
     is_tls: bool,
     /// What its connections to services belong to.
     id: VisitorId,
+    pub(crate) trace: TraceId,
     /// The pools that may have some.
     pools: Mutex<Vec<Weak<Pool>>>,
 }
 
 impl Drop for Visitor {
     fn drop(&mut self) {
+        self.trace.visitor("left", 0);
         let pools = self.pools.get_mut().unwrap_or_else(PoisonError::into_inner);
         pools.iter().filter_map(Weak::upgrade).for_each(|pool| pool.handle_visitor_end(self.id));
     }
@@ -58,16 +61,19 @@ impl Visitor {
         reserved: Option<Arc<TcpStream>>,
         is_tls: bool,
     ) -> Self {
-        Self {
+        let visitor = Self {
             peer,
             responses: ResponseTracker::new(state.settings.options.send_rate(), state.clock),
             slot,
             reserved,
             is_tls,
             id: next_visitor_id(),
+            trace: TraceId::next(),
             pools: Mutex::default(),
             state,
-        }
+        };
+        visitor.trace.visitor("arrived", 0);
+        visitor
     }
 
     /// What counts against the limits until the connection ends; an upgraded connection keeps it.

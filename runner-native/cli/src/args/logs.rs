@@ -1,14 +1,19 @@
 //! Where log lines go: standard error, between the reports, never through them.
 
-use tracing_subscriber::EnvFilter;
+use hvym_tunnel_net::trace::TARGET;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::report::Reporter;
+use crate::trace_file::TraceFile;
 
 /// Logs from now on. `HVYM_TUNNEL_LOG`, or else `RUST_LOG`, decides what; without them `verbose` does.
-pub(crate) fn begin(verbose: u8, reporter: &Reporter) {
+/// `trace` gets the events of the data path.
+pub(crate) fn begin(verbose: u8, trace: Option<TraceFile>, reporter: &Reporter) {
     let asked = ["HVYM_TUNNEL_LOG", "RUST_LOG"].into_iter().find_map(|name| std::env::var(name).ok());
-    if subscriber(verbose, asked, reporter).try_init().is_err() {
+    if subscriber(verbose, asked, trace, reporter).try_init().is_err() {
         tracing::debug!("logging had begun already");
     }
 }
@@ -17,6 +22,7 @@ pub(crate) fn begin(verbose: u8, reporter: &Reporter) {
 pub(crate) fn subscriber(
     verbose: u8,
     asked: Option<String>,
+    trace: Option<TraceFile>,
     reporter: &Reporter,
 ) -> impl tracing::Subscriber + Send + Sync + 'static {
     let filter = asked.filter(|text| !text.is_empty()).unwrap_or_else(|| {
@@ -30,9 +36,10 @@ pub(crate) fn subscriber(
         format!("{others},hvym_tunnel={ours},hvym_tunnel_core={ours}")
     });
     let reporter = reporter.clone();
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter))
+    let log = tracing_subscriber::fmt::layer()
         .with_writer(move || reporter.log())
         .with_ansi(false)
-        .finish()
+        .with_filter(EnvFilter::new(filter));
+    let trace = trace.map(|file| file.with_filter(filter_fn(|metadata| metadata.target() == TARGET)));
+    tracing_subscriber::registry().with(log).with(trace)
 }

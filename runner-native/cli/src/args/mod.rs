@@ -32,6 +32,7 @@ use thiserror::Error;
 
 use crate::exit::{Exit, ExitError};
 use crate::report::{Reporter, Style};
+use crate::trace_file::TraceFile;
 use hvym_tunnel_net::key;
 
 /// Gives a service on your own machine a public address, named by your Stellar key.
@@ -90,6 +91,12 @@ struct Terminal {
     /// Log more to standard error: -v connections, -vv decisions, -vvv every message
     #[arg(short, long, global = true, action = ArgAction::Count, env = "HVYM_TUNNEL_VERBOSE", hide_env = true)]
     verbose: u8,
+    /// Write what happens on the data path to this file, one JSON object a line, to look for the reason of a fault
+    ///
+    /// Sizes, ends and times of links, streams and visitors' connections, at most 256 MiB; no content, no name and no
+    /// address.
+    #[arg(long, global = true, value_name = "FILE", env = "HVYM_TUNNEL_TRACE", hide_env = true)]
+    trace: Option<std::path::PathBuf>,
 }
 
 /// How a command that keeps running reports.
@@ -124,11 +131,19 @@ impl Cli {
         matches.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|error| refuse(&error))
     }
 
+    /// The file for the events of the data path, if one is wanted.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn trace(&self) -> io::Result<Option<TraceFile>> {
+        self.terminal.trace.as_deref().map(TraceFile::create).transpose()
+    }
+
     /// Where this command reports, and what it logs from now on.
     ///
     /// # Errors
     /// The system has no thread for it.
-    pub(crate) fn reporter(&self) -> io::Result<Reporter> {
+    pub(crate) fn reporter(&self, trace: Option<TraceFile>) -> io::Result<Reporter> {
         let output = match &self.command {
             Command::Expose(arguments) => Some(&arguments.output),
             Command::Forward(arguments) => Some(&arguments.output),
@@ -147,7 +162,7 @@ impl Cli {
             url_file: output.and_then(|output| output.url_file.clone()),
         };
         let reporter = Reporter::new(style, io::stdout(), io::stderr())?;
-        logs::begin(self.terminal.verbose, &reporter);
+        logs::begin(self.terminal.verbose, trace, &reporter);
         let tell = reporter.panic_log();
         std::panic::set_hook(Box::new(move |panic| tell(&panic.to_string())));
         Ok(reporter)

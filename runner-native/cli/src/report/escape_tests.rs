@@ -91,7 +91,7 @@ proptest! {
     fn a_log_line_is_one_line_at_every_level(text in text(), verbose in 0_u8..4) {
         let paper = Paper::default();
         let reporter = Reporter::new(Style::default(), std::io::sink(), paper.clone()).expect("a thread");
-        with_default(logs::subscriber(verbose, None, &reporter), || {
+        with_default(logs::subscriber(verbose, None, None, &reporter), || {
             let error = std::io::Error::other(text.clone());
             tracing::error!(peer = %text, "{text}");
             tracing::warn!(peer = %text, reason = ?text, "as text and quoted");

@@ -74,6 +74,7 @@ struct Http1Conn<'a> {
 /// Serves a connection, of which `ahead` was read, to its end.
 pub(super) async fn serve(visitor: &Arc<Visitor>, wire: Wire, ahead: Bytes) -> Http1End {
     let now = visitor.state.clock.now();
+    visitor.trace.visitor("received", ahead.len());
     let mut exchange = Exchange::new(Arc::clone(&visitor.state.proxy), now);
     exchange.handle_visitor_data(ahead, now);
     let mut conn = Http1Conn {
@@ -335,8 +336,10 @@ impl<'a> Http1Conn<'a> {
             let data = data?;
             moved = true;
             if data.is_empty() {
+                self.visitor.trace.visitor("ended", 0);
                 self.exchange.handle_visitor_end(now);
             } else {
+                self.visitor.trace.visitor("received", data.len());
                 self.exchange.handle_visitor_data(data, now);
             }
         }
@@ -353,7 +356,10 @@ impl<'a> Http1Conn<'a> {
             }
             match Pin::new(&mut self.wire).poll_write_vectored(cx, &slices[..count]) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(sent)) => self.exchange.handle_visitor_sent(sent, now),
+                Poll::Ready(Ok(sent)) => {
+                    self.visitor.trace.visitor("sent", sent);
+                    self.exchange.handle_visitor_sent(sent, now);
+                }
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => break,
             }
