@@ -48,6 +48,8 @@ pub struct AgentConfig {
     pub login: AgentLogin,
     /// What to offer, in order; the first is what the bare address reaches.
     pub services: Vec<Service>,
+    /// Names to ask the relay for, ahead of the services.
+    pub names: Vec<String>,
     /// Keepalive and stream limits.
     pub link: LinkConfig,
     /// How to wait between dials.
@@ -66,6 +68,7 @@ impl AgentConfig {
             relay: relay.into(),
             login,
             services: Vec::new(),
+            names: Vec::new(),
             link: LinkConfig::agent(),
             backoff: BackoffConfig::default(),
             max_links: MAX_LINKS,

@@ -74,6 +74,7 @@ pub(crate) async fn run(relay: String, port: u16, seed: [u8; 32], up: impl Fn(St
         services,
         link,
         backoff,
+        names: Vec::new(),
         max_links: 1,
         process: dialect::Process::default(),
     };

@@ -198,6 +198,7 @@ impl Runner {
             },
             backoff: BackoffConfig::default(),
             // A page has one socket.
+            names: Vec::new(),
             max_links: 1,
             process: Process::default(),
         };

@@ -74,6 +74,7 @@ impl Simulation {
                 fallback: None,
             },
             backoff: BackoffConfig::default(),
+            names: Vec::new(),
             max_links: 1,
             process: Process::default(),
         };

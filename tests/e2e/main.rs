@@ -22,6 +22,7 @@ mod in_the_middle;
 mod instances;
 mod kept_apart;
 mod login;
+mod names;
 mod odd_answers;
 mod owner_log;
 mod ports;

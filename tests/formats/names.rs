@@ -1,12 +1,15 @@
 //! Names in host names: what may be one, and that no host name has two meanings.
 
+use std::time::Duration;
+
 use hvym_tunnel_core::dialect::Service;
 use hvym_tunnel_core::names::{
-    ClaimedName, ClaimedNameError, HostParts, OwnerLabel, ShortLabel, check_service,
+    Claim, ClaimError, ClaimedName, ClaimedNameError, Claims, CustomHost, HostParts, MAX_NAMES,
+    MAX_NAMES_OF_ONE, OwnerLabel, PublicName, ShortLabel, check_service,
 };
 use hvym_tunnel_core::relay::{Directory, Name, Newcomer, Owner, SUCCESSOR_LIMIT};
 use hvym_tunnel_core::stellar::Address;
-use hvym_tunnel_core::time::Instant;
+use hvym_tunnel_core::time::{Instant, UnixTime};
 use proptest::prelude::*;
 
 const DOMAIN: &str = "relay.example";
@@ -130,6 +133,147 @@ fn a_name_that_the_operator_gave_goes_ahead_of_short_labels() {
     assert_eq!(directory.parse(&host).map(|name| name.owner), Ok(owner), "an agent cannot take it by itself");
     directory.register(label.into());
     assert_eq!(directory.parse(&host).map(|name| name.owner), Ok(Owner::Named(label.into())));
+}
+
+const KEEP: Duration = Duration::from_secs(100);
+
+fn address(byte: u8) -> Address {
+    Address::from_public_key([byte; 32])
+}
+
+fn label(name: &str) -> PublicName {
+    PublicName::Label(ClaimedName::new(name).expect("a name"))
+}
+
+fn at(seconds: u64) -> UnixTime {
+    UnixTime::from_secs(1_800_000_000 + seconds)
+}
+
+const NOBODY: fn(&Address) -> bool = |_| false;
+
+#[test]
+fn a_name_goes_to_who_asks_first_and_stays_while_that_address_returns_in_time() {
+    let mut claims = Claims::new(KEEP);
+    assert_eq!(claims.claim(label("cool-app"), address(1), NOBODY, at(0)), Ok(()));
+    assert_eq!(claims.claim(label("cool-app"), address(2), NOBODY, at(50)), Err(ClaimError::Taken));
+    assert_eq!(claims.claim(label("cool-app"), address(1), NOBODY, at(60)), Ok(()), "again");
+    assert_eq!(
+        claims.claim(label("cool-app"), address(2), NOBODY, at(160)),
+        Err(ClaimError::Taken),
+        "in time"
+    );
+    let is_here = |owner: &Address| *owner == address(1);
+    assert_eq!(
+        claims.claim(label("cool-app"), address(2), is_here, at(1000)),
+        Err(ClaimError::Taken),
+        "it is here"
+    );
+    assert_eq!(claims.owner(&label("cool-app")), Some(address(1)));
+    assert_eq!(claims.claim(label("cool-app"), address(2), NOBODY, at(161)), Ok(()), "it stayed away");
+    assert_eq!(claims.owner(&label("cool-app")), Some(address(2)));
+    // A clock that goes back takes nothing from anybody.
+    assert_eq!(claims.claim(label("cool-app"), address(1), NOBODY, at(0)), Err(ClaimError::Taken));
+}
+
+#[test]
+fn names_of_owners_that_stayed_away_are_freed_and_those_of_the_others_kept() {
+    let mut claims = Claims::new(KEEP);
+    for (name, owner) in [("here", 1), ("away", 2), ("late", 3)] {
+        claims
+            .claim(label(name), address(owner), NOBODY, at(if name == "late" { 50 } else { 0 }))
+            .expect("free");
+    }
+    let is_here = |owner: &Address| *owner == address(1);
+    assert_eq!(claims.expire(is_here, at(100)), [], "the last moment");
+    assert_eq!(claims.expire(is_here, at(101)), [label("away")]);
+    assert_eq!(claims.expire(NOBODY, at(201)), [label("late")]);
+    assert_eq!(claims.expire(NOBODY, at(202)), [label("here")], "it was here at 101");
+}
+
+#[test]
+fn an_address_and_a_relay_have_so_many_names_and_no_more() {
+    let mut claims = Claims::new(KEEP);
+    let mut names = (0..).map(|number| label(&format!("name-{number}")));
+    for _ in 0..MAX_NAMES_OF_ONE {
+        assert_eq!(claims.claim(names.next().expect("one"), address(1), NOBODY, at(0)), Ok(()));
+    }
+    assert_eq!(claims.claim(names.next().expect("one"), address(1), NOBODY, at(0)), Err(ClaimError::TooMany));
+    assert_eq!(claims.claim(label("name-0"), address(1), NOBODY, at(0)), Ok(()), "one that it has");
+    let all = (0..=MAX_NAMES).map(|number| {
+        let mut key = [9; 32];
+        key[..8].copy_from_slice(&number.to_be_bytes());
+        (label(&format!("other-{number}")), Claim { owner: Address::from_public_key(key), seen: at(0) })
+    });
+    let mut full = Claims::new(KEEP);
+    assert_eq!((full.restore(all), full.iter().count()), (1, MAX_NAMES));
+    assert_eq!(full.claim(label("one-more"), address(1), NOBODY, at(0)), Err(ClaimError::Full));
+    assert_eq!(
+        full.claim(label("other-0"), address(1), NOBODY, at(101)),
+        Ok(()),
+        "a place that is free again"
+    );
+    let of_one = (0..MAX_NAMES_OF_ONE + 2)
+        .map(|number| (label(&format!("name-{number}")), Claim { owner: address(1), seen: at(0) }));
+    assert_eq!(Claims::new(KEEP).restore(of_one), 2);
+}
+
+#[test]
+fn a_host_name_has_two_labels_and_is_no_ip_address() {
+    for (text, host) in [
+        ("a.b", "a.b"),
+        ("App.Example.ORG.", "app.example.org"),
+        ("xn--bcher-kva.example", "xn--bcher-kva.example"),
+    ] {
+        assert_eq!(CustomHost::new(text).map(|host| host.as_str().to_owned()).as_deref(), Ok(host));
+    }
+    let long = ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(61)].join(".");
+    assert_eq!(long.len(), 253);
+    assert!(CustomHost::new(&long).is_ok() && CustomHost::new(&format!("e{long}")).is_err());
+    for text in [
+        "",
+        "a",
+        ".",
+        "a.",
+        "a..b",
+        ".a.b",
+        "-a.b",
+        "a_b.c",
+        "a.b/c",
+        "a b.c",
+        "127.0.0.1",
+        "a.1",
+        "*.a.b",
+        "ü.example",
+        "a.b:80",
+    ] {
+        assert!(CustomHost::new(text).is_err(), "{text}");
+    }
+    let host = CustomHost::new("a.tunnel.example").expect("a host");
+    assert!(host.is_within("tunnel.example") && host.is_within("a.tunnel.example"));
+    assert!(!host.is_within("nnel.example") && !host.is_within("b.tunnel.example"));
+}
+
+#[test]
+fn a_name_that_was_given_leads_to_its_owner_until_it_is_withdrawn() {
+    let mut directory = Directory::<u8>::new(DOMAIN);
+    let host = PublicName::Host(CustomHost::new("app.example.org").expect("a host"));
+    directory.give(label("cool-app"), address(1));
+    directory.give(host.clone(), address(2));
+    let named = |byte, service: Option<&str>| {
+        Ok(Name { owner: address(byte).into(), service: service.map(str::to_owned) })
+    };
+    let cool = ClaimedName::new("cool-app").expect("a name");
+    assert_eq!(directory.parse(&directory.claimed_host(&cool, None)), named(1, None));
+    assert_eq!(directory.parse(&directory.claimed_host(&cool, Some("api"))), named(1, Some("api")));
+    assert_eq!(directory.parse("App.Example.org.:443"), named(2, None));
+    for other in ["x.app.example.org", "example.org", "api--app.example.org", "cool-app.example.org"] {
+        assert!(directory.parse(other).is_err(), "{other}");
+    }
+    directory.withdraw(&label("cool-app"));
+    directory.withdraw(&host);
+    assert!(
+        directory.parse("cool-app.relay.example").is_err() && directory.parse("app.example.org").is_err()
+    );
 }
 
 fn service() -> impl Strategy<Value = String> {

@@ -81,6 +81,7 @@ pub fn agent_config() -> AgentConfig {
             fallback: in_clear(),
         },
         backoff: BackoffConfig::default(),
+        names: Vec::new(),
         max_links: 1,
         process: Process::default(),
     }

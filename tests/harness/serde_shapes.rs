@@ -93,6 +93,9 @@ fn signal(json: &[u8]) -> Option<String> {
         "revoke" => Signal::Revoke(parsed(json)?),
         "revoke_ok" => Signal::RevokeOk(parsed(json)?),
         "revoke_failed" => Signal::RevokeFailed(parsed(json)?),
+        "claim" => Signal::Claim(parsed(json)?),
+        "claim_ok" => Signal::ClaimOk(parsed(json)?),
+        "claim_failed" => Signal::ClaimFailed(parsed(json)?),
         "ping" => Signal::Ping(parsed(json)?),
         "pong" => Signal::Pong(parsed(json)?),
         "drain" => Signal::Drain(parsed(json)?),
@@ -120,6 +123,9 @@ enum Signal {
     Revoke(Revoke),
     RevokeOk(RevokeOk),
     RevokeFailed(RevokeFailed),
+    Claim(Claim),
+    ClaimOk(ClaimOk),
+    ClaimFailed(ClaimFailed),
     Ping(Numbered),
     Pong(Numbered),
     Drain(Drain),
@@ -164,6 +170,26 @@ struct AuthResponse {
     role: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     process: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Claim {
+    name: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ClaimOk {
+    name: String,
+    url: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ClaimFailed {
+    name: String,
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    error: String,
 }
 
 #[derive(Serialize, Deserialize)]

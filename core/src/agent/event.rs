@@ -85,6 +85,22 @@ pub enum AgentEvent {
         /// For a person.
         error: String,
     },
+    /// A name is this identity's, and leads visitors to this URL.
+    Named {
+        /// The name.
+        name: String,
+        /// Where it leads.
+        url: String,
+    },
+    /// The relay does not give a name.
+    NameRefused {
+        /// The name.
+        name: String,
+        /// Machine-readable.
+        code: String,
+        /// For a person.
+        error: String,
+    },
     /// Something happened to a stream.
     Stream(StreamEvent),
     /// So many links are up: one came or went beside others. The streams of one that went are lost.

@@ -40,6 +40,10 @@ impl Agent {
             LinkEvent::Signal(Signal::BindFailed { service, code, error }) => {
                 AgentEvent::BindRefused { service, code, error }
             }
+            LinkEvent::Signal(Signal::ClaimOk { name, url }) => AgentEvent::Named { name, url },
+            LinkEvent::Signal(Signal::ClaimFailed { name, code, error }) => {
+                AgentEvent::NameRefused { name, code, error }
+            }
             LinkEvent::Signal(Signal::Unbound { service, by, .. }) => {
                 // Offered again, it would be taken from the session that has it now, which would take it back.
                 self.forget_service(&service);
@@ -99,6 +103,10 @@ impl Agent {
         self.events.push_back(AgentEvent::Up(endpoint));
         self.events.extend(notice.into_iter().chain(bound));
         if let Some(member) = self.bundle.get_mut(id) {
+            // Ahead of the services, so that their URLs can have the names.
+            for name in &self.config.names {
+                member.link.send(Signal::Claim { name: name.clone() }, now);
+            }
             for service in &self.config.services {
                 member.link.send(bind_signal(service), now);
             }

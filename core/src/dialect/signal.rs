@@ -241,6 +241,27 @@ pub enum Signal {
         /// For a person.
         error: String,
     },
+    /// Agent: give this name to its identity.
+    Claim {
+        /// A label below the relay's domain, or a host name.
+        name: String,
+    },
+    /// Relay: the name is the identity's.
+    ClaimOk {
+        /// The name.
+        name: String,
+        /// Where it leads visitors to.
+        url: String,
+    },
+    /// Relay: the name is not given.
+    ClaimFailed {
+        /// The name.
+        name: String,
+        /// Machine-readable.
+        code: String,
+        /// For a person.
+        error: String,
+    },
     /// Keepalive request.
     Ping {
         /// To be repeated in the pong.
@@ -302,6 +323,9 @@ impl Signal {
             Signal::Revoke { .. } => "revoke",
             Signal::RevokeOk { .. } => "revoke_ok",
             Signal::RevokeFailed { .. } => "revoke_failed",
+            Signal::Claim { .. } => "claim",
+            Signal::ClaimOk { .. } => "claim_ok",
+            Signal::ClaimFailed { .. } => "claim_failed",
             Signal::Ping { .. } => "ping",
             Signal::Pong { .. } => "pong",
             Signal::Drain { .. } => "drain",

@@ -66,6 +66,7 @@ impl Signal {
                 Signal::Unbound { service: reader.text(service), code, by }
             }
             "revoke" | "revoke_ok" | "revoke_failed" => read_revocation(&kind, json, &mut reader)?,
+            "claim" | "claim_ok" | "claim_failed" => read_claim(&kind, json, &mut reader)?,
             "ping" | "pong" => {
                 let [id] = fields(json, ["id"])?;
                 let id = reader.optional_integer(id);
@@ -193,7 +194,7 @@ impl Signal {
         }
     }
 
-    /// The members of a message about one service.
+    /// The members of a message about one service or name.
     fn write_service(&self, object: &mut Object) {
         match self {
             Signal::Bind { service, local_port, proto, public, on_conflict } => {
@@ -219,6 +220,16 @@ impl Signal {
             }
             Signal::Unbind { service } | Signal::UnbindOk { service } => {
                 object.put("service", Value::Text(service));
+            }
+            Signal::Claim { name } => object.put("name", Value::Text(name)),
+            Signal::ClaimOk { name, url } => {
+                object.put("name", Value::Text(name));
+                object.put("url", Value::Text(url));
+            }
+            Signal::ClaimFailed { name, code, error } => {
+                object.put("name", Value::Text(name));
+                object.put("code", Value::Text(code));
+                object.put("error", Value::Text(error));
             }
             Signal::Unbound { service, code, by } => {
                 object.put("service", Value::Text(service));
@@ -321,5 +332,17 @@ fn read_bind(json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError>
         proto: reader.take(proto.or(Some(Proto::default()), known)),
         public: reader.take(public.or(true, Field::boolean)),
         on_conflict: reader.take(on_conflict.or(Some(OnConflict::default()), mode)),
+    })
+}
+
+fn read_claim(kind: &str, json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError> {
+    let [name, url, code, error] = fields(json, ["name", "url", "code", "error"])?;
+    let name = reader.text(name);
+    Ok(match kind {
+        "claim" => Signal::Claim { name },
+        "claim_ok" => Signal::ClaimOk { name, url: reader.text(url) },
+        _ => {
+            Signal::ClaimFailed { name, code: reader.text_or_empty(code), error: reader.text_or_empty(error) }
+        }
     })
 }

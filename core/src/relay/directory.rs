@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::bindings::{AdmitError, Admitted, Bindings, Newcomer, Serving};
 use super::owner::Owner;
 use crate::dialect::Service;
-use crate::names::{ClaimedName, HostParts, OwnerLabel, ShortLabel};
+use crate::names::{ClaimedName, HostParts, OwnerLabel, PublicName, ShortLabel};
 use crate::stellar::Address;
 use crate::time::Instant;
 
@@ -92,6 +92,30 @@ impl<K: Copy + Ord> Directory<K> {
             self.short.insert(ShortLabel::new(&address), address);
         }
         Ok(admitted)
+    }
+
+    /// Gives a name to an address, until [`Self::withdraw`].
+    pub fn give(&mut self, name: PublicName, owner: Address) {
+        match name {
+            PublicName::Label(name) => drop(self.claimed.insert(name, owner)),
+            PublicName::Host(host) => drop(self.hosts.insert(host.as_str().to_string(), owner)),
+        }
+    }
+
+    /// Takes a name back.
+    pub fn withdraw(&mut self, name: &PublicName) {
+        match name {
+            PublicName::Label(name) => drop(self.claimed.remove(name)),
+            PublicName::Host(host) => drop(self.hosts.remove(host.as_str())),
+        }
+    }
+
+    /// The host name of a service by a claimed name of its owner; `None` is the one at the bare name.
+    pub fn claimed_host(&self, name: &ClaimedName, service: Option<&str>) -> String {
+        match service {
+            Some(service) => format!("{service}--{name}.{}", self.domain),
+            None => format!("{name}.{}", self.domain),
+        }
     }
 
     /// Binds a service for a session that was admitted. Returns the sessions that serve it no longer, whose agents are to be

@@ -1,5 +1,6 @@
 //! A session: its links and its admission, as the relay sees them.
 
+mod names;
 mod peer;
 mod services;
 
@@ -72,6 +73,8 @@ pub enum SessionEvent {
     Authenticate(TokenAuthRequest),
     /// The agent wants this service to be reachable: [`Session::confirm`] or [`Session::decline`].
     Bind(Service),
+    /// The agent wants this name for its identity: [`Session::grant_name`] or [`Session::refuse_name`].
+    Claim(String),
     /// The agent withdrew this service; already answered.
     Unbound(String),
     /// A delegation of the agent's account is not valid any more: [`Session::answer_revoke`].
@@ -125,6 +128,8 @@ pub struct Session {
     process: Process,
     allowed_services: Option<Vec<String>>,
     services: Vec<Service>,
+    /// Names that it may still ask for.
+    claims_left: u32,
     events: VecDeque<SessionEvent>,
 }
 
@@ -164,6 +169,7 @@ impl Session {
             process: Process::default(),
             allowed_services,
             services: Vec::new(),
+            claims_left: names::MAX_CLAIMS,
             events: VecDeque::new(),
         }
     }
@@ -375,6 +381,7 @@ impl Session {
                 None
             }
             LinkEvent::Signal(Signal::Revoke { id, until }) => self.on_revoke(&id, until, now),
+            LinkEvent::Signal(Signal::Claim { name }) => self.on_claim(name, now),
             LinkEvent::Signal(Signal::Unbind { service }) => {
                 self.services.retain(|known| known.name != service);
                 self.send(Signal::UnbindOk { service: service.clone() }, now);

@@ -9,7 +9,6 @@ use hvym_tunnel_core::dialect::{Process, Proto, SessionRole};
 use hvym_tunnel_core::handshake::AgentLogin;
 use hvym_tunnel_core::link::LinkConfig;
 use hvym_tunnel_core::mux::MuxConfig;
-use hvym_tunnel_core::names::UrlCheck;
 use hvym_tunnel_core::stellar::delegation::SignedDelegation;
 use hvym_tunnel_core::stellar::{Address, Scope};
 use hvym_tunnel_net::clock::{self, Clock};
@@ -33,6 +32,7 @@ use crate::event::AgentEvent;
 use crate::event_sink::EventSink;
 use crate::handle::{AgentControl, AgentHandle, Outcome};
 use crate::link_status::{LinkStatus, Purpose};
+use crate::public_urls::PublicUrls;
 use crate::relay_memory::RelayMemory;
 use crate::runner::{AgentRunner, Shared};
 use crate::service::{self, ServiceTable};
@@ -121,6 +121,14 @@ impl AgentBuilder {
         self
     }
 
+    /// A name to ask the relay for, beside that of the address: a label below the relay's domain, or a host name that is led
+    /// there.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.launch.names.push(name.into());
+        self
+    }
+
     /// Sees every event as it happens, on the thread where it happens; without it there is the channel of the handle.
     #[must_use]
     pub fn observer(mut self, observer: Arc<dyn Observer<AgentEvent>>) -> Self {
@@ -182,6 +190,8 @@ pub(crate) struct Launch {
     pub(crate) link: LinkSettings,
     /// In place of the one that the settings of the link name.
     pub(crate) delegation: Option<SignedDelegation>,
+    /// Names to ask for.
+    pub(crate) names: Vec<String>,
     pub(crate) observer: Arc<dyn Observer<AgentEvent>>,
     pub(crate) event_capacity: usize,
     pub(crate) process_label: Option<String>,
@@ -196,6 +206,7 @@ impl Launch {
             identity,
             link,
             delegation: None,
+            names: Vec::new(),
             observer,
             event_capacity,
             process_label: None,
@@ -258,6 +269,7 @@ impl Launch {
         };
         let process = Process { instance: None, role, label: self.process_label };
         let mut config = config(&self.identity, &relay, &self.link, login, services, process, streams);
+        config.names.clone_from(&self.names);
         let memory = match self.known_relays.filter(|_| compat.is_none()) {
             Some(file) => RelayMemory::recall(file, &config.relay, &mut config.login)?,
             None => None,
@@ -268,7 +280,7 @@ impl Launch {
             None => AgentMachine::new(config, wall, seed, now),
         };
         let (sender, events) = event_channel(self.event_capacity);
-        let urls = UrlCheck::new(&relay.host);
+        let urls = PublicUrls::new(&relay.host, self.names);
         let status = LinkStatus::new(address, purpose, urls, specs, self.link.retry, now);
         let shared = Shared {
             agent: LinkHandle::new(machine, clock),
@@ -352,6 +364,7 @@ fn config(
             fallback: Some(compat::fallback(identity)),
         },
         backoff: link.retry.into(),
+        names: Vec::new(),
         max_links: MAX_LINKS,
         process,
     }

@@ -29,6 +29,22 @@ pub enum AgentEvent {
         /// Where local connections are taken.
         listen: SocketAddr,
     },
+    /// The relay gave a name, which leads visitors to this URL.
+    Named {
+        /// The name.
+        name: String,
+        /// Where it leads.
+        url: String,
+    },
+    /// The relay did not give a name.
+    NameRefused {
+        /// The name.
+        name: String,
+        /// The relay's code for the reason.
+        code: String,
+        /// The relay's text for a person.
+        message: String,
+    },
     /// The relay took a service that was added while the agent was online.
     ServiceBound(BoundService),
     /// The relay did not take a service.

@@ -35,6 +35,7 @@ mod handle;
 mod link_status;
 mod network_monitor;
 mod password_hash;
+mod public_urls;
 mod relay_memory;
 mod runner;
 mod service;

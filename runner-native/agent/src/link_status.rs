@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hvym_tunnel_core::dialect::MUX_YAMUX;
 use hvym_tunnel_core::handshake::Endpoint;
-use hvym_tunnel_core::names::{UrlCheck, check_label};
+use hvym_tunnel_core::names::check_label;
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
@@ -16,6 +16,7 @@ use hvym_tunnel_core::time::Instant;
 use crate::compat::CompatServer;
 use crate::error::AgentError;
 use crate::event::{AgentEvent, BoundService, LinkState, ServiceStatus};
+use crate::public_urls::PublicUrls;
 use crate::settings::{Feature, RetrySettings, needed_feature};
 use crate::spec::{ConflictPolicy, ServiceSpec};
 
@@ -39,7 +40,7 @@ pub(crate) enum Purpose {
 pub(crate) struct LinkStatus {
     address: Address,
     purpose: Purpose,
-    urls: UrlCheck,
+    urls: PublicUrls,
     retry: RetrySettings,
     services: Vec<Arc<ServiceSpec>>,
     /// The URL of the bare address, once the relay said it.
@@ -71,7 +72,7 @@ impl LinkStatus {
     pub(crate) fn new(
         address: Address,
         purpose: Purpose,
-        urls: UrlCheck,
+        urls: PublicUrls,
         services: Vec<Arc<ServiceSpec>>,
         retry: RetrySettings,
         now: Instant,
@@ -153,9 +154,12 @@ impl LinkStatus {
         if let Some(feature) = self.missing_feature(protocol) {
             return Err(AgentError::Unsupported(feature));
         }
-        self.urls.set_older(protocol.is_some_and(|protocol| protocol != MUX_YAMUX));
+        for name in self.urls.begin(protocol.is_some_and(|protocol| protocol != MUX_YAMUX)) {
+            let (code, message) = ("not_offered".to_owned(), "this relay gives no names".to_owned());
+            self.events.push(AgentEvent::NameRefused { name, code, message });
+        }
         if matches!(self.purpose, Purpose::Expose { server: None }) {
-            self.urls.check(&endpoint.url, None)?;
+            self.urls.check(&endpoint.url)?;
         }
         self.endpoint = Some(endpoint.url);
         self.answers.clear();
@@ -198,7 +202,7 @@ impl LinkStatus {
             }
             (_, url) => {
                 let url = url.or_else(|| self.endpoint.clone()).unwrap_or_default();
-                self.urls.check(&url, None)?;
+                self.urls.check(&url)?;
                 url
             }
         };
@@ -206,6 +210,34 @@ impl LinkStatus {
         self.answers.insert(service.clone(), Some(url));
         if self.online.now && self.announced.insert(service) {
             self.events.push(AgentEvent::ServiceBound(bound));
+        }
+        self.settle(None, now)
+    }
+
+    /// The relay gave a name.
+    ///
+    /// # Errors
+    /// It leads to a URL that is not the relay's.
+    pub(crate) fn handle_named(&mut self, name: String, url: String, now: Instant) -> Result<(), AgentError> {
+        if self.urls.grant(&name, &url)? {
+            self.events.push(AgentEvent::Named { name, url });
+        }
+        self.settle(None, now)
+    }
+
+    /// The relay did not give a name.
+    ///
+    /// # Errors
+    /// As for [`Self::handle_refused`].
+    pub(crate) fn handle_name_refused(
+        &mut self,
+        name: String,
+        code: String,
+        message: String,
+        now: Instant,
+    ) -> Result<(), AgentError> {
+        if self.urls.refuse(&name) {
+            self.events.push(AgentEvent::NameRefused { name, code, message });
         }
         self.settle(None, now)
     }
@@ -303,7 +335,7 @@ impl LinkStatus {
     /// When every service has its answer, visitors can come, or none ever will.
     fn settle(&mut self, refusal: Option<AgentError>, now: Instant) -> Result<(), AgentError> {
         let is_answered = |spec: &Arc<ServiceSpec>| self.answers.contains_key(spec.name.as_str());
-        if self.online.now || !self.services.iter().all(is_answered) {
+        if self.online.now || !self.services.iter().all(is_answered) || !self.urls.is_settled() {
             return Ok(());
         }
         let services = self.bound();
@@ -330,7 +362,10 @@ impl LinkStatus {
     /// The services that the relay took.
     fn bound(&self) -> Vec<BoundService> {
         let bound = |spec: &Arc<ServiceSpec>| {
-            let url = self.answers.get(spec.name.as_str())?.clone()?;
+            let name = spec.name.as_str();
+            let url = self.answers.get(name)?.clone()?;
+            let named = self.urls.named(name).filter(|_| spec.access.is_public());
+            let url = named.map_or(url, str::to_owned);
             Some(bound_service(spec, url))
         };
         self.services.iter().filter_map(bound).collect()
@@ -360,7 +395,7 @@ mod tests {
     fn status(names: &[&str]) -> LinkStatus {
         let address = Address::from_public_key([7; 32]);
         let services = names.iter().map(|name| spec(name)).collect();
-        let urls = UrlCheck::new("relay.example");
+        let urls = PublicUrls::new("relay.example", Vec::new());
         LinkStatus::new(
             address,
             Purpose::Expose { server: None },

@@ -249,14 +249,13 @@ impl AgentRunner {
                 self.shared.update(|status, now| status.handle_up(endpoint, protocol, now))?;
             }
             MachineEvent::Bound { service, url } => {
-                let came_online = self.shared.update(|status, now| {
-                    let was_online = status.was_online();
-                    status.handle_bound(service, url, now)?;
-                    Ok::<_, AgentError>(status.was_online() && !was_online)
-                })?;
-                if came_online {
-                    self.probe_services();
-                }
+                self.answered(|status, now| status.handle_bound(service, url, now))?;
+            }
+            MachineEvent::Named { name, url } => {
+                self.answered(|status, now| status.handle_named(name, url, now))?;
+            }
+            MachineEvent::NameRefused { name, code, error } => {
+                self.answered(|status, now| status.handle_name_refused(name, code, error, now))?;
             }
             MachineEvent::BindRefused { service, code, error } => {
                 self.shared.update(|status, now| status.handle_refused(service, code, error, now))?;
@@ -294,6 +293,22 @@ impl AgentRunner {
             _ => {}
         }
         Ok(Next::Continue)
+    }
+
+    /// The relay answered, by which visitors may be able to come.
+    fn answered(
+        &self,
+        change: impl FnOnce(&mut LinkStatus, Instant) -> Result<(), AgentError>,
+    ) -> Result<(), AgentError> {
+        let came_online = self.shared.update(|status, now| {
+            let was_online = status.was_online();
+            change(status, now)?;
+            Ok::<_, AgentError>(status.was_online() && !was_online)
+        })?;
+        if came_online {
+            self.probe_services();
+        }
+        Ok(())
     }
 
     /// Reports services that do not answer now, and not only when a visitor comes.

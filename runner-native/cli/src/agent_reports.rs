@@ -202,6 +202,13 @@ impl Observer<AgentEvent> for AgentReports {
                 let (service, listen, relay) = (service.clone(), listen.to_string(), relay.clone());
                 self.reporter.tell(&Report::Forwarding { service, listen, address: *address, relay });
             }
+            AgentEvent::Named { name, url } => {
+                self.reporter.tell(&Report::Named { name: name.clone(), url: url.clone() });
+            }
+            AgentEvent::NameRefused { name, code, message } => {
+                let (name, code, message) = (name.clone(), code.clone(), message.clone());
+                self.reporter.tell(&Report::NameRefused { name, code, message });
+            }
             AgentEvent::ServiceBound(_)
             | AgentEvent::ServiceRefused { .. }
             | AgentEvent::ServiceTakenOver { .. } => self.service(event),

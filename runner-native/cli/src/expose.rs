@@ -30,6 +30,8 @@ pub(crate) struct ExposeOptions {
     pub(crate) own_relay_reaching: bool,
     /// What is exposed, never empty. The first is the one reached at the bare address.
     pub(crate) services: Vec<ServiceSpec>,
+    /// The names to ask the relay for.
+    pub(crate) names: Vec<String>,
     /// Whether to stop (exit 7) when nothing listens at a target at the start.
     pub(crate) require_upstream: bool,
     /// What the relay, and other agents of the identity, may know of this process.
@@ -46,6 +48,7 @@ impl ExposeOptions {
             own_relay_port: 0,
             own_relay_reaching: false,
             services: vec![service],
+            names: Vec::new(),
             require_upstream: false,
             process_label: None,
         }
@@ -77,6 +80,7 @@ impl ExposeOptions {
             Some(label) => builder.process_label(label),
             None => builder,
         };
+        let builder = self.names.iter().fold(builder, |builder, name| builder.name(name.clone()));
         match &self.compat {
             Some(compat) => builder.compat(compat.clone()),
             None => builder,

@@ -137,6 +137,22 @@ pub(crate) enum Report {
         #[serde(skip_serializing_if = "Option::is_none")]
         by: Option<String>,
     },
+    /// The relay gave a name.
+    Named {
+        /// The name.
+        name: String,
+        /// Where it leads visitors to.
+        url: String,
+    },
+    /// The relay did not give a name.
+    NameRefused {
+        /// The name.
+        name: String,
+        /// The relay's word for the reason.
+        code: String,
+        /// The relay's text for a person.
+        message: String,
+    },
     /// An identity reached a service. Told now and then, not for every stream.
     Reached {
         /// The service.

@@ -21,6 +21,7 @@ use crate::error::RelayError;
 use crate::event::{EventSink, RelayEvent};
 use crate::handle::RelayHandle;
 use crate::listener;
+use crate::names::{self, DnsLookup, NameRegistry, Resolver};
 use crate::registry::Registry;
 use crate::relay_state::{Plugins, RelayState};
 use crate::revocations::Revocations;
@@ -47,6 +48,7 @@ impl Relay {
             registry: None,
             router: Plugins::default().router,
             certificates: None,
+            dns: None,
             observer: Arc::new(()),
             event_capacity: EVENT_CAPACITY,
         }
@@ -60,6 +62,7 @@ pub struct RelayBuilder {
     registry: Option<Arc<dyn Registry>>,
     router: Arc<dyn Router>,
     certificates: Option<Arc<dyn CertSource>>,
+    dns: Option<Arc<dyn DnsLookup>>,
     observer: Arc<dyn Observer<RelayEvent>>,
     event_capacity: usize,
 }
@@ -122,6 +125,13 @@ impl RelayBuilder {
         self
     }
 
+    /// Looks up the records by which host names are proven, in place of the resolvers of the options.
+    #[must_use]
+    pub fn dns(mut self, dns: impl DnsLookup + 'static) -> Self {
+        self.dns = Some(Arc::new(dns));
+        self
+    }
+
     /// Called with every event, on the thread where it happens, before the event is sent to [`RelayHandle::events`].
     #[must_use]
     pub fn observer(mut self, observer: Arc<dyn Observer<RelayEvent>>) -> Self {
@@ -171,14 +181,18 @@ impl RelayBuilder {
         let listener =
             options.restart.listen(at, TCP_KEEPALIVE).map_err(|error| RelayError::listen(at, &error))?;
         let local = listener.local_addr().map_err(|error| RelayError::listen(at, &error))?;
-        let plugins = Plugins { registry, router: self.router };
-        let bans = load_bans(&self.settings.options.state)?;
+        let options = &self.settings.options;
+        let dns =
+            self.dns.unwrap_or_else(|| Arc::new(Resolver::new(options.names.dns_servers.clone())) as Arc<_>);
+        let plugins = Plugins { registry, router: self.router, dns };
+        let kept = (load_bans(&options.state)?, load_names(options)?);
         let (sender, events) = event_channel(self.event_capacity);
         let sink = EventSink { observer: self.observer, sender };
         let revocations = Revocations::load(self.settings.options.state.state_dir.as_deref())?;
         let state =
-            RelayState::new(self.identity, self.settings, compat_agents, local.port(), sink, plugins, bans);
+            RelayState::new(self.identity, self.settings, compat_agents, local.port(), sink, plugins, kept);
         let state = Arc::new(RelayState { revocations, ..state });
+        let expiring = spawn(names::expire(Arc::clone(&state)));
         let accepting = spawn(listener::accept(Arc::clone(&state), listener, tls.clone()));
         let (commands, receiver) = bounded(COMMAND_CAPACITY);
         let (at_end, ended) = bounded(1);
@@ -187,6 +201,7 @@ impl RelayBuilder {
         let running = Running::new(Arc::clone(&state), accepting, tls.clone());
         spawn(async move {
             running.run(receiver).await;
+            drop(expiring);
             #[cfg(unix)]
             drop(control);
             drop(at_end);
@@ -201,6 +216,14 @@ fn load_bans(state: &StateSettings) -> Result<Bans, RelayError> {
     let folder = state.state_dir.clone().map(StateDir::new);
     let now = UnixTime::from_secs(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
     Bans::load(folder, now).map_err(|error| RelayError::Bans(error.to_string()))
+}
+
+/// The claimed names of the state folder, if the relay gives any.
+fn load_names(options: &RelayOptions) -> Result<NameRegistry, RelayError> {
+    let folder = options.state.state_dir.clone().map(StateDir::new).filter(|_| options.names.claim_names);
+    let now = UnixTime::from_secs(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
+    NameRegistry::load(folder, options.names.claim_keep, now)
+        .map_err(|error| RelayError::Names(error.to_string()))
 }
 
 /// The control socket, if there is to be one.

@@ -25,6 +25,9 @@ pub enum RelayError {
     /// The file of bans in the state folder. Without it, those who are banned would be let in.
     #[error("the bans in the state folder cannot be read: {0}")]
     Bans(String),
+    /// The file of claimed names in the state folder. Without it, names would go to others.
+    #[error("the claimed names in the state folder cannot be read: {0}")]
+    Names(String),
     /// The control socket.
     #[error("cannot take commands at {}: {message}", path.display())]
     Control {

@@ -26,6 +26,7 @@ mod lifecycle;
 mod limits;
 mod listener;
 mod metrics;
+mod names;
 mod pages;
 mod proxy;
 mod registry;
@@ -52,6 +53,7 @@ pub use config::Limits;
 pub use error::RelayError;
 pub use event::{RelayEvent, RelayEvents};
 pub use handle::{RelayHandle, RelayStatus};
+pub use names::{DnsLookup, LookupError, Lookups};
 pub use registry::{
     Admission, AgentListFileError, Decision, OpenRegistry, REGISTRY_TIMEOUT, Refusal, Registry,
 };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use hvym_proxy::ProxyConfig;
+use hvym_tunnel_core::names::ClaimedName;
 use hvym_tunnel_core::relay::{Name, OwnNames, Owner, SessionConfig};
 use hvym_tunnel_core::stellar::Address;
 
@@ -18,6 +19,7 @@ use crate::limits::reached::ReachedStreams;
 use crate::limits::reserve::Reserve;
 use crate::limits::visitor_counts::{ExemptAddresses, VisitorCounts};
 use crate::metrics::Metrics;
+use crate::names::{DnsLookup, NameRegistry, Resolver};
 use crate::registry::{OpenRegistry, Registry};
 use crate::revocations::Revocations;
 use crate::router::{LocalRouter, Router};
@@ -50,6 +52,7 @@ pub(crate) struct RelayState {
     pub(crate) events: EventSink,
     pub(crate) audit: Audit,
     pub(crate) bans: Bans,
+    pub(crate) names: NameRegistry,
     pub(crate) guesses: Guesses,
     pub(crate) logins: Arc<Logins>,
     pub(crate) reached: Arc<ReachedStreams>,
@@ -74,11 +77,13 @@ pub(crate) struct RelayInfo {
 pub(crate) struct Plugins {
     pub(crate) registry: Arc<dyn Registry>,
     pub(crate) router: Arc<dyn Router>,
+    pub(crate) dns: Arc<dyn DnsLookup>,
 }
 
 impl Default for Plugins {
     fn default() -> Self {
-        Self { registry: Arc::new(OpenRegistry::default()), router: Arc::new(LocalRouter) }
+        let dns = Arc::new(Resolver::new(Vec::new()));
+        Self { registry: Arc::new(OpenRegistry::default()), router: Arc::new(LocalRouter), dns }
     }
 }
 
@@ -90,7 +95,7 @@ impl RelayState {
         port: u16,
         events: EventSink,
         plugins: Plugins,
-        bans: Bans,
+        (bans, names): (Bans, NameRegistry),
     ) -> Self {
         let options = &settings.options;
         let clock = Clock::new();
@@ -99,13 +104,15 @@ impl RelayState {
             loopback: options.visitors.exempts_loopback(),
         };
         let session = settings.session(&identity);
-        let (address, names) = (identity.address(), settings.names(port));
+        let (address, own_names) = (identity.address(), settings.names(port));
         let logins = Arc::new(Logins::new(options.logins(), clock));
+        let sessions = SessionTable::new(&options.ingress.domain, compat_agents.names(), logins.capacity());
+        names.all().into_iter().for_each(|(name, owner)| sessions.give_name(name, owner));
         Self {
-            info: RelayInfo { address, identity, names, port, started: SystemTime::now() },
+            info: RelayInfo { address, identity, names: own_names, port, started: SystemTime::now() },
             session,
             clock,
-            sessions: SessionTable::new(&options.ingress.domain, compat_agents.names(), logins.capacity()),
+            sessions,
             hold: Hold::new(clock.now(), options.restart.hold),
             compat_agents,
             ports: PortTable::new(options.ingress.listen.ip(), options.ingress.tcp_ports.clone()),
@@ -117,6 +124,7 @@ impl RelayState {
             events,
             audit: Audit::default(),
             bans,
+            names,
             guesses: Guesses::default(),
             logins: Arc::clone(&logins),
             reached: Arc::default(),
@@ -136,7 +144,12 @@ impl RelayState {
         self.url_of_host(&self.sessions.long_host(owner))
     }
 
-    fn url_of_host(&self, host: &str) -> String {
+    /// The public URL of an agent's service by a name that its owner claimed.
+    pub(crate) fn claimed_url(&self, name: &ClaimedName, service: Option<&str>) -> String {
+        self.url_of_host(&self.sessions.claimed_host(name, service))
+    }
+
+    pub(crate) fn url_of_host(&self, host: &str) -> String {
         let mut url = self.settings.options.public_url(host, self.info.port);
         url.push('/');
         url

@@ -146,6 +146,7 @@ mod tests {
     use crate::RelaySettings;
     use crate::compat_agents::CompatAgents;
     use crate::event::EventSink;
+    use crate::names::NameRegistry;
     use crate::relay_state::Plugins;
     use hvym_tunnel_net::key::Identity;
 
@@ -157,7 +158,9 @@ mod tests {
         let identity = Arc::new(Identity::generate().expect("randomness"));
         let (agents, plugins) = (CompatAgents::default(), Plugins::default());
         let bans = crate::access::Bans::load(None, UnixTime::from_secs(0)).expect("no file");
-        Arc::new(RelayState::new(identity, settings, agents, 1, EventSink::unseen(), plugins, bans))
+        let names = NameRegistry::load(None, std::time::Duration::from_secs(1), UnixTime::from_secs(0))
+            .expect("no file");
+        Arc::new(RelayState::new(identity, settings, agents, 1, EventSink::unseen(), plugins, (bans, names)))
     }
 
     /// Assigns a port of `state`.

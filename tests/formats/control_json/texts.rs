@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-const KINDS: [&str; 20] = [
+const KINDS: [&str; 23] = [
     "auth_challenge",
     "auth_response",
     "auth_ok",
@@ -18,6 +18,9 @@ const KINDS: [&str; 20] = [
     "revoke",
     "revoke_ok",
     "revoke_failed",
+    "claim",
+    "claim_ok",
+    "claim_failed",
     "ping",
     "pong",
     "drain",
@@ -27,8 +30,9 @@ const KINDS: [&str; 20] = [
     "",
 ];
 /// The members of all messages, and some that none has.
-const NAMES: [&str; 44] = [
+const NAMES: [&str; 45] = [
     "type",
+    "name",
     "challenge_id",
     "challenge",
     "server_address",

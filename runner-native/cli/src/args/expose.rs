@@ -9,6 +9,7 @@ use hvym_tunnel_core::stellar::Address;
 
 use super::compat::CompatArgs;
 use super::identity::{IdentityRole, SourceArgs};
+use super::names::NameArgs;
 use super::sessions::SessionArgs;
 use super::{OptionError, Output};
 use crate::exit::{EXIT_CODES, ExitError};
@@ -23,6 +24,7 @@ Examples:
     hvym-tunnel expose 3000
     hvym-tunnel expose 3000 --relay tunnel.example --relay-address GRELAY...
     hvym-tunnel expose https+insecure://localhost:8443 --service api
+    hvym-tunnel expose 3000 --name cool-app --relay tunnel.example
     hvym-tunnel expose tcp://localhost:5432 --service db
     hvym-tunnel expose 3000 --bind api=3001 --bind docs=./public
     hvym-tunnel expose ./site --basic-auth-file accounts.txt
@@ -73,6 +75,8 @@ pub(crate) struct ExposeArgs {
     filter: FilterSettings,
     #[command(flatten)]
     access: AccessArgs,
+    #[command(flatten)]
+    names: NameArgs,
     #[command(flatten)]
     link: LinkSettings,
     #[command(flatten)]
@@ -139,6 +143,7 @@ impl ExposeArgs {
             own_relay_reaching: false,
             process_label,
             services: bindings.into_iter().map(spec).collect(),
+            names: self.names.names,
             require_upstream: self.require_upstream,
         };
         options.check()?;

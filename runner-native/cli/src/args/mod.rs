@@ -19,6 +19,7 @@ mod forward;
 
 mod identity;
 pub(crate) mod logs;
+mod names;
 mod operator;
 mod relay;
 mod relays;

@@ -121,7 +121,9 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
         | Report::Forwarding { .. }
         | Report::Bound { .. }
         | Report::BindFailed { .. }
-        | Report::Unbound { .. } => services(report, moment),
+        | Report::Unbound { .. }
+        | Report::Named { .. }
+        | Report::NameRefused { .. } => services(report, moment),
         Report::Disconnected { .. } | Report::Reconnected { .. } | Report::Notice { .. } => link(report),
         Report::Listening { .. }
         | Report::AgentJoined { .. }
@@ -182,6 +184,10 @@ fn services(report: &Report, moment: Moment) -> Vec<Line> {
         Report::Unbound { service, by, .. } => {
             let by = by.as_ref().map(|by| format!(" ({by})")).unwrap_or_default();
             vec![err().with(Yellow, format!("another agent of this identity serves {service} now{by}"))]
+        }
+        Report::Named { name, url } => vec![err().with(Dim, format!("the name {name} is yours: {url}"))],
+        Report::NameRefused { name, code, message } => {
+            vec![err().with(Red, format!("the name {name} was not given: {message} ({code})"))]
         }
         Report::BindFailed { service, code, message } => {
             vec![err().with(Red, format!("service {service} was not bound: {message} ({code})"))]

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use hvym_proxy::limits::{RateLimiter, VisitorKey, VisitorRate};
 use hvym_tunnel_core::dialect::{Proto, Service};
 use hvym_tunnel_core::handshake::TokenAuthRequest;
-use hvym_tunnel_core::names::BARE_SERVICE;
+use hvym_tunnel_core::names::{BARE_SERVICE, ClaimedName};
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::{AdmitError, BindRefusal, LinkId, Newcomer, Owner, Session, SessionEvent};
 use hvym_tunnel_core::stellar::{Address, Verified};
@@ -22,6 +22,7 @@ use crate::config::Policy;
 use crate::event::RelayEvent;
 use crate::limits::logins::{AgentPlace, PendingLogin};
 use crate::metrics::Joined;
+use crate::names::Request;
 use crate::registry::{Admission, REGISTRY_TIMEOUT};
 use crate::relay_state::RelayState;
 use crate::sessions::{AgentSession, SessionKey};
@@ -67,6 +68,8 @@ pub(crate) struct AgentRegistration {
     proven: Option<Address>,
     /// Set when it is admitted.
     owner: Option<Owner>,
+    /// The name by which its services are shown, if it claimed one.
+    claimed: Option<ClaimedName>,
     /// What it may have, by the registry.
     admission: Admission,
     /// The key that acts for the owner by a delegation.
@@ -100,6 +103,7 @@ impl AgentRegistration {
             token_login,
             proven: None,
             owner: None,
+            claimed: None,
             admission: Admission::default(),
             key_that_acts: None,
             _pass: pass,
@@ -123,6 +127,7 @@ impl AgentRegistration {
                 }
             }
             SessionEvent::Bind(service) => self.on_bind(service),
+            SessionEvent::Claim(name) => self.on_claim(name),
             SessionEvent::Unbound(service) => {
                 self.live.pool.clear(&service);
                 self.unbind(&service);
@@ -319,7 +324,10 @@ impl AgentRegistration {
             (true, _) => {
                 // The bare name leads to the first service only until there is one of that name.
                 let named = Some(name.as_str()).filter(|name| *name != BARE_SERVICE);
-                let url = self.state.url(&address.into(), named);
+                let url = match &self.claimed {
+                    Some(claimed) => self.state.claimed_url(claimed, named),
+                    None => self.state.url(&address.into(), named),
+                };
                 tracing::info!(%address, service = name, url, "bound");
                 self.live.session.with(|session, now| session.confirm(service, url, now))
             }
@@ -329,6 +337,26 @@ impl AgentRegistration {
         }
         self.state.hold.handle_bound(&address.into());
         self.live.wake();
+    }
+
+    /// The agent asks for a name: a label is given at once, a host name when DNS was asked.
+    fn on_claim(&mut self, name: String) {
+        let Some(owner) = self.address() else { return };
+        let (request, live) = (Request { state: Arc::clone(&self.state), owner }, self.live.clone());
+        let answer = move |name: &str, outcome: Result<String, BindRefusal>| {
+            live.session.with(|session, now| match outcome {
+                Ok(url) => session.grant_name(name, url, now),
+                Err(refusal) => session.refuse_name(name, &refusal, now),
+            });
+        };
+        if name.contains('.') {
+            return spawn(async move { answer(&name, request.host(&name).await) }).detach();
+        }
+        let outcome = request.label(&name).map(|(claimed, url)| {
+            self.claimed = Some(claimed);
+            url
+        });
+        answer(&name, outcome);
     }
 
     /// Whether the agent may have this service beside those that all of its sessions have.

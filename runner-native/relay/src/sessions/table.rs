@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use hvym_tunnel_core::dialect::{Proto, Service};
+use hvym_tunnel_core::names::{ClaimedName, PublicName};
 use hvym_tunnel_core::relay::{AdmitError, Directory, Name, NameError, Newcomer, Owner, Serving};
+use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_pages::Page;
 
@@ -229,6 +231,28 @@ impl SessionTable {
     /// The host name of an agent by its whole address.
     pub(crate) fn long_host(&self, owner: &Owner) -> String {
         self.lock().directory.long_host(owner)
+    }
+
+    /// The host name of a service by a claimed name; `None` is the one at the bare name.
+    pub(crate) fn claimed_host(&self, name: &ClaimedName, service: Option<&str>) -> String {
+        self.lock().directory.claimed_host(name, service)
+    }
+
+    /// Whether an agent of this owner is logged in.
+    pub(crate) fn is_here(&self, owner: &Owner) -> bool {
+        !self.lock().directory.sessions_of(owner).is_empty()
+    }
+
+    /// Visitors of `name` are led to `owner` from now on.
+    pub(crate) fn give_name(&self, name: PublicName, owner: Address) {
+        self.lock().directory.give(name, owner);
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Visitors of `name` are led nowhere.
+    pub(crate) fn withdraw_name(&self, name: &PublicName) {
+        self.lock().directory.withdraw(name);
+        self.generation.fetch_add(1, Ordering::Release);
     }
 
     /// All sessions.
