@@ -157,6 +157,7 @@ fn visitors_who_fill_the_relay_keep_no_agent_out() {
             other => panic!("{other}"),
         }
     }
+    assert!(!agent.program.transcript().contains("disconnected"), "{:?}", agent.program);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The pure machines one by one: addresses, tokens, control messages, WebSocket frames, DNS answers and what is forwarded of HTTP/1.1.
 
 mod address;
+mod agent_list;
 mod control_json;
 mod delegation;
 mod dns;
