@@ -6,7 +6,7 @@ use std::time::Duration;
 use hvym_tunnel_core::dialect::{Proto, Service};
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::message::{Message, Transmit};
-use hvym_tunnel_core::relay::{MAX_PORTS_OF_ONE, PORT_HOLD, PortError, Ports, SessionEvent};
+use hvym_tunnel_core::relay::{MAX_PORTS_OF_ONE, PORT_HOLD, PortError, PortQuota, Ports, SessionEvent};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_tests::Key;
@@ -96,7 +96,9 @@ fn what_waits_for_one_service_of_an_agent_is_given_to_another_before_it_is_refus
     ports.release(&address(1), "db", NOW);
     assert_eq!(ports.take(address(1), "database"), Ok(20000));
     assert_eq!(ports.owner(20000), Some((address(1), "database")));
-    assert_eq!(ports.take(address(1), "db"), Err(PortError::Exhausted));
+    assert_eq!(ports.take(address(1), "db"), Err(PortError::TooMany(1)));
+    let quota = PortQuota { address: 2, network: None };
+    assert_eq!(ports.take_within(address(1), "db", quota), Err(PortError::Exhausted));
 }
 
 #[test]
@@ -170,17 +172,33 @@ fn a_few_identities_cannot_take_all_ports_of_a_range() {
     let mut ports = Ports::new(20000..=20031);
     assert_eq!(ports.share(), 4);
     for who in 1..=2 {
-        let services = (0..5).map(|n| ports.take(address(who), &format!("s{n}")));
-        let given = services.filter(Result::is_ok).count();
+        let given = (0..5).filter(|n| ports.take(address(who), &format!("s{n}")).is_ok()).count();
         assert_eq!(given, 4, "an eighth of the range");
         assert_eq!(ports.take(address(who), "more"), Err(PortError::TooMany(4)));
     }
     assert!(ports.take(address(3), "db").is_ok());
     // Whom the relay gives more has more, and whom it gives none has none.
-    assert!((0..9).all(|n| ports.take_within(address(4), &format!("s{n}"), 9).is_ok()));
-    assert_eq!(ports.take_within(address(4), "more", 9), Err(PortError::TooMany(9)));
-    assert_eq!(ports.take_within(address(5), "db", 0), Err(PortError::TooMany(0)));
+    let quota = |address| PortQuota { address, network: None };
+    assert!((0..9).all(|n| ports.take_within(address(4), &format!("s{n}"), quota(9)).is_ok()));
+    assert_eq!(ports.take_within(address(4), "more", quota(9)), Err(PortError::TooMany(9)));
+    assert_eq!(ports.take_within(address(5), "db", quota(0)), Err(PortError::TooMany(0)));
     assert_eq!((Ports::new(1..=1).share(), Ports::new(1..=15).share()), (1, 1));
     assert_eq!((Ports::new(1..=127).share(), Ports::new(1..=128).share()), (15, 16));
     assert_eq!(Ports::new(1..=65535).share(), MAX_PORTS_OF_ONE);
+}
+
+#[test]
+fn fresh_identities_of_one_network_have_a_share_together() {
+    let mut ports = Ports::new(20000..=20031);
+    let from = |network| PortQuota { address: 4, network: Some((network, 8)) };
+    let given = (1..=20).filter(|who| ports.take_within(address(*who), "db", from(1)).is_ok()).count();
+    assert_eq!(given, 8);
+    assert_eq!(ports.take_within(address(30), "db", from(1)), Err(PortError::NetworkTooMany(8)));
+    assert!(ports.take_within(address(30), "db", from(2)).is_ok());
+    // What one has, it has again, and what is free counts for nobody.
+    assert!(ports.take_within(address(1), "db", from(1)).is_ok());
+    ports.release(&address(1), "db", NOW);
+    assert_eq!(ports.take_within(address(31), "db", from(1)), Err(PortError::NetworkTooMany(8)));
+    ports.expire(NOW + PORT_HOLD);
+    assert!(ports.take_within(address(31), "db", from(1)).is_ok());
 }

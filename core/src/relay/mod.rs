@@ -19,6 +19,6 @@ pub use bindings::{
 pub use directory::{Directory, Name, NameError};
 pub use own_names::OwnNames;
 pub use owner::Owner;
-pub use ports::{MAX_PORTS_OF_ONE, PORT_HOLD, PortError, Ports};
+pub use ports::{MAX_PORTS_OF_ONE, PORT_HOLD, PortError, PortQuota, Ports};
 pub use reach::{CALLER_STREAMS, OWNER_STREAMS, ReachError, ReachLimits};
 pub use session::{BindRefusal, LinkId, RevokeRefusal, Session, SessionConfig, SessionEvent};

@@ -34,8 +34,20 @@ enum State {
     Free(Instant),
 }
 
+/// How many ports somebody may have, held ones included.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct PortQuota {
+    /// Of the address.
+    pub address: usize,
+    /// Of all addresses that come from one network together, and a number that stands for the network; `None` is no limit. An
+    /// identity costs nothing, a network does.
+    pub network: Option<(u64, usize)>,
+}
+
 #[derive(Clone, Debug)]
 struct Lease {
+    /// The network from which its owner asked for it.
+    network: Option<u64>,
     /// `None`: another program on the relay's machine.
     owner: Option<Owner>,
     state: State,
@@ -57,6 +69,9 @@ pub enum PortError {
     /// The address has as many bound as it may have.
     #[error("your limit of TCP ports at this relay is {0}")]
     TooMany(usize),
+    /// The network has as many bound as it may have.
+    #[error("agents of your network have {0} TCP ports of this relay, and may have no more")]
+    NetworkTooMany(usize),
 }
 
 impl Ports {
@@ -76,27 +91,39 @@ impl Ports {
     /// # Errors
     /// [`PortError`] if no port is available.
     pub fn take(&mut self, address: Address, service: &str) -> Result<u16, PortError> {
-        self.take_within(address, service, self.share())
+        self.take_within(address, service, PortQuota { address: self.share(), network: None })
     }
 
-    /// Binds a port for a service of an address that may have `share` ports: the one it had last, else the first free one from a
-    /// start that its name determines. One that is bound already stays as it is.
+    /// Binds a port for a service: the one it had last, else the first free one from a start that its name determines, within
+    /// the quota. One that is bound already stays as it is.
     ///
     /// # Errors
     /// [`PortError`] if no port is available.
-    pub fn take_within(&mut self, address: Address, service: &str, share: usize) -> Result<u16, PortError> {
+    pub fn take_within(
+        &mut self,
+        address: Address,
+        service: &str,
+        quota: PortQuota,
+    ) -> Result<u16, PortError> {
         let owner = (address, String::from(service));
         let port = match self.held(&owner) {
             Some(port) => port,
-            None => self.another(&owner, share)?,
+            None => self.another(&owner, quota)?,
         };
-        self.leases.insert(port, Lease { owner: Some(owner), state: State::Bound });
+        self.leases.insert(
+            port,
+            Lease {
+                network: quota.network.map(|(network, _)| network),
+                owner: Some(owner),
+                state: State::Bound,
+            },
+        );
         Ok(port)
     }
 
     /// Another program on the relay's machine has `port`: it is not allocated for [`PORT_HOLD`].
     pub fn quarantine(&mut self, port: u16, now: Instant) {
-        self.leases.insert(port, Lease { owner: None, state: State::Held(now + PORT_HOLD) });
+        self.leases.insert(port, Lease { network: None, owner: None, state: State::Held(now + PORT_HOLD) });
     }
 
     /// No session serves the service any more. Holds its port; returns until when, if it had one.
@@ -134,10 +161,9 @@ impl Ports {
     }
 
     /// A port for a service that has none.
-    fn another(&self, owner: &Owner, share: usize) -> Result<u16, PortError> {
+    fn another(&self, owner: &Owner, quota: PortQuota) -> Result<u16, PortError> {
         let theirs = |lease: &Lease| lease.owner.as_ref().is_some_and(|(who, _)| *who == owner.0);
-        let at_limit = self.leases.values().filter(|lease| !lease.is_free() && theirs(lease)).count();
-        let at_limit = at_limit >= share;
+        let limit = self.limit(theirs, quota);
         // Without a free port, a new service takes one that is held for another service of the same agent.
         let own = || {
             let resting =
@@ -146,9 +172,19 @@ impl Ports {
                 });
             resting.min().map(|(_, port)| port)
         };
-        let free = if at_limit { None } else { self.free(owner) };
-        let refusal = if at_limit { PortError::TooMany(share) } else { PortError::Exhausted };
-        free.or_else(own).ok_or(refusal)
+        let free = if limit.is_some() { None } else { self.free(owner) };
+        free.or_else(own).ok_or(limit.unwrap_or(PortError::Exhausted))
+    }
+
+    /// The part of the quota that one more port would exceed.
+    fn limit(&self, theirs: impl Fn(&Lease) -> bool, quota: PortQuota) -> Option<PortError> {
+        let taken = || self.leases.values().filter(|lease| !lease.is_free());
+        if taken().filter(|lease| theirs(lease)).count() >= quota.address {
+            return Some(PortError::TooMany(quota.address));
+        }
+        let (network, most) = quota.network?;
+        let of_network = taken().filter(|lease| lease.network == Some(network)).count();
+        (of_network >= most).then_some(PortError::NetworkTooMany(most))
     }
 
     /// Picks a free port: first the one this service had, then a never-used one, then the one free for longest.

@@ -27,7 +27,7 @@ use hvym_tunnel_net::shutdown::TaskGuard;
 use hvym_tunnel_net::tcp::Tcp;
 use hvym_tunnel_net::timer::Timer;
 
-/// Listens for visitors of a service, at a port that it alone has from now on. `share` is as for [`crate::sessions::PortTable::bind`].
+/// Listens for visitors of a service, at a port that it alone has from now on. `share` and `from` are as for [`crate::sessions::PortTable::bind`].
 ///
 /// # Errors
 /// The refusal that the agent's owner is told.
@@ -36,8 +36,9 @@ pub(crate) fn bind(
     address: Address,
     service: &str,
     share: Option<usize>,
+    from: Option<VisitorKey>,
 ) -> Result<u16, BindRefusal> {
-    state.ports.bind(address, service, share, state.clock.now(), |at| {
+    state.ports.bind(address, service, share, from, state.clock.now(), |at| {
         let listener = state.settings.options.restart.listen(at, TCP_KEEPALIVE)?;
         Ok(spawn(accept(Arc::clone(state), listener, at.port())))
     })

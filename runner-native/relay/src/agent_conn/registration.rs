@@ -414,7 +414,7 @@ impl AgentRegistration {
     }
 
     fn confirm_at_port(&self, address: Address, service: Service) -> bool {
-        match tcp_ports::bind(&self.state, address, &service.name, self.admission.tcp_ports) {
+        match tcp_ports::bind(&self.state, address, &service.name, self.admission.tcp_ports, self.from.key) {
             Ok(port) => {
                 let url = self.state.tcp_url(port);
                 let given = format!("port {port} for the service {}", service.name);

@@ -7,11 +7,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use hvym_tunnel_core::relay::{BindRefusal, Name, Owner, PortError, Ports};
+use hvym_proxy::limits::VisitorKey;
+use hvym_tunnel_core::relay::{BindRefusal, Name, Owner, PortError, PortQuota, Ports};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_net::runtime::Task;
 
+/// How many identities' shares of ports one network may have.
+const NETWORK_SHARES: usize = 2;
 /// Ports that are found taken by other programs before a service is refused. Each costs a few system calls.
 const MAX_TRIES: usize = 64;
 
@@ -48,7 +51,7 @@ impl PortTable {
     }
 
     /// Assigns a port to a service and has `listen` accept there, unless something listens there already. `share` is what the
-    /// address may have; `None` is what every address may have.
+    /// operator lets the address have; `None` is what every address may have, within the share of the network that it comes from.
     ///
     /// # Errors
     /// The refusal that the agent's owner is told.
@@ -57,6 +60,7 @@ impl PortTable {
         address: Address,
         service: &str,
         share: Option<usize>,
+        from: Option<VisitorKey>,
         now: Instant,
         listen: impl Fn(SocketAddr) -> io::Result<Task<()>>,
     ) -> Result<u16, BindRefusal> {
@@ -64,9 +68,15 @@ impl PortTable {
             let error = "this relay serves HTTP services only; its operator can offer ports with --tcp-ports";
             return Err(BindRefusal { code: "not_offered", error: error.to_owned() });
         };
-        let share = share.unwrap_or(rows.ports.share());
+        let usual = rows.ports.share();
+        // Whom the operator named, its network does not matter.
+        let from = from.filter(|_| share.is_none());
+        let quota = PortQuota {
+            address: share.unwrap_or(usual),
+            network: from.map(|from| (from.as_u64(), NETWORK_SHARES * usual)),
+        };
         for _ in 0..MAX_TRIES {
-            let port = rows.ports.take_within(address, service, share).map_err(refusal)?;
+            let port = rows.ports.take_within(address, service, quota).map_err(refusal)?;
             if rows.listeners.contains_key(&port) {
                 return Ok(port);
             }
@@ -109,7 +119,7 @@ impl PortTable {
 fn refusal(error: PortError) -> BindRefusal {
     let (code, hint) = match error {
         PortError::Exhausted => ("no_port", "; its operator can offer more with --tcp-ports"),
-        PortError::TooMany(_) => ("too_many", ""),
+        PortError::TooMany(_) | PortError::NetworkTooMany(_) => ("too_many", ""),
     };
     BindRefusal { code, error: format!("{error}{hint}") }
 }
