@@ -2,6 +2,7 @@
 
 mod circles;
 mod crates;
+mod security;
 mod shape;
 mod source;
 mod types;
