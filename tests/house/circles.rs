@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::source::{assert_none, product, words};
 
 /// Folders of sources, each one crate.
-const CRATES: [&str; 13] = [
+const CRATES: [&str; 14] = [
     "core/src",
     "core/yamux/src",
     "core/http1/src",
@@ -18,6 +18,7 @@ const CRATES: [&str; 13] = [
     "core/pages/src",
     "core/compat/src",
     "runner-native/net/src",
+    "runner-native/acme/src",
     "runner-native/agent/src",
     "runner-native/relay/src",
     "runner-native/cli/src",

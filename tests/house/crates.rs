@@ -4,7 +4,7 @@ use crate::source::{bare, code, product, root, rust, text, words};
 
 /// Every crate of the workspace, lowest first: its folder, its package, and the packages of the workspace that it may
 /// depend on. What is not listed here is an error, so a new crate says where it belongs.
-const CRATES: [(&str, &str, &[&str]); 19] = [
+const CRATES: [(&str, &str, &[&str]); 20] = [
     ("core/yamux", "hvym-yamux", &[]),
     ("core/http1", "hvym-http1", &[]),
     ("core/websocket", "hvym-websocket", &[]),
@@ -14,8 +14,9 @@ const CRATES: [(&str, &str, &[&str]); 19] = [
     ("core", "hvym-tunnel-core", &["hvym-yamux"]),
     ("core/compat", "hvym-tunnel-compat", &PURE),
     ("runner-native/net", "hvym-tunnel-net", &BELOW_NET),
+    ("runner-native/acme", "hvym-tunnel-acme", &BELOW_ACME),
     ("runner-native/agent", "hvym-tunnel-agent", &BELOW_SIDES),
-    ("runner-native/relay", "hvym-tunnel-relay", &BELOW_SIDES),
+    ("runner-native/relay", "hvym-tunnel-relay", &BELOW_RELAY),
     ("runner-native/cli", "hvym-tunnel", &BELOW_CLI),
     ("runner-wasm", "hvym-tunnel-wasm", &PURE),
     ("xtask", "xtask", &[]),
@@ -38,6 +39,17 @@ const BELOW_SIDES: [&str; 7] = [
     "hvym-tunnel-core",
     "hvym-tunnel-compat",
     "hvym-tunnel-net",
+];
+const BELOW_ACME: [&str; 3] = ["hvym-dns", "hvym-tunnel-core", "hvym-tunnel-net"];
+const BELOW_RELAY: [&str; 8] = [
+    "hvym-yamux",
+    "hvym-http1",
+    "hvym-proxy",
+    "hvym-tunnel-pages",
+    "hvym-tunnel-core",
+    "hvym-tunnel-compat",
+    "hvym-tunnel-net",
+    "hvym-tunnel-acme",
 ];
 const BELOW_CLI: [&str; 7] = [
     "hvym-yamux",

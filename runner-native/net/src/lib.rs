@@ -52,6 +52,7 @@ pub mod timer;
 mod timer_queue;
 pub mod tls;
 pub mod trace;
+pub mod udp;
 mod websocket;
 mod wire;
 mod workers;
