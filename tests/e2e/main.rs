@@ -2,6 +2,7 @@
 
 mod abort;
 mod access;
+mod acme;
 mod coming_back;
 mod conformance;
 mod conformance_http2;

@@ -17,8 +17,8 @@ const NOWHERE: &str = "ws://relay.invalid:4896";
 const NOBODYS: &str = "ws://192.0.2.1:4896";
 
 /// A proxy, and what it was asked.
-struct Proxy {
-    port: u16,
+pub(crate) struct Proxy {
+    pub(crate) port: u16,
     asked: Receiver<String>,
 }
 
@@ -37,7 +37,7 @@ impl Proxy {
     }
 
     /// Speaks HTTP, and answers with this; after a 200 it leads to the relay at `port`.
-    fn http(answer: &'static str, port: u16) -> Self {
+    pub(crate) fn http(answer: &'static str, port: u16) -> Self {
         Self::start(move |mut agent, asked| {
             let head = agent.head()?;
             let login = head.field("proxy-authorization").unwrap_or("nobody");

@@ -8,6 +8,7 @@ use crate::min_rate::MinRate;
 /// What a connection may hold, and how long it may wait. All limits are inclusive.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProxyConfig {
+    // Fields: one for each rule of a connection.
     /// From the first byte of a request head to its last, however slowly they come (408).
     pub head_timeout: Duration,
     /// Between an answer and the first byte of the next request.
@@ -35,6 +36,9 @@ pub struct ProxyConfig {
     pub max_early: usize,
     /// The domain below which all services are: a cookie for all of it is made one of the host that sets it.
     pub relay_domain: Option<String>,
+    /// The value of `Strict-Transport-Security` in responses that have none (RFC 6797 section 7.1). Only for connections by
+    /// TLS.
+    pub hsts: Option<String>,
 }
 
 impl ProxyConfig {
@@ -52,6 +56,7 @@ impl ProxyConfig {
         max_unsent: 64 * 1024,
         max_early: 64 * 1024,
         relay_domain: None,
+        hsts: None,
     };
 }
 

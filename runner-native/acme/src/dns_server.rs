@@ -42,16 +42,19 @@ pub(crate) struct DnsServer {
 }
 
 impl DnsServer {
-    /// Listens at `at`, by UDP and by TCP. Port 0 takes one that is free for both.
+    /// Listens at `at`, by UDP and by TCP; with `reuse_port` beside other processes that do so. Port 0 takes one that is free for both.
     ///
     /// # Errors
     /// The address is in use, not of this machine, or a port below 1024 without the privilege.
-    pub(crate) fn bind(at: SocketAddr, zone: Arc<RwLock<Zone>>) -> io::Result<Self> {
+    pub(crate) fn bind(at: SocketAddr, reuse_port: bool, zone: Arc<RwLock<Zone>>) -> io::Result<Self> {
         let mut attempts = if at.port() == 0 { PORT_ATTEMPTS } else { 1 };
         loop {
             attempts -= 1;
-            let tcp = TcpListener::listen(at, None)?;
-            match UdpSocket::bind(tcp.local_addr()?) {
+            let tcp = match reuse_port {
+                true => TcpListener::listen_beside_others(at, None)?,
+                false => TcpListener::listen(at, None)?,
+            };
+            match UdpSocket::bind(tcp.local_addr()?, reuse_port) {
                 Err(_) if attempts > 0 => {}
                 udp => return Ok(Self { udp: udp?, tcp, zone }),
             }
@@ -162,7 +165,7 @@ mod tests {
         let mut zone = Zone::new(DomainName::parse("t.test").expect("a name"), 1);
         zone.set_addresses(vec![Ipv4Addr::new(192, 0, 2, 7).into()]);
         let _inside = runtime.handle().enter();
-        let server = DnsServer::bind((Ipv4Addr::LOCALHOST, 0).into(), Arc::new(RwLock::new(zone)));
+        let server = DnsServer::bind((Ipv4Addr::LOCALHOST, 0).into(), false, Arc::new(RwLock::new(zone)));
         let server = server.expect("a free port");
         let at = server.local_addr().expect("its address");
         (at, runtime.spawn(server.run()))

@@ -46,6 +46,8 @@ pub trait ServedHosts: Send + Sync {
 pub struct DnsConfig {
     /// Where it listens, by UDP and TCP. The world asks at port 53.
     pub listen: SocketAddr,
+    /// Whether other processes of the same user may listen there too (`SO_REUSEPORT`).
+    pub reuse_port: bool,
     /// The addresses of every name of the domain.
     pub addresses: Vec<IpAddr>,
 }
@@ -139,9 +141,11 @@ pub fn open(config: AcmeConfig) -> Result<(Certificates, Manager), AcmeError> {
     let key = Arc::new(store.account(&mut damaged)?);
     let zone = config.dns.as_ref().map(|dns| new_zone(&config.domain, dns)).transpose()?;
     let dns = match (&config.dns, &zone) {
-        (Some(dns), Some(zone)) => Some(DnsServer::bind(dns.listen, Arc::clone(zone)).map_err(|error| {
-            AcmeError::Listen { at: dns.listen, kind: error.kind(), message: error.to_string() }
-        })?),
+        (Some(dns), Some(zone)) => {
+            Some(DnsServer::bind(dns.listen, dns.reuse_port, Arc::clone(zone)).map_err(|error| {
+                AcmeError::Listen { at: dns.listen, kind: error.kind(), message: error.to_string() }
+            })?)
+        }
         _ => None,
     };
     let table = Arc::new(CertificateTable::default());

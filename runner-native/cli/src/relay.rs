@@ -13,7 +13,7 @@ use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::observer::Observer;
 use hvym_tunnel_net::runtime::RuntimeHandle;
 use hvym_tunnel_relay::config::RelayOptions;
-use hvym_tunnel_relay::{AuditRecord, Relay, RelayEvent, RelayHandle};
+use hvym_tunnel_relay::{AcmeEvent, AuditRecord, Relay, RelayEvent, RelayHandle};
 
 /// Runs a relay until a person ends it.
 ///
@@ -94,6 +94,18 @@ pub(crate) fn audit_file(path: Option<&Path>) -> Result<Option<AuditFile>, ExitE
     })
 }
 
+fn certificate_report(event: AcmeEvent) -> Option<Report> {
+    Some(match event {
+        AcmeEvent::Issued { names, not_after } => Report::CertificateIssued { names, not_after },
+        AcmeEvent::Failed { names, error, retry_at } => {
+            Report::CertificateFailed { names, message: error.to_string(), retry_at }
+        }
+        AcmeEvent::NotKept(error) => Report::StateFailed { message: error.to_string() },
+        AcmeEvent::Damaged(file) => Report::StateFailed { message: file.to_string() },
+        _ => return None,
+    })
+}
+
 /// Tells a person what happens at a relay.
 #[derive(Clone)]
 pub(crate) struct Reports {
@@ -139,6 +151,10 @@ impl Observer<RelayEvent> for Reports {
             RelayEvent::Keys(Err(error)) => Report::KeysKept { message: error.to_string() },
             RelayEvent::Certificate(Ok(())) => Report::CertificateLoaded,
             RelayEvent::Certificate(Err(error)) => Report::CertificateKept { message: error.to_string() },
+            RelayEvent::Acme(event) => match certificate_report(event) {
+                Some(report) => report,
+                None => return,
+            },
             // Something that this program has no words for.
             _ => return,
         };

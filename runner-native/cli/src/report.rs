@@ -3,6 +3,7 @@
 //! How a report reads as text is in `human.rs` and `request_line.rs`, as JSON in `json.rs`; where it goes is in `reporter.rs`.
 
 mod audit_file;
+mod certificates;
 mod human;
 mod json;
 mod reporter;
@@ -318,6 +319,27 @@ pub(crate) enum Report {
     /// The relay's new certificate cannot be used, and the one from before stays.
     CertificateKept {
         /// What is wrong with it.
+        message: String,
+    },
+    /// A certificate was issued, or renewed, and is used from now on.
+    CertificateIssued {
+        /// Its names.
+        names: Vec<String>,
+        /// When it ends, in seconds of the Unix epoch.
+        not_after: u64,
+    },
+    /// A certificate could not be had.
+    CertificateFailed {
+        /// Its names.
+        names: Vec<String>,
+        /// Why, in words.
+        message: String,
+        /// When the next attempt is, in seconds of the Unix epoch.
+        retry_at: u64,
+    },
+    /// A file of the state folder cannot be used, or not be written.
+    StateFailed {
+        /// Which, and why.
         message: String,
     },
     /// The keys of guests' tokens were read again, and are used from now on.

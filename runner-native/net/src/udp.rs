@@ -20,12 +20,18 @@ pub struct UdpSocket {
 }
 
 impl UdpSocket {
-    /// Binds to `at`. Port 0 takes a free one.
+    /// Binds to `at`; with `reuse_port` beside other processes of this user that do so (only on Unix). Port 0 takes a free one.
     ///
     /// # Errors
     /// The address is in use, not of this machine, or a port below 1024 without the privilege.
-    pub fn bind(at: SocketAddr) -> io::Result<Self> {
+    pub fn bind(at: SocketAddr, reuse_port: bool) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(at), Type::DGRAM, Some(Protocol::UDP))?;
+        #[cfg(unix)]
+        if reuse_port {
+            socket.set_reuse_port(true)?;
+        }
+        #[cfg(not(unix))]
+        let _no_such_option = reuse_port;
         socket.bind(&at.into())?;
         socket.set_nonblocking(true)?;
         let socket = std::net::UdpSocket::from(socket);
@@ -85,7 +91,7 @@ mod tests {
     fn datagrams_come_one_by_one_and_go_back() {
         let runtime = Runtime::new().expect("threads and descriptors");
         let entered = runtime.handle().enter();
-        let ours = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
+        let ours = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0).into(), false).expect("a free port");
         drop(entered);
         let theirs = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         theirs.connect(ours.local_addr().expect("its address")).expect("an address");

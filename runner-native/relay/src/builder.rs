@@ -4,17 +4,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use hvym_tunnel_acme::Manager;
 use hvym_tunnel_core::time::UnixTime;
 use hvym_tunnel_net::events::{EVENT_CAPACITY, event_channel};
 use hvym_tunnel_net::key::Identity;
+use hvym_tunnel_net::listener::TcpListener;
 use hvym_tunnel_net::observer::Observer;
 use hvym_tunnel_net::rlimit::raise_open_files;
-use hvym_tunnel_net::runtime::{RuntimeHandle, spawn};
+use hvym_tunnel_net::runtime::{RuntimeHandle, Task, spawn};
 use smol::channel::bounded;
 
 use crate::access::{AgentLists, Bans};
+use crate::acme::{AcmeSource, LiveHosts};
 use crate::compat_agents::CompatAgents;
-use crate::config::{CONTROL_SOCKET, RelayOptions, StateSettings};
+use crate::config::{CONTROL_SOCKET, RelayOptions, RestartSettings, StateSettings};
 #[cfg(unix)]
 use crate::control::ControlSocket;
 use crate::error::RelayError;
@@ -29,7 +32,7 @@ use crate::router::Router;
 use crate::settings::{RelaySettings, TCP_KEEPALIVE};
 use crate::shutdown::Running;
 use crate::state_dir::StateDir;
-use crate::tls::{CertSource, FileCertificate, Tls};
+use crate::tls::{CertSource, FileCertificate, ListenerKind, Tls};
 
 /// Pending requests to drain. The relay's task receives them at once.
 const COMMAND_CAPACITY: usize = 4;
@@ -170,17 +173,11 @@ impl RelayBuilder {
                 Arc::new(AgentLists::load(options.access.clone(), options.admission.policy)?)
             }
         };
-        let source = match (self.certificates, options.public.tls()) {
-            (Some(source), _) => Some(source),
-            (None, Some(files)) => Some(Arc::new(FileCertificate::load(&files)?) as Arc<dyn CertSource>),
-            (None, None) => None,
-        };
-        let tls = source.map(Tls::new).transpose()?;
         let compat_agents = CompatAgents::new(&options.guests)?;
-        let at = options.ingress.listen;
-        let listener =
-            options.restart.listen(at, TCP_KEEPALIVE).map_err(|error| RelayError::listen(at, &error))?;
-        let local = listener.local_addr().map_err(|error| RelayError::listen(at, &error))?;
+        let (listener, local) = listen(&options.restart, options.ingress.listen)?;
+        let http = options.https.http().map(|at| listen(&options.restart, at)).transpose()?;
+        let (source, manager) = certificate_source(self.certificates, options)?;
+        let tls = source.map(Tls::new).transpose()?;
         let options = &self.settings.options;
         let dns =
             self.dns.unwrap_or_else(|| Arc::new(Resolver::new(options.names.dns_servers.clone())) as Arc<_>);
@@ -193,12 +190,17 @@ impl RelayBuilder {
             RelayState::new(self.identity, self.settings, compat_agents, local.port(), sink, plugins, kept);
         let state = Arc::new(RelayState { revocations, ..state });
         let expiring = spawn(names::expire(Arc::clone(&state)));
-        let accepting = spawn(listener::accept(Arc::clone(&state), listener, tls.clone()));
+        let kind = tls.clone().map_or(ListenerKind::Plain, ListenerKind::Tls);
+        let mut tasks = vec![spawn(listener::accept(Arc::clone(&state), listener, kind))];
+        if let Some((http, _)) = http {
+            tasks.push(spawn(listener::accept(Arc::clone(&state), http, ListenerKind::HttpsRedirect)));
+        }
+        let ordering = manager.map(|manager| order_certificates(manager, &state));
         let (commands, receiver) = bounded(COMMAND_CAPACITY);
         let (at_end, ended) = bounded(1);
         #[cfg(unix)]
         let control = open_control(&state, runtime)?;
-        let running = Running::new(Arc::clone(&state), accepting, tls.clone());
+        let running = Running::new(Arc::clone(&state), tasks, tls.clone(), ordering);
         spawn(async move {
             running.run(receiver).await;
             drop(expiring);
@@ -243,6 +245,42 @@ fn open_control(
         }
         Err(error) => Err(RelayError::Control { path, message: error.to_string() }),
     }
+}
+
+fn listen(restart: &RestartSettings, at: SocketAddr) -> Result<(TcpListener, SocketAddr), RelayError> {
+    let listener = restart.listen(at, TCP_KEEPALIVE);
+    let listener = listener.and_then(|listener| listener.local_addr().map(|local| (listener, local)));
+    listener.map_err(|error| RelayError::listen(at, &error))
+}
+
+/// Where the certificates come from: what a program set, else ACME and files, else nowhere.
+fn certificate_source(
+    set: Option<Arc<dyn CertSource>>,
+    options: &RelayOptions,
+) -> Result<(Option<Arc<dyn CertSource>>, Option<Manager>), RelayError> {
+    if set.is_some() {
+        return Ok((set, None));
+    }
+    let files = options.public.tls().map(|files| FileCertificate::load(&files)).transpose()?;
+    match &options.https.acme {
+        Some(email) => {
+            let (source, manager) = AcmeSource::open(options, email, files)?;
+            Ok((Some(Arc::new(source)), Some(manager)))
+        }
+        None => Ok((files.map(|files| Arc::new(files) as Arc<dyn CertSource>), None)),
+    }
+}
+
+/// Orders and renews certificates until the result is dropped.
+fn order_certificates(manager: Manager, state: &Arc<RelayState>) -> Task<()> {
+    let hosts = Arc::new(LiveHosts(Arc::downgrade(state)));
+    let told = Arc::downgrade(state);
+    let observe = move |event| {
+        if let Some(state) = told.upgrade() {
+            state.emit(RelayEvent::Acme(event));
+        }
+    };
+    spawn(manager.run(hosts, observe))
 }
 
 /// Raises the limit of open files, and says so where not all connections fit below it.

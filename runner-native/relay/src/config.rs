@@ -6,6 +6,7 @@
 mod access;
 mod compat_agents;
 mod groups;
+mod https;
 mod limits;
 mod login;
 mod names;
@@ -27,6 +28,8 @@ pub use groups::{
     AdmissionSettings, DEFAULT_PORT, IngressSettings, Policy, PublicScheme, PublicSettings, TlsFiles,
     default_listen,
 };
+pub(crate) use https::is_public;
+pub use https::{HttpsSettings, LETS_ENCRYPT};
 pub use hvym_tunnel_net::config::KeepaliveSettings;
 use hvym_tunnel_net::target::RelayUrl;
 pub use limits::Limits;
@@ -46,6 +49,8 @@ pub struct RelayOptions {
     pub ingress: IngressSettings,
     /// How visitors reach it.
     pub public: PublicSettings,
+    /// How it gets its certificates, and leads visitors to HTTPS.
+    pub https: HttpsSettings,
     /// Which agents it takes.
     pub admission: AdmissionSettings,
     /// Which identities may be agents, unless a registry decides.
@@ -74,7 +79,7 @@ impl RelayOptions {
     /// What comes before and after a host name in the URLs that people are told, when `port` is listened on.
     /// `host` is the relay's domain or a sub-domain of it.
     pub fn public_url(&self, host: &str, port: u16) -> String {
-        let (scheme, port) = (self.public.scheme(), self.public.port(port));
+        let (scheme, port) = (self.scheme(), self.public.port(port));
         if port == scheme.usual_port() {
             format!("{scheme}://{host}")
         } else {
@@ -82,10 +87,17 @@ impl RelayOptions {
         }
     }
 
+    /// The scheme in the URLs that people are told.
+    pub fn scheme(&self) -> PublicScheme {
+        let has_tls = self.public.tls_cert.is_some() || self.https.acme.is_some();
+        let own = if has_tls { PublicScheme::Https } else { PublicScheme::Http };
+        self.public.public_scheme.unwrap_or(own)
+    }
+
     /// What an agent gives as `--relay`, when `port` is listened on.
     pub fn agent_url(&self, port: u16) -> RelayUrl {
         RelayUrl {
-            tls: self.public.scheme() == PublicScheme::Https,
+            tls: self.scheme() == PublicScheme::Https,
             host: self.ingress.domain.clone(),
             port: self.public.port(port),
             path: RelayUrl::DEFAULT_PATH.to_owned(),
@@ -148,10 +160,11 @@ impl RelayOptions {
         if public.tls_cert.is_some() != public.tls_key.is_some() {
             return Err(ConfigError::TlsPair);
         }
-        if public.tls_cert.is_some() && public.scheme() == PublicScheme::Http {
+        let has_tls = public.tls_cert.is_some() || self.https.acme.is_some();
+        if has_tls && self.scheme() == PublicScheme::Http {
             return Err(ConfigError::TlsButHttp);
         }
-        Ok(())
+        self.https.check(domain, self.scheme() == PublicScheme::Https)
     }
 }
 
@@ -187,6 +200,24 @@ pub enum ConfigError {
          --allow-agent or --allow-agents-file, or say --open"
     )]
     Undecided(SocketAddr),
+    /// The authority could not write to it.
+    #[error("{0:?} is no e-mail address that a certificate authority can write to")]
+    Email(String),
+    /// Nobody vouches for a name that everybody has.
+    #[error("a certificate authority needs a domain of the public DNS, and {0} is none")]
+    NoPublicDomain(String),
+    /// Everything that an account does would be readable.
+    #[error("the directory of a certificate authority has an https URL")]
+    AcmeDirectory,
+    /// Its only purpose is to prove the domain.
+    #[error("the DNS server proves the domain to a certificate authority, and there is none")]
+    DnsWithoutAcme,
+    /// DNS answers would lead nowhere.
+    #[error("DNS answers need the public address of this relay, and this machine does not know it")]
+    PublicIp,
+    /// Visitors would be led to where nobody answers.
+    #[error("visitors can only be led to HTTPS if there is HTTPS")]
+    NoHttps,
     /// One is of no use without the other.
     #[error("a certificate and its private key are set together, or neither")]
     TlsPair,
@@ -243,6 +274,10 @@ mod tests {
         assert_eq!(relay(public.clone()).public_url("tunnel.example", 443), "https://tunnel.example");
         let plain = PublicSettings { public_scheme: Some(PublicScheme::Http), ..public.clone() };
         assert_eq!(relay(plain).check(), Err(ConfigError::TlsButHttp));
+        let acme = HttpsSettings { acme: Some("you@mail.example".to_owned()), ..HttpsSettings::default() };
+        let acme = RelayOptions { https: acme, ..relay(PublicSettings::default()) };
+        assert_eq!(acme.public_url("x.tunnel.example", 443), "https://x.tunnel.example");
+        assert_eq!(acme.check(), Ok(()));
         let half = PublicSettings { tls_key: None, ..public };
         assert_eq!(relay(half).check(), Err(ConfigError::TlsPair));
     }

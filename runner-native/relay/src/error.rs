@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use hvym_tunnel_acme::AcmeError;
 use thiserror::Error;
 
 use crate::compat_agents::KeysError;
@@ -55,6 +56,12 @@ pub enum RelayError {
     /// The revoked delegations cannot be read.
     #[error(transparent)]
     Revocations(#[from] RevocationsError),
+    /// The state folder cannot be used, or the DNS server cannot listen.
+    #[error(transparent)]
+    Acme(#[from] AcmeError),
+    /// There is no folder for what must outlive a restart.
+    #[error("there is no folder to keep certificates in")]
+    StateFolder,
     /// The keys that verify tokens of older systems cannot be used.
     #[error(transparent)]
     Keys(#[from] KeysError),

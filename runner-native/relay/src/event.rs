@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use hvym_tunnel_acme::AcmeEvent;
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::Owner;
 use hvym_tunnel_core::stellar::Address;
@@ -53,6 +54,8 @@ pub enum RelayEvent {
     Keys(Result<(), KeysError>),
     /// The certificates were read again; on an error those from before stay in use.
     Certificate(Result<(), TlsError>),
+    /// A certificate was issued or renewed, or could not be.
+    Acme(AcmeEvent),
 }
 
 /// The receiving end of a relay's events.

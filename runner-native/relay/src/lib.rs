@@ -9,6 +9,7 @@
 //! It runs as a program of its own, and inside `expose` without a relay. The rules of a session are in the core.
 
 mod access;
+mod acme;
 mod agent_conn;
 mod api;
 mod audit;
@@ -53,13 +54,14 @@ pub use config::Limits;
 pub use error::RelayError;
 pub use event::{RelayEvent, RelayEvents};
 pub use handle::{RelayHandle, RelayStatus};
+pub use hvym_tunnel_acme::{AcmeError, AcmeEvent, OrderError};
 pub use names::{DnsLookup, LookupError, Lookups};
 pub use registry::{
     Admission, AgentListFileError, Decision, OpenRegistry, REGISTRY_TIMEOUT, Refusal, Registry,
 };
 pub use router::{LocalRouter, Route, Router};
 pub use settings::RelaySettings;
-pub use tls::{CertSource, FileCertificate, TlsError};
+pub use tls::{CertSource, FileCertificate, Preparation, TlsError};
 
 /// Runs the example of the README.
 #[cfg(doctest)]

@@ -3,6 +3,7 @@
 mod client_conn;
 mod held;
 mod http1_conn;
+mod https_redirect;
 mod path_route;
 mod routing;
 
@@ -19,7 +20,7 @@ use crate::limits::visitor_counts::ConnectionSlot;
 use crate::pages;
 use crate::relay_state::RelayState;
 use crate::settings::{HANDSHAKE_LINGER, TLS_TIMEOUT};
-use crate::tls::{self, Tls};
+use crate::tls::{self, ListenerKind};
 use crate::visitor::Visitor;
 use hvym_tunnel_net::listener::TcpListener;
 use hvym_tunnel_net::runtime::spawn;
@@ -30,36 +31,36 @@ use hvym_tunnel_net::timeout::within;
 use hvym_tunnel_net::timer::Timer;
 
 /// Accepts connections until it is dropped, or until the relay ends: then those that have begun, and no more.
-pub(crate) async fn accept(state: Arc<RelayState>, listener: TcpListener, tls: Option<Tls>) {
-    accept_until(&state, &listener, &tls, state.lifecycle.parting.cancelled()).await;
+pub(crate) async fn accept(state: Arc<RelayState>, listener: TcpListener, kind: ListenerKind) {
+    accept_until(&state, &listener, &kind, state.lifecycle.parting.cancelled()).await;
     if state.settings.options.restart.reuse_port && listener.pause().is_ok() {
         // Those that are half open would be reset, and belong to nobody else.
-        accept_until(&state, &listener, &tls, Timer::after(HANDSHAKE_LINGER)).await;
+        accept_until(&state, &listener, &kind, Timer::after(HANDSHAKE_LINGER)).await;
     }
     while let Some((tcp, peer)) = listener.accept_now() {
-        take(&state, tcp, peer, &tls).await;
+        take(&state, tcp, peer, &kind).await;
     }
 }
 
 async fn accept_until(
     state: &Arc<RelayState>,
     listener: &TcpListener,
-    tls: &Option<Tls>,
+    kind: &ListenerKind,
     end: impl Future<Output = ()>,
 ) {
     let mut end = pin!(end);
     while let Either::Right(((tcp, peer), _)) = select(end.as_mut(), pin!(listener.accept())).await {
-        take(state, tcp, peer, tls).await;
+        take(state, tcp, peer, kind).await;
     }
 }
 
-async fn take(state: &Arc<RelayState>, tcp: Tcp, peer: SocketAddr, tls: &Option<Tls>) {
+async fn take(state: &Arc<RelayState>, tcp: Tcp, peer: SocketAddr, kind: &ListenerKind) {
     let Some(pass) = state.lifecycle.connections.enter() else { return };
     match admit(state, &tcp, peer) {
-        Ok(admitted) => spawn(serve(Arc::clone(state), tcp, peer, tls.clone(), admitted, pass)).detach(),
+        Ok(admitted) => spawn(serve(Arc::clone(state), tcp, peer, kind.clone(), admitted, pass)).detach(),
         Err(error) => {
             tracing::debug!(%peer, %error, "refused a connection");
-            reject(tcp, &pages::over_limit(error), tls.is_some()).await;
+            reject(tcp, &pages::over_limit(error), matches!(kind, ListenerKind::Tls(_))).await;
         }
     }
 }
@@ -93,16 +94,16 @@ async fn serve(
     state: Arc<RelayState>,
     tcp: Tcp,
     peer: SocketAddr,
-    tls: Option<Tls>,
+    kind: ListenerKind,
     (slot, reserved): Admitted,
     pass: TaskGuard,
 ) {
-    let visitor = Arc::new(Visitor::new(state, peer, slot, reserved, tls.is_some()));
+    let visitor = Arc::new(Visitor::new(state, peer, slot, reserved, &kind));
     // hyper keeps the connection to itself, and drops it when it has closed its own half.
     let rest = tcp.handle();
-    let wire = match tls {
-        None => Wire::Plain(tcp),
-        Some(tls) => match within(TLS_TIMEOUT, tls::accept(&tls, tcp)).await {
+    let wire = match kind {
+        ListenerKind::Plain | ListenerKind::HttpsRedirect => Wire::Plain(tcp),
+        ListenerKind::Tls(tls) => match within(TLS_TIMEOUT, tls::accept(&tls, tcp)).await {
             Some(Ok(stream)) => Wire::Boxed(Box::new(stream)),
             Some(Err(error)) => return tracing::debug!(%peer, %error, "no TLS"),
             None => return tracing::debug!(%peer, "no TLS in time"),

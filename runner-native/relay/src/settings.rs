@@ -141,6 +141,7 @@ impl RelaySettings {
             response_timeout: limits.response_timeout,
             min_rate: self.options.visitors.min_rate,
             relay_domain: Some(self.options.ingress.domain.clone()),
+            hsts: self.options.https.hsts_value(),
             ..ProxyConfig::DEFAULT
         }
     }

@@ -18,15 +18,22 @@ use crate::tls::Tls;
 /// The task of a running relay: it ends the relay when asked.
 pub(crate) struct Running {
     state: Arc<RelayState>,
-    accepting: Option<Task<()>>,
+    accepting: Vec<Task<()>>,
     /// Polls certificates and lists of agents for changes.
     _renewing: Task<()>,
+    /// Orders certificates.
+    _ordering: Option<Task<()>>,
 }
 
 impl Running {
-    pub(crate) fn new(state: Arc<RelayState>, accepting: Task<()>, tls: Option<Tls>) -> Self {
+    pub(crate) fn new(
+        state: Arc<RelayState>,
+        accepting: Vec<Task<()>>,
+        tls: Option<Tls>,
+        ordering: Option<Task<()>>,
+    ) -> Self {
         let _renewing = spawn(reload::run(Arc::clone(&state), tls));
-        Self { state, accepting: Some(accepting), _renewing }
+        Self { state, accepting, _renewing, _ordering: ordering }
     }
 
     /// Serves until it is asked to end.
@@ -40,7 +47,7 @@ impl Running {
 
     async fn drain(&mut self, deadline: Duration) {
         self.state.lifecycle.parting.cancel();
-        if let Some(accepting) = self.accepting.take() {
+        for accepting in self.accepting.drain(..) {
             accepting.await;
         }
         self.state.lifecycle.drain();
@@ -56,7 +63,7 @@ impl Running {
     }
 
     async fn stop(mut self) {
-        if let Some(accepting) = self.accepting.take() {
+        for accepting in self.accepting.drain(..) {
             accepting.cancel().await;
         }
         self.state.lifecycle.drain();

@@ -4,22 +4,24 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use futures_rustls::TlsAcceptor;
 use futures_rustls::server::TlsStream;
+use futures_rustls::{LazyConfigAcceptor, TlsAcceptor};
 use futures_util::io::AsyncWriteExt;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{Acceptor, ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::config::TlsFiles;
+use hvym_tunnel_acme::ACME_TLS_ALPN;
 use hvym_tunnel_net::files::{mode_for_others, read_limited};
 use hvym_tunnel_net::tcp::Tcp;
 
@@ -74,10 +76,31 @@ pub enum TlsError {
     Unusable(String),
 }
 
+/// A certificate that is on its way.
+pub type Preparation = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Selects the certificate of a TLS handshake by server name (SNI, RFC 6066 section 3).
 pub trait CertSource: fmt::Debug + Send + Sync {
     /// The chain and key for `server_name`; `None` ends the handshake. Called within each handshake: it must not block.
     fn certificate(&self, server_name: Option<&str>) -> Option<Arc<CertifiedKey>>;
+
+    /// The certificate that answers a certificate authority that verifies `server_name` (RFC 8737).
+    fn challenge(&self, server_name: &str) -> Option<Arc<CertifiedKey>> {
+        let _none = server_name;
+        None
+    }
+
+    /// Whether certificates may come while a handshake waits: then [`Self::prepare`] is called, and challenges are answered.
+    fn is_on_demand(&self) -> bool {
+        false
+    }
+
+    /// Begins to get a certificate for `server_name`; the handshake goes on once it is there, or cannot be had, at the latest
+    /// after ten seconds. `None`: there is nothing to wait for.
+    fn prepare(&self, server_name: &str) -> Option<Preparation> {
+        let _any = server_name;
+        None
+    }
 
     /// Reloads the certificates for later handshakes; open connections keep theirs.
     ///
@@ -153,7 +176,19 @@ impl Stamp {
 #[derive(Clone)]
 pub(super) struct Tls {
     acceptor: TlsAcceptor,
+    config: Arc<ServerConfig>,
     pub(super) source: Arc<dyn CertSource>,
+}
+
+/// What a listener takes.
+#[derive(Clone)]
+pub(crate) enum ListenerKind {
+    /// HTTP.
+    Plain,
+    /// HTTPS.
+    Tls(Tls),
+    /// HTTP, which is led to HTTPS.
+    HttpsRedirect,
 }
 
 /// Adapts a [`CertSource`] to rustls.
@@ -162,7 +197,10 @@ struct Resolver(Arc<dyn CertSource>);
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.0.certificate(hello.server_name())
+        match hello.server_name().filter(|_| is_challenge(&hello)) {
+            Some(name) => self.0.challenge(name),
+            None => self.0.certificate(hello.server_name()),
+        }
     }
 }
 
@@ -178,7 +216,11 @@ impl Tls {
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(Resolver(Arc::clone(&source))));
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), source })
+        if source.is_on_demand() {
+            config.alpn_protocols.push(ACME_TLS_ALPN.to_vec());
+        }
+        let config = Arc::new(config);
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::clone(&config)), config, source })
     }
 }
 
@@ -210,7 +252,18 @@ pub(super) async fn accept(tls: &Tls, mut tcp: Tcp) -> io::Result<TlsStream<Tcp>
         tcp.write_all(PLAIN).await?;
         return Err(io::Error::new(io::ErrorKind::InvalidData, "plain HTTP where TLS is spoken"));
     }
-    let mut stream = tls.acceptor.accept(tcp).await?;
+    let mut stream = match tls.source.is_on_demand() {
+        false => tls.acceptor.accept(tcp).await?,
+        true => accept_on_demand(tls, tcp).await?,
+    };
+    if stream.get_ref().1.alpn_protocol() == Some(ACME_TLS_ALPN) {
+        // The certificate was all that was wanted (RFC 8737 section 3).
+        stream.close().await?;
+        return Err(io::Error::new(
+            io::ErrorKind::ConnectionAborted,
+            "a certificate authority verified a name",
+        ));
+    }
     stream.get_mut().1.set_buffer_limit(Some(BUFFER_BYTES));
     Ok(stream)
 }
@@ -224,6 +277,25 @@ fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
         return Err(TlsError::TooOpen { file, mode });
     }
     read_limited(opened, MAX_KEY_BYTES).map_err(unreadable)
+}
+
+/// As the acceptor does it, after a certificate for the name was waited for.
+async fn accept_on_demand(tls: &Tls, tcp: Tcp) -> io::Result<TlsStream<Tcp>> {
+    let start = LazyConfigAcceptor::new(Acceptor::default(), tcp).await?;
+    let hello = start.client_hello();
+    let wanted = hello.server_name().filter(|_| !is_challenge(&hello));
+    let preparation = wanted.and_then(|name| tls.source.prepare(name));
+    if let Some(preparation) = preparation {
+        preparation.await;
+    }
+    start.into_stream(Arc::clone(&tls.config)).await
+}
+
+/// Whether this comes from a certificate authority that verifies a name: it speaks nothing else (RFC 8737 section 3).
+fn is_challenge(hello: &ClientHello<'_>) -> bool {
+    hello
+        .alpn()
+        .is_some_and(|mut protocols| protocols.next() == Some(ACME_TLS_ALPN) && protocols.next().is_none())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {

@@ -8,12 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use http::HeaderMap;
 use hvym_http1::{ClientInfo, UrlScheme};
+use hvym_proxy::ProxyConfig;
 use hvym_proxy::limits::VisitorKey;
 use hvym_proxy::pool::VisitorId;
 
 use crate::config::PublicScheme;
 use crate::limits::visitor_counts::ConnectionSlot;
 use crate::relay_state::RelayState;
+use crate::tls::ListenerKind;
 use crate::upstream::pool::{Pool, StreamUser, next_visitor_id};
 use hvym_tunnel_net::trace::TraceId;
 use in_flight::ResponseTracker;
@@ -37,6 +39,8 @@ pub(crate) struct Visitor {
     /// Its handle, if it is in the reserve for agents.
     reserved: Option<Arc<TcpStream>>,
     is_tls: bool,
+    /// Whether all of it is led to HTTPS.
+    is_redirected: bool,
     /// What its connections to services belong to.
     id: VisitorId,
     pub(crate) trace: TraceId,
@@ -59,14 +63,15 @@ impl Visitor {
         peer: SocketAddr,
         slot: Arc<ConnectionSlot>,
         reserved: Option<Arc<TcpStream>>,
-        is_tls: bool,
+        kind: &ListenerKind,
     ) -> Self {
         let visitor = Self {
             peer,
             responses: ResponseTracker::new(state.settings.options.send_rate(), state.clock),
             slot,
             reserved,
-            is_tls,
+            is_tls: matches!(kind, ListenerKind::Tls(_)),
+            is_redirected: matches!(kind, ListenerKind::HttpsRedirect),
             id: next_visitor_id(),
             trace: TraceId::next(),
             pools: Mutex::default(),
@@ -121,6 +126,30 @@ impl Visitor {
         ClientInfo::new(self.peer.ip(), self.scheme(), fields, |address| self.is_trusted(address))
     }
 
+    /// Whether a request with these header fields came without TLS to a relay that has HTTPS: to the listener for it, or to a
+    /// trusted proxy.
+    pub(crate) fn is_insecure<'a>(&self, fields: impl FnOnce() -> Vec<(&'a str, &'a [u8])>) -> bool {
+        let has_https = self.state.settings.options.scheme() == PublicScheme::Https;
+        self.is_redirected
+            || (has_https
+                && self.is_behind_proxy()
+                && self.client_info(&fields()).scheme() == UrlScheme::Http)
+    }
+
+    /// How the connection is served. Without TLS, nothing is said about it (RFC 6797 section 7.2).
+    pub(crate) fn proxy_config(&self) -> Arc<ProxyConfig> {
+        let config = &self.state.proxy;
+        match self.is_redirected {
+            true => Arc::new(ProxyConfig { hsts: None, ..(**config).clone() }),
+            false => Arc::clone(config),
+        }
+    }
+
+    /// The value of `Strict-Transport-Security` for its answers.
+    pub(crate) fn hsts(&self) -> Option<&str> {
+        self.state.proxy.hsts.as_deref().filter(|_| !self.is_redirected)
+    }
+
     /// Whether the connection comes from a trusted proxy, which says for each request whom it saw.
     pub(crate) fn is_behind_proxy(&self) -> bool {
         self.is_trusted(self.peer.ip().to_canonical())
@@ -154,8 +183,7 @@ impl Visitor {
 
     /// The scheme that the visitor used: also `https` when a proxy in front of the relay terminates TLS.
     fn scheme(&self) -> UrlScheme {
-        let public = self.state.settings.options.public.scheme().usual_port();
-        let is_https = self.is_tls || public == PublicScheme::Https.usual_port();
+        let is_https = self.is_tls || self.state.settings.options.scheme() == PublicScheme::Https;
         if is_https { UrlScheme::Https } else { UrlScheme::Http }
     }
 }

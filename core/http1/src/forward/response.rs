@@ -15,6 +15,8 @@ use crate::view::connection::names_field;
 use crate::view::field_kind::FieldKind;
 use crate::view::field_table::text;
 
+const HSTS: &str = "Strict-Transport-Security";
+
 /// How a response head is changed.
 #[derive(Copy, Clone, Debug, Default)]
 pub struct ResponseRewrite<'a> {
@@ -29,6 +31,8 @@ pub struct ResponseRewrite<'a> {
     pub host: Option<&'a HostMapping>,
     /// The value of `Date`, if the service sent none (RFC 9110 section 6.6.1).
     pub date: Option<&'a str>,
+    /// The value of `Strict-Transport-Security`, if the service sent none (RFC 6797 section 6.1).
+    pub hsts: Option<&'a str>,
     /// Names of further fields that go.
     pub remove: &'a [&'a str],
 }
@@ -102,6 +106,9 @@ impl ResponseView<'_> {
         }
         if let Some(date) = rewrite.date.filter(|_| !self.has_date() && self.status() >= 200) {
             write_field(b"Date", date.as_bytes(), out);
+        }
+        if let Some(hsts) = rewrite.hsts.filter(|_| !fields.contains(HSTS)) {
+            write_field(HSTS.as_bytes(), hsts.as_bytes(), out);
         }
         self.write_connection(rewrite, framing, out);
         out.extend_from_slice(b"\r\n");

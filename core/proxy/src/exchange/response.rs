@@ -13,6 +13,9 @@ use crate::downstream::Downstream;
 use crate::facts::{MethodKind, RequestFacts};
 use crate::upstream::{UpstreamEvent, UpstreamFailure};
 
+/// The field that makes browsers use HTTPS alone (RFC 6797 section 6.1).
+const HSTS: &str = "strict-transport-security";
+
 /// How the body of a response of the runner ends.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum LocalBody {
@@ -59,6 +62,7 @@ impl Exchange {
                         closes: !self.down.persists(),
                         relay_domain: self.config.relay_domain.as_deref(),
                         host: self.host.as_deref(),
+                        hsts: self.config.hsts.as_deref(),
                         date: self.date.as_ref().and_then(|date| core::str::from_utf8(date).ok()),
                         ..ResponseRewrite::default()
                     };
@@ -110,6 +114,9 @@ impl Exchange {
         let request = *self.down.request();
         let is_tunnel = head.status == 101 && request.wants_upgrade;
         let framing = frame(&mut head, &request, body);
+        if let Some(hsts) = self.config.hsts.as_ref().filter(|_| head.headers.first(HSTS).is_none()) {
+            head.headers.push("Strict-Transport-Security", hsts.clone());
+        }
         // The rest of a request whose answer is complete must not be taken for the next one.
         if framing == Framing::UntilClose
             || (!self.down.is_request_complete() && !self.is_continued && request.expects_continue)

@@ -24,6 +24,7 @@ fn rig() -> Rig {
         max_unsent: 10,
         max_early: 20,
         relay_domain: None,
+        hsts: None,
     })
 }
 

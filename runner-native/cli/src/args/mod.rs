@@ -109,7 +109,7 @@ pub(crate) struct Output {
     /// Each has a member "event": own_relay, ready, bound, request, reached, refused, upstream_unreachable, disconnected,
     /// reconnected, told, draining, stopped, error, for a forward forwarding, not_reached, and for a relay listening,
     /// agent_joined, agent_left (with the member "address", or "name" for guests), audit, certificate_loaded, certificate_kept,
-    /// keys_loaded, keys_kept. Without it, the URL and one line per request go to standard output, everything else to standard error.
+    /// certificate_issued, certificate_failed, state_failed, keys_loaded, keys_kept. Without it, the URL and one line per request go to standard output, everything else to standard error.
     #[arg(long, env = "HVYM_TUNNEL_JSON", hide_env = true)]
     json: bool,
     /// Keep the public URL, or where forward listens, in this file while there is one

@@ -8,13 +8,17 @@ use super::operator::OperatorArgs;
 use crate::exit::{EXIT_CODES, ExitError};
 use hvym_tunnel_net::key::Source;
 use hvym_tunnel_relay::config::{
-    AdmissionSettings, GuestOptions, IngressSettings, KeepaliveSettings, Limits, LoginSettings, NameSettings,
-    PublicSettings, RelayOptions, RestartSettings, UpstreamSettings, VisitorSettings,
+    AdmissionSettings, GuestOptions, HttpsSettings, IngressSettings, KeepaliveSettings, Limits,
+    LoginSettings, NameSettings, PublicSettings, RelayOptions, RestartSettings, UpstreamSettings,
+    VisitorSettings,
 };
 
 const AFTER: &str = "\
 Examples:
     hvym-tunnel relay                        on this machine alone, localhost:4896
+    hvym-tunnel relay --domain tunnel.example --acme you@mail.example \\
+        --dns-listen 0.0.0.0:53 --allow-agent G...
+                                             public, with certificates by itself
     hvym-tunnel relay --domain tunnel.example --listen 0.0.0.0:443 \\
         --tls-cert cert.pem --tls-key key.pem --allow-agent G...
     hvym-tunnel relay --domain tunnel.example --public-scheme https --open
@@ -32,6 +36,8 @@ pub(crate) struct RelayArgs {
     // Fields: one for each group of options.
     #[command(flatten)]
     ingress: IngressSettings,
+    #[command(flatten)]
+    https: HttpsSettings,
     #[command(flatten)]
     public: PublicSettings,
     #[command(flatten)]
@@ -68,6 +74,7 @@ impl RelayArgs {
         let mut options = RelayOptions {
             ingress: self.ingress,
             public: self.public,
+            https: self.https,
             admission: self.admission,
             access: self.operator.access,
             login: self.login,

@@ -59,7 +59,7 @@ impl Ink {
 }
 
 impl Line {
-    fn out() -> Self {
+    pub(super) fn out() -> Self {
         Line { stream: OutputStream::Out, spans: Vec::new() }
     }
 
@@ -68,7 +68,7 @@ impl Line {
     }
 
     /// Every text comes in by here, so nothing unescaped reaches a terminal.
-    fn with(mut self, ink: Ink, text: impl AsRef<str>) -> Self {
+    pub(super) fn with(mut self, ink: Ink, text: impl AsRef<str>) -> Self {
         self.spans.push(Span { ink, text: escaped(text.as_ref()).into_owned() });
         self
     }
@@ -96,7 +96,7 @@ pub(crate) struct Moment {
     pub running: Duration,
 }
 
-/// The lines that tell `report`, in order.
+/// The lines that tell `report`, in order; none for what is about certificates.
 pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
     use Ink::{Bold, Dim, Plain, Red, Yellow};
     match report {
@@ -129,10 +129,13 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
         | Report::AgentJoined { .. }
         | Report::AgentLeft { .. }
         | Report::DelegationRevoked { .. }
-        | Report::CertificateLoaded
-        | Report::CertificateKept { .. }
         | Report::KeysLoaded
         | Report::KeysKept { .. } => relay(report, moment),
+        Report::CertificateLoaded
+        | Report::CertificateKept { .. }
+        | Report::CertificateIssued { .. }
+        | Report::CertificateFailed { .. }
+        | Report::StateFailed { .. } => Vec::new(),
         Report::Reached { service, from, key } => {
             vec![peer(moment.now, &acting(from, *key), "reached", Ink::Green, service)]
         }
@@ -152,7 +155,7 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
 }
 
 /// A line of standard error, indented like all that is no error.
-fn err() -> Line {
+pub(super) fn err() -> Line {
     Line::err().with(Ink::Plain, "  ")
 }
 
@@ -242,19 +245,12 @@ fn relay(report: &Report, moment: Moment) -> Vec<Line> {
             let text = format!("  revoked {id} of {address}{kept}");
             vec![Line::out().with(Dim, clock(moment.now)).with(if *persisted { Plain } else { Yellow }, text)]
         }
-        Report::CertificateLoaded => {
-            vec![Line::out().with(Dim, clock(moment.now)).with(Plain, "  the certificate was read again")]
-        }
         Report::KeysLoaded => {
             vec![Line::out().with(Dim, clock(moment.now)).with(Plain, "  the keys of guests were read again")]
         }
         Report::KeysKept { message } => vec![
             err().with(Yellow, format!("the new keys cannot be used: {message}")),
             err().with(Dim, "those from before stay in use; correct the file, then send SIGHUP"),
-        ],
-        Report::CertificateKept { message } => vec![
-            err().with(Yellow, format!("the new certificate cannot be used: {message}")),
-            err().with(Dim, "the one from before stays in use; correct the file, then send SIGHUP"),
         ],
         _ => Vec::new(),
     }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use hvym_tunnel_net::files::{self, FileAccess};
 use hvym_tunnel_net::log_writer::{LogWriter, Output, Priority};
 
+use super::certificates::certificates;
 use super::human::{self, Line, OutputStream};
 use super::request_line::{self, ClockText};
 use super::{Report, RequestReport, json};
@@ -158,7 +159,9 @@ impl Screen {
                 return;
             }
         }
-        let lines = human::lines(report, human::Moment { now, running: self.started.elapsed() });
+        let moment = human::Moment { now, running: self.started.elapsed() };
+        let mut lines = human::lines(report, moment);
+        lines.extend(certificates(report, moment));
         let live = self.style.live && matches!(report, Report::Disconnected { retry_in: Some(_), .. });
         if same_attempt && !live {
             return;

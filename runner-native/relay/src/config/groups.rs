@@ -15,6 +15,10 @@ use super::text;
 /// in the field uses it.
 pub const DEFAULT_PORT: u16 = 4896;
 
+/// Where a relay with certificates by ACME listens unless told otherwise: where the world looks for HTTPS.
+#[cfg(feature = "clap")]
+const ACME_LISTEN: &str = "0.0.0.0:443";
+
 /// Where a relay listens unless told otherwise: on this machine only.
 pub const fn default_listen() -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), DEFAULT_PORT)
@@ -29,6 +33,7 @@ pub struct IngressSettings {
     #[serde(deserialize_with = "text::read_listen")]
     #[cfg_attr(feature = "clap", arg(
         long, value_name = "ADDR", value_parser = text::listen_address, default_value_t = default_listen(),
+        default_value_if("acme", clap::builder::ArgPredicate::IsPresent, ACME_LISTEN),
         env = "HVYM_TUNNEL_LISTEN", hide_env = true,
         help = "Where to listen: IP:port, or a port of this machine alone; port 0 takes a free one",
     ))]
@@ -178,12 +183,6 @@ impl PublicSettings {
         Some(TlsFiles { certificate, key })
     }
 
-    /// The scheme in the URLs that people are told.
-    pub fn scheme(&self) -> PublicScheme {
-        let own = if self.tls_cert.is_some() { PublicScheme::Https } else { PublicScheme::Http };
-        self.public_scheme.unwrap_or(own)
-    }
-
     /// The port in the URLs that people are told, when `port` is listened on.
     pub fn port(&self, port: u16) -> u16 {
         self.public_port.or(self.public_scheme.map(PublicScheme::usual_port)).unwrap_or(port)
@@ -293,7 +292,7 @@ mod tests {
         let text = r#"public_scheme = "https"
             trusted_proxy = ["10.0.0.1", "192.0.2.0/24"]"#;
         let public: PublicSettings = toml::from_str(text).expect("settings");
-        assert_eq!((public.scheme(), public.port(4896)), (PublicScheme::Https, 443));
+        assert_eq!((public.public_scheme, public.port(4896)), (Some(PublicScheme::Https), 443));
         assert_eq!(public.trusted_proxies.len(), 2);
         assert!(toml::from_str::<PublicSettings>("public_port = 0").is_err());
         let text = r#"service_allow = ["web"]

@@ -8,6 +8,8 @@ use ipnet::IpNet;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serializer};
 
+/// The longest time for which browsers may be told to use HTTPS alone: two years, as preload lists want.
+pub(super) const MAX_HSTS_SECONDS: u32 = 63_072_000;
 /// The largest count; more of anything than a machine has.
 const MAX_COUNT: u32 = 1_000_000;
 
@@ -96,6 +98,16 @@ pub(super) fn read_optional_count<'de, T: TryFrom<u32>, D: Deserializer<'de>>(
 pub(super) fn read_public_port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
     let port = Option::<u16>::deserialize(deserializer)?;
     if port == Some(0) { Err(D::Error::custom("port 0 is none that a URL can name")) } else { Ok(port) }
+}
+
+/// How long browsers use HTTPS alone.
+pub(super) fn read_hsts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let seconds = Option::<u32>::deserialize(deserializer)?;
+    if seconds > Some(MAX_HSTS_SECONDS) {
+        Err(D::Error::custom("two years are the most"))
+    } else {
+        Ok(seconds)
+    }
 }
 
 pub(super) fn read_listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {

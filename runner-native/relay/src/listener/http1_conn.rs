@@ -75,7 +75,7 @@ struct Http1Conn<'a> {
 pub(super) async fn serve(visitor: &Arc<Visitor>, wire: Wire, ahead: Bytes) -> Http1End {
     let now = visitor.state.clock.now();
     visitor.trace.visitor("received", ahead.len());
-    let mut exchange = Exchange::new(Arc::clone(&visitor.state.proxy), now);
+    let mut exchange = Exchange::new(visitor.proxy_config(), now);
     exchange.handle_visitor_data(ahead, now);
     let mut conn = Http1Conn {
         visitor,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{CONTENT_LENGTH, LOCATION};
+use http::header::{CONTENT_LENGTH, LOCATION, STRICT_TRANSPORT_SECURITY};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hvym_http1::{RequestError, content_length};
@@ -11,7 +11,7 @@ use hvym_tunnel_core::relay::NameError;
 use hvym_tunnel_pages::Page;
 use hyper::body::Incoming;
 
-use super::{held, path_route};
+use super::{held, https_redirect, path_route};
 use crate::api;
 use crate::http1::head_rewrite;
 use crate::http1::request_body::RequestBody;
@@ -27,9 +27,12 @@ use crate::visitor::in_flight::InFlight;
 /// Answers one request.
 pub(super) async fn answer(visitor: &Arc<Visitor>, request: Request<Incoming>) -> Response<InFlight> {
     let pending = visitor.responses.begin();
-    let (answer, mut permit) = route(visitor, request).await;
+    let (mut answer, mut permit) = route(visitor, request).await;
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         visitor.slot().hold(permit.take());
+    }
+    if let Some(hsts) = visitor.hsts().and_then(|value| HeaderValue::from_str(value).ok()) {
+        answer.headers_mut().entry(STRICT_TRANSPORT_SECURITY).or_insert(hsts);
     }
     answer.map(|reply| InFlight::new(reply, permit, pending))
 }
@@ -44,6 +47,11 @@ async fn route(visitor: &Arc<Visitor>, request: Request<Incoming>) -> (Answer, O
     let Ok(host) = head_rewrite::settle_host(&mut head) else {
         return (response_body::page(&Page::bad_host(), format), None);
     };
+    let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let fields = || head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    if let Some(answer) = https_redirect::redirect(visitor, fields, &host, path) {
+        return (answer, None);
+    }
     let host = match visitor.state.plugins.router.route(&host) {
         Route::Here(name) if *name == host => host,
         Route::Here(name) => name.into_owned(),

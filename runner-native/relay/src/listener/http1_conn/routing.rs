@@ -16,7 +16,7 @@ use crate::api;
 use crate::http1::body_pipe::body_pipe;
 use crate::http1::request_body::RequestBody;
 use crate::limits::visitor_counts::RequestPermit;
-use crate::listener::{held, path_route, routing};
+use crate::listener::{held, https_redirect, path_route, routing};
 use crate::metrics::RequestRecord;
 use crate::pages;
 use crate::proxy::proxy;
@@ -134,6 +134,10 @@ pub(super) fn route<'a>(
     cache: &mut RouteCache,
     heads: &mut BytesMut,
 ) -> Routed<'a> {
+    let fields = || view.fields().iter().collect::<Vec<_>>();
+    if let Some(answer) = https_redirect::redirect(visitor, fields, view.host(), view.path()) {
+        return ready(view, answer);
+    }
     let host = match visitor.state.plugins.router.route(view.host()) {
         Route::Here(host) => host,
         Route::Elsewhere(origin) => return ready(view, routing::elsewhere(&origin, view.path())),
