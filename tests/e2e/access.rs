@@ -133,3 +133,18 @@ fn a_list_says_how_many_requests_the_visitors_of_an_agent_have() {
     assert_eq!(answers[..5], [200; 5]);
     assert!(answers.iter().filter(|status| **status == 429).count() > 30, "{answers:?}");
 }
+
+#[test]
+fn a_name_in_a_list_is_kept_for_its_agent_where_no_names_are_given() {
+    let [friend, other] = [key(90), key(91)];
+    let rules = [format!("{} names=shop", friend.address()), other.address().to_string()];
+    let relay = Relay::start(&["--allow-agent", &rules[0], "--allow-agent", &rules[1]]);
+    let (home, url) = (Home::of(&other), relay.url());
+    let ask = |name: &str| {
+        let mut agent = home.start(&["expose", "3000", "--json", "--relay", &url, "--name", name]);
+        agent.event("name_refused")["code"].as_str().expect("a code").to_owned()
+    };
+    assert_eq!([ask("shop"), ask("stall")], ["not_allowed", "not_offered"]);
+    let agent = Agent::start_in(Home::of(&friend), &relay, Origin::echo().port, &["--name", "shop"]);
+    assert_eq!(agent.url(), format!("http://shop.localhost:{}/", relay.port));
+}

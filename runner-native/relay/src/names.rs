@@ -121,8 +121,12 @@ impl Request {
     /// What the agent's owner is told.
     pub(crate) fn label(&self, text: &str) -> Result<(ClaimedName, String), BindRefusal> {
         let state = &self.state;
-        state.names.check_offered(state)?;
         let name = ClaimedName::new(text).map_err(|error| refusal("bad_name", error.to_string()))?;
+        match state.plugins.registry.may_claim(&self.owner, name.as_str()) {
+            Some(Ok(())) => {}
+            Some(Err(kept)) => return Err(refusal("not_allowed", kept.0)),
+            None => state.names.check_offered(state)?,
+        }
         if state.sessions.find_guest(name.as_str()).is_some() {
             return Err(refusal("taken", ClaimError::Taken.to_string()));
         }
