@@ -1,5 +1,6 @@
 //! Agents' connections: the WebSocket upgrade, the session's registration, and streams from one agent to another.
 
+mod bindings;
 mod delegation;
 mod peer_access;
 mod registration;

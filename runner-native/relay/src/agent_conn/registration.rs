@@ -1,17 +1,16 @@
-//! The registration of one session in its relay: admission, and the services that it binds.
+//! The registration of one session in its relay: its admission, and its end. What it binds and claims is in `bindings.rs`.
 //!
 //! Knows no socket; it acts on the session by its handle.
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use hvym_proxy::limits::{RateLimiter, VisitorKey, VisitorRate};
-use hvym_tunnel_core::dialect::{Proto, Service};
+use hvym_tunnel_core::dialect::Service;
 use hvym_tunnel_core::handshake::TokenAuthRequest;
-use hvym_tunnel_core::names::{BARE_SERVICE, ClaimedName};
+use hvym_tunnel_core::names::ClaimedName;
 use hvym_tunnel_core::reason::DownReason;
-use hvym_tunnel_core::relay::{AdmitError, BindRefusal, LinkId, Newcomer, Owner, Session, SessionEvent};
+use hvym_tunnel_core::relay::{AdmitError, LinkId, Newcomer, Owner, Session, SessionEvent};
 use hvym_tunnel_core::stellar::{Address, Verified};
 use zeroize::Zeroizing;
 
@@ -22,12 +21,10 @@ use crate::config::Policy;
 use crate::event::RelayEvent;
 use crate::limits::logins::{AgentPlace, PendingLogin};
 use crate::metrics::Joined;
-use crate::names::Request;
 use crate::registry::{Admission, REGISTRY_TIMEOUT};
 use crate::relay_state::RelayState;
 use crate::sessions::{AgentSession, SessionKey};
 use crate::settings::SUCCESSOR_TIMEOUT;
-use crate::tcp_ports;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::shutdown::TaskGuard;
 use hvym_tunnel_net::timeout::within;
@@ -59,19 +56,19 @@ enum Occupied {
 pub(crate) struct AgentRegistration {
     pub(crate) state: Arc<RelayState>,
     pub(super) live: AgentSession,
-    key: SessionKey,
-    from: AgentOrigin,
+    pub(super) key: SessionKey,
+    pub(super) from: AgentOrigin,
     occupied: Occupied,
     /// The system of an agent that logs in by token; `None` for identities.
     token_login: Option<TokenLogin>,
     /// Who it proved to be, whether it was admitted or not.
     proven: Option<Address>,
     /// Set when it is admitted.
-    owner: Option<Owner>,
+    pub(super) owner: Option<Owner>,
     /// The name by which its services are shown, if it claimed one.
-    claimed: Option<ClaimedName>,
+    pub(super) claimed: Option<ClaimedName>,
     /// What it may have, by the registry.
-    admission: Admission,
+    pub(super) admission: Admission,
     /// The key that acts for the owner by a delegation.
     key_that_acts: Option<Address>,
     _pass: TaskGuard,
@@ -111,7 +108,7 @@ impl AgentRegistration {
     }
 
     /// The identity that was admitted.
-    fn address(&self) -> Option<Address> {
+    pub(super) fn address(&self) -> Option<Address> {
         match self.owner {
             Some(Owner::Identity(address)) => Some(address),
             Some(Owner::Named(_)) | None => None,
@@ -301,152 +298,6 @@ impl AgentRegistration {
 
     fn refuse(&self, reason: DownReason) {
         self.live.session.with(|session, now| session.refuse(reason, now));
-    }
-
-    fn on_bind(&mut self, service: Service) {
-        let Some(address) = self.address() else { return };
-        if let Err(refusal) = self.state.plugins.registry.may_offer(&address, &service.name) {
-            return self.decline(&service.name, &BindRefusal { code: "not_allowed", error: refusal.0 });
-        }
-        if let Err(refusal) = self.check_max_services(&service.name) {
-            return self.decline(&service.name, &refusal);
-        }
-        if !self.take_service(address, &service) {
-            return;
-        }
-        let name = service.name.clone();
-        let is_confirmed = match (service.public, service.proto) {
-            (true, Proto::Tcp) => self.confirm_at_port(address, service),
-            (false, _) => {
-                tracing::info!(%address, service = name, "bound, for identities");
-                self.live.session.with(|session, now| session.confirm(service, String::new(), now))
-            }
-            (true, _) => {
-                // The bare name leads to the first service only until there is one of that name.
-                let named = Some(name.as_str()).filter(|name| *name != BARE_SERVICE);
-                let url = match &self.claimed {
-                    Some(claimed) => self.state.claimed_url(claimed, named),
-                    None => self.state.url(&address.into(), named),
-                };
-                tracing::info!(%address, service = name, url, "bound");
-                self.live.session.with(|session, now| session.confirm(service, url, now))
-            }
-        };
-        if !is_confirmed {
-            self.unbind(&name);
-        }
-        self.state.hold.handle_bound(&address.into());
-        self.live.wake();
-    }
-
-    /// The agent asks for a name: a label is given at once, a host name when DNS was asked.
-    fn on_claim(&mut self, name: String) {
-        let Some(owner) = self.address() else { return };
-        let (request, live) = (Request { state: Arc::clone(&self.state), owner }, self.live.clone());
-        let answer = move |name: &str, outcome: Result<String, BindRefusal>| {
-            live.session.with(|session, now| match outcome {
-                Ok(url) => session.grant_name(name, url, now),
-                Err(refusal) => session.refuse_name(name, &refusal, now),
-            });
-        };
-        if name.contains('.') {
-            return spawn(async move { answer(&name, request.host(&name).await) }).detach();
-        }
-        let outcome = request.label(&name).map(|(claimed, url)| {
-            self.claimed = Some(claimed);
-            url
-        });
-        answer(&name, outcome);
-    }
-
-    /// Whether the agent may have this service beside those that all of its sessions have.
-    fn check_max_services(&self, name: &str) -> Result<(), BindRefusal> {
-        let Some(most) = self.admission.max_services else { return Ok(()) };
-        let Some(owner) = &self.owner else { return Ok(()) };
-        let mut others = BTreeSet::new();
-        for live in self.state.sessions.sessions_of(owner) {
-            let names = live.session.look(|session| {
-                session.services().iter().map(|service| service.name.clone()).collect::<Vec<_>>()
-            });
-            others.extend(names.into_iter().filter(|other| other != name));
-        }
-        if others.len() < most {
-            return Ok(());
-        }
-        let error = format!("your limit of services at this relay is {most}");
-        Err(BindRefusal { code: "too_many", error })
-    }
-
-    /// Has this session serve `service` and tells those that do no longer, or refuses it.
-    fn take_service(&self, address: Address, service: &Service) -> bool {
-        let name = &service.name;
-        match self.state.sessions.bind(self.key, &address.into(), service) {
-            Ok(replaced) => {
-                let by = self.live.session.look(|session| session.process().label.clone());
-                for other in replaced {
-                    tracing::info!(%address, service = name, "taken over by another session");
-                    other.session.with(|session, now| session.replace_service(name, by.clone(), now));
-                    other.pool.clear(name);
-                    let taken = format!("another session serves {name} now");
-                    self.state.audit(
-                        AuditRecord::new(AuditKind::Takeover, taken)
-                            .agent(self.owner.clone())
-                            .peer(self.from.ip),
-                    );
-                }
-            }
-            Err(holder) => {
-                let by =
-                    holder.and_then(|holder| holder.session.look(|session| session.process().label.clone()));
-                let by = by.map(|by| format!(" ({by})")).unwrap_or_default();
-                let error = format!("another agent of this identity serves it{by}");
-                self.decline(name, &BindRefusal { code: "name_taken", error });
-                return false;
-            }
-        }
-        // A service that is bound again may be another program: idle connections to it are stale.
-        self.live.pool.clear(name);
-        if service.proto != Proto::Tcp || !service.public {
-            // It may have been a TCP service before.
-            tcp_ports::release(&self.state, &address, name);
-        }
-        true
-    }
-
-    fn confirm_at_port(&self, address: Address, service: Service) -> bool {
-        match tcp_ports::bind(&self.state, address, &service.name, self.admission.tcp_ports, self.from.key) {
-            Ok(port) => {
-                let url = self.state.tcp_url(port);
-                let given = format!("port {port} for the service {}", service.name);
-                self.state.audit(
-                    AuditRecord::new(AuditKind::PortGiven, given)
-                        .agent(Owner::Identity(address))
-                        .peer(self.from.ip),
-                );
-                tracing::info!(%address, service = service.name, url, "bound");
-                self.live.session.with(|session, now| session.confirm_at(service, url, Some(port), now))
-            }
-            Err(refusal) => {
-                self.decline(&service.name, &refusal);
-                false
-            }
-        }
-    }
-
-    fn decline(&self, service: &str, refusal: &BindRefusal) {
-        self.live.session.with(|session, now| session.decline(service, refusal, now));
-    }
-
-    fn unbind(&self, service: &str) {
-        if self.state.sessions.unbind(self.key, service) {
-            self.release_ports(&[Arc::from(service)]);
-        }
-    }
-
-    /// The ports of services that nobody has any more.
-    fn release_ports(&self, services: &[Arc<str>]) {
-        let Some(address) = self.address() else { return };
-        services.iter().for_each(|service| tcp_ports::release(&self.state, &address, service));
     }
 
     /// Visitors of services that nobody has wait for the next session, but not for long.
