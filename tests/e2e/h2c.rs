@@ -78,10 +78,10 @@ impl Body for Frames {
 }
 
 /// By which connections a service was asked.
-type Peers = Arc<Mutex<BTreeSet<SocketAddr>>>;
+pub(crate) type Peers = Arc<Mutex<BTreeSet<SocketAddr>>>;
 
 /// A service that speaks HTTP/2 and nothing else: it answers with what it was asked, and a trailer.
-fn service() -> (u16, Peers) {
+pub(crate) fn service() -> (u16, Peers) {
     let listener = smol::block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).expect("a free port");
     let port = listener.local_addr().expect("it is bound").port();
     let peers = Peers::default();

@@ -11,6 +11,8 @@ use hvym_tunnel_tests::program::{Home, Program};
 use hvym_tunnel_tests::tunnel::{Agent, PORTS, Relay, request};
 use rustix::process::Signal;
 
+use crate::h2c;
+
 const KEY: [u8; 32] = [21; 32];
 const POOL: [&str; 2] = ["--on-conflict", "pool"];
 const STANDBY: [&str; 2] = ["--on-conflict", "standby"];
@@ -208,6 +210,24 @@ fn a_pool_of_three_loses_no_request_that_can_be_asked_again_when_one_is_killed()
     });
     assert_eq!(answered.len(), 3, "{answered:?}");
     assert_eq!(visit(&relay, &host), "three");
+}
+
+#[test]
+fn a_pool_of_http2_services_loses_no_request_that_can_be_asked_again_when_one_is_killed() {
+    let relay = Relay::start(&[]);
+    let services = [h2c::service(), h2c::service()];
+    let [mut one, two] = services.each_ref().map(|(port, _)| {
+        let target = format!("h2c://127.0.0.1:{port}");
+        Agent::exposing(Home::of(&Key::from_seed(KEY)), &relay, &target, &POOL)
+    });
+    under_load(&relay, two.host(), &["GET"; 4], |more| {
+        more(60);
+        one.program.kill();
+        more(60);
+    });
+    for (_, peers) in services {
+        assert!(!peers.lock().expect("nobody panics here").is_empty(), "one was never asked");
+    }
 }
 
 #[test]

@@ -221,7 +221,7 @@ impl AgentSession {
         };
         upstream.map_err(|error| {
             tracing::debug!(%error, "no connection to a service");
-            NoStream::Page(pages::bad_answer())
+            if self.is_up() { NoStream::Page(pages::bad_answer()) } else { NoStream::Gone }
         })
     }
 
