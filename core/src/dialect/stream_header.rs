@@ -134,6 +134,10 @@ impl StreamHeader {
             ],
         )?;
         let mut reader = FieldReader::default();
+        let text = reader.optional_text(delegation);
+        let (signature, form) = (reader.optional_text(signature), reader.optional_text(form));
+        let (signature, form) = (signature.unwrap_or_default(), form.unwrap_or_default());
+        let signed = text.map(|text| SignedDelegation::from_parts(&text, &signature, &form)).transpose();
         let header = Self {
             service: reader.text(service),
             proto: reader.take(proto.or(Proto::default(), known)),
@@ -144,16 +148,8 @@ impl StreamHeader {
             to: reader.take(to.optional(address)),
             from: reader.take(from.optional(address)),
             key: reader.take(key.optional(address)),
-            delegation: match reader.optional_text(delegation) {
-                Some(text) => {
-                    let signed =
-                        SignedDelegation::from_parts(&text, &reader.text(signature), &reader.text(form));
-                    reader.take(
-                        signed.map(Some).map_err(|_| delegation.must_be("a delegation with a signature")),
-                    )
-                }
-                None => None,
-            },
+            delegation: reader
+                .take(signed.map_err(|_| delegation.must_be("a delegation with a signature and its form"))),
         };
         reader.finish(header)
     }
