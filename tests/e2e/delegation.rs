@@ -1,12 +1,13 @@
 //! A device that serves for its owner, and somebody with a link, by processes of the real program.
 #![cfg(unix)]
 
+use hvym_tunnel_core::names::ShortLabel;
 use hvym_tunnel_core::stellar::Address;
-use hvym_tunnel_core::stellar::delegation::{Delegation, SignedDelegation};
+use hvym_tunnel_core::stellar::delegation::{Delegation, ShareLink, SignedDelegation};
 use hvym_tunnel_tests::Key;
-use hvym_tunnel_tests::http::Origin;
+use hvym_tunnel_tests::http::{Conversation, Origin};
 use hvym_tunnel_tests::program::{Home, Program};
-use hvym_tunnel_tests::tunnel::Relay;
+use hvym_tunnel_tests::tunnel::{Agent, Relay, host_of, request};
 
 const OWNER: [u8; 32] = [71; 32];
 const DEVICE: [u8; 32] = [72; 32];
@@ -46,8 +47,7 @@ impl Delegated {
     /// `expose` on the device, for the owner.
     fn expose(&self, relay: &Relay, target: u16) -> Program {
         let (target, url) = (target.to_string(), relay.url());
-        let arguments =
-            ["expose", &target, "--service", "web", "--delegation", &self.file, "--json", "--relay", &url];
+        let arguments = ["expose", &target, "--service", "web", "--delegation", &self.file, "--json", "--relay", &url];
         self.device.start(&arguments)
     }
 
@@ -67,15 +67,43 @@ fn is_refused(mut program: Program, code: &str) {
 }
 
 #[test]
+fn a_device_serves_under_its_owners_name_until_the_owner_takes_it_back() {
+    let service = Origin::saying(b"from the device");
+    let mut relay = Relay::start(&[]);
+    let delegated = Delegated::new(&["--may", "agent", "--services", "web", "--relay", &relay.url()]);
+    let mut device = delegated.expose(&relay, service.port);
+    let ready = device.event("ready");
+    let url = ready["url"].as_str().expect("a URL");
+    assert!(url.contains(ShortLabel::new(&address(OWNER)).as_str()), "{url}");
+    let joined = relay.program.event("agent_joined");
+    let who = |name: &str| joined[name].as_str().and_then(|text| text.parse().ok());
+    assert_eq!((who("address"), who("key")), (Some(address(OWNER)), Some(address(DEVICE))));
+    let mut visitor = relay.visit();
+    visitor.send(request(host_of(url), "GET", "/", &[])).expect("the relay reads");
+    let head = visitor.head().expect("an answer");
+    assert_eq!(visitor.body(&head).expect("a body"), b"from the device");
+
+    let told = delegated.revoke(&relay);
+    assert!(told.contains("revoked at") && !told.contains("could not"), "{told}");
+    is_refused(device, "revoked by its owner");
+    let left = relay.program.event("agent_left");
+    assert_eq!(left["key"].as_str(), Some(&*address(DEVICE).to_string()));
+    is_refused(delegated.expose(&relay, service.port), "revoked by its owner");
+    let list = run(&delegated.owner, &["identity", "list"]);
+    assert!(list.contains("revoked at 127.0.0.1"), "{list}");
+
+    let relay = relay.restart(&[]);
+    is_refused(delegated.expose(&relay, service.port), "revoked by its owner");
+}
+
+#[test]
 fn a_revocation_that_a_relay_cannot_store_counts_and_is_said() {
     let home = Home::new();
     std::fs::write(home.path("a-file"), "in the way").expect("a folder takes a file");
     let folder = home.path("a-file/state").display().to_string();
     // What is not there yet can be read; only writing fails.
     std::fs::remove_file(home.path("a-file")).expect("a file");
-    // Where the control socket is, there is a folder.
-    let socket = home.path("control").display().to_string();
-    let relay = Relay::start(&["--state-dir", &folder, "--control", &socket]);
+    let relay = Relay::start(&["--state-dir", &folder]);
     std::fs::write(home.path("a-file"), "in the way").expect("a folder takes a file");
     let delegated = Delegated::new(&["--may", "agent"]);
     let told = delegated.revoke(&relay);
@@ -100,6 +128,52 @@ fn what_a_delegation_does_not_allow_is_refused_and_says_why() {
     let mut other = stranger.start(&["expose", "1", "--delegation", &file, "--relay", &relay.url()]);
     assert_eq!(other.code(), 3, "{other:?}");
     assert!(other.transcript().contains("--identity"), "{other:?}");
+}
+
+/// `forward` with a link in a home that has nothing else, and the port where it listens.
+fn forward(home: &Home, link: &str) -> (Program, u16) {
+    let mut program = home.start(&["forward", link, "--json"]);
+    let listen = program.event("forwarding")["listen"].as_str().expect("a place").to_owned();
+    let port = listen.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
+    (program, port)
+}
+
+fn ask(port: u16) -> std::io::Result<Vec<u8>> {
+    let mut connection = Conversation::dial(port);
+    connection.send(request(&format!("127.0.0.1:{port}"), "GET", "/", &[]))?;
+    let head = connection.head()?;
+    connection.body(&head)
+}
+
+#[test]
+fn whoever_has_a_share_link_reaches_that_service_alone_until_it_is_taken_back() {
+    let service = Origin::saying(b"shared");
+    let relay = Relay::start(&[]);
+    let friend = address([74; 32]).to_string();
+    let more = ["--service", "db", "--private", "--allow", &friend];
+    let mut owner = Agent::start_in(Home::of(&Key::from_seed(OWNER)), &relay, service.port, &more);
+    let link = run(&owner.home, &["share", "db", "--for", "2h", "--relay", &relay.url()]);
+    let link = link.trim();
+    let home = Home::new();
+    let (program, port) = forward(&home, link);
+    assert_eq!(ask(port).expect("an answer"), b"shared");
+    assert!(!home.path("config/hvym-tunnel/identity.key").exists(), "the link has its own key");
+    let reached = owner.program.event("reached");
+    let share = ShareLink::parse(link).expect("a link");
+    let key = share.delegation().delegation().key.to_string();
+    assert_eq!(reached["from"].as_str(), Some(&*address(OWNER).to_string()));
+    assert_eq!(reached["key"].as_str(), Some(key.as_str()));
+    assert!(!owner.program.transcript().contains("#share="), "{:?}", owner.program);
+
+    let other = run(&owner.home, &["share", "zz", "--relay", &relay.url()]);
+    let other_home = Home::new();
+    let (_other, other_port) = forward(&other_home, other.trim());
+    ask(other_port).expect_err("there is no such service");
+
+    let id = share.delegation().delegation().id.to_string();
+    run(&owner.home, &["identity", "revoke", &id, "--relay", &relay.url()]);
+    is_refused(program, "revoked by its owner");
+    assert!(owner.program.runs(), "the owner's own agent stays: {:?}", owner.program);
 }
 
 #[test]

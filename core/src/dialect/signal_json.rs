@@ -84,11 +84,7 @@ impl Signal {
                 let [wanted] = fields(json, ["wanted"])?;
                 Signal::Links { wanted: reader.take(wanted.or(0, Field::integer)) }
             }
-            "error" => {
-                let [code, message, hint] = fields(json, ["code", "message", "hint"])?;
-                let (code, message) = (reader.text_or_empty(code), reader.text_or_empty(message));
-                Signal::Error { code, message, hint: reader.optional_text(hint) }
-            }
+            "error" => read_error(json, &mut reader)?,
             _ => Signal::Unknown,
         };
         reader.finish(signal)
@@ -306,6 +302,12 @@ fn read_ok(json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError> {
         encryption_available: reader.take(available.optional(Field::boolean)),
         encryption_mode: reader.optional_text(mode),
     })
+}
+
+fn read_error(json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError> {
+    let [code, message, hint] = fields(json, ["code", "message", "hint"])?;
+    let (code, message) = (reader.text_or_empty(code), reader.text_or_empty(message));
+    Ok(Signal::Error { code, message, hint: reader.optional_text(hint) })
 }
 
 fn read_revocation(kind: &str, json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError> {

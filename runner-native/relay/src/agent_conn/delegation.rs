@@ -10,7 +10,6 @@ use hvym_tunnel_core::stellar::delegation::{DelegationId, VerifiedDelegation};
 use hvym_tunnel_core::stellar::{Address, Verified};
 use hvym_tunnel_core::time::UnixTime;
 
-use super::registration::AgentRegistration;
 use crate::audit::{AuditKind, AuditRecord};
 use crate::event::RelayEvent;
 use crate::relay_state::RelayState;
@@ -29,35 +28,39 @@ fn revoked() -> DownReason {
     DownReason::Delegation { fault: DelegationFault::Revoked, error }
 }
 
-impl AgentRegistration {
-    /// Revokes a delegation of `owner`, ends the sessions that act by it, and tells the agent whether a restart would undo it.
-    pub(super) async fn on_revoke(&self, owner: Address, id: DelegationId, until: Option<UnixTime>) {
-        let now = self.state.clock.wall().unix;
-        let is_news = match self.state.revocations.add(owner, id, until, now) {
-            Ok(is_news) => is_news,
-            Err(error) => {
-                let refusal = RevokeRefusal { code: "too_many", error: error.to_string() };
-                return self.live.session.with(|session, now| session.answer_revoke(id, Err(refusal), now));
-            }
-        };
-        let end = |live: &AgentSession| {
-            live.session.with(|session, now| {
-                let delegation = session.delegation().map(VerifiedDelegation::delegation);
-                if delegation.is_some_and(|delegation| (delegation.owner, delegation.id) == (owner, id)) {
-                    session.refuse(revoked(), now);
-                }
-            });
-        };
-        self.state.sessions.all().iter().filter(|live| !live.is(&self.live)).for_each(end);
-        let state = Arc::clone(&self.state);
-        let persisted = smol::unblock(move || state.revocations.write()).await;
-        if is_news {
-            self.state.emit(RelayEvent::DelegationRevoked { owner, id, persisted });
-            let record = AuditRecord::new(AuditKind::DelegationRevoked, id.to_string());
-            self.state.audit(record.agent(Owner::Identity(owner)));
+/// Revokes a delegation of `owner`, ends the sessions that act by it, and tells the agent whether a restart would undo it.
+pub(super) async fn on_revoke(
+    state: &Arc<RelayState>,
+    live: &AgentSession,
+    owner: Address,
+    id: DelegationId,
+    until: Option<UnixTime>,
+) {
+    let now = state.clock.wall().unix;
+    let is_news = match state.revocations.add(owner, id, until, now) {
+        Ok(is_news) => is_news,
+        Err(error) => {
+            let refusal = RevokeRefusal { code: "too_many", error: error.to_string() };
+            return live.session.with(|session, now| session.answer_revoke(id, Err(refusal), now));
         }
-        self.live.session.with(|session, now| session.answer_revoke(id, Ok(persisted), now));
-        // A key that gives up its own delegation is told first.
-        end(&self.live);
+    };
+    let end = |other: &AgentSession| {
+        other.session.with(|session, now| {
+            let delegation = session.delegation().map(VerifiedDelegation::delegation);
+            if delegation.is_some_and(|delegation| (delegation.owner, delegation.id) == (owner, id)) {
+                session.refuse(revoked(), now);
+            }
+        });
+    };
+    state.sessions.all().iter().filter(|other| !other.is(live)).for_each(end);
+    let blocking = Arc::clone(state);
+    let persisted = smol::unblock(move || blocking.revocations.write()).await;
+    if is_news {
+        state.emit(RelayEvent::DelegationRevoked { owner, id, persisted });
+        let record = AuditRecord::new(AuditKind::DelegationRevoked, id.to_string());
+        state.audit(record.agent(Owner::Identity(owner)));
     }
+    live.session.with(|session, now| session.answer_revoke(id, Ok(persisted), now));
+    // A key that gives up its own delegation is told first.
+    end(live);
 }

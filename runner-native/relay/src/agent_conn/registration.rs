@@ -14,7 +14,7 @@ use hvym_tunnel_core::relay::{AdmitError, LinkId, Newcomer, Owner, Session, Sess
 use hvym_tunnel_core::stellar::{Address, Verified};
 use zeroize::Zeroizing;
 
-use super::delegation::check_revoked;
+use super::delegation::{check_revoked, on_revoke};
 use crate::audit::{self, AuditKind, AuditRecord};
 use crate::compat_agents::TokenLogin;
 use crate::config::Policy;
@@ -120,7 +120,7 @@ impl AgentRegistration {
             SessionEvent::Admit(verified) => self.on_admit(&verified).await,
             SessionEvent::Revoke { id, until } => {
                 if let Some(owner) = self.address() {
-                    self.on_revoke(owner, id, until).await;
+                    on_revoke(&self.state, &self.live, owner, id, until).await;
                 }
             }
             SessionEvent::Bind(service) => self.on_bind(service),
