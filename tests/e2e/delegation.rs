@@ -47,7 +47,8 @@ impl Delegated {
     /// `expose` on the device, for the owner.
     fn expose(&self, relay: &Relay, target: u16) -> Program {
         let (target, url) = (target.to_string(), relay.url());
-        let arguments = ["expose", &target, "--service", "web", "--delegation", &self.file, "--json", "--relay", &url];
+        let arguments =
+            ["expose", &target, "--service", "web", "--delegation", &self.file, "--json", "--relay", &url];
         self.device.start(&arguments)
     }
 
@@ -99,12 +100,10 @@ fn a_device_serves_under_its_owners_name_until_the_owner_takes_it_back() {
 #[test]
 fn a_revocation_that_a_relay_cannot_store_counts_and_is_said() {
     let home = Home::new();
-    std::fs::write(home.path("a-file"), "in the way").expect("a folder takes a file");
-    let folder = home.path("a-file/state").display().to_string();
-    // What is not there yet can be read; only writing fails.
-    std::fs::remove_file(home.path("a-file")).expect("a file");
-    let relay = Relay::start(&["--state-dir", &folder]);
-    std::fs::write(home.path("a-file"), "in the way").expect("a folder takes a file");
+    let folder = home.path("state");
+    let relay = Relay::start(&["--state-dir", &folder.display().to_string()]);
+    // No file takes the place of a folder.
+    std::fs::create_dir_all(folder.join("revocations")).expect("a folder takes a folder");
     let delegated = Delegated::new(&["--may", "agent"]);
     let told = delegated.revoke(&relay);
     assert!(told.contains("revoked at") && told.contains("could not store it"), "{told}");
