@@ -186,6 +186,14 @@ fn an_agent_that_dials_by_a_name_that_is_not_the_relays_is_told_the_option() {
         visitor.send(upgrade(host, "")).expect("the relay reads");
         assert_eq!(visitor.head().expect("an answer").status(), 101, "{host}");
     }
+    // A proxy that is believed says who is there.
+    let proxied = Relay::start(&["--domain", "tunnel.example", "--trusted-proxy", "127.0.0.1"]);
+    for (client, status) in [("203.0.113.7", 421), ("127.0.0.1", 101), ("203.0.113.7, 127.0.0.1", 421)] {
+        let mut visitor = proxied.visit();
+        let fields = format!("X-Forwarded-For: {client}\r\n");
+        visitor.send(upgrade(&format!("localhost:{}", proxied.port), &fields)).expect("the relay reads");
+        assert_eq!(visitor.head().expect("an answer").status(), status, "{client}");
+    }
     let elsewhere = Port::default();
     let mut agent = home.start(&["expose", "1", "--json", "--no-retry", "--relay", &elsewhere.url()]);
     elsewhere.refuse("HTTP/1.1 421 Misdirected Request\r\nContent-Length: 0\r\n\r\n").expect("it asked");

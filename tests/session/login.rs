@@ -5,6 +5,7 @@ mod clocks;
 mod garbage;
 mod in_the_middle;
 mod relay_side;
+mod scopes;
 mod together;
 
 use bytes::Bytes;

@@ -146,6 +146,11 @@ impl Agent {
             self.growth.shrink_to(self.bundle.steady());
             return self.events.push_back(AgentEvent::Links(self.bundle.up()));
         }
+        // A link that was being replaced has ended, and those that were to stay are gone: the agent has not finished.
+        let reason = match reason {
+            DownReason::Finished if !self.is_stopping => DownReason::Lost("no link was left".to_owned()),
+            reason => reason,
+        };
         if self.dialer.phase == AgentPhase::Settled {
             return self.fail(reason, up_since.map_or(Duration::ZERO, |since| now - since), now);
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::future::{self, Either, FutureExt};
 use hvym_tunnel_core::agent::{Agent as AgentMachine, AgentEvent as MachineEvent, AttemptId};
 use hvym_tunnel_core::dialect::MUX_YAMUX;
+use hvym_tunnel_core::handshake::Endpoint;
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::message::Close;
 use hvym_tunnel_core::stellar::Address;
@@ -227,6 +228,15 @@ impl AgentRunner {
         Ok(Next::Continue)
     }
 
+    fn on_up(&mut self, endpoint: Endpoint) -> Result<(), AgentError> {
+        let protocol = self.shared.agent.look(AgentMachine::plane).map(|plane| plane.protocol);
+        tracing::info!(?protocol, "logged in");
+        if let Some(memory) = self.memory.take_if(|_| endpoint.is_proven) {
+            memory.note(&endpoint);
+        }
+        self.shared.update(|status, now| status.handle_up(endpoint, protocol, now))
+    }
+
     fn on_event(&mut self, event: MachineEvent) -> Result<Next, AgentError> {
         match event {
             MachineEvent::Dial(target) => {
@@ -240,14 +250,7 @@ impl AgentRunner {
                 let signature = self.identity.sign(&input);
                 self.shared.agent.with(|agent, now| agent.handle_signature(&input, Some(signature), now));
             }
-            MachineEvent::Up(endpoint) => {
-                let protocol = self.shared.agent.look(AgentMachine::plane).map(|plane| plane.protocol);
-                tracing::info!(?protocol, "logged in");
-                if let Some(memory) = self.memory.take_if(|_| endpoint.is_proven) {
-                    memory.note(&endpoint);
-                }
-                self.shared.update(|status, now| status.handle_up(endpoint, protocol, now))?;
-            }
+            MachineEvent::Up(endpoint) => self.on_up(endpoint)?,
             MachineEvent::Bound { service, url } => {
                 self.answered(|status, now| status.handle_bound(service, url, now))?;
             }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use hvym_tunnel_core::stellar::{Address, Expected, Token};
+use hvym_tunnel_core::stellar::{Address, Expected, Scope, Token};
 use hvym_tunnel_core::time::UnixTime;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use stellar_strkey::ed25519::PrivateKey;
@@ -269,6 +269,14 @@ fn a_token_is_one_that_its_relay_believes() {
     assert_eq!(verified.services(), ["web", "api"]);
     let lifetime = verified.expires_at().map(|at| at.as_secs() - verified.issued_at().as_secs());
     assert_eq!(lifetime, Some(90));
+    assert_eq!((verified.scope(), verified.host()), (Some(Scope::Api), None));
+    let audience = audience.to_string();
+    let login =
+        ["token", "--identity-stdin", "--audience", &audience, "--scope", "call", "--host", "Relay.example"];
+    let expected = Expected::for_audience(audience.parse().expect("an address"));
+    let verified = Token::verify(&home.run_with_input(&login, &secret).line(), &expected, before);
+    let verified = verified.expect("a token that is valid");
+    assert_eq!((verified.scope(), verified.host()), (Some(Scope::Call), Some("relay.example")));
 }
 
 #[test]

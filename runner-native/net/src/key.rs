@@ -20,7 +20,6 @@ use zeroize::Zeroizing;
 
 use crate::config::NoHome;
 use crate::files::{self, FileAccess};
-use crate::known_relays::KnownRelays;
 pub use error::{KeyError, concealed, shown};
 
 /// The environment variable that may hold the secret itself, for places without files.
@@ -227,13 +226,6 @@ impl Source {
             Some(path) => Ok(path),
             None => Ok(self.default.as_deref().map_err(Clone::clone)?),
         }
-    }
-}
-
-impl Source {
-    /// The file of known relays that belongs to the identity; `None` if there is no place for it.
-    pub fn known_relays(&self) -> Option<KnownRelays> {
-        self.destination().ok().map(KnownRelays::beside)
     }
 }
 

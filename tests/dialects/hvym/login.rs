@@ -1,9 +1,12 @@
 //! Which data plane a login ends with, and what existing programs are told when it ends otherwise.
 
-use hvym_tunnel_core::agent::AgentEvent;
+use hvym_tunnel_core::agent::{Agent, AgentEvent};
 use hvym_tunnel_core::handshake::Credential;
+use hvym_tunnel_core::machine::Machine;
+use hvym_tunnel_core::message::Close;
 use hvym_tunnel_core::reason::{DownReason, Retry};
-use hvym_tunnel_tests::dialects::{agent, conversation, session, token};
+use hvym_tunnel_tests::dialects::{Owner, agent, conversation, session, token};
+use hvym_tunnel_tests::pair::open;
 use serde_json::{Value, json};
 
 use super::{agent_up, relay_up, welcome};
@@ -52,6 +55,27 @@ fn an_existing_relay_gets_the_answer_it_knows_and_the_link_comes_up() {
 }
 
 #[test]
+fn a_person_is_told_once_that_nothing_proves_who_an_older_relay_is() {
+    let mut agent = agent_up(None);
+    let told = |agent: &Owner<Agent>| {
+        let is_told = |event: &&AgentEvent| matches!(event, AgentEvent::Notice { code, .. } if code == "relay_unproven");
+        agent.events.iter().filter(is_told).count()
+    };
+    assert_eq!(told(&agent), 1);
+    agent.machine.handle_close(Close::abnormal("lost"), agent.now);
+    agent.now = agent.machine.poll_timeout().expect("it dials again");
+    agent.machine.handle_timeout(agent.now);
+    agent.listen();
+    open(&mut agent.machine, agent.now);
+    agent.hear(&json!({"type": "auth_challenge", "challenge_id": "i", "challenge": "c",
+                       "server_address": welcome()["server_address"]}));
+    agent.sign();
+    agent.hear(&welcome());
+    assert!(agent.machine.is_up());
+    assert_eq!(told(&agent), 1);
+}
+
+#[test]
 fn a_relay_that_offers_no_data_plane_cannot_grant_one() {
     let mut agent = agent();
     let mut ok = welcome();
@@ -76,7 +100,6 @@ fn every_refusal_that_was_recorded_has_its_reason_and_its_retry() {
         assert_eq!(reason.retry(), retry, "{error}");
         assert!(reason.to_string().contains(error));
     }
-    use hvym_tunnel_core::message::Close;
     let replaced = DownReason::from_close(&Close::new(4003, "New connection from same address"));
     assert_eq!(replaced, DownReason::Replaced);
     for name in ["04_wrong_audience", "05_service_not_allowed"] {

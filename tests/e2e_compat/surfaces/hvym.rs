@@ -172,6 +172,12 @@ fn a_token_that_proves_nothing_is_refused_and_nobody_becomes_a_stranger_by_it() 
         read(&relay, "/api/tunnels", &[&format!("Authorization: Bearer {}", signed(&key, &day))]).0,
         200
     );
+    let patient = Relay::start(&["--max-token-lifetime", "86401"]);
+    let there = Claims::new(key.address(), patient.address.to_string(), now()).with_scope(Scope::Api);
+    for (more, status) in [(1, 200), (2, 401)] {
+        let token = signed(&key, &there.clone().with_lifetime(Some(Duration::from_secs(86_400 + more))));
+        assert_eq!(read(&patient, "/api/tunnels", &[&format!("Authorization: Bearer {token}")]).0, status);
+    }
     let foreign = claims().with_host("other.example");
     let [login, call] = [Scope::Agent, Scope::Call].map(|scope| signed(&key, &unscoped().with_scope(scope)));
     for (token, why) in [

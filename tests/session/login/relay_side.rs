@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hvym_tunnel_core::dialect::{MAX_CONTROL_BYTES, Process};
+use hvym_tunnel_core::dialect::MAX_CONTROL_BYTES;
 use hvym_tunnel_core::handshake::{Credential, Upgrade};
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::message::Message;
@@ -20,7 +20,7 @@ use super::{Said, message};
 
 const NOW: Instant = Instant::ZERO;
 
-fn session(config: SessionConfig, credential: Credential) -> Session {
+pub(super) fn session(config: SessionConfig, credential: Credential) -> Session {
     let upgrade = Upgrade::new(HOST).with_credential(credential);
     Session::new(config, upgrade, wall(NOW), [5; 32], NOW)
 }
@@ -47,18 +47,6 @@ pub(super) fn signed(claims: &Claims) -> String {
     input.into_token(signature).expect("the agent's own").as_str().to_owned()
 }
 
-/// Claims with one that is replaced.
-trait WithExtra {
-    fn with_extra(self, name: &str, value: &str) -> Self;
-}
-
-impl WithExtra for Claims {
-    fn with_extra(mut self, name: &str, value: &str) -> Self {
-        self.extra.push((name.to_owned(), value.into()));
-        self
-    }
-}
-
 /// What an honest agent answers to `ask`.
 pub(super) fn answer(ask: &Value) -> Value {
     let challenge = ask["challenge"].as_str().expect("a challenge");
@@ -75,12 +63,12 @@ fn code_for(fault: &str) -> &'static str {
     }
 }
 
-fn events(session: &mut Session) -> Vec<SessionEvent> {
+pub(super) fn events(session: &mut Session) -> Vec<SessionEvent> {
     std::iter::from_fn(|| session.poll_event()).collect()
 }
 
 /// Ends with `code`, announced by an `auth_failed` where `failed` says so, and with one terminal event.
-fn assert_refused(session: &mut Session, what: &str, code: u16, failed: Option<&str>, text: &str) {
+pub(super) fn assert_refused(session: &mut Session, what: &str, code: u16, failed: Option<&str>, text: &str) {
     let said = Said::by(session);
     assert_eq!(said.code(), Some(code), "{what}: {:?} {:?}", said.texts, said.close);
     match failed {
@@ -347,72 +335,12 @@ fn every_fault_of_a_bearer_token_is_answered_and_not_just_dropped() {
             signed(&claims().with_lifetime(Some(Duration::from_secs(249_000_000_000)))),
             "too long",
         ),
-        ("for the API", signed(&claims().with_extra("scope", "api")), "no login"),
-        ("for another host", signed(&claims().with_extra("host", "m.example")), "Host mismatch"),
+        ("for the API", signed(&claims().with_scope(Scope::Api)), "no login"),
+        ("for another host", signed(&claims().with_host("m.example")), "Host mismatch"),
     ];
     for (what, token, text) in table {
         let mut session = session(session_config(), Credential::Bearer(token));
         assert_refused(&mut session, what, 4002, Some(code_for(what)), text);
-    }
-}
-
-#[test]
-fn programs_of_older_systems_name_neither_host_nor_scope_and_their_answers_are_good_once_and_for_any_time() {
-    let older = || {
-        let (agent, relay) = (Key::from_seed(AGENT).address(), Key::from_seed(RELAY).address());
-        Claims::new(agent, relay.to_string(), EPOCH).with_services(["web"])
-    };
-    let years = Some(Duration::from_secs(249_000_000_000));
-    for claims in
-        [older(), older().with_lifetime(None), older().with_lifetime(years), older().with_host(HOST)]
-    {
-        let (mut session, ask) = challenged();
-        let jwt = signed(&claims.with_challenge(ask["challenge"].as_str().expect("a challenge")));
-        let reply = json!({"type": "auth_response", "challenge_id": ask["challenge_id"], "jwt": jwt});
-        session.handle_message(message(&reply), NOW);
-        assert!(matches!(events(&mut session)[..], [SessionEvent::Admit(_)]), "{reply}");
-    }
-    let mut bearer = session(session_config(), Credential::BearerWithoutMux(signed(&older())));
-    assert!(matches!(bearer.poll_event(), Some(SessionEvent::Admit(_))));
-    let mut bearer =
-        session(session_config(), Credential::BearerWithoutMux(signed(&older().with_lifetime(years))));
-    assert_refused(&mut bearer, "good more than once", 4002, Some("authentication"), "too long");
-    // What they do name, they are held to.
-    for (claims, text) in [
-        (older().with_scope(Scope::Api), "no login"),
-        (older().with_host("m.example"), "Host mismatch"),
-        (older().with_host("m.example").with_scope(Scope::Agent), "Host mismatch"),
-    ] {
-        let (mut session, ask) = challenged();
-        let jwt = signed(&claims.with_challenge(ask["challenge"].as_str().expect("a challenge")));
-        let reply = json!({"type": "auth_response", "challenge_id": ask["challenge_id"], "jwt": jwt});
-        session.handle_message(message(&reply), NOW);
-        assert_refused(&mut session, text, 4002, Some("authentication"), text);
-    }
-}
-
-#[test]
-fn a_token_for_calls_binds_nothing_whatever_is_said_beside_it() {
-    for is_bearer in [false, true] {
-        let claims = claims().with_extra("scope", "call");
-        let mut session = if is_bearer {
-            session(session_config(), Credential::Bearer(signed(&claims)))
-        } else {
-            let (mut session, ask) = challenged();
-            let mut reply = answer(&ask);
-            reply["jwt"] = signed(&claims.with_challenge(ask["challenge"].as_str().expect("text"))).into();
-            reply["role"] = "agent".into();
-            session.handle_message(message(&reply), NOW);
-            session
-        };
-        assert!(matches!(session.poll_event(), Some(SessionEvent::Admit(_))));
-        session.set_process(Process::default());
-        session.admit("https://a.relay.example".into(), NOW);
-        let _ok = Said::by(&mut session);
-        session.handle_message(message(&json!({"type": "bind", "service": "web"})), NOW);
-        assert!(session.poll_event().is_none(), "{is_bearer}");
-        let said = Said::by(&mut session);
-        assert_eq!((said.last_type(), &said.texts[0]["code"]), (Some("bind_failed"), &json!("not_allowed")));
     }
 }
 

@@ -8,7 +8,7 @@ use hvym_tunnel_core::dialect::Proto;
 use hvym_tunnel_core::stellar::Address;
 
 use super::compat::CompatArgs;
-use super::identity::{IdentityRole, SourceArgs};
+use super::identity::{IdentityRole, SourceArgs, known_relays};
 use super::names::NameArgs;
 use super::sessions::SessionArgs;
 use super::{OptionError, Output};
@@ -138,7 +138,7 @@ impl ExposeArgs {
         let options = ExposeOptions {
             link: self.link,
             compat,
-            known_relays: source.known_relays(),
+            known_relays: known_relays(&source),
             own_relay_port: 0,
             own_relay_reaching: false,
             process_label,

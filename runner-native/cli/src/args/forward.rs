@@ -7,7 +7,7 @@ use std::str::FromStr;
 use clap::Args;
 
 use super::Output;
-use super::identity::{IdentityRole, SourceArgs};
+use super::identity::{IdentityRole, SourceArgs, known_relays};
 use crate::exit::{EXIT_CODES, Exit, ExitError};
 use crate::forward::ForwardOptions;
 use hvym_tunnel_agent::settings::LinkSettings;
@@ -123,7 +123,7 @@ impl ForwardArgs {
             }
             Err(to) => (to, None),
         };
-        let options = ForwardOptions { link, known_relays: source.known_relays(), to, listen, share };
+        let options = ForwardOptions { link, known_relays: known_relays(&source), to, listen, share };
         options.check()?;
         Ok((source, options))
     }

@@ -9,6 +9,7 @@ use crate::exit::ExitError;
 use crate::revoke::RevokeOptions;
 use hvym_tunnel_net::config;
 use hvym_tunnel_net::key::{Identity, Source};
+use hvym_tunnel_net::known_relays::KnownRelays;
 
 /// Where a command that acts as somebody finds out as whom.
 #[derive(Args, Debug)]
@@ -46,6 +47,11 @@ impl FileArgs {
         let default = config::folder().map(|folder| folder.join(role.file_name()));
         Source { file, stdin: false, default }
     }
+}
+
+/// The file of known relays that belongs to an identity; `None` if there is no place for it.
+pub(super) fn known_relays(source: &Source) -> Option<KnownRelays> {
+    source.destination().ok().map(KnownRelays::beside)
 }
 
 /// Whose identity.
