@@ -138,7 +138,14 @@ fn servers(text: &str) -> Vec<SocketAddr> {
 mod tests {
     use std::net::UdpSocket as StdUdpSocket;
 
+    use hvym_tunnel_net::runtime::Runtime;
+
     use super::*;
+
+    fn look_up(servers: Vec<SocketAddr>) -> Result<Vec<String>, LookupError> {
+        let resolver = Resolver::new(servers);
+        Runtime::new().expect("threads").block_on(resolver.look_up("a.example", RecordType::Txt))
+    }
 
     #[test]
     fn the_resolvers_of_the_system_are_read_from_its_file() {
@@ -180,7 +187,7 @@ mod tests {
             message
         };
         let at = resolver(1, move |question| vec![wrong(question), with_text(question)]);
-        let found = smol::block_on(Resolver::new(vec![at]).look_up("a.example", RecordType::Txt));
+        let found = look_up(vec![at]);
         assert_eq!(found, Ok(vec!["hi".to_owned()]));
     }
 
@@ -192,10 +199,9 @@ mod tests {
             vec![message]
         });
         let working = resolver(1, |question| vec![with_text(question)]);
-        let found =
-            smol::block_on(Resolver::new(vec![failing, working]).look_up("a.example", RecordType::Txt));
+        let found = look_up(vec![failing, working]);
         assert_eq!(found, Ok(vec!["hi".to_owned()]));
-        let error = smol::block_on(Resolver::new(vec![failing]).look_up("a.example", RecordType::Txt));
+        let error = look_up(vec![failing]);
         assert!(error.is_err());
     }
 }
