@@ -8,6 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
+use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::http::{Conversation, Origin, answer, nobody, ok};
 use hvym_tunnel_tests::program::{Home, Program};
 use hvym_tunnel_tests::tunnel::Relay;
@@ -16,6 +17,7 @@ use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
 use smol::net::TcpStream;
 
+use crate::names::{Dns, TXT, text};
 use crate::proxy::Proxy;
 use pebble::{Pebble, Visitor, Whims, resolver};
 
@@ -69,17 +71,25 @@ impl Site {
 
     /// An agent that trusts the authority, and the host of its service. It finds the relay's name by a proxy.
     fn agent(&self, target: u16) -> (Program, Home, String) {
-        let (home, ca) = (Home::new(), self.files.path("root.pem").display().to_string());
+        let home = Home::new();
+        let (agent, host) = self.agent_of(&home, target, &[]);
+        (agent, home, host)
+    }
+
+    /// The same with the identity of `home`.
+    fn agent_of(&self, home: &Home, target: u16, more: &[&str]) -> (Program, String) {
+        let ca = self.files.path("root.pem").display().to_string();
         fs::write(&ca, self.pebble.root_pem()).expect("a folder takes a file");
         let proxy = Proxy::http("HTTP/1.1 200 OK\r\n\r\n", self.relay.port);
         let (relay, target) = (format!("wss://t.test:{}", self.relay.port), target.to_string());
-        let mut command = home.command(&["expose", &target, "--json", "--relay", &relay, "--relay-ca", &ca]);
+        let arguments = ["expose", &target, "--json", "--relay", &relay, "--relay-ca", &ca];
+        let mut command = home.command(&[&arguments[..], more].concat());
         command.env("HTTPS_PROXY", format!("http://127.0.0.1:{}", proxy.port));
         let mut agent = Program::start(command);
         let ready = agent.event("ready");
         let url = ready["url"].as_str().expect("a URL").trim_end_matches('/');
         let host = url.strip_prefix("https://").expect("an https URL").to_owned();
-        (agent, home, host)
+        (agent, host)
     }
 
     fn visitor(&self) -> Visitor {
@@ -231,6 +241,26 @@ fn a_name_that_is_in_use_gets_a_certificate_when_somebody_comes_and_another_does
 }
 
 #[test]
+fn a_host_name_of_its_owners_gets_a_certificate_of_its_own() {
+    const HOST: &str = "app.other.test";
+    let (places, records, key) = (Places::new(), Dns::start(), Key::from_seed([71; 32]));
+    records.set(&format!("_hvym-tunnel.{HOST}"), TXT, text(&key.address().to_string()));
+    let Some((_resolver, dns)) = resolver() else { return };
+    let whims = Whims { dns, tls: places.tls, validity: DAY, refused_nonces: "5" };
+    let Some(pebble) = Pebble::start(&whims) else { return };
+    let mut site = Site::start(&places, pebble, &["--claim-names", "--dns-server", &records.at]);
+    site.relay.program.event("certificate_issued");
+    let visitor = site.visitor();
+    assert!(smol::block_on(visitor.open(HOST)).is_err(), "nobody has it yet");
+    let service = Origin::answering(|head, _| ok(head.target().as_bytes()));
+    let home = Home::of(&key);
+    let (_agent, host) = site.agent_of(&home, service.port, &["--name", HOST]);
+    assert_eq!(name(&host), HOST);
+    assert!(smol::block_on(ask(&visitor, &host, "/own")).ends_with("\r\n\r\n/own"));
+    assert_eq!(names(&site.relay.program.event("certificate_issued")), [HOST]);
+}
+
+#[test]
 fn a_domain_that_is_not_proven_is_told_and_tried_again_later_or_when_the_operator_says() {
     let places = Places::new();
     // It has no record of the challenge.
@@ -246,5 +276,35 @@ fn a_domain_that_is_not_proven_is_told_and_tried_again_later_or_when_the_operato
         assert!(message.starts_with("the certificate authority could not verify t.test: "), "{message}");
         assert!(failed["retry_at"].as_u64() > Some(1_700_000_000));
         site.relay.program.signal(rustix::process::Signal::HUP);
+    }
+}
+
+#[test]
+fn a_visitor_whom_a_trusted_proxy_saw_without_tls_is_led_to_https() {
+    let arguments = ["--domain", "t.test", "--public-scheme", "https", "--hsts", "600"];
+    let trusted = Relay::start(&[&arguments[..], &["--trusted-proxy", "127.0.0.1"]].concat());
+    let strange = Relay::start(&arguments);
+    let visit = |relay: &Relay, fields: &str, path: &str| {
+        let mut visitor = relay.visit();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: t.test:80\r\n{fields}\r\n");
+        visitor.send(request).expect("the relay reads");
+        let head = visitor.head().expect("an answer");
+        assert_eq!(head.field("strict-transport-security"), Some("max-age=600"));
+        (head.status(), head.field("location").map(str::to_owned))
+    };
+    let location = Some("https://t.test/health?a".to_owned());
+    for (fields, is_led) in [
+        ("X-Forwarded-Proto: http\r\n", true),
+        ("X-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Proto: http\r\n", true),
+        ("Forwarded: for=9.9.9.9;proto=http\r\n", true),
+        ("X-Forwarded-Proto: https\r\n", false),
+        ("", false),
+    ] {
+        let expected = if is_led { (308, location.clone()) } else { (200, None) };
+        assert_eq!(visit(&trusted, fields, "/health?a"), expected, "{fields}");
+        // What strangers say of themselves does not count.
+        assert_eq!(visit(&strange, fields, "/health?a").0, 200, "{fields}");
+        let challenge = visit(&trusted, fields, "/.well-known/acme-challenge/x");
+        assert_eq!(challenge, (404, None), "{fields}");
     }
 }

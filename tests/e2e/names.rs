@@ -126,16 +126,16 @@ fn names_outlive_the_relay_and_a_spoiled_file_is_set_aside() {
 }
 
 /// A resolver with these texts and aliases.
-struct Dns {
-    at: String,
+pub(crate) struct Dns {
+    pub(crate) at: String,
     records: Arc<Mutex<BTreeMap<(String, u8), Vec<u8>>>>,
 }
 
-const TXT: u8 = 16;
+pub(crate) const TXT: u8 = 16;
 const CNAME: u8 = 5;
 
 impl Dns {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let at = socket.local_addr().expect("bound").to_string();
         let records = Arc::<Mutex<BTreeMap<(String, u8), Vec<u8>>>>::default();
@@ -151,7 +151,7 @@ impl Dns {
         Dns { at, records }
     }
 
-    fn set(&self, name: &str, kind: u8, data: Option<Vec<u8>>) {
+    pub(crate) fn set(&self, name: &str, kind: u8, data: Option<Vec<u8>>) {
         let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         records.remove(&(name.to_owned(), kind));
         records.extend(data.map(|data| ((name.to_owned(), kind), data)));
@@ -180,7 +180,7 @@ fn reply(question: &[u8], records: &BTreeMap<(String, u8), Vec<u8>>) -> Vec<u8> 
     message
 }
 
-fn text(of: &str) -> Option<Vec<u8>> {
+pub(crate) fn text(of: &str) -> Option<Vec<u8>> {
     Some([&[of.len() as u8], of.as_bytes()].concat())
 }
 
