@@ -207,6 +207,30 @@ fn a_service_that_is_not_delegated_is_not_bound_and_the_others_are() {
 }
 
 #[test]
+fn a_key_for_single_services_or_calls_claims_no_name_of_its_owner() {
+    let claimed = |delegation: Delegation, scope: Scope| {
+        let relay_address = Some(address(RELAY));
+        let login = AgentLogin { relay_address, scope, ..AgentLogin::by_delegation(signed(delegation)) };
+        let config = AgentConfig { login, names: vec!["cool-app".to_owned()], ..agent_config() };
+        let mut pair = pair_with(config, session_config(), WireConfig::default(), [6; 32]);
+        pair.agent.signer = Signer::key(DEVICE);
+        pair.up();
+        pair.run(SECOND);
+        let is_refused = pair
+            .agent
+            .events
+            .iter()
+            .any(|event| matches!(event, AgentEvent::NameRefused { code, .. } if code == "not_allowed"));
+        let is_asked = pair.relay.events.iter().any(|event| matches!(event, SessionEvent::Claim(_)));
+        assert_ne!(is_asked, is_refused);
+        is_asked
+    };
+    assert!(claimed(delegation(), Scope::Agent));
+    assert!(!claimed(Delegation { services: vec!["web".to_owned()], ..delegation() }, Scope::Agent));
+    assert!(!claimed(Delegation { may: Scopes::CALL, ..delegation() }, Scope::Call));
+}
+
+#[test]
 fn a_key_that_may_only_call_binds_nothing() {
     let pair = up(Delegation { may: Scopes::CALL, ..delegation() }, Scope::Call);
     assert!(pair.agent.bound().is_empty());

@@ -263,12 +263,8 @@ impl AgentRunner {
             MachineEvent::BindRefused { service, code, error } => {
                 self.shared.update(|status, now| status.handle_refused(service, code, error, now))?;
             }
-            MachineEvent::Revoked { persisted, .. } => {
-                self.shared.sink.emit(AgentEvent::Revoked { persisted });
-            }
-            MachineEvent::RevokeRefused { code, error, .. } => {
-                self.shared.sink.emit(AgentEvent::RevokeRefused { code, message: error });
-            }
+            MachineEvent::Revoked { persisted, .. } => self.on_revoke_answer(Ok(persisted)),
+            MachineEvent::RevokeRefused { code, error, .. } => self.on_revoke_answer(Err((code, error))),
             MachineEvent::Unbound { service, by } => {
                 let outcome = self.shared.update(|status, now| status.handle_taken_over(&service, by, now));
                 if let Err(error) = outcome {
@@ -312,6 +308,14 @@ impl AgentRunner {
             self.probe_services();
         }
         Ok(())
+    }
+
+    /// The relay's answer to a revocation: whether it survives a restart, or a code and a text.
+    fn on_revoke_answer(&self, answer: Result<bool, (String, String)>) {
+        self.shared.sink.emit(match answer {
+            Ok(persisted) => AgentEvent::Revoked { persisted },
+            Err((code, message)) => AgentEvent::RevokeRefused { code, message },
+        });
     }
 
     /// Reports services that do not answer now, and not only when a visitor comes.

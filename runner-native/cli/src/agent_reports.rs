@@ -188,6 +188,21 @@ impl AgentReports {
     }
 }
 
+impl AgentReports {
+    /// An identity came to a service, and was let in or not.
+    fn peer(&self, event: &AgentEvent) {
+        self.reporter.tell(&match event {
+            AgentEvent::PeerAdmitted { service, from, key } => {
+                Report::Reached { service: service.clone(), from: *from, key: *key }
+            }
+            AgentEvent::PeerRefused { service, from, key } => {
+                Report::Refused { service: service.clone(), from: *from, key: *key }
+            }
+            _ => return,
+        });
+    }
+}
+
 impl Observer<AgentEvent> for AgentReports {
     fn handle_event(&self, event: &AgentEvent) {
         match event {
@@ -236,12 +251,7 @@ impl Observer<AgentEvent> for AgentReports {
             }
             AgentEvent::Request(record) => self.request(record),
             AgentEvent::Connection(record) => self.connection(record),
-            AgentEvent::PeerAdmitted { service, from, key } => {
-                self.reporter.tell(&Report::Reached { service: service.clone(), from: *from, key: *key });
-            }
-            AgentEvent::PeerRefused { service, from, key } => {
-                self.reporter.tell(&Report::Refused { service: service.clone(), from: *from, key: *key });
-            }
+            AgentEvent::PeerAdmitted { .. } | AgentEvent::PeerRefused { .. } => self.peer(event),
             AgentEvent::UpstreamUnreachable { service, target, error } => {
                 let (service, target, message) = (service.clone(), target.to_string(), upstream(error));
                 self.reporter.tell(&Report::UpstreamUnreachable { service, target, message });

@@ -30,6 +30,10 @@ impl Session {
             return None;
         };
         self.claims_left = left;
+        if let Err(refusal) = self.peer.check_claim() {
+            self.refuse_name(&name, &refusal, now);
+            return None;
+        }
         Some(SessionEvent::Claim(name))
     }
 }

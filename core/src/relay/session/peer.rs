@@ -76,6 +76,18 @@ impl Peer {
     }
 }
 
+impl Peer {
+    /// Whether the agent may claim names for its account: who may serve single services only, or none, may not.
+    pub(super) fn check_claim(&self) -> Result<(), BindRefusal> {
+        let Some(delegation) = self.delegation() else { return Ok(()) };
+        if delegation.check_scope(Scope::Agent).is_ok() && delegation.delegation().services.is_empty() {
+            return Ok(());
+        }
+        let error = "the delegation is for single services or for calls, and not for the names of its owner";
+        Err(BindRefusal { code: "not_allowed", error: error.to_string() })
+    }
+}
+
 impl From<DelegationError> for DownReason {
     fn from(error: DelegationError) -> Self {
         DownReason::Delegation { fault: error.fault(), error: error.to_string() }
