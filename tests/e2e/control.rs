@@ -101,3 +101,15 @@ fn the_socket_is_for_its_owner_and_answers_whatever_it_is_sent() {
     assert_eq!(relay.program.code(), 0);
     assert!(!path.exists());
 }
+
+#[test]
+fn the_next_process_of_a_relay_takes_the_socket_over_and_keeps_it() {
+    let relay = Relay::start(&["--reuse-port"]);
+    let Relay { mut program, home, port, address } = relay;
+    let next = home.start(&["relay", "--json", "--listen", &port.to_string(), "--reuse-port"]);
+    let mut next = Relay { program: next, home, port, address };
+    next.program.event("listening");
+    program.signal(rustix::process::Signal::TERM);
+    assert_eq!(program.code(), 0);
+    assert_eq!(asked(&next, &["agents"])["agents"], serde_json::json!([]));
+}

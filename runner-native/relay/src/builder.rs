@@ -237,7 +237,8 @@ fn open_control(
     let StateSettings { state_dir, control } = &state.settings.options.state;
     let by_default = state_dir.as_ref().map(|folder| folder.join(CONTROL_SOCKET));
     let Some(path) = control.clone().or(by_default) else { return Ok(None) };
-    match ControlSocket::open(&path, Arc::clone(state), runtime.clone()) {
+    let takes_over = state.settings.options.restart.reuse_port;
+    match ControlSocket::open(&path, takes_over, Arc::clone(state), runtime.clone()) {
         Ok(socket) => Ok(Some(socket)),
         Err(error) if control.is_none() => {
             tracing::warn!(path = %path.display(), %error, "there is no control socket");

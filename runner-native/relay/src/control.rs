@@ -6,7 +6,8 @@ mod commands;
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::net::Shutdown;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use hvym_tunnel_net::files;
 use hvym_tunnel_net::runtime::RuntimeHandle;
+use socket2::SockRef;
 
 use crate::relay_state::RelayState;
 
@@ -27,19 +29,29 @@ const MAX_REQUEST_BYTES: u64 = 8 * 1024;
 /// The socket, until it is dropped.
 pub(crate) struct ControlSocket {
     path: PathBuf,
+    /// Device and inode: another process of the relay may have taken the path over.
+    file: Option<(u64, u64)>,
+    listener: UnixListener,
     closed: Arc<AtomicBool>,
 }
 
 impl ControlSocket {
-    /// Takes commands at `path`. A socket that nobody listens at any more is replaced.
+    /// Takes commands at `path`. A socket that nobody listens at any more is replaced, and with `takes_over` one of a relay
+    /// whose place this one takes.
     ///
     /// # Errors
     /// Another relay listens there, the folder takes no socket, or the system has no thread left.
-    pub(crate) fn open(path: &Path, state: Arc<RelayState>, runtime: RuntimeHandle) -> io::Result<Self> {
-        if UnixStream::connect(path).is_ok() {
+    pub(crate) fn open(
+        path: &Path,
+        takes_over: bool,
+        state: Arc<RelayState>,
+        runtime: RuntimeHandle,
+    ) -> io::Result<Self> {
+        if !takes_over && UnixStream::connect(path).is_ok() {
             return Err(io::Error::new(io::ErrorKind::AddrInUse, "another relay listens there"));
         }
         let listener = bind(path)?;
+        let (file, kept) = (identity(path), listener.try_clone()?);
         let closed = Arc::<AtomicBool>::default();
         let is_closed = Arc::clone(&closed);
         thread::Builder::new().name("control".to_owned()).spawn(move || {
@@ -53,7 +65,7 @@ impl ControlSocket {
                 }
             }
         })?;
-        Ok(Self { path: path.to_owned(), closed })
+        Ok(Self { path: path.to_owned(), file, listener: kept, closed })
     }
 }
 
@@ -61,9 +73,16 @@ impl Drop for ControlSocket {
     fn drop(&mut self) {
         self.closed.store(true, Ordering::Release);
         // Wakes the thread, which then ends.
-        let _woken = UnixStream::connect(&self.path);
-        let _gone = fs::remove_file(&self.path);
+        let _woken = SockRef::from(&self.listener).shutdown(Shutdown::Both);
+        if identity(&self.path) == self.file {
+            let _gone = fs::remove_file(&self.path);
+        }
     }
+}
+
+/// What tells the file at `path` from another.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
 /// Listens at `path`. The socket is made in a folder that nobody else can enter, and is moved when its own mode is set, so that
