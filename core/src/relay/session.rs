@@ -124,8 +124,6 @@ pub struct Session {
     url: Option<String>,
     /// Who the agent is.
     peer: Peer,
-    /// What the agent says of its program.
-    process: Process,
     allowed_services: Option<Vec<String>>,
     services: Vec<Service>,
     /// Names that it may still ask for.
@@ -166,7 +164,6 @@ impl Session {
             wish: None,
             url: None,
             peer: Peer::default(),
-            process: Process::default(),
             allowed_services,
             services: Vec::new(),
             claims_left: names::MAX_CLAIMS,
@@ -323,13 +320,14 @@ impl Session {
     /// What the upgrade request said of the agent's program, where its login says nothing.
     pub fn set_process(&mut self, process: Process) {
         // What the token of the upgrade says, the signer says.
-        let role = if self.process.role == SessionRole::Caller { SessionRole::Caller } else { process.role };
-        self.process = Process { role, ..process };
+        let role =
+            if self.peer.process.role == SessionRole::Caller { SessionRole::Caller } else { process.role };
+        self.peer.process = Process { role, ..process };
     }
 
     /// What the agent says of its program; settled once [`SessionEvent::Admit`] was polled.
     pub fn process(&self) -> &Process {
-        &self.process
+        &self.peer.process
     }
 
     /// The name by which further links join it.
@@ -354,11 +352,11 @@ impl Session {
             LinkEvent::Admit(verified) => {
                 self.peer.log_in(&verified, now);
                 if let Some(process) = self.bundle.get_mut(id).and_then(|member| member.link.take_process()) {
-                    self.process = process;
+                    self.peer.process = process;
                 }
                 // What the token says, the signer says.
                 if verified.scope() == Some(Scope::Call) {
-                    self.process.role = SessionRole::Caller;
+                    self.peer.process.role = SessionRole::Caller;
                 }
                 Some(SessionEvent::Admit(verified))
             }

@@ -105,9 +105,16 @@ impl AgentReports {
         self.reporter.tell(&Report::Bound { service, url, target });
     }
 
-    /// What became of one service at the relay.
+    /// What became of one service or name at the relay.
     fn service(&self, event: &AgentEvent) {
         match event {
+            AgentEvent::Named { name, url } => {
+                self.reporter.tell(&Report::Named { name: name.clone(), url: url.clone() });
+            }
+            AgentEvent::NameRefused { name, code, message } => {
+                let (name, code, message) = (name.clone(), code.clone(), message.clone());
+                self.reporter.tell(&Report::NameRefused { name, code, message });
+            }
             AgentEvent::ServiceBound(bound) => self.bound(bound),
             AgentEvent::ServiceRefused { service, code, message } => {
                 // Of the only one, the end of the program says it.
@@ -217,14 +224,9 @@ impl Observer<AgentEvent> for AgentReports {
                 let (service, listen, relay) = (service.clone(), listen.to_string(), relay.clone());
                 self.reporter.tell(&Report::Forwarding { service, listen, address: *address, relay });
             }
-            AgentEvent::Named { name, url } => {
-                self.reporter.tell(&Report::Named { name: name.clone(), url: url.clone() });
-            }
-            AgentEvent::NameRefused { name, code, message } => {
-                let (name, code, message) = (name.clone(), code.clone(), message.clone());
-                self.reporter.tell(&Report::NameRefused { name, code, message });
-            }
-            AgentEvent::ServiceBound(_)
+            AgentEvent::Named { .. }
+            | AgentEvent::NameRefused { .. }
+            | AgentEvent::ServiceBound(_)
             | AgentEvent::ServiceRefused { .. }
             | AgentEvent::ServiceTakenOver { .. } => self.service(event),
             AgentEvent::Disconnected { reason, retry_in, attempt } => {

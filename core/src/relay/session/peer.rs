@@ -4,7 +4,7 @@ use alloc::string::{String, ToString};
 use core::time::Duration;
 
 use super::{BindRefusal, Session, SessionEvent};
-use crate::dialect::{OpenResult, Signal, StreamHeader};
+use crate::dialect::{OpenResult, Process, Signal, StreamHeader};
 use crate::link::StreamEvent;
 use crate::mux::StreamId;
 use crate::reason::DownReason;
@@ -21,6 +21,8 @@ pub(super) struct Peer {
     wall: Option<Wall>,
     address: Option<Address>,
     delegation: Option<Delegated>,
+    /// What the agent says of its program.
+    pub(super) process: Process,
 }
 
 struct Delegated {

@@ -80,7 +80,7 @@ impl Session {
         proto: Option<Proto>,
         on_conflict: Option<OnConflict>,
     ) -> Result<(Proto, OnConflict), BindRefusal> {
-        if self.process.role == SessionRole::Caller {
+        if self.peer.process.role == SessionRole::Caller {
             let error = String::from("a session that only calls binds no service");
             return Err(BindRefusal { code: "not_allowed", error });
         }
