@@ -49,7 +49,7 @@ pub(crate) struct AgentNode {
 pub(crate) fn mux() -> MuxConfig {
     MuxConfig::acceptor().with(|mux| {
         mux.max_inbound_streams = 256;
-        mux.max_unsent = 1024 * 1024;
+        mux.max_unsent = 1536 * 1024;
     })
 }
 
@@ -60,6 +60,7 @@ impl AgentNode {
         config.services.truncate(1);
         config.link.fallback = None;
         config.link.mux = mux();
+        config.link.keepalive.ping_interval = plan.ping_interval;
         config.max_links = plan.max_links;
         Self {
             agent: Agent::new(config, wall(now), rng.fork(), now),

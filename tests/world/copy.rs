@@ -9,8 +9,8 @@ use hvym_tunnel_core::time::Instant;
 
 use crate::line::{Pipe, PipeEnd, Received};
 
-/// How long nothing may pass; shorter than a relay's, so that a world sees it.
-const IDLE: Duration = Duration::from_secs(40);
+/// How long nothing may pass: longer than a crowd at a slow line makes a message wait.
+const IDLE: Duration = Duration::from_secs(150);
 /// Bytes that wait in one direction; above it nothing is read for it.
 pub(crate) const MAX_QUEUED: usize = 64 * 1024;
 

@@ -5,6 +5,18 @@
 //! minutes of each busy time everybody acts; the rest of its life the agents are idle. A seed that fails is printed, and what it
 //! needs to fail; `HVYM_WORLD_SHRINK=0` leaves that out, and `HVYM_WORLD_LOG=1` tells what happens.
 //! `HVYM_WORLD_TRACE` names a file that a relay has written by `--trace`, which is lived through instead of the recorded one.
+//!
+//! That it finds what it is for was tried by breaking the code. Each of these is found within 100 seeds of an hour:
+//!
+//! | what was broken | first at seed |
+//! |---|---|
+//! | connections to a service go to other visitors whatever they carried | 13 |
+//! | streams that visitors reset count against the link | 8 |
+//! | data beyond what the peer granted waits in what all streams share | 4 |
+//! | too much unread data resets the oldest stream instead of one of the group that holds most | 22 |
+//! | one visitor has no share of the places of a service | 0 |
+//!
+//! A keepalive that takes no output for a sign of life is not found this way: its own tests hold it.
 
 mod agent;
 mod checks;

@@ -16,6 +16,8 @@ const STRETCHES: u32 = 6;
 const STRETCH: Duration = Duration::from_secs(10);
 /// Rates of the lines of agents, bytes a second: from 256 kbit/s to 100 Mbit/s.
 const RATES: [u64; 4] = [32_000, 125_000, 1_250_000, 12_500_000];
+/// The usual interval of pings.
+pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// What the socket and the path of a slow line may hold, seconds.
 const DEEP_QUEUE: u64 = 8;
 
@@ -25,6 +27,8 @@ pub(crate) struct AgentPlan {
     pub(crate) service: ServiceKind,
     pub(crate) line: LineConfig,
     pub(crate) max_links: u32,
+    /// After how long without input it asks for a sign of life.
+    pub(crate) ping_interval: Duration,
 }
 
 /// A visitor.
@@ -147,7 +151,9 @@ impl Plan {
     /// Many visitors of one kind at one agent.
     fn mob(&mut self, rng: &mut Rng) {
         let (kind, size, is_one) = match below(rng, 6) {
-            0 | 1 => (VisitorKind::Stalled, 24 + below(rng, 33), true),
+            0 => (VisitorKind::Stalled, 24 + below(rng, 33), true),
+            // As many as the limit of unsent data of an agent is for.
+            1 => (VisitorKind::Stalled, 24 + below(rng, 4), false),
             2 => (VisitorKind::Dribbling, 24 + below(rng, 33), true),
             3 => (VisitorKind::Silent, 24 + below(rng, 33), true),
             4 => (VisitorKind::Flooding, 24 + below(rng, 33), false),
@@ -170,7 +176,9 @@ impl Plan {
             rate: RATES[0],
             window: (RATES[0] * DEEP_QUEUE) as usize,
         };
-        self.agents.push(AgentPlan { service: ServiceKind::Honest, line, max_links: 1 });
+        // Shorter than the interval in which the other end measures the round trip.
+        let ping_interval = Duration::from_secs(4);
+        self.agents.push(AgentPlan { service: ServiceKind::Honest, line, max_links: 1, ping_interval });
         for _ in 0..count {
             self.visit(VisitorKind::Bulk, self.agents.len() - 1, None, rng);
             self.visitors.iter_mut().last().into_iter().for_each(|last| last.starts = Duration::from_secs(6));
@@ -189,7 +197,8 @@ fn agent(rng: &mut Rng, is_peaceful: bool) -> AgentPlan {
     let path = (rate as f64 * delay.as_secs_f64() * 4.0) as usize;
     let is_deep = rate == RATES[0] && below(rng, 2) == 0;
     let window = if is_deep { (rate * DEEP_QUEUE) as usize } else { path.max(64 * 1024) };
-    AgentPlan { service, line: LineConfig { delay, rate, window }, max_links: 1 + below(rng, 4) as u32 }
+    let line = LineConfig { delay, rate, window };
+    AgentPlan { service, line, max_links: 1 + below(rng, 4) as u32, ping_interval: PING_INTERVAL }
 }
 
 /// More than half of all visitors are honest.

@@ -29,12 +29,12 @@ const RATE: VisitorRate = VisitorRate { burst: 1000, per_second: 100 };
 const LIMITS: VisitorLimitsConfig = VisitorLimitsConfig {
     connections: 10_000,
     requests: 128,
-    service_requests: 48,
+    service_requests: 56,
     visitor: VisitorShare {
         connections: 64,
         connection_rate: RATE,
         requests: 32,
-        service_requests: 16,
+        service_requests: 24,
         service_tunnels: 12,
         reset_rate: RATE,
     },

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::line::LineConfig;
-use crate::plan::{AgentPlan, Fault, Plan, Step, TracedExchange, VisitorPlan};
+use crate::plan::{AgentPlan, Fault, PING_INTERVAL, Plan, Step, TracedExchange, VisitorPlan};
 use crate::service::ServiceKind;
 use crate::visitor_kind::VisitorKind;
 
@@ -60,7 +60,12 @@ pub(crate) fn plan(trace: &str) -> Plan {
     let visitors = visitors.into_values().filter(|traced| !traced.exchanges.is_empty());
     Plan {
         seed: 0,
-        agents: vec![AgentPlan { service: ServiceKind::Honest, line: LINE, max_links: 8 }],
+        agents: vec![AgentPlan {
+            service: ServiceKind::Honest,
+            line: LINE,
+            max_links: 8,
+            ping_interval: PING_INTERVAL,
+        }],
         visitors: visitors.enumerate().map(|(number, traced)| traced.plan(number)).collect(),
         steps: steps(&lost, end),
     }
