@@ -254,11 +254,14 @@ fn listen(restart: &RestartSettings, at: SocketAddr) -> Result<(TcpListener, Soc
     listener.map_err(|error| RelayError::listen(at, &error))
 }
 
+/// A source of certificates, and who orders them.
+type SourceAndManager = (Option<Arc<dyn CertSource>>, Option<Manager>);
+
 /// Where the certificates come from: what a program set, else ACME and files, else nowhere.
 fn certificate_source(
     set: Option<Arc<dyn CertSource>>,
     options: &RelayOptions,
-) -> Result<(Option<Arc<dyn CertSource>>, Option<Manager>), RelayError> {
+) -> Result<SourceAndManager, RelayError> {
     if set.is_some() {
         return Ok((set, None));
     }
