@@ -133,7 +133,7 @@ fn is_in(link: &mut Link, granted: &Value, relay: &Relay, key: &Key) {
     assert_eq!((&granted["mux"], &granted["version"]), (&"yamux".into(), &2.into()), "{granted}");
     let endpoint = granted["endpoint"].as_str().expect("a URL");
     assert!(endpoint.contains(ShortLabel::new(&key.address()).as_str()), "{granted}");
-    assert_eq!(link.bind("pintheon"), endpoint, "the first service is at the bare address");
+    assert_eq!(link.bind("web"), endpoint, "this service is at the bare address");
     let mut visitor = relay.visit();
     visitor.send(request(host_of(endpoint), "GET", "/", &[])).expect("the relay reads");
     // The visitor's stream arrives at the link: the opening of the first one names the service.
@@ -142,7 +142,7 @@ fn is_in(link: &mut Link, granted: &Value, relay: &Relay, key: &Key) {
         assert!(begun.elapsed() < PATIENCE, "no stream names the service");
         let message = link.0.read().expect("a stream");
         if let Message::Binary(frames) = message
-            && String::from_utf8_lossy(&frames).contains(r#""service":"pintheon""#)
+            && String::from_utf8_lossy(&frames).contains(r#""service":"web""#)
         {
             return;
         }

@@ -128,9 +128,14 @@ fn failure(relay: &str, variables: &[(&str, &str)]) -> String {
     message
 }
 
+/// A relay that goes by the name and the address that only the proxies know.
+fn relay() -> Relay {
+    Relay::start(&["--domain", "relay.invalid", "--also-name", "relay.invalid:4896,192.0.2.1:4896"])
+}
+
 #[test]
 fn an_http_proxy_leads_to_the_relay() {
-    let relay = Relay::start(&[]);
+    let relay = relay();
     for (answer, variable) in [
         ("HTTP/1.1 200 Connection established\r\n\r\n", "HTTP_PROXY"),
         ("HTTP/1.1 200\r\nVia: x\r\n\r\n", "all_proxy"),
@@ -146,7 +151,7 @@ fn an_http_proxy_leads_to_the_relay() {
 
 #[test]
 fn a_socks_proxy_leads_to_the_relay_by_name_or_by_address() {
-    let relay = Relay::start(&[]);
+    let relay = relay();
     for (scheme, to, asked, login) in [
         ("socks5h", NOWHERE, "relay.invalid:4896", None),
         ("socks5h", NOWHERE, "relay.invalid:4896", Some(("me", "hunter2"))),
@@ -159,13 +164,18 @@ fn a_socks_proxy_leads_to_the_relay_by_name_or_by_address() {
         let value = format!("{scheme}://{user}127.0.0.1:{}", proxy.port);
         let mut agent = expose(&home, to, &[("ALL_PROXY", &value)], &[]);
         assert_eq!(proxy.asked(), asked);
-        serves(&mut agent, &relay);
+        if to == NOWHERE {
+            serves(&mut agent, &relay);
+        } else {
+            // It got there, and takes no URL of a relay that is not below what it dialled.
+            assert_eq!(agent.code(), 4);
+        }
     }
 }
 
 #[test]
 fn a_proxy_is_told_who_asks_and_nobody_else_is() {
-    let relay = Relay::start(&[]);
+    let relay = relay();
     let proxy = Proxy::http("HTTP/1.1 200 OK\r\n\r\n", relay.port);
     let home = Home::new();
     let value = format!("http://me:hunter%32@127.0.0.1:{}", proxy.port);
@@ -245,7 +255,7 @@ fn a_proxy_that_is_not_there_is_named() {
 
 #[test]
 fn what_is_excepted_and_what_is_on_this_machine_is_dialled_directly() {
-    let relay = Relay::start(&[]);
+    let relay = Relay::start(&["--also-name", "0.0.0.0"]);
     let dead = format!("http://127.0.0.1:{}", nobody());
     let all = [("HTTP_PROXY", dead.as_str()), ("ALL_PROXY", &dead), ("all_proxy", &dead)];
     let home = Home::new();
@@ -255,7 +265,8 @@ fn what_is_excepted_and_what_is_on_this_machine_is_dialled_directly() {
     for excepted in ["0.0.0.0", "other.example, 0.0.0.0/8", &format!("0.0.0.0:{}", relay.port), "*"] {
         let home = Home::new();
         let variables = [&all, [("NO_PROXY", excepted)].as_slice()].concat();
-        serves(&mut expose(&home, &unnamed, &variables, &[]), &relay);
+        // It got there, and takes no URL of a relay that is not below what it dialled.
+        assert_eq!(expose(&home, &unnamed, &variables, &[]).code(), 4);
     }
     let message = failure(&unnamed, &[&all, [("NO_PROXY", "0.0.0.0:1")].as_slice()].concat());
     assert!(message.contains("cannot be reached"), "{message}");
