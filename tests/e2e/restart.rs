@@ -69,6 +69,8 @@ fn a_relay_that_is_restarted_under_load_loses_no_get_and_no_post() {
             relay.event("draining");
             assert_eq!(relay.code(), 0);
             relay = next;
+            // What an operator asks goes to the one that is there.
+            assert_eq!(home.start(&["admin", "agents"]).code(), 0);
         }
         some_more();
         is_over.store(true, Ordering::Relaxed);

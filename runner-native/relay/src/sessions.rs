@@ -10,7 +10,7 @@ mod table;
 mod waiters;
 
 pub(crate) use agent_session::{AgentSession, Wanted};
-pub(crate) use hold::Hold;
+pub(crate) use hold::{HeldFor, Hold};
 pub(crate) use port_table::PortTable;
 pub(crate) use service_target::{Assigned, Destination, HostTarget, ServiceTarget};
 pub(crate) use table::{SessionKey, SessionTable};

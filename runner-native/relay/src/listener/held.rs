@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use http::Request;
+use hvym_tunnel_core::relay::NameError;
 use hvym_tunnel_pages::Page;
 
 use crate::http1::request_body::RequestBody;
 use crate::limits::visitor_counts::RequestPermit;
 use crate::proxy::proxy;
 use crate::relay_state::RelayState;
-use crate::sessions::HostTarget;
+use crate::sessions::{HeldFor, HostTarget};
 use crate::upstream::response_body::{self, Answer};
 use crate::visitor::Visitor;
 
@@ -26,9 +27,14 @@ pub(super) async fn answer(
     request: Request<RequestBody>,
 ) -> (Answer, Option<RequestPermit>) {
     let state = &visitor.state;
-    if let Ok(name) = state.sessions.resolve(&host) {
+    let awaited = match state.sessions.resolve(&host) {
+        Ok(name) => Some(HeldFor::from(&name.owner)),
+        Err(NameError::NotConnected(short)) => Some(HeldFor::Address(short)),
+        Err(_) => None,
+    };
+    if let Some(awaited) = awaited {
         let is_there = || !matches!(state.sessions.find(&host), Ok(HostTarget::Missing(_)) | Err(_));
-        state.hold.wait(&name.owner, is_there, state.clock.now()).await;
+        state.hold.wait(&awaited, is_there, state.clock.now()).await;
     }
     if let Ok(target) = state.sessions.find(&host) {
         match target.destination() {

@@ -78,6 +78,10 @@ async fn route(visitor: &Arc<Visitor>, request: Request<Incoming>) -> (Answer, O
         Ok(HostTarget::Missing(page)) if held::is_held(&visitor.state) => {
             Box::pin(held::answer(visitor, page, host, request)).await
         }
+        Err(NameError::NotConnected(short)) if held::is_held(&visitor.state) => {
+            let page = Page::no_agent(short.as_str());
+            Box::pin(held::answer(visitor, page, host, request)).await
+        }
         Ok(target) => match target.destination() {
             Ok(destination) => {
                 let (mut answer, permit) = proxy(visitor, destination, host, request).await;

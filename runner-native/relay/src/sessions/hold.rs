@@ -2,16 +2,35 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use hvym_tunnel_core::names::ShortLabel;
 use hvym_tunnel_core::relay::Owner;
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_net::timeout::within;
 
 /// Requests that wait at once, a few hundred bytes and a connection each. More are told at once that nobody is there.
 const MAX_HELD: usize = 1024;
+
+/// Whose agent a visitor waits for.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum HeldFor {
+    /// An identity, by its short label: which address that is, nobody knows before the agent is there.
+    Address(ShortLabel),
+    /// An agent of another system.
+    Named(Arc<str>),
+}
+
+impl From<&Owner> for HeldFor {
+    fn from(owner: &Owner) -> Self {
+        match owner {
+            Owner::Identity(address) => HeldFor::Address(ShortLabel::new(address)),
+            Owner::Named(name) => HeldFor::Named(Arc::clone(name)),
+        }
+    }
+}
 
 /// Who waits for which agent.
 pub(crate) struct Hold {
@@ -22,7 +41,7 @@ pub(crate) struct Hold {
 #[derive(Default)]
 struct State {
     held: usize,
-    wakers: BTreeMap<Owner, Vec<Waker>>,
+    wakers: BTreeMap<HeldFor, Vec<Waker>>,
 }
 
 /// The place of one request. Dropped, it is free.
@@ -39,15 +58,15 @@ impl Hold {
         now < self.until
     }
 
-    /// Waits until the agent of `owner` offers what `is_there` looks for, or until the time is over, or not at all if too many
+    /// Waits until the agent of `awaited` offers what `is_there` looks for, or until the time is over, or not at all if too many
     /// wait.
-    pub(crate) async fn wait(&self, owner: &Owner, is_there: impl Fn() -> bool, now: Instant) {
+    pub(crate) async fn wait(&self, awaited: &HeldFor, is_there: impl Fn() -> bool, now: Instant) {
         let Some(_guard) = self.enter() else { return };
         let there = poll_fn(|cx| {
             if is_there() {
                 return Poll::Ready(());
             }
-            self.lock().wakers.entry(owner.clone()).or_default().push(cx.waker().clone());
+            self.lock().wakers.entry(awaited.clone()).or_default().push(cx.waker().clone());
             // It may have come before the waker was there.
             if is_there() { Poll::Ready(()) } else { Poll::Pending }
         });
@@ -56,7 +75,7 @@ impl Hold {
 
     /// The agent of `owner` offers something that it did not.
     pub(crate) fn handle_bound(&self, owner: &Owner) {
-        let wakers = self.lock().wakers.remove(owner);
+        let wakers = self.lock().wakers.remove(&HeldFor::from(owner));
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
@@ -88,7 +107,6 @@ impl Drop for HoldGuard<'_> {
 mod tests {
     use std::cell::Cell;
     use std::pin::pin;
-    use std::sync::Arc;
     use std::task::Context;
 
     use hvym_tunnel_net::runtime::Runtime;
@@ -108,7 +126,8 @@ mod tests {
             let hold = Hold::new(Instant::ZERO, 3600 * SECOND);
             let is_there = Cell::new(false);
             let (alice, bob) = (owner("alice"), owner("bob"));
-            let mut waiting = pin!(hold.wait(&alice, || is_there.get(), Instant::ZERO));
+            let held_for = HeldFor::from(&alice);
+            let mut waiting = pin!(hold.wait(&held_for, || is_there.get(), Instant::ZERO));
             let mut quiet = Context::from_waker(Waker::noop());
             assert!(waiting.as_mut().poll(&mut quiet).is_pending());
             hold.handle_bound(&bob);
@@ -127,17 +146,17 @@ mod tests {
             let hold = Hold::new(Instant::ZERO, SECOND);
             let [before, at] = [SECOND - Duration::from_nanos(1), SECOND].map(|after| Instant::ZERO + after);
             assert!(hold.is_active(before) && !hold.is_active(at));
-            let alice = owner("alice");
-            hold.wait(&alice, || false, before).await;
+            let held_for = HeldFor::from(&owner("alice"));
+            hold.wait(&held_for, || false, before).await;
             assert!(hold.lock().wakers.is_empty(), "nothing is left of it");
             let mut guards: Vec<_> = std::iter::from_fn(|| hold.enter()).collect();
             assert_eq!(guards.len(), MAX_HELD);
             // It would wait for a second otherwise.
-            let mut refused = pin!(hold.wait(&alice, || false, Instant::ZERO));
+            let mut refused = pin!(hold.wait(&held_for, || false, Instant::ZERO));
             let mut quiet = Context::from_waker(Waker::noop());
             assert!(refused.as_mut().poll(&mut quiet).is_ready());
             guards.pop();
-            let mut held = pin!(hold.wait(&alice, || false, Instant::ZERO));
+            let mut held = pin!(hold.wait(&held_for, || false, Instant::ZERO));
             assert!(held.as_mut().poll(&mut quiet).is_pending());
         });
     }

@@ -159,6 +159,12 @@ pub(super) fn route<'a>(
                 Box::pin(async move { held::answer(visitor, page, host, request).await })
             });
         }
+        Err(NameError::NotConnected(short)) if held::is_held(&visitor.state) => {
+            let (page, host) = (Page::no_agent(short.as_str()), host.into_owned());
+            return local(view, &path, |request| {
+                Box::pin(async move { held::answer(visitor, page, host, request).await })
+            });
+        }
         Ok(target) => target,
         Err(name) => {
             return local(view, &path, |request| {
