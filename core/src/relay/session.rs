@@ -111,6 +111,7 @@ pub struct BindRefusal {
 
 /// One agent's session, as the relay sees it.
 pub struct Session {
+    // Fields: the links, who the agent is, and what it has and may still ask for.
     /// What further links of the agent name. Nobody can guess it, and none but the same identity can use it.
     name: String,
     max_links: u32,

@@ -1,5 +1,6 @@
 //! From the events of an agent or a forward to reports, in the words of the command line.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_net::observer::Observer;
 use smol::channel::{Receiver, Sender, bounded};
 
+use crate::keys;
 use crate::report::{Report, Reporter, RequestReport};
 
 /// Reports the events of one agent.
@@ -23,6 +25,10 @@ pub(crate) struct AgentReports {
     waiting: Mutex<Option<NextAttempt>>,
     /// Has a message when [`Self::waiting`] was set.
     began: (Sender<()>, Receiver<()>),
+    /// Where visitors reach the first service now, unless it is private.
+    url: Mutex<Option<String>>,
+    /// Whether keys do something.
+    has_keys: AtomicBool,
 }
 
 /// Which agent it is, for reports that say so.
@@ -53,7 +59,28 @@ struct NextAttempt {
 impl AgentReports {
     /// Reports to `reporter` what happens to `subject`.
     pub(crate) fn new(reporter: Reporter, subject: Subject) -> Self {
-        Self { reporter, subject, waiting: Mutex::default(), began: bounded(1) }
+        Self {
+            reporter,
+            subject,
+            waiting: Mutex::default(),
+            began: bounded(1),
+            url: Mutex::default(),
+            has_keys: AtomicBool::new(false),
+        }
+    }
+
+    /// Keys do something from now on, and people are to be told.
+    pub(crate) fn set_keys(&self) {
+        self.has_keys.store(true, Ordering::Relaxed);
+    }
+
+    /// Where visitors reach the first service; `None` before it is known.
+    pub(crate) fn url(&self) -> Option<String> {
+        self.url.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_url(&self, url: &str) {
+        *self.url.lock().unwrap_or_else(PoisonError::into_inner) = Some(url.to_owned());
     }
 
     /// Updates the countdown to the next attempt; to be called every second while [`Self::is_waiting`].
@@ -97,6 +124,12 @@ impl AgentReports {
             note: compat.map(|(system, proto)| compat_note(system, proto)),
         });
         others.iter().for_each(|bound| self.bound(bound));
+        if !first.private {
+            self.set_url(&first.url);
+            if self.has_keys.load(Ordering::Relaxed) {
+                self.reporter.note(keys::HELP);
+            }
+        }
     }
 
     fn bound(&self, bound: &BoundService) {
@@ -237,6 +270,9 @@ impl Observer<AgentEvent> for AgentReports {
             }
             AgentEvent::Reconnected { url, after } => {
                 self.waiting().take();
+                if self.url().is_some() {
+                    self.set_url(url);
+                }
                 self.reporter.tell(&Report::Reconnected { url: url.clone(), after: *after });
             }
             AgentEvent::Notice { code, message, hint } => {

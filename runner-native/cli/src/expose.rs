@@ -11,6 +11,7 @@ use crate::agent_reports::{AgentKind, AgentReports, Subject};
 use crate::embedded;
 use crate::exit::ExitError;
 use crate::failure;
+use crate::keys;
 use crate::report::{Report, Reporter};
 use crate::run_agent::until_end;
 use crate::signals::StopSignals;
@@ -99,6 +100,7 @@ pub(crate) async fn run(
     signals: StopSignals,
 ) -> Result<(), ExitError> {
     let address = identity.address();
+    let takes_keys = !reporter.is_json();
     let mut builder = options.builder(identity);
     builder.check()?;
     if options.require_upstream {
@@ -131,7 +133,15 @@ pub(crate) async fn run(
     let reports = Arc::new(AgentReports::new(reporter.clone(), subject));
     let failure = |error: AgentError| failure::ended(error, compat);
     let outcome = match builder.observer(Arc::clone(&reports) as _).start(&RuntimeHandle::current()) {
-        Ok(agent) => until_end(&agent, &reports, signals, failure).await,
+        Ok(agent) => {
+            let keys = takes_keys.then(|| keys::listen(&reports, &reporter)).flatten();
+            let outcome = until_end(&agent, &reports, signals, failure).await;
+            if let Some(keys) = keys {
+                // Waits until the terminal is as it was.
+                keys.cancel().await;
+            }
+            outcome
+        }
         Err(error) => Err(error.into()),
     };
     if let Some(own) = own {

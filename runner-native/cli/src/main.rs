@@ -12,11 +12,17 @@ mod exit;
 mod expose;
 mod failure;
 mod forward;
+#[cfg_attr(not(unix), path = "keys_elsewhere.rs")]
+mod keys;
+#[cfg(unix)]
+mod qr_code;
 mod relay;
 mod report;
 mod revoke;
 mod run_agent;
 mod signals;
+#[cfg(unix)]
+mod terminal;
 mod trace_file;
 
 use std::process::ExitCode;

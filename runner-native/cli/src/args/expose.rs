@@ -32,7 +32,8 @@ Examples:
     hvym-tunnel expose 3000 --relay wss://tunely.example --dialect tunely --token-file token.txt
     hvym-tunnel expose 3000 --url-file url.txt --json | tee events.jsonl
 
-The URL stands alone on the first line of standard output. Ctrl-C once finishes
+The URL stands alone on the first line of standard output. On a terminal the key
+q shows it as a QR code, c copies it and o opens it. Ctrl-C once finishes
 what is under way (10 s at most), twice stops at once. Every option --so-named
 can be set by a variable HVYM_TUNNEL_SO_NAMED. The way to the relay goes through
 a proxy where HTTPS_PROXY (for ws:// HTTP_PROXY) or ALL_PROXY names one, as
@@ -42,6 +43,7 @@ http://, socks5:// or socks5h://, and NO_PROXY does not except the relay.";
 #[derive(Args, Debug)]
 #[command(after_help = format!("{AFTER}\n\n{EXIT_CODES}"))]
 pub(crate) struct ExposeArgs {
+    // Fields: the options of this command, and one for each group of options.
     /// What to expose: 3000, host:3000, https://host, unix:/path, ./folder, h2c:// or tcp://host:port
     ///
     /// http:// is what a place without a scheme means, and a bare port is on localhost. https+insecure:// takes any

@@ -154,6 +154,11 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
     }
 }
 
+/// Something that is no report.
+pub(crate) fn note(text: &str) -> Line {
+    err().with(Ink::Dim, text)
+}
+
 /// A line of standard error, indented like all that is no error.
 pub(super) fn err() -> Line {
     Line::err().with(Ink::Plain, "  ")

@@ -68,10 +68,27 @@ impl Reporter {
         Ok(Reporter { screen: Arc::new(Mutex::new(screen)) })
     }
 
+    /// Whether a program reads the reports.
+    pub(crate) fn is_json(&self) -> bool {
+        self.screen().style.json
+    }
+
     /// Tells one report. A stream that is closed is no reason to stop, so nothing is returned.
     pub(crate) fn tell(&self, report: &Report) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.screen().tell(report, now);
+    }
+
+    /// Tells a person something that is no report, beside the URLs and requests.
+    pub(crate) fn note(&self, text: &str) {
+        self.screen().note(text);
+    }
+
+    /// Writes to standard output as it is: `bytes` may steer the terminal.
+    pub(crate) fn show(&self, bytes: &str) {
+        let mut screen = self.screen();
+        screen.leave_live_line();
+        screen.writer.write(Output::Out, Priority::Important, bytes.as_bytes());
     }
 
     /// Tells of one request.
@@ -212,6 +229,12 @@ impl Screen {
             OutputStream::Err => Output::Err,
         };
         self.writer.write(output, priority(report), format!("{begin}{text}{end}").as_bytes());
+    }
+
+    fn note(&mut self, text: &str) {
+        self.leave_live_line();
+        let line = format!("{}\n", human::note(text).text(self.style.colour));
+        self.writer.write(Output::Err, Priority::Important, line.as_bytes());
     }
 
     /// Wipes the line that is being updated, so that another can take its place.

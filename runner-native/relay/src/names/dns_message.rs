@@ -29,7 +29,7 @@ pub(super) enum AnswerError {
 const IN: u16 = 1;
 /// A resolver that is asked to do the whole work (RFC 1035 section 4.1.1, RD).
 const RECURSION_DESIRED: u16 = 0x0100;
-const HEADER_BYTES: usize = 12;
+const HEAD_BYTES: usize = 12;
 /// No such name.
 const NXDOMAIN: u8 = 3;
 /// Records of an answer that are looked at. A name has a few.
@@ -41,7 +41,7 @@ const MAX_NAME_BYTES: usize = 255;
 
 /// The question for the records of `name`; `None` if that is no name.
 pub(super) fn question(id: u16, name: &str, kind: RecordType) -> Option<Vec<u8>> {
-    let mut message = Vec::with_capacity(HEADER_BYTES + name.len() + 6);
+    let mut message = Vec::with_capacity(HEAD_BYTES + name.len() + 6);
     for field in [id, RECURSION_DESIRED, 1, 0, 0, 0] {
         message.extend(field.to_be_bytes());
     }
@@ -69,8 +69,7 @@ pub(super) fn answer(
     let malformed = AnswerError::Malformed;
     let head: [u16; 6] = std::array::from_fn(|_| reader.u16().unwrap_or_default());
     let [got_id, flags, questions, answers, ..] = head;
-    let is_answer =
-        message.len() >= HEADER_BYTES && got_id == id && flags >> 15 == 1 && flags >> 11 & 15 == 0;
+    let is_answer = message.len() >= HEAD_BYTES && got_id == id && flags >> 15 == 1 && flags >> 11 & 15 == 0;
     if !is_answer || questions != 1 {
         return Err(malformed);
     }
