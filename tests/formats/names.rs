@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hvym_tunnel_core::dialect::Service;
 use hvym_tunnel_core::names::{
-    Claim, ClaimError, ClaimedName, ClaimedNameError, Claims, CustomHost, HostParts, MAX_NAMES,
+    Claim, ClaimError, ClaimRegistry, ClaimedName, ClaimedNameError, CustomHost, HostParts, MAX_NAMES,
     MAX_NAMES_OF_ONE, OwnerLabel, PublicName, ShortLabel, check_service,
 };
 use hvym_tunnel_core::relay::{Directory, Name, Newcomer, Owner, SUCCESSOR_LIMIT};
@@ -153,7 +153,7 @@ const NOBODY: fn(&Address) -> bool = |_| false;
 
 #[test]
 fn a_name_goes_to_who_asks_first_and_stays_while_that_address_returns_in_time() {
-    let mut claims = Claims::new(KEEP);
+    let mut claims = ClaimRegistry::new(KEEP);
     assert_eq!(claims.claim(label("cool-app"), address(1), NOBODY, at(0)), Ok(()));
     assert_eq!(claims.claim(label("cool-app"), address(2), NOBODY, at(50)), Err(ClaimError::Taken));
     assert_eq!(claims.claim(label("cool-app"), address(1), NOBODY, at(60)), Ok(()), "again");
@@ -177,7 +177,7 @@ fn a_name_goes_to_who_asks_first_and_stays_while_that_address_returns_in_time() 
 
 #[test]
 fn names_of_owners_that_stayed_away_are_freed_and_those_of_the_others_kept() {
-    let mut claims = Claims::new(KEEP);
+    let mut claims = ClaimRegistry::new(KEEP);
     for (name, owner) in [("here", 1), ("away", 2), ("late", 3)] {
         claims
             .claim(label(name), address(owner), NOBODY, at(if name == "late" { 50 } else { 0 }))
@@ -192,7 +192,7 @@ fn names_of_owners_that_stayed_away_are_freed_and_those_of_the_others_kept() {
 
 #[test]
 fn an_address_and_a_relay_have_so_many_names_and_no_more() {
-    let mut claims = Claims::new(KEEP);
+    let mut claims = ClaimRegistry::new(KEEP);
     let mut names = (0..).map(|number| label(&format!("name-{number}")));
     for _ in 0..MAX_NAMES_OF_ONE {
         assert_eq!(claims.claim(names.next().expect("one"), address(1), NOBODY, at(0)), Ok(()));
@@ -204,7 +204,7 @@ fn an_address_and_a_relay_have_so_many_names_and_no_more() {
         key[..8].copy_from_slice(&number.to_be_bytes());
         (label(&format!("other-{number}")), Claim { owner: Address::from_public_key(key), seen: at(0) })
     });
-    let mut full = Claims::new(KEEP);
+    let mut full = ClaimRegistry::new(KEEP);
     assert_eq!((full.restore(all), full.iter().count()), (1, MAX_NAMES));
     assert_eq!(full.claim(label("one-more"), address(1), NOBODY, at(0)), Err(ClaimError::Full));
     assert_eq!(
@@ -214,7 +214,7 @@ fn an_address_and_a_relay_have_so_many_names_and_no_more() {
     );
     let of_one = (0..MAX_NAMES_OF_ONE + 2)
         .map(|number| (label(&format!("name-{number}")), Claim { owner: address(1), seen: at(0) }));
-    assert_eq!(Claims::new(KEEP).restore(of_one), 2);
+    assert_eq!(ClaimRegistry::new(KEEP).restore(of_one), 2);
 }
 
 #[test]
@@ -257,8 +257,8 @@ fn a_host_name_has_two_labels_and_is_no_ip_address() {
 fn a_name_that_was_given_leads_to_its_owner_until_it_is_withdrawn() {
     let mut directory = Directory::<u8>::new(DOMAIN);
     let host = PublicName::Host(CustomHost::new("app.example.org").expect("a host"));
-    directory.give(label("cool-app"), address(1));
-    directory.give(host.clone(), address(2));
+    directory.assign_name(label("cool-app"), address(1));
+    directory.assign_name(host.clone(), address(2));
     let named = |byte, service: Option<&str>| {
         Ok(Name { owner: address(byte).into(), service: service.map(str::to_owned) })
     };
@@ -269,8 +269,8 @@ fn a_name_that_was_given_leads_to_its_owner_until_it_is_withdrawn() {
     for other in ["x.app.example.org", "example.org", "api--app.example.org", "cool-app.example.org"] {
         assert!(directory.parse(other).is_err(), "{other}");
     }
-    directory.withdraw(&label("cool-app"));
-    directory.withdraw(&host);
+    directory.withdraw_name(&label("cool-app"));
+    directory.withdraw_name(&host);
     assert!(
         directory.parse("cool-app.relay.example").is_err() && directory.parse("app.example.org").is_err()
     );

@@ -1,6 +1,6 @@
 //! Who has which claimed name: first come, and kept while the owner returns in time.
 //!
-//! It has no clock and writes nothing: the time comes in, and its owner keeps [`Claims::iter`] somewhere.
+//! It has no clock and writes nothing: the time comes in, and its owner keeps [`ClaimRegistry::iter`] somewhere.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -62,13 +62,13 @@ pub enum ClaimError {
 
 /// The claimed names of a relay.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Claims {
+pub struct ClaimRegistry {
     names: BTreeMap<PublicName, Claim>,
     /// How long a name waits for its owner.
     keep: Duration,
 }
 
-impl Claims {
+impl ClaimRegistry {
     /// None yet.
     pub fn new(keep: Duration) -> Self {
         Self { names: BTreeMap::new(), keep }

@@ -11,7 +11,7 @@ mod short_label;
 mod url_check;
 
 pub use claimed::{ClaimedName, ClaimedNameError};
-pub use claims::{Claim, ClaimError, Claims, MAX_NAMES, MAX_NAMES_OF_ONE, PublicName};
+pub use claims::{Claim, ClaimError, ClaimRegistry, MAX_NAMES, MAX_NAMES_OF_ONE, PublicName};
 pub use custom_host::{CustomHost, CustomHostError};
 pub use host::{HostParts, OwnerLabel};
 pub use label::{BARE_SERVICE, LabelError, MAX_SERVICE_CHARACTERS, check_label, check_service};

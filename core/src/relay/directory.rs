@@ -94,8 +94,8 @@ impl<K: Copy + Ord> Directory<K> {
         Ok(admitted)
     }
 
-    /// Gives a name to an address, until [`Self::withdraw`].
-    pub fn give(&mut self, name: PublicName, owner: Address) {
+    /// Gives a name to an address, until [`Self::withdraw_name`].
+    pub fn assign_name(&mut self, name: PublicName, owner: Address) {
         match name {
             PublicName::Label(name) => drop(self.claimed.insert(name, owner)),
             PublicName::Host(host) => drop(self.hosts.insert(host.as_str().to_string(), owner)),
@@ -103,7 +103,7 @@ impl<K: Copy + Ord> Directory<K> {
     }
 
     /// Takes a name back.
-    pub fn withdraw(&mut self, name: &PublicName) {
+    pub fn withdraw_name(&mut self, name: &PublicName) {
         match name {
             PublicName::Label(name) => drop(self.claimed.remove(name)),
             PublicName::Host(host) => drop(self.hosts.remove(host.as_str())),

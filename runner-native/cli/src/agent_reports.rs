@@ -14,8 +14,10 @@ use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_net::observer::Observer;
 use smol::channel::{Receiver, Sender, bounded};
 
-use crate::keys;
 use crate::report::{Report, Reporter, RequestReport};
+
+/// What a person is told of the keys of a terminal.
+const KEYS_HINT: &str = "keys: q QR code, c copy the URL, o open it";
 
 /// Reports the events of one agent.
 pub(crate) struct AgentReports {
@@ -127,7 +129,7 @@ impl AgentReports {
         if !first.private {
             self.set_url(&first.url);
             if self.has_keys.load(Ordering::Relaxed) {
-                self.reporter.note(keys::HELP);
+                self.reporter.note(KEYS_HINT);
             }
         }
     }

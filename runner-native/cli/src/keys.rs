@@ -15,8 +15,6 @@ use crate::qr_code;
 use crate::report::Reporter;
 use crate::terminal::KeyMode;
 
-/// What a person is told of the keys.
-pub(crate) const HELP: &str = "keys: q QR code, c copy the URL, o open it";
 /// Opens a URL in the browser of whoever is logged in.
 const OPENER: &str = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
 

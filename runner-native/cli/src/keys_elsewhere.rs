@@ -7,9 +7,6 @@ use hvym_tunnel_net::runtime::Task;
 use crate::agent_reports::AgentReports;
 use crate::report::Reporter;
 
-/// Told nowhere.
-pub(crate) const HELP: &str = "";
-
 /// Listens to nothing.
 pub(crate) fn listen(_reports: &Arc<AgentReports>, _reporter: &Reporter) -> Option<Task<()>> {
     None

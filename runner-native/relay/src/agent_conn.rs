@@ -2,6 +2,7 @@
 
 mod bindings;
 mod delegation;
+pub(crate) mod name_requests;
 mod peer_access;
 mod registration;
 mod websocket;

@@ -16,6 +16,7 @@ use smol::channel::bounded;
 
 use crate::access::{AgentLists, Bans};
 use crate::acme::{AcmeSource, LiveHosts};
+use crate::agent_conn::name_requests;
 use crate::compat_agents::CompatAgents;
 use crate::config::{CONTROL_SOCKET, RelayOptions, RestartSettings, StateSettings};
 #[cfg(unix)]
@@ -24,7 +25,7 @@ use crate::error::RelayError;
 use crate::event::{EventSink, RelayEvent};
 use crate::handle::RelayHandle;
 use crate::listener;
-use crate::names::{self, DnsLookup, NameRegistry, Resolver};
+use crate::names::{DnsLookup, NameRegistry, Resolver};
 use crate::registry::Registry;
 use crate::relay_state::{Plugins, RelayState};
 use crate::revocations::Revocations;
@@ -189,7 +190,7 @@ impl RelayBuilder {
         let state =
             RelayState::new(self.identity, self.settings, compat_agents, local.port(), sink, plugins, kept);
         let state = Arc::new(RelayState { revocations, ..state });
-        let expiring = spawn(names::expire(Arc::clone(&state)));
+        let expiring = spawn(name_requests::expire(Arc::clone(&state)));
         let kind = tls.clone().map_or(ListenerKind::Plain, ListenerKind::Tls);
         let mut tasks = vec![spawn(listener::accept(Arc::clone(&state), listener, kind))];
         if let Some((http, _)) = http {

@@ -12,8 +12,8 @@ use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_net::runtime::spawn;
 
 use super::registration::AgentRegistration;
+use crate::agent_conn::name_requests::Request;
 use crate::audit::{AuditKind, AuditRecord};
-use crate::names::Request;
 use crate::tcp_ports;
 
 impl AgentRegistration {

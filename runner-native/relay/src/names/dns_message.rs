@@ -13,7 +13,7 @@ pub(super) enum RecordType {
 
 /// Why an answer says nothing.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Error)]
-pub(super) enum AnswerError {
+pub(super) enum ReplyError {
     /// It is to another question, or malformed.
     #[error("the resolver's answer is malformed")]
     Malformed,
@@ -40,7 +40,7 @@ const MAX_ALIASES: usize = 8;
 const MAX_NAME_BYTES: usize = 255;
 
 /// The question for the records of `name`; `None` if that is no name.
-pub(super) fn question(id: u16, name: &str, kind: RecordType) -> Option<Vec<u8>> {
+pub(super) fn query(id: u16, name: &str, kind: RecordType) -> Option<Vec<u8>> {
     let mut message = Vec::with_capacity(HEAD_BYTES + name.len() + 6);
     for field in [id, RECURSION_DESIRED, 1, 0, 0, 0] {
         message.extend(field.to_be_bytes());
@@ -55,7 +55,7 @@ pub(super) fn question(id: u16, name: &str, kind: RecordType) -> Option<Vec<u8>>
     (name.len() < MAX_NAME_BYTES - 1).then_some(message)
 }
 
-/// The texts of these records of `name`, or the names that it is an alias of, from the answer to [`question`].
+/// The texts of these records of `name`, or the names that it is an alias of, from the answer to [`query`].
 ///
 /// # Errors
 /// It is no answer to it, or says that there is none to be had.
@@ -64,9 +64,9 @@ pub(super) fn answer(
     id: u16,
     name: &str,
     kind: RecordType,
-) -> Result<Vec<String>, AnswerError> {
+) -> Result<Vec<String>, ReplyError> {
     let mut reader = Reader { message, at: 0 };
-    let malformed = AnswerError::Malformed;
+    let malformed = ReplyError::Malformed;
     let head: [u16; 6] = std::array::from_fn(|_| reader.u16().unwrap_or_default());
     let [got_id, flags, questions, answers, ..] = head;
     let is_answer = message.len() >= HEAD_BYTES && got_id == id && flags >> 15 == 1 && flags >> 11 & 15 == 0;
@@ -79,12 +79,12 @@ pub(super) fn answer(
         return Err(malformed);
     }
     if flags & 0x0200 != 0 {
-        return Err(AnswerError::Truncated);
+        return Err(ReplyError::Truncated);
     }
     match (flags & 15) as u8 {
         0 => {}
         NXDOMAIN => return Ok(Vec::new()),
-        code => return Err(AnswerError::Failed(code)),
+        code => return Err(ReplyError::Failed(code)),
     }
     let (mut aliases, mut texts) = (Vec::new(), Vec::new());
     for _ in 0..answers.min(MAX_RECORDS) {
@@ -212,7 +212,7 @@ mod tests {
 
     /// An answer with these records: owner as bytes, type and data.
     fn message(flags: u16, records: &[(&[u8], u16, &[u8])]) -> Vec<u8> {
-        let mut message = question(7, NAME, RecordType::Txt).expect("a name");
+        let mut message = query(7, NAME, RecordType::Txt).expect("a name");
         message[2..4].copy_from_slice(&flags.to_be_bytes());
         message[6..8].copy_from_slice(&(records.len() as u16).to_be_bytes());
         for (owner, kind, data) in records {
@@ -226,7 +226,7 @@ mod tests {
     /// Points to the name of the question.
     const ASKED: &[u8] = &[192, 12];
 
-    fn texts(message: &[u8]) -> Result<Vec<String>, AnswerError> {
+    fn texts(message: &[u8]) -> Result<Vec<String>, ReplyError> {
         answer(message, 7, NAME, RecordType::Txt)
     }
 
@@ -242,15 +242,15 @@ mod tests {
         assert_eq!(texts(&aliased), Ok(vec!["x".to_owned()]));
         assert_eq!(texts(&message(0x8180, &[])), Ok(vec![]));
         assert_eq!(texts(&message(0x8183, &[])), Ok(vec![]), "no such name");
-        assert_eq!(texts(&message(0x8182, &[])), Err(AnswerError::Failed(2)));
-        assert_eq!(texts(&message(0x8380, &[])), Err(AnswerError::Truncated));
+        assert_eq!(texts(&message(0x8182, &[])), Err(ReplyError::Failed(2)));
+        assert_eq!(texts(&message(0x8380, &[])), Err(ReplyError::Truncated));
     }
 
     #[test]
     fn an_alias_is_that_of_the_name_itself() {
         let mut said =
             message(0x8180, &[(ASKED, 5, b"\x05ABcde\x06tunnel\x07example\x00"), (b"\x01a\x00", 5, ASKED)]);
-        let end = question(7, NAME, RecordType::Txt).expect("a name").len();
+        let end = query(7, NAME, RecordType::Txt).expect("a name").len();
         said[end - 3] = RecordType::Cname as u8;
         assert_eq!(answer(&said, 7, NAME, RecordType::Cname), Ok(vec!["abcde.tunnel.example".to_owned()]));
     }
@@ -258,28 +258,28 @@ mod tests {
     #[test]
     fn what_was_not_asked_is_no_answer() {
         let said = message(0x8180, &[(ASKED, 16, b"\x01x")]);
-        assert_eq!(answer(&said, 8, NAME, RecordType::Txt), Err(AnswerError::Malformed), "another id");
-        assert_eq!(answer(&said, 7, "app.example.org", RecordType::Txt), Err(AnswerError::Malformed));
-        assert_eq!(answer(&said, 7, NAME, RecordType::Cname), Err(AnswerError::Malformed));
-        assert_eq!(texts(&message(0x0100, &[])), Err(AnswerError::Malformed), "a question");
+        assert_eq!(answer(&said, 8, NAME, RecordType::Txt), Err(ReplyError::Malformed), "another id");
+        assert_eq!(answer(&said, 7, "app.example.org", RecordType::Txt), Err(ReplyError::Malformed));
+        assert_eq!(answer(&said, 7, NAME, RecordType::Cname), Err(ReplyError::Malformed));
+        assert_eq!(texts(&message(0x0100, &[])), Err(ReplyError::Malformed), "a question");
         // A name that points to itself, or forward.
         for pointer in [46u8, 47, 60] {
             assert_eq!(
                 texts(&message(0x8180, &[(&[192, pointer], 16, b"\x01x")])),
-                Err(AnswerError::Malformed)
+                Err(ReplyError::Malformed)
             );
         }
         for end in 0..said.len() {
-            assert_eq!(texts(&said[..end]), Err(AnswerError::Malformed), "{end}");
+            assert_eq!(texts(&said[..end]), Err(ReplyError::Malformed), "{end}");
         }
     }
 
     #[test]
     fn only_names_can_be_asked_for() {
         for name in ["", "a..b", ".a", "a.", &"a".repeat(64), &vec!["a".repeat(63); 4].join(".")] {
-            assert_eq!(question(1, name, RecordType::Txt), None, "{name}");
+            assert_eq!(query(1, name, RecordType::Txt), None, "{name}");
         }
-        assert!(question(1, &vec!["a".repeat(62); 4].join("."), RecordType::Txt).is_some());
+        assert!(query(1, &vec!["a".repeat(62); 4].join("."), RecordType::Txt).is_some());
     }
 
     proptest! {

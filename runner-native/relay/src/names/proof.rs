@@ -3,14 +3,11 @@
 use std::pin::Pin;
 
 use hvym_tunnel_core::names::CustomHost;
-use hvym_tunnel_core::relay::Owner;
 use hvym_tunnel_core::stellar::Address;
 use thiserror::Error;
 
-use crate::relay_state::RelayState;
-
 /// The label in front of a host name at which its owner's address stands.
-const TEXT_LABEL: &str = "_hvym-tunnel";
+pub(crate) const TEXT_LABEL: &str = "_hvym-tunnel";
 
 /// The records of a name.
 pub type Lookups<'a> = Pin<Box<dyn Future<Output = Result<Vec<String>, LookupError>> + Send + 'a>>;
@@ -30,26 +27,18 @@ pub trait DnsLookup: Send + Sync {
 }
 
 /// What DNS may say of a host name of one identity.
-pub(super) struct Accepted {
-    address: Address,
-    hosts: Vec<String>,
-}
-
-/// What is accepted for `owner`: its address, and every name that it has here.
-pub(super) fn accepted(state: &RelayState, owner: &Address) -> Accepted {
-    let identity = Owner::Identity(*owner);
-    let mut hosts = vec![state.sessions.host(&identity, None), state.sessions.long_host(&identity)];
-    let claimed = state.names.all().into_iter().filter(|(_, of)| of == owner);
-    let domain = &state.settings.options.ingress.domain;
-    hosts.extend(claimed.map(|(name, _)| format!("{}.{domain}", name.as_str())));
-    Accepted { address: *owner, hosts }
+pub(crate) struct Accepted {
+    /// Its address.
+    pub(crate) address: Address,
+    /// The names that it has here.
+    pub(crate) hosts: Vec<String>,
 }
 
 /// Whether one of the records is there.
 ///
 /// # Errors
 /// Neither can be looked up, or one cannot and the other is not there.
-pub(super) async fn is_proven(
+pub(crate) async fn is_proven(
     dns: &dyn DnsLookup,
     host: &CustomHost,
     accepted: &Accepted,
@@ -65,14 +54,6 @@ pub(super) async fn is_proven(
         return Ok(true);
     }
     texts.map(|_| false)
-}
-
-/// What the owner of a host name has to do.
-pub(super) fn advice(state: &RelayState, host: &CustomHost, owner: &Address) -> String {
-    let alias = state.sessions.host(&Owner::Identity(*owner), None);
-    format!(
-        "{host} is not led to you: make it a CNAME of {alias}, or put {owner} into a TXT record of {TEXT_LABEL}.{host}"
-    )
 }
 
 #[cfg(test)]

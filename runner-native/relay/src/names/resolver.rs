@@ -9,7 +9,7 @@ use hvym_tunnel_net::clock::seed;
 use hvym_tunnel_net::timeout::within;
 use smol::net::{TcpStream, UdpSocket};
 
-use super::dns_message::{AnswerError, RecordType, answer, question};
+use super::dns_message::{RecordType, ReplyError, answer, query};
 use super::proof::{DnsLookup, LookupError, Lookups};
 
 /// Where the system's resolvers stand (resolv.conf(5)).
@@ -43,7 +43,7 @@ impl Resolver {
         for server in (0..ROUNDS).flat_map(|_| self.servers.iter().take(MAX_SERVERS)) {
             let [first, second, ..] = seed();
             let id = u16::from_be_bytes([first, second]);
-            let message = question(id, name, kind).ok_or_else(|| LookupError("it is no name".to_owned()))?;
+            let message = query(id, name, kind).ok_or_else(|| LookupError("it is no name".to_owned()))?;
             let mut outcome = match within(TIMEOUT, by_datagram(*server, &message)).await {
                 Some(Ok(reply)) => answer(&reply, id, name, kind),
                 failed => {
@@ -51,7 +51,7 @@ impl Resolver {
                     continue;
                 }
             };
-            if outcome == Err(AnswerError::Truncated) {
+            if outcome == Err(ReplyError::Truncated) {
                 outcome = match within(TIMEOUT, by_stream(*server, &message)).await {
                     Some(Ok(reply)) => answer(&reply, id, name, kind),
                     failed => {

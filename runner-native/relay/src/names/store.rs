@@ -2,7 +2,7 @@
 
 use std::io;
 
-use hvym_tunnel_core::names::{Claim, ClaimedName, Claims, CustomHost, MAX_NAMES, PublicName};
+use hvym_tunnel_core::names::{Claim, ClaimRegistry, ClaimedName, CustomHost, MAX_NAMES, PublicName};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::UnixTime;
 use serde::{Deserialize, Serialize};
@@ -97,7 +97,7 @@ fn set_aside(folder: &StateDir, now: UnixTime, reason: &str) -> Result<Vec<(Publ
 ///
 /// # Errors
 /// The folder takes no file.
-pub(super) fn write(folder: &StateDir, claims: &Claims) -> io::Result<()> {
+pub(super) fn write(folder: &StateDir, claims: &ClaimRegistry) -> io::Result<()> {
     let row = |(name, claim): (&PublicName, &Claim)| Row {
         name: name.as_str().to_owned(),
         address: claim.owner,
@@ -125,7 +125,7 @@ mod tests {
     fn names_are_read_as_they_were_written() {
         let folder = folder("kept");
         assert!(read(&folder, NOW).expect("no file").is_empty());
-        let mut claims = Claims::new(Duration::from_secs(60));
+        let mut claims = ClaimRegistry::new(Duration::from_secs(60));
         let owner = Address::from_public_key([7; 32]);
         for name in [
             PublicName::Label(ClaimedName::new("cool-app").expect("a name")),
@@ -134,7 +134,7 @@ mod tests {
             claims.claim(name, owner, |_| false, NOW).expect("it is free");
         }
         write(&folder, &claims).expect("a folder");
-        let mut read_again = Claims::new(Duration::from_secs(60));
+        let mut read_again = ClaimRegistry::new(Duration::from_secs(60));
         assert_eq!(read_again.restore(read(&folder, NOW).expect("a file")), 0);
         assert_eq!(read_again, claims);
         std::fs::remove_dir_all(folder.path("")).expect("it was ours");

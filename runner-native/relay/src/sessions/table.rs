@@ -245,13 +245,13 @@ impl SessionTable {
 
     /// Visitors of `name` are led to `owner` from now on.
     pub(crate) fn give_name(&self, name: PublicName, owner: Address) {
-        self.lock().directory.give(name, owner);
+        self.lock().directory.assign_name(name, owner);
         self.generation.fetch_add(1, Ordering::Release);
     }
 
     /// Visitors of `name` are led nowhere.
     pub(crate) fn withdraw_name(&self, name: &PublicName) {
-        self.lock().directory.withdraw(name);
+        self.lock().directory.withdraw_name(name);
         self.generation.fetch_add(1, Ordering::Release);
     }
 
