@@ -1,7 +1,5 @@
 //! `expose`: what a person types to give local services an address.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use hvym_tunnel_core::access::Access;
 use hvym_tunnel_core::dialect::Proto;
@@ -11,6 +9,7 @@ use super::compat::CompatArgs;
 use super::identity::{IdentityRole, SourceArgs, known_relays};
 use super::names::NameArgs;
 use super::sessions::SessionArgs;
+use super::upstream::UpstreamArgs;
 use super::{OptionError, Output};
 use crate::exit::{EXIT_CODES, ExitError};
 use crate::expose::ExposeOptions;
@@ -64,15 +63,8 @@ pub(crate) struct ExposeArgs {
         hide_env = true
     )]
     bind: Vec<Binding>,
-    /// Tell TCP services who the visitor is, before the first byte (PROXY protocol, version 2)
-    #[arg(long, env = "HVYM_TUNNEL_PROXY_PROTOCOL", hide_env = true)]
-    proxy_protocol: bool,
-    /// Trust this certificate authority (PEM) beside the public ones, for https services
-    #[arg(long, value_name = "FILE", env = "HVYM_TUNNEL_CA_FILE", hide_env = true)]
-    ca_file: Option<PathBuf>,
-    /// Stop (exit 7) if nothing listens at a target at the start
-    #[arg(long, env = "HVYM_TUNNEL_REQUIRE_UPSTREAM", hide_env = true)]
-    require_upstream: bool,
+    #[command(flatten)]
+    upstream: UpstreamArgs,
     #[command(flatten)]
     filter: FilterSettings,
     #[command(flatten)]
@@ -129,11 +121,11 @@ impl ExposeArgs {
         let has_tcp = bindings.iter().any(|binding| binding.target.proto() == Proto::Tcp);
         let spec = |Binding { service, target }| {
             // Of several services, those that carry bytes are meant. If there is none, the check says so.
-            let proxy_protocol = self.proxy_protocol && (target.proto() == Proto::Tcp || !has_tcp);
+            let proxy_protocol = self.upstream.proxy_protocol && (target.proto() == Proto::Tcp || !has_tcp);
             let mut spec = ServiceSpec::new(service, target);
             (spec.access, spec.filter, spec.proxy_protocol) =
                 (access.clone(), filter.clone(), proxy_protocol);
-            spec.ca.clone_from(&self.ca_file);
+            spec.ca.clone_from(&self.upstream.ca_file);
             spec.on_conflict = on_conflict;
             spec
         };
@@ -146,7 +138,7 @@ impl ExposeArgs {
             process_label,
             services: bindings.into_iter().map(spec).collect(),
             names: self.names.names,
-            require_upstream: self.require_upstream,
+            require_upstream: self.upstream.require_upstream,
         };
         options.check()?;
         Ok((source, options))

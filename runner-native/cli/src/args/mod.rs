@@ -27,6 +27,7 @@ mod sessions;
 mod share;
 
 mod token;
+mod upstream;
 
 use hvym_tunnel_agent::settings::CompatSystem;
 use thiserror::Error;
