@@ -14,9 +14,16 @@ use crate::sessions::{HeldFor, HostTarget};
 use crate::upstream::response_body::{self, Answer};
 use crate::visitor::Visitor;
 
-/// Whether a request for a service that is not there is worth holding.
-pub(super) fn is_held(state: &RelayState) -> bool {
-    state.hold.is_active(state.clock.now())
+/// What is missing, if a request for it is worth holding.
+pub(super) fn missing(state: &RelayState, found: &Result<HostTarget, NameError>) -> Option<Page> {
+    if !state.hold.is_active(state.clock.now()) {
+        return None;
+    }
+    match found {
+        Ok(HostTarget::Missing(page)) => Some(page.clone()),
+        Err(NameError::NotConnected(short)) => Some(Page::no_agent(short.as_str())),
+        _ => None,
+    }
 }
 
 /// Waits for the agent that `host` names, and passes the request on, or answers it with the page that says what is missing.

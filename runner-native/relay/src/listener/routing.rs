@@ -19,7 +19,6 @@ use crate::limits::visitor_counts::RequestPermit;
 use crate::pages;
 use crate::proxy::proxy;
 use crate::router::Route;
-use crate::sessions::HostTarget;
 use crate::upstream::response_body::{self, Answer};
 use crate::visitor::Visitor;
 use crate::visitor::in_flight::InFlight;
@@ -70,18 +69,14 @@ async fn route(visitor: &Arc<Visitor>, request: Request<Incoming>) -> (Answer, O
     }
     let limit = visitor.state.settings.options.limits.body_timeout;
     let request = Request::from_parts(head, RequestBody::new(body, limit));
+    // No agent logs in over HTTP/2.
+    if visitor.is_reserved() {
+        return (response_body::page(&pages::over_limit(LimitError::Connections), format), None);
+    }
+    if let Some(page) = held::missing(&visitor.state, &reached) {
+        return Box::pin(held::answer(visitor, page, host, request)).await;
+    }
     match reached {
-        // No agent logs in over HTTP/2.
-        _ if visitor.is_reserved() => {
-            (response_body::page(&pages::over_limit(LimitError::Connections), format), None)
-        }
-        Ok(HostTarget::Missing(page)) if held::is_held(&visitor.state) => {
-            Box::pin(held::answer(visitor, page, host, request)).await
-        }
-        Err(NameError::NotConnected(short)) if held::is_held(&visitor.state) => {
-            let page = Page::no_agent(short.as_str());
-            Box::pin(held::answer(visitor, page, host, request)).await
-        }
         Ok(target) => match target.destination() {
             Ok(destination) => {
                 let (mut answer, permit) = proxy(visitor, destination, host, request).await;

@@ -152,19 +152,13 @@ pub(super) fn route<'a>(
     if visitor.is_reserved() && (reached.is_ok() || !api::is_agent_endpoint(view.path())) {
         return Routed::Page(pages::over_limit(LimitError::Connections));
     }
+    if let Some(page) = held::missing(&visitor.state, &reached) {
+        let host = host.into_owned();
+        return local(view, &path, |request| {
+            Box::pin(async move { held::answer(visitor, page, host, request).await })
+        });
+    }
     let target = match reached {
-        Ok(HostTarget::Missing(page)) if held::is_held(&visitor.state) => {
-            let host = host.into_owned();
-            return local(view, &path, |request| {
-                Box::pin(async move { held::answer(visitor, page, host, request).await })
-            });
-        }
-        Err(NameError::NotConnected(short)) if held::is_held(&visitor.state) => {
-            let (page, host) = (Page::no_agent(short.as_str()), host.into_owned());
-            return local(view, &path, |request| {
-                Box::pin(async move { held::answer(visitor, page, host, request).await })
-            });
-        }
         Ok(target) => target,
         Err(name) => {
             return local(view, &path, |request| {
