@@ -43,7 +43,7 @@ pub(crate) enum DriverEvent {
     /// An event of the agent that concerns no stream.
     Agent(AgentEvent),
     /// The peer opened a stream.
-    Incoming(StreamId, StreamHeader),
+    Incoming(StreamId, Box<StreamHeader>),
 }
 
 struct State {

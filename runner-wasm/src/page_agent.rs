@@ -112,7 +112,7 @@ impl PageAgent {
     fn on_driver(self: &Rc<Self>, event: DriverEvent) {
         match event {
             DriverEvent::Opened => self.emit_state("authenticating"),
-            DriverEvent::Incoming(id, header) => self.on_incoming(id, header),
+            DriverEvent::Incoming(id, header) => self.on_incoming(id, *header),
             DriverEvent::Agent(AgentEvent::Dial(_)) => self.emit_state("connecting"),
             DriverEvent::Agent(AgentEvent::Sign(input)) => self.on_sign(input),
             DriverEvent::Agent(AgentEvent::Up(endpoint)) => self.on_up(&endpoint),

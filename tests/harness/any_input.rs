@@ -281,7 +281,7 @@ impl Trial {
             return message;
         }
         let signal = match Frame::decode(message.clone()) {
-            Ok(Frame::Signal(signal)) => signal,
+            Ok(Frame::Signal(signal)) => *signal,
             Ok(Frame::Mux(_)) | Err(_) => return message,
         };
         let without = match signal {
@@ -304,7 +304,7 @@ impl Trial {
             },
             _ => return message,
         };
-        Frame::Signal(without).encode()
+        Frame::Signal(Box::new(without)).encode()
     }
 
     /// Reads what has arrived, or waits for it.

@@ -273,7 +273,7 @@ impl<M: Streams> Owner<M> {
     pub fn listen(&mut self) {
         while let Some(event) = self.machine.poll_event() {
             match M::split_event(event) {
-                Ok(StreamEvent::Opened { id, header: opening }) => self.opened.push((id, opening)),
+                Ok(StreamEvent::Opened { id, header: opening }) => self.opened.push((id, *opening)),
                 Ok(StreamEvent::Reset(id, _)) => self.resets.push(id),
                 Ok(_) => {}
                 Err(event) => self.events.push(event),

@@ -138,7 +138,9 @@ impl AgentEnd {
     /// Streams that the relay opened, oldest first.
     pub fn opened(&self) -> Vec<(StreamId, StreamHeader)> {
         let opened = |event: &AgentEvent| match event {
-            AgentEvent::Stream(StreamEvent::Opened { id, header: opening }) => Some((*id, opening.clone())),
+            AgentEvent::Stream(StreamEvent::Opened { id, header: opening }) => {
+                Some((*id, (**opening).clone()))
+            }
             _ => None,
         };
         self.events.iter().filter_map(opened).collect()

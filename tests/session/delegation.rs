@@ -242,7 +242,7 @@ fn call(pair: &mut Pair<AgentEnd, RelayEnd>, to: Address, service: &str) -> Resu
     let id = pair.agent.machine.open(&StreamHeader::reaching(to, service), now).expect("room");
     pair.run(SECOND);
     let opened = pair.relay.events[seen..].iter().find_map(|event| match event {
-        SessionEvent::Stream(StreamEvent::Opened { header, .. }) => Some(header.clone()),
+        SessionEvent::Stream(StreamEvent::Opened { header, .. }) => Some((**header).clone()),
         _ => None,
     });
     match opened {

@@ -64,7 +64,7 @@ fn an_event_wakes_those_who_wait_for_it_on_its_stream_and_once() {
         (StreamEvent::Readable(ids[1]), [1, 0, 0]),
         (StreamEvent::Writable(ids[1]), [0, 1, 0]),
         (StreamEvent::Reset(ids[1], ResetReason::Local(7)), [1, 1, 1]),
-        (StreamEvent::Opened { id: ids[1], header: opening("web") }, [0, 0, 0]),
+        (StreamEvent::Opened { id: ids[1], header: Box::new(opening("web")) }, [0, 0, 0]),
     ];
     for (event, expected) in table {
         let (mut wakers, tasks) = waiting(&ids);

@@ -11,6 +11,7 @@ mod signal;
 mod signal_json;
 mod stream_header;
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 
 use bytes::Bytes;
@@ -33,7 +34,7 @@ pub const MAX_CONTROL_BYTES: usize = 64 * 1024;
 #[derive(Clone, PartialEq, Debug)]
 pub enum Frame {
     /// A control message.
-    Signal(Signal),
+    Signal(Box<Signal>),
     /// A piece of the Yamux session.
     Mux(Bytes),
 }

@@ -1,5 +1,6 @@
 //! Frames as messages: text is one JSON object with a `type`, binary is a piece of the Yamux session.
 
+use alloc::boxed::Box;
 use alloc::string::ToString;
 
 use bytes::Bytes;
@@ -17,7 +18,7 @@ impl Frame {
             Message::Binary(data) => Ok(Frame::Mux(data)),
             Message::Text(text) if text.len() > MAX_CONTROL_BYTES => Err(DecodeError::TooLarge(text.len())),
             Message::Text(text) => Signal::from_json(&text)
-                .map(Frame::Signal)
+                .map(|signal| Frame::Signal(Box::new(signal)))
                 .map_err(|e| DecodeError::NotControl(e.to_string())),
         }
     }

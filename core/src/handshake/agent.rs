@@ -246,7 +246,7 @@ impl Login for AgentHandshake {
 
     fn handle_message(&mut self, message: Message, now: Instant) -> Result<Option<Step>, DownReason> {
         let reason = match Frame::decode(message) {
-            Ok(Frame::Signal(signal)) => return self.on_signal(signal, now),
+            Ok(Frame::Signal(signal)) => return self.on_signal(*signal, now),
             Ok(Frame::Mux(_)) => DownReason::Malformed(String::from("stream data before the login")),
             Err(error) => DownReason::from(error),
         };
@@ -295,7 +295,7 @@ impl Login for AgentHandshake {
     }
 
     fn encode(&self, signal: Signal) -> Option<Message> {
-        Some(Frame::Signal(signal).encode())
+        Some(Frame::Signal(Box::new(signal)).encode())
     }
 
     fn close(&mut self, _reason: &DownReason) -> Option<Message> {

@@ -310,7 +310,7 @@ impl Login for RelayHandshake {
 
     fn handle_message(&mut self, message: Message, now: Instant) -> Result<Option<Step>, DownReason> {
         let reason = match Frame::decode(message) {
-            Ok(Frame::Signal(signal)) => return self.on_signal(signal, now),
+            Ok(Frame::Signal(signal)) => return self.on_signal(*signal, now),
             Ok(Frame::Mux(_)) | Err(DecodeError::NotControl(_)) => {
                 DownReason::Malformed(NOT_A_LOGIN.to_owned())
             }
@@ -373,7 +373,7 @@ impl Login for RelayHandshake {
     }
 
     fn encode(&self, signal: Signal) -> Option<Message> {
-        Some(Frame::Signal(signal).encode())
+        Some(Frame::Signal(Box::new(signal)).encode())
     }
 
     fn close(&mut self, reason: &DownReason) -> Option<Message> {

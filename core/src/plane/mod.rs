@@ -7,6 +7,7 @@
 mod stream_headers;
 mod yamux;
 
+use alloc::boxed::Box;
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -32,7 +33,7 @@ pub enum StreamEvent {
         /// The stream.
         id: StreamId,
         /// What for.
-        header: StreamHeader,
+        header: Box<StreamHeader>,
     },
     /// Reading gives something again: data, or the end.
     Readable(StreamId),

@@ -1,5 +1,6 @@
 //! The native data plane: one Yamux session in `Binary` messages, control messages as JSON text.
 
+use alloc::boxed::Box;
 use alloc::string::ToString;
 
 use bytes::Bytes;
@@ -90,7 +91,7 @@ impl YamuxPlane {
         };
         let header = self.headers.advance(id, &mut self.mux, self.now)?;
         match header.and_then(|header| header.check(opener).map(|()| header)) {
-            Ok(header) => Some(PlaneEvent::Stream(StreamEvent::Opened { id, header })),
+            Ok(header) => Some(PlaneEvent::Stream(StreamEvent::Opened { id, header: Box::new(header) })),
             Err(error) => {
                 tracing::debug!(%error, "refused a stream");
                 self.reset(id, RESET_BAD_HEADER, self.now);
@@ -114,12 +115,12 @@ impl DataPlane for YamuxPlane {
         self.now = now;
         match Frame::decode(message)? {
             Frame::Mux(data) => self.mux.handle_data(data, now).map(|()| None).map_err(down_reason),
-            Frame::Signal(signal) => Ok(Some(signal)),
+            Frame::Signal(signal) => Ok(Some(*signal)),
         }
     }
 
     fn encode(&self, signal: Signal) -> Option<Message> {
-        Some(Frame::Signal(signal).encode())
+        Some(Frame::Signal(Box::new(signal)).encode())
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DownReason> {

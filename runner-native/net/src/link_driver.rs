@@ -84,7 +84,7 @@ impl<M: Streams> State<M> {
         while let Some(event) = self.machine.poll_event() {
             match M::split_event(event) {
                 Ok(StreamEvent::Opened { id, header }) => {
-                    return Some(OwnerEvent::Opened(id, Box::new(header)));
+                    return Some(OwnerEvent::Opened(id, header));
                 }
                 Ok(event) => self.wakers.wake(&event),
                 Err(event) => {

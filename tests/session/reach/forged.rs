@@ -45,7 +45,7 @@ impl<M: Streams> Wild<M> {
             }
             while let Some(event) = self.machine.poll_event() {
                 if let Ok(StreamEvent::Opened { header: opening, .. }) = M::split_event(event) {
-                    self.opened.push(opening);
+                    self.opened.push(*opening);
                 }
             }
             while let Some(transmit) = self.machine.poll_transmit() {

@@ -159,7 +159,7 @@ fn copy((from, near, now): Half<'_>, (to, far, then): Half<'_>) {
 
 fn opened(event: &SessionEvent) -> Option<(StreamId, StreamHeader)> {
     match event {
-        SessionEvent::Stream(StreamEvent::Opened { id, header: opening }) => Some((*id, opening.clone())),
+        SessionEvent::Stream(StreamEvent::Opened { id, header: opening }) => Some((*id, (**opening).clone())),
         _ => None,
     }
 }

@@ -1,5 +1,6 @@
 //! Who the agent of a session is, by what it acts, and what that allows.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use core::time::Duration;
 
@@ -151,7 +152,7 @@ impl Session {
     pub(super) fn on_opened(
         &mut self,
         id: StreamId,
-        header: StreamHeader,
+        mut header: Box<StreamHeader>,
         now: Instant,
     ) -> Option<SessionEvent> {
         let Some(from) = self.peer.address() else {
@@ -160,7 +161,7 @@ impl Session {
             }
             return None;
         };
-        let mut header = StreamHeader { from: Some(from), ..header };
+        header.from = Some(from);
         if let Some(delegation) = self.peer.delegation() {
             let to = header.to.unwrap_or(from);
             if let Err(error) = delegation.check_call(to, &header.service) {
