@@ -41,7 +41,8 @@ const BELOW_SIDES: [&str; 7] = [
     "hvym-tunnel-net",
 ];
 const BELOW_ACME: [&str; 3] = ["hvym-dns", "hvym-tunnel-core", "hvym-tunnel-net"];
-const BELOW_RELAY: [&str; 8] = [
+const BELOW_RELAY: [&str; 9] = [
+    "hvym-dns",
     "hvym-yamux",
     "hvym-http1",
     "hvym-proxy",

@@ -85,6 +85,11 @@ impl DomainName {
         self.labels().skip(more).eq(apex.labels()).then(|| self.labels().take(more))
     }
 
+    /// Its length octets and labels (RFC 1035 section 3.1).
+    pub(crate) fn wire(&self) -> &[u8] {
+        &self.wire
+    }
+
     /// Its length on the wire.
     pub(crate) fn wire_length(&self) -> usize {
         self.wire.len()

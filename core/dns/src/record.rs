@@ -11,6 +11,7 @@ pub(crate) const IN: u16 = 1;
 /// Types (RFC 1035 section 3.2.2, RFC 3596, RFC 8659).
 pub(crate) const A: u16 = 1;
 pub(crate) const NS: u16 = 2;
+pub(crate) const CNAME: u16 = 5;
 pub(crate) const SOA: u16 = 6;
 pub(crate) const HINFO: u16 = 13;
 pub(crate) const TXT: u16 = 16;

@@ -2,7 +2,6 @@
 //!
 //! Whether a host name may be claimed, [`proof`] finds out. It knows neither sessions nor agents.
 
-mod dns_message;
 pub(crate) mod proof;
 mod resolver;
 mod store;

@@ -5,11 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
+use hvym_dns::{DomainName, LookupType, ResolverError, lookup_query, lookup_records};
 use hvym_tunnel_net::clock::seed;
 use hvym_tunnel_net::timeout::within;
 use smol::net::{TcpStream, UdpSocket};
 
-use super::dns_message::{RecordType, ReplyError, answer, query};
 use super::proof::{DnsLookup, LookupError, Lookups};
 
 /// Where the system's resolvers stand (resolv.conf(5)).
@@ -38,22 +38,23 @@ impl Resolver {
         Self { servers }
     }
 
-    async fn look_up(&self, name: &str, kind: RecordType) -> Result<Vec<String>, LookupError> {
+    async fn look_up(&self, name: &str, kind: LookupType) -> Result<Vec<String>, LookupError> {
+        let name = DomainName::parse(name).map_err(|error| LookupError(error.to_string()))?;
         let mut last = LookupError("there is no resolver".to_owned());
         for server in (0..ROUNDS).flat_map(|_| self.servers.iter().take(MAX_SERVERS)) {
             let [first, second, ..] = seed();
             let id = u16::from_be_bytes([first, second]);
-            let message = query(id, name, kind).ok_or_else(|| LookupError("it is no name".to_owned()))?;
+            let message = lookup_query(id, &name, kind);
             let mut outcome = match within(TIMEOUT, by_datagram(*server, &message)).await {
-                Some(Ok(reply)) => answer(&reply, id, name, kind),
+                Some(Ok(reply)) => lookup_records(&reply, id, &name, kind),
                 failed => {
                     last = failure(*server, failed);
                     continue;
                 }
             };
-            if outcome == Err(ReplyError::Truncated) {
+            if outcome == Err(ResolverError::Truncated) {
                 outcome = match within(TIMEOUT, by_stream(*server, &message)).await {
-                    Some(Ok(reply)) => answer(&reply, id, name, kind),
+                    Some(Ok(reply)) => lookup_records(&reply, id, &name, kind),
                     failed => {
                         last = failure(*server, failed);
                         continue;
@@ -71,11 +72,11 @@ impl Resolver {
 
 impl DnsLookup for Resolver {
     fn texts<'a>(&'a self, name: &'a str) -> Lookups<'a> {
-        Box::pin(self.look_up(name, RecordType::Txt))
+        Box::pin(self.look_up(name, LookupType::Txt))
     }
 
     fn aliases<'a>(&'a self, name: &'a str) -> Lookups<'a> {
-        Box::pin(self.look_up(name, RecordType::Cname))
+        Box::pin(self.look_up(name, LookupType::Cname))
     }
 }
 
@@ -144,7 +145,7 @@ mod tests {
 
     fn look_up(servers: Vec<SocketAddr>) -> Result<Vec<String>, LookupError> {
         let resolver = Resolver::new(servers);
-        Runtime::new().expect("threads").block_on(resolver.look_up("a.example", RecordType::Txt))
+        Runtime::new().expect("threads").block_on(resolver.look_up("a.example", LookupType::Txt))
     }
 
     #[test]

@@ -1,20 +1,38 @@
-//! One question of DNS and its answer (RFC 1035 section 4), as far as proofs of host names need it: texts and aliases.
+//! The query of a resolver's client and the response to it (RFC 1035 section 4), for texts and aliases. It knows no zone.
 //!
-//! Pure. An answer is a stranger's: whatever it holds, reading it ends, and nothing of it is believed that was not asked.
+//! A response is a stranger's: whatever it holds, reading it ends, and nothing of it is believed that was not asked.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use thiserror::Error;
 
-/// What a question asks for.
+use crate::name::{DomainName, MAX_NAME_BYTES};
+use crate::query::{HEADER_BYTES, ResponseCode};
+use crate::record::{CNAME, IN, TXT};
+
+/// The type of the records that are looked up (RFC 1035 section 3.2.2).
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(super) enum RecordType {
-    Cname = 5,
-    Txt = 16,
+pub enum LookupType {
+    /// The name that a name is an alias of.
+    Cname,
+    /// The texts of a name.
+    Txt,
 }
 
-/// Why an answer says nothing.
+impl LookupType {
+    fn code(self) -> u16 {
+        match self {
+            LookupType::Cname => CNAME,
+            LookupType::Txt => TXT,
+        }
+    }
+}
+
+/// Why a response has no records.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Error)]
-pub(super) enum ReplyError {
-    /// It is to another question, or malformed.
+pub enum ResolverError {
+    /// It is to another query, or malformed.
     #[error("the resolver's answer is malformed")]
     Malformed,
     /// It did not fit a datagram.
@@ -25,80 +43,68 @@ pub(super) enum ReplyError {
     Failed(u8),
 }
 
-/// The class of the Internet.
-const IN: u16 = 1;
 /// A resolver that is asked to do the whole work (RFC 1035 section 4.1.1, RD).
 const RECURSION_DESIRED: u16 = 0x0100;
-const HEAD_BYTES: usize = 12;
-/// No such name.
-const NXDOMAIN: u8 = 3;
-/// Records of an answer that are looked at. A name has a few.
+/// Records of a response that are looked at. A name has a few.
 const MAX_RECORDS: u16 = 64;
 /// Aliases that are followed; resolvers stop at as many.
 const MAX_ALIASES: usize = 8;
-/// Bytes of a name in text form (RFC 1035 section 2.3.4), and so the steps that reading one takes at most.
-const MAX_NAME_BYTES: usize = 255;
 
-/// The question for the records of `name`; `None` if that is no name.
-pub(super) fn query(id: u16, name: &str, kind: RecordType) -> Option<Vec<u8>> {
-    let mut message = Vec::with_capacity(HEAD_BYTES + name.len() + 6);
-    for field in [id, RECURSION_DESIRED, 1, 0, 0, 0] {
-        message.extend(field.to_be_bytes());
-    }
-    for label in name.split('.') {
-        let length = u8::try_from(label.len()).ok().filter(|length| matches!(length, 1..=63))?;
-        message.push(length);
-        message.extend(label.as_bytes());
-    }
-    message.push(0);
-    message.extend([kind as u16, IN].into_iter().flat_map(u16::to_be_bytes));
-    (name.len() < MAX_NAME_BYTES - 1).then_some(message)
+/// The query for records of `name`. `id` must not be guessable: whoever knows it can respond.
+pub fn lookup_query(id: u16, name: &DomainName, kind: LookupType) -> Vec<u8> {
+    let head = [id, RECURSION_DESIRED, 1, 0, 0, 0].into_iter().flat_map(u16::to_be_bytes);
+    let mut message: Vec<u8> = head.collect();
+    message.extend(name.wire());
+    message.extend([kind.code(), IN].into_iter().flat_map(u16::to_be_bytes));
+    message
 }
 
-/// The texts of these records of `name`, or the names that it is an alias of, from the answer to [`query`].
+/// The texts of `name`, or the names that it is an alias of, from the response to [`lookup_query`]. A name that does not exist
+/// has none.
 ///
 /// # Errors
-/// It is no answer to it, or says that there is none to be had.
-pub(super) fn answer(
+/// It is no response to it, or an error of the resolver.
+pub fn lookup_records(
     message: &[u8],
     id: u16,
-    name: &str,
-    kind: RecordType,
-) -> Result<Vec<String>, ReplyError> {
+    name: &DomainName,
+    kind: LookupType,
+) -> Result<Vec<String>, ResolverError> {
     let mut reader = Reader { message, at: 0 };
-    let malformed = ReplyError::Malformed;
-    let head: [u16; 6] = std::array::from_fn(|_| reader.u16().unwrap_or_default());
+    let malformed = ResolverError::Malformed;
+    let head: [u16; 6] = core::array::from_fn(|_| reader.u16().unwrap_or_default());
     let [got_id, flags, questions, answers, ..] = head;
-    let is_answer = message.len() >= HEAD_BYTES && got_id == id && flags >> 15 == 1 && flags >> 11 & 15 == 0;
+    let is_answer =
+        message.len() >= HEADER_BYTES && got_id == id && flags >> 15 == 1 && flags >> 11 & 15 == 0;
     if !is_answer || questions != 1 {
         return Err(malformed);
     }
     let asked = (reader.name().ok_or(malformed)?, reader.u16(), reader.u16());
-    let name = name.to_ascii_lowercase();
-    if asked != (name.clone(), Some(kind as u16), Some(IN)) {
+    let name = name.to_string();
+    if asked != (name.clone(), Some(kind.code()), Some(IN)) {
         return Err(malformed);
     }
     if flags & 0x0200 != 0 {
-        return Err(ReplyError::Truncated);
+        return Err(ResolverError::Truncated);
     }
-    match (flags & 15) as u8 {
+    match flags & 15 {
         0 => {}
-        NXDOMAIN => return Ok(Vec::new()),
-        code => return Err(ReplyError::Failed(code)),
+        code if code == ResponseCode::NoSuchName as u16 => return Ok(Vec::new()),
+        code => return Err(ResolverError::Failed(code as u8)),
     }
     let (mut aliases, mut texts) = (Vec::new(), Vec::new());
     for _ in 0..answers.min(MAX_RECORDS) {
         let record = reader.record().ok_or(malformed)?;
         match (record.class, record.kind) {
-            (IN, kind) if kind == RecordType::Cname as u16 => {
+            (IN, CNAME) => {
                 let mut target = Reader { message, at: record.at };
                 aliases.push((record.owner, target.name().ok_or(malformed)?));
             }
-            (IN, kind) if kind == RecordType::Txt as u16 => texts.push((record.owner, text(record.data))),
+            (IN, TXT) => texts.push((record.owner, text(record.data))),
             _ => {}
         }
     }
-    if kind == RecordType::Cname {
+    if kind == LookupType::Cname {
         return Ok(aliases
             .into_iter()
             .filter(|(owner, _)| *owner == name)
@@ -204,15 +210,20 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::borrow::ToOwned;
+    use alloc::vec;
+
     use proptest::prelude::*;
 
     use super::*;
 
-    const NAME: &str = "_hvym-tunnel.app.example.org";
+    fn name() -> DomainName {
+        DomainName::parse("_hvym-tunnel.app.example.org").expect("a name")
+    }
 
-    /// An answer with these records: owner as bytes, type and data.
+    /// A response with these records: owner as bytes, type and data.
     fn message(flags: u16, records: &[(&[u8], u16, &[u8])]) -> Vec<u8> {
-        let mut message = query(7, NAME, RecordType::Txt).expect("a name");
+        let mut message = lookup_query(7, &name(), LookupType::Txt);
         message[2..4].copy_from_slice(&flags.to_be_bytes());
         message[6..8].copy_from_slice(&(records.len() as u16).to_be_bytes());
         for (owner, kind, data) in records {
@@ -223,11 +234,11 @@ mod tests {
         message
     }
 
-    /// Points to the name of the question.
+    /// Points to the name of the query.
     const ASKED: &[u8] = &[192, 12];
 
-    fn texts(message: &[u8]) -> Result<Vec<String>, ReplyError> {
-        answer(message, 7, NAME, RecordType::Txt)
+    fn texts(message: &[u8]) -> Result<Vec<String>, ResolverError> {
+        lookup_records(message, 7, &name(), LookupType::Txt)
     }
 
     #[test]
@@ -242,44 +253,44 @@ mod tests {
         assert_eq!(texts(&aliased), Ok(vec!["x".to_owned()]));
         assert_eq!(texts(&message(0x8180, &[])), Ok(vec![]));
         assert_eq!(texts(&message(0x8183, &[])), Ok(vec![]), "no such name");
-        assert_eq!(texts(&message(0x8182, &[])), Err(ReplyError::Failed(2)));
-        assert_eq!(texts(&message(0x8380, &[])), Err(ReplyError::Truncated));
+        assert_eq!(texts(&message(0x8182, &[])), Err(ResolverError::Failed(2)));
+        assert_eq!(texts(&message(0x8380, &[])), Err(ResolverError::Truncated));
     }
 
     #[test]
     fn an_alias_is_that_of_the_name_itself() {
         let mut said =
             message(0x8180, &[(ASKED, 5, b"\x05ABcde\x06tunnel\x07example\x00"), (b"\x01a\x00", 5, ASKED)]);
-        let end = query(7, NAME, RecordType::Txt).expect("a name").len();
-        said[end - 3] = RecordType::Cname as u8;
-        assert_eq!(answer(&said, 7, NAME, RecordType::Cname), Ok(vec!["abcde.tunnel.example".to_owned()]));
+        let end = lookup_query(7, &name(), LookupType::Txt).len();
+        said[end - 3] = CNAME as u8;
+        assert_eq!(
+            lookup_records(&said, 7, &name(), LookupType::Cname),
+            Ok(vec!["abcde.tunnel.example".to_owned()])
+        );
     }
 
     #[test]
     fn what_was_not_asked_is_no_answer() {
         let said = message(0x8180, &[(ASKED, 16, b"\x01x")]);
-        assert_eq!(answer(&said, 8, NAME, RecordType::Txt), Err(ReplyError::Malformed), "another id");
-        assert_eq!(answer(&said, 7, "app.example.org", RecordType::Txt), Err(ReplyError::Malformed));
-        assert_eq!(answer(&said, 7, NAME, RecordType::Cname), Err(ReplyError::Malformed));
-        assert_eq!(texts(&message(0x0100, &[])), Err(ReplyError::Malformed), "a question");
+        let other = DomainName::parse("app.example.org").expect("a name");
+        assert_eq!(
+            lookup_records(&said, 8, &name(), LookupType::Txt),
+            Err(ResolverError::Malformed),
+            "another id"
+        );
+        assert_eq!(lookup_records(&said, 7, &other, LookupType::Txt), Err(ResolverError::Malformed));
+        assert_eq!(lookup_records(&said, 7, &name(), LookupType::Cname), Err(ResolverError::Malformed));
+        assert_eq!(texts(&message(0x0100, &[])), Err(ResolverError::Malformed), "a query");
         // A name that points to itself, or forward.
         for pointer in [46u8, 47, 60] {
             assert_eq!(
                 texts(&message(0x8180, &[(&[192, pointer], 16, b"\x01x")])),
-                Err(ReplyError::Malformed)
+                Err(ResolverError::Malformed)
             );
         }
         for end in 0..said.len() {
-            assert_eq!(texts(&said[..end]), Err(ReplyError::Malformed), "{end}");
+            assert_eq!(texts(&said[..end]), Err(ResolverError::Malformed), "{end}");
         }
-    }
-
-    #[test]
-    fn only_names_can_be_asked_for() {
-        for name in ["", "a..b", ".a", "a.", &"a".repeat(64), &vec!["a".repeat(63); 4].join(".")] {
-            assert_eq!(query(1, name, RecordType::Txt), None, "{name}");
-        }
-        assert!(query(1, &vec!["a".repeat(62); 4].join("."), RecordType::Txt).is_some());
     }
 
     proptest! {
