@@ -52,7 +52,10 @@ fn a_website_gets_nothing_from_the_relay_of_an_agent_that_named_none() {
         for host in ["evil.example", "evil.example:80", "192.0.2.1", "localhost.evil.example"] {
             let (head, page) = ask(port, host, target, &upgrade(&[]));
             assert_eq!(head.status(), 421, "{target} {host}");
-            assert!(page.contains("for this machine alone"), "{page}");
+            assert!(
+                page.contains("for this machine alone") && page.contains("421 Misdirected Request"),
+                "{page}"
+            );
         }
     }
     // What is of this machine: programs, which name no origin, pages of local programs, and of tunnels.

@@ -219,8 +219,10 @@ fn a_host_name_of_its_owners_leads_here_as_long_as_dns_says_so() {
     dns.set("_hvym-tunnel.app.example.org", TXT, None);
     let other = ShortLabel::new(&key(62).address());
     dns.set("app.example.org", CNAME, labels(&format!("{other}.localhost")));
-    let mut newer = ask(&Home::of(&key(62)), &Origin::saying(b"newer").port.to_string());
-    assert_eq!(newer.event("ready")["url"], format!("http://app.example.org:{}/", relay.port));
+    let other_home = Home::of(&key(62));
+    let mut newer = ask(&other_home, &Origin::saying(b"newer").port.to_string());
+    let ready = newer.event("ready");
+    assert_eq!(ready["url"], format!("http://app.example.org:{}/", relay.port), "{newer:?}");
     assert_eq!(visit(&relay, "app.example.org"), (200, b"newer".to_vec()));
     let mut older = ask(&home, &target);
     assert_eq!(older.event("name_refused")["code"], "not_proven");

@@ -54,15 +54,20 @@ pub(super) fn authority(text: &str) -> Result<String, String> {
     let bare = text.strip_suffix(":*").unwrap_or(&text);
     let parsed = bare.parse::<http::uri::Authority>().ok();
     let is_one = |authority: &http::uri::Authority| {
-        let is_whole = bare.len() == text.len() || authority.port().is_none();
-        !authority.host().is_empty()
-            && !bare.contains(['@', '*', '%'])
-            && !bare.ends_with([':', '.'])
-            && is_whole
+        let after = &bare[bare.len().min(authority.host().len())..];
+        let is_whole = after.is_empty() || (bare.len() == text.len() && is_port(after));
+        let is_host = !authority.host().is_empty() && !authority.host().ends_with('.');
+        is_host && !bare.contains(['@', '*', '%']) && is_whole
     };
     parsed.filter(is_one).map(|_| text.clone()).ok_or_else(|| {
         "a host or a host and a port is needed, as in relay.internal or 192.0.2.7:4896".to_owned()
     })
+}
+
+/// A colon and a port. The `http` crate takes any text for one, and Rust a sign before a number.
+fn is_port(text: &str) -> bool {
+    let digits = text.strip_prefix(':').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    digits.and_then(|digits| digits.parse::<u16>().ok()).is_some_and(|port| port > 0)
 }
 
 /// `FIRST-LAST`, or one port.
@@ -191,6 +196,7 @@ mod tests {
             ("192.0.2.7:4896", "192.0.2.7:4896"),
             ("[2001:db8::1]:80", "[2001:db8::1]:80"),
             ("mapped:*", "mapped:*"),
+            ("a:65535", "a:65535"),
         ] {
             assert_eq!(authority(typed).as_deref(), Ok(read));
         }
@@ -205,6 +211,11 @@ mod tests {
             "u@a",
             "a b",
             "a:b",
+            "a:+80",
+            "a:0",
+            "a:65536",
+            "[::1]80",
+            "a.:80",
             "a%41",
             "a:1:*",
             ":*",
