@@ -128,8 +128,11 @@ fn names_outlive_the_relay_and_a_spoiled_file_is_set_aside() {
 /// A resolver with these texts and aliases.
 pub(crate) struct Dns {
     pub(crate) at: String,
-    records: Arc<Mutex<BTreeMap<(String, u8), Vec<u8>>>>,
+    records: Arc<Mutex<DnsRecords>>,
 }
+
+/// The data of records by their name and type.
+type DnsRecords = BTreeMap<(String, u8), Vec<u8>>;
 
 pub(crate) const TXT: u8 = 16;
 const CNAME: u8 = 5;
@@ -138,7 +141,7 @@ impl Dns {
     pub(crate) fn start() -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let at = socket.local_addr().expect("bound").to_string();
-        let records = Arc::<Mutex<BTreeMap<(String, u8), Vec<u8>>>>::default();
+        let records = Arc::<Mutex<DnsRecords>>::default();
         let known = Arc::clone(&records);
         std::thread::spawn(move || {
             let mut room = [0; 512];
@@ -159,7 +162,7 @@ impl Dns {
 }
 
 /// The answer of RFC 1035 with the record that is known, or that there is no such name.
-fn reply(question: &[u8], records: &BTreeMap<(String, u8), Vec<u8>>) -> Vec<u8> {
+fn reply(question: &[u8], records: &DnsRecords) -> Vec<u8> {
     let (mut name, mut at) = (Vec::new(), 12);
     while question[at] > 0 {
         let end = at + 1 + usize::from(question[at]);

@@ -116,7 +116,7 @@ impl Plan {
         let mut plan = Self { seed, agents, visitors: Vec::new(), steps: Vec::new() };
         for _ in 0..6 + below(&mut rng, 18) {
             let kind = if is_peaceful { VisitorKind::Honest } else { kind(&mut rng) };
-            let target = below(&mut rng, count as u64) as usize;
+            let target = below(&mut rng, count) as usize;
             plan.visit(kind, target, None, &mut rng);
         }
         if !is_peaceful && below(&mut rng, 2) == 0 {

@@ -117,7 +117,7 @@ impl DataPlane for BridgePlane {
 
     fn poll_event(&mut self) -> Option<PlaneEvent> {
         Some(PlaneEvent::Stream(match self.bridge.poll_event()? {
-            BridgeEvent::Opened(id, header) => StreamEvent::Opened { id, header: Box::new(header) },
+            BridgeEvent::Opened(id, header) => StreamEvent::Opened { id, header },
             BridgeEvent::Readable(id) => StreamEvent::Readable(id),
             BridgeEvent::Writable(id) => StreamEvent::Writable(id),
             BridgeEvent::Reset(id, reason) => StreamEvent::Reset(id, reason),

@@ -57,10 +57,6 @@ impl StreamEvent {
 
 /// What a data plane tells its link.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "an event lives until the link takes it, and nearly all are `Stream`"
-)]
 #[non_exhaustive]
 pub enum PlaneEvent {
     /// Something happened to a stream.

@@ -54,7 +54,7 @@ const MESSAGES_PER_CALL: usize = 64;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum BridgeEvent {
     /// The peer wants something of a service.
-    Opened(StreamId, StreamHeader),
+    Opened(StreamId, Box<StreamHeader>),
     /// Reading gives something again.
     Readable(StreamId),
     /// Writing takes something again.
@@ -377,7 +377,7 @@ impl MessageBridge {
         self.set_deadline(id, Some(self.now + timeout));
         let service = self.config.service.clone();
         let header = StreamHeader { service, proto: Proto::Http, host, ..StreamHeader::default() };
-        self.events.push_back(BridgeEvent::Opened(id, header));
+        self.events.push_back(BridgeEvent::Opened(id, Box::new(header)));
     }
 
     fn on_connect(&mut self, name: CallId) {
@@ -391,6 +391,6 @@ impl MessageBridge {
         let id = self.insert(name, CallKind::Raw(RawStream::accepted()));
         let (service, proto) = (self.config.service.clone(), self.config.raw_proto);
         let header = StreamHeader { service, proto, ..StreamHeader::default() };
-        self.events.push_back(BridgeEvent::Opened(id, header));
+        self.events.push_back(BridgeEvent::Opened(id, Box::new(header)));
     }
 }

@@ -2,6 +2,7 @@
 //! program signs. Keys keep their order, and every character outside ASCII is written as `\uXXXX`.
 
 use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -26,7 +27,7 @@ pub struct Claims {
     /// `sub`: the account that logs in. It signs, unless there is a delegation.
     pub subject: Address,
     /// `delegation`: lets another key, which is `kid` in the header, sign for the account.
-    pub delegation: Option<SignedDelegation>,
+    pub delegation: Option<Box<SignedDelegation>>,
     /// `aud`: the address of the relay; every other relay refuses the token.
     pub audience: String,
     /// `iat`: when the token was created.
@@ -94,7 +95,7 @@ impl Claims {
     /// Lets the key of `delegation` sign for its owner.
     #[must_use]
     pub fn with_delegation(mut self, delegation: Option<SignedDelegation>) -> Self {
-        self.delegation = delegation;
+        self.delegation = delegation.map(Box::new);
         self
     }
 
@@ -158,7 +159,7 @@ impl Claims {
                 None => claims.push((name, Value::Raw(json))),
             }
         }
-        let delegation = self.delegation.as_ref().map(SignedDelegation::to_json);
+        let delegation = self.delegation.as_deref().map(SignedDelegation::to_json);
         claims.extend(delegation.as_ref().map(|json| ("delegation", Value::Raw(json))));
         let mut object = Object::new();
         for (name, value) in claims {
