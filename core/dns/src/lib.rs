@@ -1,6 +1,6 @@
 //! DNS without I/O: the answers of an authoritative server, and the queries of a resolver's client with their responses.
 //!
-//! [`Zone`] is what the server knows, [`answer`] what it says; [`lookup_query`] is what a client asks a resolver, and
+//! [`Zone`] is what the server knows, [`answer()`] what it says; [`lookup_query`] is what a client asks a resolver, and
 //! [`lookup_records`] reads its response. Nothing here knows sockets or clocks; the crate is `no_std` and
 //! needs `alloc`. Messages are those of RFC 1035 with EDNS (RFC 6891). Over UDP an answer is never longer than
 //! [`MAX_UDP_BYTES`], whatever the query allows.
