@@ -262,3 +262,28 @@ fn a_relay_that_is_known_must_prove_its_key_again() {
     assert_eq!(agent.code(), 3);
     assert!(agent.transcript().contains("is open to others"), "{}", agent.transcript());
 }
+
+#[test]
+fn only_a_relay_that_was_known_before_may_name_a_domain_that_was_not_dialled() {
+    // It is dialled by an address, and names `localhost` in its URLs.
+    let relay = Relay::start(&["--also-name", "0.0.0.0"]);
+    let (home, service) = (Home::new(), Origin::saying(b"ok").port.to_string());
+    let authority = format!("0.0.0.0:{}", relay.port);
+    let url = format!("ws://{authority}");
+    let expose = || home.start(&["expose", &service, "--json", "--plain-relay", "--relay", &url]);
+    // To be refused does not make it known.
+    for _ in 0..2 {
+        let mut refused = expose();
+        assert_eq!(refused.code(), 4);
+        let said = refused.transcript();
+        assert!(
+            said.contains("neither 0.0.0.0 nor a name below it") && said.contains("--relay-address"),
+            "{said}"
+        );
+    }
+    let file = home.path("config/hvym-tunnel/known_relays");
+    fs::write(&file, format!("{authority} {}\n", relay.address)).expect("a file");
+    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("ours");
+    let ready = expose().event("ready");
+    assert!(ready["url"].as_str().is_some_and(|url| url.contains(".localhost:")), "{ready}");
+}

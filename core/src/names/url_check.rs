@@ -1,5 +1,6 @@
 //! Which URLs of a relay's may be shown, written to a file, opened or put into a QR code: those of names that belong to the
-//! relay that was dialled, in a form that no shell, terminal or browser takes for anything else.
+//! relay that was dialled, in a form that no shell, terminal or browser takes for anything else. A relay that was known before
+//! may name others in that form.
 
 use alloc::string::String;
 use core::net::{IpAddr, Ipv6Addr};
@@ -20,6 +21,13 @@ pub struct UrlError {
     fault: UrlFault,
 }
 
+impl UrlError {
+    /// Whether it would be in order from a relay that was known before.
+    pub fn is_foreign(&self) -> bool {
+        matches!(self.fault, UrlFault::Host(_))
+    }
+}
+
 /// What is wrong with a URL.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 enum UrlFault {
@@ -34,20 +42,21 @@ enum UrlFault {
 pub struct UrlCheck {
     /// Lower case, an IPv6 address without its brackets.
     host: String,
-    /// A server of an older system that is dialled by its IP address: nothing says which names are its own.
-    is_nameless: bool,
+    is_known: bool,
+    is_older: bool,
 }
 
 impl UrlCheck {
-    /// For the relay that is dialled at this host name, or IP address without brackets.
-    pub fn new(host: &str) -> Self {
-        Self { host: host.to_ascii_lowercase(), is_nameless: false }
+    /// For the relay that is dialled at this host name, or IP address without brackets. `is_known` says that only the relay with
+    /// a key that was known before is believed: it may be dialled by another name than it gives to services.
+    pub fn new(host: &str, is_known: bool) -> Self {
+        Self { host: host.to_ascii_lowercase(), is_known, is_older: false }
     }
 
-    /// Whether the relay turned out to be a server of an older system. Such a one may name any host if it was dialled by an IP
-    /// address; it does not prove who it is either.
+    /// Whether the relay turned out to be a server of an older system. Such a one proves no key, known or not. It may name any
+    /// host if it was dialled by an IP address, because nothing says then which names are its own.
     pub fn set_older(&mut self, is_older: bool) {
-        self.is_nameless = is_older && self.host.parse::<IpAddr>().is_ok();
+        self.is_older = is_older;
     }
 
     /// Whether `url` may be shown. `own` is a host name that the agent asked for itself.
@@ -61,7 +70,8 @@ impl UrlCheck {
         // A relay of this machine may be dialled by any of its names; names below `localhost` never leave it.
         let is_local = host == "localhost" || is_below("localhost");
         let is_ours = host == self.host || is_below(&self.host) || own.is_some_and(|own| host == own);
-        if is_ours || self.is_nameless || (is_local && self.is_loopback()) {
+        let may_name_others = if self.is_older { self.host.parse::<IpAddr>().is_ok() } else { self.is_known };
+        if is_ours || may_name_others || (is_local && self.is_loopback()) {
             return Ok(());
         }
         Err(error(UrlFault::Host(self.host.clone())))
@@ -112,7 +122,7 @@ mod tests {
     use super::*;
 
     fn check(relay: &str, url: &str) -> Result<(), UrlError> {
-        UrlCheck::new(relay).check(url, Some("app.example.org"))
+        UrlCheck::new(relay, false).check(url, Some("app.example.org"))
     }
 
     #[test]
@@ -184,20 +194,28 @@ mod tests {
             ("192.0.2.1", "https://abc.tunnel.example/"),
             ("127.0.0.1", "http://evil.example/"),
         ] {
-            let error = check(relay, url).expect_err(url).to_string();
-            assert!(error.contains("nor a name below it"), "{error}");
+            let error = check(relay, url).expect_err(url);
+            assert!(error.is_foreign() && error.to_string().contains("nor a name below it"), "{error}");
         }
     }
 
     #[test]
-    fn an_older_server_without_a_name_may_name_any_host_in_a_proper_url() {
-        for (host, is_older, is_taken) in
-            [("127.0.0.1", true, true), ("127.0.0.1", false, false), ("tunnel.example", true, false)]
-        {
-            let mut urls = UrlCheck::new(host);
+    fn a_known_relay_and_an_older_server_without_a_name_may_name_any_host_in_a_proper_url() {
+        for (host, is_known, is_older, is_taken) in [
+            ("127.0.0.1", false, true, true),
+            ("127.0.0.1", true, true, true),
+            ("127.0.0.1", false, false, false),
+            ("127.0.0.1", true, false, true),
+            ("tunnel.example", false, true, false),
+            ("tunnel.example", true, true, false),
+            ("tunnel.example", true, false, true),
+        ] {
+            let mut urls = UrlCheck::new(host, is_known);
             urls.set_older(is_older);
-            assert_eq!(urls.check("https://G.hvym.test", None).is_ok(), is_taken, "{host} {is_older}");
-            assert!(urls.check("javascript:alert(1)", None).is_err());
+            let outcome = urls.check("https://G.hvym.test", None);
+            assert_eq!(outcome.is_ok(), is_taken, "{host} {is_known} {is_older}");
+            let refused = urls.check("javascript:alert(1)", None);
+            assert!(refused.is_err_and(|error| !error.is_foreign()), "{host} {is_known} {is_older}");
         }
     }
 

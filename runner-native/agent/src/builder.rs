@@ -274,13 +274,14 @@ impl Launch {
             Some(file) => RelayMemory::recall(file, &config.relay, &mut config.login)?,
             None => None,
         };
+        let is_known = config.login.relay_address.is_some();
         let (wall, seed, now) = (clock.wall(), clock::seed(), clock.now());
         let machine = match &compat {
             Some(settings) => hvym_tunnel_compat::agent(config, compat::login(settings), wall, seed, now),
             None => AgentMachine::new(config, wall, seed, now),
         };
         let (sender, events) = event_channel(self.event_capacity);
-        let urls = PublicUrls::new(&relay.host, self.names);
+        let urls = PublicUrls::new(&relay.host, is_known, self.names);
         let status = LinkStatus::new(address, purpose, urls, specs, self.link.retry, now);
         let shared = Shared {
             agent: LinkHandle::new(machine, clock),

@@ -14,9 +14,9 @@ pub(crate) struct PublicUrls {
 }
 
 impl PublicUrls {
-    /// At the relay that is dialled at `host`.
-    pub(crate) fn new(host: &str, wanted: Vec<String>) -> Self {
-        Self { check: UrlCheck::new(host), wanted, answers: BTreeMap::new() }
+    /// At the relay that is dialled at `host`, and of which the key is known before, or not.
+    pub(crate) fn new(host: &str, is_known: bool, wanted: Vec<String>) -> Self {
+        Self { check: UrlCheck::new(host, is_known), wanted, answers: BTreeMap::new() }
     }
 
     /// A session begins. A relay of an older system gives no names; returns those that are wanted of one.
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn the_first_name_that_was_given_is_shown_for_the_service_that_it_leads_to() {
         let names = ["cool-app".to_owned(), "app.example.org".to_owned()];
-        let mut urls = PublicUrls::new("tunnel.example", names.to_vec());
+        let mut urls = PublicUrls::new("tunnel.example", false, names.to_vec());
         assert!(urls.begin(false).is_empty() && !urls.is_settled());
         assert!(urls.refuse("cool-app") && !urls.refuse("other"));
         assert!(urls.named("web").is_none() && !urls.is_settled());

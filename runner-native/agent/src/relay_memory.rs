@@ -1,7 +1,8 @@
 //! Trust on first use: the relay of an agent that was told no address is who proved to be there first, in this process or an earlier
 //! one. The core checks; this file reads and writes the file.
 
-use hvym_tunnel_core::handshake::{AgentLogin, Endpoint, dialled_authority};
+use hvym_tunnel_core::handshake::{AgentLogin, dialled_authority};
+use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_net::known_relays::{KnownRelays, KnownRelaysError};
 
 /// Where the relay of an agent is to be written down, once it has proved who it is.
@@ -28,9 +29,8 @@ impl RelayMemory {
         Ok(if login.is_remembered { None } else { Some(Self { file, host }) })
     }
 
-    /// Writes down the relay of a login. One that cannot be written is found again by the next process.
-    pub(crate) fn note(&self, endpoint: &Endpoint) {
-        let Some(address) = endpoint.relay.filter(|_| endpoint.is_proven) else { return };
+    /// Writes down a relay that has proved its address. One that cannot be written is found again by the next process.
+    pub(crate) fn note(&self, address: Address) {
         let host = &self.host;
         match self.file.remember(host, address) {
             Ok(()) => tracing::info!(%host, %address, "the relay's address is known from now on"),

@@ -231,10 +231,15 @@ impl AgentRunner {
     fn on_up(&mut self, endpoint: Endpoint) -> Result<(), AgentError> {
         let protocol = self.shared.agent.look(AgentMachine::plane).map(|plane| plane.protocol);
         tracing::info!(?protocol, "logged in");
-        if let Some(memory) = self.memory.take_if(|_| endpoint.is_proven) {
-            memory.note(&endpoint);
+        let proven = endpoint.relay.filter(|_| endpoint.is_proven);
+        self.shared.update(|status, now| status.handle_up(endpoint, protocol, now))?;
+        // Not before: a relay whose URL was refused would be known to the next process, and believed there.
+        if let Some(address) = proven
+            && let Some(memory) = self.memory.take()
+        {
+            memory.note(address);
         }
-        self.shared.update(|status, now| status.handle_up(endpoint, protocol, now))
+        Ok(())
     }
 
     fn on_event(&mut self, event: MachineEvent) -> Result<Next, AgentError> {

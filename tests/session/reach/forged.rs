@@ -5,6 +5,7 @@ use hvym_tunnel_core::dialect::StreamHeader;
 use hvym_tunnel_core::link::{StreamEvent, Streams};
 use hvym_tunnel_core::message::{Message, Transmit};
 use hvym_tunnel_core::mux::{Mux, MuxConfig, MuxEvent, Role, StreamId};
+use hvym_tunnel_core::names::MAX_SERVICE_CHARACTERS;
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_tests::Key;
@@ -153,7 +154,7 @@ fn an_owner_is_named_once_and_in_the_one_spelling_it_has() {
 
 #[test]
 fn a_name_that_no_service_can_have_is_refused_before_anybody_is_looked_for() {
-    let (to, long) = (somebody(40), "x".repeat(64));
+    let (to, long) = (somebody(40), "x".repeat(MAX_SERVICE_CHARACTERS + 1));
     let mut relay = relay();
     for service in [
         "",
@@ -180,7 +181,7 @@ fn a_name_that_no_service_can_have_is_refused_before_anybody_is_looked_for() {
         let json = format!(r#"{{"service":"{service}","to":"{to}"}}"#);
         assert_eq!(relay.hears(&json), None, "{json}");
     }
-    let longest = "x".repeat(63);
+    let longest = "x".repeat(MAX_SERVICE_CHARACTERS);
     assert!(relay.hears(&format!(r#"{{"service":"{longest}","to":"{to}"}}"#)).is_some());
 }
 

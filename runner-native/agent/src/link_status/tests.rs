@@ -12,7 +12,7 @@ fn spec(name: &str) -> Arc<ServiceSpec> {
 fn status(names: &[&str]) -> LinkStatus {
     let address = Address::from_public_key([7; 32]);
     let services = names.iter().map(|name| spec(name)).collect();
-    let urls = PublicUrls::new("relay.example", Vec::new());
+    let urls = PublicUrls::new("relay.example", false, Vec::new());
     LinkStatus::new(address, Purpose::Expose { server: None }, urls, services, RetrySettings::default(), NOW)
 }
 

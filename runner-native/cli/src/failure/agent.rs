@@ -55,8 +55,14 @@ impl From<AgentError> for ExitError {
                 };
                 ExitError::new(exit, error.to_string()).with_hint(hint)
             }
-            AgentError::Url(_) => ExitError::new(Exit::Refused, error.to_string())
-                .with_hint("dial the relay by its domain; if you did, do not trust it"),
+            AgentError::Url(ref url) => {
+                let hint = if url.is_foreign() {
+                    "dial the relay by its domain, or give --relay-address G..., as its operator told you, to let it name another"
+                } else {
+                    "do not trust this relay"
+                };
+                ExitError::new(Exit::Refused, error.to_string()).with_hint(hint)
+            }
             AgentError::TakenOver { .. } => ExitError::new(Exit::NameConflict, error.to_string())
                 .with_hint("stop one of the two, or start both with --on-conflict pool or standby"),
             AgentError::Unsupported(feature) => {
