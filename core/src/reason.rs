@@ -88,6 +88,9 @@ pub enum DownReason {
     /// 4009: a newer session of the same identity took over.
     #[error("replaced by a newer connection of the same identity")]
     Replaced,
+    /// 4009, of a login: another session of the same identity is there, and the relay keeps it.
+    #[error("another agent is connected with this identity, and the relay keeps the older one")]
+    Conflict,
     /// 4010: the session that this link was to join is not here, or takes no further link.
     #[error("the session to join is not here: {0}")]
     UnknownSession(String),
@@ -176,7 +179,7 @@ impl DownReason {
             DownReason::TokenTime { error, .. } => (4002, text(error)),
             DownReason::NotAllowed(t) => (4003, text(t)),
             DownReason::TimedOut(t) => (4008, text(t)),
-            DownReason::Replaced => (4009, self.to_string().into()),
+            DownReason::Replaced | DownReason::Conflict => (4009, self.to_string().into()),
             DownReason::UnknownSession(t) => (4010, text(t)),
             DownReason::Delegation { fault, error } => {
                 (4011, Cow::Owned([fault.code(), DELEGATION_SEPARATOR, error].concat()))
@@ -224,6 +227,7 @@ impl DownReason {
             4003 if close.reason == "New connection from same address" => DownReason::Replaced,
             4003 => DownReason::NotAllowed(text()),
             4008 => DownReason::TimedOut(text()),
+            4009 if close.reason == DownReason::Conflict.to_string() => DownReason::Conflict,
             4009 => DownReason::Replaced,
             4010 => DownReason::UnknownSession(text()),
             4011 => Self::from_delegation_close(&close.reason),
@@ -257,7 +261,7 @@ impl DownReason {
             Some("order") => DownReason::OutOfOrder(error),
             Some("not_allowed") => DownReason::NotAllowed(error),
             Some("rate_limited") => DownReason::RateLimited(error),
-            Some("conflict") => DownReason::Replaced,
+            Some("conflict") => DownReason::Conflict,
             Some("unknown_session") => DownReason::UnknownSession(error),
             Some("overloaded") => DownReason::Overloaded(error),
             // Existing HVYM relays have no codes; these are their words.
@@ -289,7 +293,7 @@ impl DownReason {
             DownReason::OutOfOrder(_) => "order",
             DownReason::NotAllowed(_) => "not_allowed",
             DownReason::RateLimited(_) => "rate_limited",
-            DownReason::Replaced => "conflict",
+            DownReason::Replaced | DownReason::Conflict => "conflict",
             DownReason::UnknownSession(_) => "unknown_session",
             DownReason::Delegation { fault, .. } => fault.code(),
             DownReason::Overloaded(_) => "overloaded",
@@ -306,6 +310,7 @@ impl DownReason {
             | DownReason::Authentication(_)
             | DownReason::NotAllowed(_)
             | DownReason::Replaced
+            | DownReason::Conflict
             | DownReason::WrongRelay { .. }
             | DownReason::RelayKeyChanged { .. }
             | DownReason::WrongHost { .. }
@@ -315,7 +320,8 @@ impl DownReason {
             // Clocks are set, and its time comes.
             DownReason::Delegation { fault: DelegationFault::NotYet, .. } => Retry::Backoff,
             DownReason::Delegation { .. } => Retry::Never,
-            DownReason::GoingAway => Retry::Soon,
+            // One message costs the link; the next visitor should not pay for it. Again and again it is waited longer.
+            DownReason::GoingAway | DownReason::TooLarge(_) => Retry::Soon,
             _ => Retry::Backoff,
         }
     }
@@ -333,7 +339,7 @@ impl DownReason {
                 "set this machine's clock, or wait until the delegation begins"
             }
             DownReason::Delegation { .. } => "ask the owner of the account for another delegation",
-            DownReason::Replaced => {
+            DownReason::Replaced | DownReason::Conflict => {
                 "another agent uses this identity; stop it, or give this one its own with `hvym-tunnel identity new`"
             }
             DownReason::WrongRelay { .. } => {
@@ -365,6 +371,7 @@ mod tests {
             DownReason::NotAllowed("d".into()),
             DownReason::TimedOut("e".into()),
             DownReason::Replaced,
+            DownReason::Conflict,
             DownReason::RateLimited("f".into()),
             DownReason::UnknownSession("j".into()),
             DownReason::Delegation { fault: DelegationFault::Revoked, error: "k: l".into() },
@@ -415,6 +422,19 @@ mod tests {
         }
         let unknown = DownReason::from_close(&Close::new(4011, "of a later version"));
         assert_eq!(unknown, DownReason::NotAllowed("of a later version".into()));
+    }
+
+    #[test]
+    fn a_newcomer_that_is_refused_is_told_so_and_not_that_it_was_replaced() {
+        let refused = DownReason::from_auth_failed(Some("conflict"), "", None);
+        assert_eq!((&refused, refused.retry()), (&DownReason::Conflict, Retry::Never));
+        assert!(refused.to_string().contains("keeps the older one") && refused.hint().is_some());
+        assert_eq!(DownReason::from_close(&DownReason::Replaced.close()), DownReason::Replaced);
+    }
+
+    #[test]
+    fn a_link_that_one_message_ended_is_dialled_again_at_once() {
+        assert_eq!(DownReason::from_close(&Close::new(1009, "frame exceeds limit")).retry(), Retry::Soon);
     }
 
     #[test]

@@ -71,7 +71,7 @@ pub(crate) fn down_code(reason: &DownReason) -> &'static str {
         DownReason::NotAllowed(_) => "not_allowed",
         DownReason::Delegation { fault, .. } => fault.code(),
         DownReason::TimedOut(_) => "timed_out",
-        DownReason::Replaced => "name_conflict",
+        DownReason::Replaced | DownReason::Conflict => "name_conflict",
         DownReason::RateLimited(_) => "rate_limited",
         DownReason::GoingAway => "relay_going_away",
         DownReason::Overloaded(_) => "relay_overloaded",
@@ -95,7 +95,7 @@ pub(crate) fn down_hint(reason: &DownReason) -> Option<&'static str> {
             Some("check that this machine's clock is right and that relayAddress is the relay's own")
         }
         DownReason::TokenTime { .. } => Some("set this machine's clock, or let it be set from the network"),
-        DownReason::Replaced => {
+        DownReason::Replaced | DownReason::Conflict => {
             Some("another tab or program uses this identity; close it, or use another identity")
         }
         DownReason::WrongRelay { .. } => {

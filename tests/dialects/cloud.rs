@@ -30,11 +30,10 @@ fn agent_up() -> Owner<Agent> {
 }
 
 /// Texts of which we think otherwise than the real parser, and why.
-const OTHERWISE: [(&str, &str); 6] = [
+const OTHERWISE: [(&str, &str); 5] = [
     ("http_response status 99", "judged later, and the visitor is told at once instead of after 30 s"),
     ("http_response status 600", "the same"),
     ("http_response status 200.5 (accepted)", "no status"),
-    ("http_response header array value (accepted)", "no header field is a list"),
     ("http_request empty path", "judged later, and answered"),
     (
         "error code string (documented form) is rejected",

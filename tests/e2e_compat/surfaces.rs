@@ -4,5 +4,6 @@
 mod asking;
 mod cloud;
 mod hvym;
+mod hvym_hosts;
 mod tunely;
 mod wrong_keys;

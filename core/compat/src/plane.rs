@@ -163,7 +163,7 @@ impl DataPlane for BridgePlane {
         let is_told = matches!(reason, DownReason::Replaced | DownReason::NotAllowed(_));
         if self.dialect == Dialect::Tunely && self.side == Side::Relay && is_told && !self.told {
             self.told = true;
-            return self.dialect.encode(CompatFrame::TokenAuth(TokenAuth::refused(reason, false)));
+            return self.dialect.encode(CompatFrame::TokenAuth(TokenAuth::refused(reason)));
         }
         if *reason == DownReason::Finished { self.bridge.poll_transmit() } else { None }
     }

@@ -332,7 +332,7 @@ impl Login for TokenHandshake {
         if self.side == Side::Agent || self.dialect != Dialect::Tunely || is_fault {
             return None;
         }
-        self.dialect.encode(CompatFrame::TokenAuth(TokenAuth::refused(reason, true)))
+        self.dialect.encode(CompatFrame::TokenAuth(TokenAuth::refused(reason)))
     }
 
     fn finish(self: Box<Self>, endpoint: &Endpoint, start: PlaneStart) -> Box<dyn DataPlane> {

@@ -415,6 +415,7 @@ fn is_announced(reason: &DownReason) -> bool {
             | DownReason::NotAllowed(_)
             | DownReason::RateLimited(_)
             | DownReason::Replaced
+            | DownReason::Conflict
             | DownReason::UnknownSession(_)
             | DownReason::Delegation { .. }
             | DownReason::Overloaded(_)

@@ -5,6 +5,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 use thiserror::Error;
 
@@ -44,6 +45,19 @@ pub enum NameError {
     /// The short label of an address that is not connected, so that nobody knows which address it is.
     #[error("no agent is connected for {0}")]
     NotConnected(ShortLabel),
+}
+
+impl NameError {
+    /// Whether the relay itself is meant: by its domain, by an IP address, or as this machine.
+    pub fn means_relay(&self) -> bool {
+        match self {
+            NameError::Bare => true,
+            NameError::OtherDomain { host, .. } => {
+                host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
+            }
+            NameError::NotAnAddress(_) | NameError::NotConnected(_) => false,
+        }
+    }
 }
 
 /// The live sessions and their services, by owner. `K` names a session; the directory never confuses two of the same owner.

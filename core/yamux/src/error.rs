@@ -128,7 +128,7 @@ pub enum ResetReason {
     /// By this end's application, with the code it gave.
     #[error("reset by this side (code {0})")]
     Local(u32),
-    /// The peer sent data after its FIN, or more than a window to an end that had stopped and finished.
+    /// The peer sent data after its FIN was read, or more than a window to an end that had stopped and finished.
     #[error("the other side sent data that nobody may read")]
     Unwanted,
     /// The peer did not acknowledge it within `open_timeout`.

@@ -174,7 +174,12 @@ impl Mux {
                 self.reset_if_unwanted(key);
                 Ok(())
             }
-            (None, RecvState::FinReceived | RecvState::Done) => {
+            // What the peer has ended stays readable; what is late is dropped, at most the rest of the window.
+            (None, RecvState::FinReceived) => {
+                self.parser.skip(header.length);
+                self.count_reset()
+            }
+            (None, RecvState::Done) => {
                 self.parser.skip(header.length);
                 self.count_reset()?;
                 self.reset_stream(key, ResetReason::Unwanted, true);

@@ -147,6 +147,10 @@ fn upgrade_failure(error: &UpgradeError, host: &str) -> String {
             "{host} is not a name of the relay there (HTTP 421); dial it by its own name, or have its operator add this one \
              with --also-name {host}"
         ),
+        UpgradeError::Status(403) => {
+            "the server refuses (HTTP 403); one of tunely is dialled with --dialect tunely and its token"
+                .into()
+        }
         UpgradeError::Status(404) => {
             "there is no relay at this URL (HTTP 404); a relay's path is usually /connect".into()
         }

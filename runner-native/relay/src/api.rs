@@ -21,7 +21,7 @@ use crate::http1::request_body::RequestBody;
 use http::header::ALLOW;
 use http::{HeaderValue, Method, Request};
 use hvym_tunnel_core::relay::NameError;
-use hvym_tunnel_pages::Page;
+use hvym_tunnel_pages::{Format, Page};
 use serde::Serialize;
 
 use crate::agent_conn;
@@ -83,15 +83,16 @@ pub(super) async fn answer(
         return (agent_conn::answer_with_token(visitor, request), None);
     }
     let page = match (path, name) {
-        ("/health" | "/info", _) | ("/", NameError::Bare) if !is_read(request.method()) => {
-            let mut answer = response_body::page(&pages::wrong_method(), format);
-            answer.headers_mut().insert(ALLOW, HeaderValue::from_static(READ));
-            return (answer, None);
+        ("/health" | "/info", _) if !is_read(request.method()) => {
+            return (wrong_method(format), None);
         }
         ("/health", _) => return (health(visitor), None),
         ("/info", _) => return (hvym::info(&visitor.state), None),
-        ("/", NameError::Bare) => pages::welcome(&options.ingress.domain),
-        (_, NameError::OtherDomain { domain, host }) => pages::other_domain(domain, host),
+        (_, NameError::OtherDomain { domain, host }) if !name.means_relay() => {
+            pages::other_domain(domain, host)
+        }
+        ("/", _) if !is_read(request.method()) => return (wrong_method(format), None),
+        ("/", _) => pages::welcome(&options.ingress.domain),
         _ if hvym::is_proxied(request.uri()) => return hvym::proxy(visitor, request).await,
         (path, _) if path.starts_with("/api/") => {
             let page = pages::not_here(path);
@@ -106,6 +107,13 @@ pub(super) async fn answer(
         },
     };
     (response_body::page(&page, format), None)
+}
+
+/// 405 as a page.
+fn wrong_method(format: Format) -> Answer {
+    let mut answer = response_body::page(&pages::wrong_method(), format);
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(READ));
+    answer
 }
 
 fn is_read(method: &Method) -> bool {

@@ -5,6 +5,7 @@ mod held;
 mod http1_conn;
 mod https_redirect;
 mod path_route;
+mod proxy_prefix;
 mod routing;
 
 use std::net::{Shutdown, SocketAddr, TcpStream};

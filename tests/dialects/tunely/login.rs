@@ -77,7 +77,7 @@ fn the_answer_is_the_first_message_and_has_every_field_that_clients_demand() {
 fn who_is_refused_is_told_why_before_the_close() {
     let cases = [
         (DownReason::Authentication("Invalid token".into()), "auth_failed", "Invalid token"),
-        (DownReason::Replaced, "connection_exists", "--force"),
+        (DownReason::Conflict, "connection_exists", "--force"),
         (DownReason::RateLimited("slowly".into()), "rate_limited", "slowly"),
     ];
     for (reason, code, text) in cases {

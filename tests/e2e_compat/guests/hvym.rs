@@ -72,6 +72,29 @@ fn serves(relay: &Relay, agent: &mut Guest) {
 }
 
 #[test]
+fn the_endpoint_is_spelled_as_theirs_so_that_programs_can_append_a_path() {
+    let relay = Relay::start(&[]);
+    let (_agent, granted) = logged_in(&relay);
+    assert_eq!(granted["endpoint"], format!("http://{}:{}", host(), relay.port));
+}
+
+#[test]
+fn a_second_program_is_told_that_the_older_one_stays_where_the_operator_wants_it() {
+    let relay = Relay::start(&["--policy", "reject"]);
+    let (mut older, _) = logged_in(&relay);
+    bind(&mut older);
+    let mut newer = Guest::dial(&relay, "/connect", &[]);
+    let asked = newer.hears("auth_challenge");
+    let jwt = signed(&claims(&relay).with_challenge(asked["challenge"].as_str().expect("a challenge")));
+    newer.tell(&json!({"type": "auth_response", "challenge_id": asked["challenge_id"], "jwt": jwt}));
+    let (said, code, reason) = newer.end();
+    let error = said[0]["error"].as_str().expect("a sentence");
+    assert!(error.contains("keeps the older one") && !error.contains("replaced"), "{error}");
+    assert_eq!((code, &*reason), (4009, error));
+    serves(&relay, &mut older);
+}
+
+#[test]
 fn an_existing_program_answers_visitors_after_the_challenge() {
     let mut relay = Relay::start(&[]);
     let (mut agent, granted) = logged_in(&relay);

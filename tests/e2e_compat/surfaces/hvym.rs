@@ -45,6 +45,9 @@ fn a_relay_says_who_it_is_in_the_words_of_hvyms_relay() {
     let (_, info) = read(&relay, "/info", &[]);
     // Which data planes there are: an existing program passes over it.
     assert_eq!(recorded(&FILES, "GET /info", 200).differences(&info), ["+ .mux"]);
+    assert_eq!(info["services"], json!(["pintheon", "ipfs"]), "as theirs, when the operator says nothing");
+    let told = read(&Relay::start(&["--service-allow", "web"]), "/info", &[]).1;
+    assert_eq!(told["services"], json!(["web"]));
     assert_eq!(info["websocket_url"], format!("ws://localhost:{}/connect", relay.port));
     let (status, identity) = read(&relay, "/server-identity", &[]);
     let documented = json!({"server_address": "G", "domain": "d", "websocket_url": "u", "api_url": "u",

@@ -362,7 +362,7 @@ fn a_relay_that_demands_the_challenge_gives_a_bearer_token_no_way_around_it() {
 fn the_owner_refuses_with_a_reason_that_the_agent_reads() {
     let table = [
         (DownReason::RateLimited("slower".into()), 4029, "rate_limited"),
-        (DownReason::Replaced, 4009, "conflict"),
+        (DownReason::Conflict, 4009, "conflict"),
         (DownReason::Overloaded("full".into()), 1013, "overloaded"),
         (DownReason::NotAllowed("not you".into()), 4003, "not_allowed"),
     ];

@@ -36,7 +36,7 @@ fn both_sides_say_the_same_of_a_login_that_failed() {
     let table: [(&str, Change, bool); 5] = [
         ("not allowed", |pair| pair.relay.config.login.allowed_services = Some(vec!["api".into()]), true),
         ("full", |pair| pair.relay.refusal = Some(DownReason::Overloaded("full".into())), false),
-        ("conflict", |pair| pair.relay.refusal = Some(DownReason::Replaced), true),
+        ("conflict", |pair| pair.relay.refusal = Some(DownReason::Conflict), true),
         ("limited", |pair| pair.relay.refusal = Some(DownReason::RateLimited("slower".into())), false),
         ("other key", |pair| pair.agent.signer = Signer::key([9; 32]), true),
     ];
@@ -52,7 +52,7 @@ fn both_sides_say_the_same_of_a_login_that_failed() {
         } else {
             assert!(
                 agent[0].0.to_string().contains(&match relay[0] {
-                    DownReason::Replaced => relay[0].to_string(),
+                    DownReason::Conflict => relay[0].to_string(),
                     DownReason::NotAllowed(text)
                     | DownReason::Overloaded(text)
                     | DownReason::RateLimited(text) => text.clone(),

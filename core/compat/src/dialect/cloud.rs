@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::call::{CallId, CallMessage, Request, Response};
-use super::json::{Fields, envelope, line, parsed};
+use super::json::{CookieListFields, Fields, envelope, line, parsed};
 use super::{CompatFrame, Dialect, Profile, text_of};
 use hvym_http1::{RequestHead, ResponseHead};
 use hvym_tunnel_core::message::Message;
@@ -54,7 +54,7 @@ struct WireRequest {
 struct WireResponse {
     status: u16,
     #[serde(default)]
-    headers: Fields,
+    headers: CookieListFields,
     body: String,
 }
 
@@ -105,7 +105,7 @@ fn request(id: CallId, text: &[u8]) -> Result<CallMessage, String> {
 fn response(id: CallId, text: &[u8]) -> Result<CallMessage, String> {
     let wire: WireResponse = parsed(text)?;
     let mut head = ResponseHead::new(wire.status, "");
-    head.headers = wire.headers.into_headers()?;
+    head.headers = wire.headers.0.into_headers()?;
     Ok(CallMessage::Response { id, response: Response { head, body: wire.body.into() } })
 }
 
@@ -142,7 +142,7 @@ enum Wire<'a> {
     HttpResponse {
         id: &'a str,
         status: u16,
-        headers: Fields,
+        headers: CookieListFields,
         body: String,
     },
     Ping {
@@ -174,13 +174,13 @@ pub(super) fn encode(frame: CompatFrame) -> Option<Message> {
             })
         }
         CompatFrame::Call(CallMessage::Response { id: CallId::Text(id), response }) => {
-            let headers = Fields::from_headers(&response.head.headers);
+            let headers = CookieListFields(Fields::from_headers(&response.head.headers));
             let body = text_of(&response.body)?;
             line(&Wire::HttpResponse { id: &id, status: response.head.status, headers, body })
         }
         // Their own agent sends such a response instead of an `error`.
         CompatFrame::Call(CallMessage::Failed { id: CallId::Text(id), status, error }) => {
-            let headers = Fields::one("content-type", "application/json");
+            let headers = CookieListFields(Fields::one("content-type", "application/json"));
             let body = json!({"error": reason(status), "message": error}).to_string();
             line(&Wire::HttpResponse { id: &id, status, headers, body })
         }

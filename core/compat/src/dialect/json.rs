@@ -15,6 +15,8 @@ use hvym_tunnel_core::message::Message;
 
 /// The most members of an object of fields; more than any head may have, so that the head's own limit decides.
 const MAX_FIELDS: usize = 256;
+/// The field whose values cannot be joined.
+const SET_COOKIE: &str = "set-cookie";
 
 /// The members that tell the kind of a message, if `text` is an object. Without the check serde would also accept a
 /// list of the members' values.
@@ -44,11 +46,40 @@ impl Serialize for Fields {
 
 impl<'de> Deserialize<'de> for Fields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(FieldsVisitor)
+        deserializer.deserialize_any(FieldsVisitor { lists_cookies: false })
     }
 }
 
-struct FieldsVisitor;
+/// The same, with the values of `Set-Cookie` in a list, as programs on Node have them.
+#[derive(Debug, Default)]
+pub(super) struct CookieListFields(pub(super) Fields);
+
+impl Serialize for CookieListFields {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (cookies, others): (Vec<_>, Vec<_>) =
+            self.0.0.iter().partition(|(name, _)| name.eq_ignore_ascii_case(SET_COOKIE));
+        let mut map = serializer.serialize_map(None)?;
+        for (name, value) in others {
+            map.serialize_entry(name, value)?;
+        }
+        if !cookies.is_empty() {
+            let values: Vec<&str> = cookies.iter().map(|(_, value)| value.as_str()).collect();
+            map.serialize_entry(SET_COOKIE, &values)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for CookieListFields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FieldsVisitor { lists_cookies: true }).map(CookieListFields)
+    }
+}
+
+struct FieldsVisitor {
+    /// Whether the values of `Set-Cookie` may be a list.
+    lists_cookies: bool,
+}
 
 impl<'de> Visitor<'de> for FieldsVisitor {
     type Value = Fields;
@@ -69,6 +100,17 @@ impl<'de> Visitor<'de> for FieldsVisitor {
             }
             match map.next_value::<Value>()? {
                 Value::String(text) => fields.push((name, text)),
+                Value::Array(values) if self.lists_cookies && name.eq_ignore_ascii_case(SET_COOKIE) => {
+                    if fields.len() + values.len() > MAX_FIELDS {
+                        return Err(A::Error::custom("too many header fields"));
+                    }
+                    for value in values {
+                        let Value::String(text) = value else {
+                            return Err(A::Error::custom("a cookie that is no text"));
+                        };
+                        fields.push((name.clone(), text));
+                    }
+                }
                 _ => return Err(A::Error::custom("a header field that is no text")),
             }
         }
@@ -98,7 +140,7 @@ impl Fields {
         for (name, value) in headers.iter() {
             let mut name = name.to_ascii_lowercase();
             let value = latin1(value);
-            if name == "set-cookie" {
+            if name == SET_COOKIE {
                 name = respelled(&name, cookies);
                 cookies = cookies.wrapping_add(1);
             } else if let Some((_, known)) = fields.iter_mut().find(|(known, _)| *known == name) {
@@ -172,6 +214,28 @@ mod tests {
         }
         let json = serde_json::to_string(&Fields::from_headers(&headers)).expect("texts");
         assert_eq!(json, r#"{"a":"1, 2","cookie":"x=1; y=2","set-cookie":"p","Set-cookie":"q"}"#);
+    }
+
+    #[test]
+    fn cookies_are_a_list_where_programs_take_one_and_a_text_everywhere() {
+        let mut headers = Headers::new();
+        for (name, value) in [("Set-Cookie", "p"), ("A", "1"), ("set-cookie", "q")] {
+            headers.push(name, value);
+        }
+        let json = serde_json::to_string(&CookieListFields(Fields::from_headers(&headers))).expect("texts");
+        assert_eq!(json, r#"{"a":"1","set-cookie":["p","q"]}"#);
+        let fields: CookieListFields = serde_json::from_str(&json).expect("a list of cookies");
+        let headers = fields.0.into_headers().expect("ASCII");
+        assert_eq!(headers.all("set-cookie").collect::<Vec<_>>(), [b"p", b"q"]);
+        let one: CookieListFields = serde_json::from_str(r#"{"Set-Cookie":"p"}"#).expect("a text");
+        assert_eq!(one.0.0.len(), 1);
+        for bad in [r#"{"a":["b"]}"#, r#"{"set-cookie":[1]}"#, r#"{"set-cookie":[["a"]]}"#] {
+            assert!(serde_json::from_str::<CookieListFields>(bad).is_err(), "{bad}");
+        }
+        for (count, fits) in [(255, true), (256, true), (257, false)] {
+            let json = serde_json::json!({ "set-cookie": alloc::vec!["a"; count] }).to_string();
+            assert_eq!(serde_json::from_str::<CookieListFields>(&json).is_ok(), fits, "{count}");
+        }
     }
 
     #[test]

@@ -52,11 +52,11 @@ impl fmt::Debug for TokenAuth {
 }
 
 impl TokenAuth {
-    /// What a relay sends before it closes for `reason`. `is_login` if the agent was not admitted yet.
-    pub(crate) fn refused(reason: &DownReason, is_login: bool) -> Self {
+    /// What a relay sends before it closes for `reason`.
+    pub(crate) fn refused(reason: &DownReason) -> Self {
         let (code, error) = match reason {
             DownReason::Authentication(text) => ("auth_failed", text.clone()),
-            DownReason::Replaced if is_login => (
+            DownReason::Conflict => (
                 "connection_exists",
                 "another agent is connected with this token; --force takes its place".to_owned(),
             ),

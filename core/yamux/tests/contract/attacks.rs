@@ -91,8 +91,10 @@ fn without_limits_what_strangers_do_to_their_own_streams_never_ends_the_session(
     // Data after an end costs its own stream.
     for n in 0..600 {
         let wire = 50_000 + 2 * n;
-        rig.accepted(wire);
-        rig.take(&[window(FIN, wire, 0), data(0, wire, b"x")].concat());
+        let id = rig.accepted(wire);
+        rig.take(&window(FIN, wire, 0));
+        assert!(rig.read_all(id).1);
+        rig.take(&data(0, wire, b"x"));
         assert_eq!(rig.sent(), [Frame::bare(1, RST, wire, 0)]);
         rig.events();
     }
@@ -162,14 +164,28 @@ fn resets_that_a_peer_provokes_are_counted() {
     let mut wire = 0;
     let mut provoke = |rig: &mut Rig| {
         wire += 2;
-        rig.accepted(wire);
-        let outcome = rig.feed(&[window(FIN, wire, 0), data(0, wire, b"x")].concat());
+        let id = rig.accepted(wire);
+        rig.take(&window(FIN, wire, 0));
+        assert!(rig.read_all(id).1);
+        rig.events();
+        let outcome = rig.feed(&data(0, wire, b"x"));
         (outcome, rig.sent().len(), rig.events().len())
     };
     for _ in 0..512 {
         assert_eq!(provoke(&mut rig), (Ok(()), 1, 1));
     }
     assert_eq!(provoke(&mut rig).0, Err(flood(FloodKind::Resets)));
+}
+
+#[test]
+fn data_after_an_end_that_nobody_has_read_is_counted_too() {
+    let mut rig = Rig::agent();
+    rig.accepted(2);
+    rig.take(&window(FIN, 2, 0));
+    for _ in 0..512 {
+        rig.take(&data(0, 2, b"x"));
+    }
+    assert_eq!(rig.feed(&data(0, 2, b"x")), Err(flood(FloodKind::Resets)));
 }
 
 #[test]

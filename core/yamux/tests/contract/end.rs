@@ -88,12 +88,26 @@ fn a_second_end_is_ignored() {
 }
 
 #[test]
-fn data_after_the_end_resets_that_stream_once_and_nothing_else() {
+fn data_after_the_end_is_dropped_and_what_came_before_the_end_is_read() {
+    let mut rig = Rig::agent();
+    let id = rig.accepted(2);
+    rig.take(
+        &[data(0, 2, b"whole"), data(FIN, 2, b""), data(0, 2, b" and late"), data(FIN, 2, b"r")].concat(),
+    );
+    assert_eq!(rig.read_all(id), (b"whole".to_vec(), true));
+    assert_eq!(rig.sent(), []);
+    rig.write(id, b"our half lives");
+    assert_eq!(rig.sent().len(), 1);
+}
+
+#[test]
+fn data_after_an_end_that_was_read_resets_that_stream_once_and_nothing_else() {
     let mut rig = Rig::agent();
     let id = rig.accepted(2);
     let other = rig.accepted(4);
     rig.take(&[window(FIN, 2, 0), data(0, 2, b"")].concat());
     assert_eq!(rig.sent(), [], "an empty frame is no data");
+    assert_eq!(rig.read_all(id), (vec![], true));
     rig.take(&[data(0, 2, b"more"), data(0, 2, b"and more"), data(0, 4, b"fine")].concat());
     assert_eq!(rig.sent(), [Frame::bare(1, RST, 2, 0)]);
     assert_eq!(rig.read_all(other), (b"fine".to_vec(), false));

@@ -86,7 +86,9 @@ impl From<AgentError> for ExitError {
 
 fn exit(reason: &DownReason) -> Exit {
     match reason {
-        DownReason::Replaced | DownReason::TokenInUse { known: true } => Exit::NameConflict,
+        DownReason::Replaced | DownReason::Conflict | DownReason::TokenInUse { known: true } => {
+            Exit::NameConflict
+        }
         DownReason::Authentication(_)
         | DownReason::NotAllowed(_)
         | DownReason::Delegation { .. }
@@ -114,7 +116,7 @@ fn compat_hint(compat: &CompatSettings, reason: &DownReason) -> Option<&'static 
         DownReason::TokenInUse { known: false } => {
             "check the token; if another agent is connected with it, --force takes its place"
         }
-        DownReason::Replaced => "stop one of the two, or give each a token of its own",
+        DownReason::Replaced | DownReason::Conflict => "stop one of the two, or give each a token of its own",
         _ => return None,
     })
 }

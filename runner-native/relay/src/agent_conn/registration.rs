@@ -206,7 +206,9 @@ impl AgentRegistration {
         if let Some(older) = self.enter(newcomer, Joined::now(owner.clone(), expires_at, None)) {
             let is_older = self.live.session.look(Session::falls_back);
             let url = if is_older { self.state.long_url(&owner) } else { self.state.url(&owner, None) };
-            self.live.session.with(|session, now| session.admit(url.clone(), now));
+            // Programs of older systems join paths to it.
+            let shown = if is_older { url.trim_end_matches('/') } else { &url };
+            self.live.session.with(|session, now| session.admit(shown.to_owned(), now));
             self.announce(older, url);
         }
     }
@@ -255,7 +257,7 @@ impl AgentRegistration {
         }
         match self.state.sessions.admit(self.key, newcomer, now) {
             Err(AdmitError::Conflict) => {
-                self.refuse(DownReason::Replaced);
+                self.refuse(DownReason::Conflict);
                 None
             }
             Err(error @ AdmitError::TooMany) => {

@@ -23,6 +23,8 @@ use crate::visitor::Visitor;
 
 /// The agent of a request to `/proxy`.
 const STELLAR_ADDRESS: HeaderName = HeaderName::from_static("x-stellar-address");
+/// The services of an HVYM relay whose operator says nothing.
+const USUAL_SERVICES: [&str; 2] = ["pintheon", "ipfs"];
 /// The prefix of requests that name an agent by [`STELLAR_ADDRESS`].
 const PROXY: &str = "/proxy";
 
@@ -30,7 +32,7 @@ const PROXY: &str = "/proxy";
 struct Info<'a> {
     server_address: String,
     websocket_url: String,
-    /// The services agents may bind; empty is every service.
+    /// The services agents may bind.
     services: Vec<String>,
     version: &'a str,
     mux: &'a [&'a str],
@@ -103,10 +105,13 @@ struct Security {
 /// `/info`: the WebSocket URL, and the address that login tokens are signed for.
 pub(super) fn info(state: &RelayState) -> Answer {
     let options = &state.settings.options;
+    let services: Vec<String> = options.admission.services.iter().map(ToString::to_string).collect();
+    // Where every service may be bound, the ones that HVYM's tools look for.
+    let services = if services.is_empty() { USUAL_SERVICES.map(str::to_owned).to_vec() } else { services };
     json::public(&Info {
         server_address: state.info.address.to_string(),
         websocket_url: websocket_url(state),
-        services: options.admission.services.iter().map(ToString::to_string).collect(),
+        services,
         version: env!("CARGO_PKG_VERSION"),
         mux: &[MUX_YAMUX],
     })

@@ -151,7 +151,8 @@ pub(super) async fn answer(visitor: &Visitor, rest: &str, request: Request<Reque
 }
 
 fn no_registry() -> Answer {
-    json::detail(StatusCode::NOT_IMPLEMENTED, NO_REGISTRY)
+    // Not 501: Tunely's console takes that for an outage, tries again and hides the sentence.
+    json::detail(StatusCode::FORBIDDEN, NO_REGISTRY)
 }
 
 fn not_found() -> Answer {

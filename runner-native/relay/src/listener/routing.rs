@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::header::{CONTENT_LENGTH, LOCATION, STRICT_TRANSPORT_SECURITY};
+use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hvym_http1::{RequestError, content_length};
@@ -11,14 +12,15 @@ use hvym_tunnel_core::relay::NameError;
 use hvym_tunnel_pages::Page;
 use hyper::body::Incoming;
 
-use super::{held, https_redirect, path_route};
+use super::{held, https_redirect, path_route, proxy_prefix};
 use crate::api;
 use crate::http1::head_rewrite;
 use crate::http1::request_body::RequestBody;
 use crate::limits::visitor_counts::RequestPermit;
 use crate::pages;
-use crate::proxy::proxy;
+use crate::proxy::{self, proxy};
 use crate::router::Route;
+use crate::sessions::HostTarget;
 use crate::upstream::response_body::{self, Answer};
 use crate::visitor::Visitor;
 use crate::visitor::in_flight::InFlight;
@@ -60,12 +62,15 @@ async fn route(visitor: &Arc<Visitor>, request: Request<Incoming>) -> (Answer, O
         }
     };
     let (mut reached, mut is_shared) = (visitor.state.sessions.find(&host), false);
-    if matches!(reached, Err(NameError::Bare))
+    if reached.as_ref().is_err_and(NameError::means_relay)
         && let Some((guest, rest)) =
             head.uri.path_and_query().and_then(|target| path_route::find(&visitor.state, target.as_str()))
     {
         head.uri = Uri::from(rest);
         (reached, is_shared) = (Ok(guest), true);
+    }
+    if let Some(rest) = reached.as_ref().ok().and_then(|target| without_prefix(visitor, target, &head)) {
+        head.uri = rest;
     }
     let limit = visitor.state.settings.options.limits.body_timeout;
     let request = Request::from_parts(head, RequestBody::new(body, limit));
@@ -90,6 +95,12 @@ async fn route(visitor: &Arc<Visitor>, request: Request<Incoming>) -> (Answer, O
         // Boxed, so that its large future does not add to every request.
         Err(name) => Box::pin(api::answer(visitor, &name, request)).await,
     }
+}
+
+/// The path for the service, where a trusted proxy put a prefix before it.
+fn without_prefix(visitor: &Visitor, target: &HostTarget, head: &Parts) -> Option<Uri> {
+    let path = head.uri.path_and_query().filter(|_| visitor.is_behind_proxy())?;
+    proxy_prefix::cut(target, &proxy::fields(&head.headers), path.as_str())?.parse().ok()
 }
 
 /// The redirect to another relay.

@@ -106,6 +106,15 @@ impl HostTarget {
         }
     }
 
+    /// What leads there, as the visitor named it.
+    pub(crate) fn name(&self) -> Option<&Name> {
+        match self {
+            HostTarget::Served(target) => Some(&target.name),
+            HostTarget::Expected(name, _) => Some(name),
+            HostTarget::Missing(_) => None,
+        }
+    }
+
     /// Whether the service carries HTTP/2.
     pub(crate) fn is_http2(&self) -> bool {
         matches!(

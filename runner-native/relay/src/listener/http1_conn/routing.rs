@@ -16,7 +16,7 @@ use crate::api;
 use crate::http1::body_pipe::body_pipe;
 use crate::http1::request_body::RequestBody;
 use crate::limits::visitor_counts::RequestPermit;
-use crate::listener::{held, https_redirect, path_route, routing};
+use crate::listener::{held, https_redirect, path_route, proxy_prefix, routing};
 use crate::metrics::RequestRecord;
 use crate::pages;
 use crate::proxy::proxy;
@@ -142,13 +142,7 @@ pub(super) fn route<'a>(
         Route::Here(host) => host,
         Route::Elsewhere(origin) => return ready(view, routing::elsewhere(&origin, view.path())),
     };
-    let mut path = Cow::Borrowed(view.path());
-    let mut reached = cache.find(visitor, &host);
-    if matches!(reached, Err(NameError::Bare))
-        && let Some((guest, rest)) = path_route::find(&visitor.state, view.path())
-    {
-        (reached, path) = (Ok(guest), Cow::Owned(rest.to_string()));
-    }
+    let FoundTarget { target: reached, path, is_shared } = find_target(visitor, view, cache, &host);
     if visitor.is_reserved() && (reached.is_ok() || !api::is_agent_endpoint(view.path())) {
         return Routed::Page(pages::over_limit(LimitError::Connections));
     }
@@ -175,7 +169,6 @@ pub(super) fn route<'a>(
         return forward(visitor, view, destination, cache, heads);
     }
     let host = host.into_owned();
-    let is_shared = path != view.path();
     local(view, &path, |request| {
         Box::pin(async move {
             let (mut answer, permit) = proxy(visitor, destination, host, request).await;
@@ -185,6 +178,37 @@ pub(super) fn route<'a>(
             (answer, permit)
         })
     })
+}
+
+/// What a request is for.
+struct FoundTarget<'p> {
+    target: Result<HostTarget, NameError>,
+    /// The path and query for the service.
+    path: Cow<'p, str>,
+    /// Whether the path named the agent, which has its origin in common with others.
+    is_shared: bool,
+}
+
+fn find_target<'p>(
+    visitor: &Visitor,
+    view: &RequestView<'p>,
+    cache: &mut RouteCache,
+    host: &str,
+) -> FoundTarget<'p> {
+    let target = cache.find(visitor, host);
+    if target.as_ref().is_err_and(NameError::means_relay)
+        && let Some((guest, rest)) = path_route::find(&visitor.state, view.path())
+    {
+        return FoundTarget { target: Ok(guest), path: Cow::Owned(rest.to_string()), is_shared: true };
+    }
+    let fields = || view.fields().iter().collect::<Vec<_>>();
+    let cut = target
+        .as_ref()
+        .ok()
+        .filter(|_| visitor.is_behind_proxy())
+        .and_then(|target| proxy_prefix::cut(target, &fields(), view.path()));
+    let path = cut.map_or(Cow::Borrowed(view.path()), |rest| Cow::Owned(rest.to_owned()));
+    FoundTarget { target, path, is_shared: false }
 }
 
 fn forward<'a>(
