@@ -7,7 +7,7 @@ use hvym_tunnel_agent::{Agent, Identity, RelayUrl, ServiceSpec};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_net::runtime::Runtime;
 use hvym_tunnel_net::timeout::within;
-use hvym_tunnel_relay::{Admission, Decision, Refusal, Registry, Relay, RelayEvent};
+use hvym_tunnel_relay::{Admission, AuditKind, Decision, Refusal, Registry, Relay, RelayEvent};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -47,6 +47,13 @@ fn a_registry_decides_who_may_be_an_agent_and_what_it_may_offer() {
     assert!(error.contains("not on the list"), "{error}");
 
     let owner = known.address();
+    let audited = runtime.block_on(within(LIMIT, relay.events().next())).expect("an event");
+    assert!(
+        matches!(&audited, Some(RelayEvent::Audit(record))
+            if record.kind == AuditKind::LoginRefused && record.detail.contains("not on the list")),
+        "{audited:?}"
+    );
+
     let agent = Agent::builder(known).relay(url).service(spec("web")).service(spec("admin"));
     let agent = agent.start(runtime.handle()).expect("it starts");
     let events = agent.events();
@@ -61,7 +68,12 @@ fn a_registry_decides_who_may_be_an_agent_and_what_it_may_offer() {
     assert_eq!(online, Some(1));
     let text = "admin is not yours to offer".to_owned();
     assert_eq!(declined, Some(("admin".to_owned(), text)));
-    let joined = runtime.block_on(relay.events().next());
+    let joined = loop {
+        let event = runtime.block_on(within(LIMIT, relay.events().next())).expect("an event");
+        if !matches!(event, Some(RelayEvent::Audit(_))) {
+            break event;
+        }
+    };
     assert!(
         matches!(&joined, Some(RelayEvent::AgentJoined { owner: joined, .. }) if *joined == owner.into()),
         "{joined:?}"

@@ -117,6 +117,13 @@ fn a_service_asks_for_the_accounts_of_its_file() {
     asked.filter.credentials_file = Some(path.clone());
     let builder = || world.agent().service(asked.clone());
     assert!(builder().check().is_err(), "there is no file yet");
+    std::fs::write(&path, "ann:secret\n").expect("a file");
+    #[cfg(unix)]
+    for (mode, is_taken) in [(0o640, false), (0o604, false), (0o600, true)] {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).expect("ours");
+        assert_eq!(builder().check().is_ok(), is_taken, "{mode:o}");
+    }
     std::fs::write(&path, "secret\n").expect("a file");
     assert!(builder().check().is_err(), "a line without a colon is no account");
     std::fs::write(&path, "ann:secret\n").expect("a file");

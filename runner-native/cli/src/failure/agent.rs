@@ -2,6 +2,7 @@
 
 use hvym_tunnel_agent::settings::{CompatSettings, CompatSystem};
 use hvym_tunnel_agent::{AgentError, AuthorityRole, FolderError};
+use hvym_tunnel_core::names::UrlError;
 use hvym_tunnel_core::reason::DownReason;
 
 use super::settings::wanted;
@@ -56,12 +57,7 @@ impl From<AgentError> for ExitError {
                 ExitError::new(exit, error.to_string()).with_hint(hint)
             }
             AgentError::Url(ref url) => {
-                let hint = if url.is_foreign() {
-                    "dial the relay by its domain, or give --relay-address G..., as its operator told you, to let it name another"
-                } else {
-                    "do not trust this relay"
-                };
-                ExitError::new(Exit::Refused, error.to_string()).with_hint(hint)
+                ExitError::new(Exit::Refused, error.to_string()).with_hint(url_hint(url))
             }
             AgentError::TakenOver { .. } => ExitError::new(Exit::NameConflict, error.to_string())
                 .with_hint("stop one of the two, or start both with --on-conflict pool or standby"),
@@ -81,6 +77,14 @@ impl From<AgentError> for ExitError {
             AgentError::Listen { .. } => config("choose another port, or leave it out for a free one"),
             other => ExitError::new(Exit::Unexpected, other.to_string()),
         }
+    }
+}
+
+fn url_hint(error: &UrlError) -> &'static str {
+    if error.is_foreign() {
+        "dial the relay by its domain, or give --relay-address G..., as its operator told you, to let it name another"
+    } else {
+        "do not trust this relay"
     }
 }
 
