@@ -242,6 +242,15 @@ mod tests {
     }
 
     #[test]
+    fn a_query_is_one_question_to_a_resolver() {
+        let name = DomainName::parse("A.test").expect("a name");
+        let head = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x01a\x04test\0";
+        for (kind, end) in [(LookupType::Cname, b"\0\x05\0\x01"), (LookupType::Txt, b"\0\x10\0\x01")] {
+            assert_eq!(lookup_query(0x1234, &name, kind), [&head[..], end].concat());
+        }
+    }
+
+    #[test]
     fn the_texts_of_the_name_are_read_and_nothing_else() {
         let other = b"\x05other\x07example\x03org\x00";
         let said = message(
