@@ -115,6 +115,15 @@ fn names_outlive_the_relay_and_a_spoiled_file_is_set_aside() {
     assert_eq!(refused.event("name_refused")["code"], "taken");
     refused.kill();
 
+    // Who is sooner than the owner waits for it.
+    let relay = relay.restart(&state(&folder, &["--hold", "600"]));
+    let mut visitor = relay.visit();
+    visitor.send(request("cool-app.localhost", "GET", "/", &[])).expect("the relay reads");
+    let owner = agent(&relay, 61, b"owner", &["--name", "cool-app"]);
+    let head = visitor.head().expect("an answer");
+    assert_eq!((head.status(), visitor.body(&head).expect("a body")), (200, b"owner".to_vec()));
+    drop(owner);
+
     std::fs::write(&file, "{\"version\":1,\"names\":[{").expect("the folder takes a file");
     let mut relay = relay.restart(&state(&folder, &[]));
     relay.program.says("was set aside");
