@@ -197,7 +197,12 @@ fn every_wrong_welcome_ends_it() {
             4003,
             "not web",
         ),
-        ("conflict", json!({"type": "auth_failed", "code": "conflict", "error": ""}), 4009, "newer"),
+        (
+            "conflict",
+            json!({"type": "auth_failed", "code": "conflict", "error": ""}),
+            4009,
+            "keeps the older one",
+        ),
         ("full", json!({"type": "auth_failed", "code": "overloaded", "error": "full"}), 1013, "full"),
     ];
     for (what, said, code, text) in table {
