@@ -289,6 +289,14 @@ impl Agent {
         self.drain_links(now);
     }
 
+    /// Ends the link of this attempt, if it is up, and begins another: the relay has lost the session without ending it.
+    pub fn log_in_again(&mut self, attempt: AttemptId, now: Instant) {
+        if let Some(member) = self.bundle.get_mut(attempt.0).filter(|member| member.link.is_up()) {
+            member.link.end(DownReason::Lost("the relay forgot this agent".to_string()), now);
+        }
+        self.drain_links(now);
+    }
+
     /// What the streams of each link hold.
     pub fn stream_counts(&self) -> impl Iterator<Item = StreamCounts> {
         self.bundle.iter().map(|member| member.link.stream_counts())

@@ -36,6 +36,7 @@ mod link_status;
 mod network_monitor;
 mod password_hash;
 mod public_urls;
+mod registration_check;
 mod relay_memory;
 mod revoke;
 mod runner;

@@ -30,6 +30,7 @@ use crate::event::AgentEvent;
 use crate::event_sink::EventSink;
 use crate::link_status::LinkStatus;
 use crate::network_monitor::{Change, NetworkMonitor};
+use crate::registration_check::RegistrationCheck;
 use crate::relay_memory::RelayMemory;
 use crate::service::{Dispatcher, ServiceTable};
 
@@ -74,6 +75,7 @@ pub(crate) struct AgentRunner {
     dial_options: DialOptions,
     /// Set until the relay's address is known.
     memory: Option<RelayMemory>,
+    registration_check: RegistrationCheck,
     /// What listens for the handle's wishes: a deadline asks to drain, the end of the channel to stop.
     commands: Receiver<Duration>,
     dial: Option<(AttemptId, Dial)>,
@@ -124,6 +126,7 @@ impl AgentRunner {
             shared,
             dial_options,
             memory,
+            registration_check: RegistrationCheck::new(address),
             commands,
             dial: None,
             drain_until: None,
@@ -231,6 +234,12 @@ impl AgentRunner {
     fn on_up(&mut self, endpoint: Endpoint) -> Result<(), AgentError> {
         let protocol = self.shared.agent.look(AgentMachine::plane).map(|plane| plane.protocol);
         tracing::info!(?protocol, "logged in");
+        let is_older = protocol.is_some_and(|protocol| protocol != MUX_YAMUX);
+        self.registration_check.handle_up(
+            is_older && endpoint.relay.is_some(),
+            &self.shared.agent,
+            &self.dial_options,
+        );
         let proven = endpoint.relay.filter(|_| endpoint.is_proven);
         self.shared.update(|status, now| status.handle_up(endpoint, protocol, now))?;
         // Not before: a relay whose URL was refused would be known to the next process, and believed there.
@@ -246,6 +255,7 @@ impl AgentRunner {
         match event {
             MachineEvent::Dial(target) => {
                 let (attempt, options) = (target.attempt, self.dial_options.clone());
+                self.registration_check.handle_dial(target.clone());
                 // A task of its own, so that a slow resolver or handshake never holds up the loop.
                 let dial = spawn(async move { socket::dial(&target, &options).await.map(Box::new) });
                 self.dial = Some((attempt, Box::pin(dial)));
@@ -287,6 +297,7 @@ impl AgentRunner {
             }
             MachineEvent::Down { reason, retry_at } => {
                 self.dial = None;
+                self.registration_check.handle_down(&reason);
                 if self.drain_until.is_some() {
                     // What was under way ended with the link.
                     return Ok(Next::End);

@@ -17,6 +17,7 @@ mod happy_eyeballs;
 pub mod host_connect;
 #[cfg_attr(not(target_os = "linux"), path = "host_events_elsewhere.rs")]
 pub mod host_events;
+pub mod http_get;
 pub mod hyper;
 pub mod hyper_rt;
 pub mod key;

@@ -8,6 +8,7 @@ use hvym_tunnel_core::message::Close;
 use hvym_tunnel_core::plane::MessageLimits;
 use hvym_tunnel_core::reason::DownReason;
 use hvym_websocket::WebSocket;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::client_upgrade::{UpgradeError, UpgradeRequest, upgrade};
 use super::clock;
@@ -27,6 +28,11 @@ pub const ROLE: &str = "hvym-tunnel-role";
 /// The field with its label.
 pub const PROCESS: &str = "hvym-tunnel-process";
 
+/// The scheme of a token in a header (RFC 6750 section 2.1).
+const BEARER: &str = "Bearer ";
+/// All but the unreserved characters of a URL (RFC 3986 section 2.3).
+const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// How to reach a relay.
 #[derive(Clone)]
 pub struct DialOptions {
@@ -41,7 +47,7 @@ pub struct DialOptions {
 }
 
 /// A relay's URL in its parts.
-struct RelayUrl<'a> {
+pub(super) struct RelayUrl<'a> {
     secure: bool,
     host: &'a str,
     port: u16,
@@ -50,7 +56,7 @@ struct RelayUrl<'a> {
 }
 
 impl<'a> RelayUrl<'a> {
-    fn parse(uri: &'a Uri) -> Option<Self> {
+    pub(super) fn parse(uri: &'a Uri) -> Option<Self> {
         let secure = match uri.scheme_str()? {
             "wss" => true,
             "ws" => false,
@@ -81,7 +87,17 @@ pub async fn dial(target: &DialTarget, options: &DialOptions) -> Result<Socket, 
     let [seed, nonce] = [clock::seed(), clock::seed()];
     let nonce = *nonce.first_chunk().expect("a seed has 32 bytes");
     let request = UpgradeRequest { authority: &target.host, target: url.target, fields: &fields, nonce };
-    let ahead = upgrade(&mut wire, request).await.map_err(|error| match error {
+    let mut outcome = upgrade(&mut wire, request).await;
+    if let (Err(UpgradeError::Status(401)), Some(token)) = (&outcome, &options.token) {
+        tracing::warn!(
+            "the server does not take the token as a header: trying it in the URL, by which it may stand in logs"
+        );
+        let in_query = with_token(url.target, token)?;
+        wire = connect_wire(&url, options).await?;
+        let request = UpgradeRequest { authority: &target.host, target: &in_query, fields: &[], nonce };
+        outcome = upgrade(&mut wire, request).await;
+    }
+    let ahead = outcome.map_err(|error| match error {
         UpgradeError::Status(status) if options.token.is_some() && status == StatusCode::UNAUTHORIZED => {
             DownReason::Authentication("the server answered HTTP 401".to_owned()).close()
         }
@@ -92,7 +108,7 @@ pub async fn dial(target: &DialTarget, options: &DialOptions) -> Result<Socket, 
 }
 
 /// Connects to the relay, directly or by the proxy, with TLS where the URL says so.
-async fn connect_wire(url: &RelayUrl<'_>, options: &DialOptions) -> Result<Wire, Close> {
+pub(super) async fn connect_wire(url: &RelayUrl<'_>, options: &DialOptions) -> Result<Wire, Close> {
     let failed = |what: String| Close::abnormal(what);
     let RelayUrl { secure, host, port, .. } = *url;
     let tcp = match &options.proxy {
@@ -123,10 +139,18 @@ async fn connect_wire(url: &RelayUrl<'_>, options: &DialOptions) -> Result<Wire,
 /// # Errors
 /// It has a character that no header field can have.
 pub fn bearer(token: &str) -> Result<HeaderValue, Close> {
-    let value = HeaderValue::try_from(format!("Bearer {token}"));
+    let value = HeaderValue::try_from(format!("{BEARER}{token}"));
     let mut value = value.map_err(|_| Close::abnormal("the token cannot be sent as a header"))?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// `target` with the token of this field in its query, for servers that look nowhere else.
+fn with_token(target: &str, field: &HeaderValue) -> Result<String, Close> {
+    let text = field.to_str().ok().and_then(|text| text.strip_prefix(BEARER));
+    let token = text.ok_or_else(|| Close::abnormal("the token cannot be sent in a URL"))?;
+    let separator = if target.contains('?') { '&' } else { '?' };
+    Ok(format!("{target}{separator}token={}", utf8_percent_encode(token, QUERY_VALUE)))
 }
 
 /// What an upgrade says of the program, where no `auth_response` will. What no field can carry is left out.

@@ -5,12 +5,15 @@ use hvym_tunnel_compat::dialect::Dialect;
 use hvym_tunnel_core::agent::{AgentConfig, AgentEvent};
 use hvym_tunnel_core::dialect::Service;
 use hvym_tunnel_core::machine::Machine;
+use hvym_tunnel_core::message::Close;
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::SessionEvent;
+use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_tests::dialects::{conversation, token_agent};
 use hvym_tunnel_tests::ends::agent_config;
 use hvym_tunnel_tests::pair::{open, wall};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 use super::{agent_up, door, node_up, python_up};
 
@@ -196,4 +199,33 @@ fn a_second_login_on_a_link_is_ignored() {
     let mut relay = node_up();
     relay.hear(&json!({"type": "auth", "token": "other"}));
     assert!(relay.machine.is_up() && relay.events.is_empty());
+}
+
+#[test]
+fn an_agent_that_meets_its_own_link_at_the_server_is_never_more_than_five_seconds_away() {
+    let mut agent = token_agent(Dialect::Tunely, "tun_token");
+    agent.hear(&json!({"type": "auth_ok", "domain": "agent", "tunnel_id": "1"}));
+    agent.machine.handle_close(Close::abnormal("the network is gone"), agent.now);
+    agent.listen();
+    // Ten minutes of refusals, although the server itself needs one to miss a link.
+    let (mut refusals, end) = (0, 600);
+    while agent.now < Instant::ZERO + Duration::from_secs(end) {
+        let down = agent.events.iter().rev().find_map(|event| match event {
+            AgentEvent::Down { reason, retry_at } => Some((reason.clone(), *retry_at)),
+            _ => None,
+        });
+        let (reason, retry_at) = down.expect("it is down");
+        let retry_at = retry_at.unwrap_or_else(|| panic!("it gave up: {reason}"));
+        assert!(retry_at - agent.now <= Duration::from_secs(5), "{reason}: {:?}", retry_at - agent.now);
+        agent.events.clear();
+        agent.now = retry_at;
+        agent.machine.handle_timeout(agent.now);
+        agent.listen();
+        open(&mut agent.machine, agent.now);
+        agent.listen();
+        agent.events.clear();
+        agent.hear(&json!({"type": "auth_error", "error": "Authentication failed", "code": "auth_failed"}));
+        refusals += 1;
+    }
+    assert!(refusals > 120, "{refusals}");
 }

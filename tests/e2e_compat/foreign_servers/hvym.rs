@@ -120,6 +120,27 @@ fn an_agent_comes_back_to_a_server_that_restarts_and_not_to_one_that_replaced_it
 }
 
 #[test]
+fn an_agent_that_the_server_has_lost_after_it_came_back_logs_in_once_more() {
+    let port = Port::default();
+    let (mut program, _home) = expose(&port, &service().port.to_string(), &[]);
+    let link = let_in(&port, false);
+    program.event("ready");
+    // Without a close: the server may not have missed it yet, and takes the next link for the one to clean up.
+    drop(link);
+    program.event("disconnected");
+    let mut forgotten = let_in(&port, false);
+    program.event("reconnected");
+    port.refuse("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").expect("the agent asked");
+    assert_eq!(forgotten.hear(), Value::Null, "it leaves in good order");
+    let mut link = let_in(&port, false);
+    program.event("reconnected");
+    // This time it is there, and stays.
+    port.refuse("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").expect("the agent asked");
+    let answer = hvym_ask(&mut link, 1, &request("POST", "/page", "x=1", "again"));
+    assert_eq!(answer["body"], "again");
+}
+
+#[test]
 fn what_is_under_way_is_answered_before_an_agent_that_is_stopped_leaves() {
     let (door, port) = (Door::default(), Port::default());
     let (held, (tell, asked)) = (door.clone(), channel());
