@@ -13,10 +13,11 @@ use wasm_bindgen_cli_support::Bindgen;
 use crate::cargo::{cargo, succeed};
 use crate::{root, target};
 
-/// The most that a browser may have to compile before a page can dial.
-const MAX_RAW: usize = 350 * 1024;
+/// The most that a browser may have to compile before a page can dial. Checking a relay's proof, and the delegations of who
+/// calls, takes 45 KB of it.
+const MAX_RAW: usize = 388 * 1024;
 /// The same, as servers send it: a second of a slow mobile line.
-const MAX_GZIPPED: usize = 150 * 1024;
+const MAX_GZIPPED: usize = 157 * 1024;
 /// The target of browsers.
 const TARGET: &str = "wasm32-unknown-unknown";
 
