@@ -39,8 +39,8 @@ async function connect(relay: string, relayAddress: string): Promise<string> {
   return `${url} ${tunnel.state} ${text}`;
 }
 
-// @ts-expect-error a relay is needed
-void (() => Tunnel.connect({ identity: Identity.generate() }));
+// @ts-expect-error an identity is needed
+void (() => Tunnel.connect({ relay: "wss://tunnel.example" }));
 // @ts-expect-error a handler answers with a response
 void ((tunnel: Tunnel) => tunnel.serve("app", () => 42));
 

@@ -131,12 +131,9 @@ impl Judge {
             }
             Known::Live { credit, unread, ended, .. } if data => {
                 *credit = credit.checked_sub(length).ok_or(MuxError::WindowExceeded(id))?;
-                *unread += length;
-                let late = *ended && length > 0;
+                // What is late is dropped. Nobody reads here, so what came before the end is still there.
+                *unread += if *ended { 0 } else { length };
                 *ended |= frame.has(FIN);
-                if late {
-                    *known = Known::Closed { credit: *credit };
-                }
             }
             Known::Live { window, ended, .. } => {
                 *window = window.checked_add(length).ok_or(MuxError::WindowOverflow(id))?;

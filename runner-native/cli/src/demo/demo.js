@@ -1,10 +1,10 @@
 // The demo's own code: what a dashboard would do with the package, and nothing else.
 import { Identity, Tunnel } from "./hvym-tunnel/index.js";
+import { owner } from "./owner.js";
 
 const at = (id) => document.getElementById(id);
-// The page is itself a service: its host name begins with the address of the agent that offers it.
-const owner = location.hostname.split(".")[0].toUpperCase();
-const relay = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host.slice(owner.length + 1)}`;
+// The page is itself a service: its host name is that of the relay below one label.
+const relay = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host.slice(location.host.indexOf(".") + 1)}`;
 const identity = await Identity.generate();
 let tunnel = null;
 let asking = null;

@@ -38,7 +38,7 @@ pub(crate) async fn run(
     reporter: Reporter,
     signals: StopSignals,
 ) -> Result<(), ExitError> {
-    let site = Site::load(&options.package)?;
+    let site = Site::load(&options.package, identity.address())?;
     let refused =
         |error| ExitError::new(Exit::Unexpected, format!("cannot listen for the page's visitors: {error}"));
     let listener = TcpListener::listen((Ipv4Addr::LOCALHOST, 0).into(), None).map_err(refused)?;

@@ -19,6 +19,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 
 use crate::exit::{Exit, ExitError};
+use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_net::hyper::Io;
 use hvym_tunnel_net::listener::TcpListener;
 use hvym_tunnel_net::runtime::spawn;
@@ -53,11 +54,11 @@ pub(super) fn service() -> ServiceName {
 }
 
 impl Site {
-    /// The page, and the package in the folder `package`.
+    /// The page of the agent `owner`, and the package in the folder `package`.
     ///
     /// # Errors
     /// There is no package in it.
-    pub(super) fn load(package: &Path) -> Result<Arc<Self>, ExitError> {
+    pub(super) fn load(package: &Path, owner: Address) -> Result<Arc<Self>, ExitError> {
         let mut files = BTreeMap::new();
         let mut keep = |name: String, content: Bytes| {
             let kind = mime_guess::from_path(&name).first_raw().unwrap_or("application/octet-stream");
@@ -66,6 +67,8 @@ impl Site {
         for (name, content) in PAGE {
             keep(name.to_owned(), Bytes::from_static(content.as_bytes()));
         }
+        // The page's own host name is not enough to tell: it begins with a hash of the address.
+        keep("owner.js".to_owned(), format!("export const owner = \"{owner}\";\n").into());
         let missing = |error: std::io::Error| {
             let what = format!("there is no browser package in {}: {error}", package.display());
             ExitError::new(Exit::Config, what)
@@ -171,11 +174,13 @@ impl Body for Ticks {
 mod tests {
     use super::*;
 
+    const OWNER: Address = Address::from_public_key([7; 32]);
+
     fn site(of: &str) -> Arc<Site> {
         let folder = std::env::temp_dir().join(format!("hvym-tunnel-demo-{of}-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a folder");
         fs::write(folder.join("index.js"), "export {};").expect("a file");
-        let site = Site::load(&folder).unwrap_or_else(|failure| panic!("{failure:?}"));
+        let site = Site::load(&folder, OWNER).unwrap_or_else(|failure| panic!("{failure:?}"));
         fs::remove_dir_all(&folder).expect("the folder goes");
         site
     }
@@ -184,8 +189,16 @@ mod tests {
     fn the_page_and_the_package_are_served_and_nothing_else() {
         let site = site("files");
         let status = |method: Method, path: &str| site.answer(&method, path).status().as_u16();
-        for path in ["/", "/index.html", "/demo.js", "/demo.css", "/hvym-tunnel/index.js", "/hello", "/ticks"]
-        {
+        for path in [
+            "/",
+            "/index.html",
+            "/owner.js",
+            "/demo.js",
+            "/demo.css",
+            "/hvym-tunnel/index.js",
+            "/hello",
+            "/ticks",
+        ] {
             assert_eq!(status(Method::GET, path), 200, "{path}");
         }
         for path in ["/../Cargo.toml", "/hvym-tunnel/", "/hvym-tunnel/../index.js", "/x"] {
@@ -204,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_folder_without_a_package_says_how_to_make_one() {
-        let failure = Site::load(Path::new("no/such/folder")).err();
+        let failure = Site::load(Path::new("no/such/folder"), OWNER).err();
         assert!(failure.is_some_and(|failure| failure.exit == Exit::Config));
     }
 }
