@@ -253,8 +253,8 @@ fn a_forward_carries_128_connections_at_once_and_says_why_it_carries_no_more() {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let mut next = Conversation::dial(friend.port);
-        next.send("ping").expect("the forward reads");
-        if next.take(4).is_ok() {
+        // One that is turned away may be reset before it says anything.
+        if next.send("ping").is_ok() && next.take(4).is_ok() {
             break;
         }
         assert!(Instant::now() < deadline, "there is never room again");
