@@ -48,6 +48,11 @@ impl AddressSet {
         self.0.binary_search(&address).is_ok()
     }
 
+    /// The addresses, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = Address> {
+        self.0.iter().copied()
+    }
+
     /// Whether the set has no address.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -77,6 +82,7 @@ mod tests {
         let address = |byte| Address::from_public_key([byte; 32]);
         let set = AddressSet::from([address(3), address(1), address(2), address(1)]);
         assert_eq!(set, [1, 2, 3].map(address).into());
+        assert!(set.iter().eq([1, 2, 3].map(address)));
         assert!([1, 2, 3].map(address).into_iter().all(|address| set.contains(address)));
         assert!(![0, 4].map(address).into_iter().any(|address| set.contains(address)));
         assert!(!set.is_empty() && AddressSet::default().is_empty());

@@ -23,6 +23,7 @@ mod in_the_middle;
 mod instances;
 mod kept_apart;
 mod login;
+mod manager;
 mod names;
 mod odd_answers;
 mod owner_log;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::source::{assert_none, product, words};
 
 /// Folders of sources, each one crate.
-const CRATES: [&str; 14] = [
+const CRATES: [&str; 15] = [
     "core/src",
     "core/yamux/src",
     "core/http1/src",
@@ -20,6 +20,7 @@ const CRATES: [&str; 14] = [
     "runner-native/net/src",
     "runner-native/acme/src",
     "runner-native/agent/src",
+    "runner-native/manager/src",
     "runner-native/relay/src",
     "runner-native/cli/src",
     "runner-wasm/src",

@@ -4,7 +4,7 @@ use crate::source::{bare, code, product, root, rust, text, words};
 
 /// Every crate of the workspace, lowest first: its folder, its package, and the packages of the workspace that it may
 /// depend on. What is not listed here is an error, so a new crate says where it belongs.
-const CRATES: [(&str, &str, &[&str]); 20] = [
+const CRATES: [(&str, &str, &[&str]); 21] = [
     ("core/yamux", "hvym-yamux", &[]),
     ("core/http1", "hvym-http1", &[]),
     ("core/websocket", "hvym-websocket", &[]),
@@ -16,6 +16,7 @@ const CRATES: [(&str, &str, &[&str]); 20] = [
     ("runner-native/net", "hvym-tunnel-net", &BELOW_NET),
     ("runner-native/acme", "hvym-tunnel-acme", &BELOW_ACME),
     ("runner-native/agent", "hvym-tunnel-agent", &BELOW_SIDES),
+    ("runner-native/manager", "hvym-tunnel-manager", &BELOW_MANAGER),
     ("runner-native/relay", "hvym-tunnel-relay", &BELOW_RELAY),
     ("runner-native/cli", "hvym-tunnel", &BELOW_CLI),
     ("runner-wasm", "hvym-tunnel-wasm", &PURE),
@@ -52,16 +53,19 @@ const BELOW_RELAY: [&str; 9] = [
     "hvym-tunnel-net",
     "hvym-tunnel-acme",
 ];
-const BELOW_CLI: [&str; 7] = [
+const BELOW_MANAGER: [&str; 4] =
+    ["hvym-websocket", "hvym-tunnel-core", "hvym-tunnel-net", "hvym-tunnel-agent"];
+const BELOW_CLI: [&str; 8] = [
     "hvym-yamux",
     "hvym-http1",
     "hvym-tunnel-pages",
     "hvym-tunnel-core",
     "hvym-tunnel-net",
     "hvym-tunnel-agent",
+    "hvym-tunnel-manager",
     "hvym-tunnel-relay",
 ];
-const TESTED: [&str; 12] = [
+const TESTED: [&str; 13] = [
     "hvym-dns",
     "hvym-yamux",
     "hvym-yamux-testing",
@@ -73,6 +77,7 @@ const TESTED: [&str; 12] = [
     "hvym-tunnel-compat",
     "hvym-tunnel-net",
     "hvym-tunnel-agent",
+    "hvym-tunnel-manager",
     "hvym-tunnel-relay",
 ];
 

@@ -90,6 +90,8 @@ pub enum AgentEvent {
     },
     /// The relay announced that it goes away; the agent connects again by itself.
     RelayDraining,
+    /// The relay answered a ping after this long: the round trip of the link.
+    Latency(Duration),
     /// The agent was asked to stop while requests were under way; it waits for them.
     Draining {
         /// How long at most.
@@ -309,8 +311,10 @@ pub struct AgentStatus {
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum LinkState {
-    /// Dialling, or logging in.
+    /// Dialling.
     Connecting,
+    /// The WebSocket is open, and the login is under way.
+    Authenticating,
     /// Visitors can come.
     Online,
     /// Waiting for the next attempt.

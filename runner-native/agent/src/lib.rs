@@ -35,6 +35,7 @@ mod handle;
 mod link_status;
 mod network_monitor;
 mod password_hash;
+pub mod probe;
 mod public_urls;
 mod registration_check;
 mod relay_memory;

@@ -61,6 +61,8 @@ pub(crate) struct LinkStatus {
 #[derive(Copy, Clone)]
 struct Online {
     now: bool,
+    /// If not now: whether a WebSocket is open for the login.
+    logging_in: bool,
     /// At some time.
     once: bool,
     /// If not now: since when, counted from the start or the loss of the link.
@@ -86,7 +88,7 @@ impl LinkStatus {
             endpoint: None,
             answers: BTreeMap::new(),
             announced: BTreeSet::new(),
-            online: Online { now: false, once: false, away_since: now },
+            online: Online { now: false, logging_in: false, once: false, away_since: now },
             attempt: 0,
             waiting: None,
             events: Vec::new(),
@@ -107,6 +109,7 @@ impl LinkStatus {
     pub(crate) fn link_state(&self, now: Instant) -> LinkState {
         match &self.waiting {
             _ if self.online.now => LinkState::Online,
+            _ if self.online.logging_in => LinkState::Authenticating,
             Some((_, at)) if *at > now => LinkState::Waiting,
             _ => LinkState::Connecting,
         }
@@ -139,6 +142,11 @@ impl LinkStatus {
         if self.endpoint.is_some() {
             let _without_refusal = self.settle(None, now);
         }
+    }
+
+    /// A WebSocket is open, over which the agent logs in.
+    pub(crate) fn handle_open(&mut self) {
+        self.online.logging_in = !self.online.now;
     }
 
     /// Logged in; the services, if there are any, are not bound yet. `protocol` is what the data plane speaks.
@@ -306,6 +314,7 @@ impl LinkStatus {
             self.online = Online { now: false, away_since: now, ..self.online };
             self.attempt = 0;
         }
+        self.online.logging_in = false;
         self.endpoint = None;
         // An agent that was never taken may have the wrong token. One that was may meet its own link, not yet missed.
         let is_final = matches!(reason, DownReason::TokenInUse { .. }) && !self.online.once;
@@ -354,7 +363,7 @@ impl LinkStatus {
             Purpose::Forward { listen } => AgentEvent::ForwardOnline { listen: *listen },
             Purpose::Expose { .. } | Purpose::Revoke => AgentEvent::Online { services },
         });
-        self.online = Online { now: true, once: true, ..self.online };
+        self.online = Online { now: true, logging_in: false, once: true, ..self.online };
         self.attempt = 0;
         Ok(())
     }

@@ -212,6 +212,7 @@ impl AgentRunner {
                 let wall = self.shared.clock.wall();
                 if self.shared.agent.with(|agent, now| agent.handle_open(attempt, wall, now)) {
                     self.driver.attach(attempt, *socket);
+                    self.shared.update(|status, _| status.handle_open());
                 }
             }
             Woke::Dialled(attempt, Err(close)) => {
@@ -287,7 +288,10 @@ impl AgentRunner {
                     return Ok(self.drain(TAKEN_OVER_LIMIT));
                 }
             }
-            MachineEvent::Latency(round_trip) => tracing::debug!(?round_trip, "the relay answered a ping"),
+            MachineEvent::Latency(round_trip) => {
+                tracing::debug!(?round_trip, "the relay answered a ping");
+                self.shared.sink.emit(AgentEvent::Latency(round_trip));
+            }
             MachineEvent::Draining { reason, deadline } => {
                 tracing::info!(reason, ?deadline, "the relay is going away");
                 self.shared.sink.emit(AgentEvent::RelayDraining);

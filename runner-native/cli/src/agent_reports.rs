@@ -297,6 +297,7 @@ impl Observer<AgentEvent> for AgentReports {
                 self.reporter.tell(&Report::UpstreamUnreachable { service, target, message });
             }
             AgentEvent::ForwardFailed(error) => self.forward_failed(error),
+            AgentEvent::Latency(_) => {}
             other => tracing::debug!(?other, "an event without a report"),
         }
     }

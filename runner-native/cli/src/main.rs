@@ -14,6 +14,8 @@ mod failure;
 mod forward;
 #[cfg_attr(not(unix), path = "keys_elsewhere.rs")]
 mod keys;
+mod manager;
+mod manager_client;
 #[cfg(unix)]
 mod qr_code;
 mod relay;
@@ -103,6 +105,19 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), ExitError> {
             let reports = relay::Reports::new(reporter.clone(), audit);
             runtime()?.run(relay::run(identity, options, reports, signals()?))
         }
+        Command::Manager(arguments) => {
+            let (source, options) = arguments.options()?;
+            let identity = identity(&source, reporter)?;
+            runtime()?.run(manager::run(identity, options, reporter.clone(), signals()?))
+        }
+        Command::Status(arguments) => runtime()?.run(manager_client::status(arguments)),
+        Command::Start(arguments) => runtime()?.run(manager_client::control("start", arguments)),
+        Command::Stop(arguments) => runtime()?.run(manager_client::control("stop", arguments)),
+        Command::Restart(arguments) => runtime()?.run(manager_client::control("restart", arguments)),
+        Command::Bind(arguments) => runtime()?.run(manager_client::bind(arguments)),
+        Command::Unbind(arguments) => runtime()?.run(manager_client::unbind(arguments)),
+        Command::Alerts(arguments) => runtime()?.run(manager_client::alerts(arguments)),
+        Command::Events(arguments) => runtime()?.run(manager_client::events(arguments, signals()?)),
         command => args::print(command),
     }
 }

@@ -54,6 +54,8 @@ mod timer_queue;
 pub mod tls;
 pub mod trace;
 pub mod udp;
+#[cfg(unix)]
+pub mod unix_listener;
 mod websocket;
 mod wire;
 mod workers;

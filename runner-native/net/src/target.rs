@@ -14,8 +14,8 @@ use std::str::FromStr;
 use hvym_tunnel_core::dialect::Proto;
 use thiserror::Error;
 
-use place::{PlaceError, port, split_path};
-pub use place::{authority, host_and_port};
+pub use place::{PlaceError, authority, host_and_port};
+use place::{port, split_path};
 pub use relay_url::RelayUrl;
 pub use service::{ServiceAddress, ServiceAddressError, ServiceName, ServiceNameError};
 

@@ -4,19 +4,17 @@
 
 mod commands;
 
-use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use hvym_tunnel_net::files;
 use hvym_tunnel_net::runtime::RuntimeHandle;
+use hvym_tunnel_net::unix_listener::{SocketFile, bind_private};
 use socket2::SockRef;
 
 use crate::relay_state::RelayState;
@@ -28,9 +26,8 @@ const MAX_REQUEST_BYTES: u64 = 8 * 1024;
 
 /// The socket, until it is dropped.
 pub(crate) struct ControlSocket {
-    path: PathBuf,
-    /// Device and inode: another process of the relay may have taken the path over.
-    file: Option<(u64, u64)>,
+    /// Another process of the relay may have taken the path over.
+    file: SocketFile,
     listener: UnixListener,
     closed: Arc<AtomicBool>,
 }
@@ -50,8 +47,8 @@ impl ControlSocket {
         if !takes_over && UnixStream::connect(path).is_ok() {
             return Err(io::Error::new(io::ErrorKind::AddrInUse, "another relay listens there"));
         }
-        let listener = bind(path)?;
-        let (file, kept) = (identity(path), listener.try_clone()?);
+        let listener = bind_private(path)?;
+        let (file, kept) = (SocketFile::new(path), listener.try_clone()?);
         let closed = Arc::<AtomicBool>::default();
         let is_closed = Arc::clone(&closed);
         thread::Builder::new().name("control".to_owned()).spawn(move || {
@@ -65,7 +62,7 @@ impl ControlSocket {
                 }
             }
         })?;
-        Ok(Self { path: path.to_owned(), file, listener: kept, closed })
+        Ok(Self { file, listener: kept, closed })
     }
 }
 
@@ -74,32 +71,8 @@ impl Drop for ControlSocket {
         self.closed.store(true, Ordering::Release);
         // Wakes the thread, which then ends.
         let _woken = SockRef::from(&self.listener).shutdown(Shutdown::Both);
-        if identity(&self.path) == self.file {
-            let _gone = fs::remove_file(&self.path);
-        }
+        self.file.remove();
     }
-}
-
-/// What tells the file at `path` from another.
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
-}
-
-/// Listens at `path`. The socket is made in a folder that nobody else can enter, and is moved when its own mode is set, so that
-/// no other user can connect in between.
-fn bind(path: &Path) -> io::Result<UnixListener> {
-    files::create_folder_of(path)?;
-    let folder = path.with_file_name(format!(".control.{}", std::process::id()));
-    fs::DirBuilder::new().mode(0o700).create(&folder)?;
-    let draft = folder.join("s");
-    let listener = UnixListener::bind(&draft).and_then(|listener| {
-        fs::set_permissions(&draft, fs::Permissions::from_mode(0o600))?;
-        fs::rename(&draft, path)?;
-        Ok(listener)
-    });
-    let _gone = fs::remove_file(&draft);
-    let _gone = fs::remove_dir(&folder);
-    listener
 }
 
 fn serve(state: &Arc<RelayState>, client: &UnixStream) -> io::Result<()> {

@@ -108,3 +108,24 @@ fn an_agent_ends_when_the_relay_names_a_url_that_is_not_its_own() {
     };
     assert!(matches!(status.handle_up(endpoint("https://evil.example"), None, NOW), Err(AgentError::Url(_))));
 }
+
+#[test]
+fn the_link_is_dialled_then_logged_in_then_online() {
+    let mut status = status(&["web"]);
+    assert_eq!(status.link_state(NOW), LinkState::Connecting);
+    status.handle_open();
+    assert_eq!(status.link_state(NOW), LinkState::Authenticating);
+    up(&mut status);
+    assert_eq!(status.link_state(NOW), LinkState::Authenticating);
+    status.handle_bound("web".to_owned(), None, NOW).expect("a URL");
+    assert_eq!(status.link_state(NOW), LinkState::Online);
+    // A further link of the same session changes nothing.
+    status.handle_open();
+    assert_eq!(status.link_state(NOW), LinkState::Online);
+    let later = NOW + std::time::Duration::from_secs(1);
+    status.handle_down(DownReason::Finished, Some(later), NOW).expect("another attempt");
+    assert_eq!(
+        (status.link_state(NOW), status.link_state(later)),
+        (LinkState::Waiting, LinkState::Connecting)
+    );
+}

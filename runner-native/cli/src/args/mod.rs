@@ -9,6 +9,7 @@ use clap::builder::Resettable;
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) mod admin;
+pub(crate) mod client;
 mod delegate;
 mod demo;
 
@@ -19,6 +20,7 @@ mod forward;
 
 mod identity;
 pub(crate) mod logs;
+mod manager;
 mod names;
 mod operator;
 mod relay;
@@ -74,6 +76,18 @@ pub(crate) enum Command {
     Share(share::ShareArgs),
     Token(token::TokenArgs),
     Relays(relays::RelaysArgs),
+    Manager(Box<manager::ManagerArgs>),
+    Status(client::StatusArgs),
+    /// Start a link of a manager that runs, or all of them
+    Start(client::LinkArgs),
+    /// Stop a link of a manager that runs, or all of them: what is under way may take 10 s
+    Stop(client::LinkArgs),
+    /// Stop and start a link of a manager that runs, or all of them
+    Restart(client::LinkArgs),
+    Bind(client::BindArgs),
+    Unbind(client::UnbindArgs),
+    Alerts(client::AlertsArgs),
+    Events(client::EventsArgs),
     /// Print a completion script for a shell
     #[command(
         after_help = "Examples:\n    hvym-tunnel completions bash > ~/.local/share/bash-completion/completions/hvym-tunnel\n    hvym-tunnel completions fish > ~/.config/fish/completions/hvym-tunnel.fish"
@@ -151,6 +165,7 @@ impl Cli {
             Command::Forward(arguments) => Some(&arguments.output),
             Command::Relay(arguments) => Some(&arguments.output),
             Command::Demo(arguments) => Some(&arguments.output),
+            Command::Manager(arguments) => Some(&arguments.output),
             _ => None,
         };
         // An empty NO_COLOR counts as none (no-color.org).
@@ -204,7 +219,8 @@ pub(crate) fn print(command: Command) -> Result<(), ExitError> {
             clap_complete::generate(shell, &mut Cli::command(), "hvym-tunnel", &mut script);
             write_out(&script)
         }
-        Command::Expose(_) | Command::Forward(_) | Command::Relay(_) | Command::Demo(_) => Ok(()),
+        // Those that need it were run already.
+        _ => Ok(()),
     }
 }
 
@@ -241,7 +257,7 @@ fn refuse(error: &clap::Error) -> Exit {
 }
 
 /// Writes a command's whole answer to standard output.
-fn write_out(answer: &[u8]) -> Result<(), ExitError> {
+pub(crate) fn write_out(answer: &[u8]) -> Result<(), ExitError> {
     let mut out = io::stdout().lock();
     out.write_all(answer).and_then(|()| out.flush()).map_err(|error| {
         ExitError::new(Exit::Unexpected, format!("cannot write to standard output: {error}"))

@@ -1,0 +1,179 @@
+//! `manager`: what a person types to keep links and services running, watched, and changeable over the local API.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use hvym_tunnel_agent::ServiceSpec;
+use hvym_tunnel_agent::settings::LinkSettings;
+use hvym_tunnel_manager::health::CheckTiming;
+use hvym_tunnel_manager::places;
+use hvym_tunnel_manager::settings::{API_PORT, ApiSettings, Hook, HookAction, HookTrigger, ManagedService};
+use hvym_tunnel_net::key::Source;
+use hvym_tunnel_net::seconds;
+use hvym_tunnel_net::target::Binding;
+
+use super::Output;
+use super::compat::CompatArgs;
+use super::identity::{IdentityRole, SourceArgs, known_relays};
+use super::names::NameArgs;
+use crate::exit::{EXIT_CODES, Exit, ExitError};
+use crate::manager::ManagerOptions;
+
+/// The name of the only link.
+const LINK: &str = "relay";
+
+const AFTER: &str = "\
+Examples:
+    hvym-tunnel manager --relay tunnel.example --bind web=3000 --bind llm=11434
+    curl http://localhost:8765/api/status
+    hvym-tunnel bind docs=4000
+    hvym-tunnel status
+
+The API is for this machine alone. What changes something needs the token of the file
+api.token in your state folder (~/.local/state/hvym-tunnel); the commands status,
+start, stop, restart, bind, unbind, alerts and events need none: they use a socket
+that only you can open. Where the API listens stands alone on the first line of
+standard output.";
+
+/// Keep links and services running, watch them, and serve an API on port 8765
+#[derive(Args, Debug)]
+#[command(after_help = format!("{AFTER}\n\n{EXIT_CODES}"))]
+pub(crate) struct ManagerArgs {
+    /// Expose a service under its own name; repeat for more. Others may be added while it runs
+    #[arg(
+        long,
+        value_name = "NAME=TARGET",
+        value_delimiter = ',',
+        env = "HVYM_TUNNEL_BIND",
+        hide_env = true
+    )]
+    bind: Vec<Binding>,
+    #[command(flatten)]
+    api: ApiArgs,
+    #[command(flatten)]
+    checks: CheckArgs,
+    #[command(flatten)]
+    names: NameArgs,
+    #[command(flatten)]
+    link: LinkSettings,
+    #[command(flatten)]
+    compat: CompatArgs,
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "API")]
+struct ApiArgs {
+    /// The port of the API, on this machine alone; 0 is a free one
+    #[arg(long, value_name = "PORT", default_value_t = API_PORT, env = "HVYM_TUNNEL_API_PORT", hide_env = true)]
+    api_port: u16,
+    /// Serve no API over TCP; the socket stays
+    #[arg(long, env = "HVYM_TUNNEL_NO_API", hide_env = true)]
+    no_api: bool,
+    /// The Unix socket of the API, in place of hvym-tunnel/api.sock in $XDG_RUNTIME_DIR
+    #[arg(long, value_name = "FILE", env = "HVYM_TUNNEL_API_SOCKET", hide_env = true)]
+    api_socket: Option<PathBuf>,
+    /// The file of the API's token, made at the first start
+    #[arg(long, value_name = "FILE", env = "HVYM_TUNNEL_API_TOKEN_FILE", hide_env = true)]
+    api_token_file: Option<PathBuf>,
+    /// Let pages of this origin use the API, with the token; http://localhost:* stands for any port. Repeat for more
+    #[arg(
+        long,
+        value_name = "ORIGIN",
+        value_delimiter = ',',
+        default_value = "http://localhost:*,https://app.cloudtolocalllm.online",
+        env = "HVYM_TUNNEL_API_ORIGIN",
+        hide_env = true
+    )]
+    api_origin: Vec<String>,
+    /// Let requests by this host name use the API, beside those of this machine; repeat for more
+    #[arg(long, value_name = "NAME", value_delimiter = ',', env = "HVYM_TUNNEL_API_HOST", hide_env = true)]
+    api_host: Vec<String>,
+    /// Ask for the token for reading too, and of your own programs for starting and stopping
+    #[arg(long, env = "HVYM_TUNNEL_API_STRICT", hide_env = true)]
+    api_strict: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Checks")]
+struct CheckArgs {
+    /// Check every connection this often, 5 to 300 s
+    #[arg(
+        long, value_name = "SECS", value_parser = check_interval, default_value = "30",
+        env = "HVYM_TUNNEL_CHECK_INTERVAL", hide_env = true,
+    )]
+    check_interval: Duration,
+    /// Tell Pintheon on this machine (https://127.0.0.1:9999/update_gateway) where the first service is reached
+    #[arg(long, env = "HVYM_TUNNEL_UPDATE_GATEWAY", hide_env = true)]
+    update_gateway: bool,
+}
+
+/// The bounds of the Tunnel Manager's `healthCheckInterval`.
+fn check_interval(text: &str) -> Result<Duration, String> {
+    let interval = seconds::parse(text).map_err(|error| error.to_string())?;
+    let range = Duration::from_secs(5)..=Duration::from_secs(300);
+    if range.contains(&interval) { Ok(interval) } else { Err("it is 5 to 300 seconds".to_owned()) }
+}
+
+impl ManagerArgs {
+    /// Checked options, and where the identity is.
+    ///
+    /// # Errors
+    /// The first contradiction.
+    pub(crate) fn options(self) -> Result<(Source, ManagerOptions), ExitError> {
+        let source = self.source.source(IdentityRole::Agent);
+        self.link.check()?;
+        let first = self.bind.first().map(|binding| binding.service.to_string());
+        let service =
+            |binding: Binding| ManagedService::new(ServiceSpec::new(binding.service, binding.target));
+        let services: Vec<_> = self.bind.into_iter().map(service).collect();
+        services.iter().try_for_each(|service| service.spec.check())?;
+        let gateway = Hook { service: first, when: HookTrigger::Changed, action: HookAction::pintheon() };
+        let options = ManagerOptions {
+            name: LINK.to_owned(),
+            link: self.link,
+            compat: self.compat.settings()?,
+            known_relays: known_relays(&source),
+            names: self.names.names,
+            services,
+            checks: CheckTiming { interval: self.checks.check_interval, ..CheckTiming::default() },
+            hooks: self.checks.update_gateway.then_some(gateway).into_iter().collect(),
+            api: self.api.settings()?,
+        };
+        Ok((source, options))
+    }
+}
+
+impl ApiArgs {
+    fn settings(self) -> Result<ApiSettings, ExitError> {
+        let token_file = self.api_token_file.or_else(places::token_file).ok_or_else(|| {
+            ExitError::new(Exit::Config, "there is no home folder for the token of the API")
+                .with_hint("name a file with --api-token-file")
+        })?;
+        let mut settings = ApiSettings::new(self.api_port, token_file);
+        if self.no_api {
+            settings.listen.clear();
+        }
+        settings.socket = self.api_socket.or_else(places::api_socket).filter(|_| cfg!(unix));
+        settings.allowed_origins = self.api_origin;
+        settings.allowed_hosts = self.api_host;
+        (settings.local_read, settings.local_control) = (!self.api_strict, !self.api_strict);
+        Ok(settings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checks_come_every_five_to_three_hundred_seconds() {
+        for (text, fine) in [("4.9", false), ("5", true), ("300", true), ("300.1", false), ("x", false)] {
+            assert_eq!(check_interval(text).is_ok(), fine, "{text}");
+        }
+    }
+}

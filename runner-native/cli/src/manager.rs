@@ -1,0 +1,158 @@
+//! `manager`: links and services that run until a person ends them, and the API by which they are watched and changed.
+
+use std::sync::Arc;
+
+use futures_util::future::{Either, select};
+use hvym_tunnel_agent::Identity;
+use hvym_tunnel_agent::settings::{CompatSettings, LinkSettings};
+use hvym_tunnel_core::dialect::Proto;
+use hvym_tunnel_manager::api::{ApiError, ApiServer};
+use hvym_tunnel_manager::health::CheckTiming;
+use hvym_tunnel_manager::settings::{
+    ApiSettings, Hook, ManagedLinkSettings, ManagedService, ManagerPolicy, ManagerSettings,
+};
+use hvym_tunnel_manager::{ManagerError, TunnelManager};
+use hvym_tunnel_net::known_relays::KnownRelays;
+use hvym_tunnel_net::runtime::RuntimeHandle;
+use serde_json::json;
+
+use crate::agent_reports::{AgentKind, AgentReports, Subject};
+use crate::args;
+use crate::embedded::{self, Embedded};
+use crate::exit::{Exit, ExitError};
+use crate::report::{Report, Reporter};
+use crate::signals::{DRAIN_LIMIT, StopSignals};
+
+/// What `manager` does.
+pub(crate) struct ManagerOptions {
+    /// The name of the link.
+    pub(crate) name: String,
+    /// The link; without a relay there is one of its own if there is a service.
+    pub(crate) link: LinkSettings,
+    /// The login at a server of an older system.
+    pub(crate) compat: Option<CompatSettings>,
+    /// Where identities of relays are kept.
+    pub(crate) known_relays: Option<KnownRelays>,
+    /// Names to ask the relay for.
+    pub(crate) names: Vec<String>,
+    /// The services at the start.
+    pub(crate) services: Vec<ManagedService>,
+    /// When connections are checked.
+    pub(crate) checks: CheckTiming,
+    /// What is run when services can be reached.
+    pub(crate) hooks: Vec<Hook>,
+    /// The API.
+    pub(crate) api: ApiSettings,
+}
+
+impl ManagerOptions {
+    /// A relay of its own, if none is named and there is something to expose.
+    fn embedded(&mut self, reporter: &Reporter) -> Result<Option<Embedded>, ExitError> {
+        if self.link.relay.is_some() || self.services.is_empty() {
+            return Ok(None);
+        }
+        let own = embedded::start(self.link.keepalive, 0, false)?;
+        reporter.tell(&Report::OwnRelay { relay: own.url().to_string() });
+        (self.link.relay, self.link.relay_address) = (Some(own.url()), Some(own.address()));
+        Ok(Some(own))
+    }
+
+    fn settings(&self, identity: Identity, reporter: &Reporter) -> ManagerSettings {
+        let relay = self.link.relay.as_ref().map(ToString::to_string);
+        let proto = self.services.first().map_or(Proto::Http, |service| service.spec.target.proto());
+        let services = self.services.iter().map(|service| service.spec.name.to_string()).collect();
+        let purpose =
+            AgentKind::Expose { services, compat: self.compat.as_ref().map(|compat| (compat.system, proto)) };
+        let subject =
+            Subject { address: identity.address(), relay: relay.clone().unwrap_or_default(), purpose };
+        let link = ManagedLinkSettings {
+            name: self.name.clone(),
+            identity: Arc::new(identity),
+            link: self.link.clone(),
+            compat: self.compat.clone(),
+            known_relays: self.known_relays.clone(),
+            names: self.names.clone(),
+            process_label: None,
+            auto_start: true,
+            observer: Some(Arc::new(AgentReports::new(reporter.clone(), subject))),
+            services: self.services.clone(),
+        };
+        ManagerSettings {
+            links: relay.is_some().then_some(link).into_iter().collect(),
+            policy: ManagerPolicy {
+                checks: self.checks,
+                hooks: self.hooks.clone(),
+                ..ManagerPolicy::default()
+            },
+            ..ManagerSettings::default()
+        }
+    }
+}
+
+/// Runs until a person ends it: the first signal finishes what is under way, the second does not.
+///
+/// # Errors
+/// It cannot start.
+pub(crate) async fn run(
+    identity: Identity,
+    mut options: ManagerOptions,
+    reporter: Reporter,
+    mut signals: StopSignals,
+) -> Result<(), ExitError> {
+    let runtime = RuntimeHandle::current();
+    let own = options.embedded(&reporter)?;
+    let manager = TunnelManager::start(options.settings(identity, &reporter), &runtime)?;
+    let api = ApiServer::start(&options.api, manager.clone(), None, &runtime)?;
+    announce(&options.api, &api, &reporter)?;
+    signals.next().await;
+    let ended = Box::pin(async {
+        api.shutdown().await;
+        manager.shutdown(DRAIN_LIMIT).await;
+        if let Some(own) = own {
+            own.stop().await;
+        }
+    });
+    match select(ended, Box::pin(signals.next())).await {
+        Either::Left(_) => reporter.tell(&Report::Stopped { reason: "as asked".to_owned() }),
+        Either::Right(_) => tracing::info!("asked a second time: what is under way is cut off"),
+    }
+    Ok(())
+}
+
+/// Says where the API listens.
+fn announce(settings: &ApiSettings, api: &ApiServer, reporter: &Reporter) -> Result<(), ExitError> {
+    let url = api.addresses().first().map(|address| format!("http://{address}"));
+    let socket = settings.socket.as_ref().map(|path| path.display().to_string());
+    if reporter.is_json() {
+        let token_file = settings.token_file.display().to_string();
+        let event = json!({ "event": "api", "url": url, "socket": socket, "token_file": token_file });
+        return args::write_out(format!("{event}\n").as_bytes());
+    }
+    match url.or(socket) {
+        Some(place) => args::write_out(format!("{place}\n").as_bytes()),
+        None => Ok(()),
+    }
+}
+
+impl From<ApiError> for ExitError {
+    fn from(error: ApiError) -> ExitError {
+        let hint = match &error {
+            ApiError::Listen { is_taken: true, .. } => {
+                "a manager may run already: see hvym-tunnel status, or choose --api-port 0 and another --api-socket"
+            }
+            ApiError::Listen { .. } => "choose another --api-port or --api-socket",
+            ApiError::Token { .. } => "it must be a file that you alone can read (chmod 600), or none yet",
+            _ => return ExitError::new(Exit::Config, error.to_string()),
+        };
+        ExitError::new(Exit::Config, error.to_string()).with_hint(hint)
+    }
+}
+
+impl From<ManagerError> for ExitError {
+    fn from(error: ManagerError) -> ExitError {
+        match error {
+            ManagerError::Agent(error) => error.into(),
+            error => ExitError::new(Exit::Config, error.to_string()),
+        }
+    }
+}

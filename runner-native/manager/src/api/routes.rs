@@ -1,0 +1,172 @@
+//! Every route of the API in one table, by which requests are led, methods are checked, and the description is made.
+
+use http::Method;
+
+use super::guard::AccessLevel::{self, LocalControl, LocalRead, Token};
+
+/// What a request asks for.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) enum Operation {
+    Health,
+    Status,
+    Connections,
+    Metrics,
+    Version,
+    Start,
+    Stop,
+    Restart,
+    Services,
+    Bind,
+    Unbind,
+    Requests,
+    Alerts,
+    ClearAlerts,
+    Acknowledge,
+    AlertLimits,
+    SetAlertLimits,
+    Check,
+    Reload,
+    Drain,
+    Events,
+    Description,
+    Prometheus,
+    Live,
+}
+
+/// One method of one path.
+pub(super) struct Route {
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    pub(super) level: AccessLevel,
+    pub(super) operation: Operation,
+    pub(super) summary: &'static str,
+}
+
+const fn route(
+    method: Method,
+    path: &'static str,
+    level: AccessLevel,
+    operation: Operation,
+    summary: &'static str,
+) -> Route {
+    Route { method, path, level, operation, summary }
+}
+
+/// The table.
+#[rustfmt::skip]
+pub(super) static ROUTES: [Route; 24] = [
+    route(Method::GET, "/api/health", LocalRead, Operation::Health, "How well everything is"),
+    route(Method::GET, "/api/status", LocalRead, Operation::Status, "Links, connections and services"),
+    route(Method::GET, "/api/connections", LocalRead, Operation::Connections, "Connections, for a person"),
+    route(Method::GET, "/api/metrics", LocalRead, Operation::Metrics, "Counts, rates and percentiles"),
+    route(Method::GET, "/api/version", LocalRead, Operation::Version, "Versions"),
+    route(Method::POST, "/api/tunnel/start", LocalControl, Operation::Start, "Start a link, or all of them"),
+    route(Method::POST, "/api/tunnel/stop", LocalControl, Operation::Stop, "Stop a link, or all of them"),
+    route(Method::POST, "/api/tunnel/restart", LocalControl, Operation::Restart, "Stop and start a link, or all of them"),
+    route(Method::GET, "/api/v1/services", Token, Operation::Services, "The services"),
+    route(Method::POST, "/api/v1/services", Token, Operation::Bind, "Add a service, or replace it"),
+    route(Method::DELETE, "/api/v1/services/{name}", Token, Operation::Unbind, "Remove a service"),
+    route(Method::GET, "/api/v1/requests", Token, Operation::Requests, "The last hundred requests of visitors"),
+    route(Method::GET, "/api/v1/alerts", Token, Operation::Alerts, "Alerts, active and past"),
+    route(Method::DELETE, "/api/v1/alerts", Token, Operation::ClearAlerts, "Forget alerts that are over"),
+    route(Method::POST, "/api/v1/alerts/{id}/ack", Token, Operation::Acknowledge, "Know of an alert"),
+    route(Method::GET, "/api/v1/thresholds", Token, Operation::AlertLimits, "Limits beyond which an alert is raised"),
+    route(Method::PUT, "/api/v1/thresholds", Token, Operation::SetAlertLimits, "Change those limits"),
+    route(Method::POST, "/api/v1/checks", Token, Operation::Check, "Check every connection now"),
+    route(Method::POST, "/api/v1/reload", Token, Operation::Reload, "Read the settings again"),
+    route(Method::POST, "/api/v1/drain", Token, Operation::Drain, "Stop all links when what is under way is over, in a minute at most"),
+    route(Method::GET, "/api/v1/events", Token, Operation::Events, "Every update, as server-sent events"),
+    route(Method::GET, "/api/openapi.json", LocalRead, Operation::Description, "This description"),
+    route(Method::GET, "/metrics", Token, Operation::Prometheus, "Metrics in Prometheus' text format"),
+    route(Method::GET, "/ws", Token, Operation::Live, "Every update, over a WebSocket"),
+];
+
+/// Where a request leads.
+pub(super) enum Found<'a> {
+    /// To this route; with what stands in its path for a name in braces.
+    Route(&'static Route, Option<&'a str>),
+    /// To a path that has only these methods.
+    OtherMethods(String),
+    /// Nowhere.
+    Nothing,
+}
+
+/// Where a request leads. HEAD is served where GET is.
+pub(super) fn find<'a>(method: &Method, path: &'a str) -> Found<'a> {
+    let wanted = if *method == Method::HEAD { &Method::GET } else { method };
+    let mut methods = Vec::new();
+    for route in &ROUTES {
+        let Some(parameter) = matched(route.path, path) else { continue };
+        if route.method == *wanted {
+            return Found::Route(route, parameter);
+        }
+        methods.push(route.method.as_str());
+        if route.method == Method::GET {
+            methods.push("HEAD");
+        }
+    }
+    if methods.is_empty() { Found::Nothing } else { Found::OtherMethods(methods.join(", ")) }
+}
+
+/// Whether `path` is of the form of `pattern`, and what stands in it for the name in braces.
+fn matched<'a>(pattern: &str, path: &'a str) -> Option<Option<&'a str>> {
+    let Some((before, rest)) = pattern.split_once('{') else { return (pattern == path).then_some(None) };
+    let (_, after) = rest.split_once('}')?;
+    let value = path.strip_prefix(before)?.strip_suffix(after)?;
+    (!value.is_empty() && !value.contains('/')).then_some(Some(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn operation(method: Method, path: &str) -> Option<(Operation, Option<&str>)> {
+        match find(&method, path) {
+            Found::Route(route, parameter) => Some((route.operation, parameter)),
+            _ => None,
+        }
+    }
+
+    fn allowed(method: Method, path: &str) -> Option<String> {
+        match find(&method, path) {
+            Found::OtherMethods(methods) => Some(methods),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_request_is_led_by_its_method_and_path() {
+        assert_eq!(operation(Method::GET, "/api/health"), Some((Operation::Health, None)));
+        assert_eq!(operation(Method::HEAD, "/api/health"), Some((Operation::Health, None)));
+        assert_eq!(operation(Method::DELETE, "/api/v1/services/web"), Some((Operation::Unbind, Some("web"))));
+        assert_eq!(
+            operation(Method::POST, "/api/v1/alerts/7/ack"),
+            Some((Operation::Acknowledge, Some("7")))
+        );
+        for path in [
+            "/",
+            "/api",
+            "/api/health/",
+            "/API/health",
+            "/api/v1/services/",
+            "/api/v1/alerts//ack",
+            "/api/v1/services/a/b",
+        ] {
+            assert!(matches!(find(&Method::GET, path), Found::Nothing), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_says_which_methods_it_has() {
+        assert_eq!(allowed(Method::GET, "/api/tunnel/stop").as_deref(), Some("POST"));
+        assert_eq!(allowed(Method::PATCH, "/api/v1/services").as_deref(), Some("GET, HEAD, POST"));
+        assert_eq!(allowed(Method::DELETE, "/api/health").as_deref(), Some("GET, HEAD"));
+    }
+
+    #[test]
+    fn what_changes_something_is_never_open_to_readers() {
+        for route in &ROUTES {
+            assert!(route.method == Method::GET || route.level != AccessLevel::LocalRead, "{}", route.path);
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Listens for the API's clients, and leads each request through the rules to what it asks for.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use futures_util::io::{AsyncRead, AsyncWrite};
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
+use http::{HeaderValue, Method, Request, StatusCode};
+use hvym_tunnel_net::error_text::words;
+use hvym_tunnel_net::hyper::Io;
+use hvym_tunnel_net::hyper_rt::HyperTimer;
+use hvym_tunnel_net::listener::TcpListener;
+use hvym_tunnel_net::runtime::{RuntimeHandle, spawn};
+use hvym_tunnel_net::shutdown::{CancellationToken, TaskGuard, TaskTracker};
+use hvym_tunnel_net::timeout::within;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use thiserror::Error;
+
+use super::answer::{self, Answer};
+use super::guard::{Refusal, RequestGuard};
+use super::routes::{Found, find};
+use super::{ApiState, Reload, handlers, peer_user, token_file};
+use crate::TunnelManager;
+use crate::settings::ApiSettings;
+
+/// Connections at once: those of listeners, and some more.
+pub const MAX_CONNECTIONS: usize = 128;
+/// How long the head of a request may take.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most that is held of a connection's input.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// How long requests that are under way may take at the end.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
+/// Why the API does not listen.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ApiError {
+    /// Everybody on the network could read and change things.
+    #[error("the API is for this machine alone, and {0} is reached from others")]
+    NotLoopback(SocketAddr),
+    /// Somebody listens there, or the system refuses.
+    #[error("the API cannot listen at {at}: {reason}")]
+    Listen {
+        /// Where.
+        at: String,
+        /// The system's text.
+        reason: String,
+        /// Whether another program listens there.
+        is_taken: bool,
+    },
+    /// The file of the token cannot be used.
+    #[error("the token of the API cannot be kept in {}: {reason}", path.display())]
+    Token {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// A running API. Dropped, it listens no more.
+pub struct ApiServer {
+    addresses: Vec<SocketAddr>,
+    stop: CancellationToken,
+    tracker: Arc<TaskTracker>,
+}
+
+/// From where a connection comes.
+#[derive(Copy, Clone)]
+enum Peer {
+    /// A program, or a page, of this machine.
+    Tcp { peer: SocketAddr, local: SocketAddr },
+    /// A program of the same user: nobody else can open the socket.
+    SameUser,
+}
+
+impl ApiServer {
+    /// Serves `manager` on the threads of `runtime`.
+    ///
+    /// # Errors
+    /// It cannot listen, or the file of the token cannot be used.
+    pub fn start(
+        settings: &ApiSettings,
+        manager: TunnelManager,
+        reload: Option<Reload>,
+        runtime: &RuntimeHandle,
+    ) -> Result<Self, ApiError> {
+        let _inside = runtime.enter();
+        let token = token_file::load_or_create(&settings.token_file)
+            .map_err(|error| ApiError::Token { path: settings.token_file.clone(), reason: words(&error) })?;
+        let listeners = listen(&settings.listen)?;
+        manager.set_metrics_interval(settings.metrics_interval);
+        let state = Arc::new(ApiState {
+            manager,
+            guard: RequestGuard {
+                allowed_hosts: settings.allowed_hosts.clone(),
+                allowed_origins: settings.allowed_origins.clone(),
+                local_read: settings.local_read,
+                token,
+            },
+            local_control: settings.local_control,
+            reload,
+            counts: Default::default(),
+            connections: Arc::default(),
+        });
+        let (stop, tracker) = (CancellationToken::new(), Arc::new(TaskTracker::new()));
+        let acceptor = Acceptor { state, stop: stop.clone(), tracker: Arc::clone(&tracker) };
+        #[cfg(unix)]
+        if let Some(path) = &settings.socket {
+            let refused = |error: io::Error| listen_error(path.display().to_string(), &error);
+            let listener = hvym_tunnel_net::unix_listener::UnixListener::listen(path).map_err(refused)?;
+            acceptor.clone().spawn_accept_unix(listener);
+        }
+        let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        listeners.into_iter().for_each(|listener| acceptor.clone().spawn_accept(listener));
+        Ok(Self { addresses, stop, tracker })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Listens no more, and waits a moment for requests that are under way.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        self.tracker.close();
+        within(CLOSE_LIMIT, self.tracker.empty()).await;
+    }
+}
+
+impl Drop for ApiServer {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Listens at all of `addresses`. With port 0 all have the free port that the first one got. A machine without IPv6 has no address
+/// of it, which is no error while there is another.
+fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ApiError> {
+    let mut listeners: Vec<TcpListener> = Vec::new();
+    for address in addresses {
+        if !address.ip().is_loopback() {
+            return Err(ApiError::NotLoopback(*address));
+        }
+        let free =
+            listeners.first().and_then(|first| first.local_addr().ok()).filter(|_| address.port() == 0);
+        let at = free.map_or(*address, |first| SocketAddr::new(address.ip(), first.port()));
+        match TcpListener::listen(at, None) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if is_missing_family(&error) && !listeners.is_empty() => {
+                tracing::debug!(%at, %error, "the API does not listen there");
+            }
+            Err(error) => return Err(listen_error(at.to_string(), &error)),
+        }
+    }
+    Ok(listeners)
+}
+
+fn is_missing_family(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
+        || rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::AFNOSUPPORT)
+}
+
+fn listen_error(at: String, error: &io::Error) -> ApiError {
+    let is_taken = error.kind() == io::ErrorKind::AddrInUse;
+    ApiError::Listen { at, reason: words(error), is_taken }
+}
+
+/// Takes connections until the API ends.
+#[derive(Clone)]
+struct Acceptor {
+    state: Arc<ApiState>,
+    stop: CancellationToken,
+    tracker: Arc<TaskTracker>,
+}
+
+impl Acceptor {
+    fn spawn_accept(self, listener: TcpListener) {
+        let Ok(local) = listener.local_addr() else { return };
+        spawn(async move {
+            while let Some((stream, peer)) = until(&self.stop, listener.accept()).await {
+                self.begin(stream, Peer::Tcp { peer, local });
+            }
+        })
+        .detach();
+    }
+
+    #[cfg(unix)]
+    fn spawn_accept_unix(self, listener: hvym_tunnel_net::unix_listener::UnixListener) {
+        spawn(async move {
+            while let Some(stream) = until(&self.stop, listener.accept()).await {
+                self.begin(stream, Peer::SameUser);
+            }
+        })
+        .detach();
+    }
+
+    fn begin(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+        let held = Arc::clone(&self.state.connections);
+        // One is the state's own.
+        let is_full = Arc::strong_count(&held) - 1 > MAX_CONNECTIONS;
+        let Some(guard) = self.tracker.enter().filter(|_| !is_full) else { return };
+        let (state, stop) = (Arc::clone(&self.state), self.stop.clone());
+        spawn(async move {
+            let _held = held;
+            serve(state, stream, peer, stop, guard).await;
+        })
+        .detach();
+    }
+}
+
+/// What `work` comes to, unless the API ends before.
+async fn until<T>(stop: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
+    match select(pin!(stop.cancelled()), pin!(work)).await {
+        Either::Left(_) => None,
+        Either::Right((done, _)) => Some(done),
+    }
+}
+
+async fn serve(
+    state: Arc<ApiState>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
+    stop: CancellationToken,
+    _guard: TaskGuard,
+) {
+    let service = service_fn(|request: Request<Incoming>| {
+        let state = Arc::clone(&state);
+        async move { Ok::<_, Infallible>(respond(&state, peer, request).await) }
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(HyperTimer).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);
+    let mut connection = pin!(builder.serve_connection(Io(stream), service).with_upgrades());
+    let outcome = match until(&stop, connection.as_mut()).await {
+        Some(outcome) => outcome,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            within(CLOSE_LIMIT, connection).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "a connection to the API ended");
+    }
+}
+
+async fn respond(state: &Arc<ApiState>, peer: Peer, request: Request<Incoming>) -> Answer {
+    state.counts.begin();
+    let path = request.uri().path().to_owned();
+    let mut origin = None;
+    let answer = match admit(state, peer, &request, &mut origin) {
+        Err(refusal) => answer::refused(refusal),
+        Ok(()) if is_preflight(&request) => answer::preflight(),
+        Ok(()) => match find(request.method(), &path) {
+            Found::Nothing => answer::error(StatusCode::NOT_FOUND, "Endpoint not found"),
+            Found::OtherMethods(allowed) => answer::wrong_method(&allowed),
+            Found::Route(route, parameter) => {
+                let is_same_user = || match peer {
+                    Peer::SameUser => true,
+                    Peer::Tcp { peer, local } => state.local_control && peer_user::is_same_user(peer, local),
+                };
+                let access = match peer {
+                    Peer::SameUser => Ok(()),
+                    Peer::Tcp { .. } => {
+                        state.guard.check_access(route.level, request.headers(), is_same_user)
+                    }
+                };
+                match access {
+                    Ok(()) => handlers::run(state, route.operation, parameter, request).await,
+                    Err(refusal) => answer::refused(refusal),
+                }
+            }
+        },
+    };
+    state.counts.end(answer.status());
+    let mut answer = answer;
+    answer::let_read(&mut answer, origin.as_ref());
+    answer
+}
+
+/// Whether a request may come in at all; `origin` is the page that may read the response.
+fn admit(
+    state: &ApiState,
+    peer: Peer,
+    request: &Request<Incoming>,
+    origin: &mut Option<HeaderValue>,
+) -> Result<(), Refusal> {
+    if matches!(peer, Peer::SameUser) {
+        return Ok(());
+    }
+    let named = state.guard.check_source(request.uri(), request.headers())?;
+    *origin = named.and_then(|named| HeaderValue::from_str(named).ok());
+    Ok(())
+}
+
+fn is_preflight(request: &Request<Incoming>) -> bool {
+    let fields = request.headers();
+    request.method() == Method::OPTIONS
+        && fields.contains_key(ORIGIN)
+        && fields.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}

@@ -1,0 +1,97 @@
+//! What a manager does about alerts: tells listeners and the log, runs what is set, and starts a link anew.
+
+use std::sync::Arc;
+
+use hvym_tunnel_core::time::Instant;
+use hvym_tunnel_net::runtime::spawn;
+
+use super::{Inner, STOP_LIMIT};
+use crate::alerts::{Alert, AlertEvent};
+use crate::feed::UpdateKind;
+use crate::hooks;
+use crate::manager::supervisor::members;
+use crate::shapes::AlertReport;
+use crate::timestamp;
+
+impl Inner {
+    /// Measures this process.
+    pub(super) fn measure_process(self: &Arc<Self>, now: Instant) {
+        let usage = self.lock_meters().process.measure(now);
+        self.lock_alerts().handle_resources(usage.memory_mb, usage.cpu_percent, now);
+        self.tell_alerts();
+    }
+
+    /// Tells what became of alerts since the last call.
+    pub(super) fn tell_alerts(self: &Arc<Self>) {
+        loop {
+            let Some(event) = self.lock_alerts().poll_event() else { return };
+            match &event {
+                AlertEvent::Raised(alert) => {
+                    tracing::warn!(subject = alert.subject, kind = ?alert.kind, alert.message, "an alert");
+                    self.act_on(alert);
+                }
+                AlertEvent::Escalated(alert) => {
+                    tracing::warn!(subject = alert.subject, kind = ?alert.kind, "an alert lasts");
+                    self.restart_relay(&alert.subject);
+                }
+                AlertEvent::Cleared(alert) => {
+                    tracing::info!(subject = alert.subject, kind = ?alert.kind, "an alert is over");
+                }
+            }
+            let (AlertEvent::Raised(alert) | AlertEvent::Escalated(alert) | AlertEvent::Cleared(alert)) =
+                event;
+            let report = serde_json::to_value(alert_report(&alert)).unwrap_or_default();
+            self.feed.publish(UpdateKind::Alert, members([("alert", report)]));
+        }
+    }
+
+    fn act_on(&self, alert: &Alert) {
+        for action in self.policy().on_alert {
+            let kind = serde_json::to_value(alert.kind).unwrap_or_default();
+            let values = vec![
+                ("kind", kind.as_str().unwrap_or_default().to_owned()),
+                ("subject", alert.subject.clone()),
+                ("message", alert.message.clone()),
+            ];
+            spawn(async move {
+                if let Err(error) = hooks::run(&action, &values).await {
+                    tracing::warn!(error, "what an alert should run failed");
+                }
+            })
+            .detach();
+        }
+    }
+
+    /// If `subject` is the relay of a link that somebody wants, starts that link anew.
+    fn restart_relay(self: &Arc<Self>, subject: &str) {
+        let link = self
+            .lock_connections()
+            .get(subject)
+            .filter(|connection| connection.service.is_none())
+            .map(|connection| connection.link.clone());
+        let Some(link) = link.and_then(|name| self.link(&name)).filter(|link| link.is_wanted()) else {
+            return;
+        };
+        spawn(async move {
+            link.stop(STOP_LIMIT).await;
+            if let Err(error) = link.start().await {
+                tracing::error!(link = link.name(), %error, "cannot start a link again");
+            }
+        })
+        .detach();
+    }
+}
+
+/// As the API has it.
+pub(super) fn alert_report(alert: &Alert) -> AlertReport {
+    AlertReport {
+        id: alert.id,
+        kind: alert.kind,
+        subject: alert.subject.clone(),
+        message: alert.message.clone(),
+        raised_at: timestamp::at_instant(alert.raised_at),
+        cleared_at: alert.cleared_at.map(timestamp::at_instant),
+        acknowledged: alert.acknowledged,
+        escalated: alert.escalated,
+    }
+}

@@ -1,0 +1,31 @@
+//! Where a manager and its clients meet: the Unix socket of the API and the file of its token.
+
+use std::path::PathBuf;
+
+/// The folder for what outlives the process: `$XDG_STATE_HOME/hvym-tunnel`, or what stands for it. `None` without a home.
+fn state_folder() -> Option<PathBuf> {
+    let base = if cfg!(windows) {
+        variable("LOCALAPPDATA")?
+    } else if cfg!(target_os = "macos") {
+        variable("HOME")?.join("Library/Application Support")
+    } else {
+        variable("XDG_STATE_HOME").or_else(|| Some(variable("HOME")?.join(".local/state")))?
+    };
+    Some(base.join("hvym-tunnel"))
+}
+
+/// The Unix socket of the API: in `$XDG_RUNTIME_DIR/hvym-tunnel`, or with what outlives the process.
+pub fn api_socket() -> Option<PathBuf> {
+    let folder = variable("XDG_RUNTIME_DIR").map(|folder| folder.join("hvym-tunnel"));
+    Some(folder.or_else(state_folder)?.join("api.sock"))
+}
+
+/// The file of the API's token.
+pub fn token_file() -> Option<PathBuf> {
+    Some(state_folder()?.join("api.token"))
+}
+
+/// A folder that a variable names. An empty or relative value counts as none (XDG Base Directory specification).
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute())
+}

@@ -1,0 +1,217 @@
+//! Who may use the API, over the wire.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use hvym_tunnel_manager::api::{ApiError, ApiServer, MAX_CONNECTIONS};
+use hvym_tunnel_manager::feed::MAX_LISTENERS;
+use hvym_tunnel_manager::settings::ApiSettings;
+
+use crate::world::{PATIENCE, World, settings};
+
+const READ: [&str; 5] = ["/api/health", "/api/status", "/api/connections", "/api/metrics", "/api/version"];
+
+#[test]
+fn a_foreign_host_name_and_a_foreign_page_can_neither_read_nor_change_anything() {
+    let world = World::new();
+    let managed = world.manage(vec![world.link("home", Vec::new())]);
+    managed.wait("the link", |status| status["links"][0]["state"] == "connected");
+    let bearer = format!("Bearer {}", managed.token);
+    for path in READ.into_iter().chain(["/metrics", "/ws", "/api/openapi.json", "/nowhere"]) {
+        for field in [("Host", "evil.example:8765"), ("Origin", "https://evil.example"), ("Origin", "null")] {
+            let answer = managed.request("GET", path, &[field, ("Authorization", &bearer)], "");
+            assert_eq!(answer.status, 403, "{path} {field:?}: {answer:?}");
+            assert_eq!(answer.field("access-control-allow-origin"), None);
+        }
+    }
+    for field in [("Host", "evil.example"), ("Origin", "https://evil.example")] {
+        for method in ["POST", "OPTIONS"] {
+            let fields = [field, ("Authorization", &bearer), ("Access-Control-Request-Method", "POST")];
+            assert_eq!(managed.request(method, "/api/tunnel/stop", &fields, "").status, 403);
+        }
+    }
+    let status = managed.manager.status();
+    assert!(status.tunnel_manager.running, "nothing was stopped");
+    world.end(managed);
+}
+
+#[test]
+fn without_the_token_the_five_routes_are_read_and_nothing_is_changed() {
+    let world = World::new();
+    let managed = world.manage(vec![world.link("home", Vec::new())]);
+    for path in READ {
+        assert_eq!(managed.request("GET", path, &[], "").status, 200, "{path}");
+    }
+    for (method, path) in [
+        ("POST", "/api/v1/services"),
+        ("DELETE", "/api/v1/services/web"),
+        ("DELETE", "/api/v1/alerts"),
+        ("POST", "/api/v1/alerts/1/ack"),
+        ("PUT", "/api/v1/thresholds"),
+        ("POST", "/api/v1/checks"),
+        ("POST", "/api/v1/reload"),
+        ("POST", "/api/v1/drain"),
+        ("GET", "/api/v1/requests"),
+        ("GET", "/api/v1/events"),
+        ("GET", "/metrics"),
+        ("GET", "/ws"),
+    ] {
+        let answer = managed.request(method, path, &[], "");
+        assert_eq!(
+            (answer.status, answer.field("www-authenticate")),
+            (401, Some("Bearer")),
+            "{method} {path}"
+        );
+        let wrong = managed.request(method, path, &[("Authorization", "Bearer wrong")], "");
+        assert_eq!(wrong.status, 401, "{method} {path}");
+    }
+    // A page of this machine is no program of its user.
+    for page in [("Origin", "http://localhost:3000"), ("Sec-Fetch-Site", "same-origin")] {
+        assert_eq!(managed.request("POST", "/api/tunnel/stop", &[page], "").status, 401);
+    }
+    assert_eq!(managed.manager.status().links.len(), 1);
+    assert!(managed.manager.status().tunnel_manager.running);
+    world.end(managed);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_program_of_the_same_user_may_restart_unless_the_settings_are_strict() {
+    let world = World::new();
+    let managed = world.manage(vec![world.link("home", Vec::new())]);
+    assert_eq!(managed.request("POST", "/api/tunnel/restart", &[], "").status, 200);
+    assert_eq!(
+        managed.request("POST", "/api/tunnel/restart", &[("Authorization", "Bearer x")], "").status,
+        401
+    );
+    let strict = world.manage_with(settings(vec![world.link("home", Vec::new())]), |api| {
+        (api.local_read, api.local_control, api.socket) = (false, false, None);
+    });
+    assert_eq!(strict.request("POST", "/api/tunnel/restart", &[], "").status, 401);
+    assert_eq!(strict.request("GET", "/api/health", &[], "").status, 401);
+    assert_eq!(strict.call("GET", "/api/health", "").status, 200);
+    drop(strict);
+    world.end(managed);
+}
+
+#[test]
+fn a_listed_page_may_use_the_api_and_reads_its_answers() {
+    let world = World::new();
+    let managed = world.manage(vec![world.link("home", Vec::new())]);
+    let page = ("Origin", "http://localhost:3000");
+    let preflight = managed.request(
+        "OPTIONS",
+        "/api/v1/services",
+        &[page, ("Access-Control-Request-Method", "POST")],
+        "",
+    );
+    assert_eq!((preflight.status, preflight.body.as_str()), (204, ""));
+    assert_eq!(preflight.field("access-control-allow-origin"), Some("http://localhost:3000"));
+    assert_eq!(preflight.field("access-control-allow-credentials"), None);
+    assert!(
+        preflight
+            .field("access-control-allow-headers")
+            .is_some_and(|fields| fields.contains("authorization"))
+    );
+    let read = managed.request("GET", "/api/status", &[page], "");
+    assert_eq!(
+        (read.status, read.field("access-control-allow-origin")),
+        (200, Some("http://localhost:3000"))
+    );
+    assert_eq!(read.field("vary"), Some("Origin"));
+    assert_eq!(managed.request("GET", "/api/status", &[], "").field("access-control-allow-origin"), None);
+    world.end(managed);
+}
+
+#[test]
+fn a_wrong_method_is_told_the_right_ones() {
+    let world = World::new();
+    let managed = world.manage(vec![world.link("home", Vec::new())]);
+    for (method, path, allowed) in [
+        ("GET", "/api/tunnel/stop", "POST"),
+        ("POST", "/api/status", "GET, HEAD"),
+        ("PUT", "/api/v1/services", "GET, HEAD, POST"),
+    ] {
+        let answer = managed.call(method, path, "");
+        assert_eq!((answer.status, answer.field("allow")), (405, Some(allowed)), "{method} {path}");
+    }
+    assert!(managed.manager.status().tunnel_manager.running);
+    let nowhere = managed.call("GET", "/api/nowhere", "");
+    assert_eq!((nowhere.status, &nowhere.json()["error"]), (404, &"Endpoint not found".into()));
+    world.end(managed);
+}
+
+#[test]
+fn contents_are_understood_up_to_their_limit() {
+    let world = World::new();
+    let managed = world.manage(vec![world.link("home", Vec::new())]);
+    let padded = |length: usize| format!("{}{{}}", " ".repeat(length - 2));
+    for (content, status) in [
+        (padded(64 * 1024 - 1), 200),
+        (padded(64 * 1024), 200),
+        (padded(64 * 1024 + 1), 413),
+        ("{".to_owned(), 400),
+        (r#"{"nome":"x"}"#.to_owned(), 400),
+        ("[]".to_owned(), 400),
+    ] {
+        let length = content.len();
+        assert_eq!(managed.call("POST", "/api/tunnel/start", &content).status, status, "{length}");
+    }
+    for wrong in [
+        r#"{"name":"web"}"#,
+        r#"{"name":"A","target":"3000"}"#,
+        r#"{"name":"a","target":"ftp://x"}"#,
+        "{}",
+        "",
+    ] {
+        assert_eq!(managed.call("POST", "/api/v1/services", wrong).status, 400, "{wrong}");
+    }
+    world.end(managed);
+}
+
+#[test]
+fn there_are_as_many_connections_and_listeners_as_the_limits() {
+    let world = World::new();
+    let managed = world.manage(vec![world.link("home", Vec::new())]);
+    let open = || {
+        let mut tcp = TcpStream::connect(managed.at).expect("it listens");
+        tcp.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let request = format!("GET /api/version HTTP/1.1\r\nHost: {}\r\n\r\n", managed.at);
+        let sent = tcp.write_all(request.as_bytes());
+        let mut byte = [0];
+        let is_served = sent.is_ok() && tcp.read(&mut byte).is_ok_and(|count| count == 1);
+        (tcp, is_served)
+    };
+    let mut held: Vec<_> = (0..MAX_CONNECTIONS).map(|_| open()).collect();
+    assert!(held.iter().all(|(_, is_served)| *is_served));
+    assert!(!open().1, "one more is not served");
+    held.clear();
+    let listeners: Vec<_> =
+        (0..MAX_LISTENERS).map(|_| managed.manager.subscribe().expect("a place")).collect();
+    // The connections above end when they notice.
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while !open().1 {
+        assert!(std::time::Instant::now() < deadline);
+    }
+    assert_eq!(managed.call("GET", "/api/v1/events", "").status, 503);
+    drop(listeners);
+    world.end(managed);
+}
+
+#[test]
+fn the_api_never_listens_for_other_machines_and_never_beside_another() {
+    let world = World::new();
+    let managed = world.manage(vec![world.link("home", Vec::new())]);
+    let start = |settings: &ApiSettings| {
+        ApiServer::start(settings, managed.manager.clone(), None, world.runtime.handle()).map(drop)
+    };
+    let mut settings = ApiSettings::new(0, world.socket().with_file_name("api.token"));
+    settings.listen = vec!["0.0.0.0:0".parse().expect("an address")];
+    assert!(matches!(start(&settings), Err(ApiError::NotLoopback(_))));
+    settings.listen = vec![managed.at];
+    assert!(matches!(start(&settings), Err(ApiError::Listen { is_taken: true, .. })));
+    settings.listen.clear();
+    settings.socket = Some(world.socket());
+    assert!(matches!(start(&settings), Err(ApiError::Listen { is_taken: true, .. })));
+    world.end(managed);
+}

@@ -1,0 +1,120 @@
+//! The manager as a person runs it: its API by curl, its commands, and what a kill leaves behind.
+
+use std::process::Command;
+
+use hvym_tunnel_tests::Key;
+use hvym_tunnel_tests::http::{Conversation, Origin};
+use hvym_tunnel_tests::installed::required_tool;
+use hvym_tunnel_tests::program::{Home, Program};
+use hvym_tunnel_tests::tunnel::{Relay, host_of, request};
+use serde_json::Value;
+
+/// What a user of the Tunnel Manager types to see what is wrong, word for word.
+const DIAGNOSTICS: [&str; 4] = [
+    "curl http://localhost:8765/api/health",
+    "curl http://localhost:8765/api/status | jq",
+    "curl http://localhost:8765/api/metrics | jq",
+    "curl -X POST http://localhost:8765/api/tunnel/restart",
+];
+
+/// A manager in `home`, with a free port for its API, and what its `api` event said.
+fn manage(home: &Home, relay: &Relay, target: u16, arguments: &[&str]) -> (Program, Value, Value) {
+    let (url, bind) = (relay.url(), format!("web={target}"));
+    let command = ["manager", "--json", "--api-port", "0", "--relay", &url, "--bind", &bind];
+    let mut program = home.start(&[&command, arguments].concat());
+    let api = program.event("api");
+    let ready = program.event("ready");
+    (program, api, ready)
+}
+
+/// What a command to the manager of `home` prints, and its exit code.
+fn run(home: &Home, words: &[&str]) -> (i32, String) {
+    let output = home.command(words).output().expect("the program starts");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code().expect("it was not killed"), String::from_utf8(text).expect("text"))
+}
+
+fn visit(relay: &Relay, url: &str) -> u16 {
+    let mut visitor = Conversation::dial(relay.port);
+    visitor.send(request(host_of(url), "GET", "/", &[])).expect("the relay reads");
+    visitor.head().expect("it answers").status()
+}
+
+#[test]
+fn the_four_diagnostic_commands_work_word_for_word() {
+    let (Some(_), Some(_)) = (required_tool("curl"), required_tool("jq")) else { return };
+    let (relay, home, origin) = (Relay::start(&[]), Home::new(), Origin::saying(b"hello"));
+    let (mut manager, api, ready) = manage(&home, &relay, origin.port, &[]);
+    // Other tests have managers too, and the port is one: curl finds this one by a line of its own settings.
+    let at = api["url"].as_str().and_then(|url| url.strip_prefix("http://")).expect("a URL");
+    std::fs::write(home.path(".curlrc"), format!("connect-to = localhost:8765:{at}\nsilent\nfail\n"))
+        .expect("a folder takes a file");
+    let answers = DIAGNOSTICS.map(|line| {
+        let mut command = Command::new("sh");
+        command.args(["-c", line]).env("HOME", home.path("")).env_remove("CURL_HOME");
+        let output = command.output().expect("a shell");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{line}: {output:?} {manager:?}");
+        serde_json::from_str::<Value>(&text).unwrap_or_else(|error| panic!("{line}: {error}: {text}"))
+    });
+    let [health, status, metrics, restarted] = answers;
+    assert!(health["uptime"].is_number() && health["version"].is_string(), "{health:#}");
+    assert_eq!(status["services"][0]["url"], ready["url"]);
+    assert_eq!(metrics["tunnel_metrics"]["totalConnections"], 2);
+    assert_eq!(
+        (&restarted["status"], &restarted["message"]),
+        (&"success".into(), &"Tunnel restarted".into())
+    );
+    let again = manager.event("ready");
+    assert_eq!(again["url"], ready["url"]);
+    assert_eq!(visit(&relay, again["url"].as_str().expect("a URL")), 200);
+    manager.signal(rustix::process::Signal::TERM);
+    assert_eq!(manager.code(), 0, "{manager:?}");
+}
+
+#[test]
+fn a_person_sees_and_changes_a_manager_that_runs() {
+    let (relay, home, origin) = (Relay::start(&[]), Home::new(), Origin::saying(b"hello"));
+    let (code, text) = run(&home, &["status"]);
+    assert!(
+        code == 7 && text.contains("no manager listens at") && text.contains("hvym-tunnel manager"),
+        "{text}"
+    );
+    let (mut manager, _, ready) = manage(&home, &relay, origin.port, &[]);
+    let url = ready["url"].as_str().expect("a URL").to_owned();
+    let (code, text) = run(&home, &["status"]);
+    assert!(code == 0 && text.contains("connected") && text.contains(&url), "{text}");
+    assert_eq!(run(&home, &["bind", &format!("docs={}", origin.port)]), (0, "docs is added\n".to_owned()));
+    let docs = manager.event("bound");
+    assert_eq!(visit(&relay, docs["url"].as_str().expect("a URL")), 200);
+    assert_eq!(run(&home, &["unbind", "docs"]), (0, "docs is removed\n".to_owned()));
+    let (code, text) = run(&home, &["unbind", "docs"]);
+    assert!(code == 3 && text.contains("there is no service docs"), "{text}");
+    assert_eq!(run(&home, &["stop"]), (0, "Tunnel stopped\n".to_owned()));
+    assert_eq!(visit(&relay, &url), 503);
+    assert_eq!(run(&home, &["start"]), (0, "Tunnel start initiated\n".to_owned()));
+    assert_eq!(manager.event("ready")["url"], url.as_str());
+    let (code, text) = run(&home, &["status", "--json"]);
+    let status: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!((code, &status["links"][0]["state"]), (0, &"connected".into()));
+    assert_eq!(run(&home, &["alerts"]), (0, "no alerts\n".to_owned()));
+    // Another manager finds its socket taken, and says what to do.
+    let second = ["manager", "--api-port", "0", "--relay", &relay.url(), "--bind", "web=1"];
+    let (code, text) = run(&home, &second);
+    assert!(code == 3 && text.contains("a manager may run already"), "{text}");
+}
+
+#[test]
+fn a_manager_that_was_killed_comes_back_with_its_addresses() {
+    let key = Key::from_seed([73; 32]);
+    let (relay, home, origin) = (Relay::start(&[]), Home::of(&key), Origin::saying(b"hello"));
+    let (mut manager, api, ready) = manage(&home, &relay, origin.port, &[]);
+    manager.kill();
+    let (mut manager, again, back) = manage(&home, &relay, origin.port, &[]);
+    assert_eq!(back["url"], ready["url"]);
+    assert_eq!((&again["socket"], &again["token_file"]), (&api["socket"], &api["token_file"]));
+    assert_eq!(visit(&relay, back["url"].as_str().expect("a URL")), 200);
+    manager.signal(rustix::process::Signal::TERM);
+    assert_eq!(manager.code(), 0, "{manager:?}");
+    assert!(!std::path::Path::new(again["socket"].as_str().expect("a path")).exists());
+}
