@@ -5,6 +5,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use bytes::Bytes;
+
 use crate::dialect::StreamHeader;
 use crate::link::{Link, LinkEvent, OpenStreamError, Stream};
 use crate::machine::Machine;
@@ -196,6 +198,12 @@ impl Bundle {
         if let Some(member) = self.get_mut(id) {
             member.traffic.add(message.payload().len(), now);
             member.link.handle_message(message, now);
+        }
+    }
+
+    pub(crate) fn handle_oversized(&mut self, id: u32, head: Bytes, now: Instant) {
+        if let Some(member) = self.get_mut(id) {
+            member.link.handle_oversized(head, now);
         }
     }
 

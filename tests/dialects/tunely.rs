@@ -3,6 +3,7 @@
 mod agent;
 mod hostile;
 mod login;
+mod pacing;
 mod pipes;
 mod relay;
 mod vectors;

@@ -47,6 +47,7 @@ fn receive<'a>(is_client: bool, delivery: BinaryDelivery, pieces: impl Iterator<
                     heard.push(Heard::Text(text));
                 }
                 Ok(Some(Received::Binary(data))) => heard.push(Heard::Binary(data)),
+                Ok(Some(Received::Oversized(_))) => panic!("what is too large is refused here"),
                 Ok(Some(Received::Close(close))) => {
                     assert!(websocket.is_closed(), "a close is answered");
                     heard.push(Heard::Close(close.code, close.reason));

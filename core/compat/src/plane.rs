@@ -68,7 +68,11 @@ impl DataPlane for BridgePlane {
             protocol: self.dialect.name(),
             keepalive: self.keepalive,
             min_keepalive: Some(MIN_KEEPALIVE),
-            limits: MessageLimits { max_bytes: MAX_MESSAGE_BYTES, binary_is_stream: false },
+            limits: MessageLimits {
+                max_bytes: MAX_MESSAGE_BYTES,
+                binary_is_stream: false,
+                oversized_head: Some(Dialect::OVERSIZED_HEAD_BYTES),
+            },
         }
     }
 
@@ -91,6 +95,13 @@ impl DataPlane for BridgePlane {
                 tracing::debug!(?auth, "ignored after the login");
                 Ok(None)
             }
+        }
+    }
+
+    fn handle_oversized(&mut self, head: Bytes, now: Instant) {
+        match self.dialect.decode_oversized(&head) {
+            Some(about) => self.bridge.handle_oversized(about, now),
+            None => tracing::debug!("ignored a message that is too large, and does not say what it is about"),
         }
     }
 

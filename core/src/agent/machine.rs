@@ -2,6 +2,8 @@
 
 use alloc::borrow::ToOwned;
 
+use bytes::Bytes;
+
 use super::states::AgentPhase;
 use super::{Agent, AgentEvent, AttemptId};
 use crate::link::{Stream, StreamEvent, Streams};
@@ -125,5 +127,10 @@ impl Streams for Agent {
 
     fn limits(&self, attempt: AttemptId) -> MessageLimits {
         self.bundle.get(attempt.0).map_or(MessageLimits::AGENT_LOGIN, |member| member.link.limits())
+    }
+
+    fn handle_oversized(&mut self, attempt: AttemptId, head: Bytes, now: Instant) {
+        self.bundle.handle_oversized(attempt.0, head, now);
+        self.drain_links(now);
     }
 }

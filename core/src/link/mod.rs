@@ -13,6 +13,8 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use core::time::Duration;
 
+use bytes::Bytes;
+
 use crate::dialect::{Process, SessionTerms, Signal, StreamHeader};
 use crate::handshake::{
     AgentHandshake, AgentLogin, Endpoint, LinkRequest, Login, RelayHandshake, RelayLogin, SharedFallback,
@@ -103,6 +105,10 @@ pub trait Streams: Machine {
 
     /// As [`Link::limits`]: to be asked before each message of `socket` is read.
     fn limits(&self, socket: Self::Socket) -> MessageLimits;
+
+    /// A text message arrived on `socket` that was larger than its limit, and begins with `head`. Only where
+    /// [`MessageLimits::oversized_head`] asks for it.
+    fn handle_oversized(&mut self, socket: Self::Socket, head: Bytes, now: Instant);
 }
 
 enum State {
@@ -369,6 +375,16 @@ impl Link {
             Side::Relay => MessageLimits::LOGIN,
         };
         self.plane().map_or(login, |info| info.limits)
+    }
+
+    /// As [`Streams::handle_oversized`].
+    pub fn handle_oversized(&mut self, head: Bytes, now: Instant) {
+        if let State::Up(plane) = &mut self.state {
+            self.now = now;
+            self.keepalive.handle_input(now);
+            plane.handle_oversized(head, now);
+            self.drain_plane();
+        }
     }
 
     /// As [`DataPlane::is_sealed`].

@@ -109,21 +109,23 @@ pub struct PlaneInfo {
 /// What a runner receives of a peer at once, in WebSocket messages.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct MessageLimits {
-    /// The largest message, bytes. A larger one is refused with the close code 1009.
+    /// The largest message, bytes. A larger one is refused with the close code 1009, or cut.
     pub max_bytes: usize,
     /// The binary messages are one byte stream: a runner may pass on each piece as it arrives.
     pub binary_is_stream: bool,
+    /// How much of a larger text message is still of use; `None` is nothing, and such a message ends the link.
+    pub oversized_head: Option<usize>,
 }
 
 impl MessageLimits {
     /// Of a relay until the login is over: a token of 8 KiB and what surrounds it. With what one read brings, a stranger
     /// makes a runner hold less than 16 KiB.
-    pub const LOGIN: Self = Self { max_bytes: 12 * 1024, binary_is_stream: false };
+    pub const LOGIN: Self = Self { max_bytes: 12 * 1024, binary_is_stream: false, oversized_head: None };
     /// Of an agent until the login is over. It has chosen its relay, and existing ones may send requests that early.
-    pub const AGENT_LOGIN: Self = Self { max_bytes: 1024 * 1024, binary_is_stream: false };
+    pub const AGENT_LOGIN: Self = Self { max_bytes: 1024 * 1024, binary_is_stream: false, oversized_head: None };
     /// Of the native plane. Its batches have 64 KiB and its control messages at most as much; other programs may have
     /// larger ones.
-    pub const NATIVE: Self = Self { max_bytes: 1024 * 1024, binary_is_stream: true };
+    pub const NATIVE: Self = Self { max_bytes: 1024 * 1024, binary_is_stream: true, oversized_head: None };
 }
 
 /// The streams of a plane at one moment.
@@ -188,6 +190,9 @@ pub trait DataPlane: Send {
     /// # Errors
     /// Why the link has to end. Events that were caused before the fault are still polled.
     fn handle_message(&mut self, message: Message, now: Instant) -> Result<Option<Signal>, DownReason>;
+
+    /// A text message arrived that was too large, and begins with `head`: as [`MessageLimits::oversized_head`] asks for it.
+    fn handle_oversized(&mut self, _head: Bytes, _now: Instant) {}
 
     /// The message for a control signal; `None` if the protocol has none.
     fn encode(&self, signal: Signal) -> Option<Message>;

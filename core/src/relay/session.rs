@@ -10,6 +10,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use bytes::Bytes;
+
 use crate::bundle::{Bundle, BundledLink, MAX_LINKS};
 use crate::dialect::{DrainScope, Process, Service, SessionRole, SessionTerms, Signal, StreamHeader};
 use crate::handshake::{Login, RelayLogin, TokenAuthRequest, Upgrade};
@@ -501,5 +503,10 @@ impl Streams for Session {
 
     fn limits(&self, link: LinkId) -> MessageLimits {
         self.bundle.get(link.0).map_or(MessageLimits::LOGIN, |member| member.link.limits())
+    }
+
+    fn handle_oversized(&mut self, link: LinkId, head: Bytes, now: Instant) {
+        self.bundle.handle_oversized(link.0, head, now);
+        self.drain_links();
     }
 }

@@ -31,6 +31,13 @@ pub enum DecodeEvent {
         /// It is the last piece of its message.
         end: bool,
     },
+    /// A piece of a text message that is larger than the limit: [`Decoder::set_oversized`].
+    Oversized {
+        /// Where the piece lies in the input, unmasked.
+        range: Range<usize>,
+        /// It is the last piece of its message.
+        end: bool,
+    },
     /// A ping, whose payload is [`Decoder::control_payload`].
     Ping,
     /// A pong, whose payload is [`Decoder::control_payload`].
@@ -71,6 +78,10 @@ pub struct Decoder {
     message: Option<Kind>,
     /// Payload of the message so far, as the headers announced it.
     message_bytes: u64,
+    /// Whether texts that are larger than the limit are passed on as such.
+    passes_oversized: bool,
+    /// The message that is arriving is one.
+    is_oversized: bool,
     utf8: Utf8,
     control: ControlPayload,
     /// After a close frame, or an error.
@@ -97,6 +108,8 @@ impl Decoder {
             payload: None,
             message: None,
             message_bytes: 0,
+            passes_oversized: false,
+            is_oversized: false,
             utf8: Utf8::default(),
             control: ControlPayload::default(),
             ended: false,
@@ -106,6 +119,12 @@ impl Decoder {
     /// Changes the limit for frames whose header has not arrived yet.
     pub fn set_max_message_bytes(&mut self, limit: usize) {
         self.max_message_bytes = limit;
+    }
+
+    /// Whether the pieces of a text message that is larger than the limit are passed on as [`DecodeEvent::Oversized`], from
+    /// the frame on that exceeds it, instead of ending the connection.
+    pub fn set_oversized(&mut self, passes: bool) {
+        self.passes_oversized = passes;
     }
 
     /// The payload of the last ping or pong.
@@ -194,12 +213,17 @@ impl Decoder {
         match (begun, self.message) {
             (Some(_), Some(_)) => return Err(ProtocolError::ExpectedContinuation),
             (None, None) => return Err(ProtocolError::UnexpectedContinuation),
-            (Some(kind), None) => (self.message, self.message_bytes) = (Some(kind), 0),
+            (Some(kind), None) => {
+                (self.message, self.message_bytes, self.is_oversized) = (Some(kind), 0, false);
+            }
             (None, Some(_)) => {}
         }
         self.message_bytes = self.message_bytes.saturating_add(length);
         if self.message_bytes > self.max_message_bytes as u64 {
-            return Err(ProtocolError::TooLarge { limit: self.max_message_bytes });
+            if !(self.passes_oversized && self.message == Some(Kind::Text)) {
+                return Err(ProtocolError::TooLarge { limit: self.max_message_bytes });
+            }
+            self.is_oversized = true;
         }
         self.payload = Some(Payload { opcode, fin, mask: mask.map(Mask::new), remaining: length });
         Ok(())
@@ -235,7 +259,10 @@ impl Decoder {
                 self.utf8.finish()?;
             }
         }
-        Ok(Some(DecodeEvent::Data { kind, range, end }))
+        Ok(Some(match self.is_oversized {
+            true => DecodeEvent::Oversized { range, end },
+            false => DecodeEvent::Data { kind, range, end },
+        }))
     }
 
     fn on_control(&mut self, opcode: Opcode) -> Result<Option<DecodeEvent>, ProtocolError> {

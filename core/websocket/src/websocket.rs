@@ -38,6 +38,8 @@ pub enum Received {
     Text(Bytes),
     /// A whole binary message, or a piece of one: [`BinaryDelivery`].
     Binary(Bytes),
+    /// The beginning of a text message that was larger than the limit, and is over: [`WebSocket::set_oversized_head`].
+    Oversized(Bytes),
     /// The peer closes; the answer is queued. Nothing follows.
     Close(CloseFrame),
 }
@@ -49,6 +51,8 @@ pub enum Received {
 pub struct WebSocket {
     decoder: Decoder,
     delivery: BinaryDelivery,
+    /// How much is kept of a text message that is larger than the limit; `None` refuses it.
+    oversized_head: Option<usize>,
     /// The beginning of a message that is received whole.
     partial: Vec<u8>,
     output: Output,
@@ -66,7 +70,8 @@ impl WebSocket {
     }
 
     fn new(decoder: Decoder, output: Output) -> Self {
-        Self { decoder, delivery: BinaryDelivery::Messages, partial: Vec::new(), output }
+        let delivery = BinaryDelivery::Messages;
+        Self { decoder, delivery, oversized_head: None, partial: Vec::new(), output }
     }
 
     /// Changes the largest message that is received, for frames that have not begun. A message may be held in part, so
@@ -78,6 +83,13 @@ impl WebSocket {
     /// Changes how binary messages are received. One that is held in part becomes a piece.
     pub fn set_binary_delivery(&mut self, delivery: BinaryDelivery) {
         self.delivery = delivery;
+    }
+
+    /// Of a text message that is larger than the limit, so many bytes are given ([`Received::Oversized`]) and the rest is
+    /// dropped; `None`, as at first, refuses it.
+    pub fn set_oversized_head(&mut self, bytes: Option<usize>) {
+        self.decoder.set_oversized(bytes.is_some());
+        self.oversized_head = bytes;
     }
 
     /// How many bytes the next read should ask for, so that a large payload has a buffer to itself.
@@ -105,6 +117,12 @@ impl WebSocket {
                         return Ok(Some(message));
                     }
                 }
+                Some(DecodeEvent::Oversized { range, end }) => {
+                    let range = start + range.start..start + range.end;
+                    if let Some(message) = self.on_oversized(range, end, input) {
+                        return Ok(Some(message));
+                    }
+                }
                 Some(DecodeEvent::Ping) => self.output.pong(self.decoder.take_control_payload()),
                 Some(DecodeEvent::Close(frame)) => {
                     self.close(frame.code, "");
@@ -127,6 +145,17 @@ impl WebSocket {
         }
         let is_nothing = is_piece && range.is_empty();
         (!is_nothing).then(|| received(kind, input.take(range)))
+    }
+
+    fn on_oversized(&mut self, range: Range<usize>, end: bool, input: &mut Input) -> Option<Received> {
+        let head = self.oversized_head.unwrap_or(0);
+        if self.partial.len() > head {
+            // Frames that did not exceed the limit alone.
+            self.partial = self.partial[..head].to_vec();
+        }
+        let left = (head - self.partial.len()).min(range.len());
+        self.partial.extend_from_slice(input.slice(range.start..range.start + left));
+        end.then(|| Received::Oversized(Bytes::from(mem::take(&mut self.partial))))
     }
 
     /// Queues a text message.

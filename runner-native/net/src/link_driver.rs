@@ -330,6 +330,10 @@ impl<M: Streams + Send + 'static> Driver<M> {
                         return true;
                     }
                 }
+                Ok(Some(Incoming::Oversized(head))) => {
+                    self.handle.0.lock().machine.handle_oversized(*id, head, now);
+                    progress = true;
+                }
                 Ok(Some(Incoming::Close(close))) => {
                     // The answer goes into a socket that has room for it, or is not worth waiting.
                     let _sent = socket.poll_flush(cx);

@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::io::AsyncWrite;
 use hvym_tunnel_core::message::{Close, Message};
 use hvym_tunnel_core::plane::MessageLimits;
@@ -61,6 +62,8 @@ impl SocketError {
 /// What a peer sent, as the core's types.
 pub(super) enum Incoming {
     Message(Message),
+    /// The beginning of a text message that was larger than its limit.
+    Oversized(Bytes),
     Close(Close),
 }
 
@@ -98,6 +101,7 @@ impl Socket {
             true => BinaryDelivery::Pieces,
             false => BinaryDelivery::Messages,
         });
+        self.websocket.set_oversized_head(limits.oversized_head);
         self.max_read = if limits.max_bytes < SMALL_LIMIT_BYTES { SMALL_READ_BYTES } else { usize::MAX };
     }
 
@@ -107,6 +111,7 @@ impl Socket {
         Ok(received.map(|received| match received {
             Received::Text(text) => Incoming::Message(Message::Text(text)),
             Received::Binary(data) => Incoming::Message(Message::Binary(data)),
+            Received::Oversized(head) => Incoming::Oversized(head),
             Received::Close(frame) => Incoming::Close(match frame.code {
                 CloseCode::NO_STATUS => Close::new(CloseCode::NORMAL, ""),
                 code => Close::new(code, frame.reason),

@@ -55,6 +55,8 @@ pub(super) struct Call {
     pub(super) wants_write: bool,
     /// It stands in the line of those with something to send.
     pub(super) is_scheduled: bool,
+    /// When it stands there again by itself.
+    pub(super) postponed_until: Option<Instant>,
 }
 
 impl Call {
@@ -67,6 +69,7 @@ impl Call {
             finished: false,
             wants_write: false,
             is_scheduled: false,
+            postponed_until: None,
         }
     }
 

@@ -3,6 +3,7 @@
 use alloc::string::String;
 use core::time::Duration;
 
+use super::send_pacing::MAX_DATA;
 use crate::dialect::Dialect;
 use crate::sealed_box::SealKey;
 use hvym_tunnel_core::dialect::Proto;
@@ -16,6 +17,8 @@ const MAX_BUFFERED: usize = 64 * 1024 * 1024;
 const MAX_UNREAD: usize = 16 * 1024 * 1024;
 /// Unsent bytes of one connection, beyond which its writer waits.
 const MAX_UNSENT: usize = 256 * 1024;
+/// The same of one that sends much, where few messages must hold it: one large message.
+const MAX_BULK_UNSENT: usize = MAX_DATA;
 /// How long a half-closed connection may be idle.
 const LINGER: Duration = Duration::from_secs(60);
 
@@ -42,6 +45,8 @@ pub struct BridgeLimits {
     pub max_unread: usize,
     /// Bytes taken from the writer of one connection ahead of the socket.
     pub max_unsent: usize,
+    /// The same of a connection that is a long transfer, while others leave room for it.
+    pub max_bulk_unsent: usize,
 }
 
 impl Default for BridgeLimits {
@@ -51,6 +56,7 @@ impl Default for BridgeLimits {
             max_buffered: MAX_BUFFERED,
             max_unread: MAX_UNREAD,
             max_unsent: MAX_UNSENT,
+            max_bulk_unsent: MAX_BULK_UNSENT,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Feeds one input to the machine of a call and carries out its outputs; keeps the books of names, deadlines and bytes.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -10,11 +11,29 @@ use hvym_tunnel_core::mux::StreamId;
 use hvym_tunnel_core::time::Instant;
 
 use super::call::{Call, CallKind};
+use super::raw_stream::Turn;
 use super::transition::{CallContext, CallInput, CallOutput, EncodeError, Transition, WriteStep};
 use super::{BridgeEvent, MessageBridge};
-use crate::dialect::{CallId, CallMessage, CompatFrame};
+use crate::dialect::{CallId, CallMessage, CompatFrame, Dialect, Oversized};
 
 impl MessageBridge {
+    /// The peer sent a message that was too large. Its call ends; the link and all others go on.
+    pub fn handle_oversized(&mut self, about: Oversized, now: Instant) {
+        self.tick(now);
+        let limit = Dialect::MAX_CALL_BYTES / (1024 * 1024);
+        let error = |what| format!("{what} is larger than a message can be, which is {limit} MiB");
+        match (self.config.side, about) {
+            (Side::Agent, Oversized::Request(id)) => self.decline(id, 413, error("the request")),
+            (Side::Relay, Oversized::Response(id)) => {
+                self.on_message(CallMessage::Broken { id, error: error("the answer") }, self.is_sealed());
+            }
+            (_, Oversized::Data(id)) => {
+                self.on_message(CallMessage::Close { id, error: Some(error("a piece of it")) }, false);
+            }
+            (side, about) => tracing::debug!(?side, ?about, "ignored"),
+        }
+    }
+
     /// One input of the call `id`, and what follows from it.
     pub(super) fn handle_input(&mut self, id: StreamId, input: CallInput) {
         match self.with_call(id, |kind, context| kind.handle(input, context)) {
@@ -69,11 +88,18 @@ impl MessageBridge {
             if let Some(call) = self.calls.by_id.get_mut(&id) {
                 call.is_scheduled = false;
             }
-            let pulled = self.with_call(id, |kind, context| match kind {
+            let turn = self.with_call(id, |kind, context| match kind {
                 CallKind::Raw(stream) => stream.pull(context),
-                CallKind::Outgoing(_) | CallKind::Incoming(_) => None,
+                CallKind::Outgoing(_) | CallKind::Incoming(_) => Turn::Pass,
             });
-            let Some((message, outputs)) = pulled.flatten() else { continue };
+            let (message, outputs) = match turn {
+                Some(Turn::Send(message, outputs)) => (message, outputs),
+                Some(Turn::Wait(at)) => {
+                    self.postpone(id, Some(at));
+                    continue;
+                }
+                Some(Turn::Pass) | None => continue,
+            };
             self.carry_out(id, outputs);
             self.remove_if_over(id);
             if let Some(message) = self.config.dialect.encode(CompatFrame::Call(message)) {
@@ -123,6 +149,17 @@ impl MessageBridge {
         }
     }
 
+    /// When the turn of a raw stream comes by itself, if it does.
+    pub(super) fn postpone(&mut self, id: StreamId, until: Option<Instant>) {
+        let Some(call) = self.calls.by_id.get_mut(&id) else { return };
+        if let Some(old) = core::mem::replace(&mut call.postponed_until, until) {
+            self.outbox.postponed.remove(&(old, id));
+        }
+        if let Some(at) = until {
+            self.outbox.postponed.insert((at, id));
+        }
+    }
+
     pub(super) fn set_deadline(&mut self, id: StreamId, at: Option<Instant>) {
         let Some(call) = self.calls.by_id.get_mut(&id) else { return };
         if let Some(old) = core::mem::replace(&mut call.deadline, at) {
@@ -136,6 +173,7 @@ impl MessageBridge {
     /// Removes a call with all it holds.
     pub(super) fn remove(&mut self, id: StreamId) {
         self.set_deadline(id, None);
+        self.postpone(id, None);
         self.forget_name(id);
         if let Some(call) = self.calls.by_id.remove(&id) {
             self.outbox.held -= call.held();
@@ -170,6 +208,8 @@ impl MessageBridge {
             unread: read.bytes(),
             read_done: read.is_done(),
             is_armed: deadline.is_some(),
+            max_data: self.outbox.rate.max_data(),
+            now: self.now,
         };
         let result = act(kind, &context);
         self.outbox.held = others + kind.held();

@@ -18,6 +18,7 @@ mod pages;
 mod raw_stream;
 mod read_buffer;
 mod sealing;
+mod send_pacing;
 mod transition;
 #[cfg(test)]
 mod transition_tests;
@@ -33,7 +34,7 @@ use hvym_tunnel_core::machine::Side;
 use hvym_tunnel_core::message::Message;
 use hvym_tunnel_core::mux::{OpenError, Read, ResetReason, StreamError, StreamId};
 use hvym_tunnel_core::rng::{Rng, Seed};
-use hvym_tunnel_core::time::Instant;
+use hvym_tunnel_core::time::{Instant, earliest};
 use thiserror::Error;
 
 use crate::dialect::{CallId, CallMessage, CompatFrame, Request};
@@ -43,6 +44,7 @@ use incoming_request::IncomingRequest;
 use outgoing_request::OutgoingRequest;
 use raw_stream::RawStream;
 use sealing::MessageSealing;
+use send_pacing::SentRate;
 use transition::CallInput;
 
 pub use config::{BridgeConfig, BridgeLimits, RawStreams};
@@ -107,6 +109,9 @@ struct Outbox {
     messages: VecDeque<(Option<StreamId>, Message)>,
     /// Raw streams with something to send, in turn.
     scheduled: VecDeque<StreamId>,
+    /// Raw streams that wait for more to send, and until when.
+    postponed: BTreeSet<(Instant, StreamId)>,
+    rate: SentRate,
     /// Bytes held by the whole bridge: bodies, what is unread, what is unsent.
     held: usize,
 }
@@ -233,7 +238,11 @@ impl MessageBridge {
     pub fn writable(&self, id: StreamId) -> usize {
         match self.calls.by_id.get(&id) {
             Some(call) if !call.finished => match &call.kind {
-                CallKind::Raw(stream) => stream.capacity(self.config.limits.max_unsent),
+                CallKind::Raw(stream) => {
+                    let others = self.outbox.held - stream.held();
+                    let room = self.config.limits.max_buffered.saturating_sub(others);
+                    stream.capacity(&self.config.limits, room, self.now)
+                }
                 CallKind::Outgoing(_) | CallKind::Incoming(_) => self.config.peer_limit,
             },
             _ => 0,
@@ -281,20 +290,32 @@ impl MessageBridge {
             self.calls.deadlines.remove(&(at, id));
             self.handle_input(id, CallInput::Timeout);
         }
+        while let Some((at, id)) = self.outbox.postponed.first().copied()
+            && at <= self.now
+        {
+            self.postpone(id, None);
+            self.outbox.postponed.remove(&(at, id));
+            self.schedule(id);
+        }
     }
 
     /// When [`Self::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.calls.deadlines.first().map(|(at, _)| *at)
+        let first = |times: &BTreeSet<(Instant, StreamId)>| times.first().map(|(at, _)| *at);
+        earliest(first(&self.calls.deadlines), first(&self.outbox.postponed))
     }
 
     /// The next message for the socket.
     pub fn poll_transmit(&mut self) -> Option<Message> {
-        if let Some((_, message)) = self.outbox.messages.pop_front() {
-            self.outbox.held -= message.payload().len();
-            return Some(message);
-        }
-        self.pull_raw()
+        let message = match self.outbox.messages.pop_front() {
+            Some((_, message)) => {
+                self.outbox.held -= message.payload().len();
+                message
+            }
+            None => self.pull_raw()?,
+        };
+        self.outbox.rate.handle_sent(message.payload().len(), self.now);
+        Some(message)
     }
 
     /// The next event.

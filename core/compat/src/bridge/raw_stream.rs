@@ -1,7 +1,8 @@
 //! A stream of bytes both ways, where the dialect has connections.
 //!
 //! A connection ends in both directions at once, and no peer can be told to wait. So the end of this side's sending is
-//! kept back until the peer has ended or the linger time is over, and unread bytes are limited.
+//! kept back until the peer has ended or the linger time is over, and unread bytes are limited. What an agent sends is
+//! paced (`send_pacing`), because a server cuts a visitor off who reads slowly.
 //!
 //! | sending | receiving | input | next |
 //! |---|---|---|---|
@@ -14,18 +15,17 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use hvym_tunnel_core::machine::Side;
 use hvym_tunnel_core::mux::ResetReason;
+use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_pages::Format;
 
-use super::config::RawStreams;
+use super::config::{BridgeLimits, RawStreams};
 use super::pages;
+use super::send_pacing::{MIN_DATA, SendPacing};
 use super::transition::{CallContext, CallInput, CallOutput, Transition};
 use crate::dialect::CallMessage;
-
-/// The most bytes of one message: small enough for every peer even as base64, and fair to the other connections.
-const MAX_DATA: usize = 32 * 1024;
 
 /// The half that the owner writes.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -58,12 +58,25 @@ pub(super) struct RawStream {
     queued: usize,
     /// Bytes are numbered in messages, for each side.
     sequence: u64,
+    /// Of a connection that a server opened.
+    pacing: Option<SendPacing>,
+}
+
+/// What a connection does with its turn to send.
+#[derive(Debug)]
+pub(super) enum Turn {
+    /// It sends this, and what follows from it.
+    Send(CallMessage, Vec<CallOutput>),
+    /// It sends at this time.
+    Wait(Instant),
+    /// It has nothing to send.
+    Pass,
 }
 
 impl RawStream {
     /// A connection that this side opens. Its first turn announces it.
     pub(super) fn opened(is_http: bool) -> Self {
-        Self { is_unannounced: true, is_http, ..Self::accepted() }
+        Self { is_unannounced: true, is_http, pacing: None, ..Self::accepted() }
     }
 
     /// A connection that the peer opened.
@@ -76,6 +89,7 @@ impl RawStream {
             queue: VecDeque::new(),
             queued: 0,
             sequence: 0,
+            pacing: Some(SendPacing::new()),
         }
     }
 
@@ -84,9 +98,12 @@ impl RawStream {
         self.queued
     }
 
-    /// Bytes that its writer may add.
-    pub(super) fn capacity(&self, max: usize) -> usize {
-        max.saturating_sub(self.queued)
+    /// Bytes that its writer may add. `room` is what may be held for all calls beside what is held for others. A long
+    /// transfer holds a whole large message, and leaves most of what is left to others.
+    pub(super) fn capacity(&self, limits: &BridgeLimits, room: usize, now: Instant) -> usize {
+        let is_bulk = self.pacing.as_ref().is_some_and(|pacing| pacing.is_bulk(now));
+        let bulk = if is_bulk { limits.max_bulk_unsent.min(room / 4) } else { 0 };
+        limits.max_unsent.max(bulk).min(room).saturating_sub(self.queued)
     }
 
     /// Whether nothing more is sent.
@@ -101,9 +118,8 @@ impl RawStream {
             let dropped = core::mem::take(data).len();
             return (dropped, Transition::Ignored("bytes behind the end of a connection"));
         }
-        let shared = context.room.saturating_sub(self.queued);
-        let taken =
-            data.split_to(data.len().min(self.capacity(context.config.limits.max_unsent)).min(shared));
+        let capacity = self.capacity(&context.config.limits, context.room, context.now);
+        let taken = data.split_to(data.len().min(capacity));
         let n = taken.len();
         if n == 0 {
             return (0, Transition::NOTHING);
@@ -158,26 +174,35 @@ impl RawStream {
         }
     }
 
-    /// Its turn to send: the next message, and what follows from it.
-    pub(super) fn pull(&mut self, context: &CallContext<'_>) -> Option<(CallMessage, Vec<CallOutput>)> {
+    /// Its turn to send.
+    pub(super) fn pull(&mut self, context: &CallContext<'_>) -> Turn {
         let id = context.name.clone();
         if core::mem::take(&mut self.is_unannounced) {
-            return Some((CallMessage::Connect { id }, self.next_turn()));
+            return Turn::Send(CallMessage::Connect { id }, self.next_turn());
         }
-        if let Some(data) = self.take() {
-            let (sequence, binary) =
-                (self.sequence, context.config.raw_streams == RawStreams::On { binary: true });
+        let max = if self.pacing.is_some() { context.max_data } else { MIN_DATA };
+        if self.queued > 0 {
+            if let Some(pacing) = &mut self.pacing {
+                let is_complete = self.queued >= max || self.sending == Sending::Closing;
+                let due = pacing.due(is_complete, context.now);
+                if due > context.now {
+                    return Turn::Wait(due);
+                }
+                pacing.handle_sent(self.queued.min(max), context.now);
+            }
+            let (data, sequence) = (self.take(max), self.sequence);
+            let binary = context.config.raw_streams == RawStreams::On { binary: true };
             self.sequence += 1;
             let mut outputs = Vec::from([CallOutput::NotifyWritable]);
             outputs.extend(self.next_turn());
-            return Some((CallMessage::Data { id, data, sequence, binary }, outputs));
+            return Turn::Send(CallMessage::Data { id, data, sequence, binary }, outputs);
         }
         if self.sending != Sending::Closing || self.receiving == Receiving::Ended {
-            return None;
+            return Turn::Pass;
         }
         self.sending = Sending::Closed;
         let outputs = Vec::from([CallOutput::ForgetName, CallOutput::CloseRead]);
-        Some((CallMessage::Close { id, error: None }, outputs))
+        Turn::Send(CallMessage::Close { id, error: None }, outputs)
     }
 
     fn next_turn(&self) -> Vec<CallOutput> {
@@ -185,11 +210,26 @@ impl RawStream {
         if has_more { Vec::from([CallOutput::Schedule]) } else { Vec::new() }
     }
 
-    fn take(&mut self) -> Option<Bytes> {
-        let front = self.queue.front_mut()?;
-        let data = if front.len() > MAX_DATA { front.split_to(MAX_DATA) } else { self.queue.pop_front()? };
-        self.queued -= data.len();
-        Some(data)
+    /// Takes up to `max` of what is queued.
+    fn take(&mut self, max: usize) -> Bytes {
+        let length = self.queued.min(max);
+        self.queued -= length;
+        let mut joined = BytesMut::new();
+        while let Some(front) = self.queue.front_mut() {
+            let left = length - joined.len();
+            let piece = if front.len() > left { front.split_to(left) } else { core::mem::take(front) };
+            if front.is_empty() {
+                self.queue.pop_front();
+            }
+            if joined.is_empty() && piece.len() == length {
+                return piece;
+            }
+            joined.extend_from_slice(&piece);
+            if joined.len() == length {
+                break;
+            }
+        }
+        joined.freeze()
     }
 
     fn on_data(&mut self, data: Bytes, context: &CallContext<'_>) -> Transition {

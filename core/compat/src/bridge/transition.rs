@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use hvym_http1::{Body, BodyError};
 use hvym_tunnel_core::mux::ResetReason;
+use hvym_tunnel_core::time::Instant;
 
 use super::config::BridgeConfig;
 use crate::dialect::{CallId, CallMessage};
@@ -110,6 +111,10 @@ pub(super) struct CallContext<'a> {
     pub(super) read_done: bool,
     /// A deadline is armed.
     pub(super) is_armed: bool,
+    /// The most bytes of one message of a connection.
+    pub(super) max_data: usize,
+    /// The latest time that came in.
+    pub(super) now: Instant,
 }
 
 /// Why a message cannot be sent.

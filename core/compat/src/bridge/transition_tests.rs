@@ -6,11 +6,13 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use hvym_http1::ResponseHead;
 use hvym_tunnel_core::machine::Side;
+use hvym_tunnel_core::time::Instant;
 
 use super::config::{BridgeConfig, RawStreams};
 use super::incoming_request::IncomingRequest;
 use super::outgoing_request::OutgoingRequest;
-use super::raw_stream::RawStream;
+use super::raw_stream::{RawStream, Turn};
+use super::send_pacing::MIN_DATA;
 use super::transition::{CallContext, CallInput, CallOutput, EncodeError, Transition};
 use crate::dialect::{CallId, CallMessage, Dialect, Response};
 
@@ -31,6 +33,8 @@ fn context(config: &BridgeConfig) -> CallContext<'_> {
         unread: 0,
         read_done: false,
         is_armed: false,
+        max_data: MIN_DATA,
+        now: Instant::ZERO,
     }
 }
 
@@ -196,7 +200,7 @@ fn raw(state: usize, side: Side) -> RawStream {
         _ => {}
     }
     if state == 3 {
-        assert!(matches!(stream.pull(&context), Some((CallMessage::Close { .. }, _))));
+        assert!(matches!(stream.pull(&context), Turn::Send(CallMessage::Close { .. }, _)));
     }
     stream
 }
@@ -234,9 +238,9 @@ fn a_raw_stream_follows_its_table_and_names_every_illegal_input() {
 fn a_relays_raw_stream_lingers_for_a_reader_and_explains_a_failure_to_a_browser() {
     let config = config(Side::Relay);
     let mut stream = RawStream::opened(true);
-    assert!(matches!(stream.pull(&context(&config)), Some((CallMessage::Connect { .. }, _))));
+    assert!(matches!(stream.pull(&context(&config)), Turn::Send(CallMessage::Connect { .. }, _)));
     assert_eq!(shape(stream.handle(CallInput::Finish, &context(&config))), ["ArmLinger"]);
-    assert!(stream.pull(&context(&config)).is_none(), "its end is kept back");
+    assert!(matches!(stream.pull(&context(&config)), Turn::Pass), "its end is kept back");
     let refused = shape(stream.handle(peer(close(Some("no service"))), &context(&config)));
     assert_eq!(refused, ["Disarm", "ForgetName", "deliver", "close", "NotifyWritable"]);
     // An unannounced one is reset without a word to the peer.

@@ -4,6 +4,7 @@ mod call;
 mod cloud;
 mod hvym;
 mod json;
+mod oversized;
 mod profile;
 mod token_auth;
 mod tunely;
@@ -14,6 +15,7 @@ use hvym_tunnel_core::dialect::{DecodeError, Signal};
 use hvym_tunnel_core::message::Message;
 
 pub use call::{CallId, CallMessage, Request, Response, Sealing};
+pub use oversized::Oversized;
 pub(crate) use profile::Profile;
 pub use token_auth::TokenAuth;
 

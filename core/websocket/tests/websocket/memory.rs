@@ -52,6 +52,59 @@ fn the_limit_can_change_between_messages_and_frames() {
     assert_eq!(read(&mut server, frame(ENDS, b"x")), Err(ProtocolError::TooLarge { limit: 50 }));
 }
 
+/// What a connection that takes 1000 bytes, and the first 10 of what is larger, makes of `pieces`.
+fn cut(pieces: &[&[u8]]) -> Vec<Received> {
+    let mut server = WebSocket::server(1000);
+    server.set_oversized_head(Some(10));
+    let mut seen = Vec::new();
+    for piece in pieces {
+        let mut input = Input::new(piece.to_vec());
+        while let Some(received) = server.read(&mut input).expect("no error") {
+            seen.push(received);
+        }
+    }
+    seen
+}
+
+#[test]
+fn a_text_above_the_limit_can_be_cut_and_the_next_message_is_whole() {
+    let letters: Vec<u8> = (0..3000).map(|at| b'a' + (at % 23) as u8).collect();
+    let whole = |length: usize| Received::Text(Bytes::copy_from_slice(&letters[..length]));
+    let head = Received::Oversized(Bytes::copy_from_slice(&letters[..10]));
+    let next = Received::Text(Bytes::from_static(b"next"));
+    for (length, first) in [(999, whole(999)), (1000, whole(1000)), (1001, head.clone()), (3000, head.clone())] {
+        let wire = [frame(TEXT, &letters[..length]), frame(TEXT, b"next")].concat();
+        for size in [1, 7, 100, wire.len()] {
+            let pieces: Vec<&[u8]> = wire.chunks(size).collect();
+            assert_eq!(cut(&pieces), [first.clone(), next.clone()], "{length} by {size}");
+        }
+    }
+    // Fragments of which none is above it alone, with a ping among them.
+    for sizes in [[600, 600], [5, 996], [1000, 1]] {
+        let [begin, end] = sizes;
+        let wire = [
+            frame(TEXT_BEGINS, &letters[..begin]),
+            frame(PING, b"x"),
+            frame(ENDS, &letters[begin..begin + end]),
+            frame(TEXT, b"next"),
+        ];
+        assert_eq!(cut(&[&wire.concat()]), [head.clone(), next.clone()], "{sizes:?}");
+    }
+}
+
+#[test]
+fn what_is_cut_is_held_no_longer_than_its_beginning_and_is_utf_8_all_the_same() {
+    let mut server = WebSocket::server(1000);
+    server.set_oversized_head(Some(10));
+    let before = frame(TEXT_BEGINS, &[b'x'; 2_000_000]);
+    assert_eq!(read(&mut server, before), Ok(None));
+    assert_eq!(read(&mut server, frame(ENDS, &[0xff])), Err(ProtocolError::Utf8));
+    // A binary message may be a piece of a stream, in which a gap would go unnoticed.
+    let mut server = WebSocket::server(1000);
+    server.set_oversized_head(Some(10));
+    assert_eq!(read(&mut server, frame(BINARY, &[0; 1001])), Err(ProtocolError::TooLarge { limit: 1000 }));
+}
+
 /// A buffer as a socket fills it.
 fn buffer(capacity: usize, content: &[u8]) -> Input {
     let mut buffer = Vec::with_capacity(capacity);

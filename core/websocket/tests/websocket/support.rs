@@ -59,6 +59,8 @@ pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 pub(crate) enum Seen {
     Text(String),
     Binary(Vec<u8>),
+    /// The beginning of a text that was too large.
+    Oversized(Vec<u8>),
     /// It answered a ping.
     Pong(Vec<u8>),
     /// The peer closed.
@@ -110,6 +112,7 @@ pub(crate) fn written(role: Role, connection: &mut WebSocket) -> Vec<Seen> {
             Some(DecodeEvent::Pong) => seen.push(Seen::Pong(decoder.control_payload().to_vec())),
             Some(DecodeEvent::Close(_)) => seen.push(Seen::Closes(decoder.control_payload().to_vec())),
             Some(DecodeEvent::Ping) => panic!("it never pings"),
+            Some(DecodeEvent::Oversized { .. }) => panic!("what it writes is small"),
             None => return seen,
         }
     }
@@ -132,6 +135,7 @@ pub(crate) fn receive<'a>(
                     seen.push(Seen::Text(String::from_utf8(data.to_vec()).expect("a text is UTF-8")));
                 }
                 Ok(Some(Received::Binary(data))) => seen.push(Seen::Binary(data.to_vec())),
+                Ok(Some(Received::Oversized(head))) => seen.push(Seen::Oversized(head.to_vec())),
                 Ok(Some(Received::Close(close))) => seen.push(Seen::Closed(close.code, close.reason)),
                 Ok(None) => break,
                 Err(error) => {
