@@ -30,6 +30,8 @@ pub mod golden;
 #[cfg(unix)]
 pub mod guests;
 #[cfg(unix)]
+pub mod half_open;
+#[cfg(unix)]
 pub mod http;
 #[cfg(unix)]
 pub mod installed;

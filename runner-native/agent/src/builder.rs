@@ -324,7 +324,7 @@ impl Prepared {
     }
 }
 
-fn dial_options(
+pub(crate) fn dial_options(
     relay: &RelayUrl,
     link: &LinkSettings,
     compat: Option<&CompatSettings>,
@@ -340,6 +340,12 @@ fn dial_options(
     Ok(DialOptions { allow_plaintext: link.plain_relay, trust, proxy, token: token.transpose()? })
 }
 
+/// What the core dials: the relay's URL with a port in it.
+pub(crate) fn dial_url(relay: &RelayUrl) -> String {
+    let scheme = if relay.tls { "wss" } else { "ws" };
+    format!("{scheme}://{}{}", relay.authority(), relay.path)
+}
+
 fn config(
     identity: &Arc<Identity>,
     relay: &RelayUrl,
@@ -349,9 +355,8 @@ fn config(
     process: Process,
     streams: usize,
 ) -> AgentConfig {
-    let scheme = if relay.tls { "wss" } else { "ws" };
     AgentConfig {
-        relay: format!("{scheme}://{}{}", relay.authority(), relay.path),
+        relay: dial_url(relay),
         login: AgentLogin {
             relay_address: link.relay_address,
             token_lifetime: TOKEN_LIFETIME,

@@ -1,15 +1,20 @@
 //! Servers of older systems that know agents by tokens: how an agent logs in there, and where its service is reached.
 
-use std::sync::Arc;
+mod ingress;
+
+use std::sync::{Arc, OnceLock};
 
 use hvym_tunnel_compat::sealed_box::SealKey;
 use hvym_tunnel_compat::{HvymFallback, TokenLogin};
+use hvym_tunnel_core::agent::DialTarget;
 use hvym_tunnel_core::dialect::Proto;
 use hvym_tunnel_core::handshake::SharedFallback;
 use hvym_tunnel_net::key::Identity;
+use hvym_tunnel_net::socket::DialOptions;
 use hvym_tunnel_net::target::RelayUrl;
 
 use crate::settings::{CompatSettings, CompatSystem};
+use ingress::Ingress;
 
 /// A server that knows this agent by a token.
 #[derive(Clone, Debug)]
@@ -18,12 +23,25 @@ pub(crate) struct CompatServer {
     at: RelayUrl,
     /// What the service carries.
     proto: Proto,
+    /// Where visitors come, once the server said it. Clones share it.
+    ingress: Arc<OnceLock<Option<Ingress>>>,
 }
 
 impl CompatServer {
     /// The server `at`, for a service of this `proto`.
     pub(crate) fn new(system: CompatSystem, at: RelayUrl, proto: Proto) -> Self {
-        Self { system, at, proto }
+        Self { system, at, proto, ingress: Arc::default() }
+    }
+
+    /// The server was dialled at `target`, and is asked what its address does not say.
+    pub(crate) async fn handle_dialled(&self, target: &DialTarget, options: &DialOptions) {
+        let is_unclear =
+            self.system == CompatSystem::Tunely && self.proto == Proto::Http && self.at.is_address();
+        if is_unclear && self.ingress.get().is_none() {
+            let said = Ingress::ask(target, options).await;
+            // An agent dials one server after the other: nobody was faster.
+            let _first = self.ingress.set(said);
+        }
     }
 
     /// Where visitors come, as far as that can be known; `name` is what the server calls the tunnel.
@@ -38,7 +56,14 @@ impl CompatServer {
             (CompatSystem::Tunely, Proto::Tcp | Proto::H2) => name.to_owned(),
             // No name can be put before an IP address.
             (CompatSystem::Tunely, Proto::Http) if self.at.is_address() => {
-                format!("{scheme}://{place}/t/{name}/")
+                match self.ingress.get().and_then(Option::as_ref) {
+                    Some(Ingress::Path) => format!("{scheme}://{place}/t/{name}/"),
+                    Some(Ingress::Domain(domain)) => {
+                        let port = if self.at.port == usual { String::new() } else { format!(":{}", self.at.port) };
+                        format!("{scheme}://{name}.{domain}{port}")
+                    }
+                    None => name.to_owned(),
+                }
             }
             (CompatSystem::Tunely, Proto::Http) => format!("{scheme}://{name}.{place}"),
         }
@@ -75,16 +100,23 @@ mod tests {
     }
 
     #[test]
-    fn the_address_is_before_the_servers_name_or_behind_its_number() {
-        for (at, proto, url) in [
-            ("wss://tunely.example", Proto::Http, "https://agent.tunely.example"),
-            ("wss://tunely.example:8443/ws/tunnel", Proto::Http, "https://agent.tunely.example:8443"),
-            ("ws://localhost:8000", Proto::Http, "http://agent.localhost:8000"),
-            ("ws://127.0.0.1:8000", Proto::Http, "http://127.0.0.1:8000/t/agent/"),
-            ("ws://[::1]", Proto::Http, "http://[::1]/t/agent/"),
-            ("wss://tunely.example", Proto::Tcp, "agent"),
+    fn the_address_is_before_the_servers_name_or_as_the_server_says_it() {
+        let path = Some(Ingress::Path);
+        let domain = Some(Ingress::Domain("tunely.example".to_owned()));
+        for (at, proto, said, url) in [
+            ("wss://tunely.example", Proto::Http, None, "https://agent.tunely.example"),
+            ("wss://tunely.example:8443/ws/tunnel", Proto::Http, None, "https://agent.tunely.example:8443"),
+            ("ws://localhost:8000", Proto::Http, None, "http://agent.localhost:8000"),
+            ("ws://127.0.0.1:8000", Proto::Http, path.clone(), "http://127.0.0.1:8000/t/agent/"),
+            ("ws://[::1]", Proto::Http, path, "http://[::1]/t/agent/"),
+            ("ws://192.0.2.7:8000", Proto::Http, domain.clone(), "http://agent.tunely.example:8000"),
+            ("wss://192.0.2.7", Proto::Http, domain, "https://agent.tunely.example"),
+            ("ws://192.0.2.7", Proto::Http, None, "agent"),
+            ("wss://tunely.example", Proto::Tcp, None, "agent"),
         ] {
-            assert_eq!(server(CompatSystem::Tunely, at, proto).url("agent"), url);
+            let server = server(CompatSystem::Tunely, at, proto);
+            server.ingress.set(said).expect("nobody was asked");
+            assert_eq!(server.url("agent"), url);
         }
         let cloud = server(CompatSystem::CloudLlm, "wss://app.example", Proto::Http);
         assert_eq!(cloud.url(""), "https://app.example");

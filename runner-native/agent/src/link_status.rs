@@ -100,6 +100,14 @@ impl LinkStatus {
         std::mem::take(&mut self.events)
     }
 
+    /// The server of an older system that the agent is of, if it is.
+    pub(crate) fn compat_server(&self) -> Option<CompatServer> {
+        match &self.purpose {
+            Purpose::Expose { server } => server.clone(),
+            Purpose::Forward { .. } | Purpose::Revoke => None,
+        }
+    }
+
     /// Whether visitors could come at some time.
     pub(crate) fn was_online(&self) -> bool {
         self.online.once

@@ -9,7 +9,7 @@ use std::time::Duration;
 use hvym_tunnel_core::agent::{Agent as AgentMachine, AttemptId, DialTarget};
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::stellar::Address;
-use hvym_tunnel_net::http_get;
+use hvym_tunnel_net::http_get::{self, Answer};
 use hvym_tunnel_net::link_driver::LinkHandle;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::socket::DialOptions;
@@ -72,12 +72,12 @@ async fn check(
         if !is_current(&agent, target.attempt) {
             return;
         }
-        match within(ANSWER_TIMEOUT, http_get::status(&target.relay, &target.host, &path, &options)).await {
-            Some(Ok(404)) => {
+        match within(ANSWER_TIMEOUT, http_get::get(&target.relay, &target.host, &path, &options)).await {
+            Some(Ok(Answer { status: 404, .. })) => {
                 tracing::info!("the server has lost this agent: logging in once more");
                 return agent.with(|agent, now| agent.log_in_again(target.attempt, now));
             }
-            Some(Ok(status)) => tracing::debug!(status, "asked the server for this agent"),
+            Some(Ok(Answer { status, .. })) => tracing::debug!(status, "asked the server for this agent"),
             Some(Err(error)) => tracing::debug!(%error, "the server could not be asked for this agent"),
             None => tracing::debug!("the server did not answer in time"),
         }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{self, Either, FutureExt};
-use hvym_tunnel_core::agent::{Agent as AgentMachine, AgentEvent as MachineEvent, AttemptId};
+use hvym_tunnel_core::agent::{Agent as AgentMachine, AgentEvent as MachineEvent, AttemptId, DialTarget};
 use hvym_tunnel_core::dialect::MUX_YAMUX;
 use hvym_tunnel_core::handshake::Endpoint;
 use hvym_tunnel_core::machine::Machine;
@@ -232,6 +232,19 @@ impl AgentRunner {
         Ok(Next::Continue)
     }
 
+    /// Dials in a task of its own, so that a slow resolver or handshake never holds up the loop.
+    fn dial(&self, target: DialTarget) -> Dial {
+        let options = self.dial_options.clone();
+        let server = self.shared.update(|status, _| status.compat_server());
+        Box::pin(spawn(async move {
+            let socket = socket::dial(&target, &options).await?;
+            if let Some(server) = server {
+                server.handle_dialled(&target, &options).await;
+            }
+            Ok(Box::new(socket))
+        }))
+    }
+
     fn on_up(&mut self, endpoint: Endpoint) -> Result<(), AgentError> {
         let protocol = self.shared.agent.look(AgentMachine::plane).map(|plane| plane.protocol);
         tracing::info!(?protocol, "logged in");
@@ -255,11 +268,8 @@ impl AgentRunner {
     fn on_event(&mut self, event: MachineEvent) -> Result<Next, AgentError> {
         match event {
             MachineEvent::Dial(target) => {
-                let (attempt, options) = (target.attempt, self.dial_options.clone());
                 self.registration_check.handle_dial(target.clone());
-                // A task of its own, so that a slow resolver or handshake never holds up the loop.
-                let dial = spawn(async move { socket::dial(&target, &options).await.map(Box::new) });
-                self.dial = Some((attempt, Box::pin(dial)));
+                self.dial = Some((target.attempt, self.dial(target)));
             }
             MachineEvent::Sign(input) => {
                 let input = input.reissued(self.shared.clock.wall().unix);

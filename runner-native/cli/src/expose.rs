@@ -1,9 +1,12 @@
 //! `expose`: an agent, and a relay of its own beside it if none was named.
 
+use std::pin::pin;
 use std::sync::Arc;
 
+use futures_util::future::{Either, select};
 use hvym_tunnel_agent::settings::{CompatSettings, LinkSettings, SettingsError};
-use hvym_tunnel_agent::{Agent, AgentBuilder, AgentError, Identity, ServiceSpec};
+use hvym_tunnel_agent::{Agent, AgentBuilder, AgentError, Identity, RelayUrl, ServiceSpec, offered_services};
+use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_net::known_relays::KnownRelays;
 use hvym_tunnel_net::runtime::RuntimeHandle;
 
@@ -31,6 +34,8 @@ pub(crate) struct ExposeOptions {
     pub(crate) own_relay_reaching: bool,
     /// What is exposed, never empty. The first is the one reached at the bare address.
     pub(crate) services: Vec<ServiceSpec>,
+    /// Whether a person chose the name of the first service.
+    pub(crate) is_named: bool,
     /// The names to ask the relay for.
     pub(crate) names: Vec<String>,
     /// Whether to stop (exit 7) when nothing listens at a target at the start.
@@ -49,6 +54,7 @@ impl ExposeOptions {
             own_relay_port: 0,
             own_relay_reaching: false,
             services: vec![service],
+            is_named: true,
             names: Vec::new(),
             require_upstream: false,
             process_label: None,
@@ -73,7 +79,7 @@ impl ExposeOptions {
         Ok(())
     }
 
-    fn builder(&self, identity: Identity) -> AgentBuilder {
+    fn builder(&self, identity: Arc<Identity>) -> AgentBuilder {
         let builder =
             Agent::builder(identity).link(self.link.clone()).known_relays(self.known_relays.clone());
         let builder = self.services.iter().cloned().fold(builder, AgentBuilder::service);
@@ -89,19 +95,59 @@ impl ExposeOptions {
     }
 }
 
+/// Why an agent ended.
+struct ServeError {
+    error: ExitError,
+    /// The relay is a server that takes services of certain names, and not of this one.
+    is_service_refused: bool,
+}
+
+impl<E: Into<ExitError>> From<E> for ServeError {
+    fn from(error: E) -> Self {
+        Self { error: error.into(), is_service_refused: false }
+    }
+}
+
 /// Exposes local services until a person, or the relay, ends it.
 ///
 /// # Errors
 /// Why it ended, unless a person asked for it after visitors could come.
 pub(crate) async fn run(
     identity: Identity,
-    options: ExposeOptions,
+    mut options: ExposeOptions,
     reporter: Reporter,
-    signals: StopSignals,
+    mut signals: StopSignals,
 ) -> Result<(), ExitError> {
-    let address = identity.address();
-    let takes_keys = !reporter.is_json();
-    let mut builder = options.builder(identity);
+    let identity = Arc::new(identity);
+    while let Err(failure) = serve(&identity, &options, &reporter, &mut signals).await {
+        let [service] = &mut options.services[..] else { return Err(failure.error) };
+        let Some(relay) = options.link.relay.as_ref().filter(|_| failure.is_service_refused) else {
+            return Err(failure.error);
+        };
+        let asked = pin!(offered_services(relay, &options.link));
+        let offered = match select(asked, pin!(signals.next())).await {
+            Either::Left((offered, _)) => offered.inspect_err(|error| tracing::debug!(%error, "asked at /info")),
+            Either::Right(_) => return Err(ExitError::interrupted()),
+        };
+        let Some(first) = offered.ok().and_then(|offered| offered.into_iter().next()) else {
+            return Err(failure.error);
+        };
+        reporter.tell(&Report::ServiceChosen { service: first.to_string(), refused: service.name.to_string() });
+        // Once: what is refused under this name too is refused.
+        (service.name, options.is_named) = (first, true);
+    }
+    reporter.tell(&Report::Stopped { reason: "as asked".to_owned() });
+    Ok(())
+}
+
+/// The same, by one agent.
+async fn serve(
+    identity: &Arc<Identity>,
+    options: &ExposeOptions,
+    reporter: &Reporter,
+    signals: &mut StopSignals,
+) -> Result<(), ServeError> {
+    let mut builder = options.builder(Arc::clone(identity));
     builder.check()?;
     if options.require_upstream {
         builder.probe().await?;
@@ -118,6 +164,32 @@ pub(crate) async fn run(
         builder = builder.relay(url.clone()).relay_address(started.address());
         relay = Some(url);
     }
+    let reports = Arc::new(AgentReports::new(reporter.clone(), subject(identity, options, relay)));
+    let outcome = match builder.observer(Arc::clone(&reports) as _).start(&RuntimeHandle::current()) {
+        Ok(agent) => {
+            let keys = (!reporter.is_json()).then(|| keys::listen(&reports, reporter)).flatten();
+            let mut is_service_refused = false;
+            let failure = |error: AgentError| {
+                is_service_refused = !options.is_named && names_service(&error);
+                failure::ended(error, options.compat.as_ref())
+            };
+            let outcome = until_end(&agent, &reports, signals, failure).await;
+            if let Some(keys) = keys {
+                // Waits until the terminal is as it was.
+                keys.cancel().await;
+            }
+            outcome.map_err(|error| ServeError { error, is_service_refused })
+        }
+        Err(error) => Err(error.into()),
+    };
+    if let Some(own) = own {
+        own.stop().await;
+    }
+    outcome
+}
+
+/// Which agent it is, for its reports.
+fn subject(identity: &Identity, options: &ExposeOptions, relay: Option<RelayUrl>) -> Subject {
     let compat = options.compat.as_ref();
     let proto = options.services.first().map(|service| service.target.proto());
     let purpose = AgentKind::Expose {
@@ -129,27 +201,12 @@ pub(crate) async fn run(
         None => url,
     });
     let relay = relay.map(|url| url.to_string()).unwrap_or_default();
-    let subject = Subject { address, relay, purpose };
-    let reports = Arc::new(AgentReports::new(reporter.clone(), subject));
-    let failure = |error: AgentError| failure::ended(error, compat);
-    let outcome = match builder.observer(Arc::clone(&reports) as _).start(&RuntimeHandle::current()) {
-        Ok(agent) => {
-            let keys = takes_keys.then(|| keys::listen(&reports, &reporter)).flatten();
-            let outcome = until_end(&agent, &reports, signals, failure).await;
-            if let Some(keys) = keys {
-                // Waits until the terminal is as it was.
-                keys.cancel().await;
-            }
-            outcome
-        }
-        Err(error) => Err(error.into()),
-    };
-    if let Some(own) = own {
-        own.stop().await;
-    }
-    outcome?;
-    reporter.tell(&Report::Stopped { reason: "as asked".to_owned() });
-    Ok(())
+    Subject { address: identity.address(), relay, purpose }
+}
+
+/// Whether an existing HVYM server refused the name of a service, which it does in these words.
+fn names_service(error: &AgentError) -> bool {
+    matches!(error, AgentError::Ended(DownReason::NotAllowed(text)) if text.starts_with("Service not allowed: "))
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ pub(crate) async fn run(
     identity: Identity,
     options: ForwardOptions,
     reporter: Reporter,
-    signals: StopSignals,
+    mut signals: StopSignals,
 ) -> Result<(), ExitError> {
     let ForwardOptions { link, known_relays, to, listen, share } = options;
     let relay = link.relay.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -64,7 +64,7 @@ pub(crate) async fn run(
         None => builder,
     };
     let forward = builder.observer(Arc::clone(&reports) as _).start(&RuntimeHandle::current())?;
-    until_end(&forward, &reports, signals, ExitError::from).await?;
+    until_end(&forward, &reports, &mut signals, ExitError::from).await?;
     reporter.tell(&Report::Stopped { reason: "as asked".to_owned() });
     Ok(())
 }

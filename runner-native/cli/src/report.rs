@@ -128,6 +128,13 @@ pub(crate) enum Report {
         /// The relay's text for a person.
         message: String,
     },
+    /// The server takes services of certain names alone, and nobody named this one.
+    ServiceChosen {
+        /// The name that it has from now on: the first that the server lists.
+        service: String,
+        /// The name that was refused.
+        refused: String,
+    },
     /// Another agent of the same identity serves a service from now on.
     Unbound {
         /// Its name.

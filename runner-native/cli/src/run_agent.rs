@@ -78,7 +78,7 @@ enum Woke {
 pub(crate) async fn until_end(
     agent: &impl Running,
     reports: &AgentReports,
-    mut signals: StopSignals,
+    signals: &mut StopSignals,
     failure: impl FnOnce(AgentError) -> ExitError,
 ) -> Result<(), ExitError> {
     let mut is_interrupted = false;

@@ -4,18 +4,27 @@ use std::io;
 
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 use http::uri::Uri;
-use hvym_http1::ResponseHead;
+use hvym_http1::{Body, Framing, ResponseHead};
 
 use super::socket::{DialOptions, RelayUrl, connect_wire};
 
-/// The longest response that is read: what relays say of one agent has a few hundred bytes.
+/// The longest response that is read: what relays say of themselves or of one agent has a few hundred bytes.
 const MAX_RESPONSE_BYTES: u64 = 64 * 1024;
 
-/// The status of `path` at the relay that is dialled at `relay` under the name `host`. The caller limits the time.
+/// What a relay answered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The body; of one that is longer than is read, the beginning.
+    pub body: Vec<u8>,
+}
+
+/// What the relay that is dialled at `relay` under the name `host` answers to `path`. The caller limits the time.
 ///
 /// # Errors
 /// There is no connection, or no HTTP response on it.
-pub async fn status(relay: &str, host: &str, path: &str, options: &DialOptions) -> io::Result<u16> {
+pub async fn get(relay: &str, host: &str, path: &str, options: &DialOptions) -> io::Result<Answer> {
     let uri: Uri = relay.parse().map_err(io::Error::other)?;
     let url = RelayUrl::parse(&uri).ok_or_else(|| io::Error::other("not a WebSocket URL"))?;
     let wire = connect_wire(&url, options).await;
@@ -26,8 +35,41 @@ pub async fn status(relay: &str, host: &str, path: &str, options: &DialOptions) 
     wire.flush().await?;
     let mut response = Vec::new();
     (&mut wire).take(MAX_RESPONSE_BYTES).read_to_end(&mut response).await?;
-    match ResponseHead::parse(&response).map_err(io::Error::other)? {
-        Some((head, _)) => Ok(head.status),
-        None => Err(io::ErrorKind::UnexpectedEof.into()),
+    answer(&response)
+}
+
+fn answer(response: &[u8]) -> io::Result<Answer> {
+    let Some((head, used)) = ResponseHead::parse(response).map_err(io::Error::other)? else {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    };
+    let framing = Framing::for_response(&head, "GET").map_err(io::Error::other)?;
+    let (mut framed, mut rest, mut body) = (Body::new(framing), &response[used..], Vec::new());
+    while !rest.is_empty() && !framed.is_finished() {
+        let step = framed.decode(rest).map_err(io::Error::other)?;
+        body.extend_from_slice(step.payload);
+        rest = &rest[step.used..];
+    }
+    Ok(Answer { status: head.status, body })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_read_by_its_framing() {
+        for (response, body) in [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}and more", "{}"),
+            ("HTTP/1.1 200 OK\r\n\r\n{} to the end", "{} to the end"),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", "{}"),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\ncut", "cut"),
+        ] {
+            let answer = answer(response.as_bytes()).expect("a response");
+            assert_eq!((answer.status, &answer.body[..]), (200, body.as_bytes()), "{response}");
+        }
+        assert_eq!(answer(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").expect("one").status, 404);
+        for response in ["", "HTTP/1.1 200 OK\r\n", "SSH-2.0-OpenSSH_9.2\r\n\r\n"] {
+            answer(response.as_bytes()).expect_err("no response");
+        }
     }
 }

@@ -92,6 +92,20 @@ fn an_existing_server_is_known_by_what_it_says_and_its_visitors_are_served() {
 }
 
 #[test]
+fn a_visitor_who_sends_more_than_a_message_holds_is_refused_and_the_link_goes_on() {
+    let port = Port::default();
+    let (mut program, _home) = expose(&port, &service().port.to_string(), &[]);
+    let mut link = let_in(&port, false);
+    program.event("ready");
+    let body = String::from_utf8(large(17)).expect("text");
+    let answer = hvym_ask(&mut link, 1, &request("POST", "/page", "x=1", &body));
+    assert_eq!(answer["status_code"], 413, "{answer}");
+    assert!(answer["body"].as_str().is_some_and(|text| text.contains("16 MiB")), "{answer}");
+    let answer = hvym_ask(&mut link, 2, &request("POST", "/page", "x=1", "small"));
+    assert_eq!((&answer["status_code"], &answer["body"]), (&json!(201), &json!("small")));
+}
+
+#[test]
 fn a_service_that_is_not_there_is_said_to_the_visitor_at_once() {
     let port = Port::default();
     let target = nobody().to_string();
@@ -175,6 +189,51 @@ fn a_service_that_the_server_does_not_allow_is_the_end() {
     link.close(4003, "Service not allowed");
     assert_eq!(program.code(), 4, "{program:?}");
     assert!(program.transcript().contains("Service not allowed: pintheon"), "{program:?}");
+}
+
+/// Refuses the next agent's service, and answers what it asks then.
+fn refuse_service(port: &Port, service: &str, info: &str) {
+    let (mut link, _) = port.accept();
+    let own = Key::from_seed(RELAY).address().to_string();
+    link.say(&json!({"type": "auth_challenge", "challenge_id": "id", "challenge": "prove it", "server_address": own}));
+    link.hear_of("auth_response");
+    link.say(&json!({"type": "auth_failed", "error": format!("Service not allowed: {service}")}));
+    link.close(4003, "Service not allowed");
+    if !info.is_empty() {
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{info}", info.len());
+        port.refuse(&answer).expect("the agent asked");
+    }
+}
+
+#[test]
+fn a_service_that_nobody_named_is_called_as_the_server_lists_it_first() {
+    let port = Port::default();
+    let home = Home::of(&Key::from_seed(AGENT));
+    let target = service().port.to_string();
+    let mut program = home.start(&["expose", &target, "--json", "--relay", &port.url()]);
+    refuse_service(&port, "web", r#"{"server_address": "G", "services": ["pintheon", "ipfs"]}"#);
+    let told = program.event("service_chosen");
+    assert_eq!((&told["service"], &told["refused"]), (&json!("pintheon"), &json!("web")));
+    let mut link = let_in(&port, false);
+    assert_eq!(program.event("ready")["service"], "pintheon");
+    let answer = hvym_ask(&mut link, 1, &request("POST", "/page", "x=1", "hello"));
+    assert_eq!(answer["body"], "hello");
+}
+
+#[test]
+fn a_server_that_lists_no_service_or_refuses_its_own_list_is_the_end() {
+    for info in ["{}", r#"{"services": []}"#, "no JSON", r#"{"services": ["pintheon"]}"#] {
+        let port = Port::default();
+        let home = Home::of(&Key::from_seed(AGENT));
+        let mut program = home.start(&["expose", "3000", "--json", "--relay", &port.url()]);
+        refuse_service(&port, "web", info);
+        if info.contains("pintheon") {
+            program.event("service_chosen");
+            refuse_service(&port, "pintheon", "");
+        }
+        assert_eq!(program.code(), 4, "{info}: {program:?}");
+        assert!(program.transcript().contains("Service not allowed"), "{info}: {program:?}");
+    }
 }
 
 #[test]

@@ -95,7 +95,12 @@ fn tunnelled(version: &'static str, mode: Mode, service: &Service) -> Option<(Se
     let token = server.tunnel(mode);
     let mut exposed = Exposed::start(&service.target(), &server.url(), "tunely", &token, &[]);
     let ready = exposed.ready();
-    assert_eq!(ready["url"], format!("http://127.0.0.1:{}/t/agent/", server.port));
+    // The older one has no paths for tunnels, and a domain.
+    let place = match version {
+        OLD => format!("agent.localhost:{}", server.port),
+        _ => format!("127.0.0.1:{}/t/agent/", server.port),
+    };
+    assert_eq!(ready["url"], format!("http://{place}"));
     assert!(ready.get("address").is_none(), "an identity that nobody is told: {ready}");
     assert_eq!(server.tunnel_info()["connected"], true);
     Some((server, exposed))
@@ -174,6 +179,36 @@ fn a_visitor_of_a_servers_tcp_port_has_every_byte_as_the_service_sent_it() {
     );
 }
 
+/// What the server would have to keep for a visitor who reads nothing: more than 64 messages of 1 MiB.
+const DOWNLOAD: usize = 100 * MIB;
+
+#[test]
+fn a_visitor_who_reads_nothing_until_all_is_sent_gets_a_download_of_a_hundred_mebibytes() {
+    let Some(server) = Server::start(NEW) else { return };
+    let token = server.tunnel(Mode::Tcp);
+    let (sent, all_sent) = channel();
+    let part = pattern(11, MIB);
+    let origin = Origin::start(move |mut connection| {
+        connection.head()?;
+        connection.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {DOWNLOAD}\r\n\r\n"))?;
+        (0..DOWNLOAD / MIB).try_for_each(|_| connection.send(&part))?;
+        let _nobody = sent.send(());
+        // The visitor's end, or the server's, ends it.
+        connection.rest().map(drop)
+    });
+    let mut exposed = Exposed::start(&origin.port.to_string(), &server.url(), "tunely", &token, &[]);
+    exposed.ready();
+    let (mut visitor, head) = server.visit(Mode::Tcp, "GET", "/", &[]);
+    visitor.send(head).expect("the server reads");
+    all_sent.recv_timeout(PATIENCE).expect("the agent takes all of it");
+    assert_eq!(visitor.head().expect("an answer").status(), 200);
+    let part = pattern(11, MIB);
+    for number in 0..DOWNLOAD / MIB {
+        let got = visitor.take(MIB).unwrap_or_else(|error| panic!("cut off after {number} MiB: {error}"));
+        assert!(got == part, "MiB {number}");
+    }
+}
+
 #[test]
 fn a_visitor_by_messages_has_every_text_as_the_service_sent_it() {
     for version in [NEW, OLD] {
@@ -189,6 +224,21 @@ fn a_visitor_by_messages_has_every_text_as_the_service_sent_it() {
         assert!(head.status() == 502 && page.contains("no text in UTF-8"), "{version}: {head:?} {page}");
         nobody_waits_for_another(&server, mode, &service);
         events_come_one_by_one(&server, &service);
+    }
+}
+
+#[test]
+fn an_upload_that_fits_no_message_is_refused_and_the_agent_stays() {
+    for version in [NEW, OLD] {
+        let (service, mode) = (Service::start(), Mode::Http);
+        let Some((server, exposed)) = tunnelled(version, mode, &service) else { return };
+        let body = vec![b'x'; 17 * MIB];
+        let (head, page) = server.ask(mode, "POST", "/echo", &[], &body).expect("an answer");
+        let page = String::from_utf8(page).expect("text");
+        assert!(head.status() == 413 && page.contains("16 MiB"), "{version}: {head:?} {page}");
+        let (head, body) = server.ask(mode, "POST", "/echo", &[], b"small").expect("an answer");
+        assert_eq!((head.status(), &body[..]), (200, &b"small"[..]), "{version}");
+        assert!(!exposed.program.transcript().contains("disconnected"), "{version}: {exposed:?}");
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use hvym_tunnel_tests::half_open::HalfOpen;
 use hvym_tunnel_tests::http::Origin;
-use hvym_tunnel_tests::program::PATIENCE;
+use hvym_tunnel_tests::program::{Home, PATIENCE};
 use hvym_tunnel_tests::tunely::{Mode, NEW, OLD, Server};
 
 use super::Exposed;
@@ -97,5 +98,40 @@ fn an_agent_is_back_when_its_server_is_and_serves() {
         exposed.program.event("disconnected");
         exposed.program.event("reconnected");
         greets(&server);
+    }
+}
+
+#[test]
+fn an_agent_that_a_server_has_not_missed_yet_asks_again_every_few_seconds_until_it_has() {
+    const NOTICED: u64 = 5000;
+    let Some(server) = Server::start_impatient(NEW) else { return };
+    let (network, token) = (HalfOpen::start(server.port), server.tunnel(Mode::Http));
+    let target = Origin::saying(b"hello").port.to_string();
+    let relay = format!("ws://127.0.0.1:{}", network.port);
+    let mut exposed = Exposed::start(&target, &relay, "tunely", &token, &[]);
+    exposed.ready();
+    network.cut();
+    exposed.program.event("reconnected");
+    greets(&server);
+    let told = exposed.program.transcript();
+    let events = told.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let lost: Vec<_> = events.filter(|event| event["event"] == "disconnected").collect();
+    // The server takes it for a second agent as long as it does not know of the loss.
+    assert!(lost.len() > 1, "{told}");
+    for event in lost {
+        let wait = event["retry_in_ms"].as_u64().unwrap_or_else(|| panic!("it gave up: {told}"));
+        assert!(wait <= NOTICED, "{told}");
+    }
+}
+
+#[test]
+fn an_agent_without_a_token_is_told_that_the_server_may_be_one_of_tunely() {
+    for version in [NEW, OLD] {
+        let Some(server) = Server::start(version) else { return };
+        let home = Home::new();
+        let mut program = home.start(&["expose", "3000", "--json", "--no-retry", "--relay", &server.url()]);
+        assert_ne!(program.code(), 0, "{version}: {program:?}");
+        let told = program.transcript();
+        assert!(told.contains("--dialect tunely"), "{version}: {told}");
     }
 }

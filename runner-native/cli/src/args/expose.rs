@@ -51,9 +51,10 @@ pub(crate) struct ExposeArgs {
     target: Target,
     /// The name of the service
     ///
-    /// It is reached under this name, and at the bare address if it is web or nothing else is exposed.
-    #[arg(long, value_name = "NAME", default_value = "web", env = "HVYM_TUNNEL_SERVICE", hide_env = true)]
-    service: ServiceName,
+    /// It is reached under this name, and at the bare address if it is web or nothing else is exposed. Without it: web, or
+    /// the first that an existing HVYM server takes, if it does not take web.
+    #[arg(long, value_name = "NAME", env = "HVYM_TUNNEL_SERVICE", hide_env = true)]
+    service: Option<ServiceName>,
     /// Expose one more service under its own name; repeat for more
     #[arg(
         long,
@@ -84,7 +85,7 @@ pub(crate) struct ExposeArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Who may reach it")]
 struct AccessArgs {
-    /// Keep visitors out: only identities named by --allow reach the services, by hvym-tunnel forward
+    /// Keep visitors out: you, whom you share with, and identities named by --allow reach the services, by forward
     #[arg(long, env = "HVYM_TUNNEL_PRIVATE", hide_env = true)]
     private: bool,
     /// Let in the identity with this address (G...); repeat for more
@@ -116,7 +117,9 @@ impl ExposeArgs {
         let process_label = self.access.sessions.label();
         let access = self.access.access()?;
         let filter = self.filter.with_file().map_err(SettingsError::from)?;
-        let first = Binding { service: self.service, target: self.target };
+        let is_named = self.service.is_some();
+        let service = self.service.unwrap_or_else(ServiceName::web);
+        let first = Binding { service, target: self.target };
         let bindings: Vec<_> = std::iter::once(first).chain(self.bind).collect();
         let has_tcp = bindings.iter().any(|binding| binding.target.proto() == Proto::Tcp);
         let spec = |Binding { service, target }| {
@@ -137,6 +140,7 @@ impl ExposeArgs {
             own_relay_reaching: false,
             process_label,
             services: bindings.into_iter().map(spec).collect(),
+            is_named,
             names: self.names.names,
             require_upstream: self.upstream.require_upstream,
         };

@@ -121,6 +121,7 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
         | Report::Forwarding { .. }
         | Report::Bound { .. }
         | Report::BindFailed { .. }
+        | Report::ServiceChosen { .. }
         | Report::Unbound { .. }
         | Report::Named { .. }
         | Report::NameRefused { .. } => services(report, moment),
@@ -189,6 +190,10 @@ fn services(report: &Report, moment: Moment) -> Vec<Line> {
             Line::out().with(Bold, url),
             Line::out().with(Plain, format!("  -> {target}")).with(Dim, format!("  service {service}")),
         ],
+        Report::ServiceChosen { service, refused } => {
+            let text = format!("this server takes no service {refused}: exposed as {service}, the first that it lists");
+            vec![err().with(Plain, text), err().with(Dim, "--service NAME chooses another")]
+        }
         Report::Unbound { service, by, .. } => {
             let by = by.as_ref().map(|by| format!(" ({by})")).unwrap_or_default();
             vec![err().with(Yellow, format!("another agent of this identity serves {service} now{by}"))]

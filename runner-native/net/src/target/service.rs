@@ -12,6 +12,11 @@ use thiserror::Error;
 pub struct ServiceName(String);
 
 impl ServiceName {
+    /// `web`, the service at the bare address of an identity.
+    pub fn web() -> Self {
+        ServiceName("web".to_owned())
+    }
+
     /// The name itself.
     pub fn as_str(&self) -> &str {
         &self.0
