@@ -66,12 +66,13 @@ impl Services {
         is_awaited
     }
 
-    /// The handler of the service that a stream is for, if its peer may use it: a visitor, an identity, or somebody who acts
-    /// by a delegation of `owner`, whose services these are.
+    /// The handler of the service that a stream is for, if its peer may use it: a visitor, an identity, `owner`, whose services
+    /// these are, or somebody who acts by a delegation of it.
     pub(crate) fn handler(&self, header: &StreamHeader, owner: Address, now: UnixTime) -> Option<Function> {
         let offered = self.offered.borrow();
         let found = offered.iter().find(|offered| offered.name == header.service)?;
-        let is_let_in = found.access.admits(header.from) || header.is_delegated_by(owner, now);
+        let is_let_in =
+            found.access.admits(header.from) || header.is_from(owner) || header.is_delegated_by(owner, now);
         is_let_in.then(|| found.handler.clone())
     }
 

@@ -238,6 +238,12 @@ fn a_name_that_is_in_use_gets_a_certificate_when_somebody_comes_and_another_does
     let issued = site.relay.program.event("certificate_issued");
     assert_eq!(names(&issued), [name(&host)]);
     assert!(!site.relay.program.transcript().contains("nobody.t.test"));
+    // No authority takes db--abc.t.test: -- in this place is reserved.
+    let home = Home::new();
+    let (_agent, host) = site.agent_of(&home, service.port, &["--service", "db"]);
+    assert!(name(&host).starts_with("db.g") && name(&host).ends_with(".t.test"), "{host}");
+    assert!(smol::block_on(ask(&visitor, &host, "/two")).ends_with("\r\n\r\n/two"));
+    assert_eq!(names(&site.relay.program.event("certificate_issued")), [name(&host)]);
 }
 
 #[test]

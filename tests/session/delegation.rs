@@ -290,6 +290,9 @@ fn an_owner_lets_in_whom_it_has_signed_for_and_nobody_on_the_relays_word_alone()
     assert!(!reached("db").is_delegated_by(own, EPOCH), "another service");
     assert!(!good.is_delegated_by(own, later(3600)), "its time is over");
     assert!(!good.is_delegated_by(address([9; 32]), EPOCH), "another owner");
+    // With its own key an owner needs no signature; a device of it does.
+    let alone = StreamHeader::reached(own, &Service::http("web"), None);
+    assert!(alone.is_from(own) && !alone.is_from(address([9; 32])) && !good.is_from(own));
     for forged in [
         StreamHeader { key: Some(address([9; 32])), ..good.clone() },
         StreamHeader { key: None, ..good.clone() },

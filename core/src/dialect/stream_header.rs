@@ -80,6 +80,11 @@ impl StreamHeader {
         self
     }
 
+    /// Whether the caller is `owner` with its own key, by the relay's word.
+    pub fn is_from(&self, owner: Address) -> bool {
+        self.from == Some(owner) && self.key.is_none()
+    }
+
     /// Whether `owner` itself has signed that the caller may have the service at `now`. Who does not trust the relay can trust
     /// this: without such a signature no relay gets in, and with one only the caller that the relay vouches for.
     pub fn is_delegated_by(&self, owner: Address, now: UnixTime) -> bool {

@@ -130,7 +130,13 @@ impl RelayHandshake {
         act: impl FnOnce(&mut Self, RelayLoginAction) -> Result<Option<Step>, DownReason>,
     ) -> Result<Option<Step>, DownReason> {
         let (to, action) = self.phase.on(input);
-        let outcome = act(self, action);
+        let outcome = act(self, action).map_err(|reason| match reason {
+            DownReason::Authentication(_) if self.upgrade.is_rate_limited => {
+                // In the words of the system that is replaced, as far as they go.
+                DownReason::RateLimited("Rate limited: too many logins from your network failed".to_owned())
+            }
+            reason => reason,
+        });
         self.phase = if outcome.is_ok() { to } else { RelayLoginPhase::Failed };
         outcome
     }

@@ -39,18 +39,27 @@ pub struct Upgrade {
     /// The relay's proof over its nonce and `host`; `None` where it had no nonce, as those of older programs. The challenge of the
     /// login is then the proof's.
     pub proof: Option<RelayProof>,
+    /// Many logins from its network failed lately: if this one does too, the agent is told to wait longer than otherwise.
+    pub is_rate_limited: bool,
 }
 
 impl Upgrade {
     /// An upgrade request addressed to `host`, without a token and without a nonce.
     pub fn new(host: impl Into<String>) -> Self {
-        Self { host: host.into(), credential: Credential::None, proof: None }
+        Self { host: host.into(), credential: Credential::None, proof: None, is_rate_limited: false }
     }
 
     /// With this token.
     #[must_use]
     pub fn with_credential(mut self, credential: Credential) -> Self {
         self.credential = credential;
+        self
+    }
+
+    /// From a network of which logins failed too often lately, or not.
+    #[must_use]
+    pub fn with_rate_limit(mut self, is_rate_limited: bool) -> Self {
+        self.is_rate_limited = is_rate_limited;
         self
     }
 

@@ -122,7 +122,8 @@ impl MessageLimits {
     /// makes a runner hold less than 16 KiB.
     pub const LOGIN: Self = Self { max_bytes: 12 * 1024, binary_is_stream: false, oversized_head: None };
     /// Of an agent until the login is over. It has chosen its relay, and existing ones may send requests that early.
-    pub const AGENT_LOGIN: Self = Self { max_bytes: 1024 * 1024, binary_is_stream: false, oversized_head: None };
+    pub const AGENT_LOGIN: Self =
+        Self { max_bytes: 1024 * 1024, binary_is_stream: false, oversized_head: None };
     /// Of the native plane. Its batches have 64 KiB and its control messages at most as much; other programs may have
     /// larger ones.
     pub const NATIVE: Self = Self { max_bytes: 1024 * 1024, binary_is_stream: true, oversized_head: None };

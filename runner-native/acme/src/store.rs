@@ -1,15 +1,15 @@
 //! The folder that outlives a restart: the key of the account, the certificates with their keys, and what was ordered lately.
 //!
-//! Files appear whole or not at all, for the owner alone. One that cannot be used is renamed, so that nothing is lost and
-//! nothing of it is used.
+//! A file that cannot be used is set aside and told.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use hvym_tunnel_net::error_text::words;
-use hvym_tunnel_net::files::{self, FileAccess};
+use hvym_tunnel_net::files;
+use hvym_tunnel_net::state_dir::{StateDir, is_damaged};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -57,7 +57,7 @@ pub struct DamagedFile {
 /// The folder of one certificate authority.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
-    folder: PathBuf,
+    folder: StateDir,
 }
 
 impl Store {
@@ -69,31 +69,30 @@ impl Store {
             _ => '_',
         };
         let name: String = name.chars().take(MAX_FOLDER_CHARACTERS).map(letter).collect();
-        let store = Self { folder: state.join("acme").join(format!("at-{name}")) };
-        let inside = store.folder.join(CERTIFICATES).join("x");
-        files::create_folder_of(&inside).map_err(|error| StoreError::new(&store.folder, &error))?;
-        Ok(store)
+        let folder = state.join("acme").join(format!("at-{name}"));
+        let inside = folder.join(CERTIFICATES).join("x");
+        files::create_folder_of(&inside).map_err(|error| StoreError::new(&folder, &error))?;
+        Ok(Self { folder: StateDir::new(folder) })
     }
 
     /// The key of the account, which is made if there is none.
     pub(crate) fn account(&self, damaged: &mut Vec<DamagedFile>) -> Result<AccountKey, StoreError> {
-        let path = self.folder.join(ACCOUNT);
-        if let Some(text) = read(&path)? {
+        if let Some(text) = self.read(ACCOUNT)? {
             match AccountKey::from_pem(&text) {
                 Some(key) => return Ok(key),
-                None => damaged.push(set_aside(&path, "it has no private key of an account")?),
+                None => damaged.push(self.set_aside(ACCOUNT, "it has no private key of an account")?),
             }
         }
-        let text = new_key().map_err(|error| StoreError::new(&path, &io::Error::other(error)))?;
-        write(&path, text.as_bytes())?;
-        AccountKey::from_pem(&text).ok_or_else(|| {
-            StoreError::new(&path, &io::Error::other("the new key cannot be read: this is a bug"))
-        })
+        let unusable = |error: String| StoreError::new(&self.folder.path(ACCOUNT), &io::Error::other(error));
+        let text = new_key().map_err(unusable)?;
+        self.write(ACCOUNT, text.as_bytes())?;
+        AccountKey::from_pem(&text)
+            .ok_or_else(|| unusable("the new key cannot be read: this is a bug".to_owned()))
     }
 
     /// The first names of the certificates that are kept.
     pub(crate) fn certificates(&self) -> Result<Vec<String>, StoreError> {
-        let folder = self.folder.join(CERTIFICATES);
+        let folder = self.folder.path(CERTIFICATES);
         let entries = fs::read_dir(&folder).map_err(|error| StoreError::new(&folder, &error))?;
         let names = entries.flatten().filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
@@ -109,12 +108,12 @@ impl Store {
         names: &[String],
         damaged: &mut Vec<DamagedFile>,
     ) -> Result<Option<IssuedCertificate>, StoreError> {
-        let path = self.path(names.first().map_or("", String::as_str));
-        let Some(text) = read(&path)? else { return Ok(None) };
+        let file = file_of(names.first().map_or("", String::as_str));
+        let Some(text) = self.read(&file)? else { return Ok(None) };
         match IssuedCertificate::from_pem(&text, names) {
             Ok(certificate) => Ok(Some(certificate)),
             Err(reason) => {
-                damaged.push(set_aside(&path, &reason)?);
+                damaged.push(self.set_aside(&file, &reason)?);
                 Ok(None)
             }
         }
@@ -122,25 +121,24 @@ impl Store {
 
     /// Keeps a certificate with its key.
     pub(crate) fn keep(&self, name: &str, pem: &str) -> Result<(), StoreError> {
-        write(&self.path(name), pem.as_bytes())
+        self.write(&file_of(name), pem.as_bytes())
     }
 
     /// Removes a certificate that has ended.
     pub(crate) fn remove(&self, name: &str) {
         // One that is still there is removed the next time.
-        let _gone = fs::remove_file(self.path(name));
+        let _gone = self.folder.remove(file_of(name));
     }
 
     pub(crate) fn records(
         &self,
         damaged: &mut Vec<DamagedFile>,
     ) -> Result<BTreeMap<String, Record>, StoreError> {
-        let path = self.folder.join(RECORDS);
-        let Some(text) = read(&path)? else { return Ok(BTreeMap::new()) };
+        let Some(text) = self.read(RECORDS)? else { return Ok(BTreeMap::new()) };
         match serde_json::from_str(&text) {
             Ok(records) => Ok(records),
             Err(_) => {
-                damaged.push(set_aside(&path, "it is no list of orders")?);
+                damaged.push(self.set_aside(RECORDS, "it is no list of orders")?);
                 Ok(BTreeMap::new())
             }
         }
@@ -148,48 +146,39 @@ impl Store {
 
     pub(crate) fn keep_records(&self, records: &BTreeMap<String, Record>) -> Result<(), StoreError> {
         let text = serde_json::to_vec(records).unwrap_or_default();
-        write(&self.folder.join(RECORDS), &text)
+        self.write(RECORDS, &text)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.join(CERTIFICATES).join(format!("{name}.pem"))
-    }
-}
-
-fn read(path: &Path) -> Result<Option<Zeroizing<String>>, StoreError> {
-    let file = match fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(StoreError::new(path, &error)),
-    };
-    match files::read_text_limited(file, MAX_FILE_BYTES) {
-        Ok(text) => Ok(Some(text)),
-        // What is no text is damaged: whoever reads it says so.
-        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::FileTooLarge) => {
-            Ok(Some(Zeroizing::default()))
+    /// A text; one that is none is damaged, which whoever reads it says.
+    fn read(&self, file: &str) -> Result<Option<Zeroizing<String>>, StoreError> {
+        match self.folder.read_text(file, MAX_FILE_BYTES) {
+            Err(error) if is_damaged(&error) => Ok(Some(Zeroizing::default())),
+            read => read.map_err(|error| StoreError::new(&self.folder.path(file), &error)),
         }
-        Err(error) => Err(StoreError::new(path, &error)),
+    }
+
+    fn write(&self, file: &str, content: &[u8]) -> Result<(), StoreError> {
+        self.folder.write(file, content).map_err(|error| StoreError::new(&self.folder.path(file), &error))
+    }
+
+    fn set_aside(&self, file: &str, reason: &str) -> Result<DamagedFile, StoreError> {
+        let path = self.folder.path(file);
+        let kept = self.folder.set_aside(file).map_err(|error| StoreError::new(&path, &error))?;
+        let text = |path: &Path| path.display().to_string();
+        Ok(DamagedFile { file: text(&path), reason: reason.to_owned(), kept: text(&kept) })
     }
 }
 
-fn write(path: &Path, content: &[u8]) -> Result<(), StoreError> {
-    files::replace(path, content, FileAccess::Private).map_err(|error| StoreError::new(path, &error))
-}
-
-fn set_aside(path: &Path, reason: &str) -> Result<DamagedFile, StoreError> {
-    let mut kept = path.as_os_str().to_owned();
-    kept.push(".damaged");
-    let kept = PathBuf::from(kept);
-    fs::rename(path, &kept).map_err(|error| StoreError::new(path, &error))?;
-    let text = |path: &Path| path.display().to_string();
-    Ok(DamagedFile { file: text(path), reason: reason.to_owned(), kept: text(&kept) })
+/// The file of a certificate, below the folder.
+fn file_of(name: &str) -> String {
+    format!("{CERTIFICATES}/{name}.pem")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    struct Folder(PathBuf);
+    struct Folder(std::path::PathBuf);
 
     impl Folder {
         fn new(name: &str) -> Self {
@@ -227,7 +216,9 @@ mod tests {
         assert_eq!(store.records(&mut damaged), Ok(records));
         assert_eq!(damaged, []);
         #[cfg(unix)]
-        for path in [store.path("a.test"), store.folder.join(ACCOUNT), store.folder.join(RECORDS)] {
+        for path in
+            [file_of("a.test"), ACCOUNT.to_owned(), RECORDS.to_owned()].map(|file| store.folder.path(file))
+        {
             let file = fs::File::open(&path).expect("a file");
             assert_eq!(files::mode_for_others(&file).expect("its mode"), None, "{}", path.display());
         }
@@ -244,7 +235,9 @@ mod tests {
         let torn = pem("a.test");
         for content in [&torn.as_bytes()[..torn.len() / 2], b"", b"\xff\xfe", &vec![b'x'; MAX_FILE_BYTES + 1]]
         {
-            for path in [store.path("a.test"), store.folder.join(ACCOUNT), store.folder.join(RECORDS)] {
+            for path in [file_of("a.test"), ACCOUNT.to_owned(), RECORDS.to_owned()]
+                .map(|file| store.folder.path(file))
+            {
                 fs::write(path, content).expect("a file");
             }
             let before = damaged.len();

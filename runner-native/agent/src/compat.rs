@@ -59,7 +59,8 @@ impl CompatServer {
                 match self.ingress.get().and_then(Option::as_ref) {
                     Some(Ingress::Path) => format!("{scheme}://{place}/t/{name}/"),
                     Some(Ingress::Domain(domain)) => {
-                        let port = if self.at.port == usual { String::new() } else { format!(":{}", self.at.port) };
+                        let port =
+                            if self.at.port == usual { String::new() } else { format!(":{}", self.at.port) };
                         format!("{scheme}://{name}.{domain}{port}")
                     }
                     None => name.to_owned(),

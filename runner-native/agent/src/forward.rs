@@ -105,15 +105,11 @@ impl ForwardBuilder {
     /// Starts the forward on the threads of `runtime`; it listens and dials at once.
     ///
     /// # Errors
-    /// No relay or no service is set, the service is the identity's own, the address cannot be listened at, or the
-    /// settings of the link make no sense.
+    /// No relay or no service is set, the address cannot be listened at, or the settings of the link make no sense.
     pub fn start(self, runtime: &RuntimeHandle) -> Result<ForwardHandle, AgentError> {
         let _inside = runtime.enter();
         let ForwardBuilder { launch, to, listen } = self;
-        let (to, own) = (to.ok_or(SettingsError::NoForwardTarget)?, launch.identity.address());
-        if to.owner == own {
-            return Err(SettingsError::OwnService(own).into());
-        }
+        let to = to.ok_or(SettingsError::NoForwardTarget)?;
         launch.relay()?;
         let (listener, listen) = local::bind(listen)?;
         let table = ServiceTable::new(Vec::new())?;

@@ -100,10 +100,12 @@ impl LocalService {
         self.spec.target.proto()
     }
 
-    /// Whether the peer that opened a stream may have it: its identity is on the list, or acts by a delegation of `owner`,
-    /// whose service it is. An identity has no network address that anybody vouches for.
+    /// Whether the peer that opened a stream may have it: its identity is on the list or is `owner`, whose service it is, as the
+    /// relay says; or it acts by a delegation of the owner. An identity has no network address that anybody vouches for.
     fn admits(&self, opening: &StreamHeader, owner: Address, now: UnixTime) -> bool {
-        let is_let_in = self.spec.access.admits(opening.from) || opening.is_delegated_by(owner, now);
+        let is_let_in = self.spec.access.admits(opening.from)
+            || opening.is_from(owner)
+            || opening.is_delegated_by(owner, now);
         is_let_in && (opening.from.is_none() || self.filter.admits(None))
     }
 

@@ -10,7 +10,6 @@ mod stream_limit;
 
 use std::fmt;
 
-use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_net::target::{RelayUrl, ServiceName, Target};
 use thiserror::Error;
 
@@ -81,18 +80,12 @@ pub enum SettingsError {
     /// A forward without a service to reach.
     #[error("no service to forward to is set")]
     NoForwardTarget,
-    /// The newer link of an identity ends the older one, which is the one that serves.
-    #[error("this service is your own, and a second link as {0} would end the one that exposes it")]
-    OwnService(Address),
     /// HTTP services learn of their visitors by header fields.
     #[error("the PROXY protocol is for TCP services")]
     ProxyProtocolWithoutTcp,
     /// Identities come from no network.
     #[error("networks are about visitors, and a private service has none")]
     NetworksOfPrivate,
-    /// A private service that nobody reaches.
-    #[error("nobody may reach a private service with an empty access list")]
-    EmptyAccessList,
     /// Two services under one name.
     #[error("the service {0} is bound twice")]
     DuplicateService(ServiceName),

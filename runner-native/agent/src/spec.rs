@@ -73,9 +73,6 @@ impl ServiceSpec {
     /// # Errors
     /// The first contradiction.
     pub fn check(&self) -> Result<(), SettingsError> {
-        if matches!(&self.access, Access::Private(allowed) if allowed.is_empty()) {
-            return Err(SettingsError::EmptyAccessList);
-        }
         if !(self.access.is_public() || self.filter.networks.is_empty()) {
             return Err(SettingsError::NetworksOfPrivate);
         }
@@ -111,9 +108,9 @@ mod tests {
     }
 
     #[test]
-    fn a_private_service_has_an_access_list_and_no_networks() {
-        let nobody = ServiceSpec { access: Access::Private([].into()), ..service("3000") };
-        assert_eq!(nobody.check(), Err(SettingsError::EmptyAccessList));
+    fn a_private_service_may_be_its_owners_alone_and_has_no_networks() {
+        let own = ServiceSpec { access: Access::Private([].into()), ..service("3000") };
+        assert_eq!(own.check(), Ok(()));
         let friend = hvym_tunnel_core::stellar::Address::from_public_key([7; 32]);
         let private = ServiceSpec { access: Access::Private([friend].into()), ..service("3000") };
         assert_eq!(private.check(), Ok(()));

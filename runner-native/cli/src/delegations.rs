@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use hvym_tunnel_core::stellar::delegation::{Delegation, DelegationId, SignedDelegation};
 use hvym_tunnel_core::time::UnixTime;
-use hvym_tunnel_net::files::{self, FileAccess};
+use hvym_tunnel_net::files;
 use hvym_tunnel_net::key;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -146,9 +146,7 @@ impl DelegationList {
             serde_json::to_writer(&mut text, &line).expect("a vector takes every write");
             writeln!(text).expect("a vector takes every write");
         }
-        files::create_folder_of(&self.path)
-            .and_then(|()| files::replace(&self.path, &text, FileAccess::Private))
-            .map_err(|error| inaccessible(&self.path, &error))
+        files::keep(&self.path, &text).map_err(|error| inaccessible(&self.path, &error))
     }
 }
 

@@ -126,13 +126,16 @@ pub(crate) async fn run(
         };
         let asked = pin!(offered_services(relay, &options.link));
         let offered = match select(asked, pin!(signals.next())).await {
-            Either::Left((offered, _)) => offered.inspect_err(|error| tracing::debug!(%error, "asked at /info")),
+            Either::Left((offered, _)) => {
+                offered.inspect_err(|error| tracing::debug!(%error, "asked at /info"))
+            }
             Either::Right(_) => return Err(ExitError::interrupted()),
         };
         let Some(first) = offered.ok().and_then(|offered| offered.into_iter().next()) else {
             return Err(failure.error);
         };
-        reporter.tell(&Report::ServiceChosen { service: first.to_string(), refused: service.name.to_string() });
+        reporter
+            .tell(&Report::ServiceChosen { service: first.to_string(), refused: service.name.to_string() });
         // Once: what is refused under this name too is refused.
         (service.name, options.is_named) = (first, true);
     }

@@ -95,6 +95,15 @@ pub fn replace(path: &Path, content: &[u8], access: FileAccess) -> io::Result<()
     fs::rename(&draft.0, path)
 }
 
+/// As [`replace`], for the owner alone, in a folder that is made if there is none.
+///
+/// # Errors
+/// The folder cannot be made, or takes no file.
+pub fn keep(path: &Path, content: &[u8]) -> io::Result<()> {
+    create_folder_of(path)?;
+    replace(path, content, FileAccess::Private)
+}
+
 /// A file beside its destination under a name of its own; gone when dropped.
 struct Draft(PathBuf);
 

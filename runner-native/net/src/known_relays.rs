@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use hvym_tunnel_core::stellar::Address;
 use thiserror::Error;
 
-use crate::files::{self, FileAccess};
+use crate::files;
 use crate::key::shown;
 
 /// The largest file, bytes. A line has about 80, and nobody dials thirteen thousand relays.
@@ -162,12 +162,10 @@ impl KnownRelays {
         for KnownRelay { host, address } in relays {
             writeln!(text, "{host} {address}").expect("a string takes every write");
         }
-        files::create_folder_of(&self.path)
-            .and_then(|()| files::replace(&self.path, text.as_bytes(), FileAccess::Private))
-            .map_err(|error| KnownRelaysError::Unwritable {
-                path: shown(&self.path),
-                reason: error.to_string(),
-            })
+        files::keep(&self.path, text.as_bytes()).map_err(|error| KnownRelaysError::Unwritable {
+            path: shown(&self.path),
+            reason: error.to_string(),
+        })
     }
 }
 

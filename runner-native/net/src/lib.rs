@@ -44,6 +44,7 @@ pub mod seconds;
 pub mod secret;
 pub mod shutdown;
 pub mod socket;
+pub mod state_dir;
 pub mod stream;
 pub mod target;
 pub mod tcp;

@@ -12,6 +12,7 @@ use hvym_tunnel_net::listener::TcpListener;
 use hvym_tunnel_net::observer::Observer;
 use hvym_tunnel_net::rlimit::raise_open_files;
 use hvym_tunnel_net::runtime::{RuntimeHandle, Task, spawn};
+use hvym_tunnel_net::state_dir::StateDir;
 use smol::channel::bounded;
 
 use crate::access::{AgentLists, Bans};
@@ -32,7 +33,6 @@ use crate::revocations::Revocations;
 use crate::router::Router;
 use crate::settings::{RelaySettings, TCP_KEEPALIVE};
 use crate::shutdown::Running;
-use crate::state_dir::StateDir;
 use crate::tls::{CertSource, FileCertificate, ListenerKind, Tls};
 
 /// Pending requests to drain. The relay's task receives them at once.
@@ -224,9 +224,7 @@ fn load_bans(state: &StateSettings) -> Result<Bans, RelayError> {
 /// The claimed names of the state folder, if the relay gives any.
 fn load_names(options: &RelayOptions) -> Result<NameRegistry, RelayError> {
     let folder = options.state.state_dir.clone().map(StateDir::new).filter(|_| options.names.claim_names);
-    let now = UnixTime::from_secs(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
-    NameRegistry::load(folder, options.names.claim_keep, now)
-        .map_err(|error| RelayError::Names(error.to_string()))
+    NameRegistry::load(folder, options.names.claim_keep).map_err(|error| RelayError::Names(error.to_string()))
 }
 
 /// The control socket, if there is to be one.

@@ -38,7 +38,6 @@ mod router;
 mod sessions;
 mod settings;
 mod shutdown;
-mod state_dir;
 mod tcp_ports;
 mod tls;
 mod upstream;

@@ -4,16 +4,17 @@
 //! decided by them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use http::StatusCode;
-use hvym_proxy::limits::RateLimiter;
 use hvym_tunnel_core::relay::Owner;
 use hvym_tunnel_core::time::{Instant, UnixTime};
 use hvym_tunnel_pages::Page;
 
 use hvym_tunnel_net::clock::Clock;
+
+use crate::limits::agent_rates::AgentRate;
 
 /// Characters kept of the version that an agent sends. Real ones have a dozen.
 const MAX_VERSION_CHARACTERS: usize = 64;
@@ -81,15 +82,14 @@ pub(super) struct Record {
     pub(super) metrics: Metrics,
     /// Set when it is admitted.
     pub(super) joined: OnceLock<Joined>,
-    /// How many requests of visitors its services get, if its relay says so.
-    pub(super) rate: OnceLock<Mutex<RateLimiter>>,
+    /// How many requests of visitors its services and those of the identity's other sessions get, if its relay says so.
+    pub(super) rate: OnceLock<Arc<AgentRate>>,
 }
 
 impl Record {
     /// Whether one more request is within the rate of the agent.
     pub(super) fn takes_request(&self, now: Instant) -> bool {
-        let Some(rate) = self.rate.get() else { return true };
-        rate.lock().unwrap_or_else(PoisonError::into_inner).take(now)
+        self.rate.get().is_none_or(|rate| rate.takes_request(now))
     }
 }
 

@@ -13,8 +13,7 @@ use std::time::Duration;
 use hvym_tunnel_core::names::{ClaimError, ClaimRegistry, PublicName};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::UnixTime;
-
-use crate::state_dir::StateDir;
+use hvym_tunnel_net::state_dir::StateDir;
 
 pub use proof::{DnsLookup, LookupError, Lookups};
 pub(crate) use resolver::Resolver;
@@ -30,7 +29,7 @@ pub(crate) struct NameRegistry {
     /// Names have changed since the file was written.
     is_dirty: AtomicBool,
     /// Held while the file is written.
-    writing: Mutex<()>,
+    writing: smol::lock::Mutex<()>,
     /// Cloned by each look-up, which counts them.
     lookups: Arc<()>,
 }
@@ -40,10 +39,10 @@ impl NameRegistry {
     ///
     /// # Errors
     /// The file cannot be read, or not be set aside although it is no file of names.
-    pub(crate) fn load(folder: Option<StateDir>, keep: Duration, now: UnixTime) -> Result<Self, NamesError> {
+    pub(crate) fn load(folder: Option<StateDir>, keep: Duration) -> Result<Self, NamesError> {
         let mut claims = ClaimRegistry::new(keep);
         if let Some(folder) = &folder {
-            let left_out = claims.restore(store::read(folder, now)?);
+            let left_out = claims.restore(store::read(folder)?);
             if left_out > 0 {
                 tracing::warn!(left_out, "there are more claimed names than a relay keeps");
             }
@@ -52,7 +51,7 @@ impl NameRegistry {
             claims: Mutex::new(claims),
             folder,
             is_dirty: AtomicBool::new(false),
-            writing: Mutex::default(),
+            writing: smol::lock::Mutex::default(),
             lookups: Arc::default(),
         })
     }
@@ -98,24 +97,26 @@ impl NameRegistry {
         (Arc::strong_count(&place) <= MAX_LOOKUPS + 1).then_some(place)
     }
 
-    /// Names have changed. Returns whether somebody has to call [`Self::write`]: if not, it will be called anyway.
-    pub(crate) fn set_dirty(&self) -> bool {
-        !self.is_dirty.swap(true, Ordering::AcqRel)
+    /// Names have changed: writes them, in a thread of its own, unless somebody else does meanwhile. Returns when they are
+    /// written, or cannot be.
+    pub(crate) async fn keep(self: &Arc<Self>) {
+        self.is_dirty.store(true, Ordering::Release);
+        let _alone = self.writing.lock().await;
+        let names = Arc::clone(self);
+        smol::unblock(move || names.write()).await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, ClaimRegistry> {
-        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Writes the file, unless it is as it should be.
-    pub(crate) fn write(&self) {
+    fn write(&self) {
         let Some(folder) = &self.folder else { return };
-        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_dirty.swap(false, Ordering::AcqRel) {
             let claims = self.lock().clone();
             if let Err(error) = store::write(folder, &claims) {
                 tracing::error!(%error, "the claimed names cannot be written, and are lost when the relay ends");
             }
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ClaimRegistry> {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

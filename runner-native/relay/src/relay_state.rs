@@ -13,6 +13,7 @@ use crate::audit::Audit;
 use crate::compat_agents::CompatAgents;
 use crate::event::{EventSink, RelayEvent};
 use crate::lifecycle::Lifecycle;
+use crate::limits::agent_rates::AgentRates;
 use crate::limits::guesses::Guesses;
 use crate::limits::logins::Logins;
 use crate::limits::reached::ReachedStreams;
@@ -52,9 +53,12 @@ pub(crate) struct RelayState {
     pub(crate) events: EventSink,
     pub(crate) audit: Audit,
     pub(crate) bans: Bans,
-    pub(crate) names: NameRegistry,
+    pub(crate) names: Arc<NameRegistry>,
     pub(crate) guesses: Guesses,
+    /// The same of identities that could not prove who they are. A right login passes all the same: nobody guesses a signature.
+    pub(crate) failed_logins: Guesses,
     pub(crate) logins: Arc<Logins>,
+    pub(crate) agent_rates: AgentRates,
     pub(crate) reached: Arc<ReachedStreams>,
     /// Connections beyond the limit, for agents alone.
     pub(crate) reserve: Reserve,
@@ -124,9 +128,11 @@ impl RelayState {
             events,
             audit: Audit::default(),
             bans,
-            names,
+            names: Arc::new(names),
             guesses: Guesses::default(),
+            failed_logins: Guesses::default(),
             logins: Arc::clone(&logins),
+            agent_rates: AgentRates::default(),
             reached: Arc::default(),
             reserve: Reserve::default(),
             plugins,
@@ -136,7 +142,18 @@ impl RelayState {
 
     /// The public URL of an agent's service; `None` is the one at the bare name.
     pub(crate) fn url(&self, owner: &Owner, service: Option<&str>) -> String {
-        self.url_of_host(&self.sessions.host(owner, service))
+        match (owner, service.filter(|service| self.is_uncertifiable(service))) {
+            (Owner::Identity(_), Some(service)) => {
+                self.url_of_host(&format!("{service}.{}", self.sessions.long_host(owner)))
+            }
+            _ => self.url_of_host(&self.sessions.host(owner, service)),
+        }
+    }
+
+    /// Whether no authority gives a certificate for the label that a service has before its owner's name. Those with `--` as
+    /// third and fourth characters are reserved (RFC 5890 section 2.3.1); one for the whole domain covers them all the same.
+    fn is_uncertifiable(&self, service: &str) -> bool {
+        service.len() == 2 && self.settings.options.https.has_single_certificates()
     }
 
     /// The public URL of an agent by its whole address, for programs of older systems.
@@ -144,9 +161,12 @@ impl RelayState {
         self.url_of_host(&self.sessions.long_host(owner))
     }
 
-    /// The public URL of an agent's service by a name that its owner claimed.
-    pub(crate) fn claimed_url(&self, name: &ClaimedName, service: Option<&str>) -> String {
-        self.url_of_host(&self.sessions.claimed_host(name, service))
+    /// The public URL of an agent's service by a name that `owner` claimed.
+    pub(crate) fn claimed_url(&self, name: &ClaimedName, owner: &Owner, service: Option<&str>) -> String {
+        match service.is_some_and(|service| self.is_uncertifiable(service)) {
+            true => self.url(owner, service),
+            false => self.url_of_host(&self.sessions.claimed_host(name, service)),
+        }
     }
 
     pub(crate) fn url_of_host(&self, host: &str) -> String {

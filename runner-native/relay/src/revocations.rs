@@ -4,8 +4,6 @@
 //! Knows no session. The file has no secret in it.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::stellar::delegation::{DelegationId, MAX_LIFETIME};
 use hvym_tunnel_core::time::UnixTime;
-use hvym_tunnel_net::files::{self, FileAccess};
+use hvym_tunnel_net::state_dir::StateDir;
 use thiserror::Error;
 
 /// The name of the file in the relay's folder.
@@ -58,7 +56,7 @@ type Entries = BTreeMap<(Address, DelegationId), UnixTime>;
 pub(crate) struct Revocations {
     entries: Mutex<Entries>,
     /// Held while the file is written, so that what is written last has all entries.
-    file: Mutex<Option<PathBuf>>,
+    folder: Mutex<Option<StateDir>>,
     /// Whether there are entries that are not in the file.
     is_unwritten: AtomicBool,
 }
@@ -69,19 +67,18 @@ impl Revocations {
     /// # Errors
     /// [`RevocationsError`]. An absent file is an empty one.
     pub(crate) fn load(folder: Option<&Path>) -> Result<Self, RevocationsError> {
-        let Some(path) = folder.map(|folder| folder.join(FILE)) else { return Ok(Self::default()) };
-        let unreadable =
-            |error: io::Error| RevocationsError::Unreadable { path: path.clone(), reason: error.to_string() };
-        let text = match File::open(&path) {
-            Ok(file) => files::read_text_limited(file, MAX_FILE_BYTES).map_err(unreadable)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Default::default(),
-            Err(error) => return Err(unreadable(error)),
-        };
+        let Some(folder) = folder.map(StateDir::new) else { return Ok(Self::default()) };
+        let path = folder.path(FILE);
+        let text = folder.read_text(FILE, MAX_FILE_BYTES).map_err(|error| RevocationsError::Unreadable {
+            path: path.clone(),
+            reason: error.to_string(),
+        })?;
+        let text = text.unwrap_or_default();
         let malformed = |line| RevocationsError::Malformed { path: path.clone(), line };
         let entries = text.lines().enumerate().map(|(index, line)| entry(line).ok_or(malformed(index + 1)));
         let entries = entries.collect::<Result<_, _>>()?;
-        let file = Mutex::new(Some(path.clone()));
-        Ok(Self { entries: Mutex::new(entries), file, is_unwritten: AtomicBool::new(false) })
+        let folder = Mutex::new(Some(folder));
+        Ok(Self { entries: Mutex::new(entries), folder, is_unwritten: AtomicBool::new(false) })
     }
 
     /// Whether `owner` took this delegation back.
@@ -122,8 +119,8 @@ impl Revocations {
 
     /// Writes all entries to the file, unless it has them. Returns whether they survive a restart. Blocks.
     pub(crate) fn write(&self) -> bool {
-        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(path) = file.as_ref() else { return false };
+        let folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(folder) = folder.as_ref() else { return false };
         if !self.is_unwritten.swap(false, Ordering::AcqRel) {
             return true;
         }
@@ -131,10 +128,9 @@ impl Revocations {
             let entries = self.lock();
             entries.iter().map(|((owner, id), until)| format!("{owner} {id} {until}\n")).collect()
         };
-        let written = files::create_folder_of(path)
-            .and_then(|()| files::replace(path, text.as_bytes(), FileAccess::Private));
+        let written = folder.write(FILE, text.as_bytes());
         if let Err(error) = &written {
-            tracing::error!(path = %path.display(), %error, "revoked delegations cannot be kept");
+            tracing::error!(path = %folder.path(FILE).display(), %error, "revoked delegations cannot be kept");
             self.is_unwritten.store(true, Ordering::Release);
         }
         written.is_ok()

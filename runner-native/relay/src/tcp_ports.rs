@@ -159,8 +159,7 @@ mod tests {
         let identity = Arc::new(Identity::generate().expect("randomness"));
         let (agents, plugins) = (CompatAgents::default(), Plugins::default());
         let bans = crate::access::Bans::load(None, UnixTime::from_secs(0)).expect("no file");
-        let names = NameRegistry::load(None, std::time::Duration::from_secs(1), UnixTime::from_secs(0))
-            .expect("no file");
+        let names = NameRegistry::load(None, std::time::Duration::from_secs(1)).expect("no file");
         Arc::new(RelayState::new(identity, settings, agents, 1, EventSink::unseen(), plugins, (bans, names)))
     }
 

@@ -176,7 +176,9 @@ fn many_transfers_share_what_may_be_held() {
     let mut agent = agent_up(Some(&["binary_frames"]));
     let mut ids = Vec::new();
     for number in 0..200 {
-        agent.hear(&json!({"type": "tcp_connect", "conn_id": format!("{number:08}-0405-4607-8809-0a0b0c0d0e0f")}));
+        agent.hear(
+            &json!({"type": "tcp_connect", "conn_id": format!("{number:08}-0405-4607-8809-0a0b0c0d0e0f")}),
+        );
         ids.push(agent.opened.pop().expect("opened").0);
     }
     let mut taken = 0;

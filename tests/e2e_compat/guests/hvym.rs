@@ -117,6 +117,29 @@ fn an_existing_program_answers_visitors_after_the_challenge() {
 }
 
 #[test]
+fn logins_that_fail_again_and_again_are_told_to_wait_and_a_right_one_passes() {
+    // More than are free, and so many that they cannot all have been forgotten in between.
+    const MOST: usize = 30;
+    let relay = Relay::start(&[]);
+    let failed = || {
+        let mut agent = Guest::dial(&relay, "/connect", &[]);
+        let asked = agent.hears("auth_challenge");
+        let jwt = signed(&claims(&relay).with_challenge("another"));
+        agent.tell(&json!({"type": "auth_response", "challenge_id": asked["challenge_id"], "jwt": jwt}));
+        let error = agent.hears("auth_failed")["error"].as_str().expect("a text").to_owned();
+        (error, agent.end().1)
+    };
+    for _ in 0..11 {
+        assert_eq!(failed(), ("Challenge mismatch".to_owned(), 4002));
+    }
+    let limited = (0..MOST).map(|_| failed()).find(|(_, code)| *code == 4029).expect("a limit");
+    assert!(limited.0.starts_with("Rate limited"), "{limited:?}");
+    let (mut agent, _) = logged_in(&relay);
+    bind(&mut agent);
+    serves(&relay, &mut agent);
+}
+
+#[test]
 fn the_oldest_programs_show_their_token_in_the_upgrade_and_are_not_challenged() {
     let relay = Relay::start(&[]);
     let bearer = format!("Bearer {}", signed(&claims(&relay).with_lifetime(Some(Duration::from_secs(600)))));
@@ -146,6 +169,24 @@ fn large_answers_come_in_one_message_once_the_program_is_in_and_what_it_cannot_t
     let mut visitor = ask(&relay, &host(), "POST", "/", &[&format!("Content-Length: {size}")]);
     visitor.send(vec![b'x'; size]).expect("the relay reads");
     assert_eq!(visitor.head().expect("an answer").status(), 413);
+    serves(&relay, &mut agent);
+}
+
+#[test]
+fn an_answer_that_fits_no_message_ends_that_request_and_not_the_program() {
+    let relay = Relay::start(&[]);
+    let (mut agent, _) = logged_in(&relay);
+    bind(&mut agent);
+    let mut waiting = ask(&relay, &host(), "GET", "/waiting", &[]);
+    let asked_first = agent.hears("tunnel_request");
+    let mut visitor = ask(&relay, &host(), "GET", "/huge", &[]);
+    let asked = agent.hears("tunnel_request");
+    agent.tell(&response(&asked, &"0123456789".repeat(1_800_000)));
+    let (head, page) = answer(&mut visitor);
+    let page = String::from_utf8(page).expect("text");
+    assert!(head.status() == 502 && page.contains("16 MiB"), "{head:?} {page}");
+    agent.tell(&response(&asked_first, "here"));
+    assert_eq!(answer(&mut waiting).1, b"here");
     serves(&relay, &mut agent);
 }
 

@@ -254,6 +254,23 @@ fn every_wrong_answer_gets_its_code() {
 }
 
 #[test]
+fn where_logins_failed_too_often_another_failure_is_4029_and_a_right_login_passes() {
+    let upgrade = || Upgrade::new(HOST).with_rate_limit(true);
+    let mut session = Session::new(session_config(), upgrade(), wall(NOW), [6; 32], NOW);
+    let ask = Said::by(&mut session).texts.remove(0);
+    let mut wrong = answer(&ask);
+    wrong["jwt"] = json!("a.b.c");
+    session.handle_message(message(&wrong), NOW);
+    assert_refused(&mut session, "wrong", 4029, Some("rate_limited"), "Rate limited");
+    let mut session = Session::new(session_config(), upgrade(), wall(NOW), [6; 32], NOW);
+    let ask = Said::by(&mut session).texts.remove(0);
+    session.handle_message(message(&answer(&ask)), NOW);
+    let admits =
+        std::iter::from_fn(|| session.poll_event()).any(|event| matches!(event, SessionEvent::Admit(_)));
+    assert!(admits);
+}
+
+#[test]
 fn stream_data_before_the_login_is_malformed_at_every_step() {
     for data in [Bytes::new(), Bytes::from_static(&[0; 12])] {
         let (mut session, _) = challenged();

@@ -7,8 +7,8 @@ use serde::Deserializer;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::call::CallId;
 use super::Dialect;
+use super::call::CallId;
 
 /// A message that is larger than [`Dialect::MAX_CALL_BYTES`].
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -119,7 +119,11 @@ mod tests {
                 r#"{"type":"tcp_data","conn_id":"a-b","data":"x"#,
                 Some(Oversized::Data(text.clone())),
             ),
-            (Dialect::CloudLlm, r#"{"id":"a-b","type":"http_response","#, Some(Oversized::Response(text.clone()))),
+            (
+                Dialect::CloudLlm,
+                r#"{"id":"a-b","type":"http_response","#,
+                Some(Oversized::Response(text.clone())),
+            ),
             (Dialect::CloudLlm, r#"{"type":"http_request","id":"a-b"#, None),
             (Dialect::CloudLlm, r#"{"type":"request","id":"a-b","body":""#, None),
             (Dialect::HvymJson, r#"{"type":"tunnel_request","stream_id":"7","request":{"#, None),

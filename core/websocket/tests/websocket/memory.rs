@@ -72,7 +72,9 @@ fn a_text_above_the_limit_can_be_cut_and_the_next_message_is_whole() {
     let whole = |length: usize| Received::Text(Bytes::copy_from_slice(&letters[..length]));
     let head = Received::Oversized(Bytes::copy_from_slice(&letters[..10]));
     let next = Received::Text(Bytes::from_static(b"next"));
-    for (length, first) in [(999, whole(999)), (1000, whole(1000)), (1001, head.clone()), (3000, head.clone())] {
+    for (length, first) in
+        [(999, whole(999)), (1000, whole(1000)), (1001, head.clone()), (3000, head.clone())]
+    {
         let wire = [frame(TEXT, &letters[..length]), frame(TEXT, b"next")].concat();
         for size in [1, 7, 100, wire.len()] {
             let pieces: Vec<&[u8]> = wire.chunks(size).collect();

@@ -135,6 +135,15 @@ fn a_service_asks_for_the_accounts_of_its_file() {
     world.end();
 }
 
+/// What comes to the local port of a forward, to its end.
+fn ask(at: std::net::SocketAddr) -> std::io::Result<String> {
+    let mut tcp = TcpStream::connect(at).expect("it listens");
+    tcp.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let mut response = String::new();
+    let asked = tcp.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    asked.and_then(|()| tcp.read_to_string(&mut response)).map(|_| response)
+}
+
 #[test]
 fn a_forward_reaches_a_private_service_and_reports_a_refusal() {
     let world = World::new();
@@ -150,14 +159,6 @@ fn a_forward_reaches_a_private_service_and_reports_a_refusal() {
         AgentEvent::ForwardOnline { listen } => Some(listen),
         _ => None,
     };
-    let ask = |at| {
-        let mut tcp = TcpStream::connect(at).expect("it listens");
-        tcp.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        let mut response = String::new();
-        let asked = tcp.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        asked.and_then(|()| tcp.read_to_string(&mut response)).map(|_| response)
-    };
-
     let allowed = forward(friend).expect("it starts");
     assert_eq!(world.next(&allowed.events(), online), allowed.local_addr());
     assert!(ask(allowed.local_addr()).expect("a response").ends_with("secret"));
@@ -179,12 +180,24 @@ fn a_forward_reaches_a_private_service_and_reports_a_refusal() {
 }
 
 #[test]
-fn a_forward_to_an_own_service_is_refused_before_it_dials() {
-    let world = World::new();
-    let me = identity();
-    let to = format!("{}/web", me.address()).parse().expect("a service");
-    let started = Forward::builder(me).relay(world.url()).to(to).start(world.runtime.handle());
-    assert!(matches!(started, Err(AgentError::Settings(SettingsError::OwnService(_)))));
+fn a_private_service_without_a_list_is_its_owners_alone() {
+    let (world, me) = (World::new(), Arc::new(identity()));
+    let mut closed = spec("web", service("secret"));
+    closed.access = Access::Private([].into());
+    let builder = hvym_tunnel_agent::Agent::builder(Arc::clone(&me)).relay(world.url());
+    let agent = builder.service(closed).start(world.runtime.handle()).expect("it starts");
+    world.online(&agent.events());
+    let to: ServiceAddress = format!("{}/web", agent.address()).parse().expect("a service");
+    for (who, is_owner) in [(me, true), (Arc::new(identity()), false)] {
+        let builder = Forward::builder(who).relay(world.url()).to(to.clone());
+        let forward = builder.start(world.runtime.handle()).expect("it starts");
+        world
+            .next(&forward.events(), |event| matches!(event, AgentEvent::ForwardOnline { .. }).then_some(()));
+        let answer = ask(forward.local_addr());
+        let is_answered = answer.as_ref().is_ok_and(|answer| answer.ends_with("secret"));
+        assert_eq!(is_answered, is_owner, "{answer:?}");
+    }
+    drop(agent);
     world.end();
 }
 

@@ -28,16 +28,9 @@ impl From<SettingsError> for ExitError {
                 "forward reaches a service by way of its relay, and none is named".to_owned(),
                 "add --relay with the relay of the service's owner",
             ),
-            SettingsError::OwnService(_) => {
-                (error.to_string(), "be somebody else with --identity FILE, or reach the service itself")
-            }
             SettingsError::NetworksOfPrivate => (
                 "--allow-cidr is about visitors, and a private service has none".to_owned(),
                 "leave out --allow-cidr: --allow names who may come",
-            ),
-            SettingsError::EmptyAccessList => (
-                "nobody may reach a private service unless --allow names them".to_owned(),
-                "add --allow G... with the address of somebody who runs forward",
             ),
             SettingsError::DuplicateService(_) => {
                 (error.to_string(), "give each service its own name: --service NAME, --bind NAME=TARGET")

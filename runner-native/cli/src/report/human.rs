@@ -191,7 +191,9 @@ fn services(report: &Report, moment: Moment) -> Vec<Line> {
             Line::out().with(Plain, format!("  -> {target}")).with(Dim, format!("  service {service}")),
         ],
         Report::ServiceChosen { service, refused } => {
-            let text = format!("this server takes no service {refused}: exposed as {service}, the first that it lists");
+            let text = format!(
+                "this server takes no service {refused}: exposed as {service}, the first that it lists"
+            );
             vec![err().with(Plain, text), err().with(Dim, "--service NAME chooses another")]
         }
         Report::Unbound { service, by, .. } => {

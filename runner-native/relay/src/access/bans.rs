@@ -6,10 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use hvym_tunnel_core::relay::{Ban, BanTable, MAX_BANS};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::UnixTime;
+use hvym_tunnel_net::state_dir::StateDir;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-
-use crate::state_dir::StateDir;
 
 /// The file in the state folder.
 const FILE: &str = "bans.json";

@@ -39,7 +39,7 @@ impl AgentRegistration {
                 // The bare name leads to the first service only until there is one of that name.
                 let named = Some(name.as_str()).filter(|name| *name != BARE_SERVICE);
                 let url = match &self.claimed {
-                    Some(claimed) => self.state.claimed_url(claimed, named),
+                    Some(claimed) => self.state.claimed_url(claimed, &address.into(), named),
                     None => self.state.url(&address.into(), named),
                 };
                 tracing::info!(%address, service = name, url, "bound");
@@ -53,8 +53,8 @@ impl AgentRegistration {
         self.live.wake();
     }
 
-    /// The agent asks for a name: a label is given at once, a host name when DNS was asked.
-    pub(super) fn on_claim(&mut self, name: String) {
+    /// The agent asks for a name: a label is given when it is kept, a host name when DNS was asked too, meanwhile.
+    pub(super) async fn on_claim(&mut self, name: String) {
         let Some(owner) = self.address() else { return };
         let (request, live) = (Request { state: Arc::clone(&self.state), owner }, self.live.clone());
         let answer = move |name: &str, outcome: Result<String, BindRefusal>| {
@@ -66,7 +66,7 @@ impl AgentRegistration {
         if name.contains('.') {
             return spawn(async move { answer(&name, request.host(&name).await) }).detach();
         }
-        let outcome = request.label(&name).map(|(claimed, url)| {
+        let outcome = request.label(&name).await.map(|(claimed, url)| {
             self.claimed = Some(claimed);
             url
         });

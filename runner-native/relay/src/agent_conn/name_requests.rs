@@ -19,12 +19,10 @@ fn is_here(state: &RelayState, address: &Address) -> bool {
     state.sessions.is_here(&Owner::Identity(*address))
 }
 
-/// Has the file written, in a thread of its own.
-fn write_soon(state: &Arc<RelayState>) {
-    if state.names.set_dirty() {
-        let state = Arc::clone(state);
-        spawn(smol::unblock(move || state.names.write())).detach();
-    }
+/// Has the file written, for what nobody waits for.
+fn write_soon(state: &RelayState) {
+    let names = Arc::clone(&state.names);
+    spawn(async move { names.keep().await }).detach();
 }
 
 /// A name that an agent asked for.
@@ -34,11 +32,11 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// Gives a label to the agent's identity. Returns its URL.
+    /// Gives a label to the agent's identity. Returns its URL, once it is kept.
     ///
     /// # Errors
     /// What the agent's owner is told.
-    pub(crate) fn label(&self, text: &str) -> Result<(ClaimedName, String), BindRefusal> {
+    pub(crate) async fn label(&self, text: &str) -> Result<(ClaimedName, String), BindRefusal> {
         let state = &self.state;
         let name = ClaimedName::new(text).map_err(|error| refusal("bad_name", error.to_string()))?;
         match state.plugins.registry.may_claim(&self.owner, name.as_str()) {
@@ -49,12 +47,12 @@ impl Request {
         if state.sessions.find_guest(name.as_str()).is_some() {
             return Err(refusal("taken", ClaimError::Taken.to_string()));
         }
-        self.give(PublicName::Label(name.clone()))?;
-        let url = state.claimed_url(&name, None);
+        self.give(PublicName::Label(name.clone())).await?;
+        let url = state.claimed_url(&name, &Owner::Identity(self.owner), None);
         Ok((name, url))
     }
 
-    /// Gives a host name to the agent's identity, if DNS says that it is. Returns its URL.
+    /// Gives a host name to the agent's identity, if DNS says that it is. Returns its URL, once it is kept.
     ///
     /// # Errors
     /// What the agent's owner is told.
@@ -87,12 +85,13 @@ impl Request {
         if state.names.owner(&name).is_some_and(|owner| owner != self.owner) {
             state.names.remove(&name);
         }
-        self.give(name)?;
+        self.give(name).await?;
         Ok(state.url_of_host(host.as_str()))
     }
 
-    fn give(&self, name: PublicName) -> Result<(), BindRefusal> {
+    async fn give(&self, name: PublicName) -> Result<(), BindRefusal> {
         let state = &self.state;
+        let is_news = state.names.owner(&name) != Some(self.owner);
         let now = state.clock.wall().unix;
         state.names.claim(name.clone(), self.owner, |owner| is_here(state, owner), now).map_err(|error| {
             let code = match error {
@@ -104,7 +103,11 @@ impl Request {
         })?;
         tracing::info!(owner = %self.owner, name = name.as_str(), "claimed");
         state.sessions.give_name(name, self.owner);
-        write_soon(state);
+        // Before the agent is told: a relay that is killed then would give the name to somebody else.
+        match is_news {
+            true => state.names.keep().await,
+            false => write_soon(state),
+        }
         Ok(())
     }
 }
@@ -120,7 +123,7 @@ fn check_offered(state: &RelayState) -> Result<(), BindRefusal> {
 }
 
 /// A host name is no longer proven to be this address's.
-fn lose(state: &Arc<RelayState>, name: &PublicName, owner: &Address) {
+fn lose(state: &RelayState, name: &PublicName, owner: &Address) {
     if state.names.owner(name) == Some(*owner) {
         state.names.remove(name);
         state.sessions.withdraw_name(name);

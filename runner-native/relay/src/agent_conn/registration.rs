@@ -3,9 +3,9 @@
 //! Knows no socket; it acts on the session by its handle.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use hvym_proxy::limits::{RateLimiter, VisitorKey, VisitorRate};
+use hvym_proxy::limits::VisitorKey;
 use hvym_tunnel_core::dialect::Service;
 use hvym_tunnel_core::handshake::TokenAuthRequest;
 use hvym_tunnel_core::names::ClaimedName;
@@ -29,9 +29,6 @@ use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::shutdown::TaskGuard;
 use hvym_tunnel_net::timeout::within;
 use hvym_tunnel_net::timer::Timer;
-
-/// How many seconds of an agent's rate of requests may come at once, after a pause.
-const RATE_BURST_SECONDS: u32 = 5;
 
 /// Where an agent connects from.
 #[derive(Copy, Clone)]
@@ -124,7 +121,7 @@ impl AgentRegistration {
                 }
             }
             SessionEvent::Bind(service) => self.on_bind(service),
-            SessionEvent::Claim(name) => self.on_claim(name),
+            SessionEvent::Claim(name) => self.on_claim(name).await,
             SessionEvent::Unbound(service) => {
                 self.live.pool.clear(&service);
                 self.unbind(&service);
@@ -265,14 +262,11 @@ impl AgentRegistration {
                 None
             }
             Ok(entry) => {
-                self.owner = Some(owner);
                 if let Some(per_second) = self.admission.rate {
-                    // A page asks for a dozen things at once.
-                    let rate =
-                        VisitorRate { per_second, burst: per_second.saturating_mul(RATE_BURST_SECONDS) };
-                    let limit = RateLimiter::new(rate, self.state.clock.now());
-                    let _first = self.live.record.rate.set(Mutex::new(limit));
+                    let rate = self.state.agent_rates.share(&owner, per_second, self.state.clock.now());
+                    let _first = self.live.record.rate.set(rate);
                 }
+                self.owner = Some(owner);
                 let _first = self.live.record.joined.set(joined);
                 self.state.metrics.join();
                 if entry.replaced.is_some() {
@@ -331,6 +325,10 @@ impl AgentRegistration {
             }
             None => {
                 tracing::info!(peer = %self.from.socket, %reason, "an agent was not let in");
+                let is_failure = matches!(reason, DownReason::Authentication(_) | DownReason::RateLimited(_));
+                if self.token_login.is_none() && is_failure {
+                    self.state.failed_logins.handle_wrong(self.from.ip, self.state.clock.now());
+                }
                 if audit::is_refusal(&reason) {
                     let refused = AuditRecord::new(AuditKind::LoginRefused, reason.to_string());
                     self.state.audit(refused.agent(self.proven.map(Owner::Identity)).peer(self.from.ip));

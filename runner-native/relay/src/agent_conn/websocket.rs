@@ -213,6 +213,8 @@ async fn run_session(
     let (clock, config) = (state.clock, state.session.clone());
     let (session, token_login) = match login {
         Login::Identity(upgrade, process) => {
+            let is_limited = state.failed_logins.check(from.ip, clock.now()).is_err();
+            let upgrade = upgrade.with_rate_limit(is_limited);
             let mut session = Session::new(config, upgrade, clock.wall(), clock::seed(), clock.now());
             session.set_process(process);
             (session, None)

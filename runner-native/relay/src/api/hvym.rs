@@ -202,6 +202,7 @@ pub(super) fn stats(state: &RelayState, asker: &Asker) -> Answer {
     }
     let all = state.sessions.all();
     let up: Vec<&AgentSession> = all.iter().filter(|live| present(live).is_some()).collect();
+    let now = state.clock.now();
     let sealed = up.iter().filter(|live| live.session.look(|session| session.is_sealed())).count();
     json::answer(&Stats {
         active_connections: up.len(),
@@ -211,7 +212,7 @@ pub(super) fn stats(state: &RelayState, asker: &Asker) -> Answer {
         security: Security {
             pending_challenges: all.len() - up.len(),
             used_challenges: state.metrics.joined(),
-            rate_limited_ips: state.guesses.delayed(state.clock.now()),
+            rate_limited_ips: state.guesses.delayed(now) + state.failed_logins.delayed(now),
         },
     })
 }

@@ -109,6 +109,11 @@ impl HttpsSettings {
         self.http_listen.or(self.acme.is_some().then_some(HTTP))
     }
 
+    /// Whether each host name gets a certificate of its own, since nothing proves the whole domain.
+    pub(crate) fn has_single_certificates(&self) -> bool {
+        self.acme.is_some() && self.dns_listen.is_none()
+    }
+
     /// The value of `Strict-Transport-Security`.
     pub(crate) fn hsts_value(&self) -> Option<String> {
         self.hsts.map(|seconds| format!("max-age={seconds}"))

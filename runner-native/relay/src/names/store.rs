@@ -5,10 +5,9 @@ use std::io;
 use hvym_tunnel_core::names::{Claim, ClaimRegistry, ClaimedName, CustomHost, MAX_NAMES, PublicName};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::UnixTime;
+use hvym_tunnel_net::state_dir::{StateDir, is_damaged};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-
-use crate::state_dir::StateDir;
 
 /// The file in the state folder.
 const FILE: &str = "names.json";
@@ -20,7 +19,7 @@ const VERSION: u32 = 1;
 /// Why the file of names cannot be used.
 #[derive(Debug, Error)]
 pub(crate) enum NamesError {
-    /// It cannot be read, or a spoiled one not be set aside.
+    /// It cannot be read, or a damaged one not be set aside.
     #[error("{0}")]
     Io(#[from] io::Error),
     /// It is of a later version of this program: to go on without it would give its names to others.
@@ -48,17 +47,15 @@ struct Row {
     seen: u64,
 }
 
-/// The names that are kept; none if there is no file. One that is spoiled is set aside, under a name that is told.
+/// The names that are kept; none if there is no file. One that is damaged is set aside, under a name that is told.
 ///
 /// # Errors
 /// [`NamesError`].
-pub(super) fn read(folder: &StateDir, now: UnixTime) -> Result<Vec<(PublicName, Claim)>, NamesError> {
+pub(super) fn read(folder: &StateDir) -> Result<Vec<(PublicName, Claim)>, NamesError> {
     let content = match folder.read(FILE, MAX_FILE_BYTES) {
         Ok(Some(content)) => content,
         Ok(None) => return Ok(Vec::new()),
-        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-            return set_aside(folder, now, &error.to_string());
-        }
+        Err(error) if is_damaged(&error) => return set_aside(folder, &error.to_string()),
         Err(error) => return Err(error.into()),
     };
     if let Ok(Head { version }) = serde_json::from_slice(&content)
@@ -68,7 +65,7 @@ pub(super) fn read(folder: &StateDir, now: UnixTime) -> Result<Vec<(PublicName, 
     }
     match serde_json::from_slice::<File>(&content) {
         Ok(file) => Ok(file.names.into_iter().filter_map(claim).collect()),
-        Err(error) => set_aside(folder, now, &error.to_string()),
+        Err(error) => set_aside(folder, &error.to_string()),
     }
 }
 
@@ -83,12 +80,11 @@ fn claim(row: Row) -> Option<(PublicName, Claim)> {
     Some((name?, Claim { owner: row.address, seen: UnixTime::from_secs(row.seen) }))
 }
 
-fn set_aside(folder: &StateDir, now: UnixTime, reason: &str) -> Result<Vec<(PublicName, Claim)>, NamesError> {
-    let (from, to) = (folder.path(FILE), folder.path(&format!("{FILE}.spoiled-{now}")));
-    std::fs::rename(&from, &to)?;
+fn set_aside(folder: &StateDir, reason: &str) -> Result<Vec<(PublicName, Claim)>, NamesError> {
+    let kept = folder.set_aside(FILE)?;
     tracing::error!(
-        file = %to.display(), reason,
-        "the file of claimed names is spoiled and was set aside: names are free until their owners come back"
+        file = %kept.display(), reason,
+        "the file of claimed names is damaged and was set aside: names are free until their owners come back"
     );
     Ok(Vec::new())
 }
@@ -124,7 +120,7 @@ mod tests {
     #[test]
     fn names_are_read_as_they_were_written() {
         let folder = folder("kept");
-        assert!(read(&folder, NOW).expect("no file").is_empty());
+        assert!(read(&folder).expect("no file").is_empty());
         let mut claims = ClaimRegistry::new(Duration::from_secs(60));
         let owner = Address::from_public_key([7; 32]);
         for name in [
@@ -135,25 +131,24 @@ mod tests {
         }
         write(&folder, &claims).expect("a folder");
         let mut read_again = ClaimRegistry::new(Duration::from_secs(60));
-        assert_eq!(read_again.restore(read(&folder, NOW).expect("a file")), 0);
+        assert_eq!(read_again.restore(read(&folder).expect("a file")), 0);
         assert_eq!(read_again, claims);
         std::fs::remove_dir_all(folder.path("")).expect("it was ours");
     }
 
     #[test]
-    fn a_spoiled_file_is_set_aside_and_one_of_a_later_version_is_left_alone() {
-        let folder = folder("spoiled");
-        for content in [&b"{\"version\":1,\"names\":[{\"na"[..], b"", b"[]", b"{\"version\":1}"] {
+    fn a_damaged_file_is_set_aside_and_one_of_a_later_version_is_left_alone() {
+        let folder = folder("damaged");
+        let contents = [&b"{\"version\":1,\"names\":[{\"na"[..], b"", b"[]", b"{\"version\":1}"];
+        for (content, kept) in contents.into_iter().zip(["", "-2", "-3", "-4"]) {
             folder.write(FILE, content).expect("a folder");
-            assert!(read(&folder, NOW).expect("set aside").is_empty());
+            assert!(read(&folder).expect("set aside").is_empty());
             assert!(!folder.path(FILE).exists());
-            assert_eq!(
-                std::fs::read(folder.path("names.json.spoiled-1800000000")).expect("it is there"),
-                content
-            );
+            let kept = folder.path(format!("names.json.damaged{kept}"));
+            assert_eq!(std::fs::read(kept).expect("it is there"), content);
         }
         folder.write(FILE, b"{\"version\":2,\"names\":{}}").expect("a folder");
-        assert!(matches!(read(&folder, NOW), Err(NamesError::Version(2))));
+        assert!(matches!(read(&folder), Err(NamesError::Version(2))));
         assert!(folder.path(FILE).exists());
         // What cannot be a name any more is left out, and the others are kept.
         let address = Address::from_public_key([7; 32]);
@@ -161,7 +156,7 @@ mod tests {
             r#"{{"version":1,"names":[{{"name":"www","address":"{address}","seen":1}},{{"name":"cool-app","address":"{address}","seen":1}}]}}"#
         );
         folder.write(FILE, rows.as_bytes()).expect("a folder");
-        assert_eq!(read(&folder, NOW).expect("a file").len(), 1);
+        assert_eq!(read(&folder).expect("a file").len(), 1);
         std::fs::remove_dir_all(folder.path("")).expect("it was ours");
     }
 }
