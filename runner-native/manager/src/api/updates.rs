@@ -186,7 +186,7 @@ fn handle_input(websocket: &mut WebSocket, bytes: Vec<u8>) {
     loop {
         match websocket.read(&mut input) {
             Ok(Some(Received::Close(_)) | None) => return,
-            Ok(Some(Received::Text(_) | Received::Binary(_))) => {}
+            Ok(Some(Received::Text(_) | Received::Binary(_) | Received::Oversized(_))) => {}
             Err(error) => return websocket.close(error.close_code(), CLOSE_REASON),
         }
     }

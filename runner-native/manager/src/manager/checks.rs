@@ -187,7 +187,7 @@ async fn ask_relay(link: &ManagedLink, limit: Duration) -> Option<Duration> {
     let clock = hvym_tunnel_net::clock::Clock::new();
     let begun = clock.now();
     let (url, host) = (relay.to_string(), relay.host_field());
-    within(limit, http_get::status(&url, &host, RELAY_PATH, &options)).await?.ok()?;
+    within(limit, http_get::get(&url, &host, RELAY_PATH, &options)).await?.ok()?;
     Some(clock.now() - begun)
 }
 
