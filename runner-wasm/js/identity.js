@@ -1,55 +1,118 @@
-// Stellar key pairs. Their secrets stay in the module's memory.
+// Stellar key pairs: in the module's memory, or kept by the browser.
 
+import { linkedKey, newKey, signWith } from "./browser-key.js";
 import { TunnelError } from "./error.js";
 import { load } from "./load.js";
 import { Identity as KeyPair } from "./runner.js";
+import { drop, keep, keepFirst, kept } from "./store.js";
+import { delegatedKey } from "./wallet.js";
 
-// Also the token that only this file can pass to the constructor.
-const keyPairs = new WeakMap();
+// What signs: `{ keyPair }` in the module, or `{ name, record }` in the browser's store. Also the token that only this file
+// can pass to the constructor.
+const secrets = new WeakMap();
+
+/** After these the delegation is good for nothing, and a wallet has to sign another one. */
+const OVER = ["delegation_expired", "delegation_revoked"];
 
 export class Identity {
-  constructor(keyPair, token) {
-    if (token !== keyPairs) throw new TypeError("use Identity.generate(), fromSecret() or fromShareLink()");
-    keyPairs.set(this, keyPair);
-    Object.defineProperty(this, "address", { value: keyPair.address, enumerable: true });
-    const { relay, target, until } = keyPair;
+  constructor(secret, token) {
+    if (token !== secrets) throw new TypeError("use Identity.generate(), persistent(), fromWallet(), ..");
+    secrets.set(this, secret);
+    const { keyPair, record } = secret;
+    Object.defineProperty(this, "address", { value: keyPair?.address ?? record.owner ?? record.address, enumerable: true });
+    const { relay, target, until } = keyPair ?? record.shared ?? {};
     const shared = relay && Object.freeze({ relay, target, until: new Date(until * 1000) });
     Object.defineProperty(this, "shared", { value: shared, enumerable: true });
   }
 
   static async generate() {
     await load();
-    return new Identity(KeyPair.generate(), keyPairs);
+    return new Identity({ keyPair: KeyPair.generate() }, secrets);
   }
 
   static async fromSecret(secret) {
     await load();
-    return new Identity(KeyPair.fromSecret(String(secret)), keyPairs);
+    return new Identity({ keyPair: KeyPair.fromSecret(String(secret)) }, secrets);
   }
 
-  static async fromShareLink(link) {
+  static async fromShareLink(link, { keep: isKept = false } = {}) {
     await load();
-    return new Identity(KeyPair.fromShareLink(String(link)), keyPairs);
+    const keyPair = KeyPair.fromShareLink(String(link));
+    if (!isKept) return new Identity({ keyPair }, secrets);
+    const { relay, target, until, address } = keyPair;
+    keyPair.free();
+    const record = { ...(await linkedKey(String(link), address)), shared: { relay, target, until } };
+    const name = `link ${target}`;
+    await keep("identities", name, record);
+    return new Identity({ name, record }, secrets);
+  }
+
+  static async persistent(name = "default") {
+    await load();
+    const key = `key ${name}`;
+    const record = (await kept("identities", key)) ?? (await keepFirst("identities", key, await newKey()));
+    return new Identity({ name: key, record }, secrets);
+  }
+
+  static async fromWallet(wallet, options = {}) {
+    await load();
+    return new Identity(await delegatedKey(wallet, options), secrets);
   }
 
   async sign(bytes) {
-    return keyPairOf(this).sign(bytes);
+    const { keyPair, record } = secretOf(this);
+    return keyPair ? keyPair.sign(bytes) : signWith(record.privateKey, bytes);
   }
 
   exportSecret() {
-    return keyPairOf(this).exportSecret();
+    const { keyPair } = secretOf(this);
+    if (keyPair) return keyPair.exportSecret();
+    throw new TunnelError("not_extractable", "the browser keeps this key, and gives it to nobody");
   }
 
-  forget() {
-    keyPairs.get(this)?.free();
-    keyPairs.delete(this);
+  async forget() {
+    const secret = secrets.get(this);
+    secrets.delete(this);
+    secret?.keyPair?.free();
+    if (secret?.name) await drop("identities", secret.name);
   }
 }
 
-/** The key pair of an `Identity`; `undefined` for another signer. */
-export function keyPairOf(identity) {
-  if (!(identity instanceof Identity)) return undefined;
-  const keyPair = keyPairs.get(identity);
-  if (keyPair === undefined) throw new TunnelError("forgotten", "this identity was forgotten");
-  return keyPair;
+function secretOf(identity) {
+  const secret = secrets.get(identity);
+  if (secret === undefined) throw new TunnelError("forgotten", "this identity was forgotten");
+  return secret;
+}
+
+/**
+ * What a tunnel logs in with: `keyPair` of the module, or `sign`, with the `delegation` by which the key acts for `address`.
+ * `identity` may also be a signer of the page's own.
+ */
+export function credentialOf(identity) {
+  if (!(identity instanceof Identity)) {
+    if (typeof identity.sign !== "function") throw new TypeError("the identity cannot sign");
+    return { address: String(identity.address), sign: (bytes) => identity.sign(bytes) };
+  }
+  const { keyPair, record } = secretOf(identity);
+  if (keyPair) return { keyPair };
+  const { privateKey, delegation } = record;
+  return { address: identity.address, sign: (bytes) => signWith(privateKey, bytes), delegation };
+}
+
+/** The name under which the browser keeps an identity; `undefined` if it does not. */
+export function nameOf(identity) {
+  return identity instanceof Identity ? secretOf(identity).name : undefined;
+}
+
+/** The identity that is kept under a name of {@link nameOf}; `undefined` if none is. */
+export async function identityNamed(name) {
+  await load();
+  const record = await kept("identities", name);
+  return record && new Identity({ name, record }, secrets);
+}
+
+/** A login ended with `code`: a delegation that is over is not kept. */
+export async function handleEnd(identity, code) {
+  const secret = secrets.get(identity);
+  if (secret?.record?.delegation && OVER.includes(code)) await drop("identities", secret.name);
 }

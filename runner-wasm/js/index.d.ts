@@ -30,12 +30,13 @@ export interface Signer {
 }
 
 /**
- * A Stellar key pair of this page. Its secret stays in the memory of the WebAssembly module, where no script sees it
- * unless it asks for it, and is wiped by {@link Identity.forget} or when the object is collected.
+ * A Stellar account of this page. Secrets are in the memory of the WebAssembly module, which scripts do not see, and are wiped by
+ * {@link Identity.forget} or when the object is collected; or they are keys of the browser (WebCrypto), which no script can
+ * read at all.
  */
 export class Identity implements Signer {
   private constructor();
-  /** A new one, from the browser's entropy. */
+  /** A new one, from the browser's entropy. It is gone with the page. */
   static generate(): Promise<Identity>;
   /**
    * The one whose secret is `S...`. The text itself stays in the memory of JavaScript until that is collected.
@@ -43,21 +44,74 @@ export class Identity implements Signer {
    */
   static fromSecret(secret: string): Promise<Identity>;
   /**
+   * The one that the browser keeps for this origin under `name`, made the first time. Scripts of the origin can sign with it
+   * and cannot copy it. Clearing the site's data removes it.
+   * @throws {TunnelError} `unsupported` in a browser without Ed25519, `no_storage`
+   */
+  static persistent(name?: string): Promise<Identity>;
+  /**
+   * A key of the browser that acts for the account of a wallet. The wallet signs a text (SEP-53) that says what is allowed and
+   * until when; it is asked once, and again when that time is over or the owner has revoked it.
+   * @throws {TunnelError} `signer_refused`, `signer_mismatch`, `signer_invalid`, `bad_delegation`, `unsupported`, `no_storage`
+   */
+  static fromWallet(wallet: Wallet | SignMessage | Signer, options?: WalletOptions): Promise<Identity>;
+  /**
    * The one-off key in a link that `hvym-tunnel share` has made. A tunnel with it acts for the link's owner, and reaches that
-   * one service: `tunnel.fetch(identity.shared.target)`.
+   * one service: `tunnel.fetch(identity.shared.target)`. With `keep` the browser keeps it, until the next link to that service.
    * @throws {TunnelError} `bad_link`
    */
-  static fromShareLink(link: string | URL): Promise<Identity>;
-  /** The public half, which is the name: `G...`. */
+  static fromShareLink(link: string | URL, options?: { keep?: boolean }): Promise<Identity>;
+  /** The name, `G...`: the public half, or the account for which the key acts. */
   readonly address: Address;
   /** What the share link is good for; nothing for other identities. */
   readonly shared?: Shared;
   /** The Ed25519 signature of `bytes`. */
   sign(bytes: Uint8Array): Promise<Uint8Array>;
-  /** The secret, `S...`. Whoever has it is this identity; a page keeps it at its own risk. */
+  /**
+   * The secret, `S...`. Whoever has it is this identity; a page keeps it at its own risk.
+   * @throws {TunnelError} `not_extractable` for what the browser keeps
+   */
   exportSecret(): string;
-  /** Wipes the secret. Tunnels that use it have a copy of their own, wiped when they are closed. */
-  forget(): void;
+  /**
+   * Wipes the secret, also where the browser keeps it. Tunnels that use it go on: those with a secret of the module have a copy
+   * of their own, wiped when they are closed.
+   */
+  forget(): Promise<void>;
+}
+
+/** Signs a text as a message (SEP-53), as wallets do. */
+export type SignMessage = (
+  message: string,
+  options: { address: Address },
+) => Promise<SignedMessage | string | Uint8Array | null | undefined>;
+
+/** What wallets answer. */
+export interface SignedMessage {
+  /** The signature: 64 bytes, or base64. */
+  signedMessage: string | Uint8Array | { data: number[] } | null;
+  signerAddress?: string;
+  error?: unknown;
+}
+
+/** A wallet: the library of Freighter, or an instance of Stellar Wallets Kit. */
+export interface Wallet {
+  signMessage: SignMessage;
+  getAddress?(): Promise<{ address: string; error?: unknown }>;
+  requestAccess?(): Promise<{ address: string; error?: unknown }>;
+}
+
+/** What a wallet's account lets the key of the browser do. */
+export interface WalletOptions {
+  /** The account, where the wallet does not say it. */
+  address?: Address;
+  /** Whether the key may serve, call services, or both, which is so if left out. */
+  may?: ("agent" | "call")[];
+  /** The services that it may serve or call: names of the account's own, `G.../service` of others. All if left out. */
+  services?: string[];
+  /** The only relay at which it is good. */
+  relay?: string | URL;
+  /** Until when, in milliseconds or as a date; 30 days from now if left out, 366 at most. */
+  until?: number | Date;
 }
 
 /** What a share link is good for. */
@@ -234,6 +288,12 @@ export class Tunnel extends EventTarget {
    * @throws {TunnelError} why it cannot be connected
    */
   static connect(options: TunnelOptions & { signal?: AbortSignal }): Promise<Tunnel>;
+  /**
+   * One tunnel for all pages of this origin, in a shared worker: the relay sees one connection, and it lives as long as any page
+   * that uses it. The identity has to be one that the browser keeps.
+   * @throws {TunnelError} `unsupported` in a browser without shared workers, or why it cannot be connected
+   */
+  static shared(options: TunnelOptions & { signal?: AbortSignal }): Promise<SharedTunnel>;
   /** What it is doing. */
   readonly state: TunnelState;
   /** Who this page is, as soon as that is known. */
@@ -264,6 +324,12 @@ export class Tunnel extends EventTarget {
   connectStream(target: Target, options?: { signal?: AbortSignal }): Promise<ByteStreamPair>;
   /** Looks whether the connection is still there, or dials at once. The page's own wake-ups do so already. */
   wake(): void;
+  /**
+   * Connects again what has ended: after an error that a person has mended, or after {@link Tunnel.close}. Services are offered
+   * again.
+   * @throws {TunnelError} why it cannot be connected
+   */
+  reopen(): Promise<void>;
   /** Ends the connection and everything on it, and wipes its copy of the key. */
   close(): Promise<void>;
 
@@ -289,10 +355,29 @@ export class Tunnel extends EventTarget {
   ): void;
 }
 
+/** A page's side of a {@link Tunnel.shared} tunnel. Its members do what those of a {@link Tunnel} do. */
+export type SharedTunnel = Pick<
+  Tunnel,
+  | "state"
+  | "address"
+  | "url"
+  | "relayAddress"
+  | "serve"
+  | "unserve"
+  | "fetch"
+  | "connectStream"
+  | "wake"
+  | "close"
+  | "addEventListener"
+  | "removeEventListener"
+  | "dispatchEvent"
+>;
+
 /** The codes this package gives; a relay or an owner may send others. */
 export type ErrorCode =
   | "bad_address"
   | "bad_conflict_mode"
+  | "bad_delegation"
   | "bad_http"
   | "bad_link"
   | "bad_relay"
@@ -315,7 +400,9 @@ export type ErrorCode =
   | "name_conflict"
   | "name_taken"
   | "not_allowed"
+  | "no_storage"
   | "not_connected"
+  | "not_extractable"
   | "not_reachable"
   | "protocol"
   | "rate_limited"
@@ -334,6 +421,7 @@ export type ErrorCode =
   | "timed_out"
   | "too_many"
   | "unavailable"
+  | "unsupported"
   | "visitor_gone"
   | "wrong_host"
   | "wrong_relay"
@@ -349,4 +437,4 @@ export class TunnelError extends Error {
 }
 
 /** Loads the WebAssembly module, which everything here does by itself. Called early, it saves a moment later. */
-export function load(module?: TunnelOptions["module"]): Promise<unknown>;
+export function load(module?: TunnelOptions["module"]): Promise<void>;

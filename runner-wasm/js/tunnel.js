@@ -3,10 +3,11 @@
 import { TunnelError } from "./error.js";
 import { fetchFrom, parseTarget } from "./fetch.js";
 import { readableFrom } from "./http.js";
-import { keyPairOf } from "./identity.js";
+import { credentialOf, handleEnd } from "./identity.js";
 import { load } from "./load.js";
 import { Runner } from "./runner.js";
 import { exchangeHandler } from "./serve.js";
+import { openShared } from "./shared.js";
 
 export class Tunnel extends EventTarget {
   #runner;
@@ -15,11 +16,18 @@ export class Tunnel extends EventTarget {
   #relayAddress;
   #ready;
   #closed = false;
+  #options;
+  #services = new Map();
   #stopWatching = () => {};
 
   constructor(options) {
     super();
-    this.#ready = this.#start(options);
+    this.#options = options;
+    this.#begin();
+  }
+
+  #begin() {
+    this.#ready = this.#start(this.#options);
     // Nobody may wait for it; every method that needs it rejects with its error.
     this.#ready.catch(() => {});
   }
@@ -43,6 +51,10 @@ export class Tunnel extends EventTarget {
     }
   }
 
+  static shared(options) {
+    return openShared(options);
+  }
+
   get state() {
     return this.#state;
   }
@@ -64,12 +76,15 @@ export class Tunnel extends EventTarget {
     const everyone = isPublic ?? allow === undefined;
     if (everyone && allow !== undefined) throw new TypeError("a service that has a list of addresses is not public");
     const runner = await this.#running();
-    const answer = exchangeHandler(handler);
-    const url = await runner.bind(String(service), everyone, allow ?? [], String(onConflict), answer);
+    const bind = (runner) =>
+      runner.bind(String(service), everyone, allow ?? [], String(onConflict), exchangeHandler(handler));
+    const url = await bind(runner);
+    this.#services.set(String(service), bind);
     return url ?? `${this.address}/${service}`;
   }
 
   unserve(service) {
+    this.#services.delete(String(service));
     this.#runner?.unbind(String(service));
   }
 
@@ -103,6 +118,19 @@ export class Tunnel extends EventTarget {
     this.#runner?.wake();
   }
 
+  async reopen() {
+    if (!this.#closed && !["error", "disconnected"].includes(this.#state)) return this.wake();
+    await this.#ready.catch(() => {});
+    this.#closed = false;
+    this.#begin();
+    const up = new Promise((resolve, reject) => {
+      this.addEventListener("up", resolve, { once: true });
+      this.addEventListener("down", ({ detail }) => reject(detail.error), { once: true });
+    });
+    await Promise.all([this.#ready, up]);
+    await Promise.all(Array.from(this.#services.values(), (bind) => bind(this.#runner)));
+  }
+
   async close() {
     if (this.#closed) return;
     this.#closed = true;
@@ -119,12 +147,12 @@ export class Tunnel extends EventTarget {
     if (!dialled) throw new TypeError("relay is needed");
     const url = endpointOf(dialled);
     if (this.#closed) throw new TunnelError("closed", "the tunnel was closed");
-    const keyPair = keyPairOf(signer);
-    if (keyPair === undefined && typeof signer.sign !== "function") throw new TypeError("the identity cannot sign");
+    const { keyPair, address, sign, delegation } = credentialOf(signer);
     this.#runner =
       keyPair === undefined
-        ? Runner.withSigner(url, relayAddress, String(signer.address), (bytes) => signer.sign(bytes), onEvent)
+        ? Runner.withSigner(url, relayAddress, address, sign, delegation, onEvent)
         : Runner.withIdentity(url, relayAddress, keyPair, onEvent);
+    this.addEventListener("down", ({ detail }) => handleEnd(signer, detail.code).catch(() => {}));
     this.#watch();
   }
 

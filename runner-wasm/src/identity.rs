@@ -19,7 +19,8 @@ use crate::error::{tunnel_error, tunnel_error_from};
 #[wasm_bindgen]
 #[derive(Clone)]
 pub struct Identity {
-    key: SigningKey,
+    /// In one place, which is zeroed when the last clone is gone.
+    key: Rc<SigningKey>,
     /// The link that the key came in.
     share: Option<Rc<ShareLink>>,
 }
@@ -32,7 +33,7 @@ impl Identity {
     /// The browser's exception if it has none.
     pub fn generate() -> Result<Identity, JsValue> {
         let seed = Zeroizing::new(clock::seed()?);
-        Ok(Self { key: SigningKey::from_bytes(&seed), share: None })
+        Ok(Self::from_seed(&seed, None))
     }
 
     /// The key pair of the secret `S...` (SEP-23).
@@ -46,7 +47,7 @@ impl Identity {
         let seed = seed.ok_or_else(|| {
             tunnel_error("bad_secret", "this is not a Stellar secret: it starts with S and has 56 characters")
         })?;
-        Ok(Self { key: SigningKey::from_bytes(&seed), share: None })
+        Ok(Self::from_seed(&seed, None))
     }
 
     /// The key pair in a share link, which acts for the link's owner.
@@ -57,7 +58,8 @@ impl Identity {
     pub fn from_share_link(link: String) -> Result<Identity, JsValue> {
         let share =
             ShareLink::parse(&Zeroizing::new(link)).map_err(|error| tunnel_error_from("bad_link", &error))?;
-        Ok(Self { key: SigningKey::from_bytes(share.seed()), share: Some(Rc::new(share)) })
+        let share = Rc::new(share);
+        Ok(Self::from_seed(share.seed(), Some(Rc::clone(&share))))
     }
 
     /// The relay of the share link: `wss://..`.
@@ -90,18 +92,43 @@ impl Identity {
 
     /// The secret, `S...`. Nothing else copies it out of the module's memory.
     #[wasm_bindgen(js_name = exportSecret)]
-    pub fn export_secret(&self) -> String {
+    pub fn export_secret(&self) -> JsValue {
         let text = Zeroizing::new(strkey::encode(StrkeyKind::Seed, self.key.as_bytes()));
-        text.iter().map(|byte| char::from(*byte)).collect()
+        // A `String` would be freed by the script that takes it, and not zeroed.
+        let secret = JsValue::from_str(str::from_utf8(&*text).unwrap_or_default());
+        wipe_stack();
+        secret
     }
 
     /// The Ed25519 signature of `bytes`.
     pub fn sign(&self, bytes: &[u8]) -> Vec<u8> {
-        self.key.sign(bytes).to_bytes().to_vec()
+        self.signature(bytes).0.to_vec()
     }
 }
 
+/// Stack below a caller that is overwritten: more than signing takes.
+const WIPED_BYTES: usize = 16 * 1024;
+
+/// Overwrites what functions that have returned left on the stack, such as the seed that was hashed for a signature.
+#[inline(never)]
+fn wipe_stack() {
+    let mut stack = [0_u8; WIPED_BYTES];
+    std::hint::black_box(&mut stack);
+}
+
 impl Identity {
+    fn from_seed(seed: &[u8; 32], share: Option<Rc<ShareLink>>) -> Self {
+        let key = Rc::new(SigningKey::from_bytes(seed));
+        wipe_stack();
+        Self { key, share }
+    }
+
+    fn signature(&self, bytes: &[u8]) -> Signature {
+        let signature = Signature(self.key.sign(bytes).to_bytes());
+        wipe_stack();
+        signature
+    }
+
     fn public(&self) -> Address {
         Address::from_public_key(self.key.verifying_key().to_bytes())
     }
@@ -123,6 +150,8 @@ pub(crate) enum Signer {
         address: Address,
         /// `bytes => Promise<Uint8Array | null>`.
         sign: Function,
+        /// What lets another key sign for `address`.
+        delegation: Option<Rc<SignedDelegation>>,
     },
 }
 
@@ -145,14 +174,17 @@ impl Signer {
         }
     }
 
-    /// As whom to log in, and for what. A share link is for calls alone.
+    /// As whom to log in, and for what: a share link, for one, is for calls alone.
     pub(crate) fn login(&self) -> AgentLogin {
         let delegation = match self {
             Signer::Local(identity) => identity.delegation(),
-            Signer::Wallet { .. } => None,
+            Signer::Wallet { delegation, .. } => delegation.as_deref().cloned(),
         };
         match delegation {
-            Some(signed) => AgentLogin { scope: Scope::Call, ..AgentLogin::by_delegation(signed) },
+            Some(signed) => {
+                let scope = if signed.delegation.may.agent { Scope::Agent } else { Scope::Call };
+                AgentLogin { scope, ..AgentLogin::by_delegation(signed) }
+            }
             None => AgentLogin::new(self.address()),
         }
     }
@@ -161,7 +193,7 @@ impl Signer {
     pub(crate) async fn sign(&self, bytes: &[u8]) -> SignOutcome {
         let sign = match self {
             Signer::Local(identity) => {
-                return SignOutcome::Signed(Signature(identity.key.sign(bytes).to_bytes()));
+                return SignOutcome::Signed(identity.signature(bytes));
             }
             Signer::Wallet { sign, .. } => sign,
         };

@@ -7,6 +7,7 @@
 
 mod clock;
 mod convert;
+mod delegation;
 mod driver;
 mod error;
 mod http_client;
@@ -42,6 +43,7 @@ use identity::Signer;
 use page_agent::PageAgent;
 use task::promise;
 
+pub use delegation::{address_of, check_delegation};
 pub use http_client::ClientRequest;
 pub use http_exchange::HttpExchange;
 pub use identity::Identity;
@@ -74,20 +76,26 @@ impl Runner {
         Self::start(relay, relay_address, Signer::Local(identity.clone()), on_event)
     }
 
-    /// An agent whose logins are signed by `sign`: `bytes => Promise<Uint8Array | null>`.
+    /// An agent whose logins are signed by `sign`: `bytes => Promise<Uint8Array | null>`. `delegation` is its text, signature
+    /// and form, where another key than that of `address` signs.
     ///
     /// # Errors
-    /// `bad_relay_address` or `bad_address`.
+    /// `bad_relay_address`, `bad_address` or `bad_delegation`.
     #[wasm_bindgen(js_name = withSigner)]
     pub fn with_signer(
         relay: String,
         relay_address: Option<String>,
         address: String,
         sign: Function,
+        delegation: Option<Vec<String>>,
         on_event: Function,
     ) -> Result<Runner, JsValue> {
         let address = parse_address("bad_address", &address)?;
-        Self::start(relay, relay_address, Signer::Wallet { address, sign }, on_event)
+        let delegation = match delegation.as_deref() {
+            Some([text, signature, form]) => Some(Rc::new(delegation::verified(text, signature, form)?)),
+            _ => None,
+        };
+        Self::start(relay, relay_address, Signer::Wallet { address, sign, delegation }, on_event)
     }
 
     /// The agent's address, `G...`.

@@ -2,15 +2,20 @@
 //! program.
 #![cfg(unix)]
 
+mod bridge;
+mod bridge_parts;
 mod bundled;
 mod demo;
 mod determinism;
 mod fetch;
 mod foreign;
+mod identities;
 mod lifecycle;
 mod page;
 mod serve;
 mod share;
+mod shared;
 mod signers;
 #[path = "../../runner-wasm/src/transcript.rs"]
 mod transcript;
+mod wallets;

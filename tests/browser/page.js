@@ -2,6 +2,17 @@
 
 import * as tunnel from "/package/index.js";
 
+// The module's memory, which the package shows to nobody: whoever is there before it is loaded sees it.
+let moduleMemory;
+for (const name of ["instantiate", "instantiateStreaming"]) {
+  const original = WebAssembly[name];
+  WebAssembly[name] = async (...parameters) => {
+    const result = await original.apply(WebAssembly, parameters);
+    moduleMemory = (result.instance ?? result).exports.memory;
+    return result;
+  };
+}
+
 const CHUNK = 64 * 1024;
 
 Object.assign(window, tunnel, {
@@ -53,7 +64,13 @@ Object.assign(window, tunnel, {
   },
 
   /** Bytes of the module's memory, which never shrinks: the peak. */
-  memory: async () => (await load()).memory.buffer.byteLength,
+  memory: async () => (await memoryBytes()).length,
+
+  /** The module's memory. */
+  async memoryBytes() {
+    await load();
+    return new Uint8Array(moduleMemory.buffer);
+  },
 
   /** The error of a rejected promise, as an object that a test can compare. */
   rejection: (promise) =>

@@ -137,6 +137,17 @@ fn services_that_are_named_are_those_of_the_owner_and_no_others() {
 }
 
 #[test]
+fn a_service_of_somebody_else_is_named_by_the_address_and_can_be_called_alone() {
+    let (own, third) = (owner().address(), Key::from_seed([10; 32]).address());
+    let named = verified(Delegation { services: vec![format!("{}/web", other())], ..delegation() });
+    assert_eq!(code(named.check_call(other(), "web")), "allowed");
+    for (to, service) in [(other(), "db"), (other(), "we"), (own, "web"), (third, "web")] {
+        assert_eq!(code(named.check_call(to, service)), "delegation_service", "{to}/{service}");
+    }
+    assert_eq!(code(named.check_service("web")), "delegation_service");
+}
+
+#[test]
 fn limits_that_make_no_sense_are_neither_signed_nor_read() {
     let good = delegation();
     let year = MAX_LIFETIME.as_secs();
@@ -151,6 +162,16 @@ fn limits_that_make_no_sense_are_neither_signed_nor_read() {
         (
             "twice",
             Delegation { services: vec!["a".to_owned(), "b".to_owned(), "a".to_owned()], ..good.clone() },
+        ),
+        ("an address alone", Delegation { services: vec![format!("{}/", other())], ..good.clone() }),
+        ("no address", Delegation { services: vec!["/web".to_owned()], ..good.clone() }),
+        ("two names", Delegation { services: vec![format!("{}/web/db", other())], ..good.clone() }),
+        (
+            "an address in lower case",
+            Delegation {
+                services: vec![format!("{}/web", other().to_string().to_lowercase())],
+                ..good.clone()
+            },
         ),
         ("no relay", Delegation { relay: Some(String::new()), ..good.clone() }),
         ("a URL", Delegation { relay: Some("wss://tunnel.example/x".to_owned()), ..good.clone() }),
@@ -167,6 +188,7 @@ fn limits_that_make_no_sense_are_neither_signed_nor_read() {
     }
     for good in [
         Delegation { services: vec!["x".repeat(63)], ..good.clone() },
+        Delegation { services: vec![format!("{}/web", other())], ..good.clone() },
         Delegation { relay: Some("x".repeat(259)), ..good.clone() },
         Delegation { until: UnixTime::from_secs(FROM + 1), ..good.clone() },
         Delegation { until: UnixTime::from_secs(FROM + year), ..good },
@@ -283,6 +305,7 @@ fn a_share_link_is_for_one_service_at_one_relay_and_for_its_own_key() {
         Delegation { may: Scopes::ALL, ..one.clone() },
         Delegation { services: Vec::new(), ..one.clone() },
         Delegation { services: vec!["web".to_owned(), "db".to_owned()], ..one.clone() },
+        Delegation { services: vec![format!("{}/web", other())], ..one.clone() },
         Delegation { relay: None, ..one.clone() },
     ] {
         assert_eq!(ShareLink::new([8; 32], signed(wide), true), Err(ShareLinkError::NotOneService));

@@ -166,6 +166,15 @@ pub struct Tab {
 pub struct Running(Receiver<Value>);
 
 impl Running {
+    /// What the script gave, or why it did not end: the page that it ran in may be gone.
+    fn outcome(self) -> Result<Value, Value> {
+        let answer = self.0.recv_timeout(PATIENCE).expect("the browser answers");
+        match (answer.get("error"), answer["result"].get("exceptionDetails")) {
+            (None, None) => Ok(answer["result"]["result"]["value"].clone()),
+            _ => Err(answer),
+        }
+    }
+
     /// What the script gave.
     ///
     /// # Panics
@@ -213,6 +222,40 @@ impl Tab {
     /// The same for the body of an async function.
     pub fn begin_block(&self, body: &str) -> Running {
         self.begin(&wrapped(body))
+    }
+
+    /// Follows a link, wherever that leads.
+    pub fn follow(&self, url: &str) {
+        self.call("Page.enable", json!({}));
+        self.call("Page.navigate", json!({"url": url}));
+    }
+
+    /// Waits until `condition` holds in whatever page is there by then; looked at with each change of a page.
+    ///
+    /// # Panics
+    /// When it never does.
+    pub fn until(&self, condition: &str) {
+        let started = std::time::Instant::now();
+        let script = format!(
+            "new Promise((resolve) => {{
+               const look = () => {{ if ({condition}) {{ changes.disconnect(); resolve(true); }} }};
+               const changes = new MutationObserver(look);
+               changes.observe(document, {{ subtree: true, childList: true, attributes: true, characterData: true }});
+               look();
+               // A page that changes no more is looked at anew.
+               setTimeout(resolve, 1000, false);
+             }})"
+        );
+        loop {
+            let outcome = self.begin(&script).outcome();
+            if outcome == Ok(Value::Bool(true)) {
+                return;
+            }
+            if started.elapsed() > PATIENCE {
+                let page = self.begin("[location.href, document.body?.innerText]").outcome();
+                panic!("{condition}: {outcome:?} in {page:?}");
+            }
+        }
     }
 
     /// What the page wrote to the console or threw for nobody to catch.

@@ -2,6 +2,8 @@
 
 mod bench;
 mod cargo;
+#[cfg(feature = "wasm")]
+mod embed;
 mod fuzz;
 mod matrix;
 mod peers;
@@ -24,7 +26,7 @@ cargo xtask <command>
   fuzz        [TARGET..] [--seconds N] [--keep]: every target for a minute, or those named; with --keep, inputs that reach
               something new are added to fuzz/corpus. TARGET --input FILE: replays FILE. --coverage: which functions
               the corpus reaches
-  wasm        the browser package, made at target/package
+  wasm        the browser package, made at target/package; with --embed also what a relay serves of it, in runner-native/relay
   demo        the browser package in a page, served by the program; what follows is passed on to it";
 
 fn main() -> ExitCode {

@@ -72,8 +72,8 @@ pub struct Delegation {
     pub key: Address,
     /// The logins that it may make.
     pub may: Scopes,
-    /// The services of the owner that it may serve or call, in the order of the text; if empty, all, and it may call the
-    /// services of others in the owner's name, too.
+    /// The services of the owner that it may serve or call, and as `G.../service` those of others that it may call in the
+    /// owner's name, in the order of the text; if empty, all.
     pub services: Vec<String>,
     /// The relay where it is good, as it is dialled: host, and port unless it is the usual one. `None`: any.
     pub relay: Option<String>,

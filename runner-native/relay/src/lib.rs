@@ -38,6 +38,7 @@ mod router;
 mod sessions;
 mod settings;
 mod shutdown;
+mod sign_in;
 mod tcp_ports;
 mod tls;
 mod upstream;

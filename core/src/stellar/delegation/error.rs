@@ -29,7 +29,7 @@ pub enum DelegationError {
     /// It does not allow this kind of login.
     #[error("the delegation does not allow a login of the scope {0}")]
     Scope(Scope),
-    /// It does not name this service of its owner, or names services, and this one is of somebody else.
+    /// It names services, and not this one.
     #[error("the delegation does not name the service {0}")]
     Service(String),
     /// It is for another relay.

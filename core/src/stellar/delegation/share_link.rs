@@ -55,7 +55,8 @@ impl ShareLink {
     pub fn new(seed: [u8; 32], delegation: SignedDelegation, tls: bool) -> Result<Self, ShareLinkError> {
         let delegation = delegation.verify()?;
         let Delegation { services, relay, may, .. } = delegation.delegation();
-        if services.len() != 1 || relay.is_none() || *may != Scopes::CALL {
+        let is_one = matches!(&services[..], [service] if !service.contains('/'));
+        if !is_one || relay.is_none() || *may != Scopes::CALL {
             return Err(ShareLinkError::NotOneService);
         }
         let key = SigningKey::from_bytes(&seed).verifying_key().to_bytes();

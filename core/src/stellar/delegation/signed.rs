@@ -217,17 +217,23 @@ impl VerifiedDelegation {
         }
     }
 
-    /// Whether it lets its key call `service` of `to`. One that names services is about those of its owner: the friends of
-    /// an owner have let in the owner, not everybody to whom the owner showed one of its own services.
+    /// Whether it lets its key call `service` of `to`. A service without an address is the owner's own: the friends of an owner
+    /// have let in the owner, not everybody to whom the owner showed one of its own services.
     ///
     /// # Errors
     /// [`DelegationError::Scope`] and [`DelegationError::Service`].
     pub fn check_call(&self, to: Address, service: &str) -> Result<(), DelegationError> {
         self.check_scope(Scope::Call)?;
         let Delegation { owner, services, .. } = self.delegation();
-        if to != *owner && !services.is_empty() {
-            return Err(DelegationError::Service(service.to_owned()));
+        if to == *owner {
+            return self.check_service(service);
         }
-        self.check_service(service)
+        let is_named = |named: &String| {
+            named.split_once('/').is_some_and(|(whose, name)| name == service && to.to_string() == whose)
+        };
+        match services.is_empty() || services.iter().any(is_named) {
+            true => Ok(()),
+            false => Err(DelegationError::Service(service.to_owned())),
+        }
     }
 }

@@ -68,7 +68,7 @@ pub(super) fn check(delegation: &Delegation) -> Result<(), DelegationError> {
     } else if !may.agent && !may.call {
         "it allows nothing"
     } else if !services.iter().all(|service| is_service(service)) {
-        "a service is not a name of 1 to 63 of a-z, 0-9 and '-'"
+        "a service is not a name of 1 to 63 of a-z, 0-9 and '-', or one after an address and '/'"
     } else if is_repeated {
         "a service is named twice"
     } else if relay.as_ref().is_some_and(|relay| !is_authority(relay)) {
@@ -87,9 +87,12 @@ pub(super) fn check(delegation: &Delegation) -> Result<(), DelegationError> {
     Err(DelegationError::Malformed(fault))
 }
 
-fn is_service(name: &str) -> bool {
+/// A service of the owner, or `G.../service` of somebody else.
+fn is_service(text: &str) -> bool {
+    let (whose, name) = text.split_once('/').map_or((None, text), |(whose, name)| (Some(whose), name));
+    let is_canonical = |text: &str| text.parse::<Address>().is_ok_and(|address| address.to_string() == text);
     let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    matches!(name.len(), 1..=MAX_SERVICE_BYTES) && name.bytes().all(legal)
+    whose.is_none_or(is_canonical) && matches!(name.len(), 1..=MAX_SERVICE_BYTES) && name.bytes().all(legal)
 }
 
 /// Whether `text` has the characters of an authority (RFC 3986 section 3.2) without user, in lower case.

@@ -11,6 +11,7 @@ use crate::limits::visitor_counts::RequestPermit;
 use crate::proxy::proxy;
 use crate::relay_state::RelayState;
 use crate::sessions::{HeldFor, HostTarget};
+use crate::sign_in;
 use crate::upstream::response_body::{self, Answer};
 use crate::visitor::Visitor;
 
@@ -20,9 +21,9 @@ pub(super) fn missing(state: &RelayState, found: &Result<HostTarget, NameError>)
         return None;
     }
     match found {
-        Ok(HostTarget::Missing(page)) => Some(page.clone()),
+        Ok(target) => target.missing(),
         Err(NameError::NotConnected(short)) => Some(Page::no_agent(short.as_str())),
-        _ => None,
+        Err(_) => None,
     }
 }
 
@@ -40,10 +41,13 @@ pub(super) async fn answer(
         Err(_) => None,
     };
     if let Some(awaited) = awaited {
-        let is_there = || !matches!(state.sessions.find(&host), Ok(HostTarget::Missing(_)) | Err(_));
+        let is_there = || state.sessions.find(&host).is_ok_and(|target| target.missing().is_none());
         state.hold.wait(&awaited, is_there, state.clock.now()).await;
     }
     if let Ok(target) = state.sessions.find(&host) {
+        if let Some(answer) = sign_in::page(state, &target, &request) {
+            return (answer, None);
+        }
         match target.destination() {
             Ok(destination) => return proxy(visitor, destination, host, request).await,
             Err(missing) => page = missing,

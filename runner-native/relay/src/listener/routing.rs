@@ -21,6 +21,7 @@ use crate::pages;
 use crate::proxy::{self, proxy};
 use crate::router::Route;
 use crate::sessions::HostTarget;
+use crate::sign_in;
 use crate::upstream::response_body::{self, Answer};
 use crate::visitor::Visitor;
 use crate::visitor::in_flight::InFlight;
@@ -77,6 +78,9 @@ async fn route(visitor: &Arc<Visitor>, request: Request<Incoming>) -> (Answer, O
     // No agent logs in over HTTP/2.
     if visitor.is_reserved() {
         return (response_body::page(&pages::over_limit(LimitError::Connections), format), None);
+    }
+    if let Some(answer) = sign_in::answer(&visitor.state, &reached, &request) {
+        return (answer, None);
     }
     if let Some(page) = held::missing(&visitor.state, &reached) {
         return Box::pin(held::answer(visitor, page, host, request)).await;

@@ -33,7 +33,7 @@ impl SessionTable {
                 assigned => Ok(assigned),
             },
             HostTarget::Expected(..) => Ok(None),
-            HostTarget::Missing(page) => Err(page),
+            nowhere => nowhere.destination().map(|_| None),
         }
     }
 

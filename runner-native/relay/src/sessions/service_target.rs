@@ -10,6 +10,7 @@ use hvym_tunnel_pages::Page;
 
 use super::agent_session::{AgentSession, Load};
 use crate::metrics::Record;
+use crate::pages;
 
 /// A service that somebody serves.
 #[derive(Clone)]
@@ -30,6 +31,8 @@ pub(crate) enum HostTarget {
     Served(ServiceTarget),
     /// To a service whose agent goes away and will probably be back in a moment.
     Expected(Arc<Name>, Proto),
+    /// To no service that is public. Whether there is a private one is not known here.
+    NotPublic(Arc<Name>),
     /// Nowhere, which this page says.
     Missing(Page),
 }
@@ -102,7 +105,17 @@ impl HostTarget {
                 Ok(Destination { name: target.name, assigned })
             }
             HostTarget::Expected(name, _) => Ok(Destination { name, assigned: None }),
+            HostTarget::NotPublic(name) => Err(not_public(&name)),
             HostTarget::Missing(page) => Err(page),
+        }
+    }
+
+    /// The page for a visitor whom it leads nowhere.
+    pub(crate) fn missing(&self) -> Option<Page> {
+        match self {
+            HostTarget::NotPublic(name) => Some(not_public(name)),
+            HostTarget::Missing(page) => Some(page.clone()),
+            HostTarget::Served(_) | HostTarget::Expected(..) => None,
         }
     }
 
@@ -111,7 +124,7 @@ impl HostTarget {
         match self {
             HostTarget::Served(target) => Some(&target.name),
             HostTarget::Expected(name, _) => Some(name),
-            HostTarget::Missing(_) => None,
+            HostTarget::NotPublic(_) | HostTarget::Missing(_) => None,
         }
     }
 
@@ -122,4 +135,8 @@ impl HostTarget {
             HostTarget::Served(ServiceTarget { proto: Proto::H2, .. }) | HostTarget::Expected(_, Proto::H2)
         )
     }
+}
+
+fn not_public(name: &Name) -> Page {
+    name.service.as_ref().map_or_else(pages::nothing_offered, |service| Page::unknown_service(service))
 }

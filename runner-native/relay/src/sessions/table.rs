@@ -51,10 +51,7 @@ impl Rows {
                 return HostTarget::Served(ServiceTarget { name, service, proto, sessions });
             }
             Serving::Expected { proto } => return HostTarget::Expected(name, proto),
-            Serving::Unbound => {
-                let unknown = |service: &String| Page::unknown_service(service);
-                name.service.as_ref().map_or_else(pages::nothing_offered, unknown)
-            }
+            Serving::Unbound => return HostTarget::NotPublic(name),
             Serving::Absent => Page::no_agent(&name.owner.to_string()),
         };
         HostTarget::Missing(page)
@@ -209,7 +206,7 @@ impl SessionTable {
         let name = Arc::new(Name { owner: owner.clone(), service: Some(service.to_owned()) });
         match rows.served(name, rows.directory.serving_for_identities(owner, service)) {
             HostTarget::Served(target) => Some(target),
-            HostTarget::Expected(..) | HostTarget::Missing(_) => None,
+            HostTarget::Expected(..) | HostTarget::NotPublic(_) | HostTarget::Missing(_) => None,
         }
     }
 

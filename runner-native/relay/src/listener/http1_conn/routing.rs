@@ -22,6 +22,7 @@ use crate::pages;
 use crate::proxy::proxy;
 use crate::router::Route;
 use crate::sessions::{Assigned, Destination, HostTarget, ServiceTarget};
+use crate::sign_in;
 use crate::upstream::pool::StreamUser;
 use crate::upstream::response_body::Answer;
 use crate::visitor::Visitor;
@@ -146,6 +147,9 @@ pub(super) fn route<'a>(
     if visitor.is_reserved() && (reached.is_ok() || !api::is_agent_endpoint(view.path())) {
         return Routed::Page(pages::over_limit(LimitError::Connections));
     }
+    if let Some(answer) = signs_in(visitor, view, &path, &reached) {
+        return answer;
+    }
     if let Some(page) = held::missing(&visitor.state, &reached) {
         let host = host.into_owned();
         return local(view, &path, |request| {
@@ -178,6 +182,20 @@ pub(super) fn route<'a>(
             (answer, permit)
         })
     })
+}
+
+/// What the relay answers itself where a key may open a private service.
+fn signs_in<'a>(
+    visitor: &Visitor,
+    view: &RequestView<'_>,
+    path: &str,
+    reached: &Result<HostTarget, NameError>,
+) -> Option<Routed<'a>> {
+    let state = &visitor.state;
+    if !sign_in::concerns(state, reached) {
+        return None;
+    }
+    Some(ready(view, sign_in::answer(state, reached, &head(view, path)?)?))
 }
 
 /// What a request is for.

@@ -1,0 +1,121 @@
+// A request of a page as one to a service, with the fields that a browser adds behind a service worker, and back.
+
+import { fieldsFrom, policyWith, withScript } from "./bridge-html.js";
+
+/** Bytes of an upload that are read ahead of it to send it with its length, which small servers ask for. */
+const MAX_KNOWN_BODY = 8 * 1024 * 1024;
+/** What the browser can decode for us (Compression Streams). */
+const CODINGS = ["gzip", "deflate"];
+
+/** How a request came about, for cookies: the keys of `TAKEN` in cookies.js. */
+export function cameBy(request, origin) {
+  if (request.mode !== "navigate" || fromOwnPage(request, origin)) return "same";
+  const isTopLevel = request.destination === "document";
+  return isTopLevel && (request.method === "GET" || request.method === "HEAD") ? "link" : "cross";
+}
+
+// A page cannot claim a referrer of another origin. Without one a navigation was typed, or came from anywhere.
+const fromOwnPage = ({ referrer }, origin) => referrer.startsWith(`${origin}/`);
+
+/** The fields to send for `request`. */
+export function fieldsOf(request, { host, origin, cookie }) {
+  const fields = new Headers(request.headers);
+  fields.set("host", host);
+  fields.set("user-agent", navigator.userAgent);
+  if (!fields.has("accept-language")) fields.set("accept-language", navigator.languages?.join(",") || "*");
+  fields.set("accept-encoding", typeof DecompressionStream === "function" ? CODINGS.join(", ") : "identity");
+  if (request.referrer.startsWith("http")) fields.set("referer", request.referrer);
+  const isSame = request.mode !== "navigate" || fromOwnPage(request, origin);
+  if (request.method !== "GET" && request.method !== "HEAD") fields.set("origin", isSame ? origin : "null");
+  fields.set("sec-fetch-dest", request.destination || "empty");
+  fields.set("sec-fetch-mode", request.mode);
+  fields.set("sec-fetch-site", isSame ? "same-origin" : "cross-site");
+  if (cookie !== "") fields.set("cookie", cookie);
+  return fields;
+}
+
+/** The body of `request`: whole if it is small, a stream if it is not; `undefined` if there is none. */
+export async function bodyOf(request) {
+  if (request.method === "GET" || request.method === "HEAD") return undefined;
+  // Firefox has no stream of it.
+  if (!request.body) return whole(await request.arrayBuffer());
+  const reader = request.body.getReader();
+  const ahead = [];
+  let size = 0;
+  while (size <= MAX_KNOWN_BODY) {
+    const { done, value } = await reader.read();
+    if (done) return whole(await new Blob(ahead).arrayBuffer());
+    ahead.push(value);
+    size += value.length;
+  }
+  return new ReadableStream({
+    async pull(controller) {
+      const next = ahead.shift();
+      if (next) return controller.enqueue(next);
+      const { done, value } = await reader.read();
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+    cancel: (reason) => reader.cancel(reason),
+  });
+}
+
+const whole = (buffer) => (buffer.byteLength === 0 ? undefined : buffer);
+
+/**
+ * The response for the browser. `script` is what a page gets in front of its own; `done` is called when the body has ended.
+ */
+export function responseFor(request, response, script, done) {
+  const { status, statusText } = response;
+  const headers = fieldsFrom(response.headers);
+  let body = response.body;
+  if (body === null || request.method === "HEAD") {
+    done();
+    return new Response(null, { status, statusText, headers });
+  }
+  const coding = headers.get("content-encoding")?.trim().toLowerCase();
+  if (CODINGS.includes(coding)) {
+    body = body.pipeThrough(new DecompressionStream(coding));
+    headers.delete("content-encoding");
+    headers.delete("content-length");
+  }
+  if (isPage(request, headers)) {
+    const nonce = btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(16))));
+    body = withScript(body, `<script nonce="${nonce}">${script()}</script>`);
+    headers.delete("content-length");
+    const policy = headers.get("content-security-policy");
+    if (policy !== null) headers.set("content-security-policy", policyWith(policy, nonce));
+  }
+  return new Response(until(body, done), { status, statusText, headers });
+}
+
+function isPage(request, headers) {
+  const isFrame = ["document", "iframe", "frame"].includes(request.destination);
+  const type = headers.get("content-type") ?? "";
+  const isAttached = /^\s*attachment\b/i.test(headers.get("content-disposition") ?? "");
+  return isFrame && !isAttached && /^\s*(?:text\/html|application\/xhtml\+xml)\b/i.test(type);
+}
+
+/** `body`, with a call at its end, whatever that is. */
+function until(body, done) {
+  const reader = body.getReader();
+  return new ReadableStream(
+    {
+      async pull(controller) {
+        try {
+          const { done: isOver, value } = await reader.read();
+          if (!isOver) return controller.enqueue(value);
+          controller.close();
+        } catch (error) {
+          controller.error(error);
+        }
+        done();
+      },
+      cancel(reason) {
+        done();
+        return reader.cancel(reason);
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}

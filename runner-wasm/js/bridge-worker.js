@@ -1,0 +1,237 @@
+// The service worker of a bridge: every request of the pages of its origin goes to one service of an identity, by a tunnel.
+//
+// Which service that is, and by which key, `bridge.js` has written into the browser's store. Files below OWN are the network's.
+
+import { bridgePage } from "./bridge-page.js";
+import { bodyOf, cameBy, fieldsOf, responseFor } from "./bridge-request.js";
+import { BridgeSocket } from "./bridge-socket.js";
+import { CookieJar } from "./cookies.js";
+import { identityNamed } from "./identity.js";
+import { drop, keep, kept } from "./store.js";
+import { Tunnel } from "./tunnel.js";
+
+const { origin, host, hostname } = self.location;
+/** The folder of this file: what is in there belongs to the bridge. */
+const OWN = new URL(".", self.location.href).pathname;
+/** How long a request waits for the tunnel, milliseconds. */
+const PATIENCE = 20_000;
+/** How long a login that ended for good is not made again, milliseconds. */
+const AGAIN = 5000;
+/** How long an answer to a page takes that keeps this worker awake; browsers end one that is idle for 30 seconds. */
+const AWAKE = 20_000;
+/** How often is looked for pages that are gone without a word. */
+const SWEEP = 30_000;
+
+/** What the pages of this origin are for: `{ relay, relayAddress, target, name }`, and the tunnel there. */
+let leading;
+let jar;
+const sockets = new Map();
+
+self.addEventListener("install", (event) => event.waitUntil(self.skipWaiting()));
+self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
+
+self.addEventListener("fetch", (event) => {
+  const url = new URL(event.request.url);
+  if (url.origin !== origin) return;
+  if (url.pathname === `${OWN}awake`) return event.respondWith(awake());
+  if (url.pathname.startsWith(OWN)) return;
+  event.respondWith(answer(event, url));
+});
+
+self.addEventListener("message", (event) => {
+  const { data, ports, source } = event;
+  if (data?.kind === "websocket") event.waitUntil(openSocket(data, ports[0], source));
+  if (data?.kind === "cookie") event.waitUntil(setCookies([data.line], data.path, true));
+  if (data?.kind === "close") event.waitUntil(close().then(() => ports[0].postMessage("closed")));
+});
+
+async function awake() {
+  await new Promise((resolve) => setTimeout(resolve, AWAKE));
+  return new Response(null, { status: 204 });
+}
+
+/** Where this origin leads, with its tunnel; `undefined` if nobody has said it. */
+function lead() {
+  leading ??= start().catch((error) => {
+    leading = undefined;
+    throw error;
+  });
+  return leading;
+}
+
+async function start() {
+  const settings = await kept("bridge", "settings");
+  const identity = settings && (await identityNamed(settings.name));
+  if (!identity) {
+    leading = undefined;
+    return undefined;
+  }
+  jar ??= new CookieJar(hostname, await kept("bridge", "cookies"));
+  const tunnel = new Tunnel({ relay: settings.relay, relayAddress: settings.relayAddress, identity });
+  const led = { ...settings, tunnel, ended: undefined };
+  tunnel.addEventListener("down", ({ detail }) => {
+    if (detail.retryIn !== undefined) return;
+    led.ended = detail.error;
+    const own = leading;
+    // Not for each request of a page.
+    setTimeout(() => {
+      if (leading === own) leading = undefined;
+    }, AGAIN);
+  });
+  return led;
+}
+
+async function close() {
+  const led = await leading?.catch(() => undefined);
+  [leading, jar] = [undefined, undefined];
+  await led?.tunnel.close();
+}
+
+/** Waits until the tunnel is up; rejects with why it is not. */
+function connected({ tunnel, ended }) {
+  if (ended) return Promise.reject(ended);
+  if (tunnel.state === "connected") return Promise.resolve();
+  return new Promise((resolve, reject) => {
+    const waiting = new AbortController();
+    const { signal } = waiting;
+    let last;
+    const settle = (end, value) => {
+      clearTimeout(timer);
+      waiting.abort();
+      end(value);
+    };
+    const timer = setTimeout(() => settle(reject, last ?? new Error("the relay does not answer")), PATIENCE);
+    tunnel.addEventListener("up", () => settle(resolve), { signal });
+    const onDown = ({ detail }) => {
+      last = detail.error;
+      if (detail.retryIn === undefined) settle(reject, last);
+    };
+    tunnel.addEventListener("down", onDown, { signal });
+    tunnel.wake();
+  });
+}
+
+async function answer(event, url) {
+  const { request } = event;
+  let done;
+  // The browser may end the worker when nothing is waited for any more.
+  event.waitUntil(new Promise((resolve) => {
+    done = resolve;
+  }));
+  try {
+    const led = await lead();
+    if (led === undefined) {
+      done();
+      return fetch(request);
+    }
+    const response = await ask(led, request, url);
+    await setCookies(response.headers.getSetCookie(), url.pathname, false, event.clientId);
+    return responseFor(request, response, () => scriptFor(url.pathname), done);
+  } catch (error) {
+    done();
+    if (request.signal.aborted) throw error;
+    return failure(request, error);
+  }
+}
+
+async function ask(led, request, url) {
+  const headers = fieldsOf(request, { host, origin, cookie: jar.header(url.pathname, cameBy(request, origin)) });
+  const body = await bodyOf(request);
+  const once = async () => {
+    await connected(led);
+    const init = { method: request.method, headers, body, signal: request.signal };
+    return led.tunnel.fetch(led.target, url.pathname + url.search, init);
+  };
+  try {
+    return await once();
+  } catch (error) {
+    const isSafe = request.method === "GET" || request.method === "HEAD";
+    if (!isSafe || !["not_connected", "stream_lost"].includes(error.code)) throw error;
+    return once();
+  }
+}
+
+/** Takes cookies, keeps them, and tells the pages, of which `client` waits for a response with these. */
+async function setCookies(lines, path, isScript, client) {
+  if (lines.length === 0 || (await lead()) === undefined) return;
+  const changed = lines.map((line) => jar.set(line, { path, isScript })).includes(true);
+  if (!changed) return;
+  const pages = await self.clients.matchAll({ type: "window" });
+  for (const page of pages.filter(({ id }) => !isScript || id !== client)) {
+    page.postMessage({ hvymTunnel: "cookies", cookies: jar.visible(new URL(page.url).pathname) });
+  }
+  await keep("bridge", "cookies", jar.entries);
+}
+
+function scriptFor(path) {
+  const initial = JSON.stringify({ own: OWN, cookies: jar.visible(path) }).replaceAll("<", "\\u003c");
+  return `(${bridgePage})(${initial})`;
+}
+
+/** What a person sees in place of a page: where a key is asked for, or what is wrong. */
+async function failure(request, error) {
+  const text = error.hint ? `${error.message}: ${error.hint}` : String(error.message);
+  if (request.mode !== "navigate") return new Response(text, { status: 502, statusText: "Bad Gateway" });
+  const isOver = ["delegation_expired", "delegation_revoked", "forgotten"].includes(error.code);
+  if (isOver) await drop("bridge", "settings");
+  try {
+    // The page that asks for a key. Whether it is there for want of a service or of a permission nobody is told.
+    return await fetch(OWN, { headers: { accept: "text/html" } });
+  } catch {
+    const headers = { "content-type": "text/plain; charset=utf-8", refresh: "5" };
+    return new Response(`The relay cannot be reached (${text}). This page tries again by itself.\n`, { status: 503, headers });
+  }
+}
+
+async function openSocket({ path, protocols }, port, source) {
+  const close = (code, reason, wasClean) => {
+    sockets.delete(port);
+    port.postMessage({ kind: "close", code, reason, wasClean });
+    port.close();
+  };
+  const closing = new AbortController();
+  port.onmessage = ({ data }) => data.kind === "abort" && closing.abort();
+  try {
+    const led = await lead();
+    if (led === undefined) return close(1006, "", false);
+    await connected(led);
+    const cookie = jar.header(new URL(path, origin).pathname, "same");
+    const headers = [["Host", host], ["Origin", origin], ["User-Agent", navigator.userAgent]];
+    if (cookie !== "") headers.push(["Cookie", cookie]);
+    const streams = await led.tunnel.connectStream(led.target, { signal: closing.signal });
+    const socket = new BridgeSocket(streams, { path, headers, protocols }, {
+      open({ protocol, headers }) {
+        const lines = headers.filter(([name]) => name === "set-cookie").map(([, value]) => value);
+        setCookies(lines, path, false).catch(() => {});
+        port.postMessage({ kind: "open", protocol });
+      },
+      message: (data) => port.postMessage({ kind: "message", data }, typeof data === "string" ? [] : [data]),
+      close,
+    });
+    sockets.set(port, { socket, page: source.id });
+    port.onmessage = ({ data }) => {
+      if (data.kind === "send") socket.send(data.payload).then(() => port.postMessage({ kind: "sent", size: data.size }), () => {});
+      if (data.kind === "close") socket.close(data.code, data.reason);
+      if (data.kind === "abort") socket.abort();
+    };
+    if (closing.signal.aborted) socket.abort();
+    sweep();
+  } catch {
+    close(1006, "", false);
+  }
+}
+
+let sweeping;
+
+/** Ends the sockets of pages that are gone: some end without an event. */
+function sweep() {
+  sweeping ??= setInterval(async () => {
+    for (const { socket, page } of sockets.values()) {
+      if ((await self.clients.get(page)) === undefined) socket.abort();
+    }
+    if (sockets.size === 0) {
+      clearInterval(sweeping);
+      sweeping = undefined;
+    }
+  }, SWEEP);
+}
