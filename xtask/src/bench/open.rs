@@ -117,7 +117,7 @@ fn expose(
     let port = host.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
     let port = port.with_context(|| format!("no port in {url}"))?;
     let doors =
-        [host.to_owned(), format!("sink.{host}")].map(|host| Door { port, host: Some(host), has_tls });
+        [host.to_owned(), format!("sink--{host}")].map(|host| Door { port, host: Some(host), has_tls });
     Ok((agent, doors))
 }
 

@@ -140,7 +140,7 @@ fn wstunnel(place: &Place<'_>, program: &File, services: Services) -> Result<Pat
     let [listen, files, sink] = free_ports()?;
     let scheme = if place.tls.is_some() { "wss" } else { "ws" };
     let mut server = Command::new(program);
-    server.args(["--no-color=1", "server"]);
+    server.arg("server");
     if let Some(tls) = place.tls {
         server.arg("--tls-certificate").arg(&tls.certificate).arg("--tls-private-key").arg(&tls.key);
     }
@@ -148,7 +148,7 @@ fn wstunnel(place: &Place<'_>, program: &File, services: Services) -> Result<Pat
     let mut relay = Process::start(&mut server)?;
     relay.hears(|line| line.contains("Starting wstunnel server").then_some(()))?;
     let mut agent = Command::new(program);
-    agent.args(["--no-color=1", "client"]);
+    agent.arg("client");
     for (port, service) in [files, sink].iter().zip(services) {
         agent.args(["-R", &format!("tcp://127.0.0.1:{port}:127.0.0.1:{service}")]);
     }
