@@ -10,6 +10,9 @@ use crate::instant::{Instant, Micros};
 
 /// The smallest and the largest block that small payloads are copied into, bytes.
 const BLOCK: (usize, usize) = (256, 4096);
+/// A payload of this size gets a block of its own, so that it is read in one piece. What it leaves of the block before it
+/// is at most an eighth of it.
+const OWN_BLOCK: usize = 8 * BLOCK.1;
 
 /// The states of the half. From `Open` it goes over `FinReceived` or `Stopped` to `Done`.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -154,7 +157,7 @@ impl RecvHalf {
         }
         while !payload.is_empty() {
             let room = self.block.capacity() - self.block.len();
-            if room == 0 {
+            if room == 0 || (payload.len() >= OWN_BLOCK && room < payload.len()) {
                 if !self.block.is_empty() {
                     self.queue.push_back(core::mem::take(&mut self.block).freeze());
                 }

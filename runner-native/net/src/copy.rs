@@ -47,17 +47,49 @@ pub trait LocalConnection: AsyncRead + AsyncWrite + Send + Unpin {
         let _never = cx;
         Poll::Pending
     }
+
+    /// Reads into the spare capacity of `buf`, which must have some; 0 is the end.
+    fn poll_read_spare(&mut self, cx: &mut Context<'_>, buf: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        poll_read_copied(self, cx, buf)
+    }
+
+    /// What comes next, at most 64 KiB; empty at the end.
+    fn poll_read_bytes(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        thread_buffer::read_bytes(|buf| self.poll_read_spare(cx, buf))
+    }
+}
+
+/// Reads into the spare capacity of `buf` by way of a buffer of this thread, for readers that want an initialised one.
+pub fn poll_read_copied<R: AsyncRead + Unpin + ?Sized>(
+    reader: &mut R,
+    cx: &mut Context<'_>,
+    buf: &mut Vec<u8>,
+) -> Poll<io::Result<usize>> {
+    thread_buffer::with(|scratch| {
+        let spare = scratch.len().min(buf.capacity() - buf.len());
+        let n = ready!(Pin::new(reader).poll_read(cx, &mut scratch[..spare]))?;
+        buf.extend_from_slice(&scratch[..n]);
+        Poll::Ready(Ok(n))
+    })
 }
 
 impl LocalConnection for Tcp {
     fn poll_broken_off(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         self.poll_reset(cx)
     }
+
+    fn poll_read_spare(&mut self, cx: &mut Context<'_>, buf: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        Tcp::poll_read_spare(self, cx, buf)
+    }
 }
 
 impl LocalConnection for Wire {
     fn poll_broken_off(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         self.poll_reset(cx)
+    }
+
+    fn poll_read_spare(&mut self, cx: &mut Context<'_>, buf: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        Wire::poll_read_spare(self, cx, buf)
     }
 }
 
@@ -247,11 +279,7 @@ where
                     return Poll::Ready(Err(Broken::Tunnel(error)));
                 }
             }
-            let read = thread_buffer::with(|scratch| {
-                let n = ready!(Pin::new(&mut self.local).poll_read(cx, scratch))?;
-                Poll::Ready(io::Result::Ok(Bytes::copy_from_slice(&scratch[..n])))
-            });
-            outward.piece = ready!(read).map_err(Broken::Local)?;
+            outward.piece = ready!(self.local.poll_read_bytes(cx)).map_err(Broken::Local)?;
             if !outward.piece.is_empty() {
                 (self.tap)(Direction::ToTunnel, Some(&outward.piece), now);
                 continue;

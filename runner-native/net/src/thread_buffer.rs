@@ -1,7 +1,11 @@
 //! Read buffers for each thread: idle connections hold none.
 
 use std::cell::RefCell;
+use std::io;
 use std::mem;
+use std::task::Poll;
+
+use bytes::Bytes;
 
 /// What one read takes at most: as much as the mux queues for one stream, and as much as stays in a core's cache.
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -11,6 +15,26 @@ const MAX_KEPT_BYTES: usize = 80 * 1024;
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     static SPARE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static INPUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What `read` appends to an empty buffer of [`SCRATCH_BYTES`]. If that is half of it or more, it becomes the bytes and
+/// nothing is copied.
+pub(super) fn read_bytes(
+    read: impl FnOnce(&mut Vec<u8>) -> Poll<io::Result<usize>>,
+) -> Poll<io::Result<Bytes>> {
+    let mut buffer = INPUT.take();
+    if buffer.capacity() == 0 {
+        buffer = Vec::with_capacity(SCRATCH_BYTES);
+    }
+    let outcome = read(&mut buffer);
+    if buffer.len() >= SCRATCH_BYTES / 2 && matches!(outcome, Poll::Ready(Ok(_))) {
+        return Poll::Ready(Ok(Bytes::from(buffer)));
+    }
+    let outcome = outcome.map_ok(|_| Bytes::copy_from_slice(&buffer));
+    buffer.clear();
+    INPUT.set(buffer);
+    outcome
 }
 
 /// Runs with the buffer of this thread. Its content is unspecified; a nested call gets a fresh buffer.
@@ -48,6 +72,30 @@ pub(super) fn put_back(mut buffer: Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn half_a_buffer_that_was_read_is_not_copied_and_less_is() {
+        let mut place = std::ptr::null();
+        for (count, is_copied) in [
+            (SCRATCH_BYTES / 2 - 1, true),
+            (1, true),
+            (SCRATCH_BYTES / 2, false),
+            (SCRATCH_BYTES, false),
+            (0, true),
+        ] {
+            let data = read_bytes(|buffer| {
+                assert!(buffer.is_empty() && buffer.capacity() == SCRATCH_BYTES, "{}", buffer.capacity());
+                buffer.resize(count, b'x');
+                place = buffer.as_ptr();
+                Poll::Ready(Ok(count))
+            });
+            let Poll::Ready(Ok(data)) = data else { panic!("it was read") };
+            assert_eq!((data.len(), data.as_ptr() != place), (count, is_copied));
+        }
+        let failed = read_bytes(|_| Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())));
+        assert!(matches!(failed, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset));
+        assert!(read_bytes(|_| Poll::Pending).is_pending());
+    }
 
     #[test]
     fn the_largest_buffer_serves_again_and_none_is_larger_than_asked_for() {

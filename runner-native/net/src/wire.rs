@@ -2,15 +2,15 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use futures_rustls::{client, server};
 use futures_util::io::{AsyncRead, AsyncWrite};
 use hyper::rt::{Read, Write};
 
+use super::copy::poll_read_copied;
 use super::hyper::Io;
 use super::tcp::Tcp;
-use super::thread_buffer;
 
 /// A duplex byte stream that a [`Wire`] may be.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {
@@ -61,12 +61,7 @@ impl Wire {
     pub fn poll_read_spare(&mut self, cx: &mut Context<'_>, buf: &mut Vec<u8>) -> Poll<io::Result<usize>> {
         match self {
             Wire::Plain(stream) => stream.poll_read_spare(cx, buf),
-            Wire::Boxed(stream) => thread_buffer::with(|scratch| {
-                let spare = scratch.len().min(buf.capacity() - buf.len());
-                let n = ready!(Pin::new(stream).poll_read(cx, &mut scratch[..spare]))?;
-                buf.extend_from_slice(&scratch[..n]);
-                Poll::Ready(Ok(n))
-            }),
+            Wire::Boxed(stream) => poll_read_copied(stream, cx, buf),
         }
     }
 }

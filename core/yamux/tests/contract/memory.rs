@@ -116,6 +116,31 @@ fn small_and_large_frames_in_turn_do_not_waste_blocks() {
 }
 
 #[test]
+fn a_large_payload_behind_small_ones_is_read_in_one_piece() {
+    for (payload, is_one_piece) in [(32 * 1024 - 1, false), (32 * 1024, true)] {
+        let mut victim = Victim::new(Role::Client, small(|config| config.always_copy = true));
+        victim.feed(window(SYN, 2, 0));
+        let id = victim.accept().expect("a stream was opened");
+        for _ in 0..4 {
+            victim.feed(data(0, 2, &[1; 10]));
+            victim.feed(data(0, 2, &vec![2; payload]));
+        }
+        let unread = victim.mux.stats().unread;
+        assert!(victim.held() <= unread + unread / 4 + 16 * 1024, "{} for {unread}", victim.held());
+        let mut pieces = Vec::new();
+        while let Ok(Read::Data(piece)) = victim.mux.stream(id).expect("it is open").read(usize::MAX, NOW) {
+            pieces.push(piece.len());
+        }
+        assert_eq!(pieces.iter().sum::<usize>(), 4 * (10 + payload));
+        assert_eq!(
+            pieces.iter().filter(|&&length| length == payload).count() == 4,
+            is_one_piece,
+            "{pieces:?}"
+        );
+    }
+}
+
+#[test]
 fn the_cap_on_unread_bytes_caps_memory() {
     let config = small(|config| {
         config.max_inbound_streams = 64;

@@ -10,11 +10,11 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::try_join;
-use futures_util::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use futures_util::io::{AsyncWrite, AsyncWriteExt};
 use hvym_http1::ResponseHead;
 use hvym_proxy::{
     Choice, Closing, Exchange, ExchangeError, ExchangeEvent, HeadRefusal, LocalBody, ProxyConfig, Released,
@@ -22,9 +22,9 @@ use hvym_proxy::{
 };
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_net::clock::Clock;
+use hvym_tunnel_net::copy::LocalConnection;
 use hvym_tunnel_net::copy::{Direction, splice};
 use hvym_tunnel_net::stream::TunnelStream;
-use hvym_tunnel_net::thread_buffer;
 use hvym_tunnel_pages::{Format, Page};
 
 use self::local_answer::LocalAnswer;
@@ -159,13 +159,23 @@ impl<'a> HttpProxy<'a> {
         if self.has_begun && self.guard.is_asked_to_finish(cx) {
             self.exchange.drain(now);
         }
+        let mut gathered = 0;
         for _ in 0..BUDGET {
             if let Some(end) = self.handle_events(now) {
                 return Poll::Ready(Ok(end));
             }
             let mut moved = self.poll_verifying(now, cx);
             moved |= self.poll_connecting(now, cx) | self.poll_local(now, cx);
-            moved |= self.poll_visitor(now, cx).inspect_err(|_| self.exchange.handle_visitor_reset())?;
+            if self.poll_visitor(now, cx).inspect_err(|_| self.exchange.handle_visitor_reset())? {
+                moved = true;
+                gathered += 1;
+                // What the link has cut into pieces is written by one system call.
+                let waiting = self.exchange.service_output().map_or(0, |output| output.len());
+                if gathered < MAX_SLICES && (1..READ_BYTES).contains(&waiting) {
+                    continue;
+                }
+            }
+            gathered = 0;
             moved |= self.poll_service(now, cx);
             if !moved {
                 return self.stream.poll_reset(now, cx).map(Err);
@@ -398,7 +408,7 @@ impl<'a> HttpProxy<'a> {
             self.needs_flush = false;
         }
         if self.exchange.wants_service_data()
-            && let Poll::Ready(data) = read(carrier, cx)
+            && let Poll::Ready(data) = carrier.poll_read_bytes(cx)
         {
             moved = true;
             match data {
@@ -434,14 +444,6 @@ impl<'a> HttpProxy<'a> {
     }
 }
 
-/// Reads what is there; empty is the end.
-fn read(stream: &mut UpstreamStream, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
-    thread_buffer::with(|scratch| {
-        let n = ready!(Pin::new(stream).poll_read(cx, scratch))?;
-        Poll::Ready(Ok(Bytes::copy_from_slice(&scratch[..n])))
-    })
-}
-
 fn is_quiet(stream: &mut UpstreamStream, cx: &mut Context<'_>) -> bool {
-    read(stream, cx).is_pending()
+    stream.poll_read_bytes(cx).is_pending()
 }

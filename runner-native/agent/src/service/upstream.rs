@@ -14,7 +14,7 @@ use futures_rustls::client::TlsStream;
 use futures_util::io::{AsyncRead, AsyncWrite};
 use thiserror::Error;
 
-use hvym_tunnel_net::copy::LocalConnection;
+use hvym_tunnel_net::copy::{LocalConnection, poll_read_copied};
 use hvym_tunnel_net::error_text::words;
 use hvym_tunnel_net::host_connect::{self, HostConnectError};
 use hvym_tunnel_net::target::{Origin, Scheme, Target};
@@ -188,7 +188,16 @@ pub(crate) enum UpstreamStream {
     Tls(Box<TlsStream<Tcp>>),
 }
 
-impl LocalConnection for UpstreamStream {}
+impl LocalConnection for UpstreamStream {
+    fn poll_read_spare(&mut self, cx: &mut Context<'_>, buf: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        match self {
+            UpstreamStream::Plain(stream) => stream.poll_read_spare(cx, buf),
+            #[cfg(unix)]
+            UpstreamStream::Unix(stream) => stream.poll_read_spare(cx, buf),
+            UpstreamStream::Tls(_) => poll_read_copied(self, cx, buf),
+        }
+    }
+}
 
 impl AsyncRead for UpstreamStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {

@@ -28,6 +28,7 @@ use crate::settings::{
     H2_STREAM_WINDOW, H2_STREAMS, MAX_HEAD_BYTES, PARTING_TIMEOUT,
 };
 use crate::visitor::Visitor;
+use hvym_tunnel_net::copy::LocalConnection;
 use hvym_tunnel_net::hyper::Io;
 use hvym_tunnel_net::hyper_rt::{HyperExecutor, HyperTimer};
 use hvym_tunnel_net::shutdown::TaskGuard;
@@ -74,9 +75,9 @@ pub(crate) async fn serve(visitor: &Arc<Visitor>, mut wire: Wire, rest: Arc<TcpS
 
 /// Reads as many bytes as identify the protocol.
 async fn first_bytes(wire: &mut Wire) -> io::Result<Bytes> {
-    let mut ahead = poll_fn(|cx| http1_conn::read(wire, cx)).await?;
+    let mut ahead = poll_fn(|cx| wire.poll_read_bytes(cx)).await?;
     while !ahead.is_empty() && ahead.len() < PREFACE.len() && PREFACE.starts_with(&ahead) {
-        let more = poll_fn(|cx| http1_conn::read(wire, cx)).await?;
+        let more = poll_fn(|cx| wire.poll_read_bytes(cx)).await?;
         if more.is_empty() {
             break;
         }

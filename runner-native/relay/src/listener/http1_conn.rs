@@ -10,10 +10,10 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use futures_util::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use futures_util::io::{AsyncWrite, AsyncWriteExt};
 use http::StatusCode;
 use hvym_proxy::{
     Choice, Closing, Exchange, ExchangeError, ExchangeEvent, LocalBody, Released, RetryAction,
@@ -32,10 +32,10 @@ use crate::upstream::conn::UpstreamConn;
 use crate::upstream::h1;
 use crate::upstream::pool::PooledConn;
 use crate::visitor::Visitor;
+use hvym_tunnel_net::copy::LocalConnection;
 use hvym_tunnel_net::date::http_date;
 use hvym_tunnel_net::deadline::Deadline;
 use hvym_tunnel_net::socket::Wire;
-use hvym_tunnel_net::thread_buffer;
 use hvym_tunnel_net::timeout::within;
 
 /// Rounds of the loop before other tasks get their turn.
@@ -132,11 +132,21 @@ impl<'a> Http1Conn<'a> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let now = self.visitor.state.clock.now();
         self.poll_draining(now, cx);
+        let mut gathered = 0;
         for _ in 0..BUDGET {
             if let Some(end) = self.handle_events(now) {
                 return Poll::Ready(end);
             }
             let mut moved = self.poll_connecting(now, cx) | self.poll_local(now, cx);
+            if self.poll_service(now, cx) {
+                moved = true;
+                gathered += 1;
+                // What the link has cut into pieces is written by one system call.
+                if gathered < MAX_SLICES && self.exchange.visitor_output().len() < h1::READ_BYTES {
+                    continue;
+                }
+            }
+            gathered = 0;
             match self.poll_visitor(now, cx) {
                 Ok(visitor_moved) => moved |= visitor_moved,
                 Err(error) => {
@@ -146,7 +156,6 @@ impl<'a> Http1Conn<'a> {
                     return Poll::Ready(End::Lost);
                 }
             }
-            moved |= self.poll_service(now, cx);
             if moved {
                 continue;
             }
@@ -332,7 +341,7 @@ impl<'a> Http1Conn<'a> {
                 Poll::Pending => Ok(moved),
             };
         }
-        if let Poll::Ready(data) = read(&mut self.wire, cx) {
+        if let Poll::Ready(data) = self.wire.poll_read_bytes(cx) {
             let data = data?;
             moved = true;
             if data.is_empty() {
@@ -408,12 +417,4 @@ impl<'a> Http1Conn<'a> {
         }
         moved
     }
-}
-
-/// What a connection sends next; empty at its end.
-pub(super) fn read(wire: &mut Wire, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
-    thread_buffer::with(|scratch| {
-        let count = ready!(Pin::new(wire).poll_read(cx, scratch))?;
-        Poll::Ready(Ok(Bytes::copy_from_slice(&scratch[..count])))
-    })
 }
