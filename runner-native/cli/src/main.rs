@@ -16,6 +16,7 @@ mod forward;
 mod keys;
 mod manager;
 mod manager_client;
+mod memory;
 #[cfg(unix)]
 mod qr_code;
 mod relay;
@@ -125,7 +126,9 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), ExitError> {
 /// Where everything runs.
 fn runtime() -> Result<Runtime, ExitError> {
     let refused = |error| ExitError::new(Exit::Unexpected, format!("cannot start threads: {error}"));
-    Runtime::new().map_err(refused)
+    let runtime = Runtime::new().map_err(refused)?;
+    runtime.spawn(memory::return_freed()).detach();
+    Ok(runtime)
 }
 
 /// From here on Ctrl-C asks, and no longer kills.

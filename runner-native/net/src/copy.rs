@@ -50,27 +50,13 @@ pub trait LocalConnection: AsyncRead + AsyncWrite + Send + Unpin {
 
     /// Reads into the spare capacity of `buf`, which must have some; 0 is the end.
     fn poll_read_spare(&mut self, cx: &mut Context<'_>, buf: &mut Vec<u8>) -> Poll<io::Result<usize>> {
-        poll_read_copied(self, cx, buf)
+        thread_buffer::poll_read_copied(self, cx, buf)
     }
 
     /// What comes next, at most 64 KiB; empty at the end.
     fn poll_read_bytes(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         thread_buffer::read_bytes(|buf| self.poll_read_spare(cx, buf))
     }
-}
-
-/// Reads into the spare capacity of `buf` by way of a buffer of this thread, for readers that want an initialised one.
-pub fn poll_read_copied<R: AsyncRead + Unpin + ?Sized>(
-    reader: &mut R,
-    cx: &mut Context<'_>,
-    buf: &mut Vec<u8>,
-) -> Poll<io::Result<usize>> {
-    thread_buffer::with(|scratch| {
-        let spare = scratch.len().min(buf.capacity() - buf.len());
-        let n = ready!(Pin::new(reader).poll_read(cx, &mut scratch[..spare]))?;
-        buf.extend_from_slice(&scratch[..n]);
-        Poll::Ready(Ok(n))
-    })
 }
 
 impl LocalConnection for Tcp {

@@ -3,9 +3,11 @@
 use std::cell::RefCell;
 use std::io;
 use std::mem;
-use std::task::Poll;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures_util::io::AsyncRead;
 
 /// What one read takes at most: as much as the mux queues for one stream, and as much as stays in a core's cache.
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -16,6 +18,20 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     static SPARE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     static INPUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Reads into the spare capacity of `buf` by way of a buffer of this thread, for readers that want an initialised one.
+pub fn poll_read_copied<R: AsyncRead + Unpin + ?Sized>(
+    reader: &mut R,
+    cx: &mut Context<'_>,
+    buf: &mut Vec<u8>,
+) -> Poll<io::Result<usize>> {
+    with(|scratch| {
+        let spare = scratch.len().min(buf.capacity() - buf.len());
+        let n = ready!(Pin::new(reader).poll_read(cx, &mut scratch[..spare]))?;
+        buf.extend_from_slice(&scratch[..n]);
+        Poll::Ready(Ok(n))
+    })
 }
 
 /// What `read` appends to an empty buffer of [`SCRATCH_BYTES`]. If that is half of it or more, it becomes the bytes and

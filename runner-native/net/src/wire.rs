@@ -8,9 +8,9 @@ use futures_rustls::{client, server};
 use futures_util::io::{AsyncRead, AsyncWrite};
 use hyper::rt::{Read, Write};
 
-use super::copy::poll_read_copied;
 use super::hyper::Io;
 use super::tcp::Tcp;
+use super::thread_buffer::poll_read_copied;
 
 /// A duplex byte stream that a [`Wire`] may be.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {

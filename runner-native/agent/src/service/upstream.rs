@@ -14,13 +14,14 @@ use futures_rustls::client::TlsStream;
 use futures_util::io::{AsyncRead, AsyncWrite};
 use thiserror::Error;
 
-use hvym_tunnel_net::copy::{LocalConnection, poll_read_copied};
+use hvym_tunnel_net::copy::LocalConnection;
 use hvym_tunnel_net::error_text::words;
 use hvym_tunnel_net::host_connect::{self, HostConnectError};
 use hvym_tunnel_net::target::{Origin, Scheme, Target};
 use hvym_tunnel_net::tcp::Tcp;
 #[cfg(unix)]
 use hvym_tunnel_net::tcp::Unix;
+use hvym_tunnel_net::thread_buffer::poll_read_copied;
 use hvym_tunnel_net::timeout::within;
 use hvym_tunnel_net::tls::{self, Trust};
 
