@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hvym_tunnel_net::events::{EventSender, Events};
-use hvym_tunnel_net::observer::{Observer, Piece};
+use hvym_tunnel_net::observer::{ObservedStream, Observer, Piece};
 
 use crate::event::AgentEvent;
 
@@ -45,6 +45,18 @@ impl EventSink {
         if self.0.is_inspected.load(Ordering::Relaxed) {
             for (_, inspector) in self.inspectors().iter() {
                 inspector.handle_bytes(piece);
+            }
+        }
+    }
+
+    /// A stream of which bytes were shown is over.
+    pub(crate) fn show_end(&self, stream: &ObservedStream) {
+        if self.0.observer.wants_bytes() {
+            self.0.observer.handle_stream_end(stream);
+        }
+        if self.0.is_inspected.load(Ordering::Relaxed) {
+            for (_, inspector) in self.inspectors().iter() {
+                inspector.handle_stream_end(stream);
             }
         }
     }

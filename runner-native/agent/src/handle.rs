@@ -19,6 +19,7 @@ use crate::event_sink::{AgentEvents, Inspection};
 use crate::runner::Shared;
 use crate::settings::{CompatError, Feature, needed_feature};
 use crate::spec::ServiceSpec;
+use crate::view::AgentView;
 
 /// How the agent ended, once it has.
 #[derive(Default)]
@@ -162,6 +163,11 @@ impl AgentHandle {
     /// Shows the bytes of all streams, new and open, to `inspector` until the result is dropped.
     pub fn inspect(&self, inspector: Arc<dyn Observer<AgentEvent>>) -> Inspection {
         self.control.shared.sink.inspect(inspector)
+    }
+
+    /// A look at the agent for others.
+    pub fn view(&self) -> AgentView {
+        AgentView::new(self.control.shared.clone())
     }
 
     /// Asks the agent to finish: it withdraws its services, takes nothing new, and ends when no stream runs any more,

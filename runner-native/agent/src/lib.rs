@@ -47,6 +47,7 @@ pub mod settings;
 mod shutdown;
 mod spec;
 pub mod token;
+mod view;
 
 pub use builder::{Agent, AgentBuilder};
 pub use delegation::DelegationFileError;
@@ -60,4 +61,6 @@ pub use hvym_tunnel_net::key::Identity;
 pub use hvym_tunnel_net::target::{RelayUrl, ServiceAddress, ServiceName, Target};
 pub use offered_services::offered_services;
 pub use revoke::revoke;
+pub use service::{ReplayConnection, ReplayRefusal};
 pub use spec::{ConflictPolicy, ServiceSpec};
+pub use view::AgentView;

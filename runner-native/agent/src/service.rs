@@ -9,6 +9,7 @@ pub(crate) mod host_check;
 mod http_proxy;
 mod peer_log;
 mod proxy_protocol;
+mod replay;
 mod request_log;
 mod table;
 mod tcp_proxy;
@@ -20,8 +21,10 @@ use std::sync::Arc;
 
 use hvym_http1::UrlScheme;
 use hvym_tunnel_core::dialect::{Proto, StreamHeader};
+use hvym_tunnel_core::mux::StreamId;
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::UnixTime;
+use hvym_tunnel_net::observer::ObservedStream;
 use hvym_tunnel_net::target::{Origin, Scheme, Target};
 use hvym_tunnel_net::tls::Trust;
 
@@ -37,6 +40,7 @@ use folder::Folder;
 use upstream::{ConnectError, Upstream};
 
 pub(crate) use dispatch::Dispatcher;
+pub use replay::{ReplayConnection, ReplayRefusal};
 pub(crate) use table::ServiceTable;
 
 /// One service that is offered.
@@ -107,6 +111,13 @@ impl LocalService {
             || opening.is_from(owner)
             || opening.is_delegated_by(owner, now);
         is_let_in && (opening.from.is_none() || self.filter.admits(None))
+    }
+
+    /// What inspectors may know of a stream to this service.
+    fn observed(&self, id: StreamId, opening: &StreamHeader) -> ObservedStream {
+        let mut stream = ObservedStream::new(id, Arc::clone(&self.name), opening.proto);
+        (stream.is_private, stream.from) = (!self.spec.access.is_public(), opening.from);
+        stream
     }
 
     /// Records the outcome of an attempt to connect, and reports it if it is a new one.

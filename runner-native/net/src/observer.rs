@@ -2,7 +2,11 @@
 //!
 //! Knows nothing of events: each library has its own enum.
 
+use std::sync::Arc;
+
+use hvym_tunnel_core::dialect::Proto;
 use hvym_tunnel_core::mux::StreamId;
+use hvym_tunnel_core::stellar::Address;
 
 use crate::copy::Direction;
 
@@ -23,16 +27,42 @@ pub trait Observer<E>: Send + Sync {
     fn handle_bytes(&self, piece: &Piece<'_>) {
         let _ignored = piece;
     }
+
+    /// A stream of which bytes were shown is over, in order or not.
+    fn handle_stream_end(&self, stream: &ObservedStream) {
+        let _ignored = stream;
+    }
+}
+
+/// One stream to a service, as an observer may know it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ObservedStream {
+    /// Unique among the streams of one agent.
+    pub id: StreamId,
+    /// The name of the service.
+    pub service: Arc<str>,
+    /// What it carries.
+    pub proto: Proto,
+    /// Whether only identities on a list reach the service.
+    pub is_private: bool,
+    /// The identity that opened it; `None` for a stream of the relay's visitors.
+    pub from: Option<Address>,
+}
+
+impl ObservedStream {
+    /// A stream of visitors to a public service.
+    pub fn new(id: StreamId, service: Arc<str>, proto: Proto) -> Self {
+        Self { id, service, proto, is_private: false, from: None }
+    }
 }
 
 /// Bytes of one stream, seen on their way.
 #[derive(Copy, Clone, Debug)]
 #[non_exhaustive]
 pub struct Piece<'a> {
-    /// The name of the service.
-    pub service: &'a str,
-    /// The stream, which is unique among the open streams of one link.
-    pub stream: StreamId,
+    /// The stream.
+    pub stream: &'a ObservedStream,
     /// Which way they go.
     pub direction: Direction,
     /// The bytes as they pass; `None` is the end of this direction.
@@ -41,8 +71,8 @@ pub struct Piece<'a> {
 
 impl<'a> Piece<'a> {
     /// Bytes of `stream`, or with `None` the end of that direction.
-    pub fn new(service: &'a str, stream: StreamId, direction: Direction, bytes: Option<&'a [u8]>) -> Self {
-        Self { service, stream, direction, bytes }
+    pub fn new(stream: &'a ObservedStream, direction: Direction, bytes: Option<&'a [u8]>) -> Self {
+        Self { stream, direction, bytes }
     }
 }
 

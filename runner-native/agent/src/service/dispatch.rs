@@ -11,7 +11,7 @@ use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::copy::{Direction, splice};
-use hvym_tunnel_net::observer::Piece;
+use hvym_tunnel_net::observer::{ObservedStream, Piece};
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::stream::TunnelStream;
 use hvym_tunnel_pages::Page;
@@ -103,7 +103,8 @@ impl Dispatcher {
         local: Option<UpstreamStream>,
         guard: DrainGuard,
     ) -> io::Result<()> {
-        let log = RequestLog::new(service, stream.id(), &guard, &self.sink, self.clock);
+        let observed = service.observed(stream.id(), opening);
+        let log = RequestLog::new(service, observed, &guard, &self.sink, self.clock);
         HttpProxy::new(service, opening.from.is_some(), &self.sink, stream, log, guard)
             .with_idle(local)
             .serve()
@@ -131,17 +132,17 @@ impl Dispatcher {
         if connected.is_ok() {
             peer_log::answer(&mut stream, opening, &OpenResult::Accepted).await?;
         }
-        let id = stream.id();
-        let show = |direction: Direction, bytes: Option<&[u8]>| {
-            self.sink.show_bytes(&Piece::new(&service.name, id, direction, bytes));
-        };
+        let observed = service.observed(stream.id(), opening);
+        let shown = Shown { sink: &self.sink, stream: &observed };
+        let show = |direction: Direction, bytes: Option<&[u8]>| shown.bytes(direction, bytes);
         match (connected, opening.proto) {
             // A caller could say what is the relay's to say, and speak HTTP that two parsers read differently.
             (Ok(local), Proto::Http) if opening.from.is_some() => {
                 self.answer(stream, opening, service, Some(local), guard).await
             }
             (Ok(local), Proto::Http) => {
-                let mut log = RequestLog::new(service, id, &guard, &self.sink, self.clock);
+                let observed = observed.clone();
+                let mut log = RequestLog::new(service, observed, &guard, &self.sink, self.clock);
                 let local = Finishing::new(local, guard);
                 splice(stream, local, move |direction, bytes, now| log.pass(direction, bytes, now)).await
             }
@@ -155,13 +156,13 @@ impl Dispatcher {
             (Err(error), Proto::Tcp) => {
                 let failure = Some(ConnectionFailure::Unreachable(error.clone()));
                 self.report_connection(opening, service, begun, &Transferred::none(), failure);
-                self.decline(stream, opening, &error_page::unreachable(&error, upstream), begun).await
+                self.decline(stream, opening, Some(&observed), &error_page::unreachable(&error, upstream), begun).await
             }
             (Ok(local), Proto::H2) => {
                 splice(stream, local, |direction, bytes, _| show(direction, bytes)).await
             }
             (Err(error), _) => {
-                self.decline(stream, opening, &error_page::unreachable(&error, upstream), begun).await
+                self.decline(stream, opening, Some(&observed), &error_page::unreachable(&error, upstream), begun).await
             }
         }
     }
@@ -206,15 +207,16 @@ impl Dispatcher {
             return stream.finish();
         }
         let page = Page::unknown_service(&opening.service);
-        self.decline(stream, opening, &page, self.clock.now()).await
+        self.decline(stream, opening, None, &page, self.clock.now()).await
     }
 
     /// Refuses in the stream's own protocol: a verdict for identities, a page for HTTP/1.1, a reset for bytes.
-    /// The request came with the stream, which was opened at `begun`.
+    /// The request came with the stream, which was opened at `begun`; `observed` is the stream, if it leads to a service.
     async fn decline(
         &self,
         mut stream: TunnelStream,
         opening: &StreamHeader,
+        observed: Option<&ObservedStream>,
         page: &Page,
         begun: Instant,
     ) -> io::Result<()> {
@@ -226,7 +228,13 @@ impl Dispatcher {
             stream.reset(RESET_UNREACHABLE);
             return Ok(());
         }
-        let Answered { method, target } = error_page::answer_one(&mut stream, page).await?;
+        let Answered { method, target, request, response } = error_page::answer_one(&mut stream, page).await?;
+        if let Some(observed) = observed {
+            let shown = Shown { sink: &self.sink, stream: observed };
+            shown.bytes(Direction::ToLocal, Some(&request));
+            shown.bytes(Direction::ToTunnel, Some(&response));
+            self.sink.show_end(observed);
+        }
         self.sink.emit(AgentEvent::Request(RequestRecord {
             service: Arc::from(opening.service.as_str()),
             method: method.into(),
@@ -237,6 +245,27 @@ impl Dispatcher {
             note: None,
         }));
         error_page::finish(stream).await
+    }
+}
+
+/// Shows the bytes of a stream that is no HTTP/1.1 to inspectors, and its end.
+struct Shown<'a> {
+    sink: &'a EventSink,
+    stream: &'a ObservedStream,
+}
+
+impl Shown<'_> {
+    fn bytes(&self, direction: Direction, bytes: Option<&[u8]>) {
+        self.sink.show_bytes(&Piece::new(self.stream, direction, bytes));
+    }
+}
+
+impl Drop for Shown<'_> {
+    fn drop(&mut self) {
+        // A stream of HTTP/1.1 has a log, which does the same.
+        if self.stream.proto != Proto::Http {
+            self.sink.show_end(self.stream);
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use hvym_http1::{MAX_HEAD_BYTES, RequestHead};
 use hvym_tunnel_pages::{Format, Page};
 
@@ -23,6 +23,10 @@ pub(super) struct Answered {
     pub(super) method: String,
     /// Its target, as sent.
     pub(super) target: String,
+    /// What came of it.
+    pub(super) request: Bytes,
+    /// All of the response.
+    pub(super) response: Bytes,
 }
 
 /// Reads one request and answers it with `page`; then the stream is to be [`finish`]ed.
@@ -31,10 +35,11 @@ pub(super) struct Answered {
 /// If the stream breaks or carries no request; it is reset then.
 pub(super) async fn answer_one(stream: &mut TunnelStream, page: &Page) -> io::Result<Answered> {
     let read = within(HEAD_TIMEOUT, head(stream)).await;
-    let head = read.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))?;
+    let (head, request) = read.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))?;
     let format = Format::preferred(head.headers.first("accept"));
-    stream.write_bytes(page.response(format, &head.method)).await?;
-    Ok(Answered { method: head.method, target: head.target })
+    let response = page.response(format, &head.method);
+    stream.write_bytes(response.clone()).await?;
+    Ok(Answered { method: head.method, target: head.target, request, response })
 }
 
 /// Ends a stream after everything that was written, discards what still comes, and waits until the relay ends it too: then it has the response.
@@ -48,13 +53,14 @@ pub(super) async fn finish(mut stream: TunnelStream) -> io::Result<()> {
     Ok(())
 }
 
-async fn head(stream: &mut TunnelStream) -> io::Result<RequestHead> {
+/// The head, and all that came.
+async fn head(stream: &mut TunnelStream) -> io::Result<(RequestHead, Bytes)> {
     let mut gathered = BytesMut::new();
     while let Some(bytes) = stream.read_bytes().await? {
         let room = MAX_HEAD_BYTES.saturating_sub(gathered.len());
         gathered.extend_from_slice(&bytes[..bytes.len().min(room)]);
         match RequestHead::parse(&gathered) {
-            Ok(Some((head, _))) => return Ok(head),
+            Ok(Some((head, _))) => return Ok((head, gathered.freeze())),
             Ok(None) if room > bytes.len() => {}
             Ok(None) => {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "the head of a request is too long"));

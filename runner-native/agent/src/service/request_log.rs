@@ -3,11 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use hvym_tunnel_core::mux::StreamId;
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::copy::Direction;
-use hvym_tunnel_net::observer::Piece;
+use hvym_tunnel_net::observer::{ObservedStream, Piece};
 use hvym_tunnel_net::target::Target;
 
 use super::host_check::{HostCheck, HttpObserver, ObservedRequest};
@@ -24,8 +23,7 @@ pub(super) struct RequestLog {
     observer: HttpObserver,
     clock: Clock,
     sink: EventSink,
-    service: Arc<str>,
-    stream: StreamId,
+    stream: ObservedStream,
     /// Where the service is.
     place: String,
     /// The `Host` by which the service knows itself; `None` if requests carry one of our own already.
@@ -42,7 +40,7 @@ impl RequestLog {
     /// The log of `stream`, which leads to `service`.
     pub(super) fn new(
         service: &LocalService,
-        stream: StreamId,
+        stream: ObservedStream,
         guard: &DrainGuard,
         sink: &EventSink,
         clock: Clock,
@@ -58,7 +56,6 @@ impl RequestLog {
             observer: HttpObserver::with_sniff(HostCheck),
             clock,
             sink: sink.clone(),
-            service: Arc::clone(&service.name),
             stream,
             place,
             own_host: (!service.filter.sets_host()).then_some(own_host),
@@ -75,7 +72,7 @@ impl RequestLog {
 
     /// These bytes are about to pass; `None` is the end of that direction.
     pub(super) fn pass(&mut self, direction: Direction, bytes: Option<&[u8]>, now: Instant) {
-        self.sink.show_bytes(&Piece::new(&self.service, self.stream, direction, bytes));
+        self.sink.show_bytes(&Piece::new(&self.stream, direction, bytes));
         match (direction, bytes) {
             (Direction::ToLocal, Some(bytes)) => self.observer.handle_request_bytes(bytes, now),
             (Direction::ToTunnel, Some(bytes)) => self.observer.handle_response_bytes(bytes, now),
@@ -94,7 +91,7 @@ impl RequestLog {
             let (status, note) = self.outcome(&request);
             let note = self.notes.pop_front().flatten().or(note);
             self.sink.emit(AgentEvent::Request(RequestRecord {
-                service: Arc::clone(&self.service),
+                service: Arc::clone(&self.stream.service),
                 method: request.method,
                 target: request.target,
                 status,
@@ -132,5 +129,6 @@ impl Drop for RequestLog {
         // If the stream broke, requests without a response are still reported.
         self.observer.handle_response_end(self.clock.now());
         self.report();
+        self.sink.show_end(&self.stream);
     }
 }

@@ -224,7 +224,7 @@ struct Gathered(Mutex<Vec<u8>>);
 impl Observer<AgentEvent> for Gathered {
     fn handle_bytes(&self, piece: &Piece<'_>) {
         if let (Direction::ToTunnel, Some(bytes)) = (piece.direction, piece.bytes) {
-            assert_eq!(piece.service, "web");
+            assert_eq!(&*piece.stream.service, "web");
             self.0.lock().expect("no panic").extend_from_slice(bytes);
         }
     }

@@ -218,7 +218,7 @@ impl Observer<AgentEvent> for LinkObserver {
     }
 
     fn handle_bytes(&self, piece: &Piece<'_>) {
-        let counts = self.counts(piece.service);
+        let counts = self.counts(&piece.stream.service);
         let length = piece.bytes.map_or(0, |bytes| bytes.len() as u64);
         match piece.direction {
             Direction::ToLocal => counts.received.fetch_add(length, Ordering::Relaxed),
