@@ -10,6 +10,7 @@ mod determinism;
 mod fetch;
 mod foreign;
 mod identities;
+mod inspector;
 mod lifecycle;
 mod page;
 mod serve;

@@ -34,6 +34,8 @@ pub mod half_open;
 #[cfg(unix)]
 pub mod http;
 #[cfg(unix)]
+pub mod inspected;
+#[cfg(unix)]
 pub mod installed;
 pub mod keys;
 pub mod links;

@@ -4,7 +4,7 @@ use crate::source::{bare, code, product, root, rust, text, words};
 
 /// Every crate of the workspace, lowest first: its folder, its package, and the packages of the workspace that it may
 /// depend on. What is not listed here is an error, so a new crate says where it belongs.
-const CRATES: [(&str, &str, &[&str]); 21] = [
+const CRATES: [(&str, &str, &[&str]); 22] = [
     ("core/yamux", "hvym-yamux", &[]),
     ("core/http1", "hvym-http1", &[]),
     ("core/websocket", "hvym-websocket", &[]),
@@ -17,6 +17,7 @@ const CRATES: [(&str, &str, &[&str]); 21] = [
     ("runner-native/acme", "hvym-tunnel-acme", &BELOW_ACME),
     ("runner-native/agent", "hvym-tunnel-agent", &BELOW_SIDES),
     ("runner-native/manager", "hvym-tunnel-manager", &BELOW_MANAGER),
+    ("runner-native/inspector", "hvym-tunnel-inspector", &BELOW_INSPECTOR),
     ("runner-native/relay", "hvym-tunnel-relay", &BELOW_RELAY),
     ("runner-native/cli", "hvym-tunnel", &BELOW_CLI),
     ("runner-wasm", "hvym-tunnel-wasm", &PURE),
@@ -55,7 +56,9 @@ const BELOW_RELAY: [&str; 9] = [
 ];
 const BELOW_MANAGER: [&str; 4] =
     ["hvym-websocket", "hvym-tunnel-core", "hvym-tunnel-net", "hvym-tunnel-agent"];
-const BELOW_CLI: [&str; 8] = [
+const BELOW_INSPECTOR: [&str; 5] =
+    ["hvym-http1", "hvym-websocket", "hvym-tunnel-core", "hvym-tunnel-net", "hvym-tunnel-agent"];
+const BELOW_CLI: [&str; 9] = [
     "hvym-yamux",
     "hvym-http1",
     "hvym-tunnel-pages",
@@ -63,9 +66,10 @@ const BELOW_CLI: [&str; 8] = [
     "hvym-tunnel-net",
     "hvym-tunnel-agent",
     "hvym-tunnel-manager",
+    "hvym-tunnel-inspector",
     "hvym-tunnel-relay",
 ];
-const TESTED: [&str; 13] = [
+const TESTED: [&str; 14] = [
     "hvym-dns",
     "hvym-yamux",
     "hvym-yamux-testing",
@@ -78,6 +82,7 @@ const TESTED: [&str; 13] = [
     "hvym-tunnel-net",
     "hvym-tunnel-agent",
     "hvym-tunnel-manager",
+    "hvym-tunnel-inspector",
     "hvym-tunnel-relay",
 ];
 

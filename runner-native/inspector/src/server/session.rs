@@ -1,0 +1,165 @@
+//! What the connections of one inspector share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use data_encoding::HEXLOWER;
+use hvym_tunnel_agent::{AgentView, ReplayRefusal};
+use hvym_tunnel_net::clock;
+use serde_json::{Value, json};
+use subtle::ConstantTimeEq;
+
+use crate::capture::Capture;
+use crate::capture::body::MAX_BODY_BYTES;
+use crate::capture::ring::{MAX_EXCHANGES, MAX_HELD_BYTES};
+
+/// The most connections at once. A browser has six for each page that is open.
+const MAX_CLIENTS: usize = 128;
+/// The most listeners to changes at once, each a page.
+const MAX_LISTENERS: usize = 64;
+/// The most replays at once: a service under development may take its time for each.
+const MAX_REPLAYS: usize = 8;
+
+/// What is kept, of whom, and who may change it.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) capture: Arc<Capture>,
+    agents: Vec<AgentView>,
+    token: Token,
+    pub(super) connections: Slots,
+    pub(super) listeners: Slots,
+    pub(super) replays: Slots,
+}
+
+/// What proves that a request was made by the page, or by somebody who can read it. Not shown by `Debug`.
+struct Token(String);
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token")
+    }
+}
+
+impl Session {
+    /// One with a new token.
+    pub(super) fn new(capture: Arc<Capture>, agents: Vec<AgentView>) -> Self {
+        let token = Token(HEXLOWER.encode(&clock::seed()));
+        let places = Slots::new;
+        Self {
+            capture,
+            agents,
+            token,
+            connections: places(MAX_CLIENTS),
+            listeners: places(MAX_LISTENERS),
+            replays: places(MAX_REPLAYS),
+        }
+    }
+
+    /// The token, for the page.
+    pub(super) fn token(&self) -> &str {
+        &self.token.0
+    }
+
+    /// Whether these are the words of somebody who knows the token.
+    pub(super) fn is_authorized(&self, authorization: Option<&[u8]>) -> bool {
+        let shown = authorization.and_then(|value| value.strip_prefix(b"Bearer "));
+        shown.is_some_and(|shown| shown.ct_eq(self.token.0.as_bytes()).into())
+    }
+
+    /// Whether visitors can come.
+    pub(super) fn is_open(&self) -> bool {
+        self.agents.iter().any(AgentView::is_online)
+    }
+
+    /// Where visitors reach the services.
+    pub(super) fn urls(&self) -> Vec<String> {
+        let services = self.agents.iter().filter(|agent| agent.is_online()).flat_map(AgentView::services);
+        services.filter_map(|service| service.url).collect()
+    }
+
+    /// How things stand.
+    pub(super) fn status(&self) -> Value {
+        let services = self.agents.iter().flat_map(AgentView::services).map(|service| {
+            json!({ "service": service.service, "target": service.target.to_string(), "url": service.url })
+        });
+        let losses = self.capture.losses();
+        json!({
+            "open": self.is_open(),
+            "services": services.collect::<Vec<_>>(),
+            "private": self.capture.takes_private(),
+            "dropped": losses.dropped,
+            "skipped": losses.skipped,
+            "version": env!("CARGO_PKG_VERSION"),
+            "limits": {
+                "requests": MAX_EXCHANGES, "body_bytes": MAX_BODY_BYTES, "held_bytes": MAX_HELD_BYTES,
+            },
+        })
+    }
+
+    /// The agent that has this service.
+    ///
+    /// # Errors
+    /// None has.
+    pub(super) fn agent(&self, service: &str) -> Result<&AgentView, ReplayRefusal> {
+        let has = |agent: &&AgentView| agent.services().iter().any(|known| known.service == service);
+        self.agents.iter().find(has).ok_or_else(|| ReplayRefusal::UnknownService(service.to_owned()))
+    }
+}
+
+/// So many of something at once.
+#[derive(Debug)]
+pub(super) struct Slots {
+    taken: Arc<AtomicUsize>,
+    limit: usize,
+}
+
+/// One of them, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Slot(Arc<AtomicUsize>);
+
+impl Slots {
+    fn new(limit: usize) -> Self {
+        Self { taken: Arc::default(), limit }
+    }
+
+    /// One, if there is one left.
+    pub(super) fn take_one(&self) -> Option<Slot> {
+        let take = |taken: usize| (taken < self.limit).then_some(taken + 1);
+        let taken = self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, take);
+        taken.is_ok().then(|| Slot(Arc::clone(&self.taken)))
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_as_many_places_as_the_limit_says() {
+        let places = Slots::new(2);
+        let (first, second) = (places.take_one(), places.take_one());
+        assert!(first.is_some() && second.is_some() && places.take_one().is_none());
+        drop(first);
+        assert!(places.take_one().is_some());
+    }
+
+    #[test]
+    fn the_token_alone_opens_and_is_in_no_debug_text() {
+        let session = Session::new(Capture::new(false), Vec::new());
+        let token = session.token().to_owned();
+        let shown = |text: String| session.is_authorized(Some(text.as_bytes()));
+        assert!(shown(format!("Bearer {token}")));
+        let without_its_last = &token[..token.len() - 1];
+        for wrong in ["Bearer ".to_owned(), format!("Bearer {without_its_last}"), format!("Bearer {token}0"), token.clone()] {
+            assert!(!shown(wrong));
+        }
+        assert!(!session.is_authorized(None));
+        assert!(!format!("{session:?}").contains(&token));
+    }
+}

@@ -1,0 +1,187 @@
+//! The inspector's page in a browser: what it shows, what it does, and what other pages cannot.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use hvym_tunnel_tests::chromium::{Chromium, FOREIGN_HOST, Tab, files};
+use hvym_tunnel_tests::http::{Origin, answer};
+use hvym_tunnel_tests::inspected::Inspected;
+use hvym_tunnel_tests::installed::skip;
+use serde_json::json;
+
+/// A page with one request in its list, which has secrets.
+fn page(chromium: &std::sync::Arc<Chromium>) -> (Inspected, Tab) {
+    let service = Origin::answering(|_, _| {
+        answer("200 OK", &[("Content-Type", "application/json"), ("Set-Cookie", "s=hidden-reply")], b"{\"greeting\":\"hi\"}")
+    });
+    let inspected = Inspected::exposing(service.port, &[]);
+    let tab = chromium.open(&format!("http://127.0.0.1:{}/", inspected.port));
+    let lines = ["Authorization: Bearer hidden-key", "Cookie: a=hidden-cookie"];
+    inspected.alone.ask("POST", "/hook?x=1", &lines, b"hello").expect("an answer");
+    inspected.requests(1);
+    (inspected, tab)
+}
+
+/// Waits until a script gives something that is not false, and gives it.
+fn until(tab: &Tab, script: &str) -> serde_json::Value {
+    tab.block(&format!(
+        "const deadline = Date.now() + 20000;
+         for (;;) {{
+             const found = {script};
+             if (found) return found;
+             if (Date.now() > deadline) throw new Error('never: ' + {script:?} + ' in ' + document.body.innerText);
+             await new Promise((resolve) => requestAnimationFrame(resolve));
+         }}"
+    ))
+}
+
+#[test]
+fn requests_come_into_the_list_and_secrets_are_not_in_the_page_until_they_are_shown() {
+    let Some(chromium) = Chromium::shared() else { return };
+    let (_inspected, tab) = page(&chromium);
+    let row = until(&tab, "document.querySelector('.row')?.innerText");
+    let row = row.as_str().expect("text");
+    assert!(["200", "POST", "/hook", "?x=1"].iter().all(|part| row.contains(part)), "{row}");
+    tab.run("document.querySelector('.row').click()");
+    let shown = until(&tab, "document.querySelector('.json')?.innerText");
+    assert!(shown.as_str().is_some_and(|text| text.contains("\"greeting\": \"hi\"")), "{shown}");
+    let hidden = "(document.documentElement.outerHTML.match(/hidden/g) ?? []).length";
+    assert_eq!(tab.run(hidden), 0);
+    tab.run("[...document.querySelectorAll('[role=tab]')].find((tab) => tab.innerText === 'Request').click()");
+    until(&tab, "document.querySelector('.panel')?.innerText.includes('hello')");
+    assert_eq!(tab.run(hidden), 0);
+    tab.run("dispatchEvent(new KeyboardEvent('keydown', { key: 's' }))");
+    until(&tab, "document.querySelector('.panel')?.innerText.includes('hidden-key')");
+    tab.run("dispatchEvent(new KeyboardEvent('keydown', { key: 's' }))");
+    until(&tab, "!document.querySelector('.panel').innerText.includes('hidden')");
+    assert_eq!(tab.run(hidden), 0);
+    assert_eq!(tab.noise(), Vec::<String>::new());
+}
+
+#[test]
+fn a_request_is_sent_again_and_edited_by_the_keyboard() {
+    let Some(chromium) = Chromium::shared() else { return };
+    let (inspected, tab) = page(&chromium);
+    let key = |key: &str| tab.run(&format!("void dispatchEvent(new KeyboardEvent('keydown', {{ key: '{key}' }}))"));
+    until(&tab, "document.querySelector('.row')");
+    key("j");
+    until(&tab, "document.querySelector('.actions button:not(:disabled)')");
+    key("r");
+    until(&tab, "location.hash === '#2' && document.querySelector('.json') !== null");
+    key("e");
+    until(&tab, "document.querySelector('dialog textarea')");
+    tab.run(
+        "(() => {
+            const target = document.querySelectorAll('dialog input')[1];
+            target.value = '/edited';
+            target.dispatchEvent(new Event('input', { bubbles: true }));
+        })()",
+    );
+    until(&tab, "document.querySelectorAll('dialog input')[1].value === '/edited'");
+    tab.run("document.querySelector('dialog form').requestSubmit()");
+    until(&tab, "location.hash === '#3'");
+    let requests = inspected.requests(3);
+    assert_eq!((&requests[2]["target"], &requests[2]["replay_of"]), (&json!("/edited"), &json!(2)));
+    assert_eq!(tab.noise(), Vec::<String>::new());
+}
+
+#[test]
+fn a_website_neither_reads_the_inspector_nor_changes_anything_nor_shows_it_in_a_frame() {
+    let Some(chromium) = Chromium::shared() else { return };
+    let (inspected, _tab) = page(&chromium);
+    let port = inspected.port;
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
+    let site = files(&[("/", &own)]);
+    let tries = format!(
+        "(async () => {{
+            const at = 'http://127.0.0.1:{port}';
+            const read = async (path, init) => fetch(at + path, init).then((got) => got.text(), () => 'nothing');
+            const token = await read('/api/session');
+            const results = [token, await read('/api/requests'), await read('/api/requests', {{ method: 'DELETE' }})];
+            results.push(await read('/api/requests/1/replay', {{ method: 'POST', mode: 'no-cors' }}));
+            results.push(await new Promise((tell) => {{
+                const events = new EventSource(at + '/api/events');
+                events.addEventListener('requests', () => tell('events'));
+                events.onerror = () => tell('nothing');
+            }}));
+            return results;
+        }})()"
+    );
+    for host in ["127.0.0.1", FOREIGN_HOST] {
+        let website = chromium.open(&format!("http://{host}:{}/blank.html", site.port));
+        assert_eq!(website.run(&tries), json!(["nothing", "nothing", "nothing", "", "nothing"]), "{host}");
+        let framed = website.block(&format!(
+            "const frame = document.createElement('iframe');
+             frame.src = 'http://127.0.0.1:{port}/';
+             document.body.append(frame);
+             await new Promise((resolve) => frame.addEventListener('load', resolve));
+             return frame.contentDocument === null;"
+        ));
+        // Nobody sees into the error page that stands there.
+        assert_eq!(framed, true);
+    }
+    // A website that leads its name to this machine.
+    let rebound = chromium.open(&format!("http://{FOREIGN_HOST}:{port}/"));
+    let shown = rebound.run("document.body.innerText");
+    assert!(shown.as_str().is_some_and(|text| text.contains("localhost")), "{shown}");
+    let read = rebound.run("fetch('/api/session').then((got) => got.status)");
+    assert_eq!(read, 403);
+    assert_eq!(inspected.requests(1).len(), 1);
+}
+
+/// A copy of `web` in a new folder with its dependencies installed; `None` after reporting the skip.
+fn installed() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("web");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../web");
+    let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(&source).output().expect("git runs");
+    for name in String::from_utf8(listed.stdout).expect("names").split('\0').filter(|name| !name.is_empty()) {
+        let to = folder.join("web").join(name);
+        fs::create_dir_all(to.parent().expect("a folder")).expect("a folder takes a folder");
+        fs::copy(source.join(name), to).expect("a folder takes a file");
+    }
+    let npm = Command::new("npm").args(["ci", "--loglevel=error"]).current_dir(folder.join("web")).status();
+    if npm.is_ok_and(|status| status.success()) {
+        return Some(folder);
+    }
+    skip("npm cannot install what the page is built with");
+    None
+}
+
+/// All files below a folder, by their paths in it.
+fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).expect("a readable folder") {
+            let path = entry.expect("a readable entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(folder).expect("it is in it").to_owned();
+                found.push((name, fs::read(path).expect("a readable file")));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn what_is_served_is_what_the_sources_build() {
+    let Some(folder) = installed() else { return };
+    let built = Command::new("npm").args(["run", "build"]).current_dir(folder.join("web")).output();
+    let built = built.expect("npm runs");
+    let said = [built.stdout, built.stderr].concat();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&said));
+    let place = "runner-native/inspector/assets";
+    let committed = contents(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(place));
+    let fresh = contents(&folder.join(place));
+    let names = |files: &[(PathBuf, Vec<u8>)]| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&committed), names(&fresh));
+    for ((name, old), (_, new)) in committed.iter().zip(&fresh) {
+        assert!(old == new, "{} is not what `npm run build` in web makes of the sources", name.display());
+    }
+    let total: usize = fresh.iter().map(|(_, content)| content.len()).sum();
+    assert!(total < 200 * 1024, "{total} bytes are served");
+}

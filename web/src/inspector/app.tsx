@@ -1,0 +1,207 @@
+/** The inspector: a list, and one request beside it. Which one is in the URL. */
+import type { JSX } from "preact";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+
+import { CopyButton } from "../shared/copy";
+import { Dialog } from "../shared/dialog";
+import { count } from "../shared/format";
+import { useKeys } from "../shared/keys";
+import { clear, har, type Status, type Summary } from "./api";
+import { DetailPane } from "./detail";
+import { matcher } from "./filter";
+import { List } from "./list";
+import { useLive } from "./live";
+
+function selectedNow(): number | undefined {
+  const id = Number(location.hash.slice(1));
+  return Number.isInteger(id) && id > 0 ? id : undefined;
+}
+
+function useSelected(): [number | undefined, (id: number | undefined) => void] {
+  const [selected, setSelected] = useState(selectedNow);
+  useEffect(() => {
+    const listener = (): void => setSelected(selectedNow());
+    addEventListener("hashchange", listener);
+    return () => removeEventListener("hashchange", listener);
+  }, []);
+  const select = (id: number | undefined): void => {
+    location.hash = id === undefined ? "" : String(id);
+  };
+  return [selected, select];
+}
+
+export function App(): JSX.Element {
+  const live = useLive();
+  const [selected, select] = useSelected();
+  const [filter, setFilter] = useState("");
+  const [failed, setFailed] = useState<string | undefined>();
+  const [helping, setHelping] = useState(false);
+  const search = useRef<HTMLInputElement>(null);
+  const shown = useMemo(() => live.requests.filter(matcher(filter)), [live.requests, filter]);
+  const summary = live.requests.find((request) => request.id === selected);
+  const services = new Set(live.status?.services.map((service) => service.service));
+  const step = (by: number): void => {
+    const at = shown.findIndex((request) => request.id === selected);
+    const next = shown[Math.min(Math.max(at + by, 0), shown.length - 1)];
+    if (next === undefined) return;
+    select(next.id);
+    document.getElementById(`request-${next.id}`)?.scrollIntoView({ block: "nearest" });
+  };
+  const tell = (error: Error): void => setFailed(error.message);
+  useKeys({
+    "/": () => search.current?.focus(),
+    j: () => step(1),
+    k: () => step(-1),
+    ArrowDown: () => step(1),
+    ArrowUp: () => step(-1),
+    "?": () => setHelping(true),
+  });
+  const download = (): void => {
+    har(false).then((blob) => {
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(blob);
+      link.download = "requests.har";
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+    }, tell);
+  };
+  return (
+    <div class={`app ${summary === undefined ? "" : "has-detail"}`}>
+      <header class="top">
+        <State status={live.status} connected={live.connected} />
+        <form class="search" role="search" onSubmit={(event) => event.preventDefault()}>
+          <input
+            ref={search}
+            type="search"
+            placeholder="Filter: word, 4xx, -word"
+            aria-label="Filter requests"
+            value={filter}
+            onInput={(event) => setFilter(event.currentTarget.value)}
+            onKeyDown={(event) => {
+              if (event.key !== "Escape") return;
+              event.stopPropagation();
+              setFilter("");
+              event.currentTarget.blur();
+            }}
+          />
+        </form>
+        <div class="tools">
+          <button type="button" class="quiet" onClick={download}>
+            HAR
+          </button>
+          <button type="button" class="quiet" onClick={() => clear().then(() => select(undefined), tell)}>
+            Clear
+          </button>
+          <button type="button" class="quiet" aria-label="Keys" onClick={() => setHelping(true)}>
+            ?
+          </button>
+        </div>
+      </header>
+      {failed !== undefined && (
+        <p class="notice bar" role="alert">
+          {failed}{" "}
+          <button type="button" class="quiet" onClick={() => setFailed(undefined)}>
+            Dismiss
+          </button>
+        </p>
+      )}
+      <main class="split">
+        <nav class="requests" aria-label="Requests">
+          {shown.length > 0 ? <List requests={shown} selected={selected} withService={services.size > 1} /> : <Empty all={live.requests} status={live.status} />}
+          <Losses status={live.status} />
+        </nav>
+        {summary === undefined ? (
+          <p class="nothing hint">{selected === undefined ? "Choose a request." : "That request is not kept any more."}</p>
+        ) : (
+          <DetailPane summary={summary} onSelect={select} onClose={() => select(undefined)} />
+        )}
+      </main>
+      {helping && <Help onClose={() => setHelping(false)} />}
+    </div>
+  );
+}
+
+function State(props: { status: Status | undefined; connected: boolean }): JSX.Element {
+  const { status, connected } = props;
+  const open = connected && status?.open === true;
+  const url = status?.services.find((service) => service.url !== null)?.url ?? undefined;
+  const words = !connected ? "The program does not answer" : status === undefined ? "Connecting" : open ? "Open" : "No link to the relay";
+  return (
+    <div class="state">
+      <h1>
+        <span class={`dot ${open ? "good" : "bad"}`} aria-hidden="true" />
+        <span class={open ? "visually-hidden" : ""} role="status">
+          {words}
+        </span>
+      </h1>
+      {open && url !== undefined && (
+        <>
+          {url.startsWith("http") ? (
+            <a class="public" href={url} target="_blank" rel="noreferrer">
+              {url.replace(/^https?:\/\//, "")}
+            </a>
+          ) : (
+            <span class="public">{url}</span>
+          )}
+          <CopyButton text={url} label="Copy" />
+        </>
+      )}
+    </div>
+  );
+}
+
+function Empty(props: { all: Summary[]; status: Status | undefined }): JSX.Element {
+  const { all, status } = props;
+  const url = status?.services.find((service) => service.url?.startsWith("http"))?.url;
+  if (all.length > 0) return <p class="empty">None of {count(all.length, "request")} matches.</p>;
+  return (
+    <div class="empty">
+      <p>No requests yet.</p>
+      {url && (
+        <p class="hint">
+          Ask for <a href={url} target="_blank" rel="noreferrer">{url}</a>, and it is listed here.
+        </p>
+      )}
+      {status?.private === false && status.services.length > 0 && <p class="hint">Requests of private services are not kept. (--inspect-private)</p>}
+    </div>
+  );
+}
+
+function Losses(props: { status: Status | undefined }): JSX.Element | null {
+  const { dropped, skipped } = props.status ?? { dropped: 0, skipped: 0 };
+  if (dropped === 0 && skipped === 0) return null;
+  const parts = [dropped > 0 ? `${dropped} older made room` : "", skipped > 0 ? `${count(skipped, "connection")} not followed` : ""];
+  return <p class="losses hint">{parts.filter((part) => part !== "").join(", ")}</p>;
+}
+
+const KEYS: [string, string][] = [
+  ["j k ↑ ↓", "next and previous request"],
+  ["/", "filter"],
+  ["r", "replay"],
+  ["e", "edit and replay"],
+  ["c", "copy as curl"],
+  ["s", "show or hide secrets"],
+  ["1 2 3 4", "response, request, timing, messages"],
+  ["Esc", "back"],
+];
+
+function Help(props: { onClose: () => void }): JSX.Element {
+  return (
+    <Dialog title="Keys" onClose={props.onClose}>
+      <table class="fields keys">
+        <tbody>
+          {KEYS.map(([keys, what]) => (
+            <tr key={keys}>
+              <th scope="row">
+                {keys.split(" ").map((key) => (
+                  <kbd key={key}>{key}</kbd>
+                ))}
+              </th>
+              <td>{what}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </Dialog>
+  );
+}

@@ -1,0 +1,27 @@
+/** Copies text, and says so for a moment. */
+import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
+
+export async function copyText(text: string): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export function CopyButton(props: { text: string; label: string }): JSX.Element {
+  const [copied, setCopied] = useState<boolean | undefined>();
+  useEffect(() => {
+    if (copied === undefined) return;
+    const timer = setTimeout(() => setCopied(undefined), 1200);
+    return () => clearTimeout(timer);
+  }, [copied]);
+  const said = copied === undefined ? props.label : copied ? "Copied" : "Not allowed";
+  return (
+    <button type="button" class="quiet" onClick={() => void copyText(props.text).then(setCopied)}>
+      <span aria-live="polite">{said}</span>
+    </button>
+  );
+}

@@ -1,0 +1,22 @@
+/** Keys that do something while nobody is typing. */
+import { useEffect } from "preact/hooks";
+
+export type Keys = Record<string, () => void>;
+
+export function useKeys(keys: Keys): void {
+  useEffect(() => {
+    const listener = (event: KeyboardEvent): void => {
+      if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+      const target = event.target;
+      const isTyping = target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement;
+      if (isTyping && event.key !== "Escape") return;
+      const act = keys[event.key];
+      if (act !== undefined) {
+        event.preventDefault();
+        act();
+      }
+    };
+    addEventListener("keydown", listener);
+    return () => removeEventListener("keydown", listener);
+  });
+}
