@@ -13,7 +13,11 @@ use serde_json::json;
 /// A page with one request in its list, which has secrets.
 fn page(chromium: &std::sync::Arc<Chromium>) -> (Inspected, Tab) {
     let service = Origin::answering(|_, _| {
-        answer("200 OK", &[("Content-Type", "application/json"), ("Set-Cookie", "s=hidden-reply")], b"{\"greeting\":\"hi\"}")
+        answer(
+            "200 OK",
+            &[("Content-Type", "application/json"), ("Set-Cookie", "s=hidden-reply")],
+            b"{\"greeting\":\"hi\"}",
+        )
     });
     let inspected = Inspected::exposing(service.port, &[]);
     let tab = chromium.open(&format!("http://127.0.0.1:{}/", inspected.port));
@@ -48,7 +52,9 @@ fn requests_come_into_the_list_and_secrets_are_not_in_the_page_until_they_are_sh
     assert!(shown.as_str().is_some_and(|text| text.contains("\"greeting\": \"hi\"")), "{shown}");
     let hidden = "(document.documentElement.outerHTML.match(/hidden/g) ?? []).length";
     assert_eq!(tab.run(hidden), 0);
-    tab.run("[...document.querySelectorAll('[role=tab]')].find((tab) => tab.innerText === 'Request').click()");
+    tab.run(
+        "[...document.querySelectorAll('[role=tab]')].find((tab) => tab.innerText === 'Request').click()",
+    );
     until(&tab, "document.querySelector('.panel')?.innerText.includes('hello')");
     assert_eq!(tab.run(hidden), 0);
     tab.run("dispatchEvent(new KeyboardEvent('keydown', { key: 's' }))");
@@ -63,7 +69,8 @@ fn requests_come_into_the_list_and_secrets_are_not_in_the_page_until_they_are_sh
 fn a_request_is_sent_again_and_edited_by_the_keyboard() {
     let Some(chromium) = Chromium::shared() else { return };
     let (inspected, tab) = page(&chromium);
-    let key = |key: &str| tab.run(&format!("void dispatchEvent(new KeyboardEvent('keydown', {{ key: '{key}' }}))"));
+    let key =
+        |key: &str| tab.run(&format!("void dispatchEvent(new KeyboardEvent('keydown', {{ key: '{key}' }}))"));
     until(&tab, "document.querySelector('.row')");
     key("j");
     until(&tab, "document.querySelector('.actions button:not(:disabled)')");
@@ -134,7 +141,8 @@ fn a_website_neither_reads_the_inspector_nor_changes_anything_nor_shows_it_in_a_
 fn installed() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("web");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../web");
-    let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(&source).output().expect("git runs");
+    let listed =
+        Command::new("git").args(["ls-files", "-z"]).current_dir(&source).output().expect("git runs");
     for name in String::from_utf8(listed.stdout).expect("names").split('\0').filter(|name| !name.is_empty()) {
         let to = folder.join("web").join(name);
         fs::create_dir_all(to.parent().expect("a folder")).expect("a folder takes a folder");

@@ -20,6 +20,7 @@ mod h2c;
 mod host_mapping;
 mod http;
 mod in_the_middle;
+mod inspector;
 mod instances;
 mod kept_apart;
 mod login;

@@ -14,6 +14,7 @@ use crate::agent_reports::{AgentKind, AgentReports, Subject};
 use crate::embedded;
 use crate::exit::ExitError;
 use crate::failure;
+use crate::inspect::{self, InspectOptions};
 use crate::keys;
 use crate::report::{Report, Reporter};
 use crate::run_agent::until_end;
@@ -42,6 +43,8 @@ pub(crate) struct ExposeOptions {
     pub(crate) require_upstream: bool,
     /// What the relay, and other agents of the identity, may know of this process.
     pub(crate) process_label: Option<String>,
+    /// Where requests are shown, if they are.
+    pub(crate) inspect: Option<InspectOptions>,
 }
 
 impl ExposeOptions {
@@ -58,6 +61,7 @@ impl ExposeOptions {
             names: Vec::new(),
             require_upstream: false,
             process_label: None,
+            inspect: None,
         }
     }
 
@@ -170,6 +174,7 @@ async fn serve(
     let reports = Arc::new(AgentReports::new(reporter.clone(), subject(identity, options, relay)));
     let outcome = match builder.observer(Arc::clone(&reports) as _).start(&RuntimeHandle::current()) {
         Ok(agent) => {
+            let _inspecting = inspect::begin(options.inspect, &agent, reporter)?;
             let keys = (!reporter.is_json()).then(|| keys::listen(&reports, reporter)).flatten();
             let mut is_service_refused = false;
             let failure = |error: AgentError| {

@@ -12,6 +12,7 @@ mod exit;
 mod expose;
 mod failure;
 mod forward;
+mod inspect;
 #[cfg_attr(not(unix), path = "keys_elsewhere.rs")]
 mod keys;
 mod manager;
@@ -21,6 +22,7 @@ mod memory;
 mod qr_code;
 mod relay;
 mod report;
+mod requests;
 mod revoke;
 mod run_agent;
 mod signals;
@@ -119,6 +121,7 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), ExitError> {
         Command::Unbind(arguments) => runtime()?.run(manager_client::unbind(arguments)),
         Command::Alerts(arguments) => runtime()?.run(manager_client::alerts(arguments)),
         Command::Events(arguments) => runtime()?.run(manager_client::events(arguments, signals()?)),
+        Command::Requests(arguments) => runtime()?.run(requests::run(arguments)),
         command => args::print(command),
     }
 }

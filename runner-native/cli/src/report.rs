@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use crate::exit::ExitError;
 pub(crate) use audit_file::AuditFile;
+pub(crate) use human::escaped;
 pub(crate) use reporter::{Reporter, Style};
 
 /// Whose agent it is. In JSON one member, named like the variant.
@@ -89,6 +90,11 @@ pub(crate) enum Report {
     OwnRelay {
         /// What agents would give as `--relay`.
         relay: String,
+    },
+    /// Requests are shown on this machine.
+    Inspecting {
+        /// What to open in a browser.
+        url: String,
     },
     /// The relay took the agent, and visitors can come. The first one decides what is in the URL file.
     Ready {

@@ -9,7 +9,8 @@ use crate::capture::exchange::CapturedExchange;
 use crate::view::{fields, request_body, url};
 
 /// Fields that curl writes itself.
-const OWN_FIELDS: [&str; 5] = ["host", "content-length", "transfer-encoding", "connection", "accept-encoding"];
+const OWN_FIELDS: [&str; 5] =
+    ["host", "content-length", "transfer-encoding", "connection", "accept-encoding"];
 /// Fields that the relay added.
 const RELAY_FIELDS: [&str; 5] =
     ["forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port"];
@@ -27,8 +28,7 @@ pub(crate) fn command(exchange: &CapturedExchange, reveal: bool) -> String {
     }
     put(&mut command, format_args!(" {}", quoted(&url(&head))));
     for field in fields(&head.headers, reveal) {
-        let is_left_out =
-            |names: &[&str]| names.iter().any(|name| field.name.eq_ignore_ascii_case(name));
+        let is_left_out = |names: &[&str]| names.iter().any(|name| field.name.eq_ignore_ascii_case(name));
         if !is_left_out(&OWN_FIELDS) && !is_left_out(&RELAY_FIELDS) {
             let line = format!("{}: {}", field.name, field.value);
             put(&mut command, format_args!(" \\\n  --header {}", quoted(&line)));
@@ -81,7 +81,8 @@ mod tests {
 
     #[test]
     fn a_request_is_a_command_that_asks_as_a_visitor_does() {
-        let request = b"PUT /a?b HTTP/1.1\r\nHost: x.example\r\nX-Forwarded-Proto: https\r\nAccept-Encoding: gzip\r\n\
+        let request =
+            b"PUT /a?b HTTP/1.1\r\nHost: x.example\r\nX-Forwarded-Proto: https\r\nAccept-Encoding: gzip\r\n\
             Cookie: a=1\r\nX-Quote: it's\r\nContent-Length: 5\r\n\r\nit's\n";
         let expected = "curl --request 'PUT' 'https://x.example/a?b' \\\n  --header 'Cookie: COOKIE' \\\n  \
             --header 'X-Quote: it'\\''s' \\\n  --compressed \\\n  --data-raw 'it'\\''s\n'";

@@ -180,8 +180,14 @@ mod tests {
         let observer = capture.observer();
         let stream = ObservedStream::new(StreamId::external(1, 1), Arc::from("web"), Proto::Http);
         for (direction, bytes) in [
-            (Direction::ToLocal, &b"POST /a?b=1&c HTTP/1.1\r\nHost: x\r\nCookie: s=1; t=2\r\nContent-Length: 2\r\n\r\nhi"[..]),
-            (Direction::ToTunnel, b"HTTP/1.1 200 OK\r\nSet-Cookie: u=3; Path=/\r\nContent-Length: 1\r\n\r\n\xff"),
+            (
+                Direction::ToLocal,
+                &b"POST /a?b=1&c HTTP/1.1\r\nHost: x\r\nCookie: s=1; t=2\r\nContent-Length: 2\r\n\r\nhi"[..],
+            ),
+            (
+                Direction::ToTunnel,
+                b"HTTP/1.1 200 OK\r\nSet-Cookie: u=3; Path=/\r\nContent-Length: 1\r\n\r\n\xff",
+            ),
         ] {
             observer.handle_bytes(&Piece::new(&stream, direction, Some(bytes)));
         }

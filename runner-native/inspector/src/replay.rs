@@ -57,7 +57,9 @@ pub(crate) enum ReplayError {
     #[error("there is no such request any more")]
     Unknown,
     /// Its body is not kept, it is incomplete, or it asks for another protocol.
-    #[error("the request cannot be sent again: its body is not kept to its end, or it asks for another protocol")]
+    #[error(
+        "the request cannot be sent again: its body is not kept to its end, or it asks for another protocol"
+    )]
     NotKept,
     /// The edited request is none.
     #[error("the edited request is malformed: {0}")]
@@ -81,7 +83,12 @@ struct Prepared {
 ///
 /// # Errors
 /// [`ReplayError`].
-pub(crate) async fn replay(capture: &Arc<Capture>, agent: &AgentView, id: u64, edit: &Edit) -> Result<u64, ReplayError> {
+pub(crate) async fn replay(
+    capture: &Arc<Capture>,
+    agent: &AgentView,
+    id: u64,
+    edit: &Edit,
+) -> Result<u64, ReplayError> {
     let prepared = capture.look(id, |exchange| prepare(exchange, edit)).ok_or(ReplayError::Unknown)??;
     let Prepared { head, body, source } = prepared;
     let is_caller = source.from.is_some();
@@ -193,7 +200,8 @@ fn with_secrets(fields: &[(String, String)], captured: &RequestHead) -> hvym_htt
 mod tests {
     use super::*;
 
-    const HEAD: &str = "POST /hook?a=1 HTTP/1.1\r\nhost: x\r\nCookie: a=1\r\nCookie: b=2\r\nContent-Length: 2\r\n\r\n";
+    const HEAD: &str =
+        "POST /hook?a=1 HTTP/1.1\r\nhost: x\r\nCookie: a=1\r\nCookie: b=2\r\nContent-Length: 2\r\n\r\n";
 
     fn request() -> CapturedRequest {
         let framing = Framing::Length(2);
@@ -227,9 +235,13 @@ mod tests {
 
     #[test]
     fn what_is_not_edited_stays_and_nonsense_is_refused() {
-        let edit = Edit { method: Some("PUT".to_owned()), target: Some("/other".to_owned()), ..Edit::default() };
+        let edit =
+            Edit { method: Some("PUT".to_owned()), target: Some("/other".to_owned()), ..Edit::default() };
         let (head, body) = edited(&request(), &edit).expect("it is well formed");
-        assert_eq!((text(&head).replace("PUT /other ", "POST /hook?a=1 "), &body[..]), (HEAD.to_owned(), &b"hi"[..]));
+        assert_eq!(
+            (text(&head).replace("PUT /other ", "POST /hook?a=1 "), &body[..]),
+            (HEAD.to_owned(), &b"hi"[..])
+        );
         for edit in [
             Edit { method: Some("GET /x".to_owned()), ..Edit::default() },
             Edit { target: Some("/a b".to_owned()), ..Edit::default() },

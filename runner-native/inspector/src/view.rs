@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::capture::body::KeptBody;
 use crate::capture::exchange::{CapturedExchange, CapturedRequest, Progress, ResponseKind};
-use crate::capture::messages::{CapturedMessage, CapturedKind, MessageSender};
+use crate::capture::messages::{CapturedKind, CapturedMessage, MessageSender};
 use crate::redact::{MASK, is_secret};
 
 /// An exchange in the list.
@@ -253,7 +253,10 @@ impl MessageLine {
 pub(crate) fn is_replayable(exchange: &CapturedExchange) -> bool {
     let request = &exchange.request;
     let is_plain = !matches!(exchange.kind(), ResponseKind::WebSocket | ResponseKind::Upgraded);
-    is_plain && request.framing != Framing::Tunnel && request.body.is_whole() && request.complete_after.is_some()
+    is_plain
+        && request.framing != Framing::Tunnel
+        && request.body.is_whole()
+        && request.complete_after.is_some()
 }
 
 /// The body of a request, without the framing of chunks.

@@ -156,13 +156,27 @@ impl Dispatcher {
             (Err(error), Proto::Tcp) => {
                 let failure = Some(ConnectionFailure::Unreachable(error.clone()));
                 self.report_connection(opening, service, begun, &Transferred::none(), failure);
-                self.decline(stream, opening, Some(&observed), &error_page::unreachable(&error, upstream), begun).await
+                self.decline(
+                    stream,
+                    opening,
+                    Some(&observed),
+                    &error_page::unreachable(&error, upstream),
+                    begun,
+                )
+                .await
             }
             (Ok(local), Proto::H2) => {
                 splice(stream, local, |direction, bytes, _| show(direction, bytes)).await
             }
             (Err(error), _) => {
-                self.decline(stream, opening, Some(&observed), &error_page::unreachable(&error, upstream), begun).await
+                self.decline(
+                    stream,
+                    opening,
+                    Some(&observed),
+                    &error_page::unreachable(&error, upstream),
+                    begun,
+                )
+                .await
             }
         }
     }
@@ -228,7 +242,8 @@ impl Dispatcher {
             stream.reset(RESET_UNREACHABLE);
             return Ok(());
         }
-        let Answered { method, target, request, response } = error_page::answer_one(&mut stream, page).await?;
+        let Answered { method, target, request, response } =
+            error_page::answer_one(&mut stream, page).await?;
         if let Some(observed) = observed {
             let shown = Shown { sink: &self.sink, stream: observed };
             shown.bytes(Direction::ToLocal, Some(&request));

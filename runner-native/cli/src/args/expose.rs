@@ -7,6 +7,7 @@ use hvym_tunnel_core::stellar::Address;
 
 use super::compat::CompatArgs;
 use super::identity::{IdentityRole, SourceArgs, known_relays};
+use super::inspect::InspectArgs;
 use super::names::NameArgs;
 use super::sessions::SessionArgs;
 use super::upstream::UpstreamArgs;
@@ -77,6 +78,8 @@ pub(crate) struct ExposeArgs {
     #[command(flatten)]
     compat: CompatArgs,
     #[command(flatten)]
+    inspect: InspectArgs,
+    #[command(flatten)]
     source: SourceArgs,
     #[command(flatten)]
     pub(crate) output: Output,
@@ -143,6 +146,7 @@ impl ExposeArgs {
             is_named,
             names: self.names.names,
             require_upstream: self.upstream.require_upstream,
+            inspect: self.inspect.options(self.output.is_json()),
         };
         options.check()?;
         Ok((source, options))

@@ -19,12 +19,14 @@ mod compat;
 mod forward;
 
 mod identity;
+mod inspect;
 pub(crate) mod logs;
 mod manager;
 mod names;
 mod operator;
 mod relay;
 mod relays;
+pub(crate) mod requests;
 mod sessions;
 mod share;
 
@@ -58,6 +60,7 @@ Examples:
     hvym-tunnel relay                                run a relay, here for this machine
     hvym-tunnel demo                                 see a tunnel in a browser tab
     hvym-tunnel share web --for 2h --relay ...       a link to a private service
+    hvym-tunnel requests --follow                    what visitors ask for
     hvym-tunnel identity                             your address
 
 Every option --so-named can be set by a variable HVYM_TUNNEL_SO_NAMED; what is
@@ -88,6 +91,7 @@ pub(crate) enum Command {
     Unbind(client::UnbindArgs),
     Alerts(client::AlertsArgs),
     Events(client::EventsArgs),
+    Requests(requests::RequestsArgs),
     /// Print a completion script for a shell
     #[command(
         after_help = "Examples:\n    hvym-tunnel completions bash > ~/.local/share/bash-completion/completions/hvym-tunnel\n    hvym-tunnel completions fish > ~/.config/fish/completions/hvym-tunnel.fish"
@@ -121,7 +125,7 @@ struct Terminal {
 pub(crate) struct Output {
     /// Write one JSON object per line to standard output instead of text
     ///
-    /// Each has a member "event": own_relay, ready, bound, request, reached, refused, upstream_unreachable, disconnected,
+    /// Each has a member "event": own_relay, inspecting, ready, bound, request, reached, refused, upstream_unreachable, disconnected,
     /// reconnected, told, draining, stopped, error, for a forward forwarding, not_reached, and for a relay listening,
     /// agent_joined, agent_left (with the member "address", or "name" for guests), audit, certificate_loaded, certificate_kept,
     /// certificate_issued, certificate_failed, state_failed, keys_loaded, keys_kept. Without it, the URL and one line per request go to standard output, everything else to standard error.
@@ -132,6 +136,13 @@ pub(crate) struct Output {
     /// It appears whole when visitors can come, and is gone after the end.
     #[arg(long, value_name = "PATH", env = "HVYM_TUNNEL_URL_FILE", hide_env = true)]
     url_file: Option<std::path::PathBuf>,
+}
+
+impl Output {
+    /// Whether programs read along, and no person.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
 }
 
 impl Cli {

@@ -107,6 +107,7 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
         Report::OwnRelay { .. } => vec![
             err().with(Dim, "without --relay, only this machine can visit (--relay HOST makes it public)"),
         ],
+        Report::Inspecting { url } => vec![err().with(Dim, format!("requests are shown at {url}"))],
         Report::Draining { reason, deadline } => vec![err().with(
             Yellow,
             format!("{reason}: finishing what is under way (at most {}; again to stop now)", span(*deadline)),

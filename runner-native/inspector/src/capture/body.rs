@@ -62,7 +62,9 @@ mod tests {
 
     #[test]
     fn a_body_is_kept_up_to_its_limit_and_counted_beyond() {
-        for (length, whole) in [(MAX_BODY_BYTES - 1, true), (MAX_BODY_BYTES, true), (MAX_BODY_BYTES + 1, false)] {
+        for (length, whole) in
+            [(MAX_BODY_BYTES - 1, true), (MAX_BODY_BYTES, true), (MAX_BODY_BYTES + 1, false)]
+        {
             let mut body = KeptBody::default();
             for piece in vec![b'x'; length].chunks(65_521) {
                 body.extend(piece, piece.len());

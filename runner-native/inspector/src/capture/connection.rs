@@ -11,7 +11,7 @@ use super::event_stream::EventReader;
 use super::exchange::{
     CapturedExchange, CapturedRequest, CapturedResponse, ExchangeSource, Moment, Progress, ResponseKind,
 };
-use super::messages::{NewMessage, MessageSender};
+use super::messages::{MessageSender, NewMessage};
 use super::ring::Ring;
 use super::websocket::{FrameReader, compression};
 
@@ -244,7 +244,8 @@ impl Connection {
         self.pending.pop_front();
         self.upgraded = Some(id);
         let (to_service, to_visitor) = if kind == ResponseKind::WebSocket {
-            let agreed = headers.first("sec-websocket-extensions").and_then(|value| std::str::from_utf8(value).ok());
+            let agreed =
+                headers.first("sec-websocket-extensions").and_then(|value| std::str::from_utf8(value).ok());
             let agreed = agreed.and_then(compression).unzip();
             let frames = |compression| Half::Frames(Box::new(FrameReader::new(compression)));
             (frames(agreed.0), frames(agreed.1))

@@ -2,7 +2,7 @@
 //!
 //! Bytes may come in any pieces. Of a long event only the beginning is held.
 
-use super::messages::{MAX_MESSAGE_BYTES, CapturedKind, NewMessage};
+use super::messages::{CapturedKind, MAX_MESSAGE_BYTES, NewMessage};
 
 /// Reads events from the body of one response.
 #[derive(Debug, Default)]
@@ -97,7 +97,8 @@ mod tests {
 
     #[test]
     fn events_are_read_however_their_lines_end_and_wherever_they_are_cut() {
-        let text = b": a comment\n\nevent: tick\r\ndata: one\r\ndata:two\r\rid: 7\ndata\n\nretry: 5\n\ndata: last";
+        let text =
+            b": a comment\n\nevent: tick\r\ndata: one\r\ndata:two\r\rid: 7\ndata\n\nretry: 5\n\ndata: last";
         let expected = [(Some("tick".to_owned()), "one\ntwo".to_owned()), (None, String::new())];
         assert_eq!(read(&[text]), expected);
         for at in 0..text.len() {

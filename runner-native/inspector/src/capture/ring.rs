@@ -57,7 +57,11 @@ impl Ring {
     }
 
     /// Changes an exchange, if it is still kept.
-    pub(super) fn update<R>(&mut self, id: u64, change: impl FnOnce(&mut CapturedExchange) -> R) -> Option<R> {
+    pub(super) fn update<R>(
+        &mut self,
+        id: u64,
+        change: impl FnOnce(&mut CapturedExchange) -> R,
+    ) -> Option<R> {
         let at = self.position(id)?;
         let exchange = &mut self.kept[at];
         let before = exchange.held();

@@ -34,7 +34,8 @@ fn talk(connection: &mut Connection, ring: &mut Ring, request: &[u8], response: 
 
 #[test]
 fn requests_of_one_connection_are_told_apart_however_their_bytes_are_cut() {
-    let request = b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3;q=1\r\nabc\r\n0\r\n\r\n\
+    let request =
+        b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3;q=1\r\nabc\r\n0\r\n\r\n\
         GET /b HTTP/1.1\r\nHost: x\r\n\r\n";
     let response = b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n\
         HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnone";
@@ -60,7 +61,11 @@ fn requests_of_one_connection_are_told_apart_however_their_bytes_are_cut() {
 #[test]
 fn times_are_those_of_the_bytes() {
     let (mut connection, mut ring) = (Connection::new(source()), Ring::default());
-    connection.handle_request_bytes(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na", at(10), &mut ring);
+    connection.handle_request_bytes(
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na",
+        at(10),
+        &mut ring,
+    );
     connection.handle_request_bytes(b"b", at(30), &mut ring);
     connection.handle_response_bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", at(60), &mut ring);
     let open = ring.get(1).expect("it is kept");
@@ -92,7 +97,8 @@ fn a_response_that_ends_too_early_is_broken_and_one_without_a_length_is_not() {
 #[test]
 fn events_are_messages_and_no_body() {
     let (mut connection, mut ring) = (Connection::new(source()), Ring::default());
-    let response = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\r\ndata: 1\n\ndata: 2\n\n";
+    let response =
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\r\ndata: 1\n\ndata: 2\n\n";
     talk(&mut connection, &mut ring, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", response, 5);
     let exchange = ring.get(1).expect("it is kept");
     assert_eq!((exchange.kind(), exchange.progress), (ResponseKind::EventStream, Progress::Open));
@@ -106,7 +112,8 @@ fn events_are_messages_and_no_body() {
 fn after_an_upgrade_messages_of_both_sides_are_kept_until_the_end() {
     let (mut connection, mut ring) = (Connection::new(source()), Ring::default());
     let request = b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
-    let response = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n\x81\x05hello";
+    let response =
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n\x81\x05hello";
     talk(&mut connection, &mut ring, request, response, 1000);
     connection.handle_request_bytes(&[0x82, 0x81, 1, 2, 3, 4, b'x' ^ 1], at(2000), &mut ring);
     let exchange = ring.get(1).expect("it is kept");
@@ -260,9 +267,10 @@ impl Op {
                 let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {body}\r\n\r\n");
                 (Direction::ToLocal, with(&head, *body))
             }
-            Op::Response { body } => {
-                (Direction::ToTunnel, with(&format!("HTTP/1.1 200 OK\r\nContent-Length: {body}\r\n\r\n"), *body))
-            }
+            Op::Response { body } => (
+                Direction::ToTunnel,
+                with(&format!("HTTP/1.1 200 OK\r\nContent-Length: {body}\r\n\r\n"), *body),
+            ),
             Op::Events { count } => {
                 let events = "data: something\n\n".repeat(*count);
                 let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";

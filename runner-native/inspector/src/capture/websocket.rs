@@ -5,7 +5,7 @@
 use hvym_websocket::{FrameHeader, Opcode};
 
 use super::inflate::{INFLATER_BYTES, Inflater};
-use super::messages::{MAX_MESSAGE_BYTES, CapturedKind, NewMessage};
+use super::messages::{CapturedKind, MAX_MESSAGE_BYTES, NewMessage};
 
 /// The bit of a frame's first byte that says that its message is compressed (RFC 7692 section 6).
 const COMPRESSED: u8 = 0x40;
@@ -146,7 +146,9 @@ impl FrameReader {
             }
             at += piece.len() as u64;
             partial.length += piece.len() as u64;
-            if partial.is_compressed && let Some(inflater) = &mut self.inflater {
+            if partial.is_compressed
+                && let Some(inflater) = &mut self.inflater
+            {
                 if inflater.read(plain, &mut partial.data).is_err() {
                     self.inflater = None;
                 }
@@ -182,9 +184,9 @@ pub(super) fn compression(extensions: &str) -> Option<(bool, bool)> {
         one.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case("permessage-deflate"))
     })?;
     let has = |wanted: &str| {
-        agreed.split(';').any(|part| {
-            part.split('=').next().is_some_and(|name| name.trim().eq_ignore_ascii_case(wanted))
-        })
+        agreed
+            .split(';')
+            .any(|part| part.split('=').next().is_some_and(|name| name.trim().eq_ignore_ascii_case(wanted)))
     };
     Some((has("client_no_context_takeover"), has("server_no_context_takeover")))
 }

@@ -105,7 +105,9 @@ mod tests {
     fn pages_of_other_origins_are_refused() {
         let host = ("host", "localhost:4300");
         assert_eq!(checked(&[host, ("origin", "http://localhost:4300")], false), Ok(()));
-        for origin in ["http://website.example", "http://localhost:3000", "https://localhost:4300", "null", ""] {
+        for origin in
+            ["http://website.example", "http://localhost:3000", "https://localhost:4300", "null", ""]
+        {
             assert_eq!(checked(&[host, ("origin", origin)], true), Err(Denied::Origin), "{origin}");
         }
     }

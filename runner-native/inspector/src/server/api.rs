@@ -62,7 +62,12 @@ impl Route {
             return Some(Route::Asset(at));
         }
         let mut parts = path.strip_prefix('/')?.split('/');
-        let parts = [parts.next()?, parts.next().unwrap_or(""), parts.next().unwrap_or(""), &parts.collect::<Vec<_>>().join("/")];
+        let parts = [
+            parts.next()?,
+            parts.next().unwrap_or(""),
+            parts.next().unwrap_or(""),
+            &parts.collect::<Vec<_>>().join("/"),
+        ];
         let id = || parts[2].parse().ok();
         match parts {
             ["urls", "", "", ""] => Some(Route::Urls),
@@ -105,7 +110,10 @@ pub(super) async fn answer(session: &Arc<Session>, request: Request<Incoming>) -
     let reveal = parameter(query, "reveal").is_some();
     let is_read = parts.method == Method::GET || parts.method == Method::HEAD;
     if (reveal || !is_read) && !is_authorized(session, &parts.headers) {
-        return respond::error(StatusCode::UNAUTHORIZED, "this needs the token of the page (Authorization: Bearer)");
+        return respond::error(
+            StatusCode::UNAUTHORIZED,
+            "this needs the token of the page (Authorization: Bearer)",
+        );
     }
     match route {
         Route::Replay(id) => send_again(session, id, body).await,
@@ -150,15 +158,13 @@ fn read(session: &Arc<Session>, route: Route, query: &str, reveal: bool) -> Resp
             let after = parameter(query, "after").and_then(|after| after.parse::<u64>().ok());
             found(capture.look(id, |exchange| messages(exchange, after)))
         }
-        Route::RequestBody(id) => {
-            found(capture.look(id, |exchange| {
-                respond::captured("application/octet-stream", request_body(&exchange.request))
-            }))
-        }
-        Route::ResponseBody(id) => found(capture.look(id, response_body)),
-        Route::Curl(id) => found(capture.look(id, |exchange| {
-            respond::plain(StatusCode::OK, curl::command(exchange, reveal))
+        Route::RequestBody(id) => found(capture.look(id, |exchange| {
+            respond::captured("application/octet-stream", request_body(&exchange.request))
         })),
+        Route::ResponseBody(id) => found(capture.look(id, response_body)),
+        Route::Curl(id) => found(
+            capture.look(id, |exchange| respond::plain(StatusCode::OK, curl::command(exchange, reveal))),
+        ),
         Route::Replay(_) => respond::method_not_allowed(route.methods()),
     }
 }
@@ -181,7 +187,8 @@ fn response_body(exchange: &CapturedExchange) -> Response<Content> {
     };
     let head = ResponseHead::parse_complete(&captured.head).ok();
     let first = |name: &str| head.as_ref().and_then(|head| head.headers.first(name));
-    let media_type = first("content-type").map(|kind| kind.split(|byte| *byte == b';').next().unwrap_or(kind));
+    let media_type =
+        first("content-type").map(|kind| kind.split(|byte| *byte == b';').next().unwrap_or(kind));
     let is = |picture: &&&str| {
         media_type.is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(picture.as_bytes()))
     };

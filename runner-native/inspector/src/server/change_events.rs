@@ -15,7 +15,7 @@ use hyper::body::Frame;
 use serde_json::{Value, json};
 
 use super::respond::{self, Content};
-use super::session::{Slot, Session};
+use super::session::{Session, Slot};
 use crate::capture::ChangeListener;
 use crate::view::ExchangeSummary;
 

@@ -156,7 +156,12 @@ mod tests {
         let shown = |text: String| session.is_authorized(Some(text.as_bytes()));
         assert!(shown(format!("Bearer {token}")));
         let without_its_last = &token[..token.len() - 1];
-        for wrong in ["Bearer ".to_owned(), format!("Bearer {without_its_last}"), format!("Bearer {token}0"), token.clone()] {
+        for wrong in [
+            "Bearer ".to_owned(),
+            format!("Bearer {without_its_last}"),
+            format!("Bearer {token}0"),
+            token.clone(),
+        ] {
             assert!(!shown(wrong));
         }
         assert!(!session.is_authorized(None));

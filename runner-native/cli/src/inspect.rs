@@ -1,0 +1,54 @@
+//! The inspector beside an agent of `expose`.
+
+use std::net::SocketAddr;
+
+use hvym_tunnel_agent::{AgentHandle, Inspection};
+use hvym_tunnel_inspector::{Capture, Inspector};
+
+use crate::exit::{Exit, ExitError};
+use crate::report::{Report, Reporter};
+
+/// Where requests are shown, and which.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) struct InspectOptions {
+    /// Where, or at the next port that is free.
+    pub(crate) at: SocketAddr,
+    /// Whether those of private services are shown too.
+    pub(crate) private: bool,
+    /// Whether a person asked for it, and must know if it cannot be.
+    pub(crate) is_asked_for: bool,
+}
+
+/// An inspector that runs, until it is dropped.
+pub(crate) struct Inspecting {
+    _inspection: Inspection,
+    _inspector: Inspector,
+}
+
+/// Shows the requests of `agent`.
+///
+/// # Errors
+/// A person asked for it, and no port is free.
+pub(crate) fn begin(
+    options: Option<InspectOptions>,
+    agent: &AgentHandle,
+    reporter: &Reporter,
+) -> Result<Option<Inspecting>, ExitError> {
+    let Some(options) = options else { return Ok(None) };
+    let capture = Capture::new(options.private);
+    let inspection = agent.inspect(capture.observer());
+    match Inspector::start(options.at, capture, vec![agent.view()]) {
+        Ok(inspector) => {
+            reporter.tell(&Report::Inspecting { url: inspector.url() });
+            Ok(Some(Inspecting { _inspection: inspection, _inspector: inspector }))
+        }
+        Err(error) if options.is_asked_for => {
+            let message = format!("requests cannot be shown at {}: {error}", options.at);
+            Err(ExitError::new(Exit::Config, message).with_hint("name another port: --inspect=PORT"))
+        }
+        Err(error) => {
+            tracing::warn!(%error, at = %options.at, "requests are not shown in a browser");
+            Ok(None)
+        }
+    }
+}
