@@ -13,8 +13,8 @@ pub struct BackoffConfig {
     pub initial: Duration,
     /// No delay exceeds this. Longer spares a relay that is down, and lengthens the time to come back.
     pub max: Duration,
-    /// By how much the cap grows with each failure in a row.
-    pub multiplier: u32,
+    /// By how much the cap grows with each failure in a row, in thousandths; 1000 and less keep it as it is.
+    pub multiplier_permille: u32,
     /// A link that lived this long counts as a success, and the next failure starts over.
     pub reset_after: Duration,
     /// The cap while the outage is short: nearly all outages are restarts, after which agents should be back at once. A
@@ -31,7 +31,7 @@ impl Default for BackoffConfig {
         Self {
             initial: Duration::from_secs(1),
             max: Duration::from_secs(60),
-            multiplier: 2,
+            multiplier_permille: 2000,
             reset_after: Duration::from_secs(10),
             short_max: Duration::from_millis(2500),
             short_for: Duration::from_secs(120),
@@ -105,14 +105,28 @@ impl Backoff {
     }
 
     fn cap(&self, outage: Outage, now: Instant) -> Duration {
-        let factor = self.config.multiplier.saturating_pow(self.failures);
-        let grown = self.config.initial.saturating_mul(factor).min(self.config.max);
+        let grown = self.grown();
         match outage {
             Outage::RateLimited => grown,
             _ if now - self.since < self.config.short_for => grown.min(self.config.short_max),
             Outage::Answered => grown.min(self.config.answered_max),
             Outage::Silent => grown,
         }
+    }
+
+    /// The cap after these failures, whatever the outage.
+    fn grown(&self) -> Duration {
+        let BackoffConfig { initial, max, multiplier_permille, .. } = self.config;
+        let mut cap = initial.min(max);
+        // Ends soon: even the smallest growth reaches the maximum long before a counter does.
+        for _ in 0..self.failures {
+            let grown = cap.saturating_mul(multiplier_permille) / 1000;
+            if grown <= cap || cap == max {
+                break;
+            }
+            cap = grown.min(max);
+        }
+        cap
     }
 }
 
@@ -198,6 +212,22 @@ mod tests {
         ] {
             assert_eq!(backoff.cap(outage, before), Duration::from_millis(short), "{outage:?}");
             assert_eq!(backoff.cap(outage, after), Duration::from_millis(long), "{outage:?}");
+        }
+    }
+
+    #[test]
+    fn the_cap_grows_by_a_factor_with_decimals_and_never_beyond_the_most() {
+        for (multiplier_permille, caps) in [
+            (1500, [1000, 1500, 2250, 3375, 5062, 7593, 11390, 17085, 25628, 30000]),
+            (1000, [1000; 10]),
+            (0, [1000; 10]),
+            (u32::MAX, [1000, 30000, 30000, 30000, 30000, 30000, 30000, 30000, 30000, 30000]),
+        ] {
+            let max = Duration::from_secs(30);
+            let config = BackoffConfig { multiplier_permille, max, ..BackoffConfig::default() };
+            let grown = |failures| Backoff { failures, ..Backoff::new(config) }.grown().as_millis();
+            assert_eq!([0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map(grown), caps, "{multiplier_permille}");
+            assert_eq!(grown(u32::MAX), if multiplier_permille > 1000 { 30000 } else { 1000 });
         }
     }
 

@@ -34,6 +34,7 @@ mod reach;
 mod restart;
 mod reuse;
 mod secrets;
+mod settings;
 mod shares;
 mod smuggling;
 mod stalled;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::source::{assert_none, product, words};
 
 /// Folders of sources, each one crate.
-const CRATES: [&str; 15] = [
+const CRATES: [&str; 17] = [
     "core/src",
     "core/yamux/src",
     "core/http1/src",
@@ -22,6 +22,8 @@ const CRATES: [&str; 15] = [
     "runner-native/agent/src",
     "runner-native/manager/src",
     "runner-native/relay/src",
+    "runner-native/settings/src",
+    "runner-native/state/src",
     "runner-native/cli/src",
     "runner-wasm/src",
     "xtask/src",

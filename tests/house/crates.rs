@@ -4,7 +4,7 @@ use crate::source::{bare, code, product, root, rust, text, words};
 
 /// Every crate of the workspace, lowest first: its folder, its package, and the packages of the workspace that it may
 /// depend on. What is not listed here is an error, so a new crate says where it belongs.
-const CRATES: [(&str, &str, &[&str]); 22] = [
+const CRATES: [(&str, &str, &[&str]); 24] = [
     ("core/yamux", "hvym-yamux", &[]),
     ("core/http1", "hvym-http1", &[]),
     ("core/websocket", "hvym-websocket", &[]),
@@ -19,6 +19,8 @@ const CRATES: [(&str, &str, &[&str]); 22] = [
     ("runner-native/manager", "hvym-tunnel-manager", &BELOW_MANAGER),
     ("runner-native/inspector", "hvym-tunnel-inspector", &BELOW_INSPECTOR),
     ("runner-native/relay", "hvym-tunnel-relay", &BELOW_RELAY),
+    ("runner-native/settings", "hvym-tunnel-settings", &BELOW_SETTINGS),
+    ("runner-native/state", "hvym-tunnel-state", &["hvym-tunnel-net"]),
     ("runner-native/cli", "hvym-tunnel", &BELOW_CLI),
     ("runner-wasm", "hvym-tunnel-wasm", &PURE),
     ("xtask", "xtask", &[]),
@@ -58,7 +60,8 @@ const BELOW_MANAGER: [&str; 4] =
     ["hvym-websocket", "hvym-tunnel-core", "hvym-tunnel-net", "hvym-tunnel-agent"];
 const BELOW_INSPECTOR: [&str; 5] =
     ["hvym-http1", "hvym-websocket", "hvym-tunnel-core", "hvym-tunnel-net", "hvym-tunnel-agent"];
-const BELOW_CLI: [&str; 9] = [
+const BELOW_SETTINGS: [&str; 3] = ["hvym-tunnel-core", "hvym-tunnel-net", "hvym-tunnel-agent"];
+const BELOW_CLI: [&str; 10] = [
     "hvym-yamux",
     "hvym-http1",
     "hvym-tunnel-pages",
@@ -68,6 +71,7 @@ const BELOW_CLI: [&str; 9] = [
     "hvym-tunnel-manager",
     "hvym-tunnel-inspector",
     "hvym-tunnel-relay",
+    "hvym-tunnel-settings",
 ];
 const TESTED: [&str; 14] = [
     "hvym-dns",

@@ -9,9 +9,10 @@ use anyhow::{Context, Result, ensure};
 use crate::target;
 
 /// The package that existing programs make and check their tokens with, the one that signs as wallets do, the one their agents ask services with, two
-/// whose visitors and services meet, and a file server (WebDAV) with its HTTP server.
-const PYTHON_PACKAGES: [&str; 7] = [
+/// whose visitors and services meet, a validator of JSON schemas, and a file server (WebDAV) with its HTTP server.
+const PYTHON_PACKAGES: [&str; 8] = [
     "hvym-stellar==0.23.0",
+    "jsonschema==4.25.1",
     "stellar-sdk==16.1.1",
     "httpx==0.28.1",
     "grpcio==1.85.1",

@@ -1,7 +1,6 @@
 //! From settings to a running agent.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use hvym_tunnel_core::agent::{Agent as AgentMachine, AgentConfig};
 use hvym_tunnel_core::bundle::MAX_LINKS;
@@ -39,8 +38,6 @@ use crate::service::{self, ServiceTable};
 use crate::settings::{CompatSettings, CompatSystem, LinkSettings, SettingsError, max_streams};
 use crate::spec::ServiceSpec;
 
-/// How long a token is valid. It is used within seconds, but clocks differ, and older systems give as much.
-const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 /// Drain requests that may wait for the agent's task, which takes them at once.
 const COMMAND_CAPACITY: usize = 4;
 
@@ -359,7 +356,7 @@ fn config(
         relay: dial_url(relay),
         login: AgentLogin {
             relay_address: link.relay_address,
-            token_lifetime: TOKEN_LIFETIME,
+            token_lifetime: link.token_lifetime,
             mode: link.auth.into(),
             ..login
         },

@@ -16,7 +16,7 @@ use thiserror::Error;
 use crate::credentials::CredentialsError;
 pub(crate) use compat::needed_feature;
 pub use compat::{CompatError, CompatSettings, CompatSystem};
-pub use filter::{FilterSetting, FilterSettings};
+pub use filter::{FilterSetting, FilterSettings, host as parse_host, network as parse_network};
 pub use hvym_tunnel_net::config::KeepaliveSettings;
 pub use link::{Auth, LinkSettings, RetrySettings};
 pub(crate) use stream_limit::max_streams;

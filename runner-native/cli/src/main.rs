@@ -5,6 +5,7 @@
 mod admin;
 mod agent_reports;
 mod args;
+mod config;
 mod delegations;
 mod demo;
 mod embedded;
@@ -29,6 +30,7 @@ mod signals;
 #[cfg(unix)]
 mod terminal;
 mod trace_file;
+mod up;
 
 use std::process::ExitCode;
 
@@ -83,6 +85,10 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), ExitError> {
                 None => identity(&source, reporter)?,
             };
             runtime()?.run(expose::run(identity, options, reporter.clone(), signals()?))
+        }
+        Command::Up(arguments) => {
+            let options = arguments.options()?;
+            runtime()?.run(up::run(options, reporter.clone(), signals()?))
         }
         Command::Identity(arguments) => match arguments.revocation()? {
             Ok(options) => runtime()?.run(revoke::run(options)),

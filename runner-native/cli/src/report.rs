@@ -8,6 +8,7 @@ mod human;
 mod json;
 mod reporter;
 mod request_line;
+mod settings;
 
 use std::fmt;
 use std::time::Duration;
@@ -361,6 +362,26 @@ pub(crate) enum Report {
     KeysKept {
         /// What is wrong with them.
         message: String,
+    },
+    /// The settings file was read again, and is applied from now on.
+    ConfigLoaded {
+        /// How many differences there were.
+        changes: usize,
+    },
+    /// The new settings file cannot be used, and the settings from before stay.
+    ConfigKept {
+        /// What is wrong with it: a line for each mistake.
+        message: String,
+    },
+    /// A link of the settings file does not run.
+    LinkFailed {
+        /// Its name.
+        link: String,
+        /// Why, in words.
+        message: String,
+        /// What to do.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
     },
     /// Nothing new is taken, what is under way may finish.
     Draining {

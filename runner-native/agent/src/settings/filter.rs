@@ -145,13 +145,19 @@ impl FilterSettings {
 }
 
 /// A network, or one address.
-fn network(text: &str) -> Result<IpNet, String> {
+///
+/// # Errors
+/// What is needed instead, in words.
+pub fn network(text: &str) -> Result<IpNet, String> {
     let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     network.map_err(|_| "an address or a network is needed, as in 203.0.113.7 or 2001:db8::/32".to_owned())
 }
 
 /// A value of the `Host` field (RFC 9110 section 7.2), no more: what else could be sent with it would be another field.
-fn host(text: &str) -> Result<String, String> {
+///
+/// # Errors
+/// What is needed instead, in words.
+pub fn host(text: &str) -> Result<String, String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
     match text {
         "" => Err("a host is needed, as in localhost:3000".to_owned()),

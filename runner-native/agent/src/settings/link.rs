@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::SettingsError;
 
 /// The link of an agent to its relay.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(feature = "clap", derive(clap::Args), command(next_help_heading = "Relay"))]
 pub struct LinkSettings {
@@ -100,6 +100,29 @@ pub struct LinkSettings {
     /// When a silent link counts as dead.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub keepalive: KeepaliveSettings,
+    /// How long a login token is valid. It is used within seconds, but clocks differ, and older systems give an hour.
+    #[serde(with = "seconds")]
+    #[cfg_attr(feature = "clap", arg(skip = TOKEN_LIFETIME))]
+    pub token_lifetime: Duration,
+}
+
+/// As long as the tokens of older systems are valid.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
+
+impl Default for LinkSettings {
+    fn default() -> Self {
+        Self {
+            relay: None,
+            relay_address: None,
+            relay_ca: None,
+            delegation: None,
+            plain_relay: false,
+            auth: Auth::default(),
+            retry: RetrySettings::default(),
+            keepalive: KeepaliveSettings::default(),
+            token_lifetime: TOKEN_LIFETIME,
+        }
+    }
 }
 
 impl LinkSettings {
@@ -185,19 +208,33 @@ pub struct RetrySettings {
         help = "Never wait longer than this",
     ))]
     pub backoff_max: Duration,
+    /// By how much the delay grows with each failure, in thousandths: 2000 doubles it.
+    #[cfg_attr(feature = "clap", arg(skip = BackoffConfig::default().multiplier_permille))]
+    pub backoff_multiplier: u32,
 }
 
 impl Default for RetrySettings {
-    /// For ever, with the delays of the core: 1 s at first, 60 s at most.
+    /// For ever, with the delays of the core: 1 s at first, twice as much each time, 60 s at most.
     fn default() -> Self {
-        let BackoffConfig { initial, max, .. } = BackoffConfig::default();
-        Self { no_retry: false, timeout: None, backoff_initial: initial, backoff_max: max }
+        let BackoffConfig { initial, max, multiplier_permille, .. } = BackoffConfig::default();
+        Self {
+            no_retry: false,
+            timeout: None,
+            backoff_initial: initial,
+            backoff_max: max,
+            backoff_multiplier: multiplier_permille,
+        }
     }
 }
 
 impl From<RetrySettings> for BackoffConfig {
     fn from(settings: RetrySettings) -> Self {
-        Self { initial: settings.backoff_initial, max: settings.backoff_max, ..Self::default() }
+        Self {
+            initial: settings.backoff_initial,
+            max: settings.backoff_max,
+            multiplier_permille: settings.backoff_multiplier,
+            ..Self::default()
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod demo;
 mod expose;
 
 mod compat;
+pub(crate) mod config;
 mod forward;
 
 mod identity;
@@ -25,12 +26,14 @@ mod manager;
 mod names;
 mod operator;
 mod relay;
+mod relay_file;
 mod relays;
 pub(crate) mod requests;
 mod sessions;
 mod share;
 
 mod token;
+mod up;
 mod upstream;
 
 use hvym_tunnel_agent::settings::CompatSystem;
@@ -71,6 +74,8 @@ HVYM_TUNNEL_SECRET may hold the secret itself. Times on the screen are UTC.";
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
     Expose(Box<expose::ExposeArgs>),
+    Up(up::UpArgs),
+    Config(config::ConfigArgs),
     Forward(Box<forward::ForwardArgs>),
     Relay(Box<relay::RelayArgs>),
     Admin(admin::AdminArgs),
@@ -128,7 +133,7 @@ pub(crate) struct Output {
     /// Each has a member "event": own_relay, inspecting, ready, bound, request, reached, refused, upstream_unreachable, disconnected,
     /// reconnected, told, draining, stopped, error, for a forward forwarding, not_reached, and for a relay listening,
     /// agent_joined, agent_left (with the member "address", or "name" for guests), audit, certificate_loaded, certificate_kept,
-    /// certificate_issued, certificate_failed, state_failed, keys_loaded, keys_kept. Without it, the URL and one line per request go to standard output, everything else to standard error.
+    /// certificate_issued, certificate_failed, state_failed, keys_loaded, keys_kept, and for up config_loaded, config_kept, link_failed. Without it, the URL and one line per request go to standard output, everything else to standard error.
     #[arg(long, env = "HVYM_TUNNEL_JSON", hide_env = true)]
     json: bool,
     /// Keep the public URL, or where forward listens, in this file while there is one
@@ -154,7 +159,15 @@ impl Cli {
         // Before there are options, errors already have colours.
         let plain = arguments.iter().any(|argument| argument == "--no-color");
         let colour = if plain { ColorChoice::Never } else { ColorChoice::Auto };
-        let matches = without_empty_variables(Cli::command()).color(colour).try_get_matches_from(arguments);
+        let command = without_empty_variables(Cli::command()).color(colour);
+        let parse = |arguments: &[OsString]| command.clone().try_get_matches_from(arguments);
+        let typed = parse(&arguments).map_err(|error| refuse(&error))?;
+        let count = arguments.len();
+        let arguments = relay_file::with_file(&command, &typed, arguments).map_err(|error| {
+            eprintln!("error: {}", error.message);
+            error.exit
+        })?;
+        let matches = if arguments.len() == count { Ok(typed) } else { parse(&arguments) };
         matches.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|error| refuse(&error))
     }
 
@@ -173,6 +186,7 @@ impl Cli {
     pub(crate) fn reporter(&self, trace: Option<TraceFile>) -> io::Result<Reporter> {
         let output = match &self.command {
             Command::Expose(arguments) => Some(&arguments.output),
+            Command::Up(arguments) => Some(&arguments.output),
             Command::Forward(arguments) => Some(&arguments.output),
             Command::Relay(arguments) => Some(&arguments.output),
             Command::Demo(arguments) => Some(&arguments.output),
@@ -225,6 +239,7 @@ pub(crate) fn print(command: Command) -> Result<(), ExitError> {
             write_out(format!("{}\n", crate::admin::run(arguments)?.trim_end()).as_bytes())
         }
         Command::Relays(arguments) => relays::run(&arguments),
+        Command::Config(arguments) => crate::config::run(arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "hvym-tunnel", &mut script);

@@ -80,6 +80,8 @@ fn all_with(text: &str) -> Vec<Report> {
             suppressed: 3,
         },
         Report::KeysKept { message: text() },
+        Report::ConfigKept { message: text() },
+        Report::LinkFailed { link: text(), message: text(), hint: hint() },
         Report::Draining { reason: text(), deadline: Duration::ZERO },
         Report::Stopped { reason: text() },
         Report::Error { code: "refused", exit: 4, message: text(), hint: hint() },

@@ -137,7 +137,10 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
         | Report::CertificateKept { .. }
         | Report::CertificateIssued { .. }
         | Report::CertificateFailed { .. }
-        | Report::StateFailed { .. } => Vec::new(),
+        | Report::StateFailed { .. }
+        | Report::ConfigLoaded { .. }
+        | Report::ConfigKept { .. }
+        | Report::LinkFailed { .. } => Vec::new(),
         Report::Reached { service, from, key } => {
             vec![peer(moment.now, &acting(from, *key), "reached", Ink::Green, service)]
         }

@@ -14,6 +14,7 @@ use hvym_tunnel_net::log_writer::{LogWriter, Output, Priority};
 use super::certificates::certificates;
 use super::human::{self, Line, OutputStream};
 use super::request_line::{self, ClockText};
+use super::settings::settings;
 use super::{Report, RequestReport, json};
 
 /// How long the end of the program waits until everything is written; for ever would be for a stream that nobody reads.
@@ -179,6 +180,7 @@ impl Screen {
         let moment = human::Moment { now, running: self.started.elapsed() };
         let mut lines = human::lines(report, moment);
         lines.extend(certificates(report, moment));
+        lines.extend(settings(report, moment));
         let live = self.style.live && matches!(report, Report::Disconnected { retry_in: Some(_), .. });
         if same_attempt && !live {
             return;

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hvym_tunnel_core::names::check_label;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use thiserror::Error;
 use toml::Spanned;
+use toml::de::{DeTable, Deserializer};
 use zeroize::Zeroizing;
 
 use hvym_tunnel_net::files;
@@ -150,13 +151,14 @@ const fn yes() -> bool {
 struct Word(Zeroizing<String>);
 
 impl<'de> Deserialize<'de> for Word {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(|text| Word(Zeroizing::new(text)))
     }
 }
 
 impl GuestOptions {
-    /// Reads a config file, and the files that it names.
+    /// Reads the sections of a config file, and the files that it names. Keys without a section are not read: they are options
+    /// of the program.
     ///
     /// # Errors
     /// The first mistake, with its line.
@@ -181,7 +183,15 @@ struct Text<'a> {
 
 impl Text<'_> {
     fn options(&self) -> Result<GuestOptions, GuestsError> {
-        let sections: Sections = toml::from_str(self.text).map_err(|error| self.unreadable(&error))?;
+        let mut document = DeTable::parse(self.text).map_err(|error| self.unreadable(&error))?;
+        // What stands in no section is the program's: options of the relay.
+        let options = document.get_ref().iter().filter(|(_, value)| !value.get_ref().is_table());
+        let options: Vec<String> = options.map(|(key, _)| key.get_ref().to_string()).collect();
+        for key in &options {
+            document.get_mut().remove(key.as_str());
+        }
+        let sections = Sections::deserialize(Deserializer::from(document));
+        let sections = sections.map_err(|error| self.unreadable(&error))?;
         let tunely = sections.tunely.map(|section| self.tunely(section)).transpose()?;
         let taken = |name: &str| tunely.as_ref().is_some_and(|tunely| tunely.tunnels.contains_key(name));
         let cloud = sections.cloud.map(|section| self.cloud(section, taken)).transpose()?;

@@ -1,0 +1,65 @@
+//! What is wrong with settings: all of it, each with its place.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Where a value came from.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum ValueOrigin {
+    /// A line of the file, counted from 1.
+    Line(usize),
+    /// A variable of the environment.
+    Variable(String),
+    /// The command line.
+    Flag(String),
+    /// Nobody set it.
+    Default,
+}
+
+impl fmt::Display for ValueOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ValueOrigin::Line(line) => write!(f, "line {line}"),
+            ValueOrigin::Variable(name) => f.write_str(name),
+            ValueOrigin::Flag(text) => f.write_str(text),
+            ValueOrigin::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Mistake {
+    /// Where it stands.
+    pub origin: ValueOrigin,
+    /// The key, as in `link.main.relay`; empty where the text is no TOML.
+    pub key: String,
+    /// What is wrong, without what stands there: it could be a secret in the wrong place.
+    pub what: String,
+}
+
+/// Everything that is wrong with a file and what was set beside it. Never empty.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub struct Mistakes {
+    /// The file.
+    pub path: PathBuf,
+    /// In the order of the file.
+    pub list: Vec<Mistake>,
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        for (index, Mistake { origin, key, what }) in self.list.iter().enumerate() {
+            let newline = if index == 0 { "" } else { "\n" };
+            let colon = if key.is_empty() { "" } else { ": " };
+            match origin {
+                ValueOrigin::Line(line) => write!(f, "{newline}{path}:{line}: {key}{colon}{what}")?,
+                other => write!(f, "{newline}{other}: {key}{colon}{what}")?,
+            }
+        }
+        Ok(())
+    }
+}
