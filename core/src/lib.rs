@@ -128,6 +128,7 @@ pub mod rng;
 #[cfg(feature = "std")]
 mod std_support;
 pub mod stellar;
+mod text;
 pub mod time;
 
 pub use hvym_yamux as mux;

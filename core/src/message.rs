@@ -5,6 +5,8 @@ use alloc::string::String;
 
 use bytes::Bytes;
 
+use crate::text::truncated;
+
 /// One whole WebSocket message. The border of a `Binary` message carries no meaning; a `Text` one is one control message.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Message {
@@ -42,11 +44,7 @@ impl Close {
     pub fn new(code: u16, reason: impl Into<Cow<'static, str>>) -> Self {
         let mut reason = reason.into();
         if reason.len() > Self::MAX_REASON_BYTES {
-            let mut end = Self::MAX_REASON_BYTES;
-            while !reason.is_char_boundary(end) {
-                end -= 1;
-            }
-            reason = Cow::Owned(String::from(&reason[..end]));
+            reason = Cow::Owned(String::from(truncated(&reason, Self::MAX_REASON_BYTES)));
         }
         Close { code, reason }
     }

@@ -6,11 +6,14 @@
 mod delegation_fault;
 
 use alloc::borrow::{Cow, ToOwned};
+use alloc::format;
 use alloc::string::{String, ToString};
+use core::fmt;
 
 use thiserror::Error;
 
 use crate::message::Close;
+use crate::text::split_once;
 use crate::time::{UnixTime, Validity};
 
 pub use delegation_fault::DelegationFault;
@@ -36,22 +39,22 @@ pub enum DownReason {
     #[error("the other side closed the connection")]
     ClosedByPeer,
     /// No connection could be made at all; the text is the runner's.
-    #[error("the relay cannot be reached: {0}")]
+    #[error("the relay cannot be reached{}", Detail(.0))]
     Unreachable(String),
     /// The transport ended without a close; the text is the runner's.
-    #[error("the connection was lost: {0}")]
+    #[error("the connection was lost{}", Detail(.0))]
     Lost(String),
     /// Nothing arrived for the keepalive interval and timeout together.
     #[error("the other side stopped answering")]
     Silent,
     /// 4000: a message that is not of this protocol.
-    #[error("malformed message: {0}")]
+    #[error("malformed message{}", Detail(.0))]
     Malformed(String),
     /// 4001: a message of this protocol, at the wrong moment.
-    #[error("message out of order: {0}")]
+    #[error("message out of order{}", Detail(.0))]
     OutOfOrder(String),
     /// 4002: the token, the challenge or the signature was refused.
-    #[error("authentication failed: {0}")]
+    #[error("authentication failed{}", Detail(.0))]
     Authentication(String),
     /// 4002: the token was refused for its times. It was made for this login, so the clocks of both sides disagree. The
     /// agent dials again, because clocks are set: by time synchronization after a start or a sleep, or by a person.
@@ -72,7 +75,7 @@ pub enum DownReason {
         known: bool,
     },
     /// 4003: authenticated, but not allowed what was asked for.
-    #[error("not allowed: {0}")]
+    #[error("not allowed{}", Detail(.0))]
     NotAllowed(String),
     /// 4011: the delegation that the login is made with does not allow it, or not any more.
     #[error("{error}")]
@@ -83,7 +86,7 @@ pub enum DownReason {
         error: String,
     },
     /// 4008: the other side did not answer in time.
-    #[error("timed out: {0}")]
+    #[error("timed out{}", Detail(.0))]
     TimedOut(String),
     /// 4009: a newer session of the same identity took over.
     #[error("replaced by a newer connection of the same identity")]
@@ -92,22 +95,22 @@ pub enum DownReason {
     #[error("another agent is connected with this identity, and the relay keeps the older one")]
     Conflict,
     /// 4010: the session that this link was to join is not here, or takes no further link.
-    #[error("the session to join is not here: {0}")]
+    #[error("the session to join is not here{}", Detail(.0))]
     UnknownSession(String),
     /// 4029: too many attempts.
-    #[error("too many attempts: {0}")]
+    #[error("too many attempts{}", Detail(.0))]
     RateLimited(String),
     /// 1001: the relay is going away.
     #[error("the relay is going away")]
     GoingAway,
     /// 1002: the byte stream broke the rules of Yamux.
-    #[error("protocol error: {0}")]
+    #[error("protocol error{}", Detail(.0))]
     Protocol(String),
     /// 1009: a message larger than the limit.
-    #[error("message too large: {0}")]
+    #[error("message too large{}", Detail(.0))]
     TooLarge(String),
     /// 1013: the other side has no room now.
-    #[error("overloaded: {0}")]
+    #[error("overloaded{}", Detail(.0))]
     Overloaded(String),
     /// The relay is not the one this agent was told to trust, so nothing was signed for it.
     #[error("the relay says it is {found}, but {pinned} is expected")]
@@ -128,7 +131,7 @@ pub enum DownReason {
         found: String,
     },
     /// The relay was reached by another name than the one that was dialled, so nothing was signed for it.
-    #[error("{dialled} was dialled, but the relay was reached as {found:?}")]
+    #[error("{dialled} was dialled, but the relay was reached as \"{found}\"")]
     WrongHost {
         /// The authority that was dialled.
         dialled: String,
@@ -145,13 +148,22 @@ pub enum DownReason {
     #[error("the signer used another key than the identity's")]
     SignerMismatch,
     /// A close code this protocol does not know.
-    #[error("closed with code {code}: {reason}")]
+    #[error("closed with code {code}{}", Detail(.reason))]
     Unknown {
         /// The close code.
         code: u16,
         /// The reason that came with it.
         reason: String,
     },
+}
+
+/// What the peer or the runner said, behind a colon; nothing if it said nothing.
+struct Detail<'a>(&'a str);
+
+impl fmt::Display for Detail<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, ": {}", self.0) }
+    }
 }
 
 /// Whether, and how soon, an agent dials again after a [`DownReason`].
@@ -182,7 +194,7 @@ impl DownReason {
             DownReason::Replaced | DownReason::Conflict => (4009, self.to_string().into()),
             DownReason::UnknownSession(t) => (4010, text(t)),
             DownReason::Delegation { fault, error } => {
-                (4011, Cow::Owned([fault.code(), DELEGATION_SEPARATOR, error].concat()))
+                (4011, Cow::Owned(format!("{}{DELEGATION_SEPARATOR}{error}", fault.code())))
             }
             DownReason::RateLimited(t) => (4029, text(t)),
             DownReason::GoingAway => (1001, self.to_string().into()),
@@ -238,8 +250,7 @@ impl DownReason {
 
     /// A close because of a delegation, whose text begins with the code.
     fn from_delegation_close(reason: &str) -> Self {
-        let known = reason
-            .split_once(DELEGATION_SEPARATOR)
+        let known = split_once(reason, DELEGATION_SEPARATOR)
             .and_then(|(code, error)| Some((DelegationFault::from_code(code)?, error)));
         match known {
             Some((fault, error)) => DownReason::Delegation { fault, error: error.to_owned() },
@@ -430,6 +441,17 @@ mod tests {
         assert_eq!((&refused, refused.retry()), (&DownReason::Conflict, Retry::Never));
         assert!(refused.to_string().contains("keeps the older one") && refused.hint().is_some());
         assert_eq!(DownReason::from_close(&DownReason::Replaced.close()), DownReason::Replaced);
+    }
+
+    #[test]
+    fn a_reason_of_which_nothing_more_is_known_does_not_end_in_a_colon() {
+        assert_eq!(DownReason::Lost(String::new()).to_string(), "the connection was lost");
+        assert_eq!(DownReason::Lost("cut".into()).to_string(), "the connection was lost: cut");
+        let unknown = |reason: &str| DownReason::Unknown { code: 4444, reason: reason.into() }.to_string();
+        assert_eq!(
+            (unknown("").as_str(), unknown("x").as_str()),
+            ("closed with code 4444", "closed with code 4444: x")
+        );
     }
 
     #[test]

@@ -139,7 +139,7 @@ async function ask(led, request, url) {
   const body = await bodyOf(request);
   const once = async () => {
     await connected(led);
-    const init = { method: request.method, headers, body, signal: request.signal };
+    const init = { method: request.method, headers, body, signal: request.signal, redirect: "manual" };
     return led.tunnel.fetch(led.target, url.pathname + url.search, init);
   };
   try {

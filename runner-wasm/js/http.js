@@ -1,8 +1,5 @@
 // Headers and bodies, for requests (fetch.js) and responses (serve.js) alike.
 
-/** Bytes passed to the module per call: it copies them, and the chunks of a stream may be of any size. */
-const MAX_CHUNK = 64 * 1024;
-
 /** Header fields as the module takes them: name, value, name, value. */
 export function flatten(headers) {
   const list = [];
@@ -18,53 +15,65 @@ export function headersFrom(list) {
 }
 
 /**
- * Gives a `Request` or `Response` all of `headers`. Browsers remove forbidden ones such as `Host`, `Cookie` and
- * `Set-Cookie` when it is constructed; those rules are for the browser's own network.
+ * Gives a `Request` or `Response` properties that its constructor does not: all of the headers, of which browsers remove
+ * `Host`, `Cookie` and `Set-Cookie`, since those rules are for the browser's own network.
  */
-export function withAllHeaders(message, headers) {
-  Object.defineProperty(message, "headers", { value: headers, enumerable: true });
+export function withProperties(message, properties) {
+  for (const [name, value] of Object.entries(properties)) {
+    Object.defineProperty(message, name, { value, enumerable: true });
+  }
   return message;
 }
 
-/** A stream of the chunks that `source.read()` resolves to, until `undefined`. */
-export function readableFrom(source, { onClose = () => {}, onCancel = () => {} } = {}) {
-  return new ReadableStream(
-    {
-      async pull(controller) {
-        const chunk = await source.read();
-        if (chunk !== undefined) return controller.enqueue(chunk);
-        controller.close();
-        onClose();
-      },
-      cancel: onCancel,
+/** Ends what streams read that the page has dropped. A help: nothing else depends on when, or whether, it is called. */
+const dropped = new FinalizationRegistry((end) => end());
+
+/**
+ * A stream of the chunks that `read()` resolves to, until `undefined`; reads `ahead` bytes that nobody has asked for.
+ * `onDropped` is called if the browser says that nobody can read it any more.
+ */
+export function readableFrom(read, { onCancel = () => {}, onDropped, ahead = 0 } = {}) {
+  const source = {
+    async pull(controller) {
+      const chunk = await read();
+      if (chunk === undefined) controller.close();
+      else controller.enqueue(chunk);
     },
-    // No read-ahead, so that a page that stops reading stops the sender.
-    { highWaterMark: 0 },
-  );
+    cancel: onCancel,
+  };
+  // Not the stream, whose object browsers drop while they read it themselves.
+  if (onDropped !== undefined) dropped.register(source, onDropped);
+  // A page that stops reading stops the sender.
+  return new ReadableStream(source, { highWaterMark: ahead, size: (chunk) => chunk.byteLength });
 }
 
 /** Passes every chunk of `body` to `write`; `signal` cancels it. */
 export async function pump(body, write, signal) {
   const reader = body.getReader();
-  signal?.addEventListener("abort", () => reader.cancel(signal.reason).catch(() => {}), { once: true });
+  const cancel = () => reader.cancel(signal.reason).catch(() => {});
+  signal?.addEventListener("abort", cancel, { once: true });
   try {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
-      const bytes = value instanceof Uint8Array ? value : bytesOf(value);
-      for (let at = 0; at < bytes.length; at += MAX_CHUNK) await write(bytes.subarray(at, at + MAX_CHUNK));
+      await write(bytesOf(value));
     }
   } catch (error) {
     // Stops the producer of the rest.
     reader.cancel(error).catch(() => {});
     throw error;
+  } finally {
+    signal?.removeEventListener("abort", cancel);
   }
 }
 
-function bytesOf(chunk) {
+/** The bytes of a `BufferSource`, without a copy. */
+export function bytesOf(chunk) {
+  if (chunk instanceof Uint8Array) return chunk;
   if (ArrayBuffer.isView(chunk)) return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-  if (chunk instanceof ArrayBuffer) return new Uint8Array(chunk);
-  throw new TypeError("a stream of a body has to give Uint8Arrays");
+  const isShared = globalThis.SharedArrayBuffer !== undefined && chunk instanceof SharedArrayBuffer;
+  if (isShared || chunk instanceof ArrayBuffer) return new Uint8Array(chunk);
+  throw new TypeError("a stream takes ArrayBuffers and views of them");
 }
 
 /** The length of a body in bytes; `undefined` if it cannot be known without reading it. */

@@ -8,14 +8,21 @@
  * ```
  */
 
+declare global {
+  interface SymbolConstructor {
+    /** For versions of TypeScript whose library does not have it. */
+    readonly asyncDispose: unique symbol;
+  }
+}
+
 /** The address of a Stellar account: `G` and 55 more characters. */
 export type Address = string;
 
 /** A service of an identity: `G.../service`. */
 export type Target = string;
 
-/** Bytes, in the kinds that the browser's own functions take. */
-export type Bytes = Uint8Array<ArrayBuffer>;
+/** Bytes, in the kind that streams and signers get. */
+export type Bytes = ReturnType<Uint8ArrayConstructor["of"]>;
 
 /** Somebody else who signs logins, such as a wallet. */
 export interface Signer {
@@ -139,6 +146,29 @@ export interface TunnelOptions {
   identity: Identity | Signer | Promise<Identity | Signer>;
   /** Where the module is, if not beside this file: a URL, a response, or the module itself. */
   module?: string | URL | Request | Response | Promise<Response> | BufferSource | WebAssembly.Module;
+  /**
+   * What the page is to the relay: an `agent`, which may offer services and is the default, or a `caller`, whose logins are good for
+   * reaching services of others and for nothing else. The identity of a share link is always a caller.
+   */
+  role?: "agent" | "caller";
+  /** How much of everything there may be. */
+  limits?: Limits;
+}
+
+/** Limits of a tunnel. */
+export interface Limits {
+  /**
+   * Streams that others may have open to this page, 1 to 1024; 128 if left out. Each may hold 256 KiB. Visitors beyond it wait at
+   * the relay, and are told 503 if they wait in vain.
+   */
+  inbound?: number;
+  /**
+   * Streams of this page to services of others, 1 to 1024; 96 if left out. Requests beyond it wait for one. A relay allows an
+   * identity 128, of all its pages.
+   */
+  outbound?: number;
+  /** How long the next request of a connection to a service of this page may take to arrive, milliseconds; 60000 if left out. */
+  requestHead?: number;
 }
 
 /**
@@ -159,8 +189,8 @@ export type TunnelState =
 
 /** What the `up` event says. */
 export interface Up {
-  /** Where the first public service is, or will be. */
-  url: string;
+  /** Where the first public service is, or will be; nothing if the relay names an address that is not its own. */
+  url?: string;
   /** Who the relay is. */
   relayAddress: Address;
   /** The services that the login named. */
@@ -219,9 +249,30 @@ export interface TunnelEventMap {
 export interface RequestContext {
   /** Which service was asked. */
   service: string;
-  /** The visitor's address and port, as the relay saw them; nothing for an identity. */
+  /** The address of the visitor of this request, as the relay saw it; nothing for an identity. */
   visitor?: string;
   /** Which identity asks, as the relay says; nothing for a visitor. */
+  from?: Address;
+  /**
+   * Answers a request for a WebSocket: give `response` back, and use `socket`, which opens once that was sent. `protocol` is one of
+   * those that the client offers.
+   * @throws {TunnelError} `not_a_handshake`: the request asks for none
+   */
+  upgrade(options?: { protocol?: string }): WebSocketPair;
+}
+
+/** The server's end of a WebSocket. */
+export interface WebSocketPair {
+  /** What the handler has to give back. */
+  response: ResponseParts;
+  socket: TunnelWebSocket;
+}
+
+/** Who opened a stream to a service of bytes. */
+export interface StreamContext {
+  /** Which service. */
+  service: string;
+  /** Which identity it is, as the relay says; nothing for a visitor. */
   from?: Address;
 }
 
@@ -259,6 +310,23 @@ export interface ServeOptions {
   onConflict?: "takeover" | "reject" | "pool" | "standby";
 }
 
+/** How a file is served. */
+export interface FileOptions extends ServeOptions {
+  /** Its media type; that of the `Blob` if left out. */
+  type?: string;
+  /** The name under which browsers save it; left out, they show it. */
+  name?: string;
+}
+
+/** A handler of streams of bytes. The stream is torn down if it throws. */
+export type StreamHandler = (stream: ByteStreamPair, context: StreamContext) => void | Promise<void>;
+
+/**
+ * Whom to ask for what: `G.../service`, with a path and a query or without, or the service's long URL at the relay,
+ * `https://service.g....domain/path`.
+ */
+export type Resource = string | URL;
+
 export interface FetchInit {
   /** `GET` if left out. */
   method?: string;
@@ -267,13 +335,56 @@ export interface FetchInit {
   /** A stream is sent as it comes, anything else with its length. */
   body?: BodyInit | null;
   /** Aborted, it tears the request down, at the service too. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | null;
+  /**
+   * `follow`, if left out, goes where a redirect leads, within the tunnel; `manual` gives the redirect itself, with its headers; `error`
+   * is a `TypeError`.
+   */
+  redirect?: "follow" | "manual" | "error";
 }
 
-/** A stream of bytes to a service. Each half ends by itself; `cancel` and `abort` tear both down. */
+/**
+ * A stream of bytes. Each half ends by itself; `cancel` and `abort` tear both down. What is written is a text, which is sent as
+ * UTF-8, or an `ArrayBuffer` or a view of one; anything else tears the stream down.
+ */
 export interface ByteStreamPair {
   readable: ReadableStream<Bytes>;
-  writable: WritableStream<Uint8Array>;
+  writable: WritableStream<string | ArrayBuffer | ArrayBufferView>;
+}
+
+/** A `WebSocket` through the tunnel, with its members, events and errors. `extensions` is empty: nothing is compressed. */
+export interface TunnelWebSocket extends EventTarget {
+  readonly CONNECTING: 0;
+  readonly OPEN: 1;
+  readonly CLOSING: 2;
+  readonly CLOSED: 3;
+  /** The URL; empty at the server's end. */
+  readonly url: string;
+  readonly protocol: string;
+  readonly extensions: "";
+  readonly readyState: 0 | 1 | 2 | 3;
+  readonly bufferedAmount: number;
+  binaryType: "blob" | "arraybuffer";
+  onopen: ((event: Event) => void) | null;
+  onmessage: ((event: MessageEvent) => void) | null;
+  onerror: ((event: Event) => void) | null;
+  onclose: ((event: CloseEvent) => void) | null;
+  send(data: string | ArrayBuffer | ArrayBufferView | Blob): void;
+  close(code?: number, reason?: string): void;
+}
+
+/** An `EventSource` through the tunnel, with its members and events. */
+export interface TunnelEventSource extends EventTarget {
+  readonly CONNECTING: 0;
+  readonly OPEN: 1;
+  readonly CLOSED: 2;
+  readonly url: string;
+  readonly readyState: 0 | 1 | 2;
+  readonly withCredentials: false;
+  onopen: ((event: Event) => void) | null;
+  onmessage: ((event: MessageEvent) => void) | null;
+  onerror: ((event: Event) => void) | null;
+  close(): void;
 }
 
 /** An agent in this tab: one identity at one relay. It comes back by itself when the connection is lost. */
@@ -298,25 +409,54 @@ export class Tunnel extends EventTarget {
   readonly state: TunnelState;
   /** Who this page is, as soon as that is known. */
   readonly address: Address | undefined;
-  /** Where its first public service is, once it was connected. */
+  /** Where its first public service is, once it was connected. An address that is not the relay's to give is left out. */
   readonly url: string | undefined;
   /** Who the relay is, once it was connected. */
   readonly relayAddress: Address | undefined;
+  /** Resolves when it is connected for the first time; rejected if it never will be. */
+  readonly opened: Promise<Up>;
+  /** Resolves when it has ended for good, with the reason. */
+  readonly closed: Promise<Down>;
   /**
    * Offers an HTTP service under a name of 1 to 40 of `a-z`, `0-9` and single `-`, now and after every reconnection; one of the
    * same name is replaced. Resolves to its URL, or, if it is not public, to what others give to {@link Tunnel.fetch}.
-   * @throws {TunnelError} `bad_service`, `bad_conflict_mode`, or the relay's no
+   * @throws {TunnelError} `bad_service`, `bad_conflict_mode`, `foreign_url`, or the relay's no
    */
   serve(service: string, handler: Handler, options?: ServeOptions): Promise<string>;
+  /** Offers a service of bytes, which has a public port if the relay gives it one. Otherwise as {@link Tunnel.serve}. */
+  serveStream(service: string, handler: StreamHandler, options?: ServeOptions): Promise<string>;
+  /**
+   * Offers a file, or any other `Blob`: with its length, an `ETag`, ranges (one at a time) and conditions. Otherwise as
+   * {@link Tunnel.serve}.
+   */
+  serveFile(service: string, file: Blob, options?: FileOptions): Promise<string>;
   /** Withdraws a service. What is being answered is answered to its end. */
   unserve(service: string): void;
   /**
-   * Asks the HTTP service of another identity at the same relay. Redirects are not followed, cookies are not kept, and
-   * `response.headers` has every field that came. Nothing waits for a connection that is down.
+   * Asks the HTTP service of another identity at the same relay. Cookies are not kept, nothing is cached, and `response.headers` has
+   * every field that came. `gzip` and `deflate` are asked for and decoded, unless `accept-encoding` is given. A connection to a service is used again, and requests wait in turn
+   * when there are more than {@link Limits.outbound}; for a tunnel that is not connected nothing waits. A response whose body is
+   * longer than 64 KiB and neither read nor cancelled holds its stream.
    * @throws {TunnelError} `not_reachable` if there is no such service for this identity, `unavailable`, `too_many`,
-   * `not_connected`, `stream_lost`, `bad_http`; the signal's reason once that is aborted
+   * `not_connected`, `stream_lost`, `bad_http`, `redirected_away`; the signal's reason once that is aborted
    */
-  fetch(target: Target, path?: string, init?: FetchInit): Promise<Response>;
+  fetch(input: Request | Resource, init?: FetchInit): Promise<Response>;
+  fetch(target: Target, path: string, init?: FetchInit): Promise<Response>;
+  /**
+   * Opens a WebSocket to a service of another identity. No `Origin` is sent, unless `headers` have one.
+   * @throws {DOMException} as `new WebSocket` does
+   * @throws {TunnelError} `bad_target`, or `not_connected` before {@link Tunnel.opened}
+   */
+  webSocket(
+    target: Resource,
+    protocols?: string | string[],
+    options?: { headers?: HeadersInit },
+  ): TunnelWebSocket;
+  /**
+   * Listens to the events of a service of another identity, and asks again when the response ends.
+   * @throws {TunnelError} as {@link Tunnel.webSocket}
+   */
+  eventSource(target: Resource): TunnelEventSource;
   /**
    * Opens a stream of bytes to a service of another identity.
    * @throws {TunnelError} as for {@link Tunnel.fetch}
@@ -330,8 +470,9 @@ export class Tunnel extends EventTarget {
    * @throws {TunnelError} why it cannot be connected
    */
   reopen(): Promise<void>;
-  /** Ends the connection and everything on it, and wipes its copy of the key. */
+  /** Ends the connection and everything on it, and wipes its copy of the key. `await using` does so at the end of a block. */
   close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
 
   addEventListener<K extends keyof TunnelEventMap>(
     type: K,
@@ -396,9 +537,11 @@ export type ErrorCode =
   | "delegation_revoked"
   | "delegation_scope"
   | "delegation_service"
+  | "foreign_url"
   | "forgotten"
   | "name_conflict"
   | "name_taken"
+  | "not_a_handshake"
   | "not_allowed"
   | "no_storage"
   | "not_connected"
@@ -406,6 +549,7 @@ export type ErrorCode =
   | "not_reachable"
   | "protocol"
   | "rate_limited"
+  | "redirected_away"
   | "refused"
   | "relay_changed"
   | "relay_going_away"

@@ -1,7 +1,7 @@
 // A tunnel that all pages of an origin share: it lives in a shared worker, and a page has this side of it.
 
 import { TunnelError } from "./error.js";
-import { headersFrom, openBody, withAllHeaders } from "./http.js";
+import { headersFrom, openBody, withProperties } from "./http.js";
 import { nameOf } from "./identity.js";
 import { Peer, packBody, unpackError } from "./shared-port.js";
 
@@ -100,7 +100,7 @@ class SharedTunnel extends EventTarget {
     try {
       const { status, statusText, list, body: content } = await answer;
       const fields = headersFrom(list);
-      return withAllHeaders(new Response(content, { status, statusText, headers: fields }), fields);
+      return withProperties(new Response(content, { status, statusText, headers: fields }), { headers: fields });
     } catch (error) {
       throw signal?.aborted ? signal.reason : error;
     }
@@ -135,7 +135,7 @@ class SharedTunnel extends EventTarget {
     const handler = this.#handlers.get(service);
     if (handler === undefined) throw new TunnelError("unavailable", "this page does not serve it any more");
     const headers = headersFrom(list);
-    const request = withAllHeaders(new Request(url, { method, headers, body, duplex: body && "half" }), headers);
+    const request = withProperties(new Request(url, { method, headers, body, duplex: body && "half" }), { headers });
     const response = await handler(request, context);
     const { status = 200, statusText = "" } = response;
     const fields = new Headers(response.headers);

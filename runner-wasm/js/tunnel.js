@@ -1,23 +1,43 @@
 // The agent of this page, as an `EventTarget`.
 
 import { TunnelError } from "./error.js";
-import { fetchFrom, parseTarget } from "./fetch.js";
-import { readableFrom } from "./http.js";
+import { TunnelEventSource } from "./eventsource.js";
+import { withResolvers } from "./events.js";
+import { fetchFrom } from "./fetch.js";
+import { fileHandler } from "./files.js";
 import { credentialOf, handleEnd } from "./identity.js";
 import { load } from "./load.js";
-import { Runner } from "./runner.js";
-import { exchangeHandler } from "./serve.js";
+import { Pool } from "./pool.js";
+import { Connection, Runner } from "./runner.js";
+import { httpHandler } from "./serve.js";
 import { openShared } from "./shared.js";
+import { pairOf } from "./streams.js";
+import { resolve } from "./target.js";
+import { connectWebSocket } from "./websocket.js";
+import { Wire } from "./wire.js";
+
+/** Streams that others may have open to this page; each may hold a window of 256 KiB. */
+const INBOUND = 128;
+/** The most of them: as many as a link has. */
+const MAX_INBOUND = 1024;
+/** Streams of this page to services of others. A relay allows an identity 128, of all its pages. */
+const OUTBOUND = 96;
+/** How long the next request on a connection may take to arrive; milliseconds. Relays keep an idle one for 30 s. */
+const REQUEST_HEAD = 60_000;
 
 export class Tunnel extends EventTarget {
   #runner;
+  #pool;
   #state = "disconnected";
   #url;
   #relayAddress;
+  #limits;
   #ready;
-  #closed = false;
   #options;
   #services = new Map();
+  #opened = withResolvers();
+  #closed = withResolvers();
+  #isClosed = false;
   #stopWatching = () => {};
 
   constructor(options) {
@@ -27,9 +47,10 @@ export class Tunnel extends EventTarget {
   }
 
   #begin() {
+    // Nobody may wait for them; every method that needs the tunnel rejects with the error.
+    this.#opened.promise.catch(() => {});
     this.#ready = this.#start(this.#options);
-    // Nobody may wait for it; every method that needs it rejects with its error.
-    this.#ready.catch(() => {});
+    this.#ready.catch((error) => this.#end({ error, code: error.code, message: error.message, hint: error.hint }));
   }
 
   static async connect(options) {
@@ -71,16 +92,43 @@ export class Tunnel extends EventTarget {
     return this.#relayAddress;
   }
 
-  async serve(service, handler, { public: isPublic, allow, onConflict = "takeover" } = {}) {
+  get opened() {
+    return this.#opened.promise;
+  }
+
+  get closed() {
+    return this.#closed.promise;
+  }
+
+  serve(service, handler, options) {
+    return this.#serve(service, handler, true, options);
+  }
+
+  serveStream(service, handler, options) {
+    return this.#serve(service, handler, false, options);
+  }
+
+  async serveFile(service, file, { type, name, ...options } = {}) {
+    if (!(file instanceof Blob)) throw new TypeError("a file is a Blob");
+    return this.#serve(service, fileHandler(file, { type, name }), true, options);
+  }
+
+  async #serve(service, handler, isHttp, { public: isPublic, allow, onConflict = "takeover" } = {}) {
     if (typeof handler !== "function") throw new TypeError("the handler has to be a function");
-    const everyone = isPublic ?? allow === undefined;
-    if (everyone && allow !== undefined) throw new TypeError("a service that has a list of addresses is not public");
+    if (isPublic === true && allow !== undefined) {
+      throw new TypeError("a service that has a list of addresses is not public");
+    }
+    const name = String(service);
+    const allowed = (isPublic ?? allow === undefined) ? undefined : (allow ?? []);
     const runner = await this.#running();
-    const bind = (runner) =>
-      runner.bind(String(service), everyone, allow ?? [], String(onConflict), exchangeHandler(handler));
+    const onError = (error) => this.#onEvent("error", error);
+    const onStream = isHttp
+      ? httpHandler(name, handler, this.#limits.requestHead, onError)
+      : streamHandler(name, handler, onError);
+    const bind = (runner) => runner.bind(name, isHttp, allowed, String(onConflict), onStream);
     const url = await bind(runner);
-    this.#services.set(String(service), bind);
-    return url ?? `${this.address}/${service}`;
+    this.#services.set(name, bind);
+    return url ?? `${this.address}/${name}`;
   }
 
   unserve(service) {
@@ -88,30 +136,44 @@ export class Tunnel extends EventTarget {
     this.#runner?.unbind(String(service));
   }
 
-  async fetch(target, path = "/", init = {}) {
-    const hostOf = (address, service) => this.#hostOf(address, service);
-    return fetchFrom(await this.#running(), target, path, init, hostOf);
+  async fetch(input, path, init) {
+    let options = path === undefined || typeof path === "string" ? { ...init } : { ...path };
+    if (input instanceof Request) options = { ...(await partsOf(input)), ...options };
+    const pool = await this.#usable();
+    const target = this.#resolve(input.url ?? input);
+    if (typeof path === "string") {
+      if (!path.startsWith("/")) throw new TypeError("the path has to start with a slash");
+      target.url = new URL(path, target.url);
+    }
+    return fetchFrom(pool, target, options);
+  }
+
+  webSocket(target, protocols, options) {
+    return connectWebSocket(this.#usableNow(), this.#resolve(target), protocols, options);
+  }
+
+  eventSource(target) {
+    const ask = (headers, signal) => this.fetch(target, { headers, signal });
+    this.#usableNow();
+    return new TunnelEventSource(this.#resolve(target).url.href, ask);
   }
 
   async connectStream(target, { signal } = {}) {
-    const { address, service } = parseTarget(target);
     signal?.throwIfAborted();
-    const stream = (await this.#running()).open(address, service);
-    const reset = () => stream.reset();
-    signal?.addEventListener("abort", reset, { once: true });
+    const pool = await this.#usable();
+    const lease = await pool.acquire(this.#resolve(target), { isFresh: true, signal });
+    const end = () => {
+      signal?.removeEventListener("abort", end);
+      pool.discard(lease);
+    };
+    signal?.addEventListener("abort", end);
     try {
-      await stream.accepted();
+      await lease.wire.until((stream) => stream.accepted() || null);
     } catch (error) {
+      end();
       throw signal?.aborted ? signal.reason : error;
     }
-    return {
-      readable: readableFrom(stream, { onCancel: reset }),
-      writable: new WritableStream({
-        write: (chunk) => stream.write(chunk),
-        close: () => stream.finish(),
-        abort: reset,
-      }),
-    };
+    return pairOf(lease.wire, end, signal);
   }
 
   wake() {
@@ -119,9 +181,11 @@ export class Tunnel extends EventTarget {
   }
 
   async reopen() {
-    if (!this.#closed && !["error", "disconnected"].includes(this.#state)) return this.wake();
+    if (!this.#isClosed && !["error", "disconnected"].includes(this.#state)) return this.wake();
     await this.#ready.catch(() => {});
-    this.#closed = false;
+    this.#isClosed = false;
+    this.#opened = withResolvers();
+    this.#closed = withResolvers();
     this.#begin();
     const up = new Promise((resolve, reject) => {
       this.addEventListener("up", resolve, { once: true });
@@ -132,26 +196,35 @@ export class Tunnel extends EventTarget {
   }
 
   async close() {
-    if (this.#closed) return;
-    this.#closed = true;
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     this.#stopWatching();
     await this.#ready.catch(() => {});
     this.#runner?.close();
   }
 
-  async #start({ relay, relayAddress, identity, module }) {
+  async #start({ relay, relayAddress, identity, module, role, limits = {} }) {
     if (!identity) throw new TypeError("an identity is needed");
+    const { inbound = INBOUND, outbound = OUTBOUND, requestHead = REQUEST_HEAD } = limits;
+    const isNumber = (value, max) => Number.isInteger(value) && value >= 1 && value <= max;
+    if (!isNumber(inbound, MAX_INBOUND) || !isNumber(outbound, MAX_INBOUND) || !(requestHead > 0)) {
+      throw new RangeError(`limits.inbound and limits.outbound are 1 to ${MAX_INBOUND}, and limits.requestHead is a time`);
+    }
+    this.#limits = { inbound, outbound, requestHead };
     const [signer] = await Promise.all([identity, load(module)]);
     const onEvent = (kind, detail) => this.#onEvent(kind, detail);
     const dialled = relay ?? signer.shared?.relay;
     if (!dialled) throw new TypeError("relay is needed");
     const url = endpointOf(dialled);
-    if (this.#closed) throw new TunnelError("closed", "the tunnel was closed");
+    if (this.#isClosed) throw new TunnelError("closed", "the tunnel was closed");
     const { keyPair, address, sign, delegation } = credentialOf(signer);
+    const serves = role !== "caller" && signer.shared === undefined;
+    const connection = new Connection(url.href, url.hostname, relayAddress, inbound, outbound, serves);
     this.#runner =
       keyPair === undefined
-        ? Runner.withSigner(url, relayAddress, address, sign, delegation, onEvent)
-        : Runner.withIdentity(url, relayAddress, keyPair, onEvent);
+        ? Runner.withSigner(connection, address, callingBack(sign), delegation, onEvent)
+        : Runner.withIdentity(connection, keyPair, onEvent);
+    this.#pool = new Pool(this.#runner, outbound);
     this.addEventListener("down", ({ detail }) => handleEnd(signer, detail.code).catch(() => {}));
     this.#watch();
   }
@@ -159,6 +232,17 @@ export class Tunnel extends EventTarget {
   async #running() {
     await this.#ready;
     return this.#runner;
+  }
+
+  async #usable() {
+    await this.#ready;
+    return this.#pool;
+  }
+
+  /** The pool, for what gives an object at once. */
+  #usableNow() {
+    if (this.#pool === undefined) throw new TunnelError("not_connected", "the tunnel was not connected yet");
+    return this.#pool;
   }
 
   /** Checks the link when the network or the page comes back: timers did not run meanwhile. */
@@ -174,21 +258,78 @@ export class Tunnel extends EventTarget {
   }
 
   #onEvent(kind, detail) {
+    if (kind === "room") return this.#pool.serve();
     if (kind === "state") this.#state = detail.state;
     if (kind === "up") {
       this.#url = detail.url;
       this.#relayAddress = detail.relayAddress;
+      this.#opened.resolve(detail);
     }
-    if (kind === "down" && detail.retryIn === undefined) this.#stopWatching();
+    if (kind === "down") {
+      this.#pool.clear();
+      if (detail.retryIn === undefined) this.#end(detail);
+    }
     this.dispatchEvent(new CustomEvent(kind, { detail }));
   }
 
-  /** The public host name of a service of another identity, at the same relay. */
-  #hostOf(address, service) {
-    const own = this.#url === undefined ? "" : new URL(this.#url).host;
-    const domain = own.slice(own.indexOf(".") + 1);
-    return `${service}.${address.toLowerCase()}.${domain || "localhost"}`;
+  #end(down) {
+    this.#stopWatching();
+    this.#opened.reject(down.error);
+    this.#closed.resolve(down);
   }
+
+  #resolve(input) {
+    return resolve(input, (address, service) => this.#originOf(address, service));
+  }
+
+  /** The origin of a service of another identity, at the same relay. */
+  #originOf(address, service) {
+    const { protocol, host } = new URL(this.#url ?? "https://relay.localhost");
+    return `${protocol}//${service}.${address.toLowerCase()}.${host.slice(host.indexOf(".") + 1)}`;
+  }
+}
+
+// Of `await using`, which some browsers have not yet.
+const asyncDispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
+Object.defineProperty(Tunnel.prototype, asyncDispose, {
+  value() {
+    return this.close();
+  },
+  configurable: true,
+  writable: true,
+});
+
+/** The function that the module calls for each stream to a service of bytes. */
+function streamHandler(service, handler, onError) {
+  return async (stream, from) => {
+    const wire = new Wire(stream);
+    try {
+      await handler(
+        pairOf(wire, () => wire.close()),
+        { service, from },
+      );
+    } catch (error) {
+      wire.close();
+      onError(error);
+    }
+  };
+}
+
+/** `sign` as the module calls it. An error is a no. */
+function callingBack(sign) {
+  return (bytes, done) => {
+    const signing = (async () => sign(bytes))();
+    signing.then(done, () => done(null));
+  };
+}
+
+/** What a `Request` of the page asks for. */
+async function partsOf(request) {
+  const { method, headers, signal, redirect } = request;
+  const hasBody = method !== "GET" && method !== "HEAD" && request.body !== null;
+  // Not every browser shows the body of a request as a stream.
+  const body = hasBody ? (request.body ?? (await request.arrayBuffer())) : null;
+  return { method, headers, signal, redirect, body };
 }
 
 /** The URL of the relay's WebSocket endpoint. A URL without a path gets the default one. */
@@ -205,5 +346,5 @@ function endpointOf(relay) {
     throw new TunnelError("bad_relay", "the relay is no WebSocket", "it looks like wss://tunnel.example");
   }
   if (url.pathname === "/") url.pathname = "/connect";
-  return url.href;
+  return url;
 }

@@ -6,27 +6,29 @@
 //! 3. If the clock has passed `poll_timeout`, `handle_timeout`; repeat until nothing changes.
 //! 4. Arm the timer, and pass the queued events to the owner.
 //!
-//! A run follows each WebSocket event, timer and command ([`Driver::with`]). The owner may call JavaScript, which may
-//! call back, so nothing is borrowed while it is called.
+//! A run follows each WebSocket event, timer and command ([`Driver::with`]). Wakers and the owner call JavaScript, which may
+//! call back, so nothing is borrowed while they are called.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hvym_tunnel_core::agent::{Agent, AgentEvent, AttemptId, DialTarget};
 use hvym_tunnel_core::dialect::StreamHeader;
-use hvym_tunnel_core::link::{Stream, StreamEvent, StreamInterest, StreamWakers, Streams};
+use hvym_tunnel_core::link::{Stream, StreamEvent, Streams};
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::message::{Close, Transmit};
 use hvym_tunnel_core::mux::{Read, StreamError, StreamId};
 use hvym_tunnel_core::time::Instant;
+use js_sys::Function;
+use wasm_bindgen::JsValue;
 
 use crate::clock::{self, Timer};
+use crate::microtask::Microtask;
 use crate::socket::{Socket, SocketEvent};
-use crate::task;
+use crate::wakers::Wakers;
 
 /// Bytes in the browser's send buffer above which nothing more is sent. Enough for a second of a fast network, because
 /// timers of a page in the background fire once a second; not more, because buffered data cannot be cancelled.
@@ -52,7 +54,7 @@ struct State {
     timer: Option<(Instant, Timer)>,
     /// Armed while the browser's send buffer is full.
     buffer_check: Option<Timer>,
-    wakers: StreamWakers,
+    wakers: Wakers,
     events: VecDeque<DriverEvent>,
 }
 
@@ -63,8 +65,8 @@ struct Shared {
     state: RefCell<State>,
     /// Whether the loop runs.
     is_running: Cell<bool>,
-    /// Whether a run is on the microtask queue.
-    is_scheduled: Cell<bool>,
+    /// Runs the loop.
+    microtask: Microtask,
     owner: RefCell<Option<Owner>>,
 }
 
@@ -75,25 +77,33 @@ pub(crate) struct Driver(Rc<Shared>);
 impl Driver {
     /// A driver of `agent`. Nothing happens before [`Driver::start`].
     pub(crate) fn new(agent: Agent) -> Self {
-        Self(Rc::new(Shared {
-            state: RefCell::new(State {
-                agent,
-                socket: None,
-                timer: None,
-                buffer_check: None,
-                wakers: StreamWakers::new(),
-                events: VecDeque::new(),
-            }),
-            is_running: Cell::new(false),
-            is_scheduled: Cell::new(false),
-            owner: RefCell::new(None),
+        Self(Rc::new_cyclic(|shared: &Weak<Shared>| {
+            let shared = Weak::clone(shared);
+            let run = move || {
+                if let Some(shared) = shared.upgrade() {
+                    Driver(shared).run();
+                }
+            };
+            Shared {
+                state: RefCell::new(State {
+                    agent,
+                    socket: None,
+                    timer: None,
+                    buffer_check: None,
+                    wakers: Wakers::default(),
+                    events: VecDeque::new(),
+                }),
+                is_running: Cell::new(false),
+                microtask: Microtask::new(run),
+                owner: RefCell::new(None),
+            }
         }))
     }
 
     /// Starts the loop; `owner` is called for each event, not inside this call.
     pub(crate) fn start(&self, owner: impl Fn(DriverEvent) + 'static) {
         *self.0.owner.borrow_mut() = Some(Rc::new(owner));
-        self.schedule();
+        self.0.microtask.queue();
     }
 
     /// Drops the owner and stops its events. Frames that the agent has queued are still sent.
@@ -104,62 +114,32 @@ impl Driver {
     /// One command to the agent. A run of the loop follows on the microtask queue, not inside this call.
     pub(crate) fn with<R>(&self, command: impl FnOnce(&mut Agent, Instant) -> R) -> R {
         let result = command(&mut self.0.state.borrow_mut().agent, clock::now());
-        self.schedule();
+        self.0.microtask.queue();
         result
     }
 
-    /// The next bytes of a stream, or `None` at its end.
-    pub(crate) fn poll_read(
-        &self,
-        id: StreamId,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<Bytes>, StreamError>> {
-        match self.stream_unscheduled(id, |stream, now| stream.read(MAX_READ, now)) {
-            Ok(Read::Data(data)) => {
-                // The read may have queued a window update.
-                self.schedule();
-                Poll::Ready(Ok(Some(data)))
-            }
-            Ok(Read::Finished) => Poll::Ready(Ok(None)),
-            Ok(Read::Empty) => {
-                self.register(id, StreamInterest::Read, cx);
-                Poll::Pending
-            }
-            Err(error) => Poll::Ready(Err(error)),
+    /// The next bytes of a stream. After [`Read::Empty`] its waker is called when there is more.
+    ///
+    /// # Errors
+    /// The stream was reset, or its link lost.
+    pub(crate) fn read(&self, id: StreamId) -> Result<Read, StreamError> {
+        let read = self.stream_unscheduled(id, |stream, now| stream.read(MAX_READ, now))?;
+        if matches!(read, Read::Data(_)) {
+            // The read may have queued a window update.
+            self.0.microtask.queue();
         }
-    }
-
-    /// Writes from the front of `data`; ready when it is empty.
-    pub(crate) fn poll_write(
-        &self,
-        id: StreamId,
-        data: &mut Bytes,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), StreamError>> {
-        let written = self.stream(id, |stream, now| stream.write(data, now));
-        match written {
-            Err(error) => Poll::Ready(Err(error)),
-            Ok(_) if data.is_empty() => Poll::Ready(Ok(())),
-            Ok(_) => {
-                self.register(id, StreamInterest::Write, cx);
-                Poll::Pending
-            }
-        }
-    }
-
-    /// Ready when the stream is reset, or its link lost.
-    pub(crate) fn poll_reset(&self, id: StreamId, cx: &mut Context<'_>) -> Poll<()> {
-        if self.is_reset(id) {
-            return Poll::Ready(());
-        }
-        self.register(id, StreamInterest::Reset, cx);
-        Poll::Pending
+        Ok(read)
     }
 
     /// Whether a stream was reset, or its link lost.
     pub(crate) fn is_reset(&self, id: StreamId) -> bool {
         let result = self.stream_unscheduled(id, |stream, now| stream.write(&mut Bytes::new(), now));
         !matches!(result, Ok(_) | Err(StreamError::Finished))
+    }
+
+    /// Sets the function that is called when something happens to a stream, until [`Driver::remove`].
+    pub(crate) fn set_waker(&self, id: StreamId, waker: Function) {
+        self.0.state.borrow_mut().wakers.insert(id, waker);
     }
 
     /// One operation on a stream, followed by a run of the loop on the microtask queue.
@@ -172,7 +152,7 @@ impl Driver {
         operation: impl FnOnce(&mut Stream<'_>, Instant) -> Result<R, StreamError>,
     ) -> Result<R, StreamError> {
         let result = self.stream_unscheduled(id, operation);
-        self.schedule();
+        self.0.microtask.queue();
         result
     }
 
@@ -188,51 +168,33 @@ impl Driver {
         }
     }
 
-    /// Resets a stream, and wakes its tasks as a reset by the peer does.
-    pub(crate) fn reset(&self, id: StreamId, code: u32) {
-        // A lost stream needs no reset.
-        let _lost = self.stream(id, |stream, now| {
-            stream.reset(code, now);
-            Ok(())
-        });
-        self.0.state.borrow_mut().wakers.wake_stream(id);
-    }
-
-    /// Drops the wakers of a stream whose handle is gone.
+    /// Forgets the waker of a stream whose handle is gone.
     pub(crate) fn remove(&self, id: StreamId) {
         self.0.state.borrow_mut().wakers.remove(id);
-        self.schedule();
-    }
-
-    fn register(&self, id: StreamId, interest: StreamInterest, cx: &Context<'_>) {
-        self.0.state.borrow_mut().wakers.register(id, interest, cx.waker());
-    }
-
-    /// Runs the loop on the microtask queue, so that the writes of many calls are batched into one message.
-    fn schedule(&self) {
-        if !self.0.is_scheduled.replace(true) {
-            let driver = self.clone();
-            task::spawn(async move { driver.run() });
-        }
     }
 
     /// Runs the loop until nothing changes, and passes the events to the owner.
     fn run(&self) {
-        self.0.is_scheduled.set(false);
         if self.0.is_running.replace(true) {
             // Called by the owner during an event; the outer call runs the loop again after it.
             return;
         }
         loop {
-            let (event, owner) = {
+            let (waker, event, owner) = {
                 let mut state = self.0.state.borrow_mut();
                 state.process(self);
-                (state.events.pop_front(), self.0.owner.borrow().clone())
+                let waker = state.wakers.poll_woken();
+                let event = if waker.is_none() { state.events.pop_front() } else { None };
+                (waker, event, self.0.owner.borrow().clone())
             };
-            match (event, owner) {
-                (None, _) => break,
-                (Some(event), Some(owner)) => owner(event),
-                (Some(_), None) => {}
+            match (waker, event, owner) {
+                (Some(waker), ..) => {
+                    // It settles promises, which cannot throw.
+                    let _called = waker.call0(&JsValue::UNDEFINED);
+                }
+                (None, None, _) => break,
+                (None, Some(event), Some(owner)) => owner(event),
+                (None, Some(_), None) => {}
             }
         }
         self.0.is_running.set(false);
@@ -305,7 +267,7 @@ impl State {
                 Ok(StreamEvent::Opened { id, header }) => {
                     self.events.push_back(DriverEvent::Incoming(id, header));
                 }
-                Ok(event) => self.wakers.wake(&event),
+                Ok(event) => self.wakers.wake(event.id()),
                 Err(AgentEvent::Dial(target)) => {
                     // A dropped socket has no events, so that `self.socket` always belongs to the current attempt.
                     self.socket = None;

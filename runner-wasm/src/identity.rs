@@ -7,9 +7,8 @@ use hvym_tunnel_core::handshake::AgentLogin;
 use hvym_tunnel_core::stellar::delegation::{ShareLink, SignedDelegation};
 use hvym_tunnel_core::stellar::strkey::{self, StrkeyKind};
 use hvym_tunnel_core::stellar::{Address, Scope, Signature};
-use js_sys::{Function, Promise, Uint8Array};
+use js_sys::{Function, Uint8Array};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
 use zeroize::Zeroizing;
 
 use crate::clock;
@@ -148,7 +147,7 @@ pub(crate) enum Signer {
     Wallet {
         /// The address whose signature is expected.
         address: Address,
-        /// `bytes => Promise<Uint8Array | null>`.
+        /// `(bytes, done) => void`; `done(signature)` is called once, with `null` for a no.
         sign: Function,
         /// What lets another key sign for `address`.
         delegation: Option<Rc<SignedDelegation>>,
@@ -189,25 +188,27 @@ impl Signer {
         }
     }
 
-    /// Signs `bytes`. A wallet has no time limit here; the login has one.
-    pub(crate) async fn sign(&self, bytes: &[u8]) -> SignOutcome {
-        let sign = match self {
+    /// Signs `bytes`, and calls `done` with the outcome. A wallet has no time limit here; the login has one.
+    pub(crate) fn sign(&self, bytes: &[u8], done: impl FnOnce(SignOutcome) + 'static) {
+        match self {
             Signer::Local(identity) => {
-                return SignOutcome::Signed(identity.signature(bytes));
+                done(SignOutcome::Signed(identity.signature(bytes)));
             }
-            Signer::Wallet { sign, .. } => sign,
-        };
-        let Ok(result) = sign.call1(&JsValue::UNDEFINED, &Uint8Array::from(bytes)) else {
-            return SignOutcome::Declined;
-        };
-        match JsFuture::from(Promise::resolve(&result)).await {
-            Err(_) => SignOutcome::Declined,
-            Ok(value) if value.is_null() || value.is_undefined() => SignOutcome::Declined,
-            Ok(value) => {
-                let bytes = value.dyn_into::<Uint8Array>().ok().map(|bytes| bytes.to_vec());
-                let signature = bytes.and_then(|bytes| <[u8; 64]>::try_from(bytes).ok());
-                signature.map_or(SignOutcome::Invalid, |bytes| SignOutcome::Signed(Signature(bytes)))
+            Signer::Wallet { sign, .. } => {
+                let done = Closure::once_into_js(move |value: JsValue| done(outcome(value)));
+                // The package's own function, which calls back whatever the wallet does.
+                let _called = sign.call2(&JsValue::UNDEFINED, &Uint8Array::from(bytes), &done);
             }
         }
     }
+}
+
+/// What a wallet has given.
+fn outcome(value: JsValue) -> SignOutcome {
+    if value.is_null() || value.is_undefined() {
+        return SignOutcome::Declined;
+    }
+    let bytes = value.dyn_into::<Uint8Array>().ok().map(|bytes| bytes.to_vec());
+    let signature = bytes.and_then(|bytes| <[u8; 64]>::try_from(bytes).ok());
+    signature.map_or(SignOutcome::Invalid, |bytes| SignOutcome::Signed(Signature(bytes)))
 }

@@ -10,53 +10,99 @@ mod convert;
 mod delegation;
 mod driver;
 mod error;
-mod http_client;
-mod http_exchange;
+mod frames;
 mod http_server;
 mod identity;
+mod microtask;
 mod page_agent;
 mod peer_stream;
 mod services;
 mod socket;
 mod stream;
-mod task;
 #[cfg(feature = "transcript")]
 mod transcript;
+mod wakers;
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use hvym_tunnel_core::access::{Access, AddressSet};
 use hvym_tunnel_core::agent::{Agent, AgentConfig};
 use hvym_tunnel_core::backoff::BackoffConfig;
-use hvym_tunnel_core::dialect::{OnConflict, Process};
+use hvym_tunnel_core::dialect::{OnConflict, Process, Proto, Service, SessionRole, StreamHeader};
 use hvym_tunnel_core::handshake::{AgentLogin, AuthMode};
 use hvym_tunnel_core::keepalive::KeepaliveConfig;
 use hvym_tunnel_core::link::LinkConfig;
 use hvym_tunnel_core::mux::MuxConfig;
-use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_core::names::UrlCheck;
+use hvym_tunnel_core::relay::ReachRate;
+use hvym_tunnel_core::stellar::{Address, Scope};
 use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
 
-use error::{tunnel_error, tunnel_error_from};
+use error::{open_error, tunnel_error, tunnel_error_from};
 use identity::Signer;
 use page_agent::PageAgent;
-use task::promise;
+use stream::TunnelStream;
 
 pub use delegation::{address_of, check_delegation};
-pub use http_client::ClientRequest;
-pub use http_exchange::HttpExchange;
+pub use frames::Frames;
+pub use http_server::ServerConnection;
 pub use identity::Identity;
-pub use peer_stream::ByteStream;
+pub use peer_stream::PeerStream;
 
 /// The lifetime of a login token. It is used within seconds; the rest allows for clocks that differ.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
+/// The longest wait between two dials. Somebody may be looking at the page, and a page that is not visible hardly runs.
+const MAX_BACKOFF: Duration = Duration::from_secs(15);
+/// Streams to services of others that are opened at once. A relay allows an identity 128; the rest is for its other pages.
+const OPEN_BURST: usize = 96;
+
+/// What a stream may hold that is not read, before its window has grown (Yamux specification, "Flow Control").
+const FIRST_WINDOW: usize = 256 * 1024;
 
 /// An agent in this page.
 #[wasm_bindgen]
 pub struct Runner {
     agent: Rc<PageAgent>,
     address: Address,
+    rate: RefCell<ReachRate>,
+}
+
+/// Where an agent connects to, and what it tells about itself.
+#[wasm_bindgen]
+pub struct Connection {
+    relay: String,
+    urls: UrlCheck,
+    relay_address: Option<Address>,
+    inbound: usize,
+    outbound: usize,
+    role: SessionRole,
+}
+
+#[wasm_bindgen]
+impl Connection {
+    /// A connection to the relay at the URL `relay`, of which `host` is the host name. `inbound` and `outbound` are the
+    /// streams that the relay may, and the page will, have open at once; `serves` is whether the page may offer services.
+    ///
+    /// # Errors
+    /// `bad_relay_address`.
+    #[wasm_bindgen(constructor)]
+    pub fn new(
+        relay: String,
+        host: &str,
+        relay_address: Option<String>,
+        inbound: usize,
+        outbound: usize,
+        serves: bool,
+    ) -> Result<Connection, JsValue> {
+        let relay_address =
+            relay_address.map(|address| parse_address("bad_relay_address", &address)).transpose()?;
+        let urls = UrlCheck::new(host.trim_matches(['[', ']']), relay_address.is_some());
+        let role = if serves { SessionRole::Agent } else { SessionRole::Caller };
+        Ok(Self { relay, urls, relay_address, inbound, outbound, role })
+    }
 }
 
 #[wasm_bindgen]
@@ -65,26 +111,24 @@ impl Runner {
     /// called for each event.
     ///
     /// # Errors
-    /// `bad_relay_address`.
+    /// The browser's exception if it has no entropy.
     #[wasm_bindgen(js_name = withIdentity)]
     pub fn with_identity(
-        relay: String,
-        relay_address: Option<String>,
+        connection: Connection,
         identity: &Identity,
         on_event: Function,
     ) -> Result<Runner, JsValue> {
-        Self::start(relay, relay_address, Signer::Local(identity.clone()), on_event)
+        Self::start(connection, Signer::Local(identity.clone()), on_event)
     }
 
-    /// An agent whose logins are signed by `sign`: `bytes => Promise<Uint8Array | null>`. `delegation` is its text, signature
-    /// and form, where another key than that of `address` signs.
+    /// An agent whose logins are signed by `sign`: `(bytes, done) => void`, which calls `done(signature)` once, with `null` for a
+    /// no. `delegation` is its text, signature and form, where another key than that of `address` signs.
     ///
     /// # Errors
-    /// `bad_relay_address`, `bad_address` or `bad_delegation`.
+    /// `bad_address`, `bad_delegation`, and as for [`Self::with_identity`].
     #[wasm_bindgen(js_name = withSigner)]
     pub fn with_signer(
-        relay: String,
-        relay_address: Option<String>,
+        connection: Connection,
         address: String,
         sign: Function,
         delegation: Option<Vec<String>>,
@@ -95,7 +139,7 @@ impl Runner {
             Some([text, signature, form]) => Some(Rc::new(delegation::verified(text, signature, form)?)),
             _ => None,
         };
-        Self::start(relay, relay_address, Signer::Wallet { address, sign, delegation }, on_event)
+        Self::start(connection, Signer::Wallet { address, sign, delegation }, on_event)
     }
 
     /// The agent's address, `G...`.
@@ -104,35 +148,37 @@ impl Runner {
         self.address.to_string()
     }
 
-    /// Offers an HTTP service: `handler(exchange)` is called for each request. Resolves to the service's URL, or
-    /// `undefined` for a private one. Rejected with `bad_address`, `bad_conflict_mode`, `bad_service`, the relay's refusal, or
-    /// why the agent ended.
+    /// Offers a service of HTTP, or of bytes: `handler(connection, from)` is called for each connection, of which `from` is the
+    /// identity that opened it. Resolves to the service's URL, or `undefined` for a private one; rejected with the relay's
+    /// refusal, or why the agent ended.
+    ///
+    /// # Errors
+    /// `bad_address`, `bad_conflict_mode`, `bad_service`, or why the agent ended.
     pub fn bind(
         &self,
         name: String,
-        public: bool,
-        allow: Vec<String>,
-        on_conflict: String,
+        is_http: bool,
+        allow: Option<Vec<String>>,
+        on_conflict: &str,
         handler: Function,
-    ) -> Promise {
-        let agent = Rc::clone(&self.agent);
-        promise(async move {
-            let access = if public {
-                Access::Public
-            } else {
-                let mut addresses = AddressSet::default();
-                for address in &allow {
-                    addresses.insert(parse_address("bad_address", address)?);
+    ) -> Result<Promise, JsValue> {
+        let access = match allow {
+            None => Access::Public,
+            Some(addresses) => {
+                let mut allowed = AddressSet::default();
+                for address in &addresses {
+                    allowed.insert(parse_address("bad_address", address)?);
                 }
-                Access::Private(addresses)
-            };
-            let on_conflict = OnConflict::named(&on_conflict).ok_or_else(|| {
-                let known = "onConflict is takeover, reject, pool or standby";
-                tunnel_error("bad_conflict_mode", known)
-            })?;
-            let url = agent.bind(name, access, on_conflict, handler).await?;
-            Ok(url.map_or(JsValue::UNDEFINED, JsValue::from))
-        })
+                Access::Private(allowed)
+            }
+        };
+        let on_conflict = OnConflict::named(on_conflict).ok_or_else(|| {
+            tunnel_error("bad_conflict_mode", "onConflict is takeover, reject, pool or standby")
+        })?;
+        let proto = if is_http { Proto::Http } else { Proto::Tcp };
+        let public = access.is_public();
+        let service = Service { name, proto, local_port: None, public, on_conflict };
+        self.agent.bind(service, access, handler)
     }
 
     /// Withdraws a service. Requests in progress continue.
@@ -144,25 +190,18 @@ impl Runner {
     ///
     /// # Errors
     /// `bad_target`, `not_connected`, `too_many`, or why the agent ended.
-    pub fn open(&self, address: &str, service: &str) -> Result<ByteStream, JsValue> {
-        peer_stream::open(self.agent.driver()?, address, service)
+    pub fn open(&self, address: &str, service: &str) -> Result<PeerStream, JsValue> {
+        let driver = self.agent.driver()?;
+        let header = StreamHeader::reaching(parse_address("bad_target", address)?, service);
+        let id = driver.with(|agent, now| agent.open(&header, now)).map_err(|error| open_error(&error))?;
+        self.rate.borrow_mut().take(clock::now());
+        Ok(PeerStream::opened(TunnelStream::new(driver.clone(), id)))
     }
 
-    /// A request to a service of another identity; nothing is sent yet. `headers` is flat: name, value, name, value.
-    /// `length` is that of the body in bytes: 0 for none, `undefined` for unknown.
-    ///
-    /// # Errors
-    /// As for [`Self::open`], and `bad_request` if the head is invalid.
-    pub fn request(
-        &self,
-        address: &str,
-        service: &str,
-        method: &str,
-        target: &str,
-        headers: Vec<String>,
-        length: Option<f64>,
-    ) -> Result<ClientRequest, JsValue> {
-        ClientRequest::new(&self.open(address, service)?, method, target, &headers, length)
+    /// How long to wait before the next [`Self::open`], so that the relay does not refuse it for its rate; milliseconds.
+    #[wasm_bindgen(getter, js_name = openDelay)]
+    pub fn open_delay(&self) -> f64 {
+        self.rate.borrow().delay(clock::now()).as_secs_f64() * 1000.0
     }
 
     /// Checks the link, or dials at once if it is down. For when the network changed or the page was suspended.
@@ -179,39 +218,41 @@ impl Runner {
 }
 
 impl Runner {
-    fn start(
-        relay: String,
-        relay_address: Option<String>,
-        signer: Signer,
-        on_event: Function,
-    ) -> Result<Runner, JsValue> {
-        let login = signer.login();
+    fn start(connection: Connection, signer: Signer, on_event: Function) -> Result<Runner, JsValue> {
+        let Connection { relay, urls, relay_address, inbound, outbound, role } = connection;
+        let mut login = AgentLogin {
+            relay_address,
+            token_lifetime: TOKEN_LIFETIME,
+            // A page cannot set header fields of its WebSocket upgrade.
+            mode: AuthMode::Challenge,
+            ..signer.login()
+        };
+        if role == SessionRole::Caller {
+            login.scope = Scope::Call;
+        }
         let address = login.identity;
-        let relay_address =
-            relay_address.map(|address| parse_address("bad_relay_address", &address)).transpose()?;
         let config = AgentConfig {
             relay,
-            login: AgentLogin {
-                relay_address,
-                token_lifetime: TOKEN_LIFETIME,
-                // A page cannot set header fields of its WebSocket upgrade.
-                mode: AuthMode::Challenge,
-                ..login
-            },
+            login,
             services: Vec::new(),
             link: LinkConfig {
                 keepalive: KeepaliveConfig::default(),
-                mux: MuxConfig::low_memory(),
+                mux: MuxConfig::low_memory().with(|config| {
+                    (config.max_inbound_streams, config.accept_backlog) = (inbound, inbound);
+                    // So that no stream goes because others are not read.
+                    config.max_unread = (inbound + outbound) * FIRST_WINDOW + config.window_growth_budget;
+                }),
                 fallback: None,
             },
-            backoff: BackoffConfig::default(),
+            backoff: BackoffConfig { max: MAX_BACKOFF, ..BackoffConfig::default() },
             // A page has one socket.
             names: Vec::new(),
             max_links: 1,
-            process: Process::default(),
+            process: Process { role, ..Process::default() },
         };
         let agent = Agent::new(config, clock::wall(), clock::seed()?, clock::now());
-        Ok(Runner { agent: PageAgent::start(agent, address, signer, on_event), address })
+        let agent = PageAgent::start(agent, address, signer, urls, on_event);
+        Ok(Runner { agent, address, rate: RefCell::new(ReachRate::new(OPEN_BURST)) })
     }
 }
 

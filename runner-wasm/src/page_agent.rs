@@ -6,13 +6,14 @@ use std::rc::{Rc, Weak};
 
 use hvym_tunnel_core::access::Access;
 use hvym_tunnel_core::agent::{Agent, AgentEvent};
-use hvym_tunnel_core::dialect::{OnConflict, OpenResult, Service, StreamHeader};
+use hvym_tunnel_core::dialect::{OpenResult, Proto, Service, StreamHeader};
 use hvym_tunnel_core::handshake::Endpoint;
 use hvym_tunnel_core::mux::StreamId;
+use hvym_tunnel_core::names::UrlCheck;
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::stellar::{Address, SigningInput};
 use hvym_tunnel_core::time::Instant;
-use js_sys::{Array, Function, Object, Reflect};
+use js_sys::{Array, Function, Object, Promise, Reflect};
 use wasm_bindgen::prelude::*;
 
 use crate::clock;
@@ -21,11 +22,15 @@ use crate::driver::{Driver, DriverEvent};
 use crate::error::{
     down_code, down_error, down_hint, tunnel_error, tunnel_error_from, tunnel_error_with_hint,
 };
-use crate::http_server;
+use crate::http_server::ServerConnection;
 use crate::identity::{SignOutcome, Signer};
-use crate::services::{BindResult, Services};
+use crate::peer_stream::PeerStream;
+use crate::services::Services;
 use crate::stream::TunnelStream;
-use crate::task;
+
+/// The code of a URL that is not the relay's to give.
+const FOREIGN_URL: &str = "foreign_url";
+const FOREIGN_URL_TEXT: &str = "it names an address that is not its own";
 
 /// An agent, its services and its signer.
 pub(crate) struct PageAgent {
@@ -41,13 +46,21 @@ pub(crate) struct PageAgent {
     /// `(kind, detail) => void`.
     on_event: Function,
     services: Services,
+    /// Which URLs are the relay's to give.
+    urls: UrlCheck,
     /// Why the agent ended.
     end: RefCell<Option<JsValue>>,
 }
 
 impl PageAgent {
     /// Dials, and calls `on_event(kind, detail)` for each event, from the next microtask on.
-    pub(crate) fn start(agent: Agent, address: Address, signer: Signer, on_event: Function) -> Rc<Self> {
+    pub(crate) fn start(
+        agent: Agent,
+        address: Address,
+        signer: Signer,
+        urls: UrlCheck,
+        on_event: Function,
+    ) -> Rc<Self> {
         let driver = Driver::new(agent);
         let this = Rc::new(Self {
             driver: driver.clone(),
@@ -57,6 +70,7 @@ impl PageAgent {
             signer_error: RefCell::new(None),
             on_event,
             services: Services::default(),
+            urls,
             end: RefCell::new(None),
         });
         let owner: Weak<Self> = Rc::downgrade(&this);
@@ -79,28 +93,28 @@ impl PageAgent {
         }
     }
 
-    /// Offers a service now and after every reconnection, and waits for the relay's answer.
+    /// Offers a service now and after every reconnection. The promise resolves to its URL, or `undefined` for a private one;
+    /// it is rejected with the relay's refusal, or why the agent ended.
     ///
     /// # Errors
-    /// `bad_service`, the relay's refusal, or why the agent ended.
-    pub(crate) async fn bind(
+    /// `bad_service`, or why the agent ended.
+    pub(crate) fn bind(
         &self,
-        name: String,
+        service: Service,
         access: Access,
-        on_conflict: OnConflict,
         handler: Function,
-    ) -> BindResult {
-        Service::check_name(&name).map_err(|error| tunnel_error_from("bad_service", &error))?;
-        let service = Service { public: access.is_public(), on_conflict, ..Service::http(name.clone()) };
+    ) -> Result<Promise, JsValue> {
+        Service::check_name(&service.name).map_err(|error| tunnel_error_from("bad_service", &error))?;
+        let (name, proto) = (service.name.clone(), service.proto);
         self.driver()?.with(|agent, now| agent.bind(service, now));
-        let bound = self.services.add(name, access, handler);
-        bound.await.unwrap_or_else(|_| Err(tunnel_error("closed", "the tunnel was closed")))
+        self.services.add(name.clone(), proto, access, handler);
+        Ok(Promise::new(&mut |resolve, reject| self.services.wait(name.clone(), resolve, reject)))
     }
 
     /// Withdraws a service. Requests in progress continue.
     pub(crate) fn unbind(&self, name: &str) {
         self.services.withdraw(name);
-        self.services.cancel(name);
+        self.services.resolve(name, &Err(tunnel_error("closed", "the service was withdrawn")));
         self.driver.with(|agent, now| agent.unbind(name, now));
     }
 
@@ -112,13 +126,11 @@ impl PageAgent {
     fn on_driver(self: &Rc<Self>, event: DriverEvent) {
         match event {
             DriverEvent::Opened => self.emit_state("authenticating"),
-            DriverEvent::Incoming(id, header) => self.on_incoming(id, *header),
+            DriverEvent::Incoming(id, header) => self.on_incoming(id, &header),
             DriverEvent::Agent(AgentEvent::Dial(_)) => self.emit_state("connecting"),
             DriverEvent::Agent(AgentEvent::Sign(input)) => self.on_sign(input),
             DriverEvent::Agent(AgentEvent::Up(endpoint)) => self.on_up(&endpoint),
-            DriverEvent::Agent(AgentEvent::Bound { service, url }) => {
-                self.services.resolve(&service, &Ok(url));
-            }
+            DriverEvent::Agent(AgentEvent::Bound { service, url }) => self.on_bound(&service, url),
             DriverEvent::Agent(AgentEvent::BindRefused { service, code, error }) => {
                 self.on_bind_refused(&service, &code, &error);
             }
@@ -131,6 +143,7 @@ impl PageAgent {
                 self.emit("error", &tunnel_error_with_hint(&code, &message, hint.as_deref()));
             }
             DriverEvent::Agent(AgentEvent::Down { reason, retry_at }) => self.on_down(&reason, retry_at),
+            DriverEvent::Agent(AgentEvent::OpenReady) => self.emit("room", &JsValue::UNDEFINED),
             DriverEvent::Agent(AgentEvent::Latency(round_trip)) => {
                 let milliseconds = round_trip.as_secs_f64() * 1000.0;
                 self.emit("latency", &object(&[("milliseconds", milliseconds.into())]));
@@ -145,8 +158,8 @@ impl PageAgent {
         let input = input.reissued(clock::wall().unix);
         self.is_signing.set(true);
         let this = Rc::clone(self);
-        task::spawn(async move {
-            let signature = match signer.sign(input.as_bytes()).await {
+        signer.sign(input.clone().as_bytes(), move |outcome| {
+            let signature = match outcome {
                 SignOutcome::Signed(signature) => Some(signature),
                 SignOutcome::Declined => None,
                 SignOutcome::Invalid => {
@@ -162,10 +175,24 @@ impl PageAgent {
         });
     }
 
+    fn on_bound(&self, service: &str, url: Option<String>) {
+        if url.as_ref().is_some_and(|url| self.urls.check(url, None).is_err()) {
+            return self.on_bind_refused(service, FOREIGN_URL, FOREIGN_URL_TEXT);
+        }
+        self.services.resolve(service, &Ok(url));
+    }
+
     fn on_up(&self, endpoint: &Endpoint) {
+        let url = Some(endpoint.url.as_str()).filter(|url| self.urls.check(url, None).is_ok());
+        if url.is_none() {
+            self.emit(
+                "error",
+                &tunnel_error(FOREIGN_URL, "the relay names an address of this page that is not its own"),
+            );
+        }
         let services = endpoint.services.iter().map(|name| JsValue::from_str(name)).collect::<Array>();
         let detail = object(&[
-            ("url", endpoint.url.as_str().into()),
+            ("url", convert::optional(url)),
             ("relayAddress", endpoint.relay.map(|relay| relay.to_string()).into()),
             ("services", services.into()),
         ]);
@@ -227,40 +254,35 @@ impl PageAgent {
         self.services.clear(&error);
     }
 
-    fn on_incoming(self: &Rc<Self>, id: StreamId, header: StreamHeader) {
-        // Without a handler the stream is finished without a response; the relay then tells the visitor that there is no
-        // such service.
-        let stream = TunnelStream::new(self.driver.clone(), id);
-        let handler = self.services.handler(&header, self.address, clock::wall().unix);
-        if handler.is_some() {
-            let detail = object(&[
-                ("service", header.service.as_str().into()),
-                ("visitor", convert::optional(header.visitor.as_deref())),
-                ("from", convert::optional(header.from.map(|from| from.to_string()).as_deref())),
-            ]);
-            self.emit("stream", &detail);
-        }
-        let this = Rc::downgrade(self);
-        task::spawn(async move {
-            if header.from.is_some() {
-                let open_result = match handler {
+    fn on_incoming(&self, id: StreamId, header: &StreamHeader) {
+        let mut stream = TunnelStream::new(self.driver.clone(), id);
+        let handler = self.services.handler(header, self.address, clock::wall().unix);
+        if header.from.is_some() {
+            stream.queue(
+                match handler {
                     Some(_) => OpenResult::Accepted,
                     None => OpenResult::not_reachable(),
-                };
-                // A lost stream needs no answer.
-                let _lost = stream.write(open_result.encode()).await;
-            }
-            let Some(handler) = handler else {
-                let _lost = stream.finish();
-                return;
-            };
-            let on_error = move |error: &JsValue| {
-                if let Some(this) = this.upgrade() {
-                    this.emit("error", error);
                 }
-            };
-            http_server::serve_connection(stream, header, handler, on_error).await;
-        });
+                .encode(),
+            );
+            // A new stream has room for it, and a lost one needs no answer.
+            let _sent = stream.flush();
+        }
+        let Some((handler, proto)) = handler else {
+            // Without a response; the relay then tells the visitor that there is no such service.
+            let _lost = stream.finish();
+            return;
+        };
+        let (service, visitor) =
+            (header.service.as_str().into(), convert::optional(header.visitor.as_deref()));
+        let from = convert::optional(header.from.map(|from| from.to_string()).as_deref());
+        self.emit("stream", &object(&[("service", service), ("visitor", visitor), ("from", from.clone())]));
+        let stream: JsValue = match proto {
+            Proto::Tcp => PeerStream::accepted_stream(stream).into(),
+            _ => ServerConnection::new(stream, header.from.is_some()).into(),
+        };
+        // The package's own function, which catches what the page's handler throws.
+        let _called = handler.call2(&JsValue::UNDEFINED, &stream, &from);
     }
 
     fn emit_state(&self, state: &str) {

@@ -65,7 +65,7 @@ impl Socket {
     pub(crate) fn send(&self, message: &Message) {
         // Fails only while the socket closes, which `SocketEvent::Closed` reports.
         let _closing = match message {
-            Message::Text(text) => self.socket.send_with_str(&String::from_utf8_lossy(text)),
+            Message::Text(text) => self.socket.send_with_str(std::str::from_utf8(text).unwrap_or_default()),
             Message::Binary(data) => self.socket.send_with_u8_array(data),
         };
     }

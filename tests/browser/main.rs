@@ -2,6 +2,7 @@
 //! program.
 #![cfg(unix)]
 
+mod api;
 mod bridge;
 mod bridge_parts;
 mod bundled;
@@ -17,6 +18,8 @@ mod serve;
 mod share;
 mod shared;
 mod signers;
+mod sockets;
+mod streams;
 #[path = "../../runner-wasm/src/transcript.rs"]
 mod transcript;
 mod wallets;

@@ -73,6 +73,45 @@ fn an_error_says_which_member_is_wrong_and_repeats_no_value() {
     }
 }
 
+#[test]
+fn each_side_reads_what_the_other_says_and_knows_its_own_messages_by_name_alone() {
+    let (agent, relay) =
+        (|json: &str| Signal::from_agent(json.as_bytes()), |json: &str| Signal::from_relay(json.as_bytes()));
+    for kind in ["auth_response", "bind", "unbind", "claim", "revoke"] {
+        let json = format!(r#"{{"type":"{kind}","service":"a","name":"a","id":"a"}}"#);
+        assert_eq!(agent(&json).expect("a message").kind(), kind);
+        assert_eq!(relay(&json), Ok(Signal::Misdirected(kind)));
+    }
+    for kind in [
+        "auth_challenge",
+        "auth_ok",
+        "auth_failed",
+        "bind_ok",
+        "bind_failed",
+        "unbind_ok",
+        "unbound",
+        "revoke_ok",
+        "revoke_failed",
+        "claim_ok",
+        "claim_failed",
+        "drain",
+        "links",
+    ] {
+        let json = format!(
+            r#"{{"type":"{kind}","service":"a","name":"a","id":"a","url":"a","challenge_id":"a","challenge":"a","server_address":"a","endpoint":"a"}}"#
+        );
+        assert_eq!(relay(&json).expect("a message").kind(), kind);
+        assert_eq!(agent(&json), Ok(Signal::Misdirected(kind)));
+    }
+    for kind in ["ping", "pong", "drained", "error", "unknown"] {
+        let json = format!(r#"{{"type":"{kind}"}}"#);
+        assert_eq!(
+            (agent(&json).expect("a message").kind(), relay(&json).expect("a message").kind()),
+            (kind, kind)
+        );
+    }
+}
+
 /// More than usual: only half of the objects are messages, and there are many kinds.
 fn cases() -> ProptestConfig {
     let cases = ProptestConfig::default().cases * 4;

@@ -133,7 +133,8 @@ fn claims(vector: &Value, subject: Address) -> Claims {
     let args = &vector["args"];
     let issued_at = UnixTime::from_secs(vector["time"].as_u64().expect("time"));
     let mut claims = Claims::new(subject, text(args, "audience"), issued_at);
-    if let Some(services) = args["services"].as_array() {
+    // Theirs is "the usual one" for no service as well as for none named.
+    if let Some(services) = args["services"].as_array().filter(|services| !services.is_empty()) {
         claims = claims.with_services(services.iter().filter_map(Value::as_str));
     }
     if let Some(lifetime) = args.get("expires_in") {

@@ -51,6 +51,14 @@ fn payload_with(key: &str, value: Value) -> Vec<u8> {
     payload.to_string().into_bytes()
 }
 
+#[test]
+fn a_token_names_the_services_that_it_is_given_and_no_other() {
+    let services = |claims: Claims| verify(signed(&claims).as_str()).expect("valid").services().to_vec();
+    assert_eq!(services(claims()), ["pintheon"]);
+    assert_eq!(services(claims().with_services(["a", "b"])), ["a", "b"]);
+    assert_eq!(services(claims().with_services(Vec::<String>::new())), Vec::<String>::new());
+}
+
 fn verify(token: &str) -> Result<Verified, JwtError> {
     verify_at(token, ISSUED_AT)
 }

@@ -22,7 +22,7 @@ const CRATES: [(&str, &str, &[&str]); 24] = [
     ("runner-native/settings", "hvym-tunnel-settings", &BELOW_SETTINGS),
     ("runner-native/state", "hvym-tunnel-state", &["hvym-tunnel-net"]),
     ("runner-native/cli", "hvym-tunnel", &BELOW_CLI),
-    ("runner-wasm", "hvym-tunnel-wasm", &PURE),
+    ("runner-wasm", "hvym-tunnel-wasm", &BELOW_NET),
     ("xtask", "xtask", &[]),
     // What measures and tests others may name everything.
     ("core/yamux/testing", "hvym-yamux-testing", &["hvym-yamux"]),
@@ -92,7 +92,7 @@ const TESTED: [&str; 14] = [
 
 /// The layers of the core, lowest first. A module imports from its own folder and from below.
 const LAYERS: [&[&str]; 13] = [
-    &["json", "mux", "time", "rng"],
+    &["json", "mux", "text", "time", "rng"],
     &["message"],
     &["machine", "reason"],
     &["stellar"],

@@ -74,8 +74,12 @@ fn our_token_is_accepted_by_the_real_verifier_and_a_bent_one_is_not() {
 }
 
 fn claims(agent: &Key, relay: Address, at: UnixTime, services: &Value, extra: &Value) -> Claims {
-    let services = services.as_array().expect("a list").iter().filter_map(Value::as_str);
-    let mut claims = Claims::new(agent.address(), relay.to_string(), at).with_services(services);
+    let services = services.as_array().expect("a list");
+    let mut claims = Claims::new(agent.address(), relay.to_string(), at);
+    // Theirs is "the usual one" for no service as well as for none named.
+    if !services.is_empty() {
+        claims = claims.with_services(services.iter().filter_map(Value::as_str));
+    }
     let extra = extra.as_object().expect("an object");
     claims.extra = extra.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
     claims

@@ -49,7 +49,7 @@ pub(crate) fn run(package: &Path) -> Result<()> {
 }
 
 /// Adds `name` and what it imports.
-fn collect(package: &Path, name: &str, names: &mut BTreeSet<String>) -> Result<()> {
+pub(crate) fn collect(package: &Path, name: &str, names: &mut BTreeSet<String>) -> Result<()> {
     if !names.insert(name.to_owned()) {
         return Ok(());
     }

@@ -46,6 +46,12 @@ impl RequestHead {
 }
 
 impl ResponseHead {
+    /// Whether the service leaves the connection open for another request (RFC 9112 section 9.3), if the body does not end with
+    /// it. HTTP/1.0 connections are always closed.
+    pub fn keeps_alive(&self) -> bool {
+        self.version == Version::Http11 && !self.headers.contains_token("connection", "close")
+    }
+
     /// Removes hop-by-hop fields, then sets the fields that frame `payload` in the response to `request`.
     pub fn set_framing(&mut self, request: &RequestHead, payload: Payload) -> Framing {
         self.headers.strip_hop_by_hop();

@@ -103,6 +103,8 @@ pub enum AgentEvent {
     },
     /// Something happened to a stream.
     Stream(StreamEvent),
+    /// Opening a stream, which was refused for lack of capacity, may succeed again.
+    OpenReady,
     /// So many links are up: one came or went beside others. The streams of one that went are lost.
     Links(usize),
     /// A fresh round trip time to the relay.

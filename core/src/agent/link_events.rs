@@ -34,6 +34,7 @@ impl Agent {
             LinkEvent::Up(endpoint) => return self.on_up(id, endpoint, now),
             LinkEvent::Stream(event) => AgentEvent::Stream(event),
             LinkEvent::Latency(rtt) => AgentEvent::Latency(rtt),
+            LinkEvent::OpenReady => AgentEvent::OpenReady,
             LinkEvent::Down(reason) => return self.on_down(id, reason, now),
             LinkEvent::IdsLow | LinkEvent::GoingAway => return self.retire(id),
             LinkEvent::Signal(Signal::BindOk { service, url, .. }) => AgentEvent::Bound { service, url },
@@ -71,11 +72,7 @@ impl Agent {
                 AgentEvent::Notice { code, message, hint }
             }
             // What only a relay is told.
-            LinkEvent::Signal(_)
-            | LinkEvent::Admit(_)
-            | LinkEvent::Join(..)
-            | LinkEvent::Authenticate(_)
-            | LinkEvent::OpenReady => {
+            LinkEvent::Signal(_) | LinkEvent::Admit(_) | LinkEvent::Join(..) | LinkEvent::Authenticate(_) => {
                 return;
             }
         };

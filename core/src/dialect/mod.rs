@@ -17,6 +17,7 @@ use alloc::string::{String, ToString};
 use bytes::Bytes;
 use thiserror::Error;
 
+use crate::json::JsonError;
 use crate::reason::DownReason;
 
 pub(crate) use length_prefixed::LengthPrefixed;
@@ -29,6 +30,9 @@ pub use stream_header::{MAX_STREAM_HEADER_BYTES, StreamHeader, StreamHeaderError
 
 /// The largest control message, bytes. The largest honest one is an `auth_response`: a JWT of at most 8 KiB.
 pub const MAX_CONTROL_BYTES: usize = 64 * 1024;
+
+/// Reads the JSON of a control message.
+pub type SignalReader = fn(&[u8]) -> Result<Signal, JsonError>;
 
 /// One message, decoded.
 #[derive(Clone, PartialEq, Debug)]

@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use super::length_prefixed::{LengthPrefixed, framed};
 use crate::json::{FieldReader, JsonError, Object, Value, fields};
+use crate::text::truncated;
 
 /// The largest JSON object of an open result, bytes. A code and a sentence fit many times over.
 pub const MAX_OPEN_RESULT_BYTES: usize = 4096;
@@ -66,8 +67,8 @@ impl OpenResult {
     /// A refusal; code and message are truncated to what always fits.
     pub fn refused(code: &str, message: &str) -> Self {
         OpenResult::Refused {
-            code: cut(code, MAX_CODE_BYTES).to_owned(),
-            message: cut(message, MAX_MESSAGE_BYTES).to_owned(),
+            code: truncated(code, MAX_CODE_BYTES).to_owned(),
+            message: truncated(message, MAX_MESSAGE_BYTES).to_owned(),
         }
     }
 
@@ -76,8 +77,8 @@ impl OpenResult {
         let mut object = Object::new();
         object.put("ok", Value::Boolean(*self == OpenResult::Accepted));
         if let OpenResult::Refused { code, message } = self {
-            object.put("code", Value::Text(cut(code, MAX_CODE_BYTES)));
-            object.put("message", Value::Text(cut(message, MAX_MESSAGE_BYTES)));
+            object.put("code", Value::Text(truncated(code, MAX_CODE_BYTES)));
+            object.put("message", Value::Text(truncated(message, MAX_MESSAGE_BYTES)));
         }
         framed(object.finish().as_bytes(), MAX_OPEN_RESULT_BYTES).expect("code and message were cut to fit")
     }
@@ -140,13 +141,4 @@ impl OpenResultReader {
             data.advance(taken);
         }
     }
-}
-
-/// The longest prefix of `text` of at most `max` bytes that ends at a character border.
-fn cut(text: &str, max: usize) -> &str {
-    let mut end = text.len().min(max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }

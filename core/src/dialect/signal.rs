@@ -297,6 +297,8 @@ pub enum Signal {
         /// What to do about it.
         hint: Option<String>,
     },
+    /// A message of this type, which only the receiving side sends; nothing else of it was read.
+    Misdirected(&'static str),
     /// A type this version does not know.
     Unknown,
 }
@@ -332,6 +334,7 @@ impl Signal {
             Signal::Drained => "drained",
             Signal::Links { .. } => "links",
             Signal::Error { .. } => "error",
+            Signal::Misdirected(kind) => kind,
             Signal::Unknown => "unknown",
         }
     }

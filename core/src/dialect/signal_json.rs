@@ -9,6 +9,24 @@ use crate::json::{Field, FieldReader, JsonError, Object, Value, fields};
 
 /// The `scope` of a [`Signal::Drain`] that is about one link.
 const SCOPE_LINK: &str = "link";
+/// The types of messages that only agents send.
+const AGENT_KINDS: [&str; 5] = ["auth_response", "bind", "unbind", "claim", "revoke"];
+/// The types of messages that only relays send.
+const RELAY_KINDS: [&str; 13] = [
+    "auth_challenge",
+    "auth_ok",
+    "auth_failed",
+    "bind_ok",
+    "bind_failed",
+    "unbind_ok",
+    "unbound",
+    "revoke_ok",
+    "revoke_failed",
+    "claim_ok",
+    "claim_failed",
+    "drain",
+    "links",
+];
 
 impl Proto {
     /// Its name on the wire.
@@ -27,67 +45,65 @@ impl Proto {
 }
 
 impl Signal {
-    /// Decodes a message.
+    /// Decodes a message of either side.
     ///
     /// # Errors
     /// [`JsonError`]: not an object with a `type`, or members of the wrong types.
     pub fn from_json(json: &[u8]) -> Result<Self, JsonError> {
-        let [kind] = fields(json, ["type"])?;
-        let kind = kind.text()?;
-        let mut reader = FieldReader::default();
-        let signal = match kind.as_str() {
-            "auth_challenge" => read_challenge(json, &mut reader)?,
-            "auth_response" => read_response(json, &mut reader)?,
-            "auth_ok" => read_ok(json, &mut reader)?,
-            "auth_failed" => {
-                let [code, error, time] = fields(json, ["code", "error", "time"])?;
-                let (code, error) = (reader.optional_text(code), reader.text_or_empty(error));
-                Signal::AuthFailed { code, error, time: reader.optional_integer(time) }
+        match Self::from_relay(json)? {
+            Signal::Misdirected(_) => Self::from_agent(json),
+            signal => Ok(signal),
+        }
+    }
+
+    /// Decodes a message of a relay. An agent needs no other, and a page does not load what reads them.
+    ///
+    /// # Errors
+    /// As for [`Self::from_json`].
+    pub fn from_relay(json: &[u8]) -> Result<Self, JsonError> {
+        read(json, &AGENT_KINDS, |kind, json, reader| match kind {
+            "auth_challenge" => read_challenge(json, reader),
+            "auth_ok" => read_ok(json, reader),
+            "auth_failed" => read_auth_failed(json, reader),
+            "bind_ok" => read_bind_ok(json, reader),
+            "bind_failed" | "claim_failed" | "revoke_failed" => read_refusal(kind, json, reader),
+            "unbind_ok" => Ok(Signal::UnbindOk { service: read_name(json, "service", reader)? }),
+            "unbound" => read_unbound(json, reader),
+            "revoke_ok" => {
+                let [id, persisted] = fields(json, ["id", "persisted"])?;
+                let persisted = reader.take(persisted.or(false, Field::boolean));
+                Ok(Signal::RevokeOk { id: reader.text(id), persisted })
             }
-            "bind" => read_bind(json, &mut reader)?,
-            "bind_ok" => {
-                let [service, url, port] = fields(json, ["service", "url", "port"])?;
-                let (url, port) = (reader.optional_text(url), reader.optional_integer(port));
-                Signal::BindOk { service: reader.text(service), local_port: None, url, port }
+            "claim_ok" => {
+                let [name, url] = fields(json, ["name", "url"])?;
+                Ok(Signal::ClaimOk { name: reader.text(name), url: reader.text(url) })
             }
-            "bind_failed" => {
-                let [service, code, error] = fields(json, ["service", "code", "error"])?;
-                let (code, error) = (reader.text_or_empty(code), reader.text_or_empty(error));
-                Signal::BindFailed { service: reader.text(service), code, error }
-            }
-            "unbind" | "unbind_ok" => {
-                let [service] = fields(json, ["service"])?;
-                let service = reader.text(service);
-                if kind == "unbind" { Signal::Unbind { service } } else { Signal::UnbindOk { service } }
-            }
-            "unbound" => {
-                let [service, code, by] = fields(json, ["service", "code", "by"])?;
-                let (code, by) = (reader.text_or_empty(code), reader.optional_text(by));
-                Signal::Unbound { service: reader.text(service), code, by }
-            }
-            "revoke" | "revoke_ok" | "revoke_failed" => read_revocation(&kind, json, &mut reader)?,
-            "claim" | "claim_ok" | "claim_failed" => read_claim(&kind, json, &mut reader)?,
-            "ping" | "pong" => {
-                let [id] = fields(json, ["id"])?;
-                let id = reader.optional_integer(id);
-                if kind == "ping" { Signal::Ping { id } } else { Signal::Pong { id } }
-            }
-            "drain" => {
-                let [reason, deadline, scope] = fields(json, ["reason", "deadline_ms", "scope"])?;
-                let deadline_ms = reader.take(deadline.or(0, Field::integer));
-                let (reason, scope) = (reader.text_or_empty(reason), reader.text_or_empty(scope));
-                let scope = if scope == SCOPE_LINK { DrainScope::Link } else { DrainScope::Session };
-                Signal::Drain { reason, deadline_ms, scope }
-            }
-            "drained" => Signal::Drained,
+            "drain" => read_drain(json, reader),
             "links" => {
                 let [wanted] = fields(json, ["wanted"])?;
-                Signal::Links { wanted: reader.take(wanted.or(0, Field::integer)) }
+                Ok(Signal::Links { wanted: reader.take(wanted.or(0, Field::integer)) })
             }
-            "error" => read_error(json, &mut reader)?,
-            _ => Signal::Unknown,
-        };
-        reader.finish(signal)
+            _ => read_common(kind, json, reader),
+        })
+    }
+
+    /// Decodes a message of an agent.
+    ///
+    /// # Errors
+    /// As for [`Self::from_json`].
+    pub fn from_agent(json: &[u8]) -> Result<Self, JsonError> {
+        read(json, &RELAY_KINDS, |kind, json, reader| match kind {
+            "auth_response" => read_response(json, reader),
+            "bind" => read_bind(json, reader),
+            "unbind" => Ok(Signal::Unbind { service: read_name(json, "service", reader)? }),
+            "claim" => Ok(Signal::Claim { name: read_name(json, "name", reader)? }),
+            "revoke" => {
+                let [id, until] = fields(json, ["id", "until"])?;
+                let until = reader.optional_integer(until);
+                Ok(Signal::Revoke { id: reader.text(id), until })
+            }
+            _ => read_common(kind, json, reader),
+        })
     }
 
     /// The JSON of this message.
@@ -242,6 +258,84 @@ fn write_shown(object: &mut Object, ShownProof { host, proof }: &ShownProof) {
     object.put_some("proof", proof);
 }
 
+/// Reads a message by `read_kind`. A type among `misdirected` is not read: only this side sends it.
+fn read(
+    json: &[u8],
+    misdirected: &[&'static str],
+    read_kind: impl FnOnce(&str, &[u8], &mut FieldReader) -> Result<Signal, JsonError>,
+) -> Result<Signal, JsonError> {
+    let [kind] = fields(json, ["type"])?;
+    let (kind, mut reader) = (kind.text()?, FieldReader::default());
+    if let Some(kind) = misdirected.iter().find(|known| **known == kind) {
+        return Ok(Signal::Misdirected(kind));
+    }
+    let signal = read_kind(&kind, json, &mut reader)?;
+    reader.finish(signal)
+}
+
+/// What either side says.
+fn read_common(kind: &str, json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError> {
+    Ok(match kind {
+        "ping" | "pong" => {
+            let [id] = fields(json, ["id"])?;
+            let id = reader.optional_integer(id);
+            if kind == "ping" { Signal::Ping { id } } else { Signal::Pong { id } }
+        }
+        "drained" => Signal::Drained,
+        "error" => read_error(json, reader)?,
+        _ => Signal::Unknown,
+    })
+}
+
+/// A message whose only member is a name.
+fn read_name(json: &[u8], member: &'static str, reader: &mut FieldReader) -> Result<String, JsonError> {
+    let [name] = fields(json, [member])?;
+    Ok(reader.text(name))
+}
+
+fn read_auth_failed(json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError> {
+    let [code, error, time] = fields(json, ["code", "error", "time"])?;
+    let (code, error) = (reader.optional_text(code), reader.text_or_empty(error));
+    Ok(Signal::AuthFailed { code, error, time: reader.optional_integer(time) })
+}
+
+fn read_bind_ok(json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError> {
+    let [service, url, port] = fields(json, ["service", "url", "port"])?;
+    let (url, port) = (reader.optional_text(url), reader.optional_integer(port));
+    Ok(Signal::BindOk { service: reader.text(service), local_port: None, url, port })
+}
+
+fn read_unbound(json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError> {
+    let [service, code, by] = fields(json, ["service", "code", "by"])?;
+    let (code, by) = (reader.text_or_empty(code), reader.optional_text(by));
+    Ok(Signal::Unbound { service: reader.text(service), code, by })
+}
+
+fn read_drain(json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError> {
+    let [reason, deadline, scope] = fields(json, ["reason", "deadline_ms", "scope"])?;
+    let deadline_ms = reader.take(deadline.or(0, Field::integer));
+    let (reason, scope) = (reader.text_or_empty(reason), reader.text_or_empty(scope));
+    let scope = if scope == SCOPE_LINK { DrainScope::Link } else { DrainScope::Session };
+    Ok(Signal::Drain { reason, deadline_ms, scope })
+}
+
+/// A service, a name or a revocation that is refused.
+fn read_refusal(kind: &str, json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError> {
+    let subject = match kind {
+        "bind_failed" => "service",
+        "claim_failed" => "name",
+        _ => "id",
+    };
+    let [subject, code, error] = fields(json, [subject, "code", "error"])?;
+    let (subject, code, error) =
+        (reader.text(subject), reader.text_or_empty(code), reader.text_or_empty(error));
+    Ok(match kind {
+        "bind_failed" => Signal::BindFailed { service: subject, code, error },
+        "claim_failed" => Signal::ClaimFailed { name: subject, code, error },
+        _ => Signal::RevokeFailed { id: subject, code, error },
+    })
+}
+
 fn read_challenge(json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError> {
     let [challenge_id, challenge, server_address, mux, version, host, proof] =
         fields(json, ["challenge_id", "challenge", "server_address", "mux", "version", "host", "proof"])?;
@@ -310,18 +404,6 @@ fn read_error(json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError
     Ok(Signal::Error { code, message, hint: reader.optional_text(hint) })
 }
 
-fn read_revocation(kind: &str, json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError> {
-    let [id, until, persisted, code, error] = fields(json, ["id", "until", "persisted", "code", "error"])?;
-    let id = reader.text(id);
-    Ok(match kind {
-        "revoke" => Signal::Revoke { id, until: reader.optional_integer(until) },
-        "revoke_ok" => Signal::RevokeOk { id, persisted: reader.take(persisted.or(false, Field::boolean)) },
-        _ => {
-            Signal::RevokeFailed { id, code: reader.text_or_empty(code), error: reader.text_or_empty(error) }
-        }
-    })
-}
-
 fn read_bind(json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError> {
     let [service, local_port, proto, public, on_conflict] =
         fields(json, ["service", "local_port", "proto", "public", "on_conflict"])?;
@@ -334,17 +416,5 @@ fn read_bind(json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError>
         proto: reader.take(proto.or(Some(Proto::default()), known)),
         public: reader.take(public.or(true, Field::boolean)),
         on_conflict: reader.take(on_conflict.or(Some(OnConflict::default()), mode)),
-    })
-}
-
-fn read_claim(kind: &str, json: &[u8], reader: &mut FieldReader) -> Result<Signal, JsonError> {
-    let [name, url, code, error] = fields(json, ["name", "url", "code", "error"])?;
-    let name = reader.text(name);
-    Ok(match kind {
-        "claim" => Signal::Claim { name },
-        "claim_ok" => Signal::ClaimOk { name, url: reader.text(url) },
-        _ => {
-            Signal::ClaimFailed { name, code: reader.text_or_empty(code), error: reader.text_or_empty(error) }
-        }
     })
 }

@@ -245,7 +245,7 @@ impl Login for AgentHandshake {
     }
 
     fn handle_message(&mut self, message: Message, now: Instant) -> Result<Option<Step>, DownReason> {
-        let reason = match Frame::decode(message) {
+        let reason = match Frame::decode_by(message, Signal::from_relay) {
             Ok(Frame::Signal(signal)) => return self.on_signal(*signal, now),
             Ok(Frame::Mux(_)) => DownReason::Malformed(String::from("stream data before the login")),
             Err(error) => DownReason::from(error),
@@ -309,7 +309,7 @@ impl Login for AgentHandshake {
                 let peer = FallbackPeer { address: relay, encrypts: self.encrypts, endpoint };
                 fallback.data_plane(peer, start)
             }
-            _ => Box::new(YamuxPlane::new(start)),
+            _ => Box::new(YamuxPlane::agent(start)),
         }
     }
 }
@@ -327,7 +327,7 @@ fn kind(signal: &Signal) -> AgentLoginInput {
 }
 
 fn out_of_order(signal: &Signal) -> DownReason {
-    DownReason::OutOfOrder(format!("{signal:?} during the login"))
+    DownReason::OutOfOrder(format!("{} during the login", signal.kind()))
 }
 
 #[cfg(test)]

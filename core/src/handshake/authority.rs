@@ -4,10 +4,12 @@
 
 use alloc::string::String;
 
+use crate::text::split_once;
+
 /// The authority that a WebSocket URL dials, in the form in which browsers send `Host` (RFC 6455 section 4.1): lower case, without
 /// user information and without the default port of the scheme. `None` if it is no WebSocket URL.
 pub fn dialled_authority(url: &str) -> Option<String> {
-    let (scheme, rest) = url.split_once("://")?;
+    let (scheme, rest) = split_once(url, "://")?;
     let usual_port = match scheme {
         "wss" => 443,
         "ws" => 80,

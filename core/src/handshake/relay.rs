@@ -315,7 +315,7 @@ impl Login for RelayHandshake {
     }
 
     fn handle_message(&mut self, message: Message, now: Instant) -> Result<Option<Step>, DownReason> {
-        let reason = match Frame::decode(message) {
+        let reason = match Frame::decode_by(message, Signal::from_agent) {
             Ok(Frame::Signal(signal)) => return self.on_signal(*signal, now),
             Ok(Frame::Mux(_)) | Err(DecodeError::NotControl(_)) => {
                 DownReason::Malformed(NOT_A_LOGIN.to_owned())
@@ -407,7 +407,7 @@ impl Login for RelayHandshake {
                 let peer = FallbackPeer { address: peer.address, encrypts: self.encrypts, endpoint };
                 fallback.data_plane(peer, start)
             }
-            _ => Box::new(YamuxPlane::new(start)),
+            _ => Box::new(YamuxPlane::relay(start)),
         }
     }
 }

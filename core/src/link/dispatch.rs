@@ -164,7 +164,7 @@ impl Link {
             | Signal::AuthResponse { .. }
             | Signal::AuthOk { .. }
             | Signal::AuthFailed { .. } => {
-                self.end(DownReason::OutOfOrder(format!("{signal:?} after the login")), now);
+                self.end(DownReason::OutOfOrder(format!("{} after the login", signal.kind())), now);
             }
             signal => self.events.push_back(LinkEvent::Signal(signal)),
         }

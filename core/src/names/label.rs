@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::stellar::Address;
+use crate::text::split_once;
 
 /// Characters of a DNS label (RFC 1035 section 2.3.4).
 const MAX_LABEL_CHARACTERS: usize = 63;
@@ -40,7 +41,8 @@ pub fn check_label(name: &str) -> Result<(), LabelError> {
 
 /// Whether `name` can be a service's, in front of `--` and the name of its owner.
 pub fn check_service(name: &str) -> bool {
-    is_label(name) && name.len() <= MAX_SERVICE_CHARACTERS && !name.contains("--") && name != PUNYCODE
+    let is_short = name.len() <= MAX_SERVICE_CHARACTERS;
+    is_label(name) && is_short && split_once(name, "--").is_none() && name != PUNYCODE
 }
 
 pub(super) fn is_label(name: &str) -> bool {

@@ -3,7 +3,6 @@
 //! may name others in that form.
 
 use alloc::string::String;
-use core::net::{IpAddr, Ipv6Addr};
 
 use thiserror::Error;
 
@@ -70,7 +69,7 @@ impl UrlCheck {
         // A relay of this machine may be dialled by any of its names; names below `localhost` never leave it.
         let is_local = host == "localhost" || is_below("localhost");
         let is_ours = host == self.host || is_below(&self.host) || own.is_some_and(|own| host == own);
-        let may_name_others = if self.is_older { self.host.parse::<IpAddr>().is_ok() } else { self.is_known };
+        let may_name_others = if self.is_older { is_ip(&self.host) } else { self.is_known };
         if is_ours || may_name_others || (is_local && self.is_loopback()) {
             return Ok(());
         }
@@ -79,28 +78,43 @@ impl UrlCheck {
 
     fn is_loopback(&self) -> bool {
         let is_name = self.host == "localhost" || self.host.ends_with(".localhost");
-        is_name || self.host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+        is_name || self.host == "::1" || (self.host.starts_with("127.") && is_ip(&self.host))
     }
 }
 
 /// The host of a URL that has nothing but scheme, host, port and a plain path; an IPv6 address without its brackets.
 fn host(url: &str) -> Option<&str> {
     let rest = ["https://", "http://", "tcp://"].iter().find_map(|scheme| url.strip_prefix(scheme))?;
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
     if url.len() > MAX_CHARACTERS || !path.bytes().all(is_plain) {
         return None;
     }
     let (host, port) = match authority.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').filter(|(host, _)| host.parse::<Ipv6Addr>().is_ok())?,
-        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+        Some(rest) => {
+            let (host, rest) = rest.split_once(']').filter(|(host, _)| host.contains(':') && is_ip(host))?;
+            (host, if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) })
+        }
+        None => {
+            let (host, port) =
+                authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)));
+            (Some(host).filter(|host| is_host_name(host))?, port)
+        }
     };
-    let is_port = |port: &str| {
-        let is_number = !port.starts_with('0') && port.bytes().all(|byte| byte.is_ascii_digit());
-        is_number && port.parse::<u16>().is_ok()
-    };
-    let is_host = host.contains(':') || is_host_name(host);
-    (is_host && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))).then_some(host)
+    port.is_none_or(is_port).then_some(host)
+}
+
+fn is_port(port: &str) -> bool {
+    let is_number = !port.starts_with('0') && port.bytes().all(|byte| byte.is_ascii_digit());
+    is_number && port.parse::<u16>().is_ok()
+}
+
+/// Whether a host is an IP address and no name: no name has a colon, or ends in a label of digits alone (RFC 3696 section 2).
+fn is_ip(host: &str) -> bool {
+    let is_v6 =
+        host.contains(':') && host.bytes().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(&byte));
+    let is_v4 = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    is_v6 || is_v4
 }
 
 /// Letters, digits and hyphens in labels that neither begin nor end with a hyphen; so it is no option of a command.

@@ -9,7 +9,7 @@ use super::stream_headers::PendingHeaders;
 use super::{
     DataPlane, MessageLimits, OpenStreamError, PlaneEvent, PlaneInfo, PlaneStart, StreamCounts, StreamEvent,
 };
-use crate::dialect::{Frame, MAX_STREAM_HEADER_BYTES, MUX_YAMUX, Signal, StreamHeader};
+use crate::dialect::{Frame, MAX_STREAM_HEADER_BYTES, MUX_YAMUX, Signal, SignalReader, StreamHeader};
 use crate::keepalive::KeepaliveMode;
 use crate::machine::Side;
 use crate::message::Message;
@@ -28,6 +28,8 @@ const MAX_LAST_BATCHES: u8 = 2;
 pub struct YamuxPlane {
     mux: Mux,
     side: Side,
+    /// Reads the control messages of the other side.
+    read: SignalReader,
     max_opened: usize,
     headers: PendingHeaders,
     /// Batches that may still be sent ahead of the close.
@@ -37,14 +39,24 @@ pub struct YamuxPlane {
 }
 
 impl YamuxPlane {
-    /// The plane of a login that is over.
-    pub fn new(start: PlaneStart) -> Self {
+    /// An agent's plane, once its login is over.
+    pub fn agent(start: PlaneStart) -> Self {
+        Self::new(start, Signal::from_relay)
+    }
+
+    /// A relay's plane, once the login is over.
+    pub fn relay(start: PlaneStart) -> Self {
+        Self::new(start, Signal::from_agent)
+    }
+
+    fn new(start: PlaneStart, read: SignalReader) -> Self {
         let PlaneStart { side, mut mux, epoch, seed, now } = start;
         mux.opening_reserve = mux.opening_reserve.max(MAX_HEADER_BYTES);
         Self {
             max_opened: mux.max_outbound_streams,
             mux: Mux::new(side.into(), mux, epoch, seed, now),
             side,
+            read,
             headers: PendingHeaders::default(),
             last_batches: MAX_LAST_BATCHES,
             now,
@@ -113,7 +125,7 @@ impl DataPlane for YamuxPlane {
 
     fn handle_message(&mut self, message: Message, now: Instant) -> Result<Option<Signal>, DownReason> {
         self.now = now;
-        match Frame::decode(message)? {
+        match Frame::decode_by(message, self.read)? {
             Frame::Mux(data) => self.mux.handle_data(data, now).map(|()| None).map_err(down_reason),
             Frame::Signal(signal) => Ok(Some(*signal)),
         }

@@ -9,6 +9,7 @@ mod own_names;
 mod owner;
 mod ports;
 mod reach;
+mod reach_rate;
 mod session;
 
 pub use agent_list::{AgentList, AgentListError, AgentRule, AgentRuleError, MAX_LISTED_AGENTS};
@@ -21,4 +22,5 @@ pub use own_names::OwnNames;
 pub use owner::Owner;
 pub use ports::{MAX_PORTS_OF_ONE, PORT_HOLD, PortError, PortQuota, Ports};
 pub use reach::{CALLER_STREAMS, OWNER_STREAMS, ReachError, ReachLimits};
+pub use reach_rate::{REACH_INTERVAL, ReachRate};
 pub use session::{BindRefusal, LinkId, RevokeRefusal, Session, SessionConfig, SessionEvent};

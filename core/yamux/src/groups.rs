@@ -2,7 +2,6 @@
 //!
 //! It knows nothing of the streams but their number.
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use alloc::{format, vec};
@@ -36,7 +35,9 @@ struct Group {
 pub(crate) struct Groups {
     places: Vec<Group>,
     free: Vec<u32>,
-    by_number: BTreeMap<u64, u32>,
+    /// The places of the groups with streams, sorted by number. Some hundred at most; a tree would be the only one of a browser
+    /// package, and 10 KB of it.
+    by_number: Vec<(u64, u32)>,
 }
 
 impl Groups {
@@ -45,14 +46,18 @@ impl Groups {
         if number == 0 {
             return GroupKey::NONE;
         }
-        let Self { places, free, by_number } = self;
-        let place = *by_number.entry(number).or_insert_with(|| {
-            free.pop().unwrap_or_else(|| {
-                places.push(Group::default());
-                places.len() as u32 - 1
-            })
-        });
-        let group = &mut places[place as usize];
+        let place = match self.by_number.binary_search_by_key(&number, |(known, _)| *known) {
+            Ok(at) => self.by_number[at].1,
+            Err(at) => {
+                let place = self.free.pop().unwrap_or_else(|| {
+                    self.places.push(Group::default());
+                    self.places.len() as u32 - 1
+                });
+                self.by_number.insert(at, (number, place));
+                place
+            }
+        };
+        let group = &mut self.places[place as usize];
         group.number = number;
         group.streams += 1;
         GroupKey(place)
@@ -65,7 +70,9 @@ impl Groups {
         if group.streams == 0 {
             debug_assert!(group.unread == 0 && group.growth == 0, "a group without streams holds something");
             let number = group.number;
-            self.by_number.remove(&number);
+            if let Ok(at) = self.by_number.binary_search_by_key(&number, |(known, _)| *known) {
+                self.by_number.remove(at);
+            }
             self.free.push(key.0);
         }
     }

@@ -36,6 +36,20 @@ async function connect(relay: string, relayAddress: string): Promise<string> {
     if (!(error instanceof TunnelError) || error.code !== "not_reachable") throw error;
   }
   tunnel.unserve("friends");
+  await tunnel.serveFile("file", new Blob(["x"]), { name: "x.txt" });
+  await tunnel.serveStream("bytes", ({ readable, writable }) => readable.pipeTo(writable), { allow: [] });
+  await tunnel.serve("chat", (_, { upgrade }) => {
+    const { response, socket } = upgrade({ protocol: "v1" });
+    socket.onmessage = ({ data }) => socket.send(String(data));
+    return response;
+  });
+  const request = new Request(tunnel.url ?? "http://localhost", { method: "POST", body: "x" });
+  void (() => tunnel.fetch(request, { redirect: "manual", signal: null }));
+  const socket = tunnel.webSocket(`${identity.address}/chat`, ["v1"], { headers: { origin: location.origin } });
+  socket.onopen = () => socket.close(1000, "enough");
+  const events = tunnel.eventSource(`${identity.address}/app/events`);
+  events.onmessage = ({ data }) => (document.title = String(data));
+  void tunnel.closed.then(({ code }) => code);
   return `${url} ${tunnel.state} ${text}`;
 }
 

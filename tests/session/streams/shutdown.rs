@@ -92,7 +92,10 @@ fn a_session_that_shuts_down_resets_what_is_left_at_its_deadline() {
 
 fn plane(side: Side) -> YamuxPlane {
     let start = PlaneStart { side, mux: MuxConfig::default(), epoch: 1, seed: [9; 32], now: Instant::ZERO };
-    YamuxPlane::new(start)
+    match side {
+        Side::Agent => YamuxPlane::agent(start),
+        Side::Relay => YamuxPlane::relay(start),
+    }
 }
 
 #[test]

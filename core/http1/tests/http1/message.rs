@@ -200,4 +200,12 @@ fn a_connection_is_kept_for_http_1_1_without_close_alone() {
         let (head, _) = RequestHead::parse(head.as_bytes()).unwrap().unwrap();
         assert_eq!(head.keeps_alive(), keeps_alive, "{head:?}");
     }
+    for (head, keeps_alive) in [
+        ("HTTP/1.1 200 OK\r\n\r\n", true),
+        ("HTTP/1.1 200 OK\r\nConnection: Close, x\r\n\r\n", false),
+        ("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\n", false),
+    ] {
+        let (head, _) = ResponseHead::parse(head.as_bytes()).unwrap().unwrap();
+        assert_eq!(head.keeps_alive(), keeps_alive, "{head:?}");
+    }
 }

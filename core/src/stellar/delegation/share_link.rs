@@ -15,6 +15,7 @@ use super::{
 };
 use crate::stellar::address::Address;
 use crate::stellar::signature::Signature;
+use crate::text::split_once;
 
 /// What the fragment begins with.
 const MARK: &str = "#share=";
@@ -71,8 +72,8 @@ impl ShareLink {
     pub fn parse(link: &str) -> Result<Self, ShareLinkError> {
         let malformed = || ShareLinkError::Malformed;
         let link = Some(link.trim()).filter(|link| link.len() <= MAX_LINK_BYTES).ok_or_else(malformed)?;
-        let (url, share) = link.split_once(MARK).ok_or_else(malformed)?;
-        let tls = match url.split_once("://") {
+        let (url, share) = split_once(link, MARK).ok_or_else(malformed)?;
+        let tls = match split_once(url, "://") {
             Some(("https", _)) => true,
             Some(("http", _)) => false,
             _ => return Err(malformed()),

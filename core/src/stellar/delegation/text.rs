@@ -20,8 +20,8 @@ const MAX_RELAY_BYTES: usize = 259;
 pub(super) fn write(delegation: &Delegation, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Delegation { owner, key, may, services, relay, from, until, id } = delegation;
     write!(f, "{TITLE}\nowner: {owner}\nkey: {key}\nmay: {may}")?;
-    if !services.is_empty() {
-        write!(f, "\nservices: {}", services.join(","))?;
+    for (at, service) in services.iter().enumerate() {
+        write!(f, "{}{service}", if at == 0 { "\nservices: " } else { "," })?;
     }
     if let Some(relay) = relay {
         write!(f, "\nrelay: {relay}")?;
@@ -134,7 +134,7 @@ impl<'a> Lines<'a> {
 
     /// The value of the next line, if it begins with `name`.
     fn optional(&mut self, name: &str) -> Option<&'a str> {
-        self.rest?.starts_with(name).then(|| self.next())?.map(|line| &line[name.len()..])
+        self.rest?.starts_with(name).then(|| self.next())??.strip_prefix(name)
     }
 
     fn required(&mut self, name: &str) -> Result<&'a str, DelegationError> {

@@ -32,7 +32,8 @@ pub struct Claims {
     pub audience: String,
     /// `iat`: when the token was created.
     pub issued_at: UnixTime,
-    /// `services`: the services that the agent wants to bind; if empty, [`DEFAULT_SERVICE`].
+    /// `services`: the services that the agent wants to bind. Relays take a token without the claim for one of
+    /// [`DEFAULT_SERVICE`].
     pub services: Vec<String>,
     /// `exp`: when the token expires, with a tolerance of [`SKEW`](super::SKEW). `None`: never.
     pub expires_at: Option<UnixTime>,
@@ -59,7 +60,7 @@ impl From<serde_json::Value> for ClaimValue {
 }
 
 impl Claims {
-    /// The claims of `subject` for the relay `audience`, with the default [`LIFETIME`].
+    /// The claims of `subject` for the relay `audience`, with the default [`LIFETIME`] and [`DEFAULT_SERVICE`].
     pub fn new(subject: Address, audience: impl Into<String>, issued_at: UnixTime) -> Self {
         Claims {
             issuer: ISSUER.to_owned(),
@@ -67,14 +68,14 @@ impl Claims {
             delegation: None,
             audience: audience.into(),
             issued_at,
-            services: Vec::new(),
+            services: vec![DEFAULT_SERVICE.to_owned()],
             expires_at: None,
             extra: Vec::new(),
         }
         .with_lifetime(Some(LIFETIME))
     }
 
-    /// Requests these services.
+    /// Requests these services and no other.
     #[must_use]
     pub fn with_services(mut self, services: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.services = services.into_iter().map(Into::into).collect();
@@ -142,15 +143,13 @@ impl Claims {
     }
 
     fn payload(&self) -> String {
-        let default = [DEFAULT_SERVICE.to_owned()];
-        let services = if self.services.is_empty() { &default } else { self.services.as_slice() };
         let subject = self.subject.to_string();
         let mut claims = vec![
             ("iss", Value::Text(&self.issuer)),
             ("sub", Value::Text(&subject)),
             ("aud", Value::Text(&self.audience)),
             ("iat", Value::Integer(self.issued_at.as_secs())),
-            ("services", Value::Texts(services)),
+            ("services", Value::Texts(&self.services)),
         ];
         claims.extend(self.expires_at.map(|at| ("exp", Value::Integer(at.as_secs()))));
         for (name, ClaimValue(json)) in &self.extra {

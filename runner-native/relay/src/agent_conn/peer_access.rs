@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures_util::future::{self, Either};
 use hvym_tunnel_core::dialect::{OpenResult, StreamHeader};
-use hvym_tunnel_core::relay::{CALLER_STREAMS, Owner, ReachError};
+use hvym_tunnel_core::relay::{CALLER_STREAMS, Owner, ReachError, ReachRate};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::stellar::delegation::SignedDelegation;
 use hvym_tunnel_core::time::Instant;
@@ -26,9 +26,6 @@ use hvym_tunnel_net::stream::{TunnelReader, TunnelStream, TunnelWriter};
 use hvym_tunnel_net::timeout::within;
 use hvym_tunnel_net::timer::Timer;
 
-/// Time between two streams of one caller, after a burst of [`CALLER_STREAMS`]: 32 a second. An application keeps
-/// its connections; a higher rate indicates guessing of names.
-const REACH_INTERVAL: Duration = Duration::from_micros(31_250);
 /// Timeout of the owner's answer, which includes its connection to the service.
 const VERDICT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The delay of refusals after the stream was opened. The round trip to an owner is nearly always shorter, so the
@@ -41,14 +38,13 @@ const PRESSED_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The caller side of one agent.
 pub(crate) struct Caller {
-    /// The theoretical arrival time of its next stream at the rate of [`REACH_INTERVAL`].
-    due: Instant,
+    rate: ReachRate,
 }
 
 impl Caller {
     /// A caller without streams.
     pub(crate) fn new() -> Self {
-        Self { due: Instant::ZERO }
+        Self { rate: ReachRate::new(CALLER_STREAMS) }
     }
 
     /// Serves one stream that the caller opened, in a task of its own.
@@ -92,12 +88,10 @@ impl Caller {
 
     /// Takes one stream of the caller's rate.
     fn take(&mut self, now: Instant) -> Result<(), TooFast> {
-        let burst = REACH_INTERVAL * u32::try_from(CALLER_STREAMS).unwrap_or(u32::MAX);
-        let due = self.due.max(now);
-        if due - now >= burst {
+        if !self.rate.delay(now).is_zero() {
             return Err(TooFast);
         }
-        self.due = due + REACH_INTERVAL;
+        self.rate.take(now);
         Ok(())
     }
 }
