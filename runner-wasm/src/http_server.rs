@@ -227,7 +227,7 @@ impl ServerConnection {
     /// another one.
     pub fn fail(&mut self) -> bool {
         let Some(head) = self.head.as_ref().filter(|_| self.is_pending()) else { return false };
-        let format = Format::preferred(head.headers.first("accept"));
+        let format = Format::preferred(&head.method, head.headers.first("accept"));
         self.stream.queue(Page::service_failed().response(format, &head.method));
         self.response = ResponseState::Complete;
         true

@@ -41,8 +41,8 @@ fn the_first_line_is_a_url_and_whoever_opens_it_is_at_the_service() {
     let mut agent = home.start(&["expose", &port.to_string()]);
     let url = agent.line();
     assert!(url.starts_with("http://") && url.ends_with('/') && !url.contains(' '), "{url:?}");
-    assert_eq!(agent.line(), format!("  -> http://localhost:{port}"));
     agent.says("only this machine can visit");
+    agent.says(&format!("http://localhost:{port} is service web of "));
 
     let (head, body) = get(&url, "/");
     assert_eq!((head.status(), body.as_str()), (200, "<p>hello from here"));
@@ -109,7 +109,12 @@ fn a_service_that_is_not_there_is_missed_in_words_and_served_once_it_is() {
 
     let (head, page) = get(&url, "/");
     assert_eq!(head.status(), 502);
-    assert!(page.contains(&place) && page.contains("Nothing is listening"), "{page}");
+    assert!(page.contains("Nothing is listening"), "{page}");
+    assert!(!page.contains(&port.to_string()), "a page says where the service is: {page}");
+    // From the relay's own machine it is the owner who looks.
+    assert!(page.contains("expose the port that it listens at"), "{page}");
+    assert!(page.contains("http-equiv=\"refresh\"") && page.contains("HT-502-refused"), "{page}");
+    assert_eq!(head.field("hvym-tunnel-error"), Some("HT-502-refused"));
     assert!(head.field("content-type").is_some_and(|value| value.starts_with("text/html")), "{head:?}");
     assert_eq!(agent.event("request")["status"], 502);
 

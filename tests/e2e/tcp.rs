@@ -61,7 +61,7 @@ fn the_first_line_is_where_bytes_go_both_ways() {
     let target = format!("tcp://localhost:{}", Origin::echo().port);
     let mut agent = home.start(&["expose", &target, "--relay", &relay.url()]);
     let port = port_of(&agent.line());
-    assert_eq!(agent.line(), format!("  -> {target}"));
+    agent.says(&format!("{target} is service web of "));
     let mut visitor = Conversation::dial(port);
     for word in [b"hello" as &[u8], b"\0\xff", b"again"] {
         visitor.send(word).expect("the relay reads");

@@ -49,15 +49,15 @@ impl Authority {
 }
 
 /// A relay with a certificate of its own authority.
-struct Place {
+pub(crate) struct Place {
     authority: Authority,
     files: Home,
-    relay: Relay,
+    pub(crate) relay: Relay,
     certificate: Certificate,
 }
 
 impl Place {
-    fn new(last_year: i32) -> Self {
+    pub(crate) fn new(last_year: i32) -> Self {
         let (authority, files) = (Authority::new(), Home::new());
         let (certificate, key) = authority.issue(last_year);
         fs::write(files.path("ca.pem"), authority.certificate.pem()).expect("a folder takes a file");
@@ -68,7 +68,7 @@ impl Place {
         Place { authority, files, relay, certificate }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.files.path(name)
     }
 

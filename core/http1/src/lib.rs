@@ -87,8 +87,8 @@ pub use list::list_members;
 pub use reader::{Event, RequestReader, ResponseReader};
 pub use scan::{HeadScanner, LineEndings};
 pub use tap::{
-    AccessRecord, MAX_PENDING, MAX_RECORDED_HOST_BYTES, MAX_RECORDED_METHOD_BYTES, MAX_RECORDED_TARGET_BYTES,
-    Sniff, Tap,
+    AccessRecord, MAX_PENDING, MAX_RECORDED_CLIENT_BYTES, MAX_RECORDED_HOST_BYTES, MAX_RECORDED_METHOD_BYTES,
+    MAX_RECORDED_TARGET_BYTES, Sniff, Tap,
 };
 pub use version::Version;
 pub use view::{

@@ -18,6 +18,9 @@ use hvym_http1::{ResponseHead, list_members};
 /// `Retry-After` in seconds while an agent reconnects: a little more than its first delays.
 const RECONNECT_SECONDS: u32 = 5;
 
+/// The field of every page about an error: its [code](Page::code). Responses of services have none.
+pub const ERROR_FIELD: &str = "Hvym-Tunnel-Error";
+
 /// The complete style of a page. Nothing is loaded from elsewhere, so that a page works without a network.
 const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1c2024;--soft:#60646c;--paper:#fcfcfd;--line:#e0e1e6}\
@@ -36,23 +39,27 @@ pub enum Format {
     /// HTML, for people.
     #[default]
     Html,
-    /// JSON, for programs: an object with `status`, `title`, `text` and `hint`.
+    /// The same for somebody who read: while the service [is away](Page::is_away), a browser asks again by itself.
+    ReloadingHtml,
+    /// JSON, for programs: an object with `status`, `code`, `title`, `text` and `hint`.
     Json,
 }
 
 impl Format {
-    /// What the `Accept` field of a request prefers (RFC 9110 section 12.5.1); HTML if it is missing or prefers neither.
-    pub fn preferred(accept: Option<&[u8]>) -> Self {
-        let Some(accept) = accept else { return Format::Html };
-        let json = weight(accept, ["application/json", "application/*"]);
-        let html = weight(accept, ["text/html", "text/*"]);
-        if json > html && json.0 > 0 { Format::Json } else { Format::Html }
+    /// What a request with this method and `Accept` field prefers (RFC 9110 section 12.5.1); HTML if the field is missing or
+    /// prefers neither. Only the answer to `GET` reloads: what a form has sent must not be lost.
+    pub fn preferred(method: &str, accept: Option<&[u8]>) -> Self {
+        let html = if method == "GET" { Format::ReloadingHtml } else { Format::Html };
+        let Some(accept) = accept else { return html };
+        let json_weight = weight(accept, ["application/json", "application/*"]);
+        let html_weight = weight(accept, ["text/html", "text/*"]);
+        if json_weight > html_weight && json_weight.0 > 0 { Format::Json } else { html }
     }
 
     /// The value of `Content-Type`.
     pub const fn content_type(self) -> &'static str {
         match self {
-            Format::Html => "text/html; charset=utf-8",
+            Format::Html | Format::ReloadingHtml => "text/html; charset=utf-8",
             Format::Json => "application/json",
         }
     }
@@ -63,6 +70,9 @@ impl Format {
 pub struct Page {
     /// The status code.
     pub status: u16,
+    /// One word for what happened, the same in all versions: with the status it is the page's [code](Self::code). Empty for a
+    /// page about no error.
+    pub reason: &'static str,
     /// What happened, in a few words.
     pub title: String,
     /// What happened, in a sentence or two.
@@ -71,21 +81,35 @@ pub struct Page {
     pub hint: String,
     /// Seconds until a retry makes sense, sent as `Retry-After` (RFC 9110 section 10.2.3).
     pub retry_after: Option<u32>,
+    /// Whether the service is away for a while, and nothing is wrong with the request.
+    pub is_away: bool,
 }
 
 impl Page {
-    /// The agent is connected, and nothing accepts connections at `target` (502).
-    pub fn nothing_listening(target: &str) -> Self {
+    /// The agent is connected, and nothing accepts connections where the service should be (502). Strangers are not told where
+    /// that is; the `owner`, who visits from the relay's own machine, is told what to do.
+    pub fn nothing_listening(owner: bool) -> Self {
+        let (text, hint) = if owner {
+            (
+                "The tunnel works, but nothing accepts connections where the exposed service should be.",
+                "Start the service, or expose the port that it listens at: the agent's terminal says which one it tries. \
+                 Then this page loads by itself.",
+            )
+        } else {
+            (
+                "The tunnel works, but the service behind it is not running.",
+                "This page loads by itself once it is. If this is your tunnel, start the service: the agent's terminal \
+                 says which.",
+            )
+        };
         Page {
             status: 502,
+            reason: "refused",
             title: "Nothing is listening".to_string(),
-            text: format!(
-                "The tunnel works, but no service is running at {target} on the machine behind it."
-            ),
-            hint: format!(
-                "If this is your tunnel, start the service at {target} and reload. The tunnel stays up."
-            ),
-            retry_after: None,
+            text: text.to_string(),
+            hint: hint.to_string(),
+            retry_after: Some(RECONNECT_SECONDS),
+            is_away: true,
         }
     }
 
@@ -93,11 +117,13 @@ impl Page {
     pub fn upstream_timeout() -> Self {
         Page {
             status: 504,
+            reason: "timeout",
             title: "The service did not answer".to_string(),
             text: "The tunnel works, but the service behind it did not answer in time.".to_string(),
             hint: "Reload to try again. If this is your tunnel, see what the service is busy with."
                 .to_string(),
             retry_after: None,
+            is_away: false,
         }
     }
 
@@ -105,11 +131,13 @@ impl Page {
     pub fn no_agent(address: &str) -> Self {
         Page {
             status: 503,
+            reason: "offline",
             title: "The tunnel is not connected".to_string(),
             text: format!("No agent is connected for {address}."),
             hint: "If this is your tunnel, start the agent; if it runs, it is reconnecting. Otherwise ask its owner."
                 .to_string(),
             retry_after: Some(RECONNECT_SECONDS),
+            is_away: true,
         }
     }
 
@@ -117,11 +145,13 @@ impl Page {
     pub fn agent_lost() -> Self {
         Page {
             status: 503,
+            reason: "interrupted",
             title: "The tunnel was interrupted".to_string(),
             text: "The agent went away before the service had answered. The request may have reached the service."
                 .to_string(),
             hint: "Reload in a moment: the agent reconnects by itself.".to_string(),
             retry_after: Some(RECONNECT_SECONDS),
+            is_away: true,
         }
     }
 
@@ -129,10 +159,12 @@ impl Page {
     pub fn service_failed() -> Self {
         Page {
             status: 500,
+            reason: "failed",
             title: "The service failed".to_string(),
             text: "The tunnel works, but the service behind it failed while it answered.".to_string(),
             hint: "If this is your tunnel, look at the service's own messages.".to_string(),
             retry_after: None,
+            is_away: false,
         }
     }
 
@@ -140,10 +172,12 @@ impl Page {
     pub fn unknown_service(name: &str) -> Self {
         Page {
             status: 404,
+            reason: "service",
             title: "There is no such service".to_string(),
             text: format!("No service is named {name} here."),
             hint: "Check the address for a typing error, or ask the person who gave it to you.".to_string(),
             retry_after: None,
+            is_away: false,
         }
     }
 
@@ -151,12 +185,19 @@ impl Page {
     pub fn bad_host() -> Self {
         Page {
             status: 400,
+            reason: "host",
             title: "The request names no valid host".to_string(),
             text: "This relay tells services apart by the host name, and this request has none that can be read."
                 .to_string(),
             hint: "Send exactly one Host field with the name of the service.".to_string(),
             retry_after: None,
+            is_away: false,
         }
+    }
+
+    /// What a person gives to whoever helps, as `HT-502-refused`; `None` of a page about no error.
+    pub fn code(&self) -> Option<String> {
+        (!self.reason.is_empty()).then(|| format!("HT-{}-{}", self.status, self.reason))
     }
 
     /// The complete response to a request of this `method`, for a connection that closes after it. The response to `HEAD` is
@@ -186,6 +227,9 @@ impl Page {
         // A page repeats text of the request, which must not run as a script.
         head.headers.push("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
         head.headers.push("X-Content-Type-Options", "nosniff");
+        if let Some(code) = self.code() {
+            head.headers.push(ERROR_FIELD, code);
+        }
         if let Some(seconds) = self.retry_after {
             head.headers.push("Retry-After", seconds.to_string());
         }
@@ -195,24 +239,34 @@ impl Page {
     /// The body alone.
     pub fn body(&self, format: Format) -> String {
         match format {
-            Format::Html => self.html(),
+            Format::Html => self.html(""),
+            Format::ReloadingHtml => self.html(&self.reload()),
             Format::Json => self.json(),
         }
     }
 
-    fn html(&self) -> String {
+    /// What has a browser ask again by itself, if that makes sense.
+    fn reload(&self) -> String {
+        match self.retry_after.filter(|_| self.is_away) {
+            Some(seconds) => format!("<meta http-equiv=\"refresh\" content=\"{seconds}\">\n"),
+            None => String::new(),
+        }
+    }
+
+    fn html(&self, reload: &str) -> String {
         let (title, text) = (EscapedHtml(&self.title), EscapedHtml(&self.text));
         let mut out = format!(
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n\
-             <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n\
+             {reload}<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n\
              <h1>{title}</h1>\n<p>{text}</p>\n"
         );
         if !self.hint.is_empty() {
             append(&mut out, format_args!("<p class=\"hint\">{}</p>\n", EscapedHtml(&self.hint)));
         }
         let reason = reason(self.status);
-        append(&mut out, format_args!("<footer>{} {reason} · hvym-tunnel</footer>\n", self.status));
+        let code = self.code().map(|code| format!(" · {code}")).unwrap_or_default();
+        append(&mut out, format_args!("<footer>{} {reason}{code} · hvym-tunnel</footer>\n", self.status));
         out.push_str("</main>\n</body>\n</html>\n");
         out
     }
@@ -221,7 +275,10 @@ impl Page {
         let (title, text, hint) =
             (EscapedJson(&self.title), EscapedJson(&self.text), EscapedJson(&self.hint));
         let status = self.status;
-        format!("{{\"status\":{status},\"title\":\"{title}\",\"text\":\"{text}\",\"hint\":\"{hint}\"}}\n")
+        let code = self.code().map(|code| format!("\"code\":\"{code}\",")).unwrap_or_default();
+        format!(
+            "{{\"status\":{status},{code}\"title\":\"{title}\",\"text\":\"{text}\",\"hint\":\"{hint}\"}}\n"
+        )
     }
 }
 
@@ -341,12 +398,16 @@ mod tests {
             ";;;,,q=",
         ];
         for accept in json {
-            assert_eq!(Format::preferred(Some(accept.as_bytes())), Format::Json, "{accept}");
+            for method in ["GET", "POST"] {
+                assert_eq!(Format::preferred(method, Some(accept.as_bytes())), Format::Json, "{accept}");
+            }
         }
         for accept in html {
-            assert_eq!(Format::preferred(Some(accept.as_bytes())), Format::Html, "{accept}");
+            assert_eq!(Format::preferred("GET", Some(accept.as_bytes())), Format::ReloadingHtml, "{accept}");
+            assert_eq!(Format::preferred("POST", Some(accept.as_bytes())), Format::Html, "{accept}");
         }
-        assert_eq!(Format::preferred(None), Format::Html);
+        assert_eq!(Format::preferred("GET", None), Format::ReloadingHtml);
+        assert_eq!(Format::preferred("HEAD", None), Format::Html);
     }
 
     #[test]

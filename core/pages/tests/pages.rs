@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use hvym_http1::{Body, Framing, ResponseHead, Tap};
-use hvym_tunnel_pages::{Format, Page};
+use hvym_tunnel_pages::{ERROR_FIELD, Format, Page};
 
 fn pages() -> Vec<Page> {
     vec![
-        Page::nothing_listening("localhost:3000"),
+        Page::nothing_listening(false),
+        Page::nothing_listening(true),
         Page::upstream_timeout(),
         Page::no_agent("app.relay.example"),
         Page::agent_lost(),
@@ -57,10 +58,46 @@ fn a_program_reads_the_same_words_as_a_person() {
 }
 
 #[test]
-fn a_person_is_told_where_nothing_listens() {
-    let page = Page::nothing_listening("localhost:3000");
-    assert_eq!(page.status, 502);
-    assert!(page.text.contains("localhost:3000") && page.hint.contains("start the service"));
+fn the_owner_is_told_more_than_a_visitor() {
+    let [visitor, owner] = [false, true].map(Page::nothing_listening);
+    assert_eq!((visitor.status, owner.status), (502, 502));
+    assert!(owner.hint.contains("expose the port") && !visitor.hint.contains("expose"));
+}
+
+#[test]
+fn every_error_has_a_code_of_its_own_in_the_head_and_in_the_body() {
+    let mut seen = std::collections::BTreeSet::new();
+    for page in pages() {
+        let code = page.code().expect("an error");
+        assert_eq!(code, format!("HT-{}-{}", page.status, page.reason));
+        for format in [Format::Html, Format::ReloadingHtml, Format::Json] {
+            let bytes = page.response(format, "GET");
+            let (head, used) = ResponseHead::parse(&bytes).unwrap().unwrap();
+            assert_eq!(head.headers.first(ERROR_FIELD), Some(code.as_bytes()));
+            assert!(std::str::from_utf8(&bytes[used..]).unwrap().contains(&code));
+        }
+        seen.insert(code);
+    }
+    // Both pages about nothing that listens have one.
+    assert_eq!(seen.len(), pages().len() - 1);
+    assert!(seen.contains("HT-502-refused"));
+    let welcome = Page { reason: "", ..Page::bad_host() };
+    let bytes = welcome.response(Format::Json, "GET");
+    let (head, used) = ResponseHead::parse(&bytes).unwrap().unwrap();
+    assert!(!head.headers.contains(ERROR_FIELD));
+    assert!(!std::str::from_utf8(&bytes[used..]).unwrap().contains("code"));
+}
+
+#[test]
+fn a_page_loads_again_by_itself_only_while_a_service_is_away() {
+    let reloads =
+        |page: &Page, format| page.body(format).contains("<meta http-equiv=\"refresh\" content=\"5\">");
+    for page in pages() {
+        assert_eq!(reloads(&page, Format::ReloadingHtml), page.is_away, "{page:?}");
+        assert!(!reloads(&page, Format::Html) && !reloads(&page, Format::Json), "{page:?}");
+        assert!(!page.is_away || page.retry_after.is_some(), "{page:?}");
+    }
+    assert!(Page::no_agent("x").is_away && !Page::bad_host().is_away);
 }
 
 #[test]
@@ -97,7 +134,7 @@ fn a_status_that_cannot_be_sent_becomes_500() {
 fn our_own_page_is_an_answer_like_any_other() {
     let mut tap = Tap::<Duration>::new();
     tap.handle_request_bytes(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n", Duration::ZERO);
-    let page = Page::nothing_listening("localhost:3000").response(Format::default(), "GET");
+    let page = Page::nothing_listening(false).response(Format::default(), "GET");
     tap.handle_response_bytes(&page, Duration::ZERO);
     let record = tap.poll_event().expect("the page is a complete response");
     assert_eq!((&*record.method, &*record.target, record.status), ("GET", "/a", Some(502)));

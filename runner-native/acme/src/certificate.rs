@@ -13,7 +13,7 @@ use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use zeroize::Zeroizing;
 
-use crate::validity::ValidityPeriod;
+use hvym_tunnel_net::validity::ValidityPeriod;
 
 /// A certificate with its key, ready for handshakes.
 #[derive(Clone, Debug)]

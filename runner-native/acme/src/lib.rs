@@ -19,7 +19,6 @@ mod order;
 mod schedule;
 mod store;
 mod table;
-mod validity;
 
 #[cfg(test)]
 mod order_tests;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hvym_tunnel_core::names::UrlError;
 use hvym_tunnel_core::reason::DownReason;
+use hvym_tunnel_net::dial_error::DialProblem;
 use hvym_tunnel_net::known_relays::KnownRelaysError;
 use hvym_tunnel_net::proxy::NotAProxy;
 use hvym_tunnel_net::target::ServiceName;
@@ -86,8 +87,13 @@ pub enum AgentError {
     #[error("{0}")]
     Ended(DownReason),
     /// The relay could not be reached, and the settings disable retries.
-    #[error("{0}")]
-    Unreachable(DownReason),
+    #[error("{reason}")]
+    Unreachable {
+        /// Why.
+        reason: DownReason,
+        /// What stands in the way, if there was no connection.
+        problem: Option<DialProblem>,
+    },
     /// The relay was out of reach for too long.
     #[error("not connected within {} s: {}", limit.as_secs_f64(), last.as_ref().map_or_else(
         || "the relay did not answer".to_owned(), DownReason::to_string))]
@@ -96,6 +102,8 @@ pub enum AgentError {
         limit: Duration,
         /// Why the last attempt failed; `None` if none came to an end.
         last: Option<DownReason>,
+        /// What stood in its way, if there was no connection.
+        problem: Option<DialProblem>,
     },
     /// Local connections cannot be taken there.
     #[error("cannot listen at {at}: {reason}")]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use hvym_http1::ResponseError;
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_net::dial_error::DialProblem;
 use hvym_tunnel_net::target::Target;
 
 pub use crate::service::host_check::DevServer;
@@ -67,6 +68,8 @@ pub enum AgentEvent {
     Disconnected {
         /// Why the link ended, or the attempt failed.
         reason: DownReason,
+        /// What stands in the way, if there was no connection.
+        problem: Option<DialProblem>,
         /// When the next attempt comes.
         retry_in: Duration,
         /// Counts the attempts since the link was lost, from 1.
@@ -97,6 +100,8 @@ pub enum AgentEvent {
         /// How long at most.
         deadline: Duration,
     },
+    /// A visitor's HTTP request takes longer than most; [`AgentEvent::Request`] follows at its end.
+    RequestOngoing(OngoingRequest),
     /// A visitor's HTTP request was answered, or broke off.
     Request(RequestRecord),
     /// A visitor's connection to a TCP service is over.
@@ -140,6 +145,13 @@ pub enum AgentEvent {
         /// Why.
         error: ConnectError,
     },
+    /// A local service answers that did not.
+    UpstreamReachable {
+        /// The service.
+        service: String,
+        /// Where it is.
+        target: Target,
+    },
     /// A forward cut a local connection, because the other identity's service was not reached. Reported when the reason
     /// changes.
     ForwardFailed(ForwardError),
@@ -159,12 +171,32 @@ pub struct BoundService {
     pub private: bool,
 }
 
+/// One HTTP request that is under way.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct OngoingRequest {
+    /// The service.
+    pub service: Arc<str>,
+    /// As in [`RequestRecord`].
+    pub visitor: Option<IpAddr>,
+    /// As the visitor sent it.
+    pub method: Cow<'static, str>,
+    /// As in [`RequestRecord`].
+    pub target: String,
+    /// The status of the response, once it has begun.
+    pub status: Option<u16>,
+    /// Since the first byte of the request.
+    pub elapsed: Duration,
+}
+
 /// One HTTP request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct RequestRecord {
     /// The service.
     pub service: Arc<str>,
+    /// Where the visitor came from, as the relay says it. `None` of another identity, and where the relay says nothing.
+    pub visitor: Option<IpAddr>,
     /// As the visitor sent it.
     pub method: Cow<'static, str>,
     /// The request target as the visitor sent it. What follows `?` may be secret.

@@ -12,6 +12,7 @@ use hvym_tunnel_core::names::check_label;
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
+use hvym_tunnel_net::dial_error::DialProblem;
 
 use crate::compat::CompatServer;
 use crate::error::AgentError;
@@ -53,7 +54,7 @@ pub(crate) struct LinkStatus {
     /// Attempts since the link was lost.
     attempt: u32,
     /// Why the last one failed, and when the next comes.
-    waiting: Option<(DownReason, Instant)>,
+    waiting: Option<(DownReason, Option<DialProblem>, Instant)>,
     events: Vec<AgentEvent>,
 }
 
@@ -118,7 +119,7 @@ impl LinkStatus {
         match &self.waiting {
             _ if self.online.now => LinkState::Online,
             _ if self.online.logging_in => LinkState::Authenticating,
-            Some((_, at)) if *at > now => LinkState::Waiting,
+            Some((.., at)) if *at > now => LinkState::Waiting,
             _ => LinkState::Connecting,
         }
     }
@@ -308,13 +309,14 @@ impl LinkStatus {
         Ok(())
     }
 
-    /// The link, or the attempt, ended.
+    /// The link, or the attempt, ended; `problem` is why there was no connection.
     ///
     /// # Errors
     /// If that is the end of the agent.
     pub(crate) fn handle_down(
         &mut self,
         reason: DownReason,
+        problem: Option<DialProblem>,
         retry_at: Option<Instant>,
         now: Instant,
     ) -> Result<(), AgentError> {
@@ -328,12 +330,12 @@ impl LinkStatus {
         let is_final = matches!(reason, DownReason::TokenInUse { .. }) && !self.online.once;
         let Some(retry_at) = retry_at.filter(|_| !is_final) else { return Err(AgentError::Ended(reason)) };
         if self.retry.no_retry {
-            return Err(AgentError::Unreachable(reason));
+            return Err(AgentError::Unreachable { reason, problem });
         }
         self.attempt = self.attempt.saturating_add(1);
-        self.waiting = Some((reason.clone(), retry_at));
+        self.waiting = Some((reason.clone(), problem.clone(), retry_at));
         let (retry_in, attempt) = (retry_at - now, self.attempt);
-        self.events.push(AgentEvent::Disconnected { reason, retry_in, attempt });
+        self.events.push(AgentEvent::Disconnected { reason, problem, retry_in, attempt });
         Ok(())
     }
 
@@ -345,8 +347,12 @@ impl LinkStatus {
 
     /// The error when [`Self::give_up_at`] is past.
     pub(crate) fn gave_up(&self) -> AgentError {
-        let last = self.waiting.as_ref().map(|(reason, _)| reason.clone());
-        AgentError::GaveUp { limit: self.retry.timeout.unwrap_or_default(), last }
+        let limit = self.retry.timeout.unwrap_or_default();
+        let (last, problem) = match &self.waiting {
+            Some((reason, problem, _)) => (Some(reason.clone()), problem.clone()),
+            None => (None, None),
+        };
+        AgentError::GaveUp { limit, last, problem }
     }
 
     /// When every service has its answer, visitors can come, or none ever will.

@@ -39,7 +39,7 @@ pub async fn revoke(
         Some(answer) => answer,
         None => {
             let text = "the relay did not say whether it revoked the delegation";
-            Err(AgentError::Unreachable(DownReason::TimedOut(text.to_owned())))
+            Err(AgentError::Unreachable { reason: DownReason::TimedOut(text.to_owned()), problem: None })
         }
     }
 }

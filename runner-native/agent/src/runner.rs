@@ -11,10 +11,10 @@ use hvym_tunnel_core::agent::{Agent as AgentMachine, AgentEvent as MachineEvent,
 use hvym_tunnel_core::dialect::MUX_YAMUX;
 use hvym_tunnel_core::handshake::Endpoint;
 use hvym_tunnel_core::machine::Machine;
-use hvym_tunnel_core::message::Close;
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_net::clock::Clock;
+use hvym_tunnel_net::dial_error::{DialError, DialProblem};
 use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::link_driver::{DriverEvent, LinkHandle};
 use hvym_tunnel_net::link_task::LinkTask;
@@ -40,7 +40,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 /// How long requests that are under way may take when others have taken all services.
 const TAKEN_OVER_LIMIT: Duration = Duration::from_secs(10);
 
-type Dial = Pin<Box<dyn Future<Output = Result<Box<Socket>, Close>> + Send>>;
+type Dial = Pin<Box<dyn Future<Output = Result<Box<Socket>, DialError>> + Send>>;
 
 /// What a runner shares with the handle of its agent.
 #[derive(Clone)]
@@ -78,11 +78,20 @@ pub(crate) struct AgentRunner {
     registration_check: RegistrationCheck,
     /// What listens for the handle's wishes: a deadline asks to drain, the end of the channel to stop.
     commands: Receiver<Duration>,
-    dial: Option<(AttemptId, Dial)>,
+    dialling: Dialling,
     /// Set while draining: when to stop waiting.
     drain_until: Option<Instant>,
     /// Why the agent ends once what is under way is over, if not because the handle asked for it.
     ended_by: Option<AgentError>,
+}
+
+/// The way to the relay.
+#[derive(Default)]
+struct Dialling {
+    /// What is under way.
+    attempt: Option<(AttemptId, Dial)>,
+    /// Why the last attempt failed, until the machine says what follows.
+    problem: Option<DialProblem>,
 }
 
 /// Why the loop woke.
@@ -90,7 +99,7 @@ enum Woke {
     /// Finish what is under way within this.
     Drain(Duration),
     Stop,
-    Dialled(AttemptId, Result<Box<Socket>, Close>),
+    Dialled(AttemptId, Result<Box<Socket>, DialError>),
     Driver(DriverEvent<MachineEvent>),
     Changed(Change),
     Drained,
@@ -128,7 +137,7 @@ impl AgentRunner {
             memory,
             registration_check: RegistrationCheck::new(address),
             commands,
-            dial: None,
+            dialling: Dialling::default(),
             drain_until: None,
             ended_by: None,
         }
@@ -174,7 +183,7 @@ impl AgentRunner {
             Woke::Deadline
         };
         let dialled = async {
-            match &mut self.dial {
+            match &mut self.dialling.attempt {
                 Some((attempt, dial)) => Woke::Dialled(*attempt, dial.await),
                 None => future::pending().await,
             }
@@ -208,16 +217,17 @@ impl AgentRunner {
             Woke::Stop | Woke::Drained => return Ok(Next::End),
             Woke::Deadline => return self.on_deadline(),
             Woke::Dialled(attempt, Ok(socket)) => {
-                self.dial = None;
+                self.dialling.attempt = None;
                 let wall = self.shared.clock.wall();
                 if self.shared.agent.with(|agent, now| agent.handle_open(attempt, wall, now)) {
                     self.driver.attach(attempt, *socket);
                     self.shared.update(|status, _| status.handle_open());
                 }
             }
-            Woke::Dialled(attempt, Err(close)) => {
-                self.dial = None;
-                self.shared.agent.with(|agent, now| agent.handle_close_from(attempt, close, now));
+            Woke::Dialled(attempt, Err(error)) => {
+                self.dialling.attempt = None;
+                self.dialling.problem = Some(error.problem);
+                self.shared.agent.with(|agent, now| agent.handle_close_from(attempt, error.close, now));
             }
             Woke::Changed(change) => {
                 tracing::info!(?change, "probing the link");
@@ -269,7 +279,8 @@ impl AgentRunner {
         match event {
             MachineEvent::Dial(target) => {
                 self.registration_check.handle_dial(target.clone());
-                self.dial = Some((target.attempt, self.dial(target)));
+                self.dialling =
+                    Dialling { attempt: Some((target.attempt, self.dial(target))), ..Dialling::default() };
             }
             MachineEvent::Sign(input) => {
                 let input = input.reissued(self.shared.clock.wall().unix);
@@ -310,13 +321,14 @@ impl AgentRunner {
                 self.shared.sink.emit(AgentEvent::Notice { code, message, hint });
             }
             MachineEvent::Down { reason, retry_at } => {
-                self.dial = None;
+                self.dialling.attempt = None;
                 self.registration_check.handle_down(&reason);
                 if self.drain_until.is_some() {
                     // What was under way ended with the link.
                     return Ok(Next::End);
                 }
-                self.shared.update(|status, now| status.handle_down(reason, retry_at, now))?;
+                let problem = self.dialling.problem.take();
+                self.shared.update(|status, now| status.handle_down(reason, problem, retry_at, now))?;
             }
             // Streams are the driver's.
             _ => {}

@@ -123,13 +123,14 @@ impl LocalService {
     /// Records the outcome of an attempt to connect, and reports it if it is a new one.
     fn note(&self, upstream: &Upstream, error: Option<&ConnectError>, sink: &EventSink) {
         let is_news = upstream.note(error);
-        if let (true, Some(error)) = (is_news, error) {
-            sink.emit(AgentEvent::UpstreamUnreachable {
-                service: self.name.to_string(),
-                target: upstream.target().clone(),
-                error: error.clone(),
-            });
+        if !is_news {
+            return;
         }
+        let (service, target) = (self.name.to_string(), upstream.target().clone());
+        sink.emit(match error {
+            Some(error) => AgentEvent::UpstreamUnreachable { service, target, error: error.clone() },
+            None => AgentEvent::UpstreamReachable { service, target },
+        });
     }
 }
 

@@ -5,16 +5,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hvym_tunnel_agent::event::{
-    AgentEvent, BoundService, ConnectError, ConnectionFailure, ConnectionRecord, ForwardError, RequestNote,
-    RequestRecord,
+    AgentEvent, BoundService, ConnectError, ConnectionFailure, ConnectionRecord, ForwardError,
+    OngoingRequest, RequestNote, RequestRecord,
 };
 use hvym_tunnel_agent::settings::CompatSystem;
 use hvym_tunnel_core::dialect::{OpenResult, Proto};
+use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_net::observer::Observer;
 use smol::channel::{Receiver, Sender, bounded};
 
-use crate::report::{Report, Reporter, RequestReport};
+use crate::failure::link_hint;
+use crate::report::{Report, Reporter, RequestReport, without_query};
 
 /// What a person is told of the keys of a terminal.
 const KEYS_HINT: &str = "keys: q QR code, c copy the URL, o open it";
@@ -31,6 +33,10 @@ pub(crate) struct AgentReports {
     url: Mutex<Option<String>>,
     /// Whether keys do something.
     has_keys: AtomicBool,
+    /// Whether the URL is shown as a QR code.
+    shows_code: AtomicBool,
+    /// Whether there was a link at some time.
+    was_online: AtomicBool,
 }
 
 /// Which agent it is, for reports that say so.
@@ -54,6 +60,7 @@ pub(crate) enum AgentKind {
 /// An attempt to connect that is still to come.
 struct NextAttempt {
     reason: String,
+    hint: Option<String>,
     at: Instant,
     attempt: u32,
 }
@@ -68,12 +75,15 @@ impl AgentReports {
             began: bounded(1),
             url: Mutex::default(),
             has_keys: AtomicBool::new(false),
+            shows_code: AtomicBool::new(false),
+            was_online: AtomicBool::new(false),
         }
     }
 
-    /// Keys do something from now on, and people are to be told.
-    pub(crate) fn set_keys(&self) {
+    /// Keys do something from now on, and people are to be told. With `shows_code` the URL is shown as a QR code, too.
+    pub(crate) fn set_keys(&self, shows_code: bool) {
         self.has_keys.store(true, Ordering::Relaxed);
+        self.shows_code.store(shows_code, Ordering::Relaxed);
     }
 
     /// Where visitors reach the first service; `None` before it is known.
@@ -91,7 +101,15 @@ impl AgentReports {
             // Whole seconds, rounded up, so that a countdown ends with 1.
             let left = waiting.at.saturating_duration_since(Instant::now()).as_millis().div_ceil(1000);
             let retry_in = Some(Duration::from_secs(u64::try_from(left).unwrap_or(u64::MAX)));
-            Report::Disconnected { reason: waiting.reason.clone(), retry_in, attempt: waiting.attempt }
+            let NextAttempt { reason, hint, attempt, .. } = waiting;
+            let is_again = self.was_online.load(Ordering::Relaxed);
+            Report::Disconnected {
+                reason: reason.clone(),
+                retry_in,
+                attempt: *attempt,
+                hint: hint.clone(),
+                is_again,
+            }
         });
         if let Some(report) = report {
             self.reporter.tell(&report);
@@ -116,6 +134,13 @@ impl AgentReports {
         let (address, relay) = (self.subject.address, self.subject.relay.clone());
         let AgentKind::Expose { compat, .. } = &self.subject.purpose else { return };
         let Some((first, others)) = services.split_first() else { return };
+        if !first.private && self.has_keys.load(Ordering::Relaxed) {
+            if self.shows_code.load(Ordering::Relaxed) {
+                #[cfg(unix)]
+                crate::qr_code::show(&first.url, &self.reporter);
+            }
+            self.reporter.note(KEYS_HINT);
+        }
         self.reporter.tell(&Report::Ready {
             url: first.url.clone(),
             target: first.target.to_string(),
@@ -128,9 +153,6 @@ impl AgentReports {
         others.iter().for_each(|bound| self.bound(bound));
         if !first.private {
             self.set_url(&first.url);
-            if self.has_keys.load(Ordering::Relaxed) {
-                self.reporter.note(KEYS_HINT);
-            }
         }
     }
 
@@ -171,11 +193,50 @@ impl AgentReports {
         self.reporter.tell_request(&RequestReport {
             method: &record.method,
             path: &record.target,
+            visitor: record.visitor,
             status: record.status,
             millis: u64::try_from(record.duration.as_millis()).unwrap_or(u64::MAX),
             bytes: record.response_bytes,
             service: self.name_if_needed(&record.service),
             note: note.as_deref(),
+        });
+    }
+
+    /// A local service went away, or is back.
+    fn local_service(&self, event: &AgentEvent) {
+        match event {
+            AgentEvent::UpstreamUnreachable { service, target, error } => {
+                let (service, target, message) = (service.clone(), target.to_string(), upstream(error));
+                self.reporter.tell(&Report::UpstreamUnreachable { service, target, message });
+            }
+            AgentEvent::UpstreamReachable { service, target } => {
+                let (service, target) = (service.clone(), target.to_string());
+                self.reporter.tell(&Report::UpstreamReachable { service, target });
+            }
+            _ => {}
+        }
+    }
+
+    /// There is no link, and the next attempt is to come.
+    fn disconnected(&self, reason: &DownReason, hint: Option<String>, retry_in: Duration, attempt: u32) {
+        let reason = match reason {
+            // That it is the relay is plain, and the line is short.
+            DownReason::Unreachable(why) => why.clone(),
+            reason => reason.to_string(),
+        };
+        *self.waiting() = Some(NextAttempt { reason, hint, at: Instant::now() + retry_in, attempt });
+        let _known_already = self.began.0.try_send(());
+        self.tell_waiting();
+    }
+
+    fn ongoing(&self, request: &OngoingRequest) {
+        self.reporter.tell(&Report::RequestOngoing {
+            method: request.method.clone().into_owned(),
+            path: without_query(&request.target).to_owned(),
+            visitor: request.visitor,
+            status: request.status,
+            elapsed: request.elapsed,
+            service: self.name_if_needed(&request.service).map(str::to_owned),
         });
     }
 
@@ -250,10 +311,12 @@ impl Observer<AgentEvent> for AgentReports {
         match event {
             AgentEvent::Online { services } => {
                 self.waiting().take();
+                self.was_online.store(true, Ordering::Relaxed);
                 self.online(services);
             }
             AgentEvent::ForwardOnline { listen } => {
                 self.waiting().take();
+                self.was_online.store(true, Ordering::Relaxed);
                 let AgentKind::Forward { service } = &self.subject.purpose else { return };
                 let Subject { address, relay, .. } = &self.subject;
                 let (service, listen, relay) = (service.clone(), listen.to_string(), relay.clone());
@@ -264,11 +327,8 @@ impl Observer<AgentEvent> for AgentReports {
             | AgentEvent::ServiceBound(_)
             | AgentEvent::ServiceRefused { .. }
             | AgentEvent::ServiceTakenOver { .. } => self.service(event),
-            AgentEvent::Disconnected { reason, retry_in, attempt } => {
-                let (reason, at) = (reason.to_string(), Instant::now() + *retry_in);
-                *self.waiting() = Some(NextAttempt { reason, at, attempt: *attempt });
-                let _known_already = self.began.0.try_send(());
-                self.tell_waiting();
+            AgentEvent::Disconnected { reason, problem, retry_in, attempt } => {
+                self.disconnected(reason, link_hint(reason, problem.as_ref()), *retry_in, *attempt);
             }
             AgentEvent::Reconnected { url, after } => {
                 self.waiting().take();
@@ -289,12 +349,12 @@ impl Observer<AgentEvent> for AgentReports {
                 let reason = "stopping".to_owned();
                 self.reporter.tell(&Report::Draining { reason, deadline: *deadline });
             }
+            AgentEvent::RequestOngoing(request) => self.ongoing(request),
             AgentEvent::Request(record) => self.request(record),
             AgentEvent::Connection(record) => self.connection(record),
             AgentEvent::PeerAdmitted { .. } | AgentEvent::PeerRefused { .. } => self.peer(event),
-            AgentEvent::UpstreamUnreachable { service, target, error } => {
-                let (service, target, message) = (service.clone(), target.to_string(), upstream(error));
-                self.reporter.tell(&Report::UpstreamUnreachable { service, target, message });
+            AgentEvent::UpstreamUnreachable { .. } | AgentEvent::UpstreamReachable { .. } => {
+                self.local_service(event);
             }
             AgentEvent::ForwardFailed(error) => self.forward_failed(error),
             AgentEvent::Latency(_) => {}

@@ -24,6 +24,8 @@ pub(crate) enum Exit {
     RelayUnreachable,
     /// Nothing listens at the target; only with `--require-upstream`.
     UpstreamUnreachable,
+    /// The terminal is gone: 128 + SIGHUP, as shells count.
+    HungUp,
     /// Ctrl-C before anything was ready: 128 + SIGINT, as shells count.
     Interrupted,
 }
@@ -40,6 +42,7 @@ impl Exit {
             Exit::NameConflict => 5,
             Exit::RelayUnreachable => 6,
             Exit::UpstreamUnreachable => 7,
+            Exit::HungUp => 129,
             Exit::Interrupted => 130,
         }
     }
@@ -55,6 +58,7 @@ impl Exit {
             Exit::NameConflict => "name_conflict",
             Exit::RelayUnreachable => "relay_unreachable",
             Exit::UpstreamUnreachable => "upstream_unreachable",
+            Exit::HungUp => "hung_up",
             Exit::Interrupted => "interrupted",
         }
     }
@@ -74,6 +78,7 @@ Exit codes:
     2  command line not understood       (--no-retry, --timeout)
     3  options contradict something   7  nothing listens at the target
     4  identity refused                  (--require-upstream)
+                                    129  terminal gone
                                     130  Ctrl-C before anything was ready";
 
 /// Why the program cannot go on: what a person reads, and what a script gets.
@@ -98,6 +103,11 @@ impl ExitError {
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// The terminal is gone.
+    pub(crate) fn hung_up() -> Self {
+        ExitError::new(Exit::HungUp, "the terminal is gone")
     }
 
     /// Ctrl-C came before anything was ready.

@@ -11,7 +11,7 @@ use hvym_tunnel_net::known_relays::KnownRelays;
 use hvym_tunnel_net::runtime::RuntimeHandle;
 
 use crate::agent_reports::{AgentKind, AgentReports, Subject};
-use crate::embedded;
+use crate::embedded::{self, OwnRelay};
 use crate::exit::ExitError;
 use crate::failure;
 use crate::inspect::{self, InspectOptions};
@@ -29,10 +29,8 @@ pub(crate) struct ExposeOptions {
     pub(crate) compat: Option<CompatSettings>,
     /// Where relays whose addresses nobody told are kept; `None` believes whoever answers.
     pub(crate) known_relays: Option<KnownRelays>,
-    /// Where a relay of its own listens, on this machine alone; 0 is a free port.
-    pub(crate) own_relay_port: u16,
-    /// Whether other agents there reach what is exposed, as the page of the demo does.
-    pub(crate) own_relay_reaching: bool,
+    /// The relay of its own.
+    pub(crate) own_relay: OwnRelay,
     /// What is exposed, never empty. The first is the one reached at the bare address.
     pub(crate) services: Vec<ServiceSpec>,
     /// Whether a person chose the name of the first service.
@@ -54,8 +52,7 @@ impl ExposeOptions {
             link: LinkSettings::default(),
             compat: None,
             known_relays: None,
-            own_relay_port: 0,
-            own_relay_reaching: false,
+            own_relay: OwnRelay::default(),
             services: vec![service],
             is_named: true,
             names: Vec::new(),
@@ -161,13 +158,11 @@ async fn serve(
     }
     let (mut relay, mut own) = (options.link.relay.clone(), None);
     if relay.is_none() {
-        let started = own.insert(embedded::start(
-            options.link.keepalive,
-            options.own_relay_port,
-            options.own_relay_reaching,
-        )?);
+        let started =
+            own.insert(embedded::start(options.own_relay, options.link.keepalive, identity.address())?);
         let url = started.url();
-        reporter.tell(&Report::OwnRelay { relay: url.to_string() });
+        let lan = options.own_relay.lan.is_some();
+        reporter.tell(&Report::OwnRelay { relay: url.to_string(), lan });
         builder = builder.relay(url.clone()).relay_address(started.address());
         relay = Some(url);
     }
@@ -175,7 +170,9 @@ async fn serve(
     let outcome = match builder.observer(Arc::clone(&reports) as _).start(&RuntimeHandle::current()) {
         Ok(agent) => {
             let _inspecting = inspect::begin(options.inspect, &agent, reporter)?;
-            let keys = (!reporter.is_json()).then(|| keys::listen(&reports, reporter)).flatten();
+            let keys = (!reporter.is_json())
+                .then(|| keys::listen(&reports, reporter, options.own_relay.lan.is_some()))
+                .flatten();
             let mut is_service_refused = false;
             let failure = |error: AgentError| {
                 is_service_refused = !options.is_named && names_service(&error);

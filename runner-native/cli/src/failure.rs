@@ -2,8 +2,10 @@
 
 mod agent;
 mod delegation;
+mod dial;
 mod identity;
 mod relay;
 mod settings;
 
 pub(crate) use agent::ended;
+pub(crate) use dial::{link_hint, problem_hint};

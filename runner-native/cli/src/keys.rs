@@ -18,13 +18,14 @@ use crate::terminal::KeyMode;
 /// Opens a URL in the browser of whoever is logged in.
 const OPENER: &str = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
 
-/// Listens to keys until it is dropped, if there is a terminal; dropping it sets the terminal back.
-pub(crate) fn listen(reports: &Arc<AgentReports>, reporter: &Reporter) -> Option<Task<()>> {
+/// Listens to keys until it is dropped, if there is a terminal; dropping it sets the terminal back. With `shows_code` the QR
+/// code is shown without a key.
+pub(crate) fn listen(reports: &Arc<AgentReports>, reporter: &Reporter, shows_code: bool) -> Option<Task<()>> {
     // Before the terminal is changed: what ends the process by itself would leave it so.
-    let signals = Signals::new([Signal::Hup, Signal::Quit, Signal::Cont]).ok()?;
+    let signals = Signals::new([Signal::Quit, Signal::Cont]).ok()?;
     let mode = KeyMode::enter()?;
     let keys = mode.keys()?;
-    reports.set_keys();
+    reports.set_keys(shows_code);
     let keyboard = Keyboard { mode, reports: Arc::clone(reports), reporter: reporter.clone() };
     Some(spawn(keyboard.run(keys, signals)))
 }
@@ -43,6 +44,7 @@ impl Keyboard {
                 Either::Right((Some(Ok(Signal::Cont)), _)) => drop(self.mode.apply()),
                 Either::Right((Some(Ok(signal)), _)) => {
                     drop(self.mode);
+                    self.reporter.finish();
                     // As if nobody had listened for it, but for the terminal (the shell's code for a signal).
                     std::process::exit(128 + signal as i32);
                 }
@@ -54,10 +56,7 @@ impl Keyboard {
     fn handle_key(&self, key: u8) {
         let Some(url) = self.reports.url() else { return };
         match key {
-            b'q' | b'Q' => match qr_code::lines(&url) {
-                Some(lines) => self.reporter.show(&format!("{}\n", lines.join("\n"))),
-                None => self.reporter.note("the URL is too long for a QR code"),
-            },
+            b'q' | b'Q' => qr_code::show(&url, &self.reporter),
             b'c' | b'C' => {
                 // By the terminal itself (xterm's OSC 52), so that it works over SSH.
                 self.reporter.show(&format!("\x1b]52;c;{}\x07", Base64::encode_string(url.as_bytes())));

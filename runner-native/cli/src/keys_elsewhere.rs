@@ -8,6 +8,10 @@ use crate::agent_reports::AgentReports;
 use crate::report::Reporter;
 
 /// Listens to nothing.
-pub(crate) fn listen(_reports: &Arc<AgentReports>, _reporter: &Reporter) -> Option<Task<()>> {
+pub(crate) fn listen(
+    _reports: &Arc<AgentReports>,
+    _reporter: &Reporter,
+    _shows_code: bool,
+) -> Option<Task<()>> {
     None
 }

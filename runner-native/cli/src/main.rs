@@ -8,6 +8,7 @@ mod args;
 mod config;
 mod delegations;
 mod demo;
+mod doctor;
 mod embedded;
 mod exit;
 mod expose;
@@ -26,7 +27,9 @@ mod report;
 mod requests;
 mod revoke;
 mod run_agent;
+mod service;
 mod signals;
+mod supervisor;
 #[cfg(unix)]
 mod terminal;
 mod trace_file;
@@ -128,6 +131,10 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), ExitError> {
         Command::Alerts(arguments) => runtime()?.run(manager_client::alerts(arguments)),
         Command::Events(arguments) => runtime()?.run(manager_client::events(arguments, signals()?)),
         Command::Requests(arguments) => runtime()?.run(requests::run(arguments)),
+        Command::Doctor(arguments) => {
+            let options = arguments.options()?;
+            runtime()?.run(doctor::run(options))
+        }
         command => args::print(command),
     }
 }

@@ -6,6 +6,7 @@ use futures_util::future::{Either, select};
 use hvym_tunnel_agent::Identity;
 use hvym_tunnel_agent::settings::{CompatSettings, LinkSettings};
 use hvym_tunnel_core::dialect::Proto;
+use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_manager::api::{ApiError, ApiServer};
 use hvym_tunnel_manager::health::CheckTiming;
 use hvym_tunnel_manager::settings::{
@@ -18,10 +19,11 @@ use serde_json::json;
 
 use crate::agent_reports::{AgentKind, AgentReports, Subject};
 use crate::args;
-use crate::embedded::{self, Embedded};
+use crate::embedded::{self, Embedded, OwnRelay};
 use crate::exit::{Exit, ExitError};
 use crate::report::{Report, Reporter};
 use crate::signals::{DRAIN_LIMIT, StopSignals};
+use crate::supervisor;
 
 /// What `manager` does.
 pub(crate) struct ManagerOptions {
@@ -47,12 +49,12 @@ pub(crate) struct ManagerOptions {
 
 impl ManagerOptions {
     /// A relay of its own, if none is named and there is something to expose.
-    fn embedded(&mut self, reporter: &Reporter) -> Result<Option<Embedded>, ExitError> {
+    fn embedded(&mut self, address: Address, reporter: &Reporter) -> Result<Option<Embedded>, ExitError> {
         if self.link.relay.is_some() || self.services.is_empty() {
             return Ok(None);
         }
-        let own = embedded::start(self.link.keepalive, 0, false)?;
-        reporter.tell(&Report::OwnRelay { relay: own.url().to_string() });
+        let own = embedded::start(OwnRelay::default(), self.link.keepalive, address)?;
+        reporter.tell(&Report::OwnRelay { relay: own.url().to_string(), lan: false });
         (self.link.relay, self.link.relay_address) = (Some(own.url()), Some(own.address()));
         Ok(Some(own))
     }
@@ -100,11 +102,13 @@ pub(crate) async fn run(
     mut signals: StopSignals,
 ) -> Result<(), ExitError> {
     let runtime = RuntimeHandle::current();
-    let own = options.embedded(&reporter)?;
+    let own = options.embedded(identity.address(), &reporter)?;
     let manager = TunnelManager::start(options.settings(identity, &reporter), &runtime)?;
     let api = ApiServer::start(&options.api, manager.clone(), None, &runtime)?;
     announce(&options.api, &api, &reporter)?;
+    supervisor::ready();
     signals.next().await;
+    supervisor::stopping();
     let ended = Box::pin(async {
         api.shutdown().await;
         manager.shutdown(DRAIN_LIMIT).await;

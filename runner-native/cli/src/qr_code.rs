@@ -2,6 +2,16 @@
 
 use qrcodegen::{QrCode, QrCodeEcc};
 
+use crate::report::Reporter;
+
+/// Shows `url` as a QR code.
+pub(crate) fn show(url: &str, reporter: &Reporter) {
+    match lines(url) {
+        Some(lines) => reporter.show(&format!("{}\n", lines.join("\n"))),
+        None => reporter.note("the URL is too long for a QR code"),
+    }
+}
+
 /// Light modules around the code (ISO/IEC 18004 section 6.3.8 wants four; two are enough for every phone, and fit terminals).
 const QUIET: i32 = 2;
 

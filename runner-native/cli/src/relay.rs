@@ -8,6 +8,7 @@ use crate::args::admin;
 use crate::exit::{Exit, ExitError};
 use crate::report::{AuditFile, Report, Reporter, Who};
 use crate::signals::{DRAIN_LIMIT, ReloadSignals, Stop, StopSignals};
+use crate::supervisor;
 use futures_util::future::{Either, select};
 use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::observer::Observer;
@@ -45,7 +46,10 @@ pub(crate) async fn run(
     let (url, agent_url) = relay.urls();
     let listen = relay.local_addr().to_string();
     reporter.tell(&Report::Listening { url, relay: agent_url, address, listen });
-    if until_stop(&relay, &reports, &mut signals, &mut reloads).await == Stop::Drain {
+    supervisor::ready();
+    let stop = until_stop(&relay, &reports, &mut signals, &mut reloads).await;
+    supervisor::stopping();
+    if stop == Stop::Drain {
         let reason = "as asked".to_owned();
         reporter.tell(&Report::Draining { reason, deadline: DRAIN_LIMIT });
         relay.drain(DRAIN_LIMIT);

@@ -6,11 +6,13 @@ mod audit_file;
 mod certificates;
 mod human;
 mod json;
+mod line;
 mod reporter;
 mod request_line;
 mod settings;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use hvym_tunnel_core::relay::Owner;
@@ -19,7 +21,8 @@ use serde::Serialize;
 
 use crate::exit::ExitError;
 pub(crate) use audit_file::AuditFile;
-pub(crate) use human::escaped;
+pub(crate) use human::without_query;
+pub(crate) use line::escaped;
 pub(crate) use reporter::{Reporter, Style};
 
 /// Whose agent it is. In JSON one member, named like the variant.
@@ -60,6 +63,9 @@ pub(crate) struct RequestReport<'a> {
     /// As the visitor sent it.
     #[serde(serialize_with = "json::path_alone")]
     pub(crate) path: &'a str,
+    /// Where the visitor came from, as the relay saw it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) visitor: Option<IpAddr>,
     /// What the visitor got.
     pub(crate) status: u16,
     /// From the first byte of the request to the last of the response.
@@ -91,6 +97,9 @@ pub(crate) enum Report {
     OwnRelay {
         /// What agents would give as `--relay`.
         relay: String,
+        /// Whether machines of the local network can visit too.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        lan: bool,
     },
     /// Requests are shown on this machine.
     Inspecting {
@@ -211,6 +220,25 @@ pub(crate) enum Report {
         #[serde(skip_serializing_if = "Option::is_none")]
         hint: Option<String>,
     },
+    /// A visitor's request takes longer than most. Its own report follows at its end.
+    RequestOngoing {
+        /// As the visitor sent it.
+        method: String,
+        /// The same, without what follows `?`.
+        path: String,
+        /// Where the visitor came from, as the relay saw it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        visitor: Option<IpAddr>,
+        /// What the visitor got, if the response has begun.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        status: Option<u16>,
+        /// Since the first byte of the request.
+        #[serde(rename = "elapsed_ms", serialize_with = "json::millis")]
+        elapsed: Duration,
+        /// Which service, when that is not obvious.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        service: Option<String>,
+    },
     /// A visitor's connection to a service that carries bytes is over.
     Connection {
         /// Where the visitor came from, as the relay saw it; of an identity, its address.
@@ -239,6 +267,13 @@ pub(crate) enum Report {
         /// What is wrong, in words, with the way out.
         message: String,
     },
+    /// A target answers that did not.
+    UpstreamReachable {
+        /// The service.
+        service: String,
+        /// Where it is.
+        target: String,
+    },
     /// There is no link to the relay.
     Disconnected {
         /// Why, in words.
@@ -248,6 +283,12 @@ pub(crate) enum Report {
         retry_in: Option<Duration>,
         /// Counts the attempts since the link was lost, from 1. Telling the same attempt again updates its line.
         attempt: u32,
+        /// What to do about it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+        /// Whether there was a link before.
+        #[serde(skip)]
+        is_again: bool,
     },
     /// There is a link again, and visitors can come.
     Reconnected {

@@ -10,7 +10,8 @@ use hvym_tunnel_agent::{AgentError, AgentHandle, ForwardHandle};
 
 use crate::agent_reports::AgentReports;
 use crate::exit::ExitError;
-use crate::signals::{DRAIN_LIMIT, Stop, StopSignals};
+use crate::signals::{DRAIN_LIMIT, HangupSignal, Stop, StopSignals};
+use crate::supervisor;
 
 /// How often a countdown on the screen is updated.
 const COUNTDOWN: Duration = Duration::from_secs(1);
@@ -67,6 +68,7 @@ impl Running for ForwardHandle {
 enum Woke {
     Ended(Result<(), AgentError>),
     Asked(Stop),
+    HungUp,
     Countdown,
 }
 
@@ -82,6 +84,8 @@ pub(crate) async fn until_end(
     failure: impl FnOnce(AgentError) -> ExitError,
 ) -> Result<(), ExitError> {
     let mut is_interrupted = false;
+    let mut hangup = HangupSignal::new();
+    supervisor::ready();
     loop {
         let woke = {
             let ended = pin!(async { Woke::Ended(agent.closed().await) });
@@ -93,18 +97,30 @@ pub(crate) async fn until_end(
                 }
                 Woke::Countdown
             });
+            let hung_up = pin!(async {
+                hangup.next().await;
+                Woke::HungUp
+            });
+            let countdown = pin!(async { select(hung_up, countdown).await.factor_first().0 });
             let either = select(ended, asked);
             match select(either, countdown).await {
                 Either::Left((Either::Left((woke, _)) | Either::Right((woke, _)), _)) => woke,
                 Either::Right((woke, _)) => woke,
             }
         };
+        if matches!(woke, Woke::Asked(_) | Woke::HungUp) {
+            supervisor::stopping();
+        }
         match woke {
             Woke::Ended(_) if is_interrupted => return Err(ExitError::interrupted()),
             Woke::Ended(outcome) => return outcome.map_err(failure),
             Woke::Asked(_) if !agent.status().was_online => {
                 is_interrupted = true;
                 agent.stop();
+            }
+            Woke::HungUp => {
+                agent.stop();
+                return Err(ExitError::hung_up());
             }
             Woke::Asked(Stop::Drain) => agent.drain(DRAIN_LIMIT),
             Woke::Asked(Stop::Now) => agent.stop(),

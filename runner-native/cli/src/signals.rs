@@ -80,6 +80,39 @@ impl ReloadSignals {
     }
 }
 
+/// SIGHUP, by which a process learns that its terminal is gone. From its creation on it no longer ends the process by itself.
+#[derive(Debug)]
+pub(crate) struct HangupSignal(Option<Signals>);
+
+impl HangupSignal {
+    /// Starts to listen, unless whoever started the process (nohup) has it ignored, or the system has no such signal.
+    pub(crate) fn new() -> Self {
+        #[cfg(unix)]
+        let signals = if is_hangup_ignored() { None } else { Signals::new([Signal::Hup]).ok() };
+        #[cfg(not(unix))]
+        let signals = None;
+        HangupSignal(signals)
+    }
+
+    /// Waits for it. Dropping the future does not lose it.
+    pub(crate) async fn next(&mut self) {
+        if let Some(signals) = &mut self.0
+            && matches!(signals.next().await, Some(Ok(_)))
+        {
+            return;
+        }
+        std::future::pending().await
+    }
+}
+
+/// Whether SIGHUP was ignored when the process started. Systems other than Linux do not say so without unsafe code.
+#[cfg(unix)]
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 != 0)
+}
+
 #[cfg(all(test, unix))]
 mod tests {
     use rustix::process::{Signal, getpid, kill_process};

@@ -187,7 +187,13 @@ fn an_identity_is_replaced_only_by_force() {
     home.run(&["identity", "new"]).refused(3, &["already is an identity", "--force"]);
     home.run_with_input(&["identity", "import"], &pair(3).0).refused(3, &["already is an identity"]);
     assert_eq!(home.run(&["identity"]).line(), first);
-    let second = home.run(&["identity", "new", "--force"]).line();
+    let secret = text(&home.key());
+    let forced = home.run(&["identity", "new", "--force"]);
+    forced.hides(secret.trim_end());
+    let backup = home.path(&format!("config/hvym-tunnel/identity.key.{first}.bak"));
+    assert!(forced.err.contains(&backup.display().to_string()), "{forced:?}");
+    assert_eq!((text(&backup), mode(&backup)), (secret, 0o600));
+    let second = forced.line();
     assert_ne!(first, second);
     assert_eq!(home.run(&["identity"]).line(), second);
     assert_eq!(mode(&home.key()), 0o600);

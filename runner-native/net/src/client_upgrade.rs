@@ -17,6 +17,10 @@ const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 pub const LIMIT: &str = "hvym-tunnel-limit";
 /// The longest name of a limit that is shown; the longest that there is has 20 bytes.
 const MAX_LIMIT_BYTES: usize = 32;
+/// What a TLS server says first to what is not TLS: an alert record of version 3 (RFC 8446 section 5.1).
+const TLS_ALERT: &[u8] = &[21, 3];
+/// What nginx and our relays say to it, with status 400.
+const WANTS_TLS: [&[u8]; 2] = [b"plain HTTP request was sent to HTTPS port", b"This port speaks TLS"];
 /// What is read of a response at once: the head, and what the server says first.
 const READ_BYTES: usize = 4 * 1024;
 
@@ -39,6 +43,8 @@ pub(super) enum UpgradeError {
     Io(#[from] io::Error),
     #[error("what answers is no HTTP server: {0}")]
     Head(#[from] HeadError),
+    #[error("it speaks TLS")]
+    SpeaksTls,
     #[error("the server answered HTTP {0} instead of a WebSocket")]
     Status(u16),
     #[error("the relay takes no more: its limit {0} is reached")]
@@ -72,13 +78,30 @@ pub(super) async fn upgrade(wire: &mut Wire, request: UpgradeRequest<'_>) -> Res
         if n == 0 {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
+        if read.starts_with(TLS_ALERT) {
+            return Err(UpgradeError::SpeaksTls);
+        }
         if let Some(end) = scanner.feed(&read[before..])? {
             break before + end;
         }
     };
-    check(&ResponseHead::parse_complete(&read[..end])?, &key)?;
+    let answer = ResponseHead::parse_complete(&read[..end])?;
+    if leads_to_tls(&answer, &read[end..]) {
+        return Err(UpgradeError::SpeaksTls);
+    }
+    check(&answer, &key)?;
     read.drain(..end);
     Ok(read)
+}
+
+/// Whether a server says that it wants TLS: by a redirect, or as nginx does.
+fn leads_to_tls(answer: &ResponseHead, body: &[u8]) -> bool {
+    let is_tls_url = |url: &[u8]| url.starts_with(b"https://") || url.starts_with(b"wss://");
+    match answer.status {
+        301 | 302 | 307 | 308 => answer.headers.first("location").is_some_and(is_tls_url),
+        400 => WANTS_TLS.iter().any(|words| body.windows(words.len()).any(|window| window == *words)),
+        _ => false,
+    }
 }
 
 fn head(request: &UpgradeRequest<'_>, key: &str) -> Vec<u8> {
@@ -235,6 +258,14 @@ mod tests {
         let cases = [
             (String::from("HTTP/1.1 404 No\n\n"), "HTTP 404"),
             (String::from("HTTP/1.1 200 OK\n\n"), "HTTP 200"),
+            (String::from("\u{15}\u{3}\u{3}\0\u{2}\u{2}2"), "speaks TLS"),
+            (String::from("HTTP/1.1 301 Moved\nLocation: https://relay.example/\n\n"), "speaks TLS"),
+            (String::from("HTTP/1.1 301 Moved\nLocation: http://relay.example/\n\n"), "HTTP 301"),
+            (
+                String::from("HTTP/1.1 400 Bad\n\n<p>The plain HTTP request was sent to HTTPS port"),
+                "speaks TLS",
+            ),
+            (String::from("HTTP/1.1 400 Bad\n\n<p>no"), "HTTP 400"),
             (without("Upgrade"), "another protocol"),
             (without("Connection"), "another protocol"),
             (without("Sec-"), "key"),
@@ -242,7 +273,7 @@ mod tests {
             (with("Sec-WebSocket-Extensions: permessage-deflate\n"), "extension"),
             (with("Sec-WebSocket-Protocol: chat\n"), "subprotocol"),
             (String::from("HTTP/1.1 101 Yes\nUpgrade"), "unexpected end"),
-            (String::from("\u{15}\u{3}\u{1}"), "no HTTP server"),
+            (String::from("\u{16}\u{3}\u{1}"), "no HTTP server"),
         ];
         for (answer, expected) in cases {
             let error = ask(&answer).expect_err(&answer);

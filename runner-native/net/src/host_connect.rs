@@ -61,7 +61,10 @@ fn prefer(addresses: &mut [SocketAddr], preferred: Option<SocketAddr>) {
 }
 
 /// The addresses of `host`, in the order of preference.
-async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+///
+/// # Errors
+/// What the system's resolver says.
+pub async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, port)]);
     }

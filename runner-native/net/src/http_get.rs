@@ -9,13 +9,15 @@ use hvym_http1::{Body, Framing, ResponseHead};
 use super::socket::{DialOptions, RelayUrl, connect_wire};
 
 /// The longest response that is read: what relays say of themselves or of one agent has a few hundred bytes.
-const MAX_RESPONSE_BYTES: u64 = 64 * 1024;
+const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
 /// What a relay answered.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Answer {
     /// The status.
     pub status: u16,
+    /// The `Date` field.
+    pub date: Option<String>,
     /// The body; of one that is longer than is read, the beginning.
     pub body: Vec<u8>,
 }
@@ -28,17 +30,28 @@ pub async fn get(relay: &str, host: &str, path: &str, options: &DialOptions) -> 
     let uri: Uri = relay.parse().map_err(io::Error::other)?;
     let url = RelayUrl::parse(&uri).ok_or_else(|| io::Error::other("not a WebSocket URL"))?;
     let wire = connect_wire(&url, options).await;
-    let mut wire = wire.map_err(|close| io::Error::other(close.reason.into_owned()))?;
+    let mut wire = wire.map_err(|error| io::Error::other(error.close.reason.into_owned()))?;
     // Of version 1.0, so that the end of the connection is the end of the response.
     let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\nAccept: application/json\r\n\r\n");
     wire.write_all(request.as_bytes()).await?;
     wire.flush().await?;
-    let mut response = Vec::new();
-    (&mut wire).take(MAX_RESPONSE_BYTES).read_to_end(&mut response).await?;
-    answer(&response)
+    let (mut response, mut room) = (Vec::new(), [0; 4096]);
+    // Some servers leave the connection open all the same.
+    while !is_whole(&response) && response.len() < MAX_RESPONSE_BYTES {
+        match wire.read(&mut room).await? {
+            0 => break,
+            n => response.extend_from_slice(&room[..n]),
+        }
+    }
+    answer(&response).map(|(answer, _)| answer)
 }
 
-fn answer(response: &[u8]) -> io::Result<Answer> {
+fn is_whole(response: &[u8]) -> bool {
+    matches!(answer(response), Ok((_, true)))
+}
+
+/// The response, and whether it is all that there is of it.
+fn answer(response: &[u8]) -> io::Result<(Answer, bool)> {
     let Some((head, used)) = ResponseHead::parse(response).map_err(io::Error::other)? else {
         return Err(io::ErrorKind::UnexpectedEof.into());
     };
@@ -49,7 +62,8 @@ fn answer(response: &[u8]) -> io::Result<Answer> {
         body.extend_from_slice(step.payload);
         rest = &rest[step.used..];
     }
-    Ok(Answer { status: head.status, body })
+    let date = head.headers.first("date").map(|date| String::from_utf8_lossy(date).into_owned());
+    Ok((Answer { status: head.status, date, body }, framed.is_finished()))
 }
 
 #[cfg(test)]
@@ -58,16 +72,22 @@ mod tests {
 
     #[test]
     fn a_body_is_read_by_its_framing() {
-        for (response, body) in [
-            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}and more", "{}"),
-            ("HTTP/1.1 200 OK\r\n\r\n{} to the end", "{} to the end"),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", "{}"),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\ncut", "cut"),
+        for (response, body, is_whole) in [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}and more", "{}", true),
+            ("HTTP/1.1 200 OK\r\n\r\n{} to the end", "{} to the end", false),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", "{}", true),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\ncut", "cut", false),
         ] {
-            let answer = answer(response.as_bytes()).expect("a response");
-            assert_eq!((answer.status, &answer.body[..]), (200, body.as_bytes()), "{response}");
+            let (answer, whole) = answer(response.as_bytes()).expect("a response");
+            assert_eq!(
+                (answer.status, &answer.body[..], whole),
+                (200, body.as_bytes(), is_whole),
+                "{response}"
+            );
         }
-        assert_eq!(answer(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").expect("one").status, 404);
+        let dated = "HTTP/1.1 404 Not Found\r\nDate: then\r\nContent-Length: 0\r\n\r\n";
+        let expected = Answer { status: 404, date: Some("then".to_owned()), body: Vec::new() };
+        assert_eq!(answer(dated.as_bytes()).expect("one"), (expected, true));
         for response in ["", "HTTP/1.1 200 OK\r\n", "SSH-2.0-OpenSSH_9.2\r\n\r\n"] {
             answer(response.as_bytes()).expect_err("no response");
         }

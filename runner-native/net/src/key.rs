@@ -140,6 +140,23 @@ impl Identity {
             .map_err(|error| KeyError::writing(path, &error))
     }
 
+    /// Keeps what lies at `path`, which is about to be replaced, in a file beside it that only its owner may read: under the
+    /// address that it is the secret of. Where that file is; `None` if there is nothing to keep.
+    ///
+    /// # Errors
+    /// As for [`Identity::from_copy`], and [`KeyError::Unwritable`].
+    pub fn back_up(path: &Path) -> Result<Option<PathBuf>, KeyError> {
+        let kept = match Identity::from_copy(path) {
+            Err(KeyError::NotFound { .. }) => return Ok(None),
+            kept => kept?,
+        };
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}.bak", kept.address()));
+        let backup = path.with_file_name(name);
+        kept.store(&backup, true)?;
+        Ok(Some(backup))
+    }
+
     /// The public half, `G...`.
     pub fn address(&self) -> Address {
         self.address

@@ -10,6 +10,7 @@ pub mod copy;
 mod cpu_usage;
 pub mod date;
 pub mod deadline;
+pub mod dial_error;
 pub mod error_text;
 pub mod events;
 pub mod files;
@@ -57,6 +58,7 @@ pub mod trace;
 pub mod udp;
 #[cfg(unix)]
 pub mod unix_listener;
+pub mod validity;
 mod websocket;
 mod wire;
 mod workers;

@@ -12,9 +12,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::client_upgrade::{UpgradeError, UpgradeRequest, upgrade};
 use super::clock;
-use super::error_text::words;
+use super::dial_error::DialError;
 use super::host_connect::connect;
 use super::proxy::Proxy;
+use super::target::authority;
 use super::tls::{self, Trust};
 
 pub use super::client_upgrade::{LIMIT, accept_key};
@@ -67,13 +68,21 @@ impl<'a> RelayUrl<'a> {
         let target = uri.path_and_query().map_or("/", |target| target.as_str());
         (!host.is_empty()).then_some(Self { secure, host, port, target })
     }
+
+    /// `host:port`.
+    fn at(&self) -> String {
+        authority(self.host, self.port)
+    }
 }
 
-/// Opens a WebSocket to a relay. What went wrong, if it did, is the close's reason, for a person.
-pub async fn dial(target: &DialTarget, options: &DialOptions) -> Result<Socket, Close> {
+/// Opens a WebSocket to a relay.
+///
+/// # Errors
+/// What went wrong.
+pub async fn dial(target: &DialTarget, options: &DialOptions) -> Result<Socket, DialError> {
     let uri: Option<Uri> = target.relay.as_str().parse().ok();
     let Some(url) = uri.as_ref().and_then(RelayUrl::parse) else {
-        return Err(Close::abnormal(format!("{} is not a WebSocket URL", target.relay)));
+        return Err(DialError::other(format!("{} is not a WebSocket URL", target.relay)));
     };
     let mut fields = Vec::new();
     if let Some(token) = &options.token {
@@ -99,36 +108,36 @@ pub async fn dial(target: &DialTarget, options: &DialOptions) -> Result<Socket, 
     }
     let ahead = outcome.map_err(|error| match error {
         UpgradeError::Status(status) if options.token.is_some() && status == StatusCode::UNAUTHORIZED => {
-            DownReason::Authentication("the server answered HTTP 401".to_owned()).close()
+            DownReason::Authentication("the server answered HTTP 401".to_owned()).close().into()
         }
-        error => Close::abnormal(upgrade_failure(&error, &target.host)),
+        error => DialError::of_upgrade(&error, &target.host, url.at()),
     })?;
     let limit = MessageLimits::LOGIN.max_bytes;
     Ok(Socket::new(wire, WebSocket::client(seed, limit), ahead))
 }
 
 /// Connects to the relay, directly or by the proxy, with TLS where the URL says so.
-pub(super) async fn connect_wire(url: &RelayUrl<'_>, options: &DialOptions) -> Result<Wire, Close> {
-    let failed = |what: String| Close::abnormal(what);
+pub(super) async fn connect_wire(url: &RelayUrl<'_>, options: &DialOptions) -> Result<Wire, DialError> {
     let RelayUrl { secure, host, port, .. } = *url;
     let tcp = match &options.proxy {
-        Some(proxy) => proxy.connect(host, port).await.map_err(|error| failed(error.to_string()))?,
+        Some(proxy) => {
+            proxy.connect(host, port).await.map_err(|error| DialError::other(error.to_string()))?
+        }
         None => match connect(host, port, None).await {
             Ok((tcp, _)) => tcp,
-            Err(error) => return Err(failed(format!("{host}:{port}: {}", words(&error.into())))),
+            Err(error) => return Err(DialError::of_connect(error, host, url.at())),
         },
     };
     if secure {
         let stream = tls::client(tcp, host, options.trust.clone()).await;
-        return Ok(Wire::Boxed(Box::new(
-            stream.map_err(|e| failed(format!("TLS with {host}: {}", words(&e))))?,
-        )));
+        let stream = stream.map_err(|error| DialError::of_tls(&error, host, url.at()))?;
+        return Ok(Wire::Boxed(Box::new(stream)));
     }
     // A proxy on this machine leads away from it.
     let loopback = options.proxy.is_none() && tcp.peer_addr().is_ok_and(|peer| peer.ip().is_loopback());
     if !loopback && !options.allow_plaintext {
-        return Err(failed(format!(
-            "ws:// to {host} would send everything readable; use wss://, or --insecure if you must"
+        return Err(DialError::other(format!(
+            "ws:// to {host} would send everything readable; use wss://, or --plain-relay if you must"
         )));
     }
     Ok(Wire::Plain(tcp))
@@ -163,22 +172,4 @@ fn process_fields(process: &Process) -> impl Iterator<Item = (&'static str, Head
 /// The relay's end of a connection whose upgrade was already answered.
 pub fn accepted(wire: Wire) -> Socket {
     Socket::new(wire, WebSocket::server(MessageLimits::LOGIN.max_bytes), Vec::new())
-}
-
-fn upgrade_failure(error: &UpgradeError, host: &str) -> String {
-    match error {
-        UpgradeError::Status(421) => format!(
-            "{host} is not a name of the relay there (HTTP 421); dial it by its own name, or have its operator add this one \
-             with --also-name {host}"
-        ),
-        UpgradeError::Status(403) => {
-            "the server refuses (HTTP 403); one of tunely is dialled with --dialect tunely and its token"
-                .into()
-        }
-        UpgradeError::Status(404) => {
-            "there is no relay at this URL (HTTP 404); a relay's path is usually /connect".into()
-        }
-        UpgradeError::Io(error) => words(error),
-        other => other.to_string(),
-    }
 }

@@ -150,17 +150,22 @@ impl FromStr for Target {
         if is_path(text) {
             return Ok(Target::Folder(PathBuf::from(text)));
         }
-        let (scheme, rest) = match text.split_once("://") {
-            None => (None, text),
+        let (scheme, rest, is_url) = match text.split_once("://") {
             Some((name, rest)) => {
                 let scheme = Scheme::named(name).ok_or_else(|| TargetError::Scheme(name.to_owned()))?;
-                (Some(scheme), rest)
+                (Some(scheme), rest, scheme != Scheme::Tcp)
             }
+            // As other tunnels write it: no host is called tcp.
+            None => match text.split_once(':').and_then(|(name, rest)| Some((Scheme::named(name)?, rest))) {
+                Some((scheme, rest)) => (Some(scheme), rest, false),
+                None => (None, text, false),
+            },
         };
-        // A bare number is a port of this machine, the shortest thing a person can type.
-        if matches!(scheme, None | Some(Scheme::Tcp)) && !rest.is_empty() && is_number(rest) {
+        // A bare number is a port of this machine, the shortest thing a person can type; some put a colon before it.
+        let number = rest.strip_prefix(':').unwrap_or(rest);
+        if !is_url && !number.is_empty() && is_number(number) {
             let scheme = scheme.unwrap_or(Scheme::Http);
-            return Ok(Target::Origin(Origin { scheme, host: "localhost".to_owned(), port: port(rest)? }));
+            return Ok(Target::Origin(Origin { scheme, host: "localhost".to_owned(), port: port(number)? }));
         }
         let (place, path) = split_path(rest);
         if !matches!(path, "" | "/") {
@@ -281,6 +286,11 @@ mod tests {
             ("h2c://app", "h2c://app:80"),
             ("tcp://localhost:22", "tcp://localhost:22"),
             ("tcp://22", "tcp://localhost:22"),
+            ("tcp:22", "tcp://localhost:22"),
+            ("tcp:db:5432", "tcp://db:5432"),
+            ("http:3000", "http://localhost:3000"),
+            ("https:8443", "https://localhost:8443"),
+            (":3000", "http://localhost:3000"),
             ("unix:/run/app.sock", "unix:/run/app.sock"),
             ("unix:///run/app.sock", "unix:/run/app.sock"),
             ("unix:app.sock", "unix:app.sock"),
@@ -307,7 +317,10 @@ mod tests {
             ("65536", "is not a port"),
             ("app:+80", "is not a port"),
             ("app:", "is not a port"),
-            (":3000", "the host is missing"),
+            (":", "is not a port"),
+            ("::3000", "in brackets"),
+            ("http:", "the host is missing"),
+            ("tcp:22/x", "a path"),
             ("localhost", "write localhost:3000 for a port of that host, ./localhost for a folder"),
             ("::1:3000", "in brackets"),
             ("[::1", "in brackets"),

@@ -64,7 +64,7 @@ pub(super) async fn answer(
     name: &NameError,
     request: Request<RequestBody>,
 ) -> RoutedAnswer {
-    let format = response_body::format(request.headers());
+    let format = response_body::format(&request);
     let options = &visitor.state.settings.options;
     if let Some(page) = local_access::refusal(request.headers(), name, options) {
         return (response_body::page(&page, format), None);

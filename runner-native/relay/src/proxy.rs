@@ -23,7 +23,7 @@ pub(crate) async fn proxy(
     host: String,
     request: Request<RequestBody>,
 ) -> (Answer, Option<RequestPermit>) {
-    let format = response_body::format(request.headers());
+    let format = response_body::format(&request);
     match try_proxy(visitor, destination, host, request).await {
         Ok((answer, permit)) => (answer, Some(permit)),
         Err(page) => (response_body::page(&page, format), None),

@@ -78,7 +78,7 @@ fn file(state: &RelayState, name: &str, fields: &HeaderMap) -> Option<Answer> {
 pub(crate) fn page<B>(state: &RelayState, found: &HostTarget, request: &Request<B>) -> Option<Answer> {
     let HostTarget::NotPublic(name) = found else { return None };
     let (Owner::Identity(owner), Some(service)) = (&name.owner, &name.service) else { return None };
-    let is_for_people = is_read(request.method()) && response_body::format(request.headers()) == Format::Html;
+    let is_for_people = is_read(request.method()) && response_body::format(request) != Format::Json;
     if !is_for_people || !state.settings.reaching {
         return None;
     }

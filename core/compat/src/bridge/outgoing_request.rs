@@ -139,7 +139,7 @@ impl OutgoingRequest {
         let framing = Framing::for_request(&head);
         let expects_continue = head.headers.contains_token("expect", "100-continue");
         self.method.clone_from(&head.method);
-        self.format = Format::preferred(head.headers.first("accept"));
+        self.format = Format::preferred(&head.method, head.headers.first("accept"));
         let framing = match framing {
             Ok(Framing::Tunnel) => {
                 return self.refuse(&pages::rejected(RejectedHead(501, "CONNECT cannot pass this tunnel.")));

@@ -6,19 +6,20 @@ use alloc::string::{String, ToString};
 use super::fields::RejectedHead;
 use hvym_tunnel_pages::Page;
 
-fn page(status: u16, title: &str, text: String, hint: &str) -> Page {
-    Page { status, title: title.to_string(), text, hint: hint.to_string(), retry_after: None }
+fn page(status: u16, reason: &'static str, title: &str, text: String, hint: &str) -> Page {
+    let (title, hint) = (title.to_string(), hint.to_string());
+    Page { status, reason, title, text, hint, retry_after: None, is_away: false }
 }
 
 /// 400, 501 or 502: the head cannot be carried.
 pub(super) fn rejected(head: RejectedHead) -> Page {
     let hint = "The program behind this tunnel is an older one; with hvym-tunnel there, everything passes.";
-    page(head.0, "This request cannot pass the tunnel", head.1.to_string(), hint)
+    page(head.0, "older-agent", "This request cannot pass the tunnel", head.1.to_string(), hint)
 }
 
 /// 400: not HTTP/1.1.
 pub(super) fn malformed() -> Page {
-    page(400, "The request is malformed", "It cannot be read as HTTP/1.1.".to_string(), "")
+    page(400, "malformed", "The request is malformed", "It cannot be read as HTTP/1.1.".to_string(), "")
 }
 
 /// 413: larger than one message of the peer may be.
@@ -27,7 +28,13 @@ pub(super) fn too_large(limit: usize) -> Page {
         "The program behind this tunnel takes requests of at most {} KiB, everything counted.",
         limit / 1024
     );
-    page(413, "The request is too large", text, "With hvym-tunnel behind it there is no such limit.")
+    page(
+        413,
+        "body-size",
+        "The request is too large",
+        text,
+        "With hvym-tunnel behind it there is no such limit.",
+    )
 }
 
 /// 415: the body is not UTF-8.
@@ -35,6 +42,7 @@ pub(super) fn not_text() -> Page {
     let text = "The program behind this tunnel takes text in UTF-8 alone, and this request's body is none.";
     page(
         415,
+        "not-text",
         "The request's body cannot pass",
         text.to_string(),
         "With hvym-tunnel behind it everything passes.",
@@ -45,13 +53,25 @@ pub(super) fn not_text() -> Page {
 pub(super) fn lost_bytes() -> Page {
     let text = "The program behind this tunnel carries text alone. It has changed the bytes of this answer, so they \
                 are not shown.";
-    page(502, "The answer was damaged", text.to_string(), "With hvym-tunnel behind it everything passes.")
+    page(
+        502,
+        "damaged",
+        "The answer was damaged",
+        text.to_string(),
+        "With hvym-tunnel behind it everything passes.",
+    )
 }
 
 /// 5xx: the peer reports a failure, or its response is malformed.
 pub(super) fn failed(status: u16, error: &str) -> Page {
     let status = if matches!(status, 500..=599) { status } else { 502 };
-    page(status, "The service did not answer", format!("The program behind this tunnel says: {error}"), "")
+    page(
+        status,
+        "agent-error",
+        "The service did not answer",
+        format!("The program behind this tunnel says: {error}"),
+        "",
+    )
 }
 
 /// 504: no response within the timeout.
@@ -62,5 +82,5 @@ pub(super) fn late() -> Page {
 /// 503: too many bytes are held.
 pub(super) fn overloaded() -> Page {
     let text = "Too many large requests are on their way through this tunnel.".to_string();
-    Page { retry_after: Some(5), ..page(503, "The tunnel is busy", text, "Reload in a moment.") }
+    Page { retry_after: Some(5), ..page(503, "busy", "The tunnel is busy", text, "Reload in a moment.") }
 }

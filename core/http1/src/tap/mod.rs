@@ -17,7 +17,8 @@ use core::time::Duration;
 
 use self::half_connection::{HalfConnection, HalfState};
 pub use self::record::{
-    AccessRecord, MAX_RECORDED_HOST_BYTES, MAX_RECORDED_METHOD_BYTES, MAX_RECORDED_TARGET_BYTES,
+    AccessRecord, MAX_RECORDED_CLIENT_BYTES, MAX_RECORDED_HOST_BYTES, MAX_RECORDED_METHOD_BYTES,
+    MAX_RECORDED_TARGET_BYTES,
 };
 pub use self::sniff::Sniff;
 use self::sniff::Sniffed;
@@ -31,6 +32,9 @@ use crate::view::{FieldTable, RequestView, ResponseError, ResponseView};
 /// Maximum number of requests without a complete response, and of records that were not polled. Browsers do not pipeline
 /// and tools stay below ten; past this limit the tap stops parsing requests.
 pub const MAX_PENDING: usize = 32;
+
+/// The field by which a proxy names its client.
+const CLIENT: &str = "x-forwarded-for";
 
 /// Observes one connection. Call it with each piece of bytes before forwarding the piece, so that a request is seen before
 /// its response; drain [`poll_event`](Self::poll_event) after every call. How the bytes are split over calls does not
@@ -49,13 +53,21 @@ pub struct Tap<T, S: Sniff = ()> {
     request_open: bool,
     /// Whether the response in progress belongs to the first of `pending`; `false` for a response without a request.
     response_expected: bool,
+    /// Whether [`Self::poll_long`] has given the first of `pending`.
+    is_long_told: bool,
     sniff: S,
     sniffed: Option<Sniffed>,
     /// Of the head that is read.
     fields: FieldTable,
-    /// Of the last request: most requests of a connection have the same.
-    host: Option<Arc<str>>,
+    last: LastFields,
     events: VecDeque<AccessRecord<T, S::Finding>>,
+}
+
+/// Fields of the last request: most requests of a connection have the same.
+#[derive(Debug, Default)]
+struct LastFields {
+    host: Option<Arc<str>>,
+    client: Option<Arc<str>>,
 }
 
 impl<T: Copy + Sub<Output = Duration>> Tap<T> {
@@ -75,10 +87,11 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
             request_started: None,
             request_open: false,
             response_expected: false,
+            is_long_told: false,
             sniff,
             sniffed: None,
             fields: FieldTable::new(),
-            host: None,
+            last: LastFields::default(),
             events: VecDeque::new(),
         }
     }
@@ -137,6 +150,12 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
         self.events.pop_front()
     }
 
+    /// The oldest request without a complete response, once, if it began at least `age` ago. Its record follows when it ends.
+    pub fn poll_long(&mut self, age: Duration, now: T) -> Option<&AccessRecord<T, S::Finding>> {
+        let oldest = self.pending.front().filter(|record| now - record.started >= age)?;
+        (!mem::replace(&mut self.is_long_told, true)).then_some(oldest)
+    }
+
     /// Bytes of the request direction so far.
     pub const fn request_bytes(&self) -> u64 {
         self.requests.total
@@ -170,15 +189,21 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
             let host = record
                 .host
                 .as_ref()
-                .filter(|host| !self.host.as_ref().is_some_and(|last| Arc::ptr_eq(host, last)));
-            record.method.len() + record.target.capacity() + host.map_or(0, |host| host.len())
+                .filter(|host| !self.last.host.as_ref().is_some_and(|last| Arc::ptr_eq(host, last)));
+            let client = record
+                .client
+                .as_ref()
+                .filter(|client| !self.last.client.as_ref().is_some_and(|last| Arc::ptr_eq(client, last)));
+            let [host, client] = [host, client].map(|text| text.map_or(0, |text| text.len()));
+            record.method.len() + record.target.capacity() + host + client
         };
         let sniffed = self.sniffed.as_ref().map_or(0, Sniffed::held);
         let slots =
             (self.pending.capacity() + self.events.capacity()) * size_of::<AccessRecord<T, S::Finding>>();
         let texts: usize = self.pending.iter().chain(&self.events).map(texts_of).sum();
-        let host = self.host.as_ref().map_or(0, |host| host.len());
-        self.requests.held() + self.responses.held() + self.fields.held() + sniffed + slots + texts + host
+        let last: usize =
+            [&self.last.host, &self.last.client].into_iter().flatten().map(|text| text.len()).sum();
+        self.requests.held() + self.responses.held() + self.fields.held() + sniffed + slots + texts + last
     }
 
     fn on_request_head(&mut self, bytes: &[u8], now: T) -> usize {
@@ -201,7 +226,8 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
         let parsed = RequestHead::parse_complete(&head).ok();
         match parsed.and_then(|head| Framing::for_request(&head).ok().map(|framing| (head, framing))) {
             Some((head, framing)) => {
-                self.begin_request(&head.method, &head.target, head.headers.first("host"), framing, now);
+                let (host, client) = (head.headers.first("host"), head.headers.first(CLIENT));
+                self.begin_request(&head.method, &head.target, host, client, framing, now);
             }
             None => self.requests.phase = HalfState::Opaque,
         }
@@ -213,25 +239,39 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
         let mut fields = mem::take(&mut self.fields);
         let read = RequestView::parse_prefix(bytes, &mut fields).ok().flatten();
         let used = read.map(|(view, used)| {
-            let host = view.fields().first("host");
-            self.begin_request(view.method(), view.target(), host, view.framing(), now);
+            let (host, client) = (view.fields().first("host"), view.fields().first(CLIENT));
+            self.begin_request(view.method(), view.target(), host, client, view.framing(), now);
             used
         });
         self.fields = fields;
         used
     }
 
-    fn begin_request(&mut self, method: &str, target: &str, host: Option<&[u8]>, framing: Framing, now: T) {
+    fn begin_request(
+        &mut self,
+        method: &str,
+        target: &str,
+        host: Option<&[u8]>,
+        client: Option<&[u8]>,
+        framing: Framing,
+        now: T,
+    ) {
         if self.pending.len() >= MAX_PENDING {
             // Pending requests keep waiting for their responses; no further request is parsed.
             self.requests.phase = HalfState::Opaque;
             return;
         }
         let started = self.request_started.take().unwrap_or(now);
-        if host != self.host.as_deref().map(str::as_bytes) {
-            self.host = host.map(recorded_host);
+        if host != self.last.host.as_deref().map(str::as_bytes) {
+            self.last.host = host.map(|host| recorded(host, MAX_RECORDED_HOST_BYTES));
         }
-        self.pending.push_back(AccessRecord::new(method, target, self.host.clone(), started));
+        let client = client.map(|list| list.split(|byte| *byte == b',').next().unwrap_or(list).trim_ascii());
+        if client != self.last.client.as_deref().map(str::as_bytes) {
+            self.last.client = client.map(|client| recorded(client, MAX_RECORDED_CLIENT_BYTES));
+        }
+        let record =
+            AccessRecord::new(method, target, self.last.host.clone(), self.last.client.clone(), started);
+        self.pending.push_back(record);
         self.request_open = true;
         self.requests.phase = match framing {
             Framing::Tunnel => HalfState::Opaque,
@@ -364,6 +404,7 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
     fn finish(&mut self, now: T, complete: bool) {
         let sniffed = self.sniffed.take();
         self.response_expected = false;
+        self.is_long_told = false;
         let Some(mut record) = self.pending.pop_front() else { return };
         record.duration = now - record.started;
         record.complete = complete;
@@ -392,9 +433,9 @@ impl<T: Copy + Sub<Output = Duration>, S: Sniff> Tap<T, S> {
     }
 }
 
-/// A `Host` as it is recorded.
-fn recorded_host(value: &[u8]) -> Arc<str> {
-    record::truncated(&String::from_utf8_lossy(value), MAX_RECORDED_HOST_BYTES).into()
+/// A field's value as it is recorded.
+fn recorded(value: &[u8], limit: usize) -> Arc<str> {
+    record::truncated(&String::from_utf8_lossy(value), limit).into()
 }
 
 impl<T: Copy + Sub<Output = Duration>> Default for Tap<T> {

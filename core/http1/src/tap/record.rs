@@ -16,16 +16,23 @@ pub const MAX_RECORDED_TARGET_BYTES: usize = 1024;
 /// Maximum bytes of a host that are recorded: a DNS name has at most 253, a port six more.
 pub const MAX_RECORDED_HOST_BYTES: usize = 260;
 
+/// Maximum bytes of an `X-Forwarded-For` field that are recorded: an IPv6 address in its longest form has 45.
+pub const MAX_RECORDED_CLIENT_BYTES: usize = 64;
+
 /// One request and its outcome. `T` is a point in time, `F` what the caller's [`Sniff`](super::Sniff) finds.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct AccessRecord<T, F> {
+    // Fields: what a line of an access log says.
     /// The method, truncated to [`MAX_RECORDED_METHOD_BYTES`].
     pub method: Cow<'static, str>,
     /// The target as sent, truncated to [`MAX_RECORDED_TARGET_BYTES`].
     pub target: String,
     /// The `Host` field, truncated to [`MAX_RECORDED_HOST_BYTES`].
     pub host: Option<Arc<str>>,
+    /// The first `X-Forwarded-For` field up to its first comma, truncated to [`MAX_RECORDED_CLIENT_BYTES`]: whom the proxy in
+    /// front names as the client, and no more to be believed than that proxy.
+    pub client: Option<Arc<str>>,
     /// The status of the final response; `None` if the connection ended before it.
     pub status: Option<u16>,
     /// When the request's first byte was observed.
@@ -50,11 +57,18 @@ pub struct AccessRecord<T, F> {
 
 impl<T, F> AccessRecord<T, F> {
     /// The record of a request without a response.
-    pub(super) fn new(method: &str, target: &str, host: Option<Arc<str>>, started: T) -> Self {
+    pub(super) fn new(
+        method: &str,
+        target: &str,
+        host: Option<Arc<str>>,
+        client: Option<Arc<str>>,
+        started: T,
+    ) -> Self {
         AccessRecord {
             method: recorded_method(method),
             target: truncated(target, MAX_RECORDED_TARGET_BYTES),
             host,
+            client,
             status: None,
             started,
             duration: Duration::ZERO,

@@ -350,3 +350,45 @@ fn what_a_tap_holds_is_counted() {
     let sizes = records * size_of::<Observed>()..=records * (size_of::<Observed>() + 16);
     assert!(sizes.contains(&tap.held()), "{} bytes are held, not {sizes:?}", tap.held());
 }
+
+#[test]
+fn whom_the_proxy_in_front_names_is_recorded() {
+    let head = |field: &str| format!(">GET /a HTTP/1.1\r\nHost: x\r\n{field}\r\n");
+    let pieces = [
+        head("X-Forwarded-For: 203.0.113.7\r\n"),
+        head("X-Forwarded-For:  203.0.113.7 , 10.0.0.1\r\n"),
+        head("X-Forwarded-For: 2001:db8::1\r\nX-Forwarded-For: 10.0.0.1\r\n"),
+        head(""),
+        head(&format!("X-Forwarded-For: {}\r\n", "9".repeat(100))),
+    ];
+    let answer = format!("<{OK}");
+    let pieces: Vec<&str> = pieces.iter().flat_map(|head| [head.as_str(), &answer]).collect();
+    let clients: Vec<Option<String>> =
+        events(&mut shown(&pieces)).into_iter().map(|e| e.client.map(|client| client.to_string())).collect();
+    let named = |text: &str| Some(text.to_owned());
+    let longest = "9".repeat(64);
+    assert_eq!(
+        clients,
+        [named("203.0.113.7"), named("203.0.113.7"), named("2001:db8::1"), None, named(&longest)]
+    );
+}
+
+#[test]
+fn a_long_request_is_told_once_before_its_end() {
+    let mut tap = shown(&[&format!(">{GET}")]);
+    let age = at(100);
+    assert!(tap.poll_long(age, at(99)).is_none());
+    let told = tap.poll_long(age, at(100)).expect("it is long");
+    assert_eq!((&*told.method, &*told.target, told.status), ("GET", "/a", None));
+    assert!(tap.poll_long(age, at(200)).is_none(), "it is told twice");
+    tap.handle_response_bytes(OK.as_bytes(), at(300));
+    assert_eq!(told_of(&mut tap), 1);
+    assert!(tap.poll_long(age, at(900)).is_none(), "nothing is under way");
+    tap.handle_request_bytes(GET.as_bytes(), at(1_000));
+    assert!(tap.poll_long(age, at(1_099)).is_none());
+    assert!(tap.poll_long(age, at(1_100)).is_some(), "the next one is told, too");
+}
+
+fn told_of(tap: &mut Observer) -> usize {
+    events(tap).len()
+}

@@ -123,7 +123,7 @@ fn the_link_is_dialled_then_logged_in_then_online() {
     status.handle_open();
     assert_eq!(status.link_state(NOW), LinkState::Online);
     let later = NOW + std::time::Duration::from_secs(1);
-    status.handle_down(DownReason::Finished, Some(later), NOW).expect("another attempt");
+    status.handle_down(DownReason::Finished, None, Some(later), NOW).expect("another attempt");
     assert_eq!(
         (status.link_state(NOW), status.link_state(later)),
         (LinkState::Waiting, LinkState::Connecting)

@@ -14,6 +14,7 @@ use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::secret::Fingerprint;
 use hvym_tunnel_pages::{Format, Page};
 
+use super::error_page::client;
 use super::verifier::{Crowded, Verifier};
 use crate::credentials::{Credentials, CredentialsMatch, HashCandidate};
 use crate::event::RequestNote;
@@ -88,10 +89,12 @@ impl AccessFilter {
             let who = visitor.map_or_else(|| "an unknown address".to_owned(), |ip| ip.to_string());
             let page = Page {
                 status: 403,
+                reason: "network",
                 title: "Not from this address".to_owned(),
                 text: format!("Visitors from {who} may not come here."),
                 hint: "Ask the owner of the tunnel to let your address in.".to_owned(),
                 retry_after: None,
+                is_away: false,
             };
             return Err(Box::new(Refusal::of_page(&page, format, RequestNote::NetworkNotAllowed(visitor))));
         }
@@ -234,10 +237,12 @@ impl From<Crowded> for NotVerified {
 fn wrong(note: RequestNote, format: Format) -> Refusal {
     let page = Page {
         status: 401,
+        reason: "credentials",
         title: "A name and a password, please".to_owned(),
         text: "The owner of this service lets in only who knows them.".to_owned(),
         hint: "Ask the person who gave you the address.".to_owned(),
         retry_after: None,
+        is_away: false,
     };
     let mut refusal = Refusal::of_page(&page, format, note);
     refusal.head.headers.push("WWW-Authenticate", CHALLENGE);
@@ -248,10 +253,12 @@ fn wrong(note: RequestNote, format: Format) -> Refusal {
 fn crowded(format: Format) -> Refusal {
     let page = Page {
         status: 503,
+        reason: "passwords",
         title: "Too many at once".to_owned(),
         text: "Many passwords are being looked at, and yours would wait for too long.".to_owned(),
         hint: "Reload in a moment.".to_owned(),
         retry_after: Some(1),
+        is_away: false,
     };
     Refusal::of_page(&page, format, RequestNote::TooManyGuesses)
 }
@@ -260,19 +267,20 @@ fn crowded(format: Format) -> Refusal {
 fn too_many_guesses(wait: Duration, format: Format) -> Refusal {
     let page = Page {
         status: 429,
+        reason: "guesses",
         title: "Too many wrong passwords".to_owned(),
         text: "No password that comes from your network is looked at for a while.".to_owned(),
         hint: "Wait a minute, then try the right one.".to_owned(),
         // Rounded up, so that whoever keeps to it is not too early.
         retry_after: u32::try_from(wait.as_millis().div_ceil(1000)).ok(),
+        is_away: false,
     };
     Refusal::of_page(&page, format, RequestNote::TooManyGuesses)
 }
 
 /// The visitor's address as the relay set it; after it come the proxies that the relay trusts.
 fn visitor(request: &RequestView<'_>) -> Option<IpAddr> {
-    let addresses = std::str::from_utf8(request.fields().first("x-forwarded-for")?).ok()?;
-    addresses.split(',').next()?.trim().parse().ok()
+    client(request.fields().first("x-forwarded-for")?)
 }
 
 /// The response to a CORS preflight (Fetch, section "CORS-preflight request"), which allows everything.

@@ -16,7 +16,7 @@ use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::stream::TunnelStream;
 use hvym_tunnel_pages::Page;
 
-use super::error_page::{self, Answered};
+use super::error_page::{self, Answered, Audience};
 use super::http_proxy::HttpProxy;
 use super::peer_log::{self, PeerLog};
 use super::request_log::RequestLog;
@@ -105,6 +105,7 @@ impl Dispatcher {
     ) -> io::Result<()> {
         let observed = service.observed(stream.id(), opening);
         let log = RequestLog::new(service, observed, &guard, &self.sink, self.clock);
+        let log = log.of_caller(opening.from.is_some());
         HttpProxy::new(service, opening.from.is_some(), &self.sink, stream, log, guard)
             .with_idle(local)
             .serve()
@@ -156,27 +157,15 @@ impl Dispatcher {
             (Err(error), Proto::Tcp) => {
                 let failure = Some(ConnectionFailure::Unreachable(error.clone()));
                 self.report_connection(opening, service, begun, &Transferred::none(), failure);
-                self.decline(
-                    stream,
-                    opening,
-                    Some(&observed),
-                    &error_page::unreachable(&error, upstream),
-                    begun,
-                )
-                .await
+                let page = |who| error_page::unreachable(&error, who);
+                self.decline(stream, opening, Some(&observed), page, begun).await
             }
             (Ok(local), Proto::H2) => {
                 splice(stream, local, |direction, bytes, _| show(direction, bytes)).await
             }
             (Err(error), _) => {
-                self.decline(
-                    stream,
-                    opening,
-                    Some(&observed),
-                    &error_page::unreachable(&error, upstream),
-                    begun,
-                )
-                .await
+                let page = |who| error_page::unreachable(&error, who);
+                self.decline(stream, opening, Some(&observed), page, begun).await
             }
         }
     }
@@ -220,8 +209,8 @@ impl Dispatcher {
         if peer_log::answer(&mut stream, opening, &OpenResult::not_reachable()).await? {
             return stream.finish();
         }
-        let page = Page::unknown_service(&opening.service);
-        self.decline(stream, opening, None, &page, self.clock.now()).await
+        let page = |_| Page::unknown_service(&opening.service);
+        self.decline(stream, opening, None, page, self.clock.now()).await
     }
 
     /// Refuses in the stream's own protocol: a verdict for identities, a page for HTTP/1.1, a reset for bytes.
@@ -231,7 +220,7 @@ impl Dispatcher {
         mut stream: TunnelStream,
         opening: &StreamHeader,
         observed: Option<&ObservedStream>,
-        page: &Page,
+        page: impl Fn(Audience) -> Page,
         begun: Instant,
     ) -> io::Result<()> {
         let verdict = OpenResult::refused(OpenResult::UNAVAILABLE, "the service does not answer its owner");
@@ -242,8 +231,8 @@ impl Dispatcher {
             stream.reset(RESET_UNREACHABLE);
             return Ok(());
         }
-        let Answered { method, target, request, response } =
-            error_page::answer_one(&mut stream, page).await?;
+        let Answered { method, target, visitor, request, response } =
+            error_page::answer_one(&mut stream, &page).await?;
         if let Some(observed) = observed {
             let shown = Shown { sink: &self.sink, stream: observed };
             shown.bytes(Direction::ToLocal, Some(&request));
@@ -254,7 +243,8 @@ impl Dispatcher {
             service: Arc::from(opening.service.as_str()),
             method: method.into(),
             target,
-            status: page.status,
+            visitor,
+            status: page(Audience::default()).status,
             duration: self.clock.now() - begun,
             response_bytes: None,
             note: None,

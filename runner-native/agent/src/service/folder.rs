@@ -53,7 +53,8 @@ impl Folder {
     /// The response to a request, whose body is ignored.
     pub(super) async fn answer(&self, head: &request::Parts, format: Format) -> Response<ResponseBody> {
         if head.method != Method::GET && head.method != Method::HEAD {
-            let mut answer = page(405, "Files can only be read", "Here are files, for GET and HEAD.", format);
+            let mut answer =
+                page(405, "method", "Files can only be read", "Here are files, for GET and HEAD.", format);
             answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return answer;
         }
@@ -62,12 +63,16 @@ impl Folder {
             Ok(Found::File(file)) => deliver(head, file, format).await,
             Ok(Found::Listing(html)) => listed(html),
             Ok(Found::Redirect(location)) => redirect(location, head.uri.query()),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                page(403, "This cannot be read", "The tunnel may not read what is there.", format)
-            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => page(
+                403,
+                "unreadable",
+                "This cannot be read",
+                "The tunnel may not read what is there.",
+                format,
+            ),
             Err(error) => {
                 tracing::debug!(%error, "nothing to serve");
-                page(404, "There is no such file", "Nothing is there under this name.", format)
+                page(404, "file", "There is no such file", "Nothing is there under this name.", format)
             }
         }
     }
@@ -94,7 +99,8 @@ async fn deliver(head: &request::Parts, file: FoundFile, format: Format) -> Resp
             (first, last - first + 1, StatusCode::PARTIAL_CONTENT, Some(range))
         }
         Extent::Beyond => {
-            let mut answer = page(416, "The file is not that long", "No byte of it was asked for.", format);
+            let mut answer =
+                page(416, "range", "The file is not that long", "No byte of it was asked for.", format);
             insert(&mut answer, CONTENT_RANGE, &format!("bytes */{length}"));
             return answer;
         }
@@ -104,7 +110,13 @@ async fn deliver(head: &request::Parts, file: FoundFile, format: Format) -> Resp
         _ => Ok(full(Full::default())),
     };
     let Ok(content) = content else {
-        return page(500, "The file cannot be read", "The tunnel works, but the disk does not.", format);
+        return page(
+            500,
+            "disk",
+            "The file cannot be read",
+            "The tunnel works, but the disk does not.",
+            format,
+        );
     };
     let mut answer = Response::new(content);
     *answer.status_mut() = status;
@@ -149,9 +161,15 @@ fn redirect(mut location: String, query: Option<&str>) -> Response<ResponseBody>
     answer
 }
 
-fn page(status: u16, title: &str, text: &str, format: Format) -> Response<ResponseBody> {
+fn page(
+    status: u16,
+    reason: &'static str,
+    title: &str,
+    text: &str,
+    format: Format,
+) -> Response<ResponseBody> {
     let (title, text, hint) = (title.to_owned(), text.to_owned(), String::new());
-    let page = Page { status, title, text, hint, retry_after: None };
+    let page = Page { status, reason, title, text, hint, retry_after: None, is_away: false };
     hvym_tunnel_net::hyper::page(&page, format).map(full)
 }
 

@@ -25,10 +25,11 @@ use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::copy::LocalConnection;
 use hvym_tunnel_net::copy::{Direction, splice};
 use hvym_tunnel_net::stream::TunnelStream;
-use hvym_tunnel_pages::{Format, Page};
+use hvym_tunnel_pages::Page;
 
 use self::local_answer::LocalAnswer;
 use super::access_filter::{Refusal, Verification};
+use super::error_page::Audience;
 use super::request_log::RequestLog;
 use super::upstream::{ConnectError, UpstreamStream};
 use super::{LocalService, Source, error_page};
@@ -67,7 +68,7 @@ pub(super) struct HttpProxy<'a> {
     /// The password of the request under way, and what becomes of it if that is right.
     verifying: Option<(Verification<'a>, Box<Step<'a>>)>,
     /// Of pages for the request under way.
-    format: Format,
+    audience: Audience,
     heads: BytesMut,
     has_begun: bool,
     needs_flush: bool,
@@ -121,7 +122,7 @@ impl<'a> HttpProxy<'a> {
             connecting: None,
             local: None,
             verifying: None,
-            format: Format::Html,
+            audience: Audience::default(),
             heads: BytesMut::new(),
             has_begun: false,
             needs_flush: false,
@@ -190,9 +191,9 @@ impl<'a> HttpProxy<'a> {
             let (service, is_caller) = (self.service, self.is_caller);
             let step = match self.exchange.poll_event(now)? {
                 ExchangeEvent::Request(view) => {
-                    let routing::Routed { step, mapping, format } =
+                    let routing::Routed { step, mapping, audience } =
                         routing::route(service, is_caller, &view, &mut self.heads);
-                    self.format = format;
+                    self.audience = audience;
                     self.exchange.map_host(mapping);
                     step
                 }
@@ -267,8 +268,9 @@ impl<'a> HttpProxy<'a> {
 
     fn respond_page(&mut self, page: &Page, note: Option<RequestNote>, now: Instant) {
         self.log.note(note);
-        let body = page.body(self.format);
-        self.respond(page.head(self.format, body.len()), Bytes::from(body), now);
+        let format = self.audience.format;
+        let body = page.body(format);
+        self.respond(page.head(format, body.len()), Bytes::from(body), now);
     }
 
     fn refuse_head(&mut self, reason: HeadRefusal, now: Instant) {
@@ -339,7 +341,7 @@ impl<'a> HttpProxy<'a> {
         match connected {
             Ok(stream) => self.connected(stream, Box::default(), now),
             // It has an event of its own.
-            Err(error) => self.respond_page(&error_page::unreachable(&error, upstream), None, now),
+            Err(error) => self.respond_page(&error_page::unreachable(&error, self.audience), None, now),
         }
         true
     }

@@ -1,7 +1,9 @@
 //! Observes the HTTP/1.1 of one stream passively, and reports each request when its response is over.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_net::clock::Clock;
@@ -11,12 +13,15 @@ use hvym_tunnel_net::target::Target;
 
 use super::host_check::{HostCheck, HttpObserver, ObservedRequest};
 use super::{LocalService, Source};
-use crate::event::{AgentEvent, RequestNote, RequestRecord};
+use crate::event::{AgentEvent, OngoingRequest, RequestNote, RequestRecord};
 use crate::event_sink::EventSink;
 use crate::shutdown::{Activity, DrainGuard};
 
 /// The status of a request that its visitor abandoned. No visitor ever sees it; access logs agree on the number.
 const CLIENT_CLOSED: u16 = 499;
+/// A request that takes longer than this is reported before its end, as soon as bytes move: the answer of a language model, or
+/// a download, may take minutes, and its owner wants to see that it arrived.
+const LONG_REQUEST: Duration = Duration::from_secs(2);
 
 /// The log of one HTTP stream.
 pub(super) struct RequestLog {
@@ -28,6 +33,8 @@ pub(super) struct RequestLog {
     place: String,
     /// The `Host` by which the service knows itself; `None` if requests carry one of our own already.
     own_host: Option<String>,
+    /// Whether what requests say of their client is the relay's word.
+    names_client: bool,
     /// Gets whether the stream is between two requests.
     activity: Arc<Activity>,
     /// Whether the service ended its direction.
@@ -59,10 +66,17 @@ impl RequestLog {
             stream,
             place,
             own_host: (!service.filter.sets_host()).then_some(own_host),
+            names_client: true,
             activity: guard.activity(),
             service_ended: false,
             notes: VecDeque::new(),
         }
+    }
+
+    /// The same for a stream of another identity, of which nobody says where it comes from.
+    pub(super) fn of_caller(mut self, is_caller: bool) -> Self {
+        self.names_client = !is_caller;
+        self
     }
 
     /// What is to be recorded of the next response that begins.
@@ -83,6 +97,7 @@ impl RequestLog {
             }
         }
         self.report();
+        self.report_long(now);
         self.activity.set_idle(self.observer.pending_requests() == 0);
     }
 
@@ -92,6 +107,7 @@ impl RequestLog {
             let note = self.notes.pop_front().flatten().or(note);
             self.sink.emit(AgentEvent::Request(RequestRecord {
                 service: Arc::clone(&self.stream.service),
+                visitor: self.visitor(&request),
                 method: request.method,
                 target: request.target,
                 status,
@@ -100,6 +116,22 @@ impl RequestLog {
                 note,
             }));
         }
+    }
+
+    fn report_long(&mut self, now: Instant) {
+        let Some(request) = self.observer.poll_long(LONG_REQUEST, now).cloned() else { return };
+        self.sink.emit(AgentEvent::RequestOngoing(OngoingRequest {
+            service: Arc::clone(&self.stream.service),
+            visitor: self.visitor(&request),
+            method: request.method,
+            target: request.target,
+            status: request.status,
+            elapsed: now - request.started,
+        }));
+    }
+
+    fn visitor(&self, request: &ObservedRequest) -> Option<IpAddr> {
+        request.client.as_deref().filter(|_| self.names_client)?.parse().ok()
     }
 
     fn outcome(&self, request: &ObservedRequest) -> (u16, Option<RequestNote>) {

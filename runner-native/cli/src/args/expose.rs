@@ -9,6 +9,7 @@ use super::compat::CompatArgs;
 use super::identity::{IdentityRole, SourceArgs, known_relays};
 use super::inspect::InspectArgs;
 use super::names::NameArgs;
+use super::own_relay::OwnRelayArgs;
 use super::sessions::SessionArgs;
 use super::upstream::UpstreamArgs;
 use super::{OptionError, Output};
@@ -22,6 +23,7 @@ use hvym_tunnel_net::target::{Binding, ServiceName, Target};
 const AFTER: &str = "\
 Examples:
     hvym-tunnel expose 3000
+    hvym-tunnel expose 3000 --lan
     hvym-tunnel expose 3000 --relay tunnel.example --relay-address GRELAY...
     hvym-tunnel expose https+insecure://localhost:8443 --service api
     hvym-tunnel expose 3000 --name cool-app --relay tunnel.example
@@ -75,6 +77,8 @@ pub(crate) struct ExposeArgs {
     names: NameArgs,
     #[command(flatten)]
     link: LinkSettings,
+    #[command(flatten)]
+    own_relay: OwnRelayArgs,
     #[command(flatten)]
     compat: CompatArgs,
     #[command(flatten)]
@@ -139,8 +143,7 @@ impl ExposeArgs {
             link: self.link,
             compat,
             known_relays: known_relays(&source),
-            own_relay_port: 0,
-            own_relay_reaching: false,
+            own_relay: self.own_relay.own_relay(),
             process_label,
             services: bindings.into_iter().map(spec).collect(),
             is_named,

@@ -1,6 +1,6 @@
 //! `identity`: shows, makes and takes in key pairs, and lets other keys act for them. Prints addresses, never secrets.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -8,7 +8,7 @@ use super::delegate::{self, DelegateArgs, RevokeArgs};
 use crate::exit::ExitError;
 use crate::revoke::RevokeOptions;
 use hvym_tunnel_net::config;
-use hvym_tunnel_net::key::{Identity, Source};
+use hvym_tunnel_net::key::{Identity, KeyError, Source};
 use hvym_tunnel_net::known_relays::KnownRelays;
 
 /// Where a command that acts as somebody finds out as whom.
@@ -102,7 +102,7 @@ enum Action {
     Show,
     /// Make a new key pair
     New {
-        /// Replace the identity that is there; its address is lost unless you kept its secret
+        /// Replace the identity that is there, which is kept in a file beside it
         #[arg(long)]
         force: bool,
     },
@@ -115,7 +115,7 @@ enum Action {
         /// File that holds the secret; without it, the first line of standard input
         #[arg(long, value_name = "FILE")]
         from: Option<PathBuf>,
-        /// Replace the identity that is there; its address is lost unless you kept its secret
+        /// Replace the identity that is there, which is kept in a file beside it
         #[arg(long)]
         force: bool,
     },
@@ -131,6 +131,14 @@ impl IdentityArgs {
             Some(Action::Revoke(arguments)) => arguments.options(&self.file.source(self.of)).map(Ok),
             action => Ok(Err(Self { action, ..self })),
         }
+    }
+}
+
+/// Keeps the identity that is about to be replaced, unless what is there is none.
+fn keep(path: &Path) -> Result<Option<PathBuf>, KeyError> {
+    match Identity::back_up(path) {
+        Err(KeyError::NotSecret { .. } | KeyError::Public { .. }) => Ok(None),
+        kept => kept,
     }
 }
 
@@ -151,7 +159,11 @@ pub(crate) fn run(arguments: IdentityArgs) -> Result<(), ExitError> {
         Action::Import { from: None, force } => (Identity::from_stdin()?, force),
     };
     let path = source.destination()?;
+    let backup = if force { keep(path)? } else { None };
     identity.store(path, force)?;
+    if let Some(backup) = backup {
+        eprintln!("the identity from before is kept in {} (0600)", backup.display());
+    }
     eprintln!("the secret is in {} (0600): whoever has this file is you", path.display());
     super::write_out(format!("{}\n", identity.address()).as_bytes())
 }

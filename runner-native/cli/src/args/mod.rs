@@ -10,8 +10,11 @@ use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser,
 
 pub(crate) mod admin;
 pub(crate) mod client;
+mod completions;
 mod delegate;
 mod demo;
+mod doctor;
+mod help;
 
 mod expose;
 
@@ -25,16 +28,21 @@ pub(crate) mod logs;
 mod manager;
 mod names;
 mod operator;
+mod own_relay;
 mod relay;
 mod relay_file;
 mod relays;
 pub(crate) mod requests;
+mod service;
 mod sessions;
 mod share;
 
 mod token;
 mod up;
 mod upstream;
+mod version;
+mod whoami;
+mod words;
 
 use hvym_tunnel_agent::settings::CompatSystem;
 use thiserror::Error;
@@ -97,6 +105,10 @@ pub(crate) enum Command {
     Alerts(client::AlertsArgs),
     Events(client::EventsArgs),
     Requests(requests::RequestsArgs),
+    Whoami(whoami::WhoamiArgs),
+    Doctor(Box<doctor::DoctorArgs>),
+    Service(service::ServiceArgs),
+    Version(version::VersionArgs),
     /// Print a completion script for a shell
     #[command(
         after_help = "Examples:\n    hvym-tunnel completions bash > ~/.local/share/bash-completion/completions/hvym-tunnel\n    hvym-tunnel completions fish > ~/.config/fish/completions/hvym-tunnel.fish"
@@ -159,7 +171,11 @@ impl Cli {
         // Before there are options, errors already have colours.
         let plain = arguments.iter().any(|argument| argument == "--no-color");
         let colour = if plain { ColorChoice::Never } else { ColorChoice::Auto };
-        let command = without_empty_variables(Cli::command()).color(colour);
+        let mut command = without_empty_variables(Cli::command()).color(colour);
+        let arguments = translated(arguments, &command);
+        if arguments.iter().any(|argument| argument == "-h") {
+            command = help::short(command);
+        }
         let parse = |arguments: &[OsString]| command.clone().try_get_matches_from(arguments);
         let typed = parse(&arguments).map_err(|error| refuse(&error))?;
         let count = arguments.len();
@@ -169,6 +185,15 @@ impl Cli {
         })?;
         let matches = if arguments.len() == count { Ok(typed) } else { parse(&arguments) };
         matches.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|error| refuse(&error))
+    }
+
+    /// Understands a command line that is run later; nothing is said.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn parse_line(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+        let matches = without_empty_variables(Cli::command()).try_get_matches_from(arguments)?;
+        Cli::from_arg_matches(&matches)
     }
 
     /// The file for the events of the data path, if one is wanted.
@@ -201,6 +226,7 @@ impl Cli {
             json: output.is_some_and(|output| output.json),
             colour: wanted && live && io::stdout().is_terminal(),
             live,
+            columns: None,
             url_file: output.and_then(|output| output.url_file.clone()),
         };
         let reporter = Reporter::new(style, io::stdout(), io::stderr())?;
@@ -240,13 +266,28 @@ pub(crate) fn print(command: Command) -> Result<(), ExitError> {
         }
         Command::Relays(arguments) => relays::run(&arguments),
         Command::Config(arguments) => crate::config::run(arguments),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "hvym-tunnel", &mut script);
-            write_out(&script)
-        }
+        Command::Whoami(arguments) => whoami::run(&arguments),
+        Command::Version(arguments) => version::run(&arguments),
+        Command::Service(arguments) => match crate::service::run(arguments.options()?)? {
+            Some(text) => write_out(text.as_bytes()),
+            None => Ok(()),
+        },
+        Command::Completions { shell } => completions::run(shell, &mut Cli::command()),
         // Those that need it were run already.
         _ => Ok(()),
+    }
+}
+
+/// The command line in our words, if it was typed in those of another tunnel; that is said, so that a person learns them.
+fn translated(arguments: Vec<OsString>, command: &clap::Command) -> Vec<OsString> {
+    let is_command =
+        |word: &str| word == "help" || command.get_subcommands().any(|command| command.get_name() == word);
+    match words::translate(&arguments, is_command) {
+        Some(words::Translated { arguments, shown }) => {
+            eprintln!("understood as: {}", key::concealed(&shown));
+            arguments
+        }
+        None => arguments,
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use hvym_tunnel_agent::ServiceSpec;
 
+use crate::embedded::OwnRelay;
 use crate::exit::{Exit, ExitError};
 use crate::expose::{self, ExposeOptions};
 use crate::report::Reporter;
@@ -53,5 +54,6 @@ pub(crate) async fn run(
 fn options_for(at: SocketAddr, port: u16) -> ExposeOptions {
     let target = Target::local(at.port());
     let exposed = ExposeOptions::new(ServiceSpec::new(site::service(), target));
-    ExposeOptions { own_relay_port: port, own_relay_reaching: true, ..exposed }
+    let own_relay = OwnRelay { port: Some(port), is_reaching: true, ..OwnRelay::default() };
+    ExposeOptions { own_relay, ..exposed }
 }

@@ -4,7 +4,9 @@ use hvym_tunnel_agent::settings::{CompatSettings, CompatSystem};
 use hvym_tunnel_agent::{AgentError, AuthorityRole, FolderError};
 use hvym_tunnel_core::names::UrlError;
 use hvym_tunnel_core::reason::DownReason;
+use hvym_tunnel_net::dial_error::DialProblem;
 
+use super::dial::link_hint;
 use super::settings::wanted;
 use crate::exit::{Exit, ExitError};
 
@@ -70,14 +72,22 @@ impl From<AgentError> for ExitError {
             AgentError::Ended(reason) => {
                 with_hint(ExitError::new(exit(&reason), reason.to_string()), reason.hint())
             }
-            AgentError::Unreachable(reason) => {
-                with_hint(ExitError::new(Exit::RelayUnreachable, reason.to_string()), reason.hint())
+            AgentError::Unreachable { ref reason, ref problem } => {
+                unreachable(&error, Some(reason), problem.as_ref())
             }
-            AgentError::GaveUp { .. } => ExitError::new(Exit::RelayUnreachable, error.to_string()),
+            AgentError::GaveUp { ref last, ref problem, .. } => {
+                unreachable(&error, last.as_ref(), problem.as_ref())
+            }
             AgentError::Listen { .. } => config("choose another port, or leave it out for a free one"),
             other => ExitError::new(Exit::Unexpected, other.to_string()),
         }
     }
+}
+
+/// There is no link, for this reason.
+fn unreachable(error: &AgentError, reason: Option<&DownReason>, problem: Option<&DialProblem>) -> ExitError {
+    let hint = reason.and_then(|reason| link_hint(reason, problem));
+    with_hint(ExitError::new(Exit::RelayUnreachable, error.to_string()), hint.as_deref())
 }
 
 fn url_hint(error: &UrlError) -> &'static str {

@@ -41,9 +41,7 @@ fn hint(error: &KeyError) -> Option<String> {
             Some("a wallet shows the secret as \"secret key\" or \"secret seed\"".to_owned())
         }
         KeyError::Terminal => Some("pipe it in, or use a file: ... < secret.txt".to_owned()),
-        KeyError::Exists { .. } => {
-            Some("--force replaces it; its address is then lost unless you kept the secret".to_owned())
-        }
+        KeyError::Exists { .. } => Some("--force replaces it, and keeps it in a file beside it".to_owned()),
         _ => None,
     }
 }

@@ -3,7 +3,8 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::Report;
-use super::human::{Ink, Line, Moment, clock, err};
+use super::human::{Moment, clock, err};
+use super::line::{Ink, Line};
 
 /// The lines of a report about certificates; none for another.
 pub(super) fn certificates(report: &Report, moment: Moment) -> Vec<Line> {

@@ -46,6 +46,10 @@ fn harmless_lines(paper: &Paper) -> Result<Vec<String>, TestCaseError> {
     Ok(lines)
 }
 
+fn lost(reason: String, retry_in: Option<Duration>, hint: Option<String>) -> Report {
+    Report::Disconnected { reason, retry_in, attempt: 1, hint, is_again: true }
+}
+
 /// Reports with this text wherever a stranger, a relay or a service may have a say.
 fn all_with(text: &str) -> Vec<Report> {
     let text = || text.to_owned();
@@ -66,8 +70,17 @@ fn all_with(text: &str) -> Vec<Report> {
             note: hint(),
         },
         Report::UpstreamUnreachable { service: text(), target: text(), message: text() },
-        Report::Disconnected { reason: text(), retry_in: Some(Duration::ZERO), attempt: 1 },
-        Report::Disconnected { reason: text(), retry_in: None, attempt: 1 },
+        lost(text(), Some(Duration::ZERO), hint()),
+        lost(text(), None, hint()),
+        Report::RequestOngoing {
+            method: text(),
+            path: text(),
+            visitor: None,
+            status: Some(200),
+            elapsed: Duration::ZERO,
+            service: hint(),
+        },
+        Report::UpstreamReachable { service: text(), target: text() },
         Report::Reconnected { url: text(), after: Duration::ZERO },
         Report::Notice { code: text(), message: text(), hint: hint() },
         Report::AgentJoined { who: who(), key: None, url: text(), peer: text() },
@@ -118,6 +131,7 @@ proptest! {
         let request = RequestReport {
             method: &text,
             path: &text,
+            visitor: None,
             status: 200,
             millis: 1,
             bytes: None,

@@ -1,91 +1,14 @@
-//! How a report reads to a person: its lines, their colours, and the escaping of everything that strangers sent.
+//! How a report reads to a person: its lines, and their colours.
 //!
 //! Pure: no stream, no clock. Times are UTC and end in `Z`.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
 use hvym_tunnel_core::stellar::Address;
 
 use super::Report;
-
-/// Where a line belongs: scripts read `Out`, only people read `Err`.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(crate) enum OutputStream {
-    /// Standard output: the URL and one line per request.
-    Out,
-    /// Standard error: everything else.
-    Err,
-}
-
-/// One line, without its end.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Line {
-    pub stream: OutputStream,
-    spans: Vec<Span>,
-}
-
-#[derive(Clone, PartialEq, Eq, Debug)]
-struct Span {
-    ink: Ink,
-    text: String,
-}
-
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(super) enum Ink {
-    Plain,
-    Bold,
-    Dim,
-    Green,
-    Cyan,
-    Yellow,
-    Red,
-}
-
-impl Ink {
-    /// The SGR parameter (ECMA-48 section 8.3.117).
-    pub(super) const fn parameter(self) -> u8 {
-        match self {
-            Ink::Plain => 0,
-            Ink::Bold => 1,
-            Ink::Dim => 2,
-            Ink::Green => 32,
-            Ink::Cyan => 36,
-            Ink::Yellow => 33,
-            Ink::Red => 31,
-        }
-    }
-}
-
-impl Line {
-    pub(super) fn out() -> Self {
-        Line { stream: OutputStream::Out, spans: Vec::new() }
-    }
-
-    fn err() -> Self {
-        Line { stream: OutputStream::Err, spans: Vec::new() }
-    }
-
-    /// Every text comes in by here, so nothing unescaped reaches a terminal.
-    pub(super) fn with(mut self, ink: Ink, text: impl AsRef<str>) -> Self {
-        self.spans.push(Span { ink, text: escaped(text.as_ref()).into_owned() });
-        self
-    }
-
-    /// The line's text, with SGR sequences if `colour`.
-    pub(crate) fn text(&self, colour: bool) -> String {
-        let mut out = String::new();
-        for Span { ink, text } in &self.spans {
-            if colour && *ink != Ink::Plain {
-                out.push_str(&format!("\x1b[{}m{text}\x1b[0m", ink.parameter()));
-            } else {
-                out.push_str(text);
-            }
-        }
-        out
-    }
-}
+use super::line::{Ink, Line, MAX_PATH, shortened};
 
 /// When a report is told.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -104,6 +27,9 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
             err().with(Plain, format!("new identity {address}")),
             err().with(Dim, format!("{} (0600; whoever has this file is you)", path)),
         ],
+        Report::OwnRelay { lan: true, .. } => {
+            vec![err().with(Dim, "whoever is in the local network can visit; --relay HOST makes it public")]
+        }
         Report::OwnRelay { .. } => vec![
             err().with(Dim, "without --relay, only this machine can visit (--relay HOST makes it public)"),
         ],
@@ -147,15 +73,30 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
         Report::Refused { service, from, key } => {
             vec![peer(moment.now, &acting(from, *key), "was refused", Yellow, service)]
         }
-        Report::NotReached { service, code, message, hint } => {
-            let mut lines =
-                vec![err().with(Yellow, format!("{service} was not reached: {message} ({code})"))];
-            lines.extend(hint.as_ref().map(|hint| err().with(Plain, hint)));
-            lines
-        }
         Report::Audit { .. } => vec![audit(report)],
         Report::Connection { .. } => vec![connection(report, moment.now)],
-        Report::UpstreamUnreachable { message, .. } => vec![err().with(Yellow, message)],
+        Report::RequestOngoing { .. }
+        | Report::UpstreamUnreachable { .. }
+        | Report::UpstreamReachable { .. }
+        | Report::NotReached { .. } => local(report, moment),
+    }
+}
+
+/// What local services do, and those of others that this machine reaches.
+fn local(report: &Report, moment: Moment) -> Vec<Line> {
+    match report {
+        Report::RequestOngoing { .. } => vec![ongoing(report, moment.now)],
+        Report::UpstreamUnreachable { message, .. } => vec![err().with(Ink::Yellow, message)],
+        Report::UpstreamReachable { target, .. } => {
+            vec![err().with(Ink::Green, format!("{target} answers again"))]
+        }
+        Report::NotReached { service, code, message, hint } => {
+            let mut lines =
+                vec![err().with(Ink::Yellow, format!("{service} was not reached: {message} ({code})"))];
+            lines.extend(hint.as_ref().map(|hint| err().with(Ink::Plain, hint)));
+            lines
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -174,25 +115,26 @@ fn services(report: &Report, moment: Moment) -> Vec<Line> {
     use Ink::{Bold, Dim, Plain, Red, Yellow};
     match report {
         Report::Ready { url, target, service, relay, private, note, .. } => {
-            let mut lines =
-                vec![Line::out().with(Bold, url), Line::out().with(Plain, format!("  -> {target}"))];
+            let ready = format!(" is service {service} of {relay}, ready in {}", span(moment.running));
+            let mut lines = vec![err().with(Plain, target).with(Dim, ready)];
             if *private {
                 let command = format!("hvym-tunnel forward {url} --relay {relay}");
                 lines.push(err().with(Plain, format!("private: those you allow reach it by {command}")));
             }
             lines.extend(note.map(|note| err().with(Plain, note)));
-            let ready = format!("service {service} by {relay}, ready in {}", span(moment.running));
-            lines.push(err().with(Dim, ready));
+            // Last, so that it is still there when a person looks.
+            lines.push(Line::out().with(Bold, url));
             lines
         }
         Report::Forwarding { service, listen, address, relay } => vec![
+            err()
+                .with(Plain, service)
+                .with(Dim, format!(" as {address} by {relay}, ready in {}", span(moment.running))),
             Line::out().with(Bold, listen),
-            Line::out().with(Plain, format!("  -> {service}")),
-            err().with(Dim, format!("as {address} by {relay}, ready in {}", span(moment.running))),
         ],
         Report::Bound { service, url, target } => vec![
+            err().with(Plain, target).with(Dim, format!(" is service {service}")),
             Line::out().with(Bold, url),
-            Line::out().with(Plain, format!("  -> {target}")).with(Dim, format!("  service {service}")),
         ],
         Report::ServiceChosen { service, refused } => {
             let text = format!(
@@ -219,11 +161,17 @@ fn services(report: &Report, moment: Moment) -> Vec<Line> {
 fn link(report: &Report) -> Vec<Line> {
     use Ink::{Dim, Green, Plain, Red, Yellow};
     match report {
-        Report::Disconnected { reason, retry_in: Some(wait), attempt } => {
-            vec![err().with(Yellow, format!("reconnecting in {} (attempt {attempt}): {reason}", span(*wait)))]
-        }
-        Report::Disconnected { reason, retry_in: None, .. } => {
-            vec![err().with(Red, format!("disconnected: {reason}"))]
+        Report::Disconnected { reason, retry_in, attempt, hint, is_again } => {
+            let verb = if *is_again { "reconnecting" } else { "connecting" };
+            let mut lines = vec![match retry_in {
+                Some(wait) => {
+                    let text = format!("{verb} in {} (attempt {attempt}): {reason}", span(*wait));
+                    err().with(Yellow, text)
+                }
+                None => err().with(Red, format!("disconnected: {reason}")),
+            }];
+            lines.extend(hint.as_ref().map(|hint| err().with(Dim, hint)));
+            lines
         }
         Report::Reconnected { after, url } => {
             vec![
@@ -304,11 +252,10 @@ fn listening(report: &Report) -> Vec<Line> {
     let Report::Listening { url, relay, address, listen } = report else { return Vec::new() };
     vec![
         Line::out().with(Ink::Bold, url),
-        Line::out().with(
-            Ink::Plain,
-            format!("  <- hvym-tunnel expose 3000 --relay {relay} --relay-address {address}"),
-        ),
-        Line::err().with(Ink::Dim, format!("  listening on {listen}")),
+        err().with(Ink::Dim, format!("listening on {listen}; on the machine of a service:")),
+        // Alone, so that it can be copied as a line.
+        Line::out()
+            .with(Ink::Plain, format!("hvym-tunnel expose 3000 --relay {relay} --relay-address {address}")),
     ]
 }
 
@@ -331,48 +278,28 @@ fn connection(report: &Report, now: Duration) -> Line {
     }
 }
 
-/// Characters of a path that a person sees; a visitor could send thousands.
-pub(super) const MAX_PATH: usize = 120;
+/// A request that is under way: `12:01:07Z  GET  /answer  200  for 3 s so far`.
+fn ongoing(report: &Report, now: Duration) -> Line {
+    let Report::RequestOngoing { method, path, visitor, status, elapsed, service } = report else {
+        return Line::out();
+    };
+    let status = status.map_or_else(|| "...".to_owned(), |status| status.to_string());
+    let mut line = Line::out()
+        .with(Ink::Dim, clock(now))
+        .with(Ink::Plain, format!("  {:<4} {:<24} ", shortened(method, 16), shortened(path, MAX_PATH)))
+        .with(Ink::Cyan, format!("{status}  for {} so far", span(*elapsed)));
+    if let Some(visitor) = visitor {
+        line = line.with(Ink::Dim, format!("  {visitor}"));
+    }
+    match service {
+        Some(service) => line.with(Ink::Dim, format!("  [{service}]")),
+        None => line,
+    }
+}
 
 /// What a person may know of a path: parameters often are tokens and passwords.
 pub(crate) fn without_query(path: &str) -> &str {
     path.split_once('?').map_or(path, |(path, _)| path)
-}
-
-/// `text` with every character that could steer a terminal, or that hides, written as `\u{..}`. What strangers
-/// send is shown to a person, and must stay text.
-pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
-    if is_plain(text) {
-        return Cow::Borrowed(text);
-    }
-    let steers = |character: char| {
-        character.is_control()
-            // Invisible, and the marks that turn the reading direction (Unicode TR 36).
-            || matches!(character, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-    };
-    if !text.contains(steers) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len() + 8);
-    for character in text.chars() {
-        if steers(character) { out.extend(character.escape_default()) } else { out.push(character) }
-    }
-    Cow::Owned(out)
-}
-
-/// Whether every character is visible ASCII or a space.
-pub(super) fn is_plain(text: &str) -> bool {
-    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
-}
-
-/// At most `limit` characters, counted after escaping.
-pub(super) fn shortened(text: &str, limit: usize) -> String {
-    let text = escaped(text);
-    match text.char_indices().nth(limit) {
-        None => text.into_owned(),
-        Some((end, _)) => format!("{}...", &text[..end]),
-    }
 }
 
 /// Hours, minutes and seconds of the day, UTC.
@@ -421,26 +348,5 @@ mod tests {
         for (bytes, text) in [(0, "0 B"), (999, "999 B"), (1_250, "1.2 kB"), (3_990_000, "3.9 MB")] {
             assert_eq!(size(bytes), text);
         }
-    }
-
-    #[test]
-    fn what_could_steer_a_terminal_is_spelled_out() {
-        for (raw, shown) in [
-            ("/plain/é/漢", "/plain/é/漢"),
-            ("\x1b]0;owned\x07", "\\u{1b}]0;owned\\u{7}"),
-            ("a\rb\nc\td", "a\\rb\\nc\\td"),
-            ("\u{9b}2J", "\\u{9b}2J"),
-            ("\u{202e}gpj.exe", "\\u{202e}gpj.exe"),
-            ("a\u{200b}b\u{7f}", "a\\u{200b}b\\u{7f}"),
-        ] {
-            assert_eq!(escaped(raw), shown);
-        }
-    }
-
-    #[test]
-    fn a_path_is_cut_where_a_person_stops_reading() {
-        let path = shortened(&"é".repeat(500), MAX_PATH);
-        assert_eq!(path.chars().count(), MAX_PATH + 3);
-        assert!(path.ends_with("..."));
     }
 }

@@ -12,13 +12,17 @@ use hvym_tunnel_net::files::{self, FileAccess};
 use hvym_tunnel_net::log_writer::{LogWriter, Output, Priority};
 
 use super::certificates::certificates;
-use super::human::{self, Line, OutputStream};
+use super::human;
+use super::line::{Line, OutputStream, escaped};
 use super::request_line::{self, ClockText};
 use super::settings::settings;
 use super::{Report, RequestReport, json};
 
 /// How long the end of the program waits until everything is written; for ever would be for a stream that nobody reads.
 pub(super) const FLUSH_LIMIT: Duration = Duration::from_secs(1);
+
+/// How wide a terminal is that does not say.
+const DEFAULT_COLUMNS: usize = 80;
 
 /// How reports are written.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -29,6 +33,8 @@ pub(crate) struct Style {
     pub(crate) colour: bool,
     /// Whether standard error is a terminal, so that a line on it can be written again.
     pub(crate) live: bool,
+    /// How wide that terminal is; `None`: as it is at the moment.
+    pub(crate) columns: Option<usize>,
     /// A file to hold the URL of the first service while there is one.
     pub(crate) url_file: Option<PathBuf>,
 }
@@ -56,12 +62,17 @@ impl Reporter {
                     .into_bytes(),
             )
         };
+        if let Some(path) = &style.url_file {
+            // Of a process that was killed: nobody should take it for a URL of this one.
+            let _none = std::fs::remove_file(path);
+        }
         let screen = Screen {
             style,
             writer: LogWriter::new(out, err, dropped)?,
             started: Instant::now(),
             attempt: None,
-            live_line: false,
+            live_lines: 0,
+            hint: None,
             url: None,
             line: String::new(),
             clock: ClockText::default(),
@@ -145,7 +156,7 @@ impl Write for Log {
 
 /// A line of the log with its end. The only way into the log: what is in its fields may come from strangers.
 fn log_line(text: &str) -> String {
-    format!("{}\n", human::escaped(text.strip_suffix('\n').unwrap_or(text)))
+    format!("{}\n", escaped(text.strip_suffix('\n').unwrap_or(text)))
 }
 
 struct Screen {
@@ -154,8 +165,10 @@ struct Screen {
     started: Instant,
     /// The attempt that was told last, since the link was lost.
     attempt: Option<u32>,
-    /// Whether the last line of standard error is unfinished, to be written again.
-    live_line: bool,
+    /// How many lines at the end of standard error are unfinished, to be written again.
+    live_lines: usize,
+    /// The advice that was told last, since the link was lost.
+    hint: Option<String>,
     /// What the URL file holds.
     url: Option<String>,
     /// Room for one line.
@@ -186,10 +199,34 @@ impl Screen {
             return;
         }
         self.leave_live_line();
-        for line in lines {
-            self.write(&line, live, report);
+        if live {
+            return self.write_live(lines);
         }
-        self.live_line = live;
+        if matches!(report, Report::Disconnected { hint, .. } if hint.is_some() && *hint == self.hint) {
+            // It stands a few lines above.
+            lines.pop();
+        }
+        if let Report::Disconnected { hint, .. } = report {
+            self.hint.clone_from(hint);
+        }
+        for line in lines {
+            self.write(&line, report);
+        }
+    }
+
+    /// Writes lines that the next report wipes. One that wrapped could not be wiped, hence the cut; whoever makes the terminal
+    /// narrower meanwhile is helped by switching wrapping off (DECAWM).
+    fn write_live(&mut self, lines: Vec<Line>) {
+        let columns = self.style.columns.or_else(terminal_columns).unwrap_or(DEFAULT_COLUMNS);
+        let mut lines = lines.into_iter();
+        let first = lines.next().map(|line| line.cut(columns));
+        // The reason may be cut, but not what to do about it.
+        let lines: Vec<Line> =
+            first.into_iter().chain(lines.flat_map(|line| line.wrapped(columns))).collect();
+        self.live_lines = lines.len();
+        let texts: Vec<String> = lines.iter().map(|line| line.text(self.style.colour)).collect();
+        let text = format!("\x1b[?7l{}\x1b[?7h", texts.join("\n"));
+        self.writer.write(Output::Err, Priority::Important, text.as_bytes());
     }
 
     fn tell_request(&mut self, request: &RequestReport<'_>, now: Duration) {
@@ -209,7 +246,7 @@ impl Screen {
         match report {
             Report::Disconnected { attempt, .. } => self.attempt.replace(*attempt) == Some(*attempt),
             Report::Ready { url, .. } | Report::Reconnected { url, .. } | Report::Listening { url, .. } => {
-                self.attempt = None;
+                (self.attempt, self.hint) = (None, None);
                 self.keep_url(url);
                 false
             }
@@ -222,15 +259,13 @@ impl Screen {
         }
     }
 
-    fn write(&self, line: &Line, live: bool, report: &Report) {
+    fn write(&self, line: &Line, report: &Report) {
         let text = line.text(self.style.colour);
-        // A line that wrapped could not be wiped: switch wrapping off for it (DECAWM).
-        let (begin, end) = if live { ("\x1b[?7l", "\x1b[?7h") } else { ("", "\n") };
         let output = match line.stream {
             OutputStream::Out => Output::Out,
             OutputStream::Err => Output::Err,
         };
-        self.writer.write(output, priority(report), format!("{begin}{text}{end}").as_bytes());
+        self.writer.write(output, priority(report), format!("{text}\n").as_bytes());
     }
 
     fn note(&mut self, text: &str) {
@@ -239,16 +274,18 @@ impl Screen {
         self.writer.write(Output::Err, Priority::Important, line.as_bytes());
     }
 
-    /// Wipes the line that is being updated, so that another can take its place.
+    /// Wipes the lines that are being updated, so that others can take their place.
     fn leave_live_line(&mut self) {
-        if std::mem::take(&mut self.live_line) {
-            self.writer.write(Output::Err, Priority::Important, b"\r\x1b[K");
+        let lines = std::mem::take(&mut self.live_lines);
+        if lines > 0 {
+            let text = format!("\r\x1b[K{}", "\x1b[A\x1b[K".repeat(lines - 1));
+            self.writer.write(Output::Err, Priority::Important, text.as_bytes());
         }
     }
 
     fn keep_url(&mut self, url: &str) {
         let Some(path) = &self.style.url_file else { return };
-        let url = human::escaped(url).into_owned();
+        let url = escaped(url).into_owned();
         if self.url.as_ref() == Some(&url) {
             return;
         }
@@ -257,7 +294,7 @@ impl Screen {
             Err(error) => {
                 let message = format!("warning: cannot write the URL to {}: {error}", path.display());
                 self.leave_live_line();
-                let line = format!("{}\n", human::escaped(&message));
+                let line = format!("{}\n", escaped(&message));
                 self.writer.write(Output::Err, Priority::Important, line.as_bytes());
             }
         }
@@ -275,10 +312,23 @@ impl Screen {
     }
 }
 
-/// Connections may be many; everything else is rare.
+/// How wide the terminal of standard error is.
+#[cfg(unix)]
+fn terminal_columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stderr()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// The same, where nobody says.
+#[cfg(not(unix))]
+fn terminal_columns() -> Option<usize> {
+    None
+}
+
+/// Connections and requests may be many; everything else is rare.
 fn priority(report: &Report) -> Priority {
     match report {
-        Report::Connection { .. } => Priority::Droppable,
+        Report::Connection { .. } | Report::RequestOngoing { .. } => Priority::Droppable,
         _ => Priority::Important,
     }
 }

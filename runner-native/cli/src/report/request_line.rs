@@ -2,10 +2,12 @@
 //!
 //! How the parts of a line read and are escaped is in `human.rs`.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::RequestReport;
-use super::human::{Ink, MAX_PATH, clock, escaped, is_plain, shortened, size, span, without_query};
+use super::human::{clock, size, span, without_query};
+use super::line::{Ink, MAX_PATH, escaped, is_plain, shortened};
 
 /// The clock's text, which is the same for all lines of one second.
 #[derive(Default)]
@@ -26,7 +28,7 @@ impl ClockText {
 
 /// One line per request: `12:01:07Z  GET  /  200  4 ms`, appended to `out` without its end.
 pub(super) fn request(report: &RequestReport<'_>, clock: &str, colour: bool, out: &mut String) {
-    let RequestReport { method, path, status, millis, bytes, service, note } = *report;
+    let RequestReport { method, path, visitor, status, millis, bytes, service, note } = *report;
     let ink = match status {
         0..300 => Ink::Green,
         300..400 => Ink::Cyan,
@@ -58,6 +60,12 @@ pub(super) fn request(report: &RequestReport<'_>, clock: &str, colour: bool, out
         begin(Ink::Dim, out);
         out.push_str("  ");
         push_size(bytes, out);
+        end(out);
+    }
+    if let Some(visitor) = visitor {
+        begin(Ink::Dim, out);
+        out.push_str("  ");
+        push_address(visitor, out);
         end(out);
     }
     if let Some(service) = service {
@@ -109,6 +117,21 @@ fn push_size(bytes: u64, out: &mut String) {
     out.push_str(" B");
 }
 
+/// As [`IpAddr`] is written, without the machinery that writes it for most visitors.
+fn push_address(address: IpAddr, out: &mut String) {
+    match address {
+        IpAddr::V4(address) => {
+            for (index, byte) in address.octets().into_iter().enumerate() {
+                if index > 0 {
+                    out.push('.');
+                }
+                push_number(byte.into(), out);
+            }
+        }
+        IpAddr::V6(address) => out.push_str(&address.to_string()),
+    }
+}
+
 fn push_number(number: u64, out: &mut String) {
     if number >= 10 {
         push_number(number / 10, out);
@@ -125,6 +148,7 @@ mod tests {
         let report = |path, millis| RequestReport {
             method: "GET",
             path,
+            visitor: Some(IpAddr::from([203, 0, 113, 7])),
             status: 404,
             millis,
             bytes: Some(1250),
@@ -136,7 +160,7 @@ mod tests {
             request(&report(path, millis), "12:01:07Z", colour, &mut out);
             out
         };
-        let end = "1.2 kB  [we\\u{1b}b]  a\\nb";
+        let end = "1.2 kB  203.0.113.7  [we\\u{1b}b]  a\\nb";
         for (millis, took) in
             [(4, "  4 ms"), (40, " 40 ms"), (400, "400 ms"), (1_400, " 1.4 s"), (61_000, "1 min 1 s")]
         {

@@ -1,7 +1,8 @@
 //! How what happens to the settings file reads to a person.
 
 use super::Report;
-use super::human::{Ink, Line, Moment, clock, err};
+use super::human::{Moment, clock, err};
+use super::line::{Ink, Line};
 
 /// The lines of a report about settings; none for another.
 pub(super) fn settings(report: &Report, moment: Moment) -> Vec<Line> {

@@ -29,11 +29,22 @@ fn lost(attempt: u32, seconds: u64) -> Report {
         reason: "relay closed the connection".to_owned(),
         retry_in: Some(Duration::from_secs(seconds)),
         attempt,
+        hint: None,
+        is_again: true,
     }
 }
 
 fn visit<'a>(method: &'a str, path: &'a str) -> RequestReport<'a> {
-    RequestReport { method, path, status: 200, millis: 4, bytes: None, service: None, note: None }
+    RequestReport {
+        method,
+        path,
+        visitor: None,
+        status: 200,
+        millis: 4,
+        bytes: None,
+        service: None,
+        note: None,
+    }
 }
 
 /// Anything that a reporter can tell.
@@ -85,6 +96,11 @@ fn told_all(style: Style, reports: &[&dyn Tell]) -> (String, String) {
     (out.text(), err.text())
 }
 
+/// A terminal.
+fn live() -> Style {
+    Style { live: true, columns: Some(80), ..Style::default() }
+}
+
 fn json() -> Style {
     Style { json: true, ..Style::default() }
 }
@@ -114,11 +130,14 @@ fn the_url_stands_alone_on_the_first_line() {
         told_all(Style::default(), &[&created, &ready("https://g.relay.example"), &visit("GET", "/")]);
     let mut lines = out.lines();
     assert_eq!(lines.next(), Some("https://g.relay.example"));
-    assert_eq!(lines.next(), Some("  -> http://localhost:3000"));
     let request = lines.next().expect("a line per request");
     assert_eq!(&request[8..], "Z  GET  /                        200    4 ms");
     assert_eq!(lines.next(), None);
     assert!(err.contains(&format!("new identity {}", address())) && err.contains("/id.key"), "{err}");
+    assert!(
+        err.contains("  http://localhost:3000 is service web of wss://relay.example, ready in "),
+        "{err}"
+    );
 }
 
 #[test]
@@ -154,7 +173,13 @@ fn a_visitor_cannot_steer_the_terminal() {
         &ready(url),
         &visit("GET\x1b[1A", "/\u{9b}2J\r\u{202e}"),
         &Report::Notice { code: "x\n".to_owned(), message: "\x07".to_owned(), hint: Some("\x1b".to_owned()) },
-        &Report::Disconnected { reason: "\x1b]0;".to_owned(), retry_in: None, attempt: 1 },
+        &Report::Disconnected {
+            reason: "\x1b]0;".to_owned(),
+            retry_in: None,
+            attempt: 1,
+            hint: Some("\x1b[A".to_owned()),
+            is_again: false,
+        },
     ];
     for style in [Style::default(), json()] {
         let (out, err) = told_all(style, &hostile);
@@ -177,6 +202,7 @@ fn json_is_one_ascii_object_per_line_on_standard_output_alone() {
     let request = RequestReport {
         method: "POST",
         path: "/hé😀",
+        visitor: Some(std::net::IpAddr::from([203, 0, 113, 7])),
         status: 502,
         millis: 12,
         bytes: Some(9),
@@ -195,7 +221,7 @@ fn json_is_one_ascii_object_per_line_on_standard_output_alone() {
         format!(
             r#"{{"event":"ready","url":"https://g","target":"http://localhost:3000","service":"web","address":"{address}","relay":"{RELAY}""#
         ),
-        r#"{"event":"request","method":"POST","path":"/h\u00e9\ud83d\ude00","status":502,"millis":12,"bytes":9,"note":"nothing is listening""#.to_owned(),
+        r#"{"event":"request","method":"POST","path":"/h\u00e9\ud83d\ude00","visitor":"203.0.113.7","status":502,"millis":12,"bytes":9,"note":"nothing is listening""#.to_owned(),
         r#"{"event":"disconnected","reason":"relay closed the connection","retry_in_ms":2000,"attempt":1"#.to_owned(),
         r#"{"event":"reconnected","url":"https://g","after_ms":2500"#.to_owned(),
         r#"{"event":"error","code":"name_conflict","exit":5,"message":"taken","hint":"wait""#.to_owned(),
@@ -212,7 +238,7 @@ fn json_is_one_ascii_object_per_line_on_standard_output_alone() {
 
 #[test]
 fn on_a_terminal_reconnecting_is_one_line_that_changes() {
-    let style = Style { live: true, ..Style::default() };
+    let style = live();
     let back = Report::Reconnected { url: "https://g".to_owned(), after: Duration::from_secs(3) };
     let (_, err) = told(style, &[lost(1, 2), lost(1, 1), lost(2, 2), back]);
     assert_eq!(
@@ -222,6 +248,32 @@ fn on_a_terminal_reconnecting_is_one_line_that_changes() {
          \r\x1b[K  reconnecting in 2 s (attempt 2): relay closed the connection\
          \r\x1b[K  connected again after 3 s  https://g\n"
     );
+}
+
+#[test]
+fn on_a_terminal_a_reason_is_cut_to_the_width_and_its_hint_is_below_as_a_whole() {
+    let first = |attempt, seconds| match lost(attempt, seconds) {
+        Report::Disconnected { retry_in, attempt, .. } => Report::Disconnected {
+            reason: "the name nowhere.example does not resolve".to_owned(),
+            retry_in,
+            attempt,
+            hint: Some("check its spelling, and the network of this machine".to_owned()),
+            is_again: false,
+        },
+        other => other,
+    };
+    let style = Style { columns: Some(40), ..live() };
+    let (_, err) = told(style, &[first(1, 2), first(1, 1), ready("https://g")]);
+    let shown = |seconds: u32| {
+        format!(
+            "\x1b[?7l  connecting in {seconds} s (attempt 1): the na\u{2026}\n  check its spelling, and the network\n  of this machine\x1b[?7h"
+        )
+    };
+    let wiped = "\r\x1b[K\x1b[A\x1b[K\x1b[A\x1b[K";
+    assert!(err.starts_with(&[&shown(2), wiped, &shown(1), wiped].concat()), "{err:?}");
+    let (_, err) = told(Style::default(), &[first(1, 2), first(2, 2)]);
+    assert_eq!(err.matches("check its spelling").count(), 1, "{err}");
+    assert_eq!(err.matches("connecting in 2 s").count(), 2, "{err}");
 }
 
 #[test]
@@ -240,8 +292,7 @@ fn elsewhere_every_attempt_is_one_line() {
 #[test]
 fn a_log_line_does_not_run_into_the_line_that_changes() {
     let (out, err) = (Paper::default(), Paper::default());
-    let reporter =
-        Reporter::new(Style { live: true, ..Style::default() }, out, err.clone()).expect("a thread");
+    let reporter = Reporter::new(live(), out, err.clone()).expect("a thread");
     reporter.tell(&lost(1, 2));
     reporter.log().write_all(b"a log line\n").expect("paper takes every write");
     reporter.finish();
@@ -263,6 +314,7 @@ fn the_url_file_holds_the_url_while_there_is_one() {
     let folder = Folder::new();
     let path = folder.0.join("url");
     let style = Style { url_file: Some(path.clone()), ..Style::default() };
+    std::fs::write(&path, "https://of-one-that-was-killed\n").expect("the file can be written");
     let reporter = Reporter::new(style, io::sink(), io::sink()).expect("a thread");
     reporter.tell(&lost(1, 1));
     assert!(!path.exists());

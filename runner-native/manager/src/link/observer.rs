@@ -202,7 +202,7 @@ impl Observer<AgentEvent> for LinkObserver {
             }
             AgentEvent::Online { .. } => self.connected(false),
             AgentEvent::Reconnected { .. } => self.connected(true),
-            AgentEvent::Disconnected { reason, retry_in, attempt } => {
+            AgentEvent::Disconnected { reason, retry_in, attempt, .. } => {
                 self.disconnected(reason.to_string(), *retry_in, *attempt);
             }
             AgentEvent::ServiceRefused { service, message, .. } => {

@@ -63,7 +63,7 @@ pub(crate) fn answer(visitor: &Visitor, request: Request<RequestBody>) -> Answer
         Ok(host) => host,
         Err(host) => {
             let (domain, format) =
-                (&visitor.state.settings.options.ingress.domain, response_body::format(request.headers()));
+                (&visitor.state.settings.options.ingress.domain, response_body::format(&request));
             return response_body::page(&pages::not_a_name(&host, domain), format);
         }
     };
@@ -102,7 +102,7 @@ pub(crate) fn answer_with_token(visitor: &Visitor, request: Request<RequestBody>
 
 /// Answers an upgrade request, and spawns the task of the session.
 fn accept(visitor: &Visitor, mut request: Request<RequestBody>, login: Login) -> Answer {
-    let format = response_body::format(request.headers());
+    let format = response_body::format(&request);
     let Some(accept) = accept_key(&request) else {
         let mut answer = response_body::page(&pages::websocket_wanted(), format);
         let fields = answer.headers_mut();

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_TYPE, DATE, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
+use hvym_tunnel_net::clock::Clock;
+use hvym_tunnel_net::date::http_date;
 use serde::Serialize;
 
 use crate::upstream::response_body::{Answer, ResponseBody};
@@ -20,6 +22,10 @@ pub(super) fn with(status: StatusCode, value: &impl Serialize) -> Answer {
     let fields = answer.headers_mut();
     fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // By which whoever has a wrong clock finds out.
+    if let Ok(date) = HeaderValue::from_bytes(&http_date(Clock::new().now())) {
+        fields.insert(DATE, date);
+    }
     answer
 }
 

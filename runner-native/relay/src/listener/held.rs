@@ -53,6 +53,6 @@ pub(super) async fn answer(
             Err(missing) => page = missing,
         }
     }
-    let format = response_body::format(request.headers());
+    let format = response_body::format(&request);
     (response_body::page(&page, format), None)
 }

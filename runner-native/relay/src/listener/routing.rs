@@ -41,7 +41,7 @@ pub(super) async fn answer(visitor: &Arc<Visitor>, request: Request<Incoming>) -
 
 /// Routes one request by its host name.
 async fn route(visitor: &Arc<Visitor>, request: Request<Incoming>) -> (Answer, Option<RequestPermit>) {
-    let format = response_body::format(request.headers());
+    let format = response_body::format(&request);
     if let Some(error) = request_error(&request) {
         return (response_body::page(&pages::refused(&error), format), None);
     }

@@ -4,8 +4,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{ACCEPT, HeaderMap};
-use http::{HeaderValue, Response, StatusCode};
+use http::header::ACCEPT;
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use hvym_tunnel_pages::{Format, Page};
 use hyper::body::{Body, Frame, SizeHint};
@@ -69,9 +69,10 @@ pub(crate) fn empty(status: StatusCode) -> Answer {
     answer
 }
 
-/// The page format that a request with these fields prefers.
-pub(crate) fn format(fields: &HeaderMap) -> Format {
-    Format::preferred(fields.get(ACCEPT).map(HeaderValue::as_bytes))
+/// The page format that a request prefers.
+pub(crate) fn format<B>(request: &Request<B>) -> Format {
+    let accept = request.headers().get(ACCEPT).map(HeaderValue::as_bytes);
+    Format::preferred(request.method().as_str(), accept)
 }
 
 /// `page` as an answer.

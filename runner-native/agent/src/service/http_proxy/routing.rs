@@ -2,18 +2,18 @@
 
 use bytes::BytesMut;
 use hvym_http1::{ForwardedBlock, ForwardedFields, HostMapping, RequestRewrite, RequestView};
-use hvym_tunnel_pages::Format;
 
 use super::Step;
 use super::local_answer::LocalAnswer;
 use crate::service::access_filter::Admitted;
+use crate::service::error_page::Audience;
 use crate::service::{LocalService, Source};
 
 /// What becomes of a request.
 pub(super) struct Routed<'a> {
     pub(super) step: Step<'a>,
     pub(super) mapping: Option<HostMapping>,
-    pub(super) format: Format,
+    pub(super) audience: Audience,
 }
 
 /// Whether a request passes the filter, and who answers it.
@@ -23,10 +23,12 @@ pub(super) fn route<'a>(
     request: &RequestView<'_>,
     heads: &mut BytesMut,
 ) -> Routed<'a> {
-    let format = Format::preferred(request.fields().first("accept"));
+    let (accept, from) = (request.fields().first("accept"), request.fields().first("x-forwarded-for"));
+    let audience = Audience::new(request.method(), accept, from.filter(|_| !is_caller));
+    let format = audience.format;
     let admitted = match service.filter.admit(request, is_caller, format) {
         Ok(admitted) => admitted,
-        Err(refusal) => return Routed { step: Step::Refuse(refusal), mapping: None, format },
+        Err(refusal) => return Routed { step: Step::Refuse(refusal), mapping: None, audience },
     };
     let (step, mapping) = match &service.source {
         Source::Folder(folder) => (Step::Local(LocalAnswer::of_folder(folder, request, format)), None),
@@ -48,5 +50,5 @@ pub(super) fn route<'a>(
         Admitted::Now => step,
         Admitted::After(verification) => Step::Verify(verification, Box::new(step)),
     };
-    Routed { step, mapping, format }
+    Routed { step, mapping, audience }
 }

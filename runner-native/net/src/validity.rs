@@ -2,9 +2,11 @@
 
 /// Seconds of the Unix epoch, both ends included.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(crate) struct ValidityPeriod {
-    pub(crate) not_before: u64,
-    pub(crate) not_after: u64,
+pub struct ValidityPeriod {
+    /// The first one.
+    pub not_before: u64,
+    /// The last one.
+    pub not_after: u64,
 }
 
 const INTEGER: u8 = 0x02;
@@ -16,7 +18,7 @@ const VERSION: u8 = 0xa0;
 
 impl ValidityPeriod {
     /// That of a certificate; `None` if it is none.
-    pub(crate) fn read(certificate: &[u8]) -> Option<Self> {
+    pub fn read(certificate: &[u8]) -> Option<Self> {
         let mut outer = certificate;
         let mut certificate = element(&mut outer, SEQUENCE)?;
         let mut signed = element(&mut certificate, SEQUENCE)?;
