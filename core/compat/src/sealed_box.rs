@@ -9,6 +9,8 @@ use core::fmt;
 
 use crypto_secretbox::aead::Aead;
 use crypto_secretbox::{KeyInit, Nonce, XSalsa20Poly1305};
+use salsa20::XSalsa20;
+use salsa20::cipher::{KeyIvInit, StreamCipher};
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -36,7 +38,10 @@ pub enum SealError {
 
 /// The key that two accounts share.
 #[derive(Clone)]
-pub struct SealKey(XSalsa20Poly1305);
+pub struct SealKey {
+    cipher: XSalsa20Poly1305,
+    key: Zeroizing<[u8; 32]>,
+}
 
 impl SealKey {
     /// The key of the account with the Ed25519 seed `secret` and the account `other`. Both sides get the same one.
@@ -63,12 +68,12 @@ impl SealKey {
 
     /// A key from its raw bytes.
     pub fn from_bytes(key: &[u8; 32]) -> Self {
-        SealKey(XSalsa20Poly1305::new(key.into()))
+        SealKey { cipher: XSalsa20Poly1305::new(key.into()), key: Zeroizing::new(*key) }
     }
 
     /// `message` sealed: nonce, tag, ciphertext. A nonce must never be used twice with one key.
     pub fn seal(&self, message: &[u8], nonce: [u8; NONCE_BYTES]) -> Vec<u8> {
-        let sealed = self.0.encrypt(Nonce::from_slice(&nonce), message);
+        let sealed = self.cipher.encrypt(Nonce::from_slice(&nonce), message);
         let sealed = sealed.expect("only a message of 256 GiB is too long to be sealed");
         let mut out = Vec::with_capacity(NONCE_BYTES + sealed.len());
         out.extend_from_slice(&nonce);
@@ -82,7 +87,18 @@ impl SealKey {
     /// [`SealError::Unreadable`], without the cause.
     pub fn open(&self, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
         let (nonce, rest) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(SealError::Unreadable)?;
-        self.0.decrypt(Nonce::from_slice(nonce), rest).map_err(|_| SealError::Unreadable)
+        self.cipher.decrypt(Nonce::from_slice(nonce), rest).map_err(|_| SealError::Unreadable)
+    }
+
+    /// Decrypts the beginning of a sealed message that is not there whole. Nothing authenticates what it says.
+    pub fn peek(&self, start: &[u8]) -> Vec<u8> {
+        let Some((nonce, rest)) = start.split_first_chunk::<NONCE_BYTES>() else { return Vec::new() };
+        let mut text = rest.get(SEAL_BYTES - NONCE_BYTES..).unwrap_or_default().to_vec();
+        let mut cipher = XSalsa20::new((&*self.key).into(), nonce.into());
+        // The first bytes of the stream are the key of the tag.
+        cipher.apply_keystream(&mut [0; 32]);
+        cipher.apply_keystream(&mut text);
+        text
     }
 }
 

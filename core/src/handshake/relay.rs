@@ -132,8 +132,7 @@ impl RelayHandshake {
         let (to, action) = self.phase.on(input);
         let outcome = act(self, action).map_err(|reason| match reason {
             DownReason::Authentication(_) if self.upgrade.is_rate_limited => {
-                // In the words of the system that is replaced, as far as they go.
-                DownReason::RateLimited("Rate limited: too many logins from your network failed".to_owned())
+                DownReason::RateLimited("logins from your network fail again and again".to_owned())
             }
             reason => reason,
         });

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use data_encoding::{BASE64, HEXLOWER};
 use hvym_tunnel_compat::HvymFallback;
-use hvym_tunnel_compat::sealed_box::{NONCE_BYTES, SealError, SealKey};
+use hvym_tunnel_compat::sealed_box::{NONCE_BYTES, SEAL_BYTES, SealError, SealKey};
 use hvym_tunnel_core::agent::AgentEvent;
 use hvym_tunnel_core::handshake::{ProofInput, SharedFallback};
 use hvym_tunnel_core::stellar::Address;
@@ -36,6 +36,8 @@ fn every_recorded_box_is_made_byte_for_byte_and_opened_again() {
         assert_eq!(key.seal(&plain, nonce), sealed, "{}", vector["name"]);
         assert_eq!(key.open(&sealed).as_deref(), Ok(&plain[..]), "{}", vector["name"]);
         for at in 0..sealed.len() {
+            let begins = &plain[..at.saturating_sub(SEAL_BYTES)];
+            assert_eq!(key.peek(&sealed[..at]), begins, "{} to {at}", vector["name"]);
             let mut changed = sealed.clone();
             changed[at] ^= 1;
             assert_eq!(key.open(&changed), Err(SealError::Unreadable), "{} at {at}", vector["name"]);

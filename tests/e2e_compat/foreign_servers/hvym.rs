@@ -93,16 +93,18 @@ fn an_existing_server_is_known_by_what_it_says_and_its_visitors_are_served() {
 
 #[test]
 fn a_visitor_who_sends_more_than_a_message_holds_is_refused_and_the_link_goes_on() {
-    let port = Port::default();
-    let (mut program, _home) = expose(&port, &service().port.to_string(), &[]);
-    let mut link = let_in(&port, false);
-    program.event("ready");
-    let body = String::from_utf8(large(17)).expect("text");
-    let answer = hvym_ask(&mut link, 1, &request("POST", "/page", "x=1", &body));
-    assert_eq!(answer["status_code"], 413, "{answer}");
-    assert!(answer["body"].as_str().is_some_and(|text| text.contains("16 MiB")), "{answer}");
-    let answer = hvym_ask(&mut link, 2, &request("POST", "/page", "x=1", "small"));
-    assert_eq!((&answer["status_code"], &answer["body"]), (&json!(201), &json!("small")));
+    for seal in [false, true] {
+        let port = Port::default();
+        let (mut program, _home) = expose(&port, &service().port.to_string(), &[]);
+        let mut link = let_in(&port, seal);
+        program.event("ready");
+        let body = String::from_utf8(large(17)).expect("text");
+        let answer = hvym_ask(&mut link, 1, &request("POST", "/page", "x=1", &body));
+        assert_eq!(answer["status_code"], 413, "{answer}");
+        assert!(answer["body"].as_str().is_some_and(|text| text.contains("16 MiB")), "{answer}");
+        let answer = hvym_ask(&mut link, 2, &request("POST", "/page", "x=1", "small"));
+        assert_eq!((&answer["status_code"], &answer["body"]), (&json!(201), &json!("small")));
+    }
 }
 
 #[test]

@@ -261,7 +261,7 @@ fn where_logins_failed_too_often_another_failure_is_4029_and_a_right_login_passe
     let mut wrong = answer(&ask);
     wrong["jwt"] = json!("a.b.c");
     session.handle_message(message(&wrong), NOW);
-    assert_refused(&mut session, "wrong", 4029, Some("rate_limited"), "Rate limited");
+    assert_refused(&mut session, "wrong", 4029, Some("rate_limited"), "fail again and again");
     let mut session = Session::new(session_config(), upgrade(), wall(NOW), [6; 32], NOW);
     let ask = Said::by(&mut session).texts.remove(0);
     session.handle_message(message(&answer(&ask)), NOW);

@@ -21,6 +21,13 @@ impl MessageBridge {
     pub fn handle_oversized(&mut self, about: Oversized, now: Instant) {
         self.tick(now);
         let limit = Dialect::MAX_CALL_BYTES / (1024 * 1024);
+        let about = match about {
+            Oversized::Sealed(start) => {
+                self.sealing.peek(&start).and_then(|text| self.config.dialect.decode_oversized(&text))
+            }
+            about => Some(about),
+        };
+        let Some(about) = about else { return tracing::debug!("ignored what cannot be read") };
         let error = |what| format!("{what} is larger than a message can be, which is {limit} MiB");
         match (self.config.side, about) {
             (Side::Agent, Oversized::Request(id)) => self.decline(id, 413, error("the request")),

@@ -57,6 +57,11 @@ impl MessageSealing {
         Some(self.key.as_ref()?.seal(text, nonce))
     }
 
+    /// The beginning of what is sealed, of which only the `start` is there.
+    pub(super) fn peek(&self, start: &[u8]) -> Option<Vec<u8>> {
+        self.key.as_ref().map(|key| key.peek(start))
+    }
+
     pub(super) fn open(&self, payload: &[u8]) -> Option<Vec<u8>> {
         let opened = self.key.as_ref()?.open(payload);
         opened.inspect_err(|error| tracing::debug!(%error, "dropped a sealed message")).ok()

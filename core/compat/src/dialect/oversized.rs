@@ -1,8 +1,10 @@
 //! What a message was about that is too large to be held, from its beginning: all programs write the type and the name first.
 
 use alloc::borrow::Cow;
+use alloc::vec::Vec;
 use core::fmt;
 
+use data_encoding::BASE64;
 use serde::Deserializer;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
@@ -19,6 +21,8 @@ pub enum Oversized {
     Response(CallId),
     /// Bytes of a connection, which has a gap from here on.
     Data(CallId),
+    /// One of the others, sealed; of that the beginning.
+    Sealed(Vec<u8>),
 }
 
 impl Dialect {
@@ -36,6 +40,9 @@ impl Dialect {
             _ => None,
         };
         match (self, kind?.as_ref()) {
+            (Dialect::HvymJson, "tunnel_request_encrypted" | "tunnel_response_encrypted") => {
+                payload(head).map(Oversized::Sealed)
+            }
             (Dialect::HvymJson, kind) => {
                 let id = CallId::Number(stream_id?.as_i64()?);
                 match kind {
@@ -54,6 +61,15 @@ impl Dialect {
             _ => None,
         }
     }
+}
+
+/// What the member `payload`, which is Base64 and does not end, begins with.
+fn payload(head: &[u8]) -> Option<Vec<u8>> {
+    const NAME: &[u8] = b"\"payload\"";
+    let at = head.windows(NAME.len()).position(|window| window == NAME)?;
+    let value = head[at + NAME.len()..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+    let text = value.strip_prefix(b"\"")?;
+    BASE64.decode(&text[..text.len() / 4 * 4]).ok()
 }
 
 /// The members that were read.
@@ -127,7 +143,13 @@ mod tests {
             (Dialect::CloudLlm, r#"{"type":"http_request","id":"a-b"#, None),
             (Dialect::CloudLlm, r#"{"type":"request","id":"a-b","body":""#, None),
             (Dialect::HvymJson, r#"{"type":"tunnel_request","stream_id":"7","request":{"#, None),
-            (Dialect::HvymJson, r#"{"type":"tunnel_request_encrypted","encrypted":true,"payload":"x"#, None),
+            (
+                Dialect::HvymJson,
+                r#"{"type":"tunnel_request_encrypted","encrypted":true,"payload": "YWJjZG"#,
+                Some(Oversized::Sealed(b"abc".to_vec())),
+            ),
+            (Dialect::HvymJson, r#"{"type":"tunnel_request_encrypted","payload":"YW~jZG"#, None),
+            (Dialect::HvymJson, r#"{"type":"tunnel_response_encrypted","encrypted":true,"#, None),
             (Dialect::Tunely, r#"{"type":"request","headers":{"id":"a-b"},"body":"x"#, None),
             (Dialect::Tunely, r#"["type","request"#, None),
             (Dialect::Tunely, "", None),
