@@ -245,7 +245,7 @@ fn each_way_to_fail_has_its_exit_code_and_its_words() {
         (&["ftp://host"], 2, "cannot forward to ftp://"),
         (&[&service, "--auth", "bearer", "--relay", &there], 3, "--relay-address"),
         (&[&service, "--relay", &there, "--relay-address", &other], 4, "is expected"),
-        (&[&service, "--relay", &there], 4, "not allowed: web"),
+        (&[&service, "--service", "web", "--relay", &there], 4, "not allowed: web"),
         (&[&service, "--relay", &away, "--no-retry"], 6, "cannot be reached"),
         (&[&service, "--relay", &away, "--timeout", "0.3"], 6, "not connected within 0.3 s"),
         (&[&nothing, "--require-upstream"], 7, "nothing is listening on"),

@@ -9,9 +9,9 @@ use core::fmt;
 
 use crypto_secretbox::aead::Aead;
 use crypto_secretbox::{KeyInit, Nonce, XSalsa20Poly1305};
+use ed25519_dalek::{SigningKey, VerifyingKey};
 use salsa20::XSalsa20;
 use salsa20::cipher::{KeyIvInit, StreamCipher};
-use ed25519_dalek::{SigningKey, VerifyingKey};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use zeroize::Zeroizing;

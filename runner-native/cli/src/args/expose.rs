@@ -55,7 +55,7 @@ pub(crate) struct ExposeArgs {
     /// The name of the service
     ///
     /// It is reached under this name, and at the bare address if it is web or nothing else is exposed. Without it: web, or
-    /// the first that an existing HVYM server takes, if it does not take web.
+    /// the first that the relay lists, if its operator does not let web in.
     #[arg(long, value_name = "NAME", env = "HVYM_TUNNEL_SERVICE", hide_env = true)]
     service: Option<ServiceName>,
     /// Expose one more service under its own name; repeat for more
