@@ -16,6 +16,9 @@ pub(crate) const WEB: &str = "web";
 /// The name of its TCP service.
 pub(crate) const TCP: &str = "tcp";
 
+/// The field of an answer that nobody asked for.
+pub(crate) const UNSOLICITED: &str = "X-Unsolicited";
+
 /// How a service behaves.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(crate) enum ServiceKind {
@@ -166,7 +169,7 @@ impl Serving {
         let sent = if request.method == "HEAD" && self.kind != ServiceKind::HeadWithBody { 0 } else { size };
         self.push(tag, size, sent, is_chunked, begins);
         if self.kind == ServiceKind::Unsolicited && rng.next_u64().is_multiple_of(4) {
-            self.push("unsolicited", 10, 10, false, begins);
+            self.push_unsolicited(tag, begins);
         }
     }
 
@@ -180,6 +183,14 @@ impl Serving {
         let tag = if tag.is_empty() { "none" } else { tag };
         let tag = tag.to_owned();
         let answer = Answer { head: head.into(), tag, at: 0, size: sent, is_chunked, is_upgrade: false };
+        self.answers.push_back((begins, answer));
+    }
+
+    /// An answer that nobody asked for. It names the request with whose answer it is sent.
+    fn push_unsolicited(&mut self, beside: &str, begins: Instant) {
+        let head = format!("HTTP/1.1 200 OK\r\n{UNSOLICITED}: {beside}\r\nContent-Length: 10\r\n\r\n");
+        let tag = "unasked".to_owned();
+        let answer = Answer { head: head.into(), tag, at: 0, size: 10, is_chunked: false, is_upgrade: false };
         self.answers.push_back((begins, answer));
     }
 
