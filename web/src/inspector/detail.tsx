@@ -38,8 +38,10 @@ export function DetailPane(props: { summary: Summary; onSelect: (id: number) => 
       current = false;
     };
   }, [summary.id, reveal, summary.progress, summary.status, summary.response_bytes, summary.messages]);
+  const detail = known?.id === summary.id ? known : undefined;
+  // Until the detail is here, the server says whether it can be.
   const again = (): void => {
-    if (known?.replayable) replay(summary.id).then(props.onSelect, (error: Error) => say(error.message));
+    if (detail?.replayable !== false) replay(summary.id).then(props.onSelect, (error: Error) => say(error.message));
   };
   const copyCurl = (): void => {
     curl(summary.id, reveal)
@@ -52,7 +54,7 @@ export function DetailPane(props: { summary: Summary; onSelect: (id: number) => 
   const hasMessages = summary.kind === "events" || summary.kind === "websocket";
   useKeys({
     r: again,
-    e: () => known?.replayable && setEditing(true),
+    e: () => detail?.replayable && setEditing(true),
     c: copyCurl,
     s: () => setReveal(!reveal),
     1: () => setTab("response"),
@@ -61,7 +63,6 @@ export function DetailPane(props: { summary: Summary; onSelect: (id: number) => 
     4: () => hasMessages && setTab("messages"),
     Escape: props.onClose,
   });
-  const detail = known?.id === summary.id ? known : undefined;
   const { text, tone, said: state } = outcome(summary);
   const tabs: [Tab, string][] = [["response", "Response"], ["request", "Request"], ["timing", "Timing"]];
   if (hasMessages) tabs.push(["messages", `Messages ${summary.messages}`]);
