@@ -2,7 +2,7 @@
 // the same sources give the same files.
 import { defineConfig } from "vite";
 
-const places = { inspector: "../runner-native/inspector/assets" };
+const places = { inspector: "../runner-native/inspector/assets", dashboard: "../runner-native/manager/assets" };
 
 export default defineConfig(({ mode }) => ({
   base: "/",

@@ -6,6 +6,7 @@ mod api;
 mod bridge;
 mod bridge_parts;
 mod bundled;
+mod dashboard;
 mod demo;
 mod determinism;
 mod fetch;

@@ -4,6 +4,7 @@ mod answer;
 mod guard;
 mod handlers;
 mod openapi;
+mod page;
 mod peer_user;
 mod routes;
 mod server;

@@ -27,7 +27,7 @@ use thiserror::Error;
 use super::answer::{self, Answer};
 use super::guard::{Refusal, RequestGuard};
 use super::routes::{Found, find};
-use super::{ApiState, Reload, handlers, peer_user, token_file};
+use super::{ApiState, Reload, handlers, page, peer_user, token_file};
 use crate::TunnelManager;
 use crate::settings::ApiSettings;
 
@@ -261,7 +261,8 @@ async fn respond(state: &Arc<ApiState>, peer: Peer, request: Request<Incoming>) 
         Err(refusal) => answer::refused(refusal),
         Ok(()) if is_preflight(&request) => answer::preflight(),
         Ok(()) => match find(request.method(), &path) {
-            Found::Nothing => answer::error(StatusCode::NOT_FOUND, "Endpoint not found"),
+            Found::Nothing => page::answer(request.method(), &path)
+                .unwrap_or_else(|| answer::error(StatusCode::NOT_FOUND, "Endpoint not found")),
             Found::OtherMethods(allowed) => answer::wrong_method(&allowed),
             Found::Route(route, parameter) => {
                 let is_same_user = || match peer {

@@ -1,0 +1,9 @@
+/** The entry of the dashboard's page. */
+import { render } from "preact";
+
+import "../shared/theme.css";
+import "./dashboard.css";
+import { App } from "./app";
+
+const place = document.getElementById("app");
+if (place !== null) render(<App />, place);
