@@ -118,6 +118,9 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), ExitError> {
             runtime()?.run(relay::run(identity, options, reports, signals()?))
         }
         Command::Manager(arguments) => {
+            if let Some(file) = arguments.file(reporter)? {
+                return runtime()?.run(manager::run_file(file, reporter.clone(), signals()?));
+            }
             let (source, options) = arguments.options()?;
             let identity = identity(&source, reporter)?;
             runtime()?.run(manager::run(identity, options, reporter.clone(), signals()?))

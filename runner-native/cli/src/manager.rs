@@ -1,5 +1,9 @@
 //! `manager`: links and services that run until a person ends them, and the API by which they are watched and changed.
 
+mod file;
+
+use std::future::pending;
+use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::future::{Either, select};
@@ -7,7 +11,7 @@ use hvym_tunnel_agent::Identity;
 use hvym_tunnel_agent::settings::{CompatSettings, LinkSettings};
 use hvym_tunnel_core::dialect::Proto;
 use hvym_tunnel_core::stellar::Address;
-use hvym_tunnel_manager::api::{ApiError, ApiServer};
+use hvym_tunnel_manager::api::{ApiError, ApiServer, Reload};
 use hvym_tunnel_manager::health::CheckTiming;
 use hvym_tunnel_manager::settings::{
     ApiSettings, Hook, ManagedLinkSettings, ManagedService, ManagerPolicy, ManagerSettings,
@@ -15,6 +19,7 @@ use hvym_tunnel_manager::settings::{
 use hvym_tunnel_manager::{ManagerError, TunnelManager};
 use hvym_tunnel_net::known_relays::KnownRelays;
 use hvym_tunnel_net::runtime::RuntimeHandle;
+use hvym_tunnel_settings::FileWatcher;
 use serde_json::json;
 
 use crate::agent_reports::{AgentKind, AgentReports, Subject};
@@ -22,8 +27,10 @@ use crate::args;
 use crate::embedded::{self, Embedded, OwnRelay};
 use crate::exit::{Exit, ExitError};
 use crate::report::{Report, Reporter};
-use crate::signals::{DRAIN_LIMIT, StopSignals};
+use crate::signals::{DRAIN_LIMIT, ReloadSignals, StopSignals};
 use crate::supervisor;
+use crate::up::settled;
+pub(crate) use file::SettingsFile;
 
 /// What `manager` does.
 pub(crate) struct ManagerOptions {
@@ -91,7 +98,7 @@ impl ManagerOptions {
     }
 }
 
-/// Runs until a person ends it: the first signal finishes what is under way, the second does not.
+/// Runs what the command line says.
 ///
 /// # Errors
 /// It cannot start.
@@ -99,28 +106,95 @@ pub(crate) async fn run(
     identity: Identity,
     mut options: ManagerOptions,
     reporter: Reporter,
+    signals: StopSignals,
+) -> Result<(), ExitError> {
+    let own = options.embedded(identity.address(), &reporter)?;
+    let settings = options.settings(identity, &reporter);
+    let outcome = serve(settings, Some(options.api), None, reporter, signals).await;
+    if let Some(own) = own {
+        own.stop().await;
+    }
+    outcome
+}
+
+/// Runs what the settings file says, and follows its changes.
+///
+/// # Errors
+/// It cannot start.
+pub(crate) async fn run_file(
+    file: SettingsFile,
+    reporter: Reporter,
+    signals: StopSignals,
+) -> Result<(), ExitError> {
+    let (settings, api) = (file.manager(), file.api()?);
+    serve(settings, api, Some(Arc::new(file)), reporter, signals).await
+}
+
+/// Runs until a person ends it: the first signal finishes what is under way, the second does not.
+async fn serve(
+    settings: ManagerSettings,
+    api: Option<ApiSettings>,
+    file: Option<Arc<SettingsFile>>,
+    reporter: Reporter,
     mut signals: StopSignals,
 ) -> Result<(), ExitError> {
     let runtime = RuntimeHandle::current();
-    let own = options.embedded(identity.address(), &reporter)?;
-    let manager = TunnelManager::start(options.settings(identity, &reporter), &runtime)?;
-    let api = ApiServer::start(&options.api, manager.clone(), None, &runtime)?;
-    announce(&options.api, &api, &reporter)?;
+    let manager = TunnelManager::start(settings, &runtime)?;
+    let reload = file.clone().map(|file| -> Reload {
+        let (manager, runtime) = (manager.clone(), runtime.clone());
+        Arc::new(move || file.reload(&manager, &runtime))
+    });
+    let server = match &api {
+        Some(settings) => {
+            let server = ApiServer::start(settings, manager.clone(), reload.clone(), &runtime)?;
+            announce(settings, &server, &reporter)?;
+            Some(server)
+        }
+        None => None,
+    };
     supervisor::ready();
-    signals.next().await;
+    let mut reloads = ReloadSignals::new().ok();
+    let watcher = file.and_then(|file| {
+        let watcher = FileWatcher::new(file.path());
+        watcher.map_err(|error| tracing::info!(%error, "only SIGHUP reloads")).ok()
+    });
+    while let Either::Right(_) =
+        select(pin!(signals.next()), pin!(wants_reload(reloads.as_mut(), watcher.as_ref()))).await
+    {
+        if let Some(reload) = reload.clone() {
+            // What is wrong with the file was told; it is read on a thread that may wait.
+            let _told = smol::unblock(move || reload()).await;
+        }
+    }
     supervisor::stopping();
     let ended = Box::pin(async {
-        api.shutdown().await;
-        manager.shutdown(DRAIN_LIMIT).await;
-        if let Some(own) = own {
-            own.stop().await;
+        if let Some(server) = server {
+            server.shutdown().await;
         }
+        manager.shutdown(DRAIN_LIMIT).await;
     });
     match select(ended, Box::pin(signals.next())).await {
         Either::Left(_) => reporter.tell(&Report::Stopped { reason: "as asked".to_owned() }),
         Either::Right(_) => tracing::info!("asked a second time: what is under way is cut off"),
     }
     Ok(())
+}
+
+/// Waits until the settings file has changed, or somebody asks by SIGHUP.
+async fn wants_reload(signals: Option<&mut ReloadSignals>, watcher: Option<&FileWatcher>) {
+    let signal = async {
+        match signals {
+            Some(signals) => signals.next().await,
+            None => pending().await,
+        }
+    };
+    let change = async {
+        match watcher {
+            Some(watcher) => settled(watcher).await,
+            None => pending().await,
+        }
+    };
+    select(pin!(signal), pin!(change)).await;
 }
 
 /// Says where the API listens.

@@ -1,6 +1,6 @@
 //! `up`: runs the links and services of the settings file, and follows its changes.
 
-mod link;
+pub(crate) mod link;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -281,7 +281,7 @@ fn find<'a>(settings: &'a Settings, name: &ServiceName) -> Option<&'a LinkEntry>
 }
 
 /// Waits until the file has changed and then been quiet for [`QUIET`].
-async fn settled(watcher: &FileWatcher) {
+pub(crate) async fn settled(watcher: &FileWatcher) {
     watcher.changed().await;
     loop {
         match select(pin!(watcher.changed()), pin!(Timer::after(QUIET))).await {

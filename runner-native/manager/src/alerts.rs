@@ -29,14 +29,19 @@ const MAX_ACTIVE: usize = 1000;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AlertLimits {
     /// Milliseconds that a check may take.
+    #[schemars(range(min = 1))]
     pub max_latency_ms: u32,
     /// Requests of a hundred that may fail.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 100))]
     pub max_error_rate: f64,
     /// Checks in a row that may fail.
+    #[schemars(range(min = 1))]
     pub max_consecutive_failures: u32,
     /// Memory of the process, MiB.
+    #[schemars(range(min = 1))]
     pub max_memory_mb: u32,
     /// Processor time of the process, percent of one core.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub max_cpu_percent: f64,
 }
 

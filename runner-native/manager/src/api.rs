@@ -31,6 +31,8 @@ struct ApiState {
     guard: guard::RequestGuard,
     /// Whether programs of the same user may start and stop links without the token.
     local_control: bool,
+    /// Whether there is `/metrics`.
+    has_metrics: bool,
     reload: Option<Reload>,
     counts: ApiCounts,
     /// Held by each connection, so that they can be counted.

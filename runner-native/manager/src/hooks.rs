@@ -2,7 +2,7 @@
 
 mod trigger;
 
-use std::io;
+use std::io::{self, Write};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -46,10 +46,12 @@ pub(crate) async fn run(action: &HookAction, values: &Values) -> Result<(), Stri
 
 async fn run_once(action: &HookAction, values: &Values) -> Result<(), String> {
     match &action.kind {
-        HookKind::Exec(words) => {
-            let words: Vec<String> = words.iter().map(|word| filled(word, values)).collect();
+        HookKind::Exec { command, input } => {
+            let words: Vec<String> = command.iter().map(|word| filled(word, values)).collect();
+            let input =
+                input.as_ref().map(|input| filled_json(input, values).to_string()).unwrap_or_default();
             let limit = action.timeout;
-            smol::unblock(move || execute(&words, limit)).await
+            smol::unblock(move || execute(&words, &input, limit)).await
         }
         HookKind::Post { target, path, content } => {
             let (kind, content) = encoded(content, values);
@@ -114,12 +116,16 @@ fn filled_json(value: &Value, values: &Values) -> Value {
 }
 
 /// Runs a program to its end, or kills it after `limit`.
-fn execute(words: &[String], limit: Duration) -> Result<(), String> {
+fn execute(words: &[String], input: &str, limit: Duration) -> Result<(), String> {
     let (name, arguments) = words.split_first().ok_or("there is nothing to run")?;
     let failed = |error: io::Error| format!("{name}: {error}");
     let mut command = Command::new(name);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().map_err(failed)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // It fits the buffer of a pipe, so that this never waits; a program that does not read it is no error.
+        let _unread = stdin.write_all(input.as_bytes());
+    }
     let deadline = Instant::now() + limit;
     loop {
         match child.try_wait().map_err(failed)? {
@@ -176,10 +182,11 @@ mod tests {
     #[test]
     fn a_program_ends_by_itself_or_is_killed() {
         let run = |words: &[&str], limit| {
-            execute(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>(), limit)
+            execute(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>(), "an alert", limit)
         };
         let long = Duration::from_secs(60);
         assert_eq!(run(&["true"], long), Ok(()));
+        assert_eq!(run(&["grep", "-q", "^an alert$"], long), Ok(()));
         assert!(run(&["false"], long).is_err_and(|error| error.contains("exit status: 1")));
         assert!(run(&["/no/such/program"], long).is_err());
         assert!(run(&["sleep", "1000"], Duration::ZERO).is_err_and(|error| error.contains("did not end")));

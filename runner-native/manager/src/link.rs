@@ -10,12 +10,17 @@ use hvym_tunnel_agent::event::{AgentStatus, LinkState};
 use hvym_tunnel_agent::settings::CompatSystem;
 use hvym_tunnel_agent::{Agent, AgentBuilder, AgentError, AgentHandle, ConflictPolicy, ServiceName};
 use hvym_tunnel_net::runtime::{RuntimeHandle, spawn};
+use hvym_tunnel_net::timeout::within;
+use hvym_tunnel_net::timer::Timer;
 use smol::channel::Sender;
 
 pub(crate) use self::observer::LinkObserver;
 use crate::feed::Feed;
 use crate::settings::{ManagedLinkSettings, ManagedService};
 use crate::shapes::TunnelState;
+
+/// How often a link that takes another's place is looked at.
+const CONNECTED_POLL: Duration = Duration::from_millis(50);
 
 /// A link, whether it runs or not.
 pub(crate) struct ManagedLink {
@@ -127,6 +132,16 @@ impl ManagedLink {
         let _outcome = handle.closed().await;
         self.ended(&handle, None);
         true
+    }
+
+    /// Waits until visitors can come, `limit` at most.
+    pub(crate) async fn connected(&self, limit: Duration) {
+        let connected = async {
+            while self.status().is_none_or(|status| status.link != LinkState::Online) {
+                Timer::after(CONNECTED_POLL).await;
+            }
+        };
+        within(limit, connected).await;
     }
 
     /// Adds a service, or replaces the one of its name. `false`: it was replaced. No other service notices.

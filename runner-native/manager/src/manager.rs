@@ -160,6 +160,32 @@ impl TunnelManager {
         Ok(())
     }
 
+    /// Puts a link with other settings in the place of the one of its name, which ends once the new one is connected, and after
+    /// ten seconds all the same; what is under way there may take ten more. The others do not notice.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn replace_link(&self, settings: ManagedLinkSettings) -> Result<(), ManagerError> {
+        let inner = &self.0;
+        let (feed, changed) = (Arc::clone(&inner.feed), inner.changed.clone());
+        let link = ManagedLink::new(settings, feed, changed, inner.runtime.clone());
+        let old = {
+            let mut links = inner.links.write().unwrap_or_else(PoisonError::into_inner);
+            let known = links.get_mut(link.name());
+            let known = known.ok_or_else(|| ManagerError::UnknownLink(link.name().to_owned()))?;
+            std::mem::replace(known, Arc::clone(&link))
+        };
+        let _inside = inner.runtime.enter();
+        start_if_wanted(Arc::clone(&link));
+        spawn(async move {
+            link.connected(STOP_LIMIT).await;
+            old.stop(STOP_LIMIT).await;
+        })
+        .detach();
+        inner.notify();
+        Ok(())
+    }
+
     /// Stops a link and forgets it; what is under way may take `limit`.
     ///
     /// # Errors

@@ -36,6 +36,7 @@ async fn check_now(spec: &ServiceSpec, kind: &ServiceProbe) -> Result<CheckRepor
     let (clock, mut report) = (Clock::new(), CheckReport::default());
     let begun = clock.now();
     match kind {
+        ServiceProbe::None => {}
         ServiceProbe::Tcp => probe.connect().await.map_err(|error| error.to_string())?,
         ServiceProbe::Http(path) => drop(get(&probe, path).await?),
         ServiceProbe::Ollama => {

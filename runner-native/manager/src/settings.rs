@@ -42,6 +42,8 @@ pub struct ManagerPolicy {
     pub hooks: Vec<Hook>,
     /// What is run when an alert is raised.
     pub on_alert: Vec<HookAction>,
+    /// Whether a link is started anew whose alert lasts.
+    pub reconnect: bool,
 }
 
 /// A link to one relay, and what is offered there.
@@ -76,13 +78,15 @@ pub struct ManagedService {
     pub spec: ServiceSpec,
     /// How it is checked.
     pub probe: ServiceProbe,
+    /// The models that it serves, if it is not asked for them.
+    pub models: Vec<String>,
 }
 
 impl ManagedService {
     /// Checked as its target suggests.
     pub fn new(spec: ServiceSpec) -> Self {
         let probe = ServiceProbe::for_target(&spec.target);
-        Self { spec, probe }
+        Self { spec, probe, models: Vec::new() }
     }
 }
 
@@ -90,6 +94,8 @@ impl ManagedService {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ServiceProbe {
+    /// Not at all.
+    None,
     /// By a connection.
     Tcp,
     /// By a GET of this path, whose status is below 500.
@@ -148,8 +154,13 @@ pub struct HookAction {
 /// The kinds of hooks.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum HookKind {
-    /// Runs a program, with these words as its name and arguments. No shell reads them.
-    Exec(Vec<String>),
+    /// Runs a program. No shell reads its words.
+    Exec {
+        /// Its name and arguments.
+        command: Vec<String>,
+        /// What it reads on its standard input, as JSON.
+        input: Option<serde_json::Value>,
+    },
     /// Sends a request.
     Post {
         /// To which local place. A certificate goes unchecked only on this machine.
@@ -212,6 +223,8 @@ pub struct ApiSettings {
     /// Whether programs of the same user on this machine may start and stop links by the three routes of the Tunnel Manager without
     /// the token, which they could read anyway. Pages in a browser may not.
     pub local_control: bool,
+    /// Whether there is `/metrics`.
+    pub metrics: bool,
     /// Between two `metrics_update`s.
     pub metrics_interval: Duration,
 }
@@ -233,6 +246,7 @@ impl ApiSettings {
             ],
             local_read: true,
             local_control: true,
+            metrics: true,
             metrics_interval: Duration::from_secs(5),
         }
     }

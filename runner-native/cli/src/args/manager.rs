@@ -15,21 +15,27 @@ use hvym_tunnel_net::target::Binding;
 
 use super::Output;
 use super::compat::CompatArgs;
+use super::config::SettingsArgs;
 use super::identity::{IdentityRole, SourceArgs, known_relays};
 use super::names::NameArgs;
+use crate::config::load_or_default;
 use crate::exit::{EXIT_CODES, Exit, ExitError};
-use crate::manager::ManagerOptions;
+use crate::manager::{ManagerOptions, SettingsFile};
+use crate::report::Reporter;
 
 /// The name of the only link.
 const LINK: &str = "relay";
 
 const AFTER: &str = "\
 Examples:
+    hvym-tunnel manager                              what the settings file says
     hvym-tunnel manager --relay tunnel.example --bind web=3000 --bind llm=11434
     curl http://localhost:8765/api/status
     hvym-tunnel bind docs=4000
     hvym-tunnel status
 
+Without --relay and --bind it runs the links and services of the settings file, and
+follows its changes, as up does; what is wrong with a new one changes nothing.
 The API is for this machine alone. What changes something needs the token of the file
 api.token in your state folder (~/.local/state/hvym-tunnel); the commands status,
 start, stop, restart, bind, unbind, alerts and events need none: they use a socket
@@ -61,6 +67,8 @@ pub(crate) struct ManagerArgs {
     compat: CompatArgs,
     #[command(flatten)]
     source: SourceArgs,
+    #[command(flatten)]
+    settings: SettingsArgs,
     #[command(flatten)]
     pub(crate) output: Output,
 }
@@ -120,6 +128,19 @@ fn check_interval(text: &str) -> Result<Duration, String> {
 }
 
 impl ManagerArgs {
+    /// The settings file, unless the command line says what to expose, or where.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file.
+    pub(crate) fn file(&self, reporter: &Reporter) -> Result<Option<SettingsFile>, ExitError> {
+        if self.link.relay.is_some() || !self.bind.is_empty() {
+            return Ok(None);
+        }
+        let (path, overrides) = (self.settings.path()?, self.settings.overrides());
+        let loaded = load_or_default(&path, self.settings.config.is_some(), &overrides)?;
+        Ok(Some(SettingsFile::new(path, overrides, loaded.settings, reporter.clone())))
+    }
+
     /// Checked options, and where the identity is.
     ///
     /// # Errors

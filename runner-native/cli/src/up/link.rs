@@ -162,14 +162,14 @@ impl RunningLink {
 }
 
 /// A service with the accounts of its file.
-fn spec(service: &ServiceEntry, folder: &Path) -> Result<ServiceSpec, ExitError> {
+pub(crate) fn spec(service: &ServiceEntry, folder: &Path) -> Result<ServiceSpec, ExitError> {
     let mut spec = service.spec(folder);
     spec.filter = spec.filter.with_file().map_err(SettingsError::from)?;
     Ok(spec)
 }
 
 /// The identity of a link, and where the relays that it knows are kept. One that no file is named for is made if it is missing.
-fn identity(
+pub(crate) fn identity(
     link: &LinkEntry,
     folder: &Path,
     reporter: &Reporter,
@@ -187,7 +187,7 @@ fn identity(
 }
 
 /// The login at a server that knows agents by tokens, with the token as it is now.
-fn compat(link: &LinkEntry, folder: &Path) -> Result<Option<CompatSettings>, ExitError> {
+pub(crate) fn compat(link: &LinkEntry, folder: &Path) -> Result<Option<CompatSettings>, ExitError> {
     let Some(system) = link.system() else { return Ok(None) };
     let token = match (&link.token_command, link.token_file(folder)) {
         (Some(words), _) => written_token(words)?,

@@ -75,6 +75,9 @@ pub(super) async fn run(
         Operation::Reload => reload(state).await,
         Operation::Events => updates::events(state),
         Operation::Description => answer::json(StatusCode::OK, &openapi::document()),
+        Operation::Prometheus if !state.has_metrics => {
+            answer::error(StatusCode::NOT_FOUND, "Endpoint not found")
+        }
         Operation::Prometheus => {
             answer::content(StatusCode::OK, exposition::CONTENT_TYPE, manager.prometheus())
         }
@@ -150,7 +153,7 @@ fn managed_service(service: NewService) -> Result<ManagedService, String> {
             Access::Private(parsed.map_err(|error| format!("allow: {error}"))?.into_iter().collect())
         }
     };
-    Ok(ManagedService { spec, probe })
+    Ok(ManagedService { probe, ..ManagedService::new(spec) })
 }
 
 fn unbind(state: &ApiState, parameter: Option<&str>, query: Option<&str>) -> Answer {
@@ -183,7 +186,7 @@ fn set_limits(state: &ApiState, limits: AlertLimits) -> Answer {
 
 async fn reload(state: &ApiState) -> Answer {
     let Some(reload) = state.reload.clone() else {
-        return answer::error(StatusCode::SERVICE_UNAVAILABLE, "There is no settings file to read again");
+        return answer::error(StatusCode::CONFLICT, "There is no settings file to read again");
     };
     match smol::unblock(move || reload()).await {
         Ok(message) => answer::done(message),

@@ -159,7 +159,8 @@ fn errors(route: &Route) -> Vec<(&'static str, &'static str)> {
         Operation::Status | Operation::Connections | Operation::Metrics => {
             errors.push(("503", "Nothing is configured"));
         }
-        Operation::Reload => errors.push(("503", "There is no settings file")),
+        Operation::Reload => errors.push(("409", "There is no settings file")),
+        Operation::Prometheus => errors.push(("404", "The settings leave it out")),
         Operation::Events => errors.push(("503", "Too many listen")),
         Operation::Live => errors.extend([("426", "This is a WebSocket"), ("503", "Too many listen")]),
         _ => {}

@@ -108,6 +108,7 @@ impl ApiServer {
                 token,
             },
             local_control: settings.local_control,
+            has_metrics: settings.metrics,
             reload,
             counts: Default::default(),
             connections: Arc::default(),

@@ -64,6 +64,9 @@ impl Inner {
 
     /// If `subject` is the relay of a link that somebody wants, starts that link anew.
     fn restart_relay(self: &Arc<Self>, subject: &str) {
+        if !self.policy().reconnect {
+            return;
+        }
         let link = self
             .lock_connections()
             .get(subject)

@@ -21,6 +21,7 @@ use crate::link::ManagedLink;
 use crate::manager::supervisor::members;
 use crate::probe;
 use crate::quality::Quality;
+use crate::settings::ServiceProbe;
 use crate::uptime::Uptime;
 
 /// What is asked of a relay whose link had no ping yet.
@@ -34,7 +35,9 @@ impl Inner {
             .iter()
             .flat_map(|link| {
                 let relay = (link.name().to_owned(), None);
-                let services = link.services().into_iter().map(|service| service.spec.name);
+                let services =
+                    link.services().into_iter().filter(|service| service.probe != ServiceProbe::None);
+                let services = services.map(|service| service.spec.name);
                 let services: Vec<_> = services.map(|name| (link.name().to_owned(), Some(name))).collect();
                 std::iter::once(relay).chain(services)
             })
@@ -101,7 +104,13 @@ impl Inner {
         let Some(service) = service else { return check_relay(&link, limit).await };
         let services = link.services();
         let service = services.iter().find(|known| known.spec.name.as_str() == service)?;
-        Some(probe::check(&service.spec, &service.probe, limit).await)
+        let report = probe::check(&service.spec, &service.probe, limit).await;
+        Some(report.map(|mut report| {
+            if report.models.is_empty() {
+                report.models.clone_from(&service.models);
+            }
+            report
+        }))
     }
 
     fn handle_check(self: &Arc<Self>, name: &str, outcome: Option<Result<CheckReport, String>>) {

@@ -166,7 +166,7 @@ impl Inner {
         };
         let service = link.services().into_iter().find(|service| service.spec.name == *name);
         match service {
-            Some(ManagedService { spec, probe: ServiceProbe::Ollama }) => {
+            Some(ManagedService { spec, probe: ServiceProbe::Ollama, .. }) => {
                 (ConnectionKind::Ollama, format!("http://{}", spec.target.place()))
             }
             Some(ManagedService { spec, .. }) => {

@@ -53,6 +53,9 @@ pub(crate) fn mismatch(root: &Value, schema: &Value, value: &Value, at: &str) ->
         "maximum" => {
             (value.is_number() && value.as_f64() > rule.as_f64()).then(|| format!("{at}: {value} > {rule}"))
         }
+        "exclusiveMinimum" => {
+            (value.is_number() && value.as_f64() <= rule.as_f64()).then(|| format!("{at}: {value} <= {rule}"))
+        }
         "description" | "format" | "title" | "default" => None,
         other => panic!("the keyword {other} at {at} is not understood"),
     })
