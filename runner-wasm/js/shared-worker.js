@@ -95,9 +95,10 @@ class Page {
   }
 
   async #serve({ service, options }) {
-    const handler = async (request, context) => {
+    const handler = async (request, { visitor, from }) => {
       const packed = await packBody(request.body);
       const { method, url, headers } = request;
+      const context = { service, visitor, from };
       const message = { service, context, method, url, list: flatten(headers), body: packed.body };
       const { status, statusText, list, body } = await this.#peer.ask("request", message, packed.transfer).answer;
       const fields = new Headers();
