@@ -76,6 +76,8 @@ pub(crate) struct BundledLink {
     pub(crate) is_retiring: bool,
     /// The other side ends it when it has no more use for it.
     pub(crate) is_left_to_peer: bool,
+    /// Another session has begun since: what this link says of its own concerns no other link.
+    pub(crate) is_of_earlier_session: bool,
     traffic: Traffic,
     held_back: HeldBack,
 }
@@ -102,6 +104,7 @@ impl Bundle {
             up_since: None,
             is_retiring: false,
             is_left_to_peer: false,
+            is_of_earlier_session: false,
             traffic,
             held_back,
         });

@@ -60,8 +60,12 @@ impl Agent {
                     return;
                 }
                 // The relay goes on with what comes to it until then, which needs this link.
-                self.bundle.get_mut(id).into_iter().for_each(|member| member.is_left_to_peer = true);
-                if self.can_join() {
+                let mut is_current = true;
+                if let Some(member) = self.bundle.get_mut(id) {
+                    member.is_left_to_peer = true;
+                    is_current = !member.is_of_earlier_session;
+                }
+                if is_current && self.can_join() {
                     // The session ends with the relay's process: the next link begins another one.
                     self.dialer.purpose = Purpose::NewSession;
                 }
@@ -91,7 +95,9 @@ impl Agent {
             return self.events.push_back(AgentEvent::Links(self.bundle.up()));
         }
         // Links of an earlier session carry what is under way there, and nothing new.
-        self.bundle.iter_mut().filter(|member| member.id != id).for_each(|member| member.is_retiring = true);
+        for member in self.bundle.iter_mut().filter(|member| member.id != id) {
+            (member.is_retiring, member.is_of_earlier_session) = (true, true);
+        }
         self.session = Some(endpoint.terms.clone());
         let notice = self.note_relay(&endpoint);
         self.dialer.purpose = if self.can_join() { Purpose::Join } else { Purpose::NewSession };
