@@ -27,13 +27,6 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
             err().with(Plain, format!("new identity {address}")),
             err().with(Dim, format!("{} (0600; whoever has this file is you)", path)),
         ],
-        Report::OwnRelay { lan: true, .. } => {
-            vec![err().with(Dim, "whoever is in the local network can visit; --relay HOST makes it public")]
-        }
-        Report::OwnRelay { .. } => vec![
-            err().with(Dim, "without --relay, only this machine can visit (--relay HOST makes it public)"),
-        ],
-        Report::Inspecting { url } => vec![err().with(Dim, format!("requests are shown at {url}"))],
         Report::Draining { reason, deadline } => vec![err().with(
             Yellow,
             format!("{reason}: finishing what is under way (at most {}; again to stop now)", span(*deadline)),
@@ -44,14 +37,16 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
             lines.extend(hint.as_ref().map(|hint| Line::err().with(Bold, "hint: ").with(Plain, hint)));
             lines
         }
-        Report::Ready { .. }
+        Report::OwnRelay { .. }
+        | Report::Ready { .. }
         | Report::Forwarding { .. }
         | Report::Bound { .. }
         | Report::BindFailed { .. }
         | Report::ServiceChosen { .. }
         | Report::Unbound { .. }
         | Report::Named { .. }
-        | Report::NameRefused { .. } => services(report, moment),
+        | Report::NameRefused { .. }
+        | Report::Inspecting { .. } => services(report, moment),
         Report::Disconnected { .. } | Report::Reconnected { .. } | Report::Notice { .. } => link(report),
         Report::Listening { .. }
         | Report::AgentJoined { .. }
@@ -146,6 +141,13 @@ fn services(report: &Report, moment: Moment) -> Vec<Line> {
             let by = by.as_ref().map(|by| format!(" ({by})")).unwrap_or_default();
             vec![err().with(Yellow, format!("another agent of this identity serves {service} now{by}"))]
         }
+        Report::OwnRelay { lan: true, .. } => {
+            vec![err().with(Dim, "whoever is in the local network can visit; --relay HOST makes it public")]
+        }
+        Report::OwnRelay { .. } => vec![
+            err().with(Dim, "without --relay, only this machine can visit (--relay HOST makes it public)"),
+        ],
+        Report::Inspecting { url } => vec![err().with(Dim, format!("requests are shown at {url}"))],
         Report::Named { name, url } => vec![err().with(Dim, format!("the name {name} is yours: {url}"))],
         Report::NameRefused { name, code, message } => {
             vec![err().with(Red, format!("the name {name} was not given: {message} ({code})"))]
