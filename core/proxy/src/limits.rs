@@ -142,6 +142,11 @@ impl<S: Ord + Clone> VisitorLimits<S> {
         }
     }
 
+    /// Counts by other limits from now on. What is under way beyond a lower one goes on, and takes the place of what would come.
+    pub const fn set_config(&mut self, config: VisitorLimitsConfig) {
+        self.config = config;
+    }
+
     /// Connections that are open.
     pub const fn connections(&self) -> usize {
         self.connections

@@ -94,6 +94,11 @@ impl<K: Copy + Ord> Directory<K> {
         self.registered.insert(name);
     }
 
+    /// Registers these names and no others. Sessions that have another one keep it until they end.
+    pub fn set_registered(&mut self, names: impl IntoIterator<Item = Arc<str>>) {
+        self.registered = names.into_iter().collect();
+    }
+
     /// Admits a session that logged in, in place of an older one of the same program. Services of that one are
     /// [`Serving::Expected`], as after [`Directory::remove`].
     ///

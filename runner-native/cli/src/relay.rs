@@ -4,7 +4,7 @@ use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 
-use crate::args::admin;
+use crate::args::{admin, relay};
 use crate::exit::{Exit, ExitError};
 use crate::report::{AuditFile, Report, Reporter, Who};
 use crate::signals::{DRAIN_LIMIT, ReloadSignals, Stop, StopSignals};
@@ -26,6 +26,7 @@ pub(crate) async fn run(
     reports: Reports,
     mut signals: StopSignals,
 ) -> Result<(), ExitError> {
+    let has_config = options.admission.config.is_some();
     let address = identity.address();
     let reporter = reports.reporter.clone();
     let is_behind_proxy =
@@ -41,13 +42,13 @@ pub(crate) async fn run(
     let relay = builder.start(&RuntimeHandle::current())?;
     // Without files to read again the signal means what it always means: the terminal is gone. It is heard before anybody
     // is told that the relay runs, or it would end a relay that has just begun.
-    let mut reloads =
-        (relay.has_files() || reports.audit.is_some()).then(ReloadSignals::new).and_then(Result::ok);
+    let has_files = has_config || relay.has_files() || reports.audit.is_some();
+    let mut reloads = has_files.then(ReloadSignals::new).and_then(Result::ok);
     let (url, agent_url) = relay.urls();
     let listen = relay.local_addr().to_string();
     reporter.tell(&Report::Listening { url, relay: agent_url, address, listen });
     supervisor::ready();
-    let stop = until_stop(&relay, &reports, &mut signals, &mut reloads).await;
+    let stop = until_stop(&relay, &reports, &mut signals, &mut reloads, has_config).await;
     supervisor::stopping();
     if stop == Stop::Drain {
         let reason = "as asked".to_owned();
@@ -72,6 +73,7 @@ async fn until_stop(
     reports: &Reports,
     signals: &mut StopSignals,
     reloads: &mut Option<ReloadSignals>,
+    has_config: bool,
 ) -> Stop {
     loop {
         let Some(reloads) = reloads else { return signals.next().await };
@@ -82,9 +84,24 @@ async fn until_stop(
                     audit.reopen();
                 }
                 relay.reload();
+                if has_config {
+                    apply_file(relay, reports);
+                }
             }
         }
     }
+}
+
+/// Reads the options again, as at the start, and takes over what may change. What is wrong changes nothing.
+fn apply_file(relay: &RelayHandle, reports: &Reports) {
+    let options = relay::options_again();
+    let applied =
+        options.and_then(|options| relay.apply(options).map_err(|error| ExitError::from(error).message));
+    let report = match applied {
+        Ok(restart) => Report::ConfigLoaded { changes: None, restart },
+        Err(message) => Report::ConfigKept { message },
+    };
+    reports.reporter.tell(&report);
 }
 
 /// Opens the file of the audit log, if there is to be one.

@@ -406,8 +406,12 @@ pub(crate) enum Report {
     },
     /// The settings file was read again, and is applied from now on.
     ConfigLoaded {
-        /// How many differences there were.
-        changes: usize,
+        /// How many differences there were, where each is applied by itself.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        changes: Option<usize>,
+        /// What differs too, and has an effect after a restart only.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        restart: Vec<&'static str>,
     },
     /// The new settings file cannot be used, and the settings from before stay.
     ConfigKept {

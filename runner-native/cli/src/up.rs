@@ -174,7 +174,7 @@ impl Running {
         for change in &changes {
             self.apply(change);
         }
-        self.reporter.tell(&Report::ConfigLoaded { changes: changes.len() });
+        self.reporter.tell(&Report::ConfigLoaded { changes: Some(changes.len()), restart: Vec::new() });
     }
 
     fn apply(&mut self, change: &Change) {

@@ -79,7 +79,7 @@ pub(super) async fn answer(
     if let NameError::NotConnected(short) = name {
         return (response_body::page(&Page::no_agent(short.as_str()), format), None);
     }
-    if path == "/ws/tunnel" && visitor.state.compat_agents.are_expected() {
+    if path == "/ws/tunnel" && visitor.state.live.get().compat_agents.are_expected() {
         return (agent_conn::answer_with_token(visitor, request), None);
     }
     let page = match (path, name) {
@@ -133,11 +133,12 @@ fn health(visitor: &Visitor) -> Answer {
 /// Answers below `/api/`, with CORS; `None` if the path is unknown.
 async fn asked(visitor: &Visitor, request: Request<RequestBody>) -> Option<RoutedAnswer> {
     let state = &visitor.state;
-    let grant = cors::Grant::new(&request, &state.settings.options.admission.origins);
+    let grant = cors::Grant::new(&request, &state.live.get().origins);
     if let Some(answer) = grant.preflight() {
         return Some((answer, None));
     }
-    let (answer, permit) = if state.compat_agents.has_cloud() && desktop::is_routed(request.uri()) {
+    let (answer, permit) = if state.live.get().compat_agents.has_cloud() && desktop::is_routed(request.uri())
+    {
         desktop::route(visitor, request).await
     } else {
         (api(visitor, request).await?, None)
@@ -165,7 +166,7 @@ async fn api(visitor: &Visitor, request: Request<RequestBody>) -> Option<Answer>
         path => {
             let rest = path.strip_prefix("/api/tunnel/")?;
             let of_cloud = || cloud::answer(state, rest, request.headers());
-            match state.compat_agents.has_cloud().then(of_cloud).flatten() {
+            match state.live.get().compat_agents.has_cloud().then(of_cloud).flatten() {
                 Some(answer) => answer,
                 None if rest.contains('/') => return None,
                 None => told(&|asker| hvym::tunnel(state, rest, asker)),

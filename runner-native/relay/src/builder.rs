@@ -18,7 +18,6 @@ use smol::channel::bounded;
 use crate::access::{AgentLists, Bans};
 use crate::acme::{AcmeSource, LiveHosts};
 use crate::agent_conn::name_requests;
-use crate::compat_agents::CompatAgents;
 use crate::config::{CONTROL_SOCKET, RelayOptions, RestartSettings, StateSettings};
 #[cfg(unix)]
 use crate::control::ControlSocket;
@@ -26,6 +25,7 @@ use crate::error::RelayError;
 use crate::event::{EventSink, RelayEvent};
 use crate::handle::RelayHandle;
 use crate::listener;
+use crate::live_options::CurrentOptions;
 use crate::names::{DnsLookup, NameRegistry, Resolver};
 use crate::registry::Registry;
 use crate::relay_state::{Plugins, RelayState};
@@ -174,7 +174,7 @@ impl RelayBuilder {
                 Arc::new(AgentLists::load(options.access.clone(), options.admission.policy)?)
             }
         };
-        let compat_agents = CompatAgents::new(&options.guests)?;
+        let live = CurrentOptions::new(options)?;
         let (listener, local) = listen(&options.restart, options.ingress.listen)?;
         let http = options.https.http().map(|at| listen(&options.restart, at)).transpose()?;
         let (source, manager) = certificate_source(self.certificates, options)?;
@@ -187,8 +187,7 @@ impl RelayBuilder {
         let (sender, events) = event_channel(self.event_capacity);
         let sink = EventSink { observer: self.observer, sender };
         let revocations = Revocations::load(self.settings.options.state.state_dir.as_deref())?;
-        let state =
-            RelayState::new(self.identity, self.settings, compat_agents, local.port(), sink, plugins, kept);
+        let state = RelayState::new(self.identity, self.settings, live, local.port(), sink, plugins, kept);
         let state = Arc::new(RelayState { revocations, ..state });
         let expiring = spawn(name_requests::expire(Arc::clone(&state)));
         let kind = tls.clone().map_or(ListenerKind::Plain, ListenerKind::Tls);

@@ -8,7 +8,10 @@ use std::time::Duration;
 use hvym_tunnel_core::stellar::Address;
 use smol::channel::{Receiver, Sender};
 
+use crate::config::RelayOptions;
+use crate::error::RelayError;
 use crate::event::RelayEvents;
+use crate::live_options::beyond_reload;
 use crate::relay_state::RelayState;
 use crate::tls::Tls;
 
@@ -96,10 +99,23 @@ impl RelayHandle {
         self.state.request_reload();
     }
 
+    /// Takes over other options while the relay runs: the agents of other systems, the origins of pages, the limits of visitors.
+    /// Agents that are let in no more are cut off. Returns the groups of options that differ from those at the start, and have
+    /// an effect after a restart only.
+    ///
+    /// # Errors
+    /// The options contradict each other, or a file that they name cannot be used; nothing has changed then.
+    pub fn apply(&self, mut options: RelayOptions) -> Result<Vec<&'static str>, RelayError> {
+        options.check()?;
+        options.load_guests()?;
+        self.state.apply(&options)?;
+        Ok(beyond_reload(&self.state.settings.options, &options))
+    }
+
     /// Whether [`Self::reload`] has anything to reload.
     pub fn has_files(&self) -> bool {
         self.tls.is_some()
-            || self.state.compat_agents.has_file()
+            || self.state.live.get().compat_agents.has_file()
             || self.state.settings.options.access.allowed_file.is_some()
     }
 

@@ -26,6 +26,7 @@ mod http1;
 mod lifecycle;
 mod limits;
 mod listener;
+mod live_options;
 mod metrics;
 mod names;
 mod pages;

@@ -10,7 +10,6 @@ use hvym_tunnel_core::stellar::Address;
 
 use crate::access::Bans;
 use crate::audit::Audit;
-use crate::compat_agents::CompatAgents;
 use crate::event::{EventSink, RelayEvent};
 use crate::lifecycle::Lifecycle;
 use crate::limits::agent_rates::AgentRates;
@@ -19,6 +18,7 @@ use crate::limits::logins::Logins;
 use crate::limits::reached::ReachedStreams;
 use crate::limits::reserve::Reserve;
 use crate::limits::visitor_counts::{ExemptAddresses, VisitorCounts};
+use crate::live_options::{CurrentOptions, LiveOptions};
 use crate::metrics::Metrics;
 use crate::names::{DnsLookup, NameRegistry, Resolver};
 use crate::registry::{OpenRegistry, Registry};
@@ -28,7 +28,6 @@ use crate::sessions::{Hold, PortTable, SessionTable};
 use crate::settings::RelaySettings;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::key::Identity;
-use hvym_tunnel_net::secret::Fingerprint;
 
 /// The state of one relay.
 pub(crate) struct RelayState {
@@ -41,7 +40,8 @@ pub(crate) struct RelayState {
     pub(crate) sessions: SessionTable,
     /// Visitors of agents that have not come back since the start.
     pub(crate) hold: Hold,
-    pub(crate) compat_agents: CompatAgents,
+    /// What may change while the relay runs.
+    pub(crate) live: LiveOptions,
     pub(crate) ports: PortTable,
     pub(crate) revocations: Revocations,
     pub(crate) limits: Arc<VisitorCounts>,
@@ -95,7 +95,7 @@ impl RelayState {
     pub(crate) fn new(
         identity: Arc<Identity>,
         settings: RelaySettings,
-        compat_agents: CompatAgents,
+        live: CurrentOptions,
         port: u16,
         events: EventSink,
         plugins: Plugins,
@@ -110,7 +110,8 @@ impl RelayState {
         let session = settings.session(&identity);
         let (address, own_names) = (identity.address(), settings.names(port));
         let logins = Arc::new(Logins::new(options.logins(), clock));
-        let sessions = SessionTable::new(&options.ingress.domain, compat_agents.names(), logins.capacity());
+        let sessions =
+            SessionTable::new(&options.ingress.domain, live.compat_agents.names(), logins.capacity());
         names.all().into_iter().for_each(|(name, owner)| sessions.give_name(name, owner));
         Self {
             info: RelayInfo { address, identity, names: own_names, port, started: SystemTime::now() },
@@ -118,7 +119,7 @@ impl RelayState {
             clock,
             sessions,
             hold: Hold::new(clock.now(), options.restart.hold),
-            compat_agents,
+            live: LiveOptions::new(live),
             ports: PortTable::new(options.ingress.listen.ip(), options.ingress.tcp_ports.clone()),
             revocations: Revocations::default(),
             limits: Arc::new(VisitorCounts::new(options.visitors.counted(&options.limits), exempt, clock)),
@@ -187,15 +188,14 @@ impl RelayState {
         format!("tcp://{}:{port}", self.settings.options.ingress.domain)
     }
 
-    /// Whether this is the operator's key. Compares fingerprints in constant time.
+    /// Whether this is the operator's key.
     pub(crate) fn is_operator(&self, key: &[u8]) -> bool {
-        let known = self.settings.options.guests.tunely.as_ref().and_then(|tunely| tunely.admin_key.as_ref());
-        known.is_some_and(|known| known.matches(&Fingerprint::new(key)))
+        self.live.get().is_operator(key)
     }
 
     /// Whether everybody may list the connected agents.
     pub(crate) fn is_list_public(&self) -> bool {
-        self.settings.options.guests.public_tunnels
+        self.live.get().is_list_public()
     }
 
     pub(crate) fn emit(&self, event: RelayEvent) {

@@ -22,7 +22,7 @@ pub(crate) async fn run(state: Arc<RelayState>, tls: Option<Tls>) {
         if let Some(reloaded) = certificate {
             state.emit(RelayEvent::Certificate(reloaded));
         }
-        if asked && let Some(reloaded) = state.compat_agents.reload() {
+        if asked && let Some(reloaded) = state.live.get().compat_agents.reload() {
             state.emit(RelayEvent::Keys(reloaded));
         }
         let registry = &state.plugins.registry;

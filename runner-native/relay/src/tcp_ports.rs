@@ -145,8 +145,8 @@ mod tests {
 
     use super::*;
     use crate::RelaySettings;
-    use crate::compat_agents::CompatAgents;
     use crate::event::EventSink;
+    use crate::live_options::CurrentOptions;
     use crate::names::NameRegistry;
     use crate::relay_state::Plugins;
     use hvym_tunnel_net::key::Identity;
@@ -157,7 +157,7 @@ mod tests {
         let mut settings = RelaySettings::loopback();
         change(&mut settings);
         let identity = Arc::new(Identity::generate().expect("randomness"));
-        let (agents, plugins) = (CompatAgents::default(), Plugins::default());
+        let (agents, plugins) = (CurrentOptions::default(), Plugins::default());
         let bans = crate::access::Bans::load(None, UnixTime::from_secs(0)).expect("no file");
         let names = NameRegistry::load(None, std::time::Duration::from_secs(1)).expect("no file");
         Arc::new(RelayState::new(identity, settings, agents, 1, EventSink::unseen(), plugins, (bans, names)))

@@ -8,18 +8,34 @@ use std::path::Path;
 
 use serde::Deserialize;
 use toml::Spanned;
-use toml::de::{DeTable, Deserializer, Error};
+use toml::de::{DeTable, DeValue, Deserializer, Error};
 
 use crate::check;
 use crate::mistake::{Mistake, Mistakes, ValueOrigin};
 use crate::overlay::Override;
 use crate::settings::Settings;
-use crate::tree::{apply, key_at, key_of, leaves, offset_of, remove_at};
+use crate::tree::{apply, join, key_at, key_of, leaves, offset_of, remove_at};
 
 /// Mistakes that are told at once; a file with more is another file.
 const MAX_MISTAKES: usize = 100;
 /// Edits of one letter beyond which a key is no misspelling of another: less than this part of it is the same.
 const MIN_LIKENESS: f64 = 0.6;
+
+/// Every table of the file, and whether there may be several; each after the one that it is in.
+const SHAPES: [(&str, bool); 12] = [
+    ("link", true),
+    ("service", true),
+    ("api", false),
+    ("health", false),
+    ("alerts", false),
+    ("hooks", false),
+    ("hooks.ready", true),
+    ("hooks.down", true),
+    ("log", false),
+    ("ui", false),
+    ("start", false),
+    ("limits", false),
+];
 
 /// Settings, and where each value came from.
 #[derive(Clone, Debug)]
@@ -73,14 +89,19 @@ pub fn parse(text: &str, path: &Path, overrides: &[Override]) -> Result<Loaded, 
 /// Reads the settings; without them there are mistakes.
 fn read(table: &Spanned<DeTable<'_>>, source: &Source<'_>) -> (Option<Settings>, Vec<Mistake>) {
     let mut rest = table.clone();
-    let mut list = Vec::new();
+    let mut list: Vec<Mistake> = misshapen(rest.get_mut(), source);
     while list.len() < MAX_MISTAKES {
         let error = match Settings::deserialize(Deserializer::from(rest.clone())) {
             Ok(settings) => return (Some(settings), list),
             Err(error) => error,
         };
         let at = error.span();
-        list.push(source.mistake(table.get_ref(), &error));
+        let mistake = source.mistake(table.get_ref(), &error);
+        // What was taken out because it is wrong is missing now, and nobody left it out.
+        let missing = missing_field(error.message()).map(|name| join(&mistake.key, name));
+        if !missing.is_some_and(|key| list.iter().any(|earlier| earlier.key == key)) {
+            list.push(mistake);
+        }
         // What has no place cannot be taken out.
         if !at.is_some_and(|at| remove_at(rest.get_mut(), &at)) {
             break;
@@ -142,6 +163,33 @@ impl Source<'_> {
     }
 }
 
+/// Takes out what is no table where one is needed. serde would take a list for the values of its keys in their order.
+fn misshapen(table: &mut DeTable<'_>, source: &Source<'_>) -> Vec<Mistake> {
+    let mut found = Vec::new();
+    for (key, is_list) in SHAPES {
+        let mut steps = key.split('.');
+        let first = steps.next().and_then(|step| table.get(step));
+        let value = steps.fold(first, |value, step| value.and_then(|value| value.get_ref().get(step)));
+        let is_right = value.is_none_or(|value| match value.get_ref() {
+            DeValue::Array(list) => is_list && list.iter().all(|item| item.get_ref().is_table()),
+            value => !is_list && value.is_table(),
+        });
+        let Some(span) = value.map(Spanned::span).filter(|_| !is_right) else { continue };
+        let what = match is_list {
+            true => format!("tables are needed, each after a line [[{key}]]"),
+            false => format!("a table is needed, after a line [{key}]"),
+        };
+        found.push(Mistake { origin: source.origin(Some(span.start)), key: key.to_owned(), what });
+        remove_at(table, &span);
+    }
+    found
+}
+
+/// The name in the message of serde about a key that is missing.
+fn missing_field(message: &str) -> Option<&str> {
+    message.strip_prefix("missing field ").map(|name| name.trim_matches('`'))
+}
+
 /// The message of serde without what stands in the file.
 fn words(message: &str) -> String {
     let listed =
@@ -158,8 +206,8 @@ fn words(message: &str) -> String {
             None => format!("{kind}; {known} {}", names.join(", ")),
         };
     }
-    if let Some(key) = message.strip_prefix("missing field ") {
-        return format!("the key {} is needed here", key.trim_matches('`'));
+    if let Some(key) = missing_field(message) {
+        return format!("the key {key} is needed here");
     }
     if message.starts_with("invalid type") || message.starts_with("invalid value") {
         if let Some((_, expected)) = message.rsplit_once(", expected ") {

@@ -132,7 +132,7 @@ pub(crate) fn key_at(table: &DeTable<'_>, at: usize, before: &str) -> Option<Str
     None
 }
 
-fn join(before: &str, name: &str) -> String {
+pub(crate) fn join(before: &str, name: &str) -> String {
     if before.is_empty() { name.to_owned() } else { format!("{before}.{name}") }
 }
 

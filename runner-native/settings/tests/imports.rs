@@ -101,8 +101,9 @@ fn metavincis_document_is_found_among_its_others() {
     let link = &settings.links[0];
     assert_eq!((link.relay.to_string().as_str(), link.auto_connect), ("wss://tunnel.hvym.link", true));
     assert_eq!(link.relay_address.map(|a| a.to_string()).as_deref(), Some(address));
-    let services: Vec<_> =
+    let mut services: Vec<_> =
         settings.services.iter().map(|s| (s.name.as_str(), s.target.to_string())).collect();
+    services.sort();
     assert_eq!(
         services,
         [("my-site", "http://localhost:8080".to_owned()), ("pintheon", "http://localhost:9998".to_owned())]

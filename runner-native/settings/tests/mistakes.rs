@@ -163,6 +163,14 @@ fn what_is_no_toml_is_told_by_line() {
 }
 
 #[test]
+fn what_is_no_table_is_told_and_never_read_as_one() {
+    let told =
+        mistakes("api = []\nlink = [[\"main\"]]\nhealth = 1\nhooks = { ready = {} }\nservice = \"web\"\n");
+    let lines: Vec<_> = told.iter().filter_map(|line| line.split(": ").nth(1)).collect();
+    assert_eq!(lines, ["api", "link", "health", "hooks.ready", "service"], "{told:#?}");
+}
+
+#[test]
 fn no_mistake_shows_what_stands_there() {
     let secret = "SSECRETSECRETSECRET";
     for text in [

@@ -29,7 +29,7 @@ mod manager;
 mod names;
 mod operator;
 mod own_relay;
-mod relay;
+pub(crate) mod relay;
 mod relay_file;
 mod relays;
 pub(crate) mod requests;
@@ -168,6 +168,17 @@ impl Cli {
     /// # Errors
     /// How the program ends instead: the help is a clean end, and everything was said already.
     pub(crate) fn understand(arguments: Vec<OsString>) -> Result<Cli, Exit> {
+        Cli::parse(arguments).map_err(|error| match error {
+            ParseError::Usage(error) => refuse(&error),
+            ParseError::File(error) => {
+                eprintln!("error: {}", error.message);
+                error.exit
+            }
+        })
+    }
+
+    /// As [`Cli::understand`], without a word to anybody.
+    fn parse(arguments: Vec<OsString>) -> Result<Cli, ParseError> {
         // Before there are options, errors already have colours.
         let plain = arguments.iter().any(|argument| argument == "--no-color");
         let colour = if plain { ColorChoice::Never } else { ColorChoice::Auto };
@@ -177,14 +188,11 @@ impl Cli {
             command = help::short(command);
         }
         let parse = |arguments: &[OsString]| command.clone().try_get_matches_from(arguments);
-        let typed = parse(&arguments).map_err(|error| refuse(&error))?;
+        let typed = parse(&arguments)?;
         let count = arguments.len();
-        let arguments = relay_file::with_file(&command, &typed, arguments).map_err(|error| {
-            eprintln!("error: {}", error.message);
-            error.exit
-        })?;
-        let matches = if arguments.len() == count { Ok(typed) } else { parse(&arguments) };
-        matches.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|error| refuse(&error))
+        let arguments = relay_file::with_file(&command, &typed, arguments)?;
+        let matches = if arguments.len() == count { typed } else { parse(&arguments)? };
+        Ok(Cli::from_arg_matches(&matches)?)
     }
 
     /// Understands a command line that is run later; nothing is said.
@@ -235,6 +243,17 @@ impl Cli {
         std::panic::set_hook(Box::new(move |panic| tell(&panic.to_string())));
         Ok(reporter)
     }
+}
+
+/// Why a command line is not understood.
+#[derive(Debug, Error)]
+enum ParseError {
+    /// It is no command line of this program, or asks for its help.
+    #[error("{}", key::concealed(&.0.to_string()))]
+    Usage(#[from] clap::Error),
+    /// The file that it names.
+    #[error(transparent)]
+    File(#[from] ExitError),
 }
 
 /// Options that are well formed, but contradict each other; further ones are

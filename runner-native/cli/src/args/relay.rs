@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use super::Output;
 use super::identity::{IdentityRole, SourceArgs};
 use super::operator::OperatorArgs;
+use super::{Cli, Command, Output};
 use crate::exit::{EXIT_CODES, ExitError};
 use hvym_tunnel_net::key::Source;
 use hvym_tunnel_relay::config::{
@@ -62,6 +62,20 @@ pub(crate) struct RelayArgs {
     visitors: VisitorSettings,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+/// The options of this process's command line, with the file that it names as it is now.
+///
+/// # Errors
+/// What is wrong, in words.
+pub(crate) fn options_again() -> Result<RelayOptions, String> {
+    let cli = Cli::parse(std::env::args_os().collect()).map_err(|error| error.to_string())?;
+    match cli.command {
+        Command::Relay(arguments) => {
+            arguments.options().map(|(_, options)| options).map_err(|error| error.message)
+        }
+        _ => Err("this process runs no relay".to_owned()),
+    }
 }
 
 impl RelayArgs {

@@ -100,7 +100,7 @@ impl SettingsFile {
             (changes, settings.clone())
         };
         changes.iter().for_each(|change| self.apply(change, &new, manager));
-        self.reporter.tell(&Report::ConfigLoaded { changes: changes.len() });
+        self.reporter.tell(&Report::ConfigLoaded { changes: Some(changes.len()), restart: Vec::new() });
         Ok(format!("{} changes are applied", changes.len()))
     }
 

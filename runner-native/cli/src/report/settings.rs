@@ -8,13 +8,19 @@ use super::line::{Ink, Line};
 pub(super) fn settings(report: &Report, moment: Moment) -> Vec<Line> {
     use Ink::{Dim, Plain, Yellow};
     match report {
-        Report::ConfigLoaded { changes } => {
+        Report::ConfigLoaded { changes, restart } => {
             let text = match changes {
-                0 => "  the settings were read again, and say the same".to_owned(),
-                1 => "  the settings were read again: 1 change".to_owned(),
-                changes => format!("  the settings were read again: {changes} changes"),
+                None => "  the settings were read again".to_owned(),
+                Some(0) => "  the settings were read again, and say the same".to_owned(),
+                Some(1) => "  the settings were read again: 1 change".to_owned(),
+                Some(changes) => format!("  the settings were read again: {changes} changes"),
             };
-            vec![Line::out().with(Dim, clock(moment.now)).with(Plain, text)]
+            let mut lines = vec![Line::out().with(Dim, clock(moment.now)).with(Plain, text)];
+            if !restart.is_empty() {
+                let text = format!("only a restart changes {}", restart.join("; "));
+                lines.push(err().with(Yellow, text));
+            }
+            lines
         }
         Report::ConfigKept { message } => {
             let mut lines =

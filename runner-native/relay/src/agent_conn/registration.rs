@@ -218,7 +218,7 @@ impl AgentRegistration {
             let text = format!("too many wrong tokens came from your network: wait {} s", wait.as_secs() + 1);
             return self.refuse(DownReason::RateLimited(text));
         }
-        let name = match self.state.compat_agents.check_token(token_login, &token) {
+        let name = match self.state.live.get().compat_agents.check_token(token_login, &token) {
             Ok(name) => name,
             Err(reason) => {
                 // Tokens that somebody signs are not guessed.

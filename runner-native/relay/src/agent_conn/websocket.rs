@@ -92,7 +92,7 @@ fn proof(state: &RelayState, nonce: &str, host: &str) -> RelayProof {
 
 /// Answers a request for `/ws/tunnel`, where programs of other systems connect.
 pub(crate) fn answer_with_token(visitor: &Visitor, request: Request<RequestBody>) -> Answer {
-    let (guest, token_login, protocol) = visitor.state.compat_agents.recognize(&request);
+    let (guest, token_login, protocol) = visitor.state.live.get().compat_agents.recognize(&request);
     let mut answer = accept(visitor, request, Login::Token(guest, token_login));
     if let Some(protocol) = protocol.filter(|_| answer.status() == StatusCode::SWITCHING_PROTOCOLS) {
         answer.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, protocol);
@@ -112,7 +112,7 @@ fn accept(visitor: &Visitor, mut request: Request<RequestBody>, login: Login) ->
         return answer;
     };
     let state = &visitor.state;
-    if !is_allowed_origin(request.headers(), &state.settings.options.admission.origins) {
+    if !is_allowed_origin(request.headers(), &state.live.get().origins) {
         return response_body::page(&pages::foreign_origin(), format);
     }
     let Some(pass) = state.lifecycle.links.enter() else {

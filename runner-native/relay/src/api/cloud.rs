@@ -181,7 +181,7 @@ pub(super) fn unknown(error: &CloudTokenError) -> Answer {
 
 /// The account of the bearer token.
 pub(super) fn account(state: &RelayState, fields: &HeaderMap) -> Result<CloudAccount, CloudTokenError> {
-    state.compat_agents.account(bearer(fields).ok_or(CloudTokenError::Missing)?)
+    state.live.get().compat_agents.account(bearer(fields).ok_or(CloudTokenError::Missing)?)
 }
 
 /// Answers below `/api/tunnel/`; `rest` is the rest of the path. `None`: not a path of CloudToLocalLLM.

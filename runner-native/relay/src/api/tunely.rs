@@ -177,7 +177,7 @@ fn availability(state: &RelayState, query: Option<&str>) -> Answer {
 /// The connected agents, and the tunnels that the operator configured.
 fn list(state: &RelayState) -> Vec<Tunnel> {
     let mut all: BTreeMap<String, Tunnel> = BTreeMap::new();
-    for name in state.compat_agents.names() {
+    for name in state.live.get().compat_agents.names() {
         all.insert(name.to_string(), Tunnel::absent(state, name.to_string()));
     }
     for live in state.sessions.all() {
@@ -213,7 +213,7 @@ impl Tunnel {
     /// A tunnel whose agent is not connected.
     fn absent(state: &RelayState, domain: String) -> Self {
         Self {
-            enabled: state.compat_agents.is_enabled(&domain),
+            enabled: state.live.get().compat_agents.is_enabled(&domain),
             domain,
             name: None,
             description: None,

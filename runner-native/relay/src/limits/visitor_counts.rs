@@ -101,6 +101,11 @@ impl VisitorCounts {
         Ok(RequestPermit { counts, visitor, service, kind, is_over: false, is_pressed })
     }
 
+    /// Counts by other limits from now on. What is open beyond a lower one stays open.
+    pub(crate) fn set_config(&self, config: VisitorLimitsConfig) {
+        self.lock().set_config(config);
+    }
+
     /// How many connections are open.
     pub(crate) fn connections(&self) -> usize {
         self.lock().connections()

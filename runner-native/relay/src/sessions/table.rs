@@ -86,6 +86,11 @@ impl SessionTable {
         Self { rows: Mutex::new(rows), capacity, generation: AtomicU64::new(0) }
     }
 
+    /// Reserves these names for agents without an identity, and no others.
+    pub(crate) fn set_guests(&self, guests: Vec<Arc<str>>) {
+        self.change(None, |rows| rows.directory.set_registered(guests));
+    }
+
     /// Adds a session that is not logged in. `None`: the table is full.
     pub(crate) fn enter(&self, session: AgentSession) -> Option<SessionKey> {
         let mut rows = self.lock();
