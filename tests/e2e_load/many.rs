@@ -39,7 +39,8 @@ fn latency(tunnel: &Tunnel) -> [u128; 2] {
 fn agents_that_nobody_visits_cost_little_and_are_all_kept() {
     let count =
         std::env::var("HVYM_TUNNEL_AGENTS").ok().and_then(|count| count.parse().ok()).unwrap_or(AGENTS);
-    let relay = Relay::start(&["--max-agents", &(count + 1).to_string()]);
+    let [agents, connections] = [count + 1, 2 * count + 1024].map(|limit| limit.to_string());
+    let relay = Relay::start(&["--max-agents", &agents, "--max-connections", &connections]);
     let agent = Agent::start(&relay, Origin::saying(b"ok").port, &[]);
     let mut tunnel = Tunnel { relay, agent };
     let alone = latency(&tunnel);

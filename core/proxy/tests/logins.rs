@@ -238,3 +238,11 @@ fn addresses_are_forgotten_when_nothing_is_left_to_remember_of_them() {
     assert_eq!(logins.addresses(), 302);
     assert_eq!(logins.admit(&3, from(1000), false, later), Err(LoginRefusal::AddressAgents));
 }
+
+#[test]
+fn all_agents_of_a_relay_may_come_back_at_once_up_to_a_limit() {
+    for (agents, burst) in [(1, 1_000), (1_000, 1_000), (1_001, 1_001), (20_000, 20_000), (20_001, 20_000)] {
+        let rate = LoginLimitsConfig::new(agents).rate;
+        assert_eq!((rate.burst, rate.per_second), (burst, burst / 5), "{agents}");
+    }
+}

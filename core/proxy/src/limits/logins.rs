@@ -21,6 +21,8 @@ const MAX_ADDRESSES: usize = 65_536;
 const MIN_SWEEP: usize = 64;
 /// Agents, and addresses of agents, that are known, some 50 bytes each.
 pub const MAX_KNOWN: usize = 10_000;
+/// Logins in all that may come at once: a few seconds of a processor.
+pub const MAX_RETURNING: usize = 20_000;
 /// How long an agent was logged in when it becomes known: fresh identities cost nothing, time does.
 pub const KNOWN_AFTER: Duration = Duration::from_secs(600);
 
@@ -50,8 +52,11 @@ impl LoginLimitsConfig {
     pub const fn new(agents: usize) -> Self {
         // Of a hundred agents behind one address that come back together, each waits a few seconds at most.
         let address_rate = VisitorRate { per_second: 8, burst: 64 };
-        // Each costs a few hundred microseconds, for a signature that is verified.
-        let rate = VisitorRate { per_second: 200, burst: 1_000 };
+        // Each costs a few hundred microseconds, for a signature that is verified. After a restart of the relay all of its
+        // agents come back at once.
+        let all = if agents > 1_000 { agents } else { 1_000 };
+        let all = if all > MAX_RETURNING { MAX_RETURNING as u32 } else { all as u32 };
+        let rate = VisitorRate { per_second: all / 5, burst: all };
         let share = agents / 8;
         Self {
             pending: 256,
