@@ -62,6 +62,15 @@ fn a_command_that_cannot_run_is_not_installed() {
     }
 }
 
+#[test]
+fn without_a_command_it_runs_what_the_settings_say() {
+    let home = Home::new();
+    let output = home.command(&["service", "install", "--print", "--platform", "systemd"]).output();
+    let unit = String::from_utf8(output.expect("the program starts").stdout).expect("text");
+    assert!(unit.lines().any(|line| line.starts_with("ExecStart=") && line.ends_with(" \"up\"")), "{unit}");
+    assert!(unit.contains("ExecReload="), "{unit}");
+}
+
 /// Stands for systemd's manager of a user: enabled units are links, and `boot` starts them.
 const MANAGER: &str = r#"#!/bin/sh
 # systemctl --user VERB [UNIT]
@@ -151,7 +160,11 @@ fn whoever_starts_it_is_told_that_it_is_ready_and_lives_and_stops() {
     };
     // No relay is there: the process is ready all the same.
     let relay = format!("ws://127.0.0.1:{}", nobody());
-    for command in [&["expose", "3000", "--relay", &relay][..], &["relay", "--listen", "0"]] {
+    let settings =
+        format!("[[link]]\nrelay = \"{relay}\"\n\n[[service]]\nname = \"web\"\ntarget = \"3000\"\n");
+    fs::create_dir_all(home.path("config/hvym-tunnel")).expect("a folder takes a folder");
+    fs::write(home.path("config/hvym-tunnel/config.toml"), settings).expect("a folder takes a file");
+    for command in [&["expose", "3000", "--relay", &relay][..], &["relay", "--listen", "0"], &["up"]] {
         let mut started = home.command(command);
         started.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "20000");
         let mut program = Program::start(started);

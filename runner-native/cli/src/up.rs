@@ -18,6 +18,7 @@ use hvym_tunnel_settings::{
 use crate::exit::{Exit, ExitError};
 use crate::report::{Report, Reporter};
 use crate::signals::{DRAIN_LIMIT, ReloadSignals, Stop, StopSignals};
+use crate::supervisor;
 use link::RunningLink;
 
 /// How long the file must have been quiet before it is read: some programs write it in several steps, of which the first
@@ -61,6 +62,7 @@ pub(crate) async fn run(
         FileWatcher::new(&options.path).map_err(|error| tracing::info!(%error, "only SIGHUP reloads")).ok();
     let mut running = Running { options, reporter, links: BTreeMap::new(), last_error: None };
     running.start()?;
+    supervisor::ready();
     loop {
         match running.next(&mut signals, reloads.as_mut(), watcher.as_ref()).await {
             Woke::Stop(Stop::Drain) => break,
@@ -70,6 +72,7 @@ pub(crate) async fn run(
             Woke::Countdown => running.links.values().for_each(RunningLink::tell_waiting),
         }
     }
+    supervisor::stopping();
     running.drain(&mut signals).await
 }
 
