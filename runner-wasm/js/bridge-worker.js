@@ -4,7 +4,6 @@
 
 import { bridgePage } from "./bridge-page.js";
 import { bodyOf, cameBy, fieldsOf, responseFor } from "./bridge-request.js";
-import { BridgeSocket } from "./bridge-socket.js";
 import { CookieJar } from "./cookies.js";
 import { identityNamed } from "./identity.js";
 import { drop, keep, kept } from "./store.js";
@@ -17,8 +16,12 @@ const OWN = new URL(".", self.location.href).pathname;
 const PATIENCE = 20_000;
 /** How long a login that ended for good is not made again, milliseconds. */
 const AGAIN = 5000;
+/** How long after a loss the agent of the service may take to be back, too, milliseconds. */
+const SETTLE = 15_000;
 /** How long an answer to a page takes that keeps this worker awake; browsers end one that is idle for 30 seconds. */
 const AWAKE = 20_000;
+/** How often a page is told what of its messages is on its way, milliseconds. */
+const REPORT = 50;
 /** How often is looked for pages that are gone without a word. */
 const SWEEP = 30_000;
 
@@ -68,7 +71,12 @@ async function start() {
   }
   jar ??= new CookieJar(hostname, await kept("bridge", "cookies"));
   const tunnel = new Tunnel({ relay: settings.relay, relayAddress: settings.relayAddress, identity });
-  const led = { ...settings, tunnel, ended: undefined };
+  const led = { ...settings, tunnel, ended: undefined, settled: 0 };
+  let wasUp = false;
+  tunnel.addEventListener("up", () => {
+    if (wasUp) led.settled = Date.now() + SETTLE;
+    wasUp = true;
+  });
   tunnel.addEventListener("down", ({ detail }) => {
     if (detail.retryIn !== undefined) return;
     led.ended = detail.error;
@@ -137,18 +145,30 @@ async function answer(event, url) {
 async function ask(led, request, url) {
   const headers = fieldsOf(request, { host, origin, cookie: jar.header(url.pathname, cameBy(request, origin)) });
   const body = await bodyOf(request);
-  const once = async () => {
+  const init = { method: request.method, headers, body, signal: request.signal, redirect: "manual" };
+  const isSafe = request.method === "GET" || request.method === "HEAD";
+  const isWhole = !(body instanceof ReadableStream);
+  let isLast = !isSafe;
+  for (;;) {
     await connected(led);
-    const init = { method: request.method, headers, body, signal: request.signal, redirect: "manual" };
-    return led.tunnel.fetch(led.target, url.pathname + url.search, init);
-  };
-  try {
-    return await once();
-  } catch (error) {
-    const isSafe = request.method === "GET" || request.method === "HEAD";
-    if (!isSafe || !["not_connected", "stream_lost"].includes(error.code)) throw error;
-    return once();
+    try {
+      return await led.tunnel.fetch(led.target, url.pathname + url.search, init);
+    } catch (error) {
+      const isLost = ["not_connected", "stream_lost"].includes(error.code);
+      if (isLost && !isLast) isLast = true;
+      else if (!isWhole || !(await isExpected(led, error))) throw error;
+    }
   }
+}
+
+/**
+ * Whether the service is expected in a moment, which is waited for then: the tunnel is back after a loss, and the agent of
+ * the service, which lost the same relay, is not yet.
+ */
+async function isExpected(led, { code }) {
+  if (code !== "not_reachable" || Date.now() >= led.settled) return false;
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  return true;
 }
 
 /** Takes cookies, keeps them, and tells the pages, of which `client` waits for a response with these. */
@@ -184,40 +204,68 @@ async function failure(request, error) {
 }
 
 async function openSocket({ path, protocols }, port, source) {
-  const close = (code, reason, wasClean) => {
+  const close = ({ code, reason, wasClean }) => {
     sockets.delete(port);
     port.postMessage({ kind: "close", code, reason, wasClean });
     port.close();
   };
-  const closing = new AbortController();
-  port.onmessage = ({ data }) => data.kind === "abort" && closing.abort();
+  let isGone = false;
+  port.onmessage = ({ data }) => {
+    isGone ||= data.kind === "abort";
+  };
   try {
     const led = await lead();
-    if (led === undefined) return close(1006, "", false);
-    await connected(led);
+    await reachable(led);
+    const headers = { host, origin, "user-agent": navigator.userAgent };
     const cookie = jar.header(new URL(path, origin).pathname, "same");
-    const headers = [["Host", host], ["Origin", origin], ["User-Agent", navigator.userAgent]];
-    if (cookie !== "") headers.push(["Cookie", cookie]);
-    const streams = await led.tunnel.connectStream(led.target, { signal: closing.signal });
-    const socket = new BridgeSocket(streams, { path, headers, protocols }, {
-      open({ protocol, headers }) {
-        const lines = headers.filter(([name]) => name === "set-cookie").map(([, value]) => value);
-        setCookies(lines, path, false).catch(() => {});
-        port.postMessage({ kind: "open", protocol });
-      },
-      message: (data) => port.postMessage({ kind: "message", data }, typeof data === "string" ? [] : [data]),
-      close,
-    });
-    sockets.set(port, { socket, page: source.id });
+    if (cookie !== "") headers.cookie = cookie;
+    const socket = led.tunnel.webSocket(led.target + path, protocols, { headers });
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => port.postMessage({ kind: "open", protocol: socket.protocol });
+    socket.onmessage = ({ data }) => port.postMessage({ kind: "message", data }, typeof data === "string" ? [] : [data]);
+    socket.onclose = close;
+    const report = reporter(socket, port);
     port.onmessage = ({ data }) => {
-      if (data.kind === "send") socket.send(data.payload).then(() => port.postMessage({ kind: "sent", size: data.size }), () => {});
-      if (data.kind === "close") socket.close(data.code, data.reason);
-      if (data.kind === "abort") socket.abort();
+      if (data.kind === "send") {
+        socket.send(data.payload);
+        report(data.size);
+      } else if (data.kind === "close") socket.close(data.code, data.reason);
+      else socket.close();
     };
-    if (closing.signal.aborted) socket.abort();
+    sockets.set(port, { socket, page: source.id });
+    if (isGone) socket.close();
     sweep();
   } catch {
-    close(1006, "", false);
+    close({ code: 1006, reason: "", wasClean: false });
+  }
+}
+
+/** Tells a page what of its messages is on its way, of which a socket has no event. */
+function reporter(socket, port) {
+  let pending = 0;
+  let timer;
+  const report = () => {
+    const left = socket.bufferedAmount;
+    if (left < pending) port.postMessage({ kind: "sent", size: pending - left });
+    pending = left;
+    timer = left > 0 && socket.readyState === WebSocket.OPEN ? setTimeout(report, REPORT) : undefined;
+  };
+  return (size) => {
+    pending += size;
+    timer ??= setTimeout(report, 0);
+  };
+}
+
+/** Waits until the service is there, if it is expected. */
+async function reachable(led) {
+  await connected(led);
+  while (Date.now() < led.settled) {
+    try {
+      const { writable } = await led.tunnel.connectStream(led.target);
+      return await writable.abort();
+    } catch (error) {
+      if (!(await isExpected(led, error))) throw error;
+    }
   }
 }
 
@@ -227,7 +275,7 @@ let sweeping;
 function sweep() {
   sweeping ??= setInterval(async () => {
     for (const { socket, page } of sockets.values()) {
-      if ((await self.clients.get(page)) === undefined) socket.abort();
+      if ((await self.clients.get(page)) === undefined) socket.close();
     }
     if (sockets.size === 0) {
       clearInterval(sweeping);

@@ -496,7 +496,7 @@ export class Tunnel extends EventTarget {
   ): void;
 }
 
-/** A page's side of a {@link Tunnel.shared} tunnel. Its members do what those of a {@link Tunnel} do. */
+/** A page's side of a {@link Tunnel.shared} tunnel. Its members do what those of a {@link Tunnel} do; its handlers cannot upgrade. */
 export type SharedTunnel = Pick<
   Tunnel,
   | "state"
