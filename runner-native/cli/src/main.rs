@@ -89,6 +89,7 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), ExitError> {
             };
             runtime()?.run(expose::run(identity, options, reporter.clone(), signals()?))
         }
+        Command::Config(arguments) => config::run(arguments),
         Command::Up(arguments) => {
             let options = arguments.options()?;
             runtime()?.run(up::run(options, reporter.clone(), signals()?))

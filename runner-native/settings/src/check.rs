@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use hvym_tunnel_agent::settings::{CompatSettings, SettingsError};
 
 use crate::hook::HookEntry;
-use crate::link::{LinkDialect, LinkEntry};
+use crate::link::{LinkEntry, LinkSystem};
 use crate::schema::is_loopback;
 use crate::settings::Settings;
 use crate::tree::Step::{self, Index, Key};
@@ -68,7 +68,7 @@ fn check_link(settings: &Settings, link: &LinkEntry, say: &mut impl FnMut(&'stat
     if let Err(error) = link.settings(&settings.folder).check() {
         say(key_of_link(&error), error.to_string());
     }
-    let is_token = link.dialect != LinkDialect::Auto;
+    let is_token = link.dialect != LinkSystem::Auto;
     let token_keys = [
         ("token_file", link.token_file.is_some()),
         ("token_command", link.token_command.is_some()),

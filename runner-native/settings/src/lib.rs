@@ -37,7 +37,7 @@ pub use effective::{EffectiveValue, effective};
 pub use file::{FileError, MAX_BYTES, load, read, write};
 pub use hook::{HookEntry, HookSection, HookWhen};
 pub use import::{Import, ImportError, ImportSource, import, import_variables};
-pub use link::{LinkDialect, LinkEntry, LinkError};
+pub use link::{LinkEntry, LinkError, LinkSystem};
 pub use mistake::{Mistake, Mistakes, ValueOrigin};
 pub use number::{Decimal, PortNumber, Whole};
 pub use overlay::{Override, variables};

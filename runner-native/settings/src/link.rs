@@ -48,7 +48,7 @@ pub struct LinkEntry {
     pub delegation: Option<PathBuf>,
     /// What the relay speaks, if it is a server that knows agents by tokens.
     #[serde(default)]
-    pub dialect: LinkDialect,
+    pub dialect: LinkSystem,
     /// The file of the token for such a server, read anew before each start of the link. Without it and `token_command`,
     /// `NAME.token` beside this file.
     #[serde(default)]
@@ -93,7 +93,7 @@ pub struct LinkEntry {
 /// What a relay speaks.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum LinkDialect {
+pub enum LinkSystem {
     /// What it says itself: a relay of hvym-tunnel, or an existing HVYM server.
     #[default]
     Auto,
@@ -135,7 +135,7 @@ impl LinkEntry {
             auto_connect: true,
             identity: None,
             delegation: None,
-            dialect: LinkDialect::default(),
+            dialect: LinkSystem::default(),
             token_file: None,
             token_command: None,
             audience: None,
@@ -154,9 +154,9 @@ impl LinkEntry {
     /// The system of a server that knows agents by tokens.
     pub fn system(&self) -> Option<CompatSystem> {
         match self.dialect {
-            LinkDialect::Auto => None,
-            LinkDialect::Tunely => Some(CompatSystem::Tunely),
-            LinkDialect::Cloud => Some(CompatSystem::CloudLlm),
+            LinkSystem::Auto => None,
+            LinkSystem::Tunely => Some(CompatSystem::Tunely),
+            LinkSystem::Cloud => Some(CompatSystem::CloudLlm),
         }
     }
 

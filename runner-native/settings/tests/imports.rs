@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use hvym_tunnel_settings::{
-    Import, ImportError, ImportSource, LinkDialect, ProbeKind, Settings, import, import_variables, parse,
+    Import, ImportError, ImportSource, LinkSystem, ProbeKind, Settings, import, import_variables, parse,
 };
 
 /// The blocks of the Tunnel Manager's own documentation, joined.
@@ -38,7 +38,7 @@ fn the_documented_settings_of_the_tunnel_manager_come_in_without_a_warning_and_a
     assert_eq!((&settings.ui, &settings.log), (&defaults.ui, &defaults.log));
     assert_eq!((&settings.start, &settings.limits), (&defaults.start, &defaults.limits));
     let link = &settings.links[0];
-    assert_eq!((link.relay.host.as_str(), link.dialect), ("app.cloudtolocalllm.online", LinkDialect::Cloud));
+    assert_eq!((link.relay.host.as_str(), link.dialect), ("app.cloudtolocalllm.online", LinkSystem::Cloud));
     assert_eq!(link.audience.as_deref(), Some("https://api.cloudtolocalllm.online"));
     let service = &settings.services[0];
     assert_eq!((service.name.as_str(), service.probe), ("ollama", Some(ProbeKind::Ollama)));
@@ -136,7 +136,7 @@ colour = "red"
     let names: Vec<_> = settings.links.iter().map(|link| link.name.as_str()).collect();
     assert_eq!(names, ["one", "two"]);
     let link = &settings.links[0];
-    assert_eq!((link.dialect, link.force), (LinkDialect::Tunely, true));
+    assert_eq!((link.dialect, link.force), (LinkSystem::Tunely, true));
     assert_eq!(
         (link.relay.to_string().as_str(), link.reconnect_delay.thousandths()),
         ("wss://tunely.example", 2500)

@@ -284,7 +284,6 @@ pub(crate) fn print(command: Command) -> Result<(), ExitError> {
             write_out(format!("{}\n", crate::admin::run(arguments)?.trim_end()).as_bytes())
         }
         Command::Relays(arguments) => relays::run(&arguments),
-        Command::Config(arguments) => crate::config::run(arguments),
         Command::Whoami(arguments) => whoami::run(&arguments),
         Command::Version(arguments) => version::run(&arguments),
         Command::Service(arguments) => match crate::service::run(arguments.options()?)? {
