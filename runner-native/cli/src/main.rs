@@ -126,6 +126,17 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), ExitError> {
             let identity = identity(&source, reporter)?;
             runtime()?.run(manager::run(identity, options, reporter.clone(), signals()?))
         }
+        Command::Doctor(arguments) => {
+            let options = arguments.options()?;
+            runtime()?.run(doctor::run(options))
+        }
+        command => ask(command),
+    }
+}
+
+/// Asks a manager that runs, or needs no network at all.
+fn ask(command: Command) -> Result<(), ExitError> {
+    match command {
         Command::Status(arguments) => runtime()?.run(manager_client::status(arguments)),
         Command::Start(arguments) => runtime()?.run(manager_client::control("start", arguments)),
         Command::Stop(arguments) => runtime()?.run(manager_client::control("stop", arguments)),
@@ -135,10 +146,6 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), ExitError> {
         Command::Alerts(arguments) => runtime()?.run(manager_client::alerts(arguments)),
         Command::Events(arguments) => runtime()?.run(manager_client::events(arguments, signals()?)),
         Command::Requests(arguments) => runtime()?.run(requests::run(arguments)),
-        Command::Doctor(arguments) => {
-            let options = arguments.options()?;
-            runtime()?.run(doctor::run(options))
-        }
         command => args::print(command),
     }
 }

@@ -62,22 +62,18 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
         | Report::ConfigLoaded { .. }
         | Report::ConfigKept { .. }
         | Report::LinkFailed { .. } => Vec::new(),
-        Report::Reached { service, from, key } => {
-            vec![peer(moment.now, &acting(from, *key), "reached", Ink::Green, service)]
-        }
-        Report::Refused { service, from, key } => {
-            vec![peer(moment.now, &acting(from, *key), "was refused", Yellow, service)]
-        }
         Report::Audit { .. } => vec![audit(report)],
         Report::Connection { .. } => vec![connection(report, moment.now)],
         Report::RequestOngoing { .. }
         | Report::UpstreamUnreachable { .. }
         | Report::UpstreamReachable { .. }
+        | Report::Reached { .. }
+        | Report::Refused { .. }
         | Report::NotReached { .. } => local(report, moment),
     }
 }
 
-/// What local services do, and those of others that this machine reaches.
+/// What local services do, who reaches them, and which of others this machine does not reach.
 fn local(report: &Report, moment: Moment) -> Vec<Line> {
     match report {
         Report::RequestOngoing { .. } => vec![ongoing(report, moment.now)],
@@ -90,6 +86,12 @@ fn local(report: &Report, moment: Moment) -> Vec<Line> {
                 vec![err().with(Ink::Yellow, format!("{service} was not reached: {message} ({code})"))];
             lines.extend(hint.as_ref().map(|hint| err().with(Ink::Plain, hint)));
             lines
+        }
+        Report::Reached { service, from, key } => {
+            vec![peer(moment.now, &acting(from, *key), "reached", Ink::Green, service)]
+        }
+        Report::Refused { service, from, key } => {
+            vec![peer(moment.now, &acting(from, *key), "was refused", Ink::Yellow, service)]
         }
         _ => Vec::new(),
     }
