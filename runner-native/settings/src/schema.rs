@@ -26,7 +26,7 @@ pub fn schema() -> String {
 
 const NAME: &str = "^(?!xn$)[a-z0-9]+(-[a-z0-9]+)*$";
 const ADDRESS: &str = "^G[A-Z2-7]{55}$";
-const RELAY: &str = "^((wss?|https?)://)?[^\\s/]+(/\\S*)?$";
+const RELAY: &str = "^((wss?|https?)://)?[^\\s/]*[^\\s/:](/\\S*)?$";
 const TARGET: &str = "^(unix:.+|[./].*|[0-9]{1,5}|(tcp://)[0-9]{1,5}|((http|https|https\\+insecure)://)?[^\\s/:]+:[0-9]{1,5}/?|\
     ((http|https|https\\+insecure)://)?\\[[0-9a-fA-F:.]+\\]:[0-9]{1,5}/?|(http|https|https\\+insecure)://[^\\s/:]+/?|\
     (h2c|tcp)://(\\[[0-9a-fA-F:.]+\\]|[^\\s/:]+):[0-9]{1,5}/?)$";
