@@ -12,6 +12,7 @@ mod access;
 mod acme;
 mod agent_conn;
 mod api;
+mod apply_options;
 mod audit;
 mod audit_log;
 mod builder;

@@ -3,14 +3,10 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use hvym_tunnel_core::reason::DownReason;
-use hvym_tunnel_core::relay::Owner;
 use hvym_tunnel_net::secret::Fingerprint;
 
-use crate::audit::{AuditKind, AuditRecord};
 use crate::compat_agents::{CompatAgents, KeysError};
 use crate::config::{GuestOptions, RelayOptions};
-use crate::relay_state::RelayState;
 
 /// Those options as they are now.
 pub(crate) struct LiveOptions(RwLock<Arc<CurrentOptions>>);
@@ -46,7 +42,7 @@ impl CurrentOptions {
     }
 
     /// Whether the agent called `name`, which `earlier` options let in, is let in by these too.
-    fn keeps(&self, earlier: &CurrentOptions, name: &str) -> bool {
+    pub(crate) fn keeps(&self, earlier: &CurrentOptions, name: &str) -> bool {
         let tunnel = |options: &CurrentOptions| {
             options.guests.tunely.as_ref().and_then(|tunely| tunely.tunnels.get(name)).cloned()
         };
@@ -76,39 +72,13 @@ impl LiveOptions {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn replace(&self, options: CurrentOptions) -> Arc<CurrentOptions> {
+    pub(crate) fn replace(&self, options: CurrentOptions) -> Arc<CurrentOptions> {
         let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *current, Arc::new(options))
     }
 }
 
-impl RelayState {
-    /// Takes over what may change while the relay runs, all of it or nothing. Agents that are let in no more are cut off.
-    ///
-    /// # Errors
-    /// The keys that verify tokens cannot be loaded.
-    pub(crate) fn apply(self: &Arc<Self>, options: &RelayOptions) -> Result<(), KeysError> {
-        let current = CurrentOptions::new(options)?;
-        let names = current.compat_agents.names();
-        let earlier = self.live.replace(current);
-        let current = self.live.get();
-        self.sessions.set_guests(names);
-        self.limits.set_config(options.visitors.counted(&options.limits));
-        for live in self.sessions.all() {
-            let owner = live.record.joined.get().map(|joined| joined.owner.clone());
-            let Some(Owner::Named(name)) = owner else { continue };
-            if current.keeps(&earlier, &name) {
-                continue;
-            }
-            let reason = "the relay's operator lets this agent in no more";
-            self.audit(AuditRecord::new(AuditKind::Kicked, reason).agent(Owner::Named(name)));
-            live.session.with(|session, now| session.refuse(DownReason::NotAllowed(reason.to_owned()), now));
-        }
-        Ok(())
-    }
-}
-
-/// The groups of options in which these differ, beyond what [`RelayState::apply`] takes over: they need a restart.
+/// The groups of options in which these differ, beyond what [`RelayState::apply`](crate::relay_state::RelayState::apply) takes over: they need a restart.
 pub(crate) fn beyond_reload(before: &RelayOptions, after: &RelayOptions) -> Vec<&'static str> {
     let taken_over = |options: &RelayOptions| {
         let mut options = options.clone();

@@ -22,7 +22,7 @@ const MIN_SWEEP: usize = 64;
 /// Agents, and addresses of agents, that are known, some 50 bytes each.
 pub const MAX_KNOWN: usize = 10_000;
 /// Logins in all that may come at once: a few seconds of a processor.
-pub const MAX_RETURNING: usize = 20_000;
+const MAX_RETURNING: usize = 20_000;
 /// How long an agent was logged in when it becomes known: fresh identities cost nothing, time does.
 pub const KNOWN_AFTER: Duration = Duration::from_secs(600);
 

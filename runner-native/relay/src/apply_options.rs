@@ -1,0 +1,38 @@
+//! Takes over options while the relay runs.
+
+use std::sync::Arc;
+
+use hvym_tunnel_core::reason::DownReason;
+use hvym_tunnel_core::relay::Owner;
+
+use crate::audit::{AuditKind, AuditRecord};
+use crate::compat_agents::KeysError;
+use crate::config::RelayOptions;
+use crate::live_options::CurrentOptions;
+use crate::relay_state::RelayState;
+
+impl RelayState {
+    /// Takes over what may change while the relay runs, all of it or nothing. Agents that are let in no more are cut off.
+    ///
+    /// # Errors
+    /// The keys that verify tokens cannot be loaded.
+    pub(crate) fn apply(self: &Arc<Self>, options: &RelayOptions) -> Result<(), KeysError> {
+        let current = CurrentOptions::new(options)?;
+        let names = current.compat_agents.names();
+        let earlier = self.live.replace(current);
+        let current = self.live.get();
+        self.sessions.set_guests(names);
+        self.limits.set_config(options.visitors.counted(&options.limits));
+        for live in self.sessions.all() {
+            let owner = live.record.joined.get().map(|joined| joined.owner.clone());
+            let Some(Owner::Named(name)) = owner else { continue };
+            if current.keeps(&earlier, &name) {
+                continue;
+            }
+            let reason = "the relay's operator lets this agent in no more";
+            self.audit(AuditRecord::new(AuditKind::Kicked, reason).agent(Owner::Named(name)));
+            live.session.with(|session, now| session.refuse(DownReason::NotAllowed(reason.to_owned()), now));
+        }
+        Ok(())
+    }
+}
