@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use hvym_tunnel_tests::Key;
-use hvym_tunnel_tests::http::{Conversation, Origin};
+use hvym_tunnel_tests::http::{Conversation, Origin, nobody};
 use hvym_tunnel_tests::installed::required_tool;
 use hvym_tunnel_tests::program::{Home, Program};
 use hvym_tunnel_tests::tunnel::{Relay, host_of, request};
@@ -117,4 +117,60 @@ fn a_manager_that_was_killed_comes_back_with_its_addresses() {
     manager.signal(rustix::process::Signal::TERM);
     assert_eq!(manager.code(), 0, "{manager:?}");
     assert!(!std::path::Path::new(again["socket"].as_str().expect("a path")).exists());
+}
+
+/// A settings file with these services, for a manager of `relay`.
+fn settings(relay: &Relay, api: u16, services: &[(&str, u16)]) -> String {
+    let services = services.iter().map(|(name, port)| {
+        format!("[[service]]\nname = \"{name}\"\ntarget = \"{port}\"\nprobe = \"tcp\"\n")
+    });
+    let services: String = services.collect();
+    format!(
+        "version = 1\n[api]\nport = {api}\n[[link]]\nname = \"home\"\nrelay = \"{}\"\n{services}",
+        relay.url()
+    )
+}
+
+#[test]
+fn a_manager_follows_its_settings_file_and_keeps_what_it_has_when_a_new_one_is_wrong() {
+    let (relay, home, origin) =
+        (Relay::start(&[]), Home::of(&Key::from_seed([74; 32])), Origin::saying(b"hello"));
+    let (file, api) = (home.path("config/hvym-tunnel/config.toml"), nobody());
+    let write = |text: &str| std::fs::write(&file, text).expect("the folder takes a file");
+    write(&settings(&relay, api, &[("web", origin.port)]));
+    let mut manager = home.start(&["manager", "--json"]);
+    let said = manager.event("api");
+    assert_eq!(said["url"], format!("http://127.0.0.1:{api}"));
+    let ready = manager.event("ready");
+    let url = ready["url"].as_str().expect("a URL").to_owned();
+    assert_eq!(visit(&relay, &url), 200);
+
+    write(&settings(&relay, api, &[("web", origin.port), ("docs", origin.port)]));
+    assert_eq!(manager.event("config_loaded")["changes"], 1);
+    let docs = manager.event("bound");
+    assert_eq!(visit(&relay, docs["url"].as_str().expect("a URL")), 200);
+
+    write("version = 1\n[[link]]\n");
+    let kept = manager.event("config_kept");
+    assert!(kept["message"].as_str().is_some_and(|text| text.contains("relay")), "{kept}");
+    let token = std::fs::read_to_string(said["token_file"].as_str().expect("a path")).expect("a token");
+    let reload = || {
+        let mut api = Conversation::dial(api);
+        let bearer = format!("Authorization: Bearer {}", token.trim());
+        api.send(request("localhost", "POST", "/api/v1/reload", &[&bearer, "Content-Length: 0"]))
+            .expect("it reads");
+        let head = api.head().expect("it answers");
+        let body: Value = serde_json::from_slice(&api.body(&head).expect("a body")).expect("JSON");
+        (head.status(), body)
+    };
+    let (status, answer) = reload();
+    assert!(status == 400 && answer["error"].as_str().is_some_and(|text| text.contains("relay")), "{answer}");
+    assert_eq!(visit(&relay, &url), 200);
+
+    write(&settings(&relay, api, &[("docs", origin.port)]));
+    assert_eq!(manager.event("config_loaded")["changes"], 1);
+    assert_eq!(visit(&relay, docs["url"].as_str().expect("a URL")), 200);
+    let (_, text) = run(&home, &["status"]);
+    assert!(text.contains("docs") && !text.contains("web "), "{text}");
+    assert_eq!(reload().0, 200);
 }
