@@ -105,6 +105,7 @@ impl ServerConnection {
     ///
     /// # Errors
     /// `bad_http` or `stream_lost`.
+    #[expect(clippy::should_implement_trait, reason = "its caller is JavaScript, which has no such trait")]
     pub fn next(&mut self) -> Result<JsValue, JsValue> {
         let mut head = match self.poll_event()? {
             None => return Ok(JsValue::NULL),

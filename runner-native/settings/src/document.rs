@@ -209,10 +209,10 @@ fn words(message: &str) -> String {
     if let Some(key) = missing_field(message) {
         return format!("the key {key} is needed here");
     }
-    if message.starts_with("invalid type") || message.starts_with("invalid value") {
-        if let Some((_, expected)) = message.rsplit_once(", expected ") {
-            return format!("{expected} is needed");
-        }
+    if (message.starts_with("invalid type") || message.starts_with("invalid value"))
+        && let Some((_, expected)) = message.rsplit_once(", expected ")
+    {
+        return format!("{expected} is needed");
     }
     message.to_owned()
 }

@@ -124,10 +124,11 @@ pub enum ImportError {
 /// # Errors
 /// [`ImportError`]; nothing that the file holds is in it.
 pub fn import(text: &str, source: Option<ImportSource>) -> Result<Import, ImportError> {
-    if text.trim_start().starts_with(['{', '[']) && !text.trim_start().starts_with("[[") {
-        if let Some(import) = from_json(text, source)? {
-            return Ok(import);
-        }
+    if text.trim_start().starts_with(['{', '['])
+        && !text.trim_start().starts_with("[[")
+        && let Some(import) = from_json(text, source)?
+    {
+        return Ok(import);
     }
     let document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
         let at = error.span().map_or(0, |span| span.start.min(text.len()));
