@@ -281,7 +281,7 @@ impl ServerConnection {
         self.stream.reset();
     }
 
-    /// Gives the stream back: see [`TunnelStream::close`].
+    /// Gives the stream back: see `TunnelStream::close`.
     pub fn close(&mut self) {
         self.stream.close();
     }

@@ -122,7 +122,7 @@ impl PeerStream {
         Ok(true)
     }
 
-    /// Begins a request. `headers` is flat; `length` as for [`convert::payload`]; `upgrade` is the protocol that the connection
+    /// Begins a request. `headers` is flat; `length` as for `convert::payload`; `upgrade` is the protocol that the connection
     /// shall change to. Nothing is sent yet.
     ///
     /// # Errors
@@ -269,7 +269,7 @@ impl PeerStream {
         self.stream.finish()
     }
 
-    /// Gives the stream back: see [`TunnelStream::close`].
+    /// Gives the stream back: see `TunnelStream::close`.
     pub fn close(&mut self) {
         self.stream.close();
     }
