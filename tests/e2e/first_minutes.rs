@@ -326,7 +326,7 @@ _hvym__tunnel "${COMP_WORDS[0]}" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_
 printf '%s\n' "${COMPREPLY[@]}"
 "#;
 
-const FISH: &str = r#"source $argv[1]; complete -C "$argv[2]""#;
+const FISH: &str = r#"source $argv[2]; complete -C "$argv[3]""#;
 
 const ZSH: &str = r#"
 zmodload zsh/zpty

@@ -184,7 +184,7 @@ fn a_service_that_is_added_to_the_file_is_offered_and_cuts_nobody_off() {
     let api = bound(&mut up, "bound", "api");
     assert_eq!(get(&relay, api["url"].as_str().expect("a URL")), (200, "second".to_owned()));
     go.send(()).expect("the service waits");
-    assert_eq!((head.status(), visitor.rest().expect("the rest")), (200, b"rest".to_vec()));
+    assert_eq!((head.status(), visitor.take(4).expect("the rest")), (200, b"rest".to_vec()));
 
     save(&home, &more.replace("target", "targte"));
     let kept = up.event("config_kept");
@@ -220,7 +220,7 @@ fn a_link_without_a_token_says_which_file_it_wants() {
 fn the_options_of_a_relay_stand_in_its_file_and_sighup_never_ends_it() {
     let home = Home::new();
     let path = home.path("relay.toml");
-    fs::write(&path, "listen = \"127.0.0.1:0\"\nopen = true\nconnections = 100\n").expect("a file");
+    fs::write(&path, "listen = \"127.0.0.1:0\"\nopen = true\nmax_connections = 100\n").expect("a file");
     let path = path.to_str().expect("text");
     let program = home.start(&["relay", "--json", "--config", path]);
     let mut relay = Relay::started(program, home);

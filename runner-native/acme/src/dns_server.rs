@@ -218,7 +218,8 @@ mod tests {
             query.resize(length, 0);
             tcp.write_all(&framed(&query)).expect("it is sent");
             let mut answer = Vec::new();
-            tcp.shutdown(std::net::Shutdown::Write).expect("it is open");
+            // One that sent too much may be cut off already.
+            let _closed = tcp.shutdown(std::net::Shutdown::Write);
             let _end = tcp.read_to_end(&mut answer);
             assert_eq!(!answer.is_empty(), is_answered, "{length}");
         }

@@ -99,8 +99,9 @@ impl OnTerminal {
     }
 
     fn ready(&mut self) -> String {
-        let shown = self.until("o open it");
-        let url = shown.lines().find_map(|line| line.find("http://").map(|at| &line[at..])).expect("a URL");
+        // The URL is the last line, alone.
+        let shown: String = ["o open it", ".localhost:", "/"].iter().map(|words| self.until(words)).collect();
+        let url = &shown[shown.rfind("http://").expect("a URL")..];
         url.split(['/', '\x1b', '\r']).take(3).collect::<Vec<_>>().join("/") + "/"
     }
 

@@ -317,7 +317,7 @@ mod tests {
             ("65536", "is not a port"),
             ("app:+80", "is not a port"),
             ("app:", "is not a port"),
-            (":", "is not a port"),
+            (":", "the host is missing"),
             ("::3000", "in brackets"),
             ("http:", "the host is missing"),
             ("tcp:22/x", "a path"),

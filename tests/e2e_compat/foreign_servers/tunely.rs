@@ -276,7 +276,7 @@ fn a_service_that_is_not_there_is_said_to_visitors_and_to_its_owner() {
         let (head, page) = server.ask(mode, "GET", "/", &[], b"").expect("an answer");
         let page = String::from_utf8(page).expect("text");
         assert_eq!(head.status(), 502, "{version} {mode:?}: {page}");
-        assert!(page.contains(&target), "{version} {mode:?}: {page}");
+        assert!(page.contains("HT-502-refused") && !page.contains(&target), "{version} {mode:?}: {page}");
         let told: Value = exposed.program.event("upstream_unreachable");
         assert!(told["target"].as_str().is_some_and(|at| at.contains(&target)), "{told}");
     }

@@ -249,10 +249,10 @@ mod tests {
 
     #[test]
     fn what_is_typed_wins_over_the_file_and_the_file_over_the_default() {
-        let text = "listen = \"127.0.0.1:5000\"\nconnections = 77\nopen = true\nping_interval = 2.5\n\
+        let text = "listen = \"127.0.0.1:5000\"\nmax_connections = 77\nopen = true\nping_interval = 2.5\n\
             trusted_proxy = [\"10.0.0.1\", \"10.0.0.2\"]\npolicy = \"reject\"\ntls_cert = \"c.pem\"\ntls_key = \"/k.pem\"\n\
             [hvym]\npublic_tunnels = true\n";
-        let read = options(text, &["--connections", "78"]).expect("options");
+        let read = options(text, &["--max-connections", "78"]).expect("options");
         assert_eq!((read.ingress.listen.port(), read.limits.connections), (5000, 78));
         assert!(read.access.open && read.guests.public_tunnels);
         assert_eq!(read.keepalive.ping_interval.as_millis(), 2500);
@@ -264,14 +264,14 @@ mod tests {
 
     #[test]
     fn all_mistakes_of_the_file_are_told_with_their_lines() {
-        let text = "listen = \"nowhere\"\n# x\nconnectoins = 5\nopen = \"yes\"\npolicy = \"fight\"\nconnections = 0\n";
+        let text = "listen = \"nowhere\"\n# x\nconnectoins = 5\nopen = \"yes\"\npolicy = \"fight\"\nmax_connections = 0\n";
         let told = options(text, &[]).expect_err("mistakes");
         let expected = [
             ":1: listen: an IP address and a port are needed",
-            ":3: connectoins: there is no such key; did you mean connections?",
+            ":3: connectoins: there is no such key; did you mean max_connections?",
             ":4: open: true or false is needed",
             ":5: policy: one of takeover, reject is needed",
-            ":6: connections: a number from 1 to 1000000 is needed",
+            ":6: max_connections: a number from 1 to 1000000 is needed",
         ];
         for (told, expected) in told.lines().zip(expected) {
             assert!(told.contains(expected), "{told}\n{expected}");

@@ -266,7 +266,7 @@ fn on_a_terminal_a_reason_is_cut_to_the_width_and_its_hint_is_below_as_a_whole()
     let (_, err) = told(style, &[first(1, 2), first(1, 1), ready("https://g")]);
     let shown = |seconds: u32| {
         format!(
-            "\x1b[?7l  connecting in {seconds} s (attempt 1): the na\u{2026}\n  check its spelling, and the network\n  of this machine\x1b[?7h"
+            "\x1b[?7l  connecting in {seconds} s (attempt 1): the na\u{2026}\n  check its spelling, and the network of\n  this machine\x1b[?7h"
         )
     };
     let wiped = "\r\x1b[K\x1b[A\x1b[K\x1b[A\x1b[K";
