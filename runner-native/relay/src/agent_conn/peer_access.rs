@@ -61,13 +61,12 @@ impl Caller {
             return spawn(async move { refuse(stream.split().1, &verdict).await }).detach();
         }
         let now = state.clock.now();
-        let slot = self.take(now).map_err(|error| error.to_string()).and_then(|()| {
-            match state.reached.enter(from, to) {
-                Err(error @ ReachError::Caller) => Err(error.to_string()),
-                // As if there were no owner.
-                counted => Ok(counted.ok()),
-            }
-        });
+        // Who has all streams that it may have is told that, however fast it asks for more.
+        let slot = match state.reached.enter(from, to) {
+            Err(error @ ReachError::Caller) => Err(error.to_string()),
+            // As if there were no owner.
+            counted => self.take(now).map(|()| counted.ok()).map_err(|error| error.to_string()),
+        };
         let slot = match slot {
             Ok(slot) => slot,
             Err(error) => {
