@@ -391,7 +391,7 @@ const REQUESTS: [&str; 8] = [
     "OPTIONS https://h HTTP/1.1\r\nForwarded: for=1\r\nCF_Connecting_IP: 1\r\nConnection: host, te\r\n\r\n",
 ];
 
-const RESPONSES: [&str; 7] = [
+const RESPONSES: [&str; 8] = [
     "aHTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\nSet-Cookie: a=1; Domain=.relay.example; Path=/\r\n\r\n",
     "bHTTP/1.1 304\nX : 1\nContent-Length: 2, 02\nKeep-Alive: timeout=5\nProxy-Status: a\nProxy-Authenticate: NTLM\n\n",
     "cHTTP/1.0 200 OK\r\nConnection: keep-alive, X\r\nX: 1\r\nDate: then\r\n\r\n",
@@ -399,4 +399,5 @@ const RESPONSES: [&str; 7] = [
     "eHTTP/1.1 103 Early\r\nLink: <a>\r\nContent-Length: 1\r\n\r\n",
     "fHTTP/1.1 204 \u{e9}\t\r\nSet-Cookie: a;domain = EXAMPLE;Domain=x.relay.example\r\nWWW-Authenticate: Negotiate\r\n\r\n",
     "gHTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+    "hHTTP/1.1 200 OK\r\nSet-Cookie: a=1 ; Domain=example\r\n\r\n",
 ];

@@ -49,6 +49,8 @@ pub fn without_shared_domain(value: &[u8], relay_domain: &str) -> Option<Vec<u8>
         return None;
     }
     left.extend_from_slice(&value[copied..]);
+    // HTTP/2 refuses a value that ends in whitespace (RFC 9113 section 8.2.1).
+    left.truncate(left.trim_ascii_end().len());
     Some(left)
 }
 

@@ -209,6 +209,8 @@ fn a_cookie_for_every_tunnel_becomes_one_for_its_own() {
         ("a=1; Domain=tunnel.example; Path=/", "a=1; Path=/"),
         ("a=1; Path=/;domain = .TUNNEL.example", "a=1; Path=/"),
         ("a=1;Domain=example", "a=1"),
+        ("a=1 \t; Domain=example", "a=1"),
+        ("a=1 ; Domain=example; Path=/", "a=1 ; Path=/"),
         ("a=1; Domain=tunnel.example.; Secure", "a=1; Secure"),
         ("a=1; Domain=x; Domain=tunnel.example", "a=1; Domain=x"),
         ("a=1; Domain=x.tunnel.example", "a=1; Domain=x.tunnel.example"),
