@@ -11,7 +11,7 @@ use crate::plan::Fault;
 use crate::world::{Node, ProcessKey, RECOVERY, World};
 
 /// How long a process that was replaced may finish what it has.
-const DRAIN: Duration = Duration::from_secs(20);
+pub(crate) const DRAIN: Duration = Duration::from_secs(20);
 
 impl World {
     /// Something happens to the agent `name`.
@@ -65,8 +65,8 @@ impl World {
         self.settle();
     }
 
-    /// Another process is started, and the one that is there finishes what it has: no request fails, what lasts longer is
-    /// cut.
+    /// Another process is started, and the one that is there finishes what it has: no request fails, what lasts longer than
+    /// that takes is cut.
     fn restart_agent(&mut self, process: ProcessKey, name: usize) {
         let now = self.now;
         let trouble = &mut self.trouble[name];

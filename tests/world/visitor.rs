@@ -31,8 +31,10 @@ pub(crate) enum Outcome {
     Answered,
     /// An error of the relay, with this status.
     Refused(u16),
-    /// The connection ended before the answer.
-    Cut,
+    /// The connection ended before the answer to what had been asked then.
+    Cut {
+        since: Option<Instant>,
+    },
 }
 
 /// What a visitor is about.
@@ -318,10 +320,12 @@ impl Visitor {
                 if is_whole {
                     self.answered(asked, now);
                 } else {
-                    self.finish(Outcome::Cut, now);
+                    self.finish(Outcome::Cut { since: Some(asked.since) }, now);
                 }
             }
-            Some(Business::Talk(talk)) if !(is_orderly && talk.is_over()) => self.finish(Outcome::Cut, now),
+            Some(Business::Talk(talk)) if !(is_orderly && talk.is_over()) => {
+                self.finish(Outcome::Cut { since: talk.since }, now);
+            }
             Some(Business::Talk(_)) | None => {}
         }
         self.hang_up(now);

@@ -4,6 +4,7 @@
 //! service.
 
 use alloc::sync::Arc;
+use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hvym_http1::{
@@ -106,8 +107,8 @@ pub struct Downstream {
     out: SendQueue,
     /// Whether another request may follow.
     persists: bool,
-    /// The next response is the last. Without a request, the connection ends then.
-    draining: Option<Instant>,
+    /// The next response whose head is to be sent is the last. Without a request for so long, the connection ends.
+    draining: Option<Duration>,
     has_ended: bool,
     closing: Option<Closing>,
     /// When the head began, or the last exchange ended.
@@ -158,10 +159,15 @@ impl Downstream {
         self.persists = false;
     }
 
-    /// The request under way is the last, and where there is none the next one. Without one, the connection ends at `until`.
-    pub fn drain(&mut self, until: Instant) {
-        self.draining = Some(until);
-        self.persists = false;
+    /// The next response is the last, or that under way if its head can still say so: a visitor that was not told may have
+    /// sent another request already (RFC 9112 section 9.6). Without a request for `linger`, the connection ends.
+    pub fn drain(&mut self, linger: Duration, now: Instant) {
+        self.draining = Some(linger);
+        if self.owes_head() {
+            self.persists = false;
+        } else if self.is_idle() && !self.input.has_begun_head() {
+            self.since = now;
+        }
     }
 
     /// `count` bytes of the output were sent.
@@ -413,7 +419,6 @@ impl Downstream {
         if self.writing != Writing::Complete || matches!(self.reading, Reading::Body(_)) {
             return;
         }
-        self.persists &= self.draining.is_none();
         if self.persists {
             (self.reading, self.writing, self.since) = (Reading::Head, Writing::Idle, now);
             self.head = Bytes::new();
@@ -437,8 +442,7 @@ impl Downstream {
         if !self.out.is_empty() {
             return self.taking.poll_timeout();
         }
-        if self.closing.is_some() || !matches!((&self.reading, self.writing), (Reading::Head, Writing::Idle))
-        {
+        if self.closing.is_some() || !self.is_idle() {
             return None;
         }
         let limit = if self.is_in_head() { self.config.head_timeout } else { self.config.idle_timeout };
@@ -448,7 +452,12 @@ impl Downstream {
 
     /// When a connection that is to end does so, as long as no request has begun.
     fn idle_until(&self) -> Option<Instant> {
-        self.draining.filter(|_| !self.input.has_begun_head())
+        self.draining.filter(|_| !self.input.has_begun_head()).map(|linger| self.since + linger)
+    }
+
+    /// Whether no request is under way.
+    fn is_idle(&self) -> bool {
+        matches!((&self.reading, self.writing), (Reading::Head, Writing::Idle))
     }
 
     fn is_in_head(&self) -> bool {

@@ -9,6 +9,7 @@ mod timeouts;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hvym_http1::HostMapping;
@@ -221,10 +222,10 @@ impl Exchange {
         self.date = Some(date);
     }
 
-    /// The request under way is the last, and where there is none the next one: one may be on its way. Without one, the
-    /// connection ends at `until`.
-    pub fn drain(&mut self, until: Instant) {
-        self.down.drain(until);
+    /// The next response is the last, or that under way if its head has not been sent: another request may be on its way.
+    /// Without one for `linger`, the connection ends.
+    pub fn drain(&mut self, linger: Duration, now: Instant) {
+        self.down.drain(linger, now);
     }
 
     /// Facts about the request under way.

@@ -94,7 +94,7 @@ pub(super) fn run(arguments: &[&str]) -> Result<()> {
     let absent =
         if absent.is_empty() { String::new() } else { format!("Not found: {}.\n", absent.join(", ")) };
     record(
-        "tunnel",
+        if plan.has_tls { "tunnel-tls" } else { "tunnel" },
         &format!("{runs}; ratios are made within a run.\n\n{text}\n{absent}Goals missed: {missed}.\n"),
     )
 }

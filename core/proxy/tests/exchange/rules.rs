@@ -1,5 +1,7 @@
 //! What passes between a visitor and a service, and when a connection goes on.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use hvym_http1::{HostMapping, UrlOrigin, UrlScheme};
 use hvym_proxy::{Choice, Closing, ExchangeError, MAX_MOVES, UpstreamFailure};
@@ -380,11 +382,14 @@ fn an_upgrade_that_is_declined_leaves_the_next_request_where_it_is() {
     assert!(rig.asked().ends_with(GET));
 }
 
+/// How long a connection waits for a request that may be on its way.
+const LINGER: Duration = Duration::from_millis(1000);
+
 #[test]
 fn a_relay_that_drains_ends_each_connection_after_what_is_under_way() {
     let mut busy = Rig::new();
     busy.visit(GET);
-    busy.exchange.drain(busy.now);
+    busy.exchange.drain(LINGER, busy.now);
     busy.run();
     busy.answer(OK);
     assert!(busy.seen().contains("Connection: close"));
@@ -393,14 +398,13 @@ fn a_relay_that_drains_ends_each_connection_after_what_is_under_way() {
 
 #[test]
 fn a_connection_that_is_idle_when_a_relay_drains_carries_the_request_that_is_on_its_way() {
-    const LINGER: u64 = 1000;
-    let linger = std::time::Duration::from_millis(LINGER);
     // Line ends ahead of a request are none (RFC 9112 section 2.2).
     for ahead in ["", "\r\n"] {
         let mut silent = Rig::new();
         silent.visit(ahead);
-        silent.exchange.drain(silent.now + linger);
-        silent.wait(LINGER - 1);
+        silent.wait(5000);
+        silent.exchange.drain(LINGER, silent.now);
+        silent.wait(999);
         assert_eq!(silent.drained(), [], "too soon");
         silent.wait(1);
         assert_eq!(silent.drained(), [Said::Closed(Closing::Orderly)]);
@@ -408,8 +412,9 @@ fn a_connection_that_is_idle_when_a_relay_drains_carries_the_request_that_is_on_
     let mut late = Rig::new();
     late.visit(GET);
     late.answer(OK);
-    late.exchange.drain(late.now + linger);
-    late.wait(LINGER - 1);
+    late.wait(5000);
+    late.exchange.drain(LINGER, late.now);
+    late.wait(999);
     // It has begun, and may take as long as any.
     late.visit(&GET[..5]);
     late.wait(1);
@@ -418,9 +423,25 @@ fn a_connection_that_is_idle_when_a_relay_drains_carries_the_request_that_is_on_
     assert!(late.seen().contains("Connection: close"));
     assert_eq!(late.said.last(), Some(&Said::Closed(Closing::Orderly)));
     let mut at_once = Rig::new();
-    at_once.exchange.drain(at_once.now);
+    at_once.exchange.drain(Duration::ZERO, at_once.now);
     at_once.run();
     assert_eq!(at_once.drained(), [Said::Closed(Closing::Orderly)]);
+}
+
+#[test]
+fn a_visitor_whose_response_had_begun_when_a_relay_drains_may_ask_once_more() {
+    let mut rig = Rig::new();
+    rig.visit(GET);
+    rig.answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+    rig.exchange.drain(LINGER, rig.now);
+    rig.wait(5000);
+    rig.answer("hi");
+    assert!(!rig.seen().contains("close"));
+    rig.wait(999);
+    rig.visit(GET);
+    rig.answer(OK);
+    assert!(rig.seen().contains("Connection: close"));
+    assert_eq!(rig.said.last(), Some(&Said::Closed(Closing::Orderly)));
 }
 
 #[test]

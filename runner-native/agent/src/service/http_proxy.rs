@@ -11,6 +11,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::try_join;
@@ -158,7 +159,7 @@ impl<'a> HttpProxy<'a> {
         let now = Clock::new().now();
         // A stream without a request would be closed, and the first one is on its way.
         if self.has_begun && self.guard.is_asked_to_finish(cx) {
-            self.exchange.drain(now);
+            self.exchange.drain(Duration::ZERO, now);
         }
         let mut gathered = 0;
         for _ in 0..BUDGET {

@@ -173,7 +173,7 @@ impl<'a> Http1Conn<'a> {
             && draining.as_mut().poll(cx).is_ready()
         {
             self.draining = None;
-            self.exchange.drain(now + DRAIN_LINGER);
+            self.exchange.drain(DRAIN_LINGER, now);
         }
     }
 
