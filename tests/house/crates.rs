@@ -4,7 +4,7 @@ use crate::source::{bare, code, product, root, rust, text, words};
 
 /// Every crate of the workspace, lowest first: its folder, its package, and the packages of the workspace that it may
 /// depend on. What is not listed here is an error, so a new crate says where it belongs.
-const CRATES: [(&str, &str, &[&str]); 24] = [
+const CRATES: [(&str, &str, &[&str]); 25] = [
     ("core/yamux", "hvym-yamux", &[]),
     ("core/http1", "hvym-http1", &[]),
     ("core/websocket", "hvym-websocket", &[]),
@@ -23,6 +23,7 @@ const CRATES: [(&str, &str, &[&str]); 24] = [
     ("runner-native/state", "hvym-tunnel-state", &["hvym-tunnel-net"]),
     ("runner-native/cli", "hvym-tunnel", &BELOW_CLI),
     ("runner-wasm", "hvym-tunnel-wasm", &BELOW_NET),
+    ("bindings/python", "hvym-tunnel-python", &BELOW_BINDINGS),
     ("xtask", "xtask", &[]),
     // What measures and tests others may name everything.
     ("core/yamux/testing", "hvym-yamux-testing", &["hvym-yamux"]),
@@ -73,6 +74,8 @@ const BELOW_CLI: [&str; 10] = [
     "hvym-tunnel-relay",
     "hvym-tunnel-settings",
 ];
+const BELOW_BINDINGS: [&str; 4] =
+    ["hvym-tunnel-core", "hvym-tunnel-net", "hvym-tunnel-agent", "hvym-tunnel-relay"];
 const TESTED: [&str; 14] = [
     "hvym-dns",
     "hvym-yamux",

@@ -7,6 +7,7 @@ mod embed;
 mod fuzz;
 mod matrix;
 mod peers;
+mod python;
 mod test;
 #[cfg(feature = "wasm")]
 mod wasm;
@@ -26,6 +27,7 @@ cargo xtask <command>
   fuzz        [TARGET..] [--seconds N] [--keep]: every target for a minute, or those named; with --keep, inputs that reach
               something new are added to fuzz/corpus. TARGET --input FILE: replays FILE. --coverage: which functions
               the corpus reaches
+  python      the Python package: its wheel as a debug build, and its tests; --release: the wheel that people get, and its size
   wasm        the browser package, made at target/package; with --embed also what a relay serves of it, in runner-native/relay
   demo        the browser package in a page, served by the program; what follows is passed on to it";
 
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         "matrix" => matrix::run(rest),
         "bench" => bench::run(rest),
         "fuzz" => fuzz::run(rest),
+        "python" => python::run(rest),
         "wasm" => wasm(rest),
         "demo" => demo(rest),
         _ => {

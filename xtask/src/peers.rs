@@ -64,7 +64,7 @@ fn tunely() -> Result<PathBuf> {
 }
 
 /// The Python of a folder that has these packages.
-fn venv(folder: &Path, packages: &[&str]) -> Result<PathBuf> {
+pub(crate) fn venv(folder: &Path, packages: &[&str]) -> Result<PathBuf> {
     let python = folder.join("bin/python");
     // Written last, so that an installation that was cut short is done again.
     let stamp = folder.join("installed.txt");
@@ -93,10 +93,13 @@ fn quiet(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Absolute, because the scripts that pip writes name it.
 fn peers() -> PathBuf {
-    let folder = target().join("peers");
-    std::path::absolute(&folder).unwrap_or(folder)
+    absolute(&target().join("peers"))
+}
+
+/// Absolute, because the scripts that pip writes name the folder.
+pub(crate) fn absolute(folder: &Path) -> PathBuf {
+    std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned())
 }
 
 #[cfg(all(test, unix))]

@@ -86,6 +86,7 @@ fn whole(steps: &mut Steps) -> Result<()> {
         tests.env("HVYM_TUNNEL_BIN", target().join("release/hvym-tunnel"));
         tests.env("HVYM_TUNNEL_PACKAGE", target().join("package"));
     })?;
+    steps.needing("python3", "the Python package", || crate::python::test(&peers))?;
     steps.command("examples in the docs", cargo(["test", "--quiet", "--doc", "--workspace"]))?;
     steps.needing("valgrind", "instructions", || crate::bench::run(&["instructions".to_owned()]))?;
     // From one seed, so that two runs over the same code try the same; `cargo xtask fuzz` tries others.

@@ -190,7 +190,16 @@ impl Identity {
         derive(&seed)
     }
 
-    fn from_seed(seed: &[u8; 32]) -> Self {
+    /// The key pair of a secret seed `S...` (SEP-23).
+    ///
+    /// # Errors
+    /// [`KeyError::NotSecret`] or [`KeyError::Public`].
+    pub fn from_secret(text: &str) -> Result<Self, KeyError> {
+        Identity::decode(text.as_bytes(), "the text")
+    }
+
+    /// The key pair of an Ed25519 seed (RFC 8032 section 5.1.5).
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
         let key = SigningKey::from_bytes(seed);
         Identity { address: Address::from_public_key(key.verifying_key().to_bytes()), key }
     }
