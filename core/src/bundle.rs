@@ -12,6 +12,7 @@ use crate::link::{Link, LinkEvent, OpenStreamError, Stream};
 use crate::machine::Machine;
 use crate::message::{Close, Message, Transmit};
 use crate::mux::{ClosedStream, OpenError, StreamId};
+use crate::recent_bytes::RecentBytes;
 use crate::time::{Instant, earliest};
 
 /// Links of one session. Loss and long round trips are outweighed by a few; each costs both sides a socket and a login.
@@ -21,34 +22,6 @@ pub const MAX_LINKS: u32 = 8;
 const RECENT: Duration = Duration::from_secs(1);
 /// Traffic that makes no difference between two links: what a few small requests need.
 const TRAFFIC_STEP: u64 = 64 * 1024;
-
-/// The bytes of the current and of the last period of [`RECENT`].
-#[derive(Default)]
-struct Traffic {
-    since: Option<Instant>,
-    current: u64,
-    last: u64,
-}
-
-impl Traffic {
-    fn add(&mut self, bytes: usize, now: Instant) {
-        self.turn(now);
-        self.current += bytes as u64;
-    }
-
-    fn turn(&mut self, now: Instant) {
-        let age = self.since.map_or(RECENT * 2, |since| now - since);
-        if age >= RECENT {
-            self.last = if age < RECENT * 2 { self.current } else { 0 };
-            (self.current, self.since) = (0, Some(now));
-        }
-    }
-
-    fn recent(&mut self, now: Instant) -> u64 {
-        self.turn(now);
-        self.current + self.last
-    }
-}
 
 /// How long several streams must have had more to send than a link takes before another one is worth a login and a socket:
 /// longer than a burst that is over soon.
@@ -78,7 +51,7 @@ pub(crate) struct BundledLink {
     pub(crate) is_left_to_peer: bool,
     /// Another session has begun since: what this link says of its own concerns no other link.
     pub(crate) is_of_earlier_session: bool,
-    traffic: Traffic,
+    traffic: RecentBytes,
     held_back: HeldBack,
 }
 
@@ -97,7 +70,7 @@ pub(crate) struct Bundle {
 
 impl Bundle {
     pub(crate) fn push(&mut self, id: u32, link: Box<Link>) {
-        let (traffic, held_back) = (Traffic::default(), HeldBack::default());
+        let (traffic, held_back) = (RecentBytes::new(RECENT), HeldBack::default());
         self.members.push(BundledLink {
             id,
             link,

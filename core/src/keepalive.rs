@@ -5,7 +5,14 @@
 
 use core::time::Duration;
 
+use crate::recent_bytes::RecentBytes;
 use crate::time::Instant;
+
+/// The bytes that a socket has taken in [`SLOW_LINE_PERIOD`] behind which an answer may come late: a line of 100 kbit/s carries
+/// them within the usual timeout, and a few small requests are far below.
+const SLOW_LINE_BYTES: u64 = 64 * 1024;
+/// How far back these are counted. A queue that takes longer serves nobody.
+const SLOW_LINE_PERIOD: Duration = Duration::from_secs(10);
 
 /// How often to ask, and how long to wait for an answer.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -13,12 +20,13 @@ pub struct KeepaliveConfig {
     /// Ping after this long without any input. Shorter notices a dead peer sooner and costs a message each time.
     pub ping_interval: Duration,
     /// Give the link up when this passes after a ping without any input, and without the socket taking any of the data
-    /// that waits. Too short, and a slow network kills a live link.
+    /// that waits; twice this if the socket has just taken much. Too short, and a slow network kills a live link.
     pub ping_timeout: Duration,
 }
 
 impl Default for KeepaliveConfig {
-    /// 10 s and 5 s: a dead peer is noticed within 15 s, 20 s where the socket was full, and carrier NATs that forget after 30 s stay open.
+    /// 10 s and 5 s: a dead peer is noticed within 15 s, 20 s where the socket was full or had just taken much, and carrier
+    /// NATs that forget after 30 s stay open.
     fn default() -> Self {
         Self { ping_interval: Duration::from_secs(10), ping_timeout: Duration::from_secs(5) }
     }
@@ -62,6 +70,10 @@ pub struct Keepalive {
     was_full: bool,
     /// The socket has taken data since then.
     output_taken: bool,
+    /// What the socket has taken.
+    taken: RecentBytes,
+    /// The verdict was put off once since the last input, because of what the socket had taken.
+    was_put_off: bool,
 }
 
 impl Keepalive {
@@ -77,6 +89,8 @@ impl Keepalive {
             output_waits: false,
             was_full: false,
             output_taken: false,
+            taken: RecentBytes::new(SLOW_LINE_PERIOD),
+            was_put_off: false,
         }
     }
 
@@ -94,12 +108,14 @@ impl Keepalive {
         self.last_received = self.last_received.max(now);
         self.give_up = None;
         (self.was_full, self.output_taken) = (self.output_waits, false);
+        self.was_put_off = false;
     }
 
-    /// The socket took data, after which there may be more.
-    pub fn handle_data_taken(&mut self) {
+    /// The socket took so many bytes, after which there may be more.
+    pub fn handle_data_taken(&mut self, bytes: usize, now: Instant) {
         self.output_waits = true;
         self.output_taken = true;
+        self.taken.add(bytes, now);
     }
 
     /// The socket has taken all that there is to send.
@@ -125,23 +141,36 @@ impl Keepalive {
     /// What is due at `now`, if anything. Early, late and repeated calls are harmless.
     pub fn handle_timeout(&mut self, now: Instant) -> Option<KeepaliveAction> {
         self.was_full |= self.output_waits;
-        match self.give_up {
-            Some(at) if now >= at && self.mode == KeepaliveMode::Unanswered => {
-                self.handle_input(now);
+        let Some(at) = self.give_up else {
+            return if now >= self.last_received + self.config.ping_interval {
+                self.probe(now)
+            } else {
                 None
-            }
-            // A full socket takes more only when the peer has received some. The answer waits behind the rest, which may
-            // have been the last that there was to send.
-            Some(at) if now >= at && self.was_full && self.output_taken => {
-                self.give_up = Some(now + self.config.ping_timeout);
-                (self.was_full, self.output_taken) = (self.output_waits, false);
-                None
-            }
-            Some(at) if now >= at => Some(KeepaliveAction::Dead),
-            Some(_) => None,
-            None if now >= self.last_received + self.config.ping_interval => self.probe(now),
-            None => None,
+            };
+        };
+        if now < at {
+            return None;
         }
+        if self.mode == KeepaliveMode::Unanswered {
+            self.handle_input(now);
+            return None;
+        }
+        if !self.is_put_off(now) {
+            return Some(KeepaliveAction::Dead);
+        }
+        self.give_up = Some(now + self.config.ping_timeout);
+        (self.was_full, self.output_taken) = (self.output_waits, false);
+        None
+    }
+
+    /// Whether the answer may still come. A full socket takes more only when the peer has received some. The answer waits
+    /// behind the rest, which may have been the last that there was to send, and which a slow line may have in a queue of its
+    /// own.
+    fn is_put_off(&mut self, now: Instant) -> bool {
+        let is_slow = self.taken.recent(now) >= SLOW_LINE_BYTES && !self.was_put_off;
+        let is_put_off = is_slow || (self.was_full && self.output_taken);
+        self.was_put_off |= is_put_off;
+        is_put_off
     }
 
     /// Asks at once, whatever the interval says: after a sleep or a change of network. Asking again and again
@@ -207,10 +236,10 @@ mod tests {
     #[test]
     fn a_socket_that_takes_what_waits_puts_off_the_verdict_and_one_that_takes_nothing_does_not() {
         let mut keepalive = Keepalive::new(KeepaliveConfig::default(), at(0));
-        keepalive.handle_data_taken();
+        keepalive.handle_data_taken(1, at(0));
         assert_eq!(keepalive.handle_timeout(at(10)), Some(KeepaliveAction::Ping(1)));
         for second in [15, 20, 25] {
-            keepalive.handle_data_taken();
+            keepalive.handle_data_taken(1, at(second));
             assert_eq!(
                 (keepalive.handle_timeout(at(second)), keepalive.poll_timeout()),
                 (None, at(second + 5))
@@ -224,7 +253,7 @@ mod tests {
     fn a_socket_that_has_room_for_everything_proves_nothing() {
         let mut keepalive = Keepalive::new(KeepaliveConfig::default(), at(0));
         assert_eq!(keepalive.handle_timeout(at(10)), Some(KeepaliveAction::Ping(1)));
-        keepalive.handle_data_taken();
+        keepalive.handle_data_taken(1, at(10));
         keepalive.handle_output_done();
         assert_eq!(keepalive.handle_timeout(at(15)), Some(KeepaliveAction::Dead));
     }
@@ -233,11 +262,11 @@ mod tests {
     fn an_answer_behind_the_last_of_what_waited_has_time_to_come() {
         for last in [9, 12] {
             let mut keepalive = Keepalive::new(KeepaliveConfig::default(), at(0));
-            keepalive.handle_data_taken();
+            keepalive.handle_data_taken(1, at(0));
             keepalive.handle_input(at(0));
             let take_the_last = |keepalive: &mut Keepalive, second| {
                 if second == last {
-                    keepalive.handle_data_taken();
+                    keepalive.handle_data_taken(1, at(second));
                     keepalive.handle_output_done();
                 }
             };
@@ -246,6 +275,41 @@ mod tests {
             take_the_last(&mut keepalive, 12);
             assert_eq!(keepalive.handle_timeout(at(15)), None, "the last was taken at {last}");
             assert_eq!(keepalive.handle_timeout(at(20)), Some(KeepaliveAction::Dead), "only once");
+        }
+    }
+
+    #[test]
+    fn an_answer_behind_much_that_a_socket_took_at_once_has_twice_the_time() {
+        // When it was taken, how much, and when the peer is given up.
+        for (taken, bytes, second) in [(9, 65_536, 25), (9, 65_535, 20), (9, 32_768, 20), (4, 65_536, 25)] {
+            let mut keepalive = Keepalive::new(KeepaliveConfig::default(), at(0));
+            keepalive.handle_data_taken(bytes, at(taken));
+            keepalive.handle_output_done();
+            keepalive.handle_input(at(10));
+            assert_eq!(keepalive.probe(at(15)), Some(KeepaliveAction::Ping(1)));
+            for second in 20..second {
+                assert_eq!(keepalive.handle_timeout(at(second)), None, "{bytes} bytes at {taken}");
+            }
+            assert_eq!(
+                keepalive.handle_timeout(at(second)),
+                Some(KeepaliveAction::Dead),
+                "{bytes} at {taken}"
+            );
+        }
+        let mut earlier = Keepalive::new(KeepaliveConfig::default(), at(0));
+        earlier.handle_data_taken(65_536, at(0));
+        earlier.handle_output_done();
+        assert_eq!(earlier.probe(at(15)), Some(KeepaliveAction::Ping(1)));
+        assert_eq!(earlier.handle_timeout(at(20)), Some(KeepaliveAction::Dead), "long ago");
+        // Anything that arrives renews it.
+        let mut heard = Keepalive::new(KeepaliveConfig::default(), at(0));
+        for second in [1, 20] {
+            heard.handle_data_taken(65_536, at(second));
+            heard.handle_output_done();
+            heard.handle_input(at(second));
+            heard.probe(at(second));
+            assert_eq!(heard.handle_timeout(at(second + 5)), None);
+            assert_eq!(heard.poll_timeout(), at(second + 10));
         }
     }
 

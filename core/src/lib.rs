@@ -123,6 +123,7 @@ pub mod message;
 pub mod names;
 pub mod plane;
 pub mod reason;
+mod recent_bytes;
 pub mod relay;
 pub mod rng;
 #[cfg(feature = "std")]

@@ -19,7 +19,7 @@ const RATES: [u64; 4] = [32_000, 125_000, 1_250_000, 12_500_000];
 /// The usual interval of pings.
 pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// What the socket and the path of a slow line may hold, seconds.
-const DEEP_QUEUE: u64 = 8;
+const DEEP_QUEUE: u64 = 9;
 
 /// An agent and its service.
 #[derive(Copy, Clone, Debug)]

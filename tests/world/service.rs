@@ -16,8 +16,8 @@ pub(crate) const WEB: &str = "web";
 /// The name of its TCP service.
 pub(crate) const TCP: &str = "tcp";
 
-/// The field of an answer that nobody asked for.
-pub(crate) const UNSOLICITED: &str = "X-Unsolicited";
+/// The tag of an answer that nobody asked for.
+const UNSOLICITED: &str = "unasked";
 
 /// How a service behaves.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -169,7 +169,7 @@ impl Serving {
         let sent = if request.method == "HEAD" && self.kind != ServiceKind::HeadWithBody { 0 } else { size };
         self.push(tag, size, sent, is_chunked, begins);
         if self.kind == ServiceKind::Unsolicited && rng.next_u64().is_multiple_of(4) {
-            self.push_unsolicited(tag, begins);
+            self.push_unsolicited(begins);
         }
     }
 
@@ -186,11 +186,12 @@ impl Serving {
         self.answers.push_back((begins, answer));
     }
 
-    /// An answer that nobody asked for. It names the request with whose answer it is sent.
-    fn push_unsolicited(&mut self, beside: &str, begins: Instant) {
-        let head = format!("HTTP/1.1 200 OK\r\n{UNSOLICITED}: {beside}\r\nContent-Length: 10\r\n\r\n");
-        let tag = "unasked".to_owned();
-        let answer = Answer { head: head.into(), tag, at: 0, size: 10, is_chunked: false, is_upgrade: false };
+    /// An answer that nobody asked for.
+    fn push_unsolicited(&mut self, begins: Instant) {
+        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n";
+        let tag = UNSOLICITED.to_owned();
+        let head = Bytes::from_static(head);
+        let answer = Answer { head, tag, at: 0, size: 10, is_chunked: false, is_upgrade: false };
         self.answers.push_back((begins, answer));
     }
 
@@ -233,6 +234,11 @@ impl Serving {
                 out.extend(b"0\r\n\r\n");
             }
             self.answers.pop_front();
+            if self.answers.front().is_some_and(|(_, answer)| answer.tag == UNSOLICITED) {
+                // An agent reads it behind the answer, and passes it to nobody: what is asked next goes over another connection.
+                self.answers.clear();
+                self.user = "-".to_owned();
+            }
             if self.answers.is_empty() {
                 self.read(rng, now);
             }

@@ -9,7 +9,7 @@ use hvym_tunnel_core::time::Instant;
 
 use crate::line::{Pipe, PipeEnd, Received};
 use crate::plan::VisitorPlan;
-use crate::service::{UNSOLICITED, body};
+use crate::service::body;
 use crate::talk::{Heard, Talk};
 use crate::visitor_kind::VisitorKind;
 
@@ -57,8 +57,6 @@ pub(crate) struct Visitor {
     /// Requests so far.
     pub(crate) count: u64,
     outcomes: Vec<(Instant, Outcome)>,
-    /// Its service has said something unasked, so that answers may come one late.
-    is_out_of_step: bool,
     /// When anything came last.
     moved: Instant,
     /// When it began to act.
@@ -86,7 +84,6 @@ impl Visitor {
             input: BytesMut::new(),
             count: 0,
             outcomes: Vec::new(),
-            is_out_of_step: false,
             moved: Instant::ZERO,
             came: Instant::ZERO,
         }
@@ -406,16 +403,6 @@ impl Visitor {
         }
         let own = format!("v{}r", self.plan.number);
         let field = |name| head.headers.first(name).map(|value| String::from_utf8_lossy(value).into_owned());
-        if let Some(beside) = field(UNSOLICITED) {
-            // One that comes after the next request was sent is that request's answer, as far as anybody can tell, and the
-            // answers after it are one late.
-            assert!(beside.starts_with(&own), "{}: what {beside} did not ask for", asked.tag);
-            self.is_out_of_step = true;
-            return self.finish(Outcome::Answered, now);
-        }
-        if self.is_out_of_step && field("x-tag").is_some_and(|tag| tag.starts_with(&own)) {
-            return self.finish(Outcome::Answered, now);
-        }
         let (tag, user) = (field("x-tag"), field("x-user"));
         assert_eq!(tag.as_deref(), Some(&*asked.tag), "the answer of another");
         // A connection that is logged in stays the visitor's own.

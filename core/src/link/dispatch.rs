@@ -78,7 +78,7 @@ impl Machine for Link {
             State::Up(plane) => {
                 let message = plane.poll_transmit();
                 match &message {
-                    Some(_) => self.keepalive.handle_data_taken(),
+                    Some(message) => self.keepalive.handle_data_taken(message.payload().len(), self.now),
                     None => self.keepalive.handle_output_done(),
                 }
                 message.map(Transmit::Send)
