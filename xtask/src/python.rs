@@ -20,7 +20,7 @@ const PACKAGES: [&str; 15] = [
     "stellar-sdk==16.1.1",
     "tinydb==4.9.0",
     "PyQt5==5.15.11",
-    "PyQt6==6.12.0",
+    "PyQt6==6.11.0",
     "PySide6-Essentials==6.12.0",
     "fastapi==0.165.0",
     "uvicorn==0.54.0",

@@ -113,13 +113,15 @@ class Background:
         client.on_connect(self.connected.set)
         client.on_request(self.requests.append)
         self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread = threading.Thread(target=lambda: self.loop.run_until_complete(self.run()), daemon=True)
 
-    def run(self):
+    async def run(self):
+        self.leave = asyncio.Event()
         try:
-            self.loop.run_until_complete(self.client.run())
+            await self.client.run()
         except Exception as error:
             self.failure = error
+        await asyncio.wait_for(self.leave.wait(), DEADLINE)
 
     def __enter__(self):
         self.thread.start()
@@ -128,6 +130,7 @@ class Background:
 
     def __exit__(self, *arguments):
         asyncio.run_coroutine_threadsafe(self.client.stop(), self.loop).result(DEADLINE)
+        self.loop.call_soon_threadsafe(self.leave.set)
         self.thread.join(DEADLINE)
         assert not self.thread.is_alive()
 
@@ -202,13 +205,9 @@ def test_a_deleted_tunnel_cuts_its_agent_off(readme, origin):
         server_url=readme.agents, token=token, target_url=f"http://127.0.0.1:{origin}", reconnect_interval=0.05,
     ))
     client.on_disconnect(lost.set)
-    background = Background(client)
-    background.__enter__()
-    readme.api("DELETE", "/api/tunnels/gone")
-    background.thread.join(DEADLINE)
-    assert not background.thread.is_alive() or lost.wait(DEADLINE)
-    if background.thread.is_alive():
-        background.__exit__()
+    with Background(client):
+        readme.api("DELETE", "/api/tunnels/gone")
+        assert lost.wait(DEADLINE)
 
 
 def test_a_wrong_token_is_not_tried_for_ever(readme):
@@ -323,7 +322,10 @@ def test_the_client_connects_to_a_server_of_tunely_itself(tmp_path, origin, vers
         client = TunnelClient(f"ws://127.0.0.1:{port}/ws/tunnel", made["token"], f"http://127.0.0.1:{origin}")
         with Background(client):
             assert client.domain == "app"
-            body = json.dumps({"method": "GET", "path": "/z"})
+            # The newer one sends the body as it is, and waits for the end of the connection.
+            raw = {"body": "GET /z HTTP/1.1\r\nHost: app\r\nConnection: close\r\n\r\n"}
+            asked = raw if version == "python-0.12.0" else {"method": "GET", "path": "/z"}
+            body = json.dumps(asked)
             answer = json.loads(visit(f"{url}/api/tunnels/app/forward", "POST", body, headers)[2])
             assert answer["status"] == 200, answer
     finally:

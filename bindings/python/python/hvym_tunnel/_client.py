@@ -41,15 +41,25 @@ class Connection:
         self.wire.writer.close()
 
     async def request(
-        self, method: str, target: str | bytes, headers: Headers, body: AsyncIterator[bytes] | bytes = b""
+        self,
+        method: str,
+        target: str | bytes,
+        headers: Headers,
+        body: AsyncIterator[bytes] | bytes = b"",
+        length: int | None = None,
     ) -> Response:
-        """Sends a request with its body, and reads the head of the response."""
+        """Sends a request with its body, and reads the head of the response. ``length`` is that of a body in pieces, if known."""
         raw = target.encode("ascii") if isinstance(target, str) else target
         head = method.encode("ascii") + b" " + raw + b" HTTP/1.1\r\n"
         fields = [*headers, (b"connection", b"close")]
         if isinstance(body, bytes):
             fields.append((b"content-length", b"%d" % len(body)))
             await self.wire.write(head + _block(fields) + body)
+        elif length is not None:
+            fields.append((b"content-length", b"%d" % length))
+            await self.wire.write(head + _block(fields))
+            async for data in body:
+                await self.wire.write(data)
         else:
             fields.append((b"transfer-encoding", b"chunked"))
             await self.wire.write(head + _block(fields))

@@ -61,7 +61,8 @@ async def serve_http(at: tuple[str, int], host: str, scope: Scope, receive: Rece
         return
     has_started = False
     try:
-        response = await connection.request(scope["method"], target(scope), fields(scope, host), _body(scope, receive))
+        body, length = _body(scope, receive)
+        response = await connection.request(scope["method"], target(scope), fields(scope, host), body, length)
         headers = [(name, value) for name, value in response.headers if name not in (b"connection", b"transfer-encoding")]
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         has_started = True
@@ -77,10 +78,12 @@ async def serve_http(at: tuple[str, int], host: str, scope: Scope, receive: Rece
         connection.close()
 
 
-def _body(scope: Scope, receive: Receive) -> AsyncIterator[bytes] | bytes:
-    names = {bytes(name).lower() for name, _ in scope["headers"]}
-    if not names & {b"content-length", b"transfer-encoding"}:
-        return b""
+def _body(scope: Scope, receive: Receive) -> tuple[AsyncIterator[bytes] | bytes, int | None]:
+    """The body of a request, and its length if that is known. The server that runs this has checked both."""
+    known = {bytes(name).lower(): bytes(value) for name, value in scope["headers"]}
+    length = known.get(b"content-length")
+    if length is None and b"transfer-encoding" not in known:
+        return b"", None
 
     async def pieces() -> AsyncIterator[bytes]:
         while True:
@@ -91,7 +94,7 @@ def _body(scope: Scope, receive: Receive) -> AsyncIterator[bytes] | bytes:
             if not message.get("more_body", False):
                 return
 
-    return pieces()
+    return pieces(), int(length) if length is not None and length.isdigit() else None
 
 
 async def serve_websocket(

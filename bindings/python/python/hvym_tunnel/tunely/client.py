@@ -77,6 +77,7 @@ class TunnelClient:
         finally:
             await agent.aclose(1.0)
         if agent.failure is not None:
+            _call(self._on_disconnect)
             raise agent.failure
 
     async def stop(self) -> None:

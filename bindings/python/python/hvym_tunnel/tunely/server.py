@@ -82,7 +82,7 @@ class TunnelServer:
         tunnels = {tunnel.domain: {"token": tunnel.token, "enabled": tunnel.enabled} for tunnel in self.store.all()}
         return {
             "names": {"path_names": True},
-            "public": {"trusted_proxies": ["127.0.0.1/32"]},
+            "public": {"trusted_proxy": ["127.0.0.1/32"]},
             "tunely": {"admin_key": self._key, "tunnels": tunnels},
         }
 
