@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 /// The next `Domain` attribute of a `Set-Cookie` value from `at`: where the attribute is, with the semicolon before it, and
-/// where its value is, without the dot that it may begin with.
+/// where its value is, without the dots that it may begin with.
 pub(crate) fn next_domain(value: &[u8], at: usize) -> Option<(Range<usize>, Range<usize>)> {
     let mut start = at + value.get(at..)?.iter().position(|byte| *byte == b';')?;
     loop {
@@ -28,7 +28,8 @@ fn domain(attribute: &[u8]) -> Option<Range<usize>> {
     let value = &attribute[equals + 1..];
     let mut start = equals + 1 + (value.len() - value.trim_ascii_start().len());
     let end = start + value.trim_ascii().len();
-    if attribute.get(start) == Some(&b'.') && start < end {
+    // User agents strip one (RFC 6265 section 5.2.3), or all.
+    while attribute.get(start) == Some(&b'.') && start < end {
         start += 1;
     }
     Some(start..end)

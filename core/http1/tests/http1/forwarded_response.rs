@@ -217,6 +217,7 @@ fn a_cookie_for_every_tunnel_becomes_one_for_its_own() {
         ("a=1; Domain=nel.example", "a=1; Domain=nel.example"),
         ("Domain=tunnel.example; Path=/", "Domain=tunnel.example; Path=/"),
         ("a=1; Domain=; Domain", "a=1; Domain=; Domain"),
+        ("a=1; Domain=..example; Domain=.", "a=1; Domain=."),
     ] {
         assert_eq!(cookie(sent), got, "{sent}");
     }
