@@ -6,4 +6,5 @@ mod cloud;
 mod hvym;
 mod hvym_hosts;
 mod tunely;
+mod tunely_registry;
 mod wrong_keys;

@@ -14,6 +14,8 @@ pub mod corpus;
 pub mod crowd;
 #[cfg(unix)]
 pub mod curl;
+#[cfg(unix)]
+pub mod databases;
 pub mod delegation;
 pub mod dialects;
 #[cfg(unix)]

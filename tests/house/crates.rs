@@ -4,7 +4,7 @@ use crate::source::{bare, code, product, root, rust, text, words};
 
 /// Every crate of the workspace, lowest first: its folder, its package, and the packages of the workspace that it may
 /// depend on. What is not listed here is an error, so a new crate says where it belongs.
-const CRATES: [(&str, &str, &[&str]); 25] = [
+const CRATES: [(&str, &str, &[&str]); 26] = [
     ("core/yamux", "hvym-yamux", &[]),
     ("core/http1", "hvym-http1", &[]),
     ("core/websocket", "hvym-websocket", &[]),
@@ -18,6 +18,7 @@ const CRATES: [(&str, &str, &[&str]); 25] = [
     ("runner-native/agent", "hvym-tunnel-agent", &BELOW_SIDES),
     ("runner-native/manager", "hvym-tunnel-manager", &BELOW_MANAGER),
     ("runner-native/inspector", "hvym-tunnel-inspector", &BELOW_INSPECTOR),
+    ("runner-native/registry", "hvym-tunnel-registry", &["hvym-tunnel-core", "hvym-tunnel-net"]),
     ("runner-native/relay", "hvym-tunnel-relay", &BELOW_RELAY),
     ("runner-native/settings", "hvym-tunnel-settings", &BELOW_SETTINGS),
     ("runner-native/state", "hvym-tunnel-state", &["hvym-tunnel-net"]),
@@ -46,7 +47,7 @@ const BELOW_SIDES: [&str; 7] = [
     "hvym-tunnel-net",
 ];
 const BELOW_ACME: [&str; 3] = ["hvym-dns", "hvym-tunnel-core", "hvym-tunnel-net"];
-const BELOW_RELAY: [&str; 9] = [
+const BELOW_RELAY: [&str; 10] = [
     "hvym-dns",
     "hvym-yamux",
     "hvym-http1",
@@ -56,13 +57,14 @@ const BELOW_RELAY: [&str; 9] = [
     "hvym-tunnel-compat",
     "hvym-tunnel-net",
     "hvym-tunnel-acme",
+    "hvym-tunnel-registry",
 ];
 const BELOW_MANAGER: [&str; 4] =
     ["hvym-websocket", "hvym-tunnel-core", "hvym-tunnel-net", "hvym-tunnel-agent"];
 const BELOW_INSPECTOR: [&str; 5] =
     ["hvym-http1", "hvym-websocket", "hvym-tunnel-core", "hvym-tunnel-net", "hvym-tunnel-agent"];
 const BELOW_SETTINGS: [&str; 3] = ["hvym-tunnel-core", "hvym-tunnel-net", "hvym-tunnel-agent"];
-const BELOW_CLI: [&str; 10] = [
+const BELOW_CLI: [&str; 11] = [
     "hvym-yamux",
     "hvym-http1",
     "hvym-tunnel-pages",
@@ -71,12 +73,13 @@ const BELOW_CLI: [&str; 10] = [
     "hvym-tunnel-agent",
     "hvym-tunnel-manager",
     "hvym-tunnel-inspector",
+    "hvym-tunnel-registry",
     "hvym-tunnel-relay",
     "hvym-tunnel-settings",
 ];
 const BELOW_BINDINGS: [&str; 4] =
     ["hvym-tunnel-core", "hvym-tunnel-net", "hvym-tunnel-agent", "hvym-tunnel-relay"];
-const TESTED: [&str; 14] = [
+const TESTED: [&str; 15] = [
     "hvym-dns",
     "hvym-yamux",
     "hvym-yamux-testing",
@@ -90,6 +93,7 @@ const TESTED: [&str; 14] = [
     "hvym-tunnel-agent",
     "hvym-tunnel-manager",
     "hvym-tunnel-inspector",
+    "hvym-tunnel-registry",
     "hvym-tunnel-relay",
 ];
 

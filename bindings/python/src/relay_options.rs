@@ -72,5 +72,5 @@ fn tunely(fields: TunelyFields) -> Result<TunelyOptions, String> {
         tunnels.insert(Arc::from(name), TunelyTunnel { token, enabled: tunnel.enabled });
     }
     let admin_key = fields.admin_key.map(|key| Fingerprint::new(key.as_bytes()));
-    Ok(TunelyOptions { tunnels, admin_key })
+    Ok(TunelyOptions { tunnels, admin_key, ..TunelyOptions::default() })
 }

@@ -22,6 +22,7 @@ mod manager_client;
 mod memory;
 #[cfg(unix)]
 mod qr_code;
+mod registry;
 mod relay;
 mod report;
 mod requests;
@@ -33,6 +34,7 @@ mod supervisor;
 #[cfg(unix)]
 mod terminal;
 mod trace_file;
+mod tunnel;
 mod up;
 
 use std::process::ExitCode;
@@ -41,6 +43,7 @@ use crate::exit::{Exit, ExitError};
 use crate::report::{Report, Reporter};
 use crate::signals::StopSignals;
 use crate::trace_file::TraceFile;
+use args::registry::RelayCommand;
 use args::{Cli, Command};
 use hvym_tunnel_net::key::{Identity, Source};
 use hvym_tunnel_net::runtime::Runtime;
@@ -111,12 +114,16 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), ExitError> {
             let identity = identity(&source, reporter)?;
             runtime()?.run(demo::run(identity, options, reporter.clone(), signals()?))
         }
-        Command::Relay(arguments) => {
+        Command::Relay(mut arguments) => {
+            let registry = arguments.registry.clone();
+            if let Some(RelayCommand::Db(arguments)) = arguments.command.take() {
+                return runtime()?.run(registry::run(arguments, registry.database));
+            }
             let audit = relay::audit_file(arguments.operator.audit_file.as_deref())?;
             let (source, options) = arguments.options()?;
             let identity = identity(&source, reporter)?;
             let reports = relay::Reports::new(reporter.clone(), audit);
-            runtime()?.run(relay::run(identity, options, reports, signals()?))
+            runtime()?.run(relay::run(identity, options, registry, reports, signals()?))
         }
         Command::Manager(arguments) => {
             if let Some(file) = arguments.file(reporter)? {
@@ -146,6 +153,7 @@ fn ask(command: Command) -> Result<(), ExitError> {
         Command::Alerts(arguments) => runtime()?.run(manager_client::alerts(arguments)),
         Command::Events(arguments) => runtime()?.run(manager_client::events(arguments, signals()?)),
         Command::Requests(arguments) => runtime()?.run(requests::run(arguments)),
+        Command::Tunnel(arguments) => runtime()?.run(tunnel::run(arguments)),
         command => args::print(command),
     }
 }

@@ -4,8 +4,10 @@ use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 
+use crate::args::registry::RegistryArgs;
 use crate::args::{admin, relay};
 use crate::exit::{Exit, ExitError};
+use crate::registry;
 use crate::report::{AuditFile, Report, Reporter, Who};
 use crate::signals::{DRAIN_LIMIT, ReloadSignals, Stop, StopSignals};
 use crate::supervisor;
@@ -23,6 +25,7 @@ use hvym_tunnel_relay::{AcmeEvent, AuditRecord, Relay, RelayEvent, RelayHandle};
 pub(crate) async fn run(
     identity: Identity,
     options: RelayOptions,
+    registry: RegistryArgs,
     reports: Reports,
     mut signals: StopSignals,
 ) -> Result<(), ExitError> {
@@ -38,7 +41,11 @@ pub(crate) async fn run(
     }
     let mut options = options;
     options.state.state_dir = admin::state_dir(options.state.state_dir).ok();
-    let builder = Relay::builder(identity).options(options).observer(Arc::new(reports.clone()));
+    let tunnels = registry::open(&registry, &options).await?;
+    let mut builder = Relay::builder(identity).options(options).observer(Arc::new(reports.clone()));
+    if let Some(tunnels) = tunnels {
+        builder = builder.tunnels(tunnels);
+    }
     let relay = builder.start(&RuntimeHandle::current())?;
     // Without files to read again the signal means what it always means: the terminal is gone. It is heard before anybody
     // is told that the relay runs, or it would end a relay that has just begun.
@@ -172,6 +179,8 @@ impl Observer<RelayEvent> for Reports {
             RelayEvent::Keys(Err(error)) => Report::KeysKept { message: error.to_string() },
             RelayEvent::Certificate(Ok(())) => Report::CertificateLoaded,
             RelayEvent::Certificate(Err(error)) => Report::CertificateKept { message: error.to_string() },
+            RelayEvent::TunnelDatabase(Ok(())) => Report::DatabaseBack,
+            RelayEvent::TunnelDatabase(Err(error)) => Report::DatabaseLost { message: error.to_string() },
             RelayEvent::Acme(event) => match certificate_report(event) {
                 Some(report) => report,
                 None => return,

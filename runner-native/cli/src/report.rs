@@ -397,6 +397,13 @@ pub(crate) enum Report {
         /// Which, and why.
         message: String,
     },
+    /// The database of tunnels cannot be reached: what is connected stays, and nothing can be changed.
+    DatabaseLost {
+        /// Which, and why.
+        message: String,
+    },
+    /// The database of tunnels is back.
+    DatabaseBack,
     /// The keys of guests' tokens were read again, and are used from now on.
     KeysLoaded,
     /// The new keys of guests' tokens cannot be used, and those from before stay.

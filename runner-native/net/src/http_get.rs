@@ -1,4 +1,4 @@
-//! One question to the HTTP side of a relay, by the way that its agents are dialled.
+//! Questions to the HTTP side of a relay, by the way that its agents are dialled.
 
 use std::io;
 
@@ -27,17 +27,55 @@ pub struct Answer {
 /// # Errors
 /// There is no connection, or no HTTP response on it.
 pub async fn get(relay: &str, host: &str, path: &str, options: &DialOptions) -> io::Result<Answer> {
+    let request = PlainRequest { method: "GET", path, fields: &[], body: b"" };
+    send(relay, host, &request, MAX_RESPONSE_BYTES, options).await
+}
+
+/// A request that is here whole.
+#[derive(Copy, Clone)]
+pub struct PlainRequest<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// The target.
+    pub path: &'a str,
+    /// Field lines beside those of host and body. Without line breaks: the caller has checked them.
+    pub fields: &'a [(&'a str, &'a str)],
+    /// The body, which is JSON.
+    pub body: &'a [u8],
+}
+
+/// What the relay that is dialled at `relay` under the name `host` answers, of which `max_bytes` are read. The caller limits the
+/// time.
+///
+/// # Errors
+/// There is no connection, or no HTTP response on it.
+pub async fn send(
+    relay: &str,
+    host: &str,
+    request: &PlainRequest<'_>,
+    max_bytes: usize,
+    options: &DialOptions,
+) -> io::Result<Answer> {
+    let PlainRequest { method, path, fields, body } = *request;
     let uri: Uri = relay.parse().map_err(io::Error::other)?;
     let url = RelayUrl::parse(&uri).ok_or_else(|| io::Error::other("not a WebSocket URL"))?;
     let wire = connect_wire(&url, options).await;
     let mut wire = wire.map_err(|error| io::Error::other(error.close.reason.into_owned()))?;
     // Of version 1.0, so that the end of the connection is the end of the response.
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\nAccept: application/json\r\n\r\n");
-    wire.write_all(request.as_bytes()).await?;
+    let mut head = format!("{method} {path} HTTP/1.0\r\nHost: {host}\r\nAccept: application/json\r\n");
+    for (name, value) in fields {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if !body.is_empty() {
+        head.push_str(&format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()));
+    }
+    head.push_str("\r\n");
+    wire.write_all(head.as_bytes()).await?;
+    wire.write_all(body).await?;
     wire.flush().await?;
-    let (mut response, mut room) = (Vec::new(), [0; 4096]);
+    let (mut response, mut room) = (Vec::new(), [0; 16 * 1024]);
     // Some servers leave the connection open all the same.
-    while !is_whole(&response) && response.len() < MAX_RESPONSE_BYTES {
+    while !is_whole(&response) && response.len() < max_bytes {
         match wire.read(&mut room).await? {
             0 => break,
             n => response.extend_from_slice(&room[..n]),

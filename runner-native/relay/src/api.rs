@@ -152,7 +152,10 @@ async fn api(visitor: &Visitor, request: Request<RequestBody>) -> Option<Answer>
     let path = request.uri().path().to_owned();
     if let Some(rest) = path.strip_prefix("/api/tunnels")
         && (rest.starts_with('/')
-            || (rest.is_empty() && (credential::shows_key(request.headers()) || !is_read(request.method()))))
+            || (rest.is_empty()
+                && (credential::shows_key(request.headers())
+                    || !is_read(request.method())
+                    || tunely::shows_owner(state, request.headers()))))
     {
         return tunely::answer(visitor, rest, request).await;
     }
@@ -161,6 +164,7 @@ async fn api(visitor: &Visitor, request: Request<RequestBody>) -> Option<Answer>
     let answer = match path.as_str() {
         "/api/health" => cloud::alive(),
         "/api/info" => tunely::info(state),
+        "/api/audit" if is_read(request.method()) => return Some(tunely::audit(visitor, &request).await),
         "/api/tunnels" => told(&|asker| hvym::tunnels(state, asker)),
         "/api/stats" => told(&|asker| hvym::stats(state, asker)),
         path => {

@@ -17,7 +17,7 @@ impl RelayState {
     /// # Errors
     /// The keys that verify tokens cannot be loaded.
     pub(crate) fn apply(self: &Arc<Self>, options: &RelayOptions) -> Result<(), KeysError> {
-        let current = CurrentOptions::new(options)?;
+        let current = CurrentOptions::new(options, self.plugins.tunnels.clone())?;
         let names = current.compat_agents.names();
         let earlier = self.live.replace(current);
         let current = self.live.get();

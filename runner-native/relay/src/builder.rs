@@ -13,6 +13,7 @@ use hvym_tunnel_net::observer::Observer;
 use hvym_tunnel_net::rlimit::raise_open_files;
 use hvym_tunnel_net::runtime::{RuntimeHandle, Task, spawn};
 use hvym_tunnel_net::state_dir::StateDir;
+use hvym_tunnel_registry::TunnelRegistry;
 use smol::channel::bounded;
 
 use crate::access::{AgentLists, Bans};
@@ -34,6 +35,7 @@ use crate::router::Router;
 use crate::settings::{RelaySettings, TCP_KEEPALIVE};
 use crate::shutdown::Running;
 use crate::tls::{CertSource, FileCertificate, ListenerKind, Tls};
+use crate::tunnels;
 
 /// Pending requests to drain. The relay's task receives them at once.
 const COMMAND_CAPACITY: usize = 4;
@@ -53,6 +55,7 @@ impl Relay {
             router: Plugins::default().router,
             certificates: None,
             dns: None,
+            tunnels: None,
             observer: Arc::new(()),
             event_capacity: EVENT_CAPACITY,
         }
@@ -67,6 +70,7 @@ pub struct RelayBuilder {
     router: Arc<dyn Router>,
     certificates: Option<Arc<dyn CertSource>>,
     dns: Option<Arc<dyn DnsLookup>>,
+    tunnels: Option<TunnelRegistry>,
     observer: Arc<dyn Observer<RelayEvent>>,
     event_capacity: usize,
 }
@@ -136,6 +140,14 @@ impl RelayBuilder {
         self
     }
 
+    /// Takes agents of Tunely by the tunnels of this registry, beside those of the config file, and has its tools create and change
+    /// them. It is for this relay alone.
+    #[must_use]
+    pub fn tunnels(mut self, registry: TunnelRegistry) -> Self {
+        self.tunnels = Some(registry);
+        self
+    }
+
     /// Called with every event, on the thread where it happens, before the event is sent to [`RelayHandle::events`].
     #[must_use]
     pub fn observer(mut self, observer: Arc<dyn Observer<RelayEvent>>) -> Self {
@@ -174,7 +186,7 @@ impl RelayBuilder {
                 Arc::new(AgentLists::load(options.access.clone(), options.admission.policy)?)
             }
         };
-        let live = CurrentOptions::new(options)?;
+        let live = CurrentOptions::new(options, self.tunnels.clone())?;
         let (listener, local) = listen(&options.restart, options.ingress.listen)?;
         let http = options.https.http().map(|at| listen(&options.restart, at)).transpose()?;
         let (source, manager) = certificate_source(self.certificates, options)?;
@@ -182,7 +194,7 @@ impl RelayBuilder {
         let options = &self.settings.options;
         let dns =
             self.dns.unwrap_or_else(|| Arc::new(Resolver::new(options.names.dns_servers.clone())) as Arc<_>);
-        let plugins = Plugins { registry, router: self.router, dns };
+        let plugins = Plugins { registry, router: self.router, dns, tunnels: self.tunnels };
         let kept = (load_bans(&options.state)?, load_names(options)?);
         let (sender, events) = event_channel(self.event_capacity);
         let sink = EventSink { observer: self.observer, sender };
@@ -190,6 +202,7 @@ impl RelayBuilder {
         let state = RelayState::new(self.identity, self.settings, live, local.port(), sink, plugins, kept);
         let state = Arc::new(RelayState { revocations, ..state });
         let expiring = spawn(name_requests::expire(Arc::clone(&state)));
+        let counting = tunnels::observe(&state).map(spawn);
         let kind = tls.clone().map_or(ListenerKind::Plain, ListenerKind::Tls);
         let mut tasks = vec![spawn(listener::accept(Arc::clone(&state), listener, kind))];
         if let Some((http, _)) = http {
@@ -201,15 +214,17 @@ impl RelayBuilder {
         #[cfg(unix)]
         let control = open_control(&state, runtime)?;
         let running = Running::new(Arc::clone(&state), tasks, tls.clone(), ordering);
+        let handle = RelayHandle::new(Arc::clone(&state), local, tls, events, commands, ended);
         spawn(async move {
             running.run(receiver).await;
-            drop(expiring);
+            drop((expiring, counting));
             #[cfg(unix)]
             drop(control);
+            tunnels::flush(&state).await;
             drop(at_end);
         })
         .detach();
-        Ok(RelayHandle::new(state, local, tls, events, commands, ended))
+        Ok(handle)
     }
 }
 

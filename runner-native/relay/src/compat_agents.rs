@@ -11,6 +11,7 @@ use http::header::{HeaderMap, SEC_WEBSOCKET_PROTOCOL, USER_AGENT};
 use http::{HeaderValue, Request};
 use hvym_tunnel_compat::CompatAgent;
 use hvym_tunnel_core::reason::DownReason;
+use hvym_tunnel_registry::TunnelRegistry;
 use percent_encoding::percent_decode_str;
 
 use crate::config::{GuestOptions, TunelyOptions};
@@ -37,16 +38,19 @@ pub(super) enum TokenLogin {
 pub(super) struct CompatAgents {
     tunely: Option<TunelyOptions>,
     cloud: Option<Cloud>,
+    /// Tunnels of Tunely's agents beside those that the options name.
+    registry: Option<TunnelRegistry>,
 }
 
 impl CompatAgents {
-    /// Those that the options name.
+    /// Those that the options name, and those of the registry.
     ///
     /// # Errors
     /// The keys that verify their tokens cannot be loaded.
-    pub(super) fn new(options: &GuestOptions) -> Result<Self, KeysError> {
+    pub(super) fn new(options: &GuestOptions, registry: Option<TunnelRegistry>) -> Result<Self, KeysError> {
         let cloud = options.cloud.clone().map(Cloud::new).transpose()?;
-        Ok(Self { tunely: options.tunely.clone(), cloud })
+        let registry = registry.filter(|_| options.tunely.is_some());
+        Ok(Self { tunely: options.tunely.clone(), cloud, registry })
     }
 
     /// Whether any are served.
@@ -57,7 +61,28 @@ impl CompatAgents {
     /// The names that are reserved for them, connected or not.
     pub(super) fn names(&self) -> Vec<Arc<str>> {
         let tunnels = self.tunely.iter().flat_map(|tunely| tunely.tunnels.keys());
-        tunnels.chain(self.cloud.iter().flat_map(Cloud::names)).cloned().collect()
+        let named = tunnels.chain(self.cloud.iter().flat_map(Cloud::names)).cloned();
+        named.chain(self.registry.iter().flat_map(TunnelRegistry::names)).collect()
+    }
+
+    /// The names of tunnels that the options name.
+    pub(super) fn tunnels(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.tunely.iter().flat_map(|tunely| tunely.tunnels.keys())
+    }
+
+    /// Whether the options name a tunnel so. It goes ahead of one of the registry.
+    pub(super) fn has_tunnel(&self, name: &str) -> bool {
+        self.tunely.as_ref().is_some_and(|tunely| tunely.tunnels.contains_key(name))
+    }
+
+    /// Whether the tunnel of this name is the registry's.
+    pub(super) fn is_registered(&self, name: &str) -> bool {
+        !self.has_tunnel(name) && self.registry.as_ref().is_some_and(|registry| registry.get(name).is_some())
+    }
+
+    /// The options for the tools of Tunely, if they are served.
+    pub(super) fn tunely(&self) -> Option<&TunelyOptions> {
+        self.tunely.as_ref()
     }
 
     /// Whether the operator enabled the tunnel of this name.
@@ -124,8 +149,7 @@ impl CompatAgents {
     /// # Errors
     /// The token is invalid, or its account has no name here.
     pub(super) fn account(&self, token: &str) -> Result<CloudAccount, CloudTokenError> {
-        let is_taken =
-            |name: &str| self.tunely.as_ref().is_some_and(|tunely| tunely.tunnels.contains_key(name));
+        let is_taken = |name: &str| self.has_tunnel(name) || self.is_registered(name);
         self.cloud.as_ref().ok_or(CloudTokenError::Missing)?.check_token(token, is_taken)
     }
 
@@ -138,9 +162,13 @@ impl CompatAgents {
                 found = Some(name);
             }
         }
+        let registered = || {
+            let tunnel = self.registry.as_ref()?.find(token).filter(|tunnel| tunnel.enabled)?;
+            Some(tunnel.domain).filter(|name| !self.has_tunnel(name))
+        };
         // The same text for both, so that it does not tell whether there is such a tunnel.
         let refusal = "the token is wrong, or its tunnel is disabled";
-        found.cloned().ok_or_else(|| DownReason::Authentication(refusal.to_owned()))
+        found.cloned().or_else(registered).ok_or_else(|| DownReason::Authentication(refusal.to_owned()))
     }
 }
 

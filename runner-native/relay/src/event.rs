@@ -10,6 +10,7 @@ use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::stellar::delegation::DelegationId;
 use hvym_tunnel_net::events::{EventSender, Events};
 use hvym_tunnel_net::observer::Observer;
+use hvym_tunnel_registry::RegistryError;
 
 use crate::audit::AuditRecord;
 use crate::compat_agents::KeysError;
@@ -56,6 +57,8 @@ pub enum RelayEvent {
     Certificate(Result<(), TlsError>),
     /// A certificate was issued or renewed, or could not be.
     Acme(AcmeEvent),
+    /// The database of tunnels is back; on an error it was lost. Agents that are connected stay, and others are let in as before.
+    TunnelDatabase(Result<(), RegistryError>),
 }
 
 /// The receiving end of a relay's events.

@@ -28,6 +28,7 @@ mod lifecycle;
 mod limits;
 mod listener;
 mod live_options;
+mod log_entry;
 mod metrics;
 mod names;
 mod pages;
@@ -35,6 +36,7 @@ mod proxy;
 mod registry;
 mod relay_state;
 mod reload;
+mod request_log;
 mod revocations;
 mod router;
 mod sessions;
@@ -43,6 +45,7 @@ mod shutdown;
 mod sign_in;
 mod tcp_ports;
 mod tls;
+mod tunnels;
 mod upstream;
 mod visitor;
 
@@ -57,6 +60,7 @@ pub use error::RelayError;
 pub use event::{RelayEvent, RelayEvents};
 pub use handle::{RelayHandle, RelayStatus};
 pub use hvym_tunnel_acme::{AcmeError, AcmeEvent, OrderError};
+pub use hvym_tunnel_registry::{RegistryError, TunnelRegistry};
 pub use names::{DnsLookup, LookupError, Lookups};
 pub use registry::{
     Admission, AgentListFileError, Decision, OpenRegistry, REGISTRY_TIMEOUT, Refusal, Registry,

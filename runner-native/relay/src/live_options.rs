@@ -4,6 +4,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use hvym_tunnel_net::secret::Fingerprint;
+use hvym_tunnel_registry::TunnelRegistry;
 
 use crate::compat_agents::{CompatAgents, KeysError};
 use crate::config::{GuestOptions, RelayOptions};
@@ -21,13 +22,13 @@ pub(crate) struct CurrentOptions {
 }
 
 impl CurrentOptions {
-    /// Those of `options`.
+    /// Those of `options`, with the tunnels of `registry`.
     ///
     /// # Errors
     /// The keys that verify tokens cannot be loaded.
-    pub(crate) fn new(options: &RelayOptions) -> Result<Self, KeysError> {
+    pub(crate) fn new(options: &RelayOptions, registry: Option<TunnelRegistry>) -> Result<Self, KeysError> {
         let (guests, origins) = (options.guests.clone(), options.admission.origins.clone());
-        Ok(Self { compat_agents: CompatAgents::new(&guests)?, origins, guests })
+        Ok(Self { compat_agents: CompatAgents::new(&guests, registry)?, origins, guests })
     }
 
     /// Whether this is the operator's key. Compares fingerprints in constant time.
@@ -49,6 +50,7 @@ impl CurrentOptions {
         match (tunnel(earlier), tunnel(self)) {
             (Some(before), Some(now)) => now.enabled && before.token == now.token,
             (Some(_), None) | (None, Some(_)) => false,
+            (None, None) if self.compat_agents.is_registered(name) => true,
             (None, None) => {
                 let account = |options: &CurrentOptions| {
                     let cloud = options.guests.cloud.as_ref()?;
@@ -105,6 +107,7 @@ pub(crate) fn beyond_reload(before: &RelayOptions, after: &RelayOptions) -> Vec<
         ("connections to services", before.upstream != after.upstream),
         ("names", before.names != after.names),
         ("sealing", before.guests.seal != after.guests.seal),
+        ("whether tunely is served", before.guests.tunely.is_some() != after.guests.tunely.is_some()),
         ("links", before.keepalive != after.keepalive),
         ("timeouts, or limits of agents", before.limits != after.limits || before.visitors != after.visitors),
     ];
@@ -119,10 +122,10 @@ mod tests {
     /// Options with one tunnel of tunely.
     fn tunnel(name: &str, token: &str, enabled: bool) -> CurrentOptions {
         let tunnel = TunelyTunnel { token: Fingerprint::new(token.as_bytes()), enabled };
-        let tunely = TunelyOptions { tunnels: [(name.into(), tunnel)].into(), admin_key: None };
+        let tunely = TunelyOptions { tunnels: [(name.into(), tunnel)].into(), ..TunelyOptions::default() };
         let guests = GuestOptions { tunely: Some(tunely), ..GuestOptions::default() };
         let options = RelayOptions { guests, ..RelayOptions::default() };
-        CurrentOptions::new(&options).expect("no keys to load")
+        CurrentOptions::new(&options, None).expect("no keys to load")
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! decided by them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use http::StatusCode;
@@ -13,6 +13,7 @@ use hvym_tunnel_core::time::{Instant, UnixTime};
 use hvym_tunnel_pages::Page;
 
 use hvym_tunnel_net::clock::Clock;
+use hvym_tunnel_registry::TunnelUsage;
 
 use crate::limits::agent_rates::AgentRate;
 
@@ -84,9 +85,23 @@ pub(super) struct Record {
     pub(super) joined: OnceLock<Joined>,
     /// How many requests of visitors its services and those of the identity's other sessions get, if its relay says so.
     pub(super) rate: OnceLock<Arc<AgentRate>>,
+    /// What the registry of tunnels has counted of it.
+    pub(super) counted: Mutex<TunnelUsage>,
 }
 
 impl Record {
+    /// What it carried beyond what was counted before, which is counted then. `all` is what it carried since its start.
+    pub(super) fn take_usage(&self, all: TunnelUsage) -> TunnelUsage {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *counted, all);
+        TunnelUsage {
+            requests: all.requests.saturating_sub(before.requests),
+            bytes_in: all.bytes_in.saturating_sub(before.bytes_in),
+            bytes_out: all.bytes_out.saturating_sub(before.bytes_out),
+            connected_at: None,
+        }
+    }
+
     /// Whether one more request is within the rate of the agent.
     pub(super) fn takes_request(&self, now: Instant) -> bool {
         self.rate.get().is_none_or(|rate| rate.takes_request(now))

@@ -11,10 +11,10 @@ use crate::http1::head_rewrite;
 use crate::http1::request_body::RequestBody;
 use crate::limits::visitor_counts::RequestPermit;
 use crate::pages;
+use crate::request_log;
 use crate::sessions::Destination;
 use crate::upstream::response_body::{self, Answer};
 use crate::visitor::Visitor;
-use forward::forward;
 
 /// Passes one request on to an agent; an error becomes its page.
 pub(crate) async fn proxy(
@@ -55,7 +55,7 @@ pub(crate) async fn try_proxy(
     body.wait_for_service(&head.headers);
     let request = Request::from_parts(head, body);
     let rate = permit.is_pressed().then(|| visitor.state.settings.options.body_rate());
-    match forward(visitor, destination, host, client, request, rate).await {
+    match request_log::forward(visitor, destination, host, client, request, rate).await {
         Ok(answer) => Ok((answer, permit)),
         Err(page) => {
             drop(permit.over());

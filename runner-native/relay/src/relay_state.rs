@@ -28,6 +28,7 @@ use crate::sessions::{Hold, PortTable, SessionTable};
 use crate::settings::RelaySettings;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::key::Identity;
+use hvym_tunnel_registry::TunnelRegistry;
 
 /// The state of one relay.
 pub(crate) struct RelayState {
@@ -82,12 +83,19 @@ pub(crate) struct Plugins {
     pub(crate) registry: Arc<dyn Registry>,
     pub(crate) router: Arc<dyn Router>,
     pub(crate) dns: Arc<dyn DnsLookup>,
+    /// Tunnels that are kept in a database.
+    pub(crate) tunnels: Option<TunnelRegistry>,
 }
 
 impl Default for Plugins {
     fn default() -> Self {
         let dns = Arc::new(Resolver::new(Vec::new()));
-        Self { registry: Arc::new(OpenRegistry::default()), router: Arc::new(LocalRouter), dns }
+        Self {
+            registry: Arc::new(OpenRegistry::default()),
+            router: Arc::new(LocalRouter),
+            dns,
+            tunnels: None,
+        }
     }
 }
 

@@ -29,6 +29,7 @@ mod manager;
 mod names;
 mod operator;
 mod own_relay;
+pub(crate) mod registry;
 pub(crate) mod relay;
 mod relay_file;
 mod relays;
@@ -38,6 +39,7 @@ mod sessions;
 mod share;
 
 mod token;
+pub(crate) mod tunnel;
 mod up;
 mod upstream;
 mod version;
@@ -87,6 +89,7 @@ pub(crate) enum Command {
     Forward(Box<forward::ForwardArgs>),
     Relay(Box<relay::RelayArgs>),
     Admin(admin::AdminArgs),
+    Tunnel(tunnel::TunnelArgs),
     Demo(demo::DemoArgs),
     Identity(identity::IdentityArgs),
     Share(share::ShareArgs),
@@ -144,7 +147,7 @@ pub(crate) struct Output {
     ///
     /// Each has a member "event": own_relay, inspecting, ready, bound, request, reached, refused, upstream_unreachable, disconnected,
     /// reconnected, told, draining, stopped, error, for a forward forwarding, not_reached, and for a relay listening,
-    /// agent_joined, agent_left (with the member "address", or "name" for guests), audit, certificate_loaded, certificate_kept,
+    /// agent_joined, agent_left (with the member "address", or "name" for guests), audit, database_lost, database_back, certificate_loaded, certificate_kept,
     /// certificate_issued, certificate_failed, state_failed, keys_loaded, keys_kept, and for up config_loaded, config_kept, link_failed. Without it, the URL and one line per request go to standard output, everything else to standard error.
     #[arg(long, env = "HVYM_TUNNEL_JSON", hide_env = true)]
     json: bool,

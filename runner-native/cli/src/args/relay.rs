@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::identity::{IdentityRole, SourceArgs};
 use super::operator::OperatorArgs;
+use super::registry::{RegistryArgs, RelayCommand};
 use super::{Cli, Command, Output};
 use crate::exit::{EXIT_CODES, ExitError};
 use hvym_tunnel_net::key::Source;
@@ -61,7 +62,11 @@ pub(crate) struct RelayArgs {
     #[command(flatten)]
     visitors: VisitorSettings,
     #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+    #[command(flatten)]
     pub(crate) output: Output,
+    #[command(subcommand)]
+    pub(crate) command: Option<RelayCommand>,
 }
 
 /// The options of this process's command line, with the file that it names as it is now.

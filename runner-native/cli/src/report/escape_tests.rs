@@ -92,6 +92,7 @@ fn all_with(text: &str) -> Vec<Report> {
             detail: text(),
             suppressed: 3,
         },
+        Report::DatabaseLost { message: text() },
         Report::KeysKept { message: text() },
         Report::ConfigKept { message: text() },
         Report::LinkFailed { link: text(), message: text(), hint: hint() },

@@ -52,6 +52,8 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
         | Report::AgentJoined { .. }
         | Report::AgentLeft { .. }
         | Report::DelegationRevoked { .. }
+        | Report::DatabaseLost { .. }
+        | Report::DatabaseBack
         | Report::KeysLoaded
         | Report::KeysKept { .. } => relay(report, moment),
         Report::CertificateLoaded
@@ -215,6 +217,13 @@ fn relay(report: &Report, moment: Moment) -> Vec<Line> {
         }
         Report::KeysLoaded => {
             vec![Line::out().with(Dim, clock(moment.now)).with(Plain, "  the keys of guests were read again")]
+        }
+        Report::DatabaseLost { message } => vec![
+            err().with(Yellow, message),
+            err().with(Dim, "agents stay and are let in as before; nothing can be changed until it is back"),
+        ],
+        Report::DatabaseBack => {
+            vec![Line::out().with(Dim, clock(moment.now)).with(Plain, "  the database of tunnels is back")]
         }
         Report::KeysKept { message } => vec![
             err().with(Yellow, format!("the new keys cannot be used: {message}")),

@@ -25,6 +25,7 @@ use crate::registry::{Admission, REGISTRY_TIMEOUT};
 use crate::relay_state::RelayState;
 use crate::sessions::{AgentSession, SessionKey};
 use crate::settings::SUCCESSOR_TIMEOUT;
+use crate::tunnels;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::shutdown::TaskGuard;
 use hvym_tunnel_net::timeout::within;
@@ -232,6 +233,11 @@ impl AgentRegistration {
         let newcomer = Newcomer { owner: owner.clone(), instance: None, keeps_older: !request.force };
         let joined = Joined::now(owner.clone(), None, Some(request.version));
         if let Some(older) = self.enter(newcomer, joined) {
+            // It may have been taken back while this agent was let in, before anybody could end its session.
+            if self.state.live.get().compat_agents.check_token(token_login, &token).is_err() {
+                return self.refuse(DownReason::Authentication("the token was taken back".to_owned()));
+            }
+            tunnels::handle_login(&self.state, &name);
             let service = Service::http(&*name);
             // The older session's was taken from it, and there is no other.
             let _replaced = self.state.sessions.bind(self.key, &owner, &service);
@@ -283,6 +289,7 @@ impl AgentRegistration {
         if let Some(older) = older.filter(|older| !older.is_leaving()) {
             let taken = AuditRecord::new(AuditKind::Takeover, "a newer session took its place");
             self.state.audit(taken.agent(self.owner.clone()).peer(self.from.ip));
+            tunnels::handle_takeover(&self.state, self.owner.as_ref(), self.from.ip);
             older.session.with(|session, now| session.refuse(DownReason::Replaced, now));
         }
         if let Some(owner) = self.owner.clone() {
@@ -308,6 +315,7 @@ impl AgentRegistration {
 
     /// Removes the session from the relay. A second time nothing is left to do.
     fn deregister(&self) {
+        tunnels::record_usage(&self.state, &self.live);
         let vacant = self.state.sessions.leave(self.key, self.owner.as_ref(), self.state.clock.now());
         self.release_ports(&vacant);
         if !vacant.is_empty() && self.live.is_leaving() {

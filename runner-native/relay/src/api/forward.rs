@@ -22,8 +22,8 @@ use thiserror::Error;
 
 use super::json;
 use crate::http1::request_body::RequestBody;
-use crate::proxy::forward as upstream_request;
 use crate::relay_state::RelayState;
+use crate::request_log;
 use crate::sessions::HostTarget;
 use crate::upstream::response_body::{Answer, ResponseBody};
 use crate::visitor::Visitor;
@@ -219,7 +219,7 @@ async fn run(visitor: &Visitor, domain: &str, mut request: Request<RequestBody>)
     if !destination.takes_request(state.clock.now()) {
         return Outcome::failed(503, "This agent gets more requests than its relay carries for it");
     }
-    match upstream_request::forward(visitor, destination, host, client, request, None).await {
+    match request_log::forward(visitor, destination, host, client, request, None).await {
         Ok(answer) => read(answer).await,
         Err(page) if page.status == 504 => Outcome::failed(504, "Request timeout"),
         Err(page) => Outcome::failed(page.status, page.text),

@@ -46,6 +46,11 @@ pub(super) fn without_zone(at: SystemTime) -> String {
     format!("{}.{:06}", moment.seconds(), moment.micros)
 }
 
+/// As Tunely writes what its database set: `2026-11-21T09:50:13`.
+pub(super) fn whole_seconds(at: SystemTime) -> String {
+    Moment::new(at).seconds()
+}
+
 /// As JavaScript writes it: `2026-11-21T09:50:13.991Z`.
 pub(super) fn javascript(at: SystemTime) -> String {
     let moment = Moment::new(at);
@@ -77,6 +82,7 @@ mod tests {
         let at = UNIX_EPOCH + Duration::from_micros(1_795_254_613_001_462);
         assert_eq!(with_zone(at), "2026-11-21T09:50:13.001462+00:00");
         assert_eq!(without_zone(at), "2026-11-21T09:50:13.001462");
+        assert_eq!(whole_seconds(at), "2026-11-21T09:50:13");
         assert_eq!(javascript(at), "2026-11-21T09:50:13.001Z");
     }
 }

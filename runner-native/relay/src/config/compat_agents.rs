@@ -23,6 +23,9 @@ const MIN_TOKEN_CHARACTERS: usize = 16;
 /// A key for HS256 has as many bytes as its hash (RFC 7518 section 3.2).
 const MIN_SHARED_BYTES: usize = 32;
 
+/// Tunnels of one owner, unless the operator says another number: some for each of a person's programs.
+const DEFAULT_TUNNELS_PER_OWNER: usize = 10;
+
 /// The guests of a relay. Nobody by default.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct GuestOptions {
@@ -37,12 +40,30 @@ pub struct GuestOptions {
 }
 
 /// Agents of tunely.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TunelyOptions {
     /// Their tunnels, by name.
     pub tunnels: BTreeMap<Arc<str>, TunelyTunnel>,
     /// Who shows this may look after them by the HTTP routes; `None` is nobody.
     pub admin_key: Option<Fingerprint>,
+    /// What a login service signs tokens with (HS256), whose owners may create tunnels of their own; `None`: nobody else may.
+    pub jwt_secret: Option<Secret>,
+    /// Tunnels that one such owner may have.
+    pub max_tunnels_per_owner: usize,
+    /// What the tools tell people who want a tunnel.
+    pub instruction: Option<String>,
+}
+
+impl Default for TunelyOptions {
+    fn default() -> Self {
+        Self {
+            tunnels: BTreeMap::new(),
+            admin_key: None,
+            jwt_secret: None,
+            max_tunnels_per_owner: DEFAULT_TUNNELS_PER_OWNER,
+            instruction: None,
+        }
+    }
 }
 
 /// One tunnel of tunely.
@@ -117,6 +138,9 @@ struct HvymSection {
 struct TunelySection {
     admin_key: Option<Spanned<Word>>,
     admin_key_file: Option<Spanned<PathBuf>>,
+    jwt_secret_file: Option<Spanned<PathBuf>>,
+    max_tunnels_per_owner: Option<usize>,
+    instruction: Option<String>,
     tunnels: Vec<TunnelSection>,
 }
 
@@ -219,14 +243,7 @@ impl Text<'_> {
             return Err(self.mistake(url.span().start, what.to_owned()));
         }
         let keys = match (section.shared_key_file, section.jwks_file) {
-            (Some(path), None) => {
-                let secret = self.secret(&path)?;
-                if secret.bytes().len() < MIN_SHARED_BYTES {
-                    let what = format!("the shared key is too short: {MIN_SHARED_BYTES} bytes at least");
-                    return Err(self.mistake(path.span().start, what));
-                }
-                CloudKeys::Shared(secret)
-            }
+            (Some(path), None) => CloudKeys::Shared(self.shared_key(&path)?),
             (None, Some(path)) => CloudKeys::Public(self.beside(path.get_ref())),
             _ => {
                 let what = "[cloud] needs either jwks_file or shared_key_file, to check tokens with";
@@ -237,6 +254,16 @@ impl Text<'_> {
             section.name_claim.as_ref().map_or(Ok("sub".to_owned()), |claim| self.filled(claim))?;
         let (issuer, audience) = (self.filled(&section.issuer)?, self.filled(&section.audience)?);
         Ok(CloudOptions { issuer, audience, keys, name_claim, names })
+    }
+
+    /// A key for HS256.
+    fn shared_key(&self, path: &Spanned<PathBuf>) -> Result<Secret, GuestsError> {
+        let secret = self.secret(path)?;
+        if secret.bytes().len() < MIN_SHARED_BYTES {
+            let what = format!("the shared key is too short: {MIN_SHARED_BYTES} bytes at least");
+            return Err(self.mistake(path.span().start, what));
+        }
+        Ok(secret)
     }
 
     fn filled(&self, text: &Spanned<String>) -> Result<String, GuestsError> {
@@ -254,6 +281,7 @@ impl Text<'_> {
 
     fn tunely(&self, section: TunelySection) -> Result<TunelyOptions, GuestsError> {
         let admin_key = self.token(("admin_key", section.admin_key), section.admin_key_file)?;
+        let jwt_secret = section.jwt_secret_file.map(|path| self.shared_key(&path)).transpose()?;
         let mut tunnels: BTreeMap<Arc<str>, TunelyTunnel> = BTreeMap::new();
         let mut known = BTreeSet::new();
         for tunnel in section.tunnels {
@@ -270,7 +298,9 @@ impl Text<'_> {
             }
             tunnels.insert(name, TunelyTunnel { token, enabled: tunnel.enabled });
         }
-        Ok(TunelyOptions { tunnels, admin_key })
+        let max_tunnels_per_owner = section.max_tunnels_per_owner.unwrap_or(DEFAULT_TUNNELS_PER_OWNER);
+        let instruction = section.instruction;
+        Ok(TunelyOptions { tunnels, admin_key, jwt_secret, max_tunnels_per_owner, instruction })
     }
 
     /// A name that visitors will type: one DNS label (RFC 1123 section 2.1), lower case.

@@ -16,6 +16,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use crate::http1::body_error::RequestBodyError;
 use crate::http1::body_pipe::BodyReaderEnd;
 use crate::http1::head_rewrite;
+use crate::log_entry::body_text::BodyText;
 use hvym_tunnel_net::coarse_timer::CoarseTimer;
 
 /// How long a body waits for `100 Continue` of the service. Many services never send it; curl waits as long.
@@ -50,6 +51,8 @@ pub(crate) struct RequestBody {
     /// What is still waited for, if the visitor asked before it sends (RFC 9110 section 10.1.1).
     permit: Option<Permit>,
     timer: Option<CoarseTimer>,
+    /// For the log.
+    copy: Option<Arc<BodyText>>,
 }
 
 enum Source {
@@ -64,13 +67,19 @@ enum Source {
 impl RequestBody {
     /// `body`, of which something must come every `limit`.
     pub(crate) fn new(body: Incoming, limit: Duration) -> Self {
-        Self { body: Source::Coming(body), limit, permit: None, timer: None }
+        Self { body: Source::Coming(body), limit, permit: None, timer: None, copy: None }
     }
 
     /// What comes through `pipe`, of `length` bytes if that is known.
     pub(crate) fn piped(pipe: BodyReaderEnd, length: Option<u64>) -> Self {
         let length = length.map_or_else(SizeHint::default, SizeHint::with_exact);
-        Self { body: Source::Piped { pipe, length }, limit: Duration::MAX, permit: None, timer: None }
+        Self {
+            body: Source::Piped { pipe, length },
+            limit: Duration::MAX,
+            permit: None,
+            timer: None,
+            copy: None,
+        }
     }
 
     /// It is for a service: if the visitor asked before it sends (RFC 9110 section 10.1.1), the service is waited for.
@@ -81,7 +90,18 @@ impl RequestBody {
 
     /// One that is here already.
     pub(crate) fn whole(body: Bytes) -> Self {
-        Self { body: Source::Here(Full::from(body)), limit: Duration::MAX, permit: None, timer: None }
+        Self {
+            body: Source::Here(Full::from(body)),
+            limit: Duration::MAX,
+            permit: None,
+            timer: None,
+            copy: None,
+        }
+    }
+
+    /// Copies what passes, as far as it is text.
+    pub(crate) fn copy_to(&mut self, text: Arc<BodyText>) {
+        self.copy = Some(text);
     }
 
     /// What lets the body come, if it waits for that.
@@ -110,14 +130,8 @@ impl RequestBody {
     }
 }
 
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = RequestBodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+impl RequestBody {
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         ready!(self.poll_permit(cx));
         let polled = match &mut self.body {
             Source::Coming(body) => Pin::new(body).poll_frame(cx).map_err(RequestBodyError::Broken),
@@ -140,6 +154,24 @@ impl Body for RequestBody {
             Ok(frame)
         });
         Poll::Ready(frame)
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = RequestBodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        let frame = self.poll_source(cx);
+        if let (Some(copy), Poll::Ready(Some(Ok(frame)))) = (&self.copy, &frame)
+            && let Some(data) = frame.data_ref()
+        {
+            copy.push(data);
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

@@ -91,6 +91,11 @@ impl SessionTable {
         self.change(None, |rows| rows.directory.set_registered(guests));
     }
 
+    /// Reserves one more name for an agent without an identity.
+    pub(crate) fn add_guest(&self, guest: Arc<str>) {
+        self.change(None, |rows| rows.directory.register(guest));
+    }
+
     /// Adds a session that is not logged in. `None`: the table is full.
     pub(crate) fn enter(&self, session: AgentSession) -> Option<SessionKey> {
         let mut rows = self.lock();

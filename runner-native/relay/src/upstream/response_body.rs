@@ -10,6 +10,7 @@ use http_body_util::Full;
 use hvym_tunnel_pages::{Format, Page};
 use hyper::body::{Body, Frame, SizeHint};
 
+use crate::log_entry::LogEntry;
 use crate::upstream::relayed::{Relayed, ServiceError};
 
 /// A response to a visitor.
@@ -21,6 +22,8 @@ pub(crate) enum ResponseBody {
     Whole(Full<Bytes>),
     /// Of a service, streamed.
     Relayed(Relayed),
+    /// The same, seen by the log.
+    Logged(Box<(Relayed, LogEntry)>),
 }
 
 impl Body for ResponseBody {
@@ -39,6 +42,11 @@ impl Body for ResponseBody {
                 Poll::Ready(Some(Err(never))) => match never {},
             },
             ResponseBody::Relayed(relayed) => relayed.poll_frame(cx),
+            ResponseBody::Logged(logged) => {
+                let frame = logged.0.poll_frame(cx);
+                logged.1.handle_frame(&frame);
+                frame
+            }
         }
     }
 
@@ -46,6 +54,7 @@ impl Body for ResponseBody {
         match self {
             ResponseBody::Whole(body) => body.is_end_stream(),
             ResponseBody::Relayed(relayed) => relayed.is_end_stream(),
+            ResponseBody::Logged(logged) => logged.0.is_end_stream(),
         }
     }
 
@@ -53,6 +62,7 @@ impl Body for ResponseBody {
         match self {
             ResponseBody::Whole(body) => body.size_hint(),
             ResponseBody::Relayed(relayed) => relayed.size_hint(),
+            ResponseBody::Logged(logged) => logged.0.size_hint(),
         }
     }
 }

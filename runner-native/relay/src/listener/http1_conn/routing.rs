@@ -20,6 +20,7 @@ use crate::listener::{held, https_redirect, path_route, proxy_prefix, routing};
 use crate::metrics::RequestRecord;
 use crate::pages;
 use crate::proxy::proxy;
+use crate::request_log;
 use crate::router::Route;
 use crate::sessions::{Assigned, Destination, HostTarget, ServiceTarget};
 use crate::sign_in;
@@ -169,7 +170,7 @@ pub(super) fn route<'a>(
         Ok(destination) => destination,
         Err(page) => return Routed::Page(page),
     };
-    if !is_http2 && path == view.path() {
+    if !is_http2 && path == view.path() && !request_log::is_logged(&visitor.state, &destination.name) {
         return forward(visitor, view, destination, cache, heads);
     }
     let host = host.into_owned();
