@@ -32,6 +32,8 @@ struct Heard {
     answers: BTreeMap<u64, Sender<Value>>,
     /// What pages wrote to the console, and what they threw for nobody to catch, by session.
     noise: Vec<(String, String)>,
+    /// The parts of the last heap snapshot, by session.
+    heaps: BTreeMap<String, String>,
 }
 
 /// A running browser, ended with its last tab.
@@ -146,9 +148,16 @@ fn listen(events: impl Read, heard: &Mutex<Heard>) {
             }
             continue;
         }
-        if let Some("Runtime.consoleAPICalled" | "Runtime.exceptionThrown") = message["method"].as_str() {
-            let session = message["sessionId"].as_str().unwrap_or_default().to_owned();
-            heard.noise.push((session, message["params"].to_string()));
+        let session = message["sessionId"].as_str().unwrap_or_default().to_owned();
+        match message["method"].as_str() {
+            Some("Runtime.consoleAPICalled" | "Runtime.exceptionThrown") => {
+                heard.noise.push((session, message["params"].to_string()));
+            }
+            Some("HeapProfiler.addHeapSnapshotChunk") => {
+                let chunk = message["params"]["chunk"].as_str().unwrap_or_default();
+                heard.heaps.entry(session).or_default().push_str(chunk);
+            }
+            _ => {}
         }
     }
     // Nobody will answer any more.
@@ -267,6 +276,35 @@ impl Tab {
             .filter(|(session, _)| *session == self.session)
             .map(|(_, said)| said.clone())
             .collect()
+    }
+
+    /// Makes the screen so large, in pixels of CSS, and has the person prefer dark colours or light ones, and nothing that moves.
+    pub fn screen(&self, width: u32, height: u32, is_dark: bool) {
+        let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        self.call("Emulation.setDeviceMetricsOverride", metrics);
+        let scheme = if is_dark { "dark" } else { "light" };
+        let features = json!([
+            {"name": "prefers-color-scheme", "value": scheme},
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ]);
+        self.call("Emulation.setEmulatedMedia", json!({ "features": features }));
+    }
+
+    /// The page as a picture (PNG).
+    ///
+    /// # Panics
+    /// When the browser sends none.
+    pub fn picture(&self) -> Vec<u8> {
+        let taken = self.call("Page.captureScreenshot", json!({"format": "png"}));
+        let data = taken["data"].as_str().expect("a picture");
+        data_encoding::BASE64.decode(data.as_bytes()).expect("BASE64")
+    }
+
+    /// Everything that scripts of the page hold, texts among it, as V8 writes it down after it has collected what nobody holds.
+    pub fn heap(&self) -> String {
+        self.call("HeapProfiler.enable", json!({}));
+        self.call("HeapProfiler.takeHeapSnapshot", json!({"reportProgress": false}));
+        lock(&self.chromium.heard).heaps.remove(&self.session).unwrap_or_default()
     }
 
     fn call(&self, method: &str, params: Value) -> Value {

@@ -42,6 +42,8 @@ pub mod installed;
 pub mod keys;
 pub mod links;
 #[cfg(unix)]
+pub mod managed;
+#[cfg(unix)]
 pub mod matrix;
 pub mod meeting;
 pub mod node;

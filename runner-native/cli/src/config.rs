@@ -15,7 +15,7 @@ use crate::args::write_out;
 use crate::exit::{Exit, ExitError};
 
 /// What a new file holds.
-const EMPTY: &str = "version = 1\n";
+pub(crate) const EMPTY: &str = "version = 1\n";
 
 impl SettingsArgs {
     /// The settings file.
@@ -90,7 +90,7 @@ pub(crate) fn run(arguments: ConfigArgs) -> Result<(), ExitError> {
 }
 
 /// The text of the file; one that is not there yet is empty.
-fn current(path: &Path) -> Result<String, FileError> {
+pub(crate) fn current(path: &Path) -> Result<String, FileError> {
     match read(path) {
         Err(FileError::Missing(_)) => Ok(EMPTY.to_owned()),
         read => read,

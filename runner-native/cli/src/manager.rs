@@ -1,6 +1,7 @@
 //! `manager`: links and services that run until a person ends them, and the API by which they are watched and changed.
 
 mod file;
+mod stored;
 
 use std::future::pending;
 use std::pin::pin;
@@ -11,11 +12,12 @@ use hvym_tunnel_agent::Identity;
 use hvym_tunnel_agent::settings::{CompatSettings, LinkSettings};
 use hvym_tunnel_core::dialect::Proto;
 use hvym_tunnel_core::stellar::Address;
-use hvym_tunnel_manager::api::{ApiError, ApiServer, Reload};
+use hvym_tunnel_manager::api::{ApiError, ApiServer};
 use hvym_tunnel_manager::health::CheckTiming;
 use hvym_tunnel_manager::settings::{
     ApiSettings, Hook, ManagedLinkSettings, ManagedService, ManagerPolicy, ManagerSettings,
 };
+use hvym_tunnel_manager::settings_store::SettingsStore;
 use hvym_tunnel_manager::{ManagerError, TunnelManager};
 use hvym_tunnel_net::known_relays::KnownRelays;
 use hvym_tunnel_net::runtime::RuntimeHandle;
@@ -31,6 +33,7 @@ use crate::signals::{DRAIN_LIMIT, ReloadSignals, StopSignals};
 use crate::supervisor;
 use crate::up::settled;
 pub(crate) use file::SettingsFile;
+use stored::StoredSettings;
 
 /// What `manager` does.
 pub(crate) struct ManagerOptions {
@@ -140,13 +143,12 @@ async fn serve(
 ) -> Result<(), ExitError> {
     let runtime = RuntimeHandle::current();
     let manager = TunnelManager::start(settings, &runtime)?;
-    let reload = file.clone().map(|file| -> Reload {
-        let (manager, runtime) = (manager.clone(), runtime.clone());
-        Arc::new(move || file.reload(&manager, &runtime))
+    let store = file.clone().map(|file| -> Arc<dyn SettingsStore> {
+        Arc::new(StoredSettings::new(file, manager.clone(), runtime.clone()))
     });
     let server = match &api {
         Some(settings) => {
-            let server = ApiServer::start(settings, manager.clone(), reload.clone(), &runtime)?;
+            let server = ApiServer::start(settings, manager.clone(), store.clone(), &runtime)?;
             announce(settings, &server, &reporter)?;
             Some(server)
         }
@@ -161,9 +163,9 @@ async fn serve(
     while let Either::Right(_) =
         select(pin!(signals.next()), pin!(wants_reload(reloads.as_mut(), watcher.as_ref()))).await
     {
-        if let Some(reload) = reload.clone() {
+        if let Some(store) = store.clone() {
             // What is wrong with the file was told; it is read on a thread that may wait.
-            let _told = smol::unblock(move || reload()).await;
+            let _told = smol::unblock(move || store.reload()).await;
         }
     }
     supervisor::stopping();

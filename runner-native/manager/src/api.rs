@@ -1,6 +1,7 @@
 //! The local API: where it listens, who may use it, and what it answers.
 
 mod answer;
+mod content;
 mod guard;
 mod handlers;
 mod openapi;
@@ -8,6 +9,7 @@ mod page;
 mod peer_user;
 mod routes;
 mod server;
+mod stored_settings;
 mod token_file;
 mod updates;
 
@@ -16,14 +18,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use self::openapi::document;
 pub use self::server::{ApiError, ApiServer, MAX_CONNECTIONS};
+use crate::settings_store::SettingsStore;
 use crate::shapes::ApiServerMetrics;
 use crate::{TunnelManager, timestamp};
-
-/// Reads the settings again, and says in a word what came of it.
-///
-/// # Errors
-/// Why nothing was changed, for a person.
-pub type Reload = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
 
 /// What all requests share.
 struct ApiState {
@@ -33,7 +30,8 @@ struct ApiState {
     local_control: bool,
     /// Whether there is `/metrics`.
     has_metrics: bool,
-    reload: Option<Reload>,
+    /// The settings file, if it runs by one.
+    settings: Option<Arc<dyn SettingsStore>>,
     counts: ApiCounts,
     /// Held by each connection, so that they can be counted.
     connections: Arc<()>,

@@ -20,6 +20,7 @@ pub mod process;
 pub mod quality;
 pub mod rolling;
 pub mod settings;
+pub mod settings_store;
 pub mod shapes;
 mod timestamp;
 pub mod traffic;

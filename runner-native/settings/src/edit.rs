@@ -17,6 +17,9 @@ pub enum EditError {
     /// The key leads through a value that has no keys.
     #[error("{0} has no keys")]
     NoTable(String),
+    /// A settings file can hold no such value.
+    #[error("a settings file cannot hold this value of {0}")]
+    NoValue(String),
 }
 
 /// The value of `key` in `settings`, with the defaults, as TOML: `api.port`, `link.main.relay`, or a whole section.

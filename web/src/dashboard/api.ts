@@ -89,10 +89,43 @@ export interface Alert {
   acknowledged: boolean;
 }
 
+export type Range = "1h" | "24h" | "7d";
+
+/** What happened in one step. */
+export interface Step {
+  /** When it began. */
+  at: string;
+  requests: number;
+  errors: number;
+  requests_per_second: number;
+  bytes_in: number;
+  bytes_out: number;
+  /** Milliseconds. */
+  p50: number | null;
+  p95: number | null;
+  p99: number | null;
+}
+
+export interface History {
+  /** Length of one step. */
+  interval_seconds: number;
+  /** The oldest first; the last one is not over. */
+  points: Step[];
+  timestamp: string;
+}
+
+/** One thing that is wrong with settings. */
+export interface Mistake {
+  key: string;
+  line: number | null;
+  message: string;
+}
+
 export class ApiError extends Error {
   constructor(
     message: string,
     readonly status: number,
+    readonly mistakes: Mistake[] = [],
   ) {
     super(message);
   }
@@ -106,9 +139,13 @@ export function token(): string | undefined {
   if (given !== null && given !== "") {
     setToken(given);
     // So that it is in no history and no screenshot.
-    history.replaceState(null, "", location.pathname);
+    window.history.replaceState(null, "", location.pathname);
   }
   return sessionStorage.getItem(KEPT) ?? undefined;
+}
+
+export function forgetToken(): void {
+  sessionStorage.removeItem(KEPT);
 }
 
 export function setToken(text: string): void {
@@ -132,8 +169,8 @@ async function ask(method: string, path: string, body?: unknown): Promise<Respon
     throw new ApiError("The program does not answer. Has it ended?", 0);
   }
   if (!response.ok) {
-    const said = (await response.json().catch(() => ({}))) as { error?: string };
-    throw new ApiError(said.error ?? `The answer was ${response.status}.`, response.status);
+    const said = (await response.json().catch(() => ({}))) as { error?: string; message?: string; mistakes?: Mistake[] };
+    throw new ApiError(said.message ?? said.error ?? `The answer was ${response.status}.`, response.status, said.mistakes);
   }
   return response;
 }
@@ -145,6 +182,8 @@ async function value<T>(path: string): Promise<T> {
 export const status = (): Promise<Status> => value<Status>("/api/status");
 export const health = (): Promise<Health> => value<Health>("/api/health");
 export const metrics = (): Promise<Metrics> => value<Metrics>("/api/metrics");
+
+export const history = (range: Range): Promise<History> => value<History>(`/api/v1/history?range=${range}`);
 
 export async function alerts(): Promise<{ active: Alert[]; history: Alert[] }> {
   return value<{ active: Alert[]; history: Alert[] }>("/api/v1/alerts");
@@ -164,4 +203,41 @@ export async function clearAlerts(): Promise<void> {
 
 export async function acknowledge(id: number): Promise<void> {
   await ask("POST", `/api/v1/alerts/${id}/ack`);
+}
+
+export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
+export type Section = { [name: string]: Json };
+
+/** The settings file: sections by their names, and the lists `link` and `service`. */
+export interface Settings {
+  file: string;
+  exists: boolean;
+  settings: { [name: string]: Json };
+  overrides: Record<string, { origin: string; value: string }>;
+  backups: string[];
+}
+
+const SETTINGS = "/api/v1/settings";
+
+export const settings = (): Promise<Settings> => value<Settings>(SETTINGS);
+export const settingsSchema = (): Promise<Section> => value<Section>(`${SETTINGS}/schema`);
+
+export async function saveSettings(changes: Section): Promise<Settings> {
+  return (await (await ask("PUT", SETTINGS, changes)).json()) as Settings;
+}
+
+export async function exportSettings(withSecrets: boolean): Promise<Blob> {
+  return (await ask("GET", `${SETTINGS}/export${withSecrets ? "?with_secrets=true" : ""}`)).blob();
+}
+
+export async function importSettings(text: string): Promise<{ warnings: string[]; next_steps: string[] }> {
+  return (await (await ask("POST", `${SETTINGS}/import`, { text })).json()) as { warnings: string[]; next_steps: string[] };
+}
+
+export async function backUpSettings(): Promise<string> {
+  return ((await (await ask("POST", `${SETTINGS}/backup`)).json()) as { path: string }).path;
+}
+
+export async function resetSettings(): Promise<Settings> {
+  return (await (await ask("POST", `${SETTINGS}/reset`, { confirm: true })).json()) as Settings;
 }

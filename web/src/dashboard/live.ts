@@ -9,39 +9,63 @@ const POLL_MS = 5000;
 const GATHER_MS = 200;
 /** Before a WebSocket that was lost is opened again. */
 const AGAIN_MS = 2000;
-/** An hour of metrics, which come every five seconds. */
-const MAX_SAMPLES = 720;
-
-export interface Sample {
-  at: number;
-  metrics: api.Metrics;
-}
 
 export interface Board {
   status?: api.Status;
   health?: api.Health;
-  samples: Sample[];
+  metrics?: api.Metrics;
   alerts?: { active: api.Alert[]; history: api.Alert[] };
+  /** Whether there is no link at all. */
+  unconfigured: boolean;
   /** Why nothing is known, or nothing new. */
   failed?: string;
+  /** When the program answered the last time. */
+  heardAt?: number;
   /** Whether the token is missing or wrong. */
   locked: boolean;
+  /** Whether a token was given, and is wrong. */
+  wrong: boolean;
+}
+
+/** What the program answers; nothing where it has no link. */
+async function configured<T>(answer: Promise<T>): Promise<T | undefined> {
+  return answer.catch((error: api.ApiError) => {
+    if (error.status === 503) return undefined;
+    throw error;
+  });
+}
+
+async function look(): Promise<Board> {
+  const [health, status, metrics] = await Promise.all([api.health(), configured(api.status()), configured(api.metrics())]);
+  const board: Board = { health, unconfigured: status === undefined, heardAt: Date.now(), locked: true, wrong: false };
+  if (status !== undefined) board.status = status;
+  if (metrics !== undefined) board.metrics = metrics;
+  if (api.token() !== undefined) {
+    board.alerts = await api.alerts();
+    board.locked = false;
+  }
+  return board;
 }
 
 export function useBoard(): { board: Board; refresh: () => void } {
-  const [board, setBoard] = useState<Board>({ samples: [], locked: api.token() === undefined });
+  const [board, setBoard] = useState<Board>({ unconfigured: false, locked: api.token() === undefined, wrong: false });
   const pending = useRef<number | undefined>(undefined);
   const load = useCallback(async (): Promise<void> => {
     try {
-      const [status, health, metrics] = await Promise.all([api.status(), api.health(), api.metrics()]);
-      const alerts = api.token() === undefined ? undefined : await api.alerts().catch(() => undefined);
-      setBoard((before) => {
-        const samples = [...before.samples, { at: Date.now(), metrics }].slice(-MAX_SAMPLES);
-        return { status, health, samples, locked: alerts === undefined, ...(alerts === undefined ? {} : { alerts }) };
-      });
+      const now = await look();
+      setBoard((before) => ({ ...now, wrong: before.wrong && now.locked }));
     } catch (error) {
       const { message, status } = error as api.ApiError;
-      setBoard((before) => ({ ...before, failed: message, locked: status === 401 || before.locked }));
+      if (status === 401 && api.token() !== undefined) {
+        // Who may read without a token does so; a wrong one is refused even for reading.
+        api.forgetToken();
+        setBoard((before) => ({ ...before, locked: true, wrong: true }));
+        void load();
+      } else if (status === 401) {
+        setBoard((before) => ({ ...before, locked: true }));
+      } else {
+        setBoard((before) => ({ ...before, failed: message }));
+      }
     }
   }, []);
   const refresh = useCallback(() => {
@@ -56,24 +80,27 @@ export function useBoard(): { board: Board; refresh: () => void } {
     const poll = setInterval(() => void load(), POLL_MS);
     return () => clearInterval(poll);
   }, [load]);
-  const shown = api.token();
+  const shown = board.locked ? undefined : api.token();
   useEffect(() => {
     if (shown === undefined) return;
     let socket: WebSocket | undefined;
     let again: number | undefined;
+    let wanted = true;
     const open = (): void => {
-      socket = new WebSocket(`ws://${location.host}/ws`, [`token-${shown}`]);
+      const scheme = location.protocol === "https:" ? "wss" : "ws";
+      socket = new WebSocket(`${scheme}://${location.host}/ws`, [`token-${shown}`]);
       socket.addEventListener("message", (message: MessageEvent<string>) => {
         const { type } = JSON.parse(message.data) as { type: string };
         // Metrics come by asking; a request alone changes nothing that is shown at once.
         if (type !== "request" && type !== "metrics_update") refresh();
       });
       socket.addEventListener("close", () => {
-        again = window.setTimeout(open, AGAIN_MS);
+        if (wanted) again = window.setTimeout(open, AGAIN_MS);
       });
     };
     open();
     return () => {
+      wanted = false;
       clearTimeout(again);
       socket?.close();
     };

@@ -2,7 +2,9 @@
 import { render } from "preact";
 
 import "../shared/theme.css";
+import "uplot/dist/uPlot.min.css";
 import "./dashboard.css";
+import "./settings/settings.css";
 import { App } from "./app";
 
 const place = document.getElementById("app");

@@ -3,8 +3,8 @@ import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
 import { CopyButton } from "../shared/copy";
-import { Dialog } from "../shared/dialog";
 import { count } from "../shared/format";
+import { KeyHelp } from "../shared/help";
 import { useKeys } from "../shared/keys";
 import { clear, har, type Status, type Summary } from "./api";
 import { DetailPane } from "./detail";
@@ -116,7 +116,7 @@ export function App(): JSX.Element {
           <DetailPane summary={summary} onSelect={select} onClose={() => select(undefined)} />
         )}
       </main>
-      {helping && <Help onClose={() => setHelping(false)} />}
+      {helping && <KeyHelp keys={KEYS} onClose={() => setHelping(false)} />}
     </div>
   );
 }
@@ -184,24 +184,3 @@ const KEYS: [string, string][] = [
   ["1 2 3 4", "response, request, timing, messages"],
   ["Esc", "back"],
 ];
-
-function Help(props: { onClose: () => void }): JSX.Element {
-  return (
-    <Dialog title="Keys" onClose={props.onClose}>
-      <table class="fields keys">
-        <tbody>
-          {KEYS.map(([keys, what]) => (
-            <tr key={keys}>
-              <th scope="row">
-                {keys.split(" ").map((key) => (
-                  <kbd key={key}>{key}</kbd>
-                ))}
-              </th>
-              <td>{what}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </Dialog>
-  );
-}

@@ -11,7 +11,8 @@ export async function copyText(text: string): Promise<boolean> {
   }
 }
 
-export function CopyButton(props: { text: string; label: string }): JSX.Element {
+/** `name` says to a screen reader what is copied, where the label alone does not. */
+export function CopyButton(props: { text: string; label: string; name?: string }): JSX.Element {
   const [copied, setCopied] = useState<boolean | undefined>();
   useEffect(() => {
     if (copied === undefined) return;
@@ -20,7 +21,7 @@ export function CopyButton(props: { text: string; label: string }): JSX.Element 
   }, [copied]);
   const said = copied === undefined ? props.label : copied ? "Copied" : "Not allowed";
   return (
-    <button type="button" class="quiet" onClick={() => void copyText(props.text).then(setCopied)}>
+    <button type="button" class="quiet copy" aria-label={copied === undefined ? props.name : undefined} onClick={() => void copyText(props.text).then(setCopied)}>
       <span aria-live="polite">{said}</span>
     </button>
   );

@@ -37,8 +37,15 @@ export function clock(ms: number): string {
   return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
+const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+
+/** A whole number, in groups of three digits. */
+export function whole(number: number): string {
+  return WHOLE.format(number);
+}
+
 export function count(number: number, one: string, many = `${one}s`): string {
-  return `${number} ${number === 1 ? one : many}`;
+  return `${whole(number)} ${number === 1 ? one : many}`;
 }
 
 /** The media type alone, in lower case. */

@@ -6,6 +6,8 @@ export type Keys = Record<string, () => void>;
 export function useKeys(keys: Keys): void {
   useEffect(() => {
     const listener = (event: KeyboardEvent): void => {
+      // A dialog has keys of its own.
+      if (document.querySelector("dialog[open]") !== null) return;
       if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
       const target = event.target;
       const isTyping = target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement;

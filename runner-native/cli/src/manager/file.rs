@@ -50,6 +50,11 @@ impl SettingsFile {
         &self.path
     }
 
+    /// What is set beside it.
+    pub(crate) fn overrides(&self) -> &[Override] {
+        &self.overrides
+    }
+
     /// What a manager is started with. A link that cannot be used is told, and left out.
     pub(crate) fn manager(&self) -> ManagerSettings {
         let settings = self.lock().clone();

@@ -4,17 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Limited};
 use hvym_tunnel_agent::{ServiceName, ServiceSpec, Target};
 use hvym_tunnel_core::access::Access;
 use hvym_tunnel_core::stellar::Address;
 use hyper::body::Incoming;
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
 
 use super::answer::{self, Answer};
+use super::content::{read, read_required};
 use super::routes::Operation;
-use super::{ApiState, openapi, updates};
+use super::{ApiState, openapi, stored_settings, updates};
 use crate::ManagerError;
 use crate::alerts::AlertLimits;
 use crate::exposition;
@@ -23,10 +21,6 @@ use crate::settings::{ManagedService, ServiceProbe};
 use crate::shapes::{DoneReport, LinkSelection, NewService, RequestsReport, ServicesReport, VersionReport};
 use crate::timestamp;
 
-/// The largest content of a request: a service with a long list of identities.
-pub(super) const MAX_CONTENT_BYTES: usize = 64 * 1024;
-/// How long content may take to arrive.
-const CONTENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a drain waits for what is under way.
 const DRAIN_LIMIT: Duration = Duration::from_secs(60);
 
@@ -73,6 +67,13 @@ pub(super) async fn run(
             answer::done("Every connection is checked now")
         }
         Operation::Reload => reload(state).await,
+        Operation::ReadSettings
+        | Operation::ChangeSettings
+        | Operation::SettingsSchema
+        | Operation::ExportSettings
+        | Operation::ImportSettings
+        | Operation::BackUpSettings
+        | Operation::ResetSettings => stored_settings::run(state, operation, request).await,
         Operation::Events => updates::events(state),
         Operation::Description => answer::json(StatusCode::OK, &openapi::document()),
         Operation::Prometheus if !state.has_metrics => {
@@ -185,47 +186,13 @@ fn set_limits(state: &ApiState, limits: AlertLimits) -> Answer {
 }
 
 async fn reload(state: &ApiState) -> Answer {
-    let Some(reload) = state.reload.clone() else {
+    let Some(store) = state.settings.clone() else {
         return answer::error(StatusCode::CONFLICT, "There is no settings file to read again");
     };
-    match smol::unblock(move || reload()).await {
+    match smol::unblock(move || store.reload()).await {
         Ok(message) => answer::done(message),
         Err(error) => answer::error(StatusCode::BAD_REQUEST, error),
     }
-}
-
-/// The content of a request; `None` if there is none.
-///
-/// # Errors
-/// The response to one that is not understood.
-async fn read<T: DeserializeOwned>(request: Request<Incoming>) -> Result<Option<T>, Answer> {
-    let body = Limited::new(request.into_body(), MAX_CONTENT_BYTES).collect();
-    let content = match hvym_tunnel_net::timeout::within(CONTENT_TIMEOUT, body).await {
-        Some(Ok(content)) => content.to_bytes(),
-        Some(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            let what = format!("The content is larger than {MAX_CONTENT_BYTES} bytes");
-            return Err(answer::error(StatusCode::PAYLOAD_TOO_LARGE, what));
-        }
-        Some(Err(error)) => return Err(answer::error(StatusCode::BAD_REQUEST, error.to_string())),
-        None => return Err(answer::error(StatusCode::REQUEST_TIMEOUT, "The content did not arrive in time")),
-    };
-    if content.iter().all(u8::is_ascii_whitespace) {
-        return Ok(None);
-    }
-    // An array would pass for an object without names.
-    let object = serde_json::from_slice::<Map<String, Value>>(&content);
-    let parsed = object.and_then(|object| serde_json::from_value(Value::Object(object)).map(Some));
-    parsed.map_err(|error| {
-        answer::error(StatusCode::BAD_REQUEST, format!("The content is not understood: {error}"))
-    })
-}
-
-/// The content of a request that must have one.
-///
-/// # Errors
-/// The response to one that has none, or is not understood.
-async fn read_required<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Answer> {
-    read(request).await?.ok_or_else(|| answer::error(StatusCode::BAD_REQUEST, "The content is missing"))
 }
 
 fn version() -> VersionReport {

@@ -9,7 +9,11 @@ use serde_json::{Map, Value, json};
 
 use super::guard::AccessLevel;
 use super::routes::{Operation, ROUTES, Route};
+use super::stored_settings::ResetSettings;
 use crate::alerts::AlertLimits;
+use crate::settings_store::{
+    SettingsBackupReport, SettingsImport, SettingsImportReport, SettingsMistakesReport, SettingsReport,
+};
 use crate::shapes::{
     AlertsReport, ConnectionsReport, DoneReport, ErrorReport, HealthReport, InternalErrorReport,
     LinkSelection, MetricsReport, NewService, RequestsReport, ServicesReport, StatusReport, VersionReport,
@@ -58,7 +62,11 @@ fn operation(route: &Route, answers: &mut SchemaGenerator, contents: &mut Schema
     }
     let error = schema::<ErrorReport>(answers);
     for (status, description) in errors(route) {
-        let schema = if status == "500" { schema::<InternalErrorReport>(answers) } else { error.clone() };
+        let schema = match status {
+            "422" => schema::<SettingsMistakesReport>(answers),
+            "500" => schema::<InternalErrorReport>(answers),
+            _ => error.clone(),
+        };
         responses.insert(status.to_owned(), response(description, Some(("application/json", schema))));
     }
     let mut described = Map::new();
@@ -125,6 +133,13 @@ fn successes(
         | Operation::Acknowledge
         | Operation::Check
         | Operation::Reload => vec![("200", "It is done", done)],
+        Operation::ReadSettings | Operation::ChangeSettings | Operation::ResetSettings => {
+            one(json(schema::<SettingsReport>))
+        }
+        Operation::ImportSettings => one(json(schema::<SettingsImportReport>)),
+        Operation::BackUpSettings => one(json(schema::<SettingsBackupReport>)),
+        Operation::SettingsSchema => one(Some(("application/json", json!({ "type": "object" })))),
+        Operation::ExportSettings => one(Some(("application/toml", json!({ "type": "string" })))),
         Operation::Events => one(Some(("text/event-stream", json!({ "type": "string" })))),
         Operation::Prometheus => one(Some(("text/plain", json!({ "type": "string" })))),
         Operation::Description => one(Some(("application/json", json!({ "type": "object" })))),
@@ -137,7 +152,8 @@ fn errors(route: &Route) -> Vec<(&'static str, &'static str)> {
     let mut errors =
         vec![("401", "The token is needed"), ("403", "Another host name, or a page that is not let in")];
     let has_content = matches!(route.method, Method::POST | Method::PUT);
-    let takes_content = has_content && !matches!(route.operation, Operation::Check | Operation::Acknowledge);
+    let takes_content = has_content
+        && !matches!(route.operation, Operation::Check | Operation::Acknowledge | Operation::BackUpSettings);
     if takes_content {
         errors.push(("400", "The request is not understood"));
     }
@@ -159,7 +175,21 @@ fn errors(route: &Route) -> Vec<(&'static str, &'static str)> {
         Operation::Status | Operation::Connections | Operation::Metrics => {
             errors.push(("503", "Nothing is configured"));
         }
-        Operation::Reload => errors.push(("409", "There is no settings file")),
+        Operation::Reload | Operation::SettingsSchema => errors.push(("409", "There is no settings file")),
+        Operation::ReadSettings
+        | Operation::ChangeSettings
+        | Operation::ExportSettings
+        | Operation::ImportSettings
+        | Operation::ResetSettings => errors.extend([
+            ("409", "There is no settings file"),
+            ("422", "The settings make no sense"),
+            ("500", "The settings file cannot be read, written or applied"),
+        ]),
+        Operation::BackUpSettings => errors.extend([
+            ("404", "There is no settings file yet"),
+            ("409", "There is no settings file"),
+            ("500", "The settings file cannot be read or copied"),
+        ]),
         Operation::Prometheus => errors.push(("404", "The settings leave it out")),
         Operation::Events => errors.push(("503", "Too many listen")),
         Operation::Live => errors.extend([("426", "This is a WebSocket"), ("503", "Too many listen")]),
@@ -176,6 +206,9 @@ fn parameters(operation: Operation) -> Option<Value> {
             in_path("name", json!({ "type": "string" })),
             { "name": "link", "in": "query", "required": false, "schema": { "type": "string" } },
         ])),
+        Operation::ExportSettings => Some(json!([
+            { "name": "with_secrets", "in": "query", "required": false, "schema": { "type": "boolean" } },
+        ])),
         Operation::Acknowledge => Some(json!([in_path("id", json!({ "type": "integer", "minimum": 1 }))])),
         _ => None,
     }
@@ -189,6 +222,9 @@ fn content(operation: Operation, contents: &mut SchemaGenerator) -> Option<(Valu
         }
         Operation::Bind => Some((schema::<NewService>(contents), true)),
         Operation::SetAlertLimits => Some((schema::<AlertLimits>(contents), true)),
+        Operation::ChangeSettings => Some((json!({ "type": "object" }), true)),
+        Operation::ImportSettings => Some((schema::<SettingsImport>(contents), true)),
+        Operation::ResetSettings => Some((schema::<ResetSettings>(contents), true)),
         _ => None,
     }
 }

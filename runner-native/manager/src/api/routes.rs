@@ -26,6 +26,13 @@ pub(super) enum Operation {
     SetAlertLimits,
     Check,
     Reload,
+    ReadSettings,
+    ChangeSettings,
+    SettingsSchema,
+    ExportSettings,
+    ImportSettings,
+    BackUpSettings,
+    ResetSettings,
     Drain,
     Events,
     Description,
@@ -54,7 +61,7 @@ const fn route(
 
 /// The table.
 #[rustfmt::skip]
-pub(super) static ROUTES: [Route; 24] = [
+pub(super) static ROUTES: [Route; 31] = [
     route(Method::GET, "/api/health", LocalRead, Operation::Health, "How well everything is"),
     route(Method::GET, "/api/status", LocalRead, Operation::Status, "Links, connections and services"),
     route(Method::GET, "/api/connections", LocalRead, Operation::Connections, "Connections, for a person"),
@@ -74,6 +81,13 @@ pub(super) static ROUTES: [Route; 24] = [
     route(Method::PUT, "/api/v1/thresholds", Token, Operation::SetAlertLimits, "Change those limits"),
     route(Method::POST, "/api/v1/checks", Token, Operation::Check, "Check every connection now"),
     route(Method::POST, "/api/v1/reload", Token, Operation::Reload, "Read the settings again"),
+    route(Method::GET, "/api/v1/settings", Token, Operation::ReadSettings, "What the settings file says"),
+    route(Method::PUT, "/api/v1/settings", Token, Operation::ChangeSettings, "Change some of it, after a copy"),
+    route(Method::GET, "/api/v1/settings/schema", Token, Operation::SettingsSchema, "The JSON schema of the settings file"),
+    route(Method::GET, "/api/v1/settings/export", Token, Operation::ExportSettings, "The settings file, as it is"),
+    route(Method::POST, "/api/v1/settings/import", Token, Operation::ImportSettings, "Take in a settings file, also of an older program, after a copy"),
+    route(Method::POST, "/api/v1/settings/backup", Token, Operation::BackUpSettings, "Copy the settings file"),
+    route(Method::POST, "/api/v1/settings/reset", Token, Operation::ResetSettings, "Go back to the defaults, after a copy"),
     route(Method::POST, "/api/v1/drain", Token, Operation::Drain, "Stop all links when what is under way is over, in a minute at most"),
     route(Method::GET, "/api/v1/events", Token, Operation::Events, "Every update, as server-sent events"),
     route(Method::GET, "/api/openapi.json", LocalRead, Operation::Description, "This description"),

@@ -27,9 +27,10 @@ use thiserror::Error;
 use super::answer::{self, Answer};
 use super::guard::{Refusal, RequestGuard};
 use super::routes::{Found, find};
-use super::{ApiState, Reload, handlers, page, peer_user, token_file};
+use super::{ApiState, handlers, page, peer_user, token_file};
 use crate::TunnelManager;
 use crate::settings::ApiSettings;
+use crate::settings_store::SettingsStore;
 
 /// Connections at once: those of listeners, and some more.
 pub const MAX_CONNECTIONS: usize = 128;
@@ -84,14 +85,14 @@ enum Peer {
 }
 
 impl ApiServer {
-    /// Serves `manager` on the threads of `runtime`.
+    /// Serves `manager`, and the settings file that it runs by, on the threads of `runtime`.
     ///
     /// # Errors
     /// It cannot listen, or the file of the token cannot be used.
     pub fn start(
         settings: &ApiSettings,
         manager: TunnelManager,
-        reload: Option<Reload>,
+        store: Option<Arc<dyn SettingsStore>>,
         runtime: &RuntimeHandle,
     ) -> Result<Self, ApiError> {
         let _inside = runtime.enter();
@@ -109,7 +110,7 @@ impl ApiServer {
             },
             local_control: settings.local_control,
             has_metrics: settings.metrics,
-            reload,
+            settings: store,
             counts: Default::default(),
             connections: Arc::default(),
         });

@@ -4,6 +4,7 @@ mod live;
 mod rules;
 mod schema;
 mod shapes;
+mod stored;
 mod world;
 
 use hvym_tunnel_manager::client::ApiAddress;

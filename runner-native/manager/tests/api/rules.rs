@@ -51,6 +51,8 @@ fn without_the_token_the_five_routes_are_read_and_nothing_is_changed() {
         ("POST", "/api/v1/checks"),
         ("POST", "/api/v1/reload"),
         ("POST", "/api/v1/drain"),
+        ("GET", "/api/v1/settings"),
+        ("PUT", "/api/v1/settings"),
         ("GET", "/api/v1/requests"),
         ("GET", "/api/v1/events"),
         ("GET", "/metrics"),

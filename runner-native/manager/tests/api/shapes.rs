@@ -130,6 +130,9 @@ fn every_answer_is_as_the_description_says() {
             ],
         ),
         ("PUT /api/v1/thresholds", vec![limits.as_str(), r#"{"maxErrorRate":0}"#, "x"]),
+        ("PUT /api/v1/settings", vec![r#"{"health":{"interval":60}}"#, r#"{"wrong":1}"#, "x"]),
+        ("POST /api/v1/settings/import", vec![r#"{"text":"x"}"#, r#"{"text":"unwritable"}"#, "x"]),
+        ("POST /api/v1/settings/reset", vec!["", r#"{"confirm":true}"#]),
         ("POST /api/tunnel/start", vec!["", r#"{"name":"home"}"#, r#"{"name":"other"}"#, "x"]),
     ]);
     let mut described = 0;
@@ -152,7 +155,7 @@ fn every_answer_is_as_the_description_says() {
             check(&document, operation, &foreign, &path);
         }
     }
-    assert_eq!((described, calls.len()), (24, 0));
+    assert_eq!((described, calls.len()), (31, 0));
     world.end(managed);
 }
 

@@ -20,6 +20,8 @@ use hvym_tunnel_net::runtime::Runtime;
 use hvym_tunnel_relay::{Relay, RelayHandle};
 use serde_json::Value;
 
+use crate::stored::store;
+
 /// Long enough for any machine; a test that waits so long has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -109,7 +111,7 @@ impl World {
         api.socket = Some(self.socket());
         change(&mut api);
         let server =
-            ApiServer::start(&api, manager.clone(), None, self.runtime.handle()).expect("a free port");
+            ApiServer::start(&api, manager.clone(), store(), self.runtime.handle()).expect("a free port");
         let token = std::fs::read_to_string(&api.token_file).expect("a token").trim().to_owned();
         Managed { manager, at: server.addresses()[0], token, api: server }
     }
