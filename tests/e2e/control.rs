@@ -2,19 +2,20 @@
 #![cfg(unix)]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 
 use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::http::Origin;
-use hvym_tunnel_tests::program::Home;
+use hvym_tunnel_tests::program::{Home, PATIENCE};
 use hvym_tunnel_tests::tunnel::{Agent, Relay};
 use serde_json::Value;
 
 /// What `admin` says to these words, with its exit code.
 fn admin(relay: &Relay, words: &[&str]) -> (i32, Value) {
-    let output = relay.home.command(&[&["admin"], words].concat()).output().expect("the program starts");
+    let output =
+        relay.home.command(&[&["admin", "--json"], words].concat()).output().expect("the program starts");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let answer = serde_json::from_str(&out).unwrap_or_else(|_| Value::String(err.into_owned()));
     (output.status.code().expect("it was not killed"), answer)
@@ -52,7 +53,7 @@ fn an_operator_lists_ends_and_bans_agents_while_the_relay_runs() {
     assert_eq!((&banned["action"], &banned["detail"]), (&"banned".into(), &"for 3600 s: spam".into()));
     let bans = asked(&relay, &["bans"]);
     assert_eq!(
-        (&bans["bans"][0]["agent"], &bans["bans"][0]["reason"]),
+        (&bans["bans"][0]["subject"], &bans["bans"][0]["reason"]),
         (&address.clone().into(), &"spam".into())
     );
 
@@ -78,24 +79,31 @@ fn the_socket_is_for_its_owner_and_answers_whatever_it_is_sent() {
     let mut relay = Relay::start_in(home, 0, &["--control", &file]);
     let mode = fs::metadata(&path).expect("a socket").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    let ask = |lines: &[&str]| {
+    let ask = |text: String| {
         let mut stream = UnixStream::connect(&path).expect("the relay listens");
-        stream.write_all(format!("{}\n", lines.join("\n")).as_bytes()).expect("the relay reads");
-        let answers = BufReader::new(stream).lines().take(lines.len());
-        answers
-            .map(|line| serde_json::from_str(&line.expect("a line")).expect("JSON"))
-            .collect::<Vec<Value>>()
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream.write_all(text.as_bytes()).expect("the relay reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer.get(9..12).unwrap_or_default().to_owned()
     };
-    let answers = ask(&["", "{}", "[]", r#"{"command":"bans"}"#, r#"{"command":"ban","agent":"x"}"#]);
-    let ok: Vec<_> = answers.iter().map(|answer| answer["ok"] == true).collect();
-    assert_eq!(ok, [false, false, false, true, false], "{answers:?}");
-    let long = format!("{{\"command\":\"bans\",\"x\":\"{}\"}}", "x".repeat(20_000));
-    assert_eq!(ask(&[&long])[0]["ok"], false);
+    let post = |content: &str| {
+        let length = content.len();
+        ask(format!(
+            "POST /api/v1/bans HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{content}"
+        ))
+    };
+    for content in ["", "{}", "[]", "{", r#"{"subject":"x"}"#, r#"{"subject":"192.0.2.1","more":1}"#] {
+        assert_eq!(post(content), "400", "{content}");
+    }
+    assert_eq!(post(&"x".repeat(20_000)), "413");
+    assert_eq!(ask("GET /api/v1/bans HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".to_owned()), "200");
+    assert_eq!(ask("nonsense\r\n\r\n".to_owned()), "400");
     assert_eq!(asked(&relay, &["bans", "--control", &file])["bans"], serde_json::json!([]));
     // A second relay does not take it away.
     let other = Home::new();
     let mut second = other.start(&["relay", "--listen", "0", "--control", &file]);
-    second.says("another relay listens there");
+    second.says("another process listens there");
     assert_eq!(second.code(), 3);
     relay.program.signal(rustix::process::Signal::TERM);
     assert_eq!(relay.program.code(), 0);

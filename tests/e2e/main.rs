@@ -2,6 +2,7 @@
 
 mod abort;
 mod access;
+mod access_log;
 mod acme;
 mod coming_back;
 mod conformance;
@@ -27,6 +28,7 @@ mod inspector_exports;
 mod instances;
 mod kept_apart;
 mod login;
+mod management;
 mod manager;
 mod manager_settings;
 mod names;
@@ -48,4 +50,5 @@ mod targets;
 mod tcp;
 mod tls;
 mod trace;
+mod upgrade;
 mod visitors;

@@ -10,7 +10,7 @@ use crate::source::{assert_none, line_of, product, words};
 /// The crates that come together in a program: the native one, and the one in a browser.
 const STACKS: [[&str; 2]; 2] = [["core", "runner-native"], ["core", "runner-wasm/src"]];
 /// Names that several types may have, with the reason.
-const ALLOWED: [(&str, &str); 10] = [
+const ALLOWED: [(&str, &str); 12] = [
     ("Agent", "the machine in the core, and the same agent with its sockets in the native library"),
     ("AgentEvent", "what the machine says to its runner, and what the native library says to its owner"),
     ("HostEvents", "of each system the same; one of them is built"),
@@ -20,7 +20,9 @@ const ALLOWED: [(&str, &str); 10] = [
         "ReadmeExample",
         "carries the page of a crate to the tests of its examples, and is built for nothing else",
     ),
+    ("Predecessor", "of each system the same; one of them is built"),
     ("Registration", "of each system the same; one of them is built"),
+    ("Successor", "of each system the same; one of them is built"),
     ("Stream", "a stream of a session in the multiplexer, and one of a link above it"),
     ("Result", "an alias for the errors of one module, as std has it"),
     ("Error", "the error of one private module"),

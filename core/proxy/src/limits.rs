@@ -152,6 +152,11 @@ impl<S: Ord + Clone> VisitorLimits<S> {
         self.connections
     }
 
+    /// The limits that hold now.
+    pub const fn config(&self) -> &VisitorLimitsConfig {
+        &self.config
+    }
+
     /// Requests under way.
     pub const fn requests(&self) -> usize {
         self.requests

@@ -1,91 +1,98 @@
-//! `admin`: one command to a relay's control socket, and its answer.
+//! `admin`: one request to a relay for its operator, and its answer as tables or as JSON.
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+mod tables;
 
-use serde::Serialize;
+use http::{Method, StatusCode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
 
 use crate::args::admin::{AdminArgs, AdminCommand};
+use crate::args::write_out;
 use crate::exit::{Exit, ExitError};
 
-/// A request of the control socket.
-#[derive(Serialize)]
-#[serde(tag = "command", rename_all = "snake_case")]
-enum Request {
-    Agents,
-    Kick {
-        agent: String,
-        reason: String,
-    },
-    Ban {
-        agent: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        seconds: Option<u64>,
-        reason: String,
-    },
-    Unban {
-        agent: String,
-    },
-    Bans,
-    Reload,
+/// What is asked of the relay.
+struct AdminRequest {
+    method: Method,
+    path: String,
+    content: Option<Value>,
 }
 
-impl From<AdminCommand> for Request {
-    fn from(command: AdminCommand) -> Self {
+impl AdminRequest {
+    fn get(path: impl Into<String>) -> Self {
+        Self { method: Method::GET, path: path.into(), content: None }
+    }
+
+    fn post(path: &str, content: Value) -> Self {
+        Self { method: Method::POST, path: path.to_owned(), content: Some(content) }
+    }
+}
+
+impl From<&AdminCommand> for AdminRequest {
+    fn from(command: &AdminCommand) -> Self {
         match command {
-            AdminCommand::Agents => Request::Agents,
-            AdminCommand::Kick { agent, reason } => Request::Kick { agent, reason: reason.reason },
-            AdminCommand::Ban { agent, period, reason } => Request::Ban {
-                agent: agent.to_string(),
-                seconds: period.map(|period| period.as_secs()),
-                reason: reason.reason,
-            },
-            AdminCommand::Unban { agent } => Request::Unban { agent: agent.to_string() },
-            AdminCommand::Bans => Request::Bans,
-            AdminCommand::Reload => Request::Reload,
+            AdminCommand::Status => AdminRequest::get("/api/v1/status"),
+            AdminCommand::Agents => AdminRequest::get("/api/v1/agents"),
+            AdminCommand::Sessions => AdminRequest::get("/api/v1/sessions"),
+            AdminCommand::Services => AdminRequest::get("/api/v1/services"),
+            AdminCommand::Names => AdminRequest::get("/api/v1/names"),
+            AdminCommand::Bans => AdminRequest::get("/api/v1/bans"),
+            AdminCommand::Limits => AdminRequest::get("/api/v1/limits"),
+            AdminCommand::Config => AdminRequest::get("/api/v1/config"),
+            AdminCommand::Metrics => AdminRequest::get("/metrics"),
+            AdminCommand::Audit { limit } => AdminRequest::get(format!("/api/v1/audit?limit={limit}")),
+            AdminCommand::Kick { agent, session, reason } => AdminRequest::post(
+                "/api/v1/kicks",
+                json!({ "agent": agent, "session": session, "reason": reason.reason }),
+            ),
+            AdminCommand::Ban { subject, period, reason } => AdminRequest::post(
+                "/api/v1/bans",
+                json!({
+                    "subject": subject,
+                    "seconds": period.map(|period| period.as_secs()),
+                    "reason": reason.reason,
+                }),
+            ),
+            AdminCommand::Unban { subject } => {
+                let subject = utf8_percent_encode(subject, NON_ALPHANUMERIC);
+                Self { method: Method::DELETE, path: format!("/api/v1/bans/{subject}"), content: None }
+            }
+            AdminCommand::Reload => AdminRequest::post("/api/v1/reload", json!({})),
+            AdminCommand::Drain { period } => AdminRequest::post(
+                "/api/v1/drain",
+                json!({ "seconds": period.map(|period| period.as_secs()) }),
+            ),
         }
     }
 }
 
-/// Sends the command, and returns the answer, one line of JSON.
+/// Sends the command, and shows the answer.
 ///
 /// # Errors
 /// No relay listens there, or it says no.
-pub(crate) fn run(arguments: AdminArgs) -> Result<String, ExitError> {
-    let socket = arguments.socket()?;
-    let request = Request::from(arguments.command);
-    let line = serde_json::to_string(&request).expect("texts and numbers always have a JSON form");
-    let answer = ask(&socket, &line).map_err(|error| {
-        let message = format!("no relay takes commands at {}: {error}", socket.display());
-        ExitError::new(Exit::Config, message)
-            .with_hint("name its --control or --state-dir, as the user who runs it")
-    })?;
-    let is_done = serde_json::from_str::<serde_json::Value>(&answer).is_ok_and(|answer| answer["ok"] == true);
-    if is_done { Ok(answer) } else { Err(ExitError::new(Exit::Refused, refusal(&answer))) }
+pub(crate) async fn run(arguments: AdminArgs) -> Result<(), ExitError> {
+    let place = arguments.place()?;
+    let AdminRequest { method, path, content } = AdminRequest::from(&arguments.command);
+    let answer = place.ask(method, &path, content.map(|content| content.to_string())).await?;
+    if !answer.status.is_success() {
+        return Err(refusal(answer.status, &answer.body));
+    }
+    if matches!(arguments.command, AdminCommand::Metrics) {
+        return write_out(&answer.body);
+    }
+    let value: Value = serde_json::from_slice(&answer.body)
+        .map_err(|_| ExitError::new(Exit::Unexpected, "the relay's answer is not known here"))?;
+    let shown = if arguments.json { format!("{value}\n") } else { tables::text(&arguments.command, &value) };
+    write_out(shown.as_bytes())
 }
 
-/// The sentence in an answer that says no.
-fn refusal(answer: &str) -> String {
-    let answer: serde_json::Value = serde_json::from_str(answer).unwrap_or_default();
-    answer["error"].as_str().unwrap_or("the relay's answer is not known here").to_owned()
-}
-
-#[cfg(unix)]
-fn ask(socket: &Path, line: &str) -> std::io::Result<String> {
-    use std::os::unix::net::UnixStream;
-    use std::time::Duration;
-
-    /// A relay that is busy answers within seconds.
-    const LIMIT: Duration = Duration::from_secs(30);
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(LIMIT))?;
-    stream.write_all(format!("{line}\n").as_bytes())?;
-    let mut answer = String::new();
-    BufReader::new(stream).read_line(&mut answer)?;
-    Ok(answer)
-}
-
-#[cfg(not(unix))]
-fn ask(_socket: &Path, _line: &str) -> std::io::Result<String> {
-    Err(std::io::Error::new(std::io::ErrorKind::Unsupported, "this system has no Unix sockets"))
+/// An answer that says no.
+fn refusal(status: StatusCode, body: &[u8]) -> ExitError {
+    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+    let sentence = answer["error"].as_str().or_else(|| answer["detail"].as_str());
+    let sentence = sentence.map_or_else(|| format!("the relay answered {status}"), str::to_owned);
+    let error = ExitError::new(Exit::Refused, sentence);
+    if status == StatusCode::UNAUTHORIZED {
+        return error.with_hint("name the file with the operator's key with --key-file");
+    }
+    error
 }

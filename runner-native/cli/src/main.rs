@@ -2,6 +2,7 @@
 //!
 //! Only the way through it: understand the command line, find the identity, run one side, end with one exit code.
 
+mod access_log;
 mod admin;
 mod agent_reports;
 mod args;
@@ -14,6 +15,7 @@ mod exit;
 mod expose;
 mod failure;
 mod forward;
+mod health;
 mod inspect;
 #[cfg_attr(not(unix), path = "keys_elsewhere.rs")]
 mod keys;
@@ -24,6 +26,7 @@ mod memory;
 mod qr_code;
 mod registry;
 mod relay;
+mod relay_client;
 mod report;
 mod requests;
 mod revoke;
@@ -36,9 +39,12 @@ mod terminal;
 mod trace_file;
 mod tunnel;
 mod up;
+#[cfg_attr(not(target_os = "linux"), path = "upgrade_elsewhere.rs")]
+mod upgrade;
 
 use std::process::ExitCode;
 
+use crate::access_log::AccessLogFile;
 use crate::exit::{Exit, ExitError};
 use crate::report::{Report, Reporter};
 use crate::signals::StopSignals;
@@ -120,9 +126,10 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), ExitError> {
                 return runtime()?.run(registry::run(arguments, registry.database));
             }
             let audit = relay::audit_file(arguments.operator.audit_file.as_deref())?;
+            let access_log = AccessLogFile::open(&arguments.access_log)?;
             let (source, options) = arguments.options()?;
             let identity = identity(&source, reporter)?;
-            let reports = relay::Reports::new(reporter.clone(), audit);
+            let reports = relay::Reports::new(reporter.clone(), audit, access_log);
             runtime()?.run(relay::run(identity, options, registry, reports, signals()?))
         }
         Command::Manager(arguments) => {
@@ -154,6 +161,8 @@ fn ask(command: Command) -> Result<(), ExitError> {
         Command::Events(arguments) => runtime()?.run(manager_client::events(arguments, signals()?)),
         Command::Requests(arguments) => runtime()?.run(requests::run(arguments)),
         Command::Tunnel(arguments) => runtime()?.run(tunnel::run(arguments)),
+        Command::Admin(arguments) => runtime()?.run(admin::run(arguments)),
+        Command::Health(arguments) => runtime()?.run(health::run(arguments)),
         command => args::print(command),
     }
 }

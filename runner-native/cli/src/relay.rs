@@ -1,22 +1,71 @@
 //! `relay`: runs a relay until a person ends it, and tells that person what happens.
 
+use std::io;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::access_log::AccessLogFile;
 use crate::args::registry::RegistryArgs;
 use crate::args::{admin, relay};
 use crate::exit::{Exit, ExitError};
 use crate::registry;
 use crate::report::{AuditFile, Report, Reporter, Who};
-use crate::signals::{DRAIN_LIMIT, ReloadSignals, Stop, StopSignals};
+use crate::signals::{ReloadSignals, Stop, StopSignals, UpgradeSignals};
 use crate::supervisor;
+use crate::upgrade::{Predecessor, Successor};
 use futures_util::future::{Either, select};
 use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::observer::Observer;
 use hvym_tunnel_net::runtime::RuntimeHandle;
 use hvym_tunnel_relay::config::RelayOptions;
 use hvym_tunnel_relay::{AcmeEvent, AuditRecord, Relay, RelayEvent, RelayHandle};
+use smol::future::or;
+
+/// What the relay is asked to do.
+enum RelayTask {
+    /// To end.
+    Stop(Stop),
+    /// To read its files again.
+    Reload,
+    /// To start its next process.
+    Upgrade,
+    /// It has ended, since its operator wanted that by the management API.
+    Ended,
+}
+
+/// The signals that a relay hears.
+struct RelaySignals {
+    stops: StopSignals,
+    /// Without files to read again SIGHUP means what it always means: the terminal is gone.
+    reloads: Option<ReloadSignals>,
+    upgrades: UpgradeSignals,
+}
+
+impl RelaySignals {
+    /// The next thing that the relay is asked to do, or does by itself.
+    async fn next(&mut self, relay: &RelayHandle) -> RelayTask {
+        let Self { stops, reloads, upgrades } = self;
+        let reload = async {
+            match reloads {
+                Some(reloads) => reloads.next().await,
+                None => std::future::pending().await,
+            }
+            RelayTask::Reload
+        };
+        let stop = async { RelayTask::Stop(stops.next().await) };
+        let upgrade = async {
+            upgrades.next().await;
+            RelayTask::Upgrade
+        };
+        let ended = async {
+            relay.closed().await;
+            RelayTask::Ended
+        };
+        or(or(stop, ended), or(reload, upgrade)).await
+    }
+}
 
 /// Runs a relay until a person ends it.
 ///
@@ -24,78 +73,128 @@ use hvym_tunnel_relay::{AcmeEvent, AuditRecord, Relay, RelayEvent, RelayHandle};
 /// It could not start.
 pub(crate) async fn run(
     identity: Identity,
-    options: RelayOptions,
+    mut options: RelayOptions,
     registry: RegistryArgs,
     reports: Reports,
-    mut signals: StopSignals,
+    signals: StopSignals,
 ) -> Result<(), ExitError> {
-    let has_config = options.admission.config.is_some();
-    let address = identity.address();
-    let reporter = reports.reporter.clone();
+    let (has_config, address) = (options.admission.config.is_some(), identity.address());
+    let drain_timeout = options.restart.drain_timeout;
+    warn_of_open_proxy(&options);
+    options.state.state_dir = admin::state_dir(options.state.state_dir).ok();
+    let unknown = |error: io::Error| ExitError::new(Exit::Unexpected, format!("cannot take over: {error}"));
+    let (predecessor, successor) = (Predecessor::find().map_err(unknown)?, Successor::of_this_process());
+    let inherited = predecessor.as_ref().map_or_else(|| Ok(Vec::new()), Predecessor::listeners);
+    let tunnels = registry::open(&registry, &options).await?;
+    let builder = Relay::builder(identity).options(options).observer(Arc::new(reports.clone()));
+    let mut builder = builder.inherit(inherited.map_err(unknown)?);
+    if let Some(file) = &reports.access_log {
+        builder = builder.access_log(file.log());
+    }
+    if let Some(tunnels) = tunnels {
+        builder = builder.tunnels(tunnels);
+    }
+    let relay = builder.start(&RuntimeHandle::current())?;
+    // Signals are heard before anybody is told that the relay runs, or they would end a relay that has just begun.
+    let has_logs = reports.audit.is_some() || reports.access_log.as_ref().is_some_and(AccessLogFile::is_file);
+    let has_files = has_config || relay.has_files() || has_logs;
+    let reloads = has_files.then(ReloadSignals::new).and_then(Result::ok);
+    let mut signals = RelaySignals { stops: signals, reloads, upgrades: UpgradeSignals::new() };
+    let (url, agent_url) = relay.urls();
+    let listen = relay.local_addr().to_string();
+    let admin = relay.admin_addr().map(|at| at.to_string());
+    reports.reporter.tell(&Report::Listening { url, relay: agent_url, address, listen, admin });
+    supervisor::ready();
+    if let Some(predecessor) = predecessor {
+        predecessor.release().map_err(unknown)?;
+    }
+    let reason = serve(&relay, &reports, &mut signals, successor, has_config, drain_timeout).await;
+    relay.stop();
+    relay.closed().await;
+    reports.reporter.tell(&Report::Stopped { reason: reason.to_owned() });
+    reports.finish();
+    Ok(())
+}
+
+/// Serves until somebody ends the relay, or another process serves, and then until what is under way is over. Returns why.
+async fn serve(
+    relay: &RelayHandle,
+    reports: &Reports,
+    signals: &mut RelaySignals,
+    successor: io::Result<Successor>,
+    has_config: bool,
+    drain_timeout: Duration,
+) -> &'static str {
+    let successor = successor.map(Arc::new);
+    loop {
+        match signals.next(relay).await {
+            RelayTask::Ended => return "as its operator asked",
+            RelayTask::Stop(Stop::Now) => {
+                supervisor::stopping();
+                return "as asked";
+            }
+            RelayTask::Stop(Stop::Drain) => {
+                supervisor::stopping();
+                let reason = "as asked".to_owned();
+                reports.reporter.tell(&Report::Draining { reason, deadline: drain_timeout });
+                relay.drain(drain_timeout);
+                finish(relay, &mut signals.stops).await;
+                return "as asked";
+            }
+            RelayTask::Reload => reload(relay, reports, has_config),
+            RelayTask::Upgrade => match upgrade(relay, &successor).await {
+                Ok(pid) => {
+                    supervisor::handed_over(pid);
+                    reports.reporter.tell(&Report::Upgraded { pid });
+                    relay.hand_over(drain_timeout);
+                    finish(relay, &mut signals.stops).await;
+                    return "another process serves";
+                }
+                Err(error) => {
+                    reports.reporter.tell(&Report::UpgradeFailed { message: error.to_string() });
+                }
+            },
+        }
+    }
+}
+
+/// Waits until what is under way is over, or somebody wants no more of it.
+async fn finish(relay: &RelayHandle, stops: &mut StopSignals) {
+    if let Either::Right(_) = select(pin!(relay.closed()), pin!(stops.next())).await {
+        tracing::info!("asked again: stopping at once");
+    }
+}
+
+/// Starts the next process, which gets the listeners of this one. Returns its id.
+async fn upgrade(relay: &RelayHandle, successor: &io::Result<Arc<Successor>>) -> io::Result<u32> {
+    let successor =
+        successor.as_ref().map(Arc::clone).map_err(|error| io::Error::other(error.to_string()))?;
+    let listeners = relay.listeners()?;
+    smol::unblock(move || successor.start(listeners)).await
+}
+
+/// Reads certificates, keys and lists again, opens logs anew, and takes over what has changed in the file of options.
+fn reload(relay: &RelayHandle, reports: &Reports, has_config: bool) {
+    if let Some(audit) = &reports.audit {
+        audit.reopen();
+    }
+    if let Some(access_log) = &reports.access_log {
+        access_log.reopen();
+    }
+    relay.reload();
+    if has_config {
+        apply_file(relay, reports);
+    }
+}
+
+/// Says what somebody who puts a proxy before a relay may not know.
+fn warn_of_open_proxy(options: &RelayOptions) {
     let is_behind_proxy =
         options.public.public_scheme.is_some() || !options.public.trusted_proxies.is_empty();
     if is_behind_proxy && !options.access.open && !options.access.has_list() {
         tracing::warn!(
             "everybody whom the proxy leads here can log in: name agents with --allow-agent, or say --open"
         );
-    }
-    let mut options = options;
-    options.state.state_dir = admin::state_dir(options.state.state_dir).ok();
-    let tunnels = registry::open(&registry, &options).await?;
-    let mut builder = Relay::builder(identity).options(options).observer(Arc::new(reports.clone()));
-    if let Some(tunnels) = tunnels {
-        builder = builder.tunnels(tunnels);
-    }
-    let relay = builder.start(&RuntimeHandle::current())?;
-    // Without files to read again the signal means what it always means: the terminal is gone. It is heard before anybody
-    // is told that the relay runs, or it would end a relay that has just begun.
-    let has_files = has_config || relay.has_files() || reports.audit.is_some();
-    let mut reloads = has_files.then(ReloadSignals::new).and_then(Result::ok);
-    let (url, agent_url) = relay.urls();
-    let listen = relay.local_addr().to_string();
-    reporter.tell(&Report::Listening { url, relay: agent_url, address, listen });
-    supervisor::ready();
-    let stop = until_stop(&relay, &reports, &mut signals, &mut reloads, has_config).await;
-    supervisor::stopping();
-    if stop == Stop::Drain {
-        let reason = "as asked".to_owned();
-        reporter.tell(&Report::Draining { reason, deadline: DRAIN_LIMIT });
-        relay.drain(DRAIN_LIMIT);
-        if let Either::Right(_) = select(pin!(relay.closed()), pin!(signals.next())).await {
-            tracing::info!("asked again: stopping at once");
-        }
-    }
-    relay.stop();
-    relay.closed().await;
-    reporter.tell(&Report::Stopped { reason: "as asked".to_owned() });
-    if let Some(audit) = &reports.audit {
-        audit.finish();
-    }
-    Ok(())
-}
-
-/// Waits for the end, and reads certificate and keys again on SIGHUP meanwhile.
-async fn until_stop(
-    relay: &RelayHandle,
-    reports: &Reports,
-    signals: &mut StopSignals,
-    reloads: &mut Option<ReloadSignals>,
-    has_config: bool,
-) -> Stop {
-    loop {
-        let Some(reloads) = reloads else { return signals.next().await };
-        match select(pin!(signals.next()), pin!(reloads.next())).await {
-            Either::Left((stop, _)) => return stop,
-            Either::Right(_) => {
-                if let Some(audit) = &reports.audit {
-                    audit.reopen();
-                }
-                relay.reload();
-                if has_config {
-                    apply_file(relay, reports);
-                }
-            }
-        }
     }
 }
 
@@ -140,11 +239,26 @@ pub(crate) struct Reports {
     reporter: Reporter,
     /// Where records of the audit log go, if not to the reporter.
     audit: Option<AuditFile>,
+    access_log: Option<AccessLogFile>,
 }
 
 impl Reports {
-    pub(crate) const fn new(reporter: Reporter, audit: Option<AuditFile>) -> Self {
-        Self { reporter, audit }
+    pub(crate) const fn new(
+        reporter: Reporter,
+        audit: Option<AuditFile>,
+        access_log: Option<AccessLogFile>,
+    ) -> Self {
+        Self { reporter, audit, access_log }
+    }
+
+    /// Waits a moment until the files have everything.
+    fn finish(&self) {
+        if let Some(audit) = &self.audit {
+            audit.finish();
+        }
+        if let Some(access_log) = &self.access_log {
+            access_log.finish();
+        }
     }
 
     fn audit(&self, record: AuditRecord) {

@@ -7,6 +7,7 @@ mod certificates;
 mod human;
 mod json;
 mod line;
+mod reopened_file;
 mod reporter;
 mod request_line;
 mod settings;
@@ -23,7 +24,8 @@ use crate::exit::ExitError;
 pub(crate) use audit_file::AuditFile;
 pub(crate) use human::without_query;
 pub(crate) use line::escaped;
-pub(crate) use reporter::{Reporter, Style};
+pub(crate) use reopened_file::{ReopenHandle, ReopenedFile};
+pub(crate) use reporter::{FLUSH_LIMIT, Reporter, Style};
 
 /// Whose agent it is. In JSON one member, named like the variant.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -319,6 +321,9 @@ pub(crate) enum Report {
         address: Address,
         /// Where it really listens.
         listen: String,
+        /// Where it listens for its operator's programs.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        admin: Option<String>,
     },
     /// An agent was admitted.
     AgentJoined {
@@ -434,6 +439,16 @@ pub(crate) enum Report {
         /// What to do.
         #[serde(skip_serializing_if = "Option::is_none")]
         hint: Option<String>,
+    },
+    /// The next process of a relay has its listeners, and this one finishes what is under way.
+    Upgraded {
+        /// The id of the next process.
+        pid: u32,
+    },
+    /// The next process of a relay did not come up, and this one goes on.
+    UpgradeFailed {
+        /// Why.
+        message: String,
     },
     /// Nothing new is taken, what is under way may finish.
     Draining {

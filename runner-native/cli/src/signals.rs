@@ -80,6 +80,31 @@ impl ReloadSignals {
     }
 }
 
+/// SIGUSR2, by which an operator has a relay start its next process. From its creation on it no longer ends the process.
+#[derive(Debug)]
+pub(crate) struct UpgradeSignals(Option<Signals>);
+
+impl UpgradeSignals {
+    /// Starts to listen; elsewhere than on Linux nothing will be heard.
+    pub(crate) fn new() -> Self {
+        #[cfg(target_os = "linux")]
+        let signals = Signals::new([Signal::Usr2]).ok();
+        #[cfg(not(target_os = "linux"))]
+        let signals = None;
+        UpgradeSignals(signals)
+    }
+
+    /// Waits for the next one. Dropping the future loses none.
+    pub(crate) async fn next(&mut self) {
+        if let Some(signals) = &mut self.0
+            && matches!(signals.next().await, Some(Ok(_)))
+        {
+            return;
+        }
+        std::future::pending().await
+    }
+}
+
 /// SIGHUP, by which a process learns that its terminal is gone. From its creation on it no longer ends the process by itself.
 #[derive(Debug)]
 pub(crate) struct HangupSignal(Option<Signals>);

@@ -60,6 +60,11 @@ mod unix {
         Some(Duration::from_micros(micros) / 2)
     }
 
+    /// Another process is the service from now on, and this one finishes what is under way.
+    pub(crate) fn handed_over(pid: u32) {
+        notify(&format!("MAINPID={pid}"));
+    }
+
     /// The process finishes what is under way.
     pub(crate) fn stopping() {
         notify("STOPPING=1");
@@ -67,7 +72,11 @@ mod unix {
 }
 
 #[cfg(unix)]
-pub(crate) use unix::{ready, stopping};
+pub(crate) use unix::{handed_over, ready, stopping};
+
+/// Nobody wants to know.
+#[cfg(not(unix))]
+pub(crate) fn handed_over(_pid: u32) {}
 
 /// Nobody wants to know.
 #[cfg(not(unix))]

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use hvym_tunnel_net::exposition::HistogramSnapshot;
+
 /// Buckets of each power of two.
 const STEPS: u64 = 8;
 /// Their logarithm.
@@ -47,6 +49,11 @@ impl Histogram {
     /// All of them together.
     pub fn sum(&self) -> Duration {
         Duration::from_micros(self.sum_micros)
+    }
+
+    /// As a scrape gets them.
+    pub fn snapshot(&self) -> HistogramSnapshot {
+        HistogramSnapshot { buckets: self.cumulative().collect(), sum: self.sum(), count: self.count }
     }
 
     /// For each bound of a scrape, in ascending order, how many were at most that long.

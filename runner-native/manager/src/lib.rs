@@ -7,7 +7,6 @@ pub mod alerts;
 pub mod api;
 pub mod client;
 mod error;
-mod exposition;
 pub mod feed;
 pub mod health;
 pub mod histogram;

@@ -13,6 +13,9 @@ pub mod deadline;
 pub mod dial_error;
 pub mod error_text;
 pub mod events;
+pub mod exposition;
+#[cfg(target_os = "linux")]
+pub mod fd_passing;
 pub mod files;
 mod happy_eyeballs;
 pub mod host_connect;

@@ -59,6 +59,37 @@ impl TcpListener {
         Self::open(at, keepalive, true)
     }
 
+    /// Takes a socket over that listens already, as another process of this program or a supervisor has opened it.
+    ///
+    /// # Errors
+    /// The system has no room for another, or it is no socket that listens.
+    pub fn from_listening(listener: std::net::TcpListener, keepalive: Option<Duration>) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        if INHERITS_OPTIONS {
+            configure(&listener, keepalive)?;
+        }
+        Self::register(listener, keepalive)
+    }
+
+    fn register(listener: std::net::TcpListener, keepalive: Option<Duration>) -> io::Result<Self> {
+        Ok(Self {
+            registration: Registration::new(&listener)?,
+            listener,
+            keepalive,
+            burst: AtomicUsize::new(0),
+            failures: AtomicU64::new(0),
+            log: Mutex::default(),
+        })
+    }
+
+    /// The same socket for another process, which accepts from the same queue. It listens until both are dropped.
+    ///
+    /// # Errors
+    /// The system has no descriptor left.
+    pub fn try_clone_socket(&self) -> io::Result<std::net::TcpListener> {
+        self.listener.try_clone()
+    }
+
     fn open(at: SocketAddr, keepalive: Option<Duration>, is_shared: bool) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
         // Without it, a restart would wait for the connections of the previous run to time out.
@@ -76,15 +107,7 @@ impl TcpListener {
             configure(&socket, keepalive)?;
         }
         socket.listen(BACKLOG)?;
-        let listener = std::net::TcpListener::from(socket);
-        Ok(Self {
-            registration: Registration::new(&listener)?,
-            listener,
-            keepalive,
-            burst: AtomicUsize::new(0),
-            failures: AtomicU64::new(0),
-            log: Mutex::default(),
-        })
+        Self::register(socket.into(), keepalive)
     }
 
     /// Where it really listens.

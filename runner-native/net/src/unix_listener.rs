@@ -82,6 +82,14 @@ impl UnixListener {
         if UnixStream::connect(path).is_ok() {
             return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there"));
         }
+        Self::take_over(path)
+    }
+
+    /// The same in place of another process that listens there, which keeps the connections that it has.
+    ///
+    /// # Errors
+    /// The folder takes no socket.
+    pub fn take_over(path: &Path) -> io::Result<Self> {
         let listener = bind_private(path)?;
         listener.set_nonblocking(true)?;
         Ok(Self { registration: Registration::new(&listener)?, listener, file: SocketFile::new(path) })

@@ -1,7 +1,9 @@
-//! Which identities may be agents of this relay now: its lists, and the bans of its operator.
+//! Who may use this relay now: the lists of agents, and the bans of its operator.
 
 mod bans;
 mod lists;
+mod network_bans;
 
 pub(crate) use bans::{BanError, Bans};
 pub(crate) use lists::AgentLists;
+pub(crate) use network_bans::NetworkBans;

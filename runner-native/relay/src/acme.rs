@@ -44,7 +44,7 @@ impl AcmeSource {
         };
         let dns = https.dns_listen.map(|listen| {
             let addresses = public_addresses(options, listen)?;
-            Ok::<_, ConfigError>(DnsConfig { listen, reuse_port: options.restart.reuse_port, addresses })
+            Ok::<_, ConfigError>(DnsConfig { listen, reuse_port: true, addresses })
         });
         let config = AcmeConfig {
             email: email.to_owned(),

@@ -12,6 +12,7 @@ mod forward;
 mod hvym;
 mod json;
 mod local_access;
+mod management;
 mod stamp;
 mod tunely;
 
@@ -26,6 +27,7 @@ use serde::Serialize;
 
 use crate::agent_conn;
 use crate::limits::visitor_counts::RequestPermit;
+use crate::management::is_managed;
 use crate::pages;
 use crate::upstream::response_body::{self, Answer};
 use crate::visitor::Visitor;
@@ -88,6 +90,7 @@ pub(super) async fn answer(
         }
         ("/health", _) => return (health(visitor), None),
         ("/info", _) => return (hvym::info(&visitor.state), None),
+        (path, _) if is_managed(path) => return (management::answer(visitor, request).await, None),
         (_, NameError::OtherDomain { domain, host }) if !name.means_relay() => {
             pages::other_domain(domain, host)
         }

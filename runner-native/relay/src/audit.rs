@@ -4,8 +4,10 @@
 
 mod rate;
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::Owner;
@@ -14,6 +16,8 @@ use rate::AuditRate;
 
 /// Characters of the detail of a record; a stranger may have written it.
 const MAX_DETAIL_CHARACTERS: usize = 300;
+/// Records that are remembered: what an operator reads at a glance, at most 400 KiB.
+pub(crate) const MAX_LATEST: usize = 256;
 
 /// What a record is about.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -112,13 +116,30 @@ impl AuditRecord {
     }
 }
 
-/// Counts records, so that a flood of them fills no disk.
+/// Counts records, so that a flood of them fills no disk, and remembers the latest.
 #[derive(Default)]
-pub(crate) struct Audit(Mutex<AuditRate>);
+pub(crate) struct Audit {
+    rate: Mutex<AuditRate>,
+    latest: Mutex<VecDeque<(SystemTime, AuditRecord)>>,
+}
 
 impl Audit {
     pub(crate) fn rate(&self) -> MutexGuard<'_, AuditRate> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One more, in place of the oldest where there are [`MAX_LATEST`].
+    pub(crate) fn remember(&self, at: SystemTime, record: AuditRecord) {
+        let mut latest = self.latest();
+        if latest.len() >= MAX_LATEST {
+            latest.pop_front();
+        }
+        latest.push_back((at, record));
+    }
+
+    /// The latest records, the oldest first.
+    pub(crate) fn latest(&self) -> MutexGuard<'_, VecDeque<(SystemTime, AuditRecord)>> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -143,6 +164,17 @@ pub(crate) const fn is_refusal(reason: &DownReason) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_latest_records_are_remembered_and_no_more() {
+        let audit = Audit::default();
+        for number in 0..=MAX_LATEST {
+            audit.remember(SystemTime::UNIX_EPOCH, AuditRecord::new(AuditKind::Banned, number.to_string()));
+        }
+        let latest = audit.latest();
+        let ends = [latest.front(), latest.back()].map(|end| end.map(|(_, record)| record.detail.clone()));
+        assert_eq!((latest.len(), ends), (MAX_LATEST, [Some("1".to_owned()), Some("256".to_owned())]));
+    }
 
     #[test]
     fn a_detail_is_cut_at_its_limit() {

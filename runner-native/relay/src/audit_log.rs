@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::timer::Timer;
@@ -22,6 +22,7 @@ impl RelayState {
         match outcome {
             Ok(suppressed) => {
                 record.suppressed = suppressed;
+                self.audit.remember(SystemTime::now(), record.clone());
                 self.emit(RelayEvent::Audit(record));
             }
             Err(1) => self.summarize_later(record.kind),
@@ -47,7 +48,9 @@ impl RelayState {
             let suppressed = state.audit.rate().take(kind);
             if suppressed > 0 {
                 let record = AuditRecord::new(kind, "they came too fast to be written one by one");
-                state.emit(RelayEvent::Audit(AuditRecord { suppressed, ..record }));
+                let record = AuditRecord { suppressed, ..record };
+                state.audit.remember(SystemTime::now(), record.clone());
+                state.emit(RelayEvent::Audit(record));
             }
         })
         .detach();

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hvym_tunnel_acme::Manager;
 use hvym_tunnel_core::time::UnixTime;
@@ -13,32 +13,34 @@ use hvym_tunnel_net::observer::Observer;
 use hvym_tunnel_net::rlimit::raise_open_files;
 use hvym_tunnel_net::runtime::{RuntimeHandle, Task, spawn};
 use hvym_tunnel_net::state_dir::StateDir;
+use hvym_tunnel_net::timer::Timer;
+#[cfg(unix)]
+use hvym_tunnel_net::unix_listener::UnixListener;
 use hvym_tunnel_registry::TunnelRegistry;
 use smol::channel::bounded;
 
-use crate::access::{AgentLists, Bans};
+use crate::access::{AgentLists, Bans, NetworkBans};
+use crate::access_log::AccessLog;
 use crate::acme::{AcmeSource, LiveHosts};
 use crate::agent_conn::name_requests;
 use crate::config::{CONTROL_SOCKET, RelayOptions, RestartSettings, StateSettings};
-#[cfg(unix)]
-use crate::control::ControlSocket;
 use crate::error::RelayError;
 use crate::event::{EventSink, RelayEvent};
 use crate::handle::RelayHandle;
+use crate::handover::{Handover, InheritedListener, ListenerRole};
 use crate::listener;
 use crate::live_options::CurrentOptions;
+use crate::management::ManagementServer;
 use crate::names::{DnsLookup, NameRegistry, Resolver};
 use crate::registry::Registry;
 use crate::relay_state::{Plugins, RelayState};
 use crate::revocations::Revocations;
 use crate::router::Router;
-use crate::settings::{RelaySettings, TCP_KEEPALIVE};
+use crate::self_probe::Readiness;
+use crate::settings::RelaySettings;
 use crate::shutdown::Running;
 use crate::tls::{CertSource, FileCertificate, ListenerKind, Tls};
 use crate::tunnels;
-
-/// Pending requests to drain. The relay's task receives them at once.
-const COMMAND_CAPACITY: usize = 4;
 
 /// A relay: the public side of tunnels, which agents connect to and visitors reach services through.
 #[derive(Debug)]
@@ -57,7 +59,9 @@ impl Relay {
             dns: None,
             tunnels: None,
             observer: Arc::new(()),
+            access_log: None,
             event_capacity: EVENT_CAPACITY,
+            inherited: Vec::new(),
         }
     }
 }
@@ -72,7 +76,9 @@ pub struct RelayBuilder {
     dns: Option<Arc<dyn DnsLookup>>,
     tunnels: Option<TunnelRegistry>,
     observer: Arc<dyn Observer<RelayEvent>>,
+    access_log: Option<Arc<AccessLog>>,
     event_capacity: usize,
+    inherited: Vec<InheritedListener>,
 }
 
 impl RelayBuilder {
@@ -155,6 +161,21 @@ impl RelayBuilder {
         self
     }
 
+    /// Takes these listeners over that another process has opened, in place of opening them. Those that nothing is for are
+    /// closed after a while.
+    #[must_use]
+    pub fn inherit(mut self, listeners: Vec<InheritedListener>) -> Self {
+        self.inherited = listeners;
+        self
+    }
+
+    /// Notes each request of visitors in this log.
+    #[must_use]
+    pub fn access_log(mut self, log: Arc<AccessLog>) -> Self {
+        self.access_log = Some(log);
+        self
+    }
+
     /// The capacity of [`RelayHandle::events`]; at least 1.
     #[must_use]
     pub fn event_capacity(mut self, capacity: usize) -> Self {
@@ -187,8 +208,11 @@ impl RelayBuilder {
             }
         };
         let live = CurrentOptions::new(options, self.tunnels.clone())?;
-        let (listener, local) = listen(&options.restart, options.ingress.listen)?;
-        let http = options.https.http().map(|at| listen(&options.restart, at)).transpose()?;
+        let handover = Handover::new(self.inherited);
+        let listen = |role, at| listen(&handover, &options.restart, role, at);
+        let (listener, local) = listen(ListenerRole::Visitors, options.ingress.listen)?;
+        let http = options.https.http().map(|at| listen(ListenerRole::Redirect, at)).transpose()?;
+        let admin = options.admin.admin_listen.map(|at| listen(ListenerRole::Operator, at)).transpose()?;
         let (source, manager) = certificate_source(self.certificates, options)?;
         let tls = source.map(Tls::new).transpose()?;
         let options = &self.settings.options;
@@ -196,30 +220,31 @@ impl RelayBuilder {
             self.dns.unwrap_or_else(|| Arc::new(Resolver::new(options.names.dns_servers.clone())) as Arc<_>);
         let plugins = Plugins { registry, router: self.router, dns, tunnels: self.tunnels };
         let kept = (load_bans(&options.state)?, load_names(options)?);
+        let network_bans = load_network_bans(&options.state)?;
+        let readiness = Readiness::new(local, &options.ingress.domain, tls.is_some());
+        let access_log = self.access_log;
         let (sender, events) = event_channel(self.event_capacity);
         let sink = EventSink { observer: self.observer, sender };
         let revocations = Revocations::load(self.settings.options.state.state_dir.as_deref())?;
         let state = RelayState::new(self.identity, self.settings, live, local.port(), sink, plugins, kept);
-        let state = Arc::new(RelayState { revocations, ..state });
-        let expiring = spawn(name_requests::expire(Arc::clone(&state)));
-        let counting = tunnels::observe(&state).map(spawn);
+        let state =
+            Arc::new(RelayState { revocations, network_bans, readiness, access_log, handover, ..state });
+        let maintenance = spawn_maintenance(&state);
         let kind = tls.clone().map_or(ListenerKind::Plain, ListenerKind::Tls);
         let mut tasks = vec![spawn(listener::accept(Arc::clone(&state), listener, kind))];
         if let Some((http, _)) = http {
             tasks.push(spawn(listener::accept(Arc::clone(&state), http, ListenerKind::HttpsRedirect)));
         }
         let ordering = manager.map(|manager| order_certificates(manager, &state));
-        let (commands, receiver) = bounded(COMMAND_CAPACITY);
         let (at_end, ended) = bounded(1);
-        #[cfg(unix)]
-        let control = open_control(&state, runtime)?;
+        let (admin, admin_at) = admin.unzip();
+        let management = manage(&state, admin)?;
+        let receiver = state.lifecycle.drains.1.clone();
         let running = Running::new(Arc::clone(&state), tasks, tls.clone(), ordering);
-        let handle = RelayHandle::new(Arc::clone(&state), local, tls, events, commands, ended);
+        let handle = RelayHandle::new(Arc::clone(&state), (local, admin_at), tls, events, ended);
         spawn(async move {
             running.run(receiver).await;
-            drop((expiring, counting));
-            #[cfg(unix)]
-            drop(control);
+            drop((maintenance, management));
             tunnels::flush(&state).await;
             drop(at_end);
         })
@@ -231,8 +256,17 @@ impl RelayBuilder {
 /// The bans of the state folder.
 fn load_bans(state: &StateSettings) -> Result<Bans, RelayError> {
     let folder = state.state_dir.clone().map(StateDir::new);
-    let now = UnixTime::from_secs(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
-    Bans::load(folder, now).map_err(|error| RelayError::Bans(error.to_string()))
+    Bans::load(folder, now()).map_err(|error| RelayError::Bans(error.to_string()))
+}
+
+/// The bans of networks of the state folder.
+fn load_network_bans(state: &StateSettings) -> Result<NetworkBans, RelayError> {
+    let folder = state.state_dir.clone().map(StateDir::new);
+    NetworkBans::load(folder, now()).map_err(|error| RelayError::Bans(error.to_string()))
+}
+
+fn now() -> UnixTime {
+    UnixTime::from_secs(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
 }
 
 /// The claimed names of the state folder, if the relay gives any.
@@ -241,34 +275,69 @@ fn load_names(options: &RelayOptions) -> Result<NameRegistry, RelayError> {
     NameRegistry::load(folder, options.names.claim_keep).map_err(|error| RelayError::Names(error.to_string()))
 }
 
-/// The control socket, if there is to be one.
+/// What is done now and then until the relay ends.
+fn spawn_maintenance(state: &Arc<RelayState>) -> Vec<Task<()>> {
+    let mut tasks =
+        vec![spawn(name_requests::expire(Arc::clone(state))), spawn(close_unclaimed(Arc::clone(state)))];
+    tasks.extend(tunnels::observe(state).map(spawn));
+    tasks
+}
+
+/// Serves operators' programs, at this listener too if there is one.
+fn manage(state: &Arc<RelayState>, admin: Option<Arc<TcpListener>>) -> Result<ManagementServer, RelayError> {
+    let mut management = ManagementServer::default();
+    #[cfg(unix)]
+    open_control(state, &mut management)?;
+    if let Some(listener) = admin {
+        management.serve(state, listener);
+    }
+    Ok(management)
+}
+
+/// Listens at the control socket, if there is to be one.
 #[cfg(unix)]
-fn open_control(
-    state: &Arc<RelayState>,
-    runtime: &RuntimeHandle,
-) -> Result<Option<ControlSocket>, RelayError> {
+fn open_control(state: &Arc<RelayState>, management: &mut ManagementServer) -> Result<(), RelayError> {
     let StateSettings { state_dir, control } = &state.settings.options.state;
     let by_default = state_dir.as_ref().map(|folder| folder.join(CONTROL_SOCKET));
-    let Some(path) = control.clone().or(by_default) else { return Ok(None) };
-    let takes_over = state.settings.options.restart.reuse_port;
-    match ControlSocket::open(&path, takes_over, Arc::clone(state), runtime.clone()) {
-        Ok(socket) => Ok(Some(socket)),
+    let Some(path) = control.clone().or(by_default) else { return Ok(()) };
+    let listener = match state.settings.options.restart.reuse_port || state.handover.is_successor() {
+        true => UnixListener::take_over(&path),
+        false => UnixListener::listen(&path),
+    };
+    match listener {
+        Ok(listener) => {
+            management.serve_socket(state, listener);
+            Ok(())
+        }
         Err(error) if control.is_none() => {
             tracing::warn!(path = %path.display(), %error, "there is no control socket");
-            Ok(None)
+            Ok(())
         }
         Err(error) => Err(RelayError::Control { path, message: error.to_string() }),
     }
 }
 
-fn listen(restart: &RestartSettings, at: SocketAddr) -> Result<(TcpListener, SocketAddr), RelayError> {
-    let listener = restart.listen(at, TCP_KEEPALIVE);
+fn listen(
+    handover: &Handover,
+    restart: &RestartSettings,
+    role: ListenerRole,
+    at: SocketAddr,
+) -> Result<(Arc<TcpListener>, SocketAddr), RelayError> {
+    let listener = handover.listen(restart, role, at);
     let listener = listener.and_then(|listener| listener.local_addr().map(|local| (listener, local)));
     listener.map_err(|error| RelayError::listen(at, &error))
 }
 
 /// A source of certificates, and who orders them.
 type SourceAndManager = (Option<Arc<dyn CertSource>>, Option<Manager>);
+
+/// Closes the listeners that another process had and this one does not: TCP ports of agents that stayed away.
+async fn close_unclaimed(state: Arc<RelayState>) {
+    /// As long as a port is held for its agent.
+    const CLAIM_TIMEOUT: Duration = hvym_tunnel_core::relay::PORT_HOLD;
+    Timer::after(CLAIM_TIMEOUT).await;
+    state.handover.close_rest();
+}
 
 /// Where the certificates come from: what a program set, else ACME and files, else nowhere.
 fn certificate_source(

@@ -4,6 +4,7 @@
 //! options of a command line, in the words of its help.
 
 mod access;
+mod admin;
 mod compat_agents;
 mod groups;
 mod https;
@@ -23,6 +24,7 @@ use hvym_proxy::limits::LoginLimitsConfig;
 use thiserror::Error;
 
 pub use access::AccessSettings;
+pub use admin::AdminSettings;
 pub use compat_agents::{CloudKeys, CloudOptions, GuestOptions, GuestsError, TunelyOptions, TunelyTunnel};
 pub use groups::{
     AdmissionSettings, DEFAULT_PORT, IngressSettings, Policy, PublicScheme, PublicSettings, TlsFiles,
@@ -59,6 +61,8 @@ pub struct RelayOptions {
     pub login: LoginSettings,
     /// Where it keeps its state, and takes commands.
     pub state: StateSettings,
+    /// Where its operator's programs watch and manage it.
+    pub admin: AdminSettings,
     /// How it takes the place of another process of itself.
     pub restart: RestartSettings,
     /// How it uses connections to services.

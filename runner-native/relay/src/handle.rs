@@ -1,16 +1,18 @@
 //! The handle of a running relay: events, status, reload and shutdown.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hvym_tunnel_core::stellar::Address;
-use smol::channel::{Receiver, Sender};
+use smol::channel::Receiver;
 
 use crate::config::RelayOptions;
 use crate::error::RelayError;
 use crate::event::RelayEvents;
+use crate::handover::ListenerRole;
 use crate::live_options::beyond_reload;
 use crate::relay_state::RelayState;
 use crate::tls::Tls;
@@ -37,10 +39,10 @@ pub struct RelayStatus {
 pub struct RelayHandle {
     state: Arc<RelayState>,
     local: SocketAddr,
+    /// Where operators' programs are served.
+    admin: Option<SocketAddr>,
     tls: Option<Tls>,
     events: RelayEvents,
-    /// Sending a deadline starts draining, closing the channel stops.
-    commands: Sender<Duration>,
     /// Closed when the relay has ended.
     ended: Receiver<Infallible>,
 }
@@ -48,13 +50,12 @@ pub struct RelayHandle {
 impl RelayHandle {
     pub(super) fn new(
         state: Arc<RelayState>,
-        local: SocketAddr,
+        (local, admin): (SocketAddr, Option<SocketAddr>),
         tls: Option<Tls>,
         events: RelayEvents,
-        commands: Sender<Duration>,
         ended: Receiver<Infallible>,
     ) -> Self {
-        Self { state, local, tls, events, commands, ended }
+        Self { state, local, admin, tls, events, ended }
     }
 
     /// The relay's address, which agents can pin.
@@ -65,6 +66,11 @@ impl RelayHandle {
     /// The address it listens at, with the port that was assigned.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// The address of the listener for operators, with the port that was assigned.
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin
     }
 
     /// The public URL of the relay's own page, and the URL that agents dial.
@@ -122,13 +128,26 @@ impl RelayHandle {
     /// Starts draining: the relay accepts nothing new, tells its agents to connect elsewhere, and ends when every
     /// request in progress is done, at the latest after `deadline`.
     pub fn drain(&self, deadline: Duration) {
-        // A full channel means that draining was requested before.
-        let _asked_already = self.commands.try_send(deadline);
+        self.state.lifecycle.request_drain(deadline);
+    }
+
+    /// The listeners of the relay, for the next process of it, which accepts from the same queues.
+    ///
+    /// # Errors
+    /// The process has no descriptor left.
+    pub fn listeners(&self) -> io::Result<Vec<(ListenerRole, std::net::TcpListener)>> {
+        self.state.handover.clones()
+    }
+
+    /// As [`Self::drain`], when another process has taken over what [`Self::listeners`] told: agents find it there.
+    pub fn hand_over(&self, deadline: Duration) {
+        self.state.handover.set_successor();
+        self.drain(deadline);
     }
 
     /// Stops the relay at once: agents receive a close frame (going away), visitors' connections are cut.
     pub fn stop(&self) {
-        self.commands.close();
+        self.state.lifecycle.drains.0.close();
     }
 
     /// Waits until the relay has ended.

@@ -9,6 +9,7 @@
 //! It runs as a program of its own, and inside `expose` without a relay. The rules of a session are in the core.
 
 mod access;
+mod access_log;
 mod acme;
 mod agent_conn;
 mod api;
@@ -18,20 +19,22 @@ mod audit_log;
 mod builder;
 mod compat_agents;
 pub mod config;
-#[cfg(unix)]
-mod control;
 mod error;
 mod event;
 mod handle;
+mod handover;
 mod http1;
+mod latency;
 mod lifecycle;
 mod limits;
 mod listener;
 mod live_options;
 mod log_entry;
+mod management;
 mod metrics;
 mod names;
 mod pages;
+mod prometheus;
 mod proxy;
 mod registry;
 mod relay_state;
@@ -39,12 +42,14 @@ mod reload;
 mod request_log;
 mod revocations;
 mod router;
+mod self_probe;
 mod sessions;
 mod settings;
 mod shutdown;
 mod sign_in;
 mod tcp_ports;
 mod tls;
+mod totals;
 mod tunnels;
 mod upstream;
 mod visitor;
@@ -52,6 +57,7 @@ mod visitor;
 #[cfg(test)]
 mod tests;
 
+pub use access_log::{AccessLog, AccessLogFormat};
 pub use audit::{AuditKind, AuditRecord};
 pub use builder::{Relay, RelayBuilder};
 pub use compat_agents::KeysError;
@@ -59,6 +65,7 @@ pub use config::Limits;
 pub use error::RelayError;
 pub use event::{RelayEvent, RelayEvents};
 pub use handle::{RelayHandle, RelayStatus};
+pub use handover::{InheritedListener, ListenerRole, ListenerRoleError};
 pub use hvym_tunnel_acme::{AcmeError, AcmeEvent, OrderError};
 pub use hvym_tunnel_registry::{RegistryError, TunnelRegistry};
 pub use names::{DnsLookup, LookupError, Lookups};

@@ -1,7 +1,12 @@
 //! What of a relay is still in progress, and how far its shutdown is. It decides nothing: see [`crate::shutdown`].
 
 use hvym_tunnel_net::shutdown::{CancellationToken, TaskTracker};
+use std::time::Duration;
+
 use smol::channel::{Receiver, Sender, bounded};
+
+/// Requests to drain that wait. The relay's task receives them at once.
+const DRAIN_CAPACITY: usize = 4;
 
 /// The tasks of a relay, and the two steps of its shutdown.
 pub(crate) struct Lifecycle {
@@ -19,6 +24,8 @@ pub(crate) struct Lifecycle {
     pub(crate) closing: CancellationToken,
     /// Requests to read the list of agents again; one that waits stands for all.
     pub(crate) reloads: (Sender<()>, Receiver<()>),
+    /// Requests to drain within so long. Closing it ends the relay at once.
+    pub(crate) drains: (Sender<Duration>, Receiver<Duration>),
 }
 
 impl Default for Lifecycle {
@@ -31,11 +38,18 @@ impl Default for Lifecycle {
             draining: CancellationToken::default(),
             closing: CancellationToken::default(),
             reloads: bounded(1),
+            drains: bounded(DRAIN_CAPACITY),
         }
     }
 }
 
 impl Lifecycle {
+    /// Asks for an end: nothing new is taken, and what is under way may take so long.
+    pub(crate) fn request_drain(&self, deadline: Duration) {
+        // A full channel means that it was asked for before.
+        let _asked_already = self.drains.0.try_send(deadline);
+    }
+
     /// Takes nothing but what comes on connections that there are, each of which ends soon.
     pub(crate) fn drain(&self) {
         self.connections.close();

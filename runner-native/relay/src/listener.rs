@@ -6,6 +6,7 @@ mod http1_conn;
 mod https_redirect;
 mod path_route;
 mod proxy_prefix;
+mod request_log;
 mod routing;
 
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -32,9 +33,11 @@ use hvym_tunnel_net::timeout::within;
 use hvym_tunnel_net::timer::Timer;
 
 /// Accepts connections until it is dropped, or until the relay ends: then those that have begun, and no more.
-pub(crate) async fn accept(state: Arc<RelayState>, listener: TcpListener, kind: ListenerKind) {
+pub(crate) async fn accept(state: Arc<RelayState>, listener: Arc<TcpListener>, kind: ListenerKind) {
     accept_until(&state, &listener, &kind, state.lifecycle.parting.cancelled()).await;
-    if state.settings.options.restart.reuse_port && listener.pause().is_ok() {
+    // What the next process has of this one is the same socket.
+    let is_own = !state.handover.has_successor();
+    if state.settings.options.restart.reuse_port && is_own && listener.pause().is_ok() {
         // Those that are half open would be reset, and belong to nobody else.
         accept_until(&state, &listener, &kind, Timer::after(HANDSHAKE_LINGER)).await;
     }
@@ -57,6 +60,10 @@ async fn accept_until(
 
 async fn take(state: &Arc<RelayState>, tcp: Tcp, peer: SocketAddr, kind: &ListenerKind) {
     let Some(pass) = state.lifecycle.connections.enter() else { return };
+    if state.network_bans.contains(peer.ip(), || state.clock.wall().unix) {
+        tracing::debug!(%peer, "a connection from a banned network");
+        return reject(tcp, &pages::banned(), matches!(kind, ListenerKind::Tls(_))).await;
+    }
     match admit(state, &tcp, peer) {
         Ok(admitted) => spawn(serve(Arc::clone(state), tcp, peer, kind.clone(), admitted, pass)).detach(),
         Err(error) => {

@@ -3,7 +3,8 @@
 //! The counters are independent atomics: a reader may see a request that just ended in some of them only. Nothing is
 //! decided by them.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
@@ -13,12 +14,17 @@ use hvym_tunnel_core::time::{Instant, UnixTime};
 use hvym_tunnel_pages::Page;
 
 use hvym_tunnel_net::clock::Clock;
+use hvym_tunnel_net::exposition::HistogramSnapshot;
+use hvym_tunnel_net::link_driver::ByteCounters;
 use hvym_tunnel_registry::TunnelUsage;
 
+use crate::latency::LatencyHistogram;
 use crate::limits::agent_rates::AgentRate;
 
 /// Characters kept of the version that an agent sends. Real ones have a dozen.
 const MAX_VERSION_CHARACTERS: usize = 64;
+/// Classes of statuses, from 1xx to 5xx.
+pub(super) const STATUS_CLASSES: usize = 5;
 
 /// Requests by outcome.
 #[derive(Default)]
@@ -31,6 +37,10 @@ pub(super) struct Metrics {
     joined: AtomicU64,
     /// Microseconds from request to response head, summed over the answered requests.
     waited: AtomicU64,
+    /// The same time of each, by its size.
+    latency: LatencyHistogram,
+    /// What visitors were answered, by the class of the status.
+    classes: [AtomicU64; STATUS_CLASSES],
 }
 
 /// A snapshot of [`Metrics`].
@@ -61,6 +71,16 @@ impl Metrics {
         RequestCounts { total, successful, failed, timeout, pending, average_micros }
     }
 
+    /// From request to response head, by the time that it took.
+    pub(super) fn latency(&self) -> HistogramSnapshot {
+        self.latency.snapshot()
+    }
+
+    /// What visitors were answered, by the class of the status: the service's, or that of a page instead.
+    pub(super) fn classes(&self) -> [u64; STATUS_CLASSES] {
+        self.classes.each_ref().map(|counter| counter.load(Ordering::Relaxed))
+    }
+
     /// Counts an admitted agent.
     pub(super) fn join(&self) {
         Metrics::add(&self.joined, 1);
@@ -87,6 +107,7 @@ pub(super) struct Record {
     pub(super) rate: OnceLock<Arc<AgentRate>>,
     /// What the registry of tunnels has counted of it.
     pub(super) counted: Mutex<TunnelUsage>,
+    has_ended: AtomicBool,
 }
 
 impl Record {
@@ -102,9 +123,43 @@ impl Record {
         }
     }
 
+    /// What the session carried, when it ends; `None` the second time.
+    pub(super) fn end(&self, carried: ByteCounters) -> Option<ByteCounters> {
+        (!self.has_ended.swap(true, Ordering::AcqRel)).then_some(carried)
+    }
+
     /// Whether one more request is within the rate of the agent.
     pub(super) fn takes_request(&self, now: Instant) -> bool {
         self.rate.get().is_none_or(|rate| rate.takes_request(now))
+    }
+}
+
+/// The system that an agent is a program of.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum AgentSystem {
+    /// This one.
+    Native,
+    /// HVYM.
+    Hvym,
+    /// Tunely.
+    Tunely,
+    /// CloudToLocalLLM.
+    Cloud,
+}
+
+impl AgentSystem {
+    /// Every system.
+    pub(super) const ALL: [AgentSystem; 4] =
+        [AgentSystem::Native, AgentSystem::Hvym, AgentSystem::Tunely, AgentSystem::Cloud];
+
+    /// The system as a word, for programs.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            AgentSystem::Native => "native",
+            AgentSystem::Hvym => "hvym",
+            AgentSystem::Tunely => "tunely",
+            AgentSystem::Cloud => "cloudtolocalllm",
+        }
     }
 }
 
@@ -113,6 +168,10 @@ impl Record {
 pub(super) struct Joined {
     /// Who.
     pub(super) owner: Owner,
+    /// The system that its program is of.
+    pub(super) system: AgentSystem,
+    /// Its address, as a trusted proxy says it.
+    pub(super) from: IpAddr,
     /// When.
     pub(super) at: SystemTime,
     /// When the token expires that it logged in with, if it does.
@@ -123,10 +182,15 @@ pub(super) struct Joined {
 
 impl Joined {
     /// A login at this moment.
-    pub(super) fn now(owner: Owner, expires_at: Option<UnixTime>, version: Option<String>) -> Self {
+    pub(super) fn now(
+        owner: Owner,
+        (system, from): (AgentSystem, IpAddr),
+        expires_at: Option<UnixTime>,
+        version: Option<String>,
+    ) -> Self {
         let version = version.filter(|version| !version.is_empty());
         let version = version.map(|version| version.chars().take(MAX_VERSION_CHARACTERS).collect());
-        Self { owner, at: SystemTime::now(), expires_at, version }
+        Self { owner, system, from, at: SystemTime::now(), expires_at, version }
     }
 }
 
@@ -137,6 +201,8 @@ pub(super) struct RequestRecord<'a> {
     clock: Clock,
     begun: Instant,
     outcome: Outcome,
+    /// What the visitor is answered; `None` if it left before.
+    status: Option<u16>,
 }
 
 #[derive(Copy, Clone, PartialEq, Eq)]
@@ -151,11 +217,12 @@ impl<'a> RequestRecord<'a> {
     pub(super) fn new(all: &'a Metrics, own: Option<&Arc<Record>>, clock: Clock) -> Self {
         let own = own.cloned().unwrap_or_default();
         [all, &own.metrics].into_iter().for_each(|metrics| Metrics::add(&metrics.asked, 1));
-        Self { all, own, clock, begun: clock.now(), outcome: Outcome::Failed }
+        Self { all, own, clock, begun: clock.now(), outcome: Outcome::Failed, status: None }
     }
 
     /// Ends with a response of the service, or with a page instead.
     pub(super) fn end(mut self, status: StatusCode, is_answered: bool) {
+        self.status = Some(status.as_u16());
         self.outcome = match (status, is_answered) {
             (StatusCode::GATEWAY_TIMEOUT, _) => Outcome::Late,
             (_, true) => Outcome::Answered,
@@ -170,7 +237,9 @@ impl<'a> RequestRecord<'a> {
         answer: Result<T, Page>,
         status: impl FnOnce(&T) -> StatusCode,
     ) -> Result<T, Page> {
-        self.outcome = match answer.as_ref().map(status) {
+        let status = answer.as_ref().map(status);
+        self.status = Some(status.map_or_else(|page| page.status, |status| status.as_u16()));
+        self.outcome = match status {
             Ok(StatusCode::GATEWAY_TIMEOUT) => Outcome::Late,
             Ok(_) => Outcome::Answered,
             Err(page) if page.status == StatusCode::GATEWAY_TIMEOUT => Outcome::Late,
@@ -183,9 +252,14 @@ impl<'a> RequestRecord<'a> {
 impl Drop for RequestRecord<'_> {
     fn drop(&mut self) {
         let waited = self.clock.now() - self.begun;
+        let class = self.status.and_then(|status| usize::from(status / 100).checked_sub(1));
         for metrics in [self.all, &self.own.metrics] {
+            if let Some(counter) = class.and_then(|class| metrics.classes.get(class)) {
+                Metrics::add(counter, 1);
+            }
             match self.outcome {
                 Outcome::Answered => {
+                    metrics.latency.record(waited);
                     Metrics::add(&metrics.waited, u64::try_from(waited.as_micros()).unwrap_or(u64::MAX));
                     Metrics::add(&metrics.answered, 1);
                 }
@@ -223,6 +297,7 @@ mod tests {
                 average_micros: 0,
             };
             assert_eq!(counts, expected);
+            assert_eq!((metrics.classes(), metrics.latency().count), ([0, 0, 0, 0, 4], 1));
         }
         drop(waiting);
         assert_eq!(all.counts().pending, 0);

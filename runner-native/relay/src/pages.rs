@@ -314,6 +314,17 @@ pub(super) fn foreign_origin() -> Page {
     )
 }
 
+/// The operator has banned the visitor's network.
+pub(super) fn banned() -> Page {
+    new(
+        403,
+        "banned",
+        "You may not come here",
+        "The operator of this relay has banned the network that you come from.".to_owned(),
+        "If that is a mistake, ask the operator.",
+    )
+}
+
 /// An agent dialled the relay by a name that is not its own.
 pub(super) fn not_a_name(host: &str, domain: &str) -> Page {
     new(

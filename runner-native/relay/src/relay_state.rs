@@ -1,5 +1,6 @@
 //! The state that all tasks of one relay share. It holds the parts together and decides nothing.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -8,9 +9,11 @@ use hvym_tunnel_core::names::ClaimedName;
 use hvym_tunnel_core::relay::{Name, OwnNames, Owner, SessionConfig};
 use hvym_tunnel_core::stellar::Address;
 
-use crate::access::Bans;
+use crate::access::{Bans, NetworkBans};
+use crate::access_log::AccessLog;
 use crate::audit::Audit;
 use crate::event::{EventSink, RelayEvent};
+use crate::handover::Handover;
 use crate::lifecycle::Lifecycle;
 use crate::limits::agent_rates::AgentRates;
 use crate::limits::guesses::Guesses;
@@ -24,8 +27,10 @@ use crate::names::{DnsLookup, NameRegistry, Resolver};
 use crate::registry::{OpenRegistry, Registry};
 use crate::revocations::Revocations;
 use crate::router::{LocalRouter, Router};
+use crate::self_probe::Readiness;
 use crate::sessions::{Hold, PortTable, SessionTable};
 use crate::settings::RelaySettings;
+use crate::totals::Totals;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_registry::TunnelRegistry;
@@ -48,12 +53,18 @@ pub(crate) struct RelayState {
     pub(crate) limits: Arc<VisitorCounts>,
     /// The timeouts and limits of visitors' connections.
     pub(crate) proxy: Arc<ProxyConfig>,
+    /// Where requests are noted, if they are.
+    pub(crate) access_log: Option<Arc<AccessLog>>,
     /// The counters of all requests.
     pub(crate) metrics: Metrics,
+    pub(crate) totals: Totals,
     pub(crate) lifecycle: Lifecycle,
+    pub(crate) handover: Handover,
     pub(crate) events: EventSink,
     pub(crate) audit: Audit,
     pub(crate) bans: Bans,
+    pub(crate) network_bans: NetworkBans,
+    pub(crate) readiness: Readiness,
     pub(crate) names: Arc<NameRegistry>,
     pub(crate) guesses: Guesses,
     /// The same of identities that could not prove who they are. A right login passes all the same: nobody guesses a signature.
@@ -116,6 +127,8 @@ impl RelayState {
             loopback: options.visitors.exempts_loopback(),
         };
         let session = settings.session(&identity);
+        let listen = SocketAddr::new(options.ingress.listen.ip(), port);
+        let readiness = Readiness::new(listen, &options.ingress.domain, false);
         let (address, own_names) = (identity.address(), settings.names(port));
         let logins = Arc::new(Logins::new(options.logins(), clock));
         let sessions =
@@ -132,11 +145,16 @@ impl RelayState {
             revocations: Revocations::default(),
             limits: Arc::new(VisitorCounts::new(options.visitors.counted(&options.limits), exempt, clock)),
             proxy: Arc::new(settings.proxy()),
+            access_log: None,
             metrics: Metrics::default(),
+            totals: Totals::default(),
             lifecycle: Lifecycle::default(),
+            handover: Handover::default(),
             events,
             audit: Audit::default(),
             bans,
+            network_bans: NetworkBans::default(),
+            readiness,
             names: Arc::new(names),
             guesses: Guesses::default(),
             failed_logins: Guesses::default(),

@@ -16,10 +16,11 @@ use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
 use socket2::SockRef;
 
+use crate::handover::ListenerRole;
 use crate::limits::tunnel_idle::splice_until_idle;
 use crate::limits::visitor_counts::{ConnectionSlot, RequestPermit};
 use crate::relay_state::RelayState;
-use crate::settings::TCP_KEEPALIVE;
+use crate::totals::TcpConnection;
 use crate::upstream::pool::{StreamUser, next_visitor_id};
 use hvym_tunnel_net::listener::TcpListener;
 use hvym_tunnel_net::runtime::spawn;
@@ -39,7 +40,8 @@ pub(crate) fn bind(
     from: Option<VisitorKey>,
 ) -> Result<u16, BindRefusal> {
     state.ports.bind(address, service, share, from, state.clock.now(), |at| {
-        let listener = state.settings.options.restart.listen(at, TCP_KEEPALIVE)?;
+        let role = ListenerRole::Port(at.port());
+        let listener = state.handover.listen(&state.settings.options.restart, role, at)?;
         Ok(spawn(accept(Arc::clone(state), listener, at.port())))
     })
 }
@@ -67,7 +69,7 @@ fn expire_at(state: &Arc<RelayState>, until: Option<Instant>) {
 }
 
 /// Accepts visitors of the service that has `port`, until it is dropped or the relay drains.
-async fn accept(state: Arc<RelayState>, listener: TcpListener, port: u16) {
+async fn accept(state: Arc<RelayState>, listener: Arc<TcpListener>, port: u16) {
     let visitors = async {
         loop {
             let (tcp, peer) = listener.accept().await;
@@ -86,11 +88,15 @@ struct Admitted {
     name: Arc<Name>,
     _slot: Arc<ConnectionSlot>,
     _permit: RequestPermit,
+    _counted: TcpConnection,
     _guard: TaskGuard,
 }
 
 /// Admits a visitor of `port`; `None` if no service has it, or a limit of the visitor, the service or the relay is reached.
 fn admit(state: &Arc<RelayState>, port: u16, peer: SocketAddr) -> Option<Admitted> {
+    if state.network_bans.contains(peer.ip(), || state.clock.wall().unix) {
+        return None;
+    }
     let name = Arc::new(state.ports.owner(port)?);
     let slot = state.limits.connect(peer).ok()?;
     let visitor = state.limits.key(peer.ip());
@@ -99,6 +105,7 @@ fn admit(state: &Arc<RelayState>, port: u16, peer: SocketAddr) -> Option<Admitte
         // Whether it is broken off, its bytes do not tell.
         _permit: state.limits.enter(visitor, &name, Use::Tunnel).ok()?.over(),
         _guard: state.lifecycle.requests.enter()?,
+        _counted: state.totals.open_tcp(),
         name,
     })
 }

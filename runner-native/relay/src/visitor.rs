@@ -120,6 +120,15 @@ impl Visitor {
         StreamUser { id: self.id, group }
     }
 
+    /// Whether the operator has banned whoever is behind a request with these header fields, as a trusted proxy says it. Who
+    /// comes without a proxy was turned away before.
+    pub(crate) fn is_banned<'a>(&self, fields: impl FnOnce() -> Vec<(&'a str, &'a [u8])>) -> bool {
+        self.is_behind_proxy() && {
+            let from = self.client_info(&fields()).address();
+            self.state.network_bans.contains(from, || self.state.clock.wall().unix)
+        }
+    }
+
     /// Who is behind a request with these header fields.
     pub(crate) fn client_info(&self, fields: &[(&str, &[u8])]) -> ClientInfo {
         let fields = fields.iter().copied();

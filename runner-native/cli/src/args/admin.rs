@@ -1,16 +1,17 @@
-//! `admin`: commands for a relay that runs on this machine.
+//! `admin`: commands for a relay that runs, on this machine or elsewhere.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_net::config;
+use hvym_tunnel_net::secret::Secret;
 use hvym_tunnel_relay::config::CONTROL_SOCKET;
 
-use crate::exit::{EXIT_CODES, ExitError};
+use crate::exit::{EXIT_CODES, Exit, ExitError};
+use crate::relay_client::RelayPlace;
 
-/// List, end and ban the agents of a relay on this machine
+/// Watch and manage a relay that runs: agents, services, names, bans, limits
 #[derive(Args, Debug)]
 #[command(after_help = format!("{AFTER}\n\n{EXIT_CODES}"))]
 pub(crate) struct AdminArgs {
@@ -20,6 +21,22 @@ pub(crate) struct AdminArgs {
     /// The state folder of the relay; without it, the folder relay of your settings
     #[arg(long, global = true, value_name = "FOLDER", env = "HVYM_TUNNEL_STATE_DIR", hide_env = true)]
     state_dir: Option<PathBuf>,
+    /// A relay elsewhere, as https://tunnel.example, or the address of its --admin-listen; the key is needed then
+    #[arg(long, global = true, value_name = "URL", env = "HVYM_TUNNEL_RELAY", hide_env = true)]
+    relay: Option<String>,
+    /// The file with the operator's key, for --relay
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        requires = "relay",
+        env = "HVYM_TUNNEL_KEY_FILE",
+        hide_env = true
+    )]
+    key_file: Option<PathBuf>,
+    /// Write what the relay answers as JSON
+    #[arg(long, global = true, env = "HVYM_TUNNEL_JSON", hide_env = true)]
+    pub(crate) json: bool,
     #[command(subcommand)]
     pub(crate) command: AdminCommand,
 }
@@ -28,27 +45,41 @@ const AFTER: &str = "\
 Examples:
     hvym-tunnel admin agents
     hvym-tunnel admin kick G... --reason \"too much traffic\"
-    hvym-tunnel admin ban G... --for 1h --reason spam
+    hvym-tunnel admin ban 192.0.2.0/24 --for 1h --reason spam
+    hvym-tunnel admin sessions --json
+    hvym-tunnel admin status --relay https://tunnel.example --key-file key
 
-An answer is one JSON object. The same can be sent to the socket: see
-docs/PROTOCOL.md, \"The control socket\".";
+The same is done by HTTP at the relay's socket: see docs/PROTOCOL.md, \"The
+management API\".";
 
 /// What the relay is to do.
 #[derive(Subcommand, Debug)]
 pub(crate) enum AdminCommand {
+    /// The relay and its counters
+    Status,
     /// Who is logged in, since when, and with which services
     Agents,
+    /// The sessions of agents, and what they carried
+    Sessions,
+    /// The services, and where they are reached
+    Services,
+    /// Names beside those made of addresses, and who has them
+    Names,
     /// End the sessions of an agent, which may log in again
     Kick {
         /// Its address, or the name of an agent that has a token
-        agent: String,
+        #[arg(required_unless_present = "session", conflicts_with = "session")]
+        agent: Option<String>,
+        /// One session, by its number, and not all of an agent
+        #[arg(long, value_name = "ID", env = "HVYM_TUNNEL_SESSION", hide_env = true)]
+        session: Option<u64>,
         #[command(flatten)]
         reason: Reason,
     },
-    /// End the sessions of an agent, and refuse its logins from now on
+    /// Refuse an agent's logins, or all agents and visitors of a network, and end their sessions
     Ban {
-        /// Its address
-        agent: Address,
+        /// An address G..., an IP address, or a network as 192.0.2.0/24
+        subject: String,
         /// How long, as in 90s, 15m, 1h or 7d; without it, for ever
         #[arg(long = "for", value_name = "TIME", value_parser = duration)]
         period: Option<Duration>,
@@ -57,13 +88,31 @@ pub(crate) enum AdminCommand {
     },
     /// Lift a ban
     Unban {
-        /// Its address
-        agent: Address,
+        /// Whose, as it was banned
+        subject: String,
     },
     /// Who is banned, until when, and why
     Bans,
+    /// The limits, and how much of them is used
+    Limits,
+    /// The options, without secrets
+    Config,
+    /// The latest records of the audit log
+    Audit {
+        /// How many, the newest first
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=256), env = "HVYM_TUNNEL_LIMIT", hide_env = true)]
+        limit: u16,
+    },
+    /// Metrics in Prometheus' text format
+    Metrics,
     /// Read certificates, keys and lists of agents again
     Reload,
+    /// Take nothing new, and end when what is under way is over
+    Drain {
+        /// How long that may take, as in 90s or 15m; without it, 10s
+        #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+        period: Option<Duration>,
+    },
 }
 
 /// Why.
@@ -75,14 +124,19 @@ pub(crate) struct Reason {
 }
 
 impl AdminArgs {
-    /// Where the relay listens for commands.
+    /// Where the relay listens for its operator.
     ///
     /// # Errors
-    /// There is no home folder to look in.
-    pub(crate) fn socket(&self) -> Result<PathBuf, ExitError> {
+    /// There is no home folder to look in, the URL is none, or the key cannot be read.
+    pub(crate) fn place(&self) -> Result<RelayPlace, ExitError> {
+        if let Some(url) = &self.relay {
+            let key = self.key_file.as_deref().map(Secret::from_file).transpose();
+            let key = key.map_err(|error| ExitError::new(Exit::Config, error.to_string()))?;
+            return RelayPlace::parse(url, key);
+        }
         match &self.control {
-            Some(control) => Ok(control.clone()),
-            None => Ok(state_dir(self.state_dir.clone())?.join(CONTROL_SOCKET)),
+            Some(control) => Ok(RelayPlace::Socket(control.clone())),
+            None => Ok(RelayPlace::Socket(state_dir(self.state_dir.clone())?.join(CONTROL_SOCKET))),
         }
     }
 }

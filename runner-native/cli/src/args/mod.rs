@@ -8,6 +8,7 @@ use std::io::{self, IsTerminal, Write};
 use clap::builder::Resettable;
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub(crate) mod access_log;
 pub(crate) mod admin;
 pub(crate) mod client;
 mod completions;
@@ -21,6 +22,7 @@ mod expose;
 mod compat;
 pub(crate) mod config;
 mod forward;
+pub(crate) mod health;
 
 mod identity;
 mod inspect;
@@ -90,6 +92,7 @@ pub(crate) enum Command {
     Relay(Box<relay::RelayArgs>),
     Admin(admin::AdminArgs),
     Tunnel(tunnel::TunnelArgs),
+    Health(health::HealthArgs),
     Demo(demo::DemoArgs),
     Identity(identity::IdentityArgs),
     Share(share::ShareArgs),
@@ -148,7 +151,7 @@ pub(crate) struct Output {
     /// Each has a member "event": own_relay, inspecting, ready, bound, request, reached, refused, upstream_unreachable, disconnected,
     /// reconnected, told, draining, stopped, error, for a forward forwarding, not_reached, and for a relay listening,
     /// agent_joined, agent_left (with the member "address", or "name" for guests), audit, database_lost, database_back, certificate_loaded, certificate_kept,
-    /// certificate_issued, certificate_failed, state_failed, keys_loaded, keys_kept, and for up config_loaded, config_kept, link_failed. Without it, the URL and one line per request go to standard output, everything else to standard error.
+    /// certificate_issued, certificate_failed, state_failed, keys_loaded, keys_kept, upgraded, upgrade_failed, and for up config_loaded, config_kept, link_failed. Without it, the URL and one line per request go to standard output, everything else to standard error.
     #[arg(long, env = "HVYM_TUNNEL_JSON", hide_env = true)]
     json: bool,
     /// Keep the public URL, or where forward listens, in this file while there is one
@@ -283,9 +286,6 @@ pub(crate) fn print(command: Command) -> Result<(), ExitError> {
         Command::Identity(arguments) => identity::run(arguments),
         Command::Share(arguments) => share::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
-        Command::Admin(arguments) => {
-            write_out(format!("{}\n", crate::admin::run(arguments)?.trim_end()).as_bytes())
-        }
         Command::Relays(arguments) => relays::run(&arguments),
         Command::Whoami(arguments) => whoami::run(&arguments),
         Command::Version(arguments) => version::run(&arguments),

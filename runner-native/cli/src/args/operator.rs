@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use hvym_tunnel_relay::config::{AccessSettings, StateSettings};
+use hvym_tunnel_relay::config::{AccessSettings, AdminSettings, StateSettings};
 
 /// The operator's part of the options of a relay.
 #[derive(Args, Debug)]
@@ -12,6 +12,8 @@ pub(crate) struct OperatorArgs {
     pub(crate) access: AccessSettings,
     #[command(flatten)]
     pub(crate) state: StateSettings,
+    #[command(flatten)]
+    pub(crate) admin: AdminSettings,
     /// Write the audit log to this file, one JSON object per line, instead of among the other reports
     ///
     /// It says who was refused, taken over, banned or given a port, and why. Without it, these are lines on standard error, or events

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::access_log::AccessLogArgs;
 use super::identity::{IdentityRole, SourceArgs};
 use super::operator::OperatorArgs;
 use super::registry::{RegistryArgs, RelayCommand};
@@ -64,6 +65,8 @@ pub(crate) struct RelayArgs {
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
     #[command(flatten)]
+    pub(crate) access_log: AccessLogArgs,
+    #[command(flatten)]
     pub(crate) output: Output,
     #[command(subcommand)]
     pub(crate) command: Option<RelayCommand>,
@@ -98,6 +101,7 @@ impl RelayArgs {
             access: self.operator.access,
             login: self.login,
             state: self.operator.state,
+            admin: self.operator.admin,
             names: self.names,
             restart: self.restart,
             upstream: self.upstream,

@@ -2,15 +2,13 @@
 //!
 //! Knows nothing of what a record says.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hvym_tunnel_net::log_writer::{LogWriter, Output, Priority};
 
+use super::reopened_file::{ReopenHandle, ReopenedFile};
 use super::reporter::FLUSH_LIMIT;
 use super::{Report, json};
 
@@ -18,7 +16,7 @@ use super::{Report, json};
 #[derive(Clone)]
 pub(crate) struct AuditFile {
     writer: LogWriter,
-    reopen: Arc<AtomicBool>,
+    reopen: ReopenHandle,
 }
 
 impl AuditFile {
@@ -27,8 +25,7 @@ impl AuditFile {
     /// # Errors
     /// It cannot be opened, or the system has no thread left.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let reopen = Arc::<AtomicBool>::default();
-        let file = Reopened { path: path.to_owned(), file: open(path)?, reopen: Arc::clone(&reopen) };
+        let (file, reopen) = ReopenedFile::open(path)?;
         let dropped =
             |lines: u64| (Output::Out, format!("{{\"event\":\"dropped\",\"lines\":{lines}}}\n").into_bytes());
         Ok(Self { writer: LogWriter::new(file, io::sink(), dropped)?, reopen })
@@ -43,41 +40,12 @@ impl AuditFile {
 
     /// Opens the file anew before the next line: somebody may have moved it away.
     pub(crate) fn reopen(&self) {
-        self.reopen.store(true, Ordering::Release);
+        self.reopen.request();
     }
 
     /// Waits a moment until everything is written.
     pub(crate) fn finish(&self) {
         self.writer.flush(FLUSH_LIMIT);
-    }
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.append(true).create(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
-/// A file that is opened anew when somebody asks for it.
-struct Reopened {
-    path: PathBuf,
-    file: File,
-    reopen: Arc<AtomicBool>,
-}
-
-impl Write for Reopened {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.reopen.swap(false, Ordering::AcqRel) {
-            // One that cannot be opened now leaves the one from before, wherever it is by now.
-            self.file = open(&self.path).or_else(|_| self.file.try_clone())?;
-        }
-        self.file.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
     }
 }
 

@@ -96,6 +96,7 @@ fn all_with(text: &str) -> Vec<Report> {
         Report::KeysKept { message: text() },
         Report::ConfigKept { message: text() },
         Report::LinkFailed { link: text(), message: text(), hint: hint() },
+        Report::UpgradeFailed { message: text() },
         Report::Draining { reason: text(), deadline: Duration::ZERO },
         Report::Stopped { reason: text() },
         Report::Error { code: "refused", exit: 4, message: text(), hint: hint() },

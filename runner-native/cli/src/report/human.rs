@@ -31,6 +31,10 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
             Yellow,
             format!("{reason}: finishing what is under way (at most {}; again to stop now)", span(*deadline)),
         )],
+        Report::Upgraded { pid } => vec![err().with(Ink::Green, format!("process {pid} has taken over"))],
+        Report::UpgradeFailed { message } => {
+            vec![err().with(Yellow, format!("there is no next process, and this one goes on: {message}"))]
+        }
         Report::Stopped { reason } => vec![err().with(Plain, format!("stopped: {reason}"))],
         Report::Error { message, hint, .. } => {
             let mut lines = vec![Line::err().with(Red, "error: ").with(Plain, message)];
@@ -262,14 +266,18 @@ fn acting(who: impl fmt::Display, key: Option<Address>) -> String {
 
 /// The relay's first lines: its URL, and the command that somebody types on another machine.
 fn listening(report: &Report) -> Vec<Line> {
-    let Report::Listening { url, relay, address, listen } = report else { return Vec::new() };
-    vec![
+    let Report::Listening { url, relay, address, listen, admin } = report else { return Vec::new() };
+    let mut lines = vec![
         Line::out().with(Ink::Bold, url),
         err().with(Ink::Dim, format!("listening on {listen}; on the machine of a service:")),
         // Alone, so that it can be copied as a line.
         Line::out()
             .with(Ink::Plain, format!("hvym-tunnel expose 3000 --relay {relay} --relay-address {address}")),
-    ]
+    ];
+    lines.extend(
+        admin.as_ref().map(|admin| err().with(Ink::Dim, format!("for its operator: http://{admin}/metrics"))),
+    );
+    lines
 }
 
 /// One line per connection of bytes: `12:01:07Z  tcp  203.0.113.7:51234  12 B in  1.2 kB out  4 s`.

@@ -19,7 +19,7 @@ use super::settings::settings;
 use super::{Report, RequestReport, json};
 
 /// How long the end of the program waits until everything is written; for ever would be for a stream that nobody reads.
-pub(super) const FLUSH_LIMIT: Duration = Duration::from_secs(1);
+pub(crate) const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 
 /// How wide a terminal is that does not say.
 const DEFAULT_COLUMNS: usize = 80;

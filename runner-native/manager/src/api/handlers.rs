@@ -7,6 +7,7 @@ use http::{Request, StatusCode};
 use hvym_tunnel_agent::{ServiceName, ServiceSpec, Target};
 use hvym_tunnel_core::access::Access;
 use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_net::exposition;
 use hyper::body::Incoming;
 
 use super::answer::{self, Answer};
@@ -15,7 +16,6 @@ use super::routes::Operation;
 use super::{ApiState, openapi, stored_settings, updates};
 use crate::ManagerError;
 use crate::alerts::AlertLimits;
-use crate::exposition;
 use crate::manager::STOP_LIMIT;
 use crate::settings::{ManagedService, ServiceProbe};
 use crate::shapes::{DoneReport, LinkSelection, NewService, RequestsReport, ServicesReport, VersionReport};

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use hvym_tunnel_net::exposition::{Exposition, FamilyKind};
+
 use super::{Inner, TunnelManager};
-use crate::exposition::{Exposition, FamilyKind};
 use crate::link::ManagedLink;
 use crate::shapes::TunnelState;
 use crate::traffic::ServiceTraffic;
@@ -42,7 +43,7 @@ impl Inner {
         let name = "hvym_tunnel_link_round_trip_seconds";
         text.family(name, FamilyKind::Histogram, "Round trips of pings to the relay");
         for link in &links {
-            text.histogram(name, &[("link", link.name())], &link.observer.activity().round_trips);
+            text.histogram(name, &[("link", link.name())], &link.observer.activity().round_trips.snapshot());
         }
     }
 
@@ -84,7 +85,7 @@ impl Inner {
         let duration = "hvym_tunnel_request_duration_seconds";
         text.family(duration, FamilyKind::Histogram, "How long requests and connections took");
         each_service(&links, |link, service, traffic| {
-            text.histogram(duration, &[("link", link), ("service", service)], &traffic.latency);
+            text.histogram(duration, &[("link", link), ("service", service)], &traffic.latency.snapshot());
         });
         let bytes = "hvym_tunnel_bytes_total";
         text.family(bytes, FamilyKind::Counter, "Bytes from visitors (in) and to them (out)");

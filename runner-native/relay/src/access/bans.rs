@@ -21,6 +21,9 @@ pub(crate) enum BanError {
     /// There are too many.
     #[error(transparent)]
     Full(#[from] hvym_tunnel_core::relay::BansFull),
+    /// There are too many of networks.
+    #[error("as many networks are banned as can be")]
+    NetworksFull,
     /// The file cannot be written. The ban holds until the relay ends.
     #[error("it holds until the relay ends, since the state folder cannot be written: {0}")]
     Unwritable(io::Error),

@@ -20,7 +20,7 @@ use crate::compat_agents::TokenLogin;
 use crate::config::Policy;
 use crate::event::RelayEvent;
 use crate::limits::logins::{AgentPlace, PendingLogin};
-use crate::metrics::Joined;
+use crate::metrics::{AgentSystem, Joined};
 use crate::registry::{Admission, REGISTRY_TIMEOUT};
 use crate::relay_state::RelayState;
 use crate::sessions::{AgentSession, SessionKey};
@@ -201,8 +201,10 @@ impl AgentRegistration {
         let instance = self.live.session.look(|session| session.process().instance.clone());
         let keeps_older = policy == Policy::Reject && instance.is_none();
         let newcomer = Newcomer { owner: owner.clone(), instance, keeps_older };
-        if let Some(older) = self.enter(newcomer, Joined::now(owner.clone(), expires_at, None)) {
-            let is_older = self.live.session.look(Session::falls_back);
+        let is_older = self.live.session.look(Session::falls_back);
+        let system = if is_older { AgentSystem::Hvym } else { AgentSystem::Native };
+        let joined = Joined::now(owner.clone(), (system, self.from.ip), expires_at, None);
+        if let Some(older) = self.enter(newcomer, joined) {
             let url = if is_older { self.state.long_url(&owner) } else { self.state.url(&owner, None) };
             // Programs of older systems join paths to it.
             let shown = if is_older { url.trim_end_matches('/') } else { &url };
@@ -231,7 +233,11 @@ impl AgentRegistration {
         };
         let owner = Owner::Named(Arc::clone(&name));
         let newcomer = Newcomer { owner: owner.clone(), instance: None, keeps_older: !request.force };
-        let joined = Joined::now(owner.clone(), None, Some(request.version));
+        let system = match token_login {
+            TokenLogin::Tunely => AgentSystem::Tunely,
+            TokenLogin::Cloud => AgentSystem::Cloud,
+        };
+        let joined = Joined::now(owner.clone(), (system, from), None, Some(request.version));
         if let Some(older) = self.enter(newcomer, joined) {
             // It may have been taken back while this agent was let in, before anybody could end its session.
             if self.state.live.get().compat_agents.check_token(token_login, &token).is_err() {
@@ -317,6 +323,9 @@ impl AgentRegistration {
     fn deregister(&self) {
         tunnels::record_usage(&self.state, &self.live);
         let vacant = self.state.sessions.leave(self.key, self.owner.as_ref(), self.state.clock.now());
+        if let Some(carried) = self.live.record.end(self.live.session.counters()) {
+            self.state.totals.end_session(carried);
+        }
         self.release_ports(&vacant);
         if !vacant.is_empty() && self.live.is_leaving() {
             self.expire_later();
@@ -338,6 +347,7 @@ impl AgentRegistration {
                     self.state.failed_logins.handle_wrong(self.from.ip, self.state.clock.now());
                 }
                 if audit::is_refusal(&reason) {
+                    self.state.totals.count_refusal(&reason);
                     let refused = AuditRecord::new(AuditKind::LoginRefused, reason.to_string());
                     self.state.audit(refused.agent(self.proven.map(Owner::Identity)).peer(self.from.ip));
                 }

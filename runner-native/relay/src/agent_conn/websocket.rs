@@ -119,6 +119,7 @@ fn accept(visitor: &Visitor, mut request: Request<RequestBody>, login: Login) ->
         return response_body::page(&pages::draining(), format);
     };
     if state.logins.is_full() {
+        state.totals.count_refusal_by("agents");
         let mut answer = response_body::page(&pages::no_more_agents(), format);
         answer.headers_mut().insert(LIMIT, HeaderValue::from_static("max-agents"));
         return answer;
@@ -128,6 +129,7 @@ fn accept(visitor: &Visitor, mut request: Request<RequestBody>, login: Login) ->
     let login_place = match state.logins.begin(from.key) {
         Ok(place) => place,
         Err(refusal) => {
+            state.totals.count_refusal_by("logins");
             let record = AuditRecord::new(AuditKind::LoginRefused, refusal.to_string());
             state.audit(record.peer(from.ip));
             let mut answer = response_body::page(&pages::over_logins(refusal), format);

@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use super::signatures;
 use crate::config::{CloudKeys, CloudOptions};
+use hvym_tunnel_net::secret::SecretError;
 
 /// The longest token that is parsed. Auth0's have 1 to 2 KiB.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
@@ -32,6 +33,15 @@ pub enum KeysError {
         path: String,
         /// The system's message.
         reason: String,
+    },
+    /// The operator's key.
+    #[error("the operator's key cannot be used: {0}")]
+    AdminKey(#[from] SecretError),
+    /// It could be guessed.
+    #[error("the operator's key in {path} is too short to be secret: 16 characters at least")]
+    ShortAdminKey {
+        /// The file.
+        path: String,
     },
     /// The file is no key set, or has no RS256 key with a `kid`.
     #[error(

@@ -39,6 +39,18 @@ pub struct RestartSettings {
         help = "How long after the start visitors wait for agents that come back [default: 5]",
     ))]
     pub hold: Duration,
+    /// How long what is under way may take when the relay ends, or its next process has taken over.
+    #[serde(with = "seconds")]
+    #[cfg_attr(feature = "clap", arg(
+        long, value_name = "SECS", value_parser = seconds::parse,
+        default_value = "10", hide_default_value = true,
+        env = "HVYM_TUNNEL_DRAIN_TIMEOUT", hide_env = true,
+        help = "How long what is under way may take at the end, or after an upgrade [default: 10]",
+        long_help = "How long what is under way may take at the end, or after an upgrade [default: 10]\n\n\
+            On SIGUSR2 the relay starts its program anew, as it is on the disk then, and gives it its listeners: no request is lost, and WebSockets and downloads \
+            that end within this time are not cut.",
+    ))]
+    pub drain_timeout: Duration,
 }
 
 impl RestartSettings {
@@ -57,7 +69,7 @@ impl RestartSettings {
 
 impl Default for RestartSettings {
     fn default() -> Self {
-        Self { reuse_port: false, hold: Duration::from_secs(5) }
+        Self { reuse_port: false, hold: Duration::from_secs(5), drain_timeout: Duration::from_secs(10) }
     }
 }
 
@@ -68,8 +80,9 @@ mod tests {
     #[test]
     fn a_file_says_how_a_relay_is_replaced_as_the_command_line_does() {
         let read = |text| toml::from_str::<RestartSettings>(text);
-        let expected = RestartSettings { reuse_port: true, hold: Duration::from_millis(500) };
-        assert_eq!(read("reuse_port = true\nhold = 0.5"), Ok(expected));
+        let [hold, drain_timeout] = [500, 90_000].map(Duration::from_millis);
+        let expected = RestartSettings { reuse_port: true, hold, drain_timeout };
+        assert_eq!(read("reuse_port = true\nhold = 0.5\ndrain_timeout = 90"), Ok(expected));
         assert_eq!(read(""), Ok(RestartSettings::default()));
         assert!(read("hold = -1").is_err());
     }

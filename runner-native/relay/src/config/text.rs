@@ -119,6 +119,13 @@ pub(super) fn read_listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     listen_address(&String::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
+pub(super) fn read_optional_listen<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SocketAddr>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.as_deref().map(listen_address).transpose().map_err(D::Error::custom)
+}
+
 pub(super) fn read_domain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     domain(&String::deserialize(deserializer)?).map_err(D::Error::custom)
 }

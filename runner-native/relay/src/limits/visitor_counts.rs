@@ -111,6 +111,12 @@ impl VisitorCounts {
         self.lock().connections()
     }
 
+    /// The limits that hold now, and how many requests are under way.
+    pub(crate) fn config(&self) -> (VisitorLimitsConfig, usize) {
+        let counts = self.lock();
+        (*counts.config(), counts.requests())
+    }
+
     fn lock(&self) -> MutexGuard<'_, VisitorLimits<Arc<Name>>> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -25,6 +25,7 @@ use hvym_tunnel_pages::Page;
 use self::local::LocalAnswer;
 use self::routing::{Forwarded, RouteCache, Routed};
 use crate::http1::page_format::wanted_format;
+use crate::listener::request_log::RequestLog;
 use crate::pages;
 use crate::sessions::{Assigned, Wanted};
 use crate::settings::{DRAIN_LINGER, PARTING_TIMEOUT};
@@ -69,6 +70,7 @@ struct Http1Conn<'a> {
     draining: Option<Boxed<'a, ()>>,
     needs_flush: bool,
     heads: BytesMut,
+    log: RequestLog,
 }
 
 /// Serves a connection, of which `ahead` was read, to its end.
@@ -90,8 +92,13 @@ pub(super) async fn serve(visitor: &Arc<Visitor>, wire: Wire, ahead: Bytes) -> H
         draining: Some(Box::pin(visitor.state.lifecycle.draining.cancelled())),
         needs_flush: false,
         heads: BytesMut::new(),
+        log: RequestLog::default(),
     };
-    match poll_fn(|cx| conn.poll(cx)).await {
+    let end = poll_fn(|cx| conn.poll(cx)).await;
+    if !matches!(end, End::Upgraded) {
+        conn.log.end(conn.exchange.visitor_output());
+    }
+    match end {
         End::Closed(closing) => {
             if closing == Closing::Orderly {
                 // TLS says so in words of its own.
@@ -181,6 +188,7 @@ impl<'a> Http1Conn<'a> {
         loop {
             let step = match self.exchange.poll_event(now)? {
                 ExchangeEvent::Request(view) => {
+                    self.log.begin(self.visitor, &view);
                     Step::Route(routing::route(self.visitor, &view, &mut self.routes, &mut self.heads))
                 }
                 ExchangeEvent::Refused { reason, .. } => Step::Refuse(pages::refused_head(reason)),
@@ -201,7 +209,10 @@ impl<'a> Http1Conn<'a> {
                 Step::Fail(error) => self.fail(error, now),
                 Step::Answered(status) => self.note_answer(status),
                 Step::Release(released) => self.release(released),
-                Step::Finish => (self.request, self.local, self.connecting) = (None, None, None),
+                Step::Finish => {
+                    self.log.end(self.exchange.visitor_output());
+                    (self.request, self.local, self.connecting) = (None, None, None);
+                }
                 Step::End(end) => return Some(end),
             }
         }
@@ -218,6 +229,7 @@ impl<'a> Http1Conn<'a> {
     }
 
     fn begin(&mut self, routed: Routed<'a>, now: Instant) {
+        self.log.begin_answer(self.exchange.visitor_output());
         match routed {
             Routed::Forward { head, request } => {
                 self.exchange.set_rate_enforced(request.is_rate_enforced());
@@ -242,6 +254,7 @@ impl<'a> Http1Conn<'a> {
         let body = page.body(format);
         let length = LocalBody::Length(body.len() as u64);
         if self.exchange.respond(page.head(format, body.len()), length, now).is_ok() {
+            self.log.refuse(self.visitor, page.status);
             self.exchange.send_local_body(Bytes::from(body), now);
             self.exchange.end_local_body(&[], now);
         }
@@ -270,6 +283,7 @@ impl<'a> Http1Conn<'a> {
     }
 
     fn note_answer(&mut self, status: u16) {
+        self.log.set_status(status);
         if let Some(request) = &mut self.request {
             request.answered(StatusCode::from_u16(status).unwrap_or(StatusCode::OK));
         }

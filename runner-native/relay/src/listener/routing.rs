@@ -12,6 +12,7 @@ use hvym_tunnel_core::relay::NameError;
 use hvym_tunnel_pages::Page;
 use hyper::body::Incoming;
 
+use super::request_log::begin_http2;
 use super::{held, https_redirect, path_route, proxy_prefix};
 use crate::api;
 use crate::http1::head_rewrite;
@@ -29,6 +30,7 @@ use crate::visitor::in_flight::InFlight;
 /// Answers one request.
 pub(super) async fn answer(visitor: &Arc<Visitor>, request: Request<Incoming>) -> Response<InFlight> {
     let pending = visitor.responses.begin();
+    let mut record = begin_http2(visitor, &request);
     let (mut answer, mut permit) = route(visitor, request).await;
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         visitor.slot().hold(permit.take());
@@ -36,7 +38,10 @@ pub(super) async fn answer(visitor: &Arc<Visitor>, request: Request<Incoming>) -
     if let Some(hsts) = visitor.hsts().and_then(|value| HeaderValue::from_str(value).ok()) {
         answer.headers_mut().entry(STRICT_TRANSPORT_SECURITY).or_insert(hsts);
     }
-    answer.map(|reply| InFlight::new(reply, permit, pending))
+    if let Some(record) = &mut record {
+        record.set_status(answer.status().as_u16());
+    }
+    answer.map(|reply| InFlight::new(reply, (permit, record), pending))
 }
 
 /// Routes one request by its host name.
@@ -50,17 +55,17 @@ async fn route(visitor: &Arc<Visitor>, request: Request<Incoming>) -> (Answer, O
         return (response_body::page(&Page::bad_host(), format), None);
     };
     let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    let fields = || head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let fields = || proxy::fields(&head.headers);
+    if visitor.is_banned(fields) {
+        return (response_body::page(&pages::banned(), format), None);
+    }
     if let Some(answer) = https_redirect::redirect(visitor, fields, &host, path) {
         return (answer, None);
     }
     let host = match visitor.state.plugins.router.route(&host) {
         Route::Here(name) if *name == host => host,
         Route::Here(name) => name.into_owned(),
-        Route::Elsewhere(origin) => {
-            let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-            return (elsewhere(&origin, path), None);
-        }
+        Route::Elsewhere(origin) => return (elsewhere(&origin, path), None),
     };
     let (mut reached, mut is_shared) = (visitor.state.sessions.find(&host), false);
     if reached.as_ref().is_err_and(NameError::means_relay)

@@ -50,6 +50,19 @@ impl PortTable {
         Some(Name { owner: Owner::Identity(address), service: Some(service.to_owned()) })
     }
 
+    /// The port that a service of this owner has.
+    pub(crate) fn port(&self, owner: &Owner, service: &str) -> Option<u16> {
+        let Owner::Identity(address) = owner else { return None };
+        let rows = self.lock()?;
+        let is_theirs = |port: &u16| rows.ports.owner(*port) == Some((*address, service));
+        rows.listeners.keys().copied().find(is_theirs)
+    }
+
+    /// How many ports are taken; `None` if this relay offers none.
+    pub(crate) fn taken(&self) -> Option<usize> {
+        self.lock().map(|rows| rows.listeners.len())
+    }
+
     /// Assigns a port to a service and has `listen` accept there, unless something listens there already. `share` is what the
     /// operator lets the address have; `None` is what every address may have, within the share of the network that it comes from.
     ///

@@ -23,6 +23,13 @@ use crate::sessions::agent_session::AgentSession;
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct SessionKey(u64);
 
+impl SessionKey {
+    /// As a number, for an operator.
+    pub(crate) const fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// What an admission changed.
 pub(crate) struct Entry {
     /// The older session of the same program, which the caller ends.
@@ -260,6 +267,11 @@ impl SessionTable {
     pub(crate) fn withdraw_name(&self, name: &PublicName) {
         self.lock().directory.withdraw_name(name);
         self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// All sessions, each with its id.
+    pub(crate) fn entries(&self) -> Vec<(SessionKey, AgentSession)> {
+        self.lock().sessions.iter().map(|(key, session)| (*key, session.clone())).collect()
     }
 
     /// All sessions.

@@ -16,6 +16,7 @@ use hvym_tunnel_core::time::Instant;
 use hyper::body::{Body, Frame, SizeHint};
 use thiserror::Error;
 
+use crate::access_log::AccessRecord;
 use crate::limits::visitor_counts::RequestPermit;
 use crate::upstream::relayed::ServiceError;
 use crate::upstream::response_body::ResponseBody;
@@ -53,6 +54,8 @@ struct SlowReader {
     meter: RateMeter,
     /// What the visitor has to read of it.
     unread: usize,
+    /// Its line in the access log.
+    record: Option<AccessRecord>,
 }
 
 impl SlowReader {
@@ -68,6 +71,9 @@ impl SlowReader {
         if let Poll::Ready(Some(frame)) = frame {
             let data = frame.as_ref().ok().and_then(Frame::data_ref);
             self.unread = data.map_or(0, Bytes::len);
+            if let Some(record) = &mut self.record {
+                record.add_bytes(self.unread as u64);
+            }
             self.meter.start(now);
         } else {
             self.meter.stop(now);
@@ -160,11 +166,15 @@ pub(crate) struct InFlight {
 
 impl InFlight {
     /// A response that has just begun.
-    pub(crate) fn new(reply: ResponseBody, permit: Option<RequestPermit>, pending: PendingResponse) -> Self {
+    pub(crate) fn new(
+        reply: ResponseBody,
+        (permit, record): (Option<RequestPermit>, Option<AccessRecord>),
+        pending: PendingResponse,
+    ) -> Self {
         let responses = &pending.0;
         let mut meter = RateMeter::new(responses.rate);
         meter.start(responses.clock.now());
-        let slow = SlowReader { reply: Some(reply), permit, meter, unread: 0 };
+        let slow = SlowReader { reply: Some(reply), permit, meter, unread: 0, record };
         let slow = Arc::new(Mutex::new(slow));
         let mut all = responses.all();
         // Ended responses are removed whenever the list would grow.

@@ -79,6 +79,7 @@ impl Http1Conn<'_> {
         if self.exchange.respond(local_head(&head), length, now).is_err() {
             return;
         }
+        self.log.set_status(head.status.as_u16());
         if is_upgrade {
             self.visitor.slot().hold(permit);
             self.local = Some(LocalAnswer::Upgrading(upgrade));

@@ -137,6 +137,9 @@ pub(super) fn route<'a>(
     heads: &mut BytesMut,
 ) -> Routed<'a> {
     let fields = || view.fields().iter().collect::<Vec<_>>();
+    if visitor.is_banned(fields) {
+        return Routed::Page(pages::banned());
+    }
     if let Some(answer) = https_redirect::redirect(visitor, fields, view.host(), view.path()) {
         return ready(view, answer);
     }

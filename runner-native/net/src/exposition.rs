@@ -5,14 +5,12 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::histogram::Histogram;
-
-/// The type of the text.
-pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// The media type of the text.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The kinds of families.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(crate) enum FamilyKind {
+pub enum FamilyKind {
     /// Only ever grows.
     Counter,
     /// Goes up and down.
@@ -23,14 +21,25 @@ pub(crate) enum FamilyKind {
 
 /// A text that grows family by family.
 #[derive(Debug, Default)]
-pub(crate) struct Exposition(String);
+pub struct Exposition(String);
 
 /// Labels by name.
-pub(crate) type Labels<'a> = &'a [(&'a str, &'a str)];
+pub type Labels<'a> = &'a [(&'a str, &'a str)];
+
+/// Durations by their size, as a scrape gets them.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct HistogramSnapshot {
+    /// For each bound, in ascending order, how many were at most that long.
+    pub buckets: Vec<(Duration, u64)>,
+    /// All of them together.
+    pub sum: Duration,
+    /// How many there were.
+    pub count: u64,
+}
 
 impl Exposition {
     /// Begins a family, whose samples follow.
-    pub(crate) fn family(&mut self, name: &str, kind: FamilyKind, help: &str) {
+    pub fn family(&mut self, name: &str, kind: FamilyKind, help: &str) {
         let kind = match kind {
             FamilyKind::Counter => "counter",
             FamilyKind::Gauge => "gauge",
@@ -40,26 +49,26 @@ impl Exposition {
     }
 
     /// One sample of a counter or gauge.
-    pub(crate) fn sample(&mut self, name: &str, labels: Labels<'_>, value: f64) {
+    pub fn sample(&mut self, name: &str, labels: Labels<'_>, value: f64) {
         let labels = set(labels, None);
         self.line(format_args!("{name}{labels} {value}"));
     }
 
     /// One histogram.
-    pub(crate) fn histogram(&mut self, name: &str, labels: Labels<'_>, histogram: &Histogram) {
-        for (bound, count) in histogram.cumulative() {
-            let labels = set(labels, Some(&seconds(bound).to_string()));
+    pub fn histogram(&mut self, name: &str, labels: Labels<'_>, histogram: &HistogramSnapshot) {
+        for (bound, count) in &histogram.buckets {
+            let labels = set(labels, Some(&bound.as_secs_f64().to_string()));
             self.line(format_args!("{name}_bucket{labels} {count}"));
         }
-        let count = histogram.count();
+        let count = histogram.count;
         let (all, plain) = (set(labels, Some("+Inf")), set(labels, None));
         self.line(format_args!("{name}_bucket{all} {count}"));
-        self.line(format_args!("{name}_sum{plain} {}", seconds(histogram.sum())));
+        self.line(format_args!("{name}_sum{plain} {}", histogram.sum.as_secs_f64()));
         self.line(format_args!("{name}_count{plain} {count}"));
     }
 
-    /// The text.
-    pub(crate) fn into_text(self) -> String {
+    /// What was written.
+    pub fn into_text(self) -> String {
         self.0
     }
 
@@ -67,10 +76,6 @@ impl Exposition {
         // A string takes every write.
         let _written = writeln!(self.0, "{line}");
     }
-}
-
-fn seconds(duration: Duration) -> f64 {
-    duration.as_secs_f64()
 }
 
 fn set(labels: Labels<'_>, bound: Option<&str>) -> String {
@@ -93,8 +98,8 @@ mod tests {
         text.family("up", FamilyKind::Gauge, "Whether it is there");
         text.sample("up", &[("link", "a\"b\\c\nd")], 1.0);
         text.sample("up", &[], 0.5);
-        let mut histogram = Histogram::default();
-        [1, 2000].into_iter().for_each(|millis| histogram.record(Duration::from_millis(millis)));
+        let buckets = vec![(Duration::from_micros(1023), 1), (Duration::from_secs(1), 1)];
+        let histogram = HistogramSnapshot { buckets, sum: Duration::from_millis(2001), count: 2 };
         text.histogram("took", &[("service", "web")], &histogram);
         let text = text.into_text();
         let lines: Vec<_> = text.lines().collect();
@@ -104,7 +109,7 @@ mod tests {
         );
         assert_eq!(lines[4], "took_bucket{service=\"web\",le=\"0.001023\"} 1");
         assert_eq!(
-            lines[12..],
+            lines[6..],
             [
                 "took_bucket{service=\"web\",le=\"+Inf\"} 2",
                 "took_sum{service=\"web\"} 2.001",

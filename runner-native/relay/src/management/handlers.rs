@@ -1,0 +1,147 @@
+//! What each route does.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use hvym_tunnel_net::exposition;
+use serde::de::DeserializeOwned;
+
+use super::actions::{ActionError, BanSubject, KickSubject, ban, kick, unban};
+use super::routes::Operation;
+use super::shapes::{DoneReport, EndedReport, NewBan, NewDrain, NewKick};
+use super::{ApiResponse, content, error, json, openapi, reports};
+use crate::access::BanError;
+use crate::audit::MAX_LATEST;
+use crate::relay_state::RelayState;
+
+/// The longest drain: whoever means longer means something else.
+const MAX_DRAIN_SECONDS: u64 = 86_400;
+
+/// Does what a request asks for.
+pub(super) async fn run(
+    state: &Arc<RelayState>,
+    operation: Operation,
+    parameter: Option<Cow<'_, str>>,
+    request: &Request<Bytes>,
+) -> ApiResponse {
+    let ok = StatusCode::OK;
+    match operation {
+        Operation::Alive => content(ok, "text/plain; charset=utf-8", "ok\n"),
+        Operation::Ready => ready(state).await,
+        Operation::Metrics => content(ok, exposition::CONTENT_TYPE, state.prometheus()),
+        Operation::Description => json(ok, &openapi::document()),
+        Operation::Status => json(ok, &reports::status(state)),
+        Operation::Agents => json(ok, &reports::agents(state)),
+        Operation::Sessions => json(ok, &reports::sessions(state)),
+        Operation::Services => json(ok, &reports::service_list(state)),
+        Operation::Names => json(ok, &reports::names(state)),
+        Operation::Bans => json(ok, &reports::bans(state)),
+        Operation::Limits => json(ok, &reports::limits(state)),
+        Operation::Config => json(ok, &reports::config(state)),
+        Operation::Audit => audit(state, request.uri().query().unwrap_or_default()),
+        Operation::Kick | Operation::Ban => end(state, operation, request.body()).await,
+        Operation::Unban => lift(state, parameter.unwrap_or_default().into_owned()).await,
+        Operation::Reload => {
+            state.request_reload();
+            done("certificates, keys and lists are read again: the audit log says with what result")
+        }
+        Operation::Drain => drain(state, request.body()),
+    }
+}
+
+async fn ready(state: &RelayState) -> ApiResponse {
+    let outcome = match state.lifecycle.parting.is_cancelled() {
+        true => Err("the relay takes nothing new: it ends".to_owned()),
+        false => state.readiness.check(state.clock).await,
+    };
+    let kind = "text/plain; charset=utf-8";
+    match outcome {
+        Ok(()) => content(StatusCode::OK, kind, "ready\n"),
+        Err(why) => content(StatusCode::SERVICE_UNAVAILABLE, kind, format!("not ready: {why}\n")),
+    }
+}
+
+fn audit(state: &RelayState, query: &str) -> ApiResponse {
+    let asked = query.split('&').find_map(|pair| pair.strip_prefix("limit="));
+    let limit = match asked.map(str::parse::<usize>) {
+        None => MAX_LATEST,
+        Some(Ok(limit @ 1..=MAX_LATEST)) => limit,
+        Some(_) => {
+            return error(StatusCode::BAD_REQUEST, format!("limit is a number from 1 to {MAX_LATEST}"));
+        }
+    };
+    json(StatusCode::OK, &reports::audit(state, limit))
+}
+
+async fn end(state: &Arc<RelayState>, operation: Operation, body: &Bytes) -> ApiResponse {
+    let state = Arc::clone(state);
+    // What is written to the disk would hold up a thread that serves visitors.
+    let ended = if operation == Operation::Kick {
+        let NewKick { agent, session, reason } = match read(body) {
+            Ok(kick) => kick,
+            Err(refusal) => return refusal,
+        };
+        let subject = match (agent, session) {
+            (Some(agent), None) => KickSubject::Agent(agent),
+            (None, Some(session)) => KickSubject::Session(session),
+            _ => return error(StatusCode::BAD_REQUEST, "either an agent or a session is needed"),
+        };
+        kick(&state, subject, &reason)
+    } else {
+        let NewBan { subject, seconds, reason } = match read(body) {
+            Ok(ban) => ban,
+            Err(refusal) => return refusal,
+        };
+        match BanSubject::parse(&subject) {
+            Ok(subject) => smol::unblock(move || ban(&state, subject, seconds, &reason)).await,
+            Err(error) => Err(error),
+        }
+    };
+    ended.map_or_else(|error| refused(&error), |ended| json(StatusCode::OK, &EndedReport { ended }))
+}
+
+async fn lift(state: &Arc<RelayState>, subject: String) -> ApiResponse {
+    let state = Arc::clone(state);
+    let lifted = match BanSubject::parse(&subject) {
+        Ok(subject) => smol::unblock(move || unban(&state, subject)).await,
+        Err(error) => Err(error),
+    };
+    lifted.map_or_else(|error| refused(&error), |()| done("the ban is lifted"))
+}
+
+fn drain(state: &RelayState, body: &Bytes) -> ApiResponse {
+    let wanted = if body.is_empty() { Ok(NewDrain::default()) } else { read(body) };
+    let seconds = match wanted {
+        Ok(NewDrain { seconds }) => {
+            seconds.unwrap_or_else(|| state.settings.options.restart.drain_timeout.as_secs())
+        }
+        Err(refusal) => return refusal,
+    };
+    if seconds > MAX_DRAIN_SECONDS {
+        return error(StatusCode::BAD_REQUEST, format!("seconds are at most {MAX_DRAIN_SECONDS}"));
+    }
+    state.lifecycle.request_drain(Duration::from_secs(seconds));
+    done(&format!("the relay takes nothing new, and ends within {seconds} s"))
+}
+
+fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, ApiResponse> {
+    serde_json::from_slice(body)
+        .map_err(|why| error(StatusCode::BAD_REQUEST, format!("the content is not what is needed: {why}")))
+}
+
+fn done(done: &str) -> ApiResponse {
+    json(StatusCode::OK, &DoneReport { done: done.to_owned() })
+}
+
+fn refused(why: &ActionError) -> ApiResponse {
+    let status = match why {
+        ActionError::NotLoggedIn | ActionError::NotBanned => StatusCode::NOT_FOUND,
+        ActionError::Subject(_) => StatusCode::BAD_REQUEST,
+        ActionError::Ban(BanError::Unwritable(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+        ActionError::Ban(_) => StatusCode::CONFLICT,
+    };
+    error(status, why.to_string())
+}
