@@ -6,7 +6,11 @@ const MAX_PROLOGUE = 4096;
 const DOCTYPE = /^(?:\ufeff)?(?:\s|<!--[^]*?-->)*<!doctype[^>]*>/i;
 
 /** Fields of a response that are about its connection, or about the browser's own network. */
-const DROPPED = ["connection", "keep-alive", "set-cookie", "transfer-encoding", "upgrade", "alt-svc", "nel", "report-to"];
+const DROPPED = [
+  ...["connection", "keep-alive", "set-cookie", "transfer-encoding", "upgrade", "alt-svc", "nel", "report-to"],
+  // The key is a part of it.
+  "clear-site-data",
+];
 
 /** The fields for a response that a service worker gives. */
 export function fieldsFrom(headers) {
@@ -44,6 +48,17 @@ export function withScript(body, script) {
       },
     }),
   );
+}
+
+/**
+ * What a document of another origin may do with one that only a key opens: it is not shown there unless its policy says so. And
+ * `no-referrer` becomes a policy by which its own forms can be told from those of other sites.
+ */
+export function guardDocument(headers) {
+  const isDecided = /(?:^|[;,])\s*frame-ancestors\b/i.test(headers.get("content-security-policy") ?? "");
+  if (!isDecided && !headers.has("x-frame-options")) headers.set("x-frame-options", "SAMEORIGIN");
+  const policy = headers.get("referrer-policy");
+  if (policy !== null) headers.set("referrer-policy", policy.replaceAll(/(^|[\s,])no-referrer(?=$|[\s,])/gi, "$1same-origin"));
 }
 
 /** A policy (CSP) that also lets the script with `nonce` run. */

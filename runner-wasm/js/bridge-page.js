@@ -17,6 +17,20 @@ export function bridgePage(initial) {
   };
   stayAwake();
 
+  // A share link to what is open already: the page that asks for keys takes it.
+  const takeLink = () => {
+    if (location.hash.startsWith("#share=")) location.replace(initial.own + location.hash);
+  };
+  takeLink();
+  addEventListener("hashchange", takeLink);
+
+  // The browser may have kept this page while its person left, and shows it to the next one.
+  addEventListener("pageshow", ({ persisted }) => {
+    if (!persisted) return;
+    document.documentElement.hidden = true;
+    location.reload();
+  });
+
   let cookies = initial.cookies;
   const named = (pair) => (pair.includes("=") ? pair.slice(0, pair.indexOf("=")).trim() : "");
   Object.defineProperty(Document.prototype, "cookie", {

@@ -1,6 +1,6 @@
 // A request of a page as one to a service, with the fields that a browser adds behind a service worker, and back.
 
-import { fieldsFrom, policyWith, withScript } from "./bridge-html.js";
+import { fieldsFrom, guardDocument, policyWith, withScript } from "./bridge-html.js";
 
 /** Bytes of an upload that are read ahead of it to send it with its length, which small servers ask for. */
 const MAX_KNOWN_BODY = 8 * 1024 * 1024;
@@ -12,6 +12,14 @@ export function cameBy(request, origin) {
   if (request.mode !== "navigate" || fromOwnPage(request, origin)) return "same";
   const isTopLevel = request.destination === "document";
   return isTopLevel && (request.method === "GET" || request.method === "HEAD") ? "link" : "cross";
+}
+
+/**
+ * Whether another site sends something in the visitor's name, which a service that only a key opens does not expect. For such
+ * requests the key counts as a cookie with `SameSite=Lax` does.
+ */
+export function isForged(request, origin) {
+  return cameBy(request, origin) === "cross" && request.method !== "GET" && request.method !== "HEAD";
 }
 
 // A page cannot claim a referrer of another origin. Without one a navigation was typed, or came from anywhere.
@@ -68,6 +76,7 @@ const whole = (buffer) => (buffer.byteLength === 0 ? undefined : buffer);
 export function responseFor(request, response, script, done) {
   const { status, statusText } = response;
   const headers = fieldsFrom(response.headers);
+  if (request.mode === "navigate") guardDocument(headers);
   let body = response.body;
   if (body === null || request.method === "HEAD") {
     done();
@@ -86,7 +95,9 @@ export function responseFor(request, response, script, done) {
     const policy = headers.get("content-security-policy");
     if (policy !== null) headers.set("content-security-policy", policyWith(policy, nonce));
   }
-  return new Response(until(body, done), { status, statusText, headers });
+  // Chromium gives up an `EventSource` whose stream breaks, and begins anew one that ends.
+  const isEvents = /^\s*text\/event-stream\b/i.test(headers.get("content-type") ?? "");
+  return new Response(until(body, done, isEvents), { status, statusText, headers });
 }
 
 function isPage(request, headers) {
@@ -96,8 +107,8 @@ function isPage(request, headers) {
   return isFrame && !isAttached && /^\s*(?:text\/html|application\/xhtml\+xml)\b/i.test(type);
 }
 
-/** `body`, with a call at its end, whatever that is. */
-function until(body, done) {
+/** `body`, with a call at its end, whatever that is. If `isQuiet`, a failure is an end, too. */
+function until(body, done, isQuiet) {
   const reader = body.getReader();
   return new ReadableStream(
     {
@@ -107,7 +118,8 @@ function until(body, done) {
           if (!isOver) return controller.enqueue(value);
           controller.close();
         } catch (error) {
-          controller.error(error);
+          if (isQuiet) controller.close();
+          else controller.error(error);
         }
         done();
       },

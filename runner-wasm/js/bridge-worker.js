@@ -3,10 +3,10 @@
 // Which service that is, and by which key, `bridge.js` has written into the browser's store. Files below OWN are the network's.
 
 import { bridgePage } from "./bridge-page.js";
-import { bodyOf, cameBy, fieldsOf, responseFor } from "./bridge-request.js";
+import { bodyOf, cameBy, fieldsOf, isForged, responseFor } from "./bridge-request.js";
 import { CookieJar } from "./cookies.js";
 import { identityNamed } from "./identity.js";
-import { drop, keep, kept } from "./store.js";
+import { keep, kept } from "./store.js";
 import { Tunnel } from "./tunnel.js";
 
 const { origin, host, hostname } = self.location;
@@ -24,10 +24,11 @@ const AWAKE = 20_000;
 const REPORT = 50;
 /** How often is looked for pages that are gone without a word. */
 const SWEEP = 30_000;
+/** How long is waited for other pages to leave, milliseconds: one may ask its person first. */
+const LEAVE = 2000;
 
-/** What the pages of this origin are for: `{ relay, relayAddress, target, name }`, and the tunnel there. */
+/** What the pages of this origin are for, as `bridge.js` has written it, with the tunnel there and the cookies of its service. */
 let leading;
-let jar;
 const sockets = new Map();
 
 self.addEventListener("install", (event) => event.waitUntil(self.skipWaiting()));
@@ -44,8 +45,9 @@ self.addEventListener("fetch", (event) => {
 self.addEventListener("message", (event) => {
   const { data, ports, source } = event;
   if (data?.kind === "websocket") event.waitUntil(openSocket(data, ports[0], source));
-  if (data?.kind === "cookie") event.waitUntil(setCookies([data.line], data.path, true));
+  if (data?.kind === "cookie") event.waitUntil(setCookie(data));
   if (data?.kind === "close") event.waitUntil(close().then(() => ports[0].postMessage("closed")));
+  if (data?.kind === "leave") event.waitUntil(leave(source).then(() => ports[0].postMessage("left")));
 });
 
 async function awake() {
@@ -64,14 +66,14 @@ function lead() {
 
 async function start() {
   const settings = await kept("bridge", "settings");
-  const identity = settings && (await identityNamed(settings.name));
+  const identity = settings && !settings.isOver && (await identityNamed(settings.name));
   if (!identity) {
     leading = undefined;
     return undefined;
   }
-  jar ??= new CookieJar(hostname, await kept("bridge", "cookies"));
+  const jar = new CookieJar(hostname, await kept("bridge", "cookies"));
   const tunnel = new Tunnel({ relay: settings.relay, relayAddress: settings.relayAddress, identity });
-  const led = { ...settings, tunnel, ended: undefined, settled: 0 };
+  const led = { ...settings, tunnel, jar, ended: undefined, settled: 0, isClosed: false };
   let wasUp = false;
   tunnel.addEventListener("up", () => {
     if (wasUp) led.settled = Date.now() + SETTLE;
@@ -91,8 +93,19 @@ async function start() {
 
 async function close() {
   const led = await leading?.catch(() => undefined);
-  [leading, jar] = [undefined, undefined];
+  leading = undefined;
+  if (led) led.isClosed = true;
   await led?.tunnel.close();
+}
+
+/** Ends it for all pages, of which `source` goes on by itself. The others show what is there now. */
+async function leave(source) {
+  await close();
+  const pages = await self.clients.matchAll({ type: "window" });
+  const others = pages.filter(({ id }) => id !== source.id);
+  // With its fragment it would be the same document.
+  const left = Promise.allSettled(others.map((page) => page.navigate(page.url.split("#")[0])));
+  await Promise.race([left, new Promise((resolve) => setTimeout(resolve, LEAVE))]);
 }
 
 /** Waits until the tunnel is up; rejects with why it is not. */
@@ -132,9 +145,13 @@ async function answer(event, url) {
       done();
       return fetch(request);
     }
+    if (isForged(request, origin)) {
+      done();
+      return new Response("Another site has sent this form. It was not passed on.\n", { status: 403 });
+    }
     const response = await ask(led, request, url);
-    await setCookies(response.headers.getSetCookie(), url.pathname, false, event.clientId);
-    return responseFor(request, response, () => scriptFor(url.pathname), done);
+    await setCookies(led, response.headers.getSetCookie(), url.pathname, false, event.clientId);
+    return responseFor(request, response, () => scriptFor(led, url.pathname), done);
   } catch (error) {
     done();
     if (request.signal.aborted) throw error;
@@ -143,7 +160,7 @@ async function answer(event, url) {
 }
 
 async function ask(led, request, url) {
-  const headers = fieldsOf(request, { host, origin, cookie: jar.header(url.pathname, cameBy(request, origin)) });
+  const headers = fieldsOf(request, { host, origin, cookie: led.jar.header(url.pathname, cameBy(request, origin)) });
   const body = await bodyOf(request);
   const init = { method: request.method, headers, body, signal: request.signal, redirect: "manual" };
   const isSafe = request.method === "GET" || request.method === "HEAD";
@@ -172,18 +189,25 @@ async function isExpected(led, { code }) {
 }
 
 /** Takes cookies, keeps them, and tells the pages, of which `client` waits for a response with these. */
-async function setCookies(lines, path, isScript, client) {
-  if (lines.length === 0 || (await lead()) === undefined) return;
+async function setCookies(led, lines, path, isScript, client) {
+  const { jar } = led;
   const changed = lines.map((line) => jar.set(line, { path, isScript })).includes(true);
   if (!changed) return;
   const pages = await self.clients.matchAll({ type: "window" });
   for (const page of pages.filter(({ id }) => !isScript || id !== client)) {
     page.postMessage({ hvymTunnel: "cookies", cookies: jar.visible(new URL(page.url).pathname) });
   }
-  await keep("bridge", "cookies", jar.entries);
+  // Those of a session that was ended are nobody's.
+  if (!led.isClosed) await keep("bridge", "cookies", jar.entries);
 }
 
-function scriptFor(path) {
+/** Takes a cookie of a script. */
+async function setCookie({ line, path }) {
+  const led = await lead();
+  if (led) await setCookies(led, [String(line)], String(path), true);
+}
+
+function scriptFor({ jar }, path) {
   const initial = JSON.stringify({ own: OWN, cookies: jar.visible(path) }).replaceAll("<", "\\u003c");
   return `(${bridgePage})(${initial})`;
 }
@@ -191,9 +215,12 @@ function scriptFor(path) {
 /** What a person sees in place of a page: where a key is asked for, or what is wrong. */
 async function failure(request, error) {
   const text = error.hint ? `${error.message}: ${error.hint}` : String(error.message);
+  // An `EventSource` tries again after this, and after a status never.
+  if (request.headers.get("accept") === "text/event-stream") return Response.error();
   if (request.mode !== "navigate") return new Response(text, { status: 502, statusText: "Bad Gateway" });
   const isOver = ["delegation_expired", "delegation_revoked", "forgotten"].includes(error.code);
-  if (isOver) await drop("bridge", "settings");
+  // Whose it was is kept: what is stored here is still theirs.
+  if (isOver) await keep("bridge", "settings", { ...(await kept("bridge", "settings")), isOver });
   try {
     // The page that asks for a key. Whether it is there for want of a service or of a permission nobody is told.
     return await fetch(OWN, { headers: { accept: "text/html" } });
@@ -214,10 +241,12 @@ async function openSocket({ path, protocols }, port, source) {
     isGone ||= data.kind === "abort";
   };
   try {
+    // What follows the service's name would be a part of it.
+    if (!path.startsWith("/")) throw new TypeError("this is no path");
     const led = await lead();
     await reachable(led);
     const headers = { host, origin, "user-agent": navigator.userAgent };
-    const cookie = jar.header(new URL(path, origin).pathname, "same");
+    const cookie = led.jar.header(new URL(path, origin).pathname, "same");
     if (cookie !== "") headers.cookie = cookie;
     const socket = led.tunnel.webSocket(led.target + path, protocols, { headers });
     socket.binaryType = "arraybuffer";

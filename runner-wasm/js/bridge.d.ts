@@ -12,6 +12,8 @@ export interface BridgeOptions {
   identity: Identity;
   /** The paths that are led there; all of the origin if left out. */
   scope?: string;
+  /** If it takes the place of a bridge with another identity or target: whether all that pages of this origin have stored goes. */
+  clear?: boolean;
 }
 
 /**
@@ -24,8 +26,11 @@ export interface BridgeOptions {
  */
 export function openBridge(options: BridgeOptions): Promise<void>;
 
-/** Ends the bridge of this origin, and forgets the cookies of the service; with `forget` also the key. */
-export function closeBridge(options?: { forget?: boolean }): Promise<void>;
+/**
+ * Ends the bridge of this origin, loads its other pages anew, and forgets the cookies of the service; with `forget` also the key,
+ * with `clear` all that pages of this origin have stored.
+ */
+export function closeBridge(options?: { forget?: boolean; clear?: boolean }): Promise<void>;
 
-/** Where this origin leads; nothing if it is no bridge. */
-export function bridged(): Promise<{ relay: string; target: Target } | undefined>;
+/** Where this origin leads, and as whom; nothing if it is no bridge. */
+export function bridged(): Promise<{ relay: string; target: Target; address: Address } | undefined>;

@@ -2,6 +2,7 @@
 
 import { TunnelError } from "./error.js";
 import { nameOf } from "./identity.js";
+import { clearSiteData } from "./site-data.js";
 import { drop, keep, kept } from "./store.js";
 import { Tunnel } from "./tunnel.js";
 
@@ -21,10 +22,12 @@ function workerUrl() {
 /** What this origin leads to; `undefined` if it is no bridge. */
 export async function bridged() {
   const settings = await kept("bridge", "settings");
-  return settings && { relay: settings.relay, target: settings.target };
+  if (!settings || settings.isOver) return undefined;
+  const { relay, target, address } = settings;
+  return { relay, target, address };
 }
 
-export async function openBridge({ relay, relayAddress, target, identity, scope = "/" }) {
+export async function openBridge({ relay, relayAddress, target, identity, scope = "/", clear = false }) {
   const workers = navigator.serviceWorker;
   if (workers === undefined) {
     throw new TunnelError("unsupported", "this page has no service workers", "open it by https, and not in a private window");
@@ -42,24 +45,29 @@ export async function openBridge({ relay, relayAddress, target, identity, scope 
   } finally {
     tunnel.close();
   }
-  await keep("bridge", "settings", { relay: String(relay), relayAddress, target, name });
+  const { address } = identity;
+  const before = await kept("bridge", "settings");
+  // Nobody goes on with another's cookies.
+  if (before && (before.target !== target || before.address !== address)) await closeBridge({ clear });
+  await keep("bridge", "settings", { relay: String(relay), relayAddress, target, name, address });
   const registration = await workers.register(workerUrl(), { scope, type: "module", updateViaCache: "none" });
   await active(registration);
   // A worker that runs already has another tunnel, or none.
   await told(registration.active, { kind: "close" });
 }
 
-export async function closeBridge({ forget = false } = {}) {
+export async function closeBridge({ forget = false, clear = false } = {}) {
   const settings = await kept("bridge", "settings");
   if (forget && settings) await drop("identities", settings.name);
   await drop("bridge", "settings");
   const registrations = (await navigator.serviceWorker?.getRegistrations()) ?? [];
   for (const registration of registrations.filter(({ active }) => active?.scriptURL === WORKER)) {
-    await told(registration.active, { kind: "close" });
+    await told(registration.active, { kind: "leave" });
     await registration.unregister();
   }
   // Not before the worker writes no more.
   await drop("bridge", "cookies");
+  if (clear) await clearSiteData();
 }
 
 /** Waits until the worker of a registration runs. */

@@ -24,6 +24,9 @@ function ask(type, more = {}, patience = undefined) {
   });
 }
 
+/** An extension that does not answer its own page any more, as after its update, gives a text alone. */
+const errorOf = ({ apiError, error }) => apiError ?? error;
+
 /** Whether the extension is there. */
 export async function hasFreighter() {
   return Boolean((await ask("REQUEST_CONNECTION_STATUS", {}, PATIENCE)).isConnected);
@@ -32,11 +35,11 @@ export async function hasFreighter() {
 /** What `Identity.fromWallet` takes, with the interface of the library of Freighter. */
 export const freighter = {
   async getAddress() {
-    const { publicKey, apiError } = await ask("REQUEST_ACCESS");
-    return { address: publicKey ?? "", error: apiError };
+    const answer = await ask("REQUEST_ACCESS");
+    return { address: answer.publicKey ?? "", error: errorOf(answer) };
   },
   async signMessage(message, { address }) {
     const answer = await ask("SUBMIT_BLOB", { blob: message, accountToSign: address, apiVersion: API_VERSION });
-    return { signedMessage: answer.signedBlob ?? null, signerAddress: answer.signerAddress ?? "", error: answer.apiError };
+    return { signedMessage: answer.signedBlob ?? null, signerAddress: answer.signerAddress ?? "", error: errorOf(answer) };
   },
 };

@@ -100,9 +100,10 @@ export interface SignedMessage {
   error?: unknown;
 }
 
-/** A wallet: the library of Freighter, or an instance of Stellar Wallets Kit. */
+/** A wallet: the library of Freighter, or Stellar Wallets Kit (the class, or an instance of its first version). */
 export interface Wallet {
   signMessage: SignMessage;
+  isConnected?(): Promise<{ isConnected: boolean; error?: unknown }>;
   getAddress?(): Promise<{ address: string; error?: unknown }>;
   requestAccess?(): Promise<{ address: string; error?: unknown }>;
 }

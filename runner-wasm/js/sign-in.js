@@ -3,6 +3,7 @@
 import { bridged, closeBridge, openBridge } from "./bridge.js";
 import { freighter, hasFreighter } from "./freighter.js";
 import { Identity } from "./identity.js";
+import { kept } from "./store.js";
 
 const { relay, relayAddress, owner, service } = document.body.dataset;
 const target = `${owner}/${service}`;
@@ -18,7 +19,7 @@ function setBusy(isBusy) {
   for (const button of document.querySelectorAll("button")) button.disabled = isBusy;
 }
 
-/** Opens the service as the identity that `identify` gives, and goes there. */
+/** Opens the service as the identity that `identify` gives, and goes there. What another one has left is removed. */
 async function open(identify) {
   setBusy(true);
   element("refused").hidden = true;
@@ -27,7 +28,7 @@ async function open(identify) {
   try {
     identity = await identify();
     if (identity.shared && identity.shared.target !== target) throw new Error("This link is for another service.");
-    await openBridge({ relay, relayAddress, target, identity });
+    await openBridge({ relay, relayAddress, target, identity, clear: true });
     const { pathname, search } = location;
     location.replace(pathname === OWN ? "/" : pathname + search);
   } catch (error) {
@@ -41,10 +42,27 @@ async function open(identify) {
   }
 }
 
+/** Opens the service by a share link, once the person has agreed if the browser has it open with another key. */
+async function openLink(link) {
+  const openIt = () => open(() => Identity.fromShareLink(link, { keep: true }));
+  const linked = await Identity.fromShareLink(link);
+  const { address } = linked;
+  await linked.forget();
+  const before = await bridged();
+  if (!before || before.address === address) return openIt();
+  element("replace").addEventListener("click", openIt);
+  element("replace").hidden = false;
+  say("This browser has the service open with another key.");
+  return choose();
+}
+
 /** Shows what a person can do. */
 async function choose() {
+  const isUsed = (await kept("bridge", "settings").catch(() => undefined)) !== undefined;
+  // A tab keeps its own, also when another tab has left.
+  if (!isUsed) sessionStorage.clear();
+  element("forget").hidden = !isUsed;
   element("choices").hidden = false;
-  element("forget").hidden = (await bridged().catch(() => undefined)) === undefined;
   element("wallet").hidden = !(await hasFreighter());
 }
 
@@ -54,17 +72,26 @@ element("wallet").addEventListener("click", () =>
 );
 element("copy").addEventListener("click", () => navigator.clipboard.writeText(element("address").textContent));
 element("forget").addEventListener("click", async () => {
-  await closeBridge({ forget: true });
+  await closeBridge({ forget: true, clear: true });
   location.replace("/");
 });
 
-if (!isSecureContext) {
-  say("A browser opens private services by https alone, or on the machine of the relay.");
-} else if (location.hash.startsWith("#share=")) {
+/** Takes the share link in the address, if there is one. */
+function takeLink() {
+  if (!location.hash.startsWith("#share=")) return false;
   const link = location.href;
   // The key is in the address: nobody who looks at it later, or at the history, should have it.
   history.replaceState(null, "", location.pathname + location.search);
-  open(() => Identity.fromShareLink(link, { keep: true }));
+  openLink(link).catch((error) => {
+    say(error.message);
+    choose();
+  });
+  return true;
+}
+
+if (!isSecureContext) {
+  say("A browser opens private services by https alone, or on the machine of the relay.");
 } else {
-  choose();
+  addEventListener("hashchange", takeLink);
+  if (!takeLink()) choose();
 }

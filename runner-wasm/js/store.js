@@ -2,7 +2,7 @@
 
 import { TunnelError } from "./error.js";
 
-const DATABASE = "hvym-tunnel";
+export const DATABASE = "hvym-tunnel";
 const STORES = ["identities", "bridge"];
 
 let opening;

@@ -18,7 +18,7 @@ export function resolve(input, originOf) {
   }
   const [, address, service, path = "/"] = IN_TUNNEL.exec(text) ?? fail("a service of an identity is written G.../service");
   try {
-    return { address, service, url: new URL(path, originOf(address, service)) };
+    return { address, service, url: new URL(originOf(address, service) + path) };
   } catch {
     return fail("this is no address, or no path");
   }

@@ -143,7 +143,8 @@ export class Tunnel extends EventTarget {
     const target = this.#resolve(input.url ?? input);
     if (typeof path === "string") {
       if (!path.startsWith("/")) throw new TypeError("the path has to start with a slash");
-      target.url = new URL(path, target.url);
+      // Not relative to it: two slashes would begin another host.
+      target.url = new URL(target.url.origin + path);
     }
     return fetchFrom(pool, target, options);
   }

@@ -76,9 +76,12 @@ function signed(text, signature) {
 
 /** The account of a wallet, and how it signs a text. */
 async function open(wallet, wanted) {
-  if (typeof wallet === "function" || typeof wallet?.signMessage === "function") {
+  // Wallets-Kit is a class, and so a function, with static methods.
+  const isWallet = typeof wallet?.signMessage === "function";
+  if (isWallet || typeof wallet === "function") {
+    if (isWallet) await checkInstalled(wallet);
     const address = wanted ?? (await addressOfWallet(wallet));
-    const ask = typeof wallet === "function" ? wallet : (text, how) => wallet.signMessage(text, how);
+    const ask = isWallet ? (text, how) => wallet.signMessage(text, how) : wallet;
     return { address, sign: async (text) => messageSignature(await refusable(() => ask(text, { address })), address) };
   }
   if (typeof wallet?.sign === "function") {
@@ -86,6 +89,15 @@ async function open(wallet, wanted) {
     return { address: wanted ?? String(wallet.address), sign };
   }
   throw new TypeError("a wallet has signMessage, or sign and an address");
+}
+
+/** Freighter's library waits for ever for an extension that is not there. */
+async function checkInstalled(wallet) {
+  if (typeof wallet.isConnected !== "function") return;
+  const { isConnected } = (await refusable(() => wallet.isConnected())) ?? {};
+  if (isConnected === false) {
+    throw new TunnelError("signer_refused", "the wallet is not installed in this browser", "install it, and load the page again");
+  }
 }
 
 async function addressOfWallet(wallet) {
@@ -127,11 +139,11 @@ function messageSignature(answer, address) {
 
 const isSignature = (value) => typeof value === "string" || ArrayBuffer.isView(value);
 
-/** Bytes, base64, or what JSON makes of a Buffer, as 64 bytes. */
+/** Bytes, base64, hexadecimal as Bitget gives it, or what JSON makes of a Buffer, as 64 bytes. */
 function bytesOf(signature) {
   if (signature === null || signature === undefined) throw refused();
   let bytes;
-  if (typeof signature === "string") bytes = fromBase64(signature);
+  if (typeof signature === "string") bytes = HEX_SIGNATURE.test(signature) ? fromHex(signature) : fromBase64(signature);
   else if (ArrayBuffer.isView(signature)) {
     bytes = new Uint8Array(signature.buffer, signature.byteOffset, signature.byteLength);
   } else if (Array.isArray(signature.data)) bytes = Uint8Array.from(signature.data);
@@ -140,6 +152,10 @@ function bytesOf(signature) {
   }
   return bytes;
 }
+
+const HEX_SIGNATURE = /^[0-9a-f]{128}$/i;
+
+const fromHex = (text) => Uint8Array.from(text.match(/../g), (byte) => Number.parseInt(byte, 16));
 
 function fromBase64(text) {
   try {

@@ -1,87 +1,14 @@
 //! A private application in a browser that has nothing installed: from the relay's page for its host name, by a bridge.
 
-use std::sync::Arc;
-
-use hvym_tunnel_core::names::ShortLabel;
-use hvym_tunnel_core::stellar::Address;
-use hvym_tunnel_core::stellar::delegation::{Delegation, DelegationId, Scopes, ShareLink, SignatureForm};
-use hvym_tunnel_core::time::UnixTime;
 use hvym_tunnel_tests::Key;
-use hvym_tunnel_tests::chromium::{Chromium, Tab};
-use hvym_tunnel_tests::http::{Conversation, Origin};
-use hvym_tunnel_tests::program::{Home, Program, python};
-use hvym_tunnel_tests::tunnel::{Agent, Relay, request};
+use hvym_tunnel_tests::chromium::Tab;
+use hvym_tunnel_tests::http::{Conversation, Origin, answer};
+use hvym_tunnel_tests::program::Home;
+use hvym_tunnel_tests::tunnel::request;
 use serde_json::{Value, json};
 
 use super::page::package;
-
-const KEY: [u8; 32] = [72; 32];
-
-/// A private application behind an agent, and a browser.
-struct Private {
-    chromium: Arc<Chromium>,
-    relay: Relay,
-    owner: Key,
-    agent: Option<Agent>,
-    port: u16,
-    _application: Program,
-}
-
-impl Private {
-    /// The service `app` of the owner with this seed, for nobody but `friend`; `None` without a browser.
-    fn start(seed: u8, friend: Address) -> Option<Self> {
-        let chromium = Chromium::shared()?;
-        let mut application = python(&["application.py"]);
-        let port = application.line().parse().expect("a port");
-        let (relay, owner) = (Relay::start(&[]), Key::from_seed([seed; 32]));
-        let mut private = Self { chromium, relay, owner, agent: None, port, _application: application };
-        private.let_in(&friend.to_string());
-        Some(private)
-    }
-
-    /// Exposes the application for `friend` alone.
-    fn let_in(&mut self, friend: &str) {
-        self.agent = None;
-        let arguments = ["--service", "app", "--private", "--allow", friend];
-        self.agent = Some(Agent::start_in(Home::of(&self.owner), &self.relay, self.port, &arguments));
-    }
-
-    /// The host name of a service, with its port.
-    fn host(&self, service: &str) -> String {
-        format!("{service}--{}.localhost:{}", ShortLabel::new(&self.owner.address()), self.relay.port)
-    }
-
-    /// A share link to the service, for an hour.
-    fn link(&self, service: &str) -> String {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let now = now.expect("after 1970").as_secs();
-        let delegation = Delegation {
-            owner: self.owner.address(),
-            key: Key::from_seed(KEY).address(),
-            may: Scopes::CALL,
-            services: vec![service.to_owned()],
-            relay: Some(format!("localhost:{}", self.relay.port)),
-            from: UnixTime::from_secs(now),
-            until: UnixTime::from_secs(now + 3600),
-            id: DelegationId([5; 16]),
-        };
-        let signature = self.owner.sign_bytes(delegation.to_string().as_bytes());
-        let link = ShareLink::new(KEY, delegation.signed(signature, SignatureForm::Raw), false);
-        link.expect("a link").url(&self.host(service))
-    }
-
-    /// A tab in the application, opened by a share link.
-    fn opened(&self) -> Tab {
-        let tab = self.chromium.open("about:blank");
-        tab.follow(&self.link("app"));
-        tab.until("document.title === 'application'");
-        tab
-    }
-}
-
-fn nobody() -> Address {
-    Key::from_seed([73; 32]).address()
-}
+use super::private::{Private, nobody};
 
 #[test]
 fn a_share_link_opens_a_private_application_with_one_click() {
@@ -92,11 +19,12 @@ fn a_share_link_opens_a_private_application_with_one_click() {
         "const mirror = async (path, init) => (await fetch(path, init)).json();
          const read = await mirror('/mirror?a=b c');
          const written = await mirror('/mirror', { method: 'PUT', body: 'text' });
+         const slashes = await mirror(location.origin + '//a//b?c', { method: 'POST' });
          const away = await fetch('/away');
          const part = await fetch('/file', { headers: { range: 'bytes=10-19' } });
          return {
              href: location.href, mode, first, now: document.cookie,
-             read, written, away: [away.redirected, (await away.json()).target],
+             read, written, slashes: slashes.target, away: [away.redirected, (await away.json()).target],
              part: [part.status, part.headers.get('content-range'), (await part.arrayBuffer()).byteLength],
          };",
     );
@@ -111,6 +39,8 @@ fn a_share_link_opens_a_private_application_with_one_click() {
     assert_eq!((&written["method"], &written["body"]), (&json!("PUT"), &json!("text")), "{written}");
     assert_eq!(written["fields"]["origin"], format!("http://{host}").as_str());
     assert_eq!(written["fields"]["content-length"], "4");
+    // Python makes one slash of the first two.
+    assert!(seen["slashes"].as_str().is_some_and(|target| target.ends_with("/a//b?c")), "{seen}");
     assert_eq!(seen["away"], json!([true, "/mirror?redirected"]));
     assert_eq!(seen["part"], json!([206, "bytes 10-19/1048576", 10]));
     assert_eq!(tab.noise(), Vec::<String>::new());
@@ -188,41 +118,6 @@ fn an_open_application_survives_its_relay_and_pages_come_and_go() {
     let other = private.chromium.open(&home);
     other.until("document.title === 'application'");
     assert_eq!(other.run("first"), "_xsrf=token; mine=1");
-}
-
-/// What the relay answers to a visitor without a key.
-fn answer(private: &Private, service: &str, accept: &str) -> (String, Vec<(String, String)>) {
-    let mut visitor = Conversation::dial(private.relay.port);
-    let head = request(&private.host(service), "GET", "/", &[&format!("Accept: {accept}")]);
-    visitor.send(head).expect("the relay reads");
-    let head = visitor.head().expect("an answer");
-    let body = visitor.body(&head).expect("a body");
-    let text = String::from_utf8(body).expect("text").replace(service, "SERVICE");
-    (format!("{} {text}", head.first), head.fields)
-}
-
-#[test]
-fn a_stranger_is_not_told_whether_there_is_a_private_service() {
-    let Some(private) = Private::start(76, nobody()) else { return };
-    for accept in ["text/html", "application/json"] {
-        let (there, fields) = answer(&private, "app", accept);
-        assert_eq!((there.clone(), fields.clone()), answer(&private, "zzz", accept), "{accept}");
-        assert!(there.starts_with("HTTP/1.1 404 Not Found"), "{there}");
-        assert!(fields.iter().all(|(name, _)| !name.eq_ignore_ascii_case("set-cookie")), "{fields:?}");
-    }
-    let (page, fields) = answer(&private, "app", "text/html");
-    assert!(page.contains(&private.owner.address().to_string()), "{page}");
-    let policy = fields.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-security-policy"));
-    let policy = &policy.expect("a policy").1;
-    for rule in [
-        "default-src 'none'",
-        "frame-ancestors 'none'",
-        "require-trusted-types-for 'script'",
-        "base-uri 'none'",
-    ] {
-        assert!(policy.contains(rule), "{policy}");
-    }
-    assert!(!policy.contains("unsafe-inline") && !policy.contains("'unsafe-eval'"), "{policy}");
 }
 
 #[test]
@@ -356,26 +251,63 @@ fn an_application_takes_no_origin_but_its_own() {
 }
 
 #[test]
-fn another_site_sends_no_cookie_along() {
+fn another_site_sends_no_form_and_no_strict_cookie_along() {
     let Some(private) = Private::start(83, nobody()) else { return };
     let tab = private.opened();
-    let target = format!("http://{}/mirror", private.host("app"));
+    tab.run("document.cookie = 'strict=1; SameSite=Strict; Path=/', 0");
+    let target = format!("{}/mirror", private.origin("app"));
     let elsewhere = Origin::saying(b"<!doctype html><title>elsewhere</title>");
-    let fields = |leave: &str| {
+    let leave = |how: &str| {
         tab.go(&format!("http://127.0.0.1:{}/", elsewhere.port));
-        tab.run(&format!("{leave}, 0"));
-        tab.until("location.pathname === '/mirror' && document.body?.textContent.endsWith('}')");
-        let text = tab.run("document.body.innerText");
-        serde_json::from_str::<Value>(text.as_str().expect("text")).expect("JSON")["fields"].clone()
+        tab.run(&format!("{how}, 0"));
     };
-    let form = format!(
-        "document.body.innerHTML = '<form method=post action=\"{target}\"></form>', document.forms[0].submit()"
-    );
-    let posted = fields(&form);
-    assert_eq!((&posted["cookie"], &posted["origin"]), (&Value::Null, &json!("null")), "{posted}");
-    let linked = fields(&format!("location.href = '{target}'"));
-    assert_eq!(linked["cookie"], "session=secret; _xsrf=token", "{linked}");
-    assert_eq!(linked["sec-fetch-site"], "cross-site");
+    let form = |policy: &str| {
+        format!(
+            "document.body.innerHTML = '<form method=post action=\"{target}\"></form>',
+             document.head.innerHTML = '<meta name=referrer content={policy}>', document.forms[0].submit()"
+        )
+    };
+    for policy in ["unsafe-url", "no-referrer"] {
+        leave(&form(policy));
+        tab.until("location.pathname === '/mirror' && document.body?.textContent.includes('not passed on')");
+    }
+    leave(&format!("location.href = '{target}'"));
+    tab.until("location.pathname === '/mirror' && document.body?.textContent.endsWith('}')");
+    let text = tab.run("document.body.innerText");
+    let linked: Value = serde_json::from_str(text.as_str().expect("text")).expect("JSON");
+    assert_eq!(linked["fields"]["cookie"], "session=secret; _xsrf=token", "{linked}");
+    assert_eq!(linked["fields"]["sec-fetch-site"], "cross-site");
+}
+
+#[test]
+fn an_application_that_sends_no_referrers_posts_its_own_forms() {
+    let shown = "<!doctype html><title>form</title><form method=post action=/post></form>";
+    let application = Origin::answering(move |head, _| {
+        let fields =
+            [("Content-Type", "text/html"), ("Referrer-Policy", "no-referrer"), ("Set-Cookie", "a=1")];
+        match head.method() {
+            "POST" => answer(
+                "200 OK",
+                &fields,
+                format!("{:?} {:?}", head.all("origin"), head.all("cookie")).as_bytes(),
+            ),
+            _ => answer("200 OK", &fields, shown.as_bytes()),
+        }
+    });
+    let Some(private) = Private::of(84, application.port) else { return };
+    let tab = private.chromium.open("about:blank");
+    tab.follow(&private.link("app"));
+    tab.until("document.title === 'form'");
+    tab.run("document.forms[0].submit(), 0");
+    tab.until("location.pathname === '/post' && document.body?.textContent.includes('[')");
+    let wanted = format!("[\"{}\"] [\"a=1\"]", private.origin("app"));
+    assert_eq!(tab.run("document.body.textContent"), wanted);
+    // To others it goes on saying nothing.
+    let elsewhere =
+        Origin::answering(|head, _| answer("200 OK", &[], format!("{:?}", head.all("referer")).as_bytes()));
+    tab.run(&format!("location.href = 'http://127.0.0.1:{}/', 0", elsewhere.port));
+    tab.until("location.hostname === '127.0.0.1' && document.body?.textContent.includes('[')");
+    assert_eq!(tab.run("document.body.textContent"), "[]");
 }
 
 #[test]

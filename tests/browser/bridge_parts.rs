@@ -155,3 +155,35 @@ fn a_policy_lets_that_script_run_and_nothing_more() {
         ],
     );
 }
+
+#[test]
+fn documents_are_for_their_own_origin_unless_their_policy_says_more() {
+    let Some(page) = Page::open() else { return };
+    let guard = "const { guardDocument } = await import('/package/bridge-html.js');
+        const headers = new Headers(input);
+        guardDocument(headers);
+        return [headers.get('x-frame-options'), headers.get('referrer-policy')];";
+    each(
+        &page,
+        guard,
+        &[
+            (json!({}), json!(["SAMEORIGIN", null])),
+            (json!({"x-frame-options": "DENY"}), json!(["DENY", null])),
+            (json!({"content-security-policy": "frame-ancestors https://a.example"}), json!([null, null])),
+            (
+                json!({"content-security-policy": "img-src b;Frame-Ancestors *, img-src c"}),
+                json!([null, null]),
+            ),
+            (
+                json!({"content-security-policy": "img-src frame-ancestors.example"}),
+                json!(["SAMEORIGIN", null]),
+            ),
+            (json!({"referrer-policy": "no-referrer"}), json!(["SAMEORIGIN", "same-origin"])),
+            (json!({"referrer-policy": "origin,No-Referrer"}), json!(["SAMEORIGIN", "origin,same-origin"])),
+            (
+                json!({"referrer-policy": "no-referrer-when-downgrade"}),
+                json!(["SAMEORIGIN", "no-referrer-when-downgrade"]),
+            ),
+        ],
+    );
+}

@@ -3,7 +3,7 @@
 use hvym_tunnel_tests::chromium::{Chromium, Tab};
 use hvym_tunnel_tests::http::Conversation;
 use hvym_tunnel_tests::program::Home;
-use hvym_tunnel_tests::tunnel::{host_of, request};
+use hvym_tunnel_tests::tunnel::{Relay, host_of, request};
 
 use super::page::package;
 
@@ -39,10 +39,16 @@ fn a_person_connects_offers_and_reaches_by_clicking() {
     let tab = chromium.open(&url);
     until(&tab, "document.getElementById('address')?.textContent.startsWith('G')");
 
+    let address = text(&tab, "address");
+    tab.run("document.getElementById('connect').focus(), 0");
     click(&tab, "connect");
+    assert_eq!(tab.run("document.activeElement.id"), "disconnect", "the focus is lost");
     until(&tab, "document.getElementById('state').textContent === 'connected'");
     click(&tab, "offer");
-    until(&tab, "!document.getElementById('url').hidden");
+    until(&tab, "!document.getElementById('offered').hidden");
+    let code =
+        "document.querySelector('summary').click(), document.getElementById('qr').decode().then(() => true)";
+    assert_eq!(tab.run(code), true);
     let offered = text(&tab, "url");
     let host = host_of(&offered);
     let port = host.rsplit_once(':').expect("a port").1.parse().expect("a number");
@@ -59,5 +65,21 @@ fn a_person_connects_offers_and_reaches_by_clicking() {
     until(&tab, "document.getElementById('answer').textContent.includes('tick 2')");
     click(&tab, "abort");
     until(&tab, "document.getElementById('answer').textContent.includes('(stopped)')");
+
+    // The same person, at another relay.
+    tab.go(&url);
+    until(&tab, "document.getElementById('address')?.textContent.startsWith('G')");
+    assert_eq!(text(&tab, "address"), address);
+    let other = Relay::start(&[]);
+    tab.run(&format!("document.getElementById('relay').value = '{}', 0", other.url()));
+    click(&tab, "connect");
+    until(&tab, "document.getElementById('state').textContent === 'connected'");
+    click(&tab, "offer");
+    until(&tab, "!document.getElementById('offered').hidden");
+    assert!(text(&tab, "url").ends_with(&format!(":{}/", other.port)), "{}", text(&tab, "url"));
+    click(&tab, "forget");
+    tab.until(&format!(
+        "(({{ textContent }}) => /^G/.test(textContent) && textContent !== '{address}')(document.getElementById('address'))"
+    ));
     assert_eq!(tab.noise(), Vec::<String>::new());
 }

@@ -3,6 +3,7 @@
 #![cfg(unix)]
 
 mod api;
+mod applications;
 mod bridge;
 mod bridge_parts;
 mod bundled;
@@ -12,6 +13,7 @@ mod demo;
 mod determinism;
 mod fetch;
 mod foreign;
+mod hostile;
 mod identities;
 mod inspector;
 mod lifecycle;
@@ -19,6 +21,8 @@ mod page;
 mod page_fixtures;
 mod page_states;
 mod pages_built;
+mod persons;
+mod private;
 mod serve;
 mod share;
 mod shared;

@@ -36,11 +36,24 @@ fn wallets(page: &Page) {
              // Before a page is let in, Freighter gives it an empty address.
              let isAllowed = false;
              const made = wallet(answer);
+             made.isConnected = async () => ({{ isConnected: true }});
              made.getAddress = async () => ({{ address: isAllowed ? key.address : '' }});
              made.requestAccess = async () => {{ isAllowed = true; return {{ address: key.address }}; }};
              return made;
          }};
          const kit = (answer) => Object.assign(wallet(answer), {{ getAddress: async () => ({{ address: key.address }}) }});
+         // Since its second version the kit is a class with static methods, which a page does not construct.
+         const kitClass = (answer) => class StellarWalletsKit {{
+             static asked = 0;
+             static texts = [];
+             static async getAddress() {{ return {{ address: key.address }}; }}
+             static signMessage(message, options) {{
+                 StellarWalletsKit.asked += 1;
+                 if (options?.address !== key.address) throw new Error('which account?');
+                 return answer(message);
+             }}
+         }};
+         const hex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
          const signerAddress = key.address;
          window.owner = key.address;
          window.wallets = {{
@@ -51,6 +64,8 @@ fn wallets(page: &Page) {
              freighter4: () => freighter(async (message) => ({{ signedMessage: base64(await sep53(message)), signerAddress }})),
              kit: () => kit(async (message) => ({{ signedMessage: base64(await sep53(message)), signerAddress }})),
              kitWithoutAddress: () => kit(async (message) => ({{ signedMessage: base64(await sep53(message)) }})),
+             kitClass: () => kitClass(async (message) => ({{ signedMessage: base64(await sep53(message)), signerAddress }})),
+             bitget: () => kitClass(async (message) => ({{ signedMessage: hex(await sep53(message)) }})),
              raw() {{
                  const made = {{ asked: 0, address: key.address, sign: (bytes) => {{ made.asked += 1; return key.sign(bytes); }} }};
                  return made;
@@ -64,6 +79,16 @@ fn wallets(page: &Page) {
                  signedMessage: base64(await sep53(message, other)), signerAddress: other.address,
              }})),
              otherKey: () => kit(async (message) => ({{ signedMessage: base64(await sep53(message, other)) }})),
+             disconnected() {{
+                 const made = kitClass();
+                 made.getAddress = async () => {{ throw {{ code: -1, message: 'No wallet has been connected.' }}; }};
+                 return made;
+             }},
+             // The library of an extension that is not there: questions are answered after a while, and requests never.
+             missing: () => Object.assign(freighter(() => new Promise(() => {{}})), {{
+                 isConnected: async () => ({{ isConnected: false }}), getAddress: async () => ({{ address: '' }}),
+                 requestAccess: () => new Promise(() => {{}}),
+             }}),
              short: () => kit(async () => ({{ signedMessage: 'AAAA' }})),
              noise: () => kit(async () => ({{ signedMessage: '%%' }})),
          }};"
@@ -75,7 +100,16 @@ fn a_wallet_of_each_kind_signs_once_and_a_key_of_the_browser_acts_for_it() {
     let relay = Relay::start(&[]);
     let Some(page) = Page::open() else { return };
     wallets(&page);
-    for kind in ["freighter3", "freighter3json", "freighter4", "kit", "kitWithoutAddress", "raw"] {
+    for kind in [
+        "freighter3",
+        "freighter3json",
+        "freighter4",
+        "kit",
+        "kitWithoutAddress",
+        "kitClass",
+        "bitget",
+        "raw",
+    ] {
         let seen = page.block(&format!(
             "const wallet = wallets.{kind}();
              const until = Date.now() + 3600_000;
@@ -130,6 +164,40 @@ fn a_wallet_that_does_not_sign_leaves_no_key_and_says_why() {
         ));
         assert_eq!(seen, json!([code, 1, 1]), "{kind}");
     }
+}
+
+#[test]
+fn a_wallet_that_is_not_there_is_not_waited_for() {
+    let Some(page) = Page::open() else { return };
+    wallets(&page);
+    for (kind, words) in [("missing", "not installed"), ("disconnected", "No wallet has been connected")] {
+        let seen = page.block(&format!(
+            "const wallet = wallets.{kind}();
+             const {{ code, message }} = await rejection(Identity.fromWallet(wallet));
+             return [code, message.includes('{words}'), wallet.asked];"
+        ));
+        assert_eq!(seen, json!(["signer_refused", true, 0]), "{kind}");
+    }
+}
+
+#[test]
+fn a_wallet_is_asked_again_when_its_time_is_over_and_not_before() {
+    let Some(page) = Page::open() else { return };
+    wallets(&page);
+    let seen = page.block(
+        "const wallet = wallets.freighter4();
+         const day = 24 * 3600 * 1000;
+         const now = Date.now;
+         const asked = [];
+         for (const days of [0, 1, 29.99, 30.01]) {
+             Date.now = () => now() + days * day;
+             const { address } = await Identity.fromWallet(wallet);
+             asked.push(wallet.asked, address === owner);
+         }
+         Date.now = now;
+         return asked;",
+    );
+    assert_eq!(seen, json!([1, true, 1, true, 1, true, 2, true]));
 }
 
 #[test]

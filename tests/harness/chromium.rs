@@ -17,13 +17,17 @@ use crate::program::{Home, PATIENCE};
 
 /// Names under which distributions install it.
 const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
-/// A user's own browser asks, updates and phones home; a test's does not. It may run as any user, in any container.
+/// A user's own browser asks, updates and phones home; a test's does not. It may run as any user, in any container, and the
+/// certificates of tests are their own.
 const FLAGS: &str = "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run \
     --no-default-browser-check --disable-background-networking --disable-component-update --disable-extensions \
-    --disable-sync --mute-audio --enable-precise-memory-info";
+    --disable-sync --mute-audio --enable-precise-memory-info --ignore-certificate-errors";
 
 /// A host name that leads to this machine in these browsers, as that of a website whose owner has led it there would.
 pub const FOREIGN_HOST: &str = "website.example";
+
+/// The domain of a relay on this machine, whatever is below it included. These browsers take any certificate for it.
+pub const RELAY_DOMAIN: &str = "tunnel.example";
 
 /// What a browser said, to whoever waits for it.
 #[derive(Default)]
@@ -68,7 +72,9 @@ impl Chromium {
     fn start(program: &Path) -> Self {
         let home = Home::new();
         // The protocol wants its pipes as descriptors 3 and 4. When they close, the browser ends.
-        let resolver = format!("'--host-resolver-rules=MAP {FOREIGN_HOST} 127.0.0.1'");
+        let hosts = [FOREIGN_HOST, RELAY_DOMAIN, &format!("*.{RELAY_DOMAIN}")]
+            .map(|host| format!("MAP {host} 127.0.0.1"));
+        let resolver = format!("'--host-resolver-rules={}'", hosts.join(","));
         let script =
             format!("exec \"$0\" {FLAGS} {resolver} --remote-debugging-pipe about:blank 3<&0 4>&1 >&2");
         let mut child = Command::new("sh")

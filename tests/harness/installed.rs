@@ -73,6 +73,14 @@ pub fn tunely_folder() -> Option<PathBuf> {
     required_variable("HVYM_TUNNEL_TUNELY", "a folder as xtask/src/peers.rs makes it")
 }
 
+/// The folder of the package socket.io, or `None` after its absence was said.
+///
+/// # Panics
+/// When it is missing under `CI`.
+pub fn socket_io_folder() -> Option<PathBuf> {
+    required_variable("HVYM_TUNNEL_SOCKET_IO", "a folder as xtask/src/peers.rs makes it")
+}
+
 fn required_variable(name: &str, what: &str) -> Option<PathBuf> {
     let path = env::var_os(name).map(PathBuf::from);
     if path.is_none() {

@@ -5,6 +5,8 @@
   GET  /app.js          its script: shows what `document.cookie` is
   *    /mirror...       the request as JSON: method, target, fields, body
   GET  /events          two server-sent events, then the end
+  GET  /listen          a server-sent event for each text that was said, after `Last-Event-ID`, for ever
+  POST /say             says the text of the body to all who listen
   GET  /away            a redirect to /mirror?redirected
   GET  /file            a mebibyte, or the range of it that was asked for; with ?save as an attachment
   POST /upload          {"bytes": n, "sha256": ...} of the body, with a length or in chunks
@@ -15,6 +17,7 @@ import base64
 import hashlib
 import json
 import struct
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -26,7 +29,10 @@ SCRIPT = b"""
 window.mode = document.compatMode;
 window.first = document.cookie;
 document.title = "application";
+if (parent !== window) parent.postMessage("application", "*");
 """
+SAID = []
+CHANGED = threading.Condition()
 FILE = bytes((i * 31 + (i >> 8) * 17) & 0xFF for i in range(1024 * 1024))
 POLICY = ("Content-Security-Policy", "default-src 'self'; script-src 'self'")
 
@@ -67,6 +73,8 @@ class Application(BaseHTTPRequestHandler):
             self.mirror()
         elif path == "/events":
             self.answer(b"id: 1\ndata: one\n\nid: 2\ndata: two\n\n", ("Content-Type", "text/event-stream"))
+        elif path == "/listen":
+            self.listen()
         elif path == "/away":
             self.answer(b"", ("Location", "/mirror?redirected"), status=302)
         elif path == "/file":
@@ -80,6 +88,11 @@ class Application(BaseHTTPRequestHandler):
         if self.path == "/upload":
             body = self.content()
             self.answer(json.dumps({"bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()}).encode())
+        elif self.path == "/say":
+            with CHANGED:
+                SAID.append(self.content().decode())
+                CHANGED.notify_all()
+            self.answer(b"")
         else:
             self.mirror()
 
@@ -89,6 +102,21 @@ class Application(BaseHTTPRequestHandler):
         fields = {name.lower(): value for name, value in self.headers.items()}
         said = {"method": self.command, "target": self.path, "fields": fields, "body": self.content().decode()}
         self.answer(json.dumps(said).encode(), ("Content-Type", "application/json"))
+
+    def listen(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(b"retry: 50\n\n")
+        at = int(self.headers.get("Last-Event-ID") or 0)
+        while True:
+            with CHANGED:
+                CHANGED.wait_for(lambda: len(SAID) > at)
+                texts = SAID[at:]
+            for text in texts:
+                at += 1
+                self.wfile.write(f"id: {at}\ndata: {text}\n\n".encode())
 
     def file(self):
         more = [("Content-Disposition", 'attachment; filename="saved.bin"')] if "save" in self.path else []

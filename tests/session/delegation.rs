@@ -308,6 +308,30 @@ fn an_owner_lets_in_whom_it_has_signed_for_and_nobody_on_the_relays_word_alone()
 }
 
 #[test]
+fn a_device_comes_back_for_a_day_by_what_its_owner_has_signed_once() {
+    let day = Duration::from_secs(24 * 3600);
+    let mut pair = up(Delegation { until: later(day.as_secs()), ..delegation() }, Scope::Agent);
+    let end = pair.now + day;
+    let mut links = 1;
+    while pair.now + Duration::from_secs(900) < end {
+        pair.run(Duration::from_secs(600));
+        pair.cut();
+        // Nobody but the device's key is there to sign.
+        pair.up();
+        links += 1;
+    }
+    assert!(
+        links > 130 && pair.agent.asked.len() == links,
+        "{links} links, {} signatures",
+        pair.agent.asked.len()
+    );
+    assert!(pair.agent.downs().iter().all(|(_, retry_at)| retry_at.is_some()), "{:?}", pair.agent.downs());
+    pair.run(Duration::from_secs(1000));
+    let (reason, retry_at) = *pair.agent.downs().last().expect("over");
+    assert_eq!((fault(reason), retry_at), (Some(DelegationFault::Expired), None));
+}
+
+#[test]
 fn a_session_ends_with_its_delegation_and_does_not_come_back() {
     let mut pair = up(Delegation { until: later(30), ..delegation() }, Scope::Agent);
     pair.run(Duration::from_secs(27));

@@ -24,10 +24,16 @@ const PYTHON_PACKAGES: [&str; 8] = [
 const TUNELY_PYTHON: [&str; 2] = ["0.12.0", "0.2.1"];
 /// The version of tunely's agent for Node.
 const TUNELY_NODE: &str = "0.2.1";
+/// The version of Socket.IO, whose chat opens in a browser.
+const SOCKET_IO: &str = "4.8.4";
 
 /// What could be installed, as variables for tests. The tests that need what is missing say so, and fail in CI.
 pub(crate) fn installed() -> Vec<(&'static str, PathBuf)> {
-    let peers = [("HVYM_TUNNEL_PYTHON", python()), ("HVYM_TUNNEL_TUNELY", tunely())];
+    let peers = [
+        ("HVYM_TUNNEL_PYTHON", python()),
+        ("HVYM_TUNNEL_TUNELY", tunely()),
+        ("HVYM_TUNNEL_SOCKET_IO", socket_io()),
+    ];
     let there = peers.into_iter().filter_map(|(variable, peer)| match peer {
         Ok(peer) => Some((variable, peer)),
         Err(error) => {
@@ -49,18 +55,30 @@ fn tunely() -> Result<PathBuf> {
     for version in TUNELY_PYTHON {
         venv(&folder.join(format!("python-{version}")), &[&format!("tunely=={version}")])?;
     }
-    let node = folder.join(format!("node-{TUNELY_NODE}"));
-    // npm links its programs by relative paths, so these may move.
-    if !node.join("node_modules/.bin/tunely").exists() {
-        let package = format!("tunely@{TUNELY_NODE}");
-        quiet(
-            Command::new("npm")
-                .args(["install", "--silent", "--no-fund", "--no-audit", "--prefix"])
-                .arg(&node)
-                .arg(package),
-        )?;
-    }
+    npm(&folder.join(format!("node-{TUNELY_NODE}")), "tunely", TUNELY_NODE)?;
     Ok(folder)
+}
+
+/// A folder in which Node finds Socket.IO.
+fn socket_io() -> Result<PathBuf> {
+    let folder = peers().join(format!("socket.io-{SOCKET_IO}"));
+    npm(&folder, "socket.io", SOCKET_IO)?;
+    Ok(folder)
+}
+
+/// Installs a package into a folder. npm links its programs by relative paths, so it may move.
+fn npm(folder: &Path, package: &str, version: &str) -> Result<()> {
+    let installed = folder.join("node_modules").join(package);
+    if installed.exists() {
+        return Ok(());
+    }
+    let wanted = format!("{package}@{version}");
+    quiet(
+        Command::new("npm")
+            .args(["install", "--silent", "--no-fund", "--no-audit", "--prefix"])
+            .arg(folder)
+            .arg(wanted),
+    )
 }
 
 /// The Python of a folder that has these packages.

@@ -26,6 +26,8 @@ const FOLDER: &str = "/.hvym-tunnel/";
 const WORKER: &str = "bridge-worker.js";
 const TEMPLATE: &str = include_str!("../sign-in/sign-in.html");
 const SERVICE_WORKER_ALLOWED: HeaderName = HeaderName::from_static("service-worker-allowed");
+const CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// Whether a request to such a host may be answered here.
 pub(crate) fn concerns(state: &RelayState, found: &Result<HostTarget, NameError>) -> bool {
@@ -101,7 +103,8 @@ fn is_read(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
 }
 
-/// What the page and the worker may load and whom they may speak to: this origin and the relay.
+/// What the page and the worker may load and whom they may speak to: this origin and the relay. A page that has opened this one,
+/// as an application of the same origin may, does not reach into it.
 fn protected(mut answer: Answer, state: &RelayState) -> Answer {
     let relay = state.settings.options.agent_url(state.info.port);
     let policy = format!(
@@ -114,6 +117,9 @@ fn protected(mut answer: Answer, state: &RelayState) -> Answer {
         headers.insert(CONTENT_SECURITY_POLICY, policy);
     }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    for name in [CROSS_ORIGIN_OPENER_POLICY, CROSS_ORIGIN_RESOURCE_POLICY] {
+        headers.insert(name, HeaderValue::from_static("same-origin"));
+    }
     answer
 }
 

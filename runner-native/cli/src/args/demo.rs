@@ -5,19 +5,21 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Output;
-use super::identity::{IdentityRole, SourceArgs};
+use super::identity::{IdentityRole, SourceArgs, known_relays};
 use crate::demo::DemoOptions;
 use crate::exit::{EXIT_CODES, ExitError};
+use hvym_tunnel_agent::settings::LinkSettings;
 use hvym_tunnel_net::key::Source;
 
 const AFTER: &str = "\
 Examples:
     hvym-tunnel demo
     hvym-tunnel demo --port 8080 --package ./node_modules/hvym-tunnel
+    hvym-tunnel demo --relay tunnel.example           for others to open, too
 
-Open the URL on the first line in a browser on this machine.";
+Open the URL on the first line in a browser, without --relay on this machine.";
 
-/// Show a page that is an agent itself, with a relay for this machine alone
+/// Show a page that is an agent itself, with a relay for this machine alone unless one is named
 #[derive(Args, Debug)]
 #[command(after_help = format!("{AFTER}\n\n{EXIT_CODES}"))]
 pub(crate) struct DemoArgs {
@@ -27,6 +29,8 @@ pub(crate) struct DemoArgs {
     /// The folder of the browser package; by default `package` beside the folder of this program
     #[arg(long, value_name = "FOLDER", env = "HVYM_TUNNEL_PACKAGE", hide_env = true)]
     package: Option<PathBuf>,
+    #[command(flatten)]
+    link: LinkSettings,
     #[command(flatten)]
     source: SourceArgs,
     #[command(flatten)]
@@ -41,7 +45,8 @@ impl DemoArgs {
     pub(crate) fn options(self) -> Result<(Source, DemoOptions), ExitError> {
         let source = self.source.source(IdentityRole::Agent);
         let package = self.package.unwrap_or_else(beside);
-        Ok((source, DemoOptions { port: self.port, package }))
+        let known_relays = known_relays(&source);
+        Ok((source, DemoOptions { port: self.port, package, link: self.link, known_relays }))
     }
 }
 

@@ -5,13 +5,32 @@ import { owner } from "./owner.js";
 const at = (id) => document.getElementById(id);
 // The page is itself a service: its host name is that of the relay below one label.
 const relay = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host.slice(location.host.indexOf(".") + 1)}`;
-const identity = await Identity.generate();
+const identity = await keptIdentity();
 let tunnel = null;
 let asking = null;
 
-at("relay").textContent = relay;
+at("relay").value = relay;
 at("service").value = `${owner}/demo`;
 at("address").textContent = identity.address;
+
+/** The key that this browser keeps; one of this tab where browsers keep none. */
+async function keptIdentity() {
+  try {
+    return await Identity.persistent();
+  } catch (error) {
+    at("key").textContent = `This key lasts as long as this tab: ${error.message}.`;
+    at("forget").hidden = true;
+    return Identity.generate();
+  }
+}
+
+/** Hides one control and shows another, which has the focus if the hidden one had it. */
+function swap(hidden, shown) {
+  const hadFocus = at(hidden).contains(document.activeElement);
+  at(hidden).hidden = true;
+  at(shown).hidden = false;
+  if (hadFocus) (at(shown).querySelector("a") ?? at(shown)).focus();
+}
 
 function clock() {
   return new Date().toLocaleTimeString(undefined, { hour12: false });
@@ -36,8 +55,16 @@ function show(state) {
   if (!isUp) at("latency").textContent = "";
 }
 
+const said = ({ message, hint }) => (hint ? `${message}: ${hint}` : message);
+
 at("connect").addEventListener("click", () => {
-  tunnel = new Tunnel({ relay, identity });
+  try {
+    tunnel = new Tunnel({ relay: at("relay").value.trim(), identity });
+  } catch (error) {
+    log(said(error), true);
+    return;
+  }
+  at("relay").disabled = true;
   tunnel.addEventListener("state", ({ detail }) => {
     show(detail.state);
     log(detail.state);
@@ -45,36 +72,48 @@ at("connect").addEventListener("click", () => {
   tunnel.addEventListener("latency", ({ detail }) => {
     at("latency").textContent = `${detail.milliseconds.toFixed(1)} ms`;
   });
-  tunnel.addEventListener("down", ({ detail }) => log(detail.message, true));
-  tunnel.addEventListener("error", ({ detail }) => log(detail.message ?? String(detail), true));
-  at("connect").hidden = true;
-  at("disconnect").hidden = false;
+  tunnel.addEventListener("down", ({ detail }) => log(said(detail.error ?? detail), true));
+  tunnel.addEventListener("error", ({ detail }) => log(detail.message ? said(detail) : String(detail), true));
+  swap("connect", "disconnect");
 });
 
 at("disconnect").addEventListener("click", async () => {
   await tunnel.close();
   tunnel = null;
-  at("disconnect").hidden = true;
-  at("connect").hidden = false;
-  at("url").hidden = true;
-  at("offer").hidden = false;
+  at("relay").disabled = false;
+  swap("disconnect", "connect");
+  swap("offered", "offer");
   show("disconnected");
 });
 
 at("offer").addEventListener("click", async () => {
-  at("offer").disabled = true;
   try {
     const url = await tunnel.serve("tab", answer, { public: true });
     at("url").href = url;
     at("url").textContent = url;
-    at("url").hidden = false;
-    at("offer").hidden = true;
+    at("qr").src = `qr.svg?${url}`;
+    swap("offer", "offered");
     log(`offered at ${url}`);
   } catch (error) {
-    log(error.message, true);
-    at("offer").disabled = false;
+    log(said(error), true);
   }
 });
+
+at("forget").addEventListener("click", async () => {
+  await tunnel?.close();
+  await identity.forget();
+  location.reload();
+});
+
+for (const button of document.querySelectorAll("[data-copy]")) {
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(at(button.dataset.copy).textContent);
+    button.textContent = "Copied";
+    setTimeout(() => {
+      button.textContent = "Copy";
+    }, 2000);
+  });
+}
 
 // Answers a visitor of this tab.
 async function answer(request) {
@@ -97,8 +136,7 @@ async function answer(request) {
 at("reach").addEventListener("click", async () => {
   const answer = at("answer");
   asking = new AbortController();
-  at("reach").disabled = true;
-  at("abort").hidden = false;
+  swap("reach", "abort");
   const start = performance.now();
   try {
     const response = await tunnel.fetch(at("service").value.trim(), at("path").value, { signal: asking.signal });
@@ -110,10 +148,9 @@ at("reach").addEventListener("click", async () => {
     }
   } catch (error) {
     if (asking.signal.aborted) answer.append("\n(stopped)");
-    else answer.textContent = error.message;
+    else answer.textContent = said(error);
   } finally {
-    at("abort").hidden = true;
-    at("reach").disabled = tunnel?.state !== "connected";
+    swap("abort", "reach");
   }
 });
 

@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use hvym_tunnel_agent::ServiceSpec;
+use hvym_tunnel_agent::settings::LinkSettings;
 
 use crate::embedded::OwnRelay;
 use crate::exit::{Exit, ExitError};
@@ -15,16 +16,20 @@ use crate::expose::{self, ExposeOptions};
 use crate::report::Reporter;
 use crate::signals::StopSignals;
 use hvym_tunnel_net::key::Identity;
+use hvym_tunnel_net::known_relays::KnownRelays;
 use hvym_tunnel_net::listener::TcpListener;
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::target::Target;
 use site::Site;
 
 /// What `demo` does.
-#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct DemoOptions {
-    /// Where its relay listens, on this machine alone; 0 is a free port.
+    /// Where a relay of its own listens, on this machine alone; 0 is a free port.
     pub port: u16,
+    /// The link to the relay; without one there is a relay of its own.
+    pub link: LinkSettings,
+    /// Where relays whose addresses nobody told are kept.
+    pub known_relays: Option<KnownRelays>,
     /// The folder of the browser package.
     pub package: PathBuf,
 }
@@ -45,15 +50,15 @@ pub(crate) async fn run(
     let listener = TcpListener::listen((Ipv4Addr::LOCALHOST, 0).into(), None).map_err(refused)?;
     let at = listener.local_addr().map_err(refused)?;
     let serving = spawn(site.serve(listener));
-    let ended = expose::run(identity, options_for(at, options.port), reporter, signals).await;
+    let ended = expose::run(identity, options_for(at, options), reporter, signals).await;
     serving.cancel().await;
     ended
 }
 
 /// The page at the bare address, under the name that it reaches itself by.
-fn options_for(at: SocketAddr, port: u16) -> ExposeOptions {
+fn options_for(at: SocketAddr, DemoOptions { port, link, known_relays, .. }: DemoOptions) -> ExposeOptions {
     let target = Target::local(at.port());
     let exposed = ExposeOptions::new(ServiceSpec::new(site::service(), target));
     let own_relay = OwnRelay { port: Some(port), is_reaching: true, ..OwnRelay::default() };
-    ExposeOptions { own_relay, ..exposed }
+    ExposeOptions { own_relay, link, known_relays, ..exposed }
 }

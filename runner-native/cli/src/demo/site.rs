@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, Incoming};
@@ -19,6 +19,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 
 use crate::exit::{Exit, ExitError};
+use crate::qr_code;
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_net::hyper::Io;
 use hvym_tunnel_net::listener::TcpListener;
@@ -35,9 +36,9 @@ const PAGE: [(&str, &str); 3] = [
 ];
 /// Below this the browser package is served.
 const PACKAGE: &str = "hvym-tunnel/";
-/// Scripts and connections of this machine alone: the page must work without a network, and show that it does.
+/// Scripts of this machine alone: the page must work without a network, and show that it does. A person names the relay.
 const POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src 'self' data:; \
-    connect-src 'self' ws://localhost:*";
+    connect-src 'self' ws: wss:";
 /// Between two events of `/ticks`.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -100,7 +101,7 @@ impl Site {
 
     async fn converse(self: Arc<Self>, tcp: Tcp) {
         let service = service_fn(|request: Request<Incoming>| {
-            let answer = self.answer(request.method(), request.uri().path());
+            let answer = self.answer(request.method(), request.uri());
             async move { Ok::<_, Infallible>(answer) }
         });
         if let Err(error) = http1::Builder::new().serve_connection(Io(tcp), service).await {
@@ -108,17 +109,24 @@ impl Site {
         }
     }
 
-    fn answer(&self, method: &Method, path: &str) -> Response<Content> {
+    fn answer(&self, method: &Method, uri: &Uri) -> Response<Content> {
         if !matches!(*method, Method::GET | Method::HEAD) {
             return text(StatusCode::METHOD_NOT_ALLOWED, "This page is only for reading.\n");
         }
-        match path {
+        match uri.path() {
+            "/qr.svg" => match uri.query().and_then(qr_code::svg) {
+                Some(image) => {
+                    let kind = HeaderValue::from_static("image/svg+xml");
+                    respond(StatusCode::OK, kind, Full::new(Bytes::from(image)).boxed_unsync())
+                }
+                None => text(StatusCode::URI_TOO_LONG, "That is too long for a QR code.\n"),
+            },
             "/hello" => text(StatusCode::OK, "Hello from the machine that runs the demo.\n"),
             "/ticks" => {
                 let ticks = Ticks { timer: Timer::after(TICK), count: 0 };
                 respond(StatusCode::OK, HeaderValue::from_static("text/event-stream"), ticks.boxed_unsync())
             }
-            _ => {
+            path => {
                 let name = path.trim_start_matches('/');
                 let name = if name.is_empty() { "index.html" } else { name };
                 match self.files.get(name) {
@@ -188,7 +196,9 @@ mod tests {
     #[test]
     fn the_page_and_the_package_are_served_and_nothing_else() {
         let site = site("files");
-        let status = |method: Method, path: &str| site.answer(&method, path).status().as_u16();
+        let status = |method: Method, path: &'static str| {
+            site.answer(&method, &Uri::from_static(path)).status().as_u16()
+        };
         for path in [
             "/",
             "/index.html",
@@ -198,19 +208,23 @@ mod tests {
             "/hvym-tunnel/index.js",
             "/hello",
             "/ticks",
+            "/qr.svg?http://tab--x.localhost:4897/",
         ] {
             assert_eq!(status(Method::GET, path), 200, "{path}");
         }
         for path in ["/../Cargo.toml", "/hvym-tunnel/", "/hvym-tunnel/../index.js", "/x"] {
             assert_eq!(status(Method::GET, path), 404, "{path}");
         }
+        assert_eq!(status(Method::GET, "/qr.svg"), 414);
         assert_eq!(status(Method::POST, "/hello"), 405);
     }
 
     #[test]
     fn modules_have_the_type_that_browsers_demand() {
         let site = site("types");
-        let kind = |path: &str| site.answer(&Method::GET, path).headers()[CONTENT_TYPE].clone();
+        let kind = |path: &'static str| {
+            site.answer(&Method::GET, &Uri::from_static(path)).headers()[CONTENT_TYPE].clone()
+        };
         assert!(kind("/demo.js").to_str().is_ok_and(|kind| kind.ends_with("/javascript")));
         assert_eq!(kind("/"), "text/html");
     }

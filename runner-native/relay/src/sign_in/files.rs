@@ -27,6 +27,7 @@ pub(super) const FILES: &[(&str, &[u8])] = &[
     ("shared.js", include_bytes!("../../sign-in/shared.js.gz")),
     ("sign-in.css", include_bytes!("../../sign-in/sign-in.css.gz")),
     ("sign-in.js", include_bytes!("../../sign-in/sign-in.js.gz")),
+    ("site-data.js", include_bytes!("../../sign-in/site-data.js.gz")),
     ("store.js", include_bytes!("../../sign-in/store.js.gz")),
     ("streams.js", include_bytes!("../../sign-in/streams.js.gz")),
     ("target.js", include_bytes!("../../sign-in/target.js.gz")),
