@@ -90,7 +90,7 @@ fn a_device_serves_under_its_owners_name_until_the_owner_takes_it_back() {
     let left = relay.program.event("agent_left");
     assert_eq!(left["key"].as_str(), Some(&*address(DEVICE).to_string()));
     is_refused(delegated.expose(&relay, service.port), "revoked by its owner");
-    let list = run(&delegated.owner, &["identity", "list"]);
+    let list = run(&delegated.owner, &["identity", "delegations"]);
     assert!(list.contains("revoked at 127.0.0.1"), "{list}");
 
     let relay = relay.restart(&[]);

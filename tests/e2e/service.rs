@@ -85,7 +85,10 @@ stop() { [ ! -e "$HOME/$1.pid" ] || kill "$(cat "$HOME/$1.pid")" 2> /dev/null; r
 case "$1" in
     daemon-reload) ;;
     enable) mkdir -p "$wants" && ln -sf "$units/$2.service" "$wants/" ;;
-    disable) stop "$3"; rm -f "$wants/$3.service" ;;
+    disable) [ "$2" = --now ] && { shift; stop "$2"; }; rm -f "$wants/$2.service" ;;
+    is-enabled) [ -e "$wants/$2.service" ] && echo enabled || { echo disabled; exit 1; } ;;
+    is-active) kill -0 "$(cat "$HOME/$2.pid")" 2> /dev/null && echo active || { echo inactive; exit 3; } ;;
+    status) [ "$2" = --no-pager ] && echo "$3 is known" ;;
     start) start "$2" ;;
     stop) stop "$2" ;;
     restart) stop "$2"; start "$2" ;;
@@ -164,7 +167,10 @@ fn whoever_starts_it_is_told_that_it_is_ready_and_lives_and_stops() {
         format!("[[link]]\nrelay = \"{relay}\"\n\n[[service]]\nname = \"web\"\ntarget = \"3000\"\n");
     fs::create_dir_all(home.path("config/hvym-tunnel")).expect("a folder takes a folder");
     fs::write(home.path("config/hvym-tunnel/config.toml"), settings).expect("a folder takes a file");
-    for command in [&["expose", "3000", "--relay", &relay][..], &["relay", "--listen", "0"], &["up"]] {
+    let manager = ["manager", "--set", "api.enabled=false"];
+    for command in
+        [&["expose", "3000", "--relay", &relay][..], &["relay", "--listen", "0"], &["up"], &manager]
+    {
         let mut started = home.command(command);
         started.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "20000");
         let mut program = Program::start(started);
@@ -178,4 +184,35 @@ fn whoever_starts_it_is_told_that_it_is_ready_and_lives_and_stops() {
         while socket.recv(&mut [0; 256]).is_ok() {}
         socket.set_nonblocking(false).expect("a socket");
     }
+}
+
+#[test]
+fn a_setting_has_the_service_start_with_the_machine_and_doctor_says_how_it_is() {
+    let home = Home::new();
+    let port = nobody().to_string();
+    let ours = |arguments: &[&str]| {
+        let mut program = with_manager(&home, home.command(arguments));
+        (program.code(), program.transcript())
+    };
+    let wanted = home.path("config/systemd/user/default.target.wants/hvym-tunnel.service");
+    let (_, before) = ours(&["config", "set", "start.auto_start_on_boot", "true"]);
+    assert!(before.contains("hvym-tunnel service install"), "{before}");
+    assert!(ours(&["doctor"]).1.contains("it is not installed"));
+    let install = ["service", "install", "--user", "--", "expose", &port, "--relay", "ws://127.0.0.1:1"];
+    assert_eq!(ours(&install).0, 0);
+    assert!(wanted.exists());
+    assert!(ours(&["doctor"]).1.contains("yours is active, and starts by itself"));
+    assert_eq!(ours(&["config", "set", "start.auto_start_on_boot", "false"]).0, 0);
+    assert!(!wanted.exists(), "it starts all the same");
+    assert!(ours(&["doctor"]).1.contains("yours is active, and does not start by itself"));
+    assert_eq!(ours(&["config", "set", "start.auto_start_on_boot", "true"]).0, 0);
+    assert!(wanted.exists());
+    for (verb, active) in [("stop", false), ("start", true), ("restart", true)] {
+        assert_eq!(ours(&["service", verb, "--user"]).0, 0);
+        let (_, said) = ours(&["doctor"]);
+        assert_eq!(said.contains("yours is active"), active, "{verb}: {said}");
+    }
+    let (code, said) = ours(&["service", "status", "--user"]);
+    assert!(code == 0 && said.contains("hvym-tunnel is known"), "{said}");
+    assert_eq!(ours(&["service", "uninstall", "--user"]).0, 0);
 }

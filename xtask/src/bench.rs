@@ -30,6 +30,8 @@ mod sink;
 #[cfg(unix)]
 mod table;
 #[cfg(unix)]
+pub(crate) mod targets;
+#[cfg(unix)]
 mod tunnel;
 #[cfg(unix)]
 mod wire;

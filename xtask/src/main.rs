@@ -24,6 +24,7 @@ cargo xtask <command>
   matrix      older agents on the relay, and the agent on older relays: the real programs, as a table
   bench       mux [RUNS]: the multiplexer beside the crate yamux; instructions [--record]: what it takes, counted;
               tunnel [RUNS] [--quick]: the program beside two nginx, and beside other tunnels that are installed
+  targets     [--program FILE]: what a manager takes, idle and under load, beside what it may take at most
   fuzz        [TARGET..] [--seconds N] [--keep]: every target for a minute, or those named; with --keep, inputs that reach
               something new are added to fuzz/corpus. TARGET --input FILE: replays FILE. --coverage: which functions
               the corpus reaches
@@ -41,6 +42,8 @@ fn main() -> ExitCode {
         "test" => test::run(rest),
         "matrix" => matrix::run(rest),
         "bench" => bench::run(rest),
+        #[cfg(unix)]
+        "targets" => bench::targets::run(rest),
         "fuzz" => fuzz::run(rest),
         "python" => python::run(rest),
         "wasm" => wasm(rest),

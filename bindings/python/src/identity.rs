@@ -9,6 +9,7 @@ use hvym_tunnel_core::stellar::{Address, Claims, SigningInput};
 use hvym_tunnel_core::time::UnixTime;
 use hvym_tunnel_net::clock;
 use hvym_tunnel_net::key;
+use hvym_tunnel_net::passphrase::PassphraseSource;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -50,7 +51,9 @@ impl Identity {
     /// The key pair in a file that only its owner may read.
     #[staticmethod]
     fn load(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
-        key::Identity::from_file(&path).map(Self::new).map_err(|error| of_key(py, &error))
+        key::Identity::from_file(&path, &PassphraseSource::default())
+            .map(Self::new)
+            .map_err(|error| of_key(py, &error))
     }
 
     /// Writes the secret to a file that only its owner may read.

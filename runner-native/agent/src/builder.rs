@@ -12,7 +12,6 @@ use hvym_tunnel_core::stellar::delegation::SignedDelegation;
 use hvym_tunnel_core::stellar::{Address, Scope};
 use hvym_tunnel_net::clock::{self, Clock};
 use hvym_tunnel_net::events::{EVENT_CAPACITY, event_channel};
-use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::known_relays::KnownRelays;
 use hvym_tunnel_net::link_driver::LinkHandle;
 use hvym_tunnel_net::observer::Observer;
@@ -20,6 +19,7 @@ use hvym_tunnel_net::proxy::Proxy;
 use hvym_tunnel_net::rlimit::raise_open_files;
 use hvym_tunnel_net::runtime::Task;
 use hvym_tunnel_net::runtime::{RuntimeHandle, spawn};
+use hvym_tunnel_net::signer::Signer;
 use hvym_tunnel_net::socket::{self, DialOptions};
 use hvym_tunnel_net::target::RelayUrl;
 use smol::channel::bounded;
@@ -46,9 +46,9 @@ const COMMAND_CAPACITY: usize = 4;
 pub enum Agent {}
 
 impl Agent {
-    /// An agent with this identity, without a relay and services yet.
-    pub fn builder(identity: impl Into<Arc<Identity>>) -> AgentBuilder {
-        AgentBuilder { launch: Launch::new(identity.into()), compat: None, services: Vec::new() }
+    /// An agent whose logins this identity, or this signer, signs, without a relay and services yet.
+    pub fn builder(signer: impl Into<Signer>) -> AgentBuilder {
+        AgentBuilder { launch: Launch::new(signer.into()), compat: None, services: Vec::new() }
     }
 }
 
@@ -183,7 +183,7 @@ impl AgentBuilder {
 
 /// What agents and forwards are started from.
 pub(crate) struct Launch {
-    pub(crate) identity: Arc<Identity>,
+    pub(crate) signer: Signer,
     pub(crate) link: LinkSettings,
     /// In place of the one that the settings of the link name.
     pub(crate) delegation: Option<SignedDelegation>,
@@ -196,11 +196,11 @@ pub(crate) struct Launch {
 }
 
 impl Launch {
-    pub(crate) fn new(identity: Arc<Identity>) -> Self {
+    pub(crate) fn new(signer: Signer) -> Self {
         let link = LinkSettings::default();
         let (observer, event_capacity) = (Arc::new(()), EVENT_CAPACITY);
         Self {
-            identity,
+            signer,
             link,
             delegation: None,
             names: Vec::new(),
@@ -221,14 +221,14 @@ impl Launch {
         let delegation = match (&self.delegation, &self.link.delegation) {
             (Some(signed), _) => Some(signed.clone()),
             (None, Some(path)) => Some(delegation::load(path)?),
-            (None, None) => None,
+            (None, None) => self.signer.delegation().cloned(),
         };
         let login = match delegation {
             Some(signed) => {
-                delegation::check(&signed, &self.identity)?;
+                delegation::check(&signed, self.signer.key_address())?;
                 AgentLogin::by_delegation(signed)
             }
-            None => AgentLogin::new(self.identity.address()),
+            None => AgentLogin::new(self.signer.address()),
         };
         let scope = match purpose {
             Purpose::Expose { .. } => Scope::Agent,
@@ -265,7 +265,7 @@ impl Launch {
             Purpose::Expose { .. } => SessionRole::Agent,
         };
         let process = Process { instance: None, role, label: self.process_label };
-        let mut config = config(&self.identity, &relay, &self.link, login, services, process, streams);
+        let mut config = config(&self.signer, &relay, &self.link, login, services, process, streams);
         config.names.clone_from(&self.names);
         let memory = match self.known_relays.filter(|_| compat.is_none()) {
             Some(file) => RelayMemory::recall(file, &config.relay, &mut config.login)?,
@@ -287,15 +287,15 @@ impl Launch {
             sink: EventSink::new(self.observer, sender),
             clock,
         };
-        Ok(Prepared { shared, identity: self.identity, address, dial_options, memory, events })
+        Ok(Prepared { shared, signer: self.signer, address, dial_options, memory, events })
     }
 }
 
 /// An agent that is ready to run.
 pub(crate) struct Prepared {
     pub(crate) shared: Shared,
-    identity: Arc<Identity>,
-    /// Who the agent is: `identity`, or whom it acts for.
+    signer: Signer,
+    /// Who the agent is: the account of the key that signs, or the one that it acts for.
     address: Address,
     dial_options: DialOptions,
     memory: Option<RelayMemory>,
@@ -305,12 +305,12 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Runs it in a task of its own; `listener` takes the local connections of a forward, and ends with it.
     pub(crate) fn run(self, listener: Option<(std::net::SocketAddr, Task<()>)>) -> AgentControl {
-        let Prepared { shared, identity, address, dial_options, memory, events } = self;
+        let Prepared { shared, signer, address, dial_options, memory, events } = self;
         let (listen, listener) = listener.unzip();
         let (commands, receiver) = bounded(COMMAND_CAPACITY);
         let (at_end, ended) = bounded(1);
         let outcome = Arc::<Outcome>::default();
-        let runner = AgentRunner::new(shared.clone(), identity, address, dial_options, memory, receiver);
+        let runner = AgentRunner::new(shared.clone(), signer, address, dial_options, memory, receiver);
         let result = Arc::clone(&outcome);
         spawn(async move {
             result.set(runner.run(listener).await);
@@ -344,7 +344,7 @@ pub(crate) fn dial_url(relay: &RelayUrl) -> String {
 }
 
 fn config(
-    identity: &Arc<Identity>,
+    signer: &Signer,
     relay: &RelayUrl,
     link: &LinkSettings,
     login: AgentLogin,
@@ -364,7 +364,7 @@ fn config(
         link: LinkConfig {
             keepalive: link.keepalive.into(),
             mux: MuxConfig::acceptor().with(|config| config.max_inbound_streams = streams),
-            fallback: Some(compat::fallback(identity)),
+            fallback: Some(compat::fallback(signer)),
         },
         backoff: link.retry.into(),
         names: Vec::new(),

@@ -9,7 +9,7 @@ use hvym_tunnel_compat::{HvymFallback, TokenLogin};
 use hvym_tunnel_core::agent::DialTarget;
 use hvym_tunnel_core::dialect::Proto;
 use hvym_tunnel_core::handshake::SharedFallback;
-use hvym_tunnel_net::key::Identity;
+use hvym_tunnel_net::signer::Signer;
 use hvym_tunnel_net::socket::DialOptions;
 use hvym_tunnel_net::target::RelayUrl;
 
@@ -79,13 +79,14 @@ pub(crate) fn login(settings: &CompatSettings) -> TokenLogin {
     }
 }
 
-/// Serves a relay that is an existing HVYM server: messages are sealed wherever the two accounts share a key.
-pub(crate) fn fallback(identity: &Arc<Identity>) -> SharedFallback {
-    let identity = Arc::clone(identity);
+/// Serves a relay that is an existing HVYM server: messages are sealed wherever the two accounts share a key, for which the agent
+/// must hold its own.
+pub(crate) fn fallback(signer: &Signer) -> SharedFallback {
+    let identity = signer.identity().map(Arc::clone);
     SharedFallback::new(HvymFallback::sealing(move |relay| {
-        let key = identity.derive(|seed| SealKey::agree(seed, relay)).ok();
+        let key = identity.as_ref().and_then(|own| own.derive(|seed| SealKey::agree(seed, relay)).ok());
         if key.is_none() {
-            // Its address is no usable key; the login is signed all the same.
+            // Its address is no usable key, or the signer has ours; the login is signed all the same.
             tracing::warn!(%relay, "messages cannot be sealed");
         }
         key

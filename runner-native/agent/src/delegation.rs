@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::stellar::delegation::{DelegationError, SignedDelegation};
 use hvym_tunnel_net::files;
-use hvym_tunnel_net::key::{self, Identity};
+use hvym_tunnel_net::key;
 use thiserror::Error;
 
 /// Maximum size of a delegation's file in bytes: 2 KiB of text, quoted, and a signature.
@@ -42,11 +43,11 @@ pub(crate) fn load(path: &Path) -> Result<SignedDelegation, DelegationFileError>
     Ok(SignedDelegation::from_json(text.trim().as_bytes())?)
 }
 
-/// Whether `identity` can act by this delegation. What else it allows, the relay says.
+/// Whether the key of `address` can act by this delegation. What else it allows, the relay says.
 ///
 /// # Errors
 /// [`DelegationFileError::Refused`].
-pub(crate) fn check(signed: &SignedDelegation, identity: &Identity) -> Result<(), DelegationFileError> {
-    signed.clone().verify()?.check_key(identity.address())?;
+pub(crate) fn check(signed: &SignedDelegation, address: Address) -> Result<(), DelegationFileError> {
+    signed.clone().verify()?.check_key(address)?;
     Ok(())
 }

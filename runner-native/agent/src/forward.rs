@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::stellar::delegation::SignedDelegation;
-use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::known_relays::KnownRelays;
 use hvym_tunnel_net::observer::Observer;
 use hvym_tunnel_net::runtime::{RuntimeHandle, spawn};
+use hvym_tunnel_net::signer::Signer;
 use hvym_tunnel_net::target::{RelayUrl, ServiceAddress};
 
 use crate::builder::Launch;
@@ -30,10 +30,10 @@ use local::LocalListener;
 pub enum Forward {}
 
 impl Forward {
-    /// A forward with this identity, which the owner of the service must admit.
-    pub fn builder(identity: impl Into<Arc<Identity>>) -> ForwardBuilder {
+    /// A forward with this identity, or that of this signer, which the owner of the service must admit.
+    pub fn builder(signer: impl Into<Signer>) -> ForwardBuilder {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        ForwardBuilder { launch: Launch::new(identity.into()), to: None, listen }
+        ForwardBuilder { launch: Launch::new(signer.into()), to: None, listen }
     }
 }
 

@@ -1,12 +1,11 @@
 //! Has a relay take a delegation for revoked: one login, one question, one answer.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::stellar::delegation::DelegationId;
 use hvym_tunnel_core::time::UnixTime;
-use hvym_tunnel_net::key::Identity;
+use hvym_tunnel_net::signer::Signer;
 use hvym_tunnel_net::timeout::within;
 
 use crate::builder::Launch;
@@ -26,13 +25,13 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// # Errors
 /// The relay cannot be reached, does not let the identity in, or does not revoke.
 pub async fn revoke(
-    identity: Arc<Identity>,
+    signer: impl Into<Signer>,
     mut link: LinkSettings,
     id: DelegationId,
     until: Option<UnixTime>,
 ) -> Result<bool, AgentError> {
     link.retry.no_retry = true;
-    let mut launch = Launch::new(identity);
+    let mut launch = Launch::new(signer.into());
     launch.link = link;
     let control = launch.prepare(Purpose::Revoke, None, ServiceTable::new(Vec::new())?)?.run(None);
     match within(ANSWER_TIMEOUT, answer(&control, id, until)).await {

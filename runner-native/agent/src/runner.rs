@@ -1,4 +1,4 @@
-//! Runs one agent: drives the core's machine, dials and signs for it, serves its streams, and ends it.
+//! Runs one agent: drives the core's machine, dials and has logins signed for it, serves its streams, and ends it.
 //!
 //! Knows nothing of the protocol. It does what the machine asks for, and turns what it says into events.
 
@@ -11,15 +11,16 @@ use hvym_tunnel_core::agent::{Agent as AgentMachine, AgentEvent as MachineEvent,
 use hvym_tunnel_core::dialect::MUX_YAMUX;
 use hvym_tunnel_core::handshake::Endpoint;
 use hvym_tunnel_core::machine::Machine;
+use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::dial_error::{DialError, DialProblem};
-use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::link_driver::{DriverEvent, LinkHandle};
 use hvym_tunnel_net::link_task::LinkTask;
 use hvym_tunnel_net::runtime::Task;
 use hvym_tunnel_net::runtime::spawn;
+use hvym_tunnel_net::signer::Signer;
 use hvym_tunnel_net::socket::{self, DialOptions, Socket};
 use hvym_tunnel_net::timeout::within;
 use hvym_tunnel_net::timer::Timer;
@@ -33,6 +34,7 @@ use crate::network_monitor::{Change, NetworkMonitor};
 use crate::registration_check::RegistrationCheck;
 use crate::relay_memory::RelayMemory;
 use crate::service::{Dispatcher, ServiceTable};
+use crate::signatures::{Answer, Signatures};
 
 /// How long the close of the link may take. It is queued already; a network that is gone never confirms it.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
@@ -68,7 +70,7 @@ impl Shared {
 /// The task of one agent.
 pub(crate) struct AgentRunner {
     shared: Shared,
-    identity: Arc<Identity>,
+    signatures: Signatures,
     driver: LinkTask<AgentMachine>,
     dispatcher: Arc<Dispatcher>,
     monitor: NetworkMonitor,
@@ -100,6 +102,7 @@ enum Woke {
     Drain(Duration),
     Stop,
     Dialled(AttemptId, Result<Box<Socket>, DialError>),
+    Signed(Answer),
     Driver(DriverEvent<MachineEvent>),
     Changed(Change),
     Drained,
@@ -113,17 +116,17 @@ enum Next {
 }
 
 impl AgentRunner {
-    /// Nothing runs yet; the machine is about to dial, and to log in as `address` with the key of `identity`.
+    /// Nothing runs yet; the machine is about to dial, and to log in as `address` by what `signer` signs.
     pub(crate) fn new(
         shared: Shared,
-        identity: Arc<Identity>,
+        signer: Signer,
         address: Address,
         dial_options: DialOptions,
         memory: Option<RelayMemory>,
         commands: Receiver<Duration>,
     ) -> Self {
         Self {
-            identity,
+            signatures: Signatures::new(signer),
             driver: LinkTask::spawn(shared.agent.clone()),
             dispatcher: Dispatcher::new(
                 Arc::clone(&shared.table),
@@ -196,11 +199,12 @@ impl AgentRunner {
             }
             Woke::Drained
         };
+        let signed = self.signatures.next().map(Woke::Signed);
         let driver = self.driver.next().map(Woke::Driver);
         let changed = self.monitor.changed().map(Woke::Changed);
         let command = self.commands.recv().map(|command| command.map_or(Woke::Stop, Woke::Drain));
         // In this order when several are ready: the owner first.
-        or(command, or(dialled, or(deadline, or(drained, or(changed, driver))))).await
+        or(command, or(dialled, or(signed, or(deadline, or(drained, or(changed, driver)))))).await
     }
 
     /// The nearest moment at which something must be done.
@@ -229,6 +233,7 @@ impl AgentRunner {
                 self.dialling.problem = Some(error.problem);
                 self.shared.agent.with(|agent, now| agent.handle_close_from(attempt, error.close, now));
             }
+            Woke::Signed(answer) => self.handle_signature(answer),
             Woke::Changed(change) => {
                 tracing::info!(?change, "probing the link");
                 self.shared.agent.with(|agent, now| agent.network_changed(now));
@@ -253,6 +258,10 @@ impl AgentRunner {
             }
             Ok(Box::new(socket))
         }))
+    }
+
+    fn handle_signature(&self, (input, signature): Answer) {
+        self.shared.agent.with(|agent, now| agent.handle_signature(&input, signature, now));
     }
 
     fn on_up(&mut self, endpoint: Endpoint) -> Result<(), AgentError> {
@@ -284,8 +293,9 @@ impl AgentRunner {
             }
             MachineEvent::Sign(input) => {
                 let input = input.reissued(self.shared.clock.wall().unix);
-                let signature = self.identity.sign(&input);
-                self.shared.agent.with(|agent, now| agent.handle_signature(&input, Some(signature), now));
+                if let Some(answer) = self.signatures.ask(input) {
+                    self.handle_signature(answer);
+                }
             }
             MachineEvent::Up(endpoint) => self.on_up(endpoint)?,
             MachineEvent::Bound { service, url } => {
@@ -326,6 +336,10 @@ impl AgentRunner {
                 if self.drain_until.is_some() {
                     // What was under way ended with the link.
                     return Ok(Next::End);
+                }
+                if self.signatures.is_waiting() && matches!(reason, DownReason::TimedOut(_)) {
+                    // Another login would be a second question beside the one that nobody answered.
+                    return Err(AgentError::Ended(DownReason::SignerRefused));
                 }
                 let problem = self.dialling.problem.take();
                 self.shared.update(|status, now| status.handle_down(reason, problem, retry_at, now))?;

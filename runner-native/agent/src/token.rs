@@ -9,6 +9,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use hvym_tunnel_net::key;
+use hvym_tunnel_net::passphrase::PassphraseSource;
 use hvym_tunnel_net::secret::{Secret, SecretError};
 
 /// The variable that may hold the token itself, for places without files.
@@ -22,13 +23,14 @@ const MAX_BYTES: usize = 8 * 1024;
 pub struct AuthToken(Secret);
 
 impl AuthToken {
-    /// The token in `file`, else in the variable [`TOKEN_VARIABLE`]; `None` if there is neither.
+    /// The token in `file`, which may be sealed by a passphrase of this source, else in the variable [`TOKEN_VARIABLE`]; `None` if
+    /// there is neither.
     ///
     /// # Errors
     /// [`AuthTokenError`] says what is wrong with the source, never what was in it.
-    pub fn load(file: Option<&Path>) -> Result<Option<Self>, AuthTokenError> {
+    pub fn load(file: Option<&Path>, passphrase: &PassphraseSource) -> Result<Option<Self>, AuthTokenError> {
         if let Some(path) = file {
-            return Self::decode(Secret::from_file(path)?, &key::shown(path)).map(Some);
+            return Self::decode(Secret::from_sealed_file(path, passphrase)?, &key::shown(path)).map(Some);
         }
         match std::env::var_os(TOKEN_VARIABLE).filter(|value| !value.is_empty()) {
             Some(value) => {

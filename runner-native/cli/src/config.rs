@@ -13,6 +13,7 @@ use hvym_tunnel_settings::{
 use crate::args::config::{ConfigAction, ConfigArgs, SettingsArgs};
 use crate::args::write_out;
 use crate::exit::{Exit, ExitError};
+use crate::service::start_on_boot;
 
 /// What a new file holds.
 pub(crate) const EMPTY: &str = "version = 1\n";
@@ -99,9 +100,16 @@ pub(crate) fn current(path: &Path) -> Result<String, FileError> {
 
 /// Copies the file, then puts `text` there. What is wrong is never written.
 fn change(path: &Path, text: &str) -> Result<(), ExitError> {
-    parse(text, path, &[])?;
+    let starts = |text: &str| parse(text, path, &[]).map(|loaded| loaded.settings.start.auto_start_on_boot);
+    let (is_wanted, was_wanted) = (starts(text)?, current(path).ok().and_then(|text| starts(&text).ok()));
     Backups::of_file(path).take(SystemTime::now())?;
     write(path, text)?;
+    if is_wanted != was_wanted.unwrap_or_default()
+        && let Err(error) = start_on_boot(is_wanted)
+    {
+        eprintln!("warning: {error}");
+        error.hint.iter().for_each(|hint| eprintln!("hint: {hint}"));
+    }
     Ok(())
 }
 

@@ -6,8 +6,7 @@ mod check;
 mod login;
 mod machine;
 mod relay;
-
-use std::sync::Arc;
+mod service;
 
 use hvym_tunnel_agent::settings::LinkSettings;
 use hvym_tunnel_net::key::Source;
@@ -38,12 +37,13 @@ pub(crate) struct DoctorOptions {
 /// Something is wrong; the exit code is that of the first fault.
 pub(crate) async fn run(options: DoctorOptions) -> Result<(), ExitError> {
     let mut found = Diagnosis::new(options.json);
-    let identity = machine::key(&options.source, &mut found)?.map(Arc::new);
+    let signer = machine::key(&options.source, &mut found)?;
     match &options.link.relay {
-        Some(relay) => relay::examine(relay, &options, identity, &mut found).await?,
+        Some(relay) => relay::examine(relay, &options, signer, &mut found).await?,
         None => relay::skip_all(&mut found)?,
     }
     machine::target(options.target.as_ref(), &mut found).await?;
     machine::ports(&mut found)?;
+    service::service(&mut found)?;
     found.finish()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::{Either, select};
 use hvym_tunnel_agent::settings::{CompatSettings, LinkSettings, SettingsError};
-use hvym_tunnel_agent::{Agent, AgentBuilder, AgentError, Identity, RelayUrl, ServiceSpec, offered_services};
+use hvym_tunnel_agent::{Agent, AgentBuilder, AgentError, RelayUrl, ServiceSpec, Signer, offered_services};
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_net::known_relays::KnownRelays;
 use hvym_tunnel_net::runtime::RuntimeHandle;
@@ -80,9 +80,8 @@ impl ExposeOptions {
         Ok(())
     }
 
-    fn builder(&self, identity: Arc<Identity>) -> AgentBuilder {
-        let builder =
-            Agent::builder(identity).link(self.link.clone()).known_relays(self.known_relays.clone());
+    fn builder(&self, signer: Signer) -> AgentBuilder {
+        let builder = Agent::builder(signer).link(self.link.clone()).known_relays(self.known_relays.clone());
         let builder = self.services.iter().cloned().fold(builder, AgentBuilder::service);
         let builder = match &self.process_label {
             Some(label) => builder.process_label(label),
@@ -114,13 +113,12 @@ impl<E: Into<ExitError>> From<E> for ServeError {
 /// # Errors
 /// Why it ended, unless a person asked for it after visitors could come.
 pub(crate) async fn run(
-    identity: Identity,
+    signer: Signer,
     mut options: ExposeOptions,
     reporter: Reporter,
     mut signals: StopSignals,
 ) -> Result<(), ExitError> {
-    let identity = Arc::new(identity);
-    while let Err(failure) = serve(&identity, &options, &reporter, &mut signals).await {
+    while let Err(failure) = serve(&signer, &options, &reporter, &mut signals).await {
         let [service] = &mut options.services[..] else { return Err(failure.error) };
         let Some(relay) = options.link.relay.as_ref().filter(|_| failure.is_service_refused) else {
             return Err(failure.error);
@@ -146,12 +144,12 @@ pub(crate) async fn run(
 
 /// The same, by one agent.
 async fn serve(
-    identity: &Arc<Identity>,
+    signer: &Signer,
     options: &ExposeOptions,
     reporter: &Reporter,
     signals: &mut StopSignals,
 ) -> Result<(), ServeError> {
-    let mut builder = options.builder(Arc::clone(identity));
+    let mut builder = options.builder(signer.clone());
     builder.check()?;
     if options.require_upstream {
         builder.probe().await?;
@@ -159,14 +157,14 @@ async fn serve(
     let (mut relay, mut own) = (options.link.relay.clone(), None);
     if relay.is_none() {
         let started =
-            own.insert(embedded::start(options.own_relay, options.link.keepalive, identity.address())?);
+            own.insert(embedded::start(options.own_relay, options.link.keepalive, signer.address())?);
         let url = started.url();
         let lan = options.own_relay.lan.is_some();
         reporter.tell(&Report::OwnRelay { relay: url.to_string(), lan });
         builder = builder.relay(url.clone()).relay_address(started.address());
         relay = Some(url);
     }
-    let reports = Arc::new(AgentReports::new(reporter.clone(), subject(identity, options, relay)));
+    let reports = Arc::new(AgentReports::new(reporter.clone(), subject(signer, options, relay)));
     let outcome = match builder.observer(Arc::clone(&reports) as _).start(&RuntimeHandle::current()) {
         Ok(agent) => {
             let _inspecting = inspect::begin(options.inspect, &agent, reporter)?;
@@ -194,7 +192,7 @@ async fn serve(
 }
 
 /// Which agent it is, for its reports.
-fn subject(identity: &Identity, options: &ExposeOptions, relay: Option<RelayUrl>) -> Subject {
+fn subject(signer: &Signer, options: &ExposeOptions, relay: Option<RelayUrl>) -> Subject {
     let compat = options.compat.as_ref();
     let proto = options.services.first().map(|service| service.target.proto());
     let purpose = AgentKind::Expose {
@@ -206,7 +204,7 @@ fn subject(identity: &Identity, options: &ExposeOptions, relay: Option<RelayUrl>
         None => url,
     });
     let relay = relay.map(|url| url.to_string()).unwrap_or_default();
-    Subject { address: identity.address(), relay, purpose }
+    Subject { address: signer.address(), relay, purpose }
 }
 
 /// Whether an existing HVYM server refused the name of a service, which it does in these words.

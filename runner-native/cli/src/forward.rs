@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hvym_tunnel_agent::settings::{LinkSettings, SettingsError};
-use hvym_tunnel_agent::{Forward, Identity, ServiceAddress};
+use hvym_tunnel_agent::{Forward, ServiceAddress, Signer};
 use hvym_tunnel_core::stellar::delegation::ShareLink;
 use hvym_tunnel_net::known_relays::KnownRelays;
 use hvym_tunnel_net::runtime::RuntimeHandle;
@@ -48,17 +48,17 @@ impl ForwardOptions {
 /// # Errors
 /// Why it ended, unless a person asked for it after connections could come.
 pub(crate) async fn run(
-    identity: Identity,
+    signer: Signer,
     options: ForwardOptions,
     reporter: Reporter,
     mut signals: StopSignals,
 ) -> Result<(), ExitError> {
     let ForwardOptions { link, known_relays, to, listen, share } = options;
     let relay = link.relay.as_ref().map(ToString::to_string).unwrap_or_default();
-    let (address, service) = (identity.address(), to.to_string());
+    let (address, service) = (signer.address(), to.to_string());
     let subject = Subject { address, relay, purpose: AgentKind::Forward { service } };
     let reports = Arc::new(AgentReports::new(reporter.clone(), subject));
-    let builder = Forward::builder(identity).link(link).known_relays(known_relays).to(to).listen(listen);
+    let builder = Forward::builder(signer).link(link).known_relays(known_relays).to(to).listen(listen);
     let builder = match share {
         Some(share) => builder.delegation(share.delegation().signed().clone()),
         None => builder,

@@ -19,9 +19,11 @@ mod health;
 mod inspect;
 #[cfg_attr(not(unix), path = "keys_elsewhere.rs")]
 mod keys;
+mod logs;
 mod manager;
 mod manager_client;
 mod memory;
+mod passphrase;
 #[cfg(unix)]
 mod qr_code;
 mod registry;
@@ -51,8 +53,11 @@ use crate::signals::StopSignals;
 use crate::trace_file::TraceFile;
 use args::registry::RelayCommand;
 use args::{Cli, Command};
+use hvym_tunnel_net::external_signer::ExternalSigner;
 use hvym_tunnel_net::key::{Identity, Source};
 use hvym_tunnel_net::runtime::Runtime;
+use hvym_tunnel_net::signer::Signer;
+use hvym_tunnel_net::target::RelayUrl;
 
 /// Gives memory back to the system after a peak; glibc's keeps it.
 #[global_allocator]
@@ -78,6 +83,7 @@ fn main() -> ExitCode {
             return Exit::Unexpected.into();
         }
     };
+    cli.passphrase.begin();
     let result = run(cli.command, &reporter);
     if let Err(failure) = &result {
         reporter.tell(&Report::from(failure));
@@ -91,12 +97,12 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), ExitError> {
     match command {
         Command::Expose(arguments) => {
             let (source, options) = arguments.options()?;
-            let identity = match &options.compat {
+            let signer = match &options.compat {
                 // A token is shown there, and no identity: one for nobody to see need not be kept.
-                Some(_) => Identity::generate()?,
-                None => identity(&source, reporter)?,
+                Some(_) => Identity::generate()?.into(),
+                None => signer(&source, options.link.relay.as_ref(), reporter)?,
             };
-            runtime()?.run(expose::run(identity, options, reporter.clone(), signals()?))
+            runtime()?.run(expose::run(signer, options, reporter.clone(), signals()?))
         }
         Command::Config(arguments) => config::run(arguments),
         Command::Up(arguments) => {
@@ -109,16 +115,16 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), ExitError> {
         },
         Command::Forward(arguments) => {
             let (source, options) = arguments.options()?;
-            let identity = match &options.share {
-                Some(link) => Identity::from_share_link(link),
-                None => identity(&source, reporter)?,
+            let signer = match &options.share {
+                Some(link) => Identity::from_share_link(link).into(),
+                None => signer(&source, options.link.relay.as_ref(), reporter)?,
             };
-            runtime()?.run(forward::run(identity, options, reporter.clone(), signals()?))
+            runtime()?.run(forward::run(signer, options, reporter.clone(), signals()?))
         }
         Command::Demo(arguments) => {
             let (source, options) = arguments.options()?;
-            let identity = identity(&source, reporter)?;
-            runtime()?.run(demo::run(identity, options, reporter.clone(), signals()?))
+            let signer = signer(&source, None, reporter)?;
+            runtime()?.run(demo::run(signer, options, reporter.clone(), signals()?))
         }
         Command::Relay(mut arguments) => {
             let registry = arguments.registry.clone();
@@ -137,8 +143,8 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), ExitError> {
                 return runtime()?.run(manager::run_file(file, reporter.clone(), signals()?));
             }
             let (source, options) = arguments.options()?;
-            let identity = identity(&source, reporter)?;
-            runtime()?.run(manager::run(identity, options, reporter.clone(), signals()?))
+            let signer = signer(&source, options.link.relay.as_ref(), reporter)?;
+            runtime()?.run(manager::run(signer, options, reporter.clone(), signals()?))
         }
         Command::Doctor(arguments) => {
             let options = arguments.options()?;
@@ -163,6 +169,7 @@ fn ask(command: Command) -> Result<(), ExitError> {
         Command::Tunnel(arguments) => runtime()?.run(tunnel::run(arguments)),
         Command::Admin(arguments) => runtime()?.run(admin::run(arguments)),
         Command::Health(arguments) => runtime()?.run(health::run(arguments)),
+        Command::Logs(arguments) => runtime()?.run(logs::run(arguments.options()?)),
         command => args::print(command),
     }
 }
@@ -179,6 +186,17 @@ fn runtime() -> Result<Runtime, ExitError> {
 fn signals() -> Result<StopSignals, ExitError> {
     let refused = |error| ExitError::new(Exit::Unexpected, format!("cannot listen for Ctrl-C: {error}"));
     StopSignals::new().map_err(refused)
+}
+
+/// What signs the logins at `relay`: the identity, made on first use, or another program.
+fn signer(source: &Source, relay: Option<&RelayUrl>, reporter: &Reporter) -> Result<Signer, ExitError> {
+    match &source.signer {
+        None => Ok(identity(source, reporter)?.into()),
+        Some(place) => {
+            let external = ExternalSigner::connect(place.clone())?;
+            Ok(Signer::external(external, relay.map(RelayUrl::host_field))?)
+        }
+    }
 }
 
 /// The identity to run with, made on first use.

@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::future::{Either, select};
-use hvym_tunnel_agent::Identity;
+use hvym_tunnel_agent::Signer;
 use hvym_tunnel_agent::settings::{CompatSettings, LinkSettings};
 use hvym_tunnel_core::dialect::Proto;
 use hvym_tunnel_core::stellar::Address;
@@ -21,7 +21,7 @@ use hvym_tunnel_manager::settings_store::SettingsStore;
 use hvym_tunnel_manager::{ManagerError, TunnelManager};
 use hvym_tunnel_net::known_relays::KnownRelays;
 use hvym_tunnel_net::runtime::RuntimeHandle;
-use hvym_tunnel_settings::FileWatcher;
+use hvym_tunnel_settings::{FileWatcher, Settings};
 use serde_json::json;
 
 use crate::agent_reports::{AgentKind, AgentReports, Subject};
@@ -55,6 +55,8 @@ pub(crate) struct ManagerOptions {
     pub(crate) hooks: Vec<Hook>,
     /// The API.
     pub(crate) api: ApiSettings,
+    /// What the file and variables say of the logs.
+    pub(crate) logs: Settings,
 }
 
 impl ManagerOptions {
@@ -69,17 +71,17 @@ impl ManagerOptions {
         Ok(Some(own))
     }
 
-    fn settings(&self, identity: Identity, reporter: &Reporter) -> ManagerSettings {
+    fn settings(&self, signer: Signer, reporter: &Reporter) -> ManagerSettings {
         let relay = self.link.relay.as_ref().map(ToString::to_string);
         let proto = self.services.first().map_or(Proto::Http, |service| service.spec.target.proto());
         let services = self.services.iter().map(|service| service.spec.name.to_string()).collect();
         let purpose =
             AgentKind::Expose { services, compat: self.compat.as_ref().map(|compat| (compat.system, proto)) };
         let subject =
-            Subject { address: identity.address(), relay: relay.clone().unwrap_or_default(), purpose };
+            Subject { address: signer.address(), relay: relay.clone().unwrap_or_default(), purpose };
         let link = ManagedLinkSettings {
             name: self.name.clone(),
-            identity: Arc::new(identity),
+            signer,
             link: self.link.clone(),
             compat: self.compat.clone(),
             known_relays: self.known_relays.clone(),
@@ -106,13 +108,14 @@ impl ManagerOptions {
 /// # Errors
 /// It cannot start.
 pub(crate) async fn run(
-    identity: Identity,
+    signer: Signer,
     mut options: ManagerOptions,
     reporter: Reporter,
     signals: StopSignals,
 ) -> Result<(), ExitError> {
-    let own = options.embedded(identity.address(), &reporter)?;
-    let settings = options.settings(identity, &reporter);
+    reporter.open_log_files(&options.logs);
+    let own = options.embedded(signer.address(), &reporter)?;
+    let settings = options.settings(signer, &reporter);
     let outcome = serve(settings, Some(options.api), None, reporter, signals).await;
     if let Some(own) = own {
         own.stop().await;
@@ -129,6 +132,7 @@ pub(crate) async fn run_file(
     reporter: Reporter,
     signals: StopSignals,
 ) -> Result<(), ExitError> {
+    file.open_log_files();
     let (settings, api) = (file.manager(), file.api()?);
     serve(settings, api, Some(Arc::new(file)), reporter, signals).await
 }

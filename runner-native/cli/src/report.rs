@@ -7,9 +7,12 @@ mod certificates;
 mod human;
 mod json;
 mod line;
+mod log_files;
+mod log_line;
 mod reopened_file;
 mod reporter;
 mod request_line;
+mod rotating_file;
 mod settings;
 
 use std::fmt;
@@ -24,8 +27,11 @@ use crate::exit::ExitError;
 pub(crate) use audit_file::AuditFile;
 pub(crate) use human::without_query;
 pub(crate) use line::escaped;
+pub(crate) use log_files::paths as log_paths;
+pub(crate) use log_line::{time as log_time, time_of};
 pub(crate) use reopened_file::{ReopenHandle, ReopenedFile};
 pub(crate) use reporter::{FLUSH_LIMIT, Reporter, Style};
+pub(crate) use rotating_file::full as full_log;
 
 /// Whose agent it is. In JSON one member, named like the variant.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]

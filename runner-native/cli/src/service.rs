@@ -5,6 +5,7 @@
 
 mod definition;
 mod install;
+mod installed;
 mod launchd;
 mod systemd;
 mod task_scheduler;
@@ -16,6 +17,7 @@ use clap::ValueEnum;
 
 use crate::exit::ExitError;
 use definition::Definition;
+pub(crate) use installed::{ServiceState, start_on_boot, state};
 
 /// What starts services.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, ValueEnum)]

@@ -57,6 +57,7 @@ pub(crate) async fn run(
     reporter: Reporter,
     mut signals: StopSignals,
 ) -> Result<(), ExitError> {
+    reporter.open_log_files(&options.settings);
     let mut reloads = ReloadSignals::new().ok();
     let watcher =
         FileWatcher::new(&options.path).map_err(|error| tracing::info!(%error, "only SIGHUP reloads")).ok();
@@ -213,6 +214,7 @@ impl Running {
                     self.failed(link, error.into());
                 }
             }
+            Change::Log => self.reporter.open_log_files(&settings),
             // Nothing of the others runs here.
             _ => {}
         }

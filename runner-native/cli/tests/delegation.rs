@@ -72,7 +72,7 @@ fn read(json: &str) -> SignedDelegation {
 #[test]
 fn what_an_identity_delegates_is_signed_limited_and_listed_for_its_owner_alone() {
     let (home, device) = (Home::new(), address(22).to_string());
-    assert_eq!(home.good(&["identity", "list"]), "");
+    assert_eq!(home.good(&["identity", "delegations"]), "");
     let file = home.path("device.json");
     let limits =
         ["--may", "agent", "--services", "web,api", "--relay", "ws://Localhost:4896", "--days", "366"];
@@ -89,7 +89,7 @@ fn what_an_identity_delegates_is_signed_limited_and_listed_for_its_owner_alone()
     assert_eq!((other.delegation.may, other.delegation.services.len()), (Scopes::ALL, 0));
     assert_eq!(other.delegation.until.as_secs() - other.delegation.from.as_secs(), 30 * 24 * 3600);
     assert_ne!(other.delegation.id, id);
-    let list = home.good(&["identity", "list"]);
+    let list = home.good(&["identity", "delegations"]);
     assert_eq!(list.lines().count(), 2, "{list}");
     for (line, id) in list.lines().zip([id, other.delegation.id]) {
         assert!(line.starts_with(&id.to_string()) && line.contains(&device), "{line}");
@@ -117,7 +117,7 @@ fn a_wallet_signs_the_text_and_its_signature_completes_it() {
     assert_eq!((code, json.as_str()), (3, ""), "another key's signature");
     assert!(err.contains("not signed by its owner"), "{err}");
     assert_eq!(complete("AAAA").0, 3);
-    assert_eq!(home.good(&["identity", "list"]).lines().count(), 1, "what was refused is not kept");
+    assert_eq!(home.good(&["identity", "delegations"]).lines().count(), 1, "what was refused is not kept");
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn a_share_link_is_the_only_line_of_output_and_is_for_one_service_and_a_time() {
     assert_eq!((link.owner(), link.service(), link.relay()), (address(OWNER), "web", "tunnel.example"));
     let Delegation { may, from, until, id, .. } = link.delegation().delegation();
     assert_eq!((*may, until.as_secs() - from.as_secs()), (Scopes::CALL, 2 * 3600));
-    assert!(home.good(&["identity", "list"]).starts_with(&id.to_string()));
+    assert!(home.good(&["identity", "delegations"]).starts_with(&id.to_string()));
     assert!(err.contains(&format!("identity revoke {id} --relay wss://tunnel.example")), "{err}");
 }
 
@@ -145,5 +145,5 @@ fn limits_that_make_no_sense_are_refused_before_anything_is_signed() {
     assert_eq!(delegate(&["--to", &device, "--may", "call", "--days", "367"]), 2, "over a year");
     assert_eq!(delegate(&["--to", &device, "--may", "api"]), 2, "no scope that is delegated");
     assert_eq!(home.run(&["share", "web", "--for", "367d", "--relay", "tunnel.example"]).0, 2);
-    assert_eq!(home.good(&["identity", "list"]), "");
+    assert_eq!(home.good(&["identity", "delegations"]), "");
 }

@@ -185,9 +185,9 @@ impl ManagedLink {
     }
 
     fn builder(&self) -> AgentBuilder {
-        let ManagedLinkSettings { identity, link, compat, known_relays, names, process_label, .. } =
+        let ManagedLinkSettings { signer, link, compat, known_relays, names, process_label, .. } =
             &self.settings;
-        let builder = Agent::builder(Arc::clone(identity))
+        let builder = Agent::builder(signer.clone())
             .link(link.clone())
             .known_relays(known_relays.clone())
             .observer(Arc::clone(&self.observer) as _)

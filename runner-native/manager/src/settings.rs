@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hvym_tunnel_agent::settings::{CompatSettings, LinkSettings};
-use hvym_tunnel_agent::{AgentEvent, Identity, ServiceSpec};
+use hvym_tunnel_agent::{AgentEvent, ServiceSpec, Signer};
 use hvym_tunnel_core::dialect::Proto;
 use hvym_tunnel_net::known_relays::KnownRelays;
 use hvym_tunnel_net::observer::Observer;
@@ -52,7 +52,7 @@ pub struct ManagedLinkSettings {
     /// Its name in this process.
     pub name: String,
     /// Who it logs in as.
-    pub identity: Arc<Identity>,
+    pub signer: Signer,
     /// How.
     pub link: LinkSettings,
     /// The login at a server of an older system, in place of one by identity.

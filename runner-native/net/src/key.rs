@@ -1,10 +1,11 @@
 //! The only file that handles a Stellar secret: its sources, its file, and its signatures.
 //!
-//! The secret leaves in three ways only: into its own file, as a signature, and in a key that is shared with one other
-//! account. No message, no `Debug` and no
+//! The secret leaves in three ways only: into its own file, which may be sealed by a passphrase, as a signature, and in a key
+//! that is shared with one other account. No message, no `Debug` and no
 //! log of this program holds it; the bytes are wiped when an [`Identity`] is dropped.
 
 mod error;
+mod stored;
 
 use std::fmt::{self, Write as _};
 use std::fs::File;
@@ -19,14 +20,20 @@ use stellar_strkey::ed25519::PrivateKey;
 use zeroize::Zeroizing;
 
 use crate::config::NoHome;
+use crate::external_signer::SignerPlace;
 use crate::files::{self, FileAccess};
+use crate::passphrase::{Passphrase, PassphraseSource};
+use crate::sealed::{self, SealCost};
 pub use error::{KeyError, concealed, shown};
+pub use stored::StoredIdentity;
 
 /// The environment variable that may hold the secret itself, for places without files.
 pub const SECRET_VARIABLE: &str = "HVYM_TUNNEL_SECRET";
 
 /// A secret has 56 characters; whatever is longer than this holds something else.
 const MAX_BYTES: usize = 256;
+/// A sealed one has about 350.
+const MAX_FILE_BYTES: usize = 1024;
 
 /// A Stellar key pair. Its address is public, its secret can only sign.
 pub struct Identity {
@@ -50,19 +57,37 @@ impl Identity {
     /// # Errors
     /// [`KeyError`] says what is wrong with the source, never what was in it.
     pub fn load(source: &Source) -> Result<Self, KeyError> {
+        if source.signer.is_some() {
+            return Err(KeyError::Elsewhere);
+        }
         if source.stdin {
             return Identity::from_stdin();
         }
         if let Some(path) = &source.file {
-            return Identity::from_file(path);
+            return Identity::from_file(path, &source.passphrase);
         }
         match std::env::var_os(SECRET_VARIABLE).filter(|value| !value.is_empty()) {
             Some(value) => {
                 let value = Zeroizing::new(value.into_encoded_bytes());
                 Identity::decode(&value, SECRET_VARIABLE)
             }
-            None => Identity::from_file(source.default.as_deref().map_err(Clone::clone)?),
+            None => Identity::from_file(source.default.as_deref().map_err(Clone::clone)?, &source.passphrase),
         }
+    }
+
+    /// The address of an existing source. A sealed file says whose secret it has; that this is so is known once it is open.
+    ///
+    /// # Errors
+    /// As for [`Identity::load`], but for passphrases, which are not asked for.
+    pub fn address_of(source: &Source) -> Result<Address, KeyError> {
+        let is_set = || std::env::var_os(SECRET_VARIABLE).is_some_and(|value| !value.is_empty());
+        if source.stdin || (source.file.is_none() && is_set()) {
+            return Identity::load(source).map(|identity| identity.address());
+        }
+        let path = source.destination()?;
+        let file = open(path)?;
+        check_access(path, &file)?;
+        StoredIdentity::read(path, file).map(|stored| stored.address)
     }
 
     /// As [`Identity::load`], but a missing default file is created, with a new key pair. Then its path
@@ -108,22 +133,23 @@ impl Identity {
         Identity::decode(&text, PLACE)
     }
 
-    /// The key pair whose secret is the only line of a file that only its owner can read.
+    /// The key pair whose secret is in a file that only its owner can read: as its only line, or sealed by a passphrase of this
+    /// source.
     ///
     /// # Errors
     /// [`KeyError`] says what is wrong with the file, never what was in it.
-    pub fn from_file(path: &Path) -> Result<Self, KeyError> {
+    pub fn from_file(path: &Path, passphrase: &PassphraseSource) -> Result<Self, KeyError> {
         let file = open(path)?;
         check_access(path, &file)?;
-        Identity::read(path, file)
+        Identity::read(path, file, passphrase)
     }
 
     /// As [`Identity::from_file`], whatever the file's permissions: for a copy that is about to be imported.
     ///
     /// # Errors
     /// As for [`Identity::from_file`].
-    pub fn from_copy(path: &Path) -> Result<Self, KeyError> {
-        Identity::read(path, open(path)?)
+    pub fn from_copy(path: &Path, passphrase: &PassphraseSource) -> Result<Self, KeyError> {
+        Identity::read(path, open(path)?, passphrase)
     }
 
     /// Writes the secret to a file that only its owner may read; with `replace`, over whatever was there.
@@ -134,27 +160,21 @@ impl Identity {
         let mut text = Zeroizing::new(String::with_capacity(MAX_BYTES));
         let secret = PrivateKey(self.key.to_bytes());
         writeln!(text, "{}", secret.as_unredacted()).expect("a string takes every write");
-        let write = if replace { files::replace } else { files::create };
-        files::create_folder_of(path)
-            .and_then(|()| write(path, text.as_bytes(), FileAccess::Private))
-            .map_err(|error| KeyError::writing(path, &error))
+        put(path, text.as_bytes(), replace)
     }
 
-    /// Keeps what lies at `path`, which is about to be replaced, in a file beside it that only its owner may read: under the
-    /// address that it is the secret of. Where that file is; `None` if there is nothing to keep.
+    /// As [`Identity::store`], sealed by this passphrase.
     ///
     /// # Errors
-    /// As for [`Identity::from_copy`], and [`KeyError::Unwritable`].
-    pub fn back_up(path: &Path) -> Result<Option<PathBuf>, KeyError> {
-        let kept = match Identity::from_copy(path) {
-            Err(KeyError::NotFound { .. }) => return Ok(None),
-            kept => kept?,
-        };
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.bak", kept.address()));
-        let backup = path.with_file_name(name);
-        kept.store(&backup, true)?;
-        Ok(Some(backup))
+    /// As for [`Identity::store`], and [`KeyError::Sealed`].
+    pub fn store_sealed(&self, path: &Path, passphrase: &Passphrase, replace: bool) -> Result<(), KeyError> {
+        let secret = PrivateKey(self.key.to_bytes());
+        let mut text = Zeroizing::new(String::with_capacity(MAX_BYTES));
+        write!(text, "{}", secret.as_unredacted()).expect("a string takes every write");
+        let address = self.address.to_string();
+        let content = sealed::seal(text.as_bytes(), Some(&address), passphrase, SealCost::STANDARD)
+            .map_err(|error| KeyError::Sealed { path: shown(path), error })?;
+        put(path, content.as_bytes(), replace)
     }
 
     /// The public half, `G...`.
@@ -204,12 +224,8 @@ impl Identity {
         Identity { address: Address::from_public_key(key.verifying_key().to_bytes()), key }
     }
 
-    fn read(path: &Path, file: File) -> Result<Self, KeyError> {
-        let text = files::read_limited(file, MAX_BYTES).map_err(|error| match error.kind() {
-            io::ErrorKind::FileTooLarge => KeyError::NotSecret { place: shown(path) },
-            _ => KeyError::Unreadable { path: shown(path), reason: error.to_string() },
-        })?;
-        Identity::decode(&text, &shown(path))
+    fn read(path: &Path, file: File, passphrase: &PassphraseSource) -> Result<Self, KeyError> {
+        StoredIdentity::read(path, file)?.open(path, passphrase)
     }
 
     fn decode(text: &[u8], place: &str) -> Result<Self, KeyError> {
@@ -232,7 +248,7 @@ impl fmt::Debug for Identity {
 
 /// Where an identity is looked for: standard input if asked, else the named file, else the variable
 /// [`SECRET_VARIABLE`], else the default file.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Source {
     /// The file that a person named.
     pub file: Option<PathBuf>,
@@ -240,6 +256,10 @@ pub struct Source {
     pub stdin: bool,
     /// The file that is created on first use, unless there is no place for it.
     pub default: Result<PathBuf, NoHome>,
+    /// What opens a file that is sealed.
+    pub passphrase: PassphraseSource,
+    /// Another program that has the key, in place of all of these.
+    pub signer: Option<SignerPlace>,
 }
 
 impl Source {
@@ -253,6 +273,13 @@ impl Source {
             None => Ok(self.default.as_deref().map_err(Clone::clone)?),
         }
     }
+}
+
+fn put(path: &Path, content: &[u8], replace: bool) -> Result<(), KeyError> {
+    let write = if replace { files::replace } else { files::create };
+    files::create_folder_of(path)
+        .and_then(|()| write(path, content, FileAccess::Private))
+        .map_err(|error| KeyError::writing(path, &error))
 }
 
 fn open(path: &Path) -> Result<File, KeyError> {
@@ -324,7 +351,13 @@ mod tests {
     fn of_many_first_runs_at_once_all_get_one_identity() {
         let folder = std::env::temp_dir()
             .join(format!("hvym-tunnel-race-{:x}", getrandom::u64().expect("randomness")));
-        let source = Source { file: None, stdin: false, default: Ok(folder.join("new/identity.key")) };
+        let source = Source {
+            file: None,
+            stdin: false,
+            default: Ok(folder.join("new/identity.key")),
+            passphrase: PassphraseSource::default(),
+            signer: None,
+        };
         let start = std::sync::Barrier::new(8);
         let first_run = || {
             start.wait();

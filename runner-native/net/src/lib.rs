@@ -14,6 +14,7 @@ pub mod dial_error;
 pub mod error_text;
 pub mod events;
 pub mod exposition;
+pub mod external_signer;
 #[cfg(target_os = "linux")]
 pub mod fd_passing;
 pub mod files;
@@ -34,6 +35,7 @@ pub mod link_task;
 pub mod listener;
 pub mod log_writer;
 pub mod observer;
+pub mod passphrase;
 #[cfg_attr(target_os = "linux", path = "epoll.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "poller_elsewhere.rs")]
 mod poller;
@@ -44,9 +46,11 @@ mod registration;
 pub mod rlimit;
 pub mod runtime;
 mod runtime_handle;
+pub mod sealed;
 pub mod seconds;
 pub mod secret;
 pub mod shutdown;
+pub mod signer;
 pub mod socket;
 pub mod state_dir;
 pub mod stream;

@@ -14,6 +14,8 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::files;
+use crate::passphrase::PassphraseSource;
+use crate::sealed::{self, SealedError, SealedFile};
 
 /// Maximum size of a file with one secret, in bytes. RSA keys are the longest, with about 3 KiB.
 const MAX_BYTES: usize = 16 * 1024;
@@ -47,6 +49,14 @@ pub enum SecretError {
         /// The file.
         path: String,
     },
+    /// It is sealed, and stays so.
+    #[error("cannot unlock {path}: {error}")]
+    Sealed {
+        /// The file.
+        path: String,
+        /// Why.
+        error: SealedError,
+    },
 }
 
 impl Secret {
@@ -55,6 +65,10 @@ impl Secret {
     /// # Errors
     /// [`SecretError`] says what is wrong with the file, never what was in it.
     pub fn from_file(path: &Path) -> Result<Self, SecretError> {
+        Self::read(path, MAX_BYTES)
+    }
+
+    fn read(path: &Path, max_bytes: usize) -> Result<Self, SecretError> {
         let shown = || path.display().to_string();
         let unreadable =
             |error: io::Error| SecretError::Unreadable { path: shown(), reason: error.to_string() };
@@ -62,10 +76,29 @@ impl Secret {
         if let Some(mode) = files::mode_for_others(&file).map_err(unreadable)? {
             return Err(SecretError::TooOpen { path: shown(), mode });
         }
-        let bytes = files::read_limited(file, MAX_BYTES).map_err(unreadable)?;
+        let bytes = files::read_limited(file, max_bytes).map_err(unreadable)?;
         match bytes.trim_ascii() {
             [] => Err(SecretError::Empty { path: shown() }),
             secret => Ok(Self(Zeroizing::new(secret.to_vec()))),
+        }
+    }
+
+    /// As [`Secret::from_file`]; a sealed file is opened with a passphrase of `source`.
+    ///
+    /// # Errors
+    /// As for [`Secret::from_file`], and [`SecretError::Sealed`].
+    pub fn from_sealed_file(path: &Path, source: &PassphraseSource) -> Result<Self, SecretError> {
+        let content = Self::read(path, sealed::MAX_FILE_BYTES)?;
+        if !sealed::is_sealed(content.bytes()) {
+            return Self::from_file(path);
+        }
+        let shown = path.display().to_string();
+        // Of a file that is damaged: where its last line ends is a part of it.
+        let whole = [content.bytes(), b"\n"].concat();
+        let opened = SealedFile::parse(&whole).and_then(|file| file.open_with(source, &shown));
+        match opened {
+            Ok(secret) => Ok(Self(secret)),
+            Err(error) => Err(SecretError::Sealed { path: shown, error }),
         }
     }
 

@@ -68,6 +68,13 @@ fn check_link(settings: &Settings, link: &LinkEntry, say: &mut impl FnMut(&'stat
     if let Err(error) = link.settings(&settings.folder).check() {
         say(key_of_link(&error), error.to_string());
     }
+    let signers = [("signer", link.signer.is_some()), ("signer_command", link.signer_command.is_some())];
+    if signers == [("signer", true), ("signer_command", true)] {
+        say("signer_command", "signer or signer_command has the key, not both".to_owned());
+    }
+    if link.identity.is_some() && signers.iter().any(|(_, is_set)| *is_set) {
+        say("identity", "another program has the key, as signer or signer_command says".to_owned());
+    }
     let is_token = link.dialect != LinkSystem::Auto;
     let token_keys = [
         ("token_file", link.token_file.is_some()),
@@ -87,7 +94,8 @@ fn check_link(settings: &Settings, link: &LinkEntry, say: &mut impl FnMut(&'stat
             "the token comes from token_file or from token_command, not from both".to_owned(),
         );
     }
-    for (key, is_set) in [("identity", link.identity.is_some()), ("delegation", link.delegation.is_some())] {
+    let identity = [("identity", link.identity.is_some()), ("delegation", link.delegation.is_some())];
+    for (key, is_set) in identity.into_iter().chain(signers) {
         if is_set {
             say(key, "a login by token shows no identity".to_owned());
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hvym_tunnel_agent::settings::{Auth, CompatSystem, KeepaliveSettings, LinkSettings, RetrySettings};
 use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_net::external_signer::{SOCKET_PREFIX, SignerPlace};
 use hvym_tunnel_net::target::{RelayUrl, ServiceName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,14 @@ pub struct LinkEntry {
     /// The file of the secret that proves who the agent is. Without it `identity.key` beside this file.
     #[serde(default)]
     pub identity: Option<PathBuf>,
+    /// The Unix socket of a program that has the key and signs, in place of `identity`: `unix:/run/user/1000/signer.sock`.
+    #[serde(default, deserialize_with = "crate::schema::read_signer")]
+    #[schemars(schema_with = "crate::schema::optional_signer")]
+    pub signer: Option<String>,
+    /// A program that has the key and signs, and its arguments; it is started for each question.
+    #[serde(default, deserialize_with = "crate::schema::read_command")]
+    #[schemars(schema_with = "crate::schema::optional_command")]
+    pub signer_command: Option<Vec<String>>,
     /// The file of a delegation by which it acts for somebody else.
     #[serde(default)]
     pub delegation: Option<PathBuf>,
@@ -134,6 +143,8 @@ impl LinkEntry {
             enabled: true,
             auto_connect: true,
             identity: None,
+            signer: None,
+            signer_command: None,
             delegation: None,
             dialect: LinkSystem::default(),
             token_file: None,
@@ -186,6 +197,13 @@ impl LinkEntry {
     /// The file of the identity.
     pub fn identity_file(&self, folder: &Path) -> PathBuf {
         folder.join(self.identity.as_deref().unwrap_or(Path::new("identity.key")))
+    }
+
+    /// The program that has the key, if the agent does not hold one.
+    pub fn signer_place(&self, folder: &Path) -> Option<SignerPlace> {
+        let path = self.signer.as_deref().and_then(|signer| signer.strip_prefix(SOCKET_PREFIX));
+        let socket = path.map(|path| SignerPlace::Socket(folder.join(path)));
+        socket.or_else(|| self.signer_command.clone().map(SignerPlace::Command))
     }
 
     /// The file of the token, unless a program writes it.

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use hvym_tunnel_agent::OnConflict;
 use hvym_tunnel_agent::settings::{parse_host, parse_network};
 use hvym_tunnel_core::names::{ClaimedName, CustomHost};
+use hvym_tunnel_net::external_signer::SOCKET_PREFIX;
 use ipnet::IpNet;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::de::Error;
@@ -88,6 +89,16 @@ pub(crate) fn origins(_generator: &mut SchemaGenerator) -> Schema {
 
 pub(crate) fn optional_command(_generator: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "array", "items": { "type": "string" }, "minItems": 1 })
+}
+
+pub(crate) fn optional_signer(_generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "pattern": format!("^{SOCKET_PREFIX}.") })
+}
+
+/// The socket of a signer.
+pub(crate) fn read_signer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let is_one = |text: &str| text.strip_prefix(SOCKET_PREFIX).is_some_and(|path| !path.is_empty());
+    read_text(deserializer, is_one, "a socket is needed, as in unix:/run/user/1000/signer.sock")
 }
 
 pub(crate) fn auth_words(_generator: &mut SchemaGenerator) -> Schema {

@@ -63,6 +63,16 @@ impl Process {
         self.lines.try_iter().filter(|line| line.contains(text)).count()
     }
 
+    /// The processor time that it took so far, in hundredths of a second (`USER_HZ`, proc(5)).
+    pub(super) fn cpu_time(&self) -> Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // The name in parentheses may have spaces in it.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok());
+        let ticks = ticks(11).zip(ticks(12)).context("the system does not tell the processor time")?;
+        Ok(Duration::from_millis(10 * (ticks.0 + ticks.1)))
+    }
+
     /// The memory it holds; nothing where the system does not tell.
     pub(super) fn memory(&self) -> Memory {
         let rollup =

@@ -60,7 +60,7 @@ impl CompatArgs {
                 None => Ok(None),
             };
         };
-        let token = AuthToken::load(self.token_file.as_deref())?;
+        let token = AuthToken::load(self.token_file.as_deref(), &crate::passphrase::source())?;
         let token = token.ok_or(OptionError::NoToken(system))?;
         Ok(Some(CompatSettings { system, token, force: self.force }))
     }

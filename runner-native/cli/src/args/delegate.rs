@@ -1,4 +1,4 @@
-//! `identity delegate` and `identity list`: lets another key act for the identity, and shows which may.
+//! `identity delegate` and `identity delegations`: lets another key act for the identity, and shows which may.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -98,7 +98,7 @@ enum MayArg {
 /// it up itself.
 #[derive(Args, Debug)]
 pub(super) struct RevokeArgs {
-    /// The id of the delegation, as identity list shows it
+    /// The id of the delegation, as identity delegations shows it
     #[arg(value_name = "ID", allow_hyphen_values = true)]
     id: DelegationId,
     #[command(flatten)]
@@ -137,7 +137,7 @@ pub(super) fn run(arguments: DelegateArgs, source: &Source) -> Result<(), ExitEr
     hand_out(signed, arguments.out.as_deref(), source, now)
 }
 
-/// Runs `identity list`.
+/// Runs `identity delegations`.
 pub(super) fn list(source: &Source) -> Result<(), ExitError> {
     let list = DelegationList::beside(source.destination()?)?;
     let lines: String =

@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::delegate::{self, DelegateArgs, RevokeArgs};
+use super::identity_files;
+use super::signer::SignerArgs;
 use crate::exit::ExitError;
+use crate::passphrase;
 use crate::revoke::RevokeOptions;
 use hvym_tunnel_net::config;
-use hvym_tunnel_net::key::{Identity, KeyError, Source};
+use hvym_tunnel_net::key::{Identity, KeyError, Source, StoredIdentity};
 use hvym_tunnel_net::known_relays::KnownRelays;
 
 /// Where a command that acts as somebody finds out as whom.
@@ -20,12 +23,14 @@ pub(crate) struct SourceArgs {
     /// Read the secret from the first line of standard input, whatever else is set
     #[arg(long, env = "HVYM_TUNNEL_IDENTITY_STDIN", hide_env = true)]
     identity_stdin: bool,
+    #[command(flatten)]
+    signer: SignerArgs,
 }
 
 impl SourceArgs {
     /// Where the identity of this role is looked for.
     pub(crate) fn source(&self, role: IdentityRole) -> Source {
-        Source { stdin: self.identity_stdin, ..self.file.source(role) }
+        Source { stdin: self.identity_stdin, signer: self.signer.place(), ..self.file.source(role) }
     }
 }
 
@@ -45,7 +50,7 @@ impl FileArgs {
     pub(super) fn source(&self, role: IdentityRole) -> Source {
         let file = self.identity.clone();
         let default = config::folder().map(|folder| folder.join(role.file_name()));
-        Source { file, stdin: false, default }
+        Source { file, stdin: false, default, passphrase: passphrase::source(), signer: None }
     }
 }
 
@@ -73,7 +78,7 @@ impl IdentityRole {
     }
 }
 
-/// Show, make or import the key pair that is your address
+/// Show, make, import or lock the key pair that is your address
 ///
 /// Without a command it shows the address. The secret is never shown: it is in its file.
 #[derive(Args, Debug)]
@@ -84,6 +89,8 @@ Examples:
     hvym-tunnel identity new --identity ./demo.key   a key pair in another file
     hvym-tunnel identity import --from ./secret.txt  be the account of this secret
     pass show stellar | hvym-tunnel identity import  the same, without a file
+    hvym-tunnel identity lock                        use it with a passphrase alone
+    hvym-tunnel identity use GOTHER                  be another one of identity list
     hvym-tunnel identity delegate --to G... --may agent --services web
                                                      let another key serve web as you")]
 pub(crate) struct IdentityArgs {
@@ -109,7 +116,24 @@ enum Action {
     Delegate(Box<DelegateArgs>),
     Revoke(Box<RevokeArgs>),
     /// Show the delegations that were made here and are not over
+    Delegations,
+    /// Show the identities in your settings folder, the one in use with a star
     List,
+    /// Put another one in the place of the identity in use, which is kept in a file beside it
+    Use {
+        /// Its address or the beginning of it, or the name of its file
+        which: String,
+    },
+    /// Have it used with a passphrase alone
+    Lock {
+        /// A file of a token, or of another identity
+        file: Option<PathBuf>,
+    },
+    /// Have it used without a passphrase again
+    Unlock {
+        /// A file of a token, or of another identity
+        file: Option<PathBuf>,
+    },
     /// Take in a secret that you already have
     Import {
         /// File that holds the secret; without it, the first line of standard input
@@ -136,9 +160,9 @@ impl IdentityArgs {
 
 /// Keeps the identity that is about to be replaced, unless what is there is none.
 fn keep(path: &Path) -> Result<Option<PathBuf>, KeyError> {
-    match Identity::back_up(path) {
-        Err(KeyError::NotSecret { .. } | KeyError::Public { .. }) => Ok(None),
-        kept => kept,
+    match StoredIdentity::at(path) {
+        Err(KeyError::NotFound { .. } | KeyError::NotSecret { .. } | KeyError::Public { .. }) => Ok(None),
+        stored => stored?.back_up(path).map(Some),
     }
 }
 
@@ -147,15 +171,20 @@ pub(crate) fn run(arguments: IdentityArgs) -> Result<(), ExitError> {
     let source = arguments.file.source(arguments.of);
     let (identity, force) = match arguments.action.unwrap_or(Action::Show) {
         Action::Show => {
-            let identity = Identity::load(&source)?;
-            return super::write_out(format!("{}\n", identity.address()).as_bytes());
+            return super::write_out(format!("{}\n", Identity::address_of(&source)?).as_bytes());
         }
         Action::Delegate(arguments) => return delegate::run(*arguments, &source),
-        Action::List => return delegate::list(&source),
+        Action::Delegations => return delegate::list(&source),
+        Action::List => return identity_files::list(&source),
+        Action::Use { which } => return identity_files::take(&source, &which),
+        Action::Lock { file } => return identity_files::lock(&source, file.as_deref()),
+        Action::Unlock { file } => return identity_files::unlock(&source, file.as_deref()),
         // It needs a network, and is taken out before.
         Action::Revoke(_) => return Ok(()),
         Action::New { force } => (Identity::generate()?, force),
-        Action::Import { from: Some(path), force } => (Identity::from_copy(&path)?, force),
+        Action::Import { from: Some(path), force } => {
+            (Identity::from_copy(&path, &source.passphrase)?, force)
+        }
         Action::Import { from: None, force } => (Identity::from_stdin()?, force),
     };
     let path = source.destination()?;

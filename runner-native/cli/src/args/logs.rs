@@ -1,4 +1,4 @@
-//! Where log lines go: standard error, between the reports, never through them.
+//! Where log lines go: standard error, between the reports, never through them; and files, once somebody opens them.
 
 use hvym_tunnel_net::trace::TARGET;
 use tracing_subscriber::filter::filter_fn;
@@ -35,11 +35,11 @@ pub(crate) fn subscriber(
         };
         format!("{others},hvym_tunnel={ours},hvym_tunnel_core={ours}")
     });
-    let reporter = reporter.clone();
+    let (reporter, files) = (reporter.clone(), reporter.log_files().layer());
     let log = tracing_subscriber::fmt::layer()
         .with_writer(move || reporter.log())
         .with_ansi(false)
         .with_filter(EnvFilter::new(filter));
     let trace = trace.map(|file| file.with_filter(filter_fn(|metadata| metadata.target() == TARGET)));
-    tracing_subscriber::registry().with(log).with(trace)
+    tracing_subscriber::registry().with(files).with(log).with(trace)
 }

@@ -147,6 +147,8 @@ impl ManagerArgs {
     /// The first contradiction.
     pub(crate) fn options(self) -> Result<(Source, ManagerOptions), ExitError> {
         let source = self.source.source(IdentityRole::Agent);
+        let (path, overrides) = (self.settings.path()?, self.settings.overrides());
+        let logs = load_or_default(&path, self.settings.config.is_some(), &overrides)?.settings;
         self.link.check()?;
         let first = self.bind.first().map(|binding| binding.service.to_string());
         let service =
@@ -164,6 +166,7 @@ impl ManagerArgs {
             checks: CheckTiming { interval: self.checks.check_interval, ..CheckTiming::default() },
             hooks: self.checks.update_gateway.then_some(gateway).into_iter().collect(),
             api: self.api.settings()?,
+            logs,
         };
         Ok((source, options))
     }

@@ -25,12 +25,15 @@ mod forward;
 pub(crate) mod health;
 
 mod identity;
+mod identity_files;
 mod inspect;
 pub(crate) mod logs;
+mod logs_command;
 mod manager;
 mod names;
 mod operator;
 mod own_relay;
+mod passphrase;
 pub(crate) mod registry;
 pub(crate) mod relay;
 mod relay_file;
@@ -39,6 +42,7 @@ pub(crate) mod requests;
 mod service;
 mod sessions;
 mod share;
+mod signer;
 
 mod token;
 pub(crate) mod tunnel;
@@ -65,6 +69,8 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
     #[command(flatten)]
     terminal: Terminal,
+    #[command(flatten)]
+    pub(crate) passphrase: passphrase::PassphraseArgs,
 }
 
 const EXAMPLES: &str = "\
@@ -111,6 +117,7 @@ pub(crate) enum Command {
     Alerts(client::AlertsArgs),
     Events(client::EventsArgs),
     Requests(requests::RequestsArgs),
+    Logs(logs_command::LogsArgs),
     Whoami(whoami::WhoamiArgs),
     Doctor(Box<doctor::DoctorArgs>),
     Service(service::ServiceArgs),

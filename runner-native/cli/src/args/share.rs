@@ -76,7 +76,7 @@ pub(crate) fn run(arguments: &ShareArgs) -> Result<(), ExitError> {
 }
 
 /// A whole number of seconds, minutes, hours or days.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("a time is written 90s, 30m, 2h or 7d, and is {MAX_DAYS} days at most");
     let (number, unit) = text.split_at_checked(text.len().wrapping_sub(1)).ok_or_else(wrong)?;
     let unit = match unit {

@@ -8,7 +8,9 @@ use hvym_tunnel_core::time::UnixTime;
 
 use super::identity::{IdentityRole, SourceArgs};
 use crate::exit::{Exit, ExitError};
+use hvym_tunnel_net::external_signer::ExternalSigner;
 use hvym_tunnel_net::key::Identity;
+use hvym_tunnel_net::signer::Signer;
 use hvym_tunnel_net::target::ServiceName;
 
 /// Print a token that proves who you are to one relay
@@ -80,12 +82,16 @@ impl From<TokenScope> for Scope {
 
 /// Runs the command.
 pub(crate) fn run(arguments: &TokenArgs) -> Result<(), ExitError> {
-    let identity = Identity::load(&arguments.source.source(IdentityRole::Agent))?;
+    let source = arguments.source.source(IdentityRole::Agent);
+    let signer: Signer = match source.signer.clone() {
+        Some(place) => Signer::asked_each_time(ExternalSigner::connect(place)?),
+        None => Identity::load(&source)?.into(),
+    };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| {
         ExitError::new(Exit::Unexpected, "the clock of this machine is before 1970").with_hint("set it")
     })?;
     let mut claims =
-        Claims::new(identity.address(), arguments.audience.to_string(), UnixTime::from_secs(now.as_secs()))
+        Claims::new(signer.address(), arguments.audience.to_string(), UnixTime::from_secs(now.as_secs()))
             .with_services(arguments.services.iter().map(ServiceName::as_str))
             .with_lifetime(Some(Duration::from_secs(arguments.lifetime.into())));
     if let Some(host) = &arguments.host {
@@ -96,13 +102,13 @@ pub(crate) fn run(arguments: &TokenArgs) -> Result<(), ExitError> {
         claims = claims.with_challenge(challenge);
     }
     let input = claims.signing_input();
-    let signature = identity.sign(&input);
+    let signature = signer.sign(&input)?;
     let token = input
         .into_token(signature)
         .map_err(|error| ExitError::new(Exit::Unexpected, format!("cannot make a token: {error}")))?;
     eprintln!(
         "{} to {}, expires in {} s (unix time {})",
-        identity.address(),
+        signer.address(),
         arguments.audience,
         arguments.lifetime,
         now.as_secs() + u64::from(arguments.lifetime)

@@ -34,7 +34,7 @@ struct Who {
 /// There is no identity, or it cannot be used.
 pub(super) fn run(arguments: &WhoamiArgs) -> Result<(), ExitError> {
     let source = arguments.file.source(IdentityRole::Agent);
-    let address = Identity::load(&source)?.address();
+    let address = Identity::address_of(&source)?;
     let who = Who {
         address: address.to_string(),
         name: ShortLabel::new(&address).to_string(),

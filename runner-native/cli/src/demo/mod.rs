@@ -15,10 +15,10 @@ use crate::exit::{Exit, ExitError};
 use crate::expose::{self, ExposeOptions};
 use crate::report::Reporter;
 use crate::signals::StopSignals;
-use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::known_relays::KnownRelays;
 use hvym_tunnel_net::listener::TcpListener;
 use hvym_tunnel_net::runtime::spawn;
+use hvym_tunnel_net::signer::Signer;
 use hvym_tunnel_net::target::Target;
 use site::Site;
 
@@ -39,18 +39,18 @@ pub(crate) struct DemoOptions {
 /// # Errors
 /// No browser package, a port that is taken, or why the agent ended.
 pub(crate) async fn run(
-    identity: Identity,
+    signer: Signer,
     options: DemoOptions,
     reporter: Reporter,
     signals: StopSignals,
 ) -> Result<(), ExitError> {
-    let site = Site::load(&options.package, identity.address())?;
+    let site = Site::load(&options.package, signer.address())?;
     let refused =
         |error| ExitError::new(Exit::Unexpected, format!("cannot listen for the page's visitors: {error}"));
     let listener = TcpListener::listen((Ipv4Addr::LOCALHOST, 0).into(), None).map_err(refused)?;
     let at = listener.local_addr().map_err(refused)?;
     let serving = spawn(site.serve(listener));
-    let ended = expose::run(identity, options_for(at, options), reporter, signals).await;
+    let ended = expose::run(signer, options_for(at, options), reporter, signals).await;
     serving.cancel().await;
     ended
 }

@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hvym_tunnel_agent::event::AgentEvent;
@@ -11,8 +10,8 @@ use hvym_tunnel_agent::{Agent, AgentHandle, ConflictPolicy, ServiceSpec};
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_net::error_text::words;
 use hvym_tunnel_net::http_get;
-use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::runtime::RuntimeHandle;
+use hvym_tunnel_net::signer::Signer;
 use hvym_tunnel_net::socket::DialOptions;
 use hvym_tunnel_net::target::Target;
 use hvym_tunnel_net::timeout::within;
@@ -34,7 +33,7 @@ const MAX_REQUEST_BYTES: usize = 8 * 1024;
 /// Nobody reads.
 pub(super) async fn examine(
     options: &DoctorOptions,
-    identity: Arc<Identity>,
+    signer: Signer,
     dial: &DialOptions,
     found: &mut Diagnosis,
 ) -> Result<(), ExitError> {
@@ -47,8 +46,8 @@ pub(super) async fn examine(
     spec.conflict = ConflictPolicy::Stay;
     let retry = RetrySettings { no_retry: true, timeout: Some(LOGIN_LIMIT), ..options.link.retry };
     let link = LinkSettings { retry, ..options.link.clone() };
-    let address = identity.address();
-    let agent = Agent::builder(identity).link(link).known_relays(options.known_relays.clone()).service(spec);
+    let address = signer.address();
+    let agent = Agent::builder(signer).link(link).known_relays(options.known_relays.clone()).service(spec);
     let agent = match agent.start(&RuntimeHandle::current()) {
         Ok(agent) => agent,
         Err(error) => {

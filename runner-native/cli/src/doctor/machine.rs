@@ -3,7 +3,9 @@
 use std::net::{Ipv4Addr, TcpListener};
 
 use hvym_tunnel_agent::{Agent, AgentError, ServiceSpec};
+use hvym_tunnel_net::external_signer::{ExternalSigner, SignerPlace};
 use hvym_tunnel_net::key::{Identity, KeyError, SECRET_VARIABLE, Source};
+use hvym_tunnel_net::signer::Signer;
 use hvym_tunnel_net::target::{ServiceName, Target};
 use hvym_tunnel_relay::config::DEFAULT_PORT;
 
@@ -18,7 +20,10 @@ const PORTS: [(u16, &str); 3] =
 ///
 /// # Errors
 /// Nobody reads.
-pub(super) fn key(source: &Source, found: &mut Diagnosis) -> Result<Option<Identity>, ExitError> {
+pub(super) fn key(source: &Source, found: &mut Diagnosis) -> Result<Option<Signer>, ExitError> {
+    if let Some(place) = &source.signer {
+        return asked(place, found);
+    }
     let place = match (&source.file, source.destination()) {
         _ if source.stdin => "standard input".to_owned(),
         (None, _) if std::env::var_os(SECRET_VARIABLE).is_some_and(|value| !value.is_empty()) => {
@@ -30,7 +35,7 @@ pub(super) fn key(source: &Source, found: &mut Diagnosis) -> Result<Option<Ident
     match Identity::load(source) {
         Ok(identity) => {
             found.add(Check::ok("key", format!("{} from {place}", identity.address())), Exit::Refused)?;
-            Ok(Some(identity))
+            Ok(Some(identity.into()))
         }
         Err(KeyError::NotFound { path }) if source.file.is_none() => {
             let check = Check::warn("key", format!("there is none at {path} yet"));
@@ -39,6 +44,21 @@ pub(super) fn key(source: &Source, found: &mut Diagnosis) -> Result<Option<Ident
                 Exit::Refused,
             )?;
             Ok(None)
+        }
+        Err(error) => {
+            found.add(Check::of_error("key", &error.into()), Exit::Refused)?;
+            Ok(None)
+        }
+    }
+}
+
+/// The key of another program.
+fn asked(place: &SignerPlace, found: &mut Diagnosis) -> Result<Option<Signer>, ExitError> {
+    match ExternalSigner::connect(place.clone()) {
+        Ok(external) => {
+            let text = format!("{} by the signer", external.address());
+            found.add(Check::ok("key", text), Exit::Refused)?;
+            Ok(Some(Signer::asked_each_time(external)))
         }
         Err(error) => {
             found.add(Check::of_error("key", &error.into()), Exit::Refused)?;

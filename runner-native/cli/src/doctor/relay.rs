@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hvym_tunnel_core::names::ShortLabel;
@@ -11,8 +10,8 @@ use hvym_tunnel_net::dial_error::DialError;
 use hvym_tunnel_net::error_text::words;
 use hvym_tunnel_net::host_connect::{connect, resolve};
 use hvym_tunnel_net::http_get::{self, Answer};
-use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::proxy::Proxy;
+use hvym_tunnel_net::signer::Signer;
 use hvym_tunnel_net::socket::DialOptions;
 use hvym_tunnel_net::target::RelayUrl;
 use hvym_tunnel_net::tcp::Tcp;
@@ -51,7 +50,7 @@ pub(super) fn skip_all(found: &mut Diagnosis) -> Result<(), ExitError> {
 pub(super) async fn examine(
     relay: &RelayUrl,
     options: &DoctorOptions,
-    identity: Option<Arc<Identity>>,
+    signer: Option<Signer>,
     found: &mut Diagnosis,
 ) -> Result<(), ExitError> {
     let proxy = match Proxy::from_variables(relay, |name| std::env::var(name).ok()) {
@@ -65,7 +64,7 @@ pub(super) async fn examine(
     found.add(Check::ok(STEPS[0], way), Exit::Config)?;
     let is_reached = match &proxy {
         Some(_) => found.skip(&STEPS[1..3], "it is the proxy that connects").map(|()| true)?,
-        None => dns(relay, identity.as_deref(), found).await? && tcp(relay, found).await?,
+        None => dns(relay, signer.as_ref(), found).await? && tcp(relay, found).await?,
     };
     if !is_reached {
         return Ok(());
@@ -83,20 +82,16 @@ pub(super) async fn examine(
     let Some(is_ours) = info(relay, options, &dial, found).await? else {
         return found.skip(&STEPS[6..], "there is no relay to log in at");
     };
-    match identity {
+    match signer {
         None => found.skip(&STEPS[6..], "there is no key"),
         // The newest login would take the place of an agent that is connected there.
         Some(_) if !is_ours => found.skip(&STEPS[6..], "this is a server of an older system"),
-        Some(identity) => login::examine(options, identity, &dial, found).await,
+        Some(signer) => login::examine(options, signer, &dial, found).await,
     }
 }
 
 /// The name of the relay and one below it. Returns whether there is a way on.
-async fn dns(
-    relay: &RelayUrl,
-    identity: Option<&Identity>,
-    found: &mut Diagnosis,
-) -> Result<bool, ExitError> {
+async fn dns(relay: &RelayUrl, signer: Option<&Signer>, found: &mut Diagnosis) -> Result<bool, ExitError> {
     let name = STEPS[1];
     if relay.is_address() || relay.is_loopback() {
         return found.add(Check::ok(name, "not needed"), Exit::RelayUnreachable).map(|()| true);
@@ -113,9 +108,9 @@ async fn dns(
         }
     };
     let list = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let label = identity.map_or_else(
+    let label = signer.map_or_else(
         || "hvym-tunnel-doctor".to_owned(),
-        |identity| ShortLabel::new(&identity.address()).to_string(),
+        |signer| ShortLabel::new(&signer.address()).to_string(),
     );
     let below = format!("{label}.{host}");
     let wildcard =

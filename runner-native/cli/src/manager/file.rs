@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use crate::agent_reports::{AgentKind, AgentReports, Subject};
 use crate::exit::{Exit, ExitError};
 use crate::report::{Report, Reporter};
-use crate::up::link::{compat, identity, spec};
+use crate::up::link::{compat, signer, spec};
 
 /// The settings file of a manager, and what it said last.
 pub(crate) struct SettingsFile {
@@ -53,6 +53,11 @@ impl SettingsFile {
     /// What is set beside it.
     pub(crate) fn overrides(&self) -> &[Override] {
         &self.overrides
+    }
+
+    /// Keeps from now on what happens, in the files that the settings name.
+    pub(crate) fn open_log_files(&self) {
+        self.reporter.open_log_files(&self.lock());
     }
 
     /// What a manager is started with. A link that cannot be used is told, and left out.
@@ -146,6 +151,7 @@ impl SettingsFile {
                 manager.set_alert_limits(alert_limits(settings));
                 manager.set_policy(policy(settings));
             }
+            Change::Log => self.reporter.open_log_files(settings),
             Change::Api { .. } => tracing::warn!("the API has its new settings at the next start"),
             // Nothing of the others runs here.
             _ => {}
@@ -182,14 +188,14 @@ fn managed_link(
     let services = settings.services_of(link).filter(|service| service.enabled);
     let services = services.map(|entry| managed_service(entry, settings)).collect::<Result<Vec<_>, _>>()?;
     let compat = compat(link, folder)?;
-    let (identity, known_relays) = match &compat {
+    let (signer, known_relays) = match &compat {
         // A token is shown there, and no identity: one for nobody to see need not be kept.
-        Some(_) => (Identity::generate()?, None),
-        None => identity(link, folder, reporter)?,
+        Some(_) => (Identity::generate()?.into(), None),
+        None => signer(link, folder, reporter)?,
     };
     let proto = services.first().map_or(Proto::Http, |service| service.spec.target.proto());
     let subject = Subject {
-        address: identity.address(),
+        address: signer.address(),
         relay: link.relay.to_string(),
         purpose: AgentKind::Expose {
             services: services.iter().map(|service| service.spec.name.to_string()).collect(),
@@ -198,7 +204,7 @@ fn managed_link(
     };
     Ok(ManagedLinkSettings {
         name: link.name.to_string(),
-        identity: Arc::new(identity),
+        signer,
         link: link.settings(folder),
         compat,
         known_relays,

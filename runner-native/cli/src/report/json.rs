@@ -16,7 +16,11 @@ pub(super) fn line(report: &impl Serialize, now: Duration) -> String {
         unix_ms: u64,
     }
     let timed = Timed { report, unix_ms: whole_millis(now) };
-    let text = serde_json::to_string(&timed).expect("numbers and texts always have a JSON form");
+    ascii(serde_json::to_string(&timed).expect("numbers and texts always have a JSON form"))
+}
+
+/// JSON in which every other character is an escape.
+pub(super) fn ascii(text: String) -> String {
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return text;
     }

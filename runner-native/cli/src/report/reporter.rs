@@ -10,10 +10,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hvym_tunnel_net::files::{self, FileAccess};
 use hvym_tunnel_net::log_writer::{LogWriter, Output, Priority};
+use hvym_tunnel_settings::Settings;
+use tracing::Level;
 
 use super::certificates::certificates;
 use super::human;
 use super::line::{Line, OutputStream, escaped};
+use super::log_files::LogFiles;
 use super::request_line::{self, ClockText};
 use super::settings::settings;
 use super::{Report, RequestReport, json};
@@ -43,6 +46,7 @@ pub(crate) struct Style {
 #[derive(Clone)]
 pub(crate) struct Reporter {
     screen: Arc<Mutex<Screen>>,
+    files: LogFiles,
 }
 
 impl Reporter {
@@ -64,10 +68,14 @@ impl Reporter {
         };
         if let Some(path) = &style.url_file {
             // Of a process that was killed: nobody should take it for a URL of this one.
-            let _none = std::fs::remove_file(path);
+            if is_file(path) {
+                let _none = std::fs::remove_file(path);
+            }
         }
+        let files = LogFiles::default();
         let screen = Screen {
             style,
+            files: files.clone(),
             writer: LogWriter::new(out, err, dropped)?,
             started: Instant::now(),
             attempt: None,
@@ -77,7 +85,22 @@ impl Reporter {
             line: String::new(),
             clock: ClockText::default(),
         };
-        Ok(Reporter { screen: Arc::new(Mutex::new(screen)) })
+        Ok(Reporter { screen: Arc::new(Mutex::new(screen)), files })
+    }
+
+    /// Keeps what is told and logged in the files that these settings name, from now on. Files that cannot be written are told,
+    /// and stop nothing.
+    pub(crate) fn open_log_files(&self, settings: &Settings) {
+        let reporter = self.clone();
+        let failed = move |message: String| reporter.tell(&Report::StateFailed { message });
+        if let Err(message) = self.files.open(settings, failed) {
+            self.tell(&Report::StateFailed { message });
+        }
+    }
+
+    /// The log files, which have been opened or not.
+    pub(crate) fn log_files(&self) -> &LogFiles {
+        &self.files
     }
 
     /// Whether a program reads the reports.
@@ -115,6 +138,7 @@ impl Reporter {
         let writer = self.screen().finish();
         // Unlocked, so that nobody waits for it.
         writer.flush(FLUSH_LIMIT);
+        self.files.flush(FLUSH_LIMIT);
     }
 
     /// Standard error for a log: one write is one line, which no report tears, and in which what could steer a terminal is
@@ -161,6 +185,7 @@ fn log_line(text: &str) -> String {
 
 struct Screen {
     style: Style,
+    files: LogFiles,
     writer: LogWriter,
     started: Instant,
     /// The attempt that was told last, since the link was lost.
@@ -180,6 +205,9 @@ struct Screen {
 impl Screen {
     fn tell(&mut self, report: &Report, now: Duration) {
         let same_attempt = self.remember(report);
+        if !same_attempt {
+            self.files.report(level(report), report, now);
+        }
         if self.style.json {
             if !same_attempt {
                 let line = format!("{}\n", json::line(report, now));
@@ -230,6 +258,7 @@ impl Screen {
     }
 
     fn tell_request(&mut self, request: &RequestReport<'_>, now: Duration) {
+        self.files.report(Level::INFO, request, now);
         self.line.clear();
         if self.style.json {
             self.line.push_str(&json::line(request, now));
@@ -289,7 +318,12 @@ impl Screen {
         if self.url.as_ref() == Some(&url) {
             return;
         }
-        match files::replace(path, format!("{url}\n").as_bytes(), FileAccess::Public) {
+        let written = match path.exists() && !is_file(path) {
+            // Whoever may do anything would put a file in the place of /dev/null.
+            true => Err(io::Error::other("it is no file")),
+            false => files::replace(path, format!("{url}\n").as_bytes(), FileAccess::Public),
+        };
+        match written {
             Ok(()) => self.url = Some(url),
             Err(error) => {
                 let message = format!("warning: cannot write the URL to {}: {error}", path.display());
@@ -304,12 +338,17 @@ impl Screen {
         self.leave_live_line();
         if let (Some(path), Some(url)) = (&self.style.url_file, self.url.take()) {
             // Another process may have taken the file over since.
-            if std::fs::read_to_string(path).is_ok_and(|content| content.trim_end() == url) {
+            if is_file(path) && std::fs::read_to_string(path).is_ok_and(|content| content.trim_end() == url) {
                 let _gone = std::fs::remove_file(path);
             }
         }
         self.writer.clone()
     }
+}
+
+/// Whether this is a file that may be removed and replaced, or a link to one.
+fn is_file(path: &std::path::Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|data| data.is_file())
 }
 
 /// How wide the terminal of standard error is.
@@ -330,6 +369,27 @@ fn priority(report: &Report) -> Priority {
     match report {
         Report::Connection { .. } | Report::RequestOngoing { .. } => Priority::Droppable,
         _ => Priority::Important,
+    }
+}
+
+/// How much a report matters to whoever reads log files.
+fn level(report: &Report) -> Level {
+    match report {
+        Report::Error { .. } => Level::ERROR,
+        Report::Disconnected { .. }
+        | Report::BindFailed { .. }
+        | Report::Unbound { .. }
+        | Report::NameRefused { .. }
+        | Report::Refused { .. }
+        | Report::NotReached { .. }
+        | Report::UpstreamUnreachable { .. }
+        | Report::CertificateKept { .. }
+        | Report::CertificateFailed { .. }
+        | Report::StateFailed { .. }
+        | Report::KeysKept { .. }
+        | Report::ConfigKept { .. }
+        | Report::LinkFailed { .. } => Level::WARN,
+        _ => Level::INFO,
     }
 }
 

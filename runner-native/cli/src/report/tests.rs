@@ -328,6 +328,20 @@ fn the_url_file_holds_the_url_while_there_is_one() {
 }
 
 #[test]
+#[cfg(unix)]
+fn what_is_no_file_is_neither_removed_nor_replaced() {
+    let folder = Folder::new();
+    let path = folder.0.join("socket");
+    let _socket = std::os::unix::net::UnixListener::bind(&path).expect("a folder takes a socket");
+    let (style, err) = (Style { url_file: Some(path.clone()), ..Style::default() }, Paper::default());
+    let reporter = Reporter::new(style, io::sink(), err.clone()).expect("a thread");
+    reporter.tell(&ready("https://g"));
+    reporter.finish();
+    assert!(std::fs::metadata(&path).is_ok_and(|data| !data.is_file()), "it was replaced");
+    assert!(err.text().contains("it is no file"), "{}", err.text());
+}
+
+#[test]
 fn a_url_file_that_another_process_took_over_stays() {
     let folder = Folder::new();
     let path = folder.0.join("url");

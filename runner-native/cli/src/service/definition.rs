@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use hvym_tunnel_net::config;
+use hvym_tunnel_settings::state_folder;
 
 use super::Scope;
 use crate::exit::{Exit, ExitError};
@@ -18,8 +19,8 @@ pub(super) struct Definition {
     pub(super) command: Vec<String>,
     /// Where relative paths of the command begin.
     pub(super) folder: PathBuf,
-    /// What it may write: its settings and its state. `None` of the system's service, which has a folder of its own.
-    pub(super) state: Option<PathBuf>,
+    /// The folders that it may write: those of its settings and of its state. None of the system's service, which has one of its own.
+    pub(super) writable: Vec<PathBuf>,
 }
 
 impl Definition {
@@ -29,9 +30,9 @@ impl Definition {
     /// They are not known.
     pub(super) fn here(scope: Scope, name: String, command: Vec<String>) -> Result<Self, ExitError> {
         let unknown = |error| ExitError::new(Exit::Unexpected, format!("cannot tell where this is: {error}"));
-        let state = match scope {
-            Scope::User => Some(config::folder()?),
-            Scope::System => None,
+        let writable = match scope {
+            Scope::User => vec![config::folder()?, state_folder()?],
+            Scope::System => Vec::new(),
         };
         Ok(Self {
             scope,
@@ -39,13 +40,13 @@ impl Definition {
             program: std::env::current_exe().map_err(unknown)?,
             command,
             folder: std::env::current_dir().map_err(unknown)?,
-            state,
+            writable,
         })
     }
 
     /// Whether the command reads its files again on SIGHUP; others end.
     pub(super) fn reloads(&self) -> bool {
-        self.command.first().is_some_and(|command| matches!(command.as_str(), "up" | "relay"))
+        self.command.first().is_some_and(|command| matches!(command.as_str(), "up" | "manager" | "relay"))
     }
 
     /// Whether the command may listen at ports that only the system gives away.

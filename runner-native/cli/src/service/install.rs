@@ -15,11 +15,11 @@ use crate::exit::{Exit, ExitError};
 /// # Errors
 /// The file cannot be written, or what starts services refuses.
 pub(super) fn install(definition: &Definition, text: &str) -> Result<(), ExitError> {
-    let Definition { scope, name, state, .. } = definition;
+    let Definition { scope, name, writable, .. } = definition;
     let path = path(*scope, name)?;
-    if let Some(state) = state {
-        // It is the only one that the service may write, and must be there before it.
-        fs::create_dir_all(state).map_err(|error| unwritable(state, &error))?;
+    for folder in writable {
+        // Nothing else can be written by the service, so they must be there before it.
+        files::create_folder_of(&folder.join("file")).map_err(|error| unwritable(folder, &error))?;
     }
     files::create_folder_of(&path).map_err(|error| unwritable(&path, &error))?;
     files::replace(&path, text.as_bytes(), FileAccess::Public).map_err(|error| unwritable(&path, &error))?;
@@ -114,7 +114,7 @@ const fn verb(action: &Action) -> &'static str {
 }
 
 /// Where the definition lies.
-fn path(scope: Scope, name: &str) -> Result<PathBuf, ExitError> {
+pub(super) fn path(scope: Scope, name: &str) -> Result<PathBuf, ExitError> {
     let base = |variable: &str, default: &str| {
         let set = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
         let home = || std::env::home_dir().map(|home| home.join(default));
@@ -149,7 +149,8 @@ fn domain(scope: Scope) -> String {
     }
 }
 
-fn target(scope: Scope, name: &str) -> String {
+/// launchd's name for the service.
+pub(super) fn target(scope: Scope, name: &str) -> String {
     format!("{}/{}", domain(scope), launchd::label(name))
 }
 

@@ -70,11 +70,9 @@ pub(super) fn unit(definition: &Definition) -> String {
          LimitNOFILE=524288\n\n",
     );
     unit.push_str(CONFINED);
-    match (&definition.state, definition.scope) {
-        (Some(state), Scope::User) => {
-            put(&mut unit, format_args!("ProtectHome=read-only\nReadWritePaths={}\n", path(state)));
-        }
-        _ => system(definition, &mut unit),
+    match definition.scope {
+        Scope::User => user(definition, &mut unit),
+        Scope::System => system(definition, &mut unit),
     }
     let target = match definition.scope {
         Scope::User => "default.target",
@@ -82,6 +80,19 @@ pub(super) fn unit(definition: &Definition) -> String {
     };
     put(&mut unit, format_args!("\n[Install]\nWantedBy={target}\n"));
     unit
+}
+
+/// The part of a user's service: the folders that it may write, and the one of the socket of the API, which several services share.
+fn user(definition: &Definition, unit: &mut String) {
+    let folders: Vec<String> = definition.writable.iter().map(|folder| path(folder)).collect();
+    put(
+        unit,
+        format_args!(
+            "ProtectHome=read-only\nReadWritePaths={}\nRuntimeDirectory=hvym-tunnel\nRuntimeDirectoryMode=0700\n\
+             RuntimeDirectoryPreserve=yes\n",
+            folders.join(" ")
+        ),
+    );
 }
 
 /// The part of the system's service: a user that exists while it runs, and a folder that stays.
@@ -94,7 +105,7 @@ fn system(definition: &Definition, unit: &mut String) {
         unit,
         format_args!(
             "CapabilityBoundingSet={capability}\nAmbientCapabilities={capability}\n\
-             StateDirectory={name}\nStateDirectoryMode=0700\nEnvironment=XDG_CONFIG_HOME=%S/{name}\n",
+             StateDirectory={name}\nStateDirectoryMode=0700\nEnvironment=XDG_CONFIG_HOME=%S/{name} XDG_STATE_HOME=%S/{name}\n",
             name = definition.name
         ),
     );

@@ -11,7 +11,12 @@ fn definition(scope: Scope, command: &[&str]) -> Definition {
         program: PathBuf::from("/usr/local/bin/hvym-tunnel"),
         command: command.iter().map(|word| (*word).to_owned()).collect(),
         folder: PathBuf::from("/home/ann/my site"),
-        state: (scope == Scope::User).then(|| PathBuf::from("/home/ann/.config/hvym-tunnel")),
+        writable: match scope {
+            Scope::User => {
+                [".config", ".local/state"].map(|at| format!("/home/ann/{at}/hvym-tunnel").into()).into()
+            }
+            Scope::System => Vec::new(),
+        },
     }
 }
 

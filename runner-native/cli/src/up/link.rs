@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use hvym_tunnel_agent::settings::{CompatSettings, SettingsError};
 use hvym_tunnel_agent::token::AuthToken;
-use hvym_tunnel_agent::{Agent, AgentError, AgentHandle, Identity, ServiceSpec};
+use hvym_tunnel_agent::{Agent, AgentError, AgentHandle, Identity, ServiceSpec, Signer};
+use hvym_tunnel_net::external_signer::ExternalSigner;
 use hvym_tunnel_net::files;
 use hvym_tunnel_net::key::Source;
 use hvym_tunnel_net::known_relays::KnownRelays;
@@ -20,6 +21,7 @@ use hvym_tunnel_settings::{LinkEntry, ServiceEntry, Settings};
 use crate::agent_reports::{AgentKind, AgentReports, Subject};
 use crate::exit::{Exit, ExitError};
 use crate::failure;
+use crate::passphrase;
 use crate::report::{Report, Reporter};
 use crate::signals::DRAIN_LIMIT;
 
@@ -55,10 +57,10 @@ impl RunningLink {
                 .with_hint("add a [[service]], or set enabled = false for the link"));
         }
         let compat = compat(link, folder)?;
-        let (identity, known_relays) = match &compat {
+        let (signer, known_relays) = match &compat {
             // A token is shown there, and no identity: one for nobody to see need not be kept.
-            Some(_) => (Identity::generate()?, None),
-            None => identity(link, folder, reporter)?,
+            Some(_) => (Identity::generate()?.into(), None),
+            None => signer(link, folder, reporter)?,
         };
         let names = services.iter().map(|service| service.name.to_string()).collect();
         let proto = specs[0].target.proto();
@@ -67,7 +69,7 @@ impl RunningLink {
             None => link.relay.clone(),
         };
         let subject = Subject {
-            address: identity.address(),
+            address: signer.address(),
             relay: relay.to_string(),
             purpose: AgentKind::Expose {
                 services: names,
@@ -75,7 +77,7 @@ impl RunningLink {
             },
         };
         let reports = Arc::new(AgentReports::new(reporter.clone(), subject));
-        let builder = Agent::builder(identity).link(link.settings(folder)).known_relays(known_relays);
+        let builder = Agent::builder(signer).link(link.settings(folder)).known_relays(known_relays);
         let builder = specs.into_iter().fold(builder, hvym_tunnel_agent::AgentBuilder::service);
         let builder = link.names.iter().fold(builder, |builder, name| builder.name(name.clone()));
         let builder = match &compat {
@@ -168,22 +170,28 @@ pub(crate) fn spec(service: &ServiceEntry, folder: &Path) -> Result<ServiceSpec,
     Ok(spec)
 }
 
-/// The identity of a link, and where the relays that it knows are kept. One that no file is named for is made if it is missing.
-pub(crate) fn identity(
+/// What signs for a link, and where the relays that it knows are kept. An identity that no file is named for is made if it is missing.
+/// Blocks while another program is asked.
+pub(crate) fn signer(
     link: &LinkEntry,
     folder: &Path,
     reporter: &Reporter,
-) -> Result<(Identity, Option<KnownRelays>), ExitError> {
+) -> Result<(Signer, Option<KnownRelays>), ExitError> {
     let path = link.identity_file(folder);
+    if let Some(place) = link.signer_place(folder) {
+        let signer = Signer::external(ExternalSigner::connect(place)?, Some(link.relay.host_field()))?;
+        return Ok((signer, Some(KnownRelays::beside(&path))));
+    }
     let file = link.identity.is_some().then(|| path.clone());
-    let source = Source { file, stdin: false, default: Ok(path) };
+    let source =
+        Source { file, stdin: false, default: Ok(path), passphrase: passphrase::source(), signer: None };
     let (identity, created) = Identity::load_or_create(&source)?;
     if let Some(path) = created {
         let path = path.display().to_string();
         reporter.tell(&Report::IdentityCreated { address: identity.address(), path });
     }
     let known_relays = source.destination().ok().map(KnownRelays::beside);
-    Ok((identity, known_relays))
+    Ok((identity.into(), known_relays))
 }
 
 /// The login at a server that knows agents by tokens, with the token as it is now.
@@ -191,7 +199,7 @@ pub(crate) fn compat(link: &LinkEntry, folder: &Path) -> Result<Option<CompatSet
     let Some(system) = link.system() else { return Ok(None) };
     let token = match (&link.token_command, link.token_file(folder)) {
         (Some(words), _) => written_token(words)?,
-        (None, file) => AuthToken::load(file.as_deref())?
+        (None, file) => AuthToken::load(file.as_deref(), &passphrase::source())?
             .ok_or_else(|| ExitError::new(Exit::Config, format!("the link {} has no token", link.name)))?,
     };
     link.check_audience(token.as_str()).map_err(|error| ExitError::new(Exit::Refused, error.to_string()))?;

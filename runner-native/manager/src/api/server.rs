@@ -257,7 +257,7 @@ async fn serve(
 
 async fn respond(state: &Arc<ApiState>, peer: Peer, request: Request<Incoming>) -> Answer {
     state.counts.begin();
-    let path = request.uri().path().to_owned();
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut origin = None;
     let answer = match admit(state, peer, &request, &mut origin) {
         Err(refusal) => answer::refused(refusal),
@@ -285,6 +285,8 @@ async fn respond(state: &Arc<ApiState>, peer: Peer, request: Request<Incoming>) 
         },
     };
     state.counts.end(answer.status());
+    // Without what follows `?`, and without any field: both may hold the token.
+    tracing::info!(%method, path, status = answer.status().as_u16(), "answered");
     let mut answer = answer;
     answer::let_read(&mut answer, origin.as_ref());
     answer

@@ -125,7 +125,7 @@ impl Inner {
             name: link.name().to_owned(),
             relay: settings.link.relay.as_ref().map(ToString::to_string).unwrap_or_default(),
             relay_address: settings.link.relay_address.map(|address| address.to_string()),
-            address: status.map_or_else(|| settings.identity.address(), |status| status.address).to_string(),
+            address: status.map_or_else(|| settings.signer.address(), |status| status.address).to_string(),
             state: link.state(status),
             since: timestamp::at_instant(activity.since),
             attempts: activity.attempts,

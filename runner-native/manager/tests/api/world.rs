@@ -84,7 +84,7 @@ impl World {
         let relay = RelayUrl { tls: false, host: at.ip().to_string(), port: at.port(), path };
         ManagedLinkSettings {
             name: name.to_owned(),
-            identity: Arc::new(identity()),
+            signer: identity().into(),
             link: LinkSettings { relay: Some(relay), ..LinkSettings::default() },
             compat: None,
             known_relays: None,

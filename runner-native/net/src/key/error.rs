@@ -7,6 +7,7 @@ use std::path::Path;
 use thiserror::Error;
 
 use crate::config::NoHome;
+use crate::sealed::SealedError;
 
 /// Why there is no identity. No variant holds anything that was read.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -62,6 +63,25 @@ pub enum KeyError {
         /// The system's message.
         reason: String,
     },
+    /// It is sealed, and stays so.
+    #[error("cannot unlock {path}: {error}")]
+    Sealed {
+        /// The file.
+        path: String,
+        /// Why.
+        error: SealedError,
+    },
+    /// It is another one than its file said.
+    #[error("{path} says that it is the secret of {claimed}, and is that of another account")]
+    OtherAddress {
+        /// The file.
+        path: String,
+        /// What it said.
+        claimed: String,
+    },
+    /// Another program has the key, and signs logins and tokens alone.
+    #[error("another program has the key, and this needs the key itself")]
+    Elsewhere,
     /// No file was named, and there is no default place.
     #[error(transparent)]
     NoPlace(#[from] NoHome),
