@@ -19,7 +19,7 @@ use core::time::Duration;
 
 use crate::backoff::{Backoff, BackoffConfig};
 use crate::bundle::{Bundle, MAX_LINKS};
-use crate::dialect::{Process, Service, SessionTerms, Signal, StreamHeader};
+use crate::dialect::{Process, Service, SessionRole, SessionTerms, Signal, StreamHeader};
 use crate::handshake::{AgentLogin, AuthMode, Login};
 use crate::link::{LinkConfig, OpenStreamError};
 use crate::machine::{Machine, TransitionRow};
@@ -28,7 +28,7 @@ use crate::plane::{PlaneInfo, StreamCounts};
 use crate::reason::DownReason;
 use crate::rng::{Rng, Seed};
 use crate::stellar::delegation::DelegationId;
-use crate::stellar::{Signature, SigningInput};
+use crate::stellar::{Scope, Signature, SigningInput};
 use crate::time::{Instant, UnixTime, Wall};
 
 use dialer::Dialer;
@@ -211,9 +211,13 @@ impl Agent {
         self.bundle.up()
     }
 
-    /// Offers a service, now and after every reconnection. One of the same name is replaced, in its place.
+    /// Offers a service, now and after every reconnection. One of the same name is replaced, in its place. An agent that said
+    /// that it only calls says so no more, unless its logins are good for nothing else.
     pub fn bind(&mut self, service: Service, now: Instant) {
         self.send_if_up(bind_signal(&service), now);
+        if self.config.login.scope == Scope::Agent {
+            self.config.process.role = SessionRole::Agent;
+        }
         match self.config.services.iter_mut().find(|known| known.name == service.name) {
             Some(known) => *known = service,
             None => self.config.services.push(service),

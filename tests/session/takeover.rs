@@ -6,6 +6,7 @@ use hvym_tunnel_core::agent::AgentEvent;
 use hvym_tunnel_core::dialect::SessionRole;
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::{Directory, Name, NameError, Newcomer, Owner};
+use hvym_tunnel_core::stellar::Scope;
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::ends::{
@@ -83,13 +84,34 @@ fn an_agent_is_the_same_program_after_each_reconnection_and_another_agent_is_ano
 #[test]
 fn a_caller_binds_nothing() {
     let mut config = agent_config();
-    config.process.role = SessionRole::Caller;
+    config.login.scope = Scope::Call;
     let mut pair = pair_with(config, session_config(), WireConfig::default(), [7; 32]);
     pair.run(SECOND);
     let refused =
         |event: &&AgentEvent| matches!(event, AgentEvent::BindRefused { code, .. } if code == "not_allowed");
     assert_eq!(pair.agent.events.iter().filter(refused).count(), 2);
     assert!(pair.relay.session().services().is_empty() && pair.relay.session().is_up());
+    assert_eq!(pair.relay.session().process().role, SessionRole::Caller);
+}
+
+#[test]
+fn who_only_calls_is_an_agent_from_its_first_service_on() {
+    let mut config = agent_config();
+    let service = config.services.swap_remove(0);
+    config.services.clear();
+    config.process.role = SessionRole::Caller;
+    let mut pair = pair_with(config, session_config(), WireConfig::default(), [7; 32]);
+    pair.run(SECOND);
+    let role = |pair: &mut Pair<AgentEnd, RelayEnd>| pair.relay.session().process().role;
+    assert_eq!(role(&mut pair), SessionRole::Caller);
+    pair.agent.machine.bind(service, pair.now);
+    pair.run(SECOND);
+    assert_eq!(role(&mut pair), SessionRole::Agent);
+    assert_eq!(pair.relay.session().services().len(), 1);
+    // And so it says at once after it was lost.
+    pair.relay.session().refuse(DownReason::GoingAway, pair.now);
+    pair.run(60 * SECOND);
+    assert_eq!((pair.relay.accepted, role(&mut pair)), (2, SessionRole::Agent));
 }
 
 #[test]

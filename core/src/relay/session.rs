@@ -23,7 +23,7 @@ use crate::plane::{MessageLimits, StreamCounts};
 use crate::reason::DownReason;
 use crate::rng::{Rng, Seed};
 use crate::stellar::delegation::DelegationId;
-use crate::stellar::{Address, Scope, Verified};
+use crate::stellar::{Address, Verified};
 use crate::time::{Instant, UnixTime, Wall, earliest};
 use peer::Peer;
 
@@ -322,10 +322,8 @@ impl Session {
 
     /// What the upgrade request said of the agent's program, where its login says nothing.
     pub fn set_process(&mut self, process: Process) {
-        // What the token of the upgrade says, the signer says.
-        let role =
-            if self.peer.process.role == SessionRole::Caller { SessionRole::Caller } else { process.role };
-        self.peer.process = Process { role, ..process };
+        self.peer.process = process;
+        self.peer.settle_role();
     }
 
     /// What the agent says of its program; settled once [`SessionEvent::Admit`] was polled.
@@ -356,10 +354,7 @@ impl Session {
                 self.peer.log_in(&verified, now);
                 if let Some(process) = self.bundle.get_mut(id).and_then(|member| member.link.take_process()) {
                     self.peer.process = process;
-                }
-                // What the token says, the signer says.
-                if verified.scope() == Some(Scope::Call) {
-                    self.peer.process.role = SessionRole::Caller;
+                    self.peer.settle_role();
                 }
                 Some(SessionEvent::Admit(verified))
             }
@@ -372,6 +367,7 @@ impl Session {
             LinkEvent::Signal(Signal::Bind { service: name, local_port, proto, public, on_conflict }) => {
                 match self.check_bind(&name, proto, on_conflict) {
                     Ok((proto, on_conflict)) => {
+                        self.peer.process.role = SessionRole::Agent;
                         let service = Service { name, proto, local_port, public, on_conflict };
                         return Some(SessionEvent::Bind(service));
                     }

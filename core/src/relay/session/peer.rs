@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use core::time::Duration;
 
 use super::{BindRefusal, Session, SessionEvent};
-use crate::dialect::{OpenResult, Process, Signal, StreamHeader};
+use crate::dialect::{OpenResult, Process, SessionRole, Signal, StreamHeader};
 use crate::link::StreamEvent;
 use crate::mux::StreamId;
 use crate::reason::DownReason;
@@ -22,6 +22,8 @@ pub(super) struct Peer {
     wall: Option<Wall>,
     address: Option<Address>,
     delegation: Option<Delegated>,
+    /// Whether what it has signed is good for calls alone.
+    pub(super) only_calls: bool,
     /// What the agent says of its program.
     pub(super) process: Process,
 }
@@ -43,11 +45,20 @@ impl Peer {
     /// It has logged in.
     pub(super) fn log_in(&mut self, verified: &Verified, now: Instant) {
         self.address = Some(verified.address());
+        self.only_calls = verified.scope() == Some(Scope::Call);
+        self.settle_role();
         self.delegation = verified.delegation().map(|delegation| {
             let today = self.wall.map_or(UnixTime::from_secs(0), |wall| wall.unix_at(now));
             let left = delegation.delegation().until.as_secs().saturating_sub(today.as_secs());
             Delegated { verified: delegation.clone(), ends_at: now + Duration::from_secs(left) }
         });
+    }
+
+    /// What the token says, the signer says; the rest is the program's word.
+    pub(super) fn settle_role(&mut self) {
+        if self.only_calls {
+            self.process.role = SessionRole::Caller;
+        }
     }
 
     pub(super) fn delegation(&self) -> Option<&VerifiedDelegation> {

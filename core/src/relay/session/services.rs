@@ -3,7 +3,7 @@
 use alloc::string::{String, ToString};
 
 use super::{BindRefusal, Session};
-use crate::dialect::{OnConflict, Proto, Service, SessionRole, Signal};
+use crate::dialect::{OnConflict, Proto, Service, Signal};
 use crate::names::BARE_SERVICE;
 use crate::time::Instant;
 
@@ -80,7 +80,7 @@ impl Session {
         proto: Option<Proto>,
         on_conflict: Option<OnConflict>,
     ) -> Result<(Proto, OnConflict), BindRefusal> {
-        if self.peer.process.role == SessionRole::Caller {
+        if self.peer.only_calls {
             let error = String::from("a session that only calls binds no service");
             return Err(BindRefusal { code: "not_allowed", error });
         }
