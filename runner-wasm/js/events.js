@@ -26,3 +26,9 @@ export function defineConstants(type, constants) {
     for (const holder of [type, type.prototype]) Object.defineProperty(holder, name, { value, enumerable: true });
   }
 }
+
+/** A `CloseEvent`, also where there is no such class. */
+export function closeEvent(init) {
+  if (globalThis.CloseEvent !== undefined) return new CloseEvent("close", init);
+  return Object.assign(new Event("close"), init);
+}

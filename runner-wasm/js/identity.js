@@ -5,7 +5,6 @@ import { TunnelError } from "./error.js";
 import { load } from "./load.js";
 import { Identity as KeyPair } from "./runner.js";
 import { drop, keep, keepFirst, kept } from "./store.js";
-import { delegatedKey } from "./wallet.js";
 
 // What signs: `{ keyPair }` in the module, or `{ name, record }` in the browser's store. Also the token that only this file
 // can pass to the constructor.
@@ -54,11 +53,6 @@ export class Identity {
     return new Identity({ name: key, record }, secrets);
   }
 
-  static async fromWallet(wallet, options = {}) {
-    await load();
-    return new Identity(await delegatedKey(wallet, options), secrets);
-  }
-
   async sign(bytes) {
     const { keyPair, record } = secretOf(this);
     return keyPair ? keyPair.sign(bytes) : signWith(record.privateKey, bytes);
@@ -77,6 +71,9 @@ export class Identity {
     if (secret?.name) await drop("identities", secret.name);
   }
 }
+
+/** The identity of a `record` that is kept under `name`. The module has to be loaded. */
+export const identityOf = (name, record) => new Identity({ name, record }, secrets);
 
 function secretOf(identity) {
   const secret = secrets.get(identity);
@@ -108,7 +105,7 @@ export function nameOf(identity) {
 export async function identityNamed(name) {
   await load();
   const record = await kept("identities", name);
-  return record && new Identity({ name, record }, secrets);
+  return record && identityOf(name, record);
 }
 
 /** A login ended with `code`: a delegation that is over is not kept. */

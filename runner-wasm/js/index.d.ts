@@ -145,13 +145,17 @@ export interface TunnelOptions {
   relayAddress?: Address;
   /** Who this page is. */
   identity: Identity | Signer | Promise<Identity | Signer>;
-  /** Where the module is, if not beside this file: a URL, a response, or the module itself. */
+  /**
+   * The class of WebSockets to dial with, where the runtime has none: that of the package `ws` in Node.js 20.
+   */
+  WebSocket?: new (url: string) => object;
+  /** Where the module is, if not beside this file: a URL, a response, or the module itself. It is loaded once. */
   module?: string | URL | Request | Response | Promise<Response> | BufferSource | WebAssembly.Module;
   /**
-   * What the page is to the relay: an `agent`, which may offer services and is the default, or a `caller`, whose logins are good for
-   * reaching services of others and for nothing else. The identity of a share link is always a caller.
+   * Left out, the page is a caller to the relay until it serves something. With `caller` its logins are good for reaching services of
+   * others and for nothing else, so that whoever gets hold of one cannot serve by it. The identity of a share link is always a caller.
    */
-  role?: "agent" | "caller";
+  role?: "caller";
   /** How much of everything there may be. */
   limits?: Limits;
 }
@@ -540,6 +544,8 @@ export type ErrorCode =
   | "delegation_service"
   | "foreign_url"
   | "forgotten"
+  | "module_blocked"
+  | "module_missing"
   | "name_conflict"
   | "name_taken"
   | "not_a_handshake"
@@ -581,5 +587,8 @@ export class TunnelError extends Error {
   readonly hint?: string;
 }
 
-/** Loads the WebAssembly module, which everything here does by itself. Called early, it saves a moment later. */
+/**
+ * Loads the WebAssembly module, which everything here does by itself. Called early, it saves a moment later.
+ * @throws {TunnelError} `module_missing`, where a bundler has left it behind; `module_blocked` by a Content-Security-Policy
+ */
 export function load(module?: TunnelOptions["module"]): Promise<void>;

@@ -19,6 +19,16 @@ const MAX_COLLECTED = 64 * 1024;
 const upgrades = new WeakMap();
 
 /**
+ * A response that changes the connection to a WebSocket: `fields` are those of the 101, and `open` gets the bytes after it, as
+ * `{ read, write, close }`; the connection ends when it resolves.
+ */
+export function takeUpgrade(fields, open) {
+  const response = { status: 101 };
+  upgrades.set(response, { fields, open });
+  return response;
+}
+
+/**
  * The function that the module calls for each connection to a service of HTTP. `headTimeout` is how long the next request
  * may take to arrive, in milliseconds; `onError` hears of what `handler` throws.
  */
@@ -81,8 +91,7 @@ async function answer([method, target, list, hasBody, isLast], { wire, handler, 
     if (request === undefined) return sendParts(wire, { status: 400, headers: new Headers(), body: null, length: 0 });
     context.upgrade = ({ protocol } = {}) => {
       const { socket, fields, open, fail } = acceptWebSocket(request, protocol);
-      const response = { status: 101 };
-      upgrades.set(response, { fields, open });
+      const response = takeUpgrade(fields, open);
       abort.signal.addEventListener("abort", fail, { once: true });
       return { response, socket };
     };

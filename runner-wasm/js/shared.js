@@ -5,6 +5,8 @@ import { headersFrom, openBody, withProperties } from "./http.js";
 import { nameOf } from "./identity.js";
 import { Peer, packBody, unpackError } from "./shared-port.js";
 
+const WORKER_HINT = "shared-worker.js has to lie beside this script, as the bundler was to see to; or use Tunnel.connect()";
+
 export async function openShared({ relay, relayAddress, identity, signal }) {
   signal?.throwIfAborted();
   const signer = await identity;
@@ -40,7 +42,7 @@ class SharedTunnel extends EventTarget {
       event: ({ type, detail, seen }) => this.#onEvent(type, detail, seen),
       request: (message) => this.#answer(message),
     });
-    worker.onerror = () => this.#peer.end(new TunnelError("unsupported", "the shared worker could not be loaded"));
+    worker.onerror = () => this.#peer.end(new TunnelError("unsupported", "the shared worker could not be loaded", WORKER_HINT));
   }
 
   async open(options) {

@@ -2,7 +2,7 @@
 
 import { bridged, closeBridge, openBridge } from "./bridge.js";
 import { freighter, hasFreighter } from "./freighter.js";
-import { Identity } from "./identity.js";
+import { Identity } from "./page.js";
 import { kept } from "./store.js";
 
 const { relay, relayAddress, owner, service } = document.body.dataset;

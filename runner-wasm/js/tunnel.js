@@ -1,16 +1,14 @@
-// The agent of this page, as an `EventTarget`.
+// The agent of this page, as an `EventTarget`. Workers have it as it is; what pages have beside is in page.js.
 
 import { TunnelError } from "./error.js";
 import { TunnelEventSource } from "./eventsource.js";
 import { withResolvers } from "./events.js";
 import { fetchFrom } from "./fetch.js";
-import { fileHandler } from "./files.js";
 import { credentialOf, handleEnd } from "./identity.js";
 import { load } from "./load.js";
 import { Pool } from "./pool.js";
 import { Connection, Runner } from "./runner.js";
 import { httpHandler } from "./serve.js";
-import { openShared } from "./shared.js";
 import { pairOf } from "./streams.js";
 import { resolve } from "./target.js";
 import { connectWebSocket } from "./websocket.js";
@@ -50,13 +48,22 @@ export class Tunnel extends EventTarget {
     // Nobody may wait for them; every method that needs the tunnel rejects with the error.
     this.#opened.promise.catch(() => {});
     this.#ready = this.#start(this.#options);
-    this.#ready.catch((error) => this.#end({ error, code: error.code, message: error.message, hint: error.hint }));
+    this.#ready.catch((error) => this.#fail(error));
+  }
+
+  /** It ended before there was anything to dial with. */
+  #fail(error) {
+    const { code, message, hint } = error;
+    if (this.#isClosed) return this.#end({ error, code, message, hint });
+    this.#onEvent("state", { state: "error" });
+    this.#onEvent("down", { error, code, message, hint });
+    this.#onEvent("error", error);
   }
 
   static async connect(options) {
     const { signal } = options;
     signal?.throwIfAborted();
-    const tunnel = new Tunnel(options);
+    const tunnel = new this(options);
     const up = new Promise((resolve, reject) => {
       tunnel.addEventListener("up", resolve, { once: true });
       tunnel.addEventListener("down", ({ detail }) => reject(detail.error), { once: true });
@@ -70,10 +77,6 @@ export class Tunnel extends EventTarget {
       tunnel.close();
       throw error;
     }
-  }
-
-  static shared(options) {
-    return openShared(options);
   }
 
   get state() {
@@ -106,11 +109,6 @@ export class Tunnel extends EventTarget {
 
   serveStream(service, handler, options) {
     return this.#serve(service, handler, false, options);
-  }
-
-  async serveFile(service, file, { type, name, ...options } = {}) {
-    if (!(file instanceof Blob)) throw new TypeError("a file is a Blob");
-    return this.#serve(service, fileHandler(file, { type, name }), true, options);
   }
 
   async #serve(service, handler, isHttp, { public: isPublic, allow, onConflict = "takeover" } = {}) {
@@ -204,8 +202,11 @@ export class Tunnel extends EventTarget {
     this.#runner?.close();
   }
 
-  async #start({ relay, relayAddress, identity, module, role, limits = {} }) {
+  async #start({ relay, relayAddress, identity, module, role, limits = {}, WebSocket = globalThis.WebSocket }) {
     if (!identity) throw new TypeError("an identity is needed");
+    if (WebSocket === undefined) {
+      throw new TunnelError("unsupported", "there is no WebSocket here", "give one as `WebSocket`: the class of the package ws, or Node.js 22");
+    }
     const { inbound = INBOUND, outbound = OUTBOUND, requestHead = REQUEST_HEAD } = limits;
     const isNumber = (value, max) => Number.isInteger(value) && value >= 1 && value <= max;
     if (!isNumber(inbound, MAX_INBOUND) || !isNumber(outbound, MAX_INBOUND) || !(requestHead > 0)) {
@@ -219,8 +220,9 @@ export class Tunnel extends EventTarget {
     const url = endpointOf(dialled);
     if (this.#isClosed) throw new TunnelError("closed", "the tunnel was closed");
     const { keyPair, address, sign, delegation } = credentialOf(signer);
-    const serves = role !== "caller" && signer.shared === undefined;
-    const connection = new Connection(url.href, url.hostname, relayAddress, inbound, outbound, serves);
+    const onlyCalls = role === "caller" || signer.shared !== undefined;
+    const openSocket = openWith(WebSocket);
+    const connection = new Connection(url.href, url.hostname, relayAddress, inbound, outbound, onlyCalls, openSocket);
     this.#runner =
       keyPair === undefined
         ? Runner.withSigner(connection, address, callingBack(sign), delegation, onEvent)
@@ -267,7 +269,7 @@ export class Tunnel extends EventTarget {
       this.#opened.resolve(detail);
     }
     if (kind === "down") {
-      this.#pool.clear();
+      this.#pool?.clear();
       if (detail.retryIn === undefined) this.#end(detail);
     }
     this.dispatchEvent(new CustomEvent(kind, { detail }));
@@ -321,6 +323,16 @@ function callingBack(sign) {
   return (bytes, done) => {
     const signing = (async () => sign(bytes))();
     signing.then(done, () => done(null));
+  };
+}
+
+/** How the module opens a WebSocket. */
+function openWith(WebSocket) {
+  return (url) => {
+    const socket = new WebSocket(url);
+    // The `close` that follows says it; the package ws throws what nobody listens to.
+    socket.onerror = () => {};
+    return socket;
   };
 }
 

@@ -1,7 +1,7 @@
 // The `WebSocket` of browsers (WebSockets Standard) over a stream of the tunnel, for both ends.
 
 import { TunnelError } from "./error.js";
-import { defineConstants, defineHandlers, withResolvers } from "./events.js";
+import { closeEvent, defineConstants, defineHandlers, withResolvers } from "./events.js";
 import { bytesOf, flatten, headersFrom } from "./http.js";
 import { Frames } from "./runner.js";
 import { sha1 } from "./sha1.js";
@@ -178,7 +178,7 @@ export class TunnelWebSocket extends EventTarget {
     this.#frames = undefined;
     this.#ended.resolve();
     if (!wasClean) this.dispatchEvent(new Event("error"));
-    this.dispatchEvent(new CloseEvent("close", { code, reason, wasClean }));
+    this.dispatchEvent(closeEvent({ code, reason, wasClean }));
   }
 }
 

@@ -68,6 +68,8 @@ struct Shared {
     /// Runs the loop.
     microtask: Microtask,
     owner: RefCell<Option<Owner>>,
+    /// Gives the WebSocket for a URL.
+    open_socket: Function,
 }
 
 /// A handle of an agent and the loop that drives it.
@@ -75,8 +77,8 @@ struct Shared {
 pub(crate) struct Driver(Rc<Shared>);
 
 impl Driver {
-    /// A driver of `agent`. Nothing happens before [`Driver::start`].
-    pub(crate) fn new(agent: Agent) -> Self {
+    /// A driver of `agent`, which dials by `open_socket`: `(url) => WebSocket`. Nothing happens before [`Driver::start`].
+    pub(crate) fn new(agent: Agent, open_socket: Function) -> Self {
         Self(Rc::new_cyclic(|shared: &Weak<Shared>| {
             let shared = Weak::clone(shared);
             let run = move || {
@@ -96,6 +98,7 @@ impl Driver {
                 is_running: Cell::new(false),
                 microtask: Microtask::new(run),
                 owner: RefCell::new(None),
+                open_socket,
             }
         }))
     }
@@ -223,7 +226,7 @@ impl Driver {
 
     fn dial(&self, target: &DialTarget) -> Result<Socket, Close> {
         let (shared, attempt) = (Rc::downgrade(&self.0), target.attempt);
-        Socket::dial(&target.relay, move |event| {
+        Socket::dial(&self.0.open_socket, &target.relay, move |event| {
             if let Some(shared) = Weak::upgrade(&shared) {
                 Driver(shared).on_socket(attempt, event);
             }

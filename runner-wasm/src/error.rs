@@ -88,9 +88,10 @@ pub(crate) fn down_code(reason: &DownReason) -> &'static str {
 /// What the user of a page can do about a reason. The core's own hints name options of the native program.
 pub(crate) fn down_hint(reason: &DownReason) -> Option<&'static str> {
     match reason {
-        DownReason::Unreachable(_) => {
-            Some("check the relay's URL and your network; a page on https reaches wss relays only")
-        }
+        DownReason::Unreachable(_) => Some(
+            "check the relay's URL and your network; a page on https reaches wss relays only, and its \
+                 Content-Security-Policy has to name the relay in connect-src",
+        ),
         DownReason::Authentication(_) => {
             Some("check that this machine's clock is right and that relayAddress is the relay's own")
         }

@@ -78,13 +78,16 @@ pub struct Connection {
     relay_address: Option<Address>,
     inbound: usize,
     outbound: usize,
-    role: SessionRole,
+    /// Whether its logins are good for calls alone.
+    only_calls: bool,
+    open_socket: Function,
 }
 
 #[wasm_bindgen]
 impl Connection {
     /// A connection to the relay at the URL `relay`, of which `host` is the host name. `inbound` and `outbound` are the
-    /// streams that the relay may, and the page will, have open at once; `serves` is whether the page may offer services.
+    /// streams that the relay may, and the page will, have open at once; with `only_calls` it may offer no services, ever.
+    /// `open_socket(url)` gives a WebSocket.
     ///
     /// # Errors
     /// `bad_relay_address`.
@@ -95,13 +98,13 @@ impl Connection {
         relay_address: Option<String>,
         inbound: usize,
         outbound: usize,
-        serves: bool,
+        only_calls: bool,
+        open_socket: Function,
     ) -> Result<Connection, JsValue> {
         let relay_address =
             relay_address.map(|address| parse_address("bad_relay_address", &address)).transpose()?;
         let urls = UrlCheck::new(host.trim_matches(['[', ']']), relay_address.is_some());
-        let role = if serves { SessionRole::Agent } else { SessionRole::Caller };
-        Ok(Self { relay, urls, relay_address, inbound, outbound, role })
+        Ok(Self { relay, urls, relay_address, inbound, outbound, only_calls, open_socket })
     }
 }
 
@@ -219,7 +222,8 @@ impl Runner {
 
 impl Runner {
     fn start(connection: Connection, signer: Signer, on_event: Function) -> Result<Runner, JsValue> {
-        let Connection { relay, urls, relay_address, inbound, outbound, role } = connection;
+        let Connection { relay, urls, relay_address, inbound, outbound, only_calls, open_socket } =
+            connection;
         let mut login = AgentLogin {
             relay_address,
             token_lifetime: TOKEN_LIFETIME,
@@ -227,7 +231,7 @@ impl Runner {
             mode: AuthMode::Challenge,
             ..signer.login()
         };
-        if role == SessionRole::Caller {
+        if only_calls {
             login.scope = Scope::Call;
         }
         let address = login.identity;
@@ -248,10 +252,11 @@ impl Runner {
             // A page has one socket.
             names: Vec::new(),
             max_links: 1,
-            process: Process { role, ..Process::default() },
+            // Until it offers something.
+            process: Process { role: SessionRole::Caller, ..Process::default() },
         };
         let agent = Agent::new(config, clock::wall(), clock::seed()?, clock::now());
-        let agent = PageAgent::start(agent, address, signer, urls, on_event);
+        let agent = PageAgent::start(agent, address, signer, urls, open_socket, on_event);
         Ok(Runner { agent, address, rate: RefCell::new(ReachRate::new(OPEN_BURST)) })
     }
 }

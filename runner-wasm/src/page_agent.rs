@@ -59,9 +59,10 @@ impl PageAgent {
         address: Address,
         signer: Signer,
         urls: UrlCheck,
+        open_socket: Function,
         on_event: Function,
     ) -> Rc<Self> {
-        let driver = Driver::new(agent);
+        let driver = Driver::new(agent, open_socket);
         let this = Rc::new(Self {
             driver: driver.clone(),
             address,

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hvym_tunnel_core::message::{Close, Message};
-use js_sys::{ArrayBuffer, JsString, Uint8Array};
+use js_sys::{ArrayBuffer, Function, JsString, Uint8Array};
 use wasm_bindgen::prelude::*;
 use web_sys::{BinaryType, CloseEvent, MessageEvent, WebSocket};
 
@@ -25,12 +25,18 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// Begins to connect to `url`, and calls `on_event` for each event.
+    /// Begins to connect to `url` by `open`, which gives the WebSocket for a URL, and calls `on_event` for each event.
     ///
     /// # Errors
     /// The browser does not accept the URL.
-    pub(crate) fn dial(url: &str, on_event: impl Fn(SocketEvent) + Clone + 'static) -> Result<Self, Close> {
-        let socket = WebSocket::new(url).map_err(|error| {
+    pub(crate) fn dial(
+        open: &Function,
+        url: &str,
+        on_event: impl Fn(SocketEvent) + Clone + 'static,
+    ) -> Result<Self, Close> {
+        let opened = open.call1(&JsValue::UNDEFINED, &url.into());
+        // Not checked: what a package brings is another class than the browser's.
+        let socket: WebSocket = opened.map(JsCast::unchecked_into).map_err(|error| {
             let message = js_sys::Error::from(error).message().as_string().unwrap_or_default();
             Close::abnormal(message)
         })?;

@@ -330,24 +330,26 @@ impl Drop for Tab {
     }
 }
 
+/// The file of `folder` that `target` asks for below `prefix`, and its media type. The prefix may also be the whole name of
+/// one file.
+pub(crate) fn file_in(prefix: &str, folder: &Path, target: &str) -> Option<(&'static str, Vec<u8>)> {
+    let name = target.strip_prefix(prefix).filter(|name| !name.contains(".."))?;
+    let bytes = std::fs::read(if name.is_empty() { folder.to_path_buf() } else { folder.join(name) }).ok()?;
+    let kind = match target.rsplit('.').next() {
+        Some("js" | "mjs") => "text/javascript",
+        Some("wasm") => "application/wasm",
+        Some("css") => "text/css",
+        _ => "text/html",
+    };
+    Some((kind, bytes))
+}
+
 /// Serves the files of some folders to browsers: `(path prefix, folder)`.
 pub fn files(folders: &[(&'static str, &Path)]) -> Origin {
     let folders: Vec<_> = folders.iter().map(|(prefix, folder)| (*prefix, folder.to_path_buf())).collect();
     Origin::answering(move |head, _| {
-        let target = head.target();
-        let found = folders.iter().find_map(|(prefix, folder)| {
-            let name = target.strip_prefix(prefix).filter(|name| !name.contains(".."))?;
-            // The prefix may also be the whole name of one file.
-            std::fs::read(if name.is_empty() { folder.clone() } else { folder.join(name) }).ok()
-        });
-        let kind = match target.rsplit('.').next() {
-            Some("js" | "mjs") => "text/javascript",
-            Some("wasm") => "application/wasm",
-            Some("css") => "text/css",
-            _ => "text/html",
-        };
-        match found {
-            Some(bytes) => answer("200 OK", &[("Content-Type", kind)], &bytes),
+        match folders.iter().find_map(|(prefix, folder)| file_in(prefix, folder, head.target())) {
+            Some((kind, bytes)) => answer("200 OK", &[("Content-Type", kind)], &bytes),
             None => answer("404 Not Found", &[], b""),
         }
     })

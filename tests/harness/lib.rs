@@ -23,6 +23,8 @@ pub mod dns;
 pub mod door;
 pub mod ends;
 #[cfg(unix)]
+pub mod engines;
+#[cfg(unix)]
 pub mod formats;
 pub mod forwarded;
 pub mod forwarded_bodies;

@@ -1,7 +1,6 @@
 //! `cargo xtask wasm --embed`: the files of the browser package that a relay serves, into the crate of the relay, so that who
 //! builds it needs nothing but cargo.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
@@ -11,6 +10,7 @@ use anyhow::{Context, Result};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use crate::imports::{When, collect};
 use crate::root;
 
 /// What a page loads by name; the rest is what these import.
@@ -31,7 +31,7 @@ pub(crate) fn run(package: &Path) -> Result<()> {
     fs::copy(package.join(PAGE), folder.join(PAGE))?;
     let mut names = BESIDE.map(str::to_owned).into_iter().collect();
     for entry in ENTRIES {
-        collect(package, entry, &mut names)?;
+        collect(package, entry, When::Later, &mut names)?;
     }
     let mut list = String::from(
         "//! The files of the page, compressed (gzip). Written by `cargo xtask wasm --embed`.\n\n\
@@ -39,7 +39,7 @@ pub(crate) fn run(package: &Path) -> Result<()> {
     );
     for name in &names {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
-        gzip.write_all(&fs::read(package.join(name)).with_context(|| name.clone())?)?;
+        gzip.write_all(&without_map(fs::read(package.join(name)).with_context(|| name.clone())?))?;
         fs::write(folder.join(format!("{name}.gz")), gzip.finish()?)?;
         writeln!(list, "    ({name:?}, include_bytes!(\"../../sign-in/{name}.gz\")),")?;
     }
@@ -48,15 +48,10 @@ pub(crate) fn run(package: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Adds `name` and what it imports.
-pub(crate) fn collect(package: &Path, name: &str, names: &mut BTreeSet<String>) -> Result<()> {
-    if !names.insert(name.to_owned()) {
-        return Ok(());
-    }
-    let text = fs::read_to_string(package.join(name)).with_context(|| name.to_owned())?;
-    let imported = text.lines().filter_map(|line| {
-        let (_, after) = line.split_once(" from ")?;
-        after.trim_matches(['"', '\'', ';']).strip_prefix("./")
-    });
-    imported.into_iter().try_for_each(|other| collect(package, other, names))
+/// A file without the line that leads to its source map, which a relay does not serve.
+fn without_map(mut file: Vec<u8>) -> Vec<u8> {
+    const MARK: &[u8] = b"//# sourceMappingURL=";
+    let found = file.windows(MARK.len()).rposition(|window| window == MARK);
+    file.truncate(found.unwrap_or(file.len()));
+    file
 }

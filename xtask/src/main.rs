@@ -1,13 +1,20 @@
 //! The developer's commands: `cargo xtask <command>`.
 
 mod bench;
+mod browsers;
 mod cargo;
 #[cfg(feature = "wasm")]
 mod embed;
 mod fuzz;
+#[cfg(any(test, feature = "wasm"))]
+mod imports;
 mod matrix;
+#[cfg(feature = "wasm")]
+mod minify;
 mod peers;
 mod python;
+#[cfg(any(test, feature = "wasm"))]
+mod shorten;
 mod test;
 #[cfg(feature = "wasm")]
 mod wasm;
@@ -21,7 +28,8 @@ cargo xtask <command>
   test        everything that must hold: format, lints, docs, targets without std, all tests; CI=true makes a skipped
               test an error. --quick: format, check, the pure crates, the rules of the house and a few end-to-end
               tests, in under three minutes when built before
-  matrix      older agents on the relay, and the agent on older relays: the real programs, as a table
+  matrix      older agents on the relay, and the agent on older relays: the real programs, as a table; browsers: engines,
+              bundlers and runtimes against the browser package, written to runner-wasm/MATRIX.md
   bench       mux [RUNS]: the multiplexer beside the crate yamux; instructions [--record]: what it takes, counted;
               tunnel [RUNS] [--quick]: the program beside two nginx, and beside other tunnels that are installed
   targets     [--program FILE]: what a manager takes, idle and under load, beside what it may take at most
@@ -40,6 +48,7 @@ fn main() -> ExitCode {
     };
     let outcome = match command {
         "test" => test::run(rest),
+        "matrix" if rest == ["browsers"] => browsers::run(),
         "matrix" => matrix::run(rest),
         "bench" => bench::run(rest),
         #[cfg(unix)]

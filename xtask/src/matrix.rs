@@ -17,7 +17,7 @@ const CELL_CHARACTERS: usize = 300;
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     ensure!(
         arguments.is_empty(),
-        "matrix takes no arguments; for one row, use cargo test --test e2e_compat matrix::NAME"
+        "usage: cargo xtask matrix [browsers]; for one row, use cargo test --test e2e_compat matrix::NAME"
     );
     let folder = target().join("matrix");
     // Rows of another day would stand beside those of this one.
@@ -32,27 +32,30 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     // What it prints is not the table.
     tests.stdout(std::io::stderr());
     let status = tests.status().with_context(|| format!("{tests:?}"))?;
-    print!("{}", table(&rows(&folder)?));
+    print!("{}", table(&rows(&folder, "")?));
     ensure!(status.success(), "a cell that must pass did not, or one called impossible did: see above");
     Ok(())
 }
 
-/// What the rows wrote, in the order of their numbers.
-fn rows(folder: &Path) -> Result<Vec<Value>> {
+/// What the rows wrote to files whose names begin with `prefix`, in the order of their numbers.
+pub(crate) fn rows(folder: &Path, prefix: &str) -> Result<Vec<Value>> {
     let mut rows = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
+        if !path.file_name().unwrap_or_default().to_string_lossy().starts_with(prefix) {
+            continue;
+        }
         let row: Value =
             serde_json::from_str(&fs::read_to_string(&path)?).with_context(|| path.display().to_string())?;
         rows.push(row);
     }
-    ensure!(!rows.is_empty(), "no row was written: is anything of the older systems installed?");
+    ensure!(!rows.is_empty(), "no row was written: is anything of what this table is about installed?");
     rows.sort_by_key(|row| row["number"].as_u64());
     Ok(rows)
 }
 
 /// One line for each program, one column for each check.
-fn table(rows: &[Value]) -> String {
+pub(crate) fn table(rows: &[Value]) -> String {
     // What failed is told whole by the test; a table has room for its beginning.
     let text = |value: &Value| {
         let text: String = value.as_str().unwrap_or_default().chars().take(CELL_CHARACTERS).collect();

@@ -7,21 +7,26 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use data_encoding::BASE64;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::cargo::{cargo, succeed};
-use crate::{embed, root, target};
+use crate::imports::{When, collect};
+use crate::shorten::shorten;
+use crate::{embed, minify, root, target};
 
 /// The most that a browser may have to compile before a page can dial. Checking a relay's proof, and the delegations of who
 /// calls, takes 45 KB of it.
 const MAX_RAW: usize = 384 * 1024;
 /// The same, as servers send it: a second of a slow mobile line.
 const MAX_GZIPPED: usize = 150 * 1024;
-/// The scripts as a bundler joins them, not minified: a third loads the module, and the rest is requests, sockets, events and
-/// files.
-const MAX_SCRIPTS: usize = 28 * 1024;
+/// The scripts that a page needs at once, as a bundler joins them: a third is what wasm-bindgen makes around the module, and the
+/// rest logs in, reaches others and serves.
+const MAX_SCRIPTS: usize = 16 * 1024;
+/// The module beside the scripts.
+const MODULE: &str = "runner_bg.wasm";
 /// The target of browsers.
 const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -47,26 +52,35 @@ fn package(folder: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
     }
-    bind(&compile(&[])?, folder)?;
-    let source = root().join("runner-wasm/js");
-    for entry in fs::read_dir(&source).with_context(|| format!("{}", source.display()))? {
-        let path = entry?.path();
-        fs::copy(&path, folder.join(path.file_name().unwrap_or_default()))?;
+    let module = compile(&[])?;
+    let sources = target().join("package-sources");
+    if sources.exists() {
+        fs::remove_dir_all(&sources).with_context(|| format!("{}", sources.display()))?;
     }
-    strip_scripts(folder)?;
+    bind(&module, &sources)?;
+    fs::create_dir_all(folder)?;
+    for entry in fs::read_dir(root().join("runner-wasm/js"))? {
+        let path = entry?.path();
+        let is_script = path.extension().is_some_and(|extension| extension == "js");
+        let to = if is_script { &sources } else { folder };
+        fs::copy(&path, to.join(path.file_name().unwrap_or_default()))?;
+    }
+    minify::run(&sources, folder)?;
+    fs::copy(sources.join(MODULE), folder.join(MODULE))?;
+    fs::write(folder.join("inline-module.js"), inline(&fs::read(folder.join(MODULE))?)?)?;
     for name in ["LICENSE-MIT", "LICENSE-APACHE"] {
         fs::copy(root().join(name), folder.join(name))?;
     }
-    check_size(&folder.join("runner_bg.wasm"))?;
-    let mut names = BTreeSet::new();
-    embed::collect(folder, "index.js", &mut names)?;
-    let scripts =
-        names.iter().map(|name| Ok(fs::read(folder.join(name))?)).collect::<Result<Vec<_>>>()?.concat();
-    let gzipped = gzipped(&scripts)?;
-    println!("index.js and what it imports: {} bytes, {gzipped} gzipped", scripts.len());
-    ensure!(gzipped <= MAX_SCRIPTS, "at most {MAX_SCRIPTS} bytes of scripts are allowed when gzipped");
+    check_size(&folder.join(MODULE))?;
+    check_scripts(folder)?;
     println!("{}", folder.display());
     Ok(())
+}
+
+/// The script that has the module in it, compressed.
+fn inline(module: &[u8]) -> Result<String> {
+    let text = BASE64.encode(&compressed(module)?);
+    Ok(format!("// The WebAssembly module: gzip, base64.\n\nexport const MODULE = \"{text}\";\n"))
 }
 
 /// Builds the browser runner; the path of what came out.
@@ -102,13 +116,20 @@ fn bind(module: &Path, folder: &Path) -> Result<()> {
         .input_path(module)
         .out_name("runner")
         .web(true)?
-        // Without it, loading needs to be told where the module is, and bundlers do not see it.
-        .omit_default_module_path(false)
         .typescript(false)
         .remove_name_section(true)
         .remove_producers_section(true)
         .generate(folder)?;
+    shorten_names(folder)?;
     hide_exports(&folder.join("runner.js"))
+}
+
+fn shorten_names(folder: &Path) -> Result<()> {
+    let (module, script) = (folder.join(MODULE), folder.join("runner.js"));
+    let (short, renamed) = shorten(&fs::read(&module)?, &fs::read_to_string(&script)?)?;
+    fs::write(module, short)?;
+    fs::write(script, renamed)?;
+    Ok(())
 }
 
 /// Keeps the module's exports to its own scripts: its memory is among them, and keys are in there.
@@ -120,40 +141,37 @@ fn hide_exports(script: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Leaves out the comments and the indentation of all scripts, which `index.d.ts` makes unnecessary.
-fn strip_scripts(folder: &Path) -> Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "js") {
-            fs::write(&path, stripped(&fs::read_to_string(&path)?))?;
-        }
-    }
-    Ok(())
-}
-
-/// A script without comments on lines of their own, empty lines and indentation. One that has a text of several lines stays as
-/// it is.
-fn stripped(script: &str) -> String {
-    let (mut kept, mut is_comment) = (String::new(), false);
-    for line in script.lines().map(str::trim) {
-        is_comment |= line.starts_with("/*");
-        if is_comment {
-            is_comment = !line.ends_with("*/");
-        } else if !line.is_empty() && !line.starts_with("//") {
-            if line.matches('`').count() % 2 != 0 {
-                return script.to_owned();
-            }
-            kept += line;
-            kept.push('\n');
-        }
-    }
-    kept
+fn compressed(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(bytes)?;
+    Ok(gzip.finish()?)
 }
 
 fn gzipped(bytes: &[u8]) -> Result<usize> {
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
-    gzip.write_all(bytes)?;
-    Ok(gzip.finish()?.len())
+    Ok(compressed(bytes)?.len())
+}
+
+/// What a page loads before it dials: `index.js` and what that imports at once, as files and as a bundler joins them. The other
+/// entries have their own pages, and what is imported later comes when a page asks for it.
+fn check_scripts(folder: &Path) -> Result<()> {
+    for entry in ["index.js", "bridge.js", "bridge-worker.js", "shared-worker.js", "sign-in.js"] {
+        let mut names = BTreeSet::new();
+        collect(folder, entry, When::AtOnce, &mut names)?;
+        let files = names.iter().map(|name| gzipped(&fs::read(folder.join(name))?));
+        let files: usize = files.sum::<Result<usize>>()?;
+        let bundle = minify::bundled(folder, entry)?;
+        let joined = gzipped(&bundle)?;
+        println!(
+            "{entry}: {} bytes, {joined} gzipped in a bundle, {files} gzipped as {} files",
+            bundle.len(),
+            names.len()
+        );
+        ensure!(
+            entry != "index.js" || joined <= MAX_SCRIPTS,
+            "at most {MAX_SCRIPTS} bytes of scripts are allowed when gzipped"
+        );
+    }
+    Ok(())
 }
 
 fn check_size(module: &Path) -> Result<()> {
@@ -163,16 +181,4 @@ fn check_size(module: &Path) -> Result<()> {
     ensure!(bytes.len() <= MAX_RAW, "at most {MAX_RAW} bytes are allowed");
     ensure!(gzipped <= MAX_GZIPPED, "at most {MAX_GZIPPED} bytes are allowed when gzipped");
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn comments_go_and_code_stays() {
-        let script = "// a\n/** b\n * c */\nlet x = \"// d\";\n  /* e */\n\n  x(`f`); // g\n";
-        assert_eq!(stripped(script), "let x = \"// d\";\nx(`f`); // g\n");
-        assert_eq!(stripped(" x(`a\n b`)"), " x(`a\n b`)");
-    }
 }

@@ -1,0 +1,31 @@
+// What pages have beside the classes that workers have, too. It is loaded when it is asked for: bundlers that make one file of a
+// worker do not take `import()` there, and nobody asks in one.
+
+import { Identity, identityOf } from "./identity.js";
+import { load } from "./load.js";
+import { Tunnel as WorkerTunnel } from "./tunnel.js";
+
+export { Identity };
+
+Object.defineProperty(Identity, "fromWallet", {
+  async value(wallet, options = {}) {
+    const [{ delegatedKey }] = await Promise.all([import("./wallet.js"), load()]);
+    const { name, record } = await delegatedKey(wallet, options);
+    return identityOf(name, record);
+  },
+  configurable: true,
+  writable: true,
+});
+
+export class Tunnel extends WorkerTunnel {
+  static async shared(options) {
+    const { openShared } = await import("./shared.js");
+    return openShared(options);
+  }
+
+  async serveFile(service, file, { type, name, ...options } = {}) {
+    if (!(file instanceof Blob)) throw new TypeError("a file is a Blob");
+    const { fileHandler } = await import("./files.js");
+    return this.serve(service, fileHandler(file, { type, name }), options);
+  }
+}

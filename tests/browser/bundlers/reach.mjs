@@ -1,0 +1,33 @@
+// A program that reaches what another one serves, in each way, and serves itself; what it saw is JSON on its output.
+
+import { Identity, Tunnel, TunnelError } from "hvym-tunnel";
+
+const [relay, owner] = process.argv.slice(2);
+const secret = process.env.HVYM_TUNNEL_SECRET;
+const WebSocket = globalThis.WebSocket ?? (await import("ws")).WebSocket;
+const tunnel = await Tunnel.connect({ relay, identity: Identity.fromSecret(secret), WebSocket });
+const seen = {};
+
+await tunnel.serve("own", async (request) => new Response(`you said ${await request.text()}`));
+const own = await tunnel.fetch(`${tunnel.address}/own`, { method: "POST", body: "hello" });
+seen.own = await own.text();
+
+seen.fetched = await (await tunnel.fetch(`${owner}/app`, "/path?q=1")).text();
+
+seen.socket = await new Promise((resolve, reject) => {
+  const socket = tunnel.webSocket(`${owner}/app/socket`);
+  socket.onopen = () => socket.send("over a socket");
+  socket.onmessage = ({ data }) => (socket.close(1000), resolve(data));
+  socket.onerror = () => reject(new Error("the socket failed"));
+});
+
+const { readable, writable } = await tunnel.connectStream(`${owner}/tcp-1`);
+const writer = writable.getWriter();
+await writer.write("over a stream");
+await writer.close();
+seen.stream = await new Response(readable).text();
+
+seen.refused = await tunnel.fetch(`${owner}/nothing`).catch((error) => [error instanceof TunnelError, error.code]);
+seen.kept = await Identity.persistent().then(() => "kept", ({ code }) => code);
+console.log(JSON.stringify(seen));
+await tunnel.close();
