@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Collected, Full, Limited};
 use hvym_tunnel_net::timeout::within;
+use hyper::body::Body;
 
 use super::credential::{Asker, Refused};
 use super::json;
@@ -30,8 +32,16 @@ pub(super) async fn answer(visitor: &Visitor, request: Request<RequestBody>) -> 
         }
     }
     let (head, body) = request.into_parts();
-    let body = match within(CONTENT_TIMEOUT, Limited::new(body, MAX_CONTENT_BYTES).collect()).await {
-        Some(Ok(body)) => body.to_bytes(),
+    // One that is empty is not told to be over.
+    let body = match body.is_end_stream() {
+        true => Some(Ok(Bytes::new())),
+        false => {
+            let body = within(CONTENT_TIMEOUT, Limited::new(body, MAX_CONTENT_BYTES).collect()).await;
+            body.map(|body| body.map(Collected::to_bytes))
+        }
+    };
+    let body = match body {
+        Some(Ok(body)) => body,
         Some(Err(_)) => {
             return json::detail(StatusCode::PAYLOAD_TOO_LARGE, "the content is too large, or broke off");
         }
