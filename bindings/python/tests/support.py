@@ -7,7 +7,7 @@ import time
 from urllib.parse import urlsplit
 
 # By when whatever is waited for must have happened, seconds.
-DEADLINE = 30.0
+DEADLINE = 60.0
 
 
 def visit(url, method="GET", body=None, headers=None):

@@ -129,7 +129,8 @@ def test_an_exception_in_a_callback_ends_nothing(relay, origin, caplog):
 
 def test_a_callback_may_close_the_agent(relay, origin):
     agent = Agent(relay.url, {"web": str(origin)})
-    agent.on("online", lambda event: agent.close())
+    # It could not wait for its own end, however long it may.
+    agent.on("online", lambda event: agent.close(1e6))
     agent.start()
     assert agent.wait_stopped(DEADLINE)
 

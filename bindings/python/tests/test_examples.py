@@ -22,7 +22,9 @@ def test_every_example_has_a_test():
 
 def test_the_handler_is_public_and_ends_when_interrupted(relay):
     program = [sys.executable, EXAMPLES / "asgi_handler.py", relay.url]
-    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as example:
+    # What starts tests in the background may ignore interrupts, and children inherit that.
+    heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True, preexec_fn=heed) as example:
         try:
             url = example.stdout.readline().strip()
             assert visit(f"{url}a/path")[2] == b"you asked for /a/path\n"

@@ -112,7 +112,8 @@ def test_callbacks_leave_nothing_behind():
 
 
 def run_python(code, *arguments):
-    # Tests are never left waiting for a process that hangs.
+    # What starts tests in the background may ignore interrupts, and children inherit that.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n" + code
     return subprocess.run(
         [sys.executable, "-X", "faulthandler", "-c", code, *arguments], capture_output=True, text=True, timeout=DEADLINE
     )
