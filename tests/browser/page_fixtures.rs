@@ -103,11 +103,11 @@ fn settings(schema: &Value) -> Value {
 /// Four requests of an inspector, the latest first, and what it says of them, by its paths.
 pub(crate) fn exchange() -> (Vec<Value>, Value) {
     let summary = |id: u64, method: &str, target: &str, status: Option<u16>, kind: &str, progress: &str| {
-        json!({
+        without_nulls(json!({
             "id": id, "service": "web", "started_ms": 1_769_857_200_000_u64 + id * 1000, "method": method, "target": target, "status": status,
             "kind": kind, "progress": progress, "duration_ms": (progress != "open").then_some(12.5), "request_bytes": 14, "response_bytes": 2048,
             "messages": if kind == "events" { 3 } else { 0 }, "media_type": "application/json",
-        })
+        }))
     };
     let long = format!("/search?q={}", "a-long-word-".repeat(20));
     let requests = vec![
@@ -129,11 +129,13 @@ pub(crate) fn exchange() -> (Vec<Value>, Value) {
         let mut detail = of.clone();
         detail["url"] =
             json!(format!("https://abcdefgh.tunnel.example{}", of["target"].as_str().unwrap_or_default()));
-        detail["timing"] = json!({ "request_ms": 1.5, "response_ms": 9.25, "end_ms": (of["progress"] != "open").then_some(12.5) });
+        detail["timing"] = without_nulls(
+            json!({ "request_ms": 1.5, "response_ms": 9.25, "end_ms": (of["progress"] != "open").then_some(12.5) }),
+        );
         detail["request"] = message(14);
         detail["response"] = if of["status"].is_null() { Value::Null } else { message(2048) };
         detail["replayable"] = json!(of["kind"] == "http");
-        detail
+        without_nulls(detail)
     };
     let events = (1..=3).map(|number| {
         json!({ "number": number, "at_ms": f64::from(number) * 1000.0, "sender": "service", "kind": "event", "name": "tick", "length": 12,
@@ -148,4 +150,12 @@ pub(crate) fn exchange() -> (Vec<Value>, Value) {
         details[format!("/api/requests/{}", request["id"])] = detail(request);
     }
     (requests, details)
+}
+
+/// Without members that are nothing, which an inspector leaves out.
+fn without_nulls(mut value: Value) -> Value {
+    if let Some(members) = value.as_object_mut() {
+        members.retain(|_, member| !member.is_null());
+    }
+    value
 }

@@ -284,8 +284,10 @@ impl Tab {
             .collect()
     }
 
-    /// Makes the screen so large, in pixels of CSS, and has the person prefer dark colours or light ones, and nothing that moves.
+    /// Makes the screen so large, in pixels of CSS, and has the person prefer dark colours or light ones, and nothing that moves. The
+    /// tab comes before the others.
     pub fn screen(&self, width: u32, height: u32, is_dark: bool) {
+        self.call("Page.bringToFront", json!({}));
         let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
         self.call("Emulation.setDeviceMetricsOverride", metrics);
         let scheme = if is_dark { "dark" } else { "light" };

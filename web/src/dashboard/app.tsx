@@ -95,8 +95,10 @@ export function App(): JSX.Element {
           </button>
         </p>
       )}
-      {board.locked && board.failed === undefined && <Unlock wrong={board.wrong} onDone={refresh} />}
-      <main>{page === "settings" ? <SettingsPage settings={settings} locked={board.locked} /> : <Overview board={board} act={act} />}</main>
+      <main>
+        {board.locked && board.failed === undefined && <Unlock wrong={board.wrong} onDone={refresh} />}
+        {page === "settings" ? <SettingsPage settings={settings} locked={board.locked} /> : <Overview board={board} act={act} />}
+      </main>
       {dialog === "keys" && <KeyHelp keys={KEYS} onClose={() => setDialog(undefined)} />}
       {dialog === "qr" && url !== undefined && <QrDialog url={url} onClose={() => setDialog(undefined)} />}
     </div>
