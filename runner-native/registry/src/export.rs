@@ -104,9 +104,7 @@ pub(crate) async fn write_all(url: &DatabaseUrl, tunnels: &[TunnelRecord]) -> Re
     let failed = |error: sqlx::Error| unreachable_database(url, &error);
     let mut store = Store::open(url, Migrate::IfEmpty, unix_millis()).await?;
     let mut transaction = store.connection.begin().await.map_err(failed)?;
-    for tunnel in tunnels {
-        insert(&mut transaction, url.kind(), tunnel).await.map_err(failed)?;
-    }
+    insert(&mut transaction, url.kind(), tunnels).await.map_err(failed)?;
     // The other two look for the largest number by themselves.
     if url.kind() == DatabaseKind::Postgres && !tunnels.is_empty() {
         sqlx::query(NEXT_ID).execute(&mut *transaction).await.map_err(failed)?;

@@ -24,6 +24,9 @@ pub(crate) use rows::{count, text};
 pub(crate) const COLUMNS: &str = "id, domain, token_hash, name, description, mode, enabled, logs_requests, owner, created_at, \
      updated_at, last_connected_at, total_requests, bytes_in, bytes_out";
 
+/// Rows in one statement. Each statement is a way to the database and back; the databases take some ten thousand parameters.
+const ROWS: usize = 200;
+
 /// The database.
 pub(crate) struct Store {
     pub(crate) connection: AnyConnection,
@@ -214,41 +217,60 @@ async fn create(
         bytes_in: 0,
         bytes_out: 0,
     };
-    insert(connection, kind, &tunnel).await?;
+    insert(connection, kind, &[tunnel]).await?;
     Ok((Some(find(connection, kind, &new.domain).await?), Some(token)))
 }
 
-/// Adds a row. An `id` of 0 is chosen by the database.
+/// Adds rows, many by one statement. An `id` of 0 is chosen by the database.
 pub(crate) async fn insert(
     connection: &mut AnyConnection,
     kind: DatabaseKind,
-    tunnel: &TunnelRecord,
+    tunnels: &[TunnelRecord],
 ) -> Result<(), sqlx::Error> {
-    const VALUES: &str = "domain, token_hash, name, description, mode, enabled, logs_requests, owner, created_at, updated_at, \
-         last_connected_at, total_requests, bytes_in, bytes_out";
-    let has_id = tunnel.id != 0;
-    let (column, parameter) = if has_id { ("id, ", "?, ") } else { ("", "") };
-    let parameters = vec!["?"; VALUES.split(',').count()].join(", ");
-    let statement = format!("INSERT INTO tunnels ({column}{VALUES}) VALUES ({parameter}{parameters})");
-    let row = query(kind, &statement);
-    let row = if has_id { row.bind(tunnel.id) } else { row };
-    row.bind(tunnel.domain.to_string())
-        .bind(tunnel.token_hash.to_hex())
-        .bind(tunnel.name.clone())
-        .bind(tunnel.description.clone())
-        .bind(tunnel.mode.clone())
-        .bind(i64::from(tunnel.enabled))
-        .bind(i64::from(tunnel.logs_requests))
-        .bind(tunnel.owner.as_deref().map(str::to_owned))
-        .bind(tunnel.created_at)
-        .bind(tunnel.updated_at)
-        .bind(tunnel.last_connected_at)
-        .bind(tunnel.total_requests)
-        .bind(tunnel.bytes_in)
-        .bind(tunnel.bytes_out)
-        .execute(connection)
-        .await
-        .map(drop)
+    let (numbered, others): (Vec<_>, Vec<_>) = tunnels.iter().partition(|tunnel| tunnel.id != 0);
+    for (rows, has_id) in [(numbered, true), (others, false)] {
+        for rows in rows.chunks(ROWS) {
+            insert_rows(connection, kind, rows, has_id).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn insert_rows(
+    connection: &mut AnyConnection,
+    kind: DatabaseKind,
+    tunnels: &[&TunnelRecord],
+    has_id: bool,
+) -> Result<(), sqlx::Error> {
+    let columns = if has_id { COLUMNS } else { COLUMNS.trim_start_matches("id, ") };
+    let statement = format!("INSERT INTO tunnels ({columns}) VALUES {}", placeholders(columns, tunnels.len()));
+    // One of many texts: it is not kept prepared.
+    let mut rows = query(kind, &statement).persistent(tunnels.len() == 1);
+    for tunnel in tunnels {
+        rows = if has_id { rows.bind(tunnel.id) } else { rows };
+        rows = rows
+            .bind(tunnel.domain.to_string())
+            .bind(tunnel.token_hash.to_hex())
+            .bind(tunnel.name.clone())
+            .bind(tunnel.description.clone())
+            .bind(tunnel.mode.clone())
+            .bind(i64::from(tunnel.enabled))
+            .bind(i64::from(tunnel.logs_requests))
+            .bind(tunnel.owner.as_deref().map(str::to_owned))
+            .bind(tunnel.created_at)
+            .bind(tunnel.updated_at)
+            .bind(tunnel.last_connected_at)
+            .bind(tunnel.total_requests)
+            .bind(tunnel.bytes_in)
+            .bind(tunnel.bytes_out);
+    }
+    rows.execute(connection).await.map(drop)
+}
+
+/// `(?, ?), (?, ?)`: so many rows of these columns.
+fn placeholders(columns: &str, rows: usize) -> String {
+    let row = format!("({})", vec!["?"; columns.split(',').count()].join(", "));
+    vec![row; rows].join(", ")
 }
 
 async fn save(

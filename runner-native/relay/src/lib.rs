@@ -39,7 +39,6 @@ mod proxy;
 mod registry;
 mod relay_state;
 mod reload;
-mod request_log;
 mod revocations;
 mod router;
 mod self_probe;

@@ -1,6 +1,7 @@
 //! Passes requests on to agents, within the limit of requests at once.
 
 pub(crate) mod forward;
+pub(crate) mod request_log;
 mod upgrade;
 
 use http::{HeaderMap, Request};
@@ -11,7 +12,6 @@ use crate::http1::head_rewrite;
 use crate::http1::request_body::RequestBody;
 use crate::limits::visitor_counts::RequestPermit;
 use crate::pages;
-use crate::request_log;
 use crate::sessions::Destination;
 use crate::upstream::response_body::{self, Answer};
 use crate::visitor::Visitor;

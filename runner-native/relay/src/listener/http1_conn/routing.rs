@@ -20,7 +20,7 @@ use crate::listener::{held, https_redirect, path_route, proxy_prefix, routing};
 use crate::metrics::RequestRecord;
 use crate::pages;
 use crate::proxy::proxy;
-use crate::request_log;
+use crate::proxy::request_log;
 use crate::router::Route;
 use crate::sessions::{Assigned, Destination, HostTarget, ServiceTarget};
 use crate::sign_in;

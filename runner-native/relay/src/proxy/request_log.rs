@@ -10,10 +10,10 @@ use hvym_proxy::MinRate;
 use hvym_tunnel_core::relay::{Name, Owner};
 use hvym_tunnel_pages::Page;
 
+use super::forward;
 use crate::http1::request_body::RequestBody;
 use crate::log_entry::LogEntry;
 use crate::log_entry::body_text::BodyText;
-use crate::proxy::forward;
 use crate::relay_state::RelayState;
 use crate::sessions::Destination;
 use crate::upstream::response_body::{Answer, ResponseBody};
