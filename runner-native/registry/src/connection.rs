@@ -18,7 +18,7 @@ use crate::database_url::{DatabaseKind, DatabaseUrl};
 pub(crate) const DATABASE_TIMEOUT: Duration = Duration::from_secs(30);
 /// What SQLite waits for another process that writes, and that the write-ahead log is read while it is written.
 const SQLITE_SETTINGS: [&str; 3] =
-    ["PRAGMA busy_timeout = 20000", "PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL"];
+    ["PRAGMA busy_timeout = 20000", "PRAGMA synchronous = NORMAL", "PRAGMA journal_mode = WAL"];
 
 /// Connects. The file of an SQLite database is made if it is missing, for its owner alone.
 ///

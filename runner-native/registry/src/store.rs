@@ -243,7 +243,8 @@ async fn insert_rows(
     has_id: bool,
 ) -> Result<(), sqlx::Error> {
     let columns = if has_id { COLUMNS } else { COLUMNS.trim_start_matches("id, ") };
-    let statement = format!("INSERT INTO tunnels ({columns}) VALUES {}", placeholders(columns, tunnels.len()));
+    let statement =
+        format!("INSERT INTO tunnels ({columns}) VALUES {}", placeholders(columns, tunnels.len()));
     // One of many texts: it is not kept prepared.
     let mut rows = query(kind, &statement).persistent(tunnels.len() == 1);
     for tunnel in tunnels {

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use hvym_tunnel_core::relay::Owner;
 use hvym_tunnel_net::exposition::{Exposition, FamilyKind};
 use hvym_tunnel_net::link_driver::ByteCounters;
+use hvym_tunnel_registry::TunnelRegistry;
 
 use crate::metrics::{AgentSystem, STATUS_CLASSES};
 use crate::relay_state::RelayState;
@@ -66,6 +67,18 @@ impl RelayState {
         let tcp = self.totals.tcp_connections();
         write_gauge(text, "tunely_tcp_connections_active", "Connections at TCP ports", tcp);
         write_gauge(text, "tunely_udp_sessions_active", "Sessions over UDP, of which this relay has none", 0);
+        let Some(status) = self.plugins.tunnels.as_ref().map(TunnelRegistry::status) else { return };
+        let name = "tunely_request_logs_dropped_total";
+        write_counter(
+            text,
+            name,
+            "Requests that were not logged, because too many waited",
+            status.dropped_logs,
+        );
+        let name = "tunely_request_logs_queued";
+        write_gauge(text, name, "Requests that wait to be logged", status.queued_logs);
+        let name = "hvym_tunnel_relay_database_up";
+        write_gauge(text, name, "Whether the database of tunnels is there", usize::from(status.is_available));
     }
 
     fn expose_process(&self, text: &mut Exposition) {

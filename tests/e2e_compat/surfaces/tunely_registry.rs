@@ -131,7 +131,7 @@ fn an_agent_stays_until_its_tunnel_is_rotated_disabled_or_deleted() {
         let (said, code, _) = guest.end();
         assert_eq!(
             (said[0]["type"].as_str(), said[0]["code"].as_str(), code),
-            (Some("auth_error"), Some("auth_failed"), 1008)
+            (Some("auth_error"), Some("auth_failed"), 4002)
         );
     };
     let guest = Guest::tunely(&relay, &first, false);

@@ -77,8 +77,10 @@ async fn insert_logs(
     requests: &[LoggedRequest],
 ) -> Result<(), sqlx::Error> {
     let columns = LOG_COLUMNS.trim_start_matches("id, ");
-    let statement =
-        format!("INSERT INTO tunnel_request_logs ({columns}) VALUES {}", placeholders(columns, requests.len()));
+    let statement = format!(
+        "INSERT INTO tunnel_request_logs ({columns}) VALUES {}",
+        placeholders(columns, requests.len())
+    );
     let mut rows = query(kind, &statement).persistent(false);
     for request in requests {
         rows = rows

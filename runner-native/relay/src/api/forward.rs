@@ -22,8 +22,8 @@ use thiserror::Error;
 
 use super::json;
 use crate::http1::request_body::RequestBody;
-use crate::relay_state::RelayState;
 use crate::proxy::request_log;
+use crate::relay_state::RelayState;
 use crate::sessions::HostTarget;
 use crate::upstream::response_body::{Answer, ResponseBody};
 use crate::visitor::Visitor;
