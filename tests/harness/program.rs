@@ -292,6 +292,14 @@ impl Program {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("Linux tells").count()
     }
 
+    /// How many threads it has.
+    ///
+    /// # Panics
+    /// When the process is gone, or the system is not Linux.
+    pub fn threads(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("Linux tells").count()
+    }
+
     /// Waits until it has at most `count` descriptors open.
     ///
     /// # Panics

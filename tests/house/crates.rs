@@ -16,12 +16,12 @@ const CRATES: [(&str, &str, &[&str]); 26] = [
     ("runner-native/net", "hvym-tunnel-net", &BELOW_NET),
     ("runner-native/acme", "hvym-tunnel-acme", &BELOW_ACME),
     ("runner-native/agent", "hvym-tunnel-agent", &BELOW_SIDES),
+    ("runner-native/state", "hvym-tunnel-state", &["hvym-tunnel-net"]),
     ("runner-native/manager", "hvym-tunnel-manager", &BELOW_MANAGER),
     ("runner-native/inspector", "hvym-tunnel-inspector", &BELOW_INSPECTOR),
     ("runner-native/registry", "hvym-tunnel-registry", &["hvym-tunnel-core", "hvym-tunnel-net"]),
     ("runner-native/relay", "hvym-tunnel-relay", &BELOW_RELAY),
     ("runner-native/settings", "hvym-tunnel-settings", &BELOW_SETTINGS),
-    ("runner-native/state", "hvym-tunnel-state", &["hvym-tunnel-net"]),
     ("runner-native/cli", "hvym-tunnel", &BELOW_CLI),
     ("runner-wasm", "hvym-tunnel-wasm", &BELOW_NET),
     ("bindings/python", "hvym-tunnel-python", &BELOW_BINDINGS),
@@ -59,12 +59,12 @@ const BELOW_RELAY: [&str; 10] = [
     "hvym-tunnel-acme",
     "hvym-tunnel-registry",
 ];
-const BELOW_MANAGER: [&str; 4] =
-    ["hvym-websocket", "hvym-tunnel-core", "hvym-tunnel-net", "hvym-tunnel-agent"];
+const BELOW_MANAGER: [&str; 5] =
+    ["hvym-websocket", "hvym-tunnel-core", "hvym-tunnel-net", "hvym-tunnel-agent", "hvym-tunnel-state"];
 const BELOW_INSPECTOR: [&str; 5] =
     ["hvym-http1", "hvym-websocket", "hvym-tunnel-core", "hvym-tunnel-net", "hvym-tunnel-agent"];
 const BELOW_SETTINGS: [&str; 3] = ["hvym-tunnel-core", "hvym-tunnel-net", "hvym-tunnel-agent"];
-const BELOW_CLI: [&str; 11] = [
+const BELOW_CLI: [&str; 12] = [
     "hvym-yamux",
     "hvym-http1",
     "hvym-tunnel-pages",
@@ -76,6 +76,7 @@ const BELOW_CLI: [&str; 11] = [
     "hvym-tunnel-registry",
     "hvym-tunnel-relay",
     "hvym-tunnel-settings",
+    "hvym-tunnel-state",
 ];
 const BELOW_BINDINGS: [&str; 4] =
     ["hvym-tunnel-core", "hvym-tunnel-net", "hvym-tunnel-agent", "hvym-tunnel-relay"];

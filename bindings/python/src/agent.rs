@@ -54,7 +54,12 @@ impl Agent {
         }
         if let Some((token, force)) = login {
             let token = token.parse().map_err(|error| invalid(py, error))?;
-            builder = builder.compat(CompatSettings { system: CompatSystem::Tunely, token, force });
+            builder = builder.compat(CompatSettings {
+                system: CompatSystem::Tunely,
+                token,
+                token_file: None,
+                force,
+            });
         }
         if let Some((text, signature)) = delegation {
             builder = builder.delegation(signed(py, &text, signature)?);

@@ -174,7 +174,7 @@ impl AgentBuilder {
         let proto = services.first().map_or(Proto::Http, |service| service.target.proto());
         let table = ServiceTable::new(services)?;
         let relay = launch.relay()?;
-        let server = compat.as_ref().map(|settings| CompatServer::new(settings.system, relay, proto));
+        let server = compat.as_ref().map(|settings| CompatServer::new(settings, relay, proto));
         let has_token = compat.is_some();
         let prepared = launch.prepare(Purpose::Expose { server }, compat, table)?;
         Ok(AgentHandle::new(prepared.run(None), has_token))
@@ -273,9 +273,11 @@ impl Launch {
         };
         let is_known = config.login.relay_address.is_some();
         let (wall, seed, now) = (clock.wall(), clock::seed(), clock.now());
-        let machine = match &compat {
-            Some(settings) => hvym_tunnel_compat::agent(config, compat::login(settings), wall, seed, now),
-            None => AgentMachine::new(config, wall, seed, now),
+        let machine = match &purpose {
+            Purpose::Expose { server: Some(server) } => {
+                AgentMachine::with_logins(config, Box::new(server.logins()), wall, seed, now)
+            }
+            _ => AgentMachine::new(config, wall, seed, now),
         };
         let (sender, events) = event_channel(self.event_capacity);
         let urls = PublicUrls::new(&relay.host, is_known, self.names);

@@ -1,19 +1,21 @@
 //! Servers of older systems that know agents by tokens: how an agent logs in there, and where its service is reached.
 
+mod current_token;
 mod ingress;
 
 use std::sync::{Arc, OnceLock};
 
+use hvym_tunnel_compat::HvymFallback;
 use hvym_tunnel_compat::sealed_box::SealKey;
-use hvym_tunnel_compat::{HvymFallback, TokenLogin};
-use hvym_tunnel_core::agent::DialTarget;
+use hvym_tunnel_core::agent::{DialTarget, LoginFactory};
 use hvym_tunnel_core::dialect::Proto;
 use hvym_tunnel_core::handshake::SharedFallback;
 use hvym_tunnel_net::signer::Signer;
-use hvym_tunnel_net::socket::DialOptions;
+use hvym_tunnel_net::socket::{self, DialOptions};
 use hvym_tunnel_net::target::RelayUrl;
 
 use crate::settings::{CompatSettings, CompatSystem};
+use current_token::{CurrentToken, TokenLogins};
 use ingress::Ingress;
 
 /// A server that knows this agent by a token.
@@ -23,14 +25,32 @@ pub(crate) struct CompatServer {
     at: RelayUrl,
     /// What the service carries.
     proto: Proto,
+    token: CurrentToken,
+    force: bool,
     /// Where visitors come, once the server said it. Clones share it.
     ingress: Arc<OnceLock<Option<Ingress>>>,
 }
 
 impl CompatServer {
     /// The server `at`, for a service of this `proto`.
-    pub(crate) fn new(system: CompatSystem, at: RelayUrl, proto: Proto) -> Self {
-        Self { system, at, proto, ingress: Arc::default() }
+    pub(crate) fn new(settings: &CompatSettings, at: RelayUrl, proto: Proto) -> Self {
+        let token = CurrentToken::new(settings.token.clone(), settings.token_file.clone());
+        Self { system: settings.system, at, proto, token, force: settings.force, ingress: Arc::default() }
+    }
+
+    /// The logins of its links.
+    pub(crate) fn logins(&self) -> impl LoginFactory + 'static {
+        TokenLogins { system: self.system, token: self.token.clone(), force: self.force }
+    }
+
+    /// It is about to be dialled: the token is read again, and shown in the upgrade where this system wants it there.
+    pub(crate) async fn renew_token(&self, options: &mut DialOptions) {
+        self.token.renew().await;
+        if self.system == CompatSystem::CloudLlm
+            && let Ok(field) = socket::bearer(self.token.get().as_str())
+        {
+            options.token = Some(field);
+        }
     }
 
     /// The server was dialled at `target`, and is asked what its address does not say.
@@ -71,14 +91,6 @@ impl CompatServer {
     }
 }
 
-/// The login as the core has it.
-pub(crate) fn login(settings: &CompatSettings) -> TokenLogin {
-    match settings.system {
-        CompatSystem::Tunely => TokenLogin::tunely(settings.token.as_str(), settings.force),
-        CompatSystem::CloudLlm => TokenLogin::cloud_llm(settings.token.as_str()),
-    }
-}
-
 /// Serves a relay that is an existing HVYM server: messages are sealed wherever the two accounts share a key, for which the agent
 /// must hold its own.
 pub(crate) fn fallback(signer: &Signer) -> SharedFallback {
@@ -98,7 +110,9 @@ mod tests {
     use super::*;
 
     fn server(system: CompatSystem, at: &str, proto: Proto) -> CompatServer {
-        CompatServer::new(system, at.parse().expect("a URL"), proto)
+        let token = "t".parse().expect("a token");
+        let settings = CompatSettings { system, token, token_file: None, force: false };
+        CompatServer::new(&settings, at.parse().expect("a URL"), proto)
     }
 
     #[test]

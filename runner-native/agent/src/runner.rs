@@ -249,9 +249,12 @@ impl AgentRunner {
 
     /// Dials in a task of its own, so that a slow resolver or handshake never holds up the loop.
     fn dial(&self, target: DialTarget) -> Dial {
-        let options = self.dial_options.clone();
+        let mut options = self.dial_options.clone();
         let server = self.shared.update(|status, _| status.compat_server());
         Box::pin(spawn(async move {
+            if let Some(server) = &server {
+                server.renew_token(&mut options).await;
+            }
             let socket = socket::dial(&target, &options).await?;
             if let Some(server) = server {
                 server.handle_dialled(&target, &options).await;

@@ -2,7 +2,8 @@
 //!
 //! Like an identity's secret it comes from a file that only its owner may read, or from a variable.
 
-use std::path::Path;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use thiserror::Error;
@@ -55,6 +56,40 @@ impl AuthToken {
             }
             _ => Err(AuthTokenError::NotToken { place: place.to_owned() }),
         }
+    }
+}
+
+/// The file of a token, and where the passphrase is that opens it, if it is sealed.
+#[derive(Clone)]
+pub struct TokenFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Where the passphrase is. It remembers what opened the file before.
+    pub passphrase: PassphraseSource,
+}
+
+impl TokenFile {
+    /// The token as it is now.
+    ///
+    /// # Errors
+    /// As for [`AuthToken::load`].
+    pub fn load(&self) -> Result<Option<AuthToken>, AuthTokenError> {
+        AuthToken::load(Some(&self.path), &self.passphrase)
+    }
+}
+
+impl PartialEq for TokenFile {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path
+    }
+}
+
+impl Eq for TokenFile {}
+
+/// Without the passphrase.
+impl fmt::Debug for TokenFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.path.fmt(f)
     }
 }
 

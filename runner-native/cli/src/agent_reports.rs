@@ -134,14 +134,7 @@ impl AgentReports {
         let (address, relay) = (self.subject.address, self.subject.relay.clone());
         let AgentKind::Expose { compat, .. } = &self.subject.purpose else { return };
         let Some((first, others)) = services.split_first() else { return };
-        if !first.private && self.has_keys.load(Ordering::Relaxed) {
-            if self.shows_code.load(Ordering::Relaxed) {
-                #[cfg(unix)]
-                crate::qr_code::show(&first.url, &self.reporter);
-            }
-            self.reporter.note(KEYS_HINT);
-        }
-        self.reporter.tell(&Report::Ready {
+        let ready = Report::Ready {
             url: first.url.clone(),
             target: first.target.to_string(),
             service: first.service.clone(),
@@ -149,10 +142,24 @@ impl AgentReports {
             relay,
             private: first.private,
             note: compat.map(|(system, proto)| compat_note(system, proto)),
-        });
+        };
+        self.ready(&ready);
         others.iter().for_each(|bound| self.bound(bound));
-        if !first.private {
-            self.set_url(&first.url);
+    }
+
+    /// Visitors can come, as a [`Report::Ready`] says: it is told, and keys do something.
+    pub(crate) fn ready(&self, report: &Report) {
+        let Report::Ready { url, private, .. } = report else { return };
+        if !private && self.has_keys.load(Ordering::Relaxed) {
+            if self.shows_code.load(Ordering::Relaxed) {
+                #[cfg(unix)]
+                crate::qr_code::show(url, &self.reporter);
+            }
+            self.reporter.note(KEYS_HINT);
+        }
+        self.reporter.tell(report);
+        if !private {
+            self.set_url(url);
         }
     }
 

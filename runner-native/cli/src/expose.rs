@@ -1,24 +1,32 @@
 //! `expose`: an agent, and a relay of its own beside it if none was named.
 
+mod join;
+mod joined;
+mod lone_api;
+
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::future::{Either, select};
 use hvym_tunnel_agent::settings::{CompatSettings, LinkSettings, SettingsError};
-use hvym_tunnel_agent::{Agent, AgentBuilder, AgentError, RelayUrl, ServiceSpec, Signer, offered_services};
+use hvym_tunnel_agent::{
+    Agent, AgentBuilder, AgentError, AgentHandle, RelayUrl, ServiceSpec, Signer, offered_services,
+};
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_net::known_relays::KnownRelays;
 use hvym_tunnel_net::runtime::RuntimeHandle;
 
 use crate::agent_reports::{AgentKind, AgentReports, Subject};
-use crate::embedded::{self, OwnRelay};
+use crate::embedded::{self, Embedded, OwnRelay};
 use crate::exit::ExitError;
 use crate::failure;
 use crate::inspect::{self, InspectOptions};
 use crate::keys;
 use crate::report::{Report, Reporter};
-use crate::run_agent::until_end;
+use crate::run_agent::{Running, until_end};
 use crate::signals::StopSignals;
+use lone_api::LoneApi;
 
 /// What `expose` does.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,6 +51,10 @@ pub(crate) struct ExposeOptions {
     pub(crate) process_label: Option<String>,
     /// Where requests are shown, if they are.
     pub(crate) inspect: Option<InspectOptions>,
+    /// Whether to leave a manager alone that runs.
+    pub(crate) alone: bool,
+    /// Where it has the API of a manager, if it has.
+    pub(crate) api: Option<SocketAddr>,
 }
 
 impl ExposeOptions {
@@ -59,6 +71,8 @@ impl ExposeOptions {
             require_upstream: false,
             process_label: None,
             inspect: None,
+            alone: false,
+            api: None,
         }
     }
 
@@ -118,6 +132,10 @@ pub(crate) async fn run(
     reporter: Reporter,
     mut signals: StopSignals,
 ) -> Result<(), ExitError> {
+    if join::while_it_runs(&signer, &options, &reporter, &mut signals).await? {
+        reporter.tell(&Report::Stopped { reason: "as asked".to_owned() });
+        return Ok(());
+    }
     while let Err(failure) = serve(&signer, &options, &reporter, &mut signals).await {
         let [service] = &mut options.services[..] else { return Err(failure.error) };
         let Some(relay) = options.link.relay.as_ref().filter(|_| failure.is_service_refused) else {
@@ -164,31 +182,55 @@ async fn serve(
         builder = builder.relay(url.clone()).relay_address(started.address());
         relay = Some(url);
     }
-    let reports = Arc::new(AgentReports::new(reporter.clone(), subject(signer, options, relay)));
-    let outcome = match builder.observer(Arc::clone(&reports) as _).start(&RuntimeHandle::current()) {
-        Ok(agent) => {
-            let _inspecting = inspect::begin(options.inspect, &agent, reporter)?;
-            let keys = (!reporter.is_json())
-                .then(|| keys::listen(&reports, reporter, options.own_relay.lan.is_some()))
-                .flatten();
-            let mut is_service_refused = false;
-            let failure = |error: AgentError| {
-                is_service_refused = !options.is_named && names_service(&error);
-                failure::ended(error, options.compat.as_ref())
-            };
-            let outcome = until_end(&agent, &reports, signals, failure).await;
-            if let Some(keys) = keys {
-                // Waits until the terminal is as it was.
-                keys.cancel().await;
+    let reports = Arc::new(AgentReports::new(reporter.clone(), subject(signer, options, relay.clone())));
+    let outcome = match options.api {
+        None => match builder.observer(Arc::clone(&reports) as _).start(&RuntimeHandle::current()) {
+            Ok(agent) => watch(&agent, &agent, options, &reports, reporter, signals).await,
+            Err(error) => Err(error.into()),
+        },
+        Some(at) => {
+            let relay = (relay, own.as_ref().map(Embedded::address));
+            let observer = Arc::clone(&reports) as _;
+            match LoneApi::start(at, signer, options, relay, observer, reporter).await {
+                Ok(lone) => {
+                    let outcome = watch(&lone, &lone.agent(), options, &reports, reporter, signals).await;
+                    lone.end().await;
+                    outcome
+                }
+                Err(error) => Err(error.into()),
             }
-            outcome.map_err(|error| ServeError { error, is_service_refused })
         }
-        Err(error) => Err(error.into()),
     };
     if let Some(own) = own {
         own.stop().await;
     }
     outcome
+}
+
+/// Shows its requests and listens to keys, until it ends.
+async fn watch(
+    running: &impl Running,
+    agent: &AgentHandle,
+    options: &ExposeOptions,
+    reports: &Arc<AgentReports>,
+    reporter: &Reporter,
+    signals: &mut StopSignals,
+) -> Result<(), ServeError> {
+    let _inspecting = inspect::begin(options.inspect, agent, reporter)?;
+    let keys = (!reporter.is_json())
+        .then(|| keys::listen(reports, reporter, options.own_relay.lan.is_some()))
+        .flatten();
+    let mut is_service_refused = false;
+    let failure = |error: AgentError| {
+        is_service_refused = !options.is_named && names_service(&error);
+        failure::ended(error, options.compat.as_ref())
+    };
+    let outcome = until_end(running, reports, signals, failure).await;
+    if let Some(keys) = keys {
+        // Waits until the terminal is as it was.
+        keys.cancel().await;
+    }
+    outcome.map_err(|error| ServeError { error, is_service_refused })
 }
 
 /// Which agent it is, for its reports.

@@ -139,12 +139,13 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), ExitError> {
             runtime()?.run(relay::run(identity, options, registry, reports, signals()?))
         }
         Command::Manager(arguments) => {
+            let state_db = arguments.state_db();
             if let Some(file) = arguments.file(reporter)? {
-                return runtime()?.run(manager::run_file(file, reporter.clone(), signals()?));
+                return runtime()?.run(manager::run_file(file, state_db, reporter.clone(), signals()?));
             }
             let (source, options) = arguments.options()?;
             let signer = signer(&source, options.link.relay.as_ref(), reporter)?;
-            runtime()?.run(manager::run(signer, options, reporter.clone(), signals()?))
+            runtime()?.run(manager::run(signer, options, state_db, reporter.clone(), signals()?))
         }
         Command::Doctor(arguments) => {
             let options = arguments.options()?;

@@ -1,18 +1,22 @@
 //! `manager`: links and services that run until a person ends them, and the API by which they are watched and changed.
 
+mod api;
 mod file;
+mod joins;
+mod state;
 mod stored;
 
 use std::future::pending;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::future::{Either, select};
-use hvym_tunnel_agent::Signer;
 use hvym_tunnel_agent::settings::{CompatSettings, LinkSettings};
+use hvym_tunnel_agent::{ConflictPolicy, Signer};
 use hvym_tunnel_core::dialect::Proto;
 use hvym_tunnel_core::stellar::Address;
-use hvym_tunnel_manager::api::{ApiError, ApiServer};
+use hvym_tunnel_manager::api::{ApiError, ApiHooks};
 use hvym_tunnel_manager::health::CheckTiming;
 use hvym_tunnel_manager::settings::{
     ApiSettings, Hook, ManagedLinkSettings, ManagedService, ManagerPolicy, ManagerSettings,
@@ -22,16 +26,16 @@ use hvym_tunnel_manager::{ManagerError, TunnelManager};
 use hvym_tunnel_net::known_relays::KnownRelays;
 use hvym_tunnel_net::runtime::RuntimeHandle;
 use hvym_tunnel_settings::{FileWatcher, Settings};
-use serde_json::json;
 
 use crate::agent_reports::{AgentKind, AgentReports, Subject};
-use crate::args;
 use crate::embedded::{self, Embedded, OwnRelay};
 use crate::exit::{Exit, ExitError};
 use crate::report::{Report, Reporter};
 use crate::signals::{DRAIN_LIMIT, ReloadSignals, StopSignals};
 use crate::supervisor;
 use crate::up::settled;
+use api::RunningApi;
+pub(crate) use api::announce_beside;
 pub(crate) use file::SettingsFile;
 use stored::StoredSettings;
 
@@ -45,6 +49,8 @@ pub(crate) struct ManagerOptions {
     pub(crate) compat: Option<CompatSettings>,
     /// Where identities of relays are kept.
     pub(crate) known_relays: Option<KnownRelays>,
+    /// Whether that is the relay of its own, which is started when it runs.
+    pub(crate) has_own_relay: bool,
     /// Names to ask the relay for.
     pub(crate) names: Vec<String>,
     /// The services at the start.
@@ -68,6 +74,7 @@ impl ManagerOptions {
         let own = embedded::start(OwnRelay::default(), self.link.keepalive, address)?;
         reporter.tell(&Report::OwnRelay { relay: own.url().to_string(), lan: false });
         (self.link.relay, self.link.relay_address) = (Some(own.url()), Some(own.address()));
+        self.has_own_relay = true;
         Ok(Some(own))
     }
 
@@ -86,8 +93,10 @@ impl ManagerOptions {
             compat: self.compat.clone(),
             known_relays: self.known_relays.clone(),
             names: self.names.clone(),
+            has_own_relay: self.has_own_relay,
             process_label: None,
             auto_start: true,
+            conflict: ConflictPolicy::Stay,
             observer: Some(Arc::new(AgentReports::new(reporter.clone(), subject))),
             services: self.services.clone(),
         };
@@ -110,13 +119,15 @@ impl ManagerOptions {
 pub(crate) async fn run(
     signer: Signer,
     mut options: ManagerOptions,
+    state_db: Option<PathBuf>,
     reporter: Reporter,
     signals: StopSignals,
 ) -> Result<(), ExitError> {
     reporter.open_log_files(&options.logs);
     let own = options.embedded(signer.address(), &reporter)?;
     let settings = options.settings(signer, &reporter);
-    let outcome = serve(settings, Some(options.api), None, reporter, signals).await;
+    let start = Start { settings, api: Some(options.api), state_db };
+    let outcome = serve(start, None, reporter, signals).await;
     if let Some(own) = own {
         own.stop().await;
     }
@@ -129,54 +140,67 @@ pub(crate) async fn run(
 /// It cannot start.
 pub(crate) async fn run_file(
     file: SettingsFile,
+    state_db: Option<PathBuf>,
     reporter: Reporter,
     signals: StopSignals,
 ) -> Result<(), ExitError> {
     file.open_log_files();
-    let (settings, api) = (file.manager(), file.api()?);
-    serve(settings, api, Some(Arc::new(file)), reporter, signals).await
+    let start = Start { settings: file.manager(), api: file.api()?, state_db };
+    serve(start, Some(Arc::new(file)), reporter, signals).await
+}
+
+/// What a manager is started with.
+struct Start {
+    settings: ManagerSettings,
+    api: Option<ApiSettings>,
+    state_db: Option<PathBuf>,
 }
 
 /// Runs until a person ends it: the first signal finishes what is under way, the second does not.
 async fn serve(
-    settings: ManagerSettings,
-    api: Option<ApiSettings>,
+    Start { mut settings, api: api_settings, state_db }: Start,
     file: Option<Arc<SettingsFile>>,
     reporter: Reporter,
     mut signals: StopSignals,
 ) -> Result<(), ExitError> {
     let runtime = RuntimeHandle::current();
+    if let Some(socket) = api_settings.as_ref().and_then(|api| api.socket.as_deref()) {
+        state::refuse_second(socket)?;
+    }
+    settings.remembered = state::remembered(state_db, &reporter).await;
     let manager = TunnelManager::start(settings, &runtime)?;
+    state::tell_stopped(&manager, &reporter);
     let store = file.clone().map(|file| -> Arc<dyn SettingsStore> {
         Arc::new(StoredSettings::new(file, manager.clone(), runtime.clone()))
     });
-    let server = match &api {
-        Some(settings) => {
-            let server = ApiServer::start(settings, manager.clone(), store.clone(), &runtime)?;
-            announce(settings, &server, &reporter)?;
-            Some(server)
-        }
-        None => None,
-    };
+    let hooks = ApiHooks { settings: store.clone(), narrate: Some(joins::narrate()) };
+    let mut api = RunningApi::new(manager.clone(), hooks, reporter.clone());
+    if let Some(settings) = api_settings {
+        api.start(settings)?;
+    }
     supervisor::ready();
     let mut reloads = ReloadSignals::new().ok();
-    let watcher = file.and_then(|file| {
+    let watcher = file.as_ref().and_then(|file| {
         let watcher = FileWatcher::new(file.path());
         watcher.map_err(|error| tracing::info!(%error, "only SIGHUP reloads")).ok()
     });
-    while let Either::Right(_) =
-        select(pin!(signals.next()), pin!(wants_reload(reloads.as_mut(), watcher.as_ref()))).await
-    {
-        if let Some(store) = store.clone() {
-            // What is wrong with the file was told; it is read on a thread that may wait.
-            let _told = smol::unblock(move || store.reload()).await;
+    loop {
+        let asked = pin!(wants_reload(reloads.as_mut(), watcher.as_ref()));
+        let changed = pin!(api_changed(file.as_deref()));
+        match select(pin!(signals.next()), select(asked, changed)).await {
+            Either::Left(_) => break,
+            Either::Right((Either::Left(_), _)) => {
+                if let Some(store) = store.clone() {
+                    // What is wrong with the file was told; it is read on a thread that may wait.
+                    let _told = smol::unblock(move || store.reload()).await;
+                }
+            }
+            Either::Right((Either::Right((settings, _)), _)) => api.change(settings).await,
         }
     }
     supervisor::stopping();
     let ended = Box::pin(async {
-        if let Some(server) = server {
-            server.shutdown().await;
-        }
+        api.stop().await;
         manager.shutdown(DRAIN_LIMIT).await;
     });
     match select(ended, Box::pin(signals.next())).await {
@@ -184,6 +208,17 @@ async fn serve(
         Either::Right(_) => tracing::info!("asked a second time: what is under way is cut off"),
     }
     Ok(())
+}
+
+/// Waits until the settings file has other settings of the API, and says what they are now.
+async fn api_changed(file: Option<&SettingsFile>) -> Result<Option<ApiSettings>, ExitError> {
+    match file {
+        Some(file) => {
+            file.api_changed().await;
+            file.api()
+        }
+        None => pending().await,
+    }
 }
 
 /// Waits until the settings file has changed, or somebody asks by SIGHUP.
@@ -203,26 +238,14 @@ async fn wants_reload(signals: Option<&mut ReloadSignals>, watcher: Option<&File
     select(pin!(signal), pin!(change)).await;
 }
 
-/// Says where the API listens.
-fn announce(settings: &ApiSettings, api: &ApiServer, reporter: &Reporter) -> Result<(), ExitError> {
-    let url = api.addresses().first().map(|address| format!("http://{address}"));
-    let socket = settings.socket.as_ref().map(|path| path.display().to_string());
-    if reporter.is_json() {
-        let token_file = settings.token_file.display().to_string();
-        let event = json!({ "event": "api", "url": url, "socket": socket, "token_file": token_file });
-        return args::write_out(format!("{event}\n").as_bytes());
-    }
-    match url.or(socket) {
-        Some(place) => args::write_out(format!("{place}\n").as_bytes()),
-        None => Ok(()),
-    }
-}
-
 impl From<ApiError> for ExitError {
     fn from(error: ApiError) -> ExitError {
         let hint = match &error {
             ApiError::Listen { is_taken: true, .. } => {
                 "a manager may run already: see hvym-tunnel status, or choose --api-port 0 and another --api-socket"
+            }
+            ApiError::NotLoopback(_) => {
+                "name a certificate with --api-tls-cert and --api-tls-key, or tls_cert and tls_key of [api]"
             }
             ApiError::Listen { .. } => "choose another --api-port or --api-socket",
             ApiError::Token { .. } => "it must be a file that you alone can read (chmod 600), or none yet",

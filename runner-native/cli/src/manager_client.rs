@@ -1,11 +1,13 @@
 //! Commands to a manager that runs: one request, and its answer in words or as JSON.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use futures_util::future::{Either, select};
 use http::Method;
 use http_body_util::BodyExt;
 use hvym_tunnel_manager::client::{ApiAddress, ClientError};
+use hvym_tunnel_net::target::Target;
 use serde_json::{Value, json};
 
 use crate::args;
@@ -100,11 +102,14 @@ async fn follow(address: ApiAddress, is_json: bool) -> Result<(), ExitError> {
     Ok(())
 }
 
-/// A folder is looked for from here, and not from where the manager runs.
-fn absolute(target: &str) -> String {
-    let is_folder = target.starts_with("./") || target.starts_with("../") || target.starts_with('~');
-    match std::path::absolute(target) {
-        Ok(path) if is_folder => path.display().to_string(),
+/// A folder and a socket are looked for from here, and not from where the manager runs.
+pub(crate) fn absolute(target: &str) -> String {
+    let whole = |path: &Path| std::path::absolute(path).map(|path| path.display().to_string());
+    match target.parse() {
+        Ok(Target::Folder(path)) => whole(&path).unwrap_or_else(|_| target.to_owned()),
+        Ok(Target::Socket(path)) => {
+            whole(&path).map_or_else(|_| target.to_owned(), |path| format!("unix:{path}"))
+        }
         _ => target.to_owned(),
     }
 }
@@ -204,6 +209,7 @@ mod tests {
     fn a_folder_is_looked_for_from_here() {
         let here = std::env::current_dir().expect("a folder").display().to_string();
         assert_eq!(absolute("./site"), format!("{here}/site"));
+        assert_eq!(absolute("unix:app.sock"), format!("unix:{here}/app.sock"));
         assert_eq!((absolute("3000"), absolute("/srv")), ("3000".to_owned(), "/srv".to_owned()));
     }
 

@@ -14,6 +14,7 @@ mod reporter;
 mod request_line;
 mod rotating_file;
 mod settings;
+pub(crate) mod told;
 
 use std::fmt;
 use std::net::IpAddr;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use hvym_tunnel_core::time::Instant;
+use hvym_tunnel_state::UnixMillis;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -134,9 +134,9 @@ pub struct Alert {
     /// What is wrong, for a person.
     pub message: String,
     /// When it was raised.
-    pub raised_at: Instant,
+    pub raised_at: UnixMillis,
     /// When it was over.
-    pub cleared_at: Option<Instant>,
+    pub cleared_at: Option<UnixMillis>,
     /// Whether a person knows of it.
     pub acknowledged: bool,
     /// Whether it lasted so long that something was tried.
@@ -150,8 +150,22 @@ pub enum AlertEvent {
     Raised(Alert),
     /// It still holds, and nobody acknowledged it: something should be tried. Once for each alert.
     Escalated(Alert),
+    /// A person knows of it.
+    Acknowledged(Alert),
     /// It is over.
     Cleared(Alert),
+}
+
+impl AlertEvent {
+    /// The alert as it is now.
+    pub fn alert(&self) -> &Alert {
+        match self {
+            AlertEvent::Raised(alert)
+            | AlertEvent::Escalated(alert)
+            | AlertEvent::Acknowledged(alert)
+            | AlertEvent::Cleared(alert) => alert,
+        }
+    }
 }
 
 /// One condition of one subject at one check.
@@ -199,14 +213,14 @@ impl AlertBook {
     }
 
     /// A connection was checked.
-    pub fn handle_check(&mut self, subject: &str, reading: &Reading, now: Instant) {
+    pub fn handle_check(&mut self, subject: &str, reading: &Reading, now: UnixMillis) {
         for sample in samples(&self.limits, reading) {
             self.handle_sample(subject, sample, now);
         }
     }
 
     /// The process was measured: its memory in MiB, and its processor time in percent of one core.
-    pub fn handle_resources(&mut self, memory_mb: f64, cpu_percent: f64, now: Instant) {
+    pub fn handle_resources(&mut self, memory_mb: f64, cpu_percent: f64, now: UnixMillis) {
         let limits = self.limits;
         let memory = level(memory_mb, f64::from(limits.max_memory_mb));
         let message = format!("the process takes {memory_mb:.0} MiB, more than {}", limits.max_memory_mb);
@@ -217,9 +231,31 @@ impl AlertBook {
         self.handle_sample("cpu", Sample { kind: AlertKind::Resources, is_over: cpu, message }, now);
     }
 
+    /// Takes over the alerts of an earlier process, in the order of their numbers. Those that held go on to hold until a check says
+    /// otherwise.
+    pub fn restore(&mut self, alerts: impl IntoIterator<Item = Alert>) {
+        for alert in alerts {
+            self.next_id = self.next_id.max(alert.id.saturating_add(1));
+            if alert.cleared_at.is_some() {
+                self.remember(alert);
+            } else if self.active < MAX_ACTIVE {
+                let condition = Condition { held: RAISE_AFTER, lasted: 0, alert: Some(alert.clone()) };
+                let before = self.conditions.insert((alert.subject, alert.kind), condition);
+                self.active += usize::from(before.is_none());
+            }
+        }
+    }
+
     /// A connection is no more, or nobody wants it: its alerts are over.
-    pub fn remove_subject(&mut self, subject: &str, now: Instant) {
-        let keys: Vec<_> = self.conditions.keys().filter(|(known, _)| known == subject).cloned().collect();
+    pub fn remove_subject(&mut self, subject: &str, now: UnixMillis) {
+        self.retain_subjects(|known| known != subject, now);
+    }
+
+    /// There are no other connections than these: the alerts of others are over. Those of the process itself stay.
+    pub fn retain_subjects(&mut self, is_known: impl Fn(&str) -> bool, now: UnixMillis) {
+        let is_gone =
+            |(subject, kind): &&(String, AlertKind)| *kind != AlertKind::Resources && !is_known(subject);
+        let keys: Vec<_> = self.conditions.keys().filter(is_gone).cloned().collect();
         for key in keys {
             if let Some(alert) = self.conditions.remove(&key).and_then(|condition| condition.alert) {
                 self.clear(alert, now);
@@ -230,7 +266,12 @@ impl AlertBook {
     /// A person knows of an active alert, which is not escalated then. `false` if there is none of this number.
     pub fn acknowledge(&mut self, id: u64) -> bool {
         let mut alerts = self.conditions.values_mut().filter_map(|condition| condition.alert.as_mut());
-        alerts.find(|alert| alert.id == id).map(|alert| alert.acknowledged = true).is_some()
+        let Some(alert) = alerts.find(|alert| alert.id == id) else { return false };
+        if !alert.acknowledged {
+            alert.acknowledged = true;
+            self.events.push_back(AlertEvent::Acknowledged(alert.clone()));
+        }
+        true
     }
 
     /// Forgets the alerts that are over; returns how many there were.
@@ -253,7 +294,7 @@ impl AlertBook {
         self.events.pop_front()
     }
 
-    fn handle_sample(&mut self, subject: &str, sample: Sample, now: Instant) {
+    fn handle_sample(&mut self, subject: &str, sample: Sample, now: UnixMillis) {
         let Sample { kind, is_over, message } = sample;
         let key = (subject.to_owned(), kind);
         match is_over {
@@ -301,14 +342,18 @@ impl AlertBook {
         }
     }
 
-    fn clear(&mut self, alert: Alert, now: Instant) {
+    fn clear(&mut self, alert: Alert, now: UnixMillis) {
         self.active -= 1;
         let alert = Alert { cleared_at: Some(now), ..alert };
+        self.remember(alert.clone());
+        self.events.push_back(AlertEvent::Cleared(alert));
+    }
+
+    fn remember(&mut self, alert: Alert) {
         if self.history.len() == MAX_HISTORY {
             self.history.pop_front();
         }
-        self.history.push_back(alert.clone());
-        self.events.push_back(AlertEvent::Cleared(alert));
+        self.history.push_back(alert);
     }
 }
 

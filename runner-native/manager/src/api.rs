@@ -4,6 +4,7 @@ mod answer;
 mod content;
 mod guard;
 mod handlers;
+mod join;
 mod openapi;
 mod page;
 mod peer_user;
@@ -16,11 +17,21 @@ mod updates;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use self::join::{LineSink, Narrate};
 pub use self::openapi::document;
 pub use self::server::{ApiError, ApiServer, MAX_CONNECTIONS};
 use crate::settings_store::SettingsStore;
 use crate::shapes::ApiServerMetrics;
 use crate::{TunnelManager, timestamp};
+
+/// What the API cannot do by itself.
+#[derive(Clone, Default)]
+pub struct ApiHooks {
+    /// The settings file, if the manager runs by one.
+    pub settings: Option<Arc<dyn SettingsStore>>,
+    /// Tells programs that join; without it none can.
+    pub narrate: Option<Narrate>,
+}
 
 /// What all requests share.
 struct ApiState {
@@ -30,8 +41,7 @@ struct ApiState {
     local_control: bool,
     /// Whether there is `/metrics`.
     has_metrics: bool,
-    /// The settings file, if it runs by one.
-    settings: Option<Arc<dyn SettingsStore>>,
+    hooks: ApiHooks,
     counts: ApiCounts,
     /// Held by each connection, so that they can be counted.
     connections: Arc<()>,

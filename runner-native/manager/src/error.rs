@@ -22,6 +22,15 @@ pub enum ManagerError {
     /// It has no service of this name.
     #[error("there is no service {0}")]
     UnknownService(String),
+    /// No link leads where somebody wants to join one.
+    #[error("no link here leads there")]
+    NotShared,
+    /// A service of this name is there already.
+    #[error("the manager that runs has a service {0}")]
+    ServiceInUse(String),
+    /// What was said of a service is not understood.
+    #[error("{0}")]
+    BadService(String),
     /// A link cannot do it.
     #[error(transparent)]
     Agent(#[from] AgentError),

@@ -132,6 +132,12 @@ impl Feed {
         requests.push_back(report);
     }
 
+    /// What an earlier process remembered, the latest first.
+    pub fn restore(&mut self, requests: Vec<RequestReport>) {
+        let remembered = self.requests.get_mut().unwrap_or_else(PoisonError::into_inner);
+        remembered.extend(requests.into_iter().take(MAX_REQUESTS).rev());
+    }
+
     /// The last requests, the latest first.
     pub fn requests(&self) -> Vec<RequestReport> {
         let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);

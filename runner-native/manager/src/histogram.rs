@@ -14,6 +14,8 @@ const STEP_BITS: u32 = 3;
 /// The highest power of two: 2^32 microseconds are more than an hour, and no request takes longer.
 const MAX_EXPONENT: u32 = 32;
 const BUCKETS: usize = ((MAX_EXPONENT - STEP_BITS + 2) as usize) * STEPS as usize;
+/// A bucket as it is written: its number and its count.
+const BUCKET_BYTES: usize = 2 + 4;
 /// Powers of two of the bounds that a scrape gets: from a millisecond to a quarter of a minute, a factor of four apart.
 const SCRAPED_EXPONENTS: [u32; 8] = [10, 12, 14, 16, 18, 20, 22, 24];
 
@@ -54,6 +56,29 @@ impl Histogram {
     /// As a scrape gets them.
     pub fn snapshot(&self) -> HistogramSnapshot {
         HistogramSnapshot { buckets: self.cumulative().collect(), sum: self.sum(), count: self.count }
+    }
+
+    /// What [`Histogram::from_bytes`] reads: the sum, and the number and count of each bucket that is not empty.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.sum_micros.to_le_bytes().to_vec();
+        for (index, count) in (0_u16..).zip(self.counts.iter()).filter(|(_, count)| **count > 0) {
+            bytes.extend(index.to_le_bytes());
+            bytes.extend(count.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// What was written; `None` if it was not by [`Histogram::to_bytes`].
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (sum, buckets) = bytes.split_first_chunk::<8>()?;
+        let mut histogram = Self { sum_micros: u64::from_le_bytes(*sum), ..Self::default() };
+        for bucket in buckets.chunks(BUCKET_BYTES) {
+            let (index, count) = bucket.split_first_chunk::<2>()?;
+            let count = u32::from_le_bytes(count.try_into().ok()?);
+            *histogram.counts.get_mut(usize::from(u16::from_le_bytes(*index)))? = count;
+            histogram.count += u64::from(count);
+        }
+        Some(histogram)
     }
 
     /// For each bound of a scrape, in ascending order, how many were at most that long.
@@ -139,6 +164,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_written_is_read_and_nothing_else(
+            values in prop::collection::vec(any::<u64>(), 0..100), other in prop::collection::vec(any::<u8>(), 0..64),
+        ) {
+            let written = of(&values);
+            let read = Histogram::from_bytes(&written.to_bytes()).expect("a histogram");
+            prop_assert_eq!((&read.counts, read.count, read.sum_micros), (&written.counts, written.count, written.sum_micros));
+            // Whatever else is there is refused, or is one.
+            let _never_panics = Histogram::from_bytes(&other);
+            let bytes = of(&[7, 900]).to_bytes();
+            prop_assert!((0..bytes.len()).all(|end| (end >= 8 && (end - 8) % 6 == 0) == Histogram::from_bytes(&bytes[..end]).is_some()));
+        }
+
         #[test]
         fn a_percentile_is_at_most_an_eighth_too_high(
             values in prop::collection::vec(0_u64..1 << 33, 1..200), percent in 1_u8..=100, split in 0_usize..200,

@@ -6,17 +6,22 @@
 pub mod alerts;
 pub mod api;
 pub mod client;
+mod context;
+mod definition;
 mod error;
 pub mod feed;
 pub mod health;
 pub mod histogram;
+pub mod history;
 mod hooks;
+mod journal;
 mod link;
 mod manager;
 pub mod places;
 mod probe;
 pub mod process;
 pub mod quality;
+pub mod remembered;
 pub mod rolling;
 pub mod settings;
 pub mod settings_store;
@@ -26,4 +31,4 @@ pub mod traffic;
 pub mod uptime;
 
 pub use error::ManagerError;
-pub use manager::{STOP_LIMIT, TunnelManager};
+pub use manager::{JoinedServices, STOP_LIMIT, TunnelManager};

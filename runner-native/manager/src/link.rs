@@ -1,5 +1,6 @@
 //! One link of a manager: an agent that is started, stopped and started again, and its services.
 
+mod follower;
 mod observer;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,13 +10,13 @@ use std::time::Duration;
 use hvym_tunnel_agent::event::{AgentStatus, LinkState};
 use hvym_tunnel_agent::settings::CompatSystem;
 use hvym_tunnel_agent::{Agent, AgentBuilder, AgentError, AgentHandle, ConflictPolicy, ServiceName};
-use hvym_tunnel_net::runtime::{RuntimeHandle, spawn};
+use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::timeout::within;
 use hvym_tunnel_net::timer::Timer;
-use smol::channel::Sender;
 
+pub(crate) use self::follower::Follower;
 pub(crate) use self::observer::LinkObserver;
-use crate::feed::Feed;
+use crate::context::LinkContext;
 use crate::settings::{ManagedLinkSettings, ManagedService};
 use crate::shapes::TunnelState;
 
@@ -31,27 +32,23 @@ pub(crate) struct ManagedLink {
     serial: smol::lock::Mutex<()>,
     wanted: AtomicBool,
     pub(crate) observer: Arc<LinkObserver>,
-    runtime: RuntimeHandle,
+    context: LinkContext,
 }
 
 impl ManagedLink {
-    /// A link that is not started yet. `changed` gets a message when its state may have changed.
-    pub(crate) fn new(
-        settings: ManagedLinkSettings,
-        feed: Arc<Feed>,
-        changed: Sender<()>,
-        runtime: RuntimeHandle,
-    ) -> Arc<Self> {
-        let observer = LinkObserver::new(settings.name.clone(), settings.observer.clone(), feed, changed);
-        let services = settings.services.iter().cloned().map(staying).collect();
+    /// A link that is not started yet, and whether it is to be.
+    pub(crate) fn new(settings: ManagedLinkSettings, is_wanted: bool, context: LinkContext) -> Arc<Self> {
+        let observer = LinkObserver::new(settings.name.clone(), settings.observer.clone(), context.clone());
+        let conflict = settings.conflict;
+        let services = settings.services.iter().cloned().map(|service| kept(service, conflict)).collect();
         Arc::new(Self {
-            wanted: AtomicBool::new(settings.auto_start),
+            wanted: AtomicBool::new(is_wanted),
             services: Mutex::new(services),
             running: Mutex::default(),
             serial: smol::lock::Mutex::new(()),
             observer: Arc::new(observer),
             settings,
-            runtime,
+            context,
         })
     }
 
@@ -102,27 +99,53 @@ impl ManagedLink {
     /// Its settings make no sense, or a file that they name cannot be used.
     pub(crate) async fn start(self: &Arc<Self>) -> Result<bool, AgentError> {
         let _serial = self.serial.lock().await;
+        self.start_now()
+    }
+
+    /// With [`Self::serial`] held.
+    fn start_now(self: &Arc<Self>) -> Result<bool, AgentError> {
         self.wanted.store(true, Ordering::Relaxed);
         if self.handle().is_some() {
             return Ok(false);
         }
         self.observer.begin();
-        let started = self.builder().start(&self.runtime);
+        let started = self.builder().start(&self.context.runtime);
         let handle = Arc::new(started.inspect_err(|error| self.observer.end(Some(error.to_string())))?);
         *self.lock_running() = Some(Arc::clone(&handle));
-        let (link, _inside) = (Arc::clone(self), self.runtime.enter());
+        let (link, _inside) = (Arc::clone(self), self.context.runtime.enter());
         spawn(async move {
             let outcome = handle.closed().await;
             link.ended(&handle, outcome.err().map(|error| error.to_string()));
         })
         .detach();
-        self.observer.notify();
+        self.context.notify();
         Ok(true)
     }
 
     /// Stops it: what is under way may take `limit`. `false`: it did not run.
     pub(crate) async fn stop(&self, limit: Duration) -> bool {
         let _serial = self.serial.lock().await;
+        self.stop_now(limit).await
+    }
+
+    /// Stops it, if it runs, and starts it. Nobody finds it stopped in between.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    pub(crate) async fn restart(self: &Arc<Self>, limit: Duration) -> Result<bool, AgentError> {
+        let _serial = self.serial.lock().await;
+        self.stop_now(limit).await;
+        self.start_now()
+    }
+
+    /// Its agent, once nobody starts or stops it any more.
+    pub(crate) async fn agent(&self) -> Option<Arc<AgentHandle>> {
+        let _serial = self.serial.lock().await;
+        self.handle()
+    }
+
+    /// With [`Self::serial`] held.
+    async fn stop_now(&self, limit: Duration) -> bool {
         self.wanted.store(false, Ordering::Relaxed);
         let Some(handle) = self.handle() else {
             self.observer.end(None);
@@ -149,7 +172,7 @@ impl ManagedLink {
     /// # Errors
     /// Its settings contradict each other, or the relay does not have what it needs.
     pub(crate) fn put_service(&self, service: ManagedService) -> Result<bool, AgentError> {
-        let service = staying(service);
+        let service = kept(service, self.settings.conflict);
         service.spec.check()?;
         let mut services = self.lock_services();
         let known = services.iter().position(|known| known.spec.name == service.spec.name);
@@ -163,7 +186,7 @@ impl ManagedLink {
             Some(at) => services[at] = service,
             None => services.push(service),
         }
-        self.observer.notify();
+        self.context.notify();
         Ok(known.is_none())
     }
 
@@ -179,7 +202,7 @@ impl ManagedLink {
                 let _gone = handle.remove_service(name);
             }
             self.observer.forget_service(name.as_str());
-            self.observer.notify();
+            self.context.notify();
         }
         is_removed
     }
@@ -229,8 +252,8 @@ impl ManagedLink {
     }
 }
 
-/// A link stays when the relay takes none of its services: others may be added.
-fn staying(mut service: ManagedService) -> ManagedService {
-    service.spec.conflict = ConflictPolicy::Stay;
+/// What a refusal means is the same for all services of a link.
+fn kept(mut service: ManagedService, conflict: ConflictPolicy) -> ManagedService {
+    service.spec.conflict = conflict;
     service
 }

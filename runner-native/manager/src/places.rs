@@ -1,9 +1,13 @@
-//! Where a manager and its clients meet: the Unix socket of the API and the file of its token.
+//! Where a manager and its clients meet, the Unix socket of the API and the file of its token, and where it keeps what it knows.
 
 use std::path::PathBuf;
 
 /// The folder for what outlives the process: `$XDG_STATE_HOME/hvym-tunnel`, or what stands for it. `None` without a home.
 fn state_folder() -> Option<PathBuf> {
+    // A service of systemd has a folder of its own.
+    if let Some(folder) = variable("STATE_DIRECTORY").filter(|_| !cfg!(windows)) {
+        return Some(folder);
+    }
     let base = if cfg!(windows) {
         variable("LOCALAPPDATA")?
     } else if cfg!(target_os = "macos") {
@@ -18,6 +22,11 @@ fn state_folder() -> Option<PathBuf> {
 pub fn api_socket() -> Option<PathBuf> {
     let folder = variable("XDG_RUNTIME_DIR").map(|folder| folder.join("hvym-tunnel"));
     Some(folder.or_else(state_folder)?.join("api.sock"))
+}
+
+/// The database of what outlives the process.
+pub fn state_db() -> Option<PathBuf> {
+    Some(state_folder()?.join("state.db"))
 }
 
 /// The file of the API's token.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hvym_tunnel_agent::settings::{CompatSettings, LinkSettings};
-use hvym_tunnel_agent::{AgentEvent, ServiceSpec, Signer};
+use hvym_tunnel_agent::{AgentEvent, ConflictPolicy, ServiceSpec, Signer};
 use hvym_tunnel_core::dialect::Proto;
 use hvym_tunnel_net::known_relays::KnownRelays;
 use hvym_tunnel_net::observer::Observer;
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alerts::AlertLimits;
 use crate::health::CheckTiming;
+use crate::remembered::Remembered;
 
 /// The port of the API, as the Tunnel Manager has it.
 pub const API_PORT: u16 = 8765;
@@ -31,6 +32,8 @@ pub struct ManagerSettings {
     pub alerts: AlertLimits,
     /// How all of them are looked after.
     pub policy: ManagerPolicy,
+    /// What an earlier process left.
+    pub remembered: Remembered,
 }
 
 /// How links and services are looked after. May change while they run.
@@ -61,10 +64,15 @@ pub struct ManagedLinkSettings {
     pub known_relays: Option<KnownRelays>,
     /// Names to ask the relay for.
     pub names: Vec<String>,
+    /// Whether its relay is one that this process started for it, and that others find here alone.
+    pub has_own_relay: bool,
     /// What the relay may know of this process.
     pub process_label: Option<String>,
     /// Whether it is started with the manager.
     pub auto_start: bool,
+    /// What it does when the relay does not take a service. With [`ConflictPolicy::Stay`] it waits for others, as in a manager that
+    /// a person changes while it runs.
+    pub conflict: ConflictPolicy,
     /// Sees all events of its agent.
     pub observer: Option<Arc<dyn Observer<AgentEvent>>>,
     /// Its services.
@@ -80,13 +88,20 @@ pub struct ManagedService {
     pub probe: ServiceProbe,
     /// The models that it serves, if it is not asked for them.
     pub models: Vec<String>,
+    /// Whether it was added while the manager ran. Such a one stays when its link has other settings.
+    pub is_added: bool,
 }
 
 impl ManagedService {
     /// Checked as its target suggests.
     pub fn new(spec: ServiceSpec) -> Self {
         let probe = ServiceProbe::for_target(&spec.target);
-        Self { spec, probe, models: Vec::new() }
+        Self { spec, probe, models: Vec::new(), is_added: false }
+    }
+
+    /// The same, added while the manager runs.
+    pub(crate) fn added(self) -> Self {
+        Self { is_added: true, ..self }
     }
 }
 
@@ -205,11 +220,22 @@ impl HookAction {
     }
 }
 
+/// PEM files by which the API speaks TLS.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ApiTlsFiles {
+    /// The certificate chain.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
 /// Where the API listens, and who may use it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ApiSettings {
-    /// TCP addresses, of this machine alone.
+    /// TCP addresses. Those that other machines reach need [`Self::tls`], and there everything needs the token.
     pub listen: Vec<SocketAddr>,
+    /// By which it speaks TLS at addresses that other machines reach. At those of this machine it never does.
+    pub tls: Option<ApiTlsFiles>,
     /// The Unix socket.
     pub socket: Option<PathBuf>,
     /// The file of the token, which is made at the first start.
@@ -237,6 +263,7 @@ impl ApiSettings {
                 SocketAddr::from(([127, 0, 0, 1], port)),
                 SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, port)),
             ],
+            tls: None,
             socket: None,
             token_file,
             allowed_hosts: Vec::new(),

@@ -1,5 +1,9 @@
 //! What the API says, as types: the shapes of the Tunnel Manager, and what this program adds to them.
 
+mod history;
+mod join;
+mod service;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -8,6 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::alerts::AlertKind;
 use crate::health::CheckState;
 use crate::quality::Quality;
+
+pub use self::history::{HistoryPoint, HistoryRange, HistoryReport};
+pub use self::join::JoinRequest;
+pub use self::service::NewService;
 
 /// How well everything is.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
@@ -187,6 +195,8 @@ pub struct ServiceReport {
     pub target: String,
     /// Where it is reached, while it is.
     pub url: Option<String>,
+    /// Where it was reached last, in this process or an earlier one.
+    pub last_url: Option<String>,
     /// The port of a TCP service at the relay.
     pub port: Option<u16>,
     /// Whether visitors may come.
@@ -434,26 +444,4 @@ pub struct RequestsReport {
 pub struct LinkSelection {
     /// Its name; all of them without it.
     pub name: Option<String>,
-}
-
-/// `POST /api/v1/services`
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewService {
-    /// Its name at the relay. One that is in use is replaced.
-    pub name: String,
-    /// The local place, as `hvym-tunnel expose` takes it.
-    pub target: String,
-    /// By which link; needed if there are several.
-    #[serde(default)]
-    pub link: Option<String>,
-    /// Whether only identities of `allow` may reach it.
-    #[serde(default)]
-    pub private: bool,
-    /// Those identities, `G...`.
-    #[serde(default)]
-    pub allow: Vec<String>,
-    /// `tcp`, `ollama`, or a path to ask for by HTTP; what suits the target without it.
-    #[serde(default)]
-    pub probe: Option<String>,
 }

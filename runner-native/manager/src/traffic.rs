@@ -78,19 +78,19 @@ impl ServiceTraffic {
         }
     }
 
-    /// A request was answered, or broke off.
-    pub fn handle_request(&mut self, record: &RequestRecord, now: Instant) {
+    /// A request was answered, or broke off. Whether that was the service's fault.
+    pub fn handle_request(&mut self, record: &RequestRecord, now: Instant) -> bool {
         let class = usize::from(record.status / 100).clamp(1, STATUS_CLASSES) - 1;
         self.classes[class] += 1;
-        self.handle(record.duration, error_kind(record), now);
+        self.handle(record.duration, error_kind(record), now)
     }
 
-    /// A connection to a TCP service is over.
-    pub fn handle_connection(&mut self, record: &ConnectionRecord, now: Instant) {
-        self.handle(record.duration, record.failure.as_ref().map(|_| "connection"), now);
+    /// A connection to a TCP service is over. Whether that was the service's fault.
+    pub fn handle_connection(&mut self, record: &ConnectionRecord, now: Instant) -> bool {
+        self.handle(record.duration, record.failure.as_ref().map(|_| "connection"), now)
     }
 
-    fn handle(&mut self, duration: Duration, error: Option<&'static str>, now: Instant) {
+    fn handle(&mut self, duration: Duration, error: Option<&'static str>, now: Instant) -> bool {
         // A visitor that leaves is no fault of the service.
         let is_failed = error.is_some_and(|kind| kind != "client_closed");
         self.requests += 1;
@@ -103,6 +103,7 @@ impl ServiceTraffic {
         recent.requests += 1;
         recent.failed += u64::from(is_failed);
         recent.latency.record(duration);
+        is_failed
     }
 
     /// Failed requests of a hundred, of the recent past. 0 while there are too few to tell.
@@ -139,6 +140,18 @@ pub struct TrafficTotals {
     pub received: u64,
     /// Bytes to visitors.
     pub sent: u64,
+}
+
+impl TrafficTotals {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            requests: self.requests + other.requests,
+            received: self.received + other.received,
+            sent: self.sent + other.sent,
+        }
+    }
 }
 
 /// How much there is in a second.

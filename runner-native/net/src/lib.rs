@@ -52,6 +52,7 @@ pub mod secret;
 pub mod shutdown;
 pub mod signer;
 pub mod socket;
+pub mod socket_table;
 pub mod state_dir;
 pub mod stream;
 pub mod target;
@@ -61,6 +62,7 @@ pub mod timeout;
 pub mod timer;
 mod timer_queue;
 pub mod tls;
+pub mod tls_server;
 pub mod trace;
 pub mod udp;
 #[cfg(unix)]

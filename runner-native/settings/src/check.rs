@@ -104,7 +104,7 @@ fn check_link(settings: &Settings, link: &LinkEntry, say: &mut impl FnMut(&'stat
         say("names", "a server of an older system gives no names".to_owned());
     }
     let (Some(system), Ok(token)) = (link.system(), "unread".parse()) else { return };
-    let compat = CompatSettings { system, token, force: link.force };
+    let compat = CompatSettings { system, token, token_file: None, force: link.force };
     let services: Vec<_> = settings.services_of(link).filter(|service| service.enabled).collect();
     let specs: Vec<_> = services.iter().map(|service| service.spec(&settings.folder)).collect();
     if let Err(error) = compat.check(&link.settings(&settings.folder), &specs) {

@@ -9,6 +9,7 @@ mod migrations;
 mod open;
 mod requests;
 mod rollups;
+mod services;
 mod uptime;
 
 use std::sync::Arc;
@@ -17,12 +18,13 @@ use smol::lock::{Mutex, MutexGuard};
 use sqlx::SqliteConnection;
 use thiserror::Error;
 
-pub use alerts::{AlertRecord, MAX_ALERTS, NewAlert};
+pub use alerts::{AlertRecord, MAX_ALERTS};
 pub use links::EndpointRecord;
 pub use open::{Opened, StateProblem};
 pub use requests::{MAX_REQUESTS, StoredRequest};
-pub use rollups::{HourlyRollup, MAX_ROLLUP_HOURS};
-pub use uptime::{MAX_UPTIME_DAYS, UptimeInterval};
+pub use rollups::{Rollup, RollupLimit};
+pub use services::AddedService;
+pub use uptime::{MAX_UPTIME_HOURS, UptimeHour};
 
 /// Milliseconds since 1970.
 pub type UnixMillis = i64;

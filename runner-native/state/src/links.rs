@@ -30,25 +30,31 @@ impl StateDb {
         Ok(())
     }
 
-    /// Whether a link was to run; `None` if nobody ever said.
+    /// Whether links are to run: those of which somebody said so, in the order of their names.
     ///
     /// # Errors
     /// [`StateError`]
-    pub async fn wanted(&self, link: &str) -> Result<Option<bool>, StateError> {
+    pub async fn wanted(&self) -> Result<Vec<(String, bool)>, StateError> {
         let mut connection = self.lock().await;
-        let query = sqlx::query("SELECT running FROM wanted WHERE link = ?").bind(link);
-        let row = query.fetch_optional(&mut *connection).await?;
-        Ok(row.map(|row| row.try_get(0)).transpose()?)
+        let query = sqlx::query("SELECT link, running FROM wanted ORDER BY link");
+        let rows = query.fetch_all(&mut *connection).await?;
+        let record = |row: &sqlx::sqlite::SqliteRow| Ok((row.try_get(0)?, row.try_get(1)?));
+        Ok(rows.iter().map(record).collect::<Result<_, sqlx::Error>>()?)
     }
 
-    /// Forgets a link that there is no more: whether it was wanted, and where its visitors came.
+    /// Forgets a link that there is no more: whether it was wanted, what was added to it, and where its visitors came.
     ///
     /// # Errors
     /// [`StateError`]
     pub async fn forget_link(&self, link: &str) -> Result<(), StateError> {
         let mut connection = self.lock().await;
-        sqlx::query("DELETE FROM wanted WHERE link = ?").bind(link).execute(&mut *connection).await?;
-        sqlx::query("DELETE FROM last_endpoint WHERE link = ?").bind(link).execute(&mut *connection).await?;
+        for query in [
+            "DELETE FROM wanted WHERE link = ?",
+            "DELETE FROM last_endpoint WHERE link = ?",
+            "DELETE FROM service WHERE link = ?",
+        ] {
+            sqlx::query(query).bind(link).execute(&mut *connection).await?;
+        }
         Ok(())
     }
 
@@ -87,6 +93,16 @@ impl StateDb {
             })
         };
         Ok(rows.iter().map(record).collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    /// Forgets where visitors of a service last came.
+    ///
+    /// # Errors
+    /// [`StateError`]
+    pub async fn forget_endpoint(&self, link: &str, service: &str) -> Result<(), StateError> {
+        let query = sqlx::query("DELETE FROM last_endpoint WHERE link = ? AND service = ?").bind(link);
+        query.bind(service).execute(&mut *self.lock().await).await?;
+        Ok(())
     }
 
     /// Forgets where visitors last came.

@@ -16,47 +16,49 @@ CREATE TABLE last_endpoint (
     seen_at INTEGER NOT NULL,
     PRIMARY KEY (link, service)
 ) STRICT;
-CREATE TABLE uptime (
-    id INTEGER PRIMARY KEY,
+CREATE TABLE service (
     link TEXT NOT NULL,
-    began_at INTEGER NOT NULL,
-    ended_at INTEGER NOT NULL
+    name TEXT NOT NULL,
+    definition TEXT NOT NULL,
+    PRIMARY KEY (link, name)
 ) STRICT;
-CREATE INDEX uptime_of_link ON uptime (link, ended_at);
+CREATE TABLE uptime (
+    subject TEXT NOT NULL,
+    hour INTEGER NOT NULL,
+    up_ms INTEGER NOT NULL,
+    observed_ms INTEGER NOT NULL,
+    PRIMARY KEY (subject, hour)
+) STRICT;
 CREATE TABLE alert (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    id INTEGER PRIMARY KEY NOT NULL,
     kind TEXT NOT NULL,
     subject TEXT NOT NULL,
     message TEXT NOT NULL,
     raised_at INTEGER NOT NULL,
     cleared_at INTEGER,
-    acknowledged_at INTEGER
+    acknowledged INTEGER NOT NULL,
+    escalated INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE request (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     at INTEGER NOT NULL,
     link TEXT NOT NULL,
     service TEXT NOT NULL,
-    visitor TEXT NOT NULL,
     method TEXT NOT NULL,
     path TEXT NOT NULL,
-    status INTEGER,
+    status INTEGER NOT NULL,
     duration_us INTEGER NOT NULL,
-    bytes_in INTEGER NOT NULL,
-    bytes_out INTEGER NOT NULL,
-    error TEXT
+    bytes INTEGER
 ) STRICT;
 CREATE TABLE rollup (
-    hour INTEGER NOT NULL,
-    link TEXT NOT NULL,
-    service TEXT NOT NULL,
+    seconds INTEGER NOT NULL,
+    at INTEGER NOT NULL,
     requests INTEGER NOT NULL,
     failures INTEGER NOT NULL,
     bytes_in INTEGER NOT NULL,
     bytes_out INTEGER NOT NULL,
-    latency_us INTEGER NOT NULL,
-    max_latency_us INTEGER NOT NULL,
-    PRIMARY KEY (hour, link, service)
+    latencies BLOB NOT NULL,
+    PRIMARY KEY (seconds, at)
 ) STRICT;
 "];
 

@@ -4,8 +4,8 @@ use sqlx::{Connection, Row};
 
 use crate::{StateDb, StateError, UnixMillis};
 
-/// How many requests are kept.
-pub const MAX_REQUESTS: i64 = 1000;
+/// How many requests are kept: as many as anybody is shown.
+pub const MAX_REQUESTS: i64 = 100;
 /// Bytes of a path that are kept; a longer one is cut.
 const MAX_PATH_BYTES: usize = 1024;
 
@@ -19,22 +19,16 @@ pub struct StoredRequest {
     pub link: String,
     /// The service.
     pub service: String,
-    /// The visitor's address.
-    pub visitor: String,
     /// The method.
     pub method: String,
     /// The path. What follows a question mark is left out when it is kept.
     pub path: String,
-    /// The status of the answer, if there was one.
-    pub status: Option<u16>,
+    /// The status of the answer.
+    pub status: u16,
     /// Microseconds until its end.
     pub duration_us: i64,
-    /// Bytes of its body.
-    pub bytes_in: i64,
-    /// Bytes of the answer's body.
-    pub bytes_out: i64,
-    /// Why there was no answer.
-    pub error: Option<String>,
+    /// Bytes of the answer's body, if they are known.
+    pub bytes: Option<i64>,
 }
 
 impl StateDb {
@@ -45,21 +39,18 @@ impl StateDb {
     pub async fn add_requests(&self, requests: &[StoredRequest]) -> Result<(), StateError> {
         let mut connection = self.lock().await;
         let mut transaction = connection.begin().await?;
-        let query = "INSERT INTO request (at, link, service, visitor, method, path, status, duration_us, bytes_in, \
-            bytes_out, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        let query = "INSERT INTO request (at, link, service, method, path, status, duration_us, bytes) \
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
         for request in requests {
             sqlx::query(query)
                 .bind(request.at)
                 .bind(&request.link)
                 .bind(&request.service)
-                .bind(&request.visitor)
                 .bind(&request.method)
                 .bind(kept_path(&request.path))
                 .bind(request.status)
                 .bind(request.duration_us)
-                .bind(request.bytes_in)
-                .bind(request.bytes_out)
-                .bind(&request.error)
+                .bind(request.bytes)
                 .execute(&mut *transaction)
                 .await?;
         }
@@ -73,7 +64,7 @@ impl StateDb {
     /// # Errors
     /// [`StateError`]
     pub async fn requests(&self, limit: u32) -> Result<Vec<StoredRequest>, StateError> {
-        let query = "SELECT at, link, service, visitor, method, path, status, duration_us, bytes_in, bytes_out, error \
+        let query = "SELECT at, link, service, method, path, status, duration_us, bytes \
             FROM request ORDER BY id DESC LIMIT ?";
         let mut connection = self.lock().await;
         let rows = sqlx::query(query).bind(limit).fetch_all(&mut *connection).await?;
@@ -82,14 +73,11 @@ impl StateDb {
                 at: row.try_get(0)?,
                 link: row.try_get(1)?,
                 service: row.try_get(2)?,
-                visitor: row.try_get(3)?,
-                method: row.try_get(4)?,
-                path: row.try_get(5)?,
-                status: row.try_get(6)?,
-                duration_us: row.try_get(7)?,
-                bytes_in: row.try_get(8)?,
-                bytes_out: row.try_get(9)?,
-                error: row.try_get(10)?,
+                method: row.try_get(3)?,
+                path: row.try_get(4)?,
+                status: row.try_get(5)?,
+                duration_us: row.try_get(6)?,
+                bytes: row.try_get(7)?,
             })
         };
         Ok(rows.iter().map(record).collect::<Result<_, sqlx::Error>>()?)

@@ -1,89 +1,90 @@
-//! Sums for each hour: what charts of days are made of.
+//! Sums of all requests for each interval of time, of several lengths: what charts are made of.
 
 use sqlx::{Connection, Row};
 
 use crate::{StateDb, StateError, UnixMillis};
 
-/// How many hours are kept: 90 days.
-pub const MAX_ROLLUP_HOURS: i64 = 90 * 24;
-const HOUR: i64 = 3_600_000;
-
-/// What one service did in one hour.
+/// What happened in one interval.
+// Fields: one for each column.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct HourlyRollup {
-    /// Hours since 1970.
-    pub hour: i64,
-    /// The link.
-    pub link: String,
-    /// The service.
-    pub service: String,
+pub struct Rollup {
+    /// Length of the interval, seconds.
+    pub seconds: i64,
+    /// When it began.
+    pub at: UnixMillis,
     /// Requests.
     pub requests: i64,
     /// Of these, the ones that failed.
     pub failures: i64,
-    /// Bytes to the service.
+    /// Bytes from visitors.
     pub bytes_in: i64,
-    /// Bytes from it.
+    /// Bytes to visitors.
     pub bytes_out: i64,
-    /// The sum of their microseconds.
-    pub latency_us: i64,
-    /// The longest.
-    pub max_latency_us: i64,
+    /// How long they took, in a form that only the writer knows.
+    pub latencies: Vec<u8>,
+}
+
+/// How many intervals of one length are kept.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct RollupLimit {
+    /// Length of the intervals, seconds.
+    pub seconds: i64,
+    /// How many.
+    pub count: i64,
 }
 
 impl StateDb {
-    /// Adds to the sums of hours, all or none, and forgets hours beyond [`MAX_ROLLUP_HOURS`].
+    /// Keeps intervals in place of what was known of them, all or none, and forgets what is older than `limits` and `now` say.
     ///
     /// # Errors
     /// [`StateError`]
-    pub async fn add_rollups(&self, rollups: &[HourlyRollup], now: UnixMillis) -> Result<(), StateError> {
-        let query = "INSERT INTO rollup (hour, link, service, requests, failures, bytes_in, bytes_out, latency_us, \
-            max_latency_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (hour, link, service) DO UPDATE SET \
-            requests = requests + excluded.requests, failures = failures + excluded.failures, \
-            bytes_in = bytes_in + excluded.bytes_in, bytes_out = bytes_out + excluded.bytes_out, \
-            latency_us = latency_us + excluded.latency_us, \
-            max_latency_us = max(max_latency_us, excluded.max_latency_us)";
+    pub async fn put_rollups(
+        &self,
+        rollups: &[Rollup],
+        limits: &[RollupLimit],
+        now: UnixMillis,
+    ) -> Result<(), StateError> {
+        let query = "INSERT OR REPLACE INTO rollup (seconds, at, requests, failures, bytes_in, bytes_out, latencies) \
+            VALUES (?, ?, ?, ?, ?, ?, ?)";
         let mut connection = self.lock().await;
         let mut transaction = connection.begin().await?;
         for rollup in rollups {
             sqlx::query(query)
-                .bind(rollup.hour)
-                .bind(&rollup.link)
-                .bind(&rollup.service)
+                .bind(rollup.seconds)
+                .bind(rollup.at)
                 .bind(rollup.requests)
                 .bind(rollup.failures)
                 .bind(rollup.bytes_in)
                 .bind(rollup.bytes_out)
-                .bind(rollup.latency_us)
-                .bind(rollup.max_latency_us)
+                .bind(&rollup.latencies)
                 .execute(&mut *transaction)
                 .await?;
         }
-        let oldest = now / HOUR - MAX_ROLLUP_HOURS;
-        sqlx::query("DELETE FROM rollup WHERE hour <= ?").bind(oldest).execute(&mut *transaction).await?;
+        for RollupLimit { seconds, count } in limits {
+            let query = sqlx::query("DELETE FROM rollup WHERE seconds = ? AND at <= ?");
+            query.bind(seconds).bind(now - seconds * 1000 * count).execute(&mut *transaction).await?;
+        }
         Ok(transaction.commit().await?)
     }
 
-    /// The sums of the hours from `hour` on, in order.
+    /// All intervals that are kept, in the order of their lengths and times.
     ///
     /// # Errors
     /// [`StateError`]
-    pub async fn rollups(&self, hour: i64) -> Result<Vec<HourlyRollup>, StateError> {
-        let query = "SELECT hour, link, service, requests, failures, bytes_in, bytes_out, latency_us, max_latency_us \
-            FROM rollup WHERE hour >= ? ORDER BY hour, link, service";
+    pub async fn rollups(&self) -> Result<Vec<Rollup>, StateError> {
+        let query = "SELECT seconds, at, requests, failures, bytes_in, bytes_out, latencies \
+            FROM rollup ORDER BY seconds, at";
         let mut connection = self.lock().await;
-        let rows = sqlx::query(query).bind(hour).fetch_all(&mut *connection).await?;
+        let rows = sqlx::query(query).fetch_all(&mut *connection).await?;
         let record = |row: &sqlx::sqlite::SqliteRow| {
-            Ok(HourlyRollup {
-                hour: row.try_get(0)?,
-                link: row.try_get(1)?,
-                service: row.try_get(2)?,
-                requests: row.try_get(3)?,
-                failures: row.try_get(4)?,
-                bytes_in: row.try_get(5)?,
-                bytes_out: row.try_get(6)?,
-                latency_us: row.try_get(7)?,
-                max_latency_us: row.try_get(8)?,
+            Ok(Rollup {
+                seconds: row.try_get(0)?,
+                at: row.try_get(1)?,
+                requests: row.try_get(2)?,
+                failures: row.try_get(3)?,
+                bytes_in: row.try_get(4)?,
+                bytes_out: row.try_get(5)?,
+                latencies: row.try_get(6)?,
             })
         };
         Ok(rows.iter().map(record).collect::<Result<_, sqlx::Error>>()?)

@@ -1,61 +1,60 @@
-//! When links were up.
-//!
-//! An interval is written when it begins and extended while it lasts, so that a crash loses what was since the last time.
+//! When connections were up: for each hour, how long one was watched, and how long of that it was up.
 
-use sqlx::Row;
+use sqlx::{Connection, Row};
 
 use crate::{StateDb, StateError, UnixMillis};
 
-/// How long intervals are kept: reports are about 24 hours and 7 days.
-pub const MAX_UPTIME_DAYS: i64 = 30;
-const DAY: i64 = 86_400_000;
+/// How many hours are kept: reports are about 24 hours and 7 days.
+pub const MAX_UPTIME_HOURS: i64 = 7 * 24;
+const HOUR: i64 = 3_600_000;
 
-/// An interval that may still be extended.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub struct UptimeInterval(i64);
+/// One hour of one connection.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct UptimeHour {
+    /// The connection.
+    pub subject: String,
+    /// Hours since 1970.
+    pub hour: i64,
+    /// Milliseconds that it was up.
+    pub up_ms: i64,
+    /// Milliseconds that it was watched.
+    pub observed_ms: i64,
+}
 
 impl StateDb {
-    /// A link is up from now on. What is older than [`MAX_UPTIME_DAYS`] is forgotten.
+    /// Keeps hours in place of what was known of them, all or none, and forgets those beyond [`MAX_UPTIME_HOURS`].
     ///
     /// # Errors
     /// [`StateError`]
-    pub async fn begin_uptime(&self, link: &str, now: UnixMillis) -> Result<UptimeInterval, StateError> {
+    pub async fn put_uptime(&self, hours: &[UptimeHour], now: UnixMillis) -> Result<(), StateError> {
+        let query = "INSERT OR REPLACE INTO uptime (subject, hour, up_ms, observed_ms) VALUES (?, ?, ?, ?)";
         let mut connection = self.lock().await;
-        let oldest = now - MAX_UPTIME_DAYS * DAY;
-        sqlx::query("DELETE FROM uptime WHERE ended_at < ?").bind(oldest).execute(&mut *connection).await?;
-        let query = "INSERT INTO uptime (link, began_at, ended_at) VALUES (?, ?, ?)";
-        let done = sqlx::query(query).bind(link).bind(now).bind(now).execute(&mut *connection).await?;
-        Ok(UptimeInterval(done.last_insert_rowid()))
-    }
-
-    /// It was up until now.
-    ///
-    /// # Errors
-    /// [`StateError`]
-    pub async fn extend_uptime(&self, interval: UptimeInterval, now: UnixMillis) -> Result<(), StateError> {
-        let mut connection = self.lock().await;
-        let query = "UPDATE uptime SET ended_at = max(ended_at, ?) WHERE id = ?";
-        sqlx::query(query).bind(now).bind(interval.0).execute(&mut *connection).await?;
-        Ok(())
-    }
-
-    /// Milliseconds that a link was up between two times.
-    ///
-    /// # Errors
-    /// [`StateError`]
-    pub async fn uptime(&self, link: &str, from: UnixMillis, to: UnixMillis) -> Result<i64, StateError> {
-        let query = "SELECT began_at, ended_at FROM uptime WHERE link = ? AND ended_at > ? AND began_at < ?
-            ORDER BY began_at";
-        let mut connection = self.lock().await;
-        let rows = sqlx::query(query).bind(link).bind(from).bind(to).fetch_all(&mut *connection).await?;
-        let (mut sum, mut counted) = (0, from);
-        for row in &rows {
-            let (began, ended): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-            // Two processes may have counted the same time.
-            let (began, ended) = (began.max(counted), ended.min(to));
-            sum += (ended - began).max(0);
-            counted = counted.max(ended);
+        let mut transaction = connection.begin().await?;
+        for hour in hours {
+            let query = sqlx::query(query).bind(&hour.subject).bind(hour.hour);
+            query.bind(hour.up_ms).bind(hour.observed_ms).execute(&mut *transaction).await?;
         }
-        Ok(sum)
+        let oldest = now / HOUR - MAX_UPTIME_HOURS;
+        sqlx::query("DELETE FROM uptime WHERE hour <= ?").bind(oldest).execute(&mut *transaction).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// All hours that are kept.
+    ///
+    /// # Errors
+    /// [`StateError`]
+    pub async fn uptime(&self) -> Result<Vec<UptimeHour>, StateError> {
+        let query = "SELECT subject, hour, up_ms, observed_ms FROM uptime ORDER BY subject, hour";
+        let mut connection = self.lock().await;
+        let rows = sqlx::query(query).fetch_all(&mut *connection).await?;
+        let record = |row: &sqlx::sqlite::SqliteRow| {
+            Ok(UptimeHour {
+                subject: row.try_get(0)?,
+                hour: row.try_get(1)?,
+                up_ms: row.try_get(2)?,
+                observed_ms: row.try_get(3)?,
+            })
+        };
+        Ok(rows.iter().map(record).collect::<Result<_, sqlx::Error>>()?)
     }
 }

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hvym_tunnel_state::{
-    HourlyRollup, MAX_ALERTS, MAX_REQUESTS, MAX_ROLLUP_HOURS, MAX_UPTIME_DAYS, NewAlert, Opened, StateDb,
-    StateProblem, StoredRequest,
+    AddedService, AlertRecord, MAX_ALERTS, MAX_REQUESTS, MAX_UPTIME_HOURS, Opened, Rollup, RollupLimit,
+    StateDb, StateProblem, StoredRequest, UptimeHour,
 };
 
 const NOW: i64 = 1_800_000_000_000;
@@ -42,12 +42,28 @@ async fn open_well(path: &Path) -> StateDb {
     opened.db
 }
 
-fn alert(kind: &str) -> NewAlert {
-    NewAlert { kind: kind.to_owned(), subject: "main".to_owned(), message: "in words".to_owned() }
+/// An alert that is over, or not.
+fn alert(id: i64, cleared_at: Option<i64>) -> AlertRecord {
+    AlertRecord {
+        id,
+        kind: "latency".to_owned(),
+        subject: "main".to_owned(),
+        message: "in words".to_owned(),
+        raised_at: NOW,
+        cleared_at,
+        acknowledged: false,
+        escalated: false,
+    }
 }
 
 fn request(path: &str) -> StoredRequest {
-    StoredRequest { at: NOW, path: path.to_owned(), status: Some(200), ..StoredRequest::default() }
+    StoredRequest { at: NOW, path: path.to_owned(), status: 200, ..StoredRequest::default() }
+}
+
+/// What is wanted of one link.
+async fn wanted(db: &StateDb, link: &str) -> Option<bool> {
+    let all = db.wanted().await.expect("links");
+    all.into_iter().find(|(known, _)| known == link).map(|(_, running)| running)
 }
 
 #[test]
@@ -55,35 +71,39 @@ fn everything_is_there_after_a_restart() {
     smol::block_on(async {
         let folder = Folder::new("restart");
         let db = open_well(&folder.db()).await;
-        assert_eq!(db.wanted("main").await, Ok(None));
+        assert_eq!(wanted(&db, "main").await, None);
         db.set_wanted("main", true, NOW).await.expect("kept");
         db.set_wanted("other", true, NOW).await.expect("kept");
         db.set_wanted("other", false, NOW + 1).await.expect("kept");
         db.set_last_endpoint("main", "web", "https://old.example", NOW).await.expect("kept");
         db.set_last_endpoint("main", "web", "https://new.example", NOW + 1).await.expect("kept");
-        let id = db.raise_alert(&alert("latency"), NOW).await.expect("kept");
-        db.clear_alert(id, NOW + 5).await.expect("kept");
-        db.clear_alert(id, NOW + 9).await.expect("it was over already");
-        assert_eq!(db.acknowledge_alert(id, NOW + 7).await, Ok(true));
-        assert_eq!(db.acknowledge_alert(id + 1, NOW + 7).await, Ok(false));
+        db.set_last_endpoint("main", "docs", "https://docs.example", NOW).await.expect("kept");
+        let docs =
+            AddedService { link: "main".to_owned(), name: "docs".to_owned(), definition: "{}".to_owned() };
+        db.put_service(&docs).await.expect("kept");
+        let over = AlertRecord { acknowledged: true, escalated: true, ..alert(7, Some(NOW + 5)) };
+        db.put_alert(&alert(7, None)).await.expect("kept");
+        db.put_alert(&over).await.expect("kept");
         db.add_requests(&[request("/a?token=secret"), request("/b")]).await.expect("kept");
         db.close().await.expect("closed");
 
         let db = open_well(&folder.db()).await;
-        assert_eq!(db.wanted("main").await, Ok(Some(true)));
-        assert_eq!(db.wanted("other").await, Ok(Some(false)));
+        assert_eq!((wanted(&db, "main").await, wanted(&db, "other").await), (Some(true), Some(false)));
         let endpoints = db.last_endpoints().await.expect("endpoints");
-        assert_eq!(endpoints.len(), 1);
-        assert_eq!((endpoints[0].url.as_str(), endpoints[0].seen_at), ("https://new.example", NOW + 1));
-        let alerts = db.alerts(10).await.expect("alerts");
-        assert_eq!((alerts[0].cleared_at, alerts[0].acknowledged_at), (Some(NOW + 5), Some(NOW + 7)));
-        assert_eq!(alerts[0].alert, alert("latency"));
+        assert_eq!(endpoints.len(), 2);
+        assert_eq!((endpoints[1].url.as_str(), endpoints[1].seen_at), ("https://new.example", NOW + 1));
+        assert_eq!(db.alerts().await, Ok(vec![over]));
+        assert_eq!(db.services().await, Ok(vec![docs]));
         let paths: Vec<_> = db.requests(10).await.expect("requests").into_iter().map(|r| r.path).collect();
         assert_eq!(paths, ["/b", "/a"]);
+        db.forget_service("main", "docs").await.expect("forgotten");
+        assert_eq!(db.services().await, Ok(Vec::new()));
+        db.forget_endpoint("main", "docs").await.expect("forgotten");
+        assert_eq!(db.last_endpoints().await.map(|known| known.len()), Ok(1));
         db.clear_last_endpoints().await.expect("cleared");
         db.forget_link("main").await.expect("forgotten");
         assert_eq!(db.last_endpoints().await, Ok(Vec::new()));
-        assert_eq!(db.wanted("main").await, Ok(None));
+        assert_eq!(wanted(&db, "main").await, None);
     });
 }
 
@@ -113,7 +133,7 @@ fn what_was_committed_survives_a_process_that_is_killed() {
         let (folder, copy) = (Folder::new("killed"), Folder::new("killed-copy"));
         let db = open_well(&folder.db()).await;
         db.set_wanted("main", true, NOW).await.expect("kept");
-        let id = db.raise_alert(&alert("disconnected"), NOW).await.expect("kept");
+        db.put_alert(&alert(7, None)).await.expect("kept");
         // What a killed process leaves: the files as they are at this moment.
         fs::create_dir_all(&copy.0).expect("a folder");
         for entry in fs::read_dir(&folder.0).expect("the folder") {
@@ -123,8 +143,8 @@ fn what_was_committed_survives_a_process_that_is_killed() {
         let log = copy.0.join("state.db-wal");
         let whole = fs::read(&log).expect("the log");
         let found = open_well(&copy.db()).await;
-        assert_eq!(found.wanted("main").await, Ok(Some(true)));
-        assert_eq!(found.alerts(1).await.expect("alerts")[0].id, id);
+        assert_eq!(wanted(&found, "main").await, Some(true));
+        assert_eq!(found.alerts().await, Ok(vec![alert(7, None)]));
         drop(found);
         // A power cut: any part of the log is missing. What is there is a state that once was.
         let database = fs::read(folder.db()).expect("the database");
@@ -134,8 +154,8 @@ fn what_was_committed_survives_a_process_that_is_killed() {
             let _none = fs::remove_file(copy.0.join("state.db-shm"));
             let opened = open(&copy.db()).await;
             let (wanted, alerts) =
-                (opened.db.wanted("main").await, opened.db.alerts(1).await.expect("alerts"));
-            assert!(alerts.is_empty() || wanted == Ok(Some(true)), "the alert came later: {end}");
+                (wanted(&opened.db, "main").await, opened.db.alerts().await.expect("alerts"));
+            assert!(alerts.is_empty() || wanted == Some(true), "the alert came later: {end}");
             drop(opened);
         }
     });
@@ -162,10 +182,10 @@ fn a_damaged_file_is_set_aside_and_a_new_one_begun() {
                 panic!("{index}: {:?}", opened.problem);
             };
             assert_eq!(fs::read(aside).expect("it was set aside"), bad, "{index}");
-            assert_eq!(opened.db.wanted("main").await, Ok(None));
+            assert_eq!(wanted(&opened.db, "main").await, None);
             opened.db.set_wanted("main", true, NOW).await.expect("the new one works");
             opened.db.close().await.expect("closed");
-            assert_eq!(open_well(&folder.db()).await.wanted("main").await, Ok(Some(true)));
+            assert_eq!(wanted(&open_well(&folder.db()).await, "main").await, Some(true));
         }
         let aside = fs::read_dir(&folder.0).expect("the folder").filter(|entry| {
             let name = entry.as_ref().expect("a file").file_name().to_string_lossy().into_owned();
@@ -199,7 +219,7 @@ fn without_a_place_for_a_file_everything_is_kept_in_memory() {
         let opened = open(&folder.db()).await;
         assert!(matches!(opened.problem, Some(StateProblem::InMemory { .. })), "{:?}", opened.problem);
         opened.db.set_wanted("main", true, NOW).await.expect("kept");
-        assert_eq!(opened.db.wanted("main").await, Ok(Some(true)));
+        assert_eq!(wanted(&opened.db, "main").await, Some(true));
     });
 }
 
@@ -225,71 +245,57 @@ fn the_last_requests_are_kept_and_no_more() {
 fn old_alerts_are_forgotten_unless_they_are_not_over() {
     smol::block_on(async {
         let db = StateDb::in_memory().await.expect("a database");
-        let lasting = db.raise_alert(&alert("lasting"), NOW).await.expect("kept");
-        for _ in 0..=MAX_ALERTS {
-            let id = db.raise_alert(&alert("short"), NOW).await.expect("kept");
-            db.clear_alert(id, NOW).await.expect("kept");
-        }
-        let alerts = db.alerts(u32::MAX).await.expect("alerts");
-        assert_eq!(alerts.len() as i64, MAX_ALERTS + 1);
-        assert_eq!(alerts.last().map(|alert| alert.id), Some(lasting));
+        let ids =
+            async || db.alerts().await.expect("alerts").iter().map(|alert| alert.id).collect::<Vec<_>>();
+        db.put_alert(&alert(1, None)).await.expect("kept");
+        db.put_alert(&alert(2, Some(NOW))).await.expect("kept");
+        db.put_alert(&alert(MAX_ALERTS + 1, Some(NOW))).await.expect("kept");
+        assert_eq!(ids().await, [1, 2, MAX_ALERTS + 1], "that of the limit is kept");
+        db.put_alert(&alert(MAX_ALERTS + 2, Some(NOW))).await.expect("kept");
+        assert_eq!(ids().await, [1, MAX_ALERTS + 1, MAX_ALERTS + 2], "one beyond it is not");
         db.forget_alerts().await.expect("forgotten");
-        assert_eq!(db.alerts(u32::MAX).await.expect("alerts").len(), 1);
-        let next = db.raise_alert(&alert("next"), NOW).await.expect("kept");
-        assert_eq!(next, lasting + MAX_ALERTS + 2, "a number is used once");
+        assert_eq!(ids().await, [1]);
     });
 }
 
 #[test]
-fn uptime_counts_each_moment_once_and_within_the_bounds_asked_for() {
+fn hours_of_a_week_are_kept_and_take_the_place_of_what_was_known() {
     smol::block_on(async {
         let db = StateDb::in_memory().await.expect("a database");
-        let up = async |from: i64, to: i64| {
-            let interval = db.begin_uptime("main", NOW + from).await.expect("kept");
-            db.extend_uptime(interval, NOW + to).await.expect("kept");
-            interval
-        };
-        let first = up(0, 100).await;
-        db.extend_uptime(first, NOW + 50).await.expect("a clock that went back takes nothing away");
-        up(200, 300).await;
-        up(250, 400).await;
-        let uptime = async |from: i64, to: i64| db.uptime("main", NOW + from, NOW + to).await.expect("a sum");
-        assert_eq!(uptime(0, 1000).await, 300);
-        assert_eq!(uptime(50, 250).await, 100);
-        assert_eq!(uptime(100, 200).await, 0);
-        assert_eq!(uptime(260, 270).await, 10);
-        assert_eq!(db.uptime("other", NOW, NOW + 1000).await, Ok(0));
-        let month = MAX_UPTIME_DAYS * 24 * HOUR;
-        up(month + 100, month + 200).await;
-        assert_eq!(uptime(0, 150).await, 100, "that of the limit is kept");
-        up(month + 101, month + 200).await;
-        assert_eq!(uptime(0, 150).await, 0, "one beyond it is not");
-    });
-}
-
-#[test]
-fn the_sums_of_an_hour_add_up() {
-    smol::block_on(async {
-        let db = StateDb::in_memory().await.expect("a database");
-        let hour = NOW / HOUR;
-        let rollup = |hour: i64, requests: i64, slowest: i64| HourlyRollup {
+        let this = NOW / HOUR;
+        let hour = |subject: &str, hour, up_ms| UptimeHour {
+            subject: subject.to_owned(),
             hour,
-            link: "main".to_owned(),
-            service: "web".to_owned(),
+            up_ms,
+            observed_ms: 1000,
+        };
+        let oldest = hour("a", this - MAX_UPTIME_HOURS + 1, 3);
+        db.put_uptime(&[oldest.clone(), hour("a", this - MAX_UPTIME_HOURS, 3)], NOW).await.expect("kept");
+        db.put_uptime(&[hour("b", this, 1), hour("a", this, 1)], NOW).await.expect("kept");
+        db.put_uptime(&[hour("b", this, 2)], NOW).await.expect("kept");
+        assert_eq!(db.uptime().await, Ok(vec![oldest, hour("a", this, 1), hour("b", this, 2)]));
+    });
+}
+
+#[test]
+fn intervals_take_the_place_of_what_was_known_and_are_forgotten_by_their_length() {
+    smol::block_on(async {
+        let db = StateDb::in_memory().await.expect("a database");
+        let limits = [RollupLimit { seconds: 60, count: 2 }, RollupLimit { seconds: 900, count: 2 }];
+        let rollup = |seconds: i64, ago: i64, requests| Rollup {
+            seconds,
+            at: NOW - ago * 1000,
             requests,
             failures: 1,
             bytes_in: 10,
             bytes_out: 20,
-            latency_us: 5,
-            max_latency_us: slowest,
+            latencies: vec![1, 2],
         };
-        db.add_rollups(&[rollup(hour, 3, 7), rollup(hour, 4, 2)], NOW).await.expect("kept");
-        db.add_rollups(&[rollup(hour - MAX_ROLLUP_HOURS + 1, 1, 1)], NOW).await.expect("kept");
-        db.add_rollups(&[rollup(hour - MAX_ROLLUP_HOURS, 1, 1)], NOW).await.expect("kept");
-        let sums = db.rollups(0).await.expect("sums");
-        assert_eq!(sums.len(), 2, "what is older than the limit is forgotten");
-        let expected =
-            HourlyRollup { failures: 2, bytes_in: 20, bytes_out: 40, latency_us: 10, ..rollup(hour, 7, 7) };
-        assert_eq!(db.rollups(hour).await, Ok(vec![expected]));
+        let all = [rollup(60, 119, 1), rollup(60, 120, 1), rollup(900, 1799, 1), rollup(900, 1800, 1)];
+        db.put_rollups(&all, &limits, NOW).await.expect("kept");
+        db.put_rollups(&[rollup(60, 0, 4)], &limits, NOW).await.expect("kept");
+        db.put_rollups(&[rollup(60, 0, 5)], &limits, NOW).await.expect("kept");
+        let expected = vec![rollup(60, 119, 1), rollup(60, 0, 5), rollup(900, 1799, 1)];
+        assert_eq!(db.rollups().await, Ok(expected));
     });
 }

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::{Auth, Feature, LinkSettings};
 use crate::spec::ServiceSpec;
-use crate::token::AuthToken;
+use crate::token::{AuthToken, TokenFile};
 
 /// The older systems whose agents log in with a token, and say so before anything else.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -53,6 +53,9 @@ pub struct CompatSettings {
     pub system: CompatSystem,
     /// What the server knows the agent by.
     pub token: AuthToken,
+    /// The file of the token. It is read again before each dial, so that a new token needs no restart; while it cannot be, the
+    /// last one is shown.
+    pub token_file: Option<TokenFile>,
     /// Whether to take the place of another agent that is connected with it.
     pub force: bool,
 }
@@ -136,7 +139,8 @@ mod tests {
     fn settings(system: CompatSystem, target: &str) -> Settings {
         let relay = Some("wss://server.example".parse().expect("a URL"));
         let service = ServiceSpec::new("web".parse().expect("a name"), target.parse().expect("a target"));
-        let compat = CompatSettings { system, token: "t".parse().expect("a token"), force: false };
+        let compat =
+            CompatSettings { system, token: "t".parse().expect("a token"), token_file: None, force: false };
         (compat, LinkSettings { relay, ..LinkSettings::default() }, vec![service])
     }
 

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use super::OptionError;
 use crate::exit::ExitError;
 use hvym_tunnel_agent::settings::{CompatSettings, CompatSystem};
-use hvym_tunnel_agent::token::AuthToken;
+use hvym_tunnel_agent::token::{AuthToken, TokenFile};
 
 /// The login at a server of an older system.
 #[derive(Args, Debug)]
@@ -62,6 +62,8 @@ impl CompatArgs {
         };
         let token = AuthToken::load(self.token_file.as_deref(), &crate::passphrase::source())?;
         let token = token.ok_or(OptionError::NoToken(system))?;
-        Ok(Some(CompatSettings { system, token, force: self.force }))
+        let passphrase = crate::passphrase::source();
+        let token_file = self.token_file.map(|path| TokenFile { path, passphrase });
+        Ok(Some(CompatSettings { system, token, token_file, force: self.force }))
     }
 }

@@ -1,5 +1,7 @@
 //! `expose`: what a person types to give local services an address.
 
+use std::net::SocketAddr;
+
 use clap::Args;
 use hvym_tunnel_core::access::Access;
 use hvym_tunnel_core::dialect::Proto;
@@ -19,6 +21,7 @@ use hvym_tunnel_agent::ServiceSpec;
 use hvym_tunnel_agent::settings::{FilterSettings, LinkSettings, SettingsError};
 use hvym_tunnel_net::key::Source;
 use hvym_tunnel_net::target::{Binding, ServiceName, Target};
+use hvym_tunnel_relay::config::listen_address;
 
 const AFTER: &str = "\
 Examples:
@@ -83,6 +86,25 @@ pub(crate) struct ExposeArgs {
     compat: CompatArgs,
     #[command(flatten)]
     inspect: InspectArgs,
+    /// Leave a manager of yours alone that runs, and whose link could be shared
+    ///
+    /// Otherwise what needs nothing but a link to the same relay, with the same identity, is offered by the manager for as long as
+    /// this command runs.
+    #[arg(long, env = "HVYM_TUNNEL_ALONE", hide_env = true)]
+    alone: bool,
+    /// Have the API of a manager while it runs: at port 8765 of this machine, or at this address of it
+    ///
+    /// By it other programs see the link, and stop and start it. There is no variable for it: HVYM_TUNNEL_API names the API of a
+    /// manager for the commands that ask one.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "127.0.0.1:8765",
+        value_parser = listen_address
+    )]
+    api: Option<SocketAddr>,
     #[command(flatten)]
     source: SourceArgs,
     #[command(flatten)]
@@ -150,6 +172,8 @@ impl ExposeArgs {
             names: self.names.names,
             require_upstream: self.upstream.require_upstream,
             inspect: self.inspect.options(self.output.is_json()),
+            alone: self.alone,
+            api: self.api,
         };
         options.check()?;
         Ok((source, options))

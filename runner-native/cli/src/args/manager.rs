@@ -1,5 +1,6 @@
 //! `manager`: what a person types to keep links and services running, watched, and changeable over the local API.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +9,9 @@ use hvym_tunnel_agent::ServiceSpec;
 use hvym_tunnel_agent::settings::LinkSettings;
 use hvym_tunnel_manager::health::CheckTiming;
 use hvym_tunnel_manager::places;
-use hvym_tunnel_manager::settings::{API_PORT, ApiSettings, Hook, HookAction, HookTrigger, ManagedService};
+use hvym_tunnel_manager::settings::{
+    API_PORT, ApiSettings, ApiTlsFiles, Hook, HookAction, HookTrigger, ManagedService,
+};
 use hvym_tunnel_net::key::Source;
 use hvym_tunnel_net::seconds;
 use hvym_tunnel_net::target::Binding;
@@ -40,7 +43,8 @@ The API is for this machine alone. What changes something needs the token of the
 api.token in your state folder (~/.local/state/hvym-tunnel); the commands status,
 start, stop, restart, bind, unbind, alerts and events need none: they use a socket
 that only you can open. Where the API listens stands alone on the first line of
-standard output.";
+standard output. After the next start everything is as it was: what was stopped stays
+stopped, what was added is there, and alerts are remembered.";
 
 /// Keep links and services running, watch them, and serve an API on port 8765
 #[derive(Args, Debug)]
@@ -57,6 +61,9 @@ pub(crate) struct ManagerArgs {
     bind: Vec<Binding>,
     #[command(flatten)]
     api: ApiArgs,
+    /// Where to keep what outlives the end: what was stopped or added, alerts, requests and sums; state.db in your state folder
+    #[arg(long, value_name = "FILE", env = "HVYM_TUNNEL_STATE_DB", hide_env = true)]
+    state_db: Option<PathBuf>,
     #[command(flatten)]
     checks: CheckArgs,
     #[command(flatten)]
@@ -75,10 +82,38 @@ pub(crate) struct ManagerArgs {
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "API")]
-struct ApiArgs {
+pub(crate) struct ApiArgs {
     /// The port of the API, on this machine alone; 0 is a free one
     #[arg(long, value_name = "PORT", default_value_t = API_PORT, env = "HVYM_TUNNEL_API_PORT", hide_env = true)]
     api_port: u16,
+    /// Serve other machines too, at this address of this one, by TLS and with the token alone; repeat for more
+    #[arg(
+        long,
+        value_name = "IP",
+        value_delimiter = ',',
+        requires_all = ["api_tls_cert", "api_tls_key"],
+        env = "HVYM_TUNNEL_API_LISTEN",
+        hide_env = true
+    )]
+    api_listen: Vec<IpAddr>,
+    /// The certificate chain for other machines (PEM)
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "api_tls_key",
+        env = "HVYM_TUNNEL_API_TLS_CERT",
+        hide_env = true
+    )]
+    api_tls_cert: Option<PathBuf>,
+    /// Its private key (PEM), which nobody else may read
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "api_tls_cert",
+        env = "HVYM_TUNNEL_API_TLS_KEY",
+        hide_env = true
+    )]
+    api_tls_key: Option<PathBuf>,
     /// Serve no API over TCP; the socket stays
     #[arg(long, env = "HVYM_TUNNEL_NO_API", hide_env = true)]
     no_api: bool,
@@ -141,6 +176,11 @@ impl ManagerArgs {
         Ok(Some(SettingsFile::new(path, overrides, loaded.settings, reporter.clone())))
     }
 
+    /// Where to keep what outlives the end; `None` without a home folder.
+    pub(crate) fn state_db(&self) -> Option<PathBuf> {
+        self.state_db.clone().or_else(places::state_db)
+    }
+
     /// Checked options, and where the identity is.
     ///
     /// # Errors
@@ -161,6 +201,7 @@ impl ManagerArgs {
             link: self.link,
             compat: self.compat.settings()?,
             known_relays: known_relays(&source),
+            has_own_relay: false,
             names: self.names.names,
             services,
             checks: CheckTiming { interval: self.checks.check_interval, ..CheckTiming::default() },
@@ -179,6 +220,9 @@ impl ApiArgs {
                 .with_hint("name a file with --api-token-file")
         })?;
         let mut settings = ApiSettings::new(self.api_port, token_file);
+        settings.listen.extend(self.api_listen.iter().map(|ip| SocketAddr::new(*ip, self.api_port)));
+        let files = self.api_tls_cert.zip(self.api_tls_key);
+        settings.tls = files.map(|(certificate, key)| ApiTlsFiles { certificate, key });
         if self.no_api {
             settings.listen.clear();
         }

@@ -376,6 +376,10 @@ mod tests {
         fn check(command: &clap::Command) {
             for argument in command.get_arguments().filter(|argument| argument.get_long().is_some()) {
                 let long = argument.get_long().expect("filtered above");
+                // That variable is the URL of a manager's API for the commands that ask one.
+                if (command.get_name(), long) == ("expose", "api") {
+                    continue;
+                }
                 if matches!(long, "help" | "version" | "force" | "of" | "from" | "for" | "reason" | "set") {
                     continue;
                 }

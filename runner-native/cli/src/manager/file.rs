@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hvym_tunnel_agent::Identity;
+use hvym_tunnel_agent::{ConflictPolicy, Identity};
 use hvym_tunnel_core::dialect::Proto;
 use hvym_tunnel_manager::alerts::AlertLimits;
 use hvym_tunnel_manager::health::CheckTiming;
 use hvym_tunnel_manager::places;
 use hvym_tunnel_manager::settings::{
-    ApiSettings, Hook, HookAction, HookContent, HookKind, HookTrigger, ManagedLinkSettings, ManagedService,
-    ManagerPolicy, ManagerSettings, ServiceProbe,
+    ApiSettings, ApiTlsFiles, Hook, HookAction, HookContent, HookKind, HookTrigger, ManagedLinkSettings,
+    ManagedService, ManagerPolicy, ManagerSettings, ServiceProbe,
 };
 use hvym_tunnel_manager::{STOP_LIMIT, TunnelManager};
 use hvym_tunnel_net::runtime::{RuntimeHandle, spawn};
@@ -20,6 +20,7 @@ use hvym_tunnel_settings::{
     Change, HookEntry, HookWhen, LinkEntry, Override, ProbeKind, ServiceEntry, Settings, difference, load,
 };
 use serde_json::{Value, json};
+use smol::channel::{Receiver, Sender, bounded};
 
 use crate::agent_reports::{AgentKind, AgentReports, Subject};
 use crate::exit::{Exit, ExitError};
@@ -32,6 +33,8 @@ pub(crate) struct SettingsFile {
     overrides: Vec<Override>,
     settings: Mutex<Settings>,
     reporter: Reporter,
+    /// Says that the API has other settings.
+    api: (Sender<()>, Receiver<()>),
 }
 
 impl SettingsFile {
@@ -42,7 +45,7 @@ impl SettingsFile {
         settings: Settings,
         reporter: Reporter,
     ) -> Self {
-        Self { path, overrides, settings: Mutex::new(settings), reporter }
+        Self { path, overrides, settings: Mutex::new(settings), reporter, api: bounded(1) }
     }
 
     /// Where it is.
@@ -65,7 +68,12 @@ impl SettingsFile {
         let settings = self.lock().clone();
         let links = settings.links.iter().filter(|link| link.enabled);
         let links = links.filter_map(|link| self.link(&settings, link)).collect();
-        ManagerSettings { links, alerts: alert_limits(&settings), policy: policy(&settings) }
+        ManagerSettings {
+            links,
+            alerts: alert_limits(&settings),
+            policy: policy(&settings),
+            ..ManagerSettings::default()
+        }
     }
 
     /// The API; `None` if there is to be none.
@@ -87,9 +95,19 @@ impl SettingsFile {
         api.allowed_hosts.clone_from(&section.allowed_hosts);
         api.allowed_origins.clone_from(&section.allowed_origins);
         (api.local_read, api.metrics) = (section.local_read, section.metrics);
+        let files = section.tls_cert.as_deref().zip(section.tls_key.as_deref());
+        api.tls = files.map(|(certificate, key)| ApiTlsFiles {
+            certificate: settings.path(certificate),
+            key: settings.path(key),
+        });
         api.metrics_interval = Duration::from_secs(section.metrics_interval.get().into());
         api.socket = places::api_socket().filter(|_| cfg!(unix));
         Ok(Some(api))
+    }
+
+    /// Waits until the API has other settings. Dropping the future loses nothing.
+    pub(crate) async fn api_changed(&self) {
+        let _changed = self.api.1.recv().await;
     }
 
     /// Reads the file again, and applies what is different. A mistake changes nothing.
@@ -152,7 +170,10 @@ impl SettingsFile {
                 manager.set_policy(policy(settings));
             }
             Change::Log => self.reporter.open_log_files(settings),
-            Change::Api { .. } => tracing::warn!("the API has its new settings at the next start"),
+            Change::Api { .. } => {
+                // A full channel says so already. The request that asked for it may have come by the API itself.
+                let _told = self.api.0.try_send(());
+            }
             // Nothing of the others runs here.
             _ => {}
         }
@@ -209,8 +230,10 @@ fn managed_link(
         compat,
         known_relays,
         names: link.names.clone(),
+        has_own_relay: false,
         process_label: None,
         auto_start: link.auto_connect && settings.start.auto_start_tunnel,
+        conflict: ConflictPolicy::Stay,
         observer: Some(Arc::new(AgentReports::new(reporter.clone(), subject))),
         services,
     })

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hvym_tunnel_agent::settings::{CompatSettings, SettingsError};
-use hvym_tunnel_agent::token::AuthToken;
+use hvym_tunnel_agent::token::{AuthToken, TokenFile};
 use hvym_tunnel_agent::{Agent, AgentError, AgentHandle, Identity, ServiceSpec, Signer};
 use hvym_tunnel_net::external_signer::ExternalSigner;
 use hvym_tunnel_net::files;
@@ -197,13 +197,19 @@ pub(crate) fn signer(
 /// The login at a server that knows agents by tokens, with the token as it is now.
 pub(crate) fn compat(link: &LinkEntry, folder: &Path) -> Result<Option<CompatSettings>, ExitError> {
     let Some(system) = link.system() else { return Ok(None) };
-    let token = match (&link.token_command, link.token_file(folder)) {
-        (Some(words), _) => written_token(words)?,
-        (None, file) => AuthToken::load(file.as_deref(), &passphrase::source())?
+    let token_file = link.token_file(folder).filter(|_| link.token_command.is_none());
+    let token = match &link.token_command {
+        Some(words) => written_token(words)?,
+        None => AuthToken::load(token_file.as_deref(), &passphrase::source())?
             .ok_or_else(|| ExitError::new(Exit::Config, format!("the link {} has no token", link.name)))?,
     };
     link.check_audience(token.as_str()).map_err(|error| ExitError::new(Exit::Refused, error.to_string()))?;
-    Ok(Some(CompatSettings { system, token, force: link.force }))
+    Ok(Some(CompatSettings {
+        system,
+        token,
+        token_file: token_file.map(|path| TokenFile { path, passphrase: passphrase::source() }),
+        force: link.force,
+    }))
 }
 
 /// What a program writes to its standard output, without the end of its line.

@@ -4,19 +4,17 @@
 
 use std::net::SocketAddr;
 
+use hvym_tunnel_net::socket_table;
+
+/// Who may do anything anyway.
+const ROOT: u32 = 0;
+
 /// Whether a connection from `peer` to `own` may be served: unless the system says that another user made it. An agent
 /// of root serves everybody, since its owner is somebody else.
 pub(super) fn is_served(peer: SocketAddr, own: SocketAddr) -> bool {
     let Some(user) = own_user().filter(|user| *user != ROOT) else { return true };
-    let tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
-    let tables = tables.into_iter().filter_map(|path| std::fs::read_to_string(path).ok());
-    tables.into_iter().all(|table| is_made_by(&table, peer.port(), own.port(), user))
+    is_made_by(&socket_table::text(), peer, own, user)
 }
-
-/// Who may do anything anyway.
-const ROOT: u32 = 0;
-/// States of a socket that is none any more, or not yet (`include/net/tcp_states.h`): they have no user.
-const WITHOUT_USER: [&str; 2] = ["06", "0A"];
 
 #[cfg(target_os = "linux")]
 fn own_user() -> Option<u32> {
@@ -28,19 +26,12 @@ fn own_user() -> Option<u32> {
     None
 }
 
-/// Whether all sockets of the table that lead from port `from` to port `to` are of `user`, or of root.
-fn is_made_by(table: &str, from: u16, to: u16, user: u32) -> bool {
-    table.lines().skip(1).all(|line| {
-        let mut columns = line.split_whitespace();
-        let (local, remote, state) = (columns.nth(1), columns.next(), columns.next());
-        let owner = columns.nth(3).and_then(|owner| owner.parse::<u32>().ok());
-        let port = |address: Option<&str>| {
-            address.and_then(|address| u16::from_str_radix(address.rsplit_once(':')?.1, 16).ok())
-        };
-        let leads = port(local) == Some(from) && port(remote) == Some(to);
-        let has_user = state.is_some_and(|state| !WITHOUT_USER.contains(&state));
-        !(leads && has_user) || owner == Some(user) || owner == Some(ROOT)
-    })
+/// Whether all sockets of the table that lead from the port of `peer` to that of `own` are of `user`, or of root. Whatever their
+/// addresses are: a doubt is for the page's owner.
+fn is_made_by(table: &str, peer: SocketAddr, own: SocketAddr, user: u32) -> bool {
+    let mut rows = socket_table::rows(table)
+        .filter(|row| row.local.port() == peer.port() && row.remote.port() == own.port() && row.has_owner());
+    rows.all(|row| row.user == user || row.user == ROOT)
 }
 
 #[cfg(test)]
@@ -53,16 +44,23 @@ mod tests {
         2: 0100007F:C002 0100007F:10CC 01 00000000:00000000 00:00000000 00000000  1001        0 43 1\n   \
         3: 0100007F:C003 0100007F:10CC 06 00000000:00000000 00:00000000 00000000     0        0 0 3\n   \
         4: 0100007F:C004 0100007F:10CC 01 00000000:00000000 00:00000000 00000000     0        0 44 1\n   \
-        5: 0200007F:C001 0100007F:10CD 01 00000000:00000000 00:00000000 00000000  1001        0 45 1\n";
+        5: 0200007F:C001 0100007F:10CD 01 00000000:00000000 00:00000000 00000000  1001        0 45 1\n   \
+        6: 0000000000000000FFFF00000100007F:C006 0000000000000000FFFF00000100007F:10CC 01 0:0 0:0 0 1001 0 46 1\n";
+
+    fn at(port: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
 
     #[test]
     fn connections_of_other_users_are_known() {
-        let made_by = |from: u16, user: u32| is_made_by(TABLE, from, 0x10cc, user);
+        let made_by = |from: u16, user: u32| is_made_by(TABLE, at(from), at(0x10cc), user);
         assert!(made_by(0xc001, 1000) && !made_by(0xc001, 1001));
         assert!(made_by(0xc002, 1001) && !made_by(0xc002, 1000));
         // One that has ended, one of root, and one that is not in the table.
         assert!(made_by(0xc003, 1000) && made_by(0xc004, 1000) && made_by(0xc005, 1000));
-        assert!(is_made_by("", 1, 2, 1000));
+        // By a socket of IPv6 to an address of IPv4.
+        assert!(made_by(0xc006, 1001) && !made_by(0xc006, 1000));
+        assert!(is_made_by("", at(1), at(2), 1000));
     }
 
     #[test]

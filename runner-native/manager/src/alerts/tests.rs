@@ -13,8 +13,8 @@ const GOOD: Reading = Reading {
 };
 const LOST: Reading = Reading { connected: false, quality: Quality::Critical, failures: 1, ..GOOD };
 
-fn at(seconds: u64) -> Instant {
-    Instant::from_millis(seconds * 1000)
+fn at(seconds: u64) -> UnixMillis {
+    seconds as UnixMillis * 1000
 }
 
 /// The events of these checks of one connection, by their name and kind.
@@ -31,6 +31,7 @@ fn named(book: &mut AlertBook) -> Vec<(&'static str, AlertKind)> {
         .map(|event| match event {
             AlertEvent::Raised(alert) => ("raised", alert.kind),
             AlertEvent::Escalated(alert) => ("escalated", alert.kind),
+            AlertEvent::Acknowledged(alert) => ("acknowledged", alert.kind),
             AlertEvent::Cleared(alert) => ("cleared", alert.kind),
         })
         .collect()
@@ -74,9 +75,9 @@ fn what_lasts_is_escalated_once_unless_somebody_knows() {
     assert_eq!(events(&[LOST; 9]), expected);
     let mut book = AlertBook::new(AlertLimits::default());
     (0..2).for_each(|second| book.handle_check("web", &LOST, at(second)));
-    assert!(!book.acknowledge(2) && book.acknowledge(1));
+    assert!(!book.acknowledge(2) && book.acknowledge(1) && book.acknowledge(1));
     (2..9).for_each(|second| book.handle_check("web", &LOST, at(second)));
-    assert_eq!(named(&mut book), expected[..1]);
+    assert_eq!(named(&mut book), [("raised", Disconnected), ("acknowledged", Disconnected)]);
 }
 
 #[test]
@@ -90,6 +91,29 @@ fn a_connection_that_nobody_wants_any_more_has_no_alert() {
     assert_eq!(book.active().map(|alert| alert.subject.as_str()).collect::<Vec<_>>(), ["api"]);
     assert_eq!(book.history().map(|alert| alert.cleared_at).collect::<Vec<_>>(), [Some(at(3))]);
     assert_eq!((book.clear_history(), book.clear_history()), (1, 0));
+}
+
+#[test]
+fn alerts_of_an_earlier_process_go_on_without_being_told_again() {
+    let (mut first, limits) = (AlertBook::new(AlertLimits::default()), AlertLimits::default());
+    (0..2).for_each(|second| first.handle_check("web", &LOST, at(second)));
+    (0..2).for_each(|second| first.handle_check("api", &LOST, at(second)));
+    (0..2).for_each(|second| first.handle_resources(1000.0, 0.0, at(second)));
+    first.remove_subject("web", at(3));
+    let kept: Vec<_> = first.history().chain(first.active()).cloned().collect();
+    let mut second = AlertBook::new(limits);
+    second.restore(kept);
+    assert_eq!((second.active().count(), second.history().count()), (2, 1));
+    second.handle_check("api", &LOST, at(10));
+    assert_eq!(named(&mut second), [], "it was told");
+    second.retain_subjects(|subject| subject == "api", at(11));
+    assert_eq!(named(&mut second), [], "the process itself is no connection");
+    second.handle_check("api", &GOOD, at(12));
+    assert_eq!(named(&mut second), [("cleared", AlertKind::Disconnected)]);
+    (20..22).for_each(|moment| second.handle_check("web", &LOST, at(moment)));
+    assert_eq!(second.active().map(|alert| alert.id).max(), Some(4), "a number is used once");
+    second.retain_subjects(|_| false, at(30));
+    assert_eq!(second.active().map(|alert| alert.kind).collect::<Vec<_>>(), [AlertKind::Resources]);
 }
 
 #[test]
@@ -146,7 +170,9 @@ proptest! {
                 match event {
                     AlertEvent::Raised(alert) => prop_assert!(holding.insert((alert.subject, alert.kind))),
                     AlertEvent::Cleared(alert) => prop_assert!(holding.remove(&(alert.subject, alert.kind))),
-                    AlertEvent::Escalated(alert) => prop_assert!(holding.contains(&(alert.subject, alert.kind))),
+                    AlertEvent::Escalated(alert) | AlertEvent::Acknowledged(alert) => {
+                        prop_assert!(holding.contains(&(alert.subject, alert.kind)));
+                    }
                 }
             }
             let active: std::collections::BTreeSet<_> =

@@ -71,12 +71,13 @@ pub(super) fn internal_error(message: String) -> Answer {
 pub(super) fn manager_error(failure: &ManagerError) -> Answer {
     match failure {
         ManagerError::NoLinks => error(StatusCode::SERVICE_UNAVAILABLE, "Tunnel service not available"),
-        ManagerError::UnknownLink(_) | ManagerError::UnknownService(_) => {
+        ManagerError::UnknownLink(_) | ManagerError::UnknownService(_) | ManagerError::NotShared => {
             error(StatusCode::NOT_FOUND, failure.to_string())
         }
-        ManagerError::WhichLink(_) | ManagerError::DuplicateLink(_) => {
+        ManagerError::WhichLink(_) | ManagerError::DuplicateLink(_) | ManagerError::ServiceInUse(_) => {
             error(StatusCode::CONFLICT, failure.to_string())
         }
+        ManagerError::BadService(_) => error(StatusCode::BAD_REQUEST, failure.to_string()),
         ManagerError::Agent(_) => internal_error(failure.to_string()),
     }
 }

@@ -47,7 +47,8 @@ pub(super) struct RequestGuard {
 }
 
 impl RequestGuard {
-    /// Whether a request that came by TCP is let in, as far as its fields tell; and the origin that may read the response.
+    /// Whether a request that came by TCP to the address `local` is let in, as far as its fields tell; and the origin that may read
+    /// the response.
     ///
     /// # Errors
     /// It is not.
@@ -55,11 +56,12 @@ impl RequestGuard {
         &self,
         uri: &Uri,
         fields: &'a HeaderMap,
+        local: IpAddr,
     ) -> Result<Option<&'a str>, Refusal> {
         let mut hosts = fields.get_all(HOST).iter();
         let host = hosts.next().and_then(|host| host.to_str().ok()).ok_or(Refusal::Host)?;
         let named = uri.authority().map(Authority::as_str);
-        let is_ours = |host: &str| self.is_allowed_host(host);
+        let is_ours = |host: &str| self.is_allowed_host(host, local);
         if hosts.next().is_some() || !is_ours(host) || !named.is_none_or(is_ours) {
             return Err(Refusal::Host);
         }
@@ -67,7 +69,8 @@ impl RequestGuard {
         let Some(origin) = origins.next() else { return Ok(None) };
         let origin = origin.to_str().map_err(|_| Refusal::Origin)?;
         // The API's own pages; its host name was checked above.
-        let is_own = origin.strip_prefix("http://").is_some_and(|authority| authority == host);
+        let scheme = if local.is_loopback() { "http://" } else { "https://" };
+        let is_own = origin.strip_prefix(scheme).is_some_and(|authority| authority == host);
         let is_listed = self.allowed_origins.iter().any(|pattern| matches_origin(pattern, origin));
         if origins.next().is_some() || !(is_own || is_listed) {
             Err(Refusal::Origin)
@@ -76,7 +79,8 @@ impl RequestGuard {
         }
     }
 
-    /// Whether a request may do what needs `level`. `is_same_user` says whether its program is one of this user; it is asked only
+    /// Whether a request may do what needs `level`. One that came from another machine, which is not `is_local`, always needs the
+    /// token. `is_same_user` says whether its program is one of this user; it is asked only
     /// where that would help.
     ///
     /// # Errors
@@ -85,6 +89,7 @@ impl RequestGuard {
         &self,
         level: AccessLevel,
         fields: &HeaderMap,
+        is_local: bool,
         is_same_user: impl FnOnce() -> bool,
     ) -> Result<(), Refusal> {
         if let Some(shown) = shown_token(fields) {
@@ -95,14 +100,15 @@ impl RequestGuard {
             AccessLevel::LocalControl => !is_from_browser(fields) && is_same_user(),
             AccessLevel::Token => false,
         };
-        if is_open { Ok(()) } else { Err(Refusal::Token) }
+        if is_open && is_local { Ok(()) } else { Err(Refusal::Token) }
     }
 
-    fn is_allowed_host(&self, authority: &str) -> bool {
+    /// A name leads wherever its owner wants, and an address to itself.
+    fn is_allowed_host(&self, authority: &str, local: IpAddr) -> bool {
         let host = without_port(authority);
         let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
         host.eq_ignore_ascii_case("localhost")
-            || literal.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+            || literal.parse().is_ok_and(|ip: IpAddr| ip.is_loopback() || ip == local)
             || self.allowed_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host))
     }
 }
@@ -189,6 +195,8 @@ mod tests {
     use super::*;
 
     const TOKEN: &str = "an-api-token-of-thirty-two-bytes";
+    const LOCAL: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const LAN: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 1, 5));
 
     fn guard() -> RequestGuard {
         RequestGuard {
@@ -214,7 +222,7 @@ mod tests {
     fn source(pairs: &[(&'static str, &str)]) -> Result<Option<String>, Refusal> {
         let fields = fields(pairs);
         let uri = Uri::from_static("/api/status");
-        guard().check_source(&uri, &fields).map(|origin| origin.map(str::to_owned))
+        guard().check_source(&uri, &fields, LOCAL).map(|origin| origin.map(str::to_owned))
     }
 
     #[test]
@@ -245,9 +253,22 @@ mod tests {
         assert_eq!(source(&[]), Err(Refusal::Host));
         let mut twice = fields(&[("host", "localhost")]);
         twice.append(HOST, HeaderValue::from_static("evil.example"));
-        assert_eq!(guard().check_source(&Uri::from_static("/"), &twice), Err(Refusal::Host));
+        assert_eq!(guard().check_source(&Uri::from_static("/"), &twice, LOCAL), Err(Refusal::Host));
         let absolute = Uri::from_static("http://evil.example/api/status");
-        assert_eq!(guard().check_source(&absolute, &fields(&[("host", "localhost")])), Err(Refusal::Host));
+        let named = fields(&[("host", "localhost")]);
+        assert_eq!(guard().check_source(&absolute, &named, LOCAL), Err(Refusal::Host));
+    }
+
+    #[test]
+    fn other_machines_come_by_the_address_and_see_pages_of_it() {
+        let source = |pairs: &[(&'static str, &str)]| {
+            let (fields, uri) = (fields(pairs), Uri::from_static("/"));
+            guard().check_source(&uri, &fields, LAN).is_ok()
+        };
+        assert!(source(&[("host", "192.168.1.5:8765")]) && !source(&[("host", "192.168.1.6:8765")]));
+        assert!(source(&[("host", "192.168.1.5:8765"), ("origin", "https://192.168.1.5:8765")]));
+        assert!(!source(&[("host", "192.168.1.5:8765"), ("origin", "http://192.168.1.5:8765")]));
+        assert!(!source(&[("host", "192.168.1.5:8765"), ("origin", "https://192.168.1.6:8765")]));
     }
 
     #[test]
@@ -283,7 +304,7 @@ mod tests {
     #[test]
     fn what_changes_something_needs_the_token() {
         let check = |level, pairs: &[(&'static str, &str)], is_same_user| {
-            guard().check_access(level, &fields(pairs), || is_same_user).is_ok()
+            guard().check_access(level, &fields(pairs), true, || is_same_user).is_ok()
         };
         let bearer = format!("Bearer {TOKEN}");
         let shown: [(&'static str, &str); 1] = [("authorization", &bearer)];
@@ -302,7 +323,14 @@ mod tests {
             assert!(!check(AccessLevel::LocalControl, &[page], true), "a page is no program of its user");
         }
         let closed = RequestGuard { local_read: false, ..guard() };
-        assert_eq!(closed.check_access(AccessLevel::LocalRead, &fields(&[]), || true), Err(Refusal::Token));
+        let refused = Err(Refusal::Token);
+        assert_eq!(closed.check_access(AccessLevel::LocalRead, &fields(&[]), true, || true), refused);
+        let from_another = |level, pairs: &[(&'static str, &str)]| {
+            guard().check_access(level, &fields(pairs), false, || true)
+        };
+        assert_eq!(from_another(AccessLevel::LocalRead, &[]), refused);
+        assert_eq!(from_another(AccessLevel::LocalControl, &[]), refused);
+        assert_eq!(from_another(AccessLevel::Token, &shown), Ok(()));
     }
 
     #[test]

@@ -4,21 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, StatusCode};
-use hvym_tunnel_agent::{ServiceName, ServiceSpec, Target};
-use hvym_tunnel_core::access::Access;
-use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_agent::ServiceName;
 use hvym_tunnel_net::exposition;
 use hyper::body::Incoming;
 
 use super::answer::{self, Answer};
 use super::content::{read, read_required};
 use super::routes::Operation;
-use super::{ApiState, openapi, stored_settings, updates};
+use super::{ApiState, join, openapi, stored_settings, updates};
 use crate::ManagerError;
 use crate::alerts::AlertLimits;
 use crate::manager::STOP_LIMIT;
-use crate::settings::{ManagedService, ServiceProbe};
-use crate::shapes::{DoneReport, LinkSelection, NewService, RequestsReport, ServicesReport, VersionReport};
+use crate::shapes::{
+    DoneReport, HistoryRange, LinkSelection, NewService, RequestsReport, ServicesReport, VersionReport,
+};
 use crate::timestamp;
 
 /// How long a drain waits for what is under way.
@@ -45,15 +44,36 @@ pub(super) async fn run(
         Operation::Start | Operation::Stop | Operation::Restart | Operation::Drain => {
             control(state, operation, request).await
         }
+        _ => run_own(state, operation, parameter, request).await,
+    }
+}
+
+/// The same for what the Tunnel Manager does not have.
+async fn run_own(
+    state: &Arc<ApiState>,
+    operation: Operation,
+    parameter: Option<&str>,
+    request: Request<Incoming>,
+) -> Answer {
+    let manager = &state.manager;
+    match operation {
         Operation::Services => {
             answer::json(StatusCode::OK, &ServicesReport { services: manager.status().services })
         }
         Operation::Bind => match read_required(request).await {
-            Ok(service) => bind(state, service),
+            Ok(service) => bind(state, service).await,
+            Err(refusal) => refusal,
+        },
+        Operation::Join => match read_required(request).await {
+            Ok(request) => join::join(state, &request),
             Err(refusal) => refusal,
         },
         Operation::Unbind => unbind(state, parameter, request.uri().query()),
         Operation::Requests => answer::json(StatusCode::OK, &RequestsReport { requests: manager.requests() }),
+        Operation::History => history(state, request.uri().query()),
+        Operation::ForgetEndpoints => {
+            answer::done(format!("{} endpoints forgotten", manager.forget_endpoints()))
+        }
         Operation::Alerts => answer::json(StatusCode::OK, &manager.alerts()),
         Operation::ClearAlerts => answer::done(format!("{} alerts forgotten", manager.clear_alerts())),
         Operation::Acknowledge => acknowledge(state, parameter),
@@ -83,6 +103,7 @@ pub(super) async fn run(
             answer::content(StatusCode::OK, exposition::CONTENT_TYPE, manager.prometheus())
         }
         Operation::Live => updates::upgrade(state, request),
+        _ => answer::error(StatusCode::NOT_FOUND, "Endpoint not found"),
     }
 }
 
@@ -105,17 +126,11 @@ async fn control(state: &ApiState, operation: Operation, request: Request<Incomi
     }
 }
 
-fn bind(state: &ApiState, service: NewService) -> Answer {
-    let name = service.name.clone();
-    let link = service.link.clone();
-    let service = match managed_service(service) {
-        Ok(service) => service,
-        Err(error) => return answer::error(StatusCode::BAD_REQUEST, error),
-    };
-    match state.manager.bind(link.as_deref(), service) {
+async fn bind(state: &ApiState, service: NewService) -> Answer {
+    match state.manager.add_service(&service).await {
         Ok(is_new) => {
             let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-            let message = format!("{name} is {}", if is_new { "added" } else { "replaced" });
+            let message = format!("{} is {}", service.name, if is_new { "added" } else { "replaced" });
             answer::json(status, &DoneReport { message, status: "success", timestamp: timestamp::now() })
         }
         // Its settings contradict each other, or the relay does not have what it needs.
@@ -124,44 +139,26 @@ fn bind(state: &ApiState, service: NewService) -> Answer {
     }
 }
 
-/// # Errors
-/// What is wrong, for a person.
-fn managed_service(service: NewService) -> Result<ManagedService, String> {
-    let NewService { name, target, private, allow, probe, .. } = service;
-    let name: ServiceName = name.parse().map_err(|error| format!("name: {error}"))?;
-    let target: Target = target.parse().map_err(|error| format!("target: {error}"))?;
-    if let Target::Folder(folder) = &target {
-        // A relative one would be looked for where this process happens to run.
-        if !folder.is_absolute() {
-            return Err("target: a folder is given by its whole path".to_owned());
+fn history(state: &ApiState, query: Option<&str>) -> Answer {
+    match parameter_of(query, "range").map_or(Some(HistoryRange::Hour), HistoryRange::parse) {
+        Some(range) => answer::json(StatusCode::OK, &state.manager.history(range)),
+        None => {
+            let names = HistoryRange::ALL.map(HistoryRange::name).join(", ");
+            answer::error(StatusCode::BAD_REQUEST, format!("range: one of {names}"))
         }
     }
-    let probe = match probe.as_deref() {
-        None => ServiceProbe::for_target(&target),
-        Some("tcp") => ServiceProbe::Tcp,
-        Some("ollama") => ServiceProbe::Ollama,
-        Some(path) if path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic()) => {
-            ServiceProbe::Http(path.to_owned())
-        }
-        Some(_) => return Err("probe: tcp, ollama, or a path that begins with /".to_owned()),
-    };
-    let mut spec = ServiceSpec::new(name, target);
-    spec.access = match (private, allow) {
-        (false, allow) if allow.is_empty() => Access::Public,
-        (false, _) => return Err("allow: a public service is for everybody".to_owned()),
-        (true, allow) => {
-            let parsed: Result<Vec<Address>, _> = allow.iter().map(|address| address.parse()).collect();
-            Access::Private(parsed.map_err(|error| format!("allow: {error}"))?.into_iter().collect())
-        }
-    };
-    Ok(ManagedService { probe, ..ManagedService::new(spec) })
+}
+
+/// What a query says of one name.
+fn parameter_of<'a>(query: Option<&'a str>, name: &str) -> Option<&'a str> {
+    let mut pairs = query?.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(known, _)| *known == name).map(|(_, value)| value)
 }
 
 fn unbind(state: &ApiState, parameter: Option<&str>, query: Option<&str>) -> Answer {
     let name: Result<ServiceName, _> = parameter.unwrap_or_default().parse();
     let Ok(name) = name else { return answer::error(StatusCode::NOT_FOUND, "There is no such service") };
-    let link = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("link=")));
-    match state.manager.unbind(link, &name) {
+    match state.manager.unbind(parameter_of(query, "link"), &name) {
         Ok(()) => answer::done(format!("{name} is removed")),
         Err(error) => answer::manager_error(&error),
     }
@@ -186,7 +183,7 @@ fn set_limits(state: &ApiState, limits: AlertLimits) -> Answer {
 }
 
 async fn reload(state: &ApiState) -> Answer {
-    let Some(store) = state.settings.clone() else {
+    let Some(store) = state.hooks.settings.clone() else {
         return answer::error(StatusCode::CONFLICT, "There is no settings file to read again");
     };
     match smol::unblock(move || store.reload()).await {
@@ -205,40 +202,5 @@ fn version() -> VersionReport {
         protocol_versions: vec![hvym_tunnel_core::dialect::VERSION],
         compatible: [("main_app", "3.2.0"), ("tunnel_manager", "1.0.0"), ("ollama", "0.9.0")].into(),
         timestamp: timestamp::now(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn service(name: &str, target: &str) -> NewService {
-        let (name, target) = (name.to_owned(), target.to_owned());
-        NewService { name, target, link: None, private: false, allow: Vec::new(), probe: None }
-    }
-
-    #[test]
-    fn a_service_is_understood_or_refused_with_the_member_that_is_wrong() {
-        let ollama = managed_service(service("llm", "11434")).expect("a service");
-        assert_eq!((ollama.probe, ollama.spec.access), (ServiceProbe::Ollama, Access::Public));
-        let probed = NewService { probe: Some("/health".to_owned()), ..service("web", "3000") };
-        assert_eq!(
-            managed_service(probed).map(|service| service.probe),
-            Ok(ServiceProbe::Http("/health".to_owned()))
-        );
-        let private = NewService { private: true, ..service("db", "tcp://db:5432") };
-        assert!(managed_service(private.clone()).is_ok_and(|service| !service.spec.access.is_public()));
-        for (wrong, member) in [
-            (service("", "3000"), "name"),
-            (service("web", "ftp://x"), "target"),
-            (service("web", "./site"), "target"),
-            (NewService { probe: Some("icmp".to_owned()), ..service("web", "3000") }, "probe"),
-            (NewService { probe: Some("/a b".to_owned()), ..service("web", "3000") }, "probe"),
-            (NewService { allow: vec!["G".to_owned()], ..private }, "allow"),
-            (NewService { allow: vec!["G".to_owned()], ..service("web", "3000") }, "allow"),
-        ] {
-            let error = managed_service(wrong).expect_err(member);
-            assert!(error.starts_with(&format!("{member}: ")), "{error}");
-        }
     }
 }

@@ -15,8 +15,9 @@ use crate::settings_store::{
     SettingsBackupReport, SettingsImport, SettingsImportReport, SettingsMistakesReport, SettingsReport,
 };
 use crate::shapes::{
-    AlertsReport, ConnectionsReport, DoneReport, ErrorReport, HealthReport, InternalErrorReport,
-    LinkSelection, MetricsReport, NewService, RequestsReport, ServicesReport, StatusReport, VersionReport,
+    AlertsReport, ConnectionsReport, DoneReport, ErrorReport, HealthReport, HistoryRange, HistoryReport,
+    InternalErrorReport, JoinRequest, LinkSelection, MetricsReport, NewService, RequestsReport,
+    ServicesReport, StatusReport, VersionReport,
 };
 
 /// Where the description has its schemas.
@@ -31,7 +32,7 @@ pub fn document() -> Value {
     let mut answers = settings.clone().for_serialize().into_generator();
     let mut contents = settings.for_deserialize().into_generator();
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
-    for route in &ROUTES {
+    for route in ROUTES {
         let method = route.method.as_str().to_ascii_lowercase();
         paths.entry(route.path).or_default().insert(method, operation(route, &mut answers, &mut contents));
     }
@@ -121,6 +122,7 @@ fn successes(
         Operation::Version => one(json(schema::<VersionReport>)),
         Operation::Services => one(json(schema::<ServicesReport>)),
         Operation::Requests => one(json(schema::<RequestsReport>)),
+        Operation::History => one(json(schema::<HistoryReport>)),
         Operation::Alerts => one(json(schema::<AlertsReport>)),
         Operation::AlertLimits | Operation::SetAlertLimits => one(json(schema::<AlertLimits>)),
         Operation::Bind => vec![("200", "It is replaced", done.clone()), ("201", "It is added", done)],
@@ -129,6 +131,7 @@ fn successes(
         | Operation::Restart
         | Operation::Drain
         | Operation::Unbind
+        | Operation::ForgetEndpoints
         | Operation::ClearAlerts
         | Operation::Acknowledge
         | Operation::Check
@@ -140,6 +143,10 @@ fn successes(
         Operation::BackUpSettings => one(json(schema::<SettingsBackupReport>)),
         Operation::SettingsSchema => one(Some(("application/json", json!({ "type": "object" })))),
         Operation::ExportSettings => one(Some(("application/toml", json!({ "type": "string" })))),
+        Operation::Join => {
+            let line = json!({ "type": "string" });
+            one(Some(("application/x-ndjson", line)))
+        }
         Operation::Events => one(Some(("text/event-stream", json!({ "type": "string" })))),
         Operation::Prometheus => one(Some(("text/plain", json!({ "type": "string" })))),
         Operation::Description => one(Some(("application/json", json!({ "type": "object" })))),
@@ -171,6 +178,10 @@ fn errors(route: &Route) -> Vec<(&'static str, &'static str)> {
             ("409", "There are several links, and none is named"),
             ("503", "Nothing is configured"),
         ]),
+        Operation::History => errors.push(("400", "There is no such range")),
+        Operation::Join => {
+            errors.extend([("404", "No link leads there"), ("409", "A service has that name already")]);
+        }
         Operation::Acknowledge => errors.push(("404", "There is no such alert")),
         Operation::Status | Operation::Connections | Operation::Metrics => {
             errors.push(("503", "Nothing is configured"));
@@ -209,6 +220,11 @@ fn parameters(operation: Operation) -> Option<Value> {
         Operation::ExportSettings => Some(json!([
             { "name": "with_secrets", "in": "query", "required": false, "schema": { "type": "boolean" } },
         ])),
+        Operation::History => {
+            let names = HistoryRange::ALL.map(HistoryRange::name);
+            let schema = json!({ "type": "string", "enum": names, "default": names[0] });
+            Some(json!([{ "name": "range", "in": "query", "required": false, "schema": schema }]))
+        }
         Operation::Acknowledge => Some(json!([in_path("id", json!({ "type": "integer", "minimum": 1 }))])),
         _ => None,
     }
@@ -221,6 +237,7 @@ fn content(operation: Operation, contents: &mut SchemaGenerator) -> Option<(Valu
             Some((schema::<LinkSelection>(contents), false))
         }
         Operation::Bind => Some((schema::<NewService>(contents), true)),
+        Operation::Join => Some((schema::<JoinRequest>(contents), true)),
         Operation::SetAlertLimits => Some((schema::<AlertLimits>(contents), true)),
         Operation::ChangeSettings => Some((json!({ "type": "object" }), true)),
         Operation::ImportSettings => Some((schema::<SettingsImport>(contents), true)),

@@ -18,7 +18,10 @@ pub(super) enum Operation {
     Services,
     Bind,
     Unbind,
+    Join,
     Requests,
+    History,
+    ForgetEndpoints,
     Alerts,
     ClearAlerts,
     Acknowledge,
@@ -61,7 +64,7 @@ const fn route(
 
 /// The table.
 #[rustfmt::skip]
-pub(super) static ROUTES: [Route; 31] = [
+pub(super) static ROUTES: &[Route] = &[
     route(Method::GET, "/api/health", LocalRead, Operation::Health, "How well everything is"),
     route(Method::GET, "/api/status", LocalRead, Operation::Status, "Links, connections and services"),
     route(Method::GET, "/api/connections", LocalRead, Operation::Connections, "Connections, for a person"),
@@ -73,7 +76,10 @@ pub(super) static ROUTES: [Route; 31] = [
     route(Method::GET, "/api/v1/services", Token, Operation::Services, "The services"),
     route(Method::POST, "/api/v1/services", Token, Operation::Bind, "Add a service, or replace it"),
     route(Method::DELETE, "/api/v1/services/{name}", Token, Operation::Unbind, "Remove a service"),
+    route(Method::POST, "/api/v1/join", Token, Operation::Join, "Have services for as long as the response lasts, which tells what happens to them"),
     route(Method::GET, "/api/v1/requests", Token, Operation::Requests, "The last hundred requests of visitors"),
+    route(Method::GET, "/api/v1/history", Token, Operation::History, "What happened in each interval of an hour, a day or a week"),
+    route(Method::DELETE, "/api/v1/endpoints", Token, Operation::ForgetEndpoints, "Forget where services were reached that are not now"),
     route(Method::GET, "/api/v1/alerts", Token, Operation::Alerts, "Alerts, active and past"),
     route(Method::DELETE, "/api/v1/alerts", Token, Operation::ClearAlerts, "Forget alerts that are over"),
     route(Method::POST, "/api/v1/alerts/{id}/ack", Token, Operation::Acknowledge, "Know of an alert"),
@@ -109,7 +115,7 @@ pub(super) enum Found<'a> {
 pub(super) fn find<'a>(method: &Method, path: &'a str) -> Found<'a> {
     let wanted = if *method == Method::HEAD { &Method::GET } else { method };
     let mut methods = Vec::new();
-    for route in &ROUTES {
+    for route in ROUTES {
         let Some(parameter) = matched(route.path, path) else { continue };
         if route.method == *wanted {
             return Found::Route(route, parameter);
@@ -179,7 +185,7 @@ mod tests {
 
     #[test]
     fn what_changes_something_is_never_open_to_readers() {
-        for route in &ROUTES {
+        for route in ROUTES {
             assert!(route.method == Method::GET || route.level != AccessLevel::LocalRead, "{}", route.path);
         }
     }

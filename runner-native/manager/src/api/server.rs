@@ -1,6 +1,7 @@
 //! Listens for the API's clients, and leads each request through the rules to what it asks for.
 
 use std::convert::Infallible;
+use std::future::ready;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use hvym_tunnel_net::listener::TcpListener;
 use hvym_tunnel_net::runtime::{RuntimeHandle, spawn};
 use hvym_tunnel_net::shutdown::{CancellationToken, TaskGuard, TaskTracker};
 use hvym_tunnel_net::timeout::within;
+use hvym_tunnel_net::tls_server::TlsServer;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -27,10 +29,9 @@ use thiserror::Error;
 use super::answer::{self, Answer};
 use super::guard::{Refusal, RequestGuard};
 use super::routes::{Found, find};
-use super::{ApiState, handlers, page, peer_user, token_file};
+use super::{ApiHooks, ApiState, handlers, page, peer_user, token_file};
 use crate::TunnelManager;
 use crate::settings::ApiSettings;
-use crate::settings_store::SettingsStore;
 
 /// Connections at once: those of listeners, and some more.
 pub const MAX_CONNECTIONS: usize = 128;
@@ -45,9 +46,12 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ApiError {
-    /// Everybody on the network could read and change things.
-    #[error("the API is for this machine alone, and {0} is reached from others")]
+    /// What others on the network could read and change would pass in plain text.
+    #[error("other machines reach {0}, and the API has no certificate for them")]
     NotLoopback(SocketAddr),
+    /// The certificate cannot be used.
+    #[error("the certificate of the API cannot be used: {0}")]
+    Tls(String),
     /// Somebody listens there, or the system refuses.
     #[error("the API cannot listen at {at}: {reason}")]
     Listen {
@@ -73,12 +77,15 @@ pub struct ApiServer {
     addresses: Vec<SocketAddr>,
     stop: CancellationToken,
     tracker: Arc<TaskTracker>,
+    /// Ends what listens, and not what was accepted.
+    deaf: CancellationToken,
+    listening: TaskTracker,
 }
 
 /// From where a connection comes.
 #[derive(Copy, Clone)]
 enum Peer {
-    /// A program, or a page, of this machine.
+    /// A program, or a page, of this machine or of another one.
     Tcp { peer: SocketAddr, local: SocketAddr },
     /// A program of the same user: nobody else can open the socket.
     SameUser,
@@ -92,13 +99,15 @@ impl ApiServer {
     pub fn start(
         settings: &ApiSettings,
         manager: TunnelManager,
-        store: Option<Arc<dyn SettingsStore>>,
+        hooks: ApiHooks,
         runtime: &RuntimeHandle,
     ) -> Result<Self, ApiError> {
         let _inside = runtime.enter();
         let token = token_file::load_or_create(&settings.token_file)
             .map_err(|error| ApiError::Token { path: settings.token_file.clone(), reason: words(&error) })?;
-        let listeners = listen(&settings.listen)?;
+        let tls = settings.tls.as_ref().map(|files| TlsServer::load(&files.certificate, &files.key));
+        let tls = tls.transpose().map_err(|error| ApiError::Tls(error.to_string()))?;
+        let listeners = listen(&settings.listen, tls.is_some())?;
         manager.set_metrics_interval(settings.metrics_interval);
         let state = Arc::new(ApiState {
             manager,
@@ -110,12 +119,20 @@ impl ApiServer {
             },
             local_control: settings.local_control,
             has_metrics: settings.metrics,
-            settings: store,
+            hooks,
             counts: Default::default(),
             connections: Arc::default(),
         });
         let (stop, tracker) = (CancellationToken::new(), Arc::new(TaskTracker::new()));
-        let acceptor = Acceptor { state, stop: stop.clone(), tracker: Arc::clone(&tracker) };
+        let (deaf, listening) = (CancellationToken::new(), TaskTracker::new());
+        let acceptor = Acceptor {
+            state,
+            tls,
+            stop: stop.clone(),
+            tracker: Arc::clone(&tracker),
+            deaf: deaf.clone(),
+            _guard: listening.enter(),
+        };
         #[cfg(unix)]
         if let Some(path) = &settings.socket {
             let refused = |error: io::Error| listen_error(path.display().to_string(), &error);
@@ -124,7 +141,9 @@ impl ApiServer {
         }
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         listeners.into_iter().for_each(|listener| acceptor.clone().spawn_accept(listener));
-        Ok(Self { addresses, stop, tracker })
+        drop(acceptor);
+        listening.close();
+        Ok(Self { addresses, stop, tracker, deaf, listening })
     }
 
     /// Where it listens.
@@ -132,8 +151,15 @@ impl ApiServer {
         &self.addresses
     }
 
+    /// Listens no more, so that another one can at the same places. What was accepted goes on.
+    pub async fn stop_listening(&self) {
+        self.deaf.cancel();
+        self.listening.empty().await;
+    }
+
     /// Listens no more, and waits a moment for requests that are under way.
     pub async fn shutdown(self) {
+        self.stop_listening().await;
         self.stop.cancel();
         self.tracker.close();
         within(CLOSE_LIMIT, self.tracker.empty()).await;
@@ -142,16 +168,17 @@ impl ApiServer {
 
 impl Drop for ApiServer {
     fn drop(&mut self) {
+        self.deaf.cancel();
         self.stop.cancel();
     }
 }
 
 /// Listens at all of `addresses`. With port 0 all have the free port that the first one got. A machine without IPv6 has no address
 /// of it, which is no error while there is another.
-fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ApiError> {
+fn listen(addresses: &[SocketAddr], has_tls: bool) -> Result<Vec<TcpListener>, ApiError> {
     let mut listeners: Vec<TcpListener> = Vec::new();
     for address in addresses {
-        if !address.ip().is_loopback() {
+        if !(has_tls || address.ip().is_loopback()) {
             return Err(ApiError::NotLoopback(*address));
         }
         let free =
@@ -182,17 +209,30 @@ fn listen_error(at: String, error: &io::Error) -> ApiError {
 #[derive(Clone)]
 struct Acceptor {
     state: Arc<ApiState>,
+    tls: Option<TlsServer>,
     stop: CancellationToken,
     tracker: Arc<TaskTracker>,
+    deaf: CancellationToken,
+    /// Held while it listens.
+    _guard: Option<TaskGuard>,
 }
 
 impl Acceptor {
     fn spawn_accept(self, listener: TcpListener) {
         let Ok(local) = listener.local_addr() else { return };
         spawn(async move {
-            while let Some((stream, peer)) = until(&self.stop, listener.accept()).await {
-                self.begin(stream, Peer::Tcp { peer, local });
+            let tls = self.tls.as_ref().filter(|_| !local.ip().is_loopback());
+            while let Some((stream, peer)) = until(&self.deaf, listener.accept()).await {
+                let peer = Peer::Tcp { peer, local };
+                match tls.cloned() {
+                    Some(tls) => self.begin(peer, async move {
+                        Some(within(HEAD_TIMEOUT, tls.accept(stream)).await?.ok()?)
+                    }),
+                    None => self.begin(peer, ready(Some(stream))),
+                }
             }
+            // Its place is free before anybody is told so.
+            drop(listener);
         })
         .detach();
     }
@@ -200,14 +240,20 @@ impl Acceptor {
     #[cfg(unix)]
     fn spawn_accept_unix(self, listener: hvym_tunnel_net::unix_listener::UnixListener) {
         spawn(async move {
-            while let Some(stream) = until(&self.stop, listener.accept()).await {
-                self.begin(stream, Peer::SameUser);
+            while let Some(stream) = until(&self.deaf, listener.accept()).await {
+                self.begin(Peer::SameUser, ready(Some(stream)));
             }
+            drop(listener);
         })
         .detach();
     }
 
-    fn begin(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+    /// Serves a connection once it is `opened`, which it may fail to be.
+    fn begin<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &self,
+        peer: Peer,
+        opened: impl Future<Output = Option<S>> + Send + 'static,
+    ) {
         let held = Arc::clone(&self.state.connections);
         // One is the state's own.
         let is_full = Arc::strong_count(&held) - 1 > MAX_CONNECTIONS;
@@ -215,7 +261,9 @@ impl Acceptor {
         let (state, stop) = (Arc::clone(&self.state), self.stop.clone());
         spawn(async move {
             let _held = held;
-            serve(state, stream, peer, stop, guard).await;
+            if let Some(stream) = opened.await {
+                serve(state, stream, peer, stop, guard).await;
+            }
         })
         .detach();
     }
@@ -273,8 +321,9 @@ async fn respond(state: &Arc<ApiState>, peer: Peer, request: Request<Incoming>) 
                 };
                 let access = match peer {
                     Peer::SameUser => Ok(()),
-                    Peer::Tcp { .. } => {
-                        state.guard.check_access(route.level, request.headers(), is_same_user)
+                    Peer::Tcp { local, .. } => {
+                        let is_local = local.ip().is_loopback();
+                        state.guard.check_access(route.level, request.headers(), is_local, is_same_user)
                     }
                 };
                 match access {
@@ -299,10 +348,8 @@ fn admit(
     request: &Request<Incoming>,
     origin: &mut Option<HeaderValue>,
 ) -> Result<(), Refusal> {
-    if matches!(peer, Peer::SameUser) {
-        return Ok(());
-    }
-    let named = state.guard.check_source(request.uri(), request.headers())?;
+    let Peer::Tcp { local, .. } = peer else { return Ok(()) };
+    let named = state.guard.check_source(request.uri(), request.headers(), local.ip())?;
     *origin = named.and_then(|named| HeaderValue::from_str(named).ok());
     Ok(())
 }

@@ -29,7 +29,7 @@ pub(super) async fn run(state: &Arc<ApiState>, operation: Operation, request: Re
             "Only the page of this API changes or shows the settings",
         );
     }
-    let Some(store) = state.settings.clone() else {
+    let Some(store) = state.hooks.settings.clone() else {
         return answer::error(
             StatusCode::CONFLICT,
             "This manager runs by its command line, without a settings file",

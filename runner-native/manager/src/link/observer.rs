@@ -11,9 +11,10 @@ use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::copy::Direction;
 use hvym_tunnel_net::observer::{Observer, Piece};
-use smol::channel::Sender;
+use hvym_tunnel_state::StoredRequest;
 
-use crate::feed::Feed;
+use super::follower::Follower;
+use crate::context::LinkContext;
 use crate::histogram::Histogram;
 use crate::shapes::RequestReport;
 use crate::timestamp;
@@ -43,8 +44,8 @@ pub(crate) struct LinkObserver {
     link: String,
     /// Sees the same events.
     further: Option<Arc<dyn Observer<AgentEvent>>>,
-    feed: Arc<Feed>,
-    changed: Sender<()>,
+    followers: RwLock<Vec<Arc<Follower>>>,
+    context: LinkContext,
     clock: Clock,
     activity: Mutex<LinkActivity>,
     traffic: Mutex<BTreeMap<String, ServiceTraffic>>,
@@ -55,8 +56,7 @@ impl LinkObserver {
     pub(super) fn new(
         link: String,
         further: Option<Arc<dyn Observer<AgentEvent>>>,
-        feed: Arc<Feed>,
-        changed: Sender<()>,
+        context: LinkContext,
     ) -> Self {
         let clock = Clock::new();
         let activity = LinkActivity {
@@ -68,8 +68,25 @@ impl LinkObserver {
             last_error: None,
             reconnects: 0,
         };
-        let (traffic, bytes) = Default::default();
-        Self { link, further, feed, changed, clock, activity: Mutex::new(activity), traffic, bytes }
+        let (followers, traffic, bytes) = Default::default();
+        Self { link, further, followers, context, clock, activity: Mutex::new(activity), traffic, bytes }
+    }
+
+    /// Tells somebody of some services from now on.
+    pub(crate) fn follow(&self, follower: Arc<Follower>) {
+        self.followers.write().unwrap_or_else(PoisonError::into_inner).push(follower);
+    }
+
+    /// Tells him no more.
+    pub(crate) fn unfollow(&self, follower: &Arc<Follower>) {
+        let mut followers = self.followers.write().unwrap_or_else(PoisonError::into_inner);
+        followers.retain(|known| !Arc::ptr_eq(known, follower));
+    }
+
+    /// Tells those whom `other` has told, which tells them no more.
+    pub(crate) fn take_followers(&self, other: &Self) {
+        let taken = std::mem::take(&mut *other.followers.write().unwrap_or_else(PoisonError::into_inner));
+        self.followers.write().unwrap_or_else(PoisonError::into_inner).extend(taken);
     }
 
     /// What became of the link lately.
@@ -115,19 +132,13 @@ impl LinkObserver {
         activity.since = self.clock.now();
         (activity.retry_at, activity.round_trip, activity.last_error) = (None, None, error);
         drop(activity);
-        self.notify();
+        self.context.notify();
     }
 
     /// A service is gone.
     pub(super) fn forget_service(&self, name: &str) {
         self.with_traffic(|traffic| traffic.remove(name));
         self.bytes.write().unwrap_or_else(PoisonError::into_inner).remove(name);
-    }
-
-    /// Says that something may have changed.
-    pub(super) fn notify(&self) {
-        // A full channel says so already.
-        let _said = self.changed.try_send(());
     }
 
     fn lock(&self) -> MutexGuard<'_, LinkActivity> {
@@ -142,25 +153,38 @@ impl LinkObserver {
         Arc::clone(all.entry(service.to_owned()).or_default())
     }
 
-    fn record(&self, service: &str, record: impl FnOnce(&mut ServiceTraffic, Instant)) {
+    /// Counts what happened to a service, and says whether it failed.
+    fn record(&self, service: &str, record: impl FnOnce(&mut ServiceTraffic, Instant) -> bool) -> bool {
         let now = self.clock.now();
         self.with_traffic(|traffic| match traffic.get_mut(service) {
             Some(known) => record(known, now),
             None => {
                 let new = traffic.entry(service.to_owned()).or_insert_with(|| ServiceTraffic::new(now));
-                record(new, now);
+                record(new, now)
             }
-        });
+        })
     }
 
     fn request(&self, record: &RequestRecord) {
-        self.record(&record.service, |traffic, now| traffic.handle_request(record, now));
-        self.feed.request(RequestReport {
-            timestamp: timestamp::now(),
+        let is_failed = self.record(&record.service, |traffic, now| traffic.handle_request(record, now));
+        let (at, path) = (timestamp::unix_now(), record.target.split('?').next().unwrap_or_default());
+        self.context.history().record(Some(record.duration), is_failed, at);
+        self.context.journal.add_request(|| StoredRequest {
+            at,
             link: self.link.clone(),
             service: record.service.to_string(),
             method: record.method.to_string(),
-            path: record.target.split('?').next().unwrap_or_default().to_owned(),
+            path: path.to_owned(),
+            status: record.status,
+            duration_us: i64::try_from(record.duration.as_micros()).unwrap_or(i64::MAX),
+            bytes: record.response_bytes.and_then(|bytes| i64::try_from(bytes).ok()),
+        });
+        self.context.feed.request(RequestReport {
+            timestamp: timestamp::at_unix(at),
+            link: self.link.clone(),
+            service: record.service.to_string(),
+            method: record.method.to_string(),
+            path: path.to_owned(),
             status: record.status,
             duration_ms: record.duration.as_secs_f64() * 1000.0,
             bytes: record.response_bytes,
@@ -189,10 +213,15 @@ impl Observer<AgentEvent> for LinkObserver {
         if let Some(further) = &self.further {
             further.handle_event(event);
         }
+        for follower in self.followers.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            follower.handle_event(event);
+        }
         match event {
             AgentEvent::Request(record) => return self.request(record),
             AgentEvent::Connection(record) => {
-                return self.record(&record.service, |traffic, now| traffic.handle_connection(record, now));
+                let is_failed =
+                    self.record(&record.service, |traffic, now| traffic.handle_connection(record, now));
+                return self.context.history().record(None, is_failed, timestamp::unix_now());
             }
             AgentEvent::Latency(round_trip) => {
                 let mut activity = self.lock();
@@ -210,7 +239,7 @@ impl Observer<AgentEvent> for LinkObserver {
             }
             _ => {}
         }
-        self.notify();
+        self.context.notify();
     }
 
     fn wants_bytes(&self) -> bool {

@@ -17,7 +17,7 @@ impl Inner {
     /// Measures this process.
     pub(super) fn measure_process(self: &Arc<Self>, now: Instant) {
         let usage = self.lock_meters().process.measure(now);
-        self.lock_alerts().handle_resources(usage.memory_mb, usage.cpu_percent, now);
+        self.lock_alerts().handle_resources(usage.memory_mb, usage.cpu_percent, timestamp::unix_now());
         self.tell_alerts();
     }
 
@@ -34,14 +34,14 @@ impl Inner {
                     tracing::warn!(subject = alert.subject, kind = ?alert.kind, "an alert lasts");
                     self.restart_relay(&alert.subject);
                 }
+                AlertEvent::Acknowledged(_) => {}
                 AlertEvent::Cleared(alert) => {
                     tracing::info!(subject = alert.subject, kind = ?alert.kind, "an alert is over");
                 }
             }
-            let (AlertEvent::Raised(alert) | AlertEvent::Escalated(alert) | AlertEvent::Cleared(alert)) =
-                event;
-            let report = serde_json::to_value(alert_report(&alert)).unwrap_or_default();
-            self.feed.publish(UpdateKind::Alert, members([("alert", report)]));
+            self.context.journal.set_alert(event.alert());
+            let report = serde_json::to_value(alert_report(event.alert())).unwrap_or_default();
+            self.context.feed.publish(UpdateKind::Alert, members([("alert", report)]));
         }
     }
 
@@ -76,8 +76,7 @@ impl Inner {
             return;
         };
         spawn(async move {
-            link.stop(STOP_LIMIT).await;
-            if let Err(error) = link.start().await {
+            if let Err(error) = link.restart(STOP_LIMIT).await {
                 tracing::error!(link = link.name(), %error, "cannot start a link again");
             }
         })
@@ -92,8 +91,8 @@ pub(super) fn alert_report(alert: &Alert) -> AlertReport {
         kind: alert.kind,
         subject: alert.subject.clone(),
         message: alert.message.clone(),
-        raised_at: timestamp::at_instant(alert.raised_at),
-        cleared_at: alert.cleared_at.map(timestamp::at_instant),
+        raised_at: timestamp::at_unix(alert.raised_at),
+        cleared_at: alert.cleared_at.map(timestamp::at_unix),
         acknowledged: alert.acknowledged,
         escalated: alert.escalated,
     }

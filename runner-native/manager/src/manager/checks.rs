@@ -22,6 +22,7 @@ use crate::manager::supervisor::members;
 use crate::probe;
 use crate::quality::Quality;
 use crate::settings::ServiceProbe;
+use crate::timestamp;
 use crate::uptime::Uptime;
 
 /// What is asked of a relay whose link had no ping yet.
@@ -42,24 +43,22 @@ impl Inner {
                 std::iter::once(relay).chain(services)
             })
             .collect();
-        let mut connections = self.lock_connections();
+        let (mut connections, at) = (self.lock_connections(), timestamp::unix_now());
         let is_wanted = |known: &Connection| {
             wanted.iter().any(|(link, service)| *link == known.link && *service == known.service)
         };
-        let gone: Vec<_> =
-            connections.iter().filter(|(_, known)| !is_wanted(known)).map(|(name, _)| name.clone()).collect();
-        for name in gone {
-            connections.remove(&name);
-            self.lock_alerts().remove_subject(&name, now);
-        }
+        connections.retain(|_, known| is_wanted(known));
         for (link, service) in wanted {
             if connections.values().any(|known| known.link == link && known.service == service) {
                 continue;
             }
             let name = connection_name(&connections, &link, service.as_ref().map(|name| name.as_str()));
-            let (health, uptime) = (ConnectionHealth::new(now), Uptime::new(now));
+            let (health, mut uptime) = (ConnectionHealth::new(now), Uptime::new(at));
+            let known = self.lock_recalled().uptime.remove(&name).unwrap_or_default();
+            known.iter().for_each(|hour| uptime.restore(hour));
             connections.insert(name, Connection { link, service, health, uptime, is_checking: false });
         }
+        self.lock_alerts().retain_subjects(|name| connections.contains_key(name), at);
     }
 
     /// When the next check is due.
@@ -92,7 +91,7 @@ impl Inner {
             spawn(async move {
                 let outcome = inner.check(&link, service.as_ref().map(|name| name.as_str())).await;
                 inner.handle_check(&name, outcome);
-                inner.notify();
+                inner.context.notify();
             })
             .detach();
         }
@@ -114,30 +113,30 @@ impl Inner {
     }
 
     fn handle_check(self: &Arc<Self>, name: &str, outcome: Option<Result<CheckReport, String>>) {
-        let (now, timing) = (self.clock.now(), self.checks());
+        let (now, at, timing) = (self.clock.now(), timestamp::unix_now(), self.checks());
         let (change, reading, models) = {
             let mut connections = self.lock_connections();
             let Some(connection) = connections.get_mut(name) else { return };
             connection.is_checking = false;
             let Some(outcome) = outcome else {
                 connection.health = ConnectionHealth::new(now + timing.interval);
-                connection.uptime.set(None, now);
+                connection.uptime.set(None, at);
                 drop(connections);
-                self.lock_alerts().remove_subject(name, now);
+                self.lock_alerts().remove_subject(name, at);
                 return self.tell_alerts();
             };
             let change = connection.health.handle_check(outcome, &timing, now);
-            connection.uptime.set(Some(connection.health.is_connected()), now);
+            connection.uptime.set(Some(connection.health.is_connected()), at);
             let models = connection.health.last().models.clone();
             (change, self.reading(connection, now), models)
         };
-        self.lock_alerts().handle_check(name, &reading, now);
+        self.lock_alerts().handle_check(name, &reading, at);
         if change.status {
             self.tell_status(Some(name));
         }
         if change.models {
             let content = members([("connection", name.into()), ("models", models.into())]);
-            self.feed.publish(UpdateKind::ModelUpdate, content);
+            self.context.feed.publish(UpdateKind::ModelUpdate, content);
         }
         self.tell_alerts();
     }
@@ -211,7 +210,7 @@ mod tests {
             let name = connection_name(&connections, link, service);
             let now = Instant::from_millis(0);
             let service = service.map(|name| name.parse().expect("a name"));
-            let (health, uptime) = (ConnectionHealth::new(now), Uptime::new(now));
+            let (health, uptime) = (ConnectionHealth::new(now), Uptime::new(0));
             let link = link.to_owned();
             connections
                 .insert(name.clone(), Connection { link, service, health, uptime, is_checking: false });

@@ -17,8 +17,9 @@ use crate::quality::{Quality, health_score};
 use crate::settings::{ManagedService, ServiceProbe};
 use crate::shapes::{
     AlertsReport, ApiServerMetrics, ConnectionKind, ConnectionReport, ConnectionsReport, HealthReport,
-    HealthState, LatencyReport, LinkReport, MetricsReport, NamedConnectionReport, Percentiles, ServiceReport,
-    StatusReport, ThroughputReport, TunnelManagerReport, TunnelMetrics, TunnelState, UptimeReport,
+    HealthState, HistoryRange, HistoryReport, LatencyReport, LinkReport, MetricsReport,
+    NamedConnectionReport, Percentiles, ServiceReport, StatusReport, ThroughputReport, TunnelManagerReport,
+    TunnelMetrics, TunnelState, UptimeReport,
 };
 use crate::timestamp;
 use crate::traffic::TrafficTotals;
@@ -45,6 +46,17 @@ impl TunnelManager {
         self.0.metrics_report(api, self.0.clock.now())
     }
 
+    /// What happened over time.
+    pub fn history(&self, range: HistoryRange) -> HistoryReport {
+        self.0.sample_history();
+        HistoryReport {
+            range,
+            interval_seconds: range.seconds(),
+            points: self.0.context.history().points(range, timestamp::unix_now()),
+            timestamp: timestamp::now(),
+        }
+    }
+
     /// Alerts, active and past.
     pub fn alerts(&self) -> AlertsReport {
         let alerts = self.0.lock_alerts();
@@ -61,7 +73,7 @@ impl TunnelManager {
 
     /// The first update of a listener: the whole status.
     pub fn first_update(&self) -> crate::feed::Update {
-        self.0.feed.update(crate::feed::UpdateKind::StatusUpdate, self.0.status_members(None))
+        self.0.context.feed.update(crate::feed::UpdateKind::StatusUpdate, self.0.status_members(None))
     }
 }
 
@@ -95,8 +107,11 @@ impl Inner {
         let links: Vec<_> = self.links().into_iter().map(|link| (link.status(), link)).collect();
         let reports: Vec<_> =
             links.iter().map(|(status, link)| self.link_report(link, status.as_ref(), now)).collect();
-        let services =
-            links.iter().flat_map(|(status, link)| service_reports(link, status.as_ref())).collect();
+        let reached = self.lock_recalled().endpoints.clone();
+        let services = links
+            .iter()
+            .flat_map(|(status, link)| service_reports(link, status.as_ref(), &reached))
+            .collect();
         let connections: BTreeMap<_, _> = self
             .lock_connections()
             .iter()
@@ -217,12 +232,15 @@ impl Inner {
                 }
             });
         }
-        let totals = links.iter().map(|link| link.observer.totals()).fold(TrafficTotals::default(), add);
+        let totals = links
+            .iter()
+            .map(|link| link.observer.totals())
+            .fold(TrafficTotals::default(), TrafficTotals::plus);
         let (rate, usage) = {
             let mut meters = self.lock_meters();
             (meters.rate.sample(totals, now), meters.process.measure(now))
         };
-        let (latency, uptime_percent, checks) = self.history(&recent, now);
+        let (latency, uptime_percent, checks) = self.over_time(&recent, now);
         let connections = self.connections_report(now);
         let last_error = connections.connections.iter().find_map(|entry| entry.connection.error.clone());
         let average = histogram::mean(&recent.latencies()).or(checks);
@@ -251,21 +269,21 @@ impl Inner {
     }
 
     /// Percentiles and times of all connections, and the mean time of their checks.
-    fn history(
+    fn over_time(
         &self,
         recent: &RecentTotals,
         now: Instant,
     ) -> (LatencyReport, UptimeReport, Option<Duration>) {
-        let (mut latencies, mut days) = (BTreeMap::new(), BTreeMap::new());
+        let (mut latencies, mut days, at) = (BTreeMap::new(), BTreeMap::new(), timestamp::unix_now());
         let (mut day, mut week, mut means) = (Vec::new(), Vec::new(), Vec::new());
         for (name, connection) in self.lock_connections().iter_mut() {
             let checks = connection.health.latencies(now);
             latencies.insert(name.clone(), percentiles(&checks));
             means.extend(histogram::mean(&checks));
-            let share = connection.uptime.percent(DAY, now);
+            let share = connection.uptime.percent(DAY, at);
             days.insert(name.clone(), share);
             day.extend(share);
-            week.extend(connection.uptime.percent(WEEK, now));
+            week.extend(connection.uptime.percent(WEEK, at));
         }
         let mean =
             |shares: &[f64]| (!shares.is_empty()).then(|| shares.iter().sum::<f64>() / shares.len() as f64);
@@ -297,14 +315,6 @@ impl RecentTotals {
         let requests: u64 = self.parts.iter().map(|part| part.requests).sum();
         let failed: u64 = self.parts.iter().map(|part| part.failed).sum();
         if requests == 0 { 0.0 } else { failed as f64 / requests as f64 }
-    }
-}
-
-fn add(one: TrafficTotals, other: TrafficTotals) -> TrafficTotals {
-    TrafficTotals {
-        requests: one.requests + other.requests,
-        received: one.received + other.received,
-        sent: one.sent + other.sent,
     }
 }
 
@@ -342,7 +352,11 @@ fn description(report: &ConnectionReport) -> String {
     }
 }
 
-fn service_reports(link: &Arc<ManagedLink>, status: Option<&AgentStatus>) -> Vec<ServiceReport> {
+fn service_reports(
+    link: &Arc<ManagedLink>,
+    status: Option<&AgentStatus>,
+    reached: &BTreeMap<(String, String), String>,
+) -> Vec<ServiceReport> {
     let url = |name: &str| {
         let services = status.map_or(&[][..], |status| &status.services);
         services.iter().find(|service| service.service == name)?.url.clone()
@@ -359,6 +373,7 @@ fn service_reports(link: &Arc<ManagedLink>, status: Option<&AgentStatus>) -> Vec
             target: spec.target.to_string(),
             port: url.as_deref().filter(|url| url.starts_with("tcp://")).and_then(port),
             url,
+            last_url: reached.get(&(link.name().to_owned(), name.to_owned())).cloned(),
             public: spec.access.is_public(),
             allow: match &spec.access {
                 Access::Private(allowed) => allowed.iter().map(|address| address.to_string()).collect(),

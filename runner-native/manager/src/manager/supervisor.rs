@@ -16,9 +16,13 @@ use super::Inner;
 use crate::feed::UpdateKind;
 use crate::hooks::{self, HookBook, HookEvent};
 use crate::shapes::{LinkReport, TunnelState};
+use crate::timestamp;
+use crate::traffic::TrafficTotals;
 
 /// How often listeners get metrics, unless they ask for another interval.
 pub(super) const METRICS_INTERVAL: Duration = Duration::from_secs(5);
+/// How often sums are kept: what a crash may lose.
+const KEEP_INTERVAL: Duration = Duration::from_secs(60);
 /// How long the task sleeps at most.
 const MAX_SLEEP: Duration = Duration::from_secs(60);
 
@@ -30,6 +34,7 @@ struct Memory {
     hooks: HookBook,
     metrics_at: Option<Instant>,
     resources_at: Option<Instant>,
+    kept_at: Option<Instant>,
 }
 
 /// Runs until the manager ends.
@@ -41,8 +46,8 @@ pub(super) async fn run(inner: Arc<Inner>, changes: Receiver<()>) {
         memory.tell_changes(&inner, now);
         inner.start_checks(now);
         memory.measure(&inner, now);
-        let next =
-            [inner.next_check(), memory.metrics_at, memory.resources_at].into_iter().fold(None, earliest);
+        let own = [memory.metrics_at, memory.resources_at, memory.kept_at];
+        let next = own.into_iter().fold(inner.next_check(), earliest);
         let timer = Timer::at(next.map_or(now + MAX_SLEEP, |next| next.min(now + MAX_SLEEP)));
         let changed = pin!(async {
             let _changed = changes.recv().await;
@@ -75,6 +80,7 @@ impl Memory {
             }
         }
         is_changed |= urls != self.urls;
+        inner.keep_endpoints(&urls);
         (self.states, self.urls) = (states, urls);
         for event in self.hooks.handle(&self.urls) {
             run_hooks(inner, &event);
@@ -91,31 +97,67 @@ impl Memory {
         }
     }
 
-    /// Tells metrics while somebody listens, and measures this process as often as connections are checked.
+    /// Tells metrics while somebody listens, measures this process as often as connections are checked, and keeps sums.
     fn measure(&mut self, inner: &Arc<Inner>, now: Instant) {
         let interval = *inner.metrics_interval.lock().unwrap_or_else(PoisonError::into_inner);
-        if !inner.feed.has_listeners() {
+        if !inner.context.feed.has_listeners() {
             self.metrics_at = None;
         } else if self.metrics_at.is_none_or(|at| at <= now) {
             self.metrics_at = Some(now + interval);
             let report =
                 serde_json::to_value(inner.metrics_report(Default::default(), now)).unwrap_or_default();
-            inner.feed.publish(UpdateKind::MetricsUpdate, members([("metrics", report)]));
+            inner.context.feed.publish(UpdateKind::MetricsUpdate, members([("metrics", report)]));
         }
         if self.resources_at.is_none_or(|at| at <= now) {
             self.resources_at = Some(now + inner.checks().interval);
             inner.measure_process(now);
         }
+        if self.kept_at.is_none_or(|at| at <= now) {
+            self.kept_at = Some(now + KEEP_INTERVAL);
+            inner.keep_sums();
+        }
     }
 }
 
 impl Inner {
+    /// Visitors come to these URLs now.
+    fn keep_endpoints(&self, urls: &BTreeMap<(String, String), String>) {
+        let mut recalled = self.lock_recalled();
+        for (key, url) in
+            urls.iter().filter(|(key, url)| recalled.endpoints.get(*key) != Some(*url)).collect::<Vec<_>>()
+        {
+            self.context.journal.set_endpoint(&key.0, &key.1, Some(url));
+            recalled.endpoints.insert(key.clone(), url.clone());
+        }
+    }
+
+    /// Counts bytes that passed since the last call.
+    pub(super) fn sample_history(&self) {
+        let totals = self
+            .links()
+            .iter()
+            .map(|link| link.observer.totals())
+            .fold(TrafficTotals::default(), TrafficTotals::plus);
+        self.context.history().sample(totals, timestamp::unix_now());
+    }
+
+    /// Sums of the latest intervals and hours outlive the process from now on.
+    pub(super) fn keep_sums(&self) {
+        self.sample_history();
+        let (now, mut uptime) = (timestamp::unix_now(), Vec::new());
+        for (name, connection) in self.lock_connections().iter_mut() {
+            uptime.extend(connection.uptime.recent(name, now));
+        }
+        let rollups = self.context.history().recent();
+        self.context.journal.set_sums(rollups, uptime);
+    }
+
     /// Tells listeners the whole status, and of which connection it changed.
     pub(super) fn tell_status(&self, connection: Option<&str>) {
-        if !self.feed.has_listeners() {
+        if !self.context.feed.has_listeners() {
             return;
         }
-        self.feed.publish(UpdateKind::StatusUpdate, self.status_members(connection));
+        self.context.feed.publish(UpdateKind::StatusUpdate, self.status_members(connection));
     }
 
     /// The members of a `status_update`.
@@ -132,7 +174,7 @@ fn tell_state(inner: &Inner, report: &LinkReport) {
     tracing::info!(link = report.name, state = ?report.state, error = report.last_error, "a link changed");
     let value = serde_json::to_value(report).unwrap_or_default();
     let state = value["state"].clone();
-    inner.feed.publish(UpdateKind::State, members([("state", state), ("link", value)]));
+    inner.context.feed.publish(UpdateKind::State, members([("state", state), ("link", value)]));
 }
 
 /// The members of an update.

@@ -2,10 +2,15 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 
-use hvym_tunnel_manager::api::{ApiError, ApiServer, MAX_CONNECTIONS};
+use futures_util::io::{AsyncReadExt, AsyncWriteExt};
+use hvym_tunnel_manager::api::{ApiError, ApiHooks, ApiServer, MAX_CONNECTIONS};
 use hvym_tunnel_manager::feed::MAX_LISTENERS;
-use hvym_tunnel_manager::settings::ApiSettings;
+use hvym_tunnel_manager::settings::{ApiSettings, ApiTlsFiles};
+use hvym_tunnel_net::files::{FileAccess, replace};
+use hvym_tunnel_net::host_connect;
+use hvym_tunnel_net::tls::{Trust, client};
 
 use crate::world::{PATIENCE, World, settings};
 
@@ -201,11 +206,12 @@ fn there_are_as_many_connections_and_listeners_as_the_limits() {
 }
 
 #[test]
-fn the_api_never_listens_for_other_machines_and_never_beside_another() {
+fn the_api_never_listens_for_other_machines_in_plain_text_and_never_beside_another() {
     let world = World::new();
     let managed = world.manage(vec![world.link("home", Vec::new())]);
     let start = |settings: &ApiSettings| {
-        ApiServer::start(settings, managed.manager.clone(), None, world.runtime.handle()).map(drop)
+        ApiServer::start(settings, managed.manager.clone(), ApiHooks::default(), world.runtime.handle())
+            .map(drop)
     };
     let mut settings = ApiSettings::new(0, world.socket().with_file_name("api.token"));
     settings.listen = vec!["0.0.0.0:0".parse().expect("an address")];
@@ -215,5 +221,87 @@ fn the_api_never_listens_for_other_machines_and_never_beside_another() {
     settings.listen.clear();
     settings.socket = Some(world.socket());
     assert!(matches!(start(&settings), Err(ApiError::Listen { is_taken: true, .. })));
+    world.end(managed);
+}
+
+/// A certificate for `localhost` and its key, which nobody else may read.
+fn certificate(folder: &Path) -> ApiTlsFiles {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let files = ApiTlsFiles { certificate: folder.join("cert.pem"), key: folder.join("key.pem") };
+    std::fs::create_dir_all(folder).expect("a folder");
+    std::fs::write(&files.certificate, made.cert.pem()).expect("a file");
+    replace(&files.key, made.key_pair.serialize_pem().as_bytes(), FileAccess::Private).expect("a file");
+    files
+}
+
+#[test]
+fn other_machines_come_by_tls_and_need_the_token_for_everything() {
+    let world = World::new();
+    let files = certificate(world.socket().parent().expect("a folder"));
+    let managed = world.manage_with(settings(vec![world.link("home", Vec::new())]), |api| {
+        // Whoever comes there may come from anywhere.
+        api.listen = vec!["0.0.0.0:0".parse().expect("an address")];
+        api.tls = Some(files.clone());
+    });
+    let ask = |fields: &str| -> String {
+        let trust = Trust::with_authorities(&files.certificate).expect("a certificate");
+        let head =
+            format!("GET /api/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}\r\n");
+        world.runtime.block_on(async {
+            let (tcp, _) =
+                host_connect::connect("127.0.0.1", managed.at.port(), None).await.expect("it listens");
+            let mut tls = client(tcp, "localhost", trust).await.expect("it is the certificate's");
+            tls.write_all(head.as_bytes()).await.expect("it reads");
+            let mut answer = Vec::new();
+            let _ended = tls.read_to_end(&mut answer).await;
+            String::from_utf8(answer).expect("text")
+        })
+    };
+    assert!(ask("").starts_with("HTTP/1.1 401 "), "what is read here without a token is not for others");
+    assert!(ask(&format!("Authorization: Bearer {}\r\n", managed.token)).starts_with("HTTP/1.1 200 "));
+    let mut plain = TcpStream::connect(("127.0.0.1", managed.at.port())).expect("it listens");
+    plain.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    plain.write_all(b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("it reads");
+    let mut answer = Vec::new();
+    let _ended = plain.read_to_end(&mut answer);
+    assert!(!answer.starts_with(b"HTTP/"), "{answer:?}");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let open = std::fs::Permissions::from_mode(0o640);
+        std::fs::set_permissions(&files.key, open).expect("its owner may");
+        let mut api = ApiSettings::new(0, world.socket().with_file_name("api.token"));
+        api.tls = Some(files.clone());
+        let started =
+            ApiServer::start(&api, managed.manager.clone(), ApiHooks::default(), world.runtime.handle());
+        assert!(matches!(started.map(drop), Err(ApiError::Tls(why)) if why.contains("others can read it")));
+    }
+    world.end(managed);
+}
+
+#[test]
+fn the_api_listens_anew_at_its_place_while_what_was_accepted_goes_on() {
+    let world = World::new();
+    let managed = world.manage(vec![world.link("home", Vec::new())]);
+    let mut open = TcpStream::connect(managed.at).expect("it listens");
+    open.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let mut ask = || {
+        write!(open, "GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("it reads");
+        let mut answer = vec![0; 4096];
+        let count = open.read(&mut answer).expect("it answers");
+        String::from_utf8_lossy(&answer[..count]).into_owned()
+    };
+    assert!(ask().starts_with("HTTP/1.1 200 "));
+    world.runtime.block_on(managed.stop_listening());
+    assert!(TcpStream::connect(managed.at).is_err() && !world.socket().exists(), "both places are free");
+    let mut api = ApiSettings::new(managed.at.port(), world.socket().with_file_name("api.token"));
+    api.listen.truncate(1);
+    api.socket = Some(world.socket());
+    let second = ApiServer::start(&api, managed.manager.clone(), ApiHooks::default(), world.runtime.handle());
+    let second = second.expect("the same places");
+    assert_eq!(second.addresses(), [managed.at]);
+    assert!(ask().starts_with("HTTP/1.1 200 "), "by the one before");
+    assert_eq!(managed.call("GET", "/api/health", "").status, 200);
+    drop(second);
     world.end(managed);
 }

@@ -155,7 +155,7 @@ fn every_answer_is_as_the_description_says() {
             check(&document, operation, &foreign, &path);
         }
     }
-    assert_eq!((described, calls.len()), (31, 0));
+    assert_eq!((described, calls.len()), (34, 0));
     world.end(managed);
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use hvym_tunnel_manager::api::ApiServer;
+use hvym_tunnel_manager::api::{ApiHooks, ApiServer};
 use hvym_tunnel_manager::settings::ApiSettings;
 use hvym_tunnel_manager::settings_store::{
     SettingMistake, SettingsImportReport, SettingsRefusal, SettingsReport, SettingsStore,
@@ -143,8 +143,9 @@ fn a_manager_without_a_settings_file_says_so() {
     let world = World::new();
     let managed = world.manage(Vec::new());
     let settings = ApiSettings::new(0, world.socket().with_file_name("api.token"));
-    let server = ApiServer::start(&settings, managed.manager.clone(), None, world.runtime.handle())
-        .expect("a free port");
+    let server =
+        ApiServer::start(&settings, managed.manager.clone(), ApiHooks::default(), world.runtime.handle())
+            .expect("a free port");
     let at = server.addresses()[0];
     for (method, path, _) in ROUTES.into_iter().chain([("POST", "/api/v1/reload", "")]) {
         let token = &managed.token;

@@ -9,9 +9,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use hvym_tunnel_agent::settings::LinkSettings;
-use hvym_tunnel_agent::{Identity, RelayUrl, ServiceSpec};
+use hvym_tunnel_agent::{ConflictPolicy, Identity, RelayUrl, ServiceSpec};
 use hvym_tunnel_manager::TunnelManager;
-use hvym_tunnel_manager::api::ApiServer;
+use hvym_tunnel_manager::api::{ApiHooks, ApiServer};
 use hvym_tunnel_manager::health::CheckTiming;
 use hvym_tunnel_manager::settings::{
     ApiSettings, ManagedLinkSettings, ManagedService, ManagerPolicy, ManagerSettings,
@@ -89,8 +89,10 @@ impl World {
             compat: None,
             known_relays: None,
             names: Vec::new(),
+            has_own_relay: false,
             process_label: None,
             auto_start: true,
+            conflict: ConflictPolicy::Stay,
             observer: None,
             services,
         }
@@ -110,8 +112,9 @@ impl World {
         let mut api = ApiSettings::new(0, self.folder.join("api.token"));
         api.socket = Some(self.socket());
         change(&mut api);
+        let hooks = ApiHooks { settings: store(), narrate: None };
         let server =
-            ApiServer::start(&api, manager.clone(), store(), self.runtime.handle()).expect("a free port");
+            ApiServer::start(&api, manager.clone(), hooks, self.runtime.handle()).expect("a free port");
         let token = std::fs::read_to_string(&api.token_file).expect("a token").trim().to_owned();
         Managed { manager, at: server.addresses()[0], token, api: server }
     }
@@ -142,6 +145,11 @@ impl World {
 }
 
 impl Managed {
+    /// The API listens no more.
+    pub(crate) async fn stop_listening(&self) {
+        self.api.stop_listening().await;
+    }
+
     /// What a request with the token is answered.
     pub(crate) fn call(&self, method: &str, path: &str, content: &str) -> Answer {
         self.request(method, path, &[("Authorization", &format!("Bearer {}", self.token))], content)

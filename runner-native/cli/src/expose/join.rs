@@ -1,0 +1,164 @@
+//! `expose` beside a manager of the same user: its services are offered over the link that runs, instead of one of their own.
+
+use http::Method;
+use http_body_util::{BodyExt, Limited};
+use hvym_tunnel_agent::settings::LinkSettings;
+use hvym_tunnel_agent::{ServiceSpec, Signer};
+use hvym_tunnel_core::access::Access;
+use hvym_tunnel_manager::client::ApiAddress;
+use hvym_tunnel_manager::places;
+use serde_json::{Value, json};
+
+use super::ExposeOptions;
+use super::joined::{Joined, JoinedEnd};
+use crate::embedded::OwnRelay;
+use crate::exit::{Exit, ExitError};
+use crate::manager_client::absolute;
+use crate::report::{Report, Reporter};
+use crate::signals::StopSignals;
+
+/// The longest answer that says why it cannot be.
+const MAX_REFUSAL_BYTES: usize = 64 * 1024;
+
+/// Exposes everything by a manager, as long as one runs that can. `false`: there is none, or none any more.
+///
+/// # Errors
+/// Why the services are not offered, unless a person ended it.
+pub(super) async fn while_it_runs(
+    signer: &Signer,
+    options: &ExposeOptions,
+    reporter: &Reporter,
+    signals: &mut StopSignals,
+) -> Result<bool, ExitError> {
+    if !is_shareable(options) {
+        return Ok(false);
+    }
+    let mut was_joined = false;
+    while let Some(joined) = join(signer, options).await? {
+        was_joined = true;
+        match joined.run(signer, options, reporter, signals).await? {
+            JoinedEnd::Asked => return Ok(true),
+            // It may have another place for its API, and go on.
+            JoinedEnd::Left => {}
+        }
+    }
+    if was_joined {
+        let message = "the manager has ended; this goes on alone".to_owned();
+        reporter.tell(&Report::Notice { code: "manager_ended".to_owned(), message, hint: None });
+    }
+    Ok(false)
+}
+
+/// Whether nothing is wanted but services, on a link as it is by default: everything else needs an agent of its own.
+fn is_shareable(options: &ExposeOptions) -> bool {
+    let link = LinkSettings { relay: None, relay_address: None, ..options.link.clone() };
+    !options.alone
+        && options.api.is_none()
+        && options.compat.is_none()
+        && options.names.is_empty()
+        && options.process_label.is_none()
+        && !options.require_upstream
+        && options.inspect.is_none_or(|inspect| !inspect.is_asked_for)
+        && options.own_relay == OwnRelay::default()
+        && link == LinkSettings::default()
+        && options.services.iter().all(is_plain)
+}
+
+/// Whether a service has nothing but a name, a place, and somebody who may reach it.
+fn is_plain(service: &ServiceSpec) -> bool {
+    let mut plain = ServiceSpec::new(service.name.clone(), service.target.clone());
+    plain.access = service.access.clone();
+    plain == *service
+}
+
+/// `None`: no manager runs, or none with such a link.
+async fn join(signer: &Signer, options: &ExposeOptions) -> Result<Option<Joined>, ExitError> {
+    let Some(manager) = places::api_socket().map(ApiAddress::Socket) else { return Ok(None) };
+    let response = match manager.open(Method::POST, "/api/v1/join", Some(&request(signer, options))).await {
+        Ok(response) => response,
+        Err(error) => {
+            tracing::debug!(%error, "no manager is joined");
+            return Ok(None);
+        }
+    };
+    match response.status().as_u16() {
+        200 => Ok(Some(Joined::new(response.into_body()))),
+        status @ (400 | 409) => {
+            let body = Limited::new(response.into_body(), MAX_REFUSAL_BYTES).collect().await;
+            let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+            let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
+            let text =
+                answer["error"].as_str().unwrap_or("the manager that runs does not take it").to_owned();
+            let exit = if status == 409 { Exit::NameConflict } else { Exit::Config };
+            let hint = "choose another name with --service, or leave the manager out of it with --alone";
+            Err(ExitError::new(exit, text).with_hint(hint))
+        }
+        status => {
+            tracing::info!(status, "the manager that runs has no such link");
+            Ok(None)
+        }
+    }
+}
+
+fn request(signer: &Signer, options: &ExposeOptions) -> Value {
+    let services = options.services.iter().map(|service| {
+        let allow: Vec<_> = match &service.access {
+            Access::Private(allowed) => allowed.iter().map(|address| address.to_string()).collect(),
+            _ => Vec::new(),
+        };
+        json!({
+            "name": service.name.as_str(),
+            "target": absolute(&service.target.to_string()),
+            "private": !service.access.is_public(),
+            "allow": allow,
+        })
+    });
+    json!({
+        "relay": options.link.relay.as_ref().map(ToString::to_string),
+        "relay_address": options.link.relay_address.map(|address| address.to_string()),
+        "address": signer.address().to_string(),
+        "services": services.collect::<Vec<_>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inspect::InspectOptions;
+
+    fn options() -> ExposeOptions {
+        let target = "3000".parse().expect("a target");
+        ExposeOptions::new(ServiceSpec::new("web".parse().expect("a name"), target))
+    }
+
+    #[test]
+    fn what_needs_an_agent_of_its_own_is_not_shared() {
+        assert!(is_shareable(&options()));
+        let mut private = options();
+        private.services[0].access = Access::Private([].into());
+        assert!(is_shareable(&private), "who may reach it is said");
+        let changes: [fn(&mut ExposeOptions); 8] = [
+            |options| options.api = Some(([127, 0, 0, 1], 8765).into()),
+            |options| options.alone = true,
+            |options| options.names.push("cool".to_owned()),
+            |options| options.require_upstream = true,
+            |options| options.services[0].filter.cors_preflight = true,
+            |options| options.link.retry.no_retry = true,
+            |options| options.own_relay.port = Some(0),
+            |options| {
+                let at = ([127, 0, 0, 1], 4300).into();
+                options.inspect = Some(InspectOptions { at, private: false, is_asked_for: true });
+            },
+        ];
+        for (number, change) in changes.into_iter().enumerate() {
+            let mut options = options();
+            change(&mut options);
+            assert!(!is_shareable(&options), "{number}");
+        }
+        let mut relay = options();
+        relay.link.relay = Some("tunnel.example".parse().expect("a relay"));
+        let asked = request(&hvym_tunnel_agent::Identity::generate().expect("entropy").into(), &relay);
+        let expected = (&"wss://tunnel.example/connect".into(), &"http://localhost:3000".into());
+        assert_eq!((&asked["relay"], &asked["services"][0]["target"]), expected);
+    }
+}

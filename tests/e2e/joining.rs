@@ -1,0 +1,158 @@
+//! `expose` beside a manager of the same user, and without one: what a person sees is the same.
+
+use hvym_tunnel_tests::Key;
+use hvym_tunnel_tests::http::{Conversation, Origin};
+use hvym_tunnel_tests::program::{Home, Program};
+use hvym_tunnel_tests::tunnel::{Relay, host_of, request};
+use rustix::process::Signal;
+use serde_json::Value;
+
+/// A relay, and a home whose manager serves `web` there.
+struct World {
+    relay: Relay,
+    home: Home,
+    origin: Origin,
+    manager: Program,
+    web: String,
+}
+
+impl World {
+    fn new(seed: u8) -> Self {
+        let (relay, home) = (Relay::start(&[]), Home::of(&Key::from_seed([seed; 32])));
+        let origin = Origin::saying(b"hello");
+        let bind = format!("web={}", origin.port);
+        let url = relay.url();
+        let mut manager =
+            home.start(&["manager", "--json", "--api-port", "0", "--relay", &url, "--bind", &bind]);
+        let web = text(&manager.event("ready"), "url");
+        Self { relay, home, origin, manager, web }
+    }
+
+    /// `expose`, in another terminal of the same user.
+    fn expose(&self, service: &str, arguments: &[&str]) -> Program {
+        let (target, url) = (self.origin.port.to_string(), self.relay.url());
+        let command = ["expose", &target, "--service", service, "--relay", &url];
+        self.home.start(&[&command, arguments].concat())
+    }
+
+    fn visit(&self, url: &str) -> u16 {
+        visit(&self.relay, url)
+    }
+
+    /// The names of the manager's services.
+    fn services(&self) -> Vec<String> {
+        let output = self.home.command(&["status", "--json"]).output().expect("the program starts");
+        let status: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let services = status["services"].as_array().expect("a list");
+        services.iter().map(|service| text(service, "name")).collect()
+    }
+}
+
+fn visit(relay: &Relay, url: &str) -> u16 {
+    let mut visitor = Conversation::dial(relay.port);
+    visitor.send(request(host_of(url), "GET", "/a?secret", &[])).expect("the relay reads");
+    visitor.head().expect("it answers").status()
+}
+
+fn text(event: &Value, name: &str) -> String {
+    event[name].as_str().unwrap_or_else(|| panic!("no {name} in {event}")).to_owned()
+}
+
+/// The names of an event's members, and what does not differ from run to run.
+fn shape(event: &Value) -> (Vec<String>, [Value; 5]) {
+    let members = event.as_object().expect("an object").keys().cloned().collect();
+    (members, ["service", "target", "method", "path", "status"].map(|name| event[name].clone()))
+}
+
+#[test]
+fn two_terminals_share_one_link_and_each_sees_what_it_would_alone() {
+    let mut world = World::new(80);
+    let mut docs = world.expose("docs", &["--json"]);
+    let ready = docs.event("ready");
+    assert_eq!(visit(&world.relay, &text(&ready, "url")), 200);
+    let asked = docs.event("request");
+    assert_eq!(world.services(), ["web", "docs"]);
+    assert_eq!(world.manager.event("bound")["url"], ready["url"]);
+    // The relay has one agent of this identity, and not two.
+    assert!(!world.relay.program.transcript().contains("agent_left"), "{:?}", world.relay.program);
+    assert_eq!(world.relay.program.transcript().matches("\"agent_joined\"").count(), 1);
+
+    let alone = Home::of(&Key::from_seed([81; 32]));
+    let (target, url) = (world.origin.port.to_string(), world.relay.url());
+    let mut lone = alone.start(&["expose", &target, "--service", "docs", "--relay", &url, "--json"]);
+    let lone_ready = lone.event("ready");
+    assert_eq!(shape(&ready), shape(&lone_ready));
+    assert_eq!(visit(&world.relay, &text(&lone_ready, "url")), 200);
+    assert_eq!(shape(&asked), shape(&lone.event("request")));
+
+    docs.signal(Signal::TERM);
+    assert_eq!(docs.event("stopped")["reason"], "as asked");
+    assert_eq!(docs.code(), 0, "{docs:?}");
+    let mut again = world.expose("docs", &["--json"]);
+    assert_eq!(again.event("ready")["url"], ready["url"], "the name is free again");
+    again.kill();
+    let mut third = world.expose("docs", &["--json"]);
+    assert_eq!(third.event("ready")["url"], ready["url"], "also after a kill");
+    assert_eq!(world.visit(&world.web), 200, "the manager's own service goes on");
+}
+
+#[test]
+fn a_person_sees_the_same_lines_joined_and_alone() {
+    let world = World::new(82);
+    let mut joined = world.expose("docs", &[]);
+    let mut alone = world.expose("other", &["--alone"]);
+    // The address alone, then a line for each request.
+    let lines = [&mut joined, &mut alone].map(|program| {
+        let url = program.line();
+        assert_eq!(world.visit(&url), 200);
+        let line = program.line();
+        let words = line.split_whitespace().filter(|word| !word.contains(':') && !word.ends_with("ms"));
+        (url.replace("docs--", "").replace("other--", ""), words.map(str::to_owned).collect::<Vec<_>>())
+    });
+    assert_eq!(lines[0], lines[1]);
+    for mut program in [joined, alone] {
+        program.signal(Signal::INT);
+        assert_eq!(program.code(), 0, "{program:?}");
+    }
+}
+
+#[test]
+fn the_end_of_the_manager_is_told_and_what_was_joined_goes_on_alone() {
+    let mut world = World::new(83);
+    let mut docs = world.expose("docs", &["--json"]);
+    let url = text(&docs.event("ready"), "url");
+    world.manager.kill();
+    assert_eq!(docs.event("told")["code"], "manager_ended");
+    assert_eq!(text(&docs.event("ready"), "url"), url);
+    assert_eq!(world.visit(&url), 200);
+    docs.signal(Signal::TERM);
+    assert_eq!(docs.code(), 0, "{docs:?}");
+}
+
+#[test]
+fn a_name_that_the_manager_has_is_refused_in_words() {
+    let world = World::new(84);
+    let mut second = world.expose("web", &["--json"]);
+    let error = second.event("error");
+    assert_eq!((error["exit"].as_u64(), second.code()), (Some(5), 5));
+    assert!(text(&error, "message").contains("has a service web"), "{error}");
+    assert!(text(&error, "hint").contains("--alone"), "{error}");
+    assert_eq!(world.visit(&world.web), 200);
+}
+
+#[test]
+fn another_identity_or_relay_is_not_shared() {
+    let world = World::new(85);
+    let other = Relay::start(&[]);
+    let (target, url) = (world.origin.port.to_string(), other.url());
+    let mut elsewhere = world.home.start(&["expose", &target, "--relay", &url, "--json"]);
+    let ready = elsewhere.event("ready");
+    assert_eq!(visit(&other, &text(&ready, "url")), 200);
+    assert_eq!(world.services(), ["web"]);
+    let key = world.home.path("other.key");
+    std::fs::write(&key, Key::from_seed([86; 32]).secret()).expect("a folder takes a file");
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("it is ours");
+    let mut somebody = world.expose("docs", &["--identity", key.to_str().expect("text"), "--json"]);
+    somebody.event("ready");
+    assert_eq!(world.services(), ["web"]);
+}
