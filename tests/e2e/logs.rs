@@ -110,7 +110,7 @@ fn what_happens_is_kept_for_its_owner_alone_and_without_anything_secret() {
     let mut asked = Conversation::dial(managed.api);
     let fields = ["Authorization: Bearer of-bad-news"];
     asked.send(request("localhost", "GET", "/api/status?token=hunter2", &fields)).expect("it reads");
-    assert_eq!(asked.head().expect("an answer").status(), 200);
+    assert_eq!(asked.head().expect("an answer").status(), 401, "a wrong token is refused");
     let (agent, api) = (managed.log("agent.log"), managed.log("api.log"));
     let agent_text = once_it_says(&agent, " INFO request ");
     let api_text = once_it_says(&api, "path=\"/api/status\"");

@@ -12,7 +12,7 @@ use hvym_tunnel_core::dialect::MUX_YAMUX;
 use hvym_tunnel_core::handshake::Endpoint;
 use hvym_tunnel_core::machine::Machine;
 use hvym_tunnel_core::reason::DownReason;
-use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_core::stellar::{Address, SigningInput};
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::dial_error::{DialError, DialProblem};
@@ -263,6 +263,12 @@ impl AgentRunner {
         }))
     }
 
+    fn sign(&mut self, input: &SigningInput) {
+        if let Some(answer) = self.signatures.ask(input.reissued(self.shared.clock.wall().unix)) {
+            self.handle_signature(answer);
+        }
+    }
+
     fn handle_signature(&self, (input, signature): Answer) {
         self.shared.agent.with(|agent, now| agent.handle_signature(&input, signature, now));
     }
@@ -294,12 +300,7 @@ impl AgentRunner {
                 self.dialling =
                     Dialling { attempt: Some((target.attempt, self.dial(target))), ..Dialling::default() };
             }
-            MachineEvent::Sign(input) => {
-                let input = input.reissued(self.shared.clock.wall().unix);
-                if let Some(answer) = self.signatures.ask(input) {
-                    self.handle_signature(answer);
-                }
-            }
+            MachineEvent::Sign(input) => self.sign(&input),
             MachineEvent::Up(endpoint) => self.on_up(endpoint)?,
             MachineEvent::Bound { service, url } => {
                 self.answered(|status, now| status.handle_bound(service, url, now))?;

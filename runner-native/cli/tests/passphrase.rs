@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -39,6 +39,16 @@ impl Drop for Home {
     }
 }
 
+/// A program that does not outlive the test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _status = self.0.wait();
+    }
+}
+
 /// Runs the program on a terminal of its own, and answers each of these prompts. Returns the exit code and all that was shown.
 fn typed(home: &Home, arguments: &[&str], answers: &[(&str, &str)]) -> (Option<i32>, String) {
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
@@ -46,8 +56,8 @@ fn typed(home: &Home, arguments: &[&str], answers: &[(&str, &str)]) -> (Option<i
     let side = ptsname(&ours, Vec::new()).expect("a name").into_string().expect("text");
     let theirs = File::options().read(true).write(true).open(side).expect("the other end");
     let stdio = || Stdio::from(theirs.try_clone().expect("a second handle"));
-    let mut child =
-        home.command(arguments).stdin(stdio()).stdout(stdio()).stderr(stdio()).spawn().expect("setsid");
+    let child = home.command(arguments).stdin(stdio()).stdout(stdio()).stderr(stdio()).spawn();
+    let mut child = Ended(child.expect("setsid"));
     let (mut ours, mut shown, mut answers) = (File::from(ours), String::new(), answers.iter());
     let (mut next, mut seen) = (answers.next(), 0);
     let deadline = Instant::now() + PATIENCE;
@@ -60,7 +70,7 @@ fn typed(home: &Home, arguments: &[&str], answers: &[(&str, &str)]) -> (Option<i
             let mut room = [0; 4096];
             let count = ours.read(&mut room).expect("the terminal lives");
             shown.push_str(&String::from_utf8_lossy(&room[..count]));
-        } else if let Some(status) = child.try_wait().expect("our child") {
+        } else if let Some(status) = child.0.try_wait().expect("our child") {
             let modes = tcgetattr(&theirs).expect("a terminal").local_modes;
             assert!(modes.contains(LocalModes::ICANON | LocalModes::ECHO), "the terminal is not as it was");
             assert!(next.is_none(), "it did not ask {next:?}: {shown}");
