@@ -129,7 +129,7 @@ fn standard_output_and_a_file_that_was_moved_away_are_written_too() {
     assert_eq!(relay.program.code(), 0);
 
     let home = Home::new();
-    let program = home.start(&["relay", "--listen", "0", "--access-log", "-", "--url-file", "url"]);
+    let program = home.start(&["relay", "--listen", "0", "--access-log", "-"]);
     let mut program = program;
     let first = program.line();
     let port =

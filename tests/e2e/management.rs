@@ -29,9 +29,20 @@ fn relay(arguments: &[&str]) -> (Relay, u16) {
 
 /// The response at `port` to a request with these fields and this content.
 fn ask(port: u16, method: &str, path: &str, fields: &[&str], content: &str) -> (Head, String) {
+    ask_for("localhost", port, (method, path), fields, content)
+}
+
+/// The same, for this host.
+fn ask_for(
+    host: &str,
+    port: u16,
+    (method, path): (&str, &str),
+    fields: &[&str],
+    content: &str,
+) -> (Head, String) {
     let mut connection = Conversation::dial(port);
     let length = format!("Content-Length: {}", content.len());
-    let text = request("localhost", method, path, &[fields, &["Connection: close", &length]].concat());
+    let text = request(host, method, path, &[fields, &["Connection: close", &length]].concat());
     connection.send(text + content).expect("it reads");
     let head = connection.head().unwrap_or_else(|error| panic!("{method} {path}: {error}"));
     let body = connection.body(&head).expect("a whole answer");
@@ -58,7 +69,7 @@ fn metrics_are_what_happened_and_need_the_operators_key_where_visitors_come() {
     let (relay, port) = relay(&[]);
     let agent = Agent::start(&relay, origin.port, &["--service", "web"]);
     for path in ["/", "/", "/", "/lost"] {
-        ask(relay.port, "GET", path, &[&format!("Host: {}", agent.host())], "");
+        ask_for(agent.host(), relay.port, ("GET", path), &[], "");
     }
     let banned = Key::from_seed([92; 32]);
     let (code, _) = admin(&relay, &["ban", &banned.address().to_string()]);
@@ -235,8 +246,15 @@ fn a_drain_ends_the_relay_when_what_is_under_way_is_over_and_says_so_to_whoever_
     visitor.send(request(agent.host(), "GET", "/", &[])).expect("the relay reads");
     arrivals.recv().expect("the request");
     assert_eq!(admin(&relay, &["drain", "--for", "60s"]).0, 0);
-    let (head, text) = ask(port, "GET", "/readyz", &[], "");
-    assert_eq!((head.status(), text.starts_with("not ready")), (503, true), "{text}");
+    // The drain begins a moment after it was asked for.
+    let deadline = std::time::Instant::now() + hvym_tunnel_tests::program::PATIENCE;
+    loop {
+        let (head, text) = ask(port, "GET", "/readyz", &[], "");
+        if (head.status(), text.starts_with("not ready")) == (503, true) {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{text}");
+    }
     assert_eq!(ask(port, "GET", "/healthz", &[], "").0.status(), 200);
     finish.send(()).expect("the service waits");
     let head = visitor.head().expect("an answer");
@@ -266,8 +284,8 @@ fn a_banned_network_has_neither_visitors_nor_agents_and_stays_banned() {
     let relay = Relay::start(&proxied);
     let agent = Agent::start(&relay, origin.port, &[]);
     let visit = |relay: &Relay, from: &str| {
-        let fields = [format!("Host: {}", agent.host()), format!("X-Forwarded-For: {from}")];
-        ask(relay.port, "GET", "/", &fields.each_ref().map(String::as_str), "").0.status()
+        let from = format!("X-Forwarded-For: {from}");
+        ask_for(agent.host(), relay.port, ("GET", "/"), &[&from], "").0.status()
     };
     assert_eq!(visit(&relay, "192.0.2.7"), 200);
     assert_eq!(admin(&relay, &["ban", "192.0.2.0/24", "--reason", "flood"]).0, 0);

@@ -31,7 +31,7 @@ pub(crate) type ApiResponse = Response<Bytes>;
 
 /// Who asks.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Requester {
+pub(crate) enum ApiCaller {
     /// The operator: by the key, or by a socket that nobody else can open.
     Operator,
     /// Whoever reaches the listener for operators.
@@ -41,7 +41,7 @@ pub(crate) enum Requester {
 /// Answers one request.
 pub(crate) async fn answer(
     state: &Arc<RelayState>,
-    caller: Requester,
+    caller: ApiCaller,
     request: Request<Bytes>,
 ) -> ApiResponse {
     match find(request.method(), request.uri().path()) {
@@ -56,7 +56,7 @@ pub(crate) async fn answer(
             }
             answer
         }
-        Found::Route(route, _) if route.level == Level::Operator && caller != Requester::Operator => {
+        Found::Route(route, _) if route.level == Level::Operator && caller != ApiCaller::Operator => {
             let mut answer = error(StatusCode::UNAUTHORIZED, "the operator's key is needed");
             answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             answer

@@ -11,7 +11,7 @@ use hyper::body::Body;
 use super::credential::{Asker, Refused};
 use super::json;
 use crate::http1::request_body::RequestBody;
-use crate::management::{self, MAX_CONTENT_BYTES, Requester};
+use crate::management::{self, ApiCaller, MAX_CONTENT_BYTES};
 use crate::self_probe::ALIVE_PATH;
 use crate::upstream::response_body::{Answer, ResponseBody};
 use crate::visitor::Visitor;
@@ -47,7 +47,7 @@ pub(super) async fn answer(visitor: &Visitor, request: Request<RequestBody>) -> 
         }
         None => return json::detail(StatusCode::REQUEST_TIMEOUT, "the content did not arrive in time"),
     };
-    let caller = if is_open { Requester::Anyone } else { Requester::Operator };
+    let caller = if is_open { ApiCaller::Anyone } else { ApiCaller::Operator };
     let answer = management::answer(&visitor.state, caller, Request::from_parts(head, body)).await;
     answer.map(|body| ResponseBody::Whole(Full::new(body)))
 }

@@ -23,7 +23,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 
-use super::{ApiResponse, Requester, answer, error};
+use super::{ApiCaller, ApiResponse, answer, error};
 use crate::http1::auth::bearer;
 use crate::relay_state::RelayState;
 
@@ -127,7 +127,7 @@ async fn serve(
 
 async fn respond(state: &Arc<RelayState>, peer: Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let caller = match peer {
-        Peer::SameUser => Ok(Requester::Operator),
+        Peer::SameUser => Ok(ApiCaller::Operator),
         Peer::Address(ip) => caller(state, ip, request.headers()),
     };
     let answer = match caller {
@@ -147,9 +147,9 @@ async fn respond(state: &Arc<RelayState>, peer: Peer, request: Request<Incoming>
 }
 
 /// Who asks, by the key. One that is wrong is not taken for none.
-fn caller(state: &Arc<RelayState>, from: IpAddr, fields: &HeaderMap) -> Result<Requester, ApiResponse> {
+fn caller(state: &Arc<RelayState>, from: IpAddr, fields: &HeaderMap) -> Result<ApiCaller, ApiResponse> {
     let key = fields.get(API_KEY).map(HeaderValue::as_bytes).or_else(|| bearer(fields).map(str::as_bytes));
-    let Some(key) = key else { return Ok(Requester::Anyone) };
+    let Some(key) = key else { return Ok(ApiCaller::Anyone) };
     if let Err(wait) = state.guesses.check(from, state.clock.now()) {
         let mut answer = error(StatusCode::TOO_MANY_REQUESTS, "too many wrong keys came from there: wait");
         // Rounded up, so that whoever keeps to it is not too early.
@@ -157,7 +157,7 @@ fn caller(state: &Arc<RelayState>, from: IpAddr, fields: &HeaderMap) -> Result<R
         return Err(answer);
     }
     if state.is_operator(key) {
-        return Ok(Requester::Operator);
+        return Ok(ApiCaller::Operator);
     }
     state.handle_wrong_key(from, "a key for the management API");
     Err(error(StatusCode::UNAUTHORIZED, "this is not the operator's key"))
