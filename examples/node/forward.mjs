@@ -7,7 +7,7 @@ import { Identity, Tunnel } from "hvym-tunnel";
 const [relay, ...targets] = process.argv.slice(2);
 const secret = process.env.HVYM_TUNNEL_SECRET;
 const identity = secret ? Identity.fromSecret(secret) : Identity.generate();
-// Node.js has one of its own from version 22 on, as Deno and Bun have.
+// Node.js has one of its own from version 22 on.
 const WebSocket = globalThis.WebSocket ?? (await import("ws")).WebSocket;
 
 const tunnel = await Tunnel.connect({ relay, identity, WebSocket });
@@ -17,3 +17,5 @@ for (const [index, target] of targets.entries()) {
   console.log(await tunnel.forward(name, target));
 }
 process.once("SIGINT", () => tunnel.close());
+await tunnel.closed;
+process.exit();

@@ -407,7 +407,7 @@ export class Tunnel extends EventTarget {
   /**
    * One tunnel for all pages of this origin, in a shared worker: the relay sees one connection, and it lives as long as any page
    * that uses it. The identity has to be one that the browser keeps.
-   * @throws {TunnelError} `unsupported` in a browser without shared workers, or why it cannot be connected
+   * @throws {TunnelError} `unsupported` in a browser without shared workers, or, as WebKit, without keys in them; or why it cannot be connected
    */
   static shared(options: TunnelOptions & { signal?: AbortSignal }): Promise<SharedTunnel>;
   /** What it is doing. */

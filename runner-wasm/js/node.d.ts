@@ -3,7 +3,7 @@ import type { ServeOptions, TunnelOptions } from "./index.js";
 
 export * from "./index.js";
 
-/** A {@link PageTunnel} of a program for Node.js, Deno or Bun. */
+/** A {@link PageTunnel} of a program for Node.js. */
 export class Tunnel extends PageTunnel {
   static connect(options: TunnelOptions & { signal?: AbortSignal }): Promise<Tunnel>;
   /**

@@ -1,4 +1,4 @@
-// The package outside browsers: for Node.js, Deno and Bun, which read the module from the disk and reach local services.
+// The package outside browsers: for Node.js, where the module is read from the disk and local services are reached.
 
 import { readFile } from "node:fs/promises";
 

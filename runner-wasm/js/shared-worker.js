@@ -119,6 +119,10 @@ class Page {
 /** Connects a tunnel, whose events go to all of its pages. */
 async function begin(entry, { relay, relayAddress, name }) {
   const identity = await identityNamed(name);
+  // WebKit gives `null` for a record with a key, which it shows to pages alone.
+  if (identity === null) {
+    throw new TunnelError("unsupported", "this browser shows its keys to no shared worker", "use Tunnel.connect()");
+  }
   if (identity === undefined) throw new TunnelError("forgotten", "this identity was forgotten");
   const tunnel = new Tunnel({ relay, relayAddress, identity });
   entry.tunnel = tunnel;

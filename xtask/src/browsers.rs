@@ -55,7 +55,7 @@ pub(crate) fn run() -> Result<()> {
     tests.env("HVYM_TUNNEL_PACKAGE", std::path::absolute(target().join("package"))?);
     let status = tests.status().with_context(|| format!("{tests:?}"))?;
     let mut page = HEAD.to_owned();
-    page += &format!("\nWith {}.\n", versions().join(", "));
+    page += &format!("\nWith {}, and the MiniBrowser of WebKitGTK.\n", versions().join(", "));
     for (name, text) in TABLES {
         let rows = rows(&folder, name)?;
         let rows = if name == "bundlers" { rows } else { turned(&rows) };
@@ -91,8 +91,5 @@ fn versions() -> Vec<String> {
         let text = text.split(" built").next().unwrap_or_default().to_owned();
         Some(format!("{name}{text}"))
     };
-    [("chromium", ""), ("firefox-esr", ""), ("WebKitWebDriver", ""), ("node", "Node.js ")]
-        .into_iter()
-        .filter_map(said)
-        .collect()
+    [("chromium", ""), ("firefox-esr", ""), ("node", "Node.js ")].into_iter().filter_map(said).collect()
 }

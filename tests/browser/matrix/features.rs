@@ -7,7 +7,7 @@ use hvym_tunnel_tests::tunnel::{Relay, host_of, request};
 use serde_json::Value;
 
 use super::super::page::package;
-use super::{Row, folder};
+use super::Row;
 
 /// What `features.js` says of an engine, and then a visitor of the page; nothing is checked where there is no such browser.
 fn row(engine: Engine) {
@@ -60,7 +60,5 @@ fn chromium_does_all_of_it() {
 
 #[test]
 fn webkit_does_what_chromium_does() {
-    if folder().is_some() {
-        row(Engine::WebKit);
-    }
+    row(Engine::WebKit);
 }

@@ -25,8 +25,6 @@ fn runtimes() -> Vec<(&'static str, PathBuf)> {
         let more = installed::more().map(|folder| folder.join("node_modules"));
         let program = |name: &str| more.as_ref().map(|modules| modules.join(name));
         found.extend(program("node-22/bin/node").map(|path| ("Node.js 22", path)));
-        found.extend(program(".bin/deno").map(|path| ("Deno", path)));
-        found.extend(program(".bin/bun").map(|path| ("Bun", path)));
     }
     found
 }
@@ -34,9 +32,6 @@ fn runtimes() -> Vec<(&'static str, PathBuf)> {
 /// A script in a runtime that may do everything, with `more` after its name.
 fn script(runtime: &Path, folder: &Path, name: &str, seed: u8, more: &[&str]) -> Command {
     let mut command = Command::new(runtime);
-    if runtime.ends_with("deno") {
-        command.args(["run", "--allow-all", "--quiet"]);
-    }
     command.arg(folder.join(name)).args(more).current_dir(folder);
     command.env("HVYM_TUNNEL_SECRET", Key::from_seed([seed; 32]).secret().trim());
     command.env("NO_COLOR", "1");

@@ -18,6 +18,7 @@ pub(super) const FILES: &[(&str, &[u8])] = &[
     ("http.js", include_bytes!("../../sign-in/http.js.gz")),
     ("identity.js", include_bytes!("../../sign-in/identity.js.gz")),
     ("load.js", include_bytes!("../../sign-in/load.js.gz")),
+    ("page.js", include_bytes!("../../sign-in/page.js.gz")),
     ("pool.js", include_bytes!("../../sign-in/pool.js.gz")),
     ("runner.js", include_bytes!("../../sign-in/runner.js.gz")),
     ("runner_bg.wasm", include_bytes!("../../sign-in/runner_bg.wasm.gz")),
