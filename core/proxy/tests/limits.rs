@@ -246,3 +246,26 @@ fn a_rate_limit_takes_a_burst_and_then_so_many_a_second() {
     let mut none = RateLimiter::new(VisitorRate { per_second: 0, burst: 0 }, start);
     assert!(!none.take(start) && !none.take(start + Duration::from_secs(60)));
 }
+
+#[test]
+fn what_a_visitor_still_uses_of_a_service_counts_when_some_of_it_is_over() {
+    let mut limits = Limits::new(CONFIG);
+    enter(&mut limits, "192.0.2.1", "web", Use::Request, 3);
+    limits.leave(who("192.0.2.1"), &"web", Use::Request);
+    enter(&mut limits, "192.0.2.1", "web", Use::Request, 1);
+    let above = limits.enter(who("192.0.2.1"), &"web", Use::Request, at(0));
+    assert_eq!(above, Err(LimitError::VisitorRequests));
+}
+
+#[test]
+fn other_limits_count_from_now_on_and_take_nothing_from_what_is_under_way() {
+    let mut limits = Limits::new(CONFIG);
+    enter(&mut limits, "192.0.2.1", "web", Use::Request, 3);
+    limits.set_config(VisitorLimitsConfig { visitor: VisitorShare { service_requests: 2, ..SHARE }, ..CONFIG });
+    let mut again = || limits.enter(who("192.0.2.1"), &"web", Use::Request, at(0));
+    assert_eq!(again(), Err(LimitError::VisitorRequests));
+    for _ in 0..2 {
+        limits.leave(who("192.0.2.1"), &"web", Use::Request);
+    }
+    enter(&mut limits, "192.0.2.1", "web", Use::Request, 1);
+}

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use hvym_http1::{HeadError, MAX_HEAD_BYTES, RequestError};
-use hvym_proxy::{Closing, ExchangeError, HeadRefusal, ProxyConfig};
+use bytes::Bytes;
+use hvym_http1::{HeadError, MAX_HEAD_BYTES, RequestError, ResponseHead};
+use hvym_proxy::{Closing, ExchangeError, HeadRefusal, LocalBody, ProxyConfig};
 
 use crate::rig::{GET, Rig, Said};
 
@@ -105,6 +106,12 @@ fn a_service_may_take_so_long_to_begin_its_answer() {
     rig.answer("HTTP/1.1 102 Processing\r\n\r\n");
     let late = [Said::Released(false), Said::Failed(ExchangeError::ResponseTimeout)];
     assert_eq!(at(&mut rig, 500), late);
+    // A head that comes in pieces is a sign of life.
+    let mut slow = self::rig();
+    slow.visit(GET);
+    slow.wait(400);
+    slow.answer("HTTP/1.1 200 OK\r\n");
+    assert_eq!(at(&mut slow, 500), late);
     // And for as long as it likes to go on.
     let mut begun = self::rig();
     begun.visit(GET);
@@ -151,6 +158,20 @@ fn a_visitor_that_has_ended_its_half_is_given_up_when_nothing_passes_for_so_long
     rig.answer("d");
     let cut = [Said::Released(false), Said::Finished, Said::Closed(Closing::Reset)];
     assert_eq!(at(&mut rig, 600), cut);
+}
+
+#[test]
+fn a_visitor_that_has_ended_its_half_gets_what_the_runner_streams_for_as_long_as_that_lasts() {
+    let mut rig = rig();
+    rig.connects = false;
+    rig.visit(GET);
+    rig.exchange.respond(ResponseHead::new(200, "OK"), LocalBody::Streamed, rig.now).expect("a head");
+    rig.end_visitor();
+    rig.wait(599);
+    rig.exchange.send_local_body(Bytes::from("x"), rig.now);
+    assert_eq!(rig.deadline(), Some(400), "the visitor is waited for, who has what was sent before");
+    rig.run();
+    assert_eq!(rig.deadline(), Some(600));
 }
 
 #[test]

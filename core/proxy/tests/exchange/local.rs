@@ -69,6 +69,11 @@ fn the_runner_may_answer_itself_in_the_framing_that_the_visitor_reads() {
         rig.visit(request);
         assert_eq!(respond(&mut rig, status, length, "ok"), expected, "{request}");
     }
+    // Also one that was announced, and came without being waited for.
+    let mut hasty = Rig::new();
+    hasty.connects = false;
+    hasty.visit(POST.replace("Content-Length", "Expect: 100-continue\r\nContent-Length") + "hello");
+    assert!(!respond(&mut hasty, 503, LocalBody::Length(2), "ok").contains("close"));
     // A body that is there already is read over, and the connection goes on.
     let mut rig = Rig::new();
     rig.connects = false;
@@ -92,4 +97,16 @@ fn the_runner_reads_a_body_as_payload_and_asks_for_it_by_reading() {
     assert_eq!(body(), Some(RequestBody::Data(Bytes::from("ab"))));
     assert_eq!(body(), Some(RequestBody::Trailers(Bytes::from("X-A: 1\r\n"))));
     assert_eq!((body(), body()), (Some(RequestBody::End), None));
+}
+
+#[test]
+fn the_length_that_a_head_of_the_runner_names_is_replaced_by_its_framing() {
+    let mut rig = Rig::new();
+    rig.connects = false;
+    rig.visit(GET);
+    let mut head = ResponseHead::new(200, "OK");
+    head.headers.push("Content-Length", Bytes::from("7"));
+    rig.exchange.respond(head, LocalBody::Streamed, rig.now).expect("a head");
+    rig.run();
+    assert_eq!(rig.seen(), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
 }

@@ -90,3 +90,17 @@ fn a_visitor_who_reads_below_the_minimum_rate_is_cut_where_that_is_demanded() {
     assert!(slower.is_some_and(|second| second > 40), "the pause is used up little by little: {slower:?}");
     assert!(slowest.is_some_and(|second| (5..8).contains(&second)), "{slowest:?}");
 }
+
+#[test]
+fn a_visitor_who_has_read_everything_is_not_blamed_for_a_slow_service() {
+    let mut rig = Rig::with(CONFIG);
+    rig.visit("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    rig.exchange.set_rate_enforced(true);
+    rig.answer("HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n");
+    rig.drained();
+    for second in 1..=100 {
+        rig.wait(1000);
+        rig.answer("x");
+        assert_eq!(rig.drained(), [], "second {second}");
+    }
+}

@@ -328,6 +328,32 @@ fn a_request_of_a_lost_session_goes_to_another_and_to_so_many_at_most() {
 }
 
 #[test]
+fn a_request_whose_answer_had_begun_is_not_sent_again() {
+    let mut rig = Rig::new();
+    rig.visit(GET);
+    rig.answer(OK);
+    rig.visit(GET);
+    rig.drained();
+    rig.answer("HTTP/1.1 2");
+    rig.end_service();
+    assert_eq!(rig.drained().last(), Some(&Said::Failed(ExchangeError::BadResponse)));
+    assert_eq!(rig.service.len(), 1);
+}
+
+#[test]
+fn what_a_service_that_takes_nothing_more_was_to_get_is_discarded_and_its_answer_passes() {
+    let mut rig = Rig::new();
+    rig.visit(POST);
+    rig.service_reads = false;
+    rig.visit("hel");
+    rig.exchange.handle_service_write_closed();
+    assert!(rig.exchange.service_output().is_none(), "nobody takes it");
+    rig.answer(OK);
+    assert!(rig.seen().starts_with("HTTP/1.1 200 OK"));
+    assert!(rig.pooled.is_none());
+}
+
+#[test]
 fn a_connection_is_reused_only_after_a_complete_exchange_and_nothing_beyond_it() {
     for (request, answer, is_reusable) in [
         (GET, OK.to_owned(), true),

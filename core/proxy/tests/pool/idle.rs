@@ -176,3 +176,17 @@ fn ids_of_idle_connections_are_never_used_twice() {
         (0..5).filter_map(|conn| pool.put(returned(conn, ALICE, SAFE), at(0))).collect();
     assert_eq!(ids.len(), 5);
 }
+
+#[test]
+fn idle_connections_of_several_services_expire_each_in_its_time() {
+    let mut pool = pool(|config| config.idle_limit = Duration::from_secs(30));
+    for (conn, service, second) in [(1, "a", 0), (2, "b", 5), (3, "c", 10)] {
+        pool.put(Returned { service: Arc::from(service), ..returned(conn, ALICE, SAFE) }, at(second * 1000));
+    }
+    for (conn, second) in [(1, 30), (2, 35), (3, 40)] {
+        assert_eq!(pool.poll_timeout(), Some(at(second * 1000)));
+        pool.handle_timeout(at(second * 1000));
+        assert_eq!(closed(&mut pool), [conn]);
+    }
+    assert_eq!(pool.poll_timeout(), None);
+}
