@@ -132,6 +132,15 @@ impl Bundle {
         self.members.iter().filter(|member| member.is_steady()).count()
     }
 
+    /// Whether a stream had better be opened anew than kept on the link `id` for another request: another link has little to
+    /// carry, and this one much. What is kept is used before a stream is opened, and streams do not move.
+    pub(crate) fn is_crowded(&self, id: u32, now: Instant) -> bool {
+        let Some(own) = self.get(id).map(|member| member.traffic.recent(now)) else { return false };
+        let steady = self.members.iter().filter(|member| member.is_steady() && member.id != id);
+        let least = steady.map(|member| member.traffic.recent(now)).min();
+        least.is_some_and(|least| own > 2 * least + TRAFFIC_STEP)
+    }
+
     /// Opens a stream on the link with the least traffic, then the fewest streams. One that is to be replaced is used when
     /// there is no other.
     pub(crate) fn open(&mut self, header: &StreamHeader, now: Instant) -> Result<StreamId, OpenStreamError> {
@@ -139,7 +148,7 @@ impl Bundle {
             return only.link.open(header, now);
         }
         let mut order = Vec::new();
-        for (at, member) in self.members.iter_mut().enumerate() {
+        for (at, member) in self.members.iter().enumerate() {
             if member.link.is_up() && !member.link.is_going_away() {
                 let traffic = member.traffic.recent(now) / TRAFFIC_STEP;
                 let counts = member.link.stream_counts();

@@ -24,9 +24,12 @@ impl RecentBytes {
     }
 
     /// The bytes of one to two periods.
-    pub(crate) fn recent(&mut self, now: Instant) -> u64 {
-        self.turn(now);
-        self.current + self.last
+    pub(crate) fn recent(&self, now: Instant) -> u64 {
+        match self.since.map(|since| now - since) {
+            Some(age) if age < self.period => self.current + self.last,
+            Some(age) if age < self.period * 2 => self.current,
+            _ => 0,
+        }
     }
 
     fn turn(&mut self, now: Instant) {
@@ -35,5 +38,24 @@ impl RecentBytes {
             self.last = if age < self.period * 2 { self.current } else { 0 };
             (self.current, self.since) = (0, Some(now));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_count_for_one_to_two_periods() {
+        let at = Instant::from_millis;
+        let mut bytes = RecentBytes::new(Duration::from_millis(100));
+        assert_eq!(bytes.recent(at(0)), 0);
+        bytes.add(1, at(1000));
+        bytes.add(2, at(1099));
+        assert_eq!([bytes.recent(at(1099)), bytes.recent(at(1199)), bytes.recent(at(1200))], [3, 3, 0]);
+        bytes.add(4, at(1100));
+        assert_eq!([bytes.recent(at(1199)), bytes.recent(at(1200)), bytes.recent(at(1300))], [7, 4, 0]);
+        bytes.add(8, at(1300));
+        assert_eq!(bytes.recent(at(1300)), 8, "a period without any lies between");
     }
 }

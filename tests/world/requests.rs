@@ -238,7 +238,7 @@ impl Relay {
         let Some((at, id)) = served.stream.take() else { return };
         self.touched.insert(at);
         let Some(hosted) = self.sessions.get_mut(&at) else { return };
-        if !released.is_reusable || hosted.ended.is_some() || !hosted.session.is_steady(id) {
+        if !released.is_reusable || hosted.ended.is_some() || !hosted.session.is_kept(id, now) {
             return hosted.close(id, now);
         }
         let history = *released.upstream.history();

@@ -261,7 +261,8 @@ fn what_a_visitor_still_uses_of_a_service_counts_when_some_of_it_is_over() {
 fn other_limits_count_from_now_on_and_take_nothing_from_what_is_under_way() {
     let mut limits = Limits::new(CONFIG);
     enter(&mut limits, "192.0.2.1", "web", Use::Request, 3);
-    limits.set_config(VisitorLimitsConfig { visitor: VisitorShare { service_requests: 2, ..SHARE }, ..CONFIG });
+    limits
+        .set_config(VisitorLimitsConfig { visitor: VisitorShare { service_requests: 2, ..SHARE }, ..CONFIG });
     let mut again = || limits.enter(who("192.0.2.1"), &"web", Use::Request, at(0));
     assert_eq!(again(), Err(LimitError::VisitorRequests));
     for _ in 0..2 {

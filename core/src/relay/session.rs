@@ -261,9 +261,11 @@ impl Session {
         self.bundle.open(header, now)
     }
 
-    /// Whether the link of this stream takes new ones, and will for a while: what is idle on another should end.
-    pub fn is_steady(&self, id: StreamId) -> bool {
-        self.bundle.get(id.session()).is_some_and(BundledLink::is_steady)
+    /// Whether this stream is worth keeping for another request: its link takes new ones, and will for a while, and has not
+    /// much more to carry than another, which a new stream would be opened on.
+    pub fn is_kept(&self, id: StreamId, now: Instant) -> bool {
+        let is_steady = self.bundle.get(id.session()).is_some_and(BundledLink::is_steady);
+        is_steady && !self.bundle.is_crowded(id.session(), now)
     }
 
     /// Tells the agent to connect again, because this relay will be gone after `deadline`.

@@ -68,3 +68,15 @@ fn one_stream_alone_or_a_link_that_takes_all_needs_no_other() {
     assert_eq!(links_with_bulk(1, false, 32 * 1024).0, 1, "one stream cannot be spread");
     assert_eq!(links_with_bulk(4, true, 64 * 1024 * 1024).0, 1, "nothing waits");
 }
+
+#[test]
+fn streams_of_a_link_that_carries_much_more_than_another_are_not_kept_for_other_requests() {
+    let (links, mut net, visits) = links_with_bulk(4, true, 32 * 1024);
+    assert_eq!(links, 8);
+    let fresh = visit(&mut net);
+    let now = net.now;
+    let mut is_kept = |visit: Visit, now| net.session_of(visit).is_kept(visit.id, now);
+    assert_eq!(visits.iter().filter(|visit| is_kept(**visit, now)).count(), 0, "all began on the first link");
+    assert!(is_kept(fresh, now), "it is on one that has nothing to carry");
+    assert!(is_kept(visits[0], now + SECOND * 2), "nothing passed for a while");
+}

@@ -139,6 +139,9 @@ impl AgentRegistration {
             }
             SessionEvent::Links(links) => {
                 tracing::info!(owner = ?self.owner, links, "links");
+                if links > 1 {
+                    self.live.pool.handle_links();
+                }
                 self.live.wake();
             }
             SessionEvent::Authenticate(request) => self.on_token(request),

@@ -125,7 +125,7 @@ impl AgentSession {
         let names = self.session.look(|session| {
             session.services().iter().map(|service| service.name.clone()).collect::<Vec<_>>()
         });
-        self.pool.handle_link_ending();
+        self.pool.handle_links();
         names.iter().for_each(|name| self.pool.clear(name));
         self.wake();
         is_leaving

@@ -30,7 +30,7 @@ pub(crate) struct Pool {
     state: Mutex<PoolState>,
     clock: Clock,
     session: LinkHandle<Session>,
-    /// A link ended or ends beside others, so that a connection may not be worth keeping.
+    /// There are several links, or one ended, so that a connection may not be worth keeping.
     is_checked: AtomicBool,
 }
 
@@ -193,20 +193,20 @@ impl Pool {
         });
     }
 
-    /// One of the session's links takes no new streams: connections over it are not kept from now on.
-    pub(crate) fn handle_link_ending(&self) {
+    /// The session has several links, or one of them takes no new streams: from now on not every connection is kept.
+    pub(crate) fn handle_links(&self) {
         self.is_checked.store(true, Ordering::Release);
     }
 
     /// Puts an HTTP/1.1 connection back. Not one that is not free.
     fn put(self: &Arc<Self>, pooled: PooledConn) {
         let PooledConn { mut h1_conn, watch, visitor, group } = pooled;
+        let now = self.clock.now();
         if self.is_checked.load(Ordering::Acquire)
-            && !self.session.look(|session| session.is_steady(h1_conn.stream_id()))
+            && !self.session.look(|session| session.is_kept(h1_conn.stream_id(), now))
         {
             return;
         }
-        let now = self.clock.now();
         self.with(|state| {
             // Under the lock, so that an end that comes now finds the connection in its place.
             let waker = Waker::from(Arc::clone(&watch));
