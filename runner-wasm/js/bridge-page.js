@@ -55,6 +55,24 @@ export function bridgePage(initial) {
     if (data?.hvymTunnel === "cookies") cookies = data.cookies;
   });
 
+  // The worker tells by the fragment which of them it is that begins anew.
+  const NativeEvents = window.EventSource;
+  window.EventSource = class EventSource extends NativeEvents {
+    #url;
+
+    constructor(url, options) {
+      const own = new URL(url, document.baseURI);
+      const shown = own.href;
+      if (own.origin === location.origin) own.hash = `hvym-tunnel-events-${crypto.randomUUID()}`;
+      super(own, options);
+      this.#url = shown;
+    }
+
+    get url() {
+      return this.#url;
+    }
+  };
+
   const Native = window.WebSocket;
   const MAX_REASON = 123;
   const [CONNECTING, OPEN, CLOSING, CLOSED] = [0, 1, 2, 3];

@@ -26,7 +26,7 @@ export function isForged(request, origin) {
 const fromOwnPage = ({ referrer }, origin) => referrer.startsWith(`${origin}/`);
 
 /** The fields to send for `request`. */
-export function fieldsOf(request, { host, origin, cookie }) {
+export function fieldsOf(request, { host, origin, cookie, lastEventId = "" }) {
   const fields = new Headers(request.headers);
   fields.set("host", host);
   fields.set("user-agent", navigator.userAgent);
@@ -39,6 +39,7 @@ export function fieldsOf(request, { host, origin, cookie }) {
   fields.set("sec-fetch-mode", request.mode);
   fields.set("sec-fetch-site", isSame ? "same-origin" : "cross-site");
   if (cookie !== "") fields.set("cookie", cookie);
+  if (lastEventId !== "" && !fields.has("last-event-id")) fields.set("last-event-id", lastEventId);
   return fields;
 }
 
@@ -71,9 +72,10 @@ export async function bodyOf(request) {
 const whole = (buffer) => (buffer.byteLength === 0 ? undefined : buffer);
 
 /**
- * The response for the browser. `script` is what a page gets in front of its own; `done` is called when the body has ended.
+ * The response for the browser. `script` is what a page gets in front of its own, `events` watches a stream of events; `done` is
+ * called when the body has ended.
  */
-export function responseFor(request, response, script, done) {
+export function responseFor(request, response, { script, events, done }) {
   const { status, statusText } = response;
   const headers = fieldsFrom(response.headers);
   if (request.mode === "navigate") guardDocument(headers);
@@ -97,6 +99,7 @@ export function responseFor(request, response, script, done) {
   }
   // Chromium gives up an `EventSource` whose stream breaks, and begins anew one that ends.
   const isEvents = /^\s*text\/event-stream\b/i.test(headers.get("content-type") ?? "");
+  if (isEvents && events) body = events.watch(body);
   return new Response(until(body, done, isEvents), { status, statusText, headers });
 }
 

@@ -2,6 +2,7 @@
 //
 // Which service that is, and by which key, `bridge.js` has written into the browser's store. Files below OWN are the network's.
 
+import { eventsOf } from "./bridge-events.js";
 import { bridgePage } from "./bridge-page.js";
 import { bodyOf, cameBy, fieldsOf, isForged, responseFor } from "./bridge-request.js";
 import { CookieJar } from "./cookies.js";
@@ -149,9 +150,9 @@ async function answer(event, url) {
       done();
       return new Response("Another site has sent this form. It was not passed on.\n", { status: 403 });
     }
-    const response = await ask(led, request, url);
+    const { response, events } = await ask(led, request, url);
     await setCookies(led, response.headers.getSetCookie(), url.pathname, false, event.clientId);
-    return responseFor(request, response, () => scriptFor(led, url.pathname), done);
+    return responseFor(request, response, { script: () => scriptFor(led, url.pathname), events, done });
   } catch (error) {
     done();
     if (request.signal.aborted) throw error;
@@ -160,7 +161,8 @@ async function answer(event, url) {
 }
 
 async function ask(led, request, url) {
-  const headers = fieldsOf(request, { host, origin, cookie: led.jar.header(url.pathname, cameBy(request, origin)) });
+  const events = eventsOf(url);
+  const headers = fieldsOf(request, { host, origin, lastEventId: events?.lastId, cookie: led.jar.header(url.pathname, cameBy(request, origin)) });
   const body = await bodyOf(request);
   const init = { method: request.method, headers, body, signal: request.signal, redirect: "manual" };
   const isSafe = request.method === "GET" || request.method === "HEAD";
@@ -169,7 +171,7 @@ async function ask(led, request, url) {
   for (;;) {
     await connected(led);
     try {
-      return await led.tunnel.fetch(led.target, url.pathname + url.search, init);
+      return { response: await led.tunnel.fetch(led.target, url.pathname + url.search, init), events };
     } catch (error) {
       const isLost = ["not_connected", "stream_lost"].includes(error.code);
       if (isLost && !isLast) isLast = true;

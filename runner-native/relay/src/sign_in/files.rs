@@ -2,6 +2,7 @@
 
 /// Names and contents.
 pub(super) const FILES: &[(&str, &[u8])] = &[
+    ("bridge-events.js", include_bytes!("../../sign-in/bridge-events.js.gz")),
     ("bridge-html.js", include_bytes!("../../sign-in/bridge-html.js.gz")),
     ("bridge-page.js", include_bytes!("../../sign-in/bridge-page.js.gz")),
     ("bridge-request.js", include_bytes!("../../sign-in/bridge-request.js.gz")),
