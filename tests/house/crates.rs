@@ -99,13 +99,14 @@ const TESTED: [&str; 15] = [
 ];
 
 /// The layers of the core, lowest first. A module imports from its own folder and from below.
-const LAYERS: [&[&str]; 13] = [
+const LAYERS: [&[&str]; 14] = [
     &["json", "mux", "text", "time", "rng"],
     &["message"],
     &["machine", "reason"],
     &["stellar"],
     &["names"],
     &["access", "dialect"],
+    &["recent_bytes"],
     &["keepalive"],
     &["plane"],
     &["handshake"],

@@ -169,7 +169,6 @@ async fn serve(
     }
     settings.remembered = state::remembered(state_db, &reporter).await;
     let manager = TunnelManager::start(settings, &runtime)?;
-    state::tell_stopped(&manager, &reporter);
     let store = file.clone().map(|file| -> Arc<dyn SettingsStore> {
         Arc::new(StoredSettings::new(file, manager.clone(), runtime.clone()))
     });
@@ -178,6 +177,7 @@ async fn serve(
     if let Some(settings) = api_settings {
         api.start(settings)?;
     }
+    state::tell_stopped(&manager, &reporter);
     supervisor::ready();
     let mut reloads = ReloadSignals::new().ok();
     let watcher = file.as_ref().and_then(|file| {

@@ -1,6 +1,8 @@
 //! A visitor's connection, its requests, and the connections to services, without a socket.
 
 mod cookies;
+mod drain;
+mod failures;
 mod limits;
 mod local;
 mod peers;

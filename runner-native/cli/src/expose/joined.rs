@@ -14,7 +14,7 @@ use super::ExposeOptions;
 use crate::agent_reports::AgentReports;
 use crate::exit::ExitError;
 use crate::keys;
-use crate::report::{Reporter, told};
+use crate::report::{Report, Reporter, told};
 use crate::signals::{HangupSignal, StopSignals};
 use crate::supervisor;
 
@@ -100,12 +100,15 @@ impl Joined {
             };
             match woke {
                 Woke::Event(Some(event)) => {
-                    was_ready |= event["event"] == "ready";
-                    if let Some(error) = end(&event).filter(|_| services == 1) {
+                    let report = told::report(&event);
+                    if let Some(error) = report.as_ref().and_then(end).filter(|_| services == 1) {
                         return Err(error);
                     }
-                    match told::report(&event) {
-                        Some(report) if event["event"] == "ready" => reports.ready(&report),
+                    match report {
+                        Some(report @ Report::Ready { .. }) => {
+                            was_ready = true;
+                            reports.ready(&report);
+                        }
                         Some(report) => reporter.tell(&report),
                         None => told::request(&event, reporter),
                     }
@@ -136,17 +139,13 @@ impl Joined {
     }
 }
 
-/// What an event means for a program whose only service it is about.
-fn end(event: &Value) -> Option<ExitError> {
-    let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
-    let error = match event["event"].as_str()? {
-        "bind_failed" => {
-            let (service, code, message) = (text("service"), text("code"), text("message"));
+/// What a report means for a program whose only service it is about.
+fn end(report: &Report) -> Option<ExitError> {
+    let error = match report.clone() {
+        Report::BindFailed { service, code, message } => {
             AgentError::ServiceRefused { service, code, message }
         }
-        "unbound" => {
-            AgentError::TakenOver { service: text("service"), by: event["by"].as_str().map(str::to_owned) }
-        }
+        Report::Unbound { service, by, .. } => AgentError::TakenOver { service, by },
         _ => return None,
     };
     Some(error.into())

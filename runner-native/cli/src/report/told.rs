@@ -4,17 +4,40 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use hvym_tunnel_core::stellar::Address;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Report, Reporter, RequestReport};
+
+/// The reports that are about services, by the names that they have in JSON.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ReportKind {
+    Ready,
+    Bound,
+    BindFailed,
+    Unbound,
+    RequestOngoing,
+    Connection,
+    Disconnected,
+    Reconnected,
+    UpstreamUnreachable,
+    UpstreamReachable,
+    #[serde(rename = "told")]
+    Notice,
+    Draining,
+    Reached,
+    Refused,
+}
 
 /// The report of an event; `None` of a request, and of what is not about services.
 pub(crate) fn report(event: &Value) -> Option<Report> {
     let (text, optional) = (|name| text(event, name), |name| optional(event, name));
     let millis = |name: &str| Duration::from_millis(event[name].as_u64().unwrap_or_default());
     let number = |name: &str| event[name].as_u64().unwrap_or_default();
-    Some(match event["event"].as_str()? {
-        "ready" => Report::Ready {
+    let kind = ReportKind::deserialize(&event["event"]).ok()?;
+    Some(match kind {
+        ReportKind::Ready => Report::Ready {
             url: text("url"),
             target: text("target"),
             service: text("service"),
@@ -23,12 +46,16 @@ pub(crate) fn report(event: &Value) -> Option<Report> {
             private: event["private"] == true,
             note: None,
         },
-        "bound" => Report::Bound { service: text("service"), url: text("url"), target: text("target") },
-        "bind_failed" => {
+        ReportKind::Bound => {
+            Report::Bound { service: text("service"), url: text("url"), target: text("target") }
+        }
+        ReportKind::BindFailed => {
             Report::BindFailed { service: text("service"), code: text("code"), message: text("message") }
         }
-        "unbound" => Report::Unbound { service: text("service"), code: "replaced", by: optional("by") },
-        "request_ongoing" => Report::RequestOngoing {
+        ReportKind::Unbound => {
+            Report::Unbound { service: text("service"), code: "replaced", by: optional("by") }
+        }
+        ReportKind::RequestOngoing => Report::RequestOngoing {
             method: text("method"),
             path: text("path"),
             visitor: visitor(event),
@@ -36,7 +63,7 @@ pub(crate) fn report(event: &Value) -> Option<Report> {
             elapsed: millis("elapsed_ms"),
             service: optional("service"),
         },
-        "connection" => Report::Connection {
+        ReportKind::Connection => Report::Connection {
             visitor: optional("visitor"),
             received: number("received"),
             sent: number("sent"),
@@ -44,40 +71,42 @@ pub(crate) fn report(event: &Value) -> Option<Report> {
             service: optional("service"),
             note: optional("note"),
         },
-        "disconnected" => Report::Disconnected {
+        ReportKind::Disconnected => Report::Disconnected {
             reason: text("reason"),
             retry_in: event["retry_in_ms"].as_u64().map(Duration::from_millis),
             attempt: u32::try_from(number("attempt")).unwrap_or(u32::MAX),
             hint: optional("hint"),
             is_again: true,
         },
-        "reconnected" => Report::Reconnected { url: text("url"), after: millis("after_ms") },
-        _ => return of_service(event),
+        ReportKind::Reconnected => Report::Reconnected { url: text("url"), after: millis("after_ms") },
+        kind => return of_service(kind, event),
     })
 }
 
-fn of_service(event: &Value) -> Option<Report> {
+fn of_service(kind: ReportKind, event: &Value) -> Option<Report> {
     let (text, optional) = (|name| text(event, name), |name| optional(event, name));
-    Some(match event["event"].as_str()? {
-        "upstream_unreachable" => Report::UpstreamUnreachable {
+    Some(match kind {
+        ReportKind::UpstreamUnreachable => Report::UpstreamUnreachable {
             service: text("service"),
             target: text("target"),
             message: text("message"),
         },
-        "upstream_reachable" => {
+        ReportKind::UpstreamReachable => {
             Report::UpstreamReachable { service: text("service"), target: text("target") }
         }
-        "told" => Report::Notice { code: text("code"), message: text("message"), hint: optional("hint") },
-        "draining" => {
+        ReportKind::Notice => {
+            Report::Notice { code: text("code"), message: text("message"), hint: optional("hint") }
+        }
+        ReportKind::Draining => {
             let deadline = Duration::from_millis(event["deadline_ms"].as_u64().unwrap_or_default());
             Report::Draining { reason: text("reason"), deadline }
         }
-        "reached" => Report::Reached {
+        ReportKind::Reached => Report::Reached {
             service: text("service"),
             from: address(event, "from")?,
             key: address(event, "key"),
         },
-        "refused" => Report::Refused {
+        ReportKind::Refused => Report::Refused {
             service: text("service"),
             from: address(event, "from")?,
             key: address(event, "key"),

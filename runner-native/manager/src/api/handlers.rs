@@ -68,7 +68,7 @@ async fn run_own(
             Ok(request) => join::join(state, &request),
             Err(refusal) => refusal,
         },
-        Operation::Unbind => unbind(state, parameter, request.uri().query()),
+        Operation::Unbind => unbind(state, parameter, request.uri().query()).await,
         Operation::Requests => answer::json(StatusCode::OK, &RequestsReport { requests: manager.requests() }),
         Operation::History => history(state, request.uri().query()),
         Operation::ForgetEndpoints => {
@@ -155,10 +155,10 @@ fn parameter_of<'a>(query: Option<&'a str>, name: &str) -> Option<&'a str> {
     pairs.find(|(known, _)| *known == name).map(|(_, value)| value)
 }
 
-fn unbind(state: &ApiState, parameter: Option<&str>, query: Option<&str>) -> Answer {
+async fn unbind(state: &ApiState, parameter: Option<&str>, query: Option<&str>) -> Answer {
     let name: Result<ServiceName, _> = parameter.unwrap_or_default().parse();
     let Ok(name) = name else { return answer::error(StatusCode::NOT_FOUND, "There is no such service") };
-    match state.manager.unbind(parameter_of(query, "link"), &name) {
+    match state.manager.remove_service(parameter_of(query, "link"), &name).await {
         Ok(()) => answer::done(format!("{name} is removed")),
         Err(error) => answer::manager_error(&error),
     }

@@ -58,6 +58,20 @@ impl TunnelManager {
         }
     }
 
+    /// The same for a person: it is gone after the next start of the manager too, from the end of this on.
+    ///
+    /// # Errors
+    /// As for [`Self::unbind`].
+    pub async fn remove_service(
+        &self,
+        link: Option<&str>,
+        service: &ServiceName,
+    ) -> Result<(), ManagerError> {
+        self.unbind(link, service)?;
+        self.0.context.journal.flush().await;
+        Ok(())
+    }
+
     /// Forgets where services were reached that are not now.
     pub fn forget_endpoints(&self) -> usize {
         let mut recalled = self.0.lock_recalled();
