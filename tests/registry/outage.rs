@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hvym_tunnel_net::runtime::Runtime;
-use hvym_tunnel_registry::{ChangeError, LoggedRequest, NewTunnel, TunnelUpdate, TunnelUsage, unix_millis};
+use hvym_tunnel_registry::{ChangeError, LoggedRequest, NewTunnel, TunnelUpdate, TunnelUsage};
 use hvym_tunnel_tests::databases::DatabaseServer;
 
 use super::{Witness, open, until, url};

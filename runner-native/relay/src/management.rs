@@ -4,6 +4,8 @@
 //! The same routes are at the Unix socket of the relay, at its listener for operators, and at its own domain for whoever
 //! has the operator's key.
 
+#![allow(clippy::result_large_err, reason = "a refusal is the response itself, made once and sent")]
+
 mod actions;
 mod handlers;
 mod openapi;

@@ -225,9 +225,9 @@ impl Acceptor {
             while let Some((stream, peer)) = until(&self.deaf, listener.accept()).await {
                 let peer = Peer::Tcp { peer, local };
                 match tls.cloned() {
-                    Some(tls) => self.begin(peer, async move {
-                        Some(within(HEAD_TIMEOUT, tls.accept(stream)).await?.ok()?)
-                    }),
+                    Some(tls) => {
+                        self.begin(peer, async move { within(HEAD_TIMEOUT, tls.accept(stream)).await?.ok() })
+                    }
                     None => self.begin(peer, ready(Some(stream))),
                 }
             }

@@ -3,6 +3,8 @@
 //! Whoever shows the operator's key may do everything, and the owner of a tunnel what is about that one; `/api/info` is for everybody.
 //! Tunely's "domain" is the first label of a host name.
 
+#![allow(clippy::result_large_err, reason = "a refusal is the response itself, made once and sent")]
+
 mod caller;
 mod jwt;
 mod logs;

@@ -115,9 +115,7 @@ async fn lift(state: &Arc<RelayState>, subject: String) -> ApiResponse {
 fn drain(state: &RelayState, body: &Bytes) -> ApiResponse {
     let wanted = if body.is_empty() { Ok(NewDrain::default()) } else { read(body) };
     let seconds = match wanted {
-        Ok(NewDrain { seconds }) => {
-            seconds.unwrap_or_else(|| state.settings.options.restart.drain_timeout.as_secs())
-        }
+        Ok(NewDrain { seconds }) => seconds.unwrap_or(state.settings.options.restart.drain_timeout.as_secs()),
         Err(refusal) => return refusal,
     };
     if seconds > MAX_DRAIN_SECONDS {
