@@ -74,7 +74,8 @@ fn metrics_are_what_happened_and_need_the_operators_key_where_visitors_come() {
     let banned = Key::from_seed([92; 32]);
     let (code, _) = admin(&relay, &["ban", &banned.address().to_string()]);
     assert_eq!(code, 0);
-    let mut refused = Home::of(&banned).start(&["expose", "3000", "--relay", &relay.url()]);
+    let home = Home::of(&banned);
+    let mut refused = home.start(&["expose", "3000", "--relay", &relay.url()]);
     assert_eq!(refused.code(), 4);
     let (head, metrics) = ask(port, "GET", "/metrics", &[], "");
     assert_eq!(head.field("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hvym_tunnel_net::runtime::Runtime;
-use hvym_tunnel_registry::{ChangeError, LoggedRequest, NewTunnel, TunnelUpdate, TunnelUsage};
+use hvym_tunnel_registry::{ChangeError, LoggedRequest, NewTunnel, TunnelUpdate, TunnelUsage, unix_millis};
 use hvym_tunnel_tests::databases::DatabaseServer;
 
 use super::{Witness, open, until, url};
@@ -18,8 +18,10 @@ async fn survives(mut server: DatabaseServer) {
     let (_, token) = registry.create(new("shop")).await.expect("a new name");
     let domain: Arc<str> = "shop".into();
     let usage = TunnelUsage { requests: 1, ..TunnelUsage::default() };
-    let log =
-        || registry.log_request(LoggedRequest { domain: Arc::clone(&domain), ..LoggedRequest::default() });
+    let log = || {
+        let domain = Arc::clone(&domain);
+        registry.log_request(LoggedRequest { domain, at: unix_millis(), ..LoggedRequest::default() });
+    };
     for _ in 0..100 {
         registry.add_usage(&domain, usage);
         log();

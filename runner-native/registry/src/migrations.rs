@@ -106,11 +106,14 @@ pub async fn status(url: &DatabaseUrl) -> Result<Vec<MigrationStatus>, RegistryE
 /// It cannot be reached, or has tables of a newer program or of Tunely.
 pub async fn migrate(url: &DatabaseUrl, now: EpochMillis) -> Result<usize, RegistryError> {
     let mut connection = connect(url).await?;
-    match tables(&mut connection).await.map_err(|error| unreachable_database(url, &error))? {
+    let applied = match tables(&mut connection).await.map_err(|error| unreachable_database(url, &error))? {
         Tables::Newer(version) => Err(RegistryError::Newer { database: url.to_string(), version }),
         Tables::Foreign => Err(RegistryError::Foreign { database: url.to_string() }),
         _ => apply(&mut connection, url, now).await,
-    }
+    };
+    // Whoever opens it next does not meet one that is still being closed.
+    let _closed = connection.close().await;
+    applied
 }
 
 /// Takes the last step back, with all that its tables hold. Returns its name; `None` if there was none.

@@ -122,6 +122,7 @@ fn the_example_of_the_documentation_is_understood() {
     let home = Home::new();
     write_private(&home, "app.token", TOKEN);
     write_private(&home, "admin.key", "an-admin-key-of-many-letters");
+    write_private(&home, "jwt.key", "a-secret-that-signs-tokens-of-owners");
     fs::write(home.path("jwks.json"), include_bytes!("../../golden/guests/jwks.json"))
         .expect("a folder takes a file");
     let path = write_config(&home, example);

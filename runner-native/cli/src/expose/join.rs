@@ -158,7 +158,7 @@ mod tests {
         let mut relay = options();
         relay.link.relay = Some("tunnel.example".parse().expect("a relay"));
         let asked = request(&hvym_tunnel_agent::Identity::generate().expect("entropy").into(), &relay);
-        let expected = (&"wss://tunnel.example/connect".into(), &"http://localhost:3000".into());
+        let expected = (&"wss://tunnel.example".into(), &"http://localhost:3000".into());
         assert_eq!((&asked["relay"], &asked["services"][0]["target"]), expected);
     }
 }
