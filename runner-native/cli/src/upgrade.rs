@@ -116,18 +116,21 @@ impl Successor {
 
 /// Gives the listeners to the next process, and waits until it serves.
 fn give(mut socket: UnixStream, listeners: Vec<(ListenerRole, TcpListener)>) -> io::Result<()> {
-    for (role, listener) in &listeners {
-        fd_passing::send(&socket, &role.to_string(), Some(listener.as_fd()))?;
-    }
-    fd_passing::send(&socket, END, None)?;
-    let mut answer = [0];
     let ended = |error: io::Error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => io::Error::other("the next process ended before it served"),
+        // What it had not read when it ended makes it a reset.
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+            io::Error::other("the next process ended before it served")
+        }
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
             io::Error::other(format!("the next process did not serve within {} s", START_LIMIT.as_secs()))
         }
         _ => error,
     };
+    for (role, listener) in &listeners {
+        fd_passing::send(&socket, &role.to_string(), Some(listener.as_fd())).map_err(ended)?;
+    }
+    fd_passing::send(&socket, END, None).map_err(ended)?;
+    let mut answer = [0];
     socket.read_exact(&mut answer).map_err(ended)?;
     if answer == [READY] { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
