@@ -81,10 +81,11 @@ fn tunnels_are_carried_from_one_database_to_another() {
 async fn newer(url: DatabaseUrl) {
     migrate(&url, unix_millis()).await.expect("there");
     let file = url.file().expect("a file").to_owned();
-    sqlite(&file, "INSERT INTO registry_migrations VALUES (2, 'later', 0)");
+    let at = file.clone();
+    smol::unblock(move || sqlite(&at, "INSERT INTO registry_migrations VALUES (2, 'later', 0)")).await;
     let opened = TunnelRegistry::open(&url, Migrate::Always).await;
     assert!(matches!(opened, Err(RegistryError::Newer { version: 2, .. })), "{opened:?}");
-    sqlite(&file, "DELETE FROM registry_migrations");
+    smol::unblock(move || sqlite(&file, "DELETE FROM registry_migrations")).await;
     let opened = TunnelRegistry::open(&url, Migrate::Always).await;
     assert!(matches!(opened, Err(RegistryError::Foreign { .. })), "{opened:?}");
 }
