@@ -12,13 +12,11 @@ use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hvym_tunnel_net::error_text::words;
 use hvym_tunnel_net::host_connect;
-use hvym_tunnel_net::hyper::Io;
-use hvym_tunnel_net::runtime::spawn;
+use hvym_tunnel_net::hyper::exchange;
 use hvym_tunnel_net::secret::Secret;
 use hvym_tunnel_net::target::{authority, host_and_port};
 use hvym_tunnel_net::timeout::within;
 use hvym_tunnel_net::tls::{self, Trust};
-use hyper::client::conn::http1;
 
 use crate::exit::{Exit, ExitError};
 
@@ -185,14 +183,7 @@ async fn send(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Full<Bytes>>,
 ) -> io::Result<Answer> {
-    let (mut sender, connection) = http1::handshake(Io(stream)).await.map_err(io::Error::other)?;
-    spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "the connection to a relay ended");
-        }
-    })
-    .detach();
-    let response = sender.send_request(request).await.map_err(io::Error::other)?;
+    let response = exchange(stream, request).await.map_err(io::Error::other)?;
     let status = response.status();
     let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
     Ok(Answer { status, body: body.map_err(io::Error::other)?.to_bytes() })

@@ -5,18 +5,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::io::{AsyncRead, AsyncWrite};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
 use hvym_tunnel_net::error_text::words;
 use hvym_tunnel_net::host_connect;
-use hvym_tunnel_net::hyper::Io;
-use hvym_tunnel_net::runtime::spawn;
+use hvym_tunnel_net::hyper::exchange;
 use hvym_tunnel_net::target::{PlaceError, authority, host_and_port};
 use hvym_tunnel_net::timeout::within;
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
 use serde_json::Value;
 use thiserror::Error;
 
@@ -126,19 +123,20 @@ impl ApiAddress {
         path: &str,
         content: Option<&Value>,
     ) -> Result<Response<Incoming>, ClientError> {
+        let no_answer = |error: hyper::Error| ClientError::NoAnswer(error.to_string());
         let request = self.request(method, path, content);
         match self {
             #[cfg(unix)]
             ApiAddress::Socket(socket) => {
                 let stream = hvym_tunnel_net::tcp::Unix::connect_to(socket).await;
-                exchange(stream.map_err(|error| self.not_reached(&error))?, request).await
+                exchange(stream.map_err(|error| self.not_reached(&error))?, request).await.map_err(no_answer)
             }
             #[cfg(not(unix))]
             ApiAddress::Socket(_) => Err(self.not_reached(&io::ErrorKind::Unsupported.into())),
             ApiAddress::Tcp { host, port, .. } => {
                 let connected = host_connect::connect(host, *port, None).await;
                 let (stream, _) = connected.map_err(|error| self.not_reached(&error.into()))?;
-                exchange(stream, request).await
+                exchange(stream, request).await.map_err(no_answer)
             }
         }
     }
@@ -169,21 +167,6 @@ impl ApiAddress {
         }
         request
     }
-}
-
-async fn exchange(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    request: Request<Full<Bytes>>,
-) -> Result<Response<Incoming>, ClientError> {
-    let no_answer = |error: hyper::Error| ClientError::NoAnswer(error.to_string());
-    let (mut sender, connection) = http1::handshake(Io(stream)).await.map_err(no_answer)?;
-    spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "the connection to the manager ended");
-        }
-    })
-    .detach();
-    sender.send_request(request).await.map_err(no_answer)
 }
 
 #[cfg(test)]

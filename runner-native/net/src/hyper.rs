@@ -1,17 +1,42 @@
-//! What hyper needs of an async byte stream, without zero-filling its buffers twice; and our pages as it takes them.
+//! What hyper needs of an async byte stream, without zero-filling its buffers twice; one request over such a stream; and our pages
+//! as it takes them.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use super::runtime::spawn;
 use super::thread_buffer;
 use bytes::Bytes;
 use futures_util::io::{AsyncRead, AsyncWrite};
 use http::header::{CONNECTION, HeaderName, HeaderValue};
-use http::{Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hvym_tunnel_pages::{Format, Page};
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1;
 use hyper::rt::{Read, ReadBufCursor, Write};
+
+/// Sends one request over `stream`; the connection ends with the content of the response, which follows as it comes.
+///
+/// # Errors
+/// There is no response.
+pub async fn exchange<B>(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<B>,
+) -> hyper::Result<Response<Incoming>>
+where
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+{
+    let (mut sender, connection) = http1::handshake(Io(stream)).await?;
+    spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection ended");
+        }
+    })
+    .detach();
+    sender.send_request(request).await
+}
 
 /// A futures-io stream, as hyper reads and writes.
 pub struct Io<T>(pub T);

@@ -2,6 +2,7 @@
 //!
 //! Knows no control message and no frame.
 
+pub mod api_routes;
 mod client_upgrade;
 pub mod clock;
 pub mod coarse_timer;

@@ -7,11 +7,9 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, HOST};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty};
-use hvym_tunnel_net::hyper::Io;
-use hvym_tunnel_net::runtime::spawn;
+use hvym_tunnel_net::hyper::exchange;
 use hvym_tunnel_net::tcp::Tcp;
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -104,21 +102,13 @@ impl Client {
         token: Option<String>,
     ) -> Result<Response<Incoming>, ExitError> {
         let tcp = Tcp::connect(self.at).await.map_err(|error| self.absent(&error))?;
-        let connected = http1::handshake(Io(tcp)).await;
-        let (mut sender, connection) = connected.map_err(|error| self.other(&error.to_string()))?;
-        spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "the connection to the inspector ended");
-            }
-        })
-        .detach();
         let request = Request::builder().method(method).uri(path).header(HOST, self.at.to_string());
         let request = match token {
             Some(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
             None => request,
         };
         let request = request.body(Empty::<Bytes>::new()).map_err(|error| self.other(&error.to_string()))?;
-        sender.send_request(request).await.map_err(|error| self.other(&error.to_string()))
+        exchange(tcp, request).await.map_err(|error| self.other(&error.to_string()))
     }
 
     fn absent(&self, error: &io::Error) -> ExitError {

@@ -12,18 +12,8 @@ const ROOT: u32 = 0;
 /// Whether a connection from `peer` to `own` may be served: unless the system says that another user made it. An agent
 /// of root serves everybody, since its owner is somebody else.
 pub(super) fn is_served(peer: SocketAddr, own: SocketAddr) -> bool {
-    let Some(user) = own_user().filter(|user| *user != ROOT) else { return true };
+    let Some(user) = socket_table::own_user().filter(|user| *user != ROOT) else { return true };
     is_made_by(&socket_table::text(), peer, own, user)
-}
-
-#[cfg(target_os = "linux")]
-fn own_user() -> Option<u32> {
-    Some(rustix::process::geteuid().as_raw())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn own_user() -> Option<u32> {
-    None
 }
 
 /// Whether all sockets of the table that lead from the port of `peer` to that of `own` are of `user`, or of root. Whatever their

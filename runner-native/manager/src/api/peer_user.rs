@@ -10,19 +10,8 @@ use hvym_tunnel_net::socket_table;
 /// does not.
 pub(super) fn is_same_user(peer: SocketAddr, local: SocketAddr) -> bool {
     let is_loopback = |at: SocketAddr| at.ip().to_canonical().is_loopback();
-    let own = own_user().filter(|_| is_loopback(peer) && is_loopback(local));
+    let own = socket_table::own_user().filter(|_| is_loopback(peer) && is_loopback(local));
     own.is_some_and(|own| owner(&socket_table::text(), peer, local) == Some(own))
-}
-
-#[cfg(target_os = "linux")]
-fn own_user() -> Option<u32> {
-    Some(rustix::process::geteuid().as_raw())
-}
-
-/// Other systems have no list of sockets.
-#[cfg(not(target_os = "linux"))]
-fn own_user() -> Option<u32> {
-    None
 }
 
 /// The user of the socket at `from` that is connected to `to`. The established state alone: one that waits for its end belongs to

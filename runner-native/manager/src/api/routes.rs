@@ -1,6 +1,7 @@
 //! Every route of the API in one table, by which requests are led, methods are checked, and the description is made.
 
 use http::Method;
+use hvym_tunnel_net::api_routes::{self, route};
 
 use super::guard::AccessLevel::{self, LocalControl, LocalRead, Token};
 
@@ -44,23 +45,9 @@ pub(super) enum Operation {
 }
 
 /// One method of one path.
-pub(super) struct Route {
-    pub(super) method: Method,
-    pub(super) path: &'static str,
-    pub(super) level: AccessLevel,
-    pub(super) operation: Operation,
-    pub(super) summary: &'static str,
-}
-
-const fn route(
-    method: Method,
-    path: &'static str,
-    level: AccessLevel,
-    operation: Operation,
-    summary: &'static str,
-) -> Route {
-    Route { method, path, level, operation, summary }
-}
+pub(super) type Route = api_routes::ApiRoute<AccessLevel, Operation>;
+/// Where a request leads.
+pub(super) type Found<'a> = api_routes::Found<'a, AccessLevel, Operation>;
 
 /// The table.
 #[rustfmt::skip]
@@ -102,38 +89,8 @@ pub(super) static ROUTES: &[Route] = &[
 ];
 
 /// Where a request leads.
-pub(super) enum Found<'a> {
-    /// To this route; with what stands in its path for a name in braces.
-    Route(&'static Route, Option<&'a str>),
-    /// To a path that has only these methods.
-    OtherMethods(String),
-    /// Nowhere.
-    Nothing,
-}
-
-/// Where a request leads. HEAD is served where GET is.
 pub(super) fn find<'a>(method: &Method, path: &'a str) -> Found<'a> {
-    let wanted = if *method == Method::HEAD { &Method::GET } else { method };
-    let mut methods = Vec::new();
-    for route in ROUTES {
-        let Some(parameter) = matched(route.path, path) else { continue };
-        if route.method == *wanted {
-            return Found::Route(route, parameter);
-        }
-        methods.push(route.method.as_str());
-        if route.method == Method::GET {
-            methods.push("HEAD");
-        }
-    }
-    if methods.is_empty() { Found::Nothing } else { Found::OtherMethods(methods.join(", ")) }
-}
-
-/// Whether `path` is of the form of `pattern`, and what stands in it for the name in braces.
-fn matched<'a>(pattern: &str, path: &'a str) -> Option<Option<&'a str>> {
-    let Some((before, rest)) = pattern.split_once('{') else { return (pattern == path).then_some(None) };
-    let (_, after) = rest.split_once('}')?;
-    let value = path.strip_prefix(before)?.strip_suffix(after)?;
-    (!value.is_empty() && !value.contains('/')).then_some(Some(value))
+    api_routes::find(ROUTES, method, path)
 }
 
 #[cfg(test)]

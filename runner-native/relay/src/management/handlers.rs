@@ -1,6 +1,5 @@
 //! What each route does.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use hvym_tunnel_net::exposition;
 use serde::de::DeserializeOwned;
 
 use super::actions::{ActionError, BanSubject, KickSubject, ban, kick, unban};
-use super::routes::Operation;
+use super::routes::{Operation, decoded};
 use super::shapes::{DoneReport, EndedReport, NewBan, NewDrain, NewKick};
 use super::{ApiResponse, content, error, json, openapi, reports};
 use crate::access::BanError;
@@ -24,7 +23,7 @@ const MAX_DRAIN_SECONDS: u64 = 86_400;
 pub(super) async fn run(
     state: &Arc<RelayState>,
     operation: Operation,
-    parameter: Option<Cow<'_, str>>,
+    parameter: Option<&str>,
     request: &Request<Bytes>,
 ) -> ApiResponse {
     let ok = StatusCode::OK;
@@ -43,7 +42,7 @@ pub(super) async fn run(
         Operation::Config => json(ok, &reports::config(state)),
         Operation::Audit => audit(state, request.uri().query().unwrap_or_default()),
         Operation::Kick | Operation::Ban => end(state, operation, request.body()).await,
-        Operation::Unban => lift(state, parameter.unwrap_or_default().into_owned()).await,
+        Operation::Unban => lift(state, decoded(parameter.unwrap_or_default()).into_owned()).await,
         Operation::Reload => {
             state.request_reload();
             done("certificates, keys and lists are read again: the audit log says with what result")

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use http::Method;
+use hvym_tunnel_net::api_routes::{self, route};
 use percent_encoding::percent_decode_str;
 
 /// What a request asks for.
@@ -38,23 +39,9 @@ pub(super) enum Level {
 }
 
 /// One method of one path.
-pub(super) struct ApiRoute {
-    pub(super) method: Method,
-    pub(super) path: &'static str,
-    pub(super) level: Level,
-    pub(super) operation: Operation,
-    pub(super) summary: &'static str,
-}
-
-const fn route(
-    method: Method,
-    path: &'static str,
-    level: Level,
-    operation: Operation,
-    summary: &'static str,
-) -> ApiRoute {
-    ApiRoute { method, path, level, operation, summary }
-}
+pub(super) type ApiRoute = api_routes::ApiRoute<Level, Operation>;
+/// Where a request leads.
+pub(super) type Found<'a> = api_routes::Found<'a, Level, Operation>;
 
 /// The table.
 #[rustfmt::skip]
@@ -79,45 +66,19 @@ pub(super) static ROUTES: [ApiRoute; 18] = [
     route(Method::POST, "/api/v1/drain", Level::Operator, Operation::Drain, "Take nothing new, and end when what is under way is over"),
 ];
 
-/// Where a request leads.
-pub(super) enum Found<'a> {
-    /// To this route; with what stands in its path for a name in braces.
-    Route(&'static ApiRoute, Option<Cow<'a, str>>),
-    /// To a path that has only these methods.
-    OtherMethods(String),
-    /// Nowhere.
-    Nothing,
-}
-
 /// Whether a path is one of these at the relay's own domain too.
 pub(crate) fn is_managed(path: &str) -> bool {
     path.starts_with("/api/v1/") || ROUTES.iter().any(|route| route.path == path)
 }
 
-/// Where a request leads. HEAD is served where GET is.
+/// Where a request leads.
 pub(super) fn find<'a>(method: &Method, path: &'a str) -> Found<'a> {
-    let wanted = if *method == Method::HEAD { &Method::GET } else { method };
-    let mut methods = Vec::new();
-    for route in &ROUTES {
-        let Some(parameter) = matched(route.path, path) else { continue };
-        if route.method == *wanted {
-            return Found::Route(route, parameter);
-        }
-        methods.push(route.method.as_str());
-        if route.method == Method::GET {
-            methods.push("HEAD");
-        }
-    }
-    if methods.is_empty() { Found::Nothing } else { Found::OtherMethods(methods.join(", ")) }
+    api_routes::find(&ROUTES, method, path)
 }
 
-/// Whether `path` is of the form of `pattern`, and what stands in it for the name in braces, decoded.
-fn matched<'a>(pattern: &str, path: &'a str) -> Option<Option<Cow<'a, str>>> {
-    let Some((before, rest)) = pattern.split_once('{') else { return (pattern == path).then_some(None) };
-    let (_, after) = rest.split_once('}')?;
-    let value = path.strip_prefix(before)?.strip_suffix(after)?;
-    let value = (!value.is_empty() && !value.contains('/')).then_some(value)?;
-    Some(Some(percent_decode_str(value).decode_utf8_lossy()))
+/// What stands in a path, as it was meant.
+pub(super) fn decoded(parameter: &str) -> Cow<'_, str> {
+    percent_decode_str(parameter).decode_utf8_lossy()
 }
 
 #[cfg(test)]
@@ -126,7 +87,9 @@ mod tests {
 
     fn operation(method: Method, path: &str) -> Option<(Operation, Option<String>)> {
         match find(&method, path) {
-            Found::Route(route, parameter) => Some((route.operation, parameter.map(Cow::into_owned))),
+            Found::Route(route, parameter) => {
+                Some((route.operation, parameter.map(|parameter| decoded(parameter).into_owned())))
+            }
             _ => None,
         }
     }
