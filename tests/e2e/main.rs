@@ -28,6 +28,7 @@ mod inspector_exports;
 mod instances;
 mod joining;
 mod kept_apart;
+mod load;
 mod login;
 mod logs;
 mod management;

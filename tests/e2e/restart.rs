@@ -1,29 +1,16 @@
 //! A relay that another process of itself takes the place of, under load: no visitor sees it.
 #![cfg(unix)]
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-
-use hvym_tunnel_tests::http::{Conversation, Origin, ok};
+use hvym_tunnel_tests::http::{Origin, ok};
 use hvym_tunnel_tests::program::{Home, Program};
 use hvym_tunnel_tests::tunnel::{Agent, Relay, Tunnel, request};
 use rustix::process::Signal;
 
-/// Requests between two steps of a restart.
-const SOME: usize = 100;
+use crate::load::under_load;
 
 /// A service that answers every request with its method.
 fn service() -> Origin {
     Origin::answering(|head, body| ok(format!("{} {}", head.method(), body.len()).as_bytes()))
-}
-
-/// Asks once. Returns whether the connection may carry another request.
-fn ask(visitor: &mut Conversation, host: &str, method: &str) -> bool {
-    let request = request(host, method, "/", &["Content-Length: 4"]) + "data";
-    visitor.send(request).unwrap_or_else(|error| panic!("{method}: {error}"));
-    let head = visitor.head().unwrap_or_else(|error| panic!("{method}: {error}"));
-    let body = visitor.body(&head).unwrap_or_else(|error| panic!("{method}: {error}"));
-    assert_eq!((head.status(), String::from_utf8_lossy(&body)), (200, format!("{method} 4").into()));
-    head.field("connection").is_none()
 }
 
 /// The next process of a relay, which listens at the same port.
@@ -41,27 +28,7 @@ fn a_relay_that_is_restarted_under_load_loses_no_get_and_no_post() {
     let agent = Agent::start(&relay, origin.port, &[]);
     let Relay { program: mut relay, home, port, .. } = relay;
     let host = agent.host();
-    let (is_over, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let some_more = || {
-        let before = asked.load(Ordering::Relaxed);
-        while asked.load(Ordering::Relaxed) < before + SOME {
-            std::thread::yield_now();
-        }
-    };
-    let visit = |method, keeps: bool| {
-        let mut visitor = Conversation::dial(port);
-        while !is_over.load(Ordering::Relaxed) {
-            if !ask(&mut visitor, host, method) || !keeps {
-                visitor = Conversation::dial(port);
-            }
-            asked.fetch_add(1, Ordering::Relaxed);
-        }
-    };
-    std::thread::scope(|scope| {
-        for number in 0..16 {
-            let method = if number % 2 == 0 { "GET" } else { "POST" };
-            scope.spawn(move || visit(method, number < 8));
-        }
+    under_load(port, host, (16, 8), |some_more| {
         for _ in 0..3 {
             some_more();
             let next = successor(&home, port);
@@ -73,7 +40,6 @@ fn a_relay_that_is_restarted_under_load_loses_no_get_and_no_post() {
             assert_eq!(home.start(&["admin", "agents"]).code(), 0);
         }
         some_more();
-        is_over.store(true, Ordering::Relaxed);
     });
 }
 

@@ -1,15 +1,15 @@
 //! A relay that starts its next process on SIGUSR2: no request is lost, and nothing that ends in time is cut.
 #![cfg(target_os = "linux")]
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hvym_tunnel_tests::http::{Conversation, Origin, ok};
 use hvym_tunnel_tests::program::{Home, Program};
 use hvym_tunnel_tests::tunnel::{Agent, Relay, request};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-/// Requests between two steps.
-const SOME: usize = 100;
+use crate::load::{ask, under_load};
+
 /// What a download has, in pieces whose times the test decides.
 const PIECE: usize = 64 * 1024;
 
@@ -30,16 +30,6 @@ impl Drop for NextProcess {
     fn drop(&mut self) {
         let _gone = kill_process(self.0, Signal::KILL);
     }
-}
-
-/// Asks once. Returns whether the connection may carry another request.
-fn ask(visitor: &mut Conversation, host: &str, method: &str) -> bool {
-    let request = request(host, method, "/", &["Content-Length: 4"]) + "data";
-    visitor.send(request).unwrap_or_else(|error| panic!("{method}: {error}"));
-    let head = visitor.head().unwrap_or_else(|error| panic!("{method}: {error}"));
-    let body = visitor.body(&head).unwrap_or_else(|error| panic!("{method}: {error}"));
-    assert_eq!((head.status(), String::from_utf8_lossy(&body)), (200, format!("{method} 4").into()));
-    head.field("connection").is_none()
 }
 
 /// A service whose `/download` and `/socket` go on while the test wants them to, and that answers everything else at once.
@@ -95,37 +85,18 @@ fn a_relay_that_is_upgraded_under_load_loses_no_request_and_cuts_no_download_and
     socket.send("one ").expect("it is open");
     assert_eq!(socket.take(4).expect("its echo"), b"one ");
 
-    let (is_over, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let some_more = || {
-        let before = asked.load(Ordering::Relaxed);
-        while asked.load(Ordering::Relaxed) < before + SOME {
-            std::thread::yield_now();
-        }
-    };
-    let visit = |method, keeps: bool| {
-        let mut visitor = Conversation::dial(port);
-        while !is_over.load(Ordering::Relaxed) {
-            if !ask(&mut visitor, host, method) || !keeps {
-                visitor = Conversation::dial(port);
-            }
-            asked.fetch_add(1, Ordering::Relaxed);
-        }
-    };
-    let next = std::thread::scope(|scope| {
-        for number in 0..8 {
-            let method = if number % 2 == 0 { "GET" } else { "POST" };
-            scope.spawn(move || visit(method, number < 4));
-        }
+    let next = under_load(port, host, (8, 4), |some_more| {
         some_more();
         let next = NextProcess::of(&mut relay.program);
         some_more();
-        is_over.store(true, Ordering::Relaxed);
         next
     });
     // What was under way at the process before is over when it is over.
     socket.send("two ").expect("it is open still");
     assert_eq!(socket.take(4).expect("its echo"), b"two ");
     assert!(socket.rest().expect("its end").is_empty());
+    // Its visitor's half is open until then.
+    drop(socket);
     GO_ON.store(1, Ordering::Release);
     assert_eq!(download.take(PIECE).expect("its second half"), vec![b'2'; PIECE]);
     relay.program.event("stopped");
