@@ -95,7 +95,7 @@ pub enum SessionEvent {
     Latency(Duration),
     /// So many links are up: one came or went beside others. The streams of one that went are lost.
     Links(usize),
-    /// The agent takes no new streams on one of its links: streams that are idle there ([`Session::is_steady`]) should end.
+    /// The agent takes no new streams on one of its links: streams that are idle there ([`Session::is_kept`]) should end.
     /// It goes away if there is no other ([`Session::takes_streams`]).
     GoingAway,
     /// The end; every stream is closed, nothing follows.

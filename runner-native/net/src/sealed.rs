@@ -81,7 +81,7 @@ pub enum SealedError {
     /// A newer program made it.
     #[error("it was locked by a newer version of this program")]
     Version,
-    /// It asks for more than [`MAX_MEMORY`], [`MAX_PASSES`] or [`MAX_PARALLELISM`], or for less than Argon2 can do.
+    /// It asks for more than 256 MiB, 10 passes or 4 lanes, or for less than Argon2 can do.
     #[error("it asks for more memory or time than any file of this program")]
     Cost,
     /// The secret stays where it is.

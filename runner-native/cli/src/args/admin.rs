@@ -21,7 +21,7 @@ pub(crate) struct AdminArgs {
     /// The state folder of the relay; without it, the folder relay of your settings
     #[arg(long, global = true, value_name = "FOLDER", env = "HVYM_TUNNEL_STATE_DIR", hide_env = true)]
     state_dir: Option<PathBuf>,
-    /// A relay elsewhere, as https://tunnel.example, or the address of its --admin-listen; the key is needed then
+    /// A relay elsewhere, as tunnel.example (by https), or the address of its --admin-listen; the key is needed then
     #[arg(long, global = true, value_name = "URL", env = "HVYM_TUNNEL_RELAY", hide_env = true)]
     relay: Option<String>,
     /// The file with the operator's key, for --relay
