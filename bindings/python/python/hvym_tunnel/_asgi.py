@@ -150,13 +150,15 @@ class Lifespan:
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._messages: asyncio.Queue[Message] = asyncio.Queue()
-        self._answers: asyncio.Queue[Message | None] = asyncio.Queue()
+        self._messages: asyncio.Queue[Message]
+        self._answers: asyncio.Queue[Message | None]
         self._task: asyncio.Future[None] | None = None
         self.state: dict[str, Any] = {}
 
     async def start(self) -> None:
         """Raises if the application says that it cannot start."""
+        # Until Python 3.10 a queue belongs to the loop in which it is made.
+        self._messages, self._answers = asyncio.Queue(), asyncio.Queue()
         self._task = asyncio.ensure_future(self._run())
         answer = await self._tell("startup")
         if answer is not None and answer["type"] == "lifespan.startup.failed":
