@@ -159,7 +159,8 @@ fn dashboard_states() -> Vec<State> {
             "settings",
             busy(),
             "/#token=t",
-            "location.hash = 'settings', document.querySelector('.save') !== null",
+            // The page has read the token once its address holds none.
+            "location.hash === '#token=t' ? false : (location.hash = 'settings', document.querySelector('.save') !== null)",
         ),
     ]
 }

@@ -62,6 +62,8 @@ impl DatabaseServer {
         let data = folder(&home, user);
         let mut command = command(user, &install);
         command.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
+        // Two installations at once remove each other's temporary tables from a folder that they share.
+        command.arg(format!("--tmpdir={}", data.display()));
         run(command.arg(format!("--datadir={}", data.display())));
         Some(Self::started(Kind::MariaDb { server }, home, user))
     }
@@ -90,6 +92,7 @@ impl DatabaseServer {
                 let mut command = command(user, server);
                 command.args(["--no-defaults", "--skip-networking", "--innodb-flush-log-at-trx-commit=2"]);
                 command.arg(format!("--datadir={}", data.display()));
+                command.arg(format!("--tmpdir={}", data.display()));
                 command.arg(format!("--socket={}/s", data.display()));
                 command
             }
