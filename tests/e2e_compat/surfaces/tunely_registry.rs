@@ -1,5 +1,6 @@
 //! Tunnels that Tunely's tools create, change and delete at a relay, and what becomes of their agents.
 
+use std::io::Write as _;
 use std::process::Command;
 
 use hvym_tunnel_tests::dialects::{conversation, fields, visits};
@@ -374,7 +375,10 @@ fn the_real_programs_of_tunely_create_list_and_delete_tunnels() {
                 "--api-key",
                 "the-operators-own-key",
             ]);
-            let output = command.output().expect("the program starts");
+            // It asks before it deletes.
+            let (reader, mut writer) = std::io::pipe().expect("a pipe");
+            writer.write_all(b"y\n").expect("a pipe takes a line");
+            let output = command.stdin(reader).output().expect("the program starts");
             let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
             assert!(output.status.success(), "{version} {arguments:?}: {said}");
             said
