@@ -22,6 +22,8 @@ function usePage(): Page {
   useEffect(() => {
     const listener = (): void => setPage(now());
     addEventListener("hashchange", listener);
+    // The address may have changed between the first drawing and now.
+    listener();
     return () => removeEventListener("hashchange", listener);
   }, []);
   return page;
