@@ -69,6 +69,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         ["network", "--quick"] => network::run(1, true),
         #[cfg(unix)]
         ["network", runs] => network::run(runs.parse()?, false),
+        #[cfg(unix)]
+        ["network", runs, "--quick"] => network::run(runs.parse()?, true),
         _ => bail!(USAGE),
     }
 }
