@@ -7,4 +7,5 @@ mod hvym;
 mod hvym_hosts;
 mod tunely;
 mod tunely_registry;
+mod webhook;
 mod wrong_keys;

@@ -41,6 +41,7 @@ use crate::settings::RelaySettings;
 use crate::shutdown::Running;
 use crate::tls::{CertSource, FileCertificate, ListenerKind, Tls};
 use crate::tunnels;
+use crate::webhook::{self, NoticeQueue};
 
 /// A relay: the public side of tunnels, which agents connect to and visitors reach services through.
 #[derive(Debug)]
@@ -224,7 +225,7 @@ impl RelayBuilder {
         let readiness = Readiness::new(local, &options.ingress.domain, tls.is_some());
         let access_log = self.access_log;
         let (sender, events) = event_channel(self.event_capacity);
-        let sink = EventSink { observer: self.observer, sender };
+        let sink = EventSink { observer: self.observer, sender, notices: NoticeQueue::default() };
         let revocations = Revocations::load(self.settings.options.state.state_dir.as_deref())?;
         let state = RelayState::new(self.identity, self.settings, live, local.port(), sink, plugins, kept);
         let state =
@@ -279,6 +280,7 @@ fn load_names(options: &RelayOptions) -> Result<NameRegistry, RelayError> {
 fn spawn_maintenance(state: &Arc<RelayState>) -> Vec<Task<()>> {
     let mut tasks =
         vec![spawn(name_requests::expire(Arc::clone(state))), spawn(close_unclaimed(Arc::clone(state)))];
+    tasks.push(spawn(webhook::run(Arc::downgrade(state))));
     tasks.extend(tunnels::observe(state).map(spawn));
     tasks
 }

@@ -16,6 +16,7 @@ mod state;
 mod text;
 mod upstream;
 mod visitor_share;
+mod webhook;
 
 use std::net::SocketAddr;
 
@@ -42,6 +43,7 @@ pub use state::{CONTROL_SOCKET, StateSettings};
 pub use text::listen_address;
 pub use upstream::{ReusePolicy, UpstreamSettings};
 pub use visitor_share::VisitorSettings;
+pub use webhook::{WebhookOptions, WebhookUrl};
 
 /// What `relay` does.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

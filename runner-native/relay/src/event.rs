@@ -15,6 +15,7 @@ use hvym_tunnel_registry::RegistryError;
 use crate::audit::AuditRecord;
 use crate::compat_agents::KeysError;
 use crate::tls::TlsError;
+use crate::webhook::NoticeQueue;
 
 /// An event of a relay.
 #[derive(Clone, PartialEq, Debug)]
@@ -68,6 +69,7 @@ pub type RelayEvents = Events<RelayEvent>;
 pub(crate) struct EventSink {
     pub(crate) observer: Arc<dyn Observer<RelayEvent>>,
     pub(crate) sender: EventSender<RelayEvent>,
+    pub(crate) notices: NoticeQueue,
 }
 
 impl EventSink {
@@ -75,11 +77,12 @@ impl EventSink {
     #[cfg(test)]
     pub(crate) fn unseen() -> Self {
         let (sender, _) = hvym_tunnel_net::events::event_channel(1);
-        Self { observer: Arc::new(()), sender }
+        Self { observer: Arc::new(()), sender, notices: NoticeQueue::default() }
     }
 
     pub(crate) fn emit(&self, event: RelayEvent) {
         self.observer.handle_event(&event);
+        self.notices.handle_event(&event);
         self.sender.send(event);
     }
 }

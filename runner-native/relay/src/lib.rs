@@ -52,6 +52,7 @@ mod totals;
 mod tunnels;
 mod upstream;
 mod visitor;
+mod webhook;
 
 #[cfg(test)]
 mod tests;

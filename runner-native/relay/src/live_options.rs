@@ -8,7 +8,7 @@ use hvym_tunnel_net::secret::{Fingerprint, Secret};
 use hvym_tunnel_registry::TunnelRegistry;
 
 use crate::compat_agents::{CompatAgents, KeysError};
-use crate::config::{GuestOptions, RelayOptions};
+use crate::config::{GuestOptions, RelayOptions, WebhookOptions};
 
 /// Those options as they are now.
 pub(crate) struct LiveOptions(RwLock<Arc<CurrentOptions>>);
@@ -41,6 +41,11 @@ impl CurrentOptions {
         let known = [self.admin_key.as_ref(), tunely.and_then(|tunely| tunely.admin_key.as_ref())];
         // Both are compared, so that the time does not tell which there is.
         known.into_iter().flatten().filter(|known| known.matches(&shown)).count() > 0
+    }
+
+    /// Who is told that agents come and go.
+    pub(crate) fn webhook(&self) -> Option<&WebhookOptions> {
+        self.guests.webhook.as_ref()
     }
 
     /// Whether everybody may list the connected agents.

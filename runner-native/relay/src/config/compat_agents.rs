@@ -16,6 +16,8 @@ use zeroize::Zeroizing;
 use hvym_tunnel_net::files;
 use hvym_tunnel_net::secret::{Fingerprint, Secret, SecretError};
 
+use super::webhook::{WebhookOptions, WebhookUrl};
+
 /// A file of ten thousand tunnels has 1 MB; a larger one is another file.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Whoever guesses a token of 16 random letters needs longer than anybody has; existing ones have 47.
@@ -37,6 +39,8 @@ pub struct GuestOptions {
     pub seal: bool,
     /// Whether everybody may list who is connected, as at HVYM's relay.
     pub public_tunnels: bool,
+    /// Who is told that agents come and go.
+    pub webhook: Option<WebhookOptions>,
 }
 
 /// Agents of tunely.
@@ -124,6 +128,14 @@ struct Sections {
     tunely: Option<TunelySection>,
     cloud: Option<Spanned<CloudSection>>,
     hvym: HvymSection,
+    webhook: Option<WebhookSection>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WebhookSection {
+    url: Spanned<String>,
+    secret_file: Option<Spanned<PathBuf>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -219,8 +231,18 @@ impl Text<'_> {
         let tunely = sections.tunely.map(|section| self.tunely(section)).transpose()?;
         let taken = |name: &str| tunely.as_ref().is_some_and(|tunely| tunely.tunnels.contains_key(name));
         let cloud = sections.cloud.map(|section| self.cloud(section, taken)).transpose()?;
+        let webhook = sections.webhook.map(|section| self.webhook(&section)).transpose()?;
         let HvymSection { seal, public_tunnels } = sections.hvym;
-        Ok(GuestOptions { tunely, cloud, seal, public_tunnels })
+        Ok(GuestOptions { tunely, cloud, seal, public_tunnels, webhook })
+    }
+
+    fn webhook(&self, section: &WebhookSection) -> Result<WebhookOptions, GuestsError> {
+        let Some(url) = WebhookUrl::parse(section.url.get_ref()) else {
+            let what = "url must be an http or https URL without a password and a query";
+            return Err(self.mistake(section.url.span().start, what.to_owned()));
+        };
+        let secret = section.secret_file.as_ref().map(|path| self.secret(path)).transpose()?;
+        Ok(WebhookOptions { url, secret })
     }
 
     fn cloud(
