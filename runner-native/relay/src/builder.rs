@@ -32,6 +32,7 @@ use crate::listener;
 use crate::live_options::CurrentOptions;
 use crate::management::ManagementServer;
 use crate::names::{DnsLookup, NameRegistry, Resolver};
+use crate::notices::NoticeQueue;
 use crate::registry::Registry;
 use crate::relay_state::{Plugins, RelayState};
 use crate::revocations::Revocations;
@@ -41,7 +42,7 @@ use crate::settings::RelaySettings;
 use crate::shutdown::Running;
 use crate::tls::{CertSource, FileCertificate, ListenerKind, Tls};
 use crate::tunnels;
-use crate::webhook::{self, NoticeQueue};
+use crate::webhook;
 
 /// A relay: the public side of tunnels, which agents connect to and visitors reach services through.
 #[derive(Debug)]

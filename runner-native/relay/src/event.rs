@@ -14,8 +14,8 @@ use hvym_tunnel_registry::RegistryError;
 
 use crate::audit::AuditRecord;
 use crate::compat_agents::KeysError;
+use crate::notices::{Notice, NoticeQueue};
 use crate::tls::TlsError;
-use crate::webhook::NoticeQueue;
 
 /// An event of a relay.
 #[derive(Clone, PartialEq, Debug)]
@@ -82,7 +82,19 @@ impl EventSink {
 
     pub(crate) fn emit(&self, event: RelayEvent) {
         self.observer.handle_event(&event);
-        self.notices.handle_event(&event);
+        if let Some(notice) = notice(&event) {
+            self.notices.push(notice);
+        }
         self.sender.send(event);
     }
+}
+
+/// What a webhook is told of it.
+fn notice(event: &RelayEvent) -> Option<Notice> {
+    let (owner, event) = match event {
+        RelayEvent::AgentJoined { owner, .. } => (owner, "connected"),
+        RelayEvent::AgentLeft { owner, .. } => (owner, "disconnected"),
+        _ => return None,
+    };
+    Some(Notice { domain: owner.to_string(), event })
 }

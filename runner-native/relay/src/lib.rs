@@ -33,6 +33,7 @@ mod log_entry;
 mod management;
 mod metrics;
 mod names;
+mod notices;
 mod pages;
 mod prometheus;
 mod proxy;

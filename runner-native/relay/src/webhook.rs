@@ -3,7 +3,6 @@
 
 use std::fmt::Write;
 use std::sync::Weak;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hvym_tunnel_net::http_get::{PlainRequest, send};
@@ -12,14 +11,11 @@ use hvym_tunnel_net::timeout::within;
 use hvym_tunnel_net::timer::Timer;
 use hvym_tunnel_net::tls::Trust;
 use ring::hmac;
-use smol::channel::{Receiver, Sender, bounded};
 
 use crate::config::WebhookOptions;
-use crate::event::RelayEvent;
+use crate::notices::{MAX_QUEUED, Notice};
 use crate::relay_state::RelayState;
 
-/// Notices that wait at most: what all agents of a relay of usual size cause when they move. Each has some hundred bytes.
-const MAX_QUEUED: usize = 4096;
 /// How long one request may take.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 /// Pauses before a notice is sent again: long enough for a receiver that is restarted.
@@ -27,64 +23,20 @@ const RETRY_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(
 /// Of the answer, only its status counts.
 const MAX_RESPONSE_BYTES: usize = 4 * 1024;
 
-/// An agent came or went.
-#[derive(Clone, PartialEq, Eq, Debug)]
-struct Notice {
-    /// Its name or address.
-    domain: String,
-    event: &'static str,
-}
-
-impl Notice {
-    fn of(event: &RelayEvent) -> Option<Self> {
-        match event {
-            RelayEvent::AgentJoined { owner, .. } => {
-                Some(Self { domain: owner.to_string(), event: "connected" })
-            }
-            RelayEvent::AgentLeft { owner, .. } => {
-                Some(Self { domain: owner.to_string(), event: "disconnected" })
-            }
-            _ => None,
-        }
-    }
-}
-
-/// Notices that are to be sent, in order.
-pub(crate) struct NoticeQueue {
-    sender: Sender<Notice>,
-    receiver: Receiver<Notice>,
-    dropped: AtomicU64,
-}
-
-impl Default for NoticeQueue {
-    fn default() -> Self {
-        let (sender, receiver) = bounded(MAX_QUEUED);
-        Self { sender, receiver, dropped: AtomicU64::new(0) }
-    }
-}
-
-impl NoticeQueue {
-    pub(crate) fn handle_event(&self, event: &RelayEvent) {
-        if let Some(notice) = Notice::of(event)
-            && self.sender.try_send(notice).is_err()
-            && self.dropped.fetch_add(1, Ordering::Relaxed) == 0
-        {
-            tracing::warn!("the webhook is behind by {MAX_QUEUED} notices: those that follow are dropped");
-        }
-    }
-}
-
 /// Sends what is queued until the relay ends.
 pub(crate) async fn run(state: Weak<RelayState>) {
     loop {
-        let Some(queue) = state.upgrade().map(|state| state.events.notices.receiver.clone()) else { return };
-        let Ok(notice) = queue.recv().await else { return };
+        let Some(queue) = state.upgrade().map(|state| state.events.notices.clone()) else { return };
+        let notice = queue.next().await;
         let Some(current) = state.upgrade() else { return };
         let options = current.live.get().webhook().cloned();
-        let dropped = current.events.notices.dropped.swap(0, Ordering::Relaxed);
         drop(current);
+        let dropped = queue.take_dropped();
         if dropped > 0 {
-            tracing::warn!(dropped, "notices for the webhook were dropped");
+            tracing::warn!(
+                dropped,
+                "the webhook was {MAX_QUEUED} notices behind: those that followed were dropped"
+            );
         }
         let Some(options) = options else { continue };
         if let Err(error) = deliver(&options, &notice).await {
@@ -145,17 +97,5 @@ mod tests {
             signature(b"Jefe", b"what do ya want for nothing?"),
             "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
         );
-    }
-
-    #[test]
-    fn notices_beyond_the_queue_are_dropped_and_counted() {
-        let queue = NoticeQueue::default();
-        let left = RelayEvent::AgentLeft {
-            owner: hvym_tunnel_core::relay::Owner::Named("shop".into()),
-            key: None,
-            reason: hvym_tunnel_core::reason::DownReason::Finished,
-        };
-        (0..MAX_QUEUED + 3).for_each(|_| queue.handle_event(&left));
-        assert_eq!((queue.receiver.len(), queue.dropped.load(Ordering::Relaxed)), (MAX_QUEUED, 3));
     }
 }
