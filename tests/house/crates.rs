@@ -78,8 +78,8 @@ const BELOW_CLI: [&str; 12] = [
     "hvym-tunnel-settings",
     "hvym-tunnel-state",
 ];
-const BELOW_BINDINGS: [&str; 4] =
-    ["hvym-tunnel-core", "hvym-tunnel-net", "hvym-tunnel-agent", "hvym-tunnel-relay"];
+const BELOW_BINDINGS: [&str; 5] =
+    ["hvym-tunnel-core", "hvym-tunnel-net", "hvym-tunnel-agent", "hvym-tunnel-registry", "hvym-tunnel-relay"];
 const TESTED: [&str; 15] = [
     "hvym-dns",
     "hvym-yamux",

@@ -12,6 +12,7 @@ mod process;
 mod relay;
 mod relay_options;
 mod services;
+mod tunnels;
 
 use pyo3::prelude::*;
 
@@ -25,6 +26,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<relay::Relay>()?;
     module.add_class::<relay::RelayEvents>()?;
     module.add_function(wrap_pyfunction!(identity::signing_input, module)?)?;
+    module.add_function(wrap_pyfunction!(tunnels::import_tunnels, module)?)?;
     module.add_function(wrap_pyfunction!(logging::set_log_level, module)?)?;
     module.add_function(wrap_pyfunction!(logging::next_log_records, module)?)?;
     module.add_function(wrap_pyfunction!(logging::stop_logging, module)?)?;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::error::{down_code, invalid, of_relay};
 use crate::identity::Identity;
 use crate::process::{OwnedByProcess, runtime};
-use crate::relay_options;
+use crate::{relay_options, tunnels};
 
 /// A running relay. Dropped, it stops.
 #[pyclass(frozen)]
@@ -26,12 +26,16 @@ pub(crate) struct RelayEvents {
 
 #[pymethods]
 impl Relay {
-    /// Listens, and serves. ``options`` is JSON.
+    /// Listens, and serves. ``options`` is JSON; ``database`` is the URL of a database with the tunnels of Tunely's agents.
     #[new]
-    fn new(py: Python<'_>, identity: &Identity, options: &str) -> PyResult<Self> {
+    #[pyo3(signature = (identity, options, database = None))]
+    fn new(py: Python<'_>, identity: &Identity, options: &str, database: Option<&str>) -> PyResult<Self> {
         let options = relay_options::parse(options).map_err(|error| invalid(py, error))?;
-        let builder = relay::Relay::builder(identity.key.clone()).options(options);
+        let mut builder = relay::Relay::builder(identity.key.clone()).options(options);
         let runtime = runtime(py)?;
+        if let Some(url) = database {
+            builder = builder.tunnels(tunnels::open(py, &runtime, url)?);
+        }
         let started = py.detach(|| builder.start(&runtime));
         let handle = started.map_err(|error| of_relay(py, &error))?;
         Ok(Self { handle: OwnedByProcess::new(Arc::new(handle)) })

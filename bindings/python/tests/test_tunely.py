@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -254,20 +255,27 @@ def test_settings_come_from_arguments_then_variables_then_a_file(tmp_path, monke
         TunnelClientConfig()
 
 
-def test_the_database_of_a_tunely_server_is_read(tmp_path):
-    from hvym_tunnel.tunely.store import TunnelStore
+def test_the_tunnels_of_a_tunely_server_are_taken_over(tmp_path, capsys):
+    from hvym_tunnel.tunely.cli import main
 
-    path = tmp_path / "t.db"
-    store = TunnelStore(f"sqlite+aiosqlite:///{path}")
-    store.create("kept", "n", None, token="tun_kept")
-    store.close()
-    assert path.stat().st_mode & 0o777 == 0o600
-    again = TunnelStore(f"sqlite:///{path}")
-    assert [(tunnel.domain, tunnel.token) for tunnel in again.all()] == [("kept", "tun_kept")]
-    assert "tun_kept" not in repr(again.all())
-    again.close()
-    with pytest.raises(ValueError):
-        TunnelStore("postgresql://db/x")
+    old = sqlite3.connect(tmp_path / "old.db")
+    columns = "id, domain, token, name, description, mode, enabled, created_at, updated_at, last_connected_at, total_requests"
+    old.execute(f"CREATE TABLE tunnels ({columns})")
+    for ident, domain in enumerate(["kept", "Upper"]):
+        row = (ident + 1, domain, f"tun_of_{domain}_which_is_long", None, None, "http", 1, "2026-01-02 03:04:05", None, None, 7)
+        old.execute(f"INSERT INTO tunnels VALUES ({','.join('?' * len(row))})", row)
+    old.commit()
+    old.close()
+    new = f"sqlite:///{tmp_path}/new.db"
+    with Served(create_full_app(TunnelServerConfig(database_url=new))):
+        pass
+    assert main(["import", f"sqlite:///{tmp_path}/old.db", "--database", new]) == 0
+    told = capsys.readouterr().out
+    assert "1 tunnel(s) added" in told and "'Upper'" in told
+    with Served(create_full_app(TunnelServerConfig(database_url=new))) as served:
+        assert [tunnel["domain"] for tunnel in served.api("GET", "/api/tunnels")[1]] == ["kept"]
+    assert (tmp_path / "new.db").stat().st_mode & 0o777 == 0o600
+    assert b"tun_of_kept" not in (tmp_path / "new.db").read_bytes()
 
 
 TUNELY = Path(os.environ.get("HVYM_TUNNEL_TUNELY", "/nowhere"))

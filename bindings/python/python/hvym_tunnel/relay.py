@@ -18,7 +18,7 @@ class Relay(Pumped[_native.Relay]):
 
     It listens on this machine alone unless ``listen`` says otherwise, and then needs ``allow`` or ``open``. Port 0 takes a free
     one. ``options`` are groups of the relay's options by their names in its configuration file, as
-    ``{"limits": {"connections": 100}}``. Events are ``agent_joined`` and ``agent_left``.
+    ``{"limits": {"connections": 100}}``; ``database`` is the URL of one with the tunnels of Tunely's agents. Events are ``agent_joined`` and ``agent_left``.
     """
 
     def __init__(
@@ -30,20 +30,21 @@ class Relay(Pumped[_native.Relay]):
         allow: Sequence[str] = (),
         open: bool = False,
         options: Mapping[str, Mapping[str, Any]] | None = None,
+        database: str | None = None,
     ) -> None:
         super().__init__()
         self.identity = identity or Identity.generate()
         groups: dict[str, dict[str, Any]] = {name: dict(group) for name, group in (options or {}).items()}
         groups["ingress"] = {"listen": listen, "domain": domain, **groups.get("ingress", {})}
         groups["access"] = {"allow_agent": list(allow), "open": open, **groups.get("access", {})}
-        self._options = groups
+        self._options, self._database = groups, database
 
     def start(self) -> None:
         """Listens, and serves from now on."""
         with self._changed:
             if self._native is not None:
                 raise AgentEnded("a relay starts once", "closed")
-            self._native = _native.Relay(self.identity, json.dumps(self._options))
+            self._native = _native.Relay(self.identity, json.dumps(self._options), self._database)
         self._start_pump(self._native.events(), "hvym-tunnel-relay")
         _process.started(self)
 

@@ -2,8 +2,8 @@
 
     from hvym_tunnel.tunely import TunnelClient, TunnelServer
 
-The server is a router for FastAPI or Starlette. It takes the agents of Tunely, whatever their version, and the database of
-Tunely's own server when that is SQLite.
+The server is a router for FastAPI or Starlette. It takes the agents of Tunely, whatever their version, and keeps tunnels in SQLite,
+PostgreSQL, MySQL or MariaDB; ``tunely import`` takes over those of Tunely's own server.
 """
 
 from .client import TunnelClient

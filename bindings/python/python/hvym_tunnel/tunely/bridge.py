@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 from .._asgi import Message, Receive, Scope, Send
 from .._client import ClientWebSocket, Connection
@@ -167,17 +166,3 @@ async def answer(send: Send, status: int, body: bytes, extra: Headers | None = N
     start: Message = {"type": "http.response.start", "status": status, "headers": headers}
     await send(start)
     await send({"type": "http.response.body", "body": body, "more_body": False})
-
-
-async def read_all(receive: Receive, limit: int) -> bytes | None:
-    """The whole body of a request; ``None`` if it is larger than ``limit`` bytes or breaks off."""
-    body = bytearray()
-    while True:
-        message: Any = await receive()
-        if message["type"] != "http.request":
-            return None
-        body += message.get("body", b"")
-        if len(body) > limit:
-            return None
-        if not message.get("more_body", False):
-            return bytes(body)

@@ -1,4 +1,4 @@
-"""The commands ``tunely serve``, ``tunely connect`` and ``tunely tunnel``, with the options that Tunely's users know."""
+"""The commands ``tunely serve``, ``connect`` and ``tunnel``, with the options that Tunely's users know, and ``import``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
+from .._native import import_tunnels
 from ..errors import TunnelError
 from .client import TunnelClient
 from .config import TunnelClientConfig, TunnelServerConfig
@@ -60,6 +61,10 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--server", default="http://localhost:8000")
         command.add_argument("--api-key")
         command.set_defaults(run=_tunnel, action=action)
+    adopt = commands.add_parser("import", help="take over the tunnels of a database of tunely's own server")
+    adopt.add_argument("source", help="its URL, as sqlite:///tunnels.db")
+    adopt.add_argument("--database", default=TunnelServerConfig.database_url)
+    adopt.set_defaults(run=_import)
     for command in (serve, connect):
         command.add_argument("--verbose", "-v", action="store_true")
     return parser
@@ -99,6 +104,16 @@ def _tunnel(options: argparse.Namespace) -> int:
     else:
         answer = _ask(options, "GET", "", None)
     print(json.dumps(answer, indent=2))
+    return 0
+
+
+def _import(options: argparse.Namespace) -> int:
+    count, unusable, taken = import_tunnels(options.source, options.database)
+    print(f"{count} tunnel(s) added")
+    for name in unusable:
+        print(f"left out: {name!r} is no host name in lower case")
+    for name in taken:
+        print(f"left out: {name!r} is there already")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import codecs
 import json
@@ -17,13 +18,12 @@ from .._asgi import Receive, Scope, Send
 from .._client import Connection, Response
 from .._http import Disconnected, Headers, ProtocolError
 from .._native import Identity
-from ..errors import AgentEnded
+from ..errors import AgentEnded, InvalidSettings
 from ..relay import Relay
 from . import bridge
 from .config import TunnelServerConfig
 from .management import Management
 from .messages import ForwardResponse, StreamChunkMessage, StreamEndMessage, StreamStartMessage
-from .store import Tunnel, TunnelStore
 
 # Where the relay takes agents of Tunely.
 _RELAY_PATH = b"/ws/tunnel"
@@ -40,11 +40,10 @@ class TunnelServer:
 
     def __init__(self, config: TunnelServerConfig | None = None, **settings: Any) -> None:
         self.config = config or TunnelServerConfig(**settings)
-        self._store: TunnelStore | None = None
         self._relay: Relay | None = None
         self._router: Any = None
-        # By which this object asks the relay, and nobody else.
-        self._key = secrets.token_hex(32)
+        #: By which this object asks the relay, as the operator does.
+        self.key = self.config.admin_api_key or secrets.token_hex(32)
 
     # -- life ----------------------------------------------------------------------------------------------------------------
 
@@ -52,10 +51,16 @@ class TunnelServer:
         """Opens the database and starts the relay. Again, it does nothing."""
         if self._relay is not None:
             return
-        self._store = TunnelStore(self.config.database_url)
+        options: dict[str, dict[str, Any]] = {
+            "names": {"path_names": True},
+            "public": {"trusted_proxy": ["127.0.0.1/32"]},
+            "tunely": {"admin_key": self.key, "tunnels": {}},
+        }
         # Identities come by other ways than Tunely's: none is let in.
-        relay = Relay(domain=self.config.domain, allow=[Identity.generate().address], options=self._options())
-        relay.start()
+        nobody = [Identity.generate().address]
+        relay = Relay(domain=self.config.domain, allow=nobody, options=options, database=self.config.database_url)
+        # Opening a database may take as long as its server needs.
+        await asyncio.get_running_loop().run_in_executor(None, relay.start)
         self._relay = relay
 
     async def close(self) -> None:
@@ -63,61 +68,34 @@ class TunnelServer:
         relay, self._relay = self._relay, None
         if relay is not None:
             await relay.aclose(1.0)
-        if self._store is not None:
-            self._store.close()
-            self._store = None
 
     @property
-    def store(self) -> TunnelStore:
-        """The tunnels."""
-        if self._store is None:
-            raise AgentEnded("the tunnel server was not initialized", "closed")
-        return self._store
-
-    def refresh(self) -> None:
-        """Takes over changes of the database. Agents whose tunnel is gone, disabled or has another token are cut off."""
-        self._running().apply(self._options())
-
-    def _options(self) -> dict[str, dict[str, Any]]:
-        tunnels = {tunnel.domain: {"token": tunnel.token, "enabled": tunnel.enabled} for tunnel in self.store.all()}
-        return {
-            "names": {"path_names": True},
-            "public": {"trusted_proxy": ["127.0.0.1/32"]},
-            "tunely": {"admin_key": self._key, "tunnels": tunnels},
-        }
-
-    def _running(self) -> Relay:
+    def relay_place(self) -> tuple[tuple[str, int], str]:
+        """Where the relay listens, and by which name it is asked."""
         if self._relay is None:
             raise AgentEnded("the tunnel server was not initialized", "closed")
-        return self._relay
+        return self._relay.listen, self.config.domain
 
     # -- tunnels -------------------------------------------------------------------------------------------------------------
 
-    def create_tunnel(self, domain: str, name: str | None = None, description: str | None = None) -> Tunnel:
-        """A new tunnel with a new token."""
-        tunnel = self.store.create(domain, name, description)
-        self.refresh()
-        return tunnel
+    async def create_tunnel(
+        self, domain: str, name: str | None = None, description: str | None = None
+    ) -> dict[str, Any]:
+        """A new tunnel, with its token, which is shown once."""
+        asked = {"domain": domain, "name": name, "description": description}
+        payload = {key: value for key, value in asked.items() if value is not None}
+        made = await self._ask("POST", "/api/tunnels", json.dumps(payload).encode())
+        if "token" not in made:
+            raise InvalidSettings(str(made.get("detail", "the tunnel was not created")), "invalid")
+        return made
 
-    def delete_tunnel(self, domain: str) -> bool:
+    async def delete_tunnel(self, domain: str) -> bool:
         """Whether there was one. Its agent is cut off."""
-        is_deleted = self.store.delete(domain)
-        self.refresh()
-        return is_deleted
-
-    async def describe(self, domain: str) -> dict[str, Any]:
-        """What Tunely's tools are told of a tunnel."""
-        response = await self._ask("GET", f"/api/tunnels/{quote(domain, safe='')}", b"")
-        known: dict[str, Any] = json.loads(response) if response else {}
-        tunnel = self.store.get(domain)
-        if tunnel is not None:
-            own = {"name": tunnel.name, "description": tunnel.description, "enabled": tunnel.enabled}
-            known = {"domain": domain, "connected": False, "token": None, **known, **own, "created_at": tunnel.created_at}
-        return known
+        return bool((await self._ask("DELETE", f"/api/tunnels/{quote(domain, safe='')}", b"")).get("success"))
 
     async def is_connected(self, domain: str) -> bool:
         """Whether an agent is connected."""
-        return bool((await self.describe(domain)).get("connected", False))
+        return bool((await self._ask("GET", f"/api/tunnels/{quote(domain, safe='')}", b"")).get("connected"))
 
     # -- requests ------------------------------------------------------------------------------------------------------------
 
@@ -133,8 +111,7 @@ class TunnelServer:
         """One request to the service of a tunnel, and its whole response. A body is any value that JSON has."""
         limit = min(timeout or self.config.default_timeout, self.config.forward_max_timeout)
         asked = {"method": method, "path": path, "headers": dict(headers or {}), "body": body, "timeout": limit}
-        answer = await self._ask("POST", f"/api/tunnels/{quote(domain, safe='')}/forward", json.dumps(asked).encode())
-        told: dict[str, Any] = json.loads(answer) if answer else {}
+        told = await self._ask("POST", f"/api/tunnels/{quote(domain, safe='')}/forward", json.dumps(asked).encode())
         if "status" not in told:
             return ForwardResponse(503, error=told.get("detail", f"Tunnel not connected: {domain}"))
         return ForwardResponse(**{key: told[key] for key in ("status", "headers", "body", "duration_ms", "error")})
@@ -157,7 +134,7 @@ class TunnelServer:
         if not await self.is_connected(domain):
             yield end(f"Tunnel not connected: {domain}")
             return
-        connection = await Connection.open(self._running().listen)
+        connection = await Connection.open(self.relay_place[0])
         try:
             fields, payload = _request_fields(f"{domain}.{self.config.domain}", headers, body)
             response = await connection.request(method, quote(path, safe="/?&=%:@!$'()*+,;~-._"), fields, payload)
@@ -174,12 +151,13 @@ class TunnelServer:
         finally:
             connection.close()
 
-    async def _ask(self, method: str, path: str, body: bytes) -> bytes:
-        connection = await Connection.open(self._running().listen)
+    async def _ask(self, method: str, path: str, body: bytes) -> dict[str, Any]:
+        """What the relay answers to the operator; nothing if that is no JSON object."""
+        connection = await Connection.open(self.relay_place[0])
         try:
             fields: Headers = [
                 (b"host", self.config.domain.encode("ascii")),
-                (b"x-api-key", self._key.encode()),
+                (b"x-api-key", self.key.encode()),
                 (b"content-type", b"application/json"),
             ]
             response = await connection.request(method, path, fields, body)
@@ -188,7 +166,8 @@ class TunnelServer:
                 answer += data
                 if len(answer) > _MAX_RESPONSE:
                     raise ProtocolError("too large")
-            return bytes(answer)
+            told = json.loads(answer) if answer else {}
+            return told if isinstance(told, dict) else {}
         finally:
             connection.close()
 
@@ -234,7 +213,7 @@ class _Agents:
         self._server = server
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        at, host = self._server._running().listen, self._server.config.domain
+        at, host = self._server.relay_place
         query: bytes = scope.get("query_string", b"")
         path = _RELAY_PATH + (b"?" + query if query else b"")
         await bridge.serve_websocket(at, host, path, scope, receive, send)
@@ -247,7 +226,7 @@ class _ByPath:
         self._server = server
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await bridge.serve_http(self._server._running().listen, self._server.config.domain, scope, receive, send)
+        await bridge.serve_http(*self._server.relay_place, scope, receive, send)
 
 
 class _Info:
@@ -283,7 +262,7 @@ def create_full_app(config: TunnelServerConfig | None = None, **settings: Any) -
             return
         host = next((bytes(value).decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
         name = host.rpartition(":")[0] or host
-        at = server._running().listen
+        at, _ = server.relay_place
         if name.lower().endswith(f".{server.config.domain}"):
             if scope["type"] == "websocket":
                 await bridge.serve_websocket(at, name.lower(), bridge.target(scope), scope, receive, send)
