@@ -36,7 +36,7 @@ cargo xtask <command>
   fuzz        [TARGET..] [--seconds N] [--keep]: every target for a minute, or those named; with --keep, inputs that reach
               something new are added to fuzz/corpus. TARGET --input FILE: replays FILE. --coverage: which functions
               the corpus reaches
-  python      the Python package: its wheel as a debug build, and its tests; --release: the wheel that people get, and its size
+  python      the Python package: its wheel as a debug build, and its tests; --release: the wheels that people get, and their sizes
   wasm        the browser package, made at target/package; with --embed also what a relay serves of it, in runner-native/relay
   demo        the browser package in a page, served by the program; what follows is passed on to it";
 

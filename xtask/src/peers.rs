@@ -67,7 +67,7 @@ fn socket_io() -> Result<PathBuf> {
 }
 
 /// Installs a package into a folder. npm links its programs by relative paths, so it may move.
-fn npm(folder: &Path, package: &str, version: &str) -> Result<()> {
+pub(crate) fn npm(folder: &Path, package: &str, version: &str) -> Result<()> {
     let installed = folder.join("node_modules").join(package);
     if installed.exists() {
         return Ok(());

@@ -21,16 +21,25 @@ const PACKAGES: [&str; 15] = [
     "tinydb==4.9.0",
     "PyQt5==5.15.11",
     "PyQt6==6.11.0",
-    "PySide6-Essentials==6.12.0",
+    // 6.12.0 gives up a reference to True at each signal, and then the process.
+    "PySide6-Essentials==6.11.3",
     "fastapi==0.165.0",
     "uvicorn==0.54.0",
     "websockets==17.4",
     "flask==3.1.3",
 ];
+/// What builds the wheels that people get: zig links against the C libraries of old systems.
+const RELEASE_PACKAGES: [&str; 2] = ["maturin==1.16.0", "ziglang==0.17.0"];
+/// Where they run, and what they need there: glibc from 2.17 on, or musl from 1.2 on.
+const PLATFORMS: [(&str, &str); 2] =
+    [("x86_64-unknown-linux-gnu", "manylinux2014"), ("x86_64-unknown-linux-musl", "musllinux_1_2")];
+/// The version of the type checker of editors, beside mypy.
+const PYRIGHT: &str = "1.1.414";
 /// The wheel's goal in bytes: what people wait for when they install it.
 const MAX_WHEEL: u64 = 6 * 1024 * 1024;
 
-/// `cargo xtask python [--release]`: with `--release` the wheel that people get, and whether it is small enough.
+/// `cargo xtask python [--release]`: with `--release` the wheels that people get, in `target/python/release`, and whether they are
+/// small enough.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => test(&peers::installed()),
@@ -43,36 +52,43 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 /// others, by the variables in which the tests look for them.
 pub(crate) fn test(others: &[(&str, PathBuf)]) -> Result<()> {
     let python = environment()?;
-    let wheel = build(&python, &["--profile", "dev"])?;
+    let wheel =
+        build(&python, &target().join("python/wheels"), &["--profile", "dev", "--compatibility", "linux"])?;
     let modules = package().join("modules");
     let mut install =
         command(&python, &["-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall"]);
     // The modules are copied first: setuptools builds beside its sources.
     succeed(install.arg("--no-build-isolation").arg(&wheel).arg(copy(&modules)?))?;
     succeed(&mut command(&python, &["-m", "mypy"]))?;
+    succeed(command(&pyright()?, &["--warnings", "--pythonpath"]).arg(&python))?;
     let mut pytest = command(&python, &["-m", "pytest", "-q", "-p", "no:cacheprovider"]);
     succeed(pytest.envs(others.iter().map(|(variable, path)| (*variable, path))))
 }
 
 fn release() -> Result<()> {
-    let python = environment()?;
-    let wheel = build(&python, &["--profile", "wheel"])?;
-    let bytes = fs::metadata(&wheel)?.len();
-    println!("{}: {bytes} bytes", wheel.display());
-    ensure!(bytes <= MAX_WHEEL, "the wheel has more than {MAX_WHEEL} bytes");
+    let python = peers::venv(&peers::absolute(&target().join("python/release-venv")), &RELEASE_PACKAGES)?;
+    let folder = target().join("python/release");
+    for (platform, libraries) in PLATFORMS {
+        // A toolchain without rustup must bring the target itself; the build says so if it does not.
+        let _ = Command::new("rustup").args(["target", "add", platform]).status();
+        let arguments = ["--profile", "wheel", "--zig", "--target", platform, "--compatibility", libraries];
+        let wheel = build(&python, &folder.join(platform), &arguments)?;
+        let bytes = fs::metadata(&wheel)?.len();
+        println!("{}: {bytes} bytes", wheel.display());
+        ensure!(bytes <= MAX_WHEEL, "the wheel has more than {MAX_WHEEL} bytes");
+    }
     Ok(())
 }
 
-fn build(python: &Path, profile: &[&str]) -> Result<PathBuf> {
-    let folder = target().join("python/wheels");
+/// The only wheel in the folder, which is emptied first.
+fn build(python: &Path, folder: &Path, arguments: &[&str]) -> Result<PathBuf> {
     if folder.exists() {
-        fs::remove_dir_all(&folder)?;
+        fs::remove_dir_all(folder)?;
     }
-    let mut build =
-        command(python, &["-m", "maturin", "build", "--quiet", "--compatibility", "linux", "--out"]);
+    let mut build = command(python, &["-m", "maturin", "build", "--quiet", "--out"]);
     // Where the files of the other builds are, so that nothing is compiled twice.
-    succeed(build.arg(&folder).args(profile).env("CARGO_TARGET_DIR", target()))?;
-    let wheel = fs::read_dir(&folder)?.next().context("maturin made no wheel")??;
+    succeed(build.arg(folder).args(arguments).env("CARGO_TARGET_DIR", target()))?;
+    let wheel = fs::read_dir(folder)?.next().context("maturin made no wheel")??;
     Ok(wheel.path())
 }
 
@@ -88,12 +104,19 @@ fn copy(modules: &Path) -> Result<PathBuf> {
     Ok(copy)
 }
 
+/// Installs it once; it runs on Node.js.
+fn pyright() -> Result<PathBuf> {
+    let folder = peers::absolute(&target().join(format!("python/pyright-{PYRIGHT}")));
+    peers::npm(&folder, "pyright", PYRIGHT)?;
+    Ok(folder.join("node_modules/.bin/pyright"))
+}
+
 fn environment() -> Result<PathBuf> {
     peers::venv(&peers::absolute(&target().join("python/venv")), &PACKAGES)
 }
 
-fn command(python: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(python);
+fn command(program: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
     command.args(arguments).current_dir(package());
     command
 }

@@ -19,6 +19,8 @@ class Origin(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         length = int(self.headers.get("content-length", 0))
         body = self.rfile.read(length)
+        if self.path == "/api/stream":
+            return self.stream()
         said = json.dumps({"method": self.command, "path": self.path, "body": body.decode("latin-1")}).encode()
         self.send_response(200)
         self.send_header("content-type", "application/json")
@@ -27,6 +29,16 @@ class Origin(http.server.BaseHTTPRequestHandler):
         self.wfile.write(said)
 
     do_POST = do_GET
+
+    def stream(self):
+        """Three server-sent events."""
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("connection", "close")
+        self.end_headers()
+        for number in range(3):
+            self.wfile.write(b"data: %d\n\n" % number)
+            self.wfile.flush()
 
     def log_message(self, *arguments):
         pass

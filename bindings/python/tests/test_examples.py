@@ -37,7 +37,7 @@ def test_the_handler_is_public_and_ends_when_interrupted(relay):
 
 def test_the_tunnel_server_in_fastapi_asks_an_agent(tmp_path, origin, monkeypatch):
     pytest.importorskip("fastapi")
-    from test_tunely import Background, Served
+    from tunely_support import Background, Served
 
     from hvym_tunnel.tunely import TunnelClient
 

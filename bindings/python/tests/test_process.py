@@ -10,7 +10,7 @@ import tracemalloc
 import pytest
 
 import hvym_tunnel
-from support import DEADLINE, visit
+from support import DEADLINE, visit, wait_until
 from hvym_tunnel import Agent, Relay
 
 CYCLES = 100
@@ -100,6 +100,7 @@ def test_callbacks_leave_nothing_behind():
 
     run(1000)
     gc.collect()
+    before, memory = (threading.active_count(), descriptors()), resident()
     tracemalloc.start()
     first = tracemalloc.take_snapshot()
     run(CALLBACKS)
@@ -108,6 +109,10 @@ def test_callbacks_leave_nothing_behind():
     tracemalloc.stop()
     mine = [difference for difference in last.compare_to(first, "filename") if "hvym_tunnel" in str(difference.traceback)]
     assert sum(difference.size_diff for difference in mine) < 64 * 1024, mine[:10]
+    # The thread of the pump ends right after it has said so.
+    wait_until(lambda: threading.active_count() <= before[0], "the end of the thread")
+    assert descriptors() <= before[1]
+    assert resident() - memory < 16 * 1024 * 1024
     assert Event("x", {"a": 1}).a == 1
 
 

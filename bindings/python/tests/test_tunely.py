@@ -1,21 +1,17 @@
-"""Tunely's client and server, as its README uses them, with the import changed; and Tunely's own programs on the other side."""
+"""Tunely's client and embeddable server, by the names that its users know, against each other."""
 
 import asyncio
 import contextlib
 import json
 import os
-import socket
 import sqlite3
-import subprocess
-import sys
 import threading
-import time
-from pathlib import Path
 
 import pytest
 
 from support import DEADLINE, visit
-from hvym_tunnel import AuthenticationFailed
+from tunely_support import Background, Served
+from hvym_tunnel import AuthenticationFailed, TunnelError
 from hvym_tunnel.tunely import (
     StreamChunkMessage,
     StreamEndMessage,
@@ -27,44 +23,8 @@ from hvym_tunnel.tunely import (
     create_full_app,
 )
 
-uvicorn = pytest.importorskip("uvicorn")
+pytest.importorskip("uvicorn")
 fastapi = pytest.importorskip("fastapi")
-
-
-class Served:
-    """An application behind uvicorn on a port of its own."""
-
-    def __init__(self, app):
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self.socket.getsockname()[1]
-        self.server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="websockets-sansio"))
-        self.thread = threading.Thread(target=lambda: self.server.run([self.socket]), daemon=True)
-
-    def __enter__(self):
-        self.thread.start()
-        deadline = time.monotonic() + DEADLINE
-        while not self.server.started:
-            assert time.monotonic() < deadline and self.thread.is_alive()
-            time.sleep(0.01)
-        return self
-
-    def __exit__(self, *arguments):
-        self.server.should_exit = True
-        self.thread.join(DEADLINE)
-        self.socket.close()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def agents(self):
-        return f"ws://127.0.0.1:{self.port}/ws/tunnel"
-
-    def api(self, method, path, body=None, headers=None):
-        data = None if body is None else json.dumps(body)
-        status, _, answer = visit(self.url + path, method, data, {"content-type": "application/json", **(headers or {})})
-        return status, json.loads(answer)
 
 
 @pytest.fixture
@@ -83,8 +43,8 @@ def readme(tmp_path):
     app.include_router(tunnel_server.router)
 
     @app.post("/forward-by-code")
-    async def forward():
-        response = await tunnel_server.forward(domain="my-agent", method="POST", path="/api/chat", body={"message": "hello"})
+    async def forward(path: str = "/api/chat"):
+        response = await tunnel_server.forward(domain="my-agent", method="POST", path=path, body={"message": "hello"})
         return vars(response)
 
     @app.post("/stream-by-code")
@@ -103,37 +63,6 @@ def readme(tmp_path):
 
     with Served(app) as served:
         yield served
-
-
-class Background:
-    """A client on a loop of its own."""
-
-    def __init__(self, client):
-        self.client, self.failure = client, None
-        self.connected, self.requests = threading.Event(), []
-        client.on_connect(self.connected.set)
-        client.on_request(self.requests.append)
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=lambda: self.loop.run_until_complete(self.run()), daemon=True)
-
-    async def run(self):
-        self.leave = asyncio.Event()
-        try:
-            await self.client.run()
-        except Exception as error:
-            self.failure = error
-        await asyncio.wait_for(self.leave.wait(), DEADLINE)
-
-    def __enter__(self):
-        self.thread.start()
-        assert self.connected.wait(DEADLINE), self.failure
-        return self
-
-    def __exit__(self, *arguments):
-        asyncio.run_coroutine_threadsafe(self.client.stop(), self.loop).result(DEADLINE)
-        self.loop.call_soon_threadsafe(self.leave.set)
-        self.thread.join(DEADLINE)
-        assert not self.thread.is_alive()
 
 
 def test_the_readme_works_with_the_import_changed(readme, origin):
@@ -175,6 +104,90 @@ def test_tunnels_are_created_listed_changed_and_deleted(readme):
 def test_without_a_key_nobody_from_elsewhere_looks_after_tunnels(readme):
     assert readme.api("GET", "/api/tunnels")[0] == 200
     assert readme.api("GET", "/api/tunnels", headers={"x-forwarded-for": "127.0.0.1"})[0] == 401
+
+
+def test_without_a_key_pages_in_browsers_of_this_machine_look_after_no_tunnels(readme):
+    for own in ("localhost", "127.0.0.1", "[::1]", "app.localhost"):
+        assert readme.api("GET", "/api/tunnels", headers={"Host": f"{own}:8000", "origin": f"http://{own}:3000"})[0] == 200
+    for foreign in ({"origin": "https://evil.example"}, {"origin": "null"}, {"Host": "evil.example"}, {"Host": "localhost.evil.example"}):
+        assert visit(f"{readme.url}/api/tunnels", headers=foreign)[0] in (401, 403), foreign
+
+
+@pytest.mark.parametrize("framework", ["fastapi", "starlette"])
+def test_the_routes_may_be_below_a_prefix(tmp_path, origin, framework):
+    server = TunnelServer(TunnelServerConfig(database_url="sqlite+aiosqlite:///:memory:"))
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app):
+        await server.initialize()
+        yield
+        await server.close()
+
+    if framework == "fastapi":
+        app = fastapi.FastAPI(lifespan=lifespan)
+        app.include_router(server.router, prefix="/below/t")
+    else:
+        from starlette.applications import Starlette
+        from starlette.routing import Mount
+
+        app = Starlette(lifespan=lifespan, routes=[Mount("/below/t", server.router)])
+    with Served(app) as served:
+        token = served.api("POST", "/below/t/api/tunnels", {"domain": "app"})[1]["token"]
+        with Background(TunnelClient(f"ws://127.0.0.1:{served.port}/below/t/ws/tunnel", token, f"http://127.0.0.1:{origin}")):
+            status, _, body = visit(f"{served.url}/below/t/t/app/a%2Fb%20c?d=%2F")
+            assert (status, json.loads(body)["path"]) == (200, "/a%2Fb%20c?d=%2F")
+            assert served.api("GET", "/below/t/api/tunnels/app")[1]["connected"] is True
+        assert served.api("GET", "/below/t/api/info")[0] == 200
+
+
+def test_a_database_in_memory_is_gone_at_the_end():
+    async def run():
+        server = TunnelServer(database_url="sqlite+aiosqlite:///:memory:")
+        for _ in range(2):
+            await asyncio.gather(server.initialize(), server.initialize())
+            assert (await server.create_tunnel("one"))["domain"] == "one"
+            folder = server._folder.name
+            await server.close()
+            assert not os.path.exists(folder)
+
+    asyncio.run(run())
+
+
+def test_a_server_that_cannot_open_its_database_says_why_and_may_be_started_again(tmp_path):
+    old = sqlite3.connect(tmp_path / "old.db")
+    old.execute("CREATE TABLE tunnels (id INTEGER PRIMARY KEY, domain TEXT, token TEXT)")
+    old.close()
+
+    async def run():
+        server = TunnelServer(database_url=f"sqlite:///{tmp_path}/old.db")
+        for _ in range(2):
+            with pytest.raises(TunnelError, match="tables of tunely") as refused:
+                await server.initialize()
+            assert refused.value.code == "database"
+        with pytest.raises(TunnelError):
+            await server.forward("app")
+
+    asyncio.run(run())
+
+
+def test_what_no_url_may_have_as_it_is_arrives_as_octets(readme, origin):
+    token = readme.api("POST", "/api/tunnels", {"domain": "my-agent"})[1]["token"]
+    with Background(TunnelClient(readme.agents, token, f"http://127.0.0.1:{origin}")):
+        told = readme.api("POST", "/forward-by-code?path=/%C3%BC%20%2520%3Fa%3D%22")[1]
+        assert told["body"]["path"] == "/%C3%BC%20%20?a=%22"
+        refused = readme.api("POST", "/forward-by-code?path=//elsewhere")[1]
+        assert (refused["status"], "Invalid path" in refused["error"]) == (400, True)
+
+
+def test_an_agent_that_is_away_is_told_from_a_service_that_is(readme, origin):
+    unknown = readme.api("POST", "/forward-by-code")[1]
+    assert (unknown["status"], unknown["error"]) == (503, "Tunnel not connected: my-agent")
+    token = readme.api("POST", "/api/tunnels", {"domain": "my-agent"})[1]["token"]
+    away = readme.api("POST", "/forward-by-code")[1]
+    assert (away["status"], away["error"]) == (503, "Tunnel not connected: my-agent")
+    assert readme.api("POST", "/stream-by-code")[1] == [["end", 0, "Tunnel not connected: my-agent"]]
+    with Background(TunnelClient(readme.agents, token, "http://127.0.0.1:1")):
+        assert readme.api("POST", "/forward-by-code")[1]["status"] == 502
 
 
 def test_with_a_key_only_who_shows_it_does(tmp_path):
@@ -276,73 +289,3 @@ def test_the_tunnels_of_a_tunely_server_are_taken_over(tmp_path, capsys):
         assert [tunnel["domain"] for tunnel in served.api("GET", "/api/tunnels")[1]] == ["kept"]
     assert (tmp_path / "new.db").stat().st_mode & 0o777 == 0o600
     assert b"tun_of_kept" not in (tmp_path / "new.db").read_bytes()
-
-
-TUNELY = Path(os.environ.get("HVYM_TUNNEL_TUNELY", "/nowhere"))
-AGENTS = {
-    "python-0.12.0": "bin/tunely",
-    "python-0.2.1": "bin/tunely",
-    "node-0.2.1": "node_modules/.bin/tunely",
-}
-
-
-@pytest.mark.parametrize("version", AGENTS)
-def test_agents_of_tunely_itself_connect_to_the_server(readme, origin, version):
-    program = TUNELY / version / AGENTS[version]
-    if not program.exists():
-        pytest.skip("HVYM_TUNNEL_TUNELY does not name its folder")
-    token = readme.api("POST", "/api/tunnels", {"domain": "real"})[1]["token"]
-    server = "--server" if version.startswith("python") else "-s"
-    arguments = [program, "connect", server, readme.agents, "--token", token, "--target", f"http://127.0.0.1:{origin}"]
-    agent = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + DEADLINE
-        while not readme.api("GET", "/api/tunnels/real")[1]["connected"]:
-            assert time.monotonic() < deadline and agent.poll() is None
-            time.sleep(0.05)
-        forwarded = {"method": "POST", "path": "/x", "body": {"a": 1}}
-        answer = readme.api("POST", "/api/tunnels/real/forward", forwarded)[1]
-        assert (answer["status"], json.loads(answer["body"]["body"])) == (200, {"a": 1})
-        assert visit(f"{readme.url}/t/real/y")[0] == 200
-    finally:
-        agent.kill()
-        agent.wait()
-
-
-@pytest.mark.parametrize("version", ["python-0.12.0", "python-0.2.1"])
-def test_the_client_connects_to_a_server_of_tunely_itself(tmp_path, origin, version):
-    program = TUNELY / version / "bin/tunely"
-    if not program.exists():
-        pytest.skip("HVYM_TUNNEL_TUNELY does not name its folder")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    arguments = [program, "serve", "--host", "127.0.0.1", "--port", str(port), "--database", f"sqlite+aiosqlite:///{tmp_path}/t.db"]
-    server = subprocess.Popen([str(each) for each in arguments], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        url, deadline, made = f"http://127.0.0.1:{port}", time.monotonic() + DEADLINE, None
-        while made is None:
-            assert time.monotonic() < deadline and server.poll() is None
-            try:
-                headers = {"content-type": "application/json"}
-                made = json.loads(visit(f"{url}/api/tunnels", "POST", b'{"domain": "app"}', headers)[2])
-            except OSError:
-                time.sleep(0.1)
-        client = TunnelClient(f"ws://127.0.0.1:{port}/ws/tunnel", made["token"], f"http://127.0.0.1:{origin}")
-        with Background(client):
-            assert client.domain == "app"
-            # The newer one sends the body as it is, and waits for the end of the connection.
-            raw = {"body": "GET /z HTTP/1.1\r\nHost: app\r\nConnection: close\r\n\r\n"}
-            asked = raw if version == "python-0.12.0" else {"method": "GET", "path": "/z"}
-            body = json.dumps(asked)
-            answer = json.loads(visit(f"{url}/api/tunnels/app/forward", "POST", body, headers)[2])
-            assert answer["status"] == 200, answer
-    finally:
-        server.kill()
-        server.wait()
-
-
-def test_the_program_of_this_package_has_the_commands():
-    ended = subprocess.run(
-        [sys.executable, "-c", "from hvym_tunnel.tunely.cli import main; main(['--help'])"], capture_output=True, text=True
-    )
-    assert "serve" in ended.stdout and "connect" in ended.stdout and "tunnel" in ended.stdout

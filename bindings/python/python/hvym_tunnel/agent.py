@@ -122,7 +122,7 @@ class Agent(Pumped[_native.Agent]):
         self.identity = identity or Identity.generate()
         self.relay = relay
         if isinstance(services, Mapping):
-            services = [Service(name, target) for name, target in services.items()]
+            services = [Service(str(name), target) for name, target in services.items()]
         self._services = {service.name: service for service in services}
         self._names = list(names)
         self._link = link or Link()

@@ -18,7 +18,8 @@ class Relay(Pumped[_native.Relay]):
 
     It listens on this machine alone unless ``listen`` says otherwise, and then needs ``allow`` or ``open``. Port 0 takes a free
     one. ``options`` are groups of the relay's options by their names in its configuration file, as
-    ``{"limits": {"connections": 100}}``; ``database`` is the URL of one with the tunnels of Tunely's agents. Events are ``agent_joined`` and ``agent_left``.
+    ``{"limits": {"connections": 100}}``; ``database`` is the URL of one with the tunnels of Tunely's agents. Events are
+    ``agent_joined`` and ``agent_left``.
     """
 
     def __init__(

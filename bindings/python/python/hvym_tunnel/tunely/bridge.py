@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from urllib.parse import quote
 
 from .._asgi import Message, Receive, Scope, Send
 from .._client import ClientWebSocket, Connection
 from .._http import Disconnected, Headers, ProtocolError
 
+# What a path may have as it is (RFC 3986 section 3.3), beside letters and digits.
+_PATH = "/:@!$&'()*+,;=~-._"
 # Fields of one connection alone (RFC 9110 section 7.6.1), and those that the bridge sets itself.
 _OWN = {
     b"connection",
@@ -31,10 +34,22 @@ _OWN = {
 
 def target(scope: Scope) -> bytes:
     """The request target as the visitor sent it."""
-    raw = scope.get("raw_path") or scope["path"].encode()
+    raw = scope.get("raw_path") or quote(scope["path"], safe=_PATH).encode("ascii")
     query: bytes = scope.get("query_string", b"")
     path: bytes = raw.partition(b"?")[0]
     return path + b"?" + query if query else path
+
+
+def below(scope: Scope, base: str) -> Scope:
+    """The scope of a route that begins with ``base``, without the prefix that its router was included or mounted at."""
+    rest: str | None = scope.get("path_params", {}).get("rest")
+    own = base if rest is None else f"{base}/{rest}"
+    path: str = scope["path"]
+    prefix = path[: len(path) - len(own)]
+    raw = scope.get("raw_path") or quote(path, safe=_PATH).encode("ascii")
+    # One that the visitor has spelled otherwise names nothing here.
+    start = prefix.encode()
+    return {**scope, "path": own, "raw_path": raw[len(start) :] if raw.startswith(start) else raw}
 
 
 def fields(scope: Scope, host: str) -> Headers:

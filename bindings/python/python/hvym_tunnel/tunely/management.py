@@ -1,15 +1,16 @@
 """The routes by which Tunely's tools create and look after tunnels: the relay's own, which knows the operator by a key.
 
-Where the operator has set none, whoever asks from this machine is taken for the operator.
+Where the operator has set none, programs of this machine are taken for the operator, and pages in its browsers are not.
 """
 
 from __future__ import annotations
 
 import ipaddress
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from .._asgi import Receive, Scope, Send
-from .bridge import serve_http
+from .bridge import below, serve_http
 
 if TYPE_CHECKING:
     from .server import TunnelServer
@@ -26,17 +27,35 @@ class Management:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = scope["headers"]
-        if not self._server.config.admin_api_key and _is_from_here(scope):
+        if not self._server.config.admin_api_key and _is_from_here(scope, self._server.config.domain):
             headers = [(name, value) for name, value in headers if bytes(name).lower() != b"x-api-key"]
             headers.append((b"x-api-key", self._server.key.encode()))
-        await serve_http(*self._server.relay_place, {**scope, "headers": headers}, receive, send)
+        asked = below({**scope, "headers": headers}, "/api/tunnels")
+        await serve_http(*self._server.relay_place, asked, receive, send)
 
 
-def _is_from_here(scope: Scope) -> bool:
+def _is_from_here(scope: Scope, domain: str) -> bool:
+    fields = [(bytes(name).lower(), bytes(value).decode("latin-1")) for name, value in scope["headers"]]
     client = scope.get("client")
-    if client is None or _PROXIED & {bytes(name).lower() for name, _ in scope["headers"]}:
+    if client is None or not _is_loopback(str(client[0])) or _PROXIED & {name for name, _ in fields}:
         return False
+    # A page of another site sends its origin, and one whose name was led here (DNS rebinding) that name as the host.
+    hosts = [_host(f"//{value}") for name, value in fields if name == b"host"]
+    hosts += [_host(value) for name, value in fields if name == b"origin"]
+    return all(host == domain or _is_loopback(host) for host in hosts)
+
+
+def _host(url: str) -> str:
     try:
-        return ipaddress.ip_address(str(client[0])).is_loopback
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False

@@ -7,6 +7,7 @@ import base64
 import codecs
 import json
 import secrets
+import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
@@ -27,6 +28,8 @@ from .messages import ForwardResponse, StreamChunkMessage, StreamEndMessage, Str
 
 # Where the relay takes agents of Tunely.
 _RELAY_PATH = b"/ws/tunnel"
+# How SQLAlchemy spells a database that is gone at the end: here it is a file in a folder of its own until then.
+_IN_MEMORY = ("", "/", "/:memory:")
 # What forward() keeps of a response, bytes.
 _MAX_RESPONSE = 128 * 1024 * 1024
 
@@ -41,6 +44,7 @@ class TunnelServer:
     def __init__(self, config: TunnelServerConfig | None = None, **settings: Any) -> None:
         self.config = config or TunnelServerConfig(**settings)
         self._relay: Relay | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._router: Any = None
         #: By which this object asks the relay, as the operator does.
         self.key = self.config.admin_api_key or secrets.token_hex(32)
@@ -56,18 +60,28 @@ class TunnelServer:
             "public": {"trusted_proxy": ["127.0.0.1/32"]},
             "tunely": {"admin_key": self.key, "tunnels": {}},
         }
+        database = self.config.database_url
+        if database.partition("://")[2] in _IN_MEMORY:
+            self._folder = tempfile.TemporaryDirectory(prefix="hvym-tunnel-")
+            database = f"sqlite:///{self._folder.name}/tunnels.db"
         # Identities come by other ways than Tunely's: none is let in.
         nobody = [Identity.generate().address]
-        relay = Relay(domain=self.config.domain, allow=nobody, options=options, database=self.config.database_url)
-        # Opening a database may take as long as its server needs.
-        await asyncio.get_running_loop().run_in_executor(None, relay.start)
-        self._relay = relay
+        relay = self._relay = Relay(domain=self.config.domain, allow=nobody, options=options, database=database)
+        try:
+            # Opening a database may take as long as its server needs.
+            await asyncio.get_running_loop().run_in_executor(None, relay.start)
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Ends the relay and with it the connections of agents."""
         relay, self._relay = self._relay, None
+        folder, self._folder = self._folder, None
         if relay is not None:
             await relay.aclose(1.0)
+        if folder is not None:
+            folder.cleanup()
 
     @property
     def relay_place(self) -> tuple[tuple[str, int], str]:
@@ -110,10 +124,13 @@ class TunnelServer:
     ) -> ForwardResponse:
         """One request to the service of a tunnel, and its whole response. A body is any value that JSON has."""
         limit = min(timeout or self.config.default_timeout, self.config.forward_max_timeout)
-        asked = {"method": method, "path": path, "headers": dict(headers or {}), "body": body, "timeout": limit}
+        asked = {"method": method, "path": _target(path), "headers": dict(headers or {}), "body": body, "timeout": limit}
         told = await self._ask("POST", f"/api/tunnels/{quote(domain, safe='')}/forward", json.dumps(asked).encode())
+        if "detail" in told:
+            # What was asked is no request that can be sent.
+            return ForwardResponse(400, error=json.dumps(told["detail"]))
         if "status" not in told:
-            return ForwardResponse(503, error=told.get("detail", f"Tunnel not connected: {domain}"))
+            return ForwardResponse(503, error=f"Tunnel not connected: {domain}")
         return ForwardResponse(**{key: told[key] for key in ("status", "headers", "body", "duration_ms", "error")})
 
     async def forward_stream(
@@ -226,7 +243,7 @@ class _ByPath:
         self._server = server
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await bridge.serve_http(*self._server.relay_place, scope, receive, send)
+        await bridge.serve_http(*self._server.relay_place, bridge.below(scope, "/t"), receive, send)
 
 
 class _Info:
@@ -297,6 +314,11 @@ def run_app(host: str = "0.0.0.0", port: int = 8000, config: TunnelServerConfig 
     import uvicorn
 
     uvicorn.run(create_full_app(config, **settings), host=host, port=port)
+
+
+def _target(path: str) -> str:
+    """A path and query with what may not be in them as it is (RFC 3986 sections 3.3 and 3.4) written as octets."""
+    return quote(path, safe="/?&=%:@!$'()*+,;~-._")
 
 
 def _request_fields(host: str, headers: Mapping[str, str] | None, body: Any) -> tuple[Headers, bytes]:
