@@ -1,4 +1,4 @@
-// Gives a local server a public address: node forward.mjs wss://tunnel.example http://localhost:3000 [tcp://localhost:5432]
+// Gives local servers a public address: node forward.mjs wss://tunnel.example http://localhost:3000 [tcp://localhost:5432]
 //
 // `cargo xtask wasm` makes the package. HVYM_TUNNEL_SECRET is a Stellar secret, S...; without it the address is a new one.
 
@@ -7,10 +7,8 @@ import { Identity, Tunnel } from "hvym-tunnel";
 const [relay, ...targets] = process.argv.slice(2);
 const secret = process.env.HVYM_TUNNEL_SECRET;
 const identity = secret ? Identity.fromSecret(secret) : Identity.generate();
-// Node.js has one of its own from version 22 on.
-const WebSocket = globalThis.WebSocket ?? (await import("ws")).WebSocket;
 
-const tunnel = await Tunnel.connect({ relay, identity, WebSocket });
+const tunnel = await Tunnel.connect({ relay, identity });
 tunnel.addEventListener("error", ({ detail }) => console.error(`${detail}`, detail.hint ?? ""));
 for (const [index, target] of targets.entries()) {
   const name = new URL(target).protocol === "tcp:" ? `tcp-${index}` : index === 0 ? "app" : `app-${index}`;

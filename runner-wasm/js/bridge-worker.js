@@ -7,8 +7,13 @@ import { bridgePage } from "./bridge-page.js";
 import { bodyOf, cameBy, fieldsOf, isForged, responseFor } from "./bridge-request.js";
 import { CookieJar } from "./cookies.js";
 import { identityNamed } from "./identity.js";
+import * as keys from "./keys.js";
+import { provideParts } from "./parts.js";
+import * as reach from "./reach.js";
 import { keep, kept } from "./store.js";
 import { Tunnel } from "./tunnel.js";
+
+provideParts({ keys: () => keys, reach: () => reach });
 
 const { origin, host, hostname } = self.location;
 /** The folder of this file: what is in there belongs to the bridge. */

@@ -2,9 +2,9 @@
 
 import { TunnelError } from "./error.js";
 import { nameOf } from "./identity.js";
+import { Tunnel } from "./page.js";
 import { clearSiteData } from "./site-data.js";
 import { drop, keep, kept } from "./store.js";
-import { Tunnel } from "./tunnel.js";
 
 /** The worker, beside this file. */
 const WORKER = new URL("./bridge-worker.js", import.meta.url).href;

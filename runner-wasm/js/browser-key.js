@@ -39,11 +39,6 @@ export async function linkedKey(link, address) {
   }
 }
 
-/** The signature of `bytes`. */
-export async function signWith(privateKey, bytes) {
-  return new Uint8Array(await crypto.subtle.sign(ALGORITHM, privateKey, bytes));
-}
-
 /** Base64url without padding (RFC 4648 section 5). */
 export function base64url(bytes) {
   const text = btoa(String.fromCharCode(...bytes));

@@ -1,10 +1,9 @@
 // Stellar key pairs: in the module's memory, or kept by the browser.
 
-import { linkedKey, newKey, signWith } from "./browser-key.js";
 import { TunnelError } from "./error.js";
 import { load } from "./load.js";
+import { part } from "./parts.js";
 import { Identity as KeyPair } from "./runner.js";
-import { drop, keep, keepFirst, kept } from "./store.js";
 
 // What signs: `{ keyPair }` in the module, or `{ name, record }` in the browser's store. Also the token that only this file
 // can pass to the constructor.
@@ -40,6 +39,7 @@ export class Identity {
     if (!isKept) return new Identity({ keyPair }, secrets);
     const { relay, target, until, address } = keyPair;
     keyPair.free();
+    const { linkedKey, keep } = await part("keys");
     const record = { ...(await linkedKey(String(link), address)), shared: { relay, target, until } };
     const name = `link ${target}`;
     await keep("identities", name, record);
@@ -47,7 +47,7 @@ export class Identity {
   }
 
   static async persistent(name = "default") {
-    await load();
+    const [{ kept, keepFirst, newKey }] = await Promise.all([part("keys"), load()]);
     const key = `key ${name}`;
     const record = (await kept("identities", key)) ?? (await keepFirst("identities", key, await newKey()));
     return new Identity({ name: key, record }, secrets);
@@ -68,9 +68,17 @@ export class Identity {
     const secret = secrets.get(this);
     secrets.delete(this);
     secret?.keyPair?.free();
-    if (secret?.name) await drop("identities", secret.name);
+    if (secret?.name) await drop(secret.name);
   }
 }
+
+async function drop(name) {
+  const keys = await part("keys");
+  await keys.drop("identities", name);
+}
+
+/** The signature of `bytes` by a key of the browser. */
+const signWith = async (key, bytes) => new Uint8Array(await crypto.subtle.sign("Ed25519", key, bytes));
 
 /** The identity of a `record` that is kept under `name`. The module has to be loaded. */
 export const identityOf = (name, record) => new Identity({ name, record }, secrets);
@@ -103,7 +111,7 @@ export function nameOf(identity) {
 
 /** The identity that is kept under a name of {@link nameOf}; `undefined` if none is. */
 export async function identityNamed(name) {
-  await load();
+  const [{ kept }] = await Promise.all([part("keys"), load()]);
   const record = await kept("identities", name);
   return record && identityOf(name, record);
 }
@@ -111,5 +119,5 @@ export async function identityNamed(name) {
 /** A login ended with `code`: a delegation that is over is not kept. */
 export async function handleEnd(identity, code) {
   const secret = secrets.get(identity);
-  if (secret?.record?.delegation && OVER.includes(code)) await drop("identities", secret.name);
+  if (secret?.record?.delegation && OVER.includes(code)) await drop(secret.name);
 }

@@ -1,9 +1,15 @@
-// What pages have beside the classes that workers have, too. It is loaded when it is asked for: bundlers that make one file of a
-// worker do not take `import()` there, and nobody asks in one.
+// What pages have beside the classes that workers have, too, and how pages load the rest: when it is asked for.
 
 import { Identity, identityOf } from "./identity.js";
 import { load } from "./load.js";
+import { provideParts } from "./parts.js";
 import { Tunnel as WorkerTunnel } from "./tunnel.js";
+
+provideParts({
+  keys: () => import("./keys.js"),
+  reach: () => import("./reach.js"),
+  serve: () => import("./serve.js"),
+});
 
 export { Identity };
 

@@ -28,12 +28,25 @@ export function takeUpgrade(fields, open) {
   return response;
 }
 
+/** What carries the bytes of a visitor's connection, where a handler has something for them. */
+const carriers = new WeakMap();
+
+/**
+ * Has visitors' connections carried by `carry(wire)`, without a look at the requests: the relay has done to them what an
+ * intermediary has to. Requests of identities still come to `handler`.
+ */
+export function carryVisitors(handler, carry) {
+  carriers.set(handler, carry);
+}
+
 /**
  * The function that the module calls for each connection to a service of HTTP. `headTimeout` is how long the next request
  * may take to arrive, in milliseconds; `onError` hears of what `handler` throws.
  */
 export function httpHandler(service, handler, headTimeout, onError) {
   return async (connection, from) => {
+    const carry = from === undefined ? carriers.get(handler) : undefined;
+    if (carry !== undefined) return carry(new Wire(connection.intoStream()));
     const wire = new Wire(connection);
     try {
       const exchange = { wire, handler, onError, service, from };
@@ -92,7 +105,7 @@ async function answer([method, target, list, hasBody, isLast], { wire, handler, 
     context.upgrade = ({ protocol } = {}) => {
       const { socket, fields, open, fail } = acceptWebSocket(request, protocol);
       const response = takeUpgrade(fields, open);
-      abort.signal.addEventListener("abort", fail, { once: true });
+      abort.signal.addEventListener("abort", () => fail(), { once: true });
       return { response, socket };
     };
     const response = await handler(request, context);

@@ -1,10 +1,16 @@
 // The shared worker: one tunnel for each relay and identity, for all pages of the origin that use it.
 
+import { TunnelError } from "./error.js";
 import { flatten } from "./http.js";
 import { identityNamed } from "./identity.js";
+import * as keys from "./keys.js";
+import { provideParts } from "./parts.js";
+import * as reach from "./reach.js";
+import * as serve from "./serve.js";
 import { Peer, packBody, packError } from "./shared-port.js";
 import { Tunnel } from "./tunnel.js";
-import { TunnelError } from "./error.js";
+
+provideParts({ keys: () => keys, reach: () => reach, serve: () => serve });
 
 const EVENTS = ["state", "up", "down", "stream", "latency", "unbound", "error"];
 

@@ -1,17 +1,12 @@
 // The agent of this page, as an `EventTarget`. Workers have it as it is; what pages have beside is in page.js.
 
 import { TunnelError } from "./error.js";
-import { TunnelEventSource } from "./eventsource.js";
 import { withResolvers } from "./events.js";
-import { fetchFrom } from "./fetch.js";
 import { credentialOf, handleEnd } from "./identity.js";
 import { load } from "./load.js";
-import { Pool } from "./pool.js";
+import { part } from "./parts.js";
 import { Connection, Runner } from "./runner.js";
-import { httpHandler } from "./serve.js";
-import { pairOf } from "./streams.js";
 import { resolve } from "./target.js";
-import { connectWebSocket } from "./websocket.js";
 import { Wire } from "./wire.js";
 
 /** Streams that others may have open to this page; each may hold a window of 256 KiB. */
@@ -25,6 +20,8 @@ const REQUEST_HEAD = 60_000;
 
 export class Tunnel extends EventTarget {
   #runner;
+  /** What reaches services of others, once it is loaded. */
+  #reach;
   #pool;
   #state = "disconnected";
   #url;
@@ -121,8 +118,8 @@ export class Tunnel extends EventTarget {
     const runner = await this.#running();
     const onError = (error) => this.#onEvent("error", error);
     const onStream = isHttp
-      ? httpHandler(name, handler, this.#limits.requestHead, onError)
-      : streamHandler(name, handler, onError);
+      ? (await part("serve")).httpHandler(name, handler, this.#limits.requestHead, onError)
+      : this.#streamHandler(name, handler, onError);
     const bind = (runner) => runner.bind(name, isHttp, allowed, String(onConflict), onStream);
     const url = await bind(runner);
     this.#services.set(name, bind);
@@ -144,17 +141,17 @@ export class Tunnel extends EventTarget {
       // Not relative to it: two slashes would begin another host.
       target.url = new URL(target.url.origin + path);
     }
-    return fetchFrom(pool, target, options);
+    return this.#reach.fetchFrom(pool, target, options);
   }
 
   webSocket(target, protocols, options) {
-    return connectWebSocket(this.#usableNow(), this.#resolve(target), protocols, options);
+    return this.#reach.connectWebSocket(this.#usableNow(), this.#resolve(target), protocols, options);
   }
 
   eventSource(target) {
     const ask = (headers, signal) => this.fetch(target, { headers, signal });
     this.#usableNow();
-    return new TunnelEventSource(this.#resolve(target).url.href, ask);
+    return new this.#reach.TunnelEventSource(this.#resolve(target).url.href, ask);
   }
 
   async connectStream(target, { signal } = {}) {
@@ -172,7 +169,7 @@ export class Tunnel extends EventTarget {
       end();
       throw signal?.aborted ? signal.reason : error;
     }
-    return pairOf(lease.wire, end, signal);
+    return this.#reach.pairOf(lease.wire, end, signal);
   }
 
   wake() {
@@ -213,7 +210,8 @@ export class Tunnel extends EventTarget {
       throw new RangeError(`limits.inbound and limits.outbound are 1 to ${MAX_INBOUND}, and limits.requestHead is a time`);
     }
     this.#limits = { inbound, outbound, requestHead };
-    const [signer] = await Promise.all([identity, load(module)]);
+    const [signer, reach] = await Promise.all([identity, part("reach"), load(module)]);
+    this.#reach = reach;
     const onEvent = (kind, detail) => this.#onEvent(kind, detail);
     const dialled = relay ?? signer.shared?.relay;
     if (!dialled) throw new TypeError("relay is needed");
@@ -227,7 +225,7 @@ export class Tunnel extends EventTarget {
       keyPair === undefined
         ? Runner.withSigner(connection, address, callingBack(sign), delegation, onEvent)
         : Runner.withIdentity(connection, keyPair, onEvent);
-    this.#pool = new Pool(this.#runner, outbound);
+    this.#pool = new reach.Pool(this.#runner, outbound);
     this.addEventListener("down", ({ detail }) => handleEnd(signer, detail.code).catch(() => {}));
     this.#watch();
   }
@@ -281,6 +279,22 @@ export class Tunnel extends EventTarget {
     this.#closed.resolve(down);
   }
 
+  /** The function that the module calls for each stream to a service of bytes. */
+  #streamHandler(service, handler, onError) {
+    return async (stream, from) => {
+      const wire = new Wire(stream);
+      try {
+        await handler(
+          this.#reach.pairOf(wire, () => wire.close()),
+          { service, from },
+        );
+      } catch (error) {
+        wire.close();
+        onError(error);
+      }
+    };
+  }
+
   #resolve(input) {
     return resolve(input, (address, service) => this.#originOf(address, service));
   }
@@ -293,7 +307,7 @@ export class Tunnel extends EventTarget {
 }
 
 // Of `await using`, which some browsers have not yet.
-const asyncDispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
+export const asyncDispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
 Object.defineProperty(Tunnel.prototype, asyncDispose, {
   value() {
     return this.close();
@@ -301,22 +315,6 @@ Object.defineProperty(Tunnel.prototype, asyncDispose, {
   configurable: true,
   writable: true,
 });
-
-/** The function that the module calls for each stream to a service of bytes. */
-function streamHandler(service, handler, onError) {
-  return async (stream, from) => {
-    const wire = new Wire(stream);
-    try {
-      await handler(
-        pairOf(wire, () => wire.close()),
-        { service, from },
-      );
-    } catch (error) {
-      wire.close();
-      onError(error);
-    }
-  };
-}
 
 /** `sign` as the module calls it. An error is a no. */
 function callingBack(sign) {

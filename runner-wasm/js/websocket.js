@@ -44,7 +44,7 @@ export class TunnelWebSocket extends EventTarget {
     internals.set(this, {
       /** `connection` has `read`, `write` and `close`. Resolves at the end. */
       open: (connection, isClient, protocol) => this.#open(connection, isClient, protocol),
-      fail: () => this.#end(ABNORMAL, "", false),
+      fail: (reason = "") => this.#end(ABNORMAL, reason, false),
     });
   }
 
@@ -184,6 +184,12 @@ export class TunnelWebSocket extends EventTarget {
 
 defineConstants(TunnelWebSocket, STATES);
 
+/** A socket that is connecting to `url`, and what opens it and ends it: `{ socket, open, fail }`. */
+export function pendingSocket(url) {
+  const socket = new TunnelWebSocket(url, internals);
+  return { socket, ...internals.get(socket) };
+}
+
 /** A socket to `target` (of target.js); `headers` go with its handshake. */
 export function connectWebSocket(pool, target, protocols = [], { headers } = {}) {
   const offered = (Array.isArray(protocols) ? protocols : [protocols]).map(String);
@@ -191,12 +197,12 @@ export function connectWebSocket(pool, target, protocols = [], { headers } = {})
     throw new DOMException("a protocol is a token, and named once", "SyntaxError");
   }
   if (target.url.hash !== "") throw new DOMException("the URL of a socket has no fragment", "SyntaxError");
-  const socket = new TunnelWebSocket(target.url.href.replace(/^http/, "ws"), internals);
-  shake(pool, target, socket, offered, new Headers(headers)).catch(() => internals.get(socket).fail());
-  return socket;
+  const pending = pendingSocket(target.url.href.replace(/^http/, "ws"));
+  shake(pool, target, pending, offered, new Headers(headers)).catch(() => pending.fail());
+  return pending.socket;
 }
 
-async function shake(pool, target, socket, offered, headers) {
+async function shake(pool, target, { socket, open }, offered, headers) {
   const abort = new AbortController();
   socket.addEventListener("close", () => abort.abort(), { once: true });
   const lease = await pool.acquire(target, { isFresh: true, signal: abort.signal });
@@ -225,7 +231,7 @@ async function shake(pool, target, socket, offered, headers) {
     write: (bytes) => wire.write(bytes, (stream, piece) => stream.send(piece)),
     close: (isOrderly) => (isOrderly ? pool.end(lease) : pool.discard(lease)),
   };
-  internals.get(socket).open(connection, true, protocol ?? "");
+  open(connection, true, protocol ?? "");
 }
 
 /**
@@ -246,13 +252,13 @@ export function acceptWebSocket(request, protocol) {
   if (protocol !== undefined && !offered.includes(protocol)) {
     throw new TypeError("the client does not offer this protocol");
   }
-  const socket = new TunnelWebSocket("", internals);
-  const { open, fail } = internals.get(socket);
+  const { socket, open, fail } = pendingSocket("");
   const fields = new Headers({ "sec-websocket-accept": acceptOf(key) });
   if (protocol !== undefined) fields.set("sec-websocket-protocol", protocol);
   return { socket, fields, fail, open: (connection) => open(connection, false, protocol ?? "") };
 }
 
-const acceptOf = (key) => base64(sha1(new TextEncoder().encode(key + GUID)));
+/** The field by which a server agrees to `key` (RFC 6455 section 4.2.2). */
+export const acceptOf = (key) => base64(sha1(new TextEncoder().encode(key + GUID)));
 
 const base64 = (bytes) => btoa(String.fromCharCode(...bytes));

@@ -13,6 +13,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::convert;
 use crate::error::{http_error, tunnel_error, tunnel_error_from};
+use crate::peer_stream::PeerStream;
 use crate::stream::TunnelStream;
 
 /// The interim response for `Expect: 100-continue` (RFC 9110 section 10.1.1).
@@ -98,6 +99,12 @@ impl ServerConnection {
     #[wasm_bindgen(js_name = onWake)]
     pub fn on_wake(&self, waker: Function) {
         self.stream.set_waker(waker);
+    }
+
+    /// The bytes of the connection, of which nothing was read yet: for a service that reads HTTP itself.
+    #[wasm_bindgen(js_name = intoStream)]
+    pub fn into_stream(self) -> PeerStream {
+        PeerStream::accepted_stream(self.stream)
     }
 
     /// The next request: `[method, target, headers, hasBody, isLast]`, `null`, or `undefined` when the client has closed.

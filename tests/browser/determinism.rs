@@ -1,4 +1,4 @@
-//! The same seed and inputs give the same bytes in a native build, in a browser and in Node.js.
+//! The same seed and inputs give the same bytes in a native build, in a browser and in Node.js, and those that other programs give.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,10 +6,14 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use hvym_tunnel_tests::chromium::{Chromium, files};
+use hvym_tunnel_tests::golden::{golden, list, text};
 use hvym_tunnel_tests::installed::required_tool;
 use hvym_tunnel_tests::program::Home;
 
-use super::page::built;
+use serde_json::{Value, json};
+
+use super::installed;
+use super::page::{Page, built};
 use super::transcript;
 
 fn module() -> &'static Path {
@@ -78,4 +82,55 @@ fn node_and_a_native_build_give_the_same_transcript() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("text")
     });
+}
+
+/// A script that makes of each of `vectors` what the golden file says, with the package's `Identity`.
+const IDENTITIES: &str = "
+    const toBytes = (hex) => Uint8Array.from(hex.match(/../g), (byte) => Number.parseInt(byte, 16));
+    const toHex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+    const toBase64 = (bytes) => btoa(String.fromCharCode(...bytes)).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+    const seen = await Promise.all(vectors.map(async ({ secret, message_hex, signing_input }) => {
+        const identity = await Identity.fromSecret(secret);
+        const signature = await identity.sign(new TextEncoder().encode(signing_input));
+        const [address, exported] = [identity.address, identity.exportSecret()];
+        const signed = toHex(await identity.sign(toBytes(message_hex)));
+        return { address, secret: exported, signature_hex: signed, token: `${signing_input}.${toBase64(signature)}` };
+    }));";
+
+/// Compares what [`IDENTITIES`] gave with the golden file.
+fn compare_identities(vectors: &[Value], seen: &Value) {
+    let seen = seen.as_array().expect("a list");
+    assert_eq!(seen.len(), vectors.len());
+    for (vector, seen) in vectors.iter().zip(seen) {
+        for member in ["address", "secret", "signature_hex", "token"] {
+            assert_eq!(text(seen, member), text(vector, member), "{}", vector["seed_hex"]);
+        }
+    }
+}
+
+#[test]
+fn a_page_gives_the_keys_signatures_and_tokens_of_the_golden_file() {
+    let Some(page) = Page::open() else { return };
+    let golden = golden("identity/vectors.json");
+    let vectors = list(&golden, "vectors");
+    compare_identities(
+        vectors,
+        &page.block(&format!("const vectors = {};{IDENTITIES} return seen;", json!(vectors))),
+    );
+}
+
+#[test]
+fn node_gives_the_keys_signatures_and_tokens_of_the_golden_file() {
+    let (Some(node), Some(folder)) = (required_tool("node"), installed::folder()) else { return };
+    let golden = golden("identity/vectors.json");
+    let vectors = list(&golden, "vectors");
+    let script = format!(
+        "import {{ Identity }} from 'hvym-tunnel';
+         const vectors = {};{IDENTITIES} console.log(JSON.stringify(seen));",
+        json!(vectors)
+    );
+    fs::write(folder.join("identities.mjs"), script).expect("a folder takes a file");
+    let output = Command::new(node).arg("identities.mjs").current_dir(folder).output().expect("node starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    compare_identities(vectors, &serde_json::from_slice(&output.stdout).expect("JSON"));
 }

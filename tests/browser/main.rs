@@ -19,6 +19,7 @@ mod inspector;
 mod installed;
 mod lifecycle;
 mod matrix;
+mod node_cli;
 mod page;
 mod page_fixtures;
 mod page_states;
@@ -33,4 +34,5 @@ mod sockets;
 mod streams;
 #[path = "../../runner-wasm/src/transcript.rs"]
 mod transcript;
+mod tunely;
 mod wallets;

@@ -6,6 +6,7 @@ mod control_json;
 mod delegation;
 mod dns;
 mod forwarded;
+mod identity_golden;
 mod jwt_golden;
 mod names;
 mod token;

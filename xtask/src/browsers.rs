@@ -35,7 +35,7 @@ const TABLES: [(&str, &str); 3] = [
     (
         "runtimes",
         "## Runtimes\n\n\
-         `forward` leads a local server to the public. Node.js before version 22 has no WebSocket of its own: it was given that of `ws`.",
+         `forward` leads a local server to the public. Node.js before version 22 has no WebSocket of its own: the package brings one.",
     ),
 ];
 

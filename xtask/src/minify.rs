@@ -24,10 +24,12 @@ pub(crate) fn run(sources: &Path, folder: &Path) -> Result<()> {
     succeed(minify.args(scripts).arg(format!("--outdir={}", folder.display())))
 }
 
-/// The script `entry` of `folder` and all that it imports at once, as a bundler joins them. What it imports later is left out.
-pub(crate) fn bundled(folder: &Path, entry: &str) -> Result<Vec<u8>> {
+/// The script `entry` of `folder` and all that it imports up to `until`, as a bundler joins them.
+pub(crate) fn bundled(folder: &Path, entry: &str, until: When) -> Result<Vec<u8>> {
     let mut names = BTreeSet::new();
-    collect(folder, entry, When::AtOnce, &mut names)?;
+    if until == When::AtOnce {
+        collect(folder, entry, When::AtOnce, &mut names)?;
+    }
     let mut bundle = Command::new(esbuild()?);
     bundle.args(["--bundle", "--minify", "--format=esm", "--log-level=warning", LANGUAGE]);
     for name in names {

@@ -17,22 +17,37 @@ use super::{Row, folder};
 /// The value of `Sec-WebSocket-Key`, and what belongs to it (RFC 6455 section 1.3).
 const HANDSHAKE: [&str; 2] = ["dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="];
 
-/// Programs that run the package's programs, about to do so in the folder of [`installed`].
-fn runtimes() -> Vec<(&'static str, PathBuf)> {
+/// A program that runs the package's programs.
+struct Runtime {
+    name: &'static str,
+    path: PathBuf,
+    /// What lets it run a script that may do everything.
+    arguments: &'static [&'static str],
+}
+
+/// Those that are there, or asked for.
+fn runtimes() -> Vec<Runtime> {
+    let runtime = |name, path, arguments| Runtime { name, path, arguments };
     let mut found = Vec::new();
-    found.extend(required_tool("node").map(|node| ("Node.js, the system's", node)));
-    if folder().is_some() {
-        let more = installed::more().map(|folder| folder.join("node_modules"));
-        let program = |name: &str| more.as_ref().map(|modules| modules.join(name));
-        found.extend(program("node-22/bin/node").map(|path| ("Node.js 22", path)));
+    found.extend(required_tool("node").map(|node| runtime("Node.js, the system's", node, &[])));
+    if folder().is_some()
+        && let Some(folder) = installed::more()
+    {
+        let modules = folder.join("node_modules");
+        found.push(runtime("Node.js 22", modules.join("node-22/bin/node"), &[]));
+        let deno = ["run", "--allow-all", "--no-lock", "--node-modules-dir=manual"].as_slice();
+        // Beside it is a script of Node.js that starts it, and passes no signal on.
+        let machine = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
+        found.push(runtime("Deno", modules.join(format!("@deno/linux-{machine}-glibc/deno")), deno));
+        found.push(runtime("Bun", modules.join(".bin/bun"), &[]));
     }
     found
 }
 
-/// A script in a runtime that may do everything, with `more` after its name.
-fn script(runtime: &Path, folder: &Path, name: &str, seed: u8, more: &[&str]) -> Command {
-    let mut command = Command::new(runtime);
-    command.arg(folder.join(name)).args(more).current_dir(folder);
+/// A script in a runtime, with `more` after its name.
+fn script(runtime: &Runtime, folder: &Path, name: &str, seed: u8, more: &[&str]) -> Command {
+    let mut command = Command::new(&runtime.path);
+    command.args(runtime.arguments).arg(folder.join(name)).args(more).current_dir(folder);
     command.env("HVYM_TUNNEL_SECRET", Key::from_seed([seed; 32]).secret().trim());
     command.env("NO_COLOR", "1");
     command
@@ -101,7 +116,7 @@ fn same<T: PartialEq + std::fmt::Debug>(got: T, expected: T) -> Result<String, S
     if got == expected { Ok("yes".into()) } else { Err(format!("{got:?} in place of {expected:?}")) }
 }
 
-fn row(number: usize, name: &str, runtime: &Path) {
+fn row(number: usize, runtime: &Runtime) {
     let Some(folder) = installed::folder() else { return };
     let relay = Relay::with_ports(PORTS);
     let (http, tcp, gone) = (local(), Origin::echo(), nobody());
@@ -114,7 +129,7 @@ fn row(number: usize, name: &str, runtime: &Path) {
     let arguments = [&[url.as_str()][..], &targets.each_ref().map(String::as_str)].concat();
     let mut serving = Program::start(script(runtime, folder, "examples/forward.mjs", 71, &arguments));
     let [app, raw, nowhere] = [serving.line(), serving.line(), serving.line()];
-    let mut row = Row::new("runtimes", number, name);
+    let mut row = Row::new("runtimes", number, runtime.name);
 
     let answer = |path: &str, lines: &[&str], more: &[u8]| {
         visit(&relay, &app, if more.is_empty() { "GET" } else { "POST" }, path, lines, more)
@@ -138,6 +153,9 @@ fn row(number: usize, name: &str, runtime: &Path) {
         ("`fetch` of another one", "fetched", json!("GET /path?q=1 ")),
         ("`webSocket`", "socket", json!("over a socket")),
         ("`connectStream`", "stream", json!("over a stream")),
+        ("`createConnection`", "duplex", json!("over a socket of Node.js")),
+        ("a socket that cannot be", "lost", json!("not_reachable")),
+        ("`serve` of a handler", "served", json!("asked for /by/serve")),
         ("errors with codes", "refused", json!([true, "not_reachable"])),
         ("`Identity.persistent()`", "kept", json!("no_storage")),
     ] {
@@ -154,7 +172,7 @@ fn row(number: usize, name: &str, runtime: &Path) {
 #[test]
 fn programs_outside_browsers_serve_and_reach() {
     let runtimes = runtimes();
-    for (number, (name, runtime)) in runtimes.iter().enumerate() {
-        row(number, name, runtime);
+    for (number, runtime) in runtimes.iter().enumerate() {
+        row(number, runtime);
     }
 }

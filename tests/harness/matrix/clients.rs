@@ -20,9 +20,10 @@ const NAME: &str = "guest";
 /// What that agent shows, and what a stranger shows.
 const TOKENS: [&str; 2] =
     ["tun_9Wq2sVtY4nZpXk7LdR0cBmHfJgEaUiOs1xC3vN5b", "tun_0000000000000000000000000000000000000000"];
-/// What the agents of tunely say.
-const JOINED: &str = "已连接: domain=guest";
-const REFUSED: &str = "认证失败";
+/// What agents of tunely say when they were let in, and when they were not.
+const WORDS: [&str; 2] = ["已连接: domain=guest", "认证失败"];
+/// What our package for Node says there.
+pub(super) const PACKAGE_WORDS: [&str; 2] = ["connected: domain=", "the server refuses the token"];
 /// Who the agent of the other system is, and who a stranger is.
 const SEED: [u8; 32] = [0x5a; 32];
 
@@ -31,6 +32,7 @@ const SEED: [u8; 32] = [0x5a; 32];
 pub struct TunelyAgent {
     name: &'static str,
     program: PathBuf,
+    words: [&'static str; 2],
     impossible: &'static [Impossible],
 }
 
@@ -42,13 +44,20 @@ impl TunelyAgent {
             _ => "tunely 0.12.0 (Python) on our relay",
         };
         let program = tunely_folder()?.join(format!("python-{version}/bin/tunely"));
-        Some(TunelyAgent { name, program, impossible: &[] })
+        Some(TunelyAgent { name, program, words: WORDS, impossible: &[] })
     }
 
     /// The one for Node; `None` after it was said that it is not installed.
     pub fn node() -> Option<Self> {
         let program = tunely_folder()?.join("node-0.2.1/node_modules/.bin/tunely");
-        Some(TunelyAgent { name: "tunely 0.2.1 (Node) on our relay", program, impossible: NODE_CANNOT })
+        let name = "tunely 0.2.1 (Node) on our relay";
+        Some(TunelyAgent { name, program, words: WORDS, impossible: NODE_CANNOT })
+    }
+
+    /// Our package for Node, whose program this is, in its place.
+    pub fn package(program: PathBuf) -> Self {
+        let name = "our package for Node, as tunely, on our relay";
+        TunelyAgent { name, program, words: PACKAGE_WORDS, impossible: &[] }
     }
 }
 
@@ -78,7 +87,7 @@ impl Row for TunelyAgent {
 
     fn open(&self, setting: Setting) -> Box<dyn Public> {
         let config = format!("[[tunely.tunnels]]\nname = \"{NAME}\"\ntoken = \"{}\"\n", TOKENS[0]);
-        Box::new(Ours::open(setting, &config, Guest::Tunely(self.program.clone())))
+        Box::new(Ours::open(setting, &config, Guest::Tunely(self.program.clone(), self.words)))
     }
 }
 
@@ -132,7 +141,7 @@ impl Row for HvymAgent {
 
 /// Which program joins, and where it lies.
 enum Guest {
-    Tunely(PathBuf),
+    Tunely(PathBuf, [&'static str; 2]),
     Hvym(PathBuf),
 }
 
@@ -179,7 +188,7 @@ impl Public for Ours {
     fn visitor(&self) -> Visitor {
         let port = self.relay().port;
         let label = match self.guest {
-            Guest::Tunely(_) => NAME.to_owned(),
+            Guest::Tunely(..) => NAME.to_owned(),
             Guest::Hvym(_) => Key::from_seed(SEED).address().to_string().to_ascii_lowercase(),
         };
         let host = format!("{label}.localhost:{port}");
@@ -194,9 +203,10 @@ impl Public for Ours {
     fn join(&self, joining: Joining) -> Agent {
         let home = Home::new();
         match &self.guest {
-            Guest::Tunely(program) => {
-                let command = tunely(program, &home, self.relay(), joining);
-                Agent { program: Program::start(command), home, joined: JOINED.to_owned(), refused: REFUSED }
+            Guest::Tunely(program, [joined, refused]) => {
+                let token = TOKENS[usize::from(!joining.is_known)];
+                let command = tunely(program, &home, &self.relay().url(), token, joining);
+                Agent { program: Program::start(command), home, joined: (*joined).to_owned(), refused }
             }
             Guest::Hvym(python) => {
                 let command = hvym(python, self.relay(), joining);
@@ -211,11 +221,11 @@ impl Public for Ours {
     }
 }
 
-fn tunely(program: &Path, home: &Home, relay: &Relay, joining: Joining) -> Command {
+/// A program with the arguments of tunely's, about to join what listens at `url`.
+pub(super) fn tunely(program: &Path, home: &Home, url: &str, token: &str, joining: Joining) -> Command {
     let mut command = alone(program, home);
-    let server = format!("{}/ws/tunnel", relay.url());
+    let server = format!("{url}/ws/tunnel");
     let target = format!("http://127.0.0.1:{}", joining.target);
-    let token = TOKENS[usize::from(!joining.is_known)];
     // Seconds until they try again.
     command.args(["connect", "-r", "0.2", "-s", &server, "-T", &target, "-t", token]);
     if joining.is_forced {

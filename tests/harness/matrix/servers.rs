@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
+use super::clients::{PACKAGE_WORDS, tunely};
 use super::visitor::Visitor;
 use super::{Agent, Column, Impossible, Joining, Public, Row, Setting};
-use crate::program::{Home, PATIENCE};
+use crate::program::{Home, PATIENCE, Program};
 use crate::tunely::{Mode, NAME, OLD, Server};
 
 /// A token that no server ever gave out.
@@ -18,13 +20,21 @@ const IMPATIENT: [(&str, &str); 2] = [("TUNELY_REQUEST_TIMEOUT", "1"), ("WS_TUNN
 pub struct TunelyServer {
     version: &'static str,
     mode: Mode,
+    /// Our package for Node in place of our agent, by the path of its program.
+    package: Option<PathBuf>,
 }
 
 impl TunelyServer {
     /// One of this version that carries a tunnel so; `None` after it was said that it is not installed.
     pub fn installed(version: &'static str, mode: Mode) -> Option<Self> {
         crate::installed::tunely_folder()?;
-        Some(TunelyServer { version, mode })
+        Some(TunelyServer { version, mode, package: None })
+    }
+
+    /// The same, with our package for Node on it, whose program this is.
+    #[must_use]
+    pub fn with_package(self, program: PathBuf) -> Self {
+        TunelyServer { package: Some(program), ..self }
     }
 }
 
@@ -52,6 +62,8 @@ const EVENTS: Impossible = Impossible::seen(
     "the events are \"event: start",
 );
 
+/// What the package decodes is sent, where our agent sends what came.
+const PACKAGE_CANNOT: &[Impossible] = &[BINARY_UP, BINARY_DOWN, EVENTS];
 const NEW_HTTP_CANNOT: &[Impossible] = &[BINARY_UP, BINARY_DOWN, GZIP_UNASKED, EVENTS];
 const OLD_CANNOT: &[Impossible] = &[
     BINARY_UP,
@@ -72,18 +84,22 @@ const OLD_CANNOT: &[Impossible] = &[
 
 impl Row for TunelyServer {
     fn name(&self) -> &'static str {
-        match (self.version, self.mode) {
-            (OLD, _) => "our agent on tunely 0.2.1",
-            (_, Mode::Tcp) => "our agent on tunely 0.12.0, TCP tunnel",
-            (_, Mode::Http) => "our agent on tunely 0.12.0, HTTP tunnel",
+        match (self.version, self.mode, &self.package) {
+            (OLD, _, None) => "our agent on tunely 0.2.1",
+            (_, Mode::Tcp, None) => "our agent on tunely 0.12.0, TCP tunnel",
+            (_, Mode::Http, None) => "our agent on tunely 0.12.0, HTTP tunnel",
+            (OLD, _, Some(_)) => "our package for Node on tunely 0.2.1",
+            (_, Mode::Tcp, Some(_)) => "our package for Node on tunely 0.12.0, TCP tunnel",
+            (_, Mode::Http, Some(_)) => "our package for Node on tunely 0.12.0, HTTP tunnel",
         }
     }
 
     fn impossible(&self) -> &'static [Impossible] {
-        match (self.version, self.mode) {
-            (OLD, _) => OLD_CANNOT,
-            (_, Mode::Tcp) => NEW_TCP_CANNOT,
-            (_, Mode::Http) => NEW_HTTP_CANNOT,
+        match (self.version, self.mode, &self.package) {
+            (OLD, ..) => OLD_CANNOT,
+            (_, Mode::Tcp, _) => NEW_TCP_CANNOT,
+            (_, Mode::Http, None) => NEW_HTTP_CANNOT,
+            (_, Mode::Http, Some(_)) => PACKAGE_CANNOT,
         }
     }
 
@@ -95,7 +111,7 @@ impl Row for TunelyServer {
         let variables = if setting == Setting::Impatient { &IMPATIENT[..] } else { &[] };
         let server = Server::start_with(self.version, variables).expect("it was there before");
         let token = server.tunnel(self.mode);
-        Box::new(Theirs { server: Some(server), mode: self.mode, token })
+        Box::new(Theirs { server: Some(server), mode: self.mode, token, package: self.package.clone() })
     }
 }
 
@@ -105,6 +121,7 @@ struct Theirs {
     server: Option<Server>,
     mode: Mode,
     token: String,
+    package: Option<PathBuf>,
 }
 
 impl Theirs {
@@ -129,9 +146,14 @@ impl Public for Theirs {
 
     fn join(&self, joining: Joining) -> Agent {
         let home = Home::new();
+        let token = if joining.is_known { &self.token } else { UNKNOWN };
+        if let Some(program) = &self.package {
+            let [joined, refused] = PACKAGE_WORDS;
+            let command = tunely(program, &home, &self.server().url(), token, joining);
+            return Agent { program: Program::start(command), home, joined: joined.to_owned(), refused };
+        }
         let file = home.path("token");
-        fs::write(&file, if joining.is_known { &self.token } else { UNKNOWN })
-            .expect("a folder takes a file");
+        fs::write(&file, token).expect("a folder takes a file");
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("its owner may");
         let (target, url) = (joining.target.to_string(), self.server().url());
         let file = file.display().to_string();
