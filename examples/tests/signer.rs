@@ -7,6 +7,7 @@ mod signer;
 
 use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use hvym_tunnel_core::stellar::{Address, Claims};
@@ -26,7 +27,7 @@ fn the_example_signs_what_its_owner_agrees_to() {
     std::thread::spawn(move || signer::serve(&listener, &key, |_| AGREES.load(Ordering::SeqCst)));
 
     let connect = || ExternalSigner::connect(SignerPlace::Socket(path.clone())).expect("it answers");
-    assert_eq!((connect().address(), connect().delegate_days()), (address, Some(1)));
+    assert_eq!((connect().address(), connect().delegate_for()), (address, Some(Duration::from_secs(86_400))));
     let input = Claims::new(address, address.to_string(), UnixTime::from_secs(1)).signing_input();
     let each_time = Signer::asked_each_time(connect());
     let signature = each_time.sign(&input).expect("its owner agrees");

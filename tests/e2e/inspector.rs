@@ -9,7 +9,7 @@ use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::http::{Conversation, Origin, answer, nobody, ok};
 use hvym_tunnel_tests::inspected::{Inspected, InspectorAt, inspector_port};
 use hvym_tunnel_tests::program::{Home, PATIENCE};
-use hvym_tunnel_tests::tunnel::{Agent, Relay, request};
+use hvym_tunnel_tests::tunnel::{Agent, Relay, host_of, request};
 use serde_json::{Value, json};
 
 /// A service that hands out each request as it came, once it ends with `end`, and answers it.
@@ -134,6 +134,37 @@ fn an_edited_request_is_sent_with_its_own_length_and_the_secrets_that_were_not_s
         );
     }
     assert_eq!(inspected.own("POST", "/api/requests/99/replay", &[&token], "").0.status(), 404);
+}
+
+#[test]
+fn requests_of_a_manager_are_shown_and_sent_again_whichever_agent_it_has() {
+    let (service, home, relay) =
+        (Origin::saying(b"here"), Home::of(&Key::from_seed([100; 32])), Relay::start(&[]));
+    let (bind, url) = (format!("web={}", service.port), relay.url());
+    let arguments = ["--api-port", "0", "--relay", &url, "--bind", &bind, "--inspect=127.0.0.1:0"];
+    let mut manager = home.start(&[&["manager", "--json"], &arguments[..]].concat());
+    let ready = manager.event("ready");
+    let inspector = InspectorAt::of(&manager);
+    let visit = |path: &str| {
+        let mut visitor = relay.visit();
+        visitor
+            .send(request(host_of(ready["url"].as_str().expect("a URL")), "GET", path, &[]))
+            .expect("it is taken");
+        assert_eq!(visitor.head().expect("an answer").status(), 200);
+    };
+    visit("/before");
+    inspector.requests(1);
+    assert_eq!(home.start(&["restart"]).code(), 0);
+    manager.event("ready");
+    visit("/after");
+    let paths: Vec<_> = inspector.requests(2).iter().map(|request| request["target"].clone()).collect();
+    assert_eq!(paths, ["/before", "/after"]);
+    let (head, _) = inspector.own("POST", "/api/requests/1/replay", &[&inspector.token_line()], "");
+    assert_eq!(head.status(), 202);
+    assert_eq!(inspector.requests(3)[2]["replay_of"], 1);
+    assert_eq!(inspector.own("GET", "/", &[], "").0.status(), 200);
+    assert_eq!(home.start(&["stop"]).code(), 0);
+    assert_eq!(inspector.own("GET", "/", &[], "").0.status(), 503);
 }
 
 #[test]

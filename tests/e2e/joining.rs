@@ -1,8 +1,11 @@
-//! `expose` beside a manager of the same user, and without one: what a person sees is the same.
+//! `expose` and `forward` beside a manager of the same user, and without one: what a person sees is the same.
+
+use std::net::TcpStream;
+use std::time::Instant;
 
 use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::http::{Conversation, Origin};
-use hvym_tunnel_tests::program::{Home, Program};
+use hvym_tunnel_tests::program::{Home, PATIENCE, Program};
 use hvym_tunnel_tests::tunnel::{Relay, host_of, request};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -33,6 +36,52 @@ impl World {
         let (target, url) = (self.origin.port.to_string(), self.relay.url());
         let command = ["expose", &target, "--service", service, "--relay", &url];
         self.home.start(&[&command, arguments].concat())
+    }
+
+    /// Somebody else at the same relay, who lets the manager's identity reach a service `db`; and where.
+    fn owner(&self, seed: u8, friend: u8) -> (Program, String) {
+        let owner = Home::of(&Key::from_seed([seed; 32]));
+        let friend = Key::from_seed([friend; 32]).address().to_string();
+        let (target, url) = (self.origin.port.to_string(), self.relay.url());
+        let arguments = [
+            "expose",
+            &target,
+            "--service",
+            "db",
+            "--private",
+            "--allow",
+            &friend,
+            "--relay",
+            &url,
+            "--json",
+        ];
+        let mut program = owner.start(&arguments);
+        let name = text(&program.event("ready"), "url");
+        (program, name)
+    }
+
+    /// `forward`, in another terminal of the same user.
+    fn forward(&self, to: &str, arguments: &[&str]) -> Program {
+        let url = self.relay.url();
+        self.home.start(&[&["forward", to, "--relay", &url, "--json"], arguments].concat())
+    }
+
+    /// What a command to the manager ends with.
+    fn run(&self, words: &[&str]) -> i32 {
+        self.home.start(words).code()
+    }
+
+    /// Waits until so many agents and callers have joined the relay, which has told of no more.
+    fn joined(&self, expected: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let joined = self.relay.program.transcript().matches("\"agent_joined\"").count();
+            assert!(joined <= expected && Instant::now() < deadline, "{joined}: {:?}", self.relay.program);
+            if joined == expected {
+                return;
+            }
+            std::thread::yield_now();
+        }
     }
 
     fn visit(&self, url: &str) -> u16 {
@@ -157,6 +206,90 @@ fn another_identity_or_relay_is_not_shared() {
     let mut somebody = world.expose("docs", &["--identity", key.to_str().expect("text"), "--json"]);
     somebody.event("ready");
     assert_eq!(world.services(), ["web"]);
+}
+
+/// The port where a `forward` takes connections.
+fn port_of(forwarding: &Value) -> u16 {
+    let listen = text(forwarding, "listen");
+    listen.strip_prefix("127.0.0.1:").and_then(|port| port.parse().ok()).expect("a port of this machine")
+}
+
+/// The status of the service to which a local port leads.
+fn ask(port: u16) -> std::io::Result<u16> {
+    let mut local = Conversation::dial(port);
+    local.send(request("localhost", "GET", "/", &[]))?;
+    Ok(local.head()?.status())
+}
+
+#[test]
+fn a_forward_goes_by_the_link_of_a_manager_and_ends_with_its_command() {
+    let mut world = World::new(90);
+    let (mut owner, db) = world.owner(91, 90);
+    world.joined(2);
+    let mut forward = world.forward(&db, &[]);
+    let forwarding = forward.event("forwarding");
+    let port = port_of(&forwarding);
+    assert_eq!(ask(port).expect("an answer"), 200);
+    assert_eq!(text(&owner.event("reached"), "from"), Key::from_seed([90; 32]).address().to_string());
+    assert_eq!(world.services(), ["web"]);
+
+    let mut alone = world.forward(&db, &["--alone"]);
+    let lone = alone.event("forwarding");
+    // The first has no link of its own.
+    world.joined(3);
+    let members = |event: &Value| event.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
+    assert_eq!(members(&forwarding), members(&lone));
+    for name in ["service", "address", "relay"] {
+        assert_eq!(forwarding[name], lone[name]);
+    }
+
+    // Connections take the link that there is then.
+    assert_eq!(world.run(&["restart"]), 0);
+    world.manager.event("ready");
+    assert_eq!(ask(port).expect("an answer"), 200);
+    assert_eq!(world.run(&["stop"]), 0);
+    ask(port).expect_err("there is no link");
+    assert_eq!(text(&forward.event("not_reached"), "code"), "not_connected");
+    assert_eq!(world.run(&["start"]), 0);
+    world.manager.event("ready");
+    assert_eq!(ask(port).expect("an answer"), 200);
+
+    let mut held = Conversation::dial(port);
+    forward.kill();
+    let deadline = Instant::now() + PATIENCE;
+    while TcpStream::connect(("127.0.0.1", port)).is_ok() {
+        assert!(Instant::now() < deadline, "somebody still listens: {:?}", world.manager);
+        std::thread::yield_now();
+    }
+    held.head().expect_err("what was open then ends soon");
+    assert_eq!(world.visit(&world.web), 200, "the manager's own service goes on");
+}
+
+#[test]
+fn what_a_forward_by_a_manager_cannot_have_is_said_as_alone() {
+    let world = World::new(92);
+    let (_owner, db) = world.owner(93, 92);
+    let taken = format!("127.0.0.1:{}", world.origin.port);
+    let mut busy = world.forward(&db, &[&taken]);
+    let error = busy.event("error");
+    assert_eq!((error["exit"].as_u64(), busy.code()), (Some(3), 3));
+    assert!(text(&error, "hint").contains("--alone"), "{error}");
+    let mut alone = world.forward(&db, &[&taken, "--alone"]);
+    assert_eq!((text(&alone.event("error"), "message"), alone.code()), (text(&error, "message"), 3));
+
+    let absent = format!("{}zz", db.strip_suffix("db").expect("it ends with the name"));
+    let refused = [&[][..], &["--alone"]].map(|arguments| {
+        let mut forward = world.forward(&absent, arguments);
+        let port = port_of(&forward.event("forwarding"));
+        ask(port).expect_err("there is no such service");
+        let mut event = forward.event("not_reached");
+        event["unix_ms"] = Value::Null;
+        forward.signal(Signal::TERM);
+        assert_eq!((text(&forward.event("stopped"), "reason"), forward.code()), ("as asked".to_owned(), 0));
+        event
+    });
+    assert_eq!(refused[0], refused[1]);
+    assert_eq!(refused[0]["code"], "not_reachable");
 }
 
 #[test]

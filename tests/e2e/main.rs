@@ -36,6 +36,7 @@ mod manager;
 mod manager_settings;
 mod manager_state;
 mod names;
+mod notifications;
 mod odd_answers;
 mod owner_log;
 mod ports;

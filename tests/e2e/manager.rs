@@ -119,6 +119,26 @@ fn a_manager_that_was_killed_comes_back_with_its_addresses() {
     assert!(!std::path::Path::new(again["socket"].as_str().expect("a path")).exists());
 }
 
+#[test]
+fn services_that_come_and_go_over_the_api_cut_nobody_off() {
+    let (relay, home, (slow, go)) =
+        (Relay::start(&[]), Home::of(&Key::from_seed([98; 32])), crate::settings::slow_service());
+    let (mut manager, _, ready) = manage(&home, &relay, slow.port, &[]);
+    let mut visitor = relay.visit();
+    let url = ready["url"].as_str().expect("a URL");
+    visitor.send(request(host_of(url), "GET", "/", &[])).expect("the relay reads");
+    let head = visitor.head().expect("the head of an answer");
+    assert_eq!(visitor.take(4).expect("half an answer"), b"half");
+    let other = Origin::saying(b"hello");
+    assert_eq!(run(&home, &["bind", &format!("docs={}", other.port)]).0, 0);
+    manager.event("bound");
+    // It has another target now, and the same URL.
+    assert_eq!(run(&home, &["bind", &format!("docs={}", slow.port)]).0, 0);
+    assert_eq!(run(&home, &["unbind", "docs"]).0, 0);
+    go.send(()).expect("the service waits");
+    assert_eq!((head.status(), visitor.take(4).expect("the rest")), (200, b"rest".to_vec()));
+}
+
 /// A settings file with these services, for a manager of `relay`.
 fn settings(relay: &Relay, api: u16, services: &[(&str, u16)]) -> String {
     let services = services.iter().map(|(name, port)| {

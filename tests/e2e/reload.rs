@@ -6,7 +6,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use hvym_tunnel_tests::http::{Conversation, Origin};
+use hvym_tunnel_tests::http::{Conversation, Origin, nobody};
 use hvym_tunnel_tests::program::{Home, PATIENCE, Program};
 use hvym_tunnel_tests::tunnel::{Relay, host_of, request};
 use rustix::process::Signal;
@@ -35,14 +35,31 @@ fn settings(relay: &Relay, link: &str, services: &[(&str, u16, &str)]) -> String
     services.iter().map(service).fold(head, |text, service| text + &service)
 }
 
+/// The program, which follows its settings file.
+fn follow(home: &Home, command: &str) -> Program {
+    let mut started = home.command(&[command, "--json"]);
+    // Of a manager alone, beside the file.
+    started.env("HVYM_TUNNEL_API_PORT", nobody().to_string());
+    Program::start(started)
+}
+
 #[test]
 fn visitors_lose_no_request_while_the_settings_change() {
+    lose_no_request("up");
+}
+
+#[test]
+fn visitors_lose_no_request_while_the_settings_of_a_manager_change() {
+    lose_no_request("manager");
+}
+
+fn lose_no_request(command: &str) {
     /// Visitors, each of whom asks again as soon as it has an answer.
     const VISITORS: usize = 4;
     let (relay, home, origin) = (Relay::start(&[]), Home::new(), Origin::saying(b"hello"));
     let port = origin.port;
     save(&home, settings(&relay, "", &[("web", port, "")]).as_bytes());
-    let mut up = home.start(&["up", "--json"]);
+    let mut up = follow(&home, command);
     let url = up.event("ready")["url"].as_str().expect("a URL").to_owned();
     let (is_over, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {
@@ -121,7 +138,17 @@ fn edited(text: &[u8], fixed: usize, random: &mut Random) -> Vec<u8> {
 
 #[test]
 fn a_file_that_is_edited_at_random_never_ends_the_program() {
-    const EDITS: usize = 20;
+    edit_at_random("up");
+}
+
+#[test]
+fn a_file_that_is_edited_at_random_never_ends_a_manager() {
+    edit_at_random("manager");
+}
+
+/// `HVYM_EDITS` says how often, `HVYM_EDITS_SEED` which edits.
+fn edit_at_random(command: &str) {
+    let edits = std::env::var("HVYM_EDITS").ok().and_then(|edits| edits.parse().ok()).unwrap_or(20);
     let seed = std::env::var("HVYM_EDITS_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or(0x5e77_1465);
     let (relay, home, origin) = (Relay::start(&[]), Home::new(), Origin::saying(b"hello"));
@@ -134,11 +161,11 @@ fn a_file_that_is_edited_at_random_never_ends_the_program() {
     // Of the link itself nothing is edited: another relay, or another address of it, is a reason to end.
     let fixed = good.find("[[service]]").expect("there is one");
     save(&home, good.as_bytes());
-    let mut up = home.start(&["up", "--json"]);
+    let mut up = follow(&home, command);
     let url = up.event("ready")["url"].as_str().expect("a URL").to_owned();
     let (mut random, mut text) = (Random(seed), good.clone().into_bytes());
     let (mut loaded, mut kept) = (0, 0);
-    for round in 0..EDITS {
+    for round in 0..edits {
         text = edited(&text, fixed, &mut random);
         save(&home, &text);
         match answer(&mut up, seed, round).as_str() {
@@ -154,7 +181,7 @@ fn a_file_that_is_edited_at_random_never_ends_the_program() {
     }
     assert!(loaded > 0 && kept > 0, "{loaded} were applied and {kept} were not, with seed {seed}");
     save(&home, good.as_bytes());
-    answer(&mut up, seed, EDITS);
+    answer(&mut up, seed, edits);
     let deadline = Instant::now() + PATIENCE;
     // The last change may have dialled the link anew.
     while ask(&mut relay.visit(), &url).ok() != Some(200) {

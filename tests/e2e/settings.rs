@@ -129,7 +129,7 @@ fn the_tunnel_managers_file_is_found_taken_in_without_a_warning_and_left_as_it_i
 }
 
 /// A service whose first answer is whole when `go` says so.
-fn slow_service() -> (Origin, std::sync::mpsc::Sender<()>) {
+pub(crate) fn slow_service() -> (Origin, std::sync::mpsc::Sender<()>) {
     let (go, gone) = channel::<()>();
     let gone = Mutex::new(gone);
     let origin = Origin::start(move |mut visitor: Conversation| {

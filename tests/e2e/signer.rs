@@ -11,7 +11,7 @@ use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::http::Origin;
 use hvym_tunnel_tests::installed::required_tool;
 use hvym_tunnel_tests::program::{Home, PATIENCE, Program};
-use hvym_tunnel_tests::tunnel::{Agent, Relay, Tunnel};
+use hvym_tunnel_tests::tunnel::{Agent, Relay, Tunnel, host_of, request};
 use serde_json::{Value, json};
 
 /// How the signer of a test answers.
@@ -21,6 +21,8 @@ enum Mood {
     Signs,
     /// It wants to delegate.
     Delegates,
+    /// For a few seconds.
+    DelegatesBriefly,
     /// It says no.
     Refuses,
     /// It has chosen another account.
@@ -41,6 +43,9 @@ fn signer(home: &Home, key: &Key, mood: Mood) -> (PathBuf, Receiver<Value>) {
             let text = question["text"].as_str().unwrap_or_default().as_bytes();
             let answer = match (question["ask"].as_str(), mood) {
                 (Some("address"), Mood::Delegates) => json!({ "address": address, "delegate_days": 2 }),
+                (Some("address"), Mood::DelegatesBriefly) => {
+                    json!({ "address": address, "delegate_days": 10.0 / 86_400.0 })
+                }
                 (Some("address"), _) => json!({ "address": address }),
                 (_, Mood::Refuses) => json!({ "refused": "not today" }),
                 (_, Mood::Mistakes) => json!({ "signature": BASE64.encode(&other.sign_bytes(text).0) }),
@@ -117,6 +122,29 @@ fn a_signer_that_delegates_is_asked_once() {
     let _relay = relay.restart(&[]);
     agent.program.event("reconnected");
     assert_eq!(questions.try_iter().count(), 0, "it was asked again");
+}
+
+#[test]
+fn a_manager_asks_for_the_next_delegation_before_one_is_over_and_goes_on_by_it() {
+    let (key, home, origin, relay) =
+        (Key::from_seed([99; 32]), Home::new(), Origin::saying(b"delegated"), Relay::start(&[]));
+    let (path, questions) = signer(&home, &key, Mood::DelegatesBriefly);
+    let (bind, url, signs) = (format!("web={}", origin.port), relay.url(), option(&path));
+    let arguments = ["--api-port", "0", "--relay", &url, "--bind", &bind, "--signer", &signs];
+    let mut manager = home.start(&[&["manager", "--json"], &arguments[..]].concat());
+    let mut keys = Vec::new();
+    for _ in 0..3 {
+        // Each is over when the next but one is asked for.
+        let text = asked(&questions, "delegation")["text"].as_str().expect("a text").to_owned();
+        keys.push(text.lines().find(|line| line.starts_with("key: ")).expect("a key").to_owned());
+        let ready = manager.event("ready");
+        let mut visitor = relay.visit();
+        let host = host_of(ready["url"].as_str().expect("a URL")).to_owned();
+        visitor.send(request(&host, "GET", "/", &[])).expect("the relay reads");
+        assert_eq!(visitor.head().expect("it answers").status(), 200);
+    }
+    keys.dedup();
+    assert_eq!(keys.len(), 3, "each is for a key of its own: {keys:?}");
 }
 
 #[test]

@@ -9,8 +9,9 @@ use anyhow::{Context, Result, ensure};
 use crate::target;
 
 /// The package that existing programs make and check their tokens with, the one that signs as wallets do, the one their agents ask services with, two
-/// whose visitors and services meet, a validator of JSON schemas, and a file server (WebDAV) with its HTTP server.
-const PYTHON_PACKAGES: [&str; 8] = [
+/// whose visitors and services meet, a validator of JSON schemas, a file server (WebDAV) with its HTTP server, and D-Bus for the desktop that
+/// shows notifications.
+const PYTHON_PACKAGES: [&str; 9] = [
     "hvym-stellar==0.23.0",
     "jsonschema==4.25.1",
     "stellar-sdk==16.1.1",
@@ -19,6 +20,7 @@ const PYTHON_PACKAGES: [&str; 8] = [
     "websockets==17.4",
     "wsgidav==4.4.0",
     "cheroot==11.1.2",
+    "jeepney==0.9.0",
 ];
 /// Versions of tunely, as PyPI has them: the last, and the last that speaks the protocol before.
 const TUNELY_PYTHON: [&str; 2] = ["0.12.0", "0.2.1"];

@@ -1,17 +1,21 @@
 //! A forward: local connections that reach the service of another identity by way of its relay.
 
 mod local;
+mod shared;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::select;
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::stellar::delegation::SignedDelegation;
 use hvym_tunnel_net::known_relays::KnownRelays;
 use hvym_tunnel_net::observer::Observer;
 use hvym_tunnel_net::runtime::{RuntimeHandle, spawn};
+use hvym_tunnel_net::shutdown::CancellationToken;
 use hvym_tunnel_net::signer::Signer;
 use hvym_tunnel_net::target::{RelayUrl, ServiceAddress};
 
@@ -24,6 +28,7 @@ use crate::link_status::Purpose;
 use crate::service::ServiceTable;
 use crate::settings::{LinkSettings, SettingsError};
 use local::LocalListener;
+pub use shared::SharedForward;
 
 /// A local port that leads to the service of another identity.
 #[derive(Debug)]
@@ -114,8 +119,19 @@ impl ForwardBuilder {
         let (listener, listen) = local::bind(listen)?;
         let table = ServiceTable::new(Vec::new())?;
         let prepared = launch.prepare(Purpose::Forward { listen }, None, table)?;
-        let listener = LocalListener::new(listener, to, &prepared.shared);
-        let accepting = spawn(listener.accept());
+        let (shared, sink) = (prepared.shared.clone(), prepared.shared.sink.clone());
+        let table = Arc::clone(&shared.table);
+        let listener = LocalListener::new(
+            listener,
+            to,
+            Box::new(move || Some(shared.clone())),
+            Box::new(move |event| sink.emit(event)),
+            // The agent ends with it, and so do its streams.
+            CancellationToken::new(),
+        );
+        let accepting = spawn(async move {
+            select(pin!(listener.accept()), pin!(table.drain().begun())).await;
+        });
         Ok(ForwardHandle { control: prepared.run(Some((listen, accepting))), listen })
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 
 use bytes::Bytes;
+use hvym_tunnel_core::agent::Agent as AgentMachine;
+use hvym_tunnel_core::dialect::MUX_YAMUX;
 
 use crate::event::{LinkState, ServiceStatus};
 use crate::runner::Shared;
@@ -17,6 +19,16 @@ pub struct AgentView {
 impl AgentView {
     pub(crate) fn new(shared: Shared) -> Self {
         Self { shared }
+    }
+
+    pub(crate) fn into_shared(self) -> Shared {
+        self.shared
+    }
+
+    /// Whether the relay leads to services of other identities; `true` before it is known.
+    pub fn can_forward(&self) -> bool {
+        let plane = self.shared.agent.look(AgentMachine::plane);
+        plane.is_none_or(|plane| plane.protocol == MUX_YAMUX)
     }
 
     /// Whether visitors can come now.

@@ -49,6 +49,13 @@ pub(crate) struct Subject {
     pub(crate) purpose: AgentKind,
 }
 
+impl Subject {
+    /// Whether visitors come to a URL.
+    pub(crate) fn has_url(&self) -> bool {
+        matches!(self.purpose, AgentKind::Expose { .. })
+    }
+}
+
 /// What an agent does.
 pub(crate) enum AgentKind {
     /// It exposes these services; with a login of an older system, and then one of this protocol.

@@ -1,7 +1,6 @@
 //! `expose`: an agent, and a relay of its own beside it if none was named.
 
 mod join;
-mod joined;
 mod lone_api;
 
 use std::net::SocketAddr;
@@ -22,6 +21,7 @@ use crate::embedded::{self, Embedded, OwnRelay};
 use crate::exit::ExitError;
 use crate::failure;
 use crate::inspect::{self, InspectOptions};
+use crate::joined;
 use crate::keys;
 use crate::report::{Report, Reporter};
 use crate::run_agent::{Running, until_end};
@@ -132,9 +132,12 @@ pub(crate) async fn run(
     reporter: Reporter,
     mut signals: StopSignals,
 ) -> Result<(), ExitError> {
-    if join::while_it_runs(&signer, &options, &reporter, &mut signals).await? {
-        reporter.tell(&Report::Stopped { reason: "as asked".to_owned() });
-        return Ok(());
+    if let Some(wish) = join::wish(&signer, &options) {
+        let subject = || subject(&signer, &options, options.link.relay.clone());
+        if joined::while_it_runs(&wish, subject, &reporter, &mut signals).await? {
+            reporter.tell(&Report::Stopped { reason: "as asked".to_owned() });
+            return Ok(());
+        }
     }
     while let Err(failure) = serve(&signer, &options, &reporter, &mut signals).await {
         let [service] = &mut options.services[..] else { return Err(failure.error) };

@@ -1,8 +1,9 @@
-//! The inspector beside an agent of `expose`.
+//! The inspector beside the agent of `expose`, or those of a manager.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use hvym_tunnel_agent::{AgentHandle, Inspection};
+use hvym_tunnel_agent::{AgentHandle, AgentView, Inspection};
 use hvym_tunnel_inspector::{Capture, Inspector};
 
 use crate::exit::{Exit, ExitError};
@@ -36,11 +37,25 @@ pub(crate) fn begin(
 ) -> Result<Option<Inspecting>, ExitError> {
     let Some(options) = options else { return Ok(None) };
     let capture = Capture::new(options.private);
-    let inspection = agent.inspect(capture.observer());
-    match Inspector::start(options.at, capture, vec![agent.view()]) {
+    let (inspection, view) = (agent.inspect(capture.observer()), agent.view());
+    let inspector = serve(options, capture, move || vec![view.clone()], reporter)?;
+    Ok(inspector.map(|inspector| Inspecting { _inspection: inspection, _inspector: inspector }))
+}
+
+/// Shows what `capture` keeps of `agents`. `None`: it cannot be, and nobody asked for it.
+///
+/// # Errors
+/// As for [`begin`].
+pub(crate) fn serve(
+    options: InspectOptions,
+    capture: Arc<Capture>,
+    agents: impl Fn() -> Vec<AgentView> + Send + Sync + 'static,
+    reporter: &Reporter,
+) -> Result<Option<Inspector>, ExitError> {
+    match Inspector::start(options.at, capture, agents) {
         Ok(inspector) => {
             reporter.tell(&Report::Inspecting { url: inspector.url() });
-            Ok(Some(Inspecting { _inspection: inspection, _inspector: inspector }))
+            Ok(Some(inspector))
         }
         Err(error) if options.is_asked_for => {
             let message = format!("requests cannot be shown at {}: {error}", options.at);

@@ -17,6 +17,7 @@ mod failure;
 mod forward;
 mod health;
 mod inspect;
+mod joined;
 #[cfg_attr(not(unix), path = "keys_elsewhere.rs")]
 mod keys;
 mod logs;
@@ -139,13 +140,13 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), ExitError> {
             runtime()?.run(relay::run(identity, options, registry, reports, signals()?))
         }
         Command::Manager(arguments) => {
-            let state_db = arguments.state_db();
+            let (db, inspect) = (arguments.state_db(), arguments.inspect());
             if let Some(file) = arguments.file(reporter)? {
-                return runtime()?.run(manager::run_file(file, state_db, reporter.clone(), signals()?));
+                return runtime()?.run(manager::run_file(file, db, inspect, reporter.clone(), signals()?));
             }
             let (source, options) = arguments.options()?;
             let signer = signer(&source, options.link.relay.as_ref(), reporter)?;
-            runtime()?.run(manager::run(signer, options, state_db, reporter.clone(), signals()?))
+            runtime()?.run(manager::run(signer, options, db, reporter.clone(), signals()?))
         }
         Command::Doctor(arguments) => {
             let options = arguments.options()?;

@@ -16,6 +16,7 @@ use hvym_tunnel_agent::settings::{CompatSettings, LinkSettings};
 use hvym_tunnel_agent::{ConflictPolicy, Signer};
 use hvym_tunnel_core::dialect::Proto;
 use hvym_tunnel_core::stellar::Address;
+use hvym_tunnel_inspector::{Capture, Inspector};
 use hvym_tunnel_manager::api::{ApiError, ApiHooks};
 use hvym_tunnel_manager::health::CheckTiming;
 use hvym_tunnel_manager::settings::{
@@ -30,6 +31,7 @@ use hvym_tunnel_settings::{FileWatcher, Settings};
 use crate::agent_reports::{AgentKind, AgentReports, Subject};
 use crate::embedded::{self, Embedded, OwnRelay};
 use crate::exit::{Exit, ExitError};
+use crate::inspect::{self, InspectOptions};
 use crate::report::{Report, Reporter};
 use crate::signals::{DRAIN_LIMIT, ReloadSignals, StopSignals};
 use crate::supervisor;
@@ -59,10 +61,12 @@ pub(crate) struct ManagerOptions {
     pub(crate) checks: CheckTiming,
     /// What is run when services can be reached.
     pub(crate) hooks: Vec<Hook>,
+    /// Where requests are shown, if they are.
+    pub(crate) inspect: Option<InspectOptions>,
     /// The API.
     pub(crate) api: ApiSettings,
-    /// What the file and variables say of the logs.
-    pub(crate) logs: Settings,
+    /// What the file and variables say of the logs and of notifications.
+    pub(crate) beside: Settings,
 }
 
 impl ManagerOptions {
@@ -105,6 +109,7 @@ impl ManagerOptions {
             policy: ManagerPolicy {
                 checks: self.checks,
                 hooks: self.hooks.clone(),
+                show_notifications: self.beside.ui.show_notifications,
                 ..ManagerPolicy::default()
             },
             ..ManagerSettings::default()
@@ -123,10 +128,10 @@ pub(crate) async fn run(
     reporter: Reporter,
     signals: StopSignals,
 ) -> Result<(), ExitError> {
-    reporter.open_log_files(&options.logs);
+    reporter.open_log_files(&options.beside);
     let own = options.embedded(signer.address(), &reporter)?;
     let settings = options.settings(signer, &reporter);
-    let start = Start { settings, api: Some(options.api), state_db };
+    let start = Start { settings, api: Some(options.api), state_db, inspect: options.inspect };
     let outcome = serve(start, None, reporter, signals).await;
     if let Some(own) = own {
         own.stop().await;
@@ -141,11 +146,12 @@ pub(crate) async fn run(
 pub(crate) async fn run_file(
     file: SettingsFile,
     state_db: Option<PathBuf>,
+    inspect: Option<InspectOptions>,
     reporter: Reporter,
     signals: StopSignals,
 ) -> Result<(), ExitError> {
     file.open_log_files();
-    let start = Start { settings: file.manager(), api: file.api()?, state_db };
+    let start = Start { settings: file.manager(), api: file.api()?, state_db, inspect };
     serve(start, Some(Arc::new(file)), reporter, signals).await
 }
 
@@ -154,11 +160,12 @@ struct Start {
     settings: ManagerSettings,
     api: Option<ApiSettings>,
     state_db: Option<PathBuf>,
+    inspect: Option<InspectOptions>,
 }
 
 /// Runs until a person ends it: the first signal finishes what is under way, the second does not.
 async fn serve(
-    Start { mut settings, api: api_settings, state_db }: Start,
+    Start { mut settings, api: api_settings, state_db, inspect }: Start,
     file: Option<Arc<SettingsFile>>,
     reporter: Reporter,
     mut signals: StopSignals,
@@ -167,8 +174,14 @@ async fn serve(
     if let Some(socket) = api_settings.as_ref().and_then(|api| api.socket.as_deref()) {
         state::refuse_second(socket)?;
     }
+    // Before anybody is told that it runs, and may change the file.
+    let mut reloads = ReloadSignals::new().ok();
+    let watcher = file.as_ref().and_then(|file| {
+        let watcher = FileWatcher::new(file.path());
+        watcher.map_err(|error| tracing::info!(%error, "only SIGHUP reloads")).ok()
+    });
     settings.remembered = state::remembered(state_db, &reporter).await;
-    let manager = TunnelManager::start(settings, &runtime)?;
+    let (manager, _inspector) = inspected(settings, inspect, &reporter)?;
     let store = file.clone().map(|file| -> Arc<dyn SettingsStore> {
         Arc::new(StoredSettings::new(file, manager.clone(), runtime.clone()))
     });
@@ -179,11 +192,6 @@ async fn serve(
     }
     state::tell_stopped(&manager, &reporter);
     supervisor::ready();
-    let mut reloads = ReloadSignals::new().ok();
-    let watcher = file.as_ref().and_then(|file| {
-        let watcher = FileWatcher::new(file.path());
-        watcher.map_err(|error| tracing::info!(%error, "only SIGHUP reloads")).ok()
-    });
     loop {
         let asked = pin!(wants_reload(reloads.as_mut(), watcher.as_ref()));
         let changed = pin!(api_changed(file.as_deref()));
@@ -208,6 +216,24 @@ async fn serve(
         Either::Right(_) => tracing::info!("asked a second time: what is under way is cut off"),
     }
     Ok(())
+}
+
+/// Starts a manager, and what shows its requests.
+fn inspected(
+    mut settings: ManagerSettings,
+    options: Option<InspectOptions>,
+    reporter: &Reporter,
+) -> Result<(TunnelManager, Option<Inspector>), ExitError> {
+    let Some(options) = options else {
+        return Ok((TunnelManager::start(settings, &RuntimeHandle::current())?, None));
+    };
+    let capture = Capture::new(options.private);
+    let kept = Arc::clone(&capture);
+    settings.inspector = Some(Arc::new(move || kept.observer()));
+    let manager = TunnelManager::start(settings, &RuntimeHandle::current())?;
+    let agents = manager.clone();
+    let inspector = inspect::serve(options, capture, move || agents.views(), reporter)?;
+    Ok((manager, inspector))
 }
 
 /// Waits until the settings file has other settings of the API, and says what they are now.

@@ -44,18 +44,22 @@ pub struct Inspector {
 }
 
 impl Inspector {
-    /// Listens at `at`, or at the next port that is free, and shows what `capture` keeps of `agents`.
+    /// Listens at `at`, or at the next port that is free, and shows what `capture` keeps of `agents`, which are asked for each time.
     ///
     /// # Errors
     /// The address is none of this machine alone, or cannot be listened at.
-    pub fn start(at: SocketAddr, capture: Arc<Capture>, agents: Vec<AgentView>) -> io::Result<Self> {
+    pub fn start(
+        at: SocketAddr,
+        capture: Arc<Capture>,
+        agents: impl Fn() -> Vec<AgentView> + Send + Sync + 'static,
+    ) -> io::Result<Self> {
         if !at.ip().is_loopback() {
             let reason = "requests are shown to this machine alone: name a loopback address";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         }
         let listener = listen(at)?;
         let at = listener.local_addr()?;
-        let session = Arc::new(Session::new(capture, agents));
+        let session = Arc::new(Session::new(capture, Box::new(agents)));
         let (closing, closed) = bounded(1);
         let serving = spawn(async move {
             loop {

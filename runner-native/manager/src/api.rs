@@ -8,6 +8,7 @@ mod join;
 mod openapi;
 mod page;
 mod peer_user;
+mod query;
 mod routes;
 mod server;
 mod stored_settings;

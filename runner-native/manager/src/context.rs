@@ -8,6 +8,7 @@ use smol::channel::Sender;
 use crate::feed::Feed;
 use crate::history::History;
 use crate::journal::Journal;
+use crate::settings::MakeInspector;
 
 /// What all links of a manager share. Clones are the same.
 #[derive(Clone)]
@@ -18,6 +19,8 @@ pub(crate) struct LinkContext {
     history: Arc<Mutex<History>>,
     /// What outlives the process.
     pub(crate) journal: Arc<Journal>,
+    /// What sees the bytes of agents.
+    pub(crate) inspector: Option<MakeInspector>,
     /// Gets a message when something may have changed.
     changed: Sender<()>,
     /// Where everything runs.
@@ -29,10 +32,12 @@ impl LinkContext {
         feed: Feed,
         history: History,
         journal: Arc<Journal>,
+        inspector: Option<MakeInspector>,
         changed: Sender<()>,
         runtime: RuntimeHandle,
     ) -> Self {
-        Self { feed: Arc::new(feed), history: Arc::new(Mutex::new(history)), journal, changed, runtime }
+        let (feed, history) = (Arc::new(feed), Arc::new(Mutex::new(history)));
+        Self { feed, history, journal, inspector, changed, runtime }
     }
 
     /// What happened over time.

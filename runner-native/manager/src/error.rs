@@ -28,6 +28,9 @@ pub enum ManagerError {
     /// A service of this name is there already.
     #[error("the manager that runs has a service {0}")]
     ServiceInUse(String),
+    /// The local port that somebody wants cannot be had.
+    #[error("{0}")]
+    NoPort(String),
     /// What was said of a service is not understood.
     #[error("{0}")]
     BadService(String),

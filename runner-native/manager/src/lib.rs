@@ -17,6 +17,7 @@ mod hooks;
 mod journal;
 mod link;
 mod manager;
+mod notifications;
 pub mod places;
 mod probe;
 pub mod process;
@@ -31,4 +32,4 @@ pub mod traffic;
 pub mod uptime;
 
 pub use error::ManagerError;
-pub use manager::{JoinedServices, STOP_LIMIT, TunnelManager};
+pub use manager::{JoinedProgram, STOP_LIMIT, TunnelManager};

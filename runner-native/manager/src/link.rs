@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use hvym_tunnel_agent::event::{AgentStatus, LinkState};
 use hvym_tunnel_agent::settings::CompatSystem;
-use hvym_tunnel_agent::{Agent, AgentBuilder, AgentError, AgentHandle, ConflictPolicy, ServiceName};
+use hvym_tunnel_agent::{
+    Agent, AgentBuilder, AgentError, AgentHandle, AgentView, ConflictPolicy, ServiceName,
+};
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::timeout::within;
 use hvym_tunnel_net::timer::Timer;
 
-pub(crate) use self::follower::Follower;
+pub(crate) use self::follower::{Follower, Interest};
 pub(crate) use self::observer::LinkObserver;
 use crate::context::LinkContext;
 use crate::settings::{ManagedLinkSettings, ManagedService};
@@ -74,6 +76,11 @@ impl ManagedLink {
         self.lock_services().clone()
     }
 
+    /// A look at its agent, if there is one.
+    pub(crate) fn view(&self) -> Option<AgentView> {
+        self.handle().map(|handle| handle.view())
+    }
+
     /// How its agent stands, if there is one.
     pub(crate) fn status(&self) -> Option<AgentStatus> {
         self.handle().map(|handle| handle.status())
@@ -112,9 +119,11 @@ impl ManagedLink {
         let started = self.builder().start(&self.context.runtime);
         let handle = Arc::new(started.inspect_err(|error| self.observer.end(Some(error.to_string())))?);
         *self.lock_running() = Some(Arc::clone(&handle));
+        let inspection = self.context.inspector.as_ref().map(|make| handle.inspect(make()));
         let (link, _inside) = (Arc::clone(self), self.context.runtime.enter());
         spawn(async move {
             let outcome = handle.closed().await;
+            drop(inspection);
             link.ended(&handle, outcome.err().map(|error| error.to_string()));
         })
         .detach();

@@ -5,6 +5,7 @@ mod checks;
 mod joins;
 mod links;
 mod prometheus;
+mod renewals;
 mod services;
 mod snapshot;
 mod supervisor;
@@ -19,9 +20,9 @@ use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::runtime::{RuntimeHandle, spawn};
 use hvym_tunnel_net::shutdown::CancellationToken;
 use hvym_tunnel_state::UptimeHour;
-use smol::channel::bounded;
+use smol::channel::{Sender, bounded};
 
-pub use self::joins::JoinedServices;
+pub use self::joins::JoinedProgram;
 use crate::alerts::{AlertBook, AlertLimits};
 use crate::context::LinkContext;
 use crate::definition::with_added;
@@ -31,6 +32,7 @@ use crate::health::{CheckTiming, ConnectionHealth};
 use crate::history::History;
 use crate::journal::Journal;
 use crate::link::ManagedLink;
+use crate::notifications::{self, Notification};
 use crate::process::ProcessMeter;
 use crate::remembered::Remembered;
 use crate::settings::{ManagerPolicy, ManagerSettings};
@@ -57,6 +59,7 @@ struct Inner {
     meters: Mutex<Meters>,
     recalled: Mutex<Recalled>,
     metrics_interval: Mutex<Duration>,
+    notifications: Sender<Notification>,
     stop: CancellationToken,
 }
 
@@ -92,7 +95,7 @@ impl TunnelManager {
     /// # Errors
     /// Two links have one name.
     pub fn start(settings: ManagerSettings, runtime: &RuntimeHandle) -> Result<Self, ManagerError> {
-        let ManagerSettings { links: wanted, alerts: limits, policy, remembered } = settings;
+        let ManagerSettings { links: wanted, alerts: limits, policy, remembered, inspector } = settings;
         let (clock, (changed, changes)) = (Clock::new(), bounded(1));
         let journal = Arc::new(Journal::new(remembered.db.clone()));
         let (mut feed, mut history, mut alerts) =
@@ -100,7 +103,8 @@ impl TunnelManager {
         feed.restore(remembered.requests.clone());
         history.restore(&remembered.rollups, timestamp::unix_now());
         alerts.restore(remembered.alerts.iter().cloned());
-        let context = LinkContext::new(feed, history, Arc::clone(&journal), changed, runtime.clone());
+        let context =
+            LinkContext::new(feed, history, Arc::clone(&journal), inspector, changed, runtime.clone());
         let mut links = BTreeMap::new();
         for link in wanted {
             let (name, is_wanted) =
@@ -111,6 +115,7 @@ impl TunnelManager {
             }
         }
         let Remembered { endpoints, uptime, .. } = remembered;
+        let (notifications, shown) = bounded(notifications::MAX_WAITING);
         let inner = Arc::new(Inner {
             alerts: Mutex::new(alerts),
             policy: RwLock::new(policy),
@@ -122,11 +127,13 @@ impl TunnelManager {
             meters: Mutex::default(),
             recalled: Mutex::new(Recalled { endpoints, uptime }),
             metrics_interval: Mutex::new(supervisor::METRICS_INTERVAL),
+            notifications,
             stop: CancellationToken::new(),
         });
         let _inside = runtime.enter();
         inner.links().into_iter().for_each(links::start_if_wanted);
         spawn(journal.run(inner.stop.clone())).detach();
+        spawn(notifications::show(shown)).detach();
         spawn(supervisor::run(Arc::clone(&inner), changes)).detach();
         Ok(Self(inner))
     }
@@ -190,6 +197,7 @@ impl TunnelManager {
         futures_util::future::join_all(links.iter().map(|link| link.stop(limit))).await;
         self.0.keep_sums();
         self.0.stop.cancel();
+        self.0.notifications.close();
         self.0.context.journal.flush().await;
         self.0.context.feed.close();
     }

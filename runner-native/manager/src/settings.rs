@@ -34,7 +34,12 @@ pub struct ManagerSettings {
     pub policy: ManagerPolicy,
     /// What an earlier process left.
     pub remembered: Remembered,
+    /// Makes what sees the bytes of each agent that is started, for as long as it runs.
+    pub inspector: Option<MakeInspector>,
 }
+
+/// Makes the inspector of one agent.
+pub type MakeInspector = Arc<dyn Fn() -> Arc<dyn Observer<AgentEvent>> + Send + Sync>;
 
 /// How links and services are looked after. May change while they run.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -47,6 +52,8 @@ pub struct ManagerPolicy {
     pub on_alert: Vec<HookAction>,
     /// Whether a link is started anew whose alert lasts.
     pub reconnect: bool,
+    /// Whether the desktop of the person, if there is one, shows that links are connected or lost, and alerts.
+    pub show_notifications: bool,
 }
 
 /// A link to one relay, and what is offered there.

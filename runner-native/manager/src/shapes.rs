@@ -14,7 +14,7 @@ use crate::health::CheckState;
 use crate::quality::Quality;
 
 pub use self::history::{HistoryPoint, HistoryRange, HistoryReport};
-pub use self::join::JoinRequest;
+pub use self::join::{JoinForward, JoinRequest};
 pub use self::service::NewService;
 
 /// How well everything is.

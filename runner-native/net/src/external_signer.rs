@@ -21,7 +21,9 @@ pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest answer, bytes: a signature in base64 with a sentence has a tenth of it.
 const MAX_ANSWER_BYTES: usize = 4 * 1024;
 /// The most days that a signer may ask for: those of a delegation.
-const MAX_DAYS: u64 = 366;
+const MAX_DAYS: f64 = 366.0;
+/// Seconds of a day.
+const DAY: f64 = 24.0 * 3600.0;
 
 /// How the place of a signer at a Unix socket begins, where it is written as a text.
 pub const SOCKET_PREFIX: &str = "unix:";
@@ -61,7 +63,7 @@ pub enum SignerError {
 pub struct ExternalSigner {
     place: SignerPlace,
     address: Address,
-    delegate_days: Option<u64>,
+    delegate_for: Option<Duration>,
     /// Held while a question is open.
     asking: Mutex<()>,
 }
@@ -75,14 +77,14 @@ impl ExternalSigner {
         let answer = ask(&place, &json!({ "version": 1, "ask": "address" }))?;
         let address = text(&answer, "address").and_then(|address| address.parse().ok());
         let address = address.ok_or(SignerError::Malformed("it names no address"))?;
-        let delegate_days = match answer.get("delegate_days") {
+        let delegate_for = match answer.get("delegate_days") {
             None | Some(Value::Null) => None,
-            Some(days) => match days.as_u64() {
-                Some(days @ 1..=MAX_DAYS) => Some(days),
-                _ => return Err(SignerError::Malformed("delegate_days is not 1 to 366")),
+            Some(days) => match days.as_f64().filter(|days| *days <= MAX_DAYS).map(|days| days * DAY) {
+                Some(seconds) if seconds >= 1.0 => Some(Duration::from_secs_f64(seconds.round())),
+                _ => return Err(SignerError::Malformed("delegate_days is not a second to 366 days")),
             },
         };
-        Ok(Self { place, address, delegate_days, asking: Mutex::new(()) })
+        Ok(Self { place, address, delegate_for, asking: Mutex::new(()) })
     }
 
     /// Whose key it has.
@@ -90,9 +92,9 @@ impl ExternalSigner {
         self.address
     }
 
-    /// For how many days it lets another key sign in its place, if it does not want to be asked for every login.
-    pub fn delegate_days(&self) -> Option<u64> {
-        self.delegate_days
+    /// For how long it lets another key sign in its place, in whole seconds, if it does not want to be asked for every login.
+    pub fn delegate_for(&self) -> Option<Duration> {
+        self.delegate_for
     }
 
     /// The signature of a login or a token, by the key of [`Self::address`]. Blocks until it answers.
@@ -290,12 +292,21 @@ mod tests {
     fn a_signer_says_whose_key_it_has_and_for_how_long_it_delegates() {
         let address = Identity::generate().expect("randomness").address();
         let signer = connected(&format!(r#"{{"address":"{address}"}}"#)).expect("a signer");
-        assert_eq!((signer.address(), signer.delegate_days()), (address, None));
-        for (days, understood) in
-            [("1", Some(1)), ("366", Some(366)), ("0", None), ("367", None), ("-1", None)]
-        {
+        assert_eq!((signer.address(), signer.delegate_for()), (address, None));
+        for (days, understood) in [
+            ("1", Some(86_400)),
+            ("0.5", Some(43_200)),
+            ("0.00001158", Some(1)),
+            ("0.00001157", None),
+            ("0", None),
+            ("-1", None),
+            ("366", Some(366 * 86_400)),
+            ("366.1", None),
+            ("\"7\"", None),
+        ] {
             let signer = connected(&format!(r#"{{"address":"{address}","delegate_days":{days}}}"#));
-            assert_eq!(signer.ok().and_then(|signer| signer.delegate_days()), understood, "{days}");
+            let understands = signer.ok().and_then(|signer| signer.delegate_for());
+            assert_eq!(understands, understood.map(Duration::from_secs), "{days}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hvym_tunnel_core::stellar::delegation::{Delegation, DelegationId, Scopes, SignedDelegation};
 use hvym_tunnel_core::stellar::{Address, Signature, SigningInput};
@@ -11,8 +12,8 @@ use crate::clock::{self, Clock};
 use crate::external_signer::{ExternalSigner, SignerError};
 use crate::key::Identity;
 
-/// Seconds of a day.
-const DAY: u64 = 24 * 3600;
+/// Of so many parts of a delegation's time the last one is left for the next to be asked for: its owner may sleep, or be away.
+const RENEWAL_SHARE: u64 = 10;
 
 /// A signer. Clones are the same one.
 #[derive(Clone)]
@@ -20,6 +21,15 @@ pub struct Signer {
     holder: Holder,
     /// What lets the key act for somebody else.
     delegation: Option<Arc<SignedDelegation>>,
+    /// Who gave that, and gives the next one.
+    delegator: Option<Arc<Delegator>>,
+}
+
+/// A signer that wants to be asked once and not for each login.
+struct Delegator {
+    external: ExternalSigner,
+    lasts: Duration,
+    relay: Option<String>,
 }
 
 #[derive(Clone)]
@@ -35,27 +45,54 @@ impl Signer {
     /// # Errors
     /// [`SignerError`]
     pub fn external(external: ExternalSigner, relay: Option<String>) -> Result<Self, SignerError> {
-        let Some(days) = external.delegate_days() else { return Ok(Self::asked_each_time(external)) };
+        match external.delegate_for() {
+            Some(lasts) => Self::delegated(Arc::new(Delegator { external, lasts, relay })),
+            None => Ok(Self::asked_each_time(external)),
+        }
+    }
+
+    /// Asks for a delegation to a key that is made now.
+    fn delegated(delegator: Arc<Delegator>) -> Result<Self, SignerError> {
         let key = Identity::generate().map_err(|error| SignerError::Unreachable(error.to_string()))?;
         let now = Clock::new().wall().unix;
         let mut id = [0; 16];
         id.copy_from_slice(&clock::seed()[..16]);
-        let signed = external.delegate(Delegation {
-            owner: external.address(),
+        let signed = delegator.external.delegate(Delegation {
+            owner: delegator.external.address(),
             key: key.address(),
             may: Scopes::ALL,
             services: Vec::new(),
-            relay,
+            relay: delegator.relay.clone(),
             from: now,
-            until: UnixTime::from_secs(now.as_secs() + days * DAY),
+            until: UnixTime::from_secs(now.as_secs() + delegator.lasts.as_secs()),
             id: DelegationId(id),
         })?;
-        Ok(Self { holder: Holder::Here(Arc::new(key)), delegation: Some(Arc::new(signed)) })
+        let (holder, delegation) = (Holder::Here(Arc::new(key)), Some(Arc::new(signed)));
+        Ok(Self { holder, delegation, delegator: Some(delegator) })
+    }
+
+    /// When to ask for the next delegation, so that its owner has a tenth of the time of this one to answer. `None` where none was
+    /// asked for.
+    pub fn renewal_at(&self) -> Option<UnixTime> {
+        let delegation = &self.delegation.as_ref().filter(|_| self.delegator.is_some())?.delegation;
+        let left = delegation.until.as_secs().saturating_sub(delegation.from.as_secs()) / RENEWAL_SHARE;
+        Some(UnixTime::from_secs(delegation.until.as_secs() - left))
+    }
+
+    /// The same signer with another delegation, for another key, from now on. Blocks while it is asked.
+    ///
+    /// # Errors
+    /// [`SignerError`]; without a delegation there is none to renew, and the signer is as it was.
+    pub fn renewed(&self) -> Result<Self, SignerError> {
+        match &self.delegator {
+            Some(delegator) => Self::delegated(Arc::clone(delegator)),
+            None => Ok(self.clone()),
+        }
     }
 
     /// Has `external` sign each login, or each token, whatever it prefers.
     pub fn asked_each_time(external: ExternalSigner) -> Self {
-        Self { holder: Holder::Elsewhere(Arc::new(external)), delegation: None }
+        Self { holder: Holder::Elsewhere(Arc::new(external)), delegation: None, delegator: None }
     }
 
     /// Who logs in: the account of the key, or the one that it acts for.
@@ -101,7 +138,7 @@ impl Signer {
 
 impl From<Arc<Identity>> for Signer {
     fn from(identity: Arc<Identity>) -> Self {
-        Self { holder: Holder::Here(identity), delegation: None }
+        Self { holder: Holder::Here(identity), delegation: None, delegator: None }
     }
 }
 
@@ -114,5 +151,44 @@ impl From<Identity> for Signer {
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Signer").field("address", &self.address()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use hvym_tunnel_core::stellar::delegation::SignatureForm;
+
+    use super::*;
+    use crate::external_signer::SignerPlace;
+
+    #[test]
+    fn a_tenth_of_the_time_is_left_when_the_next_delegation_is_to_be_asked_for() {
+        let owner = Identity::generate().expect("randomness");
+        let key = Arc::new(Identity::generate().expect("randomness"));
+        assert_eq!(Signer::from(Arc::clone(&key)).renewal_at(), None);
+        let answer = format!(r#"{{"address":"{}","delegate_days":7}}"#, owner.address());
+        let place = ["sh", "-c", &format!("read question; echo '{answer}'")].map(str::to_owned);
+        let external = ExternalSigner::connect(SignerPlace::Command(place.into())).expect("a signer");
+        let (from, lasts) = (UnixTime::from_secs(1000), Duration::from_secs(7 * 86_400));
+        let delegation = Delegation {
+            owner: owner.address(),
+            key: key.address(),
+            may: Scopes::ALL,
+            services: Vec::new(),
+            relay: None,
+            from,
+            until: UnixTime::from_secs(1000 + lasts.as_secs()),
+            id: DelegationId([0; 16]),
+        };
+        let signed = delegation.signed(Signature([0; 64]), SignatureForm::Raw);
+        let signer = Signer {
+            holder: Holder::Here(key),
+            delegation: Some(Arc::new(signed)),
+            delegator: Some(Arc::new(Delegator { external, lasts, relay: None })),
+        };
+        assert_eq!(signer.renewal_at(), Some(UnixTime::from_secs(1000 + 9 * lasts.as_secs() / 10)));
+        // One that came by a file is its owner's business.
+        assert_eq!(Signer { delegator: None, ..signer }.renewal_at(), None);
     }
 }

@@ -163,7 +163,7 @@ impl Default for LogSection {
     }
 }
 
-/// What a program with windows does, which asks for it by the control API.
+/// What a person sees: in a program with windows, which asks for it by the control API, and on the desktop.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct UiSection {
@@ -171,7 +171,7 @@ pub struct UiSection {
     pub minimize_to_tray: bool,
     /// Whether it starts as one.
     pub start_minimized: bool,
-    /// Whether it shows notifications.
+    /// Whether the desktop shows that links are connected or lost, and alerts.
     pub show_notifications: bool,
 }
 

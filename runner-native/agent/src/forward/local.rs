@@ -1,7 +1,9 @@
 //! The local connections of a forward: one stream for each.
 //!
-//! Knows nothing of dialling and login. Each stream begins with a verdict: whether its owner admits this identity.
+//! Knows nothing of dialling and login, nor whose agent it is. Each stream begins with a verdict: whether its owner admits this
+//! identity.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -13,9 +15,11 @@ use hvym_tunnel_core::dialect::{OpenResult, StreamHeader};
 use hvym_tunnel_net::copy::Splice;
 use hvym_tunnel_net::listener::TcpListener;
 use hvym_tunnel_net::runtime::spawn;
+use hvym_tunnel_net::shutdown::CancellationToken;
 use hvym_tunnel_net::target::ServiceAddress;
 use hvym_tunnel_net::tcp::Tcp;
 use hvym_tunnel_net::timeout::within;
+use hvym_tunnel_net::timer::Timer;
 use socket2::SockRef;
 
 use crate::error::AgentError;
@@ -25,6 +29,14 @@ use crate::runner::Shared;
 /// How long a verdict may take. The relay gives up on the owner after 10 s and says so.
 const VERDICT_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// How long connections may go on once nobody wants them any more.
+const FINISH_LIMIT: Duration = Duration::from_secs(10);
+
+/// The agent whose link the next connection takes; `None` while there is none.
+pub(super) type FindAgent = Box<dyn Fn() -> Option<Shared> + Send + Sync>;
+/// Who is told why a connection was cut.
+pub(super) type Tell = Box<dyn Fn(AgentEvent) + Send + Sync>;
+
 /// Takes local connections.
 pub(super) struct LocalListener {
     listener: TcpListener,
@@ -33,8 +45,11 @@ pub(super) struct LocalListener {
 
 /// What every local connection needs.
 struct Connections {
-    shared: Shared,
+    find: FindAgent,
     to: ServiceAddress,
+    tell: Tell,
+    /// Nobody wants them any more.
+    stop: CancellationToken,
     /// Why the last connection was cut, so that the same reason is reported once.
     last_error: Mutex<Option<ForwardError>>,
 }
@@ -58,49 +73,69 @@ pub(super) fn bind(at: SocketAddr) -> Result<(TcpListener, SocketAddr), AgentErr
 }
 
 impl LocalListener {
-    /// Connections of `listener` lead to the service `to`.
-    pub(super) fn new(listener: TcpListener, to: ServiceAddress, shared: &Shared) -> Self {
-        let connections = Connections { shared: shared.clone(), to, last_error: Mutex::default() };
+    /// Connections of `listener` lead to the service `to`; those that are open `FINISH_LIMIT` after `stop` are cut.
+    pub(super) fn new(
+        listener: TcpListener,
+        to: ServiceAddress,
+        find: FindAgent,
+        tell: Tell,
+        stop: CancellationToken,
+    ) -> Self {
+        let connections = Connections { find, to, tell, stop, last_error: Mutex::default() };
         Self { listener, connections: Arc::new(connections) }
     }
 
-    /// Forwards every connection until the drain begins. Open connections count as streams of the agent.
-    pub(super) async fn accept(self) {
-        let table = Arc::clone(&self.connections.shared.table);
-        let accepting = async {
-            loop {
-                let (tcp, peer) = self.listener.accept().await;
-                tracing::debug!(%peer, "a local connection");
-                let (connections, guard) = (Arc::clone(&self.connections), table.drain().guard());
-                spawn(async move {
-                    connections.forward(tcp).await;
-                    drop(guard);
-                })
-                .detach();
-            }
-        };
-        if let Either::Left((never, _)) = select(pin!(accepting), pin!(table.drain().begun())).await {
-            never
+    /// Forwards every connection until the future is dropped. Open connections count as streams of the agent.
+    pub(super) async fn accept(self) -> Infallible {
+        loop {
+            let (tcp, peer) = self.listener.accept().await;
+            tracing::debug!(%peer, "a local connection");
+            let connections = Arc::clone(&self.connections);
+            let Some(shared) = (connections.find)() else {
+                reset(&tcp.handle());
+                connections.report(ForwardError::NotConnected("the link is stopped".to_owned()));
+                continue;
+            };
+            // Counted before the next connection is taken, so that no end misses it.
+            let guard = shared.table.drain().guard();
+            spawn(async move {
+                connections.forward(&shared, tcp).await;
+                drop(guard);
+            })
+            .detach();
         }
     }
 }
 
+/// Has the connection end by RST (linger 0): a plain end would look like the service's own.
+fn reset(socket: &std::net::TcpStream) {
+    let _reset = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+}
+
 impl Connections {
     /// Forwards one local connection until its end.
-    async fn forward(&self, tcp: Tcp) {
+    async fn forward(&self, shared: &Shared, tcp: Tcp) {
         let socket = tcp.handle();
-        let Err(broken) = self.try_forward(tcp).await else { return };
-        // Closing now sends RST (linger 0): a plain end would look like the service's own.
-        let _reset = SockRef::from(&*socket).set_linger(Some(Duration::ZERO));
+        let cut = async {
+            self.stop.cancelled().await;
+            Timer::after(FINISH_LIMIT).await;
+        };
+        let mut forwarding = pin!(self.try_forward(shared, tcp));
+        let broken = match select(forwarding.as_mut(), pin!(cut)).await {
+            Either::Left((Ok(()), _)) => return,
+            Either::Left((Err(broken), _)) => broken,
+            Either::Right(_) => Broken::Later(io::ErrorKind::TimedOut.into()),
+        };
+        reset(&socket);
         match broken {
             Broken::Refused(error) => self.report(error),
             Broken::Later(error) => tracing::debug!(%error, "a forwarded connection ended early"),
         }
     }
 
-    async fn try_forward(&self, tcp: Tcp) -> Result<(), Broken> {
+    async fn try_forward(&self, shared: &Shared, tcp: Tcp) -> Result<(), Broken> {
         let opening = StreamHeader::reaching(self.to.owner, self.to.service.as_str());
-        let agent = &self.shared.agent;
+        let agent = &shared.agent;
         let opened = agent.with(|agent, now| agent.open(&opening, now));
         let id = opened.map_err(|error| Broken::Refused(ForwardError::NotConnected(error.to_string())))?;
         let mut splice = Splice::new(agent.stream(id), tcp, |_, _, _| ());
@@ -120,7 +155,7 @@ impl Connections {
     fn report(&self, error: ForwardError) {
         let last = self.last_error().replace(error.clone());
         if last.is_none_or(|last| last.code() != error.code()) {
-            self.shared.sink.emit(AgentEvent::ForwardFailed(error));
+            (self.tell)(AgentEvent::ForwardFailed(error));
         }
     }
 

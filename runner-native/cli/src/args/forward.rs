@@ -50,6 +50,12 @@ pub(crate) struct ForwardArgs {
     link: LinkSettings,
     #[command(flatten)]
     source: SourceArgs,
+    /// Leave a manager of yours alone that runs, and whose link could be shared
+    ///
+    /// Otherwise what needs nothing but a link to the same relay, with the same identity, goes by the manager's for as long as this
+    /// command runs.
+    #[arg(long, env = "HVYM_TUNNEL_ALONE", hide_env = true)]
+    alone: bool,
     #[command(flatten)]
     pub(crate) output: Output,
 }
@@ -110,7 +116,7 @@ impl ForwardArgs {
     /// The first contradiction.
     pub(crate) fn options(self) -> Result<(Source, ForwardOptions), ExitError> {
         let source = self.source.source(IdentityRole::Agent);
-        let (mut link, listen) = (self.link, self.listen);
+        let (mut link, listen, alone) = (self.link, self.listen, self.alone);
         let (to, share) = match self.to.share_link()? {
             Ok(share) => {
                 let scheme = if share.tls() { "wss" } else { "ws" };
@@ -123,7 +129,7 @@ impl ForwardArgs {
             }
             Err(to) => (to, None),
         };
-        let options = ForwardOptions { link, known_relays: known_relays(&source), to, listen, share };
+        let options = ForwardOptions { link, known_relays: known_relays(&source), to, listen, share, alone };
         options.check()?;
         Ok((source, options))
     }

@@ -1,4 +1,4 @@
-//! Options of the inspector of `expose`.
+//! Options of the inspector of `expose` and `manager`.
 
 use std::io::{self, IsTerminal};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -15,7 +15,7 @@ use crate::inspect::InspectOptions;
 pub(crate) struct InspectArgs {
     /// Show requests in a browser on this machine: at localhost:4300 or the next free port, or at this address; "off" does not
     ///
-    /// On a terminal this is the default. The latest 100 requests are kept in memory, 64 MiB in all and 1 MiB of each body.
+    /// On a terminal this is the default of expose. The latest 100 requests are kept in memory, 64 MiB in all and 1 MiB of each body.
     /// On Linux other users of the machine are refused, unless this program runs as root; elsewhere they can see them too.
     #[arg(
         long,

@@ -20,9 +20,11 @@ use super::Output;
 use super::compat::CompatArgs;
 use super::config::SettingsArgs;
 use super::identity::{IdentityRole, SourceArgs, known_relays};
+use super::inspect::InspectArgs;
 use super::names::NameArgs;
 use crate::config::load_or_default;
 use crate::exit::{EXIT_CODES, Exit, ExitError};
+use crate::inspect::InspectOptions;
 use crate::manager::{ManagerOptions, SettingsFile};
 use crate::report::Reporter;
 
@@ -66,6 +68,8 @@ pub(crate) struct ManagerArgs {
     state_db: Option<PathBuf>,
     #[command(flatten)]
     checks: CheckArgs,
+    #[command(flatten)]
+    inspect: InspectArgs,
     #[command(flatten)]
     names: NameArgs,
     #[command(flatten)]
@@ -181,6 +185,11 @@ impl ManagerArgs {
         self.state_db.clone().or_else(places::state_db)
     }
 
+    /// Where requests are shown; nowhere unless it is asked for, since nobody may sit at this machine.
+    pub(crate) fn inspect(&self) -> Option<InspectOptions> {
+        self.inspect.options(true)
+    }
+
     /// Checked options, and where the identity is.
     ///
     /// # Errors
@@ -188,7 +197,7 @@ impl ManagerArgs {
     pub(crate) fn options(self) -> Result<(Source, ManagerOptions), ExitError> {
         let source = self.source.source(IdentityRole::Agent);
         let (path, overrides) = (self.settings.path()?, self.settings.overrides());
-        let logs = load_or_default(&path, self.settings.config.is_some(), &overrides)?.settings;
+        let beside = load_or_default(&path, self.settings.config.is_some(), &overrides)?.settings;
         self.link.check()?;
         let first = self.bind.first().map(|binding| binding.service.to_string());
         let service =
@@ -204,10 +213,11 @@ impl ManagerArgs {
             has_own_relay: false,
             names: self.names.names,
             services,
+            inspect: self.inspect.options(true),
             checks: CheckTiming { interval: self.checks.check_interval, ..CheckTiming::default() },
             hooks: self.checks.update_gateway.then_some(gateway).into_iter().collect(),
             api: self.api.settings()?,
-            logs,
+            beside,
         };
         Ok((source, options))
     }

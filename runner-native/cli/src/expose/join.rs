@@ -1,52 +1,22 @@
-//! `expose` beside a manager of the same user: its services are offered over the link that runs, instead of one of their own.
+//! What `expose` says to a manager of the same user, so that its services are offered over the link that runs.
 
-use http::Method;
-use http_body_util::{BodyExt, Limited};
 use hvym_tunnel_agent::settings::LinkSettings;
 use hvym_tunnel_agent::{ServiceSpec, Signer};
 use hvym_tunnel_core::access::Access;
-use hvym_tunnel_manager::client::ApiAddress;
-use hvym_tunnel_manager::places;
 use serde_json::{Value, json};
 
 use super::ExposeOptions;
-use super::joined::{Joined, JoinedEnd};
 use crate::embedded::OwnRelay;
-use crate::exit::{Exit, ExitError};
+use crate::joined::Wish;
 use crate::manager_client::absolute;
-use crate::report::{Report, Reporter};
-use crate::signals::StopSignals;
 
-/// The longest answer that says why it cannot be.
-const MAX_REFUSAL_BYTES: usize = 64 * 1024;
-
-/// Exposes everything by a manager, as long as one runs that can. `false`: there is none, or none any more.
-///
-/// # Errors
-/// Why the services are not offered, unless a person ended it.
-pub(super) async fn while_it_runs(
-    signer: &Signer,
-    options: &ExposeOptions,
-    reporter: &Reporter,
-    signals: &mut StopSignals,
-) -> Result<bool, ExitError> {
-    if !is_shareable(options) {
-        return Ok(false);
-    }
-    let mut was_joined = false;
-    while let Some(joined) = join(signer, options).await? {
-        was_joined = true;
-        match joined.run(signer, options, reporter, signals).await? {
-            JoinedEnd::Asked => return Ok(true),
-            // It may have another place for its API, and go on.
-            JoinedEnd::Left => {}
-        }
-    }
-    if was_joined {
-        let message = "the manager has ended; this goes on alone".to_owned();
-        reporter.tell(&Report::Notice { code: "manager_ended".to_owned(), message, hint: None });
-    }
-    Ok(false)
+/// What it wants; `None`: it needs an agent of its own.
+pub(super) fn wish(signer: &Signer, options: &ExposeOptions) -> Option<Wish> {
+    is_shareable(options).then(|| Wish {
+        request: request(signer, options),
+        is_one_service: options.services.len() == 1,
+        hint: "choose another name with --service, or leave the manager out of it with --alone",
+    })
 }
 
 /// Whether nothing is wanted but services, on a link as it is by default: everything else needs an agent of its own.
@@ -69,35 +39,6 @@ fn is_plain(service: &ServiceSpec) -> bool {
     let mut plain = ServiceSpec::new(service.name.clone(), service.target.clone());
     plain.access = service.access.clone();
     plain == *service
-}
-
-/// `None`: no manager runs, or none with such a link.
-async fn join(signer: &Signer, options: &ExposeOptions) -> Result<Option<Joined>, ExitError> {
-    let Some(manager) = places::api_socket().map(ApiAddress::Socket) else { return Ok(None) };
-    let response = match manager.open(Method::POST, "/api/v1/join", Some(&request(signer, options))).await {
-        Ok(response) => response,
-        Err(error) => {
-            tracing::debug!(%error, "no manager is joined");
-            return Ok(None);
-        }
-    };
-    match response.status().as_u16() {
-        200 => Ok(Some(Joined::new(response.into_body()))),
-        status @ (400 | 409) => {
-            let body = Limited::new(response.into_body(), MAX_REFUSAL_BYTES).collect().await;
-            let body = body.map(|body| body.to_bytes()).unwrap_or_default();
-            let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
-            let text =
-                answer["error"].as_str().unwrap_or("the manager that runs does not take it").to_owned();
-            let exit = if status == 409 { Exit::NameConflict } else { Exit::Config };
-            let hint = "choose another name with --service, or leave the manager out of it with --alone";
-            Err(ExitError::new(exit, text).with_hint(hint))
-        }
-        status => {
-            tracing::info!(status, "the manager that runs has no such link");
-            Ok(None)
-        }
-    }
 }
 
 fn request(signer: &Signer, options: &ExposeOptions) -> Value {

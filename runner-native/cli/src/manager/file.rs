@@ -164,7 +164,7 @@ impl SettingsFile {
             Change::ServiceRemoved { link, service } => {
                 self.told(link, manager.unbind(Some(link.as_str()), service).map_err(ExitError::from));
             }
-            Change::Health | Change::Hooks => manager.set_policy(policy(settings)),
+            Change::Health | Change::Hooks | Change::Ui => manager.set_policy(policy(settings)),
             Change::Alerts => {
                 manager.set_alert_limits(alert_limits(settings));
                 manager.set_policy(policy(settings));
@@ -297,6 +297,7 @@ fn policy(settings: &Settings) -> ManagerPolicy {
         hooks: ready.chain(down).collect(),
         on_alert: run.into_iter().chain(post).map(HookAction::new).collect(),
         reconnect: alerts.reconnect,
+        show_notifications: settings.ui.show_notifications,
     }
 }
 

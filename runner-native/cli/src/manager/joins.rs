@@ -42,11 +42,15 @@ pub(super) fn narrate() -> Narrate {
         };
         let services: Vec<_> = request.services.iter().map(|service| service.name.clone()).collect();
         let is_only = services.len() == 1;
+        let purpose = match &request.forward {
+            Some(forward) => AgentKind::Forward { service: forward.to.clone() },
+            None => AgentKind::Expose { services, compat: None },
+        };
         let subject = Subject {
             // It was checked before anything is told.
             address: request.address.parse().unwrap_or(Address::from_public_key([0; 32])),
             relay: relay.to_owned(),
-            purpose: AgentKind::Expose { services, compat: None },
+            purpose,
         };
         let reports = AgentReports::new(reporter.clone(), subject);
         Arc::new(JoinReports { reporter, reports, is_only })

@@ -1,4 +1,4 @@
-//! Reports of another process, from the JSON that it wrote: what a manager tells of services that it offers for this one.
+//! Reports of another process, from the JSON that it wrote: what a manager tells of what it does for this one.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{Report, Reporter, RequestReport};
 
-/// The reports that are about services, by the names that they have in JSON.
+/// The reports that are about services and forwards, by the names that they have in JSON.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum ReportKind {
@@ -28,9 +28,11 @@ enum ReportKind {
     Draining,
     Reached,
     Refused,
+    Forwarding,
+    NotReached,
 }
 
-/// The report of an event; `None` of a request, and of what is not about services.
+/// The report of an event; `None` of a request, and of what is about neither services nor forwards.
 pub(crate) fn report(event: &Value) -> Option<Report> {
     let (text, optional) = (|name| text(event, name), |name| optional(event, name));
     let millis = |name: &str| Duration::from_millis(event[name].as_u64().unwrap_or_default());
@@ -110,6 +112,18 @@ fn of_service(kind: ReportKind, event: &Value) -> Option<Report> {
             service: text("service"),
             from: address(event, "from")?,
             key: address(event, "key"),
+        },
+        ReportKind::Forwarding => Report::Forwarding {
+            service: text("service"),
+            listen: text("listen"),
+            address: address(event, "address")?,
+            relay: text("relay"),
+        },
+        ReportKind::NotReached => Report::NotReached {
+            service: text("service"),
+            code: text("code"),
+            message: text("message"),
+            hint: optional("hint"),
         },
         _ => return None,
     })
@@ -209,7 +223,14 @@ mod tests {
             Report::Notice { code: "c".to_owned(), message: "m\u{e9}".to_owned(), hint: None },
             Report::Draining { reason: "r".to_owned(), deadline: second },
             Report::Reached { service: service.clone(), from: address, key: None },
-            Report::Refused { service, from: address, key: Some(address) },
+            Report::Refused { service: service.clone(), from: address, key: Some(address) },
+            Report::Forwarding {
+                service: service.clone(),
+                listen: "127.0.0.1:5432".to_owned(),
+                address,
+                relay: "wss://relay.example".to_owned(),
+            },
+            Report::NotReached { service, code: "c".to_owned(), message: "m".to_owned(), hint: None },
         ];
         for told in all {
             let line = json::line(&told, Duration::ZERO);

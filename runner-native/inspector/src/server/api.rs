@@ -225,7 +225,7 @@ async fn send_again(session: &Arc<Session>, id: u64, body: Incoming) -> Response
     };
     let service = session.capture.look(id, |exchange| exchange.source.service.clone());
     let outcome = match service.ok_or(ReplayError::Unknown).map(|service| session.agent(&service)) {
-        Ok(Ok(agent)) => replay(&session.capture, agent, id, &edit).await,
+        Ok(Ok(agent)) => replay(&session.capture, &agent, id, &edit).await,
         Ok(Err(refusal)) => Err(refusal.into()),
         Err(error) => Err(error),
     };

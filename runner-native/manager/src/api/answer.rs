@@ -77,7 +77,9 @@ pub(super) fn manager_error(failure: &ManagerError) -> Answer {
         ManagerError::WhichLink(_) | ManagerError::DuplicateLink(_) | ManagerError::ServiceInUse(_) => {
             error(StatusCode::CONFLICT, failure.to_string())
         }
-        ManagerError::BadService(_) => error(StatusCode::BAD_REQUEST, failure.to_string()),
+        ManagerError::NoPort(_) | ManagerError::BadService(_) => {
+            error(StatusCode::BAD_REQUEST, failure.to_string())
+        }
         ManagerError::Agent(_) => internal_error(failure.to_string()),
     }
 }

@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 
 use super::answer::{self, Answer};
 use super::content::{read, read_required};
+use super::query::parameter_of;
 use super::routes::Operation;
 use super::{ApiState, join, openapi, stored_settings, updates};
 use crate::ManagerError;
@@ -147,12 +148,6 @@ fn history(state: &ApiState, query: Option<&str>) -> Answer {
             answer::error(StatusCode::BAD_REQUEST, format!("range: one of {names}"))
         }
     }
-}
-
-/// What a query says of one name.
-fn parameter_of<'a>(query: Option<&'a str>, name: &str) -> Option<&'a str> {
-    let mut pairs = query?.split('&').filter_map(|pair| pair.split_once('='));
-    pairs.find(|(known, _)| *known == name).map(|(_, value)| value)
 }
 
 async fn unbind(state: &ApiState, parameter: Option<&str>, query: Option<&str>) -> Answer {

@@ -167,6 +167,9 @@ fn errors(route: &Route) -> Vec<(&'static str, &'static str)> {
     if takes_content && route.operation != Operation::Reload {
         errors.extend([("408", "The content did not arrive in time"), ("413", "The content is too large")]);
     }
+    if route.operation == Operation::ExportSettings {
+        errors.push(("400", "with_secrets is neither true nor false"));
+    }
     match route.operation {
         Operation::Start | Operation::Stop | Operation::Restart | Operation::Drain => errors.extend([
             ("404", "There is no such link"),

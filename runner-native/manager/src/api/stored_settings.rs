@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::ApiState;
 use super::answer::{self, Answer};
 use super::content::{read_required, read_required_up_to};
+use super::query::parameter_of;
 use super::routes::Operation;
 use crate::settings_store::{
     SettingsBackupReport, SettingsImport, SettingsMistakesReport, SettingsRefusal, SettingsStore,
@@ -77,7 +78,11 @@ async fn back_up(store: Arc<dyn SettingsStore>) -> Answer {
 }
 
 async fn export(store: Arc<dyn SettingsStore>, query: Option<&str>) -> Answer {
-    let with_secrets = query.is_some_and(|query| query.split('&').any(|pair| pair == "with_secrets=true"));
+    let with_secrets = match parameter_of(query, "with_secrets") {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return answer::error(StatusCode::BAD_REQUEST, "with_secrets: true or false"),
+    };
     match blocking(store, move |store| store.export(with_secrets)).await {
         Ok(text) => {
             let mut answer = answer::content(StatusCode::OK, "application/toml", text);

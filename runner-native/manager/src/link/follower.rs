@@ -1,22 +1,32 @@
-//! A program that has services of a link for a while: which of the agent's events are about them.
+//! A program that has services of a link, or a forward, for a while: which of the agent's events are about them.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hvym_tunnel_agent::AgentEvent;
 use hvym_tunnel_net::observer::Observer;
 
-/// Somebody who is told what happens to some services, as if the agent had no others.
+/// What somebody has of a link.
+#[derive(Debug)]
+pub(crate) enum Interest {
+    /// These services.
+    Services(Vec<String>),
+    /// Local connections, which are taken here.
+    Forward(SocketAddr),
+}
+
+/// Somebody who is told what happens to a part of what an agent does, as if it did nothing else.
 pub(crate) struct Follower {
-    services: Vec<String>,
+    interest: Interest,
     observer: Arc<dyn Observer<AgentEvent>>,
     /// Where the first of them is reached, once one is.
     url: Mutex<Option<String>>,
 }
 
 impl Follower {
-    pub(crate) fn new(services: Vec<String>, observer: Arc<dyn Observer<AgentEvent>>) -> Self {
-        Self { services, observer, url: Mutex::default() }
+    pub(crate) fn new(interest: Interest, observer: Arc<dyn Observer<AgentEvent>>) -> Self {
+        Self { interest, observer, url: Mutex::default() }
     }
 
     /// Tells what concerns it.
@@ -31,7 +41,16 @@ impl Follower {
         let mut url = self.url.lock().unwrap_or_else(PoisonError::into_inner);
         let is_own = match event {
             AgentEvent::Online { services } => {
-                let own: Vec<_> = services.iter().filter(|bound| self.has(&bound.service)).cloned().collect();
+                let own: Vec<_> = match &self.interest {
+                    // Once: that the link is there already is told when a program joins it.
+                    Interest::Forward(listen) => {
+                        let (listen, before) = (*listen, url.replace(listen.to_string()));
+                        return before.is_none().then_some(Cow::Owned(AgentEvent::ForwardOnline { listen }));
+                    }
+                    Interest::Services(_) => {
+                        services.iter().filter(|bound| self.has(&bound.service)).cloned().collect()
+                    }
+                };
                 *url = Some(own.first()?.url.clone());
                 return Some(Cow::Owned(AgentEvent::Online { services: own }));
             }
@@ -63,6 +82,6 @@ impl Follower {
     }
 
     fn has(&self, service: &str) -> bool {
-        self.services.iter().any(|known| known == service)
+        matches!(&self.interest, Interest::Services(services) if services.iter().any(|known| known == service))
     }
 }

@@ -1,4 +1,4 @@
-//! What a manager does about alerts: tells listeners and the log, runs what is set, and starts a link anew.
+//! What a manager does about alerts: tells listeners, the log and the desktop, runs what is set, and starts a link anew.
 
 use std::sync::Arc;
 
@@ -6,10 +6,11 @@ use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_net::runtime::spawn;
 
 use super::{Inner, STOP_LIMIT};
-use crate::alerts::{Alert, AlertEvent};
+use crate::alerts::{Alert, AlertEvent, AlertKind};
 use crate::feed::UpdateKind;
 use crate::hooks;
 use crate::manager::supervisor::members;
+use crate::notifications::Notification;
 use crate::shapes::AlertReport;
 use crate::timestamp;
 
@@ -29,6 +30,9 @@ impl Inner {
                 AlertEvent::Raised(alert) => {
                     tracing::warn!(subject = alert.subject, kind = ?alert.kind, alert.message, "an alert");
                     self.act_on(alert);
+                    if !self.is_told_of_link(alert) {
+                        self.notify(Notification::of_alert(alert));
+                    }
                 }
                 AlertEvent::Escalated(alert) => {
                     tracing::warn!(subject = alert.subject, kind = ?alert.kind, "an alert lasts");
@@ -62,19 +66,33 @@ impl Inner {
         }
     }
 
+    /// Has the desktop show it, unless it shows too much already.
+    pub(super) fn notify(&self, notification: Notification) {
+        if self.policy().show_notifications {
+            let _dropped = self.notifications.try_send(notification);
+        }
+    }
+
+    /// Whether a person is told the same of the link itself.
+    fn is_told_of_link(&self, alert: &Alert) -> bool {
+        matches!(alert.kind, AlertKind::Disconnected | AlertKind::Failures)
+            && self.link_of_relay(&alert.subject).is_some()
+    }
+
+    /// The link whose relay `subject` is.
+    fn link_of_relay(&self, subject: &str) -> Option<String> {
+        let connections = self.lock_connections();
+        let relay = connections.get(subject).filter(|connection| connection.service.is_none());
+        relay.map(|connection| connection.link.clone())
+    }
+
     /// If `subject` is the relay of a link that somebody wants, starts that link anew.
     fn restart_relay(self: &Arc<Self>, subject: &str) {
         if !self.policy().reconnect {
             return;
         }
-        let link = self
-            .lock_connections()
-            .get(subject)
-            .filter(|connection| connection.service.is_none())
-            .map(|connection| connection.link.clone());
-        let Some(link) = link.and_then(|name| self.link(&name)).filter(|link| link.is_wanted()) else {
-            return;
-        };
+        let link = self.link_of_relay(subject).and_then(|name| self.link(&name));
+        let Some(link) = link.filter(|link| link.is_wanted()) else { return };
         spawn(async move {
             if let Err(error) = link.restart(STOP_LIMIT).await {
                 tracing::error!(link = link.name(), %error, "cannot start a link again");

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use hvym_tunnel_agent::{AgentHandle, ServiceName};
+use hvym_tunnel_agent::{AgentHandle, AgentView, ServiceName};
 use hvym_tunnel_net::runtime::spawn;
 
 use super::{Inner, STOP_LIMIT, TunnelManager};
@@ -58,6 +58,11 @@ impl TunnelManager {
     /// The agent of a link, if it runs; one that is being started, stopped or both is waited for.
     pub async fn agent(&self, link: &str) -> Option<Arc<AgentHandle>> {
         self.0.link(link)?.agent().await
+    }
+
+    /// A look at each agent that runs.
+    pub fn views(&self) -> Vec<AgentView> {
+        self.0.links().iter().filter_map(|link| link.view()).collect()
     }
 
     /// Adds a link, and starts it if it is to be started. The others do not notice.

@@ -1,4 +1,5 @@
-//! The task of a manager: notices what changed, has connections checked when they are due, and tells listeners and hooks.
+//! The task of a manager: notices what changed, has connections checked when they are due, and tells listeners, hooks and the
+//! desktop.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -13,8 +14,10 @@ use serde_json::{Map, Value};
 use smol::channel::Receiver;
 
 use super::Inner;
+use super::renewals::Renewals;
 use crate::feed::UpdateKind;
 use crate::hooks::{self, HookBook, HookEvent};
+use crate::notifications::NotificationBook;
 use crate::shapes::{LinkReport, TunnelState};
 use crate::timestamp;
 use crate::traffic::TrafficTotals;
@@ -32,6 +35,8 @@ struct Memory {
     states: BTreeMap<String, TunnelState>,
     urls: BTreeMap<(String, String), String>,
     hooks: HookBook,
+    notifications: NotificationBook,
+    renewals: Renewals,
     metrics_at: Option<Instant>,
     resources_at: Option<Instant>,
     kept_at: Option<Instant>,
@@ -46,7 +51,14 @@ pub(super) async fn run(inner: Arc<Inner>, changes: Receiver<()>) {
         memory.tell_changes(&inner, now);
         inner.start_checks(now);
         memory.measure(&inner, now);
-        let own = [memory.metrics_at, memory.resources_at, memory.kept_at];
+        memory.renewals.ask(&inner, now);
+        let own = [
+            memory.metrics_at,
+            memory.resources_at,
+            memory.kept_at,
+            memory.notifications.deadline(),
+            memory.renewals.deadline(),
+        ];
         let next = own.into_iter().fold(inner.next_check(), earliest);
         let timer = Timer::at(next.map_or(now + MAX_SLEEP, |next| next.min(now + MAX_SLEEP)));
         let changed = pin!(async {
@@ -69,6 +81,11 @@ impl Memory {
                 inner.check_relay(link.name(), now);
                 tell_state(inner, &report);
             }
+            let services = status.iter().flat_map(|status| &status.services);
+            let url = services.filter_map(|service| service.url.as_deref()).next();
+            if let Some(news) = self.notifications.handle_link(&report, url, now) {
+                inner.notify(news);
+            }
             states.insert(link.name().to_owned(), report.state);
             if report.state == TunnelState::Connected {
                 let services = status.into_iter().flat_map(|status| status.services);
@@ -79,6 +96,7 @@ impl Memory {
                 );
             }
         }
+        self.notifications.retain(|name| states.contains_key(name));
         is_changed |= urls != self.urls;
         inner.keep_endpoints(&urls);
         (self.states, self.urls) = (states, urls);

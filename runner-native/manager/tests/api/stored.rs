@@ -96,11 +96,12 @@ fn settings_are_read_changed_and_reset_with_the_token() {
         ("secrets = false\n", Some("attachment; filename=\"config.toml\""))
     );
     for (query, secrets) in
-        [("with_secrets=true", true), ("with_secrets=1", false), ("x=with_secrets=true", false)]
+        [("with_secrets=true", true), ("with_secrets=false", false), ("x=with_secrets=true", false)]
     {
         let export = managed.call("GET", &format!("/api/v1/settings/export?{query}"), "");
         assert_eq!(export.body, format!("secrets = {secrets}\n"), "{query}");
     }
+    assert_eq!(managed.call("GET", "/api/v1/settings/export?with_secrets=1", "").status, 400);
     let failed = managed.call("POST", "/api/v1/settings/import", r#"{"text":"unwritable"}"#);
     assert_eq!((failed.status, &failed.json()["message"]), (500, &"the disk is full".into()));
     for unsure in ["", "{}", r#"{"confirm":false}"#] {
