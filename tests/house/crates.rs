@@ -4,7 +4,7 @@ use crate::source::{bare, code, product, root, rust, text, words};
 
 /// Every crate of the workspace, lowest first: its folder, its package, and the packages of the workspace that it may
 /// depend on. What is not listed here is an error, so a new crate says where it belongs.
-const CRATES: [(&str, &str, &[&str]); 26] = [
+const CRATES: [(&str, &str, &[&str]); 28] = [
     ("core/yamux", "hvym-yamux", &[]),
     ("core/http1", "hvym-http1", &[]),
     ("core/websocket", "hvym-websocket", &[]),
@@ -24,6 +24,8 @@ const CRATES: [(&str, &str, &[&str]); 26] = [
     ("runner-native/settings", "hvym-tunnel-settings", &BELOW_SETTINGS),
     ("runner-native/cli", "hvym-tunnel", &BELOW_CLI),
     ("runner-wasm", "hvym-tunnel-wasm", &BELOW_NET),
+    ("bindings/json", "hvym-tunnel-json", &BELOW_JSON),
+    ("bindings/c", "hvym-tunnel-c", &BELOW_BINDINGS),
     ("bindings/python", "hvym-tunnel-python", &BELOW_BINDINGS),
     ("xtask", "xtask", &[]),
     // What measures and tests others may name everything.
@@ -78,8 +80,16 @@ const BELOW_CLI: [&str; 12] = [
     "hvym-tunnel-settings",
     "hvym-tunnel-state",
 ];
-const BELOW_BINDINGS: [&str; 5] =
-    ["hvym-tunnel-core", "hvym-tunnel-net", "hvym-tunnel-agent", "hvym-tunnel-registry", "hvym-tunnel-relay"];
+const BELOW_JSON: [&str; 4] =
+    ["hvym-tunnel-core", "hvym-tunnel-net", "hvym-tunnel-agent", "hvym-tunnel-relay"];
+const BELOW_BINDINGS: [&str; 6] = [
+    "hvym-tunnel-core",
+    "hvym-tunnel-net",
+    "hvym-tunnel-agent",
+    "hvym-tunnel-registry",
+    "hvym-tunnel-relay",
+    "hvym-tunnel-json",
+];
 const TESTED: [&str; 15] = [
     "hvym-dns",
     "hvym-yamux",

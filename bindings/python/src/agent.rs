@@ -6,13 +6,12 @@ use hvym_tunnel_agent::settings::{CompatSettings, CompatSystem, LinkSettings};
 use hvym_tunnel_agent::{self as agent, AgentHandle};
 use hvym_tunnel_core::stellar::Signature;
 use hvym_tunnel_core::stellar::delegation::{Delegation, SignatureForm, SignedDelegation};
+use hvym_tunnel_json::{code, service};
 use pyo3::prelude::*;
-use serde_json::json;
 
-use crate::error::{agent_code, invalid, of_agent};
+use crate::error::{invalid, of_agent};
 use crate::identity::Identity;
 use crate::process::{OwnedByProcess, runtime};
-use crate::{agent_events, services};
 
 /// How many events are handed over at once.
 const BATCH: usize = 256;
@@ -46,8 +45,8 @@ impl Agent {
     ) -> PyResult<Self> {
         let link: LinkSettings = serde_json::from_str(link).map_err(|error| invalid(py, error))?;
         let mut builder = agent::Agent::builder(identity.key.clone()).link(link);
-        for service in &services {
-            builder = builder.service(services::parse(service).map_err(|error| invalid(py, error))?);
+        for text in &services {
+            builder = builder.service(service::parse(text).map_err(|error| invalid(py, error))?);
         }
         for name in names {
             builder = builder.name(name);
@@ -82,24 +81,13 @@ impl Agent {
 
     /// How things stand, as JSON.
     fn status(&self, py: Python<'_>) -> PyResult<String> {
-        let status = self.handle.get(py)?.status();
-        let services = status.services.iter().map(|service| {
-            json!({ "service": service.service, "target": service.target.to_string(), "url": service.url })
-        });
-        let status = json!({
-            "address": status.address.to_string(),
-            "link": agent_events::link_state(status.link),
-            "was_online": status.was_online,
-            "services": services.collect::<Vec<_>>(),
-            "streams": status.streams,
-            "lagged": status.lagged,
-        });
+        let status = hvym_tunnel_json::agent::status(&self.handle.get(py)?.status());
         Ok(status.to_string())
     }
 
     /// Offers one more service; with ``replace``, in place of the one of its name.
     fn bind(&self, py: Python<'_>, service: &str, replace: bool) -> PyResult<()> {
-        let spec = services::parse(service).map_err(|error| invalid(py, error))?;
+        let spec = service::parse(service).map_err(|error| invalid(py, error))?;
         let handle = self.handle.get(py)?;
         let bound =
             py.detach(|| if replace { handle.update_service(spec) } else { handle.add_service(spec) });
@@ -129,7 +117,7 @@ impl Agent {
     fn closed(&self, py: Python<'_>) -> PyResult<Option<(&'static str, String)>> {
         let handle = self.handle.get(py)?;
         let outcome = py.detach(|| smol::block_on(handle.closed()));
-        Ok(outcome.err().map(|error| (agent_code(&error), error.to_string())))
+        Ok(outcome.err().map(|error| (code::of_agent(&error), error.to_string())))
     }
 }
 
@@ -144,7 +132,7 @@ impl AgentEvents {
             Some(
                 std::iter::once(first)
                     .chain(more)
-                    .map(|event| agent_events::json(&event).to_string())
+                    .map(|event| hvym_tunnel_json::agent::event(&event).to_string())
                     .collect(),
             )
         }))

@@ -1,17 +1,14 @@
 //! The native module of the Python package `hvym_tunnel`: agents, relays and identities.
 //!
 //! It calls no Python code and knows no event loop: Python calls in, and whatever waits does so without the interpreter's lock.
-//! Settings come in and events go out as JSON, in the words of the settings' own groups.
+//! Settings come in and events go out as JSON, as `hvym-tunnel-json` has them.
 
 mod agent;
-mod agent_events;
 mod error;
 mod identity;
 mod logging;
 mod process;
 mod relay;
-mod relay_options;
-mod services;
 mod tunnels;
 
 use pyo3::prelude::*;

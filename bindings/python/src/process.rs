@@ -6,6 +6,7 @@
 use std::process;
 use std::sync::{Mutex, PoisonError};
 
+use hvym_tunnel_json::code;
 use hvym_tunnel_net::runtime::{Runtime, RuntimeHandle};
 use pyo3::prelude::*;
 
@@ -28,7 +29,7 @@ pub(crate) fn runtime(py: Python<'_>) -> PyResult<RuntimeHandle> {
     {
         return Ok(handle.clone());
     }
-    let runtime = Runtime::new().map_err(|error| exception(py, "system", error))?;
+    let runtime = Runtime::new().map_err(|error| exception(py, code::SYSTEM, error))?;
     let handle = runtime.handle().clone();
     std::mem::forget(runtime);
     std::mem::forget(shared.replace((own, handle.clone())));

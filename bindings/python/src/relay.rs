@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hvym_tunnel_relay::{self as relay, RelayEvent, RelayHandle};
+use hvym_tunnel_json::relay_options;
+use hvym_tunnel_relay::{self as relay, RelayHandle};
 use pyo3::prelude::*;
-use serde_json::{Value, json};
 
-use crate::error::{down_code, invalid, of_relay};
+use crate::error::{invalid, of_relay};
 use crate::identity::Identity;
 use crate::process::{OwnedByProcess, runtime};
-use crate::{relay_options, tunnels};
+use crate::tunnels;
 
 /// A running relay. Dropped, it stops.
 #[pyclass(frozen)]
@@ -64,17 +64,9 @@ impl Relay {
         Ok(RelayEvents { events: OwnedByProcess::new(self.handle.get(py)?.events()) })
     }
 
-    /// The counters, as JSON.
+    /// Where it is reached, and its counters, as JSON.
     fn status(&self, py: Python<'_>) -> PyResult<String> {
-        let status = self.handle.get(py)?.status();
-        let status = json!({
-            "sessions": status.sessions,
-            "connections": status.connections,
-            "requests": status.requests,
-            "pending_requests": status.pending_requests,
-            "failed_requests": status.failed_requests,
-            "lagged": status.lagged_events,
-        });
+        let status = hvym_tunnel_json::relay::status(self.handle.get(py)?);
         Ok(status.to_string())
     }
 
@@ -113,21 +105,6 @@ impl RelayEvents {
     fn next(&self, py: Python<'_>) -> PyResult<Option<Vec<String>>> {
         let events = self.events.get(py)?;
         let next = py.detach(|| smol::block_on(events.next()));
-        Ok(next.map(|event| vec![event_json(&event).to_string()]))
-    }
-}
-
-fn event_json(event: &RelayEvent) -> Value {
-    match event {
-        RelayEvent::AgentJoined { owner, url, peer, .. } => {
-            json!({ "event": "agent_joined", "owner": owner.to_string(), "url": url, "peer": peer.to_string() })
-        }
-        RelayEvent::AgentLeft { owner, reason, .. } => json!({
-            "event": "agent_left",
-            "owner": owner.to_string(),
-            "code": down_code(reason),
-            "reason": reason.to_string(),
-        }),
-        _ => json!({ "event": "other" }),
+        Ok(next.map(|event| vec![hvym_tunnel_json::relay::event(&event).to_string()]))
     }
 }

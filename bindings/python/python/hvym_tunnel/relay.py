@@ -78,9 +78,9 @@ class Relay(Pumped[_native.Relay]):
         """Its own page, below whose host the services are."""
         return self._running().urls[0]
 
-    def status(self) -> dict[str, int]:
-        """Its counters."""
-        status: dict[str, int] = json.loads(self._running().status())
+    def status(self) -> dict[str, Any]:
+        """Where it is reached, and its counters."""
+        status: dict[str, Any] = json.loads(self._running().status())
         return status
 
     def apply(self, options: Mapping[str, Mapping[str, Any]]) -> None:

@@ -46,7 +46,7 @@ struct TunnelFields {
 ///
 /// # Errors
 /// What is wrong with it, for a person; no token is in the text.
-pub(crate) fn parse(json: &str) -> Result<RelayOptions, String> {
+pub fn parse(json: &str) -> Result<RelayOptions, String> {
     let fields: Fields = serde_json::from_str(json).map_err(|error| error.to_string())?;
     let mut options = RelayOptions {
         ingress: fields.ingress,
@@ -73,4 +73,25 @@ fn tunely(fields: TunelyFields) -> Result<TunelyOptions, String> {
     }
     let admin_key = fields.admin_key.map(|key| Fingerprint::new(key.as_bytes()));
     Ok(TunelyOptions { tunnels, admin_key, ..TunelyOptions::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_that_are_left_out_are_as_usual() {
+        assert_eq!(parse("{}").expect("it is right").ingress, IngressSettings::default());
+        let options = parse(r#"{"ingress": {"listen": "127.0.0.1:0"}}"#).expect("it is right");
+        assert_eq!(options.ingress.listen.port(), 0);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_and_no_token_is() {
+        let wrong = |json: &str| parse(json).map(drop).expect_err("it is wrong");
+        assert!(wrong(r#"{"igress": {}}"#).contains("igress"));
+        let tunnels = r#"{"tunely": {"tunnels": {"A b": {"token": "s3cret", "enabled": true}}}}"#;
+        let said = wrong(tunnels);
+        assert!(said.contains("\"A b\"") && !said.contains("s3cret"), "{said}");
+    }
 }

@@ -1,20 +1,37 @@
-//! The events of an agent as JSON objects, each with its kind in the member `event`.
+//! The status and the events of an agent as JSON objects.
 
 use std::time::Duration;
 
 use hvym_tunnel_agent::AgentEvent;
-use hvym_tunnel_agent::event::{BoundService, ConnectionFailure, ConnectionRecord, LinkState, RequestRecord};
+use hvym_tunnel_agent::event::{
+    AgentStatus, BoundService, ConnectionFailure, ConnectionRecord, LinkState, RequestRecord,
+};
 use serde_json::{Value, json};
 
-use crate::error::down_code;
+use crate::code;
 
-/// The event as a JSON object. Kinds that are not known here have a name alone.
-pub(crate) fn json(event: &AgentEvent) -> Value {
+/// How things stand.
+pub fn status(status: &AgentStatus) -> Value {
+    let services = status.services.iter().map(|service| {
+        json!({ "service": service.service, "target": service.target.to_string(), "url": service.url })
+    });
+    json!({
+        "address": status.address.to_string(),
+        "link": link_state(status.link),
+        "was_online": status.was_online,
+        "services": services.collect::<Vec<_>>(),
+        "streams": status.streams,
+        "lagged": status.lagged,
+    })
+}
+
+/// The event as a JSON object with its kind in the member `event`; one of a kind that is not known here has that alone.
+pub fn event(event: &AgentEvent) -> Value {
     link(event).or_else(|| service(event)).unwrap_or_else(|| json!({ "event": "other" }))
 }
 
 /// The state of a link, in one word.
-pub(crate) fn link_state(state: LinkState) -> &'static str {
+fn link_state(state: LinkState) -> &'static str {
     match state {
         LinkState::Connecting => "connecting",
         LinkState::Authenticating => "authenticating",
@@ -31,7 +48,7 @@ fn link(event: &AgentEvent) -> Option<Value> {
         }
         AgentEvent::Disconnected { reason, retry_in, attempt, .. } => json!({
             "event": "disconnected",
-            "code": down_code(reason),
+            "code": code::of_end(reason),
             "reason": reason.to_string(),
             "retry_in": retry_in.as_secs_f64(),
             "attempt": attempt,

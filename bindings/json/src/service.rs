@@ -8,10 +8,10 @@ use hvym_tunnel_core::access::Access;
 use hvym_tunnel_core::stellar::Address;
 use serde::Deserialize;
 
-/// The fields of a service.
+/// The fields of a service, which a [`ServiceSpec`] is made of.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ServiceFields {
+pub struct ServiceFields {
     name: String,
     target: String,
     /// The identities that reach it, and no visitor; `None`: everybody.
@@ -46,6 +46,33 @@ impl TryFrom<ServiceFields> for ServiceSpec {
 ///
 /// # Errors
 /// What is wrong with it, for a person.
-pub(crate) fn parse(json: &str) -> Result<ServiceSpec, String> {
+pub fn parse(json: &str) -> Result<ServiceSpec, String> {
     serde_json::from_str::<ServiceFields>(json).map_err(|error| error.to_string())?.try_into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_has_a_name_and_a_target_and_is_public_unless_it_says_who_may_come() {
+        let spec = parse(r#"{"name": "web", "target": "3000"}"#).expect("it is right");
+        assert_eq!((spec.name.as_str(), spec.access.is_public()), ("web", true));
+        assert!(
+            !parse(r#"{"name": "db", "target": "tcp://x:1", "allow": []}"#)
+                .expect("it is right")
+                .access
+                .is_public()
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let wrong = |json: &str| parse(json).expect_err("it is wrong");
+        assert!(wrong(r#"{"name": "web"}"#).contains("target"));
+        assert!(wrong(r#"{"name": "web", "target": "1", "port": 1}"#).contains("port"));
+        assert!(wrong(r#"{"name": "a b", "target": "1"}"#).starts_with("\"a b\""));
+        assert!(wrong(r#"{"name": "web", "target": "ftp://x"}"#).starts_with("\"ftp://x\""));
+        assert!(parse(r#"{"name": "web", "target": "1", "allow": ["GABC"]}"#).is_err());
+    }
 }
