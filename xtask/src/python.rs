@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::cargo::succeed;
+use crate::cargo::{cargo, succeed};
 use crate::{peers, root, target};
 
 /// What builds the wheel, what tests it, and the programs and libraries of others that the tests meet.
@@ -35,6 +35,14 @@ const PLATFORMS: [(&str, &str); 2] =
     [("x86_64-unknown-linux-gnu", "manylinux2014"), ("x86_64-unknown-linux-musl", "musllinux_1_2")];
 /// The version of the type checker of editors, beside mypy.
 const PYRIGHT: &str = "1.1.414";
+/// An interpreter without a global lock, for which no stable interface is there: each of its versions needs a wheel of its own.
+const FREE_THREADED: &str = "\
+implementation=CPython
+version=3.14
+shared=true
+abi3=false
+build_flags=Py_GIL_DISABLED
+";
 /// The wheel's goal in bytes: what people wait for when they install it.
 const MAX_WHEEL: u64 = 6 * 1024 * 1024;
 
@@ -61,6 +69,7 @@ pub(crate) fn test(others: &[(&str, PathBuf)]) -> Result<()> {
     succeed(install.arg("--no-build-isolation").arg(&wheel).arg(copy(&modules)?))?;
     succeed(&mut command(&python, &["-m", "mypy"]))?;
     succeed(command(&pyright()?, &["--warnings", "--pythonpath"]).arg(&python))?;
+    check_free_threaded()?;
     let mut pytest = command(&python, &["-m", "pytest", "-q", "-p", "no:cacheprovider"]);
     succeed(pytest.envs(others.iter().map(|(variable, path)| (*variable, path))))
 }
@@ -102,6 +111,14 @@ fn copy(modules: &Path) -> Result<PathBuf> {
         }
     }
     Ok(copy)
+}
+
+/// Whether the native module compiles for a free-threaded interpreter, which need not be installed for that.
+fn check_free_threaded() -> Result<()> {
+    let interpreter = peers::absolute(&target().join("python/free-threaded.txt"));
+    fs::write(&interpreter, FREE_THREADED)?;
+    let mut check = cargo(["check", "--quiet", "--package", "hvym-tunnel-python"]);
+    succeed(check.env("PYO3_CONFIG_FILE", interpreter))
 }
 
 /// Installs it once; it runs on Node.js.

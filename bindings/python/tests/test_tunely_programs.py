@@ -76,7 +76,8 @@ def test_the_example_of_the_server_runs_with_agents_of_tunely(tmp_path, monkeypa
         with Program(arguments):
             wait_connected(served, "my-agent")
             assert served.api("POST", "/the-rest")[0] == 200
-            assert visit(f"{served.url}/t/my-agent/y")[0] == 200
+            events = visit(f"{served.url}/t/my-agent/api/stream")
+            assert (events[0], events[2]) == (200, b"data: 0\n\ndata: 1\n\ndata: 2\n\n")
     # The example leaves it running.
     asyncio.run(names["tunnel_server"].close())
     response = names["response"]
