@@ -1,5 +1,6 @@
 //! The Python package: its wheel, built by maturin, and its tests against the installed wheel.
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -95,6 +96,10 @@ fn build(python: &Path, folder: &Path, arguments: &[&str]) -> Result<PathBuf> {
         fs::remove_dir_all(folder)?;
     }
     let mut build = command(python, &["-m", "maturin", "build", "--quiet", "--out"]);
+    // Where maturin looks for a Python that has zig.
+    let own = python.parent().map(Path::to_owned);
+    let path = env::var_os("PATH").unwrap_or_default();
+    build.env("PATH", env::join_paths(own.into_iter().chain(env::split_paths(&path)))?);
     // Where the files of the other builds are, so that nothing is compiled twice.
     succeed(build.arg(folder).args(arguments).env("CARGO_TARGET_DIR", target()))?;
     let wheel = fs::read_dir(folder)?.next().context("maturin made no wheel")??;

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hvym_tunnel import Identity, wallet
+from hvym_tunnel import Identity, _native, wallet
 
 GOLDEN = Path(__file__).resolve().parents[3] / "tests/golden"
 
@@ -25,8 +25,12 @@ TOKENS = [
 ]
 
 
+# What the packages for other languages are held against, too.
+IDENTITIES = golden("identity/vectors.json")["vectors"]
+
+
 def test_there_are_recordings():
-    assert len(KEYS) >= 5 and len(TOKENS) >= 7
+    assert len(KEYS) >= 5 and len(TOKENS) >= 7 and len(IDENTITIES) >= 3
 
 
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: key["name"])
@@ -47,6 +51,15 @@ def test_a_seed_makes_the_recorded_token(vector):
     claims["challenge"] = asked.get("claims", {}).get("challenge")
     identity = Identity.from_seed(bytes.fromhex(vector["seed_hex"]))
     assert identity.create_token(asked["audience"], **claims) == vector["jwt"]
+
+
+@pytest.mark.parametrize("vector", IDENTITIES, ids=lambda vector: vector["seed_hex"][:8])
+def test_a_seed_makes_the_bytes_that_it_makes_in_every_language(vector):
+    identity = Identity.from_seed(bytes.fromhex(vector["seed_hex"]))
+    assert (identity.address, identity) == (vector["address"], Identity.from_secret(vector["secret"]))
+    claims = {key: vector[key] for key in ("issued_at", "services", "lifetime", "challenge")}
+    assert _native.signing_input(identity.address, vector["audience"], **claims) == vector["signing_input"]
+    assert identity.create_token(vector["audience"], **claims) == vector["token"]
 
 
 def test_a_wallet_signs_the_recorded_bytes():
