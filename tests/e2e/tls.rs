@@ -22,13 +22,13 @@ use serde_json::Value;
 use smol::net::TcpStream;
 
 /// A certificate authority of this test alone.
-struct Authority {
-    certificate: Certificate,
+pub(crate) struct Authority {
+    pub(crate) certificate: Certificate,
     key: KeyPair,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut wishes = CertificateParams::new(Vec::new()).expect("no names");
         wishes.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -37,7 +37,7 @@ impl Authority {
     }
 
     /// A certificate for `localhost` and what is below it, that ends with `last_year`, and its key.
-    fn issue(&self, last_year: i32) -> (Certificate, KeyPair) {
+    pub(crate) fn issue(&self, last_year: i32) -> (Certificate, KeyPair) {
         let names = ["localhost", "*.localhost"].map(str::to_owned);
         let mut wishes = CertificateParams::new(names).expect("names");
         wishes.not_before = date_time_ymd(2020, 1, 1);
@@ -45,6 +45,22 @@ impl Authority {
         let key = KeyPair::generate().expect("a key");
         let certificate = wishes.signed_by(&key, &self.certificate, &self.key).expect("a certificate");
         (certificate, key)
+    }
+
+    /// TLS with whoever listens at `port`, by the first of these protocols that it speaks.
+    pub(crate) async fn visit(&self, port: u16, protocols: &[&[u8]]) -> TlsStream<TcpStream> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.der().clone()).expect("an authority");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("the default versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        let tcp = TcpStream::connect(("127.0.0.1", port)).await.expect("it listens");
+        let name = ServerName::try_from("localhost").expect("a name");
+        TlsConnector::from(Arc::new(config)).connect(name, tcp).await.expect("a good certificate")
     }
 }
 
@@ -80,18 +96,7 @@ impl Place {
 
     /// TLS with the relay, by the first of these protocols that it speaks.
     async fn visit(&self, protocols: &[&[u8]]) -> TlsStream<TcpStream> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.authority.certificate.der().clone()).expect("an authority");
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("the default versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-        let tcp = TcpStream::connect(("127.0.0.1", self.relay.port)).await.expect("the relay listens");
-        let name = ServerName::try_from("localhost").expect("a name");
-        TlsConnector::from(Arc::new(config)).connect(name, tcp).await.expect("a good certificate")
+        self.authority.visit(self.relay.port, protocols).await
     }
 
     /// The certificate that a new handshake shows.

@@ -14,11 +14,11 @@ use crate::load::{ask, under_load};
 const PIECE: usize = 64 * 1024;
 
 /// The process that took over, ended with the test.
-struct NextProcess(Pid);
+pub(crate) struct NextProcess(pub(crate) Pid);
 
 impl NextProcess {
     /// Has `program` start it, and waits until it serves.
-    fn of(program: &mut Program) -> Self {
+    pub(crate) fn of(program: &mut Program) -> Self {
         program.signal(Signal::USR2);
         let event = program.event("upgraded");
         let pid = event["pid"].as_i64().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));

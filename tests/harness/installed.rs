@@ -117,10 +117,22 @@ impl Nginx {
     /// # Panics
     /// When it does not start, or is missing under `CI`.
     pub fn start(server: &str) -> Option<Self> {
+        let port = crate::http::nobody();
+        Self::serving(port, |folder| {
+            format!("server {{\nlisten 127.0.0.1:{port};\nroot {folder}/www;\n{server}\n}}\n")
+        })
+    }
+
+    /// One that listens at `port` as its servers say, which may have files in this folder.
+    ///
+    /// # Panics
+    /// When it does not start, or is missing under `CI`.
+    pub fn serving(port: u16, servers: impl FnOnce(&str) -> String) -> Option<Self> {
         let nginx = required_tool("nginx")?;
-        let (home, port) = (Home::new(), crate::http::nobody());
+        let home = Home::new();
         let at = home.path("");
-        let at = at.display();
+        let at = at.to_str().expect("text");
+        let servers = servers(at);
         std::fs::create_dir_all(home.path("www")).expect("a folder takes a folder");
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|name| format!("{name}_temp_path {at}/{name};\n"))
@@ -128,8 +140,7 @@ impl Nginx {
         // Without a master there is one process, which dies when it is killed.
         let config = format!(
             "daemon off;\nmaster_process off;\npid {at}/pid;\nerror_log stderr notice;\nevents {{}}\n\
-             http {{\naccess_log off;\ndefault_type application/octet-stream;\n{temporary}\
-             server {{\nlisten 127.0.0.1:{port};\nroot {at}/www;\n{server}\n}}\n}}\n"
+             http {{\naccess_log off;\ndefault_type application/octet-stream;\n{temporary}{servers}}}\n"
         );
         std::fs::write(home.path("nginx.conf"), config).expect("a folder takes a file");
         let mut command = Command::new(nginx);

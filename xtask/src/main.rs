@@ -3,6 +3,7 @@
 mod bench;
 mod browsers;
 mod cargo;
+mod dist;
 #[cfg(feature = "wasm")]
 mod embed;
 mod fuzz;
@@ -37,6 +38,8 @@ cargo xtask <command>
               something new are added to fuzz/corpus. TARGET --input FILE: replays FILE. --coverage: which functions
               the corpus reaches
   python      the Python package: its wheel as a debug build, and its tests; --release: the wheels that people get, and their sizes
+  dist        [--target TRIPLE].. [--base-url URL] [--out FOLDER]: archives, Debian packages, lists of components and their
+              hashes, in target/dist; with a URL also what installs from there. --check: packs a debug build, and installs it
   wasm        the browser package, made at target/package; with --embed also what a relay serves of it, in runner-native/relay
   demo        the browser package in a page, served by the program; what follows is passed on to it";
 
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         "targets" => bench::targets::run(rest),
         "fuzz" => fuzz::run(rest),
         "python" => python::run(rest),
+        "dist" => dist::run(rest),
         "wasm" => wasm(rest),
         "demo" => demo(rest),
         _ => {

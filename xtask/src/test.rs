@@ -87,6 +87,9 @@ fn whole(steps: &mut Steps) -> Result<()> {
         tests.env("HVYM_TUNNEL_PACKAGE", target().join("package"));
     })?;
     steps.needing("python3", "the Python package", || crate::python::test(&peers))?;
+    let program = target().join("release/hvym-tunnel").display().to_string();
+    let packing = ["--check".to_owned(), "--program".to_owned(), program];
+    steps.needing("dpkg-deb", "packages", || crate::dist::run(&packing))?;
     steps.command("examples in the docs", cargo(["test", "--quiet", "--doc", "--workspace"]))?;
     steps.needing("valgrind", "instructions", || crate::bench::run(&["instructions".to_owned()]))?;
     // From one seed, so that two runs over the same code try the same; `cargo xtask fuzz` tries others.

@@ -3,9 +3,12 @@
 //! Only the way through it: understand the command line, find the identity, run one side, end with one exit code.
 
 mod access_log;
+#[cfg_attr(not(target_os = "linux"), path = "activation_elsewhere.rs")]
+mod activation;
 mod admin;
 mod agent_reports;
 mod args;
+mod backup;
 mod config;
 mod delegations;
 mod demo;
@@ -45,6 +48,7 @@ mod up;
 #[cfg_attr(not(target_os = "linux"), path = "upgrade_elsewhere.rs")]
 mod upgrade;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::access_log::AccessLogFile;
@@ -52,7 +56,7 @@ use crate::exit::{Exit, ExitError};
 use crate::report::{Report, Reporter};
 use crate::signals::StopSignals;
 use crate::trace_file::TraceFile;
-use args::registry::RelayCommand;
+use args::registry::{RegistryArgs, RelayCommand};
 use args::{Cli, Command};
 use hvym_tunnel_net::external_signer::ExternalSigner;
 use hvym_tunnel_net::key::{Identity, Source};
@@ -129,8 +133,8 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), ExitError> {
         }
         Command::Relay(mut arguments) => {
             let registry = arguments.registry.clone();
-            if let Some(RelayCommand::Db(arguments)) = arguments.command.take() {
-                return runtime()?.run(registry::run(arguments, registry.database));
+            if let Some(command) = arguments.command.take() {
+                return look_after(command, registry, &arguments.identity_file()?);
             }
             let audit = relay::audit_file(arguments.operator.audit_file.as_deref())?;
             let access_log = AccessLogFile::open(&arguments.access_log)?;
@@ -156,6 +160,18 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), ExitError> {
     }
 }
 
+/// What is done to the files of a relay while it need not run.
+fn look_after(command: RelayCommand, registry: RegistryArgs, identity: &Path) -> Result<(), ExitError> {
+    match command {
+        RelayCommand::Db(arguments) => runtime()?.run(registry::run(arguments, registry.database)),
+        RelayCommand::Backup(arguments) => {
+            let identity = identity.to_owned();
+            runtime()?.run(async move { arguments.run(&identity).await })
+        }
+        RelayCommand::Restore(arguments) => arguments.run(identity),
+    }
+}
+
 /// Asks a manager that runs, or needs no network at all.
 fn ask(command: Command) -> Result<(), ExitError> {
     match command {
@@ -172,6 +188,8 @@ fn ask(command: Command) -> Result<(), ExitError> {
         Command::Admin(arguments) => runtime()?.run(admin::run(arguments)),
         Command::Health(arguments) => runtime()?.run(health::run(arguments)),
         Command::Logs(arguments) => runtime()?.run(logs::run(arguments.options()?)),
+        Command::Backup(arguments) => runtime()?.run(arguments.run()),
+        Command::Restore(arguments) => arguments.run(),
         command => args::print(command),
     }
 }

@@ -28,6 +28,7 @@ use hvym_tunnel_net::known_relays::KnownRelays;
 use hvym_tunnel_net::runtime::RuntimeHandle;
 use hvym_tunnel_settings::{FileWatcher, Settings};
 
+use crate::activation;
 use crate::agent_reports::{AgentKind, AgentReports, Subject};
 use crate::embedded::{self, Embedded, OwnRelay};
 use crate::exit::{Exit, ExitError};
@@ -171,7 +172,11 @@ async fn serve(
     mut signals: StopSignals,
 ) -> Result<(), ExitError> {
     let runtime = RuntimeHandle::current();
-    if let Some(socket) = api_settings.as_ref().and_then(|api| api.socket.as_deref()) {
+    let sockets = activation::api_sockets()?;
+    // Whoever passes the socket listens there.
+    let has_socket = sockets.as_ref().is_some_and(|sockets| sockets.has_unix());
+    if let Some(socket) = api_settings.as_ref().and_then(|api| api.socket.as_deref()).filter(|_| !has_socket)
+    {
         state::refuse_second(socket)?;
     }
     // Before anybody is told that it runs, and may change the file.
@@ -185,7 +190,7 @@ async fn serve(
     let store = file.clone().map(|file| -> Arc<dyn SettingsStore> {
         Arc::new(StoredSettings::new(file, manager.clone(), runtime.clone()))
     });
-    let hooks = ApiHooks { settings: store.clone(), narrate: Some(joins::narrate()) };
+    let hooks = ApiHooks { settings: store.clone(), narrate: Some(joins::narrate()), sockets };
     let mut api = RunningApi::new(manager.clone(), hooks, reporter.clone());
     if let Some(settings) = api_settings {
         api.start(settings)?;

@@ -1,5 +1,7 @@
 //! `relay`: runs a relay until a person ends it, and tells that person what happens.
 
+mod inherited;
+
 use std::io;
 use std::path::Path;
 use std::pin::pin;
@@ -14,13 +16,14 @@ use crate::registry;
 use crate::report::{AuditFile, Report, Reporter, Who};
 use crate::signals::{ReloadSignals, Stop, StopSignals, UpgradeSignals};
 use crate::supervisor;
-use crate::upgrade::{Predecessor, Successor};
+use crate::upgrade::Successor;
 use futures_util::future::{Either, select};
 use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::observer::Observer;
 use hvym_tunnel_net::runtime::RuntimeHandle;
 use hvym_tunnel_relay::config::RelayOptions;
 use hvym_tunnel_relay::{AcmeEvent, AuditRecord, Relay, RelayEvent, RelayHandle};
+use inherited::{Inherited, PassedAddresses};
 use smol::future::or;
 
 /// What the relay is asked to do.
@@ -73,7 +76,7 @@ impl RelaySignals {
 /// It could not start.
 pub(crate) async fn run(
     identity: Identity,
-    mut options: RelayOptions,
+    options: RelayOptions,
     registry: RegistryArgs,
     reports: Reports,
     signals: StopSignals,
@@ -81,13 +84,12 @@ pub(crate) async fn run(
     let (has_config, address) = (options.admission.config.is_some(), identity.address());
     let drain_timeout = options.restart.drain_timeout;
     warn_of_open_proxy(&options);
-    options.state.state_dir = admin::state_dir(options.state.state_dir).ok();
-    let unknown = |error: io::Error| ExitError::new(Exit::Unexpected, format!("cannot take over: {error}"));
-    let (predecessor, successor) = (Predecessor::find().map_err(unknown)?, Successor::of_this_process());
-    let inherited = predecessor.as_ref().map_or_else(|| Ok(Vec::new()), Predecessor::listeners);
+    let Inherited { predecessor, listeners, passed } = Inherited::find()?;
+    let options = settled(options, &passed);
+    let successor = Successor::of_this_process(passed.roles());
     let tunnels = registry::open(&registry, &options).await?;
     let builder = Relay::builder(identity).options(options).observer(Arc::new(reports.clone()));
-    let mut builder = builder.inherit(inherited.map_err(unknown)?);
+    let mut builder = builder.inherit(listeners);
     if let Some(file) = &reports.access_log {
         builder = builder.access_log(file.log());
     }
@@ -106,9 +108,11 @@ pub(crate) async fn run(
     reports.reporter.tell(&Report::Listening { url, relay: agent_url, address, listen, admin });
     supervisor::ready();
     if let Some(predecessor) = predecessor {
-        predecessor.release().map_err(unknown)?;
+        let gone = |error| ExitError::new(Exit::Unexpected, format!("cannot take over: {error}"));
+        predecessor.release().map_err(gone)?;
     }
-    let reason = serve(&relay, &reports, &mut signals, successor, has_config, drain_timeout).await;
+    let config = has_config.then_some(&passed);
+    let reason = serve(&relay, &reports, &mut signals, successor, config, drain_timeout).await;
     relay.stop();
     relay.closed().await;
     reports.reporter.tell(&Report::Stopped { reason: reason.to_owned() });
@@ -116,13 +120,21 @@ pub(crate) async fn run(
     Ok(())
 }
 
+/// The options with what is known where they are silent, and with what wins over them.
+fn settled(mut options: RelayOptions, passed: &PassedAddresses) -> RelayOptions {
+    options.state.state_dir = admin::state_dir(options.state.state_dir).ok();
+    passed.apply(&mut options);
+    options
+}
+
 /// Serves until somebody ends the relay, or another process serves, and then until what is under way is over. Returns why.
+/// A relay with a `config` reads its options again, of which those about sockets of a supervisor do not count.
 async fn serve(
     relay: &RelayHandle,
     reports: &Reports,
     signals: &mut RelaySignals,
     successor: io::Result<Successor>,
-    has_config: bool,
+    config: Option<&PassedAddresses>,
     drain_timeout: Duration,
 ) -> &'static str {
     let successor = successor.map(Arc::new);
@@ -141,7 +153,7 @@ async fn serve(
                 finish(relay, &mut signals.stops).await;
                 return "as asked";
             }
-            RelayTask::Reload => reload(relay, reports, has_config),
+            RelayTask::Reload => reload(relay, reports, config),
             RelayTask::Upgrade => match upgrade(relay, &successor).await {
                 Ok(pid) => {
                     supervisor::handed_over(pid);
@@ -174,7 +186,7 @@ async fn upgrade(relay: &RelayHandle, successor: &io::Result<Arc<Successor>>) ->
 }
 
 /// Reads certificates, keys and lists again, opens logs anew, and takes over what has changed in the file of options.
-fn reload(relay: &RelayHandle, reports: &Reports, has_config: bool) {
+fn reload(relay: &RelayHandle, reports: &Reports, config: Option<&PassedAddresses>) {
     if let Some(audit) = &reports.audit {
         audit.reopen();
     }
@@ -182,8 +194,8 @@ fn reload(relay: &RelayHandle, reports: &Reports, has_config: bool) {
         access_log.reopen();
     }
     relay.reload();
-    if has_config {
-        apply_file(relay, reports);
+    if let Some(passed) = config {
+        apply_file(relay, reports, passed);
     }
 }
 
@@ -199,8 +211,8 @@ fn warn_of_open_proxy(options: &RelayOptions) {
 }
 
 /// Reads the options again, as at the start, and takes over what may change. What is wrong changes nothing.
-fn apply_file(relay: &RelayHandle, reports: &Reports) {
-    let options = relay::options_again();
+fn apply_file(relay: &RelayHandle, reports: &Reports, passed: &PassedAddresses) {
+    let options = relay::options_again().map(|options| settled(options, passed));
     let applied =
         options.and_then(|options| relay.apply(options).map_err(|error| ExitError::from(error).message));
     let report = match applied {

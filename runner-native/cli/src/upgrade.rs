@@ -16,7 +16,8 @@ use std::time::Duration;
 use hvym_tunnel_net::fd_passing;
 use hvym_tunnel_relay::{InheritedListener, ListenerRole};
 
-/// Set in the environment of a process whose standard input is such a socket.
+/// Set in the environment of a process whose standard input is such a socket: which listeners a supervisor has opened, with a
+/// comma behind each.
 const VARIABLE: &str = "HVYM_TUNNEL_SUCCESSOR";
 /// How long the next process may take until it serves: it may read ten thousand names and keys from a slow disk.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -25,8 +26,15 @@ const END: &str = "end";
 /// What says that the next process serves.
 const READY: u8 = b'r';
 
+/// What concerns sockets that a supervisor has passed to this process, and to no other (sd_listen_fds(3)).
+const ACTIVATION: [&str; 3] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
+
 /// The process before this one.
-pub(crate) struct Predecessor(UnixStream);
+pub(crate) struct Predecessor {
+    socket: UnixStream,
+    /// Those of its listeners that it had from a supervisor.
+    passed: Vec<ListenerRole>,
+}
 
 impl Predecessor {
     /// Whoever started this process to take its place; `None` if it was started in any other way.
@@ -34,11 +42,16 @@ impl Predecessor {
     /// # Errors
     /// The system has no descriptor left.
     pub(crate) fn find() -> io::Result<Option<Self>> {
-        if std::env::var_os(VARIABLE).is_none() {
-            return Ok(None);
-        }
+        let Ok(passed) = std::env::var(VARIABLE) else { return Ok(None) };
         let socket = io::stdin().as_fd().try_clone_to_owned()?;
-        Ok(Some(Self(UnixStream::from(socket))))
+        let roles = passed.split_terminator(',').map(|role| role.parse::<ListenerRole>());
+        let passed = roles.collect::<Result<Vec<_>, _>>().map_err(io::Error::other)?;
+        Ok(Some(Self { socket: socket.into(), passed }))
+    }
+
+    /// Whether its listener for `role` was opened by a supervisor.
+    pub(crate) fn was_passed(&self, role: ListenerRole) -> bool {
+        self.passed.contains(&role)
     }
 
     /// Its listeners. Blocks until all are there.
@@ -48,7 +61,7 @@ impl Predecessor {
     pub(crate) fn listeners(&self) -> io::Result<Vec<InheritedListener>> {
         let mut listeners = Vec::new();
         loop {
-            match fd_passing::receive(&self.0)? {
+            match fd_passing::receive(&self.socket)? {
                 Some((label, None)) if label == END => return Ok(listeners),
                 Some((label, Some(descriptor))) => {
                     let role = label.parse::<ListenerRole>().map_err(io::Error::other)?;
@@ -65,7 +78,7 @@ impl Predecessor {
     /// # Errors
     /// It is gone.
     pub(crate) fn release(mut self) -> io::Result<()> {
-        self.0.write_all(&[READY])
+        self.socket.write_all(&[READY])
     }
 }
 
@@ -73,15 +86,21 @@ impl Predecessor {
 pub(crate) struct Successor {
     program: PathBuf,
     arguments: Vec<OsString>,
+    /// The value of [`VARIABLE`].
+    passed: String,
 }
 
 impl Successor {
-    /// The program by which this process was started.
+    /// The program by which this process was started; a supervisor has opened the listeners of these roles.
     ///
     /// # Errors
     /// The system does not say where it is.
-    pub(crate) fn of_this_process() -> io::Result<Self> {
-        Ok(Self { program: std::env::current_exe()?, arguments: std::env::args_os().skip(1).collect() })
+    pub(crate) fn of_this_process(passed: impl Iterator<Item = ListenerRole>) -> io::Result<Self> {
+        Ok(Self {
+            program: std::env::current_exe()?,
+            arguments: std::env::args_os().skip(1).collect(),
+            passed: passed.map(|role| format!("{role},")).collect(),
+        })
     }
 
     /// Starts the next process, gives it these listeners, and waits until it serves. Returns its id. Blocks for half a minute
@@ -100,7 +119,10 @@ impl Successor {
         ours.set_write_timeout(Some(START_LIMIT))?;
         let mut command = Command::new(&self.program);
         // systemd's watchdog means whichever process is the main one.
-        command.args(&self.arguments).env(VARIABLE, "1").env_remove("WATCHDOG_PID");
+        command.args(&self.arguments).env(VARIABLE, &self.passed).env_remove("WATCHDOG_PID");
+        for variable in ACTIVATION {
+            command.env_remove(variable);
+        }
         let mut child = command.stdin(Stdio::from(OwnedFd::from(theirs))).spawn()?;
         drop(command);
         match give(ours, listeners) {

@@ -7,6 +7,7 @@ mod handlers;
 mod join;
 mod openapi;
 mod page;
+mod passed_sockets;
 mod peer_user;
 mod query;
 mod routes;
@@ -20,6 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use self::join::{LineSink, Narrate};
 pub use self::openapi::document;
+pub use self::passed_sockets::PassedSockets;
 pub use self::server::{ApiError, ApiServer, MAX_CONNECTIONS};
 use crate::settings_store::SettingsStore;
 use crate::shapes::ApiServerMetrics;
@@ -32,6 +34,8 @@ pub struct ApiHooks {
     pub settings: Option<Arc<dyn SettingsStore>>,
     /// Tells programs that join; without it none can.
     pub narrate: Option<Narrate>,
+    /// Where it listens, if somebody else has opened its sockets.
+    pub sockets: Option<Arc<PassedSockets>>,
 }
 
 /// What all requests share.

@@ -64,13 +64,14 @@ fn id(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
-/// A Unix socket that listens; its file goes with it.
+/// A Unix socket that listens.
 #[derive(Debug)]
 pub struct UnixListener {
     /// Before the socket, which must outlive it.
     registration: Registration,
     listener: std::os::unix::net::UnixListener,
-    file: SocketFile,
+    /// Goes with it, unless somebody else has made it.
+    file: Option<SocketFile>,
 }
 
 impl UnixListener {
@@ -91,8 +92,24 @@ impl UnixListener {
     /// The folder takes no socket.
     pub fn take_over(path: &Path) -> io::Result<Self> {
         let listener = bind_private(path)?;
+        Self::register(listener, Some(SocketFile::new(path)))
+    }
+
+    /// Takes a socket over that listens already, as a supervisor has opened it. Its file stays.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::PermissionDenied`] if other users can connect, and those of the system.
+    pub fn from_listening(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
+        if !is_private(&listener)? {
+            let text = "other users can connect there, where its mode must be 0600 and its owner this user";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+        }
+        Self::register(listener, None)
+    }
+
+    fn register(listener: std::os::unix::net::UnixListener, file: Option<SocketFile>) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        Ok(Self { registration: Registration::new(&listener)?, listener, file: SocketFile::new(path) })
+        Ok(Self { registration: Registration::new(&listener)?, listener, file })
     }
 
     /// The next connection. While the process has no descriptor left it waits.
@@ -128,8 +145,18 @@ impl UnixListener {
 
 impl Drop for UnixListener {
     fn drop(&mut self) {
-        self.file.remove();
+        if let Some(file) = &self.file {
+            file.remove();
+        }
     }
+}
+
+/// Whether this user alone can connect. A socket without a file is open to everybody.
+fn is_private(listener: &std::os::unix::net::UnixListener) -> io::Result<bool> {
+    let at = listener.local_addr()?;
+    let Some(path) = at.as_pathname() else { return Ok(false) };
+    let file = fs::metadata(path)?;
+    Ok(file.mode() & 0o077 == 0 && file.uid() == rustix::process::geteuid().as_raw())
 }
 
 #[cfg(test)]
@@ -171,6 +198,24 @@ mod tests {
         fs::write(&path, "another").expect("a folder");
         drop(again);
         assert!(path.exists());
+        drop(inside);
+        fs::remove_dir_all(&folder).expect("it is ours");
+    }
+
+    #[test]
+    fn a_socket_of_a_supervisor_is_for_its_owner_too_and_its_file_stays() {
+        let folder = std::env::temp_dir().join(format!("hvym-unix-passed-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join("api.sock");
+        let runtime = Runtime::with_threads(1).expect("threads and descriptors");
+        let inside = runtime.handle().enter();
+        let passed = std::os::unix::net::UnixListener::bind(&path).expect("a folder");
+        for (mode, is_taken) in [(0o600, true), (0o660, false), (0o602, false), (0o700, true)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("it is ours");
+            let taken = UnixListener::from_listening(passed.try_clone().expect("descriptors"));
+            assert_eq!(taken.map_err(|error| error.kind()).is_ok(), is_taken, "{mode:o}");
+            assert!(path.exists());
+        }
         drop(inside);
         fs::remove_dir_all(&folder).expect("it is ours");
     }

@@ -4,6 +4,7 @@
 //! 1970 and comes last. A database that is damaged is set aside, and a new one begun.
 
 mod alerts;
+mod copy;
 mod links;
 mod migrations;
 mod open;
@@ -19,6 +20,7 @@ use sqlx::SqliteConnection;
 use thiserror::Error;
 
 pub use alerts::{AlertRecord, MAX_ALERTS};
+pub use copy::{copy_database, is_database};
 pub use links::EndpointRecord;
 pub use open::{Opened, StateProblem};
 pub use requests::{MAX_REQUESTS, StoredRequest};

@@ -10,6 +10,7 @@ use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser,
 
 pub(crate) mod access_log;
 pub(crate) mod admin;
+pub(crate) mod backup;
 pub(crate) mod client;
 mod completions;
 mod delegate;
@@ -29,6 +30,7 @@ mod identity_files;
 mod inspect;
 pub(crate) mod logs;
 mod logs_command;
+mod man;
 mod manager;
 mod names;
 mod operator;
@@ -121,6 +123,8 @@ pub(crate) enum Command {
     Whoami(whoami::WhoamiArgs),
     Doctor(Box<doctor::DoctorArgs>),
     Service(service::ServiceArgs),
+    Backup(backup::BackupArgs),
+    Restore(backup::RestoreArgs),
     Version(version::VersionArgs),
     /// Print a completion script for a shell
     #[command(
@@ -130,6 +134,7 @@ pub(crate) enum Command {
         /// Which shell
         shell: clap_complete::Shell,
     },
+    Man(man::ManArgs),
 }
 
 /// How everything is shown; understood by every command.
@@ -301,6 +306,7 @@ pub(crate) fn print(command: Command) -> Result<(), ExitError> {
             None => Ok(()),
         },
         Command::Completions { shell } => completions::run(shell, &mut Cli::command()),
+        Command::Man(arguments) => man::run(&arguments, Cli::command()),
         // Those that need it were run already.
         _ => Ok(()),
     }

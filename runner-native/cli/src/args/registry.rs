@@ -9,6 +9,7 @@ use hvym_tunnel_net::secret::Secret;
 use hvym_tunnel_registry::{DatabaseUrl, DatabaseUrlError, Migrate};
 
 use super::admin;
+use super::backup::{RelayBackupArgs, RelayRestoreArgs};
 use crate::exit::{EXIT_CODES, Exit, ExitError};
 
 /// The database in the state folder.
@@ -63,6 +64,8 @@ pub(crate) struct RegistryArgs {
 #[derive(Subcommand, Debug)]
 pub(crate) enum RelayCommand {
     Db(DbArgs),
+    Backup(RelayBackupArgs),
+    Restore(RelayRestoreArgs),
 }
 
 const AFTER: &str = "\

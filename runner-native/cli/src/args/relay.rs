@@ -1,5 +1,7 @@
 //! `relay`: what a person types to run the public side.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::access_log::AccessLogArgs;
@@ -87,6 +89,14 @@ pub(crate) fn options_again() -> Result<RelayOptions, String> {
 }
 
 impl RelayArgs {
+    /// The file of the relay's identity.
+    ///
+    /// # Errors
+    /// There is no home folder.
+    pub(crate) fn identity_file(&self) -> Result<PathBuf, ExitError> {
+        Ok(self.source.source(IdentityRole::Relay).destination()?.to_owned())
+    }
+
     /// Checked options, and where the identity is.
     ///
     /// # Errors

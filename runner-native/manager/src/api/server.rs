@@ -21,6 +21,8 @@ use hvym_tunnel_net::runtime::{RuntimeHandle, spawn};
 use hvym_tunnel_net::shutdown::{CancellationToken, TaskGuard, TaskTracker};
 use hvym_tunnel_net::timeout::within;
 use hvym_tunnel_net::tls_server::TlsServer;
+#[cfg(unix)]
+use hvym_tunnel_net::unix_listener::UnixListener;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -107,7 +109,9 @@ impl ApiServer {
             .map_err(|error| ApiError::Token { path: settings.token_file.clone(), reason: words(&error) })?;
         let tls = settings.tls.as_ref().map(|files| TlsServer::load(&files.certificate, &files.key));
         let tls = tls.transpose().map_err(|error| ApiError::Tls(error.to_string()))?;
-        let listeners = listen(&settings.listen, tls.is_some())?;
+        let listeners = listen(settings, &hooks, tls.is_some())?;
+        #[cfg(unix)]
+        let socket = listen_unix(settings, &hooks)?;
         manager.set_metrics_interval(settings.metrics_interval);
         let state = Arc::new(ApiState {
             manager,
@@ -134,9 +138,7 @@ impl ApiServer {
             _guard: listening.enter(),
         };
         #[cfg(unix)]
-        if let Some(path) = &settings.socket {
-            let refused = |error: io::Error| listen_error(path.display().to_string(), &error);
-            let listener = hvym_tunnel_net::unix_listener::UnixListener::listen(path).map_err(refused)?;
+        if let Some(listener) = socket {
             acceptor.clone().spawn_accept_unix(listener);
         }
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
@@ -173,9 +175,37 @@ impl Drop for ApiServer {
     }
 }
 
+/// The TCP sockets that were passed, or else those of the settings.
+fn listen(settings: &ApiSettings, hooks: &ApiHooks, has_tls: bool) -> Result<Vec<TcpListener>, ApiError> {
+    let Some(passed) = hooks.sockets.as_ref().and_then(|sockets| sockets.tcp()) else {
+        return listen_at(&settings.listen, has_tls);
+    };
+    let refused = |error: io::Error| listen_error("a socket that was passed".to_owned(), &error);
+    let passed = passed.map_err(refused)?;
+    for listener in &passed {
+        let at = listener.local_addr().map_err(refused)?;
+        if !(has_tls || at.ip().is_loopback()) {
+            return Err(ApiError::NotLoopback(at));
+        }
+    }
+    Ok(passed)
+}
+
+/// The Unix socket that was passed, or else that of the settings.
+#[cfg(unix)]
+fn listen_unix(settings: &ApiSettings, hooks: &ApiHooks) -> Result<Option<UnixListener>, ApiError> {
+    let passed = hooks.sockets.as_ref().and_then(|sockets| sockets.unix());
+    let (at, listener) = match (passed, &settings.socket) {
+        (Some(passed), _) => ("a Unix socket that was passed".to_owned(), passed),
+        (None, Some(path)) => (path.display().to_string(), UnixListener::listen(path)),
+        (None, None) => return Ok(None),
+    };
+    listener.map(Some).map_err(|error| listen_error(at, &error))
+}
+
 /// Listens at all of `addresses`. With port 0 all have the free port that the first one got. A machine without IPv6 has no address
 /// of it, which is no error while there is another.
-fn listen(addresses: &[SocketAddr], has_tls: bool) -> Result<Vec<TcpListener>, ApiError> {
+fn listen_at(addresses: &[SocketAddr], has_tls: bool) -> Result<Vec<TcpListener>, ApiError> {
     let mut listeners: Vec<TcpListener> = Vec::new();
     for address in addresses {
         if !(has_tls || address.ip().is_loopback()) {
@@ -238,7 +268,7 @@ impl Acceptor {
     }
 
     #[cfg(unix)]
-    fn spawn_accept_unix(self, listener: hvym_tunnel_net::unix_listener::UnixListener) {
+    fn spawn_accept_unix(self, listener: UnixListener) {
         spawn(async move {
             while let Some(stream) = until(&self.deaf, listener.accept()).await {
                 self.begin(Peer::SameUser, ready(Some(stream)));

@@ -112,7 +112,7 @@ impl World {
         let mut api = ApiSettings::new(0, self.folder.join("api.token"));
         api.socket = Some(self.socket());
         change(&mut api);
-        let hooks = ApiHooks { settings: store(), narrate: None };
+        let hooks = ApiHooks { settings: store(), ..ApiHooks::default() };
         let server =
             ApiServer::start(&api, manager.clone(), hooks, self.runtime.handle()).expect("a free port");
         let token = std::fs::read_to_string(&api.token_file).expect("a token").trim().to_owned();
