@@ -201,6 +201,11 @@ impl Agent {
         rows()
     }
 
+    /// Dials this URL from the next dial on. The links that are up, and a dial that is under way, stay.
+    pub fn set_relay(&mut self, relay: impl Into<String>) {
+        self.config.relay = relay.into();
+    }
+
     /// Facts about the data plane, once the link is up.
     pub fn plane(&self) -> Option<PlaneInfo> {
         self.bundle.main().and_then(|member| member.link.plane())

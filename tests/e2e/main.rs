@@ -7,6 +7,7 @@ mod acme;
 mod activation;
 mod backup;
 mod behind_proxies;
+mod cluster;
 mod coming_back;
 mod conformance;
 mod conformance_http2;

@@ -57,6 +57,8 @@ pub mod pipe;
 pub mod program;
 #[cfg(unix)]
 pub mod python;
+#[cfg(unix)]
+pub mod redis;
 pub mod serde_shapes;
 pub mod shapes;
 pub mod states;

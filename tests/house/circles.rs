@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::source::{assert_none, product, words};
 
 /// Folders of sources, each one crate.
-const CRATES: [&str; 18] = [
+const CRATES: [&str; 19] = [
     "core/src",
     "core/yamux/src",
     "core/http1/src",
@@ -21,6 +21,7 @@ const CRATES: [&str; 18] = [
     "runner-native/acme/src",
     "runner-native/agent/src",
     "runner-native/manager/src",
+    "runner-native/cluster/src",
     "runner-native/registry/src",
     "runner-native/relay/src",
     "runner-native/settings/src",

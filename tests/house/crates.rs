@@ -4,7 +4,7 @@ use crate::source::{bare, code, product, root, rust, text, words};
 
 /// Every crate of the workspace, lowest first: its folder, its package, and the packages of the workspace that it may
 /// depend on. What is not listed here is an error, so a new crate says where it belongs.
-const CRATES: [(&str, &str, &[&str]); 28] = [
+const CRATES: [(&str, &str, &[&str]); 29] = [
     ("core/yamux", "hvym-yamux", &[]),
     ("core/http1", "hvym-http1", &[]),
     ("core/websocket", "hvym-websocket", &[]),
@@ -20,6 +20,7 @@ const CRATES: [(&str, &str, &[&str]); 28] = [
     ("runner-native/manager", "hvym-tunnel-manager", &BELOW_MANAGER),
     ("runner-native/inspector", "hvym-tunnel-inspector", &BELOW_INSPECTOR),
     ("runner-native/registry", "hvym-tunnel-registry", &["hvym-tunnel-core", "hvym-tunnel-net"]),
+    ("runner-native/cluster", "hvym-tunnel-cluster", &["hvym-tunnel-core"]),
     ("runner-native/relay", "hvym-tunnel-relay", &BELOW_RELAY),
     ("runner-native/settings", "hvym-tunnel-settings", &BELOW_SETTINGS),
     ("runner-native/cli", "hvym-tunnel", &BELOW_CLI),
@@ -49,7 +50,7 @@ const BELOW_SIDES: [&str; 7] = [
     "hvym-tunnel-net",
 ];
 const BELOW_ACME: [&str; 3] = ["hvym-dns", "hvym-tunnel-core", "hvym-tunnel-net"];
-const BELOW_RELAY: [&str; 10] = [
+const BELOW_RELAY: [&str; 11] = [
     "hvym-dns",
     "hvym-yamux",
     "hvym-http1",
@@ -59,6 +60,7 @@ const BELOW_RELAY: [&str; 10] = [
     "hvym-tunnel-compat",
     "hvym-tunnel-net",
     "hvym-tunnel-acme",
+    "hvym-tunnel-cluster",
     "hvym-tunnel-registry",
 ];
 const BELOW_MANAGER: [&str; 5] =

@@ -30,7 +30,7 @@ const RELAY_KINDS: [&str; 13] = [
 
 impl Proto {
     /// Its name on the wire.
-    pub(super) fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Proto::Http => "http",
             Proto::Tcp => "tcp",
@@ -39,7 +39,7 @@ impl Proto {
     }
 
     /// The protocol of this name, if this version knows it.
-    pub(super) fn named(name: &str) -> Option<Self> {
+    pub fn named(name: &str) -> Option<Self> {
         [Proto::Http, Proto::Tcp, Proto::H2].into_iter().find(|proto| proto.name() == name)
     }
 }

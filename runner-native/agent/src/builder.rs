@@ -257,6 +257,7 @@ impl Launch {
         let relay = self.relay()?;
         let dial_options = dial_options(&relay, &self.link, compat.as_ref())?;
         let login = self.login(&purpose)?;
+        let relays = std::iter::once(&relay).chain(&self.link.standby_relays).map(dial_url).collect();
         let (clock, address) = (Clock::new(), login.identity);
         let specs = table.specs();
         let services = specs.iter().map(|spec| spec.binding()).collect();
@@ -289,7 +290,7 @@ impl Launch {
             sink: EventSink::new(self.observer, sender),
             clock,
         };
-        Ok(Prepared { shared, signer: self.signer, address, dial_options, memory, events })
+        Ok(Prepared { shared, signer: self.signer, address, relays, dial_options, memory, events })
     }
 }
 
@@ -299,6 +300,8 @@ pub(crate) struct Prepared {
     signer: Signer,
     /// Who the agent is: the account of the key that signs, or the one that it acts for.
     address: Address,
+    /// What is dialled in turn.
+    relays: Vec<String>,
     dial_options: DialOptions,
     memory: Option<RelayMemory>,
     events: crate::event_sink::AgentEvents,
@@ -307,12 +310,13 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Runs it in a task of its own; `listener` takes the local connections of a forward, and ends with it.
     pub(crate) fn run(self, listener: Option<(std::net::SocketAddr, Task<()>)>) -> AgentControl {
-        let Prepared { shared, signer, address, dial_options, memory, events } = self;
+        let Prepared { shared, signer, address, relays, dial_options, memory, events } = self;
         let (listen, listener) = listener.unzip();
         let (commands, receiver) = bounded(COMMAND_CAPACITY);
         let (at_end, ended) = bounded(1);
         let outcome = Arc::<Outcome>::default();
-        let runner = AgentRunner::new(shared.clone(), signer, address, dial_options, memory, receiver);
+        let way = (relays, dial_options);
+        let runner = AgentRunner::new(shared.clone(), signer, address, way, memory, receiver);
         let result = Arc::clone(&outcome);
         spawn(async move {
             result.set(runner.run(listener).await);

@@ -94,6 +94,17 @@ struct Dialling {
     attempt: Option<(AttemptId, Dial)>,
     /// Why the last attempt failed, until the machine says what follows.
     problem: Option<DialProblem>,
+    /// The relays that may be dialled, and which of them is.
+    relays: Vec<String>,
+    at: usize,
+}
+
+impl Dialling {
+    /// The relay after the one that is away, if there are several.
+    fn next_relay(&mut self) -> Option<String> {
+        self.at = (self.at + 1) % self.relays.len().max(1);
+        self.relays.get(self.at).filter(|_| self.relays.len() > 1).cloned()
+    }
 }
 
 /// Why the loop woke.
@@ -121,7 +132,7 @@ impl AgentRunner {
         shared: Shared,
         signer: Signer,
         address: Address,
-        dial_options: DialOptions,
+        (relays, dial_options): (Vec<String>, DialOptions),
         memory: Option<RelayMemory>,
         commands: Receiver<Duration>,
     ) -> Self {
@@ -140,7 +151,7 @@ impl AgentRunner {
             memory,
             registration_check: RegistrationCheck::new(address),
             commands,
-            dialling: Dialling::default(),
+            dialling: Dialling { relays, ..Dialling::default() },
             drain_until: None,
             ended_by: None,
         }
@@ -297,8 +308,8 @@ impl AgentRunner {
         match event {
             MachineEvent::Dial(target) => {
                 self.registration_check.handle_dial(target.clone());
-                self.dialling =
-                    Dialling { attempt: Some((target.attempt, self.dial(target))), ..Dialling::default() };
+                let dial = self.dial(target.clone());
+                (self.dialling.attempt, self.dialling.problem) = (Some((target.attempt, dial)), None);
             }
             MachineEvent::Sign(input) => self.sign(&input),
             MachineEvent::Up(endpoint) => self.on_up(endpoint)?,
@@ -346,12 +357,21 @@ impl AgentRunner {
                     return Err(AgentError::Ended(DownReason::SignerRefused));
                 }
                 let problem = self.dialling.problem.take();
+                self.turn_to_next_relay();
                 self.shared.update(|status, now| status.handle_down(reason, problem, retry_at, now))?;
             }
             // Streams are the driver's.
             _ => {}
         }
         Ok(Next::Continue)
+    }
+
+    /// Has the next dial go to another relay, if there are several.
+    fn turn_to_next_relay(&mut self) {
+        if let Some(relay) = self.dialling.next_relay() {
+            tracing::info!(relay, "the next dial goes to another relay");
+            self.shared.agent.with(|agent, _| agent.set_relay(relay));
+        }
     }
 
     /// The relay answered, by which visitors may be able to come.

@@ -307,6 +307,8 @@ impl Observer<RelayEvent> for Reports {
             RelayEvent::Certificate(Err(error)) => Report::CertificateKept { message: error.to_string() },
             RelayEvent::TunnelDatabase(Ok(())) => Report::DatabaseBack,
             RelayEvent::TunnelDatabase(Err(error)) => Report::DatabaseLost { message: error.to_string() },
+            RelayEvent::Cluster(Ok(())) => Report::ClusterBack,
+            RelayEvent::Cluster(Err(message)) => Report::ClusterLost { message },
             RelayEvent::Acme(event) => match certificate_report(event) {
                 Some(report) => report,
                 None => return,

@@ -416,6 +416,13 @@ pub(crate) enum Report {
     },
     /// The database of tunnels is back.
     DatabaseBack,
+    /// The Redis of the other relays cannot be reached: what is known of them goes on to hold.
+    ClusterLost {
+        /// Why.
+        message: String,
+    },
+    /// The Redis of the other relays is back.
+    ClusterBack,
     /// The keys of guests' tokens were read again, and are used from now on.
     KeysLoaded,
     /// The new keys of guests' tokens cannot be used, and those from before stay.

@@ -4,6 +4,7 @@ mod bindings;
 mod delegation;
 pub(crate) mod name_requests;
 mod peer_access;
+mod peer_link;
 mod registration;
 mod websocket;
 

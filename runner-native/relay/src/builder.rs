@@ -33,6 +33,7 @@ use crate::live_options::CurrentOptions;
 use crate::management::ManagementServer;
 use crate::names::{DnsLookup, NameRegistry, Resolver};
 use crate::notices::NoticeQueue;
+use crate::peers;
 use crate::registry::Registry;
 use crate::relay_state::{Plugins, RelayState};
 use crate::revocations::Revocations;
@@ -202,13 +203,7 @@ impl RelayBuilder {
         options.check()?;
         options.load_guests()?;
         allow_connections(options.limits.connections);
-        let registry = match self.registry {
-            Some(registry) => registry,
-            None => {
-                options.check_access()?;
-                Arc::new(AgentLists::load(options.access.clone(), options.admission.policy)?)
-            }
-        };
+        let registry = registry(self.registry, options)?;
         let live = CurrentOptions::new(options, self.tunnels.clone())?;
         let handover = Handover::new(self.inherited);
         let listen = |role, at| listen(&handover, &options.restart, role, at);
@@ -228,10 +223,19 @@ impl RelayBuilder {
         let (sender, events) = event_channel(self.event_capacity);
         let sink = EventSink { observer: self.observer, sender, notices: NoticeQueue::default() };
         let revocations = Revocations::load(self.settings.options.state.state_dir.as_deref())?;
+        let (cluster, store) = peers::join(&self.settings, self.identity.address())?.unzip();
         let state = RelayState::new(self.identity, self.settings, live, local.port(), sink, plugins, kept);
-        let state =
-            Arc::new(RelayState { revocations, network_bans, readiness, access_log, handover, ..state });
-        let maintenance = spawn_maintenance(&state);
+        let state = Arc::new(RelayState {
+            revocations,
+            network_bans,
+            readiness,
+            access_log,
+            handover,
+            cluster,
+            ..state
+        });
+        let mut maintenance = spawn_maintenance(&state);
+        maintenance.extend(store.map(|store| spawn(store.run(Arc::clone(&state)))));
         let kind = tls.clone().map_or(ListenerKind::Plain, ListenerKind::Tls);
         let mut tasks = vec![spawn(listener::accept(Arc::clone(&state), listener, kind))];
         if let Some((http, _)) = http {
@@ -253,6 +257,15 @@ impl RelayBuilder {
         .detach();
         Ok(handle)
     }
+}
+
+/// Who decides about agents: what a program set, else the lists of the options.
+fn registry(set: Option<Arc<dyn Registry>>, options: &RelayOptions) -> Result<Arc<dyn Registry>, RelayError> {
+    if let Some(registry) = set {
+        return Ok(registry);
+    }
+    options.check_access()?;
+    Ok(Arc::new(AgentLists::load(options.access.clone(), options.admission.policy)?))
 }
 
 /// The bans of the state folder.

@@ -5,6 +5,7 @@
 
 mod access;
 mod admin;
+mod cluster;
 mod compat_agents;
 mod groups;
 mod https;
@@ -26,6 +27,7 @@ use thiserror::Error;
 
 pub use access::AccessSettings;
 pub use admin::AdminSettings;
+pub use cluster::{ClusterSettings, TypedStoreUrl};
 pub use compat_agents::{CloudKeys, CloudOptions, GuestOptions, GuestsError, TunelyOptions, TunelyTunnel};
 pub use groups::{
     AdmissionSettings, DEFAULT_PORT, IngressSettings, Policy, PublicScheme, PublicSettings, TlsFiles,
@@ -67,6 +69,8 @@ pub struct RelayOptions {
     pub admin: AdminSettings,
     /// How it takes the place of another process of itself.
     pub restart: RestartSettings,
+    /// The other relays behind the same domain.
+    pub cluster: ClusterSettings,
     /// How it uses connections to services.
     pub upstream: UpstreamSettings,
     /// Which names it gives.
@@ -170,6 +174,7 @@ impl RelayOptions {
         if has_tls && self.scheme() == PublicScheme::Http {
             return Err(ConfigError::TlsButHttp);
         }
+        self.cluster.check()?;
         self.https.check(domain, self.scheme() == PublicScheme::Https)
     }
 }
@@ -224,6 +229,15 @@ pub enum ConfigError {
     /// Visitors would be led to where nobody answers.
     #[error("visitors can only be led to HTTPS if there is HTTPS")]
     NoHttps,
+    /// The other relays would not find this one.
+    #[error("the other relays need to know where to reach this one: say --cluster-address wss://host:port")]
+    ClusterAddress,
+    /// It is told to nobody.
+    #[error("--cluster-address is for the other relays of --cluster, and there is none")]
+    ClusterStore,
+    /// The Redis that relays share.
+    #[error("the Redis of the cluster: {0}")]
+    Cluster(String),
     /// One is of no use without the other.
     #[error("a certificate and its private key are set together, or neither")]
     TlsPair,

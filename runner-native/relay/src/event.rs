@@ -60,6 +60,8 @@ pub enum RelayEvent {
     Acme(AcmeEvent),
     /// The database of tunnels is back; on an error it was lost. Agents that are connected stay, and others are let in as before.
     TunnelDatabase(Result<(), RegistryError>),
+    /// The Redis of the other relays is back; on an error it was lost, for this reason. What is known of the others goes on to hold.
+    Cluster(Result<(), String>),
 }
 
 /// The receiving end of a relay's events.

@@ -128,6 +128,7 @@ pub(crate) fn beyond_reload(before: &RelayOptions, after: &RelayOptions) -> Vec<
         ("the state folder", before.state != after.state),
         ("admin_listen", before.admin != after.admin),
         ("restarts", before.restart != after.restart),
+        ("other relays", before.cluster != after.cluster),
         ("connections to services", before.upstream != after.upstream),
         ("names", before.names != after.names),
         ("sealing", before.guests.seal != after.guests.seal),

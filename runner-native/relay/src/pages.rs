@@ -88,6 +88,17 @@ pub(super) fn other_language(service: &str) -> Page {
     )
 }
 
+/// The relay stood still, and asks the others what they have taken over since.
+pub(super) fn fenced() -> Page {
+    away(
+        503,
+        "cluster",
+        "One moment",
+        "This relay is finding out which of several relays has the tunnel.",
+        "Reload in a moment.",
+    )
+}
+
 /// 502: the service sent no HTTP response.
 pub(super) fn bad_answer() -> Page {
     new(

@@ -89,6 +89,13 @@ impl RelayState {
         text.family(name, FamilyKind::Gauge, "When the relay began, seconds since 1970");
         let started = self.info.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         text.sample(name, &[], started.as_secs_f64());
+        if let Some(cluster) = &self.cluster {
+            let name = "hvym_tunnel_relay_cluster_up";
+            let is_up = usize::from(cluster.is_available());
+            write_gauge(text, name, "Whether the Redis that the relays share answers", is_up);
+            let name = "hvym_tunnel_relay_cluster_links";
+            write_gauge(text, name, "Other relays that have a link to this one", cluster.links());
+        }
         let name = "hvym_tunnel_relay_draining";
         let is_draining = usize::from(self.lifecycle.parting.is_cancelled());
         write_gauge(text, name, "Whether the relay takes nothing new and will end", is_draining);

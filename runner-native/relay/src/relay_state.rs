@@ -12,6 +12,7 @@ use hvym_tunnel_core::stellar::Address;
 use crate::access::{Bans, NetworkBans};
 use crate::access_log::AccessLog;
 use crate::audit::Audit;
+use crate::cluster::Cluster;
 use crate::event::{EventSink, RelayEvent};
 use crate::handover::Handover;
 use crate::lifecycle::Lifecycle;
@@ -74,6 +75,8 @@ pub(crate) struct RelayState {
     pub(crate) reached: Arc<ReachedStreams>,
     /// Connections beyond the limit, for agents alone.
     pub(crate) reserve: Reserve,
+    /// The other relays behind the same domain.
+    pub(crate) cluster: Option<Cluster>,
     pub(crate) plugins: Plugins,
 }
 
@@ -162,6 +165,7 @@ impl RelayState {
             agent_rates: AgentRates::default(),
             reached: Arc::default(),
             reserve: Reserve::default(),
+            cluster: None,
             plugins,
             settings,
         }
@@ -222,6 +226,11 @@ impl RelayState {
     /// Whether everybody may list the connected agents.
     pub(crate) fn is_list_public(&self) -> bool {
         self.live.get().is_list_public()
+    }
+
+    /// Whether nothing is to be served now, because other relays may have taken it.
+    pub(crate) fn is_fenced(&self) -> bool {
+        self.cluster.as_ref().is_some_and(|cluster| cluster.is_fenced(self.clock.now()))
     }
 
     pub(crate) fn emit(&self, event: RelayEvent) {

@@ -4,6 +4,7 @@
 mod agent_session;
 mod assignment;
 mod hold;
+mod own;
 mod port_table;
 mod service_target;
 mod table;

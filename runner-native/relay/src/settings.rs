@@ -115,6 +115,9 @@ impl RelaySettings {
         let options = &self.options;
         let mut names = OwnNames::new(&options.ingress.domain, [port, options.public.port(port)]);
         options.login.also_names.iter().for_each(|name| names.add(name));
+        if let Some(url) = &options.cluster.cluster_address {
+            names.add(&url.host_field());
+        }
         names
     }
 

@@ -174,6 +174,7 @@ impl LinkEntry {
     /// The link as an agent takes it. `folder` is where relative paths count from.
     pub fn settings(&self, folder: &Path) -> LinkSettings {
         LinkSettings {
+            standby_relays: Vec::new(),
             relay: Some(self.relay.clone()),
             relay_address: self.relay_address,
             relay_ca: self.relay_ca.as_deref().map(|path| folder.join(path)),

@@ -32,6 +32,23 @@ pub struct LinkSettings {
         )
     )]
     pub relay: Option<RelayUrl>,
+    /// Other relays that lead to the same names: dialled in turn when the link ends or cannot be had. They have the identity of the first.
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long = "standby-relay",
+            value_name = "URL",
+            value_delimiter = ',',
+            requires = "relay",
+            env = "HVYM_TUNNEL_STANDBY_RELAY",
+            hide_env = true,
+            help = "Connect to this relay when the other is away, and back when this one is; repeat for more",
+            long_help = "Connect to this relay when the other is away, and back when this one is; repeat for more\n\n\
+            For relays that serve one domain together and have the same identity. Where one name leads to all of them by DNS, that name \
+            alone is enough.",
+        )
+    )]
+    pub standby_relays: Vec<RelayUrl>,
     /// The relay's identity. If set, the agent signs for no other; if not, it trusts the relay that answers.
     #[cfg_attr(
         feature = "clap",
@@ -113,6 +130,7 @@ impl Default for LinkSettings {
     fn default() -> Self {
         Self {
             relay: None,
+            standby_relays: Vec::new(),
             relay_address: None,
             relay_ca: None,
             delegation: None,
@@ -131,9 +149,8 @@ impl LinkSettings {
     /// # Errors
     /// The first contradiction.
     pub fn check(&self) -> Result<(), SettingsError> {
-        if let Some(relay) = &self.relay
-            && !(relay.tls || self.plain_relay || relay.is_loopback())
-        {
+        let mut relays = self.relay.iter().chain(&self.standby_relays);
+        if let Some(relay) = relays.find(|relay| !(relay.tls || self.plain_relay || relay.is_loopback())) {
             return Err(SettingsError::PlaintextRelay(relay.clone()));
         }
         if self.auth == Auth::Bearer && self.relay.is_some() && self.relay_address.is_none() {
@@ -254,7 +271,10 @@ mod tests {
         assert!(
             matches!(away.check(), Err(SettingsError::PlaintextRelay(relay)) if relay.host == "relay.example")
         );
-        assert_eq!(LinkSettings { plain_relay: true, ..away }.check(), Ok(()));
+        assert_eq!(LinkSettings { plain_relay: true, ..away.clone() }.check(), Ok(()));
+        let standby_relays = away.relay.into_iter().collect();
+        let standby = LinkSettings { standby_relays, ..link("wss://relay.example") };
+        assert!(matches!(standby.check(), Err(SettingsError::PlaintextRelay(_))));
     }
 
     #[test]

@@ -12,8 +12,8 @@ use super::{Cli, Command, Output};
 use crate::exit::{EXIT_CODES, ExitError};
 use hvym_tunnel_net::key::Source;
 use hvym_tunnel_relay::config::{
-    AdmissionSettings, GuestOptions, HttpsSettings, IngressSettings, KeepaliveSettings, Limits,
-    LoginSettings, NameSettings, PublicSettings, RelayOptions, RestartSettings, UpstreamSettings,
+    AdmissionSettings, ClusterSettings, GuestOptions, HttpsSettings, IngressSettings, KeepaliveSettings,
+    Limits, LoginSettings, NameSettings, PublicSettings, RelayOptions, RestartSettings, UpstreamSettings,
     VisitorSettings,
 };
 
@@ -56,6 +56,8 @@ pub(crate) struct RelayArgs {
     names: NameSettings,
     #[command(flatten)]
     restart: RestartSettings,
+    #[command(flatten)]
+    cluster: ClusterSettings,
     #[command(flatten)]
     upstream: UpstreamSettings,
     #[command(flatten)]
@@ -114,6 +116,7 @@ impl RelayArgs {
             admin: self.operator.admin,
             names: self.names,
             restart: self.restart,
+            cluster: self.cluster,
             upstream: self.upstream,
             keepalive: self.keepalive,
             limits: self.limits,

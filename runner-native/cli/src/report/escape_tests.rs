@@ -93,6 +93,7 @@ fn all_with(text: &str) -> Vec<Report> {
             suppressed: 3,
         },
         Report::DatabaseLost { message: text() },
+        Report::ClusterLost { message: text() },
         Report::KeysKept { message: text() },
         Report::ConfigKept { message: text() },
         Report::LinkFailed { link: text(), message: text(), hint: hint() },

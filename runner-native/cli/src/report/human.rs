@@ -58,6 +58,8 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
         | Report::DelegationRevoked { .. }
         | Report::DatabaseLost { .. }
         | Report::DatabaseBack
+        | Report::ClusterLost { .. }
+        | Report::ClusterBack
         | Report::KeysLoaded
         | Report::KeysKept { .. } => relay(report, moment),
         Report::CertificateLoaded
@@ -228,6 +230,20 @@ fn relay(report: &Report, moment: Moment) -> Vec<Line> {
         ],
         Report::DatabaseBack => {
             vec![Line::out().with(Dim, clock(moment.now)).with(Plain, "  the database of tunnels is back")]
+        }
+        Report::ClusterLost { message } => vec![
+            err().with(Yellow, format!("the other relays cannot be told or heard of: {message}")),
+            err().with(
+                Dim,
+                "everything that is connected stays; services are registered again when Redis is back",
+            ),
+        ],
+        Report::ClusterBack => {
+            vec![
+                Line::out()
+                    .with(Dim, clock(moment.now))
+                    .with(Plain, "  the other relays are told and heard of again"),
+            ]
         }
         Report::KeysKept { message } => vec![
             err().with(Yellow, format!("the new keys cannot be used: {message}")),

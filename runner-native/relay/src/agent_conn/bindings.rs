@@ -50,6 +50,7 @@ impl AgentRegistration {
             self.unbind(&name);
         }
         self.state.hold.handle_bound(&address.into());
+        self.publish();
         self.live.wake();
     }
 

@@ -5,7 +5,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use hvym_proxy::limits::VisitorKey;
+use hvym_proxy::limits::{LoginRefusal, VisitorKey};
+use hvym_tunnel_cluster::NodeId;
 use hvym_tunnel_core::dialect::Service;
 use hvym_tunnel_core::handshake::TokenAuthRequest;
 use hvym_tunnel_core::names::ClaimedName;
@@ -48,6 +49,8 @@ enum Occupied {
     Login { _pending: PendingLogin },
     /// It is logged in.
     Agent { _place: AgentPlace },
+    /// It is another relay of the cluster.
+    Peer { node: NodeId, _place: AgentPlace },
 }
 
 /// The registration of one session. Dropping it removes the session from the relay.
@@ -114,6 +117,9 @@ impl AgentRegistration {
     }
 
     pub(crate) async fn on_event(&mut self, event: SessionEvent) {
+        if let Occupied::Peer { node, .. } = &self.occupied {
+            return self.on_peer_event(node, &event);
+        }
         match event {
             SessionEvent::Admit(verified) => self.on_admit(&verified).await,
             SessionEvent::Revoke { id, until } => {
@@ -126,6 +132,7 @@ impl AgentRegistration {
             SessionEvent::Unbound(service) => {
                 self.live.pool.clear(&service);
                 self.unbind(&service);
+                self.publish();
                 tracing::info!(owner = ?self.owner, service, "unbound");
             }
             SessionEvent::Latency(rtt) => tracing::trace!(owner = ?self.owner, ?rtt, "latency"),
@@ -135,6 +142,7 @@ impl AgentRegistration {
                 tracing::info!(owner = ?self.owner, all, "the agent leaves a link");
                 if let Some(owner) = self.owner.as_ref().filter(|_| all) {
                     self.state.sessions.set_leaving(self.key, owner);
+                    self.publish();
                 }
             }
             SessionEvent::Links(links) => {
@@ -176,6 +184,9 @@ impl AgentRegistration {
         let (address, expires_at) = (verified.address(), verified.expires_at());
         let owner = Owner::Identity(address);
         self.proven = Some(address);
+        if verified.key() == address && self.admit_peer(address) {
+            return;
+        }
         let now = self.state.clock.wall().unix;
         // Neither an owner who lets others act for it, nor a key that acts for somebody else.
         let ban = [address, verified.key()].iter().find_map(|who| self.state.bans.get(who, now));
@@ -255,6 +266,13 @@ impl AgentRegistration {
         }
     }
 
+    /// Takes the place of another relay.
+    pub(super) fn occupy_as_peer(&mut self, address: Address, node: NodeId) -> Result<(), LoginRefusal> {
+        let place = self.state.logins.admit(address.into(), self.from.key, true)?;
+        self.occupied = Occupied::Peer { node, _place: place };
+        Ok(())
+    }
+
     /// Admits this session to the table, or refuses it. Returns the older session of the same program; the outer `None` is a
     /// refusal.
     fn enter(&mut self, newcomer: Newcomer, joined: Joined) -> Option<Option<AgentSession>> {
@@ -303,12 +321,13 @@ impl AgentRegistration {
         }
         if let Some(owner) = self.owner.clone() {
             self.state.hold.handle_bound(&owner);
+            self.publish();
             let key = self.key_that_acts;
             self.state.emit(RelayEvent::AgentJoined { owner, key, url, peer: self.from.socket });
         }
     }
 
-    fn refuse(&self, reason: DownReason) {
+    pub(super) fn refuse(&self, reason: DownReason) {
         self.live.session.with(|session, now| session.refuse(reason, now));
     }
 
@@ -324,11 +343,15 @@ impl AgentRegistration {
 
     /// Removes the session from the relay. A second time nothing is left to do.
     fn deregister(&self) {
+        if let Occupied::Peer { node, .. } = &self.occupied {
+            self.on_peer_end(node);
+        }
         tunnels::record_usage(&self.state, &self.live);
         let vacant = self.state.sessions.leave(self.key, self.owner.as_ref(), self.state.clock.now());
         if let Some(carried) = self.live.record.end(self.live.session.counters()) {
             self.state.totals.end_session(carried);
         }
+        self.publish();
         self.release_ports(&vacant);
         if !vacant.is_empty() && self.live.is_leaving() {
             self.expire_later();
@@ -338,6 +361,9 @@ impl AgentRegistration {
     pub(crate) fn on_closed(&self, reason: DownReason) {
         self.deregister();
         self.live.wake();
+        if let Occupied::Peer { node, .. } = &self.occupied {
+            return tracing::info!(%node, %reason, "the link of another relay ended");
+        }
         match self.owner.clone() {
             Some(owner) => {
                 let key = self.key_that_acts;

@@ -80,9 +80,8 @@ async fn route(visitor: &Arc<Visitor>, request: Request<Incoming>) -> (Answer, O
     }
     let limit = visitor.state.settings.options.limits.body_timeout;
     let request = Request::from_parts(head, RequestBody::new(body, limit));
-    // No agent logs in over HTTP/2.
-    if visitor.is_reserved() {
-        return (response_body::page(&pages::over_limit(LimitError::Connections), format), None);
+    if let Some(page) = refusal(visitor, reached.is_ok()) {
+        return (response_body::page(&page, format), None);
     }
     if let Some(answer) = sign_in::answer(&visitor.state, &reached, &request) {
         return (answer, None);
@@ -104,6 +103,15 @@ async fn route(visitor: &Arc<Visitor>, request: Request<Incoming>) -> (Answer, O
         // Boxed, so that its large future does not add to every request.
         Err(name) => Box::pin(api::answer(visitor, &name, request)).await,
     }
+}
+
+/// Why nobody's service may answer, whether a host `is_served` or not.
+fn refusal(visitor: &Visitor, is_served: bool) -> Option<Page> {
+    // No agent logs in over HTTP/2.
+    if visitor.is_reserved() {
+        return Some(pages::over_limit(LimitError::Connections));
+    }
+    (is_served && visitor.state.is_fenced()).then(pages::fenced)
 }
 
 /// The path for the service, where a trusted proxy put a prefix before it.

@@ -58,6 +58,9 @@ async fn ready(state: &RelayState) -> ApiResponse {
     };
     let kind = "text/plain; charset=utf-8";
     match outcome {
+        Ok(()) if state.cluster.as_ref().is_some_and(|cluster| !cluster.is_available()) => {
+            content(StatusCode::OK, kind, "ready\nother relays: the Redis that they share does not answer\n")
+        }
         Ok(()) => content(StatusCode::OK, kind, "ready\n"),
         Err(why) => content(StatusCode::SERVICE_UNAVAILABLE, kind, format!("not ready: {why}\n")),
     }

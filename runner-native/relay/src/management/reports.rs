@@ -215,6 +215,7 @@ pub(super) fn config(state: &RelayState) -> ConfigReport {
         ("state", group(&options.state)),
         ("admin", group(&options.admin)),
         ("restart", group(&options.restart)),
+        ("cluster", group(&options.cluster)),
         ("upstream", group(&options.upstream)),
         ("names", group(&options.names)),
         ("keepalive", group(&options.keepalive)),

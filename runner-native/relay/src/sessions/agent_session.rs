@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use hvym_proxy::Choice;
 use hvym_proxy::pool::{Grant, OpenRefusal, PoolConfig, VisitorId};
+use hvym_tunnel_cluster::ServiceKey;
 use hvym_tunnel_core::dialect::{Proto, StreamHeader};
 use hvym_tunnel_core::link::{OpenStreamError, Streams};
 use hvym_tunnel_core::mux::OpenError;
-use hvym_tunnel_core::relay::Session;
+use hvym_tunnel_core::relay::{Owner, Session};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_pages::Page;
 
@@ -34,6 +35,8 @@ pub(crate) struct AgentSession {
     /// Its metrics and login.
     pub(crate) record: Arc<Record>,
     status: Arc<Status>,
+    /// What is put before the name of a service, where the agent is one of another relay and this is the link there.
+    through: Option<Arc<str>>,
 }
 
 /// What requests decide by.
@@ -89,7 +92,18 @@ impl AgentSession {
     /// A handle without connections.
     pub(crate) fn new(session: LinkHandle<Session>, pool: PoolConfig, clock: Clock) -> Self {
         let pool = Arc::new(Pool::new(pool, session.clone(), clock));
-        Self { session, pool, record: Arc::default(), status: Arc::default() }
+        Self { session, pool, record: Arc::default(), status: Arc::default(), through: None }
+    }
+
+    /// The sessions of `owner` at another relay, to which this session is the link.
+    pub(crate) fn through(&self, owner: &Owner, pool: PoolConfig, clock: Clock) -> Self {
+        let prefix = ServiceKey { owner: owner.clone(), service: String::new() }.to_string();
+        Self { through: Some(Arc::from(prefix)), ..Self::new(self.session.clone(), pool, clock) }
+    }
+
+    /// Whether its agent is one of another relay.
+    pub(crate) const fn is_remote(&self) -> bool {
+        self.through.is_some()
     }
 
     /// Requests and connections that it was chosen for and that are not over.
@@ -155,9 +169,16 @@ impl AgentSession {
     ) -> Result<TunnelStream, NoStream> {
         let open = || {
             let opened = self.session.with(|session, now| {
-                let service = session.service_for_identities(service)?;
-                let opening = delegated(StreamHeader::reached(from, service, None));
-                Some(session.open(&opening, now))
+                let opening = match &self.through {
+                    // What it carries, the relay that has it knows.
+                    Some(owner) => StreamHeader {
+                        service: format!("{owner}{service}"),
+                        from: Some(from),
+                        ..StreamHeader::default()
+                    },
+                    None => StreamHeader::reached(from, session.service_for_identities(service)?, None),
+                };
+                Some(session.open(&delegated(opening), now))
             });
             match opened {
                 Some(Ok(id)) => Ok(self.session.stream(id)),
@@ -299,6 +320,13 @@ impl AgentSession {
     }
 
     fn try_open(&self, user: StreamUser, opening: &StreamHeader) -> Result<TunnelStream, OpenBlocked> {
+        let opening = match &self.through {
+            Some(owner) => {
+                let service = format!("{owner}{}", opening.service);
+                &StreamHeader { service, ..opening.clone() }
+            }
+            None => opening,
+        };
         let opened = self.session.with(|session, now| {
             let opened = session.open(opening, now)?;
             if let Ok(mut stream) = session.stream(opened) {

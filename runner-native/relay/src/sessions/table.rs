@@ -38,8 +38,8 @@ pub(crate) struct Entry {
     pub(crate) vacant: Vec<Arc<str>>,
 }
 
-struct Rows {
-    directory: Directory<SessionKey>,
+pub(super) struct Rows {
+    pub(super) directory: Directory<SessionKey>,
     sessions: BTreeMap<SessionKey, AgentSession>,
     /// Visitors of agents that went away in good order a moment ago.
     waiting: BTreeMap<Owner, Waiters>,
@@ -51,7 +51,19 @@ impl Rows {
         keys.iter().filter_map(|key| self.sessions.get(key)).cloned()
     }
 
-    fn served(&self, name: Arc<Name>, serving: Serving<SessionKey>) -> HostTarget {
+    fn insert(&mut self, session: AgentSession) -> SessionKey {
+        let key = SessionKey(self.next);
+        self.next += 1;
+        self.sessions.insert(key, session);
+        key
+    }
+
+    /// Those whose agents are this relay's.
+    pub(super) fn local<'a>(&'a self, keys: &'a [SessionKey]) -> impl Iterator<Item = AgentSession> + 'a {
+        self.all(keys).filter(|session| !session.is_remote())
+    }
+
+    pub(super) fn served(&self, name: Arc<Name>, serving: Serving<SessionKey>) -> HostTarget {
         let page = match serving {
             Serving::By { service, proto, sessions } => {
                 let sessions: Arc<[AgentSession]> = self.all(&sessions).collect();
@@ -106,13 +118,16 @@ impl SessionTable {
     /// Adds a session that is not logged in. `None`: the table is full.
     pub(crate) fn enter(&self, session: AgentSession) -> Option<SessionKey> {
         let mut rows = self.lock();
-        if rows.sessions.len() >= self.capacity {
+        let own = rows.sessions.values().filter(|session| !session.is_remote()).count();
+        if own >= self.capacity {
             return None;
         }
-        let key = SessionKey(rows.next);
-        rows.next += 1;
-        rows.sessions.insert(key, session);
-        Some(key)
+        Some(rows.insert(session))
+    }
+
+    /// Adds an agent of another relay. That one counts it.
+    pub(crate) fn enter_remote(&self, session: AgentSession) -> SessionKey {
+        self.lock().insert(session)
     }
 
     /// Admits a session that is logged in.
@@ -128,7 +143,7 @@ impl SessionTable {
         let owner = newcomer.owner.clone();
         self.change(Some(&owner), |rows| {
             let admitted = rows.directory.admit(key, newcomer, now)?;
-            let replaced = admitted.replaced.and_then(|older| rows.sessions.get(&older).cloned());
+            let replaced = admitted.replaced.and_then(|older| rows.local(&[older]).next());
             Ok(Entry { replaced, vacant: admitted.vacant })
         })
     }
@@ -144,7 +159,7 @@ impl SessionTable {
         service: &Service,
     ) -> Result<Vec<AgentSession>, Option<AgentSession>> {
         self.change(Some(owner), |rows| match rows.directory.bind(key, service) {
-            Ok(replaced) => Ok(rows.all(&replaced).collect()),
+            Ok(replaced) => Ok(rows.local(&replaced).collect()),
             Err(holder) => Err(holder.and_then(|holder| rows.sessions.get(&holder).cloned())),
         })
     }
@@ -227,10 +242,10 @@ impl SessionTable {
         }
     }
 
-    /// The sessions of `owner`, oldest first.
+    /// The sessions of `owner` at this relay, oldest first.
     pub(crate) fn sessions_of(&self, owner: &Owner) -> Vec<AgentSession> {
         let rows = self.lock();
-        rows.all(rows.directory.sessions_of(owner)).collect()
+        rows.local(rows.directory.sessions_of(owner)).collect()
     }
 
     /// The host name of a service; `None` is the one at the bare name.
@@ -269,17 +284,19 @@ impl SessionTable {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// All sessions, each with its id.
+    /// All sessions of this relay, each with its id.
     pub(crate) fn entries(&self) -> Vec<(SessionKey, AgentSession)> {
-        self.lock().sessions.iter().map(|(key, session)| (*key, session.clone())).collect()
+        let rows = self.lock();
+        let own = rows.sessions.iter().filter(|(_, session)| !session.is_remote());
+        own.map(|(key, session)| (*key, session.clone())).collect()
     }
 
-    /// All sessions.
+    /// All sessions of this relay.
     pub(crate) fn all(&self) -> Vec<AgentSession> {
-        self.lock().sessions.values().cloned().collect()
+        self.entries().into_iter().map(|(_, session)| session).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Rows> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Rows> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -151,6 +151,9 @@ pub(super) fn route<'a>(
     if visitor.is_reserved() && (reached.is_ok() || !api::is_agent_endpoint(view.path())) {
         return Routed::Page(pages::over_limit(LimitError::Connections));
     }
+    if reached.is_ok() && visitor.state.is_fenced() {
+        return Routed::Page(pages::fenced());
+    }
     if let Some(answer) = signs_in(visitor, view, &path, &reached) {
         return answer;
     }

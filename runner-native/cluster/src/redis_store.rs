@@ -1,0 +1,180 @@
+//! The store in Redis. One script does a whole exchange, so that no relay sees half of another one's.
+
+use std::time::Duration;
+
+use redis::{Client, Connection, RedisError, Script};
+use thiserror::Error;
+
+use crate::record::{NodeId, RelayRecord, ServiceKey, ServiceRecord};
+use crate::sync::{ServiceChange, SyncReply, SyncRequest};
+use crate::url::StoreUrl;
+
+/// How long Redis may take to accept, and to answer. It does so in a millisecond; a relay whose Redis does not is better off without it
+/// before its lease ends.
+const TIMEOUT: Duration = Duration::from_millis(800);
+/// The exchange. Its keys have one hash tag, so that they are in one slot of a Redis Cluster.
+const SCRIPT: &str = include_str!("sync.lua");
+const KEYS: [&str; 7] = [
+    "hvym_tunnel:{cluster}:epoch",
+    "hvym_tunnel:{cluster}:relays",
+    "hvym_tunnel:{cluster}:alive",
+    "hvym_tunnel:{cluster}:services",
+    "hvym_tunnel:{cluster}:changes",
+    "hvym_tunnel:{cluster}:gone",
+    "hvym_tunnel:{cluster}:floor",
+];
+
+/// Why an exchange failed.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum SyncError {
+    /// Redis cannot be reached, or did not answer in time.
+    #[error("Redis does not answer: {0}")]
+    Unavailable(String),
+    /// Redis answered something else than the script does.
+    #[error("Redis gave no proper answer")]
+    Answer,
+}
+
+/// A Redis that several relays share. Its calls block.
+pub struct RedisStore {
+    client: Client,
+    script: Script,
+    connection: Option<Connection>,
+}
+
+impl RedisStore {
+    /// Nothing is connected yet.
+    ///
+    /// # Errors
+    /// The URL asks for what this program cannot do.
+    pub fn new(url: &StoreUrl) -> Result<Self, SyncError> {
+        let client = Client::open(url.as_str())?;
+        Ok(Self { client, script: Script::new(SCRIPT), connection: None })
+    }
+
+    /// One exchange; blocks for two seconds at most. After an error the next one connects anew.
+    ///
+    /// # Errors
+    /// Redis is away, or is none.
+    pub fn sync(&mut self, request: &SyncRequest) -> Result<SyncReply, SyncError> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.connect()?,
+        };
+        let mut invocation = self.script.prepare_invoke();
+        for key in KEYS {
+            invocation.key(key);
+        }
+        for argument in arguments(request) {
+            invocation.arg(argument);
+        }
+        let answer: Vec<String> = invocation.invoke(&mut connection)?;
+        let reply = read(&answer).ok_or(SyncError::Answer)?;
+        self.connection = Some(connection);
+        Ok(reply)
+    }
+
+    fn connect(&self) -> Result<Connection, SyncError> {
+        let connection = self.client.get_connection_with_timeout(TIMEOUT)?;
+        connection.set_read_timeout(Some(TIMEOUT))?;
+        connection.set_write_timeout(Some(TIMEOUT))?;
+        Ok(connection)
+    }
+}
+
+impl From<RedisError> for SyncError {
+    fn from(error: RedisError) -> Self {
+        SyncError::Unavailable(error.to_string())
+    }
+}
+
+fn arguments(request: &SyncRequest) -> Vec<String> {
+    let mut arguments = vec![
+        request.node.to_string(),
+        request.about.to_json(),
+        request.lease.as_millis().to_string(),
+        request.seen.to_string(),
+        flag(request.wants_all),
+        request.claims.len().to_string(),
+    ];
+    for claim in &request.claims {
+        arguments.extend([claim.key.to_string(), claim.record.to_json(), flag(claim.takes_over)]);
+    }
+    arguments.push(request.releases.len().to_string());
+    for release in &request.releases {
+        arguments.extend([release.key.to_string(), release.epoch.to_string()]);
+    }
+    arguments
+}
+
+fn flag(is_set: bool) -> String {
+    u8::from(is_set).to_string()
+}
+
+/// Reads the answer of the script. A record that this version does not know is left out: its relay may be a newer one.
+fn read(answer: &[String]) -> Option<SyncReply> {
+    let mut words = answer.iter().map(String::as_str);
+    let mut reply = SyncReply { epoch: words.next()?.parse().ok()?, ..SyncReply::default() };
+    reply.is_new = words.next()? == "1";
+    reply.is_complete = words.next()? == "1";
+    for _ in 0..count(words.next()?)? {
+        let (node, record) = (words.next()?, words.next()?);
+        let record = RelayRecord::from_json(record);
+        reply.relays.extend(record.ok().map(|record| (NodeId::new(node), record)));
+    }
+    for _ in 0..count(words.next()?)? {
+        let (key, value) = (words.next()?, words.next()?);
+        reply.changes.extend(change(key, value));
+    }
+    for _ in 0..count(words.next()?)? {
+        reply.claims.push(words.next()?.parse().ok()?);
+    }
+    words.next().is_none().then_some(reply)
+}
+
+fn count(word: &str) -> Option<usize> {
+    word.parse().ok()
+}
+
+fn change(key: &str, value: &str) -> Option<ServiceChange> {
+    let key: ServiceKey = key.parse().ok()?;
+    if value.is_empty() {
+        return Some(ServiceChange { key, holder: None });
+    }
+    let mut parts = value.splitn(3, ' ');
+    let (epoch, node, record) = (parts.next()?.parse().ok()?, parts.next()?, parts.next()?);
+    let record = ServiceRecord::from_json(record).ok()?;
+    Some(ServiceChange { key, holder: Some((NodeId::new(node), epoch, record)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split('|').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn an_answer_is_read_and_records_of_later_versions_are_left_out() {
+        let record = r#"{"proto":"http","public":true,"on_conflict":"takeover"}"#;
+        let newer = r#"{"proto":"quic","public":true,"on_conflict":"takeover"}"#;
+        let text = format!("9|1|0|1|n1|{{}}|3|@a/web|7 n2 {record}|@b/web||@c/web|8 n2 {newer}|2|9|0");
+        let reply = read(&words(&text)).expect("an answer");
+        assert_eq!((reply.epoch, reply.is_new, reply.is_complete), (9, true, false));
+        assert_eq!((reply.relays.len(), reply.claims), (0, vec![9, 0]));
+        let holders: Vec<_> =
+            reply.changes.iter().map(|change| change.holder.as_ref().map(|held| held.1)).collect();
+        assert_eq!(holders, [Some(7), None]);
+    }
+
+    #[test]
+    fn what_is_no_answer_is_refused() {
+        for text in ["", "x|0|0|0|0|0", "1|0|0|0|0", "1|0|0|2|n|{}|0|0", "1|0|0|0|0|0|more", "1|0|0|0|0|1|x"]
+        {
+            assert_eq!(read(&words(text)), None, "{text}");
+        }
+        assert!(read(&words("1|0|0|0|0|0")).is_some());
+    }
+}
