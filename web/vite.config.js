@@ -2,10 +2,10 @@
 // the same sources give the same files.
 import { defineConfig } from "vite";
 
-const places = { inspector: "../runner-native/inspector/assets", dashboard: "../runner-native/manager/assets" };
+const places = { inspector: "../runner-native/inspector/assets", dashboard: "../runner-native/manager/assets", console: "../runner-native/relay/console" };
 
 export default defineConfig(({ mode }) => ({
-  base: "/",
+  base: mode === "console" ? "/console/" : "/",
   esbuild: { jsx: "automatic", jsxImportSource: "preact", legalComments: "none" },
   build: {
     outDir: places[mode],

@@ -151,7 +151,7 @@ fn a_key_of_the_browser_opens_an_application_once_its_owner_lets_it_in() {
 }
 
 /// The extension of Freighter in a page of the relay, for the account of `owner`: it answers the messages of its interface.
-fn install_freighter(tab: &Tab, owner: &Key) {
+pub(crate) fn install_freighter(tab: &Tab, owner: &Key) {
     let secret = owner.secret();
     tab.block(&format!(
         "const {{ Identity }} = await import('/.hvym-tunnel/identity.js');

@@ -10,6 +10,7 @@ use hvym_tunnel_tests::chromium::{Chromium, Tab};
 use hvym_tunnel_tests::http::{Head, Origin, answer};
 use serde_json::{Value, json};
 
+use crate::console_fixtures::console;
 use crate::page_fixtures::{alert, connection, dashboard, exchange, history, link, service};
 use crate::pages_built::installed;
 
@@ -29,7 +30,11 @@ struct State {
 
 fn built(page: &str) -> PathBuf {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../runner-native");
-    crates.join(if page == "dashboard" { "manager/assets" } else { "inspector/assets" })
+    crates.join(match page {
+        "dashboard" => "manager/assets",
+        "inspector" => "inspector/assets",
+        _ => "relay/console",
+    })
 }
 
 /// A file of a page, if `target` names one.
@@ -63,6 +68,21 @@ fn manager(answers: Value) -> Origin {
             let Some(bytes) = file("dashboard", path).or_else(|| answers.get(path).map(reply)) else {
                 return Ok(());
             };
+            connection.send(bytes)?;
+        }
+    })
+}
+
+/// A relay whose console's APIs answer with the members of `answers`, by their paths; where there is none, nobody answers at all.
+fn relay(answers: Value) -> Origin {
+    Origin::start(move |mut connection| {
+        loop {
+            let head = connection.head()?;
+            connection.body(&head)?;
+            let path = head.target().split('?').next().unwrap_or_default();
+            let Some(name) = path.strip_prefix("/console") else { return Ok(()) };
+            let found = file("console", name).or_else(|| answers.get(name).map(reply));
+            let Some(bytes) = found else { return Ok(()) };
             connection.send(bytes)?;
         }
     })
@@ -214,6 +234,95 @@ fn inspector_states() -> Vec<State> {
     ]
 }
 
+fn console_states() -> Vec<State> {
+    let state = |name, answers, path, ready| State { name, server: relay(answers), path, ready };
+    let mut signed_out = console(1);
+    signed_out["/api/session"]["signed_in"] = json!(false);
+    let mut empty = console(0);
+    empty["/api/session"]["has_tunnels"] = json!(false);
+    empty["/api/tunnels"] = json!([]);
+    let mut fresh = console(0);
+    fresh["/api/v1/history"]["points"] = json!([]);
+    vec![
+        state("signed-out", signed_out, "/console/", "document.querySelector('input[name=key]') !== null"),
+        state("offline", json!({}), "/console/", "document.body.innerText.includes('does not answer')"),
+        state("overview", console(3), "/console/", "document.querySelectorAll('.chart canvas').length === 6"),
+        state("fresh", fresh, "/console/", "document.body.innerText.includes('has just started')"),
+        state(
+            "agents",
+            console(3),
+            "/console/#agents",
+            "(document.querySelector('details.agent') ?? {}).open = true, document.querySelector('details[open] .line') !== null",
+        ),
+        state(
+            "rows",
+            console(1000),
+            "/console/#agents",
+            "document.body.innerText.includes('950 more agents')",
+        ),
+        state(
+            "nobody",
+            console(0),
+            "/console/#agents",
+            "document.body.innerText.includes('No agent is connected')",
+        ),
+        state(
+            "tunnels",
+            console(3),
+            "/console/#tunnels",
+            "document.querySelectorAll('.row-actions').length > 0",
+        ),
+        state(
+            "no-tunnels",
+            empty,
+            "/console/#tunnels",
+            "document.body.innerText.includes('This relay keeps none')",
+        ),
+        state(
+            "create",
+            console(3),
+            "/console/#tunnels",
+            "document.querySelector('dialog') !== null || ([...document.querySelectorAll('button')].find((one) => one.innerText === 'Create')?.click(), false)",
+        ),
+        state(
+            "requests",
+            console(3),
+            "/console/#requests/app",
+            "document.querySelector('table.rows td') !== null",
+        ),
+        state(
+            "request",
+            console(3),
+            "/console/#requests/app",
+            "document.querySelector('dialog .json') !== null || (document.querySelector('table.rows button')?.click(), false)",
+        ),
+        state(
+            "audit",
+            console(3),
+            "/console/#audit",
+            "document.body.innerText.includes('Changes of tunnels') && document.querySelectorAll('.line').length > 3",
+        ),
+        state(
+            "bans",
+            console(3),
+            "/console/#bans",
+            "document.body.innerText.includes('Who may be an agent')",
+        ),
+        state(
+            "ban",
+            console(3),
+            "/console/#bans",
+            "document.querySelector('dialog') !== null || ([...document.querySelectorAll('button')].find((one) => one.innerText === 'Ban')?.click(), false)",
+        ),
+        state(
+            "limits",
+            console(3),
+            "/console/#limits",
+            "document.querySelectorAll('details.group').forEach((one) => { one.open = true; }), document.querySelector('meter') !== null && document.querySelector('details[open] .json') !== null",
+        ),
+    ]
+}
+
 /// What is wider than the screen, if something is.
 const OVERFLOW: &str = "document.documentElement.scrollWidth <= innerWidth ? null
     : [...document.querySelectorAll('body *')].filter((one) => one.getBoundingClientRect().right > innerWidth + 0.5)
@@ -278,6 +387,12 @@ fn the_dashboard_fits_every_screen_and_everybody_can_use_it() {
 fn the_inspector_fits_every_screen_and_everybody_can_use_it() {
     let Some(chromium) = Chromium::shared() else { return };
     try_states(&chromium, "inspector", &inspector_states());
+}
+
+#[test]
+fn the_console_fits_every_screen_and_everybody_can_use_it() {
+    let Some(chromium) = Chromium::shared() else { return };
+    try_states(&chromium, "console", &console_states());
 }
 
 /// Charts are drawn of what the history says, and nothing is asked for that was not let in.

@@ -83,6 +83,12 @@ impl ManagerOptions {
         Ok(Some(own))
     }
 
+    /// The dashboard as a service, if it is offered.
+    fn dashboard(&self) -> Option<ManagedService> {
+        let socket = self.api.owner_socket.as_deref().filter(|_| self.compat.is_none())?;
+        Some(ManagedService::dashboard(socket))
+    }
+
     fn settings(&self, signer: Signer, reporter: &Reporter) -> ManagerSettings {
         let relay = self.link.relay.as_ref().map(ToString::to_string);
         let proto = self.services.first().map_or(Proto::Http, |service| service.spec.target.proto());
@@ -103,7 +109,7 @@ impl ManagerOptions {
             auto_start: true,
             conflict: ConflictPolicy::Stay,
             observer: Some(Arc::new(AgentReports::new(reporter.clone(), subject))),
-            services: self.services.clone(),
+            services: self.services.iter().cloned().chain(self.dashboard()).collect(),
         };
         ManagerSettings {
             links: relay.is_some().then_some(link).into_iter().collect(),

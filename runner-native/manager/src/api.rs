@@ -6,6 +6,7 @@ mod guard;
 mod handlers;
 mod join;
 mod openapi;
+mod owner;
 mod page;
 mod passed_sockets;
 mod peer_user;

@@ -1,6 +1,6 @@
 //! Where a manager and its clients meet, the Unix socket of the API and the file of its token, and where it keeps what it knows.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The folder for what outlives the process: `$XDG_STATE_HOME/hvym-tunnel`, or what stands for it. `None` without a home.
 fn state_folder() -> Option<PathBuf> {
@@ -22,6 +22,11 @@ fn state_folder() -> Option<PathBuf> {
 pub fn api_socket() -> Option<PathBuf> {
     let folder = variable("XDG_RUNTIME_DIR").map(|folder| folder.join("hvym-tunnel"));
     Some(folder.or_else(state_folder)?.join("api.sock"))
+}
+
+/// The Unix socket behind the dashboard that agents offer, beside that of the API.
+pub fn owner_socket(api_socket: &Path) -> PathBuf {
+    api_socket.with_file_name("owner.sock")
 }
 
 /// The database of what outlives the process.

@@ -1,12 +1,13 @@
 //! What a manager is started with: links, services, checks, limits and hooks, as plain values.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hvym_tunnel_agent::settings::{CompatSettings, LinkSettings};
-use hvym_tunnel_agent::{AgentEvent, ConflictPolicy, ServiceSpec, Signer};
+use hvym_tunnel_agent::{AgentEvent, ConflictPolicy, ServiceName, ServiceSpec, Signer};
+use hvym_tunnel_core::access::{Access, AddressSet};
 use hvym_tunnel_core::dialect::Proto;
 use hvym_tunnel_net::known_relays::KnownRelays;
 use hvym_tunnel_net::observer::Observer;
@@ -20,6 +21,8 @@ use crate::remembered::Remembered;
 
 /// The port of the API, as the Tunnel Manager has it.
 pub const API_PORT: u16 = 8765;
+/// The name of the service that is the dashboard itself.
+pub const DASHBOARD_SERVICE: &str = "manager";
 /// Where Ollama listens.
 const OLLAMA_PORT: u16 = 11434;
 
@@ -104,6 +107,18 @@ impl ManagedService {
     pub fn new(spec: ServiceSpec) -> Self {
         let probe = ServiceProbe::for_target(&spec.target);
         Self { spec, probe, models: Vec::new(), is_added: false }
+    }
+
+    /// The dashboard of this process, which is served at `socket`, for the owner of a link alone and whom it delegates to.
+    ///
+    /// # Panics
+    /// Never: the name is one.
+    pub fn dashboard(socket: &Path) -> Self {
+        let name: ServiceName = DASHBOARD_SERVICE.parse().expect("a name of a service");
+        let mut spec = ServiceSpec::new(name, Target::Socket(socket.to_owned()));
+        spec.access = Access::Private(AddressSet::default());
+        // It would be checked by the one whom it is part of.
+        Self { spec, probe: ServiceProbe::None, models: Vec::new(), is_added: false }
     }
 
     /// The same, added while the manager runs.
@@ -245,6 +260,8 @@ pub struct ApiSettings {
     pub tls: Option<ApiTlsFiles>,
     /// The Unix socket.
     pub socket: Option<PathBuf>,
+    /// The Unix socket behind [`ManagedService::dashboard`], at which agents of this process speak for whom they let in.
+    pub owner_socket: Option<PathBuf>,
     /// The file of the token, which is made at the first start.
     pub token_file: PathBuf,
     /// Host names, beside those of this machine, by which requests may come.
@@ -272,6 +289,7 @@ impl ApiSettings {
             ],
             tls: None,
             socket: None,
+            owner_socket: None,
             token_file,
             allowed_hosts: Vec::new(),
             allowed_origins: vec![

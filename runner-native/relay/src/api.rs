@@ -5,6 +5,7 @@
 //! the response suits both or depends on the credential.
 
 mod cloud;
+mod console;
 mod cors;
 mod credential;
 mod desktop;
@@ -97,7 +98,7 @@ pub(super) async fn answer(
         ("/", _) if !is_read(request.method()) => return (wrong_method(format), None),
         ("/", _) => pages::welcome(&options.ingress.domain),
         _ if hvym::is_proxied(request.uri()) => return hvym::proxy(visitor, request).await,
-        (path, _) if path.starts_with("/api/") => {
+        (path, _) if path.starts_with("/api/") || console::is_below(path) => {
             let page = pages::not_here(path);
             match asked(visitor, request).await {
                 Some(routed_target) => return routed_target,
@@ -133,9 +134,12 @@ fn health(visitor: &Visitor) -> Answer {
     })
 }
 
-/// Answers below `/api/`, with CORS; `None` if the path is unknown.
+/// Answers the console, and below `/api/`, with CORS; `None` if the path is unknown.
 async fn asked(visitor: &Visitor, request: Request<RequestBody>) -> Option<RoutedAnswer> {
     let state = &visitor.state;
+    if console::is_below(request.uri().path()) {
+        return console::answer(visitor, request).await.map(|answer| (answer, None));
+    }
     let grant = cors::Grant::new(&request, &state.live.get().origins);
     if let Some(answer) = grant.preflight() {
         return Some((answer, None));

@@ -30,7 +30,7 @@ use crate::handle::RelayHandle;
 use crate::handover::{Handover, InheritedListener, ListenerRole};
 use crate::listener;
 use crate::live_options::CurrentOptions;
-use crate::management::ManagementServer;
+use crate::management::{self, ManagementServer};
 use crate::names::{DnsLookup, NameRegistry, Resolver};
 use crate::notices::NoticeQueue;
 use crate::peers;
@@ -292,9 +292,12 @@ fn load_names(options: &RelayOptions) -> Result<NameRegistry, RelayError> {
 
 /// What is done now and then until the relay ends.
 fn spawn_maintenance(state: &Arc<RelayState>) -> Vec<Task<()>> {
-    let mut tasks =
-        vec![spawn(name_requests::expire(Arc::clone(state))), spawn(close_unclaimed(Arc::clone(state)))];
-    tasks.push(spawn(webhook::run(Arc::downgrade(state))));
+    let mut tasks = vec![
+        spawn(name_requests::expire(Arc::clone(state))),
+        spawn(close_unclaimed(Arc::clone(state))),
+        spawn(management::sample_regularly(Arc::clone(state))),
+        spawn(webhook::run(Arc::downgrade(state))),
+    ];
     tasks.extend(tunnels::observe(state).map(spawn));
     tasks
 }

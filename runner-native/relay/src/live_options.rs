@@ -35,12 +35,25 @@ impl CurrentOptions {
         Ok(Self { compat_agents: CompatAgents::new(&guests, registry)?, origins, guests, admin_key })
     }
 
-    /// Whether this is the operator's key. Compares fingerprints in constant time.
+    /// Whether this is the operator's key.
     pub(crate) fn is_operator(&self, key: &[u8]) -> bool {
-        let (shown, tunely) = (Fingerprint::new(key), self.guests.tunely.as_ref());
-        let known = [self.admin_key.as_ref(), tunely.and_then(|tunely| tunely.admin_key.as_ref())];
+        self.is_operator_key(&Fingerprint::new(key))
+    }
+
+    /// Whether this is the hash of the operator's key. Compares in constant time.
+    pub(crate) fn is_operator_key(&self, shown: &Fingerprint) -> bool {
         // Both are compared, so that the time does not tell which there is.
-        known.into_iter().flatten().filter(|known| known.matches(&shown)).count() > 0
+        self.operator_keys().filter(|known| known.matches(shown)).count() > 0
+    }
+
+    /// Whether the operator has a key.
+    pub(crate) fn has_operator_key(&self) -> bool {
+        self.operator_keys().next().is_some()
+    }
+
+    fn operator_keys(&self) -> impl Iterator<Item = &Fingerprint> {
+        let tunely = self.guests.tunely.as_ref().and_then(|tunely| tunely.admin_key.as_ref());
+        [self.admin_key.as_ref(), tunely].into_iter().flatten()
     }
 
     /// Who is told that agents come and go.
@@ -126,7 +139,7 @@ pub(crate) fn beyond_reload(before: &RelayOptions, after: &RelayOptions) -> Vec<
         ("who may be an agent", before.access != after.access),
         ("logins", before.login != after.login),
         ("the state folder", before.state != after.state),
-        ("admin_listen", before.admin != after.admin),
+        ("admin_listen or operator", before.admin != after.admin),
         ("restarts", before.restart != after.restart),
         ("other relays", before.cluster != after.cluster),
         ("connections to services", before.upstream != after.upstream),
@@ -175,6 +188,7 @@ mod tests {
             .map(|key| current.is_operator(key.as_bytes()));
         assert_eq!(known, [true, true, false, false]);
         assert!(!CurrentOptions::default().is_operator(b""));
+        assert!(current.has_operator_key() && !CurrentOptions::default().has_operator_key());
         assert!(matches!(options("0123456789abcde"), Err(KeysError::ShortAdminKey { .. })));
         std::fs::remove_file(&path).expect("it was ours");
         let gone = RelayOptions {

@@ -8,6 +8,7 @@
 
 mod actions;
 mod handlers;
+mod history;
 mod openapi;
 mod reports;
 mod routes;
@@ -25,6 +26,7 @@ use self::routes::{Found, Level, find};
 use self::shapes::ErrorReport;
 use crate::relay_state::RelayState;
 
+pub(crate) use history::sample_regularly;
 pub(crate) use routes::is_managed;
 pub(crate) use server::{MAX_CONTENT_BYTES, ManagementServer};
 

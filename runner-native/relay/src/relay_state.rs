@@ -13,6 +13,8 @@ use crate::access::{Bans, NetworkBans};
 use crate::access_log::AccessLog;
 use crate::audit::Audit;
 use crate::cluster::Cluster;
+use crate::console_challenges::Challenges;
+use crate::console_sessions::ConsoleSessions;
 use crate::event::{EventSink, RelayEvent};
 use crate::handover::Handover;
 use crate::lifecycle::Lifecycle;
@@ -32,6 +34,7 @@ use crate::self_probe::Readiness;
 use crate::sessions::{Hold, PortTable, SessionTable};
 use crate::settings::RelaySettings;
 use crate::totals::Totals;
+use crate::traffic_history::TrafficHistory;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_registry::TunnelRegistry;
@@ -59,6 +62,11 @@ pub(crate) struct RelayState {
     /// The counters of all requests.
     pub(crate) metrics: Metrics,
     pub(crate) totals: Totals,
+    pub(crate) history: TrafficHistory,
+    /// Operators with the console open.
+    pub(crate) console: ConsoleSessions,
+    /// What operators sign to open it.
+    pub(crate) challenges: Challenges,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) handover: Handover,
     pub(crate) events: EventSink,
@@ -151,6 +159,9 @@ impl RelayState {
             access_log: None,
             metrics: Metrics::default(),
             totals: Totals::default(),
+            history: TrafficHistory::default(),
+            console: ConsoleSessions::default(),
+            challenges: Challenges::default(),
             lifecycle: Lifecycle::default(),
             handover: Handover::default(),
             events,

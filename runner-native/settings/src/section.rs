@@ -34,6 +34,8 @@ pub struct ApiSection {
     pub tls_cert: Option<PathBuf>,
     /// Its private key (PEM).
     pub tls_key: Option<PathBuf>,
+    /// Whether the dashboard is offered as the private service `manager`, for the identity of each link alone.
+    pub remote: bool,
     /// Whether there is `/metrics` for Prometheus.
     pub metrics: bool,
     /// Seconds between two `metrics_update` messages of `/ws`. More often than every second tells nobody more.
@@ -53,6 +55,7 @@ impl Default for ApiSection {
             token_file: None,
             tls_cert: None,
             tls_key: None,
+            remote: false,
             metrics: true,
             metrics_interval: Whole::default(),
         }

@@ -152,6 +152,9 @@ export function setToken(text: string): void {
   sessionStorage.setItem(KEPT, text.trim());
 }
 
+/** Whether the page came from afar, by a relay that let its owner in: no token is needed then, and less may be done. */
+export const access = { remote: false };
+
 async function ask(method: string, path: string, body?: unknown): Promise<Response> {
   const init: RequestInit = { method };
   const shown = token();
@@ -168,6 +171,7 @@ async function ask(method: string, path: string, body?: unknown): Promise<Respon
   } catch {
     throw new ApiError("The program does not answer. Has it ended?", 0);
   }
+  access.remote = response.headers.get("Hvym-Tunnel-Access") === "owner";
   if (!response.ok) {
     const said = (await response.json().catch(() => ({}))) as { error?: string; message?: string; mistakes?: Mistake[] };
     throw new ApiError(said.message ?? said.error ?? `The answer was ${response.status}.`, response.status, said.mistakes);

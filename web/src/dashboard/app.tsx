@@ -4,6 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 
 import { copyText } from "../shared/copy";
 import { age, clock } from "../shared/format";
+import { useHash } from "../shared/hash";
 import { KeyHelp } from "../shared/help";
 import { useKeys } from "../shared/keys";
 import * as api from "./api";
@@ -15,19 +16,6 @@ import { useSettings } from "./settings/draft";
 import { Unlock } from "./unlock";
 
 type Page = "overview" | "settings";
-
-function usePage(): Page {
-  const now = (): Page => (location.hash === "#settings" ? "settings" : "overview");
-  const [page, setPage] = useState(now);
-  useEffect(() => {
-    const listener = (): void => setPage(now());
-    addEventListener("hashchange", listener);
-    // The address may have changed between the first drawing and now.
-    listener();
-    return () => removeEventListener("hashchange", listener);
-  }, []);
-  return page;
-}
 
 const KEYS: [string, string][] = [
   ["1", "overview"],
@@ -41,8 +29,8 @@ const KEYS: [string, string][] = [
 
 export function App(): JSX.Element {
   const { board, refresh } = useBoard();
-  const page = usePage();
-  const settings = useSettings(page === "settings" && !board.locked);
+  const page: Page = useHash() === "settings" ? "settings" : "overview";
+  const settings = useSettings(page === "settings" && !board.locked && !api.access.remote);
   const [said, setSaid] = useState<string | undefined>();
   const [failed, setFailed] = useState<string | undefined>();
   const [dialog, setDialog] = useState<"keys" | "qr" | undefined>();
@@ -98,8 +86,14 @@ export function App(): JSX.Element {
         </p>
       )}
       <main>
-        {board.locked && board.failed === undefined && <Unlock wrong={board.wrong} onDone={refresh} />}
-        {page === "settings" ? <SettingsPage settings={settings} locked={board.locked} /> : <Overview board={board} act={act} />}
+        {board.locked && board.failed === undefined && board.heardAt !== undefined && <Unlock wrong={board.wrong} onDone={refresh} />}
+        {page === "settings" && api.access.remote ? (
+          <p class="empty hint">Settings are changed on the machine of the agent alone.</p>
+        ) : page === "settings" ? (
+          <SettingsPage settings={settings} locked={board.locked} />
+        ) : (
+          <Overview board={board} act={act} />
+        )}
       </main>
       {dialog === "keys" && <KeyHelp keys={KEYS} onClose={() => setDialog(undefined)} />}
       {dialog === "qr" && url !== undefined && <QrDialog url={url} onClose={() => setDialog(undefined)} />}
@@ -162,9 +156,12 @@ function Controls(props: ControlsProps): JSX.Element {
       <button type="button" disabled={disabled} onClick={() => act(() => api.control("restart"))}>
         Reconnect
       </button>
-      <button type="button" class="primary" disabled={disabled} onClick={() => act(() => api.control(running ? "stop" : "start"))}>
-        {connecting ? "Connecting.." : running ? "Disconnect Tunnel" : "Open Tunnel"}
-      </button>
+      {/* Whoever came by the tunnel would not come back. */}
+      {!api.access.remote && (
+        <button type="button" class="primary" disabled={disabled} onClick={() => act(() => api.control(running ? "stop" : "start"))}>
+          {connecting ? "Connecting.." : running ? "Disconnect Tunnel" : "Open Tunnel"}
+        </button>
+      )}
     </div>
   );
 }

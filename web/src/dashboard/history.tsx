@@ -4,8 +4,8 @@ import { useCallback, useEffect, useState } from "preact/hooks";
 
 import { duration, size } from "../shared/format";
 import * as api from "./api";
-import { Chart } from "./chart";
-import { Section } from "./section";
+import { Chart } from "../shared/chart";
+import { Section } from "../shared/section";
 
 /** Between two questions: the interval of a point, as far as it is shown. */
 const REFRESH_MS: Record<api.Range, number> = { "1h": 10_000, "24h": 60_000, "7d": 300_000 };

@@ -40,7 +40,7 @@ async function look(): Promise<Board> {
   const board: Board = { health, unconfigured: status === undefined, heardAt: Date.now(), locked: true, wrong: false };
   if (status !== undefined) board.status = status;
   if (metrics !== undefined) board.metrics = metrics;
-  if (api.token() !== undefined) {
+  if (api.token() !== undefined || api.access.remote) {
     board.alerts = await api.alerts();
     board.locked = false;
   }
@@ -62,7 +62,7 @@ export function useBoard(): { board: Board; refresh: () => void } {
         setBoard((before) => ({ ...before, locked: true, wrong: true }));
         void load();
       } else if (status === 401) {
-        setBoard((before) => ({ ...before, locked: true }));
+        setBoard((before) => ({ ...before, locked: true, heardAt: Date.now() }));
       } else {
         setBoard((before) => ({ ...before, failed: message }));
       }
@@ -80,7 +80,8 @@ export function useBoard(): { board: Board; refresh: () => void } {
     const poll = setInterval(() => void load(), POLL_MS);
     return () => clearInterval(poll);
   }, [load]);
-  const shown = board.locked ? undefined : api.token();
+  // Nothing is shown where none is needed.
+  const shown = board.locked ? undefined : (api.token() ?? "");
   useEffect(() => {
     if (shown === undefined) return;
     let socket: WebSocket | undefined;
@@ -88,7 +89,7 @@ export function useBoard(): { board: Board; refresh: () => void } {
     let wanted = true;
     const open = (): void => {
       const scheme = location.protocol === "https:" ? "wss" : "ws";
-      socket = new WebSocket(`${scheme}://${location.host}/ws`, [`token-${shown}`]);
+      socket = new WebSocket(`${scheme}://${location.host}/ws`, shown === "" ? [] : [`token-${shown}`]);
       socket.addEventListener("message", (message: MessageEvent<string>) => {
         const { type } = JSON.parse(message.data) as { type: string };
         // Metrics come by asking; a request alone changes nothing that is shown at once.

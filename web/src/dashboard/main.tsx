@@ -3,6 +3,7 @@ import { render } from "preact";
 
 import "../shared/theme.css";
 import "uplot/dist/uPlot.min.css";
+import "../shared/board.css";
 import "./dashboard.css";
 import "./settings/settings.css";
 import { App } from "./app";

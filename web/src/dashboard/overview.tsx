@@ -8,7 +8,7 @@ import { Some } from "../shared/some";
 import * as api from "./api";
 import { History } from "./history";
 import type { Board } from "./live";
-import { Section } from "./section";
+import { Section } from "../shared/section";
 
 type Act = (action: () => Promise<void>) => void;
 

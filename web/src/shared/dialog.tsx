@@ -1,10 +1,11 @@
 /** A dialog of the browser's own kind: it keeps the focus, and Escape closes it. */
 import type { ComponentChildren, JSX } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 export function Dialog(props: { title: string; onClose: () => void; children: ComponentChildren }): JSX.Element {
   const element = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  // Before anybody can click: one that is not open yet does not close.
+  useLayoutEffect(() => {
     element.current?.showModal();
   }, []);
   return (

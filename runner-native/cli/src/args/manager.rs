@@ -124,6 +124,9 @@ pub(crate) struct ApiArgs {
     /// The Unix socket of the API, in place of hvym-tunnel/api.sock in $XDG_RUNTIME_DIR
     #[arg(long, value_name = "FILE", env = "HVYM_TUNNEL_API_SOCKET", hide_env = true)]
     api_socket: Option<PathBuf>,
+    /// Offer the dashboard as the private service `manager`, which your own identity alone opens from anywhere
+    #[arg(long, conflicts_with = "no_api", env = "HVYM_TUNNEL_API_REMOTE", hide_env = true)]
+    api_remote: bool,
     /// The file of the API's token, made at the first start
     #[arg(long, value_name = "FILE", env = "HVYM_TUNNEL_API_TOKEN_FILE", hide_env = true)]
     api_token_file: Option<PathBuf>,
@@ -237,6 +240,8 @@ impl ApiArgs {
             settings.listen.clear();
         }
         settings.socket = self.api_socket.or_else(places::api_socket).filter(|_| cfg!(unix));
+        settings.owner_socket =
+            settings.socket.as_deref().filter(|_| self.api_remote).map(places::owner_socket);
         settings.allowed_origins = self.api_origin;
         settings.allowed_hosts = self.api_host;
         (settings.local_read, settings.local_control) = (!self.api_strict, !self.api_strict);

@@ -10,8 +10,8 @@ use hvym_tunnel_manager::alerts::AlertLimits;
 use hvym_tunnel_manager::health::CheckTiming;
 use hvym_tunnel_manager::places;
 use hvym_tunnel_manager::settings::{
-    ApiSettings, ApiTlsFiles, Hook, HookAction, HookContent, HookKind, HookTrigger, ManagedLinkSettings,
-    ManagedService, ManagerPolicy, ManagerSettings, ServiceProbe,
+    ApiSettings, ApiTlsFiles, DASHBOARD_SERVICE, Hook, HookAction, HookContent, HookKind, HookTrigger,
+    ManagedLinkSettings, ManagedService, ManagerPolicy, ManagerSettings, ServiceProbe,
 };
 use hvym_tunnel_manager::{STOP_LIMIT, TunnelManager};
 use hvym_tunnel_net::runtime::{RuntimeHandle, spawn};
@@ -102,6 +102,7 @@ impl SettingsFile {
         });
         api.metrics_interval = Duration::from_secs(section.metrics_interval.get().into());
         api.socket = places::api_socket().filter(|_| cfg!(unix));
+        api.owner_socket = owner_socket(&settings);
         Ok(Some(api))
     }
 
@@ -171,6 +172,7 @@ impl SettingsFile {
             }
             Change::Log => self.reporter.open_log_files(settings),
             Change::Api { .. } => {
+                offer_dashboard(settings, manager);
                 // A full channel says so already. The request that asked for it may have come by the API itself.
                 let _told = self.api.0.try_send(());
             }
@@ -207,8 +209,10 @@ fn managed_link(
 ) -> Result<ManagedLinkSettings, ExitError> {
     let folder = &settings.folder;
     let services = settings.services_of(link).filter(|service| service.enabled);
-    let services = services.map(|entry| managed_service(entry, settings)).collect::<Result<Vec<_>, _>>()?;
+    let mut services =
+        services.map(|entry| managed_service(entry, settings)).collect::<Result<Vec<_>, _>>()?;
     let compat = compat(link, folder)?;
+    services.extend(dashboard(settings, link));
     let (signer, known_relays) = match &compat {
         // A token is shown there, and no identity: one for nobody to see need not be kept.
         Some(_) => (Identity::generate()?.into(), None),
@@ -237,6 +241,40 @@ fn managed_link(
         observer: Some(Arc::new(AgentReports::new(reporter.clone(), subject))),
         services,
     })
+}
+
+/// The socket behind the dashboard, if it is offered.
+fn owner_socket(settings: &Settings) -> Option<PathBuf> {
+    let api = &settings.api;
+    let socket = places::api_socket().filter(|_| cfg!(unix) && api.enabled && api.remote)?;
+    Some(places::owner_socket(&socket))
+}
+
+/// The dashboard as a service of this link, if it is offered there: by an identity, and where no other service has its name.
+fn dashboard(settings: &Settings, link: &LinkEntry) -> Option<ManagedService> {
+    let is_taken = settings.services_of(link).any(|service| service.name.as_str() == DASHBOARD_SERVICE);
+    let is_offered = link.system().is_none() && !is_taken;
+    owner_socket(settings).filter(|_| is_offered).map(|socket| ManagedService::dashboard(&socket))
+}
+
+/// Offers the dashboard, or no more, on the links that there are. One that comes later has it from the start.
+fn offer_dashboard(settings: &Settings, manager: &TunnelManager) {
+    for link in settings.links.iter().filter(|link| link.enabled && link.system().is_none()) {
+        let name = Some(link.name.as_str());
+        let outcome = match dashboard(settings, link) {
+            Some(service) => manager.bind(name, service).map(drop),
+            None if settings.services_of(link).any(|known| known.name.as_str() == DASHBOARD_SERVICE) => {
+                Ok(())
+            }
+            None => match DASHBOARD_SERVICE.parse() {
+                Ok(service) => manager.unbind(name, &service),
+                Err(_) => Ok(()),
+            },
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(link = %link.name, %error, "the dashboard is not offered there, or was not");
+        }
+    }
 }
 
 fn managed_service(entry: &ServiceEntry, settings: &Settings) -> Result<ManagedService, ExitError> {

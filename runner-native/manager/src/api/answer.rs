@@ -89,6 +89,7 @@ pub(super) fn refused(refusal: Refusal) -> Answer {
     match refusal {
         Refusal::Host => error(StatusCode::FORBIDDEN, "This API is not reached by that host name"),
         Refusal::Origin => error(StatusCode::FORBIDDEN, "Pages of that origin may not use this API"),
+        Refusal::Remote => error(StatusCode::FORBIDDEN, "That is done on the machine of the agent alone"),
         Refusal::Token => {
             let mut answer = error(StatusCode::UNAUTHORIZED, "The token of this API is needed");
             answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

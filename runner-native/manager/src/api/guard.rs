@@ -3,10 +3,10 @@
 //! Any page in a browser of this machine can send requests here, by this machine's address or by a host name of its own that leads
 //! here (DNS rebinding). So the `Host` must be this machine's, and an `Origin` must be on the list.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use data_encoding::BASE64URL_NOPAD;
-use http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
+use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
 use http::uri::{Authority, Uri};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -36,6 +36,8 @@ pub(super) enum Refusal {
     Origin,
     /// It shows no token, or a wrong one.
     Token,
+    /// It came from afar, and is for programs of this machine.
+    Remote,
 }
 
 /// The rules.
@@ -77,6 +79,31 @@ impl RequestGuard {
         } else {
             Ok(Some(origin))
         }
+    }
+
+    /// Whether a request that an agent of this process forwards is let in: by one of `hosts`, the names by which relays lead to the
+    /// dashboard, or by a name of the machine where somebody has forwarded it to a port. A page there says that it is of that name.
+    ///
+    /// # Errors
+    /// It is not.
+    pub(super) fn check_forwarded(&self, fields: &HeaderMap, hosts: &[String]) -> Result<(), Refusal> {
+        let mut named = fields.get_all(HOST).iter();
+        let host = named.next().and_then(|host| host.to_str().ok()).ok_or(Refusal::Host)?;
+        let name = without_port(host);
+        // No other server is ever asked for these (RFC 6761 section 6.3).
+        let is_local = name.to_ascii_lowercase().ends_with(".localhost");
+        let is_ours = is_local
+            || hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
+            || self.is_allowed_host(host, IpAddr::V4(Ipv4Addr::LOCALHOST));
+        if named.next().is_some() || !is_ours {
+            return Err(Refusal::Host);
+        }
+        let is_own = |origin: &HeaderValue| {
+            let origin = origin.to_str().unwrap_or_default();
+            let authority = ["https://", "http://"].iter().find_map(|scheme| origin.strip_prefix(scheme));
+            authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
+        };
+        if fields.get_all(ORIGIN).iter().all(is_own) { Ok(()) } else { Err(Refusal::Origin) }
     }
 
     /// Whether a request may do what needs `level`. One that came from another machine, which is not `is_local`, always needs the
@@ -190,8 +217,6 @@ impl ApiToken {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     const TOKEN: &str = "an-api-token-of-thirty-two-bytes";
@@ -299,6 +324,41 @@ mod tests {
         ] {
             assert!(!of(origin), "{origin}");
         }
+    }
+
+    #[test]
+    fn what_an_agent_forwards_comes_by_a_name_of_the_dashboard_and_from_its_own_page() {
+        let hosts = ["manager--abc.tunnel.example".to_owned()];
+        let check = |pairs: &[(&'static str, &str)]| guard().check_forwarded(&fields(pairs), &hosts);
+        for host in [
+            "manager--abc.tunnel.example",
+            "Manager--abc.Tunnel.example:8443",
+            "localhost:8080",
+            "127.0.0.1:8080",
+            "[::1]:8080",
+            "manager--abc.localhost:4896",
+            "box.lan",
+        ] {
+            assert_eq!(check(&[("host", host)]), Ok(()), "{host}");
+            for scheme in ["http", "https"] {
+                let own = format!("{scheme}://{host}");
+                assert_eq!(check(&[("host", host), ("origin", &own)]), Ok(()), "{own}");
+            }
+            for origin in ["null", "", "https://evil.example", "https://web--abc.tunnel.example", host] {
+                let refused = check(&[("host", host), ("origin", origin)]);
+                assert_eq!(refused, Err(Refusal::Origin), "{host} {origin}");
+            }
+        }
+        for host in [
+            "evil.example:8080",
+            "manager--abc.evil.example:8080",
+            "manager--abd.tunnel.example",
+            "localhost.evil.example",
+            "",
+        ] {
+            assert_eq!(check(&[("host", host)]), Err(Refusal::Host), "{host}");
+        }
+        assert_eq!(check(&[]), Err(Refusal::Host));
     }
 
     #[test]

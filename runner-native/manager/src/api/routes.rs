@@ -44,6 +44,49 @@ pub(super) enum Operation {
     Live,
 }
 
+impl Operation {
+    /// Whether the owner may ask for it from afar. Who that is, a relay says. So it is nothing that reads a file, names a program
+    /// or offers something else of this machine, and nothing that ends the link by which it came.
+    pub(super) const fn is_for_owner(self) -> bool {
+        match self {
+            Operation::Health
+            | Operation::Status
+            | Operation::Connections
+            | Operation::Metrics
+            | Operation::Version
+            | Operation::Restart
+            | Operation::Services
+            | Operation::Requests
+            | Operation::History
+            | Operation::Alerts
+            | Operation::ClearAlerts
+            | Operation::Acknowledge
+            | Operation::AlertLimits
+            | Operation::Check
+            | Operation::Events
+            | Operation::Description
+            | Operation::Live => true,
+            Operation::Start
+            | Operation::Stop
+            | Operation::Bind
+            | Operation::Unbind
+            | Operation::Join
+            | Operation::ForgetEndpoints
+            | Operation::SetAlertLimits
+            | Operation::Reload
+            | Operation::ReadSettings
+            | Operation::ChangeSettings
+            | Operation::SettingsSchema
+            | Operation::ExportSettings
+            | Operation::ImportSettings
+            | Operation::BackUpSettings
+            | Operation::ResetSettings
+            | Operation::Drain
+            | Operation::Prometheus => false,
+        }
+    }
+}
+
 /// One method of one path.
 pub(super) type Route = api_routes::ApiRoute<AccessLevel, Operation>;
 /// Where a request leads.

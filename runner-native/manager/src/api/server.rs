@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use futures_util::io::{AsyncRead, AsyncWrite};
-use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, ORIGIN};
 use http::{HeaderValue, Method, Request, StatusCode};
 use hvym_tunnel_net::error_text::words;
 use hvym_tunnel_net::hyper::Io;
@@ -30,8 +30,8 @@ use thiserror::Error;
 
 use super::answer::{self, Answer};
 use super::guard::{Refusal, RequestGuard};
-use super::routes::{Found, find};
-use super::{ApiHooks, ApiState, handlers, page, peer_user, token_file};
+use super::routes::{Found, Route, find};
+use super::{ApiHooks, ApiState, handlers, owner, page, peer_user, token_file};
 use crate::TunnelManager;
 use crate::settings::ApiSettings;
 
@@ -91,6 +91,8 @@ enum Peer {
     Tcp { peer: SocketAddr, local: SocketAddr },
     /// A program of the same user: nobody else can open the socket.
     SameUser,
+    /// Whoever an agent of this process let in to the dashboard, as its relay says.
+    Owner,
 }
 
 impl ApiServer {
@@ -111,7 +113,8 @@ impl ApiServer {
         let tls = tls.transpose().map_err(|error| ApiError::Tls(error.to_string()))?;
         let listeners = listen(settings, &hooks, tls.is_some())?;
         #[cfg(unix)]
-        let socket = listen_unix(settings, &hooks)?;
+        let sockets =
+            [(listen_unix(settings, &hooks)?, Peer::SameUser), (listen_for_owner(settings)?, Peer::Owner)];
         manager.set_metrics_interval(settings.metrics_interval);
         let state = Arc::new(ApiState {
             manager,
@@ -138,8 +141,10 @@ impl ApiServer {
             _guard: listening.enter(),
         };
         #[cfg(unix)]
-        if let Some(listener) = socket {
-            acceptor.clone().spawn_accept_unix(listener);
+        for (listener, peer) in sockets {
+            if let Some(listener) = listener {
+                acceptor.clone().spawn_accept_unix(listener, peer);
+            }
         }
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         listeners.into_iter().for_each(|listener| acceptor.clone().spawn_accept(listener));
@@ -189,6 +194,15 @@ fn listen(settings: &ApiSettings, hooks: &ApiHooks, has_tls: bool) -> Result<Vec
         }
     }
     Ok(passed)
+}
+
+/// Listens for agents of this process, if the dashboard is offered.
+#[cfg(unix)]
+fn listen_for_owner(settings: &ApiSettings) -> Result<Option<UnixListener>, ApiError> {
+    let listener = |path: &PathBuf| {
+        UnixListener::listen(path).map_err(|error| listen_error(path.display().to_string(), &error))
+    };
+    settings.owner_socket.as_ref().map(listener).transpose()
 }
 
 /// The Unix socket that was passed, or else that of the settings.
@@ -268,10 +282,10 @@ impl Acceptor {
     }
 
     #[cfg(unix)]
-    fn spawn_accept_unix(self, listener: UnixListener) {
+    fn spawn_accept_unix(self, listener: UnixListener, peer: Peer) {
         spawn(async move {
             while let Some(stream) = until(&self.deaf, listener.accept()).await {
-                self.begin(Peer::SameUser, ready(Some(stream)));
+                self.begin(peer, ready(Some(stream)));
             }
             drop(listener);
         })
@@ -344,23 +358,10 @@ async fn respond(state: &Arc<ApiState>, peer: Peer, request: Request<Incoming>) 
             Found::Nothing => page::answer(request.method(), &path)
                 .unwrap_or_else(|| answer::error(StatusCode::NOT_FOUND, "Endpoint not found")),
             Found::OtherMethods(allowed) => answer::wrong_method(&allowed),
-            Found::Route(route, parameter) => {
-                let is_same_user = || match peer {
-                    Peer::SameUser => true,
-                    Peer::Tcp { peer, local } => state.local_control && peer_user::is_same_user(peer, local),
-                };
-                let access = match peer {
-                    Peer::SameUser => Ok(()),
-                    Peer::Tcp { local, .. } => {
-                        let is_local = local.ip().is_loopback();
-                        state.guard.check_access(route.level, request.headers(), is_local, is_same_user)
-                    }
-                };
-                match access {
-                    Ok(()) => handlers::run(state, route.operation, parameter, request).await,
-                    Err(refusal) => answer::refused(refusal),
-                }
-            }
+            Found::Route(route, parameter) => match check_access(state, peer, route, request.headers()) {
+                Ok(()) => handlers::run(state, route.operation, parameter, request).await,
+                Err(refusal) => answer::refused(refusal),
+            },
         },
     };
     state.counts.end(answer.status());
@@ -368,7 +369,23 @@ async fn respond(state: &Arc<ApiState>, peer: Peer, request: Request<Incoming>) 
     tracing::info!(%method, path, status = answer.status().as_u16(), "answered");
     let mut answer = answer;
     answer::let_read(&mut answer, origin.as_ref());
+    if let Peer::Owner = peer {
+        owner::mark(&mut answer);
+    }
     answer
+}
+
+/// Whether a request may do what it asks for.
+fn check_access(state: &ApiState, peer: Peer, route: &Route, fields: &HeaderMap) -> Result<(), Refusal> {
+    match peer {
+        Peer::SameUser => Ok(()),
+        Peer::Owner if route.operation.is_for_owner() => Ok(()),
+        Peer::Owner => Err(Refusal::Remote),
+        Peer::Tcp { peer, local } => {
+            let is_same_user = || state.local_control && peer_user::is_same_user(peer, local);
+            state.guard.check_access(route.level, fields, local.ip().is_loopback(), is_same_user)
+        }
+    }
 }
 
 /// Whether a request may come in at all; `origin` is the page that may read the response.
@@ -378,7 +395,14 @@ fn admit(
     request: &Request<Incoming>,
     origin: &mut Option<HeaderValue>,
 ) -> Result<(), Refusal> {
-    let Peer::Tcp { local, .. } = peer else { return Ok(()) };
+    let local = match peer {
+        Peer::Tcp { local, .. } => local,
+        Peer::SameUser => return Ok(()),
+        Peer::Owner => {
+            let hosts = owner::hosts(&state.manager.status().links);
+            return state.guard.check_forwarded(request.headers(), &hosts);
+        }
+    };
     let named = state.guard.check_source(request.uri(), request.headers(), local.ip())?;
     *origin = named.and_then(|named| HeaderValue::from_str(named).ok());
     Ok(())

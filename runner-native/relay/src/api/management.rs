@@ -1,5 +1,7 @@
 //! The routes for operators at the relay's own domain: what tells anything of agents needs the operator's key there.
 
+#![allow(clippy::result_large_err, reason = "a refusal is the response itself, made once and sent")]
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,6 +33,25 @@ pub(super) async fn answer(visitor: &Visitor, request: Request<RequestBody>) -> 
             _ => return json::detail(StatusCode::UNAUTHORIZED, "the operator's key is needed"),
         }
     }
+    let caller = if is_open { ApiCaller::Anyone } else { ApiCaller::Operator };
+    answer_to(visitor, caller, request).await
+}
+
+/// Answers one of `caller`.
+pub(super) async fn answer_to(visitor: &Visitor, caller: ApiCaller, request: Request<RequestBody>) -> Answer {
+    let request = match collect(request).await {
+        Ok(request) => request,
+        Err(answer) => return answer,
+    };
+    let answer = management::answer(&visitor.state, caller, request).await;
+    answer.map(|body| ResponseBody::Whole(Full::new(body)))
+}
+
+/// A request with its content, which has a few hundred bytes.
+///
+/// # Errors
+/// It has more, or takes too long.
+pub(super) async fn collect(request: Request<RequestBody>) -> Result<Request<Bytes>, Answer> {
     let (head, body) = request.into_parts();
     // One that is empty is not told to be over.
     let body = match body.is_end_stream() {
@@ -40,14 +61,11 @@ pub(super) async fn answer(visitor: &Visitor, request: Request<RequestBody>) -> 
             body.map(|body| body.map(Collected::to_bytes))
         }
     };
-    let body = match body {
-        Some(Ok(body)) => body,
+    match body {
+        Some(Ok(body)) => Ok(Request::from_parts(head, body)),
         Some(Err(_)) => {
-            return json::detail(StatusCode::PAYLOAD_TOO_LARGE, "the content is too large, or broke off");
+            Err(json::detail(StatusCode::PAYLOAD_TOO_LARGE, "the content is too large, or broke off"))
         }
-        None => return json::detail(StatusCode::REQUEST_TIMEOUT, "the content did not arrive in time"),
-    };
-    let caller = if is_open { ApiCaller::Anyone } else { ApiCaller::Operator };
-    let answer = management::answer(&visitor.state, caller, Request::from_parts(head, body)).await;
-    answer.map(|body| ResponseBody::Whole(Full::new(body)))
+        None => Err(json::detail(StatusCode::REQUEST_TIMEOUT, "the content did not arrive in time")),
+    }
 }

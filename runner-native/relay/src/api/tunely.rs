@@ -22,7 +22,7 @@ use crate::upstream::response_body::Answer;
 use crate::visitor::Visitor;
 use caller::Requester;
 pub(super) use caller::shows_owner;
-pub(super) use logs::audit;
+pub(super) use logs::{all_changes, audit};
 
 #[derive(Serialize)]
 struct Info {
@@ -80,9 +80,7 @@ pub(super) fn info(state: &RelayState) -> Answer {
 
 /// `/api/tunnels` and below. `rest` is the rest of the path.
 pub(super) async fn answer(visitor: &Visitor, rest: &str, request: Request<RequestBody>) -> Option<Answer> {
-    let state = &visitor.state;
-    let mut parts = rest.trim_start_matches('/').split('/').filter(|_| !rest.is_empty());
-    let parts = (parts.next(), parts.next(), parts.next());
+    let parts = parts(rest);
     if let (_, _, Some(_)) = parts {
         return None;
     }
@@ -93,24 +91,52 @@ pub(super) async fn answer(visitor: &Visitor, rest: &str, request: Request<Reque
         return Some(manage::delete_by_token(visitor, domain, token, request.headers()).await);
     }
     let creates = parts.0.is_none() && request.method() == Method::POST;
-    let caller = match caller::authenticate(visitor, request.headers(), creates) {
-        Ok(caller) => caller,
-        Err(refused) => return Some(refused),
-    };
+    match caller::authenticate(visitor, request.headers(), creates) {
+        Ok(caller) => answer_to(visitor, &caller, rest, request).await,
+        Err(refused) => Some(refused),
+    }
+}
+
+/// Answers the operator, who has shown that it is.
+pub(super) async fn answer_operator(
+    visitor: &Visitor,
+    rest: &str,
+    request: Request<RequestBody>,
+) -> Option<Answer> {
+    if let (_, _, Some(_)) = parts(rest) {
+        return None;
+    }
+    answer_to(visitor, &Requester::Operator, rest, request).await
+}
+
+/// The first three parts of a path behind that of all tunnels.
+fn parts(rest: &str) -> (Option<&str>, Option<&str>, Option<&str>) {
+    let mut parts = rest.trim_start_matches('/').split('/').filter(|_| !rest.is_empty());
+    (parts.next(), parts.next(), parts.next())
+}
+
+async fn answer_to(
+    visitor: &Visitor,
+    caller: &Requester,
+    rest: &str,
+    request: Request<RequestBody>,
+) -> Option<Answer> {
+    let (state, parts) = (&visitor.state, parts(rest));
+    let creates = parts.0.is_none() && request.method() == Method::POST;
     // What is another's is not told from what is not there.
     if let (Some(domain), Requester::Owner(owner)) =
-        (parts.0.filter(|part| *part != "check-availability"), &caller)
+        (parts.0.filter(|part| *part != "check-availability"), caller)
         && !caller::owns(state, domain, owner)
     {
         return Some(not_found());
     }
     let reads = is_read(request.method());
     Some(match parts {
-        (None, ..) if reads => match &caller {
+        (None, ..) if reads => match caller {
             Requester::Operator => json::answer(&view::list(state)),
             Requester::Owner(owner) => json::answer(&view::list_of(state, owner)),
         },
-        (None, ..) if creates => manage::create(visitor, &caller, request).await,
+        (None, ..) if creates => manage::create(visitor, caller, request).await,
         (Some("check-availability"), None, _) if reads => manage::availability(state, request.uri().query()),
         (Some(domain), None, _) if reads => details(state, domain),
         (Some(domain), None, _) if request.method() == Method::PUT => {

@@ -92,14 +92,14 @@ impl AccessSettings {
     }
 }
 
-fn read_all<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(
+pub(super) fn read_all<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {
     let texts = Vec::<String>::deserialize(deserializer)?;
     texts.iter().map(|text| text.parse().map_err(D::Error::custom)).collect()
 }
 
-fn write_all<S: Serializer, T: Display>(values: &[T], serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn write_all<S: Serializer, T: Display>(values: &[T], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(values.iter().map(ToString::to_string))
 }
 

@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use hvym_tunnel_core::stellar::Address;
 use serde::{Deserialize, Serialize};
 
-use super::text;
+use super::{access, text};
 
 /// Where an operator's programs watch and manage a relay, beside the socket for commands.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize, Serialize)]
@@ -36,6 +37,27 @@ pub struct AdminSettings {
         )
     )]
     pub admin_key_file: Option<PathBuf>,
+    /// Identities that sign in to the console as the operator, by a signature of their wallet or a token that they sign.
+    #[serde(
+        rename = "operator",
+        deserialize_with = "access::read_all",
+        serialize_with = "access::write_all"
+    )]
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long = "operator",
+            value_name = "ADDRESS",
+            value_delimiter = ',',
+            env = "HVYM_TUNNEL_OPERATOR",
+            hide_env = true,
+            help = "Let this identity sign in to the console at /console/ as the operator; repeat for more",
+            long_help = "Let this identity sign in to the console at /console/ as the operator; repeat for more\n\n\
+            It signs with a wallet in the browser, or gives a token: hvym-tunnel token --audience RELAY. The key of --admin-key-file opens the \
+            console, too; without both there is none.",
+        )
+    )]
+    pub operators: Vec<Address>,
 }
 
 #[cfg(test)]
@@ -44,13 +66,19 @@ mod tests {
 
     #[test]
     fn a_file_writes_them_as_they_are_typed() {
-        let read = |text| toml::from_str::<AdminSettings>(text);
+        let read = |text: &str| toml::from_str::<AdminSettings>(text);
         let expected = AdminSettings {
             admin_listen: Some(SocketAddr::from(([127, 0, 0, 1], 9100))),
             admin_key_file: Some("key".into()),
+            operators: vec![Address::from_public_key([7; 32])],
         };
-        assert_eq!(read("admin_listen = \"9100\"\nadmin_key_file = \"key\""), Ok(expected));
+        let operator = format!("operator = [\"{}\"]", expected.operators[0]);
+        assert_eq!(
+            read(&format!("admin_listen = \"9100\"\nadmin_key_file = \"key\"\n{operator}")),
+            Ok(expected)
+        );
         assert_eq!(read(""), Ok(AdminSettings::default()));
         assert!(read("admin_listen = \"nowhere\"").is_err());
+        assert!(read("operator = [\"G\"]").is_err());
     }
 }

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::actions::{ActionError, BanSubject, KickSubject, ban, kick, unban};
 use super::routes::{Operation, decoded};
 use super::shapes::{DoneReport, EndedReport, NewBan, NewDrain, NewKick};
-use super::{ApiResponse, content, error, json, openapi, reports};
+use super::{ApiResponse, content, error, history, json, openapi, reports};
 use crate::access::BanError;
 use crate::audit::MAX_LATEST;
 use crate::relay_state::RelayState;
@@ -33,6 +33,7 @@ pub(super) async fn run(
         Operation::Metrics => content(ok, exposition::CONTENT_TYPE, state.prometheus()),
         Operation::Description => json(ok, &openapi::document()),
         Operation::Status => json(ok, &reports::status(state)),
+        Operation::History => json(ok, &history::report(state)),
         Operation::Agents => json(ok, &reports::agents(state)),
         Operation::Sessions => json(ok, &reports::sessions(state)),
         Operation::Services => json(ok, &reports::service_list(state)),

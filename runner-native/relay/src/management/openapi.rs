@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::routes::{ApiRoute, Level, Operation, ROUTES};
 use super::shapes::{
-    AgentsReport, AuditReport, BansReport, ConfigReport, DoneReport, EndedReport, ErrorReport, LimitsReport,
-    NamesReport, NewBan, NewDrain, NewKick, ServicesReport, SessionsReport, StatusReport,
+    AgentsReport, AuditReport, BansReport, ConfigReport, DoneReport, EndedReport, ErrorReport, HistoryReport,
+    LimitsReport, NamesReport, NewBan, NewDrain, NewKick, ServicesReport, SessionsReport, StatusReport,
 };
 
 /// Where the description has its schemas.
@@ -99,6 +99,7 @@ fn success(operation: Operation, answers: &mut SchemaGenerator) -> Value {
         }
         Operation::Description => json!({ "type": "object" }),
         Operation::Status => schema::<StatusReport>(answers),
+        Operation::History => schema::<HistoryReport>(answers),
         Operation::Agents => schema::<AgentsReport>(answers),
         Operation::Sessions => schema::<SessionsReport>(answers),
         Operation::Services => schema::<ServicesReport>(answers),

@@ -21,7 +21,7 @@ use crate::relay_state::RelayState;
 use crate::sessions::{AgentSession, SessionKey};
 
 /// Seconds since 1970.
-fn seconds(at: SystemTime) -> u64 {
+pub(super) fn seconds(at: SystemTime) -> u64 {
     at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 

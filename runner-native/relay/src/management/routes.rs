@@ -13,6 +13,7 @@ pub(super) enum Operation {
     Ready,
     Metrics,
     Status,
+    History,
     Agents,
     Sessions,
     Services,
@@ -45,12 +46,13 @@ pub(super) type Found<'a> = api_routes::Found<'a, Level, Operation>;
 
 /// The table.
 #[rustfmt::skip]
-pub(super) static ROUTES: [ApiRoute; 18] = [
+pub(super) static ROUTES: [ApiRoute; 19] = [
     route(Method::GET, "/healthz", Level::Anyone, Operation::Alive, "Whether the process answers"),
     route(Method::GET, "/readyz", Level::Anyone, Operation::Ready, "Whether visitors are served: by a request of the relay to itself, at most one a second"),
     route(Method::GET, "/metrics", Level::Anyone, Operation::Metrics, "Metrics in Prometheus' text format"),
     route(Method::GET, "/api/v1/openapi.json", Level::Anyone, Operation::Description, "This description"),
     route(Method::GET, "/api/v1/status", Level::Operator, Operation::Status, "The relay and its counters"),
+    route(Method::GET, "/api/v1/history", Level::Operator, Operation::History, "What happened in each interval of the last hour"),
     route(Method::GET, "/api/v1/agents", Level::Operator, Operation::Agents, "Who is logged in, and with which services"),
     route(Method::GET, "/api/v1/sessions", Level::Operator, Operation::Sessions, "The sessions of agents, and what they carried"),
     route(Method::GET, "/api/v1/services", Level::Operator, Operation::Services, "The services, and where they are reached"),

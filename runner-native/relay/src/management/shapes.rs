@@ -57,6 +57,36 @@ pub(super) struct StatusReport {
     pub(super) failed_requests: u64,
 }
 
+/// What the relay did in the last hour.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct HistoryReport {
+    /// Length of an interval.
+    pub(super) interval_seconds: u64,
+    /// The oldest first.
+    pub(super) points: Vec<HistoryPoint>,
+}
+
+/// One interval.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct HistoryPoint {
+    /// When it ended.
+    pub(super) at: u64,
+    /// Agents that were logged in at its end.
+    pub(super) agents: usize,
+    /// Open connections at its end, of visitors and agents.
+    pub(super) connections: usize,
+    /// Requests for agents in it.
+    pub(super) requests: u64,
+    /// Those that got no response of their service.
+    pub(super) failed_requests: u64,
+    /// Agents that were not let in.
+    pub(super) refused_logins: u64,
+    /// Bytes to agents.
+    pub(super) bytes_in: u64,
+    /// Bytes from agents.
+    pub(super) bytes_out: u64,
+}
+
 /// Who is logged in.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct AgentsReport {

@@ -24,6 +24,7 @@ export const API_SERVER: Group[] = [
       { key: "port", label: "Port" },
       { key: "allowed_origins", label: "Allowed origins" },
       { key: "local_read", label: "Read without the token" },
+      { key: "remote", label: "Offer this page to yourself, from anywhere" },
       { key: "metrics", label: "Enable metrics" },
       { key: "metrics_interval", label: "Metrics interval", unit: "s" },
     ],

@@ -78,11 +78,16 @@ pub(in super::super) async fn audit(visitor: &Visitor, request: &Request<Request
         Ok(Requester::Owner(_)) => return invalid_key(),
         Err(answer) => return answer,
     }
-    let limit = match number(request.uri().query(), "limit", LIMITS) {
+    all_changes(&visitor.state, request.uri().query()).await
+}
+
+/// The changes of all tunnels.
+pub(in super::super) async fn all_changes(state: &RelayState, query: Option<&str>) -> Answer {
+    let limit = match number(query, "limit", LIMITS) {
         Ok(limit) => limit,
         Err(answer) => return answer,
     };
-    let Some(registry) = &visitor.state.plugins.tunnels else {
+    let Some(registry) = &state.plugins.tunnels else {
         return json::with(StatusCode::OK, &[(); 0]);
     };
     match registry.audit_log(limit).await {

@@ -88,7 +88,7 @@ function options(element: HTMLElement, lines: Line[], format: (value: number) =>
   return {
     width: element.clientWidth,
     height: HEIGHT,
-    padding: [8, 8, 0, 0],
+    padding: [8, 16, 0, 0],
     legend: { show: false },
     cursor: { sync: { key: SYNC }, y: false, points: { size: 5 }, drag: { x: false, y: false } },
     hooks: { setCursor: [(plot) => hover(plot.cursor.idx ?? undefined)] },

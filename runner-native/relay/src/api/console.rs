@@ -1,0 +1,134 @@
+//! The operator's console at `/console/` of the relay's own domain: a page, and the APIs for operators with a session of a
+//! browser in place of the key.
+//!
+//! Every website in the operator's browser can send requests here, and names below the domain belong to other people, which
+//! browsers take for the same site. So whatever comes from another origin gets nothing.
+
+#![allow(clippy::result_large_err, reason = "a refusal is the response itself, made once and sent")]
+
+mod cookie;
+mod origin;
+mod page;
+mod sign_in;
+
+use http::header::ALLOW;
+use http::{HeaderValue, Method, Request, StatusCode, Uri};
+use serde::Serialize;
+
+use super::{is_read, json, management, tunely};
+use crate::console_sessions::{Credential, SignedIn};
+use crate::http1::request_body::RequestBody;
+use crate::management::ApiCaller;
+use crate::relay_state::RelayState;
+use crate::upstream::response_body::Answer;
+use crate::visitor::Visitor;
+
+/// Where the page is.
+const PAGE: &str = "/console/";
+/// What is cut before a path is one of the APIs for operators.
+const PREFIX: &str = "/console";
+
+/// What the page asks for first.
+#[derive(Serialize)]
+struct SessionReport<'a> {
+    signed_in: bool,
+    /// Whom: an identity, or nothing for whoever has the key.
+    identity: Option<String>,
+    /// For how many seconds yet, at most.
+    seconds: u64,
+    /// Whether a key signs in, and whether a signature does.
+    by_key: bool,
+    by_signature: bool,
+    /// The domain of the relay, and its address, for which a token is made.
+    domain: &'a str,
+    relay: String,
+    /// Whether there is a database of tunnels, for whoever is signed in.
+    has_tunnels: bool,
+}
+
+/// Whether a path is the console's.
+pub(super) fn is_below(path: &str) -> bool {
+    path == PREFIX || path.starts_with(PAGE)
+}
+
+/// Answers a request below `/console`; `None` if there is no console, or nothing there.
+pub(super) async fn answer(visitor: &Visitor, request: Request<RequestBody>) -> Option<Answer> {
+    let (state, path) = (&visitor.state, request.uri().path());
+    if !is_there(state) {
+        return None;
+    }
+    if let Some(answer) = page::answer(request.method(), path) {
+        return Some(answer);
+    }
+    let api = path.strip_prefix(PREFIX).filter(|path| path.starts_with("/api/"))?.to_owned();
+    if !origin::is_own(request.method(), request.headers(), state.settings.options.scheme()) {
+        return Some(json::detail(StatusCode::FORBIDDEN, "this came from another page than the console"));
+    }
+    let (signed_in, method) = (signed_in(state, &request), request.method().clone());
+    match (api.as_str(), &method) {
+        ("/api/session", &Method::GET) => Some(json::answer(&report(state, signed_in.as_ref()))),
+        ("/api/session", &Method::POST) => Some(sign_in::sign_in(visitor, request).await),
+        ("/api/session", &Method::DELETE) => Some(sign_in::sign_out(state, request.headers())),
+        ("/api/challenge", &Method::POST) => Some(sign_in::challenge(state)),
+        ("/api/session", _) => Some(wrong_method("GET, POST, DELETE")),
+        ("/api/challenge", _) => Some(wrong_method("POST")),
+        _ if signed_in.is_none() => Some(json::detail(StatusCode::UNAUTHORIZED, "sign in first")),
+        _ => for_operator(visitor, &api, request).await,
+    }
+}
+
+/// Answers by the APIs for operators.
+async fn for_operator(visitor: &Visitor, path: &str, request: Request<RequestBody>) -> Option<Answer> {
+    let (mut head, body) = request.into_parts();
+    let target = head.uri.path_and_query().map(|target| target.as_str());
+    head.uri = target.and_then(|target| target.strip_prefix(PREFIX))?.parse::<Uri>().ok()?;
+    let request = Request::from_parts(head, body);
+    if path.starts_with("/api/v1/") {
+        return Some(management::answer_to(visitor, ApiCaller::Operator, request).await);
+    }
+    if path == "/api/audit" && is_read(request.method()) {
+        return Some(tunely::all_changes(&visitor.state, request.uri().query()).await);
+    }
+    let rest = path.strip_prefix("/api/tunnels").filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
+    tunely::answer_operator(visitor, rest, request).await
+}
+
+/// Whether somebody could sign in.
+fn is_there(state: &RelayState) -> bool {
+    state.live.get().has_operator_key() || !state.settings.options.admin.operators.is_empty()
+}
+
+/// The session of a request, unless its key or identity is not the operator's any more.
+fn signed_in(state: &RelayState, request: &Request<RequestBody>) -> Option<SignedIn> {
+    let secret = cookie::secret(state, request.headers())?;
+    let signed_in = state.console.find(secret, state.clock.now())?;
+    let is_operator = match &signed_in.by {
+        Credential::Key(key) => state.live.get().is_operator_key(key),
+        Credential::Identity(identity) => state.settings.options.admin.operators.contains(identity),
+    };
+    is_operator.then_some(signed_in)
+}
+
+fn report<'a>(state: &'a RelayState, signed_in: Option<&SignedIn>) -> SessionReport<'a> {
+    let identity = signed_in.and_then(|signed_in| match &signed_in.by {
+        Credential::Key(_) => None,
+        Credential::Identity(identity) => Some(identity.to_string()),
+    });
+    let left = |signed_in: &SignedIn| signed_in.until.saturating_duration_since(state.clock.now());
+    SessionReport {
+        signed_in: signed_in.is_some(),
+        identity,
+        seconds: signed_in.map_or(0, |signed_in| left(signed_in).as_secs()),
+        by_key: state.live.get().has_operator_key(),
+        by_signature: !state.settings.options.admin.operators.is_empty(),
+        domain: &state.settings.options.ingress.domain,
+        relay: state.info.address.to_string(),
+        has_tunnels: signed_in.is_some() && state.plugins.tunnels.is_some(),
+    }
+}
+
+fn wrong_method(allowed: &'static str) -> Answer {
+    let mut answer = json::detail(StatusCode::METHOD_NOT_ALLOWED, "there is no such method here");
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    answer
+}
