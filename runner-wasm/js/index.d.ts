@@ -146,7 +146,7 @@ export interface TunnelOptions {
   /** Who this page is. */
   identity: Identity | Signer | Promise<Identity | Signer>;
   /**
-   * The class of WebSockets to dial with, where the runtime has none: that of the package `ws` in Node.js 20.
+   * The class of WebSockets to dial with. Left out, it is the runtime's, or the package's own in Node.js before version 22.
    */
   WebSocket?: new (url: string) => object;
   /** Where the module is, if not beside this file: a URL, a response, or the module itself. It is loaded once. */

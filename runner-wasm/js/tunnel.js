@@ -219,7 +219,7 @@ export class Tunnel extends EventTarget {
     if (this.#isClosed) throw new TunnelError("closed", "the tunnel was closed");
     const { keyPair, address, sign, delegation } = credentialOf(signer);
     const onlyCalls = role === "caller" || signer.shared !== undefined;
-    const openSocket = openWith(WebSocket);
+    const openSocket = openWith(WebSocket, () => this.#runner?.resume());
     const connection = new Connection(url.href, url.hostname, relayAddress, inbound, outbound, onlyCalls, openSocket);
     this.#runner =
       keyPair === undefined
@@ -324,10 +324,11 @@ function callingBack(sign) {
   };
 }
 
-/** How the module opens a WebSocket. */
-function openWith(WebSocket) {
+/** How the module opens a WebSocket; `onDrain` is called by one that tells when its buffer has room again. */
+function openWith(WebSocket, onDrain) {
   return (url) => {
     const socket = new WebSocket(url);
+    socket.ondrain = onDrain;
     // The `close` that follows says it; the package ws throws what nobody listens to.
     socket.onerror = () => {};
     return socket;

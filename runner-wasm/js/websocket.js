@@ -14,6 +14,8 @@ const CLOSE_TIMEOUT = 10_000;
 /** The close code of a frame without one, and of a connection that was lost (RFC 6455 section 7.4.1). */
 const [NO_STATUS, ABNORMAL] = [1005, 1006];
 const MAX_REASON_BYTES = 123;
+/** Bytes that wait to be sent, below which there is room again: a quarter of what a tunnel lets wait. */
+const LOW_WATER = 256 * 1024;
 const TOKEN = /^[!#$%&'*+.^_\x60|~0-9A-Za-z-]+$/;
 const EVENTS = ["open", "message", "error", "close"];
 
@@ -91,6 +93,9 @@ export class TunnelWebSocket extends EventTarget {
       else this.#frames.text(payload);
       await this.#flush();
       this.#bufferedAmount -= size;
+      const isDrained = this.#bufferedAmount <= LOW_WATER && this.#bufferedAmount + size > LOW_WATER;
+      // Of no standard: see `openWith` in tunnel.js.
+      if (isDrained) this.ondrain?.();
     });
   }
 

@@ -71,7 +71,7 @@ impl Frames {
 
     /// The bytes to send; empty if there are none.
     pub fn take(&mut self) -> Vec<u8> {
-        let bytes = self.0.slices().flatten().copied().collect::<Vec<u8>>();
+        let bytes = self.0.slices().collect::<Vec<_>>().concat();
         self.0.advance(bytes.len());
         bytes
     }

@@ -207,6 +207,13 @@ impl Runner {
         self.rate.borrow().delay(clock::now()).as_secs_f64() * 1000.0
     }
 
+    /// Sends what waited for the WebSocket, which has room again. Browsers do not say so.
+    pub fn resume(&self) {
+        if let Ok(driver) = self.agent.driver() {
+            driver.with(|_, _| ());
+        }
+    }
+
     /// Checks the link, or dials at once if it is down. For when the network changed or the page was suspended.
     pub fn wake(&self) {
         if let Ok(driver) = self.agent.driver() {
