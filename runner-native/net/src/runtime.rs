@@ -106,7 +106,8 @@ impl Drop for Runtime {
 #[cfg(test)]
 mod tests {
     use std::panic::AssertUnwindSafe;
-    use std::sync::mpsc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, mpsc};
     use std::time::Instant;
 
     use super::*;
@@ -123,6 +124,40 @@ mod tests {
         assert_eq!(runtime.run(async { "whole" }), "whole");
         assert!(std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(broken))).is_err());
         assert_eq!(runtime.run(async { "still whole" }), "still whole");
+    }
+
+    #[test]
+    fn no_wake_up_is_lost_when_a_thread_that_was_replaced_comes_back() {
+        const ROUNDS: usize = 5;
+        const WAKE_UPS: usize = 50;
+        // There is no timer here: only a wake-up ends the wait of the thread that leads.
+        const LIMIT: Duration = Duration::from_secs(20);
+        let runtime = Runtime::with_threads(2).expect("threads and descriptors");
+        // A thread that comes back gets a core late.
+        let is_over = Arc::new(AtomicBool::new(false));
+        for _ in 0..2 * std::thread::available_parallelism().map_or(1, usize::from) {
+            let is_over = Arc::clone(&is_over);
+            std::thread::spawn(move || while !is_over.load(Ordering::Relaxed) {});
+        }
+        for _ in 0..ROUNDS {
+            let (release, held) = mpsc::channel::<()>();
+            let (started, starts) = mpsc::channel();
+            let stuck = runtime.spawn(async move {
+                started.send(()).expect("the test waits");
+                held.recv()
+            });
+            starts.recv().expect("it starts");
+            // The other thread leads when this was done.
+            runtime.run(async {});
+            drop(release);
+            for _ in 0..WAKE_UPS {
+                let (done, ends) = mpsc::channel();
+                runtime.spawn(async move { done.send(()) }).detach();
+                ends.recv_timeout(LIMIT).expect("the leader was woken");
+            }
+            runtime.block_on(stuck).expect_err("it was released by the end");
+        }
+        is_over.store(true, Ordering::Relaxed);
     }
 
     #[test]

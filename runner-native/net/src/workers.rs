@@ -203,7 +203,13 @@ impl Workers {
             if !is_first {
                 poll(tasks.as_mut(), &mut cx);
             }
-            let current = lock(&self.generation);
+            let current = match self.generation.try_lock() {
+                Ok(current) => current,
+                Err(TryLockError::Poisoned(error)) => error.into_inner(),
+                // Another thread leads, or is about to. Waiting for it here would keep wake-ups from it that the executor has
+                // meant for this thread.
+                Err(TryLockError::WouldBlock) => return,
+            };
             if *current != generation || self.stopping.load(Ordering::SeqCst) {
                 return;
             }
