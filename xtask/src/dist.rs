@@ -182,13 +182,12 @@ fn epoch() -> Result<u64> {
 /// The wheels that `cargo xtask python --release` has left, and the npm package of `cargo xtask wasm`.
 fn packages_of_others(version: &str, packing: Packing) -> Result<Vec<(String, Vec<u8>)>> {
     let mut packages = Vec::new();
-    let wheels = target().join("python/wheels");
+    let wheels = target().join("python/release");
     if wheels.exists() {
-        for entry in fs::read_dir(wheels)? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "whl") {
-                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                packages.push((name, fs::read(&path)?));
+        for entry in stage::folder(&wheels, "")? {
+            let name = entry.path.rsplit('/').next().unwrap_or_default();
+            if name.ends_with(".whl") {
+                packages.push((name.to_owned(), entry.content));
             }
         }
     }

@@ -61,7 +61,8 @@ pub(super) fn unit(definition: &Definition) -> String {
     }
     unit.push('\n');
     if definition.reloads() {
-        unit.push_str("ExecReload=/bin/kill -HUP $MAINPID\n");
+        // By the shell, which is there where no program kill is.
+        unit.push_str("ExecReload=/bin/sh -c \"kill -HUP $MAINPID\"\n");
     }
     put(&mut unit, format_args!("WorkingDirectory=-{}\n", path(&definition.folder)));
     // 2 and 3: the command line or the settings are wrong, and stay so.
