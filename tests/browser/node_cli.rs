@@ -1,4 +1,4 @@
-//! The program of the package, as `npx hvym-tunnel` runs it.
+//! The program of the package, as `npx hvym-tunnel` runs it, and the example with Express.
 
 use std::process::Command;
 
@@ -42,6 +42,25 @@ fn a_port_gets_a_public_address_until_the_program_is_interrupted() {
     relay.program.event("agent_left");
     assert_eq!(program.code(), 0);
     assert_eq!(program.transcript(), format!("{url}\n"));
+}
+
+#[test]
+fn an_application_of_express_is_opened_by_the_example() {
+    let (relay, Some(node), Some(folder)) = (Relay::start(&[]), required_tool("node"), installed::folder())
+    else {
+        return;
+    };
+    let mut command = Command::new(node);
+    command.args(["examples/express.mjs", &relay.url()]).current_dir(folder);
+    let mut example = Program::start(command);
+    let url = example.line();
+    let mut visitor = relay.visit();
+    visitor.send(request(host_of(&url), "GET", "/", &[])).expect("the relay reads");
+    let head = visitor.head().expect("an answer");
+    let body = visitor.body(&head).expect("a whole answer");
+    assert_eq!(String::from_utf8_lossy(&body), "hello from Express, 127.0.0.1\n");
+    example.signal(Signal::INT);
+    assert_eq!(example.code(), 0);
 }
 
 #[test]
