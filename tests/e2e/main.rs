@@ -5,6 +5,7 @@ mod access;
 mod access_log;
 mod acme;
 mod activation;
+mod api_description;
 mod backup;
 mod behind_proxies;
 mod cluster;

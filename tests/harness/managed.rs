@@ -49,6 +49,11 @@ impl Managed {
         file_in(&self.home)
     }
 
+    /// A folder that is gone with the manager.
+    pub fn folder(&self) -> PathBuf {
+        self.home.path("")
+    }
+
     /// What the settings file says.
     ///
     /// # Panics

@@ -9,9 +9,9 @@ use anyhow::{Context, Result, ensure};
 use crate::target;
 
 /// The package that existing programs make and check their tokens with, the one that signs as wallets do, the one their agents ask services with, two
-/// whose visitors and services meet, a validator of JSON schemas, a file server (WebDAV) with its HTTP server, and D-Bus for the desktop that
-/// shows notifications.
-const PYTHON_PACKAGES: [&str; 9] = [
+/// whose visitors and services meet, a validator of JSON schemas, a file server (WebDAV) with its HTTP server, D-Bus for the desktop that
+/// shows notifications, and what asks an API everything that its description allows, and more.
+const PYTHON_PACKAGES: [&str; 10] = [
     "hvym-stellar==0.23.0",
     "jsonschema==4.25.1",
     "stellar-sdk==16.1.1",
@@ -21,6 +21,7 @@ const PYTHON_PACKAGES: [&str; 9] = [
     "wsgidav==4.4.0",
     "cheroot==11.1.2",
     "jeepney==0.9.0",
+    "schemathesis==4.32.5",
 ];
 /// Versions of tunely, as PyPI has them: the last, and the last that speaks the protocol before.
 const TUNELY_PYTHON: [&str; 2] = ["0.12.0", "0.2.1"];

@@ -285,7 +285,9 @@ impl From<ApiError> for ExitError {
                 "name a certificate with --api-tls-cert and --api-tls-key, or tls_cert and tls_key of [api]"
             }
             ApiError::Listen { .. } => "choose another --api-port or --api-socket",
-            ApiError::Token { .. } => "it must be a file that you alone can read (chmod 600), or none yet",
+            ApiError::Token { .. } => {
+                "it must be a file that you alone can read (chmod 600), or none yet; --api-token-file names another"
+            }
             _ => return ExitError::new(Exit::Config, error.to_string()),
         };
         ExitError::new(Exit::Config, error.to_string()).with_hint(hint)
