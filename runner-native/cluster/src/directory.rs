@@ -243,7 +243,15 @@ impl ClusterDirectory {
 
     /// The store did not do what the request asked for, for this reason.
     pub fn handle_failure(&mut self, error: impl ToString, now: Instant) {
-        self.pending = None;
+        let pending = self.pending.take();
+        if let Some(until) = self.lease_until()
+            && now >= until
+            && pending.is_some_and(|pending| pending.at < until)
+        {
+            // The process stood still, which may be all that is wrong: a request of its own time decides.
+            self.next_sync = now;
+            return;
+        }
         self.next_sync = now + RETRY_AFTER;
         if self.store != StoreState::Lost {
             self.store = StoreState::Lost;

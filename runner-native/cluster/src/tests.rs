@@ -244,6 +244,25 @@ fn a_relay_that_stood_still_serves_nothing_until_it_knows_what_was_taken_meanwhi
 }
 
 #[test]
+fn a_request_that_failed_because_the_relay_stood_still_does_not_have_it_serve_again() {
+    let (mut store, mut a, mut b, _, mut now) = three();
+    a.serve(&[("web", "1")]);
+    run(&mut [&mut a, &mut b], &mut store, &mut now, SECOND);
+    now = now + SYNC_INTERVAL;
+    assert!(a.directory.poll_request(now).is_some());
+    b.serve(&[("web", "2")]);
+    run(&mut [&mut b], &mut store, &mut now, 5 * SECOND);
+    a.directory.handle_failure("interrupted", now);
+    assert!(a.directory.is_fenced(now));
+    // The next one is of its own time: without an answer the relay goes on with what it has.
+    assert!(a.directory.poll_request(now).is_some());
+    a.directory.handle_failure("refused", now);
+    assert!(!a.directory.is_fenced(now));
+    run(&mut [&mut a, &mut b], &mut store, &mut now, 2 * SECOND);
+    assert_eq!((a.told("web"), a.store.as_slice()), (Some("b"), &[false, true][..]));
+}
+
+#[test]
 fn what_was_about_to_be_claimed_before_a_pause_takes_nothing_away_after_it() {
     let (mut store, mut a, mut b, _, mut now) = three();
     run(&mut [&mut a, &mut b], &mut store, &mut now, SECOND);
