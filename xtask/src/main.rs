@@ -1,6 +1,7 @@
 //! The developer's commands: `cargo xtask <command>`.
 
 mod bench;
+mod book;
 mod browsers;
 mod cargo;
 mod dist;
@@ -40,6 +41,7 @@ cargo xtask <command>
   python      the Python package: its wheel as a debug build, and its tests; --release: the wheels that people get, and their sizes
   dist        [--target TRIPLE].. [--base-url URL] [--out FOLDER]: archives, Debian packages, lists of components and their
               hashes, in target/dist; with a URL also what installs from there. --check: packs a debug build, and installs it
+  llms        llms.txt, from the chapters of the book in docs/book
   wasm        the browser package, made at target/package; with --embed also what a relay serves of it, in runner-native/relay
   demo        the browser package in a page, served by the program; what follows is passed on to it";
 
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         "fuzz" => fuzz::run(rest),
         "python" => python::run(rest),
         "dist" => dist::run(rest),
+        "llms" if rest.is_empty() => book::run(),
         "wasm" => wasm(rest),
         "demo" => demo(rest),
         _ => {

@@ -10,8 +10,8 @@ use crate::target;
 
 /// The package that existing programs make and check their tokens with, the one that signs as wallets do, the one their agents ask services with, two
 /// whose visitors and services meet, a validator of JSON schemas, a file server (WebDAV) with its HTTP server, D-Bus for the desktop that
-/// shows notifications, and what asks an API everything that its description allows, and more.
-const PYTHON_PACKAGES: [&str; 10] = [
+/// shows notifications, what asks an API everything that its description allows, and more, and the clients of assistants.
+const PYTHON_PACKAGES: [&str; 11] = [
     "hvym-stellar==0.23.0",
     "jsonschema==4.25.1",
     "stellar-sdk==16.1.1",
@@ -22,6 +22,7 @@ const PYTHON_PACKAGES: [&str; 10] = [
     "cheroot==11.1.2",
     "jeepney==0.9.0",
     "schemathesis==4.32.5",
+    "mcp==2.3.0",
 ];
 /// Versions of tunely, as PyPI has them: the last, and the last that speaks the protocol before.
 const TUNELY_PYTHON: [&str; 2] = ["0.12.0", "0.2.1"];

@@ -4,6 +4,12 @@
 //! The protocol, the login and the reconnection are the core's; here are sockets and local services. Nothing here prints,
 //! reads a command line, handles a process signal or ends the process.
 //!
+//! - [`Agent::builder`] starts an agent; its [`AgentHandle`] changes services while it runs, tells events, and ends it.
+//! - [`ServiceSpec`] is one service: its local [`Target`], who may reach it, and what is changed in its requests.
+//! - [`Forward::builder`] takes connections at a local port and leads them to the service of another identity.
+//! - [`AgentEvent`] is what happens. A reader that falls behind loses the newest events, and their number is counted; an
+//!   [`Observer`](hvym_tunnel_net::observer::Observer) sees every one, on the thread where it happens.
+//!
 //! ```
 //! use std::time::Duration;
 //!
@@ -22,6 +28,18 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Examples
+//!
+//! `examples/minimal.rs` is an agent that prints its URL and its requests, `examples/axum_embedded.rs` an axum server that has a relay and
+//! an agent in its own process.
+//!
+//! # What is stable
+//!
+//! Until version 1.0 a release that raises the second number may change anything here, one that raises the third only adds. Enums and
+//! structs that may grow are `#[non_exhaustive]`: match with a wildcard, and construct by `new`. Texts of errors may change at any time;
+//! match on variants. Types of `hvym_tunnel_net` and `hvym_tunnel_core` in signatures are a part of this interface, and all crates of
+//! the workspace are to be of one version. Crates of others are not in it, but for `bytes` and `http`.
 
 mod builder;
 mod compat;

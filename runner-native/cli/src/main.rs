@@ -26,6 +26,7 @@ mod keys;
 mod logs;
 mod manager;
 mod manager_client;
+mod mcp;
 mod memory;
 mod passphrase;
 #[cfg(unix)]
@@ -56,6 +57,7 @@ use crate::exit::{Exit, ExitError};
 use crate::report::{Report, Reporter};
 use crate::signals::StopSignals;
 use crate::trace_file::TraceFile;
+use args::mcp::McpArgs;
 use args::registry::{RegistryArgs, RelayCommand};
 use args::{Cli, Command};
 use hvym_tunnel_net::external_signer::ExternalSigner;
@@ -152,10 +154,7 @@ fn run(command: Command, reporter: &Reporter) -> Result<(), ExitError> {
             let signer = signer(&source, options.link.relay.as_ref(), reporter)?;
             runtime()?.run(manager::run(signer, options, db, reporter.clone(), signals()?))
         }
-        Command::Doctor(arguments) => {
-            let options = arguments.options()?;
-            runtime()?.run(doctor::run(options))
-        }
+        Command::Mcp(arguments) => serve_assistant(*arguments, reporter),
         command => ask(command),
     }
 }
@@ -172,9 +171,17 @@ fn look_after(command: RelayCommand, registry: RegistryArgs, identity: &Path) ->
     }
 }
 
-/// Asks a manager that runs, or needs no network at all.
+/// Serves the client on standard input and output.
+fn serve_assistant(arguments: McpArgs, reporter: &Reporter) -> Result<(), ExitError> {
+    let (source, options) = arguments.options()?;
+    let signer = signer(&source, options.link.relay.as_ref(), reporter)?;
+    runtime()?.run(mcp::run(signer, options, signals()?))
+}
+
+/// Asks something that runs, or needs no network at all.
 fn ask(command: Command) -> Result<(), ExitError> {
     match command {
+        Command::Doctor(arguments) => runtime()?.run(doctor::run(arguments.options()?)),
         Command::Status(arguments) => runtime()?.run(manager_client::status(arguments)),
         Command::Start(arguments) => runtime()?.run(manager_client::control("start", arguments)),
         Command::Stop(arguments) => runtime()?.run(manager_client::control("stop", arguments)),

@@ -5,6 +5,7 @@
 
 mod capture;
 mod curl;
+mod digest;
 mod har;
 mod redact;
 mod replay;

@@ -13,9 +13,12 @@ use crate::config::RelayOptions;
 use crate::error::RelayError;
 use crate::event::RelayEvents;
 use crate::handover::ListenerRole;
+use crate::listener;
 use crate::live_options::beyond_reload;
 use crate::relay_state::RelayState;
-use crate::tls::Tls;
+use crate::tls::{ListenerKind, Tls};
+use hvym_tunnel_net::runtime::{RuntimeHandle, spawn};
+use hvym_tunnel_net::tcp::Tcp;
 
 /// A snapshot of a relay's counters.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
@@ -45,6 +48,8 @@ pub struct RelayHandle {
     events: RelayEvents,
     /// Closed when the relay has ended.
     ended: Receiver<Infallible>,
+    /// Where it runs.
+    runtime: RuntimeHandle,
 }
 
 impl RelayHandle {
@@ -55,7 +60,7 @@ impl RelayHandle {
         events: RelayEvents,
         ended: Receiver<Infallible>,
     ) -> Self {
-        Self { state, local, admin, tls, events, ended }
+        Self { state, local, admin, tls, events, ended, runtime: RuntimeHandle::current() }
     }
 
     /// The relay's address, which agents can pin.
@@ -123,6 +128,20 @@ impl RelayHandle {
         self.tls.is_some()
             || self.state.live.get().compat_agents.has_file()
             || self.state.settings.options.access.allowed_file.is_some()
+    }
+
+    /// Serves a connection that another listener has accepted, as if it had come to the relay's own: so that one port serves a
+    /// program's own pages and the relay. What came of it may have been peeked at, but not read. Does not wait.
+    ///
+    /// # Errors
+    /// The other side is gone, or the process has no descriptor left.
+    pub fn serve_connection(&self, stream: std::net::TcpStream) -> io::Result<()> {
+        let _inside = self.runtime.enter();
+        let (tcp, state) = (Tcp::new(stream)?, Arc::clone(&self.state));
+        let (peer, kind) =
+            (tcp.peer_addr()?, self.tls.clone().map_or(ListenerKind::Plain, ListenerKind::Tls));
+        spawn(async move { listener::take(&state, tcp, peer, &kind).await }).detach();
+        Ok(())
     }
 
     /// Starts draining: the relay accepts nothing new, tells its agents to connect elsewhere, and ends when every

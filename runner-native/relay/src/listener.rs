@@ -58,7 +58,8 @@ async fn accept_until(
     }
 }
 
-async fn take(state: &Arc<RelayState>, tcp: Tcp, peer: SocketAddr, kind: &ListenerKind) {
+/// Serves a connection in a task of its own, within the limits.
+pub(crate) async fn take(state: &Arc<RelayState>, tcp: Tcp, peer: SocketAddr, kind: &ListenerKind) {
     let Some(pass) = state.lifecycle.connections.enter() else { return };
     if state.network_bans.contains(peer.ip(), || state.clock.wall().unix) {
         tracing::debug!(%peer, "a connection from a banned network");

@@ -32,6 +32,7 @@ pub(crate) mod logs;
 mod logs_command;
 mod man;
 mod manager;
+pub(crate) mod mcp;
 mod names;
 mod operator;
 mod own_relay;
@@ -107,6 +108,7 @@ pub(crate) enum Command {
     Token(token::TokenArgs),
     Relays(relays::RelaysArgs),
     Manager(Box<manager::ManagerArgs>),
+    Mcp(Box<mcp::McpArgs>),
     Status(client::StatusArgs),
     /// Start a link of a manager that runs, or all of them
     Start(client::LinkArgs),
