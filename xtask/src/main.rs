@@ -38,7 +38,7 @@ cargo xtask <command>
   fuzz        [TARGET..] [--seconds N] [--keep]: every target for a minute, or those named; with --keep, inputs that reach
               something new are added to fuzz/corpus. TARGET --input FILE: replays FILE. --coverage: which functions
               the corpus reaches
-  python      the Python package: its wheel as a debug build, and its tests; --release: the wheels that people get, and their sizes
+  python      the Python package: its wheel as a debug build, and its tests; --release: the wheel that people get, and its size
   dist        [--target TRIPLE].. [--base-url URL] [--out FOLDER]: archives, Debian packages, lists of components and their
               hashes, in target/dist; with a URL also what installs from there. --check: packs a debug build, and installs it
   llms        llms.txt, from the chapters of the book in docs/book

@@ -29,11 +29,10 @@ const PACKAGES: [&str; 15] = [
     "websockets==17.4",
     "flask==3.1.3",
 ];
-/// What builds the wheels that people get: zig links against the C libraries of old systems.
+/// What builds the wheel that people get: zig links against the C libraries of old systems.
 const RELEASE_PACKAGES: [&str; 2] = ["maturin==1.16.0", "ziglang==0.17.0"];
-/// Where they run, and what they need there: glibc from 2.17 on, or musl from 1.2 on.
-const PLATFORMS: [(&str, &str); 2] =
-    [("x86_64-unknown-linux-gnu", "manylinux2014"), ("x86_64-unknown-linux-musl", "musllinux_1_2")];
+/// Where the wheel runs: with glibc from 2.17 on.
+const PLATFORM: (&str, &str) = ("x86_64-unknown-linux-gnu", "manylinux2014");
 /// The version of the type checker of editors, beside mypy.
 const PYRIGHT: &str = "1.1.414";
 /// An interpreter without a global lock, for which no stable interface is there: each of its versions needs a wheel of its own.
@@ -47,7 +46,7 @@ build_flags=Py_GIL_DISABLED
 /// The wheel's goal in bytes: what people wait for when they install it.
 const MAX_WHEEL: u64 = 6 * 1024 * 1024;
 
-/// `cargo xtask python [--release]`: with `--release` the wheels that people get, in `target/python/release`, and whether they are
+/// `cargo xtask python [--release]`: with `--release` the wheel that people get, in `target/python/release`, and whether it is
 /// small enough.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -77,16 +76,12 @@ pub(crate) fn test(others: &[(&str, PathBuf)]) -> Result<()> {
 
 fn release() -> Result<()> {
     let python = peers::venv(&peers::absolute(&target().join("python/release-venv")), &RELEASE_PACKAGES)?;
-    let folder = target().join("python/release");
-    for (platform, libraries) in PLATFORMS {
-        // A toolchain without rustup must bring the target itself; the build says so if it does not.
-        let _ = Command::new("rustup").args(["target", "add", platform]).status();
-        let arguments = ["--profile", "wheel", "--zig", "--target", platform, "--compatibility", libraries];
-        let wheel = build(&python, &folder.join(platform), &arguments)?;
-        let bytes = fs::metadata(&wheel)?.len();
-        println!("{}: {bytes} bytes", wheel.display());
-        ensure!(bytes <= MAX_WHEEL, "the wheel has more than {MAX_WHEEL} bytes");
-    }
+    let (platform, libraries) = PLATFORM;
+    let arguments = ["--profile", "wheel", "--zig", "--target", platform, "--compatibility", libraries];
+    let wheel = build(&python, &target().join("python/release"), &arguments)?;
+    let bytes = fs::metadata(&wheel)?.len();
+    println!("{}: {bytes} bytes", wheel.display());
+    ensure!(bytes <= MAX_WHEEL, "the wheel has more than {MAX_WHEEL} bytes");
     Ok(())
 }
 
