@@ -22,9 +22,9 @@ fn spec(name: &str) -> ServiceSpec {
 fn refused(runtime: &Runtime, agent: &AgentHandle) -> (String, String) {
     let events = agent.events();
     loop {
-        match runtime.block_on(within(PATIENCE, events.next())).expect("an event").expect("the agent runs") {
-            AgentEvent::ServiceRefused { service, message, .. } => return (service, message),
-            _ => {}
+        let event = runtime.block_on(within(PATIENCE, events.next())).expect("an event");
+        if let AgentEvent::ServiceRefused { service, message, .. } = event.expect("the agent runs") {
+            return (service, message);
         }
     }
 }

@@ -102,7 +102,7 @@ pub(crate) enum Command {
     Admin(admin::AdminArgs),
     Tunnel(tunnel::TunnelArgs),
     Health(health::HealthArgs),
-    Demo(demo::DemoArgs),
+    Demo(Box<demo::DemoArgs>),
     Identity(identity::IdentityArgs),
     Share(share::ShareArgs),
     Token(token::TokenArgs),
