@@ -37,7 +37,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(2);
 /// How long a relay that wants no link is left alone: its operator has not named this one yet, perhaps.
 const REFUSED_DELAY: Duration = Duration::from_secs(5);
 
-type Dial = Task<Result<Socket, DialError>>;
+type Dial = Task<Result<Box<Socket>, DialError>>;
 
 /// What the others dial, with a port in it.
 pub(super) fn url(own: &RelayUrl) -> String {
@@ -99,7 +99,7 @@ async fn link(state: &Arc<RelayState>, peer: &RelayRecord, trust: &Trust) {
             Woke::Dialled(attempt, Ok(socket)) => {
                 dialling = None;
                 if agent.with(|agent, now| agent.handle_open(attempt, clock.wall(), now)) {
-                    link.attach(attempt, socket);
+                    link.attach(attempt, *socket);
                 }
             }
             Woke::Dialled(attempt, Err(error)) => {
@@ -110,7 +110,10 @@ async fn link(state: &Arc<RelayState>, peer: &RelayRecord, trust: &Trust) {
             Woke::Link(DriverEvent::Event(AgentEvent::Dial(target))) => {
                 let (attempt, options) = (target.attempt, options.clone());
                 // In a task of its own, so that a slow handshake holds up no stream.
-                dialling = Some((attempt, spawn(async move { socket::dial(&target, &options).await })));
+                dialling = Some((
+                    attempt,
+                    spawn(async move { socket::dial(&target, &options).await.map(Box::new) }),
+                ));
             }
             Woke::Link(DriverEvent::Event(event)) => {
                 if handle_event(state, peer, &agent, event) == LinkState::Refused {
@@ -123,7 +126,7 @@ async fn link(state: &Arc<RelayState>, peer: &RelayRecord, trust: &Trust) {
 
 /// Why the loop woke.
 enum Woke {
-    Dialled(AttemptId, Result<Socket, DialError>),
+    Dialled(AttemptId, Result<Box<Socket>, DialError>),
     Link(DriverEvent<AgentEvent>),
 }
 

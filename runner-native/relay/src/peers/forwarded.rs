@@ -5,7 +5,6 @@
 use std::io;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::future::{Either, select, try_join};
 use hvym_tunnel_cluster::ServiceKey;
 use hvym_tunnel_core::dialect::{OpenResult, Proto, StreamHeader};
@@ -58,7 +57,7 @@ async fn refuse(mut stream: TunnelStream, header: &StreamHeader) -> io::Result<(
         (Some(_), _) => OpenResult::not_reachable().encode(),
         (None, Proto::Http) => {
             let owner = header.service.split('/').next().unwrap_or_default();
-            Bytes::from(Page::no_agent(owner).response(Format::Html, "GET"))
+            Page::no_agent(owner).response(Format::Html, "GET")
         }
         // A reset is all that these have for it.
         (None, Proto::H2 | Proto::Tcp) => return Ok(()),

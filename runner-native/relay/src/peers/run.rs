@@ -155,7 +155,9 @@ impl ClusterTask<'_> {
     async fn wait(&self) {
         let changed = pin!(self.cluster.changed());
         match self.directory.poll_timeout() {
-            Some(at) => drop(select(changed, pin!(Timer::at(at))).await),
+            Some(at) => {
+                let _woke = select(changed, pin!(Timer::at(at))).await;
+            }
             None => changed.await,
         }
     }
