@@ -37,7 +37,7 @@ mod tests {
     fn what_changes_something_comes_from_the_page_itself() {
         let own = (ORIGIN, "https://tunnel.example");
         for method in [Method::POST, Method::PUT, Method::DELETE] {
-            assert!(is_own_of(&method, &[own.clone()]));
+            assert!(is_own_of(&method, std::slice::from_ref(&own)));
             assert!(is_own_of(&method, &[own.clone(), (SEC_FETCH_SITE, "same-origin")]));
             for site in ["same-site", "cross-site", "none", ""] {
                 assert!(!is_own_of(&method, &[own.clone(), (SEC_FETCH_SITE, site)]), "{site}");
