@@ -98,7 +98,8 @@ pub(crate) async fn run(relay: String, port: u16, seed: [u8; 32], up: impl Fn(St
                     let signature = Signature(key.sign(input.as_bytes()).to_bytes());
                     shared.with(|machine, _, now| machine.handle_signature(&input, Some(signature), now));
                 }
-                AgentEvent::Up(endpoint) => up(endpoint.url),
+                // From now on visitors can come.
+                AgentEvent::Bound { url: Some(url), .. } => up(url),
                 AgentEvent::Stream(StreamEvent::Opened { id, .. }) => {
                     tokio::spawn(serve(Arc::clone(&shared), id, port));
                 }

@@ -154,7 +154,7 @@ fn a_key_of_the_browser_opens_an_application_once_its_owner_lets_it_in() {
 pub(crate) fn install_freighter(tab: &Tab, owner: &Key) {
     let secret = owner.secret();
     tab.block(&format!(
-        "const {{ Identity }} = await import('/.hvym-tunnel/identity.js');
+        "const {{ Identity }} = await import('/.hvym-tunnel/identity.js'); await import('/.hvym-tunnel/page.js');
          const key = await Identity.fromSecret('{secret}');
          window.signed = [];
          addEventListener('message', async ({{ data }}) => {{
@@ -188,7 +188,7 @@ fn a_friend_opens_an_application_with_a_wallet_and_the_key_is_good_for_nothing_e
     // What a hostile application could do with the key that lies beside it, in a page that allows it everything.
     tab.go(&format!("http://{}/mirror", private.host("app")));
     let stolen = tab.block(&format!(
-        "const {{ identityNamed }} = await import('/.hvym-tunnel/identity.js');
+        "const {{ identityNamed }} = await import('/.hvym-tunnel/identity.js'); await import('/.hvym-tunnel/page.js');
          const {{ Tunnel }} = await import('/.hvym-tunnel/tunnel.js');
          const [name] = await new Promise((resolve) => {{
              indexedDB.open('hvym-tunnel').onsuccess = ({{ target }}) => {{

@@ -96,7 +96,7 @@ fn a_hostile_service_neither_takes_out_nor_loses_the_key_that_opened_it() {
              }};
          }});
          const {{ privateKey }} = records[0];
-         const {{ identityNamed }} = await import('/.hvym-tunnel/identity.js');
+         const {{ identityNamed }} = await import('/.hvym-tunnel/identity.js'); await import('/.hvym-tunnel/page.js');
          const {{ Tunnel }} = await import('/.hvym-tunnel/tunnel.js');
          const identity = await identityNamed('link {0}/app');
          const tunnel = await Tunnel.connect({{ relay: 'ws://{1}', identity }});

@@ -236,8 +236,15 @@ fn a_relay_that_stood_still_serves_nothing_until_it_knows_what_was_taken_meanwhi
     run(&mut [&mut b], &mut store, &mut now, 5 * SECOND);
     assert_eq!(store.holder("web"), Some("b"));
     assert!(a.directory.is_fenced(now));
-    a.exchange(&mut store, now);
-    assert!(!a.directory.is_fenced(now));
+    // It asks at once, and serves nothing before it was told what is still its own.
+    for exchanges in 0.. {
+        a.exchange(&mut store, now);
+        if !a.directory.is_fenced(now) {
+            break;
+        }
+        assert!(exchanges < 5, "it asks on and on");
+    }
+    assert_eq!((a.told("web"), store.holder("api")), (Some("b"), Some("a")));
     run(&mut [&mut a, &mut b], &mut store, &mut now, SECOND);
     assert_eq!((a.told("web"), store.holder("web"), store.holder("api")), (Some("b"), Some("b"), Some("a")));
     assert_eq!((b.told("web"), b.told("api")), (None, Some("a")));

@@ -123,6 +123,7 @@ fn the_example_of_the_documentation_is_understood() {
     write_private(&home, "app.token", TOKEN);
     write_private(&home, "admin.key", "an-admin-key-of-many-letters");
     write_private(&home, "jwt.key", "a-secret-that-signs-tokens-of-owners");
+    write_private(&home, "hook.key", "a-secret-that-signs-notices");
     fs::write(home.path("jwks.json"), include_bytes!("../../golden/guests/jwks.json"))
         .expect("a folder takes a file");
     let path = write_config(&home, example);

@@ -30,7 +30,7 @@ pub(crate) struct RestoreArgs {
     file: PathBuf,
 }
 
-/// Put the identity and the state of a relay into one new file, readable by you alone
+/// Save identity and state in a new file of yours alone
 ///
 /// The relay may run meanwhile. The state is bans, names, certificates and the SQLite database of tunnels; a database elsewhere is not
 /// in it, nor is what is in files of your own, as relay.toml. Whoever has the file can be the relay.
@@ -46,7 +46,7 @@ pub(crate) struct RelayBackupArgs {
     state: RelayStateArgs,
 }
 
-/// Put the files of a relay's backup where they belong, if nothing is there
+/// Put back what a backup holds, where nothing is
 #[derive(Args, Debug)]
 pub(crate) struct RelayRestoreArgs {
     /// A file of hvym-tunnel relay backup
