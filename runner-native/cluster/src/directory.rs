@@ -87,6 +87,8 @@ enum StoreState {
     Unknown,
     /// It did; the lease of this relay ends then.
     Available { until: Instant },
+    /// It did, but the lease was over when it was asked then: nothing is served before this relay knows what is still its own.
+    Reclaiming { since: Instant },
     /// It did not.
     Lost,
 }
@@ -119,8 +121,6 @@ pub struct ClusterDirectory {
     relays: BTreeMap<NodeId, RelayRecord>,
     seen: u64,
     reload: Reload,
-    /// Its lease was over when the store answered: nothing is served before it knows what is still its own.
-    is_reclaiming: bool,
     store: StoreState,
     pending: Option<PendingSync>,
     next_sync: Instant,
@@ -139,7 +139,6 @@ impl ClusterDirectory {
             relays: BTreeMap::new(),
             seen: 0,
             reload: Reload::Once,
-            is_reclaiming: false,
             store: StoreState::Unknown,
             pending: None,
             next_sync: now,
@@ -235,6 +234,7 @@ impl ClusterDirectory {
     pub fn lease_until(&self) -> Option<Instant> {
         match self.store {
             StoreState::Available { until } => Some(until),
+            StoreState::Reclaiming { since } => Some(since),
             StoreState::Unknown | StoreState::Lost => None,
         }
     }
@@ -274,7 +274,6 @@ impl ClusterDirectory {
         self.next_sync = now + SYNC_INTERVAL;
         if reply.is_new {
             self.handle_lapse();
-            self.is_reclaiming |= matches!(before, StoreState::Available { until } if asked.at >= until);
         }
         self.reload = match self.reload {
             _ if before == StoreState::Lost || (reply.is_new && before != StoreState::Unknown) => {
@@ -301,14 +300,17 @@ impl ClusterDirectory {
         self.seen = self.seen.max(reply.epoch);
         // Who has what was refused was told before, and passed over for the sake of the claim.
         let is_unknown = |key: &ServiceKey| self.is_lost(key) && !self.remote.contains_key(key);
-        let is_reclaiming =
-            self.is_reclaiming && (self.wanted().next().is_some() || self.own.keys().any(is_unknown));
+        let was_over = match before {
+            StoreState::Available { until } => reply.is_new && asked.at >= until,
+            StoreState::Reclaiming { .. } => true,
+            StoreState::Unknown | StoreState::Lost => false,
+        };
+        let is_reclaiming = was_over && (self.wanted().next().is_some() || self.own.keys().any(is_unknown));
         if asked.claims.iter().any(|(key, _)| is_unknown(key)) {
             self.reload_once();
         }
-        self.is_reclaiming = is_reclaiming;
-        if self.is_reclaiming {
-            self.store = StoreState::Available { until: asked.at };
+        if is_reclaiming {
+            self.store = StoreState::Reclaiming { since: asked.at };
             self.next_sync = now;
         }
     }
