@@ -51,6 +51,10 @@ impl Remotes {
         let id = RemoteId { node: node.clone(), owner: key.owner.clone(), instance: record.instance.clone() };
         // The same relay may have it from another program now.
         self.withdraw_except(sessions, key, node, Some(&id));
+        let takes_over = matches!(record.on_conflict, OnConflict::Takeover | OnConflict::Reject);
+        if takes_over && !self.links.contains_key(node) {
+            release(sessions, key);
+        }
         self.agents.entry(id.clone()).or_default().services.insert(key.service.clone(), record);
         self.bind(sessions, &id);
     }
@@ -118,6 +122,14 @@ impl Remotes {
                 live.wake();
             }
         }
+    }
+}
+
+/// Agents of this relay serve it no longer, though nobody can be led yet to the relay that has it.
+fn release(sessions: &SessionTable, key: &ServiceKey) {
+    for live in sessions.release(&key.owner, &key.service) {
+        live.session.with(|session, now| session.replace_service(&key.service, None, now));
+        live.pool.clear(&key.service);
     }
 }
 

@@ -32,6 +32,20 @@ impl SessionTable {
         own
     }
 
+    /// Has no session of this relay serve it any more. Returns those that did.
+    pub(crate) fn release(&self, owner: &Owner, service: &str) -> Vec<AgentSession> {
+        let here = |is_visitor| self.served_here(owner, service, is_visitor);
+        let Some(target) = here(true).or_else(|| here(false)) else { return Vec::new() };
+        let is_serving = |live: &AgentSession| target.sessions.iter().any(|serving| serving.is(live));
+        let serving = self.entries().into_iter().filter(|(_, live)| is_serving(live));
+        serving
+            .map(|(session, live)| {
+                self.unbind(session, service);
+                live
+            })
+            .collect()
+    }
+
     /// Who serves a service at this relay, to visitors or to identities; `None` if nobody does.
     pub(crate) fn served_here(
         &self,
