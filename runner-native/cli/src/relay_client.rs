@@ -14,7 +14,7 @@ use hvym_tunnel_net::error_text::words;
 use hvym_tunnel_net::host_connect;
 use hvym_tunnel_net::hyper::exchange;
 use hvym_tunnel_net::secret::Secret;
-use hvym_tunnel_net::target::{authority, host_and_port};
+use hvym_tunnel_net::target::{authority, host_and_port, is_loopback_host};
 use hvym_tunnel_net::timeout::within;
 use hvym_tunnel_net::tls::{self, Trust};
 
@@ -82,8 +82,7 @@ impl RelayPlace {
         let place = rest.split('/').next().unwrap_or_default();
         let usual = if is_tls { 443 } else { 80 };
         let (host, port) = host_and_port(place, Some(usual)).map_err(|error| wrong(error.to_string()))?;
-        let is_here = host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
-        if key.is_some() && !is_tls && !is_here {
+        if key.is_some() && !is_tls && !is_loopback_host(&host) {
             return Err(wrong("the key would be readable on the way: use https://".to_owned()));
         }
         let authorization = key.map(|key| bearer(&key)).transpose().map_err(wrong)?;

@@ -7,13 +7,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use hvym_tunnel_core::stellar::Address;
-use hvym_tunnel_core::stellar::delegation::SEP53_PREFIX;
+use hvym_tunnel_core::stellar::delegation::SignatureForm;
+use hvym_tunnel_core::stellar::{Address, Signature};
 use hvym_tunnel_core::time::UnixTime;
 use hvym_tunnel_net::clock::seed;
 use ring::digest::{SHA256, digest};
 use ring::hmac;
-use ring::signature::{ED25519, UnparsedPublicKey};
 use thiserror::Error;
 
 /// How long a person may take to look at the text and to sign it.
@@ -87,9 +86,10 @@ impl Challenges {
         if !(time..end).contains(&now.as_secs()) {
             return Err(ChallengeError::Old);
         }
-        let hash = digest(&SHA256, [SEP53_PREFIX.as_bytes(), text.as_bytes()].concat().as_slice());
-        let key = UnparsedPublicKey::new(&ED25519, by.public_key());
-        key.verify(hash.as_ref(), signature).map_err(|_| ChallengeError::Forged)?;
+        let signature = signature.try_into().map(Signature).map_err(|_| ChallengeError::Forged)?;
+        if !SignatureForm::Sep53.is_signed(by, text, &signature) {
+            return Err(ChallengeError::Forged);
+        }
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         used.retain(|_, end| *end > now.as_secs());
         match used.insert(nonce.to_owned(), end) {

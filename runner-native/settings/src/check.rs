@@ -1,8 +1,7 @@
 //! Settings that are well formed and make no sense together.
 
-use std::net::IpAddr;
-
 use hvym_tunnel_agent::settings::{CompatSettings, SettingsError};
+use hvym_tunnel_net::target::is_loopback_host;
 
 use crate::hook::HookEntry;
 use crate::link::{LinkEntry, LinkSystem};
@@ -175,9 +174,7 @@ fn contradiction_of_hook(hook: &HookEntry) -> Option<(&'static str, &'static str
         return Some(("json", "a hook posts a form or a json object, not both"));
     }
     let host = hook.url.as_deref().and_then(|url| url.strip_prefix("https+insecure://")).map(host_of);
-    let is_here =
-        |host: &str| host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    if host.is_some_and(|host| !is_here(host)) {
+    if host.is_some_and(|host| !is_loopback_host(host)) {
         return Some(("url", "https+insecure:// takes any certificate, and is for this machine alone"));
     }
     None

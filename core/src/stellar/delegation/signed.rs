@@ -34,6 +34,17 @@ impl SignatureForm {
         }
     }
 
+    /// Whether `signer` signed `text` in this form.
+    pub fn is_signed(self, signer: Address, text: &str, signature: &Signature) -> bool {
+        match self {
+            SignatureForm::Raw => signature.is_by(signer, text.as_bytes()),
+            SignatureForm::Sep53 => {
+                let hash = Sha256::new().chain_update(SEP53_PREFIX).chain_update(text).finalize();
+                signature.is_by(signer, &hash)
+            }
+        }
+    }
+
     fn named(name: &str) -> Option<Self> {
         [Self::Raw, Self::Sep53].into_iter().find(|form| form.name() == name)
     }
@@ -58,14 +69,11 @@ impl SignedDelegation {
     pub fn verify(self) -> Result<VerifiedDelegation, DelegationError> {
         self.delegation.check()?;
         let (owner, text) = (self.delegation.owner, self.delegation.to_string());
-        let is_signed = match self.form {
-            SignatureForm::Raw => self.signature.is_by(owner, text.as_bytes()),
-            SignatureForm::Sep53 => {
-                let hash = Sha256::new().chain_update(SEP53_PREFIX).chain_update(&text).finalize();
-                self.signature.is_by(owner, &hash)
-            }
-        };
-        if is_signed { Ok(VerifiedDelegation(self)) } else { Err(DelegationError::Forged(owner)) }
+        if self.form.is_signed(owner, &text, &self.signature) {
+            Ok(VerifiedDelegation(self))
+        } else {
+            Err(DelegationError::Forged(owner))
+        }
     }
 
     /// As the claim `delegation` of a token has it, and a file: `{"text":"..","signature":"..","form":"raw"}`.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use hvym_tunnel_core::access::Access;
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_inspector::Capture;
 use hvym_tunnel_net::runtime::RuntimeHandle;
-use hvym_tunnel_net::target::{ServiceName, Target};
+use hvym_tunnel_net::target::{ServiceName, Target, is_loopback_host};
 use hvym_tunnel_net::timeout::within;
 use serde_json::{Value, json};
 
@@ -274,10 +273,7 @@ fn text(error: impl Display) -> String {
 
 /// Whether nothing is exposed but what listens at a port here.
 fn is_port_of_this_machine(target: &Target) -> bool {
-    let is_loopback = |host: &str| {
-        host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-    };
-    matches!(target, Target::Origin(origin) if is_loopback(&origin.host))
+    matches!(target, Target::Origin(origin) if is_loopback_host(&origin.host.to_ascii_lowercase()))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The grammar of `host:port` that targets and relays share.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use thiserror::Error;
 
@@ -91,4 +91,9 @@ pub(super) fn port(text: &str) -> Result<u16, PlaceError> {
         Ok(port) if port > 0 && text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(port),
         _ => Err(PlaceError::Port(text.to_owned())),
     }
+}
+
+/// Whether a lower-case host without brackets is this machine by what it is called: `localhost`, or a loopback address.
+pub fn is_loopback_host(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use super::place::{PlaceError, authority, host_and_port, split_path};
+use super::place::{PlaceError, authority, host_and_port, is_loopback_host, split_path};
 
 /// Where a relay takes agents: `ws://` or `wss://`, host, port and path.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -49,9 +49,7 @@ impl RelayUrl {
     /// Whether the way there never leaves this machine, so that plain `ws://` reveals nothing.
     pub fn is_loopback(&self) -> bool {
         let host = self.host.to_ascii_lowercase();
-        host == "localhost"
-            || host.ends_with(".localhost")
-            || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        is_loopback_host(&host) || host.ends_with(".localhost")
     }
 }
 
