@@ -2,11 +2,11 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 
-import { Dialog } from "../shared/dialog";
 import { Section } from "../shared/section";
 import { Some } from "../shared/some";
 import * as api from "./api";
-import { usePolled, told } from "./polled";
+import { usePolled } from "./polled";
+import { FormDialog } from "./form-dialog";
 import { Question } from "./question";
 import { moment } from "./times";
 
@@ -126,52 +126,28 @@ export function BanDialog(props: { subject?: string; onClose: () => void }): JSX
   const [subject, setSubject] = useState(props.subject ?? "");
   const [term, setTerm] = useState(0);
   const [reason, setReason] = useState("");
-  const [busy, setBusy] = useState(false);
-  const [failed, setFailed] = useState<string | undefined>();
-  const submit = (event: Event): void => {
-    event.preventDefault();
-    setBusy(true);
-    api.ban(subject.trim(), TERMS[term]?.[1], reason).then(props.onClose, (error: Error) => {
-      setBusy(false);
-      setFailed(told(error));
-    });
-  };
+  const ban = (): Promise<unknown> => api.ban(subject.trim(), TERMS[term]?.[1], reason).then(props.onClose);
   return (
-    <Dialog title="Ban" onClose={props.onClose}>
-      <form class="question" onSubmit={submit}>
-        <label class="question-field">
-          An address G…, an IP address, or a network as 192.0.2.0/24
-          <input class="mono" required value={subject} readOnly={props.subject !== undefined} onInput={(event) => setSubject(event.currentTarget.value)} />
-        </label>
-        <label class="question-field">
-          How long
-          <select value={term} onChange={(event) => setTerm(Number(event.currentTarget.value))}>
-            {TERMS.map(([words], at) => (
-              <option key={words} value={at}>
-                {words}
-              </option>
-            ))}
-          </select>
-        </label>
-        <label class="question-field">
-          Reason, which they are told
-          <input value={reason} maxLength={100} onInput={(event) => setReason(event.currentTarget.value)} />
-        </label>
-        <p class="hint">Its sessions end at once. A network is closed to visitors, too.</p>
-        {failed !== undefined && (
-          <p class="mistake" role="alert">
-            {failed}
-          </p>
-        )}
-        <div class="dialog-end">
-          <button type="button" onClick={props.onClose}>
-            Cancel
-          </button>
-          <button type="submit" class="danger" disabled={busy}>
-            Ban
-          </button>
-        </div>
-      </form>
-    </Dialog>
+    <FormDialog title="Ban" action="Ban" tone="danger" onClose={props.onClose} act={ban}>
+      <label class="question-field">
+        An address G…, an IP address, or a network as 192.0.2.0/24
+        <input class="mono" required value={subject} readOnly={props.subject !== undefined} onInput={(event) => setSubject(event.currentTarget.value)} />
+      </label>
+      <label class="question-field">
+        How long
+        <select value={term} onChange={(event) => setTerm(Number(event.currentTarget.value))}>
+          {TERMS.map(([words], at) => (
+            <option key={words} value={at}>
+              {words}
+            </option>
+          ))}
+        </select>
+      </label>
+      <label class="question-field">
+        Reason, which they are told
+        <input value={reason} maxLength={100} onInput={(event) => setReason(event.currentTarget.value)} />
+      </label>
+      <p class="hint">Its sessions end at once. A network is closed to visitors, too.</p>
+    </FormDialog>
   );
 }

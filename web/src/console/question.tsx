@@ -2,8 +2,7 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useState } from "preact/hooks";
 
-import { Dialog } from "../shared/dialog";
-import { told } from "./polled";
+import { FormDialog } from "./form-dialog";
 
 /** Characters of a reason, as the relay cuts it. */
 const MAX_REASON = 100;
@@ -22,40 +21,15 @@ interface QuestionProps {
 
 export function Question(props: QuestionProps): JSX.Element {
   const [reason, setReason] = useState("");
-  const [busy, setBusy] = useState(false);
-  const [failed, setFailed] = useState<string | undefined>();
-  const submit = (event: Event): void => {
-    event.preventDefault();
-    setBusy(true);
-    props.act(reason).then(props.onClose, (error: Error) => {
-      setBusy(false);
-      setFailed(told(error));
-    });
-  };
   return (
-    <Dialog title={props.title} onClose={props.onClose}>
-      <form class="question" onSubmit={submit}>
-        {props.children}
-        {props.reason === true && (
-          <label class="question-field">
-            Reason, which they are told
-            <input value={reason} maxLength={MAX_REASON} onInput={(event) => setReason(event.currentTarget.value)} />
-          </label>
-        )}
-        {failed !== undefined && (
-          <p class="mistake" role="alert">
-            {failed}
-          </p>
-        )}
-        <div class="dialog-end">
-          <button type="button" onClick={props.onClose}>
-            Cancel
-          </button>
-          <button type="submit" class="danger" disabled={busy}>
-            {props.action}
-          </button>
-        </div>
-      </form>
-    </Dialog>
+    <FormDialog title={props.title} action={props.action} tone="danger" onClose={props.onClose} act={() => props.act(reason).then(props.onClose)}>
+      {props.children}
+      {props.reason === true && (
+        <label class="question-field">
+          Reason, which they are told
+          <input value={reason} maxLength={MAX_REASON} onInput={(event) => setReason(event.currentTarget.value)} />
+        </label>
+      )}
+    </FormDialog>
   );
 }

@@ -11,6 +11,7 @@ import { short } from "./agents";
 import * as api from "./api";
 import type { PageProps } from "./app";
 import { told, usePolled } from "./polled";
+import { FormDialog } from "./form-dialog";
 import { Question } from "./question";
 import { momentOf } from "./times";
 
@@ -199,8 +200,7 @@ function CreateDialog(props: { domain: string; onCreated: (created: { domain: st
   const [label, setLabel] = useState("");
   const [name, setName] = useState("");
   const [free, setFree] = useState<string | true | undefined>();
-  const [busy, setBusy] = useState(false);
-  const [failed, setFailed] = useState<string | undefined>();
+  const [problem, setProblem] = useState<string | undefined>();
   useEffect(() => {
     setFree(undefined);
     if (label === "") return;
@@ -208,7 +208,7 @@ function CreateDialog(props: { domain: string; onCreated: (created: { domain: st
     const timer = setTimeout(() => {
       api.availability(label).then(
         (taken) => wanted && setFree(taken ?? true),
-        (error: Error) => wanted && setFailed(told(error)),
+        (error: Error) => wanted && setProblem(told(error)),
       );
     }, TYPING_MS);
     return () => {
@@ -216,47 +216,27 @@ function CreateDialog(props: { domain: string; onCreated: (created: { domain: st
       clearTimeout(timer);
     };
   }, [label]);
-  const submit = (event: Event): void => {
-    event.preventDefault();
-    setBusy(true);
-    setFailed(undefined);
-    api.createTunnel(name === "" ? { domain: label } : { domain: label, name }).then(props.onCreated, (error: Error) => {
-      setBusy(false);
-      setFailed(told(error));
-    });
+  const create = (): Promise<unknown> => {
+    setProblem(undefined);
+    return api.createTunnel(name === "" ? { domain: label } : { domain: label, name }).then(props.onCreated);
   };
   return (
-    <Dialog title="Create a tunnel" onClose={props.onClose}>
-      <form class="question" onSubmit={submit}>
-        <label class="question-field">
-          Label of its host name
-          <span class="suffixed">
-            <input class="mono" autoFocus required maxLength={63} autocomplete="off" autocapitalize="none" spellcheck={false} value={label} aria-describedby="label-free" onInput={(event) => setLabel(event.currentTarget.value.trim().toLowerCase())} />
-            <span class="mono hint">.{props.domain}</span>
-          </span>
-        </label>
-        <p id="label-free" role="status" class={typeof free === "string" ? "mistake" : "hint"}>
-          {free === undefined ? "Letters, digits and hyphens" : free === true ? "It is free." : free}
-        </p>
-        <label class="question-field">
-          Name for people (may be empty)
-          <input value={name} maxLength={255} onInput={(event) => setName(event.currentTarget.value)} />
-        </label>
-        {failed !== undefined && (
-          <p class="mistake" role="alert">
-            {failed}
-          </p>
-        )}
-        <div class="dialog-end">
-          <button type="button" onClick={props.onClose}>
-            Cancel
-          </button>
-          <button type="submit" class="primary" disabled={busy || typeof free === "string"}>
-            Create
-          </button>
-        </div>
-      </form>
-    </Dialog>
+    <FormDialog title="Create a tunnel" action="Create" tone="primary" disabled={typeof free === "string"} problem={problem} onClose={props.onClose} act={create}>
+      <label class="question-field">
+        Label of its host name
+        <span class="suffixed">
+          <input class="mono" autoFocus required maxLength={63} autocomplete="off" autocapitalize="none" spellcheck={false} value={label} aria-describedby="label-free" onInput={(event) => setLabel(event.currentTarget.value.trim().toLowerCase())} />
+          <span class="mono hint">.{props.domain}</span>
+        </span>
+      </label>
+      <p id="label-free" role="status" class={typeof free === "string" ? "mistake" : "hint"}>
+        {free === undefined ? "Letters, digits and hyphens" : free === true ? "It is free." : free}
+      </p>
+      <label class="question-field">
+        Name for people (may be empty)
+        <input value={name} maxLength={255} onInput={(event) => setName(event.currentTarget.value)} />
+      </label>
+    </FormDialog>
   );
 }
 
@@ -271,52 +251,30 @@ function EditDialog(props: { tunnel: api.Tunnel; onClose: () => void }): JSX.Ele
   const [name, setName] = useState(tunnel.name ?? "");
   const [description, setDescription] = useState(tunnel.description ?? "");
   const [log, setLog] = useState(0);
-  const [busy, setBusy] = useState(false);
-  const [failed, setFailed] = useState<string | undefined>();
-  const submit = (event: Event): void => {
-    event.preventDefault();
-    setBusy(true);
+  const save = (): Promise<unknown> => {
     const logged = LOGS[log]?.[1];
-    api.updateTunnel(tunnel.domain, { name, description, ...(logged === undefined ? {} : { log_requests: logged }) }).then(props.onClose, (error: Error) => {
-      setBusy(false);
-      setFailed(told(error));
-    });
+    return api.updateTunnel(tunnel.domain, { name, description, ...(logged === undefined ? {} : { log_requests: logged }) }).then(props.onClose);
   };
   return (
-    <Dialog title={`Edit ${tunnel.domain}`} onClose={props.onClose}>
-      <form class="question" onSubmit={submit}>
-        <label class="question-field">
-          Name for people
-          <input value={name} maxLength={255} onInput={(event) => setName(event.currentTarget.value)} />
-        </label>
-        <label class="question-field">
-          Description
-          <textarea rows={3} value={description} onInput={(event) => setDescription(event.currentTarget.value)} />
-        </label>
-        <label class="question-field">
-          Log of requests
-          <select value={log} onChange={(event) => setLog(Number(event.currentTarget.value))}>
-            {LOGS.map(([words], at) => (
-              <option key={words} value={at}>
-                {words}
-              </option>
-            ))}
-          </select>
-        </label>
-        {failed !== undefined && (
-          <p class="mistake" role="alert">
-            {failed}
-          </p>
-        )}
-        <div class="dialog-end">
-          <button type="button" onClick={props.onClose}>
-            Cancel
-          </button>
-          <button type="submit" class="primary" disabled={busy}>
-            Save
-          </button>
-        </div>
-      </form>
-    </Dialog>
+    <FormDialog title={`Edit ${tunnel.domain}`} action="Save" tone="primary" onClose={props.onClose} act={save}>
+      <label class="question-field">
+        Name for people
+        <input value={name} maxLength={255} onInput={(event) => setName(event.currentTarget.value)} />
+      </label>
+      <label class="question-field">
+        Description
+        <textarea rows={3} value={description} onInput={(event) => setDescription(event.currentTarget.value)} />
+      </label>
+      <label class="question-field">
+        Log of requests
+        <select value={log} onChange={(event) => setLog(Number(event.currentTarget.value))}>
+          {LOGS.map(([words], at) => (
+            <option key={words} value={at}>
+              {words}
+            </option>
+          ))}
+        </select>
+      </label>
+    </FormDialog>
   );
 }

@@ -1,9 +1,10 @@
 /** The inspector: a list, and one request beside it. Which one is in the URL. */
 import type { JSX } from "preact";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useMemo, useRef, useState } from "preact/hooks";
 
 import { CopyButton } from "../shared/copy";
 import { count } from "../shared/format";
+import { useHash } from "../shared/hash";
 import { KeyHelp } from "../shared/help";
 import { useKeys } from "../shared/keys";
 import { clear, har, type Status, type Summary } from "./api";
@@ -12,22 +13,12 @@ import { matcher } from "./filter";
 import { List } from "./list";
 import { useLive } from "./live";
 
-function selectedNow(): number | undefined {
-  const id = Number(location.hash.slice(1));
-  return Number.isInteger(id) && id > 0 ? id : undefined;
-}
-
 function useSelected(): [number | undefined, (id: number | undefined) => void] {
-  const [selected, setSelected] = useState(selectedNow);
-  useEffect(() => {
-    const listener = (): void => setSelected(selectedNow());
-    addEventListener("hashchange", listener);
-    return () => removeEventListener("hashchange", listener);
-  }, []);
+  const id = Number(useHash());
   const select = (id: number | undefined): void => {
     location.hash = id === undefined ? "" : String(id);
   };
-  return [selected, select];
+  return [Number.isInteger(id) && id > 0 ? id : undefined, select];
 }
 
 export function App(): JSX.Element {

@@ -1,10 +1,11 @@
 /** Keys that do something while nobody is typing. */
-import { useEffect } from "preact/hooks";
+import { useLayoutEffect } from "preact/hooks";
 
 export type Keys = Record<string, () => void>;
 
 export function useKeys(keys: Keys): void {
-  useEffect(() => {
+  // At once: what is drawn is what the keys are for, also before a frame has passed.
+  useLayoutEffect(() => {
     const listener = (event: KeyboardEvent): void => {
       // A dialog has keys of its own.
       if (document.querySelector("dialog[open]") !== null) return;
