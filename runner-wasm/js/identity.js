@@ -5,7 +5,7 @@ import { load } from "./load.js";
 import { part } from "./parts.js";
 import { Identity as KeyPair } from "./runner.js";
 
-// What signs: `{ keyPair }` in the module, or `{ name, record }` in the browser's store. Also the token that only this file
+// What signs: `{ keyPair }` in the module, or `{ name, record, drop }` in the browser's store. Also the token that only this file
 // can pass to the constructor.
 const secrets = new WeakMap();
 
@@ -39,18 +39,18 @@ export class Identity {
     if (!isKept) return new Identity({ keyPair }, secrets);
     const { relay, target, until, address } = keyPair;
     keyPair.free();
-    const { linkedKey, keep } = await part("keys");
+    const { linkedKey, keep, drop } = await part("keys");
     const record = { ...(await linkedKey(String(link), address)), shared: { relay, target, until } };
     const name = `link ${target}`;
     await keep("identities", name, record);
-    return new Identity({ name, record }, secrets);
+    return identityOf(name, record, drop);
   }
 
   static async persistent(name = "default") {
-    const [{ kept, keepFirst, newKey }] = await Promise.all([part("keys"), load()]);
+    const [{ kept, keepFirst, newKey, drop }] = await Promise.all([part("keys"), load()]);
     const key = `key ${name}`;
     const record = (await kept("identities", key)) ?? (await keepFirst("identities", key, await newKey()));
-    return new Identity({ name: key, record }, secrets);
+    return identityOf(key, record, drop);
   }
 
   async sign(bytes) {
@@ -68,20 +68,18 @@ export class Identity {
     const secret = secrets.get(this);
     secrets.delete(this);
     secret?.keyPair?.free();
-    if (secret?.name) await drop(secret.name);
+    if (secret?.name) await secret.drop("identities", secret.name);
   }
-}
-
-async function drop(name) {
-  const keys = await part("keys");
-  await keys.drop("identities", name);
 }
 
 /** The signature of `bytes` by a key of the browser. */
 const signWith = async (key, bytes) => new Uint8Array(await crypto.subtle.sign("Ed25519", key, bytes));
 
-/** The identity of a `record` that is kept under `name`. The module has to be loaded. */
-export const identityOf = (name, record) => new Identity({ name, record }, secrets);
+/**
+ * The identity of a `record` that is kept under `name`, and that `drop` of the store takes out: at once, so that whoever asks for
+ * it afterwards does not find it. The module has to be loaded.
+ */
+export const identityOf = (name, record, drop) => new Identity({ name, record, drop }, secrets);
 
 function secretOf(identity) {
   const secret = secrets.get(identity);
@@ -111,13 +109,13 @@ export function nameOf(identity) {
 
 /** The identity that is kept under a name of {@link nameOf}; `undefined` if none is. */
 export async function identityNamed(name) {
-  const [{ kept }] = await Promise.all([part("keys"), load()]);
+  const [{ kept, drop }] = await Promise.all([part("keys"), load()]);
   const record = await kept("identities", name);
-  return record && identityOf(name, record);
+  return record && identityOf(name, record, drop);
 }
 
 /** A login ended with `code`: a delegation that is over is not kept. */
 export async function handleEnd(identity, code) {
   const secret = secrets.get(identity);
-  if (secret?.record?.delegation && OVER.includes(code)) await drop(secret.name);
+  if (secret?.record?.delegation && OVER.includes(code)) await secret.drop("identities", secret.name);
 }

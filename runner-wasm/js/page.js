@@ -16,8 +16,8 @@ export { Identity };
 Object.defineProperty(Identity, "fromWallet", {
   async value(wallet, options = {}) {
     const [{ delegatedKey }] = await Promise.all([import("./wallet.js"), load()]);
-    const { name, record } = await delegatedKey(wallet, options);
-    return identityOf(name, record);
+    const { name, record, drop } = await delegatedKey(wallet, options);
+    return identityOf(name, record, drop);
   },
   configurable: true,
   writable: true,

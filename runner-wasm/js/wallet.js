@@ -3,7 +3,7 @@
 import { base64url, newKey } from "./browser-key.js";
 import { TunnelError } from "./error.js";
 import { checkDelegation } from "./runner.js";
-import { keep, kept } from "./store.js";
+import { drop, keep, kept } from "./store.js";
 
 const DAY = 24 * 3600 * 1000;
 /** Until when a delegation is good if the page does not say: a person agrees to it once a month. */
@@ -13,7 +13,7 @@ const MARGIN = 60 * 1000;
 
 /**
  * The key that acts for the wallet's account, from the browser's store or by a delegation that the wallet signs now:
- * `{ name, record }`.
+ * `{ name, record, drop }`, with what takes it out of the store.
  */
 export async function delegatedKey(wallet, options) {
   const { address, sign } = await open(wallet, options.address);
@@ -21,10 +21,10 @@ export async function delegatedKey(wallet, options) {
   const name = ["wallet", address, terms.may, terms.services.join(), terms.relay ?? ""].join(" ");
   const find = async () => {
     const record = await kept("identities", name);
-    if (record !== undefined && record.until > Date.now() + MARGIN) return { name, record };
+    if (record !== undefined && record.until > Date.now() + MARGIN) return { name, record, drop };
     const made = await delegate(address, sign, terms);
     await keep("identities", name, made);
-    return { name, record: made };
+    return { name, record: made, drop };
   };
   // Tabs that open at the same time ask for one signature.
   return navigator.locks ? navigator.locks.request(`hvym-tunnel ${name}`, find) : find();
