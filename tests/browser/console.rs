@@ -103,6 +103,7 @@ fn an_operator_signs_in_by_key_ends_sessions_and_bans_and_signs_out() {
     tab.until(&says("unbanned"));
     tab.run("location.hash = 'limits'");
     tab.until("document.querySelector('meter') !== null");
+    tab.until("document.querySelector('details.group') !== null");
     tab.run("[...document.querySelectorAll('details.group')].forEach((group) => { group.open = true; })");
     tab.until(&says("admin_key_file"));
     assert_eq!(

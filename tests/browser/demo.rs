@@ -7,19 +7,6 @@ use hvym_tunnel_tests::tunnel::{Relay, host_of, request};
 
 use super::page::package;
 
-/// Waits until `condition` holds in the page, evaluated at each DOM mutation.
-fn until(tab: &Tab, condition: &str) {
-    let held = tab.run(&format!(
-        "new Promise((resolve) => {{
-           const look = () => {{ if ({condition}) {{ changes.disconnect(); resolve(true); }} }};
-           const changes = new MutationObserver(look);
-           changes.observe(document, {{ subtree: true, childList: true, attributes: true, characterData: true }});
-           look();
-         }})"
-    ));
-    assert_eq!(held, true, "{condition}");
-}
-
 fn click(tab: &Tab, button: &str) {
     tab.run(&format!("document.getElementById('{button}').click(), 0"));
 }
@@ -37,15 +24,15 @@ fn a_person_connects_offers_and_reaches_by_clicking() {
     let mut demo = home.start(&["demo", "--port", "0", "--package", &folder]);
     let url = demo.line();
     let tab = chromium.open(&url);
-    until(&tab, "document.getElementById('address')?.textContent.startsWith('G')");
+    tab.until("document.getElementById('address')?.textContent.startsWith('G')");
 
     let address = text(&tab, "address");
     tab.run("document.getElementById('connect').focus(), 0");
     click(&tab, "connect");
     assert_eq!(tab.run("document.activeElement.id"), "disconnect", "the focus is lost");
-    until(&tab, "document.getElementById('state').textContent === 'connected'");
+    tab.until("document.getElementById('state').textContent === 'connected'");
     click(&tab, "offer");
-    until(&tab, "!document.getElementById('offered').hidden");
+    tab.until("!document.getElementById('offered').hidden");
     let code =
         "document.querySelector('summary').click(), document.getElementById('qr').decode().then(() => true)";
     assert_eq!(tab.run(code), true);
@@ -56,26 +43,26 @@ fn a_person_connects_offers_and_reaches_by_clicking() {
     visitor.send(request(host, "GET", "/", &[])).expect("the relay reads");
     let head = visitor.head().expect("an answer");
     assert_eq!(visitor.body(&head).expect("a body"), b"Hello from a browser tab!\n");
-    until(&tab, "document.getElementById('requests').textContent.includes('GET /')");
+    tab.until("document.getElementById('requests').textContent.includes('GET /')");
 
     click(&tab, "reach");
-    until(&tab, "document.getElementById('answer').textContent.includes('Hello from the machine')");
+    tab.until("document.getElementById('answer').textContent.includes('Hello from the machine')");
     tab.run("document.getElementById('path').value = '/ticks'");
     click(&tab, "reach");
-    until(&tab, "document.getElementById('answer').textContent.includes('tick 2')");
+    tab.until("document.getElementById('answer').textContent.includes('tick 2')");
     click(&tab, "abort");
-    until(&tab, "document.getElementById('answer').textContent.includes('(stopped)')");
+    tab.until("document.getElementById('answer').textContent.includes('(stopped)')");
 
     // The same person, at another relay.
     tab.go(&url);
-    until(&tab, "document.getElementById('address')?.textContent.startsWith('G')");
+    tab.until("document.getElementById('address')?.textContent.startsWith('G')");
     assert_eq!(text(&tab, "address"), address);
     let other = Relay::start(&[]);
     tab.run(&format!("document.getElementById('relay').value = '{}', 0", other.url()));
     click(&tab, "connect");
-    until(&tab, "document.getElementById('state').textContent === 'connected'");
+    tab.until("document.getElementById('state').textContent === 'connected'");
     click(&tab, "offer");
-    until(&tab, "!document.getElementById('offered').hidden");
+    tab.until("!document.getElementById('offered').hidden");
     assert!(text(&tab, "url").ends_with(&format!(":{}/", other.port)), "{}", text(&tab, "url"));
     click(&tab, "forget");
     tab.until(&format!(

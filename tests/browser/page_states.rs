@@ -417,6 +417,7 @@ fn charts_show_the_history_of_the_range_that_is_chosen() {
         })()",
     );
     assert_eq!(ink, true);
+    tab.until("document.body.innerText.includes('Copy URL')");
     tab.run("dispatchEvent(new KeyboardEvent('keydown', { key: 'q' }))");
     tab.until("document.querySelector('dialog svg.qr path')?.getAttribute('d').length > 1000");
     assert_eq!(tab.noise(), Vec::<String>::new());

@@ -254,7 +254,8 @@ impl Tab {
         let script = format!(
             "new Promise((resolve) => {{
                const look = () => {{ if ({condition}) {{ changes.disconnect(); resolve(true); }} }};
-               const changes = new MutationObserver(look);
+               // A page that is replaced has no body for a moment: what fails now is looked at again.
+               const changes = new MutationObserver(() => {{ try {{ look(); }} catch {{}} }});
                changes.observe(document, {{ subtree: true, childList: true, attributes: true, characterData: true }});
                look();
                // A page that changes no more is looked at anew.
