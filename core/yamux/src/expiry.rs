@@ -38,8 +38,8 @@ impl Mux {
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.phase {
             SessionPhase::Ended(_) => None,
-            SessionPhase::ShuttingDown(deadline) => earliest(Some(deadline), self.timers.next()),
-            SessionPhase::Open | SessionPhase::GoingAway => self.timers.next(),
+            SessionPhase::ShuttingDown(deadline) => earliest(Some(deadline), self.timers.next(self.now)),
+            SessionPhase::Open | SessionPhase::GoingAway => self.timers.next(self.now),
         }
     }
 

@@ -160,7 +160,10 @@ impl Mux {
     }
 
     pub(crate) fn advance(&mut self, now: Instant) {
-        self.now = self.now.max(now);
+        if now > self.now {
+            self.now = now;
+            self.timers.time_passed(now);
+        }
     }
 
     pub(crate) fn is_ended(&self) -> bool {

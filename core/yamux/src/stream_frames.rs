@@ -13,7 +13,7 @@ use crate::stream_state::{PendingEvent, PendingFrame, StreamTimer};
 
 /// A stream that its opener resets sooner than this counts against the limit of resets ("rapid reset").
 const RAPID_RESET: Duration = Duration::from_secs(1);
-/// A window update below [`SMALL_GRANT`] while the window exceeds this is noise.
+/// A window update without a flag below [`SMALL_GRANT`] while the window exceeds this is noise.
 const AMPLE_WINDOW: u32 = 64 * 1024;
 const SMALL_GRANT: u32 = 1024;
 
@@ -95,7 +95,7 @@ impl Mux {
             return self.on_data(key, header);
         }
         if header.length > 0 {
-            self.on_window_update(key, header.length)?;
+            self.on_window_update(key, header)?;
         } else if header.flags.is_empty() {
             self.protocol_noise()?;
         }
@@ -143,9 +143,12 @@ impl Mux {
         self.wake_session_blocked();
     }
 
-    fn on_window_update(&mut self, key: usize, delta: u32) -> Result<(), MuxError> {
+    fn on_window_update(&mut self, key: usize, header: Header) -> Result<(), MuxError> {
+        let delta = header.length;
         let stream = &mut self.streams[key];
-        let is_noise = delta < SMALL_GRANT && stream.send.window() > AMPLE_WINDOW;
+        let is_needed = delta >= SMALL_GRANT || stream.send.window() <= AMPLE_WINDOW;
+        // One that opens, acknowledges or ends a stream has to be sent, whatever it grants.
+        let is_noise = !is_needed && header.flags.is_empty();
         stream.send.grant(delta).ok_or(MuxError::WindowOverflow(stream.id))?;
         self.wake_writer(key, self.low_mark());
         if is_noise { self.protocol_noise() } else { Ok(()) }

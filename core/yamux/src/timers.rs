@@ -31,7 +31,8 @@ pub(crate) struct Timers {
     keepalive: Option<(Duration, Duration)>,
     /// Since when output has been pending without any being pulled.
     output_pending_since: Option<Instant>,
-    /// Some output was pulled since then, by a poll, which does not know the time.
+    /// Some output was pulled, and more left, by a poll, which does not know the time: it counts as pulled as late as it can
+    /// have been.
     output_pulled: bool,
     /// Output was pulled, and more was left, by this time.
     output_taken_at: Option<Instant>,
@@ -123,13 +124,22 @@ impl Timers {
         self.output_pending_since = more.then(|| self.output_pending_since.unwrap_or(now));
     }
 
-    /// Whether output has been pending for too long.
-    pub(crate) fn is_write_stalled(&mut self, now: Instant) -> bool {
+    /// Time has passed: what was pulled before was pulled by now.
+    pub(crate) fn time_passed(&mut self, now: Instant) {
         if core::mem::take(&mut self.output_pulled) {
             self.output_pending_since = Some(now);
             self.output_taken_at = Some(now);
         }
-        self.output_pending_since.is_some_and(|since| now >= since + self.write_stall_timeout)
+    }
+
+    /// Whether output has been pending for too long.
+    pub(crate) fn is_write_stalled(&self, now: Instant) -> bool {
+        self.stall_due(now).is_some_and(|due| now >= due)
+    }
+
+    fn stall_due(&self, now: Instant) -> Option<Instant> {
+        let since = if self.output_pulled { Some(now) } else { self.output_pending_since };
+        since.map(|since| since + self.write_stall_timeout)
     }
 
     /// The peer has shown that it lives.
@@ -149,7 +159,7 @@ impl Timers {
         let Some((_, timeout)) = self.keepalive else { return PingAction::None };
         if let Some(deadline) = self.keepalive_deadline
             && self.output_pending_since.is_some()
-            && let Some(taken) = self.output_taken_at
+            && let Some(taken) = if self.output_pulled { Some(now) } else { self.output_taken_at }
             && taken + timeout > deadline
         {
             self.keepalive_deadline = Some(taken + timeout);
@@ -165,10 +175,9 @@ impl Timers {
     }
 
     /// The earliest deadline of the session and its streams.
-    pub(crate) fn next(&self) -> Option<Instant> {
+    pub(crate) fn next(&self, now: Instant) -> Option<Instant> {
         let streams = self.streams.peek().map(|Reverse((deadline, ..))| *deadline);
-        let stall = self.output_pending_since.map(|since| since + self.write_stall_timeout);
-        earliest(streams, earliest(stall, self.keepalive_due()))
+        earliest(streams, earliest(self.stall_due(now), self.keepalive_due()))
     }
 }
 

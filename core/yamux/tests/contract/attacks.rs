@@ -211,6 +211,17 @@ fn windows_too_small_to_mean_anything_are_counted_once_there_is_plenty() {
 }
 
 #[test]
+fn a_window_that_opens_or_ends_a_stream_may_be_ever_so_little_larger_than_the_least() {
+    let mut rig = Rig::agent_but(|config| config.reset_limit = None);
+    for id in (2..6000).step_by(2) {
+        rig.take(&[window(SYN, id, 1), window(FIN, id, 1), window(RST, id, 0)].concat());
+        rig.events();
+        rig.sent();
+    }
+    rig.assert_alive();
+}
+
+#[test]
 fn a_window_opened_byte_by_byte_does_not_make_us_send_byte_by_byte() {
     let mut rig = Rig::agent();
     let (id, wire) = rig.opened();

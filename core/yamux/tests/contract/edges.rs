@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hvym_yamux::{
-    Mux, MuxConfig, MuxEnd, MuxError, MuxEvent, OpenError, Read, ResetReason, Role, StreamError, StreamId,
+    Instant, Mux, MuxConfig, MuxEnd, MuxError, MuxEvent, OpenError, Read, ResetReason, Role, StreamError,
+    StreamId,
 };
 use hvym_yamux_testing::rig::{ACK, FIN, Frame, RST, Rig, SYN, WINDOW, data, header, ping, window};
 
@@ -302,4 +303,29 @@ fn a_transport_that_takes_what_waits_puts_off_the_end_and_one_that_has_room_for_
     rig.pass(Duration::from_secs(4)).unwrap();
     rig.write_some(id, &[0; 1000]);
     assert_eq!(rig.pass(Duration::from_secs(1)), Err(MuxError::KeepAlive));
+}
+
+#[test]
+fn a_look_at_the_clock_between_two_times_does_not_move_when_the_transport_took_something() {
+    let verdict = |looks: bool| {
+        let mut rig = Rig::agent_but(|config| {
+            config.keepalive = Some((Duration::from_secs(10), Duration::from_secs(5)));
+            config.batch = 4096;
+            config.write_stall_timeout = Duration::from_secs(12);
+        });
+        let (id, _) = rig.opened();
+        rig.write_some(id, &[0; 65_536]);
+        rig.pass(Duration::from_secs(10)).unwrap();
+        let mut seconds = 10;
+        assert!(!rig.batch().is_empty());
+        if looks {
+            rig.mux.handle_timeout(Instant::ZERO).unwrap();
+        }
+        rig.pass(Duration::from_secs(4)).unwrap();
+        while rig.pass(Duration::from_secs(1)).is_ok() {
+            seconds += 1;
+        }
+        seconds
+    };
+    assert_eq!(verdict(true), verdict(false));
 }
