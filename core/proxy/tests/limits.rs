@@ -270,3 +270,14 @@ fn other_limits_count_from_now_on_and_take_nothing_from_what_is_under_way() {
     }
     enter(&mut limits, "192.0.2.1", "web", Use::Request, 1);
 }
+
+#[test]
+fn other_limits_hold_from_when_they_are_set_and_what_is_under_way_goes_on() {
+    let mut limits = Limits::new(CONFIG);
+    enter(&mut limits, "192.0.2.1", "web", Use::Request, 3);
+    let lower = VisitorLimitsConfig { visitor: VisitorShare { service_requests: 4, ..SHARE }, ..CONFIG };
+    limits.set_config(lower);
+    assert_eq!(limits.config(), &lower);
+    enter(&mut limits, "192.0.2.1", "web", Use::Request, 1);
+    assert!(limits.enter(who("192.0.2.1"), &"web", Use::Request, at(0)).is_err());
+}

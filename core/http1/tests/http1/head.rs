@@ -176,3 +176,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn fields_that_are_appended_come_after_those_that_were_there() {
+    let fields = |names: &[&'static str]| {
+        let mut headers = Headers::default();
+        names.iter().for_each(|name| headers.push(*name, "1"));
+        headers
+    };
+    let mut headers = fields(&["a", "b"]);
+    headers.append(fields(&["c", "a"]));
+    assert_eq!(headers, fields(&["a", "b", "c", "a"]));
+}

@@ -19,7 +19,7 @@ pub(super) struct Idle<C> {
     pub(super) visitor: VisitorId,
     pub(super) since: Instant,
     pub(super) until: Instant,
-    /// From when on others may take it; `None` is never.
+    /// From when on others may take it, as long as it is among those that are shared; `None` is never.
     pub(super) shared_from: Option<Instant>,
 }
 
@@ -118,7 +118,6 @@ impl<C> IdleConns<C> {
         let own: BTreeSet<ConnId> = self.own.iter().map(|(_, id)| *id).collect();
         let useless = self.shared.difference(&own).copied().collect();
         self.shared.clear();
-        self.conns.values_mut().for_each(|idle| idle.shared_from = None);
         useless
     }
 

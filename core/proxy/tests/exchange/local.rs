@@ -34,6 +34,19 @@ fn respond(rig: &mut Rig, status: u16, length: LocalBody, body: &str) -> String 
 }
 
 #[test]
+fn only_an_answer_that_changes_the_protocol_leaves_out_that_the_connection_ends() {
+    let upgrade = "GET /a HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+    for (request, status, ends) in [(upgrade, 101, false), (upgrade, 403, true), (GET, 403, true)] {
+        let mut rig = Rig::new();
+        rig.forwards = false;
+        rig.exchange.drain(std::time::Duration::from_secs(1), rig.now);
+        rig.visit(request);
+        let seen = respond(&mut rig, status, LocalBody::Length(0), "");
+        assert_eq!(seen.contains("Connection: close"), ends, "{status} for {request}");
+    }
+}
+
+#[test]
 fn the_runner_may_answer_itself_in_the_framing_that_the_visitor_reads() {
     let cases: [(&str, u16, LocalBody, &str); 6] = [
         (GET, 200, LocalBody::Length(2), "HTTP/1.1 200 X\r\nContent-Length: 2\r\n\r\nok"),

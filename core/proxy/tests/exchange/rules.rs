@@ -390,3 +390,18 @@ fn a_visitor_that_is_gone_gives_its_service_up() {
     let end = [Said::Released(false), Said::Finished, Said::Closed(Closing::Reset)];
     assert_eq!(rig.drained()[3..], end);
 }
+
+#[test]
+fn an_answer_before_the_end_of_its_request_leaves_the_rest_of_it_to_the_service() {
+    let mut rig = Rig::new();
+    rig.visit(POST);
+    rig.answer(OK);
+    assert_eq!(rig.seen(), OK);
+    assert_eq!(rig.drained().last(), Some(&Said::Answered(200)), "the connection is still in use");
+    rig.visit("hello");
+    assert_eq!(rig.asked(), format!("{POST}hello"));
+    assert_eq!(rig.drained(), ANSWERED[1..]);
+    rig.visit(GET);
+    rig.answer(OK);
+    assert_eq!((rig.seen(), rig.service.len()), (OK.to_owned(), 1));
+}

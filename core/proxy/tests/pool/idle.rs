@@ -31,6 +31,15 @@ fn what_others_may_take_depends_on_what_a_connection_carried() {
 }
 
 #[test]
+fn a_connection_that_carried_more_than_safe_requests_is_shared_only_where_all_are() {
+    for (reuse, expected) in
+        [(Reuse::Never, [false; 3]), (Reuse::Safe, [true, false, false]), (Reuse::Always, [true; 3])]
+    {
+        assert_eq!([SAFE, POSTED, LOGGED_IN].map(|history| reuse.may_share(&history)), expected, "{reuse:?}");
+    }
+}
+
+#[test]
 fn a_login_of_the_connection_is_recognised_in_all_spellings() {
     for value in ["NTLM", "Negotiate YII=", "ntlm TlRM", "Basic realm=\"a\", Negotiate", "Basic,NTLM"] {
         assert!(names_connection_login(value.as_bytes()), "{value}");

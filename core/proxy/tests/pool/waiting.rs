@@ -142,3 +142,24 @@ fn a_request_waits_for_so_long_and_so_many_wait() {
     pool.handle_timeout(at(10_005));
     assert_eq!((granted(&mut pool), pool.take_grant(second)), (vec![second], Some(Grant::TimedOut)));
 }
+
+#[test]
+fn while_the_link_was_never_full_what_comes_back_is_kept_for_later() {
+    let mut pool = pool(|_| ());
+    pool.put(returned(1, ALICE, POSTED), at(0));
+    pool.wait(Some(Arc::from("web")), BOB, at(0)).expect("room");
+    assert!(pool.put(returned(2, ALICE, POSTED), at(1)).is_some(), "it is idle");
+    assert_eq!(closed(&mut pool), Vec::<u32>::new());
+}
+
+#[test]
+fn whoever_was_told_of_a_stream_and_found_none_still_gets_its_own_connection() {
+    let mut pool = pool(|_| ());
+    pool.handle_refusal(OpenRefusal::Full);
+    let alice = pool.wait(Some(Arc::from("web")), ALICE, at(0)).expect("room");
+    pool.handle_room();
+    assert_eq!((granted(&mut pool), pool.take_grant(alice)), (vec![alice], Some(Grant::Stream)));
+    pool.handle_no_stream(alice, OpenRefusal::Full);
+    assert_eq!(pool.put(returned(1, ALICE, POSTED), at(1)), None);
+    assert_eq!((granted(&mut pool), pool.take_grant(alice)), (vec![alice], Some(Grant::Conn(1))));
+}
