@@ -6,6 +6,8 @@ import { fieldsFrom, guardDocument, policyWith, withScript } from "./bridge-html
 const MAX_KNOWN_BODY = 8 * 1024 * 1024;
 /** What the browser can decode for us (Compression Streams). */
 const CODINGS = ["gzip", "deflate"];
+/** What the rest of a response is not asked for by again: it is of the same, or none. */
+const PRECONDITIONS = ["if-match", "if-none-match", "if-modified-since", "if-unmodified-since"];
 
 /** How a request came about, for cookies: the keys of `TAKEN` in cookies.js. */
 export function cameBy(request, origin) {
@@ -25,8 +27,8 @@ export function isForged(request, origin) {
 // A page cannot claim a referrer of another origin. Without one a navigation was typed, or came from anywhere.
 const fromOwnPage = ({ referrer }, origin) => referrer.startsWith(`${origin}/`);
 
-/** The fields to send for `request`. */
-export function fieldsOf(request, { host, origin, cookie, lastEventId = "" }) {
+/** The fields to send for `request`; with `rest` those that ask for the rest of its response. */
+export function fieldsOf(request, { host, origin, cookie, lastEventId = "", rest }) {
   const fields = new Headers(request.headers);
   fields.set("host", host);
   fields.set("user-agent", navigator.userAgent);
@@ -40,6 +42,9 @@ export function fieldsOf(request, { host, origin, cookie, lastEventId = "" }) {
   fields.set("sec-fetch-site", isSame ? "same-origin" : "cross-site");
   if (cookie !== "") fields.set("cookie", cookie);
   if (lastEventId !== "" && !fields.has("last-event-id")) fields.set("last-event-id", lastEventId);
+  if (rest === undefined) return fields;
+  for (const name of PRECONDITIONS) fields.delete(name);
+  for (const [name, value] of Object.entries(rest)) fields.set(name, value);
   return fields;
 }
 
@@ -72,14 +77,13 @@ export async function bodyOf(request) {
 const whole = (buffer) => (buffer.byteLength === 0 ? undefined : buffer);
 
 /**
- * The response for the browser. `script` is what a page gets in front of its own, `events` watches a stream of events; `done` is
- * called when the body has ended.
+ * The response for the browser, with `body`. `script` is what a page gets in front of its own, `events` watches a stream of events;
+ * `done` is called when the body has ended.
  */
-export function responseFor(request, response, { script, events, done }) {
+export function responseFor(request, response, { body, script, events, done }) {
   const { status, statusText } = response;
   const headers = fieldsFrom(response.headers);
   if (request.mode === "navigate") guardDocument(headers);
-  let body = response.body;
   if (body === null || request.method === "HEAD") {
     done();
     return new Response(null, { status, statusText, headers });

@@ -5,6 +5,7 @@
 import { eventsOf } from "./bridge-events.js";
 import { bridgePage } from "./bridge-page.js";
 import { bodyOf, cameBy, fieldsOf, isForged, responseFor } from "./bridge-request.js";
+import { resumable } from "./bridge-resume.js";
 import { CookieJar } from "./cookies.js";
 import { identityNamed } from "./identity.js";
 import * as keys from "./keys.js";
@@ -157,7 +158,9 @@ async function answer(event, url) {
     }
     const { response, events } = await ask(led, request, url);
     await setCookies(led, response.headers.getSetCookie(), url.pathname, false, event.clientId);
-    return responseFor(request, response, { script: () => scriptFor(led, url.pathname), events, done });
+    const askRest = async (rest) => (await ask(led, request, url, { rest, expected: Date.now() + SETTLE })).response;
+    const body = request.method === "GET" ? resumable(response, askRest, request.signal) : response.body;
+    return responseFor(request, response, { body, script: () => scriptFor(led, url.pathname), events, done });
   } catch (error) {
     done();
     if (request.signal.aborted) throw error;
@@ -165,9 +168,11 @@ async function answer(event, url) {
   }
 }
 
-async function ask(led, request, url) {
+/** Passes `request` on, or asks for the `rest` of its response. Until `expected` the service may be back in a moment, too. */
+async function ask(led, request, url, { rest, expected = 0 } = {}) {
   const events = eventsOf(url);
-  const headers = fieldsOf(request, { host, origin, lastEventId: events?.lastId, cookie: led.jar.header(url.pathname, cameBy(request, origin)) });
+  const cookie = led.jar.header(url.pathname, cameBy(request, origin));
+  const headers = fieldsOf(request, { host, origin, lastEventId: events?.lastId, cookie, rest });
   const body = await bodyOf(request);
   const init = { method: request.method, headers, body, signal: request.signal, redirect: "manual" };
   const isSafe = request.method === "GET" || request.method === "HEAD";
@@ -180,7 +185,7 @@ async function ask(led, request, url) {
     } catch (error) {
       const isLost = ["not_connected", "stream_lost"].includes(error.code);
       if (isLost && !isLast) isLast = true;
-      else if (!isWhole || !(await isExpected(led, error))) throw error;
+      else if (!isWhole || !(await isExpected(led, error, expected))) throw error;
     }
   }
 }
@@ -189,8 +194,8 @@ async function ask(led, request, url) {
  * Whether the service is expected in a moment, which is waited for then: the tunnel is back after a loss, and the agent of
  * the service, which lost the same relay, is not yet.
  */
-async function isExpected(led, { code }) {
-  if (code !== "not_reachable" || Date.now() >= led.settled) return false;
+async function isExpected(led, { code }, expected = 0) {
+  if (code !== "not_reachable" || Date.now() >= Math.max(led.settled, expected)) return false;
   await new Promise((resolve) => setTimeout(resolve, 500));
   return true;
 }

@@ -44,19 +44,28 @@ pub(crate) fn seed() -> Result<Seed, JsValue> {
     Ok(seed)
 }
 
-/// A one-shot timer, cancelled when it is dropped.
+/// What timers call. The garbage collector frees it and no timer does: a call by a runtime that has cleared the timer too late does
+/// nothing, where one of a freed function would end a program.
+pub(crate) struct TimerCallback(JsValue);
+
+impl TimerCallback {
+    /// Calls `run`.
+    pub(crate) fn new(run: impl Fn() + 'static) -> Self {
+        Self(Closure::<dyn Fn()>::new(run).into_js_value())
+    }
+}
+
+/// A one-shot timer, cleared when it is dropped.
 pub(crate) struct Timer {
     id: JsValue,
-    _callback: Closure<dyn FnMut()>,
 }
 
 impl Timer {
     /// Calls `callback` no earlier than after `delay`; up to minutes later while the page is in the background.
-    pub(crate) fn after(delay: Duration, callback: impl FnMut() + 'static) -> Self {
-        let callback = Closure::<dyn FnMut()>::new(callback);
+    pub(crate) fn after(delay: Duration, callback: &TimerCallback) -> Self {
         // Rounded up, because a timer that fires before the deadline would have to be armed again.
         let milliseconds = (delay.min(MAX_DELAY).as_secs_f64() * 1000.0).ceil();
-        Self { id: set_timeout(callback.as_ref(), milliseconds), _callback: callback }
+        Self { id: set_timeout(&callback.0, milliseconds) }
     }
 }
 

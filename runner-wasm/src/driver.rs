@@ -25,7 +25,7 @@ use hvym_tunnel_core::time::Instant;
 use js_sys::Function;
 use wasm_bindgen::JsValue;
 
-use crate::clock::{self, Timer};
+use crate::clock::{self, Timer, TimerCallback};
 use crate::microtask::Microtask;
 use crate::socket::{Socket, SocketEvent};
 use crate::wakers::Wakers;
@@ -67,6 +67,8 @@ struct Shared {
     is_running: Cell<bool>,
     /// Runs the loop.
     microtask: Microtask,
+    /// Runs the loop, too.
+    on_timer: TimerCallback,
     owner: RefCell<Option<Owner>>,
     /// Gives the WebSocket for a URL.
     open_socket: Function,
@@ -80,9 +82,16 @@ impl Driver {
     /// A driver of `agent`, which dials by `open_socket`: `(url) => WebSocket`. Nothing happens before [`Driver::start`].
     pub(crate) fn new(agent: Agent, open_socket: Function) -> Self {
         Self(Rc::new_cyclic(|shared: &Weak<Shared>| {
-            let shared = Weak::clone(shared);
+            let (weak, weak_of_timer) = (Weak::clone(shared), Weak::clone(shared));
             let run = move || {
-                if let Some(shared) = shared.upgrade() {
+                if let Some(shared) = weak.upgrade() {
+                    Driver(shared).run();
+                }
+            };
+            let on_timer = move || {
+                if let Some(shared) = weak_of_timer.upgrade() {
+                    // The run compares deadlines with the clock, and arms the timer again for those that have not passed.
+                    shared.state.borrow_mut().timer = None;
                     Driver(shared).run();
                 }
             };
@@ -97,6 +106,7 @@ impl Driver {
                 }),
                 is_running: Cell::new(false),
                 microtask: Microtask::new(run),
+                on_timer: TimerCallback::new(on_timer),
                 owner: RefCell::new(None),
                 open_socket,
             }
@@ -235,14 +245,7 @@ impl Driver {
 
     /// Runs the loop after `delay`.
     fn run_after(&self, delay: Duration) -> Timer {
-        let shared = Rc::downgrade(&self.0);
-        Timer::after(delay, move || {
-            if let Some(shared) = Weak::upgrade(&shared) {
-                // The run compares deadlines with the clock, and arms the timer again for those that have not passed.
-                shared.state.borrow_mut().timer = None;
-                Driver(shared).run();
-            }
-        })
+        Timer::after(delay, &self.0.on_timer)
     }
 }
 

@@ -160,3 +160,26 @@ fn the_newer_of_two_tabs_takes_a_service_over_and_the_older_stays_connected() {
     assert_eq!(older.text("tunnel.state"), "connected");
     assert_eq!(newer.text("tunnel.state"), "connected");
 }
+
+#[test]
+fn a_timer_that_fires_after_it_was_cleared_does_nothing() {
+    let relay = Relay::start(&[]);
+    let Some(page) = Page::open() else { return };
+    // As a runtime would that is late to clear them.
+    let called = page.block(&format!(
+        "const timers = [];
+         const start = window.setTimeout;
+         window.setTimeout = (callback, ...more) => {{ timers.push(callback); return start(callback, ...more); }};
+         const tunnel = await Tunnel.connect({{ {}, identity: Identity.generate() }});
+         await tunnel.serve('app', () => new Response('ok'));
+         const answer = await (await tunnel.fetch(`${{tunnel.address}}/app`)).text();
+         tunnel.close();
+         await tunnel.closed;
+         window.setTimeout = start;
+         for (const callback of timers) callback();
+         return [answer, timers.length > 2, tunnel.state];",
+        relay_options(&relay),
+    ));
+    assert_eq!(called, json!(["ok", true, "disconnected"]));
+    assert_eq!(page.noise(), Vec::<String>::new());
+}

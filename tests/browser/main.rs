@@ -13,6 +13,7 @@ mod dashboard;
 mod dashboard_settings;
 mod demo;
 mod determinism;
+mod downloads;
 mod fetch;
 mod foreign;
 mod hostile;
@@ -33,6 +34,7 @@ mod serve;
 mod share;
 mod shared;
 mod signers;
+mod soak;
 mod sockets;
 mod streams;
 #[path = "../../runner-wasm/src/transcript.rs"]

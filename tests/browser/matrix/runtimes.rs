@@ -116,6 +116,14 @@ fn same<T: PartialEq + std::fmt::Debug>(got: T, expected: T) -> Result<String, S
     if got == expected { Ok("yes".into()) } else { Err(format!("{got:?} in place of {expected:?}")) }
 }
 
+/// What is said of a local server that is not there.
+fn refused(relay: &Relay, url: &str, port: u16) -> Result<String, String> {
+    let (status, said) = visit(relay, url, "GET", "/", &[], b"");
+    let expected = format!("nothing answers at 127.0.0.1:{port}");
+    // Each runtime has words of its own for why.
+    same((status, said.get(..expected.len())), (502, Some(&*expected)))
+}
+
 fn row(number: usize, runtime: &Runtime) {
     let Some(folder) = installed::folder() else { return };
     let relay = Relay::with_ports(PORTS);
@@ -125,10 +133,11 @@ fn row(number: usize, runtime: &Runtime) {
         format!("http://127.0.0.1:{}", http.port),
         format!("tcp://127.0.0.1:{}", tcp.port),
         format!("http://127.0.0.1:{gone}/base"),
+        format!("http://127.0.0.1:{gone}"),
     ];
     let arguments = [&[url.as_str()][..], &targets.each_ref().map(String::as_str)].concat();
     let mut serving = Program::start(script(runtime, folder, "examples/forward.mjs", 71, &arguments));
-    let [app, raw, nowhere] = [serving.line(), serving.line(), serving.line()];
+    let [app, raw, below, bare] = std::array::from_fn(|_| serving.line());
     let mut row = Row::new("runtimes", number, runtime.name);
 
     let answer = |path: &str, lines: &[&str], more: &[u8]| {
@@ -140,7 +149,11 @@ fn row(number: usize, runtime: &Runtime) {
     let key = format!("Sec-WebSocket-Key: {}", HANDSHAKE[0]);
     let lines = [&upgrade[..], &[key.as_str()]].concat();
     row.add("of WebSockets", same(answer("/socket", &lines, b""), (101, "over a socket".into())));
-    row.add("where nothing answers", same(visit(&relay, &nowhere, "GET", "/", &[], b"").0, 502));
+    // With a path requests are made anew, and without one their bytes are passed on.
+    row.add(
+        "where nothing answers",
+        refused(&relay, &below, gone).and_then(|_| refused(&relay, &bare, gone)),
+    );
     let mut stream = Conversation::dial(port_of(&raw));
     stream.send(b"over a stream").and_then(|()| stream.finish()).expect("the relay reads");
     row.add("of TCP", same(stream.rest().expect("an end"), b"over a stream".to_vec()));
