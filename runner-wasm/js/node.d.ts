@@ -45,7 +45,8 @@ export interface ServeTunnelOptions extends Omit<TunnelOptions, "identity">, Ser
 }
 
 /**
- * Connects, and offers a handler, or a service of this machine.
+ * Connects, and offers a handler, or a service of this machine. With the package `hvym-tunnel-native` installed, services of this
+ * machine are forwarded without JavaScript, those of {@link Tunnel.forward} of this tunnel too.
  *
  * ```ts
  * const { url } = await serve(3000, { relay: "wss://tunnel.example" });

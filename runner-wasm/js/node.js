@@ -5,6 +5,7 @@ import "./node-module.js";
 import { TunnelDuplex } from "./duplex.js";
 import { forwardHandler, pipeHandler, placeOf } from "./forward.js";
 import { Identity } from "./identity.js";
+import { serveNative } from "./native.js";
 import { NodeSocket } from "./node-socket.js";
 import { Tunnel as PageTunnel } from "./page.js";
 import { asyncDispose } from "./tunnel.js";
@@ -28,11 +29,14 @@ export class Tunnel extends PageTunnel {
 }
 
 export async function serve(target, { service = "app", public: isPublic, allow, onConflict, ...options } = {}) {
+  const offered = { public: isPublic, allow, onConflict };
   // A mistake is said before somebody else is asked.
-  if (typeof target !== "function") placeOf(target);
-  const tunnel = await Tunnel.connect({ identity: Identity.generate(), ...options });
+  const place = typeof target === "function" ? undefined : placeOf(target);
+  options.identity = await (options.identity ?? Identity.generate());
+  const native = place && (await serveNative(service, place, offered, options, (more) => Tunnel.connect(more)));
+  if (native !== undefined) return native;
+  const tunnel = await Tunnel.connect(options);
   try {
-    const offered = { public: isPublic, allow, onConflict };
     const url = await (typeof target === "function" ? tunnel.serve(service, target, offered) : tunnel.forward(service, target, offered));
     const close = () => tunnel.close();
     return { url, tunnel, close, [asyncDispose]: close };

@@ -17,6 +17,10 @@ const MAX_INBOUND = 1024;
 const OUTBOUND = 96;
 /** How long the next request on a connection may take to arrive; milliseconds. Relays keep an idle one for 30 s. */
 const REQUEST_HEAD = 60_000;
+/** The streams of each tunnel to services of others, for what is built on them elsewhere. */
+const pools = new WeakMap();
+
+export const poolOf = (tunnel) => pools.get(tunnel);
 
 export class Tunnel extends EventTarget {
   #runner;
@@ -108,13 +112,10 @@ export class Tunnel extends EventTarget {
     return this.#serve(service, handler, false, options);
   }
 
-  async #serve(service, handler, isHttp, { public: isPublic, allow, onConflict = "takeover" } = {}) {
+  async #serve(service, handler, isHttp, { onConflict = "takeover", ...access } = {}) {
     if (typeof handler !== "function") throw new TypeError("the handler has to be a function");
-    if (isPublic === true && allow !== undefined) {
-      throw new TypeError("a service that has a list of addresses is not public");
-    }
     const name = String(service);
-    const allowed = (isPublic ?? allow === undefined) ? undefined : (allow ?? []);
+    const allowed = allowedBy(access);
     const runner = await this.#running();
     const onError = (error) => this.#onEvent("error", error);
     const onStream = isHttp
@@ -226,6 +227,7 @@ export class Tunnel extends EventTarget {
         ? Runner.withSigner(connection, address, callingBack(sign), delegation, onEvent)
         : Runner.withIdentity(connection, keyPair, onEvent);
     this.#pool = new reach.Pool(this.#runner, outbound);
+    pools.set(this, this.#pool);
     this.addEventListener("down", ({ detail }) => handleEnd(signer, detail.code).catch(() => {}));
     this.#watch();
   }
@@ -301,8 +303,7 @@ export class Tunnel extends EventTarget {
 
   /** The origin of a service of another identity, at the same relay. */
   #originOf(address, service) {
-    const { protocol, host } = new URL(this.#url ?? "https://relay.localhost");
-    return `${protocol}//${service}.${address.toLowerCase()}.${host.slice(host.indexOf(".") + 1)}`;
+    return originAt(this.#url, address, service);
   }
 }
 
@@ -344,8 +345,22 @@ async function partsOf(request) {
   return { method, headers, signal, redirect, body };
 }
 
+/** The addresses that a service is for; `undefined` if it is for everybody. */
+export function allowedBy({ public: isPublic, allow }) {
+  if (isPublic === true && allow !== undefined) {
+    throw new TypeError("a service that has a list of addresses is not public");
+  }
+  return (isPublic ?? allow === undefined) ? undefined : (allow ?? []);
+}
+
+/** The origin of a service at the relay where an identity has `url`. */
+export function originAt(url, address, service) {
+  const { protocol, host } = new URL(url ?? "https://relay.localhost");
+  return `${protocol}//${service}.${address.toLowerCase()}.${host.slice(host.indexOf(".") + 1)}`;
+}
+
 /** The URL of the relay's WebSocket endpoint. A URL without a path gets the default one. */
-function endpointOf(relay) {
+export function endpointOf(relay) {
   let url;
   try {
     url = new URL(relay);

@@ -8,6 +8,7 @@
 mod clock;
 mod convert;
 mod delegation;
+mod down;
 mod driver;
 mod error;
 mod frames;

@@ -18,10 +18,9 @@ use wasm_bindgen::prelude::*;
 
 use crate::clock;
 use crate::convert;
+use crate::down::{down_code, down_hint};
 use crate::driver::{Driver, DriverEvent};
-use crate::error::{
-    down_code, down_error, down_hint, tunnel_error, tunnel_error_from, tunnel_error_with_hint,
-};
+use crate::error::{down_error, tunnel_error, tunnel_error_from, tunnel_error_with_hint};
 use crate::http_server::ServerConnection;
 use crate::identity::{SignOutcome, Signer};
 use crate::peer_stream::PeerStream;

@@ -4,7 +4,7 @@ use crate::source::{bare, code, product, root, rust, text, words};
 
 /// Every crate of the workspace, lowest first: its folder, its package, and the packages of the workspace that it may
 /// depend on. What is not listed here is an error, so a new crate says where it belongs.
-const CRATES: [(&str, &str, &[&str]); 29] = [
+const CRATES: [(&str, &str, &[&str]); 30] = [
     ("core/yamux", "hvym-yamux", &[]),
     ("core/http1", "hvym-http1", &[]),
     ("core/websocket", "hvym-websocket", &[]),
@@ -28,6 +28,7 @@ const CRATES: [(&str, &str, &[&str]); 29] = [
     ("bindings/json", "hvym-tunnel-json", &BELOW_JSON),
     ("bindings/c", "hvym-tunnel-c", &BELOW_BINDINGS),
     ("bindings/python", "hvym-tunnel-python", &BELOW_BINDINGS),
+    ("bindings/node", "hvym-tunnel-node", &BELOW_BINDINGS),
     ("xtask", "xtask", &[]),
     // What measures and tests others may name everything.
     ("core/yamux/testing", "hvym-yamux-testing", &["hvym-yamux"]),

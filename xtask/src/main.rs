@@ -13,6 +13,7 @@ mod imports;
 mod matrix;
 #[cfg(feature = "wasm")]
 mod minify;
+mod node;
 mod peers;
 mod python;
 #[cfg(any(test, feature = "wasm"))]
@@ -39,6 +40,8 @@ cargo xtask <command>
               something new are added to fuzz/corpus. TARGET --input FILE: replays FILE. --coverage: which functions
               the corpus reaches
   python      the Python package: its wheel as a debug build, and its tests; --release: the wheel that people get, and its size
+  node        the native module for Node.js as an npm package, at target/node; --release: as people get it, at
+              target/node-release
   dist        [--target TRIPLE].. [--base-url URL] [--out FOLDER]: archives, Debian packages, lists of components and their
               hashes, in target/dist; with a URL also what installs from there. --check: packs a debug build, and installs it
   llms        llms.txt, from the chapters of the book in docs/book
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         #[cfg(unix)]
         "targets" => bench::targets::run(rest),
         "fuzz" => fuzz::run(rest),
+        "node" => node::run(rest),
         "python" => python::run(rest),
         "dist" => dist::run(rest),
         "llms" if rest.is_empty() => book::run(),

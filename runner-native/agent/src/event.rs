@@ -327,6 +327,10 @@ pub struct AgentStatus {
     pub address: Address,
     /// The link to the relay.
     pub link: LinkState,
+    /// Who the relay is, while there is a link, and if it has proved to be that.
+    pub relay: Option<Address>,
+    /// Where visitors of the bare address come to, while there is a link: the first service.
+    pub url: Option<String>,
     /// Whether visitors could come at some time.
     pub was_online: bool,
     /// The services, in the order they were given.

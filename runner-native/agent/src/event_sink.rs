@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hvym_tunnel_net::events::{EventSender, Events};
-use hvym_tunnel_net::observer::{ObservedStream, Observer, Piece};
+use hvym_tunnel_net::observer::{ObservedStream, Observer, Piece, StreamStart};
 
 use crate::event::AgentEvent;
 
@@ -35,6 +35,11 @@ impl EventSink {
     pub(crate) fn emit(&self, event: AgentEvent) {
         self.0.observer.handle_event(&event);
         self.0.sender.send(event);
+    }
+
+    /// A stream begins.
+    pub(crate) fn show_start(&self, stream: &StreamStart<'_>) {
+        self.0.observer.handle_stream_start(stream);
     }
 
     /// Bytes are about to pass.

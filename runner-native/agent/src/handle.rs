@@ -52,12 +52,15 @@ pub(crate) struct AgentControl {
 
 impl AgentControl {
     pub(crate) fn status(&self) -> AgentStatus {
-        let (link, was_online, services) = self
-            .shared
-            .update(|status, now| (status.link_state(now), status.was_online(), status.service_statuses()));
+        let (link, endpoint, was_online, services) = self.shared.update(|status, now| {
+            let endpoint = status.endpoint().cloned();
+            (status.link_state(now), endpoint, status.was_online(), status.service_statuses())
+        });
         AgentStatus {
             address: self.address,
             link,
+            relay: endpoint.as_ref().and_then(|endpoint| endpoint.relay.filter(|_| endpoint.is_proven)),
+            url: endpoint.map(|endpoint| endpoint.url),
             was_online,
             services,
             streams: self.shared.table.drain().running(),
@@ -168,6 +171,11 @@ impl AgentHandle {
     /// A look at the agent for others.
     pub fn view(&self) -> AgentView {
         AgentView::new(self.control.shared.clone())
+    }
+
+    /// Checks the link, or dials at once if there is none: for when the network changed in a way that the agent cannot see.
+    pub fn wake(&self) {
+        self.control.shared.agent.with(|agent, now| agent.network_changed(now));
     }
 
     /// Asks the agent to finish: it withdraws its services, takes nothing new, and ends when no stream runs any more,

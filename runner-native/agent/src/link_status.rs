@@ -44,8 +44,8 @@ pub(crate) struct LinkStatus {
     urls: PublicUrls,
     retry: RetrySettings,
     services: Vec<Arc<ServiceSpec>>,
-    /// The URL of the bare address, once the relay said it.
-    endpoint: Option<String>,
+    /// What the relay granted, while there is a link.
+    endpoint: Option<Endpoint>,
     /// What the relay answered for each service on this link: its URL, or a refusal.
     answers: BTreeMap<String, Option<String>>,
     /// The services of which an event said that they are bound.
@@ -124,6 +124,16 @@ impl LinkStatus {
         }
     }
 
+    /// What the relay granted, while there is a link.
+    pub(crate) fn endpoint(&self) -> Option<&Endpoint> {
+        self.endpoint.as_ref()
+    }
+
+    /// Where the bare address leads; empty before the relay said it.
+    fn bare_url(&self) -> String {
+        self.endpoint.as_ref().map(|endpoint| endpoint.url.clone()).unwrap_or_default()
+    }
+
     /// The services, in the order they were given.
     pub(crate) fn service_statuses(&self) -> Vec<ServiceStatus> {
         let status = |spec: &Arc<ServiceSpec>| ServiceStatus {
@@ -178,7 +188,7 @@ impl LinkStatus {
         if matches!(self.purpose, Purpose::Expose { server: None }) {
             self.urls.check(&endpoint.url)?;
         }
-        self.endpoint = Some(endpoint.url);
+        self.endpoint = Some(endpoint);
         self.answers.clear();
         self.waiting = None;
         self.settle(None, now)
@@ -218,7 +228,7 @@ impl LinkStatus {
                 server.url(name.as_deref().filter(|name| is_label(name)).unwrap_or_default())
             }
             (_, url) => {
-                let url = url.or_else(|| self.endpoint.clone()).unwrap_or_default();
+                let url = url.unwrap_or_else(|| self.bare_url());
                 self.urls.check(&url)?;
                 url
             }
@@ -364,10 +374,10 @@ impl LinkStatus {
         let services = self.bound();
         let url = match (&self.purpose, services.first()) {
             (Purpose::Forward { listen }, _) => listen.to_string(),
-            (Purpose::Revoke, _) => self.endpoint.clone().unwrap_or_default(),
+            (Purpose::Revoke, _) => self.bare_url(),
             (Purpose::Expose { .. }, Some(first)) => first.url.clone(),
             (Purpose::Expose { .. }, None) if self.services.is_empty() => {
-                self.endpoint.clone().unwrap_or_default()
+                self.bare_url()
             }
             (Purpose::Expose { .. }, None) => return refusal.map_or(Ok(()), Err),
         };

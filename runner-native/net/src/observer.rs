@@ -18,6 +18,11 @@ pub trait Observer<E>: Send + Sync {
         let _ignored = event;
     }
 
+    /// Somebody opened a stream to a service, and may have it.
+    fn handle_stream_start(&self, stream: &StreamStart<'_>) {
+        let _ignored = stream;
+    }
+
     /// Whether [`Observer::handle_bytes`] is to be called. Asked for every piece, so it must be cheap.
     fn wants_bytes(&self) -> bool {
         false
@@ -31,6 +36,25 @@ pub trait Observer<E>: Send + Sync {
     /// A stream of which bytes were shown is over, in order or not.
     fn handle_stream_end(&self, stream: &ObservedStream) {
         let _ignored = stream;
+    }
+}
+
+/// Who opened a stream to which service.
+#[derive(Copy, Clone, Debug)]
+#[non_exhaustive]
+pub struct StreamStart<'a> {
+    /// The name of the service.
+    pub service: &'a str,
+    /// The visitor's address and port, as the relay saw them.
+    pub visitor: Option<&'a str>,
+    /// The identity that opened it; `None` for a stream of the relay's visitors.
+    pub from: Option<Address>,
+}
+
+impl<'a> StreamStart<'a> {
+    /// A stream of visitors to a service.
+    pub fn new(service: &'a str) -> Self {
+        Self { service, visitor: None, from: None }
     }
 }
 

@@ -42,6 +42,16 @@ fn a_service_that_is_added_later_is_announced_once() {
 }
 
 #[test]
+fn what_the_relay_granted_is_known_while_there_is_a_link() {
+    let mut status = status(&["web"]);
+    assert_eq!(status.endpoint(), None);
+    up(&mut status);
+    assert_eq!(status.endpoint().map(|endpoint| endpoint.url.as_str()), Some("https://relay.example"));
+    assert_eq!(status.handle_down(DownReason::Silent, None, Some(NOW), NOW), Ok(()));
+    assert_eq!(status.endpoint(), None);
+}
+
+#[test]
 fn an_agent_ends_when_the_relay_takes_none_of_its_services() {
     let mut status = status(&["web", "api"]);
     up(&mut status);

@@ -11,7 +11,7 @@ use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::copy::{Direction, splice};
-use hvym_tunnel_net::observer::{ObservedStream, Piece};
+use hvym_tunnel_net::observer::{ObservedStream, Piece, StreamStart};
 use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::stream::TunnelStream;
 use hvym_tunnel_pages::Page;
@@ -78,6 +78,9 @@ impl Dispatcher {
         let guard = drain.guard();
         self.report_peer(&opening, service.is_some());
         let Some(service) = &service else { return self.refuse(stream, &opening).await };
+        let mut start = StreamStart::new(&service.name);
+        (start.visitor, start.from) = (opening.visitor.as_deref(), opening.from);
+        self.sink.show_start(&start);
         // A stream of another protocol would bypass the filter.
         if opening.proto != service.proto() {
             stream.reset(RESET_REFUSED);
