@@ -8,6 +8,7 @@
 //! ```
 
 mod archive;
+mod c_library;
 mod check;
 mod components;
 mod debian;
@@ -33,8 +34,8 @@ use components::Components;
 use stage::Stage;
 use targets::Target;
 
-const USAGE: &str =
-    "usage: cargo xtask dist [--target TRIPLE].. [--check [--program FILE]] [--out FOLDER] [--base-url URL]";
+const USAGE: &str = "usage: cargo xtask dist [--target TRIPLE].. [--check [--program FILE] [--libraries FOLDER]] \
+    [--out FOLDER] [--base-url URL]";
 
 /// What to make.
 struct Options {
@@ -43,6 +44,8 @@ struct Options {
     is_check: bool,
     /// In place of that build.
     program: Option<PathBuf>,
+    /// Where the C library is, in place of one that is built.
+    libraries: Option<PathBuf>,
     out: PathBuf,
     /// Where people download the files; without it there is nothing that names a place.
     base_url: Option<String>,
@@ -51,7 +54,8 @@ struct Options {
 impl Options {
     fn parse(arguments: &[String]) -> Result<Self> {
         let out = target().join("dist");
-        let mut options = Self { targets: Vec::new(), is_check: false, program: None, out, base_url: None };
+        let (program, libraries, base_url) = (None, None, None);
+        let mut options = Self { targets: Vec::new(), is_check: false, program, libraries, out, base_url };
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().cloned().context(USAGE);
@@ -59,6 +63,7 @@ impl Options {
                 "--check" => options.is_check = true,
                 "--target" => options.targets.push(Target::parse(&value()?)?),
                 "--program" => options.program = Some(PathBuf::from(value()?)),
+                "--libraries" => options.libraries = Some(PathBuf::from(value()?)),
                 "--out" => options.out = PathBuf::from(value()?),
                 "--base-url" => options.base_url = Some(value()?.trim_end_matches('/').to_owned()),
                 _ => bail!(USAGE),
@@ -121,6 +126,10 @@ fn make(options: &Options) -> Result<String> {
         let package = debian::package(&stage.debian()?, &version, architecture, packing)?;
         made.put(format!("hvym-tunnel_{version}_{architecture}.deb"), None, &package)?;
     }
+    let libraries = options.libraries.clone();
+    let libraries = libraries.map_or_else(|| c_library::build(options.is_check), Ok)?;
+    let (name, content) = c_library::archive(&version, &libraries, packing)?;
+    made.put(name, None, &content)?;
     for (name, content) in packages_of_others(&version, packing)? {
         made.put(name, None, &content)?;
     }
@@ -179,7 +188,10 @@ fn epoch() -> Result<u64> {
     text.trim().parse().context("without git, SOURCE_DATE_EPOCH says when this is from")
 }
 
-/// The wheels that `cargo xtask python --release` has left, and the npm package of `cargo xtask wasm`.
+/// Where `cargo xtask wasm` and `cargo xtask node --release` leave npm packages, and what these are called.
+const NPM_PACKAGES: [(&str, &str); 2] = [("package", "hvym-tunnel"), ("node-release", "hvym-tunnel-native")];
+
+/// The wheels that `cargo xtask python --release` has left, and the npm packages.
 fn packages_of_others(version: &str, packing: Packing) -> Result<Vec<(String, Vec<u8>)>> {
     let mut packages = Vec::new();
     let wheels = target().join("python/release");
@@ -191,10 +203,12 @@ fn packages_of_others(version: &str, packing: Packing) -> Result<Vec<(String, Ve
             }
         }
     }
-    let npm = target().join("package");
-    if npm.join("package.json").exists() {
-        let files = stage::folder(&npm, "package")?;
-        packages.push((format!("hvym-tunnel-{version}.tgz"), archive::tar_gz(&files, packing)?));
+    for (folder, name) in NPM_PACKAGES {
+        let npm = target().join(folder);
+        if npm.join("package.json").exists() {
+            let files = stage::folder(&npm, "package")?;
+            packages.push((format!("{name}-{version}.tgz"), archive::tar_gz(&files, packing)?));
+        }
     }
     packages.sort();
     Ok(packages)

@@ -88,7 +88,10 @@ fn whole(steps: &mut Steps) -> Result<()> {
     })?;
     steps.needing("python3", "the Python package", || crate::python::test(&peers))?;
     let program = target().join("release/hvym-tunnel").display().to_string();
-    let packing = ["--check".to_owned(), "--program".to_owned(), program];
+    // The tests of the C library have built it.
+    let libraries = target().join("debug/deps").display().to_string();
+    let packing =
+        ["--check".to_owned(), "--program".to_owned(), program, "--libraries".to_owned(), libraries];
     steps.needing("dpkg-deb", "packages", || crate::dist::run(&packing))?;
     steps.command("examples in the docs", cargo(["test", "--quiet", "--doc", "--workspace"]))?;
     steps.needing("valgrind", "instructions", || crate::bench::run(&["instructions".to_owned()]))?;

@@ -30,7 +30,11 @@ impl Agent {
     /// # Errors
     /// What is wrong with the options, or with a service.
     #[napi(constructor)]
-    pub fn new(options: AgentOptions, services: Vec<ServiceOptions>, on_event: OnEvent) -> Result<Self, Error> {
+    pub fn new(
+        options: AgentOptions,
+        services: Vec<ServiceOptions>,
+        on_event: OnEvent,
+    ) -> Result<Self, Error> {
         guarded(|| {
             let (link, identity) = options.parsed()?;
             let events = Arc::new(EventForwarder::new(on_event));

@@ -58,7 +58,9 @@ pub(crate) fn stream(start: &StreamStart<'_>) -> Value {
 pub(crate) fn end(outcome: Result<(), AgentError>) -> Value {
     match outcome.as_ref().map_err(of_end) {
         Ok(()) => json!({ "kind": "end" }),
-        Err((code, message, hint)) => json!({ "kind": "end", "code": code, "message": message, "hint": hint }),
+        Err((code, message, hint)) => {
+            json!({ "kind": "end", "code": code, "message": message, "hint": hint })
+        }
     }
 }
 

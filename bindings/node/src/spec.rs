@@ -80,9 +80,8 @@ impl ServiceOptions {
             }
             spec.access = Access::Private(allowed);
         }
-        spec.on_conflict = OnConflict::named(&self.on_conflict).ok_or_else(|| {
-            new("bad_conflict_mode", "onConflict is takeover, reject, pool or standby")
-        })?;
+        spec.on_conflict = OnConflict::named(&self.on_conflict)
+            .ok_or_else(|| new("bad_conflict_mode", "onConflict is takeover, reject, pool or standby"))?;
         // Whether a tunnel without services goes on is its owner's decision.
         spec.conflict = ConflictPolicy::Stay;
         spec.ca = self.authorities.map(PathBuf::from);
@@ -123,7 +122,10 @@ mod tests {
         assert_eq!(code(ServiceOptions { target: "ftp://x".to_owned(), ..service() }), "bad_target");
         let allow = Some(vec!["GABC".to_owned()]);
         assert_eq!(code(ServiceOptions { allow, ..service() }), "bad_address");
-        assert_eq!(code(ServiceOptions { on_conflict: "fight".to_owned(), ..service() }), "bad_conflict_mode");
+        assert_eq!(
+            code(ServiceOptions { on_conflict: "fight".to_owned(), ..service() }),
+            "bad_conflict_mode"
+        );
         let login = |relay: &str, relay_address: Option<&str>, secret: &str| {
             let (relay, secret) = (relay.to_owned(), secret.to_owned());
             let relay_address = relay_address.map(str::to_owned);

@@ -62,7 +62,8 @@ fn installed(is_native: bool) -> PathBuf {
         let (system, machine) = (std::env::consts::OS, std::env::consts::ARCH);
         let system = if system == "macos" { "darwin" } else { system };
         let machine = if machine == "aarch64" { "arm64" } else { "x64" };
-        fs::copy(module(), native.join(format!("hvym_tunnel-{system}-{machine}.node"))).expect("it was built");
+        fs::copy(module(), native.join(format!("hvym_tunnel-{system}-{machine}.node")))
+            .expect("it was built");
     }
     folder
 }
@@ -72,12 +73,16 @@ fn seen(node: &Path, is_native: bool) -> BTreeMap<String, Value> {
     let other = nobody();
     let relay = Relay::start(&["--tcp-ports", PORTS, "--also-name", &format!("127.0.0.1:{other}")]);
     let mut command = Command::new(node);
-    command.args(["suite.mjs", &relay.url(), &other.to_string()]).current_dir(installed(is_native)).env("NO_COLOR", "1");
+    command
+        .args(["suite.mjs", &relay.url(), &other.to_string()])
+        .current_dir(installed(is_native))
+        .env("NO_COLOR", "1");
     let mut suite = Program::start(command);
     let mut seen = BTreeMap::new();
     while !seen.contains_key(NATIVE) {
         let line = suite.line();
-        let (name, result) = serde_json::from_str::<(String, Value)>(&line).unwrap_or_else(|_| panic!("{suite:?}"));
+        let (name, result) =
+            serde_json::from_str::<(String, Value)>(&line).unwrap_or_else(|_| panic!("{suite:?}"));
         seen.insert(name, result);
     }
     assert_eq!(suite.code(), 0, "{suite:?}");
@@ -91,5 +96,8 @@ fn services_are_the_same_with_the_native_module_and_without() {
     let (native, wasm) = (seen(&node, true), seen(&node, false));
     assert!(native.len() > 10, "{native:?}");
     assert_eq!(native, wasm);
-    assert_eq!(native["a lost link is restored"], json!(["connection_lost", "reconnecting", ["reconnecting", "connected"], [200, "GET /again "]]));
+    assert_eq!(
+        native["a lost link is restored"],
+        json!(["connection_lost", "reconnecting", ["reconnecting", "connected"], [200, "GET /again "]])
+    );
 }

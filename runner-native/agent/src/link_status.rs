@@ -376,9 +376,7 @@ impl LinkStatus {
             (Purpose::Forward { listen }, _) => listen.to_string(),
             (Purpose::Revoke, _) => self.bare_url(),
             (Purpose::Expose { .. }, Some(first)) => first.url.clone(),
-            (Purpose::Expose { .. }, None) if self.services.is_empty() => {
-                self.bare_url()
-            }
+            (Purpose::Expose { .. }, None) if self.services.is_empty() => self.bare_url(),
             (Purpose::Expose { .. }, None) => return refusal.map_or(Ok(()), Err),
         };
         self.announced.extend(services.iter().map(|bound| bound.service.clone()));

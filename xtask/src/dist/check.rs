@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{Options, make};
+use super::{Options, c_library, make};
 use crate::target;
 
 /// Where nothing is published: the script is told another place.
@@ -32,23 +32,27 @@ pub(super) fn run(mut options: Options) -> Result<()> {
     )?;
     unpack_package(&out, &folder.join("root"))?;
     install(&out, &folder.join("prefix"))?;
+    c_library::check(&find(&out, c_library::NAME, ".tar.gz")?, &folder.join("c"))?;
     print!("{first}");
     println!(
-        "both builds are the same, the package is one, and install.sh installs what it should and nothing else"
+        "both builds are the same, the package is one, install.sh installs what it should and nothing else, and a program in C finds the library"
     );
     Ok(())
 }
 
-/// The only file with this ending.
-fn find(out: &Path, ending: &str) -> Result<PathBuf> {
+/// The only file whose name begins and ends like this.
+fn find(out: &Path, begin: &str, ending: &str) -> Result<PathBuf> {
     let files = fs::read_dir(out)?.filter_map(|entry| Some(entry.ok()?.path()));
-    let mut found = files.filter(|path| path.to_string_lossy().ends_with(ending));
-    found.next().with_context(|| format!("no file {ending}"))
+    let mut found = files.filter(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.starts_with(begin) && name.ends_with(ending)
+    });
+    found.next().with_context(|| format!("no file {begin}*{ending}"))
 }
 
 /// Unpacks the Debian package, and runs the program in it.
 fn unpack_package(out: &Path, root: &Path) -> Result<()> {
-    let package = find(out, ".deb")?;
+    let package = find(out, "hvym-tunnel_", ".deb")?;
     let fields =
         succeeds(Command::new("dpkg-deb").arg("--field").arg(&package).args(["Package", "Version"]))?;
     ensure!(fields.starts_with("Package: hvym-tunnel\n"), "{fields}");
@@ -89,7 +93,7 @@ fn install(out: &Path, prefix: &Path) -> Result<()> {
 
     let (other, nowhere) = (prefix.join("other"), prefix.join("nowhere"));
     fs::create_dir_all(&other)?;
-    let archive = find(out, ".tar.gz")?;
+    let archive = find(out, "hvym-tunnel-", ".tar.gz")?;
     let mut bytes = fs::read(&archive)?;
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
