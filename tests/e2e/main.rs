@@ -70,4 +70,5 @@ mod tcp;
 mod tls;
 mod trace;
 mod upgrade;
+mod user_manager;
 mod visitors;

@@ -63,6 +63,29 @@ fn a_command_that_cannot_run_is_not_installed() {
 }
 
 #[test]
+fn what_the_command_is_told_to_write_can_be_written_by_the_service() {
+    let home = Home::new();
+    let writable = |command: &[&str]| -> (Vec<String>, bool) {
+        let path = unit(&home, "--user", command);
+        let unit = fs::read_to_string(path).expect("a unit");
+        let paths = unit.lines().find_map(|line| line.strip_prefix("ReadWritePaths=")).expect("some are");
+        (paths.split(' ').map(str::to_owned).collect(), unit.contains("\nPrivateTmp=no\n"))
+    };
+    let expose = ["expose", "3000", "--relay", "tunnel.example"];
+    let (usual, _) = writable(&expose);
+    assert_eq!(usual.len(), 2, "{usual:?}");
+    let with = |file: &str| writable(&[&expose[..], &["--url-file", file]].concat());
+    let (more, is_shared) = with("/srv/ann/url");
+    assert_eq!((&more[..2], &more[2..]), (&usual[..], &["/srv/ann".to_owned()][..]));
+    // The home of this test is there itself.
+    assert!(is_shared, "nobody else would find what is written below /tmp");
+    let here = std::env::current_dir().expect("a folder");
+    assert_eq!(with("url").0.last().map(String::as_str), here.to_str());
+    let relay = ["relay", "--open", "--access-log", "-", "--audit-file", "/srv/audit/log"];
+    assert_eq!(writable(&relay).0.split_off(2), ["/srv/audit"]);
+}
+
+#[test]
 fn without_a_command_it_runs_what_the_settings_say() {
     let home = Home::new();
     let output = home.command(&["service", "install", "--print", "--platform", "systemd"]).output();

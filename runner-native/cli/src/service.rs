@@ -13,6 +13,8 @@ mod task_scheduler;
 #[cfg(test)]
 mod tests;
 
+use std::path::PathBuf;
+
 use clap::ValueEnum;
 
 use crate::exit::ExitError;
@@ -59,6 +61,8 @@ pub(crate) enum Action {
     Install {
         /// Without the name of the program.
         command: Vec<String>,
+        /// The files that it writes beside those of its settings and its state.
+        writes: Vec<PathBuf>,
         /// Only show the definition.
         print: bool,
         /// Of another system.
@@ -93,12 +97,12 @@ pub(crate) struct ServiceOptions {
 pub(crate) fn run(options: ServiceOptions) -> Result<Option<String>, ExitError> {
     let ServiceOptions { action, scope, name } = options;
     match action {
-        Action::Install { command, print: true, platform } => {
-            let definition = Definition::here(scope, name, command)?;
+        Action::Install { command, writes, print: true, platform } => {
+            let definition = Definition::here(scope, name, command, &writes)?;
             return Ok(Some(text(&definition, platform.unwrap_or(Platform::own()))));
         }
-        Action::Install { command, .. } => {
-            let definition = Definition::here(scope, name, command)?;
+        Action::Install { command, writes, .. } => {
+            let definition = Definition::here(scope, name, command, &writes)?;
             install::install(&definition, &text(&definition, Platform::own()))?;
         }
         Action::Uninstall => install::uninstall(scope, &name)?,

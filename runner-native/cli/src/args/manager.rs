@@ -65,7 +65,7 @@ pub(crate) struct ManagerArgs {
     api: ApiArgs,
     /// Where to keep what outlives the end: what was stopped or added, alerts, requests and sums; state.db in your state folder
     #[arg(long, value_name = "FILE", env = "HVYM_TUNNEL_STATE_DB", hide_env = true)]
-    state_db: Option<PathBuf>,
+    pub(super) state_db: Option<PathBuf>,
     #[command(flatten)]
     checks: CheckArgs,
     #[command(flatten)]

@@ -4,6 +4,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 
 use clap::builder::Resettable;
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -224,6 +225,33 @@ impl Cli {
         Cli::from_arg_matches(&matches)
     }
 
+    /// The files that this command writes where it is told to.
+    pub(crate) fn written_files(&self) -> impl Iterator<Item = &Path> {
+        let url_file = self.output().and_then(|output| output.url_file.as_deref());
+        let own = match &self.command {
+            Command::Relay(arguments) => {
+                [arguments.access_log.access_log.as_deref(), arguments.operator.audit_file.as_deref()]
+            }
+            Command::Manager(arguments) => [arguments.state_db.as_deref(), None],
+            _ => [None, None],
+        };
+        let all = [url_file, self.terminal.trace.as_deref()].into_iter().chain(own).flatten();
+        // A dash is standard output.
+        all.filter(|path| *path != Path::new("-"))
+    }
+
+    fn output(&self) -> Option<&Output> {
+        match &self.command {
+            Command::Expose(arguments) => Some(&arguments.output),
+            Command::Up(arguments) => Some(&arguments.output),
+            Command::Forward(arguments) => Some(&arguments.output),
+            Command::Relay(arguments) => Some(&arguments.output),
+            Command::Demo(arguments) => Some(&arguments.output),
+            Command::Manager(arguments) => Some(&arguments.output),
+            _ => None,
+        }
+    }
+
     /// The file for the events of the data path, if one is wanted.
     ///
     /// # Errors
@@ -237,15 +265,7 @@ impl Cli {
     /// # Errors
     /// The system has no thread for it.
     pub(crate) fn reporter(&self, trace: Option<TraceFile>) -> io::Result<Reporter> {
-        let output = match &self.command {
-            Command::Expose(arguments) => Some(&arguments.output),
-            Command::Up(arguments) => Some(&arguments.output),
-            Command::Forward(arguments) => Some(&arguments.output),
-            Command::Relay(arguments) => Some(&arguments.output),
-            Command::Demo(arguments) => Some(&arguments.output),
-            Command::Manager(arguments) => Some(&arguments.output),
-            _ => None,
-        };
+        let output = self.output();
         // An empty NO_COLOR counts as none (no-color.org).
         let wanted =
             !self.terminal.no_color && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());

@@ -1,6 +1,7 @@
 //! `service`: what a person types to have this program started by the system.
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
@@ -94,8 +95,8 @@ impl ServiceArgs {
         };
         let action = match self.action {
             ServiceAction::Install { print, platform, command } => {
-                check(&command)?;
-                Action::Install { command, print, platform }
+                let writes = check(&command)?;
+                Action::Install { command, writes, print, platform }
             }
             ServiceAction::Uninstall => Action::Uninstall,
             ServiceAction::Start => Action::Start,
@@ -108,8 +109,8 @@ impl ServiceArgs {
     }
 }
 
-/// A service whose command line is wrong would be started again and again.
-fn check(command: &[String]) -> Result<(), ExitError> {
+/// The files that the command writes where it is told to. A service whose command line is wrong would be started again and again.
+fn check(command: &[String]) -> Result<Vec<PathBuf>, ExitError> {
     const RUNS: [&str; 5] = ["up", "manager", "expose", "forward", "relay"];
     let refused = |message: String| {
         ExitError::new(Exit::Usage, message)
@@ -124,7 +125,8 @@ fn check(command: &[String]) -> Result<(), ExitError> {
         let text = error.to_string();
         text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
     };
-    Cli::parse_line(line.collect()).map(drop).map_err(|error| refused(first_line(error)))
+    let understood = Cli::parse_line(line.collect()).map_err(|error| refused(first_line(error)))?;
+    Ok(understood.written_files().map(Path::to_owned).collect())
 }
 
 #[cfg(unix)]

@@ -19,27 +19,38 @@ pub(super) struct Definition {
     pub(super) command: Vec<String>,
     /// Where relative paths of the command begin.
     pub(super) folder: PathBuf,
-    /// The folders that it may write: those of its settings and of its state. None of the system's service, which has one of its own.
+    /// The folders that it may write: those of its settings, of its state, and of files that its command names. None of the system's
+    /// service, which has one of its own.
     pub(super) writable: Vec<PathBuf>,
 }
 
 impl Definition {
-    /// One of this program, this folder and this user.
+    /// One of this program, this folder and this user, that writes these files too.
     ///
     /// # Errors
     /// They are not known.
-    pub(super) fn here(scope: Scope, name: String, command: Vec<String>) -> Result<Self, ExitError> {
+    pub(super) fn here(
+        scope: Scope,
+        name: String,
+        command: Vec<String>,
+        writes: &[PathBuf],
+    ) -> Result<Self, ExitError> {
         let unknown = |error| ExitError::new(Exit::Unexpected, format!("cannot tell where this is: {error}"));
-        let writable = match scope {
-            Scope::User => vec![config::folder()?, state_folder()?],
-            Scope::System => Vec::new(),
-        };
+        let folder = std::env::current_dir().map_err(unknown)?;
+        let mut writable = Vec::new();
+        if scope == Scope::User {
+            writable.extend([config::folder()?, state_folder()?]);
+            // A file is replaced by another one beside it.
+            let beside = writes.iter().filter_map(|file| Some(folder.join(file).parent()?.to_owned()));
+            writable.extend(beside);
+            writable.dedup();
+        }
         Ok(Self {
             scope,
             name,
             program: std::env::current_exe().map_err(unknown)?,
             command,
-            folder: std::env::current_dir().map_err(unknown)?,
+            folder,
             writable,
         })
     }

@@ -1,7 +1,7 @@
 //! The service as a unit of systemd (systemd.service(5), systemd.exec(5)).
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Scope;
 use super::definition::Definition;
@@ -10,7 +10,7 @@ use super::definition::Definition;
 const CONFINED: &str = "\
 NoNewPrivileges=yes
 ProtectSystem=strict
-PrivateTmp=yes
+PrivateTmp={PRIVATE_TMP}
 LockPersonality=yes
 MemoryDenyWriteExecute=yes
 RestrictNamespaces=yes
@@ -23,6 +23,9 @@ SystemCallFilter=~@privileged @resources
 SystemCallErrorNumber=EPERM
 UMask=0077
 ";
+
+/// The folders that `PrivateTmp=` is about.
+const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
 
 /// What only the system's own manager can do.
 const CONFINED_BY_ROOT: &str = "\
@@ -70,7 +73,10 @@ pub(super) fn unit(definition: &Definition) -> String {
         "WatchdogSec=30\nRestart=on-failure\nRestartSec=5\nRestartPreventExitStatus=2 3\nTimeoutStopSec=30\n\
          LimitNOFILE=524288\n\n",
     );
-    unit.push_str(CONFINED);
+    // What is written into a folder for temporary files of its own, nobody else finds.
+    let is_temporary = |folder: &PathBuf| TEMPORARY.iter().any(|temporary| folder.starts_with(temporary));
+    let private_tmp = if definition.writable.iter().any(is_temporary) { "no" } else { "yes" };
+    unit.push_str(&CONFINED.replace("{PRIVATE_TMP}", private_tmp));
     match definition.scope {
         Scope::User => user(definition, &mut unit),
         Scope::System => system(definition, &mut unit),
