@@ -29,7 +29,7 @@ struct OnTerminal {
 }
 
 impl OnTerminal {
-    fn expose(name: &str) -> Self {
+    fn expose(name: &str, more: &[&str]) -> Self {
         let home = std::env::temp_dir().join(format!("hvym-tunnel-keys-{name}-{}", std::process::id()));
         let _none = fs::remove_dir_all(&home);
         fs::create_dir_all(home.join("bin")).expect("a folder");
@@ -51,6 +51,7 @@ impl OnTerminal {
         // A session of its own, whose terminal this is.
         let child = Command::new("setsid")
             .args(["--ctty", env!("CARGO_BIN_EXE_hvym-tunnel"), "expose", &port])
+            .args(more)
             .env("HOME", &home)
             .env("XDG_CONFIG_HOME", home.join("config"))
             .env("PATH", format!("{}:{}", home.join("bin").display(), std::env::var("PATH").expect("a path")))
@@ -132,7 +133,7 @@ impl Drop for OnTerminal {
 
 #[test]
 fn keys_show_copy_and_open_the_url() {
-    let mut shown = OnTerminal::expose("keys");
+    let mut shown = OnTerminal::expose("keys", &[]);
     let url = shown.ready();
     assert!(shown.gives_single_keys());
     shown.press(b"q");
@@ -159,9 +160,19 @@ fn keys_show_copy_and_open_the_url() {
 }
 
 #[test]
+fn in_the_local_network_a_phone_finds_the_url_without_a_key() {
+    let mut shown = OnTerminal::expose("lan", &["--lan=127.0.0.1"]);
+    let code = shown.until("o open it");
+    assert!(code.contains("\x1b[0m\r\n\x1b[38;5;16;48;5;231m"), "{code:?}");
+    // The URL is the last line, below the code.
+    shown.until("http://");
+    shown.until(".127-0-0-1.sslip.io:");
+}
+
+#[test]
 fn the_terminal_is_as_it_was_whatever_ends_the_program() {
     for (signal, code) in [(Signal::TERM, 0), (Signal::QUIT, 131), (Signal::HUP, 129)] {
-        let mut shown = OnTerminal::expose("end");
+        let mut shown = OnTerminal::expose("end", &[]);
         shown.ready();
         assert!(shown.gives_single_keys());
         let pid = Pid::from_child(&shown.child);

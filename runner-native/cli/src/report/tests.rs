@@ -167,6 +167,23 @@ fn a_connection_of_bytes_is_one_line_when_it_is_over() {
 }
 
 #[test]
+fn a_long_request_is_told_before_its_end_and_a_service_when_it_is_back() {
+    let ongoing = Report::RequestOngoing {
+        method: "POST".to_owned(),
+        path: "/chat".to_owned(),
+        visitor: Some(std::net::IpAddr::from([203, 0, 113, 7])),
+        status: Some(200),
+        elapsed: Duration::from_millis(2_100),
+        service: None,
+    };
+    let target = "http://localhost:3000".to_owned();
+    let back = Report::UpstreamReachable { service: "web".to_owned(), target };
+    let (out, err) = told(Style::default(), &[ongoing, back]);
+    assert_eq!(&out[8..], "Z  POST /chat                    200  for 2.1 s so far  203.0.113.7\n");
+    assert_eq!(err, "  http://localhost:3000 answers again\n");
+}
+
+#[test]
 fn a_visitor_cannot_steer_the_terminal() {
     let url = "https://x\x1b[2J";
     let hostile: [&dyn Tell; 4] = [
