@@ -19,6 +19,7 @@ mod foreign;
 mod hostile;
 mod identities;
 mod inspector;
+mod inspector_states;
 mod installed;
 mod lifecycle;
 mod matrix;

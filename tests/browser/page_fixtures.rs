@@ -100,17 +100,19 @@ fn settings(schema: &Value) -> Value {
     settings
 }
 
-/// Four requests of an inspector, the latest first, and what it says of them, by its paths.
+/// Six requests of an inspector, the latest first, and what it says of them, by its paths.
 pub(crate) fn exchange() -> (Vec<Value>, Value) {
     let summary = |id: u64, method: &str, target: &str, status: Option<u16>, kind: &str, progress: &str| {
         without_nulls(json!({
             "id": id, "service": "web", "started_ms": 1_769_857_200_000_u64 + id * 1000, "method": method, "target": target, "status": status,
             "kind": kind, "progress": progress, "duration_ms": (progress != "open").then_some(12.5), "request_bytes": 14, "response_bytes": 2048,
-            "messages": if kind == "events" { 3 } else { 0 }, "media_type": "application/json",
+            "messages": match kind { "events" => 3, "websocket" => 6, _ => 0 }, "media_type": "application/json",
         }))
     };
     let long = format!("/search?q={}", "a-long-word-".repeat(20));
     let requests = vec![
+        summary(6, "PUT", "/api/items/8", None, "http", "broken"),
+        summary(5, "GET", "/chat", Some(101), "websocket", "open"),
         summary(4, "DELETE", "/api/items/7", Some(500), "http", "complete"),
         summary(3, "GET", "/events", Some(200), "events", "open"),
         summary(2, "GET", &long, None, "http", "open"),
@@ -141,7 +143,29 @@ pub(crate) fn exchange() -> (Vec<Value>, Value) {
         json!({ "number": number, "at_ms": f64::from(number) * 1000.0, "sender": "service", "kind": "event", "name": "tick", "length": 12,
             "text": "{\"tick\": 1}" })
     });
+    let messages = [
+        ("visitor", "text", json!({ "text": "{\"join\": \"lobby\"}" })),
+        (
+            "service",
+            "text",
+            json!({ "text": format!("{{\"said\": \"{}\"}}", "a long line without a break ".repeat(20)) }),
+        ),
+        ("service", "binary", json!({ "base64": "AAECAwQFBgcICQ==" })),
+        ("visitor", "ping", json!({ "text": "" })),
+        ("service", "pong", json!({ "text": "" })),
+        ("service", "close", json!({ "text": "1001 going away" })),
+    ];
+    let messages = messages.into_iter().zip(1_u32..).map(|((sender, kind, mut message), number)| {
+        for (name, value) in
+            [("number", json!(number)), ("at_ms", json!(f64::from(number) * 90.0)), ("length", json!(10))]
+        {
+            message[name] = value;
+        }
+        (message["sender"], message["kind"]) = (json!(sender), json!(kind));
+        message
+    });
     let mut details = json!({
+        "/api/requests/5/messages": { "total": 6, "messages": messages.collect::<Vec<_>>() },
         "/api/requests/3/messages": { "total": 3, "messages": events.collect::<Vec<_>>() },
         "/api/requests/1/request/body": "{\"name\":\"lamp\"}",
         "/api/requests/1/response/body": "{\"id\":7,\"name\":\"lamp\",\"tags\":[\"new\",\"light\"],\"price\":12.5,\"sold\":false,\"seller\":null}",

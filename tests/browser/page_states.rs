@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hvym_tunnel_tests::chromium::{Chromium, Tab};
-use hvym_tunnel_tests::http::{Head, Origin, answer};
+use hvym_tunnel_tests::http::{Origin, answer};
 use serde_json::{Value, json};
 
 use crate::console_fixtures::console;
-use crate::page_fixtures::{alert, connection, dashboard, exchange, history, link, service};
+use crate::page_fixtures::{alert, connection, dashboard, history, link, service};
 use crate::pages_built::installed;
 
 /// Width, height, and whether it is dark.
@@ -19,13 +19,13 @@ const SCREENS: [(u32, u32, bool); 5] =
     [(360, 780, false), (360, 780, true), (400, 860, false), (1280, 900, false), (1280, 900, true)];
 
 /// A page in one state.
-struct State {
-    name: &'static str,
-    server: Origin,
+pub(crate) struct State {
+    pub(crate) name: &'static str,
+    pub(crate) server: Origin,
     /// What follows the address.
-    path: &'static str,
+    pub(crate) path: &'static str,
     /// A script that says when it is there.
-    ready: &'static str,
+    pub(crate) ready: &'static str,
 }
 
 fn built(page: &str) -> PathBuf {
@@ -38,7 +38,7 @@ fn built(page: &str) -> PathBuf {
 }
 
 /// A file of a page, if `target` names one.
-fn file(page: &str, target: &str) -> Option<Vec<u8>> {
+pub(crate) fn file(page: &str, target: &str) -> Option<Vec<u8>> {
     let name = if target == "/" { format!("{page}.html") } else { target.trim_start_matches('/').to_owned() };
     let content = fs::read(built(page).join(&name)).ok()?;
     let kind = match name.rsplit('.').next() {
@@ -51,7 +51,7 @@ fn file(page: &str, target: &str) -> Option<Vec<u8>> {
 }
 
 /// The answer with this content; for nothing, that of a manager without a link.
-fn reply(value: &Value) -> Vec<u8> {
+pub(crate) fn reply(value: &Value) -> Vec<u8> {
     if value.is_null() {
         return answer("503 Service Unavailable", &[], b"{\"error\":\"Tunnel service not available\"}");
     }
@@ -84,31 +84,6 @@ fn relay(answers: Value) -> Origin {
             let found = file("console", name).or_else(|| answers.get(name).map(reply));
             let Some(bytes) = found else { return Ok(()) };
             connection.send(bytes)?;
-        }
-    })
-}
-
-/// An inspector with these requests, of which each has the detail and bodies of `details`.
-fn inspector(status: Value, requests: Vec<Value>, details: Value) -> Origin {
-    Origin::start(move |mut connection| {
-        loop {
-            let head: Head = connection.head()?;
-            connection.body(&head)?;
-            let path = head.target().split('?').next().unwrap_or_default();
-            if path == "/api/events" {
-                let events = format!(
-                    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nevent: status\ndata: {status}\n\nevent: requests\ndata: {}\n\n",
-                    json!({ "cleared": true, "requests": requests })
-                );
-                connection.send(events)?;
-                return connection.rest().map(drop);
-            }
-            let found = file("inspector", path).or_else(|| match details.get(path) {
-                Some(Value::String(text)) => Some(answer("200 OK", &[], text.as_bytes())),
-                Some(value) => Some(reply(value)),
-                None => None,
-            });
-            connection.send(found.unwrap_or_else(|| answer("404 Not Found", &[], b"{}")))?;
         }
     })
 }
@@ -181,55 +156,6 @@ fn dashboard_states() -> Vec<State> {
             "/#token=t",
             // The page has read the token once its address holds none.
             "location.hash === '#token=t' ? false : (location.hash = 'settings', document.querySelector('.save') !== null)",
-        ),
-    ]
-}
-
-fn inspector_states() -> Vec<State> {
-    let status = |open: bool| {
-        json!({
-            "open": open, "private": false, "dropped": 3, "skipped": 0, "version": "1", "limits": { "requests": 1000, "body_bytes": 1, "held_bytes": 1 },
-            "services": [{ "service": "web", "target": "http://localhost:3000", "url": open.then_some("https://abcdefgh.tunnel.example") }],
-        })
-    };
-    let (requests, details) = exchange();
-    let state = |name, open, requests, path, ready| State {
-        name,
-        server: inspector(status(open), requests, details.clone()),
-        path,
-        ready,
-    };
-    let many = (1..=1000).map(|id| {
-        let mut request = requests[0].clone();
-        request["id"] = json!(id);
-        request
-    });
-    vec![
-        state("empty", true, Vec::new(), "/", "document.body.innerText.includes('No requests yet')"),
-        state("closed", false, Vec::new(), "/", "document.body.innerText.includes('No link to the relay')"),
-        state("list", true, requests.clone(), "/", "document.querySelectorAll('.row').length === 4"),
-        state("detail", true, requests.clone(), "/#1", "document.querySelector('.json') !== null"),
-        state(
-            "messages",
-            true,
-            requests.clone(),
-            "/#3",
-            "document.querySelectorAll('.message').length === 3",
-        ),
-        state(
-            "timing",
-            true,
-            requests.clone(),
-            "/#1",
-            "document.querySelector('#tab-timing')?.click(), document.querySelector('.timing') !== null",
-        ),
-        state("rows", true, many.collect(), "/", "document.querySelectorAll('.row').length === 1000"),
-        state(
-            "edit",
-            true,
-            requests.clone(),
-            "/#1",
-            "document.querySelector('dialog') !== null || ([...document.querySelectorAll('.actions button')].find((one) => one.innerText === 'Edit and replay' && !one.disabled)?.click(), false)",
         ),
     ]
 }
@@ -360,7 +286,7 @@ fn try_screens(tab: &Tab, page: &str, state: &State, axe: &str) -> Vec<String> {
     found
 }
 
-fn try_states(chromium: &Arc<Chromium>, page: &str, states: &[State]) {
+pub(crate) fn try_states(chromium: &Arc<Chromium>, page: &str, states: &[State]) {
     let Some(folder) = installed() else { return };
     let axe =
         fs::read_to_string(folder.join("web/node_modules/axe-core/axe.min.js")).expect("npm installed it");
@@ -381,12 +307,6 @@ fn try_states(chromium: &Arc<Chromium>, page: &str, states: &[State]) {
 fn the_dashboard_fits_every_screen_and_everybody_can_use_it() {
     let Some(chromium) = Chromium::shared() else { return };
     try_states(&chromium, "dashboard", &dashboard_states());
-}
-
-#[test]
-fn the_inspector_fits_every_screen_and_everybody_can_use_it() {
-    let Some(chromium) = Chromium::shared() else { return };
-    try_states(&chromium, "inspector", &inspector_states());
 }
 
 #[test]

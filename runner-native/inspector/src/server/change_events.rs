@@ -21,6 +21,11 @@ use crate::view::ExchangeSummary;
 
 /// Changes within this time are told at once, so that a burst of requests is one event.
 const GATHER: Duration = Duration::from_millis(50);
+/// The same while there are [`CROWD`] changes at once: nobody reads so fast, and a page that is drawn anew takes the processor from
+/// what it shows.
+const CROWD_GATHER: Duration = Duration::from_millis(250);
+/// More requests than a person sees come one by one.
+const CROWD: usize = 20;
 /// How often the state of the tunnel is looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// After so many looks without news a comment is sent, so that a listener that is gone is found out.
@@ -33,6 +38,8 @@ struct Live {
     /// What was told last.
     status: Value,
     has_begun: bool,
+    /// How many changes were told last.
+    told: usize,
     silent: u32,
     _place: Slot,
 }
@@ -47,6 +54,7 @@ pub(super) fn respond(session: &Arc<Session>) -> Response<Content> {
         watch: session.capture.watch(),
         status: Value::Null,
         has_begun: false,
+        told: 0,
         silent: 0,
         _place: place,
     };
@@ -77,8 +85,9 @@ impl Live {
                 matches!(select(changed, tick).await, Either::Left(_))
             };
             if changed {
-                Timer::after(GATHER).await;
+                Timer::after(gather_time(self.told)).await;
                 let changes = self.watch.take(ExchangeSummary::new);
+                self.told = changes.exchanges.len();
                 if changes.is_cleared || !changes.exchanges.is_empty() {
                     self.silent = 0;
                     let (cleared, requests) = (changes.is_cleared, changes.exchanges);
@@ -94,7 +103,23 @@ impl Live {
     }
 }
 
+/// How long changes are gathered after an event that told of so many.
+const fn gather_time(told: usize) -> Duration {
+    if told < CROWD { GATHER } else { CROWD_GATHER }
+}
+
 fn event(name: &str, data: &Value) -> Bytes {
     // JSON has no line ends of its own.
     format!("event: {name}\ndata: {data}\n\n").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crowd_of_requests_is_told_less_often() {
+        assert_eq!([0, 1, CROWD - 1].map(gather_time), [GATHER; 3]);
+        assert_eq!([CROWD, CROWD + 1].map(gather_time), [CROWD_GATHER; 2]);
+    }
 }
