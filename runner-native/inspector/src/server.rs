@@ -2,7 +2,6 @@
 
 mod access;
 mod api;
-mod assets;
 mod change_events;
 mod peer_user;
 mod respond;

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use hvym_tunnel_state::UnixMillis;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 use crate::quality::Quality;
@@ -29,20 +30,30 @@ const MAX_ACTIVE: usize = 1000;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AlertLimits {
     /// Milliseconds that a check may take.
-    #[schemars(range(min = 1))]
+    #[serde(deserialize_with = "whole")]
+    #[schemars(range(min = 1, max = u32::MAX))]
     pub max_latency_ms: u32,
     /// Requests of a hundred that may fail.
     #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 100))]
     pub max_error_rate: f64,
     /// Checks in a row that may fail.
-    #[schemars(range(min = 1))]
+    #[serde(deserialize_with = "whole")]
+    #[schemars(range(min = 1, max = u32::MAX))]
     pub max_consecutive_failures: u32,
     /// Memory of the process, MiB.
-    #[schemars(range(min = 1))]
+    #[serde(deserialize_with = "whole")]
+    #[schemars(range(min = 1, max = u32::MAX))]
     pub max_memory_mb: u32,
     /// Processor time of the process, percent of one core.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub max_cpu_percent: f64,
+}
+
+/// A whole number, also written as `100.0`: some languages have no other numbers, and a JSON schema takes it for an integer.
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let number = f64::deserialize(deserializer)?;
+    let is_whole = number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number);
+    is_whole.then_some(number as u32).ok_or_else(|| D::Error::custom("a whole number is needed"))
 }
 
 impl Default for AlertLimits {

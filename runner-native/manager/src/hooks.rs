@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use hvym_tunnel_agent::probe::{LocalProbe, ProbeRequest};
-use hvym_tunnel_net::target::{Scheme, Target};
+use hvym_tunnel_net::target::{Scheme, Target, is_loopback_host};
 use hvym_tunnel_net::timeout::within;
 use hvym_tunnel_net::timer::Timer;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -76,11 +76,9 @@ async fn post(target: &Target, path: &str, kind: &str, content: &[u8]) -> Result
 fn check_target(target: &Target) -> Result<(), String> {
     match target {
         Target::Origin(origin) if matches!(origin.scheme, Scheme::Https { verify: false }) => {
-            let is_loopback = origin.host == "localhost"
-                || origin.host.parse().is_ok_and(|ip: std::net::IpAddr| ip.to_canonical().is_loopback());
             let refused =
                 || format!("{} is not on this machine, and its certificate would go unchecked", origin.host);
-            is_loopback.then_some(()).ok_or_else(refused)
+            is_loopback_host(&origin.host).then_some(()).ok_or_else(refused)
         }
         _ => Ok(()),
     }

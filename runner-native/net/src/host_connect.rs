@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use super::clock::Clock;
 use super::happy_eyeballs::HappyEyeballs;
+use super::target::is_localhost;
 use super::tcp::Tcp;
 use super::timer::Timer;
 
@@ -75,11 +76,6 @@ pub async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         return Ok(loopback.map(|ip| SocketAddr::new(ip, port)).to_vec());
     }
     smol::net::resolve((host, port)).await
-}
-
-fn is_localhost(host: &str) -> bool {
-    let host = host.to_ascii_lowercase();
-    host == "localhost" || host.ends_with(".localhost")
 }
 
 /// The connection to whichever address answers first. The other attempts end with it.

@@ -12,6 +12,7 @@ mod cpu_usage;
 pub mod date;
 pub mod deadline;
 pub mod dial_error;
+pub mod embedded_page;
 pub mod error_text;
 pub mod events;
 pub mod exposition;
@@ -36,6 +37,8 @@ pub mod link_task;
 pub mod listener;
 pub mod log_writer;
 pub mod observer;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 pub mod passphrase;
 #[cfg_attr(target_os = "linux", path = "epoll.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "poller_elsewhere.rs")]

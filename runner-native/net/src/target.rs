@@ -14,7 +14,7 @@ use std::str::FromStr;
 use hvym_tunnel_core::dialect::Proto;
 use thiserror::Error;
 
-pub use place::{PlaceError, authority, host_and_port, is_loopback_host};
+pub use place::{PlaceError, authority, host_and_port, is_localhost, is_loopback_host};
 use place::{port, split_path};
 pub use relay_url::RelayUrl;
 pub use service::{ServiceAddress, ServiceAddressError, ServiceName, ServiceNameError};

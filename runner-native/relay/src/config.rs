@@ -36,7 +36,7 @@ pub use groups::{
 pub(crate) use https::is_public;
 pub use https::{HttpsSettings, LETS_ENCRYPT};
 pub use hvym_tunnel_net::config::KeepaliveSettings;
-use hvym_tunnel_net::target::RelayUrl;
+use hvym_tunnel_net::target::{RelayUrl, is_localhost};
 pub use limits::Limits;
 pub use login::LoginSettings;
 pub use names::NameSettings;
@@ -118,9 +118,8 @@ impl RelayOptions {
     /// are named. One that listens on loopback for a proxy has a domain.
     pub(crate) fn is_for_this_machine(&self) -> bool {
         let domain = &self.ingress.domain;
-        let is_local = domain == "localhost" || domain.ends_with(".localhost");
         let is_alone = self.guests == GuestOptions::default() && self.login.also_names.is_empty();
-        is_local && is_alone && self.ingress.listen.ip().is_loopback()
+        is_localhost(domain) && is_alone && self.ingress.listen.ip().is_loopback()
     }
 
     /// How slowly a visitor may read its answer.

@@ -273,7 +273,7 @@ fn text(error: impl Display) -> String {
 
 /// Whether nothing is exposed but what listens at a port here.
 fn is_port_of_this_machine(target: &Target) -> bool {
-    matches!(target, Target::Origin(origin) if is_loopback_host(&origin.host.to_ascii_lowercase()))
+    matches!(target, Target::Origin(origin) if is_loopback_host(&origin.host))
 }
 
 #[cfg(test)]

@@ -8,11 +8,12 @@ use http::header::{AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_ENCODING, HeaderV
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hvym_http1::ResponseHead;
+use hvym_tunnel_net::embedded_page::PageFile;
+use hvym_tunnel_net::page_files;
 use hyper::body::Incoming;
 use serde_json::json;
 
 use super::access;
-use super::assets::ASSETS;
 use super::change_events;
 use super::respond::{self, Content};
 use super::session::Session;
@@ -22,6 +23,9 @@ use crate::curl;
 use crate::har;
 use crate::replay::{Edit, ReplayError, replay};
 use crate::view::{ExchangeDetail, ExchangeSummary, MessageLine, request_body};
+
+/// The page, and what it loads.
+static FILES: [PageFile; 4] = page_files!("assets", "inspector");
 
 /// The longest edited request: a whole body, each byte of which JSON may write as six, and a head.
 const MAX_EDIT_BYTES: usize = 6 * MAX_BODY_BYTES + 1024 * 1024;
@@ -41,7 +45,7 @@ const PICTURES: [&str; 8] = [
 /// What is asked for.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 enum Route {
-    Asset(usize),
+    File(usize),
     Urls,
     Session,
     Status,
@@ -58,10 +62,11 @@ enum Route {
 
 impl Route {
     fn parse(path: &str) -> Option<Self> {
-        if let Some(at) = ASSETS.iter().position(|asset| asset.path == path) {
-            return Some(Route::Asset(at));
+        let path = path.strip_prefix('/')?;
+        if let Some(at) = FILES.iter().position(|file| file.path == path) {
+            return Some(Route::File(at));
         }
-        let mut parts = path.strip_prefix('/')?.split('/');
+        let mut parts = path.split('/');
         let parts = [
             parts.next()?,
             parts.next().unwrap_or(""),
@@ -99,7 +104,7 @@ impl Route {
 pub(super) async fn answer(session: &Arc<Session>, request: Request<Incoming>) -> Response<Content> {
     let (parts, body) = request.into_parts();
     let route = Route::parse(parts.uri.path());
-    if let Err(denied) = access::check(&parts.headers, route == Some(Route::Asset(0))) {
+    if let Err(denied) = access::check(&parts.headers, route == Some(Route::File(0))) {
         return respond::plain(StatusCode::FORBIDDEN, denied.reason());
     }
     let Some(route) = route else { return respond::error(StatusCode::NOT_FOUND, "there is no such page") };
@@ -132,12 +137,12 @@ fn is_authorized(session: &Session, fields: &HeaderMap) -> bool {
 fn read(session: &Arc<Session>, route: Route, query: &str, reveal: bool) -> Response<Content> {
     let capture = &session.capture;
     match route {
-        Route::Asset(at) => {
-            let asset = &ASSETS[at];
+        Route::File(at) => {
+            let file = &FILES[at];
             // The page is here as long as the program; its status says whether visitors can come.
             let is_closed = at == 0 && !session.is_open();
             let status = if is_closed { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-            respond::bytes(status, asset.kind, asset.content)
+            respond::bytes(status, file.kind, file.content)
         }
         Route::Urls => respond::json_value(StatusCode::OK, &json!({ "urls": session.urls() })),
         Route::Session => respond::json_value(StatusCode::OK, &json!({ "token": session.token() })),
@@ -256,7 +261,8 @@ mod tests {
     #[test]
     fn paths_are_known_by_all_their_parts() {
         for (path, route) in [
-            ("/", Some(Route::Asset(0))),
+            ("/", Some(Route::File(0))),
+            ("/assets/inspector.css", Some(Route::File(2))),
             ("/urls", Some(Route::Urls)),
             ("/api/requests", Some(Route::Requests)),
             ("/api/requests/7", Some(Route::Request(7))),

@@ -3,20 +3,16 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
-use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS,
-};
+use http::header::{ALLOW, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
+use hvym_tunnel_net::embedded_page::{OWN_FILES_POLICY, confine};
 use serde_json::{Value, json};
 
 /// A body of any kind.
 pub(super) type Content = UnsyncBoxBody<Bytes, Infallible>;
 
-/// What the page may load: nothing that is not here, and it stands in no other page.
-const PAGE_POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 /// What captured bytes may do in a browser: nothing.
 const CAPTURED_POLICY: &str = "default-src 'none'; sandbox; frame-ancestors 'none'";
 
@@ -25,15 +21,9 @@ pub(super) fn with_content(status: StatusCode, kind: &'static str, content: Cont
     let mut response = Response::new(content);
     *response.status_mut() = status;
     let fields = response.headers_mut();
-    let mut set = |name: HeaderName, value| fields.insert(name, HeaderValue::from_static(value));
-    set(CONTENT_TYPE, kind);
-    set(CONTENT_SECURITY_POLICY, PAGE_POLICY);
-    set(X_CONTENT_TYPE_OPTIONS, "nosniff");
-    set(REFERRER_POLICY, "no-referrer");
-    set(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
-    set(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
-    // Requests of visitors are written to no disk, and another build may stand at the same address a minute later.
-    set(CACHE_CONTROL, "no-store");
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    // Requests of visitors are written to no disk either.
+    confine(fields, OWN_FILES_POLICY);
     response
 }
 

@@ -139,6 +139,23 @@ fn the_history_keeps_the_latest() {
 }
 
 #[test]
+fn whole_numbers_are_read_as_every_language_writes_them() {
+    let read = |latency: &str| {
+        let text = serde_json::to_string(&AlertLimits::default()).expect("JSON");
+        let text = text.replace("\"maxLatencyMs\":5000", &format!("\"maxLatencyMs\":{latency}"));
+        serde_json::from_str::<AlertLimits>(&text).ok().map(|limits| limits.max_latency_ms)
+    };
+    for (text, number) in
+        [("7", Some(7)), ("7.0", Some(7)), ("4294967295", Some(u32::MAX)), ("4294967295.0", Some(u32::MAX))]
+    {
+        assert_eq!(read(text), number, "{text}");
+    }
+    for wrong in ["7.5", "-1", "4294967296", "\"7\"", "1e300"] {
+        assert_eq!(read(wrong), None, "{wrong}");
+    }
+}
+
+#[test]
 fn limits_that_tell_always_or_never_are_refused() {
     assert_eq!(AlertLimits::default().check(), Ok(()));
     let latency = AlertLimits { max_latency_ms: 0, ..AlertLimits::default() };

@@ -1,10 +1,7 @@
 //! The description of the API (OpenAPI 3.1), made of the table of routes and of the types of their contents.
 
-use std::collections::BTreeMap;
-
 use http::Method;
-use schemars::generate::SchemaSettings;
-use schemars::{JsonSchema, SchemaGenerator};
+use hvym_tunnel_net::openapi::{self, ApiSchemas, OperationDescription, response};
 use serde_json::{Map, Value, json};
 
 use super::guard::AccessLevel;
@@ -20,111 +17,61 @@ use crate::shapes::{
     ServicesReport, StatusReport, VersionReport,
 };
 
-/// Where the description has its schemas.
-const SCHEMAS: &str = "/components/schemas";
-
 /// The description.
 pub fn document() -> Value {
-    let settings = SchemaSettings::draft2020_12().with(|settings| {
-        settings.definitions_path = SCHEMAS.into();
-        settings.meta_schema = None;
+    let info = json!({
+        "title": "hvym-tunnel manager",
+        "version": env!("CARGO_PKG_VERSION"),
+        "description": "Links, services, checks, metrics and alerts of a running agent, on the person's own machine.",
+        "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
     });
-    let mut answers = settings.clone().for_serialize().into_generator();
-    let mut contents = settings.for_deserialize().into_generator();
-    let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
-    for route in ROUTES {
-        let method = route.method.as_str().to_ascii_lowercase();
-        paths.entry(route.path).or_default().insert(method, operation(route, &mut answers, &mut contents));
-    }
-    let mut schemas = contents.take_definitions(true);
-    schemas.extend(answers.take_definitions(true));
-    let schemas: BTreeMap<_, _> = schemas.into_iter().collect();
-    json!({
-        "openapi": "3.1.0",
-        "info": {
-            "title": "hvym-tunnel manager",
-            "version": env!("CARGO_PKG_VERSION"),
-            "description": "Links, services, checks, metrics and alerts of a running agent, on the person's own machine.",
-            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
-        },
-        "servers": [{ "url": "http://localhost:8765" }],
-        "paths": paths,
-        "components": {
-            "schemas": schemas,
-            "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
-        },
-    })
+    let schemes = json!({ "token": { "type": "http", "scheme": "bearer" } });
+    let mut document = openapi::document(info, schemes, ROUTES, describe);
+    document["servers"] = json!([{ "url": "http://localhost:8765" }]);
+    document
 }
 
-fn operation(route: &Route, answers: &mut SchemaGenerator, contents: &mut SchemaGenerator) -> Value {
+fn describe(route: &Route, schemas: &mut ApiSchemas) -> OperationDescription {
     let mut responses = Map::new();
-    for (status, description, schema) in successes(route.operation, answers) {
-        responses.insert(status.to_owned(), response(description, schema));
+    for (status, description, content) in successes(route.operation, schemas) {
+        responses.insert(status.to_owned(), response(description, content));
     }
-    let error = schema::<ErrorReport>(answers);
+    let error = schemas.answer::<ErrorReport>();
     for (status, description) in errors(route) {
         let schema = match status {
-            "422" => schema::<SettingsMistakesReport>(answers),
-            "500" => schema::<InternalErrorReport>(answers),
+            "422" => schemas.answer::<SettingsMistakesReport>(),
+            "500" => schemas.answer::<InternalErrorReport>(),
             _ => error.clone(),
         };
         responses.insert(status.to_owned(), response(description, Some(("application/json", schema))));
-    }
-    let mut described = Map::new();
-    described.insert("operationId".to_owned(), format!("{:?}", route.operation).into());
-    described.insert("summary".to_owned(), route.summary.into());
-    if let Some(parameters) = parameters(route.operation) {
-        described.insert("parameters".to_owned(), parameters);
-    }
-    if let Some((schema, required)) = content(route.operation, contents) {
-        let content =
-            json!({ "required": required, "content": { "application/json": { "schema": schema } } });
-        described.insert("requestBody".to_owned(), content);
     }
     let security = match route.level {
         AccessLevel::Token => json!([{ "token": [] }]),
         // With the token, or without where the settings leave reading, or programs of the same user, free.
         AccessLevel::LocalRead | AccessLevel::LocalControl => json!([{}, { "token": [] }]),
     };
-    described.insert("security".to_owned(), security);
-    described.insert("responses".to_owned(), Value::Object(responses));
-    Value::Object(described)
+    let (parameters, content) = (parameters(route.operation), content(route.operation, schemas));
+    OperationDescription { responses, parameters, content, security }
 }
 
 type Content = Option<(&'static str, Value)>;
 
-fn response(description: &str, content: Content) -> Value {
-    match content {
-        Some((kind, schema)) => {
-            json!({ "description": description, "content": { kind: { "schema": schema } } })
-        }
-        None => json!({ "description": description }),
-    }
-}
-
-fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
-    generator.subschema_for::<T>().to_value()
-}
-
 /// The responses to a request that is done.
-fn successes(
-    operation: Operation,
-    answers: &mut SchemaGenerator,
-) -> Vec<(&'static str, &'static str, Content)> {
-    let mut json = |schema: fn(&mut SchemaGenerator) -> Value| Some(("application/json", schema(answers)));
-    let done = json(schema::<DoneReport>);
+fn successes(operation: Operation, schemas: &mut ApiSchemas) -> Vec<(&'static str, &'static str, Content)> {
+    let mut json = |answer: fn(&mut ApiSchemas) -> Value| Some(("application/json", answer(schemas)));
+    let done = json(ApiSchemas::answer::<DoneReport>);
     let one = |content| vec![("200", "It is answered", content)];
     match operation {
-        Operation::Health => one(json(schema::<HealthReport>)),
-        Operation::Status => one(json(schema::<StatusReport>)),
-        Operation::Connections => one(json(schema::<ConnectionsReport>)),
-        Operation::Metrics => one(json(schema::<MetricsReport>)),
-        Operation::Version => one(json(schema::<VersionReport>)),
-        Operation::Services => one(json(schema::<ServicesReport>)),
-        Operation::Requests => one(json(schema::<RequestsReport>)),
-        Operation::History => one(json(schema::<HistoryReport>)),
-        Operation::Alerts => one(json(schema::<AlertsReport>)),
-        Operation::AlertLimits | Operation::SetAlertLimits => one(json(schema::<AlertLimits>)),
+        Operation::Health => one(json(ApiSchemas::answer::<HealthReport>)),
+        Operation::Status => one(json(ApiSchemas::answer::<StatusReport>)),
+        Operation::Connections => one(json(ApiSchemas::answer::<ConnectionsReport>)),
+        Operation::Metrics => one(json(ApiSchemas::answer::<MetricsReport>)),
+        Operation::Version => one(json(ApiSchemas::answer::<VersionReport>)),
+        Operation::Services => one(json(ApiSchemas::answer::<ServicesReport>)),
+        Operation::Requests => one(json(ApiSchemas::answer::<RequestsReport>)),
+        Operation::History => one(json(ApiSchemas::answer::<HistoryReport>)),
+        Operation::Alerts => one(json(ApiSchemas::answer::<AlertsReport>)),
+        Operation::AlertLimits | Operation::SetAlertLimits => one(json(ApiSchemas::answer::<AlertLimits>)),
         Operation::Bind => vec![("200", "It is replaced", done.clone()), ("201", "It is added", done)],
         Operation::Start
         | Operation::Stop
@@ -137,17 +84,22 @@ fn successes(
         | Operation::Check
         | Operation::Reload => vec![("200", "It is done", done)],
         Operation::ReadSettings | Operation::ChangeSettings | Operation::ResetSettings => {
-            one(json(schema::<SettingsReport>))
+            one(json(ApiSchemas::answer::<SettingsReport>))
         }
-        Operation::ImportSettings => one(json(schema::<SettingsImportReport>)),
-        Operation::BackUpSettings => one(json(schema::<SettingsBackupReport>)),
+        Operation::ImportSettings => one(json(ApiSchemas::answer::<SettingsImportReport>)),
+        Operation::BackUpSettings => one(json(ApiSchemas::answer::<SettingsBackupReport>)),
         Operation::SettingsSchema => one(Some(("application/json", json!({ "type": "object" })))),
         Operation::ExportSettings => one(Some(("application/toml", json!({ "type": "string" })))),
         Operation::Join => {
             let line = json!({ "type": "string" });
             one(Some(("application/x-ndjson", line)))
         }
-        Operation::Events => one(Some(("text/event-stream", json!({ "type": "string" })))),
+        Operation::Events => {
+            // Of each event (OpenAPI 3.1 has no word for the stream): its data are JSON.
+            let data = json!({ "type": "string", "contentMediaType": "application/json" });
+            let event = json!({ "type": "object", "required": ["data"], "properties": { "data": data } });
+            one(Some(("text/event-stream", event)))
+        }
         Operation::Prometheus => one(Some(("text/plain", json!({ "type": "string" })))),
         Operation::Description => one(Some(("application/json", json!({ "type": "object" })))),
         Operation::Live => vec![("101", "Every update follows, as a text message of JSON", None)],
@@ -234,17 +186,17 @@ fn parameters(operation: Operation) -> Option<Value> {
 }
 
 /// The content that a request may have, and whether it must.
-fn content(operation: Operation, contents: &mut SchemaGenerator) -> Option<(Value, bool)> {
+fn content(operation: Operation, schemas: &mut ApiSchemas) -> Option<(Value, bool)> {
     match operation {
         Operation::Start | Operation::Stop | Operation::Restart | Operation::Drain => {
-            Some((schema::<LinkSelection>(contents), false))
+            Some((schemas.content::<LinkSelection>(), false))
         }
-        Operation::Bind => Some((schema::<NewService>(contents), true)),
-        Operation::Join => Some((schema::<JoinRequest>(contents), true)),
-        Operation::SetAlertLimits => Some((schema::<AlertLimits>(contents), true)),
+        Operation::Bind => Some((schemas.content::<NewService>(), true)),
+        Operation::Join => Some((schemas.content::<JoinRequest>(), true)),
+        Operation::SetAlertLimits => Some((schemas.content::<AlertLimits>(), true)),
         Operation::ChangeSettings => Some((json!({ "type": "object" }), true)),
-        Operation::ImportSettings => Some((schema::<SettingsImport>(contents), true)),
-        Operation::ResetSettings => Some((schema::<ResetSettings>(contents), true)),
+        Operation::ImportSettings => Some((schemas.content::<SettingsImport>(), true)),
+        Operation::ResetSettings => Some((schemas.content::<ResetSettings>(), true)),
         _ => None,
     }
 }

@@ -65,7 +65,8 @@ pub(super) async fn run(state: &Arc<ApiState>, operation: Operation, request: Re
 #[derive(Copy, Clone, PartialEq, Eq, Debug, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ResetSettings {
-    /// `true`: a person was asked.
+    /// A person was asked.
+    #[schemars(extend("const" = true))]
     confirm: bool,
 }
 

@@ -93,7 +93,48 @@ pub(super) fn port(text: &str) -> Result<u16, PlaceError> {
     }
 }
 
-/// Whether a lower-case host without brackets is this machine by what it is called: `localhost`, or a loopback address.
+/// Whether a host without brackets is this machine by what it is called: [`is_localhost`], or a loopback address.
 pub fn is_loopback_host(host: &str) -> bool {
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    is_localhost(host) || host.parse().is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback())
+}
+
+/// Whether a host is called `localhost` or is below that, which is always loopback and never asked of DNS (RFC 6761 section 6.3).
+pub fn is_localhost(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    host == "localhost" || host.ends_with(".localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_is_known_by_its_names_and_addresses() {
+        for host in [
+            "localhost",
+            "LOCALHOST",
+            "localhost.",
+            "web--x.localhost",
+            "127.0.0.1",
+            "127.9.9.9",
+            "::1",
+            "::ffff:127.0.0.1",
+        ] {
+            assert!(is_loopback_host(host), "{host}");
+        }
+        for host in [
+            "",
+            ".",
+            "localhost..",
+            "evillocalhost",
+            "localhost.example",
+            "127.0.0.1.example",
+            "192.168.1.1",
+            "::2",
+            "0.0.0.0",
+            "[::1]",
+        ] {
+            assert!(!is_loopback_host(host), "{host}");
+        }
+    }
 }

@@ -48,8 +48,7 @@ impl RelayUrl {
 
     /// Whether the way there never leaves this machine, so that plain `ws://` reveals nothing.
     pub fn is_loopback(&self) -> bool {
-        let host = self.host.to_ascii_lowercase();
-        is_loopback_host(&host) || host.ends_with(".localhost")
+        is_loopback_host(&self.host)
     }
 }
 

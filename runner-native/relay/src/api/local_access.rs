@@ -4,10 +4,9 @@
 //! Such a relay can be reached by no other machine, but every website in a browser here can send it requests, by its
 //! address, or by a host name of its own that it has lead to 127.0.0.1 (DNS rebinding).
 
-use std::net::IpAddr;
-
 use http::header::{HeaderMap, ORIGIN};
 use hvym_tunnel_core::relay::NameError;
+use hvym_tunnel_net::target::is_loopback_host;
 use hvym_tunnel_pages::Page;
 
 use crate::config::RelayOptions;
@@ -20,7 +19,7 @@ pub(super) fn refusal(fields: &HeaderMap, name: &NameError, options: &RelayOptio
         return None;
     }
     if let NameError::OtherDomain { domain, host } = name
-        && !is_loopback(host)
+        && !is_loopback_host(without_brackets(host))
     {
         return Some(pages::foreign_host(domain, host));
     }
@@ -35,18 +34,13 @@ fn is_of_this_machine(origin: &str) -> bool {
     let authority = origin.split_once("://").map(|(_, authority)| authority);
     authority.is_some_and(|authority| {
         let end = authority.rfind(':').filter(|at| !authority[*at..].contains(']'));
-        is_loopback(&authority[..end.unwrap_or(authority.len())])
+        is_loopback_host(without_brackets(&authority[..end.unwrap_or(authority.len())]))
     })
 }
 
-/// Whether this host, without a port, is this machine: `localhost` and names below it are never asked of DNS (RFC 6761
-/// section 6.3).
-fn is_loopback(host: &str) -> bool {
-    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-    let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&host);
-    host == "localhost"
-        || host.ends_with(".localhost")
-        || literal.parse().is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback())
+/// An IPv6 address as it is elsewhere than in a URL.
+fn without_brackets(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
 }
 
 #[cfg(test)]

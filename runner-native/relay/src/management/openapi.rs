@@ -1,10 +1,7 @@
 //! The description of the API (OpenAPI 3.1), made of the table of routes and of the types of their contents.
 
-use std::collections::BTreeMap;
-
 use http::Method;
-use schemars::generate::SchemaSettings;
-use schemars::{JsonSchema, SchemaGenerator};
+use hvym_tunnel_net::openapi::{self, ApiSchemas, OperationDescription, response};
 use serde_json::{Map, Value, json};
 
 use super::routes::{ApiRoute, Level, Operation, ROUTES};
@@ -13,105 +10,65 @@ use super::shapes::{
     LimitsReport, NamesReport, NewBan, NewDrain, NewKick, ServicesReport, SessionsReport, StatusReport,
 };
 
-/// Where the description has its schemas.
-const SCHEMAS: &str = "/components/schemas";
-
 /// The description.
 pub(super) fn document() -> Value {
-    let settings = SchemaSettings::draft2020_12().with(|settings| {
-        settings.definitions_path = SCHEMAS.into();
-        settings.meta_schema = None;
+    let info = json!({
+        "title": "hvym-tunnel relay",
+        "version": env!("CARGO_PKG_VERSION"),
+        "description": "A running relay, for its operator: agents, services, bans, limits and metrics.",
+        "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
     });
-    let mut answers = settings.clone().for_serialize().into_generator();
-    let mut contents = settings.for_deserialize().into_generator();
-    let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
-    for route in &ROUTES {
-        let method = route.method.as_str().to_ascii_lowercase();
-        paths.entry(route.path).or_default().insert(method, operation(route, &mut answers, &mut contents));
-    }
-    let mut schemas = contents.take_definitions(true);
-    schemas.extend(answers.take_definitions(true));
-    let schemas: BTreeMap<_, _> = schemas.into_iter().collect();
-    json!({
-        "openapi": "3.1.0",
-        "info": {
-            "title": "hvym-tunnel relay",
-            "version": env!("CARGO_PKG_VERSION"),
-            "description": "A running relay, for its operator: agents, services, bans, limits and metrics.",
-            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
-        },
-        "paths": paths,
-        "components": {
-            "schemas": schemas,
-            "securitySchemes": {
-                "bearer": { "type": "http", "scheme": "bearer" },
-                "key": { "type": "apiKey", "in": "header", "name": "X-API-Key" },
-            },
-        },
-    })
+    let schemes = json!({
+        "bearer": { "type": "http", "scheme": "bearer" },
+        "key": { "type": "apiKey", "in": "header", "name": "X-API-Key" },
+    });
+    openapi::document(info, schemes, &ROUTES, describe)
 }
 
-fn operation(route: &ApiRoute, answers: &mut SchemaGenerator, contents: &mut SchemaGenerator) -> Value {
+fn describe(route: &ApiRoute, schemas: &mut ApiSchemas) -> OperationDescription {
     let mut responses = Map::new();
-    responses.insert("200".to_owned(), success(route.operation, answers));
-    let failed = schema::<ErrorReport>(answers);
+    responses.insert("200".to_owned(), success(route.operation, schemas));
+    let failed = schemas.answer::<ErrorReport>();
     for (status, description) in errors(route) {
-        responses.insert(status.to_owned(), response(description, "application/json", &failed));
+        let content = Some(("application/json", failed.clone()));
+        responses.insert(status.to_owned(), response(description, content));
     }
     if route.operation == Operation::Ready {
-        let text = json!({ "type": "string" });
-        responses.insert("503".to_owned(), response("Visitors are not served", "text/plain", &text));
-    }
-    let mut described = Map::new();
-    described.insert("operationId".to_owned(), format!("{:?}", route.operation).into());
-    described.insert("summary".to_owned(), route.summary.into());
-    if let Some(parameters) = parameters(route.operation) {
-        described.insert("parameters".to_owned(), parameters);
-    }
-    if let Some((schema, required)) = content(route.operation, contents) {
-        let content =
-            json!({ "required": required, "content": { "application/json": { "schema": schema } } });
-        described.insert("requestBody".to_owned(), content);
+        responses.insert("503".to_owned(), response("Visitors are not served", Some(text())));
     }
     let security = match route.level {
         Level::Operator => json!([{ "bearer": [] }, { "key": [] }]),
         Level::Anyone => json!([]),
     };
-    described.insert("security".to_owned(), security);
-    described.insert("responses".to_owned(), Value::Object(responses));
-    Value::Object(described)
+    let (parameters, content) = (parameters(route.operation), content(route.operation, schemas));
+    OperationDescription { responses, parameters, content, security }
 }
 
-fn response(description: &str, kind: &str, schema: &Value) -> Value {
-    json!({ "description": description, "content": { kind: { "schema": schema } } })
-}
-
-fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
-    generator.subschema_for::<T>().to_value()
+fn text() -> (&'static str, Value) {
+    ("text/plain", json!({ "type": "string" }))
 }
 
 /// The response to a request that is done.
-fn success(operation: Operation, answers: &mut SchemaGenerator) -> Value {
-    let text = json!({ "type": "string" });
+fn success(operation: Operation, schemas: &mut ApiSchemas) -> Value {
     let json = match operation {
         Operation::Alive | Operation::Ready | Operation::Metrics => {
-            return response("It is answered", "text/plain", &text);
+            return response("It is answered", Some(text()));
         }
         Operation::Description => json!({ "type": "object" }),
-        Operation::Status => schema::<StatusReport>(answers),
-        Operation::History => schema::<HistoryReport>(answers),
-        Operation::Agents => schema::<AgentsReport>(answers),
-        Operation::Sessions => schema::<SessionsReport>(answers),
-        Operation::Services => schema::<ServicesReport>(answers),
-        Operation::Names => schema::<NamesReport>(answers),
-        Operation::Bans => schema::<BansReport>(answers),
-        Operation::Kick | Operation::Ban => schema::<EndedReport>(answers),
-        Operation::Limits => schema::<LimitsReport>(answers),
-        Operation::Config => schema::<ConfigReport>(answers),
-        Operation::Audit => schema::<AuditReport>(answers),
-        Operation::Unban | Operation::Reload | Operation::Drain => schema::<DoneReport>(answers),
+        Operation::Status => schemas.answer::<StatusReport>(),
+        Operation::History => schemas.answer::<HistoryReport>(),
+        Operation::Agents => schemas.answer::<AgentsReport>(),
+        Operation::Sessions => schemas.answer::<SessionsReport>(),
+        Operation::Services => schemas.answer::<ServicesReport>(),
+        Operation::Names => schemas.answer::<NamesReport>(),
+        Operation::Bans => schemas.answer::<BansReport>(),
+        Operation::Kick | Operation::Ban => schemas.answer::<EndedReport>(),
+        Operation::Limits => schemas.answer::<LimitsReport>(),
+        Operation::Config => schemas.answer::<ConfigReport>(),
+        Operation::Audit => schemas.answer::<AuditReport>(),
+        Operation::Unban | Operation::Reload | Operation::Drain => schemas.answer::<DoneReport>(),
     };
-    response("It is done", "application/json", &json)
+    response("It is done", Some(("application/json", json)))
 }
 
 /// The responses to a request that is not done.
@@ -154,11 +111,11 @@ fn parameters(operation: Operation) -> Option<Value> {
 }
 
 /// The content that a request may have, and whether it must.
-fn content(operation: Operation, contents: &mut SchemaGenerator) -> Option<(Value, bool)> {
+fn content(operation: Operation, schemas: &mut ApiSchemas) -> Option<(Value, bool)> {
     match operation {
-        Operation::Ban => Some((schema::<NewBan>(contents), true)),
-        Operation::Kick => Some((schema::<NewKick>(contents), true)),
-        Operation::Drain => Some((schema::<NewDrain>(contents), false)),
+        Operation::Ban => Some((schemas.content::<NewBan>(), true)),
+        Operation::Kick => Some((schemas.content::<NewKick>(), true)),
+        Operation::Drain => Some((schemas.content::<NewDrain>(), false)),
         _ => None,
     }
 }

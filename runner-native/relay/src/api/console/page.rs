@@ -1,11 +1,10 @@
 //! The page of the console, and the files that it loads. There is no secret in them.
 
-use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, LOCATION, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS,
-};
+use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
+use hvym_tunnel_net::embedded_page::{PageFile, confine};
+use hvym_tunnel_net::page_files;
 
 use super::super::{READ, is_read, json};
 use super::{PAGE, PREFIX};
@@ -16,23 +15,8 @@ const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
 );
-/// No other site loads the files or reaches into the page.
-const SAME_ORIGIN: [HeaderName; 2] = [
-    HeaderName::from_static("cross-origin-opener-policy"),
-    HeaderName::from_static("cross-origin-resource-policy"),
-];
-
-/// The names behind `/console/`, types and contents, as `web` was built.
-const FILES: [(&str, &str, &[u8]); 4] = [
-    ("", "text/html; charset=utf-8", include_bytes!("../../../console/console.html")),
-    (
-        "assets/console.js",
-        "text/javascript; charset=utf-8",
-        include_bytes!("../../../console/assets/console.js"),
-    ),
-    ("assets/console.css", "text/css; charset=utf-8", include_bytes!("../../../console/assets/console.css")),
-    ("icon.svg", "image/svg+xml", include_bytes!("../../../console/icon.svg")),
-];
+/// Behind `/console/`.
+static FILES: [PageFile; 4] = page_files!("console", "console");
 
 /// The file at `path`, if there is one.
 pub(super) fn answer(method: &Method, path: &str) -> Option<Answer> {
@@ -42,34 +26,29 @@ pub(super) fn answer(method: &Method, path: &str) -> Option<Answer> {
         return Some(answer);
     }
     let name = path.strip_prefix(PAGE)?;
-    let (_, kind, content) = FILES.iter().find(|(known, ..)| *known == name)?;
+    let file = FILES.iter().find(|file| file.path == name)?;
     if !is_read(method) {
         return Some(json::wrong_method(READ));
     }
-    let mut answer = Response::new(ResponseBody::Whole(Full::from(*content)));
+    let mut answer = Response::new(ResponseBody::Whole(Full::from(file.content)));
     let fields = answer.headers_mut();
-    fields.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    // Asked for each time: the page and the relay must fit.
-    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    fields.insert(CONTENT_SECURITY_POLICY, POLICY);
-    fields.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    fields.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    for name in SAME_ORIGIN {
-        fields.insert(name, HeaderValue::from_static("same-origin"));
-    }
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static(file.kind));
+    confine(fields, POLICY);
     Some(answer)
 }
 
 #[cfg(test)]
 mod tests {
+    use http::header::CONTENT_SECURITY_POLICY;
+
     use super::*;
 
     #[test]
     fn the_page_and_its_files_are_read_and_nothing_else() {
         let status =
             |method: Method, path: &str| answer(&method, path).map(|answer| answer.status().as_u16());
-        for (name, ..) in FILES {
-            let path = format!("{PAGE}{name}");
+        for file in &FILES {
+            let path = format!("{PAGE}{}", file.path);
             assert_eq!(status(Method::GET, &path), Some(200), "{path}");
             assert_eq!(status(Method::POST, &path), Some(405), "{path}");
         }
