@@ -99,6 +99,9 @@ fn check_link(settings: &Settings, link: &LinkEntry, say: &mut impl FnMut(&'stat
             say(key, "a login by token shows no identity".to_owned());
         }
     }
+    if !link.standby_relays.is_empty() {
+        say("standby_relays", "servers of an older system do not share their names".to_owned());
+    }
     if !link.names.is_empty() {
         say("names", "a server of an older system gives no names".to_owned());
     }

@@ -25,6 +25,10 @@ pub struct LinkEntry {
     /// The relay: a host name, `wss://host:port`, or `ws://` for this machine.
     #[schemars(schema_with = "crate::schema::relay")]
     pub relay: RelayUrl,
+    /// Other relays of the same names and the same identity, to which it connects while that one is away.
+    #[serde(default)]
+    #[schemars(schema_with = "crate::schema::relays")]
+    pub standby_relays: Vec<RelayUrl>,
     /// The address of that relay; no other is believed.
     #[serde(default)]
     #[schemars(schema_with = "crate::schema::optional_address")]
@@ -137,6 +141,7 @@ impl LinkEntry {
         Self {
             name,
             relay,
+            standby_relays: Vec::new(),
             relay_address: None,
             relay_ca: None,
             plain_relay: false,
@@ -174,7 +179,7 @@ impl LinkEntry {
     /// The link as an agent takes it. `folder` is where relative paths count from.
     pub fn settings(&self, folder: &Path) -> LinkSettings {
         LinkSettings {
-            standby_relays: Vec::new(),
+            standby_relays: self.standby_relays.clone(),
             relay: Some(self.relay.clone()),
             relay_address: self.relay_address,
             relay_ca: self.relay_ca.as_deref().map(|path| folder.join(path)),

@@ -75,6 +75,10 @@ pub(crate) fn addresses(_generator: &mut SchemaGenerator) -> Schema {
     list(ADDRESS)
 }
 
+pub(crate) fn relays(_generator: &mut SchemaGenerator) -> Schema {
+    list(RELAY)
+}
+
 pub(crate) fn ip_addresses(_generator: &mut SchemaGenerator) -> Schema {
     list(IP_ADDRESS)
 }

@@ -224,3 +224,14 @@ fn what_is_set_beside_the_file_wins_and_is_named() {
     let told = mistakes_with("", &[flag("log.format=\"text\"\nlog.level=\"debug\"")]);
     assert_eq!(told.len(), 1, "{told:#?}");
 }
+
+#[test]
+fn a_standby_relay_is_checked_as_the_relay_is_and_is_none_of_an_older_system() {
+    let plain = "[[link]]\nrelay = \"a.example\"\nstandby_relays = [\"b.example\", \"ws://c.example\"]\n";
+    let told = mistakes(plain);
+    assert!(told.len() == 1 && told[0].contains("ws://c.example"), "{told:#?}");
+    assert_eq!(mistakes(&plain.replace("ws://", "wss://")), Vec::<String>::new());
+    let older = "[[link]]\nrelay = \"a.example\"\ndialect = \"tunely\"\nstandby_relays = [\"b.example\"]\n";
+    let told = mistakes(older);
+    assert!(told.iter().any(|line| line.starts_with("config.toml:4: link.0.standby_relays: ")), "{told:#?}");
+}
