@@ -6,11 +6,13 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
 use hvym_tunnel_tests::databases::DatabaseServer;
 use hvym_tunnel_tests::guests::write_private;
-use hvym_tunnel_tests::http::Conversation;
-use hvym_tunnel_tests::program::{Home, Program, binary};
+use hvym_tunnel_tests::http::{Conversation, Origin, nobody};
+use hvym_tunnel_tests::program::{Home, PATIENCE, Program, binary};
+use hvym_tunnel_tests::redis::RedisServer;
 use hvym_tunnel_tests::tunnel::request;
 
 fn packaged(name: &str) -> String {
@@ -131,6 +133,61 @@ fn the_relay_of_the_compose_file_keeps_its_tunnels_in_postgresql() {
     assert!(tunnel(&["list"]).contains("shop"));
     assert!(database.sql("tunnels", "SELECT domain FROM tunnels").contains("shop"));
     assert_eq!(container.health(), 0);
+}
+
+#[test]
+fn the_relays_of_the_compose_file_with_redis_have_one_identity_and_serve_each_others_agents() {
+    let Some(redis) = RedisServer::start() else { return };
+    let (home, compose) = (Home::new(), packaged("container/cluster-compose.yml"));
+    let key = home.path("relay_key").display().to_string();
+    assert_eq!(home.start(&["identity", "new", "--identity", &key]).code(), 0);
+    let url = write_private(&home, "cluster_url", &redis.url());
+    // An agent believes no relay of this machine that it has another domain.
+    let options = packaged("container/cluster-relay.toml").replace("tunnel.example", "localhost");
+    let commands = compose.lines().filter_map(|line| line.trim_start().strip_prefix("command: "));
+    let commands: Vec<Vec<String>> = commands.map(words).filter(|words| words[0] == "relay").collect();
+    assert_eq!(commands.len(), 2, "{compose}");
+    let relays = commands.iter().enumerate().map(|(at, command)| {
+        let (container, port) = (Container::new(), nobody());
+        let config = write_private(
+            &container.home,
+            "relay.toml",
+            &options.replace("0.0.0.0:4896", &format!("127.0.0.1:{port}")),
+        );
+        let own = format!("ws://relay{}:4896", at + 1);
+        assert!(command.contains(&own), "{command:?}");
+        let here = |word: &String| match word.as_str() {
+            "/etc/hvym-tunnel/relay.toml" => config.clone(),
+            "/run/secrets/relay_key" => key.clone(),
+            "/run/secrets/cluster_url" => url.clone(),
+            word => word.replace(&own, &format!("ws://127.0.0.1:{port}")),
+        };
+        let mut relay = container.start(&command.iter().map(here).collect::<Vec<_>>());
+        let address = relay.event("listening")["address"].clone();
+        (relay, port, address, container)
+    });
+    let relays: Vec<_> = relays.collect();
+    assert_eq!(relays[0].2, relays[1].2, "both have one identity");
+    let origin = Origin::saying(b"here");
+    let (target, at) = (origin.port.to_string(), format!("ws://127.0.0.1:{}", relays[0].1));
+    let mut agent = home.start(&["expose", &target, "--json", "--relay", &at]);
+    let ready = agent.event("ready");
+    let url = ready["url"].as_str().and_then(|url| url.strip_prefix("https://")).expect("a URL");
+    let host = url.trim_end_matches('/');
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut visitor = Conversation::dial(relays[1].1);
+        visitor.send(request(host, "GET", "/", &["Connection: close"])).expect("it reads");
+        let head = visitor.head().expect("an answer");
+        if head.status() == 200 {
+            assert_eq!(visitor.body(&head).expect("a body"), b"here");
+            break;
+        }
+        assert!(Instant::now() < deadline, "{:?}", relays[1].0);
+    }
+    for (_, _, _, container) in &relays {
+        assert_eq!(container.health(), 0);
+    }
 }
 
 #[test]
