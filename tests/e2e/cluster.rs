@@ -11,24 +11,24 @@ use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::http::{Conversation, Origin, answer, nobody, ok};
 use hvym_tunnel_tests::program::{Home, PATIENCE, Program};
 use hvym_tunnel_tests::redis::RedisServer;
-use hvym_tunnel_tests::tunnel::{Agent, Relay, request};
+use hvym_tunnel_tests::tunnel::{Agent, Relay, host_of, request};
 use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
 
 /// The identity that all relays have.
-const RELAYS: [u8; 32] = [31; 32];
-const OWNER: [u8; 32] = [32; 32];
+pub(super) const RELAYS: [u8; 32] = [31; 32];
+pub(super) const OWNER: [u8; 32] = [32; 32];
 
-/// One more relay.
-fn relay(redis: &RedisServer, arguments: &[&str]) -> Relay {
-    let (url, port) = (redis.url(), nobody());
+/// One more relay, of this store.
+pub(super) fn relay(store: &str, arguments: &[&str]) -> Relay {
+    let port = nobody();
     let address = format!("ws://127.0.0.1:{port}");
-    let cluster = ["--cluster", &url, "--cluster-address", &address];
+    let cluster = ["--cluster", store, "--cluster-address", &address];
     Relay::start_in(Home::of(&Key::from_seed(RELAYS)), port, &[&cluster, arguments].concat())
 }
 
 /// Asks once, by `message`. Returns the status and the body; an error if the relay goes away meanwhile.
-fn ask(port: u16, message: &str) -> std::io::Result<(u16, String)> {
+pub(super) fn ask(port: u16, message: &str) -> std::io::Result<(u16, String)> {
     let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     let mut visitor = Conversation::over(stream);
     visitor.send(message)?;
@@ -38,14 +38,14 @@ fn ask(port: u16, message: &str) -> std::io::Result<(u16, String)> {
 }
 
 /// What is served at this host; the status, if it is not 200.
-fn visit(relay: &Relay, host: &str) -> String {
+pub(super) fn visit(relay: &Relay, host: &str) -> String {
     let asked = ask(relay.port, &request(host, "GET", "/", &["Connection: close"]));
     let (status, body) = asked.expect("the relay answers");
     if status == 200 { body } else { status.to_string() }
 }
 
 /// Waits until visitors of `host` see this.
-fn until(relay: &Relay, host: &str, wanted: &str) {
+pub(super) fn until(relay: &Relay, host: &str, wanted: &str) {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let seen = visit(relay, host);
@@ -91,14 +91,14 @@ fn service(next: std::sync::mpsc::Receiver<()>) -> Origin {
 }
 
 /// A visitor from another address of this machine.
-fn visitor_from(from: [u8; 4], port: u16) -> Conversation {
+pub(super) fn visitor_from(from: [u8; 4], port: u16) -> Conversation {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.bind(&SocketAddr::from((from, 0)).into()).expect("an address of this machine");
     socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into()).expect("the relay listens");
     Conversation::over(socket.into())
 }
 
-fn stop(relay: &mut Relay) {
+pub(super) fn stop(relay: &mut Relay) {
     relay.program.signal(Signal::TERM);
     assert_eq!(relay.program.code(), 0, "{:?}", relay.program);
 }
@@ -108,7 +108,7 @@ fn an_agent_at_one_of_three_relays_is_visited_through_each_and_logged_once() {
     let Some(redis) = RedisServer::start() else { return };
     let homes = [(); 3].map(|()| Home::new());
     let logs = homes.each_ref().map(|home| home.path("access.log").display().to_string());
-    let mut relays = logs.each_ref().map(|log| relay(&redis, &["--access-log", log]));
+    let mut relays = logs.each_ref().map(|log| relay(&redis.url(), &["--access-log", log]));
     let (step, next) = channel();
     let agent = Agent::start(&relays[0], service(next).port, &["--service", "web"]);
     let host = agent.host();
@@ -163,7 +163,7 @@ fn an_agent_at_one_of_three_relays_is_visited_through_each_and_logged_once() {
 #[test]
 fn when_the_relay_of_an_agent_is_killed_another_one_has_it_and_visitors_find_it_there() {
     let Some(redis) = RedisServer::start() else { return };
-    let [mut a, b, c] = [(); 3].map(|()| relay(&redis, &[]));
+    let [mut a, b, c] = [(); 3].map(|()| relay(&redis.url(), &[]));
     let origin = Origin::saying(b"here");
     let agent = Agent::start(&a, origin.port, &["--standby-relay", &b.url()]);
     let host = agent.host();
@@ -181,7 +181,7 @@ fn when_the_relay_of_an_agent_is_killed_another_one_has_it_and_visitors_find_it_
 #[test]
 fn what_is_connected_goes_on_without_redis_and_is_registered_again_when_it_is_back() {
     let Some(mut redis) = RedisServer::start() else { return };
-    let [mut a, mut b] = [(); 2].map(|()| relay(&redis, &[]));
+    let [mut a, mut b] = [(); 2].map(|()| relay(&redis.url(), &[]));
     let origin = Origin::saying(b"here");
     let agent = Agent::start(&a, origin.port, &[]);
     let visit_both = || assert_eq!([visit(&a, agent.host()), visit(&b, agent.host())], ["here", "here"]);
@@ -210,7 +210,7 @@ fn what_is_connected_goes_on_without_redis_and_is_registered_again_when_it_is_ba
 #[test]
 fn a_relay_that_stood_still_serves_nothing_that_another_one_has_taken_over() {
     let Some(redis) = RedisServer::start() else { return };
-    let [a, b] = [(); 2].map(|()| relay(&redis, &[]));
+    let [a, b] = [(); 2].map(|()| relay(&redis.url(), &[]));
     let [older, newer, other] = [&b"older"[..], b"newer", b"other"].map(Origin::saying);
     let own = || Home::of(&Key::from_seed(OWNER));
     let mut first = Agent::start_in(own(), &a, older.port, &[]);
@@ -249,7 +249,7 @@ fn a_relay_that_stood_still_serves_nothing_that_another_one_has_taken_over() {
 #[test]
 fn only_relays_of_the_cluster_are_linked_and_callers_reach_private_services_through_each() {
     let Some(redis) = RedisServer::start() else { return };
-    let [a, b] = [(); 2].map(|()| relay(&redis, &[]));
+    let [a, b] = [(); 2].map(|()| relay(&redis.url(), &[]));
     // One with another identity, which nobody has named.
     let (url, port) = (redis.url(), nobody());
     let address = format!("ws://127.0.0.1:{port}");
@@ -270,4 +270,37 @@ fn only_relays_of_the_cluster_are_linked_and_callers_reach_private_services_thro
     assert_eq!(asked, (200, "private".to_owned()));
     assert_eq!(visit(&stranger, public.host()), "503");
     assert!(redis.ask("HLEN hvym_tunnel:{cluster}:relays").starts_with(":3"));
+}
+
+#[test]
+fn an_agent_whose_settings_name_standby_relays_moves_to_one_when_its_relay_is_killed() {
+    let Some(redis) = RedisServer::start() else { return };
+    let [mut a, b] = [(); 2].map(|()| relay(&redis.url(), &[]));
+    let (origin, home) = (Origin::saying(b"here"), Home::new());
+    let settings = format!(
+        "[[link]]\nrelay = \"{}\"\nstandby_relays = [\"{}\"]\n\n[[service]]\nname = \"web\"\ntarget = \"{}\"\n",
+        a.url(),
+        b.url(),
+        origin.port
+    );
+    fs::create_dir_all(home.path("config/hvym-tunnel")).expect("a folder takes a folder");
+    fs::write(home.path("config/hvym-tunnel/config.toml"), settings).expect("a folder takes a file");
+    let mut agent = home.start(&["up", "--json"]);
+    let ready = agent.event("ready");
+    let host = host_of(ready["url"].as_str().expect("a URL"));
+    until(&b, host, "here");
+    a.program.kill();
+    until(&b, host, "here");
+    // By a session of its own: the lease of the other is over.
+    until_alone(&redis);
+    until(&b, host, "here");
+}
+
+/// Waits until one relay is left.
+fn until_alone(redis: &RedisServer) {
+    let deadline = Instant::now() + PATIENCE;
+    while !redis.ask("HLEN hvym_tunnel:{cluster}:relays").starts_with(":1") {
+        assert!(Instant::now() < deadline, "there are more");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }

@@ -52,6 +52,8 @@ pub mod node;
 #[cfg(unix)]
 pub mod older;
 pub mod pair;
+#[cfg(unix)]
+pub mod partition;
 pub mod pipe;
 #[cfg(unix)]
 pub mod program;

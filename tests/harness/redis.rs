@@ -37,7 +37,8 @@ impl RedisServer {
         format!("unix:{}", self.socket().display())
     }
 
-    fn socket(&self) -> PathBuf {
+    /// Where it listens.
+    pub fn socket(&self) -> PathBuf {
         self.home.path("redis.sock")
     }
 

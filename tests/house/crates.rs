@@ -20,7 +20,7 @@ const CRATES: [(&str, &str, &[&str]); 30] = [
     ("runner-native/manager", "hvym-tunnel-manager", &BELOW_MANAGER),
     ("runner-native/inspector", "hvym-tunnel-inspector", &BELOW_INSPECTOR),
     ("runner-native/registry", "hvym-tunnel-registry", &["hvym-tunnel-core", "hvym-tunnel-net"]),
-    ("runner-native/cluster", "hvym-tunnel-cluster", &["hvym-tunnel-core"]),
+    ("runner-native/cluster", "hvym-tunnel-cluster", &["hvym-tunnel-core", "hvym-tunnel-net"]),
     ("runner-native/relay", "hvym-tunnel-relay", &BELOW_RELAY),
     ("runner-native/settings", "hvym-tunnel-settings", &BELOW_SETTINGS),
     ("runner-native/cli", "hvym-tunnel", &BELOW_CLI),
@@ -93,7 +93,7 @@ const BELOW_BINDINGS: [&str; 6] = [
     "hvym-tunnel-relay",
     "hvym-tunnel-json",
 ];
-const TESTED: [&str; 15] = [
+const TESTED: [&str; 16] = [
     "hvym-dns",
     "hvym-yamux",
     "hvym-yamux-testing",
@@ -107,6 +107,7 @@ const TESTED: [&str; 15] = [
     "hvym-tunnel-agent",
     "hvym-tunnel-manager",
     "hvym-tunnel-inspector",
+    "hvym-tunnel-cluster",
     "hvym-tunnel-registry",
     "hvym-tunnel-relay",
 ];

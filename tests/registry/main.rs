@@ -1,10 +1,12 @@
-//! A relay's registry of tunnels in each of its databases: SQLite always, PostgreSQL and MariaDB where they are installed.
+//! A relay's registry of tunnels in each of its databases, and what several relays share: SQLite always, PostgreSQL, MariaDB and Redis where
+//! they are installed.
 #![cfg(unix)]
 
 mod adoption;
 mod behaviour;
 mod outage;
 mod schema;
+mod shared_store;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

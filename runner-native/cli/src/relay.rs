@@ -309,6 +309,7 @@ impl Observer<RelayEvent> for Reports {
             RelayEvent::TunnelDatabase(Err(error)) => Report::DatabaseLost { message: error.to_string() },
             RelayEvent::Cluster(Ok(())) => Report::ClusterBack,
             RelayEvent::Cluster(Err(message)) => Report::ClusterLost { message },
+            RelayEvent::CutOff => Report::ClusterCutOff,
             RelayEvent::Acme(event) => match certificate_report(event) {
                 Some(report) => report,
                 None => return,

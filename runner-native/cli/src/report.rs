@@ -416,12 +416,14 @@ pub(crate) enum Report {
     },
     /// The database of tunnels is back.
     DatabaseBack,
-    /// The Redis of the other relays cannot be reached: what is known of them goes on to hold.
+    /// The store that relays share cannot be reached: what is known of the others goes on to hold.
     ClusterLost {
         /// Why.
         message: String,
     },
-    /// The Redis of the other relays is back.
+    /// Nor can another relay be reached: visitors are answered 503.
+    ClusterCutOff,
+    /// The store that relays share is back.
     ClusterBack,
     /// The keys of guests' tokens were read again, and are used from now on.
     KeysLoaded,

@@ -54,6 +54,9 @@ pub enum ClusterEvent {
     },
     /// The store does not answer: what is known goes on to hold.
     StoreLost(String),
+    /// Neither does one of the others, and the lease is over: they may serve by now what this relay does, which serves nothing until the
+    /// store answers.
+    CutOff,
     /// The store answers again.
     StoreBack,
 }
@@ -75,6 +78,12 @@ enum ClaimState {
     Lost,
 }
 
+/// Another relay.
+struct KnownRelay {
+    record: RelayRecord,
+    is_linked: bool,
+}
+
 struct RemoteService {
     node: NodeId,
     record: ServiceRecord,
@@ -89,8 +98,16 @@ enum StoreState {
     Available { until: Instant },
     /// It did, but the lease was over when it was asked then: nothing is served before this relay knows what is still its own.
     Reclaiming { since: Instant },
-    /// It did not.
-    Lost,
+    /// It did not; the lease of this relay ends then, or has ended.
+    Lost { until: Instant },
+    /// Nor did one of the others when the lease was over, so nothing is served before the store answers.
+    CutOff { since: Instant },
+}
+
+impl StoreState {
+    const fn is_lost(self) -> bool {
+        matches!(self, StoreState::Lost { .. } | StoreState::CutOff { .. })
+    }
 }
 
 /// Whether all services are asked for, and not only those that have changed.
@@ -118,7 +135,7 @@ pub struct ClusterDirectory {
     /// What is to be released, and by which epoch it was held.
     released: BTreeMap<ServiceKey, u64>,
     remote: BTreeMap<ServiceKey, RemoteService>,
-    relays: BTreeMap<NodeId, RelayRecord>,
+    relays: BTreeMap<NodeId, KnownRelay>,
     seen: u64,
     reload: Reload,
     store: StoreState,
@@ -175,7 +192,8 @@ impl ClusterDirectory {
 
     /// What to ask the store now. The answer, or that there is none, has to come in before the next request.
     pub fn poll_request(&mut self, now: Instant) -> Option<SyncRequest> {
-        let is_urgent = self.store != StoreState::Lost && self.has_changes();
+        self.check_links(now);
+        let is_urgent = !self.store.is_lost() && self.has_changes();
         if self.pending.is_some() || (now < self.next_sync && !is_urgent) {
             return None;
         }
@@ -229,19 +247,57 @@ impl ClusterDirectory {
         self.events.pop_front()
     }
 
-    /// When the lease of this relay ends unless the store answers again; `None` where there is no store, without which a relay goes on
-    /// with what it has.
+    /// When the lease of this relay ends unless the store answers again; `None` where there is no store, without which relays that are
+    /// linked go on with what they have.
     pub fn lease_until(&self) -> Option<Instant> {
         match self.store {
             StoreState::Available { until } => Some(until),
-            StoreState::Reclaiming { since } => Some(since),
-            StoreState::Unknown | StoreState::Lost => None,
+            StoreState::Reclaiming { since } | StoreState::CutOff { since } => Some(since),
+            StoreState::Lost { until } if self.is_any_unlinked() => Some(until),
+            StoreState::Unknown | StoreState::Lost { .. } => None,
         }
+    }
+
+    /// Whether the store answers.
+    pub const fn is_available(&self) -> bool {
+        matches!(self.store, StoreState::Available { .. } | StoreState::Reclaiming { .. })
     }
 
     /// Whether the lease is over and nobody knows yet what others have taken since: nothing is to be served before the store was asked.
     pub fn is_fenced(&self, now: Instant) -> bool {
         self.lease_until().is_some_and(|until| now >= until)
+    }
+
+    /// Another relay has told that something has changed.
+    pub fn handle_news(&mut self, now: Instant) {
+        if !self.store.is_lost() {
+            self.next_sync = self.next_sync.min(now);
+        }
+    }
+
+    /// There is no link to these of the others. A relay whose lease is over in the store loses its links, so all links are a sign that the
+    /// store is away for everybody.
+    pub fn handle_unlinked(&mut self, unlinked: &BTreeSet<NodeId>, now: Instant) {
+        // A link that is back does not say what happened meanwhile.
+        self.check_links(now);
+        for (node, relay) in &mut self.relays {
+            relay.is_linked = !unlinked.contains(node);
+        }
+        self.check_links(now);
+    }
+
+    fn is_any_unlinked(&self) -> bool {
+        self.relays.values().any(|relay| !relay.is_linked)
+    }
+
+    fn check_links(&mut self, now: Instant) {
+        if let StoreState::Lost { until } = self.store
+            && now >= until
+            && self.is_any_unlinked()
+        {
+            self.store = StoreState::CutOff { since: until };
+            self.events.push_back(ClusterEvent::CutOff);
+        }
     }
 
     /// The store did not do what the request asked for, for this reason.
@@ -256,9 +312,12 @@ impl ClusterDirectory {
             return;
         }
         self.next_sync = now + RETRY_AFTER;
-        if self.store != StoreState::Lost {
-            self.store = StoreState::Lost;
+        if !self.store.is_lost() {
+            // A relay that the store never answered has nothing that others could take.
+            let until = self.lease_until().unwrap_or(now + LEASE);
+            self.store = StoreState::Lost { until };
             self.events.push_back(ClusterEvent::StoreLost(error.to_string()));
+            self.check_links(now);
         }
     }
 
@@ -266,7 +325,7 @@ impl ClusterDirectory {
     pub fn handle_reply(&mut self, reply: SyncReply, now: Instant) {
         let Some(asked) = self.pending.take() else { return };
         let before = self.store;
-        if before == StoreState::Lost {
+        if before.is_lost() {
             self.events.push_back(ClusterEvent::StoreBack);
         }
         // The lease began when the store did what it was asked, which is later.
@@ -276,7 +335,7 @@ impl ClusterDirectory {
             self.handle_lapse();
         }
         self.reload = match self.reload {
-            _ if before == StoreState::Lost || (reply.is_new && before != StoreState::Unknown) => {
+            _ if before.is_lost() || (reply.is_new && before != StoreState::Unknown) => {
                 Reload::Until(now + LEASE)
             }
             Reload::Until(until) if now < until => Reload::Until(until),
@@ -302,8 +361,8 @@ impl ClusterDirectory {
         let is_unknown = |key: &ServiceKey| self.is_lost(key) && !self.remote.contains_key(key);
         let was_over = match before {
             StoreState::Available { until } => reply.is_new && asked.at >= until,
-            StoreState::Reclaiming { .. } => true,
-            StoreState::Unknown | StoreState::Lost => false,
+            StoreState::Reclaiming { .. } | StoreState::CutOff { .. } => true,
+            StoreState::Unknown | StoreState::Lost { .. } => false,
         };
         let is_reclaiming = was_over && (self.wanted().next().is_some() || self.own.keys().any(is_unknown));
         if asked.claims.iter().any(|(key, _)| is_unknown(key)) {
@@ -336,8 +395,14 @@ impl ClusterDirectory {
             match self.own.get_mut(key) {
                 // One that differs by now is asked for again.
                 Some(own) if own.record != *record => {}
+                Some(own) if *epoch > 0 => own.claim = ClaimState::Held(*epoch),
                 Some(own) => {
-                    own.claim = if *epoch == 0 { ClaimState::Lost } else { ClaimState::Held(*epoch) };
+                    own.claim = ClaimState::Lost;
+                    // It was told before the program came that is refused now.
+                    if let Some(RemoteService { node, record }) = self.remote.get(key) {
+                        let (key, node, record) = (key.clone(), node.clone(), record.clone());
+                        self.events.push_back(ClusterEvent::Serves { key, node, record });
+                    }
                 }
                 None if *epoch > 0 => drop(self.released.insert(key.clone(), *epoch)),
                 None => {}
@@ -366,8 +431,8 @@ impl ClusterDirectory {
             self.events.push_back(ClusterEvent::RelayLost { node });
         }
         for (node, record) in relays {
-            if self.relays.get(&node) != Some(&record) {
-                self.relays.insert(node.clone(), record.clone());
+            if self.relays.get(&node).is_none_or(|known| known.record != record) {
+                self.relays.insert(node.clone(), KnownRelay { record: record.clone(), is_linked: true });
                 self.events.push_back(ClusterEvent::RelayFound { node, record });
             }
         }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use redis::{Client, Connection, RedisError, Script};
-use thiserror::Error;
+use redis::{Client, Connection, Script};
 
+use crate::error::SyncError;
 use crate::record::{NodeId, RelayRecord, ServiceKey, ServiceRecord};
 use crate::sync::{ServiceChange, SyncReply, SyncRequest};
-use crate::url::StoreUrl;
+use crate::tunnel_keys::{TUNNEL_TTL, TunnelBatch};
+use crate::url::{StoreKind, StoreUrl};
 
 /// How long Redis may take to accept, and to answer. It does so in a millisecond; a relay whose Redis does not is better off without it
 /// before its lease ends.
@@ -24,22 +25,16 @@ const KEYS: [&str; 7] = [
     "hvym_tunnel:{cluster}:floor",
 ];
 
-/// Why an exchange failed.
-#[derive(Clone, PartialEq, Eq, Debug, Error)]
-#[non_exhaustive]
-pub enum SyncError {
-    /// Redis cannot be reached, or did not answer in time.
-    #[error("Redis does not answer: {0}")]
-    Unavailable(String),
-    /// Redis answered something else than the script does.
-    #[error("Redis gave no proper answer")]
-    Answer,
-}
+/// Records of tunnels as HVYM's server writes them. They are in no hash tag, as that server has none: they need a Redis of one node.
+const TUNNELS_SCRIPT: &str = include_str!("tunnels.lua");
+const TUNNELS_KEYS: [&str; 3] =
+    ["hvym_tunnel:{cluster}:services", "hvym_tunnel:{cluster}:tunnels", "hvym_tunnel:active"];
 
 /// A Redis that several relays share. Its calls block.
 pub struct RedisStore {
     client: Client,
     script: Script,
+    tunnels: Script,
     connection: Option<Connection>,
 }
 
@@ -48,16 +43,17 @@ impl RedisStore {
     ///
     /// # Errors
     /// The URL asks for what this program cannot do.
-    pub fn new(url: &StoreUrl) -> Result<Self, SyncError> {
+    pub(crate) fn new(url: &StoreUrl) -> Result<Self, SyncError> {
         let client = Client::open(url.as_str())?;
-        Ok(Self { client, script: Script::new(SCRIPT), connection: None })
+        let (script, tunnels) = (Script::new(SCRIPT), Script::new(TUNNELS_SCRIPT));
+        Ok(Self { client, script, tunnels, connection: None })
     }
 
     /// One exchange; blocks for two seconds at most. After an error the next one connects anew.
     ///
     /// # Errors
     /// Redis is away, or is none.
-    pub fn sync(&mut self, request: &SyncRequest) -> Result<SyncReply, SyncError> {
+    pub(crate) fn sync(&mut self, request: &SyncRequest) -> Result<SyncReply, SyncError> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.connect()?,
@@ -70,9 +66,35 @@ impl RedisStore {
             invocation.arg(argument);
         }
         let answer: Vec<String> = invocation.invoke(&mut connection)?;
-        let reply = read(&answer).ok_or(SyncError::Answer)?;
+        let reply = read(&answer).ok_or(SyncError::Answer(StoreKind::Redis))?;
         self.connection = Some(connection);
         Ok(reply)
+    }
+
+    /// Writes and removes records of tunnels, each only where no other relay has a newer one; blocks as [`Self::sync`] does.
+    ///
+    /// # Errors
+    /// Redis is away, or is none.
+    pub(crate) fn write_tunnels(&mut self, batch: &TunnelBatch) -> Result<(), SyncError> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.connect()?,
+        };
+        let mut invocation = self.tunnels.prepare_invoke();
+        for key in TUNNELS_KEYS {
+            invocation.key(key);
+        }
+        invocation.arg(batch.node.as_str()).arg(TUNNEL_TTL.as_secs()).arg(flag(batch.sweeps));
+        for write in &batch.writes {
+            let (service, record) = match &write.record {
+                Some((service, record)) => (service.to_string(), record.as_str()),
+                None => (String::new(), ""),
+            };
+            invocation.arg(write.address.to_string()).arg(service).arg(record);
+        }
+        let () = invocation.invoke(&mut connection)?;
+        self.connection = Some(connection);
+        Ok(())
     }
 
     fn connect(&self) -> Result<Connection, SyncError> {
@@ -80,12 +102,6 @@ impl RedisStore {
         connection.set_read_timeout(Some(TIMEOUT))?;
         connection.set_write_timeout(Some(TIMEOUT))?;
         Ok(connection)
-    }
-}
-
-impl From<RedisError> for SyncError {
-    fn from(error: RedisError) -> Self {
-        SyncError::Unavailable(error.to_string())
     }
 }
 

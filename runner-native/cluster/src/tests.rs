@@ -1,5 +1,7 @@
 //! Several relays and a store without I/O: what they agree on whatever happens to any of them.
 
+mod partition;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -142,6 +144,7 @@ impl Relay {
                     assert_eq!(self.told.remove(&key.service).as_deref(), Some(node.as_str()));
                 }
                 ClusterEvent::StoreLost(_) => self.store.push(false),
+                ClusterEvent::CutOff => panic!("relays of these tests are linked"),
                 ClusterEvent::StoreBack => self.store.push(true),
             }
         }

@@ -17,6 +17,8 @@ mod management;
 mod stamp;
 mod tunely;
 
+pub(crate) use hvym::tunnel_record;
+
 use std::time::SystemTime;
 
 use crate::http1::request_body::RequestBody;

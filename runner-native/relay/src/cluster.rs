@@ -43,6 +43,8 @@ pub(crate) struct Cluster {
     /// When the lease of this relay ends, in microseconds of the relay's clock.
     lease_until: AtomicU64,
     is_available: AtomicBool,
+    /// Another relay has told that something has changed.
+    has_news: AtomicBool,
 }
 
 impl Cluster {
@@ -58,6 +60,7 @@ impl Cluster {
             changed: bounded(1),
             lease_until: AtomicU64::new(NO_END),
             is_available: AtomicBool::new(false),
+            has_news: AtomicBool::new(false),
         }
     }
 
@@ -69,11 +72,26 @@ impl Cluster {
     /// The services of `owner` may have changed here.
     pub(crate) fn touch(&self, owner: &Owner) {
         lock(&self.touched).insert(owner.clone());
+        self.wake_task();
+    }
+
+    /// Another relay has told that something has changed.
+    pub(crate) fn handle_news(&self) {
+        self.has_news.store(true, Ordering::Release);
+        self.wake_task();
+    }
+
+    /// Whether another relay has told so since the last time.
+    pub(crate) fn take_news(&self) -> bool {
+        self.has_news.swap(false, Ordering::AcqRel)
+    }
+
+    fn wake_task(&self) {
         // A full channel means that the task will look anyway.
         let _told_already = self.changed.0.try_send(());
     }
 
-    /// Whether the relay stood still for so long that others may have taken its services, and nobody has asked since.
+    /// Whether others may have taken the services of this relay, and it cannot know: it stood still, or is cut off.
     pub(crate) fn is_fenced(&self, now: Instant) -> bool {
         now.as_micros() >= self.lease_until.load(Ordering::Acquire)
     }
@@ -88,11 +106,11 @@ impl Cluster {
         self.remotes().links()
     }
 
-    /// The lease ends then, unless the store answers again; `None` where it does not answer.
-    pub(crate) fn note_lease(&self, until: Option<Instant>) {
+    /// The lease ends then, unless the store answers again; `None`: the relay goes on with what it has.
+    pub(crate) fn note_lease(&self, until: Option<Instant>, is_available: bool) {
         let until = until.map_or(NO_END, |until| until.as_micros());
         self.lease_until.store(until, Ordering::Release);
-        self.is_available.store(until != NO_END, Ordering::Relaxed);
+        self.is_available.store(is_available, Ordering::Relaxed);
     }
 
     /// The owners whose services may have changed since the last time.

@@ -27,7 +27,7 @@ use thiserror::Error;
 
 pub use access::AccessSettings;
 pub use admin::AdminSettings;
-pub use cluster::{ClusterSettings, TypedStoreUrl};
+pub use cluster::{ClusterSettings, CutOffPolicy, TypedStoreUrl};
 pub use compat_agents::{CloudKeys, CloudOptions, GuestOptions, GuestsError, TunelyOptions, TunelyTunnel};
 pub use groups::{
     AdmissionSettings, DEFAULT_PORT, IngressSettings, Policy, PublicScheme, PublicSettings, TlsFiles,
@@ -234,9 +234,12 @@ pub enum ConfigError {
     /// It is told to nobody.
     #[error("--cluster-address is for the other relays of --cluster, and there is none")]
     ClusterStore,
-    /// The Redis that relays share.
-    #[error("the Redis of the cluster: {0}")]
+    /// The store that relays share.
+    #[error("the store of the cluster: {0}")]
     Cluster(String),
+    /// The records of HVYM's server are in Redis.
+    #[error("--cluster-hvym-keys needs --cluster redis://..: programs look there for them")]
+    ClusterHvymKeys,
     /// One is of no use without the other.
     #[error("a certificate and its private key are set together, or neither")]
     TlsPair,

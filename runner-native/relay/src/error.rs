@@ -62,7 +62,7 @@ pub enum RelayError {
     /// There is no folder for what must outlive a restart.
     #[error("there is no folder to keep certificates in")]
     StateFolder,
-    /// The other relays, or the Redis that they share.
+    /// The other relays, or the store that they share.
     #[error("cannot serve with other relays: {0}")]
     Cluster(String),
     /// The keys that verify tokens of older systems cannot be used.

@@ -60,8 +60,10 @@ pub enum RelayEvent {
     Acme(AcmeEvent),
     /// The database of tunnels is back; on an error it was lost. Agents that are connected stay, and others are let in as before.
     TunnelDatabase(Result<(), RegistryError>),
-    /// The Redis of the other relays is back; on an error it was lost, for this reason. What is known of the others goes on to hold.
+    /// The store that the relays share is back; on an error it was lost, for this reason. What is known of the others goes on to hold.
     Cluster(Result<(), String>),
+    /// Nor can another relay be reached: visitors are answered 503 until the store is back.
+    CutOff,
 }
 
 /// The receiving end of a relay's events.

@@ -92,7 +92,7 @@ impl RelayState {
         if let Some(cluster) = &self.cluster {
             let name = "hvym_tunnel_relay_cluster_up";
             let is_up = usize::from(cluster.is_available());
-            write_gauge(text, name, "Whether the Redis that the relays share answers", is_up);
+            write_gauge(text, name, "Whether the store that the relays share answers", is_up);
             let name = "hvym_tunnel_relay_cluster_links";
             write_gauge(text, name, "Other relays that have a link to this one", cluster.links());
         }

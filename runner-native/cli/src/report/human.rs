@@ -21,7 +21,7 @@ pub(crate) struct Moment {
 
 /// The lines that tell `report`, in order; none for what is about certificates.
 pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
-    use Ink::{Bold, Dim, Plain, Red, Yellow};
+    use Ink::{Dim, Plain, Yellow};
     match report {
         Report::IdentityCreated { address, path } => vec![
             err().with(Plain, format!("new identity {address}")),
@@ -36,11 +36,7 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
             vec![err().with(Yellow, format!("there is no next process, and this one goes on: {message}"))]
         }
         Report::Stopped { reason } => vec![err().with(Plain, format!("stopped: {reason}"))],
-        Report::Error { message, hint, .. } => {
-            let mut lines = vec![Line::err().with(Red, "error: ").with(Plain, message)];
-            lines.extend(hint.as_ref().map(|hint| Line::err().with(Bold, "hint: ").with(Plain, hint)));
-            lines
-        }
+        Report::Error { message, hint, .. } => error(message, hint.as_deref()),
         Report::OwnRelay { .. }
         | Report::Ready { .. }
         | Report::Forwarding { .. }
@@ -59,6 +55,7 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
         | Report::DatabaseLost { .. }
         | Report::DatabaseBack
         | Report::ClusterLost { .. }
+        | Report::ClusterCutOff
         | Report::ClusterBack
         | Report::KeysLoaded
         | Report::KeysKept { .. } => relay(report, moment),
@@ -79,6 +76,12 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
         | Report::Refused { .. }
         | Report::NotReached { .. } => local(report, moment),
     }
+}
+
+fn error(message: &str, hint: Option<&str>) -> Vec<Line> {
+    let mut lines = vec![Line::err().with(Ink::Red, "error: ").with(Ink::Plain, message)];
+    lines.extend(hint.map(|hint| Line::err().with(Ink::Bold, "hint: ").with(Ink::Plain, hint)));
+    lines
 }
 
 /// What local services do, who reaches them, and which of others this machine does not reach.
@@ -235,7 +238,17 @@ fn relay(report: &Report, moment: Moment) -> Vec<Line> {
             err().with(Yellow, format!("the other relays cannot be told or heard of: {message}")),
             err().with(
                 Dim,
-                "everything that is connected stays; services are registered again when Redis is back",
+                "everything that is connected stays; services are registered again when the store is back",
+            ),
+        ],
+        Report::ClusterCutOff => vec![
+            err().with(
+                Yellow,
+                "nor can another relay be reached, which may serve the same names: visitors get 503",
+            ),
+            err().with(
+                Dim,
+                "it ends by itself when the store is back; --cluster-cut-off serve goes on all the same",
             ),
         ],
         Report::ClusterBack => {

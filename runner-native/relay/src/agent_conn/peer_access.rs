@@ -120,6 +120,13 @@ impl Reach {
             let verdict = OpenResult::refused(OpenResult::UNAVAILABLE, "the relay is restarting");
             return refuse(caller.split().1, &verdict).await;
         };
+        if self.state.is_fenced() {
+            let verdict = OpenResult::refused(
+                OpenResult::UNAVAILABLE,
+                "the relay is finding out which of several relays has the tunnel",
+            );
+            return refuse(caller.split().1, &verdict).await;
+        }
         let caller_reset = caller.reset_watch();
         let (from_caller, to_caller) = caller.split();
         let Some((owner, _assigned)) = self.open().await else {

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use crate::http1::request_body::RequestBody;
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Request, StatusCode, Uri};
+use hvym_tunnel_cluster::HvymTunnel;
 use hvym_tunnel_core::dialect::MUX_YAMUX;
 use hvym_tunnel_core::relay::{Name, Owner};
 use hvym_tunnel_core::stellar::Address;
@@ -254,6 +255,24 @@ fn services(live: &AgentSession) -> Vec<String> {
     live.session.look(|session| {
         let public = session.services().iter().filter(|service| service.public);
         public.map(|service| service.name.clone()).collect()
+    })
+}
+
+/// What the agents of this relay serve of `address`, as HVYM's server says it; `None` if that is nothing that is public.
+pub(crate) fn tunnel_record(state: &RelayState, address: Address) -> Option<HvymTunnel> {
+    let lives = state.sessions.sessions_of(&address.into());
+    let (live, joined) = lives.iter().find_map(|live| Some((live, present(live)?)))?;
+    let mut tunnel = Tunnel::new(state, address, live, joined);
+    tunnel.services = lives.iter().filter(|live| present(live).is_some()).flat_map(services).collect();
+    tunnel.services.sort();
+    tunnel.services.dedup();
+    (!tunnel.services.is_empty()).then_some(HvymTunnel {
+        address,
+        endpoint_url: tunnel.endpoint,
+        services: tunnel.services,
+        connected_at: stamp::with_zone(joined.at),
+        expires_at: joined.expires_at.map(|at| at.as_secs()),
+        server_address: state.info.address,
     })
 }
 

@@ -1,6 +1,6 @@
 //! The services that other relays serve, as sessions of the table: they are there while the link of their relay is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hvym_proxy::pool::PoolConfig;
 use hvym_tunnel_cluster::{NodeId, ServiceKey, ServiceRecord};
@@ -33,13 +33,15 @@ pub(super) struct Remotes {
     pool: PoolConfig,
     clock: Clock,
     links: BTreeMap<NodeId, AgentSession>,
+    /// Those at which this relay is logged in.
+    logins: BTreeSet<NodeId>,
     agents: BTreeMap<RemoteId, RemoteAgent>,
 }
 
 impl Remotes {
     /// None yet. Connections over their links are pooled in this way.
     pub(super) fn new(pool: PoolConfig, clock: Clock) -> Self {
-        Self { pool, clock, links: BTreeMap::new(), agents: BTreeMap::new() }
+        Self { pool, clock, links: BTreeMap::new(), logins: BTreeSet::new(), agents: BTreeMap::new() }
     }
 
     pub(super) fn links(&self) -> usize {
@@ -186,6 +188,26 @@ impl Cluster {
         }
         let ids: Vec<RemoteId> = remotes.agents.keys().filter(|id| id.node == *node).cloned().collect();
         ids.iter().for_each(|id| remotes.bind(sessions, id));
+        drop(remotes);
+        self.wake_task();
+    }
+
+    /// This relay is logged in at another one, or is no longer.
+    pub(crate) fn handle_login(&self, node: &NodeId, is_up: bool) {
+        let mut remotes = self.remotes();
+        match is_up {
+            true => drop(remotes.logins.insert(node.clone())),
+            false => drop(remotes.logins.remove(node)),
+        }
+        drop(remotes);
+        self.wake_task();
+    }
+
+    /// Whether there is a link in both directions. Only the relay that dialled notices silence within its lease, and only the other one
+    /// hears that the store has given it up.
+    pub(crate) fn is_linked(&self, node: &NodeId) -> bool {
+        let remotes = self.remotes();
+        remotes.logins.contains(node) && remotes.links.contains_key(node)
     }
 
     /// The link of another relay has ended.
@@ -194,12 +216,17 @@ impl Cluster {
         if remotes.links.get(node).is_some_and(|known| known.is(link)) {
             remotes.links.remove(node);
             remotes.detach(sessions, node);
+            drop(remotes);
+            self.wake_task();
         }
     }
 
     /// Another relay is gone: nobody waits for what it was asked.
     pub(crate) fn handle_relay_lost(&self, node: &NodeId) {
-        let link = self.remotes().links.get(node).cloned();
+        let mut remotes = self.remotes();
+        remotes.logins.remove(node);
+        let link = remotes.links.get(node).cloned();
+        drop(remotes);
         if let Some(link) = link {
             link.session.with(|session, now| session.refuse(DownReason::Silent, now));
         }

@@ -1,10 +1,10 @@
-//! The other relays behind the same domain, and the Redis by which they find each other.
+//! The other relays behind the same domain, and the store by which they find each other.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use hvym_tunnel_cluster::{StoreUrl, StoreUrlError};
+use hvym_tunnel_cluster::{StoreKind, StoreUrl, StoreUrlError};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_net::secret::Secret;
 use hvym_tunnel_net::target::RelayUrl;
@@ -16,7 +16,7 @@ use super::ConfigError;
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 #[cfg_attr(feature = "clap", derive(clap::Args), command(next_help_heading = "Several relays"))]
 pub struct ClusterSettings {
-    /// The Redis that they share. It may hold a password, so it is shown to nobody.
+    /// The store that they share. It may hold a password, so it is shown to nobody.
     #[serde(skip)]
     #[cfg_attr(
         feature = "clap",
@@ -26,10 +26,11 @@ pub struct ClusterSettings {
             conflicts_with = "cluster_file",
             env = "HVYM_TUNNEL_CLUSTER",
             hide_env = true,
-            help = "Serve the domain together with the other relays of this Redis, as in redis://10.0.0.1",
-            long_help = "Serve the domain together with the other relays of this Redis, as in redis://10.0.0.1\n\n\
-            redis://USER:PASSWORD@HOST:PORT/DATABASE, rediss:// with TLS, or unix:PATH. Other users of this machine can read what is \
-            typed: a password belongs in the variable or in the file of --cluster-file.",
+            help = "Serve the domain together with the other relays of this Redis or PostgreSQL, as in redis://10.0.0.1",
+            long_help = "Serve the domain together with the other relays of this Redis or PostgreSQL, as in redis://10.0.0.1\n\n\
+            redis://USER:PASSWORD@HOST:PORT/DATABASE, rediss:// with TLS, or unix:PATH; or postgresql://USER:PASSWORD@HOST/DATABASE, in \
+            which the relay makes its tables. Other users of this machine can read what is typed: a password belongs in the variable or in \
+            the file of --cluster-file.",
         )
     )]
     pub cluster: Option<TypedStoreUrl>,
@@ -41,7 +42,7 @@ pub struct ClusterSettings {
             value_name = "FILE",
             env = "HVYM_TUNNEL_CLUSTER_FILE",
             hide_env = true,
-            help = "File that holds the URL of that Redis, readable by you alone",
+            help = "File that holds that URL, readable by you alone",
         )
     )]
     pub cluster_file: Option<PathBuf>,
@@ -86,6 +87,43 @@ pub struct ClusterSettings {
         )
     )]
     pub cluster_ca: Option<PathBuf>,
+    /// What becomes of visitors while this relay reaches neither the store nor all other relays. Operators choose: a relay cannot tell
+    /// whether the others are gone or serve the same names.
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            value_enum,
+            default_value_t,
+            env = "HVYM_TUNNEL_CLUSTER_CUT_OFF",
+            hide_env = true,
+            help = "What visitors get while this relay reaches neither the store nor all other relays",
+        )
+    )]
+    pub cluster_cut_off: CutOffPolicy,
+    /// Whether programs that read the Redis of HVYM's server find the tunnels of this relay there.
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "HVYM_TUNNEL_CLUSTER_HVYM_KEYS",
+            hide_env = true,
+            help = "Write who is connected to that Redis as HVYM's server does, for programs that read it there",
+        )
+    )]
+    pub cluster_hvym_keys: bool,
+}
+
+/// What a relay does that is cut off from its store and from other relays.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+#[serde(rename_all = "lowercase")]
+pub enum CutOffPolicy {
+    /// It answers 503 once its lease is over: a name is never served by two relays.
+    #[default]
+    Refuse,
+    /// It goes on: a name may be served by two relays, each to the visitors that reach it.
+    Serve,
 }
 
 /// The URL of a Redis as it was typed. Nothing of it is shown.
@@ -106,10 +144,10 @@ impl ClusterSettings {
         self.cluster.is_some() || self.cluster_file.is_some()
     }
 
-    /// The URL of their Redis; `None` if the relay is alone.
+    /// The URL of their store; `None` if the relay is alone.
     ///
     /// # Errors
-    /// [`ConfigError::Cluster`]: it is none, or its file cannot be read.
+    /// [`ConfigError::Cluster`]: it is none, or its file cannot be read. [`ConfigError::ClusterHvymKeys`]
     pub fn store(&self) -> Result<Option<StoreUrl>, ConfigError> {
         let wrong = |what: &dyn ToString| ConfigError::Cluster(what.to_string());
         if let Some(TypedStoreUrl(typed)) = &self.cluster {
@@ -118,7 +156,15 @@ impl ClusterSettings {
         let Some(file) = &self.cluster_file else { return Ok(None) };
         let secret = Secret::from_file(file).map_err(|error| wrong(&error))?;
         let text = std::str::from_utf8(secret.bytes()).unwrap_or_default();
-        text.parse().map(Some).map_err(|error: StoreUrlError| wrong(&error))
+        let url: StoreUrl = text.parse().map_err(|error: StoreUrlError| wrong(&error))?;
+        self.check_keys(&url).map(|()| Some(url))
+    }
+
+    fn check_keys(&self, url: &StoreUrl) -> Result<(), ConfigError> {
+        match self.cluster_hvym_keys && url.kind() != StoreKind::Redis {
+            true => Err(ConfigError::ClusterHvymKeys),
+            false => Ok(()),
+        }
     }
 
     /// Whether the options make sense together.
@@ -126,6 +172,9 @@ impl ClusterSettings {
     /// # Errors
     /// The first contradiction.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
+        if let Some(TypedStoreUrl(Ok(url))) = &self.cluster {
+            self.check_keys(url)?;
+        }
         match (self.is_set(), &self.cluster_address) {
             (true, None) => Err(ConfigError::ClusterAddress),
             (false, Some(_)) => Err(ConfigError::ClusterStore),
@@ -144,6 +193,20 @@ fn write_url<S: Serializer>(url: &Option<RelayUrl>, serializer: S) -> Result<S::
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn records_of_hvyms_server_are_kept_in_redis_alone() {
+        let with = |url: &str| ClusterSettings {
+            cluster: url.parse().ok(),
+            cluster_address: "ws://10.0.0.2:4896".parse().ok(),
+            cluster_hvym_keys: true,
+            ..ClusterSettings::default()
+        };
+        assert_eq!(with("redis://localhost").check(), Ok(()));
+        let other = with("postgresql://localhost/relays");
+        assert_eq!(other.check(), Err(ConfigError::ClusterHvymKeys));
+        assert_eq!(ClusterSettings { cluster_hvym_keys: false, ..other }.check(), Ok(()));
+    }
 
     #[test]
     fn a_store_and_an_address_belong_together_and_the_store_is_shown_to_nobody() {

@@ -53,14 +53,17 @@ pub(super) async fn run(
 }
 
 async fn ready(state: &RelayState) -> ApiResponse {
-    let outcome = match state.lifecycle.parting.is_cancelled() {
-        true => Err("the relay takes nothing new: it ends".to_owned()),
-        false => state.readiness.check(state.clock).await,
+    let outcome = if state.lifecycle.parting.is_cancelled() {
+        Err("the relay takes nothing new: it ends".to_owned())
+    } else if state.is_fenced() {
+        Err("other relays may serve what this one does, and it cannot ask".to_owned())
+    } else {
+        state.readiness.check(state.clock).await
     };
     let kind = "text/plain; charset=utf-8";
     match outcome {
         Ok(()) if state.cluster.as_ref().is_some_and(|cluster| !cluster.is_available()) => {
-            content(StatusCode::OK, kind, "ready\nother relays: the Redis that they share does not answer\n")
+            content(StatusCode::OK, kind, "ready\nother relays: the store that they share does not answer\n")
         }
         Ok(()) => content(StatusCode::OK, kind, "ready\n"),
         Err(why) => content(StatusCode::SERVICE_UNAVAILABLE, kind, format!("not ready: {why}\n")),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use hvym_tunnel_cluster::RelayRecord;
+use hvym_tunnel_cluster::{NodeId, RelayRecord};
 use hvym_tunnel_core::agent::{Agent, AgentConfig, AgentEvent, AttemptId};
 use hvym_tunnel_core::backoff::BackoffConfig;
 use hvym_tunnel_core::dialect::{Process, SessionRole};
@@ -62,16 +62,16 @@ fn config(state: &RelayState, node: &str, peer: &RelayRecord) -> AgentConfig {
     }
 }
 
-/// Keeps a link to `peer` and serves what it asks for, until it is dropped.
-pub(super) async fn run(state: Arc<RelayState>, peer: RelayRecord, trust: Trust) {
+/// Keeps a link to the relay `node` and serves what it asks for, until it is dropped.
+pub(super) async fn run(state: Arc<RelayState>, node: NodeId, peer: RelayRecord, trust: Trust) {
     loop {
-        link(&state, &peer, &trust).await;
+        link(&state, &node, &peer, &trust).await;
         Timer::after(REFUSED_DELAY).await;
     }
 }
 
 /// The same, until the other relay wants none.
-async fn link(state: &Arc<RelayState>, peer: &RelayRecord, trust: &Trust) {
+async fn link(state: &Arc<RelayState>, node: &NodeId, peer: &RelayRecord, trust: &Trust) {
     let Some(cluster) = &state.cluster else { return };
     let is_private = cluster.about.url.starts_with("ws://");
     let options = DialOptions { allow_plaintext: is_private, trust: trust.clone(), proxy: None, token: None };
@@ -116,7 +116,7 @@ async fn link(state: &Arc<RelayState>, peer: &RelayRecord, trust: &Trust) {
                 ));
             }
             Woke::Link(DriverEvent::Event(event)) => {
-                if handle_event(state, peer, &agent, event) == LinkState::Refused {
+                if handle_event(state, (node, peer), &agent, event) == LinkState::Refused {
                     return;
                 }
             }
@@ -139,7 +139,7 @@ enum LinkState {
 
 fn handle_event(
     state: &RelayState,
-    peer: &RelayRecord,
+    (node, peer): (&NodeId, &RelayRecord),
     agent: &LinkHandle<Agent>,
     event: AgentEvent,
 ) -> LinkState {
@@ -149,9 +149,13 @@ fn handle_event(
             let signature = state.info.identity.sign(&input);
             agent.with(|agent, now| agent.handle_signature(&input, Some(signature), now));
         }
-        AgentEvent::Up(_) => tracing::info!(url = peer.url, "linked to another relay"),
+        AgentEvent::Up(_) => {
+            tracing::info!(url = peer.url, "linked to another relay");
+            note_login(state, node, true);
+        }
         AgentEvent::Down { reason, retry_at } => {
             tracing::info!(url = peer.url, %reason, "no link to another relay");
+            note_login(state, node, false);
             if retry_at.is_none() {
                 return LinkState::Refused;
             }
@@ -159,4 +163,10 @@ fn handle_event(
         _ => {}
     }
     LinkState::Kept
+}
+
+fn note_login(state: &RelayState, node: &NodeId, is_up: bool) {
+    if let Some(cluster) = &state.cluster {
+        cluster.handle_login(node, is_up);
+    }
 }

@@ -1,12 +1,13 @@
 //! The task that tells the store what agents of this relay serve, and takes over what it tells of the others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
 
-use futures_util::future::select;
+use futures_util::future::{Either, pending, select};
 use hvym_tunnel_cluster::{
-    ClusterDirectory, ClusterEvent, NodeId, RedisStore, RelayRecord, ServiceRecord, SyncError,
+    ClusterDirectory, ClusterEvent, NodeId, RelayRecord, ServiceKey, ServiceRecord, Store, SyncError,
+    SyncReply, SyncRequest, TunnelBatch, TunnelKeys,
 };
 use hvym_tunnel_core::dialect::Proto;
 use hvym_tunnel_core::relay::Owner;
@@ -17,7 +18,9 @@ use hvym_tunnel_net::timer::Timer;
 use hvym_tunnel_net::tls::Trust;
 
 use super::dialer;
+use crate::api;
 use crate::cluster::Cluster;
+use crate::config::CutOffPolicy;
 use crate::error::RelayError;
 use crate::event::RelayEvent;
 use crate::relay_state::RelayState;
@@ -25,7 +28,7 @@ use crate::settings::RelaySettings;
 
 /// The store of a cluster, and how its relays are dialled.
 pub(crate) struct ClusterStore {
-    redis: RedisStore,
+    store: Store,
     trust: Trust,
 }
 
@@ -39,7 +42,7 @@ pub(crate) fn join(
 ) -> Result<Option<(Cluster, ClusterStore)>, RelayError> {
     let options = &settings.options.cluster;
     let (Some(url), Some(own)) = (options.store()?, &options.cluster_address) else { return Ok(None) };
-    let redis = RedisStore::new(&url).map_err(|error| RelayError::Cluster(error.to_string()))?;
+    let store = Store::new(&url).map_err(|error| RelayError::Cluster(error.to_string()))?;
     let trust = match &options.cluster_ca {
         Some(path) => Trust::with_authorities(path)
             .map_err(|error| RelayError::Cluster(format!("cannot use {}: {error}", path.display())))?,
@@ -47,37 +50,76 @@ pub(crate) fn join(
     };
     let about = RelayRecord { url: dialer::url(own), address };
     let cluster = Cluster::new(about, options.cluster_peers.clone(), settings.pool(), Clock::new());
-    Ok(Some((cluster, ClusterStore { redis, trust })))
+    Ok(Some((cluster, ClusterStore { store, trust })))
+}
+
+/// What an exchange came to.
+struct Exchanged {
+    store: Store,
+    reply: Result<SyncReply, SyncError>,
+    /// The records of tunnels that were written.
+    written: Option<TunnelBatch>,
 }
 
 impl ClusterStore {
     /// Keeps the relay of `state` and the others informed until it is dropped.
     pub(crate) async fn run(self, state: Arc<RelayState>) {
         let Some(cluster) = &state.cluster else { return };
-        let ClusterStore { redis, trust } = self;
-        let directory = ClusterDirectory::new(cluster.node.clone(), cluster.about.clone(), state.clock.now());
-        let mut task = ClusterTask { state: &state, cluster, trust, directory, dialers: BTreeMap::new() };
-        let mut store = Some(redis);
+        let ClusterStore { store, trust } = self;
+        let mut task = ClusterTask::new(&state, cluster, trust);
+        task._listening = listen(&state, cluster, &store);
+        let mut idle = Some(store);
+        let mut under_way: Option<Task<Exchanged>> = None;
         loop {
             task.take_over();
-            let Some(request) = task.directory.poll_request(state.clock.now()) else {
-                task.wait().await;
-                continue;
-            };
-            // Its calls block.
-            let Some(mut redis) = store.take() else { return };
-            let (redis, outcome) = smol::unblock(move || {
-                let outcome = redis.sync(&request);
-                (redis, outcome)
-            })
-            .await;
-            store = Some(redis);
-            match outcome {
-                Ok(reply) => task.directory.handle_reply(reply, state.clock.now()),
-                Err(error) => task.handle_failure(&error),
+            if let Some(request) = task.directory.poll_request(state.clock.now())
+                && let Some(store) = idle.take()
+            {
+                under_way = Some(spawn(exchange(store, request, task.poll_batch())));
             }
+            let done = async {
+                match &mut under_way {
+                    Some(exchange) => exchange.await,
+                    None => pending().await,
+                }
+            };
+            // A link that is lost counts while the store is asked.
+            let woke = match select(pin!(done), pin!(task.wait())).await {
+                Either::Left((exchanged, _)) => Some(exchanged),
+                Either::Right(((), _)) => None,
+            };
+            let Some(Exchanged { store, reply, written }) = woke else { continue };
+            under_way = None;
+            let was_away = !task.directory.is_available();
+            task.handle_exchanged(reply, written.as_ref());
+            if was_away && task.directory.is_available() {
+                // The connection may be one of which nobody has heard since.
+                task._listening = listen(&state, cluster, &store);
+            }
+            idle = Some(store);
         }
     }
+}
+
+async fn exchange(store: Store, request: SyncRequest, batch: Option<TunnelBatch>) -> Exchanged {
+    let (store, reply) = store.sync(request).await;
+    let Some(batch) = batch.filter(|_| reply.is_ok()) else {
+        return Exchanged { store, reply, written: None };
+    };
+    let (store, written) = store.write_tunnels(batch).await;
+    let written = written.inspect_err(|error| tracing::debug!(%error, "records of tunnels were not written"));
+    Exchanged { store, reply, written: written.ok() }
+}
+
+/// Has changes heard of at once, if the store tells them.
+fn listen(state: &Arc<RelayState>, cluster: &Cluster, store: &Store) -> Option<Task<()>> {
+    let (listener, state, node) = (store.listener()?, Arc::clone(state), cluster.node.clone());
+    let hear = move || {
+        if let Some(cluster) = &state.cluster {
+            cluster.handle_news();
+        }
+    };
+    Some(spawn(listener.run(node, hear)))
 }
 
 struct ClusterTask<'a> {
@@ -87,18 +129,68 @@ struct ClusterTask<'a> {
     directory: ClusterDirectory,
     /// What keeps a link to each of the others.
     dialers: BTreeMap<NodeId, Task<()>>,
+    /// The records of tunnels, if programs look for them in the store.
+    tunnels: Option<TunnelKeys>,
+    /// Hears of changes.
+    _listening: Option<Task<()>>,
 }
 
-impl ClusterTask<'_> {
+impl<'a> ClusterTask<'a> {
+    fn new(state: &'a Arc<RelayState>, cluster: &'a Cluster, trust: Trust) -> Self {
+        let directory = ClusterDirectory::new(cluster.node.clone(), cluster.about.clone(), state.clock.now());
+        let has_tunnels = state.settings.options.cluster.cluster_hvym_keys;
+        let tunnels = has_tunnels.then(|| TunnelKeys::new(cluster.node.clone()));
+        Self { state, cluster, trust, directory, dialers: BTreeMap::new(), tunnels, _listening: None }
+    }
+
     /// Takes over what has changed here and at the others.
     fn take_over(&mut self) {
-        for owner in self.cluster.take_touched() {
-            self.directory.set_own(&owner, self.served(&owner));
+        let now = self.state.clock.now();
+        if self.cluster.take_news() {
+            self.directory.handle_news(now);
         }
+        for owner in self.cluster.take_touched() {
+            let served = self.served(&owner);
+            if let (Some(tunnels), Owner::Identity(address)) = (&mut self.tunnels, &owner) {
+                let public = served.iter().find(|(_, record)| record.is_public);
+                let key =
+                    public.map(|(service, _)| ServiceKey { owner: owner.clone(), service: service.clone() });
+                tunnels.set_own(*address, key.zip(api::tunnel_record(self.state, *address)), now);
+            }
+            self.directory.set_own(&owner, served);
+        }
+        self.drain_events();
+        if self.state.settings.options.cluster.cluster_cut_off == CutOffPolicy::Refuse {
+            let is_unlinked = |node: &&NodeId| !self.cluster.is_linked(node);
+            let unlinked: BTreeSet<NodeId> = self.dialers.keys().filter(is_unlinked).cloned().collect();
+            self.directory.handle_unlinked(&unlinked, now);
+            self.drain_events();
+        }
+        self.cluster.note_lease(self.directory.lease_until(), self.directory.is_available());
+    }
+
+    fn drain_events(&mut self) {
         while let Some(event) = self.directory.poll_event() {
             self.handle_event(event);
         }
-        self.cluster.note_lease(self.directory.lease_until());
+    }
+
+    fn poll_batch(&self) -> Option<TunnelBatch> {
+        self.tunnels.as_ref()?.poll_batch(self.state.clock.now())
+    }
+
+    fn handle_exchanged(&mut self, reply: Result<SyncReply, SyncError>, written: Option<&TunnelBatch>) {
+        let now = self.state.clock.now();
+        match reply {
+            Ok(reply) => self.directory.handle_reply(reply, now),
+            Err(error) => {
+                tracing::debug!(%error, "no exchange with the other relays");
+                self.directory.handle_failure(error, now);
+            }
+        }
+        if let (Some(tunnels), Some(written)) = (&mut self.tunnels, written) {
+            tunnels.handle_written(written, now);
+        }
     }
 
     /// What agents of this relay serve of `owner`. Ports of TCP services are a relay's own.
@@ -124,7 +216,7 @@ impl ClusterTask<'_> {
                     return tracing::warn!(%node, address = %record.address, "a relay that is none of --cluster-peer");
                 }
                 tracing::info!(%node, url = record.url, "another relay");
-                let dialling = dialer::run(Arc::clone(self.state), record, self.trust.clone());
+                let dialling = dialer::run(Arc::clone(self.state), node.clone(), record, self.trust.clone());
                 self.dialers.insert(node, spawn(dialling));
             }
             ClusterEvent::RelayLost { node } => {
@@ -140,15 +232,14 @@ impl ClusterTask<'_> {
             ClusterEvent::Withdrawn { key, node } => {
                 tracing::debug!(%key, %node, "no longer served by another relay");
                 self.cluster.handle_withdrawn(&self.state.sessions, &key, &node);
+                if let (Some(tunnels), Owner::Identity(address)) = (&mut self.tunnels, &key.owner) {
+                    tunnels.handle_withdrawn(*address, self.state.clock.now());
+                }
             }
             ClusterEvent::StoreLost(error) => self.state.emit(RelayEvent::Cluster(Err(error))),
+            ClusterEvent::CutOff => self.state.emit(RelayEvent::CutOff),
             ClusterEvent::StoreBack => self.state.emit(RelayEvent::Cluster(Ok(()))),
         }
-    }
-
-    fn handle_failure(&mut self, error: &SyncError) {
-        tracing::debug!(%error, "no exchange with the other relays");
-        self.directory.handle_failure(error, self.state.clock.now());
     }
 
     /// Waits until there is something to do.
