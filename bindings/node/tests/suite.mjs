@@ -130,7 +130,9 @@ const cases = {
       socket.onmessage = ({ data }) => (socket.close(), (socket.onclose = () => resolve(data)));
       socket.onerror = () => reject(new Error("the socket failed"));
     });
-    return [echoed, await visit(url, "/handler"), said];
+    const handled = await visit(url, "/handler");
+    tunnel.unserve("js");
+    return [echoed, handled, said, await codeOf(tunnel.fetch(`${tunnel.address}/js`, "/"))];
   },
 
   async "a WebSocket is the first thing that is asked of others"() {
@@ -204,7 +206,9 @@ const cases = {
     const late = AbortSignal.abort(new Error("late"));
     const silent = await listening(createTcpServer((socket) => socket.on("error", () => {})));
     const abort = new AbortController();
+    const dialled = once(silent, "connection");
     const waiting = rejection(serve(nobody, { relay: `ws://127.0.0.1:${silent.address().port}`, signal: abort.signal }));
+    await dialled;
     abort.abort(new Error("enough"));
     return [
       unreachable.code,
