@@ -1,6 +1,7 @@
 // A request of a page as one to a service, with the fields that a browser adds behind a service worker, and back.
 
 import { fieldsFrom, guardDocument, policyWith, withScript } from "./bridge-html.js";
+import { saveAs } from "./bridge-saving.js";
 
 /** Bytes of an upload that are read ahead of it to send it with its length, which small servers ask for. */
 const MAX_KNOWN_BODY = 8 * 1024 * 1024;
@@ -78,12 +79,19 @@ const whole = (buffer) => (buffer.byteLength === 0 ? undefined : buffer);
 
 /**
  * The response for the browser, with `body`. `script` is what a page gets in front of its own, `events` watches a stream of events;
- * `done` is called when the body has ended.
+ * `saved` is the name of what is saved and not shown; `done` is called when the body has ended.
  */
-export function responseFor(request, response, { body, script, events, done }) {
+export function responseFor(request, response, { body, script, events, saved, done }) {
   const { status, statusText } = response;
   const headers = fieldsFrom(response.headers);
   if (request.mode === "navigate") guardDocument(headers);
+  if (saved !== undefined && status >= 400) {
+    body?.cancel().catch(() => {});
+    done();
+    // Nobody sees the frame in which it would be shown.
+    return new Response(null, { status: 204 });
+  }
+  if (saved !== undefined) saveAs(headers, saved);
   if (body === null || request.method === "HEAD") {
     done();
     return new Response(null, { status, statusText, headers });

@@ -6,6 +6,7 @@ import { eventsOf } from "./bridge-events.js";
 import { bridgePage } from "./bridge-page.js";
 import { bodyOf, cameBy, fieldsOf, isForged, responseFor } from "./bridge-request.js";
 import { resumable } from "./bridge-resume.js";
+import { savedName, savingScript } from "./bridge-saving.js";
 import { CookieJar } from "./cookies.js";
 import { identityNamed } from "./identity.js";
 import * as keys from "./keys.js";
@@ -160,7 +161,8 @@ async function answer(event, url) {
     await setCookies(led, response.headers.getSetCookie(), url.pathname, false, event.clientId);
     const askRest = async (rest) => (await ask(led, request, url, { rest, expected: Date.now() + SETTLE })).response;
     const body = request.method === "GET" ? resumable(response, askRest, request.signal) : response.body;
-    return responseFor(request, response, { body, script: () => scriptFor(led, url.pathname), events, done });
+    const saved = request.mode === "navigate" ? savedName(url) : undefined;
+    return responseFor(request, response, { body, script: () => scriptFor(led, url.pathname), events, saved, done });
   } catch (error) {
     done();
     if (request.signal.aborted) throw error;
@@ -221,7 +223,7 @@ async function setCookie({ line, path }) {
 
 function scriptFor({ jar }, path) {
   const initial = JSON.stringify({ own: OWN, cookies: jar.visible(path) }).replaceAll("<", "\\u003c");
-  return `(${bridgePage})(${initial})`;
+  return `(${bridgePage})(${initial});${savingScript(OWN)}`;
 }
 
 /** What a person sees in place of a page: where a key is asked for, or what is wrong. */

@@ -31,6 +31,7 @@ mod page_states;
 mod pages_built;
 mod persons;
 mod private;
+mod saving;
 mod serve;
 mod share;
 mod shared;

@@ -39,15 +39,18 @@ fn number(value: &Value) -> u64 {
 fn a_page_that_polls_five_thousand_times_is_always_answered_and_does_not_grow() {
     let relay = Relay::start(&[]);
     let Some((_agent, page)) = reachable(&relay, &Origin::saying(b"ok"), "") else { return };
-    let seen = page.block(
-        "const poll = async () => (await tunnel.fetch(service, '/poll')).text();
+    page.block(
+        "window.poll = async () => (await tunnel.fetch(service, '/poll')).text();
          for (let i = 0; i < 200; i += 1) await poll();
-         const before = await memory();
-         let right = 0;
-         const worker = async (count) => { for (let i = 0; i < count; i += 1) if ((await poll()) === 'ok') right += 1; };
-         await Promise.all([worker(1250), worker(1250), worker(1250), worker(1250)]);
-         return [right, (await memory()) - before, performance.memory.usedJSHeapSize];",
+         window.before = await memory();
+         window.right = 0;
+         window.worker = async (count) => { for (let i = 0; i < count; i += 1) if ((await poll()) === 'ok') right += 1; };",
     );
+    // One script may take a minute, which all of them take on a busy machine.
+    for _ in 0..5 {
+        page.block("await Promise.all([worker(250), worker(250), worker(250), worker(250)]);");
+    }
+    let seen = page.block("return [right, (await memory()) - before, performance.memory.usedJSHeapSize];");
     println!("grown by {} bytes, and {} bytes of JavaScript", seen[1], seen[2]);
     assert_eq!(seen[0], 5000);
     assert!(number(&seen[1]) <= MAX_GROWTH && number(&seen[2]) <= MAX_HEAP, "{seen}");

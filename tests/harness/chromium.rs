@@ -38,6 +38,8 @@ struct Heard {
     noise: Vec<(String, String)>,
     /// The parts of the last heap snapshot, by session.
     heaps: BTreeMap<String, String>,
+    /// Who waits for files to be saved.
+    saves: Option<Sender<Value>>,
 }
 
 /// A running browser, ended with its last tab.
@@ -107,6 +109,15 @@ impl Chromium {
         tab
     }
 
+    /// Has all tabs save files into `folder`; gives what becomes of each, `state` and `filePath` among it.
+    pub fn saving_into(&self, folder: &Path) -> Receiver<Value> {
+        let (sender, receiver) = channel();
+        lock(&self.heard).saves = Some(sender);
+        let params = json!({"behavior": "allow", "downloadPath": folder, "eventsEnabled": true});
+        self.call(None, "Browser.setDownloadBehavior", params);
+        receiver
+    }
+
     fn call(&self, session: Option<&str>, method: &str, params: Value) -> Value {
         let answer = self.send(session, method, params).recv_timeout(PATIENCE);
         let answer = answer.unwrap_or_else(|error| panic!("{method}: {error}"));
@@ -158,6 +169,10 @@ fn listen(events: impl Read, heard: &Mutex<Heard>) {
         match message["method"].as_str() {
             Some("Runtime.consoleAPICalled" | "Runtime.exceptionThrown") => {
                 heard.noise.push((session, message["params"].to_string()));
+            }
+            Some("Browser.downloadProgress") if message["params"]["state"] != "inProgress" => {
+                // A test that has failed already waits for none.
+                let _unheard = heard.saves.as_ref().map(|saves| saves.send(message["params"].clone()));
             }
             Some("HeapProfiler.addHeapSnapshotChunk") => {
                 let chunk = message["params"]["chunk"].as_str().unwrap_or_default();
