@@ -3,6 +3,8 @@
 
 mod asking;
 mod cloud;
+mod database_outage;
+mod full_disk;
 mod hvym;
 mod hvym_hosts;
 mod tunely;

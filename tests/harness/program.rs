@@ -270,6 +270,11 @@ impl Program {
         self.child.try_wait().expect("a child can be asked").is_none()
     }
 
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends it a signal.
     ///
     /// # Panics

@@ -1,8 +1,8 @@
 //! Writes lines to two streams by a thread of its own, behind a bounded queue: writers never wait for a slow or
 //! stopped reader.
 //!
-//! Knows nothing of reports and logs. Lines beyond the capacity are dropped and counted; a line with their number is
-//! written once there is room.
+//! Knows nothing of reports and logs. Lines beyond the capacity, and those that a stream does not take, are dropped and counted; a
+//! line with their number is written once there is room.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -47,6 +47,8 @@ struct Queue {
     /// Dropped since the last such line.
     dropped_untold: u64,
     dropped: u64,
+    /// Not taken by a stream, and not told yet. They are told with the next lines: a full disk is tried no more often.
+    refused_untold: u64,
     /// The writer waits for something to write.
     is_idle: bool,
     /// The writer is to pause no more.
@@ -185,28 +187,44 @@ impl Streams {
             }
             queue.is_urgent = false;
             let pieces = std::mem::take(&mut queue.pieces);
-            let dropped = std::mem::take(&mut queue.dropped_untold);
+            let mut dropped = std::mem::take(&mut queue.dropped_untold);
+            if !pieces.is_empty() {
+                dropped += std::mem::take(&mut queue.refused_untold);
+            }
             lines += std::mem::take(&mut queue.lines);
             // Still counted while it is written, so that twice the capacity is the most that is ever held.
             queue.bytes = 0;
             drop(queue);
-            for (output, bytes) in pieces {
-                self.write_piece(output, &bytes);
-            }
+            let refused: u64 =
+                pieces.iter().map(|(output, bytes)| self.write_piece(*output, bytes)).sum();
+            let mut untold = refused;
             if dropped > 0 {
                 let (output, bytes) = (self.render_dropped)(dropped);
-                self.write_piece(output, &bytes);
+                if self.write_piece(output, &bytes) > 0 {
+                    untold += dropped;
+                }
+            }
+            if untold > 0 {
+                let mut queue = shared.lock();
+                queue.dropped += refused;
+                queue.refused_untold += untold;
             }
         }
     }
 
-    /// A stream that is closed is no reason to stop: the other may still be read.
-    fn write_piece(&mut self, output: Output, bytes: &[u8]) {
+    /// Returns how many lines the stream did not take. One that is closed has nobody to tell, and is no reason to stop: the other may
+    /// still be read.
+    fn write_piece(&mut self, output: Output, bytes: &[u8]) -> u64 {
         let stream = match output {
             Output::Out => &mut self.out,
             Output::Err => &mut self.err,
         };
-        let _closed = stream.write_all(bytes).and_then(|()| stream.flush());
+        match stream.write_all(bytes).and_then(|()| stream.flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+            }
+            Ok(()) | Err(_) => 0,
+        }
     }
 }
 
@@ -279,6 +297,45 @@ mod tests {
         // Those from before the writer blocked may be told apart from the others.
         let told = text.lines().filter_map(|line| line.strip_suffix(" dropped")?.parse::<usize>().ok());
         assert!(text.contains("the end\n") && told.sum::<usize>() == lines - taken);
+    }
+
+    /// A disk that takes what there is room for.
+    #[derive(Clone, Default)]
+    struct Disk(Arc<Mutex<(bool, Vec<u8>)>>);
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut disk = self.0.lock().expect("no panic");
+            if disk.0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            disk.1.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_a_full_disk_does_not_take_is_counted_and_told_when_it_takes_something_again() {
+        let disk = Disk::default();
+        let render = |n| (Output::Out, format!("{n} dropped\n").into_bytes());
+        let writer = LogWriter::new(disk.clone(), io::sink(), render).expect("a thread");
+        let write = |line: &[u8]| {
+            assert!(writer.write(Output::Out, Priority::Droppable, line));
+            assert!(writer.flush(LIMIT));
+        };
+        write(b"1\n");
+        disk.0.lock().expect("no panic").0 = true;
+        write(b"2\n3\n");
+        write(b"4\n");
+        assert_eq!(writer.dropped(), 3);
+        disk.0.lock().expect("no panic").0 = false;
+        write(b"5\n");
+        assert_eq!(disk.0.lock().expect("no panic").1, b"1\n5\n3 dropped\n");
+        assert_eq!(writer.dropped(), 3);
     }
 
     #[test]

@@ -49,9 +49,11 @@ impl Shared {
         }
     }
 
-    /// The database was lost, or is back.
+    /// The database was lost, or is back. What was said before is not said again.
     pub(crate) fn set_available(&self, lost: Option<&RegistryError>) {
-        self.is_available.store(lost.is_none(), Ordering::Release);
+        if self.is_available.swap(lost.is_none(), Ordering::AcqRel) == lost.is_none() {
+            return;
+        }
         match (self.observer.get(), lost) {
             (Some(observer), lost) => observer.handle_database(lost),
             (None, Some(error)) => tracing::warn!(%error, "the registry has no database"),

@@ -269,8 +269,13 @@ impl Worker {
                 self.store = Some(store);
                 // Whatever happened meanwhile: read everything.
                 self.shared.write().revision = -1;
-                self.shared.set_available(None);
-                true
+                // One whose disk is full can be read, and is not back.
+                self.write_usage().await;
+                self.write_logs().await;
+                if self.store.is_some() {
+                    self.shared.set_available(None);
+                }
+                self.store.is_some()
             }
             Err(error) => {
                 tracing::debug!(%error, "the registry's database is not back");

@@ -80,7 +80,9 @@ impl AccessLog {
     ) -> io::Result<Self> {
         let dropped = move |lines: u64| {
             let line = match format {
-                AccessLogFormat::Combined => format!("# {lines} lines were left out: they came too fast\n"),
+                AccessLogFormat::Combined => {
+                    format!("# {lines} lines were left out: they came too fast, or the disk did not take them\n")
+                },
                 AccessLogFormat::Json => format!("{{\"dropped\":{lines}}}\n"),
             };
             (Output::Out, line.into_bytes())

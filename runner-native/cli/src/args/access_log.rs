@@ -12,7 +12,7 @@ pub(crate) struct AccessLogArgs {
     /// Note each request of visitors in this file, or on standard output with -
     ///
     /// A line says who came, for what, the status, the bytes and the seconds; no query and no credential. The file is only for its
-    /// owner, is added to, and is opened anew on SIGHUP. Lines that come too fast for the disk are left out and counted.
+    /// owner, is added to, and is opened anew on SIGHUP. Lines that come too fast for the disk, or that it does not take, are left out and counted.
     #[arg(long, value_name = "FILE", env = "HVYM_TUNNEL_ACCESS_LOG", hide_env = true)]
     pub(crate) access_log: Option<PathBuf>,
     /// What a line of the access log looks like
